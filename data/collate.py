@@ -1,0 +1,60 @@
+"""Images of different sizes as one padded batch."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any, NamedTuple
+
+import torch
+
+
+class ImageList(NamedTuple):
+    """A batch of images that were padded with zeros on the right and below, and the sizes they had."""
+
+    tensors: torch.Tensor  # (N, C, H, W)
+    image_sizes: list[tuple[int, int]]  # height, width of each
+
+
+def pad_images(images: Sequence[torch.Tensor], size_divisibility: int = 0) -> ImageList:
+    """Put (C, H, W) images into one batch of the largest height and width.
+
+    Args:
+        images: at least one, of one number of channels and one dtype.
+        size_divisibility: round height and width of the batch up to a multiple of this; 32 for an FPN.
+
+    Raises:
+        ValueError: no images, or images that do not fit together.
+    """
+    if not images:
+        raise ValueError("pad_images: expected at least one image, got none")
+    first = images[0]
+    for number, image in enumerate(images):
+        if image.dim() != 3 or image.shape[0] != first.shape[0] or image.dtype != first.dtype:
+            raise ValueError(
+                f"pad_images: expected images ({first.shape[0]}, H, W) of {first.dtype} like the first, "
+                f"got {tuple(image.shape)} of {image.dtype} as number {number}"
+            )
+    height = max(image.shape[1] for image in images)
+    width = max(image.shape[2] for image in images)
+    if size_divisibility > 1:
+        height = -(-height // size_divisibility) * size_divisibility
+        width = -(-width // size_divisibility) * size_divisibility
+    batch = first.new_zeros(len(images), first.shape[0], height, width)
+    for place, image in zip(batch, images, strict=True):
+        place[:, : image.shape[1], : image.shape[2]] = image
+    return ImageList(batch, [(image.shape[1], image.shape[2]) for image in images])
+
+
+class PadCollate:
+    """A `collate_fn` for DataLoader: samples (image, ...) -> (ImageList, [...], ...).
+
+    Args:
+        size_divisibility: see `pad_images`.
+    """
+
+    def __init__(self, size_divisibility: int = 0) -> None:
+        self.size_divisibility = size_divisibility
+
+    def __call__(self, samples: Sequence[Sequence[Any]]) -> tuple[Any, ...]:
+        images, *rest = zip(*samples, strict=True)
+        return (pad_images(images, self.size_divisibility), *(list(column) for column in rest))

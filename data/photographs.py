@@ -1,0 +1,98 @@
+"""Photographs from files, or the two that scikit-learn carries, as normalised float planes."""
+
+from __future__ import annotations
+
+import importlib.util
+from collections.abc import Sequence
+from pathlib import Path
+from typing import NamedTuple
+
+import numpy as np
+import torch
+from PIL import Image, ImageOps
+
+from data.dataset import Dataset
+from data.ops import normalize_image
+
+# ImageNet's mean and standard deviation, red, green, blue, in grey levels of 0..255.
+RGB_MEAN = (123.675, 116.28, 103.53)
+RGB_STD = (58.395, 57.12, 57.375)
+
+
+class Photograph(NamedTuple):
+    """A sample: the planes that a network takes, and where they are from."""
+
+    image: torch.Tensor  # (3, H, W) float32
+    path: str
+
+
+def bundled_photographs() -> list[Path]:
+    """The photographs that scikit-learn carries (china.jpg and flower.jpg, 640 x 427), without importing it.
+
+    Raises:
+        ModuleNotFoundError: scikit-learn is not installed.
+    """
+    package = importlib.util.find_spec("sklearn")
+    if package is None or package.origin is None:
+        raise ModuleNotFoundError(
+            "the bundled photographs come with scikit-learn, which is not installed; "
+            "`pip install scikit-learn`, or give Photographs(paths) files of your own",
+            name="sklearn",
+        )
+    return sorted((Path(package.origin).parent / "datasets" / "images").glob("*.jpg"))
+
+
+def read_rgb(path: str | Path) -> np.ndarray:
+    """The pixels of an image file, (H, W, 3) uint8, upright.
+
+    Raises:
+        FileNotFoundError: there is no such file.
+        ValueError: the file is no image that Pillow reads, or a broken one; the text names it.
+    """
+    try:
+        with Image.open(path) as image:
+            upright = ImageOps.exif_transpose(image) or image
+            return np.array(upright.convert("RGB"))
+    except FileNotFoundError:
+        raise
+    except (OSError, SyntaxError, ValueError) as error:
+        raise ValueError(f"{path}: expected a readable image file, got: {error}") from error
+
+
+class Photographs(Dataset):
+    """Photographs, normalised by the kernel.
+
+    Args:
+        paths: image files; None for the photographs that scikit-learn carries.
+        mean: in grey levels, per channel of the result; broadcasts against (H, W, 3).
+        std: likewise.
+        to_bgr: give the channels in the order blue, green, red (Caffe2's weights expect it).
+
+    Indexing gives a `Photograph`.
+    """
+
+    def __init__(
+        self,
+        paths: Sequence[str | Path] | None = None,
+        *,
+        mean: Sequence[float] = RGB_MEAN,
+        std: Sequence[float] = RGB_STD,
+        to_bgr: bool = False,
+    ) -> None:
+        if isinstance(paths, (str, Path)):
+            raise TypeError(
+                f"Photographs: paths must be a list of image files, got one {type(paths).__name__}; "
+                f"write Photographs([{str(paths)!r}])"
+            )
+        self.paths = [Path(path) for path in (bundled_photographs() if paths is None else paths)]
+        self.mean = torch.as_tensor(mean, dtype=torch.float32)
+        self.std = torch.as_tensor(std, dtype=torch.float32)
+        self.to_bgr = to_bgr
+
+    def __getitem__(self, index: int) -> Photograph:
+        path = self.paths[index]
+        image = normalize_image(read_rgb(path), self.mean, self.std, reverse_channels=self.to_bgr)
+        return Photograph(image, str(path))
+
+    def __len__(self) -> int:
+        return len(self.paths)
