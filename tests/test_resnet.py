@@ -1,0 +1,166 @@
+"""ResNet: its table, names, counts and features, against torch's own operators."""
+
+from __future__ import annotations
+
+import pytest
+import torch
+import torch.nn.functional as F
+
+pytest.importorskip("_ext.kernels", reason="run `python build_ffi.py` first")
+
+from resnet import STAGE_SPECS, Bottleneck, FrozenBatchNorm2d, ResNet, StageSpec, Stem, build_resnet  # noqa: E402
+
+
+# Entries of the state_dict and parameters, as counted on the original's models.
+@pytest.mark.parametrize(
+    ("name", "entries", "parameters", "returned"),
+    [
+        ("R-50-C4", 215, 8_512_704, ["layer3"]),
+        ("R-50-C5", 265, 23_454_912, ["layer4"]),
+        ("R-50-FPN", 265, 23_454_912, ["layer1", "layer2", "layer3", "layer4"]),
+        ("R-101-FPN", 520, 42_394_816, ["layer1", "layer2", "layer3", "layer4"]),
+        ("R-152-FPN", 775, 57_992_384, ["layer1", "layer2", "layer3", "layer4"]),
+    ],
+)
+def test_sizes_of_the_models(name, entries, parameters, returned):
+    with torch.device("meta"):
+        model = build_resnet(name)
+    assert len(model.state_dict()) == entries
+    assert sum(p.numel() for p in model.parameters()) == parameters
+    assert [stage for stage, flag in model.return_features.items() if flag] == returned
+
+
+def test_names_of_the_state_dict():
+    with torch.device("meta"):
+        names = set(build_resnet("R-50-C5").state_dict())
+    norm = ["weight", "bias", "running_mean", "running_var"]
+    expected = {"stem.conv1.weight", *(f"stem.bn1.{field}" for field in norm)}
+    for stage, blocks in enumerate([3, 4, 6, 3], start=1):
+        for block in range(blocks):
+            for number in (1, 2, 3):
+                expected.add(f"layer{stage}.{block}.conv{number}.weight")
+                expected |= {f"layer{stage}.{block}.bn{number}.{field}" for field in norm}
+        expected.add(f"layer{stage}.0.downsample.0.weight")
+        expected |= {f"layer{stage}.0.downsample.1.{field}" for field in norm}
+    assert names == expected
+
+
+def randomize_norms(model: torch.nn.Module) -> None:
+    """Statistics and affine parameters that are not those of an untrained model."""
+    for name, buffer in model.named_buffers():
+        with torch.no_grad():
+            if name.endswith(("running_var", "weight")):
+                buffer.uniform_(0.5, 1.5)
+            else:
+                buffer.normal_(0, 0.1)
+
+
+def reference_features(state, x, blocks, stride_in_1x1, groups=1):
+    """The features of all stages in torch's operators, straight from a state_dict."""
+
+    def norm(x, name):
+        weight, bias = state[f"{name}.weight"], state[f"{name}.bias"]
+        return F.batch_norm(x, state[f"{name}.running_mean"], state[f"{name}.running_var"], weight, bias, eps=0.0)
+
+    x = F.conv2d(x, state["stem.conv1.weight"], stride=2, padding=3)
+    x = F.max_pool2d(F.relu(norm(x, "stem.bn1")), 3, 2, 1)
+    features = []
+    for stage, count in enumerate(blocks, start=1):
+        for block in range(count):
+            stride = 2 if stage > 1 and block == 0 else 1
+            at = f"layer{stage}.{block}"
+            first, second = (stride, 1) if stride_in_1x1 else (1, stride)
+            y = F.relu(norm(F.conv2d(x, state[f"{at}.conv1.weight"], stride=first), f"{at}.bn1"))
+            y = F.conv2d(y, state[f"{at}.conv2.weight"], stride=second, padding=1, groups=groups)
+            y = F.relu(norm(y, f"{at}.bn2"))
+            y = norm(F.conv2d(y, state[f"{at}.conv3.weight"]), f"{at}.bn3")
+            if f"{at}.downsample.0.weight" in state:
+                x = norm(F.conv2d(x, state[f"{at}.downsample.0.weight"], stride=stride), f"{at}.downsample.1")
+            x = F.relu(x + y)
+        features.append(x)
+    return features
+
+
+@pytest.mark.parametrize("memory_format", [torch.contiguous_format, torch.channels_last])
+@pytest.mark.parametrize("stride_in_1x1", [True, False])
+@pytest.mark.parametrize("grad", [True, False])
+def test_features_equal_torchs(stride_in_1x1, memory_format, grad):
+    torch.manual_seed(0)
+    model = ResNet(STAGE_SPECS["R-50-FPN"], stride_in_1x1=stride_in_1x1)
+    randomize_norms(model)
+    model = model.to(memory_format=memory_format)
+    images = torch.randn(2, 3, 65, 96).contiguous(memory_format=memory_format)
+    before = images.clone()
+    with torch.set_grad_enabled(grad):
+        ours = model(images)
+    assert torch.equal(images, before)
+    with torch.no_grad():
+        theirs = reference_features(model.state_dict(), images, [3, 4, 6, 3], stride_in_1x1)
+    shapes = [(2, 256, 17, 24), (2, 512, 9, 12), (2, 1024, 5, 6), (2, 2048, 3, 3)]
+    assert [tuple(feature.shape) for feature in ours] == shapes
+    for feature, reference in zip(ours, theirs, strict=True):
+        assert (feature - reference).abs().max() <= 1e-5 * reference.abs().max()
+
+
+def test_gradients_equal_torchs():
+    torch.manual_seed(0)
+    model = ResNet([StageSpec(1, 1, False), StageSpec(2, 2, True)], num_groups=2, width_per_group=16).double()
+    randomize_norms(model)
+    images = torch.randn(2, 3, 33, 40, dtype=torch.float64)
+    parameters = dict(model.named_parameters())
+    (feature,) = model(images)
+    ours = torch.autograd.grad(feature.square().sum(), list(parameters.values()))
+    state = {**model.state_dict(), **parameters}
+    *_, reference = reference_features(state, images, [1, 2], True, groups=2)
+    theirs = torch.autograd.grad(reference.square().sum(), list(parameters.values()))
+    for name, a, b in zip(parameters, ours, theirs, strict=True):
+        assert (a - b).abs().max() <= 1e-10 * b.abs().max(), name
+
+
+def test_frozen_batch_norm_layer():
+    torch.manual_seed(0)
+    layer = FrozenBatchNorm2d(5, eps=1e-5)
+    randomize_norms(layer)
+    x = torch.randn(2, 5, 4, 3)
+    reference = F.batch_norm(x, layer.running_mean, layer.running_var, layer.weight, layer.bias, eps=1e-5)
+    torch.testing.assert_close(layer(x), reference, rtol=1e-5, atol=1e-6)
+    assert not list(layer.parameters()) and repr(layer) == "FrozenBatchNorm2d(5, eps=1e-05)"
+
+
+def test_dilated_bottleneck_keeps_the_size():
+    block = Bottleneck(64, 32, 128, stride=2, dilation=2)
+    assert block(torch.randn(1, 64, 14, 14)).shape == (1, 128, 14, 14)
+    assert block.conv2.padding == (2, 2)
+    assert Stem(32)(torch.randn(1, 3, 64, 50)).shape == (1, 32, 16, 13)
+
+
+# The original: freeze_at 2 leaves 42 of R-50's 53 convolutions to train.
+@pytest.mark.parametrize(("freeze_at", "trained"), [(-1, 53), (0, 53), (1, 52), (2, 42), (5, 0)])
+def test_freezing(freeze_at, trained):
+    with torch.device("meta"):
+        model = build_resnet("R-50-C5", freeze_at=freeze_at)
+    assert sum(p.requires_grad for p in model.parameters()) == trained
+
+
+def test_training_step_lowers_the_loss():
+    torch.manual_seed(0)
+    model = ResNet([StageSpec(1, 1, True)], stem_out_channels=8, res2_out_channels=16, width_per_group=4)
+    images = torch.randn(4, 3, 32, 32)
+    optimizer = torch.optim.SGD(model.parameters(), lr=0.05)
+    losses = []
+    for _ in range(20):
+        optimizer.zero_grad()
+        loss = (model(images)[0].mean((1, 2, 3)) - torch.arange(4.0)).square().mean()
+        loss.backward()
+        optimizer.step()
+        losses.append(loss.item())
+    assert losses[-1] < losses[0] / 2
+
+
+def test_bad_settings_are_explained():
+    with pytest.raises(KeyError, match="expected one of R-50-C4, .*did you mean 'R-50-FPN'"):
+        build_resnet("R-50-FNP")
+    with pytest.raises(ValueError, match=r"stages 1, 2, ... up to 4 in order, got \[2\]"):
+        ResNet([StageSpec(2, 3, True)])
+    with pytest.raises(ValueError, match="freeze_at must be at most 4 for the parts stem, layer1, layer2, layer3, got 5"):
+        build_resnet("R-50-C4", freeze_at=5)
