@@ -1,0 +1,417 @@
+/* The call: Python arguments to C slots, the C function without the GIL, its result or error back to Python. */
+#include <string.h>
+
+#include "frame.h"
+#include "function.h"
+#include "guard.h"
+
+ffi_hooks ffi_hook;
+
+static const char element_codes[] = "FDLISCBH"; /* in the order of enum ffi_type */
+
+static int parse_code(const char **at, ffi_parameter *p) {
+  static const struct { char code; unsigned char kind, bits; } scalars[] = {
+      {'v', FFI_VOID, 0},      {'?', FFI_BOOL, 1},
+      {'b', FFI_SIGNED, 8},    {'B', FFI_UNSIGNED, 8},
+      {'h', FFI_SIGNED, 16},   {'H', FFI_UNSIGNED, 16},
+      {'i', FFI_SIGNED, 32},   {'I', FFI_UNSIGNED, 32},
+      {'l', FFI_SIGNED, 8 * sizeof(long)}, {'L', FFI_UNSIGNED, 8 * sizeof(long)},
+      {'q', FFI_SIGNED, 64},   {'Q', FFI_UNSIGNED, 64},
+      {'f', FFI_FLOATING, 0},  {'d', FFI_DOUBLED, 0},
+      {'s', FFI_STRING, 0},    {'c', FFI_CONVERTED, 0},
+      {'p', FFI_CONVERTED, 0}, {'x', FFI_CONVERTED, 0},
+  };
+  memset(p, 0, sizeof *p);
+  p->code = *(*at)++;
+  for (size_t i = 0; i < sizeof scalars / sizeof *scalars; i++) {
+    if (scalars[i].code != p->code) continue;
+    p->kind = scalars[i].kind;
+    p->bits = scalars[i].bits;
+    return 0;
+  }
+  const char *tensor = strchr("TtGgUuWw", p->code), *element = **at ? strchr(element_codes, **at) : NULL;
+  if (!p->code || !tensor || !element) return -1;
+  ++*at;
+  p->kind = strchr("TtUu", p->code) ? FFI_TENSOR : FFI_STORAGE;
+  p->writable = p->code >= 'A' && p->code <= 'Z';
+  p->cuda = strchr("UuWw", p->code) != NULL;
+  p->type = (unsigned char)(element - element_codes);
+  return 0;
+}
+
+int ffi_parse_signature(const char *signature, ffi_parameter *result, ffi_parameter *parameters, int room) {
+  int count = 0;
+  if (parse_code(&signature, result)) return -1;
+  for (; *signature; count++)
+    if (count == room || parse_code(&signature, &parameters[count])) return -1;
+  return count;
+}
+
+/* A call under way: what must be released when it ends. */
+typedef struct call {
+  ffi_function *function;
+  ffi_frame frame;
+  int kept;
+  PyObject *keep[FFI_MAX_ARGUMENTS + 1]; /* references of ours, beside the caller's on the arguments */
+  ffi_ext_slot slots[FFI_MAX_ARGUMENTS + 1];
+} call;
+
+static void refuse(call *c, int index, PyObject *value, PyObject *type) {
+  PyObject *nothing = PyObject_CallFunction(ffi_hook.refuse, "OiOO", (PyObject *)c->function, index, value, type);
+  Py_XDECREF(nothing);
+  if (!PyErr_Occurred()) PyErr_SetString(PyExc_SystemError, "ffi_ext: an argument was refused without a reason");
+}
+
+static int is_tensor(PyObject *value) {
+  PyTypeObject *type = Py_TYPE(value);
+  return type == (PyTypeObject *)ffi_hook.tensor_type || type == (PyTypeObject *)ffi_hook.parameter_type ||
+         PyType_IsSubtype(type, (PyTypeObject *)ffi_hook.tensor_type);
+}
+
+static int is_cdata(PyObject *value) {
+  return PyType_IsSubtype(Py_TYPE(value), (PyTypeObject *)ffi_hook.cdata_type);
+}
+
+/* An int from whatever has __index__ (NumPy's integers too), or a cdata integer; not from floats, strings, tensors. */
+static PyObject *as_integer(call *c, int index, PyObject *value) {
+  PyObject *number = NULL;
+  if (PyLong_Check(value)) {
+    Py_INCREF(value);
+    return value;
+  }
+  if (!is_tensor(value)) {
+    if (PyIndex_Check(value)) return PyNumber_Index(value);
+    PyObject *pair = PyObject_CallFunction(ffi_hook.convert, "OiO", (PyObject *)c->function, index, value);
+    if (!pair) return NULL;
+    number = PySequence_GetItem(pair, 0);
+    Py_DECREF(pair);
+    return number;
+  }
+  refuse(c, index, value, PyExc_TypeError);
+  return NULL;
+}
+
+static int take_signed(call *c, int index, PyObject *value, unsigned bits, ffi_ext_slot *slot) {
+  PyObject *number = as_integer(c, index, value);
+  if (!number) return -1;
+  int overflow = 0;
+  long long taken = PyLong_AsLongLongAndOverflow(number, &overflow);
+  Py_DECREF(number);
+  if (taken == -1 && !overflow && PyErr_Occurred()) return -1;
+  if (!overflow && bits < 64) overflow = taken >> (bits - 1) != 0 && taken >> (bits - 1) != -1;
+  if (overflow) {
+    refuse(c, index, value, PyExc_OverflowError);
+    return -1;
+  }
+  slot->i = taken;
+  return 0;
+}
+
+static int take_unsigned(call *c, int index, PyObject *value, unsigned bits, ffi_ext_slot *slot) {
+  PyObject *number = as_integer(c, index, value);
+  if (!number) return -1;
+  unsigned long long taken = PyLong_AsUnsignedLongLong(number);
+  Py_DECREF(number);
+  int overflow = 0;
+  if (taken == (unsigned long long)-1 && PyErr_Occurred()) {
+    if (!PyErr_ExceptionMatches(PyExc_OverflowError)) return -1;
+    PyErr_Clear();
+    overflow = 1;
+  }
+  if (overflow || (bits < 64 && taken >> bits)) {
+    refuse(c, index, value, PyExc_OverflowError);
+    return -1;
+  }
+  slot->u = taken;
+  return 0;
+}
+
+static int take_double(call *c, int index, PyObject *value, double *out) {
+  if (PyFloat_Check(value)) {
+    *out = PyFloat_AsDouble(value);
+    return 0;
+  }
+  if (is_tensor(value)) {
+    refuse(c, index, value, PyExc_TypeError);
+    return -1;
+  }
+  *out = PyFloat_AsDouble(value);
+  if (*out != -1.0 || !PyErr_Occurred()) return 0;
+  if (PyErr_ExceptionMatches(PyExc_TypeError)) {
+    PyErr_Clear();
+    refuse(c, index, value, PyExc_TypeError);
+  }
+  return -1;
+}
+
+/* cffi's own conversion, for what the dispatcher does not carry. */
+static int take_converted(call *c, int index, PyObject *value, ffi_ext_slot *slot) {
+  PyObject *pair = PyObject_CallFunction(ffi_hook.convert, "OiO", (PyObject *)c->function, index, value);
+  if (!pair) return -1;
+  PyObject *address = PySequence_GetItem(pair, 0);
+  c->keep[c->kept++] = pair;
+  if (!address) return -1;
+  slot->u = PyLong_AsUnsignedLongLongMask(address);
+  Py_DECREF(address);
+  return PyErr_Occurred() ? -1 : 0;
+}
+
+/* Makes a view of an argument that the quick look did not accept: a NumPy array, a subclass, a storage ... */
+static int adapt(call *c, int index, PyObject *value, ffi_view *view, PyObject **object) {
+  PyObject *pair = PyObject_CallFunction(ffi_hook.adapt, "OiO", (PyObject *)c->function, index, value);
+  if (!pair) return -1;
+  c->keep[c->kept++] = pair;
+  PyObject *tensor, *facts;
+  if (!PyArg_ParseTuple(pair, "OO", &tensor, &facts)) return -1;
+  *object = tensor;
+  if (ffi_python_describe(facts, tensor, view)) return -1;
+  if (ffi_handle_offset) view->handle = (char *)tensor + ffi_handle_offset;
+  return 0;
+}
+
+static int take_tensor(call *c, int index, PyObject *value, const ffi_parameter *p, ffi_ext_slot *slot) {
+  ffi_view view;
+  PyObject *object = value;
+  int storage = p->kind == FFI_STORAGE;
+  if (is_cdata(value)) return take_converted(c, index, value, slot); /* _ffi.NULL, or a record's address */
+  if (!ffi_handle_offset || storage || p->cuda || !is_tensor(value) || ffi_fields_describe(value, &view) ||
+      view.type != p->type) {
+    if (adapt(c, index, value, &view, &object)) return -1;
+  }
+  ffi_tensor *t = ffi_enter(&c->frame, &view, object, p->writable, storage);
+  if (object != value && !storage && !is_tensor(value)) t->fixed = 1; /* a NumPy array cannot follow a resize */
+  slot->p = storage ? (void *)t->storage : (void *)t;
+  return 0;
+}
+
+/* `void *` takes a tensor of any element type: C sees its record. */
+static int take_argument(call *c, int index, PyObject *value) {
+  const ffi_parameter *p = &c->function->parameters[index];
+  ffi_ext_slot *slot = &c->slots[index + 1];
+  double number;
+  switch (p->kind) {
+    case FFI_TENSOR:
+    case FFI_STORAGE: return take_tensor(c, index, value, p, slot);
+    case FFI_SIGNED: return take_signed(c, index, value, p->bits, slot);
+    case FFI_UNSIGNED: return take_unsigned(c, index, value, p->bits, slot);
+    case FFI_BOOL:
+      if (value == Py_True || value == Py_False) {
+        slot->i = value == Py_True;
+        return 0;
+      }
+      if (take_unsigned(c, index, value, 1, slot)) return -1;
+      slot->i = slot->u != 0;
+      return 0;
+    case FFI_FLOATING:
+      if (take_double(c, index, value, &number)) return -1;
+      slot->f = (float)number;
+      return 0;
+    case FFI_DOUBLED: return take_double(c, index, value, &slot->d);
+    case FFI_STRING:
+      if (PyBytes_Check(value)) {
+        slot->p = PyBytes_AsString(value);
+        return 0;
+      }
+      return take_converted(c, index, value, slot);
+    default:
+      if (p->code == 'p' && is_tensor(value)) { /* adapt accepts it for `void *` alone */
+        ffi_view view;
+        PyObject *object = value;
+        if (adapt(c, index, value, &view, &object)) return -1;
+        slot->p = ffi_enter(&c->frame, &view, object, 1, 0);
+        return 0;
+      }
+      return take_converted(c, index, value, slot);
+  }
+}
+
+static PyObject *call_result_hook(call *c, PyObject *value) {
+  if (!value) return NULL;
+  PyObject *result = PyObject_CallFunction(ffi_hook.result, "OO", (PyObject *)c->function, value);
+  Py_DECREF(value);
+  return result;
+}
+
+static PyObject *give_result(call *c) {
+  const ffi_parameter *p = &c->function->result;
+  const ffi_ext_slot *slot = &c->slots[0];
+  switch (p->kind) {
+    case FFI_VOID: Py_RETURN_NONE;
+    case FFI_BOOL: return PyBool_FromLong(slot->i != 0);
+    case FFI_SIGNED: return PyLong_FromLongLong(slot->i);
+    case FFI_UNSIGNED: return PyLong_FromUnsignedLongLong(slot->u);
+    case FFI_FLOATING: return PyFloat_FromDouble(slot->f);
+    case FFI_DOUBLED: return PyFloat_FromDouble(slot->d);
+    case FFI_TENSOR: return ffi_tensor_result(&c->frame, slot->p);
+    case FFI_STORAGE:
+      if (!slot->p) Py_RETURN_NONE;
+      return call_result_hook(c, ffi_storage_result(&c->frame, slot->p));
+    default: return call_result_hook(c, PyLong_FromUnsignedLongLong(slot->u));
+  }
+}
+
+/* Puts positional and keyword arguments in the order of the parameters. Returns -1 with an exception. */
+static int order_arguments(ffi_function *function, PyObject *const *args, Py_ssize_t nargs, PyObject *kwnames,
+                           PyObject **ordered) {
+  Py_ssize_t named = kwnames ? PyTuple_Size(kwnames) : 0;
+  int filled = 0;
+  memset(ordered, 0, (size_t)function->count * sizeof *ordered);
+  for (Py_ssize_t i = 0; i < nargs && i < function->count; i++, filled++) ordered[i] = args[i];
+  for (Py_ssize_t k = 0; k < named && nargs <= function->count; k++) {
+    PyObject *name = PyTuple_GetItem(kwnames, k);
+    for (int i = 0; i < function->count; i++) {
+      if (PyUnicode_Compare(PyTuple_GetItem(function->names, i), name) || ordered[i]) continue;
+      ordered[i] = args[nargs + k];
+      filled++;
+      break;
+    }
+  }
+  if (nargs + named == function->count && filled == function->count) return 0;
+  PyObject *names = kwnames ? kwnames : PyTuple_New(0);
+  PyObject *nothing = PyObject_CallFunction(ffi_hook.arity, "OnO", (PyObject *)function, nargs, names);
+  if (!kwnames) Py_XDECREF(names);
+  Py_XDECREF(nothing);
+  if (!PyErr_Occurred()) PyErr_SetString(PyExc_TypeError, "wrong arguments");
+  return -1;
+}
+
+static int allocate_result(call *c) {
+  PyObject *pair = PyObject_CallFunction(ffi_hook.allocate, "O", (PyObject *)c->function);
+  if (!pair) return -1;
+  PyObject *address = PySequence_GetItem(pair, 0);
+  c->keep[c->kept++] = pair;
+  if (!address) return -1;
+  c->slots[0].u = PyLong_AsUnsignedLongLongMask(address);
+  Py_DECREF(address);
+  return 0;
+}
+
+static PyObject *native_error(const char *text) {
+  PyObject *message = PyUnicode_DecodeUTF8(text, (Py_ssize_t)strlen(text), "replace");
+  if (message) PyErr_SetObject(ffi_hook.native_error, message);
+  Py_XDECREF(message);
+  return NULL;
+}
+
+static PyObject *run(call *c, PyObject *const *args) {
+  ffi_function *function = c->function;
+  char text[2560]; /* TH formats up to 2048, and the place behind it */
+  for (int i = 0; i < function->count; i++)
+    if (take_argument(c, i, args[i])) return NULL;
+  if (function->result.code == 'x' && allocate_result(c)) return NULL;
+
+  PyThreadState *state = PyEval_SaveThread();
+  int failed = ffi_guard_call(function->table, function->entry->call, c->slots, text, sizeof text);
+  PyEval_RestoreThread(state);
+
+  return failed ? native_error(text) : give_result(c);
+}
+
+/* A call through cffi's own function, for what has no trampoline: `target` is lib.f, `caller` an object with the codes,
+ * names and doc that the hooks want. cffi releases the GIL around the C function, so an exception arrives without it. */
+static void call_python(ffi_ext_slot *slots) { slots[0].p = PyObject_CallObject(slots[1].p, slots[2].p); }
+
+static int parse_codes(PyObject *caller, ffi_parameter *parameters, Py_ssize_t *count) {
+  PyObject *codes = PyObject_GetAttrString(caller, "codes");
+  *count = codes ? PyTuple_Size(codes) : -1;
+  int failed = *count < 1 || *count > FFI_MAX_ARGUMENTS + 1;
+  for (Py_ssize_t i = 0; !failed && i < *count; i++) {
+    const char *code = PyUnicode_AsUTF8AndSize(PyTuple_GetItem(codes, i), NULL);
+    failed = !code || parse_code(&code, &parameters[i]);
+  }
+  Py_XDECREF(codes);
+  if (failed && !PyErr_Occurred()) PyErr_SetString(PyExc_TypeError, "too many parameters");
+  return failed ? -1 : 0;
+}
+
+/* Tensor arguments become cdata pointers to their records; a variadic function's extra ones have no declared type
+ * and go to cffi as they are. */
+static PyObject *cffi_arguments(call *c, PyObject *args, const ffi_parameter *parameters, Py_ssize_t count) {
+  Py_ssize_t given = PyTuple_Size(args);
+  PyObject *converted = PyTuple_New(given);
+  for (Py_ssize_t i = 0; converted && i < given; i++) {
+    PyObject *value = PyTuple_GetItem(args, i), *made;
+    const ffi_parameter *p = i + 1 < count ? &parameters[i + 1] : NULL;
+    if (p && (p->kind == FFI_TENSOR || p->kind == FFI_STORAGE) && !is_cdata(value)) {
+      ffi_ext_slot slot;
+      made = take_tensor(c, (int)i, value, p, &slot)
+                 ? NULL
+                 : PyObject_CallFunction(ffi_hook.pointer, "OiK", (PyObject *)c->function, (int)i,
+                                         (unsigned long long)(uintptr_t)slot.p);
+    } else {
+      Py_INCREF(value);
+      made = value;
+    }
+    if (!made) Py_CLEAR(converted);
+    else PyTuple_SetItem(converted, i, made);
+  }
+  return converted;
+}
+
+PyObject *ffi_call_cffi(PyObject *self, PyObject *arguments) {
+  (void)self;
+  PyObject *caller, *target, *args;
+  ffi_parameter parameters[FFI_MAX_ARGUMENTS + 1];
+  Py_ssize_t count;
+  if (!PyArg_ParseTuple(arguments, "OOO!", &caller, &target, &PyTuple_Type, &args)) return NULL;
+  if (parse_codes(caller, parameters, &count)) return NULL;
+  if (PyTuple_Size(args) > FFI_MAX_ARGUMENTS) {
+    PyErr_Format(PyExc_TypeError, "more than %d arguments", FFI_MAX_ARGUMENTS);
+    return NULL;
+  }
+  call c;
+  c.function = (ffi_function *)caller; /* the hooks take any object with the attributes that they read */
+  c.frame.count = 0;
+  c.kept = 0;
+  PyObject *result = NULL, *converted = cffi_arguments(&c, args, parameters, count);
+  if (converted) {
+    char text[2560];
+    c.slots[1].p = target;
+    c.slots[2].p = converted;
+    PyThreadState *state = PyThreadState_Get();
+    if (ffi_guard_call(NULL, call_python, c.slots, text, sizeof text)) {
+      PyEval_RestoreThread(state);
+      native_error(text);
+    } else {
+      result = c.slots[0].p;
+    }
+  }
+  if (result && (parameters[0].kind == FFI_TENSOR || parameters[0].kind == FFI_STORAGE)) {
+    PyObject *address = PyObject_CallFunction(ffi_hook.address, "OO", caller, result);
+    Py_DECREF(result);
+    result = NULL;
+    if (address) {
+      void *record = (void *)(uintptr_t)PyLong_AsUnsignedLongLongMask(address);
+      Py_DECREF(address);
+      if (parameters[0].kind == FFI_TENSOR) {
+        result = ffi_tensor_result(&c.frame, record);
+      } else if (!record) {
+        Py_INCREF(Py_None);
+        result = Py_None;
+      } else {
+        result = call_result_hook(&c, ffi_storage_result(&c.frame, record));
+      }
+    }
+  }
+  if (ffi_leave(&c.frame)) Py_CLEAR(result);
+  for (int i = 0; i < c.kept; i++) Py_DECREF(c.keep[i]);
+  Py_XDECREF(converted);
+  return result;
+}
+
+PyObject *ffi_dispatch(PyObject *self, PyObject *const *args, Py_ssize_t nargs, PyObject *kwnames) {
+  ffi_function *function = (ffi_function *)self;
+  PyObject *ordered[FFI_MAX_ARGUMENTS];
+  if (nargs != function->count || kwnames) {
+    if (order_arguments(function, args, nargs, kwnames, ordered)) return NULL;
+    args = ordered;
+  }
+  call c;
+  c.function = function;
+  c.frame.count = 0;
+  c.kept = 0;
+  PyObject *result = run(&c, args);
+  if (ffi_leave(&c.frame)) Py_CLEAR(result);
+  for (int i = 0; i < c.kept; i++) Py_DECREF(c.keep[i]);
+  return result;
+}

@@ -1,0 +1,405 @@
+/* A call's tensor records: made from torch tensors when it starts, written back and released when it ends. */
+#include "frame.h"
+
+#include <pthread.h>
+#include <string.h>
+
+PyObject *ffi_adopt_helper;
+Py_ssize_t ffi_handle_offset;
+const ffi_operations *ffi_torch;
+
+const int ffi_scalar_type[FFI_TYPES] = {6, 7, 4, 3, 2, 1, 0, 5};
+
+int ffi_type_of_scalar(int scalar_type) {
+  static const signed char types[8] = {FFI_BYTE, FFI_CHAR, FFI_SHORT, FFI_INT, FFI_LONG, FFI_HALF, FFI_FLOAT, FFI_DOUBLE};
+  return scalar_type >= 0 && scalar_type < 8 ? types[scalar_type] : -1;
+}
+
+/* Records that C code kept beyond a call. The same torch tensor or storage passed again must meet the same record: two
+ * records of one storage would each remember an address, and a resize through one would leave the other dangling. */
+static pthread_mutex_t kept_lock = PTHREAD_MUTEX_INITIALIZER;
+static ffi_tensor *kept_tensors;
+static ffi_storage *kept_storages;
+
+/* Takes a reference unless the record is on its way out. */
+static int take(int *refcount) {
+  int seen = __atomic_load_n(refcount, __ATOMIC_RELAXED);
+  while (seen > 0)
+    if (__atomic_compare_exchange_n(refcount, &seen, seen + 1, 1, __ATOMIC_ACQ_REL, __ATOMIC_RELAXED)) return 1;
+  return 0;
+}
+
+static void *key_of(void *handle) { return ffi_handle_offset ? *(void **)handle : handle; }
+
+static ffi_tensor *find_kept_tensor(void *key, int type) {
+  if (!__atomic_load_n(&kept_tensors, __ATOMIC_ACQUIRE)) return NULL;
+  pthread_mutex_lock(&kept_lock);
+  ffi_tensor *t = kept_tensors;
+  while (t && !(key_of(t->handle) == key && t->type == type && take(&t->refcount))) t = t->next;
+  pthread_mutex_unlock(&kept_lock);
+  return t;
+}
+
+static ffi_storage *find_kept_storage(void *identity, int type) {
+  if (!__atomic_load_n(&kept_storages, __ATOMIC_ACQUIRE)) return NULL;
+  pthread_mutex_lock(&kept_lock);
+  ffi_storage *s = kept_storages;
+  while (s && !(s->identity == identity && s->type == type && take(&s->refcount))) s = s->next;
+  pthread_mutex_unlock(&kept_lock);
+  return s;
+}
+
+#define REMOVE(list, record)                        \
+  do {                                              \
+    pthread_mutex_lock(&kept_lock);                 \
+    for (void **at = (void **)&(list); *at;) {      \
+      if (*at == (void *)(record)) {                \
+        *at = (record)->next;                       \
+        break;                                      \
+      }                                             \
+      at = (void **)&((__typeof__(record))*at)->next; \
+    }                                               \
+    pthread_mutex_unlock(&kept_lock);               \
+  } while (0)
+
+/* A record that C still holds when the call ends gets references of its own. */
+static int keep_tensor(ffi_tensor *t) {
+  if (t->owned || !t->handle) return 0;
+  void *owned = ffi_torch->keep(t->handle);
+  if (!owned) return -1;
+  t->handle = owned;
+  t->owned = 1;
+  pthread_mutex_lock(&kept_lock);
+  t->next = kept_tensors;
+  __atomic_store_n(&kept_tensors, t, __ATOMIC_RELEASE);
+  pthread_mutex_unlock(&kept_lock);
+  return 0;
+}
+
+/* Borrowed owners become our own: the tensor that was borrowed may be given another storage. */
+static int own_storage(ffi_storage *s) {
+  if (s->owned || !s->owner) return 0;
+  void *owned = ffi_torch->alias(s->owner);
+  if (!owned) return -1;
+  s->owner = owned;
+  s->owned = 1;
+  return 0;
+}
+
+static int is_kept(const ffi_storage *s) {
+  pthread_mutex_lock(&kept_lock);
+  const ffi_storage *k = kept_storages;
+  while (k && k != s) k = k->next;
+  pthread_mutex_unlock(&kept_lock);
+  return k != NULL;
+}
+
+static int keep_storage(ffi_storage *s) {
+  if (!s->owner || is_kept(s)) return 0;
+  if (own_storage(s)) return -1;
+  pthread_mutex_lock(&kept_lock);
+  s->next = kept_storages;
+  __atomic_store_n(&kept_storages, s, __ATOMIC_RELEASE);
+  pthread_mutex_unlock(&kept_lock);
+  return 0;
+}
+
+void ffi_tensor_release_handle(ffi_tensor *t) {
+  REMOVE(kept_tensors, t);
+  ffi_torch->release(t->handle);
+  t->handle = NULL;
+  t->owned = 0;
+}
+
+void ffi_storage_release_owner(ffi_storage *s) {
+  if (__atomic_load_n(&kept_storages, __ATOMIC_ACQUIRE)) REMOVE(kept_storages, s);
+  ffi_torch->release(s->owner);
+  s->owner = NULL;
+  s->owned = 0;
+}
+
+void ffi_tensor_mark_changed(ffi_tensor *t) { t->changed = t->handle != NULL; }
+
+static ptrdiff_t bytes_for(ptrdiff_t elements, int type) {
+  ptrdiff_t bytes;
+  if (elements < 0 || __builtin_mul_overflow(elements, (ptrdiff_t)ffi_type_size[type], &bytes))
+    ffi_throw("$ Torch: invalid memory size -- maybe an overflow?");
+  return bytes;
+}
+
+void ffi_storage_new_memory(ffi_storage *s, ptrdiff_t elements) {
+  char text[FFI_TEXT_ROOM];
+  bytes_for(elements, s->type);
+  void *owner = ffi_torch->create(s->type, elements, &s->data, &s->identity, text);
+  if (!owner) ffi_throw(text);
+  s->owner = owner;
+  s->owned = 1;
+  s->size = elements;
+}
+
+void ffi_storage_resize_memory(ffi_storage *s, ptrdiff_t elements) {
+  char text[FFI_TEXT_ROOM];
+  ptrdiff_t bytes = bytes_for(elements, s->type);
+  if (!s->owner) {
+    ffi_storage_new_memory(s, elements);
+    return;
+  }
+  void *data = s->data;
+  if (ffi_torch->grow(s->owner, s->identity, bytes, &data, text)) ffi_throw(text);
+  s->data = data;
+  s->size = elements;
+}
+
+static void set_storage(ffi_storage *s, const ffi_view *view) {
+  s->data = view->storage_data;
+  s->size = view->storage_bytes / (ptrdiff_t)ffi_type_size[view->type];
+  s->identity = view->identity;
+}
+
+/* Returns a reference. Tensors of this call that share a torch storage share its record. */
+static ffi_storage *enter_storage(ffi_frame *frame, const ffi_view *view) {
+  int reinterpreted = 0;
+  for (int i = 0; i < frame->count; i++) {
+    ffi_storage *known = frame->entries[i].storage;
+    if (!known || known->identity != view->identity) continue;
+    if (known->type == view->type) {
+      __atomic_add_fetch(&known->refcount, 1, __ATOMIC_RELAXED);
+      return known;
+    }
+    /* The same bytes as another element type: growing them through one record would strand the other. */
+    known->flag &= ~FFI_RESIZABLE;
+    reinterpreted = 1;
+  }
+  ffi_storage *s = find_kept_storage(view->identity, view->type);
+  if (!s) {
+    s = ffi_storage_alloc(view->type);
+    s->owner = view->handle;
+    s->flag = FFI_REFCOUNTED | FFI_RESIZABLE | FFI_FREEMEM;
+  }
+  set_storage(s, view);
+  if (reinterpreted) s->flag &= ~FFI_RESIZABLE;
+  return s;
+}
+
+static void set_geometry(ffi_tensor *t, const ffi_view *view, int whole_storage) {
+  static const int64_t one = 1;
+  int empty = view->ndim == 1 && view->size[0] == 0 && !whole_storage;
+  int n = empty ? 0 : view->ndim ? view->ndim : 1; /* C sees torch's () as [1] and its (0,) as the empty tensor */
+  if (n > t->capacity) ffi_tensor_reserve(t, n);
+  for (int i = 0; i < n; i++) {
+    t->size[i] = view->ndim ? view->size[i] : one;
+    t->stride[i] = view->ndim ? view->stride[i] : one;
+  }
+  t->nDimension = n;
+  t->storageOffset = empty ? 0 : view->offset;
+}
+
+ffi_tensor *ffi_enter(ffi_frame *frame, const ffi_view *view, PyObject *object, int writable, int whole_storage) {
+  void *key = key_of(view->handle);
+  for (int i = 0; i < frame->count; i++) {
+    ffi_entry *entry = &frame->entries[i];
+    if (entry->key != key || whole_storage != (entry->storage && !entry->tensor->nDimension)) continue;
+    entry->bump |= writable && view->requires_grad;
+    return entry->tensor;
+  }
+  ffi_entry *entry = &frame->entries[frame->count];
+  ffi_tensor *t = find_kept_tensor(key, view->type);
+  if (!t) {
+    t = ffi_tensor_alloc(view->type);
+    t->handle = view->handle;
+    t->flag = FFI_REFCOUNTED;
+  }
+  set_geometry(t, view, whole_storage);
+  t->fixed = view->requires_grad != 0;
+  t->changed = 0;
+  ffi_storage *before = t->storage; /* of a kept record */
+  ffi_storage *s = t->nDimension ? enter_storage(frame, view) : NULL;
+  t->storage = s;
+  if (s) __atomic_add_fetch(&s->refcount, 1, __ATOMIC_RELAXED);
+  if (before && __atomic_sub_fetch(&before->refcount, 1, __ATOMIC_ACQ_REL) == 0) ffi_storage_dispose(before);
+
+  entry->tensor = t;
+  entry->storage = s;
+  entry->object = object;
+  entry->key = key;
+  entry->identity = view->identity;
+  entry->storage_bytes = view->storage_bytes;
+  entry->bump = writable && view->requires_grad;
+  frame->count++;
+  return t;
+}
+
+/* Foreign memory (a storage made from a C pointer or an allocator of the user's) as a tensor of torch's. */
+static void drop_capsule(PyObject *capsule) {
+  ffi_storage *s = PyCapsule_GetPointer(capsule, NULL);
+  if (__atomic_sub_fetch(&s->refcount, 1, __ATOMIC_ACQ_REL) == 0) ffi_storage_dispose(s);
+}
+
+static PyObject *adopt(ffi_storage *s) {
+  PyObject *capsule = PyCapsule_New(s, NULL, drop_capsule);
+  if (!capsule) return NULL;
+  __atomic_add_fetch(&s->refcount, 1, __ATOMIC_RELAXED);
+  PyObject *tensor = PyObject_CallFunction(ffi_adopt_helper, "KniO", (unsigned long long)(uintptr_t)s->data,
+                                           (Py_ssize_t)(s->size * (ptrdiff_t)ffi_type_size[s->type]),
+                                           ffi_scalar_type[s->type], capsule);
+  Py_DECREF(capsule);
+  return tensor;
+}
+
+/* A handle on a tensor whose storage is s; *adopted holds it alive where s has none of its own. */
+static void *owner_of(ffi_storage *s, PyObject **adopted) {
+  *adopted = NULL;
+  if (s->owner || s->size == 0) return s->owner;
+  *adopted = adopt(s);
+  return *adopted ? (ffi_handle_offset ? (void *)((char *)*adopted + ffi_handle_offset) : (void *)*adopted) : NULL;
+}
+
+/* Torch says no to growing a storage that it does not own. An empty tensor's record has no storage that could have been
+ * asked when C resized it, so it is asked now, by a resize to the size that it has. */
+static int may_replace(const ffi_entry *entry, char *text) {
+  void *data;
+  if (entry->storage || !entry->identity) return 0;
+  return ffi_torch->grow(entry->tensor->handle, entry->identity, entry->storage_bytes, &data, text);
+}
+
+static int write_back(ffi_entry *entry, char *text) {
+  ffi_tensor *t = entry->tensor;
+  PyObject *adopted = NULL;
+  int failed = may_replace(entry, text);
+  if (!failed) {
+    void *owner = t->storage ? owner_of(t->storage, &adopted) : NULL;
+    if (!owner && PyErr_Occurred()) return -1;
+    failed = ffi_torch->assign(t->handle, owner ? owner : t->handle, t, text);
+    Py_XDECREF(adopted);
+  }
+  t->changed = 0;
+  if (failed) PyErr_SetString(PyExc_RuntimeError, text);
+  return failed;
+}
+
+/* Records that C kept and changed, whose tensors were not arguments of this call. */
+static int write_back_kept(void) {
+  char text[FFI_TEXT_ROOM];
+  int failed = 0;
+  for (ffi_tensor *t = NULL;; t = NULL) {
+    if (!__atomic_load_n(&kept_tensors, __ATOMIC_ACQUIRE)) return failed;
+    pthread_mutex_lock(&kept_lock);
+    for (t = kept_tensors; t && !(t->changed && take(&t->refcount));) t = t->next;
+    pthread_mutex_unlock(&kept_lock);
+    if (!t) return failed;
+    ffi_entry entry = {.tensor = t, .storage = t->storage};
+    if (write_back(&entry, text)) failed = -1;
+    if (__atomic_sub_fetch(&t->refcount, 1, __ATOMIC_ACQ_REL) == 0) ffi_tensor_dispose(t);
+  }
+}
+
+static int write_back_all(ffi_frame *frame) {
+  char text[FFI_TEXT_ROOM];
+  int failed = 0, changed = 0;
+  for (int i = 0; i < frame->count; i++) {
+    ffi_entry *entry = &frame->entries[i];
+    if (!entry->tensor->changed) continue;
+    changed = 1;
+    /* Two tensors that swap storages each need the other's from before. */
+    ffi_storage *s = entry->tensor->storage;
+    if (s && s != entry->storage && own_storage(s)) failed = -1;
+  }
+  if (!changed && !__atomic_load_n(&kept_tensors, __ATOMIC_ACQUIRE)) return 0;
+  PyObject *type, *value, *traceback; /* the error of the call itself comes first */
+  PyErr_Fetch(&type, &value, &traceback);
+  for (int i = 0; i < frame->count; i++)
+    if (frame->entries[i].tensor->changed && write_back(&frame->entries[i], text)) failed = -1;
+  if (write_back_kept()) failed = -1;
+  if (type) PyErr_Restore(type, value, traceback);
+  return failed;
+}
+
+static void leave_tensor(ffi_tensor *t) {
+  if (__atomic_load_n(&t->refcount, __ATOMIC_ACQUIRE) > 1) keep_tensor(t);
+  if (__atomic_sub_fetch(&t->refcount, 1, __ATOMIC_ACQ_REL) == 0) ffi_tensor_dispose(t);
+}
+
+int ffi_leave(ffi_frame *frame) {
+  int failed = write_back_all(frame);
+  for (int i = 0; i < frame->count; i++) {
+    ffi_entry *entry = &frame->entries[i];
+    if (entry->bump) ffi_torch->bump_version(entry->tensor->handle);
+  }
+  /* A kept tensor's storage must be kept too, while the tensor that it was borrowed from still has it. */
+  for (int i = 0; i < frame->count; i++) {
+    ffi_tensor *t = frame->entries[i].tensor;
+    if (t->refcount > 1 && t->storage) keep_storage(t->storage);
+    leave_tensor(t);
+  }
+  for (int i = 0; i < frame->count; i++) {
+    ffi_storage *s = frame->entries[i].storage;
+    if (!s) continue;
+    if (__atomic_load_n(&s->refcount, __ATOMIC_ACQUIRE) > 1) {
+      int shared = 0; /* by a later entry of this call */
+      for (int k = i + 1; k < frame->count; k++) shared += frame->entries[k].storage == s;
+      if (s->refcount > 1 + shared) keep_storage(s);
+    }
+    if (__atomic_sub_fetch(&s->refcount, 1, __ATOMIC_ACQ_REL) == 0) ffi_storage_dispose(s);
+  }
+  return failed;
+}
+
+static ffi_entry *entry_of(ffi_frame *frame, const ffi_tensor *t) {
+  for (int i = 0; i < frame->count; i++)
+    if (frame->entries[i].tensor == t) return &frame->entries[i];
+  return NULL;
+}
+
+PyObject *ffi_tensor_result(ffi_frame *frame, ffi_tensor *t) {
+  if (!t) Py_RETURN_NONE;
+  ffi_entry *entry = entry_of(frame, t);
+  if (entry) { /* an argument: with a reference to take over (after retain), or without */
+    if (t->refcount > 1) __atomic_sub_fetch(&t->refcount, 1, __ATOMIC_ACQ_REL);
+    Py_INCREF(entry->object);
+    return entry->object;
+  }
+  PyObject *result, *adopted = NULL;
+  if (t->handle) { /* a record kept from an earlier call */
+    result = ffi_torch->object(t->handle);
+  } else {
+    int kept_in_c = __atomic_load_n(&t->refcount, __ATOMIC_ACQUIRE) > 1;
+    void *owner = t->storage ? owner_of(t->storage, &adopted) : NULL, *handle = NULL;
+    if (!owner && PyErr_Occurred()) return NULL;
+    result = ffi_torch->make(owner, t, kept_in_c ? &handle : NULL);
+    Py_XDECREF(adopted);
+    if (handle) { /* C goes on with this record: what it does to it must show in the tensor */
+      t->handle = handle;
+      t->owned = 1;
+      pthread_mutex_lock(&kept_lock);
+      t->next = kept_tensors;
+      __atomic_store_n(&kept_tensors, t, __ATOMIC_RELEASE);
+      pthread_mutex_unlock(&kept_lock);
+      if (t->storage) keep_storage(t->storage);
+    }
+  }
+  if (__atomic_sub_fetch(&t->refcount, 1, __ATOMIC_ACQ_REL) == 0) ffi_tensor_dispose(t);
+  return result;
+}
+
+PyObject *ffi_storage_result(ffi_frame *frame, ffi_storage *s) {
+  if (!s) Py_RETURN_NONE;
+  ffi_tensor whole;
+  memset(&whole, 0, sizeof whole);
+  int64_t size = s->size, stride = 1;
+  whole.size = &size;
+  whole.stride = &stride;
+  whole.nDimension = 1;
+  whole.storage = s;
+  whole.type = s->type;
+  PyObject *adopted;
+  void *owner = owner_of(s, &adopted);
+  if (!owner && PyErr_Occurred()) return NULL;
+  PyObject *result = ffi_torch->make(owner, &whole, NULL);
+  Py_XDECREF(adopted);
+  int held = 0; /* by the frame: the reference of an argument's storage that was not retained is not ours to drop */
+  for (int i = 0; i < frame->count; i++)
+    if (frame->entries[i].storage == s) held += 1 + (frame->entries[i].tensor->storage == s);
+  if (s->refcount > 1 && !held) keep_storage(s);
+  if (s->refcount > held && __atomic_sub_fetch(&s->refcount, 1, __ATOMIC_ACQ_REL) == 0) ffi_storage_dispose(s);
+  return result;
+}

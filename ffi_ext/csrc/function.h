@@ -1,0 +1,61 @@
+/* The function object of a generated module: one C function, its signature and how Python calls it. */
+#ifndef FFI_EXT_FUNCTION_H
+#define FFI_EXT_FUNCTION_H
+
+#define PY_SSIZE_T_CLEAN
+#include <Python.h>
+
+#include "ffi_ext/abi.h"
+
+enum ffi_kind {
+  FFI_VOID, FFI_BOOL, FFI_SIGNED, FFI_UNSIGNED, FFI_FLOATING, FFI_DOUBLED, FFI_STRING, FFI_TENSOR, FFI_STORAGE,
+  FFI_CONVERTED, /* cffi converts: pointers, structs by value, char ... */
+};
+
+typedef struct ffi_parameter {
+  unsigned char kind;
+  unsigned char bits;     /* of an integer */
+  unsigned char type;     /* element type of a tensor or storage */
+  unsigned char writable; /* not const */
+  unsigned char cuda;
+  char code;
+} ffi_parameter;
+
+typedef struct ffi_function {
+  PyObject_HEAD
+  PyMethodDef method;
+  const ffi_ext_function *entry;
+  const ffi_ext_module_table *table;
+  int count;
+  ffi_parameter result;
+  ffi_parameter *parameters;
+  PyObject *name, *module, *names; /* names: tuple of interned str */
+  PyObject *state;                 /* Python's: the cffi types, made when first needed */
+  PyObject *keepalive;             /* the binary */
+} ffi_function;
+
+/* Splits a signature into its codes. Returns the number of parameters, or -1 when a code is unknown. */
+int ffi_parse_signature(const char *signature, ffi_parameter *result, ffi_parameter *parameters, int room);
+
+/* METH_FASTCALL | METH_KEYWORDS; `self` is the ffi_function. */
+PyObject *ffi_dispatch(PyObject *self, PyObject *const *args, Py_ssize_t nargs, PyObject *kwnames);
+
+/* (caller, lib.f, args): a call through cffi, see dispatch.c. */
+PyObject *ffi_call_cffi(PyObject *self, PyObject *arguments);
+
+/* What Python adds: error texts, unusual arguments, cffi's conversions. Set once by ffi_ext.runtime. */
+typedef struct ffi_hooks {
+  PyObject *tensor_type, *parameter_type, *cdata_type;
+  PyObject *native_error;
+  PyObject *adapt;    /* (function, index, value) -> (tensor, facts or None), or raises */
+  PyObject *convert;  /* (function, index, value) -> (address, what keeps it alive), or raises */
+  PyObject *allocate; /* (function) -> (address, object): memory for a result by value */
+  PyObject *result;   /* (function, address) -> object: a pointer, storage or value result */
+  PyObject *refuse;   /* (function, index, value, exception type): raises for a bad argument */
+  PyObject *pointer;  /* (function, index, address) -> cdata of the parameter's type */
+  PyObject *address;  /* (function, cdata) -> int */
+  PyObject *arity;    /* (function, positional count, keyword names): raises */
+} ffi_hooks;
+extern ffi_hooks ffi_hook;
+
+#endif

@@ -1,0 +1,78 @@
+// The C++ border: errors raised in C travel as C++ exceptions and stop here.
+#include "guard.h"
+
+#include <cxxabi.h>
+
+#include <cstdio>
+#include <cstdlib>
+#include <cstring>
+#include <exception>
+#include <stdexcept>
+
+namespace {
+
+struct native_error : std::runtime_error {
+  using std::runtime_error::runtime_error;
+};
+
+// How many calls of this thread are under way: an error raised where none waits has nowhere to go.
+__attribute__((tls_model("initial-exec"))) thread_local int calls_under_way = 0;
+
+void copy_text(char *text, size_t room, const char *what) {
+  std::strncpy(text, what, room - 1);
+  text[room - 1] = '\0';
+  // torch's own errors carry the C++ stack: a page that says nothing about the caller's mistake.
+  if (char *stack = std::strstr(text, "\nException raised from ")) *stack = '\0';
+}
+
+// An exception that left a parallel region from its master thread skipped the region's end: without it the thread's
+// team stays open and the next region never starts.
+void close_parallel_regions(const ffi_ext_module_table *table, int level) {
+  if (!table || !table->omp_level || !table->omp_end) return;
+  while (table->omp_level() > level) table->omp_end();
+}
+
+}  // namespace
+
+extern "C" int ffi_guard_call(const ffi_ext_module_table *table, void (*call)(ffi_ext_slot *), ffi_ext_slot *slots,
+                              char *text, size_t room) {
+  int level = calls_under_way++ && table && table->omp_level ? table->omp_level() : 0;
+  int failed = 1;
+  try {
+    call(slots);
+    failed = 0;
+  } catch (abi::__forced_unwind &) {
+    calls_under_way--;
+    throw;
+  } catch (const std::exception &error) {
+    copy_text(text, room, error.what());
+  } catch (...) {
+    copy_text(text, room, "the C++ code threw something that is not a std::exception");
+  }
+  calls_under_way--;
+  if (failed) close_parallel_regions(table, level);
+  return failed;
+}
+
+extern "C" int ffi_try(void (*function)(void *), void *argument, char *text) {
+  try {
+    function(argument);
+    return 0;
+  } catch (abi::__forced_unwind &) {
+    throw;
+  } catch (const std::exception &error) {
+    copy_text(text, FFI_TEXT_ROOM, error.what());
+  } catch (...) {
+    copy_text(text, FFI_TEXT_ROOM, "unknown C++ exception");
+  }
+  return -1;
+}
+
+extern "C" void ffi_throw(const char *message) {
+  if (calls_under_way == 0) {
+    std::fprintf(stderr, "ffi_ext: error raised in C on a thread that no Python call waits for: %s\n", message);
+    std::fflush(stderr);
+    std::abort();
+  }
+  throw native_error(message);
+}

@@ -1,0 +1,241 @@
+/* The extension module ffi_ext._runtime: the function type and its wiring; the rest of the runtime lies beside it. */
+#include "frame.h"
+#include "function.h"
+
+#include <dlfcn.h>
+#include <stdlib.h>
+#include <string.h>
+#include <structmember.h>
+
+static PyTypeObject *function_type;
+
+static void function_dealloc(PyObject *self) {
+  ffi_function *f = (ffi_function *)self;
+  PyTypeObject *type = Py_TYPE(self);
+  free(f->parameters);
+  Py_XDECREF(f->name);
+  Py_XDECREF(f->module);
+  Py_XDECREF(f->names);
+  Py_XDECREF(f->state);
+  Py_XDECREF(f->keepalive);
+  freefunc release = (freefunc)PyType_GetSlot(type, Py_tp_free);
+  release(self);
+  Py_DECREF(type);
+}
+
+/* A builtin pickles as getattr(its __self__, its name): this makes its __self__ the generated module, by import. */
+static PyObject *function_reduce(PyObject *self, PyObject *unused) {
+  (void)unused;
+  PyObject *importlib = PyImport_ImportModule("importlib");
+  PyObject *load = importlib ? PyObject_GetAttrString(importlib, "import_module") : NULL;
+  PyObject *result = load ? Py_BuildValue("(O(O))", load, ((ffi_function *)self)->module) : NULL;
+  Py_XDECREF(load);
+  Py_XDECREF(importlib);
+  return result;
+}
+
+static PyObject *function_doc(PyObject *self, void *closure) {
+  (void)closure;
+  const char *doc = ((ffi_function *)self)->entry->doc;
+  const char *body = strstr(doc, "\n--\n\n");
+  return PyUnicode_FromString(body ? body + 5 : doc);
+}
+
+static PyObject *function_codes(PyObject *self, void *closure) {
+  (void)closure;
+  const ffi_function *f = (ffi_function *)self;
+  PyObject *codes = PyTuple_New(f->count + 1);
+  for (int i = 0; codes && i <= f->count; i++) {
+    const ffi_parameter *p = i ? &f->parameters[i - 1] : &f->result;
+    int tensor = p->kind == FFI_TENSOR || p->kind == FFI_STORAGE;
+    char code[3] = {p->code, tensor ? "FDLISCBH"[p->type] : '\0', '\0'};
+    PyTuple_SetItem(codes, i, PyUnicode_FromString(code));
+  }
+  return codes;
+}
+
+static PyMethodDef function_methods[] = {
+    {"__reduce__", function_reduce, METH_NOARGS, "Pickles as the module that holds the function."},
+    {NULL, NULL, 0, NULL},
+};
+
+static PyGetSetDef function_getset[] = {
+    {"doc", function_doc, NULL, "The prototype and the header's comment.", NULL},
+    {"codes", function_codes, NULL, "Signature codes (ffi_ext/types.py): the result's, then each parameter's.", NULL},
+    {NULL, NULL, NULL, NULL, NULL},
+};
+
+static PyMemberDef function_members[] = {
+    {"name", T_OBJECT, offsetof(ffi_function, name), READONLY, "Name in Python."},
+    {"module", T_OBJECT, offsetof(ffi_function, module), READONLY, "Name of the generated module."},
+    {"names", T_OBJECT, offsetof(ffi_function, names), READONLY, "The parameters' names."},
+    {"state", T_OBJECT, offsetof(ffi_function, state), 0, "What ffi_ext.runtime keeps here."},
+    {NULL, 0, 0, 0, NULL},
+};
+
+static PyType_Slot function_slots[] = {
+    {Py_tp_doc, "A C function of a generated module; the callable's __self__."},
+    {Py_tp_dealloc, function_dealloc},
+    {Py_tp_methods, function_methods},
+    {Py_tp_getset, function_getset},
+    {Py_tp_members, function_members},
+    {0, NULL},
+};
+
+static PyType_Spec function_spec = {
+    "ffi_ext._runtime.Function", sizeof(ffi_function), 0,
+    Py_TPFLAGS_DEFAULT | Py_TPFLAGS_DISALLOW_INSTANTIATION, function_slots,
+};
+
+/* "name(a, b)\n--\n\n...": the names between the parentheses. */
+static PyObject *names_of(const char *doc) {
+  const char *open = strchr(doc, '('), *close = open ? strstr(open, ")\n--") : NULL;
+  if (!close) return PyTuple_New(0);
+  PyObject *text = PyUnicode_FromStringAndSize(open + 1, close - open - 1);
+  PyObject *separator = PyUnicode_FromString(", ");
+  PyObject *list = text && close > open + 1 ? PyUnicode_Split(text, separator, -1) : PyList_New(0);
+  PyObject *names = list ? PyList_AsTuple(list) : NULL;
+  Py_XDECREF(text);
+  Py_XDECREF(separator);
+  Py_XDECREF(list);
+  return names;
+}
+
+static PyObject *make_callable(const ffi_ext_module_table *table, const ffi_ext_function *entry, const char *name,
+                               PyObject *module, PyObject *binary) {
+  ffi_parameter result, parameters[FFI_MAX_ARGUMENTS];
+  int count = ffi_parse_signature(entry->signature, &result, parameters, FFI_MAX_ARGUMENTS);
+  if (count < 0) {
+    return PyErr_Format(PyExc_ImportError, "%s: the signature \"%s\" has more than %d parameters or comes from another "
+                        "version of ffi_ext; build the extension again", entry->name, entry->signature,
+                        FFI_MAX_ARGUMENTS);
+  }
+  /* tp_alloc by PyObject_New's zeroing kin: the fields start empty, so that a failure half-way can be released. */
+  allocfunc allocate = (allocfunc)PyType_GetSlot(function_type, Py_tp_alloc);
+  ffi_function *f = (ffi_function *)(allocate ? allocate : PyType_GenericAlloc)(function_type, 0);
+  if (!f) return NULL;
+  f->entry = entry;
+  f->table = table;
+  f->count = count;
+  f->result = result;
+  f->parameters = malloc((size_t)(count ? count : 1) * sizeof *parameters);
+  f->name = PyUnicode_FromString(name);
+  f->names = names_of(entry->doc);
+  Py_INCREF(module);
+  f->module = module;
+  Py_INCREF(binary);
+  f->keepalive = binary;
+  Py_INCREF(Py_None);
+  f->state = Py_None;
+  PyObject *callable = NULL;
+  if (!f->parameters) PyErr_NoMemory();
+  else if (f->name && f->names && PyTuple_Size(f->names) != count)
+    PyErr_Format(PyExc_ImportError, "%s: its documentation names %zd parameters, its signature %d; build it again",
+                 entry->name, PyTuple_Size(f->names), count);
+  else if (f->name && f->names) {
+    memcpy(f->parameters, parameters, (size_t)count * sizeof *parameters);
+    f->method.ml_name = PyUnicode_AsUTF8AndSize(f->name, NULL);
+    f->method.ml_meth = (PyCFunction)(void (*)(void))ffi_dispatch;
+    f->method.ml_flags = METH_FASTCALL | METH_KEYWORDS;
+    f->method.ml_doc = entry->doc;
+    callable = PyCFunction_NewEx(&f->method, (PyObject *)f, module);
+  }
+  Py_DECREF(f);
+  return callable;
+}
+
+static PyObject *bind(PyObject *unused, PyObject *args) {
+  (void)unused;
+  PyObject *path, *module, *binary, *rename;
+  if (!PyArg_ParseTuple(args, "O&OOO", PyUnicode_FSConverter, &path, &module, &binary, &rename)) return NULL;
+  void *library = dlopen(PyBytes_AsString(path), RTLD_LAZY | RTLD_NOLOAD);
+  const ffi_ext_module_table *table = library ? dlsym(library, "ffi_ext_table") : NULL;
+  PyObject *functions = NULL;
+  if (!table) functions = PyDict_New(); /* built without a table: Python wraps cffi's functions */
+  else if (table->abi != FFI_EXT_ABI)
+    PyErr_Format(PyExc_ImportError, "%s was built for the interface %u of ffi_ext, this is %d: build it again",
+                 PyBytes_AsString(path), table->abi, FFI_EXT_ABI);
+  else functions = PyDict_New();
+  for (uint32_t i = 0; functions && table && i < table->count; i++) {
+    const ffi_ext_function *entry = &table->functions[i];
+    PyObject *python_name = PyObject_CallFunction(rename, "s", entry->name);
+    const char *name = python_name ? PyUnicode_AsUTF8AndSize(python_name, NULL) : NULL;
+    PyObject *callable = name ? make_callable(table, entry, name, module, binary) : NULL;
+    if (!callable || PyDict_SetItem(functions, python_name, callable)) Py_CLEAR(functions);
+    Py_XDECREF(callable);
+    Py_XDECREF(python_name);
+  }
+  Py_DECREF(path);
+  return functions; /* the library stays open: its code and texts are in use */
+}
+
+static PyObject *configure(PyObject *unused, PyObject *hooks) {
+  (void)unused;
+  struct { const char *name; PyObject **where; } wanted[] = {
+      {"tensor_type", &ffi_hook.tensor_type}, {"parameter_type", &ffi_hook.parameter_type},
+      {"native_error", &ffi_hook.native_error}, {"adapt", &ffi_hook.adapt}, {"convert", &ffi_hook.convert},
+      {"allocate", &ffi_hook.allocate}, {"result", &ffi_hook.result}, {"refuse", &ffi_hook.refuse},
+      {"cdata_type", &ffi_hook.cdata_type}, {"pointer", &ffi_hook.pointer}, {"address", &ffi_hook.address},
+      {"arity", &ffi_hook.arity}, {"adopt", &ffi_adopt_helper},
+  };
+  for (size_t i = 0; i < sizeof wanted / sizeof *wanted; i++)
+    if (!(*wanted[i].where = PyMapping_GetItemString(hooks, wanted[i].name))) return NULL;
+  Py_RETURN_NONE;
+}
+
+/* Chooses the tier: native when the libraries have what it needs and every probe agrees, else Python. */
+static PyObject *choose_tier(PyObject *unused, PyObject *args) {
+  (void)unused;
+  PyObject *libraries, *probes, *helpers;
+  Py_ssize_t header;
+  if (!PyArg_ParseTuple(args, "OOnO", &libraries, &probes, &header, &helpers)) return NULL;
+  if (PySequence_Size(probes) > 0 && !ffi_native_load(libraries, &ffi_torch) &&
+      !ffi_fields_calibrate(probes, header)) {
+    ffi_handle_offset = header;
+  } else {
+    PyErr_Clear();
+    ffi_python_load(helpers, &ffi_torch);
+    ffi_handle_offset = 0;
+  }
+  return PyUnicode_FromString(ffi_torch->name);
+}
+
+/* For the verification at load: what the quick tier reads of a tensor, or None where it wants a closer look. */
+static PyObject *describe(PyObject *unused, PyObject *tensor) {
+  (void)unused;
+  ffi_view view;
+  if (!ffi_handle_offset || ffi_fields_describe(tensor, &view)) Py_RETURN_NONE;
+  PyObject *size = PyTuple_New(view.ndim), *stride = PyTuple_New(view.ndim);
+  for (int i = 0; size && stride && i < view.ndim; i++) {
+    PyTuple_SetItem(size, i, PyLong_FromLongLong(view.size[i]));
+    PyTuple_SetItem(stride, i, PyLong_FromLongLong(view.stride[i]));
+  }
+  return Py_BuildValue("(iNNLKKLi)", ffi_scalar_type[view.type], size, stride, (long long)view.offset,
+                       (unsigned long long)(uintptr_t)view.identity, (unsigned long long)(uintptr_t)view.storage_data,
+                       (long long)view.storage_bytes, view.requires_grad);
+}
+
+static PyMethodDef module_methods[] = {
+    {"bind", bind, METH_VARARGS, "bind(path, module, binary, rename): the functions in a loaded binary's table."},
+    {"configure", configure, METH_O, "configure(hooks): what Python adds to the dispatcher."},
+    {"choose_tier", choose_tier, METH_VARARGS, "choose_tier(libraries, probes, header, helpers): the tier's name."},
+    {"call_cffi", ffi_call_cffi, METH_VARARGS, "call_cffi(caller, target, args): a call through cffi's own function."},
+    {"describe", describe, METH_O, "describe(tensor): the facts that the quick tier reads, or None."},
+    {NULL, NULL, 0, NULL},
+};
+
+static struct PyModuleDef definition = {
+    PyModuleDef_HEAD_INIT, "ffi_ext._runtime", "The C half of ffi_ext.runtime.", -1, module_methods,
+    NULL, NULL, NULL, NULL,
+};
+
+PyMODINIT_FUNC PyInit__runtime(void) {
+  PyObject *module = PyModule_Create(&definition);
+  if (!module) return NULL;
+  function_type = (PyTypeObject *)PyType_FromSpec(&function_spec);
+  if (!function_type || PyModule_AddObjectRef(module, "Function", (PyObject *)function_type)) {
+    Py_DECREF(module);
+    return NULL;
+  }
+  return module;
+}

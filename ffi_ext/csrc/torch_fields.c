@@ -1,0 +1,210 @@
+/* The quick tier: reads a tensor's fields where this torch keeps them, found by probing and verified before use.
+ *
+ * torch exports no getter for the dispatch keys or the storage's address, and ten getters for the rest cost more than
+ * the whole call. The offsets are the same for every tensor of one torch build, so they are looked for once: a field
+ * stands where all the probe tensors carry the value that Python reports for them. If one is not found, or is found only
+ * by chance for some, the tier is not used. */
+#include "torch_bridge.h"
+
+#include <stdbool.h>
+#include <string.h>
+#ifdef __GLIBC__
+#include <malloc.h>
+#endif
+
+#define MAX_PROBES 32
+#define INLINE_DIMS 5 /* torch keeps up to five sizes and strides inline, more behind a pointer; verified below */
+
+typedef struct probe {
+  const char *impl;    /* TensorImpl */
+  size_t impl_bytes;   /* that may be read */
+  const char *storage; /* StorageImpl */
+  size_t storage_bytes;
+  uint64_t keyset, data, bytes;
+  int64_t offset, ndim, dtype, numel;
+  int64_t size[16], stride[16];
+} probe;
+
+/* Byte offsets; `header` is where a tensor's PyObject keeps its at::Tensor. */
+static struct {
+  Py_ssize_t header;
+  size_t keyset, storage, shape, offset, dtype, autograd;
+  size_t data, deleter, bytes;
+  uint64_t plain[4]; /* key sets of dense CPU tensors without conj, neg, Python or functorch keys */
+  int plain_count;
+  uint64_t cow_deleter;
+  bool (*requires_grad)(const void *impl);
+} at;
+
+static uint64_t word(const char *base, size_t offset) {
+  uint64_t value;
+  memcpy(&value, base + offset, sizeof value);
+  return value;
+}
+
+static size_t readable(const void *block) {
+#ifdef __GLIBC__
+  size_t usable = malloc_usable_size((void *)block);
+  if (usable >= 64) return usable < 512 ? usable : 512;
+#endif
+  (void)block;
+  return 0;
+}
+
+static int shape_fits(const probe *p, size_t offset) {
+  if (offset + 8 * (1 + 2 * INLINE_DIMS) > p->impl_bytes || word(p->impl, offset) != (uint64_t)p->ndim) return 0;
+  const char *sizes = p->impl + offset + 8;
+  size_t second = 8 * INLINE_DIMS;
+  if (p->ndim > INLINE_DIMS) {
+    uint64_t pointer = word(sizes, 0);
+    if (pointer < 4096 || pointer % 8) return 0;
+    if (readable((const void *)(uintptr_t)pointer) < 16 * (size_t)p->ndim) return 0;
+    sizes = (const char *)(uintptr_t)pointer;
+    second = 8 * (size_t)p->ndim;
+  }
+  return !memcmp(sizes, p->size, 8 * (size_t)p->ndim) && !memcmp(sizes + second, p->stride, 8 * (size_t)p->ndim);
+}
+
+enum field { KEYSET, STORAGE, SHAPE, OFFSET, DTYPE, DATA, BYTES };
+
+static int field_fits(const probe *p, enum field field, size_t offset) {
+  switch (field) {
+    case KEYSET: return offset + 8 <= p->impl_bytes && word(p->impl, offset) == p->keyset;
+    case STORAGE: return offset + 8 <= p->impl_bytes && word(p->impl, offset) == (uint64_t)(uintptr_t)p->storage;
+    case SHAPE: return shape_fits(p, offset);
+    case OFFSET: return offset + 16 <= p->impl_bytes && (int64_t)word(p->impl, offset) == p->offset &&
+                        (int64_t)word(p->impl, offset + 8) == p->numel; /* numel follows: tells it from other zeros */
+    case DTYPE: return offset + 8 <= p->impl_bytes && (word(p->impl, offset) & 0xffff) == (uint64_t)p->dtype;
+    case DATA: return offset + 24 <= p->storage_bytes && word(p->storage, offset) == p->data;
+    case BYTES: return offset + 8 <= p->storage_bytes && word(p->storage, offset) == p->bytes;
+  }
+  return 0;
+}
+
+static int find(const probe *probes, int count, enum field field, size_t *found) {
+  for (size_t offset = 8; offset < 512; offset += 8) {
+    int i = 0;
+    while (i < count && field_fits(&probes[i], field, offset)) i++;
+    if (i == count) {
+      *found = offset;
+      return 0;
+    }
+  }
+  return -1;
+}
+
+static int read_numbers(PyObject *sequence, int64_t *out, Py_ssize_t room) {
+  Py_ssize_t n = PySequence_Size(sequence);
+  if (n < 0 || n > room) return -1;
+  for (Py_ssize_t i = 0; i < n; i++) {
+    PyObject *item = PySequence_GetItem(sequence, i);
+    if (!item) return -1;
+    out[i] = PyLong_AsLongLong(item);
+    Py_DECREF(item);
+  }
+  return (int)n;
+}
+
+static int read_probe(PyObject *item, Py_ssize_t header, probe *p) {
+  PyObject *tensor, *size, *stride;
+  unsigned long long keyset, storage, data, bytes;
+  long long offset, dtype;
+  memset(p, 0, sizeof *p);
+  if (!PyArg_ParseTuple(item, "OKOOLLKKK", &tensor, &keyset, &size, &stride, &offset, &dtype, &storage, &data, &bytes))
+    return -1;
+  memcpy(&p->impl, (char *)tensor + header, sizeof p->impl);
+  PyObject *cdata = PyObject_GetAttrString(tensor, "_cdata");
+  if (!cdata) return -1;
+  void *impl = PyLong_AsVoidPtr(cdata);
+  Py_DECREF(cdata);
+  if (impl != (void *)p->impl) return -1;
+  p->impl_bytes = readable(p->impl);
+  p->storage = (const char *)(uintptr_t)storage;
+  p->storage_bytes = readable(p->storage);
+  p->keyset = keyset, p->data = data, p->bytes = bytes, p->offset = offset, p->dtype = dtype;
+  p->ndim = read_numbers(size, p->size, 16);
+  if (p->ndim < 0 || read_numbers(stride, p->stride, 16) != p->ndim) return -1;
+  p->numel = 1;
+  for (int i = 0; i < p->ndim; i++) p->numel *= p->size[i];
+  return 0;
+}
+
+int ffi_fields_calibrate(PyObject *probes, Py_ssize_t header) {
+  probe p[MAX_PROBES];
+  Py_ssize_t count = PySequence_Size(probes);
+  if (count < 8 || count > MAX_PROBES) return -1;
+  for (Py_ssize_t i = 0; i < count; i++) {
+    PyObject *item = PySequence_GetItem(probes, i);
+    int failed = !item || read_probe(item, header, &p[i]);
+    Py_XDECREF(item);
+    if (failed) {
+      PyErr_Clear();
+      return -1;
+    }
+  }
+  at.header = header;
+  struct { enum field field; size_t *where; } wanted[] = {
+      {KEYSET, &at.keyset}, {STORAGE, &at.storage}, {SHAPE, &at.shape}, {OFFSET, &at.offset},
+      {DTYPE, &at.dtype},   {DATA, &at.data},       {BYTES, &at.bytes},
+  };
+  for (size_t i = 0; i < sizeof wanted / sizeof *wanted; i++)
+    if (find(p, (int)count, wanted[i].field, wanted[i].where)) return -1;
+  /* What follows is the neighbour of a field found above; autograd's record is NULL in a tensor that never met it. */
+  at.autograd = at.storage + 8;
+  at.deleter = at.data + 8;
+  at.plain_count = 0;
+  for (Py_ssize_t i = 0; i < count; i++) {
+    int known = 0;
+    for (int k = 0; k < at.plain_count; k++) known |= at.plain[k] == p[i].keyset;
+    if (known) continue;
+    if (at.plain_count == sizeof at.plain / sizeof *at.plain) return -1;
+    at.plain[at.plain_count++] = p[i].keyset;
+  }
+  at.requires_grad = (bool (*)(const void *))ffi_native_symbol("_ZNK3c1010TensorImpl13requires_gradEv");
+  at.cow_deleter = (uint64_t)(uintptr_t)ffi_native_symbol("_ZN3c104impl3cow11cow_deleterEPv");
+  return at.requires_grad && at.cow_deleter ? 0 : -1;
+}
+
+void *ffi_fields_identity(void *handle) {
+  const char *impl = *(const char **)handle;
+  return (void *)(uintptr_t)word(impl, at.storage);
+}
+
+void *ffi_fields_data(void *identity) { return (void *)(uintptr_t)word(identity, at.data); }
+
+int ffi_fields_describe(PyObject *tensor, ffi_view *view) {
+  view->handle = (char *)tensor + at.header;
+  const char *impl = *(const char **)view->handle;
+  if (!impl) return 1;
+  uint64_t keyset = word(impl, at.keyset);
+  int plain = 0;
+  for (int i = 0; i < at.plain_count; i++) plain |= keyset == at.plain[i];
+  if (!plain) return 1;
+  view->type = ffi_type_of_scalar((int)(word(impl, at.dtype) & 0xffff));
+  if (view->type < 0) return 1;
+
+  view->ndim = (int)word(impl, at.shape);
+  const char *sizes = impl + at.shape + 8;
+  if (view->ndim > INLINE_DIMS) {
+    view->size = (const int64_t *)(uintptr_t)word(sizes, 0);
+    view->stride = view->size + view->ndim;
+  } else {
+    view->size = (const int64_t *)sizes;
+    view->stride = view->size + INLINE_DIMS;
+  }
+  view->offset = (int64_t)word(impl, at.offset);
+  view->requires_grad = word(impl, at.autograd) && at.requires_grad(impl);
+
+  const char *storage = (const char *)(uintptr_t)word(impl, at.storage);
+  if (!storage || word(storage, at.deleter) == at.cow_deleter) return 1;
+  view->identity = (void *)storage;
+  view->storage_data = (void *)(uintptr_t)word(storage, at.data);
+  view->storage_bytes = (ptrdiff_t)word(storage, at.bytes);
+
+  int64_t last = view->offset; /* the furthest element */
+  for (int i = 0; i < view->ndim; i++) {
+    if (view->size[i] == 0) return 0;
+    last += (view->size[i] - 1) * view->stride[i];
+  }
+  return (last + 1) * (int64_t)ffi_type_size[view->type] > view->storage_bytes || !view->storage_data;
+}

@@ -1,0 +1,151 @@
+/* The native tier's operations: torch's own C functions, looked up in the libraries that `import torch` has loaded.
+ *
+ * No torch header is included and nothing of torch is linked, so that one binary serves every version; a version that
+ * lacks one of these functions is served by the Python tier. aoti_torch_* are the documented stable C interface. The
+ * other three have no C interface: resize_bytes_cpu (grows a storage that torch may resize, else throws), bump_version
+ * and THPVariable_Wrap; their C++ signatures stand in their mangled names. */
+#include "torch_bridge.h"
+
+#include <dlfcn.h>
+#include <stdio.h>
+
+#define MAX_LIBRARIES 4
+static void *libraries[MAX_LIBRARIES];
+
+static struct {
+  int32_t (*new_handle)(void *, void **);
+  int32_t (*delete_handle)(void *);
+  int32_t (*empty_strided)(int64_t, const int64_t *, const int64_t *, int32_t, int32_t, int32_t, void **);
+  int32_t (*reinterpret)(void *, int64_t, const int64_t *, const int64_t *, int64_t, void **);
+  int32_t (*set_source)(void *, void *);
+  void (*resize_bytes)(void *, size_t);
+  void (*bump_version)(const void *);
+  PyObject *(*wrap)(const void *);
+} api;
+
+static const struct { const char *name; void **where; } wanted[] = {
+    {"aoti_torch_new_tensor_handle", (void **)&api.new_handle},
+    {"aoti_torch_delete_tensor_object", (void **)&api.delete_handle},
+    {"aoti_torch_empty_strided", (void **)&api.empty_strided},
+    {"aoti_torch__reinterpret_tensor", (void **)&api.reinterpret},
+    {"aoti_torch_cpu_set__source_Tensor", (void **)&api.set_source},
+    {"_ZN2at6native16resize_bytes_cpuEPN3c1011StorageImplEm", (void **)&api.resize_bytes},
+    {"_ZN5torch8autograd4impl12bump_versionERKN2at6TensorE", (void **)&api.bump_version},
+    {"_Z16THPVariable_WrapRKN2at10TensorBaseE", (void **)&api.wrap},
+};
+
+void *ffi_native_symbol(const char *name) {
+  for (int i = 0; i < MAX_LIBRARIES && libraries[i]; i++) {
+    void *found = dlsym(libraries[i], name);
+    if (found) return found;
+  }
+  return NULL;
+}
+
+static void *keep(void *handle) {
+  void *owned = NULL;
+  return api.new_handle(handle, &owned) ? NULL : owned;
+}
+
+static void release(void *owned) { api.delete_handle(owned); }
+
+static void *create(int type, ptrdiff_t elements, void **data, void **identity, char *text) {
+  const int64_t size = elements, stride = 1;
+  void *owned = NULL;
+  if (api.empty_strided(1, &size, &stride, ffi_scalar_type[type], 0, -1, &owned)) {
+    snprintf(text, FFI_TEXT_ROOM, "torch could not allocate a storage of %td elements of %zu bytes", elements,
+             ffi_type_size[type]);
+    return NULL;
+  }
+  *identity = ffi_fields_identity(owned);
+  *data = ffi_fields_data(*identity);
+  return owned;
+}
+
+typedef struct resize_request { void *identity; size_t bytes; } resize_request;
+
+static void resize(void *argument) {
+  const resize_request *request = argument;
+  api.resize_bytes(request->identity, request->bytes);
+}
+
+static int grow(void *handle, void *identity, ptrdiff_t bytes, void **data, char *text) {
+  (void)handle;
+  resize_request request = {identity, (size_t)bytes};
+  if (ffi_try(resize, &request, text)) return -1;
+  *data = ffi_fields_data(identity);
+  return 0;
+}
+
+static const int64_t no_elements = 0, unit_stride = 1;
+
+static void *alias(void *handle) {
+  void *owned = NULL;
+  return api.reinterpret(handle, 1, &no_elements, &unit_stride, 0, &owned) ? NULL : owned;
+}
+
+static int view_of(void *owner, const ffi_tensor *t, void **out) {
+  int empty = t->nDimension == 0;
+  return api.reinterpret(owner, empty ? 1 : t->nDimension, empty ? &no_elements : t->size,
+                         empty ? &unit_stride : t->stride, empty ? 0 : t->storageOffset, out);
+}
+
+static int assign(void *target, void *owner, const ffi_tensor *geometry, char *text) {
+  void *view = NULL;
+  int failed = view_of(owner, geometry, &view);
+  if (!failed) {
+    failed = api.set_source(target, view);
+    api.delete_handle(view);
+  }
+  if (failed) snprintf(text, FFI_TEXT_ROOM, "torch refused to change the tensor's shape after a resize in C");
+  return failed ? -1 : 0;
+}
+
+static PyObject *object(void *handle) { return api.wrap(handle); }
+
+static PyObject *make(void *owner, const ffi_tensor *geometry, void **kept) {
+  void *view = NULL;
+  int failed = owner ? view_of(owner, geometry, &view)
+                     : api.empty_strided(1, &no_elements, &unit_stride, ffi_scalar_type[geometry->type], 0, -1, &view);
+  if (failed) {
+    PyErr_SetString(PyExc_RuntimeError, "torch could not make a tensor of the C function's result");
+    return NULL;
+  }
+  PyObject *result = api.wrap(view);
+  if (kept && result) *kept = view;
+  else api.delete_handle(view);
+  return result;
+}
+
+typedef struct bump_request { void *handle; } bump_request;
+
+static void bump(void *argument) { api.bump_version(((bump_request *)argument)->handle); }
+
+static void bump_version(void *handle) {
+  char text[FFI_TEXT_ROOM]; /* inference tensors have no version: nothing to tell anyone */
+  bump_request request = {handle};
+  ffi_try(bump, &request, text);
+}
+
+static const ffi_operations operations = {
+    "native", keep, release, alias, create, grow, assign, make, object, bump_version,
+};
+
+int ffi_native_load(PyObject *paths, const ffi_operations **out) {
+  Py_ssize_t count = PySequence_Size(paths);
+  for (Py_ssize_t i = 0; i < count && i < MAX_LIBRARIES; i++) {
+    PyObject *path = PySequence_GetItem(paths, i), *encoded = NULL;
+    if (path && PyUnicode_FSConverter(path, &encoded))
+      libraries[i] = dlopen(PyBytes_AsString(encoded), RTLD_LAZY | RTLD_NOLOAD);
+    Py_XDECREF(encoded);
+    Py_XDECREF(path);
+    if (!libraries[i]) {
+      PyErr_Clear();
+      return -1;
+    }
+  }
+  for (size_t i = 0; i < sizeof wanted / sizeof *wanted; i++)
+    if (!(*wanted[i].where = ffi_native_symbol(wanted[i].name))) return -1;
+  *out = &operations;
+  return 0;
+}

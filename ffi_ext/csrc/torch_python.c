@@ -1,0 +1,175 @@
+/* The Python tier: the same operations through torch's Python interface. Slow, but any torch has it. A handle is the
+ * tensor's PyObject here. `helpers` is a mapping of callables from ffi_ext/tiers.py. */
+#include <stdio.h>
+
+#include "torch_bridge.h"
+
+static PyObject *helpers;
+
+/* The text of the Python error that is set, which is cleared. */
+static void take_error(char *text) {
+  PyObject *type, *value, *traceback, *string = NULL;
+  PyErr_Fetch(&type, &value, &traceback);
+  if (value) string = PyObject_Str(value);
+  const char *utf8 = string ? PyUnicode_AsUTF8AndSize(string, NULL) : NULL;
+  snprintf(text, FFI_TEXT_ROOM, "%s", utf8 ? utf8 : "unknown Python error");
+  PyErr_Clear();
+  Py_XDECREF(string);
+  Py_XDECREF(type);
+  Py_XDECREF(value);
+  Py_XDECREF(traceback);
+}
+
+static PyObject *call(const char *name, PyObject *arguments) {
+  if (!arguments) return NULL;
+  PyObject *function = PyMapping_GetItemString(helpers, name);
+  PyObject *result = function ? PyObject_CallObject(function, arguments) : NULL;
+  Py_XDECREF(function);
+  Py_DECREF(arguments);
+  return result;
+}
+
+static PyObject *numbers(const int64_t *values, int count) {
+  PyObject *tuple = PyTuple_New(count);
+  for (int i = 0; tuple && i < count; i++) PyTuple_SetItem(tuple, i, PyLong_FromLongLong(values[i]));
+  return tuple;
+}
+
+static void *keep(void *handle) {
+  PyGILState_STATE gil = PyGILState_Ensure();
+  Py_INCREF((PyObject *)handle);
+  PyGILState_Release(gil);
+  return handle;
+}
+
+static void release(void *owned) {
+  PyGILState_STATE gil = PyGILState_Ensure();
+  Py_DECREF((PyObject *)owned);
+  PyGILState_Release(gil);
+}
+
+static void *alias(void *handle) {
+  PyGILState_STATE gil = PyGILState_Ensure();
+  PyObject *tensor = call("alias", Py_BuildValue("(O)", (PyObject *)handle));
+  if (!tensor) PyErr_Clear(); /* the caller reports it */
+  PyGILState_Release(gil);
+  return tensor;
+}
+
+/* (tensor, identity, data) as a helper returns them. */
+static int unpack(PyObject *triple, void **identity, void **data) {
+  PyObject *tensor;
+  unsigned long long identity_number, data_number;
+  if (!PyArg_ParseTuple(triple, "OKK", &tensor, &identity_number, &data_number)) return -1;
+  *identity = (void *)(uintptr_t)identity_number;
+  *data = (void *)(uintptr_t)data_number;
+  return 0;
+}
+
+static void *create(int type, ptrdiff_t elements, void **data, void **identity, char *text) {
+  PyGILState_STATE gil = PyGILState_Ensure();
+  PyObject *triple = call("create", Py_BuildValue("(in)", ffi_scalar_type[type], (Py_ssize_t)elements));
+  PyObject *tensor = NULL;
+  if (triple && unpack(triple, identity, data) == 0) {
+    tensor = PyTuple_GetItem(triple, 0);
+    Py_XINCREF(tensor);
+  }
+  if (!tensor) take_error(text);
+  Py_XDECREF(triple);
+  PyGILState_Release(gil);
+  return tensor;
+}
+
+static int grow(void *handle, void *identity, ptrdiff_t bytes, void **data, char *text) {
+  (void)identity;
+  PyGILState_STATE gil = PyGILState_Ensure();
+  void *same;
+  PyObject *triple = call("grow", Py_BuildValue("(On)", (PyObject *)handle, (Py_ssize_t)bytes));
+  int failed = !triple || unpack(triple, &same, data);
+  if (failed) take_error(text);
+  Py_XDECREF(triple);
+  PyGILState_Release(gil);
+  return failed ? -1 : 0;
+}
+
+static PyObject *geometry_arguments(PyObject *first, PyObject *owner, const ffi_tensor *t) {
+  return Py_BuildValue("(OOnNN)", first, owner, (Py_ssize_t)t->storageOffset, numbers(t->size, t->nDimension),
+                       numbers(t->stride, t->nDimension));
+}
+
+static int assign(void *target, void *owner, const ffi_tensor *geometry, char *text) {
+  PyGILState_STATE gil = PyGILState_Ensure();
+  PyObject *done = call("assign", geometry_arguments(target, owner, geometry));
+  if (!done) take_error(text);
+  int failed = !done;
+  Py_XDECREF(done);
+  PyGILState_Release(gil);
+  return failed ? -1 : 0;
+}
+
+static PyObject *make(void *owner, const ffi_tensor *geometry, void **kept) {
+  PyObject *type = PyLong_FromLong(ffi_scalar_type[geometry->type]);
+  if (!type) return NULL;
+  PyObject *result = call("make", geometry_arguments(type, owner ? (PyObject *)owner : Py_None, geometry));
+  Py_DECREF(type);
+  if (result && kept) {
+    Py_INCREF(result);
+    *kept = result;
+  }
+  return result;
+}
+
+static PyObject *object(void *handle) {
+  Py_INCREF((PyObject *)handle);
+  return handle;
+}
+
+static void bump_version(void *handle) {
+  PyObject *done = call("bump_version", Py_BuildValue("(O)", (PyObject *)handle));
+  if (!done) PyErr_Clear(); /* inference tensors have no version: nothing to tell anyone */
+  Py_XDECREF(done);
+}
+
+static const ffi_operations operations = {
+    "python", keep, release, alias, create, grow, assign, make, object, bump_version,
+};
+
+int ffi_python_load(PyObject *mapping, const ffi_operations **out) {
+  Py_INCREF(mapping);
+  Py_XDECREF(helpers);
+  helpers = mapping;
+  *out = &operations;
+  return 0;
+}
+
+static int read_numbers(PyObject *tuple, int64_t *out, int room) {
+  Py_ssize_t count = PyTuple_Size(tuple);
+  if (count < 0 || count > room) return -1;
+  for (Py_ssize_t i = 0; i < count; i++) out[i] = PyLong_AsLongLong(PyTuple_GetItem(tuple, i));
+  return (int)count;
+}
+
+/* `facts`: (scalar type, size, stride, offset, storage address, data address, bytes, requires grad). */
+int ffi_python_describe(PyObject *facts, PyObject *tensor, ffi_view *view) {
+  int scalar;
+  PyObject *size, *stride;
+  unsigned long long identity, data;
+  long long offset, bytes;
+  if (!PyArg_ParseTuple(facts, "iO!O!LKKLi", &scalar, &PyTuple_Type, &size, &PyTuple_Type, &stride, &offset, &identity,
+                        &data, &bytes, &view->requires_grad))
+    return -1;
+  view->ndim = read_numbers(size, view->buffer, 32);
+  if (view->ndim < 0 || read_numbers(stride, view->buffer + 32, 32) != view->ndim) {
+    if (!PyErr_Occurred()) PyErr_SetString(PyExc_TypeError, "tensors of more than 32 dimensions are not supported");
+    return -1;
+  }
+  view->type = ffi_type_of_scalar(scalar);
+  view->size = view->buffer;
+  view->stride = view->buffer + 32;
+  view->offset = offset;
+  view->identity = (void *)(uintptr_t)identity;
+  view->storage_data = (void *)(uintptr_t)data;
+  view->storage_bytes = (ptrdiff_t)bytes;
+  view->handle = tensor;
+  return 0;
+}

@@ -1,0 +1,160 @@
+"""What a generated module imports: binds its names to the C dispatcher, and explains what the dispatcher refuses."""
+
+from __future__ import annotations
+
+import keyword
+import os
+import sys
+from collections.abc import Callable, MutableMapping, Sequence
+from types import ModuleType
+from typing import Any
+
+import _cffi_backend
+import torch
+
+from ffi_ext import arguments, tiers
+
+
+class NativeError(torch.FatalError, RuntimeError):  # type: ignore[misc, name-defined]
+    """An error raised in C: THError, THArgCheck, THAssert or a C++ exception.
+
+    It is a `torch.FatalError`, which the original raised, and a `RuntimeError`.
+    """
+
+
+def _load_runtime() -> ModuleType:
+    """Loads the C half such that extensions find TH's functions in it."""
+    flags = sys.getdlopenflags()
+    sys.setdlopenflags(flags | os.RTLD_GLOBAL)
+    try:
+        from ffi_ext import _runtime
+    except ImportError as error:
+        raise ImportError(
+            f"ffi_ext's C runtime could not be loaded ({error}). It is compiled when ffi_ext is "
+            "installed: run `make build` in a clone of the project, or `pip install .`"
+        ) from error
+    finally:
+        sys.setdlopenflags(flags)
+    return _runtime
+
+
+_runtime: Any = _load_runtime()
+_runtime.configure(
+    {
+        "tensor_type": torch.Tensor,
+        "parameter_type": torch.nn.Parameter,
+        "cdata_type": _cffi_backend._CDataBase,
+        "native_error": NativeError,
+        "adapt": arguments.adapt,
+        "convert": arguments.convert,
+        "allocate": arguments.allocate,
+        "result": arguments.result,
+        "refuse": arguments.refuse,
+        "arity": arguments.arity,
+        "pointer": arguments.pointer,
+        "address": arguments.address,
+        "adopt": tiers.adopt,
+    }
+)
+TIER: str = tiers.choose(_runtime)
+
+
+def python_name(c_name: str) -> str:
+    """The name that a C function has in Python: keywords get a trailing underscore."""
+    return c_name + "_" if keyword.iskeyword(c_name) else c_name
+
+
+def c_name(name: str) -> str:
+    """The inverse of `python_name`."""
+    return name[:-1] if name.endswith("_") and keyword.iskeyword(name[:-1]) else name
+
+
+def bind(
+    namespace: MutableMapping[str, Any],
+    *,
+    functions: Sequence[str],
+    constants: Sequence[str] = (),
+    variables: Sequence[str] = (),
+) -> None:
+    """Fills a generated module's namespace from its binary.
+
+    Args:
+        namespace: The module's globals, with `_lib` and `_ffi` of the binary in it.
+        functions: Python names of the C functions.
+        constants: Names of #defines, enumerators and `static const` variables: read now.
+        variables: Names of C globals: read at each access.
+
+    A name that the binary lacks (its `__init__.py` is newer or older) does not prevent the import:
+    a function then raises when it is called, the others when they are accessed.
+    """
+    package = namespace["__name__"]
+    lib, ffi = namespace["_lib"], namespace["_ffi"]
+    binary = sys.modules[f"{package}._{package.rpartition('.')[2]}"]
+    table = _runtime.bind(binary.__file__, package, binary, python_name)
+    for name in functions:
+        function = table.get(name)
+        if function is not None:
+            function.__self__.state = (ffi, lib, c_name(name))
+        elif hasattr(lib, c_name(name)):
+            function = through_cffi(lib, ffi, c_name(name), package)
+        else:
+            function = _missing(name, package, binary.__file__)
+        namespace[name] = function
+    for name in constants:
+        if hasattr(lib, name):
+            namespace[name] = getattr(lib, name)
+    live = frozenset(variables)
+
+    def __getattr__(name: str) -> Any:
+        if name in live and hasattr(lib, name):
+            return getattr(lib, name)
+        raise AttributeError(f"module {package!r} has no attribute {name!r}")
+
+    namespace["__getattr__"] = __getattr__
+
+
+def _missing(name: str, package: str, path: str | None) -> Callable[..., Any]:
+    def function(*args: object, **kwargs: object) -> Any:
+        raise AttributeError(
+            f"{package}.{name} is declared in {package}'s __init__.py, but its binary {path} does "
+            "not have it: build the extension again"
+        )
+
+    function.__name__ = function.__qualname__ = name
+    function.__module__ = package
+    return function
+
+
+class CffiFunction:
+    """A function that goes through cffi's `lib.f`: a variadic one, or one built elsewhere.
+
+    Tensor arguments become records as in the dispatcher; cffi converts the rest.
+    """
+
+    def __init__(self, lib: Any, ffi: Any, name: str, module: str) -> None:
+        self._function = getattr(lib, name)
+        self.ctype = ffi.typeof(self._function)
+        if self.ctype.kind == "pointer":
+            self.ctype = self.ctype.item
+        self.state = (ffi, lib, name)
+        self.name = self.__name__ = self.__qualname__ = python_name(name)
+        self.module = self.__module__ = module
+        self.codes = tuple(
+            arguments.code_of(item.cname) for item in (self.ctype.result, *self.ctype.args)
+        )
+        self.names = tuple(f"arg{i}" for i in range(len(self.ctype.args)))
+        self.doc = self.__doc__ = arguments.prototype_of(name, self.ctype)
+
+    def __call__(self, *args: Any) -> Any:
+        return _runtime.call_cffi(self, self._function, args)
+
+    def __repr__(self) -> str:
+        return f"<C function {self.module}.{self.name} through cffi: {self.doc}>"
+
+    def __reduce__(self) -> str:
+        return self.name
+
+
+def through_cffi(lib: Any, ffi: Any, name: str, module: str) -> CffiFunction:
+    """Wraps `lib.<name>` of any cffi module such that it takes and returns tensors."""
+    return CffiFunction(lib, ffi, name, module)

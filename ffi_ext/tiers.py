@@ -1,0 +1,196 @@
+"""How the runtime reads torch tensors: chooses the quickest tier that this torch verifiably supports."""
+
+from __future__ import annotations
+
+import ctypes
+import os
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import torch
+
+Facts = tuple[int, tuple[int, ...], tuple[int, ...], int, int, int, int, int]
+
+# torch's ScalarType numbers, as its C interfaces use them.
+SCALAR_TYPES = {
+    torch.uint8: 0,
+    torch.int8: 1,
+    torch.int16: 2,
+    torch.int32: 3,
+    torch.int64: 4,
+    torch.float16: 5,
+    torch.float32: 6,
+    torch.float64: 7,
+}
+DTYPES = {number: dtype for dtype, number in SCALAR_TYPES.items()}
+
+
+def facts_of(tensor: torch.Tensor) -> Facts:
+    """Everything the runtime must know of a tensor, asked through Python.
+
+    Returns:
+        ScalarType, sizes, strides, storage offset (elements), StorageImpl address, storage data
+        address, storage bytes, whether it requires grad.
+    """
+    storage = tensor.untyped_storage()
+    return (
+        SCALAR_TYPES[tensor.dtype],
+        tuple(tensor.size()),
+        tuple(tensor.stride()),
+        tensor.storage_offset(),
+        storage._cdata,
+        storage.data_ptr(),
+        storage.nbytes(),
+        int(tensor.requires_grad),
+    )
+
+
+def _create(scalar_type: int, elements: int) -> tuple[torch.Tensor, int, int]:
+    tensor = torch.empty(elements, dtype=DTYPES[scalar_type])
+    storage = tensor.untyped_storage()
+    return tensor, storage._cdata, storage.data_ptr()
+
+
+def _grow(tensor: torch.Tensor, size: int) -> tuple[torch.Tensor, int, int]:
+    storage = tensor.untyped_storage()
+    if not storage.resizable():
+        raise RuntimeError("Trying to resize storage that is not resizable")
+    if size != storage.nbytes():
+        storage.resize_(size)
+    return tensor, storage._cdata, storage.data_ptr()
+
+
+def _torch_geometry(
+    offset: int, size: tuple[int, ...], stride: tuple[int, ...]
+) -> tuple[int, tuple[int, ...], tuple[int, ...]]:
+    """TH's empty tensor has no dimensions; torch's has one, of size 0."""
+    return (offset, size, stride) if size else (0, (0,), (1,))
+
+
+def _assign(
+    target: torch.Tensor,
+    owner: torch.Tensor,
+    offset: int,
+    size: tuple[int, ...],
+    stride: tuple[int, ...],
+) -> None:
+    with torch.no_grad():
+        target.set_(owner.untyped_storage(), *_torch_geometry(offset, size, stride))
+
+
+def _make(
+    scalar_type: int,
+    owner: torch.Tensor | None,
+    offset: int,
+    size: tuple[int, ...],
+    stride: tuple[int, ...],
+) -> torch.Tensor:
+    tensor = torch.empty(0, dtype=DTYPES[scalar_type])
+    if owner is not None:
+        tensor.set_(owner.untyped_storage(), *_torch_geometry(offset, size, stride))
+    return tensor
+
+
+def _alias(tensor: torch.Tensor) -> torch.Tensor:
+    return torch.empty(0, dtype=tensor.dtype).set_(tensor.untyped_storage(), 0, (0,), (1,))
+
+
+def adopt(address: int, size: int, scalar_type: int, owner: object) -> torch.Tensor:
+    """Memory that C allocated, as a 1-dim tensor that keeps `owner` alive."""
+    dtype = DTYPES[scalar_type]
+    if size == 0:
+        return torch.empty(0, dtype=dtype)
+    memory = (ctypes.c_char * size).from_address(address)
+    memory._owner = owner  # type: ignore[attr-defined]
+    return torch.frombuffer(memory, dtype=dtype)
+
+
+HELPERS: dict[str, Callable[..., Any]] = {
+    "create": _create,
+    "grow": _grow,
+    "assign": _assign,
+    "make": _make,
+    "alias": _alias,
+    "bump_version": torch.autograd.graph.increment_version,
+}
+
+
+def _dense_samples() -> list[torch.Tensor]:
+    """Tensors that differ in every field the quick tier reads."""
+    samples = [
+        torch.zeros(3),
+        torch.zeros(2, 3, dtype=torch.float64).t(),
+        torch.arange(40).view(5, 8)[1:4, ::2],
+        torch.zeros((), dtype=torch.int32),
+        torch.zeros(7, dtype=torch.int16)[2:],
+        torch.zeros(0, dtype=torch.int8),
+        torch.zeros(0, 4, dtype=torch.uint8),
+        torch.zeros(2, 1, 3, 1, 2, dtype=torch.float16),
+        torch.zeros(1, 2, 3, 2, 1, 2).permute(5, 3, 1, 0, 2, 4),
+        torch.zeros(1, 2, 1, 2, 1, 2, 1, 2, dtype=torch.uint8),
+        torch.zeros(4, requires_grad=True),
+        torch.nn.Parameter(torch.zeros(2, 2, dtype=torch.float64)),
+    ]
+    with torch.inference_mode():
+        samples.append(torch.zeros(6))
+    return samples
+
+
+def _odd_samples() -> list[torch.Tensor]:
+    """Tensors that C must not see as they are: the quick tier has to hand each of them on."""
+    real = torch.zeros(3)
+    return [
+        torch._neg_view(real),
+        torch.zeros(2, dtype=torch.complex64).conj(),
+        torch.zeros(2, device="meta"),
+        torch.zeros(2, 2).to_sparse(),
+        torch.zeros(2, dtype=torch.bool),
+        torch.zeros(2, dtype=torch.bfloat16),
+    ]
+
+
+def _probes(samples: list[torch.Tensor]) -> list[tuple[Any, ...]]:
+    probes = []
+    for tensor in samples:
+        scalar_type, size, stride, offset, storage, data, size_bytes, _ = facts_of(tensor)
+        keys = torch._C._dispatch_keys(tensor).raw_repr()
+        probes.append((tensor, keys, size, stride, offset, scalar_type, storage, data, size_bytes))
+    return probes
+
+
+def _libraries() -> list[str]:
+    folder = Path(torch.__file__).with_name("lib")
+    found = []
+    for stem in ("torch_cpu", "torch_python", "c10"):
+        for name in (f"lib{stem}.so", f"lib{stem}.dylib", f"{stem}.dll"):
+            if (folder / name).exists():
+                found.append(str(folder / name))
+    return found
+
+
+def choose(runtime: Any) -> str:
+    """Sets up the runtime's tier.
+
+    The native tier reads tensors where a search found their fields and is taken only if all it
+    reads agrees with what Python says, and if it hands on every tensor that C must not see. The
+    Python tier works with any torch. `FFI_EXT_TIER=python` asks for the latter.
+
+    Returns:
+        The name of the tier: "native" or "python".
+    """
+    header = object.__basicsize__
+    if os.environ.get("FFI_EXT_TIER", "native") == "python":
+        return runtime.choose_tier([], [], header, HELPERS)
+    samples = _dense_samples()
+    try:
+        probes = _probes(samples)
+    except AttributeError:  # a torch without the introspection that the search needs
+        probes = []
+    tier = runtime.choose_tier(_libraries(), probes, header, HELPERS)
+    if tier == "native" and not (
+        all(runtime.describe(tensor) == facts_of(tensor) for tensor in samples)
+        and all(runtime.describe(tensor) is None for tensor in _odd_samples())
+    ):
+        tier = runtime.choose_tier([], [], header, HELPERS)
+    return tier
