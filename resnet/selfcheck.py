@@ -1,0 +1,246 @@
+"""`python -m resnet.selfcheck`: real photographs through every generated function, with a table and a picture."""
+
+from __future__ import annotations
+
+import argparse
+import statistics
+import sys
+import textwrap
+import time
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import torch
+from torch.utils.data import DataLoader
+
+from _ext import kernels
+from data import PadCollate, Photographs, normalize_image
+from data.photographs import RGB_MEAN, RGB_STD, read_rgb
+from resnet.model import ResNet, build_resnet
+from resnet.ops import frozen_batch_norm, nms, roi_align
+from resnet.proposals import propose
+
+PICTURE = Path(__file__).resolve().parent.parent / "build" / "selfcheck.png"
+SEED = 0
+
+
+class Row(NamedTuple):
+    """One generated function as it was called and checked."""
+
+    function: str
+    shapes: str
+    milliseconds: float
+    check: str
+    passed: bool
+
+
+def milliseconds(call: Callable[[], Any], repeats: int = 5) -> float:
+    """The median wall time of a call, after one to warm up."""
+    call()
+    times = []
+    for _ in range(repeats):
+        start = time.perf_counter()
+        call()
+        times.append((time.perf_counter() - start) * 1e3)
+    return statistics.median(times)
+
+
+def shape(*tensors: torch.Tensor) -> str:
+    """The tensors' shapes, as (2, 64, 112, 160), joined by commas."""
+    return ", ".join(str(tuple(tensor.shape)) for tensor in tensors)
+
+
+def prototype(function: Callable[..., Any]) -> str:
+    """The C prototype, which is the first paragraph of a generated function's docstring."""
+    text = (function.__doc__ or "").split("--\n\n")[-1]
+    return " ".join(text.split("\n\n")[0].split())
+
+
+def compared(what: str, ours: torch.Tensor, theirs: torch.Tensor, tolerance: float) -> tuple[str, bool]:
+    """How far two results are apart, in units of the largest value, and whether that is within the tolerance."""
+    ours, theirs = ours.detach(), theirs.detach()
+    difference = float((ours - theirs).abs().max() / theirs.abs().max().clamp_min(1e-30))
+    return (f"equals {what}" if difference == 0 else f"{what} within {difference:.0e}"), difference <= tolerance
+
+
+def check_normalize(pixels: torch.Tensor, dtype: torch.dtype) -> Row:
+    mean, std = (torch.tensor(values, dtype=dtype) for values in (RGB_MEAN, RGB_STD))
+    planes = normalize_image(pixels, mean, std, dtype=dtype)
+    numpy = (pixels.numpy() - mean.numpy()) / std.numpy()
+    text, passed = compared("NumPy", planes, torch.from_numpy(numpy).permute(2, 0, 1), 0.0)
+    duration = milliseconds(lambda: normalize_image(pixels, mean, std, dtype=dtype))
+    return Row("normalize_image", f"{shape(pixels)} -> {shape(planes)}", duration, text, passed)
+
+
+def check_frozen_bn(features: torch.Tensor, tolerance: float) -> list[Row]:
+    """Forward and backward, with the residual and the ReLU, against the formula in torch."""
+    generator = torch.Generator().manual_seed(SEED)
+    channels = features.shape[1]
+    scale, bias = torch.randn(2, channels, generator=generator).to(features.dtype)
+    x, residual = features.clone().requires_grad_(), features.flip(3).clone().requires_grad_()
+    y = frozen_batch_norm(x, scale, bias, residual, relu=True)
+    formula = torch.relu(x * scale.view(-1, 1, 1) + bias.view(-1, 1, 1) + residual)
+    forward = compared("torch", y, formula, tolerance)
+    ours = torch.autograd.grad(y.sum(), (x, residual), retain_graph=True)
+    theirs = torch.autograd.grad(formula.sum(), (x, residual))
+    # a result within rounding of zero may fall on either side of the ReLU's corner
+    sure = ((y == 0) == (formula == 0)).to(x.dtype)
+    backward = compared("autograd", torch.stack(ours) * sure, torch.stack(theirs) * sure, tolerance)
+
+    def run_forward() -> None:
+        with torch.no_grad():
+            frozen_batch_norm(x, scale, bias, residual, relu=True)
+
+    grad = torch.ones_like(y)
+    run_backward = lambda: torch.autograd.grad(y, (x, residual), grad, retain_graph=True)  # noqa: E731
+    return [
+        Row("frozen_bn_forward", f"2 x {shape(x)} -> {shape(y)}", milliseconds(run_forward), *forward),
+        Row("frozen_bn_backward", f"{shape(y)} -> 2 x {shape(x)}", milliseconds(run_backward), *backward),
+    ]
+
+
+def check_roi_align(features: torch.Tensor, boxes: torch.Tensor, scale: float, tolerance: float) -> list[Row]:
+    """Forward on a plane y + 2x, whose means are its values at the bins' centres; backward as forward's adjoint."""
+    rois = torch.cat([torch.zeros_like(boxes[:, :1]), boxes], 1).to(features.dtype)
+    height, width = features.shape[2:]
+    rows, columns = torch.arange(height, dtype=features.dtype), torch.arange(width, dtype=features.dtype)
+    ramp = (rows[:, None] + 2 * columns)[None, None]
+    inside = rois.clone()
+    inside[:, 1::2].clamp_(0, (width - 1) / scale)
+    inside[:, 2::2].clamp_(0, (height - 1) / scale)
+    pooled = roi_align(ramp, inside, 7, scale)
+    centres = (torch.arange(7, dtype=features.dtype) + 0.5) / 7
+    x1, y1, x2, y2 = (inside[:, 1:] * scale).T
+    expected = (y1[:, None] + centres * (y2 - y1)[:, None])[:, :, None]
+    expected = expected + 2 * (x1[:, None] + centres * (x2 - x1)[:, None])[:, None, :]
+    forward = compared("bin centres", pooled[:, 0], expected, tolerance)
+
+    x = features[:1].clone().requires_grad_()
+    y = roi_align(x, rois, 7, scale)
+    grad = torch.linspace(-1, 1, y.numel(), dtype=y.dtype).view_as(y)
+    (grad_x,) = torch.autograd.grad(y, x, grad, retain_graph=True)
+    # <A x, g> = <x, A' g>, summed in double precision
+    left, right = (y.double() * grad.double()).sum(), (x.double() * grad_x.double()).sum()
+    size = (y.double() * grad.double()).abs().sum()
+    backward = compared("adjoint", left + size, right + size, tolerance)
+    run_forward = lambda: roi_align(x.detach(), rois, 7, scale)  # noqa: E731
+    run_backward = lambda: torch.autograd.grad(y, x, grad, retain_graph=True)  # noqa: E731
+    return [
+        Row("roi_align_forward", f"{shape(x, rois)} -> {shape(y)}", milliseconds(run_forward), *forward),
+        Row("roi_align_backward", f"{shape(y, rois)} -> {shape(x)}", milliseconds(run_backward), *backward),
+    ]
+
+
+def check_nms(boxes: torch.Tensor, scores: torch.Tensor, threshold: float = 0.3) -> Row:
+    """Kept boxes do not overlap by more than the threshold; each other one does, with a better kept one."""
+    kept = nms(boxes, scores, threshold)
+    corners = torch.maximum(boxes[:, None, :2], boxes[kept, :2]), torch.minimum(boxes[:, None, 2:], boxes[kept, 2:])
+    common = (corners[1] - corners[0]).clamp_min(0).prod(2)
+    areas = (boxes[:, 2:] - boxes[:, :2]).prod(1)
+    overlaps = common / (areas[:, None] + areas[kept] - common) > threshold
+    others = torch.ones(len(boxes), dtype=torch.bool)
+    others[kept] = False
+    better = scores[kept] >= scores[:, None]
+    passed = bool((overlaps[kept].sum(1) == 1).all() and (overlaps & better)[others].any(1).all())
+    duration = milliseconds(lambda: nms(boxes, scores, threshold))
+    text = "kept apart, rest covered" if passed else "overlaps are wrong"
+    return Row("nms", f"{shape(boxes, scores)} -> {shape(kept)}", duration, text, passed)
+
+
+def check_functions(pixels: torch.Tensor, features: torch.Tensor, boxes: torch.Tensor, scores: torch.Tensor,
+                    scale: float) -> list[Row]:  # fmt: skip
+    """A row for every generated function, in both precisions."""
+    rows = []
+    for dtype, name, tolerance in [(torch.float32, "float", 1e-5), (torch.float64, "double", 1e-13)]:
+        found = [
+            check_normalize(pixels, dtype),
+            *check_frozen_bn(features.to(dtype), tolerance),
+            *check_roi_align(features.to(dtype), boxes[:64].to(dtype), scale, tolerance),
+            check_nms(boxes.to(dtype), scores.to(dtype)),
+        ]
+        rows += [row._replace(function=f"{row.function}_{name}") for row in found]
+    return rows
+
+
+def print_table(rows: Sequence[Row]) -> None:
+    """Function, shapes, time and check in columns, each with its prototype below."""
+    names = max(len(row.function) for row in rows)
+    shapes = max(len(row.shapes) for row in rows)
+    print(f"{'generated function':{names}}  {'shapes':{shapes}}  {'ms':>8}  check")
+    for row in rows:
+        mark = "" if row.passed else "  FAILED"
+        print(f"{row.function:{names}}  {row.shapes:{shapes}}  {row.milliseconds:8.3f}  {row.check}{mark}")
+        print(textwrap.fill(prototype(getattr(kernels, row.function)), 100, initial_indent="    ",
+                            subsequent_indent=" " * 8))  # fmt: skip
+
+
+def seeded_model() -> ResNet:
+    """An untrained R-50 with all features, the same every time.
+
+    The stem's filters are random with their mean taken out: they answer to edges and not to brightness.
+    """
+    torch.manual_seed(SEED)
+    model = build_resnet("R-50-FPN").eval()
+    with torch.no_grad():
+        weight = model.stem.conv1.weight
+        weight -= weight.mean((1, 2, 3), keepdim=True)
+    return model
+
+
+def run_stages(model: ResNet, images: torch.Tensor) -> dict[str, tuple[torch.Tensor, float]]:
+    """The features of the stem and of each stage, and the milliseconds each took."""
+    features, x = {}, images
+    model(images)
+    for name in ["stem", *model.stages]:
+        start = time.perf_counter()
+        x = model.get_submodule(name)(x)
+        features[name] = (x, (time.perf_counter() - start) * 1e3)
+    return features
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    parser = argparse.ArgumentParser(prog="python -m resnet.selfcheck", description=__doc__)
+    parser.add_argument("--output", type=Path, default=PICTURE, help="the picture to write (default: %(default)s)")
+    parser.add_argument("--workers", type=int, default=0, help="DataLoader's worker processes (default: 0)")
+    settings = parser.parse_args(arguments)
+
+    dataset = Photographs()
+    start = time.perf_counter()
+    loader = DataLoader(dataset, len(dataset), collate_fn=PadCollate(32), num_workers=settings.workers)
+    images, paths = next(iter(loader))
+    loading = (time.perf_counter() - start) * 1e3
+    names = ", ".join(f"{Path(path).name} {h} x {w}" for path, (h, w) in zip(paths, images.image_sizes, strict=True))
+    print(f"self-check of _ext.kernels: torch {torch.__version__}, {torch.get_num_threads()} threads\n")
+    print(f"Dataset -> DataLoader: {names} -> {shape(images.tensors)} in {loading:.0f} ms")
+
+    with torch.no_grad():
+        features = run_stages(seeded_model(), images.tensors)
+        for name, (feature, duration) in features.items():
+            print(f"ResNet-50 {name:8} {shape(feature):20} {duration:7.1f} ms")
+        found = [
+            propose(features["stem"][0][i : i + 1], size, stride=4) for i, size in enumerate(images.image_sizes)
+        ]
+    print()
+    boxes, scores, _ = found[0]
+    pixels = torch.from_numpy(read_rgb(paths[0]))
+    rows = check_functions(pixels, features["layer1"][0], boxes, scores, scale=1 / 4)
+    print_table(rows)
+
+    missing = set(kernels.__all__) - {row.function for row in rows}
+    failed = [row.function for row in rows if not row.passed]
+    if missing:
+        print(f"\nnot checked: {', '.join(sorted(missing))}; give them a row in {Path(__file__).name}")
+    if failed:
+        print(f"\nFAILED: {', '.join(failed)}")
+
+    from resnet.picture import draw  # Pillow's fonts are needed only here
+
+    settings.output.parent.mkdir(parents=True, exist_ok=True)
+    draw(paths, images, features, found, settings.output)
+    print(f"\npicture: {settings.output}")
+    return 1 if failed or missing else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

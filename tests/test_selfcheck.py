@@ -1,0 +1,70 @@
+"""The self-check: what it prints, what it draws, and that it notices a wrong kernel."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+kernels = pytest.importorskip("_ext.kernels", reason="run `python build_ffi.py` first")
+Image = pytest.importorskip("PIL.Image", reason="needs Pillow")
+pytest.importorskip("sklearn", reason="needs scikit-learn")
+
+from data.photographs import bundled_photographs  # noqa: E402
+from resnet import selfcheck  # noqa: E402
+from resnet.proposals import propose  # noqa: E402
+
+INCLUDE = Path(__file__).resolve().parent.parent / "include"
+
+
+def test_selfcheck_prints_every_prototype_and_draws(tmp_path, capsys):
+    output = tmp_path / "new" / "picture.png"
+    assert selfcheck.main(["--output", str(output)]) == 0
+    printed = " ".join(capsys.readouterr().out.split())
+    declared = [
+        " ".join(match.split())
+        for header in sorted(INCLUDE.glob("*.h"))
+        for match in re.findall(r"^void [^;]*;", header.read_text(), re.MULTILINE)
+    ]
+    assert len(declared) == 12
+    for prototype in declared:
+        assert prototype.rstrip(";") in printed
+    assert "(2, 2048, 14, 20)" in printed and "FAILED" not in printed
+
+    picture = np.array(Image.open(output).convert("RGB"))
+    assert picture.shape[1] == 1676 and picture.shape[0] > 1400
+    # the first photograph stands where it should: compare it, reduced to 8 x 8, with the file (boxes are drawn over it)
+    with Image.open(bundled_photographs()[0]) as photo:
+        expected = np.array(photo.convert("RGB").resize((8, 8)), np.float32)
+    shown = Image.fromarray(picture[102:562, 28:718]).resize((8, 8))
+    assert np.abs(np.array(shown, np.float32) - expected).mean() < 12
+
+
+def test_selfcheck_notices_a_wrong_kernel(monkeypatch):
+    boxes = torch.tensor([[0.0, 0, 8, 8], [1, 1, 9, 9], [20, 20, 30, 30]])
+    scores = torch.tensor([0.9, 0.8, 0.7])
+    assert selfcheck.check_nms(boxes, scores).passed
+    for wrong in ([0, 1, 2], [1, 2], [0]):
+        monkeypatch.setattr(selfcheck, "nms", lambda *_, kept=wrong: torch.tensor(kept))
+        assert not selfcheck.check_nms(boxes, scores).passed
+    true_norm = selfcheck.frozen_batch_norm
+    monkeypatch.setattr(selfcheck, "frozen_batch_norm", lambda *a, **k: true_norm(*a, **k) * 1.001)
+    assert not any(row.passed for row in selfcheck.check_frozen_bn(torch.randn(1, 3, 8, 8), 1e-5))
+    true_align = selfcheck.roi_align
+    shift = torch.tensor([0, 0.5, 0.5, 0.5, 0.5])
+    monkeypatch.setattr(selfcheck, "roi_align", lambda x, rois, *rest: true_align(x, rois + shift, *rest))
+    forward, _ = selfcheck.check_roi_align(torch.randn(1, 3, 30, 30).double(), boxes, 1.0, 1e-6)
+    assert not forward.passed
+
+
+def test_proposals_find_what_stands_out():
+    features = torch.zeros(1, 4, 50, 80)
+    features[:, :, 20:38, 30:48] = 1.0  # pixels 80..152 and 120..192 at stride 4
+    boxes, scores, kept = propose(features, (200, 320), stride=4)
+    x1, y1, x2, y2 = boxes[kept[0]].tolist()
+    assert abs(x1 - 120) <= 16 and abs(x2 - 192) <= 16 and abs(y1 - 80) <= 16 and abs(y2 - 152) <= 16
+    assert torch.equal(scores[kept], scores[kept].sort(descending=True).values)
+    assert boxes.min() >= 0 and boxes[:, 2].max() <= 320 and boxes[:, 3].max() <= 200
