@@ -9,7 +9,7 @@ import torch
 
 
 class ImageList(NamedTuple):
-    """A batch of images that were padded with zeros on the right and below, and the sizes they had."""
+    """Images padded with zeros on the right and below into one batch, and the sizes they had."""
 
     tensors: torch.Tensor  # (N, C, H, W)
     image_sizes: list[tuple[int, int]]  # height, width of each
@@ -20,7 +20,7 @@ def pad_images(images: Sequence[torch.Tensor], size_divisibility: int = 0) -> Im
 
     Args:
         images: at least one, of one number of channels and one dtype.
-        size_divisibility: round height and width of the batch up to a multiple of this; 32 for an FPN.
+        size_divisibility: round the batch's height and width up to a multiple; 32 for an FPN.
 
     Raises:
         ValueError: no images, or images that do not fit together.
@@ -31,8 +31,8 @@ def pad_images(images: Sequence[torch.Tensor], size_divisibility: int = 0) -> Im
     for number, image in enumerate(images):
         if image.dim() != 3 or image.shape[0] != first.shape[0] or image.dtype != first.dtype:
             raise ValueError(
-                f"pad_images: expected images ({first.shape[0]}, H, W) of {first.dtype} like the first, "
-                f"got {tuple(image.shape)} of {image.dtype} as number {number}"
+                f"pad_images: expected images ({first.shape[0]}, H, W) of {first.dtype} "
+                f"like the first, got {tuple(image.shape)} of {image.dtype} as number {number}"
             )
     height = max(image.shape[1] for image in images)
     width = max(image.shape[2] for image in images)

@@ -1,4 +1,4 @@
-"""The Dataset base class, which checks when an object is made that its class keeps DataLoader's contract."""
+"""The Dataset base class: it checks that a class keeps DataLoader's contract when it is used."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ CONTRACT = {
         self.paths = sorted(Path(folder).iterdir())  # what there is; open nothing yet""",
     "__getitem__": """\
     def __getitem__(self, index):
-        return read(self.paths[index])               # the sample of this index, 0 <= index < len(self)""",
+        return read(self.paths[index])               # the sample, 0 <= index < len(self)""",
     "__len__": """\
     def __len__(self):
         return len(self.paths)                       # how many samples there are""",
@@ -29,8 +29,8 @@ def missing_methods(cls: type) -> list[str]:
 class Dataset(torch.utils.data.Dataset[Any]):
     """A map-style dataset: subclasses define `__init__`, `__getitem__` and `__len__`.
 
-    torch's own base class finds a missing `__getitem__` only when a worker asks for the first sample, and a missing
-    `__len__` only in the sampler; this one says so when the object is made.
+    torch's own base class finds a missing `__getitem__` only when a worker asks for the first
+    sample, and a missing `__len__` only in the sampler; this one says so when the object is made.
 
     Raises:
         NotImplementedError: a method is missing; the text names it and shows how to write it.
@@ -40,11 +40,16 @@ class Dataset(torch.utils.data.Dataset[Any]):
         missing = missing_methods(cls)
         if missing:
             is_base = cls is Dataset
-            subject = "data.Dataset is a base class: subclass it" if is_base else f"{cls.__qualname__} is incomplete"
+            subject = (
+                "data.Dataset is a base class: subclass it"
+                if is_base
+                else f"{cls.__qualname__} is incomplete"
+            )
             head = "MyDataset" if is_base else cls.__name__
             example = "\n\n".join(CONTRACT[name] for name in missing)
             raise NotImplementedError(
-                f"{subject}. A dataset defines __init__, __getitem__ and __len__; missing: {', '.join(missing)}. "
-                f"Write, for example:\n\nclass {head}(data.Dataset):\n{example}"
+                f"{subject}. A dataset defines __init__, __getitem__ and __len__; "
+                f"missing: {', '.join(missing)}. Write, for example:\n\n"
+                f"class {head}(data.Dataset):\n{example}"
             )
         return super().__new__(cls)

@@ -1,4 +1,4 @@
-"""The only door of `data` to the generated module: image kernels as functions on tensors and NumPy arrays."""
+"""The only door of `data` to the generated module: image kernels on tensors and NumPy arrays."""
 
 from __future__ import annotations
 
@@ -11,8 +11,8 @@ try:
     from _ext import kernels as _kernels
 except ModuleNotFoundError as error:
     raise ModuleNotFoundError(
-        f"data needs the kernels in _ext.kernels, which cannot be imported ({error}); build them with "
-        "`python build_ffi.py` in the project's folder, and start Python there",
+        f"data needs the kernels in _ext.kernels, which cannot be imported ({error}); "
+        "build them with `python build_ffi.py` in the project's folder, and start Python there",
         name=error.name,
     ) from error
 
@@ -29,7 +29,8 @@ _NORMALIZE = {
 def broadcast_shapes(*shapes: Sequence[int]) -> tuple[int, ...]:
     """The shape that arrays of these shapes have after NumPy's broadcasting.
 
-    Shapes are padded with ones on the left; an axis fits if it is equal or 1; the result takes the maximum.
+    Shapes are padded with ones on the left; an axis fits if it is equal or 1; the result takes the
+    maximum.
 
     Raises:
         ValueError: naming the axis, counted from the right, and the two shapes that do not fit.
@@ -43,8 +44,9 @@ def broadcast_shapes(*shapes: Sequence[int]) -> tuple[int, ...]:
                 result[-axis] = length
             elif length not in (1, result[-axis]):
                 raise ValueError(
-                    f"shapes {', '.join(str(tuple(s)) for s in shapes)} do not broadcast: axis -{axis} of shape "
-                    f"number {position} is {length}, expected {result[-axis]} or 1 (an axis fits if it is equal or 1)"
+                    f"shapes {', '.join(str(tuple(s)) for s in shapes)} do not broadcast: "
+                    f"axis -{axis} of shape number {position} is {length}, "
+                    f"expected {result[-axis]} or 1 (an axis fits if it is equal or 1)"
                 )
     return tuple(result)
 
@@ -62,7 +64,7 @@ def normalize_image(
 
     Args:
         image: (H, W, C) uint8, of any strides.
-        mean: in grey levels; a number or an array that broadcasts against (H, W, C) by NumPy's rules.
+        mean: in grey levels; a number or an array that NumPy broadcasts against (H, W, C).
         std: likewise.
         reverse_channels: RGB -> BGR; mean and std are in the order of the result.
         dtype: float32 or float64; `out`'s, if that is given.
@@ -78,9 +80,13 @@ def normalize_image(
     pixels = torch.from_numpy(image) if isinstance(image, np.ndarray) else image
     if not isinstance(pixels, torch.Tensor) or pixels.dtype != torch.uint8:
         got = pixels.dtype if isinstance(pixels, torch.Tensor) else type(image).__name__
-        raise TypeError(f"normalize_image: image must be a uint8 array or tensor (H, W, C), got {got}")
+        raise TypeError(
+            f"normalize_image: image must be a uint8 array or tensor (H, W, C), got {got}"
+        )
     if pixels.dim() != 3:
-        raise ValueError(f"normalize_image: image must have the shape (H, W, C), got {tuple(pixels.shape)}")
+        raise ValueError(
+            f"normalize_image: image must have the shape (H, W, C), got {tuple(pixels.shape)}"
+        )
     dtype = dtype if out is None else out.dtype
     if dtype not in _NORMALIZE:
         raise TypeError(f"normalize_image: the result must be float32 or float64, got {dtype}")
@@ -91,7 +97,8 @@ def normalize_image(
         out = torch.empty(channels, height, width, dtype=dtype)
     elif tuple(out.shape) != (channels, height, width):
         raise ValueError(
-            f"normalize_image: out must have the shape {(channels, height, width)}, got {tuple(out.shape)}"
+            f"normalize_image: out must have the shape {(channels, height, width)}, "
+            f"got {tuple(out.shape)}"
         )
     _NORMALIZE[dtype](pixels, mean, std, int(reverse_channels), out)
     return out

@@ -27,7 +27,7 @@ class Photograph(NamedTuple):
 
 
 def bundled_photographs() -> list[Path]:
-    """The photographs that scikit-learn carries (china.jpg and flower.jpg, 640 x 427), without importing it.
+    """scikit-learn's photographs (china.jpg, flower.jpg; 640 x 427), found without importing it.
 
     Raises:
         ModuleNotFoundError: scikit-learn is not installed.
@@ -81,8 +81,8 @@ class Photographs(Dataset):
     ) -> None:
         if isinstance(paths, (str, Path)):
             raise TypeError(
-                f"Photographs: paths must be a list of image files, got one {type(paths).__name__}; "
-                f"write Photographs([{str(paths)!r}])"
+                "Photographs: paths must be a list of image files, "
+                f"got one {type(paths).__name__}; write Photographs([{str(paths)!r}])"
             )
         self.paths = [Path(path) for path in (bundled_photographs() if paths is None else paths)]
         self.mean = torch.as_tensor(mean, dtype=torch.float32)

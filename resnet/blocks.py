@@ -9,8 +9,10 @@ from torch import nn
 from resnet.layers import FrozenBatchNorm2d
 
 
-def conv(inputs: int, outputs: int, size: int, stride: int = 1, dilation: int = 1, groups: int = 1) -> nn.Conv2d:
-    """A convolution without bias whose output has ceil(input / stride) rows and columns, Kaiming-initialised."""
+def conv(
+    inputs: int, outputs: int, size: int, stride: int = 1, dilation: int = 1, groups: int = 1
+) -> nn.Conv2d:
+    """A convolution without bias: ceil(input / stride) rows and columns, Kaiming-initialised."""
     padding = dilation * (size - 1) // 2
     layer = nn.Conv2d(inputs, outputs, size, stride, padding, dilation, groups, bias=False)
     nn.init.kaiming_uniform_(layer.weight, a=1)
@@ -18,7 +20,7 @@ def conv(inputs: int, outputs: int, size: int, stride: int = 1, dilation: int = 
 
 
 class Stem(nn.Module):
-    """7x7 convolution of stride 2, normalisation, ReLU, 3x3 max pooling of stride 2: (N, 3, H, W) -> (N, C, H/4, W/4)."""
+    """7x7 convolution, normalisation, ReLU, 3x3 max pooling: (N, 3, H, W) -> (N, C, H/4, W/4)."""
 
     def __init__(self, out_channels: int = 64) -> None:
         super().__init__()
@@ -36,9 +38,11 @@ class Bottleneck(nn.Module):
     Args:
         in_channels: of the input.
         bottleneck_channels: between the three convolutions.
-        out_channels: of the result. Where they differ from in_channels, a 1x1 convolution `downsample` adapts the input.
+        out_channels: of the result. Where they differ from in_channels, a 1x1 convolution
+            `downsample` adapts the input.
         num_groups: groups of the 3x3 convolution (ResNeXt).
-        stride_in_1x1: the stride is the first 1x1's (as in Caffe2's weights), not the 3x3's (torchvision's).
+        stride_in_1x1: the stride is the first 1x1's (as in Caffe2's weights), not the 3x3's
+            (torchvision's).
         stride: of the block; a dilated block has stride 1.
         dilation: of the 3x3 convolution.
     """
@@ -65,7 +69,9 @@ class Bottleneck(nn.Module):
         stride_1x1, stride_3x3 = (stride, 1) if stride_in_1x1 else (1, stride)
         self.conv1 = conv(in_channels, bottleneck_channels, 1, stride_1x1)
         self.bn1 = FrozenBatchNorm2d(bottleneck_channels)
-        self.conv2 = conv(bottleneck_channels, bottleneck_channels, 3, stride_3x3, dilation, num_groups)
+        self.conv2 = conv(
+            bottleneck_channels, bottleneck_channels, 3, stride_3x3, dilation, num_groups
+        )
         self.bn2 = FrozenBatchNorm2d(bottleneck_channels)
         self.conv3 = conv(bottleneck_channels, out_channels, 1)
         self.bn3 = FrozenBatchNorm2d(out_channels)

@@ -14,13 +14,23 @@ from resnet.stages import STAGE_SPECS, StageSpec
 
 
 def make_stage(
-    in_channels: int, bottleneck_channels: int, out_channels: int, block_count: int, *, stride: int, **block: Any
+    in_channels: int,
+    bottleneck_channels: int,
+    out_channels: int,
+    block_count: int,
+    *,
+    stride: int,
+    **block: Any,
 ) -> nn.Sequential:
     """block_count blocks, of which the first has the stride and changes the number of channels."""
     blocks = []
     for number in range(block_count):
         inputs = out_channels if number else in_channels
-        blocks.append(Bottleneck(inputs, bottleneck_channels, out_channels, stride=1 if number else stride, **block))
+        blocks.append(
+            Bottleneck(
+                inputs, bottleneck_channels, out_channels, stride=1 if number else stride, **block
+            )
+        )
     return nn.Sequential(*blocks)
 
 
@@ -36,10 +46,11 @@ class ResNet(nn.Module):
         stride_in_1x1: see `Bottleneck`.
         stem_out_channels: of the stem.
         res2_out_channels: of the first stage.
-        freeze_at: the stem and the stages below this number get no gradients; 0 freezes nothing, 2 the stem and layer1.
+        freeze_at: the stem and the stages below this number get no gradients; 0 freezes nothing,
+            2 the stem and layer1.
 
     Raises:
-        ValueError: stages that are not 1, 2, ... in order, or a freeze_at that the model does not have.
+        ValueError: stages that are not 1, 2, ... in order, or a freeze_at beyond the last.
     """
 
     def __init__(
@@ -57,7 +68,9 @@ class ResNet(nn.Module):
         specs = [StageSpec(*spec) for spec in stage_specs]
         indices = [spec.index for spec in specs]
         if indices != list(range(1, len(specs) + 1)) or not 1 <= len(specs) <= 4:
-            raise ValueError(f"ResNet: stage_specs must be the stages 1, 2, ... up to 4 in order, got {indices}")
+            raise ValueError(
+                f"ResNet: stage_specs must be the stages 1, 2, ... up to 4 in order, got {indices}"
+            )
         self.stem = Stem(stem_out_channels)
         self.stages: list[str] = []
         self.return_features: dict[str, bool] = {}
@@ -90,13 +103,14 @@ class ResNet(nn.Module):
         parts = ["stem", *self.stages]
         if freeze_at > len(parts):
             raise ValueError(
-                f"ResNet: freeze_at must be at most {len(parts)} for the parts {', '.join(parts)}, got {freeze_at}"
+                f"ResNet: freeze_at must be at most {len(parts)} for the parts {', '.join(parts)}, "
+                f"got {freeze_at}"
             )
         for name in parts[: max(freeze_at, 0)]:
             self.get_submodule(name).requires_grad_(False)
 
     def forward(self, x: torch.Tensor) -> list[torch.Tensor]:
-        """(N, 3, H, W) -> the flagged stages' features, each (N, C_i, H / stride_i, W / stride_i), rounded up."""
+        """(N, 3, H, W) -> the flagged stages' features (N, C_i, H / stride_i, W / stride_i)."""
         features = []
         x = self.stem(x)
         for name in self.stages:

@@ -1,4 +1,4 @@
-"""The only door of `resnet` to the generated module: kernels as differentiable functions on tensors."""
+"""The only door of `resnet` to the generated module: kernels as differentiable functions."""
 
 from __future__ import annotations
 
@@ -10,8 +10,8 @@ try:
     from _ext import kernels as _kernels
 except ModuleNotFoundError as error:
     raise ModuleNotFoundError(
-        f"resnet needs the kernels in _ext.kernels, which cannot be imported ({error}); build them with "
-        "`python build_ffi.py` in the project's folder, and start Python there",
+        f"resnet needs the kernels in _ext.kernels, which cannot be imported ({error}); "
+        "build them with `python build_ffi.py` in the project's folder, and start Python there",
         name=error.name,
     ) from error
 
@@ -23,7 +23,10 @@ _SUFFIX = {torch.float32: "float", torch.float64: "double"}
 def _kernel(name: str, tensor: torch.Tensor) -> Any:
     """The generated function of this name for the tensor's precision."""
     if tensor.dtype not in _SUFFIX:
-        raise TypeError(f"{name}: expected a float32 or float64 tensor, got {tensor.dtype}; convert it with .float()")
+        raise TypeError(
+            f"{name}: expected a float32 or float64 tensor, got {tensor.dtype}; "
+            "convert it with .float()"
+        )
     return getattr(_kernels, f"{name}_{_SUFFIX[tensor.dtype]}")
 
 
@@ -136,11 +139,14 @@ def roi_align(
     height, width = (output_size, output_size) if isinstance(output_size, int) else output_size
     if rois.dim() != 2 or rois.shape[1] != 5:
         raise ValueError(
-            f"roi_align: rois must be (K, 5) with rows of batch index, x1, y1, x2, y2, got {tuple(rois.shape)}"
+            "roi_align: rois must be (K, 5) with rows of batch index, x1, y1, x2, y2, "
+            f"got {tuple(rois.shape)}"
         )
     if x.dim() != 4:
         raise ValueError(f"roi_align: x must be (N, C, H, W), got {tuple(x.shape)}")
-    return _ROIAlign.apply(x, rois.to(x.dtype), spatial_scale, (height, width), sampling_ratio, aligned)
+    return _ROIAlign.apply(
+        x, rois.to(x.dtype), spatial_scale, (height, width), sampling_ratio, aligned
+    )
 
 
 def nms(
@@ -158,5 +164,7 @@ def nms(
         (M) int64 row numbers, best score first; equal scores keep their order, a NaN ranks last.
     """
     keep = torch.empty(boxes.shape[0] if boxes.dim() else 0, dtype=torch.int64)
-    _kernel("nms", boxes)(boxes.detach(), scores.detach(), float(iou_threshold), int(plus_one), keep)
+    _kernel("nms", boxes)(
+        boxes.detach(), scores.detach(), float(iou_threshold), int(plus_one), keep
+    )
     return keep

@@ -1,9 +1,10 @@
-"""The self-check's picture: photographs with boxes, the features of each stage as heat, the regions as ROIAlign cuts them."""
+"""The self-check's picture: photographs with boxes, features as heat, ROIAlign's cuts."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
@@ -20,18 +21,22 @@ PAPER, INK, FAINT = (250, 249, 246), (28, 30, 34), (110, 114, 122)
 # Colours that stay apart from each other and from most photographs.
 COLOURS = ["#e6194b", "#ffe119", "#3cb4ff", "#f58231", "#42d4f4", "#f032e6", "#bfef45", "#ffffff"]
 # Dark to bright, in even steps.
-HEAT = np.array([(8, 6, 30), (76, 16, 108), (170, 44, 100), (237, 105, 37), (252, 190, 60), (255, 253, 200)])
+HEAT = np.array(
+    [(8, 6, 30), (76, 16, 108), (170, 44, 100), (237, 105, 37), (252, 190, 60), (255, 253, 200)]
+)
 
 
 def heat(feature: torch.Tensor, width: int, height: int) -> Image.Image:
-    """The mean over channels of (C, h, w) features, from its 1st to its 99th percentile, every feature a square."""
+    """The mean over channels of (C, h, w) features as colours, 1st to 99th percentile."""
     strength = feature.mean(0).numpy()
     low, high = np.percentile(strength, [1, 99])
     level = np.clip((strength - low) / max(high - low, 1e-12), 0, 1) * (len(HEAT) - 1)
     below = np.minimum(level.astype(int), len(HEAT) - 2)
     part = (level - below)[..., None]
     colours = HEAT[below] * (1 - part) + HEAT[below + 1] * part
-    return Image.fromarray(colours.astype(np.uint8)).resize((width, height), Image.Resampling.NEAREST)
+    return Image.fromarray(colours.astype(np.uint8)).resize(
+        (width, height), Image.Resampling.NEAREST
+    )
 
 
 def crops(pixels: np.ndarray, boxes: torch.Tensor) -> list[Image.Image]:
@@ -40,6 +45,12 @@ def crops(pixels: np.ndarray, boxes: torch.Tensor) -> list[Image.Image]:
     rois = torch.cat([boxes.new_zeros(len(boxes), 1), boxes], 1)
     cut = roi_align(planes, rois, CROP, aligned=True).round().clamp(0, 255).byte()
     return [Image.fromarray(image.permute(1, 2, 0).contiguous().numpy()) for image in cut]
+
+
+def draw_number(pen: ImageDraw.ImageDraw, rank: int, x: float, y: float, font: Any) -> None:
+    """The number of a box, on its colour, in the box's upper left corner."""
+    pen.rectangle((x, y, x + 24, y + 26), fill=COLOURS[rank])
+    pen.text((x + 12, y + 13), str(rank + 1), INK, font, anchor="mm")
 
 
 def draw(
@@ -64,29 +75,35 @@ def draw(
     rows = [photo + GAP + 26 + CROP + 22 + 34 for photo, _ in sizes]
     canvas = Image.new("RGB", (width, MARGIN + 74 + sum(rows)), PAPER)
     pen = ImageDraw.Draw(canvas)
-    pen.text((MARGIN, MARGIN), "Photographs through the generated functions of _ext.kernels", INK, title)
+    pen.text(
+        (MARGIN, MARGIN), "Photographs through the generated functions of _ext.kernels", INK, title
+    )
     pen.text(
         (MARGIN, MARGIN + 40),
-        "normalize_image -> ResNet-50 with frozen_bn (random weights, so the maps show structure, not meaning) "
-        "-> roi_align scores boxes by what stands out -> nms keeps the best",
+        "normalize_image -> ResNet-50 with frozen_bn (random weights, so the maps show structure, "
+        "not meaning) -> roi_align scores boxes by what stands out -> nms keeps the best",
         FAINT,
         small,
     )
     top = MARGIN + 74
-    for i, (path, (photo_height, tile_height), row) in enumerate(zip(paths, sizes, rows, strict=True)):
+    for i, (path, (photo_height, tile_height), row) in enumerate(
+        zip(paths, sizes, rows, strict=True)
+    ):
         pixels = read_rgb(path)
         height, original = images.image_sizes[i]
         boxes, scores, kept = found[i]
         best = kept[:BOXES][scores[kept[:BOXES]] >= LEAST * scores[kept[0]]]
-        photo = Image.fromarray(pixels).resize((PHOTO_WIDTH, photo_height), Image.Resampling.LANCZOS)
+        photo = Image.fromarray(pixels).resize(
+            (PHOTO_WIDTH, photo_height), Image.Resampling.LANCZOS
+        )
         canvas.paste(photo, (MARGIN, top))
         zoom = PHOTO_WIDTH / original
-        for rank, k in reversed(list(enumerate(best.tolist()))):
-            x1, y1, x2, y2 = (MARGIN * (n % 2 == 0) + top * (n % 2) + v * zoom for n, v in enumerate(boxes[k].tolist()))
+        corners = boxes[best] * zoom + boxes.new_tensor([MARGIN, top, MARGIN, top])
+        for rank, (x1, y1, x2, y2) in reversed(list(enumerate(corners.tolist()))):
             pen.rectangle((x1 - 1, y1 - 1, x2 + 1, y2 + 1), outline=INK, width=5)
             pen.rectangle((x1, y1, x2, y2), outline=COLOURS[rank], width=3)
-            pen.rectangle((x1, y1, x1 + 24, y1 + 26), fill=COLOURS[rank])
-            pen.text((x1 + 12, y1 + 13), str(rank + 1), INK, label, anchor="mm")
+        for rank, (x1, y1, _, _) in reversed(list(enumerate(corners.tolist()))):
+            draw_number(pen, rank, x1, y1, label)
 
         for n, (name, (feature, duration)) in enumerate(features.items()):
             _, channels, h, w = feature.shape
@@ -95,7 +112,9 @@ def draw(
             seen_w = round(w * original / images.tensors.shape[3])
             left = MARGIN + PHOTO_WIDTH + GAP + (GAP + TILE_WIDTH) * (n % 3)
             upper = top + (n // 3) * (photo_height - tile_height - 26)
-            canvas.paste(heat(feature[i, :, :seen_h, :seen_w], TILE_WIDTH, tile_height), (left, upper))
+            canvas.paste(
+                heat(feature[i, :, :seen_h, :seen_w], TILE_WIDTH, tile_height), (left, upper)
+            )
             text = f"{name}: {channels} x {h} x {w}, {duration / len(paths):.1f} ms"
             pen.text((left, upper + tile_height + 4), text, INK, small)
         left = MARGIN + PHOTO_WIDTH + GAP + (GAP + TILE_WIDTH) * 2
@@ -111,14 +130,17 @@ def draw(
             pen.text((left, upper + n * 28), line, FAINT if n else INK, label)
 
         upper = top + photo_height + GAP
-        pen.text((MARGIN, upper), "the boxes as roi_align cuts them out, and their scores", INK, small)
+        pen.text(
+            (MARGIN, upper), "the boxes as roi_align cuts them out, and their scores", INK, small
+        )
         upper += 26
         step = (width - 2 * MARGIN - CROP) / (BOXES - 1)
-        for rank, (k, crop) in enumerate(zip(best.tolist(), crops(pixels, boxes[best]), strict=True)):
+        for rank, (k, crop) in enumerate(
+            zip(best.tolist(), crops(pixels, boxes[best]), strict=True)
+        ):
             left = MARGIN + round(rank * step)
             canvas.paste(crop, (left, upper))
-            pen.rectangle((left, upper, left + 24, upper + 26), fill=COLOURS[rank])
-            pen.text((left + 12, upper + 13), str(rank + 1), INK, label, anchor="mm")
+            draw_number(pen, rank, left, upper, label)
             pen.text((left, upper + CROP + 3), f"{scores[k]:.3f}", FAINT, small)
         top += row
     canvas.save(output)

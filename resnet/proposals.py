@@ -1,4 +1,4 @@
-"""Boxes around what stands out in an image: the self-check's and the demonstration's stand-in for a trained detector."""
+"""Boxes around what stands out in an image: what the self-check has for lack of a detector."""
 
 from __future__ import annotations
 
@@ -18,18 +18,24 @@ def anchors(height: int, width: int) -> torch.Tensor:
     sizes, ratios = torch.tensor(SIZES), torch.tensor(RATIOS)
     heights = (sizes[:, None] * ratios.sqrt()).flatten()
     widths = (sizes[:, None] / ratios.sqrt()).flatten()
-    centre_y, centre_x, number = torch.meshgrid(y, x, torch.arange(float(len(heights))), indexing="ij")
+    centre_y, centre_x, number = torch.meshgrid(
+        y, x, torch.arange(float(len(heights))), indexing="ij"
+    )
     number = number.long()
     half_h, half_w = heights[number] / 2, widths[number] / 2
-    boxes = torch.stack([centre_x - half_w, centre_y - half_h, centre_x + half_w, centre_y + half_h], -1).view(-1, 4)
-    within = (boxes[:, 0] >= 0) & (boxes[:, 1] >= 0) & (boxes[:, 2] <= width) & (boxes[:, 3] <= height)
+    boxes = torch.stack(
+        [centre_x - half_w, centre_y - half_h, centre_x + half_w, centre_y + half_h], -1
+    ).view(-1, 4)
+    within = (
+        (boxes[:, 0] >= 0) & (boxes[:, 1] >= 0) & (boxes[:, 2] <= width) & (boxes[:, 3] <= height)
+    )
     return boxes[within]
 
 
 def propose(
     features: torch.Tensor, size: tuple[int, int], stride: int, threshold: float = 0.1
 ) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
-    """Boxes scored by how much stronger the features are within than around them, and the best ones by NMS.
+    """Boxes scored by how much stronger features are within than around them; the best by NMS.
 
     Args:
         features: (1, C, h, w) of one image.
@@ -46,7 +52,9 @@ def propose(
     around = torch.cat([centres - 1.4 * halves, centres + 1.4 * halves], 1)
     index = boxes.new_zeros(len(boxes), 1)
     means = [
-        roi_align(strength, torch.cat([index, regions], 1), 7, 1 / stride, aligned=True).mean((1, 2, 3))
+        roi_align(strength, torch.cat([index, regions], 1), 7, 1 / stride, aligned=True).mean(
+            (1, 2, 3)
+        )
         for regions in (boxes, around)
     ]
     scores = means[0] - means[1]

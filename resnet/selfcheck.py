@@ -1,4 +1,4 @@
-"""`python -m resnet.selfcheck`: real photographs through every generated function, with a table and a picture."""
+"""`python -m resnet.selfcheck`: photographs through every generated function."""
 
 from __future__ import annotations
 
@@ -57,11 +57,15 @@ def prototype(function: Callable[..., Any]) -> str:
     return " ".join(text.split("\n\n")[0].split())
 
 
-def compared(what: str, ours: torch.Tensor, theirs: torch.Tensor, tolerance: float) -> tuple[str, bool]:
-    """How far two results are apart, in units of the largest value, and whether that is within the tolerance."""
+def compared(
+    what: str, ours: torch.Tensor, theirs: torch.Tensor, tolerance: float
+) -> tuple[str, bool]:
+    """How far two results are apart, relative to the largest value, and if that is tolerable."""
     ours, theirs = ours.detach(), theirs.detach()
     difference = float((ours - theirs).abs().max() / theirs.abs().max().clamp_min(1e-30))
-    return (f"equals {what}" if difference == 0 else f"{what} within {difference:.0e}"), difference <= tolerance
+    return (
+        f"equals {what}" if difference == 0 else f"{what} within {difference:.0e}"
+    ), difference <= tolerance
 
 
 def check_normalize(pixels: torch.Tensor, dtype: torch.dtype) -> Row:
@@ -93,18 +97,36 @@ def check_frozen_bn(features: torch.Tensor, tolerance: float) -> list[Row]:
             frozen_batch_norm(x, scale, bias, residual, relu=True)
 
     grad = torch.ones_like(y)
-    run_backward = lambda: torch.autograd.grad(y, (x, residual), grad, retain_graph=True)  # noqa: E731
+
+    def run_backward() -> None:
+        torch.autograd.grad(y, (x, residual), grad, retain_graph=True)
+
     return [
-        Row("frozen_bn_forward", f"2 x {shape(x)} -> {shape(y)}", milliseconds(run_forward), *forward),
-        Row("frozen_bn_backward", f"{shape(y)} -> 2 x {shape(x)}", milliseconds(run_backward), *backward),
+        Row(
+            "frozen_bn_forward",
+            f"2 x {shape(x)} -> {shape(y)}",
+            milliseconds(run_forward),
+            *forward,
+        ),
+        Row(
+            "frozen_bn_backward",
+            f"{shape(y)} -> 2 x {shape(x)}",
+            milliseconds(run_backward),
+            *backward,
+        ),
     ]
 
 
-def check_roi_align(features: torch.Tensor, boxes: torch.Tensor, scale: float, tolerance: float) -> list[Row]:
-    """Forward on a plane y + 2x, whose means are its values at the bins' centres; backward as forward's adjoint."""
+def check_roi_align(
+    features: torch.Tensor, boxes: torch.Tensor, scale: float, tolerance: float
+) -> list[Row]:
+    """Forward on a plane y + 2x: its values at the bins' centres; backward as the adjoint."""
     rois = torch.cat([torch.zeros_like(boxes[:, :1]), boxes], 1).to(features.dtype)
     height, width = features.shape[2:]
-    rows, columns = torch.arange(height, dtype=features.dtype), torch.arange(width, dtype=features.dtype)
+    rows, columns = (
+        torch.arange(height, dtype=features.dtype),
+        torch.arange(width, dtype=features.dtype),
+    )
     ramp = (rows[:, None] + 2 * columns)[None, None]
     inside = rois.clone()
     inside[:, 1::2].clamp_(0, (width - 1) / scale)
@@ -127,15 +149,28 @@ def check_roi_align(features: torch.Tensor, boxes: torch.Tensor, scale: float, t
     run_forward = lambda: roi_align(x.detach(), rois, 7, scale)  # noqa: E731
     run_backward = lambda: torch.autograd.grad(y, x, grad, retain_graph=True)  # noqa: E731
     return [
-        Row("roi_align_forward", f"{shape(x, rois)} -> {shape(y)}", milliseconds(run_forward), *forward),
-        Row("roi_align_backward", f"{shape(y, rois)} -> {shape(x)}", milliseconds(run_backward), *backward),
+        Row(
+            "roi_align_forward",
+            f"{shape(x, rois)} -> {shape(y)}",
+            milliseconds(run_forward),
+            *forward,
+        ),
+        Row(
+            "roi_align_backward",
+            f"{shape(y, rois)} -> {shape(x)}",
+            milliseconds(run_backward),
+            *backward,
+        ),
     ]
 
 
 def check_nms(boxes: torch.Tensor, scores: torch.Tensor, threshold: float = 0.3) -> Row:
-    """Kept boxes do not overlap by more than the threshold; each other one does, with a better kept one."""
+    """No kept boxes overlap by more than the threshold; each other does, with a better kept one."""
     kept = nms(boxes, scores, threshold)
-    corners = torch.maximum(boxes[:, None, :2], boxes[kept, :2]), torch.minimum(boxes[:, None, 2:], boxes[kept, 2:])
+    corners = (
+        torch.maximum(boxes[:, None, :2], boxes[kept, :2]),
+        torch.minimum(boxes[:, None, 2:], boxes[kept, 2:]),
+    )
     common = (corners[1] - corners[0]).clamp_min(0).prod(2)
     areas = (boxes[:, 2:] - boxes[:, :2]).prod(1)
     overlaps = common / (areas[:, None] + areas[kept] - common) > threshold
@@ -148,11 +183,19 @@ def check_nms(boxes: torch.Tensor, scores: torch.Tensor, threshold: float = 0.3)
     return Row("nms", f"{shape(boxes, scores)} -> {shape(kept)}", duration, text, passed)
 
 
-def check_functions(pixels: torch.Tensor, features: torch.Tensor, boxes: torch.Tensor, scores: torch.Tensor,
-                    scale: float) -> list[Row]:  # fmt: skip
+def check_functions(
+    pixels: torch.Tensor,
+    features: torch.Tensor,
+    boxes: torch.Tensor,
+    scores: torch.Tensor,
+    scale: float,
+) -> list[Row]:
     """A row for every generated function, in both precisions."""
     rows = []
-    for dtype, name, tolerance in [(torch.float32, "float", 1e-5), (torch.float64, "double", 1e-13)]:
+    for dtype, name, tolerance in [
+        (torch.float32, "float", 1e-5),
+        (torch.float64, "double", 1e-13),
+    ]:
         found = [
             check_normalize(pixels, dtype),
             *check_frozen_bn(features.to(dtype), tolerance),
@@ -170,7 +213,10 @@ def print_table(rows: Sequence[Row]) -> None:
     print(f"{'generated function':{names}}  {'shapes':{shapes}}  {'ms':>8}  check")
     for row in rows:
         mark = "" if row.passed else "  FAILED"
-        print(f"{row.function:{names}}  {row.shapes:{shapes}}  {row.milliseconds:8.3f}  {row.check}{mark}")
+        print(
+            f"{row.function:{names}}  {row.shapes:{shapes}}  {row.milliseconds:8.3f}  "
+            f"{row.check}{mark}"
+        )
         print(textwrap.fill(prototype(getattr(kernels, row.function)), 100, initial_indent="    ",
                             subsequent_indent=" " * 8))  # fmt: skip
 
@@ -178,7 +224,7 @@ def print_table(rows: Sequence[Row]) -> None:
 def seeded_model() -> ResNet:
     """An untrained R-50 with all features, the same every time.
 
-    The stem's filters are random with their mean taken out: they answer to edges and not to brightness.
+    The stem's filters are random with their mean taken out: they answer to edges, not brightness.
     """
     torch.manual_seed(SEED)
     model = build_resnet("R-50-FPN").eval()
@@ -201,17 +247,29 @@ def run_stages(model: ResNet, images: torch.Tensor) -> dict[str, tuple[torch.Ten
 
 def main(arguments: Sequence[str] | None = None) -> int:
     parser = argparse.ArgumentParser(prog="python -m resnet.selfcheck", description=__doc__)
-    parser.add_argument("--output", type=Path, default=PICTURE, help="the picture to write (default: %(default)s)")
-    parser.add_argument("--workers", type=int, default=0, help="DataLoader's worker processes (default: 0)")
+    parser.add_argument(
+        "--output", type=Path, default=PICTURE, help="the picture to write (default: %(default)s)"
+    )
+    parser.add_argument(
+        "--workers", type=int, default=0, help="DataLoader's worker processes (default: 0)"
+    )
     settings = parser.parse_args(arguments)
 
     dataset = Photographs()
     start = time.perf_counter()
-    loader = DataLoader(dataset, len(dataset), collate_fn=PadCollate(32), num_workers=settings.workers)
+    loader = DataLoader(
+        dataset, len(dataset), collate_fn=PadCollate(32), num_workers=settings.workers
+    )
     images, paths = next(iter(loader))
     loading = (time.perf_counter() - start) * 1e3
-    names = ", ".join(f"{Path(path).name} {h} x {w}" for path, (h, w) in zip(paths, images.image_sizes, strict=True))
-    print(f"self-check of _ext.kernels: torch {torch.__version__}, {torch.get_num_threads()} threads\n")
+    names = ", ".join(
+        f"{Path(path).name} {h} x {w}"
+        for path, (h, w) in zip(paths, images.image_sizes, strict=True)
+    )
+    print(
+        f"self-check of _ext.kernels: torch {torch.__version__}, "
+        f"{torch.get_num_threads()} threads\n"
+    )
     print(f"Dataset -> DataLoader: {names} -> {shape(images.tensors)} in {loading:.0f} ms")
 
     with torch.no_grad():
@@ -219,7 +277,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
         for name, (feature, duration) in features.items():
             print(f"ResNet-50 {name:8} {shape(feature):20} {duration:7.1f} ms")
         found = [
-            propose(features["stem"][0][i : i + 1], size, stride=4) for i, size in enumerate(images.image_sizes)
+            propose(features["stem"][0][i : i + 1], size, stride=4)
+            for i, size in enumerate(images.image_sizes)
         ]
     print()
     boxes, scores, _ = found[0]
@@ -230,7 +289,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
     missing = set(kernels.__all__) - {row.function for row in rows}
     failed = [row.function for row in rows if not row.passed]
     if missing:
-        print(f"\nnot checked: {', '.join(sorted(missing))}; give them a row in {Path(__file__).name}")
+        print(
+            f"\nnot checked: {', '.join(sorted(missing))}; give them a row in {Path(__file__).name}"
+        )
     if failed:
         print(f"\nFAILED: {', '.join(failed)}")
 

@@ -1,15 +1,18 @@
-/* Frozen batch norm (+ residual) (+ ReLU), forward and backward. The file includes itself once per precision. */
+/* Frozen batch norm (+ residual) (+ ReLU), forward and backward. The file includes itself once per
+ * precision. */
 #ifndef TH_GENERIC_FILE
 
 #include "frozen_bn.h"
 
 #include "kernels.h"
 
-/* How to walk over (N, C, H, W) tensors of any strides: as rows with one channel each, or as pixels of C channels. */
+/* How to walk over (N, C, H, W) tensors of any strides: as rows with one channel each, or as pixels
+ * of C channels. */
 typedef struct {
-  int pixels;     /* all tensors are channels_last: a row is the C channels of one pixel */
-  int unit;       /* neighbours in a row are neighbours in memory, in all tensors */
-  int64_t rows;   /* rows of one (n, c): 1 if H and W merge in all tensors, else H; unused for pixels */
+  int pixels; /* all tensors are channels_last: a row is the C channels of one pixel */
+  int unit;   /* neighbours in a row are neighbours in memory, in all tensors */
+  int64_t
+      rows; /* rows of one (n, c): 1 if H and W merge in all tensors, else H; unused for pixels */
   int64_t length; /* elements of a row */
 } walk;
 
@@ -42,12 +45,13 @@ static walk plan_walk(const int64_t *size, const int64_t *const *strides, int co
 #define backward_pixel TH_CONCAT_2(backward_pixel_, real)
 #define backward_strided TH_CONCAT_2(backward_strided_, real)
 
-/* `v < 0 ? 0 : v` lets a NaN through, as torch.relu does. The compiler moves the loop-invariant `if`s out of the loops;
- * `omp simd` says that y may be x or r themselves. */
+/* `v < 0 ? 0 : v` lets a NaN through, as torch.relu does. The compiler moves the loop-invariant
+ * `if`s out of the loops; `omp simd` says that y may be x or r themselves. */
 
 /* y = relu(x * scale + bias + r) over n neighbours of one channel; r may be NULL. */
 KERNEL_CLONES
-static void forward_row(const real *x, real scale, real bias, const real *r, int relu, real *y, int64_t n) {
+static void forward_row(const real *x, real scale, real bias, const real *r, int relu, real *y,
+                        int64_t n) {
 #pragma omp simd
   for (int64_t i = 0; i < n; i++) {
     real v = x[i] * scale + bias;
@@ -59,8 +63,8 @@ static void forward_row(const real *x, real scale, real bias, const real *r, int
 
 /* The same over the n channels of one pixel. */
 KERNEL_CLONES
-static void forward_pixel(const real *x, const real *scale, const real *bias, const real *r, int relu, real *y,
-                          int64_t n) {
+static void forward_pixel(const real *x, const real *scale, const real *bias, const real *r,
+                          int relu, real *y, int64_t n) {
 #pragma omp simd
   for (int64_t c = 0; c < n; c++) {
     real v = x[c] * scale[c] + bias[c];
@@ -71,8 +75,8 @@ static void forward_pixel(const real *x, const real *scale, const real *bias, co
 }
 
 /* The same over n elements of one channel that lie apart in memory. */
-static void forward_strided(const real *x, int64_t x_stride, real scale, real bias, const real *r, int64_t r_stride,
-                            int relu, real *y, int64_t y_stride, int64_t n) {
+static void forward_strided(const real *x, int64_t x_stride, real scale, real bias, const real *r,
+                            int64_t r_stride, int relu, real *y, int64_t y_stride, int64_t n) {
   for (int64_t i = 0; i < n; i++) {
     real v = x[i * x_stride] * scale + bias;
     if (r) v += r[i * r_stride];
@@ -81,18 +85,19 @@ static void forward_strided(const real *x, int64_t x_stride, real scale, real bi
   }
 }
 
-void frozen_bn_forward(const THTensor *input, const THTensor *scale, const THTensor *bias, const THTensor *residual,
-                       int relu, THTensor *output) {
+void frozen_bn_forward(const THTensor *input, const THTensor *scale, const THTensor *bias,
+                       const THTensor *residual, int relu, THTensor *output) {
   REQUIRE(input->nDimension == 4, 1, "input must have 4 dimensions (N, C, H, W), got %s",
           THTensor_(sizeDesc)(input).str);
-  const int64_t batch = input->size[0], channels = input->size[1], height = input->size[2], width = input->size[3];
+  const int64_t batch = input->size[0], channels = input->size[1], height = input->size[2],
+                width = input->size[3];
   const int64_t elements = batch * channels * height * width;
   REQUIRE(THTensor_(nElement)(scale) == channels && scale->nDimension <= 1, 2,
-          "scale must have one value per channel of input, shape [%lld], got %s", (long long)channels,
-          THTensor_(sizeDesc)(scale).str);
+          "scale must have one value per channel of input, shape [%lld], got %s",
+          (long long)channels, THTensor_(sizeDesc)(scale).str);
   REQUIRE(THTensor_(nElement)(bias) == channels && bias->nDimension <= 1, 3,
-          "bias must have one value per channel of input, shape [%lld], got %s", (long long)channels,
-          THTensor_(sizeDesc)(bias).str);
+          "bias must have one value per channel of input, shape [%lld], got %s",
+          (long long)channels, THTensor_(sizeDesc)(bias).str);
   REQUIRE(residual == NULL || THTensor_(isSameSizeAs)(residual, input), 4,
           "residual must be NULL or have input's shape %s, got %s", THTensor_(sizeDesc)(input).str,
           THTensor_(sizeDesc)(residual).str);
@@ -111,8 +116,9 @@ void frozen_bn_forward(const THTensor *input, const THTensor *scale, const THTen
     for (int64_t n = 0; n < batch; n++)
       for (int64_t h = 0; h < height; h++)
         for (int64_t w = 0; w < width; w++)
-          forward_pixel(x + n * xs[0] + h * xs[2] + w * xs[3], a, b, r ? r + n * rs[0] + h * rs[2] + w * rs[3] : NULL,
-                        relu, y + n * ys[0] + h * ys[2] + w * ys[3], channels);
+          forward_pixel(x + n * xs[0] + h * xs[2] + w * xs[3], a, b,
+                        r ? r + n * rs[0] + h * rs[2] + w * rs[3] : NULL, relu,
+                        y + n * ys[0] + h * ys[2] + w * ys[3], channels);
     return;
   }
   if (plan.pixels) plan = (walk){0, 0, height, width};
@@ -126,13 +132,16 @@ void frozen_bn_forward(const THTensor *input, const THTensor *scale, const THTen
         if (plan.unit)
           forward_row(x_row, a[c * as], b[c * bs], r_row, relu, y_row, plan.length);
         else
-          forward_strided(x_row, xs[3], a[c * as], b[c * bs], r_row, rs[3], relu, y_row, ys[3], plan.length);
+          forward_strided(x_row, xs[3], a[c * as], b[c * bs], r_row, rs[3], relu, y_row, ys[3],
+                          plan.length);
       }
 }
 
-/* gr = g where out > 0 (everywhere if out is NULL), gi = gr * scale, over n neighbours of one channel. */
+/* gr = g where out > 0 (everywhere if out is NULL), gi = gr * scale, over n neighbours of one
+ * channel. */
 KERNEL_CLONES
-static void backward_row(const real *g, const real *out, real scale, real *gi, real *gr, int64_t n) {
+static void backward_row(const real *g, const real *out, real scale, real *gi, real *gr,
+                         int64_t n) {
 #pragma omp simd
   for (int64_t i = 0; i < n; i++) {
     real v = g[i];
@@ -144,7 +153,8 @@ static void backward_row(const real *g, const real *out, real scale, real *gi, r
 
 /* The same over the n channels of one pixel. */
 KERNEL_CLONES
-static void backward_pixel(const real *g, const real *out, const real *scale, real *gi, real *gr, int64_t n) {
+static void backward_pixel(const real *g, const real *out, const real *scale, real *gi, real *gr,
+                           int64_t n) {
 #pragma omp simd
   for (int64_t c = 0; c < n; c++) {
     real v = g[c];
@@ -155,8 +165,9 @@ static void backward_pixel(const real *g, const real *out, const real *scale, re
 }
 
 /* The same over n elements of one channel that lie apart in memory. */
-static void backward_strided(const real *g, int64_t g_stride, const real *out, int64_t out_stride, real scale,
-                             real *gi, int64_t gi_stride, real *gr, int64_t gr_stride, int64_t n) {
+static void backward_strided(const real *g, int64_t g_stride, const real *out, int64_t out_stride,
+                             real scale, real *gi, int64_t gi_stride, real *gr, int64_t gr_stride,
+                             int64_t n) {
   for (int64_t i = 0; i < n; i++) {
     real v = g[i * g_stride];
     if (out) v = out[i * out_stride] <= 0 ? 0 : v;
@@ -167,17 +178,18 @@ static void backward_strided(const real *g, int64_t g_stride, const real *out, i
 
 void frozen_bn_backward(const THTensor *grad_output, const THTensor *output, const THTensor *scale,
                         THTensor *grad_input, THTensor *grad_residual) {
-  REQUIRE(grad_output->nDimension == 4, 1, "grad_output must have 4 dimensions (N, C, H, W), got %s",
+  REQUIRE(grad_output->nDimension == 4, 1,
+          "grad_output must have 4 dimensions (N, C, H, W), got %s",
           THTensor_(sizeDesc)(grad_output).str);
   const int64_t batch = grad_output->size[0], channels = grad_output->size[1];
   const int64_t height = grad_output->size[2], width = grad_output->size[3];
   const int64_t elements = batch * channels * height * width;
   REQUIRE(output == NULL || THTensor_(isSameSizeAs)(output, grad_output), 2,
-          "output must be NULL or have grad_output's shape %s, got %s", THTensor_(sizeDesc)(grad_output).str,
-          THTensor_(sizeDesc)(output).str);
+          "output must be NULL or have grad_output's shape %s, got %s",
+          THTensor_(sizeDesc)(grad_output).str, THTensor_(sizeDesc)(output).str);
   REQUIRE(THTensor_(nElement)(scale) == channels && scale->nDimension <= 1, 3,
-          "scale must have one value per channel of grad_output, shape [%lld], got %s", (long long)channels,
-          THTensor_(sizeDesc)(scale).str);
+          "scale must have one value per channel of grad_output, shape [%lld], got %s",
+          (long long)channels, THTensor_(sizeDesc)(scale).str);
   if (grad_input && !THTensor_(isSameSizeAs)(grad_input, grad_output))
     THTensor_(resizeAs)(grad_input, (THTensor *)grad_output);
   if (grad_residual && !THTensor_(isSameSizeAs)(grad_residual, grad_output))
@@ -190,7 +202,8 @@ void frozen_bn_backward(const THTensor *grad_output, const THTensor *output, con
   real *gr = grad_residual ? THTensor_(data)(grad_residual) : NULL;
   const int64_t *gs = grad_output->stride, as = scale->stride[0];
   const int64_t *os = output ? output->stride : gs;
-  const int64_t *is = grad_input ? grad_input->stride : gs, *rs = grad_residual ? grad_residual->stride : gs;
+  const int64_t *is = grad_input ? grad_input->stride : gs,
+                *rs = grad_residual ? grad_residual->stride : gs;
   const int64_t *strides[4] = {gs, os, is, rs};
   walk plan = plan_walk(grad_output->size, strides, 4);
   if (plan.pixels && as == 1) {
@@ -216,7 +229,8 @@ void frozen_bn_backward(const THTensor *grad_output, const THTensor *output, con
         if (plan.unit)
           backward_row(g_row, out_row, a[c * as], gi_row, gr_row, plan.length);
         else
-          backward_strided(g_row, gs[3], out_row, os[3], a[c * as], gi_row, is[3], gr_row, rs[3], plan.length);
+          backward_strided(g_row, gs[3], out_row, os[3], a[c * as], gi_row, is[3], gr_row, rs[3],
+                           plan.length);
       }
 }
 

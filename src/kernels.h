@@ -1,17 +1,19 @@
-/* What the kernels share: checks, clones of hot loops for newer processors, and names of the two precisions. */
+/* What the kernels share: checks, clones of hot loops for newer processors, and names of the two
+ * precisions. */
 #ifndef KERNELS_H
 #define KERNELS_H
 
 #include <TH/TH.h>
 
 /* THArgCheck that formats its message only when it fails. */
-#define REQUIRE(condition, argument, ...)                                                                              \
-  do {                                                                                                                 \
-    if (!(condition)) THArgCheck(0, argument, __VA_ARGS__);                                                            \
+#define REQUIRE(condition, argument, ...)                   \
+  do {                                                      \
+    if (!(condition)) THArgCheck(0, argument, __VA_ARGS__); \
   } while (0)
 
-/* A function so marked is compiled for several x86-64 levels, and the loader picks the best one: one binary for every
- * machine (uint8 normalisation runs 4x faster with AVX2 than with the baseline's SSE2). Needs gcc and glibc's ifunc. */
+/* A function so marked is compiled for several x86-64 levels, and the loader picks the best one:
+ * one binary for every machine (uint8 normalisation runs 4x faster with AVX2 than with the
+ * baseline's SSE2). Needs gcc and glibc's ifunc. */
 #if defined(__GNUC__) && !defined(__clang__) && defined(__x86_64__) && defined(__GLIBC__) && \
     !defined(__SANITIZE_ADDRESS__)
 #if __GNUC__ >= 12

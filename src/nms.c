@@ -22,8 +22,10 @@
 /* Higher scores first; a NaN after all numbers. */
 static int ranks_before(real a, real b) { return a > b || (a == a && b != b); }
 
-/* Stable merge sort of the numbers in order by the scores they stand for; scratch is as long as order. */
-static void sort_by_score(const real *scores, int64_t stride, int64_t *order, int64_t *scratch, int64_t count) {
+/* Stable merge sort of the numbers in order by the scores they stand for; scratch is as long as
+ * order. */
+static void sort_by_score(const real *scores, int64_t stride, int64_t *order, int64_t *scratch,
+                          int64_t count) {
   int64_t *from = order, *to = scratch;
   for (int64_t run = 1; run < count; run *= 2) {
     for (int64_t start = 0; start < count; start += 2 * run) {
@@ -31,7 +33,8 @@ static void sort_by_score(const real *scores, int64_t stride, int64_t *order, in
       const int64_t end = start + 2 * run < count ? start + 2 * run : count;
       int64_t left = start, right = middle;
       for (int64_t i = start; i < end; i++)
-        to[i] = right < end && (left == middle || ranks_before(scores[from[right] * stride], scores[from[left] * stride]))
+        to[i] = right < end && (left == middle || ranks_before(scores[from[right] * stride],
+                                                               scores[from[left] * stride]))
                     ? from[right++]
                     : from[left++];
     }
@@ -42,17 +45,19 @@ static void sort_by_score(const real *scores, int64_t stride, int64_t *order, in
   if (from != order) memcpy(order, from, (size_t)count * sizeof *order);
 }
 
-/* The largest real that is not above the threshold: for a real v, v > threshold holds exactly if v > it. */
+/* The largest real that is not above the threshold: for a real v, v > threshold holds exactly if v
+ * > it. */
 static real largest_below(double threshold) {
   real t = (real)threshold;
   if ((double)t > threshold) t = (real)nextafterf((float)t, -INFINITY);
   return t;
 }
 
-/* Mark in gone the boxes j of [first, count) that box i overlaps. box[0..3]: x1, y1, x2, y2; box[4]: areas. */
+/* Mark in gone the boxes j of [first, count) that box i overlaps. box[0..3]: x1, y1, x2, y2;
+ * box[4]: areas. */
 KERNEL_CLONES
-static void suppress(real *const *box, int64_t i, int64_t first, int64_t count, real threshold, real extra,
-                     int32_t *restrict gone) {
+static void suppress(real *const *box, int64_t i, int64_t first, int64_t count, real threshold,
+                     real extra, int32_t *restrict gone) {
   const real *x1 = box[0], *y1 = box[1], *x2 = box[2], *y2 = box[3], *area = box[4];
   const real left = x1[i], top = y1[i], right = x2[i], bottom = y2[i], own = area[i];
 #pragma omp simd
@@ -66,20 +71,27 @@ static void suppress(real *const *box, int64_t i, int64_t first, int64_t count, 
   }
 }
 
-void nms(const THTensor *boxes, const THTensor *scores, double threshold, int plus_one, THLongTensor *keep) {
-  REQUIRE(boxes->nDimension == 2 && boxes->size[1] == 4, 1, "boxes must be (N, 4) with rows of x1, y1, x2, y2, got %s",
+void nms(const THTensor *boxes, const THTensor *scores, double threshold, int plus_one,
+         THLongTensor *keep) {
+  REQUIRE(boxes->nDimension == 2 && boxes->size[1] == 4, 1,
+          "boxes must be (N, 4) with rows of x1, y1, x2, y2, got %s",
           THTensor_(sizeDesc)(boxes).str);
   const int64_t count = boxes->size[0];
   REQUIRE(scores->nDimension <= 1 && THTensor_(nElement)(scores) == count, 2,
-          "scores must have one value per box, shape [%lld], got %s", (long long)count, THTensor_(sizeDesc)(scores).str);
+          "scores must have one value per box, shape [%lld], got %s", (long long)count,
+          THTensor_(sizeDesc)(scores).str);
   REQUIRE(threshold == threshold, 3, "threshold must be a number, got NaN");
-  if (keep->nDimension > 1 || THLongTensor_nElement(keep) != count) THLongTensor_resize1d(keep, count);
-  REQUIRE(THLongTensor_isContiguous(keep), 5, "keep must be contiguous, or of another size: it is then made so");
+  if (keep->nDimension > 1 || THLongTensor_nElement(keep) != count)
+    THLongTensor_resize1d(keep, count);
+  REQUIRE(THLongTensor_isContiguous(keep), 5,
+          "keep must be contiguous, or of another size: it is then made so");
   if (count == 0) return;
 
-  /* one block: scratch (int64), five columns of sorted boxes (real), gone (int32); the order is built in keep */
+  /* one block: scratch (int64), five columns of sorted boxes (real), gone (int32); the order is
+   * built in keep */
   const size_t rows = (size_t)count;
-  int64_t *scratch = THAlloc((ptrdiff_t)(rows * (sizeof(int64_t) + 5 * sizeof(real) + sizeof(int32_t))));
+  int64_t *scratch =
+      THAlloc((ptrdiff_t)(rows * (sizeof(int64_t) + 5 * sizeof(real) + sizeof(int32_t))));
   int64_t *order = THLongTensor_data(keep);
   real *column[5];
   for (int i = 0; i < 5; i++) column[i] = (real *)(scratch + rows) + (size_t)i * rows;

@@ -1,12 +1,13 @@
-/* Image normalisation: uint8 HWC -> float CHW. The file includes itself once per precision (TH's generic mechanism). */
+/* Image normalisation: uint8 HWC -> float CHW. The file includes itself once per precision (TH's
+ * generic mechanism). */
 #ifndef TH_GENERIC_FILE
 
 #include "normalize.h"
 
 #include "kernels.h"
 
-/* Axis i of 3, counted as NumPy counts shapes that are padded with ones on the left. A tensor without dimensions is
- * torch's shape (0,). */
+/* Axis i of 3, counted as NumPy counts shapes that are padded with ones on the left. A tensor
+ * without dimensions is torch's shape (0,). */
 static int64_t padded_size(int dimensions, const int64_t *size, int axis) {
   if (dimensions == 0) return axis == 2 ? 0 : 1;
   const int own = axis - (3 - dimensions);
@@ -23,7 +24,8 @@ static int64_t padded_stride(int dimensions, const int64_t *size, const int64_t 
 static void broadcast_size(int64_t *shape, int64_t size, int axis, int argument, const char *name) {
   static const char *const axis_names[3] = {"H", "W", "C"};
   REQUIRE(size == *shape || size == 1 || *shape == 1, argument,
-          "%s does not broadcast against the image: axis %d (%s) has length %lld where %lld or 1 is needed "
+          "%s does not broadcast against the image: axis %d (%s) has length %lld where %lld or 1 "
+          "is needed "
           "(an axis fits if it is equal or 1)",
           name, axis, axis_names[axis], (long long)size, (long long)*shape);
   if (*shape == 1) *shape = size;
@@ -39,16 +41,19 @@ static void broadcast_size(int64_t *shape, int64_t size, int axis, int argument,
 #define normalize_row_rgb TH_CONCAT_2(normalize_row_rgb_, real)
 
 /* One row of one channel; every stride may be 0. */
-static void normalize_row(const uint8_t *in, int64_t in_stride, const real *mean, int64_t mean_stride, const real *std,
-                          int64_t std_stride, real *out, int64_t out_stride, int64_t width) {
+static void normalize_row(const uint8_t *in, int64_t in_stride, const real *mean,
+                          int64_t mean_stride, const real *std, int64_t std_stride, real *out,
+                          int64_t out_stride, int64_t width) {
   for (int64_t x = 0; x < width; x++)
     out[x * out_stride] = ((real)in[x * in_stride] - mean[x * mean_stride]) / std[x * std_stride];
 }
 
-/* One row of interleaved pixels (width, 3), one mean and std per channel; out[c] is the row of channel c. */
+/* One row of interleaved pixels (width, 3), one mean and std per channel; out[c] is the row of
+ * channel c. */
 KERNEL_CLONES
-static void normalize_row_rgb(const uint8_t *restrict in, const real *mean, const real *std, real *restrict out0,
-                              real *restrict out1, real *restrict out2, int64_t width) {
+static void normalize_row_rgb(const uint8_t *restrict in, const real *mean, const real *std,
+                              real *restrict out0, real *restrict out1, real *restrict out2,
+                              int64_t width) {
   const real m0 = mean[0], m1 = mean[1], m2 = mean[2], s0 = std[0], s1 = std[1], s2 = std[2];
   for (int64_t x = 0; x < width; x++) {
     out0[x] = ((real)in[3 * x] - m0) / s0;
@@ -57,11 +62,14 @@ static void normalize_row_rgb(const uint8_t *restrict in, const real *mean, cons
   }
 }
 
-void normalize_image(const THByteTensor *image, const THTensor *mean, const THTensor *std, int reverse_channels,
-                     THTensor *output) {
-  REQUIRE(image->nDimension == 3, 1, "image must have 3 dimensions (H, W, C), got %d", image->nDimension);
-  REQUIRE(mean->nDimension <= 3, 2, "mean must have at most 3 dimensions (H, W, C), got %d", mean->nDimension);
-  REQUIRE(std->nDimension <= 3, 3, "std must have at most 3 dimensions (H, W, C), got %d", std->nDimension);
+void normalize_image(const THByteTensor *image, const THTensor *mean, const THTensor *std,
+                     int reverse_channels, THTensor *output) {
+  REQUIRE(image->nDimension == 3, 1, "image must have 3 dimensions (H, W, C), got %d",
+          image->nDimension);
+  REQUIRE(mean->nDimension <= 3, 2, "mean must have at most 3 dimensions (H, W, C), got %d",
+          mean->nDimension);
+  REQUIRE(std->nDimension <= 3, 3, "std must have at most 3 dimensions (H, W, C), got %d",
+          std->nDimension);
   int64_t shape[3], in_stride[3], mean_stride[3], std_stride[3];
   for (int axis = 0; axis < 3; axis++) {
     shape[axis] = image->size[axis];
@@ -72,7 +80,8 @@ void normalize_image(const THByteTensor *image, const THTensor *mean, const THTe
     broadcast_size(&shape[axis], padded_size(std->nDimension, std->size, axis), axis, 3, "std");
   }
   const int64_t height = shape[0], width = shape[1], channels = shape[2];
-  if (output->nDimension != 3 || output->size[0] != channels || output->size[1] != height || output->size[2] != width)
+  if (output->nDimension != 3 || output->size[0] != channels || output->size[1] != height ||
+      output->size[2] != width)
     THTensor_(resize3d)(output, channels, height, width);
   if (height == 0 || width == 0 || channels == 0) return;
 
@@ -85,8 +94,10 @@ void normalize_image(const THByteTensor *image, const THTensor *mean, const THTe
     in_stride[2] = -in_stride[2];
   }
 
-  const int interleaved = channels == 3 && in_stride[1] == 3 && (in_stride[2] == 1 || in_stride[2] == -1);
-  const int per_channel = mean_stride[0] == 0 && mean_stride[1] == 0 && std_stride[0] == 0 && std_stride[1] == 0;
+  const int interleaved =
+      channels == 3 && in_stride[1] == 3 && (in_stride[2] == 1 || in_stride[2] == -1);
+  const int per_channel =
+      mean_stride[0] == 0 && mean_stride[1] == 0 && std_stride[0] == 0 && std_stride[1] == 0;
   if (interleaved && per_channel && out_stride[2] == 1) {
     /* in order of memory: the channel that comes first in a pixel, its mean, its std, its plane */
     const int first = reverse_channels ? 2 : 0, step = reverse_channels ? -1 : 1;
@@ -100,8 +111,8 @@ void normalize_image(const THByteTensor *image, const THTensor *mean, const THTe
     }
 #pragma omp parallel for if (height * width * 3 > PARALLEL_ELEMENTS)
     for (int64_t y = 0; y < height; y++)
-      normalize_row_rgb(pixels + y * in_stride[0], m, s, planes[0] + y * out_stride[1], planes[1] + y * out_stride[1],
-                        planes[2] + y * out_stride[1], width);
+      normalize_row_rgb(pixels + y * in_stride[0], m, s, planes[0] + y * out_stride[1],
+                        planes[1] + y * out_stride[1], planes[2] + y * out_stride[1], width);
     return;
   }
 

@@ -1,4 +1,5 @@
-/* ROIAlign, forward and backward, by torchvision's definition. The file includes itself once per precision. */
+/* ROIAlign, forward and backward, by torchvision's definition. The file includes itself once per
+ * precision. */
 #ifndef TH_GENERIC_FILE
 
 #include "roi_align.h"
@@ -7,8 +8,8 @@
 
 #include "kernels.h"
 
-/* Channels that are summed up together: the samples' places and weights are worked out once for all of them, and the
- * sums stay in the first-level cache without any allocation. */
+/* Channels that are summed up together: the samples' places and weights are worked out once for all
+ * of them, and the sums stay in the first-level cache without any allocation. */
 #define CHANNEL_BLOCK 64
 
 /* Beyond 2^24 a float cannot tell neighbouring pixels apart. */
@@ -38,8 +39,8 @@ typedef struct {
   real count;      /* samples of a bin, at least 1 */
 } region;
 
-static region region_of(const real *roi, int64_t stride, real spatial_scale, const int *pooled, int sampling_ratio,
-                        int aligned) {
+static region region_of(const real *roi, int64_t stride, real spatial_scale, const int *pooled,
+                        int sampling_ratio, int aligned) {
   const real offset = aligned ? (real)0.5 : 0;
   region r;
   r.batch = (int64_t)roi[0];
@@ -50,7 +51,8 @@ static region region_of(const real *roi, int64_t stride, real spatial_scale, con
     if (!aligned && length < 1) length = 1;
     r.start[axis] = first;
     r.bin[axis] = length / (real)pooled[axis];
-    r.grid[axis] = sampling_ratio > 0 ? sampling_ratio : (int64_t)ceil((double)(length / (real)pooled[axis]));
+    r.grid[axis] =
+        sampling_ratio > 0 ? sampling_ratio : (int64_t)ceil((double)(length / (real)pooled[axis]));
   }
   const int64_t samples = r.grid[0] * r.grid[1];
   r.count = samples > 1 ? (real)samples : 1;
@@ -82,9 +84,10 @@ static tap tap_at(const region *r, int axis, int64_t bin, int64_t sample, int64_
   return t;
 }
 
-/* The samples [first, last) of a bin that can lie on the map, with room for rounding: a region that is far larger than
- * the map has millions of samples of which almost all count as 0. */
-static void samples_inside(const region *r, int axis, int64_t bin, int64_t size, int64_t *first, int64_t *last) {
+/* The samples [first, last) of a bin that can lie on the map, with room for rounding: a region that
+ * is far larger than the map has millions of samples of which almost all count as 0. */
+static void samples_inside(const region *r, int axis, int64_t bin, int64_t size, int64_t *first,
+                           int64_t *last) {
   *first = 0;
   *last = r->grid[axis];
   const double step = (double)r->bin[axis] / (double)r->grid[axis];
@@ -102,22 +105,25 @@ static void check_rois(const THTensor *rois, int64_t batch, real spatial_scale) 
     const real *roi = data + k * rois->stride[0];
     const real index = roi[0];
     REQUIRE(index >= 0 && index < (real)batch && index == (real)(int64_t)index, 2,
-            "the batch index of ROI %lld must be one of 0..%lld, got %g", (long long)k, (long long)batch - 1,
-            (double)index);
+            "the batch index of ROI %lld must be one of 0..%lld, got %g", (long long)k,
+            (long long)batch - 1, (double)index);
     for (int i = 1; i < 5; i++) {
       const double at = (double)(roi[i * rois->stride[1]] * spatial_scale);
       REQUIRE(fabs(at) <= LARGEST_COORDINATE, 2,
-              "%s of ROI %lld must be a finite number of at most 2^24 pixels on the feature map, got %g (times "
+              "%s of ROI %lld must be a finite number of at most 2^24 pixels on the feature map, "
+              "got %g (times "
               "spatial_scale %g)",
               names[i], (long long)k, (double)roi[i * rois->stride[1]], (double)spatial_scale);
     }
   }
 }
 
-/* sum[c] += the samples of bin (py, px), over the channels [0, block) of map, which start at `map`. */
+/* sum[c] += the samples of bin (py, px), over the channels [0, block) of map, which start at `map`.
+ */
 KERNEL_CLONES
-static void add_samples(const real *map, const int64_t *stride, const int64_t *size, const region *r, int64_t py,
-                        int64_t px, int64_t block, real *restrict sum) {
+static void add_samples(const real *map, const int64_t *stride, const int64_t *size,
+                        const region *r, int64_t py, int64_t px, int64_t block,
+                        real *restrict sum) {
   int64_t y_first, y_last, x_first, x_last;
   samples_inside(r, 0, py, size[2], &y_first, &y_last);
   samples_inside(r, 1, px, size[3], &x_first, &x_last);
@@ -129,11 +135,13 @@ static void add_samples(const real *map, const int64_t *stride, const int64_t *s
       if (!x.inside) continue;
       const real w1 = y.low_weight * x.low_weight, w2 = y.low_weight * x.high_weight;
       const real w3 = y.high_weight * x.low_weight, w4 = y.high_weight * x.high_weight;
-      const real *v1 = map + y.low * stride[2] + x.low * stride[3], *v2 = map + y.low * stride[2] + x.high * stride[3];
+      const real *v1 = map + y.low * stride[2] + x.low * stride[3],
+                 *v2 = map + y.low * stride[2] + x.high * stride[3];
       const real *v3 = map + y.high * stride[2] + x.low * stride[3];
       const real *v4 = map + y.high * stride[2] + x.high * stride[3];
       if (stride[1] == 1)
-        for (int64_t c = 0; c < block; c++) sum[c] += w1 * v1[c] + w2 * v2[c] + w3 * v3[c] + w4 * v4[c];
+        for (int64_t c = 0; c < block; c++)
+          sum[c] += w1 * v1[c] + w2 * v2[c] + w3 * v3[c] + w4 * v4[c];
       else
         for (int64_t c = 0, at = 0; c < block; c++, at += stride[1])
           sum[c] += w1 * v1[at] + w2 * v2[at] + w3 * v3[at] + w4 * v4[at];
@@ -141,16 +149,18 @@ static void add_samples(const real *map, const int64_t *stride, const int64_t *s
   }
 }
 
-void roi_align_forward(const THTensor *input, const THTensor *rois, double spatial_scale, int pooled_height,
-                       int pooled_width, int sampling_ratio, int aligned, THTensor *output) {
+void roi_align_forward(const THTensor *input, const THTensor *rois, double spatial_scale,
+                       int pooled_height, int pooled_width, int sampling_ratio, int aligned,
+                       THTensor *output) {
   REQUIRE(input->nDimension == 4, 1, "input must have 4 dimensions (N, C, H, W), got %s",
           THTensor_(sizeDesc)(input).str);
   REQUIRE(rois->nDimension == 2 && rois->size[1] == 5, 2,
-          "rois must be (K, 5) with rows of batch index, x1, y1, x2, y2, got %s", THTensor_(sizeDesc)(rois).str);
-  REQUIRE(spatial_scale > 0 && spatial_scale <= LARGEST_COORDINATE, 3, "spatial_scale must be a positive number, got %g",
-          spatial_scale);
-  REQUIRE(pooled_height > 0 && pooled_width > 0, 4, "the pooled size must be positive, got %d x %d", pooled_height,
-          pooled_width);
+          "rois must be (K, 5) with rows of batch index, x1, y1, x2, y2, got %s",
+          THTensor_(sizeDesc)(rois).str);
+  REQUIRE(spatial_scale > 0 && spatial_scale <= LARGEST_COORDINATE, 3,
+          "spatial_scale must be a positive number, got %g", spatial_scale);
+  REQUIRE(pooled_height > 0 && pooled_width > 0, 4, "the pooled size must be positive, got %d x %d",
+          pooled_height, pooled_width);
   const int64_t count = rois->size[0], channels = input->size[1];
   REQUIRE(count == 0 || channels == 0 || (input->size[2] > 0 && input->size[3] > 0), 1,
           "input must have pixels to sample, got %s", THTensor_(sizeDesc)(input).str);
@@ -165,11 +175,12 @@ void roi_align_forward(const THTensor *input, const THTensor *rois, double spati
   real *out = THTensor_(data)(output);
   const int64_t *in_stride = input->stride, *out_stride = output->stride;
   const int64_t blocks = (channels + CHANNEL_BLOCK - 1) / CHANNEL_BLOCK;
-#pragma omp parallel for collapse(2) schedule(dynamic) if (count * channels * pooled_height * pooled_width > 1024)
+#pragma omp parallel for collapse(2) \
+    schedule(dynamic) if (count * channels * pooled_height * pooled_width > 1024)
   for (int64_t k = 0; k < count; k++)
     for (int64_t b = 0; b < blocks; b++) {
-      const region r = region_of(roi + k * rois->stride[0], rois->stride[1], (real)spatial_scale, pooled,
-                                 sampling_ratio, aligned);
+      const region r = region_of(roi + k * rois->stride[0], rois->stride[1], (real)spatial_scale,
+                                 pooled, sampling_ratio, aligned);
       const int64_t start = b * CHANNEL_BLOCK;
       const int64_t block = channels - start < CHANNEL_BLOCK ? channels - start : CHANNEL_BLOCK;
       const real *block_map = map + r.batch * in_stride[0] + start * in_stride[1];
@@ -184,9 +195,10 @@ void roi_align_forward(const THTensor *input, const THTensor *rois, double spati
     }
 }
 
-/* The adjoint of add_samples: share[c] goes to the pixels that the samples of bin (py, px) were taken from. */
-static void spread_samples(real *map, const int64_t *stride, const int64_t *size, const region *r, int64_t py,
-                           int64_t px, int64_t block, const real *restrict share) {
+/* The adjoint of add_samples: share[c] goes to the pixels that the samples of bin (py, px) were
+ * taken from. */
+static void spread_samples(real *map, const int64_t *stride, const int64_t *size, const region *r,
+                           int64_t py, int64_t px, int64_t block, const real *restrict share) {
   int64_t y_first, y_last, x_first, x_last;
   samples_inside(r, 0, py, size[2], &y_first, &y_last);
   samples_inside(r, 1, px, size[3], &x_first, &x_last);
@@ -209,21 +221,28 @@ static void spread_samples(real *map, const int64_t *stride, const int64_t *size
   }
 }
 
-void roi_align_backward(const THTensor *grad_output, const THTensor *rois, double spatial_scale, int pooled_height,
-                        int pooled_width, int sampling_ratio, int aligned, THTensor *grad_input) {
+void roi_align_backward(const THTensor *grad_output, const THTensor *rois, double spatial_scale,
+                        int pooled_height, int pooled_width, int sampling_ratio, int aligned,
+                        THTensor *grad_input) {
   REQUIRE(rois->nDimension == 2 && rois->size[1] == 5, 2,
-          "rois must be (K, 5) with rows of batch index, x1, y1, x2, y2, got %s", THTensor_(sizeDesc)(rois).str);
-  REQUIRE(spatial_scale > 0 && spatial_scale <= LARGEST_COORDINATE, 3, "spatial_scale must be a positive number, got %g",
-          spatial_scale);
-  REQUIRE(pooled_height > 0 && pooled_width > 0, 4, "the pooled size must be positive, got %d x %d", pooled_height,
-          pooled_width);
-  REQUIRE(grad_input->nDimension == 4, 8, "grad_input must have the shape of forward's input (N, C, H, W), got %s",
+          "rois must be (K, 5) with rows of batch index, x1, y1, x2, y2, got %s",
+          THTensor_(sizeDesc)(rois).str);
+  REQUIRE(spatial_scale > 0 && spatial_scale <= LARGEST_COORDINATE, 3,
+          "spatial_scale must be a positive number, got %g", spatial_scale);
+  REQUIRE(pooled_height > 0 && pooled_width > 0, 4, "the pooled size must be positive, got %d x %d",
+          pooled_height, pooled_width);
+  REQUIRE(grad_input->nDimension == 4, 8,
+          "grad_input must have the shape of forward's input (N, C, H, W), got %s",
           THTensor_(sizeDesc)(grad_input).str);
   const int64_t count = rois->size[0], channels = grad_input->size[1];
-  REQUIRE(grad_output->nDimension == 4 && grad_output->size[0] == count && grad_output->size[1] == channels &&
-              grad_output->size[2] == pooled_height && grad_output->size[3] == pooled_width,
-          1, "grad_output must be (K, C, pooled_height, pooled_width) = [%lld x %lld x %d x %d], got %s",
-          (long long)count, (long long)channels, pooled_height, pooled_width, THTensor_(sizeDesc)(grad_output).str);
+  REQUIRE(
+      grad_output->nDimension == 4 && grad_output->size[0] == count &&
+          grad_output->size[1] == channels && grad_output->size[2] == pooled_height &&
+          grad_output->size[3] == pooled_width,
+      1,
+      "grad_output must be (K, C, pooled_height, pooled_width) = [%lld x %lld x %d x %d], got %s",
+      (long long)count, (long long)channels, pooled_height, pooled_width,
+      THTensor_(sizeDesc)(grad_output).str);
   REQUIRE(count == 0 || channels == 0 || (grad_input->size[2] > 0 && grad_input->size[3] > 0), 8,
           "grad_input must have pixels, got %s", THTensor_(sizeDesc)(grad_input).str);
   if (count > 0) check_rois(rois, grad_input->size[0], (real)spatial_scale);
@@ -236,20 +255,23 @@ void roi_align_backward(const THTensor *grad_output, const THTensor *rois, doubl
   real *map = THTensor_(data)(grad_input);
   const int64_t *in_stride = grad_input->stride, *g_stride = grad_output->stride;
   const int64_t blocks = (channels + 7) / 8;
-  /* Regions overlap, channels do not: threads share the work by channels, and no sum depends on their number. */
+  /* Regions overlap, channels do not: threads share the work by channels, and no sum depends on
+   * their number. */
 #pragma omp parallel for if (count * channels * pooled_height * pooled_width > 1024)
   for (int64_t b = 0; b < blocks; b++) {
     const int64_t start = b * 8, block = channels - start < 8 ? channels - start : 8;
     for (int64_t k = 0; k < count; k++) {
-      const region r = region_of(roi + k * rois->stride[0], rois->stride[1], (real)spatial_scale, pooled,
-                                 sampling_ratio, aligned);
+      const region r = region_of(roi + k * rois->stride[0], rois->stride[1], (real)spatial_scale,
+                                 pooled, sampling_ratio, aligned);
       for (int64_t py = 0; py < pooled_height; py++)
         for (int64_t px = 0; px < pooled_width; px++) {
           real share[8];
           for (int64_t c = 0; c < block; c++)
-            share[c] = g[k * g_stride[0] + (start + c) * g_stride[1] + py * g_stride[2] + px * g_stride[3]] / r.count;
-          spread_samples(map + r.batch * in_stride[0] + start * in_stride[1], in_stride, grad_input->size, &r, py, px,
-                         block, share);
+            share[c] = g[k * g_stride[0] + (start + c) * g_stride[1] + py * g_stride[2] +
+                         px * g_stride[3]] /
+                       r.count;
+          spread_samples(map + r.batch * in_stride[0] + start * in_stride[1], in_stride,
+                         grad_input->size, &r, py, px, block, share);
         }
     }
   }

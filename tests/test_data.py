@@ -33,13 +33,18 @@ def test_contract_names_what_is_missing(present):
     with pytest.raises(NotImplementedError) as caught:
         cls()
     text = str(caught.value)
-    assert f"Mine is incomplete. A dataset defines __init__, __getitem__ and __len__; missing: {', '.join(missing)}." in text
+    assert (
+        "Mine is incomplete. A dataset defines __init__, __getitem__ and __len__; "
+        f"missing: {', '.join(missing)}." in text
+    )
     for name in METHODS:
         assert (f"    def {name}(" in text) == (name in missing)
 
 
 def test_contract_of_the_base_class_and_what_it_shows_is_a_dataset(tmp_path):
-    with pytest.raises(NotImplementedError, match="data.Dataset is a base class: subclass it") as caught:
+    with pytest.raises(
+        NotImplementedError, match=r"data\.Dataset is a base class: subclass it"
+    ) as caught:
         data.Dataset()
     example = str(caught.value).split("\n\n", 1)[1]
     namespace = {"data": data, "Path": Path, "read": Path.read_text}
@@ -51,7 +56,9 @@ def test_contract_of_the_base_class_and_what_it_shows_is_a_dataset(tmp_path):
 
 
 def test_contract_may_be_kept_by_bases_together():
-    half = type("Half", (data.Dataset,), {"__init__": METHODS["__init__"], "__len__": METHODS["__len__"]})
+    half = type(
+        "Half", (data.Dataset,), {"__init__": METHODS["__init__"], "__len__": METHODS["__len__"]}
+    )
     mixin = type("Mixin", (), {"__getitem__": METHODS["__getitem__"]})
     assert len(type("Whole", (mixin, half), {})()) == 3
     with pytest.raises(NotImplementedError, match="missing: __getitem__"):
@@ -92,22 +99,33 @@ def test_photographs_are_normalised(pictures):
         assert plain[index].path == str(paths[index])
 
 
-@pytest.mark.parametrize(("workers", "context"), [(0, None), (1, "fork"), (2, "fork"), (1, "spawn")])
+@pytest.mark.parametrize(
+    ("workers", "context"), [(0, None), (1, "fork"), (2, "fork"), (1, "spawn")]
+)
 def test_loader_gives_padded_batches(pictures, workers, context):
     paths, pixels = pictures
     dataset = data.Photographs(paths)
     large = np.zeros((300, 300, 3), np.uint8)
     data.normalize_image(large, 0.0, 1.0)  # threads have run here before the fork
     loader = DataLoader(
-        dataset, batch_size=2, collate_fn=data.PadCollate(32), num_workers=workers, multiprocessing_context=context
+        dataset,
+        batch_size=2,
+        collate_fn=data.PadCollate(32),
+        num_workers=workers,
+        multiprocessing_context=context,
     )
     batches = list(loader)
     assert [list(names) for _, names in batches] == [[str(p) for p in paths[:2]], [str(paths[2])]]
     assert [images.image_sizes for images, _ in batches] == [[(20, 31), (17, 40)], [(25, 8)]]
-    assert [tuple(images.tensors.shape) for images, _ in batches] == [(2, 3, 32, 64), (1, 3, 32, 32)]
+    assert [tuple(images.tensors.shape) for images, _ in batches] == [
+        (2, 3, 32, 64),
+        (1, 3, 32, 32),
+    ]
     expected = np.zeros((2, 3, 32, 64), np.float32)
     for place, rgb in zip(expected, pixels[:2], strict=True):
-        place[:, : rgb.shape[0], : rgb.shape[1]] = expected_planes(rgb, data.photographs.RGB_MEAN, data.photographs.RGB_STD)
+        place[:, : rgb.shape[0], : rgb.shape[1]] = expected_planes(
+            rgb, data.photographs.RGB_MEAN, data.photographs.RGB_STD
+        )
     assert np.array_equal(batches[0][0].tensors, expected)
 
 
@@ -130,7 +148,7 @@ def test_bad_files_are_named(tmp_path, pictures):
     for index, name in enumerate(["broken.png", "text.jpg"]):
         with pytest.raises(ValueError, match=f"{name}: expected a readable image file"):
             dataset[index]
-    with pytest.raises(FileNotFoundError, match="absent.png"):
+    with pytest.raises(FileNotFoundError, match=r"absent\.png"):
         dataset[2]
     with pytest.raises(TypeError, match="must be a list of image files, got one str; write"):
         data.Photographs("a.png")

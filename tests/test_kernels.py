@@ -1,4 +1,4 @@
-"""The kernels of _ext.kernels against NumPy, torch's own operators, and formulas written out here."""
+"""The kernels of _ext.kernels against NumPy, torch's operators, and formulas written out here."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ def laid_out(tensor: torch.Tensor, layout: str) -> torch.Tensor:
     return tensor.clone(memory_format=torch.contiguous_format)
 
 
-# ---------------------------------------------------------------------------------------------------- normalisation
+# ------------------------------------------------------------------------------------ normalisation
 
 
 def numpy_normalize(image, mean, std, dtype, reverse):
@@ -44,7 +44,7 @@ def numpy_normalize(image, mean, std, dtype, reverse):
 
 
 def generated_shapes():
-    """Shapes of image, mean and std that NumPy broadcasts to at most three axes, drawn with a fixed seed."""
+    """Shapes of image, mean and std that NumPy broadcasts to at most three axes."""
     rng = np.random.default_rng(0)
     cases = []
     while len(cases) < 300:
@@ -68,14 +68,22 @@ def test_normalize_follows_numpy_over_generated_shapes(dtype):
             ours = normalize_image(image, mean, std, reverse_channels=reverse, dtype=dtype)
             theirs = numpy_normalize(image, mean, std, numpy_dtype, reverse)
             assert ours.shape == theirs.shape
-            assert np.array_equal(ours.numpy(), theirs), (image_shape, mean_shape, std_shape, reverse)
+            assert np.array_equal(ours.numpy(), theirs), (
+                image_shape,
+                mean_shape,
+                std_shape,
+                reverse,
+            )
 
 
 def test_broadcast_shapes_is_numpys():
     rng = np.random.default_rng(2)
     agreed = refused = 0
     for _ in range(3000):
-        shapes = [tuple(rng.choice([0, 1, 2, 3], rng.integers(0, 5)).tolist()) for _ in range(rng.integers(1, 4))]
+        shapes = [
+            tuple(rng.choice([0, 1, 2, 3], rng.integers(0, 5)).tolist())
+            for _ in range(rng.integers(1, 4))
+        ]
         try:
             expected = np.broadcast_shapes(*shapes)
         except ValueError:
@@ -92,14 +100,26 @@ def test_broadcast_shapes_is_numpys():
 @pytest.mark.parametrize("step", [(1, 1, 1), (2, 3, 1), (-1, 1, 1), (1, -1, 1), (1, 1, -1)])
 def test_normalize_strided_images(step, reverse):
     if min(step) < 0:
-        base = torch.arange(20 * 30 * 3, dtype=torch.int64).remainder(251).to(torch.uint8).view(3, 30, 20)
+        base = (
+            torch.arange(20 * 30 * 3, dtype=torch.int64)
+            .remainder(251)
+            .to(torch.uint8)
+            .view(3, 30, 20)
+        )
         image = base.permute(2, 1, 0) if step[0] < 0 else base.permute(1, 2, 0)
     else:
-        base = torch.arange(20 * 30 * 3, dtype=torch.int64).remainder(251).to(torch.uint8).view(20, 30, 3)
+        base = (
+            torch.arange(20 * 30 * 3, dtype=torch.int64)
+            .remainder(251)
+            .to(torch.uint8)
+            .view(20, 30, 3)
+        )
         image = base[:: step[0], :: step[1]]
     mean, std = [102.9801, 115.9465, 122.7717], [58.395, 57.12, 57.375]
     ours = normalize_image(image, mean, std, reverse_channels=reverse)
-    assert np.array_equal(ours.numpy(), numpy_normalize(image.numpy(), mean, std, np.float32, reverse))
+    assert np.array_equal(
+        ours.numpy(), numpy_normalize(image.numpy(), mean, std, np.float32, reverse)
+    )
 
 
 def test_normalize_large_image_and_a_place_in_a_batch():
@@ -110,7 +130,9 @@ def test_normalize_large_image_and_a_place_in_a_batch():
     for reverse in (False, True):
         result = normalize_image(image, (1, 2, 3), (4, 5, 6), reverse_channels=reverse, out=place)
         assert result.data_ptr() == place.data_ptr()
-        assert np.array_equal(place.numpy(), numpy_normalize(image, (1, 2, 3), (4, 5, 6), np.float32, reverse))
+        assert np.array_equal(
+            place.numpy(), numpy_normalize(image, (1, 2, 3), (4, 5, 6), np.float32, reverse)
+        )
     outside = torch.ones_like(batch, dtype=torch.bool)
     outside[1, :, :427, :641] = False
     assert (batch[outside] == -7).all()
@@ -142,12 +164,14 @@ def test_normalize_errors_say_what_is_wrong():
     with pytest.raises(ValueError, match=r"out must have the shape \(3, 4, 5\)"):
         normalize_image(image, 0.0, 1.0, out=torch.empty(3, 5, 4))
     out = torch.full((2,), 3.0)
-    with pytest.raises(Exception, match=r"std does not broadcast against the image: axis 2 \(C\) has length 2"):
+    with pytest.raises(
+        Exception, match=r"std does not broadcast against the image: axis 2 \(C\) has length 2"
+    ):
         kernels.normalize_image_float(image, torch.ones(3), torch.ones(2), 0, out)
     assert torch.equal(out, torch.full((2,), 3.0))
 
 
-# -------------------------------------------------------------------------------------------------- frozen batch norm
+# -------------------------------------------------------------------------------- frozen batch norm
 
 
 @pytest.mark.parametrize("dtype", DTYPES)
@@ -156,7 +180,7 @@ def test_normalize_errors_say_what_is_wrong():
 @pytest.mark.parametrize("relu", [False, True])
 def test_frozen_bn_forward_and_backward(dtype, layout, residual_layout, relu):
     torch.manual_seed(0)
-    # 2e-6 of the largest value: batch_norm rounds differently ((x - mean) * scale against x * scale + bias)
+    # of the largest value: batch_norm rounds differently
     tolerance = {torch.float32: 2e-6, torch.float64: 1e-14}[dtype]
     for shape in [(2, 5, 7, 9), (1, 64, 3, 3), (2, 70, 1, 1), (3, 1, 4, 1), (2, 48, 20, 30)]:
         channels = shape[1]
@@ -196,10 +220,16 @@ def test_frozen_bn_gradcheck():
     residual = torch.randn(2, 3, 4, 5, dtype=torch.float64, requires_grad=True)
     scale, bias = torch.randn(3, dtype=torch.float64), torch.randn(3, dtype=torch.float64)
     for relu in (False, True):
-        assert torch.autograd.gradcheck(lambda x, r: frozen_batch_norm(x, scale, bias, r, relu=relu), (x, residual))
-        assert torch.autograd.gradcheck(lambda x: frozen_batch_norm(x, scale, bias, relu=relu), (x,))
+        assert torch.autograd.gradcheck(
+            lambda x, r, relu=relu: frozen_batch_norm(x, scale, bias, r, relu=relu), (x, residual)
+        )
+        assert torch.autograd.gradcheck(
+            lambda x, relu=relu: frozen_batch_norm(x, scale, bias, relu=relu), (x,)
+        )
     frozen = x.detach()
-    assert torch.autograd.gradcheck(lambda r: frozen_batch_norm(frozen, scale, bias, r, relu=True), (residual,))
+    assert torch.autograd.gradcheck(
+        lambda r: frozen_batch_norm(frozen, scale, bias, r, relu=True), (residual,)
+    )
 
 
 def test_frozen_bn_in_place_strided_vectors_nan_and_empty():
@@ -239,7 +269,7 @@ def test_frozen_bn_in_c_resizes_and_checks():
         frozen_batch_norm(x, ones.clone().requires_grad_(), ones)
 
 
-# ---------------------------------------------------------------------------------------------------------- ROIAlign
+# ----------------------------------------------------------------------------------------- ROIAlign
 
 
 def bilinear(plane: np.ndarray, y: float, x: float) -> float:
@@ -297,7 +327,9 @@ def test_roi_align_against_the_definition(layout, sampling_ratio, aligned):
     torch.manual_seed(0)
     images = torch.randn(2, 5, 11, 13, dtype=torch.float64)
     rois = torch.tensor(ROIS, dtype=torch.float64)
-    expected = reference_roi_align(images.numpy(), rois.numpy(), 0.5, (3, 4), sampling_ratio, aligned)
+    expected = reference_roi_align(
+        images.numpy(), rois.numpy(), 0.5, (3, 4), sampling_ratio, aligned
+    )
     ours = roi_align(laid_out(images, layout), rois, (3, 4), 0.5, sampling_ratio, aligned)
     assert np.abs(ours.numpy() - expected).max() < 1e-12
     single = roi_align(laid_out(images.float(), layout), rois, (3, 4), 0.5, sampling_ratio, aligned)
@@ -322,19 +354,25 @@ def test_roi_align_gradcheck(sampling_ratio, aligned):
     rois = torch.tensor(ROIS, dtype=torch.float64)
     for layout in LAYOUTS[:2]:
         images = laid_out(torch.randn(2, 3, 6, 7, dtype=torch.float64), layout).requires_grad_()
-        assert torch.autograd.gradcheck(lambda x: roi_align(x, rois, (2, 3), 0.5, sampling_ratio, aligned), (images,))
+        assert torch.autograd.gradcheck(
+            lambda x: roi_align(x, rois, (2, 3), 0.5, sampling_ratio, aligned), (images,)
+        )
 
 
 def test_roi_align_backward_does_not_depend_on_threads():
     torch.manual_seed(0)
     images = torch.randn(2, 40, 20, 20, requires_grad=True)
-    rois = torch.cat([torch.randint(0, 2, (50, 1)), torch.rand(50, 2) * 10, torch.rand(50, 2) * 10 + 10], 1)
+    rois = torch.cat(
+        [torch.randint(0, 2, (50, 1)), torch.rand(50, 2) * 10, torch.rand(50, 2) * 10 + 10], 1
+    )
     results = []
     for threads in (1, 2):
         before = torch.get_num_threads()
         torch.set_num_threads(threads)
         try:
-            results.append(torch.autograd.grad(roi_align(images, rois, 7).square().sum(), images)[0])
+            results.append(
+                torch.autograd.grad(roi_align(images, rois, 7).square().sum(), images)[0]
+            )
         finally:
             torch.set_num_threads(before)
     assert torch.equal(*results)
@@ -376,13 +414,15 @@ def test_roi_align_shapes():
     with pytest.raises(Exception, match="pooled size must be positive, got 0 x 7"):
         kernels.roi_align_forward_float(images, torch.zeros(2, 5), 1.0, 0, 7, 0, 0, torch.empty(0))
     with pytest.raises(Exception, match="spatial_scale must be a positive number, got nan"):
-        kernels.roi_align_forward_float(images, torch.zeros(2, 5), math.nan, 7, 7, 0, 0, torch.empty(0))
+        kernels.roi_align_forward_float(
+            images, torch.zeros(2, 5), math.nan, 7, 7, 0, 0, torch.empty(0)
+        )
     output = torch.empty(0)
     kernels.roi_align_forward_float(images, torch.zeros(2, 5), 1.0, 2, 3, 0, 0, output)
     assert output.shape == (2, 3, 2, 3)
 
 
-# --------------------------------------------------------------------------------------------------------------- NMS
+# ---------------------------------------------------------------------------------------------- NMS
 
 
 def brute_force_nms(boxes, scores, threshold, plus_one):
@@ -392,10 +432,17 @@ def brute_force_nms(boxes, scores, threshold, plus_one):
     kept = []
     for i in order:
         for j in kept:
-            width = max(min(boxes[i, 2], boxes[j, 2]) - max(boxes[i, 0], boxes[j, 0]) + extra, boxes.dtype.type(0))
-            height = max(min(boxes[i, 3], boxes[j, 3]) - max(boxes[i, 1], boxes[j, 1]) + extra, boxes.dtype.type(0))
+            width = max(
+                min(boxes[i, 2], boxes[j, 2]) - max(boxes[i, 0], boxes[j, 0]) + extra,
+                boxes.dtype.type(0),
+            )
+            height = max(
+                min(boxes[i, 3], boxes[j, 3]) - max(boxes[i, 1], boxes[j, 1]) + extra,
+                boxes.dtype.type(0),
+            )
             areas = [
-                (boxes[n, 2] - boxes[n, 0] + extra) * (boxes[n, 3] - boxes[n, 1] + extra) for n in (j, i)
+                (boxes[n, 2] - boxes[n, 0] + extra) * (boxes[n, 3] - boxes[n, 1] + extra)
+                for n in (j, i)
             ]
             common = width * height
             if common / (areas[0] + areas[1] - common) > threshold:
@@ -420,7 +467,10 @@ def test_nms_against_brute_force(threshold, plus_one, dtype):
         flat = torch.full((count, 9), math.nan, dtype=dtype)
         flat[:, ::2][:, :4] = boxes
         strided = flat[:, ::2][:, :4]
-        assert nms(strided, scores.repeat_interleave(3)[::3], threshold, plus_one=plus_one).tolist() == expected
+        assert (
+            nms(strided, scores.repeat_interleave(3)[::3], threshold, plus_one=plus_one).tolist()
+            == expected
+        )
 
 
 def test_nms_threshold_is_strict_and_exact():
@@ -429,14 +479,19 @@ def test_nms_threshold_is_strict_and_exact():
     assert nms(boxes, torch.tensor([0.9, 0.8]), 0.5).tolist() == [0, 1]
     assert nms(boxes, torch.tensor([0.8, 0.9]), 0.5).tolist() == [1, 0]
     assert nms(boxes, torch.tensor([0.9, 0.8]), math.nextafter(0.5, 0)).tolist() == [0]
-    # with the older counting 5 x 3 of 5 x 5 pixels are covered: 0.6, which as a float is above 0.6 as a double
+    # the older counting covers 5 x 3 of 5 x 5 pixels: 0.6, as a float above 0.6 as a double
     assert nms(boxes, torch.tensor([0.9, 0.8]), 0.6, plus_one=True).tolist() == [0]
-    assert nms(boxes.double(), torch.tensor([0.9, 0.8]).double(), 0.6, plus_one=True).tolist() == [0, 1]
+    assert nms(boxes.double(), torch.tensor([0.9, 0.8]).double(), 0.6, plus_one=True).tolist() == [
+        0,
+        1,
+    ]
 
 
 def test_nms_nan_infinite_zero_sized_and_empty():
     nan, inf = math.nan, math.inf
-    boxes = torch.tensor([[0.0, 0, 4, 4], [0, 0, 4, 4], [nan, 0, 4, 4], [0, 0, inf, inf], [2, 2, 2, 2], [2, 2, 2, 2]])
+    boxes = torch.tensor(
+        [[0.0, 0, 4, 4], [0, 0, 4, 4], [nan, 0, 4, 4], [0, 0, inf, inf], [2, 2, 2, 2], [2, 2, 2, 2]]
+    )
     scores = torch.tensor([nan, 0.5, 0.9, 0.8, 0.3, 0.2])
     # box 0 has the last rank and falls to box 1; two boxes without area do not overlap (0 / 0)
     assert nms(boxes, scores, 0.5).tolist() == [2, 3, 1, 4, 5]
@@ -449,9 +504,13 @@ def test_nms_checks_and_resizes():
     boxes = torch.tensor([[0.0, 0, 4, 4], [0, 0, 4, 4], [8, 8, 9, 9]])
     kernels.nms_float(boxes, torch.tensor([0.1, 0.2, 0.3]), 0.5, 0, keep)
     assert keep.tolist() == [2, 1]
-    with pytest.raises(Exception, match=r"boxes must be \(N, 4\) with rows of x1, y1, x2, y2, got \[3 x 3\]"):
+    with pytest.raises(
+        Exception, match=r"boxes must be \(N, 4\) with rows of x1, y1, x2, y2, got \[3 x 3\]"
+    ):
         kernels.nms_float(boxes[:, :3], torch.ones(3), 0.5, 0, keep)
-    with pytest.raises(Exception, match=r"scores must have one value per box, shape \[3\], got \[2\]"):
+    with pytest.raises(
+        Exception, match=r"scores must have one value per box, shape \[3\], got \[2\]"
+    ):
         kernels.nms_float(boxes, torch.ones(2), 0.5, 0, keep)
     with pytest.raises(Exception, match="threshold must be a number, got NaN"):
         nms(boxes, torch.ones(3), math.nan)

@@ -8,7 +8,15 @@ import torch.nn.functional as F
 
 pytest.importorskip("_ext.kernels", reason="run `python build_ffi.py` first")
 
-from resnet import STAGE_SPECS, Bottleneck, FrozenBatchNorm2d, ResNet, StageSpec, Stem, build_resnet  # noqa: E402
+from resnet import (  # noqa: E402
+    STAGE_SPECS,
+    Bottleneck,
+    FrozenBatchNorm2d,
+    ResNet,
+    StageSpec,
+    Stem,
+    build_resnet,
+)
 
 
 # Entries of the state_dict and parameters, as counted on the original's models.
@@ -60,7 +68,9 @@ def reference_features(state, x, blocks, stride_in_1x1, groups=1):
 
     def norm(x, name):
         weight, bias = state[f"{name}.weight"], state[f"{name}.bias"]
-        return F.batch_norm(x, state[f"{name}.running_mean"], state[f"{name}.running_var"], weight, bias, eps=0.0)
+        return F.batch_norm(
+            x, state[f"{name}.running_mean"], state[f"{name}.running_var"], weight, bias, eps=0.0
+        )
 
     x = F.conv2d(x, state["stem.conv1.weight"], stride=2, padding=3)
     x = F.max_pool2d(F.relu(norm(x, "stem.bn1")), 3, 2, 1)
@@ -75,7 +85,10 @@ def reference_features(state, x, blocks, stride_in_1x1, groups=1):
             y = F.relu(norm(y, f"{at}.bn2"))
             y = norm(F.conv2d(y, state[f"{at}.conv3.weight"]), f"{at}.bn3")
             if f"{at}.downsample.0.weight" in state:
-                x = norm(F.conv2d(x, state[f"{at}.downsample.0.weight"], stride=stride), f"{at}.downsample.1")
+                x = norm(
+                    F.conv2d(x, state[f"{at}.downsample.0.weight"], stride=stride),
+                    f"{at}.downsample.1",
+                )
             x = F.relu(x + y)
         features.append(x)
     return features
@@ -104,7 +117,9 @@ def test_features_equal_torchs(stride_in_1x1, memory_format, grad):
 
 def test_gradients_equal_torchs():
     torch.manual_seed(0)
-    model = ResNet([StageSpec(1, 1, False), StageSpec(2, 2, True)], num_groups=2, width_per_group=16).double()
+    model = ResNet(
+        [StageSpec(1, 1, False), StageSpec(2, 2, True)], num_groups=2, width_per_group=16
+    ).double()
     randomize_norms(model)
     images = torch.randn(2, 3, 33, 40, dtype=torch.float64)
     parameters = dict(model.named_parameters())
@@ -122,7 +137,9 @@ def test_frozen_batch_norm_layer():
     layer = FrozenBatchNorm2d(5, eps=1e-5)
     randomize_norms(layer)
     x = torch.randn(2, 5, 4, 3)
-    reference = F.batch_norm(x, layer.running_mean, layer.running_var, layer.weight, layer.bias, eps=1e-5)
+    reference = F.batch_norm(
+        x, layer.running_mean, layer.running_var, layer.weight, layer.bias, eps=1e-5
+    )
     torch.testing.assert_close(layer(x), reference, rtol=1e-5, atol=1e-6)
     assert not list(layer.parameters()) and repr(layer) == "FrozenBatchNorm2d(5, eps=1e-05)"
 
@@ -144,7 +161,9 @@ def test_freezing(freeze_at, trained):
 
 def test_training_step_lowers_the_loss():
     torch.manual_seed(0)
-    model = ResNet([StageSpec(1, 1, True)], stem_out_channels=8, res2_out_channels=16, width_per_group=4)
+    model = ResNet(
+        [StageSpec(1, 1, True)], stem_out_channels=8, res2_out_channels=16, width_per_group=4
+    )
     images = torch.randn(4, 3, 32, 32)
     optimizer = torch.optim.SGD(model.parameters(), lr=0.05)
     losses = []
@@ -158,9 +177,12 @@ def test_training_step_lowers_the_loss():
 
 
 def test_bad_settings_are_explained():
-    with pytest.raises(KeyError, match="expected one of R-50-C4, .*did you mean 'R-50-FPN'"):
+    with pytest.raises(KeyError, match=r"expected one of R-50-C4, .*did you mean 'R-50-FPN'"):
         build_resnet("R-50-FNP")
     with pytest.raises(ValueError, match=r"stages 1, 2, ... up to 4 in order, got \[2\]"):
         ResNet([StageSpec(2, 3, True)])
-    with pytest.raises(ValueError, match="freeze_at must be at most 4 for the parts stem, layer1, layer2, layer3, got 5"):
+    with pytest.raises(
+        ValueError,
+        match="freeze_at must be at most 4 for the parts stem, layer1, layer2, layer3, got 5",
+    ):
         build_resnet("R-50-C4", freeze_at=5)

@@ -36,7 +36,7 @@ def test_selfcheck_prints_every_prototype_and_draws(tmp_path, capsys):
 
     picture = np.array(Image.open(output).convert("RGB"))
     assert picture.shape[1] == 1676 and picture.shape[0] > 1400
-    # the first photograph stands where it should: compare it, reduced to 8 x 8, with the file (boxes are drawn over it)
+    # the first photograph stands where it should: reduced to 8 x 8, as boxes are drawn over it
     with Image.open(bundled_photographs()[0]) as photo:
         expected = np.array(photo.convert("RGB").resize((8, 8)), np.float32)
     shown = Image.fromarray(picture[102:562, 28:718]).resize((8, 8))
@@ -55,7 +55,9 @@ def test_selfcheck_notices_a_wrong_kernel(monkeypatch):
     assert not any(row.passed for row in selfcheck.check_frozen_bn(torch.randn(1, 3, 8, 8), 1e-5))
     true_align = selfcheck.roi_align
     shift = torch.tensor([0, 0.5, 0.5, 0.5, 0.5])
-    monkeypatch.setattr(selfcheck, "roi_align", lambda x, rois, *rest: true_align(x, rois + shift, *rest))
+    monkeypatch.setattr(
+        selfcheck, "roi_align", lambda x, rois, *rest: true_align(x, rois + shift, *rest)
+    )
     forward, _ = selfcheck.check_roi_align(torch.randn(1, 3, 30, 30).double(), boxes, 1.0, 1e-6)
     assert not forward.passed
 
@@ -65,6 +67,8 @@ def test_proposals_find_what_stands_out():
     features[:, :, 20:38, 30:48] = 1.0  # pixels 80..152 and 120..192 at stride 4
     boxes, scores, kept = propose(features, (200, 320), stride=4)
     x1, y1, x2, y2 = boxes[kept[0]].tolist()
-    assert abs(x1 - 120) <= 16 and abs(x2 - 192) <= 16 and abs(y1 - 80) <= 16 and abs(y2 - 152) <= 16
+    assert (
+        abs(x1 - 120) <= 16 and abs(x2 - 192) <= 16 and abs(y1 - 80) <= 16 and abs(y2 - 152) <= 16
+    )
     assert torch.equal(scores[kept], scores[kept].sort(descending=True).values)
     assert boxes.min() >= 0 and boxes[:, 2].max() <= 320 and boxes[:, 3].max() <= 200
