@@ -9,7 +9,6 @@ ffi = create_extension(
     headers=[f"include/{family}.h" for family in FAMILIES],
     sources=[f"src/{family}.c" for family in FAMILIES],
     include_dirs=["include", "src"],
-    depends=["src/kernels.h"],
     relative_to=__file__,
     extra_compile_args=["-fopenmp"],
     extra_link_args=["-fopenmp"],
