@@ -5,6 +5,7 @@ from __future__ import annotations
 import keyword
 import os
 import sys
+import threading
 from collections.abc import Callable, MutableMapping, Sequence
 from types import ModuleType
 from typing import Any
@@ -12,7 +13,6 @@ from typing import Any
 import _cffi_backend
 import torch
 
-from ffi_ext import arguments, tiers
 
 
 class NativeError(torch.FatalError, RuntimeError):  # type: ignore[misc, name-defined]
@@ -39,24 +39,45 @@ def _load_runtime() -> ModuleType:
 
 
 _runtime: Any = _load_runtime()
-_runtime.configure(
-    {
-        "tensor_type": torch.Tensor,
-        "parameter_type": torch.nn.Parameter,
-        "cdata_type": _cffi_backend._CDataBase,
-        "native_error": NativeError,
-        "adapt": arguments.adapt,
-        "convert": arguments.convert,
-        "allocate": arguments.allocate,
-        "result": arguments.result,
-        "refuse": arguments.refuse,
-        "arity": arguments.arity,
-        "pointer": arguments.pointer,
-        "address": arguments.address,
-        "adopt": tiers.adopt,
-    }
-)
-TIER: str = tiers.choose(_runtime)
+_setup_lock = threading.Lock()
+_tier: str | None = None
+
+
+def _setup() -> None:
+    """Everything that the first call needs and the import does not: the dispatcher calls it once."""
+    global _tier
+    from ffi_ext import arguments, tiers
+
+    with _setup_lock:
+        if _tier is None:
+            _runtime.configure(
+                {
+                    "tensor_type": torch.Tensor,
+                    "parameter_type": torch.nn.Parameter,
+                    "cdata_type": _cffi_backend._CDataBase,
+                    "native_error": NativeError,
+                    "adapt": arguments.adapt,
+                    "convert": arguments.convert,
+                    "allocate": arguments.allocate,
+                    "result": arguments.result,
+                    "refuse": arguments.refuse,
+                    "arity": arguments.arity,
+                    "pointer": arguments.pointer,
+                    "address": arguments.address,
+                    "adopt": tiers.adopt,
+                }
+            )
+            _tier = tiers.choose(_runtime)
+
+
+_runtime.on_first_call(_setup)
+
+
+def tier() -> str:
+    """How tensors are read: "native" (their fields, verified) or "python" (any torch, slow)."""
+    _setup()
+    assert _tier is not None
+    return _tier
 
 
 def python_name(c_name: str) -> str:
@@ -132,6 +153,8 @@ class CffiFunction:
     """
 
     def __init__(self, lib: Any, ffi: Any, name: str, module: str) -> None:
+        from ffi_ext import arguments
+
         self._function = getattr(lib, name)
         self.ctype = ffi.typeof(self._function)
         if self.ctype.kind == "pointer":

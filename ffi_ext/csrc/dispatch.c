@@ -307,6 +307,13 @@ static PyObject *run(call *c, PyObject *const *args) {
   return failed ? native_error(text) : give_result(c);
 }
 
+/* The first call pays for what the import need not. */
+static int set_up(void) {
+  PyObject *done = PyObject_CallObject(ffi_hook.setup, NULL);
+  Py_XDECREF(done);
+  return done ? 0 : -1;
+}
+
 /* A call through cffi's own function, for what has no trampoline: `target` is lib.f, `caller` an object with the codes,
  * names and doc that the hooks want. cffi releases the GIL around the C function, so an exception arrives without it. */
 static void call_python(ffi_ext_slot *slots) { slots[0].p = PyObject_CallObject(slots[1].p, slots[2].p); }
@@ -353,6 +360,7 @@ PyObject *ffi_call_cffi(PyObject *self, PyObject *arguments) {
   PyObject *caller, *target, *args;
   ffi_parameter parameters[FFI_MAX_ARGUMENTS + 1];
   Py_ssize_t count;
+  if (!ffi_torch && set_up()) return NULL;
   if (!PyArg_ParseTuple(arguments, "OOO!", &caller, &target, &PyTuple_Type, &args)) return NULL;
   if (parse_codes(caller, parameters, &count)) return NULL;
   if (PyTuple_Size(args) > FFI_MAX_ARGUMENTS) {
@@ -402,6 +410,7 @@ PyObject *ffi_call_cffi(PyObject *self, PyObject *arguments) {
 PyObject *ffi_dispatch(PyObject *self, PyObject *const *args, Py_ssize_t nargs, PyObject *kwnames) {
   ffi_function *function = (ffi_function *)self;
   PyObject *ordered[FFI_MAX_ARGUMENTS];
+  if (!ffi_torch && set_up()) return NULL;
   if (nargs != function->count || kwnames) {
     if (order_arguments(function, args, nargs, kwnames, ordered)) return NULL;
     args = ordered;

@@ -43,8 +43,9 @@ PyObject *ffi_dispatch(PyObject *self, PyObject *const *args, Py_ssize_t nargs, 
 /* (caller, lib.f, args): a call through cffi, see dispatch.c. */
 PyObject *ffi_call_cffi(PyObject *self, PyObject *arguments);
 
-/* What Python adds: error texts, unusual arguments, cffi's conversions. Set once by ffi_ext.runtime. */
+/* What Python adds: error texts, unusual arguments, cffi's conversions. `setup` fills in the rest when first needed. */
 typedef struct ffi_hooks {
+  PyObject *setup;
   PyObject *tensor_type, *parameter_type, *cdata_type;
   PyObject *native_error;
   PyObject *adapt;    /* (function, index, value) -> (tensor, facts or None), or raises */

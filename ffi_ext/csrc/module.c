@@ -183,6 +183,13 @@ static PyObject *configure(PyObject *unused, PyObject *hooks) {
   Py_RETURN_NONE;
 }
 
+static PyObject *on_first_call(PyObject *unused, PyObject *setup) {
+  (void)unused;
+  Py_INCREF(setup);
+  ffi_hook.setup = setup;
+  Py_RETURN_NONE;
+}
+
 /* Chooses the tier: native when the libraries have what it needs and every probe agrees, else Python. */
 static PyObject *choose_tier(PyObject *unused, PyObject *args) {
   (void)unused;
@@ -218,6 +225,7 @@ static PyObject *describe(PyObject *unused, PyObject *tensor) {
 static PyMethodDef module_methods[] = {
     {"bind", bind, METH_VARARGS, "bind(path, module, binary, rename): the functions in a loaded binary's table."},
     {"configure", configure, METH_O, "configure(hooks): what Python adds to the dispatcher."},
+    {"on_first_call", on_first_call, METH_O, "on_first_call(setup): called before the first C function is."},
     {"choose_tier", choose_tier, METH_VARARGS, "choose_tier(libraries, probes, header, helpers): the tier's name."},
     {"call_cffi", ffi_call_cffi, METH_VARARGS, "call_cffi(caller, target, args): a call through cffi's own function."},
     {"describe", describe, METH_O, "describe(tensor): the facts that the quick tier reads, or None."},

@@ -59,7 +59,6 @@ typedef struct ffi_tensor {
   int capacity; /* dimensions that size and stride have room for */
   void *handle; /* the torch tensor (at::Tensor *) that this record is a view on; NULL for one made in C */
   struct ffi_tensor *next;
-  struct ffi_tensor *next_changed;
   int64_t inline_size[FFI_INLINE_DIMS];
   int64_t inline_stride[FFI_INLINE_DIMS];
 } ffi_tensor;
@@ -72,10 +71,10 @@ void ffi_tensor_dispose(ffi_tensor *t);
 void ffi_storage_dispose(ffi_storage *s);
 /* Make room for n dimensions; does not change nDimension. Throws when out of memory. */
 void ffi_tensor_reserve(ffi_tensor *t, int n);
-/* Call after any change of size, stride, nDimension, storage or storageOffset of a record. */
+/* frame.c. Call after any change of size, stride, nDimension, storage or storageOffset of a record. */
 void ffi_tensor_mark_changed(ffi_tensor *t);
 
-/* memory.c: the bytes of a storage whose allocator is NULL live in torch. Each throws (ffi_throw) and leaves the storage
+/* frame.c: the bytes of a storage whose allocator is NULL live in torch. Each throws (ffi_throw) and leaves the storage
  * as it was when it fails; `resize` keeps the data and never runs on another thread's storage. Both set data and size. */
 void ffi_storage_new_memory(ffi_storage *s, ptrdiff_t elements);
 void ffi_storage_resize_memory(ffi_storage *s, ptrdiff_t elements);

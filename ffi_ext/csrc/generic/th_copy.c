@@ -1,0 +1,38 @@
+/* Copies of elements in order, between any two element types. */
+#ifndef TH_GENERIC_FILE
+#define TH_GENERIC_FILE "generic/th_copy.c"
+#else
+
+void THTensor_(copy)(THTensor *tensor, THTensor *src) {
+  if (tensor == src) return;
+  if (tensor->storage && src->storage && THTensor_(isContiguous)(tensor) && THTensor_(isContiguous)(src) &&
+      THTensor_(nElement)(tensor) == THTensor_(nElement)(src)) {
+    memmove(THTensor_(data)(tensor), THTensor_(data)(src), (size_t)THTensor_(nElement)(src) * sizeof(real));
+    return;
+  }
+  TH_TENSOR_APPLY2(real, tensor, real, src, *tensor_data = *src_data;);
+}
+
+#ifndef TH_REAL_IS_HALF
+void THTensor_(zero)(THTensor *self) { THTensor_(fill)(self, 0); }
+
+#define COPY(FROM, TYPE, CONVERT)                                                             \
+  void THTensor_(copy##FROM)(THTensor * tensor, struct TH##FROM##Tensor * src) {              \
+    TH_TENSOR_APPLY2(real, tensor, TYPE, src, *tensor_data = (real)CONVERT(*src_data););      \
+  }                                                                                           \
+  void THStorage_(copy##FROM)(THStorage * storage, struct TH##FROM##Storage * src) {          \
+    THArgCheck(storage->size == src->size, 2, "size mismatch");                               \
+    for (ptrdiff_t i = 0; i < src->size; i++) storage->data[i] = (real)CONVERT(src->data[i]); \
+  }
+COPY(Float, float, )
+COPY(Double, double, )
+COPY(Byte, uint8_t, )
+COPY(Char, int8_t, )
+COPY(Short, int16_t, )
+COPY(Int, int32_t, )
+COPY(Long, int64_t, )
+COPY(Half, THHalf, TH_half2float)
+#undef COPY
+#endif
+
+#endif

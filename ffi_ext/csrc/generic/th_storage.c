@@ -1,0 +1,108 @@
+/* TH<Type>Storage_*: thin typed names over th_storage.c. */
+#ifndef TH_GENERIC_FILE
+#define TH_GENERIC_FILE "generic/th_storage.c"
+#else
+
+#define RECORD(s) ((ffi_storage *)(s))
+
+real *THStorage_(data)(const THStorage *self) { return self->data; }
+ptrdiff_t THStorage_(size)(const THStorage *self) { return self->size; }
+size_t THStorage_(elementSize)(void) { return sizeof(real); }
+
+THStorage *THStorage_(new)(void) { return THStorage_(newWithSize)(0); }
+
+THStorage *THStorage_(newWithSize)(ptrdiff_t size) {
+  return (THStorage *)ffi_th_storage_new(TYPE_NUMBER, size);
+}
+
+THStorage *THStorage_(newWithSize1)(real data0) {
+  THStorage *self = THStorage_(newWithSize)(1);
+  self->data[0] = data0;
+  return self;
+}
+
+THStorage *THStorage_(newWithSize2)(real data0, real data1) {
+  THStorage *self = THStorage_(newWithSize)(2);
+  self->data[0] = data0;
+  self->data[1] = data1;
+  return self;
+}
+
+THStorage *THStorage_(newWithSize3)(real data0, real data1, real data2) {
+  THStorage *self = THStorage_(newWithSize)(3);
+  self->data[0] = data0;
+  self->data[1] = data1;
+  self->data[2] = data2;
+  return self;
+}
+
+THStorage *THStorage_(newWithSize4)(real data0, real data1, real data2, real data3) {
+  THStorage *self = THStorage_(newWithSize)(4);
+  self->data[0] = data0;
+  self->data[1] = data1;
+  self->data[2] = data2;
+  self->data[3] = data3;
+  return self;
+}
+
+THStorage *THStorage_(newWithMapping)(const char *filename, ptrdiff_t size, int flags) {
+  (void)size;
+  (void)flags;
+  THError("mapped files are not supported (%s): map the file with torch.from_file and pass the tensor", filename);
+  return NULL;
+}
+
+THStorage *THStorage_(newWithData)(real *data, ptrdiff_t size) {
+  return THStorage_(newWithDataAndAllocator)(data, size, &THDefaultAllocator, NULL);
+}
+
+THStorage *THStorage_(newWithAllocator)(ptrdiff_t size, THAllocator *allocator, void *allocatorContext) {
+  if (size < 0) THError("$ Torch: invalid memory size -- maybe an overflow?");
+  real *data = size ? allocator->malloc(allocatorContext, size * (ptrdiff_t)sizeof(real)) : NULL;
+  return THStorage_(newWithDataAndAllocator)(data, size, allocator, allocatorContext);
+}
+
+THStorage *THStorage_(newWithDataAndAllocator)(real *data, ptrdiff_t size, THAllocator *allocator,
+                                               void *allocatorContext) {
+  return (THStorage *)ffi_th_storage_new_with(TYPE_NUMBER, data, size, allocator, allocatorContext);
+}
+
+void THStorage_(setFlag)(THStorage *self, const char flag) { self->flag |= flag; }
+void THStorage_(clearFlag)(THStorage *self, const char flag) { self->flag &= ~flag; }
+
+void THStorage_(retain)(THStorage *self) {
+  if (self && (self->flag & TH_STORAGE_REFCOUNTED)) ffi_storage_take(RECORD(self));
+}
+
+void THStorage_(free)(THStorage *self) {
+  if (self && (self->flag & TH_STORAGE_REFCOUNTED)) ffi_storage_drop(RECORD(self));
+}
+
+void THStorage_(resize)(THStorage *self, ptrdiff_t size) { ffi_th_storage_resize(RECORD(self), size); }
+void THStorage_(swap)(THStorage *a, THStorage *b) { ffi_th_storage_swap(RECORD(a), RECORD(b)); }
+
+void THStorage_(fill)(THStorage *self, real value) {
+  for (ptrdiff_t i = 0; i < self->size; i++) self->data[i] = value;
+}
+
+void THStorage_(set)(THStorage *self, ptrdiff_t idx, real value) {
+  THArgCheck(idx >= 0 && idx < self->size, 2, "out of bounds");
+  self->data[idx] = value;
+}
+
+real THStorage_(get)(const THStorage *self, ptrdiff_t idx) {
+  THArgCheck(idx >= 0 && idx < self->size, 2, "out of bounds");
+  return self->data[idx];
+}
+
+void THStorage_(rawCopy)(THStorage *self, real *src) {
+  if (self->size) memcpy(self->data, src, (size_t)self->size * sizeof(real));
+}
+
+void THStorage_(copy)(THStorage *self, THStorage *src) {
+  THArgCheck(self->size == src->size, 2, "size mismatch");
+  THStorage_(rawCopy)(self, src->data);
+}
+
+#undef RECORD
+#endif

@@ -1,0 +1,84 @@
+/* Records of tensors and storages: made, pooled, released. */
+#include <stdlib.h>
+#include <string.h>
+
+#include "th_core.h"
+
+const size_t ffi_type_size[FFI_TYPES] = {4, 8, 8, 4, 2, 1, 1, 2};
+
+/* A call makes two records for each tensor argument and drops them when it ends: a thread keeps the last few. Threads
+ * that end leak what they kept, 32 records at most. */
+#define POOL 32
+static __thread ffi_tensor *tensor_pool[POOL];
+static __thread ffi_storage *storage_pool[POOL];
+static __thread int tensors_pooled, storages_pooled;
+
+static void *new_record(size_t size) {
+  void *record = malloc(size);
+  if (!record) ffi_throw("$ Torch: not enough memory: you tried to allocate a tensor record. Buy new RAM!");
+  return record;
+}
+
+ffi_tensor *ffi_tensor_alloc(int type) {
+  ffi_tensor *t = tensors_pooled ? tensor_pool[--tensors_pooled] : new_record(sizeof *t);
+  memset(t, 0, offsetof(ffi_tensor, inline_size));
+  t->type = (unsigned char)type;
+  t->refcount = 1;
+  t->flag = FFI_REFCOUNTED;
+  t->size = t->inline_size;
+  t->stride = t->inline_stride;
+  t->capacity = FFI_INLINE_DIMS;
+  return t;
+}
+
+ffi_storage *ffi_storage_alloc(int type) {
+  ffi_storage *s = storages_pooled ? storage_pool[--storages_pooled] : new_record(sizeof *s);
+  memset(s, 0, sizeof *s);
+  s->type = (unsigned char)type;
+  s->refcount = 1;
+  s->flag = FFI_REFCOUNTED | FFI_RESIZABLE | FFI_FREEMEM;
+  return s;
+}
+
+void ffi_tensor_dispose(ffi_tensor *t) {
+  if (t->owned) ffi_tensor_release_handle(t);
+  if (t->storage) ffi_storage_drop(t->storage);
+  if (t->size != t->inline_size) free(t->size); /* stride lies in the same block */
+  if (tensors_pooled < POOL) tensor_pool[tensors_pooled++] = t;
+  else free(t);
+}
+
+void ffi_storage_dispose(ffi_storage *s) {
+  if (s->allocator) {
+    if ((s->flag & FFI_FREEMEM) && s->data) s->allocator->free(s->allocatorContext, s->data);
+  } else if (s->owned) {
+    ffi_storage_release_owner(s);
+  }
+  if ((s->flag & FFI_VIEW) && s->view) ffi_storage_drop(s->view);
+  if (storages_pooled < POOL) storage_pool[storages_pooled++] = s;
+  else free(s);
+}
+
+void ffi_storage_drop(ffi_storage *s) {
+  if (s && __atomic_sub_fetch(&s->refcount, 1, __ATOMIC_ACQ_REL) == 0) ffi_storage_dispose(s);
+}
+
+void ffi_storage_take(ffi_storage *s) {
+  if (s) __atomic_add_fetch(&s->refcount, 1, __ATOMIC_RELAXED);
+}
+
+void ffi_tensor_drop(ffi_tensor *t) {
+  if (t && __atomic_sub_fetch(&t->refcount, 1, __ATOMIC_ACQ_REL) == 0) ffi_tensor_dispose(t);
+}
+
+void ffi_tensor_reserve(ffi_tensor *t, int n) {
+  if (n <= t->capacity) return;
+  int64_t *block = malloc(2 * (size_t)n * sizeof *block);
+  if (!block) ffi_throw("$ Torch: not enough memory: you tried to allocate a tensor's sizes. Buy new RAM!");
+  memcpy(block, t->size, (size_t)t->nDimension * sizeof *block);
+  memcpy(block + n, t->stride, (size_t)t->nDimension * sizeof *block);
+  if (t->size != t->inline_size) free(t->size);
+  t->size = block;
+  t->stride = block + n;
+  t->capacity = n;
+}

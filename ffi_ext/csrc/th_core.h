@@ -1,0 +1,52 @@
+/* What TH's functions are made of: operations on records, the same for every element type. */
+#ifndef FFI_EXT_TH_CORE_H
+#define FFI_EXT_TH_CORE_H
+
+#include "TH/TH.h"
+#include "record.h"
+
+#ifdef __cplusplus
+extern "C" {
+#endif
+
+/* frame.c: let go of torch's tensor behind a record. */
+void ffi_tensor_release_handle(ffi_tensor *t);
+void ffi_storage_release_owner(ffi_storage *s);
+
+void ffi_storage_take(ffi_storage *s);
+void ffi_storage_drop(ffi_storage *s);
+void ffi_tensor_drop(ffi_tensor *t);
+
+/* th_storage.c */
+ffi_storage *ffi_th_storage_new(int type, ptrdiff_t size);
+ffi_storage *ffi_th_storage_new_with(int type, void *data, ptrdiff_t size, THAllocator *allocator, void *context);
+void ffi_th_storage_resize(ffi_storage *s, ptrdiff_t size);
+void ffi_th_storage_swap(ffi_storage *a, ffi_storage *b);
+
+/* th_tensor.c: `size` and `stride` may be NULL where TH allows it. */
+ptrdiff_t ffi_th_elements(const ffi_tensor *t);
+int ffi_th_is_contiguous(const ffi_tensor *t);
+int ffi_th_same_size(const ffi_tensor *a, const ffi_tensor *b);
+int64_t ffi_th_size(const ffi_tensor *t, int dimension);
+int64_t ffi_th_stride(const ffi_tensor *t, int dimension);
+ptrdiff_t ffi_th_offset(const ffi_tensor *t, int n, const int64_t *index, const char *wrong_dimension);
+void ffi_th_resize(ffi_tensor *t, int n, const int64_t *size, const int64_t *stride);
+void ffi_th_resize_as(ffi_tensor *t, const ffi_tensor *source);
+void ffi_th_set_storage(ffi_tensor *t, ffi_storage *s, ptrdiff_t offset, int n, const int64_t *size,
+                        const int64_t *stride);
+void ffi_th_set(ffi_tensor *t, ffi_tensor *source);
+void ffi_th_narrow(ffi_tensor *t, ffi_tensor *source, int dimension, int64_t first, int64_t size);
+void ffi_th_select(ffi_tensor *t, ffi_tensor *source, int dimension, int64_t index);
+void ffi_th_transpose(ffi_tensor *t, ffi_tensor *source, int dimension1, int dimension2);
+void ffi_th_unfold(ffi_tensor *t, ffi_tensor *source, int dimension, int64_t size, int64_t step);
+void ffi_th_squeeze(ffi_tensor *t, ffi_tensor *source);
+void ffi_th_squeeze1d(ffi_tensor *t, ffi_tensor *source, int dimension);
+void ffi_th_unsqueeze1d(ffi_tensor *t, ffi_tensor *source, int dimension);
+void ffi_th_view(ffi_tensor *t, ffi_tensor *source, THLongStorage *size);
+void ffi_th_expand(ffi_tensor *t, ffi_tensor *source, THLongStorage *size);
+THLongStorage *ffi_th_numbers(int n, const int64_t *values);
+
+#ifdef __cplusplus
+}
+#endif
+#endif

@@ -1,0 +1,88 @@
+/* THError, THArgCheck, THAssert and their handlers; the texts are those of PyTorch 0.3.1. */
+#include <stdarg.h>
+#include <stdio.h>
+
+#include "th_core.h"
+
+#define TEXT 2048
+
+typedef struct { THErrorHandlerFunction call; void *data; } error_handler;
+typedef struct { THArgErrorHandlerFunction call; void *data; } argument_handler;
+
+static void raise_error(const char *msg, void *data) {
+  (void)data;
+  ffi_throw(msg);
+}
+
+static void raise_argument_error(int argNumber, const char *msg, void *data) {
+  char text[TEXT + 256];
+  (void)data;
+  if (msg) snprintf(text, sizeof text, "invalid argument %d: %s", argNumber, msg);
+  else snprintf(text, sizeof text, "invalid argument %d", argNumber);
+  ffi_throw(text);
+}
+
+/* A thread's own handler goes before the default one. */
+static error_handler default_error = {raise_error, NULL};
+static argument_handler default_argument = {raise_argument_error, NULL};
+static __thread error_handler thread_error;
+static __thread argument_handler thread_argument;
+
+static void report(const char *text) {
+  const error_handler *handler = thread_error.call ? &thread_error : &default_error;
+  handler->call(text, handler->data);
+  ffi_throw(text); /* a handler that returns must not let the caller go on */
+}
+
+static void append_place(char *text, size_t room, int length, const char *file, int line) {
+  if (length < 0 || (size_t)length >= TEXT) length = TEXT - 1;
+  snprintf(text + length, room - (size_t)length, " at %s:%d", file, line);
+}
+
+void _THError(const char *file, const int line, const char *fmt, ...) {
+  char text[TEXT + 512];
+  va_list arguments;
+  va_start(arguments, fmt);
+  int length = vsnprintf(text, TEXT, fmt, arguments);
+  va_end(arguments);
+  append_place(text, sizeof text, length, file, line);
+  report(text);
+}
+
+void _THAssertionFailed(const char *file, const int line, const char *exp, const char *fmt, ...) {
+  char message[TEXT / 2];
+  va_list arguments;
+  va_start(arguments, fmt);
+  vsnprintf(message, sizeof message, fmt, arguments);
+  va_end(arguments);
+  _THError(file, line, "Assertion `%s' failed. %s", exp, message);
+}
+
+void _THArgCheck(const char *file, int line, int condition, int argNumber, const char *fmt, ...) {
+  if (condition) return;
+  char text[TEXT + 512];
+  va_list arguments;
+  va_start(arguments, fmt);
+  int length = vsnprintf(text, TEXT, fmt, arguments);
+  va_end(arguments);
+  append_place(text, sizeof text, length, file, line);
+  const argument_handler *handler = thread_argument.call ? &thread_argument : &default_argument;
+  handler->call(argNumber, text, handler->data);
+  raise_argument_error(argNumber, text, NULL);
+}
+
+void THSetErrorHandler(THErrorHandlerFunction new_handler, void *data) {
+  thread_error = (error_handler){new_handler, data};
+}
+
+void THSetArgErrorHandler(THArgErrorHandlerFunction new_handler, void *data) {
+  thread_argument = (argument_handler){new_handler, data};
+}
+
+void THSetDefaultErrorHandler(THErrorHandlerFunction new_handler, void *data) {
+  default_error = (error_handler){new_handler ? new_handler : raise_error, data};
+}
+
+void THSetDefaultArgErrorHandler(THArgErrorHandlerFunction new_handler, void *data) {
+  default_argument = (argument_handler){new_handler ? new_handler : raise_argument_error, data};
+}

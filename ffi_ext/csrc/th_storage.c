@@ -1,0 +1,48 @@
+/* Storages of any element type. Memory belongs to torch unless the storage was given an allocator. */
+#include "th_core.h"
+
+ffi_storage *ffi_th_storage_new(int type, ptrdiff_t size) {
+  if (size < 0) THError("$ Torch: invalid memory size -- maybe an overflow?");
+  ffi_storage *s = ffi_storage_alloc(type);
+  if (size) ffi_storage_new_memory(s, size);
+  return s;
+}
+
+ffi_storage *ffi_th_storage_new_with(int type, void *data, ptrdiff_t size, THAllocator *allocator, void *context) {
+  ffi_storage *s = ffi_storage_alloc(type);
+  s->allocator = allocator ? allocator : &THDefaultAllocator;
+  s->allocatorContext = context;
+  s->data = data;
+  s->size = size;
+  return s;
+}
+
+void ffi_th_storage_resize(ffi_storage *s, ptrdiff_t size) {
+  if (!(s->flag & FFI_RESIZABLE)) THError("Trying to resize storage that is not resizable");
+  if (!s->allocator) {
+    ffi_storage_resize_memory(s, size);
+    return;
+  }
+  const ptrdiff_t bytes = size * (ptrdiff_t)ffi_type_size[s->type];
+  const ptrdiff_t kept = (size < s->size ? size : s->size) * (ptrdiff_t)ffi_type_size[s->type];
+  void *data;
+  if (s->allocator->realloc) {
+    data = s->allocator->realloc(s->allocatorContext, s->data, bytes);
+  } else {
+    data = size ? s->allocator->malloc(s->allocatorContext, bytes) : NULL;
+    if (data && s->data) memcpy(data, s->data, (size_t)kept);
+    if (s->data && (s->flag & FFI_FREEMEM)) s->allocator->free(s->allocatorContext, s->data);
+  }
+  s->data = data;
+  s->size = size;
+}
+
+/* The records change places, not the references on them. */
+void ffi_th_storage_swap(ffi_storage *a, ffi_storage *b) {
+  ffi_storage old = *a;
+  const int references = a->refcount, others = b->refcount;
+  *a = *b;
+  *b = old;
+  a->refcount = references;
+  b->refcount = others;
+}

@@ -1,0 +1,374 @@
+/* Geometry of tensors: resizing, views, sharing. The rules and texts are those of PyTorch 0.3.1. */
+#include "th_core.h"
+
+#define MAX_DIMS 256
+
+ptrdiff_t ffi_th_elements(const ffi_tensor *t) {
+  ptrdiff_t elements = t->nDimension > 0;
+  for (int d = 0; d < t->nDimension; d++) elements *= t->size[d];
+  return elements;
+}
+
+int ffi_th_is_contiguous(const ffi_tensor *t) {
+  int64_t expected = 1;
+  for (int d = t->nDimension - 1; d >= 0; d--) {
+    if (t->size[d] == 1) continue;
+    if (t->stride[d] != expected) return 0;
+    expected *= t->size[d];
+  }
+  return 1;
+}
+
+int ffi_th_same_size(const ffi_tensor *a, const ffi_tensor *b) {
+  return THSize_isSameSizeAs(a->size, a->nDimension, b->size, b->nDimension);
+}
+
+static void check_dimension(const ffi_tensor *t, int dimension) {
+  THArgCheck(dimension >= 0 && dimension < t->nDimension, 2, "dimension %d out of range of %dD tensor", dimension,
+             t->nDimension);
+}
+
+int64_t ffi_th_size(const ffi_tensor *t, int dimension) {
+  check_dimension(t, dimension);
+  return t->size[dimension];
+}
+
+int64_t ffi_th_stride(const ffi_tensor *t, int dimension) {
+  check_dimension(t, dimension);
+  return t->stride[dimension];
+}
+
+ptrdiff_t ffi_th_offset(const ffi_tensor *t, int n, const int64_t *index, const char *wrong_dimension) {
+  THArgCheck(t->nDimension == n, 1, wrong_dimension);
+  ptrdiff_t offset = t->storageOffset;
+  for (int d = 0; d < n; d++) {
+    THArgCheck(index[d] >= 0 && index[d] < t->size[d], 2, "out of range");
+    offset += index[d] * t->stride[d];
+  }
+  return offset;
+}
+
+/* A shape on its way into a tensor. */
+typedef struct shape {
+  int n;
+  int64_t size[MAX_DIMS], stride[MAX_DIMS];
+} shape;
+
+static void check_dimensions(int n) {
+  if (n > MAX_DIMS) THError("tensors of more than %d dimensions are not supported, got %d", MAX_DIMS, n);
+}
+
+/* Sizes up to the first that is not positive; strides as given, or contiguous where none (or a negative one) is. Returns
+ * the number of elements from the first to the furthest, for the storage. */
+static ptrdiff_t plan(shape *planned, int n, const int64_t *size, const int64_t *stride) {
+  check_dimensions(n);
+  planned->n = 0;
+  while (planned->n < n && size[planned->n] > 0) planned->n++;
+  ptrdiff_t extent = 1;
+  for (int d = planned->n - 1; d >= 0; d--) {
+    int64_t reach;
+    int overflow = 0;
+    planned->size[d] = size[d];
+    if (stride && stride[d] >= 0) planned->stride[d] = stride[d];
+    else if (d == planned->n - 1) planned->stride[d] = 1;
+    else overflow = __builtin_mul_overflow(planned->size[d + 1], planned->stride[d + 1], &planned->stride[d]);
+    overflow |= __builtin_mul_overflow(size[d] - 1, planned->stride[d], &reach);
+    overflow |= __builtin_add_overflow(extent, reach, &extent);
+    if (overflow) {
+      THDescBuff text = _THSizeDesc(size, n);
+      THError("$ Torch: invalid memory size -- maybe an overflow? (a tensor of size %s)", text.str);
+    }
+  }
+  return extent;
+}
+
+static int already(const ffi_tensor *t, const shape *planned, const int64_t *stride) {
+  if (planned->n != t->nDimension) return 0;
+  for (int d = 0; d < planned->n; d++)
+    if (planned->size[d] != t->size[d] || (stride && stride[d] >= 0 && stride[d] != t->stride[d])) return 0;
+  return 1;
+}
+
+static void refuse_if_fixed(const ffi_tensor *t) {
+  if (t->fixed)
+    ffi_throw("cannot change the shape or the storage of this tensor: it requires grad (pass tensor.detach() or "
+              "tensor.data), or its memory belongs to NumPy");
+}
+
+/* Gives the tensor `storage` (a reference is taken), the offset and the planned shape, growing the storage if needed.
+ * Everything that can fail comes before the first change. */
+static void place(ffi_tensor *t, ffi_storage *storage, ptrdiff_t offset, const shape *planned, ptrdiff_t extent) {
+  refuse_if_fixed(t);
+  ptrdiff_t needed;
+  if (__builtin_add_overflow(extent, offset, &needed)) THError("$ Torch: invalid memory size -- maybe an overflow?");
+  ffi_storage *fresh = NULL;
+  if (planned->n > 0 && needed > 0) {
+    if (!storage) storage = fresh = ffi_th_storage_new(t->type, needed);
+    else if (needed > storage->size) ffi_th_storage_resize(storage, needed);
+  }
+  ffi_tensor_reserve(t, planned->n);
+  if (storage != t->storage) {
+    ffi_storage *before = t->storage;
+    if (!fresh) ffi_storage_take(storage);
+    t->storage = storage;
+    ffi_storage_drop(before);
+  }
+  t->storageOffset = offset;
+  t->nDimension = planned->n;
+  memcpy(t->size, planned->size, (size_t)planned->n * sizeof *t->size);
+  memcpy(t->stride, planned->stride, (size_t)planned->n * sizeof *t->stride);
+  ffi_tensor_mark_changed(t);
+}
+
+void ffi_th_resize(ffi_tensor *t, int n, const int64_t *size, const int64_t *stride) {
+  shape planned;
+  ptrdiff_t extent = plan(&planned, n, size, stride);
+  if (already(t, &planned, stride)) return;
+  place(t, t->storage, t->storageOffset, &planned, extent);
+}
+
+void ffi_th_resize_as(ffi_tensor *t, const ffi_tensor *source) {
+  if (!ffi_th_same_size(t, source)) ffi_th_resize(t, source->nDimension, source->size, NULL);
+}
+
+void ffi_th_set_storage(ffi_tensor *t, ffi_storage *s, ptrdiff_t offset, int n, const int64_t *size,
+                        const int64_t *stride) {
+  shape planned;
+  if (offset < 0) THError("Tensor: invalid storage offset");
+  ptrdiff_t extent = plan(&planned, n, size, stride);
+  if (s == t->storage && offset == t->storageOffset && already(t, &planned, stride)) return;
+  place(t, s, offset, &planned, extent);
+}
+
+void ffi_th_set(ffi_tensor *t, ffi_tensor *source) {
+  if (t != source)
+    ffi_th_set_storage(t, source->storage, source->storageOffset, source->nDimension, source->size, source->stride);
+}
+
+/* A view: the source's shape, to be edited and given to `t`. */
+static void start_view(shape *view, const ffi_tensor *source) {
+  check_dimensions(source->nDimension + 1);
+  view->n = source->nDimension;
+  memcpy(view->size, source->size, (size_t)view->n * sizeof *view->size);
+  memcpy(view->stride, source->stride, (size_t)view->n * sizeof *view->stride);
+}
+
+static void finish_view(ffi_tensor *t, ffi_tensor *source, ptrdiff_t offset, const shape *view) {
+  ffi_th_set_storage(t, source->storage, offset, view->n, view->size, view->stride);
+}
+
+static void remove_dimension(shape *view, int dimension) {
+  view->n--;
+  for (int d = dimension; d < view->n; d++) {
+    view->size[d] = view->size[d + 1];
+    view->stride[d] = view->stride[d + 1];
+  }
+}
+
+void ffi_th_narrow(ffi_tensor *t, ffi_tensor *source, int dimension, int64_t first, int64_t size) {
+  if (!source) source = t;
+  THArgCheck(dimension >= 0 && dimension < source->nDimension, 2, "out of range");
+  THArgCheck(first >= 0 && first < source->size[dimension], 3, "out of range");
+  THArgCheck(size > 0 && first <= source->size[dimension] - size, 4, "out of range");
+  shape view;
+  start_view(&view, source);
+  view.size[dimension] = size;
+  finish_view(t, source, source->storageOffset + first * source->stride[dimension], &view);
+}
+
+void ffi_th_select(ffi_tensor *t, ffi_tensor *source, int dimension, int64_t index) {
+  if (!source) source = t;
+  THArgCheck(source->nDimension > 1, 1, "cannot select on a vector");
+  THArgCheck(dimension >= 0 && dimension < source->nDimension, 2, "out of range");
+  THArgCheck(index >= 0 && index < source->size[dimension], 3, "out of range");
+  shape view;
+  start_view(&view, source);
+  remove_dimension(&view, dimension);
+  finish_view(t, source, source->storageOffset + index * source->stride[dimension], &view);
+}
+
+void ffi_th_transpose(ffi_tensor *t, ffi_tensor *source, int dimension1, int dimension2) {
+  if (!source) source = t;
+  THArgCheck(dimension1 >= 0 && dimension1 < source->nDimension, 1, "out of range");
+  THArgCheck(dimension2 >= 0 && dimension2 < source->nDimension, 2, "out of range");
+  shape view;
+  start_view(&view, source);
+  view.size[dimension1] = source->size[dimension2];
+  view.stride[dimension1] = source->stride[dimension2];
+  view.size[dimension2] = source->size[dimension1];
+  view.stride[dimension2] = source->stride[dimension1];
+  finish_view(t, source, source->storageOffset, &view);
+}
+
+void ffi_th_unfold(ffi_tensor *t, ffi_tensor *source, int dimension, int64_t size, int64_t step) {
+  if (!source) source = t;
+  THArgCheck(source->nDimension > 0, 1, "cannot unfold an empty tensor");
+  THArgCheck(dimension >= 0 && dimension < source->nDimension, 2, "out of range");
+  THArgCheck(size > 0 && size <= source->size[dimension], 3, "out of range");
+  THArgCheck(step > 0, 4, "invalid step");
+  shape view;
+  start_view(&view, source);
+  view.size[dimension] = (source->size[dimension] - size) / step + 1;
+  view.stride[dimension] = step * source->stride[dimension];
+  view.size[view.n] = size;
+  view.stride[view.n] = source->stride[dimension];
+  view.n++;
+  finish_view(t, source, source->storageOffset, &view);
+}
+
+void ffi_th_squeeze(ffi_tensor *t, ffi_tensor *source) {
+  if (!source) source = t;
+  shape view;
+  start_view(&view, source);
+  for (int d = view.n - 1; d >= 0; d--)
+    if (view.size[d] == 1) remove_dimension(&view, d);
+  if (view.n == 0 && source->nDimension > 0) { /* there are no tensors without dimensions: [1] stays */
+    view.n = 1;
+    view.size[0] = view.stride[0] = 1;
+  }
+  finish_view(t, source, source->storageOffset, &view);
+}
+
+void ffi_th_squeeze1d(ffi_tensor *t, ffi_tensor *source, int dimension) {
+  if (!source) source = t;
+  THArgCheck(dimension >= 0 && dimension < source->nDimension, 2, "dimension out of range");
+  shape view;
+  start_view(&view, source);
+  if (view.size[dimension] == 1 && view.n > 1) remove_dimension(&view, dimension);
+  finish_view(t, source, source->storageOffset, &view);
+}
+
+void ffi_th_unsqueeze1d(ffi_tensor *t, ffi_tensor *source, int dimension) {
+  if (!source) source = t;
+  THArgCheck(dimension >= 0 && dimension <= source->nDimension, 2, "dimension out of range");
+  THArgCheck(source->nDimension > 0, 2, "cannot unsqueeze empty tensor");
+  shape view;
+  start_view(&view, source);
+  for (int d = view.n; d > dimension; d--) {
+    view.size[d] = view.size[d - 1];
+    view.stride[d] = view.stride[d - 1];
+  }
+  view.n++;
+  view.size[dimension] = 1;
+  view.stride[dimension] = dimension + 1 < view.n ? view.size[dimension + 1] * view.stride[dimension + 1] : 1;
+  finish_view(t, source, source->storageOffset, &view);
+}
+
+THLongStorage *ffi_th_numbers(int n, const int64_t *values) {
+  THLongStorage *storage = THLongStorage_newWithSize(n);
+  if (n) memcpy(storage->data, values, (size_t)n * sizeof *values);
+  return storage;
+}
+
+/* One size may be -1: what the others leave. */
+THLongStorage *THLongStorage_newInferSize(THLongStorage *size, ptrdiff_t nElement) {
+  ptrdiff_t known = 1, inferred = -1;
+  for (ptrdiff_t i = 0; i < size->size; i++) {
+    if (size->data[i] == -1) {
+      THArgCheck(inferred == -1, 1, "only one dimension can be inferred");
+      inferred = i;
+    } else {
+      known *= size->data[i];
+    }
+  }
+  THDescBuff text = THLongStorage_sizeDesc(size);
+  if (inferred >= 0)
+    THArgCheck(known > 0 && nElement % known == 0, 2, "size '%s' is invalid for input with %td elements", text.str,
+               nElement);
+  else
+    THArgCheck(nElement == known, 2, "size '%s' is invalid for input with %td elements", text.str, nElement);
+  THLongStorage *copy = ffi_th_numbers((int)size->size, size->data);
+  if (inferred >= 0) copy->data[inferred] = nElement / known;
+  return copy;
+}
+
+/* A view of another shape exists where each run of new dimensions covers a run of old ones that are contiguous among
+ * themselves. */
+static int view_strides(const ffi_tensor *t, const int64_t *size, int n, int64_t *stride) {
+  int d = n - 1;
+  int64_t base = t->stride[t->nDimension - 1], run = 1, covered = 1;
+  for (int old = t->nDimension - 1; old >= 0; old--) {
+    run *= t->size[old];
+    if (old > 0 && (t->size[old - 1] == 1 || t->stride[old - 1] == run * base)) continue;
+    for (; d >= 0 && (covered < run || size[d] == 1); d--) {
+      stride[d] = covered * base;
+      covered *= size[d];
+    }
+    if (covered != run) return 0;
+    if (old > 0) {
+      base = t->stride[old - 1];
+      run = covered = 1;
+    }
+  }
+  return d == -1;
+}
+
+void ffi_th_view(ffi_tensor *t, ffi_tensor *source, THLongStorage *size) {
+  shape view;
+  check_dimensions((int)size->size);
+  THLongStorage *sizes = THLongStorage_newInferSize(size, ffi_th_elements(source));
+  view.n = (int)sizes->size;
+  memcpy(view.size, sizes->data, (size_t)view.n * sizeof *view.size);
+  THLongStorage_free(sizes);
+  int possible = source->nDimension > 0 && view_strides(source, view.size, view.n, view.stride);
+  THArgCheck(possible, 2, "view size is not compatible with input tensor's size and stride (at least one dimension "
+             "spans across two contiguous subspaces). Call .contiguous() before .view().");
+  finish_view(t, source, source->storageOffset, &view);
+}
+
+int THLongStorage_inferExpandGeometry(int64_t *tensorSizes, int64_t *tensorStrides, int64_t tensorDim,
+                                      THLongStorage *sizes, int64_t **expandedSizes, int64_t **expandedStrides,
+                                      char *error_buffer, int buffer_len) {
+  const int64_t n = sizes->size;
+  *expandedSizes = THAlloc((ptrdiff_t)sizeof(int64_t) * (n ? n : 1));
+  *expandedStrides = THAlloc((ptrdiff_t)sizeof(int64_t) * (n ? n : 1));
+  for (int64_t i = n - 1; i >= 0; i--) {
+    const int64_t d = tensorDim - (n - i);
+    int64_t size = d >= 0 ? tensorSizes[d] : 1;
+    int64_t stride = d >= 0 ? tensorStrides[d] : i + 1 < n ? (*expandedSizes)[i + 1] * (*expandedStrides)[i + 1] : 1;
+    int64_t target = sizes->data[i];
+    const char *problem = NULL;
+    if (target == -1) {
+      if (d < 0) problem = "The expanded size of the tensor (%lld) isn't allowed in a leading, non-existing dimension %lld.";
+      target = size;
+    }
+    if (!problem && size != target) {
+      if (size == 1) {
+        size = target;
+        stride = 0;
+      } else {
+        problem = "The expanded size of the tensor (%lld) must match the existing size (%lld) at non-singleton dimension %lld.";
+      }
+    }
+    if (problem) {
+      if (d < 0) snprintf(error_buffer, (size_t)buffer_len, problem, (long long)target, (long long)i);
+      else snprintf(error_buffer, (size_t)buffer_len, problem, (long long)target, (long long)size, (long long)i);
+      THFree(*expandedSizes);
+      THFree(*expandedStrides);
+      *expandedSizes = *expandedStrides = NULL;
+      return -1;
+    }
+    (*expandedSizes)[i] = size;
+    (*expandedStrides)[i] = stride;
+  }
+  return 0;
+}
+
+void ffi_th_expand(ffi_tensor *t, ffi_tensor *source, THLongStorage *size) {
+  char text[256];
+  int64_t *sizes, *strides;
+  shape view;
+  THArgCheck(size->size >= source->nDimension, 1,
+             "the number of sizes provided (%td) must be greater or equal to the number of dimensions in the tensor (%d)",
+             size->size, source->nDimension);
+  check_dimensions((int)size->size);
+  if (THLongStorage_inferExpandGeometry(source->size, source->stride, source->nDimension, size, &sizes, &strides, text,
+                                        sizeof text))
+    THError("%s", text);
+  view.n = (int)size->size;
+  memcpy(view.size, sizes, (size_t)view.n * sizeof *sizes);
+  memcpy(view.stride, strides, (size_t)view.n * sizeof *strides);
+  THFree(sizes);
+  THFree(strides);
+  finish_view(t, source, source->storageOffset, &view);
+}

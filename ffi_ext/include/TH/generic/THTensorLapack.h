@@ -1,0 +1,63 @@
+/* LAPACK routines of one element type. */
+#ifndef TH_GENERIC_FILE
+#define TH_GENERIC_FILE "generic/THTensorLapack.h"
+#else
+
+TH_API void THLapack_(geev)(char jobvl, char jobvr, int n, real *a, int lda, real *wr, real *wi,
+    real* vl, int ldvl, real *vr, int ldvr, real *work, int lwork, int *info);
+TH_API void THLapack_(gels)(char trans, int m, int n, int nrhs, real *a, int lda, real *b,
+    int ldb, real *work, int lwork, int *info);
+TH_API void THFloatLapack_geqrf(int m, int n, float *a, int lda, float *tau, float *work,
+    int lwork, int *info);
+TH_API void THLapack_(gesv)(int n, int nrhs, real *a, int lda, int *ipiv, real *b, int ldb,
+    int* info);
+TH_API void THLapack_(gesvd)(char jobu, char jobvt, int m, int n, real *a, int lda, real *s,
+    real *u, int ldu, real *vt, int ldvt, real *work, int lwork, int *info);
+TH_API void THLapack_(getrf)(int m, int n, real *a, int lda, int *ipiv, int *info);
+TH_API void THLapack_(getri)(int n, real *a, int lda, int *ipiv, real *work, int lwork, int* info);
+TH_API void THLapack_(getrs)(char trans, int n, int nrhs, real *a, int lda, int *ipiv, real *b,
+    int ldb, int *info);
+TH_API void THFloatLapack_orgqr(int m, int n, int k, float *a, int lda, float *tau, float *work,
+    int lwork, int *info);
+TH_API void THFloatLapack_ormqr(char side, char trans, int m, int n, int k, float *a, int lda,
+    float *tau, float *c, int ldc, float *work, int lwork, int *info);
+TH_API void THFloatLapack_potrf(char uplo, int n, float *a, int lda, int *info);
+TH_API void THFloatLapack_potri(char uplo, int n, float *a, int lda, int *info);
+TH_API void THFloatLapack_potrs(char uplo, int n, int nrhs, float *a, int lda, float *b, int ldb,
+    int *info);
+TH_API void THFloatLapack_pstrf(char uplo, int n, float *a, int lda, int *piv, int *rank,
+    float tol, float *work, int *info);
+TH_API void THLapack_(syev)(char jobz, char uplo, int n, real *a, int lda, real *w, real *work,
+    int lwork, int *info);
+TH_API void THLapack_(trtrs)(char uplo, char trans, char diag, int n, int nrhs, real *a, int lda,
+    real *b, int ldb, int* info);
+
+#if defined(TH_REAL_IS_FLOAT) || defined(TH_REAL_IS_DOUBLE)
+TH_API void THTensor_(btrifact)(THTensor *ra_, THIntTensor *rpivots_, THIntTensor *rinfo_,
+    int pivot, THTensor *a);
+TH_API void THTensor_(btrisolve)(THTensor *rb_, THTensor *b, THTensor *atf, THIntTensor *pivots);
+TH_API void THTensor_(geev)(THTensor *re_, THTensor *rv_, THTensor *a_, const char *jobvr);
+TH_API void THTensor_(gels)(THTensor *rb_, THTensor *ra_, THTensor *b_, THTensor *a_);
+TH_API void THTensor_(geqrf)(THTensor *ra_, THTensor *rtau_, THTensor *a);
+TH_API void THTensor_(gesv)(THTensor *rb_, THTensor *ra_, THTensor *b_, THTensor *a_);
+TH_API void THTensor_(gesvd)(THTensor *ru_, THTensor *rs_, THTensor *rv_, THTensor *a,
+    const char *jobu);
+TH_API void THTensor_(gesvd2)(THTensor *ru_, THTensor *rs_, THTensor *rv_, THTensor *ra_,
+    THTensor *a, const char *jobu);
+TH_API void THTensor_(getri)(THTensor *ra_, THTensor *a);
+TH_API void THTensor_(orgqr)(THTensor *ra_, THTensor *a, THTensor *tau);
+TH_API void THTensor_(ormqr)(THTensor *ra_, THTensor *a, THTensor *tau, THTensor *c,
+    const char *side, const char *trans);
+TH_API void THTensor_(potrf)(THTensor *ra_, THTensor *a, const char *uplo);
+TH_API void THTensor_(potri)(THTensor *ra_, THTensor *a, const char *uplo);
+TH_API void THTensor_(potrs)(THTensor *rb_, THTensor *b_, THTensor *a_, const char *uplo);
+TH_API void THTensor_(pstrf)(THTensor *ra_, THIntTensor *rpiv_, THTensor*a, const char* uplo,
+    real tol);
+TH_API void THTensor_(qr)(THTensor *rq_, THTensor *rr_, THTensor *a);
+TH_API void THTensor_(syev)(THTensor *re_, THTensor *rv_, THTensor *a_, const char *jobz,
+    const char *uplo);
+TH_API void THTensor_(trtrs)(THTensor *rb_, THTensor *ra_, THTensor *b_, THTensor *a_,
+    const char *uplo, const char *trans, const char *diag);
+#endif
+
+#endif
