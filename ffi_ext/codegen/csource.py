@@ -1,0 +1,113 @@
+"""The C half of a generated module: one trampoline per function and the table that the runtime reads."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+
+from ffi_ext import types
+from ffi_ext.declarations import Declarations, Function
+
+_OPENMP = """\
+#ifndef _WIN32
+extern int omp_get_level(void) __attribute__((weak));
+extern void GOMP_parallel_end(void) __attribute__((weak));
+#endif
+"""
+
+_TABLE = """\
+#if defined(__GNUC__)
+__attribute__((visibility("default")))
+#elif defined(_WIN32)
+__declspec(dllexport)
+#endif
+extern const ffi_ext_module_table ffi_ext_table;
+const ffi_ext_module_table ffi_ext_table = {{FFI_EXT_ABI, {count}, ffi_ext_functions,
+#ifdef _WIN32
+                                            0, 0}};
+#else
+                                            omp_get_level, GOMP_parallel_end}};
+#endif
+"""
+
+
+def preamble(declarations: Declarations, *, includes: Sequence[str] = ("TH/TH.h",)) -> str:
+    """The source for `ffi.set_source`: headers, trampolines and table. Valid C99 and C++."""
+    functions = [function for function in declarations.functions if not function.variadic]
+    lines = [f"#include <{name}>" for name in includes]
+    lines += ["#include <stdbool.h>", "#include <stddef.h>", "#include <stdint.h>"]
+    lines += ["", "#ifdef __cplusplus", "#define restrict __restrict", 'extern "C" {', "#endif"]
+    lines += [f"#include {quoted(str(path))}" for path in declarations.headers]
+    lines += ["#include <ffi_ext/abi.h>", _OPENMP]
+    lines += [_trampoline(index, function) for index, function in enumerate(functions)]
+    lines.append("\nstatic const ffi_ext_function ffi_ext_functions[] = {")
+    lines += [_entry(index, function) for index, function in enumerate(functions)]
+    lines.append("    {0, 0, 0, 0},\n};\n")
+    lines.append(_TABLE.format(count=len(functions)))
+    lines += ["#ifdef __cplusplus", "}", "#endif", ""]
+    return "\n".join(lines)
+
+
+def quoted(text: str) -> str:
+    """A C string literal. Everything but plain ASCII is escaped, so that nothing can end it early."""
+    out = []
+    for byte in text.encode("utf-8", "surrogateescape"):
+        character = chr(byte)
+        if character in '"\\?':
+            out.append("\\" + character)
+        elif 32 <= byte < 127:
+            out.append(character)
+        else:
+            out.append(f"\\{byte:03o}")
+    return '"' + "".join(out) + '"'
+
+
+def _member(code: str) -> str:
+    return types.MEMBERS.get(code, "p")
+
+
+def _argument(index: int, code: str, c_type: str) -> str:
+    slot = f"a[{index}].{_member(code)}"
+    return f"*({c_type} *){slot}" if code == "x" else f"({c_type}){slot}"
+
+
+def _trampoline(index: int, function: Function) -> str:
+    arguments = ", ".join(
+        _argument(position, parameter.code, parameter.c_type)
+        for position, parameter in enumerate(function.parameters, start=1)
+    )
+    call = f"{function.name}({arguments})"
+    code = function.result_code
+    if code == "v":
+        body = call
+    elif code == "x":
+        body = f"*({function.result} *)a[0].p = {call}"
+    elif _member(code) == "p":
+        body = f"a[0].p = (void *){call}"
+    else:
+        body = f"a[0].{_member(code)} = {call}"
+    unused = "(void)a; " if code == "v" and not function.parameters else ""
+    return f"static void ffi_ext_t{index}(ffi_ext_slot *a) {{ {unused}{body}; }}"
+
+
+def documentation(function: Function) -> str:
+    """What help() shows: the prototype, then the header's comment."""
+    return "\n\n".join(filter(None, [function.prototype, function.comment]))
+
+
+def _entry(index: int, function: Function) -> str:
+    signature = function.result_code + "".join(p.code for p in function.parameters)
+    names = ", ".join(parameter.name for parameter in function.parameters)
+    doc = f"{function.python_name}({names})\n--\n\n{documentation(function)}"
+    return (
+        f"    {{{quoted(function.name)}, {quoted(signature)},\n     {quoted(doc)},\n"
+        f"     ffi_ext_t{index}}},"
+    )
+
+
+def header_names(headers: Sequence[Path]) -> str:
+    """The headers in words: "a.h and b.h"."""
+    names = [path.name for path in headers]
+    if not names:
+        return "no header"
+    return names[0] if len(names) == 1 else ", ".join(names[:-1]) + " and " + names[-1]

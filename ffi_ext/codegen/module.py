@@ -1,0 +1,38 @@
+"""The generated package's __init__.py: short, and the same for every binary of these declarations."""
+
+from __future__ import annotations
+
+from ffi_ext.codegen.csource import header_names
+from ffi_ext.declarations import Declarations
+
+
+def init_py(package: str, last: str, declarations: Declarations) -> str:
+    """The text of `<package>/__init__.py` beside the binary `_<last>`."""
+    functions = [function.python_name for function in declarations.functions]
+    names = [*functions, *declarations.constants, *declarations.variables]
+    source = header_names(declarations.headers)
+    arguments = [f"functions={_listed(functions)}"]
+    if declarations.constants:
+        arguments.append(f"constants={_listed(declarations.constants)}")
+    if declarations.variables:
+        arguments.append(f"variables={_listed(declarations.variables)}")
+    listed = "".join(f"\n    {argument}," for argument in arguments)
+    return (
+        f'"""{package}: made by ffi_ext from {_plain(source)}; changes are lost at the next build."""'
+        "\n\nfrom ffi_ext.runtime import bind as _bind\n\n"
+        f"from ._{last} import ffi as _ffi, lib as _lib\n\n"
+        f"__all__ = {_listed(names, indent='')}\n\n"
+        f"_bind(\n    globals(),{listed}\n)\n"
+    )
+
+
+def _plain(text: str) -> str:
+    """Safe inside a docstring."""
+    return text.replace("\\", "/").replace('"', "'").replace("\n", " ")
+
+
+def _listed(names: list[str] | tuple[str, ...], indent: str = "    ") -> str:
+    one_line = "[" + ", ".join(f'"{name}"' for name in names) + "]"
+    if len(one_line) + len(indent) < 80:
+        return one_line
+    return "[\n" + "".join(f'{indent}    "{name}",\n' for name in names) + f"{indent}]"

@@ -1,0 +1,49 @@
+"""The generated package's stub: a typed signature for every function, the header's comments as docstrings."""
+
+from __future__ import annotations
+
+from ffi_ext import types
+from ffi_ext.codegen.csource import documentation
+from ffi_ext.declarations import Declarations, Function
+
+_HEAD = '''\
+"""Types of {package}, made by ffi_ext; changes are lost at the next build."""
+
+from typing import Any
+
+import numpy
+import torch
+
+_CData = Any
+_lib: Any
+_ffi: Any
+'''
+
+
+def stub_pyi(package: str, declarations: Declarations) -> str:
+    """The text of `<package>/__init__.pyi`."""
+    text = _HEAD.format(package=package)
+    text += "".join(f"{name}: int\n" for name in declarations.constants)
+    text += "".join(f"{name}: Any\n" for name in declarations.variables)
+    return text + "".join("\n" + _function(function) for function in declarations.functions)
+
+
+def _function(function: Function) -> str:
+    parameters = [
+        f"{parameter.name}: {types.annotation_for(parameter.code)}"
+        for parameter in function.parameters
+    ]
+    if function.variadic:
+        parameters.append("*args: Any")
+    result = types.annotation_for(function.result_code, result=True)
+    if len(function.result_code) == 2:
+        result += " | None"
+    doc = documentation(function).replace("\\", "\\\\").replace('"""', "'''")
+    doc = doc[:-1] + '\\"' if doc.endswith('"') else doc
+    lines = doc.split("\n")
+    body = "\n".join([lines[0], *(f"    {line}".rstrip() for line in lines[1:])])
+    end = "" if len(lines) == 1 else "\n    "
+    return (
+        f"def {function.python_name}({', '.join(parameters)}) -> {result}:\n"
+        f'    """{body}{end}"""\n'
+    )

@@ -1,0 +1,375 @@
+"""C text: headers cut into statements with their places and comments. Knows no compiler and no cffi model."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from functools import cache
+from pathlib import Path
+
+FUNCTION, TYPE, CONSTANT, VARIABLE, DROPPED = "function", "type", "constant", "variable", "dropped"
+
+_MARKER = re.compile(r'^#\s+(\d+)\s+"((?:[^"\\]|\\.)*)"')
+_DEFINE = re.compile(r"^#define\s+([A-Za-z_]\w*)(\(?)\s*(.*)$")
+_UNDEF = re.compile(r"^#undef\s+([A-Za-z_]\w*)")
+_IDENTIFIER = re.compile(r"[A-Za-z_]\w*")
+_TOKENS = re.compile(r'"(?:[^"\\\n]|\\.)*"|\'(?:[^\'\\\n]|\\.)*\'|/\*.*?\*/|//[^\n]*', re.S)
+_NOISE = re.compile(
+    r"\b(?:TH_API|THC_API|TH_EXTERNC|THC_EXTERNC|__extension__|_Noreturn|restrict|__restrict__"
+    r"|__restrict|__const__|__volatile__|__inline__|__inline|inline)\b"
+)
+_TYPE_WORDS = frozenset(
+    "void char short int long float double signed unsigned _Bool bool const volatile struct union "
+    "enum register _Complex".split()
+)
+
+
+@dataclass(frozen=True)
+class Statement:
+    """One top-level statement of a header."""
+
+    kind: str
+    name: str
+    text: str  # as written
+    declaration: str  # on one line, as cffi reads it
+    where: str  # "my_lib.h:12"
+    comment: str = ""
+    defines: tuple[str, ...] = ()
+    enumerators: tuple[str, ...] = field(default=())
+
+
+def has_directives(text: str) -> bool:
+    """Whether a header needs the preprocessor."""
+    return re.search(r"^[ \t]*#", _blank_comments(text), re.M) is not None
+
+
+def _blank_comments(text: str) -> str:
+    """Comments become blanks, the lines stay."""
+
+    def blank(match: re.Match[str]) -> str:
+        token = match.group()
+        return token if token[0] in "\"'" else re.sub(r"[^\n]", " ", token)
+
+    return _TOKENS.sub(blank, text)
+
+
+def split(text: str, header: Path) -> list[Statement]:
+    """The statements of a header without directives."""
+    return list(_statements(_blank_comments(text), header, text.split("\n"), first_line=1))
+
+
+def split_preprocessed(
+    text: str, header: Path
+) -> tuple[list[Statement], list[Statement], dict[str, str]]:
+    """The header's own statements, those of the files it includes, and its own macros."""
+    pieces: list[tuple[Path, int, list[str]]] = []
+    macros: dict[str, str] = {}
+    here, line, mine = header, 1, False
+    for row in text.split("\n"):
+        marker = _MARKER.match(row)
+        if marker:
+            name = re.sub(r"\\(.)", r"\1", marker.group(2))
+            here, line = Path(name), int(marker.group(1))
+            mine = not name.startswith("<") and _same(here, header)
+            pieces.append((here, line, []))
+            continue
+        define, undef = _DEFINE.match(row), _UNDEF.match(row)
+        if mine and define and not define.group(2):
+            macros[define.group(1)] = define.group(3)
+        elif undef:
+            macros.pop(undef.group(1), None)
+        if not pieces:
+            pieces.append((here, line, []))
+        pieces[-1][2].append("" if row.startswith("#") else row)
+    original = header.read_text(encoding="utf-8", errors="replace").split("\n")
+    own = list(_statements_of(pieces, header, original))
+    foreign = [s for path, rows in _others(pieces, header) for s in _statements(rows, path, [], 1)]
+    return own, foreign, macros
+
+
+@cache
+def _resolved(path: Path) -> Path:
+    return path.resolve()
+
+
+def _same(path: Path, header: Path) -> bool:
+    return path == header or _resolved(path) == _resolved(header)
+
+
+def _statements_of(
+    pieces: list[tuple[Path, int, list[str]]], header: Path, original: list[str]
+) -> Iterator[Statement]:
+    """The header's own pieces, put back on the lines that they came from."""
+    lines: list[str] = []
+    for path, first, rows in pieces:
+        if not _same(path, header):
+            continue
+        for offset, row in enumerate(rows):
+            number = first + offset
+            while len(lines) < number:
+                lines.append("")
+            lines[number - 1] += (" " if lines[number - 1] else "") + row
+    yield from _statements("\n".join(lines), header, original, 1)
+
+
+def _others(
+    pieces: list[tuple[Path, int, list[str]]], header: Path
+) -> Iterator[tuple[Path, str]]:
+    """The text of the included files, in order; a file that is interrupted by another is one text."""
+    texts: dict[Path, list[str]] = {}
+    for path, _, rows in pieces:
+        if not _same(path, header):
+            texts.setdefault(path, []).extend(rows)
+    for path, rows in texts.items():
+        yield path, "\n".join(rows)
+
+
+def _statements(
+    text: str, header: Path, original: list[str], first_line: int
+) -> Iterator[Statement]:
+    text = re.sub(r'extern\s*"C(?:\+\+)?"', lambda m: '\1' + " " * (len(m.group()) - 1), text)
+    depth = parentheses = 0
+    start = None
+    linkage = 0  # open extern "C" { blocks
+    pending_linkage = False
+    body_of_function = False
+    for position, character in enumerate(text):
+        if character == "\1":
+            pending_linkage = True
+            continue
+        if start is None:
+            if character.isspace() or character == ";":
+                continue
+            if character == "{" and pending_linkage:
+                linkage += 1
+                pending_linkage = False
+                continue
+            if character == "}" and linkage:
+                linkage -= 1
+                continue
+            start = position
+            pending_linkage = False
+            body_of_function = False
+        if character in "([":
+            parentheses += 1
+        elif character in ")]":
+            parentheses -= 1
+        elif character == "{":
+            if depth == 0:
+                before = text[start:position].rstrip()
+                body_of_function = before.endswith(")") or before.endswith("const")
+            depth += 1
+        elif character == "}":
+            depth -= 1
+            if depth == 0 and body_of_function:
+                yield _dropped(text[start : position + 1], header, text, start)
+                start = None
+        elif character == ";" and depth == 0 and parentheses == 0:
+            yield _statement(text[start : position + 1], header, original, text, start)
+            start = None
+    if start is not None and text[start:].strip():
+        rest = text[start:]
+        yield _statement(rest, header, original, text, start)
+
+
+def _dropped(text: str, header: Path, whole: str, start: int) -> Statement:
+    line = whole.count("\n", 0, start) + 1
+    return Statement(DROPPED, "", text, "", f"{header.name}:{line}")
+
+
+def _statement(
+    text: str, header: Path, original: list[str], whole: str, start: int
+) -> Statement:
+    line = whole.count("\n", 0, start) + 1
+    last = line + text.count("\n")
+    where = f"{header.name}:{line}"
+    declaration = _clean(text)
+    flat = re.sub(r"\{.*\}", "{}", declaration, flags=re.S)
+    comment = _comment(original, line, last)
+    if declaration.startswith("typedef"):
+        return Statement(
+            TYPE, "", text, declaration, where, comment, _typedef_names(declaration),
+            _enumerators(declaration),
+        )
+    if re.match(r"(?:const\s+)?(?:struct|union|enum)\b[^()=;]*\{\}\s*;?$", flat) or re.match(
+        r"(?:struct|union|enum)\s+\w+\s*;$", flat
+    ):
+        tag = re.match(r"(?:const\s+)?(?:struct|union|enum)\s+(\w+)", flat)
+        names = (tag.group(1),) if tag else ()
+        return Statement(
+            TYPE, "", text, declaration, where, comment, names, _enumerators(declaration)
+        )
+    function = re.match(r"[^(=]*?\b([A-Za-z_]\w*)\s*\(", flat)
+    if function and not re.match(r"[^(]*\(\s*\*", flat):
+        if re.match(r"static\b", declaration):
+            return Statement(DROPPED, "", text, "", where)
+        declaration = re.sub(r"^extern\s+", "", declaration)
+        return Statement(FUNCTION, function.group(1), text, declaration, where, comment)
+    return _variable(text, declaration, flat, where, comment)
+
+
+def _variable(text: str, declaration: str, flat: str, where: str, comment: str) -> Statement:
+    declared = re.sub(r"\s*=.*?;?$", ";", flat)
+    pointer = re.search(r"\(\s*\*\s*(\w+)", declared)
+    names = _IDENTIFIER.findall(re.sub(r"\[[^]]*\]", "", declared))
+    name = pointer.group(1) if pointer else names[-1] if names else ""
+    if re.match(r"(?:static\s+const|const\s+static)\b", declared) and "*" not in declared:
+        return Statement(CONSTANT, name, text, declared, where, comment)
+    if re.match(r"static\b", declared):
+        return Statement(DROPPED, "", text, "", where)
+    declared = re.sub(r"^extern\s+", "", declared)
+    return Statement(VARIABLE, name, text, "extern " + declared, where, comment)
+
+
+def _clean(text: str) -> str:
+    """On one line, without what cffi's parser does not know."""
+    text = _without_calls(text, ("__attribute__", "__attribute", "__asm__", "asm", "__declspec"))
+    return " ".join(_NOISE.sub(" ", text).split())
+
+
+def _without_calls(text: str, words: tuple[str, ...]) -> str:
+    """Removes `word ( ... )` with balanced parentheses."""
+    for word in words:
+        while True:
+            match = re.search(rf"\b{word}\b\s*\(", text)
+            if not match:
+                break
+            depth, end = 1, match.end()
+            while end < len(text) and depth:
+                depth += {"(": 1, ")": -1}.get(text[end], 0)
+                end += 1
+            text = text[: match.start()] + " " + text[end:]
+    return text
+
+
+def _typedef_names(declaration: str) -> tuple[str, ...]:
+    flat = re.sub(r"\{.*\}", " ", declaration, flags=re.S)
+    pointer = re.search(r"\(\s*\*\s*(\w+)", flat)
+    tag = re.match(r"typedef\s+(?:const\s+)?(?:struct|union|enum)\s+(\w+)", flat)
+    names = [pointer.group(1)] if pointer else []
+    if not pointer:
+        for piece in flat.rstrip("; ").split(","):
+            found = _IDENTIFIER.findall(re.sub(r"\[[^]]*\]", "", piece))
+            names += found[-1:]
+    return tuple(names + ([tag.group(1)] if tag else []))
+
+
+def _enumerators(declaration: str) -> tuple[str, ...]:
+    names: list[str] = []
+    for body in re.findall(r"\benum\b[^{;]*\{([^}]*)\}", declaration):
+        for item in body.split(","):
+            found = _IDENTIFIER.match(item.strip())
+            if found:
+                names.append(found.group())
+    return tuple(names)
+
+
+def identifiers(text: str) -> list[str]:
+    """Every identifier in a declaration."""
+    return _IDENTIFIER.findall(text)
+
+
+@cache
+def known_types() -> frozenset[str]:
+    """Type names that cffi knows by itself."""
+    from cffi import commontypes, model
+
+    return frozenset(commontypes.COMMON_TYPES) | frozenset(
+        model.PrimitiveType.ALL_PRIMITIVE_TYPES
+    )
+
+
+def integer_macros(macros: dict[str, str], statements: list[Statement]) -> list[str]:
+    """The macros whose values are integer constant expressions."""
+    known = {name for statement in statements for name in statement.enumerators}
+    known |= {statement.name for statement in statements if statement.kind == CONSTANT}
+    found: list[str] = []
+    changed = True
+    while changed:
+        changed = False
+        for name, value in macros.items():
+            if name not in found and _is_integer(value, known):
+                found.append(name)
+                known.add(name)
+                changed = True
+    return [name for name in macros if name in found]
+
+
+def _is_integer(value: str, known: set[str]) -> bool:
+    if not value.strip():
+        return False
+    rest = re.sub(r"\b(?:0[xX][0-9a-fA-F]+|0[bB][01]+|\d+)[uUlL]*\b", "1", value)
+    rest = _IDENTIFIER.sub(lambda match: "1" if match.group() in known else "?", rest)
+    if not re.fullmatch(r"[\s1()+\-*/%<>&|^~!=]+", rest) or "1" not in rest or "=" in rest:
+        return False
+    return re.search(r"1\s*1|\)\s*1|1\s*\(", rest) is None
+
+
+def parameters_of(declaration: str) -> list[str]:
+    """The parameters of a function declaration, as text; none for (void) and ()."""
+    open_at = declaration.index("(")
+    depth, pieces, current = 0, [], ""
+    for character in declaration[open_at:]:
+        if character in "([":
+            depth += 1
+            if depth == 1 and character == "(":
+                continue
+        elif character in ")]":
+            depth -= 1
+            if depth == 0:
+                break
+        if character == "," and depth == 1:
+            pieces.append(current)
+            current = ""
+        else:
+            current += character
+    pieces.append(current)
+    return [piece.strip() for piece in pieces if piece.strip() not in ("", "void", "...")]
+
+
+def parameter_name(text: str) -> str | None:
+    """The name in a parameter declaration, if it has one."""
+    pointer = re.search(r"\(\s*\*\s*(?:const\s+)?(\w+)", text)
+    if pointer:
+        return pointer.group(1)
+    if re.search(r"\(\s*\*\s*(?:const\s*)?\)", text):
+        return None
+    words = _IDENTIFIER.findall(re.sub(r"\[[^]]*\]", "", text))
+    if not words or words[-1] in _TYPE_WORDS:
+        return None
+    named = [w for w in words if w not in ("const", "volatile", "register")]
+    if named and named[0] in ("struct", "union", "enum"):
+        named = named[1:]
+    return named[-1] if len(named) > 1 else None
+
+
+def _comment(original: list[str], first: int, last: int) -> str:
+    """The comment that stands directly above line `first`, else the one that ends line `last`."""
+    above: list[str] = []
+    number = first - 1  # 1-based line above
+    if 0 < number <= len(original):
+        row = original[number - 1].strip()
+        if row.endswith("*/"):
+            while number > 0:
+                above.insert(0, original[number - 1])
+                if "/*" in original[number - 1]:
+                    break
+                number -= 1
+            if above and not above[0].strip().startswith("/*"):
+                above = []
+        else:
+            while number > 0 and original[number - 1].strip().startswith("//"):
+                above.insert(0, original[number - 1])
+                number -= 1
+    if not above and 0 < last <= len(original):
+        trailing = re.search(r";\s*(//.*|/\*.*?\*/)\s*$", original[last - 1])
+        above = [trailing.group(1)] if trailing else []
+    return _undecorated(above)
+
+
+def _undecorated(lines: list[str]) -> str:
+    text = "\n".join(line.strip() for line in lines)
+    text = re.sub(r"^/\*+|\*+/$", "", text.strip())
+    rows = [re.sub(r"^(?://+!?|\*(?!\w))\s?", "", row.strip()).rstrip() for row in text.split("\n")]
+    return "\n".join(rows).strip()

@@ -1,0 +1,241 @@
+"""Headers -> functions, parameters, constants: what a header itself declares, and the typedefs that this needs."""
+
+from __future__ import annotations
+
+import keyword
+import re
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from ffi_ext import ctext, types
+from ffi_ext.errors import HeaderError
+
+if TYPE_CHECKING:
+    import cffi
+
+Preprocess = Callable[[Path], str]  # `$CC -E -dD` of one header, with line markers
+
+
+@dataclass(frozen=True)
+class Parameter:
+    """A parameter: its name in Python, its C type and its signature code."""
+
+    name: str
+    c_type: str
+    code: str
+
+
+@dataclass(frozen=True)
+class Function:
+    """A function that the extension exports."""
+
+    name: str
+    python_name: str
+    result: str
+    result_code: str
+    parameters: tuple[Parameter, ...]
+    variadic: bool
+    prototype: str
+    comment: str
+    location: str
+
+
+@dataclass(frozen=True)
+class Declarations:
+    """What a list of headers declares."""
+
+    cdef: str  # without TH_TYPEDEFS
+    functions: tuple[Function, ...]
+    constants: tuple[str, ...]
+    variables: tuple[str, ...]
+    headers: tuple[Path, ...]
+
+
+def read(headers: Sequence[Path], preprocess: Preprocess, ffi: cffi.FFI) -> Declarations:
+    """Reads the headers and declares to `ffi` what they export.
+
+    Raises:
+        HeaderError: A header is no C that can be declared, or two declare the same function. The
+            text names file and line.
+    """
+    own: list[ctext.Statement] = []
+    foreign: list[ctext.Statement] = []
+    macros: dict[str, str] = {}
+    for header in headers:
+        text = _text_of(header)
+        if ctext.has_directives(text):
+            mine, others, defined = ctext.split_preprocessed(preprocess(header), header)
+            macros |= defined
+            foreign += others
+        else:
+            mine = ctext.split(text, header)
+        own += mine
+    _refuse_duplicates(own)
+    kept = [statement for statement in own if statement.kind != ctext.DROPPED]
+    kept.sort(key=lambda statement: statement.kind != ctext.TYPE)  # one header's types, another's use
+    constants = ctext.integer_macros(macros, kept)
+    lines = [statement.declaration for statement in _needed(kept, foreign)]
+    lines += [f"#define {name} ..." for name in constants]
+    _declare(ffi, "\n".join(lines), kept)
+    functions = tuple(_function(ffi, s) for s in kept if s.kind == ctext.FUNCTION)
+    for statement in kept:
+        constants += [name for name in statement.enumerators if name not in constants]
+        if statement.kind == ctext.CONSTANT:
+            constants.append(statement.name)
+    variables = tuple(s.name for s in kept if s.kind == ctext.VARIABLE)
+    return Declarations("\n".join(lines), functions, tuple(constants), variables, tuple(headers))
+
+
+def _text_of(header: Path) -> str:
+    try:
+        return header.read_text(encoding="utf-8")
+    except UnicodeDecodeError:
+        return header.read_text(encoding="latin-1")
+
+
+def _refuse_duplicates(statements: Sequence[ctext.Statement]) -> None:
+    seen: dict[str, ctext.Statement] = {}
+    for statement in statements:
+        if statement.kind != ctext.FUNCTION:
+            continue
+        first = seen.setdefault(statement.name, statement)
+        if first is not statement:
+            raise HeaderError(
+                f"{statement.where}: multiple declarations of function {statement.name}; the first "
+                f"is at {first.where}. Declare each function once over all headers"
+            )
+
+
+def _needed(
+    kept: Sequence[ctext.Statement], foreign: Sequence[ctext.Statement]
+) -> list[ctext.Statement]:
+    """The statements to declare: `kept`, and before them the types of other files that they use."""
+    known = ctext.known_types() | set(types.RECORDS)
+    by_name: dict[str, ctext.Statement] = {}
+    for statement in foreign:
+        if statement.kind == ctext.TYPE:
+            for name in statement.defines:
+                by_name.setdefault(name, statement)
+    defined_here = {name for statement in kept for name in statement.defines}
+    pulled: dict[int, ctext.Statement] = {}
+
+    def pull(statement: ctext.Statement) -> None:
+        for name in ctext.identifiers(statement.declaration):
+            other = by_name.get(name)
+            if name in known or name in defined_here or other is None or id(other) in pulled:
+                continue
+            pulled[id(other)] = other
+            pull(other)
+
+    for statement in kept:
+        pull(statement)
+    return [s for s in foreign if id(s) in pulled] + list(kept)
+
+
+def _declare(ffi: cffi.FFI, text: str, kept: Sequence[ctext.Statement]) -> None:
+    import cffi
+
+    try:
+        ffi.cdef(types.TH_TYPEDEFS + text)
+        return
+    except (cffi.CDefError, cffi.FFIError, NotImplementedError, AssertionError) as error:
+        first = error
+    # Which statement is it? The whole was parsed at once, for speed; now one after the other.
+    trial = cffi.FFI()
+    trial.cdef(types.TH_TYPEDEFS)
+    for line in text.split("\n"):
+        if line.startswith("#define"):
+            trial.cdef(line)
+    typedefs = text.split("\n")
+    for statement in kept:
+        if statement.declaration in typedefs:
+            typedefs.remove(statement.declaration)
+    for line in typedefs:
+        if line and not line.startswith("#"):
+            trial.cdef(line)
+    for statement in kept:
+        try:
+            trial.cdef(statement.declaration)
+        except (cffi.CDefError, cffi.FFIError, NotImplementedError, AssertionError) as error:
+            reason = str(error).splitlines()[-1] if str(error) else type(error).__name__
+            reason = re.sub(r"^.*<cdef source string>:\d+:(\d+:)?\s*", "", reason)
+            raise HeaderError(
+                f"{statement.where}: cannot parse this declaration ({reason}):\n"
+                f"    {' '.join(statement.text.split())}\n{_hint(statement.text)}"
+            ) from None
+    raise HeaderError(f"the headers cannot be read: {first}")
+
+
+def _hint(text: str) -> str:
+    if re.search(r"\b(class|template|namespace|std::|&)\b|&", text):
+        return "hint: headers hold C declarations; keep C++ in the sources, behind extern \"C\" functions"
+    if "Half" in text:
+        return "hint: TH has no half arithmetic; THHalfTensor and THCudaHalfTensor pointers are known"
+    return (
+        "hint: an unknown type? #include the header that defines it (TH/TH.h, stdint.h ...) or "
+        "declare it with typedef"
+    )
+
+
+def _function(ffi: cffi.FFI, statement: ctext.Statement) -> Function:
+    from cffi import model
+
+    declared: Any = ffi._parser._declarations[f"function {statement.name}"][0]  # type: ignore[attr-defined]
+    names = _parameter_names(ctext.parameters_of(statement.declaration), len(declared.args))
+    parameters = tuple(
+        Parameter(name, _c_name(tp), _code(tp, model))
+        for name, tp in zip(names, declared.args, strict=True)
+    )
+    return Function(
+        name=statement.name,
+        python_name=_python_name(statement.name),
+        result=_c_name(declared.result),
+        result_code=_code(declared.result, model, result=True),
+        parameters=parameters,
+        variadic=bool(declared.ellipsis),
+        prototype=re.sub(r"\*\s+(?=[A-Za-z_])", "*", statement.declaration.rstrip("; ")),
+        comment=statement.comment,
+        location=statement.where,
+    )
+
+
+def _c_name(tp: Any) -> str:
+    name: str = tp.get_c_name()
+    return name
+
+
+def _python_name(name: str) -> str:
+    return name + "_" if keyword.iskeyword(name) else name
+
+
+def _code(tp: Any, model: Any, result: bool = False) -> str:
+    const = False
+    if isinstance(tp, model.VoidType):
+        kind = "void"
+    elif isinstance(tp, model.PrimitiveType):
+        kind = "primitive"
+        return types.code_for(tp.name, kind, const, result)
+    elif isinstance(tp, model.PointerType):
+        kind = "pointer"
+        const = bool(tp.quals & model.Q_CONST)
+        target = tp.totype.get_c_name()
+        return types.code_for(f"{target} *", kind, const, result)
+    elif isinstance(tp, (model.FunctionPtrType, model.RawFunctionType, model.ArrayType)):
+        kind = "array"
+    else:
+        kind = "struct"
+    return types.code_for(_c_name(tp), kind, const, result)
+
+
+def _parameter_names(texts: Sequence[str], count: int) -> list[str]:
+    """Names as Python shows them: arg<i> where there is none, keywords with an underscore."""
+    names: list[str] = []
+    for index in range(count):
+        name = ctext.parameter_name(texts[index]) if index < len(texts) else None
+        name = _python_name(name) if name else f"arg{index}"
+        while name in names:
+            name += "_"
+        names.append(name)
+    return names

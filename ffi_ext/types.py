@@ -1,0 +1,150 @@
+"""THE table of types: C name, torch dtype, NumPy dtype, stub annotation and signature code, one row each.
+
+No torch here: generated code and builds need the names only.
+"""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True)
+class Element:
+    """An element type of tensors and storages."""
+
+    letter: str  # in signature codes
+    name: str  # TH<name>Tensor
+    c_type: str
+    dtype: str  # torch's, and NumPy's
+    conversion: str  # tensor.<conversion>() makes it
+
+
+ELEMENTS = (
+    Element("F", "Float", "float", "float32", "float"),
+    Element("D", "Double", "double", "float64", "double"),
+    Element("L", "Long", "int64_t", "int64", "long"),
+    Element("I", "Int", "int32_t", "int32", "int"),
+    Element("S", "Short", "int16_t", "int16", "short"),
+    Element("C", "Char", "int8_t", "int8", "char"),
+    Element("B", "Byte", "uint8_t", "uint8", "byte"),
+    Element("H", "Half", "THHalf", "float16", "half"),
+)
+
+
+@dataclass(frozen=True)
+class Record:
+    """A C struct behind a tensor or a storage."""
+
+    c_name: str
+    element: Element
+    kind: str  # Tensor or Storage
+    device: str  # cpu or cuda
+    code: str  # of a parameter that C may write to; const ones have the lower-case letter
+
+
+def _records() -> dict[str, Record]:
+    codes = {("cpu", "Tensor"): "T", ("cpu", "Storage"): "G"}
+    codes |= {("cuda", "Tensor"): "U", ("cuda", "Storage"): "W"}
+    table = {}
+    for (device, kind), code in codes.items():
+        for element in ELEMENTS:
+            name = element.name
+            if device == "cuda":
+                name = "Cuda" + ("" if name == "Float" else name)
+            c_name = f"TH{name}{kind}"
+            table[c_name] = Record(c_name, element, kind, device, code + element.letter)
+    return table
+
+
+RECORDS = _records()
+
+TH_TYPEDEFS = "".join(f"typedef struct {name} {name};\n" for name in RECORDS)
+
+
+@dataclass(frozen=True)
+class Scalar:
+    """A C type that travels by value: its code, how the slot of a call carries it, how a stub shows it."""
+
+    code: str
+    member: str  # of ffi_ext_slot
+    annotation: str
+
+
+SCALARS = {
+    "_Bool": Scalar("?", "i", "bool"),
+    "char": Scalar("c", "i", "bytes"),
+    "signed char": Scalar("b", "i", "int"),
+    "unsigned char": Scalar("B", "u", "int"),
+    "short": Scalar("h", "i", "int"),
+    "unsigned short": Scalar("H", "u", "int"),
+    "int": Scalar("i", "i", "int"),
+    "unsigned int": Scalar("I", "u", "int"),
+    "long": Scalar("l", "i", "int"),
+    "unsigned long": Scalar("L", "u", "int"),
+    "long long": Scalar("q", "i", "int"),
+    "unsigned long long": Scalar("Q", "u", "int"),
+    "int8_t": Scalar("b", "i", "int"),
+    "uint8_t": Scalar("B", "u", "int"),
+    "int16_t": Scalar("h", "i", "int"),
+    "uint16_t": Scalar("H", "u", "int"),
+    "int32_t": Scalar("i", "i", "int"),
+    "uint32_t": Scalar("I", "u", "int"),
+    "int64_t": Scalar("q", "i", "int"),
+    "uint64_t": Scalar("Q", "u", "int"),
+    "size_t": Scalar("Q", "u", "int"),
+    "uintptr_t": Scalar("Q", "u", "int"),
+    "ssize_t": Scalar("q", "i", "int"),
+    "ptrdiff_t": Scalar("q", "i", "int"),
+    "intptr_t": Scalar("q", "i", "int"),
+    "float": Scalar("f", "f", "float"),
+    "double": Scalar("d", "d", "float"),
+}
+MEMBERS = {scalar.code: scalar.member for scalar in SCALARS.values()}
+
+
+def code_for(c_type: str, kind: str, const: bool, result: bool = False) -> str:
+    """The signature code of a parameter or result.
+
+    Args:
+        c_type: The type as cffi spells it, without `const`.
+        kind: cffi's kind of it: "void", "primitive", "pointer", "struct", "enum" ...
+        const: Whether a pointer's target is const.
+        result: A `char *` result stays a pointer, a parameter takes bytes.
+    """
+    if kind == "void":
+        return "v"
+    if kind == "primitive":
+        return SCALARS[c_type].code if c_type in SCALARS else "x"
+    if kind in ("pointer", "array"):
+        target = c_type.removesuffix("*").strip().removeprefix("struct ")
+        if target in RECORDS and c_type.endswith("*"):
+            code = RECORDS[target].code
+            return code.swapcase()[0] + code[1] if const and not result else code
+        if c_type in ("char *",) and not result:
+            return "s"
+        return "p"
+    return "x"
+
+
+def annotation_for(code: str, result: bool = False) -> str:
+    """The type of a parameter or result in a stub."""
+    if code == "v":
+        return "None"
+    if len(code) == 2:
+        tensor = code[0] in "TtUu"
+        if result:
+            return "torch.Tensor" if tensor else "torch.storage.TypedStorage"
+        numpy = " | numpy.ndarray[Any, Any]" if code[0] in "Tt" else ""
+        return f"torch.Tensor{numpy} | _CData" if tensor else "torch.storage.TypedStorage | _CData"
+    if code == "s":
+        return "bytes | _CData"
+    for scalar in SCALARS.values():
+        if scalar.code == code:
+            return scalar.annotation
+    return "Any"
+
+
+def is_th_name(name: str) -> bool:
+    """Whether a C name could be one of TH's or THC's functions."""
+    return re.match(r"_?THC?[A-Z_]", name) is not None

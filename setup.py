@@ -1,0 +1,52 @@
+"""Builds ffi_ext's C runtime; everything else is declared in pyproject.toml."""
+
+import sys
+import sysconfig
+from pathlib import Path
+
+from setuptools import Extension, setup
+from setuptools.command.build_ext import build_ext
+
+CSRC = Path("ffi_ext/csrc")
+FREE_THREADED = bool(sysconfig.get_config_var("Py_GIL_DISABLED"))
+
+
+class BuildRuntime(build_ext):
+    """C files are C11 with GNU extensions, the one C++ file is C++17: setuptools has one list of flags for both."""
+
+    def build_extension(self, ext: Extension) -> None:
+        compile_one = self.compiler._compile
+
+        def compile_by_language(obj, src, ext, cc_args, extra, pp_opts):
+            standard = "-std=c++17" if src.endswith(".cpp") else "-std=gnu11"
+            compile_one(obj, src, ext, cc_args, [*extra, standard], pp_opts)
+
+        self.compiler._compile = compile_by_language
+        try:
+            super().build_extension(ext)
+        finally:
+            self.compiler._compile = compile_one
+
+
+link_args = ["-Wl,-Bsymbolic-functions", f"-Wl,--version-script={CSRC / 'exports.map'}"]
+
+setup(
+    cmdclass={"build_ext": BuildRuntime},
+    ext_modules=[
+        Extension(
+            "ffi_ext._runtime",
+            sources=[str(path) for path in sorted([*CSRC.glob("*.c"), *CSRC.glob("*.cpp")])],
+            depends=[
+                str(path)
+                for pattern in ("csrc/*.h", "csrc/*.map", "csrc/generic/*.c", "include/**/*.h")
+                for path in sorted(Path("ffi_ext").glob(pattern))
+            ],
+            include_dirs=["ffi_ext/include", str(CSRC)],
+            define_macros=[] if FREE_THREADED else [("Py_LIMITED_API", "0x030A0000")],
+            py_limited_api=not FREE_THREADED,
+            extra_compile_args=["-O3", "-g0", "-Wall", "-Wextra", "-fasynchronous-unwind-tables"],
+            extra_link_args=link_args if sys.platform.startswith("linux") else [],
+            language="c++",
+        )
+    ],
+)
