@@ -1,0 +1,331 @@
+"""One build: what changed is compiled in parallel, linked, checked and installed atomically."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import sys
+import tempfile
+import time
+from collections.abc import Iterable
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from ffi_ext import cache, compile_errors, symbols_check, toolchain
+from ffi_ext.errors import BuildError
+
+INCLUDE = Path(__file__).parent / "include"
+RECORD_VERSION = 1
+
+
+@dataclass(frozen=True)
+class Plan:
+    """Everything that a build needs to know. Paths are absolute."""
+
+    target: Path  # the binary
+    generated: str  # cffi's C source with our preamble
+    generated_suffix: str
+    sources: tuple[Path, ...]
+    texts: tuple[tuple[Path, str], ...]  # files to write after the binary
+    packages: tuple[Path, ...]  # __init__.py files to make where there are none
+    declared: dict[str, str]  # function -> "my_lib.h:12"
+    limited: bool
+    include_dirs: tuple[str, ...] = ()
+    define_macros: tuple[tuple[str, str | None], ...] = ()
+    undef_macros: tuple[str, ...] = ()
+    library_dirs: tuple[str, ...] = ()
+    libraries: tuple[str, ...] = ()
+    runtime_library_dirs: tuple[str, ...] = ()
+    extra_objects: tuple[str, ...] = ()
+    compile_args: dict[str, tuple[str, ...]] = field(default_factory=dict)  # cc, cxx, nvcc
+    link_args: tuple[str, ...] = ()
+    depends: tuple[str, ...] = ()
+    language: str | None = None
+
+
+@dataclass(frozen=True)
+class Unit:
+    """A translation unit: its source, the command but for the output, and what it is built from."""
+
+    source: Path
+    command: tuple[str, ...]
+    key: str  # of command, compiler and source
+    shown: str
+
+
+def preprocessor_flags(plan_like: Any) -> list[str]:
+    """Include directories and macros, as compilers take them."""
+    flags = [f"-I{path}" for path in plan_like.include_dirs]
+    flags += [f"-D{n}" if v is None else f"-D{n}={v}" for n, v in plan_like.define_macros]
+    return flags + [f"-U{name}" for name in plan_like.undef_macros]
+
+
+def _is_cxx(path: Path, language: str | None) -> bool:
+    return path.suffix in toolchain.CXX_SUFFIXES or (language == "c++" and path.suffix == ".c")
+
+
+def _command(plan: Plan, source: Path, generated: bool) -> tuple[tuple[str, ...], tuple[str, ...]]:
+    """The command that compiles a source, without -o, and the compiler's identity."""
+    common = [*toolchain.environment_flags("CPPFLAGS"), *preprocessor_flags(plan)]
+    if generated:
+        common += [f"-I{path}" for path in toolchain.python_includes()]
+    if source.suffix in toolchain.CUDA_SUFFIXES:
+        program = toolchain.nvcc()
+        flags = ["-O3", "-Xcompiler", "-fPIC", *common, *plan.compile_args.get("nvcc", ())]
+        return (*program.command, *flags, "-c", toolchain.safe_path(source)), program.identity
+    if _is_cxx(source, plan.language):
+        program = toolchain.cxx_compiler()
+        flags = toolchain.environment_flags("CXXFLAGS")
+        arguments = list(plan.compile_args.get("cxx", ()))
+        standard: list[str] = []
+    else:
+        program = toolchain.c_compiler()
+        flags = toolchain.environment_flags("CFLAGS")
+        arguments = [] if generated else list(plan.compile_args.get("cc", ()))
+        standard = ["-std=gnu99" if generated else "-std=c99", *toolchain.LENIENT]
+    if generated:
+        optimize = ["-O0", "-w"]
+        flags = [flag for flag in flags if not flag.startswith("-O")]
+    else:
+        optimize = ["-O3"]
+    always = ["-fPIC", "-fasynchronous-unwind-tables"]
+    words = [*program.command, *standard, *optimize, *always, *flags, *common, *arguments]
+    return (*words, "-c", toolchain.safe_path(source)), program.identity
+
+
+def _unit(plan: Plan, source: Path, content: bytes, generated: bool = False) -> Unit:
+    command, identity = _command(plan, source, generated)
+    # The generated file lies in the cache: its place is no part of what it is.
+    words = command[:-1] if generated else command
+    depends = [cache.file_digest(path) for path in plan.depends]
+    described = json.dumps([RECORD_VERSION, words, identity, cache.digest(content), depends])
+    return Unit(source, command, cache.digest(described.encode()), source.name)
+
+
+def _signature(path: str) -> list[Any] | None:
+    """What tells whether an included file changed: its content; size and time for installed ones."""
+    try:
+        status = os.stat(path)
+    except OSError:
+        return None
+    if path.startswith((sys.base_prefix, str(INCLUDE), "/usr/")):
+        return [status.st_size, status.st_mtime_ns]
+    return [cache.file_digest(path)]
+
+
+def _modified_since(path: str, started: int) -> bool:
+    try:
+        return os.stat(path).st_mtime_ns > started
+    except OSError:
+        return True
+
+
+def _dependencies(depfile: Path, source: Path) -> list[str]:
+    """The files of a make rule "object: source header ...", without the source."""
+    try:
+        text = depfile.read_text(encoding="utf-8", errors="surrogateescape")
+    except OSError:
+        return []
+    _, _, names = text.replace("\\\n", " ").partition(": ")
+    joined = names.replace("\\ ", "\0").replace("$$", "$")
+    found = [name.replace("\0", " ").replace("\\#", "#") for name in joined.split()]
+    return [os.path.abspath(name) for name in found if Path(name) != source]
+
+
+class Build:
+    """The steps of one build, with what they share."""
+
+    def __init__(self, plan: Plan, folder: Path, verbose: bool) -> None:
+        self.plan = plan
+        self.folder = folder
+        self.verbose = verbose
+        self.record_path = folder / "record.json"
+        record = cache.load_json(self.record_path)
+        self.record = record if record.get("version") == RECORD_VERSION else {}
+        self.objects: dict[str, dict[str, Any]] = self.record.get("objects", {})
+        self.compiled = 0
+
+    def say(self, text: str) -> None:
+        if self.verbose:
+            print(text, flush=True)
+
+    def units(self) -> list[Unit]:
+        """The generated source and the user's."""
+        generated = self.folder / f"{self.plan.target.name.split('.')[0]}{self.plan.generated_suffix}"
+        cache.write_if_changed(generated, self.plan.generated)
+        units = [_unit(self.plan, generated, self.plan.generated.encode(), generated=True)]
+        for source in self.plan.sources:
+            try:
+                content = source.read_bytes()
+            except OSError as error:
+                raise FileNotFoundError(f"the source {source} cannot be read: {error}") from error
+            units.append(_unit(self.plan, source, content))
+        return units
+
+    def is_fresh(self, unit: Unit) -> bool:
+        known = self.objects.get(unit.key)
+        if not known or not (self.folder / known["object"]).exists():
+            return False
+        return all(_signature(path) == seen for path, seen in known["dependencies"].items())
+
+    def compile(self, unit: Unit, temporary: Path, label: str) -> None:
+        """Compiles into the cache; again if the source changed meanwhile."""
+        self.say(f"{label} {unit.shown}")
+        started = time.time_ns()
+        name = f"{unit.key[:32]}.o"
+        output, depfile = temporary / name, temporary / f"{name}.d"
+        nvcc = unit.source.suffix in toolchain.CUDA_SUFFIXES
+        dependency_flags = ["-MD" if nvcc else "-MMD", "-MF", str(depfile)]
+        status, log = toolchain.run([*unit.command, *dependency_flags, "-o", str(output)])
+        if self.verbose and log.strip():
+            print(log.rstrip(), flush=True)
+        if status or not output.exists():
+            raise compile_errors.explain(f"compiling {unit.source}", log, INCLUDE)
+        os.replace(output, self.folder / name)
+        dependencies = {path: _signature(path) for path in _dependencies(depfile, unit.source)}
+        if any(_modified_since(path, started) for path in dependencies):
+            dependencies[str(unit.source)] = None  # never equal: compiled again, once more
+        self.objects[unit.key] = {"object": name, "dependencies": dependencies}
+        self.compiled += 1
+
+    def compile_all(self, temporary: Path) -> list[Unit]:
+        """Brings every object up to date. Returns the units they belong to."""
+        for _ in range(5):
+            units = self.units()
+            stale = [unit for unit in units if not self.is_fresh(unit)]
+            if not stale:
+                return units
+            with ThreadPoolExecutor(max_workers=min(toolchain.jobs(), len(stale))) as pool:
+                running = [
+                    pool.submit(self.compile, unit, temporary, f"[{number}/{len(stale)}]")
+                    for number, unit in enumerate(stale, start=1)
+                ]
+                errors = [future.exception() for future in running]
+            for error in errors:
+                if error is not None:
+                    raise error
+            # Once more round: a source that changed while it was compiled has another key now.
+        raise BuildError(
+            "the sources change faster than they can be compiled; build again when they are still"
+        )
+
+    def link_command(self, units: Iterable[Unit]) -> list[str]:
+        plan = self.plan
+        cuda = any(path.suffix in toolchain.CUDA_SUFFIXES for path in plan.sources)
+        cxx = cuda or any(_is_cxx(unit.source, plan.language) for unit in units)
+        program = toolchain.cxx_compiler() if cxx else toolchain.c_compiler()
+        words = [*program.command, "-shared"]
+        if sys.platform == "darwin":
+            words += ["-undefined", "dynamic_lookup"]
+        elif sys.platform != "win32":
+            words += ["-Wl,-Bsymbolic"]
+        words += [str(self.folder / self.objects[unit.key]["object"]) for unit in units]
+        words += [toolchain.safe_path(path) for path in plan.extra_objects]
+        words += [f"-L{path}" for path in plan.library_dirs]
+        words += [f"-Wl,-rpath,{path}" for path in plan.runtime_library_dirs]
+        words += [f"-l{name}" for name in plan.libraries]
+        home = toolchain.cuda_home() if cuda else None
+        if home:
+            words += [f"-L{home / 'lib64'}", "-lcudart_static", "-ldl", "-lrt", "-lpthread"]
+        return [*words, *plan.link_args, *toolchain.environment_flags("LDFLAGS")]
+
+    def link_key(self, command: list[str]) -> str:
+        inputs = [cache.file_digest(path) for path in self.plan.extra_objects]
+        declared = sorted(self.plan.declared.items())
+        return cache.digest(json.dumps([command, inputs, declared]).encode())
+
+    def link(self, command: list[str], temporary: Path) -> bytes:
+        output = temporary / self.plan.target.name
+        status, log = toolchain.run([*command, "-o", str(output)])
+        if self.verbose and log.strip():
+            print(log.rstrip(), flush=True)
+        if status or not output.exists():
+            raise compile_errors.explain(f"linking {self.plan.target.name}", log, INCLUDE)
+        symbols_check.check(output, self.plan.declared, command, temporary)
+        return output.read_bytes()
+
+    def install(self, binary: bytes | None) -> None:
+        """The binary first: the old and the new __init__.py both import with it."""
+        target = self.plan.target
+        for path in self.plan.packages:
+            if not path.exists():
+                self.make_folder(path.parent)
+                cache.replace(path, b"")
+        self.make_folder(target.parent)
+        cache.sweep(target)
+        if binary is not None:
+            cache.replace(target, binary)
+        stem = target.name.split(".")[0]
+        for other in target.parent.glob(f"{stem}.*"):
+            if other != target and other.suffix in (".so", ".pyd"):
+                other.unlink()  # it could be imported in place of the new one
+        for path, text in self.plan.texts:
+            cache.sweep(path)
+            cache.write_if_changed(path, text)
+
+    @staticmethod
+    def make_folder(folder: Path) -> None:
+        try:
+            folder.mkdir(parents=True, exist_ok=True)
+        except OSError as error:
+            raise BuildError(f"the directory {folder} could not be made: {error.strerror}") from error
+
+    def save(self, units: list[Unit], link_key: str, binary: str) -> None:
+        used = {unit.key: self.objects[unit.key] for unit in units}
+        record = {
+            "version": RECORD_VERSION,
+            "objects": used,
+            "link": link_key,
+            "binary": binary,
+            "target": str(self.plan.target),
+        }
+        cache.replace(self.record_path, json.dumps(record).encode())
+        kept = {entry["object"] for entry in used.values()}
+        for leftover in self.folder.glob("*.o"):
+            if leftover.name not in kept:
+                leftover.unlink(missing_ok=True)
+
+    def run(self, locked: bool) -> bool:
+        """Builds what is not up to date. Returns whether anything was."""
+        if locked:
+            cache.sweep_folder(self.folder)
+        temporary = Path(tempfile.mkdtemp(prefix="tmp-", dir=self.folder))
+        try:
+            units = self.compile_all(temporary)
+            command = self.link_command(units)
+            link_key = self.link_key(command)
+            installed = cache.file_digest(self.plan.target)
+            binary = None
+            if (
+                self.compiled
+                or installed is None
+                or self.record.get("link") != link_key
+                or self.record.get("binary") != installed
+            ):
+                binary = self.link(command, temporary)
+                installed = cache.digest(binary)
+            self.install(binary)
+            if binary is not None:
+                self.save(units, link_key, installed)
+            return binary is not None
+        finally:
+            shutil.rmtree(temporary, ignore_errors=True)
+
+
+def build(plan: Plan, verbose: bool = True) -> None:
+    """Builds and installs an extension, or finds that it is up to date.
+
+    Raises:
+        BuildError: With the first cause; the module that was there before is unchanged.
+    """
+    started = time.perf_counter()
+    verbose = verbose or bool(os.environ.get("FFI_EXT_VERBOSE"))
+    with cache.workplace(plan.target) as (folder, locked):
+        work = Build(plan, folder, verbose)
+        changed = work.run(locked)
+    took = time.perf_counter() - started
+    name = os.path.relpath(plan.target)
+    work.say(f"built {name} in {took:.2f} s" if changed else f"{name} is up to date ({took:.3f} s)")

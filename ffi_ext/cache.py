@@ -1,0 +1,146 @@
+"""Where builds keep their objects and records: a directory per target, a lock, atomic writes."""
+
+from __future__ import annotations
+
+import contextlib
+import hashlib
+import json
+import os
+import secrets
+import shutil
+import stat
+import tempfile
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+from ffi_ext.errors import BuildError
+
+
+def root() -> Path | None:
+    """$FFI_EXT_CACHE, else $XDG_CACHE_HOME/ffi_ext, else ~/.cache/ffi_ext; None if not ours to write."""
+    named = os.environ.get("FFI_EXT_CACHE")
+    base = Path(named) if named else None
+    if base is None:
+        xdg = os.environ.get("XDG_CACHE_HOME")
+        base = (Path(xdg) if xdg else Path(os.path.expanduser("~/.cache"))) / "ffi_ext"
+    try:
+        base.mkdir(parents=True, exist_ok=True, mode=0o700)
+        status = base.stat()
+        if hasattr(os, "getuid") and (
+            status.st_uid != os.getuid() or status.st_mode & (stat.S_IWGRP | stat.S_IWOTH)
+        ):
+            return None  # others could plant objects there
+        if not os.access(base, os.W_OK | os.X_OK):
+            return None
+    except OSError:
+        return None
+    return base.resolve()
+
+
+@contextlib.contextmanager
+def workplace(target: Path) -> Iterator[tuple[Path, bool]]:
+    """The cache directory of a target, locked; a temporary one where there is no cache.
+
+    Yields:
+        The directory, and whether the lock is held (file systems may refuse locks; builds then
+        rely on unique names and atomic replacement alone).
+    """
+    base = root()
+    if base is None:
+        with tempfile.TemporaryDirectory(prefix="ffi_ext-") as temporary:
+            yield Path(temporary), False
+        return
+    key = hashlib.sha256(os.fsencode(target)).hexdigest()[:16]
+    folder = base / f"{target.name.split('.')[0][:40]}-{key}"
+    folder.mkdir(exist_ok=True, mode=0o700)
+    from filelock import FileLock
+
+    lock = FileLock(str(folder / "lock"), thread_local=False)
+    try:
+        lock.acquire()
+    except (OSError, NotImplementedError):
+        yield folder, False
+        return
+    try:
+        yield folder, True
+    finally:
+        lock.release()
+
+
+def fresh_name(path: Path) -> Path:
+    """A name beside `path` for a file on its way there."""
+    return path.with_name(f".{path.name}.{os.getpid()}-{secrets.token_hex(4)}.tmp")
+
+
+def sweep(path: Path) -> None:
+    """Removes what killed builds left beside `path`. Only under the lock."""
+    for leftover in path.parent.glob(f".{path.name}.*.tmp"):
+        with contextlib.suppress(OSError):
+            leftover.unlink()
+
+
+def sweep_folder(folder: Path) -> None:
+    """Removes what killed builds left in a cache directory. Only under the lock."""
+    for leftover in folder.glob("tmp-*"):
+        shutil.rmtree(leftover, ignore_errors=True)
+
+
+def replace(path: Path, data: bytes) -> None:
+    """Writes a file such that a reader sees the old or the new one, also after a crash.
+
+    Raises:
+        BuildError: The disk is full, the target read-only ...; the old file is untouched.
+    """
+    temporary = fresh_name(path)
+    try:
+        mode = os.umask(0)
+        os.umask(mode)
+        with open(os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o777), "wb") as file:
+            file.write(data)
+            file.flush()
+            os.fsync(file.fileno())
+        is_binary = data[:4] in (b"\x7fELF", b"MZ\x90\0") or path.suffix in (".so", ".pyd")
+        os.chmod(temporary, (0o777 if is_binary else 0o666) & ~mode)
+        os.replace(temporary, path)
+    except OSError as error:
+        with contextlib.suppress(OSError):
+            temporary.unlink()
+        raise BuildError(
+            f"{path} could not be written ({error.strerror}); what was there before is unchanged. "
+            "Make room on the disk, or the directory writable"
+        ) from error
+
+
+def write_if_changed(path: Path, text: str) -> bool:
+    """Writes a text file unless it holds that text already. Returns whether it wrote."""
+    data = text.encode("utf-8", "surrogateescape")
+    try:
+        if path.read_bytes() == data:
+            return False
+    except OSError:
+        pass  # it is not there yet
+    replace(path, data)
+    return True
+
+
+def digest(data: bytes) -> str:
+    """SHA-256 in hexadecimal."""
+    return hashlib.sha256(data).hexdigest()
+
+
+def file_digest(path: Path | str) -> str | None:
+    """The digest of a file's content; None if it cannot be read."""
+    try:
+        return digest(Path(path).read_bytes())
+    except OSError:
+        return None
+
+
+def load_json(path: Path) -> dict[str, Any]:
+    """A record, or {} if it is missing or damaged: the build then starts anew."""
+    try:
+        loaded = json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        return {}
+    return loaded if isinstance(loaded, dict) else {}

@@ -1,0 +1,96 @@
+"""Compiler output -> the first real error, with its source line and a hint."""
+
+from __future__ import annotations
+
+import difflib
+import re
+from pathlib import Path
+
+from ffi_ext.errors import BuildError
+
+_ERROR = re.compile(r"^(?P<file>[^\n:][^\n:]*):(?P<line>\d+):(?:\d+:)? (?:fatal )?error: (?P<text>.*)$", re.M)
+_NVCC = re.compile(r"^(?P<file>[^\n(]+)\((?P<line>\d+)\): error:? (?P<text>.*)$", re.M)
+_LINKER = re.compile(
+    r"^.*?(?:ld(?:\.\w+)?|collect2|nvcc|cc1(?:plus)?)[^:\n]*: (?:error: |fatal\s*: ?)?(?P<text>.*)$", re.M
+)
+
+
+def explain(action: str, log: str, include: Path) -> BuildError:
+    """The error to raise for a compiler that failed.
+
+    Args:
+        action: What was being done, such as "compiling src/my_lib.c".
+        log: All that the compiler printed.
+        include: The directory with TH/, for names that were misspelt.
+    """
+    match = _ERROR.search(log) or _NVCC.search(log)
+    if match:
+        text = match["text"].strip()
+        first = f"{match['file']}:{match['line']}: {text}"
+        line = _source_line(match["file"], int(match["line"]))
+        if line:
+            first += f"\n    {line}"
+    else:
+        text = _linker_text(log)
+        first = text
+    hint = _hint(text + "\n" + log, include)
+    message = f"{action} failed: {first}"
+    if hint:
+        message += f"\nhint: {hint}"
+    message += "\nThe compiler's whole output: set FFI_EXT_VERBOSE=1, or see the exception's .log"
+    return BuildError(message, log)
+
+
+def _source_line(path: str, number: int) -> str:
+    try:
+        lines = Path(path).read_text(encoding="utf-8", errors="replace").splitlines()
+    except OSError:
+        return ""
+    return lines[number - 1].strip() if 0 < number <= len(lines) else ""
+
+
+def _linker_text(log: str) -> str:
+    for row in log.splitlines():
+        if re.search(r"cannot find|undefined reference|multiple definition|error|No space|denied", row):
+            found = _LINKER.match(row)
+            return (found["text"] if found else row).strip()
+    return log.strip().splitlines()[-1] if log.strip() else "the compiler printed nothing"
+
+
+def _hint(text: str, include: Path) -> str:
+    missing = re.search(r"([\w./+-]+): No such file or directory", text)
+    if missing:
+        return _missing_header(missing.group(1), include)
+    library = re.search(r"cannot find -l([\w.+-]+)|library not found for -l([\w.+-]+)", text)
+    if library:
+        name = library.group(1) or library.group(2)
+        return (
+            f"the library {name} is not installed, or lies in a directory that is not in library_dirs"
+        )
+    if "unknown type name 'bool'" in text:
+        return "C needs #include <stdbool.h> for bool"
+    if "unknown type name 'TH" in text or "unknown type name 'real'" in text:
+        return "#include <TH/TH.h> at the top of the source"
+    if "multiple definition of" in text:
+        return "two sources define the same function; is one of them included by the other?"
+    if "No space left on device" in text:
+        return "the disk is full"
+    if "recompile with -fPIC" in text:
+        return "a file in extra_objects was compiled without -fPIC"
+    return ""
+
+
+def _missing_header(name: str, include: Path) -> str:
+    if name == "Python.h":
+        return "Python's headers are missing: apt install python3-dev (dnf install python3-devel)"
+    if "cuda" in name or name.startswith(("cublas", "curand", "cusparse")):
+        return "CUDA's headers were not found: install the CUDA toolkit, or set CUDA_HOME"
+    if name.startswith(("TH", "THC")):
+        known = [str(path.relative_to(include)) for path in include.rglob("*.h")]
+        known += [path.name for path in include.rglob("*.h")]
+        close = difflib.get_close_matches(name, known, n=1)
+        close = close or [k for k in known if k.lower() == name.lower()]
+        if close:
+            return f"did you mean {close[0]}?"
+        return f"{name} is no header of TH's C interface that this version has"
+    return f"is the directory of {Path(name).name} in include_dirs? (relative ones start at the build script)"

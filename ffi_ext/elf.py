@@ -1,0 +1,45 @@
+"""The dynamic symbols of an ELF file: what a binary defines, and what it leaves to others."""
+
+from __future__ import annotations
+
+import struct
+from dataclasses import dataclass
+from pathlib import Path
+
+_DYNSYM = 11  # SHT_DYNSYM
+_WEAK = 2  # STB_WEAK
+
+
+@dataclass(frozen=True)
+class Symbols:
+    """Names of dynamic symbols. `undefined` has no weak ones: those may stay undefined."""
+
+    defined: frozenset[str]
+    undefined: frozenset[str]
+
+
+def symbols(path: Path) -> Symbols | None:
+    """Reads a 64-bit little-endian ELF file. None for anything else, such as Mach-O."""
+    data = path.read_bytes()
+    if data[:6] != b"\x7fELF\x02\x01":
+        return None
+    (sections_at,) = struct.unpack_from("<Q", data, 0x28)
+    size, count = struct.unpack_from("<HH", data, 0x3A)
+    headers = [
+        struct.unpack_from("<IIQQQQIIQQ", data, sections_at + index * size)
+        for index in range(count)
+    ]
+    defined, undefined = set(), set()
+    for _, kind, _, _, offset, length, link, _, _, entry in headers:
+        if kind != _DYNSYM:
+            continue
+        names_at = headers[link][4]
+        for at in range(offset, offset + length, entry):
+            name_at, info, _, section = struct.unpack_from("<IBBH", data, at)
+            start = names_at + name_at
+            name = data[start : data.index(b"\0", start)].decode("utf-8", "replace")
+            if section:
+                defined.add(name)
+            elif name and info >> 4 != _WEAK:
+                undefined.add(name)
+    return Symbols(frozenset(defined), frozenset(undefined))

@@ -1,0 +1,414 @@
+"""create_extension: arguments -> checked paths and names -> a real cffi.FFI with .build()."""
+
+from __future__ import annotations
+
+import difflib
+import glob
+import keyword
+import os
+import sys
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from ffi_ext import cache, compile_errors, toolchain
+from ffi_ext import build as builder
+from ffi_ext.errors import BuildError
+
+if TYPE_CHECKING:
+    import cffi
+
+PATH_LISTS = ("include_dirs", "library_dirs", "runtime_library_dirs", "extra_objects", "depends")
+TEXT_LISTS = ("undef_macros", "libraries", "extra_link_args", "swig_opts", "export_symbols")
+OTHERS = {
+    "define_macros",
+    "extra_compile_args",
+    "language",
+    "source_extension",
+    "py_limited_api",
+    "optional",
+}
+
+
+@dataclass(frozen=True)
+class Name:
+    """An extension's dotted name and where it goes."""
+
+    parts: tuple[str, ...]
+    base: Path
+
+    @property
+    def last(self) -> str:
+        return self.parts[-1]
+
+    @property
+    def folder(self) -> Path:
+        return self.base.joinpath(*[part for part in self.parts if part])
+
+    @property
+    def package(self) -> str:
+        return ".".join(part for part in self.parts if part)
+
+    @property
+    def parents(self) -> tuple[Path, ...]:
+        """The __init__.py of every package above the last."""
+        folders, here = [], self.base
+        for part in self.parts[:-1]:
+            here = here / part if part else here
+            folders.append(here / "__init__.py")
+        return tuple(folders)
+
+
+def create_extension(
+    name: str,
+    headers: str | Sequence[str],
+    sources: str | Sequence[str],
+    verbose: bool = True,
+    with_cuda: bool = False,
+    package: bool = False,
+    relative_to: str | os.PathLike[str] = ".",
+    **kwargs: Any,
+) -> cffi.FFI:
+    """Makes a Python module of C functions that take torch tensors.
+
+    The interface and effects of `torch.utils.ffi.create_extension` (PyTorch 0.1.12 to 0.4.1).
+
+    Args:
+        name: Dotted name of the module, for example "_ext.my_lib"; nested packages are made.
+        headers: Header or headers whose functions and constants are exported.
+        sources: C, C++ and CUDA sources.
+        verbose: Print one line for each compiler that runs.
+        with_cuda: Include <THC/THC.h>, and use the CUDA toolkit's headers and libraries.
+        package: Build for a setup.py with cffi_modules.
+        relative_to: A file, usually __file__: relative paths start at its directory.
+        **kwargs: As of a setuptools Extension: define_macros, undef_macros, include_dirs,
+            library_dirs, libraries, runtime_library_dirs, extra_objects, extra_compile_args (a
+            list, or a dict with "cc", "cxx" and "nvcc"), extra_link_args, depends, language,
+            source_extension, py_limited_api.
+
+    Returns:
+        A cffi.FFI. Its `build()` compiles and installs the module; `compile()`,
+        `distutils_extension()` and setuptools' cffi_modules work too.
+
+    Raises:
+        TypeError, ValueError: An argument is of the wrong type, or a name is none.
+        FileNotFoundError: A header or a source does not exist.
+        HeaderError: A header cannot be read. BuildError: There is no compiler to read it with.
+    """
+    base = _base(relative_to)
+    target = _name(name, base)
+    header_paths = _files("headers", headers, base)
+    source_paths = _files("sources", sources, base)
+    for argument, value in (("verbose", verbose), ("with_cuda", with_cuda), ("package", package)):
+        if not isinstance(value, (bool, int)):
+            raise _wrong(argument, "True or False", value)
+    options = _options(kwargs, base)
+    _add_directories(options, with_cuda, kwargs)
+    return _make(target, header_paths, source_paths, bool(verbose), bool(with_cuda), bool(package), options)
+
+
+def _wrong(argument: str, expected: str, value: object) -> TypeError:
+    return TypeError(
+        f"create_extension() argument '{argument}': expected {expected}, got "
+        f"{type(value).__name__} {value!r}"
+    )
+
+
+def _base(relative_to: object) -> Path:
+    if not isinstance(relative_to, (str, os.PathLike)):
+        raise _wrong("relative_to", "a file path, usually __file__", relative_to)
+    path = os.fspath(relative_to)
+    if not isinstance(path, str):
+        raise _wrong("relative_to", "a str path", relative_to)
+    return Path(os.path.abspath(os.path.dirname(path)))
+
+
+def _name(name: object, base: Path) -> Name:
+    if not isinstance(name, str):
+        raise _wrong("name", "a dotted name such as '_ext.my_lib'", name)
+    parts = name.split(".")
+    checked = parts[1:] if parts[0] == "" and len(parts) > 1 else parts  # '.ext.a' starts at base
+    for part in checked:
+        if not part.isidentifier() or keyword.iskeyword(part):
+            raise ValueError(
+                f"create_extension() argument 'name': {name!r} is no module name: {part!r} must be a "
+                "Python identifier and no keyword, since `import` and the C compiler both use it"
+            )
+    return Name(tuple(parts), base)
+
+
+def _texts(argument: str, value: object) -> list[str]:
+    if isinstance(value, (str, os.PathLike)):
+        value = [value]
+    if not isinstance(value, (list, tuple)):
+        raise _wrong(argument, "a str or a list of str", value)
+    texts = []
+    for item in value:
+        text = os.fspath(item) if isinstance(item, os.PathLike) else item
+        if not isinstance(text, str):
+            raise _wrong(argument, "a list of str", item)
+        if "\0" in text:
+            raise ValueError(f"create_extension() argument '{argument}': a null byte in {text!r}")
+        texts.append(text)
+    return texts
+
+
+def _files(argument: str, value: object, base: Path) -> tuple[Path, ...]:
+    paths = []
+    for text in _texts(argument, value):
+        path = Path(os.path.join(base, text))
+        if not path.is_file():
+            kind = "is a directory" if path.is_dir() else "does not exist"
+            near = difflib.get_close_matches(path.name, _siblings(path), n=1)
+            hint = f"; did you mean {near[0]}?" if near else ""
+            raise FileNotFoundError(
+                f"create_extension() argument '{argument}': {text!r} {kind} in {base} (relative "
+                f"paths start at the directory of relative_to){hint}"
+            )
+        paths.append(Path(os.path.normpath(path)))
+    return tuple(paths)
+
+
+def _siblings(path: Path) -> list[str]:
+    return os.listdir(path.parent) if path.parent.is_dir() else []
+
+
+def _options(kwargs: dict[str, Any], base: Path) -> dict[str, Any]:
+    """The keywords, checked, with relative paths resolved."""
+    known = {*PATH_LISTS, *TEXT_LISTS, *OTHERS}
+    options: dict[str, Any] = {}
+    for key, value in kwargs.items():
+        if key not in known:
+            near = difflib.get_close_matches(key, known, n=1)
+            hint = f"; did you mean '{near[0]}'?" if near else f"; known are {', '.join(sorted(known))}"
+            raise TypeError(f"create_extension() got an unknown keyword argument '{key}'{hint}")
+        if value is None:
+            continue
+        if key in PATH_LISTS:
+            options[key] = [os.path.normpath(os.path.join(base, p)) for p in _texts(key, value)]
+        elif key in TEXT_LISTS:
+            options[key] = _texts(key, value)
+        elif key == "define_macros":
+            options[key] = _macros(value)
+        elif key == "extra_compile_args":
+            options[key] = _compile_args(value)
+        elif key in ("language", "source_extension") and not isinstance(value, str):
+            raise _wrong(key, "a str", value)
+        else:
+            options[key] = value
+    if options.get("language") not in (None, "c", "c++"):
+        raise ValueError(
+            f"create_extension() argument 'language': expected 'c' or 'c++', got {options['language']!r}"
+        )
+    return options
+
+
+def _macros(value: object) -> list[tuple[str, str | None]]:
+    if not isinstance(value, (list, tuple)):
+        raise _wrong("define_macros", "a list of (name, value) pairs", value)
+    macros: list[tuple[str, str | None]] = []
+    for item in value:
+        pair = (item, None) if isinstance(item, str) else tuple(item) if isinstance(item, (list, tuple)) else ()
+        if len(pair) == 1:
+            pair = (pair[0], None)
+        if len(pair) != 2 or not isinstance(pair[0], str):
+            raise _wrong("define_macros", "a list of (name, value) pairs", item)
+        if not pair[0].isidentifier():
+            raise ValueError(
+                f"create_extension() argument 'define_macros': {pair[0]!r} is no macro name"
+            )
+        macros.append((pair[0], None if pair[1] is None else str(pair[1])))
+    return macros
+
+
+def _compile_args(value: object) -> dict[str, list[str]]:
+    if isinstance(value, dict):
+        unknown = set(value) - {"cc", "cxx", "nvcc"}
+        if unknown:
+            raise ValueError(
+                "create_extension() argument 'extra_compile_args': a dict has the keys 'cc', 'cxx' "
+                f"and 'nvcc', got {sorted(map(str, unknown))}"
+            )
+        return {key: _texts(f"extra_compile_args[{key!r}]", args) for key, args in value.items()}
+    if isinstance(value, str):
+        raise _wrong("extra_compile_args", "a list of str, or a dict of lists", value)
+    args = _texts("extra_compile_args", value)
+    return {"cc": args, "cxx": [a for a in args if not a.startswith("-std=c") or "++" in a], "nvcc": []}
+
+
+def _add_directories(options: dict[str, Any], with_cuda: bool, given: dict[str, Any]) -> None:
+    """The directories that the original added, before the user's."""
+    include = builder.INCLUDE
+    first = [str(include), str(include / "TH")]
+    libraries: list[str] = []
+    if with_cuda:
+        first.append(str(include / "THC"))
+        home = toolchain.cuda_home()
+        if home:
+            first.append(str(home / "include"))
+            libraries += [str(d) for d in (home / "lib64", home / "lib" / "x64") if d.is_dir()]
+        first += glob.glob("/usr/local/cuda/include") + glob.glob("/Developer/NVIDIA/CUDA-*/include")
+        if sys.platform == "win32":
+            for variable in ("CUDA_PATH", "NVTOOLSEXT_PATH"):
+                root = os.environ.get(variable, "")
+                first.append(os.path.join(root, "include"))
+                libraries.append(os.path.join(root, "lib", "x64"))
+    options["include_dirs"] = list(dict.fromkeys(first + options.get("include_dirs", [])))
+    options["library_dirs"] = list(dict.fromkeys(libraries + options.get("library_dirs", [])))
+
+
+def _make(
+    target: Name,
+    headers: tuple[Path, ...],
+    sources: tuple[Path, ...],
+    verbose: bool,
+    with_cuda: bool,
+    package: bool,
+    options: dict[str, Any],
+) -> cffi.FFI:
+    import cffi
+
+    from ffi_ext import declarations
+    from ffi_ext.codegen import csource, module, stub
+
+    ffi = cffi.FFI()
+    declared = declarations.read(headers, _preprocessor(options), ffi)
+    init = module.init_py(target.package, target.last, declared)
+    pyi = stub.stub_pyi(target.package, declared)
+    includes = ["TH/TH.h", "THC/THC.h"] if with_cuda else ["TH/TH.h"]
+    preamble = csource.preamble(declared, includes=includes)
+    binary_module = f"_{target.last}"
+    if package:
+        binary_module = f"{target.package}.{binary_module}"
+    suffix = options.get("source_extension", ".cpp" if options.get("language") == "c++" else ".c")
+    ffi.set_source(
+        binary_module, preamble, source_extension=suffix, **_for_setuptools(options, sources)
+    )
+    limited = toolchain.uses_limited_api(options.get("py_limited_api"))
+    binary = target.folder / f"_{target.last}{toolchain.extension_suffix(limited)}"
+    texts = ((target.folder / "__init__.py", init), (target.folder / "__init__.pyi", pyi))
+
+    def plan() -> builder.Plan:
+        return builder.Plan(
+            target=binary,
+            generated=_generated(ffi, binary_module, preamble, limited),
+            generated_suffix=suffix,
+            sources=sources,
+            texts=texts,
+            packages=target.parents,
+            declared={f.name: f.location for f in declared.functions},
+            limited=limited,
+            **_for_plan(options),
+        )
+
+    def build() -> None:
+        """Compiles the extension and installs it beside the build script."""
+        builder.build(plan(), verbose)
+
+    ffi.build = build  # type: ignore[attr-defined]
+    if package:  # setup.py's find_packages() looks for them before anything is built
+        for path in target.parents:
+            builder.Build.make_folder(path.parent)
+            if not path.exists():
+                cache.replace(path, b"")
+        builder.Build.make_folder(target.folder)
+        for path, text in texts:
+            cache.write_if_changed(path, text)
+    return ffi
+
+
+def _generated(ffi: cffi.FFI, module_name: str, preamble: str, limited: bool) -> str:
+    """cffi's C source for the module."""
+    import io
+
+    from cffi import recompiler
+
+    output = io.StringIO()
+    generator = recompiler.Recompiler(ffi, module_name)
+    generator.collect_type_table()
+    generator.collect_step_tables()
+    generator.write_source_to_f(output, preamble)
+    text = output.getvalue()
+    if not limited:
+        text = "#define _CFFI_NO_LIMITED_API\n" + text
+    return text
+
+
+def _preprocessor(options: dict[str, Any]) -> Callable[[Path], str]:
+    """Reads a header through the C compiler, with the extension's own flags."""
+
+    def preprocess(header: Path) -> str:
+        compiler = toolchain.c_compiler()
+        flags = [f"-I{path}" for path in options["include_dirs"]]
+        flags += [
+            f"-D{n}" if v is None else f"-D{n}={v}" for n, v in options.get("define_macros", [])
+        ]
+        flags += [f"-U{name}" for name in options.get("undef_macros", [])]
+        flags += toolchain.environment_flags("CPPFLAGS")
+        kept = [a for a in options.get("extra_compile_args", {}).get("cc", []) if a[:2] in ("-D", "-I", "-U")]
+        command = [*compiler.command, "-E", "-dD", *flags, *kept, toolchain.safe_path(header)]
+        return _preprocessed(tuple(command), compiler.identity, header)
+
+    return preprocess
+
+
+def _preprocessed(command: tuple[str, ...], identity: tuple[str, ...], header: Path) -> str:
+    """The compiler's answer, or the one kept from before if no file behind it changed."""
+    import json
+
+    root = cache.root()
+    key = cache.digest(json.dumps([command, identity]).encode())[:32]
+    kept = root / "headers" / f"{key}.json" if root else None
+    if kept:
+        record = cache.load_json(kept)
+        files = record.get("files", {})
+        if files and all(cache.file_digest(path) == seen for path, seen in files.items()):
+            return str(record["text"])
+    status, text = toolchain.run(command)
+    if status:
+        raise compile_errors.explain(f"reading the header {header}", text, builder.INCLUDE)
+    if kept:
+        names = {str(header), *_included(text)}
+        record = {"text": text, "files": {name: cache.file_digest(name) for name in names}}
+        try:
+            kept.parent.mkdir(exist_ok=True, mode=0o700)
+            cache.replace(kept, json.dumps(record).encode())
+        except (OSError, BuildError):
+            return text  # a full cache disk slows the next build, no more
+    return text
+
+
+def _included(text: str) -> set[str]:
+    """The files named by line markers."""
+    import re
+
+    found = re.findall(r'^# \d+ "((?:[^"\\]|\\.)*)"', text, re.M)
+    return {name for name in found if not name.startswith("<") and os.path.isfile(name)}
+
+
+def _for_setuptools(options: dict[str, Any], sources: tuple[Path, ...]) -> dict[str, Any]:
+    """The keywords for cffi's set_source, as a setuptools Extension takes them."""
+    keywords = {k: v for k, v in options.items() if k not in ("source_extension", "optional")}
+    args = options.get("extra_compile_args", {})
+    cxx = any(path.suffix in toolchain.CXX_SUFFIXES for path in sources)
+    standard = [] if cxx or options.get("language") == "c++" else ["-std=c99"]
+    flags = [*standard, "-fasynchronous-unwind-tables", *args.get("cxx" if cxx else "cc", [])]
+    keywords["extra_compile_args"] = flags if sys.platform != "win32" else args.get("cc", [])
+    keywords["sources"] = [str(path) for path in sources]
+    if sys.platform.startswith("linux"):
+        keywords["extra_link_args"] = ["-Wl,-Bsymbolic", *options.get("extra_link_args", [])]
+    if cxx:
+        keywords.setdefault("language", "c++")
+    return keywords
+
+
+def _for_plan(options: dict[str, Any]) -> dict[str, Any]:
+    names = ("include_dirs", "define_macros", "undef_macros", "library_dirs", "libraries")
+    names += ("runtime_library_dirs", "extra_objects", "depends")  # type: ignore[assignment]
+    fields: dict[str, Any] = {name: tuple(options.get(name, ())) for name in names}
+    fields["link_args"] = tuple(options.get("extra_link_args", ()))
+    fields["language"] = options.get("language")
+    args = options.get("extra_compile_args", {})
+    fields["compile_args"] = {key: tuple(value) for key, value in args.items()}
+    return fields

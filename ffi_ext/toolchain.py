@@ -1,0 +1,163 @@
+"""Compilers found on the machine, and the command lines for them. Argument lists only, never a shell."""
+
+from __future__ import annotations
+
+import os
+import shlex
+import shutil
+import subprocess
+import sys
+import sysconfig
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from ffi_ext.errors import BuildError
+
+CXX_SUFFIXES = (".cpp", ".cc", ".cxx", ".C", ".c++", ".mm")
+CUDA_SUFFIXES = (".cu",)
+
+# What C code of 2017 needs from a compiler of today: these were warnings then.
+LENIENT = (
+    "-Wno-error=implicit-function-declaration",
+    "-Wno-error=incompatible-pointer-types",
+    "-Wno-error=int-conversion",
+)
+
+
+@dataclass(frozen=True)
+class Program:
+    """A compiler as it is called: its command, and the file that runs."""
+
+    command: tuple[str, ...]
+    path: str
+
+    @property
+    def identity(self) -> tuple[str, ...]:
+        """Path, size and time of every program file in the command; asking for versions costs a process."""
+        parts = []
+        for word in self.command:
+            found = shutil.which(word)
+            if found:
+                status = os.stat(found)
+                parts.append(f"{os.path.realpath(found)}:{status.st_size}:{status.st_mtime_ns}")
+            else:
+                parts.append(word)
+        return tuple(parts)
+
+
+def _program(variable: str, default: str, package: str) -> Program:
+    command = tuple(shlex.split(os.environ.get(variable, ""))) or (default,)
+    path = shutil.which(command[0])
+    if path is None:
+        named = f"{variable}={os.environ[variable]!r}" if os.environ.get(variable) else default
+        raise BuildError(
+            f"no compiler: {named} was not found on PATH. Install one (Debian and Ubuntu: apt install "
+            f"{package}; Fedora: dnf install {package}; macOS: xcode-select --install), or set "
+            f"{variable} to the one to use"
+        )
+    return Program(command, path)
+
+
+def c_compiler() -> Program:
+    """$CC, else cc or gcc."""
+    return _program("CC", "gcc" if shutil.which("gcc") or not shutil.which("cc") else "cc", "gcc")
+
+
+def cxx_compiler() -> Program:
+    """$CXX, else g++ or c++."""
+    default = "g++" if shutil.which("g++") or not shutil.which("c++") else "c++"
+    return _program("CXX", default, "g++" if shutil.which("apt-get") else "gcc-c++")
+
+
+def cuda_home() -> Path | None:
+    """The CUDA toolkit: CUDA_HOME, CUDA_PATH, nvcc on PATH, the usual place."""
+    for variable in ("CUDA_HOME", "CUDA_PATH"):
+        value = os.environ.get(variable)
+        if value and Path(value).is_dir():
+            return Path(value)
+    nvcc = shutil.which("nvcc")
+    if nvcc:
+        for root in (Path(nvcc).parent.parent, Path(os.path.realpath(nvcc)).parent.parent):
+            if (root / "include" / "cuda_runtime.h").exists():
+                return root
+    usual = Path("/usr/local/cuda")
+    return usual if usual.is_dir() else None
+
+
+def nvcc() -> Program:
+    """nvcc of $CUDA_HOME, else on PATH."""
+    home = cuda_home()
+    inside = home / "bin" / "nvcc" if home else None
+    path = str(inside) if inside and inside.exists() else shutil.which("nvcc")
+    if path is None:
+        raise BuildError(
+            "no nvcc: .cu sources need the CUDA toolkit. Install it and set CUDA_HOME or PATH, or "
+            "leave the .cu sources out to build the CPU part"
+        )
+    return Program((path,), path)
+
+
+def environment_flags(*names: str) -> list[str]:
+    """The words of CFLAGS, CPPFLAGS and the like."""
+    return [word for name in names for word in shlex.split(os.environ.get(name, ""))]
+
+
+def safe_path(path: str | Path) -> str:
+    """A file name that no program takes for an option."""
+    text = str(path)
+    return os.path.join(".", text) if text.startswith("-") else text
+
+
+def python_includes() -> list[str]:
+    """The directories of Python.h."""
+    paths = sysconfig.get_paths()
+    return list(dict.fromkeys([paths["include"], paths["platinclude"]]))
+
+
+def extension_suffix(limited: bool) -> str:
+    """How a binary's name ends: .abi3.so where one serves every Python."""
+    if sys.platform == "win32":
+        return ".pyd"
+    suffix = str(sysconfig.get_config_var("EXT_SUFFIX") or ".so")
+    return ".abi3.so" if limited else suffix
+
+
+def uses_limited_api(py_limited_api: bool | None) -> bool:
+    """Whether the binary may be abi3: not on free-threaded or debug Pythons, nor when refused."""
+    if sysconfig.get_config_var("Py_GIL_DISABLED") or hasattr(sys, "gettotalrefcount"):
+        return False
+    return py_limited_api is not False and sys.platform != "win32"
+
+
+def jobs() -> int:
+    """How many compilers run at once: $MAX_JOBS, else the cores that this process may use."""
+    value = os.environ.get("MAX_JOBS", "")
+    if value.isdigit() and int(value) > 0:
+        return int(value)
+    try:
+        return len(os.sched_getaffinity(0))
+    except AttributeError:
+        return os.cpu_count() or 1
+
+
+def run(command: Sequence[str], cwd: Path | None = None) -> tuple[int, str]:
+    """Runs a compiler. Returns its exit status and all it printed.
+
+    Raises:
+        BuildError: It could not be started.
+    """
+    environment = dict(os.environ, LC_ALL="C")  # the messages are read by errors' hints
+    try:
+        done = subprocess.run(
+            list(command),
+            cwd=cwd,
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            env=environment,
+            check=False,
+        )
+    except OSError as error:
+        raise BuildError(f"{command[0]} could not be started: {error}") from error
+    return done.returncode, done.stdout.decode("utf-8", "replace")
