@@ -1,0 +1,80 @@
+# build: everything, with a self-check; test; lint; format; bench; clean.
+#
+# Without an active virtual environment one is made in .venv. In an active one an importable torch >= 2.4 is kept.
+# Override: make build TORCH=2.9.0 PYTHON=python3.12
+
+TORCH ?= 2.13.0
+PYTHON ?= python3
+
+ifdef VIRTUAL_ENV
+VENV := $(VIRTUAL_ENV)
+else
+VENV := $(CURDIR)/.venv
+endif
+PY := $(VENV)/bin/python
+# Stamps: what is done is not done again.
+STAMPS := .make
+RUNTIME_SOURCES := setup.py pyproject.toml $(wildcard ffi_ext/csrc/*.c ffi_ext/csrc/*.cpp ffi_ext/csrc/*.h \
+  ffi_ext/csrc/generic/*.c ffi_ext/csrc/exports.map ffi_ext/include/*/*.h ffi_ext/include/TH/generic/*.h)
+PYTHON_SOURCES := build_ffi.py setup.py ffi_ext resnet data tests scripts benchmarks
+C_SOURCES := $(wildcard ffi_ext/csrc/*.c ffi_ext/csrc/*.cpp ffi_ext/csrc/*.h ffi_ext/csrc/generic/*.c src/*.c src/*.h include/*.h)
+PIP_INSTALL := $(PY) -m pip install --quiet --disable-pip-version-check -c constraints.txt
+
+.PHONY: help build test lint format bench clean machine runtime kernels
+.DEFAULT_GOAL := help
+
+help:
+	@echo "make build   set up, build the runtime and _ext.kernels, self-check on photographs"
+	@echo "make test    the same set-up, then the tests"
+	@echo "make lint    ruff, mypy, clang-format"
+	@echo "make bench   each claim beside its peers"
+	@echo "make clean   remove what was built (and .make; .venv stays)"
+
+machine:
+	@echo "machine:"
+	@$$(test -x $(PY) && echo $(PY) || echo $(PYTHON)) scripts/machine.py
+
+$(PY):
+	$(PYTHON) -m venv $(VENV)
+
+$(STAMPS)/dependencies: pyproject.toml constraints.txt | $(PY)
+	@mkdir -p $(STAMPS)
+	@$(PY) -c "import torch, sys; v = tuple(map(int, torch.__version__.split('.')[:2])); sys.exit(v < (2, 4))" 2>/dev/null \
+	  || { echo "installing torch $(TORCH)"; $(PIP_INSTALL) torch==$(TORCH); }
+	@echo "installing the pinned dependencies"
+	@$(PIP_INSTALL) setuptools wheel cffi numpy filelock pytest ruff mypy clang-format pillow scikit-learn
+	@touch $@
+
+$(STAMPS)/runtime: $(STAMPS)/dependencies $(RUNTIME_SOURCES)
+	@echo "installing ffi_ext with its C runtime"
+	@$(PIP_INSTALL) --no-build-isolation --no-deps -e .
+	@touch $@
+
+runtime: machine
+	@$(MAKE) --no-print-directory $(STAMPS)/runtime
+
+kernels: runtime
+	@$(PY) build_ffi.py
+
+build: kernels
+	@$(PY) -m resnet.selfcheck
+
+test: kernels
+	$(PY) -m pytest
+
+lint: $(STAMPS)/dependencies
+	$(PY) -m ruff check $(wildcard $(PYTHON_SOURCES))
+	$(PY) -m ruff format --check $(wildcard $(PYTHON_SOURCES))
+	$(PY) -m mypy
+	$(VENV)/bin/clang-format --dry-run --Werror $(C_SOURCES)
+
+format: $(STAMPS)/dependencies
+	$(PY) -m ruff format $(wildcard $(PYTHON_SOURCES))
+	$(VENV)/bin/clang-format -i $(C_SOURCES)
+
+bench: kernels
+	$(PY) benchmarks/run.py
+
+clean:
+	rm -rf build dist _ext $(STAMPS) ffi_ext/_runtime*.so *.egg-info .mypy_cache .ruff_cache .pytest_cache
+	find . -name __pycache__ -not -path './.venv/*' -prune -exec rm -rf {} +
