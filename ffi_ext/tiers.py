@@ -54,7 +54,7 @@ def _create(scalar_type: int, elements: int) -> tuple[torch.Tensor, int, int]:
 
 def _grow(tensor: torch.Tensor, size: int) -> tuple[torch.Tensor, int, int]:
     storage = tensor.untyped_storage()
-    if not storage.resizable():
+    if not storage.resizable() or tensor.is_shared():
         raise RuntimeError("Trying to resize storage that is not resizable")
     if size != storage.nbytes():
         storage.resize_(size)

@@ -315,8 +315,22 @@ static int set_up(void) {
 }
 
 /* A call through cffi's own function, for what has no trampoline: `target` is lib.f, `caller` an object with the codes,
- * names and doc that the hooks want. cffi releases the GIL around the C function, so an exception arrives without it. */
-static void call_python(ffi_ext_slot *slots) { slots[0].p = PyObject_CallObject(slots[1].p, slots[2].p); }
+ * names and doc that the hooks want. cffi releases the GIL around the C function, so an exception arrives without it.
+ * The function is called where it lies, not by PyObject_Call: that counts the depth of recursion, and an exception that
+ * passes would leave the count raised for good. */
+static void call_python(ffi_ext_slot *slots) {
+  PyObject *target = slots[1].p, *args = slots[2].p;
+  if (PyCFunction_Check(target)) {
+    PyCFunction function = PyCFunction_GetFunction(target);
+    int flags = PyCFunction_GetFlags(target) & (METH_VARARGS | METH_NOARGS | METH_O);
+    PyObject *only = flags == METH_VARARGS ? args : flags == METH_O ? PyTuple_GetItem(args, 0) : NULL;
+    if (PyTuple_Size(args) != (flags == METH_O) && flags != METH_VARARGS) slots[0].p = PyObject_CallObject(target, args);
+    else slots[0].p = function(PyCFunction_GetSelf(target), only);
+  } else {
+    ternaryfunc function = (ternaryfunc)PyType_GetSlot(Py_TYPE(target), Py_tp_call);
+    slots[0].p = function(target, args, NULL);
+  }
+}
 
 static int parse_codes(PyObject *caller, ffi_parameter *parameters, Py_ssize_t *count) {
   PyObject *codes = PyObject_GetAttrString(caller, "codes");

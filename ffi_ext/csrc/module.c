@@ -196,13 +196,14 @@ static PyObject *choose_tier(PyObject *unused, PyObject *args) {
   PyObject *libraries, *probes, *helpers;
   Py_ssize_t header;
   if (!PyArg_ParseTuple(args, "OOnO", &libraries, &probes, &header, &helpers)) return NULL;
+  ffi_python_load(helpers, &ffi_torch);
+  ffi_handle_offset = 0;
   if (PySequence_Size(probes) > 0 && !ffi_native_load(libraries, &ffi_torch) &&
       !ffi_fields_calibrate(probes, header)) {
     ffi_handle_offset = header;
   } else {
     PyErr_Clear();
     ffi_python_load(helpers, &ffi_torch);
-    ffi_handle_offset = 0;
   }
   return PyUnicode_FromString(ffi_torch->name);
 }

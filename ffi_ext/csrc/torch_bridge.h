@@ -59,6 +59,8 @@ int ffi_fields_calibrate(PyObject *probes, Py_ssize_t header);
 int ffi_fields_describe(PyObject *tensor, ffi_view *view);
 void *ffi_fields_identity(void *handle);
 void *ffi_fields_data(void *identity);
+/* Whether the storage's memory came from torch's CPU allocator. */
+int ffi_fields_is_ordinary(void *identity);
 
 /* torch_native.c: operations through the functions that libtorch exports. Returns 0 when all were found. */
 int ffi_native_load(PyObject *libraries, const ffi_operations **operations);
@@ -66,6 +68,7 @@ void *ffi_native_symbol(const char *name);
 
 /* torch_python.c: the same through Python; `helpers` maps names to callables. */
 int ffi_python_load(PyObject *helpers, const ffi_operations **operations);
+int ffi_python_grow(PyObject *tensor, ptrdiff_t bytes, void **data, char *text);
 int ffi_python_describe(PyObject *facts, PyObject *tensor, ffi_view *view);
 
 /* torch's ScalarType numbers, by enum ffi_type, and back (-1: none of ours). */

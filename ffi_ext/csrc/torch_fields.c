@@ -32,6 +32,8 @@ static struct {
   size_t data, deleter, bytes;
   uint64_t plain[4]; /* key sets of dense CPU tensors without conj, neg, Python or functorch keys */
   int plain_count;
+  uint64_t ordinary[4]; /* deleters of storages that torch's CPU allocator made */
+  int ordinary_count;
   uint64_t cow_deleter;
   bool (*requires_grad)(const void *impl);
 } at;
@@ -129,6 +131,19 @@ static int read_probe(PyObject *item, Py_ssize_t header, probe *p) {
   return 0;
 }
 
+static int among(const uint64_t *values, int count, uint64_t value) {
+  for (int i = 0; i < count; i++)
+    if (values[i] == value) return 1;
+  return 0;
+}
+
+static int remember(uint64_t values[4], int *count, uint64_t value) {
+  if (among(values, *count, value)) return 0;
+  if (*count == 4) return -1;
+  values[(*count)++] = value;
+  return 0;
+}
+
 int ffi_fields_calibrate(PyObject *probes, Py_ssize_t header) {
   probe p[MAX_PROBES];
   Py_ssize_t count = PySequence_Size(probes);
@@ -152,14 +167,11 @@ int ffi_fields_calibrate(PyObject *probes, Py_ssize_t header) {
   /* What follows is the neighbour of a field found above; autograd's record is NULL in a tensor that never met it. */
   at.autograd = at.storage + 8;
   at.deleter = at.data + 8;
-  at.plain_count = 0;
-  for (Py_ssize_t i = 0; i < count; i++) {
-    int known = 0;
-    for (int k = 0; k < at.plain_count; k++) known |= at.plain[k] == p[i].keyset;
-    if (known) continue;
-    if (at.plain_count == sizeof at.plain / sizeof *at.plain) return -1;
-    at.plain[at.plain_count++] = p[i].keyset;
-  }
+  at.plain_count = at.ordinary_count = 0;
+  for (Py_ssize_t i = 0; i < count; i++)
+    if (remember(at.plain, &at.plain_count, p[i].keyset) ||
+        remember(at.ordinary, &at.ordinary_count, word(p[i].storage, at.deleter)))
+      return -1;
   at.requires_grad = (bool (*)(const void *))ffi_native_symbol("_ZNK3c1010TensorImpl13requires_gradEv");
   at.cow_deleter = (uint64_t)(uintptr_t)ffi_native_symbol("_ZN3c104impl3cow11cow_deleterEPv");
   return at.requires_grad && at.cow_deleter ? 0 : -1;
@@ -172,14 +184,15 @@ void *ffi_fields_identity(void *handle) {
 
 void *ffi_fields_data(void *identity) { return (void *)(uintptr_t)word(identity, at.data); }
 
+int ffi_fields_is_ordinary(void *identity) {
+  return among(at.ordinary, at.ordinary_count, word(identity, at.deleter));
+}
+
 int ffi_fields_describe(PyObject *tensor, ffi_view *view) {
   view->handle = (char *)tensor + at.header;
   const char *impl = *(const char **)view->handle;
   if (!impl) return 1;
-  uint64_t keyset = word(impl, at.keyset);
-  int plain = 0;
-  for (int i = 0; i < at.plain_count; i++) plain |= keyset == at.plain[i];
-  if (!plain) return 1;
+  if (!among(at.plain, at.plain_count, word(impl, at.keyset))) return 1;
   view->type = ffi_type_of_scalar((int)(word(impl, at.dtype) & 0xffff));
   if (view->type < 0) return 1;
 

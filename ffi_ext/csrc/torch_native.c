@@ -70,7 +70,14 @@ static void resize(void *argument) {
 }
 
 static int grow(void *handle, void *identity, ptrdiff_t bytes, void **data, char *text) {
-  (void)handle;
+  if (!ffi_fields_is_ordinary(identity)) { /* shared memory, NumPy's, pinned ...: torch crashes on some of them */
+    PyGILState_STATE gil = PyGILState_Ensure();
+    PyObject *tensor = api.wrap(handle);
+    int failed = !tensor || ffi_python_grow(tensor, bytes, data, text);
+    Py_XDECREF(tensor);
+    PyGILState_Release(gil);
+    return failed ? -1 : 0;
+  }
   resize_request request = {identity, (size_t)bytes};
   if (ffi_try(resize, &request, text)) return -1;
   *data = ffi_fields_data(identity);

@@ -80,16 +80,21 @@ static void *create(int type, ptrdiff_t elements, void **data, void **identity, 
   return tensor;
 }
 
-static int grow(void *handle, void *identity, ptrdiff_t bytes, void **data, char *text) {
-  (void)identity;
-  PyGILState_STATE gil = PyGILState_Ensure();
+int ffi_python_grow(PyObject *tensor, ptrdiff_t bytes, void **data, char *text) {
   void *same;
-  PyObject *triple = call("grow", Py_BuildValue("(On)", (PyObject *)handle, (Py_ssize_t)bytes));
+  PyObject *triple = call("grow", Py_BuildValue("(On)", tensor, (Py_ssize_t)bytes));
   int failed = !triple || unpack(triple, &same, data);
   if (failed) take_error(text);
   Py_XDECREF(triple);
-  PyGILState_Release(gil);
   return failed ? -1 : 0;
+}
+
+static int grow(void *handle, void *identity, ptrdiff_t bytes, void **data, char *text) {
+  (void)identity;
+  PyGILState_STATE gil = PyGILState_Ensure();
+  int failed = ffi_python_grow(handle, bytes, data, text);
+  PyGILState_Release(gil);
+  return failed;
 }
 
 static PyObject *geometry_arguments(PyObject *first, PyObject *owner, const ffi_tensor *t) {

@@ -1,0 +1,53 @@
+"""Shared fixtures: a cache of the tests' own, and `build`, which makes a module of C text."""
+
+from __future__ import annotations
+
+import importlib
+import itertools
+import sys
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from types import ModuleType
+from typing import Any
+
+import pytest
+
+from ffi_ext import create_extension
+
+_numbers = itertools.count()
+
+
+@pytest.fixture(scope="session", autouse=True)
+def own_cache(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
+    """Builds of the tests do not meet those of the user."""
+    patch = pytest.MonkeyPatch()
+    patch.setenv("FFI_EXT_CACHE", str(tmp_path_factory.mktemp("cache")))
+    yield
+    patch.undo()
+
+
+@pytest.fixture
+def build(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[..., ModuleType]:
+    """build(header, source, **kwargs): writes the texts below tmp_path, builds and imports a module.
+
+    Every module has a name of its own, so that the tests of one process do not share any.
+    """
+    monkeypatch.syspath_prepend(str(tmp_path))
+
+    def make(header: str, source: str, suffix: str = ".c", **kwargs: Any) -> ModuleType:
+        name = f"made{next(_numbers)}"
+        (tmp_path / f"{name}.h").write_text(header)
+        (tmp_path / f"{name}{suffix}").write_text(source)
+        create_extension(
+            f"_built_{name}.{name}",
+            headers=[f"{name}.h"],
+            sources=[f"{name}{suffix}"],
+            relative_to=str(tmp_path / "build.py"),
+            verbose=False,
+            **kwargs,
+        ).build()
+        importlib.invalidate_caches()
+        sys.modules.pop(f"_built_{name}", None)
+        return importlib.import_module(f"_built_{name}.{name}")
+
+    return make

@@ -1,0 +1,404 @@
+"""The call: what generated functions accept, refuse, return, and how errors come back."""
+
+from __future__ import annotations
+
+import copy
+import inspect
+import os
+import pickle
+import subprocess
+import sys
+import threading
+import time
+
+import numpy as np
+import pytest
+import torch
+
+import ffi_ext
+from ffi_ext import runtime
+
+HEADER = """
+int add(const THFloatTensor *a, const THFloatTensor *b, THFloatTensor *out, float scale);
+void fill(THFloatTensor *t, double value);
+THFloatTensor *counted(long n);
+THFloatTensor *same(THFloatTensor *t);
+THFloatTensor *nothing(void);
+THFloatStorage *storage_of(THFloatTensor *t);
+long storage_size(const THFloatStorage *s);
+void grow(THFloatTensor *t, long n);
+int is_null(const THFloatTensor *t);
+int narrow_int(int8_t a, uint16_t b, unsigned long long c);
+int truth(bool b);
+float third(int x);
+int length(const char *text);
+double total(double *values, int n);
+struct point { int x, y; };
+struct point flip(struct point p);
+long double precise(long double x);
+char upper(char c);
+int apply(int (*f)(int), int x);
+int variadic(int n, ...);
+int dimensions(THFloatTensor *t, ...);
+int any_dimensions(void *tensor);
+void fail(int code);
+void check(int n);
+void assert_positive(int a);
+void nap(int milliseconds);
+int lambda(int import, float);
+enum colour { RED, GREEN = 4 };
+#define SIZE 12
+static const int LIMIT = 7;
+extern int counter;
+void bump(void);
+"""
+
+SOURCE = r"""
+#include <TH/TH.h>
+#include <stdarg.h>
+#include <stdbool.h>
+#include <time.h>
+struct point { int x, y; };
+int counter = 3;
+int add(const THFloatTensor *a, const THFloatTensor *b, THFloatTensor *out, float scale) {
+  if (!THFloatTensor_isSameSizeAs(a, b)) return 0;
+  THFloatTensor_resizeAs(out, (THFloatTensor *)a);
+  TH_TENSOR_APPLY3(float, out, float, a, float, b, *out_data = *a_data + scale * *b_data;);
+  return 1;
+}
+void fill(THFloatTensor *t, double value) { THFloatTensor_fill(t, (float)value); }
+THFloatTensor *counted(long n) {
+  THFloatTensor *t = THFloatTensor_newWithSize1d(n);
+  for (long i = 0; i < n; i++) THFloatTensor_set1d(t, i, (float)i);
+  return t;
+}
+THFloatTensor *same(THFloatTensor *t) { return t; }
+THFloatTensor *nothing(void) { return NULL; }
+THFloatStorage *storage_of(THFloatTensor *t) {
+  THFloatStorage_retain(THFloatTensor_storage(t));
+  return THFloatTensor_storage(t);
+}
+long storage_size(const THFloatStorage *s) { return THFloatStorage_size(s); }
+void grow(THFloatTensor *t, long n) { THFloatTensor_resize1d(t, n); }
+int is_null(const THFloatTensor *t) { return t == NULL; }
+int narrow_int(int8_t a, uint16_t b, unsigned long long c) { return a + b + (int)(c >> 60); }
+int truth(bool b) { return b ? 10 : 20; }
+float third(int x) { return x / 3.0f; }
+int length(const char *text) { return (int)strlen(text); }
+double total(double *values, int n) { double s = 0; while (n--) s += values[n]; return s; }
+struct point flip(struct point p) { struct point r = {p.y, p.x}; return r; }
+long double precise(long double x) { return x / 2; }
+char upper(char c) { return c - 32; }
+int apply(int (*f)(int), int x) { return f(x) + 1; }
+int variadic(int n, ...) {
+  va_list rest; int s = 0;
+  va_start(rest, n);
+  while (n--) s += va_arg(rest, int);
+  va_end(rest);
+  return s;
+}
+int dimensions(THFloatTensor *t, ...) { if (t->nDimension > 3) THError("too many"); return t->nDimension; }
+int any_dimensions(void *tensor) { return ((THFloatTensor *)tensor)->nDimension; }
+void fail(int code) { THError("my error %d", code); }
+void check(int n) { THArgCheck(n > 0, 2, "must be positive"); }
+void assert_positive(int a) { THAssert(a > 0); }
+void nap(int milliseconds) {
+  struct timespec t = {milliseconds / 1000, (long)(milliseconds % 1000) * 1000000L};
+  nanosleep(&t, NULL);
+}
+int lambda(int import, float x) { return import + (int)x; }
+void bump(void) { counter++; }
+"""
+
+
+@pytest.fixture(scope="module")
+def module(tmp_path_factory):
+    patch = pytest.MonkeyPatch()
+    folder = tmp_path_factory.mktemp("call")
+    (folder / "calls.h").write_text(HEADER)
+    (folder / "calls.c").write_text(SOURCE)
+    ffi_ext.create_extension(
+        "_calls.calls",
+        "calls.h",
+        ["calls.c"],
+        verbose=False,
+        relative_to=str(folder / "build.py"),
+        extra_compile_args=["-std=gnu99"],
+    ).build()
+    patch.syspath_prepend(str(folder))
+    import _calls.calls
+
+    yield _calls.calls
+    patch.undo()
+
+
+def test_the_native_tier_is_verified_with_this_torch():
+    assert runtime.tier() == "native"
+
+
+def test_strided_subclass_parameter_and_numpy_arguments(module):
+    a = torch.arange(6.0).view(2, 3)
+    b = torch.arange(12.0).view(3, 4)[:, ::2].t()
+    out = torch.empty(0)
+    assert module.add(a, b, out, 2.0) == 1
+    torch.testing.assert_close(out, a + 2 * b)
+    parameter = torch.nn.Parameter(torch.ones(2, 3))
+    assert module.add(parameter, a, out, scale=1) == 1
+    torch.testing.assert_close(out, a + 1)
+
+    class Named(torch.Tensor):
+        pass
+
+    module.fill(a.as_subclass(Named), 4)
+    assert torch.equal(a, torch.full((2, 3), 4.0))
+    array = np.zeros((2, 3), np.float32)
+    module.add(a=a, b=array, out=array, scale=0.5)
+    np.testing.assert_array_equal(array, np.full((2, 3), 4.0, np.float32))
+    read_only = np.ones((2, 3), np.float32)
+    read_only.flags.writeable = False
+    module.add(read_only, read_only, out, 1.0)
+    assert torch.equal(out, torch.full((2, 3), 2.0))
+    with pytest.raises(ValueError, match="read-only"):
+        module.fill(read_only, 1.0)
+
+
+def test_scalars_behave_as_in_cffi(module):
+    assert module.narrow_int(-128, 65535, 2**63) == -128 + 65535 + 8
+    assert module.narrow_int(np.int64(1), True, 0) == 2
+    for bad in (128, -129, 2**70):
+        with pytest.raises(OverflowError, match=f"integer {bad} does not fit"):
+            module.narrow_int(bad, 0, 0)
+    with pytest.raises(OverflowError):
+        module.narrow_int(0, -1, 0)
+    for bad in (1.5, "1", None, torch.tensor(1), np.float32(1)):
+        with pytest.raises(TypeError, match="an integer is required"):
+            module.narrow_int(bad, 0, 0)
+    assert (module.truth(True), module.truth(0)) == (10, 20)
+    assert module.third(1) == np.float32(1) / np.float32(3)
+    with pytest.raises(TypeError, match=r"\.item\(\)"):
+        module.fill(torch.zeros(1), torch.tensor(1.0))
+    with pytest.raises(TypeError, match="a number is required"):
+        module.fill(torch.zeros(1), "1")
+    assert module.length(b"four") == 4
+    with pytest.raises(TypeError, match="encode"):
+        module.length("four")
+    assert module.narrow_int(module._ffi.cast("int", 5), 0, 0) == 5
+
+
+def test_what_cffi_carries(module):
+    ffi = module._ffi
+    assert module.total([1, 2, 3.5], 3) == 6.5
+    assert module.total(ffi.new("double[]", [1, 2]), 2) == 3
+    for bad in (None, torch.zeros(2), "x", 3):
+        with pytest.raises(TypeError, match="argument 1 'values'"):
+            module.total(bad, 2)
+    point = module.flip({"x": 1, "y": 5})
+    assert (point.x, point.y) == (5, 1)
+    assert float(module.precise(3.0)) == 1.5
+    assert module.upper(b"a") == b"A"
+    double = ffi.callback("int(int)", lambda x: 2 * x)
+    assert module.apply(double, 20) == 41
+    assert module.variadic(2, ffi.cast("int", 3), ffi.cast("int", 4)) == 7
+    assert module.dimensions(torch.zeros(2, 3)) == 2
+    with pytest.raises(TypeError, match="float32"):
+        module.dimensions(torch.zeros(2).double())
+    for _ in range(2000):  # an error through the interpreter's frames leaves nothing behind
+        with pytest.raises(ffi_ext.NativeError, match="too many"):
+            module.dimensions(torch.zeros(1, 1, 1, 1))
+    assert module.any_dimensions(torch.zeros(2, 2, 2, dtype=torch.int64)) == 3
+
+
+def test_null_and_cdata(module):
+    assert module.is_null(module._ffi.NULL) == 1
+    assert module.is_null(torch.zeros(1)) == 0
+    with pytest.raises(TypeError, match="NULL is module._ffi.NULL"):
+        module.is_null(None)
+
+
+def test_results(module):
+    t = module.counted(4)
+    assert type(t) is torch.Tensor and t.tolist() == [0, 1, 2, 3]
+    t.resize_(9)  # an ordinary tensor: its storage may grow
+    module.grow(t, 100)
+    assert t.shape == (100,) and t[:4].tolist() == [0, 1, 2, 3]
+    assert module.same(t) is t
+    assert module.nothing() is None
+    storage = module.storage_of(t)
+    assert storage.dtype == torch.float32 and storage.data_ptr() == t.untyped_storage().data_ptr()
+    assert module.storage_size(storage) == len(storage)
+    with pytest.raises(TypeError, match="FloatStorage"):
+        module.storage_size(t)
+    with pytest.raises(TypeError, match="FloatTensor"):
+        module.fill(storage, 1.0)
+    with pytest.raises(TypeError, match="DoubleStorage|float64"):
+        module.storage_size(torch.zeros(2).double().storage())
+
+
+def test_wrong_arguments_name_what_was_expected(module):
+    t = torch.zeros(2)
+    with pytest.raises(TypeError, match=r"(?s)argument 2 'b': expected a torch.FloatTensor.*\.float\(\).*int add\("):
+        module.add(t, t.double(), t, 1.0)
+    for bad in (None, [1.0], "text", 3):
+        with pytest.raises(TypeError, match="argument 1 'a'"):
+            module.add(bad, t, t, 1.0)
+    with pytest.raises(TypeError, match="missing: scale"):
+        module.add(t, t, t)
+    with pytest.raises(TypeError, match="unknown keyword argument 'sale'"):
+        module.add(t, t, t, sale=1.0)
+    with pytest.raises(TypeError, match="given twice"):
+        module.add(t, t, t, 1.0, a=t)
+    with pytest.raises(TypeError, match="expected 0 arguments, got 1"):
+        module.bump(1)
+
+
+def odd_tensors():
+    from torch._subclasses.fake_tensor import FakeTensorMode
+
+    freed, shrunk = torch.zeros(3), torch.zeros(8)
+    freed.untyped_storage().resize_(0)
+    shrunk.untyped_storage().resize_(8)
+    with FakeTensorMode() as mode:
+        fake = mode.from_tensor(torch.zeros(3))
+    return {
+        "meta": torch.zeros(3, device="meta"),
+        "fake": fake,
+        "freed": freed,
+        "shrunk": shrunk,
+        "negated": torch._neg_view(torch.zeros(3)),
+        "conjugated": torch.zeros(3, dtype=torch.complex64).conj(),
+        "sparse": torch.zeros(3, 3).to_sparse(),
+        "csr": torch.eye(3).to_sparse_csr(),
+        "nested": torch.nested.nested_tensor([torch.zeros(2), torch.zeros(3)]),
+        "bool": torch.zeros(3, dtype=torch.bool),
+        "bfloat16": torch.zeros(3, dtype=torch.bfloat16),
+    }
+
+
+ODD = "meta fake freed shrunk negated conjugated sparse csr nested bool bfloat16".split()
+
+
+@pytest.mark.filterwarnings("ignore")
+@pytest.mark.parametrize("kind", ODD)
+def test_tensors_that_c_must_not_see(module, kind):
+    with pytest.raises(TypeError, match="argument 1 't'"):
+        module.fill(odd_tensors()[kind], 1.0)
+    t = torch.zeros(2)
+    module.fill(t, 2.0)
+    assert t.tolist() == [2, 2]
+
+
+@pytest.mark.filterwarnings("ignore")
+def test_quantized_and_vmapped_tensors_are_refused(module):
+    with pytest.raises(TypeError, match="quantized"):
+        module.fill(torch.quantize_per_tensor(torch.zeros(2), 0.1, 0, torch.qint8), 1.0)
+    with pytest.raises(TypeError, match="torch.func"):
+        torch.vmap(lambda t: module.same(t))(torch.zeros(2, 2))
+
+
+def test_copy_on_write_storages_are_separated_first(module):
+    first = torch.ones(4)
+    second = torch._lazy_clone(first)
+    module.fill(second, 5.0)
+    assert first.tolist() == [1] * 4 and second.tolist() == [5] * 4
+
+
+def test_errors_from_c(module):
+    with pytest.raises(torch.FatalError, match=r"^my error 7 at .*calls\.c:\d+$") as caught:
+        module.fail(7)
+    assert isinstance(caught.value, (RuntimeError, ffi_ext.NativeError))
+    with pytest.raises(ffi_ext.NativeError, match=r"^invalid argument 2: must be positive at .*calls\.c:\d+$"):
+        module.check(0)
+    with pytest.raises(ffi_ext.NativeError, match=r"^Assertion `a > 0' failed\.  at .*calls\.c:\d+$"):
+        module.assert_positive(-1)
+    module.check(1)
+
+
+def test_autograd_notices_writes(module):
+    weight = torch.ones(2, requires_grad=True)
+    loss = (weight * weight).sum()
+    module.fill(weight, 3.0)
+    with pytest.raises(RuntimeError, match="modified by an inplace operation"):
+        loss.backward()
+    loss = (weight * weight).sum()
+    module.add(weight, weight, torch.zeros(2), 1.0)  # const: read only
+    loss.backward()
+    assert weight.grad.tolist() == [6, 6]
+
+
+@pytest.mark.parametrize("how", ["numpy", "viewed", "buffer", "shared", "parameter", "empty numpy"])
+def test_a_forbidden_resize_leaves_the_tensor_as_it_was(module, how):
+    array = np.arange(3, dtype=np.float32)
+    tensor = {
+        "numpy": lambda: torch.from_numpy(array),
+        "viewed": lambda: torch.arange(3.0),
+        "buffer": lambda: torch.frombuffer(bytearray(12), dtype=torch.float32),
+        "shared": lambda: torch.arange(3.0).share_memory_(),
+        "parameter": lambda: torch.nn.Parameter(torch.arange(3.0)),
+        "empty numpy": lambda: torch.from_numpy(np.zeros(0, np.float32)),
+    }[how]()
+    kept = tensor.numpy() if how == "viewed" else None
+    before = (tensor.data_ptr(), tensor.shape, tensor.stride(), tensor.tolist())
+    with pytest.raises(RuntimeError, match="resiz|requires grad"):
+        module.grow(tensor, 1000)
+    assert (tensor.data_ptr(), tensor.shape, tensor.stride(), tensor.tolist()) == before
+    assert kept is None or kept.tolist() == before[3]
+
+
+def test_introspection_and_pickling(module):
+    assert str(inspect.signature(module.add)) == "(a, b, out, scale)"
+    assert list(inspect.signature(module.lambda_).parameters) == ["import_", "arg1"]
+    assert module.lambda_(import_=2, arg1=3.0) == 5
+    assert pickle.loads(pickle.dumps(module.add)) is module.add
+    assert copy.deepcopy(module.add) is module.add
+    assert module.add.__name__ == "add" and module.add.__module__ == "_calls.calls"
+    assert module.add.__doc__.startswith("int add(const THFloatTensor *a")
+
+
+def test_constants_and_variables(module):
+    assert (module.SIZE, module.RED, module.GREEN, module.LIMIT) == (12, 0, 4, 7)
+    before = module.counter
+    module.bump()
+    assert module.counter == before + 1
+    assert "add" in module.__all__ and "counter" in module.__all__
+    assert callable(module._lib.bump) and module._ffi.sizeof("int") == 4
+    with pytest.raises(AttributeError, match="no attribute 'missing'"):
+        module.missing  # noqa: B018
+
+
+def test_the_gil_is_released(module):
+    def two() -> float:
+        started = time.perf_counter()
+        threads = [threading.Thread(target=module.nap, args=(300,)) for _ in range(2)]
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            thread.join()
+        return time.perf_counter() - started
+
+    assert two() < 0.55  # twice 300 ms, had one waited for the other
+
+
+def test_the_python_tier_gives_the_same(module):
+    code = (
+        "import sys, torch, numpy; sys.path.insert(0, sys.argv[1])\n"
+        "import _calls.calls as m, ffi_ext.runtime\n"
+        "assert ffi_ext.runtime.tier() == 'python'\n"
+        "out = torch.empty(0); a = torch.arange(6.).view(2, 3)\n"
+        "assert m.add(a, a, out, 2.0) == 1 and torch.equal(out, 3 * a)\n"
+        "t = m.counted(3); assert t.tolist() == [0, 1, 2]; t.resize_(5); m.grow(t, 50)\n"
+        "assert t.shape == (50,) and m.same(t) is t\n"
+        "try: m.grow(torch.from_numpy(numpy.zeros(2, 'f')), 99)\n"
+        "except RuntimeError as e: assert 'resiz' in str(e)\n"
+        "else: raise AssertionError\n"
+        "assert m.storage_size(m.storage_of(t)) == 50\n"
+        "print('same')"
+    )
+    folder = module.__file__.rsplit("/", 3)[0]
+    done = subprocess.run(
+        [sys.executable, "-c", code, folder],
+        capture_output=True,
+        text=True,
+        env={**os.environ, "FFI_EXT_TIER": "python"},
+        check=False,
+    )
+    assert done.stdout.strip() == "same", done.stderr
