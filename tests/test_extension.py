@@ -1,0 +1,261 @@
+"""create_extension: names, paths, keywords, packages, and the arguments it refuses."""
+
+from __future__ import annotations
+
+import importlib
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import cffi
+import pytest
+import torch
+
+import ffi_ext
+from ffi_ext import create_extension
+
+HEADER = "int twice(int x);\n"
+SOURCE = "int twice(int x) { return 2 * x; }\n"
+
+
+@pytest.fixture
+def project(tmp_path, monkeypatch):
+    (tmp_path / "lib.h").write_text(HEADER)
+    (tmp_path / "lib.c").write_text(SOURCE)
+    monkeypatch.syspath_prepend(str(tmp_path))
+    return tmp_path
+
+
+def create(project, name="_ext.lib", headers="lib.h", sources="lib.c", **kwargs):
+    kwargs.setdefault("relative_to", str(project / "build.py"))
+    kwargs.setdefault("verbose", False)
+    return create_extension(name, headers, sources, **kwargs)
+
+
+def files(folder: Path) -> set[str]:
+    return {str(p.relative_to(folder)) for p in folder.rglob("*") if p.is_file()}
+
+
+def load(name):
+    importlib.invalidate_caches()
+    for known in list(sys.modules):
+        if known == name or known.startswith(name.split(".")[0] + "."):
+            del sys.modules[known]
+    sys.modules.pop(name.split(".")[0], None)
+    return importlib.import_module(name)
+
+
+@pytest.mark.parametrize("name", ["_ext.lib", "top", "deep.er.still.lib", ".from_dot.lib"])
+def test_names_make_nested_packages(project, name):
+    before = files(project)
+    ffi = create(project, name)
+    assert files(project) == before, "script mode writes at build(), not before"
+    assert isinstance(ffi, cffi.FFI)
+    ffi.build()
+    name = name.lstrip(".")
+    folder = Path(*name.split("."))
+    last = folder.name
+    made = {str(folder / f) for f in ("__init__.py", "__init__.pyi", f"_{last}.abi3.so")}
+    assert made <= files(project)
+    assert load(name).twice(21) == 42
+
+
+def test_several_extensions_share_a_package_that_keeps_its_text(project):
+    (project / "_ext").mkdir()
+    (project / "_ext" / "__init__.py").write_text("KEPT = 1\n")
+    create(project, "_ext.one").build()
+    create(project, "_ext.two").build()
+    assert load("_ext.one").twice(1) == 2
+    from _ext import KEPT, two
+
+    assert (KEPT, two.twice(2)) == (1, 4)
+
+
+def test_relative_to_is_a_file_and_a_directory_means_its_parent(project, monkeypatch):
+    create(project, "as_dir", relative_to=str(project / "sub")).build()
+    assert (project / "as_dir" / "__init__.py").exists()
+    monkeypatch.chdir(project)
+    create_extension("from_cwd", ["lib.h"], ["lib.c"], verbose=False).build()
+    assert load("from_cwd").twice(4) == 8
+
+
+def test_empty_lists_give_an_empty_module(project):
+    create(project, "empty_ext", [], []).build()
+    assert load("empty_ext").__all__ == []
+
+
+def test_keywords_of_a_setuptools_extension(project):
+    (project / "inc").mkdir()
+    (project / "inc" / "deep.h").write_text("#define DEEP 100\n")
+    (project / "other.c").write_text("int other(void) { return 5; }\n")
+    subprocess.run(["gcc", "-fPIC", "-c", "other.c", "-o", "other.o"], cwd=project, check=True)
+    (project / "k.h").write_text("int k(int x); double root(double x);\n")
+    (project / "k.c").write_text(
+        '#include "deep.h"\n#include <math.h>\nint other(void);\n'
+        "#ifdef GONE\n#error GONE is defined\n#endif\n"
+        "int k(int x) { return x + DEEP + VALUE + other(); }\n"
+        "double root(double x) { return sqrt(x) * SCALE; }\n"
+    )
+    create(
+        project,
+        "k_ext",
+        "k.h",
+        "k.c",
+        include_dirs=["inc"],
+        define_macros=[("VALUE", "1000"), ("GONE", None)],
+        undef_macros=["GONE"],
+        extra_objects=["other.o"],
+        libraries=["m"],
+        library_dirs=["."],
+        runtime_library_dirs=["."],
+        extra_compile_args={"cc": ["-DSCALE=2.0"], "cxx": []},
+        extra_link_args=["-Wl,-O1"],
+        depends=["lib.h"],
+        language="c",
+        py_limited_api=True,
+    ).build()
+    module = load("k_ext")
+    assert module.k(1) == 1106
+    assert module.root(9.0) == 6.0
+
+
+def test_cxx_sources_throw_into_python(project):
+    (project / "cc.h").write_text('#ifdef __cplusplus\nextern "C" {\n#endif\nvoid boom(int n);\nint alive(void);\n#ifdef __cplusplus\n}\n#endif\n')
+    (project / "cc.cpp").write_text(
+        '#include "cc.h"\n#include <TH/TH.h>\n#include <stdexcept>\n#include <string>\n'
+        "static int living = 0;\nstruct Guard { Guard() { living++; } ~Guard() { living--; } };\n"
+        'void boom(int n) { Guard g; if (n > 5) THError("n is %d", n); '
+        'if (n == 5) throw 5; throw std::runtime_error("cxx " + std::to_string(n)); }\n'
+        "int alive(void) { return living; }\n"
+    )
+    create(project, "cc_ext", "cc.h", "cc.cpp").build()
+    module = load("cc_ext")
+    for n, text in ((3, "^cxx 3$"), (7, "^n is 7 at "), (5, "not a std::exception")):
+        with pytest.raises(ffi_ext.NativeError, match=text):
+            module.boom(n)
+        assert module.alive() == 0, "the destructor ran"
+
+
+def test_a_users_function_named_like_ths_is_the_one_called(project):
+    (project / "own.h").write_text("long THFloatTensor_nElement(const THFloatTensor *t); long ask(THFloatTensor *t);\n")
+    (project / "own.c").write_text(
+        "#include <TH/TH.h>\nptrdiff_t THFloatTensor_nElement(const THFloatTensor *t) { return 77; }\n"
+        "long ask(THFloatTensor *t) { return THFloatTensor_nElement(t); }\n"
+    )
+    (project / "own.h").write_text("long ask(THFloatTensor *t);\n")
+    create(project, "own_ext", "own.h", "own.c").build()
+    assert load("own_ext").ask(torch.zeros(3)) == 77
+
+
+def test_openmp_errors_on_the_master_thread_leave_the_next_region_whole(project):
+    (project / "omp.h").write_text("void fail_inside(void); int count(void);\n")
+    (project / "omp.c").write_text(
+        "#include <TH/TH.h>\n#include <omp.h>\n"
+        "void fail_inside(void) {\n#pragma omp parallel for num_threads(2) schedule(static)\n"
+        '  for (int i = 0; i < 2; i++) if (omp_get_thread_num() == 0) THError("inside");\n}\n'
+        "int count(void) { int n = 0;\n#pragma omp parallel for num_threads(2) reduction(+:n)\n"
+        "  for (int i = 0; i < 100; i++) n += i; return n + 10000 * omp_get_level(); }\n"
+    )
+    create(project, "omp_ext", "omp.h", "omp.c", extra_compile_args=["-fopenmp"], extra_link_args=["-fopenmp"]).build()
+    module = load("omp_ext")
+    for _ in range(50):
+        with pytest.raises(ffi_ext.NativeError, match="inside"):
+            module.fail_inside()
+        assert module.count() == 4950
+
+
+def test_an_error_on_a_thread_without_a_call_is_printed_before_the_abort(project):
+    (project / "thr.h").write_text("void fail_elsewhere(void);\n")
+    (project / "thr.c").write_text(
+        "#include <TH/TH.h>\n#include <pthread.h>\n"
+        'static void *work(void *p) { THError("nobody waits"); return p; }\n'
+        "void fail_elsewhere(void) { pthread_t t; pthread_create(&t, 0, work, 0); pthread_join(t, 0); }\n"
+    )
+    create(project, "thr_ext", "thr.h", "thr.c", extra_link_args=["-pthread"]).build()
+    done = subprocess.run(
+        [sys.executable, "-c", "import thr_ext; thr_ext.fail_elsewhere()"],
+        cwd=project, capture_output=True, text=True, check=False,
+    )
+    assert done.returncode == -6 and "nobody waits at" in done.stderr
+
+
+SETUP = """
+import build
+from setuptools import find_packages, setup
+setup(name="my_package", version="1", packages=find_packages(exclude=["build"]), ext_package="",
+      cffi_modules=["build.py:ffi"])
+"""
+
+
+@pytest.mark.parametrize("how", ["cffi_modules", "build()"])
+def test_package_mode(project, how):
+    (project / "my_package").mkdir()
+    (project / "my_package" / "__init__.py").write_text("")
+    script = (
+        "import ffi_ext\nffi = ffi_ext.create_extension('my_package._ext.lib', headers=['lib.h'], "
+        "sources=['lib.c'], package=True, relative_to=__file__, verbose=False)\n"
+    )
+    (project / "build.py").write_text(script + ("ffi.build()\n" if how == "build()" else ""))
+    (project / "setup.py").write_text(SETUP)
+    arguments = ["setup.py", "-q", "build_ext", "--inplace"] if how == "cffi_modules" else ["build.py"]
+    done = subprocess.run([sys.executable, *arguments], cwd=project, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    assert {"__init__.py", "_lib.abi3.so"} <= set(os.listdir(project / "my_package" / "_ext" / "lib"))
+    module = load("my_package._ext.lib")
+    assert module.twice(5) == 10 and type(module.twice).__name__ == "builtin_function_or_method"
+
+
+def test_ffi_compile_gives_the_same_functions(project):
+    create(project, "through.lib", package=True).compile(tmpdir=str(project))
+    module = load("through.lib")
+    assert module.twice(6) == 12 and type(module.twice).__name__ == "builtin_function_or_method"
+
+
+def test_with_cuda_builds_the_cpu_part(project):
+    (project / "gpu.h").write_text("int twice(int x); int on_gpu(THCudaTensor *t);\n")
+    (project / "gpu.c").write_text(
+        "#include <THC/THC.h>\nextern THCState *state;\n"
+        "int twice(int x) { return 2 * x + (state != NULL); }\n"
+        "int on_gpu(THCudaTensor *t) { return t->nDimension; }\n"
+    )
+    create(project, "cuda_ext", "gpu.h", "gpu.c", with_cuda=True).build()
+    module = load("cuda_ext")
+    assert module.twice(3) == 6
+    with pytest.raises(TypeError, match="CUDA device"):
+        module.on_gpu(torch.zeros(2))
+
+
+WRONG = [
+    (dict(name=3), TypeError, "argument 'name'.*int 3"),
+    (dict(name="a-b"), ValueError, "'a-b' must be a Python identifier"),
+    (dict(name="a..b"), ValueError, "identifier"),
+    (dict(name="../out"), ValueError, "identifier"),
+    (dict(name="class"), ValueError, "keyword"),
+    (dict(name=""), ValueError, "identifier"),
+    (dict(headers=b"lib.h"), TypeError, "argument 'headers'"),
+    (dict(headers=["lib.h", 3]), TypeError, "argument 'headers'.*int 3"),
+    (dict(headers="lbi.h"), FileNotFoundError, "did you mean lib.h"),
+    (dict(sources="nowhere/lib.c"), FileNotFoundError, "argument 'sources'.*does not exist"),
+    (dict(sources=None), TypeError, "argument 'sources'"),
+    (dict(sources="."), FileNotFoundError, "is a directory"),
+    (dict(verbose="yes"), TypeError, "argument 'verbose'"),
+    (dict(with_cuda=None), TypeError, "argument 'with_cuda'"),
+    (dict(package=[]), TypeError, "argument 'package'"),
+    (dict(relative_to=5), TypeError, "argument 'relative_to'"),
+    (dict(extra_compile_arg=["-O3"]), TypeError, "did you mean 'extra_compile_args'"),
+    (dict(extra_compile_args="-O3"), TypeError, "extra_compile_args"),
+    (dict(extra_compile_args={"gcc": []}), ValueError, "'cc', 'cxx' and 'nvcc'"),
+    (dict(define_macros={"A": 1}), TypeError, "define_macros"),
+    (dict(define_macros=[("A B", "1")]), ValueError, "no macro name"),
+    (dict(include_dirs=[3]), TypeError, "include_dirs"),
+    (dict(language="fortran"), ValueError, "language"),
+]
+
+
+@pytest.mark.parametrize(("arguments", "error", "text"), WRONG)
+def test_wrong_arguments_are_refused_before_anything_is_written(project, arguments, error, text):
+    before = files(project)
+    with pytest.raises(error, match=text):
+        create(project, **arguments)
+    assert files(project) == before
