@@ -58,15 +58,15 @@ def _linker_text(log: str) -> str:
 
 
 def _hint(text: str, include: Path) -> str:
-    missing = re.search(r"([\w./+-]+): No such file or directory", text)
-    if missing:
-        return _missing_header(missing.group(1), include)
     library = re.search(r"cannot find -l([\w.+-]+)|library not found for -l([\w.+-]+)", text)
     if library:
         name = library.group(1) or library.group(2)
         return (
             f"the library {name} is not installed, or lies in a directory that is not in library_dirs"
         )
+    missing = re.search(r"([\w./+-]+): No such file or directory", text)
+    if missing:
+        return _missing_header(missing.group(1), include)
     if "unknown type name 'bool'" in text:
         return "C needs #include <stdbool.h> for bool"
     if "unknown type name 'TH" in text or "unknown type name 'real'" in text:

@@ -167,6 +167,11 @@ def _files(argument: str, value: object, base: Path) -> tuple[Path, ...]:
                 f"paths start at the directory of relative_to){hint}"
             )
         paths.append(Path(os.path.normpath(path)))
+        if argument == "headers" and {'"', "\n", "\r"} & set(str(paths[-1])):
+            raise ValueError(
+                f"create_extension() argument 'headers': C's #include cannot name {str(paths[-1])!r}; "
+                "rename the file or its directory, without quotes and line breaks"
+            )
     return tuple(paths)
 
 

@@ -1,0 +1,326 @@
+"""Builds: what is compiled again and what is not, failures that explain themselves, nothing that is ever lost."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import signal
+import subprocess
+import sys
+import threading
+import time
+from pathlib import Path
+
+import cffi
+import pytest
+
+from ffi_ext import BuildError, HeaderError, create_extension
+
+GCC = shutil.which("gcc")
+
+
+@pytest.fixture
+def project(tmp_path, monkeypatch):
+    (tmp_path / "lib.h").write_text("int one(void);\nint two(void);\n")
+    (tmp_path / "one.c").write_text('#include "value.h"\nint one(void) { return VALUE; }\n')
+    (tmp_path / "two.c").write_text("int two(void) { return 2; }\n")
+    (tmp_path / "value.h").write_text("#define VALUE 1\n")
+    log = tmp_path / "compilers.log"
+    wrapper = tmp_path / "counting-cc"
+    wrapper.write_text(f'#!/bin/sh\necho "$@" >> "{log}"\nexec {GCC} "$@"\n')
+    wrapper.chmod(0o755)
+    monkeypatch.setenv("CC", str(wrapper))
+    monkeypatch.setenv("FFI_EXT_CACHE", str(tmp_path / "cache"))
+    return tmp_path
+
+
+def make(project, **kwargs):
+    kwargs = {"headers": ["lib.h"], "sources": ["one.c", "two.c"], "verbose": False} | kwargs
+    return create_extension("ext.lib", relative_to=str(project / "build.py"), **kwargs)
+
+
+def compiled(project) -> list[str]:
+    """The sources that compilers were started for since the last call; "link" for the link."""
+    log = project / "compilers.log"
+    lines = log.read_text().splitlines() if log.exists() else []
+    log.unlink(missing_ok=True)
+    names = []
+    for words in (line.split() for line in lines):
+        names.append(Path(words[words.index("-c") + 1]).name if "-c" in words else "link")
+    return sorted(names)
+
+
+def value(project, name="one") -> int:
+    code = f"import ext.lib; print(ext.lib.{name}())"
+    done = subprocess.run(
+        [sys.executable, "-c", code], cwd=project, capture_output=True, text=True, check=False
+    )
+    assert done.returncode == 0, done.stderr
+    return int(done.stdout)
+
+
+def litter(project) -> list[Path]:
+    return [p for p in project.rglob("*") if ".tmp" in p.name or p.name.startswith("tmp-")]
+
+
+def test_only_what_changed_is_compiled(project):
+    make(project).build()
+    assert compiled(project) == ["_lib.c", "link", "one.c", "two.c"]
+    make(project).build()
+    assert compiled(project) == []
+    (project / "value.h").write_text("#define VALUE 10\n")
+    make(project).build()
+    assert compiled(project) == ["link", "one.c"]
+    assert value(project) == 10
+    (project / "two.c").write_text("int two(void) { return 22; }\n")
+    make(project).build()
+    assert compiled(project) == ["link", "two.c"]
+    make(project, define_macros=[("X", "1")]).build()
+    assert compiled(project) == ["_lib.c", "link", "one.c", "two.c"]
+
+
+@pytest.mark.parametrize("damage", ["truncated", "foreign", "removed"])
+def test_a_binary_that_is_not_the_recorded_one_is_made_again(project, damage):
+    make(project).build()
+    binary = project / "ext" / "lib" / "_lib.abi3.so"
+    if damage == "removed":
+        binary.unlink()
+    else:
+        data = binary.read_bytes()
+        binary.unlink()
+        binary.write_bytes(data[: len(data) // 2] if damage == "truncated" else b"not a library")
+    make(project).build()
+    assert value(project) == 1
+
+
+def test_binaries_that_would_shadow_the_new_one_are_removed(project):
+    folder = project / "ext" / "lib"
+    folder.mkdir(parents=True)
+    stale = [folder / "_lib.so", folder / "_lib.cpython-311-x86_64-linux-gnu.so"]
+    for path in stale:
+        path.write_bytes(b"old")
+    make(project).build()
+    assert not any(path.exists() for path in stale)
+    assert value(project, "two") == 2
+
+
+def test_a_compile_error_is_distilled_and_the_old_module_stays(project):
+    make(project).build()
+    before = {p: p.read_bytes() for p in (project / "ext").rglob("*") if p.is_file()}
+    (project / "two.c").write_text("int two(void) {\n  return undeclared_name;\n}\n")
+    with pytest.raises(BuildError, match=r"two\.c:2: .undeclared_name. undeclared") as caught:
+        make(project).build()
+    assert "return undeclared_name;" in str(caught.value)
+    assert "undeclared_name" in caught.value.log
+    after = {p: p.read_bytes() for p in (project / "ext").rglob("*") if p.is_file()}
+    assert after == before and litter(project) == []
+    assert value(project, "two") == 2
+
+
+@pytest.mark.parametrize(
+    ("source", "text"),
+    [
+        ("#include <TH/TF.h>\n", "did you mean TH/TH.h"),
+        ("#include <missing_thing.h>\n", "include_dirs"),
+        ("bool f(void);\n", "stdbool.h"),
+    ],
+)
+def test_hints(project, source, text):
+    (project / "two.c").write_text(source + "int two(void) { return 2; }\n")
+    with pytest.raises(BuildError, match=text):
+        make(project).build()
+
+
+def test_a_missing_library_is_named(project):
+    with pytest.raises(BuildError, match="library no_such_library is not installed"):
+        make(project, libraries=["no_such_library"]).build()
+
+
+def test_a_function_that_nobody_defines_is_reported_at_build_time(project):
+    (project / "two.c").write_text("int too(void) { return 2; }\n")
+    with pytest.raises(BuildError, match=r"two \(lib\.h:2\)"):
+        make(project).build()
+    assert not (project / "ext").exists()
+
+
+def test_functions_of_the_c_library_need_no_source(project):
+    (project / "sys.h").write_text("int getpid(void); double cos(double x);\n")
+    make(project, headers=["sys.h"], sources=[]).build()
+    assert value(project, "getpid") > 0
+
+
+def test_th_functions_that_do_not_exist_are_named(project):
+    (project / "two.c").write_text(
+        "#include <TH/TH.h>\nint two(void) { THFloatTensor_frobnicate(0); return 2; }\n"
+    )
+    with pytest.raises(BuildError, match="does not have: THFloatTensor_frobnicate"):
+        make(project).build()
+
+
+def test_no_compiler(project, monkeypatch):
+    monkeypatch.setenv("CC", "no-such-compiler")
+    with pytest.raises(BuildError, match="no compiler: CC='no-such-compiler'.*apt install gcc"):
+        make(project).build()
+
+
+def test_wrappers_and_environment_flags(project, monkeypatch):
+    monkeypatch.setenv("CC", f"env WRAPPED=1 {project / 'counting-cc'}")
+    monkeypatch.setenv("CFLAGS", "-DEXTRA=40")
+    monkeypatch.setenv("CPPFLAGS", "-DMORE=2")
+    monkeypatch.setenv("MAX_JOBS", "1")
+    (project / "one.c").write_text("int one(void) { return EXTRA + MORE; }\n")
+    make(project).build()
+    assert value(project) == 42
+
+
+def test_builds_are_reproducible(project, monkeypatch):
+    monkeypatch.setenv("SOURCE_DATE_EPOCH", "1500000000")
+    (project / "two.c").write_text('int two(void) { return __DATE__[7] == \'2\' && __DATE__[10] == \'7\'; }\n')
+    binaries = []
+    for _ in range(2):
+        shutil.rmtree(project / "cache", ignore_errors=True)
+        make(project).build()
+        binaries.append((project / "ext" / "lib" / "_lib.abi3.so").read_bytes())
+    assert binaries[0] == binaries[1]
+    assert value(project, "two") == 1
+
+
+def test_a_read_only_target_loses_nothing(project):
+    make(project).build()
+    (project / "two.c").write_text("int two(void) { return 3; }\n")
+    folder = project / "ext" / "lib"
+    if os.geteuid() == 0:
+        if subprocess.run(["chattr", "+i", str(folder)], capture_output=True, check=False).returncode:
+            pytest.skip("root may write everywhere, and chattr +i does not work on this file system")
+        undo = ["chattr", "-i", str(folder)]
+    else:
+        folder.chmod(0o555)
+        undo = ["chmod", "755", str(folder)]
+    try:
+        with pytest.raises(BuildError, match="could not be written.*unchanged"):
+            make(project).build()
+    finally:
+        subprocess.run(undo, check=True)
+    assert value(project, "two") == 2
+
+
+def test_odd_file_names(project):
+    for number, name in enumerate(["with space.c", "quo'te\".c", "-dash.c", "sub/one.c", "new\nline.c"]):
+        path = project / name
+        path.parent.mkdir(exist_ok=True)
+        path.write_text(f"int odd{number}(void) {{ return {number}; }}\n")
+    (project / 'a header\\ $(x) `y`.h').write_text("".join(f"int odd{n}(void);\n" for n in range(5)))
+    (project / "one.c").write_text("int unused_one(void) { return 1; }\n")
+    make(
+        project,
+        headers=['a header\\ $(x) `y`.h'],
+        sources=["with space.c", "quo'te\".c", "-dash.c", "sub/one.c", "new\nline.c", "one.c"],
+        define_macros=[("TEXT", '"; rm -rf / #')],
+    ).build()
+    assert [value(project, f"odd{n}") for n in range(5)] == [0, 1, 2, 3, 4]
+
+
+def test_a_header_name_that_c_cannot_include_is_refused(project):
+    (project / 'quo"te.h').write_text("int one(void);\n")
+    with pytest.raises(ValueError, match="#include cannot name"):
+        make(project, headers=['quo"te.h'])
+
+
+@pytest.mark.parametrize(
+    ("header", "text"),
+    [
+        ("int one(void);\nint two(unknown_type x);\n", r"lib\.h:2: cannot parse.*\n.*unknown_type"),
+        ("int one(void);\n\nint broken(;\n", r"lib\.h:3: cannot parse"),
+        ("#include <stdint.h>\nint one(void);\nvector<int> v(void);\n", r"lib\.h:3"),
+        ("int one(void);\nint one(void);\n", r"lib\.h:2: multiple declarations of function one.*lib\.h:1"),
+        ("#include <no_such_header.h>\n", r"lib\.h:1: .*no_such_header"),
+    ],
+)
+def test_headers_that_cannot_be_read(project, header, text):
+    (project / "lib.h").write_text(header)
+    with pytest.raises(BuildError, match=text):
+        make(project)
+    assert not (project / "ext").exists()
+    assert issubclass(HeaderError, BuildError)
+
+
+def test_a_source_that_changes_while_it_is_compiled_is_noticed(project):
+    slow = project / "counting-cc"
+    slow.write_text(
+        f'#!/bin/sh\necho "$@" >> "{project}/compilers.log"\n{GCC} "$@" || exit 1\n'
+        f'case "$*" in *two.c*) [ -e "{project}/done" ] || {{ touch "{project}/done"; '
+        f'echo "int two(void) {{ return 99; }}" > "{project}/two.c"; }};; esac\n'
+    )
+    make(project).build()
+    assert value(project, "two") == 99
+
+
+BUILD = (
+    "import sys, ffi_ext\n"
+    "ffi_ext.create_extension('ext.lib', ['lib.h'], ['one.c', 'two.c'], verbose=False,"
+    " relative_to=sys.argv[1] + '/build.py').build()\n"
+)
+
+
+def start(project):
+    return subprocess.Popen([sys.executable, "-c", BUILD, str(project)], stderr=subprocess.PIPE)
+
+
+def test_processes_and_threads_that_build_at_once_compile_once(project):
+    running = [start(project) for _ in range(4)]
+    threads = [threading.Thread(target=lambda: make(project).build()) for _ in range(4)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert [process.wait() for process in running] == [0] * 4
+    assert compiled(project) == ["_lib.c", "link", "one.c", "two.c"]
+    assert value(project) == 1 and litter(project) == []
+
+
+def test_a_killed_build_leaves_the_old_module_and_the_next_one_clears_up(project):
+    make(project).build()
+    for delay in (0.1, 0.3, 0.35, 0.4, 0.45, 0.5, 0.6):
+        (project / "one.c").write_text(f"int one(void) {{ return (int)({delay} * 100); }}\n")
+        process = start(project)
+        time.sleep(delay)
+        process.send_signal(signal.SIGKILL)
+        process.wait()
+        assert value(project, "two") == 2
+    make(project).build()
+    assert value(project) == 60 and litter(project) == []
+
+
+def test_old_and_new_init_import_with_either_binary(project):
+    make(project).build()
+    folder = project / "ext" / "lib"
+    old_init, old_binary = (folder / "__init__.py").read_bytes(), (folder / "_lib.abi3.so").read_bytes()
+    (project / "lib.h").write_text("int one(void);\nint three(void);\n#define SIZE 3\n")
+    (project / "two.c").write_text("int three(void) { return 3; }\n")
+    make(project).build()
+    new_init, new_binary = (folder / "__init__.py").read_bytes(), (folder / "_lib.abi3.so").read_bytes()
+    for init in (old_init, new_init):
+        for binary in (old_binary, new_binary):
+            (folder / "_lib.abi3.so").unlink()
+            (folder / "_lib.abi3.so").write_bytes(binary)
+            (folder / "__init__.py").write_bytes(init)
+            assert value(project) == 1
+    (folder / "__init__.py").write_bytes(old_init)
+    code = "import ext.lib; ext.lib.two()"
+    done = subprocess.run([sys.executable, "-c", code], cwd=project, capture_output=True, text=True, check=False)
+    assert "build the extension again" in done.stderr
+
+
+def test_a_build_imports_neither_torch_nor_setuptools(project):
+    code = BUILD + "assert not {'torch', 'setuptools', 'numpy'} & set(sys.modules)\n"
+    subprocess.run([sys.executable, "-c", code, str(project)], check=True)
+
+
+def test_importing_a_module_imports_no_parser(project):
+    make(project).build()
+    code = "import ext.lib, sys; assert not {'cffi', 'pycparser', 'setuptools'} & set(sys.modules)"
+    subprocess.run([sys.executable, "-c", code], cwd=project, check=True)
+
+
+def test_a_freshly_read_ffi_is_genuine(project):
+    assert isinstance(make(project), cffi.FFI)
