@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import shutil
 import sys
 import tempfile
@@ -130,9 +131,12 @@ def _dependencies(depfile: Path, source: Path) -> list[str]:
     except OSError:
         return []
     _, _, names = text.replace("\\\n", " ").partition(": ")
-    joined = names.replace("\\ ", "\0").replace("$$", "$")
-    found = [name.replace("\0", " ").replace("\\#", "#") for name in joined.split()]
-    return [os.path.abspath(name) for name in found if Path(name) != source]
+    # As compilers escape for make: a blank gets a backslash, and backslashes before it are doubled.
+    joined = re.sub(r"(\\*)\\ ", lambda m: "\\" * (len(m[1]) // 2) + "\0", names)
+    unescaped = joined.replace("$$", "$").replace("\\#", "#")
+    found = [name.replace("\0", " ") for name in unescaped.split()]
+    # A name with a line break comes out in pieces, which exist nowhere.
+    return [os.path.abspath(n) for n in found if Path(n) != source and os.path.exists(n)]
 
 
 class Build:
