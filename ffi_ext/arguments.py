@@ -146,9 +146,7 @@ def _not_a_tensor(code: str, value: object) -> str:
     return text
 
 
-def _check_dtype_and_device(
-    function: Function, index: int, code: str, value: torch.Tensor
-) -> None:
+def _check_dtype_and_device(function: Function, index: int, code: str, value: torch.Tensor) -> None:
     dtype = ELEMENT_DTYPES[code[1]]
     if value.dtype != dtype:
         hint = f"; convert it with .{_CONVERSIONS[code[1]]}()"
@@ -309,7 +307,8 @@ def _pointer(ffi: Any, c_type: Any, value: object) -> tuple[int, object]:
     if isinstance(value, (list, tuple)) and c_type.item.kind != "void":
         holder = pointer = ffi.new(ffi.getctype(c_type.item, f"[{max(len(value), 1)}]"), value)
     elif isinstance(value, bytes) and (
-        c_type.item.kind == "void" or (c_type.item.kind == "primitive" and ffi.sizeof(c_type.item) == 1)
+        c_type.item.kind == "void"
+        or (c_type.item.kind == "primitive" and ffi.sizeof(c_type.item) == 1)
     ):
         holder = pointer = ffi.from_buffer(value)
     else:

@@ -158,7 +158,9 @@ class Build:
 
     def units(self) -> list[Unit]:
         """The generated source and the user's."""
-        generated = self.folder / f"{self.plan.target.name.split('.')[0]}{self.plan.generated_suffix}"
+        generated = (
+            self.folder / f"{self.plan.target.name.split('.')[0]}{self.plan.generated_suffix}"
+        )
         cache.write_if_changed(generated, self.plan.generated)
         units = [_unit(self.plan, generated, self.plan.generated.encode(), generated=True)]
         for source in self.plan.sources:
@@ -275,7 +277,9 @@ class Build:
         try:
             folder.mkdir(parents=True, exist_ok=True)
         except OSError as error:
-            raise BuildError(f"the directory {folder} could not be made: {error.strerror}") from error
+            raise BuildError(
+                f"the directory {folder} could not be made: {error.strerror}"
+            ) from error
 
     def save(self, units: list[Unit], link_key: str, binary: str) -> None:
         used = {unit.key: self.objects[unit.key] for unit in units}

@@ -8,10 +8,13 @@ from pathlib import Path
 
 from ffi_ext.errors import BuildError
 
-_ERROR = re.compile(r"^(?P<file>[^\n:][^\n:]*):(?P<line>\d+):(?:\d+:)? (?:fatal )?error: (?P<text>.*)$", re.M)
+_ERROR = re.compile(
+    r"^(?P<file>[^\n:][^\n:]*):(?P<line>\d+):(?:\d+:)? (?:fatal )?error: (?P<text>.*)$", re.M
+)
 _NVCC = re.compile(r"^(?P<file>[^\n(]+)\((?P<line>\d+)\): error:? (?P<text>.*)$", re.M)
 _LINKER = re.compile(
-    r"^.*?(?:ld(?:\.\w+)?|collect2|nvcc|cc1(?:plus)?)[^:\n]*: (?:error: |fatal\s*: ?)?(?P<text>.*)$", re.M
+    r"^.*?(?:ld(?:\.\w+)?|collect2|nvcc|cc1(?:plus)?)[^:\n]*: (?:error: |fatal\s*: ?)?(?P<text>.*)$",
+    re.M,
 )
 
 
@@ -51,7 +54,9 @@ def _source_line(path: str, number: int) -> str:
 
 def _linker_text(log: str) -> str:
     for row in log.splitlines():
-        if re.search(r"cannot find|undefined reference|multiple definition|error|No space|denied", row):
+        if re.search(
+            r"cannot find|undefined reference|multiple definition|error|No space|denied", row
+        ):
             found = _LINKER.match(row)
             return (found["text"] if found else row).strip()
     return log.strip().splitlines()[-1] if log.strip() else "the compiler printed nothing"
@@ -61,9 +66,7 @@ def _hint(text: str, include: Path) -> str:
     library = re.search(r"cannot find -l([\w.+-]+)|library not found for -l([\w.+-]+)", text)
     if library:
         name = library.group(1) or library.group(2)
-        return (
-            f"the library {name} is not installed, or lies in a directory that is not in library_dirs"
-        )
+        return f"the library {name} is not installed, or lies in a directory that is not in library_dirs"
     missing = re.search(r"([\w./+-]+): No such file or directory", text)
     if missing:
         return _missing_header(missing.group(1), include)

@@ -20,8 +20,8 @@ _NOISE = re.compile(
     r"|__restrict|__const__|__volatile__|__inline__|__inline|inline)\b"
 )
 _TYPE_WORDS = frozenset(
-    "void char short int long float double signed unsigned _Bool bool const volatile struct union "
-    "enum register _Complex".split()
+    ("void", "char", "short", "int", "long", "float", "double", "signed", "unsigned")
+    + ("_Bool", "bool", "_Complex", "const", "volatile", "register", "struct", "union", "enum")
 )
 
 
@@ -113,9 +113,7 @@ def _statements_of(
     yield from _statements("\n".join(lines), header, original, 1)
 
 
-def _others(
-    pieces: list[tuple[Path, int, list[str]]], header: Path
-) -> Iterator[tuple[Path, str]]:
+def _others(pieces: list[tuple[Path, int, list[str]]], header: Path) -> Iterator[tuple[Path, str]]:
     """The text of the included files, in order; a file that is interrupted by another is one text."""
     texts: dict[Path, list[str]] = {}
     for path, _, rows in pieces:
@@ -128,7 +126,7 @@ def _others(
 def _statements(
     text: str, header: Path, original: list[str], first_line: int
 ) -> Iterator[Statement]:
-    text = re.sub(r'extern\s*"C(?:\+\+)?"', lambda m: '\1' + " " * (len(m.group()) - 1), text)
+    text = re.sub(r'extern\s*"C(?:\+\+)?"', lambda m: "\1" + " " * (len(m.group()) - 1), text)
     depth = parentheses = 0
     start = None
     linkage = 0  # open extern "C" { blocks
@@ -178,9 +176,7 @@ def _dropped(text: str, header: Path, whole: str, start: int) -> Statement:
     return Statement(DROPPED, "", text, "", f"{header.name}:{line}")
 
 
-def _statement(
-    text: str, header: Path, original: list[str], whole: str, start: int
-) -> Statement:
+def _statement(text: str, header: Path, original: list[str], whole: str, start: int) -> Statement:
     line = whole.count("\n", 0, start) + 1
     last = line + text.count("\n")
     where = f"{header.name}:{line}"
@@ -189,7 +185,13 @@ def _statement(
     comment = _comment(original, line, last)
     if declaration.startswith("typedef"):
         return Statement(
-            TYPE, "", text, declaration, where, comment, _typedef_names(declaration),
+            TYPE,
+            "",
+            text,
+            declaration,
+            where,
+            comment,
+            _typedef_names(declaration),
             _enumerators(declaration),
         )
     if re.match(r"(?:const\s+)?(?:struct|union|enum)\b[^()=;]*\{\}\s*;?$", flat) or re.match(
@@ -275,9 +277,7 @@ def known_types() -> frozenset[str]:
     """Type names that cffi knows by itself."""
     from cffi import commontypes, model
 
-    return frozenset(commontypes.COMMON_TYPES) | frozenset(
-        model.PrimitiveType.ALL_PRIMITIVE_TYPES
-    )
+    return frozenset(commontypes.COMMON_TYPES) | frozenset(model.PrimitiveType.ALL_PRIMITIVE_TYPES)
 
 
 def integer_macros(macros: dict[str, str], statements: list[Statement]) -> list[str]:

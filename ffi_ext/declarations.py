@@ -74,7 +74,9 @@ def read(headers: Sequence[Path], preprocess: Preprocess, ffi: cffi.FFI) -> Decl
         own += mine
     _refuse_duplicates(own)
     kept = [statement for statement in own if statement.kind != ctext.DROPPED]
-    kept.sort(key=lambda statement: statement.kind != ctext.TYPE)  # one header's types, another's use
+    kept.sort(
+        key=lambda statement: statement.kind != ctext.TYPE
+    )  # one header's types, another's use
     constants = ctext.integer_macros(macros, kept)
     lines = [statement.declaration for statement in _needed(kept, foreign)]
     lines += [f"#define {name} ..." for name in constants]
@@ -170,9 +172,11 @@ def _declare(ffi: cffi.FFI, text: str, kept: Sequence[ctext.Statement]) -> None:
 
 def _hint(text: str) -> str:
     if re.search(r"\b(class|template|namespace|std::|&)\b|&", text):
-        return "hint: headers hold C declarations; keep C++ in the sources, behind extern \"C\" functions"
+        return 'hint: headers hold C declarations; keep C++ in the sources, behind extern "C" functions'
     if "Half" in text:
-        return "hint: TH has no half arithmetic; THHalfTensor and THCudaHalfTensor pointers are known"
+        return (
+            "hint: TH has no half arithmetic; THHalfTensor and THCudaHalfTensor pointers are known"
+        )
     return (
         "hint: an unknown type? #include the header that defines it (TH/TH.h, stdint.h ...) or "
         "declare it with typedef"

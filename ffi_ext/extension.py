@@ -12,8 +12,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from ffi_ext import cache, compile_errors, toolchain
 from ffi_ext import build as builder
+from ffi_ext import cache, compile_errors, toolchain
 from ffi_ext.errors import BuildError
 
 if TYPE_CHECKING:
@@ -105,7 +105,9 @@ def create_extension(
             raise _wrong(argument, "True or False", value)
     options = _options(kwargs, base)
     _add_directories(options, with_cuda, kwargs)
-    return _make(target, header_paths, source_paths, bool(verbose), bool(with_cuda), bool(package), options)
+    return _make(
+        target, header_paths, source_paths, bool(verbose), bool(with_cuda), bool(package), options
+    )
 
 
 def _wrong(argument: str, expected: str, value: object) -> TypeError:
@@ -186,7 +188,11 @@ def _options(kwargs: dict[str, Any], base: Path) -> dict[str, Any]:
     for key, value in kwargs.items():
         if key not in known:
             near = difflib.get_close_matches(key, known, n=1)
-            hint = f"; did you mean '{near[0]}'?" if near else f"; known are {', '.join(sorted(known))}"
+            hint = (
+                f"; did you mean '{near[0]}'?"
+                if near
+                else f"; known are {', '.join(sorted(known))}"
+            )
             raise TypeError(f"create_extension() got an unknown keyword argument '{key}'{hint}")
         if value is None:
             continue
@@ -214,7 +220,13 @@ def _macros(value: object) -> list[tuple[str, str | None]]:
         raise _wrong("define_macros", "a list of (name, value) pairs", value)
     macros: list[tuple[str, str | None]] = []
     for item in value:
-        pair = (item, None) if isinstance(item, str) else tuple(item) if isinstance(item, (list, tuple)) else ()
+        pair = (
+            (item, None)
+            if isinstance(item, str)
+            else tuple(item)
+            if isinstance(item, (list, tuple))
+            else ()
+        )
         if len(pair) == 1:
             pair = (pair[0], None)
         if len(pair) != 2 or not isinstance(pair[0], str):
@@ -239,7 +251,11 @@ def _compile_args(value: object) -> dict[str, list[str]]:
     if isinstance(value, str):
         raise _wrong("extra_compile_args", "a list of str, or a dict of lists", value)
     args = _texts("extra_compile_args", value)
-    return {"cc": args, "cxx": [a for a in args if not a.startswith("-std=c") or "++" in a], "nvcc": []}
+    return {
+        "cc": args,
+        "cxx": [a for a in args if not a.startswith("-std=c") or "++" in a],
+        "nvcc": [],
+    }
 
 
 def _add_directories(options: dict[str, Any], with_cuda: bool, given: dict[str, Any]) -> None:
@@ -253,7 +269,9 @@ def _add_directories(options: dict[str, Any], with_cuda: bool, given: dict[str, 
         if home:
             first.append(str(home / "include"))
             libraries += [str(d) for d in (home / "lib64", home / "lib" / "x64") if d.is_dir()]
-        first += glob.glob("/usr/local/cuda/include") + glob.glob("/Developer/NVIDIA/CUDA-*/include")
+        first += glob.glob("/usr/local/cuda/include") + glob.glob(
+            "/Developer/NVIDIA/CUDA-*/include"
+        )
         if sys.platform == "win32":
             for variable in ("CUDA_PATH", "NVTOOLSEXT_PATH"):
                 root = os.environ.get(variable, "")
@@ -351,7 +369,11 @@ def _preprocessor(options: dict[str, Any]) -> Callable[[Path], str]:
         ]
         flags += [f"-U{name}" for name in options.get("undef_macros", [])]
         flags += toolchain.environment_flags("CPPFLAGS")
-        kept = [a for a in options.get("extra_compile_args", {}).get("cc", []) if a[:2] in ("-D", "-I", "-U")]
+        kept = [
+            a
+            for a in options.get("extra_compile_args", {}).get("cc", [])
+            if a[:2] in ("-D", "-I", "-U")
+        ]
         command = [*compiler.command, "-E", "-dD", *flags, *kept, toolchain.safe_path(header)]
         return _preprocessed(tuple(command), compiler.identity, header)
 

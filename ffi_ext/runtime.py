@@ -14,7 +14,6 @@ import _cffi_backend
 import torch
 
 
-
 class NativeError(torch.FatalError, RuntimeError):  # type: ignore[misc, name-defined]
     """An error raised in C: THError, THArgCheck, THAssert or a C++ exception.
 

@@ -38,7 +38,7 @@ def facts_of(tensor: torch.Tensor) -> Facts:
         SCALAR_TYPES[tensor.dtype],
         tuple(tensor.size()),
         tuple(tensor.stride()),
-        tensor.storage_offset(),
+        int(tensor.storage_offset()),
         storage._cdata,
         storage.data_ptr(),
         storage.nbytes(),

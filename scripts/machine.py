@@ -45,7 +45,7 @@ def main() -> int:
         "GPU": first_line(["nvidia-smi", "--query-gpu=name", "--format=csv,noheader"]),
         "torch": torch_version(),
     }
-    if sys.version_info < (3, 10):
+    if tuple(sys.version_info) < (3, 10):
         problems.append("Python 3.10 or newer is needed: make build PYTHON=python3.11")
     if not found["C compiler"] or not found["C++ compiler"]:
         problems.append(

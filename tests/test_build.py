@@ -175,7 +175,9 @@ def test_wrappers_and_environment_flags(project, monkeypatch):
 
 def test_builds_are_reproducible(project, monkeypatch):
     monkeypatch.setenv("SOURCE_DATE_EPOCH", "1500000000")
-    (project / "two.c").write_text('int two(void) { return __DATE__[7] == \'2\' && __DATE__[10] == \'7\'; }\n')
+    (project / "two.c").write_text(
+        "int two(void) { return __DATE__[7] == '2' && __DATE__[10] == '7'; }\n"
+    )
     binaries = []
     for _ in range(2):
         shutil.rmtree(project / "cache", ignore_errors=True)
@@ -190,8 +192,12 @@ def test_a_read_only_target_loses_nothing(project):
     (project / "two.c").write_text("int two(void) { return 3; }\n")
     folder = project / "ext" / "lib"
     if os.geteuid() == 0:
-        if subprocess.run(["chattr", "+i", str(folder)], capture_output=True, check=False).returncode:
-            pytest.skip("root may write everywhere, and chattr +i does not work on this file system")
+        if subprocess.run(
+            ["chattr", "+i", str(folder)], capture_output=True, check=False
+        ).returncode:
+            pytest.skip(
+                "root may write everywhere, and chattr +i does not work on this file system"
+            )
         undo = ["chattr", "-i", str(folder)]
     else:
         folder.chmod(0o555)
@@ -205,15 +211,19 @@ def test_a_read_only_target_loses_nothing(project):
 
 
 def test_odd_file_names(project):
-    for number, name in enumerate(["with space.c", "quo'te\".c", "-dash.c", "sub/one.c", "new\nline.c"]):
+    for number, name in enumerate(
+        ["with space.c", "quo'te\".c", "-dash.c", "sub/one.c", "new\nline.c"]
+    ):
         path = project / name
         path.parent.mkdir(exist_ok=True)
         path.write_text(f"int odd{number}(void) {{ return {number}; }}\n")
-    (project / 'a header\\ $(x) `y`.h').write_text("".join(f"int odd{n}(void);\n" for n in range(5)))
+    (project / "a header\\ $(x) `y`.h").write_text(
+        "".join(f"int odd{n}(void);\n" for n in range(5))
+    )
     (project / "one.c").write_text("int unused_one(void) { return 1; }\n")
     make(
         project,
-        headers=['a header\\ $(x) `y`.h'],
+        headers=["a header\\ $(x) `y`.h"],
         sources=["with space.c", "quo'te\".c", "-dash.c", "sub/one.c", "new\nline.c", "one.c"],
         define_macros=[("TEXT", '"; rm -rf / #')],
     ).build()
@@ -232,7 +242,10 @@ def test_a_header_name_that_c_cannot_include_is_refused(project):
         ("int one(void);\nint two(unknown_type x);\n", r"lib\.h:2: cannot parse.*\n.*unknown_type"),
         ("int one(void);\n\nint broken(;\n", r"lib\.h:3: cannot parse"),
         ("#include <stdint.h>\nint one(void);\nvector<int> v(void);\n", r"lib\.h:3"),
-        ("int one(void);\nint one(void);\n", r"lib\.h:2: multiple declarations of function one.*lib\.h:1"),
+        (
+            "int one(void);\nint one(void);\n",
+            r"lib\.h:2: multiple declarations of function one.*lib\.h:1",
+        ),
         ("#include <no_such_header.h>\n", r"lib\.h:1: .*no_such_header"),
     ],
 )
@@ -294,11 +307,17 @@ def test_a_killed_build_leaves_the_old_module_and_the_next_one_clears_up(project
 def test_old_and_new_init_import_with_either_binary(project):
     make(project).build()
     folder = project / "ext" / "lib"
-    old_init, old_binary = (folder / "__init__.py").read_bytes(), (folder / "_lib.abi3.so").read_bytes()
+    old_init, old_binary = (
+        (folder / "__init__.py").read_bytes(),
+        (folder / "_lib.abi3.so").read_bytes(),
+    )
     (project / "lib.h").write_text("int one(void);\nint three(void);\n#define SIZE 3\n")
     (project / "two.c").write_text("int three(void) { return 3; }\n")
     make(project).build()
-    new_init, new_binary = (folder / "__init__.py").read_bytes(), (folder / "_lib.abi3.so").read_bytes()
+    new_init, new_binary = (
+        (folder / "__init__.py").read_bytes(),
+        (folder / "_lib.abi3.so").read_bytes(),
+    )
     for init in (old_init, new_init):
         for binary in (old_binary, new_binary):
             (folder / "_lib.abi3.so").unlink()
@@ -307,7 +326,9 @@ def test_old_and_new_init_import_with_either_binary(project):
             assert value(project) == 1
     (folder / "__init__.py").write_bytes(old_init)
     code = "import ext.lib; ext.lib.two()"
-    done = subprocess.run([sys.executable, "-c", code], cwd=project, capture_output=True, text=True, check=False)
+    done = subprocess.run(
+        [sys.executable, "-c", code], cwd=project, capture_output=True, text=True, check=False
+    )
     assert "build the extension again" in done.stderr
 
 

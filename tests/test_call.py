@@ -236,7 +236,9 @@ def test_results(module):
 
 def test_wrong_arguments_name_what_was_expected(module):
     t = torch.zeros(2)
-    with pytest.raises(TypeError, match=r"(?s)argument 2 'b': expected a torch.FloatTensor.*\.float\(\).*int add\("):
+    with pytest.raises(
+        TypeError, match=r"(?s)argument 2 'b': expected a torch.FloatTensor.*\.float\(\).*int add\("
+    ):
         module.add(t, t.double(), t, 1.0)
     for bad in (None, [1.0], "text", 3):
         with pytest.raises(TypeError, match="argument 1 'a'"):
@@ -274,7 +276,19 @@ def odd_tensors():
     }
 
 
-ODD = "meta fake freed shrunk negated conjugated sparse csr nested bool bfloat16".split()
+ODD = [
+    "meta",
+    "fake",
+    "freed",
+    "shrunk",
+    "negated",
+    "conjugated",
+    "sparse",
+    "csr",
+    "nested",
+    "bool",
+    "bfloat16",
+]
 
 
 @pytest.mark.filterwarnings("ignore")
@@ -306,9 +320,13 @@ def test_errors_from_c(module):
     with pytest.raises(torch.FatalError, match=r"^my error 7 at .*calls\.c:\d+$") as caught:
         module.fail(7)
     assert isinstance(caught.value, (RuntimeError, ffi_ext.NativeError))
-    with pytest.raises(ffi_ext.NativeError, match=r"^invalid argument 2: must be positive at .*calls\.c:\d+$"):
+    with pytest.raises(
+        ffi_ext.NativeError, match=r"^invalid argument 2: must be positive at .*calls\.c:\d+$"
+    ):
         module.check(0)
-    with pytest.raises(ffi_ext.NativeError, match=r"^Assertion `a > 0' failed\.  at .*calls\.c:\d+$"):
+    with pytest.raises(
+        ffi_ext.NativeError, match=r"^Assertion `a > 0' failed\.  at .*calls\.c:\d+$"
+    ):
         module.assert_positive(-1)
     module.check(1)
 

@@ -121,7 +121,9 @@ def test_keywords_of_a_setuptools_extension(project):
 
 
 def test_cxx_sources_throw_into_python(project):
-    (project / "cc.h").write_text('#ifdef __cplusplus\nextern "C" {\n#endif\nvoid boom(int n);\nint alive(void);\n#ifdef __cplusplus\n}\n#endif\n')
+    (project / "cc.h").write_text(
+        '#ifdef __cplusplus\nextern "C" {\n#endif\nvoid boom(int n);\nint alive(void);\n#ifdef __cplusplus\n}\n#endif\n'
+    )
     (project / "cc.cpp").write_text(
         '#include "cc.h"\n#include <TH/TH.h>\n#include <stdexcept>\n#include <string>\n'
         "static int living = 0;\nstruct Guard { Guard() { living++; } ~Guard() { living--; } };\n"
@@ -138,7 +140,9 @@ def test_cxx_sources_throw_into_python(project):
 
 
 def test_a_users_function_named_like_ths_is_the_one_called(project):
-    (project / "own.h").write_text("long THFloatTensor_nElement(const THFloatTensor *t); long ask(THFloatTensor *t);\n")
+    (project / "own.h").write_text(
+        "long THFloatTensor_nElement(const THFloatTensor *t); long ask(THFloatTensor *t);\n"
+    )
     (project / "own.c").write_text(
         "#include <TH/TH.h>\nptrdiff_t THFloatTensor_nElement(const THFloatTensor *t) { return 77; }\n"
         "long ask(THFloatTensor *t) { return THFloatTensor_nElement(t); }\n"
@@ -157,7 +161,14 @@ def test_openmp_errors_on_the_master_thread_leave_the_next_region_whole(project)
         "int count(void) { int n = 0;\n#pragma omp parallel for num_threads(2) reduction(+:n)\n"
         "  for (int i = 0; i < 100; i++) n += i; return n + 10000 * omp_get_level(); }\n"
     )
-    create(project, "omp_ext", "omp.h", "omp.c", extra_compile_args=["-fopenmp"], extra_link_args=["-fopenmp"]).build()
+    create(
+        project,
+        "omp_ext",
+        "omp.h",
+        "omp.c",
+        extra_compile_args=["-fopenmp"],
+        extra_link_args=["-fopenmp"],
+    ).build()
     module = load("omp_ext")
     for _ in range(50):
         with pytest.raises(ffi_ext.NativeError, match="inside"):
@@ -175,7 +186,10 @@ def test_an_error_on_a_thread_without_a_call_is_printed_before_the_abort(project
     create(project, "thr_ext", "thr.h", "thr.c", extra_link_args=["-pthread"]).build()
     done = subprocess.run(
         [sys.executable, "-c", "import thr_ext; thr_ext.fail_elsewhere()"],
-        cwd=project, capture_output=True, text=True, check=False,
+        cwd=project,
+        capture_output=True,
+        text=True,
+        check=False,
     )
     assert done.returncode == -6 and "nobody waits at" in done.stderr
 
@@ -198,10 +212,16 @@ def test_package_mode(project, how):
     )
     (project / "build.py").write_text(script + ("ffi.build()\n" if how == "build()" else ""))
     (project / "setup.py").write_text(SETUP)
-    arguments = ["setup.py", "-q", "build_ext", "--inplace"] if how == "cffi_modules" else ["build.py"]
-    done = subprocess.run([sys.executable, *arguments], cwd=project, capture_output=True, text=True, check=False)
+    arguments = (
+        ["setup.py", "-q", "build_ext", "--inplace"] if how == "cffi_modules" else ["build.py"]
+    )
+    done = subprocess.run(
+        [sys.executable, *arguments], cwd=project, capture_output=True, text=True, check=False
+    )
     assert done.returncode == 0, done.stderr
-    assert {"__init__.py", "_lib.abi3.so"} <= set(os.listdir(project / "my_package" / "_ext" / "lib"))
+    assert {"__init__.py", "_lib.abi3.so"} <= set(
+        os.listdir(project / "my_package" / "_ext" / "lib")
+    )
     module = load("my_package._ext.lib")
     assert module.twice(5) == 10 and type(module.twice).__name__ == "builtin_function_or_method"
 

@@ -37,7 +37,9 @@ def preamble(declarations: Declarations, *, includes: Sequence[str] = ("TH/TH.h"
     lines = [f"#include <{name}>" for name in includes]
     lines += ["#include <stdbool.h>", "#include <stddef.h>", "#include <stdint.h>"]
     lines += ["", "#ifdef __cplusplus", "#define restrict __restrict", 'extern "C" {', "#endif"]
-    lines += [f'#include "{path}"' for path in declarations.headers]  # no literal: nothing is escaped
+    lines += [
+        f'#include "{path}"' for path in declarations.headers
+    ]  # no literal: nothing is escaped
     lines += ["#include <ffi_ext/abi.h>", _OPENMP]
     lines += [_trampoline(index, function) for index, function in enumerate(functions)]
     lines.append("\nstatic const ffi_ext_function ffi_ext_functions[] = {")

@@ -44,6 +44,5 @@ def _function(function: Function) -> str:
     body = "\n".join([lines[0], *(f"    {line}".rstrip() for line in lines[1:])])
     end = "" if len(lines) == 1 else "\n    "
     return (
-        f"def {function.python_name}({', '.join(parameters)}) -> {result}:\n"
-        f'    """{body}{end}"""\n'
+        f'def {function.python_name}({", ".join(parameters)}) -> {result}:\n    """{body}{end}"""\n'
     )

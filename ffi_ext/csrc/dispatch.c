@@ -1,4 +1,5 @@
-/* The call: Python arguments to C slots, the C function without the GIL, its result or error back to Python. */
+/* The call: Python arguments to C slots, the C function without the GIL, its result or error back
+ * to Python. */
 #include <string.h>
 
 #include "frame.h"
@@ -10,16 +11,28 @@ ffi_hooks ffi_hook;
 static const char element_codes[] = "FDLISCBH"; /* in the order of enum ffi_type */
 
 static int parse_code(const char **at, ffi_parameter *p) {
-  static const struct { char code; unsigned char kind, bits; } scalars[] = {
-      {'v', FFI_VOID, 0},      {'?', FFI_BOOL, 1},
-      {'b', FFI_SIGNED, 8},    {'B', FFI_UNSIGNED, 8},
-      {'h', FFI_SIGNED, 16},   {'H', FFI_UNSIGNED, 16},
-      {'i', FFI_SIGNED, 32},   {'I', FFI_UNSIGNED, 32},
-      {'l', FFI_SIGNED, 8 * sizeof(long)}, {'L', FFI_UNSIGNED, 8 * sizeof(long)},
-      {'q', FFI_SIGNED, 64},   {'Q', FFI_UNSIGNED, 64},
-      {'f', FFI_FLOATING, 0},  {'d', FFI_DOUBLED, 0},
-      {'s', FFI_STRING, 0},    {'c', FFI_CONVERTED, 0},
-      {'p', FFI_CONVERTED, 0}, {'x', FFI_CONVERTED, 0},
+  static const struct {
+    char code;
+    unsigned char kind, bits;
+  } scalars[] = {
+      {'v', FFI_VOID, 0},
+      {'?', FFI_BOOL, 1},
+      {'b', FFI_SIGNED, 8},
+      {'B', FFI_UNSIGNED, 8},
+      {'h', FFI_SIGNED, 16},
+      {'H', FFI_UNSIGNED, 16},
+      {'i', FFI_SIGNED, 32},
+      {'I', FFI_UNSIGNED, 32},
+      {'l', FFI_SIGNED, 8 * sizeof(long)},
+      {'L', FFI_UNSIGNED, 8 * sizeof(long)},
+      {'q', FFI_SIGNED, 64},
+      {'Q', FFI_UNSIGNED, 64},
+      {'f', FFI_FLOATING, 0},
+      {'d', FFI_DOUBLED, 0},
+      {'s', FFI_STRING, 0},
+      {'c', FFI_CONVERTED, 0},
+      {'p', FFI_CONVERTED, 0},
+      {'x', FFI_CONVERTED, 0},
   };
   memset(p, 0, sizeof *p);
   p->code = *(*at)++;
@@ -29,7 +42,8 @@ static int parse_code(const char **at, ffi_parameter *p) {
     p->bits = scalars[i].bits;
     return 0;
   }
-  const char *tensor = strchr("TtGgUuWw", p->code), *element = **at ? strchr(element_codes, **at) : NULL;
+  const char *tensor = strchr("TtGgUuWw", p->code),
+             *element = **at ? strchr(element_codes, **at) : NULL;
   if (!p->code || !tensor || !element) return -1;
   ++*at;
   p->kind = strchr("TtUu", p->code) ? FFI_TENSOR : FFI_STORAGE;
@@ -39,7 +53,8 @@ static int parse_code(const char **at, ffi_parameter *p) {
   return 0;
 }
 
-int ffi_parse_signature(const char *signature, ffi_parameter *result, ffi_parameter *parameters, int room) {
+int ffi_parse_signature(const char *signature, ffi_parameter *result, ffi_parameter *parameters,
+                        int room) {
   int count = 0;
   if (parse_code(&signature, result)) return -1;
   for (; *signature; count++)
@@ -52,19 +67,23 @@ typedef struct call {
   ffi_function *function;
   ffi_frame frame;
   int kept;
-  PyObject *keep[FFI_MAX_ARGUMENTS + 1]; /* references of ours, beside the caller's on the arguments */
+  PyObject
+      *keep[FFI_MAX_ARGUMENTS + 1]; /* references of ours, beside the caller's on the arguments */
   ffi_ext_slot slots[FFI_MAX_ARGUMENTS + 1];
 } call;
 
 static void refuse(call *c, int index, PyObject *value, PyObject *type) {
-  PyObject *nothing = PyObject_CallFunction(ffi_hook.refuse, "OiOO", (PyObject *)c->function, index, value, type);
+  PyObject *nothing =
+      PyObject_CallFunction(ffi_hook.refuse, "OiOO", (PyObject *)c->function, index, value, type);
   Py_XDECREF(nothing);
-  if (!PyErr_Occurred()) PyErr_SetString(PyExc_SystemError, "ffi_ext: an argument was refused without a reason");
+  if (!PyErr_Occurred())
+    PyErr_SetString(PyExc_SystemError, "ffi_ext: an argument was refused without a reason");
 }
 
 static int is_tensor(PyObject *value) {
   PyTypeObject *type = Py_TYPE(value);
-  return type == (PyTypeObject *)ffi_hook.tensor_type || type == (PyTypeObject *)ffi_hook.parameter_type ||
+  return type == (PyTypeObject *)ffi_hook.tensor_type ||
+         type == (PyTypeObject *)ffi_hook.parameter_type ||
          PyType_IsSubtype(type, (PyTypeObject *)ffi_hook.tensor_type);
 }
 
@@ -72,7 +91,8 @@ static int is_cdata(PyObject *value) {
   return PyType_IsSubtype(Py_TYPE(value), (PyTypeObject *)ffi_hook.cdata_type);
 }
 
-/* An int from whatever has __index__ (NumPy's integers too), or a cdata integer; not from floats, strings, tensors. */
+/* An int from whatever has __index__ (NumPy's integers too), or a cdata integer; not from floats,
+ * strings, tensors. */
 static PyObject *as_integer(call *c, int index, PyObject *value) {
   PyObject *number = NULL;
   if (PyLong_Check(value)) {
@@ -81,7 +101,8 @@ static PyObject *as_integer(call *c, int index, PyObject *value) {
   }
   if (!is_tensor(value)) {
     if (PyIndex_Check(value)) return PyNumber_Index(value);
-    PyObject *pair = PyObject_CallFunction(ffi_hook.convert, "OiO", (PyObject *)c->function, index, value);
+    PyObject *pair =
+        PyObject_CallFunction(ffi_hook.convert, "OiO", (PyObject *)c->function, index, value);
     if (!pair) return NULL;
     number = PySequence_GetItem(pair, 0);
     Py_DECREF(pair);
@@ -146,7 +167,8 @@ static int take_double(call *c, int index, PyObject *value, double *out) {
 
 /* cffi's own conversion, for what the dispatcher does not carry. */
 static int take_converted(call *c, int index, PyObject *value, ffi_ext_slot *slot) {
-  PyObject *pair = PyObject_CallFunction(ffi_hook.convert, "OiO", (PyObject *)c->function, index, value);
+  PyObject *pair =
+      PyObject_CallFunction(ffi_hook.convert, "OiO", (PyObject *)c->function, index, value);
   if (!pair) return -1;
   PyObject *address = PySequence_GetItem(pair, 0);
   c->keep[c->kept++] = pair;
@@ -156,9 +178,11 @@ static int take_converted(call *c, int index, PyObject *value, ffi_ext_slot *slo
   return PyErr_Occurred() ? -1 : 0;
 }
 
-/* Makes a view of an argument that the quick look did not accept: a NumPy array, a subclass, a storage ... */
+/* Makes a view of an argument that the quick look did not accept: a NumPy array, a subclass, a
+ * storage ... */
 static int adapt(call *c, int index, PyObject *value, ffi_view *view, PyObject **object) {
-  PyObject *pair = PyObject_CallFunction(ffi_hook.adapt, "OiO", (PyObject *)c->function, index, value);
+  PyObject *pair =
+      PyObject_CallFunction(ffi_hook.adapt, "OiO", (PyObject *)c->function, index, value);
   if (!pair) return -1;
   c->keep[c->kept++] = pair;
   PyObject *tensor, *facts;
@@ -169,17 +193,20 @@ static int adapt(call *c, int index, PyObject *value, ffi_view *view, PyObject *
   return 0;
 }
 
-static int take_tensor(call *c, int index, PyObject *value, const ffi_parameter *p, ffi_ext_slot *slot) {
+static int take_tensor(call *c, int index, PyObject *value, const ffi_parameter *p,
+                       ffi_ext_slot *slot) {
   ffi_view view;
   PyObject *object = value;
   int storage = p->kind == FFI_STORAGE;
-  if (is_cdata(value)) return take_converted(c, index, value, slot); /* _ffi.NULL, or a record's address */
-  if (!ffi_handle_offset || storage || p->cuda || !is_tensor(value) || ffi_fields_describe(value, &view) ||
-      view.type != p->type) {
+  if (is_cdata(value))
+    return take_converted(c, index, value, slot); /* _ffi.NULL, or a record's address */
+  if (!ffi_handle_offset || storage || p->cuda || !is_tensor(value) ||
+      ffi_fields_describe(value, &view) || view.type != p->type) {
     if (adapt(c, index, value, &view, &object)) return -1;
   }
   ffi_tensor *t = ffi_enter(&c->frame, &view, object, p->writable, storage);
-  if (object != value && !storage && !is_tensor(value)) t->fixed = 1; /* a NumPy array cannot follow a resize */
+  if (object != value && !storage && !is_tensor(value))
+    t->fixed = 1; /* a NumPy array cannot follow a resize */
   slot->p = storage ? (void *)t->storage : (void *)t;
   return 0;
 }
@@ -250,9 +277,10 @@ static PyObject *give_result(call *c) {
   }
 }
 
-/* Puts positional and keyword arguments in the order of the parameters. Returns -1 with an exception. */
-static int order_arguments(ffi_function *function, PyObject *const *args, Py_ssize_t nargs, PyObject *kwnames,
-                           PyObject **ordered) {
+/* Puts positional and keyword arguments in the order of the parameters. Returns -1 with an
+ * exception. */
+static int order_arguments(ffi_function *function, PyObject *const *args, Py_ssize_t nargs,
+                           PyObject *kwnames, PyObject **ordered) {
   Py_ssize_t named = kwnames ? PyTuple_Size(kwnames) : 0;
   int filled = 0;
   memset(ordered, 0, (size_t)function->count * sizeof *ordered);
@@ -268,7 +296,8 @@ static int order_arguments(ffi_function *function, PyObject *const *args, Py_ssi
   }
   if (nargs + named == function->count && filled == function->count) return 0;
   PyObject *names = kwnames ? kwnames : PyTuple_New(0);
-  PyObject *nothing = PyObject_CallFunction(ffi_hook.arity, "OnO", (PyObject *)function, nargs, names);
+  PyObject *nothing =
+      PyObject_CallFunction(ffi_hook.arity, "OnO", (PyObject *)function, nargs, names);
   if (!kwnames) Py_XDECREF(names);
   Py_XDECREF(nothing);
   if (!PyErr_Occurred()) PyErr_SetString(PyExc_TypeError, "wrong arguments");
@@ -314,18 +343,23 @@ static int set_up(void) {
   return done ? 0 : -1;
 }
 
-/* A call through cffi's own function, for what has no trampoline: `target` is lib.f, `caller` an object with the codes,
- * names and doc that the hooks want. cffi releases the GIL around the C function, so an exception arrives without it.
- * The function is called where it lies, not by PyObject_Call: that counts the depth of recursion, and an exception that
- * passes would leave the count raised for good. */
+/* A call through cffi's own function, for what has no trampoline: `target` is lib.f, `caller` an
+ * object with the codes, names and doc that the hooks want. cffi releases the GIL around the C
+ * function, so an exception arrives without it. The function is called where it lies, not by
+ * PyObject_Call: that counts the depth of recursion, and an exception that passes would leave the
+ * count raised for good. */
 static void call_python(ffi_ext_slot *slots) {
   PyObject *target = slots[1].p, *args = slots[2].p;
   if (PyCFunction_Check(target)) {
     PyCFunction function = PyCFunction_GetFunction(target);
     int flags = PyCFunction_GetFlags(target) & (METH_VARARGS | METH_NOARGS | METH_O);
-    PyObject *only = flags == METH_VARARGS ? args : flags == METH_O ? PyTuple_GetItem(args, 0) : NULL;
-    if (PyTuple_Size(args) != (flags == METH_O) && flags != METH_VARARGS) slots[0].p = PyObject_CallObject(target, args);
-    else slots[0].p = function(PyCFunction_GetSelf(target), only);
+    PyObject *only = flags == METH_VARARGS ? args
+                     : flags == METH_O     ? PyTuple_GetItem(args, 0)
+                                           : NULL;
+    if (PyTuple_Size(args) != (flags == METH_O) && flags != METH_VARARGS)
+      slots[0].p = PyObject_CallObject(target, args);
+    else
+      slots[0].p = function(PyCFunction_GetSelf(target), only);
   } else {
     ternaryfunc function = (ternaryfunc)PyType_GetSlot(Py_TYPE(target), Py_tp_call);
     slots[0].p = function(target, args, NULL);
@@ -345,9 +379,10 @@ static int parse_codes(PyObject *caller, ffi_parameter *parameters, Py_ssize_t *
   return failed ? -1 : 0;
 }
 
-/* Tensor arguments become cdata pointers to their records; a variadic function's extra ones have no declared type
- * and go to cffi as they are. */
-static PyObject *cffi_arguments(call *c, PyObject *args, const ffi_parameter *parameters, Py_ssize_t count) {
+/* Tensor arguments become cdata pointers to their records; a variadic function's extra ones have no
+ * declared type and go to cffi as they are. */
+static PyObject *cffi_arguments(call *c, PyObject *args, const ffi_parameter *parameters,
+                                Py_ssize_t count) {
   Py_ssize_t given = PyTuple_Size(args);
   PyObject *converted = PyTuple_New(given);
   for (Py_ssize_t i = 0; converted && i < given; i++) {
@@ -363,8 +398,10 @@ static PyObject *cffi_arguments(call *c, PyObject *args, const ffi_parameter *pa
       Py_INCREF(value);
       made = value;
     }
-    if (!made) Py_CLEAR(converted);
-    else PyTuple_SetItem(converted, i, made);
+    if (!made)
+      Py_CLEAR(converted);
+    else
+      PyTuple_SetItem(converted, i, made);
   }
   return converted;
 }
@@ -382,7 +419,8 @@ PyObject *ffi_call_cffi(PyObject *self, PyObject *arguments) {
     return NULL;
   }
   call c;
-  c.function = (ffi_function *)caller; /* the hooks take any object with the attributes that they read */
+  c.function =
+      (ffi_function *)caller; /* the hooks take any object with the attributes that they read */
   c.frame.count = 0;
   c.kept = 0;
   PyObject *result = NULL, *converted = cffi_arguments(&c, args, parameters, count);

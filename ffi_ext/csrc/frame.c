@@ -1,4 +1,5 @@
-/* A call's tensor records: made from torch tensors when it starts, written back and released when it ends. */
+/* A call's tensor records: made from torch tensors when it starts, written back and released when
+ * it ends. */
 #include "frame.h"
 
 #include <pthread.h>
@@ -11,12 +12,14 @@ const ffi_operations *ffi_torch;
 const int ffi_scalar_type[FFI_TYPES] = {6, 7, 4, 3, 2, 1, 0, 5};
 
 int ffi_type_of_scalar(int scalar_type) {
-  static const signed char types[8] = {FFI_BYTE, FFI_CHAR, FFI_SHORT, FFI_INT, FFI_LONG, FFI_HALF, FFI_FLOAT, FFI_DOUBLE};
+  static const signed char types[8] = {FFI_BYTE, FFI_CHAR, FFI_SHORT, FFI_INT,
+                                       FFI_LONG, FFI_HALF, FFI_FLOAT, FFI_DOUBLE};
   return scalar_type >= 0 && scalar_type < 8 ? types[scalar_type] : -1;
 }
 
-/* Records that C code kept beyond a call. The same torch tensor or storage passed again must meet the same record: two
- * records of one storage would each remember an address, and a resize through one would leave the other dangling. */
+/* Records that C code kept beyond a call. The same torch tensor or storage passed again must meet
+ * the same record: two records of one storage would each remember an address, and a resize through
+ * one would leave the other dangling. */
 static pthread_mutex_t kept_lock = PTHREAD_MUTEX_INITIALIZER;
 static ffi_tensor *kept_tensors;
 static ffi_storage *kept_storages;
@@ -25,7 +28,9 @@ static ffi_storage *kept_storages;
 static int take(int *refcount) {
   int seen = __atomic_load_n(refcount, __ATOMIC_RELAXED);
   while (seen > 0)
-    if (__atomic_compare_exchange_n(refcount, &seen, seen + 1, 1, __ATOMIC_ACQ_REL, __ATOMIC_RELAXED)) return 1;
+    if (__atomic_compare_exchange_n(refcount, &seen, seen + 1, 1, __ATOMIC_ACQ_REL,
+                                    __ATOMIC_RELAXED))
+      return 1;
   return 0;
 }
 
@@ -49,17 +54,17 @@ static ffi_storage *find_kept_storage(void *identity, int type) {
   return s;
 }
 
-#define REMOVE(list, record)                        \
-  do {                                              \
-    pthread_mutex_lock(&kept_lock);                 \
-    for (void **at = (void **)&(list); *at;) {      \
-      if (*at == (void *)(record)) {                \
-        *at = (record)->next;                       \
-        break;                                      \
-      }                                             \
+#define REMOVE(list, record)                          \
+  do {                                                \
+    pthread_mutex_lock(&kept_lock);                   \
+    for (void **at = (void **)&(list); *at;) {        \
+      if (*at == (void *)(record)) {                  \
+        *at = (record)->next;                         \
+        break;                                        \
+      }                                               \
       at = (void **)&((__typeof__(record))*at)->next; \
-    }                                               \
-    pthread_mutex_unlock(&kept_lock);               \
+    }                                                 \
+    pthread_mutex_unlock(&kept_lock);                 \
   } while (0)
 
 /* A record that C still holds when the call ends gets references of its own. */
@@ -166,7 +171,8 @@ static ffi_storage *enter_storage(ffi_frame *frame, const ffi_view *view) {
       __atomic_add_fetch(&known->refcount, 1, __ATOMIC_RELAXED);
       return known;
     }
-    /* The same bytes as another element type: growing them through one record would strand the other. */
+    /* The same bytes as another element type: growing them through one record would strand the
+     * other. */
     known->flag &= ~FFI_RESIZABLE;
     reinterpreted = 1;
   }
@@ -184,7 +190,9 @@ static ffi_storage *enter_storage(ffi_frame *frame, const ffi_view *view) {
 static void set_geometry(ffi_tensor *t, const ffi_view *view, int whole_storage) {
   static const int64_t one = 1;
   int empty = view->ndim == 1 && view->size[0] == 0 && !whole_storage;
-  int n = empty ? 0 : view->ndim ? view->ndim : 1; /* C sees torch's () as [1] and its (0,) as the empty tensor */
+  int n = empty        ? 0
+          : view->ndim ? view->ndim
+                       : 1; /* C sees torch's () as [1] and its (0,) as the empty tensor */
   if (n > t->capacity) ffi_tensor_reserve(t, n);
   for (int i = 0; i < n; i++) {
     t->size[i] = view->ndim ? view->size[i] : one;
@@ -194,11 +202,13 @@ static void set_geometry(ffi_tensor *t, const ffi_view *view, int whole_storage)
   t->storageOffset = empty ? 0 : view->offset;
 }
 
-ffi_tensor *ffi_enter(ffi_frame *frame, const ffi_view *view, PyObject *object, int writable, int whole_storage) {
+ffi_tensor *ffi_enter(ffi_frame *frame, const ffi_view *view, PyObject *object, int writable,
+                      int whole_storage) {
   void *key = key_of(view->handle);
   for (int i = 0; i < frame->count; i++) {
     ffi_entry *entry = &frame->entries[i];
-    if (entry->key != key || whole_storage != (entry->storage && !entry->tensor->nDimension)) continue;
+    if (entry->key != key || whole_storage != (entry->storage && !entry->tensor->nDimension))
+      continue;
     entry->bump |= writable && view->requires_grad;
     return entry->tensor;
   }
@@ -216,7 +226,8 @@ ffi_tensor *ffi_enter(ffi_frame *frame, const ffi_view *view, PyObject *object, 
   ffi_storage *s = t->nDimension ? enter_storage(frame, view) : NULL;
   t->storage = s;
   if (s) __atomic_add_fetch(&s->refcount, 1, __ATOMIC_RELAXED);
-  if (before && __atomic_sub_fetch(&before->refcount, 1, __ATOMIC_ACQ_REL) == 0) ffi_storage_dispose(before);
+  if (before && __atomic_sub_fetch(&before->refcount, 1, __ATOMIC_ACQ_REL) == 0)
+    ffi_storage_dispose(before);
 
   entry->tensor = t;
   entry->storage = s;
@@ -229,7 +240,8 @@ ffi_tensor *ffi_enter(ffi_frame *frame, const ffi_view *view, PyObject *object, 
   return t;
 }
 
-/* Foreign memory (a storage made from a C pointer or an allocator of the user's) as a tensor of torch's. */
+/* Foreign memory (a storage made from a C pointer or an allocator of the user's) as a tensor of
+ * torch's. */
 static void drop_capsule(PyObject *capsule) {
   ffi_storage *s = PyCapsule_GetPointer(capsule, NULL);
   if (__atomic_sub_fetch(&s->refcount, 1, __ATOMIC_ACQ_REL) == 0) ffi_storage_dispose(s);
@@ -239,9 +251,9 @@ static PyObject *adopt(ffi_storage *s) {
   PyObject *capsule = PyCapsule_New(s, NULL, drop_capsule);
   if (!capsule) return NULL;
   __atomic_add_fetch(&s->refcount, 1, __ATOMIC_RELAXED);
-  PyObject *tensor = PyObject_CallFunction(ffi_adopt_helper, "KniO", (unsigned long long)(uintptr_t)s->data,
-                                           (Py_ssize_t)(s->size * (ptrdiff_t)ffi_type_size[s->type]),
-                                           ffi_scalar_type[s->type], capsule);
+  PyObject *tensor = PyObject_CallFunction(
+      ffi_adopt_helper, "KniO", (unsigned long long)(uintptr_t)s->data,
+      (Py_ssize_t)(s->size * (ptrdiff_t)ffi_type_size[s->type]), ffi_scalar_type[s->type], capsule);
   Py_DECREF(capsule);
   return tensor;
 }
@@ -251,11 +263,14 @@ static void *owner_of(ffi_storage *s, PyObject **adopted) {
   *adopted = NULL;
   if (s->owner || s->size == 0) return s->owner;
   *adopted = adopt(s);
-  return *adopted ? (ffi_handle_offset ? (void *)((char *)*adopted + ffi_handle_offset) : (void *)*adopted) : NULL;
+  return *adopted ? (ffi_handle_offset ? (void *)((char *)*adopted + ffi_handle_offset)
+                                       : (void *)*adopted)
+                  : NULL;
 }
 
-/* Torch says no to growing a storage that it does not own. An empty tensor's record has no storage that could have been
- * asked when C resized it, so it is asked now, by a resize to the size that it has. */
+/* Torch says no to growing a storage that it does not own. An empty tensor's record has no storage
+ * that could have been asked when C resized it, so it is asked now, by a resize to the size that it
+ * has. */
 static int may_replace(const ffi_entry *entry, char *text) {
   void *data;
   if (entry->storage || !entry->identity) return 0;
@@ -325,7 +340,8 @@ int ffi_leave(ffi_frame *frame) {
     ffi_entry *entry = &frame->entries[i];
     if (entry->bump) ffi_torch->bump_version(entry->tensor->handle);
   }
-  /* A kept tensor's storage must be kept too, while the tensor that it was borrowed from still has it. */
+  /* A kept tensor's storage must be kept too, while the tensor that it was borrowed from still has
+   * it. */
   for (int i = 0; i < frame->count; i++) {
     ffi_tensor *t = frame->entries[i].tensor;
     if (t->refcount > 1 && t->storage) keep_storage(t->storage);
@@ -396,10 +412,12 @@ PyObject *ffi_storage_result(ffi_frame *frame, ffi_storage *s) {
   if (!owner && PyErr_Occurred()) return NULL;
   PyObject *result = ffi_torch->make(owner, &whole, NULL);
   Py_XDECREF(adopted);
-  int held = 0; /* by the frame: the reference of an argument's storage that was not retained is not ours to drop */
+  int held = 0; /* by the frame: the reference of an argument's storage that was not retained is not
+                   ours to drop */
   for (int i = 0; i < frame->count; i++)
     if (frame->entries[i].storage == s) held += 1 + (frame->entries[i].tensor->storage == s);
   if (s->refcount > 1 && !held) keep_storage(s);
-  if (s->refcount > held && __atomic_sub_fetch(&s->refcount, 1, __ATOMIC_ACQ_REL) == 0) ffi_storage_dispose(s);
+  if (s->refcount > held && __atomic_sub_fetch(&s->refcount, 1, __ATOMIC_ACQ_REL) == 0)
+    ffi_storage_dispose(s);
   return result;
 }

@@ -1,4 +1,5 @@
-/* One call's tensors: from torch tensors to records when it starts, and back to torch when it ends. */
+/* One call's tensors: from torch tensors to records when it starts, and back to torch when it ends.
+ */
 #ifndef FFI_EXT_FRAME_H
 #define FFI_EXT_FRAME_H
 
@@ -13,7 +14,7 @@ typedef struct ffi_entry {
   void *key;            /* TensorImpl, or the PyObject in the Python tier */
   void *identity;       /* StorageImpl, also of an empty tensor, whose record has no storage */
   ptrdiff_t storage_bytes;
-  char bump;            /* its data may change under autograd's eyes */
+  char bump; /* its data may change under autograd's eyes */
 } ffi_entry;
 
 typedef struct ffi_frame {
@@ -21,24 +22,30 @@ typedef struct ffi_frame {
   ffi_entry entries[FFI_MAX_ARGUMENTS];
 } ffi_frame;
 
-/* The record of a tensor argument. `writable`: the C function may write to it. `whole_storage`: it stands for its
- * storage, which must have a record even when it is empty. `object` may differ from the argument (a NumPy array's
- * tensor) and must live until ffi_leave. */
-ffi_tensor *ffi_enter(ffi_frame *frame, const ffi_view *view, PyObject *object, int writable, int whole_storage);
+/* The record of a tensor argument. `writable`: the C function may write to it. `whole_storage`: it
+ * stands for its storage, which must have a record even when it is empty. `object` may differ from
+ * the argument (a NumPy array's tensor) and must live until ffi_leave. */
+ffi_tensor *ffi_enter(ffi_frame *frame, const ffi_view *view, PyObject *object, int writable,
+                      int whole_storage);
 
-/* Writes changed shapes back to torch and releases the records. Returns 0, or -1 with a Python exception set when torch
- * refuses a change. Call with the GIL held and once, whatever the C function did. */
+/* Writes changed shapes back to torch and releases the records. Returns 0, or -1 with a Python
+ * exception set when torch refuses a change. Call with the GIL held and once, whatever the C
+ * function did. */
 int ffi_leave(ffi_frame *frame);
 
-/* A returned TH*Tensor * as a Python object (new reference), taking over the reference; before ffi_leave. */
+/* A returned TH*Tensor * as a Python object (new reference), taking over the reference; before
+ * ffi_leave. */
 PyObject *ffi_tensor_result(ffi_frame *frame, ffi_tensor *t);
-/* A returned TH*Storage * as a 1-dim tensor over all of it (new reference), taking over the reference. */
+/* A returned TH*Storage * as a 1-dim tensor over all of it (new reference), taking over the
+ * reference. */
 PyObject *ffi_storage_result(ffi_frame *frame, ffi_storage *s);
 
-/* A storage whose memory is not torch's, as a tensor: (address, bytes, scalar type, capsule) -> tensor. */
+/* A storage whose memory is not torch's, as a tensor: (address, bytes, scalar type, capsule) ->
+ * tensor. */
 extern PyObject *ffi_adopt_helper;
 
-/* Where the at::Tensor lies in a torch.Tensor object; 0: the handle is the object itself (Python tier). */
+/* Where the at::Tensor lies in a torch.Tensor object; 0: the handle is the object itself (Python
+ * tier). */
 extern Py_ssize_t ffi_handle_offset;
 
 #endif

@@ -1,4 +1,5 @@
-/* The function object of a generated module: one C function, its signature and how Python calls it. */
+/* The function object of a generated module: one C function, its signature and how Python calls it.
+ */
 #ifndef FFI_EXT_FUNCTION_H
 #define FFI_EXT_FUNCTION_H
 
@@ -8,7 +9,15 @@
 #include "ffi_ext/abi.h"
 
 enum ffi_kind {
-  FFI_VOID, FFI_BOOL, FFI_SIGNED, FFI_UNSIGNED, FFI_FLOATING, FFI_DOUBLED, FFI_STRING, FFI_TENSOR, FFI_STORAGE,
+  FFI_VOID,
+  FFI_BOOL,
+  FFI_SIGNED,
+  FFI_UNSIGNED,
+  FFI_FLOATING,
+  FFI_DOUBLED,
+  FFI_STRING,
+  FFI_TENSOR,
+  FFI_STORAGE,
   FFI_CONVERTED, /* cffi converts: pointers, structs by value, char ... */
 };
 
@@ -22,8 +31,7 @@ typedef struct ffi_parameter {
 } ffi_parameter;
 
 typedef struct ffi_function {
-  PyObject_HEAD
-  PyMethodDef method;
+  PyObject_HEAD PyMethodDef method;
   const ffi_ext_function *entry;
   const ffi_ext_module_table *table;
   int count;
@@ -34,8 +42,10 @@ typedef struct ffi_function {
   PyObject *keepalive;             /* the binary */
 } ffi_function;
 
-/* Splits a signature into its codes. Returns the number of parameters, or -1 when a code is unknown. */
-int ffi_parse_signature(const char *signature, ffi_parameter *result, ffi_parameter *parameters, int room);
+/* Splits a signature into its codes. Returns the number of parameters, or -1 when a code is
+ * unknown. */
+int ffi_parse_signature(const char *signature, ffi_parameter *result, ffi_parameter *parameters,
+                        int room);
 
 /* METH_FASTCALL | METH_KEYWORDS; `self` is the ffi_function. */
 PyObject *ffi_dispatch(PyObject *self, PyObject *const *args, Py_ssize_t nargs, PyObject *kwnames);
@@ -43,7 +53,8 @@ PyObject *ffi_dispatch(PyObject *self, PyObject *const *args, Py_ssize_t nargs, 
 /* (caller, lib.f, args): a call through cffi, see dispatch.c. */
 PyObject *ffi_call_cffi(PyObject *self, PyObject *arguments);
 
-/* What Python adds: error texts, unusual arguments, cffi's conversions. `setup` fills in the rest when first needed. */
+/* What Python adds: error texts, unusual arguments, cffi's conversions. `setup` fills in the rest
+ * when first needed. */
 typedef struct ffi_hooks {
   PyObject *setup;
   PyObject *tensor_type, *parameter_type, *cdata_type;

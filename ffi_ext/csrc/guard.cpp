@@ -25,8 +25,8 @@ void copy_text(char *text, size_t room, const char *what) {
   if (char *stack = std::strstr(text, "\nException raised from ")) *stack = '\0';
 }
 
-// An exception that left a parallel region from its master thread skipped the region's end: without it the thread's
-// team stays open and the next region never starts.
+// An exception that left a parallel region from its master thread skipped the region's end: without
+// it the thread's team stays open and the next region never starts.
 void close_parallel_regions(const ffi_ext_module_table *table, int level) {
   if (!table || !table->omp_level || !table->omp_end) return;
   while (table->omp_level() > level) table->omp_end();
@@ -34,8 +34,8 @@ void close_parallel_regions(const ffi_ext_module_table *table, int level) {
 
 }  // namespace
 
-extern "C" int ffi_guard_call(const ffi_ext_module_table *table, void (*call)(ffi_ext_slot *), ffi_ext_slot *slots,
-                              char *text, size_t room) {
+extern "C" int ffi_guard_call(const ffi_ext_module_table *table, void (*call)(ffi_ext_slot *),
+                              ffi_ext_slot *slots, char *text, size_t room) {
   int level = calls_under_way++ && table && table->omp_level ? table->omp_level() : 0;
   int failed = 1;
   try {
@@ -70,7 +70,9 @@ extern "C" int ffi_try(void (*function)(void *), void *argument, char *text) {
 
 extern "C" void ffi_throw(const char *message) {
   if (calls_under_way == 0) {
-    std::fprintf(stderr, "ffi_ext: error raised in C on a thread that no Python call waits for: %s\n", message);
+    std::fprintf(stderr,
+                 "ffi_ext: error raised in C on a thread that no Python call waits for: %s\n",
+                 message);
     std::fflush(stderr);
     std::abort();
   }

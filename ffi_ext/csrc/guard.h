@@ -13,8 +13,8 @@ extern "C" {
 #define FFI_TEXT_ROOM 512
 
 /* Calls a trampoline. Returns 0, or 1 with the error's text when an exception left it. */
-int ffi_guard_call(const ffi_ext_module_table *table, void (*call)(ffi_ext_slot *), ffi_ext_slot *slots, char *text,
-                   size_t room);
+int ffi_guard_call(const ffi_ext_module_table *table, void (*call)(ffi_ext_slot *),
+                   ffi_ext_slot *slots, char *text, size_t room);
 
 /* Runs `function`; an exception makes -1 and its text (at most FFI_TEXT_ROOM bytes). */
 int ffi_try(void (*function)(void *), void *argument, char *text);

@@ -1,4 +1,5 @@
-/* The extension module ffi_ext._runtime: the function type and its wiring; the rest of the runtime lies beside it. */
+/* The extension module ffi_ext._runtime: the function type and its wiring; the rest of the runtime
+ * lies beside it. */
 #include "frame.h"
 #include "function.h"
 
@@ -23,7 +24,8 @@ static void function_dealloc(PyObject *self) {
   Py_DECREF(type);
 }
 
-/* A builtin pickles as getattr(its __self__, its name): this makes its __self__ the generated module, by import. */
+/* A builtin pickles as getattr(its __self__, its name): this makes its __self__ the generated
+ * module, by import. */
 static PyObject *function_reduce(PyObject *self, PyObject *unused) {
   (void)unused;
   PyObject *importlib = PyImport_ImportModule("importlib");
@@ -61,7 +63,8 @@ static PyMethodDef function_methods[] = {
 
 static PyGetSetDef function_getset[] = {
     {"doc", function_doc, NULL, "The prototype and the header's comment.", NULL},
-    {"codes", function_codes, NULL, "Signature codes (ffi_ext/types.py): the result's, then each parameter's.", NULL},
+    {"codes", function_codes, NULL,
+     "Signature codes (ffi_ext/types.py): the result's, then each parameter's.", NULL},
     {NULL, NULL, NULL, NULL, NULL},
 };
 
@@ -83,8 +86,11 @@ static PyType_Slot function_slots[] = {
 };
 
 static PyType_Spec function_spec = {
-    "ffi_ext._runtime.Function", sizeof(ffi_function), 0,
-    Py_TPFLAGS_DEFAULT | Py_TPFLAGS_DISALLOW_INSTANTIATION, function_slots,
+    "ffi_ext._runtime.Function",
+    sizeof(ffi_function),
+    0,
+    Py_TPFLAGS_DEFAULT | Py_TPFLAGS_DISALLOW_INSTANTIATION,
+    function_slots,
 };
 
 /* "name(a, b)\n--\n\n...": the names between the parentheses. */
@@ -101,16 +107,19 @@ static PyObject *names_of(const char *doc) {
   return names;
 }
 
-static PyObject *make_callable(const ffi_ext_module_table *table, const ffi_ext_function *entry, const char *name,
-                               PyObject *module, PyObject *binary) {
+static PyObject *make_callable(const ffi_ext_module_table *table, const ffi_ext_function *entry,
+                               const char *name, PyObject *module, PyObject *binary) {
   ffi_parameter result, parameters[FFI_MAX_ARGUMENTS];
   int count = ffi_parse_signature(entry->signature, &result, parameters, FFI_MAX_ARGUMENTS);
   if (count < 0) {
-    return PyErr_Format(PyExc_ImportError, "%s: the signature \"%s\" has more than %d parameters or comes from another "
-                        "version of ffi_ext; build the extension again", entry->name, entry->signature,
-                        FFI_MAX_ARGUMENTS);
+    return PyErr_Format(
+        PyExc_ImportError,
+        "%s: the signature \"%s\" has more than %d parameters or comes from another "
+        "version of ffi_ext; build the extension again",
+        entry->name, entry->signature, FFI_MAX_ARGUMENTS);
   }
-  /* tp_alloc by PyObject_New's zeroing kin: the fields start empty, so that a failure half-way can be released. */
+  /* tp_alloc by PyObject_New's zeroing kin: the fields start empty, so that a failure half-way can
+   * be released. */
   allocfunc allocate = (allocfunc)PyType_GetSlot(function_type, Py_tp_alloc);
   ffi_function *f = (ffi_function *)(allocate ? allocate : PyType_GenericAlloc)(function_type, 0);
   if (!f) return NULL;
@@ -128,9 +137,11 @@ static PyObject *make_callable(const ffi_ext_module_table *table, const ffi_ext_
   Py_INCREF(Py_None);
   f->state = Py_None;
   PyObject *callable = NULL;
-  if (!f->parameters) PyErr_NoMemory();
+  if (!f->parameters)
+    PyErr_NoMemory();
   else if (f->name && f->names && PyTuple_Size(f->names) != count)
-    PyErr_Format(PyExc_ImportError, "%s: its documentation names %zd parameters, its signature %d; build it again",
+    PyErr_Format(PyExc_ImportError,
+                 "%s: its documentation names %zd parameters, its signature %d; build it again",
                  entry->name, PyTuple_Size(f->names), count);
   else if (f->name && f->names) {
     memcpy(f->parameters, parameters, (size_t)count * sizeof *parameters);
@@ -147,15 +158,19 @@ static PyObject *make_callable(const ffi_ext_module_table *table, const ffi_ext_
 static PyObject *bind(PyObject *unused, PyObject *args) {
   (void)unused;
   PyObject *path, *module, *binary, *rename;
-  if (!PyArg_ParseTuple(args, "O&OOO", PyUnicode_FSConverter, &path, &module, &binary, &rename)) return NULL;
+  if (!PyArg_ParseTuple(args, "O&OOO", PyUnicode_FSConverter, &path, &module, &binary, &rename))
+    return NULL;
   void *library = dlopen(PyBytes_AsString(path), RTLD_LAZY | RTLD_NOLOAD);
   const ffi_ext_module_table *table = library ? dlsym(library, "ffi_ext_table") : NULL;
   PyObject *functions = NULL;
-  if (!table) functions = PyDict_New(); /* built without a table: Python wraps cffi's functions */
+  if (!table)
+    functions = PyDict_New(); /* built without a table: Python wraps cffi's functions */
   else if (table->abi != FFI_EXT_ABI)
-    PyErr_Format(PyExc_ImportError, "%s was built for the interface %u of ffi_ext, this is %d: build it again",
+    PyErr_Format(PyExc_ImportError,
+                 "%s was built for the interface %u of ffi_ext, this is %d: build it again",
                  PyBytes_AsString(path), table->abi, FFI_EXT_ABI);
-  else functions = PyDict_New();
+  else
+    functions = PyDict_New();
   for (uint32_t i = 0; functions && table && i < table->count; i++) {
     const ffi_ext_function *entry = &table->functions[i];
     PyObject *python_name = PyObject_CallFunction(rename, "s", entry->name);
@@ -171,12 +186,23 @@ static PyObject *bind(PyObject *unused, PyObject *args) {
 
 static PyObject *configure(PyObject *unused, PyObject *hooks) {
   (void)unused;
-  struct { const char *name; PyObject **where; } wanted[] = {
-      {"tensor_type", &ffi_hook.tensor_type}, {"parameter_type", &ffi_hook.parameter_type},
-      {"native_error", &ffi_hook.native_error}, {"adapt", &ffi_hook.adapt}, {"convert", &ffi_hook.convert},
-      {"allocate", &ffi_hook.allocate}, {"result", &ffi_hook.result}, {"refuse", &ffi_hook.refuse},
-      {"cdata_type", &ffi_hook.cdata_type}, {"pointer", &ffi_hook.pointer}, {"address", &ffi_hook.address},
-      {"arity", &ffi_hook.arity}, {"adopt", &ffi_adopt_helper},
+  struct {
+    const char *name;
+    PyObject **where;
+  } wanted[] = {
+      {"tensor_type", &ffi_hook.tensor_type},
+      {"parameter_type", &ffi_hook.parameter_type},
+      {"native_error", &ffi_hook.native_error},
+      {"adapt", &ffi_hook.adapt},
+      {"convert", &ffi_hook.convert},
+      {"allocate", &ffi_hook.allocate},
+      {"result", &ffi_hook.result},
+      {"refuse", &ffi_hook.refuse},
+      {"cdata_type", &ffi_hook.cdata_type},
+      {"pointer", &ffi_hook.pointer},
+      {"address", &ffi_hook.address},
+      {"arity", &ffi_hook.arity},
+      {"adopt", &ffi_adopt_helper},
   };
   for (size_t i = 0; i < sizeof wanted / sizeof *wanted; i++)
     if (!(*wanted[i].where = PyMapping_GetItemString(hooks, wanted[i].name))) return NULL;
@@ -190,7 +216,8 @@ static PyObject *on_first_call(PyObject *unused, PyObject *setup) {
   Py_RETURN_NONE;
 }
 
-/* Chooses the tier: native when the libraries have what it needs and every probe agrees, else Python. */
+/* Chooses the tier: native when the libraries have what it needs and every probe agrees, else
+ * Python. */
 static PyObject *choose_tier(PyObject *unused, PyObject *args) {
   (void)unused;
   PyObject *libraries, *probes, *helpers;
@@ -208,7 +235,8 @@ static PyObject *choose_tier(PyObject *unused, PyObject *args) {
   return PyUnicode_FromString(ffi_torch->name);
 }
 
-/* For the verification at load: what the quick tier reads of a tensor, or None where it wants a closer look. */
+/* For the verification at load: what the quick tier reads of a tensor, or None where it wants a
+ * closer look. */
 static PyObject *describe(PyObject *unused, PyObject *tensor) {
   (void)unused;
   ffi_view view;
@@ -218,24 +246,37 @@ static PyObject *describe(PyObject *unused, PyObject *tensor) {
     PyTuple_SetItem(size, i, PyLong_FromLongLong(view.size[i]));
     PyTuple_SetItem(stride, i, PyLong_FromLongLong(view.stride[i]));
   }
-  return Py_BuildValue("(iNNLKKLi)", ffi_scalar_type[view.type], size, stride, (long long)view.offset,
-                       (unsigned long long)(uintptr_t)view.identity, (unsigned long long)(uintptr_t)view.storage_data,
+  return Py_BuildValue("(iNNLKKLi)", ffi_scalar_type[view.type], size, stride,
+                       (long long)view.offset, (unsigned long long)(uintptr_t)view.identity,
+                       (unsigned long long)(uintptr_t)view.storage_data,
                        (long long)view.storage_bytes, view.requires_grad);
 }
 
 static PyMethodDef module_methods[] = {
-    {"bind", bind, METH_VARARGS, "bind(path, module, binary, rename): the functions in a loaded binary's table."},
+    {"bind", bind, METH_VARARGS,
+     "bind(path, module, binary, rename): the functions in a loaded binary's table."},
     {"configure", configure, METH_O, "configure(hooks): what Python adds to the dispatcher."},
-    {"on_first_call", on_first_call, METH_O, "on_first_call(setup): called before the first C function is."},
-    {"choose_tier", choose_tier, METH_VARARGS, "choose_tier(libraries, probes, header, helpers): the tier's name."},
-    {"call_cffi", ffi_call_cffi, METH_VARARGS, "call_cffi(caller, target, args): a call through cffi's own function."},
-    {"describe", describe, METH_O, "describe(tensor): the facts that the quick tier reads, or None."},
+    {"on_first_call", on_first_call, METH_O,
+     "on_first_call(setup): called before the first C function is."},
+    {"choose_tier", choose_tier, METH_VARARGS,
+     "choose_tier(libraries, probes, header, helpers): the tier's name."},
+    {"call_cffi", ffi_call_cffi, METH_VARARGS,
+     "call_cffi(caller, target, args): a call through cffi's own function."},
+    {"describe", describe, METH_O,
+     "describe(tensor): the facts that the quick tier reads, or None."},
     {NULL, NULL, 0, NULL},
 };
 
 static struct PyModuleDef definition = {
-    PyModuleDef_HEAD_INIT, "ffi_ext._runtime", "The C half of ffi_ext.runtime.", -1, module_methods,
-    NULL, NULL, NULL, NULL,
+    PyModuleDef_HEAD_INIT,
+    "ffi_ext._runtime",
+    "The C half of ffi_ext.runtime.",
+    -1,
+    module_methods,
+    NULL,
+    NULL,
+    NULL,
+    NULL,
 };
 
 PyMODINIT_FUNC PyInit__runtime(void) {

@@ -1,4 +1,5 @@
-/* Tensor and storage records: what C code sees as THFloatTensor and friends, and what the runtime keeps behind them. */
+/* Tensor and storage records: what C code sees as THFloatTensor and friends, and what the runtime
+ * keeps behind them. */
 #ifndef FFI_EXT_RECORD_H
 #define FFI_EXT_RECORD_H
 
@@ -12,7 +13,17 @@ extern "C" {
 #endif
 
 /* Element types, in the order of ffi_ext/types.py. */
-enum ffi_type { FFI_FLOAT, FFI_DOUBLE, FFI_LONG, FFI_INT, FFI_SHORT, FFI_CHAR, FFI_BYTE, FFI_HALF, FFI_TYPES };
+enum ffi_type {
+  FFI_FLOAT,
+  FFI_DOUBLE,
+  FFI_LONG,
+  FFI_INT,
+  FFI_SHORT,
+  FFI_CHAR,
+  FFI_BYTE,
+  FFI_HALF,
+  FFI_TYPES
+};
 extern const size_t ffi_type_size[FFI_TYPES];
 
 /* Flags of 0.3.1. */
@@ -23,7 +34,8 @@ extern const size_t ffi_type_size[FFI_TYPES];
 
 struct THAllocator;
 
-/* The first fields are THStorage's of PyTorch 0.3.1, of whatever element type; C code reads them. */
+/* The first fields are THStorage's of PyTorch 0.3.1, of whatever element type; C code reads them.
+ */
 typedef struct ffi_storage {
   void *data;
   ptrdiff_t size; /* elements */
@@ -34,15 +46,18 @@ typedef struct ffi_storage {
   struct ffi_storage *view;
 
   unsigned char type;
-  char owned;     /* `owner` is a reference of ours, to release; else it is borrowed for the length of a call */
-  void *owner;    /* a torch tensor handle (at::Tensor *) on this storage; NULL: no torch storage behind it */
+  char owned; /* `owner` is a reference of ours, to release; else it is borrowed for the length of a
+                 call */
+  void *owner;    /* a torch tensor handle (at::Tensor *) on this storage; NULL: no torch storage
+                     behind it */
   void *identity; /* torch's StorageImpl, or NULL */
   struct ffi_storage *next; /* in the pool or in the registry of kept records */
 } ffi_storage;
 
 #define FFI_INLINE_DIMS 8
 
-/* The first fields are THTensor's of PyTorch 0.3.1. `size` and `stride` point to the inline arrays up to 8 dimensions. */
+/* The first fields are THTensor's of PyTorch 0.3.1. `size` and `stride` point to the inline arrays
+ * up to 8 dimensions. */
 typedef struct ffi_tensor {
   int64_t *size;
   int64_t *stride;
@@ -54,10 +69,12 @@ typedef struct ffi_tensor {
 
   unsigned char type;
   char owned;   /* `handle` is a reference of ours */
-  char changed; /* geometry or storage differ from the torch tensor's: the runtime writes them back after the call */
+  char changed; /* geometry or storage differ from the torch tensor's: the runtime writes them back
+                   after the call */
   char fixed;   /* may not change its geometry: a leaf that requires grad */
   int capacity; /* dimensions that size and stride have room for */
-  void *handle; /* the torch tensor (at::Tensor *) that this record is a view on; NULL for one made in C */
+  void *handle; /* the torch tensor (at::Tensor *) that this record is a view on; NULL for one made
+                   in C */
   struct ffi_tensor *next;
   int64_t inline_size[FFI_INLINE_DIMS];
   int64_t inline_stride[FFI_INLINE_DIMS];
@@ -71,15 +88,18 @@ void ffi_tensor_dispose(ffi_tensor *t);
 void ffi_storage_dispose(ffi_storage *s);
 /* Make room for n dimensions; does not change nDimension. Throws when out of memory. */
 void ffi_tensor_reserve(ffi_tensor *t, int n);
-/* frame.c. Call after any change of size, stride, nDimension, storage or storageOffset of a record. */
+/* frame.c. Call after any change of size, stride, nDimension, storage or storageOffset of a record.
+ */
 void ffi_tensor_mark_changed(ffi_tensor *t);
 
-/* frame.c: the bytes of a storage whose allocator is NULL live in torch. Each throws (ffi_throw) and leaves the storage
- * as it was when it fails; `resize` keeps the data and never runs on another thread's storage. Both set data and size. */
+/* frame.c: the bytes of a storage whose allocator is NULL live in torch. Each throws (ffi_throw)
+ * and leaves the storage as it was when it fails; `resize` keeps the data and never runs on another
+ * thread's storage. Both set data and size. */
 void ffi_storage_new_memory(ffi_storage *s, ptrdiff_t elements);
 void ffi_storage_resize_memory(ffi_storage *s, ptrdiff_t elements);
 
-/* guard.cpp: raises in C. A thread that no call waits for prints the text and aborts. Never returns. */
+/* guard.cpp: raises in C. A thread that no call waits for prints the text and aborts. Never
+ * returns. */
 void ffi_throw(const char *message) __attribute__((noreturn));
 
 #ifdef __cplusplus

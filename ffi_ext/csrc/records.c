@@ -6,8 +6,8 @@
 
 const size_t ffi_type_size[FFI_TYPES] = {4, 8, 8, 4, 2, 1, 1, 2};
 
-/* A call makes two records for each tensor argument and drops them when it ends: a thread keeps the last few. Threads
- * that end leak what they kept, 32 records at most. */
+/* A call makes two records for each tensor argument and drops them when it ends: a thread keeps the
+ * last few. Threads that end leak what they kept, 32 records at most. */
 #define POOL 32
 static __thread ffi_tensor *tensor_pool[POOL];
 static __thread ffi_storage *storage_pool[POOL];
@@ -15,7 +15,8 @@ static __thread int tensors_pooled, storages_pooled;
 
 static void *new_record(size_t size) {
   void *record = malloc(size);
-  if (!record) ffi_throw("$ Torch: not enough memory: you tried to allocate a tensor record. Buy new RAM!");
+  if (!record)
+    ffi_throw("$ Torch: not enough memory: you tried to allocate a tensor record. Buy new RAM!");
   return record;
 }
 
@@ -44,8 +45,10 @@ void ffi_tensor_dispose(ffi_tensor *t) {
   if (t->owned) ffi_tensor_release_handle(t);
   if (t->storage) ffi_storage_drop(t->storage);
   if (t->size != t->inline_size) free(t->size); /* stride lies in the same block */
-  if (tensors_pooled < POOL) tensor_pool[tensors_pooled++] = t;
-  else free(t);
+  if (tensors_pooled < POOL)
+    tensor_pool[tensors_pooled++] = t;
+  else
+    free(t);
 }
 
 void ffi_storage_dispose(ffi_storage *s) {
@@ -55,8 +58,10 @@ void ffi_storage_dispose(ffi_storage *s) {
     ffi_storage_release_owner(s);
   }
   if ((s->flag & FFI_VIEW) && s->view) ffi_storage_drop(s->view);
-  if (storages_pooled < POOL) storage_pool[storages_pooled++] = s;
-  else free(s);
+  if (storages_pooled < POOL)
+    storage_pool[storages_pooled++] = s;
+  else
+    free(s);
 }
 
 void ffi_storage_drop(ffi_storage *s) {
@@ -74,7 +79,8 @@ void ffi_tensor_drop(ffi_tensor *t) {
 void ffi_tensor_reserve(ffi_tensor *t, int n) {
   if (n <= t->capacity) return;
   int64_t *block = malloc(2 * (size_t)n * sizeof *block);
-  if (!block) ffi_throw("$ Torch: not enough memory: you tried to allocate a tensor's sizes. Buy new RAM!");
+  if (!block)
+    ffi_throw("$ Torch: not enough memory: you tried to allocate a tensor's sizes. Buy new RAM!");
   memcpy(block, t->size, (size_t)t->nDimension * sizeof *block);
   memcpy(block + n, t->stride, (size_t)t->nDimension * sizeof *block);
   if (t->size != t->inline_size) free(t->size);

@@ -19,7 +19,8 @@ void ffi_tensor_drop(ffi_tensor *t);
 
 /* th_storage.c */
 ffi_storage *ffi_th_storage_new(int type, ptrdiff_t size);
-ffi_storage *ffi_th_storage_new_with(int type, void *data, ptrdiff_t size, THAllocator *allocator, void *context);
+ffi_storage *ffi_th_storage_new_with(int type, void *data, ptrdiff_t size, THAllocator *allocator,
+                                     void *context);
 void ffi_th_storage_resize(ffi_storage *s, ptrdiff_t size);
 void ffi_th_storage_swap(ffi_storage *a, ffi_storage *b);
 
@@ -29,7 +30,8 @@ int ffi_th_is_contiguous(const ffi_tensor *t);
 int ffi_th_same_size(const ffi_tensor *a, const ffi_tensor *b);
 int64_t ffi_th_size(const ffi_tensor *t, int dimension);
 int64_t ffi_th_stride(const ffi_tensor *t, int dimension);
-ptrdiff_t ffi_th_offset(const ffi_tensor *t, int n, const int64_t *index, const char *wrong_dimension);
+ptrdiff_t ffi_th_offset(const ffi_tensor *t, int n, const int64_t *index,
+                        const char *wrong_dimension);
 void ffi_th_resize(ffi_tensor *t, int n, const int64_t *size, const int64_t *stride);
 void ffi_th_resize_as(ffi_tensor *t, const ffi_tensor *source);
 void ffi_th_set_storage(ffi_tensor *t, ffi_storage *s, ptrdiff_t offset, int n, const int64_t *size,

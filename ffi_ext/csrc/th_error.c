@@ -6,8 +6,14 @@
 
 #define TEXT 2048
 
-typedef struct { THErrorHandlerFunction call; void *data; } error_handler;
-typedef struct { THArgErrorHandlerFunction call; void *data; } argument_handler;
+typedef struct {
+  THErrorHandlerFunction call;
+  void *data;
+} error_handler;
+typedef struct {
+  THArgErrorHandlerFunction call;
+  void *data;
+} argument_handler;
 
 static void raise_error(const char *msg, void *data) {
   (void)data;
@@ -17,8 +23,10 @@ static void raise_error(const char *msg, void *data) {
 static void raise_argument_error(int argNumber, const char *msg, void *data) {
   char text[TEXT + 256];
   (void)data;
-  if (msg) snprintf(text, sizeof text, "invalid argument %d: %s", argNumber, msg);
-  else snprintf(text, sizeof text, "invalid argument %d", argNumber);
+  if (msg)
+    snprintf(text, sizeof text, "invalid argument %d: %s", argNumber, msg);
+  else
+    snprintf(text, sizeof text, "invalid argument %d", argNumber);
   ffi_throw(text);
 }
 

@@ -25,7 +25,8 @@ void *THAlloc(ptrdiff_t size) {
     if (attempt || !gc_handler) break;
     gc_handler(gc_data);
   }
-  THError("$ Torch: not enough memory: you tried to allocate %dGB. Buy new RAM!", (int)(size / 1073741824));
+  THError("$ Torch: not enough memory: you tried to allocate %dGB. Buy new RAM!",
+          (int)(size / 1073741824));
   return NULL;
 }
 
@@ -41,7 +42,9 @@ void *THRealloc(void *ptr, ptrdiff_t size) {
     gc_handler(gc_data);
     memory = realloc(ptr, (size_t)size);
   }
-  if (!memory) THError("$ Torch: not enough memory: you tried to reallocate %dGB. Buy new RAM!", (int)(size / 1073741824));
+  if (!memory)
+    THError("$ Torch: not enough memory: you tried to reallocate %dGB. Buy new RAM!",
+            (int)(size / 1073741824));
   return memory;
 }
 
@@ -71,13 +74,18 @@ THDescBuff _THSizeDesc(const int64_t *size, const int64_t ndim) {
   size_t used = 0;
   used += (size_t)snprintf(buffer.str, room, "[");
   for (int64_t i = 0; i < ndim && used < room; i++)
-    used += (size_t)snprintf(buffer.str + used, room - used, i + 1 < ndim ? "%lld x " : "%lld", (long long)size[i]);
-  if (used < room - 1) snprintf(buffer.str + used, room - used, "]");
-  else snprintf(buffer.str + room - 5, 5, "...]");
+    used += (size_t)snprintf(buffer.str + used, room - used, i + 1 < ndim ? "%lld x " : "%lld",
+                             (long long)size[i]);
+  if (used < room - 1)
+    snprintf(buffer.str + used, room - used, "]");
+  else
+    snprintf(buffer.str + room - 5, 5, "...]");
   return buffer;
 }
 
-THDescBuff THLongStorage_sizeDesc(const THLongStorage *size) { return _THSizeDesc(size->data, size->size); }
+THDescBuff THLongStorage_sizeDesc(const THLongStorage *size) {
+  return _THSizeDesc(size->data, size->size);
+}
 
 int THSize_isSameSizeAs(const int64_t *sizeA, int64_t dimsA, const int64_t *sizeB, int64_t dimsB) {
   if (dimsA != dimsB) return 0;
@@ -104,7 +112,8 @@ void TH_float2halfbits(float *source, unsigned short *destination) {
     *destination = (unsigned short)0x7fffu;
   } else if (magnitude > 0x477fefffu) { /* rounds to more than the largest half */
     *destination = (unsigned short)(sign | 0x7c00u);
-  } else if (magnitude < 0x38800000u) { /* subnormal: scale such that the float unit rounds to even for us */
+  } else if (magnitude <
+             0x38800000u) { /* subnormal: scale such that the float unit rounds to even for us */
     float scaled;
     memcpy(&scaled, &magnitude, sizeof scaled);
     scaled *= 16777216.0f; /* 2^24 */
@@ -116,7 +125,8 @@ void TH_float2halfbits(float *source, unsigned short *destination) {
 }
 
 void TH_halfbits2float(unsigned short *source, float *destination) {
-  uint32_t half = *source, sign = (half & 0x8000u) << 16, exponent = half >> 10 & 31u, fraction = half & 0x3ffu, bits;
+  uint32_t half = *source, sign = (half & 0x8000u) << 16, exponent = half >> 10 & 31u,
+           fraction = half & 0x3ffu, bits;
   if (exponent == 0) {
     float value = (float)fraction / 16777216.0f;
     memcpy(&bits, &value, sizeof bits);
@@ -139,14 +149,17 @@ float TH_half2float(THHalf half) {
   return value;
 }
 
-#define ATOMICS(SUFFIX, TYPE)                                                                                    \
-  void THAtomicSet##SUFFIX(TYPE volatile *a, TYPE newvalue) { __atomic_store_n(a, newvalue, __ATOMIC_SEQ_CST); } \
-  TYPE THAtomicGet##SUFFIX(TYPE volatile *a) { return __atomic_load_n(a, __ATOMIC_SEQ_CST); }                    \
-  TYPE THAtomicAdd##SUFFIX(TYPE volatile *a, TYPE value) {                                                       \
-    return __atomic_fetch_add(a, value, __ATOMIC_SEQ_CST);                                                       \
-  }                                                                                                              \
-  TYPE THAtomicCompareAndSwap##SUFFIX(TYPE volatile *a, TYPE oldvalue, TYPE newvalue) {                          \
-    return __atomic_compare_exchange_n(a, &oldvalue, newvalue, 0, __ATOMIC_SEQ_CST, __ATOMIC_SEQ_CST);           \
+#define ATOMICS(SUFFIX, TYPE)                                                                 \
+  void THAtomicSet##SUFFIX(TYPE volatile *a, TYPE newvalue) {                                 \
+    __atomic_store_n(a, newvalue, __ATOMIC_SEQ_CST);                                          \
+  }                                                                                           \
+  TYPE THAtomicGet##SUFFIX(TYPE volatile *a) { return __atomic_load_n(a, __ATOMIC_SEQ_CST); } \
+  TYPE THAtomicAdd##SUFFIX(TYPE volatile *a, TYPE value) {                                    \
+    return __atomic_fetch_add(a, value, __ATOMIC_SEQ_CST);                                    \
+  }                                                                                           \
+  TYPE THAtomicCompareAndSwap##SUFFIX(TYPE volatile *a, TYPE oldvalue, TYPE newvalue) {       \
+    return __atomic_compare_exchange_n(a, &oldvalue, newvalue, 0, __ATOMIC_SEQ_CST,           \
+                                       __ATOMIC_SEQ_CST);                                     \
   }
 ATOMICS(, int32_t)
 ATOMICS(Long, int64_t)
@@ -155,5 +168,6 @@ ATOMICS(Ptrdiff, ptrdiff_t)
 void THAtomicIncrementRef(int32_t volatile *a) { THAtomicAdd(a, 1); }
 int32_t THAtomicDecrementRef(int32_t volatile *a) { return THAtomicAdd(a, -1) == 1; }
 
-/* CUDA sources declare `extern THCState *state;`. There is none before THC's functions are served. */
+/* CUDA sources declare `extern THCState *state;`. There is none before THC's functions are served.
+ */
 struct THCState *state;

@@ -1,4 +1,5 @@
-/* Storages of any element type. Memory belongs to torch unless the storage was given an allocator. */
+/* Storages of any element type. Memory belongs to torch unless the storage was given an allocator.
+ */
 #include "th_core.h"
 
 ffi_storage *ffi_th_storage_new(int type, ptrdiff_t size) {
@@ -8,7 +9,8 @@ ffi_storage *ffi_th_storage_new(int type, ptrdiff_t size) {
   return s;
 }
 
-ffi_storage *ffi_th_storage_new_with(int type, void *data, ptrdiff_t size, THAllocator *allocator, void *context) {
+ffi_storage *ffi_th_storage_new_with(int type, void *data, ptrdiff_t size, THAllocator *allocator,
+                                     void *context) {
   ffi_storage *s = ffi_storage_alloc(type);
   s->allocator = allocator ? allocator : &THDefaultAllocator;
   s->allocatorContext = context;

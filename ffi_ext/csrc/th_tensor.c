@@ -24,8 +24,8 @@ int ffi_th_same_size(const ffi_tensor *a, const ffi_tensor *b) {
 }
 
 static void check_dimension(const ffi_tensor *t, int dimension) {
-  THArgCheck(dimension >= 0 && dimension < t->nDimension, 2, "dimension %d out of range of %dD tensor", dimension,
-             t->nDimension);
+  THArgCheck(dimension >= 0 && dimension < t->nDimension, 2,
+             "dimension %d out of range of %dD tensor", dimension, t->nDimension);
 }
 
 int64_t ffi_th_size(const ffi_tensor *t, int dimension) {
@@ -38,7 +38,8 @@ int64_t ffi_th_stride(const ffi_tensor *t, int dimension) {
   return t->stride[dimension];
 }
 
-ptrdiff_t ffi_th_offset(const ffi_tensor *t, int n, const int64_t *index, const char *wrong_dimension) {
+ptrdiff_t ffi_th_offset(const ffi_tensor *t, int n, const int64_t *index,
+                        const char *wrong_dimension) {
   THArgCheck(t->nDimension == n, 1, wrong_dimension);
   ptrdiff_t offset = t->storageOffset;
   for (int d = 0; d < n; d++) {
@@ -55,11 +56,13 @@ typedef struct shape {
 } shape;
 
 static void check_dimensions(int n) {
-  if (n > MAX_DIMS) THError("tensors of more than %d dimensions are not supported, got %d", MAX_DIMS, n);
+  if (n > MAX_DIMS)
+    THError("tensors of more than %d dimensions are not supported, got %d", MAX_DIMS, n);
 }
 
-/* Sizes up to the first that is not positive; strides as given, or contiguous where none (or a negative one) is. Returns
- * the number of elements from the first to the furthest, for the storage. */
+/* Sizes up to the first that is not positive; strides as given, or contiguous where none (or a
+ * negative one) is. Returns the number of elements from the first to the furthest, for the storage.
+ */
 static ptrdiff_t plan(shape *planned, int n, const int64_t *size, const int64_t *stride) {
   check_dimensions(n);
   planned->n = 0;
@@ -69,9 +72,13 @@ static ptrdiff_t plan(shape *planned, int n, const int64_t *size, const int64_t 
     int64_t reach;
     int overflow = 0;
     planned->size[d] = size[d];
-    if (stride && stride[d] >= 0) planned->stride[d] = stride[d];
-    else if (d == planned->n - 1) planned->stride[d] = 1;
-    else overflow = __builtin_mul_overflow(planned->size[d + 1], planned->stride[d + 1], &planned->stride[d]);
+    if (stride && stride[d] >= 0)
+      planned->stride[d] = stride[d];
+    else if (d == planned->n - 1)
+      planned->stride[d] = 1;
+    else
+      overflow =
+          __builtin_mul_overflow(planned->size[d + 1], planned->stride[d + 1], &planned->stride[d]);
     overflow |= __builtin_mul_overflow(size[d] - 1, planned->stride[d], &reach);
     overflow |= __builtin_add_overflow(extent, reach, &extent);
     if (overflow) {
@@ -85,26 +92,33 @@ static ptrdiff_t plan(shape *planned, int n, const int64_t *size, const int64_t 
 static int already(const ffi_tensor *t, const shape *planned, const int64_t *stride) {
   if (planned->n != t->nDimension) return 0;
   for (int d = 0; d < planned->n; d++)
-    if (planned->size[d] != t->size[d] || (stride && stride[d] >= 0 && stride[d] != t->stride[d])) return 0;
+    if (planned->size[d] != t->size[d] || (stride && stride[d] >= 0 && stride[d] != t->stride[d]))
+      return 0;
   return 1;
 }
 
 static void refuse_if_fixed(const ffi_tensor *t) {
   if (t->fixed)
-    ffi_throw("cannot change the shape or the storage of this tensor: it requires grad (pass tensor.detach() or "
-              "tensor.data), or its memory belongs to NumPy");
+    ffi_throw(
+        "cannot change the shape or the storage of this tensor: it requires grad (pass "
+        "tensor.detach() or "
+        "tensor.data), or its memory belongs to NumPy");
 }
 
-/* Gives the tensor `storage` (a reference is taken), the offset and the planned shape, growing the storage if needed.
- * Everything that can fail comes before the first change. */
-static void place(ffi_tensor *t, ffi_storage *storage, ptrdiff_t offset, const shape *planned, ptrdiff_t extent) {
+/* Gives the tensor `storage` (a reference is taken), the offset and the planned shape, growing the
+ * storage if needed. Everything that can fail comes before the first change. */
+static void place(ffi_tensor *t, ffi_storage *storage, ptrdiff_t offset, const shape *planned,
+                  ptrdiff_t extent) {
   refuse_if_fixed(t);
   ptrdiff_t needed;
-  if (__builtin_add_overflow(extent, offset, &needed)) THError("$ Torch: invalid memory size -- maybe an overflow?");
+  if (__builtin_add_overflow(extent, offset, &needed))
+    THError("$ Torch: invalid memory size -- maybe an overflow?");
   ffi_storage *fresh = NULL;
   if (planned->n > 0 && needed > 0) {
-    if (!storage) storage = fresh = ffi_th_storage_new(t->type, needed);
-    else if (needed > storage->size) ffi_th_storage_resize(storage, needed);
+    if (!storage)
+      storage = fresh = ffi_th_storage_new(t->type, needed);
+    else if (needed > storage->size)
+      ffi_th_storage_resize(storage, needed);
   }
   ffi_tensor_reserve(t, planned->n);
   if (storage != t->storage) {
@@ -142,7 +156,8 @@ void ffi_th_set_storage(ffi_tensor *t, ffi_storage *s, ptrdiff_t offset, int n, 
 
 void ffi_th_set(ffi_tensor *t, ffi_tensor *source) {
   if (t != source)
-    ffi_th_set_storage(t, source->storage, source->storageOffset, source->nDimension, source->size, source->stride);
+    ffi_th_set_storage(t, source->storage, source->storageOffset, source->nDimension, source->size,
+                       source->stride);
 }
 
 /* A view: the source's shape, to be edited and given to `t`. */
@@ -222,7 +237,8 @@ void ffi_th_squeeze(ffi_tensor *t, ffi_tensor *source) {
   start_view(&view, source);
   for (int d = view.n - 1; d >= 0; d--)
     if (view.size[d] == 1) remove_dimension(&view, d);
-  if (view.n == 0 && source->nDimension > 0) { /* there are no tensors without dimensions: [1] stays */
+  if (view.n == 0 &&
+      source->nDimension > 0) { /* there are no tensors without dimensions: [1] stays */
     view.n = 1;
     view.size[0] = view.stride[0] = 1;
   }
@@ -250,7 +266,8 @@ void ffi_th_unsqueeze1d(ffi_tensor *t, ffi_tensor *source, int dimension) {
   }
   view.n++;
   view.size[dimension] = 1;
-  view.stride[dimension] = dimension + 1 < view.n ? view.size[dimension + 1] * view.stride[dimension + 1] : 1;
+  view.stride[dimension] =
+      dimension + 1 < view.n ? view.size[dimension + 1] * view.stride[dimension + 1] : 1;
   finish_view(t, source, source->storageOffset, &view);
 }
 
@@ -273,17 +290,18 @@ THLongStorage *THLongStorage_newInferSize(THLongStorage *size, ptrdiff_t nElemen
   }
   THDescBuff text = THLongStorage_sizeDesc(size);
   if (inferred >= 0)
-    THArgCheck(known > 0 && nElement % known == 0, 2, "size '%s' is invalid for input with %td elements", text.str,
-               nElement);
+    THArgCheck(known > 0 && nElement % known == 0, 2,
+               "size '%s' is invalid for input with %td elements", text.str, nElement);
   else
-    THArgCheck(nElement == known, 2, "size '%s' is invalid for input with %td elements", text.str, nElement);
+    THArgCheck(nElement == known, 2, "size '%s' is invalid for input with %td elements", text.str,
+               nElement);
   THLongStorage *copy = ffi_th_numbers((int)size->size, size->data);
   if (inferred >= 0) copy->data[inferred] = nElement / known;
   return copy;
 }
 
-/* A view of another shape exists where each run of new dimensions covers a run of old ones that are contiguous among
- * themselves. */
+/* A view of another shape exists where each run of new dimensions covers a run of old ones that are
+ * contiguous among themselves. */
 static int view_strides(const ffi_tensor *t, const int64_t *size, int n, int64_t *stride) {
   int d = n - 1;
   int64_t base = t->stride[t->nDimension - 1], run = 1, covered = 1;
@@ -311,13 +329,16 @@ void ffi_th_view(ffi_tensor *t, ffi_tensor *source, THLongStorage *size) {
   memcpy(view.size, sizes->data, (size_t)view.n * sizeof *view.size);
   THLongStorage_free(sizes);
   int possible = source->nDimension > 0 && view_strides(source, view.size, view.n, view.stride);
-  THArgCheck(possible, 2, "view size is not compatible with input tensor's size and stride (at least one dimension "
-             "spans across two contiguous subspaces). Call .contiguous() before .view().");
+  THArgCheck(
+      possible, 2,
+      "view size is not compatible with input tensor's size and stride (at least one dimension "
+      "spans across two contiguous subspaces). Call .contiguous() before .view().");
   finish_view(t, source, source->storageOffset, &view);
 }
 
-int THLongStorage_inferExpandGeometry(int64_t *tensorSizes, int64_t *tensorStrides, int64_t tensorDim,
-                                      THLongStorage *sizes, int64_t **expandedSizes, int64_t **expandedStrides,
+int THLongStorage_inferExpandGeometry(int64_t *tensorSizes, int64_t *tensorStrides,
+                                      int64_t tensorDim, THLongStorage *sizes,
+                                      int64_t **expandedSizes, int64_t **expandedStrides,
                                       char *error_buffer, int buffer_len) {
   const int64_t n = sizes->size;
   *expandedSizes = THAlloc((ptrdiff_t)sizeof(int64_t) * (n ? n : 1));
@@ -325,11 +346,16 @@ int THLongStorage_inferExpandGeometry(int64_t *tensorSizes, int64_t *tensorStrid
   for (int64_t i = n - 1; i >= 0; i--) {
     const int64_t d = tensorDim - (n - i);
     int64_t size = d >= 0 ? tensorSizes[d] : 1;
-    int64_t stride = d >= 0 ? tensorStrides[d] : i + 1 < n ? (*expandedSizes)[i + 1] * (*expandedStrides)[i + 1] : 1;
+    int64_t stride = d >= 0      ? tensorStrides[d]
+                     : i + 1 < n ? (*expandedSizes)[i + 1] * (*expandedStrides)[i + 1]
+                                 : 1;
     int64_t target = sizes->data[i];
     const char *problem = NULL;
     if (target == -1) {
-      if (d < 0) problem = "The expanded size of the tensor (%lld) isn't allowed in a leading, non-existing dimension %lld.";
+      if (d < 0)
+        problem =
+            "The expanded size of the tensor (%lld) isn't allowed in a leading, non-existing "
+            "dimension %lld.";
       target = size;
     }
     if (!problem && size != target) {
@@ -337,12 +363,17 @@ int THLongStorage_inferExpandGeometry(int64_t *tensorSizes, int64_t *tensorStrid
         size = target;
         stride = 0;
       } else {
-        problem = "The expanded size of the tensor (%lld) must match the existing size (%lld) at non-singleton dimension %lld.";
+        problem =
+            "The expanded size of the tensor (%lld) must match the existing size (%lld) at "
+            "non-singleton dimension %lld.";
       }
     }
     if (problem) {
-      if (d < 0) snprintf(error_buffer, (size_t)buffer_len, problem, (long long)target, (long long)i);
-      else snprintf(error_buffer, (size_t)buffer_len, problem, (long long)target, (long long)size, (long long)i);
+      if (d < 0)
+        snprintf(error_buffer, (size_t)buffer_len, problem, (long long)target, (long long)i);
+      else
+        snprintf(error_buffer, (size_t)buffer_len, problem, (long long)target, (long long)size,
+                 (long long)i);
       THFree(*expandedSizes);
       THFree(*expandedStrides);
       *expandedSizes = *expandedStrides = NULL;
@@ -359,11 +390,12 @@ void ffi_th_expand(ffi_tensor *t, ffi_tensor *source, THLongStorage *size) {
   int64_t *sizes, *strides;
   shape view;
   THArgCheck(size->size >= source->nDimension, 1,
-             "the number of sizes provided (%td) must be greater or equal to the number of dimensions in the tensor (%d)",
+             "the number of sizes provided (%td) must be greater or equal to the number of "
+             "dimensions in the tensor (%d)",
              size->size, source->nDimension);
   check_dimensions((int)size->size);
-  if (THLongStorage_inferExpandGeometry(source->size, source->stride, source->nDimension, size, &sizes, &strides, text,
-                                        sizeof text))
+  if (THLongStorage_inferExpandGeometry(source->size, source->stride, source->nDimension, size,
+                                        &sizes, &strides, text, sizeof text))
     THError("%s", text);
   view.n = (int)size->size;
   memcpy(view.size, sizes, (size_t)view.n * sizeof *sizes);

@@ -1,4 +1,5 @@
-/* How the runtime reads and makes torch tensors: one table of operations, filled by the best tier that works. */
+/* How the runtime reads and makes torch tensors: one table of operations, filled by the best tier
+ * that works. */
 #ifndef FFI_EXT_TORCH_BRIDGE_H
 #define FFI_EXT_TORCH_BRIDGE_H
 
@@ -8,9 +9,11 @@
 #include "guard.h"
 #include "record.h"
 
-/* A torch tensor as it stands: pointers into the tensor itself, good for as long as it is not changed. */
+/* A torch tensor as it stands: pointers into the tensor itself, good for as long as it is not
+ * changed. */
 typedef struct ffi_view {
-  void *handle;   /* what the operations below take: at::Tensor * in the native tier, PyObject * in the Python tier */
+  void *handle;   /* what the operations below take: at::Tensor * in the native tier, PyObject * in
+                     the Python tier */
   void *identity; /* StorageImpl * */
   void *storage_data;
   ptrdiff_t storage_bytes;
@@ -18,13 +21,14 @@ typedef struct ffi_view {
   const int64_t *stride;
   int64_t offset; /* elements */
   int ndim;
-  int type;          /* enum ffi_type */
+  int type; /* enum ffi_type */
   int requires_grad;
   int64_t buffer[64]; /* where a tier without pointers into the tensor keeps size and stride */
 } ffi_view;
 
-/* Operations that make or change tensors. None needs the GIL held by the caller unless it says so; each reports failure
- * by returning NULL or -1 after writing a text of at most FFI_TEXT_ROOM bytes. */
+/* Operations that make or change tensors. None needs the GIL held by the caller unless it says so;
+ * each reports failure by returning NULL or -1 after writing a text of at most FFI_TEXT_ROOM bytes.
+ */
 
 typedef struct ffi_operations {
   const char *name;
@@ -39,8 +43,9 @@ typedef struct ffi_operations {
   int (*grow)(void *handle, void *identity, ptrdiff_t bytes, void **data, char *text);
   /* Give the tensor `target` the storage of `owner` and this geometry. */
   int (*assign)(void *target, void *owner, const ffi_tensor *geometry, char *text);
-  /* The Python object (new reference; GIL held) of a tensor with this geometry on the storage of `owner`; when `kept`
-   * is not NULL, an owned handle on the same tensor goes there. NULL with a Python exception set. */
+  /* The Python object (new reference; GIL held) of a tensor with this geometry on the storage of
+   * `owner`; when `kept` is not NULL, an owned handle on the same tensor goes there. NULL with a
+   * Python exception set. */
   PyObject *(*make)(void *owner, const ffi_tensor *geometry, void **kept);
   /* The Python object of an existing tensor (new reference; GIL held). */
   PyObject *(*object)(void *handle);
@@ -50,19 +55,21 @@ typedef struct ffi_operations {
 
 extern const ffi_operations *ffi_torch;
 
-/* torch_fields.c: finds where this torch keeps a tensor's fields, by looking for known values in known tensors.
- * `probes`: a list of (tensor, keyset, size, stride, offset, dtype code, storage address, data address, bytes).
- * Returns 0 when every probe agreed, -1 when it did not (no exception set): the Python tier serves then. */
+/* torch_fields.c: finds where this torch keeps a tensor's fields, by looking for known values in
+ * known tensors. `probes`: a list of (tensor, keyset, size, stride, offset, dtype code, storage
+ * address, data address, bytes). Returns 0 when every probe agreed, -1 when it did not (no
+ * exception set): the Python tier serves then. */
 int ffi_fields_calibrate(PyObject *probes, Py_ssize_t header);
-/* Returns 0 and fills the view when the object (an instance of torch.Tensor) is a plain, dense CPU tensor whose storage
- * covers its geometry; 1 when a closer look is needed. */
+/* Returns 0 and fills the view when the object (an instance of torch.Tensor) is a plain, dense CPU
+ * tensor whose storage covers its geometry; 1 when a closer look is needed. */
 int ffi_fields_describe(PyObject *tensor, ffi_view *view);
 void *ffi_fields_identity(void *handle);
 void *ffi_fields_data(void *identity);
 /* Whether the storage's memory came from torch's CPU allocator. */
 int ffi_fields_is_ordinary(void *identity);
 
-/* torch_native.c: operations through the functions that libtorch exports. Returns 0 when all were found. */
+/* torch_native.c: operations through the functions that libtorch exports. Returns 0 when all were
+ * found. */
 int ffi_native_load(PyObject *libraries, const ffi_operations **operations);
 void *ffi_native_symbol(const char *name);
 

@@ -1,9 +1,11 @@
-/* The quick tier: reads a tensor's fields where this torch keeps them, found by probing and verified before use.
+/* The quick tier: reads a tensor's fields where this torch keeps them, found by probing and
+ * verified before use.
  *
- * torch exports no getter for the dispatch keys or the storage's address, and ten getters for the rest cost more than
- * the whole call. The offsets are the same for every tensor of one torch build, so they are looked for once: a field
- * stands where all the probe tensors carry the value that Python reports for them. If one is not found, or is found only
- * by chance for some, the tier is not used. */
+ * torch exports no getter for the dispatch keys or the storage's address, and ten getters for the
+ * rest cost more than the whole call. The offsets are the same for every tensor of one torch build,
+ * so they are looked for once: a field stands where all the probe tensors carry the value that
+ * Python reports for them. If one is not found, or is found only by chance for some, the tier is
+ * not used. */
 #include "torch_bridge.h"
 
 #include <stdbool.h>
@@ -13,7 +15,8 @@
 #endif
 
 #define MAX_PROBES 32
-#define INLINE_DIMS 5 /* torch keeps up to five sizes and strides inline, more behind a pointer; verified below */
+#define INLINE_DIMS \
+  5 /* torch keeps up to five sizes and strides inline, more behind a pointer; verified below */
 
 typedef struct probe {
   const char *impl;    /* TensorImpl */
@@ -54,7 +57,9 @@ static size_t readable(const void *block) {
 }
 
 static int shape_fits(const probe *p, size_t offset) {
-  if (offset + 8 * (1 + 2 * INLINE_DIMS) > p->impl_bytes || word(p->impl, offset) != (uint64_t)p->ndim) return 0;
+  if (offset + 8 * (1 + 2 * INLINE_DIMS) > p->impl_bytes ||
+      word(p->impl, offset) != (uint64_t)p->ndim)
+    return 0;
   const char *sizes = p->impl + offset + 8;
   size_t second = 8 * INLINE_DIMS;
   if (p->ndim > INLINE_DIMS) {
@@ -64,7 +69,8 @@ static int shape_fits(const probe *p, size_t offset) {
     sizes = (const char *)(uintptr_t)pointer;
     second = 8 * (size_t)p->ndim;
   }
-  return !memcmp(sizes, p->size, 8 * (size_t)p->ndim) && !memcmp(sizes + second, p->stride, 8 * (size_t)p->ndim);
+  return !memcmp(sizes, p->size, 8 * (size_t)p->ndim) &&
+         !memcmp(sizes + second, p->stride, 8 * (size_t)p->ndim);
 }
 
 enum field { KEYSET, STORAGE, SHAPE, OFFSET, DTYPE, DATA, BYTES };
@@ -72,11 +78,16 @@ enum field { KEYSET, STORAGE, SHAPE, OFFSET, DTYPE, DATA, BYTES };
 static int field_fits(const probe *p, enum field field, size_t offset) {
   switch (field) {
     case KEYSET: return offset + 8 <= p->impl_bytes && word(p->impl, offset) == p->keyset;
-    case STORAGE: return offset + 8 <= p->impl_bytes && word(p->impl, offset) == (uint64_t)(uintptr_t)p->storage;
+    case STORAGE:
+      return offset + 8 <= p->impl_bytes &&
+             word(p->impl, offset) == (uint64_t)(uintptr_t)p->storage;
     case SHAPE: return shape_fits(p, offset);
-    case OFFSET: return offset + 16 <= p->impl_bytes && (int64_t)word(p->impl, offset) == p->offset &&
-                        (int64_t)word(p->impl, offset + 8) == p->numel; /* numel follows: tells it from other zeros */
-    case DTYPE: return offset + 8 <= p->impl_bytes && (word(p->impl, offset) & 0xffff) == (uint64_t)p->dtype;
+    case OFFSET:
+      return offset + 16 <= p->impl_bytes && (int64_t)word(p->impl, offset) == p->offset &&
+             (int64_t)word(p->impl, offset + 8) ==
+                 p->numel; /* numel follows: tells it from other zeros */
+    case DTYPE:
+      return offset + 8 <= p->impl_bytes && (word(p->impl, offset) & 0xffff) == (uint64_t)p->dtype;
     case DATA: return offset + 24 <= p->storage_bytes && word(p->storage, offset) == p->data;
     case BYTES: return offset + 8 <= p->storage_bytes && word(p->storage, offset) == p->bytes;
   }
@@ -112,7 +123,8 @@ static int read_probe(PyObject *item, Py_ssize_t header, probe *p) {
   unsigned long long keyset, storage, data, bytes;
   long long offset, dtype;
   memset(p, 0, sizeof *p);
-  if (!PyArg_ParseTuple(item, "OKOOLLKKK", &tensor, &keyset, &size, &stride, &offset, &dtype, &storage, &data, &bytes))
+  if (!PyArg_ParseTuple(item, "OKOOLLKKK", &tensor, &keyset, &size, &stride, &offset, &dtype,
+                        &storage, &data, &bytes))
     return -1;
   memcpy(&p->impl, (char *)tensor + header, sizeof p->impl);
   PyObject *cdata = PyObject_GetAttrString(tensor, "_cdata");
@@ -158,13 +170,17 @@ int ffi_fields_calibrate(PyObject *probes, Py_ssize_t header) {
     }
   }
   at.header = header;
-  struct { enum field field; size_t *where; } wanted[] = {
+  struct {
+    enum field field;
+    size_t *where;
+  } wanted[] = {
       {KEYSET, &at.keyset}, {STORAGE, &at.storage}, {SHAPE, &at.shape}, {OFFSET, &at.offset},
       {DTYPE, &at.dtype},   {DATA, &at.data},       {BYTES, &at.bytes},
   };
   for (size_t i = 0; i < sizeof wanted / sizeof *wanted; i++)
     if (find(p, (int)count, wanted[i].field, wanted[i].where)) return -1;
-  /* What follows is the neighbour of a field found above; autograd's record is NULL in a tensor that never met it. */
+  /* What follows is the neighbour of a field found above; autograd's record is NULL in a tensor
+   * that never met it. */
   at.autograd = at.storage + 8;
   at.deleter = at.data + 8;
   at.plain_count = at.ordinary_count = 0;
@@ -172,7 +188,8 @@ int ffi_fields_calibrate(PyObject *probes, Py_ssize_t header) {
     if (remember(at.plain, &at.plain_count, p[i].keyset) ||
         remember(at.ordinary, &at.ordinary_count, word(p[i].storage, at.deleter)))
       return -1;
-  at.requires_grad = (bool (*)(const void *))ffi_native_symbol("_ZNK3c1010TensorImpl13requires_gradEv");
+  at.requires_grad =
+      (bool (*)(const void *))ffi_native_symbol("_ZNK3c1010TensorImpl13requires_gradEv");
   at.cow_deleter = (uint64_t)(uintptr_t)ffi_native_symbol("_ZN3c104impl3cow11cow_deleterEPv");
   return at.requires_grad && at.cow_deleter ? 0 : -1;
 }
@@ -219,5 +236,6 @@ int ffi_fields_describe(PyObject *tensor, ffi_view *view) {
     if (view->size[i] == 0) return 0;
     last += (view->size[i] - 1) * view->stride[i];
   }
-  return (last + 1) * (int64_t)ffi_type_size[view->type] > view->storage_bytes || !view->storage_data;
+  return (last + 1) * (int64_t)ffi_type_size[view->type] > view->storage_bytes ||
+         !view->storage_data;
 }

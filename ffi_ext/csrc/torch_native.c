@@ -1,9 +1,11 @@
-/* The native tier's operations: torch's own C functions, looked up in the libraries that `import torch` has loaded.
+/* The native tier's operations: torch's own C functions, looked up in the libraries that `import
+ * torch` has loaded.
  *
- * No torch header is included and nothing of torch is linked, so that one binary serves every version; a version that
- * lacks one of these functions is served by the Python tier. aoti_torch_* are the documented stable C interface. The
- * other three have no C interface: resize_bytes_cpu (grows a storage that torch may resize, else throws), bump_version
- * and THPVariable_Wrap; their C++ signatures stand in their mangled names. */
+ * No torch header is included and nothing of torch is linked, so that one binary serves every
+ * version; a version that lacks one of these functions is served by the Python tier. aoti_torch_*
+ * are the documented stable C interface. The other three have no C interface: resize_bytes_cpu
+ * (grows a storage that torch may resize, else throws), bump_version and THPVariable_Wrap; their
+ * C++ signatures stand in their mangled names. */
 #include "torch_bridge.h"
 
 #include <dlfcn.h>
@@ -15,7 +17,8 @@ static void *libraries[MAX_LIBRARIES];
 static struct {
   int32_t (*new_handle)(void *, void **);
   int32_t (*delete_handle)(void *);
-  int32_t (*empty_strided)(int64_t, const int64_t *, const int64_t *, int32_t, int32_t, int32_t, void **);
+  int32_t (*empty_strided)(int64_t, const int64_t *, const int64_t *, int32_t, int32_t, int32_t,
+                           void **);
   int32_t (*reinterpret)(void *, int64_t, const int64_t *, const int64_t *, int64_t, void **);
   int32_t (*set_source)(void *, void *);
   void (*resize_bytes)(void *, size_t);
@@ -23,7 +26,10 @@ static struct {
   PyObject *(*wrap)(const void *);
 } api;
 
-static const struct { const char *name; void **where; } wanted[] = {
+static const struct {
+  const char *name;
+  void **where;
+} wanted[] = {
     {"aoti_torch_new_tensor_handle", (void **)&api.new_handle},
     {"aoti_torch_delete_tensor_object", (void **)&api.delete_handle},
     {"aoti_torch_empty_strided", (void **)&api.empty_strided},
@@ -53,8 +59,8 @@ static void *create(int type, ptrdiff_t elements, void **data, void **identity, 
   const int64_t size = elements, stride = 1;
   void *owned = NULL;
   if (api.empty_strided(1, &size, &stride, ffi_scalar_type[type], 0, -1, &owned)) {
-    snprintf(text, FFI_TEXT_ROOM, "torch could not allocate a storage of %td elements of %zu bytes", elements,
-             ffi_type_size[type]);
+    snprintf(text, FFI_TEXT_ROOM, "torch could not allocate a storage of %td elements of %zu bytes",
+             elements, ffi_type_size[type]);
     return NULL;
   }
   *identity = ffi_fields_identity(owned);
@@ -62,7 +68,10 @@ static void *create(int type, ptrdiff_t elements, void **data, void **identity, 
   return owned;
 }
 
-typedef struct resize_request { void *identity; size_t bytes; } resize_request;
+typedef struct resize_request {
+  void *identity;
+  size_t bytes;
+} resize_request;
 
 static void resize(void *argument) {
   const resize_request *request = argument;
@@ -70,7 +79,8 @@ static void resize(void *argument) {
 }
 
 static int grow(void *handle, void *identity, ptrdiff_t bytes, void **data, char *text) {
-  if (!ffi_fields_is_ordinary(identity)) { /* shared memory, NumPy's, pinned ...: torch crashes on some of them */
+  if (!ffi_fields_is_ordinary(
+          identity)) { /* shared memory, NumPy's, pinned ...: torch crashes on some of them */
     PyGILState_STATE gil = PyGILState_Ensure();
     PyObject *tensor = api.wrap(handle);
     int failed = !tensor || ffi_python_grow(tensor, bytes, data, text);
@@ -104,7 +114,8 @@ static int assign(void *target, void *owner, const ffi_tensor *geometry, char *t
     failed = api.set_source(target, view);
     api.delete_handle(view);
   }
-  if (failed) snprintf(text, FFI_TEXT_ROOM, "torch refused to change the tensor's shape after a resize in C");
+  if (failed)
+    snprintf(text, FFI_TEXT_ROOM, "torch refused to change the tensor's shape after a resize in C");
   return failed ? -1 : 0;
 }
 
@@ -113,18 +124,23 @@ static PyObject *object(void *handle) { return api.wrap(handle); }
 static PyObject *make(void *owner, const ffi_tensor *geometry, void **kept) {
   void *view = NULL;
   int failed = owner ? view_of(owner, geometry, &view)
-                     : api.empty_strided(1, &no_elements, &unit_stride, ffi_scalar_type[geometry->type], 0, -1, &view);
+                     : api.empty_strided(1, &no_elements, &unit_stride,
+                                         ffi_scalar_type[geometry->type], 0, -1, &view);
   if (failed) {
     PyErr_SetString(PyExc_RuntimeError, "torch could not make a tensor of the C function's result");
     return NULL;
   }
   PyObject *result = api.wrap(view);
-  if (kept && result) *kept = view;
-  else api.delete_handle(view);
+  if (kept && result)
+    *kept = view;
+  else
+    api.delete_handle(view);
   return result;
 }
 
-typedef struct bump_request { void *handle; } bump_request;
+typedef struct bump_request {
+  void *handle;
+} bump_request;
 
 static void bump(void *argument) { api.bump_version(((bump_request *)argument)->handle); }
 

@@ -1,5 +1,6 @@
-/* The Python tier: the same operations through torch's Python interface. Slow, but any torch has it. A handle is the
- * tensor's PyObject here. `helpers` is a mapping of callables from ffi_ext/tiers.py. */
+/* The Python tier: the same operations through torch's Python interface. Slow, but any torch has
+ * it. A handle is the tensor's PyObject here. `helpers` is a mapping of callables from
+ * ffi_ext/tiers.py. */
 #include <stdio.h>
 
 #include "torch_bridge.h"
@@ -31,7 +32,8 @@ static PyObject *call(const char *name, PyObject *arguments) {
 
 static PyObject *numbers(const int64_t *values, int count) {
   PyObject *tuple = PyTuple_New(count);
-  for (int i = 0; tuple && i < count; i++) PyTuple_SetItem(tuple, i, PyLong_FromLongLong(values[i]));
+  for (int i = 0; tuple && i < count; i++)
+    PyTuple_SetItem(tuple, i, PyLong_FromLongLong(values[i]));
   return tuple;
 }
 
@@ -68,7 +70,8 @@ static int unpack(PyObject *triple, void **identity, void **data) {
 
 static void *create(int type, ptrdiff_t elements, void **data, void **identity, char *text) {
   PyGILState_STATE gil = PyGILState_Ensure();
-  PyObject *triple = call("create", Py_BuildValue("(in)", ffi_scalar_type[type], (Py_ssize_t)elements));
+  PyObject *triple =
+      call("create", Py_BuildValue("(in)", ffi_scalar_type[type], (Py_ssize_t)elements));
   PyObject *tensor = NULL;
   if (triple && unpack(triple, identity, data) == 0) {
     tensor = PyTuple_GetItem(triple, 0);
@@ -98,8 +101,8 @@ static int grow(void *handle, void *identity, ptrdiff_t bytes, void **data, char
 }
 
 static PyObject *geometry_arguments(PyObject *first, PyObject *owner, const ffi_tensor *t) {
-  return Py_BuildValue("(OOnNN)", first, owner, (Py_ssize_t)t->storageOffset, numbers(t->size, t->nDimension),
-                       numbers(t->stride, t->nDimension));
+  return Py_BuildValue("(OOnNN)", first, owner, (Py_ssize_t)t->storageOffset,
+                       numbers(t->size, t->nDimension), numbers(t->stride, t->nDimension));
 }
 
 static int assign(void *target, void *owner, const ffi_tensor *geometry, char *text) {
@@ -115,7 +118,8 @@ static int assign(void *target, void *owner, const ffi_tensor *geometry, char *t
 static PyObject *make(void *owner, const ffi_tensor *geometry, void **kept) {
   PyObject *type = PyLong_FromLong(ffi_scalar_type[geometry->type]);
   if (!type) return NULL;
-  PyObject *result = call("make", geometry_arguments(type, owner ? (PyObject *)owner : Py_None, geometry));
+  PyObject *result =
+      call("make", geometry_arguments(type, owner ? (PyObject *)owner : Py_None, geometry));
   Py_DECREF(type);
   if (result && kept) {
     Py_INCREF(result);
@@ -154,18 +158,20 @@ static int read_numbers(PyObject *tuple, int64_t *out, int room) {
   return (int)count;
 }
 
-/* `facts`: (scalar type, size, stride, offset, storage address, data address, bytes, requires grad). */
+/* `facts`: (scalar type, size, stride, offset, storage address, data address, bytes, requires
+ * grad). */
 int ffi_python_describe(PyObject *facts, PyObject *tensor, ffi_view *view) {
   int scalar;
   PyObject *size, *stride;
   unsigned long long identity, data;
   long long offset, bytes;
-  if (!PyArg_ParseTuple(facts, "iO!O!LKKLi", &scalar, &PyTuple_Type, &size, &PyTuple_Type, &stride, &offset, &identity,
-                        &data, &bytes, &view->requires_grad))
+  if (!PyArg_ParseTuple(facts, "iO!O!LKKLi", &scalar, &PyTuple_Type, &size, &PyTuple_Type, &stride,
+                        &offset, &identity, &data, &bytes, &view->requires_grad))
     return -1;
   view->ndim = read_numbers(size, view->buffer, 32);
   if (view->ndim < 0 || read_numbers(stride, view->buffer + 32, 32) != view->ndim) {
-    if (!PyErr_Occurred()) PyErr_SetString(PyExc_TypeError, "tensors of more than 32 dimensions are not supported");
+    if (!PyErr_Occurred())
+      PyErr_SetString(PyExc_TypeError, "tensors of more than 32 dimensions are not supported");
     return -1;
   }
   view->type = ffi_type_of_scalar(scalar);

@@ -48,7 +48,9 @@ THStorage *THStorage_(newWithSize4)(real data0, real data1, real data2, real dat
 THStorage *THStorage_(newWithMapping)(const char *filename, ptrdiff_t size, int flags) {
   (void)size;
   (void)flags;
-  THError("mapped files are not supported (%s): map the file with torch.from_file and pass the tensor", filename);
+  THError(
+      "mapped files are not supported (%s): map the file with torch.from_file and pass the tensor",
+      filename);
   return NULL;
 }
 
@@ -56,7 +58,8 @@ THStorage *THStorage_(newWithData)(real *data, ptrdiff_t size) {
   return THStorage_(newWithDataAndAllocator)(data, size, &THDefaultAllocator, NULL);
 }
 
-THStorage *THStorage_(newWithAllocator)(ptrdiff_t size, THAllocator *allocator, void *allocatorContext) {
+THStorage *THStorage_(newWithAllocator)(ptrdiff_t size, THAllocator *allocator,
+                                        void *allocatorContext) {
   if (size < 0) THError("$ Torch: invalid memory size -- maybe an overflow?");
   real *data = size ? allocator->malloc(allocatorContext, size * (ptrdiff_t)sizeof(real)) : NULL;
   return THStorage_(newWithDataAndAllocator)(data, size, allocator, allocatorContext);
@@ -78,7 +81,9 @@ void THStorage_(free)(THStorage *self) {
   if (self && (self->flag & TH_STORAGE_REFCOUNTED)) ffi_storage_drop(RECORD(self));
 }
 
-void THStorage_(resize)(THStorage *self, ptrdiff_t size) { ffi_th_storage_resize(RECORD(self), size); }
+void THStorage_(resize)(THStorage *self, ptrdiff_t size) {
+  ffi_th_storage_resize(RECORD(self), size);
+}
 void THStorage_(swap)(THStorage *a, THStorage *b) { ffi_th_storage_swap(RECORD(a), RECORD(b)); }
 
 void THStorage_(fill)(THStorage *self, real value) {

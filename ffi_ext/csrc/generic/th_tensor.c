@@ -10,11 +10,17 @@ THStorage *THTensor_(storage)(const THTensor *self) { return self->storage; }
 ptrdiff_t THTensor_(storageOffset)(const THTensor *self) { return self->storageOffset; }
 int THTensor_(nDimension)(const THTensor *self) { return self->nDimension; }
 int64_t THTensor_(size)(const THTensor *self, int dim) { return ffi_th_size(RECORD(self), dim); }
-int64_t THTensor_(stride)(const THTensor *self, int dim) { return ffi_th_stride(RECORD(self), dim); }
+int64_t THTensor_(stride)(const THTensor *self, int dim) {
+  return ffi_th_stride(RECORD(self), dim);
+}
 ptrdiff_t THTensor_(nElement)(const THTensor *self) { return ffi_th_elements(RECORD(self)); }
 int THTensor_(isContiguous)(const THTensor *self) { return ffi_th_is_contiguous(RECORD(self)); }
-THLongStorage *THTensor_(newSizeOf)(THTensor *self) { return ffi_th_numbers(self->nDimension, self->size); }
-THLongStorage *THTensor_(newStrideOf)(THTensor *self) { return ffi_th_numbers(self->nDimension, self->stride); }
+THLongStorage *THTensor_(newSizeOf)(THTensor *self) {
+  return ffi_th_numbers(self->nDimension, self->size);
+}
+THLongStorage *THTensor_(newStrideOf)(THTensor *self) {
+  return ffi_th_numbers(self->nDimension, self->stride);
+}
 
 real *THTensor_(data)(const THTensor *self) {
   return self->storage ? self->storage->data + self->storageOffset : NULL;
@@ -29,20 +35,26 @@ int THTensor_(isSize)(const THTensor *self, const THLongStorage *dims) {
 }
 
 int THTensor_(isSetTo)(const THTensor *self, const THTensor *src) {
-  if (!self->storage || self->storage != src->storage || self->storageOffset != src->storageOffset ||
-      self->nDimension != src->nDimension)
+  if (!self->storage || self->storage != src->storage ||
+      self->storageOffset != src->storageOffset || self->nDimension != src->nDimension)
     return 0;
   for (int d = 0; d < self->nDimension; d++)
     if (self->size[d] != src->size[d] || self->stride[d] != src->stride[d]) return 0;
   return 1;
 }
 
-THDescBuff THTensor_(sizeDesc)(const THTensor *self) { return _THSizeDesc(self->size, self->nDimension); }
+THDescBuff THTensor_(sizeDesc)(const THTensor *self) {
+  return _THSizeDesc(self->size, self->nDimension);
+}
 
 THDescBuff THTensor_(desc)(const THTensor *self) {
   THDescBuff sizes = THTensor_(sizeDesc)(self), text;
-  if (!self->nDimension) snprintf(text.str, sizeof text.str, "%s with no dimension", TH_CONCAT_STRING_3(TH, Real, Tensor));
-  else snprintf(text.str, sizeof text.str, "%s of size %.40s", TH_CONCAT_STRING_3(TH, Real, Tensor), sizes.str);
+  if (!self->nDimension)
+    snprintf(text.str, sizeof text.str, "%s with no dimension",
+             TH_CONCAT_STRING_3(TH, Real, Tensor));
+  else
+    snprintf(text.str, sizeof text.str, "%s of size %.40s", TH_CONCAT_STRING_3(TH, Real, Tensor),
+             sizes.str);
   return text;
 }
 
@@ -75,7 +87,9 @@ THTensor *THTensor_(newWithSize)(THLongStorage *size, THLongStorage *stride) {
   return THTensor_(newWithStorage)(NULL, 0, size, stride);
 }
 
-THTensor *THTensor_(newWithSize1d)(int64_t size0) { return THTensor_(newWithSize4d)(size0, -1, -1, -1); }
+THTensor *THTensor_(newWithSize1d)(int64_t size0) {
+  return THTensor_(newWithSize4d)(size0, -1, -1, -1);
+}
 THTensor *THTensor_(newWithSize2d)(int64_t size0, int64_t size1) {
   return THTensor_(newWithSize4d)(size0, size1, -1, -1);
 }
@@ -88,28 +102,35 @@ THTensor *THTensor_(newWithSize4d)(int64_t size0, int64_t size1, int64_t size2, 
   return self;
 }
 
-THTensor *THTensor_(newWithStorage)(THStorage *storage, ptrdiff_t offset, THLongStorage *size, THLongStorage *stride) {
+THTensor *THTensor_(newWithStorage)(THStorage *storage, ptrdiff_t offset, THLongStorage *size,
+                                    THLongStorage *stride) {
   THTensor *self = THTensor_(new)();
   THTensor_(setStorage)(self, storage, offset, size, stride);
   return self;
 }
 
-THTensor *THTensor_(newWithStorage1d)(THStorage *storage, ptrdiff_t offset, int64_t size0, int64_t stride0) {
+THTensor *THTensor_(newWithStorage1d)(THStorage *storage, ptrdiff_t offset, int64_t size0,
+                                      int64_t stride0) {
   return THTensor_(newWithStorage4d)(storage, offset, size0, stride0, -1, -1, -1, -1, -1, -1);
 }
-THTensor *THTensor_(newWithStorage2d)(THStorage *storage, ptrdiff_t offset, int64_t size0, int64_t stride0,
-                                      int64_t size1, int64_t stride1) {
-  return THTensor_(newWithStorage4d)(storage, offset, size0, stride0, size1, stride1, -1, -1, -1, -1);
+THTensor *THTensor_(newWithStorage2d)(THStorage *storage, ptrdiff_t offset, int64_t size0,
+                                      int64_t stride0, int64_t size1, int64_t stride1) {
+  return THTensor_(newWithStorage4d)(storage, offset, size0, stride0, size1, stride1, -1, -1, -1,
+                                     -1);
 }
-THTensor *THTensor_(newWithStorage3d)(THStorage *storage, ptrdiff_t offset, int64_t size0, int64_t stride0,
-                                      int64_t size1, int64_t stride1, int64_t size2, int64_t stride2) {
-  return THTensor_(newWithStorage4d)(storage, offset, size0, stride0, size1, stride1, size2, stride2, -1, -1);
+THTensor *THTensor_(newWithStorage3d)(THStorage *storage, ptrdiff_t offset, int64_t size0,
+                                      int64_t stride0, int64_t size1, int64_t stride1,
+                                      int64_t size2, int64_t stride2) {
+  return THTensor_(newWithStorage4d)(storage, offset, size0, stride0, size1, stride1, size2,
+                                     stride2, -1, -1);
 }
-THTensor *THTensor_(newWithStorage4d)(THStorage *storage, ptrdiff_t offset, int64_t size0, int64_t stride0,
-                                      int64_t size1, int64_t stride1, int64_t size2, int64_t stride2, int64_t size3,
+THTensor *THTensor_(newWithStorage4d)(THStorage *storage, ptrdiff_t offset, int64_t size0,
+                                      int64_t stride0, int64_t size1, int64_t stride1,
+                                      int64_t size2, int64_t stride2, int64_t size3,
                                       int64_t stride3) {
   THTensor *self = THTensor_(new)();
-  THTensor_(setStorage4d)(self, storage, offset, size0, stride0, size1, stride1, size2, stride2, size3, stride3);
+  THTensor_(setStorage4d)(self, storage, offset, size0, stride0, size1, stride1, size2, stride2,
+                          size3, stride3);
   return self;
 }
 
@@ -162,13 +183,17 @@ THTensor *THTensor_(newExpand)(THTensor *tensor, THLongStorage *size) {
 void THTensor_(resizeNd)(THTensor *self, int nDimension, int64_t *size, int64_t *stride) {
   ffi_th_resize(RECORD(self), nDimension, size, stride);
 }
-void THTensor_(resizeAs)(THTensor *self, THTensor *src) { ffi_th_resize_as(RECORD(self), RECORD(src)); }
+void THTensor_(resizeAs)(THTensor *self, THTensor *src) {
+  ffi_th_resize_as(RECORD(self), RECORD(src));
+}
 void THTensor_(resize)(THTensor *self, THLongStorage *size, THLongStorage *stride) {
   THArgCheck(size != NULL, 2, "invalid size");
   if (stride) THArgCheck(stride->size == size->size, 3, "invalid stride");
   ffi_th_resize(RECORD(self), (int)size->size, size->data, stride ? stride->data : NULL);
 }
-void THTensor_(resize1d)(THTensor *self, int64_t size0) { THTensor_(resizeNd)(self, 1, &size0, NULL); }
+void THTensor_(resize1d)(THTensor *self, int64_t size0) {
+  THTensor_(resizeNd)(self, 1, &size0, NULL);
+}
 void THTensor_(resize2d)(THTensor *self, int64_t size0, int64_t size1) {
   int64_t size[2] = {size0, size1};
   THTensor_(resizeNd)(self, 2, size, NULL);
@@ -177,41 +202,49 @@ void THTensor_(resize3d)(THTensor *self, int64_t size0, int64_t size1, int64_t s
   int64_t size[3] = {size0, size1, size2};
   THTensor_(resizeNd)(self, 3, size, NULL);
 }
-void THTensor_(resize4d)(THTensor *self, int64_t size0, int64_t size1, int64_t size2, int64_t size3) {
+void THTensor_(resize4d)(THTensor *self, int64_t size0, int64_t size1, int64_t size2,
+                         int64_t size3) {
   int64_t size[4] = {size0, size1, size2, size3};
   THTensor_(resizeNd)(self, 4, size, NULL);
 }
-void THTensor_(resize5d)(THTensor *self, int64_t size0, int64_t size1, int64_t size2, int64_t size3, int64_t size4) {
+void THTensor_(resize5d)(THTensor *self, int64_t size0, int64_t size1, int64_t size2, int64_t size3,
+                         int64_t size4) {
   int64_t size[5] = {size0, size1, size2, size3, size4};
   THTensor_(resizeNd)(self, 5, size, NULL);
 }
 
 /* Sharing and views in place. */
 void THTensor_(set)(THTensor *self, THTensor *src) { ffi_th_set(RECORD(self), RECORD(src)); }
-void THTensor_(setStorageNd)(THTensor *self, THStorage *storage, ptrdiff_t offset, int nDimension, int64_t *size,
-                             int64_t *stride) {
+void THTensor_(setStorageNd)(THTensor *self, THStorage *storage, ptrdiff_t offset, int nDimension,
+                             int64_t *size, int64_t *stride) {
   ffi_th_set_storage(RECORD(self), (ffi_storage *)storage, offset, nDimension, size, stride);
 }
-void THTensor_(setStorage)(THTensor *self, THStorage *storage, ptrdiff_t offset, THLongStorage *size,
-                           THLongStorage *stride) {
+void THTensor_(setStorage)(THTensor *self, THStorage *storage, ptrdiff_t offset,
+                           THLongStorage *size, THLongStorage *stride) {
   if (size && stride) THArgCheck(size->size == stride->size, 5, "inconsistent size/stride sizes");
-  THTensor_(setStorageNd)(self, storage, offset, size ? (int)size->size : stride ? (int)stride->size : 0,
+  THTensor_(setStorageNd)(self, storage, offset,
+                          size     ? (int)size->size
+                          : stride ? (int)stride->size
+                                   : 0,
                           size ? size->data : NULL, stride ? stride->data : NULL);
 }
-void THTensor_(setStorage1d)(THTensor *self, THStorage *storage, ptrdiff_t offset, int64_t size0, int64_t stride0) {
+void THTensor_(setStorage1d)(THTensor *self, THStorage *storage, ptrdiff_t offset, int64_t size0,
+                             int64_t stride0) {
   THTensor_(setStorage4d)(self, storage, offset, size0, stride0, -1, -1, -1, -1, -1, -1);
 }
-void THTensor_(setStorage2d)(THTensor *self, THStorage *storage, ptrdiff_t offset, int64_t size0, int64_t stride0,
-                             int64_t size1, int64_t stride1) {
+void THTensor_(setStorage2d)(THTensor *self, THStorage *storage, ptrdiff_t offset, int64_t size0,
+                             int64_t stride0, int64_t size1, int64_t stride1) {
   THTensor_(setStorage4d)(self, storage, offset, size0, stride0, size1, stride1, -1, -1, -1, -1);
 }
-void THTensor_(setStorage3d)(THTensor *self, THStorage *storage, ptrdiff_t offset, int64_t size0, int64_t stride0,
-                             int64_t size1, int64_t stride1, int64_t size2, int64_t stride2) {
-  THTensor_(setStorage4d)(self, storage, offset, size0, stride0, size1, stride1, size2, stride2, -1, -1);
+void THTensor_(setStorage3d)(THTensor *self, THStorage *storage, ptrdiff_t offset, int64_t size0,
+                             int64_t stride0, int64_t size1, int64_t stride1, int64_t size2,
+                             int64_t stride2) {
+  THTensor_(setStorage4d)(self, storage, offset, size0, stride0, size1, stride1, size2, stride2, -1,
+                          -1);
 }
-void THTensor_(setStorage4d)(THTensor *self, THStorage *storage, ptrdiff_t offset, int64_t size0, int64_t stride0,
-                             int64_t size1, int64_t stride1, int64_t size2, int64_t stride2, int64_t size3,
-                             int64_t stride3) {
+void THTensor_(setStorage4d)(THTensor *self, THStorage *storage, ptrdiff_t offset, int64_t size0,
+                             int64_t stride0, int64_t size1, int64_t stride1, int64_t size2,
+                             int64_t stride2, int64_t size3, int64_t stride3) {
   int64_t size[4] = {size0, size1, size2, size3}, stride[4] = {stride0, stride1, stride2, stride3};
   THTensor_(setStorageNd)(self, storage, offset, 4, size, stride);
 }
@@ -227,7 +260,9 @@ void THTensor_(transpose)(THTensor *self, THTensor *src, int dimension1, int dim
 void THTensor_(unfold)(THTensor *self, THTensor *src, int dimension, int64_t size, int64_t step) {
   ffi_th_unfold(RECORD(self), RECORD(src), dimension, size, step);
 }
-void THTensor_(squeeze)(THTensor *self, THTensor *src) { ffi_th_squeeze(RECORD(self), RECORD(src)); }
+void THTensor_(squeeze)(THTensor *self, THTensor *src) {
+  ffi_th_squeeze(RECORD(self), RECORD(src));
+}
 void THTensor_(squeeze1d)(THTensor *self, THTensor *src, int dimension) {
   ffi_th_squeeze1d(RECORD(self), RECORD(src), dimension);
 }
@@ -239,11 +274,13 @@ void THTensor_(expand)(THTensor *r, THTensor *tensor, THLongStorage *size) {
 }
 
 /* Elements. */
-#define ELEMENT(self, n, words, ...)                      \
+#define ELEMENT(self, n, words, ...)                                                   \
   (self)->storage->data[ffi_th_offset(RECORD(self), n, (const int64_t[]){__VA_ARGS__}, \
                                       "tensor must have " words)]
 
-real THTensor_(get1d)(const THTensor *self, int64_t x0) { return ELEMENT(self, 1, "one dimension", x0); }
+real THTensor_(get1d)(const THTensor *self, int64_t x0) {
+  return ELEMENT(self, 1, "one dimension", x0);
+}
 real THTensor_(get2d)(const THTensor *self, int64_t x0, int64_t x1) {
   return ELEMENT(self, 2, "two dimensions", x0, x1);
 }
@@ -253,7 +290,9 @@ real THTensor_(get3d)(const THTensor *self, int64_t x0, int64_t x1, int64_t x2) 
 real THTensor_(get4d)(const THTensor *self, int64_t x0, int64_t x1, int64_t x2, int64_t x3) {
   return ELEMENT(self, 4, "four dimensions", x0, x1, x2, x3);
 }
-void THTensor_(set1d)(THTensor *self, int64_t x0, real value) { ELEMENT(self, 1, "one dimension", x0) = value; }
+void THTensor_(set1d)(THTensor *self, int64_t x0, real value) {
+  ELEMENT(self, 1, "one dimension", x0) = value;
+}
 void THTensor_(set2d)(THTensor *self, int64_t x0, int64_t x1, real value) {
   ELEMENT(self, 2, "two dimensions", x0, x1) = value;
 }

@@ -1,0 +1,212 @@
+"""Headers: what is exported of them, with which names, comments and types; the stub and the module text."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+
+import pytest
+
+from ffi_ext import ctext
+
+HEADER = r"""
+#ifndef REAL_HEADER_H
+#define REAL_HEADER_H
+#include <math.h>
+#include <stdbool.h>
+#include <stdint.h>
+#include <TH/TH.h>
+#include "shared/types.h"
+#define SIZE 12
+#define TWICE (SIZE * 2)
+#define HEX 0x10u
+#define PI 3.14
+#define TITLE "a title"
+#define FUNCTION_LIKE(x) (x)
+#ifdef MISSING
+int not_there(void);
+#endif
+enum mode { FAST, SLOW = 7, SLOWER };
+static const int LIMIT = 5;
+extern int counter;
+#ifdef __cplusplus
+extern "C" {
+#endif
+/* Adds two numbers.
+ *
+ * Second paragraph, "quoted" and with a \ in it. */
+TH_API int add(int a, const int b);
+point_t mirror(point_t p);  // swaps x and y
+// line one
+// line two
+double scale_all(const THDoubleTensor *restrict in, THDoubleTensor *out, double factor);
+
+int64_t wide(int64_t x, uint8_t y, size_t z, bool flag) __attribute__((warn_unused_result));
+int lambda(int import, int, int None);
+int each(int (*callback)(int value, void *data), void *data);
+int first_of(const int values[4]);
+int formatted(const char *format, ...);
+static inline int hidden(int x) { return x + 1; }
+unsigned int flags(void);
+#ifdef __cplusplus
+}
+#endif
+#endif
+"""
+
+SOURCE = r"""
+#include "real.h"
+#include <stdarg.h>
+int counter = 1;
+int add(int a, const int b) { return a + b; }
+point_t mirror(point_t p) { point_t r = {p.y, p.x}; return r; }
+double scale_all(const THDoubleTensor *restrict in, THDoubleTensor *out, double factor) {
+  THDoubleTensor_resizeAs(out, (THDoubleTensor *)in);
+  TH_TENSOR_APPLY2(double, out, double, in, *out_data = factor * *in_data;);
+  return factor;
+}
+int64_t wide(int64_t x, uint8_t y, size_t z, bool flag) { return flag ? x + y + (int64_t)z : 0; }
+int lambda(int import, int b, int None) { return import + 10 * b + 100 * None; }
+int each(int (*callback)(int value, void *data), void *data) { return callback(20, data) + 1; }
+int first_of(const int values[4]) { return values[0]; }
+int formatted(const char *format, ...) {
+  va_list rest; char text[64];
+  va_start(rest, format);
+  int n = vsnprintf(text, sizeof text, format, rest);
+  va_end(rest);
+  return n;
+}
+unsigned int flags(void) { return 0xffffffffu; }
+int of_types(void) { return 3; }
+"""
+
+
+@pytest.fixture
+def module(tmp_path, monkeypatch):
+    import importlib
+
+    import ffi_ext
+
+    (tmp_path / "inc" / "shared").mkdir(parents=True)
+    (tmp_path / "inc" / "real.h").write_text(HEADER)
+    (tmp_path / "inc" / "shared" / "types.h").write_text(
+        "#ifndef TYPES_H\n#define TYPES_H\ntypedef int coordinate_t;\n"
+        "typedef struct { coordinate_t x, y; } point_t;\nint of_types(void);\n#endif\n"
+    )
+    (tmp_path / "real.c").write_text(SOURCE)
+    monkeypatch.syspath_prepend(str(tmp_path))
+    ffi_ext.create_extension(
+        "real_headers",
+        ["inc/real.h"],
+        ["real.c"],
+        include_dirs=["inc"],
+        relative_to=str(tmp_path / "b.py"),
+        verbose=False,
+    ).build()
+    sys.modules.pop("real_headers", None)
+    return importlib.import_module("real_headers")
+
+
+def test_a_real_header(module, tmp_path):
+    import torch
+
+    assert module.__all__ == [
+        *("add", "mirror", "scale_all", "wide", "lambda_", "each", "first_of", "formatted"),
+        *("flags", "SIZE", "TWICE", "HEX", "FAST", "SLOW", "SLOWER", "LIMIT", "counter"),
+    ]
+    assert (module.SIZE, module.TWICE, module.HEX) == (12, 24, 16)
+    assert (module.FAST, module.SLOW, module.SLOWER, module.LIMIT) == (0, 7, 8, 5)
+    assert module.counter == 1
+    assert module.add(a=1, b=2) == 3
+    assert module.add.__doc__ == (
+        "int add(int a, const int b)\n\nAdds two numbers.\n\n"
+        'Second paragraph, "quoted" and with a \\ in it.'
+    )
+    assert module.mirror.__doc__.endswith("swaps x and y")
+    assert module.scale_all.__doc__.endswith("line one\nline two")
+    mirrored = module.mirror({"x": 1, "y": 2})
+    assert (mirrored.x, mirrored.y) == (2, 1)
+    out = torch.empty(0, dtype=torch.float64)
+    module.scale_all(torch.ones(2, 2, dtype=torch.float64), out, 2.5)
+    assert out.tolist() == [[2.5, 2.5], [2.5, 2.5]]
+    assert module.wide(2**40, 255, 1, True) == 2**40 + 256
+    assert module.lambda_(import_=1, arg1=2, None_=3) == 321
+    callback = module._ffi.callback("int(int, void *)", lambda value, data: value * 2)
+    assert module.each(callback, module._ffi.NULL) == 41
+    assert module.first_of([7, 8, 9, 10]) == 7
+    assert (
+        module.formatted(b"%d-%s", module._ffi.cast("int", 42), module._ffi.new("char[]", b"xy"))
+        == 5
+    )
+    assert module.flags() == 2**32 - 1
+    stub = (tmp_path / "real_headers" / "__init__.pyi").read_text()
+    assert "def add(a: int, b: int) -> int:" in stub and "SIZE: int" in stub
+    assert "def lambda_(import_: int, arg1: int, None_: int) -> int:" in stub
+
+
+def test_the_stub_is_valid(module, tmp_path):
+    (tmp_path / "user.py").write_text("import real_headers\nx: int = real_headers.add(1, 2)\n")
+    command = [sys.executable, "-m", "mypy", "--ignore-missing-imports", "user.py"]
+    done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stdout
+    (tmp_path / "user.py").write_text("import real_headers\nx: str = real_headers.add('1', 2)\n")
+    done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, check=False)
+    assert done.stdout.count("error") >= 2, done.stdout
+
+
+def test_a_header_of_the_list_that_another_includes_exports_once(tmp_path, monkeypatch):
+    import ffi_ext
+
+    (tmp_path / "a.h").write_text('#pragma once\n#include "b.h"\nb_t use_b(b_t x);\n')
+    (tmp_path / "b.h").write_text("#pragma once\ntypedef double b_t;\nb_t of_b(b_t x);\n")
+    (tmp_path / "ab.c").write_text(
+        '#include "a.h"\nb_t use_b(b_t x) { return x / 2; }\nb_t of_b(b_t x) { return x * 2; }\n'
+    )
+    monkeypatch.syspath_prepend(str(tmp_path))
+    ffi_ext.create_extension(
+        "ab_ext", ["a.h", "b.h"], ["ab.c"], relative_to=str(tmp_path / "b.py"), verbose=False
+    ).build()
+    import ab_ext
+
+    assert ab_ext.__all__ == ["use_b", "of_b"]
+    assert (ab_ext.use_b(3.0), ab_ext.of_b(3.0)) == (1.5, 6.0)
+
+
+def test_macros_of_the_extension_choose_declarations(build):
+    header = "#ifdef WITH_EXTRA\nint extra(void);\n#endif\nint always(void);\n"
+    source = "int extra(void) { return 1; }\nint always(void) { return 2; }\n"
+    assert build(header, source).__all__ == ["always"]
+    assert build(header, source, define_macros=[("WITH_EXTRA", None)]).__all__ == [
+        "extra",
+        "always",
+    ]
+
+
+@pytest.mark.parametrize(
+    ("text", "name"),
+    [
+        ("int x", "x"),
+        ("int", None),
+        ("unsigned int", None),
+        ("const THFloatTensor *", None),
+        ("const THFloatTensor *input", "input"),
+        ("struct point", None),
+        ("struct point p", "p"),
+        ("float values[3]", "values"),
+        ("int (*callback)(int, char *)", "callback"),
+        ("int (*)(int)", None),
+        ("my_type_t", None),
+        ("const my_type_t x", "x"),
+    ],
+)
+def test_parameter_names(text, name):
+    assert ctext.parameter_name(text) == name
+
+
+def test_a_header_without_directives_starts_no_compiler(build, monkeypatch, tmp_path):
+    import ffi_ext
+
+    monkeypatch.setenv("CC", "no-such-compiler")
+    (tmp_path / "plain.h").write_text("/* # no directive */ int plain(int x); // #either\n")
+    ffi = ffi_ext.create_extension("plain_ext", "plain.h", [], relative_to=str(tmp_path / "b.py"))
+    assert "int(*)(int)" in str(ffi.typeof("int(*)(int)"))
