@@ -64,6 +64,7 @@ int ffi_fields_calibrate(PyObject *probes, Py_ssize_t header);
  * tensor whose storage covers its geometry; 1 when a closer look is needed. */
 int ffi_fields_describe(PyObject *tensor, ffi_view *view);
 void *ffi_fields_identity(void *handle);
+int64_t ffi_fields_offset(void *handle);
 void *ffi_fields_data(void *identity);
 /* Whether the storage's memory came from torch's CPU allocator. */
 int ffi_fields_is_ordinary(void *identity);

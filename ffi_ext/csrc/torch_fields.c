@@ -199,6 +199,11 @@ void *ffi_fields_identity(void *handle) {
   return (void *)(uintptr_t)word(impl, at.storage);
 }
 
+int64_t ffi_fields_offset(void *handle) {
+  const char *impl = *(const char **)handle;
+  return (int64_t)word(impl, at.offset);
+}
+
 void *ffi_fields_data(void *identity) { return (void *)(uintptr_t)word(identity, at.data); }
 
 int ffi_fields_is_ordinary(void *identity) {

@@ -101,10 +101,12 @@ static void *alias(void *handle) {
   return api.reinterpret(handle, 1, &no_elements, &unit_stride, 0, &owned) ? NULL : owned;
 }
 
+/* reinterpret takes the offset as a step from the owner's own. */
 static int view_of(void *owner, const ffi_tensor *t, void **out) {
-  int empty = t->nDimension == 0;
+  const int empty = t->nDimension == 0;
+  const int64_t offset = empty ? 0 : t->storageOffset;
   return api.reinterpret(owner, empty ? 1 : t->nDimension, empty ? &no_elements : t->size,
-                         empty ? &unit_stride : t->stride, empty ? 0 : t->storageOffset, out);
+                         empty ? &unit_stride : t->stride, offset - ffi_fields_offset(owner), out);
 }
 
 static int assign(void *target, void *owner, const ffi_tensor *geometry, char *text) {

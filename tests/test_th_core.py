@@ -1,0 +1,313 @@
+"""The TH core: behaviour recorded from PyTorch 0.3.1, numbers from NumPy and torch."""
+
+from __future__ import annotations
+
+import re
+import resource
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+import ffi_ext
+
+SOURCES = Path(__file__).parent / "th"
+TYPES = {
+    "Float": torch.float32,
+    "Double": torch.float64,
+    "Long": torch.int64,
+    "Int": torch.int32,
+    "Short": torch.int16,
+    "Char": torch.int8,
+    "Byte": torch.uint8,
+}
+
+
+def header() -> str:
+    """The prototypes of the probe, from its definitions; the generic ones once for each type."""
+    plain = re.sub(r"/\*.*?\*/", "", (SOURCES / "probe.c").read_text(), flags=re.S)
+    generic = re.sub(r"/\*.*?\*/", "", (SOURCES / "generic_probe.c").read_text(), flags=re.S)
+    lines = [m + ";" for m in re.findall(r"^((?!static)\w+ \*?\w+\([^)]*\)) \{", plain, re.M)]
+    for real in TYPES:
+        for before, what, after in re.findall(
+            r"^(\w+ \*?)NAME\((\w+)\)(\([^)]*\)) \{", generic, re.M
+        ):
+            text = f"{before}{real}_{what}{after};"
+            lines.append(re.sub(r"\bTHTensor\b", f"TH{real}Tensor", text))
+    return "\n".join(lines)
+
+
+@pytest.fixture(scope="module")
+def th(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("th")
+    (folder / "probe.h").write_text(header())
+    ffi_ext.create_extension(
+        "th_probe",
+        "probe.h",
+        [str(SOURCES / "probe.c")],
+        include_dirs=[str(SOURCES)],
+        relative_to=str(folder / "build.py"),
+        verbose=False,
+    ).build()
+    patch = pytest.MonkeyPatch()
+    patch.syspath_prepend(str(folder))
+    import th_probe
+
+    yield th_probe
+    patch.undo()
+
+
+@pytest.fixture(params=list(TYPES))
+def typed(request, th):
+    """(call, dtype): call("fill", ...) is the function of this element type."""
+    name = request.param
+    return lambda what, *args: getattr(th, f"{name}_{what}")(*args), TYPES[name]
+
+
+def numbers(dtype, *shape):
+    return torch.arange(int(np.prod(shape))).remainder(100).view(*shape).to(dtype)
+
+
+def test_generic_functions_for_every_type(typed):
+    call, dtype = typed
+    t = numbers(dtype, 4, 6)
+    assert call("bytes") == dtype.itemsize
+    for view in (t, t.t(), t[1:, ::2], t[::2].t()):
+        expected = view.numpy().astype(np.float64)
+        assert call("apply_sum", view) == expected.sum()
+        assert call("fast_sum", view) == expected.sum()
+        assert call("get2d", view, 1, 1) == expected[1, 1]
+        assert torch.equal(call("clone", view), view) and call("clone", view).is_contiguous()
+        assert torch.equal(call("contiguous", view), view)
+        assert torch.equal(call("transpose", view, 0, 1), view.t())
+        assert torch.equal(call("select", view, 0, 1), view[1])
+        assert torch.equal(call("narrow", view, 0, 1, 2), view[1:3])
+        assert torch.equal(call("unfold", view, 0, 2, 1), view.unfold(0, 2, 1))
+        out = torch.zeros(view.shape[0], 1, dtype=dtype)
+        call("row_sums", out, view)
+        np.testing.assert_array_equal(
+            out.numpy(), view.numpy().sum(1, keepdims=True, dtype=view.numpy().dtype)
+        )
+    assert call("contiguous", t) is t
+
+
+def test_writing_functions_for_every_type(typed):
+    call, dtype = typed
+    t = numbers(dtype, 4, 6)
+    call("fill", t[:, ::2], 3.0)
+    assert t[0].tolist() == [3, 1, 3, 3, 3, 5]
+    call("set2d", t.t(), 5, 0, 77)
+    assert t[0, 5] == 77
+    call("zero", t[1:])
+    assert t[1:].eq(0).all() and t[0, 5] == 77
+    source = torch.tensor([[1.9, -2.9], [100.5, 3.0]], dtype=torch.float64)
+    if dtype == torch.uint8:
+        source = source.abs()
+    out = torch.zeros(4, dtype=dtype)
+    call("copy_double", out, source.t())  # same number of elements, in element order
+    np.testing.assert_array_equal(
+        out.numpy(), source.t().reshape(4).numpy().astype(out.numpy().dtype)
+    )
+    call("copy_long", out, torch.tensor([1, 2, 3, 4]))
+    assert out.tolist() == [1, 2, 3, 4]
+    call("copy", out.view(2, 2).t(), torch.tensor([[5, 6], [7, 8]], dtype=dtype))
+    assert out.tolist() == [5, 7, 6, 8]
+
+
+def test_resizing_keeps_data_and_never_shrinks_the_storage(typed):
+    call, dtype = typed
+    t = numbers(dtype, 6)
+    call("resize2d", t, 4, 3)
+    assert t.shape == (4, 3) and t.stride() == (3, 1) and t.view(-1)[:6].tolist() == list(range(6))
+    size = t.untyped_storage().nbytes()
+    call("resize2d", t, 1, 2)
+    assert t.tolist() == [[0, 1]] and t.untyped_storage().nbytes() == size
+    call("resize2d", t, -1, 5)  # a size that is not positive: the empty tensor
+    assert t.shape == (0,)
+    other = torch.zeros(3, 2, dtype=dtype)
+    call("resize_as", t, other.t())
+    assert t.shape == (2, 3) and t.is_contiguous()
+    strided = other.t()
+    call("resize2d", strided, 2, 3)  # the same sizes: the strides stay
+    assert strided.stride() == (1, 2)
+
+
+def test_shapes_across_the_border(th):
+    assert (th.dims(torch.tensor(5.0)), th.size(torch.tensor(5.0), 0)) == (1, 1)
+    assert (th.dims(torch.empty(0)), th.has_storage(torch.empty(0))) == (0, 0)
+    assert (th.dims(torch.empty(0, 4)), th.elements(torch.empty(0, 4))) == (2, 0)
+    assert th.empty().shape == (0,)
+    nine = torch.arange(512.0).view((2,) * 9).permute(8, *range(8))
+    assert th.dims(nine) == 9 and th.Float_apply_sum(nine) == 511 * 256
+    assert list(th.sizes(torch.zeros(2, 3))) == [2, 3]
+    assert th.describes(torch.zeros(2, 3), b"[2 x 3]") and th.describes(torch.empty(0), b"[]")
+    assert (th.contiguous(torch.zeros(3, 3)), th.contiguous(torch.zeros(3, 3).t())) == (1, 0)
+
+
+def test_views_in_place_change_the_torch_tensor(th):
+    t = torch.zeros(1, 3, 1)
+    th.squeeze(t)
+    assert t.shape == (3,)
+    th.unsqueeze1d(t, 0)
+    assert t.shape == (1, 3)
+    th.squeeze1d(t, 0)
+    assert t.shape == (3,)
+    ones = torch.zeros(1, 1)
+    th.squeeze(ones)
+    assert ones.shape == (1,)
+    source, target = torch.arange(10.0), torch.zeros(3)
+    th.set(target, source)
+    assert target.data_ptr() == source.data_ptr() and target.shape == (10,)
+    th.set_strided(target, source, 1, 3, 3)
+    assert target.tolist() == [1, 4, 7]
+    th.set_strided(target, source, 0, 2, -1)  # stride -1: contiguous
+    assert target.tolist() == [0, 1]
+    a, b = torch.zeros(2), torch.ones(3)
+    addresses = a.data_ptr(), b.data_ptr()
+    th.swap(a, b)
+    assert (b.data_ptr(), a.data_ptr()) == addresses
+    assert (a.tolist(), b.tolist()) == ([1, 1, 1], [0, 0])
+    assert th.view(torch.arange(6.0), 2, -1).tolist() == [[0, 1, 2], [3, 4, 5]]
+    assert th.expand(torch.tensor([1.0, 2.0]), 2, 2).tolist() == [[1, 2], [1, 2]]
+    assert th.expand(torch.ones(1), 2, 3).stride() == (0, 0)
+    grown = torch.arange(4.0)
+    th.resize_view(grown, 50)
+    assert grown.tolist() == [7] * 4 and grown.untyped_storage().nbytes() == 200
+
+
+def test_the_same_tensor_and_the_same_storage_meet_one_record(th):
+    t = torch.zeros(4)
+    assert th.same_record(t, t) == 1
+    assert th.same_record(t, t[:2]) == 0
+    assert th.same_storage(t, t[1:3]) == 1
+    assert th.same_storage(t, t.clone()) == 0
+
+
+def test_records_that_c_keeps(th):
+    t = torch.zeros(2)
+    th.keep(t)
+    assert th.is_kept(t) == 1 and th.get_kept() is t
+    th.grow_kept(6)
+    assert t.tolist() == [9] * 6
+    t.resize_(200).fill_(1)  # Python moves the memory: C's record follows at the next call
+    assert th.is_kept(t) == 1
+    th.grow_kept(300)
+    assert t.shape == (300,) and t[0] == 9
+    th.drop()
+    th.keep(torch.zeros(3))  # nobody else holds this one
+    th.grow_kept(4)
+    assert th.get_kept().tolist() == [9] * 4
+    th.drop()
+    made = th.make_and_keep(3)
+    th.grow_kept(5)
+    assert made.tolist() == [9] * 5 and th.get_kept() is made
+    th.drop()
+
+
+ERRORS = [
+    (
+        lambda th: th.Float_select(torch.zeros(3), 0, 0),
+        "invalid argument 1: cannot select on a vector at ",
+    ),
+    (lambda th: th.Float_select(torch.zeros(3, 3), 2, 0), "invalid argument 2: out of range at "),
+    (lambda th: th.Float_select(torch.zeros(3, 3), 0, 3), "invalid argument 3: out of range at "),
+    (lambda th: th.Float_narrow(torch.zeros(3), 0, 0, 0), "invalid argument 4: out of range at "),
+    (
+        lambda th: th.Float_get2d(torch.zeros(3), 0, 0),
+        "invalid argument 1: tensor must have two dimensions at ",
+    ),
+    (lambda th: th.Float_get2d(torch.zeros(3, 3), 0, 3), "invalid argument 2: out of range at "),
+    (lambda th: th.Float_unfold(torch.zeros(3), 0, 4, 1), "invalid argument 3: out of range at "),
+    (
+        lambda th: th.Float_copy(torch.zeros(3), torch.zeros(4)),
+        "inconsistent tensor size, expected ",
+    ),
+    (
+        lambda th: th.storage_get(torch.zeros(2, dtype=torch.float64).storage(), 2),
+        "invalid argument 2: out of bounds at ",
+    ),
+    (lambda th: th.alloc_negative(), "$ Torch: invalid memory size -- maybe an overflow? at "),
+    (
+        lambda th: th.Float_resize2d(torch.zeros(1), 2**40, 2**40),
+        "$ Torch: invalid memory size -- maybe an overflow?",
+    ),
+    (
+        lambda th: th.view(torch.arange(6.0), 4, -1),
+        "invalid argument 2: size '[4 x -1]' is invalid for input with 6 elements",
+    ),
+]
+
+
+@pytest.mark.parametrize("number", range(len(ERRORS)))
+def test_error_texts(th, number):
+    call, text = ERRORS[number]
+    with pytest.raises(ffi_ext.NativeError) as caught:
+        call(th)
+    assert str(caught.value).startswith(text)
+    assert th.elements(torch.zeros(2)) == 2
+
+
+def test_a_failed_resize_changes_nothing(th):
+    t = torch.arange(3.0)
+    before = (t.data_ptr(), t.shape, t.tolist())
+    for sizes in ((2**40, 2**40), (2**31, 2**20)):  # an overflow, and more than there is
+        with pytest.raises(ffi_ext.NativeError):
+            th.Float_resize2d(t, *sizes)
+        assert (t.data_ptr(), t.shape, t.tolist()) == before
+
+
+def test_storages_and_memory_of_c(th):
+    storage = th.make_storage(3)
+    assert storage.dtype == torch.float64 and list(storage) == [2.5] * 3
+    th.storage_resize(storage, 100)
+    assert len(storage) == 100 and storage[2] == 2.5
+    t = th.of_c_memory(5)
+    assert t.tolist() == [0, 1, 2, 3, 4]
+    assert th.alloc_zero_is_null() == 1
+
+
+def test_half_conversion_equals_numpys(th):
+    values = [
+        0.0,
+        -0.0,
+        1.0,
+        0.1,
+        -2.5,
+        65504.0,
+        65519.9,
+        65520.0,
+        1e9,
+        6e-8,
+        2.9e-8,
+        3e-5,
+        6.1e-5,
+        float("inf"),
+    ]
+    values += np.random.default_rng(0).normal(size=2000).tolist()
+    values += (np.random.default_rng(1).normal(size=2000) * 1e-6).tolist()
+    with np.errstate(over="ignore"):
+        expected = np.array(values, np.float32).astype(np.float16).astype(np.float32)
+    np.testing.assert_array_equal([th.through_half(v) for v in values], expected)
+    assert np.isnan(th.through_half(float("nan")))
+
+
+def test_memory_stays_flat(th):
+    def peak() -> int:
+        return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+
+    t = torch.zeros(100, 100)
+
+    def work(rounds: int) -> None:
+        for _ in range(rounds):
+            th.Float_clone(t)
+            th.of_c_memory(10000)
+            th.make_storage(5000)
+            th.Float_transpose(t, 0, 1)
+            with pytest.raises(ffi_ext.NativeError):
+                th.Float_select(t, 5, 0)
+
+    work(500)
+    before = peak()
+    work(4000)  # 160 MB were any of the results kept
+    assert peak() - before < 20_000

@@ -1,0 +1,97 @@
+/* What the tests of the TH core call. */
+#include <TH/TH.h>
+
+#include "generic_probe.c"
+#include "THGenerateAllTypes.h"
+
+/* Shapes as C sees them. */
+int dims(THFloatTensor *t) { return t->nDimension; }
+int has_storage(THFloatTensor *t) { return t->storage != NULL; }
+long size(THFloatTensor *t, int d) { return THFloatTensor_size(t, d); }
+long elements(THFloatTensor *t) { return THFloatTensor_nElement(t); }
+int contiguous(THFloatTensor *t) { return THFloatTensor_isContiguous(t); }
+THLongStorage *sizes(THFloatTensor *t) { return THFloatTensor_newSizeOf(t); }
+int same_record(THFloatTensor *a, THFloatTensor *b) { return a == b; }
+int same_storage(THFloatTensor *a, THFloatTensor *b) { return a->storage == b->storage; }
+int describes(THFloatTensor *t, const char *text) {
+  return strcmp(THFloatTensor_sizeDesc(t).str, text) == 0;
+}
+
+/* Views in place. */
+void squeeze(THFloatTensor *t) { THFloatTensor_squeeze(t, NULL); }
+void squeeze1d(THFloatTensor *t, int d) { THFloatTensor_squeeze1d(t, NULL, d); }
+void unsqueeze1d(THFloatTensor *t, int d) { THFloatTensor_unsqueeze1d(t, NULL, d); }
+void set(THFloatTensor *t, THFloatTensor *source) { THFloatTensor_set(t, source); }
+void set_strided(THFloatTensor *t, THFloatTensor *source, long offset, long n, long stride) {
+  THFloatTensor_setStorage1d(t, THFloatTensor_storage(source), offset, n, stride);
+}
+void swap(THFloatTensor *a, THFloatTensor *b) {
+  THFloatTensor *kept = THFloatTensor_newWithTensor(a);
+  THFloatTensor_set(a, b);
+  THFloatTensor_set(b, kept);
+  THFloatTensor_free(kept);
+}
+THFloatTensor *view(THFloatTensor *t, long a, long b) {
+  THLongStorage *shape = THLongStorage_newWithSize2(a, b);
+  THFloatTensor *result = THFloatTensor_newView(t, shape);
+  THLongStorage_free(shape);
+  return result;
+}
+THFloatTensor *expand(THFloatTensor *t, long a, long b) {
+  THLongStorage *shape = THLongStorage_newWithSize2(a, b);
+  THFloatTensor *result = THFloatTensor_newExpand(t, shape);
+  THLongStorage_free(shape);
+  return result;
+}
+void resize_view(THFloatTensor *t, long n) {
+  THFloatTensor *part = THFloatTensor_newWithTensor(t);
+  THFloatTensor_resize1d(part, n);
+  THFloatTensor_fill(part, 7);
+  THFloatTensor_free(part);
+}
+
+/* Records that outlive a call. */
+static THFloatTensor *kept;
+void keep(THFloatTensor *t) {
+  THFloatTensor_retain(t);
+  kept = t;
+}
+void grow_kept(long n) {
+  THFloatTensor_resize1d(kept, n);
+  THFloatTensor_fill(kept, 9);
+}
+int is_kept(THFloatTensor *t) { return t == kept; }
+THFloatTensor *get_kept(void) {
+  THFloatTensor_retain(kept);
+  return kept;
+}
+void drop(void) {
+  THFloatTensor_free(kept);
+  kept = NULL;
+}
+THFloatTensor *make_and_keep(long n) {
+  kept = THFloatTensor_newWithSize1d(n);
+  THFloatTensor_retain(kept);
+  return kept;
+}
+
+/* Results and memory. */
+THDoubleStorage *make_storage(long n) {
+  THDoubleStorage *s = THDoubleStorage_newWithSize(n);
+  THDoubleStorage_fill(s, 2.5);
+  return s;
+}
+THFloatTensor *of_c_memory(long n) {
+  float *data = THAlloc(n * (ptrdiff_t)sizeof(float));
+  for (long i = 0; i < n; i++) data[i] = (float)i;
+  THFloatStorage *s = THFloatStorage_newWithData(data, n);
+  THFloatTensor *t = THFloatTensor_newWithStorage1d(s, 0, n, 1);
+  THFloatStorage_free(s);
+  return t;
+}
+THFloatTensor *empty(void) { return THFloatTensor_new(); }
+double storage_get(THDoubleStorage *s, long i) { return THDoubleStorage_get(s, i); }
+void storage_resize(THDoubleStorage *s, long n) { THDoubleStorage_resize(s, n); }
+int alloc_zero_is_null(void) { return THAlloc(0) == NULL; }
+void alloc_negative(void) { THAlloc(-1); }
+float through_half(float x) { return TH_half2float(TH_float2half(x)); }
