@@ -5,6 +5,8 @@
 
 TORCH ?= 2.13.0
 PYTHON ?= python3
+# A version that was asked for replaces another; the default one does not.
+KEEP_TORCH := $(if $(filter file,$(origin TORCH)),yes)
 
 ifdef VIRTUAL_ENV
 VENV := $(VIRTUAL_ENV)
@@ -12,8 +14,9 @@ else
 VENV := $(CURDIR)/.venv
 endif
 PY := $(VENV)/bin/python
-# Stamps: what is done is not done again.
-STAMPS := .make
+# Stamps, in the environment that they tell of: what is done is not done again.
+STAMPS := $(VENV)/.ffi_ext$(subst /,-,$(CURDIR))
+DEPENDENCIES := $(STAMPS)/dependencies$(if $(KEEP_TORCH),,-torch-$(TORCH))
 RUNTIME_SOURCES := setup.py pyproject.toml $(wildcard ffi_ext/csrc/*.c ffi_ext/csrc/*.cpp ffi_ext/csrc/*.h \
   ffi_ext/csrc/generic/*.c ffi_ext/csrc/exports.map ffi_ext/include/*/*.h ffi_ext/include/TH/generic/*.h)
 PYTHON_SOURCES := build_ffi.py setup.py ffi_ext resnet data tests scripts benchmarks
@@ -28,7 +31,7 @@ help:
 	@echo "make test    the same set-up, then the tests"
 	@echo "make lint    ruff, mypy, clang-format"
 	@echo "make bench   each claim beside its peers"
-	@echo "make clean   remove what was built (and .make; .venv stays)"
+	@echo "make clean   remove what was built (.venv stays)"
 
 machine:
 	@echo "machine:"
@@ -37,15 +40,15 @@ machine:
 $(PY):
 	$(PYTHON) -m venv $(VENV)
 
-$(STAMPS)/dependencies: pyproject.toml constraints.txt | $(PY)
+$(DEPENDENCIES): pyproject.toml constraints.txt | $(PY)
 	@mkdir -p $(STAMPS)
-	@$(PY) -c "import torch, sys; v = tuple(map(int, torch.__version__.split('.')[:2])); sys.exit(v < (2, 4))" 2>/dev/null \
+	@$(PY) scripts/torch_is.py "$(if $(KEEP_TORCH),,$(TORCH))" \
 	  || { echo "installing torch $(TORCH)"; $(PIP_INSTALL) torch==$(TORCH); }
 	@echo "installing the pinned dependencies"
 	@$(PIP_INSTALL) setuptools wheel cffi numpy filelock pytest ruff mypy clang-format pillow scikit-learn
 	@touch $@
 
-$(STAMPS)/runtime: $(STAMPS)/dependencies $(RUNTIME_SOURCES)
+$(STAMPS)/runtime: $(DEPENDENCIES) $(RUNTIME_SOURCES)
 	@echo "installing ffi_ext with its C runtime"
 	@$(PIP_INSTALL) --no-build-isolation --no-deps -e .
 	@touch $@
@@ -62,13 +65,13 @@ build: kernels
 test: kernels
 	$(PY) -m pytest
 
-lint: $(STAMPS)/dependencies
+lint: $(DEPENDENCIES)
 	$(PY) -m ruff check $(wildcard $(PYTHON_SOURCES))
 	$(PY) -m ruff format --check $(wildcard $(PYTHON_SOURCES))
 	$(PY) -m mypy
 	$(VENV)/bin/clang-format --dry-run --Werror $(C_SOURCES)
 
-format: $(STAMPS)/dependencies
+format: $(DEPENDENCIES)
 	$(PY) -m ruff format $(wildcard $(PYTHON_SOURCES))
 	$(VENV)/bin/clang-format -i $(C_SOURCES)
 
@@ -76,5 +79,5 @@ bench: kernels
 	$(PY) benchmarks/run.py
 
 clean:
-	rm -rf build dist _ext $(STAMPS) ffi_ext/_runtime*.so *.egg-info .mypy_cache .ruff_cache .pytest_cache
+	rm -rf build dist _ext $(STAMPS)/runtime ffi_ext/_runtime*.so *.egg-info .mypy_cache .ruff_cache .pytest_cache
 	find . -name __pycache__ -not -path './.venv/*' -prune -exec rm -rf {} +
