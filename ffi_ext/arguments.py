@@ -7,31 +7,10 @@ from typing import Any, Protocol
 import numpy as np
 import torch
 
-from ffi_ext import tiers
+from ffi_ext import tiers, types
 
-# By the second character of a signature code (see types.py for the whole table).
-ELEMENT_DTYPES = {
-    "F": torch.float32,
-    "D": torch.float64,
-    "L": torch.int64,
-    "I": torch.int32,
-    "S": torch.int16,
-    "C": torch.int8,
-    "B": torch.uint8,
-    "H": torch.float16,
-}
-ELEMENT_NAMES = {
-    "F": "Float",
-    "D": "Double",
-    "L": "Long",
-    "I": "Int",
-    "S": "Short",
-    "C": "Char",
-    "B": "Byte",
-    "H": "Half",
-}
-_CONVERSIONS = {"F": "float", "D": "double", "L": "long", "I": "int", "S": "short", "C": "char"}
-_CONVERSIONS |= {"B": "byte", "H": "half"}
+_ELEMENTS = {element.letter: element for element in types.ELEMENTS}
+_DTYPES = {letter: getattr(torch, element.dtype) for letter, element in _ELEMENTS.items()}
 INTEGER_CODES = frozenset("?bBhHiIlLqQ")
 
 
@@ -51,12 +30,8 @@ def code_of(c_type: str) -> str:
     if not c_type.endswith("*"):
         return "v" if c_type == "void" else "p"
     name = c_type[:-1].strip().removeprefix("const ").removeprefix("struct ").strip()
-    for element, spelled in ELEMENT_NAMES.items():
-        for kind, cpu, cuda in (("Tensor", "T", "U"), ("Storage", "G", "W")):
-            if name == f"TH{spelled}{kind}":
-                return cpu + element
-            if name == f"THCuda{'' if element == 'F' else spelled}{kind}":
-                return cuda + element
+    if name in types.RECORDS:
+        return types.RECORDS[name].code
     return "p"
 
 
@@ -82,16 +57,16 @@ def _error(
 
 
 def _type_name(dtype: torch.dtype, kind: str = "Tensor") -> str:
-    for element, known in ELEMENT_DTYPES.items():
+    for letter, known in _DTYPES.items():
         if known == dtype:
-            return f"torch.{ELEMENT_NAMES[element]}{kind}"
+            return f"torch.{_ELEMENTS[letter].name}{kind}"
     return f"a torch {kind.lower()} of {dtype}"
 
 
 def _wanted(code: str) -> str:
     kind = "Tensor" if code[0] in "TtUu" else "Storage"
     place = "a CUDA device" if code[0] in "UuWw" else "the CPU"
-    dtype = ELEMENT_DTYPES[code[1]]
+    dtype = _DTYPES[code[1]]
     return f"a {_type_name(dtype, kind)} ({str(dtype).removeprefix('torch.')}) on {place}"
 
 
@@ -142,14 +117,14 @@ def _not_a_tensor(code: str, value: object) -> str:
     if _is_storage(value):
         return text + ": a storage is no tensor; pass the tensor itself"
     if isinstance(value, (list, tuple)):
-        return text + f": make it a tensor with torch.tensor(..., dtype={ELEMENT_DTYPES[code[1]]})"
+        return text + f": make it a tensor with torch.tensor(..., dtype={_DTYPES[code[1]]})"
     return text
 
 
 def _check_dtype_and_device(function: Function, index: int, code: str, value: torch.Tensor) -> None:
-    dtype = ELEMENT_DTYPES[code[1]]
+    dtype = _DTYPES[code[1]]
     if value.dtype != dtype:
-        hint = f"; convert it with .{_CONVERSIONS[code[1]]}()"
+        hint = f"; convert it with .{_ELEMENTS[code[1]].conversion}()"
         if value.is_quantized:
             hint = "; a quantized tensor must be dequantized first"
         raise _error(function, index, f"expected {_wanted(code)}, got {_describe(value)}{hint}")
@@ -200,7 +175,7 @@ def _covers(facts: tiers.Facts) -> bool:
 def _from_numpy(
     function: Function, index: int, code: str, value: np.ndarray[Any, Any]
 ) -> torch.Tensor:
-    dtype = ELEMENT_DTYPES[code[1]]
+    dtype = _DTYPES[code[1]]
     wanted = np.dtype(str(dtype).removeprefix("torch."))
     if code[0] not in "Tt":
         raise _error(function, index, f"expected {_wanted(code)}, got {_describe(value)}")
@@ -227,7 +202,7 @@ class _ReadOnly:
 
 
 def _from_storage(function: Function, index: int, code: str, value: object) -> torch.Tensor:
-    dtype = ELEMENT_DTYPES[code[1]]
+    dtype = _DTYPES[code[1]]
     if isinstance(value, torch.Tensor):
         text = f"expected {_wanted(code)}, got {_describe(value)}: pass tensor.storage()"
         raise _error(function, index, text)

@@ -210,6 +210,43 @@ def test_a_read_only_target_loses_nothing(project):
     assert value(project, "two") == 2
 
 
+@pytest.fixture
+def small_disk(tmp_path):
+    """A file system of its own with one megabyte on it."""
+    folder = tmp_path / "small"
+    folder.mkdir()
+    mount = ["mount", "-t", "tmpfs", "-o", "size=1m", "tmpfs", str(folder)]
+    mounted = subprocess.run(mount, capture_output=True, text=True, check=False)
+    if mounted.returncode:
+        pytest.skip(f"a small file system cannot be mounted here: {mounted.stderr.strip()}")
+    yield folder
+    subprocess.run(["umount", "-l", str(folder)], check=True)
+
+
+@pytest.mark.parametrize("full", ["target", "cache"])
+def test_a_full_disk_loses_nothing(project, small_disk, monkeypatch, full):
+    if full == "target":
+        shutil.copytree(
+            project, small_disk / "project", ignore=shutil.ignore_patterns("cache", "small")
+        )
+        target = small_disk / "project"
+    else:
+        monkeypatch.setenv("FFI_EXT_CACHE", str(small_disk / "cache"))
+        target = project
+    make(target).build()
+    (target / "two.c").write_text("int two(void) { return 3; }\n")
+    filler = small_disk / "filler"
+    with pytest.raises(OSError, match="No space left"), filler.open("wb", buffering=0) as file:
+        while file.write(b"0" * 4096):
+            pass
+    with pytest.raises(BuildError, match="(?i)no space left"):
+        make(target).build()
+    assert value(target, "two") == 2
+    filler.unlink()
+    make(target).build()
+    assert value(target, "two") == 3
+
+
 def test_odd_file_names(project):
     for number, name in enumerate(
         ["with space.c", "quo'te\".c", "-dash.c", "sub/one.c", "new\nline.c"]

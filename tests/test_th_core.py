@@ -176,6 +176,21 @@ def test_views_in_place_change_the_torch_tensor(th):
     assert grown.tolist() == [7] * 4 and grown.untyped_storage().nbytes() == 200
 
 
+def test_shapes_that_broadcast_are_expanded_together(th):
+    a, b, out = torch.arange(3.0).view(3, 1), torch.arange(8.0).view(2, 1, 4), torch.zeros(0)
+    assert list(th.expand_both(out, a, b)) == [2, 3, 4]
+    assert torch.equal(out, a + b)
+    with pytest.raises(RuntimeError, match=r"size of tensor 0 \(3\) must match .* tensor 1 \(4\)"):
+        th.expand_both(out, torch.zeros(3), torch.zeros(4))
+    shape = torch.LongStorage()
+    assert th.infer_size(shape, a, b) == 0 and list(shape) == [2, 3, 4]
+    with pytest.raises(
+        RuntimeError,
+        match=r"tensor a \(3\) must match the size of tensor b \(2\) at non-singleton dimension 1",
+    ):
+        th.infer_size(shape, torch.zeros(1, 3), torch.zeros(2, 2))
+
+
 def test_the_same_tensor_and_the_same_storage_meet_one_record(th):
     t = torch.zeros(4)
     assert th.same_record(t, t) == 1

@@ -46,6 +46,8 @@ void ffi_th_squeeze1d(ffi_tensor *t, ffi_tensor *source, int dimension);
 void ffi_th_unsqueeze1d(ffi_tensor *t, ffi_tensor *source, int dimension);
 void ffi_th_view(ffi_tensor *t, ffi_tensor *source, THLongStorage *size);
 void ffi_th_expand(ffi_tensor *t, ffi_tensor *source, THLongStorage *size);
+#define FFI_MAX_TENSORS 64
+void ffi_th_expand_together(ffi_tensor **results, ffi_tensor **sources, int count);
 THLongStorage *ffi_th_numbers(int n, const int64_t *values);
 
 #ifdef __cplusplus

@@ -336,6 +336,50 @@ void ffi_th_view(ffi_tensor *t, ffi_tensor *source, THLongStorage *size) {
   finish_view(t, source, source->storageOffset, &view);
 }
 
+/* The shape to which all shapes broadcast, by NumPy's rules. `names`: how the text calls two
+ * tensors. */
+static int infer_size(THLongStorage *output, int n, int64_t **sizes, const int64_t *dims,
+                      const char *const *names, char *error_buffer, int buffer_len) {
+  int64_t ndim = 0;
+  for (int k = 0; k < n; k++) ndim = dims[k] > ndim ? dims[k] : ndim;
+  THLongStorage_resize(output, ndim);
+  for (int64_t i = 0; i < ndim; i++) {
+    int64_t size = 1;
+    int from = 0;
+    for (int k = 0; k < n; k++) {
+      const int64_t d = dims[k] - ndim + i;
+      if (d < 0 || sizes[k][d] == 1 || sizes[k][d] == size) continue;
+      if (size != 1) {
+        char first[16], second[16];
+        snprintf(first, sizeof first, "%d", from);
+        snprintf(second, sizeof second, "%d", k);
+        snprintf(error_buffer, (size_t)buffer_len,
+                 "The size of tensor %s (%lld) must match the size of tensor %s (%lld) at "
+                 "non-singleton dimension %lld.",
+                 names ? names[from] : first, (long long)size, names ? names[k] : second,
+                 (long long)sizes[k][d], (long long)i);
+        return -1;
+      }
+      size = sizes[k][d];
+      from = k;
+    }
+    output->data[i] = size;
+  }
+  return 0;
+}
+
+int THLongStorage_inferSize2(THLongStorage *output, int64_t *sizesA, int64_t dimsA, int64_t *sizesB,
+                             int64_t dimsB, char *error_buffer, int buffer_len) {
+  static const char *const names[] = {"a", "b"};
+  int64_t *sizes[] = {sizesA, sizesB}, dims[] = {dimsA, dimsB};
+  return infer_size(output, 2, sizes, dims, names, error_buffer, buffer_len);
+}
+
+int THLongStorage_inferSizeN(THLongStorage *output, int n, int64_t **sizes, int64_t *dims,
+                             char *error_buffer, int buffer_len) {
+  return infer_size(output, n, sizes, dims, NULL, error_buffer, buffer_len);
+}
+
 int THLongStorage_inferExpandGeometry(int64_t *tensorSizes, int64_t *tensorStrides,
                                       int64_t tensorDim, THLongStorage *sizes,
                                       int64_t **expandedSizes, int64_t **expandedStrides,
@@ -403,4 +447,22 @@ void ffi_th_expand(ffi_tensor *t, ffi_tensor *source, THLongStorage *size) {
   THFree(sizes);
   THFree(strides);
   finish_view(t, source, source->storageOffset, &view);
+}
+
+void ffi_th_expand_together(ffi_tensor **results, ffi_tensor **sources, int count) {
+  char text[1024];
+  int64_t *sizes[FFI_MAX_TENSORS], dimensions[FFI_MAX_TENSORS];
+  THArgCheck(count > 0 && count <= FFI_MAX_TENSORS, 3, "between 1 and %d tensors can be expanded",
+             FFI_MAX_TENSORS);
+  for (int i = 0; i < count; i++) {
+    sizes[i] = sources[i]->size;
+    dimensions[i] = sources[i]->nDimension;
+  }
+  THLongStorage *size = THLongStorage_new();
+  if (THLongStorage_inferSizeN(size, count, sizes, dimensions, text, sizeof text)) {
+    THLongStorage_free(size);
+    THError("%s", text);
+  }
+  for (int i = 0; i < count; i++) ffi_th_expand(results[i], sources[i], size);
+  THLongStorage_free(size);
 }

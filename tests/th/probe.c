@@ -95,3 +95,21 @@ void storage_resize(THDoubleStorage *s, long n) { THDoubleStorage_resize(s, n); 
 int alloc_zero_is_null(void) { return THAlloc(0) == NULL; }
 void alloc_negative(void) { THAlloc(-1); }
 float through_half(float x) { return TH_half2float(TH_float2half(x)); }
+/* Both expanded to their common shape; the sizes of it are returned, the sum of both goes to out. */
+THLongStorage *expand_both(THFloatTensor *out, THFloatTensor *a, THFloatTensor *b) {
+  THFloatTensor *sources[] = {a, b}, *results[] = {THFloatTensor_new(), THFloatTensor_new()};
+  THFloatTensor_expandNd(results, sources, 2);
+  THFloatTensor_resizeAs(out, results[0]);
+  THFloatTensor *first = results[0], *second = results[1];
+  TH_TENSOR_APPLY3(float, out, float, first, float, second, *out_data = *first_data + *second_data;);
+  THLongStorage *sizes = THFloatTensor_newSizeOf(out);
+  THFloatTensor_free(results[0]);
+  THFloatTensor_free(results[1]);
+  return sizes;
+}
+int infer_size(THLongStorage *out, THFloatTensor *a, THFloatTensor *b) {
+  char text[200];
+  int failed = THLongStorage_inferSize2(out, a->size, a->nDimension, b->size, b->nDimension, text, sizeof text);
+  if (failed) THError("%s", text);
+  return failed;
+}

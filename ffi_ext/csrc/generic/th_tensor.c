@@ -272,6 +272,9 @@ void THTensor_(unsqueeze1d)(THTensor *self, THTensor *src, int dimension) {
 void THTensor_(expand)(THTensor *r, THTensor *tensor, THLongStorage *size) {
   ffi_th_expand(RECORD(r), RECORD(tensor), size);
 }
+void THTensor_(expandNd)(THTensor **rets, THTensor **ops, int count) {
+  ffi_th_expand_together((ffi_tensor **)rets, (ffi_tensor **)ops, count);
+}
 
 /* Elements. */
 #define ELEMENT(self, n, words, ...)                                                   \
