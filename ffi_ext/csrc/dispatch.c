@@ -336,6 +336,17 @@ static PyObject *run(call *c, PyObject *const *args) {
   return failed ? native_error(text) : give_result(c);
 }
 
+/* The end of a call, with its result or with the error that is set: that one comes before any that
+ * the end itself meets, which may have to run Python. */
+static PyObject *finish(call *c, PyObject *result) {
+  PyObject *type = NULL, *value = NULL, *traceback = NULL;
+  if (!result) PyErr_Fetch(&type, &value, &traceback);
+  if (ffi_leave(&c->frame)) Py_CLEAR(result);
+  if (type) PyErr_Restore(type, value, traceback);
+  for (int i = 0; i < c->kept; i++) Py_DECREF(c->keep[i]);
+  return result;
+}
+
 /* The first call pays for what the import need not. */
 static int set_up(void) {
   PyObject *done = PyObject_CallObject(ffi_hook.setup, NULL);
@@ -453,8 +464,7 @@ PyObject *ffi_call_cffi(PyObject *self, PyObject *arguments) {
       }
     }
   }
-  if (ffi_leave(&c.frame)) Py_CLEAR(result);
-  for (int i = 0; i < c.kept; i++) Py_DECREF(c.keep[i]);
+  result = finish(&c, result);
   Py_XDECREF(converted);
   return result;
 }
@@ -471,8 +481,5 @@ PyObject *ffi_dispatch(PyObject *self, PyObject *const *args, Py_ssize_t nargs, 
   c.function = function;
   c.frame.count = 0;
   c.kept = 0;
-  PyObject *result = run(&c, args);
-  if (ffi_leave(&c.frame)) Py_CLEAR(result);
-  for (int i = 0; i < c.kept; i++) Py_DECREF(c.keep[i]);
-  return result;
+  return finish(&c, run(&c, args));
 }

@@ -320,12 +320,9 @@ static int write_back_all(ffi_frame *frame) {
     if (s && s != entry->storage && own_storage(s)) failed = -1;
   }
   if (!changed && !__atomic_load_n(&kept_tensors, __ATOMIC_ACQUIRE)) return 0;
-  PyObject *type, *value, *traceback; /* the error of the call itself comes first */
-  PyErr_Fetch(&type, &value, &traceback);
   for (int i = 0; i < frame->count; i++)
     if (frame->entries[i].tensor->changed && write_back(&frame->entries[i], text)) failed = -1;
   if (write_back_kept()) failed = -1;
-  if (type) PyErr_Restore(type, value, traceback);
   return failed;
 }
 

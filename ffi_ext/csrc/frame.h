@@ -29,8 +29,8 @@ ffi_tensor *ffi_enter(ffi_frame *frame, const ffi_view *view, PyObject *object, 
                       int whole_storage);
 
 /* Writes changed shapes back to torch and releases the records. Returns 0, or -1 with a Python
- * exception set when torch refuses a change. Call with the GIL held and once, whatever the C
- * function did. */
+ * exception set when torch refuses a change. Call with the GIL held, no exception set, and once,
+ * whatever the C function did. */
 int ffi_leave(ffi_frame *frame);
 
 /* A returned TH*Tensor * as a Python object (new reference), taking over the reference; before
