@@ -1,4 +1,9 @@
 /* The typed functions, for every element type: TH's own mechanism applied to generic/th_*.c. */
+#include <float.h>
+#include <limits.h>
+#include <math.h>
+
+#include "TH/THMath.h"
 #include "th_core.h"
 
 /* enum ffi_type of the type at hand: "Float" -> FFI_NUMBER_Float. */
@@ -26,3 +31,20 @@
 #include "TH/THGenerateAllTypes.h"
 #define TH_GENERIC_FILE "../../csrc/generic/th_copy.c"
 #include "TH/THGenerateHalfType.h"
+
+/* The bits of an integer as the unsigned type of its width: shifts of negative numbers and negation
+ * of the least one are defined there. */
+static inline uint64_t ffi_unsigned_Long(int64_t x) { return (uint64_t)x; }
+static inline uint32_t ffi_unsigned_Int(int32_t x) { return (uint32_t)x; }
+static inline uint16_t ffi_unsigned_Short(int16_t x) { return (uint16_t)x; }
+static inline uint8_t ffi_unsigned_Char(int8_t x) { return (uint8_t)x; }
+static inline uint8_t ffi_unsigned_Byte(uint8_t x) { return x; }
+
+#define TH_GENERIC_FILE "../../csrc/generic/th_pointwise.c"
+#include "TH/THGenerateAllTypes.h"
+#define TH_GENERIC_FILE "../../csrc/generic/th_reduce.c"
+#include "TH/THGenerateAllTypes.h"
+#define TH_GENERIC_FILE "../../csrc/generic/th_random.c"
+#include "TH/THGenerateAllTypes.h"
+#define TH_GENERIC_FILE "../../csrc/generic/th_blas.c"
+#include "TH/THGenerateAllTypes.h"

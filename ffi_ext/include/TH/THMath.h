@@ -4,6 +4,10 @@
 
 #include "THGeneral.h"
 
+TH_API double TH_digamma(double x);
+TH_API float TH_digammaf(float x);
+TH_API double TH_trigamma(double x);
+TH_API double TH_erfinv(double y);
 static inline double TH_sigmoid(double value) { return 1.0 / (1.0 + exp(-value)); }
 static inline float TH_sigmoidf(float value) { return 1.0f / (1.0f + expf(-value)); }
 static inline double TH_frac(double x) { return x - trunc(x); }

@@ -30,6 +30,7 @@ TH_API void THRandom_manualSeed(THGenerator *_generator, uint64_t the_seed_);
 TH_API uint64_t THRandom_initialSeed(THGenerator *_generator);
 TH_API uint64_t THRandom_random(THGenerator *_generator);
 TH_API uint64_t THRandom_random64(THGenerator *_generator);
+TH_API double THRandom_standard_uniform(THGenerator *_generator);
 TH_API double THRandom_uniform(THGenerator *_generator, double a, double b);
 TH_API float THRandom_uniformFloat(THGenerator *_generator, float a, float b);
 TH_API double THRandom_normal(THGenerator *_generator, double mean, double stdv);
