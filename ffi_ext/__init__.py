@@ -2,16 +2,25 @@
 
 from __future__ import annotations
 
-import importlib
-from typing import TYPE_CHECKING, Any
-
+TYPE_CHECKING = False  # as in typing, whose import every interpreter with the hook would pay for
 if TYPE_CHECKING:
+    from typing import Any
+
     from ffi_ext.errors import BuildError, HeaderError
     from ffi_ext.extension import create_extension
+    from ffi_ext.legacy import install, uninstall
     from ffi_ext.runtime import NativeError
 
 __version__ = "0.1.0"
-__all__ = ["BuildError", "HeaderError", "NativeError", "create_extension", "get_include"]
+__all__ = [
+    "BuildError",
+    "HeaderError",
+    "NativeError",
+    "create_extension",
+    "get_include",
+    "install",
+    "uninstall",
+]
 
 # Imported when asked for: a generated module needs no compilers, and a build no torch.
 _HOMES = {
@@ -19,6 +28,8 @@ _HOMES = {
     "HeaderError": "errors",
     "NativeError": "runtime",
     "create_extension": "extension",
+    "install": "legacy",
+    "uninstall": "legacy",
 }
 
 
@@ -31,6 +42,8 @@ def get_include() -> str:
 
 def __getattr__(name: str) -> Any:
     if name in _HOMES:
+        import importlib
+
         value = getattr(importlib.import_module(f"ffi_ext.{_HOMES[name]}"), name)
         globals()[name] = value
         return value

@@ -1,0 +1,55 @@
+"""What `torch.utils.ffi` had: `create_extension`, and `_wrap_function`, which packages built long ago import."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import _cffi_backend
+
+from ffi_ext import runtime, types
+from ffi_ext.extension import create_extension
+
+__all__ = ["create_extension"]
+
+_typedefs = types.TH_TYPEDEFS
+
+
+def _torch_type(record: types.Record) -> str:
+    place = "torch.cuda." if record.device == "cuda" else "torch."
+    return f"{place}{record.element.name}{record.kind}"
+
+
+# C's names of tensors and storages as cffi spells them, and the names of torch's types.
+_cffi_to_torch = {f"struct {name} *": _torch_type(record) for name, record in types.RECORDS.items()}
+_torch_to_cffi = {torch_type: c_type for c_type, torch_type in _cffi_to_torch.items()}
+
+
+def _generate_typedefs() -> str:
+    return _typedefs
+
+
+def _wrap_function(function: Any, ffi: Any) -> Any:
+    """Makes a function of a cffi module's `lib` take and return torch tensors.
+
+    Args:
+        function: `lib.f`. Constants, which scripts that wrap every name of a lib pass too, come
+            back as they are.
+        ffi: The `ffi` of the same module.
+    """
+    if not callable(function):
+        return function
+    lib, name = getattr(function, "__self__", None), getattr(function, "__name__", "")
+    if not isinstance(lib, _cffi_backend.Lib):
+        raise TypeError(
+            f"_wrap_function() expected a function of a cffi module's lib, got {function!r}"
+        )
+    module = getattr(function, "__module__", None) or "_ext"
+    return runtime.through_cffi(lib, ffi, name, module)
+
+
+def __getattr__(name: str) -> Any:
+    raise AttributeError(
+        f"torch.utils.ffi has no '{name}' any more: ffi_ext builds extensions in its own way and keeps "
+        "create_extension, _wrap_function, _cffi_to_torch, _torch_to_cffi, _typedefs and "
+        "_generate_typedefs"
+    )

@@ -1,0 +1,205 @@
+"""torch.utils.ffi is back: repositories of 2017 build and run without an edited line."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+import ffi_ext
+from ffi_ext import __main__ as cli
+
+HEADER = """
+int my_lib_add_forward(THFloatTensor *input1, THFloatTensor *input2, THFloatTensor *output);
+THFloatTensor *new_tensor(int a);
+float int_to_float(int a);
+void bad_func(THFloatTensor *tensor, int a, float b);
+"""
+SOURCE = """
+#include <TH/TH.h>
+int my_lib_add_forward(THFloatTensor *input1, THFloatTensor *input2, THFloatTensor *output)
+{
+    if (!THFloatTensor_isSameSizeAs(input1, input2))
+        return 0;
+    THFloatTensor_resizeAs(output, input1);
+    THFloatTensor_cadd(output, input1, 1.0, input2);
+    return 1;
+}
+THFloatTensor *new_tensor(int a)
+{
+    THFloatTensor *t = THFloatTensor_newWithSize2d(a, a);
+    THFloatTensor_fill(t, a);
+    return t;
+}
+float int_to_float(int a) { return a; }
+void bad_func(THFloatTensor *tensor, int a, float b)
+{
+    THFloatTensor_mul(tensor, tensor, a);
+    THArgCheck(a > 100, 2, "must be large");
+}
+"""
+BUILD = """
+import os
+import torch
+from torch.utils.ffi import create_extension
+
+sources = ['src/my_lib.c']
+headers = ['src/my_lib.h']
+defines = []
+with_cuda = False
+if torch.cuda.is_available():
+    print('Including CUDA code.')
+
+ffi = create_extension(
+    '_ext.my_lib',
+    headers=headers,
+    sources=sources,
+    define_macros=defines,
+    relative_to=__file__,
+    with_cuda=with_cuda
+)
+
+if __name__ == '__main__':
+    ffi.build()
+"""
+TEST = """
+import torch
+from _ext import my_lib
+out = torch.FloatTensor()
+assert my_lib.my_lib_add_forward(torch.ones(2, 3), torch.ones(2, 3) * 2, out) == 1
+assert out.tolist() == [[3.0] * 3] * 2
+assert my_lib.my_lib_add_forward(torch.ones(2), torch.ones(3), out) == 0
+assert torch.equal(my_lib.new_tensor(4), torch.ones(4, 4) * 4)
+assert type(my_lib.int_to_float(5)) is float
+t = torch.ones(2, 2)
+try:
+    my_lib.bad_func(t, 2, 1.5)
+except torch.FatalError as error:
+    assert 'invalid argument 2: must be large at ' in str(error), error
+else:
+    raise AssertionError('no error')
+assert t.tolist() == [[2.0] * 2] * 2
+print('fine')
+"""
+OLD_INIT = """
+from torch.utils.ffi import _wrap_function
+from ._my_lib import lib as _lib, ffi as _ffi
+
+__all__ = []
+def _import_symbols(locals):
+    for symbol in dir(_lib):
+        fn = getattr(_lib, symbol)
+        locals[symbol] = _wrap_function(fn, _ffi)
+        __all__.append(symbol)
+
+_import_symbols(locals())
+"""
+
+
+@pytest.fixture
+def repository(tmp_path):
+    (tmp_path / "src").mkdir()
+    (tmp_path / "src" / "my_lib.h").write_text(HEADER)
+    (tmp_path / "src" / "my_lib.c").write_text(SOURCE)
+    (tmp_path / "build.py").write_text(BUILD)
+    (tmp_path / "test.py").write_text(TEST)
+    (tmp_path / "make.sh").write_text("#!/bin/sh\nset -e\npython build.py\n")
+    return tmp_path
+
+
+def ffi_ext_command(folder, *arguments):
+    command = [sys.executable, "-m", "ffi_ext", *arguments]
+    env = {**os.environ, "PYTHONPATH": str(Path(ffi_ext.__file__).parents[1])}
+    return subprocess.run(command, cwd=folder, capture_output=True, text=True, check=False, env=env)
+
+
+@pytest.mark.parametrize("how", [["build.py"], ["--", "sh", "make.sh"]])
+def test_an_unmodified_repository_builds_and_runs(repository, how):
+    built = ffi_ext_command(repository, "run", *how)
+    assert built.returncode == 0, built.stderr
+    ran = ffi_ext_command(repository, "run", "test.py")
+    assert ran.stdout == "fine\n", ran.stderr
+
+
+def test_a_package_generated_years_ago_works(repository):
+    assert ffi_ext_command(repository, "run", "build.py").returncode == 0
+    (repository / "_ext" / "my_lib" / "__init__.py").write_text(OLD_INIT)
+    ran = ffi_ext_command(repository, "run", "test.py")
+    assert ran.stdout == "fine\n", ran.stderr
+
+
+def test_every_spelling_of_the_import(monkeypatch):
+    for name in [name for name in sys.modules if name == "torch.utils.ffi"]:
+        monkeypatch.delitem(sys.modules, name)
+    with pytest.raises(ImportError):
+        import torch.utils.ffi
+    ffi_ext.install()
+    ffi_ext.install()
+    try:
+        import torch.utils.ffi
+        from torch.utils import ffi
+        from torch.utils.ffi import _wrap_function, create_extension
+
+        assert ffi.create_extension is create_extension is ffi_ext.create_extension
+        assert torch.utils.ffi._wrap_function is _wrap_function
+        assert ffi._cffi_to_torch["struct THCudaLongStorage *"] == "torch.cuda.LongStorage"
+        assert "typedef struct THFloatTensor THFloatTensor;\n" in ffi._typedefs
+        assert _wrap_function(3, None) == 3
+        with pytest.raises(TypeError, match="a function of a cffi module's lib"):
+            _wrap_function(print, None)
+        with pytest.raises(AttributeError, match="_setup_wrapper"):
+            _ = ffi._setup_wrapper
+    finally:
+        ffi_ext.uninstall()
+    assert not hasattr(torch.utils, "ffi")
+    with pytest.raises(ImportError):
+        import torch.utils.ffi  # noqa: F811
+
+
+def test_exit_codes_and_messages(tmp_path):
+    (tmp_path / "fails.py").write_text("import sys; sys.exit(7)")
+    assert ffi_ext_command(tmp_path, "run", "fails.py").returncode == 7
+    done = ffi_ext_command(tmp_path, "run", "missing.py")
+    assert done.returncode == 2 and "there is no script 'missing.py'" in done.stderr
+    done = ffi_ext_command(tmp_path, "run", "--", "no-such-command")
+    assert done.returncode == 2 and "command not found: no-such-command" in done.stderr
+    assert ffi_ext_command(tmp_path, "run").returncode == 2
+    assert ffi_ext_command(tmp_path).returncode == 2
+
+
+def test_the_users_own_sitecustomize_runs(tmp_path, monkeypatch):
+    (tmp_path / "sitecustomize.py").write_text("import builtins; builtins.own = 42")
+    (tmp_path / "script.py").write_text("from torch.utils.ffi import create_extension; print(own)")
+    path = os.pathsep.join([str(tmp_path), str(Path(ffi_ext.__file__).parents[1])])
+    command = [sys.executable, "-m", "ffi_ext", "run", "script.py"]
+    env = {**os.environ, "PYTHONPATH": path}
+    done = subprocess.run(
+        command, cwd=tmp_path, env=env, capture_output=True, text=True, check=False
+    )
+    assert done.stdout == "42\n", done.stderr
+
+
+def test_enable_and_disable(tmp_path, monkeypatch, capsys):
+    monkeypatch.setattr(cli, "_hook", lambda: tmp_path / cli.HOOK)
+    assert cli.main(["enable"]) == 0
+    program = (
+        f"import site; site.addsitedir({str(tmp_path)!r}); import sys; print('torch' in sys.modules); "
+        "import torch.utils.ffi; print(torch.utils.ffi.create_extension.__module__)"
+    )
+    env = {**os.environ, "PYTHONPATH": str(Path(ffi_ext.__file__).parents[1])}
+    command = [sys.executable, "-c", program]
+    done = subprocess.run(command, capture_output=True, text=True, env=env, check=False)
+    assert done.stdout.split() == ["False", "ffi_ext.extension"], done.stderr
+    assert cli.main(["disable"]) == 0
+    assert list(tmp_path.iterdir()) == []
+    assert cli.main(["disable"]) == 0
+    assert "was not enabled" in capsys.readouterr().out
+
+
+def test_pip_builds_without_isolation():
+    command = cli._without_isolation(["pip", "install", "."])
+    assert command == ["pip", "install", "--no-build-isolation", "."]
+    assert cli._without_isolation(["make", "install"]) == ["make", "install"]
