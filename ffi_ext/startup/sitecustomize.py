@@ -19,4 +19,5 @@ try:
 except ImportError as error:
     if error.name != "sitecustomize":
         raise
-    sys.modules["sitecustomize"] = _this
+    if _this is not None:
+        sys.modules["sitecustomize"] = _this
