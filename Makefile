@@ -63,7 +63,7 @@ build: kernels
 	@$(PY) -m resnet.selfcheck
 
 test: kernels
-	FFI_EXT_TIER=python $(PY) -m pytest -q tests/test_call.py tests/test_th_core.py
+	FFI_EXT_TIER=python $(PY) -m pytest -q tests/test_call.py $(wildcard tests/test_th_*.py)
 	$(PY) -m pytest
 
 lint: $(DEPENDENCIES)

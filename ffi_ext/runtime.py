@@ -45,7 +45,7 @@ _tier: str | None = None
 def _setup() -> None:
     """Everything that the first call needs and the import does not: the dispatcher calls it once."""
     global _tier
-    from ffi_ext import arguments, tiers
+    from ffi_ext import arguments, th_maths, tiers
 
     with _setup_lock:
         if _tier is None:
@@ -61,6 +61,7 @@ def _setup() -> None:
                     "result": arguments.result,
                     "refuse": arguments.refuse,
                     "arity": arguments.arity,
+                    "maths": th_maths.call,
                     "pointer": arguments.pointer,
                     "address": arguments.address,
                     "adopt": tiers.adopt,

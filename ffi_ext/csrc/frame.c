@@ -394,6 +394,15 @@ PyObject *ffi_tensor_result(ffi_frame *frame, ffi_tensor *t) {
   return result;
 }
 
+PyObject *ffi_tensor_alias(ffi_tensor *t) {
+  PyObject *adopted = NULL;
+  void *owner = t->storage ? owner_of(t->storage, &adopted) : NULL;
+  if (!owner && PyErr_Occurred()) return NULL;
+  PyObject *result = ffi_torch->make(owner, t, NULL);
+  Py_XDECREF(adopted);
+  return result;
+}
+
 PyObject *ffi_storage_result(ffi_frame *frame, ffi_storage *s) {
   if (!s) Py_RETURN_NONE;
   ffi_tensor whole;

@@ -40,6 +40,9 @@ PyObject *ffi_tensor_result(ffi_frame *frame, ffi_tensor *t);
  * reference. */
 PyObject *ffi_storage_result(ffi_frame *frame, ffi_storage *s);
 
+/* A torch tensor on a record's memory as it stands (new reference; GIL held). */
+PyObject *ffi_tensor_alias(ffi_tensor *t);
+
 /* A storage whose memory is not torch's, as a tensor: (address, bytes, scalar type, capsule) ->
  * tensor. */
 extern PyObject *ffi_adopt_helper;

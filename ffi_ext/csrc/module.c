@@ -202,6 +202,7 @@ static PyObject *configure(PyObject *unused, PyObject *hooks) {
       {"pointer", &ffi_hook.pointer},
       {"address", &ffi_hook.address},
       {"arity", &ffi_hook.arity},
+      {"maths", &ffi_hook.maths},
       {"adopt", &ffi_adopt_helper},
   };
   for (size_t i = 0; i < sizeof wanted / sizeof *wanted; i++)

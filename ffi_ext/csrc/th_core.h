@@ -48,6 +48,8 @@ void ffi_th_view(ffi_tensor *t, ffi_tensor *source, THLongStorage *size);
 void ffi_th_expand(ffi_tensor *t, ffi_tensor *source, THLongStorage *size);
 #define FFI_MAX_TENSORS 64
 void ffi_th_expand_together(ffi_tensor **results, ffi_tensor **sources, int count);
+/* th_torch.c: a function of TH's that torch does; th_along.c says what the codes mean. Throws. */
+void ffi_th_torch(const char *name, const char *codes, ...);
 /* th_special.c */
 double ffi_lgamma(double x);
 THLongStorage *ffi_th_numbers(int n, const int64_t *values);

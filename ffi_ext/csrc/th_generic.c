@@ -48,3 +48,5 @@ static inline uint8_t ffi_unsigned_Byte(uint8_t x) { return x; }
 #include "TH/THGenerateAllTypes.h"
 #define TH_GENERIC_FILE "../../csrc/generic/th_blas.c"
 #include "TH/THGenerateAllTypes.h"
+#define TH_GENERIC_FILE "../../csrc/generic/th_along.c"
+#include "TH/THGenerateAllTypes.h"

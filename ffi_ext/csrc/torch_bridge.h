@@ -76,6 +76,8 @@ void *ffi_native_symbol(const char *name);
 
 /* torch_python.c: the same through Python; `helpers` maps names to callables. */
 int ffi_python_load(PyObject *helpers, const ffi_operations **operations);
+/* The text of the Python error that is set, which is cleared. GIL held. */
+void ffi_take_error(char *text);
 int ffi_python_grow(PyObject *tensor, ptrdiff_t bytes, void **data, char *text);
 int ffi_python_describe(PyObject *facts, PyObject *tensor, ffi_view *view);
 

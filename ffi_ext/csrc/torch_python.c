@@ -7,8 +7,7 @@
 
 static PyObject *helpers;
 
-/* The text of the Python error that is set, which is cleared. */
-static void take_error(char *text) {
+void ffi_take_error(char *text) {
   PyObject *type, *value, *traceback, *string = NULL;
   PyErr_Fetch(&type, &value, &traceback);
   if (value) string = PyObject_Str(value);
@@ -77,7 +76,7 @@ static void *create(int type, ptrdiff_t elements, void **data, void **identity, 
     tensor = PyTuple_GetItem(triple, 0);
     Py_XINCREF(tensor);
   }
-  if (!tensor) take_error(text);
+  if (!tensor) ffi_take_error(text);
   Py_XDECREF(triple);
   PyGILState_Release(gil);
   return tensor;
@@ -87,7 +86,7 @@ int ffi_python_grow(PyObject *tensor, ptrdiff_t bytes, void **data, char *text) 
   void *same;
   PyObject *triple = call("grow", Py_BuildValue("(On)", tensor, (Py_ssize_t)bytes));
   int failed = !triple || unpack(triple, &same, data);
-  if (failed) take_error(text);
+  if (failed) ffi_take_error(text);
   Py_XDECREF(triple);
   return failed ? -1 : 0;
 }
@@ -108,7 +107,7 @@ static PyObject *geometry_arguments(PyObject *first, PyObject *owner, const ffi_
 static int assign(void *target, void *owner, const ffi_tensor *geometry, char *text) {
   PyGILState_STATE gil = PyGILState_Ensure();
   PyObject *done = call("assign", geometry_arguments(target, owner, geometry));
-  if (!done) take_error(text);
+  if (!done) ffi_take_error(text);
   int failed = !done;
   Py_XDECREF(done);
   PyGILState_Release(gil);

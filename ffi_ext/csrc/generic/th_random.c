@@ -73,14 +73,14 @@ void THTensor_(randperm)(THTensor *r_, THGenerator *gen, int64_t n) {
 void THTensor_(getRNGState)(THGenerator *gen, THTensor *self) {
   THTensor_(resize1d)(self, sizeof *gen);
   THArgCheck(THTensor_(isContiguous)(self), 2, "RNG state needs to be contiguous");
-  memcpy(DATA(self), gen, sizeof *gen);
+  memcpy(self->storage->data + self->storageOffset, gen, sizeof *gen);
 }
 
 void THTensor_(setRNGState)(THGenerator *gen, THTensor *self) {
   THGenerator state;
   THArgCheck(THTensor_(nElement)(self) == sizeof *gen, 1, "RNG state is wrong size");
   THArgCheck(THTensor_(isContiguous)(self), 1, "RNG state needs to be contiguous");
-  memcpy(&state, DATA(self), sizeof state);
+  memcpy(&state, self->storage->data + self->storageOffset, sizeof state);
   THArgCheck(THGenerator_isValid(&state), 1, "Invalid generator state");
   *gen = state;
 }

@@ -1,0 +1,85 @@
+/* TH<Type>Tensor_*: what works along dimensions, with indices, or on matrices: one line a function,
+ * done by torch. The codes: w a result (resized), t a tensor, n an array of them with its length, i
+ * int, l int64_t, d double. */
+#ifndef TH_GENERIC_FILE
+#define TH_GENERIC_FILE "generic/th_along.c"
+#else
+
+#if defined(TH_REAL_IS_FLOAT) || defined(TH_REAL_IS_DOUBLE)
+#define REAL "d"
+#elif defined(TH_REAL_IS_LONG)
+#define REAL "l"
+#else
+#define REAL "i"
+#endif
+
+/* clang-format off */
+#define VOID(NAME, PARAMETERS, CODES, ...) \
+  void THTensor_(NAME) PARAMETERS { ffi_th_torch(#NAME, CODES, __VA_ARGS__); }
+
+VOID(addmm, (THTensor *r, real beta, THTensor *t, real alpha, THTensor *a, THTensor *b), "w" REAL "t" REAL "tt", r, beta, t, alpha, a, b)
+VOID(addmv, (THTensor *r, real beta, THTensor *t, real alpha, THTensor *a, THTensor *b), "w" REAL "t" REAL "tt", r, beta, t, alpha, a, b)
+VOID(addr, (THTensor *r, real beta, THTensor *t, real alpha, THTensor *a, THTensor *b), "w" REAL "t" REAL "tt", r, beta, t, alpha, a, b)
+VOID(addbmm, (THTensor *r, real beta, THTensor *t, real alpha, THTensor *a, THTensor *b), "w" REAL "t" REAL "tt", r, beta, t, alpha, a, b)
+VOID(baddbmm, (THTensor *r, real beta, THTensor *t, real alpha, THTensor *a, THTensor *b), "w" REAL "t" REAL "tt", r, beta, t, alpha, a, b)
+VOID(match, (THTensor *r, THTensor *a, THTensor *b, real gain), "wtt" REAL, r, a, b, gain)
+VOID(cross, (THTensor *r, THTensor *a, THTensor *b, int dimension), "wtti", r, a, b, dimension)
+
+VOID(sum, (THTensor *r, THTensor *t, int dimension, int keepdim), "wtii", r, t, dimension, keepdim)
+VOID(prod, (THTensor *r, THTensor *t, int dimension, int keepdim), "wtii", r, t, dimension, keepdim)
+VOID(cumsum, (THTensor *r, THTensor *t, int dimension), "wti", r, t, dimension)
+VOID(cumprod, (THTensor *r, THTensor *t, int dimension), "wti", r, t, dimension)
+VOID(max, (THTensor *v, THLongTensor *i, THTensor *t, int dimension, int keepdim), "wwtii", v, i, t, dimension, keepdim)
+VOID(min, (THTensor *v, THLongTensor *i, THTensor *t, int dimension, int keepdim), "wwtii", v, i, t, dimension, keepdim)
+VOID(median, (THTensor *v, THLongTensor *i, THTensor *t, int dimension, int keepdim), "wwtii", v, i, t, dimension, keepdim)
+VOID(mode, (THTensor *v, THLongTensor *i, THTensor *t, int dimension, int keepdim), "wwtii", v, i, t, dimension, keepdim)
+VOID(kthvalue, (THTensor *v, THLongTensor *i, THTensor *t, int64_t k, int dimension, int keepdim), "wwtlii", v, i, t, k, dimension, keepdim)
+VOID(sort, (THTensor *v, THLongTensor *i, THTensor *t, int dimension, int descending), "wwtii", v, i, t, dimension, descending)
+VOID(topk, (THTensor *v, THLongTensor *i, THTensor *t, int64_t k, int dim, int dir, int sorted), "wwtliii", v, i, t, k, dim, dir, sorted)
+
+VOID(cat, (THTensor *r, THTensor *a, THTensor *b, int dimension), "wtti", r, a, b, dimension)
+VOID(catArray, (THTensor *r, THTensor **inputs, int count, int dimension), "wni", r, inputs, count, dimension)
+VOID(diag, (THTensor *r, THTensor *t, int k), "wti", r, t, k)
+VOID(tril, (THTensor *r, THTensor *t, int64_t k), "wtl", r, t, k)
+VOID(triu, (THTensor *r, THTensor *t, int64_t k), "wtl", r, t, k)
+VOID(nonzero, (THLongTensor *r, THTensor *t), "wt", r, t)
+
+VOID(gather, (THTensor *r, THTensor *src, int dim, THLongTensor *index), "wtit", r, src, dim, index)
+VOID(scatter, (THTensor *t, int dim, THLongTensor *index, THTensor *src), "titt", t, dim, index, src)
+VOID(scatterAdd, (THTensor *t, int dim, THLongTensor *index, THTensor *src), "titt", t, dim, index, src)
+VOID(scatterFill, (THTensor *t, int dim, THLongTensor *index, real v), "tit" REAL, t, dim, index, v)
+VOID(indexSelect, (THTensor *r, THTensor *src, int dim, THLongTensor *index), "wtit", r, src, dim, index)
+VOID(indexCopy, (THTensor *t, int dim, THLongTensor *index, THTensor *src), "titt", t, dim, index, src)
+VOID(indexAdd, (THTensor *t, int dim, THLongTensor *index, THTensor *src), "titt", t, dim, index, src)
+VOID(indexFill, (THTensor *t, int dim, THLongTensor *index, real v), "tit" REAL, t, dim, index, v)
+VOID(take, (THTensor *r, THTensor *src, THLongTensor *index), "wtt", r, src, index)
+VOID(put, (THTensor *t, THLongTensor *index, THTensor *src, int accumulate), "ttti", t, index, src, accumulate)
+
+#ifdef TH_REAL_IS_BYTE
+VOID(logicalAnd, (THTensor *r, THTensor *t, int dimension, int keepdim), "wtii", r, t, dimension, keepdim)
+VOID(logicalAny, (THTensor *r, THTensor *t, int dimension, int keepdim), "wtii", r, t, dimension, keepdim)
+#endif
+
+#if defined(TH_REAL_IS_FLOAT) || defined(TH_REAL_IS_DOUBLE)
+VOID(mean, (THTensor *r, THTensor *t, int dimension, int keepdim), "wtii", r, t, dimension, keepdim)
+VOID(std, (THTensor *r, THTensor *t, int dimension, int biased, int keepdim), "wtiii", r, t, dimension, biased, keepdim)
+VOID(var, (THTensor *r, THTensor *t, int dimension, int biased, int keepdim), "wtiii", r, t, dimension, biased, keepdim)
+VOID(norm, (THTensor *r, THTensor *t, real value, int dimension, int keepdim), "wtdii", r, t, value, dimension, keepdim)
+VOID(renorm, (THTensor *r, THTensor *t, real value, int dimension, real maxnorm), "wtdid", r, t, value, dimension, maxnorm)
+VOID(histc, (THTensor *r, THTensor *t, int64_t bins, real least, real most), "wtldd", r, t, bins, least, most)
+VOID(bhistc, (THTensor *r, THTensor *t, int64_t bins, real least, real most), "wtldd", r, t, bins, least, most)
+#endif
+/* clang-format on */
+
+real THTensor_(medianall)(THTensor *t) {
+  THArgCheck(t->nDimension > 0, 1, "tensor must have one dimension");
+  THTensor *median = THTensor_(newWithSize1d)(1);
+  ffi_th_torch("medianall", "wt", median, t);
+  const real value = *median->storage->data;
+  THTensor_(free)(median);
+  return value;
+}
+
+#undef REAL
+#undef VOID
+#endif

@@ -1,0 +1,103 @@
+/* TH's functions along dimensions go to torch: ffi_ext/th_maths.py has their table. */
+#include <stdarg.h>
+#include <string.h>
+
+#include "frame.h"
+#include "function.h"
+#include "th_core.h"
+
+#define MAX_RESULTS 2
+
+static PyObject *list_of(ffi_tensor **tensors, int count) {
+  PyObject *list = PyList_New(count);
+  for (int i = 0; list && i < count; i++) {
+    PyObject *tensor = ffi_tensor_alias(tensors[i]);
+    if (!tensor)
+      Py_CLEAR(list);
+    else
+      PyList_SetItem(list, i, tensor);
+  }
+  return list;
+}
+
+/* The next argument as a Python object, by its code. */
+static PyObject *next_argument(char code, va_list *arguments) {
+  switch (code) {
+    case 't': return ffi_tensor_alias(va_arg(*arguments, ffi_tensor *));
+    case 'i': return PyLong_FromLong(va_arg(*arguments, int));
+    case 'l': return PyLong_FromLongLong(va_arg(*arguments, int64_t));
+    case 'd': return PyFloat_FromDouble(va_arg(*arguments, double));
+    default: { /* 'n': an array of tensors and their number */
+      ffi_tensor **tensors = va_arg(*arguments, ffi_tensor **);
+      return list_of(tensors, va_arg(*arguments, int));
+    }
+  }
+}
+
+typedef struct resize_request {
+  ffi_tensor *tensor;
+  int n;
+  int64_t size[64];
+} resize_request;
+
+static void resize(void *argument) {
+  resize_request *request = argument;
+  ffi_th_resize(request->tensor, request->n, request->size, NULL);
+}
+
+/* Gives the record the value's shape and elements. Returns -1 with the text or a Python error. */
+static int give(ffi_tensor *to, PyObject *value, char *text) {
+  resize_request request = {.tensor = to};
+  PyObject *size = PyObject_CallMethod(value, "size", NULL);
+  if (!size) return -1;
+  request.n = (int)PyTuple_Size(size);
+  for (int i = 0; i < request.n && i < 64; i++)
+    request.size[i] = PyLong_AsLongLong(PyTuple_GetItem(size, i));
+  Py_DECREF(size);
+  if (request.n == 0) request.size[request.n++] = 1; /* torch's () is [1] here */
+  if (request.n > 64 || ffi_try(resize, &request, text)) return -1;
+  PyObject *alias = ffi_tensor_alias(to);
+  PyObject *shaped = alias ? PyObject_CallMethod(value, "view_as", "O", alias) : NULL;
+  PyObject *done = shaped ? PyObject_CallMethod(alias, "copy_", "O", shaped) : NULL;
+  Py_XDECREF(alias);
+  Py_XDECREF(shaped);
+  Py_XDECREF(done);
+  return done ? 0 : -1;
+}
+
+static int call(const char *name, const char *codes, va_list *arguments, char *text) {
+  ffi_tensor *results[MAX_RESULTS];
+  int count = 0, failed = 0;
+  for (; *codes == 'w'; codes++) results[count++] = va_arg(*arguments, ffi_tensor *);
+  Py_ssize_t inputs = (Py_ssize_t)strlen(codes);
+  PyObject *tuple = PyTuple_New(inputs);
+  for (Py_ssize_t i = 0; tuple && i < inputs; i++) {
+    PyObject *argument = next_argument(codes[i], arguments);
+    if (!argument)
+      Py_CLEAR(tuple);
+    else
+      PyTuple_SetItem(tuple, i, argument);
+  }
+  PyObject *values = tuple ? PyObject_CallFunction(ffi_hook.maths, "sO", name, tuple) : NULL;
+  Py_XDECREF(tuple);
+  if (!values) return -1;
+  for (int i = 0; i < count && !failed; i++) {
+    PyObject *value = PySequence_GetItem(values, i);
+    failed = !value || give(results[i], value, text);
+    Py_XDECREF(value);
+  }
+  Py_DECREF(values);
+  return failed ? -1 : 0;
+}
+
+void ffi_th_torch(const char *name, const char *codes, ...) {
+  char text[FFI_TEXT_ROOM] = "";
+  va_list arguments;
+  PyGILState_STATE gil = PyGILState_Ensure();
+  va_start(arguments, codes);
+  int failed = call(name, codes, &arguments, text);
+  va_end(arguments);
+  if (PyErr_Occurred()) ffi_take_error(text);
+  PyGILState_Release(gil);
+  if (failed) ffi_throw(text);
+}

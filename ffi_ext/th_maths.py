@@ -1,0 +1,104 @@
+"""TH's functions that torch does, by their names in C: what each means, one line a function.
+
+Arguments come in the order of the C prototype without the results; what a function returns is
+copied into the results, which take its shape. Functions without a result change their first
+tensor. Indices start at 0 (TH_INDEX_BASE).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import torch
+from torch import Tensor
+
+
+def _cross(a: Tensor, b: Tensor, dimension: int) -> Tensor:
+    if dimension < 0:  # the first one of three elements
+        dimension = next((i for i, n in enumerate(a.shape) if n == 3), 0)
+    return torch.linalg.cross(a, b, dim=dimension)
+
+
+def _match(a: Tensor, b: Tensor, gain: float) -> Tensor:
+    return gain * (a[:, None].flatten(2) - b[None].flatten(2)).pow(2).sum(2)
+
+
+def _bhistc(t: Tensor, bins: int, least: float, most: float) -> Tensor:
+    return torch.stack([_histc(row, bins, least, most) for row in t])
+
+
+def _histc(t: Tensor, bins: int, least: float, most: float) -> Tensor:
+    return torch.histc(t, bins, least, most)
+
+
+def _check(t: Tensor, dimension: int) -> None:
+    if not 0 <= dimension < t.dim():
+        raise ValueError(
+            f"invalid argument: dimension {dimension} out of range of {t.dim()}D tensor"
+        )
+
+
+def _along(function: Callable[..., Any]) -> Callable[..., Any]:
+    """(t, dimension, keepdim), with TH's check of the dimension: none counts from the end."""
+
+    def along(t: Tensor, dimension: int, *rest: Any) -> Any:
+        _check(t, dimension)
+        return function(t, dimension, *rest)
+
+    return along
+
+
+FUNCTIONS: dict[str, Callable[..., Any]] = {
+    "addmm": lambda beta, t, alpha, a, b: torch.addmm(t, a, b, beta=beta, alpha=alpha),
+    "addmv": lambda beta, t, alpha, a, b: torch.addmv(t, a, b, beta=beta, alpha=alpha),
+    "addr": lambda beta, t, alpha, a, b: torch.addr(t, a, b, beta=beta, alpha=alpha),
+    "addbmm": lambda beta, t, alpha, a, b: torch.addbmm(t, a, b, beta=beta, alpha=alpha),
+    "baddbmm": lambda beta, t, alpha, a, b: torch.baddbmm(t, a, b, beta=beta, alpha=alpha),
+    "match": _match,
+    "cross": _cross,
+    "sum": _along(lambda t, d, keep: t.sum(d, bool(keep), dtype=t.dtype)),
+    "prod": _along(lambda t, d, keep: t.prod(d, bool(keep), dtype=t.dtype)),
+    "cumsum": _along(lambda t, d: t.cumsum(d, dtype=t.dtype)),
+    "cumprod": _along(lambda t, d: t.cumprod(d, dtype=t.dtype)),
+    "max": _along(lambda t, d, keep: t.max(d, bool(keep))),
+    "min": _along(lambda t, d, keep: t.min(d, bool(keep))),
+    "median": _along(lambda t, d, keep: t.median(d, bool(keep))),
+    "medianall": lambda t: t.median(),
+    "mode": _along(lambda t, d, keep: t.mode(d, bool(keep))),
+    "kthvalue": lambda t, k, d, keep: t.kthvalue(k, d, bool(keep)),
+    "sort": _along(lambda t, d, descending: t.sort(d, bool(descending))),
+    "topk": lambda t, k, d, largest, order: t.topk(k, d, bool(largest), bool(order)),
+    "cat": lambda a, b, d: torch.cat([a, b], d),
+    "catArray": torch.cat,
+    "diag": torch.diag,
+    "tril": torch.tril,
+    "triu": torch.triu,
+    "nonzero": torch.nonzero,
+    "gather": torch.gather,
+    "scatter": Tensor.scatter_,
+    "scatterAdd": Tensor.scatter_add_,
+    "scatterFill": Tensor.scatter_,
+    "indexSelect": torch.index_select,
+    "indexCopy": Tensor.index_copy_,
+    "indexAdd": Tensor.index_add_,
+    "indexFill": Tensor.index_fill_,
+    "take": torch.take,
+    "put": lambda t, index, source, accumulate: t.put_(index, source, bool(accumulate)),
+    "logicalAnd": _along(lambda t, d, keep: t.all(d, bool(keep))),
+    "logicalAny": _along(lambda t, d, keep: t.any(d, bool(keep))),
+    "mean": _along(lambda t, d, keep: t.mean(d, bool(keep))),
+    "std": _along(lambda t, d, biased, keep: t.std(d, not biased, bool(keep))),
+    "var": _along(lambda t, d, biased, keep: t.var(d, not biased, bool(keep))),
+    "norm": lambda t, p, d, keep: torch.linalg.vector_norm(t, p, d, bool(keep)),
+    "renorm": torch.renorm,
+    "histc": _histc,
+    "bhistc": _bhistc,
+}
+
+
+def call(name: str, arguments: tuple[Any, ...]) -> tuple[Tensor, ...]:
+    """Runs a function for C; its results as a tuple."""
+    with torch.no_grad():
+        result = FUNCTIONS[name](*arguments)
+    return (result,) if isinstance(result, Tensor) else tuple(result)
