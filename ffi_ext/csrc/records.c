@@ -7,11 +7,14 @@
 const size_t ffi_type_size[FFI_TYPES] = {4, 8, 8, 4, 2, 1, 1, 2};
 
 /* A call makes two records for each tensor argument and drops them when it ends: a thread keeps the
- * last few. Threads that end leak what they kept, 32 records at most. */
+ * last few, linked by `next`. Threads that end leak what they kept, 32 records at most.
+ * initial-exec: the general way to a thread's variables is a function call each. It draws on a
+ * small room that libraries loaded later share, hence two lists and no arrays. */
 #define POOL 32
-static __thread ffi_tensor *tensor_pool[POOL];
-static __thread ffi_storage *storage_pool[POOL];
-static __thread int tensors_pooled, storages_pooled;
+#define THREAD_LOCAL static __thread __attribute__((tls_model("initial-exec")))
+THREAD_LOCAL ffi_tensor *tensor_pool;
+THREAD_LOCAL ffi_storage *storage_pool;
+THREAD_LOCAL int tensors_pooled, storages_pooled;
 
 static void *new_record(size_t size) {
   void *record = malloc(size);
@@ -21,7 +24,13 @@ static void *new_record(size_t size) {
 }
 
 ffi_tensor *ffi_tensor_alloc(int type) {
-  ffi_tensor *t = tensors_pooled ? tensor_pool[--tensors_pooled] : new_record(sizeof *t);
+  ffi_tensor *t = tensor_pool;
+  if (t) {
+    tensor_pool = t->next;
+    tensors_pooled--;
+  } else {
+    t = new_record(sizeof *t);
+  }
   memset(t, 0, offsetof(ffi_tensor, inline_size));
   t->type = (unsigned char)type;
   t->refcount = 1;
@@ -33,7 +42,13 @@ ffi_tensor *ffi_tensor_alloc(int type) {
 }
 
 ffi_storage *ffi_storage_alloc(int type) {
-  ffi_storage *s = storages_pooled ? storage_pool[--storages_pooled] : new_record(sizeof *s);
+  ffi_storage *s = storage_pool;
+  if (s) {
+    storage_pool = s->next;
+    storages_pooled--;
+  } else {
+    s = new_record(sizeof *s);
+  }
   memset(s, 0, sizeof *s);
   s->type = (unsigned char)type;
   s->refcount = 1;
@@ -45,10 +60,13 @@ void ffi_tensor_dispose(ffi_tensor *t) {
   if (t->owned) ffi_tensor_release_handle(t);
   if (t->storage) ffi_storage_drop(t->storage);
   if (t->size != t->inline_size) free(t->size); /* stride lies in the same block */
-  if (tensors_pooled < POOL)
-    tensor_pool[tensors_pooled++] = t;
-  else
+  if (tensors_pooled == POOL) {
     free(t);
+    return;
+  }
+  t->next = tensor_pool;
+  tensor_pool = t;
+  tensors_pooled++;
 }
 
 void ffi_storage_dispose(ffi_storage *s) {
@@ -58,10 +76,13 @@ void ffi_storage_dispose(ffi_storage *s) {
     ffi_storage_release_owner(s);
   }
   if ((s->flag & FFI_VIEW) && s->view) ffi_storage_drop(s->view);
-  if (storages_pooled < POOL)
-    storage_pool[storages_pooled++] = s;
-  else
+  if (storages_pooled == POOL) {
     free(s);
+    return;
+  }
+  s->next = storage_pool;
+  storage_pool = s;
+  storages_pooled++;
 }
 
 void ffi_storage_drop(ffi_storage *s) {
