@@ -11,7 +11,7 @@ import tempfile
 import time
 from collections.abc import Iterable
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -45,6 +45,7 @@ class Plan:
     link_args: tuple[str, ...] = ()
     depends: tuple[str, ...] = ()
     language: str | None = None
+    gnu89_inline: bool = False  # `inline` without `static` defines the function, as before C99
 
 
 @dataclass(frozen=True)
@@ -55,6 +56,7 @@ class Unit:
     command: tuple[str, ...]
     key: str  # of command, compiler and source
     shown: str
+    generated: bool
 
 
 def preprocessor_flags(plan_like: Any) -> list[str]:
@@ -86,7 +88,9 @@ def _command(plan: Plan, source: Path, generated: bool) -> tuple[tuple[str, ...]
         program = toolchain.c_compiler()
         flags = toolchain.environment_flags("CFLAGS")
         arguments = [] if generated else list(plan.compile_args.get("cc", ()))
-        standard = ["-std=gnu99" if generated else "-std=c99", *toolchain.LENIENT]
+        standard = [*toolchain.C_STANDARD, *toolchain.LENIENT]
+        if plan.gnu89_inline and not generated:
+            standard.append("-fgnu89-inline")
     if generated:
         optimize = ["-O0", "-w"]
         flags = [flag for flag in flags if not flag.startswith("-O")]
@@ -103,7 +107,11 @@ def _unit(plan: Plan, source: Path, content: bytes, generated: bool = False) -> 
     words = command[:-1] if generated else command
     depends = [cache.file_digest(path) for path in plan.depends]
     described = json.dumps([RECORD_VERSION, words, identity, cache.digest(content), depends])
-    return Unit(source, command, cache.digest(described.encode()), source.name)
+    return Unit(source, command, cache.digest(described.encode()), source.name, generated)
+
+
+def _is_installed(path: str) -> bool:
+    return path.startswith((sys.base_prefix, str(INCLUDE), "/usr/"))
 
 
 def _signature(path: str) -> list[Any] | None:
@@ -112,7 +120,7 @@ def _signature(path: str) -> list[Any] | None:
         status = os.stat(path)
     except OSError:
         return None
-    if path.startswith((sys.base_prefix, str(INCLUDE), "/usr/")):
+    if _is_installed(path):
         return [status.st_size, status.st_mtime_ns]
     return [cache.file_digest(path)]
 
@@ -143,12 +151,12 @@ class Build:
     """The steps of one build, with what they share."""
 
     def __init__(self, plan: Plan, folder: Path, verbose: bool) -> None:
-        self.plan = plan
         self.folder = folder
         self.verbose = verbose
         self.record_path = folder / "record.json"
         record = cache.load_json(self.record_path)
         self.record = record if record.get("version") == RECORD_VERSION else {}
+        self.plan = replace(plan, gnu89_inline=bool(self.record.get("gnu89_inline")))
         self.objects: dict[str, dict[str, Any]] = self.record.get("objects", {})
         self.compiled = 0
 
@@ -228,6 +236,8 @@ class Build:
             words += ["-undefined", "dynamic_lookup"]
         elif sys.platform != "win32":
             words += ["-Wl,-Bsymbolic"]
+            if plan.gnu89_inline:  # of a header, it is in each object that includes it
+                words += ["-Wl,-z,muldefs"]
         words += [str(self.folder / self.objects[unit.key]["object"]) for unit in units]
         words += [toolchain.safe_path(path) for path in plan.extra_objects]
         words += [f"-L{path}" for path in plan.library_dirs]
@@ -243,15 +253,42 @@ class Build:
         declared = sorted(self.plan.declared.items())
         return cache.digest(json.dumps([command, inputs, declared]).encode())
 
-    def link(self, command: list[str], temporary: Path) -> bytes:
+    def link(self, command: list[str], temporary: Path) -> tuple[bytes, symbols_check.Missing]:
         output = temporary / self.plan.target.name
         status, log = toolchain.run([*command, "-o", str(output)])
         if self.verbose and log.strip():
             print(log.rstrip(), flush=True)
         if status or not output.exists():
             raise compile_errors.explain(f"linking {self.plan.target.name}", log, INCLUDE)
-        symbols_check.check(output, self.plan.declared, command, temporary)
-        return output.read_bytes()
+        missing = symbols_check.find(output, self.plan.declared, command, temporary)
+        return output.read_bytes(), missing
+
+    def has_inline(self, units: Iterable[Unit]) -> bool:
+        """Whether a C source, or a header of the user's that it includes, says `inline`."""
+        for unit in units:
+            if not _is_cxx(unit.source, self.plan.language):
+                paths = [str(unit.source), *self.objects[unit.key]["dependencies"]]
+                for path in paths:
+                    if not _is_installed(path) and b"inline" in Path(path).read_bytes():
+                        return True
+        return False
+
+    def link_all(self, units: list[Unit], temporary: Path) -> tuple[list[Unit], bytes]:
+        """Links, and once more by the inline rules before C99 if functions are missing by C99's."""
+        binary, missing = self.link(self.link_command(units), temporary)
+        if (missing.declared or missing.others) and not self.plan.gnu89_inline:
+            if self.has_inline(unit for unit in units if not unit.generated):
+                as_c99 = self.plan
+                self.plan = replace(self.plan, gnu89_inline=True)
+                old_units = self.compile_all(temporary)
+                old_binary, old_missing = self.link(self.link_command(old_units), temporary)
+                if len(old_missing.names) < len(missing.names):
+                    self.say("`inline` without `static` is read as before C99")
+                    units, binary, missing = old_units, old_binary, old_missing
+                else:
+                    self.plan = as_c99
+        symbols_check.refuse(missing, self.plan.declared)
+        return units, binary
 
     def install(self, binary: bytes | None) -> None:
         """The binary first: the old and the new __init__.py both import with it."""
@@ -289,6 +326,7 @@ class Build:
             "link": link_key,
             "binary": binary,
             "target": str(self.plan.target),
+            "gnu89_inline": self.plan.gnu89_inline,
         }
         cache.replace(self.record_path, json.dumps(record).encode())
         kept = {entry["object"] for entry in used.values()}
@@ -302,9 +340,10 @@ class Build:
             cache.sweep_folder(self.folder)
         temporary = Path(tempfile.mkdtemp(prefix="tmp-", dir=self.folder))
         try:
+            if not all(self.is_fresh(unit) for unit in self.units()):
+                self.plan = replace(self.plan, gnu89_inline=False)
             units = self.compile_all(temporary)
-            command = self.link_command(units)
-            link_key = self.link_key(command)
+            link_key = self.link_key(self.link_command(units))
             installed = cache.file_digest(self.plan.target)
             binary = None
             if (
@@ -313,7 +352,8 @@ class Build:
                 or self.record.get("link") != link_key
                 or self.record.get("binary") != installed
             ):
-                binary = self.link(command, temporary)
+                units, binary = self.link_all(units, temporary)
+                link_key = self.link_key(self.link_command(units))
                 installed = cache.digest(binary)
             self.install(binary)
             if binary is not None:

@@ -419,7 +419,8 @@ def _for_setuptools(options: dict[str, Any], sources: tuple[Path, ...]) -> dict[
     keywords = {k: v for k, v in options.items() if k not in ("source_extension", "optional")}
     args = options.get("extra_compile_args", {})
     cxx = any(path.suffix in toolchain.CXX_SUFFIXES for path in sources)
-    standard = [] if cxx or options.get("language") == "c++" else ["-std=c99"]
+    in_c = not cxx and options.get("language") != "c++"
+    standard = [*toolchain.C_STANDARD, *toolchain.LENIENT] if in_c else []
     flags = [*standard, "-fasynchronous-unwind-tables", *args.get("cxx" if cxx else "cc", [])]
     keywords["extra_compile_args"] = flags if sys.platform != "win32" else args.get("cc", [])
     keywords["sources"] = [str(path) for path in sources]

@@ -4,48 +4,78 @@ from __future__ import annotations
 
 import ctypes
 import re
+import sys
+from dataclasses import dataclass
 from pathlib import Path
 
 from ffi_ext import elf, toolchain, types
 from ffi_ext.errors import BuildError
 
 
-def check(binary: Path, declared: dict[str, str], link: list[str], temporary: Path) -> None:
-    """Looks for names that will not resolve when the binary is loaded.
+@dataclass(frozen=True)
+class Missing:
+    """Names that will not resolve when the binary is loaded."""
+
+    declared: tuple[str, ...] = ()  # in the extension's headers
+    th: tuple[str, ...] = ()  # TH's or THC's, which the runtime does not have
+    others: tuple[str, ...] = ()
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        return self.declared + self.th + self.others
+
+
+def find(binary: Path, declared: dict[str, str], link: list[str], temporary: Path) -> Missing:
+    """Looks for names that nothing defines.
 
     Args:
         binary: The linked extension.
         declared: The functions it must have, and where each is declared.
         link: The command that linked it, without the output.
         temporary: A directory to write in.
+    """
+    found = elf.symbols(binary)
+    if found is None:
+        return Missing()
+    runtime = _runtime_names()
+    suspects = [n for n in found.undefined if n not in runtime and not _in_process(n)]
+    if not suspects:
+        return Missing()
+    nowhere = sorted(_unresolved(link, temporary).intersection(suspects))
+    rest = [name for name in nowhere if name not in declared]
+    return Missing(
+        declared=tuple(name for name in nowhere if name in declared),
+        th=tuple(name for name in rest if types.is_th_name(name)),
+        others=tuple(name for name in rest if not types.is_th_name(name)),
+    )
+
+
+def refuse(missing: Missing, declared: dict[str, str]) -> None:
+    """Raises for what makes the binary useless, and warns of what another library may bring.
 
     Raises:
         BuildError: A declared function is defined nowhere, or a TH function is not part of the
             runtime.
     """
-    found = elf.symbols(binary)
-    if found is None:
-        return
-    missing = [name for name in declared if name in found.undefined]
-    th_names = [n for n in found.undefined if types.is_th_name(n) and n not in _runtime_names()]
-    if not missing and not th_names:
-        return
-    nowhere = _unresolved(link, temporary)
-    missing = [name for name in missing if name in nowhere and not _in_process(name)]
-    if missing:
-        places = "; ".join(f"{name} ({declared[name]})" for name in missing)
+    if missing.declared:
+        places = "; ".join(f"{name} ({declared[name]})" for name in missing.declared)
         raise BuildError(
             f"declared in a header but defined in none of the sources: {places}. Define "
-            f"{'it' if len(missing) == 1 else 'them'} in a source of the list (a C++ source needs "
+            f"{'it' if len(missing.declared) == 1 else 'them'} in a source of the list (a C++ source needs "
             'extern "C"), add the object or library that has the definition, or remove the '
             "declaration"
         )
-    th_names = sorted(name for name in th_names if name in nowhere)
-    if th_names:
+    if missing.th:
         raise BuildError(
             "the sources use functions of TH or THC that this version of ffi_ext does not have: "
-            f"{', '.join(th_names)}. Is the name spelt right? Otherwise write the operation out over "
+            f"{', '.join(missing.th)}. Is the name spelt right? Otherwise write the operation out over "
             "the tensor's data, or do it in Python before the call"
+        )
+    if missing.others:
+        print(
+            f"warning: nothing that is linked defines {', '.join(missing.others)}: the import fails unless "
+            "a library that the process has loaded by then does. Is a source or a library missing?",
+            file=sys.stderr,
         )
 
 
@@ -59,7 +89,8 @@ def _runtime_names() -> frozenset[str]:
 
 def _unresolved(link: list[str], temporary: Path) -> set[str]:
     """The names that the libraries of the link do not have either."""
-    options = ["-Wl,--unresolved-symbols=report-all", "-Wl,--warn-unresolved-symbols"]
+    options = ["-Wl,--no-demangle", "-Wl,--unresolved-symbols=report-all"]
+    options.append("-Wl,--warn-unresolved-symbols")
     _, log = toolchain.run([*link, *options, "-o", str(temporary / "trial")])
     return set(re.findall(r"undefined reference to [`']([^'`]+)'", log))
 

@@ -17,6 +17,10 @@ from ffi_ext.errors import BuildError
 CXX_SUFFIXES = (".cpp", ".cc", ".cxx", ".C", ".c++", ".mm")
 CUDA_SUFFIXES = (".cu",)
 
+# Compilers of 2017 took C99 with GNU's extensions (typeof, asm, drand48 in the headers) when nothing
+# else was said. gnu11 alone would fuse a * b + c where the processor can, and change results.
+C_STANDARD = ("-std=gnu11", "-ffp-contract=off")
+
 # What C code of 2017 needs from a compiler of today: these were warnings then.
 LENIENT = (
     "-Wno-error=implicit-function-declaration",

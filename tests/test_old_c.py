@@ -1,0 +1,99 @@
+"""C of 2017 that compilers and language standards of today reject or read differently still builds."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+
+import torch
+
+from ffi_ext import create_extension
+
+NEVER_INLINED = "__attribute__((noinline))"
+
+
+def test_implicit_declarations_and_foreign_pointers_are_warnings(build, capfd):
+    module = build(
+        "int both(THFloatTensor *f, THLongTensor *l);",
+        """
+        #include <TH/TH.h>
+        int both(THFloatTensor *f, THLongTensor *l) {
+          return later(THLongTensor_isContiguous(f)) + THLongTensor_isContiguous(l);
+        }
+        int later(int x) { return 10 * x; }
+        """,
+    )
+    assert module.both(torch.ones(2, 3), torch.ones(2, 3, dtype=torch.long).t()) == 10
+
+
+def test_gnu_c_is_the_default(build):
+    module = build(
+        "double twice(double x); double draw(void); int which(int linux_);",
+        """
+        #include <TH/TH.h>
+        #include <stdlib.h>
+        #define max(a, b) ({ typeof(a) _a = (a); typeof(b) _b = (b); _a > _b ? _a : _b; })
+        double twice(double x) { asm volatile(""); return max(x, x + x) + 0 * M_PI; }
+        double draw(void) { srand48(3); return drand48(); }
+        int which(int linux_) { return linux_; }
+        """,
+    )
+    assert module.twice(1.5) == 3.0
+    # drand48's formula: X = (0x5DEECE66D X0 + 0xB) mod 2^48 with X0 = seed << 16 | 0x330E
+    assert module.draw() == ((0x5DEECE66D * (3 << 16 | 0x330E) + 0xB) % 2**48) / 2**48
+
+
+def test_products_are_rounded_before_they_are_added(build):
+    """(1 + 2^-27)^2 - 1 - 2^-26 is 2^-54 when fused, 0 when the product is rounded to double."""
+    module = build(
+        "double f(double a, double c);",
+        '__attribute__((target("fma"))) double f(double a, double c) { return a * a + c; }',
+    )
+    a = 1 + 2.0**-27
+    assert module.f(a, -(1 + 2.0**-26)) == 0.0
+
+
+def test_inline_without_static(tmp_path, monkeypatch, capfd):
+    """gcc before 5 defined such functions; C99 leaves the definition to another file."""
+    monkeypatch.setenv("FFI_EXT_CACHE", str(tmp_path / "cache"))
+    (tmp_path / "lib.h").write_text("float clipped(float x);\nint clipped_long(int x);\n")
+    (tmp_path / "clip.h").write_text(
+        f"{NEVER_INLINED} inline float clip(float x) {{ return x > 1 ? 1 : x < 0 ? 0 : x; }}\n"
+    )
+    (tmp_path / "a.c").write_text('#include "clip.h"\nfloat clipped(float x) { return clip(x); }\n')
+    (tmp_path / "b.c").write_text(
+        '#include "clip.h"\nint clipped_long(int x) { return (int)(10 * clip(x)); }\n'
+    )
+
+    def build(verbose):
+        create_extension(
+            "inl.lib",
+            headers=["lib.h"],
+            sources=["a.c", "b.c"],
+            relative_to=str(tmp_path / "build.py"),
+            verbose=verbose,
+        ).build()
+        return capfd.readouterr().out
+
+    assert "`inline` without `static` is read as before C99" in build(True)
+    code = "from inl.lib import *; print(clipped(.25), clipped(3), clipped_long(7))"
+    done = subprocess.run(
+        [sys.executable, "-c", code], cwd=tmp_path, capture_output=True, text=True
+    )
+    assert done.stdout.split() == ["0.25", "1.0", "10"], done.stderr
+    assert "is up to date" in build(True)
+
+
+def test_a_declared_function_that_is_inline(build):
+    module = build("int three(void);", f"{NEVER_INLINED} inline int three(void) {{ return 3; }}")
+    assert module.three() == 3
+
+
+def test_a_name_that_nothing_defines_is_said_at_build_time(tmp_path, monkeypatch, capfd):
+    monkeypatch.setenv("FFI_EXT_CACHE", str(tmp_path / "cache"))
+    (tmp_path / "lib.h").write_text("int f(void);\n")
+    (tmp_path / "a.c").write_text("int f(void) { return brought_by_another_library(); }\n")
+    create_extension(
+        "und.lib", ["lib.h"], ["a.c"], relative_to=str(tmp_path / "b.py"), verbose=False
+    ).build()
+    assert "nothing that is linked defines brought_by_another_library" in capfd.readouterr().err
