@@ -12,7 +12,7 @@ import sysconfig
 from pathlib import Path
 
 HOOK = "ffi_ext_torch_utils_ffi.pth"
-HOOK_TEXT = "import ffi_ext.legacy; ffi_ext.legacy.install()\n"
+HOOK_TEXT = "import ffi_ext.legacy; ffi_ext.legacy.install(autograd=True)\n"
 
 
 def _hook() -> Path:

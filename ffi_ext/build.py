@@ -276,17 +276,17 @@ class Build:
     def link_all(self, units: list[Unit], temporary: Path) -> tuple[list[Unit], bytes]:
         """Links, and once more by the inline rules before C99 if functions are missing by C99's."""
         binary, missing = self.link(self.link_command(units), temporary)
-        if (missing.declared or missing.others) and not self.plan.gnu89_inline:
-            if self.has_inline(unit for unit in units if not unit.generated):
-                as_c99 = self.plan
-                self.plan = replace(self.plan, gnu89_inline=True)
-                old_units = self.compile_all(temporary)
-                old_binary, old_missing = self.link(self.link_command(old_units), temporary)
-                if len(old_missing.names) < len(missing.names):
-                    self.say("`inline` without `static` is read as before C99")
-                    units, binary, missing = old_units, old_binary, old_missing
-                else:
-                    self.plan = as_c99
+        useful = (missing.declared or missing.others) and not self.plan.gnu89_inline
+        if useful and self.has_inline(unit for unit in units if not unit.generated):
+            as_c99 = self.plan
+            self.plan = replace(self.plan, gnu89_inline=True)
+            old_units = self.compile_all(temporary)
+            old_binary, old_missing = self.link(self.link_command(old_units), temporary)
+            if len(old_missing.names) < len(missing.names):
+                self.say("`inline` without `static` is read as before C99")
+                units, binary, missing = old_units, old_binary, old_missing
+            else:
+                self.plan = as_c99
         symbols_check.refuse(missing, self.plan.declared)
         return units, binary
 

@@ -310,7 +310,19 @@ def _make(
     )
     limited = toolchain.uses_limited_api(options.get("py_limited_api"))
     binary = target.folder / f"_{target.last}{toolchain.extension_suffix(limited)}"
-    texts = ((target.folder / "__init__.py", init), (target.folder / "__init__.pyi", pyi))
+    init_path = target.folder / "__init__.py"
+    texts = ((init_path, init), (target.folder / "__init__.pyi", pyi))
+    for path in target.parents:
+        builder.Build.make_folder(path.parent)
+        if not path.exists():
+            cache.replace(path, b"")
+    builder.Build.make_folder(target.folder)
+    if package:  # setup.py's find_packages() looks for them before anything is built
+        for path, text in texts:
+            cache.write_if_changed(path, text)
+    elif not init_path.exists():  # build scripts may add to it before they build
+        cache.replace(init_path, init.encode("utf-8", "surrogateescape"))
+    before = _text_at(init_path)
 
     def plan() -> builder.Plan:
         return builder.Plan(
@@ -318,7 +330,7 @@ def _make(
             generated=_generated(ffi, binary_module, preamble, limited),
             generated_suffix=suffix,
             sources=sources,
-            texts=texts,
+            texts=((init_path, init + _added(before, _text_at(init_path))), texts[1]),
             packages=target.parents,
             declared={f.name: f.location for f in declared.functions},
             limited=limited,
@@ -330,15 +342,19 @@ def _make(
         builder.build(plan(), verbose)
 
     ffi.build = build  # type: ignore[attr-defined]
-    if package:  # setup.py's find_packages() looks for them before anything is built
-        for path in target.parents:
-            builder.Build.make_folder(path.parent)
-            if not path.exists():
-                cache.replace(path, b"")
-        builder.Build.make_folder(target.folder)
-        for path, text in texts:
-            cache.write_if_changed(path, text)
     return ffi
+
+
+def _text_at(path: Path) -> str:
+    try:
+        return path.read_bytes().decode("utf-8", "surrogateescape")
+    except OSError:
+        return ""
+
+
+def _added(before: str, now: str) -> str:
+    """What the build script added to a file since create_extension()."""
+    return now[len(before) :] if now.startswith(before) else ""
 
 
 def _generated(ffi: cffi.FFI, module_name: str, preamble: str, limited: bool) -> str:

@@ -50,7 +50,8 @@ def load(name):
 def test_names_make_nested_packages(project, name):
     before = files(project)
     ffi = create(project, name)
-    assert files(project) == before, "script mode writes at build(), not before"
+    packages = files(project) - before  # build scripts may append to them before they build
+    assert all(Path(path).name == "__init__.py" for path in packages), packages
     assert isinstance(ffi, cffi.FFI)
     ffi.build()
     name = name.lstrip(".")

@@ -203,3 +203,23 @@ def test_pip_builds_without_isolation():
     command = cli._without_isolation(["pip", "install", "."])
     assert command == ["pip", "install", "--no-build-isolation", "."]
     assert cli._without_isolation(["make", "install"]) == ["make", "install"]
+
+
+@pytest.mark.parametrize("when", ["before", "after"])
+def test_what_a_build_script_appends_to_the_package_stays(tmp_path, monkeypatch, when):
+    monkeypatch.setenv("FFI_EXT_CACHE", str(tmp_path / "cache"))
+    (tmp_path / "src").mkdir()
+    (tmp_path / "src" / "my_lib.h").write_text(HEADER)
+    (tmp_path / "src" / "my_lib.c").write_text(SOURCE)
+    append = "open('_ext/my_lib/__init__.py', 'a').write('\\nEXTRA = [int_to_float(3)]\\n')\n"
+    build = BUILD.split("if __name__")[0]
+    steps = [append, "ffi.build()\n"] if when == "before" else ["ffi.build()\n", append]
+    (tmp_path / "build.py").write_text(build + "".join(steps))
+    monkeypatch.chdir(tmp_path)
+    for _ in range(2):
+        assert cli.run(["build.py"]) == 0
+        text = (tmp_path / "_ext/my_lib/__init__.py").read_text()
+        assert text.count("EXTRA") == 1 and text.count("_bind(") == 1
+    code = "from _ext import my_lib; print(my_lib.EXTRA)"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
+    assert done.stdout.strip() == "[3.0]", done.stderr

@@ -1,0 +1,163 @@
+"""autograd as scripts before PyTorch 0.4 use it: Functions that are instances, and `.data[0]` of a scalar.
+
+The original's Functions (PyTorch 0.1.12 to 0.3.1) have instance methods `forward` and `backward`, keep
+their state on `self`, and are called as `F(arguments)(inputs)`. Here each such call becomes a call of a
+Function of today. Functions with static methods never come here: their `ctx` is of another class.
+"""
+
+from __future__ import annotations
+
+import copy
+import sys
+from collections.abc import Callable
+from typing import Any
+
+import torch
+from torch.autograd import Function
+
+_said: set[str] = set()
+_originals: dict[tuple[type, str], Any] = {}  # what was there before; absent names are not in it
+_ABSENT = object()
+
+
+def _say_once(text: str) -> None:
+    if text not in _said:
+        _said.add(text)
+        print(f"ffi_ext: {text}", file=sys.stderr)
+
+
+def _raw(value: Any) -> Any:
+    """A tensor without history, as old Functions got them."""
+    return value.detach() if isinstance(value, torch.Tensor) and value.requires_grad else value
+
+
+class _Call(Function):
+    """One call of an old-style Function, as today's autograd knows it."""
+
+    @staticmethod
+    def forward(ctx: Any, call: Any, *inputs: Any) -> Any:
+        raw = tuple(_raw(value) for value in inputs)
+        of_raw = {id(r): value for r, value in zip(raw, inputs, strict=True)}
+        call._needs_input_grad = ctx.needs_input_grad[1:]
+        result = call.forward(*raw)
+        several = isinstance(result, (tuple, list))
+        outputs = tuple(result) if several else (result,)
+        for output in outputs:
+            if not isinstance(output, torch.Tensor):
+                raise TypeError(
+                    f"{type(call).__name__}.forward must return tensors, got {type(output).__name__}"
+                )
+        # An output that forward keeps on self must not hold its own history: a cycle, never freed.
+        for output in outputs:
+            of_raw.setdefault(id(output), output.detach())
+        known = {name: call.__dict__.pop(name, ()) for name in ("_saved", "_dirty", "_constant")}
+        now = {name: [of_raw.get(id(t), t) for t in tensors] for name, tensors in known.items()}
+        ctx.save_for_backward(*now["_saved"])
+        ctx.mark_dirty(*now["_dirty"])
+        returned = tuple(of_raw[id(output)] for output in outputs)
+        ctx.mark_non_differentiable(*now["_constant"])
+        ctx.call = call
+        ctx.count = len(inputs)
+        return returned if several else returned[0]
+
+    @staticmethod
+    def backward(ctx: Any, *gradients: Any) -> Any:
+        call = ctx.call
+        call._saved = ctx.saved_tensors
+        try:
+            with torch.no_grad():  # as in the original: once differentiable
+                result = call.backward(*[_raw(gradient) for gradient in gradients])
+        finally:
+            call.__dict__.pop("_saved", None)
+        result = tuple(result) if isinstance(result, (tuple, list)) else (result,)
+        if len(result) < ctx.count or any(extra is not None for extra in result[ctx.count :]):
+            raise RuntimeError(
+                f"{type(call).__name__}.backward returned an invalid number of gradient tensors "
+                f"(expected {ctx.count}, one for each input of forward, but got {len(result)})"
+            )
+        return (None, *result[: ctx.count])
+
+
+def _call(self: Any, *inputs: Any) -> Any:
+    cls: Any = type(self)
+    if isinstance(_defined(cls, "forward"), staticmethod):
+        raise RuntimeError(
+            f"{cls.__name__} has static methods: call {cls.__name__}.apply(...), not an instance of it"
+        )
+    _say_once(f"old-style autograd Functions such as {cls.__name__} run through today's autograd")
+    # A copy for each call: one instance may be called again before its backward runs.
+    call = cls.__new__(cls)
+    call.__dict__.update(self.__dict__)
+    bridge = cls.__dict__.get("_bridge")
+    if bridge is None:
+        bridge = type(cls.__name__, (_Call,), {"__module__": cls.__module__})
+        cls._bridge = bridge
+    outputs = bridge.apply(call, *inputs)
+    self.__dict__.update(copy.copy(call.__dict__))
+    return outputs
+
+
+def _defined(cls: type, name: str) -> Any:
+    for base in cls.__mro__:
+        if name in base.__dict__:
+            return base.__dict__[name]
+    return None
+
+
+def _keeps(name: str) -> Callable[..., None]:
+    def keep(self: Any, *tensors: Any) -> None:
+        self.__dict__[name] = tensors
+
+    return keep
+
+
+def _nothing(self: Any, *args: Any, **kwargs: Any) -> None:
+    """Takes and does what the original's method of that name has to do today."""
+
+
+_INSTANCES: dict[str, Any] = {
+    "__init__": _nothing,
+    "__call__": _call,
+    "save_for_backward": _keeps("_saved"),
+    "mark_dirty": _keeps("_dirty"),
+    "mark_non_differentiable": _keeps("_constant"),
+    "mark_shared_storage": _nothing,
+    "saved_tensors": property(lambda self: tuple(map(_raw, self.__dict__.get("_saved", ())))),
+    "saved_variables": property(lambda self: self.__dict__.get("_saved", ())),
+    "needs_input_grad": property(lambda self: self.__dict__.get("_needs_input_grad", ())),
+}
+
+_getitem: Callable[..., Any] = torch._C.TensorBase.__getitem__
+
+
+def _getitem_of_scalars(self: torch.Tensor, index: Any) -> Any:
+    try:
+        return _getitem(self, index)
+    except IndexError:
+        if type(index) is not int or index not in (0, -1) or self.dim() != 0:
+            raise
+    _say_once("[0] of a tensor without dimensions, as of loss.data, gives its number")
+    return self if self.requires_grad else self.item()
+
+
+def install() -> None:
+    """Makes old-style Functions and `.data[0]` work. Once is enough."""
+    if _originals:
+        return
+    for owner, names in (
+        (Function, _INSTANCES),
+        (torch.Tensor, {"__getitem__": _getitem_of_scalars}),
+    ):
+        for name, value in names.items():
+            _originals[owner, name] = owner.__dict__.get(name, _ABSENT)
+            setattr(owner, name, value)
+
+
+def uninstall() -> None:
+    """Takes it back."""
+    for (owner, name), value in _originals.items():
+        if value is _ABSENT:
+            delattr(owner, name)
+        else:
+            setattr(owner, name, value)
+    _originals.clear()

@@ -1,0 +1,210 @@
+"""Old-style autograd Functions and `.data[0]`: gradients against torch's own, and new ones left alone."""
+
+from __future__ import annotations
+
+import gc
+import subprocess
+import sys
+import weakref
+
+import pytest
+import torch
+from torch.autograd import Function, Variable
+
+import ffi_ext
+from ffi_ext import __main__ as cli
+
+
+@pytest.fixture(autouse=True)
+def installed():
+    ffi_ext.install(autograd=True)
+    yield
+    ffi_ext.uninstall()
+
+
+class Scale(Function):
+    """y = factor x z, with state on self, in saved tensors and from __init__."""
+
+    def __init__(self, factor):
+        super().__init__()
+        self.factor = factor
+
+    def forward(self, x, z):
+        self.size = x.size()
+        self.save_for_backward(x, z)
+        assert not x.requires_grad
+        return torch.from_numpy(self.factor * x.numpy() * z.numpy())
+
+    def backward(self, grad):
+        assert grad.size() == self.size
+        x, z = self.saved_tensors
+        x_grad = grad * self.factor * z if self.needs_input_grad[0] else None
+        return x_grad, grad * self.factor * x
+
+
+class Split(Function):
+    def forward(self, x):
+        self.out = x.exp()
+        self.sign = x.sign()
+        self.mark_non_differentiable(self.sign)
+        return self.out, x.sum(0), self.sign
+
+    def backward(self, exp_grad, sum_grad, _):
+        return exp_grad * self.out + sum_grad.expand_as(self.out)
+
+
+class AddTo(Function):
+    def forward(self, x, y):
+        self.mark_dirty(x)
+        x.add_(y)
+        return x
+
+    def backward(self, grad):
+        return grad, grad
+
+
+def leaf(*shape):
+    return torch.randn(*shape, dtype=torch.double).requires_grad_()
+
+
+def test_gradients():
+    x, z = leaf(3, 4), leaf(3, 4)
+    assert torch.autograd.gradcheck(lambda a, b: Scale(2.5)(a, b), (x, z))
+    assert torch.autograd.gradcheck(lambda a: Split()(a)[:2], (x,))
+
+
+def test_one_instance_called_twice_before_backward():
+    f, x, z, w = Scale(3.0), leaf(2), leaf(2), leaf(2)
+    first, second = f(x, z), f(w, z)
+    (first.sum() + (second * 10).sum()).backward()
+    torch.testing.assert_close(x.grad, 3 * z.detach())
+    torch.testing.assert_close(w.grad, 30 * z.detach())
+    torch.testing.assert_close(z.grad, 3 * x.detach() + 30 * w.detach())
+    assert f.size == w.size()  # what forward set on self can be read afterwards
+
+
+def test_needs_input_grad_and_constants():
+    x, z = torch.ones(2, dtype=torch.double), leaf(2)
+    Scale(1.0)(x, z).sum().backward()
+    assert x.grad is None and torch.equal(z.grad, x)
+    _, _, sign = Split()(leaf(2))
+    assert not sign.requires_grad
+
+
+def test_in_place():
+    x, y = leaf(2), leaf(2)
+    twice = x * 2
+    out = AddTo()(twice, y)
+    assert out is twice
+    torch.testing.assert_close(out, x * 2 + y)
+    out.sum().backward()
+    assert x.grad.tolist() == [2, 2] and y.grad.tolist() == [1, 1]
+
+
+def test_nothing_stays_alive():
+    def run():
+        out = Split()(leaf(4))[0]
+        return weakref.ref(out)
+
+    gc.disable()
+    try:
+        assert run()() is None  # by reference counts alone
+    finally:
+        gc.enable()
+
+
+def test_wrong_number_of_gradients():
+    class Short(Function):
+        def forward(self, a, b):
+            return a + b
+
+        def backward(self, grad):
+            return grad
+
+    with pytest.raises(RuntimeError, match=r"Short.backward .*expected 2.* got 1"):
+        Short()(leaf(1), leaf(1)).backward()
+
+
+def test_an_error_in_backward_keeps_its_type_and_text():
+    class Fails(Function):
+        def forward(self, a):
+            return a.clone()
+
+        def backward(self, grad):
+            raise KeyError("mine")
+
+    with pytest.raises(KeyError, match="mine"):
+        Fails()(leaf(1)).backward()
+
+
+def test_new_style_stays_untouched():
+    class New(Function):
+        @staticmethod
+        def forward(ctx, x):
+            ctx.save_for_backward(x)
+            return x * x
+
+        @staticmethod
+        def backward(ctx, grad):
+            (x,) = ctx.saved_variables
+            return 2 * x * grad
+
+    x = leaf(3)
+    assert torch.autograd.gradcheck(New.apply, (x,))
+    with pytest.raises(RuntimeError, match="New has static methods: call New.apply"):
+        New()(x)
+
+
+def test_numbers_of_tensors_without_dimensions(capsys):
+    loss = (leaf(3) ** 2).sum()
+    assert type(loss.data[0]) is float and loss.data[0] == loss.item()
+    assert loss[0] is loss
+    assert torch.arange(3)[-1].item() == 2
+    with pytest.raises(IndexError):
+        loss.data[1]
+    with pytest.raises(IndexError):
+        torch.arange(3)[5]
+
+
+def test_volatile():
+    with pytest.warns(UserWarning, match="volatile"):
+        assert not Variable(torch.ones(2), volatile=True).requires_grad
+
+
+def test_uninstall_takes_it_back():
+    ffi_ext.uninstall()
+    with pytest.raises(RuntimeError, match="non-static forward"):
+        Scale(1.0)(leaf(1), leaf(1))
+    with pytest.raises(IndexError):
+        torch.tensor(1.0)[0]
+
+
+SCRIPT = """
+import torch
+from torch.autograd import Function, Variable
+class Double(Function):
+    def forward(self, x):
+        return x * 2
+    def backward(self, grad):
+        return grad * 2
+x = Variable(torch.ones(3), requires_grad=True)
+loss = Double()(x).sum()
+loss.backward()
+print(loss.data[0], x.grad.tolist())
+"""
+
+
+def test_under_the_runner(tmp_path):
+    (tmp_path / "train.py").write_text(SCRIPT)
+    command = [sys.executable, "-m", "ffi_ext", "run", "train.py"]
+    done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, check=False)
+    assert done.stdout.split("\n")[0] == "6.0 [2.0, 2.0, 2.0]", done.stderr
+    said = [line for line in done.stderr.splitlines() if line.startswith("ffi_ext:")]
+    assert len(said) == 2 and "Double" in said[0] and "loss.data" in said[1]
+
+
+def test_python_2_is_named(tmp_path, capfd):
+    (tmp_path / "old.py").write_text("import sys\nprint 'x'\n")
+    assert cli.run([str(tmp_path / "old.py")]) == 1
+    error = capfd.readouterr().err
+    assert "SyntaxError" in error and "line 2 of" in error and "no Python 3" in error
