@@ -15,7 +15,7 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
-from ffi_ext import cache, compile_errors, symbols_check, toolchain
+from ffi_ext import cache, compile_errors, cuda, symbols_check, toolchain
 from ffi_ext.errors import BuildError
 
 INCLUDE = Path(__file__).parent / "include"
@@ -41,6 +41,7 @@ class Plan:
     libraries: tuple[str, ...] = ()
     runtime_library_dirs: tuple[str, ...] = ()
     extra_objects: tuple[str, ...] = ()
+    left_out: tuple[str, ...] = ()  # objects of CUDA code that cannot be made on this machine
     compile_args: dict[str, tuple[str, ...]] = field(default_factory=dict)  # cc, cxx, nvcc
     link_args: tuple[str, ...] = ()
     depends: tuple[str, ...] = ()
@@ -78,6 +79,8 @@ def _command(plan: Plan, source: Path, generated: bool) -> tuple[tuple[str, ...]
     if source.suffix in toolchain.CUDA_SUFFIXES:
         program = toolchain.nvcc()
         flags = ["-O3", "-Xcompiler", "-fPIC", *common, *plan.compile_args.get("nvcc", ())]
+        if not any("-arch" in flag or "-gencode" in flag for flag in flags):
+            flags += cuda.architecture_flags(program.path)
         return (*program.command, *flags, "-c", toolchain.safe_path(source)), program.identity
     if _is_cxx(source, plan.language):
         program = toolchain.cxx_compiler()
@@ -228,8 +231,8 @@ class Build:
 
     def link_command(self, units: Iterable[Unit]) -> list[str]:
         plan = self.plan
-        cuda = any(path.suffix in toolchain.CUDA_SUFFIXES for path in plan.sources)
-        cxx = cuda or any(_is_cxx(unit.source, plan.language) for unit in units)
+        with_nvcc = any(path.suffix in toolchain.CUDA_SUFFIXES for path in plan.sources)
+        cxx = with_nvcc or any(_is_cxx(unit.source, plan.language) for unit in units)
         program = toolchain.cxx_compiler() if cxx else toolchain.c_compiler()
         words = [*program.command, "-shared"]
         if sys.platform == "darwin":
@@ -243,7 +246,7 @@ class Build:
         words += [f"-L{path}" for path in plan.library_dirs]
         words += [f"-Wl,-rpath,{path}" for path in plan.runtime_library_dirs]
         words += [f"-l{name}" for name in plan.libraries]
-        home = toolchain.cuda_home() if cuda else None
+        home = cuda.home() if with_nvcc else None
         if home:
             words += [f"-L{home / 'lib64'}", "-lcudart_static", "-ldl", "-lrt", "-lpthread"]
         return [*words, *plan.link_args, *toolchain.environment_flags("LDFLAGS")]
@@ -287,6 +290,13 @@ class Build:
                 units, binary, missing = old_units, old_binary, old_missing
             else:
                 self.plan = as_c99
+        if self.plan.left_out and (missing.declared or missing.others):
+            stubs = self.folder / "left_out.c"
+            names = missing.declared + missing.others
+            cache.write_if_changed(stubs, cuda.stubs(names, self.plan.left_out))
+            self.plan = replace(self.plan, sources=(*self.plan.sources, stubs))
+            units = self.compile_all(temporary)
+            binary, missing = self.link(self.link_command(units), temporary)
         symbols_check.refuse(missing, self.plan.declared)
         return units, binary
 

@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from ffi_ext import build as builder
-from ffi_ext import cache, compile_errors, toolchain
+from ffi_ext import cache, compile_errors, cuda, toolchain
 from ffi_ext.errors import BuildError
 
 if TYPE_CHECKING:
@@ -265,7 +265,7 @@ def _add_directories(options: dict[str, Any], with_cuda: bool, given: dict[str, 
     libraries: list[str] = []
     if with_cuda:
         first.append(str(include / "THC"))
-        home = toolchain.cuda_home()
+        home = cuda.home()
         if home:
             first.append(str(home / "include"))
             libraries += [str(d) for d in (home / "lib64", home / "lib" / "x64") if d.is_dir()]
@@ -325,11 +325,16 @@ def _make(
     before = _text_at(init_path)
 
     def plan() -> builder.Plan:
+        objects = cuda.objects(options.get("extra_objects", ()))
+        for path in objects.left_out:
+            print(f"ffi_ext: {path} is missing and there is no nvcc to make it: left out")
         return builder.Plan(
             target=binary,
             generated=_generated(ffi, binary_module, preamble, limited),
             generated_suffix=suffix,
-            sources=sources,
+            sources=(*sources, *(path for path in objects.rebuilt if path not in sources)),
+            extra_objects=objects.present,
+            left_out=objects.left_out,
             texts=((init_path, init + _added(before, _text_at(init_path))), texts[1]),
             packages=target.parents,
             declared={f.name: f.location for f in declared.functions},
@@ -449,7 +454,7 @@ def _for_setuptools(options: dict[str, Any], sources: tuple[Path, ...]) -> dict[
 
 def _for_plan(options: dict[str, Any]) -> dict[str, Any]:
     names = ("include_dirs", "define_macros", "undef_macros", "library_dirs", "libraries")
-    names += ("runtime_library_dirs", "extra_objects", "depends")  # type: ignore[assignment]
+    names += ("runtime_library_dirs", "depends")  # type: ignore[assignment]
     fields: dict[str, Any] = {name: tuple(options.get(name, ())) for name in names}
     fields["link_args"] = tuple(options.get("extra_link_args", ()))
     fields["language"] = options.get("language")

@@ -12,6 +12,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from ffi_ext import cuda
 from ffi_ext.errors import BuildError
 
 CXX_SUFFIXES = (".cpp", ".cc", ".cxx", ".C", ".c++", ".mm")
@@ -74,26 +75,9 @@ def cxx_compiler() -> Program:
     return _program("CXX", default, "g++" if shutil.which("apt-get") else "gcc-c++")
 
 
-def cuda_home() -> Path | None:
-    """The CUDA toolkit: CUDA_HOME, CUDA_PATH, nvcc on PATH, the usual place."""
-    for variable in ("CUDA_HOME", "CUDA_PATH"):
-        value = os.environ.get(variable)
-        if value and Path(value).is_dir():
-            return Path(value)
-    nvcc = shutil.which("nvcc")
-    if nvcc:
-        for root in (Path(nvcc).parent.parent, Path(os.path.realpath(nvcc)).parent.parent):
-            if (root / "include" / "cuda_runtime.h").exists():
-                return root
-    usual = Path("/usr/local/cuda")
-    return usual if usual.is_dir() else None
-
-
 def nvcc() -> Program:
-    """nvcc of $CUDA_HOME, else on PATH."""
-    home = cuda_home()
-    inside = home / "bin" / "nvcc" if home else None
-    path = str(inside) if inside and inside.exists() else shutil.which("nvcc")
+    """nvcc of the CUDA toolkit."""
+    path = cuda.nvcc()
     if path is None:
         raise BuildError(
             "no nvcc: .cu sources need the CUDA toolkit. Install it and set CUDA_HOME or PATH, or "
