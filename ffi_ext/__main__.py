@@ -9,6 +9,7 @@ import shutil
 import subprocess
 import sys
 import sysconfig
+import tempfile
 from pathlib import Path
 
 HOOK = "ffi_ext_torch_utils_ffi.pth"
@@ -24,12 +25,17 @@ def _complain(text: str) -> int:
     return 2
 
 
-def _environment() -> dict[str, str]:
-    """The user's, with the hook for every Python that the command starts, and this Python first."""
+def _environment(wrappers: Path) -> dict[str, str]:
+    """The user's, with the hook for every Python that the command starts, this Python and our nvcc first."""
     env = dict(os.environ)
     startup = str(Path(__file__).with_name("startup"))
     env["PYTHONPATH"] = os.pathsep.join(filter(None, [startup, env.get("PYTHONPATH", "")]))
-    env["PATH"] = os.pathsep.join([str(Path(sys.executable).parent), env.get("PATH", os.defpath)])
+    first = [str(wrappers), str(Path(sys.executable).parent)]
+    env["PATH"] = os.pathsep.join([*first, env.get("PATH", os.defpath)])
+    env["FFI_EXT_WRAPPERS"] = str(wrappers)
+    nvcc = wrappers / "nvcc"
+    nvcc.write_text(f'#!/bin/sh\nexec {shlex.quote(sys.executable)} -m ffi_ext.nvcc "$@"\n')
+    nvcc.chmod(0o755)
     return env
 
 
@@ -53,13 +59,14 @@ def run(command: list[str]) -> int:
         command = [sys.executable, *command] if command else []
     if not command:
         return _complain("nothing to run: ffi-ext run SCRIPT [ARGS], or ffi-ext run -- COMMAND ...")
-    env = _environment()
-    if shutil.which(command[0], path=env["PATH"]) is None:
-        return _complain(f"command not found: {command[0]}")
-    try:
-        code = subprocess.call(command, env=env)
-    except OSError as error:
-        return _complain(f"{shlex.join(command)} cannot be started: {error.strerror}")
+    with tempfile.TemporaryDirectory(prefix="ffi_ext-run-") as wrappers:
+        env = _environment(Path(wrappers))
+        if shutil.which(command[0], path=env["PATH"]) is None:
+            return _complain(f"command not found: {command[0]}")
+        try:
+            code = subprocess.call(command, env=env)
+        except OSError as error:
+            return _complain(f"{shlex.join(command)} cannot be started: {error.strerror}")
     return 128 - code if code < 0 else code  # ended by a signal: as a shell says it
 
 

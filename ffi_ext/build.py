@@ -165,7 +165,8 @@ class Build:
 
     def say(self, text: str) -> None:
         if self.verbose:
-            print(text, flush=True)
+            sys.stdout.write(f"{text}\n")  # one write: compilers run side by side
+            sys.stdout.flush()
 
     def units(self) -> list[Unit]:
         """The generated source and the user's."""
@@ -232,6 +233,7 @@ class Build:
     def link_command(self, units: Iterable[Unit]) -> list[str]:
         plan = self.plan
         with_nvcc = any(path.suffix in toolchain.CUDA_SUFFIXES for path in plan.sources)
+        with_nvcc = with_nvcc or any(cuda.is_compiled_cuda(path) for path in plan.extra_objects)
         cxx = with_nvcc or any(_is_cxx(unit.source, plan.language) for unit in units)
         program = toolchain.cxx_compiler() if cxx else toolchain.c_compiler()
         words = [*program.command, "-shared"]

@@ -138,7 +138,7 @@ def objects(paths: Sequence[str]) -> Objects:
         path = Path(text)
         source = _source_of(path)
         exists = path.exists()
-        if exists and (source is None or path.stat().st_mtime >= source.stat().st_mtime):
+        if exists and (source is None or not _is_outdated(path, source)):
             present.append(text)
         elif source is not None and nvcc() is not None:
             rebuilt.append(source)
@@ -153,6 +153,22 @@ def objects(paths: Sequence[str]) -> Objects:
                 + (f"; {hint}" if hint else "")
             )
     return Objects(tuple(present), tuple(rebuilt), tuple(left_out))
+
+
+def is_compiled_cuda(path: str) -> bool:
+    """Whether an object or archive has kernels in it, which the CUDA runtime launches."""
+    try:
+        return b"__cudaRegisterFatBinary" in Path(path).read_bytes()
+    except OSError:
+        return False
+
+
+def _is_outdated(path: Path, source: Path) -> bool:
+    """Whether an object is older than its source, or calls a runtime of before CUDA 9.2, gone since."""
+    if path.stat().st_mtime < source.stat().st_mtime:
+        return True
+    data = path.read_bytes()
+    return b"cudaConfigureCall\0" in data and b"__cudaPushCallConfiguration\0" not in data
 
 
 def _source_of(path: Path) -> Path | None:

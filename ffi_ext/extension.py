@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from ffi_ext import build as builder
-from ffi_ext import cache, compile_errors, cuda, toolchain
+from ffi_ext import cache, compile_errors, cuda, toolchain, wheels
 from ffi_ext.errors import BuildError
 
 if TYPE_CHECKING:
@@ -318,6 +318,8 @@ def _make(
             cache.replace(path, b"")
     builder.Build.make_folder(target.folder)
     if package:  # setup.py's find_packages() looks for them before anything is built
+        if "setuptools" in sys.modules and limited:
+            wheels.tag_abi3()
         for path, text in texts:
             cache.write_if_changed(path, text)
     elif not init_path.exists():  # build scripts may add to it before they build

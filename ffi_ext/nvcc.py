@@ -1,0 +1,65 @@
+"""nvcc as scripts of 2017 call it: `ffi-ext run` puts this before the toolkit's on PATH.
+
+Architectures that the toolkit no longer compiles for are left out, the TH and THC headers are found, and a
+machine without nvcc is told so instead of stopping the script: the build then goes on without the CUDA part.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+import subprocess
+import sys
+from collections.abc import Sequence
+
+from ffi_ext import build, cuda
+
+_PAIRED = ("-gencode", "--generate-code", "-arch", "--gpu-architecture", "-code", "--gpu-code")
+
+
+def repaired(arguments: Sequence[str], known: Sequence[int]) -> tuple[list[str], list[str]]:
+    """The arguments without options for architectures that are not in `known`, and those left out.
+
+    `-gencode arch=compute_30,code=sm_30`, `-gencode=...`, `-arch=sm_30`, `-arch sm_30` and `-code` alike.
+    """
+    kept: list[str] = []
+    dropped: list[str] = []
+    words = iter(arguments)
+    for word in words:
+        option = [word]
+        if word in _PAIRED:
+            option += [value for value in [next(words, None)] if value is not None]
+        name, _, value = " ".join(option).replace(" ", "=", 1).partition("=")
+        numbers = [int(n) for n in re.findall(r"(?:sm|compute|lto)_(\d+)", value)]
+        dead = name in _PAIRED and known and any(number not in known for number in numbers)
+        (dropped if dead else kept).extend(option)
+    return kept, dropped
+
+
+def main() -> int:
+    real = cuda.nvcc()
+    if real is None:
+        print(
+            "ffi_ext: there is no nvcc on this machine: the CUDA part is left out", file=sys.stderr
+        )
+        return 0
+    arguments, dropped = repaired(sys.argv[1:], cuda.supported(real))
+    if dropped:
+        if not any(word.startswith(_PAIRED) for word in arguments):
+            arguments += cuda.architecture_flags(real)
+        print(
+            f"ffi_ext: {real} does not compile for {' '.join(dropped)}: left out, now "
+            + " ".join(word for word in arguments if "arch=" in word),
+            file=sys.stderr,
+        )
+    include = build.INCLUDE
+    folders = [f"-I{folder}" for folder in (include, include / "TH", include / "THC")]
+    try:
+        return subprocess.call([real, *arguments, *folders], env=os.environ)
+    except OSError as error:
+        print(f"ffi_ext: {real} cannot be started: {error.strerror}", file=sys.stderr)
+        return 1
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,1 @@
+void descend(THFloatTensor *t, int depth, int how);

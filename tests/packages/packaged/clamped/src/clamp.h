@@ -1,0 +1,1 @@
+void clamp_(THDoubleTensor *t, double low, double high);

@@ -1,0 +1,2 @@
+void horner(THDoubleTensor *x, THDoubleTensor *coefficients);
+int answer(void);

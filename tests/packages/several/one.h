@@ -1,0 +1,1 @@
+void one_step(THIntTensor *t); int shared(void);

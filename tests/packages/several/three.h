@@ -1,0 +1,1 @@
+void three_step(THIntTensor *t); int shared(void);

@@ -1,0 +1,1 @@
+void two_step(THIntTensor *t); int shared(void);

@@ -1,0 +1,103 @@
+"""tests/packages: small packages in the manner of published ones, built by their own scripts, unmodified.
+
+Each has a `make.sh`, `setup.py` or build script, and a `test.py` that checks its numbers against formulas.
+"""
+
+from __future__ import annotations
+
+import os
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from ffi_ext import nvcc
+
+PACKAGES = Path(__file__).with_name("packages")
+
+
+def run(folder: Path, *command: str, **environment: str) -> str:
+    full = [sys.executable, "-m", "ffi_ext", "run", *command]
+    env = {**os.environ, "FFI_EXT_CACHE": str(folder / ".cache"), **environment}
+    done = subprocess.run(full, cwd=folder, env=env, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, f"{command}\n{done.stdout}\n{done.stderr}"
+    return done.stdout + done.stderr
+
+
+@pytest.fixture
+def package(request, tmp_path):
+    folder = tmp_path / request.param
+    shutil.copytree(PACKAGES / request.param, folder)
+    return folder
+
+
+def build(folder: Path, **environment: str) -> str:
+    if (folder / "make_header.py").exists():
+        run(folder, "make_header.py")
+    if (folder / "make.sh").exists():
+        return run(folder, "--", "sh", "make.sh", **environment)
+    if (folder / "setup.py").exists():
+        return run(folder, "setup.py", "build_ext", "--inplace", **environment)
+    (script,) = folder.glob("build*.py")
+    return run(folder, script.name, **environment)
+
+
+@pytest.mark.parametrize(
+    "package", sorted(p.name for p in PACKAGES.iterdir() if (p / "test.py").exists()), indirect=True
+)
+def test_package(package):
+    build(package)
+    run(package, "test.py")
+
+
+@pytest.mark.parametrize("package", ["dead_architectures"], indirect=True)
+def test_cuda_objects_on_a_machine_without_nvcc(package, tmp_path):
+    """The script goes on, the CPU part works, and a CUDA function says what is missing."""
+    bin_folder = tmp_path / "bin"
+    bin_folder.mkdir()
+    for tool in ("sh", "bash", "env", "gcc", "g++", "cc", "as", "ld", "echo"):
+        found = shutil.which(tool)
+        if found:
+            (bin_folder / tool).symlink_to(found)
+    hidden = {"PATH": str(bin_folder), "CUDA_HOME": str(tmp_path), "CUDA_PATH": ""}
+    said = build(package, **hidden)
+    assert "there is no nvcc on this machine" in said
+    assert "scale_kernel.cu.o is missing and there is no nvcc to make it: left out" in said
+    run(package, "test.py", **hidden)
+
+
+@pytest.mark.parametrize("package", ["packaged"], indirect=True)
+def test_a_wheel_has_the_abi3_tag_and_works_when_installed(package, tmp_path):
+    wheels, site = tmp_path / "wheels", tmp_path / "site"
+    pip = ["--", sys.executable, "-m", "pip"]
+    options = ["-q", "--no-deps", "--no-build-isolation", "--disable-pip-version-check"]
+    run(package, *pip, "wheel", *options, "-w", str(wheels), ".")
+    (wheel,) = wheels.iterdir()
+    assert wheel.name.startswith("clamped-0.1-cp310-abi3-"), wheel.name
+    run(package, *pip, "install", *options, "--target", str(site), str(wheel))
+    elsewhere = tmp_path / "elsewhere"
+    elsewhere.mkdir()
+    shutil.copy(package / "test.py", elsewhere)
+    run(elsewhere, "test.py", PYTHONPATH=str(site))
+
+
+def test_dead_architectures_are_dropped_from_nvcc_lines():
+    line = (
+        "-c -o k.cu.o k.cu -arch=sm_20 -gencode arch=compute_30,code=sm_30 "
+        "-gencode=arch=compute_80,code=sm_80 -arch sm_52 -Xcompiler -fPIC --generate-code "
+        "arch=compute_35,code=[sm_35,compute_35] -code=sm_90"
+    )
+    kept, dropped = nvcc.repaired(line.split(), [75, 80, 90])
+    assert (
+        kept
+        == "-c -o k.cu.o k.cu -gencode=arch=compute_80,code=sm_80 -Xcompiler -fPIC -code=sm_90".split()
+    )
+    assert (
+        dropped
+        == (
+            "-arch=sm_20 -gencode arch=compute_30,code=sm_30 -arch sm_52 "
+            "--generate-code arch=compute_35,code=[sm_35,compute_35]"
+        ).split()
+    )
