@@ -77,6 +77,7 @@ format: $(DEPENDENCIES)
 	$(VENV)/bin/clang-format -i $(C_SOURCES)
 
 bench: kernels
+	$(PY) -m pip install -q -c constraints.txt ninja nanobind apache-tvm-ffi
 	$(PY) benchmarks/run.py
 
 clean:

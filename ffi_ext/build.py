@@ -153,8 +153,9 @@ def _dependencies(depfile: Path, source: Path) -> list[str]:
 class Build:
     """The steps of one build, with what they share."""
 
-    def __init__(self, plan: Plan, folder: Path, verbose: bool) -> None:
+    def __init__(self, plan: Plan, folder: Path, locked: bool, verbose: bool) -> None:
         self.folder = folder
+        self.locked = locked  # else others may build here: nothing that could be theirs is removed
         self.verbose = verbose
         self.record_path = folder / "record.json"
         record = cache.load_json(self.record_path)
@@ -310,7 +311,9 @@ class Build:
                 self.make_folder(path.parent)
                 cache.replace(path, b"")
         self.make_folder(target.parent)
-        cache.sweep(target)
+        if self.locked:
+            for path in (target, *(path for path, _ in self.plan.texts)):
+                cache.sweep(path)
         if binary is not None:
             cache.replace(target, binary)
         stem = target.name.split(".")[0]
@@ -318,7 +321,6 @@ class Build:
             if other != target and other.suffix in (".so", ".pyd"):
                 other.unlink()  # it could be imported in place of the new one
         for path, text in self.plan.texts:
-            cache.sweep(path)
             cache.write_if_changed(path, text)
 
     @staticmethod
@@ -343,12 +345,12 @@ class Build:
         cache.replace(self.record_path, json.dumps(record).encode())
         kept = {entry["object"] for entry in used.values()}
         for leftover in self.folder.glob("*.o"):
-            if leftover.name not in kept:
+            if self.locked and leftover.name not in kept:
                 leftover.unlink(missing_ok=True)
 
-    def run(self, locked: bool) -> bool:
+    def run(self) -> bool:
         """Builds what is not up to date. Returns whether anything was."""
-        if locked:
+        if self.locked:
             cache.sweep_folder(self.folder)
         temporary = Path(tempfile.mkdtemp(prefix="tmp-", dir=self.folder))
         try:
@@ -384,8 +386,8 @@ def build(plan: Plan, verbose: bool = True) -> None:
     started = time.perf_counter()
     verbose = verbose or bool(os.environ.get("FFI_EXT_VERBOSE"))
     with cache.workplace(plan.target) as (folder, locked):
-        work = Build(plan, folder, verbose)
-        changed = work.run(locked)
+        work = Build(plan, folder, locked, verbose)
+        changed = work.run()
     took = time.perf_counter() - started
     name = os.path.relpath(plan.target)
     work.say(f"built {name} in {took:.2f} s" if changed else f"{name} is up to date ({took:.3f} s)")

@@ -317,15 +317,47 @@ def start(project):
 
 
 def test_processes_and_threads_that_build_at_once_compile_once(project):
-    running = [start(project) for _ in range(4)]
-    threads = [threading.Thread(target=lambda: make(project).build()) for _ in range(4)]
+    running = [start(project) for _ in range(8)]
+    threads = [threading.Thread(target=lambda: make(project).build()) for _ in range(8)]
     for thread in threads:
         thread.start()
     for thread in threads:
         thread.join()
-    assert [process.wait() for process in running] == [0] * 4
+    assert [process.wait() for process in running] == [0] * 8
     assert compiled(project) == ["_lib.c", "link", "one.c", "two.c"]
     assert value(project) == 1 and litter(project) == []
+
+
+def test_where_locks_are_refused_builds_at_once_all_succeed(project, monkeypatch):
+    """At the price of compiling twice; names are unique and files are replaced whole."""
+    import errno
+
+    import filelock
+
+    def refused(self, *args, **kwargs):
+        raise OSError(errno.ENOLCK, "No locks available")
+
+    monkeypatch.setattr(filelock.FileLock, "acquire", refused)
+    failures = []
+
+    def build():
+        try:
+            make(project).build()
+        except BaseException as error:
+            failures.append(error)
+
+    threads = [threading.Thread(target=build) for _ in range(8)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert failures == []
+    assert compiled(project).count("one.c") >= 1
+    assert value(project) == 1
+    make(project).build()  # the record that is left may be another build's than the binary
+    compiled(project)
+    make(project).build()
+    assert compiled(project) == []
 
 
 def test_a_killed_build_leaves_the_old_module_and_the_next_one_clears_up(project):

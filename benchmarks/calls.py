@@ -1,0 +1,215 @@
+"""What a call costs, beside its peers; what it never costs: memory, and the other threads' time."""
+
+from __future__ import annotations
+
+import contextlib
+import gc
+import os
+import resource
+import subprocess
+import sys
+import threading
+from collections.abc import Callable
+from pathlib import Path
+from statistics import median
+from typing import Any
+
+import torch
+from peers import EIGHT, Peers
+from table import Table, interleaved, wall
+
+HEADER = """\
+int add3(const THFloatTensor *a, const THFloatTensor *b, THFloatTensor *out, float scale);
+int add8(%s, THFloatTensor *t7, float scale);
+int ready(void *a, void *b, void *out, float scale);
+THFloatTensor *make(void);
+void shape(THFloatTensor *t, long rows);
+double resize_as_ns(THFloatTensor *t, THFloatTensor *other, int rounds);
+double resize_ns(THFloatTensor *t, int rounds);
+double burn(long rounds);
+""" % ", ".join(f"const THFloatTensor *{name}" for name in EIGHT[:7])
+SOURCE = """\
+#include <TH/TH.h>
+#include <time.h>
+int add3(const THFloatTensor *a, const THFloatTensor *b, THFloatTensor *out, float scale) {
+  float *x = THFloatTensor_data(a), *y = THFloatTensor_data(b), *z = THFloatTensor_data(out);
+  z[0] = x[0] + scale * y[0];
+  return 1;
+}
+int add8(%(eight)s, THFloatTensor *t7, float scale) {
+  THFloatTensor_data(t7)[0] = scale * (%(sum)s);
+  return 1;
+}
+int ready(void *a, void *b, void *out, float scale) { return a == b && b == out && scale > 0; }
+THFloatTensor *make(void) { return THFloatTensor_newWithSize1d(1); }
+void shape(THFloatTensor *t, long rows) { THFloatTensor_resize2d(t, rows, 5); }
+double resize_as_ns(THFloatTensor *t, THFloatTensor *other, int rounds) {
+  clock_t start = clock();
+  for (int i = 0; i < rounds; i++) THFloatTensor_resizeAs(t, other);
+  return (double)(clock() - start) * 1e9 / CLOCKS_PER_SEC / rounds;
+}
+double resize_ns(THFloatTensor *t, int rounds) {
+  clock_t start = clock();
+  for (int i = 0; i < rounds; i++) THFloatTensor_resize2d(t, 4 + (i & 1), 5);
+  return (double)(clock() - start) * 1e9 / CLOCKS_PER_SEC / rounds;
+}
+double burn(long rounds) {
+  volatile double x = 1; /* what would be computed at compile time otherwise */
+  for (long i = 0; i < rounds; i++) x = x * 0.999999 + 1e-6;
+  return x;
+}
+""" % {
+    "eight": ", ".join(f"const THFloatTensor *{name}" for name in EIGHT[:7]),
+    "sum": " + ".join(f"THFloatTensor_data({name})[0]" for name in EIGHT[:7]),
+}
+
+
+def costs(table: Table, module: Any, peers: Peers, rounds: int) -> None:
+    """The cost of a call with three and with eight tensors."""
+    a, b, out = torch.ones(1), torch.ones(1), torch.zeros(1)
+    null, ready = module._ffi.NULL, module._lib.ready
+
+    def three(function: Callable[..., object]) -> Callable[[], object]:
+        return lambda: function(a, b, out, 2.0)
+
+    functions: dict[str, Callable[[], object]] = {"ours": three(module.add3)}
+    functions |= {name: three(function) for name, function in peers["add3"].items()}
+    functions["torch.add(out=)"] = lambda: torch.add(a, b, alpha=2.0, out=out)
+    functions["three tensor.data_ptr()"] = lambda: (a.data_ptr(), b.data_ptr(), out.data_ptr())
+    functions["cffi lib.f, ready pointers"] = lambda: ready(null, null, null, 2.0)
+    for function in functions.values():
+        function()
+    measured = interleaved(functions, rounds, 20000)
+    marks = {"pybind11, GIL released": 0.8}
+    for peer in list(functions)[1:]:
+        claim = "call, 3 tensors and a float"
+        table.add(claim, measured["ours"], peer, measured[peer], "ns", marks.get(peer))
+    tensors = [torch.ones(1) for _ in EIGHT]
+
+    def eight(function: Callable[..., object]) -> Callable[[], object]:
+        return lambda: function(*tensors, 2.0)
+
+    functions = {"ours": eight(module.add8)}
+    functions |= {name: eight(function) for name, function in peers["add8"].items()}
+    measured = interleaved(functions, rounds, 20000)
+    for peer in list(functions)[1:]:
+        claim = "call, 8 tensors and a float"
+        table.add(claim, measured["ours"], peer, measured[peer], "ns", marks.get(peer))
+
+
+def other_paths(table: Table, module: Any, rounds: int) -> None:
+    """A returned tensor, a refused one, and resizes."""
+    made = interleaved({"ours": module.make, "torch.empty": lambda: torch.empty(1)}, rounds, 5000)
+    table.add("a returned tensor", made["ours"], "torch.empty(1)", made["torch.empty"], "ns")
+    table.add("a returned tensor", made["ours"], "the mark: 1 us", 1000.0, "ns", 1.0)
+    a, out, doubles = torch.ones(1), torch.zeros(1), torch.ones(1, dtype=torch.float64)
+
+    def refused() -> None:
+        try:
+            module.add3(a, doubles, out, 2.0)
+        except TypeError:
+            return
+        raise AssertionError("a wrong dtype was accepted")
+
+    def torch_refuses() -> None:
+        try:
+            torch.mm(a, out)
+        except RuntimeError:
+            return
+        raise AssertionError("torch multiplied vectors as matrices")
+
+    errors = interleaved({"ours": refused, "torch": torch_refuses}, rounds, 2000)
+    table.add(
+        "refusing a wrong dtype", errors["ours"], "torch.mm of vectors", errors["torch"], "ns"
+    )
+    table.add("refusing a wrong dtype", errors["ours"], "the mark: 5 us", 5000.0, "ns", 1.0)
+    same = module.resize_as_ns(torch.zeros(4, 5), torch.zeros(4, 5), 2_000_000)
+    table.add("resizeAs to the same size, from C", same, "the mark: 20 ns", 20.0, "ns", 1.0)
+    real = module.resize_ns(torch.zeros(5, 5), 2_000_000)
+    table.add("resize2d to another size, from C", real, "the mark: 200 ns", 200.0, "ns", 1.0)
+    t, u = torch.zeros(9, 5), torch.zeros(9, 5)
+    shape, rows = module.shape, [0]
+
+    def resized() -> None:
+        rows[0] ^= 1
+        shape(t, 8 + rows[0])
+
+    def kept() -> None:
+        rows[0] ^= 1
+        shape(u, 9)
+
+    def torch_resizes() -> None:
+        rows[0] ^= 1
+        t.resize_(8 + rows[0], 5)
+
+    costs = interleaved({"ours": resized, "kept": kept, "torch": torch_resizes}, rounds, 5000)
+    extra = max(costs["ours"] - costs["kept"], 1.0)
+    table.add("... and its way back to torch", extra, "the mark: 200 ns", 200.0, "ns", 1.0)
+    table.add("a call that resizes", costs["ours"], "tensor.resize_()", costs["torch"], "ns")
+
+
+def _resident() -> float:
+    """MiB that this process occupies now."""
+    pages = int(Path("/proc/self/statm").read_text().split()[1])
+    return pages * resource.getpagesize() / 2**20
+
+
+def memory(table: Table, module: Any) -> None:
+    """Growth over ten million calls, a million returned tensors and 100,000 errors."""
+    a, b, out = torch.ones(1), torch.ones(1), torch.zeros(1)
+
+    def work(calls: int) -> None:
+        add3, make = module.add3, module.make
+        for _ in range(calls):
+            add3(a, b, out, 2.0)
+        for _ in range(calls // 10):
+            make()
+        for _ in range(calls // 100):
+            with contextlib.suppress(TypeError):
+                add3(a, None, out, 2.0)
+
+    work(100_000)
+    gc.collect()
+    before = _resident()
+    work(10_000_000)
+    gc.collect()
+    grown = max(_resident() - before, 0.0)
+    table.add("growth over 10,000,000 calls", grown, "the mark: 1 MiB", 1.0, "MB", 1.0)
+
+
+def threads(table: Table, module: Any, rounds: int) -> None:
+    """Two Python threads in C at once."""
+    count = 1_000_000
+    while wall(module.burn, count) < 0.05:
+        count = count * 5 // 4
+    speedups = []
+    for _ in range(rounds):
+        one = 2 * wall(module.burn, count)
+
+        def both() -> None:
+            workers = [threading.Thread(target=module.burn, args=(count,)) for _ in range(2)]
+            for worker in workers:
+                worker.start()
+            for worker in workers:
+                worker.join()
+
+        speedups.append(one / wall(both))
+    table.add("two threads in a 50 ms function", median(speedups), "one", 1.0, "x", at_least=1.9)
+
+
+def imports(table: Table, folder: Path, rounds: int) -> None:
+    """The import of a generated module after torch's."""
+    code = (
+        "import sys, time, torch\nsys.path.insert(0, sys.argv[1])\nt = time.perf_counter()\n"
+        "import bench_ext\nprint(time.perf_counter() - t)"
+    )
+    environment = {k: v for k, v in os.environ.items() if k != "PYTHONDONTWRITEBYTECODE"}
+    command = [sys.executable, "-c", code, str(folder)]
+
+    def one() -> float:
+        done = subprocess.run(command, capture_output=True, text=True, check=True, env=environment)
+        return float(done.stdout)
+
+    one()  # writes the byte code
+    times = [one() for _ in range(rounds)]
+    table.add("import after torch, wall", median(times) * 1e3, "the mark: 2 ms", 2.0, "ms", 1.0)

@@ -1,0 +1,74 @@
+"""The table of a benchmark, and how its figures are taken: CPU time, interleaved, medians."""
+
+from __future__ import annotations
+
+import statistics
+import time
+from collections.abc import Callable
+from typing import Any
+
+
+class Table:
+    """Rows of claim, ours, peer, ratio and mark."""
+
+    def __init__(self) -> None:
+        self.rows: list[dict[str, Any]] = []
+
+    def add(
+        self,
+        claim: str,
+        ours: float,
+        peer: str,
+        theirs: float,
+        unit: str,
+        at_most: float | None = None,
+        at_least: float | None = None,
+    ) -> None:
+        """One row. `at_most`, `at_least`: the mark for ours / theirs."""
+        ratio = ours / theirs
+        missed = (at_most is not None and ratio > at_most) or (
+            at_least is not None and ratio < at_least
+        )
+        marked = at_most is not None or at_least is not None
+        met = "" if not marked else "no" if missed else "yes"
+        self.rows.append(
+            dict(
+                claim=claim,
+                ours=ours,
+                peer=peer,
+                theirs=theirs,
+                unit=unit,
+                ratio=ratio,
+                mark="" if not marked else f"<{at_most:g}x" if at_most else f">{at_least:g}x",
+                met=met,
+            )
+        )
+
+    def print(self) -> None:
+        print(f"{'claim':<42}{'ours':>11}  {'peer':<38}{'theirs':>11}{'ratio':>9}{'mark':>8}  met")
+        for row in self.rows:
+            print(
+                f"{row['claim']:<42}{row['ours']:>8.4g} {row['unit']:<2}  {row['peer']:<38}{row['theirs']:>8.4g} "
+                f"{row['unit']:<2}{row['ratio']:>8.3g}x{row['mark']:>8}  {row['met']}"
+            )
+
+
+def interleaved(
+    functions: dict[str, Callable[[], object]], rounds: int, inner: int
+) -> dict[str, float]:
+    """CPU nanoseconds per call of each, medians over interleaved rounds; the loop is part of all alike."""
+    samples: dict[str, list[float]] = {name: [] for name in functions}
+    for _ in range(rounds):
+        for name, function in functions.items():
+            started = time.process_time_ns()
+            for _ in range(inner):
+                function()
+            samples[name].append((time.process_time_ns() - started) / inner)
+    return {name: statistics.median(values) for name, values in samples.items()}
+
+
+def wall(function: Callable[..., object], *arguments: object) -> float:
+    """Seconds of wall time."""
+    started = time.perf_counter()
+    function(*arguments)
+    return time.perf_counter() - started
