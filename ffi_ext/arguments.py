@@ -165,7 +165,7 @@ def _checked_facts(function: Function, index: int, tensor: torch.Tensor) -> tier
 
 
 def _covers(facts: tiers.Facts) -> bool:
-    scalar_type, size, stride, offset, _, _, storage_bytes, _ = facts
+    scalar_type, size, stride, offset, _, _, storage_bytes, *_ = facts
     if 0 in size:
         return True
     last = offset + sum((n - 1) * step for n, step in zip(size, stride, strict=True))

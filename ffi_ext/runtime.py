@@ -45,7 +45,7 @@ _tier: str | None = None
 def _setup() -> None:
     """Everything that the first call needs and the import does not: the dispatcher calls it once."""
     global _tier
-    from ffi_ext import arguments, th_maths, tiers
+    from ffi_ext import arguments, cuda_state, th_maths, tiers
 
     with _setup_lock:
         if _tier is None:
@@ -62,6 +62,7 @@ def _setup() -> None:
                     "refuse": arguments.refuse,
                     "arity": arguments.arity,
                     "maths": th_maths.call,
+                    "cuda": cuda_state.answer,
                     "pointer": arguments.pointer,
                     "address": arguments.address,
                     "adopt": tiers.adopt,

@@ -97,8 +97,16 @@ FUNCTIONS: dict[str, Callable[..., Any]] = {
 }
 
 
+def _function(name: str) -> Callable[..., Any]:
+    if name in FUNCTIONS:
+        return FUNCTIONS[name]
+    from ffi_ext import thc_maths
+
+    return thc_maths.FUNCTIONS[name]
+
+
 def call(name: str, arguments: tuple[Any, ...]) -> tuple[Tensor, ...]:
     """Runs a function for C; its results as a tuple."""
     with torch.no_grad():
-        result = FUNCTIONS[name](*arguments)
+        result = _function(name)(*arguments)
     return (result,) if isinstance(result, Tensor) else tuple(result)

@@ -10,7 +10,7 @@ from typing import Any
 
 import torch
 
-Facts = tuple[int, tuple[int, ...], tuple[int, ...], int, int, int, int, int]
+Facts = tuple[int, tuple[int, ...], tuple[int, ...], int, int, int, int, int, int]
 
 # torch's ScalarType numbers, as its C interfaces use them.
 SCALAR_TYPES = {
@@ -31,7 +31,7 @@ def facts_of(tensor: torch.Tensor) -> Facts:
 
     Returns:
         ScalarType, sizes, strides, storage offset (elements), StorageImpl address, storage data
-        address, storage bytes, whether it requires grad.
+        address, storage bytes, whether it requires grad, its GPU's index + 1 (0: the CPU).
     """
     storage = tensor.untyped_storage()
     return (
@@ -43,11 +43,17 @@ def facts_of(tensor: torch.Tensor) -> Facts:
         storage.data_ptr(),
         storage.nbytes(),
         int(tensor.requires_grad),
+        tensor.get_device() + 1 if tensor.is_cuda else 0,
     )
 
 
-def _create(scalar_type: int, elements: int) -> tuple[torch.Tensor, int, int]:
-    tensor = torch.empty(elements, dtype=DTYPES[scalar_type])
+def _device(cuda: int) -> torch.device:
+    """From a GPU's index + 1; 0 is the CPU."""
+    return torch.device("cuda", cuda - 1) if cuda else torch.device("cpu")
+
+
+def _create(scalar_type: int, cuda: int, elements: int) -> tuple[torch.Tensor, int, int]:
+    tensor = torch.empty(elements, dtype=DTYPES[scalar_type], device=_device(cuda))
     storage = tensor.untyped_storage()
     return tensor, storage._cdata, storage.data_ptr()
 
@@ -80,20 +86,23 @@ def _assign(
 
 
 def _make(
-    scalar_type: int,
+    place: tuple[int, int],
     owner: torch.Tensor | None,
     offset: int,
     size: tuple[int, ...],
     stride: tuple[int, ...],
 ) -> torch.Tensor:
-    tensor = torch.empty(0, dtype=DTYPES[scalar_type])
+    scalar_type, cuda = place
+    tensor = torch.empty(0, dtype=DTYPES[scalar_type], device=_device(cuda))
     if owner is not None:
         tensor.set_(owner.untyped_storage(), *_torch_geometry(offset, size, stride))
     return tensor
 
 
 def _alias(tensor: torch.Tensor) -> torch.Tensor:
-    return torch.empty(0, dtype=tensor.dtype).set_(tensor.untyped_storage(), 0, (0,), (1,))
+    return torch.empty(0, dtype=tensor.dtype, device=tensor.device).set_(
+        tensor.untyped_storage(), 0, (0,), (1,)
+    )
 
 
 def adopt(address: int, size: int, scalar_type: int, owner: object) -> torch.Tensor:
@@ -153,7 +162,7 @@ def _odd_samples() -> list[torch.Tensor]:
 def _probes(samples: list[torch.Tensor]) -> list[tuple[Any, ...]]:
     probes = []
     for tensor in samples:
-        scalar_type, size, stride, offset, storage, data, size_bytes, _ = facts_of(tensor)
+        scalar_type, size, stride, offset, storage, data, size_bytes, *_ = facts_of(tensor)
         keys = torch._C._dispatch_keys(tensor).raw_repr()
         probes.append((tensor, keys, size, stride, offset, scalar_type, storage, data, size_bytes))
     return probes
@@ -162,7 +171,7 @@ def _probes(samples: list[torch.Tensor]) -> list[tuple[Any, ...]]:
 def _libraries() -> list[str]:
     folder = Path(torch.__file__).with_name("lib")
     found = []
-    for stem in ("torch_cpu", "torch_python", "c10"):
+    for stem in ("torch_cpu", "torch_python", "c10", "torch_cuda"):
         for name in (f"lib{stem}.so", f"lib{stem}.dylib", f"{stem}.dll"):
             if (folder / name).exists():
                 found.append(str(folder / name))

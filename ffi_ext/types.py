@@ -147,4 +147,4 @@ def annotation_for(code: str, result: bool = False) -> str:
 
 def is_th_name(name: str) -> bool:
     """Whether a C name could be one of TH's or THC's functions."""
-    return re.match(r"_?THC?[A-Z_]", name) is not None
+    return re.match(r"_*THC?[A-Z_]", name) is not None

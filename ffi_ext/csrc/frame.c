@@ -135,7 +135,7 @@ static ptrdiff_t bytes_for(ptrdiff_t elements, int type) {
 void ffi_storage_new_memory(ffi_storage *s, ptrdiff_t elements) {
   char text[FFI_TEXT_ROOM];
   bytes_for(elements, s->type);
-  void *owner = ffi_torch->create(s->type, elements, &s->data, &s->identity, text);
+  void *owner = ffi_torch->create(s->type, s->cuda, elements, &s->data, &s->identity, text);
   if (!owner) ffi_throw(text);
   s->owner = owner;
   s->owned = 1;
@@ -159,6 +159,8 @@ static void set_storage(ffi_storage *s, const ffi_view *view) {
   s->data = view->storage_data;
   s->size = view->storage_bytes / (ptrdiff_t)ffi_type_size[view->type];
   s->identity = view->identity;
+  s->cuda = (unsigned char)view->cuda;
+  s->device = view->cuda - 1;
 }
 
 /* Returns a reference. Tensors of this call that share a torch storage share its record. */
@@ -221,6 +223,7 @@ ffi_tensor *ffi_enter(ffi_frame *frame, const ffi_view *view, PyObject *object, 
   }
   set_geometry(t, view, whole_storage);
   t->fixed = view->requires_grad != 0;
+  t->cuda = (unsigned char)view->cuda;
   t->changed = 0;
   ffi_storage *before = t->storage; /* of a kept record */
   ffi_storage *s = t->nDimension ? enter_storage(frame, view) : NULL;
@@ -413,6 +416,7 @@ PyObject *ffi_storage_result(ffi_frame *frame, ffi_storage *s) {
   whole.nDimension = 1;
   whole.storage = s;
   whole.type = s->type;
+  whole.cuda = s->cuda;
   PyObject *adopted;
   void *owner = owner_of(s, &adopted);
   if (!owner && PyErr_Occurred()) return NULL;

@@ -67,6 +67,7 @@ typedef struct ffi_hooks {
   PyObject *pointer;  /* (function, index, address) -> cdata of the parameter's type */
   PyObject *address;  /* (function, cdata) -> int */
   PyObject *arity;    /* (function, positional count, keyword names): raises */
+  PyObject *cuda;     /* (name, number) -> int: what torch.cuda knows */
   PyObject *maths; /* (name, arguments) -> tuple of tensors: a function of TH's that torch does */
 } ffi_hooks;
 extern ffi_hooks ffi_hook;

@@ -203,6 +203,7 @@ static PyObject *configure(PyObject *unused, PyObject *hooks) {
       {"address", &ffi_hook.address},
       {"arity", &ffi_hook.arity},
       {"maths", &ffi_hook.maths},
+      {"cuda", &ffi_hook.cuda},
       {"adopt", &ffi_adopt_helper},
   };
   for (size_t i = 0; i < sizeof wanted / sizeof *wanted; i++)
@@ -247,10 +248,10 @@ static PyObject *describe(PyObject *unused, PyObject *tensor) {
     PyTuple_SetItem(size, i, PyLong_FromLongLong(view.size[i]));
     PyTuple_SetItem(stride, i, PyLong_FromLongLong(view.stride[i]));
   }
-  return Py_BuildValue("(iNNLKKLi)", ffi_scalar_type[view.type], size, stride,
+  return Py_BuildValue("(iNNLKKLii)", ffi_scalar_type[view.type], size, stride,
                        (long long)view.offset, (unsigned long long)(uintptr_t)view.identity,
                        (unsigned long long)(uintptr_t)view.storage_data,
-                       (long long)view.storage_bytes, view.requires_grad);
+                       (long long)view.storage_bytes, view.requires_grad, view.cuda);
 }
 
 static PyMethodDef module_methods[] = {

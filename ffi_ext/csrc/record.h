@@ -44,8 +44,10 @@ typedef struct ffi_storage {
   struct THAllocator *allocator; /* NULL: torch owns the memory (`owner`) */
   void *allocatorContext;
   struct ffi_storage *view;
+  int device; /* THC's: the index of the GPU */
 
   unsigned char type;
+  unsigned char cuda; /* device + 1; 0: on the CPU */
   char owned; /* `owner` is a reference of ours, to release; else it is borrowed for the length of a
                  call */
   void *owner;    /* a torch tensor handle (at::Tensor *) on this storage; NULL: no torch storage
@@ -68,7 +70,8 @@ typedef struct ffi_tensor {
   char flag;
 
   unsigned char type;
-  char owned;   /* `handle` is a reference of ours */
+  unsigned char cuda; /* as of a storage; says where a storage goes that is made when it grows */
+  char owned;         /* `handle` is a reference of ours */
   char changed; /* geometry or storage differ from the torch tensor's: the runtime writes them back
                    after the call */
   char fixed;   /* may not change its geometry: a leaf that requires grad */

@@ -19,6 +19,7 @@ void ffi_tensor_drop(ffi_tensor *t);
 
 /* th_storage.c */
 ffi_storage *ffi_th_storage_new(int type, ptrdiff_t size);
+ffi_storage *ffi_th_storage_new_on(int type, int cuda, ptrdiff_t size);
 ffi_storage *ffi_th_storage_new_with(int type, void *data, ptrdiff_t size, THAllocator *allocator,
                                      void *context);
 void ffi_th_storage_resize(ffi_storage *s, ptrdiff_t size);
@@ -48,6 +49,8 @@ void ffi_th_view(ffi_tensor *t, ffi_tensor *source, THLongStorage *size);
 void ffi_th_expand(ffi_tensor *t, ffi_tensor *source, THLongStorage *size);
 #define FFI_MAX_TENSORS 64
 void ffi_th_expand_together(ffi_tensor **results, ffi_tensor **sources, int count);
+/* thc_general.c: the current GPU's index + 1. Throws where there is none. */
+int ffi_cuda_current(void);
 /* th_torch.c: a function of TH's that torch does; th_along.c says what the codes mean. Throws. */
 void ffi_th_torch(const char *name, const char *codes, ...);
 /* th_special.c */

@@ -167,7 +167,3 @@ ATOMICS(Ptrdiff, ptrdiff_t)
 
 void THAtomicIncrementRef(int32_t volatile *a) { THAtomicAdd(a, 1); }
 int32_t THAtomicDecrementRef(int32_t volatile *a) { return THAtomicAdd(a, -1) == 1; }
-
-/* CUDA sources declare `extern THCState *state;`. There is none before THC's functions are served.
- */
-struct THCState *state;

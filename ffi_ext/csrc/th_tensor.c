@@ -116,7 +116,7 @@ static void place(ffi_tensor *t, ffi_storage *storage, ptrdiff_t offset, const s
   ffi_storage *fresh = NULL;
   if (planned->n > 0 && needed > 0) {
     if (!storage)
-      storage = fresh = ffi_th_storage_new(t->type, needed);
+      storage = fresh = ffi_th_storage_new_on(t->type, t->cuda, needed);
     else if (needed > storage->size)
       ffi_th_storage_resize(storage, needed);
   }
@@ -125,6 +125,7 @@ static void place(ffi_tensor *t, ffi_storage *storage, ptrdiff_t offset, const s
     ffi_storage *before = t->storage;
     if (!fresh) ffi_storage_take(storage);
     t->storage = storage;
+    if (storage) t->cuda = storage->cuda;
     ffi_storage_drop(before);
   }
   t->storageOffset = offset;

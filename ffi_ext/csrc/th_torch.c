@@ -27,6 +27,13 @@ static PyObject *next_argument(char code, va_list *arguments) {
     case 'i': return PyLong_FromLong(va_arg(*arguments, int));
     case 'l': return PyLong_FromLongLong(va_arg(*arguments, int64_t));
     case 'd': return PyFloat_FromDouble(va_arg(*arguments, double));
+    case 'z': {
+      const THLongStorage *sizes = va_arg(*arguments, THLongStorage *);
+      PyObject *tuple = PyTuple_New(sizes->size);
+      for (Py_ssize_t i = 0; tuple && i < sizes->size; i++)
+        PyTuple_SetItem(tuple, i, PyLong_FromLongLong(sizes->data[i]));
+      return tuple;
+    }
     default: { /* 'n': an array of tensors and their number */
       ffi_tensor **tensors = va_arg(*arguments, ffi_tensor **);
       return list_of(tensors, va_arg(*arguments, int));

@@ -23,6 +23,7 @@ typedef struct ffi_view {
   int ndim;
   int type; /* enum ffi_type */
   int requires_grad;
+  int cuda;           /* the GPU's index + 1; 0: on the CPU */
   int64_t buffer[64]; /* where a tier without pointers into the tensor keeps size and stride */
 } ffi_view;
 
@@ -38,7 +39,7 @@ typedef struct ffi_operations {
   /* Another tensor on the same storage (owned), for when the first may be given a different one. */
   void *(*alias)(void *handle);
   /* A 1-dim tensor of its own memory. Returns an owned handle, fills data and identity. */
-  void *(*create)(int type, ptrdiff_t elements, void **data, void **identity, char *text);
+  void *(*create)(int type, int cuda, ptrdiff_t elements, void **data, void **identity, char *text);
   /* Enlarge the storage to `bytes`, keeping what is in it. */
   int (*grow)(void *handle, void *identity, ptrdiff_t bytes, void **data, char *text);
   /* Give the tensor `target` the storage of `owner` and this geometry. */
@@ -78,6 +79,11 @@ void *ffi_native_symbol(const char *name);
 int ffi_python_load(PyObject *helpers, const ffi_operations **operations);
 /* The text of the Python error that is set, which is cleared. GIL held. */
 void ffi_take_error(char *text);
+/* For tensors that are on no CPU, in the native tier, too: `target`, `owner` are Python objects. */
+PyObject *ffi_python_create(int type, int cuda, ptrdiff_t elements, void **data, void **identity,
+                            char *text);
+int ffi_python_assign(PyObject *target, PyObject *owner, const ffi_tensor *geometry, char *text);
+PyObject *ffi_python_make(PyObject *owner, const ffi_tensor *geometry);
 int ffi_python_grow(PyObject *tensor, ptrdiff_t bytes, void **data, char *text);
 int ffi_python_describe(PyObject *facts, PyObject *tensor, ffi_view *view);
 

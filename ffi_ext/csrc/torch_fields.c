@@ -212,6 +212,7 @@ int ffi_fields_is_ordinary(void *identity) {
 
 int ffi_fields_describe(PyObject *tensor, ffi_view *view) {
   view->handle = (char *)tensor + at.header;
+  view->cuda = 0;
   const char *impl = *(const char **)view->handle;
   if (!impl) return 1;
   if (!among(at.plain, at.plain_count, word(impl, at.keyset))) return 1;

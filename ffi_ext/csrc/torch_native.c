@@ -6,7 +6,7 @@
  * are the documented stable C interface. The other three have no C interface: resize_bytes_cpu
  * (grows a storage that torch may resize, else throws), bump_version and THPVariable_Wrap; their
  * C++ signatures stand in their mangled names. */
-#include "torch_bridge.h"
+#include "frame.h"
 
 #include <dlfcn.h>
 #include <stdio.h>
@@ -55,7 +55,21 @@ static void *keep(void *handle) {
 
 static void release(void *owned) { api.delete_handle(owned); }
 
-static void *create(int type, ptrdiff_t elements, void **data, void **identity, char *text) {
+/* A tensor that Python made, as a handle of ours; the object's reference is consumed. */
+static void *handle_of(PyObject *tensor) {
+  void *owned = tensor ? keep((char *)tensor + ffi_handle_offset) : NULL;
+  Py_XDECREF(tensor);
+  return owned;
+}
+
+static void *create(int type, int cuda, ptrdiff_t elements, void **data, void **identity,
+                    char *text) {
+  if (cuda) {
+    PyGILState_STATE gil = PyGILState_Ensure();
+    void *owned = handle_of(ffi_python_create(type, cuda, elements, data, identity, text));
+    PyGILState_Release(gil);
+    return owned;
+  }
   const int64_t size = elements, stride = 1;
   void *owned = NULL;
   if (api.empty_strided(1, &size, &stride, ffi_scalar_type[type], 0, -1, &owned)) {
@@ -110,6 +124,13 @@ static int view_of(void *owner, const ffi_tensor *t, void **out) {
 }
 
 static int assign(void *target, void *owner, const ffi_tensor *geometry, char *text) {
+  if (geometry->cuda) {
+    PyObject *to = api.wrap(target), *from = api.wrap(owner);
+    int refused = !to || !from || ffi_python_assign(to, from, geometry, text);
+    Py_XDECREF(to);
+    Py_XDECREF(from);
+    return refused ? -1 : 0;
+  }
   void *view = NULL;
   int failed = view_of(owner, geometry, &view);
   if (!failed) {
@@ -124,6 +145,13 @@ static int assign(void *target, void *owner, const ffi_tensor *geometry, char *t
 static PyObject *object(void *handle) { return api.wrap(handle); }
 
 static PyObject *make(void *owner, const ffi_tensor *geometry, void **kept) {
+  if (geometry->cuda) {
+    PyObject *from = owner ? api.wrap(owner) : NULL;
+    PyObject *made = owner && !from ? NULL : ffi_python_make(from, geometry);
+    Py_XDECREF(from);
+    if (made && kept) *kept = keep((char *)made + ffi_handle_offset);
+    return made;
+  }
   void *view = NULL;
   int failed = owner ? view_of(owner, geometry, &view)
                      : api.empty_strided(1, &no_elements, &unit_stride,

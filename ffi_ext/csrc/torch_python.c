@@ -67,10 +67,10 @@ static int unpack(PyObject *triple, void **identity, void **data) {
   return 0;
 }
 
-static void *create(int type, ptrdiff_t elements, void **data, void **identity, char *text) {
-  PyGILState_STATE gil = PyGILState_Ensure();
+PyObject *ffi_python_create(int type, int cuda, ptrdiff_t elements, void **data, void **identity,
+                            char *text) {
   PyObject *triple =
-      call("create", Py_BuildValue("(in)", ffi_scalar_type[type], (Py_ssize_t)elements));
+      call("create", Py_BuildValue("(iin)", ffi_scalar_type[type], cuda, (Py_ssize_t)elements));
   PyObject *tensor = NULL;
   if (triple && unpack(triple, identity, data) == 0) {
     tensor = PyTuple_GetItem(triple, 0);
@@ -78,6 +78,13 @@ static void *create(int type, ptrdiff_t elements, void **data, void **identity, 
   }
   if (!tensor) ffi_take_error(text);
   Py_XDECREF(triple);
+  return tensor;
+}
+
+static void *create(int type, int cuda, ptrdiff_t elements, void **data, void **identity,
+                    char *text) {
+  PyGILState_STATE gil = PyGILState_Ensure();
+  PyObject *tensor = ffi_python_create(type, cuda, elements, data, identity, text);
   PyGILState_Release(gil);
   return tensor;
 }
@@ -104,22 +111,31 @@ static PyObject *geometry_arguments(PyObject *first, PyObject *owner, const ffi_
                        numbers(t->size, t->nDimension), numbers(t->stride, t->nDimension));
 }
 
-static int assign(void *target, void *owner, const ffi_tensor *geometry, char *text) {
-  PyGILState_STATE gil = PyGILState_Ensure();
+int ffi_python_assign(PyObject *target, PyObject *owner, const ffi_tensor *geometry, char *text) {
   PyObject *done = call("assign", geometry_arguments(target, owner, geometry));
   if (!done) ffi_take_error(text);
   int failed = !done;
   Py_XDECREF(done);
-  PyGILState_Release(gil);
   return failed ? -1 : 0;
 }
 
+static int assign(void *target, void *owner, const ffi_tensor *geometry, char *text) {
+  PyGILState_STATE gil = PyGILState_Ensure();
+  int failed = ffi_python_assign(target, owner, geometry, text);
+  PyGILState_Release(gil);
+  return failed;
+}
+
+PyObject *ffi_python_make(PyObject *owner, const ffi_tensor *geometry) {
+  PyObject *place = Py_BuildValue("(ii)", ffi_scalar_type[geometry->type], geometry->cuda);
+  if (!place) return NULL;
+  PyObject *result = call("make", geometry_arguments(place, owner ? owner : Py_None, geometry));
+  Py_DECREF(place);
+  return result;
+}
+
 static PyObject *make(void *owner, const ffi_tensor *geometry, void **kept) {
-  PyObject *type = PyLong_FromLong(ffi_scalar_type[geometry->type]);
-  if (!type) return NULL;
-  PyObject *result =
-      call("make", geometry_arguments(type, owner ? (PyObject *)owner : Py_None, geometry));
-  Py_DECREF(type);
+  PyObject *result = ffi_python_make(owner, geometry);
   if (result && kept) {
     Py_INCREF(result);
     *kept = result;
@@ -158,14 +174,14 @@ static int read_numbers(PyObject *tuple, int64_t *out, int room) {
 }
 
 /* `facts`: (scalar type, size, stride, offset, storage address, data address, bytes, requires
- * grad). */
+ * grad, GPU's index + 1). */
 int ffi_python_describe(PyObject *facts, PyObject *tensor, ffi_view *view) {
   int scalar;
   PyObject *size, *stride;
   unsigned long long identity, data;
   long long offset, bytes;
-  if (!PyArg_ParseTuple(facts, "iO!O!LKKLi", &scalar, &PyTuple_Type, &size, &PyTuple_Type, &stride,
-                        &offset, &identity, &data, &bytes, &view->requires_grad))
+  if (!PyArg_ParseTuple(facts, "iO!O!LKKLii", &scalar, &PyTuple_Type, &size, &PyTuple_Type, &stride,
+                        &offset, &identity, &data, &bytes, &view->requires_grad, &view->cuda))
     return -1;
   view->ndim = read_numbers(size, view->buffer, 32);
   if (view->ndim < 0 || read_numbers(stride, view->buffer + 32, 32) != view->ndim) {

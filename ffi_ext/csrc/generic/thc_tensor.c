@@ -1,0 +1,272 @@
+/* THCuda<Type>Tensor_* and Storage_*: what makes records, and what reads or writes single elements.
+ */
+#ifndef THC_GENERIC_FILE
+#define THC_GENERIC_FILE "generic/thc_tensor.c"
+#else
+
+/* New records are of the current GPU, as in the original; views are of their source's. */
+THCTensor *THCTensor_(new)(THCState *state) {
+  (void)state;
+  ffi_tensor *t = ffi_tensor_alloc(TYPE_NUMBER);
+  t->cuda = (unsigned char)ffi_cuda_current();
+  return (THCTensor *)t;
+}
+
+static THCTensor *THCTensor_(bare)(void) { return (THCTensor *)ffi_tensor_alloc(TYPE_NUMBER); }
+
+/* clang-format off: a new record, and the function that fills it */
+#define NEW(NAME, RECORD, PARAMETERS, FILL, ...) \
+  THCTensor *THCTensor_(NAME) PARAMETERS {       \
+    THCTensor *self = RECORD;                    \
+    THCTensor_(FILL)(state, self, __VA_ARGS__);  \
+    return self;                                 \
+  }
+NEW(newSelect, THCTensor_(bare)(),
+    (THCState * state, THCTensor *tensor, int dimension, int64_t index), select, tensor, dimension,
+    index)
+NEW(newNarrow, THCTensor_(bare)(),
+    (THCState * state, THCTensor *tensor, int dimension, int64_t first, int64_t size), narrow,
+    tensor, dimension, first, size)
+NEW(newTranspose, THCTensor_(bare)(),
+    (THCState * state, THCTensor *tensor, int dimension1, int dimension2), transpose, tensor,
+    dimension1, dimension2)
+NEW(newUnfold, THCTensor_(bare)(),
+    (THCState * state, THCTensor *tensor, int dimension, int64_t size, int64_t step), unfold,
+    tensor, dimension, size, step)
+NEW(newWithTensor, THCTensor_(bare)(), (THCState * state, THCTensor *tensor), set, tensor)
+NEW(newExpand, THCTensor_(bare)(), (THCState * state, THCTensor *tensor, THLongStorage *size),
+    expand, tensor, size)
+NEW(newWithStorage, THCTensor_(new)(state),
+    (THCState * state, THCStorage *storage, ptrdiff_t offset, THLongStorage *size,
+     THLongStorage *stride),
+    setStorage, storage, offset, size, stride)
+NEW(newWithStorage1d, THCTensor_(new)(state),
+    (THCState * state, THCStorage *storage, ptrdiff_t offset, int64_t size0, int64_t stride0),
+    setStorage1d, storage, offset, size0, stride0)
+NEW(newWithStorage2d, THCTensor_(new)(state),
+    (THCState * state, THCStorage *storage, ptrdiff_t offset, int64_t size0, int64_t stride0,
+     int64_t size1, int64_t stride1),
+    setStorage2d, storage, offset, size0, stride0, size1, stride1)
+NEW(newWithStorage3d, THCTensor_(new)(state),
+    (THCState * state, THCStorage *storage, ptrdiff_t offset, int64_t size0, int64_t stride0,
+     int64_t size1, int64_t stride1, int64_t size2, int64_t stride2),
+    setStorage3d, storage, offset, size0, stride0, size1, stride1, size2, stride2)
+NEW(newWithStorage4d, THCTensor_(new)(state),
+    (THCState * state, THCStorage *storage, ptrdiff_t offset, int64_t size0, int64_t stride0,
+     int64_t size1, int64_t stride1, int64_t size2, int64_t stride2, int64_t size3,
+     int64_t stride3),
+    setStorage4d, storage, offset, size0, stride0, size1, stride1, size2, stride2, size3, stride3)
+NEW(newWithSize, THCTensor_(new)(state),
+    (THCState * state, THLongStorage *size, THLongStorage *stride), resize, size, stride)
+NEW(newWithSize1d, THCTensor_(new)(state), (THCState * state, int64_t size0), resize1d, size0)
+NEW(newWithSize2d, THCTensor_(new)(state), (THCState * state, int64_t size0, int64_t size1),
+    resize2d, size0, size1)
+NEW(newWithSize3d, THCTensor_(new)(state),
+    (THCState * state, int64_t size0, int64_t size1, int64_t size2), resize3d, size0, size1, size2)
+NEW(newWithSize4d, THCTensor_(new)(state),
+    (THCState * state, int64_t size0, int64_t size1, int64_t size2, int64_t size3), resize4d, size0,
+    size1, size2, size3)
+#undef NEW
+/* clang-format on */
+
+THCTensor *THCTensor_(newView)(THCState *state, THCTensor *tensor, THLongStorage *size) {
+  (void)state;
+  THCTensor *self = THCTensor_(bare)();
+  ffi_th_view((ffi_tensor *)self, (ffi_tensor *)tensor, size);
+  return self;
+}
+
+THCTensor *THCTensor_(newClone)(THCState *state, THCTensor *self) {
+  THCTensor *clone = THCTensor_(bare)();
+  ((ffi_tensor *)clone)->cuda = ((ffi_tensor *)self)->cuda;
+  THCTensor_(resizeAs)(state, clone, self);
+  THCTensor_(copy)(state, clone, self);
+  return clone;
+}
+
+THCTensor *THCTensor_(newContiguous)(THCState *state, THCTensor *self) {
+  if (!THCTensor_(isContiguous)(state, self)) return THCTensor_(newClone)(state, self);
+  THCTensor_(retain)(state, self);
+  return self;
+}
+
+void THCTensor_(freeCopyTo)(THCState *state, THCTensor *self, THCTensor *dst) {
+  if (self != dst) THCTensor_(copy)(state, dst, self);
+  THCTensor_(free)(state, self);
+}
+
+THCStorage *THCTensor_(storage)(THCState *state, const THCTensor *self) {
+  (void)state;
+  return self->storage;
+}
+real *THCTensor_(data)(THCState *state, const THCTensor *self) {
+  (void)state;
+  return self->storage ? self->storage->data + self->storageOffset : NULL;
+}
+ptrdiff_t THCTensor_(numel)(THCState *state, THCTensor *t) {
+  return THCTensor_(nElement)(state, t);
+}
+
+int THCTensor_(getDevice)(THCState *state, const THCTensor *self) {
+  (void)state;
+  return self->storage ? self->storage->device : -1;
+}
+
+/* Whether the tensors, which may be NULL, are all on the current GPU. */
+int THCTensor_(checkGPU)(THCState *state, unsigned int count, ...) {
+  (void)state;
+  const int current = ffi_cuda_current();
+  int same = 1;
+  va_list tensors;
+  va_start(tensors, count);
+  for (unsigned int i = 0; i < count; i++) {
+    const ffi_tensor *t = va_arg(tensors, ffi_tensor *);
+    if (t && t->storage && t->cuda != current) same = 0;
+  }
+  va_end(tensors);
+  return same;
+}
+
+/* One element, as a view of one dimension; by way of a tensor on the CPU. */
+static THCTensor *THCTensor_(element)(THCState *state, THCStorage *storage, ptrdiff_t offset) {
+  THCTensor *view = THCTensor_(bare)();
+  THCTensor_(setStorage1d)(state, view, storage, offset, 1, 1);
+  return view;
+}
+
+static real THCTensor_(read)(THCState *state, THCStorage *storage, ptrdiff_t offset) {
+  THCTensor *view = THCTensor_(element)(state, storage, offset);
+  THTensor *number = THTensor_(newWithSize1d)(1);
+  ffi_th_torch("copy", "tt", number, view);
+  const real value = *number->storage->data;
+  THTensor_(free)(number);
+  THCTensor_(free)(state, view);
+  return value;
+}
+
+static void THCTensor_(write)(THCState *state, THCStorage *storage, ptrdiff_t offset, real value) {
+  THCTensor *view = THCTensor_(element)(state, storage, offset);
+  THTensor *number = THTensor_(newWithSize1d)(1);
+  *number->storage->data = value;
+  ffi_th_torch("copy", "tt", view, number);
+  THTensor_(free)(number);
+  THCTensor_(free)(state, view);
+}
+
+real THCTensor_(get1d)(THCState *state, const THCTensor *self, int64_t x0) {
+  const int64_t index[] = {x0};
+  return THCTensor_(read)(
+      state, self->storage,
+      ffi_th_offset((ffi_tensor *)self, 1, index, "tensor must have one dimension"));
+}
+void THCTensor_(set1d)(THCState *state, THCTensor *self, int64_t x0, real value) {
+  const int64_t index[] = {x0};
+  THCTensor_(write)(state, self->storage,
+                    ffi_th_offset((ffi_tensor *)self, 1, index, "tensor must have one dimension"),
+                    value);
+}
+real THCTensor_(get2d)(THCState *state, const THCTensor *self, int64_t x0, int64_t x1) {
+  const int64_t index[] = {x0, x1};
+  return THCTensor_(read)(
+      state, self->storage,
+      ffi_th_offset((ffi_tensor *)self, 2, index, "tensor must have two dimensions"));
+}
+void THCTensor_(set2d)(THCState *state, THCTensor *self, int64_t x0, int64_t x1, real value) {
+  const int64_t index[] = {x0, x1};
+  THCTensor_(write)(state, self->storage,
+                    ffi_th_offset((ffi_tensor *)self, 2, index, "tensor must have two dimensions"),
+                    value);
+}
+real THCTensor_(get3d)(THCState *state, const THCTensor *self, int64_t x0, int64_t x1, int64_t x2) {
+  const int64_t index[] = {x0, x1, x2};
+  return THCTensor_(read)(
+      state, self->storage,
+      ffi_th_offset((ffi_tensor *)self, 3, index, "tensor must have three dimensions"));
+}
+void THCTensor_(set3d)(THCState *state, THCTensor *self, int64_t x0, int64_t x1, int64_t x2,
+                       real value) {
+  const int64_t index[] = {x0, x1, x2};
+  THCTensor_(write)(
+      state, self->storage,
+      ffi_th_offset((ffi_tensor *)self, 3, index, "tensor must have three dimensions"), value);
+}
+real THCTensor_(get4d)(THCState *state, const THCTensor *self, int64_t x0, int64_t x1, int64_t x2,
+                       int64_t x3) {
+  const int64_t index[] = {x0, x1, x2, x3};
+  return THCTensor_(read)(
+      state, self->storage,
+      ffi_th_offset((ffi_tensor *)self, 4, index, "tensor must have four dimensions"));
+}
+void THCTensor_(set4d)(THCState *state, THCTensor *self, int64_t x0, int64_t x1, int64_t x2,
+                       int64_t x3, real value) {
+  const int64_t index[] = {x0, x1, x2, x3};
+  THCTensor_(write)(state, self->storage,
+                    ffi_th_offset((ffi_tensor *)self, 4, index, "tensor must have four dimensions"),
+                    value);
+}
+
+/* Storages. */
+THCStorage *THCStorage_(newWithSize)(THCState *state, ptrdiff_t size) {
+  (void)state;
+  return (THCStorage *)ffi_th_storage_new_on(TYPE_NUMBER, ffi_cuda_current(), size);
+}
+THCStorage *THCStorage_(new)(THCState *state) { return THCStorage_(newWithSize)(state, 0); }
+THCStorage *THCStorage_(newWithSize1)(THCState *state, real value1) {
+  THCStorage *self = THCStorage_(newWithSize)(state, 1);
+  THCTensor_(write)(state, self, 0, value1);
+  return self;
+}
+THCStorage *THCStorage_(newWithSize2)(THCState *state, real value1, real value2) {
+  THCStorage *self = THCStorage_(newWithSize)(state, 2);
+  THCTensor_(write)(state, self, 0, value1);
+  THCTensor_(write)(state, self, 1, value2);
+  return self;
+}
+THCStorage *THCStorage_(newWithSize3)(THCState *state, real value1, real value2, real value3) {
+  THCStorage *self = THCStorage_(newWithSize)(state, 3);
+  THCTensor_(write)(state, self, 0, value1);
+  THCTensor_(write)(state, self, 1, value2);
+  THCTensor_(write)(state, self, 2, value3);
+  return self;
+}
+THCStorage *THCStorage_(newWithSize4)(THCState *state, real value1, real value2, real value3,
+                                      real value4) {
+  THCStorage *self = THCStorage_(newWithSize)(state, 4);
+  THCTensor_(write)(state, self, 0, value1);
+  THCTensor_(write)(state, self, 1, value2);
+  THCTensor_(write)(state, self, 2, value3);
+  THCTensor_(write)(state, self, 3, value4);
+  return self;
+}
+
+real *THCStorage_(data)(THCState *state, const THCStorage *self) {
+  (void)state;
+  return self->data;
+}
+int THCStorage_(elementSize)(THCState *state) {
+  (void)state;
+  return (int)sizeof(real);
+}
+int THCStorage_(getDevice)(THCState *state, const THCStorage *self) {
+  (void)state;
+  return self->device;
+}
+real THCStorage_(get)(THCState *state, const THCStorage *self, ptrdiff_t index) {
+  THArgCheck(index >= 0 && index < self->size, 2, "index out of bounds");
+  return THCTensor_(read)(state, (THCStorage *)self, index);
+}
+void THCStorage_(set)(THCState *state, THCStorage *self, ptrdiff_t index, real value) {
+  THArgCheck(index >= 0 && index < self->size, 2, "index out of bounds");
+  THCTensor_(write)(state, self, index, value);
+}
+void THCStorage_(fill)(THCState *state, THCStorage *self, real value) {
+  for (ptrdiff_t i = 0; i < self->size && i < 1; i++) THCTensor_(write)(state, self, 0, value);
+  if (self->size < 2) return;
+  THCTensor *all = THCTensor_(bare)(), *first = THCTensor_(element)(state, self, 0);
+  THCTensor_(setStorage1d)(state, all, self, 0, self->size, 1);
+  ffi_th_torch("spread", "tt", all, first);
+  THCTensor_(free)(state, first);
+  THCTensor_(free)(state, all);
+}
+
+#endif

@@ -1,0 +1,185 @@
+/* THC's state: devices, streams, memory and library handles, all of them torch's. */
+#define FFI_EXT_NO_CUDA_HEADERS
+#include <dlfcn.h>
+
+#include "THC/THCBlas.h"
+#include "THC/THCGeneral.h"
+#include "THC/THCTensorRandom.h"
+#include "frame.h"
+#include "function.h"
+#include "th_core.h"
+
+/* CUDA sources declare `extern THCState *state;` and pass it on; torch keeps the real state. */
+struct THCState {
+  int unused;
+};
+static struct THCState the_state;
+struct THCState *state = &the_state;
+
+/* What torch.cuda knows, by ffi_ext/cuda_state.py; throws its error. */
+static long long ask(const char *name, long long number) {
+  char text[FFI_TEXT_ROOM] = "";
+  PyGILState_STATE gil = PyGILState_Ensure();
+  PyObject *answer = PyObject_CallFunction(ffi_hook.cuda, "sL", name, number);
+  long long value = answer ? PyLong_AsLongLong(answer) : -1;
+  Py_XDECREF(answer);
+  int failed = PyErr_Occurred() != NULL;
+  if (failed) ffi_take_error(text);
+  PyGILState_Release(gil);
+  if (failed) ffi_throw(text);
+  return value;
+}
+
+int ffi_cuda_current(void) { return (int)ask("current_device", 0) + 1; }
+
+int THCState_getNumDevices(THCState *s) {
+  (void)s;
+  return (int)ask("device_count", 0);
+}
+int THCState_getPeerToPeerAccess(THCState *s, int device, int other) {
+  (void)s;
+  return (int)ask("peer_access", device * 1000LL + other);
+}
+
+/* libtorch_cuda has a C function for it; Python is the way round. */
+cudaStream_t THCState_getCurrentStreamOnDevice(THCState *s, int device) {
+  (void)s;
+  static int32_t (*find)(int32_t, void **);
+  static int looked;
+  if (!looked) {
+    find = (int32_t (*)(int32_t, void **))ffi_native_symbol("aoti_torch_get_current_cuda_stream");
+    looked = 1;
+  }
+  void *stream = NULL;
+  if (find && find(device, &stream) == 0) return stream;
+  return (cudaStream_t)(uintptr_t)ask("current_stream", device);
+}
+cudaStream_t THCState_getCurrentStream(THCState *s) {
+  return THCState_getCurrentStreamOnDevice(s, ffi_cuda_current() - 1);
+}
+void THCState_setStreamHandle(THCState *s, cudaStream_t stream) {
+  (void)s;
+  ask("set_stream", (long long)(uintptr_t)stream);
+}
+cublasHandle_t THCState_getCurrentBlasHandle(THCState *s) {
+  (void)s;
+  return (cublasHandle_t)(uintptr_t)ask("blas_handle", 0);
+}
+cusparseHandle_t THCState_getCurrentSparseHandle(THCState *s) {
+  (void)s;
+  return (cusparseHandle_t)(uintptr_t)ask("sparse_handle", 0);
+}
+
+cudaError_t THCudaMalloc(THCState *s, void **pointer, size_t size) {
+  (void)s;
+  *pointer = size ? (void *)(uintptr_t)ask("malloc", (long long)size) : NULL;
+  return 0;
+}
+cudaError_t THCudaFree(THCState *s, void *pointer) {
+  (void)s;
+  if (pointer) ask("free", (long long)(uintptr_t)pointer);
+  return 0;
+}
+cudaError_t THCudaMemGetInfo(THCState *s, size_t *free_bytes, size_t *total_bytes) {
+  (void)s;
+  *free_bytes = (size_t)ask("free_bytes", 0);
+  *total_bytes = (size_t)ask("total_bytes", 0);
+  return 0;
+}
+void THCHeapUpdate(THCState *s, ptrdiff_t size) {
+  (void)s;
+  (void)size;
+}
+
+static const char *error_text(int error) {
+  const char *(*name)(int) = (const char *(*)(int))dlsym(RTLD_DEFAULT, "cudaGetErrorString");
+  return name ? name(error) : "see cudaError_t in the CUDA documentation";
+}
+void __THCudaCheck(cudaError_t error, const char *file, const int line) {
+  if (error)
+    _THError(file, line, "cuda runtime error (%d) : %s", (int)error, error_text((int)error));
+}
+void __THCudaCheckWarn(cudaError_t error, const char *file, const int line) {
+  if (error)
+    fprintf(stderr, "warning: cuda runtime error (%d) : %s at %s:%d\n", (int)error,
+            error_text((int)error), file, line);
+}
+void __THCublasCheck(int status, const char *file, const int line) {
+  if (status) _THError(file, line, "cublas runtime error : status %d", status);
+}
+
+void THCRandom_manualSeed(THCState *s, uint64_t seed) {
+  (void)s;
+  ask("manual_seed", (long long)seed);
+}
+void THCRandom_manualSeedAll(THCState *s, uint64_t seed) {
+  (void)s;
+  ask("manual_seed_all", (long long)seed);
+}
+uint64_t THCRandom_initialSeed(THCState *s) {
+  (void)s;
+  return (uint64_t)ask("initial_seed", 0);
+}
+
+/* cuBLAS as torch has loaded it; its C interface has been the same since CUDA 4. */
+static void *blas(const char *name) {
+  void *found = dlsym(RTLD_DEFAULT, name);
+  if (!found) found = ffi_native_symbol(name);
+  if (!found) THError("%s was not found: this torch has no cuBLAS", name);
+  return found;
+}
+static int operation(char trans) {
+  if (trans == 'n' || trans == 'N') return 0;
+  if (trans == 't' || trans == 'T') return 1;
+  if (trans == 'c' || trans == 'C') return 2;
+  THError("trans must be one of: n, t, c");
+  return 0;
+}
+
+/* clang-format off */
+#define BLAS(LETTER, TYPE)                                                                          \
+  void THCudaBlas_##LETTER##gemm(THCState *s, char ta, char tb, int64_t m, int64_t n, int64_t k,    \
+                                 TYPE alpha, TYPE *a, int64_t lda, TYPE *b, int64_t ldb, TYPE beta, \
+                                 TYPE *c, int64_t ldc) {                                            \
+    typedef int (*gemm)(cublasHandle_t, int, int, int, int, int, const TYPE *, const TYPE *, int,   \
+                        const TYPE *, int, const TYPE *, TYPE *, int);                              \
+    const int opa = operation(ta), opb = operation(tb);                                             \
+    if (n == 1) ldc = m; /* the leading dimension of a single column says nothing */                \
+    if (opa ? m == 1 : k == 1) lda = opa ? k : m;                                                   \
+    if (opb ? k == 1 : n == 1) ldb = opb ? n : k;                                                   \
+    gemm function = (gemm)blas("cublas" #LETTER "gemm_v2");                                         \
+    THCublasCheck(function(THCState_getCurrentBlasHandle(s), opa, opb, (int)m, (int)n, (int)k,      \
+                           &alpha, a, (int)lda, b, (int)ldb, &beta, c, (int)ldc));                  \
+  }                                                                                                 \
+  void THCudaBlas_##LETTER##gemv(THCState *s, char trans, int64_t m, int64_t n, TYPE alpha,         \
+                                 TYPE *a, int64_t lda, TYPE *x, int64_t incx, TYPE beta, TYPE *y,   \
+                                 int64_t incy) {                                                    \
+    typedef int (*gemv)(cublasHandle_t, int, int, int, const TYPE *, const TYPE *, int,             \
+                        const TYPE *, int, const TYPE *, TYPE *, int);                              \
+    if (n == 1) lda = m;                                                                            \
+    gemv function = (gemv)blas("cublas" #LETTER "gemv_v2");                                         \
+    THCublasCheck(function(THCState_getCurrentBlasHandle(s), operation(trans), (int)m, (int)n,      \
+                           &alpha, a, (int)lda, x, (int)incx, &beta, y, (int)incy));                \
+  }                                                                                                 \
+  void THCudaBlas_##LETTER##ger(THCState *s, int64_t m, int64_t n, TYPE alpha, TYPE *x,             \
+                                int64_t incx, TYPE *y, int64_t incy, TYPE *a, int64_t lda) {        \
+    typedef int (*ger)(cublasHandle_t, int, int, const TYPE *, const TYPE *, int, const TYPE *,     \
+                       int, TYPE *, int);                                                           \
+    if (n == 1) lda = m;                                                                            \
+    ger function = (ger)blas("cublas" #LETTER "ger_v2");                                            \
+    THCublasCheck(function(THCState_getCurrentBlasHandle(s), (int)m, (int)n, &alpha, x, (int)incx,  \
+                           y, (int)incy, a, (int)lda));                                             \
+  }                                                                                                 \
+  TYPE THCudaBlas_##LETTER##dot(THCState *s, int64_t n, TYPE *x, int64_t incx, TYPE *y,             \
+                                int64_t incy) {                                                     \
+    typedef int (*dot)(cublasHandle_t, int, const TYPE *, int, const TYPE *, int, TYPE *);          \
+    if (n == 1) incx = incy = 1;                                                                    \
+    TYPE result = 0;                                                                                \
+    dot function = (dot)blas("cublas" #LETTER "dot_v2");                                            \
+    THCublasCheck(function(THCState_getCurrentBlasHandle(s), (int)n, x, (int)incx, y, (int)incy,    \
+                           &result));                                                               \
+    return result;                                                                                  \
+  }
+/* clang-format on */
+BLAS(S, float)
+BLAS(D, double)

@@ -1,0 +1,89 @@
+/* THCuda<Type>Tensor and Storage, for every element type: the lists of the THC headers become
+ * functions. */
+#define FFI_EXT_NO_CUDA_HEADERS
+#include "THC/THC.h"
+
+#include <stdarg.h>
+
+#include "th_core.h"
+
+#define FFI_NUMBER_Float FFI_FLOAT
+#define FFI_NUMBER_Double FFI_DOUBLE
+#define FFI_NUMBER_Long FFI_LONG
+#define FFI_NUMBER_Int FFI_INT
+#define FFI_NUMBER_Short FFI_SHORT
+#define FFI_NUMBER_Char FFI_CHAR
+#define FFI_NUMBER_Byte FFI_BYTE
+#define FFI_NUMBER_Half FFI_HALF
+#define TYPE_NUMBER TH_CONCAT_2(FFI_NUMBER_, Real)
+
+/* A CUDA record differs from a CPU record in nothing but where its memory is, which functions on
+ * its shape do not touch. */
+#define FFI_EXT_DEFINE_THC
+#undef THC_FORWARD
+#undef THC_FORWARD_STORAGE
+#undef THC_COPY
+#undef THC_COPY_TO_CPU
+#undef THC_FUNCTION
+#undef THC_VALUE
+#define THC_FORWARD(RETURN, NAME, PARAMETERS, ARGUMENTS) \
+  RETURN THCTensor_(NAME) PARAMETERS {                   \
+    (void)state;                                         \
+    return THTensor_(NAME) ARGUMENTS;                    \
+  }
+#define THC_FORWARD_STORAGE(RETURN, NAME, PARAMETERS, ARGUMENTS) \
+  RETURN THCStorage_(NAME) PARAMETERS {                          \
+    (void)state;                                                 \
+    return THStorage_(NAME) ARGUMENTS;                           \
+  }
+#define THC_COPY(NAME, TO, FROM)                                   \
+  void THCTensor_(NAME)(THCState * state, TO * self, FROM * src) { \
+    (void)state;                                                   \
+    ffi_th_torch("copy", "tt", self, src);                         \
+  }
+#define THC_COPY_TO_CPU(NAME, TO, FROM)                           \
+  void THTensor_(NAME)(THCState * state, TO * self, FROM * src) { \
+    (void)state;                                                  \
+    ffi_th_torch("copy", "tt", self, src);                        \
+  }
+#define THC_FUNCTION(NAME, PARAMETERS, CODES, ...) \
+  void THCTensor_(NAME) PARAMETERS {               \
+    (void)state;                                   \
+    ffi_th_torch(#NAME, CODES, __VA_ARGS__);       \
+  }
+/* The number comes back through a tensor on the CPU, a double's or an int64_t's. */
+#define THC_VALUE(RETURN, NAME, PARAMETERS, CODES, ...)                             \
+  RETURN THCTensor_(NAME) PARAMETERS {                                              \
+    (void)state;                                                                    \
+    const int whole = (RETURN)0.5 == 0;                                             \
+    ffi_tensor *number = ffi_tensor_alloc(whole ? FFI_LONG : FFI_DOUBLE);           \
+    ffi_th_torch(#NAME, "w" CODES, number, __VA_ARGS__);                            \
+    const void *data = number->storage->data;                                       \
+    const RETURN answer =                                                           \
+        whole ? (RETURN) * (const int64_t *)data : (RETURN) * (const double *)data; \
+    ffi_tensor_drop(number);                                                        \
+    return answer;                                                                  \
+  }
+
+#define THC_GENERIC_FILE "THC/generic/THCStorage.h"
+#include "THC/THCGenerateAllTypes.h"
+#define THC_GENERIC_FILE "THC/generic/THCStorage.h"
+#include "THC/THCGenerateHalfType.h"
+
+#define THC_GENERIC_FILE "THC/generic/THCTensor.h"
+#include "THC/THCGenerateAllTypes.h"
+#define THC_GENERIC_FILE "THC/generic/THCTensor.h"
+#include "THC/THCGenerateHalfType.h"
+
+#define THC_GENERIC_FILE "THC/generic/THCTensorCopy.h"
+#include "THC/THCGenerateAllTypes.h"
+#define THC_GENERIC_FILE "THC/generic/THCTensorCopy.h"
+#include "THC/THCGenerateHalfType.h"
+
+#define THC_GENERIC_FILE "THC/generic/THCTensorMath.h"
+#include "THC/THCGenerateAllTypes.h"
+
+#define THC_GENERIC_FILE "../../csrc/generic/thc_tensor.c"
+#include "THC/THCGenerateAllTypes.h"
+#define THC_GENERIC_FILE "../../csrc/generic/thc_tensor.c"
+#include "THC/THCGenerateHalfType.h"

@@ -1,0 +1,59 @@
+"""What THC's C functions ask of torch.cuda: one line an answer, all of them integers."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import torch
+
+
+def _stream(device: int) -> int:
+    return int(torch.cuda.current_stream(device).cuda_stream)
+
+
+def _set_stream(pointer: int) -> int:
+    torch.cuda.set_stream(torch.cuda.ExternalStream(pointer))
+    return 0
+
+
+def _sparse_handle(_: int) -> int:
+    raise RuntimeError("torch gives no cuSPARSE handle to C: make one with cusparseCreate()")
+
+
+def _free(pointer: int) -> int:
+    torch.cuda.caching_allocator_delete(pointer)
+    return 0
+
+
+def _manual_seed(seed: int) -> int:
+    torch.cuda.manual_seed(seed)
+    return 0
+
+
+def _manual_seed_all(seed: int) -> int:
+    torch.cuda.manual_seed_all(seed)
+    return 0
+
+
+ANSWERS: dict[str, Callable[[int], Any]] = {
+    "current_device": lambda _: torch.cuda.current_device(),
+    "device_count": lambda _: torch.cuda.device_count(),
+    "peer_access": lambda pair: torch.cuda.can_device_access_peer(*divmod(pair, 1000)),
+    "current_stream": _stream,
+    "set_stream": _set_stream,
+    "blas_handle": lambda _: torch.cuda.current_blas_handle(),
+    "sparse_handle": _sparse_handle,
+    "malloc": lambda size: torch.cuda.caching_allocator_alloc(size),
+    "free": _free,
+    "free_bytes": lambda _: torch.cuda.mem_get_info()[0],
+    "total_bytes": lambda _: torch.cuda.mem_get_info()[1],
+    "manual_seed": _manual_seed,
+    "manual_seed_all": _manual_seed_all,
+    "initial_seed": lambda _: torch.cuda.initial_seed(),
+}
+
+
+def answer(name: str, number: int) -> int:
+    """Asks torch.cuda; its errors, such as that there is no GPU, are raised in C."""
+    return int(ANSWERS[name](number))

@@ -1,0 +1,27 @@
+/* BLAS on device memory, column-major, through torch's cuBLAS handle and the current stream. */
+#ifndef THC_BLAS_INC
+#define THC_BLAS_INC
+
+#include "THCGeneral.h"
+
+THC_API void THCudaBlas_Sgemm(THCState *state, char transa, char transb, int64_t m, int64_t n,
+                              int64_t k, float alpha, float *a, int64_t lda, float *b, int64_t ldb,
+                              float beta, float *c, int64_t ldc);
+THC_API void THCudaBlas_Sgemv(THCState *state, char trans, int64_t m, int64_t n, float alpha,
+                              float *a, int64_t lda, float *x, int64_t incx, float beta, float *y,
+                              int64_t incy);
+THC_API void THCudaBlas_Sger(THCState *state, int64_t m, int64_t n, float alpha, float *x, int64_t incx,
+                             float *y, int64_t incy, float *a, int64_t lda);
+THC_API float THCudaBlas_Sdot(THCState *state, int64_t n, float *x, int64_t incx, float *y, int64_t incy);
+
+THC_API void THCudaBlas_Dgemm(THCState *state, char transa, char transb, int64_t m, int64_t n,
+                              int64_t k, double alpha, double *a, int64_t lda, double *b, int64_t ldb,
+                              double beta, double *c, int64_t ldc);
+THC_API void THCudaBlas_Dgemv(THCState *state, char trans, int64_t m, int64_t n, double alpha,
+                              double *a, int64_t lda, double *x, int64_t incx, double beta, double *y,
+                              int64_t incy);
+THC_API void THCudaBlas_Dger(THCState *state, int64_t m, int64_t n, double alpha, double *x, int64_t incx,
+                             double *y, int64_t incy, double *a, int64_t lda);
+THC_API double THCudaBlas_Ddot(THCState *state, int64_t n, double *x, int64_t incx, double *y, int64_t incy);
+
+#endif

@@ -1,0 +1,82 @@
+/* THCDeviceTensor<T, Dim>: a view that kernels index, t[i][j]; toDeviceTensor makes it. */
+#ifndef THC_DEVICE_TENSOR_INC
+#define THC_DEVICE_TENSOR_INC
+
+#include <cuda_runtime.h>
+
+template <typename T>
+struct RestrictPtrTraits {
+  typedef T *__restrict__ PtrType;
+};
+template <typename T>
+struct DefaultPtrTraits {
+  typedef T *PtrType;
+};
+
+template <typename T, int Dim, typename IndexT = int, template <typename U> class PtrTraits = DefaultPtrTraits>
+class THCDeviceTensor {
+ public:
+  enum { NumDims = Dim };
+  typedef T DataType;
+  typedef IndexT IndexType;
+  typedef typename PtrTraits<T>::PtrType DataPtrType;
+
+  __host__ __device__ THCDeviceTensor() : data_(NULL) {}
+  __host__ __device__ THCDeviceTensor(DataPtrType data, const IndexT *sizes, const IndexT *strides) : data_(data) {
+    for (int i = 0; i < Dim; i++) {
+      size_[i] = sizes[i];
+      stride_[i] = strides[i];
+    }
+  }
+  __host__ __device__ __forceinline__ DataPtrType data() const { return data_; }
+  __host__ __device__ __forceinline__ IndexT getSize(int i) const { return size_[i]; }
+  __host__ __device__ __forceinline__ IndexT getStride(int i) const { return stride_[i]; }
+  __host__ __device__ IndexT numElements() const {
+    IndexT n = 1;
+    for (int i = 0; i < Dim; i++) n *= size_[i];
+    return n;
+  }
+  __host__ __device__ bool isContiguous() const {
+    IndexT expected = 1;
+    for (int i = Dim - 1; i >= 0; i--) {
+      if (size_[i] != 1 && stride_[i] != expected) return false;
+      expected *= size_[i];
+    }
+    return true;
+  }
+
+  /* What t[i] is: a place among the remaining dimensions, or the element. */
+  template <int Left, typename Unused = void>
+  struct Sub {
+    const THCDeviceTensor &t;
+    DataPtrType at;
+    __device__ __forceinline__ Sub(const THCDeviceTensor &t, DataPtrType at) : t(t), at(at) {}
+    __device__ __forceinline__ Sub<Left - 1> operator[](IndexT i) const {
+      return Sub<Left - 1>(t, at + i * t.stride_[Dim - Left]);
+    }
+    __device__ __forceinline__ DataPtrType data() const { return at; }
+  };
+  template <typename Unused>
+  struct Sub<0, Unused> {
+    DataPtrType at;
+    __device__ __forceinline__ Sub(const THCDeviceTensor &, DataPtrType at) : at(at) {}
+    __device__ __forceinline__ operator T &() const { return *at; }
+    __device__ __forceinline__ T &operator=(const T &value) const { return *at = value; }
+    __device__ __forceinline__ T &operator=(const Sub &other) const { return *at = *other.at; }
+    __device__ __forceinline__ T &operator+=(const T &value) const { return *at += value; }
+    __device__ __forceinline__ T &operator-=(const T &value) const { return *at -= value; }
+    __device__ __forceinline__ T &operator*=(const T &value) const { return *at *= value; }
+    __device__ __forceinline__ DataPtrType data() const { return at; }
+    __device__ __forceinline__ T ldg() const { return __ldg(at); }
+  };
+  __device__ __forceinline__ Sub<Dim - 1> operator[](IndexT i) const {
+    return Sub<Dim - 1>(*this, data_ + i * stride_[0]);
+  }
+
+ private:
+  DataPtrType data_;
+  IndexT size_[Dim];
+  IndexT stride_[Dim];
+};
+
+#endif

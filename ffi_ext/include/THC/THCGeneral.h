@@ -1,0 +1,82 @@
+/* What every THC source uses: the state, streams, memory, checks. */
+#ifndef THC_GENERAL_INC
+#define THC_GENERAL_INC
+
+#include "TH/THAllocator.h"
+#include "TH/THGeneral.h"
+
+#define THC_API TH_API
+#define THC_EXTERNC TH_EXTERNC
+
+#if defined(__has_include)
+#if __has_include(<cuda_runtime.h>) && !defined(FFI_EXT_NO_CUDA_HEADERS)
+#define FFI_EXT_CUDA_HEADERS
+#endif
+#endif
+#ifdef FFI_EXT_CUDA_HEADERS
+#include <cuda_runtime.h>
+#else /* without the toolkit: enough for headers, and for sources that call no CUDA function */
+typedef struct CUstream_st *cudaStream_t;
+typedef int cudaError_t;
+#endif
+#if defined(FFI_EXT_CUDA_HEADERS) && __has_include(<cublas_v2.h>)
+#include <cublas_v2.h>
+#elif !defined(CUBLAS_V2_H_)
+typedef struct cublasContext *cublasHandle_t;
+#endif
+#if defined(FFI_EXT_CUDA_HEADERS) && __has_include(<cusparse.h>)
+#include <cusparse.h>
+#else
+typedef struct cusparseContext *cusparseHandle_t;
+#endif
+
+/* torch's state is the process's: sources declare `extern THCState *state;` and hand it on. */
+typedef struct THCState THCState;
+
+THC_API cudaStream_t THCState_getCurrentStream(THCState *state);
+THC_API cudaStream_t THCState_getCurrentStreamOnDevice(THCState *state, int device);
+THC_API void THCState_setStreamHandle(THCState *state, cudaStream_t stream);
+THC_API cublasHandle_t THCState_getCurrentBlasHandle(THCState *state);
+THC_API cusparseHandle_t THCState_getCurrentSparseHandle(THCState *state);
+THC_API int THCState_getNumDevices(THCState *state);
+THC_API int THCState_getPeerToPeerAccess(THCState *state, int device, int other);
+
+/* From torch's caching allocator. */
+THC_API cudaError_t THCudaMalloc(THCState *state, void **pointer, size_t size);
+THC_API cudaError_t THCudaFree(THCState *state, void *pointer);
+THC_API cudaError_t THCudaMemGetInfo(THCState *state, size_t *free_bytes, size_t *total_bytes);
+THC_API void THCHeapUpdate(THCState *state, ptrdiff_t size);
+
+THC_API void __THCudaCheck(cudaError_t error, const char *file, const int line);
+THC_API void __THCudaCheckWarn(cudaError_t error, const char *file, const int line);
+THC_API void __THCublasCheck(int status, const char *file, const int line);
+
+#define THCudaCheck(error) __THCudaCheck(error, __FILE__, __LINE__)
+#define THCudaCheckWarn(error) __THCudaCheckWarn(error, __FILE__, __LINE__)
+#define THCublasCheck(status) __THCublasCheck((int)(status), __FILE__, __LINE__)
+#define THCAssertSameGPU(expression)                                                         \
+  if (!(expression))                                                                         \
+  THError("arguments are located on different GPUs; move them to a single one")
+
+#ifdef FFI_EXT_CUDA_HEADERS
+/* Through the toolkit that compiles the source: the struct differs between its versions. */
+static inline struct cudaDeviceProp *THCState_getDeviceProperties(THCState *state, int device) {
+  static struct cudaDeviceProp properties[16];
+  static char known[16];
+  (void)state;
+  THArgCheck(device >= 0 && device < 16, 2, "device %d", device);
+  if (!known[device]) {
+    THCudaCheck(cudaGetDeviceProperties(&properties[device], device));
+    known[device] = 1;
+  }
+  return &properties[device];
+}
+
+static inline struct cudaDeviceProp *THCState_getCurrentDeviceProperties(THCState *state) {
+  int device = 0;
+  THCudaCheck(cudaGetDevice(&device));
+  return THCState_getDeviceProperties(state, device);
+}
+#endif
+
+#endif

@@ -1,0 +1,15 @@
+/* Includes THC_GENERIC_FILE for every type but half. */
+#ifndef THC_GENERIC_FILE
+#error "define THC_GENERIC_FILE before including THCGenerateAllTypes.h"
+#endif
+
+#define THCGenerateManyTypes
+#include "THCGenerateByteType.h"
+#include "THCGenerateCharType.h"
+#include "THCGenerateShortType.h"
+#include "THCGenerateIntType.h"
+#include "THCGenerateLongType.h"
+#include "THCGenerateFloatType.h"
+#include "THCGenerateDoubleType.h"
+#undef THCGenerateManyTypes
+#undef THC_GENERIC_FILE

@@ -1,0 +1,23 @@
+/* Includes THC_GENERIC_FILE for CudaHalf tensors: real as in THHalfTensor. */
+#ifndef THC_GENERIC_FILE
+#error "define THC_GENERIC_FILE before including THCGenerateHalfType.h"
+#endif
+
+#include "TH/THHalf.h"
+#ifdef __CUDACC__ /* kernels compute with CUDA's own type, of the same bits */
+#include <cuda_fp16.h>
+#define THHalf half
+#endif
+#define CReal CudaHalf
+#define THC_REAL_IS_HALF
+#define TH_GENERIC_FILE THC_GENERIC_FILE
+#include "TH/THGenerateHalfType.h"
+#undef CReal
+#ifdef __CUDACC__
+#undef THHalf
+#endif
+#undef THC_REAL_IS_HALF
+
+#ifndef THCGenerateManyTypes
+#undef THC_GENERIC_FILE
+#endif

@@ -1,0 +1,18 @@
+/* CUDA storages of every element type. */
+#ifndef THC_STORAGE_INC
+#define THC_STORAGE_INC
+
+#include "TH/THStorage.h"
+#include "THCGeneral.h"
+
+#define THCStorage TH_CONCAT_3(TH, CReal, Storage)
+#define THCStorage_(NAME) TH_CONCAT_4(TH, CReal, Storage_, NAME)
+#define THC_FORWARD_STORAGE(RETURN, NAME, PARAMETERS, ARGUMENTS) \
+  THC_API RETURN THCStorage_(NAME) PARAMETERS;
+
+#define THC_GENERIC_FILE "THC/generic/THCStorage.h"
+#include "THCGenerateAllTypes.h"
+#define THC_GENERIC_FILE "THC/generic/THCStorage.h"
+#include "THCGenerateHalfType.h"
+
+#endif

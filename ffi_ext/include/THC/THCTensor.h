@@ -1,0 +1,19 @@
+/* CUDA tensors of every element type. */
+#ifndef THC_TENSOR_INC
+#define THC_TENSOR_INC
+
+#include "TH/THTensor.h"
+#include "THCStorage.h"
+
+#define THCTensor TH_CONCAT_3(TH, CReal, Tensor)
+#define THCTensor_(NAME) TH_CONCAT_4(TH, CReal, Tensor_, NAME)
+#define THC_DESC_BUFF_LEN 64
+#define THC_FORWARD(RETURN, NAME, PARAMETERS, ARGUMENTS) \
+  THC_API RETURN THCTensor_(NAME) PARAMETERS;
+
+#define THC_GENERIC_FILE "THC/generic/THCTensor.h"
+#include "THCGenerateAllTypes.h"
+#define THC_GENERIC_FILE "THC/generic/THCTensor.h"
+#include "THCGenerateHalfType.h"
+
+#endif

@@ -1,0 +1,13 @@
+/* The maths of CUDA tensors. */
+#ifndef THC_TENSOR_MATH_INC
+#define THC_TENSOR_MATH_INC
+
+#include "THCTensor.h"
+
+#define THC_FUNCTION(NAME, PARAMETERS, CODES, ...) THC_API void THCTensor_(NAME) PARAMETERS;
+#define THC_VALUE(RETURN, NAME, PARAMETERS, CODES, ...) THC_API RETURN THCTensor_(NAME) PARAMETERS;
+
+#define THC_GENERIC_FILE "THC/generic/THCTensorMath.h"
+#include "THCGenerateAllTypes.h"
+
+#endif

@@ -1,0 +1,157 @@
+"""THC's functions on CUDA tensors that th_maths.py has not, by their names in C: one line a function.
+
+Arguments come as there: in the order of the C prototype without the results. Integer tensors divide and
+take remainders as C does, toward zero.
+"""
+
+from __future__ import annotations
+
+import math
+import operator
+from collections.abc import Callable
+from typing import Any
+
+import torch
+from torch import Tensor
+
+
+def _divide(a: Tensor, b: Any) -> Tensor:
+    return torch.div(a, b) if a.is_floating_point() else torch.div(a, b, rounding_mode="trunc")
+
+
+def _shift(a: Tensor, b: Any, left: bool) -> Tensor:
+    if a.is_floating_point():
+        return a * 2.0**b if left else a / 2.0**b
+    return torch.bitwise_left_shift(a, b) if left else torch.bitwise_right_shift(a, b)
+
+
+def _series(function: Callable[..., Tensor]) -> Callable[..., Tensor]:
+    return lambda *numbers: function(*numbers, dtype=torch.float64)
+
+
+def _arange(start: float, end: float, step: float, inclusive: bool) -> Tensor:
+    count = (end - start) / step
+    n = math.floor(count) + 1 if inclusive else math.ceil(count)
+    if step == 0 or n < 0 or (n == 0 and inclusive):
+        raise ValueError(f"invalid argument: range from {start} to {end} in steps of {step}")
+    return torch.arange(n, dtype=torch.float64) * step + start
+
+
+def _copy(to: Tensor, source: Tensor) -> Tensor:
+    if to.numel() != source.numel():
+        raise ValueError(f"sizes do not match: {tuple(to.shape)} and {tuple(source.shape)}")
+    return to.copy_(source.reshape(to.shape))
+
+
+def _masked_copy(t: Tensor, mask: Tensor, source: Tensor) -> Tensor:
+    return t.masked_scatter_(mask.bool(), source)
+
+
+def _comparison(function: Callable[[Any, Any], Any]) -> Callable[..., Tensor]:
+    return lambda a, b: function(a, b).to(torch.uint8)
+
+
+FUNCTIONS: dict[str, Callable[..., Any]] = {
+    # elementwise, of one tensor
+    "abs": torch.abs,
+    "neg": torch.neg,
+    "sign": torch.sign,
+    "cinv": torch.reciprocal,
+    "frac": torch.frac,
+    # of a tensor and numbers
+    "add": torch.add,
+    "sub": torch.sub,
+    "mul": torch.mul,
+    "div": _divide,
+    "add_scaled": lambda t, value, scale: t + value * scale,
+    "sub_scaled": lambda t, value, scale: t - value * scale,
+    "fmod": torch.fmod,
+    "remainder": torch.remainder,
+    "lshift": lambda t, n: _shift(t, n, True),
+    "rshift": lambda t, n: _shift(t, n, False),
+    "bitand": torch.bitwise_and,
+    "bitor": torch.bitwise_or,
+    "bitxor": torch.bitwise_xor,
+    "pow": torch.pow,
+    "tpow": torch.pow,
+    "clamp": torch.clamp,
+    "cmaxValue": lambda t, value: t.clamp(min=value),
+    "cminValue": lambda t, value: t.clamp(max=value),
+    # of two tensors
+    "cadd": lambda a, value, b: torch.add(a, b, alpha=value),
+    "csub": lambda a, value, b: torch.sub(a, b, alpha=value),
+    "cmul": torch.mul,
+    "cdiv": _divide,
+    "cpow": torch.pow,
+    "cfmod": torch.fmod,
+    "cremainder": torch.remainder,
+    "cmax": torch.maximum,
+    "cmin": torch.minimum,
+    "cbitand": torch.bitwise_and,
+    "cbitor": torch.bitwise_or,
+    "cbitxor": torch.bitwise_xor,
+    "clshift": lambda a, b: _shift(a, b, True),
+    "crshift": lambda a, b: _shift(a, b, False),
+    "atan2": torch.atan2,
+    "lerp": torch.lerp,
+    "addcmul": lambda t, value, a, b: t + value * (a * b),
+    "addcdiv": lambda t, value, a, b: t + _divide(value * a, b),
+    # numbers of whole tensors
+    "sumall": torch.sum,
+    "prodall": torch.prod,
+    "meanall": lambda t: t.mean(dtype=torch.float64),
+    "maxall": torch.max,
+    "minall": torch.min,
+    "normall": lambda t, p: torch.linalg.vector_norm(t, p),
+    "stdall": lambda t, biased: torch.std(t, correction=0 if biased else 1),
+    "varall": lambda t, biased: torch.var(t, correction=0 if biased else 1),
+    "dist": torch.dist,
+    "dot": lambda a, b: (a.reshape(-1) * b.reshape(-1)).sum(),
+    "trace": torch.trace,
+    "equal": lambda a, b: torch.tensor(torch.equal(a, b)),
+    # filling
+    "fill": Tensor.fill_,
+    "zero": Tensor.zero_,
+    "zeros": torch.zeros,
+    "ones": torch.ones,
+    "zerosLike": torch.zeros_like,
+    "onesLike": torch.ones_like,
+    "rand": torch.rand,
+    "randn": torch.randn,
+    "arange": lambda start, end, step: _arange(start, end, step, False),
+    "range": lambda start, end, step: _arange(start, end, step, True),
+    "linspace": _series(torch.linspace),
+    "logspace": _series(torch.logspace),
+    "eye": torch.eye,
+    "copy": _copy,
+    "spread": lambda t, one: t.copy_(one.expand_as(t)),
+    "reshape": lambda t, size: t.reshape(size),
+    # masks
+    "maskedFill": lambda t, mask, value: t.masked_fill_(mask.bool(), value),
+    "maskedCopy": _masked_copy,
+    "maskedSelect": lambda t, mask: torch.masked_select(t, mask.bool()),
+    # random, by torch's generator of the device
+    "bernoulli": lambda t, p: t.bernoulli_(p),
+    "bernoulli_Tensor": lambda t, p: t.bernoulli_(p),
+    "bernoulli_FloatTensor": lambda t, p: t.bernoulli_(p),
+    "bernoulli_DoubleTensor": lambda t, p: t.bernoulli_(p),
+    "geometric": lambda t, p: t.geometric_(p),
+    "random": Tensor.random_,
+    "cappedRandom": lambda t, most: t.random_(most),
+    "clampedRandom": lambda t, least, most: t.random_(least, most),
+    "uniform": Tensor.uniform_,
+    "normal": Tensor.normal_,
+    "normal_means": lambda t, means, deviation: t.copy_(torch.normal(means, deviation)),
+    "normal_stddevs": lambda t, mean, deviations: t.copy_(torch.normal(mean, deviations)),
+    "normal_means_stddevs": lambda t, means, deviations: t.copy_(torch.normal(means, deviations)),
+    "exponential": Tensor.exponential_,
+    "cauchy": Tensor.cauchy_,
+    "logNormal": Tensor.log_normal_,
+    "multinomial": lambda p, n, replacement: torch.multinomial(p, n, bool(replacement)),
+}
+_UNARY = """acos asin atan ceil cos cosh digamma erf erfc erfinv exp expm1 floor lgamma log log10 log1p
+    log2 round rsqrt sigmoid sin sinh sqrt tan tanh trunc"""
+FUNCTIONS |= {name: getattr(torch, name) for name in _UNARY.split()}
+for _name in ("lt", "le", "gt", "ge", "eq", "ne"):
+    for _ending in ("Value", "ValueT", "Tensor", "TensorT"):
+        FUNCTIONS[_name + _ending] = _comparison(getattr(operator, _name))

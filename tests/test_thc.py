@@ -1,0 +1,266 @@
+"""THC: everything compiles and links without a GPU, and its functions compute what torch does.
+
+A CUDA record differs from a CPU record in where its memory is, and torch does the work on either. So the
+functions run here on CPU records under THC's names; new records, which are of the current GPU, must say
+that there is none. What needs a GPU is in test_cuda.py.
+"""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+import pytest
+import torch
+
+import ffi_ext
+from ffi_ext import elf, th_maths, thc_maths
+
+INCLUDE = Path(ffi_ext.get_include())
+LISTS = INCLUDE / "THC" / "generic"
+NAMES = {"Byte": "CudaByte", "Char": "CudaChar", "Short": "CudaShort", "Int": "CudaInt"}
+NAMES |= {"Long": "CudaLong", "Float": "Cuda", "Double": "CudaDouble"}
+
+
+def functions(text: str) -> list[str]:
+    return re.findall(r"^THC_(?:FUNCTION|VALUE)\((?:\w+, )?(\w+), \(THCState", text, re.M)
+
+
+def test_every_function_of_the_lists_has_a_meaning_and_is_linked():
+    text = (LISTS / "THCTensorMath.h").read_text()
+    names = functions(text)
+    assert len(names) > 170
+    assert [n for n in names if n not in th_maths.FUNCTIONS and n not in thc_maths.FUNCTIONS] == []
+    (library,) = Path(ffi_ext.__file__).parent.glob("_runtime*.so")
+    defined = elf.symbols(library).defined
+    assert [n for n in names if f"THCudaTensor_{n}" not in defined] == []
+    structural = re.findall(r"THC(Tensor|Storage)_\((\w+)\)", (LISTS / "THCTensor.h").read_text())
+    forwarded = re.findall(
+        r"^THC_FORWARD\(.*?, (\w+), \(THC", (LISTS / "THCTensor.h").read_text(), re.M
+    )
+    for real in [*NAMES.values(), "CudaHalf"]:
+        missing = [n for n in forwarded if f"TH{real}Tensor_{n}" not in defined]
+        missing += [f"{k}_{n}" for k, n in structural if f"TH{real}{k}_{n}" not in defined]
+        assert missing == [], real
+
+
+HEADER = """
+void run(THFloatTensor *r, THFloatTensor *a, THFloatTensor *b, THLongTensor *index,
+         THByteTensor *mask, int which);
+double number(THFloatTensor *a, THFloatTensor *b, int which);
+long integers(THIntTensor *r, THIntTensor *a, THIntTensor *b, int which);
+void structure(THFloatTensor *t, THLongTensor *out);
+void fresh(void);
+void check(int error);
+"""
+SOURCE = r"""
+#include <THC/THC.h>
+extern THCState *state;
+#define F(t) ((THCudaTensor *)(t))
+#define L(t) ((THCudaLongTensor *)(t))
+#define B(t) ((THCudaByteTensor *)(t))
+#define I(t) ((THCudaIntTensor *)(t))
+void run(THFloatTensor *r, THFloatTensor *a, THFloatTensor *b, THLongTensor *index,
+         THByteTensor *mask, int which) {
+  switch (which) {
+    case 0: THCudaTensor_cadd(state, F(r), F(a), 2.5, F(b)); break;
+    case 1: THCudaTensor_mul(state, F(r), F(a), 3); break;
+    case 2: THCudaTensor_tpow(state, F(r), 2, F(a)); break;
+    case 3: THCudaTensor_addmm(state, F(r), 0.5, F(a), 2, F(a), F(b)); break;
+    case 4: THCudaTensor_sum(state, F(r), F(a), 1, 1); break;
+    case 5: THCudaTensor_max(state, F(r), L(index), F(a), 0, 0); break;
+    case 6: THCudaTensor_clamp(state, F(r), F(a), -0.5, 0.25); break;
+    case 7: THCudaTensor_addcdiv(state, F(r), F(a), 3, F(a), F(b)); break;
+    case 8: THCudaTensor_gtValue(state, B(mask), F(a), 0.5); break;
+    case 9: THCudaTensor_ltTensorT(state, F(r), F(a), F(b)); break;
+    case 10: THCudaTensor_sort(state, F(r), L(index), F(a), 1, 1); break;
+    case 11: THCudaTensor_indexSelect(state, F(r), F(a), 1, L(index)); break;
+    case 12: THCudaTensor_scatterAdd(state, F(r), 1, L(index), F(a)); break;
+    case 13: THCudaTensor_fill(state, F(r), 7); break;
+    case 14: THCudaTensor_maskedFill(state, F(r), B(mask), 9); break;
+    case 15: THCudaTensor_copy(state, F(r), F(a)); break;
+    case 16: THCudaTensor_sigmoid(state, F(r), F(r)); break;
+    case 17: THCudaTensor_cumsum(state, F(r), F(a), 1); break;
+    case 18: THCudaTensor_range(state, F(r), 1, 7, 2); break;
+    case 19: THCudaTensor_renorm(state, F(r), F(a), 2, 0, 1); break;
+    case 20: { THLongStorage *s = THLongStorage_newWithSize2(2, 3);
+               THCudaTensor_zeros(state, F(r), s); THLongStorage_free(s); break; }
+    case 21: THCudaTensor_copyLong(state, F(r), index); break;
+    case 22: THFloatTensor_copyCuda(state, r, F(a)); break;
+    case 23: THCudaTensor_lerp(state, F(r), F(a), F(b), 0.25); break;
+    case 24: THCudaTensor_cat(state, F(r), F(a), F(b), 0); break;
+    case 25: THCudaTensor_atan2(state, F(r), F(a), F(b)); break;
+    case 26: THCudaTensor_norm(state, F(r), F(a), 2, 1, 0); break;
+    default: THError("which");
+  }
+}
+double number(THFloatTensor *a, THFloatTensor *b, int which) {
+  switch (which) {
+    case 0: return THCudaTensor_sumall(state, F(a));
+    case 1: return THCudaTensor_dot(state, F(a), F(b));
+    case 2: return THCudaTensor_maxall(state, F(a));
+    case 3: return THCudaTensor_stdall(state, F(a), 1);
+    case 4: return THCudaTensor_normall(state, F(a), 1);
+    case 5: return THCudaTensor_equal(state, F(a), F(a)) + 10 * THCudaTensor_equal(state, F(a), F(b));
+    case 6: return THCudaTensor_get2d(state, F(a), 1, 2);
+    case 7: THCudaTensor_set2d(state, F(a), 0, 1, 5.5); return THFloatTensor_get2d(a, 0, 1);
+    case 8: return THCudaStorage_get(state, THCudaTensor_storage(state, F(a)), 3);
+    default: return THCudaTensor_meanall(state, F(a));
+  }
+}
+long integers(THIntTensor *r, THIntTensor *a, THIntTensor *b, int which) {
+  switch (which) {
+    case 0: THCudaIntTensor_cdiv(state, I(r), I(a), I(b)); return 0;
+    case 1: THCudaIntTensor_cremainder(state, I(r), I(a), I(b)); return 0;
+    case 2: THCudaIntTensor_lshift(state, I(r), I(a), 2); return 0;
+    case 3: return THCudaIntTensor_sumall(state, I(a));
+    default: return THCudaIntTensor_minall(state, I(a));
+  }
+}
+void structure(THFloatTensor *t, THLongTensor *out) {
+  THCudaTensor *row = THCudaTensor_newSelect(state, F(t), 0, 1);
+  THCudaTensor *flipped = THCudaTensor_newTranspose(state, F(t), 0, 1);
+  THCudaTensor *dense = THCudaTensor_newContiguous(state, flipped);
+  THLongTensor_resize1d(out, 8);
+  long *o = (long *)THLongTensor_data(out);
+  o[0] = THCudaTensor_nDimension(state, row);
+  o[1] = THCudaTensor_size(state, row, 0);
+  o[2] = THCudaTensor_isContiguous(state, flipped);
+  o[3] = THCudaTensor_stride(state, dense, 0);
+  o[4] = THCudaTensor_data(state, row) - THCudaTensor_data(state, F(t));
+  o[5] = THCudaTensor_nElement(state, dense);
+  o[6] = (long)THFloatTensor_get2d((THFloatTensor *)dense, 2, 1);
+  o[7] = THCudaTensor_getDevice(state, F(t));
+  THCudaTensor_free(state, dense);
+  THCudaTensor_free(state, flipped);
+  THCudaTensor_free(state, row);
+}
+void fresh(void) { THCudaTensor_free(state, THCudaTensor_newWithSize1d(state, 3)); }
+void check(int error) { THCudaCheck((cudaError_t)error); }
+"""
+
+
+@pytest.fixture(scope="module")
+def thc(tmp_path_factory):
+    import importlib
+    import sys
+
+    folder = tmp_path_factory.mktemp("thc")
+    (folder / "t.h").write_text(HEADER)
+    (folder / "t.c").write_text(SOURCE)
+    ffi_ext.create_extension(
+        "thc_functions",
+        ["t.h"],
+        ["t.c"],
+        relative_to=str(folder / "b.py"),
+        with_cuda=True,
+        verbose=False,
+    ).build()
+    sys.path.insert(0, str(folder))
+    yield importlib.import_module("thc_functions")
+    sys.path.remove(str(folder))
+
+
+a = torch.tensor([[0.9, -1.5, 0.3], [2.0, 0.1, -0.2], [-0.7, 0.6, 1.2]])
+b = torch.tensor([[1.0, 2.0, -0.5], [0.5, -1.0, 4.0], [3.0, 0.25, 1.0]])
+columns = torch.tensor([[2, 0, 1], [1, 1, 0], [0, 2, 2]])
+picks = torch.tensor([2, 0])
+ones = torch.ones(3, 3)
+where = (a > 0).byte()
+
+CASES = [
+    (0, a + 2.5 * b, None),
+    (1, a * 3, None),
+    (2, 2**a, None),
+    (3, 0.5 * a + 2 * a @ b, None),
+    (4, a.sum(1, keepdim=True), None),
+    (5, a.max(0).values, None),
+    (6, a.clamp(-0.5, 0.25), None),
+    (7, a + 3 * a / b, None),
+    (9, (a < b).float(), None),
+    (10, a.sort(1, descending=True).values, None),
+    (11, a[:, picks], picks),
+    (12, ones.scatter_add(1, columns, a), columns),
+    (13, torch.full((3, 3), 7.0), None),
+    (14, ones.masked_fill(where.bool(), 9), None),
+    (15, a, None),
+    (16, ones.sigmoid(), None),
+    (17, a.cumsum(1), None),
+    (18, torch.tensor([1.0, 3, 5, 7]), None),
+    (19, torch.renorm(a, 2, 0, 1), None),
+    (20, torch.zeros(2, 3), None),
+    (21, columns.float(), columns),
+    (22, a, None),
+    (23, torch.lerp(a, b, 0.25), None),
+    (24, torch.cat([a, b]), None),
+    (25, torch.atan2(a, b), None),
+    (26, a.norm(2, 1), None),
+]
+
+
+@pytest.mark.parametrize(("which", "want", "index"), CASES)
+def test_maths(thc, which, want, index):
+    r, mask = ones.clone(), where.clone()
+    index = torch.LongTensor() if index is None else index.clone()
+    # strided inputs as well as dense ones
+    for left, right in ((a, b), (a.t().contiguous().t(), b.t().contiguous().t())):
+        r = ones.clone()
+        thc.run(r, left, right, index, mask, which)
+        torch.testing.assert_close(r, want)
+    if which == 5:
+        assert index.tolist() == a.max(0).indices.tolist()
+
+
+def test_masks_and_bad_shapes(thc):
+    mask = torch.ByteTensor()
+    thc.run(a.clone(), a, b, torch.LongTensor(), mask, 8)
+    assert torch.equal(mask, (a > 0.5).byte())
+    with pytest.raises(torch.FatalError, match="shape|size"):
+        thc.run(torch.FloatTensor(), a, torch.ones(2, 5), torch.LongTensor(), mask, 3)
+    with pytest.raises(torch.FatalError, match="sizes do not match"):
+        thc.run(torch.zeros(2), a, b, torch.LongTensor(), mask, 15)
+
+
+def test_numbers(thc):
+    expected = [
+        a.sum(),
+        (a * b).sum(),
+        a.max(),
+        a.std(correction=0),
+        a.abs().sum(),
+        1.0,
+        a[1, 2],
+        5.5,
+    ]
+    for which, want in enumerate(expected):
+        assert thc.number(a.clone(), b, which) == pytest.approx(float(want), rel=1e-6)
+    assert thc.number(a, b, 8) == pytest.approx(2.0) and thc.number(a, b, 9) == pytest.approx(
+        float(a.double().mean())
+    )
+    x, y, r = torch.tensor([7, -7, 9]).int(), torch.tensor([2, 2, -4]).int(), torch.IntTensor()
+    thc.integers(r, x, y, 0)
+    assert r.tolist() == [3, -3, -2]  # C divides toward zero
+    thc.integers(r, x, y, 1)
+    assert r.tolist() == [1, 1, -3]  # the remainder has the divisor's sign
+    thc.integers(r, x, y, 2)
+    assert r.tolist() == [28, -28, 36]
+    assert thc.integers(r, x, y, 3) == 9 and thc.integers(r, x, y, 4) == -7
+
+
+def test_structure(thc):
+    t = torch.arange(12.0).view(3, 4)
+    out = torch.LongTensor()
+    thc.structure(t, out)
+    assert out.tolist() == [1, 4, 0, 3, 4, 12, 6, -1]
+
+
+@pytest.mark.skipif(torch.cuda.is_available(), reason="there is a GPU")
+def test_what_needs_a_gpu_says_so(thc):
+    with pytest.raises(torch.FatalError, match="(?i)cuda|nvidia"):
+        thc.fresh()
+
+
+def test_cuda_check(thc):
+    thc.check(0)
+    with pytest.raises(torch.FatalError, match=r"cuda runtime error \(2\) : .* at .*t\.c:"):
+        thc.check(2)
