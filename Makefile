@@ -23,13 +23,14 @@ PYTHON_SOURCES := build_ffi.py setup.py ffi_ext resnet data tests scripts benchm
 C_SOURCES := $(wildcard ffi_ext/csrc/*.c ffi_ext/csrc/*.cpp ffi_ext/csrc/*.h ffi_ext/csrc/generic/*.c src/*.c src/*.h include/*.h)
 PIP_INSTALL := $(PY) -m pip install --quiet --disable-pip-version-check -c constraints.txt
 
-.PHONY: help build test lint format bench clean machine runtime kernels
+.PHONY: help build test test-cuda lint format bench clean machine runtime kernels
 .DEFAULT_GOAL := help
 
 help:
 	@echo "make build   set up, build the runtime and _ext.kernels, self-check on photographs"
 	@echo "make test    the same set-up, then the tests"
 	@echo "make lint    ruff, mypy, clang-format"
+	@echo "make test-cuda   the CUDA tests, with what is skipped and why"
 	@echo "make bench   each claim beside its peers"
 	@echo "make clean   remove what was built (.venv stays)"
 
@@ -65,6 +66,9 @@ build: kernels
 test: kernels
 	FFI_EXT_TIER=python $(PY) -m pytest -q tests/test_call.py $(wildcard tests/test_th_*.py)
 	$(PY) -m pytest
+
+test-cuda: kernels
+	$(PY) -m pytest -rs tests/test_cuda.py tests/test_thc.py
 
 lint: $(DEPENDENCIES)
 	$(PY) -m ruff check $(wildcard $(PYTHON_SOURCES))

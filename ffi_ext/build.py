@@ -46,6 +46,7 @@ class Plan:
     link_args: tuple[str, ...] = ()
     depends: tuple[str, ...] = ()
     language: str | None = None
+    with_cuda: bool = False  # C sources may call the CUDA runtime
     gnu89_inline: bool = False  # `inline` without `static` defines the function, as before C99
 
 
@@ -81,6 +82,7 @@ def _command(plan: Plan, source: Path, generated: bool) -> tuple[tuple[str, ...]
         flags = ["-O3", "-Xcompiler", "-fPIC", *common, *plan.compile_args.get("nvcc", ())]
         if not any("-arch" in flag or "-gencode" in flag for flag in flags):
             flags += cuda.architecture_flags(program.path)
+        flags += cuda.shims(source)
         return (*program.command, *flags, "-c", toolchain.safe_path(source)), program.identity
     if _is_cxx(source, plan.language):
         program = toolchain.cxx_compiler()
@@ -235,6 +237,7 @@ class Build:
         plan = self.plan
         with_nvcc = any(path.suffix in toolchain.CUDA_SUFFIXES for path in plan.sources)
         with_nvcc = with_nvcc or any(cuda.is_compiled_cuda(path) for path in plan.extra_objects)
+        with_runtime = with_nvcc or plan.with_cuda
         cxx = with_nvcc or any(_is_cxx(unit.source, plan.language) for unit in units)
         program = toolchain.cxx_compiler() if cxx else toolchain.c_compiler()
         words = [*program.command, "-shared"]
@@ -249,9 +252,11 @@ class Build:
         words += [f"-L{path}" for path in plan.library_dirs]
         words += [f"-Wl,-rpath,{path}" for path in plan.runtime_library_dirs]
         words += [f"-l{name}" for name in plan.libraries]
-        home = cuda.home() if with_nvcc else None
-        if home:
+        home = cuda.home() if with_runtime else None
+        if home and (home / "lib64" / "libcudart_static.a").exists():
             words += [f"-L{home / 'lib64'}", "-lcudart_static", "-ldl", "-lrt", "-lpthread"]
+            if with_nvcc:  # the dispatcher asks for them after each call
+                words += ["-Wl,-u,cudaGetLastError", "-Wl,-u,cudaGetErrorString"]
         return [*words, *plan.link_args, *toolchain.environment_flags("LDFLAGS")]
 
     def link_key(self, command: list[str]) -> str:

@@ -13,6 +13,8 @@ from pathlib import Path
 
 from ffi_ext.errors import BuildError
 
+SHIMS = Path(__file__).parent / "include" / "ffi_ext" / "cuda_shims.h"
+
 # TORCH_CUDA_ARCH_LIST also takes names, as torch.utils.cpp_extension does.
 NAMES = {
     "Turing": "7.5+PTX",
@@ -113,6 +115,18 @@ def architecture_flags(compiler: str) -> list[str]:
         flags.append(f"-gencode=arch=compute_{number},code=sm_{number}")
         if ptx:
             flags.append(f"-gencode=arch=compute_{number},code=compute_{number}")
+    return flags
+
+
+def shims(source: Path) -> list[str]:
+    """Options that give old CUDA code what newer toolkits took away: see include/ffi_ext/cuda_shims.h."""
+    flags = ["-include", str(SHIMS)]
+    try:
+        text = source.read_text(encoding="utf-8", errors="replace")
+    except OSError:
+        return flags  # the compiler says it better
+    if re.search(r"\bdouble\s+atomicAdd\s*\(\s*double\b", text):
+        flags.append("-DFFI_EXT_OWN_ATOMIC_ADD")
     return flags
 
 

@@ -36,8 +36,16 @@ def _manual_seed_all(seed: int) -> int:
     return 0
 
 
+def _exchange_device(device: int) -> int:
+    before = torch.cuda.current_device()
+    if before != device:
+        torch.cuda.set_device(device)
+    return before
+
+
 ANSWERS: dict[str, Callable[[int], Any]] = {
     "current_device": lambda _: torch.cuda.current_device(),
+    "exchange_device": _exchange_device,
     "device_count": lambda _: torch.cuda.device_count(),
     "peer_access": lambda pair: torch.cuda.can_device_access_peer(*divmod(pair, 1000)),
     "current_stream": _stream,

@@ -336,6 +336,7 @@ def _make(
             generated_suffix=suffix,
             sources=(*sources, *(path for path in objects.rebuilt if path not in sources)),
             extra_objects=objects.present,
+            with_cuda=with_cuda,
             left_out=objects.left_out,
             texts=((init_path, init + _added(before, _text_at(init_path))), texts[1]),
             packages=target.parents,

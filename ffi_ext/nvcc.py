@@ -11,6 +11,7 @@ import re
 import subprocess
 import sys
 from collections.abc import Sequence
+from pathlib import Path
 
 from ffi_ext import build, cuda
 
@@ -54,6 +55,9 @@ def main() -> int:
         )
     include = build.INCLUDE
     folders = [f"-I{folder}" for folder in (include, include / "TH", include / "THC")]
+    for word in sys.argv[1:]:
+        if word.endswith(".cu"):
+            folders += cuda.shims(Path(word))
     try:
         return subprocess.call([real, *arguments, *folders], env=os.environ)
     except OSError as error:

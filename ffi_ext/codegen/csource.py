@@ -8,10 +8,14 @@ from pathlib import Path
 from ffi_ext import types
 from ffi_ext.declarations import Declarations, Function
 
-_OPENMP = """\
+# What the extension has if it is linked with OpenMP or with CUDA kernels, and nothing otherwise. The CUDA
+# functions have names of their own here, since CUDA's headers declare them with its types.
+_OPTIONAL = """\
 #ifndef _WIN32
 extern int omp_get_level(void) __attribute__((weak));
 extern void GOMP_parallel_end(void) __attribute__((weak));
+extern int ffi_ext_cuda_error(void) __asm__("cudaGetLastError") __attribute__((weak));
+extern const char *ffi_ext_cuda_text(int) __asm__("cudaGetErrorString") __attribute__((weak));
 #endif
 """
 
@@ -24,9 +28,10 @@ __declspec(dllexport)
 extern const ffi_ext_module_table ffi_ext_table;
 const ffi_ext_module_table ffi_ext_table = {{FFI_EXT_ABI, {count}, ffi_ext_functions,
 #ifdef _WIN32
-                                            0, 0}};
+                                            0, 0, 0, 0}};
 #else
-                                            omp_get_level, GOMP_parallel_end}};
+                                            omp_get_level, GOMP_parallel_end,
+                                            ffi_ext_cuda_error, ffi_ext_cuda_text}};
 #endif
 """
 
@@ -40,7 +45,7 @@ def preamble(declarations: Declarations, *, includes: Sequence[str] = ("TH/TH.h"
     lines += [
         f'#include "{path}"' for path in declarations.headers
     ]  # no literal: nothing is escaped
-    lines += ["#include <ffi_ext/abi.h>", _OPENMP]
+    lines += ["#include <ffi_ext/abi.h>", _OPTIONAL]
     lines += [_trampoline(index, function) for index, function in enumerate(functions)]
     lines.append("\nstatic const ffi_ext_function ffi_ext_functions[] = {")
     lines += [_entry(index, function) for index, function in enumerate(functions)]

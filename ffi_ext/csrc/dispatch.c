@@ -1,5 +1,6 @@
 /* The call: Python arguments to C slots, the C function without the GIL, its result or error back
  * to Python. */
+#include <stdio.h>
 #include <string.h>
 
 #include "frame.h"
@@ -322,6 +323,38 @@ static PyObject *native_error(const char *text) {
   return NULL;
 }
 
+/* The current GPU during a call is that of the first CUDA tensor among the arguments, as torch's
+ * own functions have it. `*before`: the GPU to go back to, as an index + 1; 0 when nothing changed.
+ */
+static int enter_device(const call *c, int *before) {
+  for (int i = 0; i < c->frame.count; i++) {
+    const int wanted = c->frame.entries[i].tensor->cuda;
+    if (!wanted) continue;
+    PyObject *old = PyObject_CallFunction(ffi_hook.cuda, "sL", "exchange_device", wanted - 1LL);
+    const long index = old ? PyLong_AsLong(old) : -1;
+    Py_XDECREF(old);
+    if (index < 0 && PyErr_Occurred()) return -1;
+    *before = index + 1 == wanted ? 0 : (int)index + 1;
+    return 0;
+  }
+  return 0;
+}
+
+static void leave_device(int before) {
+  PyObject *old = PyObject_CallFunction(ffi_hook.cuda, "sL", "exchange_device", before - 1LL);
+  if (!old) PyErr_Clear(); /* it was the current one a moment ago */
+  Py_XDECREF(old);
+}
+
+static int launch_error(const ffi_ext_module_table *table, char *text) {
+  const int error = table->cuda_error();
+  if (!error) return 0;
+  const char *words = table->cuda_error_text ? table->cuda_error_text(error) : "";
+  snprintf(text, FFI_TEXT_ROOM,
+           "cuda runtime error (%d) : %s, left by the function's own CUDA calls", error, words);
+  return 1;
+}
+
 static PyObject *run(call *c, PyObject *const *args) {
   ffi_function *function = c->function;
   char text[2560]; /* TH formats up to 2048, and the place behind it */
@@ -329,9 +362,13 @@ static PyObject *run(call *c, PyObject *const *args) {
     if (take_argument(c, i, args[i])) return NULL;
   if (function->result.code == 'x' && allocate_result(c)) return NULL;
 
+  int device = 0;
+  if (function->has_cuda && enter_device(c, &device)) return NULL;
   PyThreadState *state = PyEval_SaveThread();
   int failed = ffi_guard_call(function->table, function->entry->call, c->slots, text, sizeof text);
   PyEval_RestoreThread(state);
+  if (device) leave_device(device);
+  if (!failed && function->table->cuda_error) failed = launch_error(function->table, text);
 
   return failed ? native_error(text) : give_result(c);
 }

@@ -35,6 +35,7 @@ typedef struct ffi_function {
   const ffi_ext_function *entry;
   const ffi_ext_module_table *table;
   int count;
+  char has_cuda; /* a parameter is a CUDA tensor or storage */
   ffi_parameter result;
   ffi_parameter *parameters;
   PyObject *name, *module, *names; /* names: tuple of interned str */

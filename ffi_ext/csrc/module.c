@@ -126,6 +126,7 @@ static PyObject *make_callable(const ffi_ext_module_table *table, const ffi_ext_
   f->entry = entry;
   f->table = table;
   f->count = count;
+  for (int i = 0; i < count; i++) f->has_cuda |= (char)parameters[i].cuda;
   f->result = result;
   f->parameters = malloc((size_t)(count ? count : 1) * sizeof *parameters);
   f->name = PyUnicode_FromString(name);

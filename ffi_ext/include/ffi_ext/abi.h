@@ -7,7 +7,7 @@
 
 #include <stdint.h>
 
-#define FFI_EXT_ABI 1
+#define FFI_EXT_ABI 2
 
 /* One argument or result. Integers narrower than 64 bits travel in `i` or `u`; a value that has no member here (a struct
  * by value, long double, ...) travels as a pointer to it in `p`, in both directions. */
@@ -30,13 +30,17 @@ typedef struct ffi_ext_function {
 } ffi_ext_function;
 
 /* `omp_level` and `omp_end` are omp_get_level and GOMP_parallel_end as the extension itself resolves them, or NULL: an
- * error that leaves a parallel region from its master thread must close the region, or the next one hangs. */
+ * error that leaves a parallel region from its master thread must close the region, or the next one hangs.
+ * `cuda_error` and `cuda_error_text`: cudaGetLastError and cudaGetErrorString of the runtime that the extension's own
+ * kernels are launched by, or NULL: what a launch met is told at the call. */
 typedef struct ffi_ext_module_table {
   uint32_t abi;
   uint32_t count;
   const ffi_ext_function *functions;
   int (*omp_level)(void);
   void (*omp_end)(void);
+  int (*cuda_error)(void);
+  const char *(*cuda_error_text)(int);
 } ffi_ext_module_table;
 
 #endif

@@ -1,0 +1,224 @@
+"""CUDA: what any machine with nvcc shows, and, where there is a GPU, that kernels run (`make test-cuda`)."""
+
+from __future__ import annotations
+
+import importlib
+import sys
+
+import pytest
+import torch
+
+import ffi_ext
+from ffi_ext import BuildError, NativeError, cuda
+
+needs_nvcc = pytest.mark.skipif(cuda.nvcc() is None, reason="there is no nvcc on this machine")
+needs_gpu = pytest.mark.skipif(not torch.cuda.is_available(), reason="there is no GPU for torch")
+
+HEADER = """
+int good_func(THCudaTensor *tensor, float a, float b);
+int scale(THCudaTensor *tensor, float by);
+int launch(void *pointer, int n, float by);
+int wrong_launch(THCudaTensor *tensor);
+THCudaTensor *twice(THCudaTensor *tensor);
+int same_gpu(THCudaTensor *a, THCudaTensor *b);
+void grow(THCudaTensor *tensor, long n);
+"""
+SOURCE = """
+#include <THC/THC.h>
+extern THCState *state;
+int scale_kernel_launch(float *data, int n, float by, cudaStream_t stream);
+int wrong_kernel_launch(float *data);
+int good_func(THCudaTensor *tensor, float a, float b) {
+  THCudaTensor_mul(state, tensor, tensor, a);
+  THCudaTensor_add(state, tensor, tensor, b);
+  return 1;
+}
+int scale(THCudaTensor *tensor, float by) {
+  return scale_kernel_launch(THCudaTensor_data(state, tensor), THCudaTensor_nElement(state, tensor), by,
+                             THCState_getCurrentStream(state));
+}
+int launch(void *pointer, int n, float by) { return scale_kernel_launch(pointer, n, by, 0); }
+int wrong_launch(THCudaTensor *tensor) { return wrong_kernel_launch(THCudaTensor_data(state, tensor)); }
+THCudaTensor *twice(THCudaTensor *tensor) {
+  THCudaTensor *result = THCudaTensor_new(state);
+  THCudaTensor_resizeAs(state, result, tensor);
+  THCudaTensor_cadd(state, result, tensor, 1, tensor);
+  return result;
+}
+int same_gpu(THCudaTensor *a, THCudaTensor *b) {
+  THCAssertSameGPU(THCudaTensor_checkGPU(state, 2, a, b));
+  return 1;
+}
+void grow(THCudaTensor *tensor, long n) {
+  THCudaTensor_resize1d(state, tensor, n);
+  THCudaTensor_fill(state, tensor, 3);
+}
+"""
+KERNEL = """
+#include <THC/THC.h>
+#include "by.h"
+/* as old sources have it, for devices that had none */
+__device__ double atomicAdd(double *address, double value) {
+  unsigned long long *word = (unsigned long long *)address, old = *word, seen;
+  do {
+    seen = old;
+    old = atomicCAS(word, seen, __double_as_longlong(value + __longlong_as_double(seen)));
+  } while (seen != old);
+  return __longlong_as_double(old);
+}
+__global__ void scale_kernel(float *data, int n, float by, double *sum) {
+  int i = blockIdx.x * blockDim.x + threadIdx.x;
+  if (i < n) data[i] *= by * FACTOR;
+  if (sum) atomicAdd(sum, 1.0);
+}
+extern "C" int scale_kernel_launch(float *data, int n, float by, cudaStream_t stream) {
+  scale_kernel<<<(n + 255) / 256, 256, 0, stream>>>(data, n, by, 0);
+  return 7;
+}
+extern "C" int wrong_kernel_launch(float *data) {
+  scale_kernel<<<1, 100000>>>(data, 1, 1, 0);
+  cudaThreadSynchronize();
+  return 7;
+}
+"""
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("cuda")
+    (folder / "gpu.h").write_text(HEADER)
+    (folder / "gpu.c").write_text(SOURCE)
+    (folder / "kernel.cu").write_text(KERNEL)
+    (folder / "by.h").write_text("#define FACTOR 1\n")
+    return folder
+
+
+@pytest.fixture(scope="module")
+def module(folder):
+    if cuda.nvcc() is None:
+        pytest.skip("there is no nvcc on this machine")
+    create(folder).build()
+    sys.path.insert(0, str(folder))
+    yield importlib.import_module("cuda_functions")
+    sys.path.remove(str(folder))
+
+
+def create(folder, **kwargs):
+    return ffi_ext.create_extension(
+        "cuda_functions",
+        ["gpu.h"],
+        ["gpu.c", "kernel.cu"],
+        relative_to=str(folder / "build.py"),
+        with_cuda=True,
+        verbose=True,
+        **kwargs,
+    )
+
+
+def test_it_imports_without_a_driver_and_refuses_cpu_tensors(module):
+    with pytest.raises(TypeError, match="argument 1 'tensor': expected a torch.FloatTensor .*CUDA"):
+        module.good_func(torch.ones(2), 1.0, 2.0)
+    with pytest.raises(TypeError, match="a storage is no tensor"):
+        module.good_func(torch.ones(2).storage(), 1.0, 2.0)
+
+
+@pytest.mark.skipif(torch.cuda.is_available(), reason="there is a GPU")
+def test_a_kernel_that_cannot_be_launched_is_an_error_of_the_call(module):
+    with pytest.raises(NativeError, match=r"cuda runtime error \(\d+\) : .*(CUDA|device)"):
+        module.launch(module._ffi.NULL, 5, 1.0)
+
+
+def test_a_header_of_the_kernel_is_tracked(module, folder, capfd):
+    create(folder).build()
+    assert "is up to date" in capfd.readouterr().out
+    (folder / "by.h").write_text("#define FACTOR (1)\n")
+    create(folder).build()
+    out = capfd.readouterr().out
+    assert "[1/1] kernel.cu" in out and "gpu.c" not in out
+
+
+@needs_nvcc
+def test_architectures(monkeypatch):
+    compiler = cuda.nvcc()
+    known = cuda.supported(compiler)
+    assert len(known) > 3 and known == tuple(sorted(known))
+    newest = known[-1]
+    monkeypatch.setenv("TORCH_CUDA_ARCH_LIST", f"Hopper {newest // 10}.{newest % 10}+PTX")
+    assert cuda.architecture_flags(compiler) == [
+        "-gencode=arch=compute_90,code=sm_90",
+        "-gencode=arch=compute_90,code=compute_90",
+        f"-gencode=arch=compute_{newest},code=sm_{newest}",
+        f"-gencode=arch=compute_{newest},code=compute_{newest}",
+    ]
+    for wrong in ("3.0", "fast", "8"):
+        monkeypatch.setenv("TORCH_CUDA_ARCH_LIST", wrong)
+        with pytest.raises(BuildError, match="no architecture of"):
+            cuda.architecture_flags(compiler)
+
+
+def test_a_source_without_nvcc_is_refused_by_name(folder, monkeypatch):
+    monkeypatch.setattr(cuda, "nvcc", lambda: None)
+    with pytest.raises(BuildError, match="no nvcc: .cu sources need the CUDA toolkit"):
+        create(folder, define_macros=[("OTHER", "1")]).build()
+
+
+@needs_gpu
+def test_the_upstream_gpu_test(module):
+    tensor = torch.ones(2, 2).cuda()
+    assert module.good_func(tensor, 2, 1.5) == 1
+    assert torch.equal(tensor.cpu(), torch.ones(2, 2) * 2 + 1.5)
+    for wrong in (tensor.cpu(), tensor.storage(), tensor.double()):
+        with pytest.raises(TypeError):
+            module.good_func(wrong, 2, 1.5)
+
+
+@needs_gpu
+def test_kernels_run_on_the_current_stream(module):
+    tensor = torch.rand(1000).cuda()
+    want = tensor.cpu() * 3
+    stream = torch.cuda.Stream()
+    stream.wait_stream(torch.cuda.current_stream())
+    with torch.cuda.stream(stream):
+        torch.cuda._sleep(10_000_000)
+        assert module.scale(tensor, 3.0) == 7
+    stream.synchronize()
+    torch.testing.assert_close(tensor.cpu(), want)
+
+
+@needs_gpu
+def test_a_graph_captures_a_call(module):
+    tensor = torch.ones(100).cuda()
+    module.scale(tensor, 1.0)
+    torch.cuda.synchronize()
+    graph = torch.cuda.CUDAGraph()
+    with torch.cuda.graph(graph):
+        module.scale(tensor, 2.0)
+    for _ in range(3):
+        graph.replay()
+    assert tensor.cpu().tolist() == [8.0] * 100
+
+
+@needs_gpu
+def test_a_wrong_launch_is_an_error_of_the_call(module):
+    with pytest.raises(NativeError, match=r"cuda runtime error \(\d+\) : invalid"):
+        module.wrong_launch(torch.ones(1).cuda())
+    assert torch.ones(2).cuda().sum().item() == 2
+
+
+@needs_gpu
+def test_results_and_resizes(module):
+    x = torch.rand(3, 4).cuda().t()
+    torch.testing.assert_close(module.twice(x), 2 * x)
+    t = torch.cuda.FloatTensor()
+    module.grow(t, 5)
+    assert t.cpu().tolist() == [3.0] * 5 and t.is_cuda
+    assert module.same_gpu(x, t) == 1
+
+
+@pytest.mark.skipif(torch.cuda.device_count() < 2, reason="there are not two GPUs")
+def test_two_gpus(module):
+    a, b = torch.ones(3, device="cuda:0"), torch.ones(3, device="cuda:1")
+    with pytest.raises(torch.FatalError, match="different GPUs"):
+        module.same_gpu(a, b)
+    module.scale(b, 5.0)
+    assert b.cpu().tolist() == [5.0] * 3 and torch.cuda.current_device() == 0
