@@ -8,6 +8,7 @@ if TYPE_CHECKING:
 
     from ffi_ext.errors import BuildError, HeaderError
     from ffi_ext.extension import create_extension
+    from ffi_ext.inline import load, load_inline
     from ffi_ext.legacy import install, uninstall
     from ffi_ext.runtime import NativeError
 
@@ -19,6 +20,8 @@ __all__ = [
     "create_extension",
     "get_include",
     "install",
+    "load",
+    "load_inline",
     "uninstall",
 ]
 
@@ -29,6 +32,8 @@ _HOMES = {
     "NativeError": "runtime",
     "create_extension": "extension",
     "install": "legacy",
+    "load": "inline",
+    "load_inline": "inline",
     "uninstall": "legacy",
 }
 

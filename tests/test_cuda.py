@@ -17,7 +17,7 @@ needs_gpu = pytest.mark.skipif(not torch.cuda.is_available(), reason="there is n
 HEADER = """
 int good_func(THCudaTensor *tensor, float a, float b);
 int scale(THCudaTensor *tensor, float by);
-int launch(void *pointer, int n, float by);
+int launch(THCudaTensor *none, int n, float by);
 int wrong_launch(THCudaTensor *tensor);
 THCudaTensor *twice(THCudaTensor *tensor);
 int same_gpu(THCudaTensor *a, THCudaTensor *b);
@@ -37,7 +37,7 @@ int scale(THCudaTensor *tensor, float by) {
   return scale_kernel_launch(THCudaTensor_data(state, tensor), THCudaTensor_nElement(state, tensor), by,
                              THCState_getCurrentStream(state));
 }
-int launch(void *pointer, int n, float by) { return scale_kernel_launch(pointer, n, by, 0); }
+int launch(THCudaTensor *none, int n, float by) { return scale_kernel_launch(NULL, n, by, 0); }
 int wrong_launch(THCudaTensor *tensor) { return wrong_kernel_launch(THCudaTensor_data(state, tensor)); }
 THCudaTensor *twice(THCudaTensor *tensor) {
   THCudaTensor *result = THCudaTensor_new(state);

@@ -368,7 +368,8 @@ static PyObject *run(call *c, PyObject *const *args) {
   int failed = ffi_guard_call(function->table, function->entry->call, c->slots, text, sizeof text);
   PyEval_RestoreThread(state);
   if (device) leave_device(device);
-  if (!failed && function->table->cuda_error) failed = launch_error(function->table, text);
+  if (!failed && function->has_cuda && function->table->cuda_error)
+    failed = launch_error(function->table, text);
 
   return failed ? native_error(text) : give_result(c);
 }

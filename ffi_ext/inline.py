@@ -1,0 +1,193 @@
+"""load and load_inline: build into a per-user cache, import, return the module."""
+
+from __future__ import annotations
+
+import importlib.util
+import itertools
+import keyword
+import os
+import re
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+from types import ModuleType
+from typing import Any
+
+from ffi_ext import cache, toolchain
+from ffi_ext.errors import BuildError
+from ffi_ext.extension import create_extension
+
+_serial = itertools.count()
+
+
+def _folder(name: str, content: object) -> Path:
+    """The directory of the module with that content: the same content meets the same binary."""
+    root = cache.root()
+    if root is None:
+        raise BuildError(
+            "load() keeps modules in a directory of yours: $FFI_EXT_CACHE, $XDG_CACHE_HOME/ffi_ext or "
+            "~/.cache/ffi_ext, which must be writable, and by nobody else. Set FFI_EXT_CACHE to another one"
+        )
+    abi = toolchain.extension_suffix(toolchain.uses_limited_api(None))
+    key = cache.digest(repr((content, abi)).encode("utf-8", "surrogateescape"))[:20]
+    folder = root / "modules" / f"{name}-{key}"
+    folder.mkdir(parents=True, exist_ok=True, mode=0o700)
+    return folder
+
+
+def _checked_name(name: object) -> str:
+    if not isinstance(name, str) or not name.isidentifier() or keyword.iskeyword(name):
+        raise ValueError(f"load() argument 'name': expected a Python identifier, got {name!r}")
+    return name
+
+
+def _imported(name: str, folder: Path) -> ModuleType:
+    """A module of its own at each call: one built before under this name stays what it was.
+
+    The dynamic linker takes a path for the library that it loaded from there once: each binary is
+    imported from a directory of its own.
+    """
+    (binary,) = (folder / name).glob(f"_{name}.*")
+    place = folder / str(cache.file_digest(binary))[:20] / name
+    place.mkdir(parents=True, exist_ok=True, mode=0o700)
+    for file in (folder / name / "__init__.py", binary):
+        if not (place / file.name).exists():
+            cache.replace(place / file.name, file.read_bytes())
+    unique = f"_ffi_ext_loaded_{next(_serial)}.{name}"
+    spec = importlib.util.spec_from_file_location(
+        unique, place / "__init__.py", submodule_search_locations=[str(place)]
+    )
+    assert spec is not None and spec.loader is not None
+    module = importlib.util.module_from_spec(spec)
+    sys.modules[unique] = module
+    try:
+        spec.loader.exec_module(module)
+    except BaseException:
+        del sys.modules[unique]
+        raise
+    return module
+
+
+def load(
+    name: str,
+    sources: str | Sequence[str],
+    headers: str | Sequence[str],
+    *,
+    verbose: bool = False,
+    **kwargs: Any,
+) -> ModuleType:
+    """Builds an extension into the per-user cache and imports it.
+
+    Args:
+        name: The module's name, an identifier.
+        sources: C, C++ and CUDA sources. Relative paths start at the current directory.
+        headers: Header or headers whose functions are exported.
+        verbose: Print one line for each compiler that runs.
+        **kwargs: As of `create_extension`.
+
+    Returns:
+        The module. Nothing is compiled when nothing has changed.
+
+    Raises:
+        ValueError, TypeError, FileNotFoundError, HeaderError, BuildError: As `create_extension` and its
+            `build()`.
+    """
+    name = _checked_name(name)
+    here = os.getcwd()
+    absolute: dict[str, Any] = {
+        key: [
+            os.path.join(here, os.fspath(p))
+            for p in ([v] if isinstance(v, (str, os.PathLike)) else v)
+        ]
+        for key, v in (("sources", sources), ("headers", headers))
+    }
+    folder = _folder(name, (absolute, sorted(kwargs.items(), key=lambda item: item[0])))
+    create_extension(
+        name, relative_to=str(folder / "build.py"), verbose=verbose, **absolute, **kwargs
+    ).build()
+    return _imported(name, folder)
+
+
+def load_inline(
+    name: str,
+    c_source: str,
+    header: str | None = None,
+    cuda_source: str | None = None,
+    *,
+    verbose: bool = False,
+    **kwargs: Any,
+) -> ModuleType:
+    """Builds an extension from C text and imports it.
+
+    Args:
+        name: The module's name, an identifier.
+        c_source: C text. <TH/TH.h> is included before it (and <THC/THC.h> with CUDA).
+        header: The declarations of the functions to export; without it, every function of `c_source`
+            that is defined at its top level and is not static.
+        cuda_source: CUDA text, compiled by nvcc beside it; sets with_cuda.
+        verbose: Print one line for each compiler that runs.
+        **kwargs: As of `create_extension`.
+
+    Returns:
+        The module. The same texts meet the same binary, in this process and in later ones.
+
+    Raises:
+        HeaderError, BuildError: With the line of the text.
+    """
+    name = _checked_name(name)
+    if header is None:
+        header = exported(c_source)
+    with_cuda = bool(kwargs.pop("with_cuda", False)) or cuda_source is not None
+    folder = _folder(
+        name, (c_source, header, cuda_source, with_cuda, sorted(kwargs.items(), key=lambda i: i[0]))
+    )
+    include = "#include <TH/TH.h>\n" + ("#include <THC/THC.h>\n" if with_cuda else "")
+    texts = {
+        f"{name}.h": header,
+        f"{name}.c": f'{include}#line 1 "{name} (c_source)"\n{c_source}\n',
+    }
+    if cuda_source is not None:
+        texts[f"{name}.cu"] = f'#line 1 "{name} (cuda_source)"\n{cuda_source}\n'
+    for file, text in texts.items():
+        cache.write_if_changed(folder / file, text)
+    create_extension(
+        name,
+        [f"{name}.h"],
+        [file for file in texts if not file.endswith(".h")],
+        relative_to=str(folder / "build.py"),
+        verbose=verbose,
+        with_cuda=with_cuda,
+        **kwargs,
+    ).build()
+    return _imported(name, folder)
+
+
+def exported(source: str) -> str:
+    """The prototypes of the functions that C text defines at its top level and that are not static.
+
+    Raises:
+        ValueError: There is none.
+    """
+    text = re.sub(
+        r"/\*.*?\*/|//[^\n]*|\"(?:\\.|[^\"\\\n])*\"|'(?:\\.|[^'\\\n])*'", " ", source, flags=re.S
+    )
+    text = re.sub(r"^[ \t]*#(?:[^\n\\]|\\\n|\\.)*", "", text, flags=re.M)
+    prototypes, start, depth = [], 0, 0
+    for match in re.finditer(r"[{};]", text):
+        mark = match.group()
+        if mark == "{":
+            if depth == 0:
+                head = " ".join(text[start : match.start()].split())
+                if head.endswith(")") and not re.match(r"(static|typedef|extern \"C\")\b", head):
+                    prototypes.append(re.sub(r"\b(inline|extern)\s+", "", head) + ";")
+            depth += 1
+        elif mark == "}":
+            depth = max(depth - 1, 0)
+        if depth == 0:
+            start = match.end()
+    if not prototypes:
+        raise ValueError(
+            "load_inline() argument 'c_source': it defines no function that is not static; write one, or "
+            "name the functions to export in `header`"
+        )
+    return "\n".join(prototypes) + "\n"
