@@ -1,4 +1,4 @@
-"""The command line: `ffi-ext run`, `enable`, `disable`; `python -m ffi_ext` is the same."""
+"""The command line: `ffi-ext run`, `enable`, `disable`, `doctor`, `inspect`; `python -m ffi_ext` is the same."""
 
 from __future__ import annotations
 
@@ -108,7 +108,26 @@ def main(arguments: list[str] | None = None) -> int:
     )
     commands.add_parser("enable", help="bring torch.utils.ffi back for this Python environment")
     commands.add_parser("disable", help="take it away again")
-    return {"enable": enable, "disable": disable}[parser.parse_args(arguments).command]()
+    doctor = commands.add_parser(
+        "doctor", help="what is on this machine, and what a repository needs"
+    )
+    doctor.add_argument(
+        "repository", nargs="?", help="read its scripts and sources; nothing is run"
+    )
+    inspect = commands.add_parser("inspect", help="what a built module has")
+    inspect.add_argument("package", help="its directory, such as _ext/my_lib")
+    for command in (doctor, inspect):
+        command.add_argument("--json", action="store_true", help="for programs")
+    options = parser.parse_args(arguments)
+    if options.command == "doctor":
+        from ffi_ext import doctor as examination
+
+        return examination.main(options.repository, options.json)
+    if options.command == "inspect":
+        from ffi_ext import inspection
+
+        return inspection.main(options.package, options.json)
+    return {"enable": enable, "disable": disable}[options.command]()
 
 
 if __name__ == "__main__":

@@ -43,3 +43,29 @@ def symbols(path: Path) -> Symbols | None:
             elif name and info >> 4 != _WEAK:
                 undefined.add(name)
     return Symbols(frozenset(defined), frozenset(undefined))
+
+
+_DYNAMIC = 6  # SHT_DYNAMIC
+_NEEDED = 1  # DT_NEEDED
+
+
+def needed(path: Path) -> list[str]:
+    """The libraries that an ELF file names as needed."""
+    data = path.read_bytes()
+    if data[:6] != b"\x7fELF\x02\x01":
+        return []
+    (sections_at,) = struct.unpack_from("<Q", data, 0x28)
+    size, count = struct.unpack_from("<HH", data, 0x3A)
+    headers = [
+        struct.unpack_from("<IIQQQQIIQQ", data, sections_at + index * size)
+        for index in range(count)
+    ]
+    names = []
+    for _, kind, _, _, offset, length, link, *_ in headers:
+        if kind == _DYNAMIC:
+            for at in range(offset, offset + length, 16):
+                tag, value = struct.unpack_from("<QQ", data, at)
+                if tag == _NEEDED:
+                    start = headers[link][4] + value
+                    names.append(data[start : data.index(b"\0", start)].decode("utf-8", "replace"))
+    return names
