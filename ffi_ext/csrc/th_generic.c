@@ -50,3 +50,16 @@ static inline uint8_t ffi_unsigned_Byte(uint8_t x) { return x; }
 #include "TH/THGenerateAllTypes.h"
 #define TH_GENERIC_FILE "../../csrc/generic/th_along.c"
 #include "TH/THGenerateAllTypes.h"
+
+/* How th_conv.c's places and planes meet. */
+enum ffi_places { FFI_VALID, FFI_REVERSED, FFI_FULL };
+enum ffi_planes {
+  FFI_PLANE,       /* one plane with one plane */
+  FFI_ELEMENT,     /* r[i] = t[i] with k[i] */
+  FFI_OUTER,       /* r[j][i] = t[i] with k[j] */
+  FFI_BATCH_OUTER, /* r[j][i] = the sum over b of t[b][i] with k[b][j] */
+  FFI_MATRIX,      /* r[j] = the sum over i of t[i] with k[j][i] */
+  FFI_BATCH,       /* r[b][j] = the sum over i of t[b][i] with k[j][i] */
+};
+#define TH_GENERIC_FILE "../../csrc/generic/th_conv.c"
+#include "TH/THGenerateAllTypes.h"
