@@ -1,4 +1,5 @@
 /* Memory, sizes in words, atomics, and the small functions of THGeneral.h and its neighbours. */
+#include <dlfcn.h>
 #include <math.h>
 #include <stdlib.h>
 #include <unistd.h>
@@ -101,6 +102,19 @@ ptrdiff_t THSize_nElement(int64_t dims, int64_t *size) {
 }
 
 double THLog1p(const double x) { return log1p(x); }
+
+/* OpenMP's, where the process has it; extensions and torch then share it. */
+static void *openmp(const char *name) { return dlsym(RTLD_DEFAULT, name); }
+
+int THGetNumThreads(void) {
+  int (*get)(void) = (int (*)(void))openmp("omp_get_max_threads");
+  return get ? get() : 1;
+}
+void THSetNumThreads(int num_threads) {
+  void (*set)(int) = (void (*)(int))openmp("omp_set_num_threads");
+  if (set && num_threads > 0) set(num_threads);
+}
+void THInferNumThreads(void) { THSetNumThreads(THGetNumCores()); }
 
 int THGetNumCores(void) { return (int)sysconf(_SC_NPROCESSORS_ONLN); }
 

@@ -167,4 +167,111 @@ void THTensor_(randn)(THTensor *r_, THGenerator *gen, THLongStorage *size) {
 
 #undef DATA
 #undef FILL
+#if defined(TH_REAL_IS_FLOAT) || defined(TH_REAL_IS_DOUBLE)
+/* The first place whose running sum is not below the sample. */
+static int64_t THTensor_(place_of)(const double *sums, int64_t n, double sample) {
+  int64_t left = 0, right = n;
+  while (left < right) {
+    const int64_t middle = left + (right - left) / 2;
+    if (sums[middle] < sample)
+      left = middle + 1;
+    else
+      right = middle;
+  }
+  return left < n ? left : n - 1;
+}
+
+void THTensor_(multinomial)(THLongTensor *self, THGenerator *generator, THTensor *prob_dist,
+                            int n_sample, int with_replacement) {
+  const int one = prob_dist->nDimension == 1;
+  THArgCheck(one || prob_dist->nDimension == 2, 2, "prob_dist must be 1 or 2 dim");
+  const int64_t rows = one ? 1 : prob_dist->size[0], n = prob_dist->size[one ? 0 : 1];
+  THArgCheck(n_sample > 0, 2, "cannot sample n_sample < 0 samples");
+  THArgCheck(with_replacement || n_sample <= n, 2,
+             "cannot sample n_sample:%d > prob_dist:size(1):%ld samples without replacement",
+             n_sample, (long)n);
+  THTensor *dense = THTensor_(newContiguous)(prob_dist);
+  const real *p = THTensor_(data)(dense);
+  for (int64_t r = 0; r < rows; r++) { /* all checks come before the first change */
+    double sum = 0;
+    for (int64_t i = 0; i < n; i++) {
+      if (!(p[r * n + i] >= 0)) {
+        THTensor_(free)(dense);
+        THArgCheck(0, 2, "invalid multinomial distribution (encountering probability entry < 0)");
+      }
+      sum += p[r * n + i];
+    }
+    if (!(sum > 0)) {
+      THTensor_(free)(dense);
+      THArgCheck(0, 2, "invalid multinomial distribution (sum of probabilities <= 0)");
+    }
+  }
+  THLongTensor_resize2d(self, rows, n_sample);
+  int64_t *out = THLongTensor_data(self);
+  double *sums = THAlloc(n * (ptrdiff_t)sizeof *sums);
+  for (int64_t r = 0; r < rows; r++) {
+    double sum = 0;
+    for (int64_t i = 0; i < n; i++) sums[i] = sum += p[r * n + i];
+    for (int64_t i = 0; i < n; i++) sums[i] /= sum;
+    sums[n - 1] = 1;
+    for (int k = 0; k < n_sample; k++) {
+      const int64_t at = THTensor_(place_of)(sums, n, THRandom_uniform(generator, 0, 1));
+      out[r * n_sample + k] = at;
+      if (with_replacement || k + 1 == n_sample) continue;
+      const double taken = sums[at] - (at ? sums[at - 1] : 0), rest = 1 - taken;
+      for (int64_t i = 0; i < n; i++) sums[i] = (sums[i] - (i >= at ? taken : 0)) / rest;
+    }
+  }
+  THFree(sums);
+  THTensor_(free)(dense);
+  if (one) THLongTensor_resize1d(self, n_sample);
+}
+
+/* The alias method (Walker 1974, Vose 1991): each of the n columns has its own outcome with
+ * probability q and another one, J, else. */
+void THTensor_(multinomialAliasSetup)(THTensor *probs, THLongTensor *J, THTensor *q) {
+  const int64_t n = THTensor_(nElement)(probs);
+  THArgCheck(n > 0, 1, "probabilities expected");
+  THTensor *dense = THTensor_(newContiguous)(probs);
+  THLongTensor_resize1d(J, n);
+  THTensor_(resize1d)(q, n);
+  int64_t *small = THAlloc(2 * n * (ptrdiff_t)sizeof *small), *large = small + n;
+  int64_t smalls = 0, larges = 0, *alias = THLongTensor_data(J);
+  const real *p = THTensor_(data)(dense);
+  real *own = THTensor_(data)(q);
+  for (int64_t i = 0; i < n; i++) {
+    alias[i] = i;
+    own[i] = (real)n * p[i];
+    if (own[i] < 1)
+      small[smalls++] = i;
+    else
+      large[larges++] = i;
+  }
+  while (smalls && larges) {
+    const int64_t from = large[larges - 1], to = small[--smalls];
+    alias[to] = from;
+    own[from] -= 1 - own[to];
+    if (own[from] < 1) {
+      small[smalls++] = from;
+      larges--;
+    }
+  }
+  while (smalls) own[small[--smalls]] = 1; /* what rounding left over */
+  while (larges) own[large[--larges]] = 1;
+  THFree(small);
+  THTensor_(free)(dense);
+}
+
+void THTensor_(multinomialAliasDraw)(THLongTensor *self, THGenerator *generator, THLongTensor *J,
+                                     THTensor *q) {
+  const int64_t n = THLongTensor_nElement(J);
+  THArgCheck(n > 0 && THTensor_(nElement)(q) == n, 3, "J and q must be of the same size");
+  TH_TENSOR_APPLY(int64_t, self, {
+    const int64_t column = (int64_t)THRandom_uniform(generator, 0, (double)n);
+    const double own = THTensor_(get1d)(q, column);
+    *self_data = THRandom_bernoulli(generator, own) ? column : THLongTensor_get1d(J, column);
+  });
+}
+#endif
+
 #endif

@@ -1,0 +1,100 @@
+"""TH's multinomial functions: frequencies against the probabilities, and what cannot be sampled."""
+
+from __future__ import annotations
+
+import pytest
+import torch
+
+HEADER = """
+void draw(THLongTensor *out, THDoubleTensor *p, int n, int replacement, long seed);
+void alias(THLongTensor *out, THDoubleTensor *p, THLongTensor *J, THDoubleTensor *q, long seed);
+int threads(int n);
+"""
+SOURCE = """
+#include <TH/TH.h>
+void draw(THLongTensor *out, THDoubleTensor *p, int n, int replacement, long seed) {
+  THGenerator *g = THGenerator_new();
+  THRandom_manualSeed(g, seed);
+  THDoubleTensor_multinomial(out, g, p, n, replacement);
+  THGenerator_free(g);
+}
+void alias(THLongTensor *out, THDoubleTensor *p, THLongTensor *J, THDoubleTensor *q, long seed) {
+  THGenerator *g = THGenerator_new();
+  THRandom_manualSeed(g, seed);
+  THDoubleTensor_multinomialAliasSetup(p, J, q);
+  THDoubleTensor_multinomialAliasDraw(out, g, J, q);
+  THGenerator_free(g);
+}
+int threads(int n) {
+  int before = THGetNumThreads();
+  THSetNumThreads(n);
+  int now = THGetNumThreads();
+  THSetNumThreads(before);
+  return now;
+}
+"""
+P = torch.tensor([0.1, 0.0, 2.0, 0.7, 0.2], dtype=torch.float64)
+
+
+@pytest.fixture
+def module(build):
+    return build(HEADER, SOURCE)
+
+
+def chi_square(samples, p):
+    counts = torch.bincount(samples.reshape(-1), minlength=len(p)).double()
+    expected = p / p.sum() * samples.numel()
+    assert counts[expected == 0].sum() == 0
+    some = expected > 0
+    return ((counts - expected)[some] ** 2 / expected[some]).sum().item()
+
+
+def test_frequencies_with_replacement(module):
+    out = torch.LongTensor()
+    module.draw(out, P, 20000, 1, 5)
+    assert out.shape == (20000,)
+    assert chi_square(out, P) < 16.3  # 99.9 % of the distribution of 3 degrees of freedom
+    rows = torch.stack([P, P.flip(0)])
+    module.draw(out, rows, 20000, 1, 6)
+    assert out.shape == (2, 20000)
+    assert chi_square(out[0], P) < 16.3 and chi_square(out[1], P.flip(0)) < 16.3
+
+
+def test_without_replacement_each_is_drawn_once(module):
+    out = torch.LongTensor()
+    first = []
+    for seed in range(2000):
+        module.draw(out, P, 4, 0, seed)
+        assert sorted(out.tolist()) == [0, 2, 3, 4]
+        first.append(out[0].item())
+    assert chi_square(torch.tensor(first), P) < 16.3
+
+
+def test_the_alias_method(module):
+    out, J, q = torch.zeros(20000, dtype=torch.long), torch.LongTensor(), torch.DoubleTensor()
+    p = P / P.sum()
+    module.alias(out, p, J, q, 7)
+    # the table holds the distribution exactly: column i gives q[i] to i and the rest to J[i]
+    held = q.clone().index_add(0, J, 1 - q) / len(p)
+    torch.testing.assert_close(held, p)
+    assert chi_square(out, p) < 16.3
+
+
+@pytest.mark.parametrize(
+    ("p", "n", "replacement", "text"),
+    [
+        (torch.ones(2, 2, 2), 1, 1, "1 or 2 dim"),
+        (torch.ones(3), 0, 1, "n_sample"),
+        (torch.ones(3), 4, 0, "without replacement"),
+        (torch.tensor([1.0, -1.0]), 1, 1, "entry < 0"),
+        (torch.tensor([1.0, float("nan")]), 1, 1, "entry < 0"),
+        (torch.zeros(3), 1, 1, "sum of probabilities <= 0"),
+    ],
+)
+def test_what_cannot_be_sampled_is_refused(module, p, n, replacement, text):
+    with pytest.raises(torch.FatalError, match=text):
+        module.draw(torch.LongTensor(), p.double(), n, replacement, 1)
+
+
+def test_threads(module):
+    assert module.threads(3) == 3
