@@ -70,6 +70,12 @@ def _hint(text: str, include: Path) -> str:
     missing = re.search(r"([\w./+-]+): No such file or directory", text)
     if missing:
         return _missing_header(missing.group(1), include)
+    era = re.search(r"too (few|many) arguments to function '(_*TH\w+)'", text)
+    if era:
+        return (
+            f"{era[2]} has other parameters in PyTorch 0.3.1, whose interface this is: in 0.1.12 the functions "
+            "along a dimension had no last argument keepdim (pass 1), stdall and varall no biased (pass 0)"
+        )
     if "unknown type name 'bool'" in text:
         return "C needs #include <stdbool.h> for bool"
     if "unknown type name 'TH" in text or "unknown type name 'real'" in text:

@@ -123,6 +123,10 @@ def test_a_compile_error_is_distilled_and_the_old_module_stays(project):
         ("#include <TH/TF.h>\n", "did you mean TH/TH.h"),
         ("#include <missing_thing.h>\n", "include_dirs"),
         ("bool f(void);\n", "stdbool.h"),
+        (
+            "#include <TH/TH.h>\nvoid g(THFloatTensor *t) { THFloatTensor_sum(t, t, 0); }\n",
+            "THFloatTensor_sum has other parameters .* no last argument keepdim",
+        ),
     ],
 )
 def test_hints(project, source, text):

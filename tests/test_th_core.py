@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import re
 import resource
+import subprocess
+import sys
 from pathlib import Path
 
 import numpy as np
@@ -326,3 +328,11 @@ def test_memory_stays_flat(th):
     before = peak()
     work(4000)  # 160 MB were any of the results kept
     assert peak() - before < 20_000
+
+
+def test_the_table_of_functions_in_the_docs_is_up_to_date():
+    script = Path(__file__).parent.parent / "scripts" / "th_api.py"
+    done = subprocess.run(
+        [sys.executable, str(script), "--check"], capture_output=True, text=True, check=False
+    )
+    assert done.returncode == 0, done.stderr

@@ -1,0 +1,123 @@
+"""Writes docs/th_api.md: every function that the TH and THC headers declare, and how it is computed."""
+
+from __future__ import annotations
+
+import re
+import sys
+from pathlib import Path
+
+import ffi_ext
+from ffi_ext import elf, th_maths, thc_maths
+
+ROOT = Path(__file__).parent.parent
+TARGET = ROOT / "docs" / "th_api.md"
+INCLUDE = Path(ffi_ext.get_include())
+INTRODUCTION = """\
+# TH and THC functions
+
+The functions of PyTorch 0.3.1's C interface that sources may call, from the headers that `<TH/TH.h>` and
+`<THC/THC.h>` include. "C": computed by the runtime in C. "torch": done by torch on the tensor's device.
+"left out": declared, but not part of ffi_ext; a source that calls it fails at build time, by name.
+`TH<T>Tensor_` stands for `THFloatTensor_`, `THDoubleTensor_`, `THLongTensor_`, `THIntTensor_`, `THShortTensor_`,
+`THCharTensor_` and `THByteTensor_`; `THCuda<T>Tensor_` likewise, with `THCudaTensor_` for float. Half tensors
+have what makes, shapes, keeps and copies them.
+
+## Prototypes of other versions
+
+0.3.1's are the ones that compile. Sources for another version may need an edit; the compiler's message names
+the function.
+
+| function | differs in | how |
+|---|---|---|
+| `sum` `prod` `mean` `max` `min` `median` `mode` `kthvalue` `norm` | 0.1.12 | no `keepdim`: pass 1, as it was |
+| `std` `var` | 0.1.12 | no `keepdim`: pass 1; `flag` is `biased` |
+| `stdall`, `varall` | 0.1.12 | no argument `biased`: pass 0 |
+| `btrifact` | 0.1.12 | no argument `pivot` (left out in any case) |
+| `THRandom_*` seeds and numbers | 0.1.12, 0.2.0 | `unsigned long` for `uint64_t`: the same type on Linux |
+| `THAtomic*` | 0.1.12, 0.2.0 | `int` for `int32_t`: the same type |
+| `THStorage_(newWithAllocator)` | 0.4.1 | no context argument |
+| sizes and strides | before 0.3.0 | `long` for `int64_t`: the same type on Linux |
+
+"""
+
+
+def _clean(path: Path) -> str:
+    return re.sub(r"/\*.*?\*/", " ", path.read_text(), flags=re.S)
+
+
+def _exported() -> frozenset[str]:
+    for path in Path(ffi_ext.__file__).parent.glob("_runtime*.so"):
+        found = elf.symbols(path)
+        if found:
+            return found.defined
+    raise SystemExit("the runtime is not built: make build")
+
+
+def _rows(header: Path, exported: frozenset[str]) -> list[tuple[str, str]]:
+    """(name as it is shown, how) of a header's functions."""
+    text = _clean(header)
+    rows = {}
+    thc = header.parent.parent.name == "THC"
+    listed = re.findall(
+        r"^THC_(?:FUNCTION|VALUE|FORWARD|FORWARD_STORAGE|COPY|COPY_TO_CPU)\((.*)$", text, re.M
+    )
+    for line in listed:
+        words = re.findall(r"\w+", line.split("(THCState")[0])
+        name = words[0] if line.startswith("copy") else words[-1]
+        rows[name] = f"THCudaTensor_{name}"
+    for kind, name in re.findall(
+        r"TH_API [\w\s*]*?\bTHC?(Tensor|Storage|Blas|Lapack)_\((\w+)\)", text
+    ):
+        rows[f"{kind}:{name}"] = f"THFloat{kind}_{name}"
+    for kind, name in re.findall(r"THC_API [\w\s*]*?\bTHC(Tensor|Storage)_\((\w+)\)", text):
+        rows[f"{kind}:{name}"] = f"THCuda{kind}_{name}"
+    for name in re.findall(r"THC?_API [\w\s*]*?\b(_*TH\w+)\(", text):
+        rows[name] = name
+    result = []
+    for key, symbol in rows.items():
+        if symbol.endswith(("_", "NAME")):  # the macros that make names
+            continue
+        shown = (
+            symbol.replace("THFloat", "TH<T>").replace("THCuda", "THCuda<T>")
+            if key != symbol
+            else symbol
+        )
+        base = key.partition(":")[2] or key
+        others = {symbol, symbol.replace("THFloat", "THLong"), symbol.replace("THFloat", "THByte")}
+        others.add(symbol.replace("THCudaTensor", "THCudaLongTensor"))
+        others.add(symbol.replace("THCudaTensor_", "THFloatTensor_"))
+        by_torch = base in th_maths.FUNCTIONS and (thc or header.name == "THTensorMath.h")
+        by_torch = by_torch or (thc and (base in thc_maths.FUNCTIONS or base.startswith("copy")))
+        if not others & exported:
+            how = "left out"
+        else:
+            how = "torch" if by_torch else "C"
+        result.append((shown, how))
+    return sorted(set(result))
+
+
+def text() -> str:
+    """The document."""
+    exported = _exported()
+    parts = [INTRODUCTION]
+    for library in ("TH", "THC"):
+        for header in sorted((INCLUDE / library).rglob("*.h")):
+            rows = _rows(header, exported)
+            if not rows:
+                continue
+            parts.append(
+                f"## {header.relative_to(INCLUDE)}\n\n| function | computed by |\n|---|---|\n"
+            )
+            parts += [f"| `{name}` | {how} |\n" for name, how in rows]
+            parts.append("\n")
+    return "".join(parts).rstrip() + "\n"
+
+
+if __name__ == "__main__":
+    if sys.argv[1:] == ["--check"]:
+        sys.exit(
+            0
+            if TARGET.read_text() == text()
+            else "docs/th_api.md is out of date: python scripts/th_api.py"
+        )
+    TARGET.write_text(text())
