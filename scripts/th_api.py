@@ -88,10 +88,8 @@ def _rows(header: Path, exported: frozenset[str]) -> list[tuple[str, str]]:
         others.add(symbol.replace("THCudaTensor_", "THFloatTensor_"))
         by_torch = base in th_maths.FUNCTIONS and (thc or header.name == "THTensorMath.h")
         by_torch = by_torch or (thc and (base in thc_maths.FUNCTIONS or base.startswith("copy")))
-        if not others & exported:
-            how = "left out"
-        else:
-            how = "torch" if by_torch else "C"
+        computed = "torch" if by_torch else "C"
+        how = computed if others & exported else "left out"
         result.append((shown, how))
     return sorted(set(result))
 
