@@ -23,7 +23,7 @@ PYTHON_SOURCES := build_ffi.py setup.py ffi_ext resnet data tests scripts benchm
 C_SOURCES := $(wildcard ffi_ext/csrc/*.c ffi_ext/csrc/*.cpp ffi_ext/csrc/*.h ffi_ext/csrc/generic/*.c src/*.c src/*.h include/*.h)
 PIP_INSTALL := $(PY) -m pip install --quiet --disable-pip-version-check -c constraints.txt
 
-.PHONY: help build test test-cuda lint format bench clean machine runtime kernels
+.PHONY: help build test test-cuda asan lint format bench clean machine runtime kernels
 .DEFAULT_GOAL := help
 
 help:
@@ -31,6 +31,7 @@ help:
 	@echo "make test    the same set-up, then the tests"
 	@echo "make lint    ruff, mypy, clang-format"
 	@echo "make test-cuda   the CUDA tests, with what is skipped and why"
+	@echo "make asan    the runtime's tests under AddressSanitizer and UndefinedBehaviorSanitizer"
 	@echo "make bench   each claim beside its peers"
 	@echo "make clean   remove what was built (.venv stays)"
 
@@ -69,6 +70,17 @@ test: kernels
 
 test-cuda: kernels
 	$(PY) -m pytest -rs tests/test_cuda.py tests/test_thc.py
+
+# In a copy, so that the instrumented runtime does not stay. Preloaded, since Python itself is not instrumented.
+SANITIZE := -fsanitize=address,undefined -fno-sanitize=alignment -g -O1
+asan: runtime
+	rm -rf build/asan && mkdir -p build/asan && cp -r ffi_ext tests setup.py pyproject.toml README.md LICENSE build/asan
+	rm -f build/asan/ffi_ext/_runtime*.so
+	cd build/asan && CFLAGS="$(SANITIZE)" CXXFLAGS="$(SANITIZE)" LDFLAGS="$(SANITIZE)" $(abspath $(PY)) setup.py -q build_ext --inplace
+	cd build/asan && PYTHONPATH=$$PWD FFI_EXT_CACHE=$$PWD/.cache CFLAGS="$(SANITIZE)" LDFLAGS="$(SANITIZE)" \
+	  ASAN_OPTIONS=detect_leaks=0:handle_segv=0 \
+	  LD_PRELOAD="$$(gcc -print-file-name=libasan.so) $$(gcc -print-file-name=libstdc++.so)" \
+	  $(abspath $(PY)) -m pytest -q -p no:cacheprovider tests/test_call.py tests/test_th_conv.py tests/test_th_multinomial.py tests/test_thc.py
 
 lint: $(DEPENDENCIES)
 	$(PY) -m ruff check $(wildcard $(PYTHON_SOURCES))
