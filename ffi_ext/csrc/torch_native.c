@@ -3,9 +3,9 @@
  *
  * No torch header is included and nothing of torch is linked, so that one binary serves every
  * version; a version that lacks one of these functions is served by the Python tier. aoti_torch_*
- * are the documented stable C interface. The other three have no C interface: resize_bytes_cpu
- * (grows a storage that torch may resize, else throws), bump_version and THPVariable_Wrap; their
- * C++ signatures stand in their mangled names. */
+ * are the documented stable C interface. The other four have no C interface: resize_bytes_cpu
+ * (grows a storage that torch may resize, else throws), set_sizes_and_strides, bump_version and
+ * THPVariable_Wrap; their C++ signatures stand in their mangled names. */
 #include "frame.h"
 
 #include <dlfcn.h>
@@ -13,6 +13,17 @@
 
 #define MAX_LIBRARIES 4
 static void *libraries[MAX_LIBRARIES];
+
+/* c10::ArrayRef<SymInt> and std::optional<SymInt>: a SymInt that is no symbol is the number itself.
+ * The optional has a destructor, so it travels by address. */
+typedef struct integers {
+  const int64_t *first;
+  size_t count;
+} integers;
+typedef struct maybe_integer {
+  int64_t value;
+  char present;
+} maybe_integer;
 
 static struct {
   int32_t (*new_handle)(void *, void **);
@@ -22,6 +33,7 @@ static struct {
   int32_t (*reinterpret)(void *, int64_t, const int64_t *, const int64_t *, int64_t, void **);
   int32_t (*set_source)(void *, void *);
   void (*resize_bytes)(void *, size_t);
+  void (*set_geometry)(void *, integers, integers, const maybe_integer *);
   void (*bump_version)(const void *);
   PyObject *(*wrap)(const void *);
 } api;
@@ -39,6 +51,9 @@ static const struct {
     {"_ZN5torch8autograd4impl12bump_versionERKN2at6TensorE", (void **)&api.bump_version},
     {"_Z16THPVariable_WrapRKN2at10TensorBaseE", (void **)&api.wrap},
 };
+/* Quicker than set_source, where this torch has it. */
+static const char set_geometry_name[] =
+    "_ZN3c1010TensorImpl21set_sizes_and_stridesENS_8ArrayRefINS_6SymIntEEES3_St8optionalIS2_E";
 
 void *ffi_native_symbol(const char *name) {
   for (int i = 0; i < MAX_LIBRARIES && libraries[i]; i++) {
@@ -123,6 +138,20 @@ static int view_of(void *owner, const ffi_tensor *t, void **out) {
                          empty ? &unit_stride : t->stride, offset - ffi_fields_offset(owner), out);
 }
 
+typedef struct geometry_request {
+  void *impl;
+  const ffi_tensor *geometry;
+} geometry_request;
+
+static void set_geometry(void *argument) {
+  const geometry_request *request = argument;
+  const ffi_tensor *t = request->geometry;
+  const size_t count = (size_t)t->nDimension;
+  const maybe_integer offset = {t->storageOffset, 1};
+  api.set_geometry(request->impl, (integers){t->size, count}, (integers){t->stride, count},
+                   &offset);
+}
+
 static int assign(void *target, void *owner, const ffi_tensor *geometry, char *text) {
   if (geometry->cuda) {
     PyObject *to = api.wrap(target), *from = api.wrap(owner);
@@ -130,6 +159,12 @@ static int assign(void *target, void *owner, const ffi_tensor *geometry, char *t
     Py_XDECREF(to);
     Py_XDECREF(from);
     return refused ? -1 : 0;
+  }
+  /* The storage that it has, in another shape: nothing of torch's dispatcher is needed. */
+  if (api.set_geometry && geometry->nDimension &&
+      ffi_fields_identity(owner) == ffi_fields_identity(target)) {
+    geometry_request request = {*(void **)target, geometry};
+    return ffi_try(set_geometry, &request, text);
   }
   void *view = NULL;
   int failed = view_of(owner, geometry, &view);
@@ -199,6 +234,7 @@ int ffi_native_load(PyObject *paths, const ffi_operations **out) {
   }
   for (size_t i = 0; i < sizeof wanted / sizeof *wanted; i++)
     if (!(*wanted[i].where = ffi_native_symbol(wanted[i].name))) return -1;
+  *(void **)&api.set_geometry = ffi_native_symbol(set_geometry_name);
   *out = &operations;
   return 0;
 }
