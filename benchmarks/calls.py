@@ -178,23 +178,22 @@ def memory(table: Table, module: Any) -> None:
 
 
 def threads(table: Table, module: Any, rounds: int) -> None:
-    """Two Python threads in C at once."""
+    """Two Python threads in C at once: the best of some rounds, since whatever else runs only takes away."""
     count = 1_000_000
     while wall(module.burn, count) < 0.05:
         count = count * 5 // 4
-    speedups = []
-    for _ in range(rounds):
-        one = 2 * wall(module.burn, count)
 
-        def both() -> None:
-            workers = [threading.Thread(target=module.burn, args=(count,)) for _ in range(2)]
-            for worker in workers:
-                worker.start()
-            for worker in workers:
-                worker.join()
+    def both() -> None:
+        workers = [threading.Thread(target=module.burn, args=(count,)) for _ in range(2)]
+        for worker in workers:
+            worker.start()
+        for worker in workers:
+            worker.join()
 
-        speedups.append(one / wall(both))
-    table.add("two threads in a 50 ms function", median(speedups), "one", 1.0, "x", at_least=1.9)
+    one = min(wall(module.burn, count) for _ in range(3 * rounds))
+    two = min(wall(both) for _ in range(3 * rounds))
+    speedup = 2 * one / two
+    table.add("two threads in a 50 ms function", speedup, "one", 1.0, "x", at_least=1.9)
 
 
 def imports(table: Table, folder: Path, rounds: int) -> None:

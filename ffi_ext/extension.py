@@ -293,7 +293,7 @@ def _make(
     import cffi
 
     from ffi_ext import declarations
-    from ffi_ext.codegen import csource, module, stub
+    from ffi_ext.codegen import cffi_source, csource, module, stub
 
     ffi = cffi.FFI()
     declared = declarations.read(headers, _preprocessor(options), ffi)
@@ -332,7 +332,7 @@ def _make(
             print(f"ffi_ext: {path} is missing and there is no nvcc to make it: left out")
         return builder.Plan(
             target=binary,
-            generated=_generated(ffi, binary_module, preamble, limited),
+            generated=cffi_source.cffi_source(ffi, binary_module, preamble, declared, limited),
             generated_suffix=suffix,
             sources=(*sources, *(path for path in objects.rebuilt if path not in sources)),
             extra_objects=objects.present,
@@ -363,23 +363,6 @@ def _text_at(path: Path) -> str:
 def _added(before: str, now: str) -> str:
     """What the build script added to a file since create_extension()."""
     return now[len(before) :] if now.startswith(before) else ""
-
-
-def _generated(ffi: cffi.FFI, module_name: str, preamble: str, limited: bool) -> str:
-    """cffi's C source for the module."""
-    import io
-
-    from cffi import recompiler
-
-    output = io.StringIO()
-    generator = recompiler.Recompiler(ffi, module_name)
-    generator.collect_type_table()
-    generator.collect_step_tables()
-    generator.write_source_to_f(output, preamble)
-    text = output.getvalue()
-    if not limited:
-        text = "#define _CFFI_NO_LIMITED_API\n" + text
-    return text
 
 
 def _preprocessor(options: dict[str, Any]) -> Callable[[Path], str]:

@@ -43,7 +43,7 @@ static int parse_code(const char **at, ffi_parameter *p) {
     p->bits = scalars[i].bits;
     return 0;
   }
-  const char *tensor = strchr("TtGgUuWw", p->code),
+  const char *tensor = strchr(FFI_EXT_TWO_LETTERS, p->code),
              *element = **at ? strchr(element_codes, **at) : NULL;
   if (!p->code || !tensor || !element) return -1;
   ++*at;

@@ -3,9 +3,10 @@
 #ifndef FFI_EXT_FRAME_H
 #define FFI_EXT_FRAME_H
 
+#include "ffi_ext/abi.h"
 #include "torch_bridge.h"
 
-#define FFI_MAX_ARGUMENTS 64
+#define FFI_MAX_ARGUMENTS FFI_EXT_MAX_ARGUMENTS
 
 typedef struct ffi_entry {
   ffi_tensor *tensor;

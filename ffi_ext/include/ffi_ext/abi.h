@@ -8,6 +8,8 @@
 #include <stdint.h>
 
 #define FFI_EXT_ABI 2
+#define FFI_EXT_MAX_ARGUMENTS 64
+#define FFI_EXT_TWO_LETTERS "TtGgUuWw" /* codes of tensors and storages: the element type's letter follows */
 
 /* One argument or result. Integers narrower than 64 bits travel in `i` or `u`; a value that has no member here (a struct
  * by value, long double, ...) travels as a pointer to it in `p`, in both directions. */

@@ -1,0 +1,80 @@
+"""cffi's C source of a module, with one short line for each function that our trampolines carry."""
+
+from __future__ import annotations
+
+import io
+from typing import TYPE_CHECKING, Any
+
+from cffi import model, recompiler
+
+from ffi_ext.declarations import Declarations
+
+if TYPE_CHECKING:
+    import cffi
+
+MAX_ARGUMENTS = 64  # FFI_EXT_MAX_ARGUMENTS in include/ffi_ext/abi.h
+
+
+class _Recompiler(recompiler.Recompiler):  # type: ignore[misc]
+    """Writes `_lib.f` for a function that has a trampoline as a call of include/ffi_ext/lib_call.h.
+
+    Where cffi no longer asks for these two methods, its own wrappers come back: longer, not wrong.
+    """
+
+    trampolines: dict[str, int]  # function -> its place in our table
+    _included = False
+
+    def _generate_cpy_function_decl(self, tp: Any, name: str) -> None:
+        if name not in self.trampolines:
+            super()._generate_cpy_function_decl(tp, name)
+            return
+        if not self._included:
+            self._prnt("#include <ffi_ext/lib_call.h>")
+            self._included = True
+        index = self.trampolines[name]
+        result, arguments = self._typesdict[tp.result], self._typesdict[tp.as_raw_function()] + 1
+        self._prnt(
+            f"static PyObject *_cffi_f_{name}(PyObject *lib, PyObject *given) "
+            f"{{ (void)lib; return ffi_ext_lib_call({index}, {result}, {arguments}, given); }}"
+        )
+
+    def _generate_cpy_function_ctx(self, tp: Any, name: str) -> None:
+        super()._generate_cpy_function_ctx(tp, name)
+        if name in self.trampolines:  # cffi's second function, for addressof(), is not there
+            self._lsts["global"][-1].size = name
+
+
+def _is_carried(tp: Any) -> bool:
+    """Whether the types are those that lib_call.h converts as cffi does."""
+    values = [*tp.args] if isinstance(tp.result, model.VoidType) else [tp.result, *tp.args]
+    return len(tp.args) <= MAX_ARGUMENTS and all(
+        isinstance(value, (model.PrimitiveType, model.PointerType)) for value in values
+    )
+
+
+def cffi_source(
+    ffi: cffi.FFI, module_name: str, preamble: str, declarations: Declarations, limited: bool
+) -> str:
+    """The whole C source of the binary.
+
+    Args:
+        ffi: With the module's declarations.
+        module_name: The binary's, for its init function.
+        preamble: `csource.preamble(declarations)`.
+        declarations: What the headers declare.
+        limited: For the stable ABI (abi3), else for this Python alone.
+    """
+    generator = _Recompiler(ffi, module_name)
+    functions = [function for function in declarations.functions if not function.variadic]
+    generator.trampolines = {
+        function.name: index
+        for index, function in enumerate(functions)
+        if "x" not in (function.result_code, *(p.code for p in function.parameters))
+        and _is_carried(ffi._parser._declarations[f"function {function.name}"][0])  # type: ignore[attr-defined]
+    }
+    generator.collect_type_table()
+    generator.collect_step_tables()
+    output = io.StringIO()
+    generator.write_source_to_f(output, preamble)
+    text = output.getvalue()
+    return text if limited else "#define _CFFI_NO_LIMITED_API\n" + text
