@@ -1,5 +1,6 @@
 """Builds ffi_ext's C runtime; everything else is declared in pyproject.toml."""
 
+import os
 import sys
 import sysconfig
 from pathlib import Path
@@ -28,7 +29,16 @@ class BuildRuntime(build_ext):
             self.compiler._compile = compile_one
 
 
-link_args = ["-Wl,-Bsymbolic-functions", f"-Wl,--version-script={CSRC / 'exports.map'}"]
+# The call goes through five C files; compiled as one they are a tenth quicker. Only gcc is sure to have the linker
+# plugin that this needs.
+LINUX_GCC = sys.platform.startswith("linux") and "gcc" in (
+    os.environ.get("CC") or str(sysconfig.get_config_var("CC"))
+)
+LINK_TIME = ["-flto=auto"] if LINUX_GCC else []
+
+compile_args = ["-O3", "-g0", "-Wall", "-Wextra", "-fasynchronous-unwind-tables", *LINK_TIME]
+link_args = ["-Wl,-Bsymbolic-functions", f"-Wl,--version-script={CSRC / 'exports.map'}", "-O3"]
+link_args += LINK_TIME
 
 setup(
     cmdclass={"build_ext": BuildRuntime},
@@ -44,7 +54,7 @@ setup(
             include_dirs=["ffi_ext/include", str(CSRC)],
             define_macros=[] if FREE_THREADED else [("Py_LIMITED_API", "0x030A0000")],
             py_limited_api=not FREE_THREADED,
-            extra_compile_args=["-O3", "-g0", "-Wall", "-Wextra", "-fasynchronous-unwind-tables"],
+            extra_compile_args=compile_args,
             extra_link_args=link_args if sys.platform.startswith("linux") else [],
             language="c++",
         )

@@ -81,11 +81,15 @@ static void refuse(call *c, int index, PyObject *value, PyObject *type) {
     PyErr_SetString(PyExc_SystemError, "ffi_ext: an argument was refused without a reason");
 }
 
-static int is_tensor(PyObject *value) {
+static int is_plain_tensor(PyObject *value) {
   PyTypeObject *type = Py_TYPE(value);
   return type == (PyTypeObject *)ffi_hook.tensor_type ||
-         type == (PyTypeObject *)ffi_hook.parameter_type ||
-         PyType_IsSubtype(type, (PyTypeObject *)ffi_hook.tensor_type);
+         type == (PyTypeObject *)ffi_hook.parameter_type;
+}
+
+static int is_tensor(PyObject *value) {
+  return is_plain_tensor(value) ||
+         PyType_IsSubtype(Py_TYPE(value), (PyTypeObject *)ffi_hook.tensor_type);
 }
 
 static int is_cdata(PyObject *value) {
@@ -199,7 +203,7 @@ static int take_tensor(call *c, int index, PyObject *value, const ffi_parameter 
   ffi_view view;
   PyObject *object = value;
   int storage = p->kind == FFI_STORAGE;
-  if (is_cdata(value))
+  if (!is_plain_tensor(value) && is_cdata(value))
     return take_converted(c, index, value, slot); /* _ffi.NULL, or a record's address */
   if (!ffi_handle_offset || storage || p->cuda || !is_tensor(value) ||
       ffi_fields_describe(value, &view) || view.type != p->type) {
@@ -471,6 +475,7 @@ PyObject *ffi_call_cffi(PyObject *self, PyObject *arguments) {
   c.function =
       (ffi_function *)caller; /* the hooks take any object with the attributes that they read */
   c.frame.count = 0;
+  c.frame.keys = c.frame.identities = 0;
   c.kept = 0;
   PyObject *result = NULL, *converted = cffi_arguments(&c, args, parameters, count);
   if (converted) {
@@ -518,6 +523,7 @@ PyObject *ffi_dispatch(PyObject *self, PyObject *const *args, Py_ssize_t nargs, 
   call c;
   c.function = function;
   c.frame.count = 0;
+  c.frame.keys = c.frame.identities = 0;
   c.kept = 0;
   return finish(&c, run(&c, args));
 }

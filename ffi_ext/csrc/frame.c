@@ -157,20 +157,31 @@ void ffi_storage_resize_memory(ffi_storage *s, ptrdiff_t elements) {
 
 static void set_storage(ffi_storage *s, const ffi_view *view) {
   s->data = view->storage_data;
-  s->size = view->storage_bytes / (ptrdiff_t)ffi_type_size[view->type];
+  s->size = view->storage_bytes >> ffi_type_shift[view->type];
   s->identity = view->identity;
   s->cuda = (unsigned char)view->cuda;
   s->device = view->cuda - 1;
 }
 
-/* Returns a reference. Tensors of this call that share a torch storage share its record. */
+/* Whether a pointer is certainly none of those that were asked about before: spares the search for
+ * it among the arguments. Torch's blocks are 64 bytes apart. */
+static int is_new(uint64_t *seen, const void *pointer) {
+  const uint64_t bit = UINT64_C(1) << ((uintptr_t)pointer >> 6 & 63);
+  const int found = (*seen & bit) != 0;
+  *seen |= bit;
+  return !found;
+}
+
+/* Returns two references: the record's and the frame's. Tensors of this call that share a torch
+ * storage share its record. */
 static ffi_storage *enter_storage(ffi_frame *frame, const ffi_view *view) {
   int reinterpreted = 0;
-  for (int i = 0; i < frame->count; i++) {
+  const int searched = is_new(&frame->identities, view->identity) ? 0 : frame->count;
+  for (int i = 0; i < searched; i++) {
     ffi_storage *known = frame->entries[i].storage;
     if (!known || known->identity != view->identity) continue;
     if (known->type == view->type) {
-      __atomic_add_fetch(&known->refcount, 1, __ATOMIC_RELAXED);
+      __atomic_add_fetch(&known->refcount, 2, __ATOMIC_RELAXED);
       return known;
     }
     /* The same bytes as another element type: growing them through one record would strand the
@@ -179,10 +190,12 @@ static ffi_storage *enter_storage(ffi_frame *frame, const ffi_view *view) {
     reinterpreted = 1;
   }
   ffi_storage *s = find_kept_storage(view->identity, view->type);
-  if (!s) {
+  if (s) {
+    __atomic_add_fetch(&s->refcount, 1, __ATOMIC_RELAXED);
+  } else {
     s = ffi_storage_alloc(view->type);
     s->owner = view->handle;
-    s->flag = FFI_REFCOUNTED | FFI_RESIZABLE | FFI_FREEMEM;
+    s->refcount = 2;
   }
   set_storage(s, view);
   if (reinterpreted) s->flag &= ~FFI_RESIZABLE;
@@ -207,7 +220,8 @@ static void set_geometry(ffi_tensor *t, const ffi_view *view, int whole_storage)
 ffi_tensor *ffi_enter(ffi_frame *frame, const ffi_view *view, PyObject *object, int writable,
                       int whole_storage) {
   void *key = key_of(view->handle);
-  for (int i = 0; i < frame->count; i++) {
+  const int searched = is_new(&frame->keys, key) ? 0 : frame->count;
+  for (int i = 0; i < searched; i++) {
     ffi_entry *entry = &frame->entries[i];
     if (entry->key != key || whole_storage != (entry->storage && !entry->tensor->nDimension))
       continue;
@@ -228,9 +242,7 @@ ffi_tensor *ffi_enter(ffi_frame *frame, const ffi_view *view, PyObject *object, 
   ffi_storage *before = t->storage; /* of a kept record */
   ffi_storage *s = t->nDimension ? enter_storage(frame, view) : NULL;
   t->storage = s;
-  if (s) __atomic_add_fetch(&s->refcount, 1, __ATOMIC_RELAXED);
-  if (before && __atomic_sub_fetch(&before->refcount, 1, __ATOMIC_ACQ_REL) == 0)
-    ffi_storage_dispose(before);
+  ffi_storage_drop(before);
 
   entry->tensor = t;
   entry->storage = s;
@@ -247,7 +259,7 @@ ffi_tensor *ffi_enter(ffi_frame *frame, const ffi_view *view, PyObject *object, 
  * torch's. */
 static void drop_capsule(PyObject *capsule) {
   ffi_storage *s = PyCapsule_GetPointer(capsule, NULL);
-  if (__atomic_sub_fetch(&s->refcount, 1, __ATOMIC_ACQ_REL) == 0) ffi_storage_dispose(s);
+  ffi_storage_drop(s);
 }
 
 static PyObject *adopt(ffi_storage *s) {
@@ -307,7 +319,7 @@ static int write_back_kept(void) {
     if (!t) return failed;
     ffi_entry entry = {.tensor = t, .storage = t->storage};
     if (write_back(&entry, text)) failed = -1;
-    if (__atomic_sub_fetch(&t->refcount, 1, __ATOMIC_ACQ_REL) == 0) ffi_tensor_dispose(t);
+    ffi_tensor_drop(t);
   }
 }
 
@@ -331,15 +343,34 @@ static int write_back_all(ffi_frame *frame) {
 
 static void leave_tensor(ffi_tensor *t) {
   if (__atomic_load_n(&t->refcount, __ATOMIC_ACQUIRE) > 1) keep_tensor(t);
-  if (__atomic_sub_fetch(&t->refcount, 1, __ATOMIC_ACQ_REL) == 0) ffi_tensor_dispose(t);
+  ffi_tensor_drop(t);
+}
+
+/* Nearly every argument: C kept neither the tensor nor the storage, nothing else of this call
+ * shares them, and both still belong together. */
+static int is_alone(const ffi_entry *entry) {
+  const ffi_tensor *t = entry->tensor;
+  const ffi_storage *s = entry->storage;
+  return t->storage == s && !t->owned && __atomic_load_n(&t->refcount, __ATOMIC_ACQUIRE) == 1 &&
+         (!s || (!s->owned && __atomic_load_n(&s->refcount, __ATOMIC_ACQUIRE) == 2));
 }
 
 int ffi_leave(ffi_frame *frame) {
-  int failed = write_back_all(frame);
+  int failed = write_back_all(frame), rest = 0;
   for (int i = 0; i < frame->count; i++) {
     ffi_entry *entry = &frame->entries[i];
     if (entry->bump) ffi_torch->bump_version(entry->tensor->handle);
   }
+  for (int i = 0; i < frame->count; i++) {
+    ffi_entry *entry = &frame->entries[i];
+    if (is_alone(entry)) {
+      if (entry->storage) entry->storage->refcount = 1;
+      ffi_tensor_dispose(entry->tensor);
+    } else {
+      frame->entries[rest++] = *entry;
+    }
+  }
+  frame->count = rest;
   /* A kept tensor's storage must be kept too, while the tensor that it was borrowed from still has
    * it. */
   for (int i = 0; i < frame->count; i++) {
@@ -355,7 +386,7 @@ int ffi_leave(ffi_frame *frame) {
       for (int k = i + 1; k < frame->count; k++) shared += frame->entries[k].storage == s;
       if (s->refcount > 1 + shared) keep_storage(s);
     }
-    if (__atomic_sub_fetch(&s->refcount, 1, __ATOMIC_ACQ_REL) == 0) ffi_storage_dispose(s);
+    ffi_storage_drop(s);
   }
   return failed;
 }
@@ -393,7 +424,7 @@ PyObject *ffi_tensor_result(ffi_frame *frame, ffi_tensor *t) {
       if (t->storage) keep_storage(t->storage);
     }
   }
-  if (__atomic_sub_fetch(&t->refcount, 1, __ATOMIC_ACQ_REL) == 0) ffi_tensor_dispose(t);
+  ffi_tensor_drop(t);
   return result;
 }
 

@@ -20,6 +20,7 @@ typedef struct ffi_entry {
 
 typedef struct ffi_frame {
   int count;
+  uint64_t keys, identities; /* a bit for each that is among the entries: see is_new() */
   ffi_entry entries[FFI_MAX_ARGUMENTS];
 } ffi_frame;
 

@@ -25,6 +25,8 @@ enum ffi_type {
   FFI_TYPES
 };
 extern const size_t ffi_type_size[FFI_TYPES];
+extern const unsigned char
+    ffi_type_shift[FFI_TYPES]; /* its logarithm: a division costs 4 ns a call */
 
 /* Flags of 0.3.1. */
 #define FFI_REFCOUNTED 1
@@ -83,12 +85,24 @@ typedef struct ffi_tensor {
   int64_t inline_stride[FFI_INLINE_DIMS];
 } ffi_tensor;
 
+/* Gives up a reference; whether it was the last. An atomic step costs as much as the rest of a
+ * record's way back to the pool, and the last reference needs none: nobody else can have one, but
+ * for records that C kept (`owned`), which other calls find in a registry. */
+static inline int ffi_was_last(int *refcount, char owned) {
+  if (!owned && __atomic_load_n(refcount, __ATOMIC_ACQUIRE) == 1) return 1;
+  return __atomic_sub_fetch(refcount, 1, __ATOMIC_ACQ_REL) == 0;
+}
+
 /* records.c: from the thread's pool; refcount 1, everything else zero. They do not touch torch. */
 ffi_tensor *ffi_tensor_alloc(int type);
 ffi_storage *ffi_storage_alloc(int type);
 /* The last reference is gone: release what the record holds and put it back into the pool. */
 void ffi_tensor_dispose(ffi_tensor *t);
 void ffi_storage_dispose(ffi_storage *s);
+/* References, NULL allowed. */
+void ffi_storage_take(ffi_storage *s);
+void ffi_storage_drop(ffi_storage *s);
+void ffi_tensor_drop(ffi_tensor *t);
 /* Make room for n dimensions; does not change nDimension. Throws when out of memory. */
 void ffi_tensor_reserve(ffi_tensor *t, int n);
 /* frame.c. Call after any change of size, stride, nDimension, storage or storageOffset of a record.

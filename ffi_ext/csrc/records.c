@@ -5,6 +5,7 @@
 #include "th_core.h"
 
 const size_t ffi_type_size[FFI_TYPES] = {4, 8, 8, 4, 2, 1, 1, 2};
+const unsigned char ffi_type_shift[FFI_TYPES] = {2, 3, 3, 2, 1, 0, 0, 1};
 
 /* A call makes two records for each tensor argument and drops them when it ends: a thread keeps the
  * last few, linked by `next`. Threads that end leak what they kept, 32 records at most.
@@ -86,7 +87,7 @@ void ffi_storage_dispose(ffi_storage *s) {
 }
 
 void ffi_storage_drop(ffi_storage *s) {
-  if (s && __atomic_sub_fetch(&s->refcount, 1, __ATOMIC_ACQ_REL) == 0) ffi_storage_dispose(s);
+  if (s && ffi_was_last(&s->refcount, s->owned)) ffi_storage_dispose(s);
 }
 
 void ffi_storage_take(ffi_storage *s) {
@@ -94,7 +95,7 @@ void ffi_storage_take(ffi_storage *s) {
 }
 
 void ffi_tensor_drop(ffi_tensor *t) {
-  if (t && __atomic_sub_fetch(&t->refcount, 1, __ATOMIC_ACQ_REL) == 0) ffi_tensor_dispose(t);
+  if (t && ffi_was_last(&t->refcount, t->owned)) ffi_tensor_dispose(t);
 }
 
 void ffi_tensor_reserve(ffi_tensor *t, int n) {

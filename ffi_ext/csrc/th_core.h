@@ -13,10 +13,6 @@ extern "C" {
 void ffi_tensor_release_handle(ffi_tensor *t);
 void ffi_storage_release_owner(ffi_storage *s);
 
-void ffi_storage_take(ffi_storage *s);
-void ffi_storage_drop(ffi_storage *s);
-void ffi_tensor_drop(ffi_tensor *t);
-
 /* th_storage.c */
 ffi_storage *ffi_th_storage_new(int type, ptrdiff_t size);
 ffi_storage *ffi_th_storage_new_on(int type, int cuda, ptrdiff_t size);
