@@ -7,10 +7,11 @@ from typing import Any, Protocol
 import numpy as np
 import torch
 
-from ffi_ext import tiers, types
+from ffi_ext import constraints, tiers, types
 
 _ELEMENTS = {element.letter: element for element in types.ELEMENTS}
 _DTYPES = {letter: getattr(torch, element.dtype) for letter, element in _ELEMENTS.items()}
+_TH_DTYPES = frozenset(_DTYPES.values())
 INTEGER_CODES = frozenset("?bBhHiIlLqQ")
 
 
@@ -21,6 +22,7 @@ class Function(Protocol):
     module: str
     names: tuple[str, ...]
     codes: tuple[str, ...]
+    constraints: tuple[str, ...]
     doc: str
     state: Any
 
@@ -96,7 +98,9 @@ def adapt(function: Function, index: int, value: object) -> tuple[torch.Tensor, 
         TypeError: The argument is not a tensor that C could work on as declared.
     """
     code = function.codes[index + 1]
-    if len(code) == 1:
+    if code in types.ARRAY_CODES:
+        tensor = _for_array(function, index, code, value)
+    elif len(code) == 1:
         tensor = _for_void_pointer(function, index, value)
     elif code[0] in "GgWw":
         tensor = _from_storage(function, index, code, value)
@@ -144,6 +148,8 @@ def _checked_facts(function: Function, index: int, tensor: torch.Tensor) -> tier
     elif torch._C._functorch.is_functorch_wrapped_tensor(tensor):
         problem = "it is wrapped by torch.func (vmap, grad ...); C functions need a plain tensor"
     elif tensor.dtype not in tiers.SCALAR_TYPES:
+        problem = f"C has no view on {tensor.dtype}"
+    elif function.codes[index + 1] not in types.ARRAY_CODES and tensor.dtype not in _TH_DTYPES:
         problem = f"{tensor.dtype} has no TH type"
     if problem is None:
         try:
@@ -182,13 +188,67 @@ def _from_numpy(
     if value.dtype != wanted:
         text = f"expected {_wanted(code)} or a NumPy array of {wanted}, got {_describe(value)}"
         raise _error(function, index, f"{text}; convert it with .astype(numpy.{wanted})")
-    if not value.flags.writeable and code[0] == "T":
+    return _numpy_memory(function, index, code, value)
+
+
+def _numpy_memory(
+    function: Function, index: int, code: str, value: np.ndarray[Any, Any]
+) -> torch.Tensor:
+    """A tensor on an array's memory."""
+    if not value.flags.writeable and code[0] in "TA":
         text = "the C function may write to it (its parameter is not const), and this array is"
         raise _error(function, index, f"{text} read-only; pass a copy", ValueError)
     try:
         return torch.from_numpy(value if value.flags.writeable else np.asarray(_ReadOnly(value)))
     except (TypeError, ValueError) as error:
         raise _error(function, index, f"this NumPy array cannot be used ({error})") from error
+
+
+def _for_array(function: Function, index: int, code: str, value: object) -> torch.Tensor:
+    """A tensor of any element type, where the constraint allows its device."""
+    if isinstance(value, np.ndarray):
+        return _numpy_memory(function, index, code, value)
+    text = function.constraints[index]
+    devices = constraints.decode(text).devices if text else ("cpu",)
+    if not isinstance(value, torch.Tensor) or value.device.type not in devices:
+        where = " or ".join(devices)
+        hint = ": NULL is module._ffi.NULL, if the function accepts it" if value is None else ""
+        if isinstance(value, torch.Tensor) and value.device.type != "meta":
+            hint = f"; move it with .to({devices[0]!r})"
+        raise _error(function, index, f"expected a tensor on {where}, got {_describe(value)}{hint}")
+    return value
+
+
+def unfit(function: Function, given: tuple[object, ...]) -> None:
+    """Raises for the last of the arguments, which does not fit its constraint or the earlier ones."""
+    index = len(given) - 1
+    known = [constraints.decode(text) if text else None for text in function.constraints]
+    passed = [
+        _passed(name, value) if types.is_tensor(code) else None
+        for name, code, value in zip(function.names, function.codes[1:], given, strict=False)
+    ]
+    kind, text = constraints.problem(known[: index + 1], passed)
+    raise _error(function, index, text, kind)
+
+
+def _passed(name: str, value: object) -> constraints.Passed | None:
+    if isinstance(value, np.ndarray):
+        value = torch.from_numpy(np.asarray(_ReadOnly(value)))
+    if not isinstance(value, torch.Tensor):
+        return None  # NULL, or a record's address
+    size = value.element_size()
+    first = value.data_ptr()
+    spans = [(n - 1) * step for n, step in zip(value.shape, value.stride(), strict=True)]
+    end = first + (sum(spans) + 1) * size if value.numel() else first
+    return constraints.Passed(
+        name=name,
+        dtype=str(value.dtype).removeprefix("torch."),
+        shape=tuple(value.shape),
+        device=str(value.device),
+        contiguous=value.is_contiguous(),
+        channels_last=value.dim() == 4 and value.is_contiguous(memory_format=torch.channels_last),
+        memory=(first, end),
+    )
 
 
 class _ReadOnly:

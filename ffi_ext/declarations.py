@@ -5,11 +5,11 @@ from __future__ import annotations
 import keyword
 import re
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from ffi_ext import ctext, types
+from ffi_ext import constraints, ctext, types
 from ffi_ext.errors import HeaderError
 
 if TYPE_CHECKING:
@@ -20,11 +20,12 @@ Preprocess = Callable[[Path], str]  # `$CC -E -dD` of one header, with line mark
 
 @dataclass(frozen=True)
 class Parameter:
-    """A parameter: its name in Python, its C type and its signature code."""
+    """A parameter: its name in Python, its C type, its signature code, what the header's comment asks of it."""
 
     name: str
     c_type: str
     code: str
+    constraint: str = ""
 
 
 @dataclass(frozen=True)
@@ -114,7 +115,7 @@ def _needed(
     kept: Sequence[ctext.Statement], foreign: Sequence[ctext.Statement]
 ) -> list[ctext.Statement]:
     """The statements to declare: `kept`, and before them the types of other files that they use."""
-    known = ctext.known_types() | set(types.RECORDS)
+    known = ctext.known_types() | set(types.RECORDS) | {types.ARRAY}
     by_name: dict[str, ctext.Statement] = {}
     for statement in foreign:
         if statement.kind == ctext.TYPE:
@@ -192,6 +193,7 @@ def _function(ffi: cffi.FFI, statement: ctext.Statement) -> Function:
         Parameter(name, _c_name(tp), _code(tp, model))
         for name, tp in zip(names, declared.args, strict=True)
     )
+    parameters = _constrained(statement, parameters)
     return Function(
         name=statement.name,
         python_name=_python_name(statement.name),
@@ -202,6 +204,26 @@ def _function(ffi: cffi.FFI, statement: ctext.Statement) -> Function:
         prototype=re.sub(r"\*\s+(?=[A-Za-z_])", "*", statement.declaration.rstrip("; ")),
         comment=statement.comment,
         location=statement.where,
+    )
+
+
+def _constrained(
+    statement: ctext.Statement, parameters: tuple[Parameter, ...]
+) -> tuple[Parameter, ...]:
+    """The parameters with the constraints that the comment states."""
+    if "@param" not in statement.comment:
+        return parameters
+    names = [parameter.name for parameter in parameters]
+    tensors = [types.is_tensor(parameter.code) for parameter in parameters]
+    try:
+        found = constraints.in_comment(statement.comment, names, tensors)
+    except constraints.ConstraintError as error:
+        if any(parameter.code in types.ARRAY_CODES for parameter in parameters):
+            raise HeaderError(f"{statement.where}: {error}") from None
+        return parameters  # documentation of code that is older than constraints
+    return tuple(
+        replace(parameter, constraint=found[index].encoded()) if index in found else parameter
+        for index, parameter in enumerate(parameters)
     )
 
 

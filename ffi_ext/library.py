@@ -122,8 +122,8 @@ def _schema(function: Any) -> str | None:
         return None
     parts, letter = [], ord("a")
     for name, code in zip(names, codes[1:], strict=True):
-        if len(code) == 2 and code[0] in "TtUu":
-            mutated = code[0] in "TU"
+        if types.is_tensor(code):
+            mutated = code[0] in "TUA"
             parts.append(f"Tensor({chr(letter)}!) {name}" if mutated else f"Tensor {name}")
             letter += mutated
         elif code == "?":

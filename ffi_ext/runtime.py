@@ -61,6 +61,7 @@ def _setup() -> None:
                     "result": arguments.result,
                     "refuse": arguments.refuse,
                     "arity": arguments.arity,
+                    "unfit": arguments.unfit,
                     "maths": th_maths.call,
                     "cuda": cuda_state.answer,
                     "pointer": arguments.pointer,

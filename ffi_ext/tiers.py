@@ -10,18 +10,15 @@ from typing import Any
 
 import torch
 
+from ffi_ext import constraints
+
 Facts = tuple[int, tuple[int, ...], tuple[int, ...], int, int, int, int, int, int]
 
 # torch's ScalarType numbers, as its C interfaces use them.
-SCALAR_TYPES = {
-    torch.uint8: 0,
-    torch.int8: 1,
-    torch.int16: 2,
-    torch.int32: 3,
-    torch.int64: 4,
-    torch.float16: 5,
-    torch.float32: 6,
-    torch.float64: 7,
+SCALAR_TYPES: dict[torch.dtype, int] = {
+    getattr(torch, name): number
+    for name, number in constraints.DTYPES.items()
+    if hasattr(torch, name)
 }
 DTYPES = {number: dtype for dtype, number in SCALAR_TYPES.items()}
 

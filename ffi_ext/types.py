@@ -59,7 +59,12 @@ def _records() -> dict[str, Record]:
 
 RECORDS = _records()
 
-TH_TYPEDEFS = "".join(f"typedef struct {name} {name};\n" for name in RECORDS)
+ARRAY = "ffi_ext_tensor"  # include/ffi_ext.h: a view of a tensor of any element type
+ARRAY_CODES = ("A", "a")  # C may write to its elements; or not
+
+TH_TYPEDEFS = f"typedef struct {ARRAY} {ARRAY};\n" + "".join(
+    f"typedef struct {name} {name};\n" for name in RECORDS
+)
 
 
 @dataclass(frozen=True)
@@ -118,6 +123,8 @@ def code_for(c_type: str, kind: str, const: bool, result: bool = False) -> str:
         return SCALARS[c_type].code if c_type in SCALARS else "x"
     if kind in ("pointer", "array"):
         target = c_type.removesuffix("*").strip().removeprefix("struct ")
+        if target == ARRAY and not result:
+            return ARRAY_CODES[const]
         if target in RECORDS and c_type.endswith("*"):
             code = RECORDS[target].code
             return code.swapcase()[0] + code[1] if const and not result else code
@@ -137,12 +144,19 @@ def annotation_for(code: str, result: bool = False) -> str:
             return "torch.Tensor" if tensor else "torch.storage.TypedStorage"
         numpy = " | numpy.ndarray[Any, Any]" if code[0] in "Tt" else ""
         return f"torch.Tensor{numpy} | _CData" if tensor else "torch.storage.TypedStorage | _CData"
+    if code in ARRAY_CODES:
+        return "torch.Tensor | numpy.ndarray[Any, Any] | _CData"
     if code == "s":
         return "bytes | _CData"
     for scalar in SCALARS.values():
         if scalar.code == code:
             return scalar.annotation
     return "Any"
+
+
+def is_tensor(code: str) -> bool:
+    """Whether a parameter of this code takes tensors."""
+    return code[0] in "TtUuAa"
 
 
 def is_th_name(name: str) -> bool:

@@ -93,3 +93,17 @@ def test_a_backward_by_name(operators):
 def test_what_is_no_generated_module_is_refused():
     with pytest.raises(TypeError, match="expected a module made by ffi_ext"):
         library.register(torch)
+
+
+def test_tensors_of_any_element_type_are_operators_too(build):
+    module = build(
+        "void twice(const ffi_ext_tensor *x, ffi_ext_tensor *out);",
+        "#include <ffi_ext.h>\n"
+        "void twice(const ffi_ext_tensor *x, ffi_ext_tensor *out) {\n"
+        "  for (int i = 0; i < x->numel; i++) ((float *)out->data)[i] = 2 * ((float *)x->data)[i];\n}",
+    )
+    operators = library.register(module)
+    assert operators["twice"].schema == "(Tensor x, Tensor(a!) out) -> ()"
+    x, out = torch.arange(4.0), torch.zeros(4)
+    operators["twice"].call(x, out)
+    assert out.tolist() == [0, 2, 4, 6]

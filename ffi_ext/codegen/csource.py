@@ -40,7 +40,12 @@ def preamble(declarations: Declarations, *, includes: Sequence[str] = ("TH/TH.h"
     """The source for `ffi.set_source`: headers, trampolines and table. Valid C99 and C++."""
     functions = [function for function in declarations.functions if not function.variadic]
     lines = [f"#include <{name}>" for name in includes]
-    lines += ["#include <stdbool.h>", "#include <stddef.h>", "#include <stdint.h>"]
+    lines += [
+        "#include <ffi_ext.h>",
+        "#include <stdbool.h>",
+        "#include <stddef.h>",
+        "#include <stdint.h>",
+    ]
     lines += ["", "#ifdef __cplusplus", "#define restrict __restrict", 'extern "C" {', "#endif"]
     lines += [
         f'#include "{path}"' for path in declarations.headers
@@ -103,7 +108,7 @@ def documentation(function: Function) -> str:
 
 
 def _entry(index: int, function: Function) -> str:
-    signature = function.result_code + "".join(p.code for p in function.parameters)
+    signature = function.result_code + "".join(p.code + p.constraint for p in function.parameters)
     names = ", ".join(parameter.name for parameter in function.parameters)
     doc = f"{function.python_name}({names})\n--\n\n{documentation(function)}"
     return (

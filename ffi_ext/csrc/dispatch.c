@@ -31,12 +31,16 @@ static int parse_code(const char **at, ffi_parameter *p) {
       {'f', FFI_FLOATING, 0},
       {'d', FFI_DOUBLED, 0},
       {'s', FFI_STRING, 0},
+      {'A', FFI_ARRAY, 0},
+      {'a', FFI_ARRAY, 0},
       {'c', FFI_CONVERTED, 0},
       {'p', FFI_CONVERTED, 0},
       {'x', FFI_CONVERTED, 0},
   };
   memset(p, 0, sizeof *p);
+  p->constraint = -1;
   p->code = *(*at)++;
+  p->writable = p->code == 'A';
   for (size_t i = 0; i < sizeof scalars / sizeof *scalars; i++) {
     if (scalars[i].code != p->code) continue;
     p->kind = scalars[i].kind;
@@ -55,23 +59,48 @@ static int parse_code(const char **at, ffi_parameter *p) {
 }
 
 int ffi_parse_signature(const char *signature, ffi_parameter *result, ffi_parameter *parameters,
-                        int room) {
+                        ffi_constraint *constraints, int *constraint_count) {
   int count = 0;
+  ffi_size_names names = {0};
   if (parse_code(&signature, result)) return -1;
-  for (; *signature; count++)
-    if (count == room || parse_code(&signature, &parameters[count])) return -1;
+  for (; *signature; count++) {
+    if (count == FFI_MAX_ARGUMENTS || parse_code(&signature, &parameters[count])) return -1;
+    if (*signature != '[') continue;
+    parameters[count].constraint = (short)*constraint_count;
+    if (ffi_constraint_parse(&signature, &constraints[(*constraint_count)++], &names)) return -1;
+  }
   return count;
 }
+
+#define VIEW_DIMS 8 /* for whose sizes and strides a call has room */
 
 /* A call under way: what must be released when it ends. */
 typedef struct call {
   ffi_function *function;
+  const ffi_constraint *constraints; /* the function's, or NULL */
   ffi_frame frame;
+  int cuda; /* of the first CUDA tensor among the arguments: the GPU's index + 1 */
   int kept;
-  PyObject
-      *keep[FFI_MAX_ARGUMENTS + 1]; /* references of ours, beside the caller's on the arguments */
+  /* References of ours, beside the caller's on the arguments: two an argument, and the result's. */
+  PyObject *keep[2 * FFI_MAX_ARGUMENTS + 1];
   ffi_ext_slot slots[FFI_MAX_ARGUMENTS + 1];
+  int written; /* handles of ffi_ext_tensor arguments that autograd must hear of */
+  void *bump[FFI_MAX_ARGUMENTS];
+  /* Of functions with ffi_ext_tensor parameters or constraints: */
+  ffi_ext_tensor arrays[FFI_MAX_ARGUMENTS];
+  int64_t geometry[FFI_MAX_ARGUMENTS][2 * VIEW_DIMS];
+  ffi_sizes sizes;
+  ffi_seen seen[FFI_MAX_ARGUMENTS];
 } call;
+
+static void begin(call *c, ffi_function *function) {
+  c->function = function;
+  c->constraints = NULL;
+  c->frame.count = 0;
+  c->frame.keys = c->frame.identities = 0;
+  c->cuda = c->kept = c->written = 0;
+  c->sizes.known = 0;
+}
 
 static void refuse(call *c, int index, PyObject *value, PyObject *type) {
   PyObject *nothing =
@@ -198,10 +227,104 @@ static int adapt(call *c, int index, PyObject *value, ffi_view *view, PyObject *
   return 0;
 }
 
-static int take_tensor(call *c, int index, PyObject *value, const ffi_parameter *p,
+/* Copies sizes and strides from the tensor, or from the stack, to where they last for the call. */
+static int keep_geometry(call *c, int index, ffi_view *view) {
+  const size_t count = (size_t)view->ndim;
+  int64_t *room = c->geometry[index];
+  if (count > VIEW_DIMS) {
+    PyObject *bytes = PyBytes_FromStringAndSize(NULL, (Py_ssize_t)(2 * count * sizeof *room));
+    if (!bytes) return -1;
+    c->keep[c->kept++] = bytes;
+    room = (int64_t *)(void *)PyBytes_AsString(bytes);
+  }
+  memcpy(room, view->size, count * sizeof *room);
+  memcpy(room + count, view->stride, count * sizeof *room);
+  view->size = room;
+  view->stride = room + count;
+  return 0;
+}
+
+/* Raises what Python says of an argument that does not fit. */
+static int unfit(call *c, int index, PyObject *const *args) {
+  PyObject *given = PyTuple_New(index + 1);
+  for (int i = 0; given && i <= index; i++) {
+    Py_INCREF(args[i]);
+    PyTuple_SetItem(given, i, args[i]);
+  }
+  PyObject *nothing =
+      given ? PyObject_CallFunction(ffi_hook.unfit, "OO", (PyObject *)c->function, given) : NULL;
+  Py_XDECREF(given);
+  Py_XDECREF(nothing);
+  if (!PyErr_Occurred())
+    PyErr_SetString(PyExc_SystemError, "ffi_ext: an argument was refused without a reason");
+  return -1;
+}
+
+/* Compares a tensor argument with its constraint, and with the earlier ones whose constraints speak
+ * of others. */
+static int check_constraint(call *c, int index, PyObject *const *args, const ffi_view *view) {
+  const ffi_function *f = c->function;
+  ffi_seen *t = &c->seen[index];
+  const int bytes = ffi_scalar_bytes(view->scalar);
+  *t = (ffi_seen){view->size, view->stride, view->ndim, view->scalar, view->cuda, 0, 0};
+  int64_t last = view->offset;
+  for (int i = 0; i < view->ndim && last >= 0; i++)
+    last = view->size[i] ? last + (view->size[i] - 1) * view->stride[i] : -1;
+  if (last >= 0) { /* an empty tensor has no memory */
+    t->first = (uintptr_t)view->storage_data + (uintptr_t)(view->offset * bytes);
+    t->end = (uintptr_t)view->storage_data + (uintptr_t)((last + 1) * bytes);
+  }
+  const short place = f->parameters[index].constraint;
+  const ffi_constraint *own = place < 0 ? NULL : &c->constraints[place];
+  int fits = !own || ffi_constraint_fits(own, c->seen, index, &c->sizes);
+  for (int i = 0; fits && i < index; i++) {
+    if (c->seen[i].ndim < 0) continue;
+    const short others = f->parameters[i].constraint;
+    const int apart = (own && own->output) || (others >= 0 && c->constraints[others].output);
+    fits = c->seen[i].cuda == t->cuda && !(apart && ffi_seen_overlap(&c->seen[i], t));
+  }
+  return fits ? 0 : unfit(c, index, args);
+}
+
+static int take_array(call *c, int index, PyObject *const *args, const ffi_parameter *p,
+                      ffi_ext_slot *slot) {
+  ffi_view view;
+  PyObject *value = args[index], *object = value;
+  if (!is_plain_tensor(value) && is_cdata(value)) return take_converted(c, index, value, slot);
+  if (!ffi_handle_offset || !is_tensor(value) || ffi_fields_describe(value, &view)) {
+    if (adapt(c, index, value, &view, &object)) return -1;
+  }
+  if (keep_geometry(c, index, &view)) return -1;
+  ffi_ext_tensor *t = &c->arrays[index];
+  t->item_size = ffi_scalar_bytes(view.scalar);
+  t->data = (char *)view.storage_data + view.offset * t->item_size;
+  t->shape = view.size;
+  t->stride = view.stride;
+  t->ndim = view.ndim;
+  t->numel = 1;
+  for (int i = 0; i < view.ndim; i++) t->numel *= view.size[i];
+  t->dtype = view.scalar;
+  t->device_type = view.cuda ? FFI_EXT_CUDA : FFI_EXT_CPU;
+  t->device = view.cuda ? view.cuda - 1 : 0;
+  t->stream = NULL;
+  if (view.cuda) {
+    if (!c->cuda) c->cuda = view.cuda;
+    PyObject *stream =
+        PyObject_CallFunction(ffi_hook.cuda, "sL", "current_stream", view.cuda - 1LL);
+    if (!stream) return -1;
+    t->stream = PyLong_AsVoidPtr(stream);
+    Py_DECREF(stream);
+    if (!t->stream && PyErr_Occurred()) return -1;
+  }
+  if (p->writable && view.requires_grad) c->bump[c->written++] = view.handle;
+  slot->p = t;
+  return c->constraints ? check_constraint(c, index, args, &view) : 0;
+}
+
+static int take_tensor(call *c, int index, PyObject *const *args, const ffi_parameter *p,
                        ffi_ext_slot *slot) {
   ffi_view view;
-  PyObject *object = value;
+  PyObject *value = args[index], *object = value;
   int storage = p->kind == FFI_STORAGE;
   if (!is_plain_tensor(value) && is_cdata(value))
     return take_converted(c, index, value, slot); /* _ffi.NULL, or a record's address */
@@ -209,6 +332,10 @@ static int take_tensor(call *c, int index, PyObject *value, const ffi_parameter 
       ffi_fields_describe(value, &view) || view.type != p->type) {
     if (adapt(c, index, value, &view, &object)) return -1;
   }
+  if (c->constraints && !storage) {
+    if (keep_geometry(c, index, &view) || check_constraint(c, index, args, &view)) return -1;
+  }
+  if (view.cuda && !c->cuda) c->cuda = view.cuda;
   ffi_tensor *t = ffi_enter(&c->frame, &view, object, p->writable, storage);
   if (object != value && !storage && !is_tensor(value))
     t->fixed = 1; /* a NumPy array cannot follow a resize */
@@ -217,13 +344,15 @@ static int take_tensor(call *c, int index, PyObject *value, const ffi_parameter 
 }
 
 /* `void *` takes a tensor of any element type: C sees its record. */
-static int take_argument(call *c, int index, PyObject *value) {
+static int take_argument(call *c, int index, PyObject *const *args) {
+  PyObject *value = args[index];
   const ffi_parameter *p = &c->function->parameters[index];
   ffi_ext_slot *slot = &c->slots[index + 1];
   double number;
   switch (p->kind) {
     case FFI_TENSOR:
-    case FFI_STORAGE: return take_tensor(c, index, value, p, slot);
+    case FFI_STORAGE: return take_tensor(c, index, args, p, slot);
+    case FFI_ARRAY: return take_array(c, index, args, p, slot);
     case FFI_SIGNED: return take_signed(c, index, value, p->bits, slot);
     case FFI_UNSIGNED: return take_unsigned(c, index, value, p->bits, slot);
     case FFI_BOOL:
@@ -331,16 +460,12 @@ static PyObject *native_error(const char *text) {
  * own functions have it. `*before`: the GPU to go back to, as an index + 1; 0 when nothing changed.
  */
 static int enter_device(const call *c, int *before) {
-  for (int i = 0; i < c->frame.count; i++) {
-    const int wanted = c->frame.entries[i].tensor->cuda;
-    if (!wanted) continue;
-    PyObject *old = PyObject_CallFunction(ffi_hook.cuda, "sL", "exchange_device", wanted - 1LL);
-    const long index = old ? PyLong_AsLong(old) : -1;
-    Py_XDECREF(old);
-    if (index < 0 && PyErr_Occurred()) return -1;
-    *before = index + 1 == wanted ? 0 : (int)index + 1;
-    return 0;
-  }
+  if (!c->cuda) return 0;
+  PyObject *old = PyObject_CallFunction(ffi_hook.cuda, "sL", "exchange_device", c->cuda - 1LL);
+  const long index = old ? PyLong_AsLong(old) : -1;
+  Py_XDECREF(old);
+  if (index < 0 && PyErr_Occurred()) return -1;
+  *before = index + 1 == c->cuda ? 0 : (int)index + 1;
   return 0;
 }
 
@@ -362,8 +487,10 @@ static int launch_error(const ffi_ext_module_table *table, char *text) {
 static PyObject *run(call *c, PyObject *const *args) {
   ffi_function *function = c->function;
   char text[2560]; /* TH formats up to 2048, and the place behind it */
-  for (int i = 0; i < function->count; i++)
-    if (take_argument(c, i, args[i])) return NULL;
+  for (int i = 0; i < function->count; i++) {
+    if (c->constraints) c->seen[i].ndim = -1;
+    if (take_argument(c, i, args)) return NULL;
+  }
   if (function->result.code == 'x' && allocate_result(c)) return NULL;
 
   int device = 0;
@@ -384,6 +511,7 @@ static PyObject *finish(call *c, PyObject *result) {
   PyObject *type = NULL, *value = NULL, *traceback = NULL;
   if (!result) PyErr_Fetch(&type, &value, &traceback);
   if (ffi_leave(&c->frame)) Py_CLEAR(result);
+  for (int i = 0; i < c->written; i++) ffi_torch->bump_version(c->bump[i]);
   if (type) PyErr_Restore(type, value, traceback);
   for (int i = 0; i < c->kept; i++) Py_DECREF(c->keep[i]);
   return result;
@@ -436,14 +564,15 @@ static int parse_codes(PyObject *caller, ffi_parameter *parameters, Py_ssize_t *
  * declared type and go to cffi as they are. */
 static PyObject *cffi_arguments(call *c, PyObject *args, const ffi_parameter *parameters,
                                 Py_ssize_t count) {
+  PyObject *values[FFI_MAX_ARGUMENTS];
   Py_ssize_t given = PyTuple_Size(args);
   PyObject *converted = PyTuple_New(given);
   for (Py_ssize_t i = 0; converted && i < given; i++) {
-    PyObject *value = PyTuple_GetItem(args, i), *made;
+    PyObject *value = values[i] = PyTuple_GetItem(args, i), *made;
     const ffi_parameter *p = i + 1 < count ? &parameters[i + 1] : NULL;
     if (p && (p->kind == FFI_TENSOR || p->kind == FFI_STORAGE) && !is_cdata(value)) {
       ffi_ext_slot slot;
-      made = take_tensor(c, (int)i, value, p, &slot)
+      made = take_tensor(c, (int)i, values, p, &slot)
                  ? NULL
                  : PyObject_CallFunction(ffi_hook.pointer, "OiK", (PyObject *)c->function, (int)i,
                                          (unsigned long long)(uintptr_t)slot.p);
@@ -472,11 +601,8 @@ PyObject *ffi_call_cffi(PyObject *self, PyObject *arguments) {
     return NULL;
   }
   call c;
-  c.function =
-      (ffi_function *)caller; /* the hooks take any object with the attributes that they read */
-  c.frame.count = 0;
-  c.frame.keys = c.frame.identities = 0;
-  c.kept = 0;
+  begin(&c,
+        (ffi_function *)caller); /* the hooks take any object with the attributes that they read */
   PyObject *result = NULL, *converted = cffi_arguments(&c, args, parameters, count);
   if (converted) {
     char text[2560];
@@ -521,9 +647,7 @@ PyObject *ffi_dispatch(PyObject *self, PyObject *const *args, Py_ssize_t nargs, 
     args = ordered;
   }
   call c;
-  c.function = function;
-  c.frame.count = 0;
-  c.frame.keys = c.frame.identities = 0;
-  c.kept = 0;
+  begin(&c, function);
+  c.constraints = function->constraints;
   return finish(&c, run(&c, args));
 }

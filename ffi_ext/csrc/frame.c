@@ -17,6 +17,18 @@ int ffi_type_of_scalar(int scalar_type) {
   return scalar_type >= 0 && scalar_type < 8 ? types[scalar_type] : -1;
 }
 
+int ffi_scalar_bytes(int scalar_type) {
+  static const unsigned char bytes[30] = {
+      [FFI_EXT_UINT8] = 1,     [FFI_EXT_INT8] = 1,        [FFI_EXT_INT16] = 2,
+      [FFI_EXT_INT32] = 4,     [FFI_EXT_INT64] = 8,       [FFI_EXT_FLOAT16] = 2,
+      [FFI_EXT_FLOAT32] = 4,   [FFI_EXT_FLOAT64] = 8,     [FFI_EXT_COMPLEX32] = 4,
+      [FFI_EXT_COMPLEX64] = 8, [FFI_EXT_COMPLEX128] = 16, [FFI_EXT_BOOL] = 1,
+      [FFI_EXT_BFLOAT16] = 2,  [FFI_EXT_FLOAT8_E5M2] = 1, [FFI_EXT_FLOAT8_E4M3FN] = 1,
+      [FFI_EXT_UINT16] = 2,    [FFI_EXT_UINT32] = 4,      [FFI_EXT_UINT64] = 8,
+  };
+  return scalar_type >= 0 && scalar_type < 30 ? bytes[scalar_type] : 0;
+}
+
 /* Records that C code kept beyond a call. The same torch tensor or storage passed again must meet
  * the same record: two records of one storage would each remember an address, and a resize through
  * one would leave the other dangling. */

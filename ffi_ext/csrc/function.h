@@ -6,6 +6,7 @@
 #define PY_SSIZE_T_CLEAN
 #include <Python.h>
 
+#include "constraints.h"
 #include "ffi_ext/abi.h"
 
 enum ffi_kind {
@@ -18,6 +19,7 @@ enum ffi_kind {
   FFI_STRING,
   FFI_TENSOR,
   FFI_STORAGE,
+  FFI_ARRAY,     /* ffi_ext_tensor */
   FFI_CONVERTED, /* cffi converts: pointers, structs by value, char ... */
 };
 
@@ -28,6 +30,7 @@ typedef struct ffi_parameter {
   unsigned char writable; /* not const */
   unsigned char cuda;
   char code;
+  short constraint; /* its place among the function's, or -1 */
 } ffi_parameter;
 
 typedef struct ffi_function {
@@ -38,15 +41,16 @@ typedef struct ffi_function {
   char has_cuda; /* a parameter is a CUDA tensor or storage */
   ffi_parameter result;
   ffi_parameter *parameters;
+  ffi_constraint *constraints;
   PyObject *name, *module, *names; /* names: tuple of interned str */
   PyObject *state;                 /* Python's: the cffi types, made when first needed */
   PyObject *keepalive;             /* the binary */
 } ffi_function;
 
-/* Splits a signature into its codes. Returns the number of parameters, or -1 when a code is
- * unknown. */
+/* Splits a signature into its codes and constraints, of which there is room for FFI_MAX_ARGUMENTS
+ * each. Returns the number of parameters, or -1 when something is unknown. */
 int ffi_parse_signature(const char *signature, ffi_parameter *result, ffi_parameter *parameters,
-                        int room);
+                        ffi_constraint *constraints, int *constraint_count);
 
 /* METH_FASTCALL | METH_KEYWORDS; `self` is the ffi_function. */
 PyObject *ffi_dispatch(PyObject *self, PyObject *const *args, Py_ssize_t nargs, PyObject *kwnames);
@@ -65,6 +69,7 @@ typedef struct ffi_hooks {
   PyObject *allocate; /* (function) -> (address, object): memory for a result by value */
   PyObject *result;   /* (function, address) -> object: a pointer, storage or value result */
   PyObject *refuse;   /* (function, index, value, exception type): raises for a bad argument */
+  PyObject *unfit;    /* (function, arguments up to the one that does not fit): raises */
   PyObject *pointer;  /* (function, index, address) -> cdata of the parameter's type */
   PyObject *address;  /* (function, cdata) -> int */
   PyObject *arity;    /* (function, positional count, keyword names): raises */

@@ -14,6 +14,7 @@ static void function_dealloc(PyObject *self) {
   ffi_function *f = (ffi_function *)self;
   PyTypeObject *type = Py_TYPE(self);
   free(f->parameters);
+  free(f->constraints);
   Py_XDECREF(f->name);
   Py_XDECREF(f->module);
   Py_XDECREF(f->names);
@@ -56,6 +57,18 @@ static PyObject *function_codes(PyObject *self, void *closure) {
   return codes;
 }
 
+static PyObject *function_constraints(PyObject *self, void *closure) {
+  (void)closure;
+  const ffi_function *f = (ffi_function *)self;
+  PyObject *texts = PyTuple_New(f->count);
+  for (int i = 0; texts && i < f->count; i++) {
+    const int place = f->parameters[i].constraint;
+    const ffi_constraint *k = place < 0 ? NULL : &f->constraints[place];
+    PyTuple_SetItem(texts, i, PyUnicode_FromStringAndSize(k ? k->text : "", k ? k->length : 0));
+  }
+  return texts;
+}
+
 static PyMethodDef function_methods[] = {
     {"__reduce__", function_reduce, METH_NOARGS, "Pickles as the module that holds the function."},
     {NULL, NULL, 0, NULL},
@@ -65,6 +78,8 @@ static PyGetSetDef function_getset[] = {
     {"doc", function_doc, NULL, "The prototype and the header's comment.", NULL},
     {"codes", function_codes, NULL,
      "Signature codes (ffi_ext/types.py): the result's, then each parameter's.", NULL},
+    {"constraints", function_constraints, NULL,
+     "Constraints (ffi_ext/constraints.py) of the parameters; \"\" where there is none.", NULL},
     {NULL, NULL, NULL, NULL, NULL},
 };
 
@@ -110,7 +125,10 @@ static PyObject *names_of(const char *doc) {
 static PyObject *make_callable(const ffi_ext_module_table *table, const ffi_ext_function *entry,
                                const char *name, PyObject *module, PyObject *binary) {
   ffi_parameter result, parameters[FFI_MAX_ARGUMENTS];
-  int count = ffi_parse_signature(entry->signature, &result, parameters, FFI_MAX_ARGUMENTS);
+  ffi_constraint constraints[FFI_MAX_ARGUMENTS];
+  int constraint_count = 0;
+  int count =
+      ffi_parse_signature(entry->signature, &result, parameters, constraints, &constraint_count);
   if (count < 0) {
     return PyErr_Format(
         PyExc_ImportError,
@@ -127,8 +145,11 @@ static PyObject *make_callable(const ffi_ext_module_table *table, const ffi_ext_
   f->table = table;
   f->count = count;
   for (int i = 0; i < count; i++) f->has_cuda |= (char)parameters[i].cuda;
+  for (int i = 0; i < constraint_count; i++)
+    f->has_cuda |= (constraints[i].devices & FFI_ON_CUDA) != 0;
   f->result = result;
   f->parameters = malloc((size_t)(count ? count : 1) * sizeof *parameters);
+  if (constraint_count) f->constraints = malloc((size_t)constraint_count * sizeof *constraints);
   f->name = PyUnicode_FromString(name);
   f->names = names_of(entry->doc);
   Py_INCREF(module);
@@ -138,7 +159,7 @@ static PyObject *make_callable(const ffi_ext_module_table *table, const ffi_ext_
   Py_INCREF(Py_None);
   f->state = Py_None;
   PyObject *callable = NULL;
-  if (!f->parameters)
+  if (!f->parameters || (constraint_count && !f->constraints))
     PyErr_NoMemory();
   else if (f->name && f->names && PyTuple_Size(f->names) != count)
     PyErr_Format(PyExc_ImportError,
@@ -146,6 +167,8 @@ static PyObject *make_callable(const ffi_ext_module_table *table, const ffi_ext_
                  entry->name, PyTuple_Size(f->names), count);
   else if (f->name && f->names) {
     memcpy(f->parameters, parameters, (size_t)count * sizeof *parameters);
+    if (constraint_count)
+      memcpy(f->constraints, constraints, (size_t)constraint_count * sizeof *constraints);
     f->method.ml_name = PyUnicode_AsUTF8AndSize(f->name, NULL);
     f->method.ml_meth = (PyCFunction)(void (*)(void))ffi_dispatch;
     f->method.ml_flags = METH_FASTCALL | METH_KEYWORDS;
@@ -203,6 +226,7 @@ static PyObject *configure(PyObject *unused, PyObject *hooks) {
       {"pointer", &ffi_hook.pointer},
       {"address", &ffi_hook.address},
       {"arity", &ffi_hook.arity},
+      {"unfit", &ffi_hook.unfit},
       {"maths", &ffi_hook.maths},
       {"cuda", &ffi_hook.cuda},
       {"adopt", &ffi_adopt_helper},
@@ -243,7 +267,7 @@ static PyObject *choose_tier(PyObject *unused, PyObject *args) {
 static PyObject *describe(PyObject *unused, PyObject *tensor) {
   (void)unused;
   ffi_view view;
-  if (!ffi_handle_offset || ffi_fields_describe(tensor, &view)) Py_RETURN_NONE;
+  if (!ffi_handle_offset || ffi_fields_describe(tensor, &view) || view.type < 0) Py_RETURN_NONE;
   PyObject *size = PyTuple_New(view.ndim), *stride = PyTuple_New(view.ndim);
   for (int i = 0; size && stride && i < view.ndim; i++) {
     PyTuple_SetItem(size, i, PyLong_FromLongLong(view.size[i]));

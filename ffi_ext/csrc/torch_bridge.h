@@ -21,7 +21,8 @@ typedef struct ffi_view {
   const int64_t *stride;
   int64_t offset; /* elements */
   int ndim;
-  int type; /* enum ffi_type */
+  int type;   /* enum ffi_type, or -1: TH has no such elements */
+  int scalar; /* torch's ScalarType number */
   int requires_grad;
   int cuda;           /* the GPU's index + 1; 0: on the CPU */
   int64_t buffer[64]; /* where a tier without pointers into the tensor keeps size and stride */
@@ -90,5 +91,7 @@ int ffi_python_describe(PyObject *facts, PyObject *tensor, ffi_view *view);
 /* torch's ScalarType numbers, by enum ffi_type, and back (-1: none of ours). */
 extern const int ffi_scalar_type[FFI_TYPES];
 int ffi_type_of_scalar(int scalar_type);
+/* Bytes of an element; 0: a type that C gets no view on. */
+int ffi_scalar_bytes(int scalar_type);
 
 #endif

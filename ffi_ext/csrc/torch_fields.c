@@ -216,8 +216,10 @@ int ffi_fields_describe(PyObject *tensor, ffi_view *view) {
   const char *impl = *(const char **)view->handle;
   if (!impl) return 1;
   if (!among(at.plain, at.plain_count, word(impl, at.keyset))) return 1;
-  view->type = ffi_type_of_scalar((int)(word(impl, at.dtype) & 0xffff));
-  if (view->type < 0) return 1;
+  view->scalar = (int)(word(impl, at.dtype) & 0xffff);
+  view->type = ffi_type_of_scalar(view->scalar);
+  const int bytes = ffi_scalar_bytes(view->scalar);
+  if (!bytes) return 1;
 
   view->ndim = (int)word(impl, at.shape);
   const char *sizes = impl + at.shape + 8;
@@ -242,6 +244,5 @@ int ffi_fields_describe(PyObject *tensor, ffi_view *view) {
     if (view->size[i] == 0) return 0;
     last += (view->size[i] - 1) * view->stride[i];
   }
-  return (last + 1) * (int64_t)ffi_type_size[view->type] > view->storage_bytes ||
-         !view->storage_data;
+  return (last + 1) * bytes > view->storage_bytes || !view->storage_data;
 }

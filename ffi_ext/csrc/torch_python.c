@@ -189,6 +189,7 @@ int ffi_python_describe(PyObject *facts, PyObject *tensor, ffi_view *view) {
       PyErr_SetString(PyExc_TypeError, "tensors of more than 32 dimensions are not supported");
     return -1;
   }
+  view->scalar = scalar;
   view->type = ffi_type_of_scalar(scalar);
   view->size = view->buffer;
   view->stride = view->buffer + 32;

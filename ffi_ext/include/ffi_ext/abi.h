@@ -5,9 +5,9 @@
 #ifndef FFI_EXT_ABI_H
 #define FFI_EXT_ABI_H
 
-#include <stdint.h>
+#include "../ffi_ext.h"
 
-#define FFI_EXT_ABI 2
+#define FFI_EXT_ABI 3
 #define FFI_EXT_MAX_ARGUMENTS 64
 #define FFI_EXT_TWO_LETTERS "TtGgUuWw" /* codes of tensors and storages: the element type's letter follows */
 
@@ -21,7 +21,8 @@ typedef union ffi_ext_slot {
   void *p;
 } ffi_ext_slot;
 
-/* `signature`: the result's code, then one code per parameter; the codes stand in ffi_ext/types.py.
+/* `signature`: the result's code, then one code per parameter; the codes stand in ffi_ext/types.py. A tensor's code may
+ * be followed by its constraint in brackets (ffi_ext/constraints.py).
  * `doc`: "name(a, b)\n--\n\n" and the documentation, the form from which inspect.signature reads.
  * `call`: slots[0] is the result, the arguments follow. */
 typedef struct ffi_ext_function {

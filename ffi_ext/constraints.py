@@ -1,0 +1,269 @@
+"""Constraints on tensor arguments, as a header's comment states them: `@param x [float32|float64, (N, C)]`.
+
+No torch here: builds read and check them, calls compare them with what was passed.
+"""
+
+from __future__ import annotations
+
+import difflib
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+# Element types of `ffi_ext_tensor`, by torch's names and ScalarType numbers (include/ffi_ext.h has them, too).
+DTYPES = {
+    "uint8": 0,
+    "int8": 1,
+    "int16": 2,
+    "int32": 3,
+    "int64": 4,
+    "float16": 5,
+    "float32": 6,
+    "float64": 7,
+    "complex32": 8,
+    "complex64": 9,
+    "complex128": 10,
+    "bool": 11,
+    "bfloat16": 15,
+    "float8_e5m2": 23,
+    "float8_e4m3fn": 24,
+    "uint16": 27,
+    "uint32": 28,
+    "uint64": 29,
+}
+GROUPS = {
+    "floating": ("float16", "bfloat16", "float32", "float64"),
+    "complex": ("complex64", "complex128"),
+    "integer": ("uint8", "int8", "int16", "int32", "int64"),
+}
+_WORDS = ("contiguous", "channels_last", "output", "cpu", "cuda")
+_PARAM = re.compile(r"@param\s+(\w+)\s*\[([^\]]*)\]")
+_EACH = re.compile(r"\([^()]*\)|[^,()]+(?:\([^()]*\))?")
+
+Size = int | str  # a number, a name that stands for one size in the whole call, "_" or "..."
+
+
+class ConstraintError(ValueError):
+    """A constraint that cannot be read; the text says why."""
+
+
+@dataclass(frozen=True)
+class Constraint:
+    """What a tensor argument must be. References to other parameters are their places."""
+
+    dtypes: tuple[str, ...] = ()  # none: any
+    shape: tuple[Size, ...] | None = None
+    layout: str = ""  # "contiguous", "channels_last"
+    output: bool = False  # shares no memory with another argument
+    devices: tuple[str, ...] = ("cpu",)
+    dtype_of: int | None = None  # the element type of that parameter
+    like: int | None = None  # its element type and shape
+
+    def encoded(self) -> str:
+        """The form in a signature, which `decode` and csrc/constraints.c read."""
+        parts = []
+        if self.dtypes:
+            parts.append("|".join(self.dtypes))
+        if self.shape is not None:
+            parts.append(f"({','.join(map(str, self.shape))})")
+        parts += filter(None, [self.layout, "output" if self.output else ""])
+        if self.devices != ("cpu",):
+            parts.append("|".join(self.devices))
+        if self.dtype_of is not None:
+            parts.append(f"dtype({self.dtype_of})")
+        if self.like is not None:
+            parts.append(f"like({self.like})")
+        return f"[{','.join(parts)}]"
+
+
+def in_comment(
+    comment: str, names: Sequence[str], tensors: Sequence[bool]
+) -> dict[int, Constraint]:
+    """The constraints that a function's comment states, by the parameters' places.
+
+    Args:
+        comment: Of the function. Only `@param name [...]` counts; other text is for people.
+        names: The parameters' names.
+        tensors: Which of them are tensors.
+
+    Raises:
+        ConstraintError: A word in brackets is unknown, or the parameter is, or it is no tensor.
+    """
+    found: dict[int, Constraint] = {}
+    for name, text in _PARAM.findall(comment):
+        if name not in names:
+            raise ConstraintError(
+                f"@param {name} [{text}]: there is no parameter {name}{_near(name, names)}"
+            )
+        index = list(names).index(name)
+        if not tensors[index]:
+            raise ConstraintError(f"@param {name} [{text}]: {name} is no tensor")
+        try:
+            found[index] = parse(text, names[:index])
+        except ConstraintError as error:
+            raise ConstraintError(f"@param {name} [{text}]: {error}") from None
+    return found
+
+
+def decode(text: str) -> Constraint:
+    """The inverse of `Constraint.encoded`."""
+    return parse(text.strip("[]"), [str(index) for index in range(64)])
+
+
+def parse(text: str, earlier: Sequence[str]) -> Constraint:
+    """The text between the brackets; `earlier`: names of the parameters before this one."""
+    fields: dict[str, object] = {}
+
+    def put(key: str, value: object) -> None:
+        if key in fields:
+            raise ConstraintError(f"two items say what the {key.replace('_of', '')} is")
+        fields[key] = value
+
+    for item in (found.strip() for found in _EACH.findall(text)):
+        if item.startswith("("):
+            put("shape", _shape(item))
+        elif item.startswith(("dtype(", "like(")):
+            word, _, name = item.rstrip(")").partition("(")
+            name = name.strip()
+            if name not in earlier:
+                raise ConstraintError(
+                    f"{word}({name}) must name an earlier parameter{_near(name, earlier)}"
+                )
+            put("dtype_of" if word == "dtype" else "like", list(earlier).index(name))
+        elif item in ("contiguous", "channels_last"):
+            put("layout", item)
+        elif item == "output":
+            put("output", True)
+        elif item and set(_alternatives(item)) <= {"cpu", "cuda"}:
+            put("devices", tuple(_alternatives(item)))
+        elif item:
+            put("dtypes", _dtypes(item))
+    return Constraint(**fields)  # type: ignore[arg-type]
+
+
+def _alternatives(item: str) -> list[str]:
+    return [word.strip() for word in item.split("|")]
+
+
+def _dtypes(item: str) -> tuple[str, ...]:
+    words: list[str] = []
+    for word in _alternatives(item):
+        if word not in DTYPES and word not in GROUPS:
+            known = [*DTYPES, *GROUPS, *_WORDS]
+            raise ConstraintError(f"unknown word {word!r}{_near(word, known)}")
+        words += GROUPS.get(word, (word,))
+    return tuple(dict.fromkeys(words))
+
+
+def _shape(item: str) -> tuple[Size, ...]:
+    sizes: list[Size] = []
+    for word in (part.strip() for part in item.strip("()").split(",")):
+        if word.isdecimal():
+            sizes.append(int(word))
+        elif word in ("_", "...") or word.isidentifier():
+            sizes.append(word)
+        elif word or len(item.strip("() ")) > 0:
+            raise ConstraintError(f"{word!r} is no size: a number, a name, _ or ...")
+    if sizes.count("...") > 1:
+        raise ConstraintError("a shape has at most one ...")
+    if len(sizes) > 16:
+        raise ConstraintError("a shape has at most 16 sizes")
+    return tuple(sizes)
+
+
+def _near(word: str, known: Sequence[str]) -> str:
+    near = difflib.get_close_matches(word, known, n=1)
+    return f"; did you mean {near[0]!r}?" if near else f"; known are {', '.join(known) or 'none'}"
+
+
+@dataclass(frozen=True)
+class Passed:
+    """What was passed for a tensor parameter."""
+
+    name: str
+    dtype: str
+    shape: tuple[int, ...]
+    device: str
+    contiguous: bool
+    channels_last: bool
+    memory: tuple[int, int]  # first byte, and the one behind the last
+
+
+def bind_sizes(
+    shape: Sequence[Size], got: Sequence[int], known: dict[str, tuple[int, str]], name: str
+) -> bool:
+    """Whether sizes fit a shape; adds the names' sizes and the argument that gave them to `known`."""
+    wanted = list(shape)
+    if "..." in wanted:
+        at = wanted.index("...")
+        wanted[at : at + 1] = ["_"] * (len(got) - len(wanted) + 1)
+    if len(wanted) != len(got):
+        return False
+    for size, actual in zip(wanted, got, strict=True):
+        if isinstance(size, int):
+            if size != actual:
+                return False
+        elif size != "_" and known.setdefault(size, (actual, name))[0] != actual:
+            return False
+    return True
+
+
+def problem(
+    constraints: Sequence[Constraint | None], passed: Sequence[Passed | None]
+) -> tuple[type[Exception], str]:
+    """Why the last of the passed tensors does not fit: an exception's type and "expected ..., got ...".
+
+    Args:
+        constraints: Of the parameters up to this one; None where there is none.
+        passed: What was passed for them; None where it is no tensor.
+    """
+    known: dict[str, tuple[int, str]] = {}
+    for earlier, value in zip(constraints[:-1], passed[:-1], strict=True):
+        if earlier and earlier.shape is not None and value:
+            bind_sizes(earlier.shape, value.shape, known, value.name)
+    constraint, got = constraints[-1] or Constraint(), passed[-1]
+    assert got is not None
+    if constraint.dtypes and got.dtype not in constraint.dtypes:
+        return TypeError, f"expected {_either(constraint.dtypes)}, got a tensor of {got.dtype}"
+    for reference in (constraint.dtype_of, constraint.like):
+        other = passed[reference] if reference is not None else None
+        if other and other.dtype != got.dtype:
+            text = f"expected {other.dtype}, as '{other.name}' has it, got a tensor of {got.dtype}"
+            return TypeError, text
+    other = passed[constraint.like] if constraint.like is not None else None
+    if other and other.shape != got.shape:
+        return ValueError, f"expected the shape {other.shape} of '{other.name}', got {got.shape}"
+    if constraint.shape is not None:
+        named = dict(known)
+        if not bind_sizes(constraint.shape, got.shape, named, got.name):
+            shown = ", ".join(map(str, constraint.shape))
+            given = [
+                f"{size} = {known[size][0]} from '{known[size][1]}'"
+                for size in dict.fromkeys(constraint.shape)
+                if isinstance(size, str) and size in known
+            ]
+            text = f"expected the shape ({shown})" + (f" with {', '.join(given)}" if given else "")
+            return ValueError, f"{text}, got {got.shape}"
+    if constraint.layout == "contiguous" and not got.contiguous:
+        return ValueError, "expected a contiguous tensor; make it one with .contiguous()"
+    if constraint.layout == "channels_last" and not got.channels_last:
+        how = ".contiguous(memory_format=torch.channels_last)"
+        return ValueError, f"expected a channels_last tensor (N, C, H, W); make it one with {how}"
+    for value in passed[:-1]:
+        if value and value.device != got.device:
+            text = f"expected a tensor on {value.device}, where '{value.name}' is"
+            return TypeError, f"{text}, got one on {got.device}"
+    overlapping = [repr(v.name) for v in passed[:-1] if v and _overlap(v.memory, got.memory)]
+    text = "expected an output and inputs that share no memory"
+    return (
+        ValueError,
+        f"{text}, got one that overlaps {', '.join(overlapping) or 'another argument'}",
+    )
+
+
+def _either(words: Sequence[str]) -> str:
+    return words[0] if len(words) == 1 else ", ".join(words[:-1]) + " or " + words[-1]
+
+
+def _overlap(a: tuple[int, int], b: tuple[int, int]) -> bool:
+    return a[0] < b[1] and b[0] < a[1]

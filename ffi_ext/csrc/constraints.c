@@ -1,0 +1,186 @@
+/* Constraints: read from a signature once, compared with the tensors of each call.
+ *
+ * ffi_ext/constraints.py writes them, and says in words what did not fit. */
+#include "constraints.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+static int is_word(const char *text, size_t length, const char *word) {
+  return strlen(word) == length && !memcmp(text, word, length);
+}
+
+static int dtype_number(const char *text, size_t length) {
+  static const struct {
+    const char *name;
+    int number;
+  } known[] = {
+      {"uint8", FFI_EXT_UINT8},
+      {"int8", FFI_EXT_INT8},
+      {"int16", FFI_EXT_INT16},
+      {"int32", FFI_EXT_INT32},
+      {"int64", FFI_EXT_INT64},
+      {"float16", FFI_EXT_FLOAT16},
+      {"float32", FFI_EXT_FLOAT32},
+      {"float64", FFI_EXT_FLOAT64},
+      {"complex32", FFI_EXT_COMPLEX32},
+      {"complex64", FFI_EXT_COMPLEX64},
+      {"complex128", FFI_EXT_COMPLEX128},
+      {"bool", FFI_EXT_BOOL},
+      {"bfloat16", FFI_EXT_BFLOAT16},
+      {"float8_e5m2", FFI_EXT_FLOAT8_E5M2},
+      {"float8_e4m3fn", FFI_EXT_FLOAT8_E4M3FN},
+      {"uint16", FFI_EXT_UINT16},
+      {"uint32", FFI_EXT_UINT32},
+      {"uint64", FFI_EXT_UINT64},
+  };
+  for (size_t i = 0; i < sizeof known / sizeof *known; i++)
+    if (is_word(text, length, known[i].name)) return known[i].number;
+  return -1;
+}
+
+static int name_place(ffi_size_names *names, const char *text, size_t length) {
+  for (int i = 0; i < names->count; i++)
+    if (names->names[i].length == length && !memcmp(names->names[i].text, text, length)) return i;
+  if (names->count == FFI_CONSTRAINT_NAMES) return -1;
+  names->names[names->count].text = text;
+  names->names[names->count].length = length;
+  return names->count++;
+}
+
+/* "(N,3,...)" */
+static int parse_shape(const char *text, size_t length, ffi_constraint *k, ffi_size_names *names) {
+  const char *at = text + 1, *end = text + length - 1;
+  k->has_shape = 1;
+  while (at < end) {
+    const char *comma = memchr(at, ',', (size_t)(end - at));
+    const size_t n = (size_t)((comma ? comma : end) - at);
+    if (is_word(at, n, "...")) {
+      k->ellipsis = k->dims;
+    } else {
+      int64_t size = FFI_ANY_SIZE;
+      if (*at >= '0' && *at <= '9') {
+        size = strtoll(at, NULL, 10);
+      } else if (!is_word(at, n, "_")) {
+        const int place = name_place(names, at, n);
+        if (place < 0) return -1;
+        size = FFI_FIRST_NAME - place;
+      }
+      if (k->dims == FFI_CONSTRAINT_DIMS) return -1;
+      k->dim[(int)k->dims++] = size;
+    }
+    at += n + 1;
+  }
+  return 0;
+}
+
+/* "float32|float64", "cpu|cuda" */
+static int parse_alternatives(const char *text, size_t length, ffi_constraint *k) {
+  int devices = 0;
+  while (length) {
+    const char *bar = memchr(text, '|', length);
+    const size_t n = bar ? (size_t)(bar - text) : length;
+    const int number = dtype_number(text, n);
+    if (number >= 0)
+      k->dtypes |= UINT32_C(1) << number;
+    else if (is_word(text, n, "cpu"))
+      devices |= FFI_ON_CPU;
+    else if (is_word(text, n, "cuda"))
+      devices |= FFI_ON_CUDA;
+    else
+      return -1;
+    text += n + (bar != NULL);
+    length -= n + (bar != NULL);
+  }
+  if (devices) k->devices = (signed char)devices;
+  return 0;
+}
+
+static int parse_item(const char *text, size_t length, ffi_constraint *k, ffi_size_names *names) {
+  if (*text == '(') return parse_shape(text, length, k, names);
+  if (!strncmp(text, "dtype(", 6)) return k->dtype_of = (short)atoi(text + 6), 0;
+  if (!strncmp(text, "like(", 5)) return k->like = (short)atoi(text + 5), 0;
+  if (is_word(text, length, "output")) return k->output = 1, 0;
+  if (is_word(text, length, "contiguous")) return k->layout = FFI_CONTIGUOUS, 0;
+  if (is_word(text, length, "channels_last")) return k->layout = FFI_CHANNELS_LAST, 0;
+  return parse_alternatives(text, length, k);
+}
+
+int ffi_constraint_parse(const char **at, ffi_constraint *k, ffi_size_names *names) {
+  const char *end = strchr(*at, ']');
+  if (!end) return -1;
+  memset(k, 0, sizeof *k);
+  k->text = *at;
+  k->length = (int)(end + 1 - *at);
+  k->ellipsis = -1;
+  k->dtype_of = k->like = -1;
+  k->devices = FFI_ON_CPU;
+  for (const char *item = *at + 1; item < end;) {
+    int depth = 0;
+    const char *stop = item;
+    for (; stop < end && (depth || *stop != ','); stop++) depth += (*stop == '(') - (*stop == ')');
+    if (parse_item(item, (size_t)(stop - item), k, names)) return -1;
+    item = stop + 1;
+  }
+  *at = end + 1;
+  return 0;
+}
+
+static int size_fits(int64_t wanted, int64_t got, ffi_sizes *sizes) {
+  if (wanted >= 0) return wanted == got;
+  if (wanted == FFI_ANY_SIZE) return 1;
+  const int name = (int)(FFI_FIRST_NAME - wanted);
+  if (sizes->known & UINT32_C(1) << name) return sizes->value[name] == got;
+  sizes->known |= UINT32_C(1) << name;
+  sizes->value[name] = got;
+  return 1;
+}
+
+static int shape_fits(const ffi_constraint *k, const ffi_seen *t, ffi_sizes *sizes) {
+  const int open = k->ellipsis >= 0, skipped = t->ndim - k->dims;
+  if (open ? skipped < 0 : skipped != 0) return 0;
+  for (int i = 0; i < k->dims; i++) {
+    const int place = open && i >= k->ellipsis ? i + skipped : i;
+    if (!size_fits(k->dim[i], t->shape[place], sizes)) return 0;
+  }
+  return 1;
+}
+
+/* Strides of a dense tensor whose axes lie in this order, the innermost first; axes of one element
+ * do not count. */
+static int lies_dense(const ffi_seen *t, const signed char *order) {
+  int64_t expected = 1;
+  for (int i = 0; i < t->ndim; i++) {
+    const int axis = order ? order[i] : t->ndim - 1 - i;
+    if (t->shape[axis] == 0) return 1;
+    if (t->shape[axis] != 1 && t->stride[axis] != expected) return 0;
+    expected *= t->shape[axis];
+  }
+  return 1;
+}
+
+static int layout_fits(int layout, const ffi_seen *t) {
+  static const signed char channels_last[4] = {1, 3, 2, 0};
+  if (layout == FFI_ANY_LAYOUT) return 1;
+  if (layout == FFI_CONTIGUOUS) return lies_dense(t, NULL);
+  return t->ndim == 4 && lies_dense(t, channels_last);
+}
+
+int ffi_seen_overlap(const ffi_seen *a, const ffi_seen *b) {
+  return a->first < b->end && b->first < a->end;
+}
+
+int ffi_constraint_fits(const ffi_constraint *k, const ffi_seen *seen, int index,
+                        ffi_sizes *sizes) {
+  const ffi_seen *t = &seen[index];
+  if (k->dtypes && !(k->dtypes >> t->scalar & 1)) return 0;
+  const ffi_seen *other = k->dtype_of >= 0 ? &seen[k->dtype_of] : NULL; /* may have been NULL */
+  if (other && other->ndim >= 0 && other->scalar != t->scalar) return 0;
+  other = k->like >= 0 ? &seen[k->like] : NULL;
+  if (other && other->ndim >= 0) {
+    if (other->scalar != t->scalar || other->ndim != t->ndim ||
+        memcmp(other->shape, t->shape, (size_t)t->ndim * sizeof *t->shape))
+      return 0;
+  }
+  return (!k->has_shape || shape_fits(k, t, sizes)) && layout_fits(k->layout, t);
+}

@@ -1,0 +1,272 @@
+"""ffi_ext_tensor, FFI_CHECK and constraints: the examples of docs/c_interface.md, and what a call refuses."""
+
+from __future__ import annotations
+
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+from ffi_ext import HeaderError, constraints
+
+DOCUMENT = Path(__file__).parent.parent / "docs" / "c_interface.md"
+
+HEADER = """
+/* What C sees of a tensor, as text of at most 200 bytes. */
+int seen(const ffi_ext_tensor *t, THByteTensor *text);
+/* @param t [cpu] */
+void zero(ffi_ext_tensor *t);
+int is_null(const ffi_ext_tensor *t);
+/* @param a [float32|int64, (N, _, 3)]
+ * @param b [dtype(a), (..., N)]
+ * @param c [like(a), contiguous]
+ * @param d [(2, ..., N), channels_last]
+ */
+int shapes(const ffi_ext_tensor *a, const ffi_ext_tensor *b, const ffi_ext_tensor *c,
+           const ffi_ext_tensor *d);
+/* @param x [(N, N)] square
+ * @param y [(N), output] */
+void th(const THFloatTensor *x, THFloatTensor *y);
+/* @param x [output] */
+void first(ffi_ext_tensor *x, const ffi_ext_tensor *y);
+float halves(const ffi_ext_tensor *x, ffi_ext_tensor *y);
+"""
+SOURCE = """
+#include <TH/TH.h>
+#include <ffi_ext.h>
+#include <stdio.h>
+
+int seen(const ffi_ext_tensor *t, THByteTensor *text) {
+  char *out = (char *)THByteTensor_data(text);
+  int n = sprintf(out, "%d %d %d %lld %d.%d [", t->dtype, t->item_size, t->ndim, (long long)t->numel,
+                  t->device_type, t->device);
+  for (int i = 0; i < t->ndim; i++) n += sprintf(out + n, "%lld ", (long long)t->shape[i]);
+  for (int i = 0; i < t->ndim; i++) n += sprintf(out + n, "/%lld", (long long)t->stride[i]);
+  return n + sprintf(out + n, "] %d", t->numel ? *(unsigned char *)t->data : -1);
+}
+void zero(ffi_ext_tensor *t) { memset(t->data, 0, t->numel * t->item_size); }
+int is_null(const ffi_ext_tensor *t) { return t == NULL; }
+int shapes(const ffi_ext_tensor *a, const ffi_ext_tensor *b, const ffi_ext_tensor *c,
+           const ffi_ext_tensor *d) { return a && b && c && d; }
+void th(const THFloatTensor *x, THFloatTensor *y) { THFloatTensor_fill(y, x->size[0]); }
+void first(ffi_ext_tensor *x, const ffi_ext_tensor *y) {}
+float halves(const ffi_ext_tensor *x, ffi_ext_tensor *y) {
+  const uint16_t *from = x->data;
+  uint16_t *to = y->data;
+  for (int i = 0; i < x->numel; i++)
+    to[i] = x->dtype == FFI_EXT_FLOAT16 ? ffi_ext_to_float16(ffi_ext_from_float16(from[i]) * 3)
+                                        : ffi_ext_to_bfloat16(ffi_ext_from_bfloat16(from[i]) * 3);
+  return 0;
+}
+"""
+
+
+@pytest.fixture(scope="module")
+def module(tmp_path_factory):
+    import importlib
+
+    from ffi_ext import create_extension
+
+    folder = tmp_path_factory.mktemp("c_interface")
+    (folder / "t.h").write_text(HEADER)
+    (folder / "t.c").write_text(SOURCE)
+    place = str(folder / "build.py")
+    create_extension("c_interface", ["t.h"], ["t.c"], relative_to=place, verbose=False).build()
+    sys.path.insert(0, str(folder))
+    try:
+        return importlib.import_module("c_interface")
+    finally:
+        sys.path.remove(str(folder))
+
+
+def what_c_sees(module, tensor) -> str:
+    text = torch.zeros(300, dtype=torch.uint8)
+    return bytes(text[: module.seen(tensor, text)].tolist()).decode()
+
+
+@pytest.mark.parametrize("name", constraints.DTYPES)
+def test_every_element_type_reaches_c(module, name):
+    dtype = getattr(torch, name, None)
+    if dtype is None:
+        pytest.skip(f"this torch has no {name}")
+    tensor = torch.zeros(4, 6, dtype=dtype)[1:3, ::2]
+    number, size = constraints.DTYPES[name], tensor.element_size()
+    assert what_c_sees(module, tensor) == f"{number} {size} 2 6 1.0 [2 3 /6/2] 0"
+
+
+def test_shapes_that_reach_c(module):
+    assert what_c_sees(module, torch.tensor(7, dtype=torch.uint8)) == "0 1 0 1 1.0 [] 7"
+    assert what_c_sees(module, torch.zeros(0, 3)) == "6 4 2 0 1.0 [0 3 /3/1] -1"
+    many = torch.zeros(1, 2, 1, 2, 1, 2, 1, 2, 1, 3, dtype=torch.int8)
+    strides = "".join(f"/{n}" for n in many.stride())
+    assert what_c_sees(module, many) == f"1 1 10 48 1.0 [1 2 1 2 1 2 1 2 1 3 {strides}] 0"
+    expanded = torch.ones(1, dtype=torch.bool).expand(5)
+    assert what_c_sees(module, expanded) == "11 1 1 5 1.0 [5 /0] 1"
+
+
+def test_numpy_subclasses_null_and_parameters(module):
+    array = np.ones((2, 3), np.uint16)
+    assert what_c_sees(module, array).startswith("27 2 2 6 ")
+    module.zero(array)
+    assert not array.any()
+    assert what_c_sees(module, torch.nn.Parameter(torch.ones(2))).startswith("6 4 1 2 ")
+    assert module.is_null(module._ffi.NULL) == 1 and module.is_null(torch.ones(1)) == 0
+    array.flags.writeable = False
+    with pytest.raises(ValueError, match="read-only"):
+        module.zero(array)
+
+
+def test_autograd_notices_writes(module):
+    x = torch.ones(3, requires_grad=True)
+    y = x * 2
+    z = (y * y).sum()
+    module.zero(y)
+    with pytest.raises(RuntimeError, match="modified by an inplace operation"):
+        z.backward()
+
+
+@pytest.mark.parametrize(
+    "value", [None, 3, "text", [1.0], torch.zeros(2, device="meta"), torch.zeros(2, 2).to_sparse()]
+)
+def test_what_is_no_tensor_in_memory_is_refused(module, value):
+    with pytest.raises(TypeError, match=r"zero\(\) argument 1 't': .*\n  in void zero"):
+        module.zero(value)
+
+
+def good():
+    return [
+        torch.zeros(5, 4, 3),
+        torch.zeros(2, 2, 5),
+        torch.zeros(5, 4, 3),
+        torch.zeros(2, 7, 6, 5).to(memory_format=torch.channels_last),
+    ]
+
+
+def test_constraints_that_hold(module):
+    assert module.shapes(*good()) == 1
+    integers = [t.long() for t in good()]
+    assert module.shapes(*integers) == 1
+    assert module.shapes(*[module._ffi.NULL] * 4) == 0  # C itself must look at those
+    a, b, c, d = good()
+    assert module.shapes(module._ffi.NULL, b, c, d) == 0  # nothing to compare b and c with
+
+
+@pytest.mark.parametrize(
+    "place, value, kind, text",
+    [
+        (0, torch.zeros(5, 4, 3).double(), TypeError, "expected float32 or int64, got a tensor of float64"),
+        (0, torch.zeros(5, 3), ValueError, r"expected the shape \(N, _, 3\), got \(5, 3\)"),
+        (0, torch.zeros(5, 4, 2), ValueError, r"expected the shape \(N, _, 3\), got \(5, 4, 2\)"),
+        (1, torch.zeros(5).long(), TypeError, "expected float32, as 'a' has it, got a tensor of int64"),
+        (1, torch.zeros(4), ValueError, r"expected the shape \(..., N\) with N = 5 from 'a', got \(4,\)"),
+        (1, torch.zeros(()), ValueError, r"expected the shape \(..., N\) with N = 5 from 'a', got \(\)"),
+        (2, torch.zeros(5, 4, 4), ValueError, r"expected the shape \(5, 4, 3\) of 'a', got \(5, 4, 4\)"),
+        (2, torch.zeros(3, 4, 5).permute(2, 1, 0), ValueError, "expected a contiguous tensor"),
+        (3, torch.zeros(2, 7, 6, 5), ValueError, "expected a channels_last tensor"),
+        (3, torch.zeros(2), ValueError, r"expected the shape \(2, ..., N\)"),
+        (3, torch.zeros(3, 5), ValueError, r"expected the shape \(2, ..., N\)"),
+    ],
+)  # fmt: skip
+def test_constraints_that_do_not_hold(module, place, value, kind, text):
+    arguments = good()
+    arguments[place] = value
+    pattern = rf"^shapes\(\) argument {place + 1} '{'abcd'[place]}': {text}"
+    with pytest.raises(kind, match=pattern):
+        module.shapes(*arguments)
+
+
+def test_constraints_at_th_parameters_and_outputs(module):
+    y = torch.zeros(4)
+    module.th(torch.zeros(4, 4), y)
+    assert y.tolist() == [4.0] * 4
+    with pytest.raises(ValueError, match=r"expected the shape \(N, N\)"):
+        module.th(torch.zeros(4, 3), y)
+    square = torch.zeros(4, 4)
+    with pytest.raises(ValueError, match="share no memory, got one that overlaps 'x'"):
+        module.th(square, square[2])
+    with pytest.raises(ValueError, match="share no memory, got one that overlaps 'x'"):
+        module.first(square, square.t())
+    module.first(square[:2], square[2:])
+    module.first(square[:0], square)  # no elements, no overlap
+
+
+def test_sixteen_bits_round_as_torch_does(module):
+    bits = torch.arange(-(2**15), 2**15, dtype=torch.int32).to(torch.int16)
+    for dtype in (torch.float16, torch.bfloat16):
+        x = bits.view(dtype)
+        y = torch.empty_like(x)
+        module.halves(x, y)
+        expected = (x.float() * 3).to(dtype)
+        same = (y == expected) | (y.isnan() & expected.isnan())
+        assert same.all()
+
+
+@pytest.mark.parametrize(
+    "comment, text",
+    [
+        ("@param x [flaot32]", "unknown word 'flaot32'; did you mean 'float32'"),
+        ("@param z [float32]", "there is no parameter z"),
+        ("@param n [float32]", "n is no tensor"),
+        ("@param x [like(y)]", r"like\(y\) must name an earlier parameter"),
+        ("@param x [(N, ..., ...)]", "at most one ..."),
+        ("@param x [(N, 1.5)]", "'1.5' is no size"),
+        ("@param x [float32, int8]", "two items say what the dtypes is"),
+    ],
+)
+def test_constraints_that_cannot_be_read(build, comment, text):
+    header = f"/* {comment} */\nvoid f(const ffi_ext_tensor *x, int n, const ffi_ext_tensor *y);"
+    with pytest.raises(HeaderError, match=text):
+        build(header, "")
+
+
+def test_comments_of_old_code_are_left_alone(build):
+    module = build(
+        "/* @param x [in] the input\n * @param y [out] nothing */\nint f(THFloatTensor *x);",
+        "#include <TH/TH.h>\nint f(THFloatTensor *x) { return 5; }",
+    )
+    assert module.f(torch.ones(2)) == 5
+
+
+@pytest.mark.parametrize("constraint", ["[]", "[float16|bfloat16,(N,_,...,3),contiguous,output]"])
+def test_encoding_is_undone_by_decoding(constraint):
+    assert constraints.decode(constraint).encoded() == constraint
+
+
+@pytest.mark.parametrize("name", ["axpy", "masked", "phase"])
+def test_the_examples_of_the_document(tmp_path, name):
+    text = DOCUMENT.read_text()
+    for title, code in re.findall(r'```\w+ title="([\w.]+)"\n(.*?)```', text, re.S):
+        (tmp_path / title).write_text(code)
+    after = text[text.index(f'title="{name}.py"') :]
+    expected = re.search(r"```text\n(.*?)```", after, re.S)
+    ran = subprocess.run(
+        [sys.executable, f"{name}.py"], cwd=tmp_path, capture_output=True, text=True, timeout=120
+    )
+    assert ran.stdout == expected[1], ran.stderr
+
+
+def test_the_python_tier_gives_the_same(module):
+    code = (
+        "import sys; sys.path.insert(0, sys.argv[1]); import torch, c_interface as m\n"
+        "t = torch.zeros(300, dtype=torch.uint8)\n"
+        "x = torch.zeros(1, 2, 1, 2, 1, 2, 1, 2, 1, 3, dtype=torch.bfloat16)\n"
+        "print(bytes(t[:m.seen(x, t)].tolist()).decode())\n"
+        "try: m.shapes(torch.zeros(2, 3), t, t, t)\n"
+        "except ValueError as error: print(str(error).splitlines()[0])\n"
+    )
+    import os
+
+    folder = str(Path(module.__file__).parent.parent)
+    ran = subprocess.run(
+        [sys.executable, "-c", code, folder],
+        capture_output=True,
+        text=True,
+        env={**os.environ, "FFI_EXT_TIER": "python"},
+    )
+    first, second = ran.stdout.splitlines()
+    assert first.startswith("15 2 10 48 1.0 [1 2 1 2 1 2 1 2 1 3 /48"), ran.stderr
+    assert second == "shapes() argument 1 'a': expected the shape (N, _, 3), got (2, 3)"
