@@ -1,0 +1,289 @@
+/* Python arguments to C slots. */
+#include <string.h>
+
+#include "call.h"
+
+static void refuse(ffi_call *c, int index, PyObject *value, PyObject *type) {
+  PyObject *nothing =
+      PyObject_CallFunction(ffi_hook.refuse, "OiOO", (PyObject *)c->function, index, value, type);
+  Py_XDECREF(nothing);
+  if (!PyErr_Occurred())
+    PyErr_SetString(PyExc_SystemError, "ffi_ext: an argument was refused without a reason");
+}
+
+static int is_plain_tensor(PyObject *value) {
+  PyTypeObject *type = Py_TYPE(value);
+  return type == (PyTypeObject *)ffi_hook.tensor_type ||
+         type == (PyTypeObject *)ffi_hook.parameter_type;
+}
+
+static int is_tensor(PyObject *value) {
+  return is_plain_tensor(value) ||
+         PyType_IsSubtype(Py_TYPE(value), (PyTypeObject *)ffi_hook.tensor_type);
+}
+
+int ffi_is_cdata(PyObject *value) {
+  return PyType_IsSubtype(Py_TYPE(value), (PyTypeObject *)ffi_hook.cdata_type);
+}
+
+/* An int from whatever has __index__ (NumPy's integers too), or a cdata integer; not from floats,
+ * strings, tensors. */
+static PyObject *as_integer(ffi_call *c, int index, PyObject *value) {
+  PyObject *number = NULL;
+  if (PyLong_Check(value)) {
+    Py_INCREF(value);
+    return value;
+  }
+  if (!is_tensor(value)) {
+    if (PyIndex_Check(value)) return PyNumber_Index(value);
+    PyObject *pair =
+        PyObject_CallFunction(ffi_hook.convert, "OiO", (PyObject *)c->function, index, value);
+    if (!pair) return NULL;
+    number = PySequence_GetItem(pair, 0);
+    Py_DECREF(pair);
+    return number;
+  }
+  refuse(c, index, value, PyExc_TypeError);
+  return NULL;
+}
+
+static int take_signed(ffi_call *c, int index, PyObject *value, unsigned bits, ffi_ext_slot *slot) {
+  PyObject *number = as_integer(c, index, value);
+  if (!number) return -1;
+  int overflow = 0;
+  long long taken = PyLong_AsLongLongAndOverflow(number, &overflow);
+  Py_DECREF(number);
+  if (taken == -1 && !overflow && PyErr_Occurred()) return -1;
+  if (!overflow && bits < 64) overflow = taken >> (bits - 1) != 0 && taken >> (bits - 1) != -1;
+  if (overflow) {
+    refuse(c, index, value, PyExc_OverflowError);
+    return -1;
+  }
+  slot->i = taken;
+  return 0;
+}
+
+static int take_unsigned(ffi_call *c, int index, PyObject *value, unsigned bits,
+                         ffi_ext_slot *slot) {
+  PyObject *number = as_integer(c, index, value);
+  if (!number) return -1;
+  unsigned long long taken = PyLong_AsUnsignedLongLong(number);
+  Py_DECREF(number);
+  int overflow = 0;
+  if (taken == (unsigned long long)-1 && PyErr_Occurred()) {
+    if (!PyErr_ExceptionMatches(PyExc_OverflowError)) return -1;
+    PyErr_Clear();
+    overflow = 1;
+  }
+  if (overflow || (bits < 64 && taken >> bits)) {
+    refuse(c, index, value, PyExc_OverflowError);
+    return -1;
+  }
+  slot->u = taken;
+  return 0;
+}
+
+static int take_double(ffi_call *c, int index, PyObject *value, double *out) {
+  if (PyFloat_Check(value)) {
+    *out = PyFloat_AsDouble(value);
+    return 0;
+  }
+  if (is_tensor(value)) {
+    refuse(c, index, value, PyExc_TypeError);
+    return -1;
+  }
+  *out = PyFloat_AsDouble(value);
+  if (*out != -1.0 || !PyErr_Occurred()) return 0;
+  if (PyErr_ExceptionMatches(PyExc_TypeError)) {
+    PyErr_Clear();
+    refuse(c, index, value, PyExc_TypeError);
+  }
+  return -1;
+}
+
+/* cffi's own conversion, for what the dispatcher does not carry. */
+static int take_converted(ffi_call *c, int index, PyObject *value, ffi_ext_slot *slot) {
+  PyObject *pair =
+      PyObject_CallFunction(ffi_hook.convert, "OiO", (PyObject *)c->function, index, value);
+  if (!pair) return -1;
+  PyObject *address = PySequence_GetItem(pair, 0);
+  c->keep[c->kept++] = pair;
+  if (!address) return -1;
+  slot->u = PyLong_AsUnsignedLongLongMask(address);
+  Py_DECREF(address);
+  return PyErr_Occurred() ? -1 : 0;
+}
+
+/* Makes a view of an argument that the quick look did not accept: a NumPy array, a subclass, a
+ * storage ... */
+static int adapt(ffi_call *c, int index, PyObject *value, ffi_view *view, PyObject **object) {
+  PyObject *pair =
+      PyObject_CallFunction(ffi_hook.adapt, "OiO", (PyObject *)c->function, index, value);
+  if (!pair) return -1;
+  c->keep[c->kept++] = pair;
+  PyObject *tensor, *facts;
+  if (!PyArg_ParseTuple(pair, "OO", &tensor, &facts)) return -1;
+  *object = tensor;
+  if (ffi_python_describe(facts, tensor, view)) return -1;
+  if (ffi_handle_offset) view->handle = (char *)tensor + ffi_handle_offset;
+  return 0;
+}
+
+/* Copies sizes and strides from the tensor, or from the stack, to where they last for the call. */
+static int keep_geometry(ffi_call *c, int index, ffi_view *view) {
+  const size_t count = (size_t)view->ndim;
+  int64_t *room = c->geometry[index];
+  if (count > VIEW_DIMS) {
+    PyObject *bytes = PyBytes_FromStringAndSize(NULL, (Py_ssize_t)(2 * count * sizeof *room));
+    if (!bytes) return -1;
+    c->keep[c->kept++] = bytes;
+    room = (int64_t *)(void *)PyBytes_AsString(bytes);
+  }
+  memcpy(room, view->size, count * sizeof *room);
+  memcpy(room + count, view->stride, count * sizeof *room);
+  view->size = room;
+  view->stride = room + count;
+  return 0;
+}
+
+/* Raises what Python says of an argument that does not fit. */
+static int unfit(ffi_call *c, int index, PyObject *const *args) {
+  PyObject *given = PyTuple_New(index + 1);
+  for (int i = 0; given && i <= index; i++) {
+    Py_INCREF(args[i]);
+    PyTuple_SetItem(given, i, args[i]);
+  }
+  PyObject *nothing =
+      given ? PyObject_CallFunction(ffi_hook.unfit, "OO", (PyObject *)c->function, given) : NULL;
+  Py_XDECREF(given);
+  Py_XDECREF(nothing);
+  if (!PyErr_Occurred())
+    PyErr_SetString(PyExc_SystemError, "ffi_ext: an argument was refused without a reason");
+  return -1;
+}
+
+/* Compares a tensor argument with its constraint, and with the earlier ones whose constraints speak
+ * of others. */
+static int check_constraint(ffi_call *c, int index, PyObject *const *args, const ffi_view *view) {
+  const ffi_function *f = c->function;
+  ffi_seen *t = &c->seen[index];
+  const int bytes = ffi_scalar_bytes(view->scalar);
+  *t = (ffi_seen){view->size, view->stride, view->ndim, view->scalar, view->cuda, 0, 0};
+  int64_t last = view->offset;
+  for (int i = 0; i < view->ndim && last >= 0; i++)
+    last = view->size[i] ? last + (view->size[i] - 1) * view->stride[i] : -1;
+  if (last >= 0) { /* an empty tensor has no memory */
+    t->first = (uintptr_t)view->storage_data + (uintptr_t)(view->offset * bytes);
+    t->end = (uintptr_t)view->storage_data + (uintptr_t)((last + 1) * bytes);
+  }
+  const short place = f->parameters[index].constraint;
+  const ffi_constraint *own = place < 0 ? NULL : &c->constraints[place];
+  int fits = !own || ffi_constraint_fits(own, c->seen, index, &c->sizes);
+  for (int i = 0; fits && i < index; i++) {
+    if (c->seen[i].ndim < 0) continue;
+    const short others = f->parameters[i].constraint;
+    const int apart = (own && own->output) || (others >= 0 && c->constraints[others].output);
+    fits = c->seen[i].cuda == t->cuda && !(apart && ffi_seen_overlap(&c->seen[i], t));
+  }
+  return fits ? 0 : unfit(c, index, args);
+}
+
+static int take_array(ffi_call *c, int index, PyObject *const *args, const ffi_parameter *p,
+                      ffi_ext_slot *slot) {
+  ffi_view view;
+  PyObject *value = args[index], *object = value;
+  if (!is_plain_tensor(value) && ffi_is_cdata(value)) return take_converted(c, index, value, slot);
+  if (!ffi_handle_offset || !is_tensor(value) || ffi_fields_describe(value, &view)) {
+    if (adapt(c, index, value, &view, &object)) return -1;
+  }
+  if (keep_geometry(c, index, &view)) return -1;
+  ffi_ext_tensor *t = &c->arrays[index];
+  t->item_size = ffi_scalar_bytes(view.scalar);
+  t->data = (char *)view.storage_data + view.offset * t->item_size;
+  t->shape = view.size;
+  t->stride = view.stride;
+  t->ndim = view.ndim;
+  t->numel = 1;
+  for (int i = 0; i < view.ndim; i++) t->numel *= view.size[i];
+  t->dtype = view.scalar;
+  t->device_type = view.cuda ? FFI_EXT_CUDA : FFI_EXT_CPU;
+  t->device = view.cuda ? view.cuda - 1 : 0;
+  t->stream = NULL;
+  if (view.cuda) {
+    if (!c->cuda) c->cuda = view.cuda;
+    PyObject *stream =
+        PyObject_CallFunction(ffi_hook.cuda, "sL", "current_stream", view.cuda - 1LL);
+    if (!stream) return -1;
+    t->stream = PyLong_AsVoidPtr(stream);
+    Py_DECREF(stream);
+    if (!t->stream && PyErr_Occurred()) return -1;
+  }
+  if (p->writable && view.requires_grad) c->bump[c->written++] = view.handle;
+  slot->p = t;
+  return c->constraints ? check_constraint(c, index, args, &view) : 0;
+}
+
+int ffi_take_tensor(ffi_call *c, int index, PyObject *const *args, const ffi_parameter *p,
+                    ffi_ext_slot *slot) {
+  ffi_view view;
+  PyObject *value = args[index], *object = value;
+  int storage = p->kind == FFI_STORAGE;
+  if (!is_plain_tensor(value) && ffi_is_cdata(value))
+    return take_converted(c, index, value, slot); /* _ffi.NULL, or a record's address */
+  if (!ffi_handle_offset || storage || p->cuda || !is_tensor(value) ||
+      ffi_fields_describe(value, &view) || view.type != p->type) {
+    if (adapt(c, index, value, &view, &object)) return -1;
+  }
+  if (c->constraints && !storage) {
+    if (keep_geometry(c, index, &view) || check_constraint(c, index, args, &view)) return -1;
+  }
+  if (view.cuda && !c->cuda) c->cuda = view.cuda;
+  ffi_tensor *t = ffi_enter(&c->frame, &view, object, p->writable, storage);
+  if (object != value && !storage && !is_tensor(value))
+    t->fixed = 1; /* a NumPy array cannot follow a resize */
+  slot->p = storage ? (void *)t->storage : (void *)t;
+  return 0;
+}
+
+/* `void *` takes a tensor of any element type: C sees its record. */
+int ffi_take_argument(ffi_call *c, int index, PyObject *const *args) {
+  PyObject *value = args[index];
+  const ffi_parameter *p = &c->function->parameters[index];
+  ffi_ext_slot *slot = &c->slots[index + 1];
+  double number;
+  switch (p->kind) {
+    case FFI_TENSOR:
+    case FFI_STORAGE: return ffi_take_tensor(c, index, args, p, slot);
+    case FFI_ARRAY: return take_array(c, index, args, p, slot);
+    case FFI_SIGNED: return take_signed(c, index, value, p->bits, slot);
+    case FFI_UNSIGNED: return take_unsigned(c, index, value, p->bits, slot);
+    case FFI_BOOL:
+      if (value == Py_True || value == Py_False) {
+        slot->i = value == Py_True;
+        return 0;
+      }
+      if (take_unsigned(c, index, value, 1, slot)) return -1;
+      slot->i = slot->u != 0;
+      return 0;
+    case FFI_FLOATING:
+      if (take_double(c, index, value, &number)) return -1;
+      slot->f = (float)number;
+      return 0;
+    case FFI_DOUBLED: return take_double(c, index, value, &slot->d);
+    case FFI_STRING:
+      if (PyBytes_Check(value)) {
+        slot->p = PyBytes_AsString(value);
+        return 0;
+      }
+      return take_converted(c, index, value, slot);
+    default:
+      if (p->code == 'p' && is_tensor(value)) { /* adapt accepts it for `void *` alone */
+        ffi_view view;
+        PyObject *object = value;
+        if (adapt(c, index, value, &view, &object)) return -1;
+        slot->p = ffi_enter(&c->frame, &view, object, 1, 0);
+        return 0;
+      }
+      return take_converted(c, index, value, slot);
+  }
+}

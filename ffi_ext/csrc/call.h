@@ -1,0 +1,60 @@
+/* A call under way, and the steps that dispatch.c and cffi_call.c share. */
+#ifndef FFI_EXT_CALL_H
+#define FFI_EXT_CALL_H
+
+#include "frame.h"
+#include "function.h"
+#include "guard.h"
+
+#define VIEW_DIMS 8 /* for whose sizes and strides a call has room */
+
+/* A call under way: what must be released when it ends. */
+typedef struct ffi_call {
+  ffi_function *function;
+  const ffi_constraint *constraints; /* the function's, or NULL */
+  ffi_frame frame;
+  int cuda; /* of the first CUDA tensor among the arguments: the GPU's index + 1 */
+  int kept;
+  /* References of ours, beside the caller's on the arguments: two an argument, and the result's. */
+  PyObject *keep[2 * FFI_MAX_ARGUMENTS + 1];
+  ffi_ext_slot slots[FFI_MAX_ARGUMENTS + 1];
+  int written; /* handles of ffi_ext_tensor arguments that autograd must hear of */
+  void *bump[FFI_MAX_ARGUMENTS];
+  /* Of functions with ffi_ext_tensor parameters or constraints: */
+  ffi_ext_tensor arrays[FFI_MAX_ARGUMENTS];
+  int64_t geometry[FFI_MAX_ARGUMENTS][2 * VIEW_DIMS];
+  ffi_sizes sizes;
+  ffi_seen seen[FFI_MAX_ARGUMENTS];
+} ffi_call;
+
+static inline void ffi_call_begin(ffi_call *c, ffi_function *function,
+                                  const ffi_constraint *constraints) {
+  c->function = function;
+  c->constraints = constraints;
+  c->frame.count = 0;
+  c->frame.keys = c->frame.identities = 0;
+  c->cuda = c->kept = c->written = 0;
+  c->sizes.known = 0;
+}
+
+/* dispatch.c: before anything else; -1 with an exception. */
+int ffi_set_up(void);
+/* The end of a call, with its result or with the error that is set: that one comes before any that
+ * the end itself meets, which may have to run Python. */
+PyObject *ffi_call_finish(ffi_call *c, PyObject *result);
+
+/* arguments.c: args[index] to slots[index + 1]. 0, or -1 with an exception. */
+int ffi_take_argument(ffi_call *c, int index, PyObject *const *args);
+int ffi_take_tensor(ffi_call *c, int index, PyObject *const *args, const ffi_parameter *p,
+                    ffi_ext_slot *slot);
+int ffi_is_cdata(PyObject *value);
+
+/* dispatch.c: a result that Python makes of an address or a tensor, whose reference is consumed. */
+PyObject *ffi_call_result(ffi_call *c, PyObject *value);
+/* Raises NativeError; returns NULL. */
+PyObject *ffi_native_error(const char *text);
+
+/* signature.c: one code. 0, or -1: it is unknown. */
+int ffi_parse_code(const char **at, ffi_parameter *p);
+
+#endif
