@@ -1,18 +1,31 @@
-"""Layers that run in the kernels."""
+"""Layers that run in the kernels; `resnet.poolers` has those that choose among feature levels."""
 
 from __future__ import annotations
+
+import math
 
 import torch
 from torch import nn
 
-from resnet.ops import frozen_batch_norm
+from resnet.ops import deform_conv2d, frozen_batch_norm, roi_align, roi_pool
+from resnet.poolers import LevelMapper, Pooler
+
+__all__ = [
+    "DFConv2d",
+    "DeformConv2d",
+    "FrozenBatchNorm2d",
+    "LevelMapper",
+    "Pooler",
+    "ROIAlign",
+    "ROIPool",
+]
 
 
 class FrozenBatchNorm2d(nn.Module):
     """Batch normalisation whose statistics and affine parameters are constants.
 
     y = x * scale + (bias - running_mean * scale) with scale = weight / sqrt(running_var + eps);
-    all are buffers (C).
+    all are buffers (C). Input in half precision is computed in float32, the buffers stay as they are.
 
     Args:
         channels: C.
@@ -52,3 +65,162 @@ class FrozenBatchNorm2d(nn.Module):
 
     def extra_repr(self) -> str:
         return f"{self.weight.shape[0]}, eps={self.eps}"
+
+
+class ROIAlign(nn.Module):
+    """`resnet.ops.roi_align` with its settings: (x (N, C, H, W), rois (K, 5)) -> (K, C, height, width)."""
+
+    def __init__(
+        self,
+        output_size: int | tuple[int, int],
+        spatial_scale: float,
+        sampling_ratio: int,
+        aligned: bool = False,
+    ) -> None:
+        super().__init__()
+        self.output_size = output_size
+        self.spatial_scale = spatial_scale
+        self.sampling_ratio = sampling_ratio
+        self.aligned = aligned
+
+    def forward(self, x: torch.Tensor, rois: torch.Tensor) -> torch.Tensor:
+        return roi_align(
+            x, rois, self.output_size, self.spatial_scale, self.sampling_ratio, self.aligned
+        )
+
+    def extra_repr(self) -> str:
+        return (
+            f"output_size={self.output_size}, spatial_scale={self.spatial_scale}, "
+            f"sampling_ratio={self.sampling_ratio}, aligned={self.aligned}"
+        )
+
+
+class ROIPool(nn.Module):
+    """`resnet.ops.roi_pool` with its settings: (x (N, C, H, W), rois (K, 5)) -> (K, C, height, width)."""
+
+    def __init__(self, output_size: int | tuple[int, int], spatial_scale: float) -> None:
+        super().__init__()
+        self.output_size = output_size
+        self.spatial_scale = spatial_scale
+
+    def forward(self, x: torch.Tensor, rois: torch.Tensor) -> torch.Tensor:
+        return roi_pool(x, rois, self.output_size, self.spatial_scale)
+
+    def extra_repr(self) -> str:
+        return f"output_size={self.output_size}, spatial_scale={self.spatial_scale}"
+
+
+class DeformConv2d(nn.Module):
+    """A deformable convolution (v1), or with a mask a modulated one (v2); see `resnet.ops.deform_conv2d`.
+
+    Args:
+        in_channels: of the input.
+        out_channels: of the result.
+        kernel_size, stride, padding, dilation: one number, or vertical and horizontal.
+        groups: of the convolution.
+        deformable_groups: parts of the channels with offsets of their own.
+        bias: whether there is one.
+    """
+
+    def __init__(
+        self,
+        in_channels: int,
+        out_channels: int,
+        kernel_size: int | tuple[int, int],
+        stride: int | tuple[int, int] = 1,
+        padding: int | tuple[int, int] = 0,
+        dilation: int | tuple[int, int] = 1,
+        groups: int = 1,
+        deformable_groups: int = 1,
+        bias: bool = False,
+    ) -> None:
+        super().__init__()
+        for name, parts in [("groups", groups), ("deformable_groups", deformable_groups)]:
+            if parts < 1 or in_channels % parts:
+                raise ValueError(
+                    f"DeformConv2d: {name} must divide in_channels {in_channels}, got {parts}"
+                )
+        if out_channels % groups:
+            raise ValueError(
+                f"DeformConv2d: groups must divide out_channels {out_channels}, got {groups}"
+            )
+        size = (kernel_size, kernel_size) if isinstance(kernel_size, int) else tuple(kernel_size)
+        self.kernel_size, self.stride, self.padding = size, stride, padding
+        self.dilation, self.groups, self.deformable_groups = dilation, groups, deformable_groups
+        self.weight = nn.Parameter(torch.empty(out_channels, in_channels // groups, *size))
+        self.bias = nn.Parameter(torch.zeros(out_channels)) if bias else None
+        nn.init.kaiming_uniform_(self.weight, a=math.sqrt(5))
+
+    def forward(
+        self, x: torch.Tensor, offset: torch.Tensor, mask: torch.Tensor | None = None
+    ) -> torch.Tensor:
+        settings = (self.stride, self.padding, self.dilation)
+        return deform_conv2d(x, offset, self.weight, self.bias, *settings, mask=mask)
+
+    def extra_repr(self) -> str:
+        outputs, inputs = self.weight.shape[0], self.weight.shape[1] * self.groups
+        return (
+            f"{inputs}, {outputs}, kernel_size={self.kernel_size}, stride={self.stride}, "
+            f"padding={self.padding}, dilation={self.dilation}, groups={self.groups}, "
+            f"deformable_groups={self.deformable_groups}, bias={self.bias is not None}"
+        )
+
+
+class DFConv2d(nn.Module):
+    """A deformable convolution with the plain one that finds its offsets (and its mask, if modulated).
+
+    The offsets' convolution begins at zero, so that the layer begins as a plain convolution (times 1/2 if
+    modulated, as the mask's sigmoid is then 1/2).
+
+    Args:
+        in_channels: of the input.
+        out_channels: of the result.
+        modulated: v2.
+        kernel_size: odd; the result has ceil(size / stride) rows and columns.
+        stride, dilation, groups, deformable_groups, bias: of both, or of the deformable convolution.
+    """
+
+    def __init__(
+        self,
+        in_channels: int,
+        out_channels: int,
+        modulated: bool = True,
+        kernel_size: int = 3,
+        stride: int = 1,
+        groups: int = 1,
+        dilation: int = 1,
+        deformable_groups: int = 1,
+        bias: bool = False,
+    ) -> None:
+        super().__init__()
+        padding = dilation * (kernel_size - 1) // 2
+        self.modulated = modulated
+        self.taps = deformable_groups * kernel_size**2
+        self.offset = nn.Conv2d(
+            in_channels,
+            self.taps * (3 if modulated else 2),
+            kernel_size,
+            stride,
+            padding,
+            dilation,
+        )
+        nn.init.zeros_(self.offset.weight)
+        nn.init.zeros_(self.offset.bias)
+        self.conv = DeformConv2d(
+            in_channels,
+            out_channels,
+            kernel_size,
+            stride,
+            padding,
+            dilation,
+            groups,
+            deformable_groups,
+            bias,
+        )
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        found = self.offset(x)
+        if not self.modulated:
+            return self.conv(x, found)
+        offset, mask = found.split([2 * self.taps, self.taps], 1)
+        return self.conv(x, offset, mask.sigmoid())

@@ -264,7 +264,7 @@ def test_frozen_bn_in_c_resizes_and_checks():
         kernels.frozen_bn_forward_float(x, ones, ones, x[:1], 0, output)
     assert output.shape == x.shape
     with pytest.raises(TypeError, match="float32 or float64"):
-        frozen_batch_norm(x.half(), ones, ones)
+        frozen_batch_norm(x.int(), ones, ones)
     with pytest.raises(ValueError, match="scale and bias are frozen"):
         frozen_batch_norm(x, ones.clone().requires_grad_(), ones)
 

@@ -1,0 +1,237 @@
+"""The operators in plain torch: what `resnet.ops` computes without its kernels, on any device.
+
+Arguments are those of the functions of the same names in `resnet.ops`, already checked. All are differentiable
+by autograd. They are written to be short and to bear any input, not to be fast.
+"""
+
+from __future__ import annotations
+
+import torch
+import torch.nn.functional as F
+
+
+def frozen_batch_norm(
+    x: torch.Tensor,
+    scale: torch.Tensor,
+    bias: torch.Tensor,
+    residual: torch.Tensor | None,
+    relu: bool,
+) -> torch.Tensor:
+    dtype = x.dtype
+    if dtype in (torch.float16, torch.bfloat16):
+        x, scale, bias = x.float(), scale.float(), bias.float()
+    y = x * scale.view(1, -1, 1, 1) + bias.view(1, -1, 1, 1)
+    if residual is not None:
+        y = y + residual
+    return (torch.relu(y) if relu else y).to(dtype)
+
+
+def _axis_weights(
+    first: torch.Tensor, last: torch.Tensor, bins: int, size: int, ratio: int, aligned: bool
+) -> torch.Tensor:
+    """How much of each pixel of an axis goes into each bin: (K, bins, size); first and last (K)."""
+    length = last - first
+    if not aligned:
+        length = length.clamp_min(1)
+    bin_length = length / bins
+    grids = torch.full_like(length, ratio) if ratio > 0 else bin_length.ceil()
+    weights = first.new_zeros(len(first), bins, size)
+    for grid in grids.unique().tolist():
+        rows = (grids == grid).nonzero()[:, 0]
+        if grid <= 0:
+            continue
+        start, step = first[rows, None, None], bin_length[rows, None, None]
+        number = torch.arange(bins, device=first.device).view(1, -1, 1).to(first.dtype)
+        sample = torch.arange(int(grid), device=first.device).to(first.dtype) + 0.5
+        at = start + number * step + sample * step / grid
+        inside = ((at >= -1) & (at <= size)).to(first.dtype) / grid
+        at = at.clamp(0, size - 1)
+        low = at.floor().clamp_max(max(size - 2, 0))
+        high = (low + 1).clamp_max(size - 1)
+        part = torch.zeros_like(weights[rows])
+        part.scatter_add_(2, low.long(), (1 - (at - low)) * inside)
+        part.scatter_add_(2, high.long(), (at - low) * inside)
+        weights[rows] = part
+    return weights
+
+
+def roi_align(
+    x: torch.Tensor,
+    rois: torch.Tensor,
+    size: tuple[int, int],
+    spatial_scale: float,
+    sampling_ratio: int,
+    aligned: bool,
+) -> torch.Tensor:
+    # Bilinear interpolation and the mean of samples are separable: two products with (sparse) matrices.
+    corners = rois[:, 1:] * spatial_scale - (0.5 if aligned else 0.0)
+    settings = (sampling_ratio, aligned)
+    rows = _axis_weights(corners[:, 1], corners[:, 3], size[0], x.shape[2], *settings)
+    columns = _axis_weights(corners[:, 0], corners[:, 2], size[1], x.shape[3], *settings)
+    pooled = [x.new_zeros(0, x.shape[1], *size)]
+    for k, image in enumerate(rois[:, 0].long().tolist()):
+        used = rows[k].any(0).nonzero()[:, 0]  # most regions touch few of the rows
+        if not len(used):
+            pooled.append(x.new_zeros(1, x.shape[1], *size) + x[image : image + 1, :, :1, :1] * 0)
+            continue
+        top, bottom = int(used[0]), int(used[-1]) + 1
+        across = x[image, :, top:bottom] @ columns[k].T
+        pooled.append((rows[k, :, top:bottom] @ across)[None])
+    return torch.cat(pooled)
+
+
+def _bin_edges(
+    first: float, last: float, bins: int, size: int, like: torch.Tensor
+) -> list[tuple[int, int]]:
+    """The pixels [start, end) of each bin of a region's axis, in like's precision."""
+    length = max(last - first + 1, 1.0)
+    step = torch.tensor(length, dtype=like.dtype) / bins
+    number = torch.arange(bins + 1, dtype=like.dtype)
+    starts = ((number[:-1] * step).floor() + first).clamp(0, size).long().tolist()
+    ends = ((number[1:] * step).ceil() + first).clamp(0, size).long().tolist()
+    return list(zip(starts, ends, strict=True))
+
+
+def roi_pool(
+    x: torch.Tensor, rois: torch.Tensor, size: tuple[int, int], spatial_scale: float
+) -> torch.Tensor:
+    scaled = rois[:, 1:] * spatial_scale
+    # torch.round rounds halves to even, C's round away from zero
+    corners = (scaled.abs() + 0.5).floor() * scaled.sign()
+    pooled = [x.new_zeros(0, x.shape[1], *size)]
+    for image, (x1, y1, x2, y2) in zip(rois[:, 0].long().tolist(), corners.tolist(), strict=True):
+        bins = []
+        for top, bottom in _bin_edges(y1, y2, size[0], x.shape[2], x):
+            for left, right in _bin_edges(x1, x2, size[1], x.shape[3], x):
+                pixels = x[image, :, top:bottom, left:right].flatten(1)
+                empty = pixels.shape[1] == 0
+                bins.append(x.new_zeros(x.shape[1]) if empty else pixels.max(1).values)
+        pooled.append(torch.stack(bins, 1).view(1, x.shape[1], *size))
+    return torch.cat(pooled)
+
+
+def box_iou(a: torch.Tensor, b: torch.Tensor, plus_one: bool) -> torch.Tensor:
+    extra = 1.0 if plus_one else 0.0
+    area_a = (a[:, 2] - a[:, 0] + extra) * (a[:, 3] - a[:, 1] + extra)
+    area_b = (b[:, 2] - b[:, 0] + extra) * (b[:, 3] - b[:, 1] + extra)
+    corner = torch.minimum(a[:, None, 2:], b[:, 2:]) - torch.maximum(a[:, None, :2], b[:, :2])
+    common = (corner + extra).clamp_min(0).prod(2)
+    union = area_a[:, None] + area_b - common
+    return torch.where(union == 0, torch.zeros_like(union), common / union.where(union != 0, 1.0))
+
+
+def _by_score(scores: torch.Tensor) -> torch.Tensor:
+    """Row numbers, best score first; equal scores in order, NaNs last."""
+    order = scores.nan_to_num(nan=-torch.inf, posinf=torch.inf, neginf=-torch.inf)
+    order = torch.argsort(order, descending=True, stable=True)
+    return order[torch.argsort(scores[order].isnan().to(torch.int8), stable=True)]
+
+
+def nms(
+    boxes: torch.Tensor,
+    scores: torch.Tensor,
+    threshold: float,
+    plus_one: bool,
+    groups: torch.Tensor | None = None,
+) -> torch.Tensor:
+    order = _by_score(scores)
+    boxes = boxes[order]
+    groups = None if groups is None else groups[order]
+    gone = torch.zeros(len(boxes), dtype=torch.bool, device=boxes.device)
+    kept = []
+    for i in range(len(boxes)):
+        if gone[i]:
+            continue
+        kept.append(i)
+        # float against double: the threshold is not rounded
+        over = box_iou(boxes[i : i + 1], boxes[i + 1 :], plus_one)[0].double() > threshold
+        gone[i + 1 :] |= over if groups is None else over & (groups[i + 1 :] == groups[i])
+    return order[torch.tensor(kept, dtype=torch.int64, device=order.device)]
+
+
+def soft_nms(
+    boxes: torch.Tensor,
+    scores: torch.Tensor,
+    method: str,
+    sigma: float,
+    iou_threshold: float,
+    score_threshold: float,
+    plus_one: bool,
+) -> tuple[torch.Tensor, torch.Tensor]:
+    scores = scores.clone()
+    left = torch.ones(len(boxes), dtype=torch.bool, device=boxes.device)
+    kept, values = [], []
+    while True:
+        # a NaN and a -inf never win: nothing is above the threshold then
+        candidates = torch.where(left & ~scores.isnan(), scores, -torch.inf)
+        if not len(boxes) or not candidates.max() > score_threshold:
+            break
+        best = int(candidates.argmax())
+        kept.append(best)
+        values.append(scores[best].clone())
+        left[best] = False
+        iou = box_iou(boxes[best : best + 1], boxes, plus_one)[0]
+        iou = iou.nan_to_num(0.0)
+        if method == "gaussian":
+            scores = scores * torch.exp(-iou * iou / sigma)
+        elif method == "linear":
+            scores = torch.where(iou.double() > iou_threshold, scores * (1 - iou), scores)
+        else:
+            scores = torch.where(iou.double() > iou_threshold, torch.zeros_like(scores), scores)
+    keep = torch.tensor(kept, dtype=torch.int64, device=boxes.device)
+    return keep, torch.stack(values) if values else scores[:0]
+
+
+def sigmoid_focal_loss(
+    logits: torch.Tensor, targets: torch.Tensor, alpha: float, gamma: float
+) -> torch.Tensor:
+    if not targets.is_floating_point():  # class numbers: 1.. positive, 0 background, < 0 ignored
+        classes = torch.arange(1, logits.shape[1] + 1, device=logits.device)
+        loss = sigmoid_focal_loss(
+            logits, (targets[:, None] == classes).to(logits.dtype), alpha, gamma
+        )
+        return torch.where(targets[:, None] < 0, torch.zeros_like(loss), loss)
+    p = torch.sigmoid(logits)
+    loss = F.binary_cross_entropy_with_logits(logits, targets, reduction="none")
+    loss = loss * (p * (1 - targets) + (1 - p) * targets) ** gamma
+    return loss if alpha < 0 else loss * (alpha * targets + (1 - alpha) * (1 - targets))
+
+
+def deform_conv2d(
+    x: torch.Tensor,
+    offset: torch.Tensor,
+    weight: torch.Tensor,
+    stride: tuple[int, int],
+    padding: tuple[int, int],
+    dilation: tuple[int, int],
+    mask: torch.Tensor | None,
+) -> torch.Tensor:
+    batch, channels, height, width = x.shape
+    outputs, group_channels, kh, kw = weight.shape
+    out_h, out_w = offset.shape[2:]
+    deformable_groups, groups = offset.shape[1] // (2 * kh * kw), channels // group_channels
+    offset = offset.view(batch, deformable_groups, kh, kw, 2, out_h, out_w)
+    # a NaN lies outside, where samples are 0
+    offset = offset.nan_to_num(nan=-1e6, posinf=1e6, neginf=-1e6)
+    rows = torch.arange(out_h, device=x.device).view(-1, 1) * stride[0] - padding[0]
+    columns = torch.arange(out_w, device=x.device) * stride[1] - padding[1]
+    parts = x.view(batch, deformable_groups, channels // deformable_groups, height, width)
+    taps = []
+    for i in range(kh):
+        for j in range(kw):
+            at_y = rows + i * dilation[0] + offset[:, :, i, j, 0]
+            at_x = columns + j * dilation[1] + offset[:, :, i, j, 1]
+            # a pixel of zeros around x, so that an axis of one pixel has a length
+            grid = torch.stack(
+                [2 * (at_x + 1) / (width + 1) - 1, 2 * (at_y + 1) / (height + 1) - 1], -1
+            )
+            sampled = F.grid_sample(
+                F.pad(parts.flatten(0, 1), (1, 1, 1, 1)), grid.flatten(0, 1), align_corners=True
+            ).view(batch, deformable_groups, -1, out_h, out_w)
+            if mask is not None:
+                factors = mask.view(batch, deformable_groups, kh, kw, out_h, out_w)
+                sampled = sampled * factors[:, :, i, j, None]
+            taps.append(sampled.reshape(batch, channels, out_h * out_w))
+    matrix = torch.stack(taps, 2).view(batch, groups, group_channels * kh * kw, out_h * out_w)
+    product = weight.view(groups, outputs // groups, -1) @ matrix
+    return product.reshape(batch, outputs, out_h, out_w)

@@ -1,0 +1,159 @@
+"""The only door of `resnet` to the generated module, and how its functions become operators of torch."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import warnings
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import torch
+
+HOW_TO_BUILD = (
+    "build them with `python build_ffi.py` in the project's folder, and start Python there"
+)
+
+try:
+    from _ext import kernels as _kernels
+except ModuleNotFoundError as error:
+    _kernels: Any = None
+    _why_missing = str(error)
+    warnings.warn(
+        f"resnet: the kernels in _ext.kernels cannot be imported ({error}), so torch computes the same, "
+        f"slower; {HOW_TO_BUILD}",
+        stacklevel=2,
+    )
+
+_SUFFIX = {torch.float32: "float", torch.float64: "double"}
+_LOW_PRECISION = (torch.float16, torch.bfloat16)
+_CHOICES = ("", "kernels", "torch")
+
+_choice = os.environ.get("RESNET_OPS", "")
+if _choice not in _CHOICES:
+    raise ValueError(f"RESNET_OPS must be one of kernels, torch or unset, got {_choice!r}")
+if _choice == "kernels" and _kernels is None:
+    raise ModuleNotFoundError(
+        f"RESNET_OPS=kernels, but _ext.kernels cannot be imported ({_why_missing}); {HOW_TO_BUILD}"
+    )
+_torch_only = _choice == "torch"
+
+
+def available() -> bool:
+    """Whether the kernels are built."""
+    return _kernels is not None
+
+
+@contextlib.contextmanager
+def plain_torch() -> Iterator[None]:
+    """Within this context all operators of `resnet.ops` are computed by torch alone, without the kernels.
+
+    The environment variable RESNET_OPS=torch asks for the same from the start.
+    """
+    global _torch_only
+    before, _torch_only = _torch_only, True
+    try:
+        yield
+    finally:
+        _torch_only = before
+
+
+def use_kernels(tensor: torch.Tensor, name: str = "nms") -> bool:
+    """Whether the kernels compute on this tensor: they are built, not declined, and it is on the CPU."""
+    return (
+        _kernels is not None
+        and not _torch_only
+        and tensor.device.type == "cpu"
+        and hasattr(_kernels, f"{name}_float")
+    )
+
+
+def kernel(name: str, tensor: torch.Tensor) -> Any:
+    """The generated function of this name for the tensor's precision."""
+    if _kernels is None:
+        raise ModuleNotFoundError(f"{name}: _ext.kernels cannot be imported; {HOW_TO_BUILD}")
+    if tensor.dtype not in _SUFFIX:
+        raise wrong_dtype(name, tensor)
+    return getattr(_kernels, f"{name}_{_SUFFIX[tensor.dtype]}")
+
+
+def wrong_dtype(name: str, tensor: torch.Tensor) -> TypeError:
+    return TypeError(
+        f"{name}: expected a float32 or float64 tensor (or float16 or bfloat16, computed in float32), "
+        f"got {tensor.dtype}; convert it with .float()"
+    )
+
+
+def working_dtype(name: str, tensor: torch.Tensor) -> torch.dtype:
+    """The precision to compute in: float32 for half precision, else the tensor's own.
+
+    Raises:
+        TypeError: The tensor is not of a floating-point type.
+    """
+    if tensor.dtype in _LOW_PRECISION:
+        return torch.float32
+    if tensor.dtype not in _SUFFIX:
+        raise wrong_dtype(name, tensor)
+    return tensor.dtype
+
+
+def or_null(tensor: torch.Tensor | None) -> Any:
+    """What a C function takes for an optional tensor."""
+    return _kernels._ffi.NULL if tensor is None else tensor
+
+
+def is_traced(*arguments: Any) -> bool:
+    """Whether somebody looks on: torch.compile, export, a fake tensor or another subclass, a functorch transform.
+
+    torch's operators cost some 20 us a call, which nobody needs to pay who runs eagerly.
+    """
+    if torch.compiler.is_compiling() or torch._C._are_functorch_transforms_active():
+        return True
+    return torch._C._len_torch_dispatch_stack() > 0 or any(
+        isinstance(x, torch.Tensor) and type(x) not in (torch.Tensor, torch.nn.Parameter)
+        for x in arguments
+    )
+
+
+def operator(
+    forward: Callable[..., Any],
+    fake: Callable[..., Any],
+    setup_context: Callable[..., None] | None = None,
+    backward: Callable[..., Any] | None = None,
+) -> Callable[..., Any]:
+    """Makes the torch operator `resnet::<name of forward>`, and a function with a short way to it in eager mode.
+
+    Args:
+        forward: Annotated as torch.library.custom_op needs it; calls the kernel.
+        fake: The same signature; only shapes, dtypes and strides.
+        setup_context: (ctx, inputs, output), as of torch.library.register_autograd.
+        backward: (ctx, *gradients) -> a gradient per input.
+
+    Returns:
+        A function with forward's arguments, all by position.
+    """
+    name = forward.__name__.lstrip("_")
+    op = torch.library.custom_op(f"resnet::{name}", forward, mutates_args=())
+    op.register_fake(fake)
+    eager: Callable[..., Any] = forward
+    if backward is not None:
+        op.register_autograd(backward, setup_context=setup_context)
+        members = {
+            "forward": staticmethod(forward),
+            "setup_context": staticmethod(setup_context),
+            "backward": staticmethod(torch.autograd.function.once_differentiable(backward)),
+        }
+        eager = type(name, (torch.autograd.Function,), members).apply
+
+    def call(*arguments: Any) -> Any:
+        if is_traced(*arguments):
+            return op(*arguments)
+        if torch.is_grad_enabled() and any(
+            isinstance(x, torch.Tensor) and x.requires_grad for x in arguments
+        ):
+            return eager(*arguments)
+        return forward(*arguments)
+
+    call.__name__ = call.__qualname__ = name
+    call.__doc__ = forward.__doc__
+    return call

@@ -1,0 +1,115 @@
+"""Frozen batch normalisation with what follows it: the residual addition and the ReLU."""
+
+from __future__ import annotations
+
+import torch
+
+from resnet.ops import fallback
+from resnet.ops.native import is_traced, kernel, operator, or_null, use_kernels, working_dtype
+
+
+def _frozen_bn(
+    x: torch.Tensor,
+    scale: torch.Tensor,
+    bias: torch.Tensor,
+    residual: torch.Tensor | None,
+    relu: bool,
+) -> torch.Tensor:
+    out = torch.empty_like(x)
+    kernel("frozen_bn_forward", x)(x, scale, bias, or_null(residual), int(relu), out)
+    return out
+
+
+def _setup(ctx, inputs, output) -> None:
+    _, scale, _, residual, relu = inputs
+    ctx.relu, ctx.residual = relu, residual is not None
+    ctx.save_for_backward(scale, output if relu else None)
+
+
+def _backward(ctx, grad):
+    scale, output = ctx.saved_tensors
+    needs_residual = ctx.residual and ctx.needs_input_grad[3]
+    grad_x, grad_residual = _frozen_bn_backward_op(
+        grad, output, scale, ctx.needs_input_grad[0], needs_residual
+    )
+    return (
+        grad_x if ctx.needs_input_grad[0] else None,
+        None,
+        None,
+        grad_residual if needs_residual else None,
+        None,
+    )
+
+
+def _frozen_bn_backward(
+    grad: torch.Tensor,
+    output: torch.Tensor | None,
+    scale: torch.Tensor,
+    needs_x: bool,
+    needs_residual: bool,
+) -> tuple[torch.Tensor, torch.Tensor]:
+    grad_x = torch.empty_like(grad) if needs_x else None
+    grad_residual = torch.empty_like(grad) if needs_residual else None
+    kernel("frozen_bn_backward", grad)(
+        grad, or_null(output), scale, or_null(grad_x), or_null(grad_residual)
+    )
+    none = grad.new_empty(0) if grad_x is None or grad_residual is None else grad
+    return none if grad_x is None else grad_x, none if grad_residual is None else grad_residual
+
+
+def _fake_backward(grad, output, scale, needs_x, needs_residual):
+    return tuple(
+        torch.empty_like(grad) if needed else grad.new_empty(0)
+        for needed in (needs_x, needs_residual)
+    )
+
+
+_frozen_bn_backward_op = operator(_frozen_bn_backward, _fake_backward)
+_frozen_bn_op = operator(
+    _frozen_bn, lambda x, scale, bias, residual, relu: torch.empty_like(x), _setup, _backward
+)
+
+
+def frozen_batch_norm(
+    x: torch.Tensor,
+    scale: torch.Tensor,
+    bias: torch.Tensor,
+    residual: torch.Tensor | None = None,
+    *,
+    relu: bool = False,
+    inplace: bool = False,
+) -> torch.Tensor:
+    """relu(x * scale + bias + residual), per channel.
+
+    Half precision is computed in float32 and rounded once. Under torch.compile and export the formula is
+    given to the compiler, which fuses it, and which knows it in every format.
+
+    Args:
+        x: (N, C, H, W) of a floating-point type, NCHW or channels_last.
+        scale: (C), frozen: it gets no gradient.
+        bias: (C), frozen likewise.
+        residual: the shape of x, or None.
+        relu: whether negative results become 0.
+        inplace: write to x where no gradient is recorded; x must then not be needed any more.
+
+    Returns:
+        A tensor of x's shape, dtype and memory format.
+    """
+    if torch.is_grad_enabled() and (scale.requires_grad or bias.requires_grad):
+        raise ValueError(
+            "frozen_batch_norm: scale and bias are frozen, expected tensors without requires_grad; "
+            "detach() them, or train a torch.nn.BatchNorm2d"
+        )
+    dtype = working_dtype("frozen_batch_norm", x)
+    exported = torch.compiler.is_compiling() or torch.jit.is_tracing()
+    if dtype != x.dtype or exported or not use_kernels(x):
+        return fallback.frozen_batch_norm(x, scale, bias, residual, relu)
+    scale, bias = scale.to(dtype), bias.to(dtype)
+    residual = residual if residual is None else residual.to(dtype)
+    needs_grad = torch.is_grad_enabled() and (
+        x.requires_grad or (residual is not None and residual.requires_grad)
+    )
+    if inplace and not needs_grad and not is_traced(x):
+        kernel("frozen_bn_forward", x)(x, scale, bias, or_null(residual), int(relu), x)
+        return x
+    return _frozen_bn_op(x, scale, bias, residual, relu)
