@@ -2,12 +2,22 @@
 
 from ffi_ext import create_extension
 
-FAMILIES = ["normalize", "frozen_bn", "roi_align", "nms"]
+# Header -> sources.
+FAMILIES = {
+    "normalize": ["normalize"],
+    "frozen_bn": ["frozen_bn"],
+    "roi_align": ["roi_align"],
+    "roi_pool": ["roi_pool"],
+    "nms": ["nms", "soft_nms"],
+    "box_iou": ["box_iou"],
+    "focal_loss": ["focal_loss"],
+    "deform_conv": ["deform_conv"],
+}
 
 ffi = create_extension(
     "_ext.kernels",
     headers=[f"include/{family}.h" for family in FAMILIES],
-    sources=[f"src/{family}.c" for family in FAMILIES],
+    sources=[f"src/{source}.c" for sources in FAMILIES.values() for source in sources],
     include_dirs=["include", "src"],
     relative_to=__file__,
     extra_compile_args=["-fopenmp"],

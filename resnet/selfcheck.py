@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 import argparse
-import statistics
 import sys
 import textwrap
 import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
 import torch
 from torch.utils.data import DataLoader
@@ -17,6 +16,7 @@ from torch.utils.data import DataLoader
 from _ext import kernels
 from data import PadCollate, Photographs, normalize_image
 from data.photographs import RGB_MEAN, RGB_STD, read_rgb
+from resnet.checks import Row, check_others, compared, milliseconds, shape
 from resnet.model import ResNet, build_resnet
 from resnet.ops import frozen_batch_norm, nms, roi_align
 from resnet.proposals import propose
@@ -25,47 +25,10 @@ PICTURE = Path(__file__).resolve().parent.parent / "build" / "selfcheck.png"
 SEED = 0
 
 
-class Row(NamedTuple):
-    """One generated function as it was called and checked."""
-
-    function: str
-    shapes: str
-    milliseconds: float
-    check: str
-    passed: bool
-
-
-def milliseconds(call: Callable[[], Any], repeats: int = 5) -> float:
-    """The median wall time of a call, after one to warm up."""
-    call()
-    times = []
-    for _ in range(repeats):
-        start = time.perf_counter()
-        call()
-        times.append((time.perf_counter() - start) * 1e3)
-    return statistics.median(times)
-
-
-def shape(*tensors: torch.Tensor) -> str:
-    """The tensors' shapes, as (2, 64, 112, 160), joined by commas."""
-    return ", ".join(str(tuple(tensor.shape)) for tensor in tensors)
-
-
 def prototype(function: Callable[..., Any]) -> str:
     """The C prototype, which is the first paragraph of a generated function's docstring."""
     text = (function.__doc__ or "").split("--\n\n")[-1]
     return " ".join(text.split("\n\n")[0].split())
-
-
-def compared(
-    what: str, ours: torch.Tensor, theirs: torch.Tensor, tolerance: float
-) -> tuple[str, bool]:
-    """How far two results are apart, relative to the largest value, and if that is tolerable."""
-    ours, theirs = ours.detach(), theirs.detach()
-    difference = float((ours - theirs).abs().max() / theirs.abs().max().clamp_min(1e-30))
-    return (
-        f"equals {what}" if difference == 0 else f"{what} within {difference:.0e}"
-    ), difference <= tolerance
 
 
 def check_normalize(pixels: torch.Tensor, dtype: torch.dtype) -> Row:
@@ -201,6 +164,7 @@ def check_functions(
             *check_frozen_bn(features.to(dtype), tolerance),
             *check_roi_align(features.to(dtype), boxes[:64].to(dtype), scale, tolerance),
             check_nms(boxes.to(dtype), scores.to(dtype)),
+            *check_others(features.to(dtype), boxes.to(dtype), scores.to(dtype), scale, tolerance),
         ]
         rows += [row._replace(function=f"{row.function}_{name}") for row in found]
     return rows

@@ -5,6 +5,15 @@
 
 #include <TH/TH.h>
 
+#ifdef _OPENMP
+#include <omp.h>
+#define MAX_THREADS omp_get_max_threads()
+#define THREAD omp_get_thread_num()
+#else
+#define MAX_THREADS 1
+#define THREAD 0
+#endif
+
 /* THArgCheck that formats its message only when it fails. */
 #define REQUIRE(condition, argument, ...)                   \
   do {                                                      \
@@ -23,6 +32,14 @@
 #endif
 #else
 #define KERNEL_CLONES
+#endif
+
+/* The same, with a * b + c fused to one rounding where the processor can: for sums of products,
+ * where it is more exact and faster, not where a formula has to give another library's bits. */
+#if defined(__GNUC__) && !defined(__clang__)
+#define KERNEL_CLONES_FMA KERNEL_CLONES __attribute__((optimize("fp-contract=fast")))
+#else
+#define KERNEL_CLONES_FMA KERNEL_CLONES
 #endif
 
 /* Below this many elements a parallel region costs more (some microseconds) than it saves. */

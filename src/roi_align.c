@@ -5,20 +5,29 @@
 #include "roi_align.h"
 
 #include <math.h>
+#include <string.h>
 
 #include "kernels.h"
 
-/* Channels that are summed up together: the samples' places and weights are worked out once for all
- * of them, and the sums stay in the first-level cache without any allocation. */
-#define CHANNEL_BLOCK 64
-
 /* Beyond 2^24 a float cannot tell neighbouring pixels apart. */
 #define LARGEST_COORDINATE 16777216.0
+
+/* Samples per bin and axis that a caller may ask for. */
+#define LARGEST_SAMPLING_RATIO 4096
+
+/* A bin costs as much from a map that is no slab as this many pixels cost that are copied to one
+ * (measured: 29 ns and 0.7 ns per channel). */
+#define SLAB_GAIN 32
+
+/* Channels that are computed together: a vector of AVX-512. */
+#define BLOCK_BYTES 64
 
 #define TH_GENERIC_FILE "roi_align.c"
 #include <TH/THGenerateFloatTypes.h>
 
 #else
+
+#include "rois.h"
 
 #define roi_align_forward TH_CONCAT_2(roi_align_forward_, real)
 #define roi_align_backward TH_CONCAT_2(roi_align_backward_, real)
@@ -26,10 +35,16 @@
 #define region_of TH_CONCAT_2(roi_region_of_, real)
 #define tap TH_CONCAT_2(roi_tap_, real)
 #define tap_at TH_CONCAT_2(roi_tap_at_, real)
+#define pull TH_CONCAT_2(roi_pull_, real)
+#define plan TH_CONCAT_2(roi_plan_, real)
+#define plan_regions TH_CONCAT_2(roi_plan_regions_, real)
+#define axis_pulls TH_CONCAT_2(roi_axis_pulls_, real)
 #define samples_inside TH_CONCAT_2(roi_samples_inside_, real)
-#define check_rois TH_CONCAT_2(roi_check_, real)
-#define add_samples TH_CONCAT_2(roi_add_samples_, real)
-#define spread_samples TH_CONCAT_2(roi_spread_samples_, real)
+#define pool_vectors TH_CONCAT_2(roi_pool_vectors_, real)
+#define pool_strided TH_CONCAT_2(roi_pool_strided_, real)
+#define spread_vectors TH_CONCAT_2(roi_spread_vectors_, real)
+#define spread_strided TH_CONCAT_2(roi_spread_strided_, real)
+#define check_settings TH_CONCAT_2(roi_check_settings_, real)
 
 /* One region on the feature map: index 0 is the vertical axis, 1 the horizontal one. */
 typedef struct {
@@ -98,143 +113,249 @@ static void samples_inside(const region *r, int axis, int64_t bin, int64_t size,
   if (high < (double)*last) *last = high > 0 ? (int64_t)high : 0;
 }
 
-static void check_rois(const THTensor *rois, int64_t batch, real spatial_scale) {
-  const real *data = THTensor_(data)(rois);
-  static const char *const names[5] = {"batch index", "x1", "y1", "x2", "y2"};
-  for (int64_t k = 0; k < rois->size[0]; k++) {
-    const real *roi = data + k * rois->stride[0];
-    const real index = roi[0];
-    REQUIRE(index >= 0 && index < (real)batch && index == (real)(int64_t)index, 2,
-            "the batch index of ROI %lld must be one of 0..%lld, got %g", (long long)k,
-            (long long)batch - 1, (double)index);
-    for (int i = 1; i < 5; i++) {
-      const double at = (double)(roi[i * rois->stride[1]] * spatial_scale);
-      REQUIRE(fabs(at) <= LARGEST_COORDINATE, 2,
-              "%s of ROI %lld must be a finite number of at most 2^24 pixels on the feature map, "
-              "got %g (times "
-              "spatial_scale %g)",
-              names[i], (long long)k, (double)roi[i * rois->stride[1]], (double)spatial_scale);
+/* What a bin takes of one pixel of an axis, over all of the bin's samples: the mean over samples of
+ * bilinear interpolations is separable, so bin (py, px) is the sum over pulls y of py and pulls x
+ * of px of weight y * weight x * map[y][x]. */
+typedef struct {
+  int64_t pixel;
+  real weight;
+} pull;
+
+/* The pulls of one axis of a region: those of bin b are pulls[start[b]] .. pulls[start[b + 1] - 1].
+ * Returns their number. With pulls == NULL nothing is written, and the result is an upper bound. */
+static int64_t axis_pulls(const region *r, int axis, int bins, int64_t size, real divisor,
+                          pull *pulls, int64_t *start) {
+  int64_t count = 0;
+  for (int64_t bin = 0; bin < bins; bin++) {
+    int64_t first, last;
+    samples_inside(r, axis, bin, size, &first, &last);
+    if (!pulls) {
+      const int64_t most = last > first ? 2 * (last - first) : 0;
+      count += most < size ? most : size;
+      continue;
+    }
+    const int64_t begin = start[bin] = count;
+    for (int64_t i = first; i < last; i++) {
+      const tap t = tap_at(r, axis, bin, i, size);
+      if (!t.inside) continue;
+      const int64_t pixels[2] = {t.low, t.high};
+      const real weights[2] = {t.low_weight / divisor, t.high_weight / divisor};
+      for (int side = 0; side < 2; side++) {
+        if (weights[side] == 0) continue;
+        /* samples follow each other along the axis, so an equal pixel is among the last three */
+        int64_t at = count;
+        while (at > begin && count - at < 4 && pulls[at - 1].pixel != pixels[side]) at--;
+        if (at > begin && count - at < 4) {
+          pulls[at - 1].weight += weights[side];
+        } else {
+          pulls[count].pixel = pixels[side];
+          pulls[count++].weight = weights[side];
+        }
+      }
     }
   }
+  if (pulls) start[bins] = count;
+  return count;
 }
 
-/* sum[c] += the samples of bin (py, px), over the channels [0, block) of map, which start at `map`.
- */
-KERNEL_CLONES
-static void add_samples(const real *map, const int64_t *stride, const int64_t *size,
-                        const region *r, int64_t py, int64_t px, int64_t block,
-                        real *restrict sum) {
-  int64_t y_first, y_last, x_first, x_last;
-  samples_inside(r, 0, py, size[2], &y_first, &y_last);
-  samples_inside(r, 1, px, size[3], &x_first, &x_last);
-  for (int64_t iy = y_first; iy < y_last; iy++) {
-    const tap y = tap_at(r, 0, py, iy, size[2]);
-    if (!y.inside) continue;
-    for (int64_t ix = x_first; ix < x_last; ix++) {
-      const tap x = tap_at(r, 1, px, ix, size[3]);
-      if (!x.inside) continue;
-      const real w1 = y.low_weight * x.low_weight, w2 = y.low_weight * x.high_weight;
-      const real w3 = y.high_weight * x.low_weight, w4 = y.high_weight * x.high_weight;
-      const real *v1 = map + y.low * stride[2] + x.low * stride[3],
-                 *v2 = map + y.low * stride[2] + x.high * stride[3];
-      const real *v3 = map + y.high * stride[2] + x.low * stride[3];
-      const real *v4 = map + y.high * stride[2] + x.high * stride[3];
-      if (stride[1] == 1)
-        for (int64_t c = 0; c < block; c++)
-          sum[c] += w1 * v1[c] + w2 * v2[c] + w3 * v3[c] + w4 * v4[c];
-      else
-        for (int64_t c = 0, at = 0; c < block; c++, at += stride[1])
-          sum[c] += w1 * v1[at] + w2 * v2[at] + w3 * v3[at] + w4 * v4[at];
+/* Room of one thread for a region's pulls, and for what one block of channels gives. */
+typedef struct {
+  pull *pulls[2];
+  int64_t *start[2];
+  real *tile; /* (pooled height * width, BLOCK) */
+} plan;
+
+/* Makes room for `threads` plans, enough for every region, in one allocation that plans[0].tile
+ * begins. */
+static void *plan_regions(plan *plans, int threads, const THTensor *rois, real spatial_scale,
+                          const int *pooled, int sampling_ratio, int aligned, const int64_t *size) {
+  int64_t most[2] = {0, 0};
+  const real *roi = THTensor_(data)(rois);
+  for (int64_t k = 0; k < rois->size[0]; k++) {
+    const region r = region_of(roi + k * rois->stride[0], rois->stride[1], spatial_scale, pooled,
+                               sampling_ratio, aligned);
+    for (int axis = 0; axis < 2; axis++) {
+      const int64_t count = axis_pulls(&r, axis, pooled[axis], size[2 + axis], 1, NULL, NULL);
+      if (count > most[axis]) most[axis] = count;
     }
   }
+  const size_t tile = (size_t)pooled[0] * (size_t)pooled[1] * (size_t)BLOCK * sizeof(real);
+  const size_t starts = (size_t)(pooled[0] + 1 + pooled[1] + 1) * sizeof(int64_t);
+  const size_t pulls = (size_t)(most[0] + most[1]) * sizeof(pull);
+  const size_t each = (tile + starts + pulls + 63) / 64 * 64;
+  char *room = THAlloc((ptrdiff_t)(each * (size_t)threads));
+  for (int t = 0; t < threads; t++) {
+    char *at = room + each * (size_t)t;
+    plans[t].tile = (real *)at;
+    plans[t].start[0] = (int64_t *)(at + tile);
+    plans[t].start[1] = plans[t].start[0] + pooled[0] + 1;
+    plans[t].pulls[0] = (pull *)(at + tile + starts);
+    plans[t].pulls[1] = plans[t].pulls[0] + most[0];
+  }
+  return room;
+}
+
+/* tile[bin][c] = the bins of a planned region, for the BLOCK channels that are neighbours at map.
+ */
+KERNEL_CLONES_FMA
+static void pool_vectors(const real *map, int64_t row_stride, int64_t column_stride, const plan *p,
+                         const int *pooled) {
+  vector *tile = (vector *)p->tile;
+  for (int py = 0; py < pooled[0]; py++)
+    for (int px = 0; px < pooled[1]; px++) {
+      vector sum = {0};
+      for (int64_t i = p->start[0][py]; i < p->start[0][py + 1]; i++) {
+        const real *row = map + p->pulls[0][i].pixel * row_stride;
+        const real weight = p->pulls[0][i].weight;
+        for (int64_t j = p->start[1][px]; j < p->start[1][px + 1]; j++)
+          sum += weight * p->pulls[1][j].weight *
+                 *(const vector *)(row + p->pulls[1][j].pixel * column_stride);
+      }
+      *tile++ = sum;
+    }
+}
+
+/* The same for `block` channels that lie channel_stride apart. */
+static void pool_strided(const real *map, const int64_t *stride, int64_t block, const plan *p,
+                         const int *pooled) {
+  real *tile = p->tile;
+  for (int py = 0; py < pooled[0]; py++)
+    for (int px = 0; px < pooled[1]; px++, tile += BLOCK)
+      for (int64_t c = 0; c < block; c++) {
+        real sum = 0;
+        for (int64_t i = p->start[0][py]; i < p->start[0][py + 1]; i++)
+          for (int64_t j = p->start[1][px]; j < p->start[1][px + 1]; j++)
+            sum += p->pulls[0][i].weight * p->pulls[1][j].weight *
+                   map[c * stride[1] + p->pulls[0][i].pixel * stride[2] +
+                       p->pulls[1][j].pixel * stride[3]];
+        tile[c] = sum;
+      }
+}
+
+static void check_settings(const THTensor *rois, double spatial_scale, const int *pooled,
+                           int sampling_ratio) {
+  REQUIRE(rois->nDimension == 2 && rois->size[1] == 5, 2,
+          "rois must be (K, 5) with rows of batch index, x1, y1, x2, y2, got %s",
+          THTensor_(sizeDesc)(rois).str);
+  REQUIRE(spatial_scale > 0 && spatial_scale <= LARGEST_COORDINATE, 3,
+          "spatial_scale must be a positive number, got %g", spatial_scale);
+  REQUIRE(pooled[0] > 0 && pooled[1] > 0, 4, "the pooled size must be positive, got %d x %d",
+          pooled[0], pooled[1]);
+  REQUIRE(sampling_ratio <= LARGEST_SAMPLING_RATIO, 6,
+          "sampling_ratio must be at most %d samples per bin and axis, got %d",
+          LARGEST_SAMPLING_RATIO, sampling_ratio);
 }
 
 void roi_align_forward(const THTensor *input, const THTensor *rois, double spatial_scale,
                        int pooled_height, int pooled_width, int sampling_ratio, int aligned,
                        THTensor *output) {
+  const int pooled[2] = {pooled_height, pooled_width};
   REQUIRE(input->nDimension == 4, 1, "input must have 4 dimensions (N, C, H, W), got %s",
           THTensor_(sizeDesc)(input).str);
-  REQUIRE(rois->nDimension == 2 && rois->size[1] == 5, 2,
-          "rois must be (K, 5) with rows of batch index, x1, y1, x2, y2, got %s",
-          THTensor_(sizeDesc)(rois).str);
-  REQUIRE(spatial_scale > 0 && spatial_scale <= LARGEST_COORDINATE, 3,
-          "spatial_scale must be a positive number, got %g", spatial_scale);
-  REQUIRE(pooled_height > 0 && pooled_width > 0, 4, "the pooled size must be positive, got %d x %d",
-          pooled_height, pooled_width);
-  const int64_t count = rois->size[0], channels = input->size[1];
+  check_settings(rois, spatial_scale, pooled, sampling_ratio);
+  const int64_t count = rois->size[0], batch = input->size[0], channels = input->size[1];
   REQUIRE(count == 0 || channels == 0 || (input->size[2] > 0 && input->size[3] > 0), 1,
           "input must have pixels to sample, got %s", THTensor_(sizeDesc)(input).str);
-  if (count > 0) check_rois(rois, input->size[0], (real)spatial_scale);
+  check_rois(rois, batch, (real)spatial_scale);
   if (output->nDimension != 4 || output->size[0] != count || output->size[1] != channels ||
       output->size[2] != pooled_height || output->size[3] != pooled_width)
     THTensor_(resize4d)(output, count, channels, pooled_height, pooled_width);
   if (count == 0 || channels == 0) return;
 
-  const int pooled[2] = {pooled_height, pooled_width};
   const real *map = THTensor_(data)(input), *roi = THTensor_(data)(rois);
   real *out = THTensor_(data)(output);
-  const int64_t *in_stride = input->stride, *out_stride = output->stride;
-  const int64_t blocks = (channels + CHANNEL_BLOCK - 1) / CHANNEL_BLOCK;
-#pragma omp parallel for collapse(2) \
-    schedule(dynamic) if (count * channels * pooled_height * pooled_width > 1024)
-  for (int64_t k = 0; k < count; k++)
-    for (int64_t b = 0; b < blocks; b++) {
-      const region r = region_of(roi + k * rois->stride[0], rois->stride[1], (real)spatial_scale,
-                                 pooled, sampling_ratio, aligned);
-      const int64_t start = b * CHANNEL_BLOCK;
-      const int64_t block = channels - start < CHANNEL_BLOCK ? channels - start : CHANNEL_BLOCK;
-      const real *block_map = map + r.batch * in_stride[0] + start * in_stride[1];
-      real *block_out = out + k * out_stride[0] + start * out_stride[1];
-      for (int64_t py = 0; py < pooled_height; py++)
-        for (int64_t px = 0; px < pooled_width; px++) {
-          real sum[CHANNEL_BLOCK] = {0};
-          add_samples(block_map, in_stride, input->size, &r, py, px, block, sum);
-          real *bin = block_out + py * out_stride[2] + px * out_stride[3];
-          for (int64_t c = 0; c < block; c++) bin[c * out_stride[1]] = sum[c] / r.count;
+  const int64_t *in_stride = input->stride, *out_stride = output->stride, *size = input->size;
+  const int64_t bins = (int64_t)pooled_height * pooled_width, pixels = size[2] * size[3];
+  const int64_t blocks = (channels + BLOCK - 1) / BLOCK;
+  const int threads = count * channels * bins > 1024 ? MAX_THREADS : 1;
+  const int slabs = in_stride[1] != 1 && channels >= BLOCK / 2 &&
+                    count * bins * SLAB_GAIN > (count < batch ? count : batch) * pixels;
+  /* Threads that have no block of their own share the regions of one. */
+  const int64_t units = slabs ? batch * blocks : 1;
+  const int64_t parts = slabs ? (threads + units - 1) / units : count;
+
+  plan plans[threads];
+  void *room = plan_regions(plans, threads, rois, (real)spatial_scale, pooled, sampling_ratio,
+                            aligned, size);
+  real *slab_room =
+      slabs ? THAlloc((ptrdiff_t)((size_t)(threads * pixels * BLOCK) * sizeof(real))) : NULL;
+#pragma omp parallel for num_threads(threads) collapse(2) schedule(dynamic)
+  for (int64_t unit = 0; unit < units; unit++)
+    for (int64_t part = 0; part < parts; part++) {
+      const plan *p = &plans[THREAD];
+      real *slab = slab_room + (slabs ? THREAD * pixels * BLOCK : 0);
+      const int64_t only = slabs ? unit / blocks : -1; /* the image of this slab */
+      int filled = 0;
+      for (int64_t k = count * part / parts; k < count * (part + 1) / parts; k++) {
+        const region r = region_of(roi + k * rois->stride[0], rois->stride[1], (real)spatial_scale,
+                                   pooled, sampling_ratio, aligned);
+        if (slabs && r.batch != only) continue;
+        axis_pulls(&r, 0, pooled_height, size[2], r.count, p->pulls[0], p->start[0]);
+        axis_pulls(&r, 1, pooled_width, size[3], 1, p->pulls[1], p->start[1]);
+        for (int64_t b = slabs ? unit % blocks : 0; b < blocks; b++) {
+          const int64_t first = b * BLOCK;
+          const int64_t block = channels - first < BLOCK ? channels - first : BLOCK;
+          const real *from = map + r.batch * in_stride[0] + first * in_stride[1];
+          if (slabs) {
+            if (!filled) gather_slab(from, in_stride, size, block, slab);
+            filled = 1;
+            pool_vectors(slab, size[3] * BLOCK, BLOCK, p, pooled);
+          } else if (in_stride[1] == 1 && block == BLOCK) {
+            pool_vectors(from, in_stride[2], in_stride[3], p, pooled);
+          } else {
+            pool_strided(from, in_stride, block, p, pooled);
+          }
+          scatter_slab(p->tile, out + k * out_stride[0] + first * out_stride[1], out_stride,
+                       output->size, block);
+          if (slabs) break;
         }
+      }
+    }
+  THFree(slab_room);
+  THFree(room);
+}
+
+/* The adjoint of pool_vectors: each bin of the tile goes to the pixels that it was taken from. */
+KERNEL_CLONES_FMA
+static void spread_vectors(real *map, int64_t row_stride, int64_t column_stride, const plan *p,
+                           const int *pooled) {
+  const vector *tile = (const vector *)p->tile;
+  for (int py = 0; py < pooled[0]; py++)
+    for (int px = 0; px < pooled[1]; px++, tile++) {
+      const vector share = *tile;
+      for (int64_t i = p->start[0][py]; i < p->start[0][py + 1]; i++) {
+        real *row = map + p->pulls[0][i].pixel * row_stride;
+        const real weight = p->pulls[0][i].weight;
+        for (int64_t j = p->start[1][px]; j < p->start[1][px + 1]; j++)
+          *(vector *)(row + p->pulls[1][j].pixel * column_stride) +=
+              weight * p->pulls[1][j].weight * share;
+      }
     }
 }
 
-/* The adjoint of add_samples: share[c] goes to the pixels that the samples of bin (py, px) were
- * taken from. */
-static void spread_samples(real *map, const int64_t *stride, const int64_t *size, const region *r,
-                           int64_t py, int64_t px, int64_t block, const real *restrict share) {
-  int64_t y_first, y_last, x_first, x_last;
-  samples_inside(r, 0, py, size[2], &y_first, &y_last);
-  samples_inside(r, 1, px, size[3], &x_first, &x_last);
-  for (int64_t iy = y_first; iy < y_last; iy++) {
-    const tap y = tap_at(r, 0, py, iy, size[2]);
-    if (!y.inside) continue;
-    for (int64_t ix = x_first; ix < x_last; ix++) {
-      const tap x = tap_at(r, 1, px, ix, size[3]);
-      if (!x.inside) continue;
-      const real w1 = y.low_weight * x.low_weight, w2 = y.low_weight * x.high_weight;
-      const real w3 = y.high_weight * x.low_weight, w4 = y.high_weight * x.high_weight;
-      for (int64_t c = 0; c < block; c++) {
-        real *plane = map + c * stride[1];
-        plane[y.low * stride[2] + x.low * stride[3]] += w1 * share[c];
-        plane[y.low * stride[2] + x.high * stride[3]] += w2 * share[c];
-        plane[y.high * stride[2] + x.low * stride[3]] += w3 * share[c];
-        plane[y.high * stride[2] + x.high * stride[3]] += w4 * share[c];
-      }
-    }
-  }
+/* The same for `block` channels that lie anywhere. */
+static void spread_strided(real *map, const int64_t *stride, int64_t block, const plan *p,
+                           const int *pooled) {
+  const real *tile = p->tile;
+  for (int py = 0; py < pooled[0]; py++)
+    for (int px = 0; px < pooled[1]; px++, tile += BLOCK)
+      for (int64_t i = p->start[0][py]; i < p->start[0][py + 1]; i++)
+        for (int64_t j = p->start[1][px]; j < p->start[1][px + 1]; j++)
+          for (int64_t c = 0; c < block; c++)
+            map[c * stride[1] + p->pulls[0][i].pixel * stride[2] +
+                p->pulls[1][j].pixel * stride[3]] +=
+                p->pulls[0][i].weight * p->pulls[1][j].weight * tile[c];
 }
 
 void roi_align_backward(const THTensor *grad_output, const THTensor *rois, double spatial_scale,
                         int pooled_height, int pooled_width, int sampling_ratio, int aligned,
                         THTensor *grad_input) {
-  REQUIRE(rois->nDimension == 2 && rois->size[1] == 5, 2,
-          "rois must be (K, 5) with rows of batch index, x1, y1, x2, y2, got %s",
-          THTensor_(sizeDesc)(rois).str);
-  REQUIRE(spatial_scale > 0 && spatial_scale <= LARGEST_COORDINATE, 3,
-          "spatial_scale must be a positive number, got %g", spatial_scale);
-  REQUIRE(pooled_height > 0 && pooled_width > 0, 4, "the pooled size must be positive, got %d x %d",
-          pooled_height, pooled_width);
+  const int pooled[2] = {pooled_height, pooled_width};
+  check_settings(rois, spatial_scale, pooled, sampling_ratio);
   REQUIRE(grad_input->nDimension == 4, 8,
           "grad_input must have the shape of forward's input (N, C, H, W), got %s",
           THTensor_(sizeDesc)(grad_input).str);
-  const int64_t count = rois->size[0], channels = grad_input->size[1];
+  const int64_t count = rois->size[0], batch = grad_input->size[0], channels = grad_input->size[1];
   REQUIRE(
       grad_output->nDimension == 4 && grad_output->size[0] == count &&
           grad_output->size[1] == channels && grad_output->size[2] == pooled_height &&
@@ -245,36 +366,60 @@ void roi_align_backward(const THTensor *grad_output, const THTensor *rois, doubl
       THTensor_(sizeDesc)(grad_output).str);
   REQUIRE(count == 0 || channels == 0 || (grad_input->size[2] > 0 && grad_input->size[3] > 0), 8,
           "grad_input must have pixels, got %s", THTensor_(sizeDesc)(grad_input).str);
-  if (count > 0) check_rois(rois, grad_input->size[0], (real)spatial_scale);
+  check_rois(rois, batch, (real)spatial_scale);
   if (THTensor_(nElement)(grad_input) == 0) return;
-  THTensor_(zero)(grad_input);
-  if (count == 0) return;
 
-  const int pooled[2] = {pooled_height, pooled_width};
   const real *g = THTensor_(data)(grad_output), *roi = THTensor_(data)(rois);
   real *map = THTensor_(data)(grad_input);
   const int64_t *in_stride = grad_input->stride, *g_stride = grad_output->stride;
-  const int64_t blocks = (channels + 7) / 8;
-  /* Regions overlap, channels do not: threads share the work by channels, and no sum depends on
-   * their number. */
-#pragma omp parallel for if (count * channels * pooled_height * pooled_width > 1024)
-  for (int64_t b = 0; b < blocks; b++) {
-    const int64_t start = b * 8, block = channels - start < 8 ? channels - start : 8;
-    for (int64_t k = 0; k < count; k++) {
-      const region r = region_of(roi + k * rois->stride[0], rois->stride[1], (real)spatial_scale,
-                                 pooled, sampling_ratio, aligned);
-      for (int64_t py = 0; py < pooled_height; py++)
-        for (int64_t px = 0; px < pooled_width; px++) {
-          real share[8];
-          for (int64_t c = 0; c < block; c++)
-            share[c] = g[k * g_stride[0] + (start + c) * g_stride[1] + py * g_stride[2] +
-                         px * g_stride[3]] /
-                       r.count;
-          spread_samples(map + r.batch * in_stride[0] + start * in_stride[1], in_stride,
-                         grad_input->size, &r, py, px, block, share);
-        }
-    }
+  const int64_t *size = grad_input->size;
+  const int64_t bins = (int64_t)pooled_height * pooled_width, pixels = size[2] * size[3];
+  const int64_t blocks = (channels + BLOCK - 1) / BLOCK;
+  const int threads =
+      count * channels * bins + batch * channels * pixels > PARALLEL_ELEMENTS ? MAX_THREADS : 1;
+  const int slabs = in_stride[1] != 1 && channels >= BLOCK / 2 &&
+                    count * bins * SLAB_GAIN > (count < batch ? count : batch) * pixels;
+  if (!slabs) THTensor_(zero)(grad_input);
+  if (count == 0) {
+    if (slabs) THTensor_(zero)(grad_input);
+    return;
   }
+
+  plan plans[threads];
+  void *room = plan_regions(plans, threads, rois, (real)spatial_scale, pooled, sampling_ratio,
+                            aligned, size);
+  real *slab_room =
+      slabs ? THAlloc((ptrdiff_t)((size_t)(threads * pixels * BLOCK) * sizeof(real))) : NULL;
+  /* Regions overlap, channels do not: threads share the work by images and channels, and no sum
+   * depends on their number. */
+#pragma omp parallel for num_threads(threads) collapse(2) schedule(dynamic)
+  for (int64_t n = 0; n < batch; n++)
+    for (int64_t b = 0; b < blocks; b++) {
+      const plan *p = &plans[THREAD];
+      const int64_t first = b * BLOCK;
+      const int64_t block = channels - first < BLOCK ? channels - first : BLOCK;
+      real *to = map + n * in_stride[0] + first * in_stride[1];
+      real *slab = slabs ? slab_room + THREAD * pixels * BLOCK : NULL;
+      if (slabs) memset(slab, 0, (size_t)(pixels * BLOCK) * sizeof(real));
+      for (int64_t k = 0; k < count; k++) {
+        const region r = region_of(roi + k * rois->stride[0], rois->stride[1], (real)spatial_scale,
+                                   pooled, sampling_ratio, aligned);
+        if (r.batch != n) continue;
+        axis_pulls(&r, 0, pooled_height, size[2], r.count, p->pulls[0], p->start[0]);
+        axis_pulls(&r, 1, pooled_width, size[3], 1, p->pulls[1], p->start[1]);
+        gather_slab(g + k * g_stride[0] + first * g_stride[1], g_stride, grad_output->size, block,
+                    p->tile);
+        if (slabs)
+          spread_vectors(slab, size[3] * BLOCK, BLOCK, p, pooled);
+        else if (in_stride[1] == 1 && block == BLOCK)
+          spread_vectors(to, in_stride[2], in_stride[3], p, pooled);
+        else
+          spread_strided(to, in_stride, block, p, pooled);
+      }
+      if (slabs) scatter_slab(slab, to, in_stride, size, block);
+    }
+  THFree(slab_room);
+  THFree(room);
 }
 
 #undef roi_align_forward
@@ -283,9 +428,16 @@ void roi_align_backward(const THTensor *grad_output, const THTensor *rois, doubl
 #undef region_of
 #undef tap
 #undef tap_at
+#undef pull
+#undef plan
+#undef plan_regions
+#undef axis_pulls
 #undef samples_inside
-#undef check_rois
-#undef add_samples
-#undef spread_samples
+#undef pool_vectors
+#undef pool_strided
+#undef spread_vectors
+#undef spread_strided
+#undef check_settings
+#include "rois_end.h"
 
 #endif

@@ -136,7 +136,7 @@ def box_iou(boxes1: torch.Tensor, boxes2: torch.Tensor, *, plus_one: bool = Fals
     _check_boxes("box_iou", "boxes2", boxes2)
     dtype = working_dtype("box_iou", boxes1)
     a, b = boxes1.to(dtype), boxes2.to(dtype)
-    compute = _box_iou_op if use_kernels(a, "box_iou_forward") else fallback.box_iou
+    compute = _box_iou_op if use_kernels(a) else fallback.box_iou
     return compute(a, b, bool(plus_one)).to(boxes1.dtype)
 
 
@@ -197,7 +197,7 @@ def _suppress(
     threshold = _check_number(name, "threshold", threshold)
     dtype = working_dtype(name, boxes)
     boxes, scores = boxes.detach().to(dtype), scores.detach().to(dtype)
-    if use_kernels(boxes, name):
+    if use_kernels(boxes):
         keep: torch.Tensor = _nms_op(boxes, scores, groups, threshold, bool(plus_one))
         return keep
     return fallback.nms(boxes, scores, threshold, plus_one, groups)
@@ -242,7 +242,7 @@ def soft_nms(
     dtype = working_dtype("soft_nms", boxes)
     boxes, scores = boxes.detach().to(dtype), scores.detach().to(dtype)
     numbers = (float(sigma), iou_threshold, score_threshold, bool(plus_one))
-    if use_kernels(boxes, "soft_nms"):
+    if use_kernels(boxes):
         keep, kept_scores = _soft_nms_op(boxes, scores, _METHODS[method], *numbers)
         return keep, kept_scores
     return fallback.soft_nms(boxes, scores, method, *numbers)

@@ -126,12 +126,9 @@ def _deform_conv2d_backward(
     grad_weight = grad_matrices.view(outputs, *taps, -1).permute(0, 3, 1, 2).contiguous()
     if grad_x is not None:
         grad_x = grad_x.contiguous(memory_format=layout)
-    return (
-        grad_x,
-        grad_offset if needs_offset else x.new_empty(0),
-        grad_mask,
-        grad_weight if needs_weight else none.clone(),
-    )
+    unasked = [x.new_empty(0) for _ in needs]  # one each: an operator's results do not alias
+    grads = (grad_x, grad_offset, grad_mask, grad_weight)
+    return tuple(g if n else u for g, n, u in zip(grads, needs, unasked, strict=True))
 
 
 def _fake_backward(grad, x, offset, mask, weight, geometry, needs):
@@ -199,7 +196,7 @@ def deform_conv2d(
     dtype = working_dtype("deform_conv2d", x)
     values, offset, weight = x.to(dtype), offset.to(dtype), weight.to(dtype)
     mask = None if mask is None else mask.to(dtype)
-    if use_kernels(values, "deform_columns"):
+    if use_kernels(values):
         out = _deform_conv2d_op(values, offset, mask, weight, [*steps, *pads, *dilations])
     else:
         out = fallback.deform_conv2d(values, offset, weight, steps, pads, dilations, mask)

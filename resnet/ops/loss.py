@@ -92,9 +92,7 @@ def sigmoid_focal_loss(
     dtype = working_dtype("sigmoid_focal_loss", logits)
     values = logits.to(dtype)
     targets = targets.to(dtype) if dense else targets.long()
-    compute = (
-        _focal_loss_op if use_kernels(values, "focal_loss_forward") else fallback.sigmoid_focal_loss
-    )
+    compute = _focal_loss_op if use_kernels(values) else fallback.sigmoid_focal_loss
     loss = compute(values, targets, float(alpha), float(gamma)).to(logits.dtype)
     if reduction == "none":
         return loss

@@ -14,29 +14,55 @@ HOW_TO_BUILD = (
     "build them with `python build_ffi.py` in the project's folder, and start Python there"
 )
 
-try:
-    from _ext import kernels as _kernels
-except ModuleNotFoundError as error:
-    _kernels: Any = None
-    _why_missing = str(error)
+# What this package calls, with _float or _double behind it.
+FUNCTIONS = (
+    "frozen_bn_forward",
+    "frozen_bn_backward",
+    "roi_align_forward",
+    "roi_align_backward",
+    "roi_pool_forward",
+    "roi_pool_backward",
+    "nms",
+    "batched_nms",
+    "soft_nms",
+    "box_iou_forward",
+    "box_iou_backward",
+    "focal_loss_forward",
+    "focal_loss_backward",
+    "class_focal_loss_forward",
+    "class_focal_loss_backward",
+    "deform_columns",
+    "deform_input_backward",
+    "deform_offset_backward",
+)
+
+
+def _load() -> tuple[Any, str]:
+    """The generated module and "", or None and why it cannot be used."""
+    try:
+        from _ext import kernels
+    except ModuleNotFoundError as error:
+        return None, f"the kernels in _ext.kernels cannot be imported ({error})"
+    for name in FUNCTIONS:
+        if not hasattr(kernels, f"{name}_float"):
+            return None, f"the kernels in _ext.kernels are of an older version (no {name}_float)"
+    return kernels, ""
+
+
+_kernels, _why_not = _load()
+_choice = os.environ.get("RESNET_OPS", "")
+if _choice not in ("", "kernels", "torch"):
+    raise ValueError(f"RESNET_OPS must be one of kernels, torch or unset, got {_choice!r}")
+if _why_not and _choice == "kernels":
+    raise ModuleNotFoundError(f"RESNET_OPS=kernels, but {_why_not}; {HOW_TO_BUILD}")
+if _why_not and not _choice:
     warnings.warn(
-        f"resnet: the kernels in _ext.kernels cannot be imported ({error}), so torch computes the same, "
-        f"slower; {HOW_TO_BUILD}",
-        stacklevel=2,
+        f"resnet: {_why_not}, so torch computes the same, slower; {HOW_TO_BUILD}", stacklevel=2
     )
+_torch_only = _choice == "torch"
 
 _SUFFIX = {torch.float32: "float", torch.float64: "double"}
 _LOW_PRECISION = (torch.float16, torch.bfloat16)
-_CHOICES = ("", "kernels", "torch")
-
-_choice = os.environ.get("RESNET_OPS", "")
-if _choice not in _CHOICES:
-    raise ValueError(f"RESNET_OPS must be one of kernels, torch or unset, got {_choice!r}")
-if _choice == "kernels" and _kernels is None:
-    raise ModuleNotFoundError(
-        f"RESNET_OPS=kernels, but _ext.kernels cannot be imported ({_why_missing}); {HOW_TO_BUILD}"
-    )
-_torch_only = _choice == "torch"
 
 
 def available() -> bool:
@@ -58,20 +84,15 @@ def plain_torch() -> Iterator[None]:
         _torch_only = before
 
 
-def use_kernels(tensor: torch.Tensor, name: str = "nms") -> bool:
+def use_kernels(tensor: torch.Tensor) -> bool:
     """Whether the kernels compute on this tensor: they are built, not declined, and it is on the CPU."""
-    return (
-        _kernels is not None
-        and not _torch_only
-        and tensor.device.type == "cpu"
-        and hasattr(_kernels, f"{name}_float")
-    )
+    return _kernels is not None and not _torch_only and tensor.device.type == "cpu"
 
 
 def kernel(name: str, tensor: torch.Tensor) -> Any:
     """The generated function of this name for the tensor's precision."""
     if _kernels is None:
-        raise ModuleNotFoundError(f"{name}: _ext.kernels cannot be imported; {HOW_TO_BUILD}")
+        raise ModuleNotFoundError(f"{name}: {_why_not}; {HOW_TO_BUILD}")
     if tensor.dtype not in _SUFFIX:
         raise wrong_dtype(name, tensor)
     return getattr(_kernels, f"{name}_{_SUFFIX[tensor.dtype]}")

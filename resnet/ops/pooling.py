@@ -212,7 +212,7 @@ def roi_pool(
     size, dtype = _size(output_size), working_dtype("roi_pool", x)
     _check_shapes("roi_pool", x, rois, spatial_scale, size)
     input_dtype, x, rois = x.dtype, x.to(dtype), rois.detach().to(dtype)
-    if use_kernels(x, "roi_pool_forward"):
+    if use_kernels(x):
         result = _roi_pool_op(x, rois, float(spatial_scale), *size)[0]
     else:
         _check_values("roi_pool", x, rois, spatial_scale)

@@ -1,0 +1,144 @@
+"""Rows of the self-check: generated functions against the same operators in plain torch."""
+
+from __future__ import annotations
+
+import statistics
+import time
+from collections.abc import Callable, Sequence
+from typing import Any, NamedTuple
+
+import torch
+
+from resnet import ops
+
+
+class Row(NamedTuple):
+    """One generated function as it was called and checked."""
+
+    function: str
+    shapes: str
+    milliseconds: float
+    check: str
+    passed: bool
+
+
+def milliseconds(call: Callable[[], Any], repeats: int = 5) -> float:
+    """The median wall time of a call, after one to warm up."""
+    call()
+    times = []
+    for _ in range(repeats):
+        start = time.perf_counter()
+        call()
+        times.append((time.perf_counter() - start) * 1e3)
+    return statistics.median(times)
+
+
+def shape(*tensors: torch.Tensor) -> str:
+    """The tensors' shapes, as (2, 64, 112, 160), joined by commas."""
+    return ", ".join(str(tuple(tensor.shape)) for tensor in tensors)
+
+
+def compared(
+    what: str, ours: torch.Tensor, theirs: torch.Tensor, tolerance: float
+) -> tuple[str, bool]:
+    """How far two results are apart, relative to the largest value, and if that is tolerable."""
+    ours, theirs = ours.detach(), theirs.detach()
+    difference = float((ours - theirs).abs().max() / theirs.abs().max().clamp_min(1e-30))
+    return (
+        f"equals {what}" if difference == 0 else f"{what} within {difference:.0e}"
+    ), difference <= tolerance
+
+
+def check_operator(
+    names: Sequence[str],
+    operator: Callable[..., Any],
+    inputs: Sequence[torch.Tensor | None],
+    tolerance: float,
+) -> list[Row]:
+    """An operator of `resnet.ops`, forward and backward, against itself in plain torch.
+
+    Args:
+        names: Of the functions behind it: that of forward, then those of backward.
+        operator: Of the inputs; its first result, if there are several, is compared.
+        inputs: Those that require gradients are checked in the backward direction.
+        tolerance: Relative to the largest value.
+    """
+
+    def first(result: Any) -> torch.Tensor:
+        return result if isinstance(result, torch.Tensor) else result[0]
+
+    def no_grad() -> Any:
+        with torch.no_grad():
+            return operator(*inputs)
+
+    given = [x for x in inputs if x is not None]
+    trained = [x for x in given if x.requires_grad]
+    y = first(operator(*inputs))
+    with ops.plain_torch():
+        expected = first(operator(*inputs))
+    same = compared("torch", y.double(), expected.double(), tolerance)
+    rows = [Row(names[0], f"{shape(*given)} -> {shape(y)}", milliseconds(no_grad), *same)]
+    if not trained:
+        return rows
+    # small next to 1, so that sums do not lose what is compared
+    grad = torch.linspace(-1, 1, y.numel(), dtype=y.dtype).view_as(y)
+    run = lambda: torch.autograd.grad(y, trained, grad, retain_graph=True)  # noqa: E731
+    pairs = list(zip(run(), torch.autograd.grad(expected, trained, grad), strict=True))
+    results = [compared("autograd", *pair, tolerance) for pair in pairs]
+    text, passed = max(results, key=lambda result: not result[1])
+    duration, shapes = milliseconds(run), f"{shape(y)} -> {shape(*trained)}"
+    return rows + [Row(name, shapes, duration, text, passed) for name in names[1:]]
+
+
+def check_others(
+    features: torch.Tensor,
+    boxes: torch.Tensor,
+    scores: torch.Tensor,
+    scale: float,
+    tolerance: float,
+) -> list[Row]:
+    """Rows for ROIPool, box IoU, batched and soft NMS, focal loss and deformable convolution."""
+    generator = torch.Generator().manual_seed(0)
+    kind = dict(dtype=features.dtype, generator=generator)
+    x = features[:1].clone().requires_grad_()
+    rois = torch.cat([torch.zeros_like(boxes[:16, :1]), boxes[:16]], 1)
+    a, b = boxes[:300].clone().requires_grad_(), boxes[100:180].clone().requires_grad_()
+    few, few_scores = boxes[::8], scores[::8]
+    groups = torch.arange(len(few)) % 3
+    logits = torch.randn(500, 20, **kind).requires_grad_()
+    targets, classes = torch.rand(500, 20, **kind), torch.arange(500) % 22 - 1
+    image = features[:1, :16, :24, :32].clone().requires_grad_()
+    offset = torch.randn(1, 18, 24, 32, **kind).requires_grad_()
+    mask = torch.rand(1, 9, 24, 32, **kind).requires_grad_()
+    weight = torch.randn(8, 16, 3, 3, **kind).requires_grad_()
+
+    def deform(*tensors: torch.Tensor) -> torch.Tensor:
+        image, offset, weight, mask = tensors
+        return ops.deform_conv2d(image, offset, weight, padding=1, mask=mask)
+
+    checks: list[tuple[list[str], Callable[..., Any], list[torch.Tensor]]] = [
+        (
+            ["roi_pool_forward", "roi_pool_backward"],
+            lambda x, rois: ops.roi_pool(x, rois, 7, scale),
+            [x, rois],
+        ),
+        (["box_iou_forward", "box_iou_backward"], ops.box_iou, [a, b]),
+        (["batched_nms"], lambda *args: ops.batched_nms(*args, 0.3), [few, few_scores, groups]),
+        (["soft_nms"], lambda *args: ops.soft_nms(*args), [few, few_scores]),
+        (
+            ["focal_loss_forward", "focal_loss_backward"],
+            ops.sigmoid_focal_loss,
+            [logits, targets],
+        ),
+        (
+            ["class_focal_loss_forward", "class_focal_loss_backward"],
+            ops.sigmoid_focal_loss,
+            [logits, classes],
+        ),
+        (
+            ["deform_columns", "deform_input_backward", "deform_offset_backward"],
+            deform,
+            [image, offset, weight, mask],
+        ),
+    ]
+    return [row for names, *check in checks for row in check_operator(names, *check, tolerance)]

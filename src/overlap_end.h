@@ -1,0 +1,4 @@
+/* Undoes the names of overlap.h. */
+#undef check_boxes
+#undef fill_columns
+#undef largest_below

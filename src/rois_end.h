@@ -1,0 +1,8 @@
+/* Undoes the names of rois.h. */
+#undef BLOCK
+#undef vector
+#undef check_rois
+#undef gather_slab
+#undef scatter_slab
+#undef transpose
+#undef transpose_4x4
