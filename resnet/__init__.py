@@ -2,19 +2,39 @@
 
 from __future__ import annotations
 
-from resnet.blocks import Bottleneck, Stem
+from resnet.backbone import BACKBONES, Backbone, build_backbone
+from resnet.blocks import BLOCKS, STEMS, BasicBlock, Bottleneck, Stem
+from resnet.config import Config
+from resnet.deformable import Deformable
+from resnet.fpn import FPN, LastLevelMaxPool, LastLevelP6P7
 from resnet.layers import FrozenBatchNorm2d
-from resnet.model import ResNet, build_resnet
+from resnet.model import ResNet, ResNetHead, build_resnet
+from resnet.norms import NORMS
 from resnet.ops import frozen_batch_norm, nms, roi_align
+from resnet.registry import Registry
 from resnet.stages import STAGE_SPECS, StageSpec
 
 __all__ = [
+    "BACKBONES",
+    "BLOCKS",
+    "FPN",
+    "NORMS",
     "STAGE_SPECS",
+    "STEMS",
+    "Backbone",
+    "BasicBlock",
     "Bottleneck",
+    "Config",
+    "Deformable",
     "FrozenBatchNorm2d",
+    "LastLevelMaxPool",
+    "LastLevelP6P7",
+    "Registry",
     "ResNet",
+    "ResNetHead",
     "StageSpec",
     "Stem",
+    "build_backbone",
     "build_resnet",
     "frozen_batch_norm",
     "nms",

@@ -1,12 +1,19 @@
-"""The stem (conv1) and the bottleneck block that conv2..conv5 are made of."""
+"""Stems (conv1) and the residual blocks that conv2..conv5 are made of, and their registries."""
 
 from __future__ import annotations
+
+from typing import Any, ClassVar
 
 import torch
 import torch.nn.functional as F
 from torch import nn
 
-from resnet.layers import FrozenBatchNorm2d
+from resnet.deformable import Deformable, DeformableConvolution
+from resnet.norms import NORMS, Norm, normalize
+from resnet.registry import Registry
+
+STEMS = Registry("stem")
+BLOCKS = Registry("block")
 
 
 def conv(
@@ -19,33 +26,139 @@ def conv(
     return layer
 
 
-class Stem(nn.Module):
+class Part(nn.Module):
+    """What stems and blocks have in common: convolutions, each with the norm that follows it."""
+
+    # the norm of NORMS that a subclass is made with if it is given none
+    norm_type: ClassVar[str] = "FrozenBN"
+    # names of the convolutions and of their norms
+    pairs: ClassVar[tuple[tuple[str, str], ...]] = (("conv1", "bn1"),)
+
+    def step(
+        self, number: int, x: torch.Tensor, residual: torch.Tensor | None = None, relu: bool = True
+    ) -> torch.Tensor:
+        """The convolution `conv{number}`, its norm, the addition and the ReLU."""
+        convolution, norm = getattr(self, f"conv{number}"), getattr(self, f"bn{number}")
+        return apply(convolution, norm, x, residual, relu)
+
+
+def apply(
+    convolution: nn.Module,
+    norm: nn.Module,
+    x: torch.Tensor,
+    residual: torch.Tensor | None = None,
+    relu: bool = True,
+) -> torch.Tensor:
+    """relu(norm(convolution(x)) + residual); a folded convolution does all of it itself."""
+    if isinstance(norm, Folded):
+        return convolution(x, residual, relu)
+    return normalize(norm, convolution(x), residual, relu=relu)
+
+
+class Folded(nn.Module):
+    """Stands where a norm was that is now part of the convolution before it."""
+
+
+class Stem(Part):
     """7x7 convolution, normalisation, ReLU, 3x3 max pooling: (N, 3, H, W) -> (N, C, H/4, W/4)."""
 
-    def __init__(self, out_channels: int = 64) -> None:
+    stride: ClassVar[int] = 4
+
+    def __init__(
+        self, out_channels: int = 64, *, in_channels: int = 3, norm: Norm | None = None
+    ) -> None:
         super().__init__()
-        self.conv1 = conv(3, out_channels, 7, stride=2)
-        self.bn1 = FrozenBatchNorm2d(out_channels)
+        self.conv1 = conv(in_channels, out_channels, 7, stride=2)
+        self.bn1 = (norm or NORMS[self.norm_type])(out_channels)
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
-        x = self.bn1(self.conv1(x), relu=True, inplace=True)
-        return F.max_pool2d(x, kernel_size=3, stride=2, padding=1)
+        return F.max_pool2d(self.step(1, x), kernel_size=3, stride=2, padding=1)
 
 
-class Bottleneck(nn.Module):
+class SmallStem(Part):
+    """3x3 convolution, normalisation, ReLU, for images of few pixels: the size stays.
+
+    (He et al., 2015, section 4.2.)
+    """
+
+    stride: ClassVar[int] = 1
+    norm_type = "BN"
+
+    def __init__(
+        self, out_channels: int = 16, *, in_channels: int = 3, norm: Norm | None = None
+    ) -> None:
+        super().__init__()
+        self.conv1 = conv(in_channels, out_channels, 3)
+        self.bn1 = (norm or NORMS[self.norm_type])(out_channels)
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        return self.step(1, x)
+
+
+class Block(Part):
+    """A residual block: what its convolutions give, added to its input.
+
+    Where the number of channels or the stride changes, a 1x1 convolution `downsample` adapts the
+    input.
+    """
+
+    convolutions: ClassVar[int]
+    downsample: nn.Sequential | None
+
+    def add_downsample(self, in_channels: int, out_channels: int, stride: int, norm: Norm) -> None:
+        self.downsample = None
+        if in_channels != out_channels or stride != 1:
+            self.downsample = nn.Sequential(
+                conv(in_channels, out_channels, 1, stride), norm(out_channels)
+            )
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        identity = x
+        if self.downsample is not None:
+            projection, norm = self.downsample
+            identity = apply(projection, norm, x, relu=False)
+        for number in range(1, self.convolutions):
+            x = self.step(number, x)
+        return self.step(self.convolutions, x, identity)
+
+    def zero_init_residual(self) -> None:
+        """Begin as the identity: the last norm's weight is 0 (Goyal et al., 2017).
+
+        Raises:
+            ValueError: the norm does not train, so the block would stay the identity for ever.
+        """
+        norm = getattr(self, f"bn{self.convolutions}")
+        if not isinstance(getattr(norm, "weight", None), nn.Parameter):
+            raise ValueError(
+                f"zero_init_residual needs a norm whose weight trains, got {type(norm).__name__}; "
+                "take a block WithBatchNorm or WithGN"
+            )
+        nn.init.zeros_(norm.weight)
+
+
+class Bottleneck(Block):
     """1x1, 3x3, 1x1 convolutions, and the input added to what they give (He et al., 2015).
 
     Args:
         in_channels: of the input.
         bottleneck_channels: between the three convolutions.
-        out_channels: of the result. Where they differ from in_channels, a 1x1 convolution
-            `downsample` adapts the input.
+        out_channels: of the result.
         num_groups: groups of the 3x3 convolution (ResNeXt).
         stride_in_1x1: the stride is the first 1x1's (as in Caffe2's weights), not the 3x3's
             (torchvision's).
         stride: of the block; a dilated block has stride 1.
         dilation: of the 3x3 convolution.
+        deformable: the 3x3 convolution is a deformable one with these settings.
+        norm: makes the normalisation of a number of channels; None for the class's own.
     """
+
+    convolutions = 3
+    pairs = (
+        ("conv1", "bn1"),
+        ("conv2", "bn2"),
+        ("conv3", "bn3"),
+        ("downsample.0", "downsample.1"),
+    )
 
     def __init__(
         self,
@@ -57,31 +170,77 @@ class Bottleneck(nn.Module):
         stride_in_1x1: bool = True,
         stride: int = 1,
         dilation: int = 1,
+        deformable: Deformable | None = None,
+        norm: Norm | None = None,
     ) -> None:
         super().__init__()
+        norm = norm or NORMS[self.norm_type]
         if dilation > 1:
             stride = 1
-        self.downsample: nn.Sequential | None = None
-        if in_channels != out_channels:
-            self.downsample = nn.Sequential(
-                conv(in_channels, out_channels, 1, stride), FrozenBatchNorm2d(out_channels)
-            )
+        self.add_downsample(in_channels, out_channels, stride, norm)
         stride_1x1, stride_3x3 = (stride, 1) if stride_in_1x1 else (1, stride)
         self.conv1 = conv(in_channels, bottleneck_channels, 1, stride_1x1)
-        self.bn1 = FrozenBatchNorm2d(bottleneck_channels)
-        self.conv2 = conv(
-            bottleneck_channels, bottleneck_channels, 3, stride_3x3, dilation, num_groups
-        )
-        self.bn2 = FrozenBatchNorm2d(bottleneck_channels)
+        self.bn1 = norm(bottleneck_channels)
+        conv2: dict[str, Any] = dict(stride=stride_3x3, dilation=dilation, groups=num_groups)
+        if deformable is None:
+            self.conv2 = conv(bottleneck_channels, bottleneck_channels, 3, **conv2)
+        else:
+            self.conv2 = DeformableConvolution(bottleneck_channels, deformable, **conv2)
+        self.bn2 = norm(bottleneck_channels)
         self.conv3 = conv(bottleneck_channels, out_channels, 1)
-        self.bn3 = FrozenBatchNorm2d(out_channels)
+        self.bn3 = norm(out_channels)
 
-    def forward(self, x: torch.Tensor) -> torch.Tensor:
-        # A convolution's result is needed by nobody else, so the normalisation may overwrite it.
-        identity = x
-        if self.downsample is not None:
-            projection, norm = self.downsample
-            identity = norm(projection(x), inplace=True)
-        out = self.bn1(self.conv1(x), relu=True, inplace=True)
-        out = self.bn2(self.conv2(out), relu=True, inplace=True)
-        return self.bn3(self.conv3(out), identity, relu=True, inplace=True)
+
+class BasicBlock(Block):
+    """Two 3x3 convolutions, and the input added to what they give: ResNet-18 and -34.
+
+    Takes the arguments of `Bottleneck`, so that either fits into a stage; there is no bottleneck
+    (bottleneck_channels is not used), no 1x1 convolution for the stride, and no groups.
+
+    Raises:
+        ValueError: groups or a deformable convolution were asked for.
+    """
+
+    convolutions = 2
+    pairs = (("conv1", "bn1"), ("conv2", "bn2"), ("downsample.0", "downsample.1"))
+
+    def __init__(
+        self,
+        in_channels: int,
+        bottleneck_channels: int,
+        out_channels: int,
+        *,
+        num_groups: int = 1,
+        stride_in_1x1: bool = True,
+        stride: int = 1,
+        dilation: int = 1,
+        deformable: Deformable | None = None,
+        norm: Norm | None = None,
+    ) -> None:
+        super().__init__()
+        if num_groups != 1 or deformable is not None:
+            raise ValueError(
+                "BasicBlock has neither groups nor deformable convolutions, got "
+                f"num_groups={num_groups}, deformable={deformable}; take a Bottleneck"
+            )
+        norm = norm or NORMS[self.norm_type]
+        if dilation > 1:
+            stride = 1
+        self.add_downsample(in_channels, out_channels, stride, norm)
+        self.conv1 = conv(in_channels, out_channels, 3, stride, dilation)
+        self.bn1 = norm(out_channels)
+        self.conv2 = conv(out_channels, out_channels, 3, dilation=dilation)
+        self.bn2 = norm(out_channels)
+
+
+def _register(registry: Registry, base: type[Part], name: str) -> None:
+    """Subclasses of a part for each norm, under the names that maskrcnn-benchmark's configs use."""
+    for suffix, norm in [("FixedBatchNorm", "FrozenBN"), ("GN", "GN"), ("BatchNorm", "BN")]:
+        full = f"{name}With{suffix}"
+        registry.register(full, type(full, (base,), {"norm_type": norm, "__doc__": base.__doc__}))
+
+
+_register(STEMS, Stem, "Stem")
+_register(STEMS, SmallStem, "SmallStem")
+_register(BLOCKS, Bottleneck, "Bottleneck")
+_register(BLOCKS, BasicBlock, "BasicBlock")

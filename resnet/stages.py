@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import NamedTuple
 
+from resnet.registry import Registry
+
 
 class StageSpec(NamedTuple):
     """One of the stages conv2..conv5."""
@@ -12,6 +14,16 @@ class StageSpec(NamedTuple):
     index: int  # type: ignore[assignment]
     block_count: int
     return_features: bool
+
+
+# Blocks of conv2..conv5 (He et al., 2015, table 1). 18 and 34 are made of basic blocks.
+BLOCK_COUNTS = {
+    18: (2, 2, 2, 2),
+    34: (3, 4, 6, 3),
+    50: (3, 4, 6, 3),
+    101: (3, 4, 23, 3),
+    152: (3, 8, 36, 3),
+}
 
 
 def _specs(block_counts: tuple[int, ...], *, every: bool) -> tuple[StageSpec, ...]:
@@ -23,14 +35,9 @@ def _specs(block_counts: tuple[int, ...], *, every: bool) -> tuple[StageSpec, ..
 
 
 # C4, C5: the last stage's features, for the head that follows; FPN: all, for the pyramid.
-STAGE_SPECS: dict[str, tuple[StageSpec, ...]] = {
-    "R-50-C4": _specs((3, 4, 6), every=False),
-    "R-50-C5": _specs((3, 4, 6, 3), every=False),
-    "R-101-C4": _specs((3, 4, 23), every=False),
-    "R-101-C5": _specs((3, 4, 23, 3), every=False),
-    "R-50-FPN": _specs((3, 4, 6, 3), every=True),
-    "R-50-FPN-RETINANET": _specs((3, 4, 6, 3), every=True),
-    "R-101-FPN": _specs((3, 4, 23, 3), every=True),
-    "R-101-FPN-RETINANET": _specs((3, 4, 23, 3), every=True),
-    "R-152-FPN": _specs((3, 8, 36, 3), every=True),
-}
+STAGE_SPECS = Registry("stage table")
+for _depth, _counts in BLOCK_COUNTS.items():
+    STAGE_SPECS.register(f"R-{_depth}-C4", _specs(_counts[:3], every=False))
+    STAGE_SPECS.register(f"R-{_depth}-C5", _specs(_counts, every=False))
+    STAGE_SPECS.register(f"R-{_depth}-FPN", _specs(_counts, every=True))
+    STAGE_SPECS.register(f"R-{_depth}-FPN-RETINANET", _specs(_counts, every=True))

@@ -9,33 +9,52 @@ import torch.nn.functional as F
 pytest.importorskip("_ext.kernels", reason="run `python build_ffi.py` first")
 
 from resnet import (  # noqa: E402
+    BLOCKS,
     STAGE_SPECS,
+    STEMS,
+    BasicBlock,
     Bottleneck,
     FrozenBatchNorm2d,
+    Registry,
     ResNet,
+    ResNetHead,
     StageSpec,
     Stem,
     build_resnet,
 )
+from resnet.norms import group_norm  # noqa: E402
+
+BASIC = dict(block="BasicBlockWithFixedBatchNorm", res2_out_channels=64)
 
 
-# Entries of the state_dict and parameters, as counted on the original's models.
+# Entries of the state_dict and parameters, as counted on the original's models; those of 18 and 34
+# are torchvision's without fc and num_batches_tracked.
 @pytest.mark.parametrize(
-    ("name", "entries", "parameters", "returned"),
+    ("name", "entries", "parameters", "settings"),
     [
-        ("R-50-C4", 215, 8_512_704, ["layer3"]),
-        ("R-50-C5", 265, 23_454_912, ["layer4"]),
-        ("R-50-FPN", 265, 23_454_912, ["layer1", "layer2", "layer3", "layer4"]),
-        ("R-101-FPN", 520, 42_394_816, ["layer1", "layer2", "layer3", "layer4"]),
-        ("R-152-FPN", 775, 57_992_384, ["layer1", "layer2", "layer3", "layer4"]),
+        ("R-50-C4", 215, 8_512_704, {}),
+        ("R-50-C5", 265, 23_454_912, {}),
+        ("R-101-C5", 520, 42_394_816, {}),
+        ("R-50-FPN", 265, 23_454_912, {}),
+        ("R-50-FPN-RETINANET", 265, 23_454_912, {}),
+        ("R-101-FPN", 520, 42_394_816, {}),
+        ("R-101-FPN-RETINANET", 520, 42_394_816, {}),
+        ("R-152-FPN", 775, 57_992_384, {}),
+        ("R-18-FPN", 100, 11_166_912, BASIC),
+        ("R-34-FPN", 180, 21_267_648, BASIC),
     ],
 )
-def test_sizes_of_the_models(name, entries, parameters, returned):
+def test_sizes_of_the_models(name, entries, parameters, settings):
     with torch.device("meta"):
-        model = build_resnet(name)
+        model = build_resnet(name, **settings)
     assert len(model.state_dict()) == entries
     assert sum(p.numel() for p in model.parameters()) == parameters
-    assert [stage for stage, flag in model.return_features.items() if flag] == returned
+    returned = [stage for stage, flag in model.return_features.items() if flag]
+    every = ["layer1", "layer2", "layer3", "layer4"]
+    assert returned == {"C4": ["layer3"], "C5": ["layer4"]}.get(name[-2:], every)
+    assert model.feature_strides == dict(
+        zip(["stem", *model.stages], [4, 4, 8, 16, 32], strict=False)
+    )
 
 
 def test_names_of_the_state_dict():
@@ -177,7 +196,9 @@ def test_training_step_lowers_the_loss():
 
 
 def test_bad_settings_are_explained():
-    with pytest.raises(KeyError, match=r"expected one of R-50-C4, .*did you mean 'R-50-FPN'"):
+    with pytest.raises(
+        KeyError, match=r"no stage table 'R-50-FNP'; expected one of .*; did you mean 'R-50-FPN'"
+    ):
         build_resnet("R-50-FNP")
     with pytest.raises(ValueError, match=r"stages 1, 2, ... up to 4 in order, got \[2\]"):
         ResNet([StageSpec(2, 3, True)])
@@ -186,3 +207,117 @@ def test_bad_settings_are_explained():
         match="freeze_at must be at most 4 for the parts stem, layer1, layer2, layer3, got 5",
     ):
         build_resnet("R-50-C4", freeze_at=5)
+    with pytest.raises(ValueError, match="one entry for each of the 4 stages, got 1"):
+        build_resnet("R-50-C5", deformable=[None])
+    with pytest.raises(ValueError, match="stage 1: block_count must be at least 1, got 0"):
+        ResNet([StageSpec(1, 0, True)])
+    with pytest.raises(ValueError, match=r"stages that follow each other.*got \[2, 4\]"):
+        ResNetHead([StageSpec(2, 1, False), StageSpec(4, 1, False)])
+    with pytest.raises(ValueError, match="BasicBlock has neither groups.*got num_groups=2"):
+        BasicBlock(8, 8, 8, num_groups=2)
+    with pytest.raises(ValueError, match="needs a norm whose weight trains, got FrozenBatchNorm2d"):
+        ResNet([StageSpec(1, 1, True)], zero_init_residual=True)
+    with pytest.raises(ValueError, match="NUM_GROUPS must divide the layer's 48 channels, got 32"):
+        group_norm(48)
+    with pytest.raises(ValueError, match="either NUM_GROUPS or DIM_PER_GP.*NUM_GROUPS 32 and DIM_"):
+        group_norm(64, dim_per_gp=8)
+
+
+def test_registries():
+    things = Registry("thing")
+    things.register("called", 1)
+
+    @things.register("stacked")
+    @things.register("once")
+    def function():
+        return 2
+
+    assert things == {"called": 1, "once": function, "stacked": function}
+    with pytest.raises(ValueError, match="thing 'once' is registered already.*another name"):
+        things.register("once", 3)
+    with pytest.raises(KeyError, match="no thing 'stackd'; .*did you mean 'stacked'"):
+        things["stackd"]
+    for registry, parts in [(STEMS, ["Stem", "SmallStem"]), (BLOCKS, ["Bottleneck", "BasicBlock"])]:
+        suffixes = ["FixedBatchNorm", "GN", "BatchNorm"]
+        assert list(registry) == [f"{part}With{suffix}" for part in parts for suffix in suffixes]
+
+
+def test_a_registered_block_builds_a_stage():
+    class Halved(Bottleneck):
+        norm_type = "BN"
+
+    model = ResNet([StageSpec(1, 1, True)], block=Halved)
+    assert isinstance(model.layer1[0], Halved)
+    assert isinstance(model.layer1[0].bn1, torch.nn.BatchNorm2d)
+    assert isinstance(model.stem.bn1, FrozenBatchNorm2d)
+
+
+# The original's head: (2, 1024, 14, 14) -> (2, 2048, 7, 7), and 14 x 14 if dilated or so told.
+@pytest.mark.parametrize(
+    ("settings", "size"), [({}, 7), ({"dilation": 2}, 14), ({"stride_init": 1}, 14)]
+)
+def test_head_of_one_stage(settings, size):
+    head = ResNetHead([StageSpec(4, 1, False)], **settings)
+    with torch.no_grad():
+        assert head(torch.randn(2, 1024, 14, 14)).shape == (2, 2048, size, size)
+        assert head(torch.randn(0, 1024, 14, 14)).shape == (0, 2048, size, size)
+    assert head.out_channels == 2048
+    assert set(head.state_dict()) == {
+        name for name in build_resnet("R-50-C5").state_dict() if name.startswith("layer4.0.")
+    }
+
+
+def test_head_of_several_stages_is_the_end_of_the_body():
+    torch.manual_seed(0)
+    body = build_resnet("R-50-FPN").eval()
+    randomize_norms(body)
+    head = ResNetHead([StageSpec(3, 6, False), StageSpec(4, 3, False)]).eval()
+    state = {k: v for k, v in body.state_dict().items() if k.startswith(("layer3", "layer4"))}
+    head.load_state_dict(state)
+    with torch.no_grad():
+        features = body(torch.randn(1, 3, 64, 64))
+        assert torch.equal(head(features[1]), features[3])
+    assert ResNetHead([StageSpec(1, 1, False)])(torch.zeros(1, 64, 4, 4)).shape == (1, 256, 4, 4)
+
+
+def test_dilation_of_res5_replaces_its_stride():
+    model = build_resnet("R-50-C5", res5_dilation=2, width_per_group=8, res2_out_channels=32)
+    assert model.layer4[0].conv2.dilation == (2, 2) and model.layer3[0].conv2.dilation == (1, 1)
+    (feature,) = model(torch.randn(1, 3, 64, 64))
+    assert feature.shape == (1, 256, 4, 4) and model.feature_strides["layer4"] == 16
+
+
+def test_frozen_batch_norms_do_not_train():
+    model = ResNet(
+        [StageSpec(1, 1, True), StageSpec(2, 1, True)],
+        stem="StemWithBatchNorm",
+        block="BottleneckWithBatchNorm",
+        freeze_at=2,
+    ).train()
+    before = {name: value.clone() for name, value in model.state_dict().items()}
+    model(torch.randn(2, 3, 32, 32))
+    changed = {name for name, value in model.state_dict().items() if (value != before[name]).any()}
+    assert changed and all(name.startswith("layer2") for name in changed)
+
+
+def test_zero_init_residual_begins_as_the_identity():
+    model = ResNet([StageSpec(1, 2, True)], block="BottleneckWithGN", zero_init_residual=True)
+    assert model.layer1[1].bn3.weight.abs().max() == 0
+    x = torch.randn(1, 256, 4, 4).relu()
+    assert torch.equal(model.layer1[1](x), x)
+
+
+def test_checkpointing_gives_the_same_gradients():
+    torch.manual_seed(0)
+    model = ResNet([StageSpec(1, 2, True)], res2_out_channels=32, width_per_group=8)
+    images = torch.randn(1, 3, 32, 32)
+    parameters = list(model.parameters())
+    plain = torch.autograd.grad(model(images)[0].square().sum(), parameters)
+    calls = []
+    hook = model.layer1[0].register_forward_pre_hook(lambda *_: calls.append(1))
+    model.set_grad_checkpointing()
+    again = torch.autograd.grad(model(images)[0].square().sum(), parameters)
+    hook.remove()
+    assert len(calls) == 2  # forward, and once more for the backward pass
+    for a, b in zip(plain, again, strict=True):
+        assert torch.equal(a, b)

@@ -1,0 +1,376 @@
+"""maskrcnn-benchmark's configuration as typed dataclasses: the same keys, defaults and YAML files.
+
+Only what this project uses is typed and checked. The sections of detectors and their training are
+carried along as they stand in a file (`Any` below), so that complete files can be read.
+"""
+
+from __future__ import annotations
+
+import ast
+import dataclasses
+import typing
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from resnet.registry import did_you_mean
+
+Section = dict[str, Any]  # not checked
+
+
+@dataclass
+class Resnets:
+    """MODEL.RESNETS"""
+
+    NUM_GROUPS: int = 1  # ResNeXt: 32
+    WIDTH_PER_GROUP: int = 64  # ResNeXt-32x8d: 8
+    STRIDE_IN_1X1: bool = True  # False for torchvision's and ResNeXt's weights
+    TRANS_FUNC: str = "BottleneckWithFixedBatchNorm"
+    STEM_FUNC: str = "StemWithFixedBatchNorm"
+    RES5_DILATION: int = 1
+    BACKBONE_OUT_CHANNELS: int = 256 * 4  # of the FPN's levels; others have the last stage's
+    RES2_OUT_CHANNELS: int = 256
+    STEM_OUT_CHANNELS: int = 64
+    STAGE_WITH_DCN: tuple[bool, ...] = (False, False, False, False)
+    WITH_MODULATED_DCN: bool = False
+    DEFORMABLE_GROUPS: int = 1
+
+
+@dataclass
+class Backbone:
+    """MODEL.BACKBONE"""
+
+    CONV_BODY: str = "R-50-C4"
+    FREEZE_CONV_BODY_AT: int = 2  # 0: nothing; 2: the stem and layer1
+
+
+@dataclass
+class Fpn:
+    """MODEL.FPN"""
+
+    USE_GN: bool = False
+    USE_RELU: bool = False
+
+
+@dataclass
+class GroupNorm:
+    """MODEL.GROUP_NORM"""
+
+    DIM_PER_GP: int = -1  # channels per group, or -1
+    NUM_GROUPS: int = 32  # groups, or -1
+    EPSILON: float = 1e-5
+
+
+@dataclass
+class RetinaNet:
+    """MODEL.RETINANET: how P6 is made; the rest is the detector's."""
+
+    USE_C5: bool = True
+    NUM_CLASSES: Any = 81
+    ANCHOR_SIZES: Any = (32, 64, 128, 256, 512)
+    ASPECT_RATIOS: Any = (0.5, 1.0, 2.0)
+    ANCHOR_STRIDES: Any = (8, 16, 32, 64, 128)
+    STRADDLE_THRESH: Any = 0
+    OCTAVE: Any = 2.0
+    SCALES_PER_OCTAVE: Any = 3
+    NUM_CONVS: Any = 4
+    BBOX_REG_WEIGHT: Any = 4.0
+    BBOX_REG_BETA: Any = 0.11
+    PRE_NMS_TOP_N: Any = 1000
+    FG_IOU_THRESHOLD: Any = 0.5
+    BG_IOU_THRESHOLD: Any = 0.4
+    LOSS_ALPHA: Any = 0.25
+    LOSS_GAMMA: Any = 2.0
+    PRIOR_PROB: Any = 0.01
+    INFERENCE_TH: Any = 0.05
+    NMS_TH: Any = 0.4
+
+
+@dataclass
+class Model:
+    """MODEL"""
+
+    RESNETS: Resnets = field(default_factory=Resnets)
+    BACKBONE: Backbone = field(default_factory=Backbone)
+    FPN: Fpn = field(default_factory=Fpn)
+    GROUP_NORM: GroupNorm = field(default_factory=GroupNorm)
+    RETINANET: RetinaNet = field(default_factory=RetinaNet)
+    WEIGHT: str = ""
+    DEVICE: str = "cuda"
+    META_ARCHITECTURE: str = "GeneralizedRCNN"
+    RPN_ONLY: bool = False
+    MASK_ON: bool = False
+    RETINANET_ON: bool = False
+    KEYPOINT_ON: bool = False
+    CLS_AGNOSTIC_BBOX_REG: bool = False
+    RPN: Section = field(default_factory=dict)
+    ROI_HEADS: Section = field(default_factory=dict)
+    ROI_BOX_HEAD: Section = field(default_factory=dict)
+    ROI_MASK_HEAD: Section = field(default_factory=dict)
+    ROI_KEYPOINT_HEAD: Section = field(default_factory=dict)
+    FBNET: Section = field(default_factory=dict)
+
+
+@dataclass
+class Input:
+    """INPUT: sizes in pixels, mean and deviation in grey levels of 0..255."""
+
+    MIN_SIZE_TRAIN: tuple[int, ...] = (800,)
+    MAX_SIZE_TRAIN: int = 1333
+    MIN_SIZE_TEST: int = 800
+    MAX_SIZE_TEST: int = 1333
+    PIXEL_MEAN: tuple[float, ...] = (102.9801, 115.9465, 122.7717)
+    PIXEL_STD: tuple[float, ...] = (1.0, 1.0, 1.0)
+    TO_BGR255: bool = True
+    BRIGHTNESS: float = 0.0
+    CONTRAST: float = 0.0
+    SATURATION: float = 0.0
+    HUE: float = 0.0
+    HORIZONTAL_FLIP_PROB_TRAIN: float = 0.5
+    VERTICAL_FLIP_PROB_TRAIN: float = 0.0
+
+
+@dataclass
+class DataLoader:
+    """DATALOADER"""
+
+    NUM_WORKERS: int = 4
+    SIZE_DIVISIBILITY: int = 0  # 32 for an FPN
+    ASPECT_RATIO_GROUPING: bool = True
+
+
+@dataclass
+class Config:
+    """The whole: `Config.from_yaml(path)`, or `Config()` and assignments, then `check()`."""
+
+    MODEL: Model = field(default_factory=Model)
+    INPUT: Input = field(default_factory=Input)
+    DATALOADER: DataLoader = field(default_factory=DataLoader)
+    DATASETS: Section = field(default_factory=dict)
+    SOLVER: Section = field(default_factory=dict)
+    TEST: Section = field(default_factory=dict)
+    OUTPUT_DIR: str = "."
+    PATHS_CATALOG: str = ""
+    DTYPE: str = "float32"
+    AMP_VERBOSE: bool = False
+
+    @classmethod
+    def from_dict(cls, values: Mapping[str, Any]) -> Config:
+        """The defaults, changed by nested values or by dotted keys ("MODEL.RESNETS.NUM_GROUPS").
+
+        Raises:
+            ValueError: an unknown key, or a value that does not fit its key; the text names it.
+        """
+        config = cls()
+        merge(config, values)
+        config.check()
+        return config
+
+    @classmethod
+    def from_yaml(cls, path: str | Path, overrides: Mapping[str, Any] | None = None) -> Config:
+        """The defaults, changed by a YAML file, then by overrides; as `from_dict`."""
+        config = cls()
+        try:
+            merge(config, read_yaml(Path(path)))
+            merge(config, overrides or {})
+            config.check()
+        except ValueError as error:
+            raise ValueError(f"{path}: {error}") from error
+        return config
+
+    def check(self) -> None:
+        """Convert what was assigned; raise a ValueError that names the first key that does not fit."""
+        for key, kind, given in list(leaves(self)):
+            value = convert(key, given, kind)
+            assign(self, key, value)
+            holds, text = CHECKS.get(key, ANY)
+            if not holds(value):
+                raise ValueError(f"{key}: expected {text}, got {value!r}")
+        norm = self.MODEL.GROUP_NORM
+        if (norm.NUM_GROUPS > 0) == (norm.DIM_PER_GP > 0):
+            raise ValueError(
+                "MODEL.GROUP_NORM: expected either NUM_GROUPS or DIM_PER_GP above 0 and the other "
+                f"-1, got NUM_GROUPS {norm.NUM_GROUPS} and DIM_PER_GP {norm.DIM_PER_GP}"
+            )
+
+
+Check = tuple[Callable[[Any], bool], str]
+
+
+def at_least(least: int) -> Check:
+    return (lambda value: value >= least), f"at least {least}"
+
+
+PROBABILITY: Check = (lambda value: 0 <= value <= 1), "a number from 0 to 1"
+TEXT: Check = (lambda value: bool(value)), "a name"
+ANY: Check = (lambda value: True), "anything"
+OF_JITTER: Check = (lambda value: value >= 0), "a number of at least 0"
+GROUPS: Check = (lambda value: value == -1 or value >= 1), "at least 1, or -1"
+
+# What a value must be beyond its type.
+CHECKS: dict[str, Check] = {
+    "MODEL.RESNETS.NUM_GROUPS": at_least(1),
+    "MODEL.RESNETS.WIDTH_PER_GROUP": at_least(1),
+    "MODEL.RESNETS.TRANS_FUNC": TEXT,
+    "MODEL.RESNETS.STEM_FUNC": TEXT,
+    "MODEL.RESNETS.RES5_DILATION": at_least(1),
+    "MODEL.RESNETS.BACKBONE_OUT_CHANNELS": at_least(1),
+    "MODEL.RESNETS.RES2_OUT_CHANNELS": at_least(1),
+    "MODEL.RESNETS.STEM_OUT_CHANNELS": at_least(1),
+    "MODEL.RESNETS.STAGE_WITH_DCN": (lambda value: len(value) == 4, "four truth values"),
+    "MODEL.RESNETS.DEFORMABLE_GROUPS": at_least(1),
+    "MODEL.BACKBONE.CONV_BODY": TEXT,
+    "MODEL.BACKBONE.FREEZE_CONV_BODY_AT": (lambda value: value <= 5, "at most 5"),
+    "MODEL.GROUP_NORM.DIM_PER_GP": GROUPS,
+    "MODEL.GROUP_NORM.NUM_GROUPS": GROUPS,
+    "MODEL.GROUP_NORM.EPSILON": (lambda value: value > 0, "a number above 0"),
+    "INPUT.MIN_SIZE_TRAIN": (lambda value: value and min(value) > 0, "one or more sizes above 0"),
+    "INPUT.MAX_SIZE_TRAIN": at_least(1),
+    "INPUT.MIN_SIZE_TEST": at_least(1),
+    "INPUT.MAX_SIZE_TEST": at_least(1),
+    "INPUT.PIXEL_MEAN": (lambda value: len(value) == 3, "three numbers"),
+    "INPUT.PIXEL_STD": (
+        lambda value: len(value) == 3 and min(value) > 0,
+        "three numbers above 0",
+    ),
+    "INPUT.BRIGHTNESS": OF_JITTER,
+    "INPUT.CONTRAST": OF_JITTER,
+    "INPUT.SATURATION": OF_JITTER,
+    "INPUT.HUE": (lambda value: 0 <= value <= 0.5, "a number from 0 to 0.5"),
+    "INPUT.HORIZONTAL_FLIP_PROB_TRAIN": PROBABILITY,
+    "INPUT.VERTICAL_FLIP_PROB_TRAIN": PROBABILITY,
+    "DATALOADER.NUM_WORKERS": at_least(0),
+    "DATALOADER.SIZE_DIVISIBILITY": at_least(0),
+}
+
+# Names of earlier versions of maskrcnn-benchmark.
+RENAMED = {"MODEL.BACKBONE.OUT_CHANNELS": "MODEL.RESNETS.BACKBONE_OUT_CHANNELS"}
+
+
+def _types(section: Any) -> dict[str, Any]:
+    return typing.get_type_hints(type(section))
+
+
+def leaves(section: Any, prefix: str = "") -> Iterator[tuple[str, Any, Any]]:
+    """The dotted key, type and value of everything below a section."""
+    for name, kind in _types(section).items():
+        value = getattr(section, name)
+        if dataclasses.is_dataclass(kind):
+            yield from leaves(value, f"{prefix}{name}.")
+        else:
+            yield f"{prefix}{name}", kind, value
+
+
+def describe(kind: Any) -> str:
+    """A type in words."""
+    if typing.get_origin(kind) is tuple:
+        return f"a tuple of {describe(typing.get_args(kind)[0]).split()[-1]}s"
+    names = {bool: "true or false, a bool", int: "an int", float: "a float", str: "a str"}
+    return names.get(kind, "a section with keys")
+
+
+def convert(key: str, value: Any, kind: Any) -> Any:
+    """A value of a file as its key's type.
+
+    As in the original's files, a text may stand for a Python literal ("(800,)", "1e-5").
+
+    Raises:
+        ValueError: it is of another type.
+    """
+    given = value
+    if kind is Any:
+        return value
+    if isinstance(value, str) and kind is not str:
+        try:
+            value = ast.literal_eval(value)
+        except (ValueError, SyntaxError):
+            value = given
+    if typing.get_origin(kind) is tuple:
+        (element, _) = typing.get_args(kind)
+        parts = list(value) if isinstance(value, (list, tuple)) else [value]
+        if isinstance(value, (list, tuple)) or type(value) is element:
+            return tuple(_element(key, part, element, given, kind) for part in parts)
+    elif typing.get_origin(kind) is dict:
+        if isinstance(value, Mapping):
+            return dict(value)
+    else:
+        return _element(key, value, kind, given, kind)
+    raise ValueError(f"{key}: expected {describe(kind)}, got {given!r}")
+
+
+def _element(key: str, value: Any, kind: type, given: Any, whole: Any) -> Any:
+    """A single number, truth value or text."""
+    if kind is float and type(value) is int:
+        return float(value)
+    if type(value) is not kind:
+        raise ValueError(f"{key}: expected {describe(whole)}, got {given!r}")
+    return value
+
+
+def assign(config: Config, key: str, value: Any) -> None:
+    """Set the value of a dotted key, or several values of a section.
+
+    Raises:
+        ValueError: there is no such key, or the value has another type.
+    """
+    section: Any = config
+    names = RENAMED.get(key, key).split(".")
+    for depth, name in enumerate(names, start=1):
+        kinds = _types(section)
+        if name not in kinds:
+            raise ValueError(
+                f"{'.'.join(names[:depth])}: there is no such key; expected one of "
+                f"{', '.join(kinds)}{did_you_mean(name, kinds)}"
+            )
+        if dataclasses.is_dataclass(kinds[name]):
+            section = getattr(section, name)
+            continue
+        if names[depth:]:  # of a section that is not checked
+            getattr(section, name)[".".join(names[depth:])] = value
+        else:
+            setattr(section, name, convert(key, value, kinds[name]))
+        return
+    merge(config, value, key)
+
+
+def merge(config: Config, values: Any, below: str = "") -> None:
+    """Set nested values, whose keys may be dotted; see `assign`."""
+    if not isinstance(values, Mapping):
+        raise ValueError(
+            f"{below or 'configuration'}: expected a section with keys, got {values!r}"
+        )
+    for key, value in values.items():
+        assign(config, f"{below}.{key}" if below else str(key), value)
+
+
+def read_yaml(path: Path) -> Any:
+    """A YAML file's values. A section that stands there twice is one with the keys of both.
+
+    Raises:
+        ValueError: it is no YAML, or a key of one section stands there twice.
+    """
+    import yaml  # the one place that needs PyYAML
+
+    class Loader(yaml.SafeLoader):
+        def construct_mapping(self, node: Any, deep: bool = False) -> dict[Any, Any]:
+            result: dict[Any, Any] = {}
+            for key_node, value_node in node.value:
+                key = self.construct_object(key_node, deep=True)
+                value = self.construct_object(value_node, deep=True)
+                if isinstance(value, dict) and isinstance(result.get(key), dict):
+                    value = {**result[key], **value}
+                elif key in result:
+                    raise ValueError(
+                        f"line {key_node.start_mark.line + 1}: {key} stands there twice"
+                    )
+                result[key] = value
+            return result
+
+    Loader.add_constructor(
+        "tag:yaml.org,2002:map", lambda loader, node: loader.construct_mapping(node)
+    )
+    try:
+        return yaml.load(path.read_text(), Loader) or {}
+    except yaml.YAMLError as error:
+        raise ValueError(f"expected YAML, got: {error}") from error

@@ -1,0 +1,82 @@
+"""Normalisations by name, and their application together with the addition and ReLU after them."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import torch
+import torch.nn.functional as F
+from torch import nn
+
+from resnet.layers import FrozenBatchNorm2d
+from resnet.registry import Registry
+
+Norm = Callable[[int], nn.Module]  # number of channels -> layer
+
+NORMS = Registry("normalisation")
+NORMS.register("FrozenBN", FrozenBatchNorm2d)
+NORMS.register("BN", nn.BatchNorm2d)
+NORMS.register("SyncBN", nn.SyncBatchNorm)
+
+
+@NORMS.register("GN")
+def group_norm(
+    channels: int, num_groups: int = 32, dim_per_gp: int = -1, eps: float = 1e-5
+) -> nn.GroupNorm:
+    """Group normalisation (Wu and He, 2018) with a number of groups or of channels per group.
+
+    Args:
+        channels: of the input.
+        num_groups: groups, or -1 where dim_per_gp says it.
+        dim_per_gp: channels per group, or -1 where num_groups says it.
+        eps: added to the variance.
+
+    Raises:
+        ValueError: neither or both are given, or the channels do not divide evenly.
+    """
+    if (num_groups > 0) == (dim_per_gp > 0):
+        raise ValueError(
+            "group_norm: expected either NUM_GROUPS or DIM_PER_GP above 0 and the other -1, "
+            f"got NUM_GROUPS {num_groups} and DIM_PER_GP {dim_per_gp}"
+        )
+    divisor, name = (num_groups, "NUM_GROUPS") if num_groups > 0 else (dim_per_gp, "DIM_PER_GP")
+    if channels % divisor:
+        raise ValueError(
+            f"group_norm: {name} must divide the layer's {channels} channels, got {divisor}"
+        )
+    return nn.GroupNorm(num_groups if num_groups > 0 else channels // dim_per_gp, channels, eps)
+
+
+@NORMS.register("FrozenBN-torch")
+class TorchFrozenBatchNorm2d(FrozenBatchNorm2d):
+    """FrozenBatchNorm2d in torch's own operators, one after the other.
+
+    The formula in the order in which torchvision computes it, so that results are equal to the bit:
+    what the kernel is compared with, and what export to other formats uses.
+    """
+
+    def forward(
+        self,
+        x: torch.Tensor,
+        residual: torch.Tensor | None = None,
+        *,
+        relu: bool = False,
+        inplace: bool = False,
+    ) -> torch.Tensor:
+        scale, bias = self.affine()
+        y = (x * scale.view(1, -1, 1, 1) + bias.view(1, -1, 1, 1)).to(x.dtype)
+        if residual is not None:
+            y = y + residual
+        return F.relu(y) if relu else y
+
+
+def normalize(
+    norm: nn.Module, x: torch.Tensor, residual: torch.Tensor | None = None, *, relu: bool = False
+) -> torch.Tensor:
+    """relu(norm(x) + residual); x is a convolution's result, which nobody else needs."""
+    if isinstance(norm, FrozenBatchNorm2d):
+        return norm(x, residual, relu=relu, inplace=True)
+    y = norm(x)
+    if residual is not None:
+        y = y + residual
+    return F.relu(y, inplace=True) if relu else y

@@ -1,0 +1,112 @@
+"""ResNet beside torchvision's and timm's, with the same weights."""
+
+from __future__ import annotations
+
+import pytest
+import torch
+
+pytest.importorskip("_ext.kernels", reason="run `python build_ffi.py` first")
+
+from benchmarks.torchvision_models import torchvision_models  # noqa: E402
+from resnet import NORMS, FrozenBatchNorm2d, build_resnet  # noqa: E402
+
+X_50_32X4D = dict(num_groups=32, width_per_group=4)
+PEERS = [
+    ("resnet50", "R-50-FPN", {}),
+    ("resnet101", "R-101-FPN", {}),
+    ("resnet152", "R-152-FPN", {}),
+    ("resnext50_32x4d", "R-50-FPN", X_50_32X4D),
+    ("resnet18", "R-18-FPN", dict(block="BasicBlockWithFixedBatchNorm", res2_out_channels=64)),
+    ("resnet34", "R-34-FPN", dict(block="BasicBlockWithFixedBatchNorm", res2_out_channels=64)),
+]
+
+
+@pytest.fixture(scope="module")
+def models():
+    try:
+        return torchvision_models()
+    except ImportError as error:
+        pytest.skip(str(error))
+
+
+def random_state(model: torch.nn.Module) -> dict[str, torch.Tensor]:
+    """A state_dict with statistics that are not those of an untrained model.
+
+    Small scales keep 152 layers' sums finite.
+    """
+    generator = torch.Generator().manual_seed(0)
+    state = {}
+    for name, value in model.state_dict().items():
+        if name.endswith("running_var"):
+            state[name] = torch.rand(value.shape, generator=generator) + 0.5
+        elif value.dim() == 1:
+            low = 0.3 if name.endswith("weight") else -0.1
+            state[name] = torch.rand(value.shape, generator=generator) * 0.2 + low
+        elif value.is_floating_point():
+            fan_in = value[0].numel()
+            state[name] = torch.randn(value.shape, generator=generator) * (2 / fan_in) ** 0.5
+        else:
+            state[name] = value.clone()
+    return state
+
+
+def in_our_names(state):
+    """torchvision's names as ours: the stem's have a module of their own, fc and counts go."""
+    ours = {}
+    for name, value in state.items():
+        if name.startswith(("conv1.", "bn1.")):
+            name = f"stem.{name}"
+        if not name.startswith("fc.") and not name.endswith("num_batches_tracked"):
+            ours[name] = value
+    return ours
+
+
+def peer_features(model, images):
+    x = model.maxpool(model.relu(model.bn1(model.conv1(images))))
+    features = []
+    for name in ["layer1", "layer2", "layer3", "layer4"]:
+        x = getattr(model, name)(x)
+        features.append(x)
+    return features
+
+
+@pytest.mark.parametrize(("theirs", "ours", "settings"), PEERS)
+def test_features_equal_torchvisions(models, theirs, ours, settings):
+    from torchvision.ops.misc import FrozenBatchNorm2d as TheirFrozenBatchNorm2d
+
+    peer = getattr(models, theirs)(
+        norm_layer=lambda channels: TheirFrozenBatchNorm2d(channels, eps=0.0)
+    ).eval()
+    state = random_state(peer)
+    peer.load_state_dict(state)
+    plain_norms = NORMS | {"FrozenBN": NORMS["FrozenBN-torch"]}
+    plain = build_resnet(ours, stride_in_1x1=False, norms=plain_norms, **settings).eval()
+    kernels = build_resnet(ours, stride_in_1x1=False, **settings).eval()
+    images = torch.randn(1, 3, 64, 96, generator=torch.Generator().manual_seed(1))
+    for model in (plain, kernels):
+        model.load_state_dict(in_our_names(state))
+    with torch.no_grad():
+        expected = peer_features(peer, images)
+        assert all(feature.isfinite().all() and feature.std() > 1e-3 for feature in expected)
+        for a, b in zip(plain(images), expected, strict=True):
+            assert torch.equal(a, b)
+        for a, b in zip(kernels(images), expected, strict=True):
+            assert (a - b).abs().max() <= 2e-6 * b.abs().max()
+
+
+def test_features_equal_timms(models):
+    timm = pytest.importorskip("timm", reason="timm is not installed")
+    peer = timm.create_model("resnext50_32x4d", features_only=True).eval()
+    state = random_state(peer)
+    peer.load_state_dict(state)
+    model = build_resnet(
+        "R-50-FPN",
+        stride_in_1x1=False,
+        norms=NORMS | {"FrozenBN": lambda channels: FrozenBatchNorm2d(channels, eps=1e-5)},
+        **X_50_32X4D,
+    ).eval()
+    model.load_state_dict(in_our_names(state))
+    images = torch.randn(1, 3, 64, 96, generator=torch.Generator().manual_seed(1))
+    with torch.no_grad():
+        for a, b in zip(model(images), peer(images)[1:], strict=True):
+            assert (a - b).abs().max() <= 1e-5 * b.abs().max()
