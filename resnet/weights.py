@@ -1,0 +1,177 @@
+"""Weights of torchvision, timm, maskrcnn-benchmark and Detectron into a model, with a report."""
+
+from __future__ import annotations
+
+import dataclasses
+import pickle
+import re
+from collections import defaultdict
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import nn
+
+from resnet.caffe2 import from_caffe2
+from resnet.pickles import load_pickle
+
+# Other names of the same entry: a deformable convolution's, and Detectron's last layer.
+_SAME = [(re.compile(r"\.conv2\.conv\."), ".conv2."), (re.compile(r"(^|\.)fc1000\."), r"\1fc.")]
+# Where files keep the weights beside other things.
+_WRAPPERS = ("model", "state_dict")
+
+
+@dataclasses.dataclass
+class Report:
+    """What became of a model's entries and a file's."""
+
+    matched: dict[str, str]  # the model's name -> the file's
+    missing: list[str]  # entries of the model that the file does not have
+    misfits: dict[str, tuple[str, tuple[int, ...], tuple[int, ...]]]  # -> file's name, shapes
+    unused: list[str]  # entries of the file that the model does not have
+
+    def __str__(self) -> str:
+        """One line per kind, and below it those that did not go well, by name."""
+        lines = [
+            f"{len(self.matched)} matched, {len(self.missing)} missing, "
+            f"{len(self.misfits)} of another shape, {len(self.unused)} not used"
+        ]
+        rows = [("missing", name, "") for name in self.missing]
+        for name, (source, wanted, got) in self.misfits.items():
+            rows.append(("another shape", name, f"expected {wanted}, got {got} in {source}"))
+        rows += [("not used", name, "") for name in self.unused]
+        width = max((len(name) for _, name, _ in rows), default=0)
+        lines += [f"  {kind:14}{name:{width}}  {text}".rstrip() for kind, name, text in rows]
+        return "\n".join(lines)
+
+
+def read_weights(path: str | Path) -> dict[str, torch.Tensor]:
+    """The state_dict in a file: torch.save's, or Detectron's .pkl. No code in it is run.
+
+    Raises:
+        FileNotFoundError: there is no such file.
+        ValueError: the file holds anything else than weights; the text names the file.
+    """
+    path = Path(path)
+    if path.suffix == ".pkl":
+        content = load_pickle(path)
+        if not isinstance(content, Mapping):
+            raise ValueError(
+                f"{path}: expected a dictionary of weights, got a {type(content).__name__}"
+            )
+        return from_caffe2(content)
+    try:
+        content = torch.load(path, map_location="cpu", weights_only=True)
+    except (pickle.UnpicklingError, RuntimeError, EOFError, KeyError) as error:
+        reason = str(error).splitlines()[0] if str(error) else type(error).__name__
+        raise ValueError(f"{path}: expected weights that torch.save wrote, but {reason}") from error
+    try:
+        return unwrap(content)
+    except ValueError as error:
+        raise ValueError(f"{path}: {error}") from error
+
+
+def unwrap(content: Any) -> dict[str, torch.Tensor]:
+    """The state_dict in what a file holds: below "model", and without "module." on all names."""
+    for key in _WRAPPERS:
+        if isinstance(content, Mapping) and isinstance(content.get(key), Mapping):
+            content = content[key]
+    if not isinstance(content, Mapping):
+        raise ValueError(f"expected a dictionary of weights, got a {type(content).__name__}")
+    state = {name: value for name, value in content.items() if isinstance(value, torch.Tensor)}
+    if not state:
+        raise ValueError(
+            f"expected a dictionary of weights, got one of {', '.join(map(str, list(content)[:5]))}"
+        )
+    if all(name.startswith("module.") for name in state):
+        state = {name.removeprefix("module."): value for name, value in state.items()}
+    return state
+
+
+def _canonical(name: str) -> str:
+    for pattern, other in _SAME:
+        name = pattern.sub(other, name)
+    return name
+
+
+def match(wanted: Mapping[str, Any], given: Mapping[str, Any]) -> dict[str, str]:
+    """Which of the given names belongs to which wanted one.
+
+    A name fits one that is it, or that ends with a dot and it; of several the longest. A given name
+    goes to the wanted ones with the fewest parts before it: "bn1.weight" to "stem.bn1.weight", and
+    not to "layer1.2.bn1.weight" also, if the file has fewer blocks than the model. Where no given
+    name is part of a wanted one, one that the wanted name is part of fits, if there is only one.
+    """
+    by_name = {_canonical(name): name for name in given}
+    takers: dict[str, list[tuple[int, str]]] = defaultdict(list)
+    rest = []
+    for name in wanted:
+        parts = _canonical(name).split(".")
+        endings = [(i, ".".join(parts[i:])) for i in range(len(parts))]
+        before, found = next(((i, end) for i, end in endings if end in by_name), (0, None))
+        if found is None:
+            rest.append(name)
+        else:
+            takers[found].append((before, name))
+    matched = {}
+    for found, candidates in takers.items():
+        least = min(before for before, _ in candidates)
+        for before, name in candidates:
+            if before == least:
+                matched[name] = by_name[found]
+    longer = defaultdict(list)
+    for name in given:
+        parts = _canonical(name).split(".")
+        for i in range(1, len(parts)):
+            longer[".".join(parts[i:])].append(name)
+    for name in rest:
+        candidates = longer[_canonical(name)]
+        if len(candidates) == 1:
+            matched[name] = candidates[0]
+    return matched
+
+
+def load_weights(
+    model: nn.Module,
+    source: str | Path | Mapping[str, Any],
+    *,
+    eps: float = 0.0,
+    strict: bool = False,
+) -> Report:
+    """Copy weights into a model, by the endings of their names.
+
+    Args:
+        model: any; its entries that match nothing keep their values.
+        source: a file (see `read_weights`), or a state_dict.
+        eps: added to the running variances: 1e-5 for torchvision's and timm's weights in a
+            FrozenBatchNorm2d with eps 0.
+        strict: everything in the model must be in the source, in its shape.
+
+    Raises:
+        ValueError: nothing matches; or strict and not everything does. The text is the report.
+    """
+    given = unwrap(source) if isinstance(source, Mapping) else read_weights(source)
+    wanted = model.state_dict()
+    matched, misfits = match(wanted, given), {}
+    for name, other in list(matched.items()):
+        shapes = tuple(wanted[name].shape), tuple(given[other].shape)
+        if shapes[0] != shapes[1]:
+            misfits[name] = (other, *shapes)
+            del matched[name]
+    used = {*matched.values(), *(other for other, *_ in misfits.values())}
+    counts = "num_batches_tracked"  # of no use to a model that has learned
+    report = Report(
+        matched,
+        [n for n in wanted if n not in matched and n not in misfits and not n.endswith(counts)],
+        misfits,
+        [name for name in given if name not in used and not name.endswith(counts)],
+    )
+    if not matched or (strict and (report.missing or report.misfits)):
+        where = "" if isinstance(source, Mapping) else f"{source}: "
+        raise ValueError(f"{where}the weights do not fit the model: {report}")
+    with torch.no_grad():
+        for name, other in matched.items():
+            value = given[other]
+            wanted[name].copy_(value + eps if name.endswith("running_var") else value)
+    return report

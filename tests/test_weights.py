@@ -1,0 +1,279 @@
+"""Weights from files and other libraries: what matches, what does not, and what is refused."""
+
+from __future__ import annotations
+
+import collections
+import pickle
+
+import numpy as np
+import pytest
+import torch
+
+pytest.importorskip("_ext.kernels", reason="run `python build_ffi.py` first")
+
+from resnet import Config, ResNet, StageSpec, build_backbone, build_resnet  # noqa: E402
+from resnet.caffe2 import from_caffe2, our_name  # noqa: E402
+from resnet.pickles import load_pickle  # noqa: E402
+from resnet.weights import load_weights, match, read_weights  # noqa: E402
+
+# What the names of maskrcnn-benchmark's c2_model_loading.py turn into.
+CAFFE2 = {
+    "conv1_w": "conv1.weight",
+    "res_conv1_bn_s": "bn1.weight",
+    "res_conv1_bn_b": "bn1.bias",
+    "conv1_gn_s": "bn1.weight",
+    "res2_0_branch2a_w": "layer1.0.conv1.weight",
+    "res3_1_branch2b_w": "layer2.1.conv2.weight",
+    "res4_22_branch2c_w": "layer3.22.conv3.weight",
+    "res5_2_branch2a_bn_s": "layer4.2.bn1.weight",
+    "res5_2_branch2b_bn_b": "layer4.2.bn2.bias",
+    "res2_0_branch2c_gn_b": "layer1.0.bn3.bias",
+    "res2_0_branch1_w": "layer1.0.downsample.0.weight",
+    "res2_0_branch1_bn_s": "layer1.0.downsample.1.weight",
+    "res2_0_branch1_gn_s": "layer1.0.downsample.1.weight",
+    "fpn_inner_res5_2_sum_w": "fpn_inner4.weight",
+    "fpn_inner_res4_5_sum_lateral_w": "fpn_inner3.weight",
+    "fpn_inner_res4_22_sum_lateral_b": "fpn_inner3.bias",
+    "fpn_inner_res3_7_sum_lateral_w": "fpn_inner2.weight",
+    "fpn_inner_res2_2_sum_lateral_w": "fpn_inner1.weight",
+    "fpn_res5_2_sum_w": "fpn_layer4.weight",
+    "fpn_res4_35_sum_b": "fpn_layer3.bias",
+    "fpn_res3_3_sum_gn_s": "fpn_layer2.1.weight",
+    "pred_w": "fc1000.weight",
+    "pred_b": "fc1000.bias",
+    "conv_rpn_fpn2_w": "rpn.head.conv.weight",
+    "rpn_cls_logits_fpn2_b": "rpn.head.cls_logits.bias",
+    "rpn_bbox_pred_w": "rpn.head.bbox_pred.weight",
+    "fc6_w": "fc6.weight",
+    "lr": "lr",
+}
+
+
+@pytest.mark.parametrize(("theirs", "ours"), CAFFE2.items())
+def test_names_of_caffe2(theirs, ours):
+    assert our_name(theirs) == ours
+
+
+def small_resnet(**settings):
+    return ResNet(
+        [StageSpec(1, 2, False), StageSpec(2, 1, True)],
+        width_per_group=4,
+        res2_out_channels=16,
+        stem_out_channels=4,
+        **settings,
+    )
+
+
+def fill(state, seed=1):
+    generator = torch.Generator().manual_seed(seed)
+    return {name: torch.rand(value.shape, generator=generator) for name, value in state.items()}
+
+
+def blobs_of(state):
+    """The arrays of a state_dict under Caffe2's names, as Detectron writes them."""
+    blobs = {}
+    fields = {"weight": "s", "bias": "b"}
+    for name, value in state.items():
+        *parts, field = name.split(".")
+        if field.startswith("running"):
+            continue
+        if parts[0] == "stem":
+            theirs = "conv1_w" if parts[1] == "conv1" else f"res_conv1_bn_{fields[field]}"
+        else:
+            theirs = f"res{int(parts[0][-1]) + 1}_{parts[1]}_branch"
+            if parts[2] == "downsample":
+                theirs += "1_w" if parts[3] == "0" else f"1_bn_{fields[field]}"
+            else:
+                letter = "abc"[int(parts[2][-1]) - 1]
+                ending = "w" if parts[2].startswith("conv") else f"bn_{fields[field]}"
+                theirs += f"2{letter}_{ending}"
+        blobs[theirs] = value.numpy()
+        blobs[f"{theirs}_momentum"] = value.numpy() * 0
+    return {"blobs": blobs}
+
+
+@pytest.mark.parametrize("protocol", [0, 2, 4])
+def test_detectrons_pickles(tmp_path, protocol):
+    model = small_resnet()
+    values = fill(model.state_dict())
+    path = tmp_path / "R.pkl"
+    path.write_bytes(pickle.dumps(blobs_of(values), protocol))
+    report = load_weights(model, path, strict=True)
+    assert not report.missing and not report.unused and len(report.matched) == len(values)
+    for name, value in model.state_dict().items():
+        if name.endswith("running_mean"):
+            assert (value == 0).all()
+        elif name.endswith("running_var"):
+            assert (value == 1).all()
+        else:
+            assert torch.equal(value, values[name]), name
+
+
+def test_pickles_of_python_2(tmp_path):
+    # protocol 2 of Python 2: texts are bytes ('U'), here {'blobs': {'conv1_w': array([1, 2], '<f4')}}
+    text = (
+        b"\x80\x02}U\x05blobs}U\x07conv1_wcnumpy.core.multiarray\n_reconstruct\ncnumpy\nndarray\n"
+        b"K\x00\x85U\x01b\x87R(K\x01K\x02\x85cnumpy\ndtype\nU\x02f4K\x00K\x01\x87R(K\x03U\x01<NNN"
+        b"J\xff\xff\xff\xffJ\xff\xff\xff\xffK\x00tb\x89U\x08\x00\x00\x80?\x00\x00\x00@tbss."
+    )
+    path = tmp_path / "old.pkl"
+    path.write_bytes(text)
+    state = read_weights(path)
+    assert list(state) == ["conv1.weight"] and state["conv1.weight"].tolist() == [1.0, 2.0]
+
+
+def test_group_norm_in_the_pyramid():
+    ones = np.ones(2, np.float32)
+    names = ["fpn_inner_res5_2_sum_w", "fpn_inner_res5_2_sum_gn_s", "fpn_inner_res5_2_sum_gn_b"]
+    state = from_caffe2({name: ones for name in names})
+    assert list(state) == ["fpn_inner4.0.weight", "fpn_inner4.1.weight", "fpn_inner4.1.bias"]
+
+
+class Opened:
+    def __init__(self, path):
+        self.path = path
+
+    def __reduce__(self):
+        return open, (self.path, "w")
+
+
+@pytest.mark.parametrize(
+    ("content", "message"),
+    [
+        (Opened("touched"), r"asks for _?io.open; weights are NumPy arrays"),
+        ({"blobs": Opened("touched")}, r"asks for _?io.open"),
+        ({"x": collections.Counter()}, "asks for collections.Counter"),
+        ({"x": torch.nn.ReLU}, "asks for torch.nn.modules.activation.ReLU"),
+    ],
+)
+def test_other_pickles_are_refused_by_name(tmp_path, monkeypatch, content, message):
+    monkeypatch.chdir(tmp_path)
+    path = tmp_path / "evil.pkl"
+    path.write_bytes(pickle.dumps(content))
+    with pytest.raises(ValueError, match=f"evil.pkl: expected a pickle file of weights.*{message}"):
+        load_pickle(path)
+    assert not (tmp_path / "touched").exists()
+
+
+@pytest.mark.parametrize("data", [b"", b"<html>", b"\x80\x02}U\x05bl", b"\x80\x04\x95\xff"])
+def test_broken_files_are_explained(tmp_path, data):
+    for name, text in [("a.pkl", "pickle file of"), ("a.pth", "that torch.save")]:
+        path = tmp_path / name
+        path.write_bytes(data)
+        with pytest.raises(ValueError, match=f"{name}: expected .*{text}"):
+            read_weights(path)
+
+
+def test_code_in_a_pth_is_not_run(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    torch.save({"model": Opened("touched")}, "evil.pth")
+    with pytest.raises(ValueError, match="evil.pth: expected weights that torch.save wrote, but"):
+        read_weights("evil.pth")
+    assert not (tmp_path / "touched").exists()
+    torch.save([1, 2], "list.pth")
+    with pytest.raises(ValueError, match="list.pth: expected a dictionary of weights, got a list"):
+        read_weights("list.pth")
+    torch.save({"epoch": 3}, "other.pth")
+    with pytest.raises(ValueError, match="expected a dictionary of weights, got one of epoch"):
+        read_weights("other.pth")
+    with pytest.raises(FileNotFoundError):
+        read_weights("missing.pth")
+
+
+def test_a_detectors_checkpoint(tmp_path):
+    """maskrcnn-benchmark saves the whole detector, as it trained in parallel."""
+    config = Config.from_dict(
+        {
+            "MODEL.BACKBONE.CONV_BODY": "R-18-FPN",
+            "MODEL.RESNETS.TRANS_FUNC": "BasicBlockWithFixedBatchNorm",
+            "MODEL.RESNETS.RES2_OUT_CHANNELS": 8,
+            "MODEL.RESNETS.BACKBONE_OUT_CHANNELS": 8,
+        }
+    )
+    backbone = build_backbone(config)
+    values = fill(backbone.state_dict())
+    saved = {f"module.backbone.{name}": value for name, value in values.items()}
+    saved["module.rpn.head.conv.weight"] = torch.zeros(3)
+    torch.save({"model": saved, "iteration": 7}, tmp_path / "model_final.pth")
+    report = load_weights(backbone, tmp_path / "model_final.pth", strict=True)
+    assert report.unused == ["rpn.head.conv.weight"]
+    for name, value in backbone.state_dict().items():
+        assert torch.equal(value, values[name])
+
+
+def test_torchvisions_weights():
+    from benchmarks.torchvision_models import torchvision_models
+
+    try:
+        models = torchvision_models()
+    except ImportError as error:
+        pytest.skip(str(error))
+    torch.manual_seed(0)
+    peer = models.resnet50().eval()
+    with torch.no_grad():
+        for module in peer.modules():
+            if isinstance(module, torch.nn.BatchNorm2d):
+                module.running_var.uniform_(1e-5, 1)
+                module.running_mean.normal_(0, 0.1)
+    model = build_resnet("R-50-C5", stride_in_1x1=False).eval()
+    report = load_weights(model, peer.state_dict(), eps=1e-5, strict=True)
+    assert report.unused == ["fc.weight", "fc.bias"] and len(report.matched) == 265
+    assert report.matched["stem.bn1.running_var"] == "bn1.running_var"
+    images = torch.randn(1, 3, 64, 64)
+    with torch.no_grad():
+        x = peer.maxpool(peer.relu(peer.bn1(peer.conv1(images))))
+        expected = peer.layer4(peer.layer3(peer.layer2(peer.layer1(x))))
+        (feature,) = model(images)
+    assert (feature - expected).abs().max() <= 1e-5 * expected.abs().max()
+
+
+def test_suffixes_end_at_dots_and_go_to_the_nearest():
+    given = ["bn1.weight", "conv1.weight", "layer1.0.bn1.weight", "xconv2.weight"]
+    wanted = [
+        "stem.bn1.weight",
+        "layer1.0.bn1.weight",
+        "layer1.1.bn1.weight",
+        "layer1.0.conv2.weight",
+    ]
+    assert match(dict.fromkeys(wanted), dict.fromkeys(given)) == {
+        "stem.bn1.weight": "bn1.weight",
+        "layer1.0.bn1.weight": "layer1.0.bn1.weight",
+    }
+    # two heads of one detector share a backbone's weights
+    heads = ["box.head.layer4.0.conv1.weight", "mask.head.layer4.0.conv1.weight"]
+    assert match(dict.fromkeys(heads), {"layer4.0.conv1.weight": 0}) == dict.fromkeys(
+        heads, "layer4.0.conv1.weight"
+    )
+    # and none is taken where two would do
+    assert match({"layer4.0.conv1.weight": 0}, dict.fromkeys(heads)) == {}
+    # names of deformable convolutions, of plain weights and of their own
+    assert match(
+        dict.fromkeys(["layer2.0.conv2.conv.weight", "layer2.0.conv2.offset.weight"]),
+        dict.fromkeys(["layer2.0.conv2.weight"]),
+    ) == {"layer2.0.conv2.conv.weight": "layer2.0.conv2.weight"}
+    assert match({"fc.bias": 0}, {"fc1000.bias": 0}) == {"fc.bias": "fc1000.bias"}
+
+
+def test_the_report():
+    model = small_resnet()
+    values = fill(model.state_dict())
+    del values["layer2.0.conv3.weight"]
+    values["layer1.0.conv1.weight"] = torch.zeros(4, 5, 1, 1)
+    values["fc.weight"] = torch.zeros(3)
+    values["bn1.num_batches_tracked"] = torch.tensor(1)
+    before = model.layer1[0].conv1.weight.clone()
+    report = load_weights(model, values)
+    count = len(values) - 3
+    assert str(report).splitlines() == [
+        f"{count} matched, 1 missing, 1 of another shape, 1 not used",
+        "  missing       layer2.0.conv3.weight",
+        "  another shape layer1.0.conv1.weight  "
+        "expected (4, 4, 1, 1), got (4, 5, 1, 1) in layer1.0.conv1.weight",
+        "  not used      fc.weight",
+    ]
+    assert torch.equal(model.layer1[0].conv1.weight, before)
+    assert torch.equal(model.layer1[0].conv2.weight, values["layer1.0.conv2.weight"])
+    with pytest.raises(ValueError, match="do not fit the model: .* 1 missing"):
+        load_weights(model, values, strict=True)
+    with pytest.raises(ValueError, match="do not fit the model: 0 matched"):
+        load_weights(model, {"encoder.weight": torch.zeros(1)})
