@@ -8,6 +8,7 @@ import torch
 import torch.nn.functional as F
 from torch import nn
 
+from resnet.convolutions import FoldedConvolution
 from resnet.norms import Norm
 
 
@@ -101,10 +102,13 @@ class FPN(nn.Module):
         """One tensor for each of in_channels -> the levels, the largest first."""
         inner, results = None, []
         for level in reversed(self.levels):
-            lateral = getattr(self, f"fpn_inner{level}")(features[level - 1])
-            if inner is not None:
-                lateral = lateral + F.interpolate(inner, size=lateral.shape[-2:], mode="nearest")
-            inner = lateral
+            feature, lateral = features[level - 1], getattr(self, f"fpn_inner{level}")
+            if inner is None:
+                inner = lateral(feature)
+            else:
+                above = F.interpolate(inner, size=feature.shape[-2:], mode="nearest")
+                folded = isinstance(lateral, FoldedConvolution)
+                inner = lateral(feature, above) if folded else lateral(feature) + above
             results.insert(0, getattr(self, f"fpn_layer{level}")(inner))
         if self.top_blocks is not None:
             results += self.top_blocks(features[-1], results[-1])

@@ -1,0 +1,179 @@
+"""Ways to compute relu(convolution + bias + residual) for inference, layer by layer.
+
+A way is a class in `CONVOLUTIONS`: `supports(weight, geometry)` says whether it can do a layer, the
+constructor prepares the weights, a call computes. `fuse` takes, layer by layer, the first of
+`PREFERENCE` that supports it, or the one that it is told to take. A kernel of our own takes the
+library's place by being registered and put first.
+"""
+
+from __future__ import annotations
+
+import functools
+from typing import NamedTuple, Protocol
+
+import torch
+import torch.nn.functional as F
+from torch import nn
+
+from resnet.registry import Registry
+
+CONVOLUTIONS = Registry("convolution")
+PREFERENCE = ["onednn", "torch"]
+
+
+class Geometry(NamedTuple):
+    """What a convolution has beside its weights."""
+
+    stride: tuple[int, int]
+    padding: tuple[int, int]
+    dilation: tuple[int, int]
+    groups: int
+
+
+class Convolution(Protocol):
+    """One layer, prepared by one way of computing."""
+
+    @staticmethod
+    def supports(weight: torch.Tensor, geometry: Geometry) -> bool:
+        """Whether this way computes such a layer here."""
+
+    def __init__(self, weight: torch.Tensor, bias: torch.Tensor, geometry: Geometry) -> None:
+        """weight (O, C / groups, kh, kw), bias (O); both may be kept."""
+
+    def __call__(
+        self, x: torch.Tensor, residual: torch.Tensor | None, relu: bool, overwrite: bool
+    ) -> torch.Tensor:
+        """relu(convolution of x + bias + residual); if overwrite, residual's memory may be used."""
+
+
+@CONVOLUTIONS.register("torch")
+class TorchConvolution:
+    """torch's own convolution, then the addition and the ReLU in place: any device and dtype."""
+
+    def __init__(self, weight: torch.Tensor, bias: torch.Tensor, geometry: Geometry) -> None:
+        self.weight, self.bias, self.geometry = weight, bias, geometry
+
+    @staticmethod
+    def supports(weight: torch.Tensor, geometry: Geometry) -> bool:
+        return True
+
+    def __call__(
+        self, x: torch.Tensor, residual: torch.Tensor | None, relu: bool, overwrite: bool
+    ) -> torch.Tensor:
+        y = F.conv2d(x, self.weight, self.bias, *self.geometry)
+        if residual is not None:
+            y += residual
+        return y.relu_() if relu else y
+
+
+@CONVOLUTIONS.register("onednn")
+class OneDnnConvolution:
+    """oneDNN with weights in the blocked layout that it computes in, channels_last.
+
+    Through operators of torch that torch.compile's frozen graphs use. They are not documented, so
+    `onednn_works` tries them first. Which layout is the fastest depends on the size of the input
+    (weights in the wrong one took three times as long), so each new size is prepared for when it
+    first comes, and the last `SIZES` are kept.
+    """
+
+    SIZES = 2
+
+    def __init__(self, weight: torch.Tensor, bias: torch.Tensor, geometry: Geometry) -> None:
+        stride, padding, dilation, groups = geometry
+        self.geometry = (padding, stride, dilation, groups)  # in the operators' order
+        self.weight, self.bias = weight, bias
+        self.prepared: dict[torch.Size, torch.Tensor] = {}
+
+    @staticmethod
+    def supports(weight: torch.Tensor, geometry: Geometry) -> bool:
+        return weight.device.type == "cpu" and weight.dtype == torch.float32 and onednn_works()
+
+    def prepare(self, shape: torch.Size) -> torch.Tensor:
+        """The weights in the layout for inputs of this shape."""
+        while len(self.prepared) >= self.SIZES:
+            del self.prepared[next(iter(self.prepared))]
+        reorder = torch.ops.mkldnn._reorder_convolution_weight
+        size = list(shape) if shape.numel() else None
+        self.prepared[shape] = weight = reorder(self.weight, *self.geometry, size)
+        return weight
+
+    def __call__(
+        self, x: torch.Tensor, residual: torch.Tensor | None, relu: bool, overwrite: bool
+    ) -> torch.Tensor:
+        x = x.contiguous(memory_format=torch.channels_last)
+        weight = self.prepared.get(x.shape)
+        if weight is None:
+            weight = self.prepare(x.shape)
+        convolution = torch.ops.mkldnn._convolution_pointwise
+        settings = (weight, self.bias, *self.geometry)
+        after = "relu" if relu else None
+        if residual is None:
+            return convolution.default(x, *settings, after or "none", [], "")
+        if overwrite and residual.is_contiguous(memory_format=torch.channels_last):
+            in_place = torch.ops.mkldnn._convolution_pointwise_.binary
+            return in_place(residual, x, *settings, "add", 1.0, after, [], None)
+        residual = residual.contiguous(memory_format=torch.channels_last)
+        return convolution.binary(x, residual, *settings, "add", 1.0, after, [], None)
+
+
+@functools.cache
+def onednn_works() -> bool:
+    """Whether torch has oneDNN's operators, they take what we give, and compute what they should."""
+    generator = torch.Generator().manual_seed(0)
+    x, residual = (torch.randn(1, c, 6, 5, generator=generator) for c in (8, 16))
+    weight, bias = (torch.randn(s, generator=generator) for s in ((16, 8, 3, 3), (16,)))
+    geometry = Geometry((1, 1), (1, 1), (1, 1), 1)
+    theirs = TorchConvolution(weight, bias, geometry)
+    try:
+        ours = OneDnnConvolution(weight, bias, geometry)
+        for other, overwrite in [(None, False), (residual, False), (residual.clone(), True)]:
+            expected = theirs(x, None if other is None else residual, True, False)
+            if not torch.allclose(ours(x, other, True, overwrite), expected, rtol=1e-4, atol=1e-4):
+                return False
+    except (AttributeError, RuntimeError, TypeError):
+        return False
+    return True
+
+
+class FoldedConvolution(nn.Module):
+    """A convolution with the norm after it folded in; made by `fuse`.
+
+    Attributes:
+        name: of the way of computing, of `CONVOLUTIONS`.
+        overwrite: the residual is needed by nobody else.
+    """
+
+    def __init__(
+        self,
+        weight: torch.Tensor,
+        bias: torch.Tensor,
+        geometry: Geometry,
+        name: str | None = None,
+        overwrite: bool = False,
+    ) -> None:
+        super().__init__()
+        self.shape = tuple(weight.shape)
+        self.geometry, self.overwrite = geometry, overwrite
+        supported = [n for n in PREFERENCE if CONVOLUTIONS[n].supports(weight, geometry)]
+        self.name = name or supported[0]
+        if not CONVOLUTIONS[self.name].supports(weight, geometry):
+            raise ValueError(
+                f"the convolution {self.name!r} does not support weights {self.shape} of "
+                f"{weight.dtype} on {weight.device.type} with {geometry}; expected one of "
+                f"{', '.join(supported)}"
+            )
+        self.compute: Convolution = CONVOLUTIONS[self.name](weight, bias, geometry)
+
+    def forward(
+        self, x: torch.Tensor, residual: torch.Tensor | None = None, relu: bool = False
+    ) -> torch.Tensor:
+        """relu(folded convolution of x + residual)."""
+        if torch.is_grad_enabled() and x.requires_grad:
+            raise RuntimeError(
+                "a fused model computes no gradients, got an input that requires them; "
+                "run it under torch.no_grad(), or train the model that it was made from"
+            )
+        return self.compute(x, residual, relu, self.overwrite)
+
+    def extra_repr(self) -> str:
+        return f"{self.shape}, {self.geometry}, by {self.name}"

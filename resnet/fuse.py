@@ -1,0 +1,120 @@
+"""Models for inference: norms folded into the convolutions before them, those prepared once."""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Mapping
+from typing import TypeVar
+
+import torch
+from torch import nn
+
+from resnet.blocks import Block, Folded, Part
+from resnet.convolutions import FoldedConvolution, Geometry
+from resnet.fpn import FPN, LastLevelP6P7
+from resnet.layers import FrozenBatchNorm2d
+from resnet.registry import did_you_mean
+
+M = TypeVar("M", bound=nn.Module)
+
+
+def affine(norm: nn.Module) -> tuple[torch.Tensor, torch.Tensor] | None:
+    """The scale and bias (C, float64) of a norm in evaluation, or None if it depends on its input."""
+    fields = ("weight", "bias", "running_mean", "running_var")
+    values = [getattr(norm, field, None) for field in fields]
+    known = isinstance(norm, (FrozenBatchNorm2d, nn.modules.batchnorm._BatchNorm))
+    if not known or any(value is None for value in values):
+        return None
+    weight, bias, mean, variance = (value.detach().double() for value in values)
+    scale = weight * (variance + norm.eps).rsqrt()
+    return scale, bias - mean * scale
+
+
+def fold(
+    convolution: nn.Conv2d,
+    norm: nn.Module | None,
+    implementation: str | None,
+    overwrite: bool = False,
+) -> FoldedConvolution | None:
+    """The two as one, or None if they cannot be."""
+    if type(convolution) is not nn.Conv2d or convolution.padding_mode != "zeros":
+        return None
+    weight = convolution.weight.detach()
+    bias = torch.zeros(len(weight), dtype=torch.float64, device=weight.device)
+    if convolution.bias is not None:
+        bias += convolution.bias.detach()
+    if norm is not None:
+        values = affine(norm)
+        if values is None:
+            return None
+        scale, shift = values
+        bias = bias * scale + shift
+        folded = (weight.double() * scale.view(-1, 1, 1, 1)).to(weight.dtype)
+    else:
+        folded = weight.clone()
+    geometry = Geometry(
+        convolution.stride, convolution.padding, convolution.dilation, convolution.groups
+    )
+    return FoldedConvolution(folded, bias.to(weight.dtype), geometry, implementation, overwrite)
+
+
+def fuse(model: M, implementations: Mapping[str, str] | None = None) -> M:
+    """A copy of a model for inference on images of any size.
+
+    Frozen and batch normalisations become part of the convolutions before them, the addition and
+    the ReLU of a block part of its last convolution, which writes to the memory of what it adds.
+    With oneDNN the features are channels_last. Group normalisations and deformable convolutions
+    stay as they are. The results differ by rounding (about 1e-6 of the largest feature).
+
+    Args:
+        model: a ResNet, head, backbone or classifier.
+        implementations: names of convolutions ("layer1.0.conv2") -> names of `CONVOLUTIONS`, where
+            the first that supports a layer is not wanted.
+
+    Raises:
+        ValueError: implementations has a name that the model does not have, or one that does not
+            support its layer.
+    """
+    wanted = dict(implementations or {})
+    fused = copy.deepcopy(model).eval().requires_grad_(False)
+    for path, part in list(fused.named_modules()):
+        prefix = f"{path}." if path else ""
+        if isinstance(part, Part):
+            for convolution, norm in part.pairs:
+                if convolution.startswith("downsample") and getattr(part, "downsample", 0) is None:
+                    continue
+                made = fold(
+                    part.get_submodule(convolution),
+                    part.get_submodule(norm),
+                    wanted.pop(prefix + convolution, None),
+                    overwrite=isinstance(part, Block) and _owns_its_input(path, part),
+                )
+                if made is not None:
+                    part.set_submodule(convolution, made)
+                    part.set_submodule(norm, Folded())
+        elif isinstance(part, (FPN, LastLevelP6P7)):
+            for name, child in list(part.named_children()):
+                made = fold(child, None, wanted.pop(prefix + name, None), overwrite=True)
+                if made is not None:
+                    part.set_submodule(name, made)
+    if wanted:
+        name = next(iter(wanted))
+        names = [n for n, m in fused.named_modules() if isinstance(m, FoldedConvolution)]
+        raise ValueError(
+            f"fuse: there is no convolution {name!r} to fuse{did_you_mean(name, names)}; "
+            f"the model has {', '.join(names[:4])}, ..."
+        )
+    return fused
+
+
+def _owns_its_input(path: str, block: Block) -> bool:
+    """Whether what the block adds to its result is needed by nobody else.
+
+    It is the result of its own `downsample`, or of the block before it in the stage.
+    """
+    return block.downsample is not None or path.rpartition(".")[2] != "0"
+
+
+def implementations_of(model: nn.Module) -> dict[str, str]:
+    """The fused convolutions of a model, and how each is computed."""
+    return {n: m.name for n, m in model.named_modules() if isinstance(m, FoldedConvolution)}

@@ -1,0 +1,178 @@
+"""Fused models: the same features as the models they are made from, and what they refuse."""
+
+from __future__ import annotations
+
+from functools import partial
+
+import pytest
+import torch
+
+pytest.importorskip("_ext.kernels", reason="run `python build_ffi.py` first")
+
+from resnet import (  # noqa: E402
+    BLOCKS,
+    NORMS,
+    Config,
+    ResNet,
+    ResNetHead,
+    StageSpec,
+    build_backbone,
+    convolutions,  # noqa: E402
+)
+from resnet.convolutions import CONVOLUTIONS, TorchConvolution, onednn_works  # noqa: E402
+from resnet.fuse import implementations_of  # noqa: E402
+from resnet.norms import group_norm  # noqa: E402
+
+SPECS = [StageSpec(1, 2, True), StageSpec(2, 2, True)]
+# res2_out_channels equals the stem's with basic blocks, so that layer1.0 has no downsample
+SMALL = dict(width_per_group=8, stem_out_channels=32, res2_out_channels=32)
+
+
+def randomize(model):
+    """Weights and statistics that are not those of an untrained model."""
+    generator = torch.Generator().manual_seed(0)
+    with torch.no_grad():
+        for module in model.modules():
+            if hasattr(module, "running_var"):
+                for field, low in [("weight", 0.5), ("running_var", 0.5), ("running_mean", -0.5)]:
+                    value = getattr(module, field)
+                    value.copy_(torch.rand(value.shape, generator=generator) + low)
+                module.bias.copy_(torch.randn(module.bias.shape, generator=generator) * 0.1)
+    return model.eval()
+
+
+def close(ours, theirs, tolerance=2e-6):
+    assert len(ours) == len(theirs)
+    for a, b in zip(ours, theirs, strict=True):
+        assert a.shape == b.shape
+        error = float((a - b).abs().max() / b.abs().max()) if b.numel() else 0.0
+        assert error <= tolerance
+
+
+@pytest.mark.parametrize("block", BLOCKS)
+@pytest.mark.parametrize("way", ["onednn", "torch"])
+def test_fused_features_are_the_models(monkeypatch, block, way):
+    if way == "onednn" and not onednn_works():
+        pytest.skip("this torch has no prepared oneDNN convolutions")
+    monkeypatch.setattr(convolutions, "PREFERENCE", [way, "torch"])
+    torch.manual_seed(0)
+    kind = block.partition("With")[2]
+    model = randomize(
+        ResNet(
+            SPECS,
+            block=block,
+            stem=f"StemWith{kind}",
+            norms=NORMS | {"GN": partial(group_norm, num_groups=8)},
+            **SMALL,
+        )
+    )
+    fused = model.fuse()
+    every = {n.removesuffix(".weight") for n, p in model.named_parameters() if p.dim() == 4}
+    assert implementations_of(fused) == {} if kind == "GN" else dict.fromkeys(every, way)
+    generator = torch.Generator().manual_seed(1)
+    with torch.no_grad():
+        # several sizes, each twice, and none: what is prepared for one does not serve another
+        for shape in [(2, 3, 64, 48), (1, 3, 33, 50), (0, 3, 64, 48), (1, 3, 64, 64)] * 2:
+            images = torch.randn(shape, generator=generator)
+            before = images.clone()
+            features = fused(images)
+            close(features, model(images))
+            assert torch.equal(images, before)
+    # the double-precision model is the formula itself
+    double = model.double()
+    with torch.no_grad():
+        close([f.double() for f in fused(images)], double(images.double()))
+        close(double.fuse()(images.double()), double(images.double()), 1e-13)
+
+
+def test_features_stay_what_they_were():
+    """The next image does not write to the features of the one before."""
+    fused = randomize(ResNet(SPECS, **SMALL)).fuse()
+    with torch.no_grad():
+        first = fused(torch.randn(1, 3, 32, 32))
+        copies = [feature.clone() for feature in first]
+        fused(torch.randn(1, 3, 32, 32))
+    for a, b in zip(first, copies, strict=True):
+        assert torch.equal(a, b)
+
+
+def test_a_heads_input_stays_what_it_was():
+    torch.manual_seed(0)
+    head = ResNetHead([StageSpec(1, 1, True)], block="BasicBlockWithFixedBatchNorm",
+                      res2_out_channels=64, stride_init=1)  # fmt: skip
+    head.layer1[0].downsample = None
+    head.layer1[0].conv1 = torch.nn.Conv2d(16, 64, 3, padding=1, bias=False)
+    head.layer1[0].conv2 = torch.nn.Conv2d(64, 16, 3, padding=1, bias=False)
+    head.layer1[0].bn2 = type(head.layer1[0].bn1)(16)
+    randomize(head)
+    x = torch.randn(1, 16, 8, 8).contiguous(memory_format=torch.channels_last)
+    before = x.clone()
+    with torch.no_grad():
+        close([head.fuse()(x)], [head(x)])
+    assert torch.equal(x, before)
+
+
+@pytest.mark.parametrize("body", ["R-50-FPN", "R-50-FPN-RETINANET"])
+@pytest.mark.parametrize("gn", [False, True])
+def test_pyramids(body, gn):
+    config = Config.from_dict(
+        {
+            "MODEL.BACKBONE.CONV_BODY": body,
+            "MODEL.RESNETS.RES2_OUT_CHANNELS": 32,
+            "MODEL.RESNETS.WIDTH_PER_GROUP": 8,
+            "MODEL.RESNETS.BACKBONE_OUT_CHANNELS": 32,
+            "MODEL.FPN.USE_GN": gn,
+        }
+    )
+    torch.manual_seed(0)
+    backbone = randomize(build_backbone(config))
+    fused = backbone.fuse()
+    assert fused.feature_strides == backbone.feature_strides
+    names = implementations_of(fused)
+    assert ("fpn.fpn_inner2" in names) == (not gn)
+    assert ("fpn.top_blocks.p6" in names) == body.endswith("RETINANET")
+    with torch.no_grad():
+        for shape in [(1, 3, 64, 96), (1, 3, 70, 90)]:
+            images = torch.randn(shape)
+            # a norm over a few features makes rounding larger
+            close(fused(images), backbone(images), 2e-5 if gn else 4e-6)
+
+
+def test_a_convolution_of_ones_own_takes_the_place_of_one():
+    calls = []
+
+    @CONVOLUTIONS.register("of the test")
+    class Own(TorchConvolution):
+        @staticmethod
+        def supports(weight, geometry):
+            return weight.shape[2:] == (3, 3)
+
+        def __call__(self, *arguments):
+            calls.append(self.weight.shape)
+            return super().__call__(*arguments)
+
+    try:
+        model = randomize(ResNet(SPECS, **SMALL))
+        fused = model.fuse(implementations={"layer1.1.conv2": "of the test"})
+        images = torch.randn(1, 3, 32, 32)
+        with torch.no_grad():
+            close(fused(images), model(images))
+        assert calls == [(8, 8, 3, 3)]
+        assert implementations_of(fused)["layer1.1.conv2"] == "of the test"
+        with pytest.raises(
+            ValueError, match=r"'of the test' does not support weights \(8, 32, 1, 1\)"
+        ):
+            model.fuse(implementations={"layer1.1.conv1": "of the test"})
+    finally:
+        del CONVOLUTIONS["of the test"]
+
+
+def test_what_fused_models_refuse():
+    model = ResNet(SPECS, **SMALL)
+    with pytest.raises(ValueError, match="no convolution 'layer1.0.conv9' to fuse; did you mean"):
+        model.fuse(implementations={"layer1.0.conv9": "torch"})
+    with pytest.raises(KeyError, match="no convolution 'onednm'; .*did you mean 'onednn'"):
+        model.fuse(implementations={"layer1.0.conv1": "onednm"})
+    images = torch.randn(1, 3, 32, 32, requires_grad=True)
+    with pytest.raises(RuntimeError, match="a fused model computes no gradients"):
+        model.fuse()(images)
