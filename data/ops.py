@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
 import torch
@@ -16,9 +17,29 @@ except ModuleNotFoundError as error:
         name=error.name,
     ) from error
 
-__all__ = ["broadcast_shapes", "normalize_image"]
+__all__ = [
+    "add",
+    "broadcast_shapes",
+    "divide",
+    "maximum",
+    "minimum",
+    "multiply",
+    "normalize_image",
+    "subtract",
+]
 
 Values = float | Sequence[float] | np.ndarray | torch.Tensor
+Operand = int | float | np.ndarray | torch.Tensor
+
+# The element types of the broadcasting kernels: NumPy's, torch's, and how the functions end.
+_ELEMENTS = {
+    np.dtype(np.uint8): (torch.uint8, "uint8"),
+    np.dtype(np.int32): (torch.int32, "int32"),
+    np.dtype(np.int64): (torch.int64, "int64"),
+    np.dtype(np.float32): (torch.float32, "float"),
+    np.dtype(np.float64): (torch.float64, "double"),
+}
+_NUMPY = {torch_type: numpy_type for numpy_type, (torch_type, _) in _ELEMENTS.items()}
 
 _NORMALIZE = {
     torch.float32: _kernels.normalize_image_float,
@@ -49,6 +70,149 @@ def broadcast_shapes(*shapes: Sequence[int]) -> tuple[int, ...]:
                     f"expected {result[-axis]} or 1 (an axis fits if it is equal or 1)"
                 )
     return tuple(result)
+
+
+def _element_type(operation: str, name: str, value: Operand) -> Any:
+    """What NumPy's promotion needs to know of an operand: a dtype, or a Python number itself."""
+    if isinstance(value, (int, float)) and not isinstance(value, bool):
+        return value
+    if isinstance(value, torch.Tensor) and value.dtype in _NUMPY and value.device.type == "cpu":
+        return _NUMPY[value.dtype]
+    if isinstance(value, (np.ndarray, np.generic)) and value.dtype in _ELEMENTS:
+        return value.dtype
+    got = (
+        f"{value.dtype} on {value.device}"
+        if isinstance(value, torch.Tensor)
+        else getattr(value, "dtype", type(value).__name__)
+    )
+    raise TypeError(
+        f"{operation}: {name} must be a tensor on the CPU or an array of "
+        f"{', '.join(map(str, _ELEMENTS))}, or a number, got {got}; convert it first"
+    )
+
+
+def _as_tensor(value: Operand, dtype: np.dtype[Any]) -> torch.Tensor:
+    """A tensor of this dtype, on the memory of value where that has it already."""
+    if isinstance(value, torch.Tensor):
+        return value.to(_ELEMENTS[dtype][0])
+    array = np.asarray(value, dtype)
+    if not array.flags.writeable or min(array.strides, default=0) < 0:  # torch would not take it
+        array = array.copy()
+    return torch.from_numpy(array)
+
+
+def _span(tensor: torch.Tensor) -> tuple[int, int]:
+    """The addresses from the first to behind the last byte of a tensor."""
+    extent = sum((n - 1) * s for n, s in zip(tensor.shape, tensor.stride(), strict=True)) + 1
+    return tensor.data_ptr(), tensor.data_ptr() + extent * tensor.element_size()
+
+
+def _kept_apart(value: torch.Tensor, out: torch.Tensor) -> torch.Tensor:
+    """value, or a copy of it if writing to out would change what is yet to be read."""
+    if value.numel() == 0 or out.numel() == 0:
+        return value
+    (first, last), (out_first, out_last) = _span(value), _span(out)
+    same = (
+        first == out_first
+        and value.dtype == out.dtype
+        and value.shape == out.shape
+        and value.stride() == out.stride()
+    )
+    return value if same or last <= out_first or out_last <= first else value.clone()
+
+
+def _writes_twice(out: torch.Tensor) -> bool:
+    """Whether two elements of out may share memory; views of dense tensors do not."""
+    reach = 0
+    for size, stride in sorted(zip(out.shape, out.stride(), strict=True), key=lambda axis: axis[1]):
+        if size > 1 and stride <= reach:
+            return True
+        reach += (size - 1) * stride if size > 1 else 0
+    return False
+
+
+def _broadcast(operation: str, a: Operand, b: Operand, out: Any) -> Any:
+    given = np.result_type(_element_type(operation, "a", a), _element_type(operation, "b", b))
+    if given not in _ELEMENTS:
+        raise TypeError(f"{operation}: NumPy gives {given} for these operands, which has no kernel")
+    dtype = given
+    if operation == "divide" and given.kind != "f":
+        dtype = np.dtype(np.float64)
+    left, right = _as_tensor(a, given), _as_tensor(b, given)
+    same = left.shape == right.shape
+    shape = tuple(left.shape) if same else broadcast_shapes(left.shape, right.shape)
+    if out is None:
+        result = torch.empty(shape, dtype=_ELEMENTS[dtype][0])
+    else:
+        if _element_type(operation, "out", out) != dtype or isinstance(out, (int, float)):
+            got = getattr(out, "dtype", type(out).__name__)
+            raise TypeError(f"{operation}: out must be of {dtype}, the result's type, got {got}")
+        if tuple(out.shape) != shape:
+            raise ValueError(
+                f"{operation}: out must have the result's shape {shape}, got {tuple(out.shape)}"
+            )
+        result = torch.from_numpy(out) if isinstance(out, np.ndarray) else out
+        if result.numel() and _writes_twice(result):
+            raise ValueError(
+                f"{operation}: elements of out share memory (strides {result.stride()} of shape "
+                f"{shape}); give it memory of its own"
+            )
+        left, right = _kept_apart(left, result), _kept_apart(right, result)
+    if result.numel():
+        getattr(_kernels, f"broadcast_{operation}_{_ELEMENTS[given][1]}")(left, right, result)
+    if out is not None:
+        return out
+    return result if isinstance(a, torch.Tensor) or isinstance(b, torch.Tensor) else result.numpy()
+
+
+def add(a: Operand, b: Operand, out: Any = None) -> Any:
+    """a + b with NumPy's broadcasting, element types and wrap-around of integers.
+
+    The six functions `add`, `subtract`, `multiply`, `divide`, `minimum` and `maximum` are alike.
+
+    Args:
+        a: a tensor on the CPU, an array or a number; uint8, int32, int64, float32 or float64. Of
+            two types NumPy's promotion makes one (int32 and float32 give float64); a Python number
+            takes the other operand's type, as far as it is of its kind.
+        b: likewise, of a shape that broadcasts against a's.
+        out: a tensor or an array of the result's type and shape, of any strides, to write to. It
+            may overlap the operands: they are copied first if need be.
+
+    Returns:
+        `out`, if that is given; a tensor if a or b is one; else an array.
+
+    Raises:
+        TypeError: an element type without a kernel, or out of another type than the result.
+        ValueError: shapes that do not broadcast, naming the axis and the rule; out of another
+            shape than the result.
+        OverflowError: a Python integer that the other operand's type cannot hold.
+    """
+    return _broadcast("add", a, b, out)
+
+
+def subtract(a: Operand, b: Operand, out: Any = None) -> Any:
+    """a - b; see `add`."""
+    return _broadcast("subtract", a, b, out)
+
+
+def multiply(a: Operand, b: Operand, out: Any = None) -> Any:
+    """a * b; see `add`."""
+    return _broadcast("multiply", a, b, out)
+
+
+def divide(a: Operand, b: Operand, out: Any = None) -> Any:
+    """a / b; see `add`. Integers give float64, as NumPy's true division does."""
+    return _broadcast("divide", a, b, out)
+
+
+def minimum(a: Operand, b: Operand, out: Any = None) -> Any:
+    """The lesser of a and b, a NaN where one is a NaN; see `add`."""
+    return _broadcast("minimum", a, b, out)
+
+
+def maximum(a: Operand, b: Operand, out: Any = None) -> Any:
+    """The greater of a and b, a NaN where one is a NaN; see `add`."""
+    return _broadcast("maximum", a, b, out)
 
 
 def normalize_image(

@@ -1,0 +1,287 @@
+/* Elementwise arithmetic with NumPy's broadcasting. The file includes itself once per element type
+ * (TH's generic mechanism); how arrays are walked is the same for all of them. */
+#ifndef TH_GENERIC_FILE
+
+#include "broadcast.h"
+
+#include <string.h>
+
+#include "kernels.h"
+
+#define MAX_AXES 64
+#define BLOCK 16384 /* elements of a row that one thread takes at a time */
+#define TILE 1024   /* elements of a short row, repeated */
+
+enum { A, B, OUT };
+
+/* n elements of a row; strides in elements. */
+typedef void (*row_function)(const void *a, int64_t a_stride, const void *b, int64_t b_stride,
+                             void *out, int64_t out_stride, int64_t n);
+
+/* How three arrays are walked together. The last axis is a row, of which a block is computed at a
+ * time. */
+typedef struct {
+  int axes;
+  int64_t size[MAX_AXES];
+  int64_t stride[3][MAX_AXES]; /* of A, B and OUT, in elements */
+  int64_t block;
+  int64_t period[2]; /* of A and B: > 0 if the row repeats so many elements over and over */
+} walk;
+
+/* A tensor without dimensions is torch's shape (0,). */
+static int dimensions_of(int dimensions) { return dimensions == 0 ? 1 : dimensions; }
+
+/* Axis `axis` of `axes`, of a shape padded with ones on the left. */
+static int64_t padded_size(int dimensions, const int64_t *size, int axis, int axes) {
+  if (dimensions == 0) return axis == axes - 1 ? 0 : 1;
+  const int own = axis - (axes - dimensions);
+  return own < 0 ? 1 : size[own];
+}
+
+/* The stride along the same axis; 0 where one group of values is repeated. */
+static int64_t padded_stride(int dimensions, const int64_t *size, const int64_t *stride, int axis,
+                             int axes) {
+  const int own = axis - (axes - dimensions);
+  return dimensions == 0 || own < 0 || size[own] == 1 ? 0 : stride[own];
+}
+
+/* The result's shape and the inputs' strides, or an error that names the axis and the rule. */
+static void broadcast_inputs(walk *w, int a_dimensions, const int64_t *a_size,
+                             const int64_t *a_stride, int b_dimensions, const int64_t *b_size,
+                             const int64_t *b_stride) {
+  REQUIRE(a_dimensions <= MAX_AXES, 1, "a must have at most %d dimensions, got %d", MAX_AXES,
+          a_dimensions);
+  REQUIRE(b_dimensions <= MAX_AXES, 2, "b must have at most %d dimensions, got %d", MAX_AXES,
+          b_dimensions);
+  const int a_axes = dimensions_of(a_dimensions), b_axes = dimensions_of(b_dimensions);
+  w->axes = a_axes > b_axes ? a_axes : b_axes;
+  for (int axis = 0; axis < w->axes; axis++) {
+    const int64_t a = padded_size(a_dimensions, a_size, axis, w->axes);
+    const int64_t b = padded_size(b_dimensions, b_size, axis, w->axes);
+    REQUIRE(a == b || a == 1 || b == 1, 2,
+            "a and b do not broadcast: axis %d has length %lld in a and %lld in b (an axis fits if "
+            "it is equal or 1)",
+            axis - w->axes, (long long)a, (long long)b);
+    w->size[axis] = a == 1 ? b : a;
+    w->stride[A][axis] = padded_stride(a_dimensions, a_size, a_stride, axis, w->axes);
+    w->stride[B][axis] = padded_stride(b_dimensions, b_size, b_stride, axis, w->axes);
+  }
+}
+
+static void swap_axes(walk *w, int i, int j) {
+  const int64_t size = w->size[i];
+  w->size[i] = w->size[j];
+  w->size[j] = size;
+  for (int k = A; k <= OUT; k++) {
+    const int64_t stride = w->stride[k][i];
+    w->stride[k][i] = w->stride[k][j];
+    w->stride[k][j] = stride;
+  }
+}
+
+/* Whether axis i of array k goes on where axis i + 1 ends. */
+static int continues(const walk *w, int k, int i) {
+  return w->stride[k][i] == w->size[i + 1] * w->stride[k][i + 1];
+}
+
+/* Axis i + 1 becomes part of axis i, with the strides of i + 1. */
+static void merge_axes(walk *w, int i) {
+  w->size[i] *= w->size[i + 1];
+  for (int k = A; k <= OUT; k++) w->stride[k][i] = w->stride[k][i + 1];
+  w->axes--;
+  for (int axis = i + 1; axis < w->axes; axis++) {
+    w->size[axis] = w->size[axis + 1];
+    for (int k = A; k <= OUT; k++) w->stride[k][axis] = w->stride[k][axis + 1];
+  }
+}
+
+/* Few axes and a long row: what is contiguous becomes one axis, in the order of out's memory. */
+static void simplify(walk *w) {
+  int axes = 0;
+  for (int axis = 0; axis < w->axes; axis++)
+    if (w->size[axis] != 1) swap_axes(w, axes++, axis);
+  w->axes = axes ? axes : 1;
+  for (int i = 1; i < w->axes; i++)
+    for (int j = i; j > 0 && w->stride[OUT][j - 1] < w->stride[OUT][j]; j--) swap_axes(w, j - 1, j);
+  for (int i = w->axes - 2; i >= 0; i--)
+    if (continues(w, A, i) && continues(w, B, i) && continues(w, OUT, i)) merge_axes(w, i);
+
+  w->block = BLOCK;
+  w->period[A] = w->period[B] = 0;
+  const int last = w->axes - 1;
+  if (last == 0) return;
+  /* (H, W, 3) with (3): a row of 3 is too short, so the 3 are written TILE / 3 times in a row */
+  const int64_t n = w->size[last];
+  const int a_repeats = w->stride[A][last - 1] == 0, b_repeats = w->stride[B][last - 1] == 0;
+  if (n <= TILE / 4 && n * w->size[last - 1] >= 2 * TILE && continues(w, OUT, last - 1) &&
+      (a_repeats || continues(w, A, last - 1)) && (b_repeats || continues(w, B, last - 1))) {
+    merge_axes(w, last - 1);
+    w->block = TILE / n * n;
+    w->period[A] = a_repeats ? n : 0;
+    w->period[B] = b_repeats ? n : 0;
+    return;
+  }
+  /* a short row is a bad one: take the longest axis */
+  if (n < 16) {
+    int longest = last;
+    for (int axis = 0; axis < last; axis++)
+      if (w->size[axis] > w->size[longest]) longest = axis;
+    swap_axes(w, longest, last);
+  }
+}
+
+/* Writes `period` elements of a row over and over. */
+static void fill_tile(char *tile, const char *from, int64_t stride, int64_t period, int64_t count,
+                      size_t element) {
+  for (int64_t i = 0; i < period; i++)
+    memcpy(tile + i * element, from + i * stride * (int64_t)element, element);
+  for (int64_t done = period; done < count; done += period)
+    memcpy(tile + done * element, tile, period * element);
+}
+
+/* Blocks first..last-1, counted over all rows. */
+static void walk_blocks(const walk *w, row_function row, size_t in_element, size_t out_element,
+                        const char *a, const char *b, char *out, int64_t first, int64_t last) {
+  const int inner = w->axes - 1;
+  const int64_t n = w->size[inner], blocks = (n + w->block - 1) / w->block;
+  const size_t element[3] = {in_element, in_element, out_element};
+  const char *start[3] = {a, b, out};
+  _Alignas(64) char tile[2][TILE * sizeof(double)];
+  int64_t at[MAX_AXES], block = first % blocks, rest = first / blocks;
+  for (int axis = inner - 1; axis >= 0; axis--) {
+    at[axis] = rest % w->size[axis];
+    rest /= w->size[axis];
+    for (int k = A; k <= OUT; k++) start[k] += at[axis] * w->stride[k][axis] * (int64_t)element[k];
+  }
+  int new_row = 1;
+  for (int64_t i = first; i < last; i++) {
+    const int64_t x = block * w->block, count = n - x < w->block ? n - x : w->block;
+    const char *from[2];
+    int64_t stride[2];
+    for (int k = A; k <= B; k++) {
+      if (w->period[k] && new_row)
+        fill_tile(tile[k], start[k], w->stride[k][inner], w->period[k], w->block, in_element);
+      from[k] = w->period[k] ? tile[k] : start[k] + x * w->stride[k][inner] * (int64_t)in_element;
+      stride[k] = w->period[k] ? 1 : w->stride[k][inner];
+    }
+    row(from[A], stride[A], from[B], stride[B],
+        (char *)start[OUT] + x * w->stride[OUT][inner] * (int64_t)out_element,
+        w->stride[OUT][inner], count);
+    new_row = ++block == blocks;
+    if (!new_row) continue;
+    block = 0;
+    for (int axis = inner - 1; axis >= 0; axis--) {
+      const int64_t step = ++at[axis] < w->size[axis] ? 1 : 1 - w->size[axis];
+      for (int k = A; k <= OUT; k++) start[k] += step * w->stride[k][axis] * (int64_t)element[k];
+      if (step == 1) break;
+      at[axis] = 0;
+    }
+  }
+}
+
+static void walk_all(walk *w, row_function row, size_t in_element, size_t out_element,
+                     const void *a, const void *b, void *out) {
+  int64_t elements = 1;
+  for (int axis = 0; axis < w->axes; axis++) elements *= w->size[axis];
+  if (elements == 0) return;
+  simplify(w);
+  const int64_t n = w->size[w->axes - 1];
+  const int64_t blocks = elements / n * ((n + w->block - 1) / w->block);
+  const int64_t parts = elements > PARALLEL_ELEMENTS ? (blocks < 64 ? blocks : 64) : 1;
+#pragma omp parallel for if (parts > 1)
+  for (int64_t part = 0; part < parts; part++)
+    walk_blocks(w, row, in_element, out_element, a, b, out, blocks * part / parts,
+                blocks * (part + 1) / parts);
+}
+
+/* A NaN is unequal to itself; a comparison with one is false, which takes y. */
+#define MINIMUM(x, y) ((x) < (y) || (x) != (x) ? (x) : (y))
+#define MAXIMUM(x, y) ((x) > (y) || (x) != (x) ? (x) : (y))
+#define ADD(x, y) ((real)(WRAPPING(x) + WRAPPING(y)))
+#define SUBTRACT(x, y) ((real)(WRAPPING(x) - WRAPPING(y)))
+#define MULTIPLY(x, y) ((real)(WRAPPING(x) * WRAPPING(y)))
+#define DIVIDE(x, y) ((quotient)(x) / (quotient)(y))
+
+/* out may be an input itself, element for element: that is what ivdep promises. */
+#define ROW_LOOP(X, Y, OUTPUT, EXPRESSION)               \
+  _Pragma("GCC ivdep") for (int64_t i = 0; i < n; i++) { \
+    const real x = X, y = Y;                             \
+    OUTPUT = EXPRESSION(x, y);                           \
+  }
+
+/* A function of the header, and its loop over a row. */
+#define DEFINE(operation, EXPRESSION, out_real, Out)                                            \
+  KERNEL_CLONES                                                                                 \
+  static void TH_CONCAT_3(operation, _row_, type_name)(                                         \
+      const void *a_row, int64_t a_stride, const void *b_row, int64_t b_stride, void *out_row,  \
+      int64_t out_stride, int64_t n) {                                                          \
+    const real *a = a_row, *b = b_row;                                                          \
+    out_real *out = out_row;                                                                    \
+    if (a_stride == 1 && b_stride == 1 && out_stride == 1) {                                    \
+      ROW_LOOP(a[i], b[i], out[i], EXPRESSION)                                                  \
+    } else if (a_stride == 1 && b_stride == 0 && out_stride == 1) {                             \
+      const real b0 = *b;                                                                       \
+      ROW_LOOP(a[i], b0, out[i], EXPRESSION)                                                    \
+    } else if (a_stride == 0 && b_stride == 1 && out_stride == 1) {                             \
+      const real a0 = *a;                                                                       \
+      ROW_LOOP(a0, b[i], out[i], EXPRESSION)                                                    \
+    } else {                                                                                    \
+      ROW_LOOP(a[i * a_stride], b[i * b_stride], out[i * out_stride], EXPRESSION)               \
+    }                                                                                           \
+  }                                                                                             \
+  void TH_CONCAT_4(broadcast_, operation, _, type_name)(const THTensor *a, const THTensor *b,   \
+                                                        TH_CONCAT_3(TH, Out, Tensor) * out) {   \
+    walk w;                                                                                     \
+    broadcast_inputs(&w, a->nDimension, a->size, a->stride, b->nDimension, b->size, b->stride); \
+    if (out->nDimension != w.axes || memcmp(out->size, w.size, w.axes * sizeof(int64_t)))       \
+      TH_CONCAT_4(TH, Out, Tensor_, resizeNd)(out, w.axes, w.size, NULL);                       \
+    for (int axis = 0; axis < out->nDimension; axis++) w.stride[OUT][axis] = out->stride[axis]; \
+    walk_all(&w, TH_CONCAT_3(operation, _row_, type_name), sizeof(real), sizeof(out_real),      \
+             THTensor_(data)(a), THTensor_(data)(b), TH_CONCAT_4(TH, Out, Tensor_, data)(out)); \
+  }
+
+#define type_name uint8
+#define TH_GENERIC_FILE "broadcast.c"
+#include <TH/THGenerateByteType.h>
+#undef type_name
+#define type_name int32
+#define TH_GENERIC_FILE "broadcast.c"
+#include <TH/THGenerateIntType.h>
+#undef type_name
+#define type_name int64
+#define TH_GENERIC_FILE "broadcast.c"
+#include <TH/THGenerateLongType.h>
+#undef type_name
+#define type_name float
+#define TH_GENERIC_FILE "broadcast.c"
+#include <TH/THGenerateFloatType.h>
+#undef type_name
+#define type_name double
+#define TH_GENERIC_FILE "broadcast.c"
+#include <TH/THGenerateDoubleType.h>
+#undef type_name
+
+#else
+
+#if defined(TH_REAL_IS_FLOAT) || defined(TH_REAL_IS_DOUBLE)
+#define WRAPPING(x) (x)
+#define quotient real
+#define Quotient Real
+#else
+#define WRAPPING(x) ((uint64_t)(x)) /* signed overflow is undefined in C, unsigned wraps */
+#define quotient double
+#define Quotient Double
+#endif
+
+DEFINE(add, ADD, real, Real)
+DEFINE(subtract, SUBTRACT, real, Real)
+DEFINE(multiply, MULTIPLY, real, Real)
+DEFINE(divide, DIVIDE, quotient, Quotient)
+DEFINE(minimum, MINIMUM, real, Real)
+DEFINE(maximum, MAXIMUM, real, Real)
+
+#undef WRAPPING
+#undef quotient
+#undef Quotient
+
+#endif
