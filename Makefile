@@ -47,7 +47,8 @@ $(DEPENDENCIES): pyproject.toml constraints.txt | $(PY)
 	@$(PY) scripts/torch_is.py "$(if $(KEEP_TORCH),,$(TORCH))" \
 	  || { echo "installing torch $(TORCH)"; $(PIP_INSTALL) torch==$(TORCH); }
 	@echo "installing the pinned dependencies"
-	@$(PIP_INSTALL) setuptools wheel cffi numpy filelock pytest ruff mypy clang-format pillow scikit-learn pyyaml
+	@$(PIP_INSTALL) setuptools wheel cffi numpy filelock pytest ruff mypy clang-format pillow scikit-learn pyyaml \
+	  simplejpeg opencv-python-headless pycocotools
 	@$(PIP_INSTALL) --no-deps torchvision  # a peer of the tests, which need its Python parts only
 	@touch $@
 

@@ -13,6 +13,7 @@ FAMILIES = {
     "focal_loss": ["focal_loss"],
     "deform_conv": ["deform_conv"],
     "broadcast": ["broadcast"],
+    "image": ["image"],
 }
 
 ffi = create_extension(

@@ -25,6 +25,7 @@ __all__ = [
     "minimum",
     "multiply",
     "normalize_image",
+    "prepare_image",
     "subtract",
 ]
 
@@ -266,3 +267,72 @@ def normalize_image(
         )
     _NORMALIZE[dtype](pixels, mean, std, int(reverse_channels), out)
     return out
+
+
+def prepare_image(
+    image: np.ndarray | torch.Tensor,
+    place: torch.Tensor,
+    size: tuple[int, int] | None = None,
+    *,
+    crop: tuple[int, int, int, int] | None = None,
+    mean: Sequence[float] | torch.Tensor = (0.0, 0.0, 0.0),
+    std: Sequence[float] | torch.Tensor = (1.0, 1.0, 1.0),
+    flip_horizontal: bool = False,
+    flip_vertical: bool = False,
+    reverse_channels: bool = False,
+    antialias: bool = True,
+) -> torch.Tensor:
+    """Crop, resize, flip, normalise and lay out an image in one pass, into its place in a batch.
+
+    Args:
+        image: (H, W, C) uint8, C from 1 to 4; copied first if the pixels of a row are not dense.
+        place: (C, h, w) float32 with dense rows, such as `batch[i]`; written as a whole, with zeros
+            to the right of and below the image.
+        size: height and width of the result; those of place, if None.
+        crop: top, left, height and width of the part of image to take; all of it, if None.
+        mean: in grey levels, one number per plane of the result.
+        std: likewise.
+        flip_horizontal: mirror left and right.
+        flip_vertical: turn upside down.
+        reverse_channels: RGB -> BGR; mean and std are in the order of the result.
+        antialias: filter an axis that shrinks, as Pillow does; False: two pixels per axis whatever
+            the scale, as OpenCV's INTER_LINEAR.
+
+    Returns:
+        The view (C, height, width) of place that the image fills.
+
+    Raises:
+        TypeError: image is not uint8, place not float32.
+        ffi_ext.NativeError: shapes, a crop outside of the image, or strides that do not fit; the
+            text names them.
+    """
+    pixels = torch.from_numpy(np.asarray(image)) if isinstance(image, np.ndarray) else image
+    if not isinstance(pixels, torch.Tensor) or pixels.dtype != torch.uint8 or pixels.dim() != 3:
+        got = (
+            f"{tuple(pixels.shape)} of {pixels.dtype}"
+            if isinstance(pixels, torch.Tensor)
+            else type(image).__name__
+        )
+        raise TypeError(
+            f"prepare_image: image must be a uint8 array or tensor (H, W, C), got {got}"
+        )
+    if pixels.stride(2) != 1 or pixels.stride(1) != pixels.shape[2]:
+        pixels = pixels.contiguous()
+    height, width = size if size is not None else place.shape[-2:]
+    top, left, crop_height, crop_width = crop or (0, 0, pixels.shape[0], pixels.shape[1])
+    _kernels.prepare_image(
+        pixels,
+        top,
+        left,
+        crop_height,
+        crop_width,
+        height,
+        width,
+        int(antialias),
+        int(flip_horizontal) + 2 * int(flip_vertical),
+        int(reverse_channels),
+        torch.as_tensor(mean, dtype=torch.float32),
+        torch.as_tensor(std, dtype=torch.float32),
+        place,
+    )
+    return place[:, :height, :width]

@@ -15,6 +15,7 @@ from torch.utils.data import DataLoader
 
 from _ext import kernels
 from data import PadCollate, Photographs, normalize_image
+from data.ops import prepare_image
 from data.photographs import RGB_MEAN, RGB_STD, read_rgb
 from resnet.checks import Row, check_others, compared, milliseconds, shape
 from resnet.model import ResNet, build_resnet
@@ -38,6 +39,18 @@ def check_normalize(pixels: torch.Tensor, dtype: torch.dtype) -> Row:
     text, passed = compared("NumPy", planes, torch.from_numpy(numpy).permute(2, 0, 1), 0.0)
     duration = milliseconds(lambda: normalize_image(pixels, mean, std, dtype=dtype))
     return Row("normalize_image", f"{shape(pixels)} -> {shape(planes)}", duration, text, passed)
+
+
+def check_prepare(pixels: torch.Tensor) -> Row:
+    """Twice the size, against torch's resampling."""
+    size = (2 * pixels.shape[0], 2 * pixels.shape[1])
+    place = torch.empty(3, *size)
+    theirs = torch.nn.functional.interpolate(
+        pixels.permute(2, 0, 1)[None].float(), size, mode="bilinear"
+    )
+    text, passed = compared("torch", prepare_image(pixels, place), theirs[0], 1e-6)
+    duration = milliseconds(lambda: prepare_image(pixels, place))
+    return Row("prepare_image", f"{shape(pixels)} -> {shape(place)}", duration, text, passed)
 
 
 def check_frozen_bn(features: torch.Tensor, tolerance: float) -> list[Row]:
@@ -167,7 +180,7 @@ def check_functions(
             *check_others(features.to(dtype), boxes.to(dtype), scores.to(dtype), scale, tolerance),
         ]
         rows += [row._replace(function=f"{row.function}_{name}") for row in found]
-    return rows
+    return [*rows, check_prepare(pixels)]
 
 
 def print_table(rows: Sequence[Row]) -> None:

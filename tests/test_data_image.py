@@ -1,0 +1,158 @@
+"""data.ops.prepare_image against Pillow, OpenCV and NumPy, and what it refuses."""
+
+from __future__ import annotations
+
+import itertools
+
+import numpy as np
+import pytest
+import torch
+
+pytest.importorskip("_ext.kernels", reason="run `python build_ffi.py` first")
+Image = pytest.importorskip("PIL.Image", reason="needs Pillow")
+
+from data.ops import prepare_image  # noqa: E402
+from ffi_ext import NativeError  # noqa: E402
+
+SIZES = [(40, 60), (41, 59), (80, 120), (100, 61), (13, 200), (20, 30), (7, 9), (3, 2), (1, 1)]
+
+
+def picture(channels: int = 3, seed: int = 0) -> np.ndarray:
+    """40 x 60 pixels: noise, the hardest for a resampler."""
+    return np.random.default_rng(seed).integers(0, 256, (40, 60, channels), dtype=np.uint8)
+
+
+def grey_levels(image: np.ndarray, size: tuple[int, int], **options: object) -> np.ndarray:
+    """(height, width, channels) as prepare_image gives it, rounded to whole grey levels."""
+    channels = image.shape[2]
+    place = torch.full((channels, *size), np.nan)
+    zeros, ones = [0.0] * channels, [1.0] * channels
+    result = prepare_image(image, place, mean=zeros, std=ones, **options)
+    assert result.data_ptr() == place.data_ptr() and result.shape == place.shape
+    return np.rint(result.numpy()).transpose(1, 2, 0).astype(int)
+
+
+@pytest.mark.parametrize("size", SIZES)
+@pytest.mark.parametrize("crop", [None, (0, 0, 40, 60), (5, 7, 30, 41), (39, 59, 1, 1)])
+def test_like_pillow_within_one_grey_level(size, crop):
+    image = picture()
+    part = image if crop is None else image[crop[0] :, crop[1] :][: crop[2], : crop[3]]
+    expected = Image.fromarray(part).resize(size[::-1], Image.Resampling.BILINEAR)
+    assert np.abs(grey_levels(image, size, crop=crop) - np.asarray(expected, int)).max() <= 1
+
+
+@pytest.mark.parametrize("size", SIZES)
+def test_like_opencv_within_one_grey_level(size):
+    cv2 = pytest.importorskip("cv2", reason="needs opencv-python-headless")
+    image = picture()
+    expected = cv2.resize(image, size[::-1], interpolation=cv2.INTER_LINEAR).astype(int)
+    assert np.abs(grey_levels(image, size, antialias=False) - expected).max() <= 1
+    shrinks = size[0] < 30
+    assert (np.abs(grey_levels(image, size) - expected).max() > 20) == shrinks
+
+
+@pytest.mark.parametrize("channels", [1, 2, 3, 4])
+@pytest.mark.parametrize("size", [(40, 60), (25, 33), (90, 121)])
+def test_numbers_of_channels(channels, size):
+    image = picture(channels)
+    expected = np.stack(
+        [
+            np.asarray(Image.fromarray(image[..., c]).resize(size[::-1], Image.Resampling.BILINEAR))
+            for c in range(channels)
+        ],
+        2,
+    )
+    assert np.abs(grey_levels(image, size) - expected.astype(int)).max() <= 1
+
+
+@pytest.mark.parametrize(
+    ("horizontal", "vertical", "reverse"), list(itertools.product([False, True], repeat=3))
+)
+def test_flips_channel_order_and_normalisation_are_exact_without_resizing(
+    horizontal, vertical, reverse
+):
+    image, mean, std = picture(), np.array([10.0, 120.5, 99.0]), np.array([1.0, 57.375, 60.0])
+    expected = image[:, ::-1] if horizontal else image
+    expected = expected[::-1] if vertical else expected
+    expected = expected[..., ::-1] if reverse else expected
+    expected = ((expected - mean) / std).transpose(2, 0, 1)
+    result = prepare_image(
+        torch.from_numpy(image),
+        torch.empty(3, 40, 60),
+        mean=mean.tolist(),
+        std=torch.from_numpy(std),
+        flip_horizontal=horizontal,
+        flip_vertical=vertical,
+        reverse_channels=reverse,
+    )
+    assert np.abs(result.numpy() - expected).max() < 3e-5
+
+
+def test_flips_come_after_the_resize():
+    image = picture()
+    for antialias in (True, False):
+        plain = grey_levels(image, (23, 85), antialias=antialias)
+        flipped = grey_levels(
+            image, (23, 85), antialias=antialias, flip_horizontal=True, flip_vertical=True
+        )
+        assert np.array_equal(flipped, plain[::-1, ::-1])
+
+
+def test_a_place_in_a_padded_batch_is_written_as_a_whole_and_nothing_else():
+    batch = torch.full((3, 3, 50, 70), 7.0)
+    view = prepare_image(picture(), batch[1], (31, 47), mean=[100.0] * 3, std=[2.0] * 3)
+    alone = prepare_image(picture(), torch.empty(3, 31, 47), mean=[100.0] * 3, std=[2.0] * 3)
+    assert view.shape == (3, 31, 47) and torch.equal(view, alone)
+    assert (batch[0] == 7).all() and (batch[2] == 7).all()
+    assert (batch[1, :, 31:] == 0).all() and (batch[1, :, :, 47:] == 0).all()
+    wide = torch.full((3, 31, 60), 7.0)
+    inside = prepare_image(picture(), wide[:, :, 5:52], mean=[100.0] * 3, std=[2.0] * 3)
+    assert torch.equal(inside, alone)
+    assert (wide[:, :, :5] == 7).all() and (wide[:, :, 52:] == 7).all()
+
+
+def test_views_of_images():
+    image = picture(4)
+    part = image[3:37:2, 10:50]
+    expected = grey_levels(np.ascontiguousarray(part), (20, 30))
+    assert np.array_equal(grey_levels(part, (20, 30)), expected)
+    reversed_channels = torch.from_numpy(image).permute(1, 0, 2)[..., :3]
+    assert np.array_equal(
+        prepare_image(reversed_channels, torch.empty(3, 60, 40)).numpy(),
+        image[..., :3].transpose(2, 1, 0).astype(np.float32),
+    )
+
+
+@pytest.mark.parametrize(
+    ("options", "text"),
+    [
+        (
+            {"crop": (0, 0, 41, 60)},
+            r"the crop \(top 0, left 0, 41 x 60\) must lie in the image of 40",
+        ),
+        ({"crop": (-1, 0, 5, 5)}, "must lie in the image"),
+        ({"crop": (2**62, 0, 5, 5)}, "must lie in the image"),
+        ({"size": (51, 60)}, r"place must have the shape \(3, h >= 51, w >= 60\)"),
+        ({"size": (0, 60)}, "at least one pixel"),
+        ({"mean": [1.0]}, "mean must have 3 elements, got 1"),
+        ({"std": [1.0] * 4}, "std must have 3 elements, got 4"),
+    ],
+)
+def test_what_is_refused(options, text):
+    with pytest.raises(NativeError, match=text):
+        prepare_image(picture(), torch.empty(3, 50, 60), **options)
+
+
+def test_types_that_are_refused():
+    with pytest.raises(
+        TypeError, match=r"must be a uint8 array or tensor \(H, W, C\), got \(40, 60"
+    ):
+        prepare_image(picture()[..., 0], torch.empty(3, 4, 4))
+    with pytest.raises(TypeError, match="must be a uint8 array or tensor .* got .* torch.float32"):
+        prepare_image(torch.ones(4, 4, 3), torch.empty(3, 4, 4))
+    with pytest.raises(TypeError, match="place"):
+        prepare_image(picture(), torch.empty(3, 4, 4, dtype=torch.float64))
+    with pytest.raises(NativeError, match="1 to 4 channels, got 5"):
+        prepare_image(picture(5), torch.empty(5, 4, 4))
+    with pytest.raises(NativeError, match="the rows of place must be contiguous"):
+        prepare_image(picture(), torch.empty(4, 4, 3).permute(2, 0, 1))
