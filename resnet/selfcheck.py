@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import functools
 import sys
 import textwrap
 import time
@@ -10,9 +11,11 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import torch
 from torch.utils.data import DataLoader
 
+import data.ops
 from _ext import kernels
 from data import PadCollate, Photographs, normalize_image
 from data.ops import prepare_image
@@ -39,6 +42,29 @@ def check_normalize(pixels: torch.Tensor, dtype: torch.dtype) -> Row:
     text, passed = compared("NumPy", planes, torch.from_numpy(numpy).permute(2, 0, 1), 0.0)
     duration = milliseconds(lambda: normalize_image(pixels, mean, std, dtype=dtype))
     return Row("normalize_image", f"{shape(pixels)} -> {shape(planes)}", duration, text, passed)
+
+
+def check_broadcast(pixels: torch.Tensor) -> list[Row]:
+    """The six operations over five types, (H, W, 3) with (3,), against NumPy."""
+    rows = []
+    for name, dtype in [
+        ("uint8", torch.uint8),
+        ("int32", torch.int32),
+        ("int64", torch.int64),
+        ("float", torch.float32),
+        ("double", torch.float64),
+    ]:
+        a, b = pixels.to(dtype), torch.tensor([2, 3, 200]).to(dtype)
+        for operation in ("add", "subtract", "multiply", "divide", "minimum", "maximum"):
+            ours = getattr(data.ops, operation)
+            numpy = torch.from_numpy(getattr(np, operation)(a.numpy(), b.numpy()))
+            out = ours(a, b)
+            passed = out.dtype == numpy.dtype and torch.equal(out, numpy)
+            duration = milliseconds(functools.partial(ours, a, b, out))
+            shapes = f"{shape(a, b)} -> {shape(out)}"
+            function = f"broadcast_{operation}_{name}"
+            rows.append(Row(function, shapes, duration, "equals NumPy", passed))
+    return rows
 
 
 def check_prepare(pixels: torch.Tensor) -> Row:
@@ -180,7 +206,7 @@ def check_functions(
             *check_others(features.to(dtype), boxes.to(dtype), scores.to(dtype), scale, tolerance),
         ]
         rows += [row._replace(function=f"{row.function}_{name}") for row in found]
-    return [*rows, check_prepare(pixels)]
+    return [*rows, check_prepare(pixels), *check_broadcast(pixels)]
 
 
 def print_table(rows: Sequence[Row]) -> None:
