@@ -45,6 +45,29 @@ def symbols(path: Path) -> Symbols | None:
     return Symbols(frozenset(defined), frozenset(undefined))
 
 
+ORIGIN = ".ffi_ext"  # the section in which extensions keep what they were built from
+
+
+def section(path: Path, wanted: str) -> bytes | None:
+    """The content of a section of a 64-bit little-endian ELF file; None if there is none."""
+    data = path.read_bytes()
+    if data[:6] != b"\x7fELF\x02\x01":
+        return None
+    (sections_at,) = struct.unpack_from("<Q", data, 0x28)
+    size, count, names_index = struct.unpack_from("<HHH", data, 0x3A)
+    headers = [
+        struct.unpack_from("<IIQQQQ", data, sections_at + index * size) for index in range(count)
+    ]
+    if not headers:
+        return None
+    names_at = headers[names_index][4]
+    for name_at, _, _, _, offset, length in headers:
+        start = names_at + name_at
+        if data[start : data.index(b"\0", start)] == wanted.encode():
+            return data[offset : offset + length]
+    return None
+
+
 _DYNAMIC = 6  # SHT_DYNAMIC
 _NEEDED = 1  # DT_NEEDED
 

@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from ffi_ext import build as builder
-from ffi_ext import cache, compile_errors, cuda, toolchain, wheels
+from ffi_ext import cache, compile_errors, cuda, elf, toolchain, wheels
 from ffi_ext.errors import BuildError
 
 if TYPE_CHECKING:
@@ -301,6 +301,7 @@ def _make(
     pyi = stub.stub_pyi(target.package, declared)
     includes = ["TH/TH.h", "THC/THC.h"] if with_cuda else ["TH/TH.h"]
     preamble = csource.preamble(declared, includes=includes)
+    preamble += _origin(headers, sources, with_cuda, options)
     binary_module = f"_{target.last}"
     if package:
         binary_module = f"{target.package}.{binary_module}"
@@ -351,6 +352,40 @@ def _make(
 
     ffi.build = build  # type: ignore[attr-defined]
     return ffi
+
+
+def _origin(
+    headers: tuple[Path, ...],
+    sources: tuple[Path, ...],
+    with_cuda: bool,
+    options: dict[str, Any],
+) -> str:
+    """C that keeps in the binary what it was built from, for `ffi-ext inspect`.
+
+    Paths are relative to the folder that has all of them, so that binaries do not tell of the machine.
+    """
+    import json
+
+    from ffi_ext import __version__
+    from ffi_ext.codegen import csource
+
+    base = os.path.commonpath([path.parent for path in (*headers, *sources)] or [Path("/")])
+    facts: dict[str, Any] = {
+        "ffi_ext": __version__,
+        "headers": [os.path.relpath(path, base) for path in headers],
+        "sources": [os.path.relpath(path, base) for path in sources],
+    }
+    if with_cuda:
+        facts["with_cuda"] = True
+    for name in ("define_macros", "libraries", "extra_link_args"):
+        if options.get(name):
+            facts[name] = options[name]
+    flags = {k: v for k, v in options.get("extra_compile_args", {}).items() if v}
+    if flags:
+        facts["extra_compile_args"] = flags
+    text = csource.quoted(json.dumps(facts, sort_keys=True))
+    where = f'__attribute__((used, section("{elf.ORIGIN}")))'
+    return f"#ifdef __ELF__\nstatic const char ffi_ext_origin[] {where} = {text};\n#endif\n"
 
 
 def _text_at(path: Path) -> str:

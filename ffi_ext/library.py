@@ -10,7 +10,10 @@ from typing import Any
 
 import torch
 
-_KEPT: list[Any] = []  # torch forgets the operators of a Library that nobody keeps
+_LIBRARIES: dict[
+    str, torch.library.Library
+] = {}  # torch forgets the operators of one that nobody keeps
+_OPERATORS: dict[int, tuple[Any, Operator]] = {}  # by id(function); the function is kept with it
 _SCHEMA = {"i": "int", "u": "int", "f": "float", "d": "float"}
 
 
@@ -48,6 +51,8 @@ def register(module: ModuleType, namespace: str | None = None) -> dict[str, Oper
     Raises:
         TypeError: The module is not a generated one.
         ValueError: No function of it can be an operator.
+
+    Registering a rebuilt module under the same namespace replaces the operators of the one before.
     """
     lib, ffi = getattr(module, "_lib", None), getattr(module, "_ffi", None)
     if lib is None or ffi is None or not hasattr(module, "__all__"):
@@ -59,8 +64,10 @@ def register(module: ModuleType, namespace: str | None = None) -> dict[str, Oper
     schemas = {n: s for n, f in functions.items() if (s := _schema(f)) is not None}
     if not schemas:
         raise ValueError(f"register(): no function of {module.__name__} can be a torch operator")
-    library = torch.library.Library(space, "FRAGMENT")
-    _KEPT.append(library)
+    before = _LIBRARIES.pop(space, None)
+    if before is not None:
+        before._destroy()
+    library = _LIBRARIES[space] = torch.library.Library(space, "FRAGMENT")
     operators = {}
     for name, schema in schemas.items():
         function = functions[name]
@@ -70,35 +77,60 @@ def register(module: ModuleType, namespace: str | None = None) -> dict[str, Oper
         library.impl(name, _implementation(function, dtype), "CUDA")
         torch.library.register_fake(f"{space}::{name}", _fake(dtype), lib=library)
         call = getattr(getattr(torch.ops, space), name).default
-        operators[name] = Operator(f"{space}::{name}", schema, call)
+        operators[name] = operator = Operator(f"{space}::{name}", schema, call)
+        _OPERATORS[id(function)] = (function, operator)
     return operators
 
 
 def differentiable(
-    forward: Callable[..., Any], backward: Callable[..., Sequence[torch.Tensor] | torch.Tensor]
+    forward: Callable[..., Any],
+    backward: Callable[..., Any],
+    *,
+    shape: Callable[..., Sequence[int]] | None = None,
 ) -> Callable[..., torch.Tensor]:
     """Names the backward of a function: one line gives autograd.
 
     Args:
-        forward: (*inputs) -> tensor.
-        backward: (grad, *inputs) -> the gradient of each tensor input, or one tensor if there is one.
+        forward: A function of a generated module, such as `my_lib.add_forward`; or any (*inputs) -> tensor.
+        backward: Of the same kind: `my_lib.add_backward`; or (grad, *inputs) -> the gradient of each tensor
+            input, or one tensor if there is one.
+        shape: For C functions: (*inputs) -> the shape of the output. By default it is the first tensor's.
+            Functions that resize their output need none unless torch.compile is to see through them.
+
+    A C forward has one output, the tensor that is not const (the last one, if none is const). The
+    parameters of a C backward are known by their names: `grad`, `grad_out`, `grad_output` or
+    `grad_<the output's name>` is the gradient that comes in; a name of forward's is that argument, and the
+    output's name the output; `grad_<name>` is where the gradient of the input `<name>` is written, into a
+    tensor of the input's shape. What the names do not say is an error here, not at the first call.
 
     Returns:
-        A function of the inputs whose result carries gradients.
+        A function of the inputs (of C's parameters without the output) whose result carries gradients. If
+        the module is registered, torch.compile sees through it.
+
+    Raises:
+        ValueError: The parameters of a C function cannot be told apart.
     """
+    if _signature(forward) is not None:
+        forward, backward = _allocating(forward, backward, shape)
+    elif shape is not None:
+        raise ValueError("differentiable() argument 'shape': a Python forward makes its own output")
 
     class Function(torch.autograd.Function):
         @staticmethod
         def forward(ctx: Any, *inputs: Any) -> Any:
+            result = forward(*inputs)
+            kept = [x for x in inputs if isinstance(x, torch.Tensor)]
             ctx.numbers = [None if isinstance(x, torch.Tensor) else x for x in inputs]
-            ctx.save_for_backward(*[x for x in inputs if isinstance(x, torch.Tensor)])
-            return forward(*inputs)
+            keeps_output = getattr(backward, "needs_output", False)
+            ctx.save_for_backward(*kept, *([result] if keeps_output else []))
+            return result
 
         @staticmethod
+        @torch.autograd.function.once_differentiable
         def backward(ctx: Any, *grads: Any) -> Any:
             tensors = iter(ctx.saved_tensors)
             inputs = [next(tensors) if number is None else number for number in ctx.numbers]
-            given = backward(grads[0], *inputs)
+            given = backward(grads[0], *inputs, *tensors)
             gradients = iter([given] if isinstance(given, torch.Tensor) else given)
             return tuple(next(gradients) if number is None else None for number in ctx.numbers)
 
@@ -108,18 +140,108 @@ def differentiable(
         result: torch.Tensor = Function.apply(*inputs)
         return result
 
+    run.__doc__ = forward.__doc__
+    run.__name__ = run.__qualname__ = Function.__name__
     return run
+
+
+@dataclass(frozen=True)
+class _Signature:
+    """Parameters of a C function: names, and which are tensors, and which of these it may write to."""
+
+    names: tuple[str, ...]
+    tensors: frozenset[str]
+    mutable: tuple[str, ...]
+
+
+def _signature(function: Any) -> _Signature | None:
+    """None for anything but a function of a generated module."""
+    record = getattr(function, "__self__", None)
+    codes, names = getattr(record, "codes", None), getattr(record, "names", None)
+    if codes is None or names is None or not inspect.isbuiltin(function):
+        return None
+    pairs = list(zip(names, codes[1:], strict=True))
+    tensors = [(n, c) for n, c in pairs if len(c) == 2 and c[0] in "TtUu"]
+    mutable = tuple(n for n, c in tensors if c[0] in "TU")
+    return _Signature(tuple(names), frozenset(n for n, _ in tensors), mutable)
+
+
+def _allocating(
+    forward: Any, backward: Any, shape: Callable[..., Sequence[int]] | None
+) -> tuple[Callable[..., torch.Tensor], Callable[..., list[torch.Tensor]]]:
+    """Python functions that make the outputs of C ones and call them."""
+    ours, theirs = _signature(forward), _signature(backward)
+    assert ours is not None
+    if theirs is None:
+        raise ValueError(
+            f"differentiable() argument 'backward': {forward.__name__} is a function of a generated module, "
+            f"and backward must be one, too, got {backward!r}"
+        )
+    if not ours.mutable:
+        raise ValueError(
+            f"differentiable(): {forward.__doc__} has no tensor that it may write to: its output must not be const"
+        )
+    if len(ours.mutable) > 1 and len(ours.mutable) < len(ours.tensors):
+        raise ValueError(
+            f"differentiable(): {forward.__doc__} has several outputs ({', '.join(ours.mutable)}): make the inputs "
+            "const, or give Python functions for forward and backward"
+        )
+    output = ours.mutable[-1]
+    inputs = [name for name in ours.names if name != output]
+    incoming = {"grad", "grad_out", "grad_output", f"grad_{output}"}
+    made = [n for n in theirs.names if n.startswith("grad_") and n[5:] in inputs]
+    for name in theirs.names:
+        if name not in {*incoming, *made, *inputs, output}:
+            raise ValueError(
+                f"differentiable(): parameter '{name}' of {backward.__doc__} is none of grad_{output}, grad_<input>, "
+                f"{', '.join([*inputs, output])}: rename it in the header, or give Python functions"
+            )
+    call, call_backward = _call(forward), _call(backward)
+    first = next((i for i, name in enumerate(inputs) if name in ours.tensors), None)
+    if first is None:
+        raise ValueError(f"differentiable(): {forward.__doc__} has no tensor input")
+    place = ours.names.index(output)
+    differentiated = [name for name in inputs if name in ours.tensors]
+
+    def run_forward(*given: Any) -> torch.Tensor:
+        if len(given) != len(inputs):
+            raise TypeError(
+                f"{forward.__name__}() takes {', '.join(inputs)}: got {len(given)} arguments"
+            )
+        like = given[first]
+        out = torch.empty_like(like) if shape is None else like.new_empty(tuple(shape(*given)))
+        call(*given[:place], out, *given[place:])
+        return out
+
+    def run_backward(grad: torch.Tensor, *given: Any) -> list[torch.Tensor | None]:
+        values = dict(zip([*inputs, output], given, strict=False))
+        gradients = {name: torch.empty_like(values[name[5:]]) for name in made}
+        grad = grad.contiguous()
+        arguments = [
+            grad if n in incoming else gradients[n] if n in gradients else values[n]
+            for n in theirs.names
+        ]
+        call_backward(*arguments)
+        return [gradients.get(f"grad_{name}") for name in differentiated]
+
+    run_forward.__name__, run_forward.__doc__ = forward.__name__, forward.__doc__
+    run_backward.needs_output = output in theirs.names  # type: ignore[attr-defined]
+    return run_forward, run_backward  # type: ignore[return-value]
+
+
+def _call(function: Any) -> Callable[..., Any]:
+    """The operator of a function if its module is registered, else the function itself."""
+    found = _OPERATORS.get(id(function))
+    return found[1].call if found else function
 
 
 def _schema(function: Any) -> str | None:
     """torch's schema of a C function, or None where it has none."""
     from ffi_ext import types
 
-    codes, names = getattr(function, "__self__", function), None
-    names = getattr(codes, "names", None)
-    codes = getattr(codes, "codes", None)
-    if codes is None or names is None or not inspect.isbuiltin(function):
+    if _signature(function) is None:
         return None
+    names, codes = function.__self__.names, function.__self__.codes
     parts, letter = [], ord("a")
     for name, code in zip(names, codes[1:], strict=True):
         if types.is_tensor(code):

@@ -1,14 +1,18 @@
-"""Wheels of packages with extensions carry the abi3 tag when every extension in them is abi3."""
+"""What setuptools is told: [tool.ffi-ext] of a pyproject.toml becomes extensions; wheels carry the abi3 tag."""
 
 from __future__ import annotations
 
+import os
+from pathlib import Path
 from typing import Any
 
 OLDEST = "cp310"  # the oldest Python that ffi_ext serves
 
+PATHS = ("headers", "sources", "include_dirs", "library_dirs", "extra_objects", "depends")
+
 
 def tag_abi3() -> None:
-    """Inside a setup.py: makes bdist_wheel name the binary as what it is. Once is enough."""
+    """Makes bdist_wheel name the binaries as what they are. Once is enough."""
     try:
         from setuptools.command.bdist_wheel import bdist_wheel
     except ImportError:  # setuptools before 70.1: the wheel package had it
@@ -29,3 +33,116 @@ def tag_abi3() -> None:
 
     bdist_wheel.get_tag = tagged  # type: ignore[method-assign]
     bdist_wheel._ffi_ext = True
+
+
+def finalize(distribution: Any) -> None:
+    """setuptools calls this for every project (an entry point); most have no [tool.ffi-ext]."""
+    path = Path("pyproject.toml")
+    if not path.is_file() or b"ffi-ext" not in path.read_bytes():
+        return
+    tables = _tables(path)
+    if not tables:
+        return
+    from setuptools import Extension
+    from setuptools.command.build_ext import build_ext
+
+    from ffi_ext import toolchain
+
+    limited = toolchain.uses_limited_api(None)
+    extensions = []
+    for table in tables:
+        name = table["name"]
+        extension = Extension(
+            f"{name}._{name.rpartition('.')[2]}",
+            sources=_listed(table.get("sources", [])),
+            depends=_listed(table.get("headers", [])) + _listed(table.get("depends", [])),
+            py_limited_api=limited,
+        )
+        extension._ffi_ext = table
+        extensions.append(extension)
+    distribution.ext_modules = [*(distribution.ext_modules or []), *extensions]
+    base = distribution.cmdclass.get("build_ext", build_ext)
+    distribution.cmdclass["build_ext"] = _command(base)
+    if limited:
+        tag_abi3()
+
+
+def _tables(path: Path) -> list[dict[str, Any]]:
+    """[[tool.ffi-ext.extension]], checked as far as setuptools needs it."""
+    from setuptools.compat.py310 import tomllib
+
+    with path.open("rb") as file:
+        tool = tomllib.load(file).get("tool", {}).get("ffi-ext", {})
+    tables = tool.get("extension", [])
+    unknown = sorted(set(tool) - {"extension"})
+    if unknown or not isinstance(tables, list):
+        what = f"[tool.ffi-ext] has no {unknown[0]!r}" if unknown else "it is one table"
+        raise ValueError(
+            f"pyproject.toml: {what}: each extension is one [[tool.ffi-ext.extension]]"
+        )
+    for table in tables:
+        missing = [key for key in ("name", "headers", "sources") if not table.get(key)]
+        if missing:
+            raise ValueError(
+                f"pyproject.toml: [[tool.ffi-ext.extension]] {table.get('name', '')!r}: {missing[0]!r} is missing; "
+                "it takes name, headers, sources and the keywords of create_extension"
+            )
+        if not isinstance(table["name"], str) or "." not in table["name"]:
+            raise ValueError(
+                f"pyproject.toml: [[tool.ffi-ext.extension]] name = {table['name']!r}: expected a module in your "
+                "package, such as 'my_package.kernels'"
+            )
+    result: list[dict[str, Any]] = tables
+    return result
+
+
+def _listed(value: Any) -> list[str]:
+    return [value] if isinstance(value, str) else list(value)
+
+
+def _build(table: dict[str, Any], base: Path, verbose: bool) -> None:
+    """Builds an extension of the project in this directory below `base`."""
+    from ffi_ext.extension import create_extension
+
+    arguments = dict(table)
+    for key in PATHS:
+        if key in arguments:
+            arguments[key] = [os.path.abspath(item) for item in _listed(arguments[key])]
+    create_extension(relative_to=str(base / "pyproject.toml"), verbose=verbose, **arguments).build()
+
+
+def _command(base: Any) -> Any:
+    """build_ext that builds ours by ffi_ext (so .cu sources, checks and the cache work) and others as ever."""
+
+    class BuildExt(base):  # type: ignore[misc]
+        extensions: list[Any]
+
+        def build_extension(self, ext: Any) -> None:
+            table = getattr(ext, "_ffi_ext", None)
+            if table is None:
+                super().build_extension(ext)
+            else:
+                _build(table, Path(self.build_lib).absolute(), verbose=True)
+
+        def get_ext_filename(self, fullname: str) -> str:
+            from ffi_ext import toolchain
+
+            ext = self.ext_map.get(fullname)
+            if getattr(ext, "_ffi_ext", None) is None:
+                return str(super().get_ext_filename(fullname))
+            suffix = toolchain.extension_suffix(bool(ext.py_limited_api))
+            return os.path.join(*fullname.split(".")) + suffix
+
+        def copy_extensions_to_source(self) -> None:  # editable installs
+            every: list[Any] = self.extensions
+            self.extensions = [e for e in every if getattr(e, "_ffi_ext", None) is None]
+            super().copy_extensions_to_source()
+            self.extensions = every
+            packages = self.get_finalized_command("build_py")
+            for ext in every:
+                table = getattr(ext, "_ffi_ext", None)
+                if table is not None:
+                    top = packages.get_package_dir(table["name"].partition(".")[0])
+                    _build(table, Path(top).absolute().parent, verbose=False)
+
+    return BuildExt

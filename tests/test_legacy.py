@@ -10,7 +10,8 @@ from pathlib import Path
 import pytest
 
 import ffi_ext
-from ffi_ext import __main__ as cli
+from ffi_ext import cli
+from ffi_ext.cli import enable, run
 
 HEADER = """
 int my_lib_add_forward(THFloatTensor *input1, THFloatTensor *input2, THFloatTensor *output);
@@ -183,7 +184,7 @@ def test_the_users_own_sitecustomize_runs(tmp_path, monkeypatch):
 
 
 def test_enable_and_disable(tmp_path, monkeypatch, capsys):
-    monkeypatch.setattr(cli, "_hook", lambda: tmp_path / cli.HOOK)
+    monkeypatch.setattr(enable, "_hook", lambda: tmp_path / enable.HOOK)
     assert cli.main(["enable"]) == 0
     program = (
         f"import site; site.addsitedir({str(tmp_path)!r}); import sys; print('torch' in sys.modules); "
@@ -200,9 +201,9 @@ def test_enable_and_disable(tmp_path, monkeypatch, capsys):
 
 
 def test_pip_builds_without_isolation():
-    command = cli._without_isolation(["pip", "install", "."])
+    command = run._without_isolation(["pip", "install", "."])
     assert command == ["pip", "install", "--no-build-isolation", "."]
-    assert cli._without_isolation(["make", "install"]) == ["make", "install"]
+    assert run._without_isolation(["make", "install"]) == ["make", "install"]
 
 
 @pytest.mark.parametrize("when", ["before", "after"])
@@ -217,7 +218,7 @@ def test_what_a_build_script_appends_to_the_package_stays(tmp_path, monkeypatch,
     (tmp_path / "build.py").write_text(build + "".join(steps))
     monkeypatch.chdir(tmp_path)
     for _ in range(2):
-        assert cli.run(["build.py"]) == 0
+        assert run.run(["build.py"]) == 0
         text = (tmp_path / "_ext/my_lib/__init__.py").read_text()
         assert text.count("EXTRA") == 1 and text.count("_bind(") == 1
     code = "from _ext import my_lib; print(my_lib.EXTRA)"

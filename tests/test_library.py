@@ -90,6 +90,109 @@ def test_a_backward_by_name(operators):
     assert torch.autograd.gradcheck(f, (x,))
 
 
+ADD = """
+void add_forward(const THDoubleTensor *a, const THDoubleTensor *b, double by, THDoubleTensor *out);
+void add_backward(const THDoubleTensor *grad_out, double by, THDoubleTensor *grad_a, THDoubleTensor *grad_b);
+void rows_forward(const THDoubleTensor *x, THDoubleTensor *out);
+void rows_backward(const THDoubleTensor *grad_output, const THDoubleTensor *out, THDoubleTensor *grad_x);
+void old_forward(THDoubleTensor *a, THDoubleTensor *b, THDoubleTensor *out);
+void old_backward(THDoubleTensor *grad, THDoubleTensor *a, THDoubleTensor *b, THDoubleTensor *grad_a);
+void odd(const THDoubleTensor *what, THDoubleTensor *grad_a);
+void several(const THDoubleTensor *a, THDoubleTensor *x, THDoubleTensor *y);
+void none(const THDoubleTensor *a);
+"""
+ADD_SOURCE = """
+#include <TH/TH.h>
+#define T(x) ((THDoubleTensor *)(x))
+void add_forward(const THDoubleTensor *a, const THDoubleTensor *b, double by, THDoubleTensor *out) {
+  THDoubleTensor_cadd(out, T(a), by, T(b));
+}
+void add_backward(const THDoubleTensor *grad_out, double by, THDoubleTensor *grad_a, THDoubleTensor *grad_b) {
+  THDoubleTensor_copy(grad_a, T(grad_out));
+  THDoubleTensor_mul(grad_b, T(grad_out), by);
+}
+void rows_forward(const THDoubleTensor *x, THDoubleTensor *out) { /* exp of the first column */
+  for (long i = 0; i < x->size[0]; i++)
+    THDoubleTensor_set1d(out, i, exp(THDoubleTensor_get2d(T(x), i, 0)));
+}
+void rows_backward(const THDoubleTensor *grad_output, const THDoubleTensor *out, THDoubleTensor *grad_x) {
+  THDoubleTensor_zero(grad_x);
+  for (long i = 0; i < out->size[0]; i++)
+    THDoubleTensor_set2d(grad_x, i, 0, THDoubleTensor_get1d(T(grad_output), i) * THDoubleTensor_get1d(T(out), i));
+}
+void old_forward(THDoubleTensor *a, THDoubleTensor *b, THDoubleTensor *out) { THDoubleTensor_cmul(out, a, b); }
+void old_backward(THDoubleTensor *grad, THDoubleTensor *a, THDoubleTensor *b, THDoubleTensor *grad_a) {
+  THDoubleTensor_cmul(grad_a, grad, b);
+}
+void odd(const THDoubleTensor *what, THDoubleTensor *grad_a) {}
+void several(const THDoubleTensor *a, THDoubleTensor *x, THDoubleTensor *y) {}
+void none(const THDoubleTensor *a) {}
+"""
+
+
+@pytest.fixture(scope="module")
+def my_lib():
+    import ffi_ext
+
+    return ffi_ext.load_inline("my_lib", ADD_SOURCE, ADD)
+
+
+@pytest.mark.parametrize("registered", [False, True])
+def test_autograd_in_one_line(my_lib, registered):
+    if registered:
+        library.register(my_lib, "ffi_ext_one_line")
+    add = library.differentiable(my_lib.add_forward, my_lib.add_backward)
+    a, b = (torch.rand(2, 3, dtype=torch.float64, requires_grad=True) for _ in range(2))
+    torch.testing.assert_close(add(a, b, 2.5), a + 2.5 * b)
+    assert torch.autograd.gradcheck(lambda a, b: add(a, b, 2.5), (a, b))
+    rows = library.differentiable(
+        my_lib.rows_forward, my_lib.rows_backward, shape=lambda x: x.shape[:1]
+    )
+    assert torch.autograd.gradcheck(rows, (a,))
+    old = library.differentiable(my_lib.old_forward, my_lib.old_backward)
+    got = torch.autograd.grad(old(a, b).sum(), (a, b), allow_unused=True)
+    assert got[0].tolist() == b.tolist() and got[1] is None  # it names no grad_b
+    with pytest.raises(TypeError, match="takes a, b, by: got 1"):
+        add(a)
+    if registered:
+
+        def f(a, b):
+            return (rows(add(a, b, 2.5)) ** 2).sum()
+
+        want = torch.autograd.grad(((a + 2.5 * b)[:, 0].exp() ** 2).sum(), (a, b))
+        got = torch.autograd.grad(
+            torch.compile(f, fullgraph=True, backend="aot_eager")(a, b), (a, b)
+        )
+        torch.testing.assert_close(got, want)
+
+
+@pytest.mark.parametrize(
+    ("forward", "backward", "said"),
+    [
+        ("add_forward", "odd", "parameter 'what' of void odd"),
+        ("several", "add_backward", "has several outputs"),
+        ("none", "add_backward", "must not be const"),
+        ("add_forward", None, "must be one, too"),
+    ],
+)
+def test_parameters_that_cannot_be_told_apart(my_lib, forward, backward, said):
+    with pytest.raises(ValueError, match=said):
+        library.differentiable(getattr(my_lib, forward), backward and getattr(my_lib, backward))
+
+
+def test_a_rebuilt_module_replaces_the_operators():
+    import ffi_ext
+
+    for value in (1, 2):
+        module = ffi_ext.load_inline(
+            "again", f"void set(THFloatTensor *t) {{ THFloatTensor_fill(t, {value}); }}"
+        )
+        operators = library.register(module, "ffi_ext_again")
+        t = torch.zeros(2)
+        torch.ops.ffi_ext_again.set(t)
+        assert t.tolist() == [value, value] and list(operators) == ["set"]
+
+
 def test_what_is_no_generated_module_is_refused():
     with pytest.raises(TypeError, match="expected a module made by ffi_ext"):
         library.register(torch)

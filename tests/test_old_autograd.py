@@ -12,7 +12,7 @@ import torch
 from torch.autograd import Function, Variable
 
 import ffi_ext
-from ffi_ext import __main__ as cli
+from ffi_ext.cli import run
 
 
 @pytest.fixture(autouse=True)
@@ -205,6 +205,6 @@ def test_under_the_runner(tmp_path):
 
 def test_python_2_is_named(tmp_path, capfd):
     (tmp_path / "old.py").write_text("import sys\nprint 'x'\n")
-    assert cli.run([str(tmp_path / "old.py")]) == 1
+    assert run.run([str(tmp_path / "old.py")]) == 1
     error = capfd.readouterr().err
     assert "SyntaxError" in error and "line 2 of" in error and "no Python 3" in error

@@ -1,0 +1,73 @@
+"""The command line, `ffi-ext`: one module a command, imported when it is asked for."""
+
+from __future__ import annotations
+
+import argparse
+import importlib
+import os
+import sys
+
+# Name -> module and help. A module has `add(parser)` and `main(options) -> exit code`, and says in its
+# first line what the command does. No module imports torch before its main() runs.
+COMMANDS = {
+    "build": ("build", "build an extension: a build script, or headers and sources"),
+    "run": ("run", "run an unmodified script or command with torch.utils.ffi in place"),
+    "doctor": ("doctor", "what this machine has, what a repository needs, how to repair it"),
+    "port": (
+        "port",
+        "turn code for torch.utils.ffi and old autograd into today's, as a diff first",
+    ),
+    "init": ("init", "start a project: header, source, test, pyproject"),
+    "inspect": ("inspect", "what a built module has and what it was built from"),
+    "stubs": ("stubs", "write the typed stub of headers or of a built module"),
+    "clean": ("clean", "remove what was built, or the cache"),
+    "enable": ("enable", "bring torch.utils.ffi back for this Python environment"),
+    "disable": ("enable", "take it away again"),
+    "completion": ("completion", "tab completion for bash, zsh or fish"),
+}
+EPILOG = """\
+exit codes: 0 it went well; 1 it did not, or problems were found; 2 wrong use. `run` gives the command's own.
+`ffi-ext COMMAND --help` has examples. The documentation lies in docs/ of the project.
+"""
+
+
+def parser(only: str | None = None) -> argparse.ArgumentParser:
+    """The whole parser, or the one that has the options of one command only, which is quicker."""
+    from ffi_ext import __version__
+
+    top = argparse.ArgumentParser(
+        prog="ffi-ext",
+        description="C and CUDA functions on torch tensors, and torch.utils.ffi for today's PyTorch.",
+        epilog=EPILOG,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    top.add_argument("--version", action="version", version=f"ffi-ext {__version__}")
+    commands = top.add_subparsers(dest="command", required=True, metavar="COMMAND")
+    for name, (module, text) in COMMANDS.items():
+        one = commands.add_parser(
+            name,
+            help=text,
+            description=text[0].upper() + text[1:] + ".",
+            formatter_class=argparse.RawDescriptionHelpFormatter,
+        )
+        if only in (None, name):
+            importlib.import_module(f"ffi_ext.cli.{module}").add(one)
+    return top
+
+
+def main(arguments: list[str] | None = None) -> int:
+    """Runs a command. Returns its exit code."""
+    words = sys.argv[1:] if arguments is None else arguments
+    first = words[0] if words and words[0] in COMMANDS else None
+    options = parser(first or "").parse_args(words)
+    command = importlib.import_module(f"ffi_ext.cli.{COMMANDS[options.command][0]}")
+    try:
+        code: int = command.main(options)
+        sys.stdout.flush()
+        return code
+    except BrokenPipeError:  # `ffi-ext ... | head`
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 1
+    except KeyboardInterrupt:
+        print("ffi-ext: interrupted", file=sys.stderr)
+        return 130

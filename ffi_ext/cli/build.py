@@ -1,0 +1,101 @@
+"""`ffi-ext build`: a build script as it is, or an extension from headers and sources."""
+
+from __future__ import annotations
+
+import argparse
+import os
+import re
+from pathlib import Path
+
+from ffi_ext.cli.terminal import OK, PROBLEMS, complain
+
+SCRIPTS = ("build_ffi.py", "build.py")
+EXAMPLES = """\
+examples:
+  ffi-ext build                                 the build script that lies here
+  ffi-ext build tools/build.py                  that one; torch.utils.ffi is in place
+  ffi-ext build my_lib.h my_lib.c               _ext.my_lib, below the current directory
+  ffi-ext build -n pkg._C a.h a.c k.cu --cuda   .cu sources are compiled by nvcc
+"""
+
+
+def add(parser: argparse.ArgumentParser) -> None:
+    parser.epilog = EXAMPLES
+    parser.add_argument(
+        "files", nargs="*", metavar="FILE", help="a build script, or headers (.h) and sources"
+    )
+    parser.add_argument(
+        "-n", "--name", help="dotted name of the module; _ext.<first header> by default"
+    )
+    parser.add_argument("--cuda", action="store_true", help="use the CUDA toolkit and <THC/THC.h>")
+    parser.add_argument("-I", dest="include_dirs", action="append", default=[], metavar="DIR")
+    parser.add_argument("-L", dest="library_dirs", action="append", default=[], metavar="DIR")
+    parser.add_argument("-l", dest="libraries", action="append", default=[], metavar="NAME")
+    parser.add_argument("-D", dest="macros", action="append", default=[], metavar="NAME[=VALUE]")
+    parser.add_argument(
+        "--cflag",
+        action="append",
+        default=[],
+        metavar="FLAG",
+        help="for the C and C++ compilers, as --cflag=-fopenmp",
+    )
+    parser.add_argument(
+        "--ldflag", action="append", default=[], metavar="FLAG", help="for the linker"
+    )
+    parser.add_argument("-q", "--quiet", action="store_true", help="say nothing unless it fails")
+
+
+def main(options: argparse.Namespace) -> int:
+    headers = [f for f in options.files if f.endswith((".h", ".hpp"))]
+    scripts = [f for f in options.files if f.endswith(".py")]
+    sources = [f for f in options.files if f not in headers and f not in scripts]
+    if not options.files:
+        scripts = [name for name in SCRIPTS if Path(name).is_file()][:1]
+        if not scripts:
+            return complain(
+                f"there is no {' or '.join(SCRIPTS)} in {os.getcwd()}: name a build script, or headers "
+                "and sources: ffi-ext build my_lib.h my_lib.c"
+            )
+    if scripts:
+        if headers or sources or len(scripts) > 1:
+            return complain("one build script, or headers and sources; not both")
+        return _script(scripts[0], options.quiet)
+    if not headers or not sources:
+        missing = "source (.c, .cpp, .cu)" if headers else "header (.h)"
+        return complain(f"a {missing} is missing: its functions are what the module has")
+    return _extension(headers, sources, options)
+
+
+def _script(script: str, quiet: bool) -> int:
+    from ffi_ext.cli.run import run
+
+    return run([script], quiet)
+
+
+def _extension(headers: list[str], sources: list[str], options: argparse.Namespace) -> int:
+    from ffi_ext.errors import BuildError
+    from ffi_ext.extension import create_extension
+
+    name = options.name or "_ext." + re.sub(r"\W", "_", Path(headers[0]).stem)
+    macros = [tuple(macro.split("=", 1)) for macro in options.macros]
+    kwargs = {key: getattr(options, key) for key in ("include_dirs", "library_dirs", "libraries")}
+    args = {"cc": options.cflag, "cxx": options.cflag, "nvcc": []}
+    try:
+        create_extension(
+            name,
+            headers,
+            sources,
+            verbose=not options.quiet,
+            with_cuda=options.cuda or any(source.endswith(".cu") for source in sources),
+            relative_to=os.path.join(os.getcwd(), "build.py"),
+            define_macros=macros,
+            extra_compile_args=args,
+            extra_link_args=options.ldflag,
+            **kwargs,
+        ).build()
+    except (FileNotFoundError, ValueError) as error:
+        return complain(str(error).replace("create_extension() argument", "argument"))
+    except BuildError as error:
+        complain(str(error))
+        return PROBLEMS
+    return OK

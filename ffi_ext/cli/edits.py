@@ -1,0 +1,112 @@
+"""A Python source and edits of its text by the places of its syntax tree; what is not edited stays byte for byte."""
+
+from __future__ import annotations
+
+import ast
+import re
+from collections.abc import Iterator
+
+
+class Source:
+    """Text, its tree, and the edits to make.
+
+    Raises:
+        SyntaxError, ValueError: The text is no Python 3.
+    """
+
+    def __init__(self, text: str) -> None:
+        self.text = text
+        self.tree = ast.parse(text)
+        self.newline = "\r\n" if "\r\n" in text else "\n"
+        self._starts = [0, *(m.end() for m in re.finditer(r"\r\n|\n|\r", text))]
+        self._lines = [
+            text[a:b] for a, b in zip(self._starts, [*self._starts[1:], len(text)], strict=True)
+        ]
+        self._edits: list[tuple[int, int, str]] = []
+        self.parents = {
+            id(child): node for node in ast.walk(self.tree) for child in ast.iter_child_nodes(node)
+        }
+
+    def offset(self, line: int, column: int) -> int:
+        """Of a line (from 1) and a column in UTF-8 bytes, as the tree has them."""
+        in_line = self._lines[line - 1].encode("utf-8")[:column].decode("utf-8")
+        return self._starts[line - 1] + len(in_line)
+
+    def line_start(self, line: int) -> int:
+        """Where a line (from 1) begins; the end of the text for the one after the last."""
+        return self._starts[line - 1] if line <= len(self._starts) else len(self.text)
+
+    def span(self, node: ast.AST) -> tuple[int, int]:
+        where: ast.expr = node  # type: ignore[assignment]
+        return (
+            self.offset(where.lineno, where.col_offset),
+            self.offset(where.end_lineno or 0, where.end_col_offset or 0),
+        )
+
+    def of(self, node: ast.AST) -> str:
+        """The text of a node."""
+        start, end = self.span(node)
+        return self.text[start:end]
+
+    def edit(self, start: int, end: int, text: str) -> None:
+        self._edits.append((start, end, text.replace("\n", self.newline)))
+
+    def replace(self, node: ast.AST, text: str) -> None:
+        self.edit(*self.span(node), text)
+
+    def indent(self, node: ast.stmt) -> str:
+        """The blanks before a statement."""
+        start = self.line_start(node.lineno)
+        return self.text[start : self.span(node)[0]]
+
+    def result(self) -> str:
+        """The text with the edits made."""
+        return self.applied(0, len(self.text))
+
+    def applied(self, start: int, end: int) -> str:
+        """A part of the text with the edits inside it made. Edits do not overlap."""
+        out, at = [], start
+        for first, last, text in sorted(self._edits, key=lambda e: (e[0], e[1])):
+            if start <= first and last <= end:
+                assert first >= at, "edits overlap"
+                out += [self.text[at:first], text]
+                at = last
+        return "".join([*out, self.text[at:end]])
+
+    def body_of(self, node: ast.stmt) -> list[ast.stmt] | None:
+        """The list of statements that a statement stands in."""
+        parent = self.parents.get(id(node))
+        for name in ("body", "orelse", "finalbody"):
+            block = getattr(parent, name, None)
+            if isinstance(block, list) and any(item is node for item in block):
+                return block
+        return None
+
+
+def own_nodes(function: ast.AST) -> Iterator[ast.AST]:
+    """The nodes of a function without those of functions inside it."""
+    for child in ast.iter_child_nodes(function):
+        if not isinstance(child, (ast.FunctionDef, ast.Lambda, ast.ClassDef)):
+            yield child
+            yield from own_nodes(child)
+
+
+def with_import(text: str, line: str) -> str:
+    """The text with an import after its docstring and __future__ imports, unless it has it."""
+    if re.search(rf"^{re.escape(line)}\s*$", text, re.M):
+        return text
+    source = Source(text)
+    after = 0
+    for node in source.tree.body:
+        docstring = isinstance(node, ast.Expr) and isinstance(node.value, ast.Constant)
+        future = isinstance(node, ast.ImportFrom) and node.module == "__future__"
+        if not (docstring or future):
+            break
+        after = node.end_lineno or after
+    if after == 0:  # below a #! line, an encoding and the licence above the first statement
+        first = source.tree.body[0].lineno if source.tree.body else 1
+        at = source.line_start(first)
+    else:
+        at = source.line_start(after + 1)
+    source.edit(at, at, line + "\n")
+    return source.result()

@@ -1,0 +1,161 @@
+"""`ffi-ext port`: code for torch.utils.ffi and old autograd becomes today's. A diff first; --write applies it."""
+
+from __future__ import annotations
+
+import argparse
+import difflib
+import io
+import tokenize
+from dataclasses import dataclass
+from pathlib import Path
+
+from ffi_ext.cli.terminal import BOLD, OK, PROBLEMS, YELLOW, coloured, complain, print_diff
+
+EXAMPLES = """\
+What is rewritten: imports of torch.utils.ffi (and BuildExtension as create_extension) in build scripts and in
+__init__ files that it generated; autograd Functions with instance methods, and their calls; `.data[0]` of a number;
+`volatile`; install_requires, and a pyproject.toml, for a setup.py with cffi_modules. What cannot be rewritten safely
+stays, and is listed. Run the repository's tests afterwards.
+examples:
+  ffi-ext port old-model              the diff; nothing is changed
+  ffi-ext port old-model > d.patch    for `git apply`
+  ffi-ext port --write old-model      the files; each one's original stays beside it as FILE.orig
+"""
+
+PYPROJECT = """\
+[build-system]
+requires = ["setuptools>=70", "ffi-ext"]
+"""  # without a build-backend setup.py may import what lies beside it, as it always could
+
+
+@dataclass
+class File:
+    """A file, as it is and as it becomes."""
+
+    path: Path
+    encoding: str
+    before: str | None  # None: it is made
+    after: str
+
+
+def add(parser: argparse.ArgumentParser) -> None:
+    parser.epilog = EXAMPLES
+    parser.add_argument(
+        "paths", nargs="*", default=["."], help="directories or files; here by default"
+    )
+    parser.add_argument("--write", action="store_true", help="apply the changes")
+    parser.add_argument(
+        "--no-backup",
+        action="store_true",
+        help="with --write: keep no FILE.orig (you have version control)",
+    )
+
+
+def main(options: argparse.Namespace) -> int:
+    missing = [p for p in options.paths if not Path(p).exists()]
+    if missing:
+        return complain(f"port: there is no {missing[0]!r}")
+    if options.no_backup and not options.write:
+        return complain("--no-backup goes with --write")
+    notes: list[str] = []
+    files = port([Path(p) for p in options.paths], notes)
+    if not files:
+        print("nothing to port")
+    for file in files:
+        if options.write:
+            try:
+                print(_write(file, not options.no_backup))
+            except OSError as error:
+                complain(f"{file.path} cannot be written: {error.strerror}")
+                return PROBLEMS
+        else:
+            print_diff(_diff(file))
+    import sys
+
+    out = sys.stdout if options.write else sys.stderr  # the diff is to be a patch
+    if notes:
+        print("\n" + coloured("left to you:", YELLOW, out), file=out)
+        for note in notes:
+            print(f"  {note}", file=out)
+    if files and not options.write:
+        hint = f"{len(files)} files would change; --write applies it"
+        print(coloured(hint, BOLD, out), file=out)
+    return OK
+
+
+def port(paths: list[Path], notes: list[str]) -> list[File]:
+    """What the files become; only those that change. `notes` takes what is left to the user."""
+    from ffi_ext.cli import port_functions, port_scripts, survey
+
+    found = [
+        file for path in paths for file in (survey.files(path, ".py") if path.is_dir() else [path])
+    ]
+    files, known = [], []
+    for path in dict.fromkeys(found):
+        file = _read(path, notes)
+        if file is None:
+            continue
+        file.after = port_scripts.imports(file.after)
+        file.after, converted = port_functions.functions(file.after, path, notes)
+        known += converted
+        files.append(file)
+    for file in list(files):
+        text = port_functions.calls(file.after, file.path, known, notes)
+        text = port_scripts.first_elements(text, file.path, notes)
+        text = port_scripts.volatile(text, file.path, notes)
+        file.after, builds = port_scripts.setup(text)
+        project = file.path.with_name("pyproject.toml")
+        if builds and not project.exists():
+            files.append(File(project, "utf-8", None, PYPROJECT))
+    return [file for file in files if file.before != file.after]
+
+
+def _read(path: Path, notes: list[str]) -> File | None:
+    from ffi_ext.cli.edits import Source
+
+    data = path.read_bytes()
+    try:
+        encoding, _ = tokenize.detect_encoding(io.BytesIO(data).readline)
+        text = data.decode(encoding)
+        Source(text)
+    except (SyntaxError, ValueError) as error:
+        line = getattr(error, "lineno", None)
+        notes.append(
+            f"{path}{f':{line}' if line else ''}: no Python 3 ({getattr(error, 'msg', error)}): convert it by "
+            "hand or with 2to3, then port again"
+        )
+        return None
+    return File(path, encoding, text, text)
+
+
+def _diff(file: File) -> list[str]:
+    before = (file.before or "").splitlines(keepends=True)
+    name = file.path.as_posix().lstrip("/")
+    old = "/dev/null" if file.before is None else f"a/{name}"
+    return list(
+        difflib.unified_diff(before, file.after.splitlines(keepends=True), old, f"b/{name}")
+    )
+
+
+def _write(file: File, backup: bool) -> str:
+    from ffi_ext import cache
+
+    if file.before is None:
+        cache.replace(file.path, file.after.encode(file.encoding))
+        return f"made {file.path}"
+    data = file.path.read_bytes()
+    if data.decode(file.encoding) != file.before:
+        raise OSError(0, "it changed meanwhile")
+    kept = ""
+    if backup:
+        original = file.path.with_name(file.path.name + ".orig")
+        number = 1
+        while original.exists():
+            original = file.path.with_name(f"{file.path.name}.orig{number}")
+            number += 1
+        original.write_bytes(data)
+        kept = f" (the original: {original.name})"
+    mode = file.path.stat().st_mode
+    cache.replace(file.path, file.after.encode(file.encoding))
+    file.path.chmod(mode)
+    return f"rewrote {file.path}{kept}"

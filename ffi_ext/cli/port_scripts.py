@@ -1,0 +1,253 @@
+"""Build scripts, generated __init__ files, `.data[0]` and `volatile`: what each becomes today."""
+
+from __future__ import annotations
+
+import ast
+import io
+import re
+import tokenize
+from pathlib import PurePath
+
+from ffi_ext.cli.edits import Source, with_import
+from ffi_ext.cli.survey import last_name
+
+OLD = "torch.utils.ffi"
+# What a number's name looks like, for `.data[0]`, which on anything longer was an index.
+NUMBER = re.compile(
+    r"(?:loss|cost|err|error|acc|accuracy|norm|energy|nll|kld?|prec\d*|penalty|score_sum)s?(?:$|[_\d])",
+    re.I,
+)
+REDUCTIONS = {"sum", "mean", "norm", "prod", "max", "min", "std", "var", "median", "dot", "dist"}
+
+
+def imports(text: str) -> str:
+    """create_extension comes from ffi_ext; what else torch.utils.ffi had, from ffi_ext.torch_utils_ffi."""
+    source = Source(text)
+    for node in ast.walk(source.tree):
+        if isinstance(node, ast.ImportFrom) and not node.level:
+            lines = _from(node)
+        elif isinstance(node, ast.Import):
+            lines = _import(source, node)
+        else:
+            continue
+        if lines is not None:
+            source.replace(node, ("\n" + source.indent(node)).join(lines))
+    for node in ast.walk(source.tree):  # torch.utils.ffi.create_extension(...)
+        if isinstance(node, ast.Attribute) and ast.unparse(node.value) == OLD:
+            home = "ffi_ext" if node.attr == "create_extension" else "ffi_ext.torch_utils_ffi"
+            source.replace(node.value, home)
+    return source.result()
+
+
+def _words(aliases: list[ast.alias]) -> str:
+    return ", ".join(a.name + (f" as {a.asname}" if a.asname else "") for a in aliases)
+
+
+def _from(node: ast.ImportFrom) -> list[str] | None:
+    if node.module == OLD:
+        ours = [a for a in node.names if a.name in ("create_extension", "*")]
+        rest = [a for a in node.names if a not in ours]
+        lines = ["from ffi_ext import create_extension" + _as(a) for a in ours]
+        return lines + ([f"from ffi_ext.torch_utils_ffi import {_words(rest)}"] if rest else [])
+    if node.module == "torch.utils" and any(a.name == "ffi" for a in node.names):
+        ffi = [a for a in node.names if a.name == "ffi"]
+        rest = [a for a in node.names if a.name != "ffi"]
+        lines = [f"from ffi_ext import torch_utils_ffi as {a.asname or 'ffi'}" for a in ffi]
+        return ([f"from torch.utils import {_words(rest)}"] if rest else []) + lines
+    if node.module == "torch.utils.cpp_extension":
+        wrong = [
+            a for a in node.names if (a.name, a.asname) == ("BuildExtension", "create_extension")
+        ]
+        rest = [a for a in node.names if a not in wrong]
+        if wrong:
+            lines = [f"from torch.utils.cpp_extension import {_words(rest)}"] if rest else []
+            return [*lines, "from ffi_ext import create_extension"]
+    return None
+
+
+def _as(alias: ast.alias) -> str:
+    return f" as {alias.asname}" if alias.asname else ""
+
+
+def _import(source: Source, node: ast.Import) -> list[str] | None:
+    ours = [a for a in node.names if a.name == OLD]
+    if not ours:
+        return None
+    rest = [a for a in node.names if a.name != OLD]
+    lines = [f"import {_words(rest)}"] if rest else []
+    for alias in ours:
+        if alias.asname:
+            lines.append(f"from ffi_ext import torch_utils_ffi as {alias.asname}")
+        else:  # it bound `torch`, too
+            lines += ["import torch"] if "import torch" not in lines else []
+            lines += ["import ffi_ext", "import ffi_ext.torch_utils_ffi"]
+    return lines
+
+
+def setup(text: str) -> tuple[str, bool]:
+    """A setup.py with cffi_modules asks for ffi-ext when it is installed. Returns whether it is one."""
+    source = Source(text)
+    found = False
+    for node in ast.walk(source.tree):
+        if not (isinstance(node, ast.Call) and last_name(node.func) == "setup"):
+            continue
+        keywords = {k.arg: k.value for k in node.keywords}
+        if "cffi_modules" not in keywords:
+            continue
+        found = True
+        required = keywords.get("install_requires")
+        if isinstance(required, ast.List) and "ffi" not in source.of(required).replace("cffi", ""):
+            start = source.span(required)[0] + 1
+            source.edit(start, start, '"ffi-ext"' + (", " if required.elts else ""))
+    return source.result(), found
+
+
+def first_elements(text: str, file: PurePath, notes: list[str]) -> str:
+    """`loss.data[0]` becomes `loss.item()` where it is a number by its name or by what computed it."""
+    source = Source(text)
+    computed = {
+        ast.unparse(target)
+        for node in ast.walk(source.tree)
+        if isinstance(node, ast.Assign) and _is_number(node.value)
+        for target in node.targets
+    }
+    for node in ast.walk(source.tree):
+        if not (isinstance(node, ast.Subscript) and isinstance(node.ctx, ast.Load)):
+            continue
+        if not (isinstance(node.slice, ast.Constant) and node.slice.value in (0,)):
+            continue
+        base = node.value
+        if isinstance(base, ast.Call) and last_name(base.func) == "cpu" and not base.args:
+            base = base.func.value if isinstance(base.func, ast.Attribute) else base
+        if not (isinstance(base, ast.Attribute) and base.attr == "data"):
+            continue
+        name = last_name(base.value)
+        if ast.unparse(base.value) in computed or _is_number(base.value) or NUMBER.search(name):
+            source.replace(node, f"{source.of(base.value)}.item()")
+        else:
+            notes.append(
+                f"{file}:{node.lineno}: {source.of(node)} stays as it is: if it is a number write "
+                f"{source.of(base.value)}.item(); the first of several is {source.of(base)}[0] still"
+            )
+    return source.result()
+
+
+def _is_number(value: ast.expr) -> bool:
+    """Whether a call's result has no dimensions: a loss, or a reduction of everything."""
+    if not isinstance(value, ast.Call):
+        return False
+    name = last_name(value.func)
+    reduced = name in REDUCTIONS and isinstance(value.func, ast.Attribute)
+    if reduced and isinstance(value.func, ast.Attribute):
+        return not value.args and not value.keywords or name in ("dot", "dist")
+    return name == "criterion" or name.endswith(("_loss", "Loss")) and name != "Loss"
+
+
+def volatile(text: str, file: PurePath, notes: list[str]) -> str:
+    """`Variable(x, volatile=True)` becomes `Variable(x)`, and what follows it runs under torch.no_grad()."""
+    while True:  # one a round: places move
+        source = Source(text)
+        calls = [
+            (node, keyword)
+            for node in ast.walk(source.tree)
+            if isinstance(node, ast.Call)
+            for keyword in node.keywords
+            if keyword.arg == "volatile"
+        ]
+        if not calls:
+            return text
+        call, keyword = calls[0]
+        _drop_keyword(source, call, keyword)
+        value = keyword.value
+        off = isinstance(value, ast.Constant) and not value.value
+        bare = source.result()
+        if off:
+            text = bare
+            continue
+        statement = _statement(source, call)
+        block = source.body_of(statement)
+        owner = source.parents.get(id(statement))
+        rest = block[block.index(statement) :] if block else []
+        backward = any(
+            isinstance(n, ast.Attribute) and n.attr == "backward" for s in rest for n in ast.walk(s)
+        )
+        always = isinstance(value, ast.Constant)
+        words = "torch.no_grad()" if always else f"torch.set_grad_enabled(not ({source.of(value)}))"
+        wrappable = isinstance(owner, (ast.FunctionDef, ast.For, ast.While, ast.With, ast.Module))
+        if not wrappable or backward or not _is_first_on_line(source, statement):
+            why = (
+                "something after it calls backward()"
+                if backward
+                else "what depends on it stands outside this block"
+            )
+            notes.append(
+                f"{file}:{call.lineno}: volatile is removed and no `with {words}:` put in its place, since "
+                f"{why}: put one around what needs no gradient"
+            )
+            text = bare
+            continue
+        text = _wrapped(source, bare, rest, words)
+        names = {
+            a.asname or a.name
+            for n in ast.walk(source.tree)
+            if isinstance(n, ast.Import)
+            for a in n.names
+        }
+        if "torch" not in names:
+            text = with_import(text, "import torch")
+
+
+def _drop_keyword(source: Source, call: ast.Call, keyword: ast.keyword) -> None:
+    """With the comma before it, or after it where it is the first."""
+    start = source.span(keyword)[0]
+    end = source.span(keyword)[1]
+    before = [*call.args, *(k for k in call.keywords if k is not keyword)]
+    before = [node for node in before if source.span(node)[0] < start]
+    if before:
+        start = max(source.span(node)[1] for node in before)
+        inside = source.text[start : source.span(keyword)[0]]
+        if "#" in inside:  # a comment between them stays
+            start += inside.index(",")
+            source.edit(start, start + 1, "")
+            start = source.span(keyword)[0]
+    else:
+        comma = re.match(r"\s*,\s*", source.text[end:])
+        end += comma.end() if comma else 0
+    source.edit(start, end, "")
+
+
+def _statement(source: Source, node: ast.AST) -> ast.stmt:
+    while not isinstance(node, ast.stmt):
+        node = source.parents[id(node)]
+    return node
+
+
+def _is_first_on_line(source: Source, statement: ast.stmt) -> bool:
+    return not source.indent(statement).strip()
+
+
+def _wrapped(source: Source, bare: str, rest: list[ast.stmt], words: str) -> str:
+    """`bare`, the text without the keyword, with `with words:` around the statements of `rest`.
+
+    Lines inside texts in three quotes are not moved.
+    """
+    first, last = rest[0].lineno, rest[-1].end_lineno or 0
+    lines = re.findall(r"[^\r\n]*(?:\r\n|\n|\r)|[^\r\n]+\Z", bare)
+    last -= len(re.findall(r"\r\n|\n|\r", source.text)) - len(re.findall(r"\r\n|\n|\r", bare))
+    inside: set[int] = set()
+    for token in tokenize.generate_tokens(io.StringIO(bare).readline):
+        if token.type in (tokenize.STRING, *(_MIDDLE if _MIDDLE else ())):
+            inside |= set(range(token.start[0] + 1, token.end[0] + 1))
+    indent = source.indent(rest[0])
+    step = "\t" if indent.startswith("\t") else "    "
+    moved = [
+        line if number in inside or not line.strip() else step + line
+        for number, line in enumerate(lines[first - 1 : last], start=first)
+    ]
+    head = f"{indent}with {words}:{source.newline}"
+    return "".join([*lines[: first - 1], head, *moved, *lines[last:]])
+
+
+_MIDDLE = tuple(  # f-strings are tokens of their own from Python 3.12 on
+    getattr(tokenize, name) for name in ("FSTRING_MIDDLE",) if hasattr(tokenize, name)
+)

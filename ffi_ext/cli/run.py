@@ -1,0 +1,70 @@
+"""`ffi-ext run`: an unmodified script or command with torch.utils.ffi in place, its children included."""
+
+from __future__ import annotations
+
+import argparse
+import os
+import shlex
+import shutil
+import subprocess
+import sys
+import tempfile
+from pathlib import Path
+
+from ffi_ext.cli.terminal import complain
+
+
+def add(parser: argparse.ArgumentParser) -> None:
+    parser.usage = "ffi-ext run SCRIPT [ARGS] | ffi-ext run -- COMMAND ..."
+    parser.epilog = "examples:\n  ffi-ext run build.py\n  ffi-ext run -- sh make.sh\n  ffi-ext run train.py --lr 0.1"
+    parser.add_argument("words", nargs=argparse.REMAINDER, metavar="SCRIPT [ARGS]")
+
+
+def main(options: argparse.Namespace) -> int:
+    return run(options.words)
+
+
+def _environment(wrappers: Path) -> dict[str, str]:
+    """The user's, with the hook for every Python that the command starts, this Python and our nvcc first."""
+    env = dict(os.environ)
+    startup = str(Path(__file__).parent.with_name("startup"))
+    env["PYTHONPATH"] = os.pathsep.join(filter(None, [startup, env.get("PYTHONPATH", "")]))
+    first = [str(wrappers), str(Path(sys.executable).parent)]
+    env["PATH"] = os.pathsep.join([*first, env.get("PATH", os.defpath)])
+    env["FFI_EXT_WRAPPERS"] = str(wrappers)
+    nvcc = wrappers / "nvcc"
+    nvcc.write_text(f'#!/bin/sh\nexec {shlex.quote(sys.executable)} -m ffi_ext.nvcc "$@"\n')
+    nvcc.chmod(0o755)
+    return env
+
+
+def _without_isolation(command: list[str]) -> list[str]:
+    """pip builds in an environment of its own, where neither torch nor ffi_ext is."""
+    is_pip = any(Path(word).name in ("pip", "pip3") for word in command[:3])
+    if not is_pip or "install" not in command or "--no-build-isolation" in command:
+        return command
+    print("ffi-ext: pip install runs with --no-build-isolation, so that the build sees this torch")
+    at = command.index("install") + 1
+    return [*command[:at], "--no-build-isolation", *command[at:]]
+
+
+def run(command: list[str], quiet: bool = False) -> int:
+    """Runs a script or, after `--`, a command, with torch.utils.ffi in place for all its children."""
+    if command[:1] == ["--"]:
+        command = _without_isolation(command[1:])
+    elif command and not Path(command[0]).is_file():
+        return complain(f"there is no script {command[0]!r}; a command goes after --: run -- make")
+    else:
+        command = [sys.executable, *command] if command else []
+    if not command:
+        return complain("nothing to run: ffi-ext run SCRIPT [ARGS], or ffi-ext run -- COMMAND ...")
+    with tempfile.TemporaryDirectory(prefix="ffi_ext-run-") as wrappers:
+        env = _environment(Path(wrappers))
+        if shutil.which(command[0], path=env["PATH"]) is None:
+            return complain(f"command not found: {command[0]}")
+        try:
+            out = subprocess.DEVNULL if quiet else None
+            code = subprocess.call(command, env=env, stdout=out)
+        except OSError as error:
+            return complain(f"{shlex.join(command)} cannot be started: {error.strerror}")
+    return 128 - code if code < 0 else code  # ended by a signal: as a shell says it

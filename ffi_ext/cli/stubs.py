@@ -1,0 +1,152 @@
+"""`ffi-ext stubs`: the typed stub (.pyi) of headers, or of a module that was built."""
+
+from __future__ import annotations
+
+import argparse
+import importlib.util
+import os
+import re
+import sys
+from pathlib import Path
+from types import ModuleType
+from typing import Any
+
+from ffi_ext.cli.terminal import OK, PROBLEMS, complain
+
+EXAMPLES = """\
+examples:
+  ffi-ext stubs my_lib.h                 to the screen; nothing is built
+  ffi-ext stubs my_lib.h -o my_lib.pyi   to a file
+  ffi-ext stubs _ext/my_lib              beside the module, which is imported
+  ffi-ext stubs --check _ext/my_lib      exit code 1 if that file is missing or another
+"""
+
+
+def add(parser: argparse.ArgumentParser) -> None:
+    parser.epilog = EXAMPLES
+    parser.add_argument(
+        "targets", nargs="+", metavar="TARGET", help="headers, or one generated package's directory"
+    )
+    parser.add_argument("-o", "--output", metavar="FILE", help="where to write it")
+    parser.add_argument("-I", dest="include_dirs", action="append", default=[], metavar="DIR")
+    parser.add_argument("--check", action="store_true", help="write nothing, compare")
+
+
+def main(options: argparse.Namespace) -> int:
+    from ffi_ext import cache
+    from ffi_ext.errors import BuildError
+
+    folder = Path(options.targets[0])
+    output = Path(options.output) if options.output else None
+    if folder.is_dir():
+        if len(options.targets) > 1:
+            return complain("one package at a time, or headers")
+        if not (folder / "__init__.py").is_file():
+            return complain(f"{folder} is no package: name a generated one, such as _ext/my_lib")
+        output = output or folder / "__init__.pyi"
+        try:
+            text = of_module(_imported(folder), _package(folder))
+        except (ImportError, TypeError) as error:
+            complain(f"{folder} cannot be imported: {error}")
+            return PROBLEMS
+    else:
+        missing = [t for t in options.targets if not Path(t).is_file()]
+        if missing:
+            return complain(f"there is no header or package directory {missing[0]!r}")
+        try:
+            text = of_headers(options.targets, options.include_dirs)
+        except BuildError as error:
+            complain(str(error))
+            return PROBLEMS
+    if options.check:
+        if output is None:
+            return complain("--check of headers needs -o FILE, the stub to compare with")
+        if output.is_file() and output.read_text(encoding="utf-8") == text:
+            return OK
+        complain(f"{output} is missing or not what `ffi-ext stubs` writes")
+        return PROBLEMS
+    if output is None:
+        print(text, end="")
+    else:
+        cache.write_if_changed(output, text)
+        print(f"wrote {output}")
+    return OK
+
+
+def of_headers(headers: list[str], include_dirs: list[str]) -> str:
+    """The stub of a module that is built from these headers."""
+    import cffi
+
+    from ffi_ext import build as builder
+    from ffi_ext import declarations, extension
+    from ffi_ext.codegen import stub
+
+    include = [str(builder.INCLUDE), str(builder.INCLUDE / "TH"), str(builder.INCLUDE / "THC")]
+    preprocess = extension._preprocessor({"include_dirs": include + include_dirs})
+    paths = [Path(os.path.abspath(header)) for header in headers]
+    return stub.stub_pyi(paths[0].stem, declarations.read(paths, preprocess, cffi.FFI()))
+
+
+def _package(folder: Path) -> str:
+    """The dotted name that its __init__.py begins with."""
+    head = (folder / "__init__.py").read_text(encoding="utf-8", errors="replace")[:200]
+    match = re.match(r'"""([\w.]+): made by ffi_ext', head)
+    return match[1] if match else folder.name
+
+
+def _imported(folder: Path) -> ModuleType:
+    spec = importlib.util.spec_from_file_location(
+        folder.name, folder / "__init__.py", submodule_search_locations=[str(folder)]
+    )
+    if spec is None or spec.loader is None:
+        raise ImportError(f"{folder} is no package")
+    module = importlib.util.module_from_spec(spec)
+    sys.modules[folder.name] = module
+    from ffi_ext import legacy
+
+    there = legacy.Finder in sys.meta_path
+    legacy.install()  # packages that were generated long ago ask for torch.utils.ffi
+    try:
+        spec.loader.exec_module(module)
+    finally:
+        if not there:
+            legacy.uninstall()
+    return module
+
+
+def of_module(module: ModuleType, package: str) -> str:
+    """The stub of an imported module, from the prototypes that its binary holds."""
+    from ffi_ext import declarations
+    from ffi_ext.codegen import stub
+
+    names = getattr(module, "__all__", None)
+    if names is None or not hasattr(module, "_lib"):
+        raise TypeError("it was not made by ffi_ext or torch.utils.ffi")
+    functions, constants = [], []
+    for name in names:
+        value: Any = vars(module).get(name)
+        if not callable(value):
+            constants += [name] if name in vars(module) else []
+            continue
+        record = getattr(value, "__self__", value)
+        prototype, _, comment = (value.__doc__ or "").partition("\n\n")
+        parameters = tuple(
+            declarations.Parameter(n, "", code)
+            for n, code in zip(record.names, record.codes[1:], strict=True)
+        )
+        functions.append(
+            declarations.Function(
+                name=name,
+                python_name=name,
+                result="",
+                result_code=record.codes[0],
+                parameters=parameters,
+                variadic=bool(getattr(getattr(value, "ctype", None), "ellipsis", False)),
+                prototype=prototype,
+                comment=comment,
+                location="",
+            )
+        )
+    variables = tuple(name for name in names if name not in vars(module))  # read at each access
+    declared = declarations.Declarations("", tuple(functions), tuple(constants), variables, ())
+    return stub.stub_pyi(package, declared)

@@ -1,0 +1,244 @@
+"""What `ffi-ext doctor` finds in a repository: its scripts by their syntax trees, its C and CUDA by their text."""
+
+from __future__ import annotations
+
+import ast
+import importlib.util
+import re
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from ffi_ext import cuda, elf
+
+if TYPE_CHECKING:
+    from ffi_ext.cli.doctor import Report
+
+SKIPPED = {".git", ".venv", "venv", "node_modules", "__pycache__", "build", "dist"}
+LISTS = ("headers", "sources", "extra_objects")
+
+
+def files(folder: Path, *suffixes: str) -> list[Path]:
+    """The files below a folder that end so, without those of environments and builds."""
+    found = [p for p in sorted(folder.rglob("*")) if p.suffix in suffixes and p.is_file()]
+    return [p for p in found if not SKIPPED.intersection(p.relative_to(folder).parts[:-1])]
+
+
+def last_name(node: ast.expr) -> str:
+    """The last name of a dotted one: Function of torch.autograd.Function."""
+    if isinstance(node, ast.Attribute):
+        return node.attr
+    return node.id if isinstance(node, ast.Name) else ""
+
+
+def is_old_function(node: ast.AST) -> bool:
+    """Whether a class is an autograd Function whose forward is no static method."""
+    return (
+        isinstance(node, ast.ClassDef)
+        and any(last_name(base) in ("Function", "InplaceFunction") for base in node.bases)
+        and any(
+            isinstance(item, ast.FunctionDef) and item.name == "forward" and not item.decorator_list
+            for item in node.body
+        )
+    )
+
+
+def scripts(folder: Path, report: Report) -> None:
+    """Reads every Python file: extensions, what is missing, what today's torch does not take."""
+    paths = files(folder, ".py")
+    local = {p.stem for p in paths} | {p.parent.name for p in paths} | {"_ext"}
+    imported: dict[str, str] = {}
+    old: list[str] = []
+    for path in paths:
+        shown = str(path.relative_to(folder))
+        tree = _parsed(path, shown, report)
+        if tree is None:
+            continue
+        counts = {"`.data[0]`": 0, "`volatile`": 0}
+        for node in ast.walk(tree):
+            if isinstance(node, ast.Import):
+                for alias in node.names:
+                    imported.setdefault(alias.name.partition(".")[0], f"{shown}:{node.lineno}")
+            elif isinstance(node, ast.ImportFrom):
+                if node.module and not node.level:
+                    imported.setdefault(node.module.partition(".")[0], f"{shown}:{node.lineno}")
+                _mistaken_import(node, shown, report)
+            elif isinstance(node, ast.Call):
+                if last_name(node.func) == "create_extension":
+                    _extension(tree, node, path, shown, report)
+                counts["`volatile`"] += any(k.arg == "volatile" for k in node.keywords)
+            elif isinstance(node, ast.Subscript):
+                counts["`.data[0]`"] += ast.unparse(node).endswith(".data[0]")
+            elif is_old_function(node):
+                old.append(f"{node.name} ({shown}:{node.lineno})")  # type: ignore[attr-defined]
+        for what, count in counts.items():
+            if count:
+                old.append(f"{what} ({count} in {shown})")
+    if old:
+        report.notes.append(
+            f"of before PyTorch 0.4: {', '.join(old)}. They work under `ffi-ext run` and after "
+            "install(autograd=True); `ffi-ext port` rewrites them"
+        )
+    _imports(imported, local, report)
+
+
+def _parsed(path: Path, shown: str, report: Report) -> ast.Module | None:
+    text = path.read_text(encoding="utf-8", errors="replace")
+    try:
+        return ast.parse(text)
+    except SyntaxError as error:
+        cure = "convert that file by hand or with 2to3"
+        if "async" in (error.text or ""):
+            cure = "`async` is a keyword since Python 3.7: write non_blocking=True for async=True"
+        report.problems.append(f"{shown}:{error.lineno}: no Python 3 ({error.msg}): {cure}")
+    except ValueError as error:
+        report.problems.append(f"{shown}: cannot be read ({error})")
+    return None
+
+
+def _mistaken_import(node: ast.ImportFrom, shown: str, report: Report) -> None:
+    names = {alias.asname or alias.name: alias.name for alias in node.names}
+    if node.module == "torch.utils.cpp_extension" and names.get("create_extension") == (
+        "BuildExtension"
+    ):
+        report.problems.append(
+            f"{shown}:{node.lineno}: BuildExtension is no create_extension: write `from ffi_ext import "
+            "create_extension` (`ffi-ext port` does)"
+        )
+
+
+def _strings(node: ast.expr | None, tree: ast.Module, depth: int = 0) -> list[str]:
+    """The texts that an expression's lists hold, through the names that they were given."""
+    if isinstance(node, ast.Constant):
+        return [node.value] if isinstance(node.value, str) else []
+    if isinstance(node, (ast.List, ast.Tuple)):
+        return [text for item in node.elts for text in _strings(item, tree, depth)]
+    if isinstance(node, ast.BinOp):
+        return _strings(node.left, tree, depth) + _strings(node.right, tree, depth)
+    if isinstance(node, ast.ListComp):
+        return _strings(node.generators[0].iter, tree, depth)
+    if isinstance(node, ast.Name) and depth < 3:
+        found: list[str] = []
+        for other in ast.walk(tree):
+            if isinstance(other, (ast.Assign, ast.AugAssign)):
+                targets = other.targets if isinstance(other, ast.Assign) else [other.target]
+                if any(isinstance(t, ast.Name) and t.id == node.id for t in targets):
+                    found += _strings(other.value, tree, depth + 1)
+        return found
+    return []
+
+
+def _extension(tree: ast.Module, call: ast.Call, path: Path, shown: str, report: Report) -> None:
+    arguments: dict[str, ast.expr] = {k.arg: k.value for k in call.keywords if k.arg}
+    arguments |= dict(zip(("name", "headers", "sources"), call.args, strict=False))
+    name = arguments.get("name")
+    report.extensions.append(f"{shown}:{call.lineno}: {ast.unparse(name) if name else '?'}")
+    for key in LISTS:
+        for text in dict.fromkeys(_strings(arguments.get(key), tree)):
+            if text.endswith(".cu") and cuda.nvcc() is None:
+                report.problems.append(
+                    f"{shown}: {text} needs nvcc: install the CUDA toolkit and set CUDA_HOME, or leave it out"
+                )
+            if (path.parent / text).exists():
+                continue
+            cu = re.sub(r"(\.cu)?\.o$", "", text) + ".cu"
+            if key == "extra_objects" and (path.parent / cu).exists():
+                report.notes.append(
+                    f"{shown}: {text} is not there: it is made from {cu}"
+                    + ("" if cuda.nvcc() else "; without nvcc it is left out")
+                )
+            elif key == "extra_objects":
+                report.problems.append(
+                    f"{shown}: the object {text} is not there, nor {cu} to make it from: run the "
+                    "repository's own make.sh or Makefile first (ffi-ext run -- sh make.sh)"
+                )
+            else:
+                report.notes.append(
+                    f"{shown}: {text} is not there: does a script make it that must run before?"
+                )
+
+
+def _imports(imported: dict[str, str], local: set[str], report: Report) -> None:
+    """What the scripts import and this Python does not have."""
+    known = set(sys.stdlib_module_names) | local
+    for name, where in sorted(imported.items()):
+        if name in known:
+            continue
+        report.needs.append(name)
+        try:
+            found = importlib.util.find_spec(name) is not None
+        except (ImportError, ValueError):
+            found = False
+        if not found:
+            report.problems.append(f"{where}: {name} is not installed: pip install {name}")
+
+
+def _known_names() -> set[str]:
+    """What the runtime defines and the headers declare."""
+    package = Path(__file__).parents[1]
+    headers = "\n".join(p.read_text() for p in (package / "include").rglob("*.*h"))
+    known = set(re.findall(r"\b_*THC?\w+", headers))
+    for library in package.glob("_runtime*.so"):
+        symbols = elf.symbols(library)
+        known |= symbols.defined if symbols else set()
+    return known
+
+
+def sources(folder: Path, report: Report) -> None:
+    """Names of TH and THC that are used and that nothing here or in the runtime defines; dead CUDA."""
+    text = {
+        p: p.read_text(encoding="utf-8", errors="replace")
+        for p in files(folder, ".c", ".cpp", ".cc", ".cu", ".h")
+    }
+    everything = "\n".join(text.values())
+    known = _known_names()
+    for path, content in text.items():
+        shown = path.relative_to(folder)
+        code = re.sub(r"/\*.*?\*/|//[^\n]*|\"(?:\\.|[^\"\\\n])*\"", " ", content, flags=re.S)
+        used = set(
+            re.findall(
+                r"\b(THC?[A-Z]\w*?(?:Tensor|Storage|Blas|Random|Vector|State)_\w+)\s*\(", code
+            )
+        )
+        generic = {  # THTensor_(name): its float kind stands for all
+            f"{'THCuda' if cuda_kind else 'THFloat'}{kind}_{name}": f"TH{cuda_kind}{kind}_({name})"
+            for cuda_kind, kind, name in re.findall(r"\bTH(C?)(Tensor|Storage)_\((\w+)\)", code)
+        }
+        unknown = {
+            generic.get(name, name)
+            for name in (used | set(generic)) - known
+            if not _is_defined(generic.get(name, name), everything)
+        }
+        if unknown:
+            report.problems.append(
+                f"{shown}: {', '.join(sorted(unknown))}: not part of ffi_ext's TH and THC; write the "
+                "operation out over the tensor's data, or do it in Python before the call"
+            )
+        if re.search(r"\btexture\s*<", code):
+            report.problems.append(
+                f"{shown}: texture references are gone since CUDA 12: use texture objects or plain loads "
+                "(__ldg)"
+            )
+    _architectures(folder, report)
+
+
+def _is_defined(name: str, text: str) -> bool:
+    escaped = re.escape(name)
+    return bool(re.search(rf"{escaped}\s*\([^;{{}}]*\)\s*\{{|#\s*define\s+{escaped}(?!\w)", text))
+
+
+def _architectures(folder: Path, report: Report) -> None:
+    nvcc = cuda.nvcc()
+    if nvcc is None:
+        return
+    known = set(cuda.supported(nvcc))
+    for path in files(folder, ".sh", ".mk", ".py") + [
+        p for p in folder.rglob("Makefile") if p.is_file()
+    ]:
+        text = path.read_text(encoding="utf-8", errors="replace")
+        gone = sorted({int(n) for n in re.findall(r"(?:sm|compute)_(\d+)", text)} - known)
+        if gone and known:
+            report.notes.append(
+                f"{path.relative_to(folder)}: architectures {', '.join(map(str, gone))} are gone from this "
+                "nvcc: left out under `ffi-ext run`"
+            )

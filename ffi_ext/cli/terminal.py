@@ -1,0 +1,38 @@
+"""What the commands print: complaints, and colours where a person looks at them."""
+
+from __future__ import annotations
+
+import os
+import sys
+from typing import TextIO
+
+RED, GREEN, YELLOW, CYAN, BOLD = "31", "32", "33", "36", "1"
+
+OK, PROBLEMS, USAGE = 0, 1, 2  # exit codes: it went well; what was looked for was found; wrong use
+
+
+def has_colours(stream: TextIO) -> bool:
+    """Only on a terminal that can, unless $NO_COLOR says no (https://no-color.org)."""
+    return stream.isatty() and not os.environ.get("NO_COLOR") and os.environ.get("TERM") != "dumb"
+
+
+def coloured(text: str, colour: str, stream: TextIO | None = None) -> str:
+    """The text as the stream (stdout by default) is to show it."""
+    return f"\033[{colour}m{text}\033[0m" if has_colours(stream or sys.stdout) else text
+
+
+def complain(text: str) -> int:
+    """Says on stderr why a command does nothing. Returns its exit code."""
+    print(f"{coloured('ffi-ext:', RED, sys.stderr)} {text}", file=sys.stderr)
+    return USAGE
+
+
+def print_diff(lines: list[str]) -> None:
+    """A unified diff; lines without a line break at their end are said to have none."""
+    colours = {"+": GREEN, "-": RED, "@": CYAN}
+    for line in lines:
+        heading = line.startswith(("---", "+++"))
+        text = line.rstrip("\r\n")
+        print(coloured(text, BOLD if heading else colours[line[0]]) if line[0] in "+-@" else text)
+        if not line.endswith(("\n", "\r")):
+            print("\\ No newline at end of file")

@@ -1,0 +1,284 @@
+"""`ffi-ext port`: old code runs by today's rules, with the numbers that it gave by the old ones; nothing is lost."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from ffi_ext import cli
+from ffi_ext.cli import port, port_functions, port_scripts
+from ffi_ext.cli.edits import Source
+
+PACKAGES = Path(__file__).with_name("packages")
+
+FUNCTIONS = '''\
+# -*- coding: utf-8 -*-
+"""Old Functions (\u00fcber alles)."""
+import torch
+from torch.autograd import Function, Variable
+
+
+class Scale(Function):
+    """Scales."""
+
+    step = 10
+
+    def __init__(self, factor, offset=0.5):
+        super(Scale, self).__init__()
+        # what it is scaled by
+        self.factor = factor
+        self.offset = offset
+
+    def shifted(self, x):
+        return x + self.offset * self.step
+
+    def forward(self, x):
+        """Forward."""
+        self.save_for_backward(x)
+        return self.shifted(x * self.factor)
+
+    def backward(self, grad):
+        x, = self.saved_tensors
+        if not self.needs_input_grad[0]:
+            return None
+        return grad * self.factor
+
+
+class Product(Function):
+    def __init__(self, power=2): self.power = power
+
+    def forward(self, a, b):
+        return a * b ** self.power
+
+    def backward(self, grad):
+        return grad, grad
+
+
+class Pair(Function):
+    def __init__(self, first, second=3):
+        self.second, self.first = second, first
+
+    def forward(self, a, b):
+        self.save_for_backward(a, b)
+        return a * self.first + b * self.second
+
+    def backward(self, grad):
+        gradients = (grad * self.first, grad * self.second)
+        return gradients
+
+
+def pair(a, b):
+    return Pair(2, second=4)(a, b)
+'''
+USE = """\
+import torch
+from torch.autograd import Variable
+import functions
+from functions import Scale, pair
+
+
+class Net(torch.nn.Module):
+    def __init__(self):
+        super().__init__()
+        self.scale = Scale(3)
+
+    def forward(self, x):
+        return pair(self.scale(x), functions.Pair(first=1)(x, Scale(2, offset=1)(x)))
+
+
+x = Variable(torch.arange(4.0), requires_grad=True)
+loss = Net()(x).sum()
+loss.backward()
+print(float(loss.data[0]), x.grad.tolist())
+
+
+def evaluate(batches):
+    total = 0
+    for batch in batches:
+        # each batch
+        v = Variable(batch,  # its tensor
+                     volatile=True)
+        text = '''kept
+as it is'''
+        out = Net()(v)
+        total += out.data[0]
+    return total, text
+
+
+print(evaluate([torch.ones(2), torch.ones(2) * 2]))
+"""
+
+
+def run(folder: Path, *command: str) -> str:
+    done = subprocess.run(
+        [sys.executable, *command], cwd=folder, capture_output=True, text=True, check=False
+    )
+    assert done.returncode == 0, done.stderr
+    return done.stdout
+
+
+def test_functions_give_the_same_numbers_by_todays_rules(tmp_path, capsys):
+    (tmp_path / "functions.py").write_text(FUNCTIONS, encoding="utf-8")
+    (tmp_path / "use.py").write_text(USE)
+    before = run(tmp_path, "-m", "ffi_ext", "run", "use.py")
+    # by hand: scale(x) = 3 x + 5; inner = x + 3 (2 x + 10); sum of 2 (3 x + 5) + 4 (7 x + 30) over 0..3
+    assert before.splitlines()[0] == f"{sum(34.0 * x + 130 for x in range(4))} {[34.0] * 4}"
+    assert cli.main(["port", str(tmp_path), "--write"]) == 0
+    said = capsys.readouterr().out
+    assert "Product stays as it is: __init__ or forward stands on one line" in said
+    assert "out.data[0] stays as it is" in said
+    assert run(tmp_path, "use.py") == before
+    ported = (tmp_path / "functions.py").read_text(encoding="utf-8")
+    assert "# what it is scaled by" in ported and "super(" not in ported
+    assert "Pair.apply(2, 4, a, b)" in ported and "return (None, None, *gradients)" in ported
+    used = (tmp_path / "use.py").read_text()
+    assert "functools.partial(Scale.apply, 3, 0.5)" in used
+    assert "with torch.no_grad():" in used and "\nas it is'''" in used and "# its tensor" in used
+    assert (tmp_path / "use.py.orig").read_text() == USE
+    capsys.readouterr()
+    assert cli.main(["port", str(tmp_path)]) == 0
+    assert "nothing to port" in capsys.readouterr().out
+
+
+def test_a_package_builds_without_the_runner(tmp_path):
+    folder = tmp_path / "tutorial"
+    shutil.copytree(PACKAGES / "tutorial", folder)
+    assert cli.main(["port", "--write", "--no-backup", str(folder)]) == 0
+    assert not list(folder.rglob("*.orig*"))
+    run(folder, "build.py")
+    run(folder, "test.py")
+
+
+def test_the_diff_is_a_patch_and_changes_nothing(tmp_path):
+    shutil.copytree(PACKAGES, tmp_path / "p")
+    before = {p: p.read_bytes() for p in (tmp_path / "p").rglob("*") if p.is_file()}
+    patch = run(tmp_path, "-m", "ffi_ext", "port", "p")
+    assert {p: p.read_bytes() for p in (tmp_path / "p").rglob("*") if p.is_file()} == before
+    (tmp_path / "d.patch").write_text(patch)
+    if shutil.which("git") is None:
+        pytest.skip("git, which applies the patch, is not installed")
+    env = {**os.environ, "GIT_CEILING_DIRECTORIES": str(tmp_path)}
+    subprocess.run(["git", "apply", "d.patch"], cwd=tmp_path, check=True, env=env)
+    assert cli.main(["port", "--write", str(tmp_path / "p")]) == 0
+    assert (tmp_path / "p" / "packaged" / "pyproject.toml").read_text() == port.PYPROJECT
+
+
+@pytest.mark.parametrize(
+    ("old", "new"),
+    [
+        ("from torch.utils.ffi import create_extension", "from ffi_ext import create_extension"),
+        (
+            "try:\n    from torch.utils.ffi import create_extension as c\nexcept ImportError:\n"
+            "    from torch.utils.cpp_extension import CppExtension, BuildExtension as create_extension\n",
+            "try:\n    from ffi_ext import create_extension as c\nexcept ImportError:\n"
+            "    from torch.utils.cpp_extension import CppExtension\n"
+            "    from ffi_ext import create_extension\n",
+        ),
+        (
+            "import os, torch.utils.ffi\nx = torch.utils.ffi.create_extension('a', [], [])",
+            "import os\nimport torch\nimport ffi_ext\nimport ffi_ext.torch_utils_ffi\n"
+            "x = ffi_ext.create_extension('a', [], [])",
+        ),
+        (
+            "from torch.utils import ffi, data",
+            "from torch.utils import data\nfrom ffi_ext import torch_utils_ffi as ffi",
+        ),
+        (  # what torch.utils.ffi wrote into __init__.py
+            "\r\nfrom torch.utils.ffi import _wrap_function\r\nfrom ._a import lib as _lib\r\n",
+            "\r\nfrom ffi_ext.torch_utils_ffi import _wrap_function\r\nfrom ._a import lib as _lib\r\n",
+        ),
+    ],
+)
+def test_imports(old, new):
+    assert port_scripts.imports(old) == new
+    assert port_scripts.imports(new) == new
+
+
+@pytest.mark.parametrize(
+    ("old", "new"),
+    [
+        ("print(loss.data[0], rois.data[0])", "print(loss.item(), rois.data[0])"),
+        ("x = out.sum()\ny = x.data[0]", "x = out.sum()\ny = x.item()"),
+        ("a += loss_cls.data.cpu()[0]\n", "a += loss_cls.item()\n"),
+        ("loss.data[0] = 1; loss.data[1]", "loss.data[0] = 1; loss.data[1]"),
+        ("v = x.sum(1).data[0]", "v = x.sum(1).data[0]"),
+        ("é = self.\\\n  loss.data[0]", "é = self.\\\n  loss.item()"),
+    ],
+)
+def test_first_elements(old, new):
+    notes: list[str] = []
+    assert port_scripts.first_elements(old, Path("a.py"), notes) == new
+    left = [n for n in ("rois.data[0]", "x.sum(1).data[0]") if n in old]
+    assert [any(name in note for note in notes) for name in left] == [True] * len(notes)
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "note"),
+    [
+        ("v = V(volatile=False, x=1)\n", "v = V(x=1)\n", False),
+        (
+            "import torch\ndef f(x):\n\tx = V(x, volatile=True)\n\treturn x\ny = 1\n",
+            "import torch\ndef f(x):\n\twith torch.no_grad():\n\t\tx = V(x)\n\t\treturn x\ny = 1\n",
+            False,
+        ),
+        (
+            "def f(x, test):\n    x = V(x, volatile=test)\n",
+            "import torch\ndef f(x, test):\n    with torch.set_grad_enabled(not (test)):\n        x = V(x)\n",
+            False,
+        ),
+        ("if cuda:\n    x = V(x, volatile=True)\n", "if cuda:\n    x = V(x)\n", True),
+    ],
+)
+def test_volatile(old, new, note):
+    notes: list[str] = []
+    assert port_scripts.volatile(old, Path("a.py"), notes) == new
+    assert bool(notes) == note
+
+
+@pytest.mark.parametrize(
+    ("body", "why"),
+    [
+        ("def __init__(self, *a):\n  self.a = a\n def forward(self, x):\n  return x", r"\*args"),
+        (
+            "def __init__(self, x):\n  self.a = x\n def forward(self, x):\n  return x",
+            "both have a x",
+        ),
+        ("def forward(self, x):\n  return self.backward(x)", "uses self.backward"),
+        ("def forward(self, x):\n  ctx = 1\n  return x", "uses the name ctx"),
+        ("def __call__(self):\n  pass\n def forward(self, x):\n  return x", "method __call__"),
+        (
+            "def __init__(self, k=K):\n  self.k = k\n def forward(self, x):\n  return x",
+            "no constant",
+        ),
+    ],
+)
+def test_what_cannot_be_static_stays_and_is_said(body, why):
+    text = f"class F(Function):\n {body}\n"
+    notes: list[str] = []
+    assert port_functions.functions(text, Path("a.py"), notes) == (text, [])
+    (note,) = notes
+    import re
+
+    assert note.startswith("a.py:1: F stays as it is: ") and re.search(why, note)
+
+
+def test_what_is_no_python_3_stays(tmp_path, capsys):
+    (tmp_path / "old.py").write_bytes(b"print 'hello'\n")
+    (tmp_path / "bytes.py").write_bytes(b"x = '\xff'\n")
+    assert cli.main(["port", str(tmp_path)]) == 0
+    said = capsys.readouterr()
+    assert "old.py:1: no Python 3" in said.err and "bytes.py" in said.err
+    assert cli.main(["port", str(tmp_path / "nowhere")]) == 2
+
+
+def test_edits_keep_every_byte():
+    text = "# \u00e9\r\nx = 'a\u0301\U0001f600'; y = 2 # \u00fc\r\n"
+    source = Source(text)
+    (number,) = (n for n in source.tree.body[1:2])
+    source.replace(number.value, "3")
+    assert source.result() == text.replace("2 #", "3 #")
