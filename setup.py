@@ -41,6 +41,7 @@ link_args = ["-Wl,-Bsymbolic-functions", f"-Wl,--version-script={CSRC / 'exports
 link_args += LINK_TIME
 
 setup(
+    options={} if FREE_THREADED else {"bdist_wheel": {"py_limited_api": "cp310"}},
     cmdclass={"build_ext": BuildRuntime},
     ext_modules=[
         Extension(

@@ -5,13 +5,14 @@ from __future__ import annotations
 import importlib.util
 import itertools
 import keyword
+import linecache
 import os
 import re
 import sys
 from collections.abc import Sequence
 from pathlib import Path
 from types import ModuleType
-from typing import Any
+from typing import Any, NoReturn
 
 from ffi_ext import cache, toolchain
 from ffi_ext.errors import BuildError
@@ -132,9 +133,19 @@ def load_inline(
         The module. The same texts meet the same binary, in this process and in later ones.
 
     Raises:
-        HeaderError, BuildError: With the line of the text.
+        TypeError, ValueError: An argument is of the wrong type, or no function can be exported.
+        HeaderError, BuildError: The traceback ends at the line of the C text.
     """
     name = _checked_name(name)
+    for argument, text in (
+        ("c_source", c_source),
+        ("header", header),
+        ("cuda_source", cuda_source),
+    ):
+        if not isinstance(text, str) and (argument == "c_source" or text is not None):
+            raise TypeError(
+                f"load_inline() argument '{argument}': expected C text, a str, got {type(text).__name__}"
+            )
     if header is None:
         header = exported(c_source)
     with_cuda = bool(kwargs.pop("with_cuda", False)) or cuda_source is not None
@@ -150,16 +161,34 @@ def load_inline(
         texts[f"{name}.cu"] = f'#line 1 "{name} (cuda_source)"\n{cuda_source}\n'
     for file, text in texts.items():
         cache.write_if_changed(folder / file, text)
-    create_extension(
-        name,
-        [f"{name}.h"],
-        [file for file in texts if not file.endswith(".h")],
-        relative_to=str(folder / "build.py"),
-        verbose=verbose,
-        with_cuda=with_cuda,
-        **kwargs,
-    ).build()
+    shown = {f"{name} (c_source)": c_source, f"{name} (cuda_source)": cuda_source or ""}
+    shown[f"{name}.h"] = header
+    try:
+        create_extension(
+            name,
+            [f"{name}.h"],
+            [file for file in texts if not file.endswith(".h")],
+            relative_to=str(folder / "build.py"),
+            verbose=verbose,
+            with_cuda=with_cuda,
+            **kwargs,
+        ).build()
+    except BuildError as error:
+        _raise_in_text(error, shown)
     return _imported(name, folder)
+
+
+def _raise_in_text(error: BuildError, texts: dict[str, str]) -> NoReturn:
+    """Raises an error such that its traceback ends at the line of the C text that it names."""
+    for file, text in texts.items():
+        found = re.search(rf"(?<![\w/]){re.escape(file)}:(\d+): ", str(error))
+        if found is None:
+            continue
+        number = int(found[1])
+        linecache.cache[file] = (len(text), None, text.splitlines(keepends=True), file)
+        code = compile("\n" * (number - 1) + "raise error", file, "exec")
+        exec(code, {"error": error})  # a frame at that line; notebooks and debuggers show it, too
+    raise error
 
 
 def exported(source: str) -> str:

@@ -216,7 +216,8 @@ def _allocating(
     def run_backward(grad: torch.Tensor, *given: Any) -> list[torch.Tensor | None]:
         values = dict(zip([*inputs, output], given, strict=False))
         gradients = {name: torch.empty_like(values[name[5:]]) for name in made}
-        grad = grad.contiguous()
+        # torch calls any empty tensor contiguous, also an expanded one, whose strides TH does not
+        grad = grad.contiguous() if grad.numel() else grad.new_empty(grad.shape)
         arguments = [
             grad if n in incoming else gradients[n] if n in gradients else values[n]
             for n in theirs.names

