@@ -19,7 +19,7 @@ from ffi_ext import cache, compile_errors, cuda, symbols_check, toolchain
 from ffi_ext.errors import BuildError
 
 INCLUDE = Path(__file__).parent / "include"
-RECORD_VERSION = 1
+RECORD_VERSION = 2
 
 
 @dataclass(frozen=True)
@@ -130,13 +130,6 @@ def _signature(path: str) -> list[Any] | None:
     return [cache.file_digest(path)]
 
 
-def _modified_since(path: str, started: int) -> bool:
-    try:
-        return os.stat(path).st_mtime_ns > started
-    except OSError:
-        return True
-
-
 def _dependencies(depfile: Path, source: Path) -> list[str]:
     """The files of a make rule "object: source header ...", without the source."""
     try:
@@ -164,7 +157,9 @@ class Build:
         self.record = record if record.get("version") == RECORD_VERSION else {}
         self.plan = replace(plan, gnu89_inline=bool(self.record.get("gnu89_inline")))
         self.objects: dict[str, dict[str, Any]] = self.record.get("objects", {})
+        self.states: dict[str, tuple[int, ...] | None] = {}  # of the files that units were made of
         self.compiled = 0
+        self.compilers = toolchain.Compilers()
 
     def say(self, text: str) -> None:
         if self.verbose:
@@ -188,28 +183,42 @@ class Build:
 
     def is_fresh(self, unit: Unit) -> bool:
         known = self.objects.get(unit.key)
-        if not known or not (self.folder / known["object"]).exists():
+        if not known or cache.file_digest(self.folder / known["object"]) != known["digest"]:
             return False
         return all(_signature(path) == seen for path, seen in known["dependencies"].items())
 
-    def compile(self, unit: Unit, temporary: Path, label: str) -> None:
-        """Compiles into the cache; again if the source changed meanwhile."""
+    def compile(
+        self, unit: Unit, temporary: Path, label: str, seen: dict[str, tuple[int, ...] | None]
+    ) -> None:
+        """Compiles into the cache, and has it done again if a file changed meanwhile.
+
+        An object's name says its content: neither a build that failed nor one beside this can put
+        another object where a record tells of this one.
+
+        Args:
+            seen: The states of files in the round before. One that is stamped later than now, by a
+                clock that was set back since, counts as unchanged if it had that state already.
+        """
         self.say(f"{label} {unit.shown}")
-        started = time.time_ns()
-        name = f"{unit.key[:32]}.o"
-        output, depfile = temporary / name, temporary / f"{name}.d"
+        started = cache.clock()
+        output, depfile = temporary / f"{unit.key[:32]}.o", temporary / f"{unit.key[:32]}.d"
         nvcc = unit.source.suffix in toolchain.CUDA_SUFFIXES
         dependency_flags = ["-MD" if nvcc else "-MMD", "-MF", str(depfile)]
-        status, log = toolchain.run([*unit.command, *dependency_flags, "-o", str(output)])
+        status, log = self.compilers.run([*unit.command, *dependency_flags, "-o", str(output)])
         if self.verbose and log.strip():
             print(log.rstrip(), flush=True)
         if status or not output.exists():
             raise compile_errors.explain(f"compiling {unit.source}", log, INCLUDE)
+        content = cache.file_digest(output)
+        name = f"{str(content)[:32]}.o"
         os.replace(output, self.folder / name)
         dependencies = {path: _signature(path) for path in _dependencies(depfile, unit.source)}
-        if any(_modified_since(path, started) for path in dependencies):
-            dependencies[str(unit.source)] = None  # never equal: compiled again, once more
-        self.objects[unit.key] = {"object": name, "dependencies": dependencies}
+        for path in (str(unit.source), *dependencies):
+            self.states[path] = state = cache.state(path)
+            changed = cache.may_have_changed(path, started)
+            if changed and (state is None or seen.get(path) != state):
+                dependencies[str(unit.source)] = None  # never equal: compiled again, once more
+        self.objects[unit.key] = {"object": name, "digest": content, "dependencies": dependencies}
         self.compiled += 1
 
     def compile_all(self, temporary: Path) -> list[Unit]:
@@ -219,12 +228,17 @@ class Build:
             stale = [unit for unit in units if not self.is_fresh(unit)]
             if not stale:
                 return units
+            seen, self.states = self.states, dict(self.states)
             with ThreadPoolExecutor(max_workers=min(toolchain.jobs(), len(stale))) as pool:
-                running = [
-                    pool.submit(self.compile, unit, temporary, f"[{number}/{len(stale)}]")
-                    for number, unit in enumerate(stale, start=1)
-                ]
-                errors = [future.exception() for future in running]
+                try:
+                    running = [
+                        pool.submit(self.compile, unit, temporary, f"[{number}/{len(stale)}]", seen)
+                        for number, unit in enumerate(stale, start=1)
+                    ]
+                    errors = [future.exception() for future in running]
+                except BaseException:  # Ctrl-C: leaving the pool would wait for them
+                    self.compilers.end()
+                    raise
             for error in errors:
                 if error is not None:
                     raise error
@@ -250,7 +264,8 @@ class Build:
         words += [str(self.folder / self.objects[unit.key]["object"]) for unit in units]
         words += [toolchain.safe_path(path) for path in plan.extra_objects]
         words += [f"-L{path}" for path in plan.library_dirs]
-        words += [f"-Wl,-rpath,{path}" for path in plan.runtime_library_dirs]
+        for path in plan.runtime_library_dirs:  # -Wl would take a comma in the path apart
+            words += ["-Xlinker", "-rpath", "-Xlinker", path]
         words += [f"-l{name}" for name in plan.libraries]
         home = cuda.home() if with_runtime else None
         if home and (home / "lib64" / "libcudart_static.a").exists():
@@ -266,7 +281,7 @@ class Build:
 
     def link(self, command: list[str], temporary: Path) -> tuple[bytes, symbols_check.Missing]:
         output = temporary / self.plan.target.name
-        status, log = toolchain.run([*command, "-o", str(output)])
+        status, log = self.compilers.run([*command, "-o", str(output)])
         if self.verbose and log.strip():
             print(log.rstrip(), flush=True)
         if status or not output.exists():
@@ -317,8 +332,8 @@ class Build:
                 cache.replace(path, b"")
         self.make_folder(target.parent)
         if self.locked:
-            for path in (target, *(path for path, _ in self.plan.texts)):
-                cache.sweep(path)
+            for path in (target, *(path for path, _ in self.plan.texts), *self.plan.packages):
+                cache.sweep(path.parent, path.name)
         if binary is not None:
             cache.replace(target, binary)
         stem = target.name.split(".")[0]
@@ -390,9 +405,18 @@ def build(plan: Plan, verbose: bool = True) -> None:
     """
     started = time.perf_counter()
     verbose = verbose or bool(os.environ.get("FFI_EXT_VERBOSE"))
-    with cache.workplace(plan.target) as (folder, locked):
-        work = Build(plan, folder, locked, verbose)
-        changed = work.run()
+    try:
+        with cache.workplace(plan.target) as (folder, locked):
+            work = Build(plan, folder, locked, verbose)
+            changed = work.run()
+    except OSError as error:
+        if error.errno is None:  # not the system's: a missing source, with a text of ours
+            raise
+        raise BuildError(
+            f"the build of {plan.target} could not go on ({error.strerror}: {error.filename}); the "
+            "module that was there before is unchanged. Were its files or the cache changed or "
+            "removed meanwhile? Build again"
+        ) from error
     took = time.perf_counter() - started
     name = os.path.relpath(plan.target)
     work.say(f"built {name} in {took:.2f} s" if changed else f"{name} is up to date ({took:.3f} s)")

@@ -9,12 +9,16 @@ import os
 import secrets
 import shutil
 import stat
+import sys
 import tempfile
+import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 from ffi_ext.errors import BuildError
+
+PATIENCE = 5.0  # seconds of waiting for another build before that is said
 
 
 def root() -> Path | None:
@@ -54,11 +58,15 @@ def workplace(target: Path) -> Iterator[tuple[Path, bool]]:
     key = hashlib.sha256(os.fsencode(target)).hexdigest()[:16]
     folder = base / f"{target.name.split('.')[0][:40]}-{key}"
     folder.mkdir(exist_ok=True, mode=0o700)
-    from filelock import FileLock
+    from filelock import FileLock, Timeout
 
     lock = FileLock(str(folder / "lock"), thread_local=False)
     try:
-        lock.acquire()
+        try:
+            lock.acquire(timeout=PATIENCE)
+        except Timeout:
+            print(f"ffi_ext: waiting for another build of {target}", file=sys.stderr, flush=True)
+            lock.acquire()
     except (OSError, NotImplementedError):
         yield folder, False
         return
@@ -73,17 +81,31 @@ def fresh_name(path: Path) -> Path:
     return path.with_name(f".{path.name}.{os.getpid()}-{secrets.token_hex(4)}.tmp")
 
 
-def sweep(path: Path) -> None:
-    """Removes what killed builds left beside `path`. Only under the lock."""
-    for leftover in path.parent.glob(f".{path.name}.*.tmp"):
-        with contextlib.suppress(OSError):
-            leftover.unlink()
+def _is_under_way(temporary: Path) -> bool:
+    """Whether a file with a fresh_name() may be another process's that is writing it."""
+    try:
+        os.kill(int(temporary.name.split(".")[-2].partition("-")[0]), 0)
+        return time.time() - temporary.stat().st_mtime < 60  # else the number is another's by now
+    except PermissionError:
+        return True
+    except (OSError, ValueError, IndexError, OverflowError):
+        return False
+
+
+def sweep(folder: Path, name: str = "*") -> None:
+    """Removes what killed builds left of files `name` in a folder."""
+    for leftover in folder.glob(f".{name}.*-*.tmp"):
+        if not _is_under_way(leftover):
+            with contextlib.suppress(OSError):
+                leftover.unlink()
 
 
 def sweep_folder(folder: Path) -> None:
     """Removes what killed builds left in a cache directory. Only under the lock."""
     for leftover in folder.glob("tmp-*"):
         shutil.rmtree(leftover, ignore_errors=True)
+    sweep(folder)
+    sweep(folder.parent / "headers")
 
 
 def replace(path: Path, data: bytes) -> None:
@@ -135,6 +157,30 @@ def file_digest(path: Path | str) -> str | None:
         return digest(Path(path).read_bytes())
     except OSError:
         return None
+
+
+def clock() -> int:
+    """Now, in ns, by the clock that the kernel stamps files with: it is a few ms coarser than time.time_ns()."""
+    coarse = getattr(time, "CLOCK_REALTIME_COARSE", None)
+    return time.time_ns() if coarse is None else time.clock_gettime_ns(coarse)
+
+
+def state(path: Path | str) -> tuple[int, ...] | None:
+    """What changes when a file does: its inode, size and times. None if it is not there."""
+    try:
+        status = os.stat(path)
+    except OSError:
+        return None
+    return status.st_ino, status.st_size, status.st_mtime_ns, status.st_ctime_ns
+
+
+def may_have_changed(path: Path | str, since: int) -> bool:
+    """Whether a file was written, or given other times, after the moment `since` of clock()."""
+    try:
+        status = os.stat(path)
+    except OSError:
+        return True
+    return max(status.st_mtime_ns, status.st_ctime_ns) >= since
 
 
 def load_json(path: Path) -> dict[str, Any]:

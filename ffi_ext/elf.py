@@ -8,6 +8,9 @@ from pathlib import Path
 
 _DYNSYM = 11  # SHT_DYNSYM
 _WEAK = 2  # STB_WEAK
+_DYNAMIC = 6  # SHT_DYNAMIC
+_NEEDED = 1  # DT_NEEDED
+_LONGEST = 1 << 16  # bytes of a name; C++ names of some thousand occur
 
 
 @dataclass(frozen=True)
@@ -18,26 +21,74 @@ class Symbols:
     undefined: frozenset[str]
 
 
+class ElfError(ValueError):
+    """An ELF file that is damaged, or cut short."""
+
+
+class _File:
+    """The sections of a 64-bit little-endian ELF file, each access checked."""
+
+    def __init__(self, path: Path) -> None:
+        self.path, self.data = path, path.read_bytes()
+        self.is_elf = self.data[:6] == b"\x7fELF\x02\x01"
+
+    def unpack(self, layout: str, at: int) -> tuple[int, ...]:
+        try:
+            return struct.unpack_from(layout, self.data, at)
+        except (struct.error, OverflowError) as error:
+            raise ElfError(f"{self.path} is damaged: it ends before byte {at}") from error
+
+    def headers(self) -> list[tuple[int, ...]]:
+        (at,) = self.unpack("<Q", 0x28)
+        size, count = self.unpack("<HH", 0x3A)
+        return [self.unpack("<IIQQQQIIQQ", at + index * size) for index in range(count)]
+
+    def named_sections(self) -> list[tuple[str, int, int]]:
+        """(name, offset, length) of each section."""
+        headers = self.headers()
+        (names,) = self.unpack("<H", 0x3E)
+        if headers and names >= len(headers):
+            raise ElfError(f"{self.path} is damaged: its sections have no names")
+        return [(self.name(headers[names][4] + h[0]), h[4], h[5]) for h in headers]
+
+    def sections(self, kind: int) -> list[tuple[int, int, int, int]]:
+        """(offset, length, entry size, offset of its names) of the sections of a kind.
+
+        There is one of each kind that is read here; more than a few are damage, and would be read
+        for hours.
+        """
+        headers = self.headers()
+        found = []
+        for _, this, _, _, offset, length, link, _, _, entry in headers:
+            if this == kind:
+                if link >= len(headers) or offset + length > len(self.data):
+                    raise ElfError(f"{self.path} is damaged: a section lies outside of it")
+                found.append((offset, length, entry, headers[link][4]))
+        if len(found) > 4:
+            raise ElfError(f"{self.path} is damaged: {len(found)} sections of the same kind")
+        return found
+
+    def name(self, at: int) -> str:
+        end = self.data.find(b"\0", at, at + _LONGEST)
+        if end < 0:
+            raise ElfError(f"{self.path} is damaged: a name without an end at byte {at}")
+        return self.data[at:end].decode("utf-8", "replace")
+
+
 def symbols(path: Path) -> Symbols | None:
-    """Reads a 64-bit little-endian ELF file. None for anything else, such as Mach-O."""
-    data = path.read_bytes()
-    if data[:6] != b"\x7fELF\x02\x01":
+    """Reads a 64-bit little-endian ELF file. None for anything else, such as Mach-O.
+
+    Raises:
+        ElfError: It begins as one, and is damaged.
+    """
+    file = _File(path)
+    if not file.is_elf:
         return None
-    (sections_at,) = struct.unpack_from("<Q", data, 0x28)
-    size, count = struct.unpack_from("<HH", data, 0x3A)
-    headers = [
-        struct.unpack_from("<IIQQQQIIQQ", data, sections_at + index * size)
-        for index in range(count)
-    ]
     defined, undefined = set(), set()
-    for _, kind, _, _, offset, length, link, _, _, entry in headers:
-        if kind != _DYNSYM:
-            continue
-        names_at = headers[link][4]
-        for at in range(offset, offset + length, entry):
-            name_at, info, _, section = struct.unpack_from("<IBBH", data, at)
-            start = names_at + name_at
-            name = data[start : data.index(b"\0", start)].decode("utf-8", "replace")
+    for offset, length, entry, names_at in file.sections(_DYNSYM):
+        for at in range(offset, offset + length, max(entry, 24)):
+            name_at, info, _, section = file.unpack("<IBBH", at)
+            name = file.name(names_at + name_at)
             if section:
                 defined.add(name)
             elif name and info >> 4 != _WEAK:
@@ -49,46 +100,33 @@ ORIGIN = ".ffi_ext"  # the section in which extensions keep what they were built
 
 
 def section(path: Path, wanted: str) -> bytes | None:
-    """The content of a section of a 64-bit little-endian ELF file; None if there is none."""
-    data = path.read_bytes()
-    if data[:6] != b"\x7fELF\x02\x01":
+    """The content of a section of a 64-bit little-endian ELF file; None if there is none.
+
+    Raises:
+        ElfError: It begins as an ELF file, and is damaged.
+    """
+    file = _File(path)
+    if not file.is_elf:
         return None
-    (sections_at,) = struct.unpack_from("<Q", data, 0x28)
-    size, count, names_index = struct.unpack_from("<HHH", data, 0x3A)
-    headers = [
-        struct.unpack_from("<IIQQQQ", data, sections_at + index * size) for index in range(count)
-    ]
-    if not headers:
-        return None
-    names_at = headers[names_index][4]
-    for name_at, _, _, _, offset, length in headers:
-        start = names_at + name_at
-        if data[start : data.index(b"\0", start)] == wanted.encode():
-            return data[offset : offset + length]
+    for name, offset, length in file.named_sections():
+        if name == wanted:
+            return file.data[offset : offset + length]
     return None
 
 
-_DYNAMIC = 6  # SHT_DYNAMIC
-_NEEDED = 1  # DT_NEEDED
-
-
 def needed(path: Path) -> list[str]:
-    """The libraries that an ELF file names as needed."""
-    data = path.read_bytes()
-    if data[:6] != b"\x7fELF\x02\x01":
+    """The libraries that an ELF file names as needed.
+
+    Raises:
+        ElfError: It begins as an ELF file, and is damaged.
+    """
+    file = _File(path)
+    if not file.is_elf:
         return []
-    (sections_at,) = struct.unpack_from("<Q", data, 0x28)
-    size, count = struct.unpack_from("<HH", data, 0x3A)
-    headers = [
-        struct.unpack_from("<IIQQQQIIQQ", data, sections_at + index * size)
-        for index in range(count)
-    ]
     names = []
-    for _, kind, _, _, offset, length, link, *_ in headers:
-        if kind == _DYNAMIC:
-            for at in range(offset, offset + length, 16):
-                tag, value = struct.unpack_from("<QQ", data, at)
-                if tag == _NEEDED:
-                    start = headers[link][4] + value
-                    names.append(data[start : data.index(b"\0", start)].decode("utf-8", "replace"))
+    for offset, length, _, names_at in file.sections(_DYNAMIC):
+        for at in range(offset, offset + length, 16):
+            tag, value = file.unpack("<QQ", at)
+            if tag == _NEEDED:
+                names.append(file.name(names_at + value))
     return names

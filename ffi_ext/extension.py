@@ -434,11 +434,14 @@ def _preprocessed(command: tuple[str, ...], identity: tuple[str, ...], header: P
         files = record.get("files", {})
         if files and all(cache.file_digest(path) == seen for path, seen in files.items()):
             return str(record["text"])
+    started = cache.clock()
     status, text = toolchain.run(command)
     if status:
         raise compile_errors.explain(f"reading the header {header}", text, builder.INCLUDE)
     if kept:
         names = {str(header), *_included(text)}
+        if any(cache.may_have_changed(name, started) for name in names):
+            return text  # which of the two the compiler has read is not known
         record = {"text": text, "files": {name: cache.file_digest(name) for name in names}}
         try:
             kept.parent.mkdir(exist_ok=True, mode=0o700)

@@ -28,15 +28,25 @@ class Missing:
 def find(binary: Path, declared: dict[str, str], link: list[str], temporary: Path) -> Missing:
     """Looks for names that nothing defines.
 
+    Raises:
+        BuildError: The file is not what a linker that succeeded leaves.
+
     Args:
         binary: The linked extension.
         declared: The functions it must have, and where each is declared.
         link: The command that linked it, without the output.
         temporary: A directory to write in.
     """
-    found = elf.symbols(binary)
+    try:
+        found = elf.symbols(binary)
+    except elf.ElfError as error:
+        raise _no_library(str(error)) from error
     if found is None:
+        if sys.platform.startswith("linux") and sys.maxsize > 2**32 and sys.byteorder == "little":
+            raise _no_library("it is no 64-bit ELF file")
         return Missing()
+    if not any(name.startswith("PyInit") for name in found.defined):
+        raise _no_library("it does not define the function that Python calls at the import")
     runtime = _runtime_names()
     suspects = [n for n in found.undefined if n not in runtime and not _in_process(n)]
     if not suspects:
@@ -47,6 +57,13 @@ def find(binary: Path, declared: dict[str, str], link: list[str], temporary: Pat
         declared=tuple(name for name in nowhere if name in declared),
         th=tuple(name for name in rest if types.is_th_name(name)),
         others=tuple(name for name in rest if not types.is_th_name(name)),
+    )
+
+
+def _no_library(why: str) -> BuildError:
+    return BuildError(
+        f"the linker reported success but did not make an extension module: {why}. Is the disk full, "
+        "or $CC or $CXX a program that is no compiler? What was there before is unchanged"
     )
 
 

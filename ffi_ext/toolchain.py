@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import shlex
 import shutil
+import signal
 import subprocess
 import sys
 import sysconfig
+import threading
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -129,23 +132,64 @@ def jobs() -> int:
         return os.cpu_count() or 1
 
 
-def run(command: Sequence[str], cwd: Path | None = None) -> tuple[int, str]:
-    """Runs a compiler. Returns its exit status and all it printed.
+class Compilers:
+    """The compilers that one build runs, each the leader of a process group, so that all of them can be ended."""
 
-    Raises:
-        BuildError: It could not be started.
-    """
-    environment = dict(os.environ, LC_ALL="C")  # the messages are read by errors' hints
-    try:
-        done = subprocess.run(
-            list(command),
-            cwd=cwd,
-            stdin=subprocess.DEVNULL,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.STDOUT,
-            env=environment,
-            check=False,
-        )
-    except OSError as error:
-        raise BuildError(f"{command[0]} could not be started: {error}") from error
-    return done.returncode, done.stdout.decode("utf-8", "replace")
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._running: set[subprocess.Popen[bytes]] = set()
+        self._ended = False
+
+    def run(self, command: Sequence[str], cwd: Path | None = None) -> tuple[int, str]:
+        """Runs a compiler. Returns its exit status and all it printed.
+
+        Raises:
+            BuildError: It could not be started.
+        """
+        environment = dict(os.environ, LC_ALL="C")  # the messages are read by errors' hints
+        with self._lock:
+            if self._ended:
+                raise BuildError(f"{command[0]} was not started: the build was interrupted")
+            try:
+                process = subprocess.Popen(
+                    list(command),
+                    cwd=cwd,
+                    stdin=subprocess.DEVNULL,
+                    stdout=subprocess.PIPE,
+                    stderr=subprocess.STDOUT,
+                    env=environment,
+                    start_new_session=True,
+                )
+            except OSError as error:
+                raise BuildError(f"{command[0]} could not be started: {error}") from error
+            self._running.add(process)
+        try:
+            output, _ = process.communicate()
+        except BaseException:  # Ctrl-C: a compiler may hang, and has children of its own
+            _kill_group(process)
+            process.wait()
+            raise
+        finally:
+            with self._lock:
+                self._running.discard(process)
+        return process.returncode, output.decode("utf-8", "replace")
+
+    def end(self) -> None:
+        """Kills those that run, with their children, and starts no more."""
+        with self._lock:
+            self._ended = True
+            for process in self._running:
+                _kill_group(process)
+
+
+def _kill_group(process: subprocess.Popen[bytes]) -> None:
+    if sys.platform == "win32":
+        process.kill()
+        return
+    with contextlib.suppress(ProcessLookupError, PermissionError):
+        os.killpg(process.pid, signal.SIGKILL)
+
+
+def run(command: Sequence[str], cwd: Path | None = None) -> tuple[int, str]:
+    """Runs one compiler; as Compilers.run."""
+    return Compilers().run(command, cwd)

@@ -40,7 +40,7 @@ def describe(path: Path) -> dict[str, Any]:
     """Reads a generated package's directory without importing it.
 
     Raises:
-        FileNotFoundError: It holds no binary of a generated module.
+        FileNotFoundError: It holds no binary of a generated module. ElfError: The binary is damaged.
     """
     from ffi_ext import elf, types
 
@@ -112,9 +112,11 @@ def _origin(binary: Path) -> dict[str, Any]:
 
 
 def main(options: argparse.Namespace) -> int:
+    from ffi_ext.elf import ElfError
+
     try:
         facts = describe(Path(options.package))
-    except FileNotFoundError as error:
+    except (FileNotFoundError, ElfError) as error:
         return complain(f"inspect: {error}")
     if options.json:
         print(json.dumps(facts, indent=2))
