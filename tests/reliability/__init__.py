@@ -1,0 +1,1 @@
+"""Harnesses that try to break the project; see docs/reliability.md."""
