@@ -279,7 +279,7 @@ def compiler_writes_garbage(p: Project) -> str:
         ]
     )
     which = p.random.choice(["*-shared*", "*two.c*", "*value*|*one.c*", "*"])
-    p.script(after=f'case "$*" in {which}) {garbage};; esac')
+    p.script(after=f'[ "$out" ] && case "$*" in {which}) {garbage};; esac; exit 0')
     return must_explain(children.run(p.build), "garbage")
 
 
