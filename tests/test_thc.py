@@ -33,7 +33,9 @@ def test_every_function_of_the_lists_has_a_meaning_and_is_linked():
     assert [n for n in names if n not in th_maths.FUNCTIONS and n not in thc_maths.FUNCTIONS] == []
     (library,) = Path(ffi_ext.__file__).parent.glob("_runtime*.so")
     defined = elf.symbols(library).defined
-    assert [n for n in names if {f"THCudaTensor_{n}", f"THCudaByteTensor_{n}"} & defined == set()] == []
+    assert [
+        n for n in names if {f"THCudaTensor_{n}", f"THCudaByteTensor_{n}"} & defined == set()
+    ] == []
     structural = re.findall(r"THC(Tensor|Storage)_\((\w+)\)", (LISTS / "THCTensor.h").read_text())
     forwarded = re.findall(
         r"^THC_FORWARD\(.*?, (\w+), \(THC", (LISTS / "THCTensor.h").read_text(), re.M

@@ -42,7 +42,9 @@ def build(made: list[prototypes.Function], home: Path) -> ModuleType:
 class Attack:
     """Calls the functions of a module at random and compares."""
 
-    def __init__(self, module: ModuleType, made: list[prototypes.Function], r: random.Random) -> None:
+    def __init__(
+        self, module: ModuleType, made: list[prototypes.Function], r: random.Random
+    ) -> None:
         self.module, self.made, self.random = module, made, r
         self.counts: Counter[str] = Counter()
 

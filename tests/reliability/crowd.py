@@ -290,7 +290,9 @@ def after_a_fork(c: Crowd) -> None:
         c.use("parent", 3)
 
         def child(index: int) -> None:
-            torch.set_num_threads(1)  # as DataLoader workers do: a forked OpenMP pool has no threads
+            torch.set_num_threads(
+                1
+            )  # as DataLoader workers do: a forked OpenMP pool has no threads
             c.use("parent", 3)
             small = Crowd.__new__(Crowd)
             small.size = 4
@@ -353,7 +355,14 @@ def torchrun(c: Crowd) -> None:
     """All ranks of a torchrun build the same extension first."""
     c.write("ranks", 9)
     (c.home / "ranks.py").write_text(RANK)
-    command = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "4"]
+    command = [
+        sys.executable,
+        "-m",
+        "torch.distributed.run",
+        "--standalone",
+        "--nproc-per-node",
+        "4",
+    ]
     done = subprocess.run(
         [*command, str(c.home / "ranks.py"), str(c.home)],
         capture_output=True,

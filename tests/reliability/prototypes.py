@@ -154,10 +154,26 @@ def _tensors(element: types.Element, const: bool, r: random.Random) -> Kind:
     dtype = getattr(torch, element.dtype)
 
     def make(*shape: int) -> torch.Tensor:
-        return torch.tensor([r.randint(0, 100) for _ in range(int(np.prod(shape)))]).to(dtype).view(shape)
+        return (
+            torch.tensor([r.randint(0, 100) for _ in range(int(np.prod(shape)))])
+            .to(dtype)
+            .view(shape)
+        )
 
-    right: list[Any] = [make(3), make(2, 3).t(), make(5, 4)[1:4, ::2], make(1)[0], make(0), make(0, 4)]
-    right += [make(2, 1, 3), make(1, 1, 1, 1, 1, 1, 1, 1, 2, 2), make(6).expand(2, 6), make(40)[7:9]]
+    right: list[Any] = [
+        make(3),
+        make(2, 3).t(),
+        make(5, 4)[1:4, ::2],
+        make(1)[0],
+        make(0),
+        make(0, 4),
+    ]
+    right += [
+        make(2, 1, 3),
+        make(1, 1, 1, 1, 1, 1, 1, 1, 2, 2),
+        make(6).expand(2, 6),
+        make(40)[7:9],
+    ]
     right += [make(2, 2).as_subclass(Subclass), make(3, 3).numpy(), make(4, 4).numpy()[::2, 1:]]
     if dtype.is_floating_point:
         right += [torch.nn.Parameter(make(2)), make(3).requires_grad_() * 1]
@@ -166,10 +182,23 @@ def _tensors(element: types.Element, const: bool, r: random.Random) -> Kind:
     other = torch.int64 if dtype is not torch.int64 else torch.int32
     shrunk = make(6)
     shrunk.untyped_storage().resize_(element_size(dtype))
-    wrong: list[Any] = [None, 1, 1.0, "t", b"t", [1], make(2).to(other), make(2).numpy().astype(str)]
+    wrong: list[Any] = [
+        None,
+        1,
+        1.0,
+        "t",
+        b"t",
+        [1],
+        make(2).to(other),
+        make(2).numpy().astype(str),
+    ]
     wrong += [torch.zeros(2, dtype=dtype, device="meta"), torch.zeros(2, 2).to_sparse(), shrunk]
     wrong += [torch.zeros(2, dtype=torch.complex64).conj(), torch.zeros(2, dtype=torch.bfloat16)]
-    wrong += [make(2).untyped_storage(), torch._neg_view(torch.zeros(2)), torch.zeros(2, dtype=torch.bool)]
+    wrong += [
+        make(2).untyped_storage(),
+        torch._neg_view(torch.zeros(2)),
+        torch.zeros(2, dtype=torch.bool),
+    ]
     wrong += [make(3).numpy().astype(np.complex64), object(), {}, make(1).storage]
     wrong += [make(4).numpy()[::-1]]  # torch has no negative strides
     kind.wrong = [(v, TypeError) for v in wrong]
@@ -188,7 +217,9 @@ def element_size(dtype: torch.dtype) -> int:
 
 def _storages(element: types.Element, const: bool, r: random.Random) -> Kind:
     dtype = getattr(torch, element.dtype)
-    kind = Kind(f"{'const ' if const else ''}TH{element.name}Storage *", f"of_g{element.name}({{}})")
+    kind = Kind(
+        f"{'const ' if const else ''}TH{element.name}Storage *", f"of_g{element.name}({{}})"
+    )
     for size in (0, 1, 5, 64):
         t = torch.tensor([r.randint(0, 100) for _ in range(size)]).to(dtype)
         storage = torch.storage.TypedStorage(
@@ -218,7 +249,12 @@ def kinds(r: random.Random) -> list[Kind]:
     for c_type, scalar in types.SCALARS.items():
         if c_type == "_Bool":
             kind = Kind("bool", "(uint64_t){}", [(v, int(v)) for v in (True, False, 0, 1)])
-            kind.wrong = [(2, OverflowError), (-1, OverflowError), (1.0, TypeError), (None, TypeError)]
+            kind.wrong = [
+                (2, OverflowError),
+                (-1, OverflowError),
+                (1.0, TypeError),
+                (None, TypeError),
+            ]
             found.append(kind)
         elif c_type == "char":
             letters = [bytes([r.randint(0, 255)]) for _ in range(4)]
@@ -353,8 +389,6 @@ def sources(made: list[Function]) -> tuple[str, str]:
         read = "(x)" if element.name != "Half" else "attack_bits(&(x))"
         text += f"#define READ_{element.letter}(x) {read}\n"
         if element.name == "Half":
-            text += (
-                "static uint64_t attack_bits(const void *x) { uint16_t b; memcpy(&b, x, 2); return b; }\n"
-            )
+            text += "static uint64_t attack_bits(const void *x) { uint16_t b; memcpy(&b, x, 2); return b; }\n"
         text += OF_RECORDS.format(name=element.name, c_type=element.c_type, letter=element.letter)
     return header, text + "".join(f.body for f in made)
