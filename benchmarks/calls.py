@@ -26,6 +26,8 @@ THFloatTensor *make(void);
 void shape(THFloatTensor *t, long rows);
 double resize_as_ns(THFloatTensor *t, THFloatTensor *other, int rounds);
 double resize_ns(THFloatTensor *t, int rounds);
+void th_cadd(THFloatTensor *r, THFloatTensor *a, THFloatTensor *b);
+void th_exp(THFloatTensor *r, THFloatTensor *a);
 double burn(long rounds);
 """ % ", ".join(f"const THFloatTensor *{name}" for name in EIGHT[:7])
 SOURCE = """\
@@ -53,6 +55,8 @@ double resize_ns(THFloatTensor *t, int rounds) {
   for (int i = 0; i < rounds; i++) THFloatTensor_resize2d(t, 4 + (i & 1), 5);
   return (double)(clock() - start) * 1e9 / CLOCKS_PER_SEC / rounds;
 }
+void th_cadd(THFloatTensor *r, THFloatTensor *a, THFloatTensor *b) { THFloatTensor_cadd(r, a, 1, b); }
+void th_exp(THFloatTensor *r, THFloatTensor *a) { THFloatTensor_exp(r, a); }
 double burn(long rounds) {
   volatile double x = 1; /* what would be computed at compile time otherwise */
   for (long i = 0; i < rounds; i++) x = x * 0.999999 + 1e-6;
@@ -146,6 +150,18 @@ def other_paths(table: Table, module: Any, rounds: int) -> None:
     extra = max(costs["ours"] - costs["kept"], 1.0)
     table.add("... and its way back to torch", extra, "the mark: 200 ns", 200.0, "ns", 1.0)
     table.add("a call that resizes", costs["ours"], "tensor.resize_()", costs["torch"], "ns")
+
+
+def th_maths(table: Table, module: Any, rounds: int) -> None:
+    """TH's elementwise maths on a small tensor, the call included, beside torch's own with out=."""
+    a, b, r = torch.rand(4, 5), torch.rand(4, 5), torch.zeros(4, 5)
+    for name, ours, theirs in (
+        ("cadd", lambda: module.th_cadd(r, a, b), lambda: torch.add(a, b, out=r)),
+        ("exp", lambda: module.th_exp(r, a), lambda: torch.exp(a, out=r)),
+    ):
+        costs = interleaved({"ours": ours, "theirs": theirs}, rounds, 10000)
+        peer = f"torch.{name.removeprefix('c')}(out=)"
+        table.add(f"TH's {name} on (4, 5)", costs["ours"], peer, costs["theirs"], "ns", 1.0)
 
 
 def _resident() -> float:

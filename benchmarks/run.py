@@ -71,6 +71,7 @@ def main() -> None:
         found = {"add3": {}, "add8": {}} if options.quick else peers.all_of(folder)
         calls.costs(table, module, found, options.rounds)
         calls.other_paths(table, module, options.rounds)
+        calls.th_maths(table, module, options.rounds)
         calls.memory(table, module)
         calls.threads(table, module, options.rounds)
         calls.imports(table, folder, options.rounds)

@@ -17,8 +17,32 @@ def _set_stream(pointer: int) -> int:
     return 0
 
 
-def _sparse_handle(_: int) -> int:
-    raise RuntimeError("torch gives no cuSPARSE handle to C: make one with cusparseCreate()")
+_STREAMS: dict[int, torch.cuda.Stream] = {}  # made for C, which may keep their addresses
+_PINNED: dict[int, torch.Tensor] = {}  # memory that C has asked for, by its address
+
+
+def _new_stream(priority: int) -> int:
+    stream = torch.cuda.Stream(priority=priority)
+    pointer = int(stream.cuda_stream)
+    _STREAMS[pointer] = stream
+    return pointer
+
+
+def _host_malloc(size: int) -> int:
+    memory = torch.empty(size, dtype=torch.uint8, pin_memory=True)
+    _PINNED[memory.data_ptr()] = memory
+    return memory.data_ptr()
+
+
+def _host_free(pointer: int) -> int:
+    if _PINNED.pop(pointer, None) is None:
+        raise ValueError(f"THCudaHostFree: THCudaHostAlloc did not return {pointer:#x}")
+    return 0
+
+
+def _empty_cache(_: int) -> int:
+    torch.cuda.empty_cache()
+    return 0
 
 
 def _free(pointer: int) -> int:
@@ -51,7 +75,10 @@ ANSWERS: dict[str, Callable[[int], Any]] = {
     "current_stream": _stream,
     "set_stream": _set_stream,
     "blas_handle": lambda _: torch.cuda.current_blas_handle(),
-    "sparse_handle": _sparse_handle,
+    "new_stream": _new_stream,
+    "host_malloc": _host_malloc,
+    "host_free": _host_free,
+    "empty_cache": _empty_cache,
     "malloc": lambda size: torch.cuda.caching_allocator_alloc(size),
     "free": _free,
     "free_bytes": lambda _: torch.cuda.mem_get_info()[0],

@@ -47,6 +47,12 @@ def _masked_copy(t: Tensor, mask: Tensor, source: Tensor) -> Tensor:
     return t.masked_scatter_(mask.bool(), source)
 
 
+def _sort_pairs(keys: Tensor, values: Tensor, dimension: int, descending: int) -> Tensor:
+    ordered, places = torch.sort(keys, dim=dimension, descending=bool(descending), stable=True)
+    values.copy_(values.gather(dimension, places))
+    return keys.copy_(ordered)
+
+
 def _comparison(function: Callable[[Any, Any], Any]) -> Callable[..., Tensor]:
     return lambda a, b: function(a, b).to(torch.uint8)
 
@@ -130,6 +136,17 @@ FUNCTIONS: dict[str, Callable[..., Any]] = {
     "maskedFill": lambda t, mask, value: t.masked_fill_(mask.bool(), value),
     "maskedCopy": _masked_copy,
     "maskedSelect": lambda t, mask: torch.masked_select(t, mask.bool()),
+    "maskedFillByte": lambda t, mask, value: t.masked_fill_(mask.to(t.device).bool(), value),
+    "maskedCopyByte": lambda t, mask, source: _masked_copy(t, mask.to(t.device), source),
+    "maskedSelectByte": lambda t, mask: torch.masked_select(t, mask.to(t.device).bool()),
+    # indices on the CPU
+    "indexAdd_long": lambda t, d, index, source: t.index_add_(d, index.to(t.device), source),
+    "indexCopy_long": lambda t, d, index, source: t.index_copy_(d, index.to(t.device), source),
+    "indexFill_long": lambda t, d, index, value: t.index_fill_(d, index.to(t.device), value),
+    "indexSelect_long": lambda t, d, index: t.index_select(d, index.to(t.device)),
+    "sortKeyValueInplace": _sort_pairs,
+    "logicalall": lambda t: t.bool().all(),
+    "logicalany": lambda t: t.bool().any(),
     # random, by torch's generator of the device
     "bernoulli": lambda t, p: t.bernoulli_(p),
     "bernoulli_Tensor": lambda t, p: t.bernoulli_(p),

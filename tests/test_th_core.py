@@ -336,3 +336,40 @@ def test_the_table_of_functions_in_the_docs_is_up_to_date():
         [sys.executable, str(script), "--check"], capture_output=True, text=True, check=False
     )
     assert done.returncode == 0, done.stderr
+
+
+def test_half_tensors_copy_from_every_type_and_reductions_get_their_dimension_back(build):
+    types = ["Float", "Double", "Long", "Int", "Short", "Char", "Byte", "Half"]
+    cases = "\n".join(
+        f"    case {i}: THHalfTensor_copy{name}(h, (TH{name}Tensor *)from); break;"
+        for i, name in enumerate(types)
+    )
+    parameters = ", ".join(f"TH{name}Tensor *t{i}" for i, name in enumerate(types))
+    chosen = ", ".join(f"t{i}" for i in range(len(types)))
+    module = build(
+        f"void to_half(THHalfTensor *h, int which, {parameters});\n"
+        "void restore(THFloatTensor *r, int dimensions, int dimension, int keepdim);",
+        f"""
+#include <TH/TH.h>
+void to_half(THHalfTensor *h, int which, {parameters}) {{
+  void *all[] = {{{chosen}}}, *from = all[which];
+  switch (which) {{
+{cases}
+  }}
+}}
+void restore(THFloatTensor *r, int dimensions, int dimension, int keepdim) {{
+  THFloatTensor_preserveReduceDimSemantics(r, dimensions, dimension, keepdim);
+}}
+""",
+    )
+    dtypes = [torch.float32, torch.float64, torch.int64, torch.int32, torch.int16, torch.int8]
+    dtypes += [torch.uint8, torch.float16]
+    tensors = [torch.tensor([[1, 100, 7], [3, 0, 5]]).t().to(dtype) for dtype in dtypes]
+    for which, tensor in enumerate(tensors):
+        half = torch.zeros(3, 2, dtype=torch.float16)
+        module.to_half(half, which, *tensors)
+        assert torch.equal(half, tensor.half())
+    for shape, keepdim, expected in [((2, 3), 0, (2, 1, 3)), ((2, 3), 1, (2, 3)), ((4,), 0, (4,))]:
+        result = torch.zeros(shape)
+        module.restore(result, 3, 1, keepdim)
+        assert tuple(result.shape) == expected

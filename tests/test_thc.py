@@ -33,7 +33,9 @@ def test_every_function_of_the_lists_has_a_meaning_and_is_linked():
     assert [n for n in names if n not in th_maths.FUNCTIONS and n not in thc_maths.FUNCTIONS] == []
     (library,) = Path(ffi_ext.__file__).parent.glob("_runtime*.so")
     defined = elf.symbols(library).defined
-    assert [n for n in names if f"THCudaTensor_{n}" not in defined] == []
+    assert [
+        n for n in names if {f"THCudaTensor_{n}", f"THCudaByteTensor_{n}"} & defined == set()
+    ] == []
     structural = re.findall(r"THC(Tensor|Storage)_\((\w+)\)", (LISTS / "THCTensor.h").read_text())
     forwarded = re.findall(
         r"^THC_FORWARD\(.*?, (\w+), \(THC", (LISTS / "THCTensor.h").read_text(), re.M
@@ -48,6 +50,8 @@ HEADER = """
 void run(THFloatTensor *r, THFloatTensor *a, THFloatTensor *b, THLongTensor *index,
          THByteTensor *mask, int which);
 double number(THFloatTensor *a, THFloatTensor *b, int which);
+void storages(THFloatTensor *r, THFloatTensor *a);
+long logical(THByteTensor *mask);
 long integers(THIntTensor *r, THIntTensor *a, THIntTensor *b, int which);
 void structure(THFloatTensor *t, THLongTensor *out);
 void fresh(void);
@@ -91,8 +95,40 @@ void run(THFloatTensor *r, THFloatTensor *a, THFloatTensor *b, THLongTensor *ind
     case 24: THCudaTensor_cat(state, F(r), F(a), F(b), 0); break;
     case 25: THCudaTensor_atan2(state, F(r), F(a), F(b)); break;
     case 26: THCudaTensor_norm(state, F(r), F(a), 2, 1, 0); break;
+    case 27: THCudaTensor_indexAdd_long(state, F(r), 1, index, F(a)); break;
+    case 28: THCudaTensor_indexCopy_long(state, F(r), 1, index, F(a)); break;
+    case 29: THCudaTensor_indexFill_long(state, F(r), 0, index, 4); break;
+    case 30: THCudaTensor_indexSelect_long(state, F(r), F(a), 0, index); break;
+    case 31: THCudaTensor_maskedFillByte(state, F(r), mask, -2); break;
+    case 32: THCudaTensor_maskedSelectByte(state, F(r), F(a), mask); break;
+    case 33: THCudaTensor_maskedCopyByte(state, F(r), mask, F(b)); break;
+    case 34: THCudaTensor_copy(state, F(r), F(a));
+             THCudaTensor_sortKeyValueInplace(state, F(r), L(index), 1, 1); break;
+    case 35: THCudaTensor_copyIgnoringOverlaps(state, F(r), F(a)); break;
+    case 36: { THCudaTensor *folded = THCudaTensor_newFoldBatchDim(state, F(r));
+               THCDescBuff text = THCudaTensor_sizeDesc(state, folded);
+               THAssertMsg(!strcmp(text.str, "[9]"), "%s", text.str);
+               THCudaTensor_copy(state, folded, F(a));
+               THCudaTensor_free(state, folded); break; }
     default: THError("which");
   }
+}
+/* The storage's elements as another type and back, by way of every kind of copy. */
+void storages(THFloatTensor *r, THFloatTensor *a) {
+  const ptrdiff_t n = THFloatTensor_nElement(a);
+  THIntStorage *whole = THIntStorage_newWithSize(n);
+  THHalfStorage *half = THHalfStorage_newWithSize(n);
+  THIntStorage_copyCudaFloat(state, whole, (THCudaStorage *)a->storage);
+  THCudaStorage_copyInt(state, (THCudaStorage *)r->storage, whole);
+  THCudaHalfStorage_copyCuda(state, (THCudaHalfStorage *)half, (THCudaHalfStorage *)half);
+  THCudaHalfStorage_copyFloat(state, (THCudaHalfStorage *)half, r->storage);
+  THCudaStorage_copyCudaHalf(state, (THCudaStorage *)r->storage, (THCudaHalfStorage *)half);
+  THCudaStorage_rawCopy(state, (THCudaStorage *)a->storage, r->storage->data);
+  THIntStorage_free(whole);
+  THHalfStorage_free(half);
+}
+long logical(THByteTensor *mask) {
+  return THCudaByteTensor_logicalall(state, B(mask)) + 10 * THCudaByteTensor_logicalany(state, B(mask));
 }
 double number(THFloatTensor *a, THFloatTensor *b, int which) {
   switch (which) {
@@ -165,6 +201,7 @@ a = torch.tensor([[0.9, -1.5, 0.3], [2.0, 0.1, -0.2], [-0.7, 0.6, 1.2]])
 b = torch.tensor([[1.0, 2.0, -0.5], [0.5, -1.0, 4.0], [3.0, 0.25, 1.0]])
 columns = torch.tensor([[2, 0, 1], [1, 1, 0], [0, 2, 2]])
 picks = torch.tensor([2, 0])
+cycle = torch.tensor([2, 0, 1])
 ones = torch.ones(3, 3)
 where = (a > 0).byte()
 
@@ -195,6 +232,16 @@ CASES = [
     (24, torch.cat([a, b]), None),
     (25, torch.atan2(a, b), None),
     (26, a.norm(2, 1), None),
+    (27, ones.index_add(1, cycle, a), cycle),
+    (28, a[:, [1, 2, 0]], cycle),
+    (29, ones.index_fill(0, picks, 4), picks),
+    (30, a[picks], picks),
+    (31, ones.masked_fill(where.bool(), -2), None),
+    (32, a[a > 0], None),
+    (33, ones.masked_scatter(where.bool(), b), None),
+    (34, a.sort(1, descending=True).values, columns),
+    (35, a, None),
+    (36, a, None),
 ]
 
 
@@ -207,6 +254,9 @@ def test_maths(thc, which, want, index):
         r = ones.clone()
         thc.run(r, left, right, index, mask, which)
         torch.testing.assert_close(r, want)
+    if which == 34:  # what stood beside a key stands beside it still; sorted twice, as `a` is
+        order = a.sort(1, descending=True).indices
+        assert torch.equal(index, columns.gather(1, order).gather(1, order))
     if which == 5:
         assert index.tolist() == a.max(0).indices.tolist()
 
@@ -245,6 +295,16 @@ def test_numbers(thc):
     thc.integers(r, x, y, 2)
     assert r.tolist() == [28, -28, 36]
     assert thc.integers(r, x, y, 3) == 9 and thc.integers(r, x, y, 4) == -7
+
+
+def test_storages_and_logical(thc):
+    source, r = torch.tensor([1.75, -2.5, 300.0]), torch.zeros(3)
+    thc.storages(r, source)
+    assert r.tolist() == [1.0, -2.0, 300.0] and source.tolist() == r.tolist()
+    with pytest.raises(torch.FatalError, match="size does not match"):
+        thc.storages(torch.zeros(2), source)
+    for mask in ([1, 1], [1, 0], [0, 0]):
+        assert thc.logical(torch.tensor(mask).byte()) == all(mask) + 10 * any(mask)
 
 
 def test_structure(thc):

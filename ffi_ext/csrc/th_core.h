@@ -45,10 +45,18 @@ void ffi_th_view(ffi_tensor *t, ffi_tensor *source, THLongStorage *size);
 void ffi_th_expand(ffi_tensor *t, ffi_tensor *source, THLongStorage *size);
 #define FFI_MAX_TENSORS 64
 void ffi_th_expand_together(ffi_tensor **results, ffi_tensor **sources, int count);
-/* thc_general.c: the current GPU's index + 1. Throws where there is none. */
+/* thc_general.c: what torch.cuda knows (ffi_ext/cuda_state.py); throws its error. The current GPU's
+ * index + 1. A function of a CUDA library that torch has loaded. All throw where there is none. */
+long long ffi_cuda_ask(const char *name, long long number);
 int ffi_cuda_current(void);
+void *ffi_cuda_symbol(const char *name);
+struct THCState;
+/* thc_memory.c: fills a storage from raw memory of the same device. */
+void ffi_cuda_copy(struct THCState *state, ffi_storage *to, const void *from);
 /* th_torch.c: a function of TH's that torch does; th_along.c says what the codes mean. Throws. */
 void ffi_th_torch(const char *name, const char *codes, ...);
+/* Elements of one storage to another, of any types and devices, by torch. */
+void ffi_th_copy_storage(ffi_storage *to, ffi_storage *from);
 /* th_special.c */
 double ffi_lgamma(double x);
 THLongStorage *ffi_th_numbers(int n, const int64_t *values);

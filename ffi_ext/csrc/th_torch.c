@@ -108,3 +108,19 @@ void ffi_th_torch(const char *name, const char *codes, ...) {
   PyGILState_Release(gil);
   if (failed) ffi_throw(text);
 }
+
+static ffi_tensor *whole(ffi_storage *s) {
+  const int64_t size = s->size, stride = 1;
+  ffi_tensor *t = ffi_tensor_alloc(s->type);
+  ffi_th_set_storage(t, s, 0, 1, &size, &stride);
+  return t;
+}
+
+void ffi_th_copy_storage(ffi_storage *to, ffi_storage *from) {
+  THArgCheck(to->size == from->size, 2, "size does not match");
+  if (to->size == 0) return;
+  ffi_tensor *target = whole(to), *source = whole(from);
+  ffi_th_torch("copy", "tt", target, source);
+  ffi_tensor_drop(target);
+  ffi_tensor_drop(source);
+}

@@ -16,8 +16,7 @@ struct THCState {
 static struct THCState the_state;
 struct THCState *state = &the_state;
 
-/* What torch.cuda knows, by ffi_ext/cuda_state.py; throws its error. */
-static long long ask(const char *name, long long number) {
+long long ffi_cuda_ask(const char *name, long long number) {
   char text[FFI_TEXT_ROOM] = "";
   PyGILState_STATE gil = PyGILState_Ensure();
   PyObject *answer = PyObject_CallFunction(ffi_hook.cuda, "sL", name, number);
@@ -30,15 +29,22 @@ static long long ask(const char *name, long long number) {
   return value;
 }
 
-int ffi_cuda_current(void) { return (int)ask("current_device", 0) + 1; }
+void *ffi_cuda_symbol(const char *name) {
+  void *found = dlsym(RTLD_DEFAULT, name);
+  if (!found) found = ffi_native_symbol(name);
+  if (!found) THError("%s was not found: torch has not loaded its CUDA library", name);
+  return found;
+}
+
+int ffi_cuda_current(void) { return (int)ffi_cuda_ask("current_device", 0) + 1; }
 
 int THCState_getNumDevices(THCState *s) {
   (void)s;
-  return (int)ask("device_count", 0);
+  return (int)ffi_cuda_ask("device_count", 0);
 }
 int THCState_getPeerToPeerAccess(THCState *s, int device, int other) {
   (void)s;
-  return (int)ask("peer_access", device * 1000LL + other);
+  return (int)ffi_cuda_ask("peer_access", device * 1000LL + other);
 }
 
 /* libtorch_cuda has a C function for it; Python is the way round. */
@@ -52,38 +58,46 @@ cudaStream_t THCState_getCurrentStreamOnDevice(THCState *s, int device) {
   }
   void *stream = NULL;
   if (find && find(device, &stream) == 0) return stream;
-  return (cudaStream_t)(uintptr_t)ask("current_stream", device);
+  return (cudaStream_t)(uintptr_t)ffi_cuda_ask("current_stream", device);
 }
 cudaStream_t THCState_getCurrentStream(THCState *s) {
   return THCState_getCurrentStreamOnDevice(s, ffi_cuda_current() - 1);
 }
 void THCState_setStreamHandle(THCState *s, cudaStream_t stream) {
   (void)s;
-  ask("set_stream", (long long)(uintptr_t)stream);
+  ffi_cuda_ask("set_stream", (long long)(uintptr_t)stream);
 }
 cublasHandle_t THCState_getCurrentBlasHandle(THCState *s) {
   (void)s;
-  return (cublasHandle_t)(uintptr_t)ask("blas_handle", 0);
+  return (cublasHandle_t)(uintptr_t)ffi_cuda_ask("blas_handle", 0);
 }
+/* torch shows its cuSPARSE handle to nobody: one of our own for each GPU, on the current stream. */
 cusparseHandle_t THCState_getCurrentSparseHandle(THCState *s) {
-  (void)s;
-  return (cusparseHandle_t)(uintptr_t)ask("sparse_handle", 0);
+  static cusparseHandle_t handles[256];
+  const int device = ffi_cuda_current() - 1;
+  typedef int (*create)(cusparseHandle_t *);
+  typedef int (*set)(cusparseHandle_t, cudaStream_t);
+  if (!handles[device])
+    THCusparseCheck(((create)ffi_cuda_symbol("cusparseCreate"))(&handles[device]));
+  THCusparseCheck(
+      ((set)ffi_cuda_symbol("cusparseSetStream"))(handles[device], THCState_getCurrentStream(s)));
+  return handles[device];
 }
 
 cudaError_t THCudaMalloc(THCState *s, void **pointer, size_t size) {
   (void)s;
-  *pointer = size ? (void *)(uintptr_t)ask("malloc", (long long)size) : NULL;
+  *pointer = size ? (void *)(uintptr_t)ffi_cuda_ask("malloc", (long long)size) : NULL;
   return 0;
 }
 cudaError_t THCudaFree(THCState *s, void *pointer) {
   (void)s;
-  if (pointer) ask("free", (long long)(uintptr_t)pointer);
+  if (pointer) ffi_cuda_ask("free", (long long)(uintptr_t)pointer);
   return 0;
 }
 cudaError_t THCudaMemGetInfo(THCState *s, size_t *free_bytes, size_t *total_bytes) {
   (void)s;
-  *free_bytes = (size_t)ask("free_bytes", 0);
-  *total_bytes = (size_t)ask("total_bytes", 0);
+  *free_bytes = (size_t)ffi_cuda_ask("free_bytes", 0);
+  *total_bytes = (size_t)ffi_cuda_ask("total_bytes", 0);
   return 0;
 }
 void THCHeapUpdate(THCState *s, ptrdiff_t size) {
@@ -108,26 +122,23 @@ void __THCublasCheck(int status, const char *file, const int line) {
   if (status) _THError(file, line, "cublas runtime error : status %d", status);
 }
 
+void __THCusparseCheck(int status, const char *file, const int line) {
+  if (status) _THError(file, line, "cusparse runtime error : status %d", status);
+}
+
 void THCRandom_manualSeed(THCState *s, uint64_t seed) {
   (void)s;
-  ask("manual_seed", (long long)seed);
+  ffi_cuda_ask("manual_seed", (long long)seed);
 }
 void THCRandom_manualSeedAll(THCState *s, uint64_t seed) {
   (void)s;
-  ask("manual_seed_all", (long long)seed);
+  ffi_cuda_ask("manual_seed_all", (long long)seed);
 }
 uint64_t THCRandom_initialSeed(THCState *s) {
   (void)s;
-  return (uint64_t)ask("initial_seed", 0);
+  return (uint64_t)ffi_cuda_ask("initial_seed", 0);
 }
 
-/* cuBLAS as torch has loaded it; its C interface has been the same since CUDA 4. */
-static void *blas(const char *name) {
-  void *found = dlsym(RTLD_DEFAULT, name);
-  if (!found) found = ffi_native_symbol(name);
-  if (!found) THError("%s was not found: this torch has no cuBLAS", name);
-  return found;
-}
 static int operation(char trans) {
   if (trans == 'n' || trans == 'N') return 0;
   if (trans == 't' || trans == 'T') return 1;
@@ -147,7 +158,7 @@ static int operation(char trans) {
     if (n == 1) ldc = m; /* the leading dimension of a single column says nothing */                \
     if (opa ? m == 1 : k == 1) lda = opa ? k : m;                                                   \
     if (opb ? k == 1 : n == 1) ldb = opb ? n : k;                                                   \
-    gemm function = (gemm)blas("cublas" #LETTER "gemm_v2");                                         \
+    gemm function = (gemm)ffi_cuda_symbol("cublas" #LETTER "gemm_v2");                                         \
     THCublasCheck(function(THCState_getCurrentBlasHandle(s), opa, opb, (int)m, (int)n, (int)k,      \
                            &alpha, a, (int)lda, b, (int)ldb, &beta, c, (int)ldc));                  \
   }                                                                                                 \
@@ -157,7 +168,7 @@ static int operation(char trans) {
     typedef int (*gemv)(cublasHandle_t, int, int, int, const TYPE *, const TYPE *, int,             \
                         const TYPE *, int, const TYPE *, TYPE *, int);                              \
     if (n == 1) lda = m;                                                                            \
-    gemv function = (gemv)blas("cublas" #LETTER "gemv_v2");                                         \
+    gemv function = (gemv)ffi_cuda_symbol("cublas" #LETTER "gemv_v2");                                         \
     THCublasCheck(function(THCState_getCurrentBlasHandle(s), operation(trans), (int)m, (int)n,      \
                            &alpha, a, (int)lda, x, (int)incx, &beta, y, (int)incy));                \
   }                                                                                                 \
@@ -166,7 +177,7 @@ static int operation(char trans) {
     typedef int (*ger)(cublasHandle_t, int, int, const TYPE *, const TYPE *, int, const TYPE *,     \
                        int, TYPE *, int);                                                           \
     if (n == 1) lda = m;                                                                            \
-    ger function = (ger)blas("cublas" #LETTER "ger_v2");                                            \
+    ger function = (ger)ffi_cuda_symbol("cublas" #LETTER "ger_v2");                                            \
     THCublasCheck(function(THCState_getCurrentBlasHandle(s), (int)m, (int)n, &alpha, x, (int)incx,  \
                            y, (int)incy, a, (int)lda));                                             \
   }                                                                                                 \
@@ -175,11 +186,47 @@ static int operation(char trans) {
     typedef int (*dot)(cublasHandle_t, int, const TYPE *, int, const TYPE *, int, TYPE *);          \
     if (n == 1) incx = incy = 1;                                                                    \
     TYPE result = 0;                                                                                \
-    dot function = (dot)blas("cublas" #LETTER "dot_v2");                                            \
+    dot function = (dot)ffi_cuda_symbol("cublas" #LETTER "dot_v2");                                            \
     THCublasCheck(function(THCState_getCurrentBlasHandle(s), (int)n, x, (int)incx, y, (int)incy,    \
                            &result));                                                               \
     return result;                                                                                  \
   }
+#define BATCHED(LETTER, TYPE)                                                                       \
+  void THCudaBlas_##LETTER##gemmBatched(THCState *s, char ta, char tb, int64_t m, int64_t n,        \
+                                        int64_t k, TYPE alpha, const TYPE *a[], int64_t lda,        \
+                                        const TYPE *b[], int64_t ldb, TYPE beta, TYPE *c[],         \
+                                        int64_t ldc, int64_t count) {                               \
+    typedef int (*gemm)(cublasHandle_t, int, int, int, int, int, const TYPE *, const TYPE **, int,  \
+                        const TYPE **, int, const TYPE *, TYPE **, int, int);                       \
+    gemm function = (gemm)ffi_cuda_symbol("cublas" #LETTER "gemmBatched");                          \
+    THCublasCheck(function(THCState_getCurrentBlasHandle(s), operation(ta), operation(tb), (int)m,  \
+                           (int)n, (int)k, &alpha, a, (int)lda, b, (int)ldb, &beta, c, (int)ldc,    \
+                           (int)count));                                                            \
+  }                                                                                                 \
+  void THCudaBlas_##LETTER##getrf(THCState *s, int n, TYPE **a, int lda, int *pivot, int *info,     \
+                                  int count) {                                                      \
+    typedef int (*getrf)(cublasHandle_t, int, TYPE **, int, int *, int *, int);                     \
+    getrf function = (getrf)ffi_cuda_symbol("cublas" #LETTER "getrfBatched");                       \
+    THCublasCheck(function(THCState_getCurrentBlasHandle(s), n, a, lda, pivot, info, count));       \
+  }                                                                                                 \
+  void THCudaBlas_##LETTER##getrs(THCState *s, char trans, int n, int nrhs, const TYPE **a,         \
+                                  int lda, int *pivot, TYPE **b, int ldb, int *info, int count) {   \
+    typedef int (*getrs)(cublasHandle_t, int, int, int, const TYPE **, int, const int *, TYPE **,   \
+                         int, int *, int);                                                          \
+    getrs function = (getrs)ffi_cuda_symbol("cublas" #LETTER "getrsBatched");                       \
+    THCublasCheck(function(THCState_getCurrentBlasHandle(s), operation(trans), n, nrhs, a, lda,     \
+                           pivot, b, ldb, info, count));                                            \
+  }                                                                                                 \
+  void THCudaBlas_##LETTER##getri(THCState *s, int n, const TYPE **a, int lda, int *pivot,          \
+                                  TYPE **c, int ldc, int *info, int count) {                        \
+    typedef int (*getri)(cublasHandle_t, int, const TYPE **, int, const int *, TYPE **, int, int *, \
+                         int);                                                                      \
+    getri function = (getri)ffi_cuda_symbol("cublas" #LETTER "getriBatched");                       \
+    THCublasCheck(                                                                                  \
+        function(THCState_getCurrentBlasHandle(s), n, a, lda, pivot, c, ldc, info, count));         \
+  }
 /* clang-format on */
 BLAS(S, float)
 BLAS(D, double)
+BATCHED(S, float)
+BATCHED(D, double)

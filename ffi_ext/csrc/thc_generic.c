@@ -4,6 +4,7 @@
 #include "THC/THC.h"
 
 #include <stdarg.h>
+#include <stdio.h>
 
 #include "th_core.h"
 
@@ -22,6 +23,8 @@
 #define FFI_EXT_DEFINE_THC
 #undef THC_FORWARD
 #undef THC_FORWARD_STORAGE
+#undef THC_STORAGE_COPY
+#undef THC_STORAGE_COPY_TO_CPU
 #undef THC_COPY
 #undef THC_COPY_TO_CPU
 #undef THC_FUNCTION
@@ -35,6 +38,16 @@
   RETURN THCStorage_(NAME) PARAMETERS {                          \
     (void)state;                                                 \
     return THStorage_(NAME) ARGUMENTS;                           \
+  }
+#define THC_STORAGE_COPY(NAME, FROM)                                        \
+  void THCStorage_(NAME)(THCState * state, THCStorage * self, FROM * src) { \
+    (void)state;                                                            \
+    ffi_th_copy_storage((ffi_storage *)self, (ffi_storage *)src);           \
+  }
+#define THC_STORAGE_COPY_TO_CPU(NAME, FROM)                               \
+  void THStorage_(NAME)(THCState * state, THStorage * self, FROM * src) { \
+    (void)state;                                                          \
+    ffi_th_copy_storage((ffi_storage *)self, (ffi_storage *)src);         \
   }
 #define THC_COPY(NAME, TO, FROM)                                   \
   void THCTensor_(NAME)(THCState * state, TO * self, FROM * src) { \
@@ -68,6 +81,11 @@
 #define THC_GENERIC_FILE "THC/generic/THCStorage.h"
 #include "THC/THCGenerateAllTypes.h"
 #define THC_GENERIC_FILE "THC/generic/THCStorage.h"
+#include "THC/THCGenerateHalfType.h"
+
+#define THC_GENERIC_FILE "THC/generic/THCStorageCopy.h"
+#include "THC/THCGenerateAllTypes.h"
+#define THC_GENERIC_FILE "THC/generic/THCStorageCopy.h"
 #include "THC/THCGenerateHalfType.h"
 
 #define THC_GENERIC_FILE "THC/generic/THCTensor.h"

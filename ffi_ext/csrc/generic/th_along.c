@@ -82,4 +82,12 @@ real THTensor_(medianall)(THTensor *t) {
 
 #undef REAL
 #undef VOID
+/* A result of an earlier call that has lost the reduced dimension gets it back, so that the
+ * reduction meets the shape that it is going to write. */
+void THTensor_(preserveReduceDimSemantics)(THTensor *r, int in_dims, int reduce_dimension,
+                                           int keepdim) {
+  if (!r || keepdim || r->nDimension == 0 || r->nDimension != in_dims - 1) return;
+  THTensor_(unsqueeze1d)(r, r, reduce_dimension);
+}
+
 #endif

@@ -14,16 +14,20 @@ void THTensor_(copy)(THTensor *tensor, THTensor *src) {
   TH_TENSOR_APPLY2(real, tensor, real, src, *tensor_data = *src_data;);
 }
 
-#ifndef TH_REAL_IS_HALF
+#ifdef TH_REAL_IS_HALF
+#define TO_REAL(value) TH_float2half((float)(value))
+#else
+#define TO_REAL(value) ((real)(value))
 void THTensor_(zero)(THTensor *self) { THTensor_(fill)(self, 0); }
+#endif
 
-#define COPY(FROM, TYPE, CONVERT)                                                             \
-  void THTensor_(copy##FROM)(THTensor * tensor, struct TH##FROM##Tensor * src) {              \
-    TH_TENSOR_APPLY2(real, tensor, TYPE, src, *tensor_data = (real)CONVERT(*src_data););      \
-  }                                                                                           \
-  void THStorage_(copy##FROM)(THStorage * storage, struct TH##FROM##Storage * src) {          \
-    THArgCheck(storage->size == src->size, 2, "size mismatch");                               \
-    for (ptrdiff_t i = 0; i < src->size; i++) storage->data[i] = (real)CONVERT(src->data[i]); \
+#define COPY(FROM, TYPE, CONVERT)                                                                \
+  void THTensor_(copy##FROM)(THTensor * tensor, struct TH##FROM##Tensor * src) {                 \
+    TH_TENSOR_APPLY2(real, tensor, TYPE, src, *tensor_data = TO_REAL(CONVERT(*src_data)););      \
+  }                                                                                              \
+  void THStorage_(copy##FROM)(THStorage * storage, struct TH##FROM##Storage * src) {             \
+    THArgCheck(storage->size == src->size, 2, "size mismatch");                                  \
+    for (ptrdiff_t i = 0; i < src->size; i++) storage->data[i] = TO_REAL(CONVERT(src->data[i])); \
   }
 COPY(Float, float, )
 COPY(Double, double, )
@@ -34,6 +38,6 @@ COPY(Int, int32_t, )
 COPY(Long, int64_t, )
 COPY(Half, THHalf, TH_half2float)
 #undef COPY
-#endif
+#undef TO_REAL
 
 #endif

@@ -76,6 +76,27 @@ THCTensor *THCTensor_(newView)(THCState *state, THCTensor *tensor, THLongStorage
   return self;
 }
 
+/* The first two dimensions as one: (N, C, ...) -> (N * C, ...). */
+THCTensor *THCTensor_(newFoldBatchDim)(THCState *state, THCTensor *input) {
+  const int n = input->nDimension;
+  THArgCheck(n >= 2, 1, "Tensor must be at least 2-dimensional");
+  THArgCheck(THCTensor_(isContiguous)(state, input), 1, "Tensor must be contiguous");
+  THLongStorage *size = THLongStorage_newWithSize(n - 1);
+  size->data[0] = input->size[0] * input->size[1];
+  for (int i = 2; i < n; i++) size->data[i - 1] = input->size[i];
+  THCTensor *folded = THCTensor_(newView)(state, input, size);
+  THLongStorage_free(size);
+  return folded;
+}
+
+THCDescBuff THCTensor_(sizeDesc)(THCState *state, const THCTensor *tensor) {
+  (void)state;
+  THCDescBuff buffer;
+  const THDescBuff text = THTensor_(sizeDesc)((const THTensor *)tensor);
+  snprintf(buffer.str, sizeof buffer.str, "%s", text.str);
+  return buffer;
+}
+
 THCTensor *THCTensor_(newClone)(THCState *state, THCTensor *self) {
   THCTensor *clone = THCTensor_(bare)();
   ((ffi_tensor *)clone)->cuda = ((ffi_tensor *)self)->cuda;
@@ -258,6 +279,9 @@ real THCStorage_(get)(THCState *state, const THCStorage *self, ptrdiff_t index) 
 void THCStorage_(set)(THCState *state, THCStorage *self, ptrdiff_t index, real value) {
   THArgCheck(index >= 0 && index < self->size, 2, "index out of bounds");
   THCTensor_(write)(state, self, index, value);
+}
+void THCStorage_(rawCopy)(THCState *state, THCStorage *self, real *src) {
+  ffi_cuda_copy(state, (ffi_storage *)self, src);
 }
 void THCStorage_(fill)(THCState *state, THCStorage *self, real value) {
   for (ptrdiff_t i = 0; i < self->size && i < 1; i++) THCTensor_(write)(state, self, 0, value);

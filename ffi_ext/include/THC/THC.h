@@ -6,6 +6,8 @@
 
 #include "THCGeneral.h"
 #include "THCStorage.h"
+#include "THCStorageCopy.h"
+#include "THCStream.h"
 #include "THCTensor.h"
 #include "THCTensorCopy.h"
 #include "THCTensorMath.h"

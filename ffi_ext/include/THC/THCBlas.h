@@ -24,4 +24,22 @@ THC_API void THCudaBlas_Dger(THCState *state, int64_t m, int64_t n, double alpha
                              double *y, int64_t incy, double *a, int64_t lda);
 THC_API double THCudaBlas_Ddot(THCState *state, int64_t n, double *x, int64_t incx, double *y, int64_t incy);
 
+THC_API void THCudaBlas_SgemmBatched(THCState *state, char transa, char transb, int64_t m, int64_t n,
+                                     int64_t k, float alpha, const float *a[], int64_t lda, const float *b[],
+                                     int64_t ldb, float beta, float *c[], int64_t ldc, int64_t batchCount);
+THC_API void THCudaBlas_Sgetrf(THCState *state, int n, float **a, int lda, int *pivot, int *info, int batchSize);
+THC_API void THCudaBlas_Sgetrs(THCState *state, char transa, int n, int nrhs, const float **a, int lda, int *pivot,
+                               float **b, int ldb, int *info, int batchSize);
+THC_API void THCudaBlas_Sgetri(THCState *state, int n, const float **a, int lda, int *pivot, float **c, int ldc,
+                               int *info, int batchSize);
+
+THC_API void THCudaBlas_DgemmBatched(THCState *state, char transa, char transb, int64_t m, int64_t n,
+                                     int64_t k, double alpha, const double *a[], int64_t lda, const double *b[],
+                                     int64_t ldb, double beta, double *c[], int64_t ldc, int64_t batchCount);
+THC_API void THCudaBlas_Dgetrf(THCState *state, int n, double **a, int lda, int *pivot, int *info, int batchSize);
+THC_API void THCudaBlas_Dgetrs(THCState *state, char transa, int n, int nrhs, const double **a, int lda, int *pivot,
+                               double **b, int ldb, int *info, int batchSize);
+THC_API void THCudaBlas_Dgetri(THCState *state, int n, const double **a, int lda, int *pivot, double **c, int ldc,
+                               int *info, int batchSize);
+
 #endif

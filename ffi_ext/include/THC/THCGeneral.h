@@ -45,18 +45,54 @@ THC_API int THCState_getPeerToPeerAccess(THCState *state, int device, int other)
 THC_API cudaError_t THCudaMalloc(THCState *state, void **pointer, size_t size);
 THC_API cudaError_t THCudaFree(THCState *state, void *pointer);
 THC_API cudaError_t THCudaMemGetInfo(THCState *state, size_t *free_bytes, size_t *total_bytes);
+THC_API cudaError_t THCudaMemGetInfoCached(THCState *state, size_t *free_bytes, size_t *total_bytes,
+                                           size_t *largest_block);
 THC_API void THCHeapUpdate(THCState *state, ptrdiff_t size);
+THC_API int THCState_isCachingAllocatorEnabled(THCState *state);
+THC_API cudaError_t THCCachingAllocator_emptyCache(void);
+
+/* Pinned memory of the CPU. */
+THC_API void *THCudaHostAlloc(THCState *state, size_t size);
+THC_API void THCudaHostFree(THCState *state, void *pointer);
+THC_API void THCudaHostRecord(THCState *state, void *pointer);
+
+/* A small buffer of the current GPU. */
+THC_API void *THCState_getCurrentDeviceScratchSpace(THCState *state);
+THC_API size_t THCState_getCurrentDeviceScratchSpaceSize(THCState *state);
+THC_API void *THCState_getDeviceScratchSpace(THCState *state, int device, int stream);
+THC_API size_t THCState_getDeviceScratchSpaceSize(THCState *state, int device);
+
+/* The process has one state and torch has set it up; streams and handles have no numbers any more. */
+THC_API THCState *THCState_alloc(void);
+THC_API void THCState_free(THCState *state);
+THC_API void THCudaInit(THCState *state);
+THC_API void THCudaShutdown(THCState *state);
+THC_API void THCState_reserveStreams(THCState *state, int count, int non_blocking);
+THC_API void THCState_reserveBlasHandles(THCState *state, int count);
+THC_API void THCState_reserveSparseHandles(THCState *state, int count);
+THC_API int THCState_getNumStreams(THCState *state);
+THC_API int THCState_getNumBlasHandles(THCState *state);
+THC_API int THCState_getNumSparseHandles(THCState *state);
+THC_API int THCState_getCurrentStreamIndex(THCState *state);
+THC_API int THCState_getCurrentBlasHandleIndex(THCState *state);
+THC_API int THCState_getCurrentSparseHandleIndex(THCState *state);
+THC_API cudaStream_t THCState_getDeviceStream(THCState *state, int device, int stream);
+THC_API cublasHandle_t THCState_getDeviceBlasHandle(THCState *state, int device, int handle);
+THC_API cusparseHandle_t THCState_getDeviceSparseHandle(THCState *state, int device, int handle);
 
 THC_API void __THCudaCheck(cudaError_t error, const char *file, const int line);
 THC_API void __THCudaCheckWarn(cudaError_t error, const char *file, const int line);
+THC_API void __THCusparseCheck(int status, const char *file, const int line);
 THC_API void __THCublasCheck(int status, const char *file, const int line);
 
 #define THCudaCheck(error) __THCudaCheck(error, __FILE__, __LINE__)
 #define THCudaCheckWarn(error) __THCudaCheckWarn(error, __FILE__, __LINE__)
 #define THCublasCheck(status) __THCublasCheck((int)(status), __FILE__, __LINE__)
-#define THCAssertSameGPU(expression)                                                         \
-  if (!(expression))                                                                         \
-  THError("arguments are located on different GPUs; move them to a single one")
+#define THCusparseCheck(status) __THCusparseCheck((int)(status), __FILE__, __LINE__)
+#define THCAssertSameGPU(expression)                                                             \
+  do {                                                                                           \
+    if (!(expression)) THError("arguments are located on different GPUs; move them to a single one"); \
+  } while (0)
 
 #ifdef FFI_EXT_CUDA_HEADERS
 /* Through the toolkit that compiles the source: the struct differs between its versions. */

@@ -7,6 +7,8 @@
 #if defined(FFI_EXT_CUDA_HEADERS) && defined(__cplusplus)
 #include <cuda_fp16.h>
 #define CUDA_HALF_TENSOR
+static inline __host__ __device__ float THC_half2float(half value) { return __half2float(value); }
+static inline __host__ __device__ half THC_float2half(float value) { return __float2half(value); }
 #endif
 
 #endif

@@ -8,6 +8,9 @@
 #define THCTensor TH_CONCAT_3(TH, CReal, Tensor)
 #define THCTensor_(NAME) TH_CONCAT_4(TH, CReal, Tensor_, NAME)
 #define THC_DESC_BUFF_LEN 64
+typedef struct THCDescBuff {
+  char str[THC_DESC_BUFF_LEN];
+} THCDescBuff;
 #define THC_FORWARD(RETURN, NAME, PARAMETERS, ARGUMENTS) \
   THC_API RETURN THCTensor_(NAME) PARAMETERS;
 

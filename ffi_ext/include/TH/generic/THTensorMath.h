@@ -3,6 +3,8 @@
 #define TH_GENERIC_FILE "generic/THTensorMath.h"
 #else
 
+TH_API void THTensor_(preserveReduceDimSemantics)(THTensor *r_, int in_dims, int reduce_dimension,
+    int keepdim);
 TH_API void THTensor_(add)(THTensor *r_, THTensor *t, real value);
 TH_API void THTensor_(add_scaled)(THTensor *r_, THTensor *t, real value, real alpha);
 TH_API void THTensor_(addbmm)(THTensor *r_, real beta, THTensor *t, real alpha, THTensor *batch1,

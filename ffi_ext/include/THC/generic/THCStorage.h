@@ -28,6 +28,7 @@ THC_FORWARD_STORAGE(ptrdiff_t, size, (THCState *state, const THCStorage *storage
 THC_API real *THCStorage_(data)(THCState *state, const THCStorage *storage);
 THC_API int THCStorage_(elementSize)(THCState *state);
 THC_API void THCStorage_(fill)(THCState *state, THCStorage *storage, real value);
+THC_API void THCStorage_(rawCopy)(THCState *state, THCStorage *storage, real *src);
 THC_API real THCStorage_(get)(THCState *state, const THCStorage *storage, ptrdiff_t index);
 THC_API int THCStorage_(getDevice)(THCState *state, const THCStorage *storage);
 THC_API THCStorage *THCStorage_(new)(THCState *state);

@@ -101,6 +101,8 @@ THC_API THCTensor * THCTensor_(newWithStorage4d)(THCState *state, THCStorage *st
     storageOffset_, int64_t size0_, int64_t stride0_, int64_t size1_, int64_t stride1_, int64_t
     size2_, int64_t stride2_, int64_t size3_, int64_t stride3_);
 THC_API THCTensor * THCTensor_(newWithTensor)(THCState *state, THCTensor *tensor);
+THC_API THCDescBuff THCTensor_(sizeDesc)(THCState *state, const THCTensor *tensor);
+THC_API THCTensor *THCTensor_(newFoldBatchDim)(THCState *state, THCTensor *input);
 THC_API ptrdiff_t THCTensor_(numel)(THCState *state, THCTensor *t);
 THC_API void THCTensor_(set1d)(THCState *state, THCTensor *tensor, int64_t x0, real value);
 THC_API void THCTensor_(set2d)(THCState *state, THCTensor *tensor, int64_t x0, int64_t x1, real

@@ -4,6 +4,7 @@
 #else
 
 THC_COPY(copy, THCTensor, THCTensor)
+THC_COPY(copyIgnoringOverlaps, THCTensor, THCTensor)
 THC_COPY(copyCPU, THCTensor, THTensor)
 THC_COPY(copyAsyncCPU, THCTensor, THTensor)
 THC_COPY(copyByte, THCTensor, THByteTensor)

@@ -22,11 +22,18 @@ THC_FUNCTION(indexAdd, (THCState *state, THCTensor *res_, int dim, THCudaLongTen
 THC_FUNCTION(indexCopy, (THCState *state, THCTensor *res_, int dim, THCudaLongTensor *indices, THCTensor *src), "titt", res_, dim, indices, src)
 THC_FUNCTION(indexFill, (THCState *state, THCTensor *tensor, int dim, THCudaLongTensor *index, real val), "tit" THC_REAL, tensor, dim, index, val)
 THC_FUNCTION(indexSelect, (THCState *state, THCTensor *tensor, THCTensor *src, int dim, THCudaLongTensor *index), "wtit", tensor, src, dim, index)
+THC_FUNCTION(indexAdd_long, (THCState *state, THCTensor *res_, int dim, THLongTensor *indices, THCTensor *src), "titt", res_, dim, indices, src)
+THC_FUNCTION(indexCopy_long, (THCState *state, THCTensor *res_, int dim, THLongTensor *indices, THCTensor *src), "titt", res_, dim, indices, src)
+THC_FUNCTION(indexFill_long, (THCState *state, THCTensor *tensor, int dim, THLongTensor *index, real val), "tit" THC_REAL, tensor, dim, index, val)
+THC_FUNCTION(indexSelect_long, (THCState *state, THCTensor *tensor, THCTensor *src, int dim, THLongTensor *index), "wtit", tensor, src, dim, index)
 THC_FUNCTION(put, (THCState *state, THCTensor *res_, THCudaLongTensor *indices, THCTensor *src, int accumulate), "ttti", res_, indices, src, accumulate)
 THC_FUNCTION(take, (THCState *state, THCTensor *res_, THCTensor *src, THCudaLongTensor *index), "wtt", res_, src, index)
 THC_FUNCTION(maskedCopy, (THCState *state, THCTensor *tensor, THCudaByteTensor *mask, THCTensor *src), "ttt", tensor, mask, src)
 THC_FUNCTION(maskedFill, (THCState *state, THCTensor *tensor, THCudaByteTensor *mask, real value), "tt" THC_REAL, tensor, mask, value)
 THC_FUNCTION(maskedSelect, (THCState *state, THCTensor *tensor, THCTensor *src, THCudaByteTensor *mask), "wtt", tensor, src, mask)
+THC_FUNCTION(maskedCopyByte, (THCState *state, THCTensor *tensor, THByteTensor *mask, THCTensor *src), "ttt", tensor, mask, src)
+THC_FUNCTION(maskedFillByte, (THCState *state, THCTensor *tensor, THByteTensor *mask, real value), "tt" THC_REAL, tensor, mask, value)
+THC_FUNCTION(maskedSelectByte, (THCState *state, THCTensor *tensor, THCTensor *src, THByteTensor *mask), "wtt", tensor, src, mask)
 THC_FUNCTION(arange, (THCState *state, THCTensor *r_, accreal xmin, accreal xmax, accreal step), "w" THC_ACCREAL THC_ACCREAL THC_ACCREAL, r_, xmin, xmax, step)
 THC_FUNCTION(cat, (THCState *state, THCTensor *result, THCTensor *ta, THCTensor *tb, int dimension), "wtti", result, ta, tb, dimension)
 THC_FUNCTION(catArray, (THCState *state, THCTensor *result, THCTensor **inputs, int numInputs, int dimension), "wni", result, inputs, numInputs, dimension)
@@ -140,6 +147,7 @@ THC_FUNCTION(scatter, (THCState *state, THCTensor *tensor, int dim, THCudaLongTe
 THC_FUNCTION(scatterAdd, (THCState *state, THCTensor *tensor, int dim, THCudaLongTensor *index, THCTensor *src), "titt", tensor, dim, index, src)
 THC_FUNCTION(scatterFill, (THCState *state, THCTensor *tensor, int dim, THCudaLongTensor *index, real value), "tit" THC_REAL, tensor, dim, index, value)
 THC_FUNCTION(sort, (THCState *state, THCTensor* sorted, THCudaLongTensor* indices, THCTensor* input, int dim, int order), "wwtii", sorted, indices, input, dim, order)
+THC_FUNCTION(sortKeyValueInplace, (THCState *state, THCTensor *keys, THCudaLongTensor *values, int dim, int order), "ttii", keys, values, dim, order)
 THC_FUNCTION(topk, (THCState *state, THCTensor* topK, THCudaLongTensor* indices, THCTensor* input, int64_t k, int dim, int dir, int sorted), "wwtliii", topK, indices, input, k, dim, dir, sorted)
 
 #if defined(THC_REAL_IS_FLOAT) || defined(THC_REAL_IS_DOUBLE)
@@ -196,6 +204,10 @@ THC_FUNCTION(normal_stddevs, (THCState *state, THCTensor *self, double mean, THC
 THC_FUNCTION(rand, (THCState *state, THCTensor *r_, THLongStorage *size), "wz", r_, size)
 THC_FUNCTION(randn, (THCState *state, THCTensor *r_, THLongStorage *size), "wz", r_, size)
 THC_FUNCTION(uniform, (THCState *state, THCTensor *self, double a, double b), "tdd", self, a, b)
+#endif
+#ifdef THC_REAL_IS_BYTE
+THC_VALUE(int, logicalall, (THCState *state, THCTensor *self), "t", self)
+THC_VALUE(int, logicalany, (THCState *state, THCTensor *self), "t", self)
 #endif
 /* clang-format on */
 

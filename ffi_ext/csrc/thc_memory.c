@@ -1,0 +1,159 @@
+/* THC's streams, pinned memory, scratch space, and what remains of its numbered resources. */
+#define FFI_EXT_NO_CUDA_HEADERS
+#include <pthread.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "THC/THCGeneral.h"
+#include "THC/THCStream.h"
+#include "th_core.h"
+
+#define MAX_DEVICES 256
+
+static THCStream *new_stream(cudaStream_t stream, int device) {
+  THCStream *self = malloc(sizeof *self);
+  if (!self) THError("$ Torch: not enough memory for a stream's record");
+  *self = (THCStream){stream, device, 1};
+  return self;
+}
+
+/* torch.cuda.Stream objects are from a pool that lives as long as the process. */
+THCStream *THCStream_newWithPriority(int flags, int priority) {
+  (void)flags; /* torch's streams do not block on the default one */
+  return new_stream((cudaStream_t)(uintptr_t)ffi_cuda_ask("new_stream", priority),
+                    ffi_cuda_current() - 1);
+}
+THCStream *THCStream_new(int flags) { return THCStream_newWithPriority(flags, 0); }
+THCStream *THCStream_defaultStream(int device) { return new_stream(NULL, device); }
+void THCStream_retain(THCStream *self) {
+  if (self->stream) __atomic_add_fetch(&self->refcount, 1, __ATOMIC_RELAXED);
+}
+void THCStream_free(THCStream *self) {
+  if (self && self->stream && __atomic_sub_fetch(&self->refcount, 1, __ATOMIC_ACQ_REL) == 0)
+    free(self);
+}
+cudaStream_t THCStream_stream(THCStream *self) { return self->stream; }
+int THCStream_device(THCStream *self) { return self->device; }
+
+THCStream *THCState_getStreamOnDevice(THCState *s, int device) {
+  return new_stream(THCState_getCurrentStreamOnDevice(s, device), device);
+}
+THCStream *THCState_getStream(THCState *s) {
+  return THCState_getStreamOnDevice(s, ffi_cuda_current() - 1);
+}
+void THCState_setStreamOnDevice(THCState *s, int device, THCStream *stream) {
+  if (stream->device != device)
+    THError("the stream is of GPU %d, not of GPU %d", stream->device, device);
+  THCState_setStreamHandle(s, stream->stream);
+}
+void THCState_setStream(THCState *s, THCStream *stream) {
+  THCState_setStreamOnDevice(s, stream->device, stream);
+}
+
+void ffi_cuda_copy(THCState *s, ffi_storage *to, const void *from) {
+  const size_t bytes = (size_t)to->size * ffi_type_size[to->type];
+  if (!bytes) return;
+  if (!to->cuda) {
+    memmove(to->data, from, bytes);
+    return;
+  }
+  typedef cudaError_t (*copy)(void *, const void *, size_t, int, cudaStream_t);
+  const int device_to_device = 3;
+  THCudaCheck(((copy)ffi_cuda_symbol("cudaMemcpyAsync"))(to->data, from, bytes, device_to_device,
+                                                         THCState_getCurrentStream(s)));
+}
+
+void *THCudaHostAlloc(THCState *s, size_t size) {
+  (void)s;
+  return size ? (void *)(uintptr_t)ffi_cuda_ask("host_malloc", (long long)size) : NULL;
+}
+void THCudaHostFree(THCState *s, void *pointer) {
+  (void)s;
+  if (pointer) ffi_cuda_ask("host_free", (long long)(uintptr_t)pointer);
+}
+/* torch keeps pinned memory until the copies that use it have ended. */
+void THCudaHostRecord(THCState *s, void *pointer) {
+  (void)s;
+  (void)pointer;
+}
+
+cudaError_t THCCachingAllocator_emptyCache(void) {
+  ffi_cuda_ask("empty_cache", 0);
+  return 0;
+}
+int THCState_isCachingAllocatorEnabled(THCState *s) {
+  (void)s;
+  return 1;
+}
+cudaError_t THCudaMemGetInfoCached(THCState *s, size_t *free_bytes, size_t *total_bytes,
+                                   size_t *largest_block) {
+  const cudaError_t error = THCudaMemGetInfo(s, free_bytes, total_bytes);
+  *largest_block = *free_bytes;
+  return error;
+}
+
+/* 0.3.1 has 16 bytes for each multiprocessor; no GPU has more than a few hundred. */
+static const size_t scratch_bytes = 1 << 16;
+void *THCState_getDeviceScratchSpace(THCState *s, int device, int stream) {
+  static pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER;
+  static void *spaces[MAX_DEVICES];
+  (void)stream;
+  THArgCheck(device >= 0 && device < MAX_DEVICES, 2, "device %d", device);
+  void *space = NULL, *unused = NULL;
+  if (!__atomic_load_n(&spaces[device], __ATOMIC_ACQUIRE)) THCudaMalloc(s, &space, scratch_bytes);
+  pthread_mutex_lock(&lock);
+  if (space && !spaces[device])
+    __atomic_store_n(&spaces[device], space, __ATOMIC_RELEASE);
+  else
+    unused = space;
+  pthread_mutex_unlock(&lock);
+  if (unused) THCudaFree(s, unused);
+  return spaces[device];
+}
+size_t THCState_getDeviceScratchSpaceSize(THCState *s, int device) {
+  (void)s;
+  (void)device;
+  return scratch_bytes;
+}
+void *THCState_getCurrentDeviceScratchSpace(THCState *s) {
+  return THCState_getDeviceScratchSpace(s, ffi_cuda_current() - 1, 0);
+}
+size_t THCState_getCurrentDeviceScratchSpaceSize(THCState *s) {
+  return THCState_getDeviceScratchSpaceSize(s, 0);
+}
+
+/* clang-format off */
+THCState *THCState_alloc(void) { extern THCState *state; return state; }
+void THCState_free(THCState *s) { (void)s; }
+void THCudaInit(THCState *s) { (void)s; }
+void THCudaShutdown(THCState *s) { (void)s; }
+#define RESERVE(NAME, ...) void THCState_reserve##NAME(THCState *s, __VA_ARGS__)
+RESERVE(Streams, int count, int non_blocking) { (void)s; (void)count; (void)non_blocking; }
+RESERVE(BlasHandles, int count) { (void)s; (void)count; }
+RESERVE(SparseHandles, int count) { (void)s; (void)count; }
+#define NUMBER(NAME, VALUE) int THCState_get##NAME(THCState *s) { (void)s; return VALUE; }
+NUMBER(NumStreams, 0)
+NUMBER(NumBlasHandles, 1)
+NUMBER(NumSparseHandles, 1)
+NUMBER(CurrentStreamIndex, 0)
+NUMBER(CurrentBlasHandleIndex, 1)
+NUMBER(CurrentSparseHandleIndex, 1)
+/* clang-format on */
+cudaStream_t THCState_getDeviceStream(THCState *s, int device, int stream) {
+  (void)stream;
+  return THCState_getCurrentStreamOnDevice(s, device);
+}
+static void require_current(int device) {
+  if (device != ffi_cuda_current() - 1)
+    THError("torch has a library handle for the current GPU only, not for GPU %d", device);
+}
+cublasHandle_t THCState_getDeviceBlasHandle(THCState *s, int device, int handle) {
+  (void)handle;
+  require_current(device);
+  return THCState_getCurrentBlasHandle(s);
+}
+cusparseHandle_t THCState_getDeviceSparseHandle(THCState *s, int device, int handle) {
+  (void)handle;
+  require_current(device);
+  return THCState_getCurrentSparseHandle(s);
+}

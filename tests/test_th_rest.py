@@ -1,0 +1,452 @@
+"""The functions of TH that the other test_th_* files leave: each against torch, NumPy, SciPy or its formula.
+
+Maths runs on dense, strided, one-element, empty and aliased tensors. Random functions are compared with
+the formula of their distribution on the generator's uniform numbers, whose stream was recorded from 0.3.1.
+"""
+
+from __future__ import annotations
+
+import importlib
+
+import numpy as np
+import pytest
+import scipy.special
+import torch
+
+import ffi_ext
+
+TYPES = {
+    "Float": "float",
+    "Double": "double",
+    "Long": "int64_t",
+    "Int": "int32_t",
+    "Short": "int16_t",
+}
+TYPES |= {"Char": "int8_t", "Byte": "uint8_t"}
+DTYPES = {"Float": torch.float32, "Double": torch.float64, "Long": torch.int64, "Int": torch.int32}
+DTYPES |= {"Short": torch.int16, "Char": torch.int8, "Byte": torch.uint8}
+FLOATING = ("Float", "Double")
+ALL = tuple(TYPES)
+COMPARISONS = ("lt", "le", "gt", "ge", "eq", "ne")
+
+# name: (types, arguments in C, the result in torch of t, u and the numbers v, w)
+MATHS = {
+    "add_scaled": (ALL, "t, v, w", lambda t, u, v, w: t + v * w),
+    "sub_scaled": (ALL, "t, v, w", lambda t, u, v, w: t - v * w),
+    "cinv": (FLOATING, "t", lambda t, u, v, w: 1 / t),
+    "clshift": (ALL, "t, u", lambda t, u, v, w: t * 2**u),
+    "crshift": (ALL, "t, u", lambda t, u, v, w: t / 2**u if t.is_floating_point() else t >> u),
+    "rshift": (ALL, "t, v", lambda t, u, v, w: t / 2**v if t.is_floating_point() else t >> v),
+    "cpow": (FLOATING, "t, u", lambda t, u, v, w: t**u),
+    "onesLike": (ALL, "t", lambda t, u, v, w: torch.ones_like(t)),
+    "zerosLike": (ALL, "t", lambda t, u, v, w: torch.zeros_like(t)),
+}  # fmt: skip
+
+
+def _comparison(function, number):
+    if number:
+        return lambda t, u, v, w: function(t, v).to(t.dtype)
+    return lambda t, u, v, w: function(t, u).byte()
+
+
+for _name in COMPARISONS:
+    _function = getattr(torch, _name)
+    MATHS[f"{_name}ValueT"] = (ALL, "t, v", _comparison(_function, True))
+    MATHS[f"{_name}Tensor"] = (ALL, "t, u", _comparison(_function, False))
+
+SOURCE = """
+#include <TH/TH.h>
+#include <TH/THMath.h>
+
+/* One of the functions on the elements of n tensors, in an order of its own. */
+double prodall_Float(THFloatTensor *t) { return THFloatTensor_prodall(t); }
+double prodall_Long(THLongTensor *t) { return THLongTensor_prodall(t); }
+double trace_Double(THDoubleTensor *t) { return THDoubleTensor_trace(t); }
+double dist_Double(THDoubleTensor *t, THDoubleTensor *u, double p) { return THDoubleTensor_dist(t, u, p); }
+void logspace_Double(THDoubleTensor *r, double a, double b, long n) { THDoubleTensor_logspace(r, a, b, n); }
+void blas_Double(THDoubleTensor *y, THDoubleTensor *x, THDoubleTensor *a, int which) {
+  double *Y = THDoubleTensor_data(y), *X = THDoubleTensor_data(x), *A = THDoubleTensor_data(a);
+  const long m = a->size[0], n = a->size[1];
+  switch (which) {
+    case 0: THDoubleBlas_axpy(n, 2.5, X, 1, Y, 1); break;
+    case 1: THDoubleBlas_scal(n, -2, Y, 1); break;
+    case 2: THDoubleBlas_gemv('t', n, m, 2, A, n, X, 1, 3, Y, 1); break;
+    case 3: THDoubleBlas_ger(n, m, 2, X, 1, Y, 1, A, n); break;
+    case 4: THDoubleBlas_axpy(n / 2, 2.5, X + 1, 2, Y, 2); break;
+  }
+}
+
+/* Which functions say yes, one decimal each. */
+long structure(THFloatTensor *t, THLongTensor *sizes) {
+  long yes = 0, digit = 1;
+#define CHECK(CONDITION) do { if (CONDITION) yes += digit; digit *= 10; } while (0)
+  THLongStorage *size = THFloatTensor_newSizeOf(t), *stride = THFloatTensor_newStrideOf(t);
+  THFloatTensor *same = THFloatTensor_newWithTensor(t), *other = THFloatTensor_newWithSize3d(2, 3, 4);
+  THFloatTensor *four = THFloatTensor_newWithSize4d(2, 1, 3, 2), *moved = THFloatTensor_new();
+  THFloatTensor *view = THFloatTensor_newWithStorage(t->storage, t->storageOffset, size, stride);
+  CHECK(THFloatTensor_isSetTo(same, t) && !THFloatTensor_isSetTo(same, other));
+  CHECK(THFloatTensor_isSize(t, size) && !THFloatTensor_isSize(other, size));
+  CHECK(THFloatTensor_isSetTo(view, t));
+  THFloatTensor_set3d(other, 1, 2, 3, 8);
+  CHECK(THFloatTensor_get3d(other, 1, 2, 3) == 8 && THFloatTensor_data(other)[23] == 8);
+  THFloatTensor_set4d(four, 1, 0, 2, 1, 9);
+  CHECK(THFloatTensor_get4d(four, 1, 0, 2, 1) == 9 && THFloatTensor_data(four)[11] == 9);
+  THFloatTensor_resize3d(moved, 2, 2, 2);
+  THFloatTensor_resize4d(moved, 2, 2, 2, 2);
+  THFloatTensor_resize5d(moved, 1, 2, 3, 4, 5);
+  CHECK(THFloatTensor_nDimension(moved) == 5 && THFloatTensor_nElement(moved) == 120);
+  int64_t nd[] = {7, 2};
+  THFloatTensor_resizeNd(moved, 2, nd, NULL);
+  CHECK(moved->nDimension == 2 && moved->size[0] == 7 && moved->stride[0] == 2);
+  THFloatTensor_setStorage2d(moved, t->storage, 1, 2, 3, 2, 1);
+  CHECK(THFloatTensor_get2d(moved, 1, 1) == THFloatTensor_data(t)[1 + 3 + 1]);
+  THFloatTensor_setStorage3d(moved, t->storage, 0, 2, 6, 2, 3, 3, 1);
+  CHECK(THFloatTensor_isContiguous(moved) && moved->storage == t->storage);
+  THFloatTensor_setStorage4d(moved, t->storage, 0, 1, 12, 2, 6, 2, 3, 3, 1);
+  CHECK(THFloatTensor_nElement(moved) == 12);
+  int64_t strides[] = {1, 4};
+  THFloatTensor_setStorageNd(moved, t->storage, 2, 2, nd + 1, strides);
+  THFloatTensor_setStorage(moved, t->storage, 0, size, stride);
+  CHECK(THFloatTensor_isSetTo(moved, t));
+  THFloatTensor_clearFlag(moved, TH_TENSOR_REFCOUNTED);
+  CHECK(!(moved->flag & TH_TENSOR_REFCOUNTED));
+  THFloatTensor_setFlag(moved, TH_TENSOR_REFCOUNTED);
+  CHECK(moved->flag & TH_TENSOR_REFCOUNTED);
+  CHECK(strstr(THFloatTensor_desc(t).str, "2 x 6") != NULL);
+  THLongTensor_resize1d(sizes, 2);
+  THLongTensor_data(sizes)[0] = size->data[0], THLongTensor_data(sizes)[1] = stride->data[0];
+  THFloatTensor *clone = THFloatTensor_newClone(t);
+  THFloatTensor_fill(clone, 4);
+  THFloatTensor_freeCopyTo(clone, t); /* t holds 4s now, the clone is gone */
+  CHECK(THFloatTensor_get2d(t, 1, 5) == 4);
+  for (int i = 0; i < 1; i++) {
+    THFloatTensor *parts[] = {
+        THFloatTensor_newWithStorage2d(t->storage, 0, 2, 6, 3, 1),
+        THFloatTensor_newWithStorage3d(t->storage, 0, 1, 6, 2, 3, 3, 1),
+        THFloatTensor_newWithStorage4d(t->storage, 0, 1, 6, 1, 6, 2, 3, 3, 1)};
+    CHECK(parts[0]->size[1] == 3 && parts[1]->size[2] == 3 && parts[2]->size[3] == 3 &&
+          THFloatTensor_sumall(parts[0]) == 24 && THFloatTensor_sumall(parts[2]) == 24);
+    for (int k = 0; k < 3; k++) THFloatTensor_free(parts[k]);
+  }
+  THFloatTensor_free(same), THFloatTensor_free(other), THFloatTensor_free(four);
+  THFloatTensor_free(moved), THFloatTensor_free(view);
+  THLongStorage_free(size), THLongStorage_free(stride);
+  return yes;
+}
+
+static int live; /* blocks of the allocator below */
+static void *counted_malloc(void *context, ptrdiff_t size) { live += *(int *)context; return malloc(size); }
+static void *counted_realloc(void *context, void *p, ptrdiff_t size) { (void)context; return realloc(p, size); }
+static void counted_free(void *context, void *p) { live -= *(int *)context; free(p); }
+
+long storages(THFloatTensor *out) {
+  static THAllocator counted = {counted_malloc, counted_realloc, counted_free};
+  static int step = 1;
+  long yes = 0, digit = 1;
+  THFloatStorage *one = THFloatStorage_newWithSize1(1), *three = THFloatStorage_newWithSize3(1, 2, 3);
+  THFloatStorage *four = THFloatStorage_newWithSize4(1, 2, 3, 4);
+  CHECK(one->size == 1 && three->data[2] == 3 && four->data[3] == 4);
+  CHECK(THFloatStorage_elementSize() == 4 && THDoubleStorage_elementSize() == 8);
+  THFloatStorage_clearFlag(four, TH_STORAGE_RESIZABLE);
+  CHECK(!(four->flag & TH_STORAGE_RESIZABLE));
+  THFloatStorage_setFlag(four, TH_STORAGE_RESIZABLE);
+  CHECK(four->flag & TH_STORAGE_RESIZABLE);
+  THFloatStorage *own = THFloatStorage_newWithAllocator(5, &counted, &step);
+  CHECK(live == 1 && own->size == 5);
+  THFloatStorage_fill(own, 6);
+  THFloatStorage_resize(own, 50);
+  CHECK(own->data[4] == 6 && own->size == 50);
+  THFloatStorage_free(own);
+  CHECK(live == 0);
+  float *block = counted_malloc(&step, 2 * sizeof(float));
+  block[0] = 7, block[1] = 8;
+  THFloatStorage *given = THFloatStorage_newWithDataAndAllocator(block, 2, &counted, &step);
+  THFloatTensor_setStorage1d(out, given, 0, 2, 1); /* lives on in torch's tensor */
+  THFloatStorage_free(given);
+  CHECK(live == 1);
+  THFloatStorage_free(one), THFloatStorage_free(three), THFloatStorage_free(four);
+  return yes;
+}
+int blocks(void) { return live; }
+
+static THGenerator *seeded(long seed) {
+  THGenerator *g = THGenerator_new();
+  THRandom_manualSeed(g, (uint64_t)seed);
+  return g;
+}
+void stream(THDoubleTensor *t, long seed, int normal) {
+  THGenerator *g = seeded(seed);
+  for (long i = 0; i < THDoubleTensor_nElement(t); i++)
+    THDoubleTensor_data(t)[i] = normal ? THRandom_normal(g, 0, 1) : THRandom_uniform(g, 0, 1);
+  THGenerator_free(g);
+}
+void integers(THLongTensor *t, long seed, int wide) {
+  THGenerator *g = seeded(seed);
+  for (long i = 0; i < THLongTensor_nElement(t); i++)
+    THLongTensor_data(t)[i] = (long)(wide ? THRandom_random64(g) : THRandom_random(g));
+  THGenerator_free(g);
+}
+void drawn(THDoubleTensor *t, THDoubleTensor *u, THFloatTensor *f, long seed, int which) {
+  THGenerator *g = seeded(seed);
+  switch (which) {
+    case 0: THDoubleTensor_exponential(t, g, 2); break;
+    case 1: THDoubleTensor_cauchy(t, g, 1, 3); break;
+    case 2: THDoubleTensor_geometric(t, g, 0.3); break;
+    case 3: THDoubleTensor_bernoulli_DoubleTensor(t, g, u); break;
+    case 4: THDoubleTensor_bernoulli_FloatTensor(t, g, f); break;
+    case 5: THDoubleTensor_normal(t, g, 0, 1); break;
+    case 6: THDoubleTensor_logNormal(t, g, 0.5, 2); break;
+    case 7: THDoubleTensor_normal_means(t, g, u, 2); break;
+    case 8: THDoubleTensor_normal_stddevs(t, g, 3, u); break;
+    case 9: THDoubleTensor_normal_means_stddevs(t, g, u, u); break;
+    case 10: { THLongStorage *s = THLongStorage_newWithSize1(THDoubleTensor_nElement(u));
+               THDoubleTensor_randn(t, g, s); THLongStorage_free(s); break; }
+    case 11: THDoubleTensor_cappedRandom(t, g, 10); break;
+    case 12: THDoubleTensor_clampedRandom(t, g, -5, 6); break;
+  }
+  THGenerator_free(g);
+}
+long generators(THByteTensor *state) {
+  long yes = 0, digit = 1;
+  THGenerator *g = seeded(11), *copy = THGenerator_new();
+  CHECK(THGenerator_isValid(g) && THRandom_initialSeed(g) == 11);
+  THRandom_random(g);
+  THGenerator_copy(copy, g);
+  CHECK(THRandom_random(copy) == THRandom_random(g));
+  THByteTensor_getRNGState(g, state);
+  const uint64_t next = THRandom_random(g);
+  THByteTensor_setRNGState(copy, state);
+  CHECK(THRandom_random(copy) == next);
+  CHECK(THRandom_seed(g) == THRandom_initialSeed(g) && THRandom_seed(g) != THRandom_seed(copy));
+  const double u = THRandom_standard_uniform(g);
+  const float v = THRandom_uniformFloat(g, 2, 3);
+  CHECK(u >= 0 && u < 1 && v >= 2 && v <= 3);
+  THGenerator_free(g), THGenerator_free(copy);
+  return yes;
+}
+
+static char seen[200];
+static void on_error(const char *text, void *data) { strncpy(seen, text, 150); strcat(seen, data); THError("mine"); }
+static void on_argument(int index, const char *text, void *data) { (void)data; THError("mine: %d %s", index, text); }
+void handlers(int which) {
+  THSetErrorHandler(which == 1 ? on_error : NULL, " (seen)");
+  THSetArgErrorHandler(which == 2 ? on_argument : NULL, NULL);
+  if (which == 1) THSetErrorHandler(NULL, NULL);
+  if (which == 2) THArgCheck(0, 7, "wrong %s", "way");
+  THSetArgErrorHandler(NULL, NULL);
+  if (which == 3) THArgCheck(0, 7, "wrong %s", "way");
+}
+double general(THDoubleTensor *t) {
+  double *d = THDoubleTensor_data(t), *block = THAlloc(16), *more = THRealloc(block, 64);
+  more[7] = 3;
+  d[0] = more[7], THFree(more);
+  d[1] = THLog1p(1e-10), d[2] = TH_digamma(2.5), d[3] = TH_trigamma(2.5), d[4] = TH_erfinv(0.5);
+  d[5] = TH_sigmoid(0.5), d[6] = TH_frac(-2.75), d[7] = TH_rsqrt(16), d[8] = TH_lerp(2, 4, 0.25);
+  d[9] = TH_digammaf(2.5f), d[10] = TH_sigmoidf(0.5f), d[11] = TH_fracf(2.75f), d[12] = TH_rsqrtf(4);
+  float value = -1.5f;
+  unsigned short bits;
+  TH_float2halfbits(&value, &bits);
+  TH_halfbits2float(&bits, &value);
+  d[13] = value, d[14] = bits, d[15] = THGetNumCores() >= 1;
+  THInferNumThreads();
+  d[16] = TH_lerpf(1, 3, 0.5f);
+  THHeapUpdate(10);
+  return strlen(_THSizeDesc((int64_t[]){12, 3}, 2).str);
+}
+"""  # noqa: E501
+HEADER = """
+double prodall_Float(THFloatTensor *t);
+double prodall_Long(THLongTensor *t);
+double trace_Double(THDoubleTensor *t);
+double dist_Double(THDoubleTensor *t, THDoubleTensor *u, double p);
+void logspace_Double(THDoubleTensor *r, double a, double b, long n);
+void blas_Double(THDoubleTensor *y, THDoubleTensor *x, THDoubleTensor *a, int which);
+long structure(THFloatTensor *t, THLongTensor *sizes);
+long storages(THFloatTensor *out);
+int blocks(void);
+void stream(THDoubleTensor *t, long seed, int normal);
+void integers(THLongTensor *t, long seed, int wide);
+void drawn(THDoubleTensor *t, THDoubleTensor *u, THFloatTensor *f, long seed, int which);
+long generators(THByteTensor *state);
+void handlers(int which);
+double general(THDoubleTensor *t);
+"""
+
+
+@pytest.fixture(scope="module")
+def th(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("rest")
+    header, source = HEADER, SOURCE
+    for name, (types, arguments, _) in MATHS.items():
+        for real in types:
+            result = "Byte" if name.endswith("Tensor") else real
+            head = f"void {real}_{name}(TH{result}Tensor *r, TH{real}Tensor *t, TH{real}Tensor *u"
+            head += f", {TYPES[real]} v, {TYPES[real]} w)"
+            header += head + ";\n"
+            source += f"{head} {{ TH{real}Tensor_{name}(r, {arguments}); }}\n"
+    (folder / "rest.h").write_text(header)
+    (folder / "rest.c").write_text("#include <stdlib.h>\n#include <string.h>\n" + source)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.syspath_prepend(str(folder))
+        place = str(folder / "build.py")
+        ffi_ext.create_extension(
+            "th_rest", "rest.h", ["rest.c"], relative_to=place, verbose=False
+        ).build()
+        yield importlib.import_module("th_rest")
+
+
+def shapes(real):
+    """Pairs of dense, strided, one-element and empty tensors."""
+    generator = torch.Generator().manual_seed(3)
+    t = torch.randint(1, 4, (6, 8), generator=generator).to(DTYPES[real])
+    u = torch.randint(1, 4, (6, 8), generator=generator).to(DTYPES[real])
+    yield t, u
+    yield t.clone()[::2, 1::3], u.clone()[1::2, ::3]
+    yield t.clone().t(), u.clone().t()
+    yield t[0, :1].clone(), u[0, :1].clone()
+    yield t[:0, 0].clone(), u[:0, 0].clone()
+
+
+@pytest.mark.parametrize("name", MATHS)
+def test_maths_on_each_element(th, name):
+    types, _, expected = MATHS[name]
+    for real in types:
+        function = getattr(th, f"{real}_{name}")
+        for t, u in shapes(real):
+            want = expected(t.clone(), u.clone(), 2, 1)
+            out = torch.zeros(1, 1, dtype=want.dtype)
+            function(out, t, u, 2, 1)
+            torch.testing.assert_close(out, want.to(out.dtype))
+            if out.dtype == t.dtype:  # into one of its inputs
+                function(t, t, u, 2, 1)
+                torch.testing.assert_close(t, want.to(t.dtype))
+
+
+def test_numbers_of_whole_tensors(th):
+    t = torch.tensor([[1.5, 2.0], [-3.0, 4.0]])
+    assert th.prodall_Float(t) == pytest.approx(-36.0)
+    assert th.prodall_Long(torch.tensor([[3, 5], [7, 2]]).t()) == 210
+    d, e = torch.rand(4, 5).double(), torch.rand(4, 5).double()
+    assert th.trace_Double(d) == pytest.approx(np.trace(d.numpy()))
+    for p in (1, 2, 3.5):
+        want = np.linalg.norm((d - e).numpy().ravel(), p)
+        assert th.dist_Double(d, e, p) == pytest.approx(want)
+    out = torch.zeros(0).double()
+    th.logspace_Double(out, -1, 2, 7)
+    np.testing.assert_allclose(out.numpy(), np.logspace(-1, 2, 7))
+
+
+def test_blas(th):
+    a, x = torch.rand(6, 6).double(), torch.rand(6).double()
+    for which, expected in enumerate(
+        [
+            lambda y: y + 2.5 * x,
+            lambda y: -2 * y,
+            lambda y: 2 * a @ x + 3 * y,
+            None,
+            lambda y: torch.where(torch.arange(6) % 2 == 0, y + 2.5 * x[[1, 0, 3, 0, 5, 0]], y),
+        ]
+    ):
+        y = torch.rand(6).double()
+        if expected:
+            want = expected(y)
+            th.blas_Double(y, x, a, which)
+            torch.testing.assert_close(y, want)
+        else:  # ger: a += 2 x y', column-major
+            b, want = a.clone(), a + 2 * y[:, None] * x[None]
+            th.blas_Double(y, x, b, which)
+            torch.testing.assert_close(b, want)
+
+
+def test_structure(th):
+    t = torch.arange(12.0).view(2, 6).clone()
+    sizes = torch.LongTensor()
+    assert th.structure(t, sizes) == 1111111111111111
+    assert sizes.tolist() == [2, 6] and t.tolist() == [[4.0] * 6] * 2
+
+
+def test_storages_and_allocators(th):
+    out = torch.FloatTensor()
+    assert th.storages(out) == 11111111
+    assert out.tolist() == [7.0, 8.0] and th.blocks() == 1
+    del out
+    assert th.blocks() == 0  # torch's tensor was the last that held the memory
+
+
+def numbers(th, count, seed, normal=0):
+    """The generator's numbers, one by one."""
+    stream = torch.zeros(count, dtype=torch.float64)
+    th.stream(stream, seed, normal)
+    return stream.numpy()
+
+
+def drawn(th, count, which, u=None):
+    u = torch.zeros(count, dtype=torch.float64) if u is None else u
+    t = torch.zeros(count, dtype=torch.float64)
+    th.drawn(t, u, u.float(), 5, which)
+    return t.numpy()
+
+
+def test_distributions_are_their_formulas_on_the_uniform_stream(th):
+    count = 50
+    x = numbers(th, count, 5)
+    np.testing.assert_allclose(drawn(th, count, 0), -np.log(1 - x) / 2)
+    np.testing.assert_allclose(drawn(th, count, 1), 1 + 3 * np.tan(np.pi * (x - 0.5)))
+    np.testing.assert_array_equal(drawn(th, count, 2), np.floor(np.log(1 - x) / np.log(0.3)) + 1)
+    p = torch.linspace(0, 1, count, dtype=torch.float64)
+    np.testing.assert_array_equal(drawn(th, count, 3, p), x <= p.numpy())
+    np.testing.assert_array_equal(drawn(th, count, 4, p), x <= p.float().double().numpy())
+
+
+def test_normal_numbers_are_scaled_standard_ones(th):
+    count = 40
+    z = drawn(th, count, 5)
+    u = torch.linspace(0.5, 3, count, dtype=torch.float64)
+    np.testing.assert_allclose(drawn(th, count, 6), np.exp(0.5 + 2 * numbers(th, count, 5, 1)))
+    np.testing.assert_allclose(drawn(th, count, 7, u), u.numpy() + 2 * z)
+    np.testing.assert_allclose(drawn(th, count, 8, u), 3 + u.numpy() * z)
+    np.testing.assert_allclose(drawn(th, count, 9, u), u.numpy() * (1 + z))
+    np.testing.assert_allclose(drawn(th, count, 10), z)
+
+
+def test_integers_of_the_generator(th):
+    numbers = torch.zeros(6, dtype=torch.int64)
+    th.integers(numbers, 42, 0)
+    assert numbers.tolist() == np.random.RandomState(42).randint(0, 2**32, 6, np.uint32).tolist()
+    wide = torch.zeros(3, dtype=torch.int64)
+    th.integers(wide, 42, 1)
+    low, high = numbers[1::2].numpy().astype(np.uint64), numbers[::2].numpy().astype(np.uint64)
+    assert wide.numpy().view(np.uint64).tolist() == (high << np.uint64(32) | low).tolist()
+    th.integers(numbers, 5, 0)
+    assert drawn(th, 6, 11).tolist() == (numbers % 10).tolist()
+    assert drawn(th, 6, 12).tolist() == (numbers % 11 - 5).tolist()
+
+
+def test_generators(th):
+    state = torch.ByteTensor()
+    assert th.generators(state) == 11111 and state.numel() > 624 * 8
+
+
+def test_error_handlers(th):
+    th.handlers(0)
+    with pytest.raises(ffi_ext.NativeError, match=r"^mine: 7 wrong way at .*rest\.c:\d+ at"):
+        th.handlers(2)
+    with pytest.raises(ffi_ext.NativeError, match="^invalid argument 7: wrong way at"):
+        th.handlers(3)
+    th.handlers(1)
+
+
+def test_scalar_functions(th):
+    out = torch.zeros(17, dtype=torch.float64)
+    assert th.general(out) == len("[12 x 3]")
+    special = scipy.special
+    want = [
+        3,
+        np.log1p(1e-10),
+        special.digamma(2.5),
+        special.polygamma(1, 2.5),
+        special.erfinv(0.5),
+    ]
+    want += [special.expit(0.5), -0.75, 0.25, 2.5, special.digamma(2.5), special.expit(0.5), 0.75]
+    want += [0.5, -1.5, 0xBE00, 1, 2]
+    np.testing.assert_allclose(out.numpy(), want, rtol=1e-6)
