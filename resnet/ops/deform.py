@@ -30,8 +30,8 @@ def _taps_first(weight: torch.Tensor, groups: int) -> torch.Tensor:
 def _flat(x: torch.Tensor) -> torch.Tensor:
     """(N, C, H, W) -> a view (N, C, H * W), where the layout has one; else a copy."""
     if x.is_contiguous(memory_format=torch.channels_last):
-        return x.permute(0, 2, 3, 1).reshape(x.shape[0], -1, x.shape[1]).transpose(1, 2)
-    return x.reshape(*x.shape[:2], -1)
+        return x.permute(0, 2, 3, 1).flatten(1, 2).transpose(1, 2)
+    return x.flatten(2)
 
 
 def _format(x: torch.Tensor) -> torch.memory_format:

@@ -68,7 +68,7 @@ def roi_align(
     settings = (sampling_ratio, aligned)
     rows = _axis_weights(corners[:, 1], corners[:, 3], size[0], x.shape[2], *settings)
     columns = _axis_weights(corners[:, 0], corners[:, 2], size[1], x.shape[3], *settings)
-    pooled = [x.new_zeros(0, x.shape[1], *size)]
+    pooled = [x[:0].sum((2, 3), keepdim=True).expand(0, -1, *size)]  # of x's history
     for k, image in enumerate(rois[:, 0].long().tolist()):
         used = rows[k].any(0).nonzero()[:, 0]  # most regions touch few of the rows
         if not len(used):
@@ -98,7 +98,7 @@ def roi_pool(
     scaled = rois[:, 1:] * spatial_scale
     # torch.round rounds halves to even, C's round away from zero
     corners = (scaled.abs() + 0.5).floor() * scaled.sign()
-    pooled = [x.new_zeros(0, x.shape[1], *size)]
+    pooled = [x[:0].sum((2, 3), keepdim=True).expand(0, -1, *size)]
     for image, (x1, y1, x2, y2) in zip(rois[:, 0].long().tolist(), corners.tolist(), strict=True):
         bins = []
         for top, bottom in _bin_edges(y1, y2, size[0], x.shape[2], x):
@@ -227,7 +227,7 @@ def deform_conv2d(
             )
             sampled = F.grid_sample(
                 F.pad(parts.flatten(0, 1), (1, 1, 1, 1)), grid.flatten(0, 1), align_corners=True
-            ).view(batch, deformable_groups, -1, out_h, out_w)
+            ).view(batch, deformable_groups, channels // deformable_groups, out_h, out_w)
             if mask is not None:
                 factors = mask.view(batch, deformable_groups, kh, kw, out_h, out_w)
                 sampled = sampled * factors[:, :, i, j, None]

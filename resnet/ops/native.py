@@ -124,11 +124,11 @@ def or_null(tensor: torch.Tensor | None) -> Any:
 
 
 def is_traced(*arguments: Any) -> bool:
-    """Whether somebody looks on: torch.compile, export, a fake tensor or another subclass, a functorch transform.
+    """Whether somebody looks on: torch.compile, export, a fake tensor or another subclass.
 
     torch's operators cost some 20 us a call, which nobody needs to pay who runs eagerly.
     """
-    if torch.compiler.is_compiling() or torch._C._are_functorch_transforms_active():
+    if torch.compiler.is_compiling():
         return True
     return torch._C._len_torch_dispatch_stack() > 0 or any(
         isinstance(x, torch.Tensor) and type(x) not in (torch.Tensor, torch.nn.Parameter)
@@ -156,23 +156,25 @@ def operator(
     name = forward.__name__.lstrip("_")
     op = torch.library.custom_op(f"resnet::{name}", forward, mutates_args=())
     op.register_fake(fake)
-    eager: Callable[..., Any] = forward
-    if backward is not None:
+    members: dict[str, Any] = {"forward": staticmethod(forward)}
+    if backward is None:
+        members["setup_context"] = staticmethod(lambda ctx, inputs, output: None)
+    else:
         op.register_autograd(backward, setup_context=setup_context)
-        members = {
-            "forward": staticmethod(forward),
-            "setup_context": staticmethod(setup_context),
-            "backward": staticmethod(torch.autograd.function.once_differentiable(backward)),
-        }
-        eager = type(name, (torch.autograd.Function,), members).apply
+        members["setup_context"] = staticmethod(setup_context)
+        once = torch.autograd.function.once_differentiable(backward)
+        members["backward"] = staticmethod(once)
+    function = type(name, (torch.autograd.Function,), members)
 
     def call(*arguments: Any) -> Any:
         if is_traced(*arguments):
             return op(*arguments)
-        if torch.is_grad_enabled() and any(
+        recorded = torch.is_grad_enabled() and any(
             isinstance(x, torch.Tensor) and x.requires_grad for x in arguments
-        ):
-            return eager(*arguments)
+        )
+        # a Function also unwraps the tensors of torch.func
+        if (recorded and backward is not None) or torch._C._are_functorch_transforms_active():
+            return function.apply(*arguments)
         return forward(*arguments)
 
     call.__name__ = call.__qualname__ = name

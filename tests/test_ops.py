@@ -1,0 +1,219 @@
+"""The operators of resnet.ops: gradients, torch.library's checks, torch.compile, and plain torch beside the kernels."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+import torch
+
+pytest.importorskip("_ext.kernels", reason="run `python build_ffi.py` first")
+
+from resnet import ops  # noqa: E402
+from tests.operators import Case, differentiable, selections  # noqa: E402
+
+ROOT = Path(__file__).resolve().parent.parent
+GRADS, ALL = list(differentiable()), [*differentiable(), *selections()]
+
+
+def case_of(name: str, dtype: torch.dtype = torch.float64) -> Case:
+    return (differentiable(dtype) | selections(dtype))[name]
+
+
+def leaves(case: Case) -> list[torch.Tensor]:
+    return [x for x in case.inputs if x.requires_grad]
+
+
+@pytest.mark.parametrize("name", GRADS)
+def test_gradcheck(name):
+    case = case_of(name)
+    trained = leaves(case)
+
+    def call(*values):
+        values = iter(values)
+        return case.call(*[next(values) if x.requires_grad else x for x in case.inputs])
+
+    # coordinates of boxes and offsets near a corner of the function would jump over it
+    assert torch.autograd.gradcheck(call, trained, eps=1e-7, atol=1e-5)
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
+@pytest.mark.parametrize("name", ALL)
+def test_plain_torch_computes_the_same(name, dtype):
+    case = case_of(name, dtype)
+    tolerance = {torch.float32: 2e-5, torch.float64: 1e-12}[dtype]
+    results = []
+    for context in (ops.plain_torch(), torch.enable_grad()):
+        with context:
+            y = case.call(*case.inputs)
+        if isinstance(y, tuple) or not y.is_floating_point():
+            results.append(list(y) if isinstance(y, tuple) else [y])
+            continue
+        grad = torch.linspace(-1, 1, y.numel(), dtype=y.dtype).view(y.shape)
+        results.append([y, *torch.autograd.grad(y, leaves(case), grad)])
+    for theirs, ours in zip(*results, strict=True):
+        torch.testing.assert_close(ours, theirs, rtol=tolerance, atol=tolerance)
+
+
+@pytest.mark.parametrize("name", GRADS)
+def test_half_precision_is_computed_in_float32(name):
+    case = case_of(name, torch.float32)
+    low = [x.bfloat16() if x.is_floating_point() else x for x in case.inputs]
+    y = case.call(*low)
+    assert y.dtype == torch.bfloat16
+    exact = case.call(*[x.float() if x.is_floating_point() else x for x in low])
+    assert torch.equal(y, exact.bfloat16())
+
+
+def registered(name: str):
+    """The operators torch.ops.resnet.* that a case calls, with their arguments."""
+    calls = []
+    case = case_of(name)
+
+    class Spy(torch.utils._python_dispatch.TorchDispatchMode):
+        def __torch_dispatch__(self, function, types, args=(), kwargs=None):
+            if function.namespace == "resnet":
+                calls.append((function, args))
+            return function(*args, **(kwargs or {}))
+
+    with Spy():
+        y = case.call(*case.inputs)
+        if leaves(case):
+            torch.autograd.grad(y.sum(), leaves(case))
+    return calls
+
+
+@pytest.mark.parametrize("name", ALL)
+def test_opcheck(name):
+    calls = registered(name)
+    assert len(calls) == (2 if name in GRADS else 1)
+    for function, arguments in calls:
+        forward = not function._schema.name.endswith("_backward")
+        arguments = [
+            x.detach().requires_grad_(forward and name in GRADS and x.requires_grad)
+            if isinstance(x, torch.Tensor)
+            else x
+            for x in arguments
+        ]
+        # the size of what is selected depends on the data
+        size = "static" if name in GRADS else "dynamic"
+        tests = ["test_schema", "test_faketensor", f"test_aot_dispatch_{size}"]
+        if forward:
+            tests.append("test_autograd_registration")
+        torch.library.opcheck(function, tuple(arguments), test_utils=tests)
+
+
+@pytest.mark.parametrize("name", ALL)
+def test_compile_without_a_graph_break(name):
+    torch._dynamo.reset()
+    case = case_of(name)
+
+    def step(*inputs):
+        y = case.call(*inputs)
+        return tuple(z * 2 for z in y) if isinstance(y, tuple) else y * 2
+
+    compiled = torch.compile(step, fullgraph=True, backend="aot_eager")
+    ours, theirs = compiled(*case.inputs), step(*case.inputs)
+    torch.testing.assert_close(ours, theirs, rtol=1e-12, atol=1e-12)
+    if name in GRADS:
+        pairs = [torch.autograd.grad(y.sin().sum(), leaves(case)) for y in (ours, theirs)]
+        torch.testing.assert_close(*pairs, rtol=1e-12, atol=1e-12)
+
+
+def test_functional_transforms_see_through():
+    case = case_of("roi_align")
+    x, rois = case.inputs
+    ours = torch.func.grad(lambda x: case.call(x, rois).square().sum())(x.detach())
+    theirs = torch.autograd.grad(case.call(x, rois).square().sum(), x)[0]
+    torch.testing.assert_close(ours, theirs)
+
+
+@pytest.mark.parametrize("name", GRADS)
+def test_second_derivatives_are_refused(name):
+    case = case_of(name)
+    y = case.call(*case.inputs)
+    grads = torch.autograd.grad(y.square().sum(), leaves(case)[:1], create_graph=True)
+    with pytest.raises(RuntimeError, match="once_differentiable"):
+        grads[0].sum().backward()
+
+
+@pytest.mark.parametrize("name", GRADS)
+def test_results_do_not_depend_on_threads(name):
+    case = case_of(name, torch.float32)
+    # enough work for a parallel region
+    inputs = [
+        torch.cat([x] * 40, 0 if name.startswith(("roi", "box", "focal")) else 3).detach()
+        if not name.startswith("deform")
+        else x.detach()
+        for x in case.inputs
+    ]
+    if name.startswith("roi"):
+        inputs[0] = torch.cat([case.inputs[0].detach()] * 40, 1)
+    for x, original in zip(inputs, case.inputs, strict=True):
+        x.requires_grad_(original.requires_grad)
+    results, before = [], torch.get_num_threads()
+    for threads in (1, 2):
+        torch.set_num_threads(threads)
+        try:
+            y = case.call(*inputs)
+            trained = [x for x in inputs if x.requires_grad]
+            results.append([y, *torch.autograd.grad(y.square().sum(), trained)])
+        finally:
+            torch.set_num_threads(before)
+    for one, two in zip(*results, strict=True):
+        assert torch.equal(one, two)
+
+
+WITHOUT_KERNELS = """
+import sys, warnings
+class Hidden:
+    def find_spec(self, name, path=None, target=None):
+        if name.partition(".")[0] == "_ext":
+            raise ModuleNotFoundError("No module named '_ext'", name="_ext")
+sys.meta_path.insert(0, Hidden())
+with warnings.catch_warnings(record=True) as seen:
+    warnings.simplefilter("always")
+    import resnet
+    import torch
+    from resnet import ops
+    ops.nms(torch.rand(3, 4), torch.rand(3), 0.5)
+told = [str(w.message) for w in seen if "resnet" in str(w.message)]
+print(len(told), ops.available())
+print(told[0] if told else "")
+print(ops.nms(torch.tensor([[0.0, 0, 4, 4], [0, 0, 4, 3], [8, 8, 9, 9]]), torch.tensor([0.1, 0.3, 0.2]), 0.5).tolist())
+try:
+    torch.ops.resnet.nms(torch.rand(3, 4), torch.rand(3), None, 0.5, False)
+except ModuleNotFoundError as error:
+    print(error)
+"""
+
+
+def run(text: str, **environment: str) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        [sys.executable, "-c", text],
+        cwd=ROOT,
+        env={**os.environ, **environment},
+        capture_output=True,
+        text=True,
+    )
+
+
+def test_without_kernels_torch_computes_and_it_is_said_once():
+    done = run(WITHOUT_KERNELS)
+    assert done.returncode == 0, done.stderr
+    counted, told, kept, refused = done.stdout.splitlines()
+    assert counted == "1 False"
+    assert "_ext.kernels cannot be imported" in told and "python build_ffi.py" in told
+    assert kept == "[1, 2]"
+    assert "python build_ffi.py" in refused
+
+
+def test_the_environment_chooses():
+    text = "import torch, resnet.ops.native as n; print(n.use_kernels(torch.ones(1)))"
+    assert run(text, RESNET_OPS="torch").stdout == "False\n"
+    assert "must be one of kernels, torch or unset, got 'c'" in run(text, RESNET_OPS="c").stderr
+    done = run(WITHOUT_KERNELS, RESNET_OPS="kernels")
+    assert "RESNET_OPS=kernels, but the kernels in _ext.kernels cannot be imported" in done.stderr
