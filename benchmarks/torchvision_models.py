@@ -1,8 +1,8 @@
 """torchvision's models beside a torch without CUDA, as peers of tests and benchmarks.
 
-torchvision's wheels are built for CUDA. Beside another torch their C++ library does not load, and
-the import fails where it describes operators that are then missing. With those declared first its
-Python parts import; the operators themselves cannot be called.
+torchvision's wheels are built for CUDA. Beside another torch their C++ library does not load (unless
+`torchvision_cpu` can help it), and the import fails where it describes operators that are then missing.
+With those declared first its Python parts import; the operators themselves cannot be called.
 """
 
 from __future__ import annotations
@@ -12,6 +12,8 @@ import sys
 from types import ModuleType
 
 import torch
+
+from benchmarks import torchvision_cpu
 
 _BOXES = "Tensor input, Tensor rois, float spatial_scale, int pooled_height, int pooled_width"
 _SIZE = "int batch_size, int channels, int height, int width"
@@ -47,7 +49,7 @@ def torchvision_models() -> ModuleType:
     Raises:
         ImportError: torchvision is not installed, or does not fit this torch.
     """
-    if "torchvision" not in sys.modules:
+    if "torchvision" not in sys.modules and torchvision_cpu.load():
         library = torch.library.Library("torchvision", "FRAGMENT")
         for schema in SCHEMAS:
             name = schema.partition("(")[0]

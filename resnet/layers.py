@@ -11,7 +11,6 @@ from resnet.ops import deform_conv2d, frozen_batch_norm, roi_align, roi_pool
 from resnet.poolers import LevelMapper, Pooler
 
 __all__ = [
-    "DFConv2d",
     "DeformConv2d",
     "FrozenBatchNorm2d",
     "LevelMapper",
@@ -164,63 +163,3 @@ class DeformConv2d(nn.Module):
             f"padding={self.padding}, dilation={self.dilation}, groups={self.groups}, "
             f"deformable_groups={self.deformable_groups}, bias={self.bias is not None}"
         )
-
-
-class DFConv2d(nn.Module):
-    """A deformable convolution with the plain one that finds its offsets (and its mask, if modulated).
-
-    The offsets' convolution begins at zero, so that the layer begins as a plain convolution (times 1/2 if
-    modulated, as the mask's sigmoid is then 1/2).
-
-    Args:
-        in_channels: of the input.
-        out_channels: of the result.
-        modulated: v2.
-        kernel_size: odd; the result has ceil(size / stride) rows and columns.
-        stride, dilation, groups, deformable_groups, bias: of both, or of the deformable convolution.
-    """
-
-    def __init__(
-        self,
-        in_channels: int,
-        out_channels: int,
-        modulated: bool = True,
-        kernel_size: int = 3,
-        stride: int = 1,
-        groups: int = 1,
-        dilation: int = 1,
-        deformable_groups: int = 1,
-        bias: bool = False,
-    ) -> None:
-        super().__init__()
-        padding = dilation * (kernel_size - 1) // 2
-        self.modulated = modulated
-        self.taps = deformable_groups * kernel_size**2
-        self.offset = nn.Conv2d(
-            in_channels,
-            self.taps * (3 if modulated else 2),
-            kernel_size,
-            stride,
-            padding,
-            dilation,
-        )
-        nn.init.zeros_(self.offset.weight)
-        nn.init.zeros_(self.offset.bias)
-        self.conv = DeformConv2d(
-            in_channels,
-            out_channels,
-            kernel_size,
-            stride,
-            padding,
-            dilation,
-            groups,
-            deformable_groups,
-            bias,
-        )
-
-    def forward(self, x: torch.Tensor) -> torch.Tensor:
-        found = self.offset(x)
-        if not self.modulated:
-            return self.conv(x, found)
-        offset, mask = found.split([2 * self.taps, self.taps], 1)
-        return self.conv(x, offset, mask.sigmoid())

@@ -283,7 +283,7 @@ void roi_align_forward(const THTensor *input, const THTensor *rois, double spati
   for (int64_t unit = 0; unit < units; unit++)
     for (int64_t part = 0; part < parts; part++) {
       const plan *p = &plans[THREAD];
-      real *slab = slab_room + (slabs ? THREAD * pixels * BLOCK : 0);
+      real *slab = slabs ? slab_room + THREAD * pixels * BLOCK : NULL;
       const int64_t only = slabs ? unit / blocks : -1; /* the image of this slab */
       int filled = 0;
       for (int64_t k = count * part / parts; k < count * (part + 1) / parts; k++) {

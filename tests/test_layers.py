@@ -71,21 +71,6 @@ def test_deform_conv_layer_is_torchvisions(tv):
         layers.DeformConv2d(6, 4, 3, groups=3)
 
 
-@pytest.mark.parametrize("modulated", [False, True])
-def test_df_conv_begins_as_a_convolution_and_learns_offsets(modulated):
-    torch.manual_seed(0)
-    layer = layers.DFConv2d(4, 6, modulated, stride=2, groups=2, dilation=2, deformable_groups=2)
-    x = torch.randn(2, 4, 11, 12, requires_grad=True)
-    plain = F.conv2d(x, layer.conv.weight, None, 2, 2, 2, 2)
-    y = layer(x)
-    torch.testing.assert_close(y, plain / 2 if modulated else plain, rtol=1e-5, atol=1e-6)
-    y.square().sum().backward()
-    assert layer.offset.weight.grad.abs().sum() > 0 and x.grad.abs().sum() > 0
-    assert layer.offset.weight.shape[0] == (54 if modulated else 36)
-    names = {"conv.weight", "offset.weight", "offset.bias"}
-    assert set(layer.state_dict()) == names
-
-
 def test_level_mapper_follows_its_formula():
     torch.manual_seed(0)
     corners = torch.rand(500, 2) * 100
