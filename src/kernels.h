@@ -42,6 +42,9 @@
 #define KERNEL_CLONES_FMA KERNEL_CLONES
 #endif
 
+/* Of regions, in pixels of the map: beyond 2^24 a float cannot tell neighbouring pixels apart. */
+#define LARGEST_COORDINATE 16777216.0
+
 /* Below this many elements a parallel region costs more (some microseconds) than it saves. */
 #define PARALLEL_ELEMENTS 32768
 

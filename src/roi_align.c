@@ -9,9 +9,6 @@
 
 #include "kernels.h"
 
-/* Beyond 2^24 a float cannot tell neighbouring pixels apart. */
-#define LARGEST_COORDINATE 16777216.0
-
 /* Samples per bin and axis that a caller may ask for. */
 #define LARGEST_SAMPLING_RATIO 4096
 

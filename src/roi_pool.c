@@ -9,9 +9,8 @@
 
 #include "kernels.h"
 
-/* Beyond 2^24 a float cannot tell neighbouring pixels apart. */
-#define LARGEST_COORDINATE 16777216.0
-
+/* Channels that are computed together: two vectors of AVX-512, so that one has work while the other
+ * waits for its comparison (a third faster than one). */
 #define BLOCK_BYTES 128
 
 #define TH_GENERIC_FILE "roi_pool.c"
