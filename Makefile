@@ -23,7 +23,7 @@ PYTHON_SOURCES := build_ffi.py setup.py ffi_ext resnet data tests scripts benchm
 C_SOURCES := $(wildcard ffi_ext/csrc/*.c ffi_ext/csrc/*.cpp ffi_ext/csrc/*.h ffi_ext/csrc/generic/*.c src/*.c src/*.h include/*.h)
 PIP_INSTALL := $(PY) -m pip install --quiet --disable-pip-version-check -c constraints.txt
 
-.PHONY: help build test test-cuda asan lint format bench bench-kernels clean machine runtime kernels wheel docs
+.PHONY: help build test test-cuda asan lint format bench bench-kernels clean machine runtime kernels wheel docs demo train
 .DEFAULT_GOAL := help
 
 help:
@@ -32,6 +32,8 @@ help:
 	@echo "make lint    ruff, mypy, clang-format"
 	@echo "make test-cuda   the CUDA tests, with what is skipped and why"
 	@echo "make asan    the runtime's and the kernels' tests under AddressSanitizer and UndefinedBehaviorSanitizer"
+	@echo "make demo    photographs through a detector's backbone, ROIAlign and NMS; a picture"
+	@echo "make train   a small ResNet learns handwritten digits"
 	@echo "make bench   each claim beside its peers"
 	@echo "make bench-kernels   the kernels of _ext.kernels beside torchvision's"
 	@echo "make docs    the documentation as HTML in build/docs, links checked"
@@ -73,6 +75,12 @@ build: kernels
 test: kernels
 	FFI_EXT_TIER=python $(PY) -m pytest -q tests/test_call.py $(wildcard tests/test_th_*.py)
 	$(PY) -m pytest
+
+demo: kernels
+	$(PY) -m resnet.demo
+
+train: kernels
+	$(PY) -m resnet.train
 
 test-cuda: kernels
 	$(PY) -m pytest -rs tests/test_cuda.py tests/test_thc.py

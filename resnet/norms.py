@@ -47,29 +47,6 @@ def group_norm(
     return nn.GroupNorm(num_groups if num_groups > 0 else channels // dim_per_gp, channels, eps)
 
 
-@NORMS.register("FrozenBN-torch")
-class TorchFrozenBatchNorm2d(FrozenBatchNorm2d):
-    """FrozenBatchNorm2d in torch's own operators, one after the other.
-
-    The formula in the order in which torchvision computes it, so that results are equal to the bit:
-    what the kernel is compared with, and what export to other formats uses.
-    """
-
-    def forward(
-        self,
-        x: torch.Tensor,
-        residual: torch.Tensor | None = None,
-        *,
-        relu: bool = False,
-        inplace: bool = False,
-    ) -> torch.Tensor:
-        scale, bias = self.affine()
-        y = (x * scale.view(1, -1, 1, 1) + bias.view(1, -1, 1, 1)).to(x.dtype)
-        if residual is not None:
-            y = y + residual
-        return F.relu(y) if relu else y
-
-
 def normalize(
     norm: nn.Module, x: torch.Tensor, residual: torch.Tensor | None = None, *, relu: bool = False
 ) -> torch.Tensor:

@@ -1,4 +1,4 @@
-"""The self-check's picture: photographs with boxes, features as heat, ROIAlign's cuts."""
+"""The picture of self-check and demo: photographs with boxes, features as heat, ROIAlign's cuts."""
 
 from __future__ import annotations
 
@@ -56,35 +56,33 @@ def draw_number(pen: ImageDraw.ImageDraw, rank: int, x: float, y: float, font: A
 def draw(
     paths: Sequence[str],
     images: ImageList,
-    features: Mapping[str, tuple[torch.Tensor, float]],
+    features: Mapping[str, tuple[torch.Tensor, float | None]],
     found: Sequence[tuple[torch.Tensor, torch.Tensor, torch.Tensor]],
     output: Path,
+    title: str = "Photographs through the generated functions of _ext.kernels",
+    explanation: str = "normalize_image -> ResNet-50 with frozen_bn (random weights, so the maps "
+    "show structure, not meaning) -> roi_align scores boxes by what stands out -> nms keeps the best",
 ) -> None:
     """Write the picture.
 
     Args:
         paths: of the photographs.
         images: the padded batch that went into the network.
-        features: of each part of the network: (N, C, h, w), and the milliseconds that it took.
+        features: of each part of the network: (N, C, h, w), and the milliseconds that it took, if
+            that is known.
         found: for each photograph, boxes (K, 4), scores (K) and the kept rows.
         output: a file whose ending names the format.
+        title: the first line.
+        explanation: the line below it.
     """
-    title, label, small = (ImageFont.load_default(size) for size in (30, 19, 15))
+    large, label, small = (ImageFont.load_default(size) for size in (30, 19, 15))
     width = MARGIN * 2 + PHOTO_WIDTH + (GAP + TILE_WIDTH) * 3
     sizes = [(PHOTO_WIDTH * h // w, TILE_WIDTH * h // w) for h, w in images.image_sizes]
     rows = [photo + GAP + 26 + CROP + 22 + 34 for photo, _ in sizes]
     canvas = Image.new("RGB", (width, MARGIN + 74 + sum(rows)), PAPER)
     pen = ImageDraw.Draw(canvas)
-    pen.text(
-        (MARGIN, MARGIN), "Photographs through the generated functions of _ext.kernels", INK, title
-    )
-    pen.text(
-        (MARGIN, MARGIN + 40),
-        "normalize_image -> ResNet-50 with frozen_bn (random weights, so the maps show structure, "
-        "not meaning) -> roi_align scores boxes by what stands out -> nms keeps the best",
-        FAINT,
-        small,
-    )
+    pen.text((MARGIN, MARGIN), title, INK, large)
+    pen.text((MARGIN, MARGIN + 40), explanation, FAINT, small)
     top = MARGIN + 74
     for i, (path, (photo_height, tile_height), row) in enumerate(
         zip(paths, sizes, rows, strict=True)
@@ -115,7 +113,8 @@ def draw(
             canvas.paste(
                 heat(feature[i, :, :seen_h, :seen_w], TILE_WIDTH, tile_height), (left, upper)
             )
-            text = f"{name}: {channels} x {h} x {w}, {duration / len(paths):.1f} ms"
+            text = f"{name}: {channels} x {h} x {w}"
+            text += f", {duration / len(paths):.1f} ms" if duration is not None else ""
             pen.text((left, upper + tile_height + 4), text, INK, small)
         left = MARGIN + PHOTO_WIDTH + GAP + (GAP + TILE_WIDTH) * 2
         upper = top + photo_height - tile_height - 26

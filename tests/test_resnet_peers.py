@@ -7,8 +7,9 @@ import torch
 
 pytest.importorskip("_ext.kernels", reason="run `python build_ffi.py` first")
 
-from benchmarks.torchvision_models import torchvision_models  # noqa: E402
+from benchmarks import torchvision_cpu  # noqa: E402
 from resnet import NORMS, FrozenBatchNorm2d, build_resnet  # noqa: E402
+from resnet.ops import plain_torch  # noqa: E402
 
 X_50_32X4D = dict(num_groups=32, width_per_group=4)
 PEERS = [
@@ -23,10 +24,12 @@ PEERS = [
 
 @pytest.fixture(scope="module")
 def models():
-    try:
-        return torchvision_models()
-    except ImportError as error:
-        pytest.skip(str(error))
+    reason = torchvision_cpu.load()
+    if reason:
+        pytest.skip(reason)
+    import torchvision.models
+
+    return torchvision.models
 
 
 def random_state(model: torch.nn.Module) -> dict[str, torch.Tensor]:
@@ -79,19 +82,18 @@ def test_features_equal_torchvisions(models, theirs, ours, settings):
     ).eval()
     state = random_state(peer)
     peer.load_state_dict(state)
-    plain_norms = NORMS | {"FrozenBN": NORMS["FrozenBN-torch"]}
-    plain = build_resnet(ours, stride_in_1x1=False, norms=plain_norms, **settings).eval()
-    kernels = build_resnet(ours, stride_in_1x1=False, **settings).eval()
+    model = build_resnet(ours, stride_in_1x1=False, **settings).eval()
     images = torch.randn(1, 3, 64, 96, generator=torch.Generator().manual_seed(1))
-    for model in (plain, kernels):
-        model.load_state_dict(in_our_names(state))
+    model.load_state_dict(in_our_names(state))
     with torch.no_grad():
         expected = peer_features(peer, images)
         assert all(feature.isfinite().all() and feature.std() > 1e-3 for feature in expected)
-        for a, b in zip(plain(images), expected, strict=True):
-            assert torch.equal(a, b)
-        for a, b in zip(kernels(images), expected, strict=True):
-            assert (a - b).abs().max() <= 2e-6 * b.abs().max()
+        with plain_torch():
+            for a, b in zip(model(images), expected, strict=True):
+                assert torch.equal(a, b)
+        for ours in (model, model.fuse()):
+            for a, b in zip(ours(images), expected, strict=True):
+                assert (a - b).abs().max() <= 2e-6 * b.abs().max()
 
 
 def test_features_equal_timms(models):

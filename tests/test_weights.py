@@ -11,6 +11,7 @@ import torch
 
 pytest.importorskip("_ext.kernels", reason="run `python build_ffi.py` first")
 
+from benchmarks import torchvision_cpu  # noqa: E402
 from resnet import Config, ResNet, StageSpec, build_backbone, build_resnet  # noqa: E402
 from resnet.caffe2 import from_caffe2, our_name  # noqa: E402
 from resnet.pickles import load_pickle  # noqa: E402
@@ -202,12 +203,11 @@ def test_a_detectors_checkpoint(tmp_path):
 
 
 def test_torchvisions_weights():
-    from benchmarks.torchvision_models import torchvision_models
+    reason = torchvision_cpu.load()
+    if reason:
+        pytest.skip(reason)
+    import torchvision.models as models
 
-    try:
-        models = torchvision_models()
-    except ImportError as error:
-        pytest.skip(str(error))
     torch.manual_seed(0)
     peer = models.resnet50().eval()
     with torch.no_grad():

@@ -1,0 +1,184 @@
+"""`python -m resnet.demo`: photographs through a detector's stages, timed beside plain torch; a picture.
+
+Dataset -> R-50-FPN backbone -> boxes scored by ROIAlign, the best by NMS -> their features, pooled
+from the pyramid. The weights are random: the maps show structure, and boxes what stands out.
+"""
+
+from __future__ import annotations
+
+import argparse
+import statistics
+import sys
+import time
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import torch
+from torch.utils.data import DataLoader
+
+from data import ImageList, PadCollate, Photographs
+from resnet.backbone import Backbone, build_backbone
+from resnet.config import Config
+from resnet.layers import Pooler
+from resnet.ops import plain_torch
+from resnet.progress import Progress
+from resnet.proposals import propose
+
+PICTURE = Path(__file__).resolve().parent.parent / "build" / "demo.png"
+BOXES = 100  # at most so many of an image are pooled
+SETTINGS = {
+    "MODEL.BACKBONE.CONV_BODY": "R-50-FPN",
+    "MODEL.RESNETS.BACKBONE_OUT_CHANNELS": 256,
+    "MODEL.RESNETS.STRIDE_IN_1X1": False,
+}
+
+
+class Timed(NamedTuple):
+    """A stage as it ran."""
+
+    name: str
+    result: str  # in words
+    milliseconds: float
+    plain: float | None  # by torch's own operators
+    difference: float | None  # from their result, relative to its largest value
+
+
+def seeded_backbone() -> Backbone:
+    """An untrained R-50-FPN, the same every time.
+
+    The stem's filters have their mean taken out: they answer to edges, not brightness.
+    """
+    torch.manual_seed(0)
+    model = build_backbone(Config.from_dict(SETTINGS)).eval()
+    with torch.no_grad():
+        weight = model.body.stem.conv1.weight
+        weight -= weight.mean((1, 2, 3), keepdim=True)
+    return model
+
+
+def timed(call: Callable[[], Any], repeats: int, bar: Progress, text: str) -> tuple[Any, float]:
+    """A call's result, and the median of its wall times in milliseconds."""
+    times, result = [], None
+    for _ in range(repeats):
+        start = time.perf_counter()
+        result = call()
+        times.append((time.perf_counter() - start) * 1e3)
+        bar.step(text)
+    return result, statistics.median(times)
+
+
+def apart(ours: Any, theirs: Any) -> float:
+    """The largest difference of two results, relative to the largest value."""
+    if isinstance(ours, (list, tuple)):
+        return max((apart(a, b) for a, b in zip(ours, theirs, strict=True)), default=0.0)
+    if ours.shape != theirs.shape:
+        return float("inf")
+    a, b = ours.double(), theirs.double()
+    return float((a - b).abs().max() / b.abs().max().clamp_min(1e-30)) if a.numel() else 0.0
+
+
+def boxes_of(images: ImageList, levels: Sequence[torch.Tensor]) -> list[tuple[Any, Any, Any]]:
+    """For each image boxes, scores and the kept rows, from the strength of the finest level."""
+    strength = levels[0].abs()
+    return [
+        propose(strength[i : i + 1], size, stride=4) for i, size in enumerate(images.image_sizes)
+    ]
+
+
+def print_table(rows: Sequence[Timed]) -> None:
+    """Stage, result, both times and how far the results are apart."""
+    print(f"{'stage':26}{'result':46}{'ms':>9}{'plain torch':>13}{'ratio':>8}  difference")
+    for row in rows:
+        plain = (
+            ""
+            if row.plain is None
+            else f"{row.plain:13.1f}{row.plain / row.milliseconds:7.2f}x  {row.difference:.0e}"
+        )
+        print(f"{row.name:26}{row.result:46}{row.milliseconds:9.1f}{plain}")
+
+
+def run(paths: Sequence[Path] | None, repeats: int) -> tuple[list[Timed], list[str], Any, Any, Any]:
+    """The rows of the table, the photographs' paths, the batch, its levels and boxes."""
+    dataset = Photographs(paths)
+    loader = DataLoader(dataset, len(dataset), collate_fn=PadCollate(32))
+    model = seeded_backbone()
+    fused = model.fuse()
+    scales = [1 / stride for stride in list(model.feature_strides.values())[:4]]
+    pooler = Pooler(7, scales, sampling_ratio=2)
+    bar = Progress(repeats * 5 + 3)
+    rows = []
+
+    def stage(name: str, call: Callable[[], Any], text: Callable[[Any], str]) -> Any:
+        """Time a stage with the kernels, then by plain torch."""
+        result, ours = timed(call, repeats, bar, name)
+        with plain_torch():  # once: without the kernels NMS takes seconds
+            other, theirs = timed(call, 1, bar, f"{name}, plain torch")
+        rows.append(Timed(name, text(result), ours, theirs, apart(result, other)))
+        return result
+
+    (images, names), loading = timed(lambda: next(iter(loader)), repeats, bar, "dataset")
+    rows.append(
+        Timed("read, normalise, pad", str(tuple(images.tensors.shape)), loading, None, None)
+    )
+    levels = stage(
+        "backbone R-50-FPN",
+        lambda: model(images.tensors),
+        lambda found: ", ".join(f"{f.shape[2]} x {f.shape[3]}" for f in found) + " x 256",
+    )
+    same, fast = timed(lambda: fused(images.tensors), repeats, bar, "fused backbone")
+    rows.append(
+        Timed("the same, model.fuse()", "the same", fast, rows[-1].plain, apart(same, levels))
+    )
+    found = stage(
+        "boxes: ROIAlign, NMS",
+        lambda: boxes_of(images, levels),
+        lambda found: ", ".join(f"{len(kept)} of {len(boxes)}" for boxes, _, kept in found),
+    )
+    best = [boxes[kept[:BOXES]] for boxes, _, kept in found]
+    stage(
+        "features of the boxes",
+        lambda: pooler(list(levels[:4]), best),
+        lambda pooled: str(tuple(pooled.shape)),
+    )
+    return rows, list(names), images, dict(zip(model.feature_strides, levels, strict=True)), found
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    parser = argparse.ArgumentParser(
+        prog="python -m resnet.demo", description=__doc__.split("\n\n")[0]
+    )
+    parser.add_argument("photographs", nargs="*", type=Path, help="files (default: bundled ones)")
+    parser.add_argument("--output", type=Path, default=PICTURE, help="(default: %(default)s)")
+    parser.add_argument("--repeats", type=int, default=3, help="of each stage (default: 3)")
+    options = parser.parse_args(arguments)
+    if options.repeats < 1:
+        parser.error(f"--repeats must be at least 1, got {options.repeats}")
+    with torch.no_grad():
+        rows, names, images, levels, found = run(options.photographs or None, options.repeats)
+    print(f"torch {torch.__version__}, {torch.get_num_threads()} threads; medians of wall time, plain torch once\n")
+    print_table(rows)
+
+    from resnet.picture import draw  # Pillow's fonts are needed only here
+
+    options.output.parent.mkdir(parents=True, exist_ok=True)
+    draw(
+        names,
+        images,
+        {name: (level.abs(), None) for name, level in levels.items()},
+        found,
+        options.output,
+        "Photographs through a detector's backbone, ROIAlign and NMS",
+        "the levels of a ResNet-50's feature pyramid (random weights, so the maps show structure, "
+        "not meaning); roi_align scores boxes by what stands out, nms keeps the best",
+    )
+    print(f"\npicture: {options.output}")
+    worst = max(row.difference for row in rows if row.difference is not None)
+    if worst > 1e-3:
+        print(f"FAILED: the kernels' results and plain torch's are {worst:.0e} apart")
+        return 1
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

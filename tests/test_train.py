@@ -1,0 +1,143 @@
+"""Training: digits, exact resumption, two processes, and what is refused; all in short form."""
+
+from __future__ import annotations
+
+import os
+import re
+import socket
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+import torch
+
+pytest.importorskip("_ext.kernels", reason="run `python build_ffi.py` first")
+pytest.importorskip("sklearn", reason="needs scikit-learn")
+
+from resnet.train import Digits, Settings, Trainer, load_digits, main, shifted  # noqa: E402
+
+ROOT = Path(__file__).resolve().parent.parent
+SHORT = Settings(epochs=2, width=4)
+
+
+@pytest.fixture(autouse=True)
+def one_thread():
+    """Threads do not pay for images of 8 x 8 pixels."""
+    before = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(before)
+
+
+@pytest.fixture(scope="module")
+def digits():
+    return load_digits()
+
+
+def part(digits, count=256):
+    return Digits(digits.train_images[:count], digits.train_labels[:count],
+                  digits.test_images, digits.test_labels)  # fmt: skip
+
+
+def test_split_of_the_digits(digits):
+    assert digits.train_images.shape == (1437, 1, 8, 8) and len(digits.test_labels) == 360
+    # each digit has its part of 1,797 in both: 10% each, but for rounding
+    for labels in (digits.train_labels, digits.test_labels):
+        shares = torch.bincount(labels) / len(labels)
+        assert (shares - 0.1).abs().max() < 0.005
+    rows = torch.cat([digits.train_images, digits.test_images]).flatten(1)
+    assert abs(rows.mean()) < 0.01 and abs(rows.std() - 1) < 0.01
+    again = load_digits()
+    assert torch.equal(again.test_images, digits.test_images)
+    assert not torch.equal(load_digits(1).test_labels, digits.test_labels)
+
+
+def test_images_are_moved_by_one_pixel(digits):
+    images = digits.train_images[:50]
+    moved = shifted(images, torch.Generator().manual_seed(0))
+    seen = set()
+    for image, result in zip(images[:, 0], moved[:, 0], strict=True):
+        padded = torch.full((10, 10), float(images.min()))
+        padded[1:9, 1:9] = image
+        fits = {(y, x) for y in range(3) for x in range(3)
+                if torch.equal(padded[y : y + 8, x : x + 8], result)}  # fmt: skip
+        assert fits
+        seen |= fits
+    assert len(seen) == 9
+
+
+def test_it_learns(digits):
+    """Six epochs tell nearly all digits; the whole run of 25 passes 98%."""
+    trainer = Trainer(Settings(epochs=6), digits)
+    losses = [trainer.run_epoch() for _ in range(6)]
+    assert losses[-1] < losses[0] / 4
+    assert trainer.accuracy() > 0.93
+
+
+def test_resuming_is_exact(digits, tmp_path):
+    whole = Trainer(SHORT, part(digits))
+    whole.run_epoch()
+    whole.save(tmp_path / "first.pth")
+    whole.run_epoch()
+
+    resumed = Trainer(SHORT, part(digits))
+    resumed.resume(tmp_path / "first.pth")
+    assert resumed.epoch == 1
+    resumed.run_epoch()
+    for (name, a), b in zip(
+        whole.model.state_dict().items(), resumed.model.state_dict().values(), strict=True
+    ):
+        assert torch.equal(a, b), name
+    a, b = whole.optimizer.state_dict(), resumed.optimizer.state_dict()
+    assert a["param_groups"] == b["param_groups"]
+    for key, state in a["state"].items():
+        assert torch.equal(state["momentum_buffer"], b["state"][key]["momentum_buffer"])
+    assert [path.name for path in tmp_path.iterdir()] == ["first.pth"]
+
+    with pytest.raises(ValueError, match="same settings, got learning_rate 0.1 there, 0.2 here"):
+        Trainer(Settings(epochs=2, width=4, learning_rate=0.2), part(digits)).resume(
+            tmp_path / "first.pth"
+        )
+
+
+def test_command_line(tmp_path, capsys):
+    checkpoint = tmp_path / "new" / "digits.pth"
+    short = ["--epochs", "2", "--width", "2", "--checkpoint", str(checkpoint)]
+    assert main([*short, "--stop-after", "1"]) == 0
+    assert torch.load(checkpoint, weights_only=True)["epoch"] == 1
+    assert main([*short, "--resume"]) == 0
+    printed = capsys.readouterr().out
+    assert "1437 digits to train, 360 to test" in printed and "after 2 epochs" in printed
+    assert main([*short, "--resume", "--seed", "3"]) == 1
+    assert "got seed 0 there, 3 here" in capsys.readouterr().err
+    assert main(["--batch-size", "1"]) == 1
+    assert "batch_size must be a multiple of the 1 processes" in capsys.readouterr().err
+    with pytest.raises(SystemExit):
+        main(["--resume"])
+    assert "--resume needs --checkpoint FILE" in capsys.readouterr().err
+
+
+def free_port():
+    with socket.socket() as listener:
+        listener.bind(("127.0.0.1", 0))
+        return listener.getsockname()[1]
+
+
+def test_two_processes_learn_the_same():
+    """The first epoch's loss differs by batch statistics over 32 instead of 64 images only."""
+    command = [sys.executable, "-m", "torch.distributed.run", "--nproc-per-node", "2"]
+    command += ["--master-port", str(free_port()), "-m", "resnet.train"]
+    short = ["--epochs", "2", "--width", "4"]
+    environment = {**os.environ, "OMP_NUM_THREADS": "1"}
+    runs = [
+        subprocess.run(
+            [*start, *short], cwd=ROOT, env=environment, capture_output=True, text=True, timeout=240
+        )
+        for start in (command, [sys.executable, "-m", "resnet.train"])
+    ]
+    for run in runs:
+        assert run.returncode == 0, run.stderr
+    assert "2 processes: test accuracy" in runs[0].stdout
+    losses = [float(re.search(r"epoch 1: loss ([\d.]+)", run.stdout)[1]) for run in runs]
+    assert abs(losses[0] - losses[1]) < 0.1 * losses[1]
