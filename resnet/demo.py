@@ -156,7 +156,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
         parser.error(f"--repeats must be at least 1, got {options.repeats}")
     with torch.no_grad():
         rows, names, images, levels, found = run(options.photographs or None, options.repeats)
-    print(f"torch {torch.__version__}, {torch.get_num_threads()} threads; medians of wall time, plain torch once\n")
+    print(
+        f"torch {torch.__version__}, {torch.get_num_threads()} threads; medians of wall time, plain torch once\n"
+    )
     print_table(rows)
 
     from resnet.picture import draw  # Pillow's fonts are needed only here
