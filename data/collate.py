@@ -15,6 +15,14 @@ class ImageList(NamedTuple):
     image_sizes: list[tuple[int, int]]  # height, width of each
 
 
+def padded_size(sizes: Sequence[Sequence[int]], size_divisibility: int = 0) -> tuple[int, int]:
+    """The least height and width, multiples of size_divisibility, that have room for all sizes."""
+    step = max(size_divisibility, 1)
+    height = -(-max(size[0] for size in sizes) // step) * step
+    width = -(-max(size[1] for size in sizes) // step) * step
+    return height, width
+
+
 def pad_images(images: Sequence[torch.Tensor], size_divisibility: int = 0) -> ImageList:
     """Put (C, H, W) images into one batch of the largest height and width.
 
@@ -34,11 +42,7 @@ def pad_images(images: Sequence[torch.Tensor], size_divisibility: int = 0) -> Im
                 f"pad_images: expected images ({first.shape[0]}, H, W) of {first.dtype} "
                 f"like the first, got {tuple(image.shape)} of {image.dtype} as number {number}"
             )
-    height = max(image.shape[1] for image in images)
-    width = max(image.shape[2] for image in images)
-    if size_divisibility > 1:
-        height = -(-height // size_divisibility) * size_divisibility
-        width = -(-width // size_divisibility) * size_divisibility
+    height, width = padded_size([image.shape[1:] for image in images], size_divisibility)
     batch = first.new_zeros(len(images), first.shape[0], height, width)
     for place, image in zip(batch, images, strict=True):
         place[:, : image.shape[1], : image.shape[2]] = image
@@ -48,6 +52,9 @@ def pad_images(images: Sequence[torch.Tensor], size_divisibility: int = 0) -> Im
 class PadCollate:
     """A `collate_fn` for DataLoader: samples (image, ...) -> (ImageList, [...], ...).
 
+    Samples that are None, which datasets with on_error="skip" give, are left out; a batch of
+    nothing else is None.
+
     Args:
         size_divisibility: see `pad_images`.
     """
@@ -55,6 +62,9 @@ class PadCollate:
     def __init__(self, size_divisibility: int = 0) -> None:
         self.size_divisibility = size_divisibility
 
-    def __call__(self, samples: Sequence[Sequence[Any]]) -> tuple[Any, ...]:
-        images, *rest = zip(*samples, strict=True)
+    def __call__(self, samples: Sequence[Sequence[Any] | None]) -> tuple[Any, ...] | None:
+        kept = [sample for sample in samples if sample is not None]
+        if samples and not kept:
+            return None
+        images, *rest = zip(*kept, strict=True)
         return (pad_images(images, self.size_divisibility), *(list(column) for column in rest))

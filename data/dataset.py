@@ -1,10 +1,17 @@
-"""The Dataset base class: it checks that a class keeps DataLoader's contract when it is used."""
+"""The Dataset base classes: they check that a class keeps DataLoader's contract when it is used."""
 
 from __future__ import annotations
 
+import random
+import warnings
+from collections.abc import Callable
 from typing import Any
 
+import numpy as np
 import torch.utils.data
+
+from data.files import ImageFileError
+from data.transforms import Picture
 
 # What a dataset must define, and how: the lines stand in the error as they are here.
 CONTRACT = {
@@ -17,13 +24,30 @@ CONTRACT = {
     "__len__": """\
     def __len__(self):
         return len(self.paths)                       # how many samples there are""",
+    "get_img_info": """\
+    def get_img_info(self, index):
+        return {"height": 480, "width": 640}         # known without opening the image""",
+    "read": """\
+    def read(self, index):
+        return data.read_rgb(self.paths[index]), 0   # (H, W, 3) uint8 pixels, and the target""",
 }
 
 
+def _joined(names: list[str]) -> str:
+    return f"{', '.join(names[:-1])} and {names[-1]}"
+
+
+def required_methods(cls: type) -> list[str]:
+    """What cls or a base of it asks for, in CONTRACT's order."""
+    asked = {name for base in cls.__mro__ for name in base.__dict__.get("required", ())}
+    return [name for name in CONTRACT if name in asked]
+
+
 def missing_methods(cls: type) -> list[str]:
-    """The methods of the contract that neither cls nor a base of it below `Dataset` defines."""
+    """The required methods that neither cls nor a base of it below `Dataset` defines."""
     own = cls.__mro__[: cls.__mro__.index(Dataset)]
-    return [name for name in CONTRACT if not any(name in base.__dict__ for base in own)]
+    defined = {name for base in own for name in base.__dict__}
+    return [name for name in required_methods(cls) if name not in defined]
 
 
 class Dataset(torch.utils.data.Dataset[Any]):
@@ -36,20 +60,108 @@ class Dataset(torch.utils.data.Dataset[Any]):
         NotImplementedError: a method is missing; the text names it and shows how to write it.
     """
 
+    required = ("__init__", "__getitem__", "__len__")
+
     def __new__(cls, *args: Any, **kwargs: Any) -> Dataset:
         missing = missing_methods(cls)
         if missing:
-            is_base = cls is Dataset
+            is_base = cls.__module__ == __name__
             subject = (
-                "data.Dataset is a base class: subclass it"
+                f"data.{cls.__name__} is a base class: subclass it"
                 if is_base
                 else f"{cls.__qualname__} is incomplete"
             )
-            head = "MyDataset" if is_base else cls.__name__
+            base = cls if is_base else next(b for b in cls.__mro__ if b.__module__ == __name__)
+            head = f"My{base.__name__}" if is_base else cls.__name__
             example = "\n\n".join(CONTRACT[name] for name in missing)
             raise NotImplementedError(
-                f"{subject}. A dataset defines __init__, __getitem__ and __len__; "
+                f"{subject}. A dataset defines {_joined(required_methods(cls))}; "
                 f"missing: {', '.join(missing)}. Write, for example:\n\n"
-                f"class {head}(data.Dataset):\n{example}"
+                f"class {head}(data.{base.__name__}):\n{example}"
             )
         return super().__new__(cls)
+
+
+class DetectionDataset(Dataset):
+    """A dataset of images with boxes; subclasses also define `get_img_info`.
+
+    `get_img_info(index)` gives a dictionary with the image's height and width without opening it:
+    samplers group images by their shape with it.
+    """
+
+    required = ("get_img_info",)
+
+
+class SkipCount:
+    """How many samples were skipped, counted over worker processes in shared memory."""
+
+    # a cell for each worker, so that no two processes write to one
+    CELLS = 256
+
+    def __init__(self) -> None:
+        self.cells = torch.zeros(self.CELLS, dtype=torch.int64).share_memory_()
+
+    def add(self) -> None:
+        worker = torch.utils.data.get_worker_info()
+        self.cells[(0 if worker is None else worker.id + 1) % self.CELLS] += 1
+
+    def __int__(self) -> int:
+        return int(self.cells.sum())
+
+
+class ImageDataset(Dataset):
+    """Images with targets, through transforms; subclasses define `read` and `__len__`.
+
+    Indexing gives (image, target, index) with image (3, H, W) float32; None for a file that was
+    skipped, which `PadCollate` leaves out.
+
+    Args:
+        transforms: of `data.transforms`; None leaves images as they are, RGB in grey levels.
+        on_error: "raise": a file that cannot be read ends the run with an error that names it.
+            "skip": it is left out, warned of and counted in `skipped`.
+    """
+
+    required = ("read",)
+    read: Callable[[int], tuple[np.ndarray, Any]]
+
+    def __init__(
+        self,
+        transforms: Callable[[Picture, Any, random.Random], tuple[Picture, Any]] | None = None,
+        on_error: str = "raise",
+    ) -> None:
+        if on_error not in ("raise", "skip"):
+            raise ValueError(
+                f"{type(self).__name__}: on_error must be 'raise' or 'skip', got {on_error!r}"
+            )
+        self.transforms = transforms
+        self.on_error = on_error
+        self._skipped = SkipCount()
+
+    @property
+    def skipped(self) -> int:
+        """How many samples on_error="skip" has left out, in all processes."""
+        return int(self._skipped)
+
+    def prepare(self, index: int, rng: random.Random) -> tuple[Picture, Any] | None:
+        """The picture, yet to be drawn, and its target; None if its file was skipped."""
+        try:
+            pixels, target = self.read(index)
+        except (ImageFileError, FileNotFoundError) as error:
+            if self.on_error == "raise":
+                raise
+            warnings.warn(f"skipped sample {index}: {error}", stacklevel=2)
+            self._skipped.add()
+            return None
+        picture = Picture.of(pixels)
+        if self.transforms is None:
+            return picture, target
+        return self.transforms(picture, target, rng)
+
+    def __getitem__(self, index: int) -> tuple[torch.Tensor, Any, int] | None:
+        # seeded by torch's generator, which DataLoader seeds in each worker
+        rng = random.Random(int(torch.randint(2**62, ())))
+        prepared = self.prepare(index, rng)
+        if prepared is None:
+            return None
+        picture, target = prepared
+        return picture.draw(), target, index

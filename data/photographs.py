@@ -7,11 +7,10 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import NamedTuple
 
-import numpy as np
 import torch
-from PIL import Image, ImageOps
 
 from data.dataset import Dataset
+from data.files import read_rgb
 from data.ops import normalize_image
 
 # ImageNet's mean and standard deviation, red, green, blue, in grey levels of 0..255.
@@ -40,23 +39,6 @@ def bundled_photographs() -> list[Path]:
             name="sklearn",
         )
     return sorted((Path(package.origin).parent / "datasets" / "images").glob("*.jpg"))
-
-
-def read_rgb(path: str | Path) -> np.ndarray:
-    """The pixels of an image file, (H, W, 3) uint8, upright.
-
-    Raises:
-        FileNotFoundError: there is no such file.
-        ValueError: the file is no image that Pillow reads, or a broken one; the text names it.
-    """
-    try:
-        with Image.open(path) as image:
-            upright = ImageOps.exif_transpose(image) or image
-            return np.array(upright.convert("RGB"))
-    except FileNotFoundError:
-        raise
-    except (OSError, SyntaxError, ValueError) as error:
-        raise ValueError(f"{path}: expected a readable image file, got: {error}") from error
 
 
 class Photographs(Dataset):

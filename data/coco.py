@@ -1,0 +1,148 @@
+"""COCO's detection format: images in a folder, and a JSON file with their boxes and masks."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+
+from data.dataset import DetectionDataset, ImageDataset
+from data.files import ImageFileError, read_rgb
+from data.masks import Bitmaps, Polygons
+from data.target import Target
+
+__all__ = ["CocoDetection"]
+
+
+class CocoDetection(ImageDataset, DetectionDataset):
+    """Boxes, labels and masks of a COCO annotation file.
+
+    Labels are 1..K in the order of the category ids: `labels[i]` of a target is
+    `contiguous_ids[category_id]`, and `category_ids` leads back. Regions of crowds are left out.
+    Boxes are clipped to the image; those without area are removed.
+
+    Args:
+        folder: of the images.
+        annotations: the JSON file.
+        remove_empty: leave out images of which no box is wider and higher than a pixel, as in
+            training.
+        masks: read the segmentations.
+        plus_one: boxes in maskrcnn-benchmark's convention; see `Target`.
+        **options: of `ImageDataset`.
+
+    Raises:
+        ValueError: the file is no JSON, lacks a part, or refers to an id that it does not define.
+    """
+
+    def __init__(
+        self,
+        folder: str | Path,
+        annotations: str | Path,
+        *,
+        remove_empty: bool = False,
+        masks: bool = True,
+        plus_one: bool = False,
+        **options: Any,
+    ) -> None:
+        super().__init__(**options)
+        self.folder, self.annotations = Path(folder), Path(annotations)
+        self.masks, self.plus_one = masks, int(plus_one)
+        try:
+            contents = json.loads(self.annotations.read_bytes())
+        except ValueError as error:
+            raise ValueError(
+                f"{annotations}: expected a COCO file in JSON, got: {error}"
+            ) from error
+        for part in ("images", "annotations", "categories"):
+            if not isinstance(contents, dict) or not isinstance(contents.get(part), list):
+                raise ValueError(f"{annotations}: expected a COCO file with a list {part!r}")
+        self.categories = {entry["id"]: entry["name"] for entry in contents["categories"]}
+        self.category_ids = sorted(self.categories)
+        self.contiguous_ids = {number: i + 1 for i, number in enumerate(self.category_ids)}
+        images = {entry["id"]: entry for entry in contents["images"]}
+        self._objects: dict[int, list[dict[str, Any]]] = {number: [] for number in images}
+        for entry in contents["annotations"]:
+            for key, known in [("image_id", images), ("category_id", self.categories)]:
+                if entry.get(key) not in known:
+                    raise ValueError(
+                        f"{annotations}: annotation {entry.get('id')} has the {key} "
+                        f"{entry.get(key)}, which the file does not define"
+                    )
+            if not entry.get("iscrowd", 0):
+                self._objects[entry["image_id"]].append(entry)
+        self.images = [
+            images[number]
+            for number in sorted(images)
+            if not remove_empty
+            or any(min(entry["bbox"][2:]) > 1 for entry in self._objects[number])
+        ]
+
+    def get_img_info(self, index: int) -> dict[str, Any]:
+        """The image's entry in the file: height, width, file_name, id ..."""
+        return self.images[index]
+
+    def read(self, index: int) -> tuple[np.ndarray, Target]:
+        info = self.images[index]
+        path = self.folder / info["file_name"]
+        pixels = read_rgb(path)
+        size = (info["height"], info["width"])
+        if pixels.shape[:2] != size:
+            raise ImageFileError(
+                f"{path}: expected {size[0]} x {size[1]} (height x width) as in "
+                f"{self.annotations.name}, got {pixels.shape[0]} x {pixels.shape[1]}"
+            )
+        return pixels, self.target(index)
+
+    def target(self, index: int) -> Target:
+        """The boxes of image number `index`, without opening it."""
+        info = self.images[index]
+        objects, size = self._objects[info["id"]], (info["height"], info["width"])
+        boxes = torch.tensor([entry["bbox"] for entry in objects], dtype=torch.float32)
+        boxes = boxes.reshape(-1, 4)
+        boxes[:, 2:] += boxes[:, :2] - self.plus_one
+        labels = [self.contiguous_ids[entry["category_id"]] for entry in objects]
+        masks = None
+        if self.masks and all("segmentation" in entry for entry in objects):
+            masks = self._masks([entry["segmentation"] for entry in objects], size)
+        return Target(
+            size,
+            boxes,
+            torch.tensor(labels, dtype=torch.int64),
+            masks,
+            plus_one=self.plus_one,
+        ).clip()
+
+    def _masks(self, segmentations: list[Any], size: tuple[int, int]) -> Polygons | Bitmaps:
+        if all(isinstance(segmentation, list) for segmentation in segmentations):
+            return Polygons(segmentations, size)
+        bitmaps = [
+            Polygons([segmentation], size).bitmaps()[0]
+            if isinstance(segmentation, list)
+            else torch.from_numpy(self._decoded(segmentation, size))
+            for segmentation in segmentations
+        ]
+        return Bitmaps(torch.stack(bitmaps))
+
+    def _decoded(self, rle: dict[str, Any], size: tuple[int, int]) -> np.ndarray:
+        """(H, W) uint8 of run lengths, which go down the columns and begin with zeros."""
+        if tuple(rle["size"]) != size:
+            raise ValueError(f"{self.annotations}: a mask of {rle['size']} for an image of {size}")
+        counts = rle["counts"]
+        if isinstance(counts, list):
+            bits = np.repeat(np.arange(len(counts)) % 2, counts)
+            return bits.reshape(size[::-1]).T.astype(np.uint8)
+        try:
+            from pycocotools import mask
+        except ModuleNotFoundError as error:
+            raise ModuleNotFoundError(
+                f"{self.annotations}: compressed run lengths need pycocotools; "
+                "`pip install pycocotools`, or give CocoDetection(masks=False)",
+                name="pycocotools",
+            ) from error
+        return mask.decode(rle)
+
+    def __len__(self) -> int:
+        return len(self.images)

@@ -1,0 +1,94 @@
+"""Classification sets: folders of images by class, and the digits that scikit-learn carries."""
+
+from __future__ import annotations
+
+import gzip
+import importlib.util
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from data.dataset import ImageDataset
+from data.files import read_rgb
+
+__all__ = ["Digits", "ImageFolder"]
+
+SUFFIXES = {".bmp", ".gif", ".jpeg", ".jpg", ".png", ".ppm", ".tif", ".tiff", ".webp"}
+
+
+class ImageFolder(ImageDataset):
+    """One folder per class below `root`, in the order of their names; targets are class numbers.
+
+    Args:
+        root: the folder of the class folders, which are searched to any depth.
+        **options: of `ImageDataset`.
+
+    Raises:
+        FileNotFoundError: no such folder, no class folder in it, or one without images.
+    """
+
+    def __init__(self, root: str | Path, **options: Any) -> None:
+        super().__init__(**options)
+        self.root = Path(root)
+        if not self.root.is_dir():
+            raise FileNotFoundError(f"ImageFolder: {root} is no folder")
+        self.classes = sorted(entry.name for entry in self.root.iterdir() if entry.is_dir())
+        if not self.classes:
+            raise FileNotFoundError(
+                f"ImageFolder: expected a folder per class in {root}, such as {root}/cat/1.jpg"
+            )
+        self.samples: list[tuple[Path, int]] = []
+        for number, name in enumerate(self.classes):
+            files = sorted(
+                path for path in (self.root / name).rglob("*") if path.suffix.lower() in SUFFIXES
+            )
+            if not files:
+                raise FileNotFoundError(
+                    f"ImageFolder: class {name!r} has no images in {self.root / name}; "
+                    f"expected files that end in {', '.join(sorted(SUFFIXES))}"
+                )
+            self.samples += [(path, number) for path in files]
+
+    def read(self, index: int) -> tuple[np.ndarray, int]:
+        path, number = self.samples[index]
+        return read_rgb(path), number
+
+    def __len__(self) -> int:
+        return len(self.samples)
+
+
+class Digits(ImageDataset):
+    """1797 handwritten digits of 8 x 8 pixels, from scikit-learn; targets are 0 to 9.
+
+    (Alpaydin and Kaynak, Optical Recognition of Handwritten Digits, 1998.) Its 17 grey levels are
+    spread over 0..255.
+
+    Args:
+        **options: of `ImageDataset`.
+
+    Raises:
+        ModuleNotFoundError: scikit-learn is not installed.
+    """
+
+    def __init__(self, **options: Any) -> None:
+        super().__init__(**options)
+        package = importlib.util.find_spec("sklearn")
+        if package is None or package.origin is None:
+            raise ModuleNotFoundError(
+                "Digits: the digits come with scikit-learn, which is not installed; "
+                "`pip install scikit-learn`",
+                name="sklearn",
+            )
+        file = Path(package.origin).parent / "datasets" / "data" / "digits.csv.gz"
+        with gzip.open(file, "rt") as lines:
+            table = np.loadtxt(lines, delimiter=",")
+        grey = np.rint(table[:, :64] * (255 / 16)).astype(np.uint8)
+        self.images = grey.reshape(-1, 8, 8)
+        self.labels = table[:, 64].astype(np.int64)
+
+    def read(self, index: int) -> tuple[np.ndarray, int]:
+        return np.repeat(self.images[index][..., None], 3, 2), int(self.labels[index])
+
+    def __len__(self) -> int:
+        return len(self.labels)

@@ -1,0 +1,316 @@
+"""Loader: batches made by threads that decode and run the kernel, both without the GIL.
+
+A batch takes two rounds of tasks: `prepare` reads and decodes each image and draws the random
+numbers of its transforms; when the last one is known, and with it the size of the batch, `draw` lets
+the kernel write each into its place. Worker threads hold the run's state, never its iterator, so an
+iterator that is dropped ends them.
+"""
+
+from __future__ import annotations
+
+import random
+import threading
+import weakref
+from bisect import bisect_right
+from collections import deque
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from functools import partial
+from itertools import islice
+from typing import Any
+
+import torch
+from torch.utils.data import BatchSampler, ConcatDataset, Subset
+
+from data.buffers import BufferPool
+from data.collate import ImageList, padded_size
+from data.samplers import EpochSampler
+from data.transforms import Picture
+
+__all__ = ["Loader"]
+
+Batch = tuple[ImageList, list[Any], list[int]]
+
+
+def _prepare(dataset: Any, index: int, rng: random.Random) -> tuple[Picture, Any] | None:
+    """dataset.prepare(index, rng), through Subset and ConcatDataset."""
+    while not hasattr(dataset, "prepare"):
+        if isinstance(dataset, Subset):
+            index, dataset = dataset.indices[index], dataset.dataset
+        elif isinstance(dataset, ConcatDataset):
+            number = bisect_right(dataset.cumulative_sizes, index)
+            index -= dataset.cumulative_sizes[number - 1] if number else 0
+            dataset = dataset.datasets[number]
+        else:
+            raise TypeError(
+                f"Loader: expected a data.ImageDataset, or a Subset or ConcatDataset of such, got "
+                f"{type(dataset).__name__}; give it `prepare(index, rng)`, or use torch's DataLoader"
+            )
+    return dataset.prepare(index, rng)
+
+
+class _Run:
+    """What an iterator and its threads share."""
+
+    def __init__(self, pool: BufferPool, size_divisibility: int, threads: int) -> None:
+        self.pool, self.size_divisibility = pool, size_divisibility
+        lock = threading.RLock()  # reentrant: the garbage collector may call stop() at any point
+        self.work, self.done = threading.Condition(lock), threading.Condition(lock)
+        self.tasks: deque[Callable[[], None]] = deque()
+        self.closed = False
+        self.threads = [
+            threading.Thread(target=self.serve, name=f"data.Loader {number}", daemon=True)
+            for number in range(threads)
+        ]
+        for thread in self.threads:
+            thread.start()
+
+    def serve(self) -> None:
+        """A worker thread."""
+        while True:
+            with self.work:
+                while not self.tasks and not self.closed:
+                    self.work.wait()
+                if self.closed:
+                    return
+                task = self.tasks.popleft()
+            task()
+            del task  # or it would be kept, with its batch, until the next one comes
+
+    def add(self, tasks: Iterable[Callable[[], None]], first: bool = False) -> None:
+        """Put tasks in the queue; first: before what is there, since a batch waits for them."""
+        with self.work:
+            if first:
+                self.tasks.extendleft(tasks)
+            else:
+                self.tasks.extend(tasks)
+            self.work.notify_all()
+
+    def stop(self) -> None:
+        """Ends the threads after the tasks that they are at."""
+        with self.work:
+            self.closed = True
+            self.tasks.clear()
+            self.work.notify_all()
+        if threading.current_thread() not in self.threads:
+            for thread in self.threads:
+                thread.join()
+
+
+class _PendingBatch:
+    """A batch in the making."""
+
+    def __init__(
+        self, run: _Run, prepare: Callable[[int, int], Any], number: int, indices: Sequence[int]
+    ) -> None:
+        self.run, self.number, self.indices = run, number, list(indices)
+        self.prepare = prepare
+        self.samples: list[Any] = [None] * len(self.indices)
+        self.errors: dict[int, BaseException] = {}
+        self.remaining = len(self.indices)
+        self.ready = not self.indices
+        self.result: Batch | None = None
+        run.add(partial(self.prepare_one, place) for place in range(len(self.indices)))
+
+    def attempt(self, place: int, call: Callable[[], Any], then: Callable[[], None]) -> Any:
+        """call(), its error kept for the consumer; then(), if this was the last of its round."""
+        result = None
+        try:
+            result = call()
+        except BaseException as error:  # nothing may end a worker: the consumer would wait forever
+            self.errors[place] = error
+        self.samples[place] = result
+        with self.run.work:
+            self.remaining -= 1
+            last = self.remaining == 0
+        if last:
+            try:
+                if self.errors:
+                    self.finish()
+                else:
+                    then()
+            except BaseException as error:
+                self.errors[place] = error
+                self.finish()
+
+    def prepare_one(self, place: int) -> None:
+        self.attempt(place, lambda: self.prepare(place, self.indices[place]), self.allocate)
+
+    def allocate(self) -> None:
+        """All images are known: takes memory for the batch and lets them be drawn."""
+        kept = [place for place, sample in enumerate(self.samples) if sample is not None]
+        if not kept:
+            return self.finish()
+        self.indices = [self.indices[place] for place in kept]
+        self.samples = [self.samples[place] for place in kept]
+        pictures = [picture for picture, _ in self.samples]
+        sizes = [picture.size for picture in pictures]
+        tensors = self.run.pool.lease(len(kept), 3, *padded_size(sizes, self.run.size_divisibility))
+        targets = [target for _, target in self.samples]
+        self.result = (ImageList(tensors, sizes), targets, self.indices)
+        self.remaining = len(kept)
+        self.samples = [None] * len(kept)
+        self.run.add(
+            [
+                partial(self.draw_one, place, picture, tensors[place])
+                for place, picture in enumerate(pictures)
+            ],
+            first=True,
+        )
+
+    def draw_one(self, place: int, picture: Picture, tensor: torch.Tensor) -> None:
+        self.attempt(place, lambda: picture.draw(tensor) is None, self.finish)
+
+    def finish(self) -> None:
+        with self.run.done:
+            self.ready = True
+            self.run.done.notify_all()
+
+
+class _LoaderIterator(Iterator[Batch]):
+    """One epoch, or the rest of it."""
+
+    def __init__(
+        self,
+        run: _Run,
+        batches: Iterator[tuple[int, Sequence[int]]],
+        prepare: Callable[[int, int, int], Any],
+        prefetch: int,
+        position: dict[str, int],
+    ) -> None:
+        self._run, self._batches, self._prepare = run, batches, prepare
+        self._prefetch, self._position = prefetch, position
+        self._pending: deque[_PendingBatch] = deque()
+        self._stop = weakref.finalize(self, run.stop)  # also at the interpreter's exit
+        self._fill()
+
+    def _fill(self) -> None:
+        for number, indices in islice(self._batches, self._prefetch - len(self._pending)):
+            prepare = partial(self._prepare, number)
+            self._pending.append(_PendingBatch(self._run, prepare, number, indices))
+
+    def __next__(self) -> Batch:
+        try:
+            while self._pending and self._stop.alive:
+                batch = self._pending[0]
+                with self._run.done:
+                    while not batch.ready:
+                        self._run.done.wait()
+                self._pending.popleft()
+                if batch.errors:
+                    raise batch.errors[min(batch.errors)]
+                self._position["batch"] = batch.number + 1
+                self._fill()
+                if batch.result is not None:  # not every image of it was skipped
+                    return batch.result
+        except BaseException:  # an error of ours, of the sampler's, or Ctrl-C
+            self.close()
+            raise
+        if self._stop.alive:
+            self._position.update(epoch=self._position["epoch"] + 1, batch=0)
+        self.close()
+        raise StopIteration
+
+    def close(self) -> None:
+        """Ends the threads; the iterator gives nothing more."""
+        self._stop()
+        self._pending.clear()
+
+
+class Loader:
+    """Batches of an `ImageDataset`, in order, made ahead by threads.
+
+    Each iteration is an epoch: iter(loader) goes to the next one. What it gives depends on dataset,
+    batches, seed and epoch alone, not on the number of threads. Batches are (ImageList, targets,
+    indices), as from DataLoader with `PadCollate`. Their memory is used again when the last tensor
+    that refers to it is gone; keep them as long as you like.
+
+    An error in a thread is raised where its batch would have come, and ends the iterator; so do
+    Ctrl-C, `break`, and dropping it.
+
+    Args:
+        dataset: an `ImageDataset`, or torch's Subset or ConcatDataset of such.
+        batch_size: of batches in the order of an `EpochSampler`.
+        shuffle: see `EpochSampler`.
+        drop_last: leave out a last batch that is smaller.
+        batch_sampler: gives lists of indices; in place of batch_size, shuffle and drop_last. If it
+            has `set_epoch`, that is called first.
+        seed: of the order and of all transforms.
+        threads: how many; one per core is a good number.
+        prefetch: batches that are made ahead, at least one.
+        size_divisibility: see `pad_images`.
+
+    Raises:
+        ValueError: numbers out of range, or a batch_sampler with one of what it stands for.
+    """
+
+    def __init__(
+        self,
+        dataset: Any,
+        batch_size: int = 1,
+        *,
+        shuffle: bool = False,
+        drop_last: bool = False,
+        batch_sampler: Iterable[Sequence[int]] | None = None,
+        seed: int = 0,
+        threads: int = 2,
+        prefetch: int = 2,
+        size_divisibility: int = 0,
+    ) -> None:
+        if min(batch_size, threads, prefetch) < 1:
+            raise ValueError(
+                "Loader: batch_size, threads and prefetch must be at least 1, got "
+                f"{batch_size}, {threads} and {prefetch}"
+            )
+        if batch_sampler is not None and (batch_size != 1 or shuffle or drop_last):
+            raise ValueError(
+                "Loader: batch_sampler decides on batch_size, shuffle and drop_last: leave them out"
+            )
+        self.dataset, self.seed = dataset, seed
+        self.sampler: Any = batch_sampler
+        if batch_sampler is None:
+            self.sampler = EpochSampler(len(dataset), shuffle=shuffle, seed=seed)
+            batch_sampler = BatchSampler(self.sampler, batch_size, drop_last)
+        self.batch_sampler = batch_sampler
+        self.threads, self.prefetch = threads, prefetch
+        self.size_divisibility = size_divisibility
+        self.pool = BufferPool(keep=prefetch + 2)
+        self._next = {"epoch": 0, "batch": 0}
+        self._position = dict(self._next)
+
+    def state_dict(self) -> dict[str, int]:
+        """Where the latest iterator is: the epoch, and how many batches of it it has given."""
+        return {"seed": self.seed, **self._position}
+
+    def load_state_dict(self, state: dict[str, int]) -> None:
+        """The next iterator goes on where `state_dict` was called.
+
+        Raises:
+            ValueError: the state is of a loader with another seed.
+        """
+        if state["seed"] != self.seed:
+            raise ValueError(
+                f"Loader: the state is of a loader with seed {state['seed']}, this one's is "
+                f"{self.seed}: it would give other batches"
+            )
+        self._next = {"epoch": state["epoch"], "batch": state["batch"]}
+        self._position = dict(self._next)
+
+    def __iter__(self) -> Iterator[Batch]:
+        self._position = dict(self._next)
+        epoch, start = self._position["epoch"], self._position["batch"]
+        self._next = {"epoch": epoch + 1, "batch": 0}
+        if hasattr(self.sampler, "set_epoch"):
+            self.sampler.set_epoch(epoch)
+        batches = islice(enumerate(self.batch_sampler), start, None)
+        dataset, seed = self.dataset, self.seed
+
+        def prepare(batch: int, place: int, index: int) -> tuple[Picture, Any] | None:
+            rng = random.Random(f"{seed} {epoch} {batch} {place} {index}")
+            return _prepare(dataset, index, rng)
+
+        run = _Run(self.pool, self.size_divisibility, self.threads)
+        return _LoaderIterator(run, batches, prepare, self.prefetch, self._position)
+
+    def __len__(self) -> int:
+        """Batches of an epoch."""
+        return len(self.batch_sampler)  # type: ignore[arg-type]

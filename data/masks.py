@@ -1,0 +1,125 @@
+"""Instance masks, as bitmaps or as polygons, that follow their image through resizing, flips and crops."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+import torch
+from PIL import Image, ImageDraw
+
+__all__ = ["Bitmaps", "Polygons"]
+
+
+class Bitmaps:
+    """N masks of one image.
+
+    Args:
+        bitmaps: (N, H, W) uint8 or bool, 1 where the instance is.
+    """
+
+    def __init__(self, bitmaps: torch.Tensor) -> None:
+        if bitmaps.dim() != 3:
+            raise ValueError(f"Bitmaps: expected (N, H, W), got {tuple(bitmaps.shape)}")
+        self.masks = bitmaps.to(torch.uint8)
+
+    @property
+    def size(self) -> tuple[int, int]:
+        """Height and width."""
+        return self.masks.shape[1], self.masks.shape[2]
+
+    def __len__(self) -> int:
+        return len(self.masks)
+
+    def __getitem__(self, rows: torch.Tensor) -> Bitmaps:
+        return Bitmaps(self.masks[rows])
+
+    def resize(self, size: tuple[int, int]) -> Bitmaps:
+        """Bilinear, at least half covered. (The reference cuts off there, so masks lose their rim.)"""
+        if len(self) == 0:
+            return Bitmaps(self.masks.new_zeros(0, *size))
+        grown = torch.nn.functional.interpolate(self.masks[None].float(), size, mode="bilinear")
+        return Bitmaps(grown[0] >= 0.5)
+
+    def flip_horizontal(self) -> Bitmaps:
+        return Bitmaps(self.masks.flip(2))
+
+    def flip_vertical(self) -> Bitmaps:
+        return Bitmaps(self.masks.flip(1))
+
+    def crop(self, top: int, left: int, height: int, width: int) -> Bitmaps:
+        return Bitmaps(self.masks[:, top : top + height, left : left + width])
+
+    def bitmaps(self) -> torch.Tensor:
+        """(N, H, W) uint8."""
+        return self.masks
+
+
+class Polygons:
+    """N instances of one image, each the union of polygons.
+
+    Args:
+        polygons: for each instance a list of polygons, each x0, y0, x1, y1, ... in pixels, where
+            (0, 0) is the outer corner of the first pixel.
+        size: height and width of the image.
+    """
+
+    def __init__(
+        self, polygons: Sequence[Sequence[np.ndarray | Sequence[float]]], size: tuple[int, int]
+    ) -> None:
+        self.polygons = [
+            [np.asarray(polygon, np.float64).reshape(-1, 2) for polygon in instance]
+            for instance in polygons
+        ]
+        self.size = size
+
+    def __len__(self) -> int:
+        return len(self.polygons)
+
+    def __getitem__(self, rows: torch.Tensor) -> Polygons:
+        numbers = torch.arange(len(self))[rows].tolist()
+        return Polygons([self.polygons[number] for number in numbers], self.size)
+
+    def _mapped(self, scale: np.ndarray, shift: np.ndarray, size: tuple[int, int]) -> Polygons:
+        mapped = [[polygon * scale + shift for polygon in instance] for instance in self.polygons]
+        return Polygons(mapped, size)
+
+    def resize(self, size: tuple[int, int]) -> Polygons:
+        scale = np.array([size[1] / self.size[1], size[0] / self.size[0]])
+        return self._mapped(scale, np.zeros(2), size)
+
+    def flip_horizontal(self) -> Polygons:
+        return self._mapped(np.array([-1.0, 1.0]), np.array([self.size[1], 0.0]), self.size)
+
+    def flip_vertical(self) -> Polygons:
+        return self._mapped(np.array([1.0, -1.0]), np.array([0.0, self.size[0]]), self.size)
+
+    def crop(self, top: int, left: int, height: int, width: int) -> Polygons:
+        """What sticks out is kept; `bitmaps` cuts it off."""
+        return self._mapped(np.ones(2), np.array([-left, -top], np.float64), (height, width))
+
+    def bitmaps(self) -> torch.Tensor:
+        """(N, H, W) uint8: pixels whose centre is inside, by pycocotools where it is installed.
+
+        Pillow, which does it otherwise, may differ by the pixels that an edge passes through.
+        """
+        masks = torch.zeros(len(self), *self.size, dtype=torch.uint8)
+        for mask, instance in zip(masks, self.polygons, strict=True):
+            mask[:] = torch.from_numpy(_drawn(instance, self.size))
+        return masks
+
+
+def _drawn(polygons: Sequence[np.ndarray], size: tuple[int, int]) -> np.ndarray:
+    """The union of polygons as a bitmap."""
+    try:
+        from pycocotools import mask as coco_mask
+    except ModuleNotFoundError:
+        canvas = Image.new("L", (size[1], size[0]))
+        pen = ImageDraw.Draw(canvas)
+        for polygon in polygons:
+            pen.polygon([(x - 0.5, y - 0.5) for x, y in polygon], fill=1)
+        return np.array(canvas)
+    flat = [polygon.reshape(-1).tolist() for polygon in polygons]
+    if not flat:
+        return np.zeros(size, np.uint8)
+    return coco_mask.decode(coco_mask.merge(coco_mask.frPyObjects(flat, *size)))

@@ -1,0 +1,147 @@
+"""Samplers: epochs that a seed determines, shared by ranks; batches of like shape; so many iterations."""
+
+from __future__ import annotations
+
+from bisect import bisect_right
+from collections.abc import Iterable, Iterator, Sequence
+from itertools import islice
+from typing import Any
+
+import numpy as np
+import torch
+from torch.utils.data import Sampler
+
+__all__ = ["EpochSampler", "GroupedBatchSampler", "IterationBatchSampler", "aspect_groups"]
+
+
+class EpochSampler(Sampler[int]):
+    """Every index once per epoch, in an order that seed and epoch determine; a part of it per rank.
+
+    Args:
+        length: of the dataset.
+        shuffle: False: in the dataset's order.
+        seed: of all epochs.
+        rank, world: this process's number, and how many there are. Ranks get equally many: the
+            first indices are given out twice where the length is no multiple of world.
+    """
+
+    def __init__(
+        self, length: int, *, shuffle: bool = True, seed: int = 0, rank: int = 0, world: int = 1
+    ) -> None:
+        if not 0 <= rank < world:
+            raise ValueError(f"EpochSampler: expected 0 <= rank < world, got {rank} and {world}")
+        self.length, self.shuffle, self.seed = length, shuffle, seed
+        self.rank, self.world = rank, world
+        self.epoch = 0
+
+    def set_epoch(self, epoch: int) -> None:
+        """The epoch that the next iteration goes through."""
+        self.epoch = epoch
+
+    def __iter__(self) -> Iterator[int]:
+        order = torch.arange(self.length)
+        if self.shuffle:
+            seed = np.random.SeedSequence((self.seed, self.epoch)).generate_state(1, np.uint64)
+            generator = torch.Generator().manual_seed(int(seed[0] >> np.uint64(1)))
+            order = torch.randperm(self.length, generator=generator)
+        total = len(self) * self.world
+        while 0 < len(order) < total:
+            order = torch.cat([order, order[: total - len(order)]])
+        return iter(order[self.rank :: self.world].tolist())
+
+    def __len__(self) -> int:
+        return -(-self.length // self.world)
+
+
+def aspect_groups(dataset: Any, edges: Sequence[float] = (1.0,)) -> list[int]:
+    """For each image of a detection set the group of its height / width, divided at `edges`.
+
+    With the edge 1: 0 is wider than high, 1 is not.
+    """
+    infos = (dataset.get_img_info(index) for index in range(len(dataset)))
+    return [bisect_right(edges, info["height"] / info["width"]) for info in infos]
+
+
+class GroupedBatchSampler(Sampler[list[int]]):
+    """Batches of one group each, as near to the sampler's order as that allows.
+
+    A batch stands where its first index stood.
+
+    Args:
+        sampler: of indices.
+        groups: the group of each index.
+        batch_size: indices in a batch; the last one of each group may have fewer.
+        drop_uneven: leave those out.
+    """
+
+    def __init__(
+        self,
+        sampler: Iterable[int],
+        groups: Sequence[int],
+        batch_size: int,
+        drop_uneven: bool = False,
+    ) -> None:
+        if batch_size < 1:
+            raise ValueError(f"GroupedBatchSampler: expected batch_size >= 1, got {batch_size}")
+        self.sampler, self.groups = sampler, list(groups)
+        self.batch_size, self.drop_uneven = batch_size, drop_uneven
+
+    def set_epoch(self, epoch: int) -> None:
+        """Passed on to the sampler."""
+        if hasattr(self.sampler, "set_epoch"):
+            self.sampler.set_epoch(epoch)
+
+    def _batches(self) -> list[list[int]]:
+        batches: list[list[int]] = []
+        unfilled: dict[int, list[int]] = {}
+        for index in self.sampler:
+            group = self.groups[index]
+            if group not in unfilled:
+                unfilled[group] = []
+                batches.append(unfilled[group])
+            unfilled[group].append(index)
+            if len(unfilled[group]) == self.batch_size:
+                del unfilled[group]
+        if self.drop_uneven:
+            return [batch for batch in batches if len(batch) == self.batch_size]
+        return batches
+
+    def __iter__(self) -> Iterator[list[int]]:
+        return iter(self._batches())
+
+    def __len__(self) -> int:
+        """Batches of the epoch that is set; another one may have a few more or fewer per rank."""
+        return len(self._batches())
+
+
+class IterationBatchSampler(Sampler[list[int]]):
+    """Batches of one epoch after the other, until there were so many.
+
+    Args:
+        batch_sampler: of an epoch; `set_epoch` is called before each.
+        iterations: how many batches in all.
+        start: how many of them are done already: a run that begins there gets the same as one that
+            was not interrupted.
+    """
+
+    def __init__(
+        self, batch_sampler: Iterable[Sequence[int]], iterations: int, start: int = 0
+    ) -> None:
+        self.batch_sampler, self.iterations, self.start = batch_sampler, iterations, start
+
+    def __iter__(self) -> Iterator[list[int]]:
+        done, epoch = 0, 0
+        while done < self.iterations:
+            if hasattr(self.batch_sampler, "set_epoch"):
+                self.batch_sampler.set_epoch(epoch)
+            before = done
+            for batch in islice(self.batch_sampler, self.iterations - done):
+                if done >= self.start:
+                    yield list(batch)
+                done += 1
+            if done == before:
+                raise ValueError("IterationBatchSampler: the batch sampler gave no batch")
+            epoch += 1
+
+    def __len__(self) -> int:
+        return max(self.iterations - self.start, 0)

@@ -1,0 +1,289 @@
+"""Transforms of an image and its target, which collect what to do; one kernel then does it.
+
+The semantics are maskrcnn-benchmark's. A `Picture` holds the decoded pixels and the geometry that
+is asked of them. Only `ColorJitter` touches pixels; `Picture.draw` crops, resizes, flips and
+normalises in one pass, into a tensor of its own or into its place in a batch.
+"""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+from typing import Any
+
+import numpy as np
+import torch
+from PIL import Image, ImageEnhance
+
+from data.ops import prepare_image
+from data.target import Target
+
+__all__ = [
+    "ColorJitter",
+    "Compose",
+    "Normalize",
+    "Picture",
+    "RandomHorizontalFlip",
+    "RandomResizedCrop",
+    "RandomVerticalFlip",
+    "Resize",
+]
+
+# ImageNet's, in the order of Caffe2's weights: blue, green, red, in grey levels of 0..255.
+BGR_MEAN = (102.9801, 115.9465, 122.7717)
+
+
+@dataclass(frozen=True)
+class Picture:
+    """Decoded pixels, and what is asked of them.
+
+    Attributes:
+        pixels: (H, W, 3) uint8, RGB.
+        crop: top, left, height, width of the part that is used.
+        size: height and width of the result.
+        mean, std, reverse_channels, antialias: see `data.ops.prepare_image`.
+    """
+
+    pixels: np.ndarray
+    crop: tuple[int, int, int, int]
+    size: tuple[int, int]
+    flip_horizontal: bool = False
+    flip_vertical: bool = False
+    mean: torch.Tensor = torch.zeros(3)
+    std: torch.Tensor = torch.ones(3)
+    reverse_channels: bool = False
+    antialias: bool = True
+
+    @classmethod
+    def of(cls, pixels: np.ndarray) -> Picture:
+        """All of (H, W, 3) uint8 pixels, as they are."""
+        height, width = pixels.shape[:2]
+        return cls(pixels, (0, 0, height, width), (height, width))
+
+    def draw(self, place: torch.Tensor | None = None) -> torch.Tensor:
+        """(3, height, width) float32, in `place` if that is given, which is padded with zeros."""
+        return prepare_image(
+            self.pixels,
+            torch.empty(3, *self.size) if place is None else place,
+            self.size,
+            crop=self.crop,
+            mean=self.mean,
+            std=self.std,
+            flip_horizontal=self.flip_horizontal,
+            flip_vertical=self.flip_vertical,
+            reverse_channels=self.reverse_channels,
+            antialias=self.antialias,
+        )
+
+
+Transform = Callable[[Picture, Any, random.Random], tuple[Picture, Any]]
+
+
+class Compose:
+    """Transforms one after the other.
+
+    Args:
+        transforms: each called with a picture, a target and a random number generator.
+    """
+
+    def __init__(self, transforms: Sequence[Transform]) -> None:
+        self.transforms = list(transforms)
+
+    def __call__(self, picture: Picture, target: Any, rng: random.Random) -> tuple[Picture, Any]:
+        for transform in self.transforms:
+            picture, target = transform(picture, target, rng)
+        return picture, target
+
+
+class Resize:
+    """The shorter side to min_size, unless the longer one would be more than max_size.
+
+    Args:
+        min_size: a length, or several of which one is drawn each time.
+        max_size: of the longer side; None for no limit.
+        antialias: see `data.ops.prepare_image`.
+    """
+
+    def __init__(
+        self, min_size: int | Sequence[int], max_size: int | None = None, *, antialias: bool = True
+    ) -> None:
+        self.min_sizes = (min_size,) if isinstance(min_size, int) else tuple(min_size)
+        self.max_size = max_size
+        self.antialias = antialias
+
+    def result_size(self, size: tuple[int, int], min_size: int) -> tuple[int, int]:
+        """Height and width for an image of height and width `size`, rounded as the reference does."""
+        height, width = size
+        shorter, longer = min(size), max(size)
+        length = min_size
+        if self.max_size is not None and longer / shorter * length > self.max_size:
+            length = int(round(self.max_size * shorter / longer))
+        if shorter == length:
+            return height, width
+        length = max(length, 1)
+        if width < height:
+            return int(length * height / width), length
+        return length, int(length * width / height)
+
+    def __call__(self, picture: Picture, target: Any, rng: random.Random) -> tuple[Picture, Any]:
+        size = self.result_size(picture.size, rng.choice(self.min_sizes))
+        if isinstance(target, Target):
+            target = target.resize(size)
+        return replace(picture, size=size, antialias=self.antialias), target
+
+
+class RandomHorizontalFlip:
+    """Mirrors left and right with probability p."""
+
+    def __init__(self, p: float = 0.5) -> None:
+        self.p = p
+
+    def __call__(self, picture: Picture, target: Any, rng: random.Random) -> tuple[Picture, Any]:
+        if rng.random() >= self.p:
+            return picture, target
+        if isinstance(target, Target):
+            target = target.flip_horizontal()
+        return replace(picture, flip_horizontal=not picture.flip_horizontal), target
+
+
+class RandomVerticalFlip:
+    """Turns upside down with probability p."""
+
+    def __init__(self, p: float = 0.5) -> None:
+        self.p = p
+
+    def __call__(self, picture: Picture, target: Any, rng: random.Random) -> tuple[Picture, Any]:
+        if rng.random() >= self.p:
+            return picture, target
+        if isinstance(target, Target):
+            target = target.flip_vertical()
+        return replace(picture, flip_vertical=not picture.flip_vertical), target
+
+
+class RandomResizedCrop:
+    """A part of random area and shape, resized: the crop that ImageNet's networks are trained on.
+
+    Args:
+        size: height and width of the result, or both in one number.
+        scale: the least and the greatest part of the image's area.
+        ratio: of width to height, the least and the greatest; drawn evenly on a logarithmic scale.
+        antialias: see `data.ops.prepare_image`.
+    """
+
+    def __init__(
+        self,
+        size: int | tuple[int, int],
+        scale: tuple[float, float] = (0.08, 1.0),
+        ratio: tuple[float, float] = (3 / 4, 4 / 3),
+        *,
+        antialias: bool = True,
+    ) -> None:
+        self.size = (size, size) if isinstance(size, int) else size
+        self.scale = scale
+        self.ratio = ratio
+        self.antialias = antialias
+
+    def draw_crop(self, height: int, width: int, rng: random.Random) -> tuple[int, int, int, int]:
+        """Top, left, height and width; after ten that do not fit, the largest in the middle."""
+        low, high = (float(np.log(ratio)) for ratio in self.ratio)
+        for _ in range(10):
+            area = height * width * rng.uniform(*self.scale)
+            ratio = float(np.exp(rng.uniform(low, high)))
+            w, h = int(round((area * ratio) ** 0.5)), int(round((area / ratio) ** 0.5))
+            if 0 < w <= width and 0 < h <= height:
+                return rng.randint(0, height - h), rng.randint(0, width - w), h, w
+        h = min(height, max(1, int(round(width / self.ratio[0]))))
+        w = min(width, max(1, int(round(height * self.ratio[1]))))
+        return (height - h) // 2, (width - w) // 2, h, w
+
+    def __call__(self, picture: Picture, target: Any, rng: random.Random) -> tuple[Picture, Any]:
+        if picture.size != picture.crop[2:] or picture.flip_horizontal or picture.flip_vertical:
+            raise ValueError("RandomResizedCrop: must come before resizing and flips")
+        top, left, height, width = picture.crop
+        y, x, h, w = self.draw_crop(height, width, rng)
+        if isinstance(target, Target):
+            target = target.crop(y, x, h, w).resize(self.size)
+        crop = (top + y, left + x, h, w)
+        return replace(picture, crop=crop, size=self.size, antialias=self.antialias), target
+
+
+class ColorJitter:
+    """Brightness, contrast, saturation and hue, in random order, as torchvision does on Pillow images.
+
+    Args:
+        brightness: a factor is drawn from [max(0, 1 - brightness), 1 + brightness]; 0 leaves it.
+        contrast: likewise.
+        saturation: likewise.
+        hue: a part of the circle, at most 0.5; drawn from [-hue, hue].
+    """
+
+    def __init__(
+        self,
+        brightness: float = 0.0,
+        contrast: float = 0.0,
+        saturation: float = 0.0,
+        hue: float = 0.0,
+    ) -> None:
+        if min(brightness, contrast, saturation, hue) < 0 or hue > 0.5:
+            raise ValueError(
+                "ColorJitter: expected amounts of at least 0, and hue of at most 0.5, got "
+                f"{brightness}, {contrast}, {saturation}, {hue}"
+            )
+        self.factors = [
+            (ImageEnhance.Brightness, brightness),
+            (ImageEnhance.Contrast, contrast),
+            (ImageEnhance.Color, saturation),
+        ]
+        self.hue = hue
+
+    def __call__(self, picture: Picture, target: Any, rng: random.Random) -> tuple[Picture, Any]:
+        steps: list[Callable[[Image.Image], Image.Image]] = []
+        for enhancer, amount in self.factors:
+            if amount:
+                factor = rng.uniform(max(0.0, 1 - amount), 1 + amount)
+                steps.append(lambda image, e=enhancer, f=factor: e(image).enhance(f))
+        if self.hue:
+            shift = rng.uniform(-self.hue, self.hue)
+            steps.append(lambda image: _shift_hue(image, shift))
+        if not steps:
+            return picture, target
+        rng.shuffle(steps)
+        image = Image.fromarray(picture.pixels)
+        for step in steps:
+            image = step(image)
+        return replace(picture, pixels=np.array(image)), target
+
+
+def _shift_hue(image: Image.Image, shift: float) -> Image.Image:
+    """Turns the hue by a part of the circle."""
+    hsv = np.array(image.convert("HSV"))
+    hsv[..., 0] += np.uint8(int(shift * 255) % 256)
+    return Image.fromarray(hsv, "HSV").convert("RGB")
+
+
+class Normalize:
+    """(x - mean) / std.
+
+    Args:
+        mean: one number per channel of the result.
+        std: likewise.
+        to_bgr255: True: the result's channels are blue, green, red, and the numbers are in grey
+            levels of 0..255. False: red, green, blue, and 0..1.
+    """
+
+    def __init__(
+        self,
+        mean: Sequence[float] = BGR_MEAN,
+        std: Sequence[float] = (1.0, 1.0, 1.0),
+        to_bgr255: bool = True,
+    ) -> None:
+        unit = 1.0 if to_bgr255 else 255.0
+        self.mean = torch.tensor(mean, dtype=torch.float32) * unit
+        self.std = torch.tensor(std, dtype=torch.float32) * unit
+        self.to_bgr255 = to_bgr255
+
+    def __call__(self, picture: Picture, target: Any, rng: random.Random) -> tuple[Picture, Any]:
+        return replace(
+            picture, mean=self.mean, std=self.std, reverse_channels=self.to_bgr255
+        ), target
