@@ -1,0 +1,208 @@
+"""Image files of every kind: the pixels they give, or the error that names them."""
+
+from __future__ import annotations
+
+import io
+import struct
+import zlib
+
+import numpy as np
+import pytest
+
+pytest.importorskip("_ext.kernels", reason="run `python build_ffi.py` first")
+Image = pytest.importorskip("PIL.Image", reason="needs Pillow")
+
+from data import files  # noqa: E402
+from data.files import ImageFileError, read_rgb  # noqa: E402
+
+RGB = np.random.default_rng(0).integers(0, 256, (24, 37, 3), dtype=np.uint8)
+GREY = RGB[..., 0]
+SMOOTH = np.asarray(Image.fromarray(RGB[:6, :9]).resize((37, 24), Image.Resampling.BICUBIC))
+
+
+def repeated(grey: np.ndarray) -> np.ndarray:
+    return np.repeat(grey[..., None], 3, 2)
+
+
+def palette() -> Image.Image:
+    image = Image.fromarray((GREY % 5).astype(np.uint8), "P")
+    image.putpalette([0, 0, 0, 255, 0, 0, 0, 255, 0, 0, 0, 255, 9, 8, 7])
+    return image
+
+
+COLOURS = np.array([[0, 0, 0], [255, 0, 0], [0, 255, 0], [0, 0, 255], [9, 8, 7]], np.uint8)
+SIXTEEN = (np.arange(24 * 37).reshape(24, 37) * 73).astype(np.uint16)
+LOSSLESS = {
+    "rgb.png": (Image.fromarray(RGB), RGB),
+    "rgb.bmp": (Image.fromarray(RGB), RGB),
+    "rgb.tif": (Image.fromarray(RGB), RGB),
+    "grey.png": (Image.fromarray(GREY), repeated(GREY)),
+    "bits.png": (Image.fromarray(GREY > 99), repeated(np.where(GREY > 99, 255, 0))),
+    "palette.png": (palette(), COLOURS[GREY % 5]),
+    "palette.gif": (palette(), COLOURS[GREY % 5]),
+    "rgba.png": (Image.fromarray(np.dstack([RGB, GREY])), RGB),
+    "grey_alpha.png": (
+        Image.merge("LA", [Image.fromarray(GREY), Image.fromarray(RGB[..., 1])]),
+        repeated(GREY),
+    ),
+    "sixteen.png": (Image.fromarray(SIXTEEN), repeated(SIXTEEN >> 8)),
+    "sixteen.tif": (Image.fromarray(SIXTEEN), repeated(SIXTEEN >> 8)),
+    "cmyk.tif": (
+        Image.fromarray(np.dstack([255 - RGB, np.zeros_like(GREY)]), "CMYK"),
+        RGB,
+    ),
+}
+
+
+@pytest.mark.parametrize("name", LOSSLESS)
+def test_lossless_files_give_their_pixels(tmp_path, name):
+    image, expected = LOSSLESS[name]
+    image.save(tmp_path / name)
+    pixels = read_rgb(tmp_path / name)
+    assert pixels.dtype == np.uint8 and pixels.flags.c_contiguous
+    assert np.array_equal(pixels, expected)
+
+
+@pytest.mark.parametrize("subsampling", [0, 1, 2])
+@pytest.mark.parametrize("mode", ["RGB", "L", "CMYK"])
+@pytest.mark.parametrize("progressive", [False, True])
+def test_jpegs_give_what_pillow_gives(tmp_path, mode, subsampling, progressive):
+    path = tmp_path / "a.jpg"
+    options = {} if mode == "L" else {"subsampling": subsampling}
+    Image.fromarray(SMOOTH).convert(mode).save(path, quality=95, progressive=progressive, **options)
+    expected = np.asarray(Image.open(path).convert("RGB")).astype(int)
+    assert np.abs(read_rgb(path) - expected).max() <= 2  # two versions of one library
+
+
+@pytest.mark.parametrize("orientation", range(1, 9))
+@pytest.mark.parametrize("suffix", ["jpg", "png"])
+def test_exif_orientation_is_applied(tmp_path, orientation, suffix):
+    """The image as the camera's sensor saw it, after the table in the Exif standard."""
+    upright = SMOOTH
+    seen = {
+        1: upright,
+        2: upright[:, ::-1],
+        3: upright[::-1, ::-1],
+        4: upright[::-1],
+        5: upright.transpose(1, 0, 2),
+        6: np.rot90(upright, 1),
+        7: upright[::-1, ::-1].transpose(1, 0, 2),
+        8: np.rot90(upright, -1),
+    }
+    exif = Image.Exif()
+    exif[0x0112] = orientation
+    path = tmp_path / f"a.{suffix}"
+    options = {"quality": 95, "subsampling": 0} if suffix == "jpg" else {}
+    Image.fromarray(np.ascontiguousarray(seen[orientation])).save(path, exif=exif, **options)
+    pixels = read_rgb(path)
+    assert pixels.shape == upright.shape
+    assert np.abs(pixels - upright.astype(int)).max() <= (12 if suffix == "jpg" else 0)
+
+
+def jpeg() -> bytes:
+    file = io.BytesIO()
+    Image.fromarray(SMOOTH).save(file, "JPEG", quality=90)
+    return file.getvalue()
+
+
+def png() -> bytes:
+    file = io.BytesIO()
+    Image.fromarray(RGB).save(file, "PNG")
+    return file.getvalue()
+
+
+BROKEN = {
+    "empty.jpg": b"",
+    "text.jpg": b"no image",
+    "start.jpg": b"\xff\xd8\xff",
+    "cut.jpg": jpeg()[:-200],
+    "cut_header.jpg": jpeg()[:100],
+    "cut.png": png()[:500],
+    "no_pixels.png": png()[:33],
+    "flipped.png": png()[:200] + bytes(byte ^ 0xFF for byte in png()[200:240]) + png()[240:],
+    "html.png": b"<html><body>404</body></html>",
+}
+
+
+@pytest.mark.parametrize("name", BROKEN)
+def test_broken_files_are_named(tmp_path, name):
+    path = tmp_path / name
+    path.write_bytes(BROKEN[name])
+    with pytest.raises(ImageFileError, match=f"{name}: expected a readable image file, got"):
+        read_rgb(path)
+
+
+def test_random_damage_gives_pixels_or_an_error(tmp_path):
+    rng = np.random.default_rng(0)
+    failed = 0
+    for number in range(300):
+        contents = bytearray(jpeg() if number % 2 else png())
+        for _ in range(int(rng.integers(1, 4))):
+            contents[int(rng.integers(len(contents)))] = int(rng.integers(256))
+        try:
+            pixels = files.decode_rgb(bytes(contents), "damaged", max_pixels=1 << 22)
+            assert pixels.ndim == 3 and pixels.shape[2] == 3 and pixels.dtype == np.uint8
+        except ImageFileError as error:
+            assert "damaged" in str(error)
+            failed += 1
+    assert 50 < failed < 300
+
+
+def bomb(width: int, height: int) -> bytes:
+    """A PNG's beginning that promises so many pixels."""
+
+    def chunk(kind: bytes, body: bytes) -> bytes:
+        return (
+            struct.pack(">I", len(body)) + kind + body + struct.pack(">I", zlib.crc32(kind + body))
+        )
+
+    header = struct.pack(">IIBBBBB", width, height, 8, 2, 0, 0, 0)
+    return b"\x89PNG\r\n\x1a\n" + chunk(b"IHDR", header) + chunk(b"IDAT", zlib.compress(b"\0" * 99))
+
+
+@pytest.mark.filterwarnings("ignore:Image size")
+@pytest.mark.parametrize("size", [(10_000, 9_000), (60_000, 60_000)])
+def test_decompression_bombs_are_refused(tmp_path, size):
+    path = tmp_path / "bomb.png"
+    path.write_bytes(bomb(*size))
+    with pytest.raises(ImageFileError, match=r"bomb\.png: .*(decompression bomb|exceeds limit)"):
+        read_rgb(path)
+
+
+def test_limits_can_be_set(tmp_path, monkeypatch):
+    for name, contents in [("a.png", png()), ("a.jpg", jpeg())]:
+        path = tmp_path / name
+        path.write_bytes(contents)
+        with pytest.raises(ImageFileError, match=f"{name}: 37 x 24 pixels are more than the 887 "):
+            read_rgb(path, max_pixels=887)
+        assert read_rgb(path, max_pixels=888).shape == (24, 37, 3)
+    monkeypatch.setattr(files, "MAX_BYTES", 100)
+    with pytest.raises(
+        ImageFileError, match=r"a\.png: expected an image file, got \d+ bytes, more"
+    ):
+        read_rgb(tmp_path / "a.png")
+
+
+def test_what_has_no_defined_range_is_refused(tmp_path):
+    Image.fromarray(np.ones((4, 4), np.float32)).save(tmp_path / "float.tif")
+    with pytest.raises(ImageFileError, match=r"float\.tif: floating-point pixels have no defined"):
+        read_rgb(tmp_path / "float.tif")
+    Image.fromarray(np.full((4, 4), 70000, np.int32)).save(tmp_path / "wide.tif")
+    with pytest.raises(
+        ImageFileError, match=r"wide\.tif: expected 8 or 16 bits, got values from 70"
+    ):
+        read_rgb(tmp_path / "wide.tif")
+
+
+def test_a_folder_or_an_absent_file(tmp_path):
+    with pytest.raises(FileNotFoundError):
+        read_rgb(tmp_path / "absent.png")
+    with pytest.raises(ImageFileError, match="expected a readable image file"):
+        read_rgb(tmp_path)
+
+
+def test_without_simplejpeg_pillow_reads(tmp_path, monkeypatch):
+    (tmp_path / "a.jpg").write_bytes(jpeg())
+    expected = read_rgb(tmp_path / "a.jpg").astype(int)
+    monkeypatch.setattr(files, "simplejpeg", None)
+    assert np.abs(read_rgb(tmp_path / "a.jpg") - expected).max() <= 2

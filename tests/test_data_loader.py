@@ -1,0 +1,293 @@
+"""Loader: the same batches whatever the threads, errors in their place, resuming, memory, clean ends."""
+
+from __future__ import annotations
+
+import gc
+import random
+import signal
+import subprocess
+import sys
+import threading
+import time
+import warnings
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from torch.utils.data import ConcatDataset, Subset
+
+pytest.importorskip("_ext.kernels", reason="run `python build_ffi.py` first")
+pytest.importorskip("PIL", reason="needs Pillow")
+
+import data  # noqa: E402
+from data.buffers import BufferPool  # noqa: E402
+from data.transforms import (  # noqa: E402
+    Compose,
+    Normalize,
+    Picture,
+    RandomHorizontalFlip,
+    RandomResizedCrop,
+    Resize,
+)
+
+TRANSFORMS = Compose([Resize((24, 32, 40), 60), RandomHorizontalFlip(), Normalize()])
+
+
+def shapes(length: int = 14) -> data.Shapes:
+    return data.Shapes(length, size=(30, 44), most=2, transforms=TRANSFORMS)
+
+
+def kept(batches: Any) -> list[Any]:
+    """Copies of what was given, in a form that can be compared."""
+    return [
+        (images.tensors.clone().numpy(), images.image_sizes, [t.boxes.tolist() for t in targets], i)
+        for images, targets, i in batches
+    ]
+
+
+def assert_equal(ours: list[Any], theirs: list[Any]) -> None:
+    assert len(ours) == len(theirs)
+    for (a, *rest_a), (b, *rest_b) in zip(ours, theirs, strict=True):
+        assert np.array_equal(a, b) and rest_a == rest_b
+
+
+def no_threads_left() -> bool:
+    return not any(thread.name.startswith("data.Loader") for thread in threading.enumerate())
+
+
+def test_batches_are_those_of_pad_collate():
+    plain = data.Shapes(7, size=(30, 44), transforms=Compose([Resize(40, 60), Normalize()]))
+    loader = data.Loader(plain, 3, size_divisibility=32)
+    expected = torch.utils.data.DataLoader(plain, 3, collate_fn=data.PadCollate(32))
+    assert len(loader) == 3
+    assert_equal(kept(loader), kept(expected))
+    assert no_threads_left()
+
+
+@pytest.mark.parametrize(("threads", "prefetch"), [(1, 1), (1, 3), (2, 2), (5, 1), (3, 9)])
+def test_threads_change_nothing(threads, prefetch):
+    reference = data.Loader(shapes(), 4, shuffle=True, seed=5, threads=1)
+    loader = data.Loader(shapes(), 4, shuffle=True, seed=5, threads=threads, prefetch=prefetch)
+    first = kept(reference)
+    assert_equal(kept(loader), first)
+    second = kept(reference)
+    assert_equal(kept(loader), second)
+    assert sorted(sum((batch[3] for batch in second), [])) == list(range(14))
+    assert [batch[3] for batch in first] != [batch[3] for batch in second]
+    other = kept(data.Loader(shapes(), 4, shuffle=True, seed=6))
+    assert [batch[3] for batch in other] != [batch[3] for batch in first]
+
+
+def test_transforms_are_drawn_anew_in_each_epoch():
+    loader = data.Loader(shapes(8), 4)
+    first, second = kept(loader), kept(loader)
+    assert [batch[3] for batch in first] == [batch[3] for batch in second]
+    assert [batch[1] for batch in first] != [batch[1] for batch in second]
+
+
+def test_two_epochs_resumed_anywhere_give_the_same_batches():
+    def make() -> data.Loader:
+        return data.Loader(shapes(), 3, shuffle=True, seed=9, size_divisibility=16)
+
+    whole = make()
+    expected = kept(whole) + kept(whole)
+    assert len(expected) == 10
+    for stop in range(11):
+        first, got = make(), []
+        while len(got) < stop:
+            for batch in first:
+                got += kept([batch])
+                if len(got) == stop:
+                    break
+        resumed = make()
+        resumed.load_state_dict(first.state_dict())
+        while len(got) < 10:
+            got += kept(resumed)
+        assert_equal(got, expected)
+    with pytest.raises(ValueError, match="seed 9, this one's is 1: it would give other batches"):
+        data.Loader(shapes(), seed=1).load_state_dict(make().state_dict())
+
+
+def test_subsets_concatenations_and_batch_samplers():
+    dataset = data.Shapes(6, size=(30, 44))
+    combined = ConcatDataset([Subset(dataset, [5, 1]), dataset])
+    loader = data.Loader(combined, batch_sampler=[[0, 7], [2], [1, 0]])
+    for (images, targets, indices), expected in zip(loader, [[5, 5], [0], [1, 5]], strict=True):
+        for image, target, index in zip(images.tensors, targets, expected, strict=True):
+            pixels, plain = dataset.read(index)
+            height, width = plain.size
+            assert np.array_equal(image[:, :height, :width].permute(1, 2, 0), pixels)
+            assert torch.equal(target.boxes, plain.boxes)
+        assert len(indices) == len(expected)
+    grouped = data.GroupedBatchSampler(data.EpochSampler(6, seed=1), data.aspect_groups(dataset), 2)
+    loader = data.Loader(dataset, batch_sampler=grouped)
+    orders = [[batch[2] for batch in loader] for _ in range(2)]
+    assert orders[0] != orders[1] and sorted(sum(orders[1], [])) == list(range(6))
+    with pytest.raises(
+        TypeError, match="expected a data.ImageDataset, or a Subset or ConcatDataset"
+    ):
+        list(data.Loader([1, 2, 3]))
+    with pytest.raises(ValueError, match="must be at least 1, got 1, 0 and 2"):
+        data.Loader(dataset, threads=0)
+    with pytest.raises(ValueError, match="batch_sampler decides on batch_size"):
+        data.Loader(dataset, 2, batch_sampler=[[0]])
+
+
+class Failing(data.ImageDataset):
+    """Fails for the indices that it is told, in a way that it is told."""
+
+    def __init__(self, failing: dict[int, BaseException], **options: Any) -> None:
+        super().__init__(**options)
+        self.failing = failing
+
+    def read(self, index: int) -> tuple[np.ndarray, int]:
+        if index in self.failing:
+            raise self.failing[index]
+        return np.full((3 + index % 3, 4, 3), index, np.uint8), index
+
+    def __len__(self) -> int:
+        return 12
+
+
+def test_a_thousand_random_failures():
+    rng = random.Random(0)
+    kinds = [ValueError, data.ImageFileError, OSError, KeyError, MemoryError, SystemExit]
+    ended = {"whole": 0, "error": 0, "break": 0}
+    for number in range(1000):
+        failing = {
+            rng.randrange(12): rng.choice(kinds)(f"failure {number}")
+            for _ in range(rng.choice([0, 1, 1, 2]))
+        }
+        size = rng.randrange(1, 6)
+        loader = data.Loader(
+            Failing(failing), size, threads=rng.randrange(1, 4), prefetch=rng.randrange(1, 5)
+        )
+        first = min(failing, default=12)
+        stop = rng.choice([None, None, rng.randrange(12)])
+        given: list[int] = []
+        try:
+            for images, targets, indices in loader:
+                assert targets == indices
+                assert images.tensors[:, 0, 0, 0].tolist() == [float(index) for index in indices]
+                given += indices
+                if stop is not None and len(given) > stop:
+                    ended["break"] += 1
+                    break
+            else:
+                assert not failing and given == list(range(12))
+                ended["whole"] += 1
+        except tuple(kinds) as error:
+            assert error is failing[first]
+            assert given == list(range(first // size * size))
+            ended["error"] += 1
+    gc.collect()
+    assert no_threads_left()
+    assert sum(ended.values()) == 1000 and min(ended.values()) > 100
+
+
+def test_an_ended_iterator_gives_nothing_more():
+    iterator = iter(data.Loader(Failing({5: ValueError("here")}), 4))
+    assert next(iterator)[2] == [0, 1, 2, 3]
+    with pytest.raises(ValueError, match="here"):
+        next(iterator)
+    with pytest.raises(StopIteration):
+        next(iterator)
+    iterator = iter(data.Loader(Failing({}), 4))
+    next(iterator)
+    iterator.close()
+    assert no_threads_left()
+    with pytest.raises(StopIteration):
+        next(iterator)
+
+
+def test_skipped_files_leave_smaller_batches():
+    broken = data.ImageFileError("x.jpg: broken")
+    dataset = Failing(dict.fromkeys([1, 4, 5, 6, 7, 11], broken), on_error="skip")
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        batches = [indices for _, _, indices in data.Loader(dataset, 4)]
+    assert batches == [[0, 2, 3], [8, 9, 10]] and dataset.skipped == 6
+
+
+def test_errors_of_the_kernel_are_raised_too():
+    class Wrong(Failing):
+        def prepare(self, index: int, rng: random.Random) -> tuple[Picture, int]:
+            picture, target = super().prepare(index, rng)
+            return (Picture(picture.pixels, (0, 0, 99, 99), (4, 4)) if index == 6 else picture), 0
+
+    given = []
+    with pytest.raises(RuntimeError, match="must lie in the image of 3 x 4 pixels"):
+        for _, _, indices in data.Loader(Wrong({}), 4):
+            given += indices
+    assert given == [0, 1, 2, 3]
+
+
+def test_batch_memory_is_used_again_and_never_too_early():
+    dataset = data.Shapes(
+        60, size=(30, 44), transforms=Compose([RandomResizedCrop(16), Normalize()])
+    )
+    loader = data.Loader(dataset, 4, shuffle=True, prefetch=2)
+    for _ in range(3):
+        for _batch in loader:
+            pass
+    assert loader.pool.allocated <= 8  # 45 batches
+    held = [
+        (images.tensors[1, :, 3:9], images.tensors[1, :, 3:9].clone()) for images, _, _ in loader
+    ]
+    assert all(torch.equal(view, copy) for view, copy in held)  # views alone keep the memory
+
+
+def test_pool_of_growing_and_shrinking_batches():
+    pool = BufferPool(keep=3)
+    rng = random.Random(0)
+    held: list[torch.Tensor] = []
+    for number in range(500):
+        tensor = pool.lease(rng.randrange(1, 5), 3, rng.randrange(1, 40), rng.randrange(1, 40))
+        assert tensor.is_contiguous() and tensor.data_ptr() % 64 == 0
+        tensor.fill_(number)
+        held.append(tensor[0, 0, :1])
+        del tensor
+        if len(held) > 2:
+            held.pop(rng.randrange(len(held)))
+        assert sorted({float(view[0, 0]) for view in held}) == sorted(float(v[0, 0]) for v in held)
+    assert pool.allocated < 60
+
+
+SCRIPT = """
+import sys, time, threading
+import data
+from data.transforms import Compose, Resize
+loader = data.Loader(data.Shapes(10**6, size=(60, 80), transforms=Compose([Resize(200)])), 8)
+iterator = iter(loader)
+next(iterator)
+if sys.argv[1] == "exit":
+    sys.exit(3)  # with an iterator that is alive
+print("running", flush=True)
+try:
+    for batch in iterator:
+        pass
+except KeyboardInterrupt:
+    alive = [thread.name for thread in threading.enumerate() if "Loader" in thread.name]
+    print("interrupted", alive, flush=True)
+"""
+
+
+@pytest.mark.parametrize("how", ["exit", "interrupt"])
+def test_the_program_ends_cleanly(how):
+    process = subprocess.Popen(
+        [sys.executable, "-c", SCRIPT, how],
+        cwd=Path(__file__).resolve().parent.parent,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+    if how == "interrupt":
+        assert process.stdout.readline() == "running\n"
+        time.sleep(0.3)
+        process.send_signal(signal.SIGINT)
+    out, error = process.communicate(timeout=60)
+    assert error == ""
+    assert process.returncode == (3 if how == "exit" else 0)
+    assert out == ("" if how == "exit" else "interrupted []\n")

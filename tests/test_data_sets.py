@@ -1,0 +1,310 @@
+"""Folder, digits, shapes and COCO sets; the contract of detection sets; files that are skipped."""
+
+from __future__ import annotations
+
+import json
+import pickle
+import random
+import warnings
+
+import numpy as np
+import pytest
+import torch
+from torch.utils.data import ConcatDataset, DataLoader, RandomSampler, Subset
+from torch.utils.data.distributed import DistributedSampler
+
+pytest.importorskip("_ext.kernels", reason="run `python build_ffi.py` first")
+Image = pytest.importorskip("PIL.Image", reason="needs Pillow")
+
+import data  # noqa: E402
+from data.transforms import Compose, Normalize, Picture, Resize  # noqa: E402
+
+RNG = np.random.default_rng(0)
+
+
+def test_detection_sets_also_define_get_img_info():
+    methods = {
+        "__init__": lambda self: None,
+        "__getitem__": lambda self, index: index,
+        "__len__": lambda self: 3,
+    }
+    with pytest.raises(NotImplementedError) as caught:
+        type("Boxes", (data.DetectionDataset,), methods)()
+    text = str(caught.value)
+    assert (
+        "Boxes is incomplete. A dataset defines __init__, __getitem__, __len__ and get_img_info"
+        in (text)
+    )
+    assert "missing: get_img_info." in text and "    def get_img_info(self, index):" in text
+    assert "    def __len__" not in text
+    methods["get_img_info"] = lambda self, index: {"height": 1, "width": 2}
+    assert len(type("Boxes", (data.DetectionDataset,), methods)()) == 3
+
+
+@pytest.mark.parametrize("present", [(), ("read",), ("__len__",)])
+def test_image_sets_define_read_and_len(present):
+    given = {"read": lambda self, index: None, "__len__": lambda self: 1}
+    cls = type("Mine", (data.ImageDataset,), {name: given[name] for name in present})
+    with pytest.raises(NotImplementedError) as caught:
+        cls()
+    for name in given:
+        assert (f"    def {name}(" in str(caught.value)) == (name not in present)
+    with pytest.raises(NotImplementedError, match="class MyDetectionDataset"):
+        data.DetectionDataset()
+
+
+@pytest.fixture
+def folder(tmp_path):
+    for name, count in [("cat", 3), ("dog", 2)]:
+        (tmp_path / name / "deep").mkdir(parents=True)
+        for number in range(count):
+            pixels = RNG.integers(0, 256, (9 + number, 12, 3), dtype=np.uint8)
+            Image.fromarray(pixels).save(tmp_path / name / "deep" / f"{number}.PNG")
+        (tmp_path / name / "notes.txt").write_text("no image")
+    return tmp_path
+
+
+def test_image_folder(folder):
+    dataset = data.ImageFolder(folder)
+    assert dataset.classes == ["cat", "dog"] and len(dataset) == 5
+    assert [number for _, number in dataset.samples] == [0, 0, 0, 1, 1]
+    image, target, index = dataset[4]
+    expected = np.asarray(Image.open(folder / "dog" / "deep" / "1.PNG"))
+    assert target == 1 and index == 4
+    assert np.array_equal(image, expected.transpose(2, 0, 1).astype(np.float32))
+    (folder / "bird").mkdir()
+    with pytest.raises(FileNotFoundError, match="class 'bird' has no images"):
+        data.ImageFolder(folder)
+    with pytest.raises(FileNotFoundError, match="is no folder"):
+        data.ImageFolder(folder / "absent")
+    with pytest.raises(FileNotFoundError, match="expected a folder per class"):
+        data.ImageFolder(folder / "bird")
+    with pytest.raises(ValueError, match="on_error must be 'raise' or 'skip', got 'ignore'"):
+        data.ImageFolder(folder, on_error="ignore")
+
+
+@pytest.mark.parametrize(("workers", "context"), [(0, None), (1, "fork"), (2, "fork")])
+def test_broken_files_are_skipped_and_counted(folder, workers, context):
+    (folder / "cat" / "deep" / "1.PNG").write_bytes(b"broken")
+    (folder / "dog" / "deep" / "0.PNG").write_bytes(b"")
+    with pytest.raises(ValueError, match=r"1\.PNG: expected a readable image file"):
+        data.ImageFolder(folder)[1]
+    dataset = data.ImageFolder(folder, on_error="skip")
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        loader = DataLoader(
+            dataset,
+            1 if workers == 1 else 2,
+            collate_fn=data.PadCollate(),
+            num_workers=workers,
+            multiprocessing_context=context,
+        )
+        batches = list(loader)
+    assert [index for batch in batches if batch for index in batch[2]] == [0, 2, 4]
+    assert dataset.skipped == 2
+    assert sum(batch is None for batch in batches) == (2 if workers == 1 else 0)
+    with pytest.warns(UserWarning, match=r"skipped sample 3: .*0\.PNG: .* an empty one"):
+        assert dataset[3] is None
+    assert dataset.skipped == 3
+
+
+def test_digits():
+    pytest.importorskip("sklearn", reason="needs scikit-learn")
+    from sklearn.datasets import load_digits
+
+    theirs = load_digits()
+    dataset = data.Digits()
+    assert len(dataset) == len(theirs.target) == 1797
+    assert np.array_equal(dataset.labels, theirs.target)
+    for index in (0, 700, 1796):
+        image, target, _ = dataset[index]
+        assert target == theirs.target[index]
+        assert np.array_equal(np.rint(image[1].numpy() * 16 / 255), theirs.images[index])
+
+
+def test_shapes_have_exact_boxes_and_masks():
+    dataset = data.Shapes(20, size=(60, 90), seed=3)
+    counts = []
+    for index in range(len(dataset)):
+        pixels, target = dataset.read(index)
+        info = dataset.get_img_info(index)
+        assert pixels.shape[:2] == target.size == (info["height"], info["width"])
+        assert target.size == ((60, 90) if index % 2 == 0 else (90, 60))
+        counts.append(len(target))
+        for box, mask in zip(target.boxes, target.masks.bitmaps(), strict=True):
+            rows, columns = np.nonzero(mask.numpy())
+            assert box.tolist() == [
+                columns.min(),
+                rows.min(),
+                columns.max() + 1,
+                rows.max() + 1,
+            ]
+            colours = pixels[rows, columns]
+            assert (colours == colours[0]).all()  # one shape, and nothing that hides it
+        assert (target.masks.bitmaps().sum(0) <= 1).all()
+    assert 1 <= np.mean(counts) < 6 and {len(dataset.classes)} == {4}
+    again = data.Shapes(20, size=(60, 90), seed=3).read(7)
+    assert np.array_equal(again[0], dataset.read(7)[0])
+    assert not np.array_equal(data.Shapes(20, size=(60, 90), seed=4).read(7)[0], again[0])
+    with pytest.raises(IndexError, match=r"index 20 is not in 0\.\.19"):
+        dataset[20]
+
+
+def write_coco(folder, contents):
+    path = folder / "annotations.json"
+    path.write_text(contents if isinstance(contents, str) else json.dumps(contents))
+    return path
+
+
+@pytest.fixture
+def coco(tmp_path):
+    """Three images, the second without objects, the third with a crowd and thin boxes."""
+    for number, (height, width) in enumerate([(20, 30), (16, 16), (30, 20)]):
+        pixels = RNG.integers(0, 256, (height, width, 3), dtype=np.uint8)
+        Image.fromarray(pixels).save(tmp_path / f"{number}.png")
+    square = [2.0, 3.0, 12.0, 3.0, 12.0, 9.0, 2.0, 9.0]
+    runs = [5 * 20 + 4, 6, 14, 6, 20 * 30 - 130]
+    objects = [
+        {"image_id": 7, "category_id": 18, "bbox": [2, 3, 10, 6], "segmentation": [square]},
+        {"image_id": 7, "category_id": 3, "bbox": [5, 4, 2, 6],
+         "segmentation": {"size": [20, 30], "counts": runs}},
+        {"image_id": 9, "category_id": 3, "bbox": [0, 0, 20, 30], "iscrowd": 1,
+         "segmentation": {"size": [30, 20], "counts": [0, 600]}},
+        {"image_id": 9, "category_id": 3, "bbox": [4, 4, 0.5, 9], "segmentation": [square]},
+    ]  # fmt: skip
+    contents = {
+        "images": [
+            {"id": 9, "file_name": "2.png", "height": 30, "width": 20},
+            {"id": 7, "file_name": "0.png", "height": 20, "width": 30},
+            {"id": 8, "file_name": "1.png", "height": 16, "width": 16},
+        ],
+        "categories": [{"id": 18, "name": "dog"}, {"id": 3, "name": "car"}],
+        "annotations": [
+            {"id": n, "iscrowd": 0, "area": 1, **entry} for n, entry in enumerate(objects)
+        ],
+    }
+    return tmp_path, contents
+
+
+def test_coco(coco):
+    folder, contents = coco
+    dataset = data.CocoDetection(folder, write_coco(folder, contents))
+    assert [info["id"] for info in dataset.images] == [7, 8, 9]
+    assert dataset.contiguous_ids == {3: 1, 18: 2} and dataset.category_ids == [3, 18]
+    assert dataset.get_img_info(2)["width"] == 20
+    pixels, target = dataset.read(0)
+    assert np.array_equal(pixels, np.asarray(Image.open(folder / "0.png")))
+    assert target.boxes.tolist() == [[2, 3, 12, 9], [5, 4, 7, 10]]
+    assert target.labels.tolist() == [2, 1]
+    masks = target.masks.bitmaps()
+    expected = torch.zeros(2, 20, 30, dtype=torch.uint8)
+    expected[0, 3:9, 2:12] = 1
+    expected[1, 4:10, 5:7] = 1
+    assert torch.equal(masks, expected)
+    assert len(dataset.read(1)[1]) == 0
+    thin = dataset.read(2)[1]
+    assert thin.boxes.tolist() == [[4, 4, 4.5, 13]]  # the crowd is left out
+
+    training = data.CocoDetection(folder, write_coco(folder, contents), remove_empty=True)
+    assert [info["id"] for info in training.images] == [7]
+    legacy = data.CocoDetection(folder, write_coco(folder, contents), plus_one=True)
+    assert legacy.target(0).boxes.tolist() == [[2, 3, 11, 8], [5, 4, 6, 9]]
+    copy = pickle.loads(pickle.dumps(dataset))
+    assert torch.equal(copy[0][0], dataset[0][0])
+
+
+def test_coco_like_pycocotools(coco):
+    COCO = pytest.importorskip("pycocotools.coco", reason="needs pycocotools").COCO
+    from pycocotools import mask as coco_mask
+
+    folder, contents = coco
+    bitmap = np.zeros((20, 30), np.uint8, order="F")
+    bitmap[4:11, 6:20] = RNG.integers(0, 2, (7, 14))
+    compressed = coco_mask.encode(bitmap)
+    contents["annotations"][0]["segmentation"] = {
+        "size": [20, 30],
+        "counts": compressed["counts"].decode(),
+    }
+    path = write_coco(folder, contents)
+    theirs = COCO(path)
+    dataset = data.CocoDetection(folder, path)
+    target = dataset.target(0)
+    entries = theirs.loadAnns(theirs.getAnnIds(7, iscrowd=False))
+    assert len(entries) == len(target) == 2
+    for entry, box, mask in zip(entries, target.boxes, target.masks.bitmaps(), strict=True):
+        x, y, width, height = entry["bbox"]
+        assert box.tolist() == [x, y, x + width, y + height]
+        assert np.array_equal(mask, theirs.annToMask(entry))
+    assert np.array_equal(target.masks.bitmaps()[0], bitmap)
+
+
+@pytest.mark.parametrize(
+    ("change", "text"),
+    [
+        (lambda c: "no json", "expected a COCO file in JSON"),
+        (lambda c: [], "expected a COCO file with a list 'images'"),
+        (lambda c: {**c, "categories": None}, "expected a COCO file with a list 'categories'"),
+        (
+            lambda c: {**c, "annotations": [{**c["annotations"][0], "category_id": 5}]},
+            "annotation 0 has the category_id 5, which the file does not define",
+        ),
+        (
+            lambda c: {**c, "annotations": [{**c["annotations"][0], "image_id": 1}]},
+            "annotation 0 has the image_id 1, which the file does not define",
+        ),
+    ],
+)
+def test_coco_files_that_are_wrong(coco, change, text):
+    folder, contents = coco
+    with pytest.raises(ValueError, match=text):
+        data.CocoDetection(folder, write_coco(folder, change(contents)))
+
+
+def test_coco_image_of_another_size(coco):
+    folder, contents = coco
+    Image.new("RGB", (20, 30)).save(folder / "0.png")
+    dataset = data.CocoDetection(folder, write_coco(folder, contents))
+    with pytest.raises(ValueError, match=r"0\.png: expected 20 x 30 .* got 30 x 20"):
+        dataset[0]
+
+
+@pytest.mark.parametrize(
+    ("workers", "context"), [(0, None), (1, "fork"), (2, "fork"), (1, "spawn"), (2, "spawn")]
+)
+def test_data_loader_with_workers_samplers_and_combinations(workers, context):
+    transforms = Compose([Resize(32, 50), Normalize()])
+    dataset = data.Shapes(6, size=(40, 50), transforms=transforms)
+    combined = ConcatDataset([Subset(dataset, [5, 1]), dataset])
+    generator = torch.Generator().manual_seed(0)
+    order = list(RandomSampler(combined, generator=torch.Generator().manual_seed(0)))
+    loader = DataLoader(
+        combined,
+        batch_size=3,
+        sampler=RandomSampler(combined, generator=generator),
+        collate_fn=data.PadCollate(32),
+        num_workers=workers,
+        multiprocessing_context=context,
+    )
+    order = [([5, 1] + list(range(6)))[index] for index in order]
+    seen = []
+    for images, targets, indices in loader:
+        for image, size, target, index in zip(
+            images.tensors, images.image_sizes, targets, indices, strict=True
+        ):
+            pixels, plain = dataset.read(index)
+            expected = transforms(Picture.of(pixels), plain, random.Random(0))
+            assert target.size == size and torch.equal(target.boxes, expected[1].boxes)
+            assert torch.equal(image[:, : size[0], : size[1]], expected[0].draw())
+            seen.append(index)
+    assert seen == order
+
+
+def test_distributed_sampler_of_torch():
+    dataset = data.Shapes(7, size=(40, 50))
+    shares = [
+        list(DataLoader(dataset, sampler=DistributedSampler(dataset, 2, rank), batch_size=None))
+        for rank in range(2)
+    ]
+    indices = [[int(index) for _, _, index in share] for share in shares]
+    assert [len(share) for share in indices] == [4, 4]
+    assert set(indices[0]) | set(indices[1]) == set(range(7))

@@ -1,0 +1,229 @@
+"""Transforms, targets and masks: maskrcnn-benchmark's rounding and geometry, Pillow's colours, crops."""
+
+from __future__ import annotations
+
+import math
+import random
+
+import numpy as np
+import pytest
+import torch
+
+pytest.importorskip("_ext.kernels", reason="run `python build_ffi.py` first")
+Image = pytest.importorskip("PIL.Image", reason="needs Pillow")
+
+import data  # noqa: E402
+from data.masks import Bitmaps, Polygons  # noqa: E402
+from data.target import Target  # noqa: E402
+from data.transforms import (  # noqa: E402
+    ColorJitter,
+    Compose,
+    Normalize,
+    Picture,
+    RandomHorizontalFlip,
+    RandomResizedCrop,
+    RandomVerticalFlip,
+    Resize,
+)
+
+PIXELS = np.random.default_rng(0).integers(0, 256, (20, 30, 3), dtype=np.uint8)
+
+
+class Fixed(random.Random):
+    """Draws one number, whatever is asked for."""
+
+    def __init__(self, number: float) -> None:
+        super().__init__(0)
+        self.number = number
+
+    def uniform(self, a: float, b: float) -> float:
+        assert a <= self.number <= b
+        return self.number
+
+
+@pytest.mark.parametrize(
+    ("size", "min_size", "max_size", "expected"),
+    [
+        ((480, 640), 800, 1333, (800, 1066)),  # int(800 * 640 / 480) = int(1066.67)
+        ((640, 480), 800, 1333, (1066, 800)),
+        ((427, 640), 800, 1333, (800, 1199)),
+        ((300, 1000), 800, 1333, (400, 1333)),  # round(1333 * 300 / 1000) = 400
+        ((1000, 300), 800, 1333, (1333, 400)),
+        ((375, 500), 800, 1066, (800, 1066)),
+        ((374, 500), 800, 1066, (797, 1065)),  # round(797.368), then int(797 * 500 / 374)
+        ((800, 1000), 800, 1333, (800, 1000)),
+        ((800, 1400), 800, 1333, (762, 1400 * 762 // 800)),
+        ((500, 500), 600, None, (600, 600)),
+        ((1, 5000), 800, 1333, (1, 5000)),
+    ],
+)
+def test_resize_rounds_as_the_reference(size, min_size, max_size, expected):
+    assert Resize(min_size, max_size).result_size(size, min_size) == expected
+
+
+def test_resize_draws_one_of_several_sizes():
+    resize, rng = Resize((10, 16, 25)), random.Random(0)
+    sizes = {resize(Picture.of(PIXELS), None, rng)[0].size for _ in range(50)}
+    assert sizes == {(10, 15), (16, 24), (25, 37)}
+
+
+def boxes_of(masks: torch.Tensor) -> list[list[int]]:
+    found = []
+    for mask in masks.numpy():
+        rows, columns = np.nonzero(mask)
+        found.append([columns.min(), rows.min(), columns.max() + 1, rows.max() + 1])
+    return found
+
+
+STEPS = {
+    "horizontal": lambda p, t, r: RandomHorizontalFlip(1.0)(p, t, r),
+    "vertical": lambda p, t, r: RandomVerticalFlip(1.0)(p, t, r),
+    "resize": lambda p, t, r: Resize(120)(p, t, r),
+    "all": Compose([Resize(180), RandomHorizontalFlip(1.0), RandomVerticalFlip(1.0)]),
+}
+
+
+@pytest.mark.parametrize("step", STEPS)
+@pytest.mark.parametrize("index", range(4))
+def test_boxes_and_masks_follow_the_image(step, index):
+    pixels, target = data.Shapes(4, size=(60, 90), seed=1).read(index)
+    picture, moved = STEPS[step](Picture.of(pixels), target, random.Random(0))
+    assert moved.size == picture.size
+    assert boxes_of(moved.masks.bitmaps()) == moved.boxes.tolist()  # whole factors: exact
+    image = picture.draw().numpy()
+    for mask, label in zip(moved.masks.bitmaps().numpy(), moved.labels, strict=True):
+        outside = torch.nn.functional.max_pool2d(1.0 - torch.from_numpy(mask)[None], 7, 1, 3)
+        inner = (outside[0] == 0).numpy()
+        if inner.any():  # away from its rim the shape has one colour still
+            colours = image[:, inner]
+            assert np.abs(colours - colours[:, :1]).max() < 1e-3, label
+
+
+def test_flips_are_drawn_with_their_probability():
+    rng = random.Random(0)
+    flip = RandomHorizontalFlip(0.3)
+    flips = [flip(Picture.of(PIXELS), None, rng)[0].flip_horizontal for _ in range(2000)]
+    assert abs(np.mean(flips) - 0.3) < 0.04
+    twice = Compose([RandomHorizontalFlip(1.0), RandomHorizontalFlip(1.0)])
+    assert not twice(Picture.of(PIXELS), None, rng)[0].flip_horizontal
+
+
+def test_plus_one_boxes_flip_as_the_reference_does():
+    target = Target((20, 30), torch.tensor([[2.0, 3, 11, 8]]), torch.tensor([1]), plus_one=1)
+    assert target.flip_horizontal().boxes.tolist() == [[18, 3, 27, 8]]  # 30 - 11 - 1, 30 - 2 - 1
+    assert target.flip_vertical().boxes.tolist() == [[2, 11, 11, 16]]
+    assert target.resize((40, 90)).boxes.tolist() == [[6, 6, 33, 16]]
+    wide = Target((20, 30), torch.tensor([[-5.0, 3, 50, 8]]), torch.tensor([1]), plus_one=1)
+    assert wide.clip().boxes.tolist() == [[0, 3, 29, 8]]
+
+
+def test_polygons_follow_too():
+    square = [2.0, 3.0, 12.0, 3.0, 12.0, 9.0, 2.0, 9.0]
+    polygons = Polygons([[square], [square[:4] + square[:2] + square[:2], square]], (20, 30))
+    plain = polygons.bitmaps()
+    assert plain[0].sum() == 60 and boxes_of(plain[:1]) == [[2, 3, 12, 9]]
+    assert torch.equal(polygons.flip_horizontal().bitmaps(), plain.flip(2))
+    assert torch.equal(polygons.flip_vertical().bitmaps(), plain.flip(1))
+    assert torch.equal(polygons.crop(4, 5, 10, 20).bitmaps(), plain[:, 4:14, 5:25])
+    doubled = plain.repeat_interleave(2, 1).repeat_interleave(2, 2)
+    assert torch.equal(polygons.resize((40, 60)).bitmaps(), doubled)
+    assert len(polygons[torch.tensor([False, True])]) == 1
+
+
+def test_crops_clip_and_remove_boxes():
+    boxes = torch.tensor([[0.0, 0, 8, 8], [10, 5, 25, 18], [28, 0, 30, 2]])
+    masks = torch.zeros(3, 20, 30)
+    target = Target(
+        (20, 30), boxes, torch.tensor([1, 2, 3]), Bitmaps(masks), {"id": torch.arange(3)}
+    )
+    part = target.crop(4, 6, 10, 12)
+    assert part.boxes.tolist() == [[0, 0, 2, 4], [4, 1, 12, 10]]
+    assert part.labels.tolist() == [1, 2] and part.fields["id"].tolist() == [0, 1]
+    assert part.masks.size == part.size == (10, 12) and len(part.masks) == 2
+    assert len(target[torch.zeros(3, dtype=torch.bool)].resize((5, 5))) == 0
+
+
+def test_targets_are_checked():
+    with pytest.raises(ValueError, match=r"boxes must be \(N, 4\), got \(3,\)"):
+        Target((4, 4), torch.ones(3), torch.ones(1))
+    with pytest.raises(ValueError, match="labels must have a row for each of the 2 boxes, got 1"):
+        Target((4, 4), torch.ones(2, 4), torch.ones(1))
+    with pytest.raises(ValueError, match=r"expected \(N, H, W\), got \(4, 4\)"):
+        Bitmaps(torch.ones(4, 4))
+
+
+def test_random_resized_crops_have_the_area_and_shape_that_was_asked_for():
+    crop, rng = RandomResizedCrop(8, scale=(0.2, 0.5), ratio=(0.5, 2.0)), random.Random(0)
+    areas, ratios = [], []
+    for _ in range(2000):
+        top, left, height, width = crop.draw_crop(300, 500, rng)
+        assert 0 <= top <= 300 - height and 0 <= left <= 500 - width
+        areas.append(height * width / (300 * 500))
+        ratios.append(width / height)
+    assert min(areas) > 0.195 and max(areas) < 0.505 and abs(np.mean(areas) - 0.35) < 0.02
+    assert min(ratios) > 0.49 and max(ratios) < 2.05
+    # what fits nowhere: the largest part of the allowed shape, in the middle
+    assert RandomResizedCrop(8).draw_crop(10, 1000, rng) == (0, 493, 10, 13)
+    assert RandomResizedCrop(8).draw_crop(1000, 10, rng) == (493, 0, 13, 10)
+
+
+def test_random_resized_crop_takes_that_part():
+    crop = RandomResizedCrop((5, 7))
+    picture, target = crop(Picture.of(PIXELS), 3, random.Random(1))
+    top, left, height, width = crop.draw_crop(20, 30, random.Random(1))
+    assert target == 3 and picture.crop == (top, left, height, width)
+    part = Image.fromarray(PIXELS[top : top + height, left : left + width])
+    expected = np.asarray(part.resize((7, 5), Image.Resampling.BILINEAR), np.float32)
+    assert np.abs(picture.draw().numpy().transpose(1, 2, 0) - expected).max() < 1.01
+    with pytest.raises(ValueError, match="must come before resizing and flips"):
+        crop(picture, None, random.Random(1))
+
+
+def luma(pixels: np.ndarray) -> np.ndarray:
+    """ITU-R 601, as Pillow's "L"."""
+    return (pixels @ np.array([299, 587, 114]) / 1000)[..., None]
+
+
+@pytest.mark.parametrize(
+    ("name", "factor", "formula"),
+    [
+        ("brightness", 1.4, lambda x: x * 1.4),
+        ("brightness", 0.5, lambda x: x * 0.5),
+        ("contrast", 1.3, lambda x: (x - np.rint(luma(x).mean())) * 1.3 + np.rint(luma(x).mean())),
+        ("saturation", 0.2, lambda x: (x - luma(x)) * 0.2 + luma(x)),
+        ("saturation", 1.7, lambda x: (x - luma(x)) * 1.7 + luma(x)),
+    ],
+)
+def test_color_jitter_is_the_formula(name, factor, formula):
+    jitter = ColorJitter(**{name: 0.8})
+    picture, _ = jitter(Picture.of(PIXELS), None, Fixed(factor))
+    expected = np.clip(formula(PIXELS.astype(float)), 0, 255)
+    assert np.abs(picture.pixels - expected).max() <= 2  # luma and result are whole grey levels
+    assert np.array_equal(PIXELS, np.random.default_rng(0).integers(0, 256, (20, 30, 3), np.uint8))
+
+
+def test_hue_turns_the_circle():
+    red = np.full((2, 2, 3), (255, 0, 0), np.uint8)
+    picture, _ = ColorJitter(hue=0.5)(Picture.of(red), None, Fixed(0.5))
+    assert np.abs(picture.pixels - np.array([0, 255, 255.0])).max() <= 6  # 1/255 of the circle
+    picture, _ = ColorJitter(hue=0.5)(Picture.of(red), None, Fixed(-1 / 3))
+    assert np.abs(picture.pixels - np.array([0, 0, 255.0])).max() <= 6
+    with pytest.raises(ValueError, match="hue of at most 0.5"):
+        ColorJitter(hue=0.6)
+
+
+def test_jitter_of_nothing_changes_nothing():
+    picture = Picture.of(PIXELS)
+    assert ColorJitter()(picture, None, random.Random(0))[0] is picture
+
+
+def test_normalize_in_both_orders():
+    mean, std = (102.9801, 115.9465, 122.7717), (1.0, 2.0, 3.0)
+    picture, _ = Normalize(mean, std)(Picture.of(PIXELS), None, random.Random(0))
+    expected = (PIXELS[..., ::-1] - np.array(mean)) / std
+    assert np.abs(picture.draw().numpy().transpose(1, 2, 0) - expected).max() < 1e-4
+    mean, std = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
+    picture, _ = Normalize(mean, std, to_bgr255=False)(Picture.of(PIXELS), None, random.Random(0))
+    expected = (PIXELS / 255 - np.array(mean)) / std
+    assert np.abs(picture.draw().numpy().transpose(1, 2, 0) - expected).max() < 1e-5
+    assert math.isclose(float(picture.mean[0]), 0.485 * 255, rel_tol=1e-6)
