@@ -23,7 +23,7 @@ PYTHON_SOURCES := build_ffi.py setup.py ffi_ext resnet data tests scripts benchm
 C_SOURCES := $(wildcard ffi_ext/csrc/*.c ffi_ext/csrc/*.cpp ffi_ext/csrc/*.h ffi_ext/csrc/generic/*.c src/*.c src/*.h include/*.h)
 PIP_INSTALL := $(PY) -m pip install --quiet --disable-pip-version-check -c constraints.txt
 
-.PHONY: help build test test-cuda asan lint format bench bench-kernels clean machine runtime kernels wheel docs demo train
+.PHONY: help build test test-cuda asan lint format bench bench-kernels clean machine runtime kernels wheel docs demo train bench-data
 .DEFAULT_GOAL := help
 
 help:
@@ -36,6 +36,7 @@ help:
 	@echo "make train   a small ResNet learns handwritten digits"
 	@echo "make bench   each claim beside its peers"
 	@echo "make bench-kernels   the kernels of _ext.kernels beside torchvision's"
+	@echo "make bench-data   images into batches beside OpenCV, albumentations, torchvision, DataLoader"
 	@echo "make docs    the documentation as HTML in build/docs, links checked"
 	@echo "make wheel   a manylinux wheel of ffi_ext in dist/"
 	@echo "make clean   remove what was built (.venv stays)"
@@ -115,6 +116,9 @@ bench: kernels
 
 bench-kernels: kernels
 	$(PY) benchmarks/kernels.py
+bench-data: kernels
+	$(PIP_INSTALL) albumentations
+	$(PY) -W ignore benchmarks/data.py
 
 docs: $(DEPENDENCIES)
 	$(PIP_INSTALL) mkdocs

@@ -75,11 +75,12 @@ def broadcast_shapes(*shapes: Sequence[int]) -> tuple[int, ...]:
 
 def _element_type(operation: str, name: str, value: Operand) -> Any:
     """What NumPy's promotion needs to know of an operand: a dtype, or a Python number itself."""
-    if isinstance(value, (int, float)) and not isinstance(value, bool):
+    if isinstance(value, torch.Tensor):
+        if value.dtype in _NUMPY and value.is_cpu:
+            return _NUMPY[value.dtype]
+    elif isinstance(value, (int, float)) and not isinstance(value, bool):
         return value
-    if isinstance(value, torch.Tensor) and value.dtype in _NUMPY and value.device.type == "cpu":
-        return _NUMPY[value.dtype]
-    if isinstance(value, (np.ndarray, np.generic)) and value.dtype in _ELEMENTS:
+    elif isinstance(value, (np.ndarray, np.generic)) and value.dtype in _ELEMENTS:
         return value.dtype
     got = (
         f"{value.dtype} on {value.device}"
@@ -95,7 +96,8 @@ def _element_type(operation: str, name: str, value: Operand) -> Any:
 def _as_tensor(value: Operand, dtype: np.dtype[Any]) -> torch.Tensor:
     """A tensor of this dtype, on the memory of value where that has it already."""
     if isinstance(value, torch.Tensor):
-        return value.to(_ELEMENTS[dtype][0])
+        wanted = _ELEMENTS[dtype][0]
+        return value if value.dtype is wanted else value.to(wanted)
     array = np.asarray(value, dtype)
     if not array.flags.writeable or min(array.strides, default=0) < 0:  # torch would not take it
         array = array.copy()
@@ -132,16 +134,26 @@ def _writes_twice(out: torch.Tensor) -> bool:
     return False
 
 
+def _result_shape(a: torch.Size, b: torch.Size) -> tuple[int, ...]:
+    """`broadcast_shapes` of two, which is left to find what is wrong."""
+    if len(a) == len(b):
+        if a == b:
+            return tuple(a)
+        if all(x == y or x == 1 or y == 1 for x, y in zip(a, b, strict=True)):
+            return tuple(y if x == 1 else x for x, y in zip(a, b, strict=True))
+    return broadcast_shapes(a, b)
+
+
 def _broadcast(operation: str, a: Operand, b: Operand, out: Any) -> Any:
-    given = np.result_type(_element_type(operation, "a", a), _element_type(operation, "b", b))
+    left_type, right_type = _element_type(operation, "a", a), _element_type(operation, "b", b)
+    given = left_type if left_type is right_type else np.result_type(left_type, right_type)
     if given not in _ELEMENTS:
         raise TypeError(f"{operation}: NumPy gives {given} for these operands, which has no kernel")
     dtype = given
     if operation == "divide" and given.kind != "f":
         dtype = np.dtype(np.float64)
     left, right = _as_tensor(a, given), _as_tensor(b, given)
-    same = left.shape == right.shape
-    shape = tuple(left.shape) if same else broadcast_shapes(left.shape, right.shape)
+    shape = _result_shape(left.shape, right.shape)
     if out is None:
         result = torch.empty(shape, dtype=_ELEMENTS[dtype][0])
     else:

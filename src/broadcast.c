@@ -9,22 +9,28 @@
 #include "kernels.h"
 
 #define MAX_AXES 64
-#define BLOCK 16384 /* elements of a row that one thread takes at a time */
+#define PIECE 16384 /* elements that are computed in one call */
 #define TILE 1024   /* elements of a short row, repeated */
 
 enum { A, B, OUT };
 
-/* n elements of a row; strides in elements. */
-typedef void (*row_function)(const void *a, int64_t a_stride, const void *b, int64_t b_stride,
-                             void *out, int64_t out_stride, int64_t n);
-
-/* How three arrays are walked together. The last axis is a row, of which a block is computed at a
- * time. */
+/* Rows that are computed in one call; strides and steps in elements. */
 typedef struct {
-  int axes;
+  const void *a, *b;
+  void *out;
+  int64_t n, stride[3];  /* along a row */
+  int64_t rows, step[3]; /* from row to row */
+} panel;
+
+typedef void (*panel_function)(const panel *p);
+
+/* How three arrays are walked together. The last axis is a row. Axis `cut`, which is the last or
+ * the one before it, is taken `piece` at a time: parts of a long row, or several short rows. */
+typedef struct {
+  int axes, cut;
+  int64_t piece;
   int64_t size[MAX_AXES];
   int64_t stride[3][MAX_AXES]; /* of A, B and OUT, in elements */
-  int64_t block;
   int64_t period[2]; /* of A and B: > 0 if the row repeats so many elements over and over */
 } walk;
 
@@ -106,17 +112,19 @@ static void simplify(walk *w) {
   for (int i = w->axes - 2; i >= 0; i--)
     if (continues(w, A, i) && continues(w, B, i) && continues(w, OUT, i)) merge_axes(w, i);
 
-  w->block = BLOCK;
   w->period[A] = w->period[B] = 0;
+  w->cut = w->axes - 1;
+  w->piece = PIECE;
   const int last = w->axes - 1;
   if (last == 0) return;
   /* (H, W, 3) with (3): a row of 3 is too short, so the 3 are written TILE / 3 times in a row */
   const int64_t n = w->size[last];
   const int a_repeats = w->stride[A][last - 1] == 0, b_repeats = w->stride[B][last - 1] == 0;
-  if (n <= TILE / 4 && n * w->size[last - 1] >= 2 * TILE && continues(w, OUT, last - 1) &&
+  if (n <= 32 && n * w->size[last - 1] >= 2 * TILE && continues(w, OUT, last - 1) &&
       (a_repeats || continues(w, A, last - 1)) && (b_repeats || continues(w, B, last - 1))) {
     merge_axes(w, last - 1);
-    w->block = TILE / n * n;
+    w->cut = last - 1;
+    w->piece = TILE / n * n;
     w->period[A] = a_repeats ? n : 0;
     w->period[B] = b_repeats ? n : 0;
     return;
@@ -127,6 +135,10 @@ static void simplify(walk *w) {
     for (int axis = 0; axis < last; axis++)
       if (w->size[axis] > w->size[longest]) longest = axis;
     swap_axes(w, longest, last);
+  }
+  if (w->size[last] <= PIECE / 2) {
+    w->cut = last - 1;
+    w->piece = PIECE / w->size[last];
   }
 }
 
@@ -139,59 +151,70 @@ static void fill_tile(char *tile, const char *from, int64_t stride, int64_t peri
     memcpy(tile + done * element, tile, period * element);
 }
 
-/* Blocks first..last-1, counted over all rows. */
-static void walk_blocks(const walk *w, row_function row, size_t in_element, size_t out_element,
-                        const char *a, const char *b, char *out, int64_t first, int64_t last) {
-  const int inner = w->axes - 1;
-  const int64_t n = w->size[inner], blocks = (n + w->block - 1) / w->block;
-  const size_t element[3] = {in_element, in_element, out_element};
+/* The pieces of axis `cut`. */
+static int64_t pieces_of(const walk *w) { return (w->size[w->cut] + w->piece - 1) / w->piece; }
+
+/* Pieces first..last-1, counted over all axes before `cut`. */
+static void walk_pieces(const walk *w, panel_function compute, size_t in_element,
+                        size_t out_element, const char *a, const char *b, char *out, int64_t first,
+                        int64_t last) {
+  const int inner = w->axes - 1, cut = w->cut;
+  const int64_t pieces = pieces_of(w);
+  const int64_t element[3] = {in_element, in_element, out_element};
   const char *start[3] = {a, b, out};
   _Alignas(64) char tile[2][TILE * sizeof(double)];
-  int64_t at[MAX_AXES], block = first % blocks, rest = first / blocks;
-  for (int axis = inner - 1; axis >= 0; axis--) {
+  panel p = {.n = w->size[inner], .rows = 1};
+  for (int k = A; k <= OUT; k++) {
+    p.stride[k] = k != OUT && w->period[k] ? 1 : w->stride[k][inner];
+    p.step[k] = w->stride[k][cut];
+  }
+  int64_t at[MAX_AXES], piece = first % pieces, rest = first / pieces;
+  for (int axis = cut - 1; axis >= 0; axis--) {
     at[axis] = rest % w->size[axis];
     rest /= w->size[axis];
-    for (int k = A; k <= OUT; k++) start[k] += at[axis] * w->stride[k][axis] * (int64_t)element[k];
+    for (int k = A; k <= OUT; k++) start[k] += at[axis] * w->stride[k][axis] * element[k];
   }
   int new_row = 1;
   for (int64_t i = first; i < last; i++) {
-    const int64_t x = block * w->block, count = n - x < w->block ? n - x : w->block;
-    const char *from[2];
-    int64_t stride[2];
+    const int64_t x = piece * w->piece, left = w->size[cut] - x;
+    *(cut == inner ? &p.n : &p.rows) = left < w->piece ? left : w->piece;
+    const char *from[3];
+    for (int k = A; k <= OUT; k++) from[k] = start[k] + x * w->stride[k][cut] * element[k];
     for (int k = A; k <= B; k++) {
-      if (w->period[k] && new_row)
-        fill_tile(tile[k], start[k], w->stride[k][inner], w->period[k], w->block, in_element);
-      from[k] = w->period[k] ? tile[k] : start[k] + x * w->stride[k][inner] * (int64_t)in_element;
-      stride[k] = w->period[k] ? 1 : w->stride[k][inner];
+      if (w->period[k] == 0) continue;
+      if (new_row)
+        fill_tile(tile[k], start[k], w->stride[k][inner], w->period[k], w->piece, in_element);
+      from[k] = tile[k];
     }
-    row(from[A], stride[A], from[B], stride[B],
-        (char *)start[OUT] + x * w->stride[OUT][inner] * (int64_t)out_element,
-        w->stride[OUT][inner], count);
-    new_row = ++block == blocks;
+    p.a = from[A];
+    p.b = from[B];
+    p.out = (char *)from[OUT];
+    compute(&p);
+    new_row = ++piece == pieces;
     if (!new_row) continue;
-    block = 0;
-    for (int axis = inner - 1; axis >= 0; axis--) {
+    piece = 0;
+    for (int axis = cut - 1; axis >= 0; axis--) {
       const int64_t step = ++at[axis] < w->size[axis] ? 1 : 1 - w->size[axis];
-      for (int k = A; k <= OUT; k++) start[k] += step * w->stride[k][axis] * (int64_t)element[k];
+      for (int k = A; k <= OUT; k++) start[k] += step * w->stride[k][axis] * element[k];
       if (step == 1) break;
       at[axis] = 0;
     }
   }
 }
 
-static void walk_all(walk *w, row_function row, size_t in_element, size_t out_element,
+static void walk_all(walk *w, panel_function compute, size_t in_element, size_t out_element,
                      const void *a, const void *b, void *out) {
   int64_t elements = 1;
   for (int axis = 0; axis < w->axes; axis++) elements *= w->size[axis];
   if (elements == 0) return;
   simplify(w);
-  const int64_t n = w->size[w->axes - 1];
-  const int64_t blocks = elements / n * ((n + w->block - 1) / w->block);
-  const int64_t parts = elements > PARALLEL_ELEMENTS ? (blocks < 64 ? blocks : 64) : 1;
+  int64_t pieces = pieces_of(w);
+  for (int axis = 0; axis < w->cut; axis++) pieces *= w->size[axis];
+  const int64_t parts = elements > PARALLEL_ELEMENTS ? (pieces < 64 ? pieces : 64) : 1;
 #pragma omp parallel for if (parts > 1)
   for (int64_t part = 0; part < parts; part++)
-    walk_blocks(w, row, in_element, out_element, a, b, out, blocks * part / parts,
-                blocks * (part + 1) / parts);
+    walk_pieces(w, compute, in_element, out_element, a, b, out, pieces * part / parts,
+                pieces * (part + 1) / parts);
 }
 
 /* A NaN is unequal to itself; a comparison with one is false, which takes y. */
@@ -209,24 +232,27 @@ static void walk_all(walk *w, row_function row, size_t in_element, size_t out_el
     OUTPUT = EXPRESSION(x, y);                           \
   }
 
-/* A function of the header, and its loop over a row. */
+/* A function of the header, and its loops over a panel. */
 #define DEFINE(operation, EXPRESSION, out_real, Out)                                            \
   KERNEL_CLONES                                                                                 \
-  static void TH_CONCAT_3(operation, _row_, type_name)(                                         \
-      const void *a_row, int64_t a_stride, const void *b_row, int64_t b_stride, void *out_row,  \
-      int64_t out_stride, int64_t n) {                                                          \
-    const real *a = a_row, *b = b_row;                                                          \
-    out_real *out = out_row;                                                                    \
-    if (a_stride == 1 && b_stride == 1 && out_stride == 1) {                                    \
-      ROW_LOOP(a[i], b[i], out[i], EXPRESSION)                                                  \
-    } else if (a_stride == 1 && b_stride == 0 && out_stride == 1) {                             \
-      const real b0 = *b;                                                                       \
-      ROW_LOOP(a[i], b0, out[i], EXPRESSION)                                                    \
-    } else if (a_stride == 0 && b_stride == 1 && out_stride == 1) {                             \
-      const real a0 = *a;                                                                       \
-      ROW_LOOP(a0, b[i], out[i], EXPRESSION)                                                    \
-    } else {                                                                                    \
-      ROW_LOOP(a[i * a_stride], b[i * b_stride], out[i * out_stride], EXPRESSION)               \
+  static void TH_CONCAT_3(operation, _panel_, type_name)(const panel *p) {                      \
+    const int64_t n = p->n, rows = p->rows;                                                     \
+    const int64_t sa = p->stride[A], sb = p->stride[B], so = p->stride[OUT];                    \
+    for (int64_t row = 0; row < rows; row++) {                                                  \
+      const real *a = (const real *)p->a + row * p->step[A];                                    \
+      const real *b = (const real *)p->b + row * p->step[B];                                    \
+      out_real *out = (out_real *)p->out + row * p->step[OUT];                                  \
+      if (sa == 1 && sb == 1 && so == 1) {                                                      \
+        ROW_LOOP(a[i], b[i], out[i], EXPRESSION)                                                \
+      } else if (sa == 1 && sb == 0 && so == 1) {                                               \
+        const real b0 = *b;                                                                     \
+        ROW_LOOP(a[i], b0, out[i], EXPRESSION)                                                  \
+      } else if (sa == 0 && sb == 1 && so == 1) {                                               \
+        const real a0 = *a;                                                                     \
+        ROW_LOOP(a0, b[i], out[i], EXPRESSION)                                                  \
+      } else {                                                                                  \
+        ROW_LOOP(a[i * sa], b[i * sb], out[i * so], EXPRESSION)                                 \
+      }                                                                                         \
     }                                                                                           \
   }                                                                                             \
   void TH_CONCAT_4(broadcast_, operation, _, type_name)(const THTensor *a, const THTensor *b,   \
@@ -236,7 +262,7 @@ static void walk_all(walk *w, row_function row, size_t in_element, size_t out_el
     if (out->nDimension != w.axes || memcmp(out->size, w.size, w.axes * sizeof(int64_t)))       \
       TH_CONCAT_4(TH, Out, Tensor_, resizeNd)(out, w.axes, w.size, NULL);                       \
     for (int axis = 0; axis < out->nDimension; axis++) w.stride[OUT][axis] = out->stride[axis]; \
-    walk_all(&w, TH_CONCAT_3(operation, _row_, type_name), sizeof(real), sizeof(out_real),      \
+    walk_all(&w, TH_CONCAT_3(operation, _panel_, type_name), sizeof(real), sizeof(out_real),    \
              THTensor_(data)(a), THTensor_(data)(b), TH_CONCAT_4(TH, Out, Tensor_, data)(out)); \
   }
 
