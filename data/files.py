@@ -9,6 +9,8 @@ from pathlib import Path
 import numpy as np
 from PIL import Image, ImageOps
 
+from data.buffers import BufferPool
+
 try:
     import simplejpeg
 except ModuleNotFoundError:  # Pillow reads JPEGs too; it takes a quarter longer
@@ -19,6 +21,9 @@ __all__ = ["MAX_BYTES", "MAX_PIXELS", "ImageFileError", "decode_rgb", "read_byte
 # More is taken for a decompression bomb: 256 MiB of RGB, where Pillow starts to warn.
 MAX_PIXELS = 89_478_485
 MAX_BYTES = 1 << 29
+
+# Decoded JPEGs up to 16 MiB are written to memory that was used before.
+_PIXELS = BufferPool(keep=16, largest=1 << 24)
 
 _EXIF = b"Exif\x00\x00"
 _HEAD = 1 << 17  # Exif is the first or second segment of a JPEG, and a segment has at most 64 KiB
@@ -113,7 +118,8 @@ def _decode_jpeg(contents: bytes, name: str, max_pixels: int) -> np.ndarray | No
         if colours in ("CMYK", "YCCK"):
             return None
         _check_size(name, height, width, max_pixels)
-        pixels = simplejpeg.decode_jpeg(contents, "RGB")
+        pixels = _PIXELS.array(height, width, 3)
+        simplejpeg.decode_jpeg(contents, "RGB", buffer=pixels)
     except ImageFileError:
         raise
     except ValueError:  # harmless and not: Pillow tells a stray byte from a file that is cut off

@@ -2,7 +2,8 @@
 
 A batch takes two rounds of tasks: `prepare` reads and decodes each image and draws the random
 numbers of its transforms; when the last one is known, and with it the size of the batch, `draw` lets
-the kernel write each into its place. Worker threads hold the run's state, never its iterator, so an
+the kernel write each into its place. Where the transforms give one size for all, each image is drawn
+as soon as it is decoded, while the cache holds it. Worker threads hold the run's state, never its iterator, so an
 iterator that is dropped ends them.
 """
 
@@ -48,11 +49,28 @@ def _prepare(dataset: Any, index: int, rng: random.Random) -> tuple[Picture, Any
     return dataset.prepare(index, rng)
 
 
+def _output_size(dataset: Any) -> tuple[int, int] | None:
+    """The size that all of a dataset's images have, if its transforms say so."""
+    if isinstance(dataset, Subset):
+        return _output_size(dataset.dataset)
+    if isinstance(dataset, ConcatDataset):
+        sizes = {_output_size(part) for part in dataset.datasets}
+        return sizes.pop() if len(sizes) == 1 else None
+    return getattr(getattr(dataset, "transforms", None), "output_size", None)
+
+
 class _Run:
     """What an iterator and its threads share."""
 
-    def __init__(self, pool: BufferPool, size_divisibility: int, threads: int) -> None:
+    def __init__(
+        self,
+        pool: BufferPool,
+        size_divisibility: int,
+        output_size: tuple[int, int] | None,
+        threads: int,
+    ) -> None:
         self.pool, self.size_divisibility = pool, size_divisibility
+        self.output_size = output_size
         lock = threading.RLock()  # reentrant: the garbage collector may call stop() at any point
         self.work, self.done = threading.Condition(lock), threading.Condition(lock)
         self.tasks: deque[Callable[[], None]] = deque()
@@ -109,6 +127,9 @@ class _PendingBatch:
         self.remaining = len(self.indices)
         self.ready = not self.indices
         self.result: Batch | None = None
+        self.tensors: torch.Tensor | None = None
+        if run.output_size is not None and self.indices:
+            self.tensors = self.lease([run.output_size])
         run.add(partial(self.prepare_one, place) for place in range(len(self.indices)))
 
     def attempt(self, place: int, call: Callable[[], Any], then: Callable[[], None]) -> Any:
@@ -132,23 +153,43 @@ class _PendingBatch:
                 self.errors[place] = error
                 self.finish()
 
+    def lease(self, sizes: list[tuple[int, int]]) -> torch.Tensor:
+        """Memory for the batch."""
+        height, width = padded_size(sizes, self.run.size_divisibility)
+        return self.run.pool.tensor(len(self.indices), 3, height, width)
+
     def prepare_one(self, place: int) -> None:
-        self.attempt(place, lambda: self.prepare(place, self.indices[place]), self.allocate)
+        self.attempt(place, lambda: self.prepared(place), self.allocate)
+
+    def prepared(self, place: int) -> tuple[Picture | None, tuple[int, int], Any] | None:
+        """The picture, or None if it is drawn already; its size; its target."""
+        prepared = self.prepare(place, self.indices[place])
+        if prepared is None:
+            return None
+        picture, target = prepared
+        if self.tensors is None:
+            return picture, picture.size, target
+        picture.draw(self.tensors[place])
+        return None, picture.size, target
 
     def allocate(self) -> None:
         """All images are known: takes memory for the batch and lets them be drawn."""
         kept = [place for place, sample in enumerate(self.samples) if sample is not None]
         if not kept:
             return self.finish()
+        if self.tensors is not None and len(kept) < len(self.indices):
+            self.tensors = self.tensors[kept]
         self.indices = [self.indices[place] for place in kept]
-        self.samples = [self.samples[place] for place in kept]
-        pictures = [picture for picture, _ in self.samples]
-        sizes = [picture.size for picture in pictures]
-        tensors = self.run.pool.lease(len(kept), 3, *padded_size(sizes, self.run.size_divisibility))
-        targets = [target for _, target in self.samples]
+        pictures, sizes, targets = (
+            list(column) for column in zip(*(self.samples[place] for place in kept), strict=True)
+        )
+        drawn = self.tensors is not None
+        tensors = self.lease(sizes) if self.tensors is None else self.tensors
         self.result = (ImageList(tensors, sizes), targets, self.indices)
-        self.remaining = len(kept)
         self.samples = [None] * len(kept)
+        if drawn:
+            return self.finish()
+        self.remaining = len(kept)
         self.run.add(
             [
                 partial(self.draw_one, place, picture, tensors[place])
@@ -308,7 +349,7 @@ class Loader:
             rng = random.Random(f"{seed} {epoch} {batch} {place} {index}")
             return _prepare(dataset, index, rng)
 
-        run = _Run(self.pool, self.size_divisibility, self.threads)
+        run = _Run(self.pool, self.size_divisibility, _output_size(dataset), self.threads)
         return _LoaderIterator(run, batches, prepare, self.prefetch, self._position)
 
     def __len__(self) -> int:

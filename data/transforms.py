@@ -90,6 +90,15 @@ class Compose:
     def __init__(self, transforms: Sequence[Transform]) -> None:
         self.transforms = list(transforms)
 
+    @property
+    def output_size(self) -> tuple[int, int] | None:
+        """Height and width of every result, or None if they depend on the image."""
+        size = None
+        for transform in self.transforms:
+            size = None if isinstance(transform, Resize) else size
+            size = getattr(transform, "output_size", size)
+        return size
+
     def __call__(self, picture: Picture, target: Any, rng: random.Random) -> tuple[Picture, Any]:
         for transform in self.transforms:
             picture, target = transform(picture, target, rng)
@@ -179,7 +188,7 @@ class RandomResizedCrop:
         *,
         antialias: bool = True,
     ) -> None:
-        self.size = (size, size) if isinstance(size, int) else size
+        self.output_size = (size, size) if isinstance(size, int) else size
         self.scale = scale
         self.ratio = ratio
         self.antialias = antialias
@@ -203,9 +212,9 @@ class RandomResizedCrop:
         top, left, height, width = picture.crop
         y, x, h, w = self.draw_crop(height, width, rng)
         if isinstance(target, Target):
-            target = target.crop(y, x, h, w).resize(self.size)
+            target = target.crop(y, x, h, w).resize(self.output_size)
         crop = (top + y, left + x, h, w)
-        return replace(picture, crop=crop, size=self.size, antialias=self.antialias), target
+        return replace(picture, crop=crop, size=self.output_size, antialias=self.antialias), target
 
 
 class ColorJitter:

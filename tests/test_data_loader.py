@@ -211,6 +211,47 @@ def test_skipped_files_leave_smaller_batches():
     assert batches == [[0, 2, 3], [8, 9, 10]] and dataset.skipped == 6
 
 
+def test_images_of_one_size_are_drawn_at_once_with_the_same_result():
+    transforms = Compose([RandomResizedCrop((17, 22)), RandomHorizontalFlip(), Normalize()])
+    assert transforms.output_size == (17, 22)
+    assert Compose([RandomResizedCrop(9), Resize(12)]).output_size is None
+
+    class Sized(Failing):
+        def prepare(self, index: int, rng: random.Random) -> Any:
+            prepared = super().prepare(index, rng)
+            return prepared and (prepared[0], 0)
+
+    broken = dict.fromkeys([1, 4, 5, 6, 7, 11], data.ImageFileError("x.jpg: broken"))
+    at_once = Sized(broken, on_error="skip", transforms=transforms)
+    later = Sized(broken, on_error="skip", transforms=lambda *sample: transforms(*sample))
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        ours, theirs = (
+            [(i.tensors.numpy().copy(), i.image_sizes, n) for i, _, n in loader]
+            for loader in (data.Loader(set_, 4, size_divisibility=8) for set_ in (at_once, later))
+        )
+    assert [batch[2] for batch in ours] == [[0, 2, 3], [8, 9, 10]]
+    assert ours[0][0].shape == (3, 3, 24, 24)
+    assert_equal(ours, theirs)
+
+
+def test_decoded_images_do_not_share_memory(tmp_path):
+    """Their memory is used again, but not before the last view of it is gone."""
+    files = [np.full((40, 50, 3), 40 * number, np.uint8) for number in range(6)]
+    for number, pixels in enumerate(files):
+        data.files.Image.fromarray(pixels).save(tmp_path / f"{number}.jpg")
+    read = [data.read_rgb(tmp_path / f"{number}.jpg") for number in range(6)]
+    views = [pixels[3:, 5:][::2] for pixels in read]
+    tensors = [torch.from_numpy(pixels)[7] for pixels in read]
+    del read
+    gc.collect()
+    again = [data.read_rgb(tmp_path / "5.jpg") for _ in range(6)]
+    for number in range(6):
+        assert np.abs(views[number] - 40.0 * number).max() <= 1
+        assert (tensors[number].float() - 40.0 * number).abs().max() <= 1
+    assert all(np.abs(pixels - 200.0).max() <= 1 for pixels in again)
+
+
 def test_errors_of_the_kernel_are_raised_too():
     class Wrong(Failing):
         def prepare(self, index: int, rng: random.Random) -> tuple[Picture, int]:
@@ -244,7 +285,7 @@ def test_pool_of_growing_and_shrinking_batches():
     rng = random.Random(0)
     held: list[torch.Tensor] = []
     for number in range(500):
-        tensor = pool.lease(rng.randrange(1, 5), 3, rng.randrange(1, 40), rng.randrange(1, 40))
+        tensor = pool.tensor(rng.randrange(1, 5), 3, rng.randrange(1, 40), rng.randrange(1, 40))
         assert tensor.is_contiguous() and tensor.data_ptr() % 64 == 0
         tensor.fill_(number)
         held.append(tensor[0, 0, :1])
