@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 import threading
 import weakref
+from typing import NamedTuple
 
 import numpy as np
 import torch
@@ -14,16 +15,30 @@ __all__ = ["BufferPool"]
 _ALIGNMENT = 64  # bytes: a cache line
 
 
+class _Block(NamedTuple):
+    """Memory, and the first address in it that is aligned."""
+
+    memory: np.ndarray
+    address: int
+    size: int  # in bytes, from there on
+
+    @classmethod
+    def of(cls, size: int) -> _Block:
+        memory = np.empty(size + _ALIGNMENT, np.uint8)
+        address = memory.ctypes.data
+        return cls(memory, address + -address % _ALIGNMENT, size)
+
+
 class _Lease:
     """The owner of an array's memory. (No array: NumPy replaces a base that is one by that one's.)"""
 
-    def __init__(self, block: np.ndarray, skip: int, count: int) -> None:
+    def __init__(self, block: _Block, count: int) -> None:
         self.block = block
         self.__array_interface__ = {
             "version": 3,
             "typestr": "|u1",
             "shape": (count,),
-            "data": (block.ctypes.data + skip, False),
+            "data": (block.address, False),
         }
 
 
@@ -42,17 +57,16 @@ class BufferPool:
     def __init__(self, keep: int, largest: int = 1 << 40) -> None:
         self.keep, self.largest = keep, largest
         self.allocated = 0
-        self._free: list[np.ndarray] = []
+        self._free: list[_Block] = []
         self._lock = threading.Lock()
 
     def array(self, *shape: int) -> np.ndarray:
         """A uint8 array of this shape; what it holds is undefined."""
         count = math.prod(shape)
-        wanted = count + _ALIGNMENT
         with self._lock:
-            block = self._fitting(wanted)
-        lease = _Lease(block, -block.ctypes.data % _ALIGNMENT, count)
-        if len(block) <= self.largest:
+            block = self._fitting(count)
+        lease = _Lease(block, count)
+        if block.size <= self.largest:
             weakref.finalize(lease, self._free.append, block).atexit = False
         return np.asarray(lease).reshape(shape)
 
@@ -61,19 +75,19 @@ class BufferPool:
         memory = self.array(4 * math.prod(shape))
         return torch.from_numpy(memory.view(np.float32)).view(shape)
 
-    def _fitting(self, wanted: int) -> np.ndarray:
+    def _fitting(self, wanted: int) -> _Block:
         """The smallest free block that is large enough, or a new one in place of the smallest.
 
         Of equal ones the last that came back, which the cache may still hold.
         """
-        free: list[np.ndarray] = []
+        free: list[_Block] = []
         while self._free:  # blocks come back at any time, from any thread, so one at a time
             free.append(self._free.pop())
-        free.sort(key=len)
-        found = next((number for number, block in enumerate(free) if len(block) >= wanted), None)
+        free.sort(key=lambda block: block.size)
+        found = next((number for number, block in enumerate(free) if block.size >= wanted), None)
         if found is None:
             self.allocated += 1
-            block = np.empty(wanted, np.uint8)
+            block = _Block.of(wanted)
             free = free[1:] if len(free) >= self.keep else free
         else:
             block = free.pop(found)

@@ -124,7 +124,7 @@ def _decode_jpeg(contents: bytes, name: str, max_pixels: int) -> np.ndarray | No
         raise
     except ValueError:  # harmless and not: Pillow tells a stray byte from a file that is cut off
         return None
-    if _EXIF not in contents[:_HEAD]:
+    if contents.find(_EXIF, 0, _HEAD) < 0:
         return pixels
     with Image.open(io.BytesIO(contents)) as image:
         orientation = image.getexif().get(0x0112, 1)

@@ -7,6 +7,7 @@ normalises in one pass, into a tensor of its own or into its place in a batch.
 
 from __future__ import annotations
 
+import math
 import random
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
@@ -195,10 +196,10 @@ class RandomResizedCrop:
 
     def draw_crop(self, height: int, width: int, rng: random.Random) -> tuple[int, int, int, int]:
         """Top, left, height and width; after ten that do not fit, the largest in the middle."""
-        low, high = (float(np.log(ratio)) for ratio in self.ratio)
+        low, high = (math.log(ratio) for ratio in self.ratio)
         for _ in range(10):
             area = height * width * rng.uniform(*self.scale)
-            ratio = float(np.exp(rng.uniform(low, high)))
+            ratio = math.exp(rng.uniform(low, high))
             w, h = int(round((area * ratio) ** 0.5)), int(round((area / ratio) ** 0.5))
             if 0 < w <= width and 0 < h <= height:
                 return rng.randint(0, height - h), rng.randint(0, width - w), h, w
