@@ -1,6 +1,6 @@
 """Builds the kernels of src/ into the importable module `_ext.kernels`: `python build_ffi.py`."""
 
-from ffi_ext import create_extension
+from ffi_ext import BuildError, create_extension
 
 # Header -> sources.
 FAMILIES = {
@@ -26,7 +26,24 @@ ffi = create_extension(
     extra_link_args=["-fopenmp"],
 )
 
+# Optional: parts of JPEGs, where libjpeg-turbo's header and library are installed.
+jpeg = create_extension(
+    "_ext.jpeg",
+    headers=["include/jpeg.h"],
+    sources=["src/jpeg.c"],
+    include_dirs=["include", "src"],
+    libraries=["jpeg"],
+    relative_to=__file__,
+)
+
 if __name__ == "__main__":
     print(f"_ext.kernels: building {', '.join(FAMILIES)} from include/ and src/")
     ffi.build()
     print("_ext.kernels: ready; try `import _ext.kernels` or `python -m resnet.selfcheck`")
+    try:
+        jpeg.build()
+    except BuildError:
+        print(
+            "_ext.jpeg: left out, so that JPEGs are always decoded as a whole: it needs jpeglib.h and "
+            "libjpeg of libjpeg-turbo (Debian: libjpeg62-turbo-dev)"
+        )

@@ -30,7 +30,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
 import data  # noqa: E402
 from data import ops  # noqa: E402
-from data.files import decode_rgb  # noqa: E402
+from data.files import JpegFile, as_rgb  # noqa: E402
 from data.photographs import bundled_photographs  # noqa: E402
 from data.transforms import (  # noqa: E402
     Compose,
@@ -68,8 +68,8 @@ class InMemory(data.ImageDataset):
         super().__init__(transforms)
         self.files, self.length = files, length
 
-    def read(self, index: int) -> tuple[np.ndarray, int]:
-        return decode_rgb(self.files[index % len(self.files)], f"number {index}"), index
+    def read(self, index: int) -> tuple[np.ndarray | JpegFile, int]:
+        return as_rgb(self.files[index % len(self.files)], f"number {index}"), index
 
     def __len__(self) -> int:
         return self.length

@@ -5,7 +5,7 @@ from __future__ import annotations
 from data.coco import CocoDetection
 from data.collate import ImageList, PadCollate, pad_images
 from data.dataset import Dataset, DetectionDataset, ImageDataset
-from data.files import ImageFileError, read_rgb
+from data.files import ImageFileError, open_rgb, read_rgb
 from data.folder import Digits, ImageFolder
 from data.loader import Loader
 from data.masks import Bitmaps, Polygons
@@ -42,6 +42,7 @@ __all__ = [
     "aspect_groups",
     "broadcast_shapes",
     "normalize_image",
+    "open_rgb",
     "pad_images",
     "prepare_image",
     "read_rgb",

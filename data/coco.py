@@ -10,7 +10,7 @@ import numpy as np
 import torch
 
 from data.dataset import DetectionDataset, ImageDataset
-from data.files import ImageFileError, read_rgb
+from data.files import ImageFileError, JpegFile, open_rgb
 from data.masks import Bitmaps, Polygons
 from data.target import Target
 
@@ -84,10 +84,10 @@ class CocoDetection(ImageDataset, DetectionDataset):
         """The image's entry in the file: height, width, file_name, id ..."""
         return self.images[index]
 
-    def read(self, index: int) -> tuple[np.ndarray, Target]:
+    def read(self, index: int) -> tuple[np.ndarray | JpegFile, Target]:
         info = self.images[index]
         path = self.folder / info["file_name"]
-        pixels = read_rgb(path)
+        pixels = open_rgb(path)
         size = (info["height"], info["width"])
         if pixels.shape[:2] != size:
             raise ImageFileError(

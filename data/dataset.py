@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 import torch.utils.data
 
-from data.files import ImageFileError
+from data.files import ImageFileError, JpegFile
 from data.transforms import Picture
 
 # What a dataset must define, and how: the lines stand in the error as they are here.
@@ -29,7 +29,7 @@ CONTRACT = {
         return {"height": 480, "width": 640}         # known without opening the image""",
     "read": """\
     def read(self, index):
-        return data.read_rgb(self.paths[index]), 0   # (H, W, 3) uint8 pixels, and the target""",
+        return data.open_rgb(self.paths[index]), 0   # (H, W, 3) uint8 pixels, and the target""",
 }
 
 
@@ -122,7 +122,7 @@ class ImageDataset(Dataset):
     """
 
     required = ("read",)
-    read: Callable[[int], tuple[np.ndarray, Any]]
+    read: Callable[[int], tuple[np.ndarray | JpegFile, Any]]
 
     def __init__(
         self,
@@ -146,16 +146,16 @@ class ImageDataset(Dataset):
         """The picture, yet to be drawn, and its target; None if its file was skipped."""
         try:
             pixels, target = self.read(index)
+            picture = Picture.of(pixels)
+            if self.transforms is not None:
+                picture, target = self.transforms(picture, target, rng)
+            return picture.decoded(), target
         except (ImageFileError, FileNotFoundError) as error:
             if self.on_error == "raise":
                 raise
             warnings.warn(f"skipped sample {index}: {error}", stacklevel=2)
             self._skipped.add()
             return None
-        picture = Picture.of(pixels)
-        if self.transforms is None:
-            return picture, target
-        return self.transforms(picture, target, rng)
 
     def __getitem__(self, index: int) -> tuple[torch.Tensor, Any, int] | None:
         # seeded by torch's generator, which DataLoader seeds in each worker

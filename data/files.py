@@ -10,13 +10,25 @@ import numpy as np
 from PIL import Image, ImageOps
 
 from data.buffers import BufferPool
+from data.ops import decode_jpeg_part
+from ffi_ext import NativeError
 
 try:
     import simplejpeg
 except ModuleNotFoundError:  # Pillow reads JPEGs too; it takes a quarter longer
     simplejpeg = None
 
-__all__ = ["MAX_BYTES", "MAX_PIXELS", "ImageFileError", "decode_rgb", "read_bytes", "read_rgb"]
+__all__ = [
+    "MAX_BYTES",
+    "MAX_PIXELS",
+    "ImageFileError",
+    "JpegFile",
+    "as_rgb",
+    "decode_rgb",
+    "open_rgb",
+    "read_bytes",
+    "read_rgb",
+]
 
 # More is taken for a decompression bomb: 256 MiB of RGB, where Pillow starts to warn.
 MAX_PIXELS = 89_478_485
@@ -86,7 +98,7 @@ def decode_rgb(contents: bytes, name: str, *, max_pixels: int = MAX_PIXELS) -> n
     Raises:
         ImageFileError: broken, cut off, too large, or with values that have no defined range.
     """
-    if simplejpeg is not None and contents[:3] == b"\xff\xd8\xff":
+    if _is_jpeg(contents):
         pixels = _decode_jpeg(contents, name, max_pixels)
         if pixels is not None:
             return pixels
@@ -111,24 +123,87 @@ def _check_size(name: str, height: int, width: int, max_pixels: int) -> None:
         )
 
 
-def _decode_jpeg(contents: bytes, name: str, max_pixels: int) -> np.ndarray | None:
-    """The pixels of a JPEG, or None for what Pillow must do: CMYK, and files with faults."""
+def _is_jpeg(contents: bytes) -> bool:
+    return simplejpeg is not None and contents[:3] == b"\xff\xd8\xff"
+
+
+def _jpeg_size(contents: bytes, name: str, max_pixels: int) -> tuple[int, int] | None:
+    """Height and width; None for CMYK and for a broken header, which are left to Pillow."""
     try:
         height, width, colours, _ = simplejpeg.decode_jpeg_header(contents)
-        if colours in ("CMYK", "YCCK"):
-            return None
-        _check_size(name, height, width, max_pixels)
-        pixels = _PIXELS.array(height, width, 3)
+    except ValueError:
+        return None
+    if colours in ("CMYK", "YCCK"):
+        return None
+    _check_size(name, height, width, max_pixels)
+    return height, width
+
+
+def _decode_jpeg(contents: bytes, name: str, max_pixels: int) -> np.ndarray | None:
+    """The pixels of a JPEG, or None for what Pillow must do: CMYK, and files with faults."""
+    size = _jpeg_size(contents, name, max_pixels)
+    if size is None:
+        return None
+    pixels = _PIXELS.array(*size, 3)
+    try:
         simplejpeg.decode_jpeg(contents, "RGB", buffer=pixels)
-    except ImageFileError:
-        raise
-    except ValueError:  # harmless and not: Pillow tells a stray byte from a file that is cut off
+    except ValueError:  # harmless or not: Pillow tells a stray byte from a file that is cut off
         return None
     if contents.find(_EXIF, 0, _HEAD) < 0:
         return pixels
     with Image.open(io.BytesIO(contents)) as image:
         orientation = image.getexif().get(0x0112, 1)
     return _upright(pixels, orientation)
+
+
+class JpegFile:
+    """A JPEG that is yet to be decoded, as a whole or in part.
+
+    Attributes:
+        shape: (height, width, 3), as of the array of its pixels.
+    """
+
+    def __init__(self, contents: bytes, name: str, size: tuple[int, int]) -> None:
+        self.contents, self.name = contents, name
+        self.shape = (*size, 3)
+
+    def part(self, top: int, left: int, height: int, width: int) -> np.ndarray:
+        """(height, width, 3) uint8.
+
+        Raises:
+            ImageFileError: the file is damaged; what lies below the part is not looked at.
+        """
+        # What a part takes of the time of the whole: entropy coding goes on to its last row, the
+        # rest is in proportion to its area. The whole is decoded by simplejpeg, which is faster.
+        area = height * width / (self.shape[0] * self.shape[1])
+        if 0.55 * (top + height) / self.shape[0] + 0.45 * area < 0.7:
+            pixels = _PIXELS.array(height, width, 3)
+            try:
+                decoded = decode_jpeg_part(self.contents, top, left, pixels)
+            except NativeError:  # harmless or not: see _decode_jpeg
+                decoded = False
+            if decoded:
+                return pixels
+        whole = decode_rgb(self.contents, self.name, max_pixels=self.shape[0] * self.shape[1])
+        return whole[top : top + height, left : left + width]
+
+
+def open_rgb(path: str | Path) -> np.ndarray | JpegFile:
+    """Like `read_rgb`, but an upright JPEG is read only, and decoded when it is known which part.
+
+    Raises:
+        FileNotFoundError, ImageFileError: as of `read_rgb`.
+    """
+    return as_rgb(read_bytes(path), str(path))
+
+
+def as_rgb(contents: bytes, name: str) -> np.ndarray | JpegFile:
+    """`open_rgb` of a file's contents."""
+    if _is_jpeg(contents) and contents.find(_EXIF, 0, _HEAD) < 0:
+        size = _jpeg_size(contents, name, MAX_PIXELS)
+        if size is not None:
+            return JpegFile(contents, name, size)
+    return decode_rgb(contents, name)
 
 
 def _upright(pixels: np.ndarray, orientation: int) -> np.ndarray:

@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 
 from data.dataset import ImageDataset
-from data.files import read_rgb
+from data.files import JpegFile, open_rgb
 
 __all__ = ["Digits", "ImageFolder"]
 
@@ -50,9 +50,9 @@ class ImageFolder(ImageDataset):
                 )
             self.samples += [(path, number) for path in files]
 
-    def read(self, index: int) -> tuple[np.ndarray, int]:
+    def read(self, index: int) -> tuple[np.ndarray | JpegFile, int]:
         path, number = self.samples[index]
-        return read_rgb(path), number
+        return open_rgb(path), number
 
     def __len__(self) -> int:
         return len(self.samples)

@@ -17,9 +17,15 @@ except ModuleNotFoundError as error:
         name=error.name,
     ) from error
 
+try:
+    from _ext import jpeg as _jpeg
+except ModuleNotFoundError:  # optional: build_ffi.py says what it needs
+    _jpeg = None
+
 __all__ = [
     "add",
     "broadcast_shapes",
+    "decode_jpeg_part",
     "divide",
     "maximum",
     "minimum",
@@ -348,3 +354,23 @@ def prepare_image(
         place,
     )
     return place[:, :height, :width]
+
+
+def decode_jpeg_part(contents: bytes, top: int, left: int, out: np.ndarray) -> bool:
+    """A part of a JPEG as RGB, the same as of the whole image, in less time.
+
+    Args:
+        contents: the file's.
+        top, left: where the part begins.
+        out: (height, width, 3) uint8, dense; says how large the part is, and receives it.
+
+    Returns:
+        False if `_ext.jpeg` was not built; out is as it was then.
+
+    Raises:
+        ffi_ext.NativeError: a damaged file, CMYK, or a part that is not in the image.
+    """
+    if _jpeg is None:
+        return False
+    _jpeg.decode_jpeg_part(np.frombuffer(contents, np.uint8), top, left, out)
+    return True

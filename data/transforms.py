@@ -17,6 +17,7 @@ import numpy as np
 import torch
 from PIL import Image, ImageEnhance
 
+from data.files import JpegFile
 from data.ops import prepare_image
 from data.target import Target
 
@@ -40,13 +41,13 @@ class Picture:
     """Decoded pixels, and what is asked of them.
 
     Attributes:
-        pixels: (H, W, 3) uint8, RGB.
+        pixels: (H, W, 3) uint8, RGB; or a JPEG that is yet to be decoded.
         crop: top, left, height, width of the part that is used.
         size: height and width of the result.
         mean, std, reverse_channels, antialias: see `data.ops.prepare_image`.
     """
 
-    pixels: np.ndarray
+    pixels: np.ndarray | JpegFile
     crop: tuple[int, int, int, int]
     size: tuple[int, int]
     flip_horizontal: bool = False
@@ -57,18 +58,29 @@ class Picture:
     antialias: bool = True
 
     @classmethod
-    def of(cls, pixels: np.ndarray) -> Picture:
+    def of(cls, pixels: np.ndarray | JpegFile) -> Picture:
         """All of (H, W, 3) uint8 pixels, as they are."""
         height, width = pixels.shape[:2]
         return cls(pixels, (0, 0, height, width), (height, width))
 
+    def decoded(self) -> Picture:
+        """The same with the pixels of the crop at hand.
+
+        Raises:
+            data.ImageFileError: of a JPEG that is damaged.
+        """
+        if isinstance(self.pixels, np.ndarray):
+            return self
+        return replace(self, pixels=self.pixels.part(*self.crop), crop=(0, 0, *self.crop[2:]))
+
     def draw(self, place: torch.Tensor | None = None) -> torch.Tensor:
         """(3, height, width) float32, in `place` if that is given, which is padded with zeros."""
+        picture = self.decoded()
         return prepare_image(
-            self.pixels,
+            picture.pixels,
             torch.empty(3, *self.size) if place is None else place,
             self.size,
-            crop=self.crop,
+            crop=picture.crop,
             mean=self.mean,
             std=self.std,
             flip_horizontal=self.flip_horizontal,
@@ -221,6 +233,8 @@ class RandomResizedCrop:
 class ColorJitter:
     """Brightness, contrast, saturation and hue, in random order, as torchvision does on Pillow images.
 
+    It changes the part that is in use, so place it behind a crop, and before or behind a resize.
+
     Args:
         brightness: a factor is drawn from [max(0, 1 - brightness), 1 + brightness]; 0 leaves it.
         contrast: likewise.
@@ -259,10 +273,12 @@ class ColorJitter:
         if not steps:
             return picture, target
         rng.shuffle(steps)
-        image = Image.fromarray(picture.pixels)
+        picture = picture.decoded()
+        top, left, height, width = picture.crop
+        image = Image.fromarray(picture.pixels[top : top + height, left : left + width])
         for step in steps:
             image = step(image)
-        return replace(picture, pixels=np.array(image)), target
+        return replace(picture, pixels=np.array(image), crop=(0, 0, height, width)), target
 
 
 def _shift_hue(image: Image.Image, shift: float) -> Image.Image:
