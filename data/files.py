@@ -37,9 +37,6 @@ MAX_BYTES = 1 << 29
 # Decoded JPEGs up to 16 MiB are written to memory that was used before.
 _PIXELS = BufferPool(keep=16, largest=1 << 24)
 
-_EXIF = b"Exif\x00\x00"
-_HEAD = 1 << 17  # Exif is the first or second segment of a JPEG, and a segment has at most 64 KiB
-
 
 class ImageFileError(ValueError):
     """A file that is no image, a broken one, or one that is refused; the text begins with its name."""
@@ -127,6 +124,16 @@ def _is_jpeg(contents: bytes) -> bool:
     return simplejpeg is not None and contents[:3] == b"\xff\xd8\xff"
 
 
+def _has_exif(contents: bytes) -> bool:
+    """Whether one of a JPEG's segments before its pixels is Exif's. (bytes.find takes 0.1 ms.)"""
+    at = 2
+    while contents[at : at + 1] == b"\xff" and contents[at + 1 : at + 2] != b"\xda":
+        if contents[at + 4 : at + 10] == b"Exif\x00\x00":
+            return True
+        at += 2 + int.from_bytes(contents[at + 2 : at + 4], "big")
+    return False
+
+
 def _jpeg_size(contents: bytes, name: str, max_pixels: int) -> tuple[int, int] | None:
     """Height and width; None for CMYK and for a broken header, which are left to Pillow."""
     try:
@@ -149,7 +156,7 @@ def _decode_jpeg(contents: bytes, name: str, max_pixels: int) -> np.ndarray | No
         simplejpeg.decode_jpeg(contents, "RGB", buffer=pixels)
     except ValueError:  # harmless or not: Pillow tells a stray byte from a file that is cut off
         return None
-    if contents.find(_EXIF, 0, _HEAD) < 0:
+    if not _has_exif(contents):
         return pixels
     with Image.open(io.BytesIO(contents)) as image:
         orientation = image.getexif().get(0x0112, 1)
@@ -199,7 +206,7 @@ def open_rgb(path: str | Path) -> np.ndarray | JpegFile:
 
 def as_rgb(contents: bytes, name: str) -> np.ndarray | JpegFile:
     """`open_rgb` of a file's contents."""
-    if _is_jpeg(contents) and contents.find(_EXIF, 0, _HEAD) < 0:
+    if _is_jpeg(contents) and not _has_exif(contents):
         size = _jpeg_size(contents, name, MAX_PIXELS)
         if size is not None:
             return JpegFile(contents, name, size)
