@@ -121,7 +121,7 @@ bench-data: kernels
 	$(PY) -W ignore benchmarks/data.py
 
 docs: $(DEPENDENCIES)
-	$(PIP_INSTALL) mkdocs
+	$(PIP_INSTALL) mkdocs pymdown-extensions
 	$(PY) -m mkdocs build --strict --quiet
 	@echo "documentation: build/docs/index.html"
 

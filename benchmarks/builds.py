@@ -110,6 +110,38 @@ def cold_and_unchanged(table: Table, folder: Path, rounds: int) -> float:
     return ours
 
 
+def inline(table: Table, folder: Path, rounds: int) -> None:
+    """load_inline beside the builder that it uses: cold, and when the text is known."""
+    source = ADD + "int number(void) { return %d; }\n"
+    (folder / "inline.h").write_text(HEADER.splitlines(keepends=True)[0])
+
+    def by_script(number: int) -> None:
+        (folder / "inline.c").write_text(source % number)
+        ffi_ext.create_extension(
+            f"inline{number}",
+            ["inline.h"],
+            ["inline.c"],
+            relative_to=str(folder / "build.py"),
+            verbose=False,
+        ).build()
+
+    def by_text(number: int) -> None:
+        ffi_ext.load_inline("inline", source % number, HEADER.splitlines(keepends=True)[0])
+
+    for claim, first in (
+        ("load_inline, cold, wall", True),
+        ("load_inline, known text, wall", False),
+    ):
+        ours, theirs = [], []
+        for number in range(rounds):
+            ours.append(wall(by_text, number))
+            theirs.append(wall(by_script, number))
+        peer = "create_extension and build()"
+        table.add(
+            claim, median(ours) * 1e3, peer, median(theirs) * 1e3, "ms", 1.5 if first else None
+        )
+
+
 def against_peers(table: Table, folder: Path, ours: float) -> None:
     """The builders of torch and tvm_ffi on a function of the same kind."""
     claim = "cold build, 2 kernels, wall"

@@ -18,6 +18,7 @@ from pathlib import Path
 
 import builds
 import calls
+import operators
 import peers
 import torch
 from table import Table
@@ -72,10 +73,12 @@ def main() -> None:
         calls.costs(table, module, found, options.rounds)
         calls.other_paths(table, module, options.rounds)
         calls.th_maths(table, module, options.rounds)
+        operators.costs(table, options.rounds)
         calls.memory(table, module)
         calls.threads(table, module, options.rounds)
         calls.imports(table, folder, options.rounds)
         ours = builds.cold_and_unchanged(table, folder, options.rounds)
+        builds.inline(table, folder, options.rounds)
         if not options.quick:
             builds.against_peers(table, folder, ours)
         builds.many_sources(table, folder)
