@@ -179,6 +179,8 @@ def test_build_runs_the_script_that_lies_here(project, capfd):
         (["stubs", "bad.h"], 1, "bad.h:1: cannot parse this declaration"),
         (["stubs", "."], 2, "is no package"),
         (["stubs", "--check", "lib.h"], 2, "needs -o FILE"),
+        (["inspect", "_cut.so"], 1, "is damaged"),
+        (["inspect", "_text.so"], 0, ""),
         (["clean", "nowhere"], 2, "there is no directory 'nowhere'"),
         (["clean", "--older-than", "3"], 2, "goes with --cache"),
         (["port", "--no-backup"], 2, "goes with --write"),
@@ -186,6 +188,8 @@ def test_build_runs_the_script_that_lies_here(project, capfd):
     ],
 )
 def test_wrong_use_is_told(project, capfd, words, code, said):
+    (project / "_cut.so").write_bytes(b"\x7fELF\x02\x01" + bytes(20))
+    (project / "_text.so").write_text("no binary")
     (project / "bad.h").write_text("void f(unheard_of *p);\n")
     (project / "bad.c").write_text("int twice(int x) { return y; }\n")
     assert cli.main(words) == code

@@ -1,7 +1,7 @@
 """README and docs/: every code block is run as a reader would, links lead somewhere, errors.md has every error.
 
 A block with title="FILE" is that file. One of Python followed by "prints" and a text is run, and prints that; one
-without a title is run. `console` blocks are commands and what they print; times are compared as such, "..." is anything.
+without a title is run. `console` blocks are commands and what they print; "..." stands for anything, times for others.
 """
 
 from __future__ import annotations

@@ -8,7 +8,7 @@ import re
 from pathlib import Path
 from typing import Any
 
-from ffi_ext.cli.terminal import BOLD, OK, coloured, complain
+from ffi_ext.cli.terminal import BOLD, OK, PROBLEMS, coloured, complain
 
 
 def add(parser: argparse.ArgumentParser) -> None:
@@ -118,6 +118,9 @@ def main(options: argparse.Namespace) -> int:
         facts = describe(Path(options.package))
     except (FileNotFoundError, ElfError) as error:
         return complain(f"inspect: {error}")
+    except ValueError as error:  # a damaged binary
+        complain(f"inspect: {error}")
+        return PROBLEMS
     if options.json:
         print(json.dumps(facts, indent=2))
         return OK
