@@ -267,6 +267,45 @@ def test_what_cannot_be_static_stays_and_is_said(body, why):
     assert note.startswith("a.py:1: F stays as it is: ") and re.search(why, note)
 
 
+def test_the_manner_of_published_packages(tmp_path):
+    """`ctx` for self, locals with the names of the constructor's parameters, a keyword, another module."""
+    (tmp_path / "functions").mkdir()
+    (tmp_path / "functions" / "__init__.py").touch()
+    (tmp_path / "functions" / "roi_pool.py").write_text(
+        "import torch\nfrom torch.autograd import Function\n\n"
+        "class RoIPoolFunction(Function):\n"
+        "    def __init__(ctx, pooled_height, pooled_width, spatial_scale):\n"
+        "        ctx.pooled_width = pooled_width\n        ctx.pooled_height = pooled_height\n"
+        "        ctx.spatial_scale = spatial_scale\n        ctx.feature_size = None\n\n"
+        "    def forward(ctx, features, rois):\n"
+        "        ctx.feature_size = features.size()\n        pooled_height = ctx.pooled_height\n"
+        "        ctx.rois = rois\n"
+        "        return features[:, :pooled_height, :ctx.pooled_width] * ctx.spatial_scale\n\n"
+        "    def backward(ctx, grad_output):\n"
+        "        assert(ctx.feature_size is not None and ctx.needs_input_grad == (True, False))\n"
+        "        grad_input = torch.zeros(ctx.feature_size)\n"
+        "        grad_input[:, :ctx.pooled_height, :ctx.pooled_width] = grad_output * ctx.spatial_scale\n"
+        "        return grad_input, None\n"
+    )
+    (tmp_path / "use.py").write_text(
+        "import torch\nfrom torch.nn.modules.module import Module\n"
+        "from functions.roi_pool import RoIPoolFunction\n\n"
+        "class _RoIPooling(Module):\n"
+        "    def __init__(self, pooled_height, pooled_width, spatial_scale):\n"
+        "        super(_RoIPooling, self).__init__()\n"
+        "        self.pooled = pooled_height, pooled_width\n        self.spatial_scale = spatial_scale\n\n"
+        "    def forward(self, features, rois):\n"
+        "        return RoIPoolFunction(self.pooled[0], pooled_width=self.pooled[1],\n"
+        "                               spatial_scale=self.spatial_scale)(features, rois)\n\n"
+        "x = torch.ones(1, 3, 3, requires_grad=True)\n"
+        "out = _RoIPooling(2, 1, 0.5)(x, torch.ones(1))\nout.sum().backward()\n"
+        "print(out.tolist(), x.grad.tolist())\n"
+    )
+    want = "[[[0.5], [0.5]]] [[[0.5, 0.0, 0.0], [0.5, 0.0, 0.0], [0.0, 0.0, 0.0]]]\n"
+    assert cli.main(["port", "--write", str(tmp_path)]) == 0
+    assert run(tmp_path, "use.py") == want
+
+
 def test_what_is_no_python_3_stays(tmp_path, capsys):
     (tmp_path / "old.py").write_bytes(b"print 'hello'\n")
     (tmp_path / "bytes.py").write_bytes(b"x = '\xff'\n")

@@ -112,13 +112,12 @@ def _origin(binary: Path) -> dict[str, Any]:
 
 
 def main(options: argparse.Namespace) -> int:
-    from ffi_ext.elf import ElfError
 
     try:
         facts = describe(Path(options.package))
-    except (FileNotFoundError, ElfError) as error:
+    except FileNotFoundError as error:
         return complain(f"inspect: {error}")
-    except ValueError as error:  # a damaged binary
+    except ValueError as error:  # ElfError and the like: a damaged binary
         complain(f"inspect: {error}")
         return PROBLEMS
     if options.json:

@@ -146,8 +146,11 @@ class _Class:
             n.id for n in ast.walk(init) if isinstance(n, ast.Name) and isinstance(n.ctx, ast.Store)
         }
         forward = self.methods["forward"]
-        taken = {a.arg for a in ast.walk(forward) if isinstance(a, ast.arg)}
-        taken |= {n.id for n in ast.walk(forward) if isinstance(n, ast.Name)}
+        # A local of forward's that it assigns itself may have the name: nothing reads it before that.
+        names = [n for n in ast.walk(forward) if isinstance(n, ast.Name)]
+        assigned = {n.id for n in names if isinstance(n.ctx, ast.Store)}
+        taken = {n.id for n in names} - assigned
+        taken |= {a.arg for a in ast.walk(forward) if isinstance(a, ast.arg)}
         clash = sorted(({a.arg for a in own} | stored) & taken - {"self"})
         if clash:
             raise Refused(f"__init__ and forward both have a {clash[0]}; rename one")
