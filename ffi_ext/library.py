@@ -10,9 +10,10 @@ from typing import Any
 
 import torch
 
-_LIBRARIES: dict[
-    str, torch.library.Library
-] = {}  # torch forgets the operators of one that nobody keeps
+from ffi_ext import types
+
+# torch forgets the operators of a library that nobody keeps.
+_LIBRARIES: dict[str, torch.library.Library] = {}
 _OPERATORS: dict[int, tuple[Any, Operator]] = {}  # by id(function); the function is kept with it
 _SCHEMA = {"i": "int", "u": "int", "f": "float", "d": "float"}
 
@@ -145,6 +146,11 @@ def differentiable(
     return run
 
 
+def _is_mutated(code: str) -> bool:
+    """Whether C may write to a tensor parameter: it is not const."""
+    return code[0] in "TUA"
+
+
 @dataclass(frozen=True)
 class _Signature:
     """Parameters of a C function: names, and which are tensors, and which of these it may write to."""
@@ -161,8 +167,8 @@ def _signature(function: Any) -> _Signature | None:
     if codes is None or names is None or not inspect.isbuiltin(function):
         return None
     pairs = list(zip(names, codes[1:], strict=True))
-    tensors = [(n, c) for n, c in pairs if len(c) == 2 and c[0] in "TtUu"]
-    mutable = tuple(n for n, c in tensors if c[0] in "TU")
+    tensors = [(n, c) for n, c in pairs if types.is_tensor(c)]
+    mutable = tuple(n for n, c in tensors if _is_mutated(c))
     return _Signature(tuple(names), frozenset(n for n, _ in tensors), mutable)
 
 
@@ -238,15 +244,13 @@ def _call(function: Any) -> Callable[..., Any]:
 
 def _schema(function: Any) -> str | None:
     """torch's schema of a C function, or None where it has none."""
-    from ffi_ext import types
-
     if _signature(function) is None:
         return None
     names, codes = function.__self__.names, function.__self__.codes
     parts, letter = [], ord("a")
     for name, code in zip(names, codes[1:], strict=True):
         if types.is_tensor(code):
-            mutated = code[0] in "TUA"
+            mutated = _is_mutated(code)
             parts.append(f"Tensor({chr(letter)}!) {name}" if mutated else f"Tensor {name}")
             letter += mutated
         elif code == "?":

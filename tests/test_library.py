@@ -200,13 +200,19 @@ def test_what_is_no_generated_module_is_refused():
 
 def test_tensors_of_any_element_type_are_operators_too(build):
     module = build(
-        "void twice(const ffi_ext_tensor *x, ffi_ext_tensor *out);",
+        "void twice(const ffi_ext_tensor *x, ffi_ext_tensor *out);\n"
+        "void twice_backward(const ffi_ext_tensor *grad_out, ffi_ext_tensor *grad_x);",
         "#include <ffi_ext.h>\n"
         "void twice(const ffi_ext_tensor *x, ffi_ext_tensor *out) {\n"
-        "  for (int i = 0; i < x->numel; i++) ((float *)out->data)[i] = 2 * ((float *)x->data)[i];\n}",
+        "  for (int i = 0; i < x->numel; i++) ((float *)out->data)[i] = 2 * ((float *)x->data)[i];\n}\n"
+        "void twice_backward(const ffi_ext_tensor *g, ffi_ext_tensor *x) { twice(g, x); }",
     )
     operators = library.register(module)
     assert operators["twice"].schema == "(Tensor x, Tensor(a!) out) -> ()"
     x, out = torch.arange(4.0), torch.zeros(4)
     operators["twice"].call(x, out)
     assert out.tolist() == [0, 2, 4, 6]
+    leaf = torch.ones(4, requires_grad=True)
+    doubled = library.differentiable(module.twice, module.twice_backward)
+    (doubled(leaf) * 3).sum().backward()
+    assert leaf.grad.tolist() == [6.0] * 4
