@@ -212,7 +212,8 @@ def test_imports(old, new):
 )
 def test_first_elements(old, new):
     notes: list[str] = []
-    assert port_scripts.first_elements(old, Path("a.py"), notes) == new
+    torch = "\nimport torch\n"
+    assert port_scripts.first_elements(old + torch, Path("a.py"), notes) == new + torch
     left = [n for n in ("rois.data[0]", "x.sum(1).data[0]") if n in old]
     assert [any(name in note for note in notes) for name in left] == [True] * len(notes)
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import ast
 import difflib
 import io
 import tokenize
@@ -111,13 +112,11 @@ def port(paths: list[Path], notes: list[str]) -> list[File]:
 
 
 def _read(path: Path, notes: list[str]) -> File | None:
-    from ffi_ext.cli.edits import Source
-
     data = path.read_bytes()
     try:
         encoding, _ = tokenize.detect_encoding(io.BytesIO(data).readline)
         text = data.decode(encoding)
-        Source(text)
+        ast.parse(text)
     except (SyntaxError, ValueError) as error:
         line = getattr(error, "lineno", None)
         notes.append(

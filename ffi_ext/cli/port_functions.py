@@ -36,7 +36,7 @@ def functions(text: str, file: PurePath, notes: list[str]) -> tuple[str, list[Co
     """Makes the old-style Functions of a text static. Returns it and what was made."""
     converted: list[Converted] = []
     refused: set[str] = set()
-    while True:  # one a round: places move
+    while "Function" in text:  # one a round: places move
         source = Source(text)
         found = [
             node
@@ -59,6 +59,7 @@ def functions(text: str, file: PurePath, notes: list[str]) -> tuple[str, list[Co
             if isinstance(n, ast.Name)
         ):
             text = _import_once(text)
+    return text, converted
 
 
 def _import_once(text: str) -> str:
@@ -300,7 +301,10 @@ def _header_end(source: Source, function: ast.FunctionDef) -> int:
 def calls(text: str, file: PurePath, known: list[Converted], notes: list[str]) -> str:
     """`F(p)(a)` becomes `F.apply(p, a)`, and `F(p)` elsewhere a partial of it."""
     said: set[str] = set()
-    while True:  # one a round: a call may stand in another's arguments
+    names = [made.name for made in known]
+    while any(
+        name in text for name in names
+    ):  # one a round: a call may stand in another's arguments
         source = Source(text)
         visible = _visible(source, file, known)
         changed, needs_functools = False, False
@@ -327,6 +331,7 @@ def calls(text: str, file: PurePath, known: list[Converted], notes: list[str]) -
         text = source.result()
         if needs_functools:
             text = with_import(text, "import functools")
+    return text
 
 
 def _visible(source: Source, file: PurePath, known: list[Converted]) -> dict[str, Converted]:

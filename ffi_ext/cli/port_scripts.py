@@ -22,6 +22,8 @@ REDUCTIONS = {"sum", "mean", "norm", "prod", "max", "min", "std", "var", "median
 
 def imports(text: str) -> str:
     """create_extension comes from ffi_ext; what else torch.utils.ffi had, from ffi_ext.torch_utils_ffi."""
+    if "torch.utils" not in text:
+        return text
     source = Source(text)
     for node in ast.walk(source.tree):
         if isinstance(node, ast.ImportFrom) and not node.level:
@@ -86,6 +88,8 @@ def _import(source: Source, node: ast.Import) -> list[str] | None:
 
 def setup(text: str) -> tuple[str, bool]:
     """A setup.py with cffi_modules asks for ffi-ext when it is installed. Returns whether it is one."""
+    if "cffi_modules" not in text:
+        return text, False
     source = Source(text)
     found = False
     for node in ast.walk(source.tree):
@@ -104,6 +108,8 @@ def setup(text: str) -> tuple[str, bool]:
 
 def first_elements(text: str, file: PurePath, notes: list[str]) -> str:
     """`loss.data[0]` becomes `loss.item()` where it is a number by its name or by what computed it."""
+    if not re.search(r"\.data\b", text):
+        return text
     source = Source(text)
     computed = {
         ast.unparse(target)
@@ -124,7 +130,7 @@ def first_elements(text: str, file: PurePath, notes: list[str]) -> str:
         name = last_name(base.value)
         if ast.unparse(base.value) in computed or _is_number(base.value) or NUMBER.search(name):
             source.replace(node, f"{source.of(base.value)}.item()")
-        else:
+        elif "torch" in text:  # else it is some other library's data
             notes.append(
                 f"{file}:{node.lineno}: {source.of(node)} stays as it is: if it is a number write "
                 f"{source.of(base.value)}.item(); the first of several is {source.of(base)}[0] still"
@@ -145,7 +151,7 @@ def _is_number(value: ast.expr) -> bool:
 
 def volatile(text: str, file: PurePath, notes: list[str]) -> str:
     """`Variable(x, volatile=True)` becomes `Variable(x)`, and what follows it runs under torch.no_grad()."""
-    while True:  # one a round: places move
+    while "volatile" in text:  # one a round: places move
         source = Source(text)
         calls = [
             (node, keyword)
@@ -195,6 +201,7 @@ def volatile(text: str, file: PurePath, notes: list[str]) -> str:
         }
         if "torch" not in names:
             text = with_import(text, "import torch")
+    return text
 
 
 def _drop_keyword(source: Source, call: ast.Call, keyword: ast.keyword) -> None:
