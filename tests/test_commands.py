@@ -166,6 +166,7 @@ def test_build_runs_the_script_that_lies_here(project, capfd):
 @pytest.mark.parametrize(
     ("words", "code", "said"),
     [
+        ([], 2, "exit codes: "),
         (["build"], 2, "there is no build_ffi.py or build.py"),
         (["build", "lib.h"], 2, "a source (.c, .cpp, .cu) is missing"),
         (["build", "lib.c"], 2, "a header (.h) is missing"),

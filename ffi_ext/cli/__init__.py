@@ -58,7 +58,10 @@ def parser(only: str | None = None) -> argparse.ArgumentParser:
 def main(arguments: list[str] | None = None) -> int:
     """Runs a command. Returns its exit code."""
     words = sys.argv[1:] if arguments is None else arguments
-    first = words[0] if words and words[0] in COMMANDS else None
+    if not words:
+        parser("").print_help(sys.stderr)
+        return 2
+    first = words[0] if words[0] in COMMANDS else None
     options = parser(first or "").parse_args(words)
     command = importlib.import_module(f"ffi_ext.cli.{COMMANDS[options.command][0]}")
     try:
