@@ -86,9 +86,16 @@ def _describe(value: object) -> str:
     if isinstance(value, np.ndarray):
         return f"a NumPy array of {value.dtype}"
     if isinstance(value, (int, float, str, bytes)):
-        text = repr(value)
+        text = _repr(value)
         return f"{type(value).__name__} {text if len(text) < 40 else text[:36] + '...'}"
     return type(value).__name__
+
+
+def _repr(value: object) -> str:
+    """Python refuses to write out integers of more than some thousand digits."""
+    if isinstance(value, int) and value.bit_length() > 1000:
+        return f"of {value.bit_length()} bits"
+    return repr(value)
 
 
 def adapt(function: Function, index: int, value: object) -> tuple[torch.Tensor, tiers.Facts]:
@@ -256,7 +263,8 @@ class _ReadOnly:
 
     def __init__(self, array: np.ndarray[Any, Any]) -> None:
         self.array = array
-        interface = dict(array.__array_interface__)
+        # NumPy 2.4 loses a reference on None for each `strides: None` that it is given.
+        interface = {k: v for k, v in array.__array_interface__.items() if v is not None}
         interface["data"] = (interface["data"][0], False)
         self.__array_interface__ = interface
 
@@ -405,7 +413,7 @@ def refuse(function: Function, index: int, value: object, kind: type[Exception])
     code = function.codes[index + 1]
     c_name = _C_NAMES[code]
     if kind is OverflowError:
-        raise _error(function, index, f"integer {value} does not fit '{c_name}'", kind)
+        raise _error(function, index, f"integer {_repr(value)} does not fit '{c_name}'", kind)
     noun = "an integer" if code in INTEGER_CODES else "a number"
     text = f"{noun} is required for '{c_name}', got {_describe(value)}"
     if isinstance(value, torch.Tensor):

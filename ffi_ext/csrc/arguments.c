@@ -97,6 +97,9 @@ static int take_double(ffi_call *c, int index, PyObject *value, double *out) {
   if (PyErr_ExceptionMatches(PyExc_TypeError)) {
     PyErr_Clear();
     refuse(c, index, value, PyExc_TypeError);
+  } else if (PyLong_Check(value)) { /* too large for a double */
+    PyErr_Clear();
+    refuse(c, index, value, PyExc_OverflowError);
   }
   return -1;
 }

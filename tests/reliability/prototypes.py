@@ -101,7 +101,7 @@ def _integers(c_type: str, bits: int, signed: bool, r: random.Random) -> Kind:
     values += [Index(r.randint(low, high)), np.int8(r.randint(0, 127)), np.uint8(r.randint(0, 127))]
     kind = Kind(c_type, "(uint64_t)(int64_t){}" if signed else "(uint64_t){}")
     kind.right = [(v, int(v.__index__()) & MASK) for v in values]
-    beyond = [low - 1, high + 1, 1 << 64, -(1 << 63) - 1, 10**30, Index(high + 1)]
+    beyond = [low - 1, high + 1, 1 << 64, -(1 << 63) - 1, 10**30, 10**5000, Index(high + 1)]
     kind.wrong = [(v, OverflowError) for v in beyond]
     others = [1.0, "1", b"1", None, [1], torch.tensor(1), {}, 1j, np.float32(1), object(), type]
     kind.wrong += [(v, TypeError) for v in others] + [(Raises(), ZeroDivisionError)]
@@ -123,7 +123,12 @@ def _floats(c_type: str, r: random.Random) -> Kind:
         kind.c_type,
         kind.number,
         kind.right,
-        [*kind.wrong, (10**400, OverflowError), (Raises(), ZeroDivisionError)],
+        [
+            *kind.wrong,
+            (10**400, OverflowError),
+            (-(10**5000), OverflowError),
+            (Raises(), ZeroDivisionError),
+        ],
     )
 
 
@@ -185,6 +190,7 @@ def _tensors(element: types.Element, const: bool, r: random.Random) -> Kind:
     wrong: list[Any] = [
         None,
         1,
+        10**5000,
         1.0,
         "t",
         b"t",
@@ -329,7 +335,7 @@ def results() -> list[Result]:
         make = f"TH{name}Storage *s = TH{name}Storage_newWithSize(1); "
         make += f"s->data[0] = ({element.c_type})(sum & 63); return s"
         found.append(
-            Result(f"TH{name}Storage *", make, lambda total: [total & 63], lambda s: s.tolist())
+            Result(f"TH{name}Storage *", make, lambda total: [total & 63], lambda s: list(s))
         )
     return found
 
