@@ -248,6 +248,11 @@ int ffi_take_tensor(ffi_call *c, int index, PyObject *const *args, const ffi_par
   return 0;
 }
 
+int ffi_takes_memory(const ffi_parameter *p, PyObject *value) {
+  return p->kind == FFI_TENSOR || p->kind == FFI_STORAGE || p->kind == FFI_ARRAY ||
+         (p->code == 'p' && is_tensor(value));
+}
+
 /* `void *` takes a tensor of any element type: C sees its record. */
 int ffi_take_argument(ffi_call *c, int index, PyObject *const *args) {
   PyObject *value = args[index];

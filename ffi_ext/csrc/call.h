@@ -37,6 +37,10 @@ static inline void ffi_call_begin(ffi_call *c, ffi_function *function,
   c->sizes.known = 0;
 }
 
+/* How often C may call Python that calls C: a call takes some 30 kB of a stack of 8 MB, which
+ * Python's own limit does not know of. */
+#define FFI_DEEPEST 100
+
 /* dispatch.c: before anything else; -1 with an exception. */
 int ffi_set_up(void);
 /* The end of a call, with its result or with the error that is set: that one comes before any that
@@ -47,6 +51,8 @@ PyObject *ffi_call_finish(ffi_call *c, PyObject *result);
 int ffi_take_argument(ffi_call *c, int index, PyObject *const *args);
 int ffi_take_tensor(ffi_call *c, int index, PyObject *const *args, const ffi_parameter *p,
                     ffi_ext_slot *slot);
+/* Whether C gets the address of a tensor or a storage for it. */
+int ffi_takes_memory(const ffi_parameter *p, PyObject *value);
 int ffi_is_cdata(PyObject *value);
 
 /* dispatch.c: a result that Python makes of an address or a tensor, whose reference is consumed. */

@@ -107,10 +107,16 @@ static int launch_error(const ffi_ext_module_table *table, char *text) {
 static PyObject *run(ffi_call *c, PyObject *const *args) {
   ffi_function *function = c->function;
   char text[2560]; /* TH formats up to 2048, and the place behind it */
+  /* Tensors last: a conversion that runs Python code (__index__ ...) may change a tensor, and C
+   * must not get the address from before. */
   for (int i = 0; i < function->count; i++) {
     if (c->constraints) c->seen[i].ndim = -1;
-    if (ffi_take_argument(c, i, args)) return NULL;
+    if (!ffi_takes_memory(&function->parameters[i], args[i]) && ffi_take_argument(c, i, args))
+      return NULL;
   }
+  for (int i = 0; i < function->count; i++)
+    if (ffi_takes_memory(&function->parameters[i], args[i]) && ffi_take_argument(c, i, args))
+      return NULL;
   if (function->result.code == 'x' && allocate_result(c)) return NULL;
 
   int device = 0;
@@ -139,6 +145,11 @@ PyObject *ffi_call_finish(ffi_call *c, PyObject *result) {
 
 /* The first call of all pays for what the import need not. */
 int ffi_set_up(void) {
+  if (ffi_calls_under_way() >= FFI_DEEPEST) {
+    PyErr_Format(PyExc_RecursionError,
+                 "C functions and Python functions call each other more than %d deep", FFI_DEEPEST);
+    return -1;
+  }
   if (ffi_torch) return 0;
   PyObject *done = PyObject_CallObject(ffi_hook.setup, NULL);
   Py_XDECREF(done);
