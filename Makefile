@@ -18,7 +18,8 @@ PY := $(VENV)/bin/python
 STAMPS := $(VENV)/.ffi_ext$(subst /,-,$(CURDIR))
 DEPENDENCIES := $(STAMPS)/dependencies$(if $(KEEP_TORCH),,-torch-$(TORCH))
 RUNTIME_SOURCES := setup.py pyproject.toml $(wildcard ffi_ext/csrc/*.c ffi_ext/csrc/*.cpp ffi_ext/csrc/*.h \
-  ffi_ext/csrc/generic/*.c ffi_ext/csrc/exports.map ffi_ext/include/*/*.h ffi_ext/include/TH/generic/*.h)
+  ffi_ext/csrc/generic/*.c ffi_ext/csrc/exports.map ffi_ext/include/*.h ffi_ext/include/*/*.h \
+  ffi_ext/include/*/generic/*.h)
 PYTHON_SOURCES := build_ffi.py setup.py ffi_ext resnet data tests scripts benchmarks
 C_SOURCES := $(wildcard ffi_ext/csrc/*.c ffi_ext/csrc/*.cpp ffi_ext/csrc/*.h ffi_ext/csrc/generic/*.c src/*.c src/*.h include/*.h)
 PIP_INSTALL := $(PY) -m pip install --quiet --disable-pip-version-check -c constraints.txt
@@ -116,6 +117,7 @@ bench: kernels
 
 bench-kernels: kernels
 	$(PY) benchmarks/kernels.py
+
 bench-data: kernels
 	$(PIP_INSTALL) albumentations
 	$(PY) -W ignore benchmarks/data.py
