@@ -7,8 +7,10 @@ torchvision's resnet50 with its FrozenBatchNorm2d, run eagerly, whose features t
 from __future__ import annotations
 
 import argparse
+import sys
 import tempfile
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -16,8 +18,10 @@ import torch
 import torchvision_cpu
 from table import Table, interleaved
 
-from resnet import build_resnet
-from resnet.export import export_onnx
+sys.path.insert(0, str(Path(__file__).resolve().parent.parent))  # resnet and _ext stand there
+
+from resnet import build_resnet  # noqa: E402
+from resnet.export import export_onnx  # noqa: E402
 
 # Input, and what is asked of the kernels alone and of fuse(), as times over the peer's.
 CASES = {
@@ -104,7 +108,7 @@ def whole_models(table: Table, rounds: int) -> None:
             expected = peer(images)
             for name, way in ways.items():
                 check(name, way(images), expected)  # and warms it up
-            calls = {name: (lambda way=way: way(images)) for name, way in ways.items()}
+            calls = {name: partial(way, images) for name, way in ways.items()}
             found = interleaved(calls, rounds, 1)
             times = {name: nanoseconds / 1e6 for name, nanoseconds in found.items()}
             for name, mark in [("kernels", alone), ("fuse()", with_fuse)]:

@@ -20,6 +20,7 @@ import builds
 import calls
 import operators
 import peers
+import resnet_models
 import torch
 from table import Table
 
@@ -81,6 +82,7 @@ def main() -> None:
         builds.inline(table, folder, options.rounds)
         if not options.quick:
             builds.against_peers(table, folder, ours)
+            resnet_models.whole_models(table, min(options.rounds, 5))
         builds.many_sources(table, folder)
         builds.thousand_functions(table, folder)
         table.print()

@@ -9,6 +9,7 @@ library's place by being registered and put first.
 from __future__ import annotations
 
 import functools
+from collections.abc import Sequence
 from typing import NamedTuple, Protocol
 
 import torch
@@ -150,19 +151,22 @@ class FoldedConvolution(nn.Module):
         geometry: Geometry,
         name: str | None = None,
         overwrite: bool = False,
+        preference: Sequence[str] | None = None,
     ) -> None:
         super().__init__()
         self.shape = tuple(weight.shape)
         self.geometry, self.overwrite = geometry, overwrite
-        supported = [n for n in PREFERENCE if CONVOLUTIONS[n].supports(weight, geometry)]
-        self.name = name or supported[0]
-        if not CONVOLUTIONS[self.name].supports(weight, geometry):
+        supported = [n for n, way in CONVOLUTIONS.items() if way.supports(weight, geometry)]
+        order = list(preference or PREFERENCE)
+        self.name = name or next((n for n in order if n in supported), order[0])
+        way = CONVOLUTIONS[self.name]
+        if self.name not in supported:
             raise ValueError(
                 f"the convolution {self.name!r} does not support weights {self.shape} of "
                 f"{weight.dtype} on {weight.device.type} with {geometry}; expected one of "
                 f"{', '.join(supported)}"
             )
-        self.compute: Convolution = CONVOLUTIONS[self.name](weight, bias, geometry)
+        self.compute: Convolution = way(weight, bias, geometry)
 
     def forward(
         self, x: torch.Tensor, residual: torch.Tensor | None = None, relu: bool = False

@@ -7,8 +7,6 @@ from pathlib import Path
 import torch
 from torch import nn
 
-from resnet import convolutions
-
 
 def export_onnx(model: nn.Module, images: torch.Tensor, path: str | Path) -> None:
     """Write a model as ONNX, its norms folded into its convolutions, for images of any number and size.
@@ -29,12 +27,7 @@ def export_onnx(model: nn.Module, images: torch.Tensor, path: str | Path) -> Non
                 f"export_onnx needs {name}, which is not installed; `pip install onnx onnxscript`",
                 name=name,
             ) from error
-    before = convolutions.PREFERENCE
-    convolutions.PREFERENCE = ["torch"]
-    try:
-        plain = model.fuse()  # type: ignore[operator]
-    finally:
-        convolutions.PREFERENCE = before
+    plain = model.fuse(preference=["torch"])  # type: ignore[operator]
     auto = torch.export.Dim.DYNAMIC
     sizes = {0: auto, 2: auto, 3: auto}
     with torch.no_grad():

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import copy
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import TypeVar
 
 import torch
@@ -34,6 +34,7 @@ def fold(
     convolution: nn.Conv2d,
     norm: nn.Module | None,
     implementation: str | None,
+    preference: Sequence[str] | None,
     overwrite: bool = False,
 ) -> FoldedConvolution | None:
     """The two as one, or None if they cannot be."""
@@ -55,10 +56,16 @@ def fold(
     geometry = Geometry(
         convolution.stride, convolution.padding, convolution.dilation, convolution.groups
     )
-    return FoldedConvolution(folded, bias.to(weight.dtype), geometry, implementation, overwrite)
+    return FoldedConvolution(
+        folded, bias.to(weight.dtype), geometry, implementation, overwrite, preference
+    )
 
 
-def fuse(model: M, implementations: Mapping[str, str] | None = None) -> M:
+def fuse(
+    model: M,
+    implementations: Mapping[str, str] | None = None,
+    preference: Sequence[str] | None = None,
+) -> M:
     """A copy of a model for inference on images of any size.
 
     Frozen and batch normalisations become part of the convolutions before them, the addition and
@@ -70,6 +77,8 @@ def fuse(model: M, implementations: Mapping[str, str] | None = None) -> M:
         model: a ResNet, head, backbone or classifier.
         implementations: names of convolutions ("layer1.0.conv2") -> names of `CONVOLUTIONS`, where
             the first that supports a layer is not wanted.
+        preference: names of `CONVOLUTIONS`, the first that supports a layer computes it; None for
+            `resnet.convolutions.PREFERENCE`.
 
     Raises:
         ValueError: implementations has a name that the model does not have, or one that does not
@@ -87,6 +96,7 @@ def fuse(model: M, implementations: Mapping[str, str] | None = None) -> M:
                     part.get_submodule(convolution),
                     part.get_submodule(norm),
                     wanted.pop(prefix + convolution, None),
+                    preference,
                     overwrite=isinstance(part, Block) and _owns_its_input(path, part),
                 )
                 if made is not None:
@@ -94,7 +104,8 @@ def fuse(model: M, implementations: Mapping[str, str] | None = None) -> M:
                     part.set_submodule(norm, Folded())
         elif isinstance(part, (FPN, LastLevelP6P7)):
             for name, child in list(part.named_children()):
-                made = fold(child, None, wanted.pop(prefix + name, None), overwrite=True)
+                way = wanted.pop(prefix + name, None)
+                made = fold(child, None, way, preference, overwrite=True)
                 if made is not None:
                     part.set_submodule(name, made)
     if wanted:

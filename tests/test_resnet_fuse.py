@@ -16,8 +16,7 @@ from resnet import (  # noqa: E402
     ResNet,
     ResNetHead,
     StageSpec,
-    build_backbone,
-    convolutions,  # noqa: E402
+    build_backbone,  # noqa: E402
 )
 from resnet.convolutions import CONVOLUTIONS, TorchConvolution, onednn_works  # noqa: E402
 from resnet.fuse import implementations_of  # noqa: E402
@@ -51,10 +50,9 @@ def close(ours, theirs, tolerance=2e-6):
 
 @pytest.mark.parametrize("block", BLOCKS)
 @pytest.mark.parametrize("way", ["onednn", "torch"])
-def test_fused_features_are_the_models(monkeypatch, block, way):
+def test_fused_features_are_the_models(block, way):
     if way == "onednn" and not onednn_works():
         pytest.skip("this torch has no prepared oneDNN convolutions")
-    monkeypatch.setattr(convolutions, "PREFERENCE", [way, "torch"])
     torch.manual_seed(0)
     kind = block.partition("With")[2]
     model = randomize(
@@ -66,7 +64,7 @@ def test_fused_features_are_the_models(monkeypatch, block, way):
             **SMALL,
         )
     )
-    fused = model.fuse()
+    fused = model.fuse(preference=[way])
     every = {n.removesuffix(".weight") for n, p in model.named_parameters() if p.dim() == 4}
     assert implementations_of(fused) == {} if kind == "GN" else dict.fromkeys(every, way)
     generator = torch.Generator().manual_seed(1)
@@ -173,6 +171,9 @@ def test_what_fused_models_refuse():
         model.fuse(implementations={"layer1.0.conv9": "torch"})
     with pytest.raises(KeyError, match="no convolution 'onednm'; .*did you mean 'onednn'"):
         model.fuse(implementations={"layer1.0.conv1": "onednm"})
+    with pytest.raises(ValueError, match="'onednn' does not support .* torch.float64 .* torch"):
+        model.double().fuse(preference=["onednn"])
+    model.float()
     images = torch.randn(1, 3, 32, 32, requires_grad=True)
     with pytest.raises(RuntimeError, match="a fused model computes no gradients"):
         model.fuse()(images)

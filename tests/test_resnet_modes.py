@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import copy
+import re
+from pathlib import Path
 
 import pytest
 import torch
@@ -166,3 +168,14 @@ def test_classifiers():
         build_classifier("R-51")
     with pytest.raises(ValueError, match="num_classes must be at least 1, got 0"):
         ResNetClassifier(SPECS, 0, **SMALL)
+
+
+def test_the_documents_examples_run(capsys):
+    text = (Path(__file__).resolve().parent.parent / "docs" / "resnet.md").read_text()
+    names: dict = {}
+    for example in re.findall(r"```python\n(.*?)```", text, re.DOTALL):
+        exec(example, names)
+    assert capsys.readouterr().out.strip() in text
+    assert str(names["backbone"].feature_strides) in text
+    assert names["features"]["P2"].shape == (1, 256, 56, 80)
+    assert names["body"].feature_channels["layer3"] == 1024

@@ -18,7 +18,6 @@ PEERS = [
     ("resnet152", "R-152-FPN", {}),
     ("resnext50_32x4d", "R-50-FPN", X_50_32X4D),
     ("resnet18", "R-18-FPN", dict(block="BasicBlockWithFixedBatchNorm", res2_out_channels=64)),
-    ("resnet34", "R-34-FPN", dict(block="BasicBlockWithFixedBatchNorm", res2_out_channels=64)),
 ]
 
 
