@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from resnet.backbone import BACKBONES, Backbone, build_backbone
-from resnet.blocks import BLOCKS, STEMS, BasicBlock, Bottleneck, Deformable, Stem
+from resnet.blocks import BLOCKS, STEMS, BasicBlock, Bottleneck, Stem
 from resnet.classifier import CLASSIFIERS, ResNetClassifier, build_classifier
 from resnet.config import Config
+from resnet.deformable import Deformable
 from resnet.fpn import FPN, LastLevelMaxPool, LastLevelP6P7
 from resnet.layers import FrozenBatchNorm2d
 from resnet.model import ResNet, ResNetHead, build_resnet

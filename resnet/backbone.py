@@ -10,8 +10,9 @@ from typing import Any
 import torch
 from torch import nn
 
-from resnet.blocks import BLOCKS, STEMS, Deformable
+from resnet.blocks import BLOCKS, STEMS
 from resnet.config import Config
+from resnet.deformable import Deformable
 from resnet.fpn import FPN, LastLevelMaxPool, LastLevelP6P7
 from resnet.model import ResNet
 from resnet.norms import NORMS, group_norm

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from typing import Any, ClassVar, NamedTuple
+from typing import Any, ClassVar
 
 import torch
 import torch.nn.functional as F
 from torch import nn
 
-from resnet.layers import DFConv2d
+from resnet.deformable import Deformable, DeformableConvolution
 from resnet.norms import NORMS, Norm, normalize
 from resnet.registry import Registry
 
@@ -24,13 +24,6 @@ def conv(
     layer = nn.Conv2d(inputs, outputs, size, stride, padding, dilation, groups, bias=False)
     nn.init.kaiming_uniform_(layer.weight, a=1)
     return layer
-
-
-class Deformable(NamedTuple):
-    """How the 3x3 convolutions of a stage are deformable."""
-
-    modulated: bool = False  # version 2: each sample is weighted, too
-    groups: int = 1  # groups of channels with offsets of their own
 
 
 class Part(nn.Module):
@@ -192,20 +185,7 @@ class Bottleneck(Block):
         if deformable is None:
             self.conv2 = conv(bottleneck_channels, bottleneck_channels, 3, **conv2)
         else:
-            modulated, parts = deformable
-            if parts < 1 or bottleneck_channels % parts:
-                raise ValueError(
-                    f"DEFORMABLE_GROUPS must divide the layer's {bottleneck_channels} channels, "
-                    f"got {parts}"
-                )
-            self.conv2 = DFConv2d(
-                bottleneck_channels,
-                bottleneck_channels,
-                modulated,
-                deformable_groups=parts,
-                **conv2,
-            )
-            nn.init.kaiming_uniform_(self.conv2.conv.weight, a=1)
+            self.conv2 = DeformableConvolution(bottleneck_channels, deformable, **conv2)
         self.bn2 = norm(bottleneck_channels)
         self.conv3 = conv(bottleneck_channels, out_channels, 1)
         self.bn3 = norm(out_channels)

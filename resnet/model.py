@@ -9,7 +9,8 @@ import torch
 from torch import nn
 from torch.utils.checkpoint import checkpoint
 
-from resnet.blocks import BLOCKS, STEMS, Deformable
+from resnet.blocks import BLOCKS, STEMS
+from resnet.deformable import Deformable
 from resnet.norms import NORMS
 from resnet.stages import STAGE_SPECS, StageSpec
 
