@@ -15,23 +15,23 @@
 #define TAIL 1024
 
 /* Comparisons (0.2 ns each) below which a second thread is not worth waking. */
-#define PARALLEL_PAIRS 400000
+#define PARALLEL_PAIRS 150000
 
-/* Stable merge sort of the numbers in order by the keys they stand for; scratch is as long as
- * order.
- */
+/* Stable sort of the numbers 0 .. count - 1, which order holds, by their keys: byte by byte from
+ * the lowest. Scratch is as long as order. */
 static void sort_by_key(const uint64_t *keys, int64_t *order, int64_t *scratch, int64_t count) {
-  int64_t *from = order, *to = scratch;
-  for (int64_t run = 1; run < count; run *= 2) {
-    for (int64_t start = 0; start < count; start += 2 * run) {
-      const int64_t middle = start + run < count ? start + run : count;
-      const int64_t end = start + 2 * run < count ? start + 2 * run : count;
-      int64_t left = start, right = middle;
-      for (int64_t i = start; i < end; i++)
-        to[i] = right < end && (left == middle || keys[from[right]] < keys[from[left]])
-                    ? from[right++]
-                    : from[left++];
+  int64_t places[8][256] = {{0}}, *from = order, *to = scratch;
+  for (int64_t i = 0; i < count; i++)
+    for (int byte = 0; byte < 8; byte++) places[byte][keys[i] >> 8 * byte & 255]++;
+  for (int byte = 0; byte < 8; byte++) {
+    int64_t *place = places[byte], sum = 0;
+    if (place[keys[0] >> 8 * byte & 255] == count) continue; /* this byte is the same in all */
+    for (int value = 0; value < 256; value++) {
+      const int64_t many = place[value];
+      place[value] = sum;
+      sum += many;
     }
+    for (int64_t i = 0; i < count; i++) to[place[keys[from[i]] >> 8 * byte & 255]++] = from[i];
     int64_t *swap = from;
     from = to;
     to = swap;
@@ -89,10 +89,15 @@ static void decide(real *const *column, int64_t begin, int64_t end, real thresho
       kept++;
       suppress(column, i, i + 1, head_end, threshold, extra, gone);
     }
-#pragma omp parallel for num_threads(threads) if (threads > 1 && \
-                                                      kept * (end - head_end) > PARALLEL_PAIRS)
-    for (int64_t tail = head_end; tail < end; tail += TAIL) {
-      const int64_t tail_end = tail + TAIL < end ? tail + TAIL : end;
+    /* pieces of the rest, as many for each thread */
+    const int64_t rest = end - head_end;
+    const int shared = threads > 1 && kept * rest > PARALLEL_PAIRS;
+    const int64_t pieces =
+        shared ? ((rest - 1) / (TAIL * threads) + 1) * threads : (rest + TAIL - 1) / TAIL;
+#pragma omp parallel for num_threads(threads) if (shared)
+    for (int64_t piece = 0; piece < pieces; piece++) {
+      const int64_t tail = head_end + rest * piece / pieces;
+      const int64_t tail_end = head_end + rest * (piece + 1) / pieces;
       for (int64_t i = head; i < head_end; i++)
         if (!gone[i]) suppress(column, i, tail, tail_end, threshold, extra, gone);
     }
