@@ -57,7 +57,7 @@ def test_what_is_refused():
     for broken, text in [
         (contents[:2000], "Premature end"),
         (contents[:50], "Premature end"),
-        (b"\xff\xd8\xff", ""),
+        (b"\xff\xd8\xff", "JPEG"),
         (bytes(100), "Not a JPEG file"),
         (b"", "Empty input"),
     ]:
