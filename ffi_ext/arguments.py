@@ -163,6 +163,8 @@ def _checked_facts(function: Function, index: int, tensor: torch.Tensor) -> tier
             address = tensor.data_ptr()  # gives a copy-on-write tensor memory of its own
             facts = tiers.facts_of(tensor)
         except (RuntimeError, NotImplementedError) as error:
+            if "allocate" in str(error) and type(error).__name__ != "NotImplementedError":
+                raise MemoryError(str(error)) from error
             problem = f"its memory cannot be reached ({str(error).splitlines()[0]})"
     if problem is None:
         if tensor.numel() and not (address and facts[5]):

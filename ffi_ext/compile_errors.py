@@ -13,9 +13,11 @@ _ERROR = re.compile(
 )
 _NVCC = re.compile(r"^(?P<file>[^\n(]+)\((?P<line>\d+)\): error:? (?P<text>.*)$", re.M)
 _LINKER = re.compile(
-    r"^.*?(?:ld(?:\.\w+)?|collect2|nvcc|cc1(?:plus)?)[^:\n]*: (?:error: |fatal\s*: ?)?(?P<text>.*)$",
+    r"^[^:\n]*?(?:ld(?:\.\w+)?|collect2|nvcc|cc1(?:plus)?)[^:\n]*: (?:error: |fatal\s*: ?)?(?P<text>.*)$",
     re.M,
 )
+_LONGEST = 2000  # characters of a line that is looked at: the patterns' time is quadratic in it
+_MOST = 1_000_000  # characters of a log that are looked at
 
 
 def explain(action: str, log: str, include: Path) -> BuildError:
@@ -26,6 +28,7 @@ def explain(action: str, log: str, include: Path) -> BuildError:
         log: All that the compiler printed.
         include: The directory with TH/, for names that were misspelt.
     """
+    whole, log = log, "\n".join(row[:_LONGEST] for row in log[:_MOST].split("\n"))
     match = _ERROR.search(log) or _NVCC.search(log)
     if match:
         text = match["text"].strip()
@@ -41,13 +44,13 @@ def explain(action: str, log: str, include: Path) -> BuildError:
     if hint:
         message += f"\nhint: {hint}"
     message += "\nThe compiler's whole output: set FFI_EXT_VERBOSE=1, or see the exception's .log"
-    return BuildError(message, log)
+    return BuildError(message, whole)
 
 
 def _source_line(path: str, number: int) -> str:
     try:
         lines = Path(path).read_text(encoding="utf-8", errors="replace").splitlines()
-    except OSError:
+    except (OSError, ValueError):  # ValueError: a null byte in what looked like a name
         return ""
     return lines[number - 1].strip() if 0 < number <= len(lines) else ""
 
@@ -67,7 +70,7 @@ def _hint(text: str, include: Path) -> str:
     if library:
         name = library.group(1) or library.group(2)
         return f"the library {name} is not installed, or lies in a directory that is not in library_dirs"
-    missing = re.search(r"([\w./+-]+): No such file or directory", text)
+    missing = re.search(r"(?<![\w./+-])([\w./+-]+): No such file or directory", text)
     if missing:
         return _missing_header(missing.group(1), include)
     era = re.search(r"too (few|many) arguments to function '(_*TH\w+)'", text)

@@ -187,7 +187,13 @@ def _hint(text: str) -> str:
 def _function(ffi: cffi.FFI, statement: ctext.Statement) -> Function:
     from cffi import model
 
-    declared: Any = ffi._parser._declarations[f"function {statement.name}"][0]  # type: ignore[attr-defined]
+    entry = ffi._parser._declarations.get(f"function {statement.name}")  # type: ignore[attr-defined]
+    if entry is None or not hasattr(entry[0], "args"):
+        raise HeaderError(
+            f"{statement.where}: this reads as the function {statement.name} but declares none:\n"
+            f"    {' '.join(statement.text.split())}"
+        )
+    declared: Any = entry[0]
     names = _parameter_names(ctext.parameters_of(statement.declaration), len(declared.args))
     parameters = tuple(
         Parameter(name, _c_name(tp), _code(tp, model))

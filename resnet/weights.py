@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import dataclasses
-import pickle
 import re
 from collections import defaultdict
 from collections.abc import Mapping
@@ -63,7 +62,9 @@ def read_weights(path: str | Path) -> dict[str, torch.Tensor]:
         return from_caffe2(content)
     try:
         content = torch.load(path, map_location="cpu", weights_only=True)
-    except (pickle.UnpicklingError, RuntimeError, EOFError, KeyError) as error:
+    except FileNotFoundError:
+        raise
+    except Exception as error:  # a damaged file makes torch.load raise almost anything
         reason = str(error).splitlines()[0] if str(error) else type(error).__name__
         raise ValueError(f"{path}: expected weights that torch.save wrote, but {reason}") from error
     try:

@@ -99,9 +99,7 @@ def test_endless_recursion_through_c_is_an_error_of_python(build, tmp_path):
         print(deepest)
         """
     )
-    done = subprocess.run(
-        [sys.executable, "-c", code], capture_output=True, text=True, check=False
-    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
     assert done.returncode == 0, (done.returncode, done.stderr[-500:])
     assert 20 < int(done.stdout) < 1000
 

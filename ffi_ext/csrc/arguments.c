@@ -242,6 +242,7 @@ int ffi_take_tensor(ffi_call *c, int index, PyObject *const *args, const ffi_par
   }
   if (view.cuda && !c->cuda) c->cuda = view.cuda;
   ffi_tensor *t = ffi_enter(&c->frame, &view, object, p->writable, storage);
+  if (!t) return -1;
   if (object != value && !storage && !is_tensor(value))
     t->fixed = 1; /* a NumPy array cannot follow a resize */
   slot->p = storage ? (void *)t->storage : (void *)t;
@@ -290,7 +291,7 @@ int ffi_take_argument(ffi_call *c, int index, PyObject *const *args) {
         PyObject *object = value;
         if (adapt(c, index, value, &view, &object)) return -1;
         slot->p = ffi_enter(&c->frame, &view, object, 1, 0);
-        return 0;
+        return slot->p ? 0 : -1;
       }
       return take_converted(c, index, value, slot);
   }

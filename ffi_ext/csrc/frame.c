@@ -205,7 +205,8 @@ static ffi_storage *enter_storage(ffi_frame *frame, const ffi_view *view) {
   if (s) {
     __atomic_add_fetch(&s->refcount, 1, __ATOMIC_RELAXED);
   } else {
-    s = ffi_storage_alloc(view->type);
+    s = ffi_storage_try_alloc(view->type);
+    if (!s) return NULL;
     s->owner = view->handle;
     s->refcount = 2;
   }
@@ -214,19 +215,26 @@ static ffi_storage *enter_storage(ffi_frame *frame, const ffi_view *view) {
   return s;
 }
 
-static void set_geometry(ffi_tensor *t, const ffi_view *view, int whole_storage) {
+static int set_geometry(ffi_tensor *t, const ffi_view *view, int whole_storage) {
   static const int64_t one = 1;
   int empty = view->ndim == 1 && view->size[0] == 0 && !whole_storage;
   int n = empty        ? 0
           : view->ndim ? view->ndim
                        : 1; /* C sees torch's () as [1] and its (0,) as the empty tensor */
-  if (n > t->capacity) ffi_tensor_reserve(t, n);
+  if (n > t->capacity && ffi_tensor_try_reserve(t, n)) return -1;
   for (int i = 0; i < n; i++) {
     t->size[i] = view->ndim ? view->size[i] : one;
     t->stride[i] = view->ndim ? view->stride[i] : one;
   }
   t->nDimension = n;
   t->storageOffset = empty ? 0 : view->offset;
+  return 0;
+}
+
+static ffi_tensor *out_of_memory(ffi_tensor *t) {
+  PyErr_NoMemory();
+  ffi_tensor_drop(t);
+  return NULL;
 }
 
 ffi_tensor *ffi_enter(ffi_frame *frame, const ffi_view *view, PyObject *object, int writable,
@@ -243,16 +251,18 @@ ffi_tensor *ffi_enter(ffi_frame *frame, const ffi_view *view, PyObject *object, 
   ffi_entry *entry = &frame->entries[frame->count];
   ffi_tensor *t = find_kept_tensor(key, view->type);
   if (!t) {
-    t = ffi_tensor_alloc(view->type);
+    t = ffi_tensor_try_alloc(view->type);
+    if (!t) return out_of_memory(NULL);
     t->handle = view->handle;
     t->flag = FFI_REFCOUNTED;
   }
-  set_geometry(t, view, whole_storage);
+  if (set_geometry(t, view, whole_storage)) return out_of_memory(t);
   t->fixed = view->requires_grad != 0;
   t->cuda = (unsigned char)view->cuda;
   t->changed = 0;
   ffi_storage *before = t->storage; /* of a kept record */
   ffi_storage *s = t->nDimension ? enter_storage(frame, view) : NULL;
+  if (t->nDimension && !s) return out_of_memory(t);
   t->storage = s;
   ffi_storage_drop(before);
 

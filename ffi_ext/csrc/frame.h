@@ -26,7 +26,8 @@ typedef struct ffi_frame {
 
 /* The record of a tensor argument. `writable`: the C function may write to it. `whole_storage`: it
  * stands for its storage, which must have a record even when it is empty. `object` may differ from
- * the argument (a NumPy array's tensor) and must live until ffi_leave. */
+ * the argument (a NumPy array's tensor) and must live until ffi_leave. NULL with MemoryError set
+ * when there is no memory. */
 ffi_tensor *ffi_enter(ffi_frame *frame, const ffi_view *view, PyObject *object, int writable,
                       int whole_storage);
 

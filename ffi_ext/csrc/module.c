@@ -52,7 +52,7 @@ static PyObject *function_codes(PyObject *self, void *closure) {
     const ffi_parameter *p = i ? &f->parameters[i - 1] : &f->result;
     int tensor = p->kind == FFI_TENSOR || p->kind == FFI_STORAGE;
     char code[3] = {p->code, tensor ? "FDLISCBH"[p->type] : '\0', '\0'};
-    PyTuple_SetItem(codes, i, PyUnicode_FromString(code));
+    ffi_tuple_set(&codes, i, PyUnicode_FromString(code));
   }
   return codes;
 }
@@ -64,7 +64,7 @@ static PyObject *function_constraints(PyObject *self, void *closure) {
   for (int i = 0; texts && i < f->count; i++) {
     const int place = f->parameters[i].constraint;
     const ffi_constraint *k = place < 0 ? NULL : &f->constraints[place];
-    PyTuple_SetItem(texts, i, PyUnicode_FromStringAndSize(k ? k->text : "", k ? k->length : 0));
+    ffi_tuple_set(&texts, i, PyUnicode_FromStringAndSize(k ? k->text : "", k ? k->length : 0));
   }
   return texts;
 }
@@ -270,8 +270,8 @@ static PyObject *describe(PyObject *unused, PyObject *tensor) {
   if (!ffi_handle_offset || ffi_fields_describe(tensor, &view) || view.type < 0) Py_RETURN_NONE;
   PyObject *size = PyTuple_New(view.ndim), *stride = PyTuple_New(view.ndim);
   for (int i = 0; size && stride && i < view.ndim; i++) {
-    PyTuple_SetItem(size, i, PyLong_FromLongLong(view.size[i]));
-    PyTuple_SetItem(stride, i, PyLong_FromLongLong(view.stride[i]));
+    ffi_tuple_set(&size, i, PyLong_FromLongLong(view.size[i]));
+    ffi_tuple_set(&stride, i, PyLong_FromLongLong(view.stride[i]));
   }
   return Py_BuildValue("(iNNLKKLii)", ffi_scalar_type[view.type], size, stride,
                        (long long)view.offset, (unsigned long long)(uintptr_t)view.identity,

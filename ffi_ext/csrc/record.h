@@ -96,6 +96,10 @@ static inline int ffi_was_last(int *refcount, char owned) {
 /* records.c: from the thread's pool; refcount 1, everything else zero. They do not touch torch. */
 ffi_tensor *ffi_tensor_alloc(int type);
 ffi_storage *ffi_storage_alloc(int type);
+/* The same where no C function is under way that an error could end: NULL or -1, no memory. */
+ffi_tensor *ffi_tensor_try_alloc(int type);
+ffi_storage *ffi_storage_try_alloc(int type);
+int ffi_tensor_try_reserve(ffi_tensor *t, int n);
 /* The last reference is gone: release what the record holds and put it back into the pool. */
 void ffi_tensor_dispose(ffi_tensor *t);
 void ffi_storage_dispose(ffi_storage *s);

@@ -17,20 +17,24 @@ THREAD_LOCAL ffi_tensor *tensor_pool;
 THREAD_LOCAL ffi_storage *storage_pool;
 THREAD_LOCAL int tensors_pooled, storages_pooled;
 
-static void *new_record(size_t size) {
-  void *record = malloc(size);
+static void *thrown_unless(void *record) {
   if (!record)
     ffi_throw("$ Torch: not enough memory: you tried to allocate a tensor record. Buy new RAM!");
   return record;
 }
 
-ffi_tensor *ffi_tensor_alloc(int type) {
+ffi_tensor *ffi_tensor_alloc(int type) { return thrown_unless(ffi_tensor_try_alloc(type)); }
+
+ffi_storage *ffi_storage_alloc(int type) { return thrown_unless(ffi_storage_try_alloc(type)); }
+
+ffi_tensor *ffi_tensor_try_alloc(int type) {
   ffi_tensor *t = tensor_pool;
   if (t) {
     tensor_pool = t->next;
     tensors_pooled--;
   } else {
-    t = new_record(sizeof *t);
+    t = malloc(sizeof *t);
+    if (!t) return NULL;
   }
   memset(t, 0, offsetof(ffi_tensor, inline_size));
   t->type = (unsigned char)type;
@@ -42,13 +46,14 @@ ffi_tensor *ffi_tensor_alloc(int type) {
   return t;
 }
 
-ffi_storage *ffi_storage_alloc(int type) {
+ffi_storage *ffi_storage_try_alloc(int type) {
   ffi_storage *s = storage_pool;
   if (s) {
     storage_pool = s->next;
     storages_pooled--;
   } else {
-    s = new_record(sizeof *s);
+    s = malloc(sizeof *s);
+    if (!s) return NULL;
   }
   memset(s, 0, sizeof *s);
   s->type = (unsigned char)type;
@@ -99,14 +104,19 @@ void ffi_tensor_drop(ffi_tensor *t) {
 }
 
 void ffi_tensor_reserve(ffi_tensor *t, int n) {
-  if (n <= t->capacity) return;
-  int64_t *block = malloc(2 * (size_t)n * sizeof *block);
-  if (!block)
+  if (ffi_tensor_try_reserve(t, n))
     ffi_throw("$ Torch: not enough memory: you tried to allocate a tensor's sizes. Buy new RAM!");
+}
+
+int ffi_tensor_try_reserve(ffi_tensor *t, int n) {
+  if (n <= t->capacity) return 0;
+  int64_t *block = malloc(2 * (size_t)n * sizeof *block);
+  if (!block) return -1;
   memcpy(block, t->size, (size_t)t->nDimension * sizeof *block);
   memcpy(block + n, t->stride, (size_t)t->nDimension * sizeof *block);
   if (t->size != t->inline_size) free(t->size);
   t->size = block;
   t->stride = block + n;
   t->capacity = n;
+  return 0;
 }

@@ -31,7 +31,7 @@ static PyObject *next_argument(char code, va_list *arguments) {
       const THLongStorage *sizes = va_arg(*arguments, THLongStorage *);
       PyObject *tuple = PyTuple_New(sizes->size);
       for (Py_ssize_t i = 0; tuple && i < sizes->size; i++)
-        PyTuple_SetItem(tuple, i, PyLong_FromLongLong(sizes->data[i]));
+        ffi_tuple_set(&tuple, i, PyLong_FromLongLong(sizes->data[i]));
       return tuple;
     }
     default: { /* 'n': an array of tensors and their number */

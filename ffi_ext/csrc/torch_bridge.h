@@ -9,6 +9,12 @@
 #include "guard.h"
 #include "record.h"
 
+/* Puts an item, whose reference is consumed, into a new tuple. Without memory for the item the
+ * tuple is released: nobody may see one with a hole. */
+static inline void ffi_tuple_set(PyObject **tuple, Py_ssize_t index, PyObject *item) {
+  if (!item || PyTuple_SetItem(*tuple, index, item)) Py_CLEAR(*tuple);
+}
+
 /* A torch tensor as it stands: pointers into the tensor itself, good for as long as it is not
  * changed. */
 typedef struct ffi_view {

@@ -68,6 +68,27 @@ static void *keep(void *handle) {
   return api.new_handle(handle, &owned) ? NULL : owned;
 }
 
+typedef struct wrap_request {
+  const void *handle;
+  PyObject *object;
+} wrap_request;
+
+static void wrap_now(void *argument) {
+  wrap_request *request = argument;
+  request->object = api.wrap(request->handle);
+}
+
+/* The Python object of a tensor; torch throws when there is no memory for one. */
+static PyObject *wrap(const void *handle) {
+  char text[FFI_TEXT_ROOM];
+  wrap_request request = {handle, NULL};
+  if (ffi_try(wrap_now, &request, text)) {
+    PyErr_SetString(PyExc_MemoryError, text);
+    return NULL;
+  }
+  return request.object;
+}
+
 static void release(void *owned) { api.delete_handle(owned); }
 
 /* A tensor that Python made, as a handle of ours; the object's reference is consumed. */
@@ -111,7 +132,7 @@ static int grow(void *handle, void *identity, ptrdiff_t bytes, void **data, char
   if (!ffi_fields_is_ordinary(
           identity)) { /* shared memory, NumPy's, pinned ...: torch crashes on some of them */
     PyGILState_STATE gil = PyGILState_Ensure();
-    PyObject *tensor = api.wrap(handle);
+    PyObject *tensor = wrap(handle);
     int failed = !tensor || ffi_python_grow(tensor, bytes, data, text);
     Py_XDECREF(tensor);
     PyGILState_Release(gil);
@@ -154,7 +175,7 @@ static void set_geometry(void *argument) {
 
 static int assign(void *target, void *owner, const ffi_tensor *geometry, char *text) {
   if (geometry->cuda) {
-    PyObject *to = api.wrap(target), *from = api.wrap(owner);
+    PyObject *to = wrap(target), *from = wrap(owner);
     int refused = !to || !from || ffi_python_assign(to, from, geometry, text);
     Py_XDECREF(to);
     Py_XDECREF(from);
@@ -177,11 +198,11 @@ static int assign(void *target, void *owner, const ffi_tensor *geometry, char *t
   return failed ? -1 : 0;
 }
 
-static PyObject *object(void *handle) { return api.wrap(handle); }
+static PyObject *object(void *handle) { return wrap(handle); }
 
 static PyObject *make(void *owner, const ffi_tensor *geometry, void **kept) {
   if (geometry->cuda) {
-    PyObject *from = owner ? api.wrap(owner) : NULL;
+    PyObject *from = owner ? wrap(owner) : NULL;
     PyObject *made = owner && !from ? NULL : ffi_python_make(from, geometry);
     Py_XDECREF(from);
     if (made && kept) *kept = keep((char *)made + ffi_handle_offset);
@@ -195,7 +216,7 @@ static PyObject *make(void *owner, const ffi_tensor *geometry, void **kept) {
     PyErr_SetString(PyExc_RuntimeError, "torch could not make a tensor of the C function's result");
     return NULL;
   }
-  PyObject *result = api.wrap(view);
+  PyObject *result = wrap(view);
   if (kept && result)
     *kept = view;
   else

@@ -31,8 +31,7 @@ static PyObject *call(const char *name, PyObject *arguments) {
 
 static PyObject *numbers(const int64_t *values, int count) {
   PyObject *tuple = PyTuple_New(count);
-  for (int i = 0; tuple && i < count; i++)
-    PyTuple_SetItem(tuple, i, PyLong_FromLongLong(values[i]));
+  for (int i = 0; tuple && i < count; i++) ffi_tuple_set(&tuple, i, PyLong_FromLongLong(values[i]));
   return tuple;
 }
 

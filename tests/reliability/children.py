@@ -108,6 +108,11 @@ def resident_bytes() -> int:
     return int(Path("/proc/self/statm").read_text().split()[1]) * os.sysconf("SC_PAGE_SIZE")
 
 
+def address_space() -> int:
+    """Addresses that this process uses."""
+    return int(Path("/proc/self/statm").read_text().split()[0]) * os.sysconf("SC_PAGE_SIZE")
+
+
 def open_files() -> int:
     """File descriptors of this process."""
     return len(os.listdir("/proc/self/fd"))

@@ -1,4 +1,4 @@
-/* Preloaded: the n-th allocation of the thread that asked for it fails, and every later one if wanted. */
+/* Preloaded: the n-th allocation of the thread that asked for it fails. */
 #include <errno.h>
 #include <stddef.h>
 
@@ -8,12 +8,11 @@ extern void *__libc_realloc(void *, size_t);
 extern void *__libc_memalign(size_t, size_t);
 
 static __thread long left, seen;
-static __thread int on, all;
+static __thread int on;
 
-void oom_arm(long number, int from_there_on) {
+void oom_arm(long number) {
   left = number;
   seen = 0;
-  all = from_there_on;
   on = 1;
 }
 
@@ -27,11 +26,9 @@ static int fails(void) {
   if (!on) return 0;
   seen++;
   left--;
-  if (left == 0 || (left < 0 && all)) {
-    errno = ENOMEM;
-    return 1;
-  }
-  return 0;
+  if (left) return 0;
+  errno = ENOMEM;
+  return 1;
 }
 
 void *malloc(size_t size) { return fails() ? NULL : __libc_malloc(size); }

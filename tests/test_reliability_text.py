@@ -1,0 +1,35 @@
+"""Text that wants to do harm: the fuzzers in short, and what they have found, each as a case of its own."""
+
+from __future__ import annotations
+
+import time
+
+import cffi
+import pytest
+
+from ffi_ext import HeaderError, compile_errors, declarations
+from ffi_ext.build import INCLUDE
+from tests.test_reliability_build import harness
+
+
+def test_a_second_of_each_fuzzer():
+    report = harness("fuzz", "--seconds", 1, "--seed", 3)
+    assert min(report["inputs"].values()) > 0 and len(report["inputs"]) >= 6
+
+
+def test_what_reads_as_a_function_and_is_none_is_told(tmp_path):
+    path = tmp_path / "odd.h"
+    path.write_text("int v1 \n(*)(v1);\nint f(int (x)), v1(void);\n")
+    with pytest.raises(HeaderError, match=r"odd\.h"):
+        declarations.read((path,), lambda p: p.read_text(), cffi.FFI())
+
+
+@pytest.mark.parametrize("row", ["ld" * 50_000 + " error", "a" * 200_000 + " error", "/" * 100_000])
+def test_long_lines_of_a_log_are_read_in_no_time(row):
+    started = time.process_time()
+    compile_errors.explain("compiling", row + "\n", INCLUDE)
+    assert time.process_time() - started < 2
+
+
+def test_a_null_byte_in_a_log_is_no_file_name():
+    assert "boom" in str(compile_errors.explain("x", "a\0b.c:3:1: error: boom\n", INCLUDE))
