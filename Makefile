@@ -106,11 +106,11 @@ fuzz: kernels
 	$(PY) -m tests.reliability.fuzz --seconds $(SECONDS) --seed $(SEED)
 soak: kernels
 	$(PY) -m tests.reliability.soak --minutes $(MINUTES)
-reliability: faults crowd attack oom fuzz soak asan tsan
+reliability: faults crowd attack oom fuzz soak asan tsan  # hours
 
 # In a copy, so that the instrumented runtime does not stay. ThreadSanitizer knows nothing of Python, whose
 # frees and locks it did not see: only what is told of the runtime's and the extension's own code counts.
-TSANITIZE := -fsanitize=thread -g -O1
+TSANITIZE := -fsanitize=thread -fno-lto -g -O1
 tsan: runtime
 	rm -rf build/tsan && mkdir -p build/tsan && cp -r ffi_ext tests setup.py pyproject.toml README.md LICENSE build/tsan
 	rm -f build/tsan/ffi_ext/_runtime*.so
