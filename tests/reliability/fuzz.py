@@ -149,7 +149,7 @@ def readers() -> dict[str, Reader]:
 def _application() -> dict[str, Reader]:
     import torch
 
-    from data.photographs import read_rgb
+    from data.files import read_rgb
     from resnet.config import read_yaml
     from resnet.weights import read_weights
 
