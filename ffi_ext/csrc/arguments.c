@@ -17,7 +17,7 @@ static int is_plain_tensor(PyObject *value) {
          type == (PyTypeObject *)ffi_hook.parameter_type;
 }
 
-static int is_tensor(PyObject *value) {
+int ffi_is_tensor(PyObject *value) {
   return is_plain_tensor(value) ||
          PyType_IsSubtype(Py_TYPE(value), (PyTypeObject *)ffi_hook.tensor_type);
 }
@@ -34,7 +34,7 @@ static PyObject *as_integer(ffi_call *c, int index, PyObject *value) {
     Py_INCREF(value);
     return value;
   }
-  if (!is_tensor(value)) {
+  if (!ffi_is_tensor(value)) {
     if (PyIndex_Check(value)) return PyNumber_Index(value);
     PyObject *pair =
         PyObject_CallFunction(ffi_hook.convert, "OiO", (PyObject *)c->function, index, value);
@@ -88,7 +88,7 @@ static int take_double(ffi_call *c, int index, PyObject *value, double *out) {
     *out = PyFloat_AsDouble(value);
     return 0;
   }
-  if (is_tensor(value)) {
+  if (ffi_is_tensor(value)) {
     refuse(c, index, value, PyExc_TypeError);
     return -1;
   }
@@ -196,7 +196,7 @@ static int take_array(ffi_call *c, int index, PyObject *const *args, const ffi_p
   ffi_view view;
   PyObject *value = args[index], *object = value;
   if (!is_plain_tensor(value) && ffi_is_cdata(value)) return take_converted(c, index, value, slot);
-  if (!ffi_handle_offset || !is_tensor(value) || ffi_fields_describe(value, &view)) {
+  if (!ffi_handle_offset || !ffi_is_tensor(value) || ffi_fields_describe(value, &view)) {
     if (adapt(c, index, value, &view, &object)) return -1;
   }
   if (keep_geometry(c, index, &view)) return -1;
@@ -233,7 +233,7 @@ int ffi_take_tensor(ffi_call *c, int index, PyObject *const *args, const ffi_par
   int storage = p->kind == FFI_STORAGE;
   if (!is_plain_tensor(value) && ffi_is_cdata(value))
     return take_converted(c, index, value, slot); /* _ffi.NULL, or a record's address */
-  if (!ffi_handle_offset || storage || p->cuda || !is_tensor(value) ||
+  if (!ffi_handle_offset || storage || p->cuda || !ffi_is_tensor(value) ||
       ffi_fields_describe(value, &view) || view.type != p->type) {
     if (adapt(c, index, value, &view, &object)) return -1;
   }
@@ -243,15 +243,10 @@ int ffi_take_tensor(ffi_call *c, int index, PyObject *const *args, const ffi_par
   if (view.cuda && !c->cuda) c->cuda = view.cuda;
   ffi_tensor *t = ffi_enter(&c->frame, &view, object, p->writable, storage);
   if (!t) return -1;
-  if (object != value && !storage && !is_tensor(value))
+  if (object != value && !storage && !ffi_is_tensor(value))
     t->fixed = 1; /* a NumPy array cannot follow a resize */
   slot->p = storage ? (void *)t->storage : (void *)t;
   return 0;
-}
-
-int ffi_takes_memory(const ffi_parameter *p, PyObject *value) {
-  return p->kind == FFI_TENSOR || p->kind == FFI_STORAGE || p->kind == FFI_ARRAY ||
-         (p->code == 'p' && is_tensor(value));
 }
 
 /* `void *` takes a tensor of any element type: C sees its record. */
@@ -286,7 +281,7 @@ int ffi_take_argument(ffi_call *c, int index, PyObject *const *args) {
       }
       return take_converted(c, index, value, slot);
     default:
-      if (p->code == 'p' && is_tensor(value)) { /* adapt accepts it for `void *` alone */
+      if (p->code == 'p' && ffi_is_tensor(value)) { /* adapt accepts it for `void *` alone */
         ffi_view view;
         PyObject *object = value;
         if (adapt(c, index, value, &view, &object)) return -1;

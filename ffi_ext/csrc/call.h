@@ -51,8 +51,7 @@ PyObject *ffi_call_finish(ffi_call *c, PyObject *result);
 int ffi_take_argument(ffi_call *c, int index, PyObject *const *args);
 int ffi_take_tensor(ffi_call *c, int index, PyObject *const *args, const ffi_parameter *p,
                     ffi_ext_slot *slot);
-/* Whether C gets the address of a tensor or a storage for it. */
-int ffi_takes_memory(const ffi_parameter *p, PyObject *value);
+int ffi_is_tensor(PyObject *value);
 int ffi_is_cdata(PyObject *value);
 
 /* dispatch.c: a result that Python makes of an address or a tensor, whose reference is consumed. */

@@ -109,13 +109,19 @@ static PyObject *run(ffi_call *c, PyObject *const *args) {
   char text[2560]; /* TH formats up to 2048, and the place behind it */
   /* Tensors last: a conversion that runs Python code (__index__ ...) may change a tensor, and C
    * must not get the address from before. */
-  for (int i = 0; i < function->count; i++) {
-    if (c->constraints) c->seen[i].ndim = -1;
-    if (!ffi_takes_memory(&function->parameters[i], args[i]) && ffi_take_argument(c, i, args))
+  int pointers = 0; /* parameters of other pointer types that were given tensors */
+  if (c->constraints)
+    for (int i = 0; i < function->count; i++) c->seen[i].ndim = -1;
+  for (int k = 0; k < function->count; k++) {
+    const int i = function->order[k];
+    if (function->parameters[i].code == 'p' && ffi_is_tensor(args[i]))
+      pointers++;
+    else if (ffi_take_argument(c, i, args))
       return NULL;
   }
-  for (int i = 0; i < function->count; i++)
-    if (ffi_takes_memory(&function->parameters[i], args[i]) && ffi_take_argument(c, i, args))
+  for (int i = 0; pointers && i < function->count; i++)
+    if (function->parameters[i].code == 'p' && ffi_is_tensor(args[i]) &&
+        ffi_take_argument(c, i, args))
       return NULL;
   if (function->result.code == 'x' && allocate_result(c)) return NULL;
 

@@ -38,7 +38,8 @@ typedef struct ffi_function {
   const ffi_ext_function *entry;
   const ffi_ext_module_table *table;
   int count;
-  char has_cuda; /* a parameter is a CUDA tensor or storage */
+  unsigned char order[FFI_EXT_MAX_ARGUMENTS]; /* in which arguments are converted */
+  char has_cuda;                              /* a parameter is a CUDA tensor or storage */
   ffi_parameter result;
   ffi_parameter *parameters;
   ffi_constraint *constraints;

@@ -122,6 +122,17 @@ static PyObject *names_of(const char *doc) {
   return names;
 }
 
+/* Tensors and storages after everything else: see run() in dispatch.c. */
+static void set_order(ffi_function *f, const ffi_parameter *parameters) {
+  int filled = 0;
+  for (int tensors = 0; tensors < 2; tensors++)
+    for (int i = 0; i < f->count; i++) {
+      const int kind = parameters[i].kind;
+      const int tensor = kind == FFI_TENSOR || kind == FFI_STORAGE || kind == FFI_ARRAY;
+      if (tensor == tensors) f->order[filled++] = (unsigned char)i;
+    }
+}
+
 static PyObject *make_callable(const ffi_ext_module_table *table, const ffi_ext_function *entry,
                                const char *name, PyObject *module, PyObject *binary) {
   ffi_parameter result, parameters[FFI_MAX_ARGUMENTS];
@@ -144,6 +155,7 @@ static PyObject *make_callable(const ffi_ext_module_table *table, const ffi_ext_
   f->entry = entry;
   f->table = table;
   f->count = count;
+  set_order(f, parameters);
   for (int i = 0; i < count; i++) f->has_cuda |= (char)parameters[i].cuda;
   for (int i = 0; i < constraint_count; i++)
     f->has_cuda |= (constraints[i].devices & FFI_ON_CUDA) != 0;
