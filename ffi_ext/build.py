@@ -15,7 +15,7 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
-from ffi_ext import cache, compile_errors, cuda, symbols_check, toolchain
+from ffi_ext import cache, compile_errors, cuda, cuda_objects, symbols_check, toolchain
 from ffi_ext.errors import BuildError
 
 INCLUDE = Path(__file__).parent / "include"
@@ -82,7 +82,7 @@ def _command(plan: Plan, source: Path, generated: bool) -> tuple[tuple[str, ...]
         flags = ["-O3", "-Xcompiler", "-fPIC", *common, *plan.compile_args.get("nvcc", ())]
         if not any("-arch" in flag or "-gencode" in flag for flag in flags):
             flags += cuda.architecture_flags(program.path)
-        flags += cuda.shims(source)
+        flags += cuda.shims(source, plan.include_dirs)
         return (*program.command, *flags, "-c", toolchain.safe_path(source)), program.identity
     if _is_cxx(source, plan.language):
         program = toolchain.cxx_compiler()
@@ -250,7 +250,9 @@ class Build:
     def link_command(self, units: Iterable[Unit]) -> list[str]:
         plan = self.plan
         with_nvcc = any(path.suffix in toolchain.CUDA_SUFFIXES for path in plan.sources)
-        with_nvcc = with_nvcc or any(cuda.is_compiled_cuda(path) for path in plan.extra_objects)
+        with_nvcc = with_nvcc or any(
+            cuda_objects.is_compiled_cuda(path) for path in plan.extra_objects
+        )
         with_runtime = with_nvcc or plan.with_cuda
         cxx = with_nvcc or any(_is_cxx(unit.source, plan.language) for unit in units)
         program = toolchain.cxx_compiler() if cxx else toolchain.c_compiler()
@@ -267,11 +269,8 @@ class Build:
         for path in plan.runtime_library_dirs:  # -Wl would take a comma in the path apart
             words += ["-Xlinker", "-rpath", "-Xlinker", path]
         words += [f"-l{name}" for name in plan.libraries]
-        home = cuda.home() if with_runtime else None
-        if home and (home / "lib64" / "libcudart_static.a").exists():
-            words += [f"-L{home / 'lib64'}", "-lcudart_static", "-ldl", "-lrt", "-lpthread"]
-            if with_nvcc:  # the dispatcher asks for them after each call
-                words += ["-Wl,-u,cudaGetLastError", "-Wl,-u,cudaGetErrorString"]
+        if with_runtime:
+            words += cuda.runtime_words(with_nvcc)
         return [*words, *plan.link_args, *toolchain.environment_flags("LDFLAGS")]
 
     def link_key(self, command: list[str]) -> str:
@@ -316,7 +315,7 @@ class Build:
         if self.plan.left_out and (missing.declared or missing.others):
             stubs = self.folder / "left_out.c"
             names = missing.declared + missing.others
-            cache.write_if_changed(stubs, cuda.stubs(names, self.plan.left_out))
+            cache.write_if_changed(stubs, cuda_objects.stubs(names, self.plan.left_out))
             self.plan = replace(self.plan, sources=(*self.plan.sources, stubs))
             units = self.compile_all(temporary)
             binary, missing = self.link(self.link_command(units), temporary)

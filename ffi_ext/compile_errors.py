@@ -19,6 +19,8 @@ _LINKER = re.compile(
 _LONGEST = 2000  # characters of a line that is looked at: the patterns' time is quadratic in it
 _MOST = 1_000_000  # characters of a log that are looked at
 
+_CUDA_HEADERS = ("cub/", "cublas", "cufft", "curand", "cusolver", "cusparse", "npp", "thrust/")
+
 
 def explain(action: str, log: str, include: Path) -> BuildError:
     """The error to raise for a compiler that failed.
@@ -95,8 +97,11 @@ def _hint(text: str, include: Path) -> str:
 def _missing_header(name: str, include: Path) -> str:
     if name == "Python.h":
         return "Python's headers are missing: apt install python3-dev (dnf install python3-devel)"
-    if "cuda" in name or name.startswith(("cublas", "curand", "cusparse")):
-        return "CUDA's headers were not found: install the CUDA toolkit, or set CUDA_HOME"
+    if name.startswith(_CUDA_HEADERS) or "cuda" in name:
+        return (
+            f"{name} is a header of the CUDA toolkit: install the whole toolkit, or set CUDA_HOME to one that "
+            "has it"
+        )
     if name.startswith(("TH", "THC")):
         known = [str(path.relative_to(include)) for path in include.rglob("*.h")]
         known += [path.name for path in include.rglob("*.h")]

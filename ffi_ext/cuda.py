@@ -1,19 +1,20 @@
-"""The CUDA toolkit: where it is, which architectures it compiles for, and objects that a make.sh should have made."""
+"""The CUDA toolkit: where it is, and which architectures it compiles for."""
 
 from __future__ import annotations
 
+import importlib.util
 import os
 import re
 import shutil
 import subprocess
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Iterable
 from functools import cache
 from pathlib import Path
 
 from ffi_ext.errors import BuildError
 
-SHIMS = Path(__file__).parent / "include" / "ffi_ext" / "cuda_shims.h"
+INCLUDE = Path(__file__).parent / "include"
+SHIMS = INCLUDE / "ffi_ext" / "cuda_shims.h"
 
 # TORCH_CUDA_ARCH_LIST also takes names, as torch.utils.cpp_extension does.
 NAMES = {
@@ -118,98 +119,59 @@ def architecture_flags(compiler: str) -> list[str]:
     return flags
 
 
-def shims(source: Path) -> list[str]:
-    """Options that give old CUDA code what newer toolkits took away: see include/ffi_ext/cuda_shims.h."""
+_OWN_ATOMIC_ADD = re.compile(
+    rb"\b(?:double|void|half|__half)\s+atomicAdd\s*\(\s*(?:double|half|__half)\s*\*"
+)
+
+
+def shims(source: Path, folders: Iterable[str] = ()) -> list[str]:
+    """Options that give old CUDA code what newer toolkits took away: see include/ffi_ext/cuda_shims.h.
+
+    Args:
+        source: The .cu file; what it includes by a name in quotes is read too.
+        folders: Where the compiler looks for that, beside the file's own folder.
+    """
     flags = ["-include", str(SHIMS)]
-    try:
-        text = source.read_text(encoding="utf-8", errors="replace")
-    except OSError:
-        return flags  # the compiler says it better
-    if re.search(r"\bdouble\s+atomicAdd\s*\(\s*double\b", text):
-        flags.append("-DFFI_EXT_OWN_ATOMIC_ADD")
+    waiting, seen = [source], {source}
+    while waiting:
+        path = waiting.pop()
+        try:
+            text = path.read_bytes()
+        except OSError:
+            continue  # the compiler says it better
+        if _OWN_ATOMIC_ADD.search(text):
+            return [*flags, "-DFFI_EXT_OWN_ATOMIC_ADD"]
+        for quoted in re.findall(rb'^\s*#\s*include\s*"([^"\n]+)"', text, re.M):
+            for folder in (str(path.parent), *folders):
+                found = Path(folder, os.fsdecode(quoted))
+                if found not in seen and found.is_file() and INCLUDE not in found.parents:
+                    seen.add(found)
+                    waiting.append(found)
+                    break
     return flags
 
 
-@dataclass(frozen=True)
-class Objects:
-    """The extra_objects of a build, as they are on this machine."""
+def runtime_words(kernels: bool) -> list[str]:
+    """Linker words for the static runtime, so that the module imports without a driver.
 
-    present: tuple[str, ...]
-    rebuilt: tuple[Path, ...]  # .cu sources in place of objects that are missing or older
-    left_out: tuple[str, ...]  # objects of CUDA code on a machine that cannot compile it
-
-
-def objects(paths: Sequence[str]) -> Objects:
-    """Sorts extra_objects: `x.cu.o` is what the repository's make.sh makes of `x.cu`, if it can.
-
-    Raises:
-        BuildError: An object is missing and nothing says how to make it.
+    Args:
+        kernels: The module has some: the dispatcher asks for their errors after each call.
     """
-    present: list[str] = []
-    rebuilt: list[Path] = []
-    left_out: list[str] = []
-    for text in paths:
-        path = Path(text)
-        source = _source_of(path)
-        exists = path.exists()
-        if exists and (source is None or not _is_outdated(path, source)):
-            present.append(text)
-        elif source is not None and nvcc() is not None:
-            rebuilt.append(source)
-        elif exists:
-            present.append(text)
-        elif ".cu" in path.suffixes and nvcc() is None:
-            left_out.append(text)
-        else:
-            hint = "run the repository's make.sh first" if path.suffix in (".o", ".a") else ""
-            raise BuildError(
-                f"create_extension() argument 'extra_objects': {text} does not exist"
-                + (f"; {hint}" if hint else "")
-            )
-    return Objects(tuple(present), tuple(rebuilt), tuple(left_out))
+    root = home()
+    if root is None or not (root / "lib64" / "libcudart_static.a").exists():
+        return []
+    words = [f"-L{root / 'lib64'}", "-lcudart_static", "-ldl", "-lrt", "-lpthread"]
+    if kernels:
+        words += ["-Wl,-u,cudaGetLastError", "-Wl,-u,cudaGetErrorString"]
+    return words
 
 
-def is_compiled_cuda(path: str) -> bool:
-    """Whether an object or archive has kernels in it, which the CUDA runtime launches."""
-    try:
-        return b"__cudaRegisterFatBinary" in Path(path).read_bytes()
-    except OSError:
-        return False
-
-
-def _is_outdated(path: Path, source: Path) -> bool:
-    """Whether an object is older than its source, or calls a runtime of before CUDA 9.2, gone since."""
-    if path.stat().st_mtime < source.stat().st_mtime:
-        return True
-    data = path.read_bytes()
-    return b"cudaConfigureCall\0" in data and b"__cudaPushCallConfiguration\0" not in data
-
-
-def _source_of(path: Path) -> Path | None:
-    """x.cu for x.cu.o: beside it or in src/; x_kernel.cu where x.cu is not there."""
-    if path.suffixes[-2:] not in ([".cu", ".o"], [".cu", ".so"]):
-        return None
-    stem = path.name[: -len("".join(path.suffixes[-2:]))]
-    for name in (f"{stem}.cu", f"{stem}_kernel.cu", f"{stem}_cuda_kernel.cu"):
-        for folder in (path.parent, path.parent / "src", path.parent.parent / "src"):
-            if (folder / name).is_file():
-                return folder / name
-    return None
-
-
-def stubs(names: Sequence[str], left_out: Sequence[str]) -> str:
-    """C text of functions that raise, for those that objects left out would have defined."""
-    files = ", ".join(Path(path).name for path in left_out)
-    lines = [
-        "void _THError(const char *file, const int line, const char *fmt, ...);",
-        *(
-            f'void {name}(void) {{ _THError("{_quoted(files)}", 0, "{name} is CUDA code that was left out: '
-            'there was no nvcc when this was built"); }'
-            for name in names
-        ),
-    ]
-    return "\n".join(lines) + "\n"
-
-
-def _quoted(text: str) -> str:
-    return re.sub(r'[\\"\n\r%?]', "_", text)
+def include_dirs() -> list[str]:
+    """The toolkit's headers: of its directory, of its C++ libraries (Thrust), and of what pip installed."""
+    root = home()
+    found = [root / "include", root / "include" / "cccl"] if root else []
+    usual = Path("/usr/local/cuda/include")
+    spec = importlib.util.find_spec("nvidia")
+    for folder in (spec.submodule_search_locations or []) if spec else []:
+        found += sorted(Path(folder).glob("*/include"))
+    return [str(path) for path in dict.fromkeys([*found, usual]) if path.is_dir()]

@@ -7,13 +7,14 @@ import glob
 import keyword
 import os
 import sys
+import types
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from ffi_ext import build as builder
-from ffi_ext import cache, compile_errors, cuda, elf, toolchain, wheels
+from ffi_ext import cache, compile_errors, cuda, cuda_objects, elf, toolchain, wheels
 from ffi_ext.errors import BuildError
 
 if TYPE_CHECKING:
@@ -104,7 +105,7 @@ def create_extension(
         if not isinstance(value, (bool, int)):
             raise _wrong(argument, "True or False", value)
     options = _options(kwargs, base)
-    _add_directories(options, with_cuda, kwargs)
+    add_directories(options, with_cuda)
     return _make(
         target, header_paths, source_paths, bool(verbose), bool(with_cuda), bool(package), options
     )
@@ -258,7 +259,7 @@ def _compile_args(value: object) -> dict[str, list[str]]:
     }
 
 
-def _add_directories(options: dict[str, Any], with_cuda: bool, given: dict[str, Any]) -> None:
+def add_directories(options: dict[str, Any], with_cuda: bool) -> None:
     """The directories that the original added, before the user's."""
     include = builder.INCLUDE
     first = [str(include), str(include / "TH")]
@@ -266,12 +267,10 @@ def _add_directories(options: dict[str, Any], with_cuda: bool, given: dict[str, 
     if with_cuda:
         first.append(str(include / "THC"))
         home = cuda.home()
+        first += cuda.include_dirs()
         if home:
-            first.append(str(home / "include"))
             libraries += [str(d) for d in (home / "lib64", home / "lib" / "x64") if d.is_dir()]
-        first += glob.glob("/usr/local/cuda/include") + glob.glob(
-            "/Developer/NVIDIA/CUDA-*/include"
-        )
+        first += glob.glob("/Developer/NVIDIA/CUDA-*/include")
         if sys.platform == "win32":
             for variable in ("CUDA_PATH", "NVTOOLSEXT_PATH"):
                 root = os.environ.get(variable, "")
@@ -307,7 +306,10 @@ def _make(
         binary_module = f"{target.package}.{binary_module}"
     suffix = options.get("source_extension", ".cpp" if options.get("language") == "c++" else ".c")
     ffi.set_source(
-        binary_module, preamble, source_extension=suffix, **_for_setuptools(options, sources)
+        binary_module,
+        preamble,
+        source_extension=suffix,
+        **_for_setuptools(options, sources, with_cuda),
     )
     limited = toolchain.uses_limited_api(options.get("py_limited_api"))
     binary = target.folder / f"_{target.last}{toolchain.extension_suffix(limited)}"
@@ -328,7 +330,7 @@ def _make(
     before = _text_at(init_path)
 
     def plan() -> builder.Plan:
-        objects = cuda.objects(options.get("extra_objects", ()))
+        objects = cuda_objects.objects(options.get("extra_objects", ()))
         for path in objects.left_out:
             print(f"ffi_ext: {path} is missing and there is no nvcc to make it: left out")
         return builder.Plan(
@@ -350,6 +352,21 @@ def _make(
         """Compiles the extension and installs it beside the build script."""
         builder.build(plan(), verbose)
 
+    to_extension = ffi.distutils_extension
+
+    def distutils_extension(*arguments: Any, **keywords: Any) -> Any:
+        """cffi's, with the CUDA objects that it links."""
+        make_objects()
+        return to_extension(*arguments, **keywords)
+
+    def make_objects() -> None:
+        fields = types.SimpleNamespace(**_for_plan(options))
+        flags = builder.preprocessor_flags(fields)
+        cuda_objects.make(options.get("extra_objects", ()), flags, builder.INCLUDE)
+
+    if package and "setuptools" in sys.modules:  # cffi_modules of a setup.py
+        make_objects()
+    ffi.distutils_extension = distutils_extension
     ffi.build = build  # type: ignore[attr-defined]
     return ffi
 
@@ -459,7 +476,9 @@ def _included(text: str) -> set[str]:
     return {name for name in found if not name.startswith("<") and os.path.isfile(name)}
 
 
-def _for_setuptools(options: dict[str, Any], sources: tuple[Path, ...]) -> dict[str, Any]:
+def _for_setuptools(
+    options: dict[str, Any], sources: tuple[Path, ...], with_cuda: bool
+) -> dict[str, Any]:
     """The keywords for cffi's set_source, as a setuptools Extension takes them."""
     keywords = {k: v for k, v in options.items() if k not in ("source_extension", "optional")}
     args = options.get("extra_compile_args", {})
@@ -470,7 +489,11 @@ def _for_setuptools(options: dict[str, Any], sources: tuple[Path, ...]) -> dict[
     keywords["extra_compile_args"] = flags if sys.platform != "win32" else args.get("cc", [])
     keywords["sources"] = [str(path) for path in sources]
     if sys.platform.startswith("linux"):
-        keywords["extra_link_args"] = ["-Wl,-Bsymbolic", *options.get("extra_link_args", [])]
+        kernels = bool(options.get("extra_objects"))
+        runtime = cuda.runtime_words(kernels) if with_cuda else []
+        runtime += ["-lstdc++"] if runtime else []  # which nvcc's objects call
+        given = options.get("extra_link_args", [])
+        keywords["extra_link_args"] = ["-Wl,-Bsymbolic", *given, *runtime]
     if cxx:
         keywords.setdefault("language", "c++")
     return keywords

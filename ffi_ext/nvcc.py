@@ -16,23 +16,28 @@ from pathlib import Path
 from ffi_ext import build, cuda
 
 _PAIRED = ("-gencode", "--generate-code", "-arch", "--gpu-architecture", "-code", "--gpu-code")
+# Thrust and CUB, which sources include without a word of the dialect, refuse these since CUDA 13.
+_DIALECT = ("-std", "--std")
+_OLD_DIALECTS = ("c++03", "c++0x", "c++11", "c++14")
 
 
 def repaired(arguments: Sequence[str], known: Sequence[int]) -> tuple[list[str], list[str]]:
     """The arguments without options for architectures that are not in `known`, and those left out.
 
-    `-gencode arch=compute_30,code=sm_30`, `-gencode=...`, `-arch=sm_30`, `-arch sm_30` and `-code` alike.
+    `-gencode arch=compute_30,code=sm_30`, `-gencode=...`, `-arch=sm_30`, `-arch sm_30` and `-code` alike;
+    so are C++ dialects before nvcc's own default, C++17.
     """
     kept: list[str] = []
     dropped: list[str] = []
     words = iter(arguments)
     for word in words:
         option = [word]
-        if word in _PAIRED:
+        if word in (*_PAIRED, *_DIALECT):
             option += [value for value in [next(words, None)] if value is not None]
         name, _, value = " ".join(option).replace(" ", "=", 1).partition("=")
         numbers = [int(n) for n in re.findall(r"(?:sm|compute|lto)_(\d+)", value)]
         dead = name in _PAIRED and known and any(number not in known for number in numbers)
+        dead = dead or (name in _DIALECT and value in _OLD_DIALECTS)
         (dropped if dead else kept).extend(option)
     return kept, dropped
 
@@ -46,18 +51,21 @@ def main() -> int:
         return 0
     arguments, dropped = repaired(sys.argv[1:], cuda.supported(real))
     if dropped:
-        if not any(word.startswith(_PAIRED) for word in arguments):
-            arguments += cuda.architecture_flags(real)
+        architectures = [word for word in arguments if word.startswith(_PAIRED)]
+        if not architectures and any(word.startswith(_PAIRED) for word in dropped):
+            architectures = cuda.architecture_flags(real)
+            arguments += architectures
+        instead = f", now {' '.join(architectures)}" if architectures else ""
         print(
-            f"ffi_ext: {real} does not compile for {' '.join(dropped)}: left out, now "
-            + " ".join(word for word in arguments if "arch=" in word),
+            f"ffi_ext: {real} of today does not go with {' '.join(dropped)}: left out{instead}",
             file=sys.stderr,
         )
     include = build.INCLUDE
     folders = [f"-I{folder}" for folder in (include, include / "TH", include / "THC")]
     for word in sys.argv[1:]:
         if word.endswith(".cu"):
-            folders += cuda.shims(Path(word))
+            searched = re.findall(r"(?:^|\0)-I\0?([^\0]+)", "\0".join(sys.argv[1:]))
+            folders += cuda.shims(Path(word), searched)
     try:
         return subprocess.call([real, *arguments, *folders], env=os.environ)
     except OSError as error:

@@ -6,7 +6,7 @@ from typing import Any
 
 import _cffi_backend
 
-from ffi_ext import runtime, types
+from ffi_ext import extension, runtime, types
 from ffi_ext.extension import create_extension
 
 __all__ = ["create_extension"]
@@ -47,9 +47,17 @@ def _wrap_function(function: Any, ffi: Any) -> Any:
     return runtime.through_cffi(lib, ffi, name, module)
 
 
+def _setup_wrapper(with_cuda: bool) -> tuple[str, list[str], list[str]]:
+    """The includes of a wrapper, include directories, library directories: Makefiles ask for the second."""
+    options: dict[str, Any] = {}
+    extension.add_directories(options, with_cuda)
+    source = "#include <TH/TH.h>\n" + ("#include <THC/THC.h>\n" if with_cuda else "")
+    return source, options["include_dirs"], options["library_dirs"]
+
+
 def __getattr__(name: str) -> Any:
     raise AttributeError(
         f"torch.utils.ffi has no '{name}' any more: ffi_ext builds extensions in its own way and keeps "
-        "create_extension, _wrap_function, _cffi_to_torch, _torch_to_cffi, _typedefs and "
+        "create_extension, _wrap_function, _setup_wrapper, _cffi_to_torch, _torch_to_cffi, _typedefs and "
         "_generate_typedefs"
     )

@@ -151,8 +151,11 @@ def test_every_spelling_of_the_import(monkeypatch):
         assert _wrap_function(3, None) == 3
         with pytest.raises(TypeError, match="a function of a cffi module's lib"):
             _wrap_function(print, None)
-        with pytest.raises(AttributeError, match="_setup_wrapper"):
-            _ = ffi._setup_wrapper
+        source, includes, libraries = ffi._setup_wrapper(True)  # a Makefile asks for its -I words
+        assert source.count("#include") == 2 and isinstance(libraries, list)
+        assert any((Path(folder) / "THC" / "THC.h").is_file() for folder in includes)
+        with pytest.raises(AttributeError, match="_build_extension"):
+            _ = ffi._build_extension
     finally:
         ffi_ext.uninstall()
     assert not hasattr(torch.utils, "ffi")

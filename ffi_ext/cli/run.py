@@ -32,6 +32,10 @@ def _environment(wrappers: Path) -> dict[str, str]:
     first = [str(wrappers), str(Path(sys.executable).parent)]
     env["PATH"] = os.pathsep.join([*first, env.get("PATH", os.defpath)])
     env["FFI_EXT_WRAPPERS"] = str(wrappers)
+    # Scripts that compile for themselves (g++ -I$TORCH/lib/include ...): torch's headers are ours now.
+    include = Path(__file__).parent.with_name("include")
+    headers = [str(include), str(include / "TH"), str(include / "THC")]
+    env["CPATH"] = os.pathsep.join(filter(None, [*headers, env.get("CPATH", "")]))
     nvcc = wrappers / "nvcc"
     nvcc.write_text(f'#!/bin/sh\nexec {shlex.quote(sys.executable)} -m ffi_ext.nvcc "$@"\n')
     nvcc.chmod(0o755)

@@ -27,6 +27,7 @@ static PyObject *next_argument(char code, va_list *arguments) {
     case 'i': return PyLong_FromLong(va_arg(*arguments, int));
     case 'l': return PyLong_FromLongLong(va_arg(*arguments, int64_t));
     case 'd': return PyFloat_FromDouble(va_arg(*arguments, double));
+    case 'h': return PyFloat_FromDouble(TH_half2float(va_arg(*arguments, THHalf)));
     case 'z': {
       const THLongStorage *sizes = va_arg(*arguments, THLongStorage *);
       PyObject *tuple = PyTuple_New(sizes->size);

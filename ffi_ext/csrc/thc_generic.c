@@ -29,6 +29,7 @@
 #undef THC_COPY_TO_CPU
 #undef THC_FUNCTION
 #undef THC_VALUE
+#undef THC_EXTREME
 #define THC_FORWARD(RETURN, NAME, PARAMETERS, ARGUMENTS) \
   RETURN THCTensor_(NAME) PARAMETERS {                   \
     (void)state;                                         \
@@ -77,31 +78,31 @@
     ffi_tensor_drop(number);                                                        \
     return answer;                                                                  \
   }
+/* A result of the element type, which may be half. */
+#define THC_EXTREME(NAME)                                                \
+  real THCTensor_(NAME)(THCState * state, THCTensor * self) {            \
+    (void)state;                                                         \
+    ffi_tensor *number = ffi_tensor_alloc(TYPE_NUMBER);                  \
+    ffi_th_torch(#NAME, "wt", number, self);                             \
+    const real answer = *(const real *)number->storage->data;            \
+    ffi_tensor_drop(number);                                             \
+    return answer;                                                       \
+  }
 
 #define THC_GENERIC_FILE "THC/generic/THCStorage.h"
 #include "THC/THCGenerateAllTypes.h"
-#define THC_GENERIC_FILE "THC/generic/THCStorage.h"
-#include "THC/THCGenerateHalfType.h"
 
 #define THC_GENERIC_FILE "THC/generic/THCStorageCopy.h"
 #include "THC/THCGenerateAllTypes.h"
-#define THC_GENERIC_FILE "THC/generic/THCStorageCopy.h"
-#include "THC/THCGenerateHalfType.h"
 
 #define THC_GENERIC_FILE "THC/generic/THCTensor.h"
 #include "THC/THCGenerateAllTypes.h"
-#define THC_GENERIC_FILE "THC/generic/THCTensor.h"
-#include "THC/THCGenerateHalfType.h"
 
 #define THC_GENERIC_FILE "THC/generic/THCTensorCopy.h"
 #include "THC/THCGenerateAllTypes.h"
-#define THC_GENERIC_FILE "THC/generic/THCTensorCopy.h"
-#include "THC/THCGenerateHalfType.h"
 
 #define THC_GENERIC_FILE "THC/generic/THCTensorMath.h"
 #include "THC/THCGenerateAllTypes.h"
 
 #define THC_GENERIC_FILE "../../csrc/generic/thc_tensor.c"
 #include "THC/THCGenerateAllTypes.h"
-#define THC_GENERIC_FILE "../../csrc/generic/thc_tensor.c"
-#include "THC/THCGenerateHalfType.h"

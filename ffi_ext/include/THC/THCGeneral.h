@@ -14,6 +14,7 @@
 #endif
 #endif
 #ifdef FFI_EXT_CUDA_HEADERS
+#include <cuda.h> /* CUDA_VERSION */
 #include <cuda_runtime.h>
 #else /* without the toolkit: enough for headers, and for sources that call no CUDA function */
 typedef struct CUstream_st *cudaStream_t;
@@ -29,6 +30,17 @@ typedef struct cublasContext *cublasHandle_t;
 #else
 typedef struct cusparseContext *cusparseHandle_t;
 #endif
+
+/* Numbers of the element types, which generic files compare: THCTypeIdx_(Real). */
+#define THCTypeIdxByte 1
+#define THCTypeIdxChar 2
+#define THCTypeIdxShort 3
+#define THCTypeIdxInt 4
+#define THCTypeIdxLong 5
+#define THCTypeIdxFloat 6
+#define THCTypeIdxDouble 7
+#define THCTypeIdxHalf 8
+#define THCTypeIdx_(T) TH_CONCAT_2(THCTypeIdx, T)
 
 /* torch's state is the process's: sources declare `extern THCState *state;` and hand it on. */
 typedef struct THCState THCState;

@@ -1,4 +1,4 @@
-/* Includes THC_GENERIC_FILE for every type but half. */
+/* Includes THC_GENERIC_FILE for every type, half among them. */
 #ifndef THC_GENERIC_FILE
 #error "define THC_GENERIC_FILE before including THCGenerateAllTypes.h"
 #endif
@@ -9,6 +9,7 @@
 #include "THCGenerateShortType.h"
 #include "THCGenerateIntType.h"
 #include "THCGenerateLongType.h"
+#include "THCGenerateHalfType.h"
 #include "THCGenerateFloatType.h"
 #include "THCGenerateDoubleType.h"
 #undef THCGenerateManyTypes

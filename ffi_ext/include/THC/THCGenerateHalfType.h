@@ -3,9 +3,8 @@
 #error "define THC_GENERIC_FILE before including THCGenerateHalfType.h"
 #endif
 
-#include "TH/THHalf.h"
+#include "THCHalf.h"
 #ifdef __CUDACC__ /* kernels compute with CUDA's own type, of the same bits */
-#include <cuda_fp16.h>
 #define THHalf half
 #endif
 #define CReal CudaHalf

@@ -1,14 +1,19 @@
-/* Half precision in CUDA sources: CUDA's own type. */
+/* Half precision in CUDA's sources: CUDA's own type, or, for C compilers, one of the same bits. */
 #ifndef THC_HALF_INC
 #define THC_HALF_INC
 
+#include "TH/THHalf.h"
 #include "THCGeneral.h"
 
-#if defined(FFI_EXT_CUDA_HEADERS) && defined(__cplusplus)
-#include <cuda_fp16.h>
+#ifdef FFI_EXT_CUDA_HEADERS
 #define CUDA_HALF_TENSOR
+#ifdef __cplusplus
+#include <cuda_fp16.h>
 static inline __host__ __device__ float THC_half2float(half value) { return __half2float(value); }
 static inline __host__ __device__ half THC_float2half(float value) { return __float2half(value); }
+#else
+typedef THHalf half;
+#endif
 #endif
 
 #endif

@@ -12,7 +12,5 @@
 
 #define THC_GENERIC_FILE "THC/generic/THCStorage.h"
 #include "THCGenerateAllTypes.h"
-#define THC_GENERIC_FILE "THC/generic/THCStorage.h"
-#include "THCGenerateHalfType.h"
 
 #endif

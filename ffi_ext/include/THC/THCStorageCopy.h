@@ -9,7 +9,5 @@
 
 #define THC_GENERIC_FILE "THC/generic/THCStorageCopy.h"
 #include "THCGenerateAllTypes.h"
-#define THC_GENERIC_FILE "THC/generic/THCStorageCopy.h"
-#include "THCGenerateHalfType.h"
 
 #endif

@@ -16,7 +16,5 @@ typedef struct THCDescBuff {
 
 #define THC_GENERIC_FILE "THC/generic/THCTensor.h"
 #include "THCGenerateAllTypes.h"
-#define THC_GENERIC_FILE "THC/generic/THCTensor.h"
-#include "THCGenerateHalfType.h"
 
 #endif

@@ -9,7 +9,5 @@
 
 #define THC_GENERIC_FILE "THC/generic/THCTensorCopy.h"
 #include "THCGenerateAllTypes.h"
-#define THC_GENERIC_FILE "THC/generic/THCTensorCopy.h"
-#include "THCGenerateHalfType.h"
 
 #endif

@@ -6,6 +6,7 @@
 
 #define THC_FUNCTION(NAME, PARAMETERS, CODES, ...) THC_API void THCTensor_(NAME) PARAMETERS;
 #define THC_VALUE(RETURN, NAME, PARAMETERS, CODES, ...) THC_API RETURN THCTensor_(NAME) PARAMETERS;
+#define THC_EXTREME(NAME) THC_API real THCTensor_(NAME)(THCState *state, THCTensor *self);
 
 #define THC_GENERIC_FILE "THC/generic/THCTensorMath.h"
 #include "THCGenerateAllTypes.h"

@@ -9,7 +9,7 @@ static inline cudaError_t cudaThreadSynchronize(void) { return cudaDeviceSynchro
 static inline cudaError_t cudaThreadExit(void) { return cudaDeviceReset(); }
 #endif
 
-/* A source with an atomicAdd(double *, double) of its own, from when CUDA had none: its function gets
+/* A source with an atomicAdd of doubles or halves of its own, from when CUDA had none: its function gets
  * another name, and the calls find either. */
 #if defined(FFI_EXT_OWN_ATOMIC_ADD) && defined(__CUDACC__)
 #include <cuda_fp16.h>

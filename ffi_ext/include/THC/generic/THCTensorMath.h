@@ -1,13 +1,16 @@
 /* THCuda<Type>Tensor_*: maths, done by torch on the tensor's device: one line a function.
  *
  * The codes, for the runtime: w a result (resized), t a tensor, n an array of them with its length,
- * z a THLongStorage of sizes, i int, l int64_t, d double. */
+ * z a THLongStorage of sizes, i int, l int64_t, d double, h THHalf. */
 #ifndef THC_GENERIC_FILE
 #define THC_GENERIC_FILE "generic/THCTensorMath.h"
 #else
 
 #if defined(THC_REAL_IS_FLOAT) || defined(THC_REAL_IS_DOUBLE)
 #define THC_REAL "d"
+#define THC_ACCREAL "d"
+#elif defined(THC_REAL_IS_HALF)
+#define THC_REAL "h"
 #define THC_ACCREAL "d"
 #elif defined(THC_REAL_IS_LONG)
 #define THC_REAL "l"
@@ -120,13 +123,13 @@ THC_FUNCTION(neg, (THCState *state, THCTensor *self, THCTensor *src), "wt", self
 THC_FUNCTION(sign, (THCState *state, THCTensor *self, THCTensor *src), "wt", self, src)
 THC_VALUE(accreal, dist, (THCState *state, THCTensor *self, THCTensor *src, real value), "tt" THC_REAL, self, src, value)
 THC_FUNCTION(max, (THCState *state, THCTensor *values, THCudaLongTensor *indices, THCTensor *src, int dim, int keepdim), "wwtii", values, indices, src, dim, keepdim)
-THC_VALUE(real, maxall, (THCState *state, THCTensor *self), "t", self)
+THC_EXTREME(maxall)
 THC_FUNCTION(mean, (THCState *state, THCTensor *self, THCTensor *src, int dim, int keepdim), "wtii", self, src, dim, keepdim)
 THC_VALUE(accreal, meanall, (THCState *state, THCTensor *self), "t", self)
 THC_FUNCTION(median, (THCState *state, THCTensor *values, THCudaLongTensor *indices, THCTensor *src, int dim, int keepdim), "wwtii", values, indices, src, dim, keepdim)
-THC_VALUE(real, medianall, (THCState *state, THCTensor *self), "t", self)
+THC_EXTREME(medianall)
 THC_FUNCTION(min, (THCState *state, THCTensor *values, THCudaLongTensor *indices, THCTensor *src, int dim, int keepdim), "wwtii", values, indices, src, dim, keepdim)
-THC_VALUE(real, minall, (THCState *state, THCTensor *self), "t", self)
+THC_EXTREME(minall)
 THC_FUNCTION(prod, (THCState *state, THCTensor *self, THCTensor *src, int dim, int keepdim), "wtii", self, src, dim, keepdim)
 THC_VALUE(accreal, prodall, (THCState *state, THCTensor *self), "t", self)
 THC_FUNCTION(sum, (THCState *state, THCTensor *self, THCTensor *src, int dim, int keepdim), "wtii", self, src, dim, keepdim)
