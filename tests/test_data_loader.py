@@ -297,7 +297,7 @@ def test_pool_of_growing_and_shrinking_batches():
 
 
 SCRIPT = """
-import sys, time, threading
+import signal, sys, time, threading
 import data
 from data.transforms import Compose, Resize
 loader = data.Loader(data.Shapes(10**6, size=(60, 80), transforms=Compose([Resize(200)])), 8)
@@ -305,6 +305,7 @@ iterator = iter(loader)
 next(iterator)
 if sys.argv[1] == "exit":
     sys.exit(3)  # with an iterator that is alive
+signal.signal(signal.SIGINT, signal.default_int_handler)  # also where a shell's & had it ignored
 print("running", flush=True)
 try:
     for batch in iterator:

@@ -19,12 +19,20 @@ HEADER = "int twice(int x);\n"
 SOURCE = "int twice(int x) { return 2 * x; }\n"
 
 
+def imported() -> list[str]:
+    return [name for name in sys.modules if name.partition(".")[0] == "_ext"]
+
+
 @pytest.fixture
 def project(tmp_path, monkeypatch):
     (tmp_path / "lib.h").write_text(HEADER)
     (tmp_path / "lib.c").write_text(SOURCE)
     monkeypatch.syspath_prepend(str(tmp_path))
-    return tmp_path
+    for name in imported():
+        monkeypatch.delitem(sys.modules, name)  # this project's own _ext; it comes back afterwards
+    yield tmp_path
+    for name in imported():
+        del sys.modules[name]
 
 
 def create(project, name="_ext.lib", headers="lib.h", sources="lib.c", **kwargs):

@@ -5,6 +5,7 @@
 #include <TH/TH.h>
 
 #include "THCGeneral.h"
+#include "THCHalf.h"
 #include "THCStorage.h"
 #include "THCStorageCopy.h"
 #include "THCStream.h"
