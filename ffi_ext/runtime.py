@@ -45,7 +45,7 @@ _tier: str | None = None
 def _setup() -> None:
     """Everything that the first call needs and the import does not: the dispatcher calls it once."""
     global _tier
-    from ffi_ext import arguments, cuda_state, th_maths, tiers
+    from ffi_ext import arguments, cffi_values, cuda_state, refusals, th_maths, tiers
 
     with _setup_lock:
         if _tier is None:
@@ -56,16 +56,16 @@ def _setup() -> None:
                     "cdata_type": _cffi_backend._CDataBase,
                     "native_error": NativeError,
                     "adapt": arguments.adapt,
-                    "convert": arguments.convert,
-                    "allocate": arguments.allocate,
-                    "result": arguments.result,
-                    "refuse": arguments.refuse,
-                    "arity": arguments.arity,
+                    "convert": cffi_values.convert,
+                    "allocate": cffi_values.allocate,
+                    "result": cffi_values.result,
+                    "refuse": refusals.refuse,
+                    "arity": refusals.arity,
                     "unfit": arguments.unfit,
                     "maths": th_maths.call,
                     "cuda": cuda_state.answer,
-                    "pointer": arguments.pointer,
-                    "address": arguments.address,
+                    "pointer": cffi_values.pointer,
+                    "address": cffi_values.address,
                     "adopt": tiers.adopt,
                 }
             )
@@ -155,7 +155,7 @@ class CffiFunction:
     """
 
     def __init__(self, lib: Any, ffi: Any, name: str, module: str) -> None:
-        from ffi_ext import arguments
+        from ffi_ext import cffi_values
 
         self._function = getattr(lib, name)
         self.ctype = ffi.typeof(self._function)
@@ -165,10 +165,10 @@ class CffiFunction:
         self.name = self.__name__ = self.__qualname__ = python_name(name)
         self.module = self.__module__ = module
         self.codes = tuple(
-            arguments.code_of(item.cname) for item in (self.ctype.result, *self.ctype.args)
+            cffi_values.code_of(item.cname) for item in (self.ctype.result, *self.ctype.args)
         )
         self.names = tuple(f"arg{i}" for i in range(len(self.ctype.args)))
-        self.doc = self.__doc__ = arguments.prototype_of(name, self.ctype)
+        self.doc = self.__doc__ = cffi_values.prototype_of(name, self.ctype)
 
     def __call__(self, *args: Any) -> Any:
         return _runtime.call_cffi(self, self._function, args)

@@ -1,0 +1,128 @@
+"""What cffi converts for the dispatcher: pointers, structs by value, characters; results likewise."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import torch
+
+from ffi_ext import types
+from ffi_ext.refusals import INTEGER_CODES, Function, refusal, refuse
+
+
+def code_of(c_type: str) -> str:
+    """The signature code of a TH type as cffi spells it; "p" for every other type."""
+    if not c_type.endswith("*"):
+        return "v" if c_type == "void" else "p"
+    name = c_type[:-1].strip().removeprefix("const ").removeprefix("struct ").strip()
+    if name in types.RECORDS:
+        return types.RECORDS[name].code
+    return "p"
+
+
+def prototype_of(name: str, ctype: Any) -> str:
+    """A C prototype from a cffi function type."""
+    parameters = [item.cname for item in ctype.args] + (["..."] if ctype.ellipsis else [])
+    return f"{ctype.result.cname} {name}({', '.join(parameters) or 'void'})"
+
+
+def types_of(function: Function) -> tuple[Any, ...]:
+    """cffi's types of the result and the parameters, found when first needed."""
+    state = function.state
+    if len(state) == 3:
+        ffi, lib, name = state
+        ctype = ffi.typeof(getattr(lib, name))
+        function.state = state = (ffi, lib, name, (ctype.result, *ctype.args))
+    types: tuple[Any, ...] = state[3]
+    return types
+
+
+def convert(function: Function, index: int, value: object) -> tuple[int, object]:
+    """An argument as cffi converts it: the value's address (or the integer) and what owns it.
+
+    Raises:
+        TypeError, OverflowError: With cffi's text, and the argument it is about.
+    """
+    code = function.codes[index + 1]
+    ffi = function.state[0]
+    if code in INTEGER_CODES:
+        if not isinstance(value, ffi.CData):
+            refuse(function, index, value, TypeError)
+        return int(value), None  # type: ignore[call-overload]
+    c_type = types_of(function)[index + 1]
+    try:
+        if len(code) == 2:  # a cdata pointer to a record, or NULL
+            return int(ffi.cast("uintptr_t", _cell(ffi, c_type, value)[0])), value
+        if code == "c":
+            return ord(_cell(ffi, c_type, value)[0]), None
+        if code == "x":
+            holder = _cell(ffi, c_type, value)
+            return int(ffi.cast("uintptr_t", holder)), holder
+        return _pointer(ffi, c_type, value)
+    except TypeError as error:
+        raise refusal(function, index, f"{error}{_pointer_hint(c_type, value)}") from None
+    except (OverflowError, ValueError) as error:
+        raise refusal(function, index, str(error), type(error)) from None
+
+
+def _cell(ffi: Any, c_type: Any, value: object) -> Any:
+    """An array of one, since `ffi.new(type, None)` would leave the value unset."""
+    return ffi.new(ffi.getctype(c_type, "[1]"), [value])
+
+
+def _pointer(ffi: Any, c_type: Any, value: object) -> tuple[int, object]:
+    holder: Any
+    if isinstance(value, (list, tuple)) and c_type.item.kind != "void":
+        holder = pointer = ffi.new(ffi.getctype(c_type.item, f"[{max(len(value), 1)}]"), value)
+    elif isinstance(value, bytes) and (
+        c_type.item.kind == "void"
+        or (c_type.item.kind == "primitive" and ffi.sizeof(c_type.item) == 1)
+    ):
+        holder = pointer = ffi.from_buffer(value)
+    else:
+        holder = _cell(ffi, c_type, value)
+        pointer = holder[0]
+    return int(ffi.cast("uintptr_t", pointer)), (holder, value)
+
+
+def _pointer_hint(c_type: Any, value: object) -> str:
+    if value is None:
+        return " (NULL is module._ffi.NULL)"
+    if isinstance(value, str) and "char" in c_type.cname:
+        return " (C strings are bytes: use .encode())"
+    return ""
+
+
+def pointer(function: Function, index: int, address: int) -> Any:
+    """A record's address as cdata of the parameter's type."""
+    return function.state[0].cast(types_of(function)[index + 1], address)
+
+
+def address(function: Function, value: Any) -> int:
+    """The address that a cdata pointer holds."""
+    return int(function.state[0].cast("uintptr_t", value))
+
+
+def allocate(function: Function) -> tuple[int, object]:
+    """Memory for a result that C returns by value."""
+    ffi = function.state[0]
+    holder = ffi.new(ffi.getctype(types_of(function)[0], "*"))
+    return int(ffi.cast("uintptr_t", holder)), holder
+
+
+def result(function: Function, value: Any) -> Any:
+    """A C result as Python sees it: `value` is an address or, for storages, a tensor over it."""
+    code = function.codes[0]
+    if isinstance(value, torch.Tensor):
+        return torch.storage.TypedStorage(
+            wrap_storage=value.untyped_storage(), dtype=value.dtype, _internal=True
+        )
+    ffi = function.state[0]
+    c_type = types_of(function)[0]
+    if code == "c":
+        return bytes([value & 255])
+    if code == "x":
+        holder = ffi.new(ffi.getctype(c_type, "*"))
+        ffi.memmove(holder, ffi.cast("void *", value), ffi.sizeof(c_type))
+        return holder[0]
+    return ffi.cast(c_type, value)

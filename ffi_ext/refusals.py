@@ -1,0 +1,121 @@
+"""What a refused argument is told: what was expected, what was got, where, and what to do next."""
+
+from __future__ import annotations
+
+from typing import Any, Protocol
+
+import numpy as np
+import torch
+
+from ffi_ext import types
+
+ELEMENTS = {element.letter: element for element in types.ELEMENTS}
+DTYPES = {letter: getattr(torch, element.dtype) for letter, element in ELEMENTS.items()}
+INTEGER_CODES = frozenset("?bBhHiIlLqQ")
+_C_NAMES = {"?": "_Bool", "b": "int8_t", "B": "uint8_t", "h": "short", "H": "unsigned short"}
+_C_NAMES |= {"i": "int", "I": "unsigned int", "l": "long", "L": "unsigned long"}
+_C_NAMES |= {"q": "int64_t", "Q": "uint64_t", "f": "float", "d": "double"}
+
+
+class Function(Protocol):
+    """What the dispatcher's function object and `runtime.CffiFunction` have in common."""
+
+    name: str
+    module: str
+    names: tuple[str, ...]
+    codes: tuple[str, ...]
+    constraints: tuple[str, ...]
+    doc: str
+    state: Any
+
+
+def _prototype(function: Function) -> str:
+    return function.doc.split("\n\n", 1)[0]
+
+
+def _where(function: Function, index: int) -> str:
+    name = function.names[index] if index < len(function.names) else f"arg{index}"
+    return f"{function.name}() argument {index + 1} '{name}'"
+
+
+def refusal(
+    function: Function, index: int, text: str, kind: type[Exception] = TypeError
+) -> Exception:
+    return kind(f"{_where(function, index)}: {text}\n  in {_prototype(function)}")
+
+
+def type_name(dtype: torch.dtype, kind: str = "Tensor") -> str:
+    for letter, known in DTYPES.items():
+        if known == dtype:
+            return f"torch.{ELEMENTS[letter].name}{kind}"
+    return f"a torch {kind.lower()} of {dtype}"
+
+
+def wanted(code: str) -> str:
+    kind = "Tensor" if code[0] in "TtUu" else "Storage"
+    place = "a CUDA device" if code[0] in "UuWw" else "the CPU"
+    dtype = DTYPES[code[1]]
+    return f"a {type_name(dtype, kind)} ({str(dtype).removeprefix('torch.')}) on {place}"
+
+
+def is_storage(value: object) -> bool:
+    return isinstance(value, (torch.storage.TypedStorage, torch.UntypedStorage))
+
+
+def describe(value: object) -> str:
+    """What was passed, in words."""
+    if isinstance(value, torch.Tensor):
+        return f"a tensor of {value.dtype} on {value.device}"
+    if is_storage(value):
+        dtype = getattr(value, "dtype", None)
+        return f"a storage of {dtype}" if dtype else "an untyped storage"
+    if isinstance(value, np.ndarray):
+        return f"a NumPy array of {value.dtype}"
+    if isinstance(value, (int, float, str, bytes)):
+        text = _repr(value)
+        return f"{type(value).__name__} {text if len(text) < 40 else text[:36] + '...'}"
+    return type(value).__name__
+
+
+def _repr(value: object) -> str:
+    """Python refuses to write out integers of more than some thousand digits."""
+    if isinstance(value, int) and value.bit_length() > 1000:
+        return f"of {value.bit_length()} bits"
+    return repr(value)
+
+
+def refuse(function: Function, index: int, value: object, kind: type[Exception]) -> None:
+    """Raises for a scalar argument of the wrong type or out of range."""
+    code = function.codes[index + 1]
+    c_name = _C_NAMES[code]
+    if kind is OverflowError:
+        raise refusal(function, index, f"integer {_repr(value)} does not fit '{c_name}'", kind)
+    noun = "an integer" if code in INTEGER_CODES else "a number"
+    text = f"{noun} is required for '{c_name}', got {describe(value)}"
+    if isinstance(value, torch.Tensor):
+        text += ": take the number out with .item()"
+    elif isinstance(value, float) and code in INTEGER_CODES:
+        text += ": convert it with int()"
+    raise refusal(function, index, text, kind)
+
+
+def arity(function: Function, count: int, keywords: tuple[str, ...]) -> None:
+    """Raises for missing, superfluous, unknown or repeated arguments."""
+    names = function.names
+    taken = names[:count]
+    problem = None
+    for keyword in keywords:
+        if keyword not in names:
+            problem = f"unknown keyword argument '{keyword}'"
+        elif keyword in taken:
+            problem = f"argument '{keyword}' was given twice"
+        if problem:
+            break
+    if problem is None:
+        missing = [name for name in names if name not in taken and name not in keywords]
+        got = count + len(keywords)
+        problem = f"expected {len(names)} argument{'s' * (len(names) != 1)}, got {got}"
+        if missing:
+            problem += f"; missing: {', '.join(missing)}"
+    signature = f"{function.name}({', '.join(names)})"
+    raise TypeError(f"{function.name}(): {problem}\n  {signature} in {_prototype(function)}")
