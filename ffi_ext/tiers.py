@@ -112,13 +112,18 @@ def adopt(address: int, size: int, scalar_type: int, owner: object) -> torch.Ten
     return torch.frombuffer(memory, dtype=dtype)
 
 
+def _bump_version(tensor: torch.Tensor) -> None:
+    if torch.is_grad_enabled():  # as in csrc/torch_native.c
+        torch.autograd.graph.increment_version(tensor)
+
+
 HELPERS: dict[str, Callable[..., Any]] = {
     "create": _create,
     "grow": _grow,
     "assign": _assign,
     "make": _make,
     "alias": _alias,
-    "bump_version": torch.autograd.graph.increment_version,
+    "bump_version": _bump_version,
 }
 
 

@@ -23,6 +23,7 @@ from ffi_ext import runtime
 HEADER = """
 int add(const THFloatTensor *a, const THFloatTensor *b, THFloatTensor *out, float scale);
 void fill(THFloatTensor *t, double value);
+double largest(THFloatTensor *t);
 THFloatTensor *counted(long n);
 THFloatTensor *same(THFloatTensor *t);
 THFloatTensor *nothing(void);
@@ -68,6 +69,7 @@ int add(const THFloatTensor *a, const THFloatTensor *b, THFloatTensor *out, floa
   TH_TENSOR_APPLY3(float, out, float, a, float, b, *out_data = *a_data + scale * *b_data;);
   return 1;
 }
+double largest(THFloatTensor *t) { return THFloatTensor_maxall(t); }
 void fill(THFloatTensor *t, double value) { THFloatTensor_fill(t, (float)value); }
 THFloatTensor *counted(long n) {
   THFloatTensor *t = THFloatTensor_newWithSize1d(n);
@@ -351,6 +353,25 @@ def test_autograd_notices_writes(module):
     module.add(weight, weight, torch.zeros(2), 1.0)  # const: read only
     loss.backward()
     assert weight.grad.tolist() == [6, 6]
+
+
+def test_a_saved_weight_may_be_used_again_before_backward(module):
+    class Scale(torch.autograd.Function):  # as in repositories of 2018, whose headers know no const
+        @staticmethod
+        def forward(ctx, weight):
+            ctx.save_for_backward(weight)
+            return weight * module.largest(weight)
+
+        @staticmethod
+        def backward(ctx, gradient):
+            (weight,) = ctx.saved_tensors
+            return gradient * weight
+
+    weight = torch.tensor([2.0, 5.0], requires_grad=True)
+    out = Scale.apply(weight) + Scale.apply(weight)
+    assert out.tolist() == [20, 50]
+    out.sum().backward()
+    assert weight.grad.tolist() == [4, 10]
 
 
 @pytest.mark.parametrize("how", ["numpy", "viewed", "buffer", "shared", "parameter", "empty numpy"])

@@ -35,6 +35,7 @@ static struct {
   void (*resize_bytes)(void *, size_t);
   void (*set_geometry)(void *, integers, integers, const maybe_integer *);
   void (*bump_version)(const void *);
+  _Bool (*grad_mode)(void);
   PyObject *(*wrap)(const void *);
 } api;
 
@@ -49,6 +50,7 @@ static const struct {
     {"aoti_torch_cpu_set__source_Tensor", (void **)&api.set_source},
     {"_ZN2at6native16resize_bytes_cpuEPN3c1011StorageImplEm", (void **)&api.resize_bytes},
     {"_ZN5torch8autograd4impl12bump_versionERKN2at6TensorE", (void **)&api.bump_version},
+    {"aoti_torch_grad_mode_is_enabled", (void **)&api.grad_mode},
     {"_Z16THPVariable_WrapRKN2at10TensorBaseE", (void **)&api.wrap},
 };
 /* Quicker than set_source, where this torch has it. */
@@ -230,7 +232,10 @@ typedef struct bump_request {
 
 static void bump(void *argument) { api.bump_version(((bump_request *)argument)->handle); }
 
+/* In a Function's forward autograd is off, and its mark_dirty says what was written: a header of old that
+ * has no const must not make a saved weight look overwritten each time it is used again. */
 static void bump_version(void *handle) {
+  if (!api.grad_mode()) return;
   char text[FFI_TEXT_ROOM]; /* inference tensors have no version: nothing to tell anyone */
   bump_request request = {handle};
   ffi_try(bump, &request, text);
