@@ -104,6 +104,11 @@ def _missing_header(name: str, include: Path) -> str:
             f"{name} is a header of the CUDA toolkit: install the whole toolkit, or set CUDA_HOME to one that "
             "has it"
         )
+    if name.startswith(("ATen/", "torch/")):
+        return (
+            f"{name} belongs to PyTorch's C++ library, whose interface changes from version to version and is no "
+            "part of torch.utils.ffi: write the source on <TH/TH.h>, or port it to torch.utils.cpp_extension"
+        )
     if name.startswith(("TH", "THC")):
         known = [str(path.relative_to(include)) for path in include.rglob("*.h")]
         known += [path.name for path in include.rglob("*.h")]

@@ -107,14 +107,15 @@ def _calls_removed_runtime(path: Path) -> bool:
 
 
 def _source_of(path: Path) -> Path | None:
-    """The .cu of an object: x.cu for x.cu.o, x.o and x.so, beside it or in src/; else the only one beside it.
+    """The .cu of an object: x.cu for x.cu.o, x.o and x.so, beside it, above it or in src/; else the only one beside.
 
     Scripts name objects as they like: build/x.so of src/x.cu, x.cu.o of x_kernel.cu. An x.o beside an x.c
     is that source's.
     """
     if path.suffix not in (".o", ".so"):
         return None
-    folders = (path.parent, path.parent / "src", path.parent.parent / "src")
+    above = path.parent.parent
+    folders = (path.parent, path.parent / "src", above / "src", above)
     stem = path.name.removesuffix(path.suffix).removesuffix(".cu")
     for name in (f"{stem}.cu", f"{stem}_kernel.cu", f"{stem}_cuda_kernel.cu"):
         for folder in folders:

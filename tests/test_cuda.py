@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import importlib
+import subprocess
 import sys
 
 import pytest
 import torch
 
 import ffi_ext
-from ffi_ext import BuildError, NativeError, cuda
+from ffi_ext import BuildError, NativeError, cuda, cuda_objects
 
 needs_nvcc = pytest.mark.skipif(cuda.nvcc() is None, reason="there is no nvcc on this machine")
 needs_gpu = pytest.mark.skipif(not torch.cuda.is_available(), reason="there is no GPU for torch")
@@ -165,6 +166,73 @@ def test_a_source_without_nvcc_is_refused_by_name(folder, monkeypatch):
     monkeypatch.setattr(cuda, "nvcc", lambda: None)
     with pytest.raises(BuildError, match="no nvcc: .cu sources need the CUDA toolkit"):
         create(folder, define_macros=[("OTHER", "1")]).build()
+
+
+def test_objects_of_old_scripts_find_their_sources(tmp_path, monkeypatch):
+    monkeypatch.setattr(cuda, "nvcc", lambda: "nvcc")
+    (tmp_path / "src").mkdir()
+    (tmp_path / "build").mkdir()
+    kernel, other = tmp_path / "src" / "kernel.cu", tmp_path / "src" / "other.cu"
+    kernel.touch()
+    dead = tmp_path / "src" / "named_otherwise.o"
+    dead.write_bytes(b"\0cudaConfigureCall\0cudaLaunch\0")  # what CUDA 8 compiled
+    for name in ("build/kernel.so", "src/kernel.o", "src/kernel.cu.o", "src/named_otherwise.o"):
+        found = cuda_objects.objects([str(tmp_path / name)])
+        assert (found.present, found.rebuilt) == ((), (kernel,)), name
+    other.touch()  # now nothing says which of the two it was
+    with pytest.raises(BuildError, match=r"named_otherwise\.o was compiled by a CUDA before 9\.2"):
+        cuda_objects.objects([str(dead)])
+    with pytest.raises(
+        BuildError, match=r"absent\.o does not exist; run the repository's make\.sh"
+    ):
+        cuda_objects.objects([str(tmp_path / "src" / "absent.o")])
+    monkeypatch.setattr(cuda, "nvcc", lambda: None)
+    assert cuda_objects.objects([str(dead)]).left_out == (str(dead),)
+
+
+def test_an_atomic_add_of_ones_own_is_seen_in_included_files(tmp_path):
+    (tmp_path / "a.cu").write_text('#include "sub/atomics.cuh"\n')
+    (tmp_path / "include" / "sub").mkdir(parents=True)
+    header = tmp_path / "include" / "sub" / "atomics.cuh"
+    header.write_text("static __device__ void atomicAdd(half *address, half val);\n")
+    own = "-DFFI_EXT_OWN_ATOMIC_ADD"
+    assert own in cuda.shims(tmp_path / "a.cu", [str(tmp_path / "include")])
+    assert own not in cuda.shims(tmp_path / "a.cu")
+    header.write_text("void f(double *a) { atomicAdd(a, 1.0); }\n")
+    assert own not in cuda.shims(tmp_path / "a.cu", [str(tmp_path / "include")])
+
+
+@needs_nvcc
+def test_setup_py_makes_the_cuda_objects_that_are_missing(folder, tmp_path):
+    for name in ("gpu.h", "gpu.c", "kernel.cu", "by.h"):
+        (tmp_path / name).write_text((folder / name).read_text())
+    (tmp_path / "build.py").write_text("""
+from torch.utils.ffi import create_extension
+ffi = create_extension("old._ext.gpu", ["gpu.h"], ["gpu.c"], with_cuda=True, package=True,
+                       relative_to=__file__, extra_objects=["objects/kernel.so"])
+""")
+    (tmp_path / "setup.py").write_text(
+        'from setuptools import setup\nimport build\nsetup(name="old", packages=["old"], ext_package="",'
+        ' cffi_modules=["build.py:ffi"])\n'
+    )
+    command = [sys.executable, "-m", "ffi_ext", "run", "--", sys.executable]
+    done = subprocess.run(
+        [*command, "setup.py", "build_ext", "--inplace"],
+        cwd=tmp_path,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr
+    assert (tmp_path / "objects" / "kernel.so").exists()
+    tried = subprocess.run(
+        [*command, "-c", "from old._ext import gpu; print(gpu.scale.__name__)"],
+        cwd=tmp_path,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert tried.stdout == "scale\n", tried.stderr
 
 
 @needs_gpu

@@ -125,6 +125,16 @@ def test_an_unmodified_repository_builds_and_runs(repository, how):
     assert ran.stdout == "fine\n", ran.stderr
 
 
+def test_scripts_that_compile_for_themselves_find_the_headers(tmp_path):
+    (tmp_path / "own.c").write_text(
+        "#include <TH/TH.h>\n#include <THTensor.h>\nTHFloatTensor *t;\n"
+    )
+    (tmp_path / "make.sh").write_text("cc -I/nowhere/torch/lib/include -c own.c -o own.o\n")
+    done = ffi_ext_command(tmp_path, "run", "--", "sh", "make.sh")
+    assert done.returncode == 0, done.stderr
+    assert (tmp_path / "own.o").exists()
+
+
 def test_a_package_generated_years_ago_works(repository):
     assert ffi_ext_command(repository, "run", "build.py").returncode == 0
     (repository / "_ext" / "my_lib" / "__init__.py").write_text(OLD_INIT)

@@ -96,3 +96,10 @@ def test_dead_architectures_are_dropped_from_nvcc_lines():
         "--generate-code arch=compute_35,code=[sm_35,compute_35]"
     )
     assert (" ".join(kept), " ".join(dropped)) == (alive, dead)
+
+
+def test_dialects_that_todays_thrust_refuses_are_dropped_from_nvcc_lines():
+    line = "-c a.cu -std=c++11 --std c++14 -std c++17 -Xcompiler -std=c99 -arch=sm_80"
+    kept, dropped = nvcc.repaired(line.split(), [80])
+    assert " ".join(kept) == "-c a.cu -std c++17 -Xcompiler -std=c99 -arch=sm_80"
+    assert " ".join(dropped) == "-std=c++11 --std c++14"

@@ -7,6 +7,7 @@ that there is none. What needs a GPU is in test_cuda.py.
 
 from __future__ import annotations
 
+import importlib
 import re
 from pathlib import Path
 
@@ -324,3 +325,45 @@ def test_cuda_check(thc):
     thc.check(0)
     with pytest.raises(torch.FatalError, match=r"cuda runtime error \(2\) : .* at .*t\.c:"):
         thc.check(2)
+
+
+def test_generic_files_see_half_and_its_maths(tmp_path, monkeypatch):
+    monkeypatch.setenv("FFI_EXT_CACHE", str(tmp_path / "cache"))
+    (tmp_path / "all.h").write_text(
+        "int types(void);\nfloat filled(THHalfTensor *t, float value);\n"
+    )
+    (tmp_path / "generic.c").write_text(
+        '#ifndef THC_GENERIC_FILE\n#define THC_GENERIC_FILE "generic.c"\n#else\n'
+        "static int THCTensor_(number)(THCTensor *t) { (void)t; return THCTypeIdx_(Real); }\n#endif\n"
+    )
+    (tmp_path / "all.c").write_text("""
+#include <THC/THC.h>
+#include "generic.c"
+#include "THC/THCGenerateAllTypes.h"
+extern THCState *state;
+int types(void) {
+  return THCudaByteTensor_number(NULL) + 10 * THCudaTensor_number(NULL) + 100 * THCudaHalfTensor_number(NULL);
+}
+float filled(THHalfTensor *t, float value) {
+  THCudaHalfTensor *half_tensor = (THCudaHalfTensor *)t;
+  THCudaHalfTensor_fill(state, half_tensor, TH_float2half(value));
+  THCudaHalfTensor_mul(state, half_tensor, half_tensor, TH_float2half(2));
+  return TH_half2float(THCudaHalfTensor_maxall(state, half_tensor)) +
+         THCudaHalfTensor_sumall(state, half_tensor);
+}
+""")
+    ffi_ext.create_extension(
+        "all_types.lib",
+        ["all.h"],
+        ["all.c"],
+        with_cuda=True,
+        include_dirs=["."],
+        relative_to=str(tmp_path / "build.py"),
+        verbose=False,
+    ).build()
+    monkeypatch.syspath_prepend(tmp_path)
+    lib = importlib.import_module("all_types.lib")
+    assert lib.types() == 1 + 10 * 6 + 100 * 8
+    t = torch.zeros(2, 3, dtype=torch.half)
+    assert lib.filled(t, 1.25) == 2.5 + 6 * 2.5
+    assert t.tolist() == [[2.5] * 3] * 2

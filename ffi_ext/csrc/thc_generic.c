@@ -79,14 +79,14 @@
     return answer;                                                                  \
   }
 /* A result of the element type, which may be half. */
-#define THC_EXTREME(NAME)                                                \
-  real THCTensor_(NAME)(THCState * state, THCTensor * self) {            \
-    (void)state;                                                         \
-    ffi_tensor *number = ffi_tensor_alloc(TYPE_NUMBER);                  \
-    ffi_th_torch(#NAME, "wt", number, self);                             \
-    const real answer = *(const real *)number->storage->data;            \
-    ffi_tensor_drop(number);                                             \
-    return answer;                                                       \
+#define THC_EXTREME(NAME)                                     \
+  real THCTensor_(NAME)(THCState * state, THCTensor * self) { \
+    (void)state;                                              \
+    ffi_tensor *number = ffi_tensor_alloc(TYPE_NUMBER);       \
+    ffi_th_torch(#NAME, "wt", number, self);                  \
+    const real answer = *(const real *)number->storage->data; \
+    ffi_tensor_drop(number);                                  \
+    return answer;                                            \
   }
 
 #define THC_GENERIC_FILE "THC/generic/THCStorage.h"
