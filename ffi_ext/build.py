@@ -79,7 +79,14 @@ def _command(plan: Plan, source: Path, generated: bool) -> tuple[tuple[str, ...]
         common += [f"-I{path}" for path in toolchain.python_includes()]
     if source.suffix in toolchain.CUDA_SUFFIXES:
         program = toolchain.nvcc()
-        flags = ["-O3", "-Xcompiler", "-fPIC", *common, *plan.compile_args.get("nvcc", ())]
+        flags = [
+            "-O3",
+            "-Xcompiler",
+            "-fPIC",
+            *cuda.EXTENSIONS,
+            *common,
+            *plan.compile_args.get("nvcc", ()),
+        ]
         if not any("-arch" in flag or "-gencode" in flag for flag in flags):
             flags += cuda.architecture_flags(program.path)
         flags += cuda.shims(source, plan.include_dirs)

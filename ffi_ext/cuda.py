@@ -14,6 +14,8 @@ from pathlib import Path
 from ffi_ext.errors import BuildError
 
 INCLUDE = Path(__file__).parent / "include"
+# What nvcc accepts beyond its default; scripts of old ask for both where their kernels need them.
+EXTENSIONS = ("--extended-lambda", "--expt-relaxed-constexpr")
 SHIMS = INCLUDE / "ffi_ext" / "cuda_shims.h"
 
 # TORCH_CUDA_ARCH_LIST also takes names, as torch.utils.cpp_extension does.

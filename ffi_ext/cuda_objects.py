@@ -79,7 +79,8 @@ def make(paths: Sequence[str], flags: Sequence[str], include: Path) -> None:
         ):
             continue
         print(f"ffi_ext: making {text} from {source.name}")
-        options = ["-O3", "-Xcompiler", "-fPIC", *flags, *cuda.architecture_flags(compiler)]
+        options = ["-O3", "-Xcompiler", "-fPIC", *cuda.EXTENSIONS, *flags]
+        options += cuda.architecture_flags(compiler)
         folders = [flag[2:] for flag in flags if flag.startswith("-I")]
         command = [compiler, *options, *cuda.shims(source, folders), f"-I{source.parent}"]
         path.parent.mkdir(parents=True, exist_ok=True)
