@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib
 import subprocess
 import sys
 
@@ -97,3 +98,18 @@ def test_a_name_that_nothing_defines_is_said_at_build_time(tmp_path, monkeypatch
         "und.lib", ["lib.h"], ["a.c"], relative_to=str(tmp_path / "b.py"), verbose=False
     ).build()
     assert "nothing that is linked defines brought_by_another_library" in capfd.readouterr().err
+
+
+def test_c_sources_that_a_cxx_compiler_reads(tmp_path, monkeypatch):
+    """CC=g++ python build.py: how scripts had templates in their .c files."""
+    monkeypatch.setenv("FFI_EXT_CACHE", str(tmp_path / "cache"))
+    monkeypatch.setenv("CC", "g++")
+    (tmp_path / "lib.h").write_text("int twice(int x);\n")
+    (tmp_path / "a.c").write_text(
+        '#include "lib.h"\ntemplate <typename T> T two(T x) { return x + x; }\n'
+        "int twice(int x) { return two(x); }\n"
+    )
+    build_script = str(tmp_path / "b.py")
+    create_extension("cxx.lib", ["lib.h"], ["a.c"], relative_to=build_script, verbose=False).build()
+    monkeypatch.syspath_prepend(tmp_path)
+    assert importlib.import_module("cxx.lib").twice(21) == 42

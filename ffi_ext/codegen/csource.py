@@ -36,8 +36,17 @@ const ffi_ext_module_table ffi_ext_table = {{FFI_EXT_ABI, {count}, ffi_ext_funct
 """
 
 
-def preamble(declarations: Declarations, *, includes: Sequence[str] = ("TH/TH.h",)) -> str:
-    """The source for `ffi.set_source`: headers, trampolines and table. Valid C99 and C++."""
+def preamble(
+    declarations: Declarations,
+    *,
+    includes: Sequence[str] = ("TH/TH.h",),
+    cxx_names: bool = False,
+) -> str:
+    """The source for `ffi.set_source`: headers, trampolines and table. Valid C99 and C++.
+
+    Args:
+        cxx_names: C sources are compiled as C++ (CC=g++), so that the names have C++'s linkage there.
+    """
     functions = [function for function in declarations.functions if not function.variadic]
     lines = [f"#include <{name}>" for name in includes]
     lines += [
@@ -46,10 +55,9 @@ def preamble(declarations: Declarations, *, includes: Sequence[str] = ("TH/TH.h"
         "#include <stddef.h>",
         "#include <stdint.h>",
     ]
-    lines += ["", "#ifdef __cplusplus", "#define restrict __restrict", 'extern "C" {', "#endif"]
-    lines += [
-        f'#include "{path}"' for path in declarations.headers
-    ]  # no literal: nothing is escaped
+    opening = ["", "#ifdef __cplusplus", "#define restrict __restrict", 'extern "C" {', "#endif"]
+    headers = [f'#include "{path}"' for path in declarations.headers]  # no literal: not escaped
+    lines += [*headers, *opening] if cxx_names else [*opening, *headers]
     lines += ["#include <ffi_ext/abi.h>", _OPTIONAL]
     lines += [_trampoline(index, function) for index, function in enumerate(functions)]
     lines.append("\nstatic const ffi_ext_function ffi_ext_functions[] = {")
