@@ -299,8 +299,9 @@ def _make(
     init = module.init_py(target.package, target.last, declared)
     pyi = stub.stub_pyi(target.package, declared)
     includes = ["TH/TH.h", "THC/THC.h"] if with_cuda else ["TH/TH.h"]
-    as_cxx = "++" in os.path.basename(toolchain.c_compiler().command[0])
-    preamble = csource.preamble(declared, includes=includes, cxx_names=as_cxx)
+    preamble = csource.preamble(
+        declared, includes=includes, cxx_names=toolchain.c_compiler_is_cxx()
+    )
     preamble += _origin(headers, sources, with_cuda, options)
     binary_module = f"_{target.last}"
     if package:

@@ -72,6 +72,12 @@ def c_compiler() -> Program:
     return _program("CC", "gcc" if shutil.which("gcc") or not shutil.which("cc") else "cc", "gcc")
 
 
+def c_compiler_is_cxx() -> bool:
+    """Whether $CC is a C++ compiler (CC=g++, CC="ccache clang++"); it need not be there."""
+    words = shlex.split(os.environ.get("CC", ""))
+    return any("++" in os.path.basename(word) for word in words if not word.startswith("-"))
+
+
 def cxx_compiler() -> Program:
     """$CXX, else g++ or c++."""
     default = "g++" if shutil.which("g++") or not shutil.which("c++") else "c++"

@@ -348,6 +348,8 @@ import crowd.ranks
 total = torch.tensor([crowd.ranks.number() + load_inline("rank", "int one(void) { return 1; }").one()])
 dist.all_reduce(total)
 assert total.item() == 10 * dist.get_world_size(), total
+dist.barrier()
+dist.destroy_process_group()  # without it gloo's threads end the process by SIGABRT now and then
 """
 
 
