@@ -112,8 +112,8 @@ def adopt(address: int, size: int, scalar_type: int, owner: object) -> torch.Ten
     return torch.frombuffer(memory, dtype=dtype)
 
 
-def _bump_version(tensor: torch.Tensor) -> None:
-    if torch.is_grad_enabled():  # as in csrc/torch_native.c
+def _bump_version(tensor: torch.Tensor, always: int) -> None:
+    if always or torch.is_grad_enabled():
         torch.autograd.graph.increment_version(tensor)
 
 

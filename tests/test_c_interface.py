@@ -127,6 +127,12 @@ def test_autograd_notices_writes(module):
     module.zero(y)
     with pytest.raises(RuntimeError, match="modified by an inplace operation"):
         z.backward()
+    y = x * 2
+    z = (y * y).sum()
+    with torch.no_grad():
+        module.zero(y)
+    with pytest.raises(RuntimeError, match="modified by an inplace operation"):
+        z.backward()
 
 
 @pytest.mark.parametrize(

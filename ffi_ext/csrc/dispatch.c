@@ -143,7 +143,7 @@ PyObject *ffi_call_finish(ffi_call *c, PyObject *result) {
   PyObject *type = NULL, *value = NULL, *traceback = NULL;
   if (!result) PyErr_Fetch(&type, &value, &traceback);
   if (ffi_leave(&c->frame)) Py_CLEAR(result);
-  for (int i = 0; i < c->written; i++) ffi_torch->bump_version(c->bump[i]);
+  for (int i = 0; i < c->written; i++) ffi_torch->bump_version(c->bump[i], 1);
   if (type) PyErr_Restore(type, value, traceback);
   for (int i = 0; i < c->kept; i++) Py_DECREF(c->keep[i]);
   return result;

@@ -381,7 +381,10 @@ int ffi_leave(ffi_frame *frame) {
   int failed = write_back_all(frame), rest = 0;
   for (int i = 0; i < frame->count; i++) {
     ffi_entry *entry = &frame->entries[i];
-    if (entry->bump) ffi_torch->bump_version(entry->tensor->handle);
+    /* Not in an autograd Function, where recording is off: headers of old know no const, and what
+     * they only read would look overwritten each time it is used again. mark_dirty is for the rest.
+     */
+    if (entry->bump) ffi_torch->bump_version(entry->tensor->handle, 0);
   }
   for (int i = 0; i < frame->count; i++) {
     ffi_entry *entry = &frame->entries[i];

@@ -57,8 +57,8 @@ typedef struct ffi_operations {
   PyObject *(*make)(void *owner, const ffi_tensor *geometry, void **kept);
   /* The Python object of an existing tensor (new reference; GIL held). */
   PyObject *(*object)(void *handle);
-  /* Tell autograd that the data changed. GIL held. */
-  void (*bump_version)(void *handle);
+  /* Tell autograd that the data changed; only where it records, unless `always`. GIL held. */
+  void (*bump_version)(void *handle, int always);
 } ffi_operations;
 
 extern const ffi_operations *ffi_torch;

@@ -232,11 +232,8 @@ typedef struct bump_request {
 
 static void bump(void *argument) { api.bump_version(((bump_request *)argument)->handle); }
 
-/* In a Function's forward autograd is off, and its mark_dirty says what was written: a header of
- * old that has no const must not make a saved weight look overwritten each time it is used again.
- */
-static void bump_version(void *handle) {
-  if (!api.grad_mode()) return;
+static void bump_version(void *handle, int always) {
+  if (!always && !api.grad_mode()) return;
   char text[FFI_TEXT_ROOM]; /* inference tensors have no version: nothing to tell anyone */
   bump_request request = {handle};
   ffi_try(bump, &request, text);

@@ -147,8 +147,8 @@ static PyObject *object(void *handle) {
   return handle;
 }
 
-static void bump_version(void *handle) {
-  PyObject *done = call("bump_version", Py_BuildValue("(O)", (PyObject *)handle));
+static void bump_version(void *handle, int always) {
+  PyObject *done = call("bump_version", Py_BuildValue("(Oi)", (PyObject *)handle, always));
   if (!done) PyErr_Clear(); /* inference tensors have no version: nothing to tell anyone */
   Py_XDECREF(done);
 }
