@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 import threading
 import weakref
+from collections import deque
 from typing import NamedTuple
 
 import numpy as np
@@ -58,16 +59,20 @@ class BufferPool:
         self.keep, self.largest = keep, largest
         self.allocated = 0
         self._free: list[_Block] = []
+        self._leased: dict[weakref.ref[_Lease], _Block] = {}
+        # A reference whose lease has ended calls append, and no line of Python: Ctrl-C would be lost in it.
+        self._ended: deque[weakref.ref[_Lease]] = deque()
         self._lock = threading.Lock()
 
     def array(self, *shape: int) -> np.ndarray:
         """A uint8 array of this shape; what it holds is undefined."""
         count = math.prod(shape)
         with self._lock:
+            self._take_back()
             block = self._fitting(count)
-        lease = _Lease(block, count)
-        if block.size <= self.largest:
-            weakref.finalize(lease, self._free.append, block).atexit = False
+            lease = _Lease(block, count)
+            if block.size <= self.largest:
+                self._leased[weakref.ref(lease, self._ended.append)] = block
         return np.asarray(lease).reshape(shape)
 
     def tensor(self, *shape: int) -> torch.Tensor:
@@ -75,15 +80,16 @@ class BufferPool:
         memory = self.array(4 * math.prod(shape))
         return torch.from_numpy(memory.view(np.float32)).view(shape)
 
+    def _take_back(self) -> None:
+        while self._ended:  # leases end at any time, in any thread, so one at a time
+            self._free.append(self._leased.pop(self._ended.popleft()))
+
     def _fitting(self, wanted: int) -> _Block:
         """The smallest free block that is large enough, or a new one in place of the smallest.
 
         Of equal ones the last that came back, which the cache may still hold.
         """
-        free: list[_Block] = []
-        while self._free:  # blocks come back at any time, from any thread, so one at a time
-            free.append(self._free.pop())
-        free.sort(key=lambda block: block.size)
+        free = sorted(reversed(self._free), key=lambda block: block.size)
         found = next((number for number, block in enumerate(free) if block.size >= wanted), None)
         if found is None:
             self.allocated += 1
@@ -91,5 +97,5 @@ class BufferPool:
             free = free[1:] if len(free) >= self.keep else free
         else:
             block = free.pop(found)
-        self._free.extend(reversed(free[-self.keep :]))
+        self._free = list(reversed(free[-self.keep :]))
         return block
