@@ -234,7 +234,7 @@ static void walk_all(walk *w, panel_function compute, size_t in_element, size_t 
 
 /* A function of the header, and its loops over a panel. */
 #define DEFINE(operation, EXPRESSION, out_real, Out)                                            \
-  KERNEL_CLONES                                                                                 \
+  KERNEL_CLONES_256                                                                             \
   static void TH_CONCAT_3(operation, _panel_, type_name)(const panel *p) {                      \
     const int64_t n = p->n, rows = p->rows;                                                     \
     const int64_t sa = p->stride[A], sb = p->stride[B], so = p->stride[OUT];                    \
