@@ -58,8 +58,8 @@ def interleaved(
 ) -> dict[str, float]:
     """CPU nanoseconds per call of each, medians over interleaved rounds; the loop is part of all alike.
 
-    A round of several calls begins with one that does not count: it takes its memory from where the other functions left
-    the allocator, which is not its own doing.
+    A round of several calls begins with one that does not count: it takes its memory from where the other functions
+    left the allocator, which is not its own doing.
     """
     samples: dict[str, list[float]] = {name: [] for name in functions}
     for _ in range(rounds):

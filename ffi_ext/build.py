@@ -109,6 +109,8 @@ def _command(plan: Plan, source: Path, generated: bool) -> tuple[tuple[str, ...]
     else:
         optimize = ["-O3"]
     always = ["-fPIC", "-fasynchronous-unwind-tables"]
+    if program.is_gcc:
+        always.append(toolchain.NO_MACRO_NOTES)
     words = [*program.command, *standard, *optimize, *always, *flags, *common, *arguments]
     return (*words, "-c", toolchain.safe_path(source)), program.identity
 
@@ -211,7 +213,11 @@ class Build:
         output, depfile = temporary / f"{unit.key[:32]}.o", temporary / f"{unit.key[:32]}.d"
         nvcc = unit.source.suffix in toolchain.CUDA_SUFFIXES
         dependency_flags = ["-MD" if nvcc else "-MMD", "-MF", str(depfile)]
-        status, log = self.compilers.run([*unit.command, *dependency_flags, "-o", str(output)])
+        command = [*unit.command, *dependency_flags, "-o", str(output)]
+        status, log = self.compilers.run(command)
+        if status and toolchain.NO_MACRO_NOTES in command:
+            command.remove(toolchain.NO_MACRO_NOTES)
+            status, log = self.compilers.run(command)
         if self.verbose and log.strip():
             print(log.rstrip(), flush=True)
         if status or not output.exists():

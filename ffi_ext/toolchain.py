@@ -32,6 +32,10 @@ LENIENT = (
     "-Wno-error=int-conversion",
 )
 
+# gcc notes for each token the macros it came out of, a tenth of the time of TH's headers. Only the
+# message of an error needs that.
+NO_MACRO_NOTES = "-ftrack-macro-expansion=0"
+
 
 @dataclass(frozen=True)
 class Program:
@@ -52,6 +56,12 @@ class Program:
             else:
                 parts.append(word)
         return tuple(parts)
+
+    @property
+    def is_gcc(self) -> bool:
+        """Whether the file says so by its name; a wrapper such as ccache does not."""
+        name = os.path.basename(os.path.realpath(self.path))
+        return "gcc" in name or "g++" in name
 
 
 def _program(variable: str, default: str, package: str) -> Program:
