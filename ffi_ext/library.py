@@ -208,6 +208,9 @@ def _allocating(
         raise ValueError(f"differentiable(): {forward.__doc__} has no tensor input")
     place = ours.names.index(output)
     differentiated = [name for name in inputs if name in ours.tensors]
+    takes_output = output in theirs.names
+    passed = [*inputs, output] if takes_output else inputs
+    parameters = theirs.names  # torch.compile before 2.11 knows no classes of ours in a backward
 
     def run_forward(*given: Any) -> torch.Tensor:
         if len(given) != len(inputs):
@@ -220,19 +223,19 @@ def _allocating(
         return out
 
     def run_backward(grad: torch.Tensor, *given: Any) -> list[torch.Tensor | None]:
-        values = dict(zip([*inputs, output], given, strict=False))
+        values = dict(zip(passed, given, strict=True))
         gradients = {name: torch.empty_like(values[name[5:]]) for name in made}
         # torch calls any empty tensor contiguous, also an expanded one, whose strides TH does not
         grad = grad.contiguous() if grad.numel() else grad.new_empty(grad.shape)
         arguments = [
             grad if n in incoming else gradients[n] if n in gradients else values[n]
-            for n in theirs.names
+            for n in parameters
         ]
         call_backward(*arguments)
         return [gradients.get(f"grad_{name}") for name in differentiated]
 
     run_forward.__name__, run_forward.__doc__ = forward.__name__, forward.__doc__
-    run_backward.needs_output = output in theirs.names  # type: ignore[attr-defined]
+    run_backward.needs_output = takes_output  # type: ignore[attr-defined]
     return run_forward, run_backward  # type: ignore[return-value]
 
 

@@ -198,10 +198,13 @@ def choose(runtime: Any) -> str:
         probes = _probes(samples)
     except AttributeError:  # a torch without the introspection that the search needs
         probes = []
-    tier = runtime.choose_tier(_libraries(), probes, header, HELPERS)
-    if tier == "native" and not (
-        all(runtime.describe(tensor) == facts_of(tensor) for tensor in samples)
-        and all(runtime.describe(tensor) is None for tensor in _odd_samples())
-    ):
-        tier = runtime.choose_tier([], [], header, HELPERS)
-    return tier
+    # Where the C++ tensor lies in its Python object: before torch 2.10 behind a flag.
+    places = [header, header + 8] if probes else []
+    for place in places:
+        if (
+            runtime.choose_tier(_libraries(), probes, place, HELPERS) == "native"
+            and all(runtime.describe(tensor) == facts_of(tensor) for tensor in samples)
+            and all(runtime.describe(tensor) is None for tensor in _odd_samples())
+        ):
+            return "native"
+    return runtime.choose_tier([], [], header, HELPERS)

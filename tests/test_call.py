@@ -47,7 +47,7 @@ int any_dimensions(void *tensor);
 void fail(int code);
 void check(int n);
 void assert_positive(int a);
-void nap(int milliseconds);
+int wait_for(THIntTensor *flags, int milliseconds);
 int lambda(int import, float);
 enum colour { RED, GREEN = 4 };
 #define SIZE 12
@@ -106,9 +106,12 @@ int any_dimensions(void *tensor) { return ((THFloatTensor *)tensor)->nDimension;
 void fail(int code) { THError("my error %d", code); }
 void check(int n) { THArgCheck(n > 0, 2, "must be positive"); }
 void assert_positive(int a) { THAssert(a > 0); }
-void nap(int milliseconds) {
-  struct timespec t = {milliseconds / 1000, (long)(milliseconds % 1000) * 1000000L};
-  nanosleep(&t, NULL);
+int wait_for(THIntTensor *flags, int milliseconds) {
+  volatile int *value = THIntTensor_data(flags);
+  const struct timespec one = {0, 1000000L};
+  value[0] = 1;
+  while (!value[1] && milliseconds-- > 0) nanosleep(&one, NULL);
+  return value[1];
 }
 int lambda(int import, float x) { return import + (int)x; }
 void bump(void) { counter++; }
@@ -415,16 +418,14 @@ def test_constants_and_variables(module):
 
 
 def test_the_gil_is_released(module):
-    def two() -> float:
-        started = time.perf_counter()
-        threads = [threading.Thread(target=module.nap, args=(300,)) for _ in range(2)]
-        for thread in threads:
-            thread.start()
-        for thread in threads:
-            thread.join()
-        return time.perf_counter() - started
-
-    assert two() < 0.55  # twice 300 ms, had one waited for the other
+    flags, seen = torch.zeros(2, dtype=torch.int32), []
+    thread = threading.Thread(target=lambda: seen.append(module.wait_for(flags, 10_000)))
+    thread.start()
+    while not flags[0] and thread.is_alive():
+        time.sleep(0.001)
+    flags[1] = 1  # comes too late if the thread keeps the interpreter while it is in C
+    thread.join()
+    assert seen == [1]
 
 
 def test_the_python_tier_gives_the_same(module):
