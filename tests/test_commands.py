@@ -5,9 +5,13 @@ from __future__ import annotations
 import io
 import json
 import os
+import pty
+import select
 import shutil
+import signal
 import subprocess
 import sys
+import time
 from pathlib import Path
 
 import pytest
@@ -240,7 +244,52 @@ def test_tab_completion():
     assert completions("ffi-ext port --w") == ["--write"]
     assert completions("ffi-ext completion f") == ["fish"]
     assert completions("ffi-ext inspect _e") == []  # files
-    assert "complete -c ffi-ext -n '__fish_seen_subcommand_from port' -l write" in completion.fish()
+
+
+@pytest.mark.skipif(shutil.which("fish") is None, reason="fish is not installed")
+def test_tab_completion_in_fish(tmp_path):
+    (tmp_path / "ffi-ext.fish").write_text(completion.fish())
+
+    def offered(line: str) -> list[str]:
+        script = f"source ffi-ext.fish; complete -C '{line}'"
+        done = subprocess.run(
+            ["fish", "-c", script], cwd=tmp_path, capture_output=True, text=True, check=True
+        )
+        return [found.split("\t")[0] for found in done.stdout.splitlines()]
+
+    assert offered("ffi-ext ") == sorted(cli.COMMANDS)
+    assert offered("ffi-ext port --w") == ["--write"]
+    assert offered("ffi-ext completion f") == ["fish"]
+
+
+@pytest.mark.skipif(shutil.which("zsh") is None, reason="zsh is not installed")
+def test_tab_completion_in_zsh(tmp_path, capsys):
+    """zsh completes only in a terminal: the keys are typed into one."""
+    cli.main(["completion", "zsh"])
+    (tmp_path / "setup").write_text(
+        f"autoload -U compinit; compinit -D -u\n{capsys.readouterr().out}\nprint READY"
+    )
+    child, terminal_end = pty.fork()
+    if child == 0:
+        os.chdir(tmp_path)
+        os.execvpe("zsh", ["zsh", "-f", "-i"], {**os.environ, "TERM": "dumb"})
+
+    def typed(keys: str, wanted: str) -> str:
+        os.write(terminal_end, keys.encode())
+        shown, deadline = "", time.monotonic() + 60
+        while wanted not in shown and time.monotonic() < deadline:
+            if select.select([terminal_end], [], [], 0.1)[0]:
+                shown += os.read(terminal_end, 4096).decode()
+        return shown
+
+    try:
+        assert "READY\r" in typed(". ./setup\n", "READY\r")
+        assert "ffi-ext inspect " in typed("ffi-ext insp\t", "inspect ")
+        assert "ffi-ext port --write " in typed("\x15ffi-ext port --w\t", "--write ")
+    finally:
+        os.kill(child, signal.SIGKILL)
+        os.waitpid(child, 0)
+        os.close(terminal_end)
 
 
 def test_doctor_finds_what_is_missing(tmp_path, capsys):
