@@ -1,6 +1,6 @@
-"""Builds the kernels of src/ into the importable module `_ext.kernels`: `python build_ffi.py`."""
+"""Builds the kernels of src/ into the importable modules `_ext.kernels*`: `python build_ffi.py`."""
 
-from ffi_ext import BuildError, create_extension
+from ffi_ext import BuildError, create_extension, cuda
 
 # Header -> sources.
 FAMILIES = {
@@ -26,6 +26,20 @@ ffi = create_extension(
     extra_link_args=["-fopenmp"],
 )
 
+# Optional: the same functions on a GPU, where nvcc is installed.
+CUDA_SOURCES = [source for sources in FAMILIES.values() for source in sources]
+
+ffi_cuda = create_extension(
+    "_ext.kernels_cuda",
+    headers=["include/kernels_cuda.h"],
+    sources=[f"src/cuda/{source}.cu" for source in CUDA_SOURCES],
+    include_dirs=["include", "src"],
+    with_cuda=True,
+    relative_to=__file__,
+    # a * b + c is rounded twice, as on the CPU: NMS and ROIPool give the same there to the bit
+    extra_compile_args={"nvcc": ["--fmad=false"]},
+)
+
 # Optional: parts of JPEGs, where libjpeg-turbo's header and library are installed.
 jpeg = create_extension(
     "_ext.jpeg",
@@ -40,6 +54,13 @@ if __name__ == "__main__":
     print(f"_ext.kernels: building {', '.join(FAMILIES)} from include/ and src/")
     ffi.build()
     print("_ext.kernels: ready; try `import _ext.kernels` or `python -m resnet.selfcheck`")
+    try:
+        if cuda.nvcc() is None:
+            raise BuildError("there is no nvcc on this machine")
+        ffi_cuda.build()
+    except BuildError as error:
+        why = str(error).splitlines()[0]
+        print(f"_ext.kernels_cuda: left out, so that torch computes on a GPU: {why}")
     try:
         jpeg.build()
     except BuildError:

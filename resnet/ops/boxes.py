@@ -19,7 +19,7 @@ def _box_iou(a: torch.Tensor, b: torch.Tensor, plus_one: bool) -> torch.Tensor:
 def _box_iou_backward(
     grad: torch.Tensor, a: torch.Tensor, b: torch.Tensor, plus_one: bool
 ) -> tuple[torch.Tensor, torch.Tensor]:
-    grads = torch.empty(a.shape, dtype=a.dtype), torch.empty(b.shape, dtype=b.dtype)
+    grads = a.new_empty(a.shape), b.new_empty(b.shape)
     kernel("box_iou_backward", grad)(grad, a, b, int(plus_one), *grads)
     return grads
 
@@ -50,7 +50,7 @@ def _nms(
     threshold: float,
     plus_one: bool,
 ) -> torch.Tensor:
-    keep = torch.empty(boxes.shape[0] if boxes.dim() else 0, dtype=torch.int64)
+    keep = boxes.new_empty(boxes.shape[0] if boxes.dim() else 0, dtype=torch.int64)
     if groups is None:
         kernel("nms", boxes)(boxes, scores, threshold, int(plus_one), keep)
     else:
@@ -74,7 +74,7 @@ def _soft_nms(
     score_threshold: float,
     plus_one: bool,
 ) -> tuple[torch.Tensor, torch.Tensor]:
-    keep, kept_scores = torch.empty(0, dtype=torch.int64), boxes.new_empty(0)
+    keep, kept_scores = boxes.new_empty(0, dtype=torch.int64), boxes.new_empty(0)
     kernel("soft_nms", boxes)(
         boxes,
         scores,

@@ -1,18 +1,23 @@
-"""The only door of `resnet` to the generated module, and how its functions become operators of torch."""
+"""The only door of `resnet` to the generated modules, and how their functions become operators of torch."""
 
 from __future__ import annotations
 
 import contextlib
+import importlib
 import os
 import warnings
 from collections.abc import Callable, Iterator
 from typing import Any
 
+import cffi
 import torch
 
 HOW_TO_BUILD = (
     "build them with `python build_ffi.py` in the project's folder, and start Python there"
 )
+
+# The generated modules, by the device that they compute on: name in _ext, and how its functions end.
+MODULES = {"cpu": ("kernels", ""), "cuda": ("kernels_cuda", "_cuda")}
 
 # What this package calls, with _float or _double behind it.
 FUNCTIONS = (
@@ -37,19 +42,22 @@ FUNCTIONS = (
 )
 
 
-def _load() -> tuple[Any, str]:
+def _load(module: str, ending: str) -> tuple[Any, str]:
     """The generated module and "", or None and why it cannot be used."""
     try:
-        from _ext import kernels
+        kernels = importlib.import_module(f"_ext.{module}")
     except ModuleNotFoundError as error:
-        return None, f"the kernels in _ext.kernels cannot be imported ({error})"
+        return None, f"the kernels in _ext.{module} cannot be imported ({error})"
     for name in FUNCTIONS:
-        if not hasattr(kernels, f"{name}_float"):
-            return None, f"the kernels in _ext.kernels are of an older version (no {name}_float)"
+        if not hasattr(kernels, f"{name}_float{ending}"):
+            why = f"are of an older version (no {name}_float{ending})"
+            return None, f"the kernels in _ext.{module} {why}"
     return kernels, ""
 
 
-_kernels, _why_not = _load()
+# Not when they are first needed: torch.compile reads what is here, and could not follow an import.
+_loaded = {device: _load(*names) for device, names in MODULES.items()}
+_why_not = _loaded["cpu"][1]
 _choice = os.environ.get("RESNET_OPS", "")
 if _choice not in ("", "kernels", "torch"):
     raise ValueError(f"RESNET_OPS must be one of kernels, torch or unset, got {_choice!r}")
@@ -62,12 +70,13 @@ if _why_not and not _choice:
 _torch_only = _choice == "torch"
 
 _SUFFIX = {torch.float32: "float", torch.float64: "double"}
+_NULL = cffi.FFI().NULL
 _LOW_PRECISION = (torch.float16, torch.bfloat16)
 
 
-def available() -> bool:
-    """Whether the kernels are built."""
-    return _kernels is not None
+def available(device: str = "cpu") -> bool:
+    """Whether the kernels for this device are built."""
+    return device in _loaded and _loaded[device][0] is not None
 
 
 @contextlib.contextmanager
@@ -85,17 +94,19 @@ def plain_torch() -> Iterator[None]:
 
 
 def use_kernels(tensor: torch.Tensor) -> bool:
-    """Whether the kernels compute on this tensor: they are built, not declined, and it is on the CPU."""
-    return _kernels is not None and not _torch_only and tensor.device.type == "cpu"
+    """Whether the kernels compute on this tensor: those of its device are built, and not declined."""
+    return not _torch_only and available(tensor.device.type)
 
 
 def kernel(name: str, tensor: torch.Tensor) -> Any:
-    """The generated function of this name for the tensor's precision."""
-    if _kernels is None:
-        raise ModuleNotFoundError(f"{name}: {_why_not}; {HOW_TO_BUILD}")
+    """The generated function of this name for the tensor's device and precision."""
+    device = tensor.device.type
+    kernels, why_not = _loaded.get(device, (None, f"there are no kernels for {device}"))
+    if kernels is None:
+        raise ModuleNotFoundError(f"{name}: {why_not}; {HOW_TO_BUILD}")
     if tensor.dtype not in _SUFFIX:
         raise wrong_dtype(name, tensor)
-    return getattr(_kernels, f"{name}_{_SUFFIX[tensor.dtype]}")
+    return getattr(kernels, f"{name}_{_SUFFIX[tensor.dtype]}{MODULES[device][1]}")
 
 
 def wrong_dtype(name: str, tensor: torch.Tensor) -> TypeError:
@@ -120,7 +131,7 @@ def working_dtype(name: str, tensor: torch.Tensor) -> torch.dtype:
 
 def or_null(tensor: torch.Tensor | None) -> Any:
     """What a C function takes for an optional tensor."""
-    return _kernels._ffi.NULL if tensor is None else tensor
+    return _NULL if tensor is None else tensor
 
 
 def is_traced(*arguments: Any) -> bool:

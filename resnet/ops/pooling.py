@@ -70,7 +70,7 @@ def _roi_pool(
     x: torch.Tensor, rois: torch.Tensor, spatial_scale: float, height: int, width: int
 ) -> tuple[torch.Tensor, torch.Tensor]:
     out = x.new_empty(rois.shape[0], x.shape[1], height, width)
-    argmax = torch.empty(out.shape, dtype=torch.int32)
+    argmax = out.new_empty(out.shape, dtype=torch.int32)
     kernel("roi_pool_forward", x)(x, rois, spatial_scale, height, width, out, argmax)
     return out, argmax
 
@@ -173,7 +173,8 @@ def roi_align(
 
     Raises:
         RuntimeError: an ROI holds a NaN, an infinity, or a batch index that x does not have
-            (ValueError where plain torch computes).
+            (ValueError where plain torch computes). On a GPU, where nobody waits for the answer,
+            the region's result is NaN instead.
     """
     size, dtype = _size(output_size), working_dtype("roi_align", x)
     _check_shapes("roi_align", x, rois, spatial_scale, size)

@@ -1,0 +1,141 @@
+/* Functions of elements: several arrays walked together, whatever their strides. An operand that is
+ * repeated along an axis (one scale per channel) has the stride 0 there. */
+#ifndef CUDA_ELEMENTWISE_CUH
+#define CUDA_ELEMENTWISE_CUH
+
+#include "parallel.cuh"
+
+template <int OPERANDS, int AXES>
+struct walk {
+  int axes;
+  int64_t size[AXES], stride[OPERANDS][AXES]; /* in elements */
+
+  int64_t count() const {
+    int64_t product = 1;
+    for (int axis = 0; axis < axes; axis++) product *= size[axis];
+    return product;
+  }
+
+  /* at[k] = where operand k has element i. */
+  BOTH void place(int64_t i, int64_t *at) const {
+    for (int k = 0; k < OPERANDS; k++) at[k] = 0;
+    for (int axis = axes - 1; axis >= 0; axis--) {
+      const int64_t digit = axis ? take(&i, size[axis]) : i;
+      for (int k = 0; k < OPERANDS; k++) at[k] += digit * stride[k][axis];
+    }
+  }
+
+  void swap(int i, int j) {
+    const int64_t length = size[i];
+    size[i] = size[j];
+    size[j] = length;
+    for (int k = 0; k < OPERANDS; k++) {
+      const int64_t step = stride[k][i];
+      stride[k][i] = stride[k][j];
+      stride[k][j] = step;
+    }
+  }
+
+  /* Axes in the order of operand `leader`'s memory, and as few as possible. */
+  void simplify(int leader) {
+    int kept = 0;
+    for (int axis = 0; axis < axes; axis++)
+      if (size[axis] != 1) swap(kept++, axis);
+    if (kept == 0) size[kept++] = 1; /* one element: its strides do not matter */
+    axes = kept;
+    for (int i = 1; i < axes; i++)
+      for (int j = i; j > 0 && stride[leader][j - 1] < stride[leader][j]; j--) swap(j - 1, j);
+    for (int i = axes - 2; i >= 0; i--) {
+      int continues = 1;
+      for (int k = 0; k < OPERANDS; k++)
+        continues &= stride[k][i] == size[i + 1] * stride[k][i + 1];
+      if (!continues) continue;
+      size[i] *= size[i + 1];
+      for (int k = 0; k < OPERANDS; k++) stride[k][i] = stride[k][i + 1];
+      axes--;
+      for (int j = i + 1; j < axes; j++) {
+        size[j] = size[j + 1];
+        for (int k = 0; k < OPERANDS; k++) stride[k][j] = stride[k][j + 1];
+      }
+    }
+  }
+};
+
+/* Neighbours in memory, read and written by one instruction of 16 bytes. */
+template <typename real, int N>
+struct alignas(N * sizeof(real)) pack {
+  real lane[N];
+};
+
+/* Whether all operands can be walked N elements at a time: neighbours or repeated, and aligned. */
+template <int N, typename real, int OPERANDS, int AXES>
+int in_packs(const walk<OPERANDS, AXES> &w, real *const *operand) {
+  const int last = w.axes - 1;
+  if (w.size[last] % N) return 0;
+  for (int k = 0; k < OPERANDS; k++) {
+    if (!operand[k] || w.stride[k][last] == 0) continue;
+    if (w.stride[k][last] != 1 || (uintptr_t)operand[k] % (N * sizeof(real))) return 0;
+    for (int axis = 0; axis < last; axis++)
+      if (w.stride[k][axis] % N) return 0;
+  }
+  return 1;
+}
+
+template <typename real, int OPERANDS>
+struct operands {
+  real *of[OPERANDS];
+  bool repeated[OPERANDS]; /* along the last axis */
+};
+
+template <int N, int INPUTS, typename real, int OPERANDS, int AXES, typename Function>
+void launch_elementwise(cudaStream_t stream, walk<OPERANDS, AXES> w, real *const *operand,
+                        Function function) {
+  operands<real, OPERANDS> given;
+  const int last = w.axes - 1;
+  w.size[last] /= N;
+  for (int k = 0; k < OPERANDS; k++) {
+    given.of[k] = operand[k];
+    given.repeated[k] = N > 1 && w.stride[k][last] == 0;
+    w.stride[k][last] *= N;
+  }
+  parallel(stream, w.count(), [=] DEVICE(int64_t i) {
+    int64_t at[OPERANDS];
+    w.place(i, at);
+    pack<real, N> value[OPERANDS] = {};
+#pragma unroll
+    for (int k = 0; k < INPUTS; k++) {
+      if (!given.of[k]) continue;
+      const real *from = given.of[k] + at[k];
+      if (given.repeated[k])
+        for (int lane = 0; lane < N; lane++) value[k].lane[lane] = *from;
+      else
+        value[k] = *(const pack<real, N> *)from;
+    }
+#pragma unroll
+    for (int lane = 0; lane < N; lane++) {
+      real element[OPERANDS];
+      for (int k = 0; k < INPUTS; k++) element[k] = value[k].lane[lane];
+      function(element);
+      for (int k = INPUTS; k < OPERANDS; k++) value[k].lane[lane] = element[k];
+    }
+#pragma unroll
+    for (int k = INPUTS; k < OPERANDS; k++)
+      if (given.of[k]) *(pack<real, N> *)(given.of[k] + at[k]) = value[k];
+  });
+}
+
+/* function(element) for each element: element[0 .. INPUTS - 1] hold the operands' values, and the
+ * others are to be set. An operand may be NULL: its value is then 0, or goes nowhere. */
+template <int INPUTS, typename real, int OPERANDS, int AXES, typename Function>
+void elementwise(cudaStream_t stream, walk<OPERANDS, AXES> w, int leader, real *const *operand,
+                 Function function) {
+  constexpr int N = 16 / sizeof(real);
+  if (w.count() == 0) return;
+  w.simplify(leader);
+  if (in_packs<N>(w, operand))
+    launch_elementwise<N, INPUTS>(stream, w, operand, function);
+  else
+    launch_elementwise<1, INPUTS>(stream, w, operand, function);
+}
+
+#endif

@@ -1,0 +1,137 @@
+/* How the CUDA kernels run: one function for each index, on the current stream; sums of lanes;
+ * scratch memory. A C++ compiler takes the same text for the CPU, one index after the other: that
+ * is how tests compare these kernels with those of src/ where there is no GPU. */
+#ifndef CUDA_PARALLEL_CUH
+#define CUDA_PARALLEL_CUH
+
+#include <THC/THC.h>
+
+extern THCState *state;
+
+#ifdef __CUDACC__
+
+#define DEVICE __device__
+#define BOTH __host__ __device__
+#define LANES 32 /* indices that run in one warp */
+
+template <typename Function>
+__global__ void __launch_bounds__(256) run_all(int64_t count, Function function) {
+  const int64_t step = (int64_t)gridDim.x * blockDim.x;
+  for (int64_t i = (int64_t)blockIdx.x * blockDim.x + threadIdx.x; i < count; i += step)
+    function(i);
+}
+
+/* function(i) for 0 <= i < count, in any order. Its errors are found by `finish`. */
+template <typename Function>
+void parallel(cudaStream_t stream, int64_t count, Function function) {
+  if (count <= 0) return;
+  const int64_t blocks = (count + 255) / 256, most = 1 << 24;
+  run_all<<<(unsigned)(blocks < most ? blocks : most), 256, 0, stream>>>(count, function);
+}
+
+inline cudaStream_t current_stream() { return THCState_getCurrentStream(state); }
+
+/* The error of a launch since the last call, if there was one. Waits for nothing. */
+inline void finish() { THCudaCheck(cudaGetLastError()); }
+
+/* Memory of torch's caching allocator, to be given back before the function returns. */
+inline void *scratch(int64_t bytes) {
+  void *room = NULL;
+  THCudaCheck(THCudaMalloc(state, &room, (size_t)bytes));
+  return room;
+}
+inline void give_back(void *room) { THCudaCheck(THCudaFree(state, room)); }
+
+/* A number that the GPU computes: waits until it is there. */
+inline int64_t fetch(const int64_t *number, cudaStream_t stream, cudaError_t *error) {
+  int64_t value = 0;
+  *error = cudaMemcpyAsync(&value, number, sizeof value, cudaMemcpyDeviceToHost, stream);
+  if (*error == cudaSuccess) *error = cudaStreamSynchronize(stream);
+  return value;
+}
+
+inline DEVICE void atomic_add(float *to, float value) { atomicAdd(to, value); }
+inline DEVICE void atomic_add(unsigned *to, unsigned value) { atomicAdd(to, value); }
+inline DEVICE void atomic_add(double *to, double value) {
+#if defined(__CUDA_ARCH__) && __CUDA_ARCH__ < 600
+  unsigned long long *word = (unsigned long long *)to, seen = *word, old;
+  do {
+    old = seen;
+    seen = atomicCAS(word, old,
+                     (unsigned long long)__double_as_longlong(__longlong_as_double(old) + value));
+  } while (old != seen);
+#else
+  atomicAdd(to, value);
+#endif
+}
+
+/* The value of another lane of the warp. All 32 lanes call it together. */
+template <typename T>
+inline DEVICE T other_lane(T value, int distance) {
+  return __shfl_xor_sync(0xffffffffu, value, distance);
+}
+template <typename T>
+inline DEVICE T of_lane(T value, int lane) {
+  return __shfl_sync(0xffffffffu, value, lane);
+}
+inline DEVICE int bits_in(unsigned long long word) { return __popcll(word); }
+
+#else /* the CPU */
+
+#define DEVICE
+#define BOTH
+#define LANES 1
+
+/* The program that has the kernels defines it; 1 turns the order round: results must not depend on
+ * that. */
+extern "C" int kernels_backwards;
+
+template <typename Function>
+void parallel(cudaStream_t, int64_t count, Function function) {
+  for (int64_t i = 0; i < count; i++) function(kernels_backwards ? count - 1 - i : i);
+}
+inline cudaStream_t current_stream() { return NULL; }
+inline void finish() {}
+inline void *scratch(int64_t bytes) { return THAlloc((ptrdiff_t)bytes); }
+inline void give_back(void *room) { THFree(room); }
+inline int64_t fetch(const int64_t *number, cudaStream_t, cudaError_t *error) {
+  *error = (cudaError_t)0;
+  return *number;
+}
+template <typename T>
+inline void atomic_add(T *to, T value) {
+  *to += value;
+}
+template <typename T>
+inline T other_lane(T value, int) {
+  return value;
+}
+template <typename T>
+inline T of_lane(T value, int) {
+  return value;
+}
+inline int bits_in(unsigned long long word) { return __builtin_popcountll(word); }
+
+#endif
+
+/* The sum over the lanes of a warp, in each of them. */
+template <typename real>
+inline DEVICE real sum_lanes(real value) {
+  for (int distance = LANES / 2; distance > 0; distance /= 2) value += other_lane(value, distance);
+  return value;
+}
+
+/* i / by for i >= 0, by > 0: in 32 bits where they suffice, which a GPU divides several times as
+ * fast. */
+inline BOTH int64_t quotient(int64_t i, int64_t by) {
+  return (uint64_t)(i | by) >> 32 ? i / by : (int64_t)((uint32_t)i / (uint32_t)by);
+}
+
+/* Takes the last digit off a mixed-radix number: returns i % size, and leaves i / size. */
+inline BOTH int64_t take(int64_t *i, int64_t size) {
+  const int64_t rest = quotient(*i, size), digit = *i - rest * size;
+  *i = rest;
+  return digit;
+}
+
+#endif
