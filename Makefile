@@ -24,7 +24,7 @@ PYTHON_SOURCES := build_ffi.py setup.py ffi_ext resnet data tests scripts benchm
 C_SOURCES := $(wildcard ffi_ext/csrc/*.c ffi_ext/csrc/*.cpp ffi_ext/csrc/*.h ffi_ext/csrc/generic/*.c src/*.c src/*.h src/cuda/* include/*.h)
 PIP_INSTALL := $(PY) -m pip install --quiet --disable-pip-version-check -c constraints.txt
 
-.PHONY: help build test test-cuda faults crowd attack oom fuzz soak reliability asan tsan lint format bench bench-kernels clean machine runtime kernels wheel docs demo train bench-data
+.PHONY: help build test test-cuda faults crowd attack oom fuzz soak reliability asan tsan lint format bench bench-kernels bench-cuda clean machine runtime kernels wheel docs demo train bench-data
 .DEFAULT_GOAL := help
 
 help:
@@ -39,6 +39,7 @@ help:
 	@echo "make reliability   the harnesses of docs/reliability.md; also one by one: faults crowd attack oom fuzz soak"
 	@echo "make bench   each claim beside its peers"
 	@echo "make bench-kernels   the kernels of _ext.kernels beside torchvision's"
+	@echo "make bench-cuda   the kernels on a GPU beside torchvision's and a copy"
 	@echo "make bench-data   images into batches beside OpenCV, albumentations, torchvision, DataLoader"
 	@echo "make docs    the documentation as HTML in build/docs, links checked"
 	@echo "make wheel   a manylinux wheel of ffi_ext in dist/"
@@ -86,8 +87,12 @@ demo: kernels
 train: kernels
 	$(PY) -m resnet.train
 
+SANITIZER := command -v compute-sanitizer >/dev/null && nvidia-smi -L >/dev/null 2>&1
 test-cuda: kernels
-	$(PY) -m pytest -rs tests/test_cuda.py tests/test_thc.py
+	$(PY) -m pytest -rs tests/test_cuda.py tests/test_thc.py tests/test_cuda_kernels.py
+	@if $(SANITIZER); then for tool in memcheck racecheck; do PYTORCH_NO_CUDA_MEMORY_CACHING=1 \
+	  compute-sanitizer --tool $$tool --error-exitcode 1 $(PY) -m pytest -q tests/test_cuda_kernels.py -k "gpu and not graph" \
+	  || exit 1; done; else echo "compute-sanitizer was not run: it is not on PATH, or there is no GPU"; fi
 
 COUNT ?= 500
 CALLS ?= 1000000
@@ -149,6 +154,9 @@ bench: kernels
 
 bench-kernels: kernels
 	$(PY) benchmarks/kernels.py
+
+bench-cuda: kernels
+	$(PY) benchmarks/gpu.py
 
 bench-data: kernels
 	$(PIP_INSTALL) albumentations

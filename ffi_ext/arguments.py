@@ -55,8 +55,9 @@ def _check_dtype_and_device(function: Function, index: int, code: str, value: to
         if value.is_quantized:
             hint = "; a quantized tensor must be dequantized first"
         raise refusal(function, index, f"expected {wanted(code)}, got {describe(value)}{hint}")
-    if value.device.type != ("cuda" if code[0] in "UuWw" else "cpu"):
-        hint = "" if value.device.type == "meta" else "; move it with .to('cpu')"
+    device = "cuda" if code[0] in "UuWw" else "cpu"
+    if value.device.type != device:
+        hint = "" if value.device.type == "meta" else f"; move it with .to('{device}')"
         raise refusal(function, index, f"expected {wanted(code)}, got {describe(value)}{hint}")
 
 

@@ -1,20 +1,36 @@
-"""The CUDA twins of the kernels: what they compute, compiled for the CPU; on a GPU, that they run (`make test-cuda`)."""
+"""The CUDA twins of the kernels: what they compute, compiled for the CPU; on a GPU, that they run."""
 
 from __future__ import annotations
 
 import contextlib
+import importlib
+import math
+import re
+from pathlib import Path
 
 import pytest
 import torch
 
+from ffi_ext import NativeError, cuda, elf
+
 kernels = pytest.importorskip("_ext.kernels", reason="run `python build_ffi.py` first")
 
 from resnet.ops import native  # noqa: E402
-from tests import cuda_on_cpu  # noqa: E402
+from tests import cuda_calls, cuda_on_cpu  # noqa: E402
 from tests.operators import differentiable, selections  # noqa: E402
 
+NAN = math.nan
+# Arguments of wrong calls.
+X, S, E = torch.rand(2, 3, 5, 6), torch.rand(3), torch.empty(0)
+R, B = torch.tensor([[0.0, 1, 1, 3, 4]]), torch.rand(3, 4)
+J, L = torch.empty(0, dtype=torch.int32), torch.empty(0, dtype=torch.int64)
 NAMES = [*differentiable(), *selections()]
 DTYPES = {"float": torch.float32, "double": torch.float64}
+FLOATING = {
+    name
+    for name in kernels.__all__
+    if name.endswith(("_float", "_double")) and not name.startswith("broadcast_")
+}
 TOLERANCE = {torch.float32: 2e-5, torch.float64: 1e-12}
 
 
@@ -59,3 +75,235 @@ def test_operators_compute_what_they_do_on_the_cpu(twins, name, dtype):
     with computing(twins):
         found = results(case)
     torch.testing.assert_close(found, expected, rtol=TOLERANCE[dtype], atol=TOLERANCE[dtype])
+
+
+def compare(expected, found, call, dtype):
+    """The same bits, or within rounding of the largest value."""
+    for x, y in zip(expected, found, strict=True):
+        assert x.dtype == y.dtype and x.shape == y.shape, call.name
+        if call.exact:
+            assert torch.equal(x.isnan(), y.isnan()), call.name
+            assert torch.equal(x.nan_to_num(), y.nan_to_num()), call.name
+        else:
+            finite = x[x.isfinite()] if x.is_floating_point() else x
+            largest = max(1.0, float(finite.abs().max()) if finite.numel() else 0.0)
+            torch.testing.assert_close(
+                y, x, rtol=0, atol=TOLERANCE[dtype] * largest, equal_nan=True, msg=call.name
+            )
+
+
+@pytest.mark.parametrize("ending", DTYPES)
+def test_every_function_computes_what_its_twin_does(twins, ending):
+    dtype = DTYPES[ending]
+    calls = cuda_calls.floating(dtype)
+    for call in calls:
+        expected = cuda_calls.run(kernels, call, f"_{ending}")
+        compare(expected, cuda_calls.run(twins, call, f"_{ending}_cuda"), call, dtype)
+    called = {f"{call.function}_{ending}" for call in calls}
+    assert called == {name for name in FLOATING if name.endswith(f"_{ending}")}
+
+
+def test_the_functions_of_other_types_too(twins):
+    calls = cuda_calls.others()
+    for call in calls:
+        expected = cuda_calls.run(kernels, call, "")
+        compare(expected, cuda_calls.run(twins, call, "_cuda"), call, torch.float32)
+    assert {call.function for call in calls} == set(kernels.__all__) - FLOATING
+
+
+WRONG = [
+    ("frozen_bn_forward", [X[0], S, S, None, 0, X]),
+    ("frozen_bn_forward", [X, S[:2], S, None, 0, X]),
+    ("frozen_bn_forward", [X, S, S[:2], None, 0, X]),
+    ("frozen_bn_forward", [X, S, S, X[:1], 0, X]),
+    ("frozen_bn_backward", [X[0], None, S, X, None]),
+    ("frozen_bn_backward", [X, X[:1], S, X, None]),
+    ("frozen_bn_backward", [X, X, S[:2], X, None]),
+    ("roi_align_forward", [X[0], R, 1.0, 2, 2, 0, 0, E]),
+    ("roi_align_forward", [X, R[:, :4], 1.0, 2, 2, 0, 0, E]),
+    ("roi_align_forward", [X, R, math.nan, 2, 2, 0, 0, E]),
+    ("roi_align_forward", [X, R, 1.0, 2, 0, 0, 0, E]),
+    ("roi_align_forward", [X, R, 1.0, 2, 2, 5000, 0, E]),
+    ("roi_align_forward", [X[:, :, :0], R, 1.0, 2, 2, 0, 0, E]),
+    ("roi_align_backward", [X, R, 1.0, 2, 2, 0, 0, X]),
+    ("roi_align_backward", [X[:1, :, :2, :2], R, 1.0, 2, 2, 0, 0, X[0]]),
+    ("roi_pool_forward", [X[0], R, 1.0, 2, 2, E, J]),
+    ("roi_pool_forward", [X, R, 1.0, -1, 2, E, J]),
+    ("roi_pool_backward", [X[:2], R, J, X]),
+    ("roi_pool_backward", [X[:1], R, J, X]),
+    ("nms", [R, S, 0.5, 0, L]),
+    ("nms", [B, S[:2], 0.5, 0, L]),
+    ("nms", [B, S[:3], math.nan, 0, L]),
+    ("nms", [B, S[:3], 0.5, 0, torch.empty(6, dtype=torch.int64)[::2]]),
+    ("batched_nms", [B, S[:3], torch.zeros(2, dtype=torch.int64), 0.5, 0, L]),
+    ("soft_nms", [B, S[:2], 0, 0.5, 0.3, 0.1, 0, L, E]),
+    ("soft_nms", [B, S[:3], 3, 0.5, 0.3, 0.1, 0, L, E]),
+    ("soft_nms", [B, S[:3], 0, 0.0, 0.3, 0.1, 0, L, E]),
+    ("soft_nms", [B, S[:3], 0, 0.5, math.nan, 0.1, 0, L, E]),
+    ("soft_nms", [B, S[:3], 0, 0.5, 0.3, -1.0, 0, L, E]),
+    ("box_iou_forward", [B, R, 0, E]),
+    ("box_iou_backward", [B, B, B, 0, E, E]),
+    ("focal_loss_forward", [X, X[:1], 0.5, 2.0, E]),
+    ("focal_loss_forward", [X, X, 0.5, -2.0, E]),
+    ("focal_loss_backward", [X[:1], X, X, 0.5, 2.0, E]),
+    ("class_focal_loss_forward", [X, L, 0.5, 2.0, E]),
+    ("class_focal_loss_forward", [B, L, 0.5, 2.0, E]),
+    ("deform_columns", [X, X[0], None, *[1] * 4, 0, 0, 1, 1, 0, X[0]]),
+    ("deform_columns", [X[0], X[0], None, *[1] * 4, -1, 0, 1, 1, 0, X[0]]),
+    ("deform_columns", [X[0], X[0], None, *[2] * 4, 0, 0, 1, 1, 0, X[0]]),
+    ("deform_columns", [X[0], X[0], X[0, :1, :1], *[1] * 4, 0, 0, 1, 1, 0, X[0]]),
+    ("deform_columns", [X[0], X[0], None, *[1] * 4, 0, 0, 1, 1, 0, X[0]]),
+    ("deform_columns", [X[0], X[0], None, *[1] * 4, 0, 0, 1, 1, 29, X[0, :1, :2, :4]]),
+    ("deform_input_backward", [X[0], X[0], None, *[1] * 4, 0, 0, 1, 1, 0, X]),
+    (
+        "deform_offset_backward",
+        [X[0, :1, :2, :4], X[0], X[0], None, *[1] * 4, 0, 0, 1, 1, 0, X[0, :1], None],
+    ),
+    ("normalize_image", [X[0, 0].byte(), S, S, 0, E]),
+    ("normalize_image", [X[0].byte(), X, S, 0, E]),
+    ("normalize_image", [X[0].byte(), S[:2], S, 0, E]),
+]
+
+
+@pytest.mark.parametrize("number", range(len(WRONG)))
+def test_checks_speak_the_same_words(twins, number):
+    function, arguments = WRONG[number]
+    said = []
+    for module, ending in ((kernels, ""), (twins, "_cuda")):
+        given = [module._ffi.NULL if x is None else x for x in arguments]
+        with pytest.raises(NativeError) as caught:
+            getattr(module, f"{function}_float{ending}")(*given)
+        words = str(caught.value).replace("_cuda", "")
+        said.append(re.sub(r"( at|\s*\(?in| \[).*\.(c|cu|cuh|h):\d+\S*", "", words))
+    assert said[0] == said[1]
+
+
+def test_regions_that_are_none_give_nan_and_no_gradient(twins):
+    x = torch.rand(2, 3, 8, 9)
+    rois = torch.tensor([[0.0, 1, 1, 5, 6], [2, 1, 1, 5, 6], [0.5, 1, 1, 5, 6], [1, 1, NAN, 5, 6]])
+    rois = torch.cat([rois, torch.tensor([[-1.0, 1, 1, 5, 6], [1, 1, 1, 1e30, 6]])])
+    for size in (2, 700):  # few outputs, and so many that an index has several channels
+        align, pool, where = torch.empty(0), torch.empty(0), torch.empty(0, dtype=torch.int32)
+        twins.roi_align_forward_float_cuda(x, rois, 1.0, size, size // 2, 0, 0, align)
+        assert align[0].isfinite().all() and align[1:].isnan().all()
+    twins.roi_pool_forward_float_cuda(x, rois, 1.0, 2, 2, pool, where)
+    assert pool[0].isfinite().all() and pool[1:].isnan().all()
+    assert (where[0] >= 0).all() and (where[1:] == -1).all()
+    ones, expected, found = torch.ones(6, 3, 2, 2), torch.empty_like(x), torch.empty_like(x)
+    kernels.roi_align_backward_float(ones[:1], rois[:1], 1.0, 2, 2, 0, 0, expected)
+    twins.roi_align_backward_float_cuda(ones, rois, 1.0, 2, 2, 0, 0, found)
+    torch.testing.assert_close(found, expected)
+    where[1:] = 3
+    where[0, 0, 0, 0] = 8 * 9  # beyond the plane
+    twins.roi_pool_backward_float_cuda(ones, rois, where, found)
+    assert found.sum() == 3 * 2 * 2 - 1 and found[1].sum() == 0
+    loss = torch.empty(0)
+    classes = torch.tensor([0, 4, 5])
+    twins.class_focal_loss_forward_float_cuda(torch.rand(3, 4), classes, 0.5, 2.0, loss)
+    assert loss[:2].isfinite().all() and loss[2].isnan().all()
+
+
+# --------------------------------------------------------------------------------------- with nvcc
+
+
+@pytest.fixture(scope="module")
+def cuda_module():
+    if cuda.nvcc() is None:
+        pytest.skip("there is no nvcc on this machine")
+    return importlib.import_module("_ext.kernels_cuda")
+
+
+def test_every_kernel_has_a_twin_with_its_prototype(cuda_module):
+    assert set(cuda_module.__all__) == {f"{name}_cuda" for name in kernels.__all__}
+    for name in kernels.__all__:
+        ours = getattr(kernels, name).__doc__.split("\n\n")[0]
+        twin = getattr(cuda_module, f"{name}_cuda").__doc__.split("\n\n")[0]
+        assert cuda_on_cpu.on_cpu(twin).replace("_cuda(", "(").replace("( ", "(") == ours
+    assert {f"{n}_{e}_cuda" for n in native.FUNCTIONS for e in DTYPES} <= set(cuda_module.__all__)
+
+
+def test_tensors_of_the_cpu_are_refused(cuda_module):
+    with pytest.raises(TypeError, match=r"'boxes': expected .* on a CUDA device.*\.to\('cuda'\)"):
+        cuda_module.nms_float_cuda(B, S[:3], 0.5, 0, L)
+
+
+def test_it_needs_no_driver_and_no_cuda_library(cuda_module):
+    (library,) = Path(cuda_module.__file__).parent.glob("_kernels_cuda*.so")
+    undefined = elf.symbols(library).undefined
+    assert "THCudaTensor_data" in undefined
+    assert not [name for name in undefined if name.startswith(("cu", "__cuda"))]
+
+
+# --------------------------------------------------------------------------------------- on a GPU
+
+needs_gpu = pytest.mark.skipif(
+    not (torch.cuda.is_available() and native.available("cuda")),
+    reason="there is no GPU for torch, or _ext.kernels_cuda is not built",
+)
+
+
+@needs_gpu
+@pytest.mark.parametrize("ending", DTYPES)
+def test_gpu_every_function_computes_what_its_twin_does(cuda_module, ending):
+    dtype = DTYPES[ending]
+    for call in cuda_calls.floating(dtype):
+        expected = cuda_calls.run(kernels, call, f"_{ending}")
+        found = cuda_calls.run(cuda_module, call, f"_{ending}_cuda", "cuda")
+        compare(expected, found, call, dtype)
+
+
+@needs_gpu
+def test_gpu_the_functions_of_other_types_too(cuda_module):
+    for call in cuda_calls.others():
+        expected = cuda_calls.run(kernels, call, "")
+        compare(expected, cuda_calls.run(cuda_module, call, "_cuda", "cuda"), call, torch.float32)
+
+
+def on_gpu(case):
+    return case._replace(
+        inputs=[x.detach().cuda().requires_grad_(x.requires_grad) for x in case.inputs]
+    )
+
+
+@needs_gpu
+@pytest.mark.parametrize("dtype", DTYPES.values())
+@pytest.mark.parametrize("name", [n for n in NAMES if not n.startswith("frozen_bn")])
+def test_gpu_operators(name, dtype):
+    case = (differentiable(dtype) | selections(dtype))[name]
+    found = [x.cpu() for x in results(on_gpu(case))]
+    torch.testing.assert_close(found, results(case), rtol=1e-4, atol=TOLERANCE[dtype] * 10)
+
+
+@needs_gpu
+def test_gpu_opcheck():
+    x, rois = torch.rand(2, 3, 8, 9).cuda(), torch.tensor([[1.0, 1, 1, 5, 6]]).cuda()
+    scale = torch.rand(3).cuda()
+    for operator, arguments in [
+        ("roi_align", (x.requires_grad_(), rois, 1.0, 2, 2, 0, False)),
+        ("roi_pool", (x, rois, 1.0, 2, 2)),
+        ("frozen_bn", (x, scale, scale, None, True)),
+        ("box_iou", (torch.rand(3, 4).cuda(), torch.rand(2, 4).cuda(), False)),
+        ("focal_loss", (x, torch.rand_like(x), 0.5, 2.0)),
+    ]:
+        torch.library.opcheck(getattr(torch.ops.resnet, operator).default, arguments)
+
+
+@needs_gpu
+def test_gpu_the_current_stream_and_a_graph(cuda_module):
+    x, scale = torch.rand(4, 8, 5, 6).cuda(), torch.full((8,), 2.0).cuda()
+    bias, want = torch.zeros(8).cuda(), x.cpu() * 2
+    call = [x, scale, bias, cuda_module._ffi.NULL, 0, x]
+    stream = torch.cuda.Stream()
+    stream.wait_stream(torch.cuda.current_stream())
+    with torch.cuda.stream(stream):
+        torch.cuda._sleep(10_000_000)
+        cuda_module.frozen_bn_forward_float_cuda(*call)
+        assert not stream.query()  # nobody waited
+    stream.synchronize()
+    torch.testing.assert_close(x.cpu(), want)
+    graph = torch.cuda.CUDAGraph()
+    with torch.cuda.graph(graph):
+        cuda_module.frozen_bn_forward_float_cuda(*call)
+    graph.replay()
+    graph.replay()
+    torch.testing.assert_close(x.cpu(), want * 4)

@@ -1,0 +1,154 @@
+"""`make bench-cuda`: the kernels on a GPU beside torchvision's and torch's, a copy's bandwidth, a call's cost.
+
+Times of the GPU between events, interleaved, medians; a call's in process CPU time, beside the same on a CPU tensor.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import statistics
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
+
+import kernels
+import torch
+from run import machine
+from table import Table, interleaved
+
+from resnet import ops
+
+Function = Callable[[], Any]
+# What only moves memory has to reach so much of a copy's bandwidth; these have to beat torchvision.
+OF_A_COPY = 0.8
+TO_BEAT = ("ROIAlign", "NMS")
+
+
+def why_not() -> str:
+    """Why nothing can be measured here, or ""."""
+    if not torch.cuda.is_available():
+        build = "has no CUDA" if torch.version.cuda is None else f"is for CUDA {torch.version.cuda}"
+        return f"there is no GPU for torch {torch.__version__}, which {build}"
+    if not ops.available("cuda"):
+        return "_ext.kernels_cuda is not built: run `python build_ffi.py` where nvcc is installed"
+    return ""
+
+
+def milliseconds(functions: dict[str, Function], rounds: int) -> dict[str, float]:
+    """The GPU's time for a call of each: medians over interleaved rounds of about 5 ms."""
+
+    def once(function: Function, calls: int) -> float:
+        start, end = (torch.cuda.Event(enable_timing=True) for _ in range(2))
+        start.record()
+        for _ in range(calls):
+            function()
+        end.record()
+        end.synchronize()
+        return start.elapsed_time(end) / calls
+
+    calls = {name: max(1, int(5 / once(f, 3))) for name, f in functions.items()}
+    samples: dict[str, list[float]] = {name: [] for name in functions}
+    for _ in range(rounds):
+        for name, function in functions.items():
+            samples[name].append(once(function, calls[name]))
+    return {name: statistics.median(times) for name, times in samples.items()}
+
+
+def bandwidths(table: Table, rounds: int) -> None:
+    """Frozen batch norm and normalisation, in GB/s, beside a copy."""
+    from _ext import kernels_cuda
+
+    source, target = torch.rand(2, 1 << 26)  # 256 MB each
+    image = torch.randint(0, 256, (4000, 6000, 3), dtype=torch.uint8)
+    planes, mean, std = torch.empty(3, 4000, 6000), torch.rand(3), torch.rand(3) + 1
+    rows: dict[str, tuple[float, Function]] = {
+        "copy": (2.0 * source.nbytes, lambda: target.copy_(source)),
+        "normalize_image 4000 x 6000": (
+            image.nbytes + planes.nbytes,
+            lambda: kernels_cuda.normalize_image_float_cuda(image, mean, std, 0, planes),
+        ),
+    }
+    for last in (False, True):
+        layout = torch.channels_last if last else torch.contiguous_format
+        x = torch.rand(32, 256, 56, 56).to(memory_format=layout)
+        residual, scale = torch.rand_like(x), torch.rand(256)
+        name = "frozen BN + add + ReLU 32 x 256 x 56 x 56" + (" last" if last else "")
+        rows[name] = (
+            3.0 * x.nbytes,
+            lambda x=x, r=residual, s=scale: ops.frozen_batch_norm(
+                x, s, s, r, relu=True, inplace=True
+            ),
+        )
+    times = milliseconds({name: function for name, (_, function) in rows.items()}, rounds)
+    speed = {name: size / times[name] / 1e6 for name, (size, _) in rows.items()}
+    for name in list(rows)[1:]:
+        table.add(name, speed[name], "copy", speed["copy"], "GB/s", at_least=OF_A_COPY)
+
+
+def peers(table: Table, rounds: int) -> None:
+    """Each operator beside torchvision's on the GPU."""
+    try:
+        import torchvision.ops as tv
+
+        tv.nms(torch.rand(1, 4), torch.rand(1), 0.5)
+    except (ImportError, RuntimeError, NotImplementedError) as error:
+        print(f"without torchvision: {str(error).splitlines()[0]}")
+        claims = kernels.frozen_bn()
+    else:
+        claims = [*kernels.pooling(tv), *kernels.boxes(tv), *kernels.deformable(tv)]
+        claims += [*kernels.frozen_bn(), *kernels.losses(tv)]
+    for claim in claims:
+        claim.ours(), claim.theirs()
+        times = milliseconds({"ours": claim.ours, "theirs": claim.theirs}, rounds)
+        most = 1.0 if claim.name.startswith(TO_BEAT) else None
+        table.add(claim.name, times["ours"], claim.peer, times["theirs"], "ms", at_most=most)
+
+
+def call_overhead(table: Table, rounds: int) -> None:
+    """The CPU's time for a call that has next to nothing to compute."""
+    from _ext import kernels as on_cpu
+    from _ext import kernels_cuda
+
+    def call(function: Callable[..., None], device: str) -> Function:
+        x, one = torch.rand(1, 1, 1, 1, device=device), torch.rand(1, device=device)
+        null = on_cpu._ffi.NULL
+        return lambda: function(x, one, one, null, 0, x)
+
+    functions = {
+        "cuda": call(kernels_cuda.frozen_bn_forward_float_cuda, "cuda"),
+        "cpu": call(on_cpu.frozen_bn_forward_float, "cpu"),
+    }
+    found = interleaved(functions, rounds, 500)  # fewer than the launches that a stream takes
+    torch.cuda.synchronize()
+    ours, theirs = found["cuda"] / 1e3, found["cpu"] / 1e3
+    table.add("a call on a CUDA tensor", ours, "on a CPU tensor", theirs, "us", at_most=1.2)
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--json", metavar="FILE", help="write machine and rows there, too")
+    parser.add_argument("--rounds", type=int, default=7, help="samples of each figure")
+    options = parser.parse_args()
+    reason = why_not()
+    if reason:
+        print(f"nothing was measured: {reason}")
+        return
+    facts = {**machine(), "GPU": torch.cuda.get_device_name(), "CUDA": str(torch.version.cuda)}
+    for name, value in facts.items():
+        print(f"{name}: {value}")
+    torch.manual_seed(0)
+    table = Table()
+    with torch.device("cuda"):
+        for part in (bandwidths, peers, call_overhead):
+            part(table, options.rounds)
+    table.print()
+    if options.json:
+        Path(options.json).write_text(json.dumps({"machine": facts, "rows": table.rows}, indent=2))
+
+
+if __name__ == "__main__":
+    main()
