@@ -18,8 +18,13 @@ except ModuleNotFoundError as error:
     ) from error
 
 try:
-    from _ext import jpeg as _jpeg
+    from _ext import kernels_cuda as _kernels_cuda
 except ModuleNotFoundError:  # optional: build_ffi.py says what it needs
+    _kernels_cuda = None
+
+try:
+    from _ext import jpeg as _jpeg
+except ModuleNotFoundError:  # optional, too
     _jpeg = None
 
 __all__ = [
@@ -56,9 +61,21 @@ _KERNELS = {
 }
 
 _NORMALIZE = {
-    torch.float32: _kernels.normalize_image_float,
-    torch.float64: _kernels.normalize_image_double,
+    torch.float32: "normalize_image_float",
+    torch.float64: "normalize_image_double",
 }
+
+
+def _kernel(name: str, image: torch.Tensor) -> Any:
+    """The generated function of this name for the image's device."""
+    if not image.is_cuda:
+        return getattr(_kernels, name)
+    if _kernels_cuda is None:
+        raise ModuleNotFoundError(
+            f"{name}: the image is on a GPU, and _ext.kernels_cuda is not built; build it with "
+            "`python build_ffi.py` where nvcc is installed, or move the image with .cpu()"
+        )
+    return getattr(_kernels_cuda, f"{name}_cuda")
 
 
 def broadcast_shapes(*shapes: Sequence[int]) -> tuple[int, ...]:
@@ -260,7 +277,7 @@ def normalize_image(
     """(image - mean) / std, as float planes.
 
     Args:
-        image: (H, W, C) uint8, of any strides.
+        image: (H, W, C) uint8, of any strides; on a GPU everything is computed there.
         mean: in grey levels; a number or an array that NumPy broadcasts against (H, W, C).
         std: likewise.
         reverse_channels: RGB -> BGR; mean and std are in the order of the result.
@@ -287,17 +304,17 @@ def normalize_image(
     dtype = dtype if out is None else out.dtype
     if dtype not in _NORMALIZE:
         raise TypeError(f"normalize_image: the result must be float32 or float64, got {dtype}")
-    mean = torch.as_tensor(mean, dtype=dtype)
-    std = torch.as_tensor(std, dtype=dtype)
+    mean = torch.as_tensor(mean, dtype=dtype, device=pixels.device)
+    std = torch.as_tensor(std, dtype=dtype, device=pixels.device)
     height, width, channels = broadcast_shapes(pixels.shape, mean.shape, std.shape)[-3:]
     if out is None:
-        out = torch.empty(channels, height, width, dtype=dtype)
+        out = torch.empty(channels, height, width, dtype=dtype, device=pixels.device)
     elif tuple(out.shape) != (channels, height, width):
         raise ValueError(
             f"normalize_image: out must have the shape {(channels, height, width)}, "
             f"got {tuple(out.shape)}"
         )
-    _NORMALIZE[dtype](pixels, mean, std, int(reverse_channels), out)
+    _kernel(_NORMALIZE[dtype], pixels)(pixels, mean, std, int(reverse_channels), out)
     return out
 
 
@@ -317,7 +334,8 @@ def prepare_image(
     """Crop, resize, flip, normalise and lay out an image in one pass, into its place in a batch.
 
     Args:
-        image: (H, W, C) uint8, C from 1 to 4; copied first if the pixels of a row are not dense.
+        image: (H, W, C) uint8, C from 1 to 4; copied first if the pixels of a row are not dense. On
+            a GPU everything is computed there.
         place: (C, h, w) float32 with dense rows, such as `batch[i]`; written as a whole, with zeros
             to the right of and below the image.
         size: height and width of the result; those of place, if None.
@@ -352,7 +370,7 @@ def prepare_image(
         pixels = pixels.contiguous()
     height, width = size if size is not None else place.shape[-2:]
     top, left, crop_height, crop_width = crop or (0, 0, pixels.shape[0], pixels.shape[1])
-    _kernels.prepare_image(
+    _kernel("prepare_image", pixels)(
         pixels,
         top,
         left,
@@ -363,8 +381,8 @@ def prepare_image(
         int(antialias),
         int(flip_horizontal) + 2 * int(flip_vertical),
         int(reverse_channels),
-        torch.as_tensor(mean, dtype=torch.float32),
-        torch.as_tensor(std, dtype=torch.float32),
+        torch.as_tensor(mean, dtype=torch.float32, device=pixels.device),
+        torch.as_tensor(std, dtype=torch.float32, device=pixels.device),
         place,
     )
     return place[:, :height, :width]

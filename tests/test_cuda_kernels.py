@@ -15,6 +15,7 @@ from ffi_ext import NativeError, cuda, elf
 
 kernels = pytest.importorskip("_ext.kernels", reason="run `python build_ffi.py` first")
 
+from data import ops as data_ops  # noqa: E402
 from resnet.ops import native  # noqa: E402
 from tests import cuda_calls, cuda_on_cpu  # noqa: E402
 from tests.operators import differentiable, selections  # noqa: E402
@@ -307,3 +308,17 @@ def test_gpu_the_current_stream_and_a_graph(cuda_module):
     graph.replay()
     graph.replay()
     torch.testing.assert_close(x.cpu(), want * 4)
+
+
+@needs_gpu
+def test_gpu_images():
+    image = torch.randint(0, 256, (30, 40, 3), dtype=torch.uint8)
+    mean, std = [100.0, 110.0, 120.0], [2.0, 3.0, 4.0]
+    on_gpu = data_ops.normalize_image(image.cuda(), mean, std, reverse_channels=True)
+    assert torch.equal(
+        on_gpu.cpu(), data_ops.normalize_image(image, mean, std, reverse_channels=True)
+    )
+    places = torch.empty(3, 24, 32), torch.empty(3, 24, 32).cuda()
+    for place in places:
+        data_ops.prepare_image(image.to(place.device), place, (21, 28), mean=mean, std=std)
+    torch.testing.assert_close(places[1].cpu(), places[0], rtol=0, atol=1e-3)

@@ -3,7 +3,7 @@
 #include "boxes.cuh"
 
 template <typename Tensor>
-void forward(const Tensor *boxes1, const Tensor *boxes2, int plus_one, Tensor *iou) {
+void box_iou_forward(const Tensor *boxes1, const Tensor *boxes2, int plus_one, Tensor *iou) {
   typedef element<Tensor> real;
   check_boxes(boxes1, 1, "boxes1");
   check_boxes(boxes2, 2, "boxes2");
@@ -70,8 +70,8 @@ void grad_boxes(cudaStream_t stream, box_rows<real> boxes, int64_t n, box_rows<r
 }
 
 template <typename Tensor>
-void backward(const Tensor *grad_iou, const Tensor *boxes1, const Tensor *boxes2, int plus_one,
-              Tensor *grad_boxes1, Tensor *grad_boxes2) {
+void box_iou_backward(const Tensor *grad_iou, const Tensor *boxes1, const Tensor *boxes2,
+                      int plus_one, Tensor *grad_boxes1, Tensor *grad_boxes2) {
   check_boxes(boxes1, 2, "boxes1");
   check_boxes(boxes2, 3, "boxes2");
   const int64_t n = boxes1->size[0], m = boxes2->size[0];
@@ -97,12 +97,12 @@ void backward(const Tensor *grad_iou, const Tensor *boxes1, const Tensor *boxes2
 #define DEFINE(name, Tensor)                                                                   \
   void box_iou_forward_##name##_cuda(const Tensor *boxes1, const Tensor *boxes2, int plus_one, \
                                      Tensor *iou) {                                            \
-    forward(boxes1, boxes2, plus_one, iou);                                                    \
+    box_iou_forward(boxes1, boxes2, plus_one, iou);                                            \
   }                                                                                            \
   void box_iou_backward_##name##_cuda(const Tensor *grad_iou, const Tensor *boxes1,            \
                                       const Tensor *boxes2, int plus_one, Tensor *grad_boxes1, \
                                       Tensor *grad_boxes2) {                                   \
-    backward(grad_iou, boxes1, boxes2, plus_one, grad_boxes1, grad_boxes2);                    \
+    box_iou_backward(grad_iou, boxes1, boxes2, plus_one, grad_boxes1, grad_boxes2);            \
   }
 DEFINE(float, THCudaTensor)
 DEFINE(double, THCudaDoubleTensor)

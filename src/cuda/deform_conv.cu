@@ -65,10 +65,10 @@ BOTH sample<real> sample_at(const geometry<real> &g, int64_t d, int64_t t, int64
 
 /* Checks what the functions have in common, and notes it. columns is argument number `argument`. */
 template <typename Tensor>
-geometry<element<Tensor>> check(const Tensor *columns, int argument, const Tensor *map,
-                                int map_argument, const Tensor *offset, const Tensor *mask, int kh,
-                                int kw, int stride_h, int stride_w, int pad_h, int pad_w,
-                                int dilation_h, int dilation_w, int64_t first) {
+geometry<element<Tensor>> check_geometry(const Tensor *columns, int argument, const Tensor *map,
+                                         int map_argument, const Tensor *offset, const Tensor *mask,
+                                         int kh, int kw, int stride_h, int stride_w, int pad_h,
+                                         int pad_w, int dilation_h, int dilation_w, int64_t first) {
   const int kernel[2] = {kh, kw}, stride[2] = {stride_h, stride_w}, pad[2] = {pad_h, pad_w};
   const int dilation[2] = {dilation_h, dilation_w};
   geometry<element<Tensor>> g = {};
@@ -205,19 +205,20 @@ void check_gradients(const Tensor *offset, const Tensor *mask, const Tensor *gra
 #define DEFINE(name, Tensor)                                                                       \
   void deform_columns_##name##_cuda(const Tensor *input, const Tensor *offset, const Tensor *mask, \
                                     GEOMETRY_PARAMETERS, Tensor *columns) {                        \
-    gather(check((const Tensor *)columns, 13, input, 1, offset, mask, GEOMETRY), data_of(input),   \
-           data_of(columns));                                                                      \
+    gather(check_geometry((const Tensor *)columns, 13, input, 1, offset, mask, GEOMETRY),          \
+           data_of(input), data_of(columns));                                                      \
   }                                                                                                \
   void deform_input_backward_##name##_cuda(const Tensor *grad_columns, const Tensor *offset,       \
                                            const Tensor *mask, GEOMETRY_PARAMETERS,                \
                                            Tensor *grad_input) {                                   \
-    scatter(check(grad_columns, 1, (const Tensor *)grad_input, 13, offset, mask, GEOMETRY),        \
-            data_of(grad_columns), data_of(grad_input));                                           \
+    scatter(                                                                                       \
+        check_geometry(grad_columns, 1, (const Tensor *)grad_input, 13, offset, mask, GEOMETRY),   \
+        data_of(grad_columns), data_of(grad_input));                                               \
   }                                                                                                \
   void deform_offset_backward_##name##_cuda(                                                       \
       const Tensor *grad_columns, const Tensor *input, const Tensor *offset, const Tensor *mask,   \
       GEOMETRY_PARAMETERS, Tensor *grad_offset, Tensor *grad_mask) {                               \
-    const auto g = check(grad_columns, 1, input, 2, offset, mask, GEOMETRY);                       \
+    const auto g = check_geometry(grad_columns, 1, input, 2, offset, mask, GEOMETRY);              \
     check_gradients(offset, mask, (const Tensor *)grad_offset, (const Tensor *)grad_mask);         \
     multiply(g, data_of(grad_columns), data_of(input), data_of(grad_offset), grad_offset->stride,  \
              grad_mask ? data_of(grad_mask) : NULL,                                                \

@@ -14,8 +14,8 @@ void set_channels(walk<OPERANDS, 4> *w, int k, const Tensor *values) {
 }
 
 template <typename Tensor>
-void forward(const Tensor *input, const Tensor *scale, const Tensor *bias, const Tensor *residual,
-             int relu, Tensor *output) {
+void frozen_bn_forward(const Tensor *input, const Tensor *scale, const Tensor *bias,
+                       const Tensor *residual, int relu, Tensor *output) {
   typedef element<Tensor> real;
   REQUIRE(input->nDimension == 4, 1, "input must have 4 dimensions (N, C, H, W), got %s",
           desc_of(input).str);
@@ -52,8 +52,8 @@ void forward(const Tensor *input, const Tensor *scale, const Tensor *bias, const
 }
 
 template <typename Tensor>
-void backward(const Tensor *grad_output, const Tensor *output, const Tensor *scale,
-              Tensor *grad_input, Tensor *grad_residual) {
+void frozen_bn_backward(const Tensor *grad_output, const Tensor *output, const Tensor *scale,
+                        Tensor *grad_input, Tensor *grad_residual) {
   typedef element<Tensor> real;
   REQUIRE(grad_output->nDimension == 4, 1,
           "grad_output must have 4 dimensions (N, C, H, W), got %s", desc_of(grad_output).str);
@@ -92,12 +92,12 @@ void backward(const Tensor *grad_output, const Tensor *output, const Tensor *sca
   void frozen_bn_forward_##name##_cuda(const Tensor *input, const Tensor *scale,             \
                                        const Tensor *bias, const Tensor *residual, int relu, \
                                        Tensor *output) {                                     \
-    forward(input, scale, bias, residual, relu, output);                                     \
+    frozen_bn_forward(input, scale, bias, residual, relu, output);                           \
   }                                                                                          \
   void frozen_bn_backward_##name##_cuda(const Tensor *grad_output, const Tensor *output,     \
                                         const Tensor *scale, Tensor *grad_input,             \
                                         Tensor *grad_residual) {                             \
-    backward(grad_output, output, scale, grad_input, grad_residual);                         \
+    frozen_bn_backward(grad_output, output, scale, grad_input, grad_residual);               \
   }
 DEFINE(float, THCudaTensor)
 DEFINE(double, THCudaDoubleTensor)

@@ -36,8 +36,9 @@ BOTH bin_axis<real> axis_of(const settings<real> &s, const real *roi, int64_t st
   /* the samples that can lie on the map, with room for rounding */
   a.first = 0;
   a.last = a.grid;
+  if (a.grid <= 64) return a;
   const double step = (double)a.length / (double)a.grid;
-  if (a.grid <= 64 || !(step > 0)) return a;
+  if (!(step > 0)) return a;
   const double low = (-8 - (double)a.start) / step - 1;
   const double high = ((double)s.size[axis] + 8 - (double)a.start) / step + 1;
   if (low > 0) a.first = low < (double)a.last ? (int64_t)low : a.last;
@@ -175,8 +176,9 @@ void spread(cudaStream_t stream, const settings<real> &s, const real *grad, stri
 }
 
 template <typename Tensor>
-void forward(const Tensor *input, const Tensor *rois, double spatial_scale, int pooled_height,
-             int pooled_width, int sampling_ratio, int aligned, Tensor *output) {
+void roi_align_forward(const Tensor *input, const Tensor *rois, double spatial_scale,
+                       int pooled_height, int pooled_width, int sampling_ratio, int aligned,
+                       Tensor *output) {
   REQUIRE(input->nDimension == 4, 1, "input must have 4 dimensions (N, C, H, W), got %s",
           desc_of(input).str);
   check_settings(rois, spatial_scale, pooled_height, pooled_width, sampling_ratio);
@@ -199,9 +201,9 @@ void forward(const Tensor *input, const Tensor *rois, double spatial_scale, int 
 }
 
 template <typename Tensor>
-void backward(const Tensor *grad_output, const Tensor *rois, double spatial_scale,
-              int pooled_height, int pooled_width, int sampling_ratio, int aligned,
-              Tensor *grad_input) {
+void roi_align_backward(const Tensor *grad_output, const Tensor *rois, double spatial_scale,
+                        int pooled_height, int pooled_width, int sampling_ratio, int aligned,
+                        Tensor *grad_input) {
   check_settings(rois, spatial_scale, pooled_height, pooled_width, sampling_ratio);
   REQUIRE(grad_input->nDimension == 4, 8,
           "grad_input must have the shape of forward's input (N, C, H, W), got %s",
@@ -233,14 +235,14 @@ void backward(const Tensor *grad_output, const Tensor *rois, double spatial_scal
   void roi_align_forward_##name##_cuda(const Tensor *input, const Tensor *rois,                    \
                                        double spatial_scale, int pooled_height, int pooled_width,  \
                                        int sampling_ratio, int aligned, Tensor *output) {          \
-    forward(input, rois, spatial_scale, pooled_height, pooled_width, sampling_ratio, aligned,      \
-            output);                                                                               \
+    roi_align_forward(input, rois, spatial_scale, pooled_height, pooled_width, sampling_ratio,     \
+                      aligned, output);                                                            \
   }                                                                                                \
   void roi_align_backward_##name##_cuda(const Tensor *grad_output, const Tensor *rois,             \
                                         double spatial_scale, int pooled_height, int pooled_width, \
                                         int sampling_ratio, int aligned, Tensor *grad_input) {     \
-    backward(grad_output, rois, spatial_scale, pooled_height, pooled_width, sampling_ratio,        \
-             aligned, grad_input);                                                                 \
+    roi_align_backward(grad_output, rois, spatial_scale, pooled_height, pooled_width,              \
+                       sampling_ratio, aligned, grad_input);                                       \
   }
 DEFINE(float, THCudaTensor)
 DEFINE(double, THCudaDoubleTensor)

@@ -17,8 +17,9 @@ BOTH void bin_pixels(const real *roi, int64_t stride, real spatial_scale, int ax
 }
 
 template <typename Tensor>
-void forward(const Tensor *input, const Tensor *rois, double spatial_scale, int pooled_height,
-             int pooled_width, Tensor *output, THCudaIntTensor *argmax) {
+void roi_pool_forward(const Tensor *input, const Tensor *rois, double spatial_scale,
+                      int pooled_height, int pooled_width, Tensor *output,
+                      THCudaIntTensor *argmax) {
   typedef element<Tensor> real;
   REQUIRE(input->nDimension == 4, 1, "input must have 4 dimensions (N, C, H, W), got %s",
           desc_of(input).str);
@@ -70,8 +71,8 @@ void forward(const Tensor *input, const Tensor *rois, double spatial_scale, int 
 }
 
 template <typename Tensor>
-void backward(const Tensor *grad_output, const Tensor *rois, const THCudaIntTensor *argmax,
-              Tensor *grad_input) {
+void roi_pool_backward(const Tensor *grad_output, const Tensor *rois, const THCudaIntTensor *argmax,
+                       Tensor *grad_input) {
   typedef element<Tensor> real;
   REQUIRE(grad_output->nDimension == 4, 1,
           "grad_output must be (K, C, pooled height, pooled width), got %s",
@@ -115,11 +116,11 @@ void backward(const Tensor *grad_output, const Tensor *rois, const THCudaIntTens
   void roi_pool_forward_##name##_cuda(const Tensor *input, const Tensor *rois,                   \
                                       double spatial_scale, int pooled_height, int pooled_width, \
                                       Tensor *output, THCudaIntTensor *argmax) {                 \
-    forward(input, rois, spatial_scale, pooled_height, pooled_width, output, argmax);            \
+    roi_pool_forward(input, rois, spatial_scale, pooled_height, pooled_width, output, argmax);   \
   }                                                                                              \
   void roi_pool_backward_##name##_cuda(const Tensor *grad_output, const Tensor *rois,            \
                                        const THCudaIntTensor *argmax, Tensor *grad_input) {      \
-    backward(grad_output, rois, argmax, grad_input);                                             \
+    roi_pool_backward(grad_output, rois, argmax, grad_input);                                    \
   }
 DEFINE(float, THCudaTensor)
 DEFINE(double, THCudaDoubleTensor)

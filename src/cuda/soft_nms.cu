@@ -70,9 +70,9 @@ void run_rounds(cudaStream_t stream, const Tensor *boxes, const Tensor *scores, 
 }
 
 template <typename Tensor>
-void select_boxes(const Tensor *boxes, const Tensor *scores, int method, double sigma,
-                  double iou_threshold, double score_threshold, int plus_one,
-                  THCudaLongTensor *keep, Tensor *kept_scores) {
+void soft_nms(const Tensor *boxes, const Tensor *scores, int method, double sigma,
+              double iou_threshold, double score_threshold, int plus_one, THCudaLongTensor *keep,
+              Tensor *kept_scores) {
   typedef element<Tensor> real;
   check_boxes(boxes, 1, "boxes");
   const int64_t count = boxes->size[0];
@@ -107,8 +107,8 @@ void select_boxes(const Tensor *boxes, const Tensor *scores, int method, double 
   void soft_nms_##name##_cuda(const Tensor *boxes, const Tensor *scores, int method, double sigma, \
                               double iou_threshold, double score_threshold, int plus_one,          \
                               THCudaLongTensor *keep, Tensor *kept_scores) {                       \
-    select_boxes(boxes, scores, method, sigma, iou_threshold, score_threshold, plus_one, keep,     \
-                 kept_scores);                                                                     \
+    soft_nms(boxes, scores, method, sigma, iou_threshold, score_threshold, plus_one, keep,         \
+             kept_scores);                                                                         \
   }
 DEFINE(float, THCudaTensor)
 DEFINE(double, THCudaDoubleTensor)

@@ -4,6 +4,7 @@
 #define CUDA_TENSORS_CUH
 
 #include <initializer_list>
+#include <type_traits>
 
 #include "kernels_cuda.h"
 #include "kernels.h"
