@@ -107,7 +107,7 @@ def _command(plan: Plan, source: Path, generated: bool) -> tuple[tuple[str, ...]
         optimize = ["-O0", "-w"]
         flags = [flag for flag in flags if not flag.startswith("-O")]
     else:
-        optimize = ["-O3"]
+        optimize = ["-O3", "-DNDEBUG"]  # as distutils: asserts of old name variables that are gone
     always = ["-fPIC", "-fasynchronous-unwind-tables"]
     if program.is_gcc:
         always.append(toolchain.NO_MACRO_NOTES)

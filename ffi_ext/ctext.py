@@ -82,7 +82,7 @@ def split_preprocessed(
         if not pieces:
             pieces.append((here, line, []))
         pieces[-1][2].append("" if row.startswith("#") else row)
-    original = header.read_text(encoding="utf-8", errors="replace").split("\n")
+    original = header.read_text(encoding="utf-8-sig", errors="replace").split("\n")
     own = list(_statements_of(pieces, header, original))
     foreign = [s for path, rows in _others(pieces, header) for s in _statements(rows, path, [], 1)]
     return own, foreign, macros

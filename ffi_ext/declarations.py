@@ -93,7 +93,7 @@ def read(headers: Sequence[Path], preprocess: Preprocess, ffi: cffi.FFI) -> Decl
 
 def _text_of(header: Path) -> str:
     try:
-        return header.read_text(encoding="utf-8")
+        return header.read_text(encoding="utf-8-sig")
     except UnicodeDecodeError:
         return header.read_text(encoding="latin-1")
 

@@ -8,7 +8,7 @@ import keyword
 import os
 import sys
 import types
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -30,6 +30,7 @@ OTHERS = {
     "py_limited_api",
     "optional",
 }
+KEYWORDS = frozenset({*PATH_LISTS, *TEXT_LISTS, *OTHERS})
 
 
 @dataclass(frozen=True)
@@ -144,7 +145,7 @@ def _name(name: object, base: Path) -> Name:
 def _texts(argument: str, value: object) -> list[str]:
     if isinstance(value, (str, os.PathLike)):
         value = [value]
-    if not isinstance(value, (list, tuple)):
+    if not isinstance(value, Iterable) or isinstance(value, (bytes, dict)):
         raise _wrong(argument, "a str or a list of str", value)
     texts = []
     for item in value:
@@ -184,15 +185,14 @@ def _siblings(path: Path) -> list[str]:
 
 def _options(kwargs: dict[str, Any], base: Path) -> dict[str, Any]:
     """The keywords, checked, with relative paths resolved."""
-    known = {*PATH_LISTS, *TEXT_LISTS, *OTHERS}
     options: dict[str, Any] = {}
     for key, value in kwargs.items():
-        if key not in known:
-            near = difflib.get_close_matches(key, known, n=1)
+        if key not in KEYWORDS:
+            near = difflib.get_close_matches(key, KEYWORDS, n=1)
             hint = (
                 f"; did you mean '{near[0]}'?"
                 if near
-                else f"; known are {', '.join(sorted(known))}"
+                else f"; known are {', '.join(sorted(KEYWORDS))}"
             )
             raise TypeError(f"create_extension() got an unknown keyword argument '{key}'{hint}")
         if value is None:

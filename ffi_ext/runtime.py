@@ -112,7 +112,10 @@ def bind(
     """
     package = namespace["__name__"]
     lib, ffi = namespace["_lib"], namespace["_ffi"]
-    binary = sys.modules[f"{package}._{package.rpartition('.')[2]}"]
+    binary = sys.modules.get(f"{package}._{package.rpartition('.')[2]}")
+    if binary is None:  # the folder was renamed or copied since it was built
+        inside = [module for path, module in sys.modules.items() if path.startswith(f"{package}.")]
+        binary = next(module for module in inside if getattr(module, "lib", None) is lib)
     table = _runtime.bind(binary.__file__, package, binary, python_name)
     for name in functions:
         function = table.get(name)

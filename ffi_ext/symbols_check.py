@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ctypes
+import difflib
 import functools
 import re
 import sys
@@ -86,8 +87,8 @@ def refuse(missing: Missing, declared: dict[str, str]) -> None:
     if missing.th:
         raise BuildError(
             "the sources use functions of TH or THC that this version of ffi_ext does not have: "
-            f"{', '.join(missing.th)}. Is the name spelt right? Otherwise write the operation out over "
-            "the tensor's data, or do it in Python before the call"
+            f"{', '.join(_with_the_nearest(name) for name in missing.th)}. Is the name spelt right? Otherwise "
+            "write the operation out over the tensor's data, or do it in Python before the call"
         )
     if missing.others:
         print(
@@ -95,6 +96,11 @@ def refuse(missing: Missing, declared: dict[str, str]) -> None:
             "a library that the process has loaded by then does. Is a source or a library missing?",
             file=sys.stderr,
         )
+
+
+def _with_the_nearest(name: str) -> str:
+    near = difflib.get_close_matches(name, _runtime_names(), n=1, cutoff=0.9)
+    return f"{name} (did you mean {near[0]}?)" if near else name
 
 
 @functools.cache

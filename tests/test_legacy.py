@@ -142,6 +142,53 @@ def test_a_package_generated_years_ago_works(repository):
     assert ran.stdout == "fine\n", ran.stderr
 
 
+def test_a_built_package_may_be_renamed(repository):
+    assert ffi_ext_command(repository, "run", "build.py").returncode == 0
+    (repository / "ops").mkdir()
+    (repository / "_ext" / "my_lib").rename(repository / "ops" / "adding")
+    test = TEST.replace("from _ext import my_lib", "from ops import adding as my_lib")
+    (repository / "test.py").write_text(test)
+    ran = ffi_ext_command(repository, "run", "test.py")
+    assert ran.stdout == "fine\n", ran.stderr
+
+
+def test_keywords_and_iterables_as_lenient_as_the_originals(repository):
+    """'langauge' stands in a published script; Python 2's map and filter gave lists."""
+    build = BUILD.replace("headers=headers,", "headers=map(str, headers), langauge='c++',")
+    build = build.replace(
+        "sources=sources,", "sources=filter(None, sources), include_dirs={'src'},"
+    )
+    (repository / "build.py").write_text(build)
+    built = ffi_ext_command(repository, "run", "build.py")
+    assert built.returncode == 0, built.stderr
+    said = "ignores the unknown keyword 'langauge' (did you mean 'language'?)"
+    assert said in built.stderr
+    assert ffi_ext_command(repository, "run", "test.py").stdout == "fine\n"
+
+
+def test_asserts_are_left_out_as_by_distutils(repository):
+    """Published sources have asserts on variables that were renamed since."""
+    source = "#include <assert.h>\n" + SOURCE.replace(
+        "{ return a; }", "{ assert(gone); return a; }"
+    )
+    (repository / "src" / "my_lib.c").write_text(source)
+    built = ffi_ext_command(repository, "run", "build.py")
+    assert built.returncode == 0, built.stderr
+    assert ffi_ext_command(repository, "run", "test.py").stdout == "fine\n"
+    undefined = BUILD.replace("define_macros=defines", "undef_macros=['NDEBUG']")
+    (repository / "build.py").write_text(undefined)
+    built = ffi_ext_command(repository, "run", "build.py")
+    assert built.returncode == 1 and "'gone' undeclared" in built.stderr
+
+
+def test_a_misspelt_function_of_th_is_named_with_the_nearest(repository):
+    source = SOURCE.replace("THFloatTensor_cadd(", "THFloatTensor_caddd(")
+    (repository / "src" / "my_lib.c").write_text(source)
+    built = ffi_ext_command(repository, "run", "build.py")
+    assert built.returncode == 1
+    assert "THFloatTensor_caddd (did you mean THFloatTensor_cadd?)" in built.stderr
+
+
 def test_every_spelling_of_the_import(monkeypatch):
     for name in [name for name in sys.modules if name == "torch.utils.ffi"]:
         monkeypatch.delitem(sys.modules, name)
@@ -154,7 +201,8 @@ def test_every_spelling_of_the_import(monkeypatch):
         from torch.utils import ffi
         from torch.utils.ffi import _wrap_function, create_extension
 
-        assert ffi.create_extension is create_extension is ffi_ext.create_extension
+        assert ffi.create_extension is create_extension
+        assert "ffi_ext's" in create_extension.__doc__
         assert torch.utils.ffi._wrap_function is _wrap_function
         assert ffi._cffi_to_torch["struct THCudaLongStorage *"] == "torch.cuda.LongStorage"
         assert "typedef struct THFloatTensor THFloatTensor;\n" in ffi._typedefs
@@ -206,7 +254,7 @@ def test_enable_and_disable(tmp_path, monkeypatch, capsys):
     env = {**os.environ, "PYTHONPATH": str(Path(ffi_ext.__file__).parents[1])}
     command = [sys.executable, "-c", program]
     done = subprocess.run(command, capture_output=True, text=True, env=env, check=False)
-    assert done.stdout.split() == ["False", "ffi_ext.extension"], done.stderr
+    assert done.stdout.split() == ["False", "torch.utils.ffi"], done.stderr
     assert cli.main(["disable"]) == 0
     assert list(tmp_path.iterdir()) == []
     assert cli.main(["disable"]) == 0

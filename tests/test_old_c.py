@@ -6,9 +6,11 @@ import importlib
 import subprocess
 import sys
 
+import pytest
 import torch
 
 from ffi_ext import create_extension
+from ffi_ext.build import INCLUDE
 
 NEVER_INLINED = "__attribute__((noinline))"
 
@@ -25,6 +27,18 @@ def test_implicit_declarations_and_foreign_pointers_are_warnings(build, capfd):
         """,
     )
     assert module.both(torch.ones(2, 3), torch.ones(2, 3, dtype=torch.long).t()) == 10
+
+
+HEADERS = sorted(path.name for path in (INCLUDE / "TH").glob("*.h") if "Generate" not in path.name)
+
+
+@pytest.mark.parametrize("compiler", [["gcc", "-xc", "-std=gnu11"], ["g++", "-xc++", "-std=c++11"]])
+def test_each_header_of_th_may_be_the_only_one(compiler):
+    for name in HEADERS:
+        command = [*compiler, f"-I{INCLUDE}", "-fsyntax-only", "-"]
+        text = f"#include <TH/{name}>\n"
+        done = subprocess.run(command, input=text, capture_output=True, text=True, check=False)
+        assert done.returncode == 0, f"{name}\n{done.stderr}"
 
 
 def test_gnu_c_is_the_default(build):

@@ -2,6 +2,7 @@
 #ifndef TH_TENSOR_INC
 #define TH_TENSOR_INC
 
+#include "THLapack.h"
 #include "THRandom.h"
 #include "THStorage.h"
 #include "THTensorApply.h"
