@@ -487,9 +487,14 @@ def _for_setuptools(
     cxx = any(path.suffix in toolchain.CXX_SUFFIXES for path in sources)
     in_c = not cxx and options.get("language") != "c++"
     standard = [*toolchain.C_STANDARD, *toolchain.LENIENT] if in_c else []
-    flags = [*standard, "-fasynchronous-unwind-tables", *args.get("cxx" if cxx else "cc", [])]
+    given_flags = args.get("cxx", []) if cxx else args.get("cc", args.get("cxx", []))
+    flags = [*standard, "-fasynchronous-unwind-tables", *given_flags]
     keywords["extra_compile_args"] = flags if sys.platform != "win32" else args.get("cc", [])
     keywords["sources"] = [str(path) for path in sources]
+    if any(path.suffix in toolchain.CUDA_SUFFIXES for path in sources):
+        # setuptools compiles no .cu: the setup.py has a build_ext that does, as torch's, by such a dict.
+        host = keywords["extra_compile_args"]
+        keywords["extra_compile_args"] = {"cxx": host, "nvcc": args.get("nvcc", [])}
     if sys.platform.startswith("linux"):
         kernels = bool(options.get("extra_objects"))
         runtime = cuda.runtime_words(kernels) if with_cuda else []

@@ -140,13 +140,23 @@ def _getitem_of_scalars(self: torch.Tensor, index: Any) -> Any:
     return self if self.requires_grad else self.item()
 
 
+_backward: Callable[..., None] = torch.Tensor.backward
+
+
+def _backward_of_old(self: torch.Tensor, *args: Any, **kwargs: Any) -> None:
+    if "retain_variables" in kwargs:
+        _say_once("backward(retain_variables=...) is retain_graph=... today")
+        kwargs.setdefault("retain_graph", kwargs.pop("retain_variables"))
+    _backward(self, *args, **kwargs)
+
+
 def install() -> None:
-    """Makes old-style Functions and `.data[0]` work. Once is enough."""
+    """Makes old-style Functions, `.data[0]` and `backward(retain_variables=...)` work. Once is enough."""
     if _originals:
         return
     for owner, names in (
         (Function, _INSTANCES),
-        (torch.Tensor, {"__getitem__": _getitem_of_scalars}),
+        (torch.Tensor, {"__getitem__": _getitem_of_scalars, "backward": _backward_of_old}),
     ):
         for name, value in names.items():
             _originals[owner, name] = owner.__dict__.get(name, _ABSENT)

@@ -73,6 +73,14 @@ __global__ void scale_kernel(float *data, int n, float by, double *sum) {
   if (i < n) data[i] *= by * FACTOR;
   if (sum) atomicAdd(sum, 1.0);
 }
+/* warp functions without a mask, which CUDA 13 no longer declares for any device that it has */
+__global__ void warp_sum_kernel(float *value, double *other) {
+  for (int lanes = 16; lanes > 0; lanes /= 2) {
+    value[threadIdx.x] += __shfl_down(value[threadIdx.x], lanes);
+    other[threadIdx.x] += __shfl_xor(other[threadIdx.x], lanes, 32) + __shfl_up(1, 1);
+  }
+  if (__all(threadIdx.x < 32) && __any(1) && __ballot(1)) value[0] = __shfl(value[0], 0);
+}
 extern "C" void *scratch(THCState *state, half *value) {
   *value = THC_float2half(THC_half2float(*value) + 1);
   return THCThrustAllocator(state).allocate(4);
@@ -200,6 +208,14 @@ def test_an_atomic_add_of_ones_own_is_seen_in_included_files(tmp_path):
     assert own not in cuda.shims(tmp_path / "a.cu")
     header.write_text("void f(double *a) { atomicAdd(a, 1.0); }\n")
     assert own not in cuda.shims(tmp_path / "a.cu", [str(tmp_path / "include")])
+
+
+def test_a_build_ext_that_knows_nvcc_gets_its_flags(folder, tmp_path):
+    """The dict that torch's BuildExtension reads, as the original passed it on."""
+    flags = {"cxx": ["-O1"], "nvcc": ["-lineinfo"]}
+    extension = create(folder, extra_compile_args=flags).distutils_extension(str(tmp_path))
+    assert extension.extra_compile_args["nvcc"] == ["-lineinfo"]
+    assert "-O1" in extension.extra_compile_args["cxx"]
 
 
 @needs_nvcc

@@ -166,6 +166,15 @@ def test_numbers_of_tensors_without_dimensions(capsys):
         torch.arange(3)[5]
 
 
+def test_backward_that_retains_variables(capsys):
+    x = leaf(3)
+    y = (x * x).sum()
+    y.backward(retain_variables=True)
+    y.backward()
+    assert torch.equal(x.grad, 4 * x.detach())
+    assert "retain_graph" in capsys.readouterr().err
+
+
 def test_volatile():
     with pytest.warns(UserWarning, match="volatile"):
         assert not Variable(torch.ones(2), volatile=True).requires_grad
