@@ -34,7 +34,7 @@ class BuildRuntime(build_ext):
 LINUX_GCC = sys.platform.startswith("linux") and "gcc" in (
     os.environ.get("CC") or str(sysconfig.get_config_var("CC"))
 )
-LINK_TIME = ["-flto=auto"] if LINUX_GCC else []
+LINK_TIME = ["-flto=auto"] if LINUX_GCC and "-fno-lto" not in os.environ.get("CFLAGS", "") else []
 
 compile_args = ["-O3", "-g0", "-Wall", "-Wextra", "-fasynchronous-unwind-tables", *LINK_TIME]
 link_args = ["-Wl,-Bsymbolic-functions", f"-Wl,--version-script={CSRC / 'exports.map'}", "-O3"]

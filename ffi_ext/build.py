@@ -143,7 +143,7 @@ def _dependencies(depfile: Path, source: Path) -> list[str]:
     """The files of a make rule "object: source header ...", without the source."""
     try:
         text = depfile.read_text(encoding="utf-8", errors="surrogateescape")
-    except OSError:
+    except FileNotFoundError:  # a compiler that writes none
         return []
     _, _, names = text.replace("\\\n", " ").partition(": ")
     # As compilers escape for make: a blank gets a backslash, and backslashes before it are doubled.

@@ -65,13 +65,16 @@ def read(headers: Sequence[Path], preprocess: Preprocess, ffi: cffi.FFI) -> Decl
     foreign: list[ctext.Statement] = []
     macros: dict[str, str] = {}
     for header in headers:
-        text = _text_of(header)
-        if ctext.has_directives(text):
-            mine, others, defined = ctext.split_preprocessed(preprocess(header), header)
-            macros |= defined
-            foreign += others
-        else:
-            mine = ctext.split(text, header)
+        try:
+            text = _text_of(header)
+            if ctext.has_directives(text):
+                mine, others, defined = ctext.split_preprocessed(preprocess(header), header)
+                macros |= defined
+                foreign += others
+            else:
+                mine = ctext.split(text, header)
+        except OSError as error:
+            raise HeaderError(f"the header {header} cannot be read: {error}") from error
         own += mine
     _refuse_duplicates(own)
     kept = [statement for statement in own if statement.kind != ctext.DROPPED]

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 
-from ffi_ext import ctext
+from ffi_ext import HeaderError, create_extension, ctext
 
 HEADER = r"""
 #ifndef REAL_HEADER_H
@@ -211,3 +212,19 @@ def test_a_header_without_directives_starts_no_compiler(build, monkeypatch, tmp_
     (tmp_path / "plain.h").write_text("/* # no directive */ int plain(int x); // #either\n")
     ffi = ffi_ext.create_extension("plain_ext", "plain.h", [], relative_to=str(tmp_path / "b.py"))
     assert "int(*)(int)" in str(ffi.typeof("int(*)(int)"))
+
+
+@pytest.mark.parametrize("first", ["", "#define SIZE 3\n"])
+def test_a_header_that_the_system_does_not_let_read(tmp_path, monkeypatch, first):
+    (tmp_path / "h.h").write_text(first + "int f(void);\n")
+    (tmp_path / "h.c").write_text("int f(void) { return 1; }\n")
+    real = Path.read_text
+
+    def refuse(path, *arguments, **named):
+        if path.name == "h.h":
+            raise PermissionError(13, "Permission denied", str(path))
+        return real(path, *arguments, **named)
+
+    monkeypatch.setattr(Path, "read_text", refuse)
+    with pytest.raises(HeaderError, match="the header .*h.h cannot be read: .*Permission denied"):
+        create_extension("denied.h", ["h.h"], ["h.c"], relative_to=str(tmp_path / "b.py"))

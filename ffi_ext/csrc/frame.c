@@ -5,6 +5,8 @@
 #include <pthread.h>
 #include <string.h>
 
+#include "guard.h"
+
 PyObject *ffi_adopt_helper;
 Py_ssize_t ffi_handle_offset;
 const ffi_operations *ffi_torch;
@@ -36,6 +38,12 @@ static pthread_mutex_t kept_lock = PTHREAD_MUTEX_INITIALIZER;
 static ffi_tensor *kept_tensors;
 static ffi_storage *kept_storages;
 
+/* A child forked while another thread has the lock would wait for it forever. */
+static void lock_kept(void) { pthread_mutex_lock(&kept_lock); }
+static void unlock_kept(void) { pthread_mutex_unlock(&kept_lock); }
+
+int ffi_frame_set_up(void) { return pthread_atfork(lock_kept, unlock_kept, unlock_kept) ? -1 : 0; }
+
 /* Takes a reference unless the record is on its way out. */
 static int take(int *refcount) {
   int seen = __atomic_load_n(refcount, __ATOMIC_RELAXED);
@@ -46,6 +54,25 @@ static int take(int *refcount) {
   return 0;
 }
 
+/* Calls begin and end while C counts, so a first "yes" about a kept record is asked again under the
+ * lock. */
+int ffi_only_lent(const int *refcount, const int *lent) {
+  if (__atomic_load_n(refcount, __ATOMIC_ACQUIRE) > __atomic_load_n(lent, __ATOMIC_RELAXED))
+    return 0;
+  pthread_mutex_lock(&kept_lock);
+  const int only =
+      __atomic_load_n(refcount, __ATOMIC_ACQUIRE) <= __atomic_load_n(lent, __ATOMIC_RELAXED);
+  pthread_mutex_unlock(&kept_lock);
+  return only;
+}
+
+/* A call's reference, which C may not give back, becomes one to drop. */
+static void take_back(int *lent) {
+  pthread_mutex_lock(&kept_lock);
+  __atomic_sub_fetch(lent, 1, __ATOMIC_RELAXED);
+  pthread_mutex_unlock(&kept_lock);
+}
+
 static void *key_of(void *handle) { return ffi_handle_offset ? *(void **)handle : handle; }
 
 static ffi_tensor *find_kept_tensor(void *key, int type) {
@@ -53,6 +80,7 @@ static ffi_tensor *find_kept_tensor(void *key, int type) {
   pthread_mutex_lock(&kept_lock);
   ffi_tensor *t = kept_tensors;
   while (t && !(key_of(t->handle) == key && t->type == type && take(&t->refcount))) t = t->next;
+  if (t) __atomic_add_fetch(&t->lent, 1, __ATOMIC_RELAXED);
   pthread_mutex_unlock(&kept_lock);
   return t;
 }
@@ -62,6 +90,7 @@ static ffi_storage *find_kept_storage(void *identity, int type) {
   pthread_mutex_lock(&kept_lock);
   ffi_storage *s = kept_storages;
   while (s && !(s->identity == identity && s->type == type && take(&s->refcount))) s = s->next;
+  if (s) __atomic_add_fetch(&s->lent, 1, __ATOMIC_RELAXED);
   pthread_mutex_unlock(&kept_lock);
   return s;
 }
@@ -135,7 +164,25 @@ void ffi_storage_release_owner(ffi_storage *s) {
   s->owned = 0;
 }
 
-void ffi_tensor_mark_changed(ffi_tensor *t) { t->changed = t->handle != NULL; }
+/* Whose change it is: a call's thread, whose C may go on changing the record until that call ends;
+ * or `nobody`, a thread of C's own (OpenMP's ...), for whom the next call that ends writes it back.
+ */
+static char nobody;
+
+void ffi_tensor_mark_changed(ffi_tensor *t) {
+  if (t->handle)
+    __atomic_store_n(&t->changed, ffi_calls_under_way() ? ffi_this_thread() : &nobody,
+                     __ATOMIC_RELEASE);
+}
+
+static int is_changed(ffi_tensor *t) {
+  return __atomic_load_n(&t->changed, __ATOMIC_ACQUIRE) != NULL;
+}
+
+static int is_ours_to_write_back(ffi_tensor *t) {
+  const void *whose = __atomic_load_n(&t->changed, __ATOMIC_ACQUIRE);
+  return whose && (whose == &nobody || whose == ffi_this_thread());
+}
 
 static ptrdiff_t bytes_for(ptrdiff_t elements, int type) {
   ptrdiff_t bytes;
@@ -168,8 +215,11 @@ void ffi_storage_resize_memory(ffi_storage *s, ptrdiff_t elements) {
 }
 
 static void set_storage(ffi_storage *s, const ffi_view *view) {
+  const ptrdiff_t size = view->storage_bytes >> ffi_type_shift[view->type];
+  /* What C kept, other threads may be reading. */
+  if (s->owned && s->data == view->storage_data && s->size == size) return;
   s->data = view->storage_data;
-  s->size = view->storage_bytes >> ffi_type_shift[view->type];
+  s->size = size;
   s->identity = view->identity;
   s->cuda = (unsigned char)view->cuda;
   s->device = view->cuda - 1;
@@ -194,6 +244,7 @@ static ffi_storage *enter_storage(ffi_frame *frame, const ffi_view *view) {
     if (!known || known->identity != view->identity) continue;
     if (known->type == view->type) {
       __atomic_add_fetch(&known->refcount, 2, __ATOMIC_RELAXED);
+      __atomic_add_fetch(&known->lent, 1, __ATOMIC_RELAXED);
       return known;
     }
     /* The same bytes as another element type: growing them through one record would strand the
@@ -209,6 +260,7 @@ static ffi_storage *enter_storage(ffi_frame *frame, const ffi_view *view) {
     if (!s) return NULL;
     s->owner = view->handle;
     s->refcount = 2;
+    s->lent = 1;
   }
   set_storage(s, view);
   if (reinterpreted) s->flag &= ~FFI_RESIZABLE;
@@ -231,8 +283,21 @@ static int set_geometry(ffi_tensor *t, const ffi_view *view, int whole_storage) 
   return 0;
 }
 
+/* Brings a record that C kept up to what torch says now. Other threads may be reading it in C:
+ * what stands is not written again. */
+static int renew(ffi_tensor *t, const ffi_view *view, int whole_storage) {
+  int same = t->nDimension == view->ndim && t->nDimension && t->storageOffset == view->offset;
+  for (int i = 0; same && i < view->ndim; i++)
+    same = t->size[i] == view->size[i] && t->stride[i] == view->stride[i];
+  if (!same && set_geometry(t, view, whole_storage)) return -1;
+  if (t->fixed != (view->requires_grad != 0)) t->fixed = view->requires_grad != 0;
+  if (is_changed(t)) __atomic_store_n(&t->changed, NULL, __ATOMIC_RELAXED);
+  return 0;
+}
+
 static ffi_tensor *out_of_memory(ffi_tensor *t) {
   PyErr_NoMemory();
+  if (t) take_back(&t->lent);
   ffi_tensor_drop(t);
   return NULL;
 }
@@ -250,20 +315,22 @@ ffi_tensor *ffi_enter(ffi_frame *frame, const ffi_view *view, PyObject *object, 
   }
   ffi_entry *entry = &frame->entries[frame->count];
   ffi_tensor *t = find_kept_tensor(key, view->type);
-  if (!t) {
+  if (t) {
+    if (renew(t, view, whole_storage)) return out_of_memory(t);
+  } else {
     t = ffi_tensor_try_alloc(view->type);
     if (!t) return out_of_memory(NULL);
     t->handle = view->handle;
     t->flag = FFI_REFCOUNTED;
+    t->lent = 1;
+    if (set_geometry(t, view, whole_storage)) return out_of_memory(t);
+    t->fixed = view->requires_grad != 0;
+    t->cuda = (unsigned char)view->cuda;
   }
-  if (set_geometry(t, view, whole_storage)) return out_of_memory(t);
-  t->fixed = view->requires_grad != 0;
-  t->cuda = (unsigned char)view->cuda;
-  t->changed = 0;
   ffi_storage *before = t->storage; /* of a kept record */
   ffi_storage *s = t->nDimension ? enter_storage(frame, view) : NULL;
   if (t->nDimension && !s) return out_of_memory(t);
-  t->storage = s;
+  if (s != before) t->storage = s;
   ffi_storage_drop(before);
 
   entry->tensor = t;
@@ -324,19 +391,19 @@ static int write_back(ffi_entry *entry, char *text) {
     failed = ffi_torch->assign(t->handle, owner ? owner : t->handle, t, text);
     Py_XDECREF(adopted);
   }
-  t->changed = 0;
+  __atomic_store_n(&t->changed, NULL, __ATOMIC_RELAXED);
   if (failed) PyErr_SetString(PyExc_RuntimeError, text);
   return failed;
 }
 
-/* Records that C kept and changed, whose tensors were not arguments of this call. */
+/* Records that this thread's C kept and changed, whose tensors were not arguments of this call. */
 static int write_back_kept(void) {
   char text[FFI_TEXT_ROOM];
   int failed = 0;
   for (ffi_tensor *t = NULL;; t = NULL) {
     if (!__atomic_load_n(&kept_tensors, __ATOMIC_ACQUIRE)) return failed;
     pthread_mutex_lock(&kept_lock);
-    for (t = kept_tensors; t && !(t->changed && take(&t->refcount));) t = t->next;
+    for (t = kept_tensors; t && !(is_ours_to_write_back(t) && take(&t->refcount));) t = t->next;
     pthread_mutex_unlock(&kept_lock);
     if (!t) return failed;
     ffi_entry entry = {.tensor = t, .storage = t->storage};
@@ -350,7 +417,7 @@ static int write_back_all(ffi_frame *frame) {
   int failed = 0, changed = 0;
   for (int i = 0; i < frame->count; i++) {
     ffi_entry *entry = &frame->entries[i];
-    if (!entry->tensor->changed) continue;
+    if (!is_changed(entry->tensor)) continue;
     changed = 1;
     /* Two tensors that swap storages each need the other's from before. */
     ffi_storage *s = entry->tensor->storage;
@@ -358,12 +425,13 @@ static int write_back_all(ffi_frame *frame) {
   }
   if (!changed && !__atomic_load_n(&kept_tensors, __ATOMIC_ACQUIRE)) return 0;
   for (int i = 0; i < frame->count; i++)
-    if (frame->entries[i].tensor->changed && write_back(&frame->entries[i], text)) failed = -1;
+    if (is_changed(frame->entries[i].tensor) && write_back(&frame->entries[i], text)) failed = -1;
   if (write_back_kept()) failed = -1;
   return failed;
 }
 
 static void leave_tensor(ffi_tensor *t) {
+  take_back(&t->lent);
   if (__atomic_load_n(&t->refcount, __ATOMIC_ACQUIRE) > 1) keep_tensor(t);
   ffi_tensor_drop(t);
 }
@@ -375,6 +443,15 @@ static int is_alone(const ffi_entry *entry) {
   const ffi_storage *s = entry->storage;
   return t->storage == s && !t->owned && __atomic_load_n(&t->refcount, __ATOMIC_ACQUIRE) == 1 &&
          (!s || (!s->owned && __atomic_load_n(&s->refcount, __ATOMIC_ACQUIRE) == 2));
+}
+
+/* A storage that C freed once without a reference of its own: the call's record and the call itself
+ * hold one each, and need them. */
+static void forgive(const ffi_frame *frame, ffi_storage *s) {
+  int held = 0;
+  for (int i = 0; s && i < frame->count; i++)
+    held += (frame->entries[i].storage == s) + (frame->entries[i].tensor->storage == s);
+  if (s && s->refcount < held) s->refcount = held;
 }
 
 int ffi_leave(ffi_frame *frame) {
@@ -396,6 +473,7 @@ int ffi_leave(ffi_frame *frame) {
     }
   }
   frame->count = rest;
+  for (int i = 0; i < rest; i++) forgive(frame, frame->entries[i].storage);
   /* A kept tensor's storage must be kept too, while the tensor that it was borrowed from still has
    * it. */
   for (int i = 0; i < frame->count; i++) {
@@ -406,6 +484,7 @@ int ffi_leave(ffi_frame *frame) {
   for (int i = 0; i < frame->count; i++) {
     ffi_storage *s = frame->entries[i].storage;
     if (!s) continue;
+    take_back(&s->lent);
     if (__atomic_load_n(&s->refcount, __ATOMIC_ACQUIRE) > 1) {
       int shared = 0; /* by a later entry of this call */
       for (int k = i + 1; k < frame->count; k++) shared += frame->entries[k].storage == s;
@@ -422,6 +501,11 @@ static ffi_entry *entry_of(ffi_frame *frame, const ffi_tensor *t) {
   return NULL;
 }
 
+static PyObject *freed_result(void) {
+  PyErr_SetString(PyExc_RuntimeError, "the C function returned a record that it had freed");
+  return NULL;
+}
+
 PyObject *ffi_tensor_result(ffi_frame *frame, ffi_tensor *t) {
   if (!t) Py_RETURN_NONE;
   ffi_entry *entry = entry_of(frame, t);
@@ -430,6 +514,7 @@ PyObject *ffi_tensor_result(ffi_frame *frame, ffi_tensor *t) {
     Py_INCREF(entry->object);
     return entry->object;
   }
+  if (t->refcount <= 0) return freed_result();
   PyObject *result, *adopted = NULL;
   if (t->handle) { /* a record kept from an earlier call */
     result = ffi_torch->object(t->handle);
@@ -464,6 +549,7 @@ PyObject *ffi_tensor_alias(ffi_tensor *t) {
 
 PyObject *ffi_storage_result(ffi_frame *frame, ffi_storage *s) {
   if (!s) Py_RETURN_NONE;
+  if (s->refcount <= 0) return freed_result();
   ffi_tensor whole;
   memset(&whole, 0, sizeof whole);
   int64_t size = s->size, stride = 1;

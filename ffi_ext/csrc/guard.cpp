@@ -56,6 +56,8 @@ extern "C" int ffi_guard_call(const ffi_ext_module_table *table, void (*call)(ff
 
 extern "C" int ffi_calls_under_way() { return calls_under_way; }
 
+extern "C" void *ffi_this_thread() { return &calls_under_way; }
+
 extern "C" int ffi_try(void (*function)(void *), void *argument, char *text) {
   try {
     function(argument);

@@ -19,6 +19,9 @@ int ffi_guard_call(const ffi_ext_module_table *table, void (*call)(ffi_ext_slot 
 /* How many calls of this thread wait for their C functions: C may call Python, which calls C. */
 int ffi_calls_under_way(void);
 
+/* An address that stands for this thread. */
+void *ffi_this_thread(void);
+
 /* Runs `function`; an exception makes -1 and its text (at most FFI_TEXT_ROOM bytes). */
 int ffi_try(void (*function)(void *), void *argument, char *text);
 

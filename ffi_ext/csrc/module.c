@@ -319,6 +319,7 @@ static struct PyModuleDef definition = {
 };
 
 PyMODINIT_FUNC PyInit__runtime(void) {
+  if (ffi_records_set_up() || ffi_frame_set_up()) return PyErr_NoMemory();
   PyObject *module = PyModule_Create(&definition);
   if (!module) return NULL;
   function_type = (PyTypeObject *)PyType_FromSpec(&function_spec);

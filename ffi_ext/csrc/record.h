@@ -55,6 +55,7 @@ typedef struct ffi_storage {
   void *owner;    /* a torch tensor handle (at::Tensor *) on this storage; NULL: no torch storage
                      behind it */
   void *identity; /* torch's StorageImpl, or NULL */
+  int lent;       /* calls under way that hold a reference; atomic as refcount */
   struct ffi_storage *next; /* in the pool or in the registry of kept records */
 } ffi_storage;
 
@@ -74,12 +75,13 @@ typedef struct ffi_tensor {
   unsigned char type;
   unsigned char cuda; /* as of a storage; says where a storage goes that is made when it grows */
   char owned;         /* `handle` is a reference of ours */
-  char changed; /* geometry or storage differ from the torch tensor's: the runtime writes them back
-                   after the call */
-  char fixed;   /* may not change its geometry: a leaf that requires grad */
-  int capacity; /* dimensions that size and stride have room for */
-  void *handle; /* the torch tensor (at::Tensor *) that this record is a view on; NULL for one made
-                   in C */
+  char fixed;         /* may not change its geometry: a leaf that requires grad */
+  int capacity;       /* dimensions that size and stride have room for */
+  int lent;           /* as of a storage */
+  void *changed; /* atomic. Not NULL: geometry or storage differ from the torch tensor's, and the
+                    runtime writes them back after the call; it says whose (frame.c) */
+  void *handle;  /* the torch tensor (at::Tensor *) that this record is a view on; NULL for one made
+                    in C */
   struct ffi_tensor *next;
   int64_t inline_size[FFI_INLINE_DIMS];
   int64_t inline_stride[FFI_INLINE_DIMS];
@@ -105,8 +107,17 @@ void ffi_tensor_dispose(ffi_tensor *t);
 void ffi_storage_dispose(ffi_storage *s);
 /* References, NULL allowed. */
 void ffi_storage_take(ffi_storage *s);
+/* What C gives back (THTensor_free ...): throws where it has no reference, since it freed the
+ * record before or never retained an argument. */
+void ffi_storage_give_back(ffi_storage *s);
+void ffi_tensor_give_back(ffi_tensor *t);
 void ffi_storage_drop(ffi_storage *s);
 void ffi_tensor_drop(ffi_tensor *t);
+/* Once, when the runtime is loaded: 0, or -1 without resources. */
+int ffi_records_set_up(void);
+int ffi_frame_set_up(void); /* frame.c */
+/* frame.c: whether every reference is a call's, or none is left. */
+int ffi_only_lent(const int *refcount, const int *lent);
 /* Make room for n dimensions; does not change nDimension. Throws when out of memory. */
 void ffi_tensor_reserve(ffi_tensor *t, int n);
 /* frame.c. Call after any change of size, stride, nDimension, storage or storageOffset of a record.

@@ -1,4 +1,5 @@
 /* Records of tensors and storages: made, pooled, released. */
+#include <pthread.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -8,7 +9,7 @@ const size_t ffi_type_size[FFI_TYPES] = {4, 8, 8, 4, 2, 1, 1, 2};
 const unsigned char ffi_type_shift[FFI_TYPES] = {2, 3, 3, 2, 1, 0, 0, 1};
 
 /* A call makes two records for each tensor argument and drops them when it ends: a thread keeps the
- * last few, linked by `next`. Threads that end leak what they kept, 32 records at most.
+ * last few, linked by `next`, until it ends.
  * initial-exec: the general way to a thread's variables is a function call each. It draws on a
  * small room that libraries loaded later share, hence two lists and no arrays. */
 #define POOL 32
@@ -16,6 +17,28 @@ const unsigned char ffi_type_shift[FFI_TYPES] = {2, 3, 3, 2, 1, 0, 0, 1};
 THREAD_LOCAL ffi_tensor *tensor_pool;
 THREAD_LOCAL ffi_storage *storage_pool;
 THREAD_LOCAL int tensors_pooled, storages_pooled;
+THREAD_LOCAL char noted; /* this thread's end empties its pools */
+static pthread_key_t end_of_thread;
+
+static void empty_pools(void *unused) {
+  (void)unused;
+  noted = 0; /* another destructor may drop more: then this one runs again */
+  while (tensor_pool) {
+    ffi_tensor *t = tensor_pool;
+    tensor_pool = t->next;
+    free(t);
+  }
+  while (storage_pool) {
+    ffi_storage *s = storage_pool;
+    storage_pool = s->next;
+    free(s);
+  }
+  tensors_pooled = storages_pooled = 0;
+}
+
+static void note_thread(void) { noted = !pthread_setspecific(end_of_thread, &end_of_thread); }
+
+int ffi_records_set_up(void) { return pthread_key_create(&end_of_thread, empty_pools) ? -1 : 0; }
 
 static void *thrown_unless(void *record) {
   if (!record)
@@ -63,6 +86,7 @@ ffi_storage *ffi_storage_try_alloc(int type) {
 }
 
 void ffi_tensor_dispose(ffi_tensor *t) {
+  t->refcount = 0;
   if (t->owned) ffi_tensor_release_handle(t);
   if (t->storage) ffi_storage_drop(t->storage);
   if (t->size != t->inline_size) free(t->size); /* stride lies in the same block */
@@ -70,12 +94,14 @@ void ffi_tensor_dispose(ffi_tensor *t) {
     free(t);
     return;
   }
+  if (!noted) note_thread();
   t->next = tensor_pool;
   tensor_pool = t;
   tensors_pooled++;
 }
 
 void ffi_storage_dispose(ffi_storage *s) {
+  s->refcount = 0;
   if (s->allocator) {
     if ((s->flag & FFI_FREEMEM) && s->data) s->allocator->free(s->allocatorContext, s->data);
   } else if (s->owned) {
@@ -86,6 +112,7 @@ void ffi_storage_dispose(ffi_storage *s) {
     free(s);
     return;
   }
+  if (!noted) note_thread();
   s->next = storage_pool;
   storage_pool = s;
   storages_pooled++;
@@ -101,6 +128,22 @@ void ffi_storage_take(ffi_storage *s) {
 
 void ffi_tensor_drop(ffi_tensor *t) {
   if (t && ffi_was_last(&t->refcount, t->owned)) ffi_tensor_dispose(t);
+}
+
+void ffi_tensor_give_back(ffi_tensor *t) {
+  if (ffi_only_lent(&t->refcount, &t->lent))
+    ffi_throw(
+        "a tensor was freed once too often: C has no reference on it (an argument that it did not "
+        "retain, or one that it had freed)");
+  ffi_tensor_drop(t);
+}
+
+void ffi_storage_give_back(ffi_storage *s) {
+  if (ffi_only_lent(&s->refcount, &s->lent))
+    ffi_throw(
+        "a storage was freed once too often: C has no reference on it (an argument's that it did "
+        "not retain, or one that it had freed)");
+  ffi_storage_drop(s);
 }
 
 void ffi_tensor_reserve(ffi_tensor *t, int n) {

@@ -48,9 +48,11 @@ void ffi_th_storage_resize(ffi_storage *s, ptrdiff_t size) {
 /* The records change places, not the references on them. */
 void ffi_th_storage_swap(ffi_storage *a, ffi_storage *b) {
   ffi_storage old = *a;
-  const int references = a->refcount, others = b->refcount;
-  *a = *b;
+  const ffi_storage other = *b;
+  *a = other;
   *b = old;
-  a->refcount = references;
-  b->refcount = others;
+  a->refcount = old.refcount;
+  a->lent = old.lent;
+  b->refcount = other.refcount;
+  b->lent = other.lent;
 }

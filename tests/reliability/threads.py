@@ -4,34 +4,91 @@ from __future__ import annotations
 
 import sys
 import threading
+from contextlib import suppress
+from types import ModuleType
 
+import numpy as np
 import torch
 
 from ffi_ext import NativeError, load_inline
-from tests.reliability import children, oom
+from tests.reliability import children
+
+HEADER = """
+float first(const THFloatTensor *t);
+void grow(THFloatTensor *t, long n);
+THFloatTensor *fresh(long n);
+THFloatTensor *row(THFloatTensor *t);
+void fail(void);
+void share(THFloatTensor *t);
+void keep(THFloatTensor *t);
+void reshape_kept(long times);
+void let_go(void);
+float total(const ffi_ext_tensor *t);
+"""
+SOURCE = """#include <TH/TH.h>
+#include <ffi_ext.h>
+static THFloatTensor *shared;
+static __thread THFloatTensor *kept;
+float first(const THFloatTensor *t) {
+  float sum = 0; /* C reads the record for a while, without the GIL */
+  for (int i = 0; i < 50; i++)
+    sum += t->storage->data[t->storageOffset] * t->size[0] / t->size[0] * t->nDimension;
+  return sum / 50;
+}
+void grow(THFloatTensor *t, long n) { THFloatTensor_resize1d(t, n); THFloatTensor_fill(t, 1); }
+THFloatTensor *fresh(long n) {
+  THFloatTensor *t = THFloatTensor_newWithSize1d(n);
+  THFloatTensor_fill(t, 3);
+  return t;
+}
+THFloatTensor *row(THFloatTensor *t) { return THFloatTensor_newSelect(t, 0, 0); }
+void fail(void) { THError("as asked"); }
+void share(THFloatTensor *t) { THFloatTensor_retain(t); shared = t; }
+void keep(THFloatTensor *t) { THFloatTensor_retain(t); kept = t; }
+void reshape_kept(long times) {
+  for (long i = 0; i < times; i++) THFloatTensor_resize2d(kept, i % 2 ? 6 : 2, i % 2 ? 1 : 3);
+}
+void let_go(void) { THFloatTensor_free(kept); kept = NULL; }
+float total(const ffi_ext_tensor *t) {
+  float sum = 0;
+  for (int64_t i = 0; i < t->numel; i++) sum += ((const float *)t->data)[i];
+  return sum;
+}
+"""
 
 
-def work(lib: object, rounds: int, failures: list[str]) -> None:
-    from contextlib import suppress
-
-    module = lib  # type: ignore[assignment]
-    try:
-        for number in range(rounds):
-            t = module.fresh(1 + number % 50)  # type: ignore[attr-defined]
-            module.grow(t, 100)  # type: ignore[attr-defined]
-            assert module.first(t) == 1.0  # type: ignore[attr-defined]
-            row = module.same(torch.ones(3, 3))  # type: ignore[attr-defined]
-            assert row.shape == (3,)
-            with suppress(NativeError):
-                module.fail()  # type: ignore[attr-defined]
-    except Exception as error:
-        failures.append(repr(error))
+def one_round(lib: ModuleType, number: int, shared: torch.Tensor) -> None:
+    t = lib.fresh(1 + number % 50)
+    lib.grow(t, 100)
+    assert lib.first(t) == 1.0
+    assert lib.row(torch.ones(3, 3)).shape == (3,)
+    with suppress(NativeError):
+        lib.fail()
+    assert lib.total(torch.ones(5)) == lib.total(np.ones(5, dtype=np.float32)) == 5.0
+    # A record that C kept, which every thread passes and reads.
+    assert lib.first(shared) == 4.0
+    # One that this thread's C resizes while the calls of others end.
+    own = torch.ones(6)
+    lib.keep(own)
+    lib.reshape_kept(2 * (number % 40) + 1)
+    assert own.shape == (2, 3), own.shape
+    lib.let_go()
 
 
 def main(threads: int, rounds: int) -> int:
-    lib = load_inline("threads", oom.SOURCE.replace("#include <TH/TH.h>", ""), oom.HEADER)
+    lib = load_inline("threads", SOURCE, HEADER)
+    shared = torch.full((3, 3), 2.0)
+    lib.share(shared)
     failures: list[str] = []
-    running = [threading.Thread(target=work, args=(lib, rounds, failures)) for _ in range(threads)]
+
+    def work() -> None:
+        try:
+            for number in range(rounds):
+                one_round(lib, number, shared)
+        except Exception as error:
+            failures.append(repr(error))
+
+    running = [threading.Thread(target=work) for _ in range(threads)]
     for thread in running:
         thread.start()
     for thread in running:
@@ -40,5 +97,5 @@ def main(threads: int, rounds: int) -> int:
 
 
 if __name__ == "__main__":
-    options = children.arguments(__doc__ or "", threads=8, rounds=300)
+    options = children.arguments(__doc__ or "", threads=8, rounds=100)
     sys.exit(main(options.threads, options.rounds))

@@ -78,7 +78,7 @@ void THStorage_(retain)(THStorage *self) {
 }
 
 void THStorage_(free)(THStorage *self) {
-  if (self && (self->flag & TH_STORAGE_REFCOUNTED)) ffi_storage_drop(RECORD(self));
+  if (self && (self->flag & TH_STORAGE_REFCOUNTED)) ffi_storage_give_back(RECORD(self));
 }
 
 void THStorage_(resize)(THStorage *self, ptrdiff_t size) {

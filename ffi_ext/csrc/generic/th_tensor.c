@@ -66,7 +66,7 @@ void THTensor_(retain)(THTensor *self) {
 }
 
 void THTensor_(free)(THTensor *self) {
-  if (self && (self->flag & TH_TENSOR_REFCOUNTED)) ffi_tensor_drop(RECORD(self));
+  if (self && (self->flag & TH_TENSOR_REFCOUNTED)) ffi_tensor_give_back(RECORD(self));
 }
 
 void THTensor_(freeCopyTo)(THTensor *self, THTensor *dst) {

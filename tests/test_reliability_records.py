@@ -1,0 +1,301 @@
+"""Records in wrong hands: C that keeps, leaks, frees too often; threads that end; forks; small stacks."""
+
+from __future__ import annotations
+
+import gc
+import importlib
+import subprocess
+import sys
+import threading
+import time
+
+import pytest
+import torch
+
+from ffi_ext import NativeError, create_extension
+from tests.reliability import children
+
+HEADER = """
+void keep(THFloatTensor *t);
+void let_go(void);
+float kept_first(void);
+void churn(int milliseconds);
+void leak(THFloatTensor *t);
+void free_it(THFloatTensor *t, int times);
+void free_storage(THFloatTensor *t, int times);
+void free_own_twice(void);
+THFloatTensor *freed(void);
+THFloatStorage *freed_storage(void);
+void keep_storage(THFloatTensor *t);
+void let_go_storage(void);
+float first(const THFloatTensor *t);
+float two(const THFloatTensor *a, const THFloatTensor *b);
+int apply(int (*callback)(int), int n, THFloatTensor *t);
+"""
+SOURCE = """
+#include <TH/TH.h>
+#include <time.h>
+static THFloatTensor *kept[2000];
+static int count;
+static THFloatStorage *kept_storage;
+void keep(THFloatTensor *t) { THFloatTensor_retain(t); kept[count++] = t; }
+void let_go(void) { while (count) THFloatTensor_free(kept[--count]); }
+float kept_first(void) { return THFloatTensor_data(kept[count - 1])[0]; }
+/* Each storage that is freed is looked for among all that are kept, under the lock. */
+void churn(int milliseconds) {
+  struct timespec start, now;
+  clock_gettime(CLOCK_MONOTONIC, &start);
+  do {
+    THFloatTensor_free(THFloatTensor_newWithSize1d(1));
+    clock_gettime(CLOCK_MONOTONIC, &now);
+  } while ((now.tv_sec - start.tv_sec) * 1000 + (now.tv_nsec - start.tv_nsec) / 1000000 < milliseconds);
+}
+void leak(THFloatTensor *t) { THFloatTensor_retain(t); }
+void free_it(THFloatTensor *t, int times) { while (times--) THFloatTensor_free(t); }
+void free_storage(THFloatTensor *t, int times) { while (times--) THFloatStorage_free(t->storage); }
+void free_own_twice(void) {
+  THFloatTensor *t = THFloatTensor_newWithSize1d(3);
+  THFloatTensor_free(t);
+  THFloatTensor_free(t);
+}
+THFloatTensor *freed(void) {
+  THFloatTensor *t = THFloatTensor_newWithSize1d(3);
+  THFloatTensor_free(t);
+  return t;
+}
+THFloatStorage *freed_storage(void) {
+  THFloatStorage *s = THFloatStorage_newWithSize(3);
+  THFloatStorage_free(s);
+  return s;
+}
+void keep_storage(THFloatTensor *t) { kept_storage = t->storage; THFloatStorage_retain(kept_storage); }
+void let_go_storage(void) { THFloatStorage_free(kept_storage); }
+float first(const THFloatTensor *t) { return THFloatTensor_data(t)[0]; }
+float two(const THFloatTensor *a, const THFloatTensor *b) {
+  return THFloatTensor_data(a)[0] + 10 * THFloatTensor_data(b)[0];
+}
+int apply(int (*callback)(int), int n, THFloatTensor *t) { return callback(n) + (int)t->size[0]; }
+"""
+
+
+@pytest.fixture(scope="module")
+def home(tmp_path_factory):
+    return tmp_path_factory.mktemp("records")
+
+
+@pytest.fixture(scope="module")
+def lib(home):
+    (home / "records.h").write_text(HEADER)
+    (home / "records.c").write_text(SOURCE)
+    create_extension(
+        "_records.records",
+        ["records.h"],
+        ["records.c"],
+        relative_to=str(home / "build.py"),
+        verbose=False,
+    ).build()
+    sys.path.insert(0, str(home))
+    try:
+        return importlib.import_module("_records.records")
+    finally:
+        sys.path.remove(str(home))
+
+
+def still_works(lib) -> None:
+    """Two arguments, in many calls: a record that lies in the pool twice would be both."""
+    for i in range(100):
+        assert lib.two(torch.full((3,), 1.0 + i), torch.full((2, 2), 2.0)) == 21.0 + i
+
+
+def test_what_c_keeps_lives_until_c_lets_go(lib):
+    t = torch.full((3,), 5.0)
+    lib.keep(t)
+    del t
+    gc.collect()
+    torch.zeros(3)  # takes the memory, had it been given back
+    assert lib.kept_first() == 5.0
+    lib.let_go()
+    before = children.resident_bytes()
+    for _ in range(300):
+        lib.keep(torch.ones(100_000))
+        lib.let_go()
+    assert children.resident_bytes() - before < 20e6  # of 120
+    still_works(lib)
+
+
+def test_what_c_leaks_stays_and_nothing_else_suffers(lib):
+    t = torch.full((3,), 5.0)
+    for _ in range(1000):
+        lib.leak(t)  # one record with a thousand references
+    assert lib.first(t) == 5.0
+    t.fill_(6)
+    assert lib.first(t) == 6.0
+    before = children.resident_bytes()
+    for _ in range(1000):
+        lib.leak(torch.full((1000,), 1.0))  # four kilobytes each, held for ever
+    grown = children.resident_bytes() - before
+    assert 3e6 < grown < 8e6
+    still_works(lib)
+
+
+@pytest.mark.parametrize("times", [1, 2, 5])
+def test_an_argument_that_c_frees_without_a_reference(lib, times):
+    t = torch.full((3,), 5.0)
+    for _ in range(50):
+        with pytest.raises(NativeError, match="freed once too often"):
+            lib.free_it(t, times)
+        assert lib.first(t) == 5.0
+    still_works(lib)
+
+
+def test_an_argument_that_c_kept_may_be_freed_once(lib):
+    t = torch.full((3,), 5.0)
+    lib.leak(t)
+    lib.free_it(t, 1)  # what `leak` took
+    with pytest.raises(NativeError, match="freed once too often"):
+        lib.free_it(t, 1)
+    lib.leak(t)
+    lib.leak(t)
+    with pytest.raises(NativeError, match="freed once too often"):
+        lib.free_it(t, 3)
+    assert lib.first(t) == 5.0
+    still_works(lib)
+
+
+@pytest.mark.parametrize("times", [1, 2, 5])
+def test_an_arguments_storage_that_c_frees(lib, times):
+    """The call's own references make good for one; more are refused."""
+    t = torch.full((3,), 5.0)
+    for _ in range(50):
+        if times == 1:
+            lib.free_storage(t, 1)
+        else:
+            with pytest.raises(NativeError, match="storage was freed once too often"):
+                lib.free_storage(t, times)
+        assert lib.first(t) == 5.0 and t.tolist() == [5.0] * 3
+    still_works(lib)
+
+
+def test_a_storage_that_c_keeps(lib):
+    t = torch.full((3,), 5.0)
+    for _ in range(20):
+        lib.keep_storage(t)
+        assert lib.first(t) == 5.0
+        lib.let_go_storage()
+    still_works(lib)
+
+
+def test_what_c_made_and_freed_twice(lib):
+    with pytest.raises(NativeError, match="freed once too often"):
+        lib.free_own_twice()
+    still_works(lib)
+
+
+@pytest.mark.parametrize("name", ["freed", "freed_storage"])
+def test_a_result_that_c_has_freed(lib, name):
+    with pytest.raises(RuntimeError, match="returned a record that it had freed"):
+        getattr(lib, name)()
+    still_works(lib)
+
+
+def test_threads_that_end_give_their_records_back(lib):
+    """A pool that stayed would be some 600 bytes a thread."""
+
+    def work() -> None:
+        tensors = [torch.ones(2) for _ in range(8)]
+        for t in tensors:
+            lib.two(t, tensors[0])
+
+    def threads(count: int) -> None:
+        for _ in range(count):
+            thread = threading.Thread(target=work)
+            thread.start()
+            thread.join()
+
+    threads(500)
+    before = children.resident_bytes()
+    threads(3000)
+    assert children.resident_bytes() - before < 1_000_000
+
+
+def test_a_child_forked_while_a_thread_of_c_has_the_lock(lib):
+    """Each child passes a kept tensor, for which it needs the lock that the other thread takes all the time."""
+    tensors = [torch.full((1,), float(i)) for i in range(1500)]
+    for t in tensors:
+        lib.keep(t)
+    for _ in range(12):
+        thread = threading.Thread(target=lib.churn, args=(30,))
+        thread.start()
+        time.sleep(0.01)
+        outcome = children.run(lambda: lib.first(tensors[0]), 5)
+        thread.join()
+        assert outcome.fine and outcome.value == 0.0, outcome
+    lib.let_go()
+
+
+STACK = """
+import sys, threading
+sys.path.insert(0, {path!r})
+import torch, {module} as lib
+t, deepest = torch.ones(3), 0
+lib.first(t)
+def callback(n):
+    global deepest
+    deepest = max(deepest, n)
+    return lib.apply(pointer, n + 1, t) if n < {depth} else 0
+pointer = lib._ffi.callback("int(int)", callback, error=-1, onerror=lambda *e: None)
+threading.stack_size({size})
+thread = threading.Thread(target=lib.apply, args=(pointer, 0, t))
+thread.start()
+thread.join()
+print(deepest)
+"""
+
+
+@pytest.mark.parametrize(("kilobytes", "depth"), [(256, 3), (1024, 20), (8192, 1000)])
+def test_nested_calls_on_small_stacks(lib, home, kilobytes, depth):
+    code = STACK.format(path=str(home), module=lib.__name__, depth=depth, size=kilobytes << 10)
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
+    assert done.returncode == 0, (done.returncode, done.stderr[-500:])
+    assert int(done.stdout) >= min(depth, 90)
+
+
+def test_what_one_threads_c_resizes_is_left_to_its_call(build):
+    """Calls that end meanwhile must not give torch a shape that is half written: 2 x 3 or 6 x 1, never 6 x 3."""
+    lib = build(RESIZE_HEADER, RESIZE_SOURCE)
+    t = torch.ones(6)
+    lib.keep(t)
+    thread = threading.Thread(target=lib.resize_while, args=(300,))
+    seen = set()
+    thread.start()
+    while thread.is_alive():
+        lib.nothing(torch.ones(1))
+        seen.add(tuple(t.shape))
+    thread.join()
+    assert seen == {(6,)} or seen == {(6,), tuple(t.shape)}, seen
+    assert tuple(t.shape) in {(2, 3), (6, 1)}
+    lib.let_go()
+
+
+RESIZE_HEADER = """
+void keep(THFloatTensor *t);
+void let_go(void);
+void nothing(const THFloatTensor *t);
+void resize_while(int milliseconds);
+"""
+RESIZE_SOURCE = """
+#include <TH/TH.h>
+#include <time.h>
+static THFloatTensor *kept;
+void keep(THFloatTensor *t) { THFloatTensor_retain(t); kept = t; }
+void let_go(void) { THFloatTensor_free(kept); }
+void nothing(const THFloatTensor *t) { (void)t; }
+void resize_while(int milliseconds) {
+  struct timespec start, now;
+  clock_gettime(CLOCK_MONOTONIC, &start);
+  do {
+    for (int i = 0; i < 100; i++) THFloatTensor_resize2d(kept, i % 2 ? 6 : 2, i % 2 ? 1 : 3);
+    clock_gettime(CLOCK_MONOTONIC, &now);
+  } while ((now.tv_sec - start.tv_sec) * 1000 + (now.tv_nsec - start.tv_nsec) / 1000000 < milliseconds);
+}
+"""
