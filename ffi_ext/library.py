@@ -106,7 +106,7 @@ def differentiable(
 
     Returns:
         A function of the inputs (of C's parameters without the output) whose result carries gradients. If
-        the module is registered, torch.compile sees through it.
+        the module is registered, torch.compile sees through it (from torch 2.6 on).
 
     Raises:
         ValueError: The parameters of a C function cannot be told apart.
@@ -116,13 +116,14 @@ def differentiable(
     elif shape is not None:
         raise ValueError("differentiable() argument 'shape': a Python forward makes its own output")
 
+    keeps_output = getattr(backward, "needs_output", False)
+
     class Function(torch.autograd.Function):
         @staticmethod
         def forward(ctx: Any, *inputs: Any) -> Any:
             result = forward(*inputs)
             kept = [x for x in inputs if isinstance(x, torch.Tensor)]
             ctx.numbers = [None if isinstance(x, torch.Tensor) else x for x in inputs]
-            keeps_output = getattr(backward, "needs_output", False)
             ctx.save_for_backward(*kept, *([result] if keeps_output else []))
             return result
 
