@@ -60,6 +60,16 @@ def _manual_seed_all(seed: int) -> int:
     return 0
 
 
+def _seed(_: int) -> int:
+    torch.cuda.seed()
+    return torch.cuda.initial_seed()
+
+
+def _seed_all(_: int) -> int:
+    torch.cuda.seed_all()
+    return torch.cuda.initial_seed()
+
+
 def _exchange_device(device: int) -> int:
     before = torch.cuda.current_device()
     if before != device:
@@ -85,6 +95,8 @@ ANSWERS: dict[str, Callable[[int], Any]] = {
     "total_bytes": lambda _: torch.cuda.mem_get_info()[1],
     "manual_seed": _manual_seed,
     "manual_seed_all": _manual_seed_all,
+    "seed": _seed,
+    "seed_all": _seed_all,
     "initial_seed": lambda _: torch.cuda.initial_seed(),
 }
 

@@ -47,6 +47,11 @@ def _masked_copy(t: Tensor, mask: Tensor, source: Tensor) -> Tensor:
     return t.masked_scatter_(mask.bool(), source)
 
 
+def _set_rng_state(state: Tensor) -> Tensor:
+    torch.cuda.set_rng_state(state)
+    return state
+
+
 def _sort_pairs(keys: Tensor, values: Tensor, dimension: int, descending: int) -> Tensor:
     ordered, places = torch.sort(keys, dim=dimension, descending=bool(descending), stable=True)
     values.copy_(values.gather(dimension, places))
@@ -165,6 +170,8 @@ FUNCTIONS: dict[str, Callable[..., Any]] = {
     "cauchy": Tensor.cauchy_,
     "logNormal": Tensor.log_normal_,
     "multinomial": lambda p, n, replacement: torch.multinomial(p, n, bool(replacement)),
+    "getRNGState": lambda: torch.cuda.get_rng_state(),
+    "setRNGState": _set_rng_state,
 }
 _UNARY = """acos asin atan ceil cos cosh digamma erf erfc erfinv exp expm1 floor lgamma log log10 log1p
     log2 round rsqrt sigmoid sin sinh sqrt tan tanh trunc"""

@@ -57,10 +57,19 @@ long integers(THIntTensor *r, THIntTensor *a, THIntTensor *b, int which);
 void structure(THFloatTensor *t, THLongTensor *out);
 void fresh(void);
 void check(int error);
+void generator(THByteTensor *bytes, int set);
+uint64_t seed(int all);
 """
 SOURCE = r"""
 #include <THC/THC.h>
 extern THCState *state;
+void generator(THByteTensor *bytes, int set) {
+  THCRandom_init(state, 1, 0);
+  if (set) THCRandom_setRNGState(state, bytes);
+  else THCRandom_getRNGState(state, bytes);
+  THCRandom_shutdown(state);
+}
+uint64_t seed(int all) { return all ? THCRandom_seedAll(state) : THCRandom_seed(state); }
 #define F(t) ((THCudaTensor *)(t))
 #define L(t) ((THCudaLongTensor *)(t))
 #define B(t) ((THCudaByteTensor *)(t))
@@ -313,6 +322,22 @@ def test_structure(thc):
     out = torch.LongTensor()
     thc.structure(t, out)
     assert out.tolist() == [1, 4, 0, 3, 4, 12, 6, -1]
+
+
+def test_the_generators_state_and_seed_are_torchs(thc, monkeypatch):
+    kept = torch.arange(16, dtype=torch.uint8)
+    seeds = iter([(1 << 63) - 5, 7])
+    monkeypatch.setattr(torch.cuda, "get_rng_state", lambda: kept)
+    monkeypatch.setattr(torch.cuda, "set_rng_state", lambda state: kept.copy_(state))
+    monkeypatch.setattr(torch.cuda, "seed", lambda: None)
+    monkeypatch.setattr(torch.cuda, "seed_all", lambda: None)
+    monkeypatch.setattr(torch.cuda, "initial_seed", lambda: next(seeds))
+    state = torch.ByteTensor()
+    thc.generator(state, 0)
+    assert state.tolist() == list(range(16))
+    thc.generator(state + 3, 1)
+    assert kept.tolist() == list(range(3, 19))
+    assert [thc.seed(0), thc.seed(1)] == [(1 << 63) - 5, 7]
 
 
 @pytest.mark.skipif(torch.cuda.is_available(), reason="there is a GPU")

@@ -139,6 +139,29 @@ uint64_t THCRandom_initialSeed(THCState *s) {
   return (uint64_t)ffi_cuda_ask("initial_seed", 0);
 }
 
+uint64_t THCRandom_seed(THCState *s) {
+  (void)s;
+  return (uint64_t)ffi_cuda_ask("seed", 0);
+}
+uint64_t THCRandom_seedAll(THCState *s) {
+  (void)s;
+  return (uint64_t)ffi_cuda_ask("seed_all", 0);
+}
+void THCRandom_getRNGState(THCState *s, THByteTensor *rng_state) {
+  (void)s;
+  ffi_th_torch("getRNGState", "w", rng_state);
+}
+void THCRandom_setRNGState(THCState *s, THByteTensor *rng_state) {
+  (void)s;
+  ffi_th_torch("setRNGState", "t", rng_state);
+}
+void THCRandom_init(THCState *s, int num_devices, int current_device) {
+  (void)s;
+  (void)num_devices;
+  (void)current_device;
+}
+void THCRandom_shutdown(THCState *s) { (void)s; }
+
 static int operation(char trans) {
   if (trans == 'n' || trans == 'N') return 0;
   if (trans == 't' || trans == 'T') return 1;
