@@ -121,9 +121,14 @@ def architecture_flags(compiler: str) -> list[str]:
     return flags
 
 
-_OWN_ATOMIC_ADD = re.compile(
-    rb"\b(?:double|void|half|__half)\s+atomicAdd\s*\(\s*(?:double|half|__half)\s*\*"
-)
+# What a source must have for a part of cuda_shims.h whose macros could hurt the toolkit's own headers.
+_SHIMS_ASKED_FOR = {
+    "FFI_EXT_OWN_ATOMIC_ADD": re.compile(
+        rb"\b(?:double|void|half|__half)\s+atomicAdd\s*\(\s*(?:double|half|__half)\s*\*"
+    ),
+    "FFI_EXT_VOTES": re.compile(rb"\b__(?:any|all|ballot)\s*\("),
+    "FFI_EXT_MEMORY_TYPE": re.compile(rb"\.\s*memoryType\b|->\s*memoryType\b"),
+}
 
 
 def shims(source: Path, folders: Iterable[str] = ()) -> list[str]:
@@ -133,7 +138,7 @@ def shims(source: Path, folders: Iterable[str] = ()) -> list[str]:
         source: The .cu file; what it includes by a name in quotes is read too.
         folders: Where the compiler looks for that, beside the file's own folder.
     """
-    flags = ["-include", str(SHIMS)]
+    asked: dict[str, None] = {}
     waiting, seen = [source], {source}
     while waiting:
         path = waiting.pop()
@@ -141,8 +146,7 @@ def shims(source: Path, folders: Iterable[str] = ()) -> list[str]:
             text = path.read_bytes()
         except OSError:
             continue  # the compiler says it better
-        if _OWN_ATOMIC_ADD.search(text):
-            return [*flags, "-DFFI_EXT_OWN_ATOMIC_ADD"]
+        asked |= {f"-D{name}": None for name, used in _SHIMS_ASKED_FOR.items() if used.search(text)}
         for quoted in re.findall(rb'^\s*#\s*include\s*"([^"\n]+)"', text, re.M):
             for folder in (str(path.parent), *folders):
                 found = Path(folder, os.fsdecode(quoted))
@@ -150,7 +154,7 @@ def shims(source: Path, folders: Iterable[str] = ()) -> list[str]:
                     seen.add(found)
                     waiting.append(found)
                     break
-    return flags
+    return ["-include", str(SHIMS), *asked]
 
 
 def runtime_words(kernels: bool) -> list[str]:

@@ -81,6 +81,9 @@ __global__ void warp_sum_kernel(float *value, double *other) {
   }
   if (__all(threadIdx.x < 32) && __any(1) && __ballot(1)) value[0] = __shfl(value[0], 0);
 }
+extern "C" int is_device_memory(const cudaPointerAttributes *attributes) {
+  return attributes->memoryType == cudaMemoryTypeDevice;
+}
 extern "C" void *scratch(THCState *state, half *value) {
   *value = THC_float2half(THC_half2float(*value) + 1);
   return THCThrustAllocator(state).allocate(4);
@@ -207,6 +210,9 @@ def test_an_atomic_add_of_ones_own_is_seen_in_included_files(tmp_path):
     assert own in cuda.shims(tmp_path / "a.cu", [str(tmp_path / "include")])
     assert own not in cuda.shims(tmp_path / "a.cu")
     header.write_text("void f(double *a) { atomicAdd(a, 1.0); }\n")
+    assert cuda.shims(tmp_path / "a.cu", [str(tmp_path / "include")])[2:] == []
+    (tmp_path / "a.cu").write_text("int votes(int x) { return __any(x) + p->memoryType; }\n")
+    assert cuda.shims(tmp_path / "a.cu")[2:] == ["-DFFI_EXT_VOTES", "-DFFI_EXT_MEMORY_TYPE"]
     assert own not in cuda.shims(tmp_path / "a.cu", [str(tmp_path / "include")])
 
 

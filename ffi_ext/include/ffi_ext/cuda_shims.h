@@ -8,6 +8,9 @@
 static inline cudaError_t cudaThreadSynchronize(void) { return cudaDeviceSynchronize(); }
 static inline cudaError_t cudaThreadExit(void) { return cudaDeviceReset(); }
 #endif
+#if CUDART_VERSION >= 11000 && defined(FFI_EXT_MEMORY_TYPE)
+#define memoryType type /* of cudaPointerAttributes */
+#endif
 
 /* The warp functions of before Volta, which had no mask: all threads that get there together take part.
  * Templates, so that a toolkit's or a source's own functions of these names win where they exist. */
@@ -22,9 +25,11 @@ FFI_EXT_SHUFFLE(__shfl_up, unsigned int lane)
 FFI_EXT_SHUFFLE(__shfl_down, unsigned int lane)
 FFI_EXT_SHUFFLE(__shfl_xor, int lane)
 #undef FFI_EXT_SHUFFLE
-#define __any(predicate) __any_sync(__activemask(), predicate) /* these are still declared */
+#ifdef FFI_EXT_VOTES /* macros, since toolkits still declare these functions */
+#define __any(predicate) __any_sync(__activemask(), predicate)
 #define __all(predicate) __all_sync(__activemask(), predicate)
 #define __ballot(predicate) __ballot_sync(__activemask(), predicate)
+#endif
 #endif
 
 /* A source with an atomicAdd of doubles or halves of its own, from when CUDA had none: its function gets
