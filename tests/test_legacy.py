@@ -264,7 +264,19 @@ def test_enable_and_disable(tmp_path, monkeypatch, capsys):
 def test_pip_builds_without_isolation():
     command = run._without_isolation(["pip", "install", "."])
     assert command == ["pip", "install", "--no-build-isolation", "."]
-    assert run._without_isolation(["make", "install"]) == ["make", "install"]
+    command = run._without_isolation(["python", "-m", "pip", "-q", "wheel", "."])
+    assert command == ["python", "-m", "pip", "-q", "wheel", "--no-build-isolation", "."]
+    command = run._without_isolation(["python3", "-m", "build", "--wheel"])
+    assert command == ["python3", "-m", "build", "--no-isolation", "--wheel"]
+    for other in (["make", "install"], ["build", "wheel"], ["pip", "list"], ["pip"], []):
+        assert run._without_isolation(other) == other
+
+
+def test_pip_in_a_script_builds_without_isolation(tmp_path):
+    """pip reads its options from the environment, and this one inverted: 0 and false switch isolation off."""
+    (tmp_path / "make.sh").write_text("python -m pip config debug\n")
+    done = ffi_ext_command(tmp_path, "run", "--", "sh", "make.sh")
+    assert "PIP_NO_BUILD_ISOLATION='0'" in done.stdout, done.stdout + done.stderr
 
 
 @pytest.mark.parametrize("when", ["before", "after"])

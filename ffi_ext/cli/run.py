@@ -32,6 +32,9 @@ def _environment(wrappers: Path) -> dict[str, str]:
     first = [str(wrappers), str(Path(sys.executable).parent)]
     env["PATH"] = os.pathsep.join([*first, env.get("PATH", os.defpath)])
     env["FFI_EXT_WRAPPERS"] = str(wrappers)
+    env["PIP_NO_BUILD_ISOLATION"] = (
+        "0"  # what pip reads as --no-build-isolation: of a pip in a script
+    )
     # Scripts that compile for themselves (g++ -I$TORCH/lib/include ...): torch's headers are ours now.
     include = Path(__file__).parent.with_name("include")
     headers = [str(include), str(include / "TH"), str(include / "THC")]
@@ -43,13 +46,21 @@ def _environment(wrappers: Path) -> dict[str, str]:
 
 
 def _without_isolation(command: list[str]) -> list[str]:
-    """pip builds in an environment of its own, where neither torch nor ffi_ext is."""
-    is_pip = any(Path(word).name in ("pip", "pip3") for word in command[:3])
-    if not is_pip or "install" not in command or "--no-build-isolation" in command:
+    """pip and build make wheels in an environment of their own, where neither torch nor ffi_ext is."""
+    at = 2 if command[1:2] == ["-m"] else 0  # python -m pip
+    tool = Path(command[at]).name if at < len(command) else ""
+    option = ""
+    if tool in ("pip", "pip3"):
+        verb = next((word for word in command[at:] if word in ("install", "wheel")), None)
+        if verb is not None:
+            at, tool = command.index(verb), f"{tool} {verb}"
+            option = "--no-build-isolation"
+    elif tool == "pyproject-build" or (tool == "build" and at):
+        option = "--no-isolation"
+    if not option or option in command:
         return command
-    print("ffi-ext: pip install runs with --no-build-isolation, so that the build sees this torch")
-    at = command.index("install") + 1
-    return [*command[:at], "--no-build-isolation", *command[at:]]
+    print(f"ffi-ext: {tool} runs with {option}, so that the build sees this torch")
+    return [*command[: at + 1], option, *command[at + 1 :]]
 
 
 def run(command: list[str], quiet: bool = False) -> int:
