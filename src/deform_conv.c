@@ -53,10 +53,9 @@ static inline sample sample_at(const geometry *g, const fields *f, const int64_t
                                int64_t t, int64_t y, int64_t x) {
   const int64_t field = d * g->kernel[0] * g->kernel[1] + t, *os = f->offset_stride;
   const real *offset = f->offset + 2 * field * os[0] + y * os[1] + x * os[2];
-  const real at_y =
-      (real)(y * g->stride[0] - g->pad[0] + t / g->kernel[1] * g->dilation[0]) + offset[0];
-  const real at_x =
-      (real)(x * g->stride[1] - g->pad[1] + t % g->kernel[1] * g->dilation[1]) + offset[os[0]];
+  const int64_t row = t / g->kernel[1], column = t % g->kernel[1];
+  const real at_y = (real)(y * g->stride[0] - g->pad[0] + row * g->dilation[0]) + offset[0];
+  const real at_x = (real)(x * g->stride[1] - g->pad[1] + column * g->dilation[1]) + offset[os[0]];
   sample s;
   s.corners = 0;
   s.factor =

@@ -16,7 +16,16 @@
 #pragma GCC optimize("fp-contract=fast")
 
 typedef float float4 __attribute__((vector_size(16)));
+/* Lanes of two vectors: clang and gcc 12 have the one function, gcc before 12 the other. */
+#ifdef __has_builtin
+#if __has_builtin(__builtin_shufflevector)
+#define SHUFFLE(a, b, ...) __builtin_shufflevector(a, b, __VA_ARGS__)
+#endif
+#endif
+#ifndef SHUFFLE
 typedef int32_t int4 __attribute__((vector_size(16)));
+#define SHUFFLE(a, b, ...) __builtin_shuffle(a, b, (int4){__VA_ARGS__})
+#endif
 
 /* How one axis is resampled: output i is the sum of weight[i * taps + k] * input[first[i] + k]. */
 typedef struct {
@@ -120,14 +129,14 @@ static inline __attribute__((always_inline)) void filter_four(const float *row, 
     sum2 += load_pixel(p2 + k * channels) * w2[k];
     sum3 += load_pixel(p3 + k * channels) * w3[k];
   }
-  const float4 low01 = __builtin_shuffle(sum0, sum1, (int4){0, 4, 1, 5});
-  const float4 low23 = __builtin_shuffle(sum2, sum3, (int4){0, 4, 1, 5});
-  const float4 high01 = __builtin_shuffle(sum0, sum1, (int4){2, 6, 3, 7});
-  const float4 high23 = __builtin_shuffle(sum2, sum3, (int4){2, 6, 3, 7});
-  planes[0] = __builtin_shuffle(low01, low23, (int4){0, 1, 4, 5});
-  planes[1] = __builtin_shuffle(low01, low23, (int4){2, 3, 6, 7});
-  planes[2] = __builtin_shuffle(high01, high23, (int4){0, 1, 4, 5});
-  planes[3] = __builtin_shuffle(high01, high23, (int4){2, 3, 6, 7});
+  const float4 low01 = SHUFFLE(sum0, sum1, 0, 4, 1, 5);
+  const float4 low23 = SHUFFLE(sum2, sum3, 0, 4, 1, 5);
+  const float4 high01 = SHUFFLE(sum0, sum1, 2, 6, 3, 7);
+  const float4 high23 = SHUFFLE(sum2, sum3, 2, 6, 3, 7);
+  planes[0] = SHUFFLE(low01, low23, 0, 1, 4, 5);
+  planes[1] = SHUFFLE(low01, low23, 2, 3, 6, 7);
+  planes[2] = SHUFFLE(high01, high23, 0, 1, 4, 5);
+  planes[3] = SHUFFLE(high01, high23, 2, 3, 6, 7);
 }
 
 /* One row of all planes: `taps` and `channels` are constants where that matters. The filter has

@@ -5,6 +5,17 @@
 #include "TH/TH.h"
 #include "record.h"
 
+#ifdef FFI_ANALYZED /* `make analyze`: tools do not see that these return only where the condition \
+                       holds */
+#undef THArgCheck
+#undef THError
+#define THArgCheck(condition, ...)                                                    \
+  do {                                                                                \
+    if (!(condition)) _THArgCheck(__FILE__, __LINE__, 0, __VA_ARGS__), ffi_throw(""); \
+  } while (0)
+#define THError(...) (_THError(__FILE__, __LINE__, __VA_ARGS__), ffi_throw(""))
+#endif
+
 #ifdef __cplusplus
 extern "C" {
 #endif

@@ -75,6 +75,7 @@ cublasHandle_t THCState_getCurrentBlasHandle(THCState *s) {
 cusparseHandle_t THCState_getCurrentSparseHandle(THCState *s) {
   static cusparseHandle_t handles[256];
   const int device = ffi_cuda_current() - 1;
+  THArgCheck(device >= 0 && device < 256, 1, "device %d", device);
   typedef int (*create)(cusparseHandle_t *);
   typedef int (*set)(cusparseHandle_t, cudaStream_t);
   if (!handles[device])

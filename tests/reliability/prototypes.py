@@ -5,18 +5,20 @@ from __future__ import annotations
 import random
 import struct
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 import torch
 
 from ffi_ext import types
+from tests.reliability import arrays
+from tests.reliability.values import MASK, Index, Kind, Raises, Subclass
 
-MASK = (1 << 64) - 1
 LONGEST = 20  # arguments
 
 PRELUDE = """#include <TH/TH.h>
+#include <ffi_ext.h>
 #include <string.h>
 #include <stdbool.h>
 #include "attack.h"
@@ -58,40 +60,6 @@ static uint64_t of_g{name}(const TH{name}Storage *s) {{
   return total;
 }}
 """
-
-
-@dataclass
-class Kind:
-    """A parameter type: C's spelling, the C expression of an argument's number, what to pass."""
-
-    c_type: str
-    number: str  # with {} for the argument
-    right: list[tuple[Any, int]] = field(default_factory=list)  # value, its number
-    wrong: list[tuple[Any, type[BaseException]]] = field(default_factory=list)
-
-
-class Raises:
-    """Raises whatever it is asked for."""
-
-    def __index__(self) -> int:
-        raise ZeroDivisionError("asked for an index")
-
-    def __float__(self) -> float:
-        raise ZeroDivisionError("asked for a float")
-
-
-class Index:
-    """An integer by __index__."""
-
-    def __init__(self, value: int) -> None:
-        self.value = value
-
-    def __index__(self) -> int:
-        return self.value
-
-
-class Subclass(torch.Tensor):
-    """A tensor in every respect."""
 
 
 def _integers(c_type: str, bits: int, signed: bool, r: random.Random) -> Kind:
@@ -274,6 +242,7 @@ def kinds(r: random.Random) -> list[Kind]:
     for element in types.ELEMENTS:
         for const in (False, True):
             found += [_tensors(element, const, r), _storages(element, const, r)]
+    found += [arrays.kind(const, r) for const in (False, True)]
     texts = [b"", b"text", b"\xff" * 300, b"cut\0off"]
     for c_type in ("const char *", "char *"):
         kind = Kind(c_type, "of_text({})", [(v, _text_number(v)) for v in texts])
@@ -390,7 +359,7 @@ def sources(made: list[Function]) -> tuple[str, str]:
     header = "typedef struct { int a; double b; } attack_pair;\n"
     header += "uint64_t attack_last(void);\nvoid attack_nap(int milliseconds);\n"
     header += "".join(f"{f.prototype};\n" for f in made)
-    text = "#define _GNU_SOURCE\n#include <time.h>\n" + PRELUDE
+    text = "#define _GNU_SOURCE\n#include <time.h>\n" + PRELUDE + arrays.C
     for element in types.ELEMENTS:
         read = "(x)" if element.name != "Half" else "attack_bits(&(x))"
         text += f"#define READ_{element.letter}(x) {read}\n"
