@@ -24,7 +24,8 @@ PYTHON_SOURCES := build_ffi.py setup.py ffi_ext resnet data tests scripts benchm
 C_SOURCES := $(wildcard ffi_ext/csrc/*.c ffi_ext/csrc/*.cpp ffi_ext/csrc/*.h ffi_ext/csrc/generic/*.c src/*.c src/*.h src/cuda/* include/*.h)
 PIP_INSTALL := $(PY) -m pip install --quiet --disable-pip-version-check -c constraints.txt
 
-.PHONY: help build test test-cuda faults crowd attack oom fuzz soak reliability asan tsan lint format bench bench-kernels bench-cuda clean machine runtime kernels wheel docs demo train bench-data
+.PHONY: help build test test-cuda faults crowd attack oom fuzz fuzz-guided soak reliability asan tsan memcheck analyze lint \
+  format bench bench-kernels bench-cuda bench-data clean machine runtime kernels wheel docs demo train
 .DEFAULT_GOAL := help
 
 help:
@@ -32,11 +33,13 @@ help:
 	@echo "make test    the same set-up, then the tests"
 	@echo "make lint    ruff, mypy, clang-format"
 	@echo "make test-cuda   the CUDA tests, with what is skipped and why"
-	@echo "make asan    the runtime's and the kernels' tests under AddressSanitizer and UndefinedBehaviorSanitizer"
+	@echo "make asan    the runtime's and the kernels' tests under AddressSanitizer and UndefinedBehaviorSanitizer, leaks"
 	@echo "make demo    photographs through a detector's backbone, ROIAlign and NMS; a picture"
 	@echo "make train   a small ResNet learns handwritten digits"
 	@echo "make tsan    the calls of many threads under ThreadSanitizer"
-	@echo "make reliability   the harnesses of docs/reliability.md; also one by one: faults crowd attack oom fuzz soak"
+	@echo "make memcheck   calls under valgrind, where it is installed"
+	@echo "make analyze clang-tidy and gcc -fanalyzer over the C files"
+	@echo "make reliability   the harnesses of docs/reliability.md; also one by one: faults crowd attack oom fuzz fuzz-guided soak"
 	@echo "make bench   each claim beside its peers"
 	@echo "make bench-kernels   the kernels of _ext.kernels beside torchvision's"
 	@echo "make bench-cuda   the kernels on a GPU beside torchvision's and a copy"
@@ -109,9 +112,17 @@ oom: kernels
 	$(PY) -m tests.reliability.oom
 fuzz: kernels
 	$(PY) -m tests.reliability.fuzz --seconds $(SECONDS) --seed $(SEED)
+fuzz-guided: kernels
+	$(PIP_INSTALL) atheris
+	$(PY) -m tests.reliability.guided --seconds $(SECONDS)
 soak: kernels
 	$(PY) -m tests.reliability.soak --minutes $(MINUTES)
-reliability: faults crowd attack oom fuzz soak asan tsan  # hours
+memcheck: kernels
+	$(PY) -m tests.reliability.memcheck
+analyze: kernels
+	$(PIP_INSTALL) clang-tidy
+	$(PY) scripts/analyze.py
+reliability: faults crowd attack oom fuzz fuzz-guided soak asan tsan memcheck analyze  # hours
 
 # In a copy, so that the instrumented runtime does not stay. ThreadSanitizer knows nothing of Python, whose
 # frees and locks it did not see: only what is told of the runtime's and the extension's own code counts.
@@ -136,7 +147,9 @@ asan: runtime
 	cd build/asan && CFLAGS="$(SANITIZE)" CXXFLAGS="$(SANITIZE)" LDFLAGS="$(SANITIZE)" $(abspath $(PY)) setup.py -q build_ext --inplace
 	cd build/asan && $(ASAN) $(abspath $(PY)) build_ffi.py
 	cd build/asan && $(ASAN) $(abspath $(PY)) -m pytest -q -p no:cacheprovider tests/test_call.py tests/test_th_conv.py \
-	  tests/test_th_multinomial.py tests/test_thc.py tests/test_kernels.py tests/test_ops.py tests/test_ops_peers.py
+	  tests/test_th_multinomial.py tests/test_thc.py tests/test_kernels.py tests/test_ops.py tests/test_ops_peers.py \
+	  tests/test_kernels_random.py tests/test_reliability_records.py
+	cd build/asan && $(ASAN) $(abspath $(PY)) -m tests.reliability.leaks
 
 lint: $(DEPENDENCIES)
 	$(PY) -m ruff check $(wildcard $(PYTHON_SOURCES))

@@ -9,7 +9,7 @@ from __future__ import annotations
 import ast
 import dataclasses
 import typing
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Hashable, Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -358,6 +358,9 @@ def read_yaml(path: Path) -> Any:
             for key_node, value_node in node.value:
                 key = self.construct_object(key_node, deep=True)
                 value = self.construct_object(value_node, deep=True)
+                if not isinstance(key, Hashable):
+                    line = key_node.start_mark.line + 1
+                    raise ValueError(f"line {line}: expected a name as key, got {key!r}")
                 if isinstance(value, dict) and isinstance(result.get(key), dict):
                     value = {**result[key], **value}
                 elif key in result:

@@ -179,13 +179,14 @@ static int check_constraint(ffi_call *c, int index, PyObject *const *args, const
     t->first = (uintptr_t)view->storage_data + (uintptr_t)(view->offset * bytes);
     t->end = (uintptr_t)view->storage_data + (uintptr_t)((last + 1) * bytes);
   }
+  const ffi_constraint *constraints = c->constraints;
   const short place = f->parameters[index].constraint;
-  const ffi_constraint *own = place < 0 ? NULL : &c->constraints[place];
+  const ffi_constraint *own = place < 0 ? NULL : &constraints[place];
   int fits = !own || ffi_constraint_fits(own, c->seen, index, &c->sizes);
   for (int i = 0; fits && i < index; i++) {
     if (c->seen[i].ndim < 0) continue;
     const short others = f->parameters[i].constraint;
-    const int apart = (own && own->output) || (others >= 0 && c->constraints[others].output);
+    const int apart = (own && own->output) || (others >= 0 && constraints[others].output);
     fits = c->seen[i].cuda == t->cuda && !(apart && ffi_seen_overlap(&c->seen[i], t));
   }
   return fits ? 0 : unfit(c, index, args);

@@ -174,10 +174,11 @@ int ffi_constraint_fits(const ffi_constraint *k, const ffi_seen *seen, int index
                         ffi_sizes *sizes) {
   const ffi_seen *t = &seen[index];
   if (k->dtypes && !(k->dtypes >> t->scalar & 1)) return 0;
-  const ffi_seen *other = k->dtype_of >= 0 ? &seen[k->dtype_of] : NULL; /* may have been NULL */
-  if (other && other->ndim >= 0 && other->scalar != t->scalar) return 0;
-  other = k->like >= 0 ? &seen[k->like] : NULL;
-  if (other && other->ndim >= 0) {
+  /* The earlier argument may have been NULL: ndim is -1 then. */
+  if (k->dtype_of >= 0 && seen[k->dtype_of].ndim >= 0 && seen[k->dtype_of].scalar != t->scalar)
+    return 0;
+  if (k->like >= 0 && seen[k->like].ndim >= 0) {
+    const ffi_seen *other = &seen[k->like];
     if (other->scalar != t->scalar || other->ndim != t->ndim ||
         memcmp(other->shape, t->shape, (size_t)t->ndim * sizeof *t->shape))
       return 0;

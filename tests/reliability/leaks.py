@@ -19,14 +19,13 @@ from tests.reliability import children
 HEADER = "void leak(int bytes);\n"
 SOURCE = '#include <stdlib.h>\n#include "leaks.h"\nvoid leak(int bytes) { *(volatile char *)malloc(bytes) = 1; }\n'
 CONTROL = 4321  # bytes
-OURS = re.compile(r"\((?:[^()]*/)?(?:_runtime|_kernels|_jpeg|_leaks|_threads|_oom)[^/()]*\.so\+")
-ALLOCATOR = re.compile(
-    r"\bin (?:__interceptor_)?(?:malloc|calloc|realloc|posix_memalign|memalign|operator new)"
-)
+FORMAT = '"    #%n %f [%m]"'  # of a frame: number, function, module
+OURS = re.compile(r"\[[^]]*/_(?:runtime|kernels|leaks|threads|oom)[^/]*\.so\]")
+ALLOCATOR = re.compile(r"#\d+ (?:__interceptor_|operator new)")
 
 
-def work() -> None:
-    """The calls: runtime, records, errors, kernels forward and backward."""
+def calls(rounds: int) -> None:
+    """Runtime, records, errors, kernels forward and backward."""
     import torch
 
     from ffi_ext import NativeError, load_inline
@@ -37,7 +36,7 @@ def work() -> None:
     shared = torch.full((3, 3), 2.0)
     many = load_inline("threads", threads.SOURCE, threads.HEADER)
     many.share(shared)
-    for number in range(20):
+    for number in range(rounds):
         for call in oom.calls(lib).values():
             with contextlib.suppress(NativeError, TypeError):
                 call()
@@ -46,7 +45,7 @@ def work() -> None:
     boxes.requires_grad_()
     rois = torch.cat([torch.zeros(50, 1), boxes.detach()], 1)
     image = torch.rand(1, 4, 40, 40, requires_grad=True)
-    for _ in range(3):
+    for _ in range(min(rounds, 3)):
         kept = ops.nms(boxes.detach(), torch.rand(50), 0.5)
         ops.soft_nms(boxes.detach(), torch.rand(50))
         total = ops.box_iou(boxes, boxes.detach()[:5]).sum() + kept.numel()
@@ -57,6 +56,13 @@ def work() -> None:
         offset = torch.rand(1, 18, 38, 38, requires_grad=True)
         total = total + ops.deform_conv2d(image, offset, torch.rand(2, 4, 3, 3)).sum()
         total.backward()
+
+
+def work() -> None:
+    """The calls, and the control."""
+    from ffi_ext import load_inline
+
+    calls(rounds=20)
     load_inline("leaks", SOURCE.replace('#include "leaks.h"\n', ""), HEADER).leak(CONTROL)
 
 
@@ -77,6 +83,7 @@ def main() -> int:
     with tempfile.TemporaryDirectory() as folder:
         log = Path(folder) / "report"
         options = f"detect_leaks=1:handle_segv=0:exitcode=0:log_path={log}:malloc_context_size=12"
+        options += f":stack_trace_format={FORMAT}"
         environment = os.environ | {"ASAN_OPTIONS": options, "PYTHONMALLOC": "malloc"}
         command = [sys.executable, "-m", "tests.reliability.leaks", "--inside", "1"]
         status = subprocess.run(command, env=environment, check=False).returncode
