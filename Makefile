@@ -21,7 +21,7 @@ RUNTIME_SOURCES := setup.py pyproject.toml $(wildcard ffi_ext/csrc/*.c ffi_ext/c
   ffi_ext/csrc/generic/*.c ffi_ext/csrc/exports.map ffi_ext/include/*.h ffi_ext/include/*/*.h \
   ffi_ext/include/*/generic/*.h)
 PYTHON_SOURCES := build_ffi.py setup.py ffi_ext resnet data tests scripts benchmarks
-C_SOURCES := $(wildcard ffi_ext/csrc/*.c ffi_ext/csrc/*.cpp ffi_ext/csrc/*.h ffi_ext/csrc/generic/*.c src/*.c src/*.h src/cuda/* include/*.h)
+C_SOURCES := $(wildcard ffi_ext/csrc/*.c ffi_ext/csrc/*.cpp ffi_ext/csrc/*.h ffi_ext/csrc/generic/*.c src/*.c src/*.h src/cuda/* include/*.h tests/*.cpp)
 PIP_INSTALL := $(PY) -m pip install --quiet --disable-pip-version-check -c constraints.txt
 
 .PHONY: help build test test-cuda faults crowd attack oom fuzz fuzz-guided soak reliability asan tsan memcheck analyze lint \

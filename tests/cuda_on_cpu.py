@@ -1,4 +1,4 @@
-"""The CUDA kernels of src/cuda compiled for the CPU: one index after the other, in one order or the other.
+"""The CUDA kernels of src/cuda compiled for the CPU: indices in either order, one by one; a warp's lanes take turns.
 
 A CUDA tensor's record differs from a CPU tensor's in where its memory is, so the functions take CPU tensors here.
 """
@@ -33,15 +33,11 @@ def build(folder: Path) -> ModuleType:
     A function `run_backwards(int)` sets the order.
     """
     (folder / "twins.h").write_text(on_cpu(HEADER.read_text()) + "void run_backwards(int yes);\n")
-    (folder / "order.cpp").write_text(
-        'extern "C" int kernels_backwards = 0;\n'
-        'extern "C" void run_backwards(int yes) { kernels_backwards = yes; }\n'
-    )
-    sources = ["order.cpp"]
+    sources = [str(ROOT / "tests" / "cuda_on_cpu.cpp")]
     for source in build_ffi.CUDA_SOURCES:
         path = folder / f"{source}.cpp"
         path.write_text(f'#include "{ROOT}/src/cuda/{source}.cu"\n')
-        sources.append(path.name)
+        sources.append(str(path))
     create_extension(
         "cuda_on_cpu.twins",
         headers=["twins.h"],

@@ -41,8 +41,7 @@ void grad_boxes(cudaStream_t stream, box_rows<real> boxes, int64_t n, box_rows<r
                 int64_t m, const real *grad, int64_t row, int64_t column, real *to, int64_t to_row,
                 int64_t to_column) {
   const real extra = boxes.extra;
-  parallel(stream, n * LANES, [=] DEVICE(int64_t at) {
-    const int64_t i = at / LANES, lane = at % LANES;
+  parallel_warps(stream, n, [=] DEVICE(int64_t i, int64_t lane) {
     const box<real> a = boxes.at(i);
     real dx1 = 0, dy1 = 0, dx2 = 0, dy2 = 0, by_area = 0;
     for (int64_t j = lane; j < m; j += LANES) {

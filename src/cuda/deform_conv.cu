@@ -158,8 +158,8 @@ void multiply(const geometry<real> &g, const real *grad, const real *map, real *
   const int64_t mask_plane = mask_strides[0], mask_row = mask_strides[1];
   const int64_t mask_column = mask_strides[2];
   const int64_t fields = g.deformable_groups * g.taps;
-  parallel(current_stream(), g.positions * fields * LANES, [=] DEVICE(int64_t i) {
-    const int64_t lane = take(&i, LANES), field = take(&i, fields);
+  parallel_warps(current_stream(), g.positions * fields, [=] DEVICE(int64_t i, int64_t lane) {
+    const int64_t field = take(&i, fields);
     const int64_t d = quotient(field, g.taps), t = field - d * g.taps;
     const int64_t channels = quotient(g.channels, g.deformable_groups);
     const sample<real> s = sample_at(g, d, t, i);

@@ -56,7 +56,7 @@ void compare_boxes(cudaStream_t stream, const box<real> *sorted, const int64_t *
  * ... of gone. */
 static void decide(cudaStream_t stream, const word *mask, int64_t count, int64_t words,
                    word *gone) {
-  parallel(stream, LANES, [=] DEVICE(int64_t lane) {
+  parallel_warps(stream, 1, [=] DEVICE(int64_t, int64_t lane) {
     for (int64_t w = lane; w < words; w += LANES) gone[w] = 0;
     for (int64_t w = 0; w < words; w++) {
       const int64_t first = w * WORD, boxes = count - first < WORD ? count - first : WORD;

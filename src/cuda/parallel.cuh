@@ -1,6 +1,6 @@
-/* How the CUDA kernels run: one function for each index, on the current stream; sums of lanes;
- * scratch memory. A C++ compiler takes the same text for the CPU, one index after the other: that
- * is how tests compare these kernels with those of src/ where there is no GPU. */
+/* How the CUDA kernels run: one function for each index, on the current stream; warps and their
+ * lanes; scratch memory. A C++ compiler takes the same text for the CPU, one index after the other:
+ * that is how tests compare these kernels with those of src/ where there is no GPU. */
 #ifndef CUDA_PARALLEL_CUH
 #define CUDA_PARALLEL_CUH
 
@@ -8,12 +8,12 @@
 
 extern THCState *state;
 
+#define LANES 32 /* indices that run in one warp */
+
 #ifdef __CUDACC__
 
 #define DEVICE __device__
 #define BOTH __host__ __device__
-#define LANES 32 /* indices that run in one warp */
-
 template <typename Function>
 __global__ void __launch_bounds__(256) run_all(int64_t count, Function function) {
   const int64_t step = (int64_t)gridDim.x * blockDim.x;
@@ -27,6 +27,12 @@ void parallel(cudaStream_t stream, int64_t count, Function function) {
   if (count <= 0) return;
   const int64_t blocks = (count + 255) / 256, most = 1 << 24;
   run_all<<<(unsigned)(blocks < most ? blocks : most), 256, 0, stream>>>(count, function);
+}
+
+/* function(i, lane) for 0 <= i < count: a warp for each i, whose lanes 0 .. 31 run together. */
+template <typename Function>
+void parallel_warps(cudaStream_t stream, int64_t count, Function function) {
+  parallel(stream, count * LANES, [=] DEVICE(int64_t at) { function(at / LANES, at % LANES); });
 }
 
 inline cudaStream_t current_stream() { return THCState_getCurrentStream(state); }
@@ -80,11 +86,16 @@ inline DEVICE int bits_in(unsigned long long word) { return __popcll(word); }
 
 #define DEVICE
 #define BOTH
-#define LANES 1
 
-/* The program that has the kernels defines it; 1 turns the order round: results must not depend on
- * that. */
+#include <functional>
+
+/* The program that has the kernels defines these: 1 turns the order round, since results must not
+ * depend on it; lanes that take turns whenever they wait for each other; and one that waits, in
+ * the calling lane, until all have given their bits, and returns those of lane `from`. */
 extern "C" int kernels_backwards;
+extern "C" int kernels_lane;
+void kernels_run_lanes(const std::function<void(int64_t)> &function);
+uint64_t kernels_exchange(uint64_t bits, int from);
 
 template <typename Function>
 void parallel(cudaStream_t, int64_t count, Function function) {
@@ -102,13 +113,22 @@ template <typename T>
 inline void atomic_add(T *to, T value) {
   *to += value;
 }
+template <typename Function>
+void parallel_warps(cudaStream_t stream, int64_t count, Function function) {
+  parallel(stream, count,
+           [=](int64_t i) { kernels_run_lanes([=](int64_t lane) { function(i, lane); }); });
+}
 template <typename T>
-inline T other_lane(T value, int) {
+T of_lane(T value, int lane) {
+  uint64_t bits = 0;
+  memcpy(&bits, &value, sizeof value);
+  bits = kernels_exchange(bits, lane);
+  memcpy(&value, &bits, sizeof value);
   return value;
 }
 template <typename T>
-inline T of_lane(T value, int) {
-  return value;
+T other_lane(T value, int distance) {
+  return of_lane(value, kernels_lane ^ distance);
 }
 inline int bits_in(unsigned long long word) { return __builtin_popcountll(word); }
 
