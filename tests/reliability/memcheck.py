@@ -28,7 +28,7 @@ def work() -> None:
     from ffi_ext import load_inline
     from tests.reliability import leaks
 
-    leaks.calls(rounds=2)
+    leaks.calls(rounds=1)
     torch.set_num_threads(1)
     assert load_inline("memcheck", SOURCE, HEADER).branch() in (7, 8)
 
