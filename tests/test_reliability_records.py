@@ -251,7 +251,7 @@ print(deepest)
 """
 
 
-@pytest.mark.parametrize(("kilobytes", "depth"), [(256, 3), (1024, 20), (8192, 1000)])
+@pytest.mark.parametrize(("kilobytes", "depth"), [(128, 1), (1024, 20), (8192, 1000)])
 def test_nested_calls_on_small_stacks(lib, home, kilobytes, depth):
     code = STACK.format(path=str(home), module=lib.__name__, depth=depth, size=kilobytes << 10)
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
