@@ -375,5 +375,5 @@ def read_yaml(path: Path) -> Any:
     )
     try:
         return yaml.load(path.read_text(), Loader) or {}
-    except yaml.YAMLError as error:
+    except (yaml.YAMLError, RecursionError) as error:
         raise ValueError(f"expected YAML, got: {error}") from error

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import io
+import math
+import operator
 import pickle
 from collections import OrderedDict
 from pathlib import Path
@@ -10,26 +12,61 @@ from typing import Any
 
 import numpy as np
 
-# What arrays and scalars need; NumPy 2 has moved some, and files name the old or the new place.
-_RECONSTRUCT = np.empty(0).__reduce__()[0]
-_SCALAR = np.float64(0).__reduce__()[0]
-ALLOWED: dict[tuple[str, str], Any] = {
-    ("numpy", "ndarray"): np.ndarray,
-    ("numpy", "dtype"): np.dtype,
-    ("numpy.core.multiarray", "_reconstruct"): _RECONSTRUCT,
-    ("numpy._core.multiarray", "_reconstruct"): _RECONSTRUCT,
-    ("numpy.core.multiarray", "scalar"): _SCALAR,
-    ("numpy._core.multiarray", "scalar"): _SCALAR,
-    ("collections", "OrderedDict"): OrderedDict,
-    ("_codecs", "encode"): lambda text, encoding: _latin1(text, encoding),
-}
-
 
 def _latin1(text: str, encoding: str) -> bytes:
     """How protocol 2 writes bytes."""
     if encoding != "latin1":
         raise pickle.UnpicklingError(f"expected bytes as latin1, got {encoding!r}")
     return text.encode("latin1")
+
+
+class _ElementType:
+    """Stands for np.dtype, whose own __setstate__ believes what a file says and may crash."""
+
+    def __init__(self, name: Any, *flags: Any) -> None:
+        self.dtype = np.dtype(name if isinstance(name, str) else "V")
+        if self.dtype.kind not in "biufcSU":
+            raise pickle.UnpicklingError(f"expected arrays of numbers or texts, got {name!r}")
+
+    def __setstate__(self, state: Any) -> None:
+        self.dtype = self.dtype.newbyteorder(state[1])
+
+
+class _Array(np.ndarray):
+    """An array that looks at its shape, type and bytes before it takes them."""
+
+    def __setstate__(self, state: Any) -> None:
+        _, shape, kind, by_columns, data = state
+        data = data.encode("latin1") if isinstance(data, str) else bytes(data)
+        dtype, sizes = kind.dtype, [operator.index(n) for n in shape]
+        if min(sizes, default=0) < 0 or len(data) != math.prod(sizes) * dtype.itemsize:
+            raise pickle.UnpicklingError(
+                f"an array of shape {tuple(sizes)} and type {dtype} has {len(data)} bytes"
+            )
+        super().__setstate__((1, tuple(sizes), dtype, bool(by_columns), data))
+
+
+def _empty(*_: Any) -> _Array:
+    """_reconstruct: an array whose state comes next."""
+    return np.ndarray.__new__(_Array, (0,), np.uint8)
+
+
+def _scalar(kind: _ElementType, data: str | bytes) -> Any:
+    data = data.encode("latin1") if isinstance(data, str) else data
+    return np.frombuffer(data, kind.dtype, 1)[0]
+
+
+# What arrays and scalars need; NumPy 2 has moved some, and files name the old or the new place.
+ALLOWED: dict[tuple[str, str], Any] = {
+    ("numpy", "ndarray"): "ndarray",  # _reconstruct's argument
+    ("numpy", "dtype"): _ElementType,
+    ("numpy.core.multiarray", "_reconstruct"): _empty,
+    ("numpy._core.multiarray", "_reconstruct"): _empty,
+    ("numpy.core.multiarray", "scalar"): _scalar,
+    ("numpy._core.multiarray", "scalar"): _scalar,
+    ("collections", "OrderedDict"): OrderedDict,
+    ("_codecs", "encode"): _latin1,
+}
 
 
 class Unpickler(pickle.Unpickler):
@@ -56,5 +93,5 @@ def load_pickle(path: str | Path) -> Any:
         return Unpickler(io.BytesIO(data), encoding="latin1").load()
     except (pickle.UnpicklingError, EOFError, ValueError, TypeError, AttributeError) as error:
         raise ValueError(f"{path}: expected a pickle file of weights, but {error}") from error
-    except (IndexError, KeyError, UnicodeDecodeError, MemoryError, OverflowError) as error:
+    except (LookupError, MemoryError, OverflowError, RecursionError, SystemError) as error:
         raise ValueError(f"{path}: expected a pickle file of weights, got a broken one") from error

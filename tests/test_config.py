@@ -196,6 +196,7 @@ def test_other_mistakes_are_explained(values, text):
         ("MODEL: [", "bad.yaml: expected YAML, got"),
         ("A: 1\n? [1]\n: 2\n", r"bad.yaml: line 2: expected a name as key, got \[1\]"),
         ("A: {TRUE: ,[1]}\n", "bad.yaml: "),
+        ("[" * 5000, "bad.yaml: expected YAML, got: maximum recursion"),
         ("- 1\n", r"bad.yaml: configuration: expected a section with keys, got \[1\]"),
         ("X: !!python/object/apply:os.getcwd []\n", "bad.yaml: expected YAML, got: could not"),
     ],

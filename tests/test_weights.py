@@ -277,3 +277,32 @@ def test_the_report():
         load_weights(model, values, strict=True)
     with pytest.raises(ValueError, match="do not fit the model: 0 matched"):
         load_weights(model, {"encoder.weight": torch.zeros(1)})
+
+
+class _Hostile:
+    """An array's pickle with a state of its own."""
+
+    def __init__(self, state):
+        self.state = state
+
+    def __reduce__(self):
+        return (*np.ones(2, np.float32).__reduce__()[:2], self.state)
+
+
+@pytest.mark.parametrize(
+    "state",
+    [
+        (1, (1000,), np.dtype("f4"), False, b"\0" * 8),  # memory behind the bytes
+        (1, (1,), np.dtype("O"), False, [1]),
+        (1, (1,), np.dtype([("x", "O")]), False, b"\1" * 8),  # an address
+        (1, (-1,), np.dtype("f4"), False, b""),
+        (1, ("a",), np.dtype("f4"), False, b""),
+        (1, (1,), None, False, b"\0" * 4),
+        7,
+    ],
+)
+def test_arrays_that_are_not_what_they_say(tmp_path, state):
+    path = tmp_path / "hostile.pkl"
+    path.write_bytes(pickle.dumps({"blobs": {"conv1_w": _Hostile(state)}}))
+    with pytest.raises(ValueError, match="hostile.pkl: expected a pickle file of weights"):
+        load_pickle(path)
