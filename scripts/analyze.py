@@ -30,6 +30,9 @@ CHECKS = """-*,bugprone-*,clang-analyzer-*,-bugprone-easily-swappable-parameters
 # analyzer and valgrind look for such values, too.
 GCC = ["-fanalyzer", "-Wno-analyzer-use-of-uninitialized-value", "-c", "-o", "/dev/null"]
 
+# The generic loops: data is NULL only where there are no elements, which gcc does not follow; clang does.
+NO_ELEMENTS = ["-Wno-analyzer-null-dereference"]
+
 
 def findings(command: list[str]) -> list[str]:
     """The lines of a tool's output that name a finding."""
@@ -75,7 +78,8 @@ def main() -> int:
                 f"-isystem{gcc_headers}",
             ]
         )
-        found += findings(["gcc", *GCC, *flags, str(source)])
+        generic = NO_ELEMENTS if source.parent == FOLDER else []
+        found += findings(["gcc", *GCC, *generic, *flags, str(source)])
         total += len(found)
         print(f"{source}: {len(found) or 'clean'}", *found, sep="\n  ", flush=True)
     print(f"{total} findings")

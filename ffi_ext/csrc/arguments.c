@@ -180,6 +180,7 @@ static int check_constraint(ffi_call *c, int index, PyObject *const *args, const
     t->end = (uintptr_t)view->storage_data + (uintptr_t)((last + 1) * bytes);
   }
   const ffi_constraint *constraints = c->constraints;
+  if (!constraints) return 0;
   const short place = f->parameters[index].constraint;
   const ffi_constraint *own = place < 0 ? NULL : &constraints[place];
   int fits = !own || ffi_constraint_fits(own, c->seen, index, &c->sizes);
@@ -224,7 +225,7 @@ static int take_array(ffi_call *c, int index, PyObject *const *args, const ffi_p
   }
   if (p->writable && view.requires_grad) c->bump[c->written++] = view.handle;
   slot->p = t;
-  return c->constraints ? check_constraint(c, index, args, &view) : 0;
+  return check_constraint(c, index, args, &view);
 }
 
 int ffi_take_tensor(ffi_call *c, int index, PyObject *const *args, const ffi_parameter *p,

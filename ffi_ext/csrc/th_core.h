@@ -9,9 +9,9 @@
                        holds */
 #undef THArgCheck
 #undef THError
-#define THArgCheck(condition, ...)                                                    \
-  do {                                                                                \
-    if (!(condition)) _THArgCheck(__FILE__, __LINE__, 0, __VA_ARGS__), ffi_throw(""); \
+#define THArgCheck(condition, ...)                                                      \
+  do {                                                                                  \
+    if (!(condition)) (_THArgCheck(__FILE__, __LINE__, 0, __VA_ARGS__), ffi_throw("")); \
   } while (0)
 #define THError(...) (_THError(__FILE__, __LINE__, __VA_ARGS__), ffi_throw(""))
 #endif

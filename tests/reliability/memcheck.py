@@ -18,7 +18,14 @@ from tests.reliability import children
 
 OURS = re.compile(r"/_(?:runtime|kernels|oom|threads|memcheck)[^/]*\.so$")
 HEADER = "int branch(void);\n"
-SOURCE = "int branch(void) { volatile int unset; return unset > 3 ? 7 : 8; }\n"  # the control
+SOURCE = """#include <stdlib.h>
+int branch(void) { /* the control: a jump that depends on memory never set */
+  int *unset = malloc(4), turns = 0;
+  for (volatile int i = *unset; i > 3 && turns < 9; i--) turns++;
+  free(unset);
+  return turns;
+}
+"""
 
 
 def work() -> None:
@@ -30,7 +37,7 @@ def work() -> None:
 
     leaks.calls(rounds=1)
     torch.set_num_threads(1)
-    assert load_inline("memcheck", SOURCE, HEADER).branch() in (7, 8)
+    assert load_inline("memcheck", SOURCE, HEADER).branch() < 10
 
 
 def errors(report: Path) -> list[tuple[str, str]]:
