@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import argparse
 import dataclasses
+import gc
 import os
 import sys
 import time
@@ -269,6 +270,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
         return 1
     finally:
         if world > 1:
+            # The parallel model is a cycle, and holds the group: its threads would outlive it, let go of tensors
+            # while the interpreter ends, and abort the process.
+            gc.collect()
             dist.destroy_process_group()
     return 0
 
