@@ -95,17 +95,17 @@ static ffi_storage *find_kept_storage(void *identity, int type) {
   return s;
 }
 
-#define REMOVE(list, record)                          \
-  do {                                                \
-    pthread_mutex_lock(&kept_lock);                   \
-    for (void **at = (void **)&(list); *at;) {        \
-      if (*at == (void *)(record)) {                  \
-        *at = (record)->next;                         \
-        break;                                        \
-      }                                               \
-      at = (void **)&((__typeof__(record))*at)->next; \
-    }                                                 \
-    pthread_mutex_unlock(&kept_lock);                 \
+#define REMOVE(list, record)                                                                 \
+  do {                                                                                       \
+    pthread_mutex_lock(&kept_lock);                                                          \
+    for (void **at = (void **)&(list); *at;) {                                               \
+      if (*at == (void *)(record)) {                                                         \
+        __atomic_store_n(at, (record)->next, __ATOMIC_RELEASE); /* may be the list's head */ \
+        break;                                                                               \
+      }                                                                                      \
+      at = (void **)&((__typeof__(record))*at)->next;                                        \
+    }                                                                                        \
+    pthread_mutex_unlock(&kept_lock);                                                        \
   } while (0)
 
 /* A record that C still holds when the call ends gets references of its own. */
