@@ -21,8 +21,6 @@ _MOST = 1_000_000  # characters of a log that are looked at
 
 _CUDA_HEADERS = ("cub/", "cublas", "cufft", "curand", "cusolver", "cusparse", "npp", "thrust/")
 
-_CUDA_HEADERS = ("cub/", "cublas", "cufft", "curand", "cusolver", "cusparse", "npp", "thrust/")
-
 
 def explain(action: str, log: str, include: Path) -> BuildError:
     """The error to raise for a compiler that failed.

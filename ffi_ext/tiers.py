@@ -199,8 +199,7 @@ def choose(runtime: Any) -> str:
     except AttributeError:  # a torch without the introspection that the search needs
         probes = []
     # Where the C++ tensor lies in its Python object: before torch 2.10 behind a flag.
-    places = [header, header + 8] if probes else []
-    for place in places:
+    for place in (header, header + 8):
         if (
             runtime.choose_tier(_libraries(), probes, place, HELPERS) == "native"
             and all(runtime.describe(tensor) == facts_of(tensor) for tensor in samples)

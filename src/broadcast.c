@@ -6,7 +6,7 @@
 
 #include <string.h>
 
-#include "kernels.h"
+#include "broadcasting.h"
 
 #define MAX_AXES 64
 #define PIECE 16384 /* elements that are computed in one call */
@@ -36,20 +36,6 @@ typedef struct {
 
 /* A tensor without dimensions is torch's shape (0,). */
 static int dimensions_of(int dimensions) { return dimensions == 0 ? 1 : dimensions; }
-
-/* Axis `axis` of `axes`, of a shape padded with ones on the left. */
-static int64_t padded_size(int dimensions, const int64_t *size, int axis, int axes) {
-  if (dimensions == 0) return axis == axes - 1 ? 0 : 1;
-  const int own = axis - (axes - dimensions);
-  return own < 0 ? 1 : size[own];
-}
-
-/* The stride along the same axis; 0 where one group of values is repeated. */
-static int64_t padded_stride(int dimensions, const int64_t *size, const int64_t *stride, int axis,
-                             int axes) {
-  const int own = axis - (axes - dimensions);
-  return dimensions == 0 || own < 0 || size[own] == 1 ? 0 : stride[own];
-}
 
 /* The result's shape and the inputs' strides, or an error that names the axis and the rule. */
 static void broadcast_inputs(walk *w, int a_dimensions, const int64_t *a_size,

@@ -109,9 +109,7 @@ static void select_boxes(const THTensor *boxes, const THTensor *scores, const TH
                          double threshold, int plus_one, THLongTensor *keep, int keep_argument) {
   check_boxes(boxes, 1, "boxes");
   const int64_t count = boxes->size[0];
-  REQUIRE(scores->nDimension <= 1 && THTensor_(nElement)(scores) == count, 2,
-          "scores must have one value per box, shape [%lld], got %s", (long long)count,
-          THTensor_(sizeDesc)(scores).str);
+  check_scores(scores, count);
   REQUIRE(!groups || (groups->nDimension <= 1 && THLongTensor_nElement(groups) == count), 3,
           "groups must have one value per box, shape [%lld], got %s", (long long)count,
           THLongTensor_sizeDesc(groups).str);

@@ -4,32 +4,7 @@
 
 #include "normalize.h"
 
-#include "kernels.h"
-
-/* Axis i of 3, counted as NumPy counts shapes that are padded with ones on the left. A tensor
- * without dimensions is torch's shape (0,). */
-static int64_t padded_size(int dimensions, const int64_t *size, int axis) {
-  if (dimensions == 0) return axis == 2 ? 0 : 1;
-  const int own = axis - (3 - dimensions);
-  return own < 0 ? 1 : size[own];
-}
-
-/* The stride along the same axis; 0 where one group of values is repeated. */
-static int64_t padded_stride(int dimensions, const int64_t *size, const int64_t *stride, int axis) {
-  const int own = axis - (3 - dimensions);
-  return dimensions == 0 || own < 0 || size[own] == 1 ? 0 : stride[own];
-}
-
-/* shape[axis] of the broadcast result, or an error that names the axis and the rule. */
-static void broadcast_size(int64_t *shape, int64_t size, int axis, int argument, const char *name) {
-  static const char *const axis_names[3] = {"H", "W", "C"};
-  REQUIRE(size == *shape || size == 1 || *shape == 1, argument,
-          "%s does not broadcast against the image: axis %d (%s) has length %lld where %lld or 1 "
-          "is needed "
-          "(an axis fits if it is equal or 1)",
-          name, axis, axis_names[axis], (long long)size, (long long)*shape);
-  if (*shape == 1) *shape = size;
-}
+#include "broadcasting.h"
 
 #define TH_GENERIC_FILE "normalize.c"
 #include <TH/THGenerateFloatTypes.h>
@@ -73,11 +48,12 @@ void normalize_image(const THByteTensor *image, const THTensor *mean, const THTe
   int64_t shape[3], in_stride[3], mean_stride[3], std_stride[3];
   for (int axis = 0; axis < 3; axis++) {
     shape[axis] = image->size[axis];
-    in_stride[axis] = padded_stride(3, image->size, image->stride, axis);
-    mean_stride[axis] = padded_stride(mean->nDimension, mean->size, mean->stride, axis);
-    std_stride[axis] = padded_stride(std->nDimension, std->size, std->stride, axis);
-    broadcast_size(&shape[axis], padded_size(mean->nDimension, mean->size, axis), axis, 2, "mean");
-    broadcast_size(&shape[axis], padded_size(std->nDimension, std->size, axis), axis, 3, "std");
+    in_stride[axis] = padded_stride(3, image->size, image->stride, axis, 3);
+    mean_stride[axis] = padded_stride(mean->nDimension, mean->size, mean->stride, axis, 3);
+    std_stride[axis] = padded_stride(std->nDimension, std->size, std->stride, axis, 3);
+    broadcast_size(&shape[axis], padded_size(mean->nDimension, mean->size, axis, 3), axis, 2,
+                   "mean");
+    broadcast_size(&shape[axis], padded_size(std->nDimension, std->size, axis, 3), axis, 3, "std");
   }
   const int64_t height = shape[0], width = shape[1], channels = shape[2];
   if (output->nDimension != 3 || output->size[0] != channels || output->size[1] != height ||

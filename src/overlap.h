@@ -4,6 +4,7 @@
  * Boxes are kept as five columns, so that a loop over boxes reads vectors: x1, y1, x2, y2, area. */
 
 #define check_boxes TH_CONCAT_2(overlap_check_boxes_, real)
+#define check_scores TH_CONCAT_2(overlap_check_scores_, real)
 #define fill_columns TH_CONCAT_2(overlap_fill_columns_, real)
 #define largest_below TH_CONCAT_2(overlap_largest_below_, real)
 
@@ -11,6 +12,13 @@ static inline void check_boxes(const THTensor *boxes, int argument, const char *
   REQUIRE(boxes->nDimension == 2 && boxes->size[1] == 4, argument,
           "%s must be (N, 4) with rows of x1, y1, x2, y2, got %s", name,
           THTensor_(sizeDesc)(boxes).str);
+}
+
+/* Argument 2 has a score for each box. */
+static inline void check_scores(const THTensor *scores, int64_t count) {
+  REQUIRE(scores->nDimension <= 1 && THTensor_(nElement)(scores) == count, 2,
+          "scores must have one value per box, shape [%lld], got %s", (long long)count,
+          THTensor_(sizeDesc)(scores).str);
 }
 
 /* Box order[i] (box i if order is NULL) goes to row i of the columns, which are `count` long and

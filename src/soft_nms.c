@@ -72,9 +72,7 @@ void soft_nms(const THTensor *boxes, const THTensor *scores, int method, double 
               THTensor *kept_scores) {
   check_boxes(boxes, 1, "boxes");
   int64_t count = boxes->size[0], kept = 0;
-  REQUIRE(scores->nDimension <= 1 && THTensor_(nElement)(scores) == count, 2,
-          "scores must have one value per box, shape [%lld], got %s", (long long)count,
-          THTensor_(sizeDesc)(scores).str);
+  check_scores(scores, count);
   REQUIRE(method >= LINEAR && method <= HARD, 3,
           "method must be 0 (linear), 1 (gaussian) or 2 (hard), got %d", method);
   REQUIRE(sigma > 0, 4, "sigma must be positive, got %g", sigma);

@@ -32,9 +32,8 @@ def _environment(wrappers: Path) -> dict[str, str]:
     first = [str(wrappers), str(Path(sys.executable).parent)]
     env["PATH"] = os.pathsep.join([*first, env.get("PATH", os.defpath)])
     env["FFI_EXT_WRAPPERS"] = str(wrappers)
-    env["PIP_NO_BUILD_ISOLATION"] = (
-        "0"  # what pip reads as --no-build-isolation: of a pip in a script
-    )
+    # What pip reads as --no-build-isolation: for a pip that a script calls.
+    env["PIP_NO_BUILD_ISOLATION"] = "0"
     # Scripts that compile for themselves (g++ -I$TORCH/lib/include ...): torch's headers are ours now.
     include = Path(__file__).parent.with_name("include")
     headers = [str(include), str(include / "TH"), str(include / "THC")]

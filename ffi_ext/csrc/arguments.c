@@ -168,6 +168,8 @@ static int unfit(ffi_call *c, int index, PyObject *const *args) {
 /* Compares a tensor argument with its constraint, and with the earlier ones whose constraints speak
  * of others. */
 static int check_constraint(ffi_call *c, int index, PyObject *const *args, const ffi_view *view) {
+  const ffi_constraint *constraints = c->constraints;
+  if (!constraints) return 0;
   const ffi_function *f = c->function;
   ffi_seen *t = &c->seen[index];
   const int bytes = ffi_scalar_bytes(view->scalar);
@@ -179,8 +181,6 @@ static int check_constraint(ffi_call *c, int index, PyObject *const *args, const
     t->first = (uintptr_t)view->storage_data + (uintptr_t)(view->offset * bytes);
     t->end = (uintptr_t)view->storage_data + (uintptr_t)((last + 1) * bytes);
   }
-  const ffi_constraint *constraints = c->constraints;
-  if (!constraints) return 0;
   const short place = f->parameters[index].constraint;
   const ffi_constraint *own = place < 0 ? NULL : &constraints[place];
   int fits = !own || ffi_constraint_fits(own, c->seen, index, &c->sizes);

@@ -10,6 +10,14 @@ void check_boxes(const Tensor *boxes, int argument, const char *name) {
           "%s must be (N, 4) with rows of x1, y1, x2, y2, got %s", name, desc_of(boxes).str);
 }
 
+/* Argument 2 has a score for each box. */
+template <typename Tensor>
+void check_scores(const Tensor *scores, int64_t count) {
+  REQUIRE(scores->nDimension <= 1 && elements_of(scores) == count, 2,
+          "scores must have one value per box, shape [%lld], got %s", (long long)count,
+          desc_of(scores).str);
+}
+
 template <typename real>
 struct box {
   real x1, y1, x2, y2, area;

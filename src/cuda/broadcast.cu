@@ -1,4 +1,5 @@
 /* Elementwise arithmetic with NumPy's broadcasting on a GPU: src/broadcast.c's twin. */
+#include "broadcasting.h"
 #include "elementwise.cuh"
 #include "tensors.cuh"
 
@@ -6,22 +7,6 @@
 
 enum { A, B, OUT, OPERANDS };
 typedef walk<OPERANDS, MAX_AXES> all_axes;
-
-/* Axis `axis` of `axes`, of a shape padded with ones on the left. A tensor without dimensions is
- * torch's shape (0,). */
-template <typename Tensor>
-int64_t padded_size(const Tensor *t, int axis, int axes) {
-  if (t->nDimension == 0) return axis == axes - 1 ? 0 : 1;
-  const int own = axis - (axes - t->nDimension);
-  return own < 0 ? 1 : t->size[own];
-}
-
-/* The stride along the same axis; 0 where one group of values is repeated. */
-template <typename Tensor>
-int64_t padded_stride(const Tensor *t, int axis, int axes) {
-  const int own = axis - (axes - t->nDimension);
-  return t->nDimension == 0 || own < 0 || t->size[own] == 1 ? 0 : t->stride[own];
-}
 
 /* The result's shape and the inputs' strides, or an error that names the axis and the rule. */
 template <typename Tensor>
@@ -32,14 +17,15 @@ void broadcast_inputs(all_axes *w, const Tensor *a, const Tensor *b) {
           b->nDimension);
   w->axes = THMax(THMax(a->nDimension, b->nDimension), 1);
   for (int axis = 0; axis < w->axes; axis++) {
-    const int64_t in_a = padded_size(a, axis, w->axes), in_b = padded_size(b, axis, w->axes);
+    const int64_t in_a = padded_size(a->nDimension, a->size, axis, w->axes),
+                  in_b = padded_size(b->nDimension, b->size, axis, w->axes);
     REQUIRE(in_a == in_b || in_a == 1 || in_b == 1, 2,
             "a and b do not broadcast: axis %d has length %lld in a and %lld in b (an axis fits if "
             "it is equal or 1)",
             axis - w->axes, (long long)in_a, (long long)in_b);
     w->size[axis] = in_a == 1 ? in_b : in_a;
-    w->stride[A][axis] = padded_stride(a, axis, w->axes);
-    w->stride[B][axis] = padded_stride(b, axis, w->axes);
+    w->stride[A][axis] = padded_stride(a->nDimension, a->size, a->stride, axis, w->axes);
+    w->stride[B][axis] = padded_stride(b->nDimension, b->size, b->stride, axis, w->axes);
   }
 }
 

@@ -1,5 +1,6 @@
 /* Crop, bilinear resize, flip, channel order, normalisation, HWC -> CHW and padding on a GPU:
  * src/image.c's twin. Each pixel of the result is computed from the image by itself. */
+#include "image_checks.h"
 #include "tensors.cuh"
 
 /* The inputs [first, last] of output i of an axis, in a triangle around its centre, and the sum of
@@ -33,33 +34,9 @@ void prepare_image_cuda(const THCudaByteTensor *image, int64_t top, int64_t left
                         int64_t crop_height, int64_t crop_width, int64_t height, int64_t width,
                         int antialias, int flip, int reverse_channels, const THCudaTensor *mean,
                         const THCudaTensor *std, THCudaTensor *place) {
-  REQUIRE(image->nDimension == 3, 1, "image must have 3 dimensions (H, W, C), got %d",
-          image->nDimension);
+  check_prepare_image(LAYOUT_OF(image), top, left, crop_height, crop_width, height, width,
+                      elements_of(mean), elements_of(std), LAYOUT_OF(place));
   const int64_t channels = image->size[2];
-  REQUIRE(channels >= 1 && channels <= 4, 1, "image must have 1 to 4 channels, got %lld",
-          (long long)channels);
-  REQUIRE((channels == 1 || image->stride[2] == 1) &&
-              (image->size[1] == 1 || image->stride[1] == channels),
-          1, "the pixels of a row of image must lie side by side");
-  REQUIRE(top >= 0 && left >= 0 && crop_height >= 1 && crop_width >= 1 &&
-              crop_height <= image->size[0] - top && crop_width <= image->size[1] - left,
-          2,
-          "the crop (top %lld, left %lld, %lld x %lld) must lie in the image of %lld x %lld pixels",
-          (long long)top, (long long)left, (long long)crop_height, (long long)crop_width,
-          (long long)image->size[0], (long long)image->size[1]);
-  REQUIRE(height >= 1 && width >= 1, 6, "the result must have at least one pixel, got %lld x %lld",
-          (long long)height, (long long)width);
-  REQUIRE(crop_width <= INT32_MAX / 4 && crop_height <= INT32_MAX / 4, 4,
-          "the crop must be smaller than 2^29 pixels a side");
-  REQUIRE(elements_of(mean) == channels, 11, "mean must have %lld elements, got %lld",
-          (long long)channels, (long long)elements_of(mean));
-  REQUIRE(elements_of(std) == channels, 12, "std must have %lld elements, got %lld",
-          (long long)channels, (long long)elements_of(std));
-  REQUIRE(place->nDimension == 3 && place->size[0] == channels && place->size[1] >= height &&
-              place->size[2] >= width,
-          13, "place must have the shape (%lld, h >= %lld, w >= %lld)", (long long)channels,
-          (long long)height, (long long)width);
-  REQUIRE(place->size[2] == 1 || place->stride[2] == 1, 13, "the rows of place must be contiguous");
 
   const int64_t row_stride = image->stride[0];
   const uint8_t *pixels = data_of(image) + top * row_stride + left * channels;

@@ -102,9 +102,7 @@ void select_boxes(const Tensor *boxes, const Tensor *scores, const THCudaLongTen
   typedef element<Tensor> real;
   check_boxes(boxes, 1, "boxes");
   const int64_t count = boxes->size[0];
-  REQUIRE(scores->nDimension <= 1 && elements_of(scores) == count, 2,
-          "scores must have one value per box, shape [%lld], got %s", (long long)count,
-          desc_of(scores).str);
+  check_scores(scores, count);
   REQUIRE(!groups || (groups->nDimension <= 1 && elements_of(groups) == count), 3,
           "groups must have one value per box, shape [%lld], got %s", (long long)count,
           desc_of(groups).str);
@@ -146,11 +144,7 @@ void select_boxes(const Tensor *boxes, const Tensor *scores, const THCudaLongTen
   compare_boxes(stream, sorted, groups ? group : NULL, count, words, limit, extra, mask);
   decide(stream, mask, count, words, gone);
   collect(stream, gone, order, count, data_of(keep), kept);
-  cudaError_t error;
-  const int64_t left = fetch(kept, stream, &error);
-  give_back(mask);
-  THCudaCheck(error);
-  finish();
+  const int64_t left = fetch(kept, mask, stream);
   resize(keep, 1, &left);
 }
 

@@ -1,33 +1,7 @@
 /* Image normalisation on a GPU, uint8 HWC -> float CHW: src/normalize.c's twin. */
+#include "broadcasting.h"
 #include "elementwise.cuh"
 #include "tensors.cuh"
-
-/* Axis i of 3, counted as NumPy counts shapes that are padded with ones on the left. A tensor
- * without dimensions is torch's shape (0,). */
-template <typename Tensor>
-int64_t padded_size(const Tensor *t, int axis) {
-  if (t->nDimension == 0) return axis == 2 ? 0 : 1;
-  const int own = axis - (3 - t->nDimension);
-  return own < 0 ? 1 : t->size[own];
-}
-
-/* The stride along the same axis; 0 where one group of values is repeated. */
-template <typename Tensor>
-int64_t padded_stride(const Tensor *t, int axis) {
-  const int own = axis - (3 - t->nDimension);
-  return t->nDimension == 0 || own < 0 || t->size[own] == 1 ? 0 : t->stride[own];
-}
-
-/* shape[axis] of the broadcast result, or an error that names the axis and the rule. */
-inline void broadcast_size(int64_t *shape, int64_t size, int axis, int argument, const char *name) {
-  static const char *const axis_names[3] = {"H", "W", "C"};
-  REQUIRE(size == *shape || size == 1 || *shape == 1, argument,
-          "%s does not broadcast against the image: axis %d (%s) has length %lld where %lld or 1 "
-          "is needed "
-          "(an axis fits if it is equal or 1)",
-          name, axis, axis_names[axis], (long long)size, (long long)*shape);
-  if (*shape == 1) *shape = size;
-}
 
 template <typename Tensor>
 void normalize(const THCudaByteTensor *image, const Tensor *mean, const Tensor *std,
@@ -44,11 +18,12 @@ void normalize(const THCudaByteTensor *image, const Tensor *mean, const Tensor *
   w.axes = 3;
   for (int axis = 0; axis < 3; axis++) {
     w.size[axis] = image->size[axis];
-    w.stride[IMAGE][axis] = padded_stride(image, axis);
-    w.stride[MEAN][axis] = padded_stride(mean, axis);
-    w.stride[STD][axis] = padded_stride(std, axis);
-    broadcast_size(&w.size[axis], padded_size(mean, axis), axis, 2, "mean");
-    broadcast_size(&w.size[axis], padded_size(std, axis), axis, 3, "std");
+    w.stride[IMAGE][axis] = padded_stride(image->nDimension, image->size, image->stride, axis, 3);
+    w.stride[MEAN][axis] = padded_stride(mean->nDimension, mean->size, mean->stride, axis, 3);
+    w.stride[STD][axis] = padded_stride(std->nDimension, std->size, std->stride, axis, 3);
+    broadcast_size(&w.size[axis], padded_size(mean->nDimension, mean->size, axis, 3), axis, 2,
+                   "mean");
+    broadcast_size(&w.size[axis], padded_size(std->nDimension, std->size, axis, 3), axis, 3, "std");
   }
   resize_if_needed(output, {w.size[2], w.size[0], w.size[1]});
   if (w.count() == 0) return;

@@ -48,11 +48,15 @@ inline void *scratch(int64_t bytes) {
 }
 inline void give_back(void *room) { THCudaCheck(THCudaFree(state, room)); }
 
-/* A number that the GPU computes: waits until it is there. */
-inline int64_t fetch(const int64_t *number, cudaStream_t stream, cudaError_t *error) {
+/* The last thing asked of a GPU: a number that it computes in scratch memory `room`, which is given
+ * back. Waits until it is there. */
+inline int64_t fetch(const int64_t *number, void *room, cudaStream_t stream) {
   int64_t value = 0;
-  *error = cudaMemcpyAsync(&value, number, sizeof value, cudaMemcpyDeviceToHost, stream);
-  if (*error == cudaSuccess) *error = cudaStreamSynchronize(stream);
+  cudaError_t error = cudaMemcpyAsync(&value, number, sizeof value, cudaMemcpyDeviceToHost, stream);
+  if (error == cudaSuccess) error = cudaStreamSynchronize(stream);
+  give_back(room);
+  THCudaCheck(error);
+  finish();
   return value;
 }
 
@@ -105,9 +109,10 @@ inline cudaStream_t current_stream() { return NULL; }
 inline void finish() {}
 inline void *scratch(int64_t bytes) { return THAlloc((ptrdiff_t)bytes); }
 inline void give_back(void *room) { THFree(room); }
-inline int64_t fetch(const int64_t *number, cudaStream_t, cudaError_t *error) {
-  *error = (cudaError_t)0;
-  return *number;
+inline int64_t fetch(const int64_t *number, void *room, cudaStream_t) {
+  const int64_t value = *number;
+  give_back(room);
+  return value;
 }
 template <typename T>
 inline void atomic_add(T *to, T value) {

@@ -76,9 +76,7 @@ void soft_nms(const Tensor *boxes, const Tensor *scores, int method, double sigm
   typedef element<Tensor> real;
   check_boxes(boxes, 1, "boxes");
   const int64_t count = boxes->size[0];
-  REQUIRE(scores->nDimension <= 1 && elements_of(scores) == count, 2,
-          "scores must have one value per box, shape [%lld], got %s", (long long)count,
-          desc_of(scores).str);
+  check_scores(scores, count);
   REQUIRE(method >= LINEAR && method <= HARD, 3,
           "method must be 0 (linear), 1 (gaussian) or 2 (hard), got %d", method);
   REQUIRE(sigma > 0, 4, "sigma must be positive, got %g", sigma);
@@ -94,11 +92,7 @@ void soft_nms(const Tensor *boxes, const Tensor *scores, int method, double sigm
   const cudaStream_t stream = current_stream();
   run_rounds(stream, boxes, scores, method, sigma, iou_threshold, score_threshold, plus_one,
              (real *)(kept + 1), keep, kept_scores, kept);
-  cudaError_t error;
-  const int64_t left = fetch(kept, stream, &error);
-  give_back(kept);
-  THCudaCheck(error);
-  finish();
+  const int64_t left = fetch(kept, kept, stream);
   resize(keep, 1, &left);
   resize(kept_scores, 1, &left);
 }
