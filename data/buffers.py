@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 import math
+import sys
 import threading
-import weakref
-from collections import deque
-from typing import NamedTuple
+from typing import Any
 
 import numpy as np
 import torch
@@ -16,86 +15,79 @@ __all__ = ["BufferPool"]
 _ALIGNMENT = 64  # bytes: a cache line
 
 
-class _Block(NamedTuple):
-    """Memory, and the first address in it that is aligned."""
+class _Block:
+    """Memory for arrays, whose base it is: so its references tell how many there are, and views of them."""
 
-    memory: np.ndarray
-    address: int
-    size: int  # in bytes, from there on
+    __slots__ = ("memory", "offset", "size")
 
-    @classmethod
-    def of(cls, size: int) -> _Block:
-        memory = np.empty(size + _ALIGNMENT, np.uint8)
-        address = memory.ctypes.data
-        return cls(memory, address + -address % _ALIGNMENT, size)
+    def __init__(self, size: int) -> None:
+        self.memory = np.empty(size + _ALIGNMENT, np.uint8)
+        self.offset = -self.memory.ctypes.data % _ALIGNMENT
+        self.size = size  # in bytes, from there on
+
+    def references(self) -> int:
+        return sys.getrefcount(self.memory)
 
 
-class _Lease:
-    """The owner of an array's memory. (No array: NumPy replaces a base that is one by that one's.)"""
-
-    def __init__(self, block: _Block, count: int) -> None:
-        self.block = block
-        self.__array_interface__ = {
-            "version": 3,
-            "typestr": "|u1",
-            "shape": (count,),
-            "data": (block.address, False),
-        }
+_UNUSED = _Block(0).references()
 
 
 class BufferPool:
     """Arrays and tensors on recycled memory.
 
     Fresh memory costs a page fault per 4 KiB, more than the kernel that fills it: a fifth of the
-    time that a JPEG takes to decode, and 10 MB per image of a detection batch. Memory comes back
+    time that a JPEG takes to decode, and 10 MB per image of a detection batch. Memory is used again
     when the last view of an array or tensor is gone.
 
     Args:
-        keep: how many free blocks are kept, at most.
+        keep: how many blocks are known, in use or not.
         largest: bytes; a block that is larger is not kept.
     """
 
     def __init__(self, keep: int, largest: int = 1 << 40) -> None:
         self.keep, self.largest = keep, largest
         self.allocated = 0
-        self._free: list[_Block] = []
-        self._leased: dict[weakref.ref[_Lease], _Block] = {}
-        # A reference whose lease has ended calls append, and no line of Python: Ctrl-C would be lost in it.
-        self._ended: deque[weakref.ref[_Lease]] = deque()
+        self._size = (
+            0  # of new blocks: the largest that was asked for so far, so that each serves all
+        )
+        self._blocks: list[_Block] = []  # in the order in which they were taken
         self._lock = threading.Lock()
 
-    def array(self, *shape: int) -> np.ndarray:
-        """A uint8 array of this shape; what it holds is undefined."""
-        count = math.prod(shape)
+    def array(self, *shape: int, dtype: Any = np.uint8) -> np.ndarray:
+        """An array of this shape and type; what it holds is undefined."""
+        wanted = math.prod(shape) * np.dtype(dtype).itemsize
         with self._lock:
-            self._take_back()
-            block = self._fitting(count)
-            lease = _Lease(block, count)
-            if block.size <= self.largest:
-                self._leased[weakref.ref(lease, self._ended.append)] = block
-        return np.asarray(lease).reshape(shape)
+            block = self._unused(wanted) or self._new(wanted)
+            return np.ndarray(shape, dtype, block.memory, block.offset)
 
-    def tensor(self, *shape: int) -> torch.Tensor:
-        """A float32 tensor of this shape; what it holds is undefined."""
-        memory = self.array(4 * math.prod(shape))
-        return torch.from_numpy(memory.view(np.float32)).view(shape)
+    def tensor(self, *shape: int, dtype: Any = np.float32) -> torch.Tensor:
+        """The same as a tensor; dtype is NumPy's."""
+        return torch.from_numpy(self.array(*shape, dtype=dtype))
 
-    def _take_back(self) -> None:
-        while self._ended:  # leases end at any time, in any thread, so one at a time
-            self._free.append(self._leased.pop(self._ended.popleft()))
+    def _unused(self, wanted: int) -> _Block | None:
+        """The smallest that is large enough; of equal ones the last taken, which the cache may still hold."""
+        found = None
+        for block in self._blocks:
+            if (
+                block.size >= wanted
+                and (found is None or block.size <= found.size)
+                and block.references() == _UNUSED
+            ):
+                found = block
+        if found is not None and found is not self._blocks[-1]:
+            self._blocks.remove(found)
+            self._blocks.append(found)
+        return found
 
-    def _fitting(self, wanted: int) -> _Block:
-        """The smallest free block that is large enough, or a new one in place of the smallest.
-
-        Of equal ones the last that came back, which the cache may still hold.
-        """
-        free = sorted(reversed(self._free), key=lambda block: block.size)
-        found = next((number for number, block in enumerate(free) if block.size >= wanted), None)
-        if found is None:
-            self.allocated += 1
-            block = _Block.of(wanted)
-            free = free[1:] if len(free) >= self.keep else free
-        else:
-            block = free.pop(found)
-        self._free = list(reversed(free[-self.keep :]))
+    def _new(self, wanted: int) -> _Block:
+        """In place of the smallest that is unused, or of the one taken first, whose memory its user frees."""
+        self.allocated += 1
+        if wanted > self.largest:
+            return _Block(wanted)
+        self._size = max(self._size, wanted)
+        block = _Block(self._size)
+        if len(self._blocks) >= self.keep:
+            unused = [known for known in self._blocks if known.references() == _UNUSED]
+            self._blocks.remove(min(unused, key=lambda known: known.size, default=self._blocks[0]))
+        self._blocks.append(block)
         return block

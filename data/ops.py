@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
 import torch
+
+from data.buffers import BufferPool
 
 try:
     from _ext import kernels as _kernels
@@ -59,6 +62,11 @@ _KERNELS = {
     for operation in _OPERATIONS
     for torch_type, ending in _ELEMENTS.values()
 }
+
+_NULL = _kernels._ffi.NULL
+# Fresh memory costs more than computing a large result; what nobody looks at any more is used again.
+_LARGE = 1 << 18  # elements
+_RESULTS = BufferPool(keep=2, largest=1 << 26)
 
 _NORMALIZE = {
     torch.float32: "normalize_image_float",
@@ -164,14 +172,22 @@ def _writes_twice(out: torch.Tensor) -> bool:
     return False
 
 
-def _result_shape(a: torch.Size, b: torch.Size) -> tuple[int, ...]:
-    """`broadcast_shapes` of two, which is left to find what is wrong."""
-    if len(a) == len(b):
-        if a == b:
-            return tuple(a)
-        if all(x == y or x == 1 or y == 1 for x, y in zip(a, b, strict=True)):
-            return tuple(y if x == 1 else x for x, y in zip(a, b, strict=True))
-    return broadcast_shapes(a, b)
+def _computed(kernel: Any, a: torch.Tensor, b: torch.Tensor, dtype: np.dtype[Any]) -> torch.Tensor:
+    """A new tensor of this type; a large one on memory of the pool, a small one made by the kernel."""
+    if a.numel() * b.numel() >= _LARGE:  # the result has at most so many elements
+        shape = a.shape if a.shape == b.shape else broadcast_shapes(a.shape, b.shape)
+        if math.prod(shape) >= _LARGE:
+            result = _RESULTS.tensor(*shape, dtype=dtype)
+            kernel(a, b, result)
+            return result
+    try:
+        result = kernel(a, b, _NULL)
+    except RuntimeError:
+        broadcast_shapes(a.shape, b.shape)  # raises what NumPy raises, if that was the reason
+        raise
+    if result.numel() < 2:  # C knows no shape (), and only one empty tensor
+        return result.reshape(broadcast_shapes(a.shape, b.shape))
+    return result
 
 
 def _broadcast(operation: str, a: Operand, b: Operand, out: Any) -> Any:
@@ -179,9 +195,7 @@ def _broadcast(operation: str, a: Operand, b: Operand, out: Any) -> Any:
         # The same as below for tensors of one type, in a third of the time.
         kernel = _KERNELS.get((operation, a.dtype)) if a.dtype is b.dtype else None
         if kernel and a.is_cpu and b.is_cpu and (operation != "divide" or a.is_floating_point()):
-            result = torch.empty(_result_shape(a.shape, b.shape), dtype=a.dtype)
-            kernel(a, b, result)
-            return result
+            return _computed(kernel, a, b, _NUMPY[a.dtype])
     left_type, right_type = _element_type(operation, "a", a), _element_type(operation, "b", b)
     given = left_type if left_type is right_type else np.result_type(left_type, right_type)
     if given not in _ELEMENTS:
@@ -190,29 +204,28 @@ def _broadcast(operation: str, a: Operand, b: Operand, out: Any) -> Any:
     if operation == "divide" and given.kind != "f":
         dtype = np.dtype(np.float64)
     left, right = _as_tensor(a, given), _as_tensor(b, given)
-    shape = _result_shape(left.shape, right.shape)
+    kernel = _KERNELS[operation, _ELEMENTS[given][0]]
     if out is None:
-        result = torch.empty(shape, dtype=_ELEMENTS[dtype][0])
-    else:
-        if _element_type(operation, "out", out) != dtype or isinstance(out, (int, float)):
-            got = getattr(out, "dtype", type(out).__name__)
-            raise TypeError(f"{operation}: out must be of {dtype}, the result's type, got {got}")
-        if tuple(out.shape) != shape:
-            raise ValueError(
-                f"{operation}: out must have the result's shape {shape}, got {tuple(out.shape)}"
-            )
-        result = torch.from_numpy(out) if isinstance(out, np.ndarray) else out
-        if result.numel() and _writes_twice(result):
+        result = _computed(kernel, left, right, dtype)
+        either = isinstance(a, torch.Tensor) or isinstance(b, torch.Tensor)
+        return result if either else result.numpy()
+    if _element_type(operation, "out", out) != dtype or isinstance(out, (int, float)):
+        got = getattr(out, "dtype", type(out).__name__)
+        raise TypeError(f"{operation}: out must be of {dtype}, the result's type, got {got}")
+    shape = broadcast_shapes(left.shape, right.shape)
+    if tuple(out.shape) != shape:
+        raise ValueError(
+            f"{operation}: out must have the result's shape {shape}, got {tuple(out.shape)}"
+        )
+    result = torch.from_numpy(out) if isinstance(out, np.ndarray) else out
+    if result.numel():
+        if _writes_twice(result):
             raise ValueError(
                 f"{operation}: elements of out share memory (strides {result.stride()} of shape "
                 f"{shape}); give it memory of its own"
             )
-        left, right = _kept_apart(left, result), _kept_apart(right, result)
-    if result.numel():
-        _KERNELS[operation, _ELEMENTS[given][0]](left, right, result)
-    if out is not None:
-        return out
-    return result if isinstance(a, torch.Tensor) or isinstance(b, torch.Tensor) else result.numpy()
+        kernel(_kept_apart(left, result), _kept_apart(right, result), result)
+    return out
 
 
 def add(a: Operand, b: Operand, out: Any = None) -> Any:

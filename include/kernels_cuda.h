@@ -96,13 +96,13 @@ void prepare_image_cuda(const THCudaByteTensor *image, int64_t top, int64_t left
                         const THCudaTensor *std, THCudaTensor *place);
 
 /* broadcast.h */
-#define BROADCAST_CUDA(name, Tensor, Quotient)                                          \
-  void broadcast_add_##name##_cuda(const Tensor *a, const Tensor *b, Tensor *out);      \
-  void broadcast_subtract_##name##_cuda(const Tensor *a, const Tensor *b, Tensor *out); \
-  void broadcast_multiply_##name##_cuda(const Tensor *a, const Tensor *b, Tensor *out); \
-  void broadcast_divide_##name##_cuda(const Tensor *a, const Tensor *b, Quotient *out); \
-  void broadcast_minimum_##name##_cuda(const Tensor *a, const Tensor *b, Tensor *out);  \
-  void broadcast_maximum_##name##_cuda(const Tensor *a, const Tensor *b, Tensor *out);
+#define BROADCAST_CUDA(name, Tensor, Quotient)                                               \
+  Tensor *broadcast_add_##name##_cuda(const Tensor *a, const Tensor *b, Tensor *out);        \
+  Tensor *broadcast_subtract_##name##_cuda(const Tensor *a, const Tensor *b, Tensor *out);   \
+  Tensor *broadcast_multiply_##name##_cuda(const Tensor *a, const Tensor *b, Tensor *out);   \
+  Quotient *broadcast_divide_##name##_cuda(const Tensor *a, const Tensor *b, Quotient *out); \
+  Tensor *broadcast_minimum_##name##_cuda(const Tensor *a, const Tensor *b, Tensor *out);    \
+  Tensor *broadcast_maximum_##name##_cuda(const Tensor *a, const Tensor *b, Tensor *out);
 
 BROADCAST_CUDA(uint8, THCudaByteTensor, THCudaDoubleTensor)
 BROADCAST_CUDA(int32, THCudaIntTensor, THCudaDoubleTensor)

@@ -60,6 +60,12 @@ static void broadcast_inputs(walk *w, int a_dimensions, const int64_t *a_size,
   }
 }
 
+static int64_t elements_of(const walk *w) {
+  int64_t elements = 1;
+  for (int axis = 0; axis < w->axes; axis++) elements *= w->size[axis];
+  return elements;
+}
+
 static void swap_axes(walk *w, int i, int j) {
   const int64_t size = w->size[i];
   w->size[i] = w->size[j];
@@ -190,14 +196,17 @@ static void walk_pieces(const walk *w, panel_function compute, size_t in_element
 
 static void walk_all(walk *w, panel_function compute, size_t in_element, size_t out_element,
                      const void *a, const void *b, void *out) {
-  int64_t elements = 1;
-  for (int axis = 0; axis < w->axes; axis++) elements *= w->size[axis];
+  const int64_t elements = elements_of(w);
   if (elements == 0) return;
   simplify(w);
   int64_t pieces = pieces_of(w);
   for (int axis = 0; axis < w->cut; axis++) pieces *= w->size[axis];
-  const int64_t parts = elements > PARALLEL_ELEMENTS ? (pieces < 64 ? pieces : 64) : 1;
-#pragma omp parallel for if (parts > 1)
+  if (elements <= PARALLEL_ELEMENTS) {
+    walk_pieces(w, compute, in_element, out_element, a, b, out, 0, pieces);
+    return;
+  }
+  const int64_t parts = pieces < 64 ? pieces : 64;
+#pragma omp parallel for
   for (int64_t part = 0; part < parts; part++)
     walk_pieces(w, compute, in_element, out_element, a, b, out, pieces * part / parts,
                 pieces * (part + 1) / parts);
@@ -241,15 +250,18 @@ static void walk_all(walk *w, panel_function compute, size_t in_element, size_t 
       }                                                                                         \
     }                                                                                           \
   }                                                                                             \
-  void TH_CONCAT_4(broadcast_, operation, _, type_name)(const THTensor *a, const THTensor *b,   \
-                                                        TH_CONCAT_3(TH, Out, Tensor) * out) {   \
+  TH_CONCAT_3(TH, Out, Tensor) *                                                                \
+      TH_CONCAT_4(broadcast_, operation, _, type_name)(const THTensor *a, const THTensor *b,    \
+                                                       TH_CONCAT_3(TH, Out, Tensor) * out) {    \
     walk w;                                                                                     \
     broadcast_inputs(&w, a->nDimension, a->size, a->stride, b->nDimension, b->size, b->stride); \
+    if (!out) out = TH_CONCAT_4(TH, Out, Tensor_, new)();                                       \
     if (out->nDimension != w.axes || memcmp(out->size, w.size, w.axes * sizeof(int64_t)))       \
-      TH_CONCAT_4(TH, Out, Tensor_, resizeNd)(out, w.axes, w.size, NULL);                       \
+      TH_CONCAT_4(TH, Out, Tensor_, resizeNd)(out, elements_of(&w) ? w.axes : 0, w.size, NULL); \
     for (int axis = 0; axis < out->nDimension; axis++) w.stride[OUT][axis] = out->stride[axis]; \
     walk_all(&w, TH_CONCAT_3(operation, _panel_, type_name), sizeof(real), sizeof(out_real),    \
              THTensor_(data)(a), THTensor_(data)(b), TH_CONCAT_4(TH, Out, Tensor_, data)(out)); \
+    return out;                                                                                 \
   }
 
 #define type_name uint8

@@ -7,6 +7,7 @@ import ctypes
 import inspect
 import os
 import pickle
+import re
 import subprocess
 import sys
 import threading
@@ -233,6 +234,7 @@ def test_null_and_cdata(module):
 def test_results(module):
     t = module.counted(4)
     assert type(t) is torch.Tensor and t.tolist() == [0, 1, 2, 3]
+    assert t._base is None and t.is_leaf and not t.requires_grad
     t.resize_(9)  # an ordinary tensor: its storage may grow
     module.grow(t, 100)
     assert t.shape == (100,) and t[:4].tolist() == [0, 1, 2, 3]
@@ -247,6 +249,21 @@ def test_results(module):
         module.fill(storage, 1.0)
     with pytest.raises(TypeError, match="DoubleStorage|float64"):
         module.storage_size(torch.zeros(2).double().storage())
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="only Linux is asked for huge pages")
+def test_large_memory_made_in_c_is_of_huge_pages(module):
+    if not Path("/sys/kernel/mm/transparent_hugepage").exists():
+        pytest.skip("this Linux was built without transparent huge pages")
+    t = module.counted(8 << 20)
+    inside, flags = t.data_ptr() + (16 << 20), []
+    for line in Path("/proc/self/smaps").read_text().splitlines():
+        if bounds := re.match(r"([0-9a-f]+)-([0-9a-f]+) ", line):
+            here = int(bounds[1], 16) <= inside < int(bounds[2], 16)
+        elif here and line.startswith("VmFlags:"):
+            flags = line.split()
+    assert "hg" in flags
+    assert t[-1] == (8 << 20) - 1
 
 
 def test_wrong_arguments_name_what_was_expected(module):

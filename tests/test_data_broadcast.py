@@ -171,9 +171,31 @@ def test_the_kernel_names_axis_and_rule_too():
         RuntimeError, match=r"axis -2 has length 3 in a and 4 in b \(an axis fits if it is equal or"
     ):
         kernels.broadcast_add_float(torch.ones(3, 1), torch.ones(4, 2), torch.empty(0))
-    out = torch.empty(0)
-    kernels.broadcast_add_float(torch.ones(3, 1), torch.ones(2), out)
+    out, null = torch.empty(0), kernels._ffi.NULL
+    assert kernels.broadcast_add_float(torch.ones(3, 1), torch.ones(2), out) is out
     assert torch.equal(out, torch.full((3, 2), 2.0))
+    new = kernels.broadcast_add_float(torch.ones(3, 1), torch.ones(2), null)
+    assert torch.equal(new, out) and new.data_ptr() != out.data_ptr()
+    for result in (out, null):  # TH knows one empty tensor only
+        empty = kernels.broadcast_add_float(torch.ones(3, 0), torch.ones(1), result)
+        assert empty.shape == (0,)
+
+
+def test_large_results_use_memory_again_and_never_too_early():
+    a, b = torch.rand(600, 1, 700), torch.rand(2, 700)
+    expected = {op: op(a, b) for op in (torch.add, torch.mul, torch.sub, torch.maximum)}
+    computed = dict(zip(expected, (ops.add, ops.multiply, ops.subtract, ops.maximum), strict=True))
+    results = {op: compute(a, b) for op, compute in computed.items()}
+    views = {op: result[3, :, 5] for op, result in results.items()}
+    del results
+    for _ in range(5):
+        ops.minimum(a, b)
+    for op, view in views.items():
+        assert torch.equal(view, expected[op][3, :, 5])
+    array = ops.divide(a.numpy(), b.numpy())
+    assert isinstance(array, np.ndarray) and np.array_equal(array, a.numpy() / b.numpy())
+    address = ops.minimum(a, b).data_ptr()
+    assert ops.minimum(a, b).data_ptr() == address
 
 
 def test_what_is_refused():

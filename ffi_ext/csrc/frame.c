@@ -4,6 +4,9 @@
 
 #include <pthread.h>
 #include <string.h>
+#ifdef __linux__
+#include <sys/mman.h>
+#endif
 
 #include "guard.h"
 
@@ -191,11 +194,25 @@ static ptrdiff_t bytes_for(ptrdiff_t elements, int type) {
   return bytes;
 }
 
+/* A page of 4 KiB costs a fault when it is first touched: for large results more than computing
+ * them, so the kernel is asked for pages of 2 MiB, as NumPy does for its arrays of this size. */
+static void ask_for_huge_pages(void *data, ptrdiff_t bytes) {
+#ifdef MADV_HUGEPAGE
+  const uintptr_t least = 4 << 20, page = 4096;
+  if (bytes < (ptrdiff_t)least) return;
+  const uintptr_t first = ((uintptr_t)data + page - 1) & ~(page - 1);
+  madvise((void *)first, (uintptr_t)data + (uintptr_t)bytes - first, MADV_HUGEPAGE);
+#else
+  (void)data, (void)bytes;
+#endif
+}
+
 void ffi_storage_new_memory(ffi_storage *s, ptrdiff_t elements) {
   char text[FFI_TEXT_ROOM];
-  bytes_for(elements, s->type);
+  const ptrdiff_t bytes = bytes_for(elements, s->type);
   void *owner = ffi_torch->create(s->type, s->cuda, elements, &s->data, &s->identity, text);
   if (!owner) ffi_throw(text);
+  if (!s->cuda) ask_for_huge_pages(s->data, bytes);
   s->owner = owner;
   s->owned = 1;
   s->size = elements;
@@ -210,6 +227,7 @@ void ffi_storage_resize_memory(ffi_storage *s, ptrdiff_t elements) {
   }
   void *data = s->data;
   if (ffi_torch->grow(s->owner, s->identity, bytes, &data, text)) ffi_throw(text);
+  if (!s->cuda && data != s->data) ask_for_huge_pages(data, bytes);
   s->data = data;
   s->size = elements;
 }
@@ -506,6 +524,12 @@ static PyObject *freed_result(void) {
   return NULL;
 }
 
+/* A record made in C that nobody else has, on memory made for it in this call. */
+static int is_new_and_alone(const ffi_tensor *t) {
+  const ffi_storage *s = t->storage;
+  return !t->cuda && t->nDimension && t->refcount == 1 && s && s->refcount == 1 && s->owned;
+}
+
 PyObject *ffi_tensor_result(ffi_frame *frame, ffi_tensor *t) {
   if (!t) Py_RETURN_NONE;
   ffi_entry *entry = entry_of(frame, t);
@@ -518,6 +542,13 @@ PyObject *ffi_tensor_result(ffi_frame *frame, ffi_tensor *t) {
   PyObject *result, *adopted = NULL;
   if (t->handle) { /* a record kept from an earlier call */
     result = ffi_torch->object(t->handle);
+  } else if (is_new_and_alone(t)) { /* the storage's own tensor becomes the result */
+    char text[FFI_TEXT_ROOM];
+    if (ffi_torch->assign(t->storage->owner, t->storage->owner, t, text)) {
+      PyErr_SetString(PyExc_RuntimeError, text);
+      return NULL;
+    }
+    result = ffi_torch->object(t->storage->owner);
   } else {
     int kept_in_c = __atomic_load_n(&t->refcount, __ATOMIC_ACQUIRE) > 1;
     void *owner = t->storage ? owner_of(t->storage, &adopted) : NULL, *handle = NULL;

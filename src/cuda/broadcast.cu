@@ -30,12 +30,14 @@ void broadcast_inputs(all_axes *w, const Tensor *a, const Tensor *b) {
 }
 
 template <typename To, typename Function, typename Tensor, typename Out>
-void compute(const Tensor *a, const Tensor *b, Out *out, Function function) {
+Out *compute(const Tensor *a, const Tensor *b, Out *out, Function function) {
   all_axes w;
   broadcast_inputs(&w, a, b);
-  if (!same_shape(out->nDimension, out->size, w.axes, w.size)) resize(out, w.axes, w.size);
+  if (!out) out = new_tensor<Out>();
+  if (!same_shape(out->nDimension, out->size, w.axes, w.size))
+    resize(out, w.count() ? w.axes : 0, w.size);
   for (int axis = 0; axis < out->nDimension; axis++) w.stride[OUT][axis] = out->stride[axis];
-  if (w.count() == 0) return;
+  if (w.count() == 0) return out;
   const element<Tensor> *x = data_of(a), *y = data_of(b);
   To *to = data_of(out);
   w.simplify(OUT);
@@ -45,6 +47,7 @@ void compute(const Tensor *a, const Tensor *b, Out *out, Function function) {
     to[at[OUT]] = function(x[at[A]], y[at[B]]);
   });
   finish();
+  return out;
 }
 
 /* Signed overflow is undefined in C, unsigned wraps; floating point is left alone. */
@@ -52,9 +55,9 @@ void compute(const Tensor *a, const Tensor *b, Out *out, Function function) {
 #define WRAPPING_FLOAT(x) (x)
 
 /* A NaN is unequal to itself; a comparison with one is false, which takes y. */
-#define DEFINE_ONE(operation, name, Tensor, real, Out, To, EXPRESSION)                     \
-  void broadcast_##operation##_##name##_cuda(const Tensor *a, const Tensor *b, Out *out) { \
-    compute<To>(a, b, out, [] DEVICE(real x, real y) -> To { return (To)(EXPRESSION); });  \
+#define DEFINE_ONE(operation, name, Tensor, real, Out, To, EXPRESSION)                           \
+  Out *broadcast_##operation##_##name##_cuda(const Tensor *a, const Tensor *b, Out *out) {       \
+    return compute<To>(a, b, out, [] DEVICE(real x, real y) -> To { return (To)(EXPRESSION); }); \
   }
 #define DEFINE(name, Tensor, real, WRAPPING, Out, To)                               \
   DEFINE_ONE(add, name, Tensor, real, Tensor, real, WRAPPING(x) + WRAPPING(y))      \

@@ -10,7 +10,15 @@
 #include "kernels.h"
 #include "parallel.cuh"
 
+/* An empty tensor on the current device. */
+template <typename Tensor>
+Tensor *new_tensor();
+
 #define THC_TYPE(Tensor, real)                                                        \
+  template <>                                                                         \
+  inline Tensor *new_tensor<Tensor>() {                                               \
+    return Tensor##_new(state);                                                       \
+  }                                                                                   \
   inline real *data_of(const Tensor *t) { return Tensor##_data(state, t); }           \
   inline THCDescBuff desc_of(const Tensor *t) { return Tensor##_sizeDesc(state, t); } \
   inline void resize(Tensor *t, int dimensions, const int64_t *size) {                \
