@@ -258,7 +258,7 @@ def broadcasting(table: Table, rounds: int) -> None:
                 "torch": partial(torch.add, a, b),
                 "NumPy": partial(np.add, a.numpy(), b.numpy()),
             },
-            20,
+            60,
             "torch",
             1.1,
         )

@@ -65,7 +65,7 @@ _KERNELS = {
 
 _NULL = _kernels._ffi.NULL
 # Fresh memory costs more than computing a large result; what nobody looks at any more is used again.
-_LARGE = 1 << 18  # elements
+_LARGE = 1 << 21  # elements
 _RESULTS = BufferPool(keep=2, largest=1 << 26)
 
 _NORMALIZE = {

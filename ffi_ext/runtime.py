@@ -54,6 +54,7 @@ def _setup() -> None:
                     "tensor_type": torch.Tensor,
                     "parameter_type": torch.nn.Parameter,
                     "cdata_type": _cffi_backend._CDataBase,
+                    "null": _cffi_backend.FFI.NULL,
                     "native_error": NativeError,
                     "adapt": arguments.adapt,
                     "convert": cffi_values.convert,

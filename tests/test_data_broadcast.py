@@ -182,7 +182,7 @@ def test_the_kernel_names_axis_and_rule_too():
 
 
 def test_large_results_use_memory_again_and_never_too_early():
-    a, b = torch.rand(600, 1, 700), torch.rand(2, 700)
+    a, b = torch.rand(600, 1, 900), torch.rand(4, 900)
     expected = {op: op(a, b) for op in (torch.add, torch.mul, torch.sub, torch.maximum)}
     computed = dict(zip(expected, (ops.add, ops.multiply, ops.subtract, ops.maximum), strict=True))
     results = {op: compute(a, b) for op, compute in computed.items()}

@@ -117,6 +117,13 @@ static int take_converted(ffi_call *c, int index, PyObject *value, ffi_ext_slot 
   return PyErr_Occurred() ? -1 : 0;
 }
 
+/* A cdata where a tensor is due: _ffi.NULL, or a record's address. */
+static int take_record(ffi_call *c, int index, PyObject *value, ffi_ext_slot *slot) {
+  if (value != ffi_hook.null) return take_converted(c, index, value, slot);
+  slot->p = NULL;
+  return 0;
+}
+
 /* Makes a view of an argument that the quick look did not accept: a NumPy array, a subclass, a
  * storage ... */
 static int adapt(ffi_call *c, int index, PyObject *value, ffi_view *view, PyObject **object) {
@@ -197,7 +204,7 @@ static int take_array(ffi_call *c, int index, PyObject *const *args, const ffi_p
                       ffi_ext_slot *slot) {
   ffi_view view;
   PyObject *value = args[index], *object = value;
-  if (!is_plain_tensor(value) && ffi_is_cdata(value)) return take_converted(c, index, value, slot);
+  if (!is_plain_tensor(value) && ffi_is_cdata(value)) return take_record(c, index, value, slot);
   if (!ffi_handle_offset || !ffi_is_tensor(value) || ffi_fields_describe(value, &view)) {
     if (adapt(c, index, value, &view, &object)) return -1;
   }
@@ -233,8 +240,7 @@ int ffi_take_tensor(ffi_call *c, int index, PyObject *const *args, const ffi_par
   ffi_view view;
   PyObject *value = args[index], *object = value;
   int storage = p->kind == FFI_STORAGE;
-  if (!is_plain_tensor(value) && ffi_is_cdata(value))
-    return take_converted(c, index, value, slot); /* _ffi.NULL, or a record's address */
+  if (!is_plain_tensor(value) && ffi_is_cdata(value)) return take_record(c, index, value, slot);
   if (!ffi_handle_offset || storage || p->cuda || !ffi_is_tensor(value) ||
       ffi_fields_describe(value, &view) || view.type != p->type) {
     if (adapt(c, index, value, &view, &object)) return -1;

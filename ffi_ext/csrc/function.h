@@ -64,6 +64,7 @@ PyObject *ffi_call_cffi(PyObject *self, PyObject *arguments);
 typedef struct ffi_hooks {
   PyObject *setup;
   PyObject *tensor_type, *parameter_type, *cdata_type;
+  PyObject *null; /* the NULL of every generated module's _ffi */
   PyObject *native_error;
   PyObject *adapt;    /* (function, index, value) -> (tensor, facts or None), or raises */
   PyObject *convert;  /* (function, index, value) -> (address, what keeps it alive), or raises */

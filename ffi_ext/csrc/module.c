@@ -235,6 +235,7 @@ static PyObject *configure(PyObject *unused, PyObject *hooks) {
       {"result", &ffi_hook.result},
       {"refuse", &ffi_hook.refuse},
       {"cdata_type", &ffi_hook.cdata_type},
+      {"null", &ffi_hook.null},
       {"pointer", &ffi_hook.pointer},
       {"address", &ffi_hook.address},
       {"arity", &ffi_hook.arity},
