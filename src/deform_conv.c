@@ -8,14 +8,49 @@
 
 #include "kernels.h"
 
+/* Samples are computed some before they are used: what was just written in parts is slow to read as
+ * a vector. */
+#define AHEAD 16
+
 /* The geometry of the convolution, and how channels are divided. */
 typedef struct {
-  int64_t kernel[2], stride[2], pad[2], dilation[2];
+  int64_t kernel[2], stride[2], pad[2], dilation[2], taps;
   int64_t size[2];     /* of the input */
   int64_t out_size[2]; /* of offset and mask */
-  int64_t channels, deformable_groups, group_channels;
+  int64_t channels, deformable_groups, deformable_channels, group_channels;
   int64_t first, positions;
 } geometry;
+
+/* n channels from c on that have one deformable group and one group of columns, in which they are
+ * the channels from `inside` on. */
+typedef struct {
+  int64_t c, n, group, inside;
+} run;
+
+static inline run run_from(const geometry *g, int64_t d, int64_t c, int64_t group, int64_t inside) {
+  const int64_t left = (d + 1) * g->deformable_channels - c, room = g->group_channels - inside;
+  return (run){c, left < room ? left : room, group, inside};
+}
+
+/* The first run of deformable group d; the next one, of which n is 0 behind the last. */
+static inline run first_run(const geometry *g, int64_t d) {
+  const int64_t c = d * g->deformable_channels;
+  if (g->group_channels == g->channels) return run_from(g, d, c, 0, c); /* divisions cost time */
+  return run_from(g, d, c, c / g->group_channels, c % g->group_channels);
+}
+static inline run next_run(const geometry *g, int64_t d, run r) {
+  const int ends = r.inside + r.n == g->group_channels;
+  return run_from(g, d, r.c + r.n, r.group + ends, ends ? 0 : r.inside + r.n);
+}
+#define FOR_RUNS(g, d, r) for (run r = first_run(&(g), d); r.n; r = next_run(&(g), d, r))
+
+/* Runs through the deformable groups, and in each through its taps begin..end-1, AHEAD at a time.
+ */
+#define FOR_FIELDS(g, d, begin, end)                                                         \
+  for (int64_t d = 0; d < (g).deformable_groups; d++)                                        \
+    for (int64_t begin = 0, end;                                                             \
+         begin < (g).taps && (end = begin + AHEAD < (g).taps ? begin + AHEAD : (g).taps, 1); \
+         begin = end)
 
 #define TH_GENERIC_FILE "deform_conv.c"
 #include <TH/THGenerateFloatTypes.h>
@@ -48,34 +83,36 @@ typedef struct {
   real factor; /* the mask */
 } sample;
 
-/* The sample of tap t (of kernel[0] * kernel[1]) of deformable group d at output (y, x). */
-static inline sample sample_at(const geometry *g, const fields *f, const int64_t *stride, int64_t d,
-                               int64_t t, int64_t y, int64_t x) {
-  const int64_t field = d * g->kernel[0] * g->kernel[1] + t, *os = f->offset_stride;
+/* The sample of tap t of deformable group d at output (y, x), without corners that lie outside of
+ * columns left..right-1. */
+static inline void sample_at(const geometry *g, const fields *f, const int64_t *stride, int64_t d,
+                             int64_t t, int64_t y, int64_t x, int64_t left, int64_t right,
+                             sample *s) {
+  const int64_t field = d * g->taps + t, *os = f->offset_stride;
   const real *offset = f->offset + 2 * field * os[0] + y * os[1] + x * os[2];
   const int64_t row = t / g->kernel[1], column = t % g->kernel[1];
-  const real at_y = (real)(y * g->stride[0] - g->pad[0] + row * g->dilation[0]) + offset[0];
   const real at_x = (real)(x * g->stride[1] - g->pad[1] + column * g->dilation[1]) + offset[os[0]];
-  sample s;
-  s.corners = 0;
-  s.factor =
+  s->corners = 0;
+  s->factor =
       f->mask ? f->mask[field * f->mask_stride[0] + y * f->mask_stride[1] + x * f->mask_stride[2]]
               : 1;
   /* a NaN fails all comparisons */
-  if (!(at_y > -1 && at_y < (real)g->size[0] && at_x > -1 && at_x < (real)g->size[1])) return s;
+  if (!(at_x > -1 && at_x >= (real)(left - 1) && at_x < (real)right)) return;
+  const real at_y = (real)(y * g->stride[0] - g->pad[0] + row * g->dilation[0]) + offset[0];
+  if (!(at_y > -1 && at_y < (real)g->size[0])) return;
   const int64_t low_y = (int64_t)at_y - (at_y < 0), low_x = (int64_t)at_x - (at_x < 0);
   const real ly = at_y - (real)low_y, lx = at_x - (real)low_x, hy = 1 - ly, hx = 1 - lx;
+  int c = 0;
   for (int i = 0; i < 2; i++)
     for (int j = 0; j < 2; j++) {
       const int64_t py = low_y + i, px = low_x + j;
-      if (py < 0 || py >= g->size[0] || px < 0 || px >= g->size[1]) continue;
-      const int c = s.corners++;
-      s.pixel[c] = py * stride[1] + px * stride[2];
-      s.weight[c] = (i ? ly : hy) * (j ? lx : hx);
-      s.by_y[c] = (i ? 1 : -1) * (j ? lx : hx);
-      s.by_x[c] = (j ? 1 : -1) * (i ? ly : hy);
+      if (py < 0 || py >= g->size[0] || px < left || px >= right) continue;
+      s->pixel[c] = py * stride[1] + px * stride[2];
+      s->weight[c] = (i ? ly : hy) * (j ? lx : hx);
+      s->by_y[c] = (i ? 1 : -1) * (j ? lx : hx);
+      s->by_x[c++] = (j ? 1 : -1) * (i ? ly : hy);
     }
-  return s;
+  s->corners = c;
 }
 
 /* Checks what the functions have in common, and notes it. columns is argument number `argument`. */
@@ -98,13 +135,14 @@ static geometry check(const THTensor *columns, int argument, const THTensor *map
     g.dilation[axis] = dilation[axis];
     g.size[axis] = map->size[1 + axis];
   }
-  const int64_t taps = g.kernel[0] * g.kernel[1];
+  const int64_t taps = g.taps = g.kernel[0] * g.kernel[1];
   g.channels = map->size[0];
   REQUIRE(offset->nDimension == 3 && offset->size[0] % (2 * taps) == 0 && offset->size[0] > 0 &&
               g.channels % (offset->size[0] / (2 * taps)) == 0,
           2, "offset must be (2 * deformable groups * %lld, H', W') for %lld channels, got %s",
           (long long)taps, (long long)g.channels, THTensor_(sizeDesc)(offset).str);
   g.deformable_groups = offset->size[0] / (2 * taps);
+  g.deformable_channels = g.channels / g.deformable_groups;
   for (int axis = 0; axis < 2; axis++) g.out_size[axis] = offset->size[1 + axis];
   REQUIRE(!mask || (mask->nDimension == 3 && 2 * mask->size[0] == offset->size[0] &&
                     mask->size[1] == offset->size[1] && mask->size[2] == offset->size[2]),
@@ -181,17 +219,6 @@ static void products(const sample *s, const real *g, const real *map, int64_t ap
   }
 }
 
-/* Runs through the channels [c, c_end) that have one deformable group and one group of columns. */
-#define FOR_RUNS(g, d, c, n)                                      \
-  for (int64_t c = (d) * (g).channels / (g).deformable_groups, n; \
-       c < ((d) + 1) * (g).channels / (g).deformable_groups &&    \
-       (n = ((d) + 1) * (g).channels / (g).deformable_groups - c, \
-       n = n < (g).group_channels - c % (g).group_channels        \
-               ? n                                                \
-               : (g).group_channels - c % (g).group_channels,     \
-       1);                                                        \
-       c += n)
-
 void deform_columns(const THTensor *input, const THTensor *offset, const THTensor *mask, int kh,
                     int kw, int stride_h, int stride_w, int pad_h, int pad_w, int dilation_h,
                     int dilation_w, int64_t first, THTensor *columns) {
@@ -201,19 +228,19 @@ void deform_columns(const THTensor *input, const THTensor *offset, const THTenso
             (int[]){pad_h, pad_w}, (int[]){dilation_h, dilation_w}, first, &f);
   const real *map = THTensor_(data)(input);
   real *out = THTensor_(data)(columns);
-  const int64_t *stride = input->stride, *cs = columns->stride, taps = g.kernel[0] * g.kernel[1];
-#pragma omp parallel for if (g.positions * taps * g.channels > PARALLEL_ELEMENTS)
+  const int64_t *stride = input->stride, *cs = columns->stride;
+#pragma omp parallel for if (g.positions * g.taps * g.channels > PARALLEL_ELEMENTS)
   for (int64_t p = 0; p < g.positions; p++) {
     const int64_t y = (first + p) / g.out_size[1], x = (first + p) % g.out_size[1];
-    for (int64_t d = 0; d < g.deformable_groups; d++)
-      for (int64_t t = 0; t < taps; t++) {
-        const sample s = sample_at(&g, &f, stride, d, t, y, x);
-        FOR_RUNS(g, d, c, n) {
-          const int64_t group = c / g.group_channels;
-          gather(&s, map + c * stride[0], stride[0], n,
-                 out + group * cs[0] + p * cs[1] + t * g.group_channels + c % g.group_channels);
+    sample samples[AHEAD];
+    FOR_FIELDS(g, d, begin, end) {
+      for (int64_t t = begin; t < end; t++)
+        sample_at(&g, &f, stride, d, t, y, x, 0, g.size[1], &samples[t - begin]);
+      for (int64_t t = begin; t < end; t++) FOR_RUNS(g, d, r) {
+          gather(&samples[t - begin], map + r.c * stride[0], stride[0], r.n,
+                 out + r.group * cs[0] + p * cs[1] + t * g.group_channels + r.inside);
         }
-      }
+    }
   }
 }
 
@@ -228,29 +255,23 @@ void deform_input_backward(const THTensor *grad_columns, const THTensor *offset,
   const real *grad = THTensor_(data)(grad_columns);
   real *map = THTensor_(data)(grad_input);
   const int64_t *stride = grad_input->stride, *cs = grad_columns->stride;
-  const int64_t taps = g.kernel[0] * g.kernel[1];
-  /* Samples overlap, channels do not: each thread has a part of them, and no sum depends on how
-   * many there are. */
-  int64_t parts = g.positions * taps * g.channels > PARALLEL_ELEMENTS ? MAX_THREADS : 1;
-  if (parts > g.channels) parts = g.channels;
-#pragma omp parallel for num_threads(parts) if (parts > 1)
-  for (int64_t part = 0; part < parts; part++) {
-    const int64_t begin = g.channels * part / parts, end = g.channels * (part + 1) / parts;
+  /* Samples overlap, columns of the map do not: each thread has some that lie side by side, and so
+   * most samples to itself. No sum depends on how many threads there are. */
+#pragma omp parallel if (g.positions * g.taps * g.channels > PARALLEL_ELEMENTS)
+  {
+    const int64_t left = g.size[1] * THREAD / THREADS, right = g.size[1] * (THREAD + 1) / THREADS;
     for (int64_t p = 0; p < g.positions; p++) {
       const int64_t y = (first + p) / g.out_size[1], x = (first + p) % g.out_size[1];
-      for (int64_t d = 0; d < g.deformable_groups; d++) {
-        if ((d + 1) * g.channels / g.deformable_groups <= begin ||
-            d * g.channels / g.deformable_groups >= end)
-          continue;
-        for (int64_t t = 0; t < taps; t++) {
-          const sample s = sample_at(&g, &f, stride, d, t, y, x);
-          FOR_RUNS(g, d, c, n) {
-            const int64_t from = c < begin ? begin : c, to = c + n > end ? end : c + n;
-            if (from >= to) continue;
-            scatter(&s,
-                    grad + c / g.group_channels * cs[0] + p * cs[1] + t * g.group_channels +
-                        from % g.group_channels,
-                    to - from, map + from * stride[0], stride[0]);
+      sample samples[AHEAD];
+      FOR_FIELDS(g, d, begin, end) {
+        for (int64_t t = begin; t < end; t++)
+          sample_at(&g, &f, stride, d, t, y, x, left, right, &samples[t - begin]);
+        for (int64_t t = begin; t < end; t++) {
+          if (samples[t - begin].corners == 0) continue;
+          FOR_RUNS(g, d, r) {
+            scatter(&samples[t - begin],
+                    grad + r.group * cs[0] + p * cs[1] + t * g.group_channels + r.inside, r.n,
+                    map + r.c * stride[0], stride[0]);
           }
         }
       }
@@ -276,37 +297,37 @@ void deform_offset_backward(const THTensor *grad_columns, const THTensor *input,
   const real *grad = THTensor_(data)(grad_columns), *map = THTensor_(data)(input);
   real *to = THTensor_(data)(grad_offset), *to_mask = grad_mask ? THTensor_(data)(grad_mask) : NULL;
   const int64_t *stride = input->stride, *cs = grad_columns->stride, *os = grad_offset->stride;
-  const int64_t taps = g.kernel[0] * g.kernel[1];
-#pragma omp parallel for if (g.positions * taps * g.channels > PARALLEL_ELEMENTS)
+#pragma omp parallel for if (g.positions * g.taps * g.channels > PARALLEL_ELEMENTS)
   for (int64_t p = 0; p < g.positions; p++) {
     const int64_t y = (first + p) / g.out_size[1], x = (first + p) % g.out_size[1];
-    for (int64_t d = 0; d < g.deformable_groups; d++)
-      for (int64_t t = 0; t < taps; t++) {
-        const sample s = sample_at(&g, &f, stride, d, t, y, x);
+    sample samples[AHEAD];
+    FOR_FIELDS(g, d, begin, end) {
+      for (int64_t t = begin; t < end; t++)
+        sample_at(&g, &f, stride, d, t, y, x, 0, g.size[1], &samples[t - begin]);
+      for (int64_t t = begin; t < end; t++) {
+        const sample *s = &samples[t - begin];
         real sums[4] = {0}, by_y = 0, by_x = 0, value = 0;
-        FOR_RUNS(g, d, c, n) {
-          products(&s,
-                   grad + c / g.group_channels * cs[0] + p * cs[1] + t * g.group_channels +
-                       c % g.group_channels,
-                   map + c * stride[0], stride[0], n, sums);
+        FOR_RUNS(g, d, r) {
+          products(s, grad + r.group * cs[0] + p * cs[1] + t * g.group_channels + r.inside,
+                   map + r.c * stride[0], stride[0], r.n, sums);
         }
-        for (int i = 0; i < s.corners; i++) {
-          by_y += s.by_y[i] * sums[i];
-          by_x += s.by_x[i] * sums[i];
-          value += s.weight[i] * sums[i];
+        for (int i = 0; i < s->corners; i++) {
+          by_y += s->by_y[i] * sums[i];
+          by_x += s->by_x[i] * sums[i];
+          value += s->weight[i] * sums[i];
         }
-        const int64_t field = d * taps + t;
+        const int64_t field = d * g.taps + t;
         real *at = to + 2 * field * os[0] + y * os[1] + x * os[2];
-        at[0] = by_y * s.factor;
-        at[os[0]] = by_x * s.factor;
+        at[0] = by_y * s->factor;
+        at[os[0]] = by_x * s->factor;
         if (to_mask)
           to_mask[field * grad_mask->stride[0] + y * grad_mask->stride[1] +
                   x * grad_mask->stride[2]] = value;
       }
+    }
   }
 }
 
-#undef FOR_RUNS
 #undef deform_columns
 #undef deform_input_backward
 #undef deform_offset_backward

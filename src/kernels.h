@@ -8,9 +8,11 @@
 #ifdef _OPENMP
 #include <omp.h>
 #define MAX_THREADS omp_get_max_threads()
+#define THREADS omp_get_num_threads()
 #define THREAD omp_get_thread_num()
 #else
 #define MAX_THREADS 1
+#define THREADS 1
 #define THREAD 0
 #endif
 

@@ -167,6 +167,26 @@ def test_results_do_not_depend_on_threads(name):
         assert torch.equal(one, two)
 
 
+@pytest.mark.parametrize("width", [1, 3, 64])
+def test_gradients_of_deformed_samples_do_not_depend_on_threads(width):
+    kernels = pytest.importorskip("_ext.kernels")
+    torch.manual_seed(0)
+    offset, mask = 3 * torch.randn(2 * 2 * 9, 20, width), torch.rand(2 * 9, 20, width)
+    columns = torch.rand(4, 20 * width, 9 * 32)
+    settings, results = (3, 3, 1, 1, 1, 1, 1, 1, 0), []
+    before = torch.get_num_threads()
+    for threads in (1, 2, 5):
+        torch.set_num_threads(threads)
+        try:
+            grad = torch.zeros(20, width, 128).permute(2, 0, 1)
+            kernels.deform_input_backward_float(columns, offset, mask, *settings, grad)
+            results.append(grad)
+        finally:
+            torch.set_num_threads(before)
+    assert torch.equal(results[0], results[1]) and torch.equal(results[0], results[2])
+    assert results[0].abs().sum() > 0
+
+
 WITHOUT_KERNELS = """
 import sys, warnings
 class Hidden:

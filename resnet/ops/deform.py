@@ -84,7 +84,6 @@ def _deform_conv2d_backward(
     groups, outputs = x.shape[1] // weight.shape[1], weight.shape[0]
     positions = offset.shape[2] * offset.shape[3]
     count, room = _chunks(x, weight, positions)
-    samples_grad = torch.empty_like(room)
     matrices = _taps_first(weight, groups)
     grad_matrices = torch.zeros_like(matrices)
     layout = _format(x)
@@ -97,18 +96,16 @@ def _deform_conv2d_backward(
         factors = or_null(None if mask is None else mask[n])
         for first in range(0, positions, count):
             now = min(count, positions - first)
-            size = groups * now * matrices.shape[2]
+            columns = room[: groups * now * matrices.shape[2]].view(groups, now, -1)
             settings = (*taps, *geometry, first)
             part = flat_grad[n, :, first : first + now].view(groups, outputs // groups, now)
             if needs_weight:
-                columns = room[:size].view(groups, now, -1)
                 kernel("deform_columns", x)(x[n], offset[n], factors, *settings, columns)
                 for g in range(groups):
                     grad_matrices[g].addmm_(part[g], columns[g])
             if not (needs_x or needs_offset or needs_mask):
                 continue
-            columns = samples_grad[:size].view(groups, now, -1)
-            for g in range(groups):
+            for g in range(groups):  # their gradients take the samples' place
                 torch.mm(part[g].t(), matrices[g], out=columns[g])
             if needs_offset or needs_mask:
                 kernel("deform_offset_backward", x)(
