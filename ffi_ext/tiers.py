@@ -173,7 +173,7 @@ def _probes(samples: list[torch.Tensor]) -> list[tuple[Any, ...]]:
 def _libraries() -> list[str]:
     folder = Path(torch.__file__).with_name("lib")
     found = []
-    for stem in ("torch_cpu", "torch_python", "c10", "torch_cuda"):
+    for stem in ("torch_cpu", "torch_python", "c10", "c10_cuda", "torch_cuda"):
         for name in (f"lib{stem}.so", f"lib{stem}.dylib", f"{stem}.dll"):
             if (folder / name).exists():
                 found.append(str(folder / name))

@@ -2,6 +2,7 @@
 #include <string.h>
 
 #include "call.h"
+#include "cuda_device.h"
 
 static void refuse(ffi_call *c, int index, PyObject *value, PyObject *type) {
   PyObject *nothing =
@@ -135,7 +136,9 @@ static int adapt(ffi_call *c, int index, PyObject *value, ffi_view *view, PyObje
   if (!PyArg_ParseTuple(pair, "OO", &tensor, &facts)) return -1;
   *object = tensor;
   if (ffi_python_describe(facts, tensor, view)) return -1;
-  if (ffi_handle_offset) view->handle = (char *)tensor + ffi_handle_offset;
+  if (!ffi_handle_offset) return 0;
+  view->handle = (char *)tensor + ffi_handle_offset;
+  if (view->cuda && is_plain_tensor(tensor)) ffi_fields_learn(view);
   return 0;
 }
 
@@ -205,7 +208,9 @@ static int take_array(ffi_call *c, int index, PyObject *const *args, const ffi_p
   ffi_view view;
   PyObject *value = args[index], *object = value;
   if (!is_plain_tensor(value) && ffi_is_cdata(value)) return take_record(c, index, value, slot);
-  if (!ffi_handle_offset || !ffi_is_tensor(value) || ffi_fields_describe(value, &view)) {
+  const int devices = p->constraint < 0 ? FFI_ON_CPU : c->constraints[p->constraint].devices;
+  if (!ffi_handle_offset || !ffi_is_tensor(value) || ffi_fields_describe(value, &view) ||
+      !(devices & (view.cuda ? FFI_ON_CUDA : FFI_ON_CPU))) {
     if (adapt(c, index, value, &view, &object)) return -1;
   }
   if (keep_geometry(c, index, &view)) return -1;
@@ -223,12 +228,11 @@ static int take_array(ffi_call *c, int index, PyObject *const *args, const ffi_p
   t->stream = NULL;
   if (view.cuda) {
     if (!c->cuda) c->cuda = view.cuda;
-    PyObject *stream =
-        PyObject_CallFunction(ffi_hook.cuda, "sL", "current_stream", view.cuda - 1LL);
-    if (!stream) return -1;
-    t->stream = PyLong_AsVoidPtr(stream);
-    Py_DECREF(stream);
-    if (!t->stream && PyErr_Occurred()) return -1;
+    char text[FFI_TEXT_ROOM];
+    if (ffi_cuda_current_stream(view.cuda - 1, &t->stream, text)) {
+      PyErr_SetString(PyExc_RuntimeError, text);
+      return -1;
+    }
   }
   if (p->writable && view.requires_grad) c->bump[c->written++] = view.handle;
   slot->p = t;
@@ -241,8 +245,8 @@ int ffi_take_tensor(ffi_call *c, int index, PyObject *const *args, const ffi_par
   PyObject *value = args[index], *object = value;
   int storage = p->kind == FFI_STORAGE;
   if (!is_plain_tensor(value) && ffi_is_cdata(value)) return take_record(c, index, value, slot);
-  if (!ffi_handle_offset || storage || p->cuda || !ffi_is_tensor(value) ||
-      ffi_fields_describe(value, &view) || view.type != p->type) {
+  if (!ffi_handle_offset || storage || !ffi_is_tensor(value) || ffi_fields_describe(value, &view) ||
+      view.type != p->type || !view.cuda != !p->cuda) {
     if (adapt(c, index, value, &view, &object)) return -1;
   }
   if (c->constraints && !storage) {

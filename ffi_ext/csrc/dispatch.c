@@ -3,6 +3,7 @@
 #include <string.h>
 
 #include "call.h"
+#include "cuda_device.h"
 
 ffi_hooks ffi_hook;
 
@@ -81,18 +82,20 @@ PyObject *ffi_native_error(const char *text) {
  */
 static int enter_device(const ffi_call *c, int *before) {
   if (!c->cuda) return 0;
-  PyObject *old = PyObject_CallFunction(ffi_hook.cuda, "sL", "exchange_device", c->cuda - 1LL);
-  const long index = old ? PyLong_AsLong(old) : -1;
-  Py_XDECREF(old);
-  if (index < 0 && PyErr_Occurred()) return -1;
-  *before = index + 1 == c->cuda ? 0 : (int)index + 1;
+  char text[FFI_TEXT_ROOM];
+  int index;
+  if (ffi_cuda_exchange_device(c->cuda - 1, &index, text)) {
+    PyErr_SetString(PyExc_RuntimeError, text);
+    return -1;
+  }
+  *before = index + 1 == c->cuda ? 0 : index + 1;
   return 0;
 }
 
 static void leave_device(int before) {
-  PyObject *old = PyObject_CallFunction(ffi_hook.cuda, "sL", "exchange_device", before - 1LL);
-  if (!old) PyErr_Clear(); /* it was the current one a moment ago */
-  Py_XDECREF(old);
+  char text[FFI_TEXT_ROOM]; /* of no error: it was the current one a moment ago */
+  int index;
+  ffi_cuda_exchange_device(before - 1, &index, text);
 }
 
 static int launch_error(const ffi_ext_module_table *table, char *text) {

@@ -5,8 +5,8 @@
 #include "THC/THCBlas.h"
 #include "THC/THCGeneral.h"
 #include "THC/THCTensorRandom.h"
+#include "cuda_device.h"
 #include "frame.h"
-#include "function.h"
 #include "th_core.h"
 
 /* CUDA sources declare `extern THCState *state;` and pass it on; torch keeps the real state. */
@@ -17,15 +17,9 @@ static struct THCState the_state;
 struct THCState *state = &the_state;
 
 long long ffi_cuda_ask(const char *name, long long number) {
-  char text[FFI_TEXT_ROOM] = "";
-  PyGILState_STATE gil = PyGILState_Ensure();
-  PyObject *answer = PyObject_CallFunction(ffi_hook.cuda, "sL", name, number);
-  long long value = answer ? PyLong_AsLongLong(answer) : -1;
-  Py_XDECREF(answer);
-  int failed = PyErr_Occurred() != NULL;
-  if (failed) ffi_take_error(text);
-  PyGILState_Release(gil);
-  if (failed) ffi_throw(text);
+  char text[FFI_TEXT_ROOM];
+  long long value;
+  if (ffi_cuda_answer(name, number, &value, text)) ffi_throw(text);
   return value;
 }
 
@@ -36,7 +30,12 @@ void *ffi_cuda_symbol(const char *name) {
   return found;
 }
 
-int ffi_cuda_current(void) { return (int)ffi_cuda_ask("current_device", 0) + 1; }
+int ffi_cuda_current(void) {
+  char text[FFI_TEXT_ROOM];
+  int device;
+  if (ffi_cuda_current_device(&device, text)) ffi_throw(text);
+  return device + 1;
+}
 
 int THCState_getNumDevices(THCState *s) {
   (void)s;
@@ -47,18 +46,12 @@ int THCState_getPeerToPeerAccess(THCState *s, int device, int other) {
   return (int)ffi_cuda_ask("peer_access", device * 1000LL + other);
 }
 
-/* libtorch_cuda has a C function for it; Python is the way round. */
 cudaStream_t THCState_getCurrentStreamOnDevice(THCState *s, int device) {
   (void)s;
-  static int32_t (*find)(int32_t, void **);
-  static int looked;
-  if (!looked) {
-    find = (int32_t (*)(int32_t, void **))ffi_native_symbol("aoti_torch_get_current_cuda_stream");
-    looked = 1;
-  }
-  void *stream = NULL;
-  if (find && find(device, &stream) == 0) return stream;
-  return (cudaStream_t)(uintptr_t)ffi_cuda_ask("current_stream", device);
+  char text[FFI_TEXT_ROOM];
+  void *stream;
+  if (ffi_cuda_current_stream(device, &stream, text)) ffi_throw(text);
+  return stream;
 }
 cudaStream_t THCState_getCurrentStream(THCState *s) {
   return THCState_getCurrentStreamOnDevice(s, ffi_cuda_current() - 1);

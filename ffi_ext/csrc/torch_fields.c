@@ -6,6 +6,7 @@
  * so they are looked for once: a field stands where all the probe tensors carry the value that
  * Python reports for them. If one is not found, or is found only by chance for some, the tier is
  * not used. */
+#include "cuda_device.h"
 #include "torch_bridge.h"
 
 #include <stdbool.h>
@@ -33,8 +34,9 @@ static struct {
   Py_ssize_t header;
   size_t keyset, storage, shape, offset, dtype, autograd;
   size_t data, deleter, bytes;
-  uint64_t plain[4]; /* key sets of dense CPU tensors without conj, neg, Python or functorch keys */
+  uint64_t plain[8]; /* key sets of dense tensors without conj, neg, Python or functorch keys */
   int plain_count;
+  int devices;          /* whether a tensor's device stands behind its element type */
   uint64_t ordinary[4]; /* deleters of storages that torch's CPU allocator made */
   int ordinary_count;
   uint64_t cow_deleter;
@@ -149,12 +151,19 @@ static int among(const uint64_t *values, int count, uint64_t value) {
   return 0;
 }
 
-static int remember(uint64_t values[4], int *count, uint64_t value) {
+static int remember(uint64_t *values, int room, int *count, uint64_t value) {
   if (among(values, *count, value)) return 0;
-  if (*count == 4) return -1;
+  if (*count == room) return -1;
   values[(*count)++] = value;
   return 0;
 }
+
+/* An optional<Device> behind the element type: the device's type, its index, and that there is one.
+ */
+#define DEVICE(type, index) ((type) | ((index) & 0xff) << 8 | 1 << 16)
+enum { CUDA = 1 }; /* c10::DeviceType */
+
+static int device_of(const char *impl) { return (int)(word(impl, at.dtype) >> 16 & 0xffffff); }
 
 int ffi_fields_calibrate(PyObject *probes, Py_ssize_t header) {
   probe p[MAX_PROBES];
@@ -184,10 +193,13 @@ int ffi_fields_calibrate(PyObject *probes, Py_ssize_t header) {
   at.autograd = at.storage + 8;
   at.deleter = at.data + 8;
   at.plain_count = at.ordinary_count = 0;
-  for (Py_ssize_t i = 0; i < count; i++)
-    if (remember(at.plain, &at.plain_count, p[i].keyset) ||
-        remember(at.ordinary, &at.ordinary_count, word(p[i].storage, at.deleter)))
+  at.devices = 1;
+  for (Py_ssize_t i = 0; i < count; i++) {
+    if (remember(at.plain, 4, &at.plain_count, p[i].keyset) ||
+        remember(at.ordinary, 4, &at.ordinary_count, word(p[i].storage, at.deleter)))
       return -1;
+    at.devices &= device_of(p[i].impl) == DEVICE(0, -1);
+  }
   at.requires_grad =
       (bool (*)(const void *))ffi_native_symbol("_ZNK3c1010TensorImpl13requires_gradEv");
   at.cow_deleter = (uint64_t)(uintptr_t)ffi_native_symbol("_ZN3c104impl3cow11cow_deleterEPv");
@@ -210,12 +222,10 @@ int ffi_fields_is_ordinary(void *identity) {
   return among(at.ordinary, at.ordinary_count, word(identity, at.deleter));
 }
 
-int ffi_fields_describe(PyObject *tensor, ffi_view *view) {
-  view->handle = (char *)tensor + at.header;
-  view->cuda = 0;
-  const char *impl = *(const char **)view->handle;
-  if (!impl) return 1;
-  if (!among(at.plain, at.plain_count, word(impl, at.keyset))) return 1;
+/* Fills the view from a dense tensor's fields; 1 when a closer look is needed. */
+static int read_fields(const char *impl, ffi_view *view) {
+  const int device = device_of(impl);
+  view->cuda = at.devices && (device & 0xff) == CUDA ? (device >> 8 & 0xff) + 1 : 0;
   view->scalar = (int)(word(impl, at.dtype) & 0xffff);
   view->type = ffi_type_of_scalar(view->scalar);
   const int bytes = ffi_scalar_bytes(view->scalar);
@@ -245,4 +255,34 @@ int ffi_fields_describe(PyObject *tensor, ffi_view *view) {
     last += (view->size[i] - 1) * view->stride[i];
   }
   return (last + 1) * bytes > view->storage_bytes || !view->storage_data;
+}
+
+int ffi_fields_describe(PyObject *tensor, ffi_view *view) {
+  view->handle = (char *)tensor + at.header;
+  const char *impl = *(const char **)view->handle;
+  if (!impl) return 1;
+  const int known = __atomic_load_n(&at.plain_count, __ATOMIC_ACQUIRE);
+  if (!among(at.plain, known, word(impl, at.keyset))) return 1;
+  return read_fields(impl, view);
+}
+
+/* Called with the GIL held; calls in other threads may be reading the list, whose count goes last.
+ */
+void ffi_fields_learn(const ffi_view *said) {
+  const char *impl = *(const char **)said->handle;
+  const uint64_t keyset = word(impl, at.keyset);
+  const size_t bytes = (size_t)said->ndim * sizeof(int64_t);
+  ffi_view seen;
+  if (among(at.plain, at.plain_count, keyset) || !at.devices ||
+      at.plain_count == sizeof at.plain / sizeof *at.plain || read_fields(impl, &seen))
+    return;
+  if (device_of(impl) != DEVICE(CUDA, said->cuda - 1) || seen.cuda != said->cuda ||
+      seen.scalar != said->scalar || seen.ndim != said->ndim || seen.offset != said->offset ||
+      memcmp(seen.size, said->size, bytes) || memcmp(seen.stride, said->stride, bytes) ||
+      seen.identity != said->identity || seen.storage_data != said->storage_data ||
+      seen.storage_bytes != said->storage_bytes || seen.requires_grad != said->requires_grad)
+    return;
+  at.plain[at.plain_count] = keyset;
+  __atomic_store_n(&at.plain_count, at.plain_count + 1, __ATOMIC_RELEASE);
+  ffi_cuda_verify();
 }

@@ -6,12 +6,13 @@
  * are the documented stable C interface. The other four have no C interface: resize_bytes_cpu
  * (grows a storage that torch may resize, else throws), set_sizes_and_strides, bump_version and
  * THPVariable_Wrap; their C++ signatures stand in their mangled names. */
+#include "cuda_device.h"
 #include "frame.h"
 
 #include <dlfcn.h>
 #include <stdio.h>
 
-#define MAX_LIBRARIES 4
+#define MAX_LIBRARIES 5
 static void *libraries[MAX_LIBRARIES];
 
 /* c10::ArrayRef<SymInt> and std::optional<SymInt>: a SymInt that is no symbol is the number itself.
@@ -259,6 +260,7 @@ int ffi_native_load(PyObject *paths, const ffi_operations **out) {
   for (size_t i = 0; i < sizeof wanted / sizeof *wanted; i++)
     if (!(*wanted[i].where = ffi_native_symbol(wanted[i].name))) return -1;
   *(void **)&api.set_geometry = ffi_native_symbol(set_geometry_name);
+  ffi_cuda_look_up();
   *out = &operations;
   return 0;
 }

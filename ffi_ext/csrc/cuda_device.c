@@ -1,0 +1,91 @@
+/* Which GPU and which stream are the current ones is asked at every call and at every launch, so
+ * torch's own functions answer where they are found: those of c10::cuda, by their mangled names,
+ * and one of libtorch_cuda's C interface. Python is the way round. */
+#include "cuda_device.h"
+
+#include "function.h"
+#include "torch_bridge.h"
+
+typedef signed char device_index; /* c10::DeviceIndex */
+
+static struct {
+  device_index (*current_device)(void);
+  device_index (*exchange_device)(device_index);
+  int32_t (*current_stream)(int32_t, void **);
+  int trusted; /* atomic */
+} native;
+
+void ffi_cuda_look_up(void) {
+  *(void **)&native.current_device = ffi_native_symbol("_ZN3c104cuda14current_deviceEv");
+  *(void **)&native.exchange_device = ffi_native_symbol("_ZN3c104cuda14ExchangeDeviceEa");
+  *(void **)&native.current_stream = ffi_native_symbol("aoti_torch_get_current_cuda_stream");
+}
+
+static int is_trusted(void) { return __atomic_load_n(&native.trusted, __ATOMIC_ACQUIRE); }
+
+/* c10's functions throw. */
+typedef struct device_request {
+  int device, exchange;
+} device_request;
+
+static void ask_device(void *argument) {
+  device_request *r = argument;
+  r->device =
+      r->exchange ? native.exchange_device((device_index)r->device) : native.current_device();
+}
+
+void ffi_cuda_verify(void) {
+  if (is_trusted() || !native.current_device || !native.exchange_device || !native.current_stream)
+    return;
+  char text[FFI_TEXT_ROOM];
+  long long device, stream;
+  device_request request = {0, 0};
+  void *found = NULL;
+  if (ffi_cuda_answer("current_device", 0, &device, text) ||
+      ffi_cuda_answer("current_stream", device, &stream, text))
+    return;
+  if (ffi_try(ask_device, &request, text) == 0 && request.device == device &&
+      native.current_stream((int32_t)device, &found) == 0 && (long long)(intptr_t)found == stream)
+    __atomic_store_n(&native.trusted, 1, __ATOMIC_RELEASE);
+}
+
+int ffi_cuda_answer(const char *name, long long number, long long *value, char *text) {
+  PyGILState_STATE gil = PyGILState_Ensure();
+  PyObject *answer = PyObject_CallFunction(ffi_hook.cuda, "sL", name, number);
+  *value = answer ? PyLong_AsLongLong(answer) : -1;
+  Py_XDECREF(answer);
+  const int failed = PyErr_Occurred() != NULL;
+  if (failed) ffi_take_error(text);
+  PyGILState_Release(gil);
+  return failed ? -1 : 0;
+}
+
+static int ask(const char *name, device_request *request, char *text) {
+  if (is_trusted()) return ffi_try(ask_device, request, text);
+  long long value;
+  if (ffi_cuda_answer(name, request->device, &value, text)) return -1;
+  request->device = (int)value;
+  return 0;
+}
+
+int ffi_cuda_current_device(int *device, char *text) {
+  device_request request = {0, 0};
+  if (ask("current_device", &request, text)) return -1;
+  *device = request.device;
+  return 0;
+}
+
+int ffi_cuda_exchange_device(int device, int *before, char *text) {
+  device_request request = {device, 1};
+  if (ask("exchange_device", &request, text)) return -1;
+  *before = request.device;
+  return 0;
+}
+
+int ffi_cuda_current_stream(int device, void **stream, char *text) {
+  if (is_trusted() && native.current_stream(device, stream) == 0) return 0;
+  long long value;
+  if (ffi_cuda_answer("current_stream", device, &value, text)) return -1;
+  *stream = (void *)(intptr_t)value;
+  return 0;
+}

@@ -1,0 +1,173 @@
+"""How CUDA tensors get into C, shown without a GPU: CPU tensors whose C++ fields say that they are CUDA tensors.
+
+What torch.cuda would be asked is answered here. A GPU's own part of it is in test_cuda.py.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import ctypes
+import importlib
+import sys
+from collections.abc import Iterator
+
+import pytest
+import torch
+
+import ffi_ext
+from ffi_ext import arguments, cuda_state, runtime
+
+pytestmark = pytest.mark.skipif(
+    runtime.tier() != "native" or torch.version.cuda is not None,
+    reason="the Python tier reads no fields, and a torch with CUDA asks the driver itself",
+)
+
+HEADER = """
+double total(THCudaTensor *t);
+double on_cpu(THFloatTensor *t);
+/* @param t [float32, cpu|cuda] */
+int64_t stream_of(const ffi_ext_tensor *t);
+/* @param t [cuda] */
+double only_cuda(const ffi_ext_tensor *t);
+double no_cuda(const ffi_ext_tensor *t);
+"""
+SOURCE = """
+#include <THC/THC.h>
+#include <ffi_ext.h>
+double total(THCudaTensor *t) {
+  double sum = 0; /* of memory on the CPU, whatever the tensor says */
+  for (int64_t i = 0; i < t->size[0]; i++)
+    sum += ((float *)t->storage->data)[t->storageOffset + i * t->stride[0]];
+  return sum;
+}
+double on_cpu(THFloatTensor *t) { return t->nDimension; }
+int64_t stream_of(const ffi_ext_tensor *t) { return (int64_t)t->stream + 1000 * t->device; }
+double only_cuda(const ffi_ext_tensor *t) { return t->ndim; }
+double no_cuda(const ffi_ext_tensor *t) { return t->ndim; }
+"""
+
+
+@pytest.fixture(scope="module")
+def calls(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("cuda_calls")
+    (folder / "t.h").write_text(HEADER)
+    (folder / "t.c").write_text(SOURCE)
+    ffi_ext.create_extension(
+        "cuda_call_functions", ["t.h"], ["t.c"], relative_to=str(folder / "b.py"), with_cuda=True, verbose=False
+    ).build()  # fmt: skip
+    sys.path.insert(0, str(folder))
+    yield importlib.import_module("cuda_call_functions")
+    sys.path.remove(str(folder))
+
+
+def keys(*names: str) -> int:
+    raw = 0
+    for name in names:
+        raw |= torch._C.DispatchKeySet(getattr(torch._C.DispatchKey, name)).raw_repr()
+    return raw
+
+
+@contextlib.contextmanager
+def as_cuda(*tensors: torch.Tensor, index: int = 0) -> Iterator[None]:
+    """Within this, the tensors' C++ objects have the dispatch keys and the device of CUDA tensors."""
+    patches = []
+    cpu, cuda = keys("CPU", "AutocastCPU"), keys("CUDA", "AutocastCUDA")
+    for tensor in tensors:
+        impl = (ctypes.c_char * 208).from_address(tensor._cdata)
+        raw = torch._C._dispatch_keys(tensor).raw_repr()
+        keyset = bytes(impl).index(raw.to_bytes(8, "little"))
+        device = (
+            bytes(impl).index(bytes([6, 0, 0, 0xFF, 1]), 16) + 2
+        )  # float32, then CPU, none, yes
+        patches.append((impl, bytes(impl)))
+        impl[keyset : keyset + 8] = (raw & ~cpu | cuda).to_bytes(8, "little")
+        impl[device : device + 3] = bytes([1, index, 1])
+    try:
+        yield
+    finally:
+        for impl, before in patches:
+            impl[:] = before
+
+
+@pytest.fixture
+def asked(monkeypatch):
+    """The questions to torch.cuda, which here has two GPUs."""
+    log, current = [], [0]
+
+    def exchange(device):
+        log.append(("exchange", device))
+        before, current[0] = current[0], device
+        return before
+
+    def stream(device):
+        log.append(("stream", device))
+        return 70 + device
+
+    monkeypatch.setitem(cuda_state.ANSWERS, "exchange_device", exchange)
+    monkeypatch.setitem(cuda_state.ANSWERS, "current_stream", stream)
+    monkeypatch.setitem(cuda_state.ANSWERS, "current_device", lambda _: current[0])
+    return log
+
+
+def test_fields_tell_cuda_tensors_from_others(calls, asked, monkeypatch):
+    tensors = [torch.arange(4.0), torch.arange(12.0)[::3], torch.ones(3, requires_grad=True)]
+    with torch.inference_mode():
+        tensors.append(torch.arange(5.0))
+    sums = [float(t.detach().sum()) for t in tensors]
+    with as_cuda(*tensors):
+        assert all(t.is_cuda and t.get_device() == 0 for t in tensors)
+        assert [calls.total(t) for t in tensors] == sums  # Python describes them, and C learns
+        monkeypatch.setattr(arguments, "_checked_facts", None)
+        assert [calls.total(t) for t in tensors] == sums
+        for t in tensors:
+            assert runtime._runtime.describe(t)[-1] == 1
+    other = torch.arange(6.0)
+    with as_cuda(other, index=1):
+        assert calls.total(other) == 15
+        assert runtime._runtime.describe(other)[-1] == 2
+
+
+def test_the_device_of_the_first_tensor_is_current_during_the_call(calls, asked):
+    first, second = torch.ones(2), torch.ones(2)
+    with as_cuda(first), as_cuda(second, index=1):
+        calls.total(first)
+        assert asked == [("exchange", 0)]
+        asked.clear()
+        calls.total(second)
+        assert asked == [("exchange", 1), ("exchange", 0)]
+        assert calls.stream_of(second) == 71 + 1000
+    assert calls.stream_of(first) == 0
+
+
+@pytest.mark.parametrize("learned", [False, True])
+def test_the_wrong_device_is_refused(calls, asked, learned):
+    cuda, cpu = torch.ones(2), torch.ones(2)
+    with as_cuda(cuda):
+        if learned:
+            calls.total(cuda)
+        with pytest.raises(
+            TypeError, match=r"expected a torch.FloatTensor .* on the CPU, got .* cuda:0"
+        ):
+            calls.on_cpu(cuda)
+        with pytest.raises(TypeError, match="no_cuda.*argument 1 't'.* on cpu"):
+            calls.no_cuda(cuda)
+        assert calls.only_cuda(cuda) == 1
+    with pytest.raises(
+        TypeError, match=r"on a CUDA device, got .* on cpu; move it with .to\('cuda'\)"
+    ):
+        calls.total(cpu)
+    with pytest.raises(TypeError, match="only_cuda.*argument 1 't'.* on cuda"):
+        calls.only_cuda(cpu)
+
+
+def test_nothing_is_learned_of_tensors_that_are_no_cuda_tensors(calls, asked):
+    class Own(torch.Tensor):
+        pass
+
+    for wrong in (torch.zeros(2, device="meta"), torch._neg_view(torch.ones(2))):
+        with pytest.raises(TypeError):
+            calls.total(wrong)
+        assert runtime._runtime.describe(wrong) is None
+    own = torch.ones(3).as_subclass(Own)
+    with as_cuda(own):
+        assert calls.total(own) == 3
