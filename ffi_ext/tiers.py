@@ -102,11 +102,26 @@ def _alias(tensor: torch.Tensor) -> torch.Tensor:
     )
 
 
-def adopt(address: int, size: int, scalar_type: int, owner: object) -> torch.Tensor:
+class _CudaMemory:
+    """Memory on a GPU, as NumPy's and torch's array interface describes it."""
+
+    def __init__(self, address: int, size: int, owner: object) -> None:
+        self.owner = owner
+        self.__cuda_array_interface__ = {
+            "version": 2,
+            "shape": (size,),
+            "typestr": "|u1",
+            "data": (address, False),
+        }
+
+
+def adopt(address: int, size: int, scalar_type: int, cuda: int, owner: object) -> torch.Tensor:
     """Memory that C allocated, as a 1-dim tensor that keeps `owner` alive."""
     dtype = DTYPES[scalar_type]
     if size == 0:
-        return torch.empty(0, dtype=dtype)
+        return torch.empty(0, dtype=dtype, device=_device(cuda))
+    if cuda:
+        return torch.as_tensor(_CudaMemory(address, size, owner), device=_device(cuda)).view(dtype)
     memory = (ctypes.c_char * size).from_address(address)
     memory._owner = owner  # type: ignore[attr-defined]
     return torch.frombuffer(memory, dtype=dtype)

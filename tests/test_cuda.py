@@ -23,6 +23,7 @@ int wrong_launch(THCudaTensor *tensor);
 THCudaTensor *twice(THCudaTensor *tensor);
 int same_gpu(THCudaTensor *a, THCudaTensor *b);
 void grow(THCudaTensor *tensor, long n);
+THCudaTensor *foreign(THCudaTensor *like);
 """
 SOURCE = """
 #include <THC/THC.h>
@@ -53,6 +54,16 @@ int same_gpu(THCudaTensor *a, THCudaTensor *b) {
 void grow(THCudaTensor *tensor, long n) {
   THCudaTensor_resize1d(state, tensor, n);
   THCudaTensor_fill(state, tensor, 3);
+}
+THCudaTensor *foreign(THCudaTensor *like) {
+  const ptrdiff_t n = THCudaTensor_nElement(state, like);
+  float *data = NULL;
+  THCudaMalloc(state, (void **)&data, n * sizeof(float));
+  THCudaStorage *storage = THCudaStorage_newWithData(state, data, n);
+  THCudaStorage_rawCopy(state, storage, THCudaTensor_data(state, like));
+  THCudaTensor *result = THCudaTensor_newWithStorage1d(state, storage, 1, n - 1, 1);
+  THCudaStorage_free(state, storage);
+  return result;
 }
 """
 KERNEL = """
@@ -308,6 +319,14 @@ def test_results_and_resizes(module):
     module.grow(t, 5)
     assert t.cpu().tolist() == [3.0] * 5 and t.is_cuda
     assert module.same_gpu(x, t) == 1
+
+
+@needs_gpu
+def test_a_result_on_memory_of_another_allocator(module):
+    x = torch.arange(5.0).cuda()
+    result = module.foreign(x)
+    assert result.is_cuda and result.dtype == torch.float32
+    torch.testing.assert_close(result, x[1:])
 
 
 @pytest.mark.skipif(torch.cuda.device_count() < 2, reason="there are not two GPUs")

@@ -30,6 +30,7 @@ int64_t stream_of(const ffi_ext_tensor *t);
 /* @param t [cuda] */
 double only_cuda(const ffi_ext_tensor *t);
 double no_cuda(const ffi_ext_tensor *t);
+int storages(void *torchs);
 """
 SOURCE = """
 #include <THC/THC.h>
@@ -44,6 +45,40 @@ double on_cpu(THFloatTensor *t) { return t->nDimension; }
 int64_t stream_of(const ffi_ext_tensor *t) { return (int64_t)t->stream + 1000 * t->device; }
 double only_cuda(const ffi_ext_tensor *t) { return t->ndim; }
 double no_cuda(const ffi_ext_tensor *t) { return t->ndim; }
+
+#include <stdlib.h>
+extern THCState *state;
+static int live;
+static cudaError_t take(void *context, void **p, size_t n, cudaStream_t s) {
+  live += *(int *)context;
+  return (*p = malloc(n)) ? 0 : 2;
+}
+static cudaError_t again(void *context, void **p, size_t before, size_t n, cudaStream_t s) {
+  if (!*p) return take(context, p, n, s);
+  return (*p = realloc(*p, n)) ? 0 : 2;
+}
+static cudaError_t give(void *context, void *p) { live -= *(int *)context; free(p); return 0; }
+static cudaError_t refuse(void *context, void **p, size_t n, cudaStream_t s) { return 2; }
+#define CHECK(x) THAssertMsg(x, "%s (%d live)", #x, live)
+int storages(void *torchs) {
+  static THCDeviceAllocator own = {take, again, give}, full = {refuse, NULL, give};
+  static int step = 1;
+  THCudaStorage *s = THCudaStorage_newWithAllocator(state, 5, &own, &step);
+  CHECK(live == 1 && s->size == 5 && s->device == 1);
+  s->data[4] = 6;
+  THCudaStorage_resize(state, s, 5000);
+  CHECK(live == 1 && s->size == 5000 && s->data[4] == 6);
+  THCudaTensor *t = THCudaTensor_newWithStorage1d(state, s, 4, 2, 1);
+  THCudaStorage_free(state, s);
+  CHECK(live == 1 && t->storage->data[t->storageOffset] == 6);
+  THCudaTensor_free(state, t);
+  CHECK(live == 0);
+  THCudaLongStorage *l = THCudaLongStorage_newWithData(state, torchs, 3);
+  CHECK(l->data == torchs && l->size == 3);
+  THCudaLongStorage_free(state, l);
+  THCudaStorage_newWithAllocator(state, 5, &full, &step);
+  return 0;
+}
 """
 
 
@@ -158,6 +193,15 @@ def test_the_wrong_device_is_refused(calls, asked, learned):
         calls.total(cpu)
     with pytest.raises(TypeError, match="only_cuda.*argument 1 't'.* on cuda"):
         calls.only_cuda(cpu)
+
+
+def test_storages_on_memory_of_other_allocators(calls, asked, monkeypatch):
+    monkeypatch.setitem(cuda_state.ANSWERS, "current_device", lambda _: 1)
+    freed = []
+    monkeypatch.setitem(cuda_state.ANSWERS, "free", lambda pointer: freed.append(pointer) or 0)
+    with pytest.raises(ffi_ext.NativeError, match=r"cuda runtime error \(2\)"):  # of the last one
+        calls.storages(calls._ffi.cast("void *", 4096))
+    assert freed == [4096]
 
 
 def test_nothing_is_learned_of_tensors_that_are_no_cuda_tensors(calls, asked):

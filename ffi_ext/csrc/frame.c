@@ -373,9 +373,10 @@ static PyObject *adopt(ffi_storage *s) {
   PyObject *capsule = PyCapsule_New(s, NULL, drop_capsule);
   if (!capsule) return NULL;
   __atomic_add_fetch(&s->refcount, 1, __ATOMIC_RELAXED);
-  PyObject *tensor = PyObject_CallFunction(
-      ffi_adopt_helper, "KniO", (unsigned long long)(uintptr_t)s->data,
-      (Py_ssize_t)(s->size * (ptrdiff_t)ffi_type_size[s->type]), ffi_scalar_type[s->type], capsule);
+  PyObject *tensor =
+      PyObject_CallFunction(ffi_adopt_helper, "KniiO", (unsigned long long)(uintptr_t)s->data,
+                            (Py_ssize_t)(s->size * (ptrdiff_t)ffi_type_size[s->type]),
+                            ffi_scalar_type[s->type], s->cuda, capsule);
   Py_DECREF(capsule);
   return tensor;
 }

@@ -43,7 +43,8 @@ typedef struct ffi_storage {
   ptrdiff_t size; /* elements */
   int refcount;   /* atomic */
   char flag;
-  struct THAllocator *allocator; /* NULL: torch owns the memory (`owner`) */
+  struct THAllocator *allocator; /* NULL: torch owns the memory (`owner`); of a CUDA storage a
+ THCDeviceAllocator */
   void *allocatorContext;
   struct ffi_storage *view;
   int device; /* THC's: the index of the GPU */

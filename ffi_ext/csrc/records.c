@@ -103,7 +103,10 @@ void ffi_tensor_dispose(ffi_tensor *t) {
 void ffi_storage_dispose(ffi_storage *s) {
   s->refcount = 0;
   if (s->allocator) {
-    if ((s->flag & FFI_FREEMEM) && s->data) s->allocator->free(s->allocatorContext, s->data);
+    if (s->cuda)
+      ffi_cuda_storage_free(s);
+    else if ((s->flag & FFI_FREEMEM) && s->data)
+      s->allocator->free(s->allocatorContext, s->data);
   } else if (s->owned) {
     ffi_storage_release_owner(s);
   }

@@ -62,6 +62,12 @@ long long ffi_cuda_ask(const char *name, long long number);
 int ffi_cuda_current(void);
 void *ffi_cuda_symbol(const char *name);
 struct THCState;
+struct _THCDeviceAllocator;
+/* thc_memory.c: storages on memory that is not torch's; allocator NULL: THCudaMalloc's. */
+ffi_storage *ffi_cuda_storage_new_with(int type, void *data, ptrdiff_t size,
+                                       struct _THCDeviceAllocator *allocator, void *context);
+void ffi_cuda_storage_resize(ffi_storage *s, ptrdiff_t size);
+void ffi_cuda_storage_free(ffi_storage *s);
 /* thc_memory.c: fills a storage from raw memory of the same device. */
 void ffi_cuda_copy(struct THCState *state, ffi_storage *to, const void *from);
 /* th_torch.c: a function of TH's that torch does; th_along.c says what the codes mean. Throws. */

@@ -31,6 +31,10 @@ void ffi_th_storage_resize(ffi_storage *s, ptrdiff_t size) {
     ffi_storage_resize_memory(s, size);
     return;
   }
+  if (s->cuda) {
+    ffi_cuda_storage_resize(s, size);
+    return;
+  }
   const ptrdiff_t bytes = size * (ptrdiff_t)ffi_type_size[s->type];
   const ptrdiff_t kept = (size < s->size ? size : s->size) * (ptrdiff_t)ffi_type_size[s->type];
   void *data;

@@ -1,4 +1,5 @@
-/* THC's streams, pinned memory, scratch space, and what remains of its numbered resources. */
+/* THC's streams, memory of other allocators, pinned memory, scratch space, and what remains of its
+ * numbered resources. */
 #define FFI_EXT_NO_CUDA_HEADERS
 #include <pthread.h>
 #include <stdlib.h>
@@ -6,6 +7,8 @@
 
 #include "THC/THCGeneral.h"
 #include "THC/THCStream.h"
+#include "cuda_device.h"
+#include "guard.h"
 #include "th_core.h"
 
 #define MAX_DEVICES 256
@@ -61,6 +64,58 @@ void ffi_cuda_copy(THCState *s, ffi_storage *to, const void *from) {
   const int device_to_device = 3;
   THCudaCheck(((copy)ffi_cuda_symbol("cudaMemcpyAsync"))(to->data, from, bytes, device_to_device,
                                                          THCState_getCurrentStream(s)));
+}
+
+static cudaError_t torch_malloc(void *context, void **pointer, size_t size, cudaStream_t stream) {
+  (void)context;
+  (void)stream;
+  return THCudaMalloc(NULL, pointer, size);
+}
+/* A storage may go when no C function runs that an error could end. */
+static cudaError_t torch_free(void *context, void *pointer) {
+  (void)context;
+  char text[FFI_TEXT_ROOM];
+  long long nothing;
+  return ffi_cuda_answer("free", (long long)(uintptr_t)pointer, &nothing, text) != 0;
+}
+static THCDeviceAllocator torch_allocator = {torch_malloc, NULL, torch_free, NULL, NULL, NULL};
+
+static THCDeviceAllocator *allocator_of(const ffi_storage *s) {
+  return (THCDeviceAllocator *)s->allocator;
+}
+
+ffi_storage *ffi_cuda_storage_new_with(int type, void *data, ptrdiff_t size,
+                                       THCDeviceAllocator *allocator, void *context) {
+  const int cuda = ffi_cuda_current();
+  if (!allocator) allocator = &torch_allocator;
+  ffi_storage *s = ffi_th_storage_new_with(type, data, size, (THAllocator *)allocator, context);
+  s->cuda = (unsigned char)cuda;
+  s->device = cuda - 1;
+  return s;
+}
+
+void ffi_cuda_storage_free(ffi_storage *s) {
+  if ((s->flag & FFI_FREEMEM) && s->data) allocator_of(s)->free(s->allocatorContext, s->data);
+}
+
+void ffi_cuda_storage_resize(ffi_storage *s, ptrdiff_t size) {
+  THCDeviceAllocator *a = allocator_of(s);
+  const size_t element = ffi_type_size[s->type];
+  const size_t before = (size_t)s->size * element, bytes = (size_t)size * element;
+  cudaStream_t stream = THCState_getCurrentStreamOnDevice(NULL, s->device);
+  if (a->realloc) {
+    THCudaCheck(a->realloc(s->allocatorContext, &s->data, before, bytes, stream));
+    s->size = size;
+    return;
+  }
+  void *data = NULL;
+  if (size) THCudaCheck(a->malloc(s->allocatorContext, &data, bytes, stream));
+  ffi_storage old = *s;
+  s->data = data;
+  s->size = size < old.size ? size : old.size;
+  ffi_cuda_copy(NULL, s, old.data);
+  s->size = size;
+  ffi_cuda_storage_free(&old);
 }
 
 void *THCudaHostAlloc(THCState *s, size_t size) {

@@ -260,6 +260,27 @@ THCStorage *THCStorage_(newWithSize4)(THCState *state, real value1, real value2,
   return self;
 }
 
+THCStorage *THCStorage_(newWithDataAndAllocator)(THCState *state, real *data, ptrdiff_t size,
+                                                 THCDeviceAllocator *allocator, void *context) {
+  (void)state;
+  return (THCStorage *)ffi_cuda_storage_new_with(TYPE_NUMBER, data, size, allocator, context);
+}
+THCStorage *THCStorage_(newWithData)(THCState *state, real *data, ptrdiff_t size) {
+  return THCStorage_(newWithDataAndAllocator)(state, data, size, NULL, NULL);
+}
+THCStorage *THCStorage_(newWithAllocator)(THCState *state, ptrdiff_t size,
+                                          THCDeviceAllocator *allocator, void *context) {
+  THCStorage *self = THCStorage_(newWithDataAndAllocator)(state, NULL, 0, allocator, context);
+  ffi_th_storage_resize((ffi_storage *)self, size);
+  return self;
+}
+THCStorage *THCStorage_(newWithMapping)(THCState *state, const char *filename, ptrdiff_t size,
+                                        int shared) {
+  (void)state, (void)size, (void)shared;
+  THError("a file (%s) cannot be mapped into a GPU's memory", filename);
+  return NULL;
+}
+
 real *THCStorage_(data)(THCState *state, const THCStorage *self) {
   (void)state;
   return self->data;

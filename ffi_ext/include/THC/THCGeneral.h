@@ -60,6 +60,17 @@ THC_API cudaError_t THCudaMemGetInfo(THCState *state, size_t *free_bytes, size_t
 THC_API cudaError_t THCudaMemGetInfoCached(THCState *state, size_t *free_bytes, size_t *total_bytes,
                                            size_t *largest_block);
 THC_API void THCHeapUpdate(THCState *state, ptrdiff_t size);
+/* Memory of a storage that is not torch's; realloc (old size, new size), emptyCache and cacheInfo
+ * may be NULL. The first argument of malloc, realloc and free is the storage's context. */
+typedef struct _THCDeviceAllocator {
+  cudaError_t (*malloc)(void *, void **, size_t, cudaStream_t);
+  cudaError_t (*realloc)(void *, void **, size_t, size_t, cudaStream_t);
+  cudaError_t (*free)(void *, void *);
+  cudaError_t (*emptyCache)(void *);
+  cudaError_t (*cacheInfo)(void *, int, size_t *, size_t *);
+  void *state;
+} THCDeviceAllocator;
+
 THC_API int THCState_isCachingAllocatorEnabled(THCState *state);
 THC_API cudaError_t THCCachingAllocator_emptyCache(void);
 

@@ -9,7 +9,7 @@ typedef struct THCStorage {
   ptrdiff_t size;
   int refcount;
   char flag;
-  THAllocator *allocator;
+  THCDeviceAllocator *allocator;
   void *allocatorContext;
   struct THCStorage *view;
   int device;
@@ -37,6 +37,16 @@ THC_API THCStorage *THCStorage_(newWithSize1)(THCState *state, real);
 THC_API THCStorage *THCStorage_(newWithSize2)(THCState *state, real, real);
 THC_API THCStorage *THCStorage_(newWithSize3)(THCState *state, real, real, real);
 THC_API THCStorage *THCStorage_(newWithSize4)(THCState *state, real, real, real, real);
+THC_API THCStorage *THCStorage_(newWithAllocator)(THCState *state, ptrdiff_t size,
+                                                  THCDeviceAllocator *allocator,
+                                                  void *allocatorContext);
+THC_API THCStorage *THCStorage_(newWithData)(THCState *state, real *data, ptrdiff_t size);
+THC_API THCStorage *THCStorage_(newWithDataAndAllocator)(THCState *state, real *data,
+                                                         ptrdiff_t size,
+                                                         THCDeviceAllocator *allocator,
+                                                         void *allocatorContext);
+THC_API THCStorage *THCStorage_(newWithMapping)(THCState *state, const char *filename,
+                                                ptrdiff_t size, int shared);
 THC_API void THCStorage_(set)(THCState *state, THCStorage *storage, ptrdiff_t index, real value);
 
 #endif
