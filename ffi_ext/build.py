@@ -292,6 +292,12 @@ class Build:
         return cache.digest(json.dumps([command, inputs, declared]).encode())
 
     def link(self, command: list[str], temporary: Path) -> tuple[bytes, symbols_check.Missing]:
+        """Links, and once more with the toolkit's libraries whose functions are missing."""
+        binary, missing = self.link_once(command, temporary)
+        words = cuda.library_words(missing.others)
+        return self.link_once([*command, *words], temporary) if words else (binary, missing)
+
+    def link_once(self, command: list[str], temporary: Path) -> tuple[bytes, symbols_check.Missing]:
         output = temporary / self.plan.target.name
         status, log = self.compilers.run([*command, "-o", str(output)])
         if self.verbose and log.strip():

@@ -27,6 +27,9 @@ NAMES = {
     "Blackwell": "10.0;12.0+PTX",
 }
 
+# A function of the libraries beside the runtime, by its name: cublasLtMatmul is of libcublasLt.
+_LIBRARY_FUNCTION = re.compile("(cublasLt|cublas|cusparse|cusolver|cufft|curand|cudnn)(?=[A-Z])")
+
 
 def home() -> Path | None:
     """The toolkit's directory: CUDA_HOME, CUDA_PATH, nvcc on PATH, the usual place."""
@@ -172,12 +175,36 @@ def runtime_words(kernels: bool) -> list[str]:
     return words
 
 
+def _pip_folders(name: str) -> list[Path]:
+    """The folders of this name in the nvidia packages that pip installed: those that torch uses."""
+    spec = importlib.util.find_spec("nvidia")
+    places = (spec.submodule_search_locations or []) if spec else []
+    return [path for place in places for path in sorted(Path(place).glob(f"*/{name}"))]
+
+
+def library_words(functions: Iterable[str]) -> list[str]:
+    """Linker words for the libraries of cuBLAS, cuSPARSE ... that have some of these functions.
+
+    The one that torch has loaded comes first: the toolkit's may be of another version, and know
+    nothing of torch's handles.
+    """
+    wanted = [m[1] for name in functions if (m := _LIBRARY_FUNCTION.match(name))]
+    root = home()
+    folders = [*_pip_folders("lib"), *([root / "lib64"] if root else [])]
+    words = []
+    for name in dict.fromkeys(wanted):
+        for folder in folders:
+            found = sorted(folder.glob(f"lib{name}.so*"))
+            if found:
+                words += [str(found[0]), "-Xlinker", "-rpath", "-Xlinker", str(folder)]
+                break
+    return words
+
+
 def include_dirs() -> list[str]:
     """The toolkit's headers: of its directory, of its C++ libraries (Thrust), and of what pip installed."""
     root = home()
     found = [root / "include", root / "include" / "cccl"] if root else []
     usual = Path("/usr/local/cuda/include")
-    spec = importlib.util.find_spec("nvidia")
-    for folder in (spec.submodule_search_locations or []) if spec else []:
-        found += sorted(Path(folder).glob("*/include"))
+    found += _pip_folders("include")
     return [str(path) for path in dict.fromkeys([*found, usual]) if path.is_dir()]

@@ -10,7 +10,7 @@ import pytest
 import torch
 
 import ffi_ext
-from ffi_ext import BuildError, NativeError, cuda, cuda_objects
+from ffi_ext import BuildError, NativeError, cuda, cuda_objects, toolchain
 
 needs_nvcc = pytest.mark.skipif(cuda.nvcc() is None, reason="there is no nvcc on this machine")
 needs_gpu = pytest.mark.skipif(not torch.cuda.is_available(), reason="there is no GPU for torch")
@@ -302,6 +302,24 @@ def test_a_graph_captures_a_call(module):
     for _ in range(3):
         graph.replay()
     assert tensor.cpu().tolist() == [8.0] * 100
+
+
+def test_functions_of_the_toolkits_libraries_are_linked(tmp_path, build, monkeypatch, capfd):
+    """With a library of another name, since no version of the real one can be relied on."""
+    folder = tmp_path / "nvidia" / "curand" / "lib"
+    folder.mkdir(parents=True)
+    (tmp_path / "own.c").write_text("int curandOwn(int x) { return x + 1; }")
+    library = folder / "libcurand.so.99"
+    compiler = toolchain.c_compiler().command
+    subprocess.run(
+        [*compiler, "-shared", "-fPIC", "-Wl,-soname,libcurand.so.99", "-o", library, tmp_path / "own.c"],
+        check=True,
+    )  # fmt: skip
+    text = "int curandOwn(int); int f(int x) { return curandOwn(x); }"
+    monkeypatch.setattr(cuda, "_pip_folders", lambda name: [folder] if name == "lib" else [])
+    assert build("int f(int x);", text).f(4) == 5
+    assert "warning" not in capfd.readouterr().err
+    assert cuda.library_words(["cublasLtOwn", "curandown", "f"]) == []
 
 
 @needs_gpu

@@ -26,7 +26,14 @@ typedef int cudaError_t;
 typedef struct cublasContext *cublasHandle_t;
 #endif
 #if defined(FFI_EXT_CUDA_HEADERS) && __has_include(<cusparse.h>)
+#ifdef __GNUC__ /* it warns of its own functions */
+#pragma GCC diagnostic push
+#pragma GCC diagnostic ignored "-Wdeprecated-declarations"
+#endif
 #include <cusparse.h>
+#ifdef __GNUC__
+#pragma GCC diagnostic pop
+#endif
 #else
 typedef struct cusparseContext *cusparseHandle_t;
 #endif
