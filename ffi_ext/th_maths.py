@@ -100,9 +100,9 @@ FUNCTIONS: dict[str, Callable[..., Any]] = {
 def _function(name: str) -> Callable[..., Any]:
     if name in FUNCTIONS:
         return FUNCTIONS[name]
-    from ffi_ext import thc_maths
+    from ffi_ext import th_algebra, thc_maths
 
-    return thc_maths.FUNCTIONS[name]
+    return th_algebra.FUNCTIONS.get(name) or thc_maths.FUNCTIONS[name]
 
 
 def call(name: str, arguments: tuple[Any, ...]) -> tuple[Tensor, ...]:

@@ -7,7 +7,7 @@ import sys
 from pathlib import Path
 
 import ffi_ext
-from ffi_ext import elf, th_maths, thc_maths
+from ffi_ext import elf, th_algebra, th_maths, thc_maths
 
 ROOT = Path(__file__).parent.parent
 TARGET = ROOT / "docs" / "th_api.md"
@@ -32,7 +32,7 @@ the function.
 | `sum` `prod` `mean` `max` `min` `median` `mode` `kthvalue` `norm` | 0.1.12 | no `keepdim`: pass 1, as it was |
 | `std` `var` | 0.1.12 | no `keepdim`: pass 1; `flag` is `biased` |
 | `stdall`, `varall` | 0.1.12 | no argument `biased`: pass 0 |
-| `btrifact` | 0.1.12 | no argument `pivot` (left out in any case) |
+| `btrifact` | 0.1.12 | no argument `pivot` |
 | `THRandom_*` seeds and numbers | 0.1.12, 0.2.0 | `unsigned long` for `uint64_t`: the same type on Linux |
 | `THAtomic*` | 0.1.12, 0.2.0 | `int` for `int32_t`: the same type |
 | `THStorage_(newWithAllocator)` | 0.4.1 | no context argument |
@@ -85,9 +85,11 @@ def _rows(header: Path, exported: frozenset[str]) -> list[tuple[str, str]]:
         base = key.partition(":")[2] or key
         others = {symbol, symbol.replace("THFloat", "THLong"), symbol.replace("THFloat", "THByte")}
         others.add(symbol.replace("THCudaTensor", "THCudaLongTensor"))
+        others.add(symbol.replace("THCudaTensor", "THCudaByteTensor"))
         others.add(symbol.replace("THCudaTensor_", "THFloatTensor_"))
         by_torch = base in th_maths.FUNCTIONS and (thc or header.name == "THTensorMath.h")
         by_torch = by_torch or (thc and (base in thc_maths.FUNCTIONS or base.startswith("copy")))
+        by_torch |= base in th_algebra.FUNCTIONS and (thc or header.name == "THTensorLapack.h")
         computed = "torch" if by_torch else "C"
         how = computed if others & exported else "left out"
         result.append((shown, how))

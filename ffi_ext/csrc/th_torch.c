@@ -1,4 +1,5 @@
-/* TH's functions along dimensions go to torch: ffi_ext/th_maths.py has their table. */
+/* TH's functions along dimensions and on matrices go to torch: ffi_ext/th_maths.py and
+ * th_algebra.py have their tables. */
 #include <stdarg.h>
 #include <string.h>
 
@@ -6,7 +7,7 @@
 #include "function.h"
 #include "th_core.h"
 
-#define MAX_RESULTS 2
+#define MAX_RESULTS 4
 
 static PyObject *list_of(ffi_tensor **tensors, int count) {
   PyObject *list = PyList_New(count);
@@ -27,6 +28,7 @@ static PyObject *next_argument(char code, va_list *arguments) {
     case 'i': return PyLong_FromLong(va_arg(*arguments, int));
     case 'l': return PyLong_FromLongLong(va_arg(*arguments, int64_t));
     case 'd': return PyFloat_FromDouble(va_arg(*arguments, double));
+    case 'c': return PyUnicode_FromString(va_arg(*arguments, const char *));
     case 'h': return PyFloat_FromDouble(TH_half2float(va_arg(*arguments, THHalf)));
     case 'z': {
       const THLongStorage *sizes = va_arg(*arguments, THLongStorage *);
@@ -91,7 +93,7 @@ static int call(const char *name, const char *codes, va_list *arguments, char *t
   if (!values) return -1;
   for (int i = 0; i < count && !failed; i++) {
     PyObject *value = PySequence_GetItem(values, i);
-    failed = !value || give(results[i], value, text);
+    failed = !value || (results[i] && value != Py_None && give(results[i], value, text));
     Py_XDECREF(value);
   }
   Py_DECREF(values);

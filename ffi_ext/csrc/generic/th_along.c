@@ -1,6 +1,6 @@
 /* TH<Type>Tensor_*: what works along dimensions, with indices, or on matrices: one line a function,
  * done by torch. The codes: w a result (resized), t a tensor, n an array of them with its length, i
- * int, l int64_t, d double. */
+ * int, l int64_t, d double, c a text. */
 #ifndef TH_GENERIC_FILE
 #define TH_GENERIC_FILE "generic/th_along.c"
 #else
@@ -68,6 +68,24 @@ VOID(norm, (THTensor *r, THTensor *t, real value, int dimension, int keepdim), "
 VOID(renorm, (THTensor *r, THTensor *t, real value, int dimension, real maxnorm), "wtdid", r, t, value, dimension, maxnorm)
 VOID(histc, (THTensor *r, THTensor *t, int64_t bins, real least, real most), "wtldd", r, t, bins, least, most)
 VOID(bhistc, (THTensor *r, THTensor *t, int64_t bins, real least, real most), "wtldd", r, t, bins, least, most)
+
+VOID(gesv, (THTensor *rb, THTensor *ra, THTensor *b, THTensor *a), "wwtt", rb, ra, b, a)
+VOID(gels, (THTensor *rb, THTensor *ra, THTensor *b, THTensor *a), "wwtt", rb, ra, b, a)
+VOID(syev, (THTensor *re, THTensor *rv, THTensor *a, const char *jobz, const char *uplo), "wwtcc", re, rv, a, jobz, uplo)
+VOID(geev, (THTensor *re, THTensor *rv, THTensor *a, const char *jobvr), "wwtc", re, rv, a, jobvr)
+VOID(gesvd, (THTensor *ru, THTensor *rs, THTensor *rv, THTensor *a, const char *jobu), "wwwtc", ru, rs, rv, a, jobu)
+VOID(gesvd2, (THTensor *ru, THTensor *rs, THTensor *rv, THTensor *ra, THTensor *a, const char *jobu), "wwwwtc", ru, rs, rv, ra, a, jobu)
+VOID(getri, (THTensor *ra, THTensor *a), "wt", ra, a)
+VOID(potrf, (THTensor *ra, THTensor *a, const char *uplo), "wtc", ra, a, uplo)
+VOID(potri, (THTensor *ra, THTensor *a, const char *uplo), "wtc", ra, a, uplo)
+VOID(potrs, (THTensor *rb, THTensor *b, THTensor *a, const char *uplo), "wttc", rb, b, a, uplo)
+VOID(qr, (THTensor *rq, THTensor *rr, THTensor *a), "wwt", rq, rr, a)
+VOID(btrifact, (THTensor *ra, THIntTensor *rpivots, THIntTensor *rinfo, int pivot, THTensor *a), "wwwit", ra, rpivots, rinfo, pivot, a)
+VOID(btrisolve, (THTensor *rb, THTensor *b, THTensor *atf, THIntTensor *pivots), "wttt", rb, b, atf, pivots)
+VOID(trtrs, (THTensor *rb, THTensor *ra, THTensor *b, THTensor *a, const char *uplo, const char *trans, const char *diag), "wwttccc", rb, ra, b, a, uplo, trans, diag)
+VOID(geqrf, (THTensor *ra, THTensor *rtau, THTensor *a), "wwt", ra, rtau, a)
+VOID(orgqr, (THTensor *ra, THTensor *a, THTensor *tau), "wtt", ra, a, tau)
+VOID(ormqr, (THTensor *ra, THTensor *a, THTensor *tau, THTensor *c, const char *side, const char *trans), "wtttcc", ra, a, tau, c, side, trans)
 #endif
 /* clang-format on */
 

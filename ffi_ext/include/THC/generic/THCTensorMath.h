@@ -1,7 +1,7 @@
 /* THCuda<Type>Tensor_*: maths, done by torch on the tensor's device: one line a function.
  *
  * The codes, for the runtime: w a result (resized), t a tensor, n an array of them with its length,
- * z a THLongStorage of sizes, i int, l int64_t, d double, h THHalf. */
+ * z a THLongStorage of sizes, i int, l int64_t, d double, h THHalf, c a text. */
 #ifndef THC_GENERIC_FILE
 #define THC_GENERIC_FILE "generic/THCTensorMath.h"
 #else
@@ -207,6 +207,29 @@ THC_FUNCTION(normal_stddevs, (THCState *state, THCTensor *self, double mean, THC
 THC_FUNCTION(rand, (THCState *state, THCTensor *r_, THLongStorage *size), "wz", r_, size)
 THC_FUNCTION(randn, (THCState *state, THCTensor *r_, THLongStorage *size), "wz", r_, size)
 THC_FUNCTION(uniform, (THCState *state, THCTensor *self, double a, double b), "tdd", self, a, b)
+#endif
+#if defined(THC_REAL_IS_FLOAT) || defined(THC_REAL_IS_DOUBLE)
+THC_FUNCTION(gesv, (THCState *state, THCTensor *rb, THCTensor *ra, THCTensor *b, THCTensor *a), "wwtt", rb, ra, b, a)
+THC_FUNCTION(gels, (THCState *state, THCTensor *rb, THCTensor *ra, THCTensor *b, THCTensor *a), "wwtt", rb, ra, b, a)
+THC_FUNCTION(syev, (THCState *state, THCTensor *re, THCTensor *rv, THCTensor *a, const char *jobz, const char *uplo), "wwtcc", re, rv, a, jobz, uplo)
+THC_FUNCTION(geev, (THCState *state, THCTensor *re, THCTensor *rv, THCTensor *a, const char *jobvr), "wwtc", re, rv, a, jobvr)
+THC_FUNCTION(gesvd, (THCState *state, THCTensor *ru, THCTensor *rs, THCTensor *rv, THCTensor *a, const char *jobu), "wwwtc", ru, rs, rv, a, jobu)
+THC_FUNCTION(gesvd2, (THCState *state, THCTensor *ru, THCTensor *rs, THCTensor *rv, THCTensor *ra, THCTensor *a, const char *jobu), "wwwwtc", ru, rs, rv, ra, a, jobu)
+THC_FUNCTION(getri, (THCState *state, THCTensor *ra, THCTensor *a), "wt", ra, a)
+THC_FUNCTION(potrf, (THCState *state, THCTensor *ra, THCTensor *a, const char *uplo), "wtc", ra, a, uplo)
+THC_FUNCTION(potri, (THCState *state, THCTensor *ra, THCTensor *a, const char *uplo), "wtc", ra, a, uplo)
+THC_FUNCTION(potrs, (THCState *state, THCTensor *rb, THCTensor *b, THCTensor *a, const char *uplo), "wttc", rb, b, a, uplo)
+THC_FUNCTION(qr, (THCState *state, THCTensor *rq, THCTensor *rr, THCTensor *a), "wwt", rq, rr, a)
+THC_FUNCTION(btrifact, (THCState *state, THCTensor *ra, THCudaIntTensor *rpivots, THCudaIntTensor *rinfo, int pivot, THCTensor *a), "wwwit", ra, rpivots, rinfo, pivot, a)
+THC_FUNCTION(btrisolve, (THCState *state, THCTensor *rb, THCTensor *b, THCTensor *atf, THCudaIntTensor *pivots), "wttt", rb, b, atf, pivots)
+THC_FUNCTION(multinomialAliasSetup, (THCState *state, THCTensor *probs, THCudaLongTensor *J, THCTensor *q), "wwt", J, q, probs)
+THC_FUNCTION(multinomialAliasDraw, (THCState *state, THCudaLongTensor *self, THCudaLongTensor *J, THCTensor *q), "ttt", self, J, q)
+#endif
+#ifdef THC_REAL_IS_FLOAT
+THC_FUNCTION(conv2Dmv, (THCState *state, THCTensor *output, float beta, THCTensor *input, THCTensor *kernel, int64_t srow, int64_t scol, const char *type), "wtdttllc", output, output, beta, input, kernel, srow, scol, type)
+THC_FUNCTION(conv2Dmm, (THCState *state, THCTensor *output, float beta, THCTensor *input, THCTensor *kernel, int64_t srow, int64_t scol, const char *type), "wtdttllc", output, output, beta, input, kernel, srow, scol, type)
+THC_FUNCTION(conv2DRevger, (THCState *state, THCTensor *output, float beta, float alpha, THCTensor *input, THCTensor *kernel, int64_t srow, int64_t scol), "wtddttll", output, output, beta, alpha, input, kernel, srow, scol)
+THC_FUNCTION(conv2DRevgerm, (THCState *state, THCTensor *output, float beta, float alpha, THCTensor *input, THCTensor *kernel, int64_t srow, int64_t scol), "wtddttll", output, output, beta, alpha, input, kernel, srow, scol)
 #endif
 #ifdef THC_REAL_IS_BYTE
 THC_VALUE(int, logicalall, (THCState *state, THCTensor *self), "t", self)

@@ -1,0 +1,173 @@
+"""TH's and THC's linear algebra, and THC's convolutions, by their names in C; see th_maths.py.
+
+What LAPACK's letters ask for is read as in 0.3.1: "U" or "L" for the triangle, "N" for no vectors,
+"S" or "A" for some or all of them. Results of None are left as they are.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+
+def _is(letter: str, wanted: str) -> bool:
+    return letter[:1].upper() == wanted
+
+
+def _columns(b: Tensor) -> Tensor:
+    """Right hand sides: a vector is one column."""
+    return b[:, None] if b.dim() == 1 else b
+
+
+def _gesv(b: Tensor, a: Tensor) -> tuple[Tensor, Tensor]:
+    factors, pivots = torch.linalg.lu_factor(a)
+    return torch.linalg.lu_solve(factors, pivots, _columns(b)), factors
+
+
+def _gels(b: Tensor, a: Tensor) -> tuple[Tensor, Tensor]:
+    """The solution, and below it, where there are more equations than unknowns, the residuals in a's frame."""
+    rows, unknowns = a.shape
+    b = _columns(b)
+    if rows < unknowns:
+        solution = torch.linalg.lstsq(a, b, driver="gelsd" if not a.is_cuda else None).solution
+        return solution, a
+    factors, tau = torch.geqrf(a)
+    turned = torch.ormqr(factors, tau, b, transpose=True)
+    triangle = factors[:unknowns].triu()
+    solution = torch.linalg.solve_triangular(triangle, turned[:unknowns], upper=True)
+    return torch.cat([solution, turned[unknowns:]]), factors
+
+
+def _trtrs(b: Tensor, a: Tensor, uplo: str, trans: str, diag: str) -> tuple[Tensor, Tensor]:
+    upper, transposed = _is(uplo, "U"), not _is(trans, "N")
+    triangle = a.triu() if upper else a.tril()
+    solution = torch.linalg.solve_triangular(
+        triangle.mT if transposed else triangle,
+        _columns(b),
+        upper=upper != transposed,
+        unitriangular=_is(diag, "U"),
+    )
+    return solution, a
+
+
+def _syev(a: Tensor, jobz: str, uplo: str) -> tuple[Tensor, Tensor | None]:
+    values, vectors = torch.linalg.eigh(a, UPLO=uplo[:1].upper())
+    return values, None if _is(jobz, "N") else vectors
+
+
+def _geev(a: Tensor, jobvr: str) -> tuple[Tensor, Tensor | None]:
+    """Eigenvalues as (real, imaginary); of a conjugate pair's vectors the real and the imaginary part."""
+    values, vectors = torch.linalg.eig(a)
+    pairs = torch.stack([values.real, values.imag], 1)
+    if _is(jobvr, "N"):
+        return pairs, None
+    columns = vectors.real.clone()
+    second = False
+    for j, imaginary in enumerate(values.imag.tolist()):
+        second = imaginary != 0 and not second
+        if imaginary != 0 and not second:
+            columns[:, j] = vectors[:, j - 1].imag
+    return pairs, columns
+
+
+def _gesvd(a: Tensor, jobu: str) -> tuple[Tensor | None, Tensor, Tensor | None]:
+    if _is(jobu, "N"):
+        return None, torch.linalg.svdvals(a), None
+    u, s, vh = torch.linalg.svd(a, full_matrices=_is(jobu, "A"))
+    return u, s, vh.mT
+
+
+def _btrifact(pivot: int, a: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+    factors, pivots, info = torch.linalg.lu_factor_ex(a, pivot=bool(pivot))
+    return factors, pivots, info
+
+
+def _btrisolve(b: Tensor, factors: Tensor, pivots: Tensor) -> Tensor:
+    vectors = b.dim() == 2
+    solution = torch.linalg.lu_solve(factors, pivots, b[:, :, None] if vectors else b)
+    return solution[:, :, 0] if vectors else solution
+
+
+def _added(output: Tensor, beta: float, fresh: Tensor) -> Tensor:
+    """To what output holds, if it has the result's shape."""
+    return fresh if beta == 0 or output.shape != fresh.shape else beta * output + fresh
+
+
+def _conv2d(
+    output: Tensor, beta: float, x: Tensor, kernel: Tensor, rows: int, columns: int, kind: str
+) -> Tensor:
+    full = _is(kind, "F")
+    if full and (rows, columns) != (1, 1):
+        raise ValueError(f"a full convolution needs strides of 1, got {rows} and {columns}")
+    if not _is(kind[1:], "X"):
+        kernel = kernel.flip(2, 3)
+    padding = (kernel.shape[2] - 1, kernel.shape[3] - 1) if full else 0
+    batch = x if x.dim() == 4 else x[None]
+    result = F.conv2d(batch, kernel, stride=(rows, columns), padding=padding)
+    return _added(output, beta, result if x.dim() == 4 else result[0])
+
+
+def _conv2d_revger(
+    output: Tensor, beta: float, alpha: float, x: Tensor, kernel: Tensor, rows: int, columns: int
+) -> Tensor:
+    """(kernel planes, input planes, ...): each plane of one with each of the other, summed over a batch."""
+    batch, kernels = (x, kernel) if x.dim() == 4 else (x[None], kernel[None])
+    both = F.conv2d(batch.transpose(0, 1), kernels.transpose(0, 1), dilation=(rows, columns))
+    return _added(output, beta, alpha * both.transpose(0, 1))
+
+
+def _alias_setup(probabilities: Tensor) -> tuple[Tensor, Tensor]:
+    """Walker's tables (Vose 1991): column i is itself with probability q[i], else J[i]."""
+    own = (probabilities.double().flatten() * probabilities.numel()).tolist()
+    alias = list(range(len(own)))
+    small = [i for i, p in enumerate(own) if p < 1]
+    large = [i for i, p in enumerate(own) if p >= 1]
+    while small and large:
+        low, high = small.pop(), large.pop()
+        alias[low] = high
+        own[high] -= 1 - own[low]
+        (small if own[high] < 1 else large).append(high)
+    for rest in small + large:  # 1 but for rounding
+        own[rest] = 1.0
+    device = probabilities.device
+    table = torch.tensor(own, dtype=probabilities.dtype, device=device)
+    return torch.tensor(alias, device=device), table
+
+
+def _alias_draw(self: Tensor, alias: Tensor, own: Tensor) -> Tensor:
+    columns = torch.randint(alias.numel(), self.shape, device=self.device)
+    kept = torch.rand(self.shape, device=self.device) < own[columns]
+    return self.copy_(torch.where(kept, columns, alias[columns]))
+
+
+FUNCTIONS: dict[str, Callable[..., Any]] = {
+    "gesv": _gesv,
+    "gels": _gels,
+    "trtrs": _trtrs,
+    "syev": _syev,
+    "geev": _geev,
+    "gesvd": _gesvd,
+    "gesvd2": lambda a, jobu: (*_gesvd(a, jobu), a),
+    "getri": torch.linalg.inv,
+    "potrf": lambda a, uplo: torch.linalg.cholesky(a, upper=_is(uplo, "U")),
+    "potri": lambda a, uplo: torch.cholesky_inverse(a, upper=_is(uplo, "U")),
+    "potrs": lambda b, a, uplo: torch.cholesky_solve(_columns(b), a, upper=_is(uplo, "U")),
+    "qr": torch.linalg.qr,
+    "geqrf": torch.geqrf,
+    "orgqr": torch.linalg.householder_product,
+    "ormqr": lambda a, tau, c, side, trans: torch.ormqr(
+        a, tau, c, left=_is(side, "L"), transpose=not _is(trans, "N")
+    ),
+    "btrifact": _btrifact,
+    "btrisolve": _btrisolve,
+    "conv2Dmv": _conv2d,
+    "conv2Dmm": _conv2d,
+    "conv2DRevger": _conv2d_revger,
+    "conv2DRevgerm": _conv2d_revger,
+    "multinomialAliasSetup": _alias_setup,
+    "multinomialAliasDraw": _alias_draw,
+}

@@ -1,0 +1,281 @@
+"""TH's and THC's linear algebra: each result against the equation that it has to satisfy.
+
+THC's functions get CPU records here, as in test_thc.py.
+"""
+
+from __future__ import annotations
+
+import importlib
+import sys
+
+import pytest
+import torch
+import torch.nn.functional as F
+
+import ffi_ext
+
+# Results, then inputs; T a double tensor, I an int tensor, "..." a text, i an int.
+CALLS = {
+    "gesv": "TT TT",
+    "gels": "TT TT",
+    "trtrs": "TT TTsss",
+    "syev": "TT Tss",
+    "geev": "TT Ts",
+    "gesvd": "TTT Ts",
+    "gesvd2": "TTTT Ts",
+    "getri": "T T",
+    "potrf": "T Ts",
+    "potri": "T Ts",
+    "potrs": "T TTs",
+    "qr": "TT T",
+    "geqrf": "TT T",
+    "orgqr": "T TT",
+    "ormqr": "T TTTss",
+    "btrifact": "TII iT",
+    "btrisolve": "T TTI",
+}
+ONLY_TH = {"trtrs", "geqrf", "orgqr", "ormqr"}
+TYPES = {"T": "THDoubleTensor *", "I": "THIntTensor *", "s": "const char *", "i": "int "}
+CUDA = {"T": "(THCudaDoubleTensor *)", "I": "(THCudaIntTensor *)", "s": "", "i": ""}
+MORE = """
+void conv(THFloatTensor *out, double beta, THFloatTensor *x, THFloatTensor *k, long rows,
+          long columns, const char *kind);
+void outer(THFloatTensor *out, double beta, double alpha, THFloatTensor *x, THFloatTensor *k,
+           long rows, long columns);
+void alias(THDoubleTensor *p, THLongTensor *J, THDoubleTensor *q, THLongTensor *draws);
+"""
+MORE_SOURCE = """
+#define C(t) ((THCudaTensor *)t)
+void conv(THFloatTensor *out, double beta, THFloatTensor *x, THFloatTensor *k, long rows,
+          long columns, const char *kind) {
+  if (x->nDimension == 4) THCudaTensor_conv2Dmm(state, C(out), beta, C(x), C(k), rows, columns, kind);
+  else THCudaTensor_conv2Dmv(state, C(out), beta, C(x), C(k), rows, columns, kind);
+}
+void outer(THFloatTensor *out, double beta, double alpha, THFloatTensor *x, THFloatTensor *k,
+           long rows, long columns) {
+  if (x->nDimension == 4) THCudaTensor_conv2DRevgerm(state, C(out), beta, alpha, C(x), C(k), rows, columns);
+  else THCudaTensor_conv2DRevger(state, C(out), beta, alpha, C(x), C(k), rows, columns);
+}
+void alias(THDoubleTensor *p, THLongTensor *J, THDoubleTensor *q, THLongTensor *draws) {
+  THCudaDoubleTensor_multinomialAliasSetup(state, (THCudaDoubleTensor *)p, (THCudaLongTensor *)J,
+                                           (THCudaDoubleTensor *)q);
+  THCudaDoubleTensor_multinomialAliasDraw(state, (THCudaLongTensor *)draws, (THCudaLongTensor *)J,
+                                          (THCudaDoubleTensor *)q);
+}
+"""
+
+
+def c_text() -> tuple[str, str]:
+    header, source = MORE, "#include <THC/THC.h>\nextern THCState *state;\n" + MORE_SOURCE
+    for name, codes in CALLS.items():
+        codes = codes.replace(" ", "")
+        parameters = ", ".join(f"{TYPES[code]}a{i}" for i, code in enumerate(codes))
+        plain = ", ".join(f"a{i}" for i in range(len(codes)))
+        header += f"void th_{name}({parameters});\n"
+        source += f"void th_{name}({parameters}) {{ THDoubleTensor_{name}({plain}); }}\n"
+        if name not in ONLY_TH:
+            cast = ", ".join(f"{CUDA[code]}a{i}" for i, code in enumerate(codes))
+            header += f"void thc_{name}({parameters});\n"
+            source += (
+                f"void thc_{name}({parameters}) {{ THCudaDoubleTensor_{name}(state, {cast}); }}\n"
+            )
+    return header, source
+
+
+@pytest.fixture(scope="module")
+def module(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("algebra")
+    header, source = c_text()
+    (folder / "t.h").write_text(header)
+    (folder / "t.c").write_text(source)
+    ffi_ext.create_extension(
+        "algebra_functions", ["t.h"], ["t.c"], relative_to=str(folder / "b.py"), with_cuda=True, verbose=False
+    ).build()  # fmt: skip
+    sys.path.insert(0, str(folder))
+    yield importlib.import_module("algebra_functions")
+    sys.path.remove(str(folder))
+
+
+@pytest.fixture(params=["th", "thc"])
+def library(request, module):
+    """library(name, *inputs): the results of a function."""
+
+    def call(name, *inputs):
+        codes = CALLS[name].split()[0]
+        results = [torch.empty(0, dtype=torch.float64 if c == "T" else torch.int32) for c in codes]
+        if request.param == "thc" and name in ONLY_TH:
+            pytest.skip(f"THC has no {name}")
+        given = [module._ffi.new("char[]", x.encode()) if isinstance(x, str) else x for x in inputs]
+        getattr(module, f"{request.param}_{name}")(*results, *given)
+        return results
+
+    return call
+
+
+torch.manual_seed(0)
+A = torch.randn(5, 5, dtype=torch.float64)
+TALL, WIDE = torch.randn(7, 4, dtype=torch.float64), torch.randn(3, 6, dtype=torch.float64)
+SPD = A @ A.T + 5 * torch.eye(5, dtype=torch.float64)
+B = torch.randn(5, 2, dtype=torch.float64)
+close = torch.testing.assert_close
+
+
+def unit(q):
+    close(q.T @ q, torch.eye(q.shape[1], dtype=q.dtype))
+
+
+@pytest.mark.parametrize("b", [B, B[:, 0]], ids=["matrix", "vector"])
+def test_systems(library, b):
+    x, factors = library("gesv", b, A)
+    close(A @ x, b.view(5, -1))
+    assert x.shape[1] == b.numel() // 5 and factors.shape == (5, 5)
+    (inverse,) = library("getri", A)
+    close(inverse @ A, torch.eye(5, dtype=A.dtype))
+
+
+@pytest.mark.parametrize("uplo", ["U", "L"])
+def test_cholesky(library, uplo):
+    (factor,) = library("potrf", SPD, uplo)
+    close(factor.T @ factor if uplo == "U" else factor @ factor.T, SPD)
+    assert torch.equal(factor, factor.triu() if uplo == "U" else factor.tril())
+    half = SPD.triu() if uplo == "U" else SPD.tril()  # the other triangle is not read
+    close(library("potrf", half, uplo)[0], factor)
+    close(SPD @ library("potri", factor, uplo)[0], torch.eye(5, dtype=A.dtype))
+    close(SPD @ library("potrs", B, factor, uplo)[0], B)
+
+
+def test_least_squares(library):
+    b = torch.randn(7, 2, dtype=torch.float64)
+    x, _ = library("gels", b, TALL)
+    close(TALL.T @ (TALL @ x[:4] - b), torch.zeros(4, 2, dtype=torch.float64))
+    close(x[4:].square().sum(0), (TALL @ x[:4] - b).square().sum(0))
+    x, _ = library("gels", b[:3], WIDE)
+    close(WIDE @ x, b[:3])
+    close(
+        WIDE.T @ torch.linalg.solve(WIDE @ WIDE.T, WIDE @ x), x
+    )  # the shortest: in the rows' span
+
+
+@pytest.mark.parametrize("letters", ["UNN", "UTN", "LNU", "LTU"])
+def test_triangular_systems(library, letters):
+    x, _ = library("trtrs", B, A, *letters)
+    triangle = A.triu() if letters[0] == "U" else A.tril()
+    if letters[2] == "U":
+        triangle = triangle - triangle.diag().diag() + torch.eye(5, dtype=A.dtype)
+    close((triangle.T if letters[1] == "T" else triangle) @ x, B)
+
+
+def test_eigenvalues(library):
+    values, vectors = library("syev", SPD, "V", "U")
+    close(SPD @ vectors, vectors * values)
+    assert torch.equal(values, values.sort()[0])
+    assert library("syev", SPD, "N", "L")[1].numel() == 0
+    values, vectors = library("geev", A, "V")
+    assert (values[:, 1] != 0).any()  # pairs among them
+    j = 0
+    while j < 5:
+        real, imaginary = values[j].tolist()
+        if imaginary == 0:
+            close(A @ vectors[:, j], real * vectors[:, j])
+            j += 1
+        else:
+            close(values[j + 1], torch.tensor([real, -imaginary], dtype=torch.float64))
+            u, v = vectors[:, j], vectors[:, j + 1]
+            close(A @ u, real * u - imaginary * v)
+            close(A @ v, imaginary * u + real * v)
+            j += 2
+    assert library("geev", A, "N")[1].numel() == 0
+
+
+@pytest.mark.parametrize("matrix", [TALL, WIDE], ids=["tall", "wide"])
+@pytest.mark.parametrize("job", ["S", "A"])
+def test_singular_values(library, matrix, job):
+    u, s, v = library("gesvd", matrix, job)
+    k = min(matrix.shape)
+    close(u[:, :k] * s @ v[:, :k].T, matrix)
+    assert u.shape[1] == (matrix.shape[0] if job == "A" else k)
+    unit(u), unit(v)
+    assert library("gesvd2", matrix, job)[1].tolist() == s.tolist()
+    assert library("gesvd", matrix, "N")[0].numel() == 0
+
+
+def test_orthogonal_factors(library):
+    q, r = library("qr", TALL)
+    close(q @ r, TALL)
+    unit(q)
+    assert torch.equal(r, r.triu())
+
+
+def test_reflectors(library):
+    factors, tau = library("geqrf", TALL)
+    (q,) = library("orgqr", factors, tau)
+    unit(q)
+    close(q @ factors[:4].triu(), TALL)
+    c = torch.randn(7, 3, dtype=torch.float64)
+    (turned,) = library("ormqr", factors, tau, c, "L", "T")
+    close(turned[:4], q.T @ c)
+    close(library("ormqr", factors, tau, turned, "L", "N")[0], c)
+
+
+def test_batches(library):
+    batch = torch.stack([A, SPD])
+    b = torch.randn(2, 5, dtype=torch.float64)
+    factors, pivots, info = library("btrifact", 1, batch)
+    assert pivots.shape == (2, 5) and info.tolist() == [0, 0]
+    (x,) = library("btrisolve", b, factors, pivots)
+    close((batch @ x[:, :, None])[:, :, 0], b)
+
+
+def test_errors_are_errors_of_the_call(library):
+    with pytest.raises(ffi_ext.NativeError, match="[Ss]ingular|not positive-definite|cholesky"):
+        library("potrf", -SPD, "U")
+
+
+@pytest.mark.parametrize("kind", ["vx", "vc", "fx", "fc"])
+@pytest.mark.parametrize("batch", [True, False])
+def test_convolutions_of_thc(module, kind, batch):
+    x, kernel = torch.randn(2, 3, 8, 9), torch.randn(4, 3, 3, 2)
+    x = x if batch else x[0]
+    stride = (1, 1) if kind[0] == "f" else (2, 1)
+    text = module._ffi.new("char[]", kind.encode())
+    out = torch.empty(0)
+    module.conv(out, 0.5, x, kernel, *stride, text)
+    tapped = kernel if kind[1] == "x" else kernel.flip(2, 3)
+    padded = F.pad(x, (1, 1, 2, 2)) if kind[0] == "f" else x
+    windows = padded.unfold(-2, 3, stride[0]).unfold(-2, 2, stride[1])
+    expected = torch.einsum("...cyxij,ocij->...oyx", windows, tapped)
+    close(out, expected)
+    module.conv(out, 0.5, x, kernel, *stride, text)
+    close(out, 1.5 * expected)
+
+
+def test_outer_convolutions_of_thc(module):
+    x, kernel = torch.randn(2, 3, 8, 9), torch.randn(2, 4, 3, 4)
+    expected = torch.zeros(4, 3, 8 - 2 * 2, 9 - 3)
+    for k in range(4):
+        for i in range(3):
+            for dy in range(3):
+                for dx in range(4):
+                    part = (
+                        x[:, i, 2 * dy : 2 * dy + 4, dx : dx + 6] * kernel[:, k, dy, dx, None, None]
+                    )
+                    expected[k, i] += part.sum(0)
+    out = torch.ones(4, 3, 4, 6)
+    module.outer(out, 2, 0.5, x, kernel, 2, 1)
+    close(out, 2 + 0.5 * expected)
+    one = torch.empty(0)
+    module.outer(one, 0, 1, x[0], kernel[0], 2, 1)
+    assert one.shape == (4, 3, 4, 6)
+
+
+def test_the_alias_method_of_thc(module):
+    p = torch.tensor([0.5, 0.05, 0.25, 0.0, 0.2], dtype=torch.float64)
+    J, q = torch.empty(0, dtype=torch.int64), torch.empty(0, dtype=torch.float64)
+    draws = torch.empty(20000, dtype=torch.int64)
+    module.alias(p, J, q, draws)
+    mass = q.clone()
+    for i, other in enumerate(J.tolist()):
+        mass[other] += 1 - q[i]
+    close(mass / 5, p)
+    found = torch.bincount(draws, minlength=5) / len(draws)
+    assert (found - p).abs().max() < 0.02 and found[3] == 0
