@@ -26,23 +26,16 @@ def own_cache(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
     patch.undo()
 
 
-@pytest.fixture
-def build(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[..., ModuleType]:
-    """build(header, source, **kwargs): writes the texts below tmp_path, builds and imports a module.
-
-    Every module has a name of its own, so that the tests of one process do not share any.
-    """
-    monkeypatch.syspath_prepend(str(tmp_path))
-
+def _maker(folder: Path) -> Callable[..., ModuleType]:
     def make(header: str, source: str, suffix: str = ".c", **kwargs: Any) -> ModuleType:
         name = f"made{next(_numbers)}"
-        (tmp_path / f"{name}.h").write_text(header)
-        (tmp_path / f"{name}{suffix}").write_text(source)
+        (folder / f"{name}.h").write_text(header)
+        (folder / f"{name}{suffix}").write_text(source)
         create_extension(
             f"_built_{name}.{name}",
             headers=[f"{name}.h"],
             sources=[f"{name}{suffix}"],
-            relative_to=str(tmp_path / "build.py"),
+            relative_to=str(folder / "build.py"),
             verbose=False,
             **kwargs,
         ).build()
@@ -51,3 +44,22 @@ def build(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[..., Modu
         return importlib.import_module(f"_built_{name}.{name}")
 
     return make
+
+
+@pytest.fixture
+def build(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[..., ModuleType]:
+    """build(header, source, **kwargs): writes the texts below tmp_path, builds and imports a module.
+
+    Every module has a name of its own, so that the tests of one process do not share any.
+    """
+    monkeypatch.syspath_prepend(str(tmp_path))
+    return _maker(tmp_path)
+
+
+@pytest.fixture(scope="module")
+def build_once(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Callable[..., ModuleType]]:
+    """The same for a module that all tests of a file share."""
+    folder = tmp_path_factory.mktemp("once")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.syspath_prepend(str(folder))
+        yield _maker(folder)

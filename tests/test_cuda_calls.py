@@ -7,8 +7,6 @@ from __future__ import annotations
 
 import contextlib
 import ctypes
-import importlib
-import sys
 from collections.abc import Iterator
 
 import pytest
@@ -83,16 +81,8 @@ int storages(void *torchs) {
 
 
 @pytest.fixture(scope="module")
-def calls(tmp_path_factory):
-    folder = tmp_path_factory.mktemp("cuda_calls")
-    (folder / "t.h").write_text(HEADER)
-    (folder / "t.c").write_text(SOURCE)
-    ffi_ext.create_extension(
-        "cuda_call_functions", ["t.h"], ["t.c"], relative_to=str(folder / "b.py"), with_cuda=True, verbose=False
-    ).build()  # fmt: skip
-    sys.path.insert(0, str(folder))
-    yield importlib.import_module("cuda_call_functions")
-    sys.path.remove(str(folder))
+def calls(build_once):
+    return build_once(HEADER, SOURCE, with_cuda=True)
 
 
 def keys(*names: str) -> int:

@@ -5,9 +5,6 @@ THC's functions get CPU records here, as in test_thc.py.
 
 from __future__ import annotations
 
-import importlib
-import sys
-
 import pytest
 import torch
 import torch.nn.functional as F
@@ -83,17 +80,8 @@ def c_text() -> tuple[str, str]:
 
 
 @pytest.fixture(scope="module")
-def module(tmp_path_factory):
-    folder = tmp_path_factory.mktemp("algebra")
-    header, source = c_text()
-    (folder / "t.h").write_text(header)
-    (folder / "t.c").write_text(source)
-    ffi_ext.create_extension(
-        "algebra_functions", ["t.h"], ["t.c"], relative_to=str(folder / "b.py"), with_cuda=True, verbose=False
-    ).build()  # fmt: skip
-    sys.path.insert(0, str(folder))
-    yield importlib.import_module("algebra_functions")
-    sys.path.remove(str(folder))
+def module(build_once):
+    return build_once(*c_text(), with_cuda=True)
 
 
 @pytest.fixture(params=["th", "thc"])

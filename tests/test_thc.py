@@ -188,24 +188,8 @@ void check(int error) { THCudaCheck((cudaError_t)error); }
 
 
 @pytest.fixture(scope="module")
-def thc(tmp_path_factory):
-    import importlib
-    import sys
-
-    folder = tmp_path_factory.mktemp("thc")
-    (folder / "t.h").write_text(HEADER)
-    (folder / "t.c").write_text(SOURCE)
-    ffi_ext.create_extension(
-        "thc_functions",
-        ["t.h"],
-        ["t.c"],
-        relative_to=str(folder / "b.py"),
-        with_cuda=True,
-        verbose=False,
-    ).build()
-    sys.path.insert(0, str(folder))
-    yield importlib.import_module("thc_functions")
-    sys.path.remove(str(folder))
+def thc(build_once):
+    return build_once(HEADER, SOURCE, with_cuda=True)
 
 
 a = torch.tensor([[0.9, -1.5, 0.3], [2.0, 0.1, -0.2], [-0.7, 0.6, 1.2]])
@@ -349,7 +333,7 @@ def test_what_needs_a_gpu_says_so(thc):
 
 def test_cuda_check(thc):
     thc.check(0)
-    with pytest.raises(torch.FatalError, match=r"cuda runtime error \(2\) : .* at .*t\.c:"):
+    with pytest.raises(torch.FatalError, match=r"cuda runtime error \(2\) : .* at .*\.c:"):
         thc.check(2)
 
 
