@@ -301,15 +301,17 @@ import signal, sys, time, threading
 import data
 from data.transforms import Compose, Resize
 loader = data.Loader(data.Shapes(10**6, size=(60, 80), transforms=Compose([Resize(200)])), 8)
-iterator = iter(loader)
-next(iterator)
 if sys.argv[1] == "exit":
+    iterator = iter(loader)
+    next(iterator)
     sys.exit(3)  # with an iterator that is alive
 signal.signal(signal.SIGINT, signal.default_int_handler)  # also where a shell's & had it ignored
-print("running", flush=True)
+running = False
 try:
-    for batch in iterator:
-        pass
+    for batch in loader:  # which alone knows the iterator: Ctrl-C may come here, too
+        if not running:
+            print("running", flush=True)
+        running = True
 except KeyboardInterrupt:
     alive = [thread.name for thread in threading.enumerate() if "Loader" in thread.name]
     print("interrupted", alive, flush=True)

@@ -34,8 +34,9 @@ static struct {
   Py_ssize_t header;
   size_t keyset, storage, shape, offset, dtype, autograd;
   size_t data, deleter, bytes;
-  uint64_t plain[8]; /* key sets of dense tensors without conj, neg, Python or functorch keys */
-  int plain_count;
+  uint64_t plain[8];    /* key sets of dense tensors without conj, neg, Python or functorch keys */
+  int plain_count;      /* atomic */
+  int cpu_count;        /* the first of them, of CPU tensors; the others were learned */
   int devices;          /* whether a tensor's device stands behind its element type */
   uint64_t ordinary[4]; /* deleters of storages that torch's CPU allocator made */
   int ordinary_count;
@@ -145,10 +146,14 @@ static int read_probe(PyObject *item, Py_ssize_t header, probe *p) {
   return 0;
 }
 
-static int among(const uint64_t *values, int count, uint64_t value) {
+static int place_of(const uint64_t *values, int count, uint64_t value) {
   for (int i = 0; i < count; i++)
-    if (values[i] == value) return 1;
-  return 0;
+    if (values[i] == value) return i;
+  return -1;
+}
+
+static int among(const uint64_t *values, int count, uint64_t value) {
+  return place_of(values, count, value) >= 0;
 }
 
 static int remember(uint64_t *values, int room, int *count, uint64_t value) {
@@ -200,6 +205,7 @@ int ffi_fields_calibrate(PyObject *probes, Py_ssize_t header) {
       return -1;
     at.devices &= device_of(p[i].impl) == DEVICE(0, -1);
   }
+  at.cpu_count = at.plain_count;
   at.requires_grad =
       (bool (*)(const void *))ffi_native_symbol("_ZNK3c1010TensorImpl13requires_gradEv");
   at.cow_deleter = (uint64_t)(uintptr_t)ffi_native_symbol("_ZN3c104impl3cow11cow_deleterEPv");
@@ -223,9 +229,7 @@ int ffi_fields_is_ordinary(void *identity) {
 }
 
 /* Fills the view from a dense tensor's fields; 1 when a closer look is needed. */
-static int read_fields(const char *impl, ffi_view *view) {
-  const int device = device_of(impl);
-  view->cuda = at.devices && (device & 0xff) == CUDA ? (device >> 8 & 0xff) + 1 : 0;
+static inline __attribute__((always_inline)) int read_fields(const char *impl, ffi_view *view) {
   view->scalar = (int)(word(impl, at.dtype) & 0xffff);
   view->type = ffi_type_of_scalar(view->scalar);
   const int bytes = ffi_scalar_bytes(view->scalar);
@@ -262,7 +266,9 @@ int ffi_fields_describe(PyObject *tensor, ffi_view *view) {
   const char *impl = *(const char **)view->handle;
   if (!impl) return 1;
   const int known = __atomic_load_n(&at.plain_count, __ATOMIC_ACQUIRE);
-  if (!among(at.plain, known, word(impl, at.keyset))) return 1;
+  const int place = place_of(at.plain, known, word(impl, at.keyset));
+  if (place < 0) return 1;
+  view->cuda = place < at.cpu_count ? 0 : (device_of(impl) >> 8 & 0xff) + 1;
   return read_fields(impl, view);
 }
 
@@ -276,8 +282,8 @@ void ffi_fields_learn(const ffi_view *said) {
   if (among(at.plain, at.plain_count, keyset) || !at.devices ||
       at.plain_count == sizeof at.plain / sizeof *at.plain || read_fields(impl, &seen))
     return;
-  if (device_of(impl) != DEVICE(CUDA, said->cuda - 1) || seen.cuda != said->cuda ||
-      seen.scalar != said->scalar || seen.ndim != said->ndim || seen.offset != said->offset ||
+  if (device_of(impl) != DEVICE(CUDA, said->cuda - 1) || seen.scalar != said->scalar ||
+      seen.ndim != said->ndim || seen.offset != said->offset ||
       memcmp(seen.size, said->size, bytes) || memcmp(seen.stride, said->stride, bytes) ||
       seen.identity != said->identity || seen.storage_data != said->storage_data ||
       seen.storage_bytes != said->storage_bytes || seen.requires_grad != said->requires_grad)
