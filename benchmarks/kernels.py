@@ -219,7 +219,7 @@ def main() -> None:
         table.print()
         threads = Table()
         for name, function in {**of_the_machine(), **{c.name: c.ours for c in claims}}.items():
-            one, two = second_thread(function, 2 * options.rounds)
+            one, two = second_thread(function, 4 * options.rounds)
             marked = one >= 1 and not name.startswith("torch.")
             threads.add(name, two, "one thread", one, "ms", at_most=1 / 1.7 if marked else None)
     print("\ntwo threads, wall:")
