@@ -47,9 +47,7 @@ class BufferPool:
     def __init__(self, keep: int, largest: int = 1 << 40) -> None:
         self.keep, self.largest = keep, largest
         self.allocated = 0
-        self._size = (
-            0  # of new blocks: the largest that was asked for so far, so that each serves all
-        )
+        self._size = 0  # of new blocks: the largest asked for so far, so that each serves all
         self._blocks: list[_Block] = []  # in the order in which they were taken
         self._lock = threading.Lock()
 

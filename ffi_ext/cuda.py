@@ -189,6 +189,8 @@ def library_words(functions: Iterable[str]) -> list[str]:
     nothing of torch's handles.
     """
     wanted = [m[1] for name in functions if (m := _LIBRARY_FUNCTION.match(name))]
+    if not wanted:  # nearly every link
+        return []
     root = home()
     folders = [*_pip_folders("lib"), *([root / "lib64"] if root else [])]
     words = []

@@ -236,10 +236,12 @@ void deform_columns(const THTensor *input, const THTensor *offset, const THTenso
     FOR_FIELDS(g, d, begin, end) {
       for (int64_t t = begin; t < end; t++)
         sample_at(&g, &f, stride, d, t, y, x, 0, g.size[1], &samples[t - begin]);
-      for (int64_t t = begin; t < end; t++) FOR_RUNS(g, d, r) {
+      for (int64_t t = begin; t < end; t++) {
+        FOR_RUNS(g, d, r) {
           gather(&samples[t - begin], map + r.c * stride[0], stride[0], r.n,
                  out + r.group * cs[0] + p * cs[1] + t * g.group_channels + r.inside);
         }
+      }
     }
   }
 }

@@ -544,12 +544,11 @@ PyObject *ffi_tensor_result(ffi_frame *frame, ffi_tensor *t) {
   if (t->handle) { /* a record kept from an earlier call */
     result = ffi_torch->object(t->handle);
   } else if (is_new_and_alone(t)) { /* the storage's own tensor becomes the result */
+    void *owner = t->storage->owner;
     char text[FFI_TEXT_ROOM];
-    if (ffi_torch->assign(t->storage->owner, t->storage->owner, t, text)) {
-      PyErr_SetString(PyExc_RuntimeError, text);
-      return NULL;
-    }
-    result = ffi_torch->object(t->storage->owner);
+    const int failed = ffi_torch->assign(owner, owner, t, text);
+    if (failed) PyErr_SetString(PyExc_RuntimeError, text);
+    result = failed ? NULL : ffi_torch->object(owner);
   } else {
     int kept_in_c = __atomic_load_n(&t->refcount, __ATOMIC_ACQUIRE) > 1;
     void *owner = t->storage ? owner_of(t->storage, &adopted) : NULL, *handle = NULL;

@@ -44,7 +44,7 @@ typedef struct ffi_storage {
   int refcount;   /* atomic */
   char flag;
   struct THAllocator *allocator; /* NULL: torch owns the memory (`owner`); of a CUDA storage a
- THCDeviceAllocator */
+                                    THCDeviceAllocator */
   void *allocatorContext;
   struct ffi_storage *view;
   int device; /* THC's: the index of the GPU */

@@ -156,9 +156,9 @@ static int among(const uint64_t *values, int count, uint64_t value) {
   return place_of(values, count, value) >= 0;
 }
 
-static int remember(uint64_t *values, int room, int *count, uint64_t value) {
+static int remember(uint64_t *values, int *count, uint64_t value) {
   if (among(values, *count, value)) return 0;
-  if (*count == room) return -1;
+  if (*count == 4) return -1;
   values[(*count)++] = value;
   return 0;
 }
@@ -200,8 +200,8 @@ int ffi_fields_calibrate(PyObject *probes, Py_ssize_t header) {
   at.plain_count = at.ordinary_count = 0;
   at.devices = 1;
   for (Py_ssize_t i = 0; i < count; i++) {
-    if (remember(at.plain, 4, &at.plain_count, p[i].keyset) ||
-        remember(at.ordinary, 4, &at.ordinary_count, word(p[i].storage, at.deleter)))
+    if (remember(at.plain, &at.plain_count, p[i].keyset) ||
+        remember(at.ordinary, &at.ordinary_count, word(p[i].storage, at.deleter)))
       return -1;
     at.devices &= device_of(p[i].impl) == DEVICE(0, -1);
   }
