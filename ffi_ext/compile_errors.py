@@ -81,6 +81,16 @@ def _hint(text: str, include: Path) -> str:
             f"{era[2]} has other parameters in PyTorch 0.3.1, whose interface this is: in 0.1.12 the functions "
             "along a dimension had no last argument keepdim (pass 1), stdall and varall no biased (pass 0)"
         )
+    if re.search("error: (texture|surface) is not a template", text):
+        return (
+            "texture and surface references are gone since CUDA 12: read the memory itself (__ldg), or "
+            "through a texture object (THCudaTensor_getTextureObject)"
+        )
+    field = re.search('class "cudaDeviceProp" has no member "(\\w+)"', text)
+    if field:
+        return f"CUDA 13 has no {field[1]} in cudaDeviceProp: ask cudaDeviceGetAttribute"
+    if 'class "__half" has no member "x"' in text:
+        return "the bits of a half are __half_as_ushort(value), and THC_half2float(value) is its number"
     if "unknown type name 'bool'" in text:
         return "C needs #include <stdbool.h> for bool"
     if "unknown type name 'TH" in text or "unknown type name 'real'" in text:

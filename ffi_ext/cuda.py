@@ -130,6 +130,7 @@ _SHIMS_ASKED_FOR = {
         rb"\b(?:double|void|half|__half)\s+atomicAdd\s*\(\s*(?:double|half|__half)\s*\*"
     ),
     "FFI_EXT_VOTES": re.compile(rb"\b__(?:any|all|ballot)\s*\("),
+    "FFI_EXT_THRUST_FUNCTIONS": re.compile(rb"\b(?:unary_function|binary_function|identity)\s*<"),
     "FFI_EXT_MEMORY_TYPE": re.compile(rb"\.\s*memoryType\b|->\s*memoryType\b"),
 }
 

@@ -40,6 +40,11 @@ def _host_free(pointer: int) -> int:
     return 0
 
 
+def _sleep(cycles: int) -> int:
+    torch.cuda._sleep(cycles)
+    return 0
+
+
 def _empty_cache(_: int) -> int:
     torch.cuda.empty_cache()
     return 0
@@ -89,6 +94,7 @@ ANSWERS: dict[str, Callable[[int], Any]] = {
     "host_malloc": _host_malloc,
     "host_free": _host_free,
     "empty_cache": _empty_cache,
+    "sleep": _sleep,
     "malloc": lambda size: torch.cuda.caching_allocator_alloc(size),
     "free": _free,
     "free_bytes": lambda _: torch.cuda.mem_get_info()[0],

@@ -111,6 +111,17 @@ def _conv2d(
     return _added(output, beta, result if x.dim() == 4 else result[0])
 
 
+def _conv2d_map(
+    output: Tensor, x: Tensor, kernel: Tensor, columns: int, rows: int, table: Tensor, fanin: int
+) -> Tensor:
+    """Adds to each plane of output, for `fanin` rows (plane of x, kernel) of the table, both from 1."""
+    planes = kernel.shape[0] // fanin
+    pairs = table.reshape(-1)[: planes * fanin * 2].view(-1, 2).long() - 1
+    kernels = kernel[pairs[:, 1]].view(planes, fanin, *kernel.shape[1:])
+    result = F.conv2d(x[pairs[:, 0]][None], kernels, stride=(rows, columns), groups=planes)[0]
+    return _added(output, 1, result)
+
+
 def _conv2d_revger(
     output: Tensor, beta: float, alpha: float, x: Tensor, kernel: Tensor, rows: int, columns: int
 ) -> Tensor:
@@ -166,6 +177,7 @@ FUNCTIONS: dict[str, Callable[..., Any]] = {
     "btrisolve": _btrisolve,
     "conv2Dmv": _conv2d,
     "conv2Dmm": _conv2d,
+    "conv2Dmap": _conv2d_map,
     "conv2DRevger": _conv2d_revger,
     "conv2DRevgerm": _conv2d_revger,
     "multinomialAliasSetup": _alias_setup,

@@ -22,6 +22,11 @@ The functions of PyTorch 0.3.1's C interface that sources may call, from the hea
 `THCharTensor_` and `THByteTensor_`; `THCuda<T>Tensor_` likewise, with `THCudaTensor_` for float. Half tensors
 have what makes, shapes, keeps and copies them.
 
+Not declared, since torch has nothing like them or does it by itself: `THCState_setPeerToPeerAccess`,
+`THCState_getCudaUVAAllocator`, `THCState_getRngState`, `THCRandom_generatorStates`, `THCCachingAllocator_recordStream`
+and `_getBaseAllocation`, `THCCachingHostAllocator_*`, `THCSetGCHandler`, and
+`THCuda<T>Tensor_calculateAdvancedIndexingOffsets`, a part of indexing in Python.
+
 ## Prototypes of other versions
 
 0.3.1's are the ones that compile. Sources for another version may need an edit; the compiler's message names
@@ -73,7 +78,12 @@ def _rows(header: Path, exported: frozenset[str]) -> list[tuple[str, str]]:
         rows[f"{kind}:{name}"] = f"THCuda{kind}_{name}"
     for name in re.findall(r"THC?_API [\w\s*]*?\b(_*TH\w+)\(", text):
         rows[name] = name
-    result = []
+    inline = re.findall(r"^static inline [\w\s*]*?\b(?:THC(Tensor)_\()?(\w+)\)?\(", text, re.M)
+    result = [
+        (f"THCuda<T>{kind}_{name}" if kind else name, "C")
+        for kind, name in inline
+        if header.is_relative_to(INCLUDE / "THC")
+    ]
     for key, symbol in rows.items():
         if symbol.endswith(("_", "NAME")):  # the macros that make names
             continue

@@ -24,12 +24,14 @@ THCudaTensor *twice(THCudaTensor *tensor);
 int same_gpu(THCudaTensor *a, THCudaTensor *b);
 void grow(THCudaTensor *tensor, long n);
 THCudaTensor *foreign(THCudaTensor *like);
+void through_texture(THCudaTensor *from, THCudaTensor *to);
 """
 SOURCE = """
 #include <THC/THC.h>
 extern THCState *state;
 int scale_kernel_launch(float *data, int n, float by, cudaStream_t stream);
 int wrong_kernel_launch(float *data);
+void texture_kernel_launch(cudaTextureObject_t from, float *to, int n, cudaStream_t stream);
 int good_func(THCudaTensor *tensor, float a, float b) {
   THCudaTensor_mul(state, tensor, tensor, a);
   THCudaTensor_add(state, tensor, tensor, b);
@@ -65,6 +67,14 @@ THCudaTensor *foreign(THCudaTensor *like) {
   THCudaStorage_free(state, storage);
   return result;
 }
+void through_texture(THCudaTensor *from, THCudaTensor *to) {
+  cudaTextureObject_t texture = THCudaTensor_getTextureObject(state, from);
+  THCudaTensor_resizeAs(state, to, from);
+  texture_kernel_launch(texture, THCudaTensor_data(state, to), THCudaTensor_nElement(state, from),
+                        THCState_getCurrentStream(state));
+  THCudaCheck(cudaStreamSynchronize(THCState_getCurrentStream(state)));
+  THCudaCheck(cudaDestroyTextureObject(texture));
+}
 """
 KERNEL = """
 #include <THC/THC.h>
@@ -98,6 +108,13 @@ extern "C" int is_device_memory(const cudaPointerAttributes *attributes) {
 extern "C" void *scratch(THCState *state, half *value) {
   *value = THC_float2half(THC_half2float(*value) + 1);
   return THCThrustAllocator(state).allocate(4);
+}
+__global__ void texture_kernel(cudaTextureObject_t from, float *to, int n) {
+  int i = blockIdx.x * blockDim.x + threadIdx.x;
+  if (i < n) to[i] = tex1Dfetch<float>(from, i);
+}
+extern "C" void texture_kernel_launch(cudaTextureObject_t from, float *to, int n, cudaStream_t stream) {
+  texture_kernel<<<(n + 255) / 256, 256, 0, stream>>>(from, to, n);
 }
 extern "C" int scale_kernel_launch(float *data, int n, float by, cudaStream_t stream) {
   scale_kernel<<<(n + 255) / 256, 256, 0, stream>>>(data, n, by, 0);
@@ -227,6 +244,50 @@ def test_an_atomic_add_of_ones_own_is_seen_in_included_files(tmp_path):
     assert own not in cuda.shims(tmp_path / "a.cu", [str(tmp_path / "include")])
 
 
+@needs_nvcc
+def test_what_newer_toolkits_took_away_is_given_back(build, monkeypatch):
+    """Of what runs without a GPU: functions of Thrust, and the names of before CUDA 4."""
+    monkeypatch.setenv("TORCH_CUDA_ARCH_LIST", "9.0")
+    source = """
+    #include <THC/THC.h>
+    #include <thrust/functional.h>
+    struct twice : public thrust::unary_function<float, double> {
+      __host__ __device__ result_type operator()(argument_type x) const { return 2 * x; }
+    };
+    struct less : public thrust::binary_function<float, int, bool> {
+      __host__ __device__ bool operator()(first_argument_type x, second_argument_type y) const { return x < y; }
+    };
+    extern "C" double of(float x, int y) {
+      size_t limit;
+      if (y < 0) cudaThreadGetLimit(&limit, cudaLimitStackSize), cudaThreadSetLimit(cudaLimitStackSize, limit);
+      if (y < 0) cudaThreadSetCacheConfig(cudaFuncCachePreferL1);
+      return twice()(x) + thrust::identity<int>()(y) + 100 * less()(x, y);
+    }
+    """
+    of = build("double of(float x, int y);", source, suffix=".cu", with_cuda=True).of
+    assert [of(1.5, 2), of(2.5, 2)] == [105.0, 7.0]
+
+
+@needs_nvcc
+@pytest.mark.parametrize(
+    ("line", "hint"),
+    [
+        ("texture<float, 1, cudaReadModeElementType> t;", "hint: texture and surface references"),
+        (
+            "int f(cudaDeviceProp *p) { return p->kernelExecTimeoutEnabled; }",
+            "hint: CUDA 13 has no",
+        ),
+        ("int f(half h) { return h.x; }", "hint: the bits of a half"),
+    ],
+)
+def test_what_cannot_be_given_back_has_a_hint(build, monkeypatch, line, hint):
+    monkeypatch.setenv("TORCH_CUDA_ARCH_LIST", "9.0")
+    if cuda.supported(cuda.nvcc())[0] < 75:
+        pytest.skip("this toolkit is older than CUDA 13, and may still have them")
+    with pytest.raises(BuildError, match=hint):
+        build("int f(void);", f"#include <THC/THC.h>\n{line}\n", suffix=".cu", with_cuda=True)
+
+
 def test_a_build_ext_that_knows_nvcc_gets_its_flags(folder, tmp_path):
     """The dict that torch's BuildExtension reads, as the original passed it on."""
     flags = {"cxx": ["-O1"], "nvcc": ["-lineinfo"]}
@@ -345,6 +406,13 @@ def test_a_result_on_memory_of_another_allocator(module):
     result = module.foreign(x)
     assert result.is_cuda and result.dtype == torch.float32
     torch.testing.assert_close(result, x[1:])
+
+
+@needs_gpu
+def test_a_texture_reads_the_elements(module):
+    x, read = torch.rand(300).cuda(), torch.cuda.FloatTensor()
+    module.through_texture(x, read)
+    assert torch.equal(read, x)
 
 
 @pytest.mark.skipif(torch.cuda.device_count() < 2, reason="there are not two GPUs")

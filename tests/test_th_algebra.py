@@ -5,9 +5,11 @@ THC's functions get CPU records here, as in test_thc.py.
 
 from __future__ import annotations
 
+import numpy as np
 import pytest
 import torch
 import torch.nn.functional as F
+from scipy import signal
 
 import ffi_ext
 
@@ -40,6 +42,8 @@ void conv(THFloatTensor *out, double beta, THFloatTensor *x, THFloatTensor *k, l
 void outer(THFloatTensor *out, double beta, double alpha, THFloatTensor *x, THFloatTensor *k,
            long rows, long columns);
 void alias(THDoubleTensor *p, THLongTensor *J, THDoubleTensor *q, THLongTensor *draws);
+void map(THFloatTensor *out, THFloatTensor *x, THFloatTensor *k, long columns, long rows, THFloatTensor *table,
+         long fanin);
 """
 MORE_SOURCE = """
 #define C(t) ((THCudaTensor *)t)
@@ -52,6 +56,10 @@ void outer(THFloatTensor *out, double beta, double alpha, THFloatTensor *x, THFl
            long rows, long columns) {
   if (x->nDimension == 4) THCudaTensor_conv2DRevgerm(state, C(out), beta, alpha, C(x), C(k), rows, columns);
   else THCudaTensor_conv2DRevger(state, C(out), beta, alpha, C(x), C(k), rows, columns);
+}
+void map(THFloatTensor *out, THFloatTensor *x, THFloatTensor *k, long columns, long rows, THFloatTensor *table,
+         long fanin) {
+  THCudaTensor_conv2Dmap(state, C(out), C(x), C(k), columns, rows, C(table), fanin);
 }
 void alias(THDoubleTensor *p, THLongTensor *J, THDoubleTensor *q, THLongTensor *draws) {
   THCudaDoubleTensor_multinomialAliasSetup(state, (THCudaDoubleTensor *)p, (THCudaLongTensor *)J,
@@ -235,6 +243,25 @@ def test_convolutions_of_thc(module, kind, batch):
     close(out, expected)
     module.conv(out, 0.5, x, kernel, *stride, text)
     close(out, 1.5 * expected)
+
+
+def test_mapped_convolutions_of_thc(module):
+    """Each plane is the sum of correlations of the table's pairs, by SciPy."""
+    x, kernels = torch.rand(3, 7, 8), torch.rand(4, 2, 3)
+    table = torch.tensor([[[1, 1], [3, 2]], [[2, 4], [2, 3]]])  # (planes, fanin, plane and kernel)
+    want = [
+        sum(
+            signal.correlate2d(x[i - 1].numpy(), kernels[k - 1].numpy(), "valid")[::2, ::3]
+            for i, k in pairs
+        )
+        for pairs in table.tolist()
+    ]
+    want = torch.from_numpy(np.stack(want))
+    out = torch.FloatTensor()
+    module.map(out, x, kernels, 3, 2, table.float(), 2)
+    torch.testing.assert_close(out, want)
+    module.map(out, x, kernels, 3, 2, table.float(), 2)  # what is there is added to
+    torch.testing.assert_close(out, 2 * want)
 
 
 def test_outer_convolutions_of_thc(module):

@@ -79,6 +79,19 @@ static cudaError_t torch_free(void *context, void *pointer) {
 }
 static THCDeviceAllocator torch_allocator = {torch_malloc, NULL, torch_free, NULL, NULL, NULL};
 
+THCDeviceAllocator *THCCachingAllocator_get(void) { return &torch_allocator; }
+THCDeviceAllocator *THCState_getDeviceAllocator(THCState *s) {
+  (void)s;
+  return &torch_allocator;
+}
+void THCState_setDeviceAllocator(THCState *s, THCDeviceAllocator *allocator) {
+  (void)s;
+  if (allocator != &torch_allocator)
+    THError(
+        "torch allocates the memory of CUDA tensors; give an allocator of your own to "
+        "THCudaStorage_newWithAllocator");
+}
+
 static THCDeviceAllocator *allocator_of(const ffi_storage *s) {
   return (THCDeviceAllocator *)s->allocator;
 }
@@ -129,6 +142,24 @@ void THCudaHostFree(THCState *s, void *pointer) {
 void THCudaHostRecord(THCState *s, void *pointer) {
   (void)s;
   (void)pointer;
+}
+
+static void *host_malloc(void *context, ptrdiff_t size) {
+  (void)context;
+  if (size < 0) THError("$ Torch: invalid memory size -- maybe an overflow?");
+  return THCudaHostAlloc(NULL, (size_t)size);
+}
+/* As torch_free, without a C function that an error could end. */
+static void host_free(void *context, void *pointer) {
+  (void)context;
+  char text[FFI_TEXT_ROOM];
+  long long nothing;
+  if (pointer) ffi_cuda_answer("host_free", (long long)(uintptr_t)pointer, &nothing, text);
+}
+static THAllocator host_allocator = {host_malloc, NULL, host_free};
+THAllocator *THCState_getCudaHostAllocator(THCState *s) {
+  (void)s;
+  return &host_allocator;
 }
 
 cudaError_t THCCachingAllocator_emptyCache(void) {

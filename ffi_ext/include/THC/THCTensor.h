@@ -17,4 +17,10 @@ typedef struct THCDescBuff {
 #define THC_GENERIC_FILE "THC/generic/THCTensor.h"
 #include "THCGenerateAllTypes.h"
 
+#ifdef FFI_EXT_CUDA_HEADERS
+#include <string.h>
+#define THC_GENERIC_FILE "THC/generic/THCTexture.h"
+#include "THCGenerateAllTypes.h"
+#endif
+
 #endif

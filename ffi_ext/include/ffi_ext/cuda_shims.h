@@ -7,6 +7,18 @@
 #if CUDART_VERSION >= 12000
 static inline cudaError_t cudaThreadSynchronize(void) { return cudaDeviceSynchronize(); }
 static inline cudaError_t cudaThreadExit(void) { return cudaDeviceReset(); }
+static inline cudaError_t cudaThreadGetLimit(size_t *value, enum cudaLimit limit) {
+  return cudaDeviceGetLimit(value, limit);
+}
+static inline cudaError_t cudaThreadSetLimit(enum cudaLimit limit, size_t value) {
+  return cudaDeviceSetLimit(limit, value);
+}
+static inline cudaError_t cudaThreadGetCacheConfig(enum cudaFuncCache *config) {
+  return cudaDeviceGetCacheConfig(config);
+}
+static inline cudaError_t cudaThreadSetCacheConfig(enum cudaFuncCache config) {
+  return cudaDeviceSetCacheConfig(config);
+}
 #endif
 #if CUDART_VERSION >= 11000 && defined(FFI_EXT_MEMORY_TYPE)
 #define memoryType type /* of cudaPointerAttributes */
@@ -29,6 +41,30 @@ FFI_EXT_SHUFFLE(__shfl_xor, int lane)
 #define __any(predicate) __any_sync(__activemask(), predicate)
 #define __all(predicate) __all_sync(__activemask(), predicate)
 #define __ballot(predicate) __ballot_sync(__activemask(), predicate)
+#endif
+#endif
+
+/* What Thrust 3 has no more, for sources that name one of them. */
+#if defined(FFI_EXT_THRUST_FUNCTIONS) && defined(__CUDACC__) && __has_include(<thrust/version.h>)
+#include <thrust/version.h>
+#if THRUST_VERSION >= 300000
+namespace thrust {
+template <typename Argument, typename Result>
+struct unary_function {
+  typedef Argument argument_type;
+  typedef Result result_type;
+};
+template <typename First, typename Second, typename Result>
+struct binary_function {
+  typedef First first_argument_type;
+  typedef Second second_argument_type;
+  typedef Result result_type;
+};
+template <typename T>
+struct identity : unary_function<T, T> {
+  __host__ __device__ const T &operator()(const T &value) const { return value; }
+};
+}  // namespace thrust
 #endif
 #endif
 

@@ -228,6 +228,7 @@ THC_FUNCTION(multinomialAliasDraw, (THCState *state, THCudaLongTensor *self, THC
 #ifdef THC_REAL_IS_FLOAT
 THC_FUNCTION(conv2Dmv, (THCState *state, THCTensor *output, float beta, THCTensor *input, THCTensor *kernel, int64_t srow, int64_t scol, const char *type), "wtdttllc", output, output, beta, input, kernel, srow, scol, type)
 THC_FUNCTION(conv2Dmm, (THCState *state, THCTensor *output, float beta, THCTensor *input, THCTensor *kernel, int64_t srow, int64_t scol, const char *type), "wtdttllc", output, output, beta, input, kernel, srow, scol, type)
+THC_FUNCTION(conv2Dmap, (THCState *state, THCTensor *output, THCTensor *input, THCTensor *kernel, int64_t stride_x, int64_t stride_y, THCTensor *table, int64_t fanin), "wtttlltl", output, output, input, kernel, stride_x, stride_y, table, fanin)
 THC_FUNCTION(conv2DRevger, (THCState *state, THCTensor *output, float beta, float alpha, THCTensor *input, THCTensor *kernel, int64_t srow, int64_t scol), "wtddttll", output, output, beta, alpha, input, kernel, srow, scol)
 THC_FUNCTION(conv2DRevgerm, (THCState *state, THCTensor *output, float beta, float alpha, THCTensor *input, THCTensor *kernel, int64_t srow, int64_t scol), "wtddttll", output, output, beta, alpha, input, kernel, srow, scol)
 #endif
