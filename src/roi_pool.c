@@ -9,9 +9,12 @@
 
 #include "kernels.h"
 
-/* Channels that are computed together: two vectors of AVX-512, so that one has work while the other
- * waits for its comparison (a third faster than one). */
+/* Channels that are computed together: four vectors of AVX2, so that some have work while the others
+ * wait for their comparisons. (The masks of AVX-512's comparisons take a fifth longer.) */
 #define BLOCK_BYTES 128
+
+/* Channels whose gradients are summed together. */
+#define BACKWARD_CHANNELS 8
 
 #define TH_GENERIC_FILE "roi_pool.c"
 #include <TH/THGenerateFloatTypes.h>
@@ -27,13 +30,15 @@
 #define bin_pixels TH_CONCAT_2(roi_pool_bin_pixels_, real)
 #define place TH_CONCAT_2(roi_pool_place_, real)
 #define pool_vectors TH_CONCAT_2(roi_pool_pool_vectors_, real)
+#define scatter_places TH_CONCAT_2(roi_pool_scatter_places_, real)
 #define pool_strided TH_CONCAT_2(roi_pool_pool_strided_, real)
 
-/* An integer as wide as real, so that a vector of one has the lanes of the other. */
+/* An integer as wide as real, so that a vector of one has the lanes of the other, and what moves the
+ * one moves the other. */
 #ifdef TH_REAL_IS_FLOAT
-typedef int32_t place;
+typedef int32_t place __attribute__((may_alias));
 #else
-typedef int64_t place;
+typedef int64_t place __attribute__((may_alias));
 #endif
 
 /* One region on the feature map: index 0 is the vertical axis, 1 the horizontal one. */
@@ -68,7 +73,7 @@ static void bin_pixels(const region *r, int axis, int64_t bin, int64_t size, int
 /* tile[bin][c], where[bin][c] = maximum and place for the BLOCK channels that are neighbours at
  * map.
  */
-KERNEL_CLONES
+KERNEL_CLONES_256
 static void pool_vectors(const real *map, int64_t row_stride, int64_t column_stride,
                          const int64_t *size, const region *r, const int *pooled,
                          real *restrict tile, place *restrict where) {
@@ -123,6 +128,20 @@ static void pool_strided(const real *map, const int64_t *stride, const int64_t *
         where[c] = at;
       }
     }
+}
+
+/* argmax[c][py][px] = where[py][px][c] for the channels [0, block). */
+static void scatter_places(const place *where, int *argmax, const int64_t *stride,
+                           const int64_t *size, int64_t block) {
+#ifdef TH_REAL_IS_FLOAT
+  scatter_slab((const real *)where, (real *)argmax, stride, size, block);
+#else
+  for (int64_t c = 0; c < block; c++)
+    for (int64_t py = 0; py < size[2]; py++)
+      for (int64_t px = 0; px < size[3]; px++)
+        argmax[c * stride[1] + py * stride[2] + px * stride[3]] =
+            (int)where[(py * size[3] + px) * BLOCK + c];
+#endif
 }
 
 void roi_pool_forward(const THTensor *input, const THTensor *rois, double spatial_scale,
@@ -194,12 +213,7 @@ void roi_pool_forward(const THTensor *input, const THTensor *rois, double spatia
             pool_strided(from, in_stride, size, &r, pooled, block, tile, where);
           }
           scatter_slab(tile, out + k * os[0] + first * os[1], os, wanted, block);
-          int *to = arg + k * as[0] + first * as[1];
-          for (int64_t c = 0; c < block; c++)
-            for (int64_t py = 0; py < pooled_height; py++)
-              for (int64_t px = 0; px < pooled_width; px++)
-                to[c * as[1] + py * as[2] + px * as[3]] =
-                    (int)where[(py * pooled_width + px) * BLOCK + c];
+          scatter_places(where, arg + k * as[0] + first * as[1], as, wanted, block);
           if (slabs) break;
         }
       }
@@ -233,26 +247,40 @@ void roi_pool_backward(const THTensor *grad_output, const THTensor *rois, const 
   const int64_t rows = grad_output->size[2], columns = grad_output->size[3];
   const int64_t width = grad_input->size[3], pixels = grad_input->size[2] * width;
   int64_t outside = 0;
-  /* Regions overlap, channels do not: no sum depends on the number of threads. */
+  /* Regions overlap, channels do not: no sum depends on the number of threads. Some channels at a time,
+   * whose planes stay in the second-level cache while all regions are read, each in one piece. */
+  const int64_t blocks = (channels + BACKWARD_CHANNELS - 1) / BACKWARD_CHANNELS;
+  const int whole = is[3] == 1 && is[2] == width; /* a pixel's number is its place in the plane */
+  const int flat = gs[3] == 1 && gs[2] == columns && as[3] == 1 && as[2] == columns;
 #pragma omp parallel for reduction(+ : outside) if (count * channels * rows * columns > \
                                                         PARALLEL_ELEMENTS)
-  for (int64_t c = 0; c < channels; c++)
+  for (int64_t b = 0; b < blocks; b++)
     for (int64_t k = 0; k < count; k++) {
-      real *plane = map + (int64_t)roi[k * rois->stride[0]] * is[0] + c * is[1];
-      const real *from = g + k * gs[0] + c * gs[1];
-      const int *at = arg + k * as[0] + c * as[1];
-      for (int64_t y = 0; y < rows; y++)
-        for (int64_t x = 0; x < columns; x++) {
-          const int64_t pixel = at[y * as[2] + x * as[3]];
-          if (pixel < 0) continue;
-          if (pixel >= pixels) {
-            outside++;
-            continue;
+      const int64_t first = b * BACKWARD_CHANNELS, last = first + BACKWARD_CHANNELS;
+      for (int64_t c = first; c < last && c < channels; c++) {
+        real *plane = map + (int64_t)roi[k * rois->stride[0]] * is[0] + c * is[1];
+        const real *from = g + k * gs[0] + c * gs[1];
+        const int *at = arg + k * as[0] + c * as[1];
+        if (whole && flat) {
+          for (int64_t i = 0; i < rows * columns; i++) {
+            const int64_t pixel = at[i];
+            if (pixel >= pixels) outside++;
+            else if (pixel >= 0) plane[pixel] += from[i];
           }
-          const int64_t to =
-              is[3] == 1 && is[2] == width ? pixel : pixel / width * is[2] + pixel % width * is[3];
-          plane[to] += from[y * gs[2] + x * gs[3]];
+          continue;
         }
+        for (int64_t y = 0; y < rows; y++)
+          for (int64_t x = 0; x < columns; x++) {
+            const int64_t pixel = at[y * as[2] + x * as[3]];
+            if (pixel < 0) continue;
+            if (pixel >= pixels) {
+              outside++;
+              continue;
+            }
+            const int64_t to = pixel / width * is[2] + pixel % width * is[3];
+            plane[to] += from[y * gs[2] + x * gs[3]];
+          }
+      }
     }
   REQUIRE(outside == 0, 3, "argmax must hold pixels of grad_input %s, %lld lie beyond it",
           THTensor_(sizeDesc)(grad_input).str, (long long)outside);
@@ -266,6 +294,7 @@ void roi_pool_backward(const THTensor *grad_output, const THTensor *rois, const 
 #undef place
 #undef pool_vectors
 #undef pool_strided
+#undef scatter_places
 #include "rois_end.h"
 
 #endif

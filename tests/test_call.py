@@ -7,7 +7,6 @@ import ctypes
 import inspect
 import os
 import pickle
-import re
 import subprocess
 import sys
 import threading
@@ -20,6 +19,7 @@ import torch
 
 import ffi_ext
 from ffi_ext import runtime
+from tests import huge_pages
 
 HEADER = """
 int add(const THFloatTensor *a, const THFloatTensor *b, THFloatTensor *out, float scale);
@@ -251,18 +251,9 @@ def test_results(module):
         module.storage_size(torch.zeros(2).double().storage())
 
 
-@pytest.mark.skipif(sys.platform != "linux", reason="only Linux is asked for huge pages")
 def test_large_memory_made_in_c_is_of_huge_pages(module):
-    if not Path("/sys/kernel/mm/transparent_hugepage").exists():
-        pytest.skip("this Linux was built without transparent huge pages")
     t = module.counted(8 << 20)
-    inside, flags = t.data_ptr() + (16 << 20), []
-    for line in Path("/proc/self/smaps").read_text().splitlines():
-        if bounds := re.match(r"([0-9a-f]+)-([0-9a-f]+) ", line):
-            here = int(bounds[1], 16) <= inside < int(bounds[2], 16)
-        elif here and line.startswith("VmFlags:"):
-            flags = line.split()
-    assert "hg" in flags
+    assert huge_pages.asked_for(t.data_ptr() + (16 << 20))
     assert t[-1] == (8 << 20) - 1
 
 

@@ -13,6 +13,7 @@ import torch
 pytest.importorskip("_ext.kernels", reason="run `python build_ffi.py` first")
 
 from resnet import ops  # noqa: E402
+from tests import huge_pages  # noqa: E402
 from tests.operators import Case, differentiable, selections  # noqa: E402
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -219,6 +220,14 @@ def run(text: str, **environment: str) -> subprocess.CompletedProcess[str]:
         capture_output=True,
         text=True,
     )
+
+
+def test_large_results_lie_in_huge_pages():
+    x = torch.rand(8, 64, 100, 200)
+    ones = torch.ones(64)
+    y = ops.frozen_batch_norm(x, ones, ones)
+    assert huge_pages.asked_for(y.data_ptr() + y.nbytes // 2)
+    assert torch.equal(y, x + 1)
 
 
 def test_without_kernels_torch_computes_and_it_is_said_once():

@@ -5,6 +5,7 @@ from __future__ import annotations
 import torch
 
 from resnet.ops import fallback
+from resnet.ops.memory import in_huge_pages
 from resnet.ops.native import kernel, operator, use_kernels, working_dtype
 
 
@@ -15,7 +16,7 @@ def _name(targets: torch.Tensor, direction: str) -> str:
 def _focal_loss(
     logits: torch.Tensor, targets: torch.Tensor, alpha: float, gamma: float
 ) -> torch.Tensor:
-    loss = torch.empty_like(logits)
+    loss = in_huge_pages(torch.empty_like(logits))
     kernel(_name(targets, "forward"), logits)(logits, targets, alpha, gamma, loss)
     return loss
 
@@ -23,7 +24,7 @@ def _focal_loss(
 def _focal_loss_backward(
     grad: torch.Tensor, logits: torch.Tensor, targets: torch.Tensor, alpha: float, gamma: float
 ) -> torch.Tensor:
-    grad_logits = torch.empty_like(logits)
+    grad_logits = in_huge_pages(torch.empty_like(logits))
     kernel(_name(targets, "backward"), logits)(grad, logits, targets, alpha, gamma, grad_logits)
     return grad_logits
 

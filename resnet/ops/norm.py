@@ -5,6 +5,7 @@ from __future__ import annotations
 import torch
 
 from resnet.ops import fallback
+from resnet.ops.memory import in_huge_pages
 from resnet.ops.native import is_traced, kernel, operator, or_null, use_kernels, working_dtype
 
 
@@ -15,7 +16,7 @@ def _frozen_bn(
     residual: torch.Tensor | None,
     relu: bool,
 ) -> torch.Tensor:
-    out = torch.empty_like(x)
+    out = in_huge_pages(torch.empty_like(x))
     kernel("frozen_bn_forward", x)(x, scale, bias, or_null(residual), int(relu), out)
     return out
 
@@ -48,8 +49,8 @@ def _frozen_bn_backward(
     needs_x: bool,
     needs_residual: bool,
 ) -> tuple[torch.Tensor, torch.Tensor]:
-    grad_x = torch.empty_like(grad) if needs_x else None
-    grad_residual = torch.empty_like(grad) if needs_residual else None
+    grad_x = in_huge_pages(torch.empty_like(grad)) if needs_x else None
+    grad_residual = in_huge_pages(torch.empty_like(grad)) if needs_residual else None
     kernel("frozen_bn_backward", grad)(
         grad, or_null(output), scale, or_null(grad_x), or_null(grad_residual)
     )

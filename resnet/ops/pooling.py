@@ -5,6 +5,7 @@ from __future__ import annotations
 import torch
 
 from resnet.ops import fallback
+from resnet.ops.memory import in_huge_pages
 from resnet.ops.native import kernel, operator, use_kernels, working_dtype
 
 # Beyond 2^24 a float cannot tell neighbouring pixels apart.
@@ -20,7 +21,7 @@ def _roi_align(
     sampling_ratio: int,
     aligned: bool,
 ) -> torch.Tensor:
-    out = x.new_empty(rois.shape[0], x.shape[1], height, width)
+    out = in_huge_pages(x.new_empty(rois.shape[0], x.shape[1], height, width))
     kernel("roi_align_forward", x)(
         x, rois, spatial_scale, height, width, sampling_ratio, int(aligned), out
     )
@@ -35,7 +36,7 @@ def _roi_align_backward(
     aligned: bool,
     shape: list[int],
 ) -> torch.Tensor:
-    grad_x = grad.new_empty(shape)
+    grad_x = in_huge_pages(grad.new_empty(shape))
     kernel("roi_align_backward", grad)(
         grad, rois, spatial_scale, *grad.shape[2:], sampling_ratio, int(aligned), grad_x
     )
@@ -69,8 +70,8 @@ _roi_align_op = operator(
 def _roi_pool(
     x: torch.Tensor, rois: torch.Tensor, spatial_scale: float, height: int, width: int
 ) -> tuple[torch.Tensor, torch.Tensor]:
-    out = x.new_empty(rois.shape[0], x.shape[1], height, width)
-    argmax = out.new_empty(out.shape, dtype=torch.int32)
+    out = in_huge_pages(x.new_empty(rois.shape[0], x.shape[1], height, width))
+    argmax = in_huge_pages(out.new_empty(out.shape, dtype=torch.int32))
     kernel("roi_pool_forward", x)(x, rois, spatial_scale, height, width, out, argmax)
     return out, argmax
 
@@ -83,7 +84,7 @@ def _fake_pool(x, rois, spatial_scale, height, width):
 def _roi_pool_backward(
     grad: torch.Tensor, rois: torch.Tensor, argmax: torch.Tensor, shape: list[int]
 ) -> torch.Tensor:
-    grad_x = grad.new_empty(shape)
+    grad_x = in_huge_pages(grad.new_empty(shape))
     kernel("roi_pool_backward", grad)(grad, rois, argmax, grad_x)
     return grad_x
 
