@@ -40,6 +40,18 @@ ffi_cuda = create_extension(
     extra_compile_args={"nvcc": ["--fmad=false"]},
 )
 
+# For inference on the CPU.
+winograd = create_extension(
+    "_ext.winograd",
+    headers=["include/winograd.h"],
+    sources=["src/winograd.c"],
+    include_dirs=["include", "src"],
+    relative_to=__file__,
+    # sums of products, which nobody else's bits are asked of
+    extra_compile_args=["-fopenmp", "-ffp-contract=fast"],
+    extra_link_args=["-fopenmp"],
+)
+
 # Optional: parts of JPEGs, where libjpeg-turbo's header and library are installed.
 jpeg = create_extension(
     "_ext.jpeg",
@@ -53,6 +65,7 @@ jpeg = create_extension(
 if __name__ == "__main__":
     print(f"_ext.kernels: building {', '.join(FAMILIES)} from include/ and src/")
     ffi.build()
+    winograd.build()
     print("_ext.kernels: ready; try `import _ext.kernels` or `python -m resnet.selfcheck`")
     try:
         if cuda.nvcc() is None:

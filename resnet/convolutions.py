@@ -2,8 +2,8 @@
 
 A way is a class in `CONVOLUTIONS`: `supports(weight, geometry)` says whether it can do a layer, the
 constructor prepares the weights, a call computes. `fuse` takes, layer by layer, the first of
-`PREFERENCE` that supports it, or the one that it is told to take. A kernel of our own takes the
-library's place by being registered and put first.
+`PREFERENCE` that supports it, or the one that it is told to take. resnet/winograd.py is one of our
+own.
 """
 
 from __future__ import annotations
@@ -16,10 +16,11 @@ import torch
 import torch.nn.functional as F
 from torch import nn
 
+from resnet.ops.native import is_traced
 from resnet.registry import Registry
 
 CONVOLUTIONS = Registry("convolution")
-PREFERENCE = ["onednn", "torch"]
+PREFERENCE = ["winograd", "onednn", "torch"]
 
 
 class Geometry(NamedTuple):
@@ -83,6 +84,7 @@ class OneDnnConvolution:
         stride, padding, dilation, groups = geometry
         self.geometry = (padding, stride, dilation, groups)  # in the operators' order
         self.weight, self.bias = weight, bias
+        self.traced = TorchConvolution(weight, bias, geometry)
         self.prepared: dict[torch.Size, torch.Tensor] = {}
 
     @staticmethod
@@ -101,6 +103,8 @@ class OneDnnConvolution:
     def __call__(
         self, x: torch.Tensor, residual: torch.Tensor | None, relu: bool, overwrite: bool
     ) -> torch.Tensor:
+        if is_traced(x):  # torch.compile and torch.export, which cannot look into prepared weights
+            return self.traced(x, residual, relu, overwrite)
         x = x.contiguous(memory_format=torch.channels_last)
         weight = self.prepared.get(x.shape)
         if weight is None:

@@ -14,6 +14,7 @@ from resnet.convolutions import FoldedConvolution, Geometry
 from resnet.fpn import FPN, LastLevelP6P7
 from resnet.layers import FrozenBatchNorm2d
 from resnet.registry import did_you_mean
+from resnet.winograd import WinogradConvolution  # noqa: F401  which registers it
 
 M = TypeVar("M", bound=nn.Module)
 
@@ -70,7 +71,7 @@ def fuse(
 
     Frozen and batch normalisations become part of the convolutions before them, the addition and
     the ReLU of a block part of its last convolution, which writes to the memory of what it adds.
-    With oneDNN the features are channels_last. Group normalisations and deformable convolutions
+    The features are channels_last but with torch's own convolutions. Group normalisations and deformable convolutions
     stay as they are. The results differ by rounding (about 1e-6 of the largest feature).
 
     Args:

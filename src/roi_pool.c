@@ -9,8 +9,8 @@
 
 #include "kernels.h"
 
-/* Channels that are computed together: four vectors of AVX2, so that some have work while the others
- * wait for their comparisons. (The masks of AVX-512's comparisons take a fifth longer.) */
+/* Channels that are computed together: four vectors of AVX2, so that some have work while the
+ * others wait for their comparisons. (The masks of AVX-512's comparisons take a fifth longer.) */
 #define BLOCK_BYTES 128
 
 /* Channels whose gradients are summed together. */
@@ -33,8 +33,8 @@
 #define scatter_places TH_CONCAT_2(roi_pool_scatter_places_, real)
 #define pool_strided TH_CONCAT_2(roi_pool_pool_strided_, real)
 
-/* An integer as wide as real, so that a vector of one has the lanes of the other, and what moves the
- * one moves the other. */
+/* An integer as wide as real, so that a vector of one has the lanes of the other, and what moves
+ * the one moves the other. */
 #ifdef TH_REAL_IS_FLOAT
 typedef int32_t place __attribute__((may_alias));
 #else
@@ -247,8 +247,9 @@ void roi_pool_backward(const THTensor *grad_output, const THTensor *rois, const 
   const int64_t rows = grad_output->size[2], columns = grad_output->size[3];
   const int64_t width = grad_input->size[3], pixels = grad_input->size[2] * width;
   int64_t outside = 0;
-  /* Regions overlap, channels do not: no sum depends on the number of threads. Some channels at a time,
-   * whose planes stay in the second-level cache while all regions are read, each in one piece. */
+  /* Regions overlap, channels do not: no sum depends on the number of threads. Some channels at a
+   * time, whose planes stay in the second-level cache while all regions are read, each in one
+   * piece. */
   const int64_t blocks = (channels + BACKWARD_CHANNELS - 1) / BACKWARD_CHANNELS;
   const int whole = is[3] == 1 && is[2] == width; /* a pixel's number is its place in the plane */
   const int flat = gs[3] == 1 && gs[2] == columns && as[3] == 1 && as[2] == columns;
@@ -264,8 +265,10 @@ void roi_pool_backward(const THTensor *grad_output, const THTensor *rois, const 
         if (whole && flat) {
           for (int64_t i = 0; i < rows * columns; i++) {
             const int64_t pixel = at[i];
-            if (pixel >= pixels) outside++;
-            else if (pixel >= 0) plane[pixel] += from[i];
+            if (pixel >= pixels)
+              outside++;
+            else if (pixel >= 0)
+              plane[pixel] += from[i];
           }
           continue;
         }

@@ -1,0 +1,217 @@
+"""Winograd's convolutions against torch's in double precision, with vectors of either length."""
+
+from __future__ import annotations
+
+import importlib
+import sys
+from pathlib import Path
+
+import pytest
+import torch
+import torch.nn.functional as F
+
+from ffi_ext import NativeError, create_extension
+
+shipped = pytest.importorskip("_ext.winograd", reason="run `python build_ffi.py` first")
+if not shipped.winograd_lanes():
+    pytest.skip("this processor has neither AVX-512 nor AVX2 with FMA", allow_module_level=True)
+
+from resnet import ResNet, StageSpec  # noqa: E402
+from resnet.convolutions import Geometry  # noqa: E402
+from resnet.fuse import implementations_of  # noqa: E402
+from resnet.winograd import WinogradConvolution  # noqa: E402
+
+ROOT = Path(__file__).resolve().parent.parent
+LAST = torch.channels_last
+PLAIN = Geometry((1, 1), (1, 1), (1, 1), 1)
+
+
+@pytest.fixture(scope="module", params=[16, 8])
+def module(request, tmp_path_factory):
+    """Compiled for vectors of so many floats; 16 is what is shipped."""
+    if request.param == 16:
+        if shipped.winograd_lanes() < 16:
+            pytest.skip("this processor has no AVX-512")
+        yield shipped
+        return
+    folder = tmp_path_factory.mktemp("winograd")
+    create_extension(
+        "winograd_of_8.narrow",
+        headers=[str(ROOT / "include" / "winograd.h")],
+        sources=[str(ROOT / "src" / "winograd.c")],
+        include_dirs=[str(ROOT / "include"), str(ROOT / "src")],
+        define_macros=[("MOST_LANES", "8")],
+        extra_compile_args=["-fopenmp", "-ffp-contract=fast"],
+        extra_link_args=["-fopenmp"],
+        relative_to=str(folder / "build.py"),
+        verbose=False,
+    ).build()
+    sys.path.insert(0, str(folder))
+    yield importlib.import_module("winograd_of_8.narrow")
+    sys.path.remove(str(folder))
+
+
+def convolve(module, x, weight, bias, residual=None, padding=(1, 1), relu=False, out=None):
+    prepared = torch.empty(0)
+    module.winograd_prepare(weight, prepared)
+    if out is None:
+        shape = F.conv2d(x[:, :1], weight[:, :1], padding=padding).shape
+        out = torch.empty(shape).contiguous(memory_format=LAST)
+    null = module._ffi.NULL
+    residual = null if residual is None else residual
+    module.winograd_convolution(x, prepared, bias, residual, *padding, int(relu), out)
+    return out
+
+
+def layer(n, c, o, h, w):
+    generator = torch.Generator().manual_seed(n + c + o + h + w)
+    x, weight, bias = (
+        torch.randn(s, generator=generator) for s in ((n, c, h, w), (o, c, 3, 3), (o,))
+    )
+    return x.contiguous(memory_format=LAST), weight / (3 * c**0.5), bias
+
+
+def close(ours, theirs, tolerance=3e-6):
+    assert ours.shape == theirs.shape
+    assert float((ours - theirs).abs().max() / theirs.abs().max()) <= tolerance
+
+
+# Sizes that leave rests of tiles, of a microkernel's rows, and of a chunk.
+SHAPES = [
+    (1, 64, 64, 56, 56, (1, 1)),
+    (2, 16, 32, 7, 9, (1, 1)),
+    (1, 32, 64, 3, 3, (0, 0)),
+    (3, 48, 96, 14, 13, (1, 0)),
+    (1, 16, 32, 1, 1, (1, 1)),
+    (2, 16, 32, 9, 5, (2, 2)),
+    (1, 64, 32, 77, 90, (0, 2)),
+    (4, 256, 256, 14, 14, (1, 1)),
+    *[(1, 16, 32, 4, 4 * tiles, (1, 1)) for tiles in range(1, 20)],
+]
+
+
+@pytest.mark.parametrize("shape", SHAPES, ids=str)
+def test_it_convolves(module, shape):
+    *sizes, padding = shape
+    x, weight, bias = layer(*sizes)
+    expected = F.conv2d(x.double(), weight.double(), bias.double(), padding=padding)
+    close(convolve(module, x, weight, bias, padding=padding), expected)
+    residual = torch.randn(expected.shape).contiguous(memory_format=LAST)
+    whole = (expected + residual).relu()
+    close(convolve(module, x, weight, bias, residual, padding, True), whole)
+    # into the memory of what is added, and with gaps between rows, columns and images
+    wide = torch.zeros(*(n + 2 for n in whole.shape)).contiguous(memory_format=LAST)
+    place = wide[1:-1, 1:-1, 1:-1, 1:-1].copy_(residual)
+    apart = torch.empty(*(n + 3 for n in x.shape)).contiguous(memory_format=LAST)
+    moved = apart[1:-2, :-3, 2:-1, :-3].copy_(x)
+    convolve(module, moved, weight, bias, place, padding, True, out=place)
+    close(place, whole)
+    place.zero_()
+    assert not wide.any()  # nothing beside it was written to
+
+
+def test_no_result_depends_on_threads(module):
+    for sizes in [(1, 64, 64, 30, 30), (2, 32, 32, 100, 90)]:
+        x, weight, bias = layer(*sizes)
+        results = []
+        before = torch.get_num_threads()
+        for threads in (1, 2, 5):
+            torch.set_num_threads(threads)
+            results.append(convolve(module, x, weight, bias))
+        torch.set_num_threads(before)
+        assert torch.equal(results[0], results[1]) and torch.equal(results[0], results[2])
+
+
+def test_nan_and_infinity_stay_where_they_are(module):
+    """In the tile's 4 x 4 outputs at most, as NaN: a tile's values are mixed."""
+    x, weight, bias = layer(1, 16, 32, 24, 24)
+    clean = convolve(module, x, weight, bias, relu=True)
+    x[0, 3, 10, 10] = float("nan")
+    spoilt = convolve(module, x, weight, bias, relu=True)
+    assert spoilt[0, :, 9:12, 9:12].isnan().all()
+    changed = (spoilt != clean).any(1)[0].nonzero()
+    assert changed.min() >= 8 and changed.max() < 16
+
+
+def test_no_images(module):
+    x, weight, bias = layer(2, 16, 32, 8, 8)
+    assert convolve(module, x[:0], weight, bias).shape == (0, 32, 8, 8)
+
+
+def test_wrong_arguments(module):
+    x, weight, bias = layer(1, 16, 32, 8, 8)
+    with pytest.raises(NativeError, match=r"weight must be .* got \[32 x 16 x 3 x 2\]"):
+        convolve(module, x, weight[..., :2], bias)
+    with pytest.raises(NativeError, match="O a multiple of 32 and C of 16"):
+        convolve(module, x, weight[:31], bias)
+    with pytest.raises(NativeError, match=r"channels_last.*strides of 64 for channels"):
+        convolve(module, x.contiguous(), weight, bias)
+    with pytest.raises(NativeError, match=r"bias must be \(32\)"):
+        convolve(module, x, weight, bias[:31])
+    with pytest.raises(NativeError, match=r"output must be \(1, 32, 8, 8\)"):
+        convolve(module, x, weight, bias, out=torch.empty(1, 32, 8, 8))
+    with pytest.raises(NativeError, match="residual must have output's shape"):
+        convolve(module, x, weight, bias, x)
+    with pytest.raises(NativeError, match="pad_width must be 0 .. 2, got 3"):
+        convolve(module, x, weight, bias, padding=(1, 3))
+    with pytest.raises(NativeError, match="input must be 3 x 3 with its padding"):
+        convolve(module, x[:, :, :2], weight, bias, padding=(0, 0), out=x)
+    with pytest.raises(NativeError, match="prepared must be what winograd_prepare made"):
+        module.winograd_convolution(x, weight, bias, module._ffi.NULL, 1, 1, 0, x)
+
+
+def test_fused_models_take_it_and_compute_the_same():
+    torch.manual_seed(0)
+    specs = [StageSpec(1, 2, True), StageSpec(2, 2, True)]
+    model = ResNet(specs, width_per_group=32, stem_out_channels=32, res2_out_channels=64).eval()
+    fused = model.fuse()
+    names = implementations_of(fused)
+    taken = {name for name, way in names.items() if way == "winograd"}
+    assert {"layer1.0.conv2", "layer1.1.conv2", "layer2.1.conv2"} <= taken
+    assert "layer1.0.conv1" not in taken
+    with torch.no_grad():
+        for shape in [(2, 3, 96, 128), (1, 3, 33, 50), (1, 3, 32, 32), (0, 3, 64, 64)]:
+            images = torch.randn(shape)
+            double = model.double()(images.double())
+            model.float()
+            for ours, theirs in zip(fused(images), double, strict=True):
+                if len(images):
+                    close(ours, theirs, 2e-6)
+
+
+def test_few_tiles_are_computed_otherwise(monkeypatch):
+    x, weight, bias = layer(1, 32, 32, 4, 24)
+    way = WinogradConvolution(weight, bias, PLAIN)
+    sizes = []
+    otherwise = way.otherwise
+    monkeypatch.setattr(
+        way, "otherwise", lambda x, *rest: sizes.append(x.shape) or otherwise(x, *rest)
+    )
+    expected = F.conv2d(x.double(), weight.double(), bias.double(), padding=1)
+    close(way(x, None, False, False), expected)
+    many = x.repeat(2, 1, 1, 1)
+    close(way(many, None, False, False), expected.repeat(2, 1, 1, 1))
+    assert sizes == [x.shape]
+    kept = expected.float().repeat(2, 1, 1, 1).contiguous(memory_format=LAST)
+    copy = kept.clone(memory_format=torch.preserve_format)
+    close(way(many, kept, True, False), (2 * expected).relu().repeat(2, 1, 1, 1))
+    assert torch.equal(kept, copy)
+    assert way(many, kept, True, True) is kept
+
+
+@pytest.mark.parametrize(
+    ("weight", "geometry"),
+    [
+        (torch.ones(32, 16, 1, 1), PLAIN),
+        (torch.ones(32, 16, 3, 3), PLAIN._replace(stride=(2, 2))),
+        (torch.ones(32, 16, 3, 3), PLAIN._replace(dilation=(2, 2))),
+        (torch.ones(32, 16, 3, 3), PLAIN._replace(groups=2)),
+        (torch.ones(32, 16, 3, 3), PLAIN._replace(padding=(3, 1))),
+        (torch.ones(24, 16, 3, 3), PLAIN),
+        (torch.ones(32, 24, 3, 3), PLAIN),
+        (torch.ones(32, 16, 3, 3).double(), PLAIN),
+    ],
+)
+def test_what_it_does_not_support(weight, geometry):
+    assert WinogradConvolution.supports(torch.ones(32, 16, 3, 3), PLAIN)
+    assert not WinogradConvolution.supports(weight, geometry)
