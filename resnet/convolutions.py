@@ -9,6 +9,7 @@ own.
 from __future__ import annotations
 
 import functools
+import math
 from collections.abc import Sequence
 from typing import NamedTuple, Protocol
 
@@ -16,6 +17,7 @@ import torch
 import torch.nn.functional as F
 from torch import nn
 
+from resnet.ops.memory import in_huge_pages
 from resnet.ops.native import is_traced
 from resnet.registry import Registry
 
@@ -30,6 +32,14 @@ class Geometry(NamedTuple):
     padding: tuple[int, int]
     dilation: tuple[int, int]
     groups: int
+
+    def result(self, x: torch.Tensor, weight: torch.Tensor) -> tuple[int, int, int, int]:
+        """The shape of a convolution of x (N, C, H, W) with weight (O, C / groups, kh, kw)."""
+        height, width = (
+            (n + 2 * p - d * (k - 1) - 1) // s + 1
+            for n, k, s, p, d in zip(x.shape[2:], weight.shape[2:], *self[:3], strict=True)
+        )
+        return len(x), len(weight), height, width
 
 
 class Convolution(Protocol):
@@ -75,14 +85,18 @@ class OneDnnConvolution:
     Through operators of torch that torch.compile's frozen graphs use. They are not documented, so
     `onednn_works` tries them first. Which layout is the fastest depends on the size of the input
     (weights in the wrong one took three times as long), so each new size is prepared for when it
-    first comes, and the last `SIZES` are kept.
+    first comes, and the last `SIZES` are kept. Results of more than `LARGE` bytes are added to zeros:
+    the operators cannot be given memory otherwise, and the allocator's own costs a page fault for
+    each 4 KiB of so many.
     """
 
     SIZES = 2
+    LARGE = 32 << 20
 
     def __init__(self, weight: torch.Tensor, bias: torch.Tensor, geometry: Geometry) -> None:
+        self.geometry = geometry
         stride, padding, dilation, groups = geometry
-        self.geometry = (padding, stride, dilation, groups)  # in the operators' order
+        self.arguments = (padding, stride, dilation, groups)  # in the operators' order
         self.weight, self.bias = weight, bias
         self.traced = TorchConvolution(weight, bias, geometry)
         self.prepared: dict[torch.Size, torch.Tensor] = {}
@@ -97,7 +111,7 @@ class OneDnnConvolution:
             del self.prepared[next(iter(self.prepared))]
         reorder = torch.ops.mkldnn._reorder_convolution_weight
         size = list(shape) if shape.numel() else None
-        self.prepared[shape] = weight = reorder(self.weight, *self.geometry, size)
+        self.prepared[shape] = weight = reorder(self.weight, *self.arguments, size)
         return weight
 
     def __call__(
@@ -110,10 +124,14 @@ class OneDnnConvolution:
         if weight is None:
             weight = self.prepare(x.shape)
         convolution = torch.ops.mkldnn._convolution_pointwise
-        settings = (weight, self.bias, *self.geometry)
+        settings = (weight, self.bias, *self.arguments)
         after = "relu" if relu else None
         if residual is None:
-            return convolution.default(x, *settings, after or "none", [], "")
+            shape = self.geometry.result(x, self.weight)
+            if math.prod(shape) * x.element_size() <= self.LARGE:
+                return convolution.default(x, *settings, after or "none", [], "")
+            zeros = torch.empty(shape, memory_format=torch.channels_last)
+            residual, overwrite = in_huge_pages(zeros).zero_(), True
         if overwrite and residual.is_contiguous(memory_format=torch.channels_last):
             in_place = torch.ops.mkldnn._convolution_pointwise_.binary
             return in_place(residual, x, *settings, "add", 1.0, after, [], None)

@@ -41,6 +41,8 @@ def fold(
     """The two as one, or None if they cannot be."""
     if type(convolution) is not nn.Conv2d or convolution.padding_mode != "zeros":
         return None
+    if isinstance(convolution.padding, str):  # "same", which pads one side more than the other
+        return None
     weight = convolution.weight.detach()
     bias = torch.zeros(len(weight), dtype=torch.float64, device=weight.device)
     if convolution.bias is not None:

@@ -36,7 +36,8 @@ class WinogradConvolution:
     LEAST_TILES = 8
 
     def __init__(self, weight: torch.Tensor, bias: torch.Tensor, geometry: Geometry) -> None:
-        self.prepared, self.bias, self.padding = torch.empty(0), bias.contiguous(), geometry.padding
+        self.weight, self.bias, self.geometry = weight, bias.contiguous(), geometry
+        self.prepared = torch.empty(0)
         _winograd.winograd_prepare(weight, self.prepared)
         way = OneDnnConvolution if onednn_works() else TorchConvolution
         self.otherwise: Convolution = way(weight, bias, geometry)
@@ -59,8 +60,8 @@ class WinogradConvolution:
     def __call__(
         self, x: torch.Tensor, residual: torch.Tensor | None, relu: bool, overwrite: bool
     ) -> torch.Tensor:
-        count, _, height, width = x.shape
-        height, width = (n + 2 * p - 2 for n, p in zip((height, width), self.padding, strict=True))
+        shape = self.geometry.result(x, self.weight)
+        count, _, height, width = shape
         tiles = count * -(-height // 4) * -(-width // 4)
         if tiles < self.LEAST_TILES or is_traced(x):
             return self.otherwise(x, residual, relu, overwrite)
@@ -69,9 +70,8 @@ class WinogradConvolution:
             residual = residual.contiguous(memory_format=_LAST)
         out = residual
         if out is None or not overwrite:
-            shape = (count, len(self.bias), height, width)
             out = in_huge_pages(torch.empty(shape, memory_format=_LAST))
         _winograd.winograd_convolution(
-            x, self.prepared, self.bias, or_null(residual), *self.padding, int(relu), out
+            x, self.prepared, self.bias, or_null(residual), *self.geometry.padding, int(relu), out
         )
         return out

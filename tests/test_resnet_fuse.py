@@ -18,8 +18,14 @@ from resnet import (  # noqa: E402
     StageSpec,
     build_backbone,  # noqa: E402
 )
-from resnet.convolutions import CONVOLUTIONS, TorchConvolution, onednn_works  # noqa: E402
-from resnet.fuse import implementations_of  # noqa: E402
+from resnet.convolutions import (  # noqa: E402
+    CONVOLUTIONS,
+    Geometry,
+    OneDnnConvolution,
+    TorchConvolution,
+    onednn_works,
+)
+from resnet.fuse import fold, implementations_of  # noqa: E402
 from resnet.norms import group_norm  # noqa: E402
 
 SPECS = [StageSpec(1, 2, True), StageSpec(2, 2, True)]
@@ -175,6 +181,24 @@ def test_a_convolution_of_ones_own_takes_the_place_of_one():
             model.fuse(implementations={"layer1.1.conv1": "of the test"})
     finally:
         del CONVOLUTIONS["of the test"]
+
+
+def test_padding_that_differs_between_sides_stays():
+    assert fold(torch.nn.Conv2d(16, 32, 3, padding="same"), None, None, None) is None
+
+
+def test_large_results_are_the_same_by_onednn(monkeypatch):
+    """Which lie in memory that is not the allocator's."""
+    if not onednn_works():
+        pytest.skip("this torch has no prepared oneDNN convolutions")
+    x, weight, bias = torch.randn(2, 8, 9, 11), torch.randn(16, 8, 3, 3), torch.randn(16)
+    way = OneDnnConvolution(weight, bias, Geometry((2, 1), (1, 0), (1, 2), 1))
+    with torch.no_grad():
+        expected = [way(x, None, relu, False) for relu in (False, True)]
+        monkeypatch.setattr(OneDnnConvolution, "LARGE", 0)
+        for relu, theirs in zip((False, True), expected, strict=True):
+            ours = way(x, None, relu, False)
+            assert torch.equal(ours, theirs) and ours.stride() == theirs.stride()
 
 
 def test_what_fused_models_refuse():
