@@ -41,10 +41,10 @@ ffi_cuda = create_extension(
 )
 
 # For inference on the CPU.
-winograd = create_extension(
-    "_ext.winograd",
-    headers=["include/winograd.h"],
-    sources=["src/winograd.c"],
+convolution = create_extension(
+    "_ext.convolution",
+    headers=["include/convolution.h"],
+    sources=["src/winograd.c", "src/pointwise.c"],
     include_dirs=["include", "src"],
     relative_to=__file__,
     # sums of products, which nobody else's bits are asked of
@@ -65,7 +65,7 @@ jpeg = create_extension(
 if __name__ == "__main__":
     print(f"_ext.kernels: building {', '.join(FAMILIES)} from include/ and src/")
     ffi.build()
-    winograd.build()
+    convolution.build()
     print("_ext.kernels: ready; try `import _ext.kernels` or `python -m resnet.selfcheck`")
     try:
         if cuda.nvcc() is None:

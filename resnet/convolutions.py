@@ -2,8 +2,8 @@
 
 A way is a class in `CONVOLUTIONS`: `supports(weight, geometry)` says whether it can do a layer, the
 constructor prepares the weights, a call computes. `fuse` takes, layer by layer, the first of
-`PREFERENCE` that supports it, or the one that it is told to take. resnet/winograd.py is one of our
-own.
+`PREFERENCE` that supports it, or the one that it is told to take. resnet/convolution_kernels.py has
+those of our own.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ from resnet.ops.native import is_traced
 from resnet.registry import Registry
 
 CONVOLUTIONS = Registry("convolution")
-PREFERENCE = ["winograd", "onednn", "torch"]
+PREFERENCE = ["winograd", "pointwise", "onednn", "torch"]
 
 
 class Geometry(NamedTuple):

@@ -9,12 +9,12 @@ from typing import TypeVar
 import torch
 from torch import nn
 
+from resnet import convolution_kernels  # noqa: F401  which registers its ways
 from resnet.blocks import Block, Folded, Part
 from resnet.convolutions import FoldedConvolution, Geometry
 from resnet.fpn import FPN, LastLevelP6P7
 from resnet.layers import FrozenBatchNorm2d
 from resnet.registry import did_you_mean
-from resnet.winograd import WinogradConvolution  # noqa: F401  which registers it
 
 M = TypeVar("M", bound=nn.Module)
 

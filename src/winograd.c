@@ -1,10 +1,9 @@
 /* Winograd's F(4 x 4, 3 x 3): tiles of 6 x 6 inputs, transformed, become 36 matrices (tiles,
  * channels); each is multiplied with its matrix of transformed weights; the products, transformed
  * back, are tiles of 4 x 4 outputs. */
-#include "winograd.h"
-
 #include <string.h>
 
+#include "convolution.h"
 #include "kernels.h"
 
 /* The points that the polynomials are evaluated at: 0, and 1 / sqrt(2) and sqrt(2) with either
@@ -14,16 +13,7 @@
 #define TILE 6
 #define OUT 4
 #define PLANES (TILE * TILE)
-#define COLUMNS 32   /* outputs whose weights lie together */
-#define WIDEST 16    /* floats of the widest vector */
-#define MOST_ROWS 14 /* of a microkernel: tiles that it may compute though there are fewer */
 #define CACHE_BYTES (768 << 10)
-#ifndef MOST_LANES
-#define MOST_LANES 16 /* a test asks for 8 */
-#endif
-
-#if defined(__x86_64__) && defined(__GNUC__)
-#include <immintrin.h>
 
 /* One convolution. */
 typedef struct {
@@ -35,6 +25,7 @@ typedef struct {
   float *output;
   const int64_t *in_stride, *residual_stride, *out_stride;
   int64_t v_plane, m_plane; /* elements from one of the 36 matrices to the next */
+  int64_t ahead;            /* see product.h */
   int relu;
 } plan;
 
@@ -61,38 +52,6 @@ static void pixels_of(const plan *p, int64_t tile, const float *pixel[TILE][TILE
     }
 }
 
-#define EACH_OF_4(DO) DO(0) DO(1) DO(2) DO(3)
-#define EACH_OF_6(DO) EACH_OF_4(DO) DO(4) DO(5)
-#define EACH_OF_8(DO) EACH_OF_6(DO) DO(6) DO(7)
-#define EACH_OF_14(DO) EACH_OF_8(DO) DO(8) DO(9) DO(10) DO(11) DO(12) DO(13)
-
-#define LANES 16
-#define TARGET __attribute__((target("avx512f,fma")))
-#define LARGER _mm512_max_ps
-#define MOST 14
-#define SOME 8
-#define FEW 4
-#define EACH_OF_MOST EACH_OF_14
-#define EACH_OF_SOME EACH_OF_8
-#define EACH_OF_FEW EACH_OF_4
-#include "winograd_vectors.h"
-
-#define LANES 8
-#define TARGET __attribute__((target("avx2,fma")))
-#define LARGER _mm256_max_ps
-#define MOST 6
-#define SOME 4
-#define FEW 2
-#define EACH_OF_MOST EACH_OF_6
-#define EACH_OF_SOME EACH_OF_4
-#define EACH_OF_FEW(DO) DO(0) DO(1)
-#include "winograd_vectors.h"
-
-int winograd_lanes(void) {
-  if (MOST_LANES == 16 && __builtin_cpu_supports("avx512f")) return 16;
-  return __builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma") ? 8 : 0;
-}
-
 /* As many tiles as the second-level cache holds the matrices of; but enough that reading the
  * weights, which is done once for each chunk, does not take longer than multiplying by them. */
 static int64_t tiles_of_a_chunk(int64_t channels, int64_t outputs) {
@@ -101,10 +60,8 @@ static int64_t tiles_of_a_chunk(int64_t channels, int64_t outputs) {
   return held > worth ? held : worth;
 }
 
-#define STEP_OF(NAME, lanes) ((lanes) == 16 ? winograd_##NAME##_16 : winograd_##NAME##_8)
-#else
-int winograd_lanes(void) { return 0; }
-#endif
+#define LANES_FILE "winograd_vectors.h"
+#include "each_lanes.h"
 
 /* G g G^T of a filter g, in double precision: every value is rounded once. */
 static void transform_filter(const float *g, const int64_t *stride, double u[TILE][TILE]) {
@@ -152,7 +109,7 @@ void winograd_prepare(const THFloatTensor *weight, THFloatTensor *prepared) {
 void winograd_convolution(const THFloatTensor *input, const THFloatTensor *prepared,
                           const THFloatTensor *bias, const THFloatTensor *residual, int pad_height,
                           int pad_width, int relu, THFloatTensor *output) {
-  const int lanes = winograd_lanes();
+  const int lanes = convolution_lanes();
   REQUIRE(lanes > 0, 1, "this processor has neither AVX-512 nor AVX2 with FMA");
   REQUIRE(prepared->nDimension == 4 && prepared->size[0] == PLANES &&
               prepared->size[2] % WIDEST == 0 && prepared->size[3] == COLUMNS &&
@@ -185,7 +142,7 @@ void winograd_convolution(const THFloatTensor *input, const THFloatTensor *prepa
           THFloatTensor_sizeDesc(residual).str);
   if (wanted[0] == 0) return;
 
-#ifdef STEP_OF
+#ifdef HAVE_LANES
   plan p = {.channels = channels,
             .outputs = outputs,
             .image_height = input->size[2],
@@ -205,37 +162,40 @@ void winograd_convolution(const THFloatTensor *input, const THFloatTensor *prepa
             .residual_stride = residual ? residual->stride : NULL,
             .out_stride = output->stride,
             .relu = relu};
+  if (PLANES * channels * outputs * (int64_t)sizeof(float) > 4 << 20) p.ahead = channels * COLUMNS;
   const int64_t all = wanted[0] * p.down * p.across, products = PLANES * prepared->size[1];
   const int threads = MAX_THREADS;
   int64_t tiles = tiles_of_a_chunk(channels, outputs);
   /* Threads have a chunk each; where there are too few, they share the steps of one. */
   const int shared = threads > 1 && all < 2 * threads * tiles;
   if (shared || tiles > all) tiles = all;
-  p.v_plane = (tiles + MOST_ROWS) * channels + WIDEST;
-  p.m_plane = (tiles + MOST_ROWS) * outputs + WIDEST;
+  /* a line more, so that planes do not fall on each other in the cache */
+  p.v_plane = tiles * channels + WIDEST;
+  p.m_plane = tiles * outputs + WIDEST;
   const size_t each = (size_t)(PLANES * (p.v_plane + p.m_plane));
   const size_t rooms = shared ? 1 : (size_t)threads;
-  float *room = THAlloc((ptrdiff_t)((each * rooms + (size_t)channels) * sizeof(float)));
-  p.zeros = memset(room + each * rooms, 0, (size_t)channels * sizeof(float));
+  const size_t zeros = (size_t)(channels > COLUMNS ? channels : COLUMNS);
+  float *room = THAlloc((ptrdiff_t)((each * rooms + zeros) * sizeof(float)));
+  p.zeros = memset(room + each * rooms, 0, zeros * sizeof(float));
   if (shared) {
     float *v = room, *m = v + PLANES * p.v_plane;
 #pragma omp parallel num_threads(threads)
     {
       const int64_t n = THREADS, i = THREAD;
-      STEP_OF(input, lanes)(&p, 0, v, all * i / n, all * (i + 1) / n);
+      CALL(winograd_input_, lanes)(&p, 0, v, all * i / n, all * (i + 1) / n);
 #pragma omp barrier
-      STEP_OF(products, lanes)(&p, v, m, all, products * i / n, products * (i + 1) / n);
+      CALL(winograd_products_, lanes)(&p, v, m, all, products * i / n, products * (i + 1) / n);
 #pragma omp barrier
-      STEP_OF(output, lanes)(&p, 0, m, all * i / n, all * (i + 1) / n);
+      CALL(winograd_output_, lanes)(&p, 0, m, all * i / n, all * (i + 1) / n);
     }
   } else {
 #pragma omp parallel for num_threads(threads) schedule(dynamic)
     for (int64_t chunk = 0; chunk < all; chunk += tiles) {
       float *v = room + each * (size_t)THREAD, *m = v + PLANES * p.v_plane;
       const int64_t now = all - chunk < tiles ? all - chunk : tiles;
-      STEP_OF(input, lanes)(&p, chunk, v, 0, now);
-      STEP_OF(products, lanes)(&p, v, m, now, 0, products);
-      STEP_OF(output, lanes)(&p, chunk, m, 0, now);
+      CALL(winograd_input_, lanes)(&p, chunk, v, 0, now);
+      CALL(winograd_products_, lanes)(&p, v, m, now, 0, products);
+      CALL(winograd_output_, lanes)(&p, chunk, m, 0, now);
     }
   }
   THFree(room);

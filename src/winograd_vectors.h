@@ -1,12 +1,4 @@
-/* Winograd's three steps in vectors of LANES floats; winograd.c includes this once for each kind of
- * processor. A microkernel computes the products of up to MOST tiles
- * with two vectors of outputs, which stay in registers. */
-
-#define LANE_BYTES (LANES * 4)
-#define vector TH_CONCAT_2(winograd_vector_, LANES)
-typedef float vector __attribute__((vector_size(LANE_BYTES), aligned(4), may_alias));
-#define LOAD(address) (*(const vector *)(address))
-#define STORE(address, value) (*(vector *)(address) = (value))
+/* The three steps of winograd.c in vectors of LANES floats. */
 
 /* 6 inputs of a column or row -> 6: by the points 0, root / 2 and -root / 2, root and -root,
  * infinity. */
@@ -56,33 +48,6 @@ TARGET static void TH_CONCAT_2(winograd_input_, LANES)(const plan *p, int64_t ch
   }
 }
 
-/* m (rows, outputs) = v (rows, channels) x u (channels, COLUMNS), for so many rows. */
-#define BEGIN(r)     \
-  vector a##r = {0}; \
-  vector b##r = {0};
-#define STEP(r)                          \
-  {                                      \
-    const float x = v[r * channels + c]; \
-    a##r += x * left;                    \
-    b##r += x * right;                   \
-  }
-#define END(r)                  \
-  STORE(m + r * outputs, a##r); \
-  STORE(m + r * outputs + LANES, b##r);
-#define PRODUCT(NAME, EACH)                                                                     \
-  TARGET static void TH_CONCAT_2(NAME, LANES)(const float *v, int64_t channels, const float *u, \
-                                              float *m, int64_t outputs) {                      \
-    EACH(BEGIN)                                                                                 \
-    for (int64_t c = 0; c < channels; c++) {                                                    \
-      const vector left = LOAD(u + c * COLUMNS), right = LOAD(u + c * COLUMNS + LANES);         \
-      EACH(STEP)                                                                                \
-    }                                                                                           \
-    EACH(END)                                                                                   \
-  }
-PRODUCT(winograd_product_most_, EACH_OF_MOST)
-PRODUCT(winograd_product_some_, EACH_OF_SOME)
-PRODUCT(winograd_product_few_, EACH_OF_FEW)
-
 /* M of the 36 x (O / 32) products first .. last of a chunk with `tiles` tiles. */
 TARGET static void TH_CONCAT_2(winograd_products_, LANES)(const plan *p, const float *v, float *m,
                                                           int64_t tiles, int64_t first,
@@ -90,23 +55,12 @@ TARGET static void TH_CONCAT_2(winograd_products_, LANES)(const plan *p, const f
   const int64_t blocks = p->outputs / COLUMNS;
   for (int64_t k = first; k < last; k++) {
     const int64_t plane = k / blocks, block = k % blocks;
-    const float *a = v + plane * p->v_plane;
-    const float *u = p->prepared + k * p->channels * COLUMNS;
-    float *to = m + plane * p->m_plane + block * COLUMNS;
-    for (int64_t column = 0; column < COLUMNS; column += 2 * LANES)
-      for (int64_t t = 0; t < tiles;) {
-        const int64_t rest = tiles - t;
-        const int rows = rest > MOST - 2 ? MOST : rest > FEW ? SOME : FEW;
-        const float *row = a + t * p->channels;
-        float *out = to + t * p->outputs + column;
-        if (rows == MOST)
-          TH_CONCAT_2(winograd_product_most_, LANES)(row, p->channels, u + column, out, p->outputs);
-        else if (rows == SOME)
-          TH_CONCAT_2(winograd_product_some_, LANES)(row, p->channels, u + column, out, p->outputs);
-        else
-          TH_CONCAT_2(winograd_product_few_, LANES)(row, p->channels, u + column, out, p->outputs);
-        t += rows;
-      }
+    const result into = {.bias = p->zeros,
+                         .to = m + plane * p->m_plane + block * COLUMNS,
+                         .stride = p->outputs,
+                         .ahead = p->ahead};
+    multiply(v + plane * p->v_plane, p->channels, tiles, p->channels,
+             p->prepared + k * p->channels * COLUMNS, &into);
   }
 }
 
@@ -152,22 +106,5 @@ TARGET static void TH_CONCAT_2(winograd_output_, LANES)(const plan *p, int64_t c
   }
 }
 
-#undef LANE_BYTES
-#undef vector
-#undef LOAD
-#undef STORE
 #undef TRANSFORM_INPUT
 #undef TRANSFORM_OUTPUT
-#undef BEGIN
-#undef STEP
-#undef END
-#undef PRODUCT
-#undef LANES
-#undef TARGET
-#undef LARGER
-#undef MOST
-#undef SOME
-#undef FEW
-#undef EACH_OF_MOST
-#undef EACH_OF_SOME
-#undef EACH_OF_FEW

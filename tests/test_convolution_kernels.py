@@ -1,4 +1,4 @@
-"""Winograd's convolutions against torch's in double precision, with vectors of either length."""
+"""The convolutions of _ext.convolution against torch's in double precision, with vectors of either length."""
 
 from __future__ import annotations
 
@@ -12,33 +12,34 @@ import torch.nn.functional as F
 
 from ffi_ext import NativeError, create_extension
 
-shipped = pytest.importorskip("_ext.winograd", reason="run `python build_ffi.py` first")
-if not shipped.winograd_lanes():
+shipped = pytest.importorskip("_ext.convolution", reason="run `python build_ffi.py` first")
+if not shipped.convolution_lanes():
     pytest.skip("this processor has neither AVX-512 nor AVX2 with FMA", allow_module_level=True)
 
 from resnet import ResNet, StageSpec  # noqa: E402
+from resnet.convolution_kernels import PointwiseConvolution, WinogradConvolution  # noqa: E402
 from resnet.convolutions import Geometry  # noqa: E402
 from resnet.fuse import implementations_of  # noqa: E402
-from resnet.winograd import WinogradConvolution  # noqa: E402
 
 ROOT = Path(__file__).resolve().parent.parent
 LAST = torch.channels_last
 PLAIN = Geometry((1, 1), (1, 1), (1, 1), 1)
+BARE = PLAIN._replace(padding=(0, 0))
 
 
 @pytest.fixture(scope="module", params=[16, 8])
 def module(request, tmp_path_factory):
     """Compiled for vectors of so many floats; 16 is what is shipped."""
     if request.param == 16:
-        if shipped.winograd_lanes() < 16:
+        if shipped.convolution_lanes() < 16:
             pytest.skip("this processor has no AVX-512")
         yield shipped
         return
-    folder = tmp_path_factory.mktemp("winograd")
+    folder = tmp_path_factory.mktemp("of_8")
     create_extension(
-        "winograd_of_8.narrow",
-        headers=[str(ROOT / "include" / "winograd.h")],
-        sources=[str(ROOT / "src" / "winograd.c")],
+        "of_8.narrow",
+        headers=[str(ROOT / "include" / "convolution.h")],
+        sources=[str(ROOT / "src" / name) for name in ("winograd.c", "pointwise.c")],
         include_dirs=[str(ROOT / "include"), str(ROOT / "src")],
         define_macros=[("MOST_LANES", "8")],
         extra_compile_args=["-fopenmp", "-ffp-contract=fast"],
@@ -47,11 +48,11 @@ def module(request, tmp_path_factory):
         verbose=False,
     ).build()
     sys.path.insert(0, str(folder))
-    yield importlib.import_module("winograd_of_8.narrow")
+    yield importlib.import_module("of_8.narrow")
     sys.path.remove(str(folder))
 
 
-def convolve(module, x, weight, bias, residual=None, padding=(1, 1), relu=False, out=None):
+def winograd(module, x, weight, bias, residual=None, padding=(1, 1), relu=False, out=None):
     prepared = torch.empty(0)
     module.winograd_prepare(weight, prepared)
     if out is None:
@@ -91,84 +92,157 @@ SHAPES = [
 
 
 @pytest.mark.parametrize("shape", SHAPES, ids=str)
-def test_it_convolves(module, shape):
+def test_winograd(module, shape):
     *sizes, padding = shape
     x, weight, bias = layer(*sizes)
     expected = F.conv2d(x.double(), weight.double(), bias.double(), padding=padding)
-    close(convolve(module, x, weight, bias, padding=padding), expected)
+    close(winograd(module, x, weight, bias, padding=padding), expected)
     residual = torch.randn(expected.shape).contiguous(memory_format=LAST)
     whole = (expected + residual).relu()
-    close(convolve(module, x, weight, bias, residual, padding, True), whole)
+    close(winograd(module, x, weight, bias, residual, padding, True), whole)
     # into the memory of what is added, and with gaps between rows, columns and images
     wide = torch.zeros(*(n + 2 for n in whole.shape)).contiguous(memory_format=LAST)
     place = wide[1:-1, 1:-1, 1:-1, 1:-1].copy_(residual)
     apart = torch.empty(*(n + 3 for n in x.shape)).contiguous(memory_format=LAST)
     moved = apart[1:-2, :-3, 2:-1, :-3].copy_(x)
-    convolve(module, moved, weight, bias, place, padding, True, out=place)
+    winograd(module, moved, weight, bias, place, padding, True, out=place)
     close(place, whole)
     place.zero_()
     assert not wide.any()  # nothing beside it was written to
 
 
+def pointwise(module, x, weight, bias, residual=None, relu=False, out=None):
+    prepared = torch.empty(0)
+    module.pointwise_prepare(weight, prepared)
+    if out is None:
+        out = torch.empty(len(x), len(weight), *x.shape[2:]).contiguous(memory_format=LAST)
+    residual = module._ffi.NULL if residual is None else residual
+    module.pointwise_convolution(x, prepared, bias, residual, int(relu), out)
+    return out
+
+
+@pytest.mark.parametrize(
+    "shape",
+    [
+        *[(1, 16, 32, 1, pixels) for pixels in range(1, 32)],
+        (2, 48, 96, 13, 17),
+        (1, 512, 64, 30, 41),  # more pixels than the second-level cache holds
+        (1, 64, 512, 90, 70),
+        (3, 2048, 32, 7, 7),
+    ],
+    ids=str,
+)
+def test_pointwise(module, shape):
+    x, weight, bias = layer(*shape)
+    weight = weight[:, :, 0, 0]  # with gaps
+    expected = F.conv2d(x.double(), weight[..., None, None].double(), bias.double())
+    close(pointwise(module, x, weight, bias), expected)
+    residual = torch.randn(expected.shape).contiguous(memory_format=LAST)
+    whole = (expected + residual).relu()
+    close(pointwise(module, x, weight, bias, residual, True), whole)
+    pointwise(module, x, weight, bias, residual, True, out=residual)
+    close(residual, whole)
+
+
+def test_pointwise_writes_nothing_beside_its_result(module):
+    x, weight, bias = layer(1, 16, 32, 5, 5)
+    room = torch.full((3, 5, 5, 32), 7.0)
+    out = room[1:2].permute(0, 3, 1, 2)
+    close(
+        pointwise(module, x, weight[:, :, 1, 1], bias, out=out),
+        F.conv2d(x.double(), weight[:, :, 1:2, 1:2].double(), bias.double()),
+    )
+    assert (room[[0, 2]] == 7).all()
+
+
 def test_no_result_depends_on_threads(module):
-    for sizes in [(1, 64, 64, 30, 30), (2, 32, 32, 100, 90)]:
+    before = torch.get_num_threads()
+    for sizes in [(1, 64, 64, 30, 30), (2, 32, 32, 100, 90), (1, 1024, 64, 7, 7)]:
         x, weight, bias = layer(*sizes)
         results = []
-        before = torch.get_num_threads()
         for threads in (1, 2, 5):
             torch.set_num_threads(threads)
-            results.append(convolve(module, x, weight, bias))
+            results.append(
+                [winograd(module, x, weight, bias), pointwise(module, x, weight[..., 0, 0], bias)]
+            )
         torch.set_num_threads(before)
-        assert torch.equal(results[0], results[1]) and torch.equal(results[0], results[2])
+        for others in results[1:]:
+            assert all(map(torch.equal, results[0], others))
 
 
 def test_nan_and_infinity_stay_where_they_are(module):
     """In the tile's 4 x 4 outputs at most, as NaN: a tile's values are mixed."""
     x, weight, bias = layer(1, 16, 32, 24, 24)
-    clean = convolve(module, x, weight, bias, relu=True)
+    clean = winograd(module, x, weight, bias, relu=True)
     x[0, 3, 10, 10] = float("nan")
-    spoilt = convolve(module, x, weight, bias, relu=True)
+    spoilt = winograd(module, x, weight, bias, relu=True)
     assert spoilt[0, :, 9:12, 9:12].isnan().all()
     changed = (spoilt != clean).any(1)[0].nonzero()
     assert changed.min() >= 8 and changed.max() < 16
 
+    assert pointwise(module, x, weight[..., 0, 0], bias, relu=True)[0, :, 10, 10].isnan().all()
+
 
 def test_no_images(module):
     x, weight, bias = layer(2, 16, 32, 8, 8)
-    assert convolve(module, x[:0], weight, bias).shape == (0, 32, 8, 8)
+    assert winograd(module, x[:0], weight, bias).shape == (0, 32, 8, 8)
+    assert pointwise(module, x[:0], weight[..., 0, 0], bias).shape == (0, 32, 8, 8)
 
 
 def test_wrong_arguments(module):
     x, weight, bias = layer(1, 16, 32, 8, 8)
     with pytest.raises(NativeError, match=r"weight must be .* got \[32 x 16 x 3 x 2\]"):
-        convolve(module, x, weight[..., :2], bias)
+        winograd(module, x, weight[..., :2], bias)
     with pytest.raises(NativeError, match="O a multiple of 32 and C of 16"):
-        convolve(module, x, weight[:31], bias)
+        winograd(module, x, weight[:31], bias)
     with pytest.raises(NativeError, match=r"channels_last.*strides of 64 for channels"):
-        convolve(module, x.contiguous(), weight, bias)
+        winograd(module, x.contiguous(), weight, bias)
     with pytest.raises(NativeError, match=r"bias must be \(32\)"):
-        convolve(module, x, weight, bias[:31])
+        winograd(module, x, weight, bias[:31])
     with pytest.raises(NativeError, match=r"output must be \(1, 32, 8, 8\)"):
-        convolve(module, x, weight, bias, out=torch.empty(1, 32, 8, 8))
+        winograd(module, x, weight, bias, out=torch.empty(1, 32, 8, 8))
     with pytest.raises(NativeError, match="residual must have output's shape"):
-        convolve(module, x, weight, bias, x)
+        winograd(module, x, weight, bias, x)
     with pytest.raises(NativeError, match="pad_width must be 0 .. 2, got 3"):
-        convolve(module, x, weight, bias, padding=(1, 3))
+        winograd(module, x, weight, bias, padding=(1, 3))
     with pytest.raises(NativeError, match="input must be 3 x 3 with its padding"):
-        convolve(module, x[:, :, :2], weight, bias, padding=(0, 0), out=x)
+        winograd(module, x[:, :, :2], weight, bias, padding=(0, 0), out=x)
     with pytest.raises(NativeError, match="prepared must be what winograd_prepare made"):
         module.winograd_convolution(x, weight, bias, module._ffi.NULL, 1, 1, 0, x)
 
 
-def test_fused_models_take_it_and_compute_the_same():
+def test_wrong_arguments_of_pointwise(module):
+    x, weight, bias = layer(1, 16, 32, 8, 8)
+    plain = weight[..., 0, 0]
+    with pytest.raises(NativeError, match=r"weight must be \(O, C\).* got \[32 x 16 x 3 x 3\]"):
+        pointwise(module, x, weight, bias)
+    with pytest.raises(NativeError, match="O a multiple of 32 and C of 16"):
+        pointwise(module, x, plain[:, :15], bias)
+    for wrong in (x.contiguous(), x[:, :, :, ::2], layer(1, 32, 32, 8, 8)[0]):
+        with pytest.raises(NativeError, match=r"input must be \(N, 16, H, W\), channels_last"):
+            pointwise(module, wrong, plain, bias, out=x)
+    with pytest.raises(NativeError, match=r"bias must be \(32\)"):
+        pointwise(module, x, plain, bias[:31])
+    with pytest.raises(NativeError, match=r"output must be \(1, 32, 8, 8\), channels_last"):
+        pointwise(module, x, plain, bias, out=torch.empty(1, 32, 8, 8))
+    with pytest.raises(NativeError, match="residual must have output's shape"):
+        pointwise(module, x, plain, bias, x)
+    with pytest.raises(NativeError, match="prepared must be what pointwise_prepare made"):
+        module.pointwise_convolution(x, plain, bias, module._ffi.NULL, 0, x)
+
+
+def test_fused_models_take_them_and_compute_the_same():
     torch.manual_seed(0)
     specs = [StageSpec(1, 2, True), StageSpec(2, 2, True)]
     model = ResNet(specs, width_per_group=32, stem_out_channels=32, res2_out_channels=64).eval()
     fused = model.fuse()
     names = implementations_of(fused)
-    taken = {name for name, way in names.items() if way == "winograd"}
-    assert {"layer1.0.conv2", "layer1.1.conv2", "layer2.1.conv2"} <= taken
-    assert "layer1.0.conv1" not in taken
+    for way, some in [
+        ("winograd", ["layer1.0.conv2", "layer1.1.conv2", "layer2.1.conv2"]),
+        ("pointwise", ["layer1.0.conv1", "layer1.0.downsample.0", "layer2.1.conv3"]),
+    ]:
+        assert {names[name] for name in some} == {way}
+    assert not {names["stem.conv1"], names["layer2.0.conv1"]} & {"winograd", "pointwise"}
     with torch.no_grad():
         for shape in [(2, 3, 96, 128), (1, 3, 33, 50), (1, 3, 32, 32), (0, 3, 64, 64)]:
             images = torch.randn(shape)
@@ -212,6 +286,23 @@ def test_few_tiles_are_computed_otherwise(monkeypatch):
         (torch.ones(32, 16, 3, 3).double(), PLAIN),
     ],
 )
-def test_what_it_does_not_support(weight, geometry):
+def test_what_winograd_does_not_support(weight, geometry):
     assert WinogradConvolution.supports(torch.ones(32, 16, 3, 3), PLAIN)
     assert not WinogradConvolution.supports(weight, geometry)
+
+
+@pytest.mark.parametrize(
+    ("weight", "geometry"),
+    [
+        (torch.ones(32, 16, 3, 3), BARE),
+        (torch.ones(32, 16, 1, 1), BARE._replace(stride=(2, 2))),
+        (torch.ones(32, 16, 1, 1), BARE._replace(padding=(0, 1))),
+        (torch.ones(32, 16, 1, 1), BARE._replace(groups=2)),
+        (torch.ones(24, 16, 1, 1), BARE),
+        (torch.ones(32, 24, 1, 1), BARE),
+        (torch.ones(32, 16, 1, 1).double(), BARE),
+    ],
+)
+def test_what_pointwise_does_not_support(weight, geometry):
+    assert PointwiseConvolution.supports(torch.ones(32, 16, 1, 1), BARE)
+    assert not PointwiseConvolution.supports(weight, geometry)
