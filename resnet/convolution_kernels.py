@@ -80,10 +80,11 @@ class WinogradConvolution:
     def __call__(
         self, x: torch.Tensor, residual: torch.Tensor | None, relu: bool, overwrite: bool
     ) -> torch.Tensor:
+        if is_traced(x):
+            return self.otherwise(x, residual, relu, overwrite)
         shape = self.geometry.result(x, self.weight)
         count, _, height, width = shape
-        tiles = count * -(-height // 4) * -(-width // 4)
-        if tiles < self.LEAST_TILES or is_traced(x):
+        if count * -(-height // 4) * -(-width // 4) < self.LEAST_TILES:
             return self.otherwise(x, residual, relu, overwrite)
         x, residual, out = _operands(x, residual, overwrite, shape)
         _kernels.winograd_convolution(

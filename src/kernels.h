@@ -40,7 +40,7 @@
 #endif
 
 /* KERNEL_CLONES_256: vectors of 256 bits at most, for loops that wait for memory (an addition of a
- * million floats takes 142 us with them, 155 us with 512 bits). */
+ * million floats takes 142 us with them, 155 us with 512 bits) or for comparisons. */
 
 /* The same, with a * b + c fused to one rounding where the processor can: for sums of products,
  * where it is more exact and faster, not where a formula has to give another library's bits. */

@@ -31,6 +31,15 @@ typedef struct {
 #else
 #define FETCH(r)
 #endif
+#if LANES == 16 /* with narrow vectors the sums take longer than the weights */
+#define FETCH_WEIGHTS                                            \
+  if (into.ahead) {                                              \
+    __builtin_prefetch(u + into.ahead + d * COLUMNS, 0, 2);      \
+    __builtin_prefetch(u + into.ahead + d * COLUMNS + 16, 0, 2); \
+  }
+#else
+#define FETCH_WEIGHTS
+#endif
 #define STEP(r)                          \
   {                                      \
     const float x = v[r * v_stride + d]; \
@@ -59,8 +68,7 @@ typedef struct {
     for (int64_t c = 0; c < channels; c += WIDEST) {                                         \
       EACH(FETCH)                                                                            \
       for (int64_t d = c; d < c + WIDEST; d++) {                                             \
-        __builtin_prefetch(u + into.ahead + d * COLUMNS, 0, 2);                              \
-        __builtin_prefetch(u + into.ahead + d * COLUMNS + 16, 0, 2);                         \
+        FETCH_WEIGHTS                                                                        \
         const vector left = LOAD(u + d * COLUMNS), right = LOAD(u + d * COLUMNS + LANES);    \
         EACH(STEP)                                                                           \
       }                                                                                      \
@@ -118,6 +126,7 @@ TARGET static void multiply(const float *v, int64_t v_stride, int64_t rows, int6
 
 #undef BEGIN
 #undef FETCH
+#undef FETCH_WEIGHTS
 #undef STEP
 #undef END
 #undef MULTIPLY_ROWS

@@ -34,6 +34,7 @@ NUMBER(CurrentSparseHandleIndex, 1)
 ONLY(StreamIndex, 0, "streams")
 ONLY(BlasHandleIndex, 1, "handles")
 ONLY(SparseHandleIndex, 1, "handles")
+
 cudaStream_t THCState_getDeviceStream(THCState *s, int device, int stream) {
   (void)stream;
   return THCState_getCurrentStreamOnDevice(s, device);
