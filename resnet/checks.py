@@ -8,8 +8,10 @@ from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple
 
 import torch
+import torch.nn.functional as F
 
-from resnet import ops
+from resnet import convolution_kernels, ops
+from resnet.convolutions import CONVOLUTIONS, Geometry
 
 
 class Row(NamedTuple):
@@ -142,3 +144,44 @@ def check_others(
         ),
     ]
     return [row for names, *check in checks for row in check_operator(names, *check, tolerance)]
+
+
+def check_convolutions(features: torch.Tensor) -> list[Row]:
+    """Rows for the functions of _ext.convolution on (N, C, H, W) features, where it is built for this processor."""
+    if not convolution_kernels.available():
+        return []
+    generator = torch.Generator().manual_seed(0)
+    channels = features.shape[1]
+    x = features.contiguous(memory_format=torch.channels_last)
+    rows = []
+    for name, size, padding in [("winograd", 3, 1), ("pointwise", 1, 0)]:
+        weight = torch.randn(channels, channels, size, size, generator=generator) / size
+        bias = torch.randn(channels, generator=generator)
+        geometry = Geometry((1, 1), (padding, padding), (1, 1), 1)
+        way: Any = CONVOLUTIONS[name]
+        layer = way(weight, bias, geometry)
+        # transformed or not, the corners of a filter lie in the first and the last matrix
+        first, last = (layer.prepared[k].movedim(-2, -1).reshape(-1, channels) for k in (0, -1))
+        kept = [first, last] if size == 3 else [layer.prepared.movedim(-2, -1).flatten(0, 1)]
+        corners = [weight[:, :, 0, 0], weight[:, :, -1, -1]]
+        passed = all(map(torch.equal, kept, corners))
+        rows.append(
+            Row(
+                f"{name}_prepare",
+                f"{shape(weight)} -> {shape(layer.prepared)}",
+                milliseconds(lambda way=way, args=(weight, bias, geometry): way(*args)),
+                "keeps the corners" if passed else "other weights",
+                passed,
+            )
+        )
+        y = layer(x, None, False, False)
+        expected = F.conv2d(x.double(), weight.double(), bias.double(), padding=padding)
+        rows.append(
+            Row(
+                f"{name}_convolution",
+                f"{shape(x)} -> {shape(y)}",
+                milliseconds(lambda layer=layer: layer(x, None, False, False)),
+                *compared("torch in double", y.double(), expected, 1e-5),
+            )
+        )
+    return rows

@@ -25,11 +25,15 @@ _LAST = torch.channels_last
 _CHANNELS, _OUTPUTS = 16, 32
 
 
+def available() -> bool:
+    """Whether the kernels are built, and for this processor."""
+    return _kernels is not None and _kernels.convolution_lanes() > 0
+
+
 def _supports(weight: torch.Tensor, geometry: Geometry, taps: int, most_padding: int) -> bool:
     outputs, channels, *size = weight.shape
     return (
-        _kernels is not None
-        and _kernels.convolution_lanes() > 0
+        available()
         and weight.device.type == "cpu"
         and weight.dtype == torch.float32
         and geometry._replace(padding=(0, 0)) == Geometry((1, 1), (0, 0), (1, 1), 1)

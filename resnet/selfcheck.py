@@ -20,7 +20,7 @@ from _ext import kernels
 from data import PadCollate, Photographs, normalize_image
 from data.ops import prepare_image
 from data.photographs import RGB_MEAN, RGB_STD, read_rgb
-from resnet.checks import Row, check_others, compared, milliseconds, shape
+from resnet.checks import Row, check_convolutions, check_others, compared, milliseconds, shape
 from resnet.model import ResNet, build_resnet
 from resnet.ops import frozen_batch_norm, nms, roi_align
 from resnet.proposals import propose
@@ -209,8 +209,8 @@ def check_functions(
     return [*rows, check_prepare(pixels), *check_broadcast(pixels)]
 
 
-def print_table(rows: Sequence[Row]) -> None:
-    """Function, shapes, time and check in columns, each with its prototype below."""
+def print_table(rows: Sequence[Row], module: Any) -> None:
+    """Function of the module, shapes, time and check in columns, each with its prototype below."""
     names = max(len(row.function) for row in rows)
     shapes = max(len(row.shapes) for row in rows)
     print(f"{'generated function':{names}}  {'shapes':{shapes}}  {'ms':>8}  check")
@@ -220,7 +220,7 @@ def print_table(rows: Sequence[Row]) -> None:
             f"{row.function:{names}}  {row.shapes:{shapes}}  {row.milliseconds:8.3f}  "
             f"{row.check}{mark}"
         )
-        print(textwrap.fill(prototype(getattr(kernels, row.function)), 100, initial_indent="    ",
+        print(textwrap.fill(prototype(getattr(module, row.function)), 100, initial_indent="    ",
                             subsequent_indent=" " * 8))  # fmt: skip
 
 
@@ -287,10 +287,16 @@ def main(arguments: Sequence[str] | None = None) -> int:
     boxes, scores, _ = found[0]
     pixels = torch.from_numpy(read_rgb(paths[0]))
     rows = check_functions(pixels, features["layer1"][0], boxes, scores, scale=1 / 4)
-    print_table(rows)
+    print_table(rows, kernels)
+    more = check_convolutions(features["layer1"][0][:1, :64])
+    if more:
+        from _ext import convolution  # which is there if there are rows
+
+        print()
+        print_table(more, convolution)
 
     missing = set(kernels.__all__) - {row.function for row in rows}
-    failed = [row.function for row in rows if not row.passed]
+    failed = [row.function for row in rows + more if not row.passed]
     if missing:
         print(
             f"\nnot checked: {', '.join(sorted(missing))}; give them a row in {Path(__file__).name}"

@@ -7,11 +7,12 @@ import pytest
 import torch
 
 kernels = pytest.importorskip("_ext.kernels", reason="run `python build_ffi.py` first")
+convolution = pytest.importorskip("_ext.convolution", reason="run `python build_ffi.py` first")
 Image = pytest.importorskip("PIL.Image", reason="needs Pillow")
 pytest.importorskip("sklearn", reason="needs scikit-learn")
 
 from data.photographs import bundled_photographs  # noqa: E402
-from resnet import selfcheck  # noqa: E402
+from resnet import checks, convolution_kernels, selfcheck  # noqa: E402
 from resnet.proposals import propose  # noqa: E402
 
 
@@ -19,8 +20,11 @@ def test_selfcheck_prints_every_prototype_and_draws(tmp_path, capsys):
     output = tmp_path / "new" / "picture.png"
     assert selfcheck.main(["--output", str(output)]) == 0
     printed = " ".join(capsys.readouterr().out.split())
-    for name in kernels.__all__:
-        prototype = getattr(kernels, name).__doc__.partition("\n\n")[0]
+    checked = [getattr(kernels, name) for name in kernels.__all__]
+    if convolution_kernels.available():
+        checked += [convolution.winograd_convolution, convolution.pointwise_prepare]
+    for function in checked:
+        prototype = function.__doc__.partition("\n\n")[0]
         assert " ".join(prototype.split()) in printed
     assert "(2, 2048, 14, 20)" in printed and "FAILED" not in printed
 
@@ -50,6 +54,11 @@ def test_selfcheck_notices_a_wrong_kernel(monkeypatch):
     )
     forward, _ = selfcheck.check_roi_align(torch.randn(1, 3, 30, 30).double(), boxes, 1.0, 1e-6)
     assert not forward.passed
+    if convolution_kernels.available():
+        features = torch.randn(1, 32, 16, 16)
+        assert all(row.passed for row in checks.check_convolutions(features))
+        monkeypatch.setattr(checks.F, "conv2d", lambda *_, **__: features.double())
+        assert [row.passed for row in checks.check_convolutions(features)] == [True, False] * 2
 
 
 def test_proposals_find_what_stands_out():
