@@ -59,10 +59,57 @@ static inline void transpose_4x4(const real *from, int64_t from_row, real *to, i
 #endif
 }
 
+#if defined(TH_REAL_IS_FLOAT) && defined(__x86_64__) && defined(__GNUC__)
+#define WIDE_TRANSPOSE
+#include <immintrin.h>
+
+/* The same for 8 x 8 floats, with AVX2. */
+__attribute__((target("avx2"))) static inline void transpose_8x8(const float *from,
+                                                                 int64_t from_row, float *to,
+                                                                 int64_t to_row) {
+  __m256 a[8], b[8];
+  for (int i = 0; i < 8; i++) a[i] = _mm256_loadu_ps(from + i * from_row);
+  for (int i = 0; i < 8; i += 2) {
+    b[i] = _mm256_unpacklo_ps(a[i], a[i + 1]);
+    b[i + 1] = _mm256_unpackhi_ps(a[i], a[i + 1]);
+  }
+  for (int i = 0; i < 8; i += 4)
+    for (int k = 0; k < 2; k++) { /* columns 2 k and 2 k + 1 of both halves, rows i .. i + 3 */
+      a[i + 2 * k] = _mm256_shuffle_ps(b[i + k], b[i + 2 + k], 0x44);
+      a[i + 2 * k + 1] = _mm256_shuffle_ps(b[i + k], b[i + 2 + k], 0xee);
+    }
+  for (int j = 0; j < 4; j++) {
+    _mm256_storeu_ps(to + j * to_row, _mm256_permute2f128_ps(a[j], a[j + 4], 0x20));
+    _mm256_storeu_ps(to + (j + 4) * to_row, _mm256_permute2f128_ps(a[j], a[j + 4], 0x31));
+  }
+}
+
+__attribute__((target("avx2"))) static void transpose_wide(const float *from, int64_t from_row,
+                                                           float *to, int64_t to_row, int64_t rows,
+                                                           int64_t columns) {
+  int64_t j = 0;
+  for (; j + 8 <= columns; j += 8) {
+    int64_t i = 0;
+    for (; i + 8 <= rows; i += 8)
+      transpose_8x8(from + i * from_row + j, from_row, to + j * to_row + i, to_row);
+    for (; i < rows; i++)
+      for (int64_t k = j; k < j + 8; k++) to[k * to_row + i] = from[i * from_row + k];
+  }
+  for (; j < columns; j++)
+    for (int64_t i = 0; i < rows; i++) to[j * to_row + i] = from[i * from_row + j];
+}
+#endif
+
 /* to[j * to_row + i] = from[i * from_row + j] for i < rows, j < columns: in tiles whose lines stay
  * in the first-level cache. */
 static void transpose(const real *from, int64_t from_row, real *to, int64_t to_row, int64_t rows,
                       int64_t columns) {
+#ifdef WIDE_TRANSPOSE
+  if (__builtin_cpu_supports("avx2")) {
+    transpose_wide(from, from_row, to, to_row, rows, columns);
+    return;
+  }
+#endif
   const int64_t tile = 16;
   for (int64_t i0 = 0; i0 < rows; i0 += tile)
     for (int64_t j0 = 0; j0 < columns; j0 += tile) {

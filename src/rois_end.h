@@ -6,3 +6,4 @@
 #undef scatter_slab
 #undef transpose
 #undef transpose_4x4
+#undef WIDE_TRANSPOSE
