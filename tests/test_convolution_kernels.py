@@ -16,7 +16,7 @@ shipped = pytest.importorskip("_ext.convolution", reason="run `python build_ffi.
 if not shipped.convolution_lanes():
     pytest.skip("this processor has neither AVX-512 nor AVX2 with FMA", allow_module_level=True)
 
-from resnet import ResNet, StageSpec  # noqa: E402
+from resnet import ResNet, StageSpec, convolution_kernels  # noqa: E402
 from resnet.convolution_kernels import PointwiseConvolution, WinogradConvolution  # noqa: E402
 from resnet.convolutions import Geometry  # noqa: E402
 from resnet.fuse import implementations_of  # noqa: E402
@@ -251,6 +251,21 @@ def test_fused_models_take_them_and_compute_the_same():
             for ours, theirs in zip(fused(images), double, strict=True):
                 if len(images):
                     close(ours, theirs, 2e-6)
+
+
+@pytest.mark.parametrize("missing", ["module", "vectors"])
+def test_without_them_others_compute(monkeypatch, missing):
+    class NoVectors:
+        convolution_lanes = staticmethod(lambda: 0)
+
+    monkeypatch.setattr(
+        convolution_kernels, "_kernels", None if missing == "module" else NoVectors()
+    )
+    model = ResNet([StageSpec(1, 1, True)], stem_out_channels=32, res2_out_channels=64).eval()
+    fused, images = model.fuse(), torch.randn(1, 3, 64, 64)
+    assert not set(implementations_of(fused).values()) & {"winograd", "pointwise"}
+    with torch.no_grad():
+        close(fused(images)[0], model(images)[0])
 
 
 def test_few_tiles_are_computed_otherwise(monkeypatch):
