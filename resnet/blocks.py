@@ -237,7 +237,9 @@ def _register(registry: Registry, base: type[Part], name: str) -> None:
     """Subclasses of a part for each norm, under the names that maskrcnn-benchmark's configs use."""
     for suffix, norm in [("FixedBatchNorm", "FrozenBN"), ("GN", "GN"), ("BatchNorm", "BN")]:
         full = f"{name}With{suffix}"
-        registry.register(full, type(full, (base,), {"norm_type": norm, "__doc__": base.__doc__}))
+        kind = type(full, (base,), {"norm_type": norm, "__doc__": base.__doc__})
+        registry.register(full, kind)
+        globals()[full] = kind  # where pickle looks for it
 
 
 _register(STEMS, Stem, "Stem")

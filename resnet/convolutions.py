@@ -105,6 +105,10 @@ class OneDnnConvolution:
     def supports(weight: torch.Tensor, geometry: Geometry) -> bool:
         return weight.device.type == "cpu" and weight.dtype == torch.float32 and onednn_works()
 
+    def __getstate__(self) -> dict[str, object]:
+        """Copies and pickles prepare their own, since such tensors can be neither."""
+        return self.__dict__ | {"prepared": {}}
+
     def prepare(self, shape: torch.Size) -> torch.Tensor:
         """The weights in the layout for inputs of this shape."""
         while len(self.prepared) >= self.SIZES:
@@ -178,6 +182,8 @@ class FoldedConvolution(nn.Module):
         super().__init__()
         self.shape = tuple(weight.shape)
         self.geometry, self.overwrite = geometry, overwrite
+        self.channels = geometry.groups * weight.shape[1]
+        self.kind = (weight.dtype, weight.device.type)
         supported = [n for n, way in CONVOLUTIONS.items() if way.supports(weight, geometry)]
         order = list(preference or PREFERENCE)
         self.name = name or next((n for n in order if n in supported), order[0])
@@ -194,6 +200,13 @@ class FoldedConvolution(nn.Module):
         self, x: torch.Tensor, residual: torch.Tensor | None = None, relu: bool = False
     ) -> torch.Tensor:
         """relu(folded convolution of x + residual)."""
+        if x.dim() != 4 or x.shape[1] != self.channels or (x.dtype, x.device.type) != self.kind:
+            dtype, device = self.kind
+            raise ValueError(
+                f"the fused convolution {self.shape} expects x (N, {self.channels}, H, W) of {dtype} on {device}, "
+                f"got {tuple(x.shape)} of {x.dtype} on {x.device.type}; a fused model stays what its model "
+                "was when it was made"
+            )
         if torch.is_grad_enabled() and x.requires_grad:
             raise RuntimeError(
                 "a fused model computes no gradients, got an input that requires them; "

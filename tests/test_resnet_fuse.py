@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import copy
+import io
 from functools import partial
 
 import pytest
@@ -98,6 +100,18 @@ def test_features_stay_what_they_were():
         fused(torch.randn(1, 3, 32, 32))
     for a, b in zip(first, copies, strict=True):
         assert torch.equal(a, b)
+
+
+def test_copies_and_pickles_of_a_model_that_was_used():
+    fused = randomize(ResNet(SPECS, **{**SMALL, "width_per_group": 32})).fuse()
+    images, file = torch.randn(2, 3, 64, 64), io.BytesIO()
+    with torch.no_grad():
+        features = fused(images)
+        torch.save(fused, file)
+        file.seek(0)
+        for other in (copy.deepcopy(fused), torch.load(file, weights_only=False)):
+            for ours, theirs in zip(other(images), features, strict=True):
+                assert torch.equal(ours, theirs)
 
 
 def test_a_heads_input_stays_what_it_was():
@@ -210,6 +224,16 @@ def test_what_fused_models_refuse():
     with pytest.raises(ValueError, match="'onednn' does not support .* torch.float64 .* torch"):
         model.double().fuse(preference=["onednn"])
     model.float()
+    fused = model.fuse()
+    for wrong in (
+        torch.rand(1, 3, 32, 32).double(),
+        torch.rand(3, 32, 32),
+        torch.rand(1, 4, 32, 32),
+    ):
+        with pytest.raises(
+            ValueError, match=r"expects x \(N, 3, H, W\) of torch.float32 on cpu, got"
+        ):
+            fused(wrong)
     images = torch.randn(1, 3, 32, 32, requires_grad=True)
     with pytest.raises(RuntimeError, match="a fused model computes no gradients"):
         model.fuse()(images)
