@@ -188,5 +188,5 @@ wheel: $(DEPENDENCIES)
 	PATH="$(VENV)/bin:$$PATH" $(PY) -m auditwheel repair -w dist build/wheel/*.whl
 
 clean:
-	rm -rf build dist _ext $(STAMPS)/runtime ffi_ext/_runtime*.so *.egg-info .mypy_cache .ruff_cache .pytest_cache
+	rm -rf build dist _ext $(STAMPS)/runtime ffi_ext/_runtime*.so ffi_ext/include/*/declared *.egg-info .mypy_cache .ruff_cache .pytest_cache
 	find . -name __pycache__ -not -path './.venv/*' -prune -exec rm -rf {} +

@@ -1,6 +1,9 @@
 """Builds ffi_ext's C runtime; everything else is declared in pyproject.toml."""
 
 import os
+import re
+import shlex
+import subprocess
 import sys
 import sysconfig
 from pathlib import Path
@@ -10,6 +13,60 @@ from setuptools.command.build_ext import build_ext
 
 CSRC = Path("ffi_ext/csrc")
 FREE_THREADED = bool(sysconfig.get_config_var("Py_GIL_DISABLED"))
+
+
+# Headers, and the lists of functions for each element type that they expand.
+DECLARED = {
+    "TH/THStorage.h": ["THStorage"],
+    "TH/THBlas.h": ["THBlas"],
+    "TH/THTensor.h": ["THTensor", "THTensorCopy", "THTensorRandom", "THTensorMath", "THTensorConv", "THTensorLapack"],
+    "THC/THCStorage.h": ["THCStorage"],
+    "THC/THCStorageCopy.h": ["THCStorageCopy"],
+    "THC/THCTensor.h": ["THCTensor"],
+    "THC/THCTensorCopy.h": ["THCTensorCopy"],
+    "THC/THCTensorMath.h": ["THCTensorMath"],
+}  # fmt: skip
+
+
+def declarations(header: str) -> str:
+    """What a header's lists declare, as the compiler expands them; TH_API stays, which differs in C and C++."""
+    compiler = shlex.split(os.environ.get("CC") or str(sysconfig.get_config_var("CC")))
+    flags = [
+        "-E",
+        "-DFFI_EXT_DECLARE",
+        "-DFFI_EXT_NO_CUDA_HEADERS",
+        "-Iffi_ext/include",
+        "-xc",
+        "-",
+    ]
+    done = subprocess.run(
+        [*compiler, *flags],
+        input=f'#include "{header}"',
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    lists = tuple(f"generic/{name}.h" for name in DECLARED[header])
+    kept, within = [], False
+    for line in done.stdout.splitlines():
+        marker = re.match(r'#\s*\d+ "([^"]*)"', line)
+        if marker:
+            within = marker[1].endswith(lists)
+        elif within:
+            kept.append(line)
+    text = " ".join(" ".join(kept).split())
+    return re.sub("; (?=TH_API|typedef)", ";\n", text) + "\n"
+
+
+def declare() -> None:
+    """Writes include/TH/declared and include/THC/declared, which the headers prefer to their lists; see THGeneral.h."""
+    for header in DECLARED:
+        include = Path("ffi_ext/include", header)
+        target = include.parent / "declared" / include.name
+        text = f"/* Made by setup.py from the files of generic/. */\n{declarations(header)}"
+        if not target.exists() or target.read_text() != text:
+            target.parent.mkdir(exist_ok=True)
+            target.write_text(text)
 
 
 class BuildRuntime(build_ext):
@@ -36,6 +93,8 @@ LINUX_GCC = sys.platform.startswith("linux") and "gcc" in (
 )
 LINK_TIME = ["-flto=auto"] if LINUX_GCC and "-fno-lto" not in os.environ.get("CFLAGS", "") else []
 
+if os.name == "posix":
+    declare()
 compile_args = ["-O3", "-g0", "-Wall", "-Wextra", "-fasynchronous-unwind-tables", *LINK_TIME]
 link_args = ["-Wl,-Bsymbolic-functions", f"-Wl,--version-script={CSRC / 'exports.map'}", "-O3"]
 link_args += LINK_TIME

@@ -13,6 +13,7 @@ import pytest
 import torch
 
 import ffi_ext
+from ffi_ext import toolchain
 
 SOURCES = Path(__file__).parent / "th"
 TYPES = {
@@ -328,6 +329,27 @@ def test_memory_stays_flat(th):
     before = peak()
     work(4000)  # 160 MB were any of the results kept
     assert peak() - before < 20_000
+
+
+@pytest.mark.parametrize(("header", "least"), [("TH/TH.h", 3400), ("THC/THC.h", 6100)])
+def test_declared_headers_declare_what_the_lists_do(header, least):
+    """Which setup.py has expanded; without them, or while it does so, the compiler does."""
+    include = Path(ffi_ext.get_include())
+    assert (include / header.split("/")[0] / "declared").is_dir()
+    statements = []
+    for how in ([], ["-DFFI_EXT_DECLARE"]):
+        flags = ["-E", "-P", "-w", "-DTH_API=extern", "-DFFI_EXT_NO_CUDA_HEADERS", *how]
+        done = subprocess.run(
+            [*toolchain.c_compiler().command, *flags, f"-I{include}", "-xc", "-"],
+            input=f"#include <{header}>",
+            capture_output=True,
+            text=True,
+            check=True,
+        )
+        words = done.stdout.replace("(", " ( ").replace(")", " ) ").replace("*", " * ")
+        statements.append(sorted(" ".join(part.split()) for part in words.split(";")))
+    assert len(statements[0]) > least
+    assert statements[0] == statements[1]
 
 
 def test_the_table_of_functions_in_the_docs_is_up_to_date():

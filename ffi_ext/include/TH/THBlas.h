@@ -6,7 +6,11 @@
 
 #define THBlas_(NAME) TH_CONCAT_4(TH, Real, Blas_, NAME)
 
+#ifdef FFI_EXT_DECLARED
+#include "declared/THBlas.h"
+#else
 #include "generic/THBlas.h"
 #include "THGenerateAllTypes.h"
+#endif
 
 #endif

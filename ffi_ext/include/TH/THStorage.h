@@ -17,10 +17,14 @@
 #define TH_STORAGE_GET(storage, idx) ((storage)->data[(idx)])
 #define TH_STORAGE_SET(storage, idx, value) ((storage)->data[(idx)] = (value))
 
+#ifdef FFI_EXT_DECLARED
+#include "declared/THStorage.h"
+#else
 #include "generic/THStorage.h"
 #include "THGenerateAllTypes.h"
 
 #include "generic/THStorage.h"
 #include "THGenerateHalfType.h"
+#endif
 
 #endif

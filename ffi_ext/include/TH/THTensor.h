@@ -6,12 +6,16 @@
 #include "THRandom.h"
 #include "THStorage.h"
 #include "THTensorApply.h"
+#include "THTensorMacros.h"
 
 #define THTensor TH_CONCAT_3(TH, Real, Tensor)
 #define THTensor_(NAME) TH_CONCAT_4(TH, Real, Tensor_, NAME)
 
 #define TH_TENSOR_REFCOUNTED 1
 
+#ifdef FFI_EXT_DECLARED
+#include "declared/THTensor.h"
+#else
 #include "generic/THTensor.h"
 #include "THGenerateAllTypes.h"
 
@@ -23,8 +27,6 @@
 
 #include "generic/THTensorCopy.h"
 #include "THGenerateHalfType.h"
-
-#include "THTensorMacros.h"
 
 #include "generic/THTensorRandom.h"
 #include "THGenerateAllTypes.h"
@@ -37,5 +39,6 @@
 
 #include "generic/THTensorLapack.h"
 #include "THGenerateFloatTypes.h"
+#endif
 
 #endif

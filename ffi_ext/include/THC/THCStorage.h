@@ -10,7 +10,11 @@
 #define THC_FORWARD_STORAGE(RETURN, NAME, PARAMETERS, ARGUMENTS) \
   THC_API RETURN THCStorage_(NAME) PARAMETERS;
 
+#ifdef FFI_EXT_DECLARED
+#include "declared/THCStorage.h"
+#else
 #define THC_GENERIC_FILE "THC/generic/THCStorage.h"
 #include "THCGenerateAllTypes.h"
+#endif
 
 #endif

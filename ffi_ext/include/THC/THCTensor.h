@@ -14,8 +14,12 @@ typedef struct THCDescBuff {
 #define THC_FORWARD(RETURN, NAME, PARAMETERS, ARGUMENTS) \
   THC_API RETURN THCTensor_(NAME) PARAMETERS;
 
+#ifdef FFI_EXT_DECLARED
+#include "declared/THCTensor.h"
+#else
 #define THC_GENERIC_FILE "THC/generic/THCTensor.h"
 #include "THCGenerateAllTypes.h"
+#endif
 
 #ifdef FFI_EXT_CUDA_HEADERS
 #include <string.h>
