@@ -88,6 +88,8 @@ void pointwise_convolution(const THFloatTensor *input, const THFloatTensor *prep
                         !memcmp(residual->size, wanted, sizeof wanted) && is_dense(residual)),
           4, "residual must have output's shape, channels_last without gaps, got %s",
           THFloatTensor_sizeDesc(residual).str);
+  REQUIRE(THFloatTensor_data(output) != THFloatTensor_data(input) || wanted[0] == 0, 6,
+          "output must have memory of its own, got input's");
   const int64_t pixels = wanted[0] * wanted[2] * wanted[3];
   if (pixels == 0) return;
 #ifdef HAVE_LANES

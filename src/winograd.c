@@ -140,6 +140,8 @@ void winograd_convolution(const THFloatTensor *input, const THFloatTensor *prepa
                         !memcmp(residual->size, wanted, sizeof wanted) && residual->stride[1] == 1),
           4, "residual must have output's shape with channels next to each other, got %s",
           THFloatTensor_sizeDesc(residual).str);
+  REQUIRE(THFloatTensor_data(output) != THFloatTensor_data(input) || wanted[0] == 0, 8,
+          "output must have memory of its own, got input's");
   if (wanted[0] == 0) return;
 
 #ifdef HAVE_LANES

@@ -203,6 +203,11 @@ def test_wrong_arguments(module):
         winograd(module, x, weight, bias, out=torch.empty(1, 32, 8, 8))
     with pytest.raises(NativeError, match="residual must have output's shape"):
         winograd(module, x, weight, bias, x)
+    square, kernel = layer(1, 32, 32, 8, 8)[:2]
+    with pytest.raises(NativeError, match="memory of its own, got input's"):
+        winograd(module, square, kernel, bias, out=square)
+    with pytest.raises(NativeError, match="memory of its own, got input's"):
+        pointwise(module, square, kernel[..., 0, 0], bias, out=square)
     with pytest.raises(NativeError, match="pad_width must be 0 .. 2, got 3"):
         winograd(module, x, weight, bias, padding=(1, 3))
     with pytest.raises(NativeError, match="input must be 3 x 3 with its padding"):
