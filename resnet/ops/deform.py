@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from typing import List  # noqa: UP035  as torch.library of torch 2.6 wants it
 
 import torch
 
@@ -45,7 +46,7 @@ def _deform_conv2d(
     offset: torch.Tensor,
     mask: torch.Tensor | None,
     weight: torch.Tensor,
-    geometry: list[int],
+    geometry: List[int],  # noqa: UP006
 ) -> torch.Tensor:
     out = _fake(x, offset, mask, weight, geometry)
     groups, outputs = x.shape[1] // weight.shape[1], weight.shape[0]
@@ -77,8 +78,8 @@ def _deform_conv2d_backward(
     offset: torch.Tensor,
     mask: torch.Tensor | None,
     weight: torch.Tensor,
-    geometry: list[int],
-    needs: list[bool],
+    geometry: List[int],  # noqa: UP006
+    needs: List[bool],  # noqa: UP006
 ) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor, torch.Tensor]:
     needs_x, needs_offset, needs_mask, needs_weight = needs
     groups, outputs = x.shape[1] // weight.shape[1], weight.shape[0]

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import List  # noqa: UP035  as torch.library of torch 2.6 wants it
+
 import torch
 
 from resnet.ops import fallback
@@ -34,7 +36,7 @@ def _roi_align_backward(
     spatial_scale: float,
     sampling_ratio: int,
     aligned: bool,
-    shape: list[int],
+    shape: List[int],  # noqa: UP006
 ) -> torch.Tensor:
     grad_x = in_huge_pages(grad.new_empty(shape))
     kernel("roi_align_backward", grad)(
@@ -82,7 +84,10 @@ def _fake_pool(x, rois, spatial_scale, height, width):
 
 
 def _roi_pool_backward(
-    grad: torch.Tensor, rois: torch.Tensor, argmax: torch.Tensor, shape: list[int]
+    grad: torch.Tensor,
+    rois: torch.Tensor,
+    argmax: torch.Tensor,
+    shape: List[int],  # noqa: UP006
 ) -> torch.Tensor:
     grad_x = in_huge_pages(grad.new_empty(shape))
     kernel("roi_pool_backward", grad)(grad, rois, argmax, grad_x)
