@@ -38,6 +38,10 @@ int sum(const THIntTensor *t) {
 """
 
 
+# Two threads that invalidate at once make CPython delete an entry of sys.path_importer_cache twice.
+_invalidating = threading.Lock()
+
+
 class Crowd:
     """A folder with extensions whose compilers are counted."""
 
@@ -76,7 +80,8 @@ class Crowd:
         """Imports the module and calls it."""
         import importlib
 
-        importlib.invalidate_caches()
+        with _invalidating:
+            importlib.invalidate_caches()
         module = importlib.import_module(f"crowd.{name}")
         t = torch.arange(1000, dtype=torch.int32)
         assert module.number() == number
