@@ -28,42 +28,38 @@ DECLARED = {
 }  # fmt: skip
 
 
-def declarations(header: str) -> str:
-    """What a header's lists declare, as the compiler expands them; TH_API stays, which differs in C and C++."""
+def declare() -> None:
+    """Writes include/TH/declared and include/THC/declared, which the headers prefer to their lists; see THGeneral.h.
+
+    What the lists declare, as the compiler expands them; TH_API stays, which differs in C and C++.
+    """
     compiler = shlex.split(os.environ.get("CC") or str(sysconfig.get_config_var("CC")))
-    flags = [
-        "-E",
-        "-DFFI_EXT_DECLARE",
-        "-DFFI_EXT_NO_CUDA_HEADERS",
-        "-Iffi_ext/include",
-        "-xc",
-        "-",
-    ]
+    flags = ["-E", "-DFFI_EXT_DECLARE", "-DFFI_EXT_NO_CUDA_HEADERS", "-Iffi_ext/include"]
     done = subprocess.run(
-        [*compiler, *flags],
-        input=f'#include "{header}"',
+        [*compiler, *flags, "-xc", "-"],
+        input='#include "THC/THC.h"',  # and TH
         capture_output=True,
         text=True,
         check=True,
     )
-    lists = tuple(f"generic/{name}.h" for name in DECLARED[header])
-    kept, within = [], False
+    header_of = {
+        f"generic/{name}.h": header for header, names in DECLARED.items() for name in names
+    }
+    kept: dict[str | None, list[str]] = {header: [] for header in DECLARED}
+    kept[None] = []  # all that is in no list
+    header = None
     for line in done.stdout.splitlines():
         marker = re.match(r'#\s*\d+ "([^"]*)"', line)
         if marker:
-            within = marker[1].endswith(lists)
-        elif within:
-            kept.append(line)
-    text = " ".join(" ".join(kept).split())
-    return re.sub("; (?=TH_API|typedef)", ";\n", text) + "\n"
-
-
-def declare() -> None:
-    """Writes include/TH/declared and include/THC/declared, which the headers prefer to their lists; see THGeneral.h."""
-    for header in DECLARED:
-        include = Path("ffi_ext/include", header)
+            header = header_of.get("/".join(marker[1].split("/")[-2:]))
+        else:
+            kept[header].append(line)
+    for name in DECLARED:
+        include = Path("ffi_ext/include", name)
         target = include.parent / "declared" / include.name
-        text = f"/* Made by setup.py from the files of generic/. */\n{declarations(header)}"
+        words = " ".join(" ".join(kept[name]).split())
+        text = re.sub("; (?=TH_API|typedef)", ";\n", words)
+        text = f"/* Made by setup.py from the files of generic/. */\n{text}\n"
         if not target.exists() or target.read_text() != text:
             target.parent.mkdir(exist_ok=True)
             target.write_text(text)

@@ -43,12 +43,6 @@ def _supports(weight: torch.Tensor, geometry: Geometry, taps: int, most_padding:
     )
 
 
-def _otherwise(weight: torch.Tensor, bias: torch.Tensor, geometry: Geometry) -> Convolution:
-    """What computes when the kernel does not."""
-    way = OneDnnConvolution if onednn_works() else TorchConvolution
-    return way(weight, bias, geometry)
-
-
 def _operands(
     x: torch.Tensor, residual: torch.Tensor | None, overwrite: bool, shape: tuple[int, ...]
 ) -> tuple[torch.Tensor, torch.Tensor | None, torch.Tensor]:
@@ -75,7 +69,8 @@ class WinogradConvolution:
         self.weight, self.bias, self.geometry = weight, bias.contiguous(), geometry
         self.prepared = torch.empty(0)
         _kernels.winograd_prepare(weight, self.prepared)
-        self.otherwise = _otherwise(weight, bias, geometry)
+        way = OneDnnConvolution if onednn_works() else TorchConvolution
+        self.otherwise: Convolution = way(weight, bias, geometry)
 
     @staticmethod
     def supports(weight: torch.Tensor, geometry: Geometry) -> bool:
@@ -105,7 +100,7 @@ class PointwiseConvolution:
         self.weight, self.bias = weight, bias.contiguous()
         self.prepared = torch.empty(0)
         _kernels.pointwise_prepare(weight[:, :, 0, 0], self.prepared)
-        self.otherwise = _otherwise(weight, bias, geometry)
+        self.traced = TorchConvolution(weight, bias, geometry)
 
     @staticmethod
     def supports(weight: torch.Tensor, geometry: Geometry) -> bool:
@@ -115,7 +110,7 @@ class PointwiseConvolution:
         self, x: torch.Tensor, residual: torch.Tensor | None, relu: bool, overwrite: bool
     ) -> torch.Tensor:
         if is_traced(x):
-            return self.otherwise(x, residual, relu, overwrite)
+            return self.traced(x, residual, relu, overwrite)
         shape = (len(x), len(self.weight), *x.shape[2:])
         x, residual, out = _operands(x, residual, overwrite, shape)
         _kernels.pointwise_convolution(

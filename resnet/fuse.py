@@ -73,8 +73,9 @@ def fuse(
 
     Frozen and batch normalisations become part of the convolutions before them, the addition and
     the ReLU of a block part of its last convolution, which writes to the memory of what it adds.
-    The features are channels_last but with torch's own convolutions. Group normalisations and deformable convolutions
-    stay as they are. The results differ by rounding (about 1e-6 of the largest feature).
+    The features are channels_last but with torch's own convolutions. Group normalisations and
+    deformable convolutions stay as they are. The results differ by rounding (about 1e-6 of the
+    largest feature).
 
     Args:
         model: a ResNet, head, backbone or classifier.

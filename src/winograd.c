@@ -164,6 +164,7 @@ void winograd_convolution(const THFloatTensor *input, const THFloatTensor *prepa
             .residual_stride = residual ? residual->stride : NULL,
             .out_stride = output->stride,
             .relu = relu};
+  /* more weights than a cache near the processor holds */
   if (PLANES * channels * outputs * (int64_t)sizeof(float) > 4 << 20) p.ahead = channels * COLUMNS;
   const int64_t all = wanted[0] * p.down * p.across, products = PLANES * prepared->size[1];
   const int threads = MAX_THREADS;

@@ -71,11 +71,14 @@ static cudaError_t torch_malloc(void *context, void **pointer, size_t size, cuda
   return THCudaMalloc(NULL, pointer, size);
 }
 /* A storage may go when no C function runs that an error could end. */
-static cudaError_t torch_free(void *context, void *pointer) {
-  (void)context;
+static int give_back(const char *how, void *pointer) {
   char text[FFI_TEXT_ROOM];
   long long nothing;
-  return ffi_cuda_answer("free", (long long)(uintptr_t)pointer, &nothing, text) != 0;
+  return ffi_cuda_answer(how, (long long)(uintptr_t)pointer, &nothing, text) != 0;
+}
+static cudaError_t torch_free(void *context, void *pointer) {
+  (void)context;
+  return give_back("free", pointer);
 }
 static THCDeviceAllocator torch_allocator = {torch_malloc, NULL, torch_free, NULL, NULL, NULL};
 
@@ -149,12 +152,9 @@ static void *host_malloc(void *context, ptrdiff_t size) {
   if (size < 0) THError("$ Torch: invalid memory size -- maybe an overflow?");
   return THCudaHostAlloc(NULL, (size_t)size);
 }
-/* As torch_free, without a C function that an error could end. */
 static void host_free(void *context, void *pointer) {
   (void)context;
-  char text[FFI_TEXT_ROOM];
-  long long nothing;
-  if (pointer) ffi_cuda_answer("host_free", (long long)(uintptr_t)pointer, &nothing, text);
+  if (pointer) give_back("host_free", pointer);
 }
 static THAllocator host_allocator = {host_malloc, NULL, host_free};
 THAllocator *THCState_getCudaHostAllocator(THCState *s) {
