@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import importlib.util
 import os
+import platform
 import re
 import shutil
 import subprocess
+import sysconfig
 from collections.abc import Iterable
 from functools import cache
 from pathlib import Path
@@ -90,6 +92,8 @@ def _devices() -> tuple[int, ...]:
 def architecture_flags(compiler: str) -> list[str]:
     """-gencode options: $TORCH_CUDA_ARCH_LIST, else the GPUs present, else the oldest and the newest with PTX.
 
+    The driver compiles the oldest one's PTX for whatever GPU lies between them.
+
     Raises:
         BuildError: The list names an architecture that this nvcc does not know.
     """
@@ -97,12 +101,12 @@ def architecture_flags(compiler: str) -> list[str]:
     listed = os.environ.get("TORCH_CUDA_ARCH_LIST", "")
     for name, meaning in NAMES.items():
         listed = re.sub(rf"\b{name}\b", meaning, listed)
-    wanted: dict[int, bool] = {}  # architecture -> with PTX
+    wanted: dict[str, bool] = {}  # architecture: "90", "90a" -> with PTX
     for word in re.split(r"[;,\s]+", listed):
         if word == "native":
-            wanted |= dict.fromkeys(_devices(), False)
+            wanted |= dict.fromkeys(map(str, _devices()), False)
         elif word:
-            match = re.fullmatch(r"(\d+)\.(\d)a?(\+PTX)?", word)
+            match = re.fullmatch(r"(\d+)\.(\d)([af]?)(\+PTX)?", word)
             number = int(match[1]) * 10 + int(match[2]) if match else 0
             if match is None or (known and number not in known):
                 have = ", ".join(f"{n // 10}.{n % 10}" for n in known) or "unknown"
@@ -110,12 +114,12 @@ def architecture_flags(compiler: str) -> list[str]:
                     f"TORCH_CUDA_ARCH_LIST: {word!r} is no architecture of {compiler}, which has {have}. "
                     'Write for example "8.0;9.0+PTX", "native" or one of ' + ", ".join(NAMES)
                 )
-            wanted[number] = bool(match[3])
+            wanted[f"{number}{match[3]}"] = bool(match[4])
     if not wanted:
         present = [number for number in _devices() if not known or number in known]
-        wanted = dict.fromkeys(present, False)
+        wanted = dict.fromkeys(map(str, present), False)
     if not wanted and known:
-        wanted = {known[0]: False, known[-1]: True}
+        wanted = {str(known[0]): True, str(known[-1]): True}
     flags = []
     for number, ptx in wanted.items():
         flags.append(f"-gencode=arch=compute_{number},code=sm_{number}")
@@ -167,10 +171,10 @@ def runtime_words(kernels: bool) -> list[str]:
     Args:
         kernels: The module has some: the dispatcher asks for their errors after each call.
     """
-    root = home()
-    if root is None or not (root / "lib64" / "libcudart_static.a").exists():
+    folders = [path for path in library_dirs() if (path / "libcudart_static.a").exists()]
+    if not folders:
         return []
-    words = [f"-L{root / 'lib64'}", "-lcudart_static", "-ldl", "-lrt", "-lpthread"]
+    words = [f"-L{folders[0]}", "-lcudart_static", "-ldl", "-lrt", "-lpthread"]
     if kernels:
         words += ["-Wl,-u,cudaGetLastError", "-Wl,-u,cudaGetErrorString"]
     return words
@@ -192,8 +196,7 @@ def library_words(functions: Iterable[str]) -> list[str]:
     wanted = [m[1] for name in functions if (m := _LIBRARY_FUNCTION.match(name))]
     if not wanted:  # nearly every link
         return []
-    root = home()
-    folders = [*_pip_folders("lib"), *([root / "lib64"] if root else [])]
+    folders = [*_pip_folders("lib"), *library_dirs()]
     words = []
     for name in dict.fromkeys(wanted):
         for folder in folders:
@@ -202,6 +205,18 @@ def library_words(functions: Iterable[str]) -> list[str]:
                 words += [str(found[0]), "-Xlinker", "-rpath", "-Xlinker", str(folder)]
                 break
     return words
+
+
+def library_dirs() -> list[Path]:
+    """The toolkit's libraries: where NVIDIA's installers, conda, Debian and Windows have them."""
+    root = home()
+    if root is None:
+        return []
+    machine = platform.machine()
+    targets = ("sbsa", machine) if machine == "aarch64" else (machine,)
+    names = ["lib64", "lib", "lib/x64", *(f"targets/{name}-linux/lib" for name in targets)]
+    names.append(f"lib/{sysconfig.get_config_var('MULTIARCH')}")
+    return [root / name for name in names if (root / name).is_dir()]
 
 
 def include_dirs() -> list[str]:

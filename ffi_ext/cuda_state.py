@@ -13,7 +13,10 @@ def _stream(device: int) -> int:
 
 
 def _set_stream(pointer: int) -> int:
-    torch.cuda.set_stream(torch.cuda.ExternalStream(pointer))
+    """On the current device. An ExternalStream of 0 would be a new stream, not the default one."""
+    torch.cuda.set_stream(
+        torch.cuda.ExternalStream(pointer) if pointer else torch.cuda.default_stream()
+    )
     return 0
 
 
@@ -29,7 +32,7 @@ def _new_stream(priority: int) -> int:
 
 
 def _host_malloc(size: int) -> int:
-    memory = torch.empty(size, dtype=torch.uint8, pin_memory=True)
+    memory = torch.empty(size, dtype=torch.uint8, device="cpu", pin_memory=True)
     _PINNED[memory.data_ptr()] = memory
     return memory.data_ptr()
 
@@ -37,6 +40,13 @@ def _host_malloc(size: int) -> int:
 def _host_free(pointer: int) -> int:
     if _PINNED.pop(pointer, None) is None:
         raise ValueError(f"THCudaHostFree: THCudaHostAlloc did not return {pointer:#x}")
+    return 0
+
+
+def _host_record(pointer: int) -> int:
+    """A copy of torch's own, in the current stream: torch reuses the memory when it has ended."""
+    if pointer in _PINNED:
+        _PINNED[pointer][:1].to("cuda", non_blocking=True)
     return 0
 
 
@@ -93,6 +103,7 @@ ANSWERS: dict[str, Callable[[int], Any]] = {
     "new_stream": _new_stream,
     "host_malloc": _host_malloc,
     "host_free": _host_free,
+    "host_record": _host_record,
     "empty_cache": _empty_cache,
     "sleep": _sleep,
     "malloc": lambda size: torch.cuda.caching_allocator_alloc(size),
@@ -108,5 +119,9 @@ ANSWERS: dict[str, Callable[[int], Any]] = {
 
 
 def answer(name: str, number: int) -> int:
-    """Asks torch.cuda; its errors, such as that there is no GPU, are raised in C."""
-    return int(ANSWERS[name](number))
+    """Asks torch.cuda; its errors, such as that there is no GPU, are raised in C.
+
+    Returns:
+        64 bits, which C may read as unsigned: seeds fill them.
+    """
+    return (int(ANSWERS[name](number)) + 2**63) % 2**64 - 2**63

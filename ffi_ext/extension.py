@@ -266,10 +266,8 @@ def add_directories(options: dict[str, Any], with_cuda: bool) -> None:
     libraries: list[str] = []
     if with_cuda:
         first.append(str(include / "THC"))
-        home = cuda.home()
         first += cuda.include_dirs()
-        if home:
-            libraries += [str(d) for d in (home / "lib64", home / "lib" / "x64") if d.is_dir()]
+        libraries += map(str, cuda.library_dirs())
         first += glob.glob("/Developer/NVIDIA/CUDA-*/include")
         if sys.platform == "win32":
             for variable in ("CUDA_PATH", "NVTOOLSEXT_PATH"):

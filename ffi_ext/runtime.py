@@ -71,6 +71,7 @@ def _setup() -> None:
                 }
             )
             _tier = tiers.choose(_runtime)
+            _runtime.start()
 
 
 _runtime.on_first_call(_setup)

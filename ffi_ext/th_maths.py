@@ -7,6 +7,7 @@ tensor. Indices start at 0 (TH_INDEX_BASE).
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Callable
 from typing import Any
 
@@ -105,8 +106,15 @@ def _function(name: str) -> Callable[..., Any]:
     return th_algebra.FUNCTIONS.get(name) or thc_maths.FUNCTIONS[name]
 
 
-def call(name: str, arguments: tuple[Any, ...]) -> tuple[Tensor, ...]:
-    """Runs a function for C; its results as a tuple."""
-    with torch.no_grad():
+def call(name: str, arguments: tuple[Any, ...], cuda: int) -> tuple[Tensor, ...]:
+    """Runs a function for C; its results as a tuple.
+
+    Args:
+        cuda: Where the results go, and so what `torch.zeros` and the like are to make: a GPU's
+            index + 1, or 0, the CPU.
+    """
+    device = torch.device("cuda", cuda - 1) if cuda else torch.device("cpu")
+    elsewhere = torch.get_default_device() != device
+    with torch.no_grad(), device if elsewhere else contextlib.nullcontext():
         result = _function(name)(*arguments)
     return (result,) if isinstance(result, Tensor) else tuple(result)

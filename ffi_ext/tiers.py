@@ -57,7 +57,8 @@ def _create(scalar_type: int, cuda: int, elements: int) -> tuple[torch.Tensor, i
 
 def _grow(tensor: torch.Tensor, size: int) -> tuple[torch.Tensor, int, int]:
     storage = tensor.untyped_storage()
-    if not storage.resizable() or tensor.is_shared():
+    # torch calls every CUDA tensor shared: it could be sent to another process as it is.
+    if not storage.resizable() or (tensor.is_shared() and not tensor.is_cuda):
         raise RuntimeError("Trying to resize storage that is not resizable")
     if size != storage.nbytes():
         storage.resize_(size)
@@ -91,9 +92,8 @@ def _make(
 ) -> torch.Tensor:
     scalar_type, cuda = place
     tensor = torch.empty(0, dtype=DTYPES[scalar_type], device=_device(cuda))
-    if owner is not None:
-        tensor.set_(owner.untyped_storage(), *_torch_geometry(offset, size, stride))
-    return tensor
+    storage = (tensor if owner is None else owner).untyped_storage()
+    return tensor.set_(storage, *_torch_geometry(offset, size, stride))
 
 
 def _alias(tensor: torch.Tensor) -> torch.Tensor:
@@ -205,6 +205,12 @@ def choose(runtime: Any) -> str:
     Returns:
         The name of the tier: "native" or "python".
     """
+    # The first call may be made in any context; the samples are plain CPU tensors.
+    with torch.inference_mode(False), torch.device("cpu"):
+        return _choose(runtime)
+
+
+def _choose(runtime: Any) -> str:
     header = object.__basicsize__
     if os.environ.get("FFI_EXT_TIER", "native") == "python":
         return runtime.choose_tier([], [], header, HELPERS)

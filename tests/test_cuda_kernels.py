@@ -63,7 +63,7 @@ def results(case):
     outputs = list(y) if isinstance(y, tuple) else [y]
     trained = [x for x in case.inputs if x.requires_grad]
     if trained:
-        grad = torch.linspace(-1, 1, y.numel(), dtype=y.dtype).view(y.shape)
+        grad = torch.linspace(-1, 1, y.numel(), dtype=y.dtype, device=y.device).view(y.shape)
         outputs += torch.autograd.grad(y, trained, grad)
     return outputs
 

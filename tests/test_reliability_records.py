@@ -9,6 +9,7 @@ import sys
 import threading
 import time
 
+import numpy as np
 import pytest
 import torch
 
@@ -31,6 +32,14 @@ void let_go_storage(void);
 float first(const THFloatTensor *t);
 float two(const THFloatTensor *a, const THFloatTensor *b);
 int apply(int (*callback)(int), int n, THFloatTensor *t);
+int64_t kept_data(void);
+int is_kept_storage(THFloatTensor *t);
+void swap_with_kept(THFloatTensor *t);
+void grow(THFloatTensor *t, int64_t n);
+void grow_two(THFloatTensor *a, THFloatTensor *b, int64_t n);
+void grow_int(THIntTensor *t, int64_t n);
+THFloatTensor *foreign(void);
+void grow_foreign(int64_t n);
 """
 SOURCE = """
 #include <TH/TH.h>
@@ -75,6 +84,19 @@ float two(const THFloatTensor *a, const THFloatTensor *b) {
   return THFloatTensor_data(a)[0] + 10 * THFloatTensor_data(b)[0];
 }
 int apply(int (*callback)(int), int n, THFloatTensor *t) { return callback(n) + (int)t->size[0]; }
+int64_t kept_data(void) { return (int64_t)kept_storage->data; }
+int is_kept_storage(THFloatTensor *t) { return t->storage == kept_storage; }
+void swap_with_kept(THFloatTensor *t) { THFloatStorage_swap(kept_storage, t->storage); }
+void grow(THFloatTensor *t, int64_t n) { THFloatTensor_resize1d(t, n); }
+void grow_two(THFloatTensor *a, THFloatTensor *b, int64_t n) { grow(a, n); grow(b, n); }
+void grow_int(THIntTensor *t, int64_t n) { THIntTensor_resize1d(t, n); }
+static THFloatStorage *own;
+THFloatTensor *foreign(void) {
+  own = THFloatStorage_newWithData(THAlloc(4 * sizeof(float)), 4);
+  THFloatStorage_fill(own, 2);
+  return THFloatTensor_newWithStorage1d(own, 0, 4, 1);
+}
+void grow_foreign(int64_t n) { THFloatStorage_resize(own, n); }
 """
 
 
@@ -298,3 +320,53 @@ void resize_while(int milliseconds) {
   } while ((now.tv_sec - start.tv_sec) * 1000 + (now.tv_nsec - start.tv_nsec) / 1000000 < milliseconds);
 }
 """
+
+
+def test_a_kept_storage_is_not_moved_behind_its_back(lib):
+    x = torch.arange(4.0)
+    lib.keep_storage(x)
+    with pytest.raises(NativeError, match="not resizable"):
+        lib.grow_int(x.view(torch.int32), 100_000)  # as integers, of which the record knows nothing
+    lib.grow(x[:], 100_000)
+    assert lib.kept_data() == x.untyped_storage().data_ptr()
+    lib.let_go_storage()
+    lib.grow_int(x.view(torch.int32), 200_000)
+    still_works(lib)
+
+
+def test_swapped_storages_stay_known(lib):
+    other, kept, argument = torch.arange(3.0), torch.arange(4.0), torch.arange(5.0)
+    lib.keep(other)
+    lib.keep_storage(kept)
+    lib.swap_with_kept(argument)
+    assert lib.is_kept_storage(argument) and not lib.is_kept_storage(kept)
+    lib.grow(other[:], 100_000)
+    assert lib.kept_first() == 0
+    lib.let_go_storage()
+    lib.let_go()
+    still_works(lib)
+
+
+def test_memory_of_c_that_torch_has_stays_where_it_is(lib):
+    t = lib.foreign()
+    with pytest.raises(NativeError, match="not resizable"):
+        lib.grow_foreign(1 << 22)
+    assert t.tolist() == [2, 2, 2, 2]
+
+
+@pytest.mark.parametrize("size", [2**62 + 1, -1])
+def test_sizes_that_no_memory_has(lib, size):
+    lib.foreign()  # is freed, but for C's own storage
+    with pytest.raises(NativeError, match="invalid memory size|not resizable"):
+        lib.grow_foreign(size)
+
+
+def test_the_first_of_several_errors_is_told(lib):
+    fixed = [torch.from_numpy(np.zeros(0, np.float32)) for _ in range(2)]
+    with pytest.raises(RuntimeError, match="resize storage that is not resizable"):
+        lib.grow_two(*fixed, 9)
+    free = torch.empty(0)
+    with pytest.raises(RuntimeError, match="resize storage that is not resizable"):
+        lib.grow_two(fixed[0], free, 9)
+    assert free.shape == (9,) and fixed[0].shape == (0,)
+    still_works(lib)

@@ -136,6 +136,22 @@ def test_resizing_keeps_data_and_never_shrinks_the_storage(typed):
     assert strided.stride() == (1, 2)
 
 
+@pytest.mark.parametrize("shape", [(0, 3), (3, 0), (2, 0, 2), (0, 0), (0,)])
+def test_shapes_without_elements_stay_as_they_are(typed, shape):
+    call, dtype = typed
+    source, t = torch.zeros(shape, dtype=dtype), numbers(dtype, 6)
+    call("resize_as", t, source)
+    assert t.shape == shape and t.stride() == source.stride()
+    assert call("clone", source).shape == shape
+    fresh = torch.zeros(0, dtype=dtype)
+    call("resize_as", fresh, source)
+    assert fresh.shape == shape
+    call("resize2d", fresh, 2, 3)
+    assert fresh.shape == (2, 3)
+    call("resize2d", fresh, 4, 0)
+    assert fresh.shape == (4, 0)
+
+
 def test_shapes_across_the_border(th):
     assert (th.dims(torch.tensor(5.0)), th.size(torch.tensor(5.0), 0)) == (1, 1)
     assert (th.dims(torch.empty(0)), th.has_storage(torch.empty(0))) == (0, 0)

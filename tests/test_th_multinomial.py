@@ -80,6 +80,29 @@ def test_the_alias_method(module):
     assert chi_square(out, p) < 16.3
 
 
+def test_results_of_any_strides(module):
+    rows = torch.stack([P, P.flip(0), P])
+    dense = torch.zeros(3, 4, dtype=torch.long)
+    module.draw(dense, rows, 4, 1, 8)
+    turned = torch.zeros(4, 3, dtype=torch.long).t()
+    module.draw(turned, rows, 4, 1, 8)
+    assert torch.equal(turned, dense)
+    whole = torch.full((3, 8), -1)
+    module.draw(whole[:, ::2], rows, 4, 1, 8)
+    assert torch.equal(whole[:, ::2], dense) and (whole[:, 1::2] == -1).all()
+    one = torch.zeros(1, dtype=torch.long)
+    module.draw(one.expand(3, 4), rows, 4, 1, 8)  # memory for one
+    assert one.item() == dense[2, 3]
+
+    J, q, out = torch.LongTensor(), torch.DoubleTensor(), torch.zeros(9, dtype=torch.long)
+    module.alias(out, P / P.sum(), J, q, 7)
+    held = torch.full((10,), -1), torch.full((10,), -1.0, dtype=torch.float64)
+    again = torch.zeros(9, dtype=torch.long)
+    module.alias(again, P / P.sum(), held[0][::2], held[1][::2], 7)
+    assert torch.equal(held[0][::2], J) and torch.equal(held[1][::2], q)
+    assert all((x[1::2] == -1).all() for x in held) and torch.equal(again, out)
+
+
 @pytest.mark.parametrize(
     ("p", "n", "replacement", "text"),
     [

@@ -234,7 +234,7 @@ static int take_array(ffi_call *c, int index, PyObject *const *args, const ffi_p
       return -1;
     }
   }
-  if (p->writable && view.requires_grad) c->bump[c->written++] = view.handle;
+  if (p->writable) c->bump[c->written++] = view.handle;
   slot->p = t;
   return check_constraint(c, index, args, &view);
 }

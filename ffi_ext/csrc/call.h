@@ -43,6 +43,11 @@ static inline void ffi_call_begin(ffi_call *c, ffi_function *function,
 
 /* dispatch.c: before anything else; -1 with an exception. */
 int ffi_set_up(void);
+/* dispatch.c: the current GPU during a call is that of the first CUDA tensor among the arguments,
+ * as torch's own functions have it. -1 with an exception. `*before`: the GPU to go back to, as an
+ * index + 1; 0 when nothing changed. */
+int ffi_enter_device(const ffi_call *c, int *before);
+void ffi_leave_device(int before);
 /* The end of a call, with its result or with the error that is set: that one comes before any that
  * the end itself meets, which may have to run Python. */
 PyObject *ffi_call_finish(ffi_call *c, PyObject *result);

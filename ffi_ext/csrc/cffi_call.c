@@ -81,8 +81,9 @@ PyObject *ffi_call_cffi(PyObject *self, PyObject *arguments) {
   ffi_call c;
   /* The hooks take any object with the attributes that they read. */
   ffi_call_begin(&c, (ffi_function *)caller, NULL);
+  int device = 0;
   PyObject *result = NULL, *converted = cffi_arguments(&c, args, parameters, count);
-  if (converted) {
+  if (converted && ffi_enter_device(&c, &device) == 0) {
     char text[2560];
     c.slots[1].p = target;
     c.slots[2].p = converted;
@@ -93,6 +94,7 @@ PyObject *ffi_call_cffi(PyObject *self, PyObject *arguments) {
     } else {
       result = c.slots[0].p;
     }
+    if (device) ffi_leave_device(device);
   }
   if (result && (parameters[0].kind == FFI_TENSOR || parameters[0].kind == FFI_STORAGE)) {
     PyObject *address = PyObject_CallFunction(ffi_hook.address, "OO", caller, result);

@@ -6,6 +6,7 @@
 #include "cuda_device.h"
 
 ffi_hooks ffi_hook;
+int ffi_ready;
 
 PyObject *ffi_call_result(ffi_call *c, PyObject *value) {
   if (!value) return NULL;
@@ -77,10 +78,7 @@ PyObject *ffi_native_error(const char *text) {
   return NULL;
 }
 
-/* The current GPU during a call is that of the first CUDA tensor among the arguments, as torch's
- * own functions have it. `*before`: the GPU to go back to, as an index + 1; 0 when nothing changed.
- */
-static int enter_device(const ffi_call *c, int *before) {
+int ffi_enter_device(const ffi_call *c, int *before) {
   if (!c->cuda) return 0;
   char text[FFI_TEXT_ROOM];
   int index;
@@ -92,15 +90,17 @@ static int enter_device(const ffi_call *c, int *before) {
   return 0;
 }
 
-static void leave_device(int before) {
+void ffi_leave_device(int before) {
   char text[FFI_TEXT_ROOM]; /* of no error: it was the current one a moment ago */
   int index;
   ffi_cuda_exchange_device(before - 1, &index, text);
 }
 
-static int launch_error(const ffi_ext_module_table *table, char *text) {
-  const int error = table->cuda_error();
-  if (!error) return 0;
+/* Takes the function's last CUDA error, so that the next call is not blamed for it. Returns whether
+ * the call failed, by its own error or else by this one. */
+static int launch_error(const ffi_ext_module_table *table, int failed, char *text) {
+  const int error = table->cuda_error(), not_ready = 600; /* of cudaStreamQuery: no error */
+  if (failed || !error || error == not_ready) return failed;
   const char *words = table->cuda_error_text ? table->cuda_error_text(error) : "";
   snprintf(text, FFI_TEXT_ROOM,
            "cuda runtime error (%d) : %s, left by the function's own CUDA calls", error, words);
@@ -129,13 +129,13 @@ static PyObject *run(ffi_call *c, PyObject *const *args) {
   if (function->result.code == 'x' && allocate_result(c)) return NULL;
 
   int device = 0;
-  if (function->has_cuda && enter_device(c, &device)) return NULL;
+  if (function->has_cuda && ffi_enter_device(c, &device)) return NULL;
   PyThreadState *state = PyEval_SaveThread();
   int failed = ffi_guard_call(function->table, function->entry->call, c->slots, text, sizeof text);
   PyEval_RestoreThread(state);
-  if (device) leave_device(device);
-  if (!failed && function->has_cuda && function->table->cuda_error)
-    failed = launch_error(function->table, text);
+  if (device) ffi_leave_device(device);
+  if (function->has_cuda && function->table->cuda_error)
+    failed = launch_error(function->table, failed, text);
 
   return failed ? ffi_native_error(text) : give_result(c);
 }
@@ -145,8 +145,8 @@ static PyObject *run(ffi_call *c, PyObject *const *args) {
 PyObject *ffi_call_finish(ffi_call *c, PyObject *result) {
   PyObject *type = NULL, *value = NULL, *traceback = NULL;
   if (!result) PyErr_Fetch(&type, &value, &traceback);
-  if (ffi_leave(&c->frame)) Py_CLEAR(result);
   for (int i = 0; i < c->written; i++) ffi_torch->bump_version(c->bump[i], 1);
+  if (ffi_leave(&c->frame)) Py_CLEAR(result);
   if (type) PyErr_Restore(type, value, traceback);
   for (int i = 0; i < c->kept; i++) Py_DECREF(c->keep[i]);
   return result;
@@ -159,7 +159,7 @@ int ffi_set_up(void) {
                  "C functions and Python functions call each other more than %d deep", FFI_DEEPEST);
     return -1;
   }
-  if (ffi_torch) return 0;
+  if (__atomic_load_n(&ffi_ready, __ATOMIC_ACQUIRE)) return 0;
   PyObject *done = PyObject_CallObject(ffi_hook.setup, NULL);
   Py_XDECREF(done);
   return done ? 0 : -1;

@@ -88,14 +88,21 @@ static ffi_tensor *find_kept_tensor(void *key, int type) {
   return t;
 }
 
-static ffi_storage *find_kept_storage(void *identity, int type) {
+/* Sets *reinterpreted if the storage is also kept as another element type. */
+static ffi_storage *find_kept_storage(void *identity, int type, int *reinterpreted) {
   if (!__atomic_load_n(&kept_storages, __ATOMIC_ACQUIRE)) return NULL;
+  ffi_storage *found = NULL;
   pthread_mutex_lock(&kept_lock);
-  ffi_storage *s = kept_storages;
-  while (s && !(s->identity == identity && s->type == type && take(&s->refcount))) s = s->next;
-  if (s) __atomic_add_fetch(&s->lent, 1, __ATOMIC_RELAXED);
+  for (ffi_storage *s = kept_storages; s; s = s->next) {
+    if (s->identity != identity) continue;
+    if (s->type != type)
+      *reinterpreted = 1;
+    else if (!found && take(&s->refcount))
+      found = s;
+  }
+  if (found) __atomic_add_fetch(&found->lent, 1, __ATOMIC_RELAXED);
   pthread_mutex_unlock(&kept_lock);
-  return s;
+  return found;
 }
 
 #define REMOVE(list, record)                                                                 \
@@ -187,7 +194,7 @@ static int is_ours_to_write_back(ffi_tensor *t) {
   return whose && (whose == &nobody || whose == ffi_this_thread());
 }
 
-static ptrdiff_t bytes_for(ptrdiff_t elements, int type) {
+ptrdiff_t ffi_bytes_of(ptrdiff_t elements, int type) {
   ptrdiff_t bytes;
   if (elements < 0 || __builtin_mul_overflow(elements, (ptrdiff_t)ffi_type_size[type], &bytes))
     ffi_throw("$ Torch: invalid memory size -- maybe an overflow?");
@@ -209,7 +216,7 @@ static void ask_for_huge_pages(void *data, ptrdiff_t bytes) {
 
 void ffi_storage_new_memory(ffi_storage *s, ptrdiff_t elements) {
   char text[FFI_TEXT_ROOM];
-  const ptrdiff_t bytes = bytes_for(elements, s->type);
+  const ptrdiff_t bytes = ffi_bytes_of(elements, s->type);
   void *owner = ffi_torch->create(s->type, s->cuda, elements, &s->data, &s->identity, text);
   if (!owner) ffi_throw(text);
   if (!s->cuda) ask_for_huge_pages(s->data, bytes);
@@ -220,7 +227,7 @@ void ffi_storage_new_memory(ffi_storage *s, ptrdiff_t elements) {
 
 void ffi_storage_resize_memory(ffi_storage *s, ptrdiff_t elements) {
   char text[FFI_TEXT_ROOM];
-  ptrdiff_t bytes = bytes_for(elements, s->type);
+  ptrdiff_t bytes = ffi_bytes_of(elements, s->type);
   if (!s->owner) {
     ffi_storage_new_memory(s, elements);
     return;
@@ -270,7 +277,7 @@ static ffi_storage *enter_storage(ffi_frame *frame, const ffi_view *view) {
     known->flag &= ~FFI_RESIZABLE;
     reinterpreted = 1;
   }
-  ffi_storage *s = find_kept_storage(view->identity, view->type);
+  ffi_storage *s = find_kept_storage(view->identity, view->type, &reinterpreted);
   if (s) {
     __atomic_add_fetch(&s->refcount, 1, __ATOMIC_RELAXED);
   } else {
@@ -381,7 +388,8 @@ static PyObject *adopt(ffi_storage *s) {
   return tensor;
 }
 
-/* A handle on a tensor whose storage is s; *adopted holds it alive where s has none of its own. */
+/* A handle on a tensor whose storage is s; *adopted holds it alive where s has none of its own. Of
+ * a tensor that outlives the call the memory must stay where it is: see keep_in_place(). */
 static void *owner_of(ffi_storage *s, PyObject **adopted) {
   *adopted = NULL;
   if (s->owner || s->size == 0) return s->owner;
@@ -389,6 +397,10 @@ static void *owner_of(ffi_storage *s, PyObject **adopted) {
   return *adopted ? (ffi_handle_offset ? (void *)((char *)*adopted + ffi_handle_offset)
                                        : (void *)*adopted)
                   : NULL;
+}
+
+static void keep_in_place(ffi_storage *s, PyObject *adopted) {
+  if (adopted) s->flag &= ~FFI_RESIZABLE;
 }
 
 /* Torch says no to growing a storage that it does not own. An empty tensor's record has no storage
@@ -403,50 +415,65 @@ static int may_replace(const ffi_entry *entry, char *text) {
 static int write_back(ffi_entry *entry, char *text) {
   ffi_tensor *t = entry->tensor;
   PyObject *adopted = NULL;
+  __atomic_store_n(&t->changed, NULL, __ATOMIC_RELAXED);
   int failed = may_replace(entry, text);
   if (!failed) {
     void *owner = t->storage ? owner_of(t->storage, &adopted) : NULL;
     if (!owner && PyErr_Occurred()) return -1;
     failed = ffi_torch->assign(t->handle, owner ? owner : t->handle, t, text);
+    keep_in_place(t->storage, adopted);
     Py_XDECREF(adopted);
   }
-  __atomic_store_n(&t->changed, NULL, __ATOMIC_RELAXED);
   if (failed) PyErr_SetString(PyExc_RuntimeError, text);
   return failed;
 }
 
+/* The first thing that went wrong while a call ended. What is left to do runs Python code, which
+ * must not begin with an exception set. */
+typedef struct first_error {
+  PyObject *type, *value, *traceback;
+} first_error;
+
+static void set_aside(first_error *first) {
+  if (first->type) {
+    PyErr_Clear();
+    return;
+  }
+  if (!PyErr_Occurred()) PyErr_NoMemory();
+  PyErr_Fetch(&first->type, &first->value, &first->traceback);
+}
+
 /* Records that this thread's C kept and changed, whose tensors were not arguments of this call. */
-static int write_back_kept(void) {
+static void write_back_kept(first_error *error) {
   char text[FFI_TEXT_ROOM];
-  int failed = 0;
   for (ffi_tensor *t = NULL;; t = NULL) {
-    if (!__atomic_load_n(&kept_tensors, __ATOMIC_ACQUIRE)) return failed;
+    if (!__atomic_load_n(&kept_tensors, __ATOMIC_ACQUIRE)) return;
     pthread_mutex_lock(&kept_lock);
     for (t = kept_tensors; t && !(is_ours_to_write_back(t) && take(&t->refcount));) t = t->next;
     pthread_mutex_unlock(&kept_lock);
-    if (!t) return failed;
+    if (!t) return;
     ffi_entry entry = {.tensor = t, .storage = t->storage};
-    if (write_back(&entry, text)) failed = -1;
+    if (write_back(&entry, text)) set_aside(error);
     ffi_tensor_drop(t);
   }
 }
 
-static int write_back_all(ffi_frame *frame) {
+static void write_back_all(ffi_frame *frame, first_error *error) {
   char text[FFI_TEXT_ROOM];
-  int failed = 0, changed = 0;
+  int changed = 0;
   for (int i = 0; i < frame->count; i++) {
     ffi_entry *entry = &frame->entries[i];
     if (!is_changed(entry->tensor)) continue;
     changed = 1;
     /* Two tensors that swap storages each need the other's from before. */
     ffi_storage *s = entry->tensor->storage;
-    if (s && s != entry->storage && own_storage(s)) failed = -1;
+    if (s && s != entry->storage && own_storage(s)) set_aside(error);
   }
-  if (!changed && !__atomic_load_n(&kept_tensors, __ATOMIC_ACQUIRE)) return 0;
+  if (!changed && !__atomic_load_n(&kept_tensors, __ATOMIC_ACQUIRE)) return;
   for (int i = 0; i < frame->count; i++)
-    if (is_changed(frame->entries[i].tensor) && write_back(&frame->entries[i], text)) failed = -1;
-  if (write_back_kept()) failed = -1;
-  return failed;
+    if (is_changed(frame->entries[i].tensor) && write_back(&frame->entries[i], text))
+      set_aside(error);
+  write_back_kept(error);
 }
 
 static void leave_tensor(ffi_tensor *t) {
@@ -474,7 +501,9 @@ static void forgive(const ffi_frame *frame, ffi_storage *s) {
 }
 
 int ffi_leave(ffi_frame *frame) {
-  int failed = write_back_all(frame), rest = 0;
+  first_error error = {NULL, NULL, NULL};
+  int rest = 0;
+  write_back_all(frame, &error);
   for (int i = 0; i < frame->count; i++) {
     ffi_entry *entry = &frame->entries[i];
     /* Not in an autograd Function, where recording is off: headers of old know no const, and what
@@ -511,7 +540,9 @@ int ffi_leave(ffi_frame *frame) {
     }
     ffi_storage_drop(s);
   }
-  return failed;
+  if (!error.type) return 0;
+  PyErr_Restore(error.type, error.value, error.traceback);
+  return -1;
 }
 
 static ffi_entry *entry_of(ffi_frame *frame, const ffi_tensor *t) {
@@ -554,6 +585,7 @@ PyObject *ffi_tensor_result(ffi_frame *frame, ffi_tensor *t) {
     void *owner = t->storage ? owner_of(t->storage, &adopted) : NULL, *handle = NULL;
     if (!owner && PyErr_Occurred()) return NULL;
     result = ffi_torch->make(owner, t, kept_in_c ? &handle : NULL);
+    keep_in_place(t->storage, adopted);
     Py_XDECREF(adopted);
     if (handle) { /* C goes on with this record: what it does to it must show in the tensor */
       t->handle = handle;
@@ -594,6 +626,7 @@ PyObject *ffi_storage_result(ffi_frame *frame, ffi_storage *s) {
   void *owner = owner_of(s, &adopted);
   if (!owner && PyErr_Occurred()) return NULL;
   PyObject *result = ffi_torch->make(owner, &whole, NULL);
+  keep_in_place(s, adopted);
   Py_XDECREF(adopted);
   int held = 0; /* by the frame: the reference of an argument's storage that was not retained is not
                    ours to drop */

@@ -79,5 +79,7 @@ typedef struct ffi_hooks {
   PyObject *maths; /* (name, arguments) -> tuple of tensors: a function of TH's that torch does */
 } ffi_hooks;
 extern ffi_hooks ffi_hook;
+/* Whether the first call's set-up has ended: set last, since calls of other threads look at it. */
+extern int ffi_ready;
 
 #endif

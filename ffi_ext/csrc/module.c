@@ -256,6 +256,13 @@ static PyObject *on_first_call(PyObject *unused, PyObject *setup) {
   Py_RETURN_NONE;
 }
 
+static PyObject *start(PyObject *unused, PyObject *nothing) {
+  (void)unused;
+  (void)nothing;
+  __atomic_store_n(&ffi_ready, 1, __ATOMIC_RELEASE);
+  Py_RETURN_NONE;
+}
+
 /* Chooses the tier: native when the libraries have what it needs and every probe agrees, else
  * Python. */
 static PyObject *choose_tier(PyObject *unused, PyObject *args) {
@@ -298,6 +305,7 @@ static PyMethodDef module_methods[] = {
     {"configure", configure, METH_O, "configure(hooks): what Python adds to the dispatcher."},
     {"on_first_call", on_first_call, METH_O,
      "on_first_call(setup): called before the first C function is."},
+    {"start", start, METH_NOARGS, "start(): the tier is chosen, and calls may go through."},
     {"choose_tier", choose_tier, METH_VARARGS,
      "choose_tier(libraries, probes, header, helpers): the tier's name."},
     {"call_cffi", ffi_call_cffi, METH_VARARGS,

@@ -125,6 +125,9 @@ void ffi_tensor_reserve(ffi_tensor *t, int n);
  */
 void ffi_tensor_mark_changed(ffi_tensor *t);
 
+/* frame.c: throws where there is no such size. */
+ptrdiff_t ffi_bytes_of(ptrdiff_t elements, int type);
+
 /* frame.c: the bytes of a storage whose allocator is NULL live in torch. Each throws (ffi_throw)
  * and leaves the storage as it was when it fails; `resize` keeps the data and never runs on another
  * thread's storage. Both set data and size. */

@@ -35,7 +35,7 @@ void ffi_th_storage_resize(ffi_storage *s, ptrdiff_t size) {
     ffi_cuda_storage_resize(s, size);
     return;
   }
-  const ptrdiff_t bytes = size * (ptrdiff_t)ffi_type_size[s->type];
+  const ptrdiff_t bytes = ffi_bytes_of(size, s->type);
   const ptrdiff_t kept = (size < s->size ? size : s->size) * (ptrdiff_t)ffi_type_size[s->type];
   void *data;
   if (s->allocator->realloc) {
@@ -49,7 +49,7 @@ void ffi_th_storage_resize(ffi_storage *s, ptrdiff_t size) {
   s->size = size;
 }
 
-/* The records change places, not the references on them. */
+/* The records change places, not the references on them, nor their places in the registry. */
 void ffi_th_storage_swap(ffi_storage *a, ffi_storage *b) {
   ffi_storage old = *a;
   const ffi_storage other = *b;
@@ -57,6 +57,8 @@ void ffi_th_storage_swap(ffi_storage *a, ffi_storage *b) {
   *b = old;
   a->refcount = old.refcount;
   a->lent = old.lent;
+  a->next = old.next;
   b->refcount = other.refcount;
   b->lent = other.lent;
+  b->next = other.next;
 }

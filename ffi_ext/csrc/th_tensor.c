@@ -60,13 +60,15 @@ static void check_dimensions(int n) {
     THError("tensors of more than %d dimensions are not supported, got %d", MAX_DIMS, n);
 }
 
-/* Sizes up to the first that is not positive; strides as given, or contiguous where none (or a
- * negative one) is. Returns the number of elements from the first to the furthest, for the storage.
- */
+/* Sizes up to the first negative one; strides as given, or contiguous where none (or a negative
+ * one) is. Sizes of 0 stay, as torch has them (0.3.1 ended there), and [0] is the empty tensor.
+ * Returns the number of elements from the first to the furthest, for the storage. */
 static ptrdiff_t plan(shape *planned, int n, const int64_t *size, const int64_t *stride) {
   check_dimensions(n);
   planned->n = 0;
-  while (planned->n < n && size[planned->n] > 0) planned->n++;
+  int elements = 1; /* whether there are any */
+  for (; planned->n < n && size[planned->n] >= 0; planned->n++) elements &= size[planned->n] > 0;
+  if (planned->n == 1 && !elements) planned->n = 0;
   ptrdiff_t extent = 1;
   for (int d = planned->n - 1; d >= 0; d--) {
     int64_t reach;
@@ -77,16 +79,16 @@ static ptrdiff_t plan(shape *planned, int n, const int64_t *size, const int64_t 
     else if (d == planned->n - 1)
       planned->stride[d] = 1;
     else
-      overflow =
-          __builtin_mul_overflow(planned->size[d + 1], planned->stride[d + 1], &planned->stride[d]);
-    overflow |= __builtin_mul_overflow(size[d] - 1, planned->stride[d], &reach);
+      overflow = __builtin_mul_overflow(planned->size[d + 1] ? planned->size[d + 1] : 1,
+                                        planned->stride[d + 1], &planned->stride[d]);
+    overflow |= __builtin_mul_overflow(size[d] ? size[d] - 1 : 0, planned->stride[d], &reach);
     overflow |= __builtin_add_overflow(extent, reach, &extent);
     if (overflow) {
       THDescBuff text = _THSizeDesc(size, n);
       THError("$ Torch: invalid memory size -- maybe an overflow? (a tensor of size %s)", text.str);
     }
   }
-  return extent;
+  return elements ? extent : 0;
 }
 
 static int already(const ffi_tensor *t, const shape *planned, const int64_t *stride) {
@@ -114,10 +116,10 @@ static void place(ffi_tensor *t, ffi_storage *storage, ptrdiff_t offset, const s
   if (__builtin_add_overflow(extent, offset, &needed))
     THError("$ Torch: invalid memory size -- maybe an overflow?");
   ffi_storage *fresh = NULL;
-  if (planned->n > 0 && needed > 0) {
+  if (planned->n > 0) {
     if (!storage)
-      storage = fresh = ffi_th_storage_new_on(t->type, t->cuda, needed);
-    else if (needed > storage->size)
+      storage = fresh = ffi_th_storage_new_on(t->type, t->cuda, extent ? needed : 0);
+    else if (extent && needed > storage->size)
       ffi_th_storage_resize(storage, needed);
   }
   ffi_tensor_reserve(t, planned->n);

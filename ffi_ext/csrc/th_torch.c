@@ -88,7 +88,9 @@ static int call(const char *name, const char *codes, va_list *arguments, char *t
     else
       PyTuple_SetItem(tuple, i, argument);
   }
-  PyObject *values = tuple ? PyObject_CallFunction(ffi_hook.maths, "sO", name, tuple) : NULL;
+  PyObject *values = tuple ? PyObject_CallFunction(ffi_hook.maths, "sOi", name, tuple,
+                                                   count && results[0] ? results[0]->cuda : 0)
+                           : NULL;
   Py_XDECREF(tuple);
   if (!values) return -1;
   for (int i = 0; i < count && !failed; i++) {

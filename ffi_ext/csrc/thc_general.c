@@ -1,4 +1,4 @@
-/* THC's state: devices, streams, memory and library handles, all of them torch's. */
+/* THC's state: devices, memory, cuBLAS, all of them torch's. */
 #define FFI_EXT_NO_CUDA_HEADERS
 #include <dlfcn.h>
 
@@ -56,26 +56,9 @@ cudaStream_t THCState_getCurrentStreamOnDevice(THCState *s, int device) {
 cudaStream_t THCState_getCurrentStream(THCState *s) {
   return THCState_getCurrentStreamOnDevice(s, ffi_cuda_current() - 1);
 }
-void THCState_setStreamHandle(THCState *s, cudaStream_t stream) {
-  (void)s;
-  ffi_cuda_ask("set_stream", (long long)(uintptr_t)stream);
-}
 cublasHandle_t THCState_getCurrentBlasHandle(THCState *s) {
   (void)s;
   return (cublasHandle_t)(uintptr_t)ffi_cuda_ask("blas_handle", 0);
-}
-/* torch shows its cuSPARSE handle to nobody: one of our own for each GPU, on the current stream. */
-cusparseHandle_t THCState_getCurrentSparseHandle(THCState *s) {
-  static cusparseHandle_t handles[256];
-  const int device = ffi_cuda_current() - 1;
-  THArgCheck(device >= 0 && device < 256, 1, "device %d", device);
-  typedef int (*create)(cusparseHandle_t *);
-  typedef int (*set)(cusparseHandle_t, cudaStream_t);
-  if (!handles[device])
-    THCusparseCheck(((create)ffi_cuda_symbol("cusparseCreate"))(&handles[device]));
-  THCusparseCheck(
-      ((set)ffi_cuda_symbol("cusparseSetStream"))(handles[device], THCState_getCurrentStream(s)));
-  return handles[device];
 }
 
 cudaError_t THCudaMalloc(THCState *s, void **pointer, size_t size) {
@@ -164,6 +147,21 @@ static int operation(char trans) {
   return 0;
 }
 
+/* cuBLAS takes sizes of 32 bits. */
+static int narrow(int64_t size) {
+  if (size > INT_MAX || size < INT_MIN)
+    THError("cuBLAS takes sizes below 2^31, got %lld", (long long)size);
+  return (int)size;
+}
+
+/* The leading dimension of a single column says nothing, and is often too small for cuBLAS. */
+static void mend_leading(int opa, int opb, int64_t m, int64_t n, int64_t k, int64_t *lda,
+                         int64_t *ldb, int64_t *ldc) {
+  if (n == 1) *ldc = m;
+  if (opa ? m == 1 : k == 1) *lda = opa ? k : m;
+  if (opb ? k == 1 : n == 1) *ldb = opb ? n : k;
+}
+
 /* clang-format off */
 #define BLAS(LETTER, TYPE)                                                                          \
   void THCudaBlas_##LETTER##gemm(THCState *s, char ta, char tb, int64_t m, int64_t n, int64_t k,    \
@@ -172,12 +170,10 @@ static int operation(char trans) {
     typedef int (*gemm)(cublasHandle_t, int, int, int, int, int, const TYPE *, const TYPE *, int,   \
                         const TYPE *, int, const TYPE *, TYPE *, int);                              \
     const int opa = operation(ta), opb = operation(tb);                                             \
-    if (n == 1) ldc = m; /* the leading dimension of a single column says nothing */                \
-    if (opa ? m == 1 : k == 1) lda = opa ? k : m;                                                   \
-    if (opb ? k == 1 : n == 1) ldb = opb ? n : k;                                                   \
-    gemm function = (gemm)ffi_cuda_symbol("cublas" #LETTER "gemm_v2");                                         \
-    THCublasCheck(function(THCState_getCurrentBlasHandle(s), opa, opb, (int)m, (int)n, (int)k,      \
-                           &alpha, a, (int)lda, b, (int)ldb, &beta, c, (int)ldc));                  \
+    mend_leading(opa, opb, m, n, k, &lda, &ldb, &ldc);                                              \
+    gemm function = (gemm)ffi_cuda_symbol("cublas" #LETTER "gemm_v2");                              \
+    THCublasCheck(function(THCState_getCurrentBlasHandle(s), opa, opb, narrow(m), narrow(n), narrow(k),\
+                           &alpha, a, narrow(lda), b, narrow(ldb), &beta, c, narrow(ldc)));         \
   }                                                                                                 \
   void THCudaBlas_##LETTER##gemv(THCState *s, char trans, int64_t m, int64_t n, TYPE alpha,         \
                                  TYPE *a, int64_t lda, TYPE *x, int64_t incx, TYPE beta, TYPE *y,   \
@@ -185,26 +181,26 @@ static int operation(char trans) {
     typedef int (*gemv)(cublasHandle_t, int, int, int, const TYPE *, const TYPE *, int,             \
                         const TYPE *, int, const TYPE *, TYPE *, int);                              \
     if (n == 1) lda = m;                                                                            \
-    gemv function = (gemv)ffi_cuda_symbol("cublas" #LETTER "gemv_v2");                                         \
-    THCublasCheck(function(THCState_getCurrentBlasHandle(s), operation(trans), (int)m, (int)n,      \
-                           &alpha, a, (int)lda, x, (int)incx, &beta, y, (int)incy));                \
+    gemv function = (gemv)ffi_cuda_symbol("cublas" #LETTER "gemv_v2");                              \
+    THCublasCheck(function(THCState_getCurrentBlasHandle(s), operation(trans), narrow(m), narrow(n),\
+                           &alpha, a, narrow(lda), x, narrow(incx), &beta, y, narrow(incy)));       \
   }                                                                                                 \
   void THCudaBlas_##LETTER##ger(THCState *s, int64_t m, int64_t n, TYPE alpha, TYPE *x,             \
                                 int64_t incx, TYPE *y, int64_t incy, TYPE *a, int64_t lda) {        \
     typedef int (*ger)(cublasHandle_t, int, int, const TYPE *, const TYPE *, int, const TYPE *,     \
                        int, TYPE *, int);                                                           \
     if (n == 1) lda = m;                                                                            \
-    ger function = (ger)ffi_cuda_symbol("cublas" #LETTER "ger_v2");                                            \
-    THCublasCheck(function(THCState_getCurrentBlasHandle(s), (int)m, (int)n, &alpha, x, (int)incx,  \
-                           y, (int)incy, a, (int)lda));                                             \
+    ger function = (ger)ffi_cuda_symbol("cublas" #LETTER "ger_v2");                                 \
+    THCublasCheck(function(THCState_getCurrentBlasHandle(s), narrow(m), narrow(n), &alpha, x, narrow(incx),\
+                           y, narrow(incy), a, narrow(lda)));                                       \
   }                                                                                                 \
   TYPE THCudaBlas_##LETTER##dot(THCState *s, int64_t n, TYPE *x, int64_t incx, TYPE *y,             \
                                 int64_t incy) {                                                     \
     typedef int (*dot)(cublasHandle_t, int, const TYPE *, int, const TYPE *, int, TYPE *);          \
     if (n == 1) incx = incy = 1;                                                                    \
     TYPE result = 0;                                                                                \
-    dot function = (dot)ffi_cuda_symbol("cublas" #LETTER "dot_v2");                                            \
-    THCublasCheck(function(THCState_getCurrentBlasHandle(s), (int)n, x, (int)incx, y, (int)incy,    \
+    dot function = (dot)ffi_cuda_symbol("cublas" #LETTER "dot_v2");                                 \
+    THCublasCheck(function(THCState_getCurrentBlasHandle(s), narrow(n), x, narrow(incx), y, narrow(incy),\
                            &result));                                                               \
     return result;                                                                                  \
   }
@@ -215,10 +211,12 @@ static int operation(char trans) {
                                         int64_t ldc, int64_t count) {                               \
     typedef int (*gemm)(cublasHandle_t, int, int, int, int, int, const TYPE *, const TYPE **, int,  \
                         const TYPE **, int, const TYPE *, TYPE **, int, int);                       \
+    const int opa = operation(ta), opb = operation(tb);                                             \
+    mend_leading(opa, opb, m, n, k, &lda, &ldb, &ldc);                                              \
     gemm function = (gemm)ffi_cuda_symbol("cublas" #LETTER "gemmBatched");                          \
-    THCublasCheck(function(THCState_getCurrentBlasHandle(s), operation(ta), operation(tb), (int)m,  \
-                           (int)n, (int)k, &alpha, a, (int)lda, b, (int)ldb, &beta, c, (int)ldc,    \
-                           (int)count));                                                            \
+    THCublasCheck(function(THCState_getCurrentBlasHandle(s), opa, opb, narrow(m), narrow(n),        \
+                           narrow(k), &alpha, a, narrow(lda), b, narrow(ldb), &beta, c,             \
+                           narrow(ldc), narrow(count)));                                            \
   }                                                                                                 \
   void THCudaBlas_##LETTER##getrf(THCState *s, int n, TYPE **a, int lda, int *pivot, int *info,     \
                                   int count) {                                                      \

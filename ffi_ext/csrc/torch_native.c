@@ -162,6 +162,13 @@ static int view_of(void *owner, const ffi_tensor *t, void **out) {
                          empty ? &unit_stride : t->stride, offset - ffi_fields_offset(owner), out);
 }
 
+/* Of a record that has no elements, and no owner therefore. */
+static int without_elements(const ffi_tensor *t, void **out) {
+  const int empty = t->nDimension == 0;
+  return api.empty_strided(empty ? 1 : t->nDimension, empty ? &no_elements : t->size,
+                           empty ? &unit_stride : t->stride, ffi_scalar_type[t->type], 0, -1, out);
+}
+
 typedef struct geometry_request {
   void *impl;
   const ffi_tensor *geometry;
@@ -212,9 +219,7 @@ static PyObject *make(void *owner, const ffi_tensor *geometry, void **kept) {
     return made;
   }
   void *view = NULL;
-  int failed = owner ? view_of(owner, geometry, &view)
-                     : api.empty_strided(1, &no_elements, &unit_stride,
-                                         ffi_scalar_type[geometry->type], 0, -1, &view);
+  int failed = owner ? view_of(owner, geometry, &view) : without_elements(geometry, &view);
   if (failed) {
     PyErr_SetString(PyExc_RuntimeError, "torch could not make a tensor of the C function's result");
     return NULL;

@@ -67,13 +67,14 @@ struct alignas(N * sizeof(real)) pack {
   real lane[N];
 };
 
-/* Whether all operands can be walked N elements at a time: neighbours or repeated, and aligned. */
-template <int N, typename real, int OPERANDS, int AXES>
+/* Whether all operands can be walked N elements at a time: neighbours and aligned, or repeated,
+ * which a result cannot be. */
+template <int N, int INPUTS, typename real, int OPERANDS, int AXES>
 int in_packs(const walk<OPERANDS, AXES> &w, real *const *operand) {
   const int last = w.axes - 1;
   if (w.size[last] % N) return 0;
   for (int k = 0; k < OPERANDS; k++) {
-    if (!operand[k] || w.stride[k][last] == 0) continue;
+    if (!operand[k] || (w.stride[k][last] == 0 && k < INPUTS)) continue;
     if (w.stride[k][last] != 1 || (uintptr_t)operand[k] % (N * sizeof(real))) return 0;
     for (int axis = 0; axis < last; axis++)
       if (w.stride[k][axis] % N) return 0;
@@ -132,7 +133,7 @@ void elementwise(cudaStream_t stream, walk<OPERANDS, AXES> w, int leader, real *
   constexpr int N = 16 / sizeof(real);
   if (w.count() == 0) return;
   w.simplify(leader);
-  if (in_packs<N>(w, operand))
+  if (in_packs<N, INPUTS>(w, operand))
     launch_elementwise<N, INPUTS>(stream, w, operand, function);
   else
     launch_elementwise<1, INPUTS>(stream, w, operand, function);

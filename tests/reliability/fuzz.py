@@ -7,6 +7,7 @@ import os
 import pickle
 import random
 import resource
+import shutil
 import signal
 import sys
 import tempfile
@@ -247,7 +248,8 @@ def fuzz(name: str, seconds: float, seed: int, first: int) -> tuple[int, str]:
     reader = readers()[name]
     resource.setrlimit(resource.RLIMIT_AS, (children.address_space() + MEMORY,) * 2)
     signal.signal(signal.SIGALRM, _ring)
-    os.chdir(tempfile.mkdtemp(prefix="fuzz-"))
+    directory = Path(tempfile.mkdtemp(prefix="fuzz-"))
+    os.chdir(directory)
     sys.setrecursionlimit(1000)
     quiet = open(os.devnull, "w")  # noqa: SIM115
     sys.stdout = quiet
@@ -270,6 +272,7 @@ def fuzz(name: str, seconds: float, seed: int, first: int) -> tuple[int, str]:
         count += 1
         if Path(TRAP).exists():
             return count - first, f"{name}, input {count}: code of the input ran"
+    shutil.rmtree(directory)
     return count - first, ""
 
 

@@ -208,6 +208,7 @@ void THTensor_(multinomial)(THLongTensor *self, THGenerator *generator, THTensor
   }
   THLongTensor_resize2d(self, rows, n_sample);
   int64_t *out = THLongTensor_data(self);
+  const int64_t row_stride = self->stride[0], sample_stride = self->stride[1];
   double *sums = THAlloc(n * (ptrdiff_t)sizeof *sums);
   for (int64_t r = 0; r < rows; r++) {
     double sum = 0;
@@ -216,7 +217,7 @@ void THTensor_(multinomial)(THLongTensor *self, THGenerator *generator, THTensor
     sums[n - 1] = 1;
     for (int k = 0; k < n_sample; k++) {
       const int64_t at = THTensor_(place_of)(sums, n, THRandom_uniform(generator, 0, 1));
-      out[r * n_sample + k] = at;
+      out[r * row_stride + k * sample_stride] = at;
       if (with_replacement || k + 1 == n_sample) continue;
       const double taken = sums[at] - (at ? sums[at - 1] : 0), rest = 1 - taken;
       for (int64_t i = 0; i < n; i++) sums[i] = (sums[i] - (i >= at ? taken : 0)) / rest;
@@ -237,27 +238,28 @@ void THTensor_(multinomialAliasSetup)(THTensor *probs, THLongTensor *J, THTensor
   THTensor_(resize1d)(q, n);
   int64_t *small = THAlloc(2 * n * (ptrdiff_t)sizeof *small), *large = small + n;
   int64_t smalls = 0, larges = 0, *alias = THLongTensor_data(J);
+  const int64_t alias_stride = J->stride[0], own_stride = q->stride[0];
   const real *p = THTensor_(data)(dense);
   real *own = THTensor_(data)(q);
   for (int64_t i = 0; i < n; i++) {
-    alias[i] = i;
-    own[i] = (real)n * p[i];
-    if (own[i] < 1)
+    alias[i * alias_stride] = i;
+    own[i * own_stride] = (real)n * p[i];
+    if (own[i * own_stride] < 1)
       small[smalls++] = i;
     else
       large[larges++] = i;
   }
   while (smalls && larges) {
     const int64_t from = large[larges - 1], to = small[--smalls];
-    alias[to] = from;
-    own[from] -= 1 - own[to];
-    if (own[from] < 1) {
+    alias[to * alias_stride] = from;
+    own[from * own_stride] -= 1 - own[to * own_stride];
+    if (own[from * own_stride] < 1) {
       small[smalls++] = from;
       larges--;
     }
   }
-  while (smalls) own[small[--smalls]] = 1; /* what rounding left over */
-  while (larges) own[large[--larges]] = 1;
+  while (smalls) own[small[--smalls] * own_stride] = 1; /* what rounding left over */
+  while (larges) own[large[--larges] * own_stride] = 1;
   THFree(small);
   THTensor_(free)(dense);
 }

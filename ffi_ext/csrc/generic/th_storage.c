@@ -60,8 +60,8 @@ THStorage *THStorage_(newWithData)(real *data, ptrdiff_t size) {
 
 THStorage *THStorage_(newWithAllocator)(ptrdiff_t size, THAllocator *allocator,
                                         void *allocatorContext) {
-  if (size < 0) THError("$ Torch: invalid memory size -- maybe an overflow?");
-  real *data = size ? allocator->malloc(allocatorContext, size * (ptrdiff_t)sizeof(real)) : NULL;
+  const ptrdiff_t bytes = ffi_bytes_of(size, TYPE_NUMBER);
+  real *data = size ? allocator->malloc(allocatorContext, bytes) : NULL;
   return THStorage_(newWithDataAndAllocator)(data, size, allocator, allocatorContext);
 }
 

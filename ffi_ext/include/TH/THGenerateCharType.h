@@ -8,7 +8,7 @@
 #define TH_CONVERT_REAL_TO_ACCREAL(_val) (int64_t)(_val)
 #define TH_CONVERT_ACCREAL_TO_REAL(_val) (int8_t)(_val)
 #define Real Char
-#define THInf CHAR_MAX
+#define THInf SCHAR_MAX
 #define TH_REAL_IS_CHAR
 #line 1 TH_GENERIC_FILE
 #include TH_GENERIC_FILE

@@ -18,7 +18,7 @@ THC_API void THCStream_retain(THCStream *self);
 THC_API cudaStream_t THCStream_stream(THCStream *self);
 THC_API int THCStream_device(THCStream *self);
 
-/* What _getStream returns is the caller's to free. */
+/* Records live as long as the process, as the streams do: retain and free count. */
 THC_API THCStream *THCState_getStream(THCState *state);
 THC_API THCStream *THCState_getStreamOnDevice(THCState *state, int device);
 THC_API void THCState_setStream(THCState *state, THCStream *stream);
