@@ -52,6 +52,7 @@ class Declarations:
     constants: tuple[str, ...]
     variables: tuple[str, ...]
     headers: tuple[Path, ...]
+    has_bool: bool = False  # a type of its own by that name, as before C99
 
 
 def read(headers: Sequence[Path], preprocess: Preprocess, ffi: cffi.FFI) -> Declarations:
@@ -91,7 +92,10 @@ def read(headers: Sequence[Path], preprocess: Preprocess, ffi: cffi.FFI) -> Decl
         if statement.kind == ctext.CONSTANT:
             constants.append(statement.name)
     variables = tuple(s.name for s in kept if s.kind == ctext.VARIABLE)
-    return Declarations("\n".join(lines), functions, tuple(constants), variables, tuple(headers))
+    has_bool = "bool" in macros or any("bool" in s.defines for s in (*kept, *foreign))
+    return Declarations(
+        "\n".join(lines), functions, tuple(constants), variables, tuple(headers), has_bool
+    )
 
 
 def _text_of(header: Path) -> str:
@@ -220,7 +224,7 @@ def _constrained(
     statement: ctext.Statement, parameters: tuple[Parameter, ...]
 ) -> tuple[Parameter, ...]:
     """The parameters with the constraints that the comment states."""
-    if "@param" not in statement.comment:
+    if "param" not in statement.comment:
         return parameters
     names = [parameter.name for parameter in parameters]
     tensors = [types.is_tensor(parameter.code) for parameter in parameters]

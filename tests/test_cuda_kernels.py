@@ -112,6 +112,14 @@ def test_the_functions_of_other_types_too(twins):
     assert {call.function for call in calls} == set(kernels.__all__) - FLOATING
 
 
+def test_a_result_that_repeats_one_element_leaves_its_neighbours_alone(twins):
+    x, one = torch.full((1, 1, 1, 8), 5.0), torch.ones(1)
+    base = torch.arange(12.0)
+    none = twins._ffi.NULL
+    twins.frozen_bn_forward_float_cuda(x, one, one, none, 0, base[:1].expand(1, 1, 1, 8))
+    assert base.tolist() == [6.0, *range(1, 12)]
+
+
 WRONG = [
     ("frozen_bn_forward", [X[0], S, S, None, 0, X]),
     ("frozen_bn_forward", [X, S[:2], S, None, 0, X]),
