@@ -302,12 +302,15 @@ def test_gpu_opcheck():
 @needs_gpu
 def test_gpu_the_current_stream_and_a_graph(cuda_module):
     x, scale = torch.rand(4, 8, 5, 6).cuda(), torch.full((8,), 2.0).cuda()
-    bias, want = torch.zeros(8).cuda(), x.cpu() * 2
+    bias = torch.zeros(8).cuda()
     call = [x, scale, bias, cuda_module._ffi.NULL, 0, x]
+    cuda_module.frozen_bn_forward_float_cuda(*call)  # the first launch loads the kernels
+    torch.cuda.synchronize()
+    want = x.cpu() * 2
     stream = torch.cuda.Stream()
     stream.wait_stream(torch.cuda.current_stream())
     with torch.cuda.stream(stream):
-        torch.cuda._sleep(10_000_000)
+        torch.cuda._sleep(200_000_000)  # a tenth of a second
         cuda_module.frozen_bn_forward_float_cuda(*call)
         assert not stream.query()  # nobody waited
     stream.synchronize()
