@@ -199,6 +199,19 @@ def test_gradients_of_gradients_are_refused(my_lib):
             g.sum().backward()
 
 
+def test_torch_func(my_lib):
+    add = library.differentiable(my_lib.add_forward, my_lib.add_backward)
+    rows = library.differentiable(
+        my_lib.rows_forward, my_lib.rows_backward, shape=lambda x: x.shape[:1]
+    )
+    a, b = torch.rand(2, 3, dtype=torch.float64), torch.rand(2, 3, dtype=torch.float64)
+    got = torch.func.grad(lambda a, b: rows(add(a, b, 2.5)).sum(), argnums=(0, 1))(a, b)
+    want = torch.func.grad(lambda a, b: (a + 2.5 * b)[:, 0].exp().sum(), argnums=(0, 1))(a, b)
+    torch.testing.assert_close(got, want)
+    _, back = torch.func.vjp(lambda b: add(a, b, 2.5), b)
+    torch.testing.assert_close(back(a)[0], 2.5 * a)
+
+
 def test_names_and_types_of_arguments(my_lib):
     add = library.differentiable(my_lib.add_forward, my_lib.add_backward)
     a, b = torch.rand(2, dtype=torch.float64), torch.rand(2, dtype=torch.float64)
