@@ -17,10 +17,9 @@ INTRODUCTION = """\
 
 The functions of PyTorch 0.3.1's C interface that sources may call, from the headers that `<TH/TH.h>` and
 `<THC/THC.h>` include. "C": computed by the runtime in C. "torch": done by torch on the tensor's device.
-"left out": declared, but not part of ffi_ext; a source that calls it fails at build time, by name.
 `TH<T>Tensor_` stands for `THFloatTensor_`, `THDoubleTensor_`, `THLongTensor_`, `THIntTensor_`, `THShortTensor_`,
 `THCharTensor_` and `THByteTensor_`; `THCuda<T>Tensor_` likewise, with `THCudaTensor_` for float. Half tensors
-have what makes, shapes, keeps and copies them.
+have what makes, shapes, keeps and copies them. `Lapack_` is there for `float` and `double`.
 
 Not declared, since torch has nothing like them or does it by itself: `THCState_setPeerToPeerAccess`,
 `THCState_getCudaUVAAllocator`, `THCState_getRngState`, `THCRandom_generatorStates`, `THCCachingAllocator_recordStream`
@@ -41,6 +40,8 @@ the function.
 | `THRandom_*` seeds and numbers | 0.1.12, 0.2.0 | `unsigned long` for `uint64_t`: the same type on Linux |
 | `THAtomic*` | 0.1.12, 0.2.0 | `int` for `int32_t`: the same type |
 | `THStorage_(newWithAllocator)` | 0.4.1 | no context argument |
+| `THCudaMalloc` | 0.4.1 | returns the memory: both ways compile |
+| `THFloatTensor_size` and its kin | 0.4.1, C++ | of a `THCudaTensor`: both ways compile |
 | sizes and strides | before 0.3.0 | `long` for `int64_t`: the same type on Linux |
 
 """
@@ -99,10 +100,12 @@ def _rows(header: Path, exported: frozenset[str]) -> list[tuple[str, str]]:
         others.add(symbol.replace("THCudaTensor_", "THFloatTensor_"))
         by_torch = base in th_maths.FUNCTIONS and (thc or header.name == "THTensorMath.h")
         by_torch = by_torch or (thc and (base in thc_maths.FUNCTIONS or base.startswith("copy")))
+        by_torch |= symbol.startswith("THFloatLapack_") or base == "pstrf"
         by_torch |= base in th_algebra.FUNCTIONS and (thc or header.name == "THTensorLapack.h")
         computed = "torch" if by_torch else "C"
-        how = computed if others & exported else "left out"
-        result.append((shown, how))
+        if not others & exported:
+            raise SystemExit(f"{header.name} declares {shown}, which the runtime does not have")
+        result.append((shown, computed))
     return sorted(set(result))
 
 
@@ -112,7 +115,9 @@ def text() -> str:
     parts = [INTRODUCTION]
     for library in ("TH", "THC"):
         for header in sorted((INCLUDE / library).rglob("*.h")):
-            if header.parent.name == "declared":  # the same, for each type
+            if (
+                header.parent.name == "declared" or header.name == "THCCompat.h"
+            ):  # what is elsewhere, too
                 continue
             rows = _rows(header, exported)
             if not rows:
