@@ -18,7 +18,7 @@ import torch.nn.functional as F
 from torch import nn
 
 from resnet.ops.memory import in_huge_pages
-from resnet.ops.native import is_traced
+from resnet.ops.native import is_recorded, is_traced
 from resnet.registry import Registry
 
 CONVOLUTIONS = Registry("convolution")
@@ -207,9 +207,9 @@ class FoldedConvolution(nn.Module):
                 f"got {tuple(x.shape)} of {x.dtype} on {x.device.type}; a fused model stays what its model "
                 "was when it was made"
             )
-        if torch.is_grad_enabled() and x.requires_grad:
+        if is_recorded(x):
             raise RuntimeError(
-                "a fused model computes no gradients, got an input that requires them; "
+                "a fused model computes no gradients, got an input that requires them or has a tangent; "
                 "run it under torch.no_grad(), or train the model that it was made from"
             )
         return self.compute(x, residual, relu, self.overwrite)

@@ -6,7 +6,15 @@ import torch
 
 from resnet.ops import fallback
 from resnet.ops.memory import in_huge_pages
-from resnet.ops.native import is_traced, kernel, operator, or_null, use_kernels, working_dtype
+from resnet.ops.native import (
+    is_recorded,
+    is_traced,
+    kernel,
+    operator,
+    or_null,
+    use_kernels,
+    working_dtype,
+)
 
 
 def _frozen_bn(
@@ -107,10 +115,7 @@ def frozen_batch_norm(
         return fallback.frozen_batch_norm(x, scale, bias, residual, relu)
     scale, bias = scale.to(dtype), bias.to(dtype)
     residual = residual if residual is None else residual.to(dtype)
-    needs_grad = torch.is_grad_enabled() and (
-        x.requires_grad or (residual is not None and residual.requires_grad)
-    )
-    if inplace and not needs_grad and not is_traced(x):
+    if inplace and not is_recorded(x, residual) and not is_traced(x):
         kernel("frozen_bn_forward", x)(x, scale, bias, or_null(residual), int(relu), x)
         return x
     return _frozen_bn_op(x, scale, bias, residual, relu)
