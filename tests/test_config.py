@@ -137,7 +137,7 @@ SOLVER: {<<: [*first, *second], B: {E: 3}}
 """)
     config = Config.from_yaml(path)
     theirs = yaml.safe_load(path.read_text())
-    assert (config.TEST, config.DATASETS, config.SOLVER) == tuple(theirs.values())
+    assert tuple(theirs.values()) == (config.TEST, config.DATASETS, config.SOLVER)
     assert config.SOLVER == {"A": 1, "B": {"E": 3}, "D": 2}
 
 
