@@ -52,7 +52,9 @@ def apply(
     """relu(norm(convolution(x)) + residual); a folded convolution does all of it itself."""
     if isinstance(norm, Folded):
         return convolution(x, residual, relu)
-    return normalize(norm, convolution(x), residual, relu=relu)
+    # a hook may have kept the convolution's result
+    hooked = any(part._forward_hooks for part in convolution.modules()) or norm._forward_pre_hooks
+    return normalize(norm, convolution(x), residual, relu=relu, inplace=not hooked)
 
 
 class Folded(nn.Module):

@@ -199,12 +199,14 @@ class ResNet(Stages):
                 deformable=deformable[spec.index - 1],
             )
             stride = self.feature_strides[f"layer{spec.index}"]
+        self.frozen: list[str] = []
         self.freeze(freeze_at)
 
     def freeze(self, freeze_at: int) -> None:
         """Take the stem (freeze_at >= 1) and the stages below freeze_at out of training.
 
-        Their norms stay in evaluation mode, too.
+        Their norms stay in evaluation mode, too. What an earlier call took out, and this one does not,
+        trains again.
         """
         parts = ["stem", *self.stages]
         if freeze_at > len(parts):
@@ -212,9 +214,9 @@ class ResNet(Stages):
                 f"ResNet: freeze_at must be at most {len(parts)} for the parts {', '.join(parts)}, "
                 f"got {freeze_at}"
             )
-        self.frozen = parts[: max(freeze_at, 0)]
-        for name in self.frozen:
-            getattr(self, name).requires_grad_(False)
+        before, self.frozen = self.frozen, parts[: max(freeze_at, 0)]
+        for name in {*before, *self.frozen}:
+            getattr(self, name).requires_grad_(name not in self.frozen)
         self.train(self.training)
 
     def train(self, mode: bool = True) -> ResNet:

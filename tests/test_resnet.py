@@ -22,6 +22,7 @@ from resnet import (  # noqa: E402
     Stem,
     build_resnet,
 )
+from resnet.deformable import Deformable  # noqa: E402
 from resnet.norms import group_norm  # noqa: E402
 
 BASIC = dict(block="BasicBlockWithFixedBatchNorm", res2_out_channels=64)
@@ -176,6 +177,39 @@ def test_freezing(freeze_at, trained):
     with torch.device("meta"):
         model = build_resnet("R-50-C5", freeze_at=freeze_at)
     assert sum(p.requires_grad for p in model.parameters()) == trained
+
+
+def test_freezing_less_trains_more_again():
+    stages = [StageSpec(i, 1, True) for i in (1, 2, 3)]
+    model = ResNet(stages, block="BottleneckWithBatchNorm", res2_out_channels=32, freeze_at=4)
+    for freeze_at, frozen in [(1, {"stem"}), (3, {"stem", "layer1", "layer2"}), (0, set())]:
+        model.freeze(freeze_at)
+        for name, part in model.named_children():
+            trains = {p.requires_grad for p in part.parameters()} | {part.training}
+            assert trains == {name not in frozen}
+
+
+def test_hooks_keep_what_convolutions_gave():
+    model = ResNet([StageSpec(1, 1, True)], res2_out_channels=32, stem_out_channels=8).eval()
+    deformable = ResNet(
+        [StageSpec(1, 1, True)],
+        res2_out_channels=32,
+        stem_out_channels=8,
+        deformable=[Deformable()],
+    )
+    inner = deformable.layer1[0].conv2.conv
+    for part, owner in [
+        (model.layer1[0].conv1, model),
+        (model.layer1[0].downsample[0], model),
+        (inner, deformable.eval()),
+    ]:
+        kept = []
+        handle = part.register_forward_hook(lambda m, x, y, kept=kept: kept.append((y, y.clone())))
+        with torch.no_grad():
+            owner(torch.randn(1, 3, 32, 32))
+        handle.remove()
+        ((result, copy),) = kept
+        assert torch.equal(result, copy)
 
 
 def test_training_step_lowers_the_loss():
