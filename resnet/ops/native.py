@@ -110,10 +110,11 @@ def kernel(name: str, tensor: torch.Tensor) -> Any:
     return getattr(kernels, f"{name}_{_SUFFIX[tensor.dtype]}{MODULES[device][1]}")
 
 
-def wrong_dtype(name: str, tensor: torch.Tensor) -> TypeError:
+def wrong_dtype(name: str, tensor: Any) -> TypeError:
+    got = tensor.dtype if isinstance(tensor, torch.Tensor) else f"a {type(tensor).__name__}"
     return TypeError(
         f"{name}: expected a float32 or float64 tensor (or float16 or bfloat16, computed in float32), "
-        f"got {tensor.dtype}; convert it with .float()"
+        f"got {got}; convert it with .float()"
     )
 
 
@@ -123,11 +124,12 @@ def working_dtype(name: str, tensor: torch.Tensor) -> torch.dtype:
     Raises:
         TypeError: The tensor is not of a floating-point type.
     """
-    if tensor.dtype in _LOW_PRECISION:
+    dtype = getattr(tensor, "dtype", None)
+    if dtype in _LOW_PRECISION:
         return torch.float32
-    if tensor.dtype not in _SUFFIX:
+    if not isinstance(dtype, torch.dtype) or dtype not in _SUFFIX:
         raise wrong_dtype(name, tensor)
-    return tensor.dtype
+    return dtype
 
 
 def or_null(tensor: torch.Tensor | None) -> Any:

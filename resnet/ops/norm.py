@@ -79,6 +79,25 @@ _frozen_bn_op = operator(
 )
 
 
+def _check(
+    x: torch.Tensor, scale: torch.Tensor, bias: torch.Tensor, residual: torch.Tensor | None
+) -> None:
+    """What the kernel checks itself; only for plain torch."""
+    if x.dim() != 4:
+        raise ValueError(f"frozen_batch_norm: x must be (N, C, H, W), got {tuple(x.shape)}")
+    for name, values in [("scale", scale), ("bias", bias)]:
+        if values.dim() > 1 or values.numel() != x.shape[1]:
+            raise ValueError(
+                f"frozen_batch_norm: {name} must have one value per channel of x, shape ({x.shape[1]},), "
+                f"got {tuple(values.shape)}"
+            )
+    if residual is not None and residual.shape != x.shape:
+        raise ValueError(
+            f"frozen_batch_norm: residual must be None or have x's shape {tuple(x.shape)}, "
+            f"got {tuple(residual.shape)}"
+        )
+
+
 def frozen_batch_norm(
     x: torch.Tensor,
     scale: torch.Tensor,
@@ -112,6 +131,8 @@ def frozen_batch_norm(
     dtype = working_dtype("frozen_batch_norm", x)
     exported = torch.compiler.is_compiling() or torch.jit.is_tracing()
     if dtype != x.dtype or exported or not use_kernels(x):
+        if not torch.jit.is_tracing():  # which would warn of every comparison
+            _check(x, scale, bias, residual)
         return fallback.frozen_batch_norm(x, scale, bias, residual, relu)
     scale, bias = scale.to(dtype), bias.to(dtype)
     residual = residual if residual is None else residual.to(dtype)
