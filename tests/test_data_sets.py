@@ -54,6 +54,33 @@ def test_image_sets_define_read_and_len(present):
         data.DetectionDataset()
 
 
+def test_an_image_set_whose_init_forgets_its_base():
+    methods = {"__init__": lambda self: None, "__len__": lambda self: 1, "read": lambda self, i: 0}
+    forgetful = type("Mine", (data.ImageDataset,), methods)()
+    with pytest.raises(NotImplementedError) as caught:
+        forgetful[0]
+    assert "Mine.__init__ must call that of data.ImageDataset" in str(caught.value)
+    assert "        super().__init__(**options)" in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("sample", "got"),
+    [
+        (None, "NoneType"),
+        (np.zeros((4, 4, 3), np.uint8), r"ndarray \(4, 4, 3\)"),
+        ((np.zeros((4, 4), np.uint8), 1), r"\(ndarray \(4, 4\), int\)"),
+        ((torch.zeros(4, 4, 3, dtype=torch.uint8), 1), r"\(Tensor \(4, 4, 3\), int\)"),
+        ((1, 2, 3), r"\(int, int, int\)"),
+    ],
+)
+def test_what_read_gives_is_checked(sample, got):
+    methods = {"__len__": lambda self: 1, "read": lambda self, index: sample}
+    with pytest.raises(
+        TypeError, match=rf"Mine.read\(0\): expected \(pixels, target\), .* got {got}$"
+    ):
+        type("Mine", (data.ImageDataset,), methods)()[0]
+
+
 @pytest.fixture
 def folder(tmp_path):
     for name, count in [("cat", 3), ("dog", 2)]:
