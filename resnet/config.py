@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import ast
 import dataclasses
+import math
 import typing
 from collections.abc import Callable, Hashable, Iterator, Mapping
 from dataclasses import dataclass, field
@@ -229,10 +230,13 @@ CHECKS: dict[str, Check] = {
     "INPUT.MAX_SIZE_TRAIN": at_least(1),
     "INPUT.MIN_SIZE_TEST": at_least(1),
     "INPUT.MAX_SIZE_TEST": at_least(1),
-    "INPUT.PIXEL_MEAN": (lambda value: len(value) == 3, "three numbers"),
+    "INPUT.PIXEL_MEAN": (
+        lambda value: len(value) == 3 and all(map(math.isfinite, value)),
+        "three finite numbers",
+    ),
     "INPUT.PIXEL_STD": (
-        lambda value: len(value) == 3 and min(value) > 0,
-        "three numbers above 0",
+        lambda value: len(value) == 3 and all(0 < number < math.inf for number in value),
+        "three finite numbers above 0",
     ),
     "INPUT.BRIGHTNESS": OF_JITTER,
     "INPUT.CONTRAST": OF_JITTER,

@@ -195,6 +195,23 @@ def test_every_value_out_of_range_is_named(key):
         Config.from_dict({key: BAD[key]})
 
 
+@pytest.mark.parametrize("number", [float("nan"), float("inf"), -float("inf")])
+@pytest.mark.parametrize("key", ["INPUT.PIXEL_MEAN", "INPUT.PIXEL_STD"])
+@pytest.mark.parametrize("place", range(3))
+def test_numbers_that_are_none(key, number, place):
+    values = [1.0, 1.0, 1.0]
+    values[place] = number
+    with pytest.raises(ValueError, match=f"^{key}: expected three finite numbers"):
+        Config.from_dict({key: values})
+
+
+def test_what_is_no_configuration():
+    with pytest.raises(TypeError, match=r"build_backbone: expected a Config, got a int; make one"):
+        build_backbone(3)
+    with pytest.raises(ValueError, match="MODEL.RESNETS.TRANS_FUNC: R-18-FPN is made of basic"):
+        build_backbone(Config.from_dict({"MODEL.BACKBONE.CONV_BODY": "R-18-FPN"}))
+
+
 def test_every_range_has_such_a_case():
     assert set(BAD) == set(CHECKS)
 

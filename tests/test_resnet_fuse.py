@@ -92,6 +92,11 @@ def test_fused_features_are_the_models(block, way):
         close(double.fuse()(images.double()), double(images.double()), 1e-13)
 
 
+def test_a_fused_models_weights_are_in_no_state_dict():
+    fused = ResNet(SPECS, **SMALL).fuse()
+    assert fused.state_dict() == {}
+
+
 def test_features_stay_what_they_were():
     """The next image does not write to the features of the one before."""
     fused = randomize(ResNet(SPECS, **SMALL)).fuse()
@@ -251,6 +256,8 @@ def test_what_fused_models_refuse():
     model = ResNet(SPECS, **SMALL)
     with pytest.raises(ValueError, match="no convolution 'layer1.0.conv9' to fuse; did you mean"):
         model.fuse(implementations={"layer1.0.conv9": "torch"})
+    with pytest.raises(TypeError, match=r"a list of names, got 'onednn'; give \['onednn'\]"):
+        model.fuse(preference="onednn")
     with pytest.raises(KeyError, match="no convolution 'onednm'; .*did you mean 'onednn'"):
         model.fuse(implementations={"layer1.0.conv1": "onednm"})
     with pytest.raises(ValueError, match="'onednn' does not support .* torch.float64 .* torch"):
