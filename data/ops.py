@@ -114,6 +114,11 @@ def broadcast_shapes(*shapes: Sequence[int]) -> tuple[int, ...]:
 def _element_type(operation: str, name: str, value: Operand) -> Any:
     """What NumPy's promotion needs to know of an operand: a dtype, or a Python number itself."""
     if isinstance(value, torch.Tensor):
+        if value.requires_grad and torch.is_grad_enabled():
+            raise RuntimeError(
+                f"{operation}: expected tensors without requires_grad, since no gradient is recorded, got one as "
+                f"{name}; detach() it, run under torch.no_grad(), or use torch's own function"
+            )
         if value.dtype in _NUMPY and value.is_cpu:
             return _NUMPY[value.dtype]
     elif isinstance(value, (int, float)) and not isinstance(value, bool):
@@ -203,16 +208,9 @@ def _broadcast(operation: str, a: Operand, b: Operand, out: Any) -> Any:
     if isinstance(a, torch.Tensor) and isinstance(b, torch.Tensor) and out is None:
         # The same as below for tensors of one type, in a third of the time.
         kernel = _KERNELS.get((operation, a.dtype)) if a.dtype is b.dtype else None
-        recorded = a.requires_grad or b.requires_grad
-        plain = kernel and a.is_cpu and b.is_cpu and not recorded
+        plain = kernel and a.is_cpu and b.is_cpu and not (a.requires_grad or b.requires_grad)
         if plain and (operation != "divide" or a.is_floating_point()):
             return _computed(kernel, a, b, _NUMPY[a.dtype])
-    for name, value in [("a", a), ("b", b), ("out", out)]:
-        if isinstance(value, torch.Tensor) and value.requires_grad and torch.is_grad_enabled():
-            raise RuntimeError(
-                f"{operation}: expected tensors without requires_grad, since no gradient is recorded, got one as "
-                f"{name}; detach() it, run under torch.no_grad(), or use torch's own function"
-            )
     left_type, right_type = _element_type(operation, "a", a), _element_type(operation, "b", b)
     given = left_type if left_type is right_type else np.result_type(left_type, right_type)
     if given not in _ELEMENTS:
