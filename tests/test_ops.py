@@ -178,12 +178,14 @@ def test_forward_derivatives_are_refused(name):
             case.call(*inputs)
 
 
-def test_in_place_forward_derivatives_are_refused():
-    one = torch.ones(1)
+@pytest.mark.parametrize("place", [0, 1, 2, 3])
+def test_in_place_forward_derivatives_are_refused(place):
+    x, one = torch.ones(1, 1, 2, 2), torch.ones(1)
+    arguments = [x, one, one, torch.ones(1, 1, 2, 2)]
     with forward_ad.dual_level():
-        x = forward_ad.make_dual(torch.ones(1, 1, 2, 2), torch.ones(1, 1, 2, 2))
+        arguments[place] = forward_ad.make_dual(arguments[place], arguments[place])
         with pytest.raises(RuntimeError, match=SECOND):
-            ops.frozen_batch_norm(x, one, one, inplace=True)
+            ops.frozen_batch_norm(*arguments, inplace=True)
         assert torch.equal(x, torch.ones(1, 1, 2, 2))
 
 
