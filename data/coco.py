@@ -11,10 +11,17 @@ import torch
 
 from data.dataset import DetectionDataset, ImageDataset
 from data.files import ImageFileError, JpegFile, open_rgb
-from data.masks import Bitmaps, Polygons
+from data.masks import LARGEST, Bitmaps, Polygons
 from data.target import Target
 
 __all__ = ["CocoDetection"]
+
+
+def _is_numbers(values: Any) -> bool:
+    """Whether this is a list of finite numbers of pixels."""
+    return isinstance(values, list) and all(
+        isinstance(value, (int, float)) and -LARGEST < value < LARGEST for value in values
+    )
 
 
 class CocoDetection(ImageDataset, DetectionDataset):
@@ -22,19 +29,21 @@ class CocoDetection(ImageDataset, DetectionDataset):
 
     Labels are 1..K in the order of the category ids: `labels[i]` of a target is
     `contiguous_ids[category_id]`, and `category_ids` leads back. Regions of crowds are left out.
-    Boxes are clipped to the image; those without area are removed.
+    Boxes are clipped to the image; those without area are removed, and polygons of fewer than three
+    points. A file without annotations, such as that of test-dev, gives empty targets.
 
     Args:
         folder: of the images.
         annotations: the JSON file.
         remove_empty: leave out images of which no box is wider and higher than a pixel, as in
-            training.
+            training. Boxes count as they stand in the file, before they are clipped; crowds do not.
         masks: read the segmentations.
         plus_one: boxes in maskrcnn-benchmark's convention; see `Target`.
         **options: of `ImageDataset`.
 
     Raises:
-        ValueError: the file is no JSON, lacks a part, or refers to an id that it does not define.
+        ValueError: the file is no JSON, lacks a part, refers to an id that it does not define, or has a
+            box or polygon that is none.
     """
 
     def __init__(
@@ -56,9 +65,21 @@ class CocoDetection(ImageDataset, DetectionDataset):
             raise ValueError(
                 f"{annotations}: expected a COCO file in JSON, got: {error}"
             ) from error
-        for part in ("images", "annotations", "categories"):
+        if isinstance(contents, dict):
+            contents.setdefault("annotations", [])
+        parts = {
+            "images": ("id", "file_name", "height", "width"),
+            "annotations": ("id", "image_id", "category_id", "bbox"),
+            "categories": ("id", "name"),
+        }
+        for part, keys in parts.items():
             if not isinstance(contents, dict) or not isinstance(contents.get(part), list):
                 raise ValueError(f"{annotations}: expected a COCO file with a list {part!r}")
+            for entry in contents[part]:
+                if not isinstance(entry, dict) or not entry.keys() >= set(keys):
+                    raise ValueError(
+                        f"{annotations}: expected {part} with {', '.join(keys)}, got {entry}"
+                    )
         self.categories = {entry["id"]: entry["name"] for entry in contents["categories"]}
         self.category_ids = sorted(self.categories)
         self.contiguous_ids = {number: i + 1 for i, number in enumerate(self.category_ids)}
@@ -66,11 +87,12 @@ class CocoDetection(ImageDataset, DetectionDataset):
         self._objects: dict[int, list[dict[str, Any]]] = {number: [] for number in images}
         for entry in contents["annotations"]:
             for key, known in [("image_id", images), ("category_id", self.categories)]:
-                if entry.get(key) not in known:
+                if entry[key] not in known:
                     raise ValueError(
-                        f"{annotations}: annotation {entry.get('id')} has the {key} "
-                        f"{entry.get(key)}, which the file does not define"
+                        f"{annotations}: annotation {entry['id']} has the {key} "
+                        f"{entry[key]}, which the file does not define"
                     )
+            self._check(entry)
             if not entry.get("iscrowd", 0):
                 self._objects[entry["image_id"]].append(entry)
         self.images = [
@@ -79,6 +101,21 @@ class CocoDetection(ImageDataset, DetectionDataset):
             if not remove_empty
             or any(min(entry["bbox"][2:]) > 1 for entry in self._objects[number])
         ]
+
+    def _check(self, entry: dict[str, Any]) -> None:
+        """An annotation's box and polygons."""
+        if not _is_numbers(entry["bbox"]) or len(entry["bbox"]) != 4:
+            raise ValueError(
+                f"{self.annotations}: annotation {entry['id']}: expected a bbox of four finite numbers "
+                f"x, y, width, height, got {entry['bbox']}"
+            )
+        segmentation = entry.get("segmentation")
+        for polygon in segmentation if self.masks and isinstance(segmentation, list) else []:
+            if not _is_numbers(polygon) or len(polygon) % 2:
+                raise ValueError(
+                    f"{self.annotations}: annotation {entry['id']}: expected polygons of finite numbers "
+                    f"x0, y0, x1, y1, ..., got {polygon}"
+                )
 
     def get_img_info(self, index: int) -> dict[str, Any]:
         """The image's entry in the file: height, width, file_name, id ..."""
@@ -106,7 +143,7 @@ class CocoDetection(ImageDataset, DetectionDataset):
         labels = [self.contiguous_ids[entry["category_id"]] for entry in objects]
         masks = None
         if self.masks and all("segmentation" in entry for entry in objects):
-            masks = self._masks([entry["segmentation"] for entry in objects], size)
+            masks = self._masks(objects, size)
         return Target(
             size,
             boxes,
@@ -115,23 +152,33 @@ class CocoDetection(ImageDataset, DetectionDataset):
             plus_one=self.plus_one,
         ).clip()
 
-    def _masks(self, segmentations: list[Any], size: tuple[int, int]) -> Polygons | Bitmaps:
+    def _masks(self, objects: list[dict[str, Any]], size: tuple[int, int]) -> Polygons | Bitmaps:
+        segmentations = [entry["segmentation"] for entry in objects]
         if all(isinstance(segmentation, list) for segmentation in segmentations):
             return Polygons(segmentations, size)
         bitmaps = [
             Polygons([segmentation], size).bitmaps()[0]
             if isinstance(segmentation, list)
-            else torch.from_numpy(self._decoded(segmentation, size))
-            for segmentation in segmentations
+            else torch.from_numpy(self._decoded(entry["id"], segmentation, size))
+            for entry, segmentation in zip(objects, segmentations, strict=True)
         ]
         return Bitmaps(torch.stack(bitmaps))
 
-    def _decoded(self, rle: dict[str, Any], size: tuple[int, int]) -> np.ndarray:
+    def _decoded(self, number: Any, rle: Any, size: tuple[int, int]) -> np.ndarray:
         """(H, W) uint8 of run lengths, which go down the columns and begin with zeros."""
+        where = f"{self.annotations}: annotation {number}"
+        if not isinstance(rle, dict) or not rle.keys() >= {"size", "counts"}:
+            raise ValueError(
+                f"{where}: expected polygons or a mask with size and counts, got {rle}"
+            )
         if tuple(rle["size"]) != size:
-            raise ValueError(f"{self.annotations}: a mask of {rle['size']} for an image of {size}")
+            raise ValueError(f"{where}: a mask of {rle['size']} for an image of {size}")
         counts = rle["counts"]
         if isinstance(counts, list):
+            if sum(counts) != size[0] * size[1] or min(counts) < 0:
+                raise ValueError(
+                    f"{where}: expected counts of {size[0] * size[1]} pixels, got {counts}"
+                )
             bits = np.repeat(np.arange(len(counts)) % 2, counts)
             return bits.reshape(size[::-1]).T.astype(np.uint8)
         try:

@@ -63,8 +63,10 @@ class PadCollate:
         self.size_divisibility = size_divisibility
 
     def __call__(self, samples: Sequence[Sequence[Any] | None]) -> tuple[Any, ...] | None:
+        if not samples:
+            raise ValueError("PadCollate: expected at least one sample, got an empty batch")
         kept = [sample for sample in samples if sample is not None]
-        if samples and not kept:
+        if not kept:
             return None
         images, *rest = zip(*kept, strict=True)
         return (pad_images(images, self.size_divisibility), *(list(column) for column in rest))

@@ -33,6 +33,20 @@ CONTRACT = {
 }
 
 
+SUPER = """\
+    def __init__(self, folder, **options):
+        super().__init__(**options)
+        self.paths = sorted(Path(folder).iterdir())"""
+
+
+def _described(sample: Any) -> str:
+    """A sample's types and shapes."""
+    if isinstance(sample, (tuple, list)):
+        return f"({', '.join(_described(part) for part in sample)})"
+    shape = f" {tuple(sample.shape)}" if hasattr(sample, "shape") else ""
+    return f"{type(sample).__name__}{shape}"
+
+
 def _joined(names: list[str]) -> str:
     return f"{', '.join(names[:-1])} and {names[-1]}"
 
@@ -144,9 +158,20 @@ class ImageDataset(Dataset):
 
     def prepare(self, index: int, rng: random.Random) -> tuple[Picture, Any] | None:
         """The picture, yet to be drawn, and its target; None if its file was skipped."""
+        if not hasattr(self, "on_error"):
+            raise NotImplementedError(
+                f"{type(self).__qualname__}.__init__ must call that of data.ImageDataset, which takes "
+                f"transforms and on_error:\n\n{SUPER}"
+            )
         try:
-            pixels, target = self.read(index)
-            picture = Picture.of(pixels)
+            sample = self.read(index)
+            pixels = sample[0] if isinstance(sample, (tuple, list)) and len(sample) == 2 else None
+            if not isinstance(pixels, (np.ndarray, JpegFile)) or len(pixels.shape) != 3:
+                raise TypeError(
+                    f"{type(self).__qualname__}.read({index}): expected (pixels, target), pixels an array "
+                    f"(H, W, 3) of uint8 or what data.open_rgb gave, got {_described(sample)}"
+                )
+            picture, target = Picture.of(pixels), sample[1]
             if self.transforms is not None:
                 picture, target = self.transforms(picture, target, rng)
             return picture.decoded(), target

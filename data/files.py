@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import os
+import re
 from pathlib import Path
 
 import numpy as np
@@ -36,6 +37,9 @@ MAX_BYTES = 1 << 29
 
 # Decoded JPEGs up to 16 MiB are written to memory that was used before.
 _PIXELS = BufferPool(keep=16, largest=1 << 24)
+
+# What comes before a JPEG's marker: one byte, or any number of them.
+_FILL = re.compile(rb"\xff+")
 
 
 class ImageFileError(ValueError):
@@ -103,7 +107,7 @@ def decode_rgb(contents: bytes, name: str, *, max_pixels: int = MAX_PIXELS) -> n
         with Image.open(io.BytesIO(contents)) as image:
             _check_size(name, image.height, image.width, max_pixels)
             upright = ImageOps.exif_transpose(image) or image
-            return _rgb(upright, name)
+            return _rgb(upright, name, image.format)
     except ImageFileError:
         raise
     except MemoryError:
@@ -127,10 +131,11 @@ def _is_jpeg(contents: bytes) -> bool:
 def _has_exif(contents: bytes) -> bool:
     """Whether one of a JPEG's segments before its pixels is Exif's. (bytes.find takes 0.1 ms.)"""
     at = 2
-    while contents[at : at + 1] == b"\xff" and contents[at + 1 : at + 2] != b"\xda":
-        if contents[at + 4 : at + 10] == b"Exif\x00\x00":
+    while (fill := _FILL.match(contents, at)) and contents[fill.end() : fill.end() + 1] != b"\xda":
+        at = fill.end() + 1  # behind the marker: the segment's length, which counts itself
+        if contents[at + 2 : at + 8] == b"Exif\x00\x00":
             return True
-        at += 2 + int.from_bytes(contents[at + 2 : at + 4], "big")
+        at += int.from_bytes(contents[at : at + 2], "big")
     return False
 
 
@@ -224,17 +229,14 @@ def _upright(pixels: np.ndarray, orientation: int) -> np.ndarray:
     return np.ascontiguousarray(pixels)
 
 
-def _rgb(image: Image.Image, name: str) -> np.ndarray:
+def _rgb(image: Image.Image, name: str, file_format: str | None) -> np.ndarray:
     """(H, W, 3) uint8 of a Pillow image of any mode."""
-    if image.mode.startswith("I"):
-        values = np.asarray(image)
-        if values.size and not 0 <= values.min() <= values.max() <= 65535:
-            raise ImageFileError(
-                f"{name}: expected 8 or 16 bits, got values from {values.min()} to {values.max()}"
-            )
-        return np.repeat((values >> 8).astype(np.uint8)[..., None], 3, axis=2)
-    if image.mode == "F":
+    # "I" is for 32 bits, and for the 16 of these formats
+    if image.mode == "F" or (image.mode == "I" and file_format not in ("PNG", "PPM")):
+        kind = "floating-point" if image.mode == "F" else "32-bit"
         raise ImageFileError(
-            f"{name}: floating-point pixels have no defined range; write them as 8 or 16 bits"
+            f"{name}: {kind} pixels have no defined range; write them as 8 or 16 bits"
         )
+    if image.mode.startswith("I"):
+        return np.repeat((np.asarray(image) >> 8).astype(np.uint8)[..., None], 3, axis=2)
     return np.array(image.convert("RGB"))

@@ -24,7 +24,7 @@ from torch.utils.data import BatchSampler, ConcatDataset, Subset
 
 from data.buffers import BufferPool
 from data.collate import ImageList, padded_size
-from data.samplers import EpochSampler
+from data.samplers import EpochSampler, check_seed
 from data.transforms import Picture
 
 __all__ = ["Loader"]
@@ -38,6 +38,9 @@ def _prepare(dataset: Any, index: int, rng: random.Random) -> tuple[Picture, Any
         if isinstance(dataset, Subset):
             index, dataset = dataset.indices[index], dataset.dataset
         elif isinstance(dataset, ConcatDataset):
+            if index < -len(dataset) or index >= len(dataset):
+                raise IndexError(f"Loader: index {index} is not in a set of {len(dataset)} samples")
+            index %= len(dataset)
             number = bisect_right(dataset.cumulative_sizes, index)
             index -= dataset.cumulative_sizes[number - 1] if number else 0
             dataset = dataset.datasets[number]
@@ -306,6 +309,7 @@ class Loader:
             raise ValueError(
                 "Loader: batch_sampler decides on batch_size, shuffle and drop_last: leave them out"
             )
+        check_seed("Loader", seed)
         self.dataset, self.seed = dataset, seed
         self.sampler: Any = batch_sampler
         if batch_sampler is None:
@@ -318,21 +322,31 @@ class Loader:
         self._next = {"epoch": 0, "batch": 0}
         self._position = dict(self._next)
 
-    def state_dict(self) -> dict[str, int]:
+    def state_dict(self) -> dict[str, Any]:
         """Where the latest iterator is: the epoch, and how many batches of it it has given."""
-        return {"seed": self.seed, **self._position}
+        return {**self._decides(), **self._position}
 
-    def load_state_dict(self, state: dict[str, int]) -> None:
+    def _decides(self) -> dict[str, Any]:
+        """What the batches depend on, as far as it can be told."""
+        return {"seed": self.seed, "batch_size": getattr(self.batch_sampler, "batch_size", None)}
+
+    def load_state_dict(self, state: dict[str, Any]) -> None:
         """The next iterator goes on where `state_dict` was called.
 
         Raises:
-            ValueError: the state is of a loader with another seed.
+            ValueError: it is no such state, or one of a loader with another seed or batch size.
         """
-        if state["seed"] != self.seed:
+        missing = self.state_dict().keys() - state.keys()
+        if missing:
             raise ValueError(
-                f"Loader: the state is of a loader with seed {state['seed']}, this one's is "
-                f"{self.seed}: it would give other batches"
+                f"Loader: expected what state_dict() gave, got a state without {', '.join(sorted(missing))}"
             )
+        for name, value in self._decides().items():
+            if state[name] != value:
+                raise ValueError(
+                    f"Loader: the state is of a loader with {name} {state[name]}, this one's is {value}: "
+                    "it would give other batches"
+                )
         self._next = {"epoch": state["epoch"], "batch": state["batch"]}
         self._position = dict(self._next)
 

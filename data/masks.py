@@ -10,6 +10,9 @@ from PIL import Image, ImageDraw
 
 __all__ = ["Bitmaps", "Polygons"]
 
+# Of a polygon's coordinates, in pixels: pycocotools walks along the edges, and for ever where an int overflows.
+LARGEST = 1e6
+
 
 class Bitmaps:
     """N masks of one image.
@@ -60,17 +63,17 @@ class Polygons:
 
     Args:
         polygons: for each instance a list of polygons, each x0, y0, x1, y1, ... in pixels, where
-            (0, 0) is the outer corner of the first pixel.
+            (0, 0) is the outer corner of the first pixel. One of fewer than three points covers nothing.
         size: height and width of the image.
+
+    Raises:
+        ValueError: an odd number of coordinates.
     """
 
     def __init__(
         self, polygons: Sequence[Sequence[np.ndarray | Sequence[float]]], size: tuple[int, int]
     ) -> None:
-        self.polygons = [
-            [np.asarray(polygon, np.float64).reshape(-1, 2) for polygon in instance]
-            for instance in polygons
-        ]
+        self.polygons = [[_points(polygon) for polygon in instance] for instance in polygons]
         self.size = size
 
     def __len__(self) -> int:
@@ -109,8 +112,24 @@ class Polygons:
         return masks
 
 
+def _points(polygon: np.ndarray | Sequence[float]) -> np.ndarray:
+    """(N, 2) float64: x, y."""
+    points = np.asarray(polygon, np.float64)
+    if points.size % 2:
+        raise ValueError(
+            f"Polygons: expected pairs of coordinates x0, y0, x1, y1, ..., got {points.size} numbers"
+        )
+    return points.reshape(-1, 2)
+
+
 def _drawn(polygons: Sequence[np.ndarray], size: tuple[int, int]) -> np.ndarray:
     """The union of polygons as a bitmap."""
+    polygons = [polygon for polygon in polygons if len(polygon) >= 3]
+    for polygon in polygons:
+        if not (np.abs(polygon) < LARGEST).all():
+            raise ValueError(
+                f"Polygons: expected coordinates below {LARGEST:g} pixels, got {polygon.tolist()}"
+            )
     try:
         from pycocotools import mask as coco_mask
     except ModuleNotFoundError:

@@ -114,6 +114,11 @@ def broadcast_shapes(*shapes: Sequence[int]) -> tuple[int, ...]:
 def _element_type(operation: str, name: str, value: Operand) -> Any:
     """What NumPy's promotion needs to know of an operand: a dtype, or a Python number itself."""
     if isinstance(value, torch.Tensor):
+        if value.requires_grad and torch.is_grad_enabled():
+            raise RuntimeError(
+                f"{operation}: expected tensors without requires_grad, since no gradient is recorded, got one as "
+                f"{name}; detach() it, run under torch.no_grad(), or use torch's own function"
+            )
         if value.dtype in _NUMPY and value.is_cpu:
             return _NUMPY[value.dtype]
     elif isinstance(value, (int, float)) and not isinstance(value, bool):
@@ -136,10 +141,19 @@ def _as_tensor(value: Operand, dtype: np.dtype[Any]) -> torch.Tensor:
     if isinstance(value, torch.Tensor):
         wanted = _ELEMENTS[dtype][0]
         return value if value.dtype is wanted else value.to(wanted)
-    array = np.asarray(value, dtype)
-    if not array.flags.writeable or min(array.strides, default=0) < 0:  # torch would not take it
-        array = array.copy()
-    return torch.from_numpy(array)
+    return _on_array(np.asarray(value, dtype))
+
+
+def _torch_takes(array: np.ndarray) -> bool:
+    """Not reversed axes, nor fields of a structured array."""
+    return all(stride >= 0 and stride % array.itemsize == 0 for stride in array.strides)
+
+
+def _on_array(array: np.ndarray) -> torch.Tensor:
+    """A tensor to read from: on the array's memory, or on a copy where torch would not take it or would warn."""
+    return torch.from_numpy(
+        array if array.flags.writeable and _torch_takes(array) else array.copy()
+    )
 
 
 def _span(tensor: torch.Tensor) -> tuple[int, int]:
@@ -194,7 +208,8 @@ def _broadcast(operation: str, a: Operand, b: Operand, out: Any) -> Any:
     if isinstance(a, torch.Tensor) and isinstance(b, torch.Tensor) and out is None:
         # The same as below for tensors of one type, in a third of the time.
         kernel = _KERNELS.get((operation, a.dtype)) if a.dtype is b.dtype else None
-        if kernel and a.is_cpu and b.is_cpu and (operation != "divide" or a.is_floating_point()):
+        plain = kernel and a.is_cpu and b.is_cpu and not (a.requires_grad or b.requires_grad)
+        if plain and (operation != "divide" or a.is_floating_point()):
             return _computed(kernel, a, b, _NUMPY[a.dtype])
     left_type, right_type = _element_type(operation, "a", a), _element_type(operation, "b", b)
     given = left_type if left_type is right_type else np.result_type(left_type, right_type)
@@ -202,21 +217,34 @@ def _broadcast(operation: str, a: Operand, b: Operand, out: Any) -> Any:
         raise TypeError(f"{operation}: NumPy gives {given} for these operands, which has no kernel")
     dtype = given
     if operation == "divide" and given.kind != "f":
-        dtype = np.dtype(np.float64)
+        dtype, limits = np.dtype(np.float64), np.iinfo(given)
+        if any(isinstance(x, int) and not limits.min <= x <= limits.max for x in (a, b)):
+            given = dtype  # by which NumPy divides then
     left, right = _as_tensor(a, given), _as_tensor(b, given)
     kernel = _KERNELS[operation, _ELEMENTS[given][0]]
     if out is None:
         result = _computed(kernel, left, right, dtype)
         either = isinstance(a, torch.Tensor) or isinstance(b, torch.Tensor)
         return result if either else result.numpy()
-    if _element_type(operation, "out", out) != dtype or isinstance(out, (int, float)):
+    if _element_type(operation, "out", out) != dtype or not isinstance(
+        out, (np.ndarray, torch.Tensor)
+    ):
         got = getattr(out, "dtype", type(out).__name__)
-        raise TypeError(f"{operation}: out must be of {dtype}, the result's type, got {got}")
+        raise TypeError(f"{operation}: out must be a tensor or an array of {dtype}, got {got}")
     shape = broadcast_shapes(left.shape, right.shape)
     if tuple(out.shape) != shape:
         raise ValueError(
             f"{operation}: out must have the result's shape {shape}, got {tuple(out.shape)}"
         )
+    if isinstance(out, np.ndarray):
+        if not out.flags.writeable:
+            raise ValueError(
+                f"{operation}: out must be an array that may be written to, got one that is read-only; "
+                "give a copy() of it"
+            )
+        if not _torch_takes(out):
+            out[...] = _computed(kernel, left, right, dtype).numpy()
+            return out
     result = torch.from_numpy(out) if isinstance(out, np.ndarray) else out
     if result.numel():
         if _writes_twice(result):
@@ -247,8 +275,9 @@ def add(a: Operand, b: Operand, out: Any = None) -> Any:
     Raises:
         TypeError: an element type without a kernel, or out of another type than the result.
         ValueError: shapes that do not broadcast, naming the axis and the rule; out of another
-            shape than the result.
+            shape than the result, or read-only.
         OverflowError: a Python integer that the other operand's type cannot hold.
+        RuntimeError: a tensor that requires a gradient, which is not recorded, unless under torch.no_grad().
     """
     return _broadcast("add", a, b, out)
 
@@ -278,6 +307,17 @@ def maximum(a: Operand, b: Operand, out: Any = None) -> Any:
     return _broadcast("maximum", a, b, out)
 
 
+def _pixels(image: Any) -> Any:
+    """An array of pixels as a tensor; other things as they are."""
+    return _on_array(image) if isinstance(image, np.ndarray) and image.dtype == np.uint8 else image
+
+
+def _numbers(values: Values, dtype: torch.dtype, device: torch.device) -> torch.Tensor:
+    """A mean or a standard deviation as a tensor."""
+    given = _on_array(values) if isinstance(values, np.ndarray) else values
+    return torch.as_tensor(given, dtype=dtype, device=device)
+
+
 def normalize_image(
     image: np.ndarray | torch.Tensor,
     mean: Values,
@@ -304,9 +344,9 @@ def normalize_image(
         TypeError: image is not uint8, or dtype is neither float32 nor float64.
         ValueError: shapes that do not broadcast, or `out` of another shape.
     """
-    pixels = torch.from_numpy(image) if isinstance(image, np.ndarray) else image
+    pixels = _pixels(image)
     if not isinstance(pixels, torch.Tensor) or pixels.dtype != torch.uint8:
-        got = pixels.dtype if isinstance(pixels, torch.Tensor) else type(image).__name__
+        got = getattr(image, "dtype", type(image).__name__)
         raise TypeError(
             f"normalize_image: image must be a uint8 array or tensor (H, W, C), got {got}"
         )
@@ -317,8 +357,7 @@ def normalize_image(
     dtype = dtype if out is None else out.dtype
     if dtype not in _NORMALIZE:
         raise TypeError(f"normalize_image: the result must be float32 or float64, got {dtype}")
-    mean = torch.as_tensor(mean, dtype=dtype, device=pixels.device)
-    std = torch.as_tensor(std, dtype=dtype, device=pixels.device)
+    mean, std = (_numbers(values, dtype, pixels.device) for values in (mean, std))
     height, width, channels = broadcast_shapes(pixels.shape, mean.shape, std.shape)[-3:]
     if out is None:
         out = torch.empty(channels, height, width, dtype=dtype, device=pixels.device)
@@ -347,8 +386,8 @@ def prepare_image(
     """Crop, resize, flip, normalise and lay out an image in one pass, into its place in a batch.
 
     Args:
-        image: (H, W, C) uint8, C from 1 to 4; copied first if the pixels of a row are not dense. On
-            a GPU everything is computed there.
+        image: (H, W, C) uint8, C from 1 to 4; copied first if the pixels of a row are not dense, or
+            an array is read-only. On a GPU everything is computed there.
         place: (C, h, w) float32 with dense rows, such as `batch[i]`; written as a whole, with zeros
             to the right of and below the image.
         size: height and width of the result; those of place, if None.
@@ -369,11 +408,11 @@ def prepare_image(
         ffi_ext.NativeError: shapes, a crop outside of the image, or strides that do not fit; the
             text names them.
     """
-    pixels = torch.from_numpy(np.asarray(image)) if isinstance(image, np.ndarray) else image
+    pixels = _pixels(image)
     if not isinstance(pixels, torch.Tensor) or pixels.dtype != torch.uint8 or pixels.dim() != 3:
         got = (
-            f"{tuple(pixels.shape)} of {pixels.dtype}"
-            if isinstance(pixels, torch.Tensor)
+            f"{tuple(image.shape)} of {image.dtype}"
+            if isinstance(image, (np.ndarray, torch.Tensor))
             else type(image).__name__
         )
         raise TypeError(
@@ -394,8 +433,8 @@ def prepare_image(
         int(antialias),
         int(flip_horizontal) + 2 * int(flip_vertical),
         int(reverse_channels),
-        torch.as_tensor(mean, dtype=torch.float32, device=pixels.device),
-        torch.as_tensor(std, dtype=torch.float32, device=pixels.device),
+        _numbers(mean, torch.float32, pixels.device),
+        _numbers(std, torch.float32, pixels.device),
         place,
     )
     return place[:, :height, :width]

@@ -14,13 +14,19 @@ from torch.utils.data import Sampler
 __all__ = ["EpochSampler", "GroupedBatchSampler", "IterationBatchSampler", "aspect_groups"]
 
 
+def check_seed(name: str, seed: int) -> None:
+    """Raises a ValueError for what NumPy takes for no seed."""
+    if seed < 0:
+        raise ValueError(f"{name}: expected a seed of at least 0, got {seed}")
+
+
 class EpochSampler(Sampler[int]):
     """Every index once per epoch, in an order that seed and epoch determine; a part of it per rank.
 
     Args:
         length: of the dataset.
         shuffle: False: in the dataset's order.
-        seed: of all epochs.
+        seed: of all epochs; not negative.
         rank, world: this process's number, and how many there are. Ranks get equally many: the
             first indices are given out twice where the length is no multiple of world.
     """
@@ -30,6 +36,9 @@ class EpochSampler(Sampler[int]):
     ) -> None:
         if not 0 <= rank < world:
             raise ValueError(f"EpochSampler: expected 0 <= rank < world, got {rank} and {world}")
+        if length < 0:
+            raise ValueError(f"EpochSampler: expected a length of at least 0, got {length}")
+        check_seed("EpochSampler", seed)
         self.length, self.shuffle, self.seed = length, shuffle, seed
         self.rank, self.world = rank, world
         self.epoch = 0
@@ -95,6 +104,11 @@ class GroupedBatchSampler(Sampler[list[int]]):
         batches: list[list[int]] = []
         unfilled: dict[int, list[int]] = {}
         for index in self.sampler:
+            if not 0 <= index < len(self.groups):
+                raise ValueError(
+                    f"GroupedBatchSampler: the sampler gave index {index}, but groups has those of "
+                    f"0..{len(self.groups) - 1}; give it a group for each index"
+                )
             group = self.groups[index]
             if group not in unfilled:
                 unfilled[group] = []

@@ -131,6 +131,11 @@ class Resize:
         self, min_size: int | Sequence[int], max_size: int | None = None, *, antialias: bool = True
     ) -> None:
         self.min_sizes = (min_size,) if isinstance(min_size, int) else tuple(min_size)
+        sizes = [*self.min_sizes, *([] if max_size is None else [max_size])]
+        if not self.min_sizes or min(sizes) < 1:
+            raise ValueError(
+                f"Resize: expected sizes of at least 1, got min_size {min_size} and max_size {max_size}"
+            )
         self.max_size = max_size
         self.antialias = antialias
 
@@ -155,11 +160,17 @@ class Resize:
         return replace(picture, size=size, antialias=self.antialias), target
 
 
+def _probability(name: str, p: float) -> float:
+    if not 0 <= p <= 1:
+        raise ValueError(f"{name}: expected a probability p from 0 to 1, got {p}")
+    return p
+
+
 class RandomHorizontalFlip:
     """Mirrors left and right with probability p."""
 
     def __init__(self, p: float = 0.5) -> None:
-        self.p = p
+        self.p = _probability("RandomHorizontalFlip", p)
 
     def __call__(self, picture: Picture, target: Any, rng: random.Random) -> tuple[Picture, Any]:
         if rng.random() >= self.p:
@@ -173,7 +184,7 @@ class RandomVerticalFlip:
     """Turns upside down with probability p."""
 
     def __init__(self, p: float = 0.5) -> None:
-        self.p = p
+        self.p = _probability("RandomVerticalFlip", p)
 
     def __call__(self, picture: Picture, target: Any, rng: random.Random) -> tuple[Picture, Any]:
         if rng.random() >= self.p:
@@ -307,6 +318,11 @@ class Normalize:
         unit = 1.0 if to_bgr255 else 255.0
         self.mean = torch.tensor(mean, dtype=torch.float32) * unit
         self.std = torch.tensor(std, dtype=torch.float32) * unit
+        finite = self.mean.isfinite().all() and self.std.isfinite().all()
+        if not finite or not (self.std > 0).all():
+            raise ValueError(
+                f"Normalize: expected finite numbers, those of std above 0, got mean {mean} and std {std}"
+            )
         self.to_bgr255 = to_bgr255
 
     def __call__(self, picture: Picture, target: Any, rng: random.Random) -> tuple[Picture, Any]:

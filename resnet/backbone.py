@@ -14,7 +14,7 @@ from resnet.blocks import BLOCKS, STEMS
 from resnet.config import Config
 from resnet.deformable import Deformable
 from resnet.fpn import FPN, LastLevelMaxPool, LastLevelP6P7
-from resnet.model import ResNet
+from resnet.model import ResNet, check_block
 from resnet.norms import NORMS, group_norm
 from resnet.registry import Registry
 from resnet.stages import STAGE_SPECS
@@ -82,7 +82,7 @@ def build_body(config: Config, norms: Mapping[str, Any] = NORMS) -> ResNet:
             f"MODEL.BACKBONE.FREEZE_CONV_BODY_AT: expected at most {len(stages) + 1} for "
             f"{config.MODEL.BACKBONE.CONV_BODY}, got {freeze_at}"
         )
-    return ResNet(
+    body = ResNet(
         stages,
         stem=settings.STEM_FUNC,
         block=settings.TRANS_FUNC,
@@ -96,6 +96,8 @@ def build_body(config: Config, norms: Mapping[str, Any] = NORMS) -> ResNet:
         freeze_at=freeze_at,
         norms=norms_of(config, norms),
     )
+    check_block("MODEL.RESNETS.TRANS_FUNC", config.MODEL.BACKBONE.CONV_BODY, body)
+    return body
 
 
 def build_plain(config: Config, norms: Mapping[str, Any]) -> Backbone:
@@ -138,8 +140,14 @@ def build_backbone(config: Config, *, norms: Mapping[str, Any] = NORMS) -> Backb
         norms: what the names of norms stand for; see `Stages`.
 
     Raises:
+        TypeError: config is no `Config`.
         ValueError: a value does not fit; the text names its key.
     """
+    if not isinstance(config, Config):
+        raise TypeError(
+            f"build_backbone: expected a Config, got a {type(config).__name__}; make one with "
+            "Config.from_yaml(path) or Config.from_dict(values)"
+        )
     config.check()
     for key, name, registry in [
         ("MODEL.BACKBONE.CONV_BODY", config.MODEL.BACKBONE.CONV_BODY, BACKBONES),

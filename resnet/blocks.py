@@ -52,7 +52,9 @@ def apply(
     """relu(norm(convolution(x)) + residual); a folded convolution does all of it itself."""
     if isinstance(norm, Folded):
         return convolution(x, residual, relu)
-    return normalize(norm, convolution(x), residual, relu=relu)
+    # a hook may have kept the convolution's result
+    hooked = any(part._forward_hooks for part in convolution.modules()) or norm._forward_pre_hooks
+    return normalize(norm, convolution(x), residual, relu=relu, inplace=not hooked)
 
 
 class Folded(nn.Module):
@@ -103,6 +105,8 @@ class Block(Part):
     """
 
     convolutions: ClassVar[int]
+    # channels of the first stage's result for each of the stem's
+    expansion: ClassVar[int]
     downsample: nn.Sequential | None
 
     def add_downsample(self, in_channels: int, out_channels: int, stride: int, norm: Norm) -> None:
@@ -153,6 +157,7 @@ class Bottleneck(Block):
     """
 
     convolutions = 3
+    expansion = 4
     pairs = (
         ("conv1", "bn1"),
         ("conv2", "bn2"),
@@ -202,6 +207,7 @@ class BasicBlock(Block):
     """
 
     convolutions = 2
+    expansion = 1
     pairs = (("conv1", "bn1"), ("conv2", "bn2"), ("downsample.0", "downsample.1"))
 
     def __init__(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from numbers import Integral
 from typing import Any
 
 import torch
@@ -10,7 +11,7 @@ from torch import nn
 
 from resnet.model import ResNet
 from resnet.registry import Registry
-from resnet.stages import BLOCK_COUNTS, StageSpec
+from resnet.stages import BASIC_DEPTHS, BLOCK_COUNTS, StageSpec
 
 
 class ResNetClassifier(ResNet):
@@ -28,8 +29,10 @@ class ResNetClassifier(ResNet):
         self, stage_specs: Sequence[StageSpec], num_classes: int = 1000, **settings: Any
     ) -> None:
         super().__init__(stage_specs, **settings)
-        if num_classes < 1:
-            raise ValueError(f"ResNetClassifier: num_classes must be at least 1, got {num_classes}")
+        if not isinstance(num_classes, Integral) or num_classes < 1:
+            raise ValueError(
+                f"ResNetClassifier: num_classes must be a number of at least 1, got {num_classes!r}"
+            )
         self.fc = nn.Linear(self.out_channels, num_classes)
 
     def forward_features(self, x: torch.Tensor) -> torch.Tensor:
@@ -49,7 +52,7 @@ class ResNetClassifier(ResNet):
 
 # Depth and settings, in the forms that torchvision's weights have.
 CLASSIFIERS = Registry("classifier")
-for _depth in (18, 34):
+for _depth in BASIC_DEPTHS:
     _basic = dict(block="BasicBlockWithFixedBatchNorm", res2_out_channels=64)
     CLASSIFIERS.register(f"R-{_depth}", (_depth, _basic))
 for _depth in (50, 101, 152):

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import ast
 import dataclasses
+import math
 import typing
 from collections.abc import Callable, Hashable, Iterator, Mapping
 from dataclasses import dataclass, field
@@ -229,10 +230,13 @@ CHECKS: dict[str, Check] = {
     "INPUT.MAX_SIZE_TRAIN": at_least(1),
     "INPUT.MIN_SIZE_TEST": at_least(1),
     "INPUT.MAX_SIZE_TEST": at_least(1),
-    "INPUT.PIXEL_MEAN": (lambda value: len(value) == 3, "three numbers"),
+    "INPUT.PIXEL_MEAN": (
+        lambda value: len(value) == 3 and all(map(math.isfinite, value)),
+        "three finite numbers",
+    ),
     "INPUT.PIXEL_STD": (
-        lambda value: len(value) == 3 and min(value) > 0,
-        "three numbers above 0",
+        lambda value: len(value) == 3 and all(0 < number < math.inf for number in value),
+        "three finite numbers above 0",
     ),
     "INPUT.BRIGHTNESS": OF_JITTER,
     "INPUT.CONTRAST": OF_JITTER,
@@ -344,8 +348,27 @@ def merge(config: Config, values: Any, below: str = "") -> None:
         assign(config, f"{below}.{key}" if below else str(key), value)
 
 
+def _add(section: dict[Any, Any], key: Any, value: Any, line: int, name: str) -> None:
+    """Set a key of a section, or add a section's keys to those that it has there already.
+
+    Raises:
+        ValueError: the key is set already.
+    """
+    before = section.get(key)
+    if isinstance(before, dict) and isinstance(value, dict):
+        section[key] = dict(before)  # the same may stand elsewhere, by an alias
+        for below, part in value.items():
+            _add(section[key], below, part, line, f"{name}.{below}")
+    elif key in section:
+        raise ValueError(f"line {line}: {name} stands there twice")
+    else:
+        section[key] = value
+
+
 def read_yaml(path: Path) -> Any:
     """A YAML file's values. A section that stands there twice is one with the keys of both.
+
+    `<<: *other` takes over the keys of another section that this one does not have.
 
     Raises:
         ValueError: it is no YAML, or a key of one section stands there twice.
@@ -355,20 +378,23 @@ def read_yaml(path: Path) -> Any:
     class Loader(yaml.SafeLoader):
         def construct_mapping(self, node: Any, deep: bool = False) -> dict[Any, Any]:
             result: dict[Any, Any] = {}
+            taken_over: dict[Any, Any] = {}
             for key_node, value_node in node.value:
-                key = self.construct_object(key_node, deep=True)
+                line = key_node.start_mark.line + 1
                 value = self.construct_object(value_node, deep=True)
+                if key_node.tag == "tag:yaml.org,2002:merge":
+                    for section in value if isinstance(value, list) else [value]:
+                        if not isinstance(section, dict):
+                            raise ValueError(
+                                f"line {line}: expected a section with keys behind <<, got {section!r}"
+                            )
+                        taken_over = {**section, **taken_over}  # of several the first counts
+                    continue
+                key = self.construct_object(key_node, deep=True)
                 if not isinstance(key, Hashable):
-                    line = key_node.start_mark.line + 1
                     raise ValueError(f"line {line}: expected a name as key, got {key!r}")
-                if isinstance(value, dict) and isinstance(result.get(key), dict):
-                    value = {**result[key], **value}
-                elif key in result:
-                    raise ValueError(
-                        f"line {key_node.start_mark.line + 1}: {key} stands there twice"
-                    )
-                result[key] = value
-            return result
+                _add(result, key, value, line, str(key))
+            return {**taken_over, **result}
 
     Loader.add_constructor(
         "tag:yaml.org,2002:map", lambda loader, node: loader.construct_mapping(node)

@@ -18,7 +18,7 @@ import torch.nn.functional as F
 from torch import nn
 
 from resnet.ops.memory import in_huge_pages
-from resnet.ops.native import is_traced
+from resnet.ops.native import is_recorded, is_traced
 from resnet.registry import Registry
 
 CONVOLUTIONS = Registry("convolution")
@@ -123,24 +123,31 @@ class OneDnnConvolution:
     ) -> torch.Tensor:
         if is_traced(x):  # torch.compile and torch.export, which cannot look into prepared weights
             return self.traced(x, residual, relu, overwrite)
+        y = self.linear(x, residual, overwrite)
+        # oneDNN's own ReLU, which could be part of the convolution, makes a NaN 0
+        return y.relu_() if relu else y
+
+    def linear(
+        self, x: torch.Tensor, residual: torch.Tensor | None, overwrite: bool
+    ) -> torch.Tensor:
+        """The convolution of x + bias + residual."""
         x = x.contiguous(memory_format=torch.channels_last)
         weight = self.prepared.get(x.shape)
         if weight is None:
             weight = self.prepare(x.shape)
         convolution = torch.ops.mkldnn._convolution_pointwise
         settings = (weight, self.bias, *self.arguments)
-        after = "relu" if relu else None
         if residual is None:
             shape = self.geometry.result(x, self.weight)
             if math.prod(shape) * x.element_size() <= self.LARGE:
-                return convolution.default(x, *settings, after or "none", [], "")
+                return convolution.default(x, *settings, "none", [], "")
             zeros = torch.empty(shape, memory_format=torch.channels_last)
             residual, overwrite = in_huge_pages(zeros).zero_(), True
         if overwrite and residual.is_contiguous(memory_format=torch.channels_last):
             in_place = torch.ops.mkldnn._convolution_pointwise_.binary
-            return in_place(residual, x, *settings, "add", 1.0, after, [], None)
+            return in_place(residual, x, *settings, "add", 1.0, None, [], None)
         residual = residual.contiguous(memory_format=torch.channels_last)
-        return convolution.binary(x, residual, *settings, "add", 1.0, after, [], None)
+        return convolution.binary(x, residual, *settings, "add", 1.0, None, [], None)
 
 
 @functools.cache
@@ -207,9 +214,9 @@ class FoldedConvolution(nn.Module):
                 f"got {tuple(x.shape)} of {x.dtype} on {x.device.type}; a fused model stays what its model "
                 "was when it was made"
             )
-        if torch.is_grad_enabled() and x.requires_grad:
+        if is_recorded(x):
             raise RuntimeError(
-                "a fused model computes no gradients, got an input that requires them; "
+                "a fused model computes no gradients, got an input that requires them or has a tangent; "
                 "run it under torch.no_grad(), or train the model that it was made from"
             )
         return self.compute(x, residual, relu, self.overwrite)

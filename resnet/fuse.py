@@ -75,7 +75,8 @@ def fuse(
     the ReLU of a block part of its last convolution, which writes to the memory of what it adds.
     The features are channels_last but with torch's own convolutions. Group normalisations and
     deformable convolutions stay as they are. The results differ by rounding (about 1e-6 of the
-    largest feature).
+    largest feature). Folded convolutions have no entries in the copy's state_dict: save the model's, or
+    the whole copy with torch.save.
 
     Args:
         model: a ResNet, head, backbone or classifier.
@@ -85,9 +86,14 @@ def fuse(
             `resnet.convolutions.PREFERENCE`.
 
     Raises:
+        TypeError: preference is a single name.
         ValueError: implementations has a name that the model does not have, or one that does not
             support its layer.
     """
+    if isinstance(preference, str):
+        raise TypeError(
+            f"fuse: preference must be a list of names, got {preference!r}; give [{preference!r}]"
+        )
     wanted = dict(implementations or {})
     fused = copy.deepcopy(model).eval().requires_grad_(False)
     for path, part in list(fused.named_modules()):

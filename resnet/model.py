@@ -9,10 +9,10 @@ import torch
 from torch import nn
 from torch.utils.checkpoint import checkpoint
 
-from resnet.blocks import BLOCKS, STEMS
+from resnet.blocks import BLOCKS, STEMS, Bottleneck
 from resnet.deformable import Deformable
 from resnet.norms import NORMS
-from resnet.stages import STAGE_SPECS, StageSpec
+from resnet.stages import BASIC_DEPTHS, STAGE_SPECS, StageSpec
 
 Make = Callable[..., nn.Module]
 
@@ -34,6 +34,32 @@ def make_stage(
         first = 1 if number else stride
         blocks.append(block(inputs, bottleneck_channels, out_channels, stride=first, **settings))
     return nn.Sequential(*blocks)
+
+
+def specs_of(name: str, stage_specs: Any) -> list[StageSpec]:
+    """A table of stages, checked as far as its form goes."""
+    try:
+        return [StageSpec(*spec) for spec in stage_specs]
+    except TypeError as error:
+        raise ValueError(
+            f"{name}: stage_specs must be a table such as STAGE_SPECS['R-50-C4'] or [StageSpec(1, 3, True)], "
+            f"got {stage_specs!r}"
+        ) from error
+
+
+def check_block(where: str, name: str, model: Stages) -> None:
+    """Bottlenecks in a table of basic blocks are another net.
+
+    Raises:
+        ValueError: that is so.
+    """
+    basic = name.startswith(tuple(f"R-{depth}-" for depth in BASIC_DEPTHS))
+    block = model.get_submodule(model.stages[0])[0]
+    if basic and isinstance(block, Bottleneck):
+        raise ValueError(
+            f"{where}: {name} is made of basic blocks, expected 'BasicBlockWithFixedBatchNorm' or another "
+            f"norm's (and 64 channels of the first stage), got {type(block).__name__}"
+        )
 
 
 class Stages(nn.Module):
@@ -171,7 +197,7 @@ class ResNet(Stages):
         **settings: Any,
     ) -> None:
         super().__init__(**settings)
-        specs = [StageSpec(*spec) for spec in stage_specs]
+        specs = specs_of("ResNet", stage_specs)
         indices = [spec.index for spec in specs]
         if indices != list(range(1, len(specs) + 1)) or not 1 <= len(specs) <= 4:
             raise ValueError(
@@ -199,12 +225,14 @@ class ResNet(Stages):
                 deformable=deformable[spec.index - 1],
             )
             stride = self.feature_strides[f"layer{spec.index}"]
+        self.frozen: list[str] = []
         self.freeze(freeze_at)
 
     def freeze(self, freeze_at: int) -> None:
         """Take the stem (freeze_at >= 1) and the stages below freeze_at out of training.
 
-        Their norms stay in evaluation mode, too.
+        Their norms stay in evaluation mode, too. What an earlier call took out, and this one does not,
+        trains again.
         """
         parts = ["stem", *self.stages]
         if freeze_at > len(parts):
@@ -212,9 +240,9 @@ class ResNet(Stages):
                 f"ResNet: freeze_at must be at most {len(parts)} for the parts {', '.join(parts)}, "
                 f"got {freeze_at}"
             )
-        self.frozen = parts[: max(freeze_at, 0)]
-        for name in self.frozen:
-            getattr(self, name).requires_grad_(False)
+        before, self.frozen = self.frozen, parts[: max(freeze_at, 0)]
+        for name in {*before, *self.frozen}:
+            getattr(self, name).requires_grad_(name not in self.frozen)
         self.train(self.training)
 
     def train(self, mode: bool = True) -> ResNet:
@@ -258,7 +286,7 @@ class ResNetHead(Stages):
         **settings: Any,
     ) -> None:
         super().__init__(**settings)
-        specs = [StageSpec(*spec) for spec in stage_specs]
+        specs = specs_of("ResNetHead", stage_specs)
         indices = [spec.index for spec in specs]
         first = indices[0] if indices else 0
         if not specs or first < 1 or indices != list(range(first, first + len(specs))):
@@ -267,8 +295,9 @@ class ResNetHead(Stages):
                 f"got {indices}"
             )
         # what the stage before gives; before stage 1, the stem
-        res2_out_channels = self._res2[0]
-        channels = res2_out_channels * 2 ** (first - 2) if first > 1 else res2_out_channels // 4
+        res2_out_channels, expansion = self._res2[0], getattr(self._block, "expansion", 4)
+        stem_out_channels = res2_out_channels // expansion
+        channels = res2_out_channels * 2 ** (first - 2) if first > 1 else stem_out_channels
         stride = 1
         for spec in specs:
             usual = 2 if spec.index > 1 else 1
@@ -291,7 +320,12 @@ class ResNetHead(Stages):
 def build_resnet(name: str, **settings: Any) -> ResNet:
     """A ResNet by its name in `STAGE_SPECS`, with `ResNet`'s keyword arguments.
 
+    18 and 34 need block="BasicBlockWithFixedBatchNorm" (or another norm's) and res2_out_channels=64.
+
     Raises:
         KeyError: there is no such name; the text lists those that there are.
+        ValueError: bottlenecks for 18 or 34.
     """
-    return ResNet(STAGE_SPECS[name], **settings)
+    model = ResNet(STAGE_SPECS[name], **settings)
+    check_block("build_resnet", name, model)
+    return model

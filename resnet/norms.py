@@ -48,11 +48,16 @@ def group_norm(
 
 
 def normalize(
-    norm: nn.Module, x: torch.Tensor, residual: torch.Tensor | None = None, *, relu: bool = False
+    norm: nn.Module,
+    x: torch.Tensor,
+    residual: torch.Tensor | None = None,
+    *,
+    relu: bool = False,
+    inplace: bool = False,
 ) -> torch.Tensor:
-    """relu(norm(x) + residual); x is a convolution's result, which nobody else needs."""
+    """relu(norm(x) + residual); inplace: x is needed by nobody else."""
     if isinstance(norm, FrozenBatchNorm2d):
-        return norm(x, residual, relu=relu, inplace=True)
+        return norm(x, residual, relu=relu, inplace=inplace)
     y = norm(x)
     if residual is not None:
         y = y + residual

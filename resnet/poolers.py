@@ -100,9 +100,10 @@ class Pooler(nn.Module):
             raise ValueError(
                 f"Pooler: expected boxes of {features[0].shape[0]} images, got {len(boxes)}"
             )
-        rois = torch.cat(
-            [torch.cat([b.new_full((len(b), 1), float(i)), b], 1) for i, b in enumerate(boxes)]
-        )
+        numbered = [
+            torch.cat([b.new_full((len(b), 1), float(i)), b], 1) for i, b in enumerate(boxes)
+        ]
+        rois = torch.cat(numbered) if numbered else features[0].new_empty(0, 5)
         settings = (self.sampling_ratio, self.aligned)
         if len(features) == 1:
             return roi_align(features[0], rois, self.output_size, self.scales[0], *settings)

@@ -16,7 +16,7 @@ class StageSpec(NamedTuple):
     return_features: bool
 
 
-# Blocks of conv2..conv5 (He et al., 2015, table 1). 18 and 34 are made of basic blocks.
+# Blocks of conv2..conv5 (He et al., 2015, table 1).
 BLOCK_COUNTS = {
     18: (2, 2, 2, 2),
     34: (3, 4, 6, 3),
@@ -24,6 +24,7 @@ BLOCK_COUNTS = {
     101: (3, 4, 23, 3),
     152: (3, 8, 36, 3),
 }
+BASIC_DEPTHS = (18, 34)  # made of basic blocks, the others of bottlenecks
 
 
 def _specs(block_counts: tuple[int, ...], *, every: bool) -> tuple[StageSpec, ...]:

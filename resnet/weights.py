@@ -82,9 +82,9 @@ def unwrap(content: Any) -> dict[str, torch.Tensor]:
         raise ValueError(f"expected a dictionary of weights, got a {type(content).__name__}")
     state = {name: value for name, value in content.items() if isinstance(value, torch.Tensor)}
     if not state:
-        raise ValueError(
-            f"expected a dictionary of weights, got one of {', '.join(map(str, list(content)[:5]))}"
-        )
+        names = ", ".join(map(str, list(content)[:5]))
+        got = f"one of {names}" if names else "an empty one"
+        raise ValueError(f"expected a dictionary of weights, got {got}")
     if all(name.startswith("module.") for name in state):
         state = {name.removeprefix("module."): value for name, value in state.items()}
     return state
@@ -150,8 +150,13 @@ def load_weights(
         strict: everything in the model must be in the source, in its shape.
 
     Raises:
+        TypeError: model is no module.
         ValueError: nothing matches; or strict and not everything does. The text is the report.
     """
+    if not isinstance(model, nn.Module):
+        raise TypeError(
+            f"load_weights: model must be a torch.nn.Module, got a {type(model).__name__}"
+        )
     given = unwrap(source) if isinstance(source, Mapping) else read_weights(source)
     wanted = model.state_dict()
     matched, misfits = match(wanted, given), {}

@@ -6,7 +6,7 @@ import pytest
 import torch
 
 pytest.importorskip("_ext.kernels", reason="run `python build_ffi.py` first")
-pytest.importorskip("yaml", reason="PyYAML is not installed")
+yaml = pytest.importorskip("yaml", reason="PyYAML is not installed")
 
 from resnet import Config, build_backbone  # noqa: E402
 from resnet.config import CHECKS, leaves  # noqa: E402
@@ -110,6 +110,37 @@ def test_a_file_of_the_originals_form(tmp_path):
     assert Config().MODEL.RESNETS.STRIDE_IN_1X1 and not Config().SOLVER  # defaults are not shared
 
 
+def test_a_section_in_two_places_counts_with_all_keys_of_both(tmp_path):
+    path = tmp_path / "twice.yaml"
+    path.write_text("""\
+MODEL:
+  RPN: {ANCHORS: &anchors {SIZES: {SMALL: 1}}, OTHER: *anchors}
+  RESNETS:
+    NUM_GROUPS: 32
+MODEL:
+  RPN: {ANCHORS: {SIZES: {LARGE: 2}}}
+  RESNETS:
+    WIDTH_PER_GROUP: 8
+""")
+    model = Config.from_yaml(path).MODEL
+    assert (model.RESNETS.NUM_GROUPS, model.RESNETS.WIDTH_PER_GROUP) == (32, 8)
+    assert model.RPN["ANCHORS"] == {"SIZES": {"SMALL": 1, "LARGE": 2}}
+    assert model.RPN["OTHER"] == {"SIZES": {"SMALL": 1}}
+
+
+def test_sections_that_take_over_others_keys(tmp_path):
+    path = tmp_path / "merge.yaml"
+    path.write_text("""\
+TEST: &first {A: 1, B: {C: 1}}
+DATASETS: &second {<<: *first, A: 2, D: 2}
+SOLVER: {<<: [*first, *second], B: {E: 3}}
+""")
+    config = Config.from_yaml(path)
+    theirs = yaml.safe_load(path.read_text())
+    assert tuple(theirs.values()) == (config.TEST, config.DATASETS, config.SOLVER)
+    assert config.SOLVER == {"A": 1, "B": {"E": 3}, "D": 2}
+
+
 def test_earlier_name_of_a_key():
     config = Config.from_dict({"MODEL": {"BACKBONE": {"OUT_CHANNELS": 256}}})
     assert config.MODEL.RESNETS.BACKBONE_OUT_CHANNELS == 256
@@ -164,6 +195,23 @@ def test_every_value_out_of_range_is_named(key):
         Config.from_dict({key: BAD[key]})
 
 
+@pytest.mark.parametrize("number", [float("nan"), float("inf"), -float("inf")])
+@pytest.mark.parametrize("key", ["INPUT.PIXEL_MEAN", "INPUT.PIXEL_STD"])
+@pytest.mark.parametrize("place", range(3))
+def test_numbers_that_are_none(key, number, place):
+    values = [1.0, 1.0, 1.0]
+    values[place] = number
+    with pytest.raises(ValueError, match=f"^{key}: expected three finite numbers"):
+        Config.from_dict({key: values})
+
+
+def test_what_is_no_configuration():
+    with pytest.raises(TypeError, match=r"build_backbone: expected a Config, got a int; make one"):
+        build_backbone(3)
+    with pytest.raises(ValueError, match="MODEL.RESNETS.TRANS_FUNC: R-18-FPN is made of basic"):
+        build_backbone(Config.from_dict({"MODEL.BACKBONE.CONV_BODY": "R-18-FPN"}))
+
+
 def test_every_range_has_such_a_case():
     assert set(BAD) == set(CHECKS)
 
@@ -193,6 +241,12 @@ def test_other_mistakes_are_explained(values, text):
     [
         ("MODEL:\n  WEIGTH: x\n", "bad.yaml: MODEL.WEIGTH: .*did you mean 'WEIGHT'"),
         ("DTYPE: a\nDTYPE: b\n", "bad.yaml: line 2: DTYPE stands there twice"),
+        (
+            "MODEL:\n  RPN: {X: {Y: 1}}\nMODEL:\n  RPN: {X: {Y: 2}}\n",
+            "bad.yaml: line 3: MODEL.RPN.X.Y stands there twice",
+        ),
+        ("MODEL: {RPN: 1}\nMODEL: {RPN: {X: 1}}\n", "line 2: MODEL.RPN stands there twice"),
+        ("MODEL:\n  <<: [1]\n", "bad.yaml: line 2: expected a section with keys behind <<, got 1"),
         ("MODEL: [", "bad.yaml: expected YAML, got"),
         ("A: 1\n? [1]\n: 2\n", r"bad.yaml: line 2: expected a name as key, got \[1\]"),
         ("A: {TRUE: ,[1]}\n", "bad.yaml: "),

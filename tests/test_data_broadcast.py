@@ -74,10 +74,32 @@ def test_like_numpy_for_generated_shapes_and_strides(operation):
             assert isinstance(result, np.ndarray)
             assert_same(result, expected)
             out = strided(rng, expected.shape, expected.dtype.type)
-            if out.flags.writeable and all(s >= 0 for s in out.strides):
+            if not out.flags.writeable:
+                continue
+            assert ours(a, b, out=out) is out
+            assert_same(out, expected)
+            if all(s >= 0 for s in out.strides):
+                out.fill(0)
                 tensor = torch.from_numpy(out)
                 assert ours(torch.from_numpy(a.copy()), b, out=tensor) is tensor
                 assert_same(out, expected)
+
+
+def test_fields_of_structured_arrays():
+    rows = np.zeros(4, [("kind", np.uint8), ("value", np.float64)])
+    rows["value"] = [1, 2, 3, 4]
+    expected = rows["value"] + np.arange(4)
+    assert_same(ops.add(rows["value"], np.arange(4)), expected)
+    ops.add(rows["value"], np.arange(4), out=rows["value"])
+    assert_same(rows["value"].copy(), expected)
+    assert not rows["kind"].any()
+
+
+def test_out_that_is_reversed_may_overlap_an_operand():
+    ours, theirs = np.arange(6.0), np.arange(6.0)
+    ops.add(ours, 1, out=ours[::-1])
+    np.add(theirs, 1, out=theirs[::-1])
+    assert_same(ours, theirs)
 
 
 @pytest.mark.parametrize("operation", OPERATIONS)
@@ -123,6 +145,9 @@ def test_python_numbers_are_weak(dtype):
     for number in (3, 2.5):
         assert_same(ops.multiply(a, number), np.multiply(a, number))
         assert_same(ops.subtract(number, a), np.subtract(number, a))
+    for number in (-1, 300, 2**63):  # which are divided by, but not of every type
+        assert_same(ops.divide(a, number), np.divide(a, number))
+        assert_same(ops.divide(number, a), np.divide(number, a))
     if dtype is np.uint8:
         with pytest.raises(OverflowError):
             ops.add(a, 300)
@@ -204,9 +229,37 @@ def test_what_is_refused():
         ops.add(ones, np.ones(3, np.int16))
     with pytest.raises(TypeError, match="add: a must be .* got bool"):
         ops.add(True, ones)
-    with pytest.raises(TypeError, match="divide: out must be of float64, the result's type, got"):
+    with pytest.raises(TypeError, match="divide: out must be a tensor or an array of float64, got"):
         ops.divide(np.ones(3, np.int32), 2, out=np.ones(3, np.int32))
     with pytest.raises(ValueError, match=r"out must have the result's shape \(2, 3\), got \(3,\)"):
         ops.add(ones, ones, out=np.ones(3, np.float32))
     with pytest.raises(ValueError, match="elements of out share memory"):
         ops.add(ones, ones, out=torch.ones(1, 3).expand(2, 3))
+    with pytest.raises(TypeError, match="out must be a tensor or an array of float32, got float32"):
+        ops.add(ones[0, 0], ones[0, 0], out=np.float32(1))
+
+
+@pytest.mark.parametrize("step", [1, -1])
+def test_read_only_arrays_are_not_written_to(step):
+    memory = bytes(12)
+    out = np.frombuffer(memory, np.float32)[::step]
+    for add in (np.add, ops.add):
+        with pytest.raises(ValueError, match="read-only"):
+            add(np.ones(3, np.float32), np.ones(3, np.float32), out=out)
+    assert memory == bytes(12)
+
+
+@pytest.mark.parametrize("place", ["a", "b", "out"])
+def test_gradients_are_not_lost_silently(place):
+    tensors = {name: torch.ones(3) for name in ("a", "b", "out")}
+    tensors[place].requires_grad_()
+    with pytest.raises(RuntimeError, match="requires grad"):  # torch's own text
+        torch.add(tensors["a"], tensors["b"], out=tensors["out"])
+    with pytest.raises(RuntimeError, match=f"without requires_grad.* got one as {place}; detach"):
+        ops.add(**tensors)
+    if place != "out":
+        with pytest.raises(RuntimeError, match="without requires_grad"):
+            ops.add(tensors["a"], tensors["b"])
+    with torch.no_grad():
+        assert torch.equal(ops.add(**tensors), torch.full((3,), 2.0))
+        assert torch.equal(ops.add(tensors["a"], tensors["b"]), torch.full((3,), 2.0))

@@ -20,7 +20,7 @@ def test_examples(tmp_path):
     exec(batches, names)
     assert names["batch"].shape[:2] == (2, 3) and names["batch"].shape[2] % 32 == 0
     assert len(names["sizes"]) == 2 and names["boxes"].shape[1] == 4
-    assert names["state"] == {"seed": 1, "epoch": 0, "batch": 1}
+    assert names["state"] == {"seed": 1, "batch_size": 2, "epoch": 0, "batch": 1}
     exec(own, names)
     Image.fromarray(np.zeros((4, 5, 3), np.uint8)).save(tmp_path / "a.png")
     image, label, index = names["Mine"]([tmp_path / "a.png"], [3])[0]

@@ -11,6 +11,7 @@ import pytest
 
 pytest.importorskip("_ext.kernels", reason="run `python build_ffi.py` first")
 Image = pytest.importorskip("PIL.Image", reason="needs Pillow")
+ImageOps = pytest.importorskip("PIL.ImageOps", reason="needs Pillow")
 
 from data import files  # noqa: E402
 from data.files import ImageFileError, read_rgb  # noqa: E402
@@ -46,6 +47,7 @@ LOSSLESS = {
         repeated(GREY),
     ),
     "sixteen.png": (Image.fromarray(SIXTEEN), repeated(SIXTEEN >> 8)),
+    "sixteen.ppm": (Image.fromarray(SIXTEEN), repeated(SIXTEEN >> 8)),
     "sixteen.tif": (Image.fromarray(SIXTEEN), repeated(SIXTEEN >> 8)),
     "cmyk.tif": (
         Image.fromarray(np.dstack([255 - RGB, np.zeros_like(GREY)]), "CMYK"),
@@ -187,11 +189,25 @@ def test_what_has_no_defined_range_is_refused(tmp_path):
     Image.fromarray(np.ones((4, 4), np.float32)).save(tmp_path / "float.tif")
     with pytest.raises(ImageFileError, match=r"float\.tif: floating-point pixels have no defined"):
         read_rgb(tmp_path / "float.tif")
-    Image.fromarray(np.full((4, 4), 70000, np.int32)).save(tmp_path / "wide.tif")
-    with pytest.raises(
-        ImageFileError, match=r"wide\.tif: expected 8 or 16 bits, got values from 70"
-    ):
-        read_rgb(tmp_path / "wide.tif")
+    for grey in (7, 70000):  # of which nobody knows what is white
+        Image.fromarray(np.full((4, 4), grey, np.int32)).save(tmp_path / "wide.tif")
+        with pytest.raises(ImageFileError, match=r"wide\.tif: 32-bit pixels have no defined range"):
+            read_rgb(tmp_path / "wide.tif")
+
+
+@pytest.mark.parametrize("fill", [0, 1, 5, 1000])
+def test_exif_behind_fill_bytes(tmp_path, fill):
+    """Any number of bytes 0xFF may come before a marker (ITU T.81, B.1.1.2)."""
+    exif = Image.Exif()
+    exif[0x0112] = 6
+    path = tmp_path / "a.jpg"
+    Image.fromarray(SMOOTH).save(path, exif=exif)
+    contents = path.read_bytes()
+    path.write_bytes(contents[:2] + b"\xff" * fill + contents[2:])
+    expected = np.asarray(ImageOps.exif_transpose(Image.open(path)))
+    for pixels in (read_rgb(path), files.open_rgb(path)):
+        assert pixels.shape == (37, 24, 3)
+        assert np.abs(pixels - expected.astype(int)).max() <= 2
 
 
 def test_a_folder_or_an_absent_file(tmp_path):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+import warnings
 
 import numpy as np
 import pytest
@@ -11,7 +12,7 @@ import torch
 pytest.importorskip("_ext.kernels", reason="run `python build_ffi.py` first")
 Image = pytest.importorskip("PIL.Image", reason="needs Pillow")
 
-from data.ops import prepare_image  # noqa: E402
+from data.ops import normalize_image, prepare_image  # noqa: E402
 from ffi_ext import NativeError  # noqa: E402
 
 SIZES = [(40, 60), (41, 59), (80, 120), (100, 61), (13, 200), (20, 30), (7, 9), (3, 2), (1, 1)]
@@ -121,6 +122,23 @@ def test_views_of_images():
         prepare_image(reversed_channels, torch.empty(3, 60, 40)).numpy(),
         image[..., :3].transpose(2, 1, 0).astype(np.float32),
     )
+
+
+def test_arrays_that_torch_does_not_take():
+    rows = np.zeros((40, 60), [("other", np.uint8), ("pixel", np.uint8, 3)])
+    rows["pixel"] = picture()
+    read_only = np.asarray(Image.fromarray(picture()))
+    assert not read_only.flags.writeable
+    mean, std = np.arange(3.0)[::-1], np.arange(1.0, 4.0)[::-1]
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        for image in (picture()[..., ::-1], picture()[::-1, ::-1], rows["pixel"], read_only):
+            expected = ((image - mean) / std).transpose(2, 0, 1)
+            for result in (
+                prepare_image(image, torch.empty(3, 40, 60), mean=mean, std=std),
+                normalize_image(image, mean, std),
+            ):
+                assert np.abs(result.numpy() - expected).max() < 3e-5
 
 
 @pytest.mark.parametrize(

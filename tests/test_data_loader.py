@@ -108,6 +108,10 @@ def test_two_epochs_resumed_anywhere_give_the_same_batches():
         assert_equal(got, expected)
     with pytest.raises(ValueError, match="seed 9, this one's is 1: it would give other batches"):
         data.Loader(shapes(), seed=1).load_state_dict(make().state_dict())
+    with pytest.raises(ValueError, match="batch_size 3, this one's is 4: it would give other"):
+        data.Loader(shapes(), 4, seed=9).load_state_dict(make().state_dict())
+    with pytest.raises(ValueError, match="got a state without batch, batch_size, epoch, seed"):
+        make().load_state_dict({})
 
 
 def test_subsets_concatenations_and_batch_samplers():
@@ -121,6 +125,14 @@ def test_subsets_concatenations_and_batch_samplers():
             assert np.array_equal(image[:, :height, :width].permute(1, 2, 0), pixels)
             assert torch.equal(target.boxes, plain.boxes)
         assert len(indices) == len(expected)
+    for index in (-1, -8, 7, -9, 8):
+        chosen = Subset(combined, [index])
+        if -8 <= index < 8:
+            ((images, _, _),) = data.Loader(chosen)
+            assert torch.equal(images.tensors[0], chosen[0][0])
+        else:
+            with pytest.raises(IndexError, match=f"index {index} is not in a set of 8 samples"):
+                list(data.Loader(chosen))
     grouped = data.GroupedBatchSampler(data.EpochSampler(6, seed=1), data.aspect_groups(dataset), 2)
     loader = data.Loader(dataset, batch_sampler=grouped)
     orders = [[batch[2] for batch in loader] for _ in range(2)]
@@ -131,6 +143,8 @@ def test_subsets_concatenations_and_batch_samplers():
         list(data.Loader([1, 2, 3]))
     with pytest.raises(ValueError, match="must be at least 1, got 1, 0 and 2"):
         data.Loader(dataset, threads=0)
+    with pytest.raises(ValueError, match="Loader: expected a seed of at least 0, got -1"):
+        data.Loader(dataset, seed=-1)
     with pytest.raises(ValueError, match="batch_sampler decides on batch_size"):
         data.Loader(dataset, 2, batch_sampler=[[0]])
 

@@ -92,3 +92,14 @@ def test_torch_data_loader_takes_them():
     batches = list(loader)
     assert [indices for _, _, indices in batches] == list(sampler)
     assert all(len(set(images.image_sizes)) == 1 for images, _, _ in batches)
+
+
+def test_what_samplers_refuse():
+    with pytest.raises(ValueError, match="EpochSampler: expected a seed of at least 0, got -1"):
+        EpochSampler(3, seed=-1)
+    with pytest.raises(ValueError, match="expected a length of at least 0, got -1"):
+        EpochSampler(-1)
+    with pytest.raises(ValueError, match=r"gave index \d, but groups has those of 0\.\.1; give it"):
+        list(GroupedBatchSampler(EpochSampler(5), [0, 1], 2))
+    with pytest.raises(ValueError, match="gave index -1, but groups has those of 0"):
+        list(GroupedBatchSampler([-1], [0, 1], 2))

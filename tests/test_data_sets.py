@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import pickle
 import random
+import sys
 import warnings
 
 import numpy as np
@@ -51,6 +52,33 @@ def test_image_sets_define_read_and_len(present):
         assert (f"    def {name}(" in str(caught.value)) == (name not in present)
     with pytest.raises(NotImplementedError, match="class MyDetectionDataset"):
         data.DetectionDataset()
+
+
+def test_an_image_set_whose_init_forgets_its_base():
+    methods = {"__init__": lambda self: None, "__len__": lambda self: 1, "read": lambda self, i: 0}
+    forgetful = type("Mine", (data.ImageDataset,), methods)()
+    with pytest.raises(NotImplementedError) as caught:
+        forgetful[0]
+    assert "Mine.__init__ must call that of data.ImageDataset" in str(caught.value)
+    assert "        super().__init__(**options)" in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("sample", "got"),
+    [
+        (None, "NoneType"),
+        (np.zeros((4, 4, 3), np.uint8), r"ndarray \(4, 4, 3\)"),
+        ((np.zeros((4, 4), np.uint8), 1), r"\(ndarray \(4, 4\), int\)"),
+        ((torch.zeros(4, 4, 3, dtype=torch.uint8), 1), r"\(Tensor \(4, 4, 3\), int\)"),
+        ((1, 2, 3), r"\(int, int, int\)"),
+    ],
+)
+def test_what_read_gives_is_checked(sample, got):
+    methods = {"__len__": lambda self: 1, "read": lambda self, index: sample}
+    with pytest.raises(
+        TypeError, match=rf"Mine.read\(0\): expected \(pixels, target\), .* got {got}$"
+    ):
+        type("Mine", (data.ImageDataset,), methods)()[0]
 
 
 @pytest.fixture
@@ -213,6 +241,66 @@ def test_coco(coco):
     assert torch.equal(copy[0][0], dataset[0][0])
 
 
+def changed(contents, **values):
+    """The file with other values in its first annotation."""
+    first, *others = contents["annotations"]
+    return {**contents, "annotations": [{**first, **values}, *others]}
+
+
+def without(contents, key):
+    first = {name: value for name, value in contents["annotations"][0].items() if name != key}
+    return {**contents, "annotations": [first]}
+
+
+@pytest.mark.parametrize("installed", [True, False])
+def test_coco_polygons_of_fewer_than_three_points_cover_nothing(coco, installed, monkeypatch):
+    if not installed:
+        monkeypatch.setitem(sys.modules, "pycocotools", None)
+    folder, contents = coco
+    square = contents["annotations"][0]["segmentation"][0]
+    short = [[], [4, 4], [4, 4, 9, 9]]
+
+    def mask_of(segmentation):
+        path = write_coco(folder, changed(contents, segmentation=segmentation))
+        return data.CocoDetection(folder, path).target(0).masks.bitmaps()[0]
+
+    assert not mask_of(short).any()
+    assert torch.equal(mask_of([*short, square]), mask_of([square]))
+
+
+def test_coco_without_annotations(coco):
+    folder, contents = coco
+    del contents["annotations"]
+    dataset = data.CocoDetection(folder, write_coco(folder, contents))
+    image, target, _ = dataset[2]
+    assert len(dataset) == 3 and image.shape == (3, 30, 20)
+    assert target.boxes.shape == (0, 4) and len(target.labels) == len(target.masks) == 0
+
+
+@pytest.mark.parametrize(
+    ("segmentation", "text"),
+    [
+        ({"size": [20, 30]}, "annotation 0: expected polygons or a mask with size and counts"),
+        ({"size": [20, 30], "counts": [5, 5]}, "annotation 0: expected counts of 600 pixels, got"),
+        ({"size": [20, 30], "counts": [601, -1]}, "annotation 0: expected counts of 600 pixels"),
+        ({"size": [30, 20], "counts": [600]}, "annotation 0: a mask of .* for an image of"),
+    ],
+)
+def test_coco_run_lengths_that_are_wrong(coco, segmentation, text):
+    folder, contents = coco
+    path = write_coco(folder, changed(contents, segmentation=segmentation))
+    with pytest.raises(ValueError, match=text):
+        data.CocoDetection(folder, path).target(0)
+
+
+def test_polygons_that_are_none():
+    with pytest.raises(ValueError, match="expected pairs of coordinates .* got 5 numbers"):
+        data.Polygons([[[1, 2, 3, 4, 5]]], (10, 10))
+    for number in (np.nan, np.inf, 1e10):  # with which pycocotools never comes to an end
+        with pytest.raises(ValueError, match="expected coordinates below 1e\\+06 pixels, got"):
+            data.Polygons([[[1, 2, number, 4, 5, 6]]], (10, 10)).bitmaps()
+
+
 def test_coco_like_pycocotools(coco):
     COCO = pytest.importorskip("pycocotools.coco", reason="needs pycocotools").COCO
     from pycocotools import mask as coco_mask
@@ -251,6 +339,26 @@ def test_coco_like_pycocotools(coco):
         (
             lambda c: {**c, "annotations": [{**c["annotations"][0], "image_id": 1}]},
             "annotation 0 has the image_id 1, which the file does not define",
+        ),
+        (
+            lambda c: {**c, "images": [{"id": 1}]},
+            "expected images with id, file_name, height, width",
+        ),
+        (lambda c: {**c, "categories": [3]}, "expected categories with id, name, got 3"),
+        (lambda c: without(c, "bbox"), "expected annotations with id, .*, bbox, got {'id': 0"),
+        (
+            lambda c: changed(c, bbox=[1, 2, 3]),
+            "annotation 0: expected a bbox of four finite numbers",
+        ),
+        (lambda c: changed(c, bbox=[1, 2, np.nan, 4]), r"annotation 0: .* got \[1, 2, nan, 4\]"),
+        (lambda c: changed(c, bbox=None), "annotation 0: expected a bbox of four .* got None"),
+        (
+            lambda c: changed(c, segmentation=[[1, 2, 3, 4, 5, 6, 7]]),
+            r"annotations.json: annotation 0: expected polygons .* got \[1, 2, 3, 4, 5, 6, 7\]",
+        ),
+        (
+            lambda c: changed(c, segmentation=[[1, 2, 3, np.inf, 5, 6]]),
+            "annotation 0: expected polygons of finite numbers",
         ),
     ],
 )

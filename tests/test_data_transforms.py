@@ -227,3 +227,25 @@ def test_normalize_in_both_orders():
     expected = (PIXELS / 255 - np.array(mean)) / std
     assert np.abs(picture.draw().numpy().transpose(1, 2, 0) - expected).max() < 1e-5
     assert math.isclose(float(picture.mean[0]), 0.485 * 255, rel_tol=1e-6)
+
+
+@pytest.mark.parametrize(
+    ("make", "text"),
+    [
+        (lambda: Resize((0, 1), 5), r"Resize: expected sizes of at least 1, got min_size \(0, 1\)"),
+        (lambda: Resize(-5, 10), "got min_size -5 and max_size 10"),
+        (lambda: Resize(5, 0), "got min_size 5 and max_size 0"),
+        (lambda: Resize(()), "expected sizes of at least 1"),
+        (lambda: Normalize(std=[0, 1, 1]), r"those of std above 0, got mean .* std \[0, 1, 1\]"),
+        (lambda: Normalize(std=[math.nan, 1, 1]), "expected finite numbers"),
+        (lambda: Normalize([math.inf, 1, 1]), "expected finite numbers"),
+        (
+            lambda: RandomHorizontalFlip(2),
+            "RandomHorizontalFlip: expected a probability p from 0 to",
+        ),
+        (lambda: RandomVerticalFlip(-0.1), "RandomVerticalFlip: expected a probability p from 0"),
+    ],
+)
+def test_settings_that_are_refused(make, text):
+    with pytest.raises(ValueError, match=text):
+        make()

@@ -83,6 +83,9 @@ def test_level_mapper_follows_its_formula():
     odd = torch.tensor([[5.0, 5, 5, 5], [9, 9, 1, 1], [0, 0, math.nan, 4], [0, 0, 223, 223]])
     assert LevelMapper(2, 5)(odd).tolist() == [0, 0, 0, 1]
     assert LevelMapper(2, 5, plus_one=True)(odd).tolist() == [0, 0, 0, 2]
+    # by the formula boxes that are turned inside out have no area, however large they are
+    inverted = torch.tensor([[500.0, 500, 0, 0], [0, 500, 500, 0], [500, 0, 0, 500]])
+    assert LevelMapper(2, 5)(inverted).tolist() == [0, 0, 0]
     with pytest.raises(ValueError, match="k_min must not exceed k_max, got 5 and 2"):
         LevelMapper(5, 2)
 
@@ -107,6 +110,7 @@ def test_pooler_is_torchvisions(tv):
     rois = torch.cat([F.pad(b, (1, 0), value=i) for i, b in enumerate(boxes)])
     assert torch.equal(single, ops.roi_align(features[1], rois, 7, 1 / 8, 2))
     assert pooler(features, [torch.empty(0, 4)] * 2).shape == (0, 18, 7, 7)
+    assert pooler([f[:0] for f in features], []).shape == (0, 18, 7, 7)
     with pytest.raises(ValueError, match="expected 4 feature maps, one per scale, got 1"):
         pooler(features[:1], boxes)
     with pytest.raises(ValueError, match="expected boxes of 2 images, got 1"):

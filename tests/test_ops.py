@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 import torch
+from torch.autograd import forward_ad
 
 pytest.importorskip("_ext.kernels", reason="run `python build_ffi.py` first")
 
@@ -132,13 +133,60 @@ def test_functional_transforms_see_through():
     torch.testing.assert_close(ours, theirs)
 
 
+SECOND = "first derivatives, backward; got a second or a forward one"
+
+
+@pytest.mark.parametrize("loss", [lambda y: y.square().sum(), lambda y: y.sum()])
 @pytest.mark.parametrize("name", GRADS)
-def test_second_derivatives_are_refused(name):
+def test_second_derivatives_are_refused(name, loss):
     case = case_of(name)
-    y = case.call(*case.inputs)
-    grads = torch.autograd.grad(y.square().sum(), leaves(case)[:1], create_graph=True)
-    with pytest.raises(RuntimeError, match="once_differentiable"):
-        grads[0].sum().backward()
+
+    def first_derivative():
+        y = case.call(*case.inputs)
+        x = leaves(case)[0]
+        return x, torch.autograd.grad(loss(y), x, create_graph=True)[0]
+
+    x, grad = first_derivative()
+    with ops.plain_torch():  # by which a linear function has none, and the others have one
+        expected = first_derivative()[1].requires_grad
+    assert grad.requires_grad == expected
+    if expected:
+        for differentiate in (torch.Tensor.backward, lambda g: torch.autograd.grad(g, x)):
+            with pytest.raises(RuntimeError, match=SECOND):
+                differentiate(grad.sum())
+
+
+def test_second_derivatives_of_registered_operators_and_transforms_are_refused():
+    x, targets = torch.randn(2, 3, requires_grad=True), torch.zeros(2, 3)
+    y = torch.ops.resnet.focal_loss(x, targets, 0.25, 2.0)
+    (grad,) = torch.autograd.grad(y.sum(), x, create_graph=True)
+    with pytest.raises(RuntimeError, match=SECOND):
+        grad.sum().backward()
+    first = torch.func.grad(lambda x: ops.sigmoid_focal_loss(x, targets).sum())
+    with pytest.raises(RuntimeError, match=SECOND):
+        torch.func.grad(lambda x: first(x).sum())(x.detach())
+
+
+@pytest.mark.parametrize("name", GRADS)
+def test_forward_derivatives_are_refused(name):
+    case = case_of(name)
+    with forward_ad.dual_level():
+        case.call(*[x.detach() for x in case.inputs])  # which has no tangent
+        dual = forward_ad.make_dual(leaves(case)[0].detach(), torch.ones_like(leaves(case)[0]))
+        inputs = [dual if x is leaves(case)[0] else x.detach() for x in case.inputs]
+        with pytest.raises(RuntimeError, match=SECOND):
+            case.call(*inputs)
+
+
+@pytest.mark.parametrize("place", [0, 1, 2, 3])
+def test_in_place_forward_derivatives_are_refused(place):
+    x, one = torch.ones(1, 1, 2, 2), torch.ones(1)
+    arguments = [x, one, one, torch.ones(1, 1, 2, 2)]
+    with forward_ad.dual_level():
+        arguments[place] = forward_ad.make_dual(arguments[place], arguments[place])
+        with pytest.raises(RuntimeError, match=SECOND):
+            ops.frozen_batch_norm(*arguments, inplace=True)
+        assert torch.equal(x, torch.ones(1, 1, 2, 2))
 
 
 @pytest.mark.parametrize("name", GRADS)

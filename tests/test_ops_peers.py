@@ -247,6 +247,20 @@ def test_focal_loss_formula_and_ignored_rows():
     assert ops.sigmoid_focal_loss(extreme, right)[0, 2].isnan()
 
 
+@pytest.mark.parametrize("plain", [False, True])
+@pytest.mark.parametrize("gamma", [0.0, 0.5, 1.0, 2.0])
+def test_focal_loss_gradients_of_extreme_logits(plain, gamma):
+    """d loss = alpha_t (1 - p_t)^gamma (gamma p_t log p_t + p_t - 1) for the target 1, p_t = sigmoid(x)."""
+    x = torch.tensor([[300.0, 100, 30, 1, 0, -1, -30, -100, -300]], requires_grad=True)
+    with ops.plain_torch() if plain else torch.enable_grad():
+        loss = ops.sigmoid_focal_loss(x, torch.ones_like(x), gamma=gamma)
+    (grad,) = torch.autograd.grad(loss.sum(), x)
+    logits = x.detach().double().numpy()
+    log_p, missed = -np.logaddexp(0, -logits), np.exp(-np.logaddexp(0, logits))
+    expected = 0.25 * missed**gamma * (gamma * np.exp(log_p) * log_p - missed)
+    assert np.allclose(grad.numpy(), expected, rtol=1e-5, atol=1e-12)
+
+
 # --------------------------------------------------------------------------------------- bad input
 
 BAD_ROIS = [
@@ -314,6 +328,14 @@ def test_nan_infinite_and_empty_boxes(plain):
         assert iou[4, 5] == 0 and iou[0, 1] == 1 and iou[2, 0].isnan() and iou[0, 3] == 0
 
 
+def test_roi_align_does_not_look_at_pixels_of_no_weight():
+    x = torch.zeros(1, 1, 4, 4)
+    x[0, 0, 1, 2] = math.nan
+    rois = torch.tensor([[0, 0.5, 0.5, 1.5, 1.5]])
+    assert ops.roi_align(x, rois, 1, sampling_ratio=1) == 0  # the sample is the pixel (1, 1)
+    assert ops.roi_align(x, rois, 1, sampling_ratio=2).isnan()
+
+
 def test_roi_pool_of_nan_and_infinity():
     x = torch.full((1, 20, 4, 4), -math.inf)
     x[0, :, 2, 2:] = torch.tensor([math.nan, 5.0])
@@ -324,11 +346,24 @@ def test_roi_pool_of_nan_and_infinity():
     assert (grad[0, :, 2, 2] == 1).all() and grad.sum() == 4 * 20
 
 
-def test_bad_arguments_are_explained():
+@pytest.mark.parametrize("plain", [False, True])
+def test_bad_arguments_are_explained(plain):
     x, boxes = torch.randn(1, 4, 8, 8), torch.rand(3, 4)
     weight, offset = torch.randn(2, 4, 3, 3), torch.randn(1, 18, 6, 6)
-    scores, rois = torch.rand(3), torch.zeros(2, 5)
+    scores, rois, four = torch.rand(3), torch.zeros(2, 5), torch.ones(4)
     cases = [
+        (lambda: ops.frozen_batch_norm(x[0], four, four), "4 dimensions|N, C, H, W"),
+        (lambda: ops.frozen_batch_norm(x, four[:1], four), "scale must have one value per channel"),
+        (
+            lambda: ops.frozen_batch_norm(x, four, four[None]),
+            "bias must have one value per channel",
+        ),
+        (
+            lambda: ops.frozen_batch_norm(x, four, four, torch.ones(1, 1, 1, 1)),
+            "residual must be .* shape",
+        ),
+        (lambda: ops.roi_align(x, rois, (3,)), r"roi_align: output_size must be .* got \(3,\)"),
+        (lambda: ops.deform_conv2d(x[:, :0], offset, weight), "weight must be"),
         (lambda: ops.roi_pool(x, rois[:, :4], 2), r"rois must be \(K, 5\).*got \(2, 4\)"),
         (lambda: ops.roi_pool(x[0], rois, 2), r"x must be \(N, C, H, W\), got \(4, 8, 8\)"),
         (lambda: ops.roi_align(x, rois, 0), "pooled size must be positive, got 0 x 0"),
@@ -356,11 +391,16 @@ def test_bad_arguments_are_explained():
         (lambda: ops.deform_conv2d(x, offset, weight, mask=offset), r"mask must be \(1, 9, 6, 6\)"),
         (lambda: ops.deform_conv2d(x, offset, weight, stride=0), "stride and dilation must be"),
     ]
-    for call, message in cases:
-        with pytest.raises((RuntimeError, ValueError), match=message):
-            call()
-    with pytest.raises(TypeError, match="float32 or float64 tensor .* got torch.int64"):
-        ops.nms(boxes.long(), scores, 0.5)
+    with ops.plain_torch() if plain else torch.enable_grad():
+        for call, message in cases:
+            with pytest.raises((RuntimeError, ValueError), match=message):
+                call()
+        with pytest.raises(TypeError, match="float32 or float64 tensor .* got torch.int64"):
+            ops.nms(boxes.long(), scores, 0.5)
+        with pytest.raises(TypeError, match="float32 or float64 tensor .* got a NoneType"):
+            ops.roi_align(None, rois, 2)
+        with pytest.raises(TypeError, match="rois must be a tensor .* got a list"):
+            ops.roi_align(x, [boxes], 2)
 
 
 def test_tensors_of_more_than_2_to_the_31_elements():

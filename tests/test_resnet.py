@@ -20,8 +20,10 @@ from resnet import (  # noqa: E402
     ResNetHead,
     StageSpec,
     Stem,
+    build_classifier,
     build_resnet,
 )
+from resnet.deformable import Deformable  # noqa: E402
 from resnet.norms import group_norm  # noqa: E402
 
 BASIC = dict(block="BasicBlockWithFixedBatchNorm", res2_out_channels=64)
@@ -178,6 +180,62 @@ def test_freezing(freeze_at, trained):
     assert sum(p.requires_grad for p in model.parameters()) == trained
 
 
+def test_freezing_less_trains_more_again():
+    stages = [StageSpec(i, 1, True) for i in (1, 2, 3)]
+    model = ResNet(stages, block="BottleneckWithBatchNorm", res2_out_channels=32, freeze_at=4)
+    for freeze_at, frozen in [(1, {"stem"}), (3, {"stem", "layer1", "layer2"}), (0, set())]:
+        model.freeze(freeze_at)
+        for name, part in model.named_children():
+            trains = {p.requires_grad for p in part.parameters()} | {part.training}
+            assert trains == {name not in frozen}
+
+
+def test_hooks_keep_what_convolutions_gave():
+    model = ResNet([StageSpec(1, 1, True)], res2_out_channels=32, stem_out_channels=8).eval()
+    deformable = ResNet(
+        [StageSpec(1, 1, True)],
+        res2_out_channels=32,
+        stem_out_channels=8,
+        deformable=[Deformable()],
+    )
+    inner = deformable.layer1[0].conv2.conv
+    for part, owner in [
+        (model.layer1[0].conv1, model),
+        (model.layer1[0].downsample[0], model),
+        (inner, deformable.eval()),
+    ]:
+        kept = []
+        handle = part.register_forward_hook(lambda m, x, y, kept=kept: kept.append((y, y.clone())))
+        with torch.no_grad():
+            owner(torch.randn(1, 3, 32, 32))
+        handle.remove()
+        ((result, copy),) = kept
+        assert torch.equal(result, copy)
+
+
+@pytest.mark.parametrize(("settings", "stem"), [({}, 64), (BASIC, 64)])
+@pytest.mark.parametrize("first", [1, 2, 4])
+def test_a_head_takes_what_the_stage_before_gives(settings, stem, first):
+    body = ResNet([StageSpec(i, 1, True) for i in (1, 2, 3)], stem_out_channels=stem, **settings)
+    x = torch.randn(1, 3, 64, 64)
+    before = body.stem(x) if first == 1 else body(x)[first - 2]
+    head = ResNetHead([StageSpec(first, 1, True)], **settings)
+    assert head(before).shape[1] == head.out_channels
+
+
+def test_a_trained_batch_norms_state_loads_into_a_frozen_one():
+    trained = torch.nn.BatchNorm2d(4)
+    trained(torch.randn(2, 4, 5, 5))
+    frozen = FrozenBatchNorm2d(4, eps=trained.eps)
+    state = trained.state_dict()
+    frozen.load_state_dict(state)
+    assert "num_batches_tracked" in state  # which is the caller's
+    x = torch.randn(2, 4, 5, 5)
+    torch.testing.assert_close(frozen(x), trained.eval()(x))
+    with pytest.raises(RuntimeError, match="Unexpected key.*other"):
+        frozen.load_state_dict({**state, "other": torch.ones(1)})
+
+
 def test_training_step_lowers_the_loss():
     torch.manual_seed(0)
     model = ResNet(
@@ -207,6 +265,17 @@ def test_bad_settings_are_explained():
         match="freeze_at must be at most 4 for the parts stem, layer1, layer2, layer3, got 5",
     ):
         build_resnet("R-50-C4", freeze_at=5)
+    for name in ("R-18-C5", "R-34-FPN"):
+        with pytest.raises(
+            ValueError, match=f"{name} is made of basic blocks, .* got BottleneckWithFixedBatchNorm"
+        ):
+            build_resnet(name)
+    for build in (ResNet, ResNetHead):
+        for wrong in ("R-50", 3, [1]):
+            with pytest.raises(ValueError, match=f"{build.__name__}: stage_specs must be a table"):
+                build(wrong)
+    with pytest.raises(ValueError, match="num_classes must be a number of at least 1, got 'a'"):
+        build_classifier("R-50", num_classes="a")
     with pytest.raises(ValueError, match="one entry for each of the 4 stages, got 1"):
         build_resnet("R-50-C5", deformable=[None])
     with pytest.raises(ValueError, match="stage 1: block_count must be at least 1, got 0"):

@@ -8,6 +8,7 @@ from functools import partial
 
 import pytest
 import torch
+from torch.autograd import forward_ad
 
 pytest.importorskip("_ext.kernels", reason="run `python build_ffi.py` first")
 
@@ -89,6 +90,11 @@ def test_fused_features_are_the_models(block, way):
     with torch.no_grad():
         close([f.double() for f in fused(images)], double(images.double()))
         close(double.fuse()(images.double()), double(images.double()), 1e-13)
+
+
+def test_a_fused_models_weights_are_in_no_state_dict():
+    fused = ResNet(SPECS, **SMALL).fuse()
+    assert fused.state_dict() == {}
 
 
 def test_features_stay_what_they_were():
@@ -201,6 +207,37 @@ def test_padding_that_differs_between_sides_stays():
     assert fold(torch.nn.Conv2d(16, 32, 3, padding="same"), None, None, None) is None
 
 
+@pytest.mark.parametrize("name", ["winograd", "pointwise", "onednn", "torch"])
+@pytest.mark.parametrize("residual", ["none", "kept", "overwritten"])
+def test_a_relu_keeps_nans(name, residual):
+    size = 1 if name == "pointwise" else 3
+    weight, bias = torch.randn(32, 16, size, size), torch.randn(32)
+    geometry = Geometry((1, 1), (size // 2, size // 2), (1, 1), 1)
+    if not CONVOLUTIONS[name].supports(weight, geometry):
+        pytest.skip(f"there is no {name} here")
+    x, other = torch.randn(1, 16, 16, 16), torch.randn(1, 32, 16, 16)
+    x[0, 3, 8, 8] = float("nan")
+    expected = torch.nn.functional.conv2d(x, weight, bias, padding=size // 2)
+    if residual != "none":
+        other[0, 1, 2, 2] = float("nan")
+        expected = expected + other
+    added = None if residual == "none" else other.contiguous(memory_format=torch.channels_last)
+    way = CONVOLUTIONS[name](weight, bias, geometry)
+    found = way(x, added, True, residual == "overwritten").isnan()
+    spread = found & ~expected.isnan()
+    assert not (expected.isnan() & ~found).any()
+    assert not spread.any() or name == "winograd"  # in its tile of 4 x 4 outputs
+
+
+def test_the_features_of_a_diverged_model_are_not_finite():
+    model = randomize(ResNet(SPECS, **SMALL))
+    with torch.no_grad():
+        for spoilt in (model.stem.conv1.weight, model.layer2[0].conv2.weight):
+            spoilt[0, 0, 0, 0] = float("nan")
+            assert model.fuse()(torch.randn(1, 3, 64, 64))[-1].isnan().any()
+            spoilt[0, 0, 0, 0] = 0
+
+
 def test_large_results_are_the_same_by_onednn(monkeypatch):
     """Which lie in memory that is not the allocator's."""
     if not onednn_works():
@@ -219,6 +256,8 @@ def test_what_fused_models_refuse():
     model = ResNet(SPECS, **SMALL)
     with pytest.raises(ValueError, match="no convolution 'layer1.0.conv9' to fuse; did you mean"):
         model.fuse(implementations={"layer1.0.conv9": "torch"})
+    with pytest.raises(TypeError, match=r"a list of names, got 'onednn'; give \['onednn'\]"):
+        model.fuse(preference="onednn")
     with pytest.raises(KeyError, match="no convolution 'onednm'; .*did you mean 'onednn'"):
         model.fuse(implementations={"layer1.0.conv1": "onednm"})
     with pytest.raises(ValueError, match="'onednn' does not support .* torch.float64 .* torch"):
@@ -236,4 +275,6 @@ def test_what_fused_models_refuse():
             fused(wrong)
     images = torch.randn(1, 3, 32, 32, requires_grad=True)
     with pytest.raises(RuntimeError, match="a fused model computes no gradients"):
-        model.fuse()(images)
+        fused(images)
+    with forward_ad.dual_level(), pytest.raises(RuntimeError, match="or has a tangent"):
+        fused(forward_ad.make_dual(images.detach(), images.detach()))

@@ -166,7 +166,7 @@ def test_classifiers():
             assert found == parameters
     with pytest.raises(KeyError, match="no classifier 'R-51'; .*did you mean"):
         build_classifier("R-51")
-    with pytest.raises(ValueError, match="num_classes must be at least 1, got 0"):
+    with pytest.raises(ValueError, match="num_classes must be a number of at least 1, got 0"):
         ResNetClassifier(SPECS, 0, **SMALL)
 
 

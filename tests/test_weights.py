@@ -40,6 +40,9 @@ CAFFE2 = {
     "fpn_res5_2_sum_w": "fpn_layer4.weight",
     "fpn_res4_35_sum_b": "fpn_layer3.bias",
     "fpn_res3_3_sum_gn_s": "fpn_layer2.1.weight",
+    "fpn_6_w": "top_blocks.p6.weight",
+    "fpn_7_w": "top_blocks.p7.weight",
+    "fpn_7_b": "top_blocks.p7.bias",
     "pred_w": "fc1000.weight",
     "pred_b": "fc1000.bias",
     "conv_rpn_fpn2_w": "rpn.head.conv.weight",
@@ -275,6 +278,10 @@ def test_the_report():
     assert torch.equal(model.layer1[0].conv2.weight, values["layer1.0.conv2.weight"])
     with pytest.raises(ValueError, match="do not fit the model: .* 1 missing"):
         load_weights(model, values, strict=True)
+    with pytest.raises(ValueError, match="expected a dictionary of weights, got an empty one"):
+        load_weights(model, {})
+    with pytest.raises(TypeError, match=r"model must be a torch.nn.Module, got a int"):
+        load_weights(3, values)
     with pytest.raises(ValueError, match="do not fit the model: 0 matched"):
         load_weights(model, {"encoder.weight": torch.zeros(1)})
 

@@ -225,7 +225,7 @@ def soft_nms(
             or "hard" (0 above iou_threshold, which is `nms`).
         sigma: of "gaussian"; positive.
         iou_threshold: of the others.
-        score_threshold: what is kept has a larger score.
+        score_threshold: what is kept has a larger score; not negative.
         plus_one: as in `nms`.
 
     Returns:
@@ -239,6 +239,8 @@ def soft_nms(
         raise ValueError(f"soft_nms: sigma must be positive, got {sigma}")
     iou_threshold = _check_number("soft_nms", "iou_threshold", iou_threshold)
     score_threshold = _check_number("soft_nms", "score_threshold", score_threshold)
+    if score_threshold < 0:
+        raise ValueError(f"soft_nms: score_threshold must not be negative, got {score_threshold:g}")
     dtype = working_dtype("soft_nms", boxes)
     boxes, scores = boxes.detach().to(dtype), scores.detach().to(dtype)
     numbers = (float(sigma), iou_threshold, score_threshold, bool(plus_one))

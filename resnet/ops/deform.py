@@ -217,7 +217,12 @@ def _check(x, offset, weight, bias, stride, padding, dilation, mask) -> None:
         )
     outputs, group_channels, kh, kw = weight.shape
     groups = x.shape[1] // max(group_channels, 1)
-    if min(weight.shape) < 1 or groups * group_channels != x.shape[1] or outputs % groups:
+    if (
+        min(weight.shape) < 1
+        or groups < 1
+        or groups * group_channels != x.shape[1]
+        or outputs % groups
+    ):
         raise ValueError(
             "deform_conv2d: weight must be (O, C / groups, kh, kw) with O and C multiples of the groups, "
             f"got {tuple(weight.shape)} for x {tuple(x.shape)}"

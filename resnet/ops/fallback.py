@@ -191,9 +191,11 @@ def sigmoid_focal_loss(
             logits, (targets[:, None] == classes).to(logits.dtype), alpha, gamma
         )
         return torch.where(targets[:, None] < 0, torch.zeros_like(loss), loss)
-    p = torch.sigmoid(logits)
+    p, q = torch.sigmoid(logits), torch.sigmoid(-logits)
     loss = F.binary_cross_entropy_with_logits(logits, targets, reduction="none")
-    loss = loss * (p * (1 - targets) + (1 - p) * targets) ** gamma
+    # above 0, where a power below 1 has no derivative
+    missed = (p * (1 - targets) + q * targets).clamp_min(torch.finfo(p.dtype).tiny)
+    loss = loss * missed**gamma
     return loss if alpha < 0 else loss * (alpha * targets + (1 - alpha) * (1 - targets))
 
 

@@ -50,6 +50,19 @@ _focal_loss_op = operator(
 _REDUCTIONS = ("none", "mean", "sum")
 
 
+def _check_classes(logits: torch.Tensor, targets: torch.Tensor) -> None:
+    """What the kernel checks itself; only for plain torch."""
+    if targets.is_floating_point():
+        return
+    wrong = targets > logits.shape[1]
+    if wrong.any():
+        row = int(wrong.nonzero()[0, 0])
+        raise ValueError(
+            f"sigmoid_focal_loss: class {int(targets[row])} of row {row} is beyond the "
+            f"{logits.shape[1]} columns of logits"
+        )
+
+
 def sigmoid_focal_loss(
     logits: torch.Tensor,
     targets: torch.Tensor,
@@ -93,7 +106,10 @@ def sigmoid_focal_loss(
     dtype = working_dtype("sigmoid_focal_loss", logits)
     values = logits.to(dtype)
     targets = targets.to(dtype) if dense else targets.long()
-    compute = _focal_loss_op if use_kernels(values) else fallback.sigmoid_focal_loss
+    compute = _focal_loss_op
+    if not use_kernels(values):
+        _check_classes(logits, targets)
+        compute = fallback.sigmoid_focal_loss
     loss = compute(values, targets, float(alpha), float(gamma)).to(logits.dtype)
     if reduction == "none":
         return loss

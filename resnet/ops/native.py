@@ -11,6 +11,7 @@ from typing import Any
 
 import cffi
 import torch
+from torch.autograd import forward_ad
 
 HOW_TO_BUILD = (
     "build them with `python build_ffi.py` in the project's folder, and start Python there"
@@ -109,10 +110,11 @@ def kernel(name: str, tensor: torch.Tensor) -> Any:
     return getattr(kernels, f"{name}_{_SUFFIX[tensor.dtype]}{MODULES[device][1]}")
 
 
-def wrong_dtype(name: str, tensor: torch.Tensor) -> TypeError:
+def wrong_dtype(name: str, tensor: Any) -> TypeError:
+    got = tensor.dtype if isinstance(tensor, torch.Tensor) else f"a {type(tensor).__name__}"
     return TypeError(
         f"{name}: expected a float32 or float64 tensor (or float16 or bfloat16, computed in float32), "
-        f"got {tensor.dtype}; convert it with .float()"
+        f"got {got}; convert it with .float()"
     )
 
 
@@ -122,11 +124,12 @@ def working_dtype(name: str, tensor: torch.Tensor) -> torch.dtype:
     Raises:
         TypeError: The tensor is not of a floating-point type.
     """
-    if tensor.dtype in _LOW_PRECISION:
+    dtype = getattr(tensor, "dtype", None)
+    if dtype in _LOW_PRECISION:
         return torch.float32
-    if tensor.dtype not in _SUFFIX:
+    if not isinstance(dtype, torch.dtype) or dtype not in _SUFFIX:
         raise wrong_dtype(name, tensor)
-    return tensor.dtype
+    return dtype
 
 
 def or_null(tensor: torch.Tensor | None) -> Any:
@@ -147,6 +150,18 @@ def is_traced(*arguments: Any) -> bool:
     )
 
 
+def is_recorded(*arguments: Any) -> bool:
+    """Whether autograd looks on: an argument is to get a gradient, or has a tangent (forward mode)."""
+    if torch.is_grad_enabled() and any(
+        isinstance(x, torch.Tensor) and x.requires_grad for x in arguments
+    ):
+        return True
+    return forward_ad._current_level >= 0 and any(
+        isinstance(x, torch.Tensor) and forward_ad.unpack_dual(x).tangent is not None
+        for x in arguments
+    )
+
+
 def operator(
     forward: Callable[..., Any],
     fake: Callable[..., Any],
@@ -159,7 +174,8 @@ def operator(
         forward: Annotated as torch.library.custom_op needs it; calls the kernel.
         fake: The same signature; only shapes, dtypes and strides.
         setup_context: (ctx, inputs, output), as of torch.library.register_autograd.
-        backward: (ctx, *gradients) -> a gradient per input.
+        backward: (ctx, *gradients) -> a gradient per input, by an operator that has no backward itself:
+            a second derivative is refused there.
 
     Returns:
         A function with forward's arguments, all by position.
@@ -176,9 +192,7 @@ def operator(
             return op(*arguments)
         if torch._C._are_functorch_transforms_active():
             return transformed(*arguments)
-        if torch.is_grad_enabled() and any(
-            isinstance(x, torch.Tensor) and x.requires_grad for x in arguments
-        ):
+        if is_recorded(*arguments):
             return recorded(*arguments)
         return forward(*arguments)
 
@@ -207,16 +221,18 @@ def _functions(
     def nothing(ctx: Any, inputs: Any, output: Any) -> None:
         """There is no backward that would need anything."""
 
-    parts: dict[str, Any] = {}
-    if backward is not None:
-        once = torch.autograd.function.once_differentiable(backward)
-        parts["backward"] = staticmethod(once)
+    def refused(ctx: Any, *gradients: Any) -> Any:
+        raise RuntimeError(
+            f"resnet::{name}: the kernels give first derivatives, backward; got a second or a forward one "
+            "asked for; compute within `resnet.ops.plain_torch()`"
+        )
+
+    derivatives = {"backward": staticmethod(backward or refused), "jvp": staticmethod(refused)}
     apart = {
         "forward": staticmethod(forward),
         "setup_context": staticmethod(setup_context or nothing),
     }
-    transformed: Any = type(name, (torch.autograd.Function,), {**parts, **apart})
-    if backward is None:
-        return forward, transformed.apply
-    recorded: Any = type(name, (torch.autograd.Function,), {**parts, "forward": staticmethod(both)})
+    transformed: Any = type(name, (torch.autograd.Function,), {**derivatives, **apart})
+    together = {**derivatives, "forward": staticmethod(both)}
+    recorded: Any = type(name, (torch.autograd.Function,), together)
     return recorded.apply, transformed.apply

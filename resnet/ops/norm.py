@@ -6,7 +6,15 @@ import torch
 
 from resnet.ops import fallback
 from resnet.ops.memory import in_huge_pages
-from resnet.ops.native import is_traced, kernel, operator, or_null, use_kernels, working_dtype
+from resnet.ops.native import (
+    is_recorded,
+    is_traced,
+    kernel,
+    operator,
+    or_null,
+    use_kernels,
+    working_dtype,
+)
 
 
 def _frozen_bn(
@@ -71,6 +79,25 @@ _frozen_bn_op = operator(
 )
 
 
+def _check(
+    x: torch.Tensor, scale: torch.Tensor, bias: torch.Tensor, residual: torch.Tensor | None
+) -> None:
+    """What the kernel checks itself; only for plain torch."""
+    if x.dim() != 4:
+        raise ValueError(f"frozen_batch_norm: x must be (N, C, H, W), got {tuple(x.shape)}")
+    for name, values in [("scale", scale), ("bias", bias)]:
+        if values.dim() > 1 or values.numel() != x.shape[1]:
+            raise ValueError(
+                f"frozen_batch_norm: {name} must have one value per channel of x, shape ({x.shape[1]},), "
+                f"got {tuple(values.shape)}"
+            )
+    if residual is not None and residual.shape != x.shape:
+        raise ValueError(
+            f"frozen_batch_norm: residual must be None or have x's shape {tuple(x.shape)}, "
+            f"got {tuple(residual.shape)}"
+        )
+
+
 def frozen_batch_norm(
     x: torch.Tensor,
     scale: torch.Tensor,
@@ -104,13 +131,12 @@ def frozen_batch_norm(
     dtype = working_dtype("frozen_batch_norm", x)
     exported = torch.compiler.is_compiling() or torch.jit.is_tracing()
     if dtype != x.dtype or exported or not use_kernels(x):
+        if not torch.jit.is_tracing():  # which would warn of every comparison
+            _check(x, scale, bias, residual)
         return fallback.frozen_batch_norm(x, scale, bias, residual, relu)
     scale, bias = scale.to(dtype), bias.to(dtype)
     residual = residual if residual is None else residual.to(dtype)
-    needs_grad = torch.is_grad_enabled() and (
-        x.requires_grad or (residual is not None and residual.requires_grad)
-    )
-    if inplace and not needs_grad and not is_traced(x):
+    if inplace and not is_recorded(x, scale, bias, residual) and not is_traced(x):
         kernel("frozen_bn_forward", x)(x, scale, bias, or_null(residual), int(relu), x)
         return x
     return _frozen_bn_op(x, scale, bias, residual, relu)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import List  # noqa: UP035  as torch.library of torch 2.6 wants it
 
 import torch
@@ -12,6 +13,7 @@ from resnet.ops.native import kernel, operator, use_kernels, working_dtype
 
 # Beyond 2^24 a float cannot tell neighbouring pixels apart.
 LARGEST_COORDINATE = 2.0**24
+MOST_SAMPLES = 4096  # of a bin along an axis
 
 
 def _roi_align(
@@ -113,14 +115,24 @@ def _pool_backward(ctx, grad, _):
 _roi_pool_op = operator(_roi_pool, _fake_pool, _setup_pool, _pool_backward)
 
 
-def _size(output_size: int | tuple[int, int]) -> tuple[int, int]:
-    height, width = (output_size, output_size) if isinstance(output_size, int) else output_size
-    return int(height), int(width)
+def _size(name: str, output_size: int | tuple[int, int]) -> tuple[int, int]:
+    if isinstance(output_size, int):
+        return output_size, output_size
+    if not isinstance(output_size, Sequence) or len(output_size) != 2:
+        raise ValueError(
+            f"{name}: output_size must be a number or (height, width), got {output_size!r}"
+        )
+    return int(output_size[0]), int(output_size[1])
 
 
 def _check_shapes(
     name: str, x: torch.Tensor, rois: torch.Tensor, spatial_scale: float, size: tuple[int, int]
 ) -> None:
+    if not isinstance(rois, torch.Tensor):
+        raise TypeError(
+            f"{name}: rois must be a tensor (K, 5) with rows of batch index, x1, y1, x2, y2, "
+            f"got a {type(rois).__name__}"
+        )
     if rois.dim() != 2 or rois.shape[1] != 5:
         raise ValueError(
             f"{name}: rois must be (K, 5) with rows of batch index, x1, y1, x2, y2, "
@@ -171,7 +183,7 @@ def roi_align(
         rois: (K, 5): batch index, x1, y1, x2, y2 in the coordinates of the image.
         output_size: height and width of a region in the result, or one number for both.
         spatial_scale: takes the image's coordinates to x's; 1/16 for a feature map of stride 16.
-        sampling_ratio: samples per bin and axis; 0 for ceil(size of the bin).
+        sampling_ratio: samples per bin and axis, at most 4096; 0 for ceil(size of the bin).
         aligned: pixel centres lie at .5; False is the older form.
 
     Returns:
@@ -182,8 +194,12 @@ def roi_align(
             (ValueError where plain torch computes). On a GPU, where nobody waits for the answer,
             the region's result is NaN instead.
     """
-    size, dtype = _size(output_size), working_dtype("roi_align", x)
+    size, dtype = _size("roi_align", output_size), working_dtype("roi_align", x)
     _check_shapes("roi_align", x, rois, spatial_scale, size)
+    if sampling_ratio > MOST_SAMPLES:
+        raise ValueError(
+            f"roi_align: sampling_ratio must be at most {MOST_SAMPLES}, got {sampling_ratio}"
+        )
     input_dtype, x, rois = x.dtype, x.to(dtype), rois.detach().to(dtype)
     settings = (int(sampling_ratio), bool(aligned))
     if use_kernels(x):
@@ -216,7 +232,7 @@ def roi_pool(
     Raises:
         RuntimeError: as `roi_align`.
     """
-    size, dtype = _size(output_size), working_dtype("roi_pool", x)
+    size, dtype = _size("roi_pool", output_size), working_dtype("roi_pool", x)
     _check_shapes("roi_pool", x, rois, spatial_scale, size)
     input_dtype, x, rois = x.dtype, x.to(dtype), rois.detach().to(dtype)
     if use_kernels(x):
