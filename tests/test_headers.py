@@ -228,3 +228,44 @@ def test_a_header_that_the_system_does_not_let_read(tmp_path, monkeypatch, first
     monkeypatch.setattr(Path, "read_text", refuse)
     with pytest.raises(HeaderError, match="the header .*h.h cannot be read: .*Permission denied"):
         create_extension("denied.h", ["h.h"], ["h.c"], relative_to=str(tmp_path / "b.py"))
+
+
+@pytest.mark.parametrize(
+    ("header", "said"),
+    [
+        ("struct p;\nstruct p f(int a);\n", r"one.h:2: a value of 'struct p' is used here"),
+        ("int f(struct p a);\n", "a value of 'struct p' .*\n.*\nhint: .* a pointer: struct p \\*"),
+        (
+            "int f(enum e a);\n",
+            "a value of 'enum e' is used here, and no header has its definition",
+        ),
+        ("extern union u g;\n", "a value of 'union u'"),
+        (
+            "struct p;\ntypedef struct { struct p a[2]; } q;\nq f(int);\n",
+            "one.h:2: a value of 'struct p'",
+        ),
+        ("THFloatTensor f(int a);\n", "a pointer: THFloatTensor \\*"),
+        ("int f(flot a);\n", "flot is an unknown type; did you mean float"),
+        ("typedef int hue;\nint f(heu a, hue b);\n", "is heu a type"),
+        ("void f(THFlotTensor *t);\n", "did you mean THFloatTensor"),
+        ("int f(int a)", "is a ; missing at its end"),
+        ("int f(int a)\nint g(int b);\n", "is a ; missing at its end"),
+        ("int f(int n, int v[n][n]);\n", "size of an array must be a number"),
+    ],
+)
+def test_what_a_header_that_cannot_be_read_is_told(tmp_path, header, said):
+    (tmp_path / "one.h").write_text(header)
+    with pytest.raises(HeaderError, match=said):
+        create_extension("told.one", "one.h", [], relative_to=str(tmp_path / "b.py"))
+
+
+def test_a_handle_to_a_struct_without_a_name(build):
+    text = "typedef struct { int a; } *handle;\nint of(handle h)"
+    module = build(text + ";", text + " { return h->a; }")
+    assert module.of(module._ffi.new("handle", [5])) == 5
+
+
+def test_static_asserts_and_sizes_that_are_parameters(build):
+    text = '_Static_assert(sizeof(int) > 1, "small; (int)");\nint last(int n, const int v[n], int w[2 * n])'
+    module = build(text + ";", text + " { return v[n - 1] + w[2 * n - 1]; }")
+    assert module.last(2, [3, 4], [0, 0, 0, 30]) == 34
