@@ -310,6 +310,13 @@ def integer_macros(macros: dict[str, str], statements: list[Statement]) -> list[
     return [name for name in macros if name in found]
 
 
+def float_macros(macros: dict[str, str]) -> list[str]:
+    """The macros whose values are floating-point literals."""
+    number = r"\s*[-+]?\s*(?:\d+\.\d*|\.\d+|\d+(?=[eE]))(?:[eE][-+]?\d+)?[fFlL]?\s*"
+    literal = re.compile(rf"{number}|\({number}\)")
+    return [name for name, value in macros.items() if literal.fullmatch(value.strip())]
+
+
 def _is_integer(value: str, known: set[str]) -> bool:
     if not value.strip():
         return False

@@ -50,7 +50,7 @@ class Declarations:
 
     cdef: str  # without TH_TYPEDEFS
     functions: tuple[Function, ...]
-    constants: tuple[str, ...]
+    constants: dict[str, str]  # with their types in Python
     variables: tuple[str, ...]
     headers: tuple[Path, ...]
 
@@ -82,19 +82,23 @@ def read(headers: Sequence[Path], preprocess: Preprocess, ffi: cffi.FFI) -> Decl
     kept.sort(
         key=lambda statement: statement.kind != ctext.TYPE
     )  # one header's types, another's use
-    constants = ctext.integer_macros(macros, kept)
+    integers = ctext.integer_macros(macros, kept)
+    numbers = ctext.float_macros(macros)
     lines = [statement.declaration for statement in _needed(kept, foreign)]
-    lines += [f"#define {name} ..." for name in constants]
+    lines += [f"#define {name} ..." for name in integers]
+    lines += [f"static const double {name};" for name in numbers]
     _declare(ffi, "\n".join(lines), kept)
     for statement in kept:
         _refuse_opaque(ffi, statement)
     functions = tuple(_function(ffi, s) for s in kept if s.kind == ctext.FUNCTION)
+    constants = dict.fromkeys(integers, "int") | dict.fromkeys(numbers, "float")
     for statement in kept:
-        constants += [name for name in statement.enumerators if name not in constants]
+        constants |= dict.fromkeys(statement.enumerators, "int")
         if statement.kind == ctext.CONSTANT:
-            constants.append(statement.name)
+            is_float = re.search(r"\b(?:float|double)\b", statement.declaration)
+            constants[statement.name] = "float" if is_float else "int"
     variables = tuple(s.name for s in kept if s.kind == ctext.VARIABLE)
-    return Declarations("\n".join(lines), functions, tuple(constants), variables, tuple(headers))
+    return Declarations("\n".join(lines), functions, constants, variables, tuple(headers))
 
 
 def _text_of(header: Path) -> str:
@@ -249,7 +253,7 @@ def _function(ffi: cffi.FFI, statement: ctext.Statement) -> Function:
         result_code=_code(declared.result, model, result=True),
         parameters=parameters,
         variadic=bool(declared.ellipsis),
-        prototype=re.sub(r"\*\s+(?=[A-Za-z_])", "*", statement.declaration.rstrip("; ")),
+        prototype=re.sub(r"(?<=\()\s+|(?<=\*)\s+(?=\w)", "", statement.declaration.rstrip("; ")),
         comment=statement.comment,
         location=statement.where,
     )

@@ -20,6 +20,8 @@ from ffi_ext.errors import BuildError
 if TYPE_CHECKING:
     import cffi
 
+    from ffi_ext import declarations
+
 PATH_LISTS = ("include_dirs", "library_dirs", "runtime_library_dirs", "extra_objects", "depends")
 TEXT_LISTS = ("undef_macros", "libraries", "extra_link_args", "swig_opts", "export_symbols")
 OTHERS = {
@@ -300,7 +302,7 @@ def _make(
     preamble = csource.preamble(
         declared, includes=includes, cxx_names=toolchain.c_compiler_is_cxx()
     )
-    preamble += _origin(headers, sources, with_cuda, options)
+    preamble += _origin(declared, sources, with_cuda, options)
     binary_module = f"_{target.last}"
     if package:
         binary_module = f"{target.package}.{binary_module}"
@@ -372,7 +374,7 @@ def _make(
 
 
 def _origin(
-    headers: tuple[Path, ...],
+    declared: declarations.Declarations,
     sources: tuple[Path, ...],
     with_cuda: bool,
     options: dict[str, Any],
@@ -386,6 +388,7 @@ def _origin(
     from ffi_ext import __version__
     from ffi_ext.codegen import csource
 
+    headers = declared.headers
     base = os.path.commonpath([path.parent for path in (*headers, *sources)] or [Path("/")])
     facts: dict[str, Any] = {
         "ffi_ext": __version__,
@@ -394,6 +397,9 @@ def _origin(
     }
     if with_cuda:
         facts["with_cuda"] = True
+    variadic = {f.python_name: _described(f) for f in declared.functions if f.variadic}
+    if variadic:  # which the table of functions does not have
+        facts["variadic"] = variadic
     for name in ("define_macros", "libraries", "extra_link_args"):
         if options.get(name):
             facts[name] = options[name]
@@ -403,6 +409,16 @@ def _origin(
     text = csource.quoted(json.dumps(facts, sort_keys=True))
     where = f'__attribute__((used, section("{elf.ORIGIN}")))'
     return f"#ifdef __ELF__\nstatic const char ffi_ext_origin[] {where} = {text};\n#endif\n"
+
+
+def _described(function: declarations.Function) -> dict[str, Any]:
+    from ffi_ext.codegen import csource
+
+    return {
+        "names": [parameter.name for parameter in function.parameters],
+        "codes": [function.result_code, *(parameter.code for parameter in function.parameters)],
+        "doc": csource.documentation(function),
+    }
 
 
 def _text_at(path: Path) -> str:

@@ -107,7 +107,7 @@ def bind(
         namespace: The module's globals, with `_lib` and `_ffi` of the binary in it.
         functions: Python names of the C functions.
         constants: Names of #defines, enumerators and `static const` variables: read now.
-        variables: Names of C globals: read at each access.
+        variables: Names of C globals: read at each access, written by assignment.
 
     A name that the binary lacks (its `__init__.py` is newer or older) does not prevent the import:
     a function then raises when it is called, the others when they are accessed.
@@ -139,6 +139,16 @@ def bind(
         raise AttributeError(f"module {package!r} has no attribute {name!r}")
 
     namespace["__getattr__"] = __getattr__
+    if live and package in sys.modules:
+
+        class Module(ModuleType):
+            def __setattr__(self, name: str, value: Any) -> None:
+                if name in live:
+                    setattr(lib, name, value)
+                else:
+                    super().__setattr__(name, value)
+
+        sys.modules[package].__class__ = Module
 
 
 def _missing(name: str, package: str, path: str | None) -> Callable[..., Any]:

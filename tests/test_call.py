@@ -463,6 +463,13 @@ def test_constants_and_variables(module):
     before = module.counter
     module.bump()
     assert module.counter == before + 1
+    module.counter = 20
+    module.bump()
+    assert module.counter == 21
+    with pytest.raises(TypeError):
+        module.counter = "x"
+    module.other = 1  # as any module
+    assert module.other == 1
     assert "add" in module.__all__ and "counter" in module.__all__
     assert callable(module._lib.bump) and module._ffi.sizeof("int") == 4
     with pytest.raises(AttributeError, match="no attribute 'missing'"):

@@ -113,10 +113,11 @@ def test_a_real_header(module, tmp_path):
 
     assert module.__all__ == [
         *("add", "mirror", "scale_all", "wide", "lambda_", "each", "first_of", "formatted"),
-        *("flags", "SIZE", "TWICE", "HEX", "FAST", "SLOW", "SLOWER", "LIMIT", "counter"),
+        *("flags", "SIZE", "TWICE", "HEX", "PI", "FAST", "SLOW", "SLOWER", "LIMIT", "counter"),
     ]
     assert (module.SIZE, module.TWICE, module.HEX) == (12, 24, 16)
     assert (module.FAST, module.SLOW, module.SLOWER, module.LIMIT) == (0, 7, 8, 5)
+    assert module.PI == 3.14
     assert module.counter == 1
     assert module.add(a=1, b=2) == 3
     assert module.add.__doc__ == (
@@ -142,6 +143,7 @@ def test_a_real_header(module, tmp_path):
     assert module.flags() == 2**32 - 1
     stub = (tmp_path / "real_headers" / "__init__.pyi").read_text()
     assert "def add(a: int, b: int) -> int:" in stub and "SIZE: int" in stub
+    assert "PI: float" in stub
     assert "def lambda_(import_: int, arg1: int, None_: int) -> int:" in stub
 
 
@@ -257,6 +259,24 @@ def test_what_a_header_that_cannot_be_read_is_told(tmp_path, header, said):
     (tmp_path / "one.h").write_text(header)
     with pytest.raises(HeaderError, match=said):
         create_extension("told.one", "one.h", [], relative_to=str(tmp_path / "b.py"))
+
+
+def test_macros_that_are_numbers(build):
+    names = {"A": "1.5", "B": "(-2e-3)", "C": ".5f", "D": "3.", "E": "1e5", "F": "- 2.5L"}
+    others = {"G": "1.0 * x", "H": '"1.5"', "J": "1.0.0"}
+    header = "".join(f"#define {n} {v}\n" for n, v in (names | others).items()) + "int f(void);\n"
+    module = build(header + "static const float K = 0.25f;\n", "int f(void) { return 1; }")
+    assert module.__all__ == ["f", *names, "K"]
+    values = [getattr(module, name) for name in names]
+    assert values == [1.5, -0.002, 0.5, 3.0, 100000.0, -2.5] and module.K == 0.25
+    stub = Path(module.__file__).with_suffix(".pyi").read_text()
+    assert "E: float" in stub and "K: float" in stub
+
+
+def test_a_prototype_is_as_written(build):
+    text = "#include <stdbool.h>\nbool negated(bool of, int * by);\n"
+    module = build(text, text.replace(";", " { return !of; }"))
+    assert module.negated.__doc__ == "_Bool negated(_Bool of, int *by)"
 
 
 def test_a_handle_to_a_struct_without_a_name(build):
