@@ -468,7 +468,7 @@ def _preprocessed(command: tuple[str, ...], identity: tuple[str, ...], header: P
         if files and all(cache.file_digest(path) == seen for path, seen in files.items()):
             return str(record["text"])
     started = cache.clock()
-    status, text = toolchain.run(command)
+    status, text = toolchain.run(command, apart=True)
     if status:
         raise compile_errors.explain(f"reading the header {header}", text, builder.INCLUDE)
     if kept:

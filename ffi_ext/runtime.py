@@ -182,6 +182,7 @@ class CffiFunction:
         self.codes = tuple(
             cffi_values.code_of(item.cname) for item in (self.ctype.result, *self.ctype.args)
         )
+        self.constraints: tuple[str, ...] = ()
         self.names = tuple(f"arg{i}" for i in range(len(self.ctype.args)))
         self.doc = self.__doc__ = cffi_values.prototype_of(name, self.ctype)
 

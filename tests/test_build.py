@@ -123,6 +123,14 @@ def test_a_compile_error_is_distilled_and_the_old_module_stays(project):
         ("#include <TH/TF.h>\n", "did you mean TH/TH.h"),
         ("#include <missing_thing.h>\n", "include_dirs"),
         ("bool f(void);\n", "stdbool.h"),
+        ("#include <vector>\n", r'this is C\+\+: pass language="c\+\+"'),
+        ("template <class T> T g(T x) { return x; }\n", r"this is C\+\+"),
+        ('extern "C" int g(void);\n', r"this is C\+\+"),
+        ("int g(int a) { return std::max(a, 3); }\n", r"this is C\+\+"),
+        (
+            "int one(void) { return 1; }\n",
+            "listed twice, or does a header have the function's body",
+        ),
         (
             "#include <TH/TH.h>\nvoid g(THFloatTensor *t) { THFloatTensor_sum(t, t, 0); }\n",
             "THFloatTensor_sum has other parameters .* no last argument keepdim",
@@ -165,6 +173,14 @@ def test_no_compiler(project, monkeypatch):
     monkeypatch.setenv("CC", "no-such-compiler")
     with pytest.raises(BuildError, match="no compiler: CC='no-such-compiler'.*apt install gcc"):
         make(project).build()
+
+
+@pytest.mark.parametrize("header", ["int one(void);\n", "#define ONE 1\nint one(void);\n"])
+def test_a_compiler_that_says_nothing(project, monkeypatch, header):
+    monkeypatch.setenv("CC", "false")
+    (project / "lib.h").write_text(header)
+    with pytest.raises(BuildError, match=r"failed: false -.* printed nothing and ended with 1"):
+        make(project, sources=["one.c"]).build()
 
 
 def test_wrappers_and_environment_flags(project, monkeypatch):
@@ -287,7 +303,8 @@ def test_a_header_name_that_c_cannot_include_is_refused(project):
             "int one(void);\nint one(void);\n",
             r"lib\.h:2: multiple declarations of function one.*lib\.h:1",
         ),
-        ("#include <no_such_header.h>\n", r"lib\.h:1: .*no_such_header"),
+        ("#include <no_such_header.h>\n", r"failed: \S*lib\.h:1: no_such_header"),
+        ("#if 1\nint one(void);\n", r"failed: \S*lib\.h:1: unterminated"),
     ],
 )
 def test_headers_that_cannot_be_read(project, header, text):
