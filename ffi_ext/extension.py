@@ -33,6 +33,7 @@ OTHERS = {
     "optional",
 }
 KEYWORDS = frozenset({*PATH_LISTS, *TEXT_LISTS, *OTHERS})
+NAMED = {"name", "headers", "sources", "verbose", "with_cuda", "package", "relative_to"}
 
 
 @dataclass(frozen=True)
@@ -190,12 +191,9 @@ def _options(kwargs: dict[str, Any], base: Path) -> dict[str, Any]:
     options: dict[str, Any] = {}
     for key, value in kwargs.items():
         if key not in KEYWORDS:
-            near = difflib.get_close_matches(key, KEYWORDS, n=1)
-            hint = (
-                f"; did you mean '{near[0]}'?"
-                if near
-                else f"; known are {', '.join(sorted(KEYWORDS))}"
-            )
+            known = sorted(KEYWORDS | NAMED)
+            near = difflib.get_close_matches(key, known, n=1)
+            hint = f"; did you mean '{near[0]}'?" if near else f"; known are {', '.join(known)}"
             raise TypeError(f"create_extension() got an unknown keyword argument '{key}'{hint}")
         if value is None:
             continue
