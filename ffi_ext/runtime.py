@@ -155,7 +155,8 @@ def _missing(name: str, package: str, path: str | None) -> Callable[..., Any]:
     def function(*args: object, **kwargs: object) -> Any:
         raise AttributeError(
             f"{package}.{name} is declared in {package}'s __init__.py, but its binary {path} does "
-            "not have it: build the extension again"
+            "not have it: build the extension again; if this process had imported it before that was "
+            "done, restart Python"
         )
 
     function.__name__ = function.__qualname__ = name

@@ -422,6 +422,33 @@ def test_old_and_new_init_import_with_either_binary(project):
     assert "build the extension again" in done.stderr
 
 
+def test_a_build_says_that_this_process_has_the_old_binary(project):
+    code = (
+        "import importlib, pathlib, ffi_ext\n"
+        "def make(*files):\n"
+        "    for file, text in zip(('lib.h', 'one.c', 'two.c'), files): pathlib.Path(file).write_text(text)\n"
+        "    ffi_ext.create_extension('ext.lib', ['lib.h'], ['one.c', 'two.c'], verbose=False).build()\n"
+        "make(); make('int one(void);'); print('imported')\n"
+        "import ext.lib; make('int one(void);')\n"
+        "print('added'); make('int one(void); int new(void);', 'int one(void) { return 3; }',"
+        " 'int new(void) { return 1; }')\n"
+        "print(importlib.reload(ext.lib).one())\n"
+        "try: ext.lib.new()\n"
+        "except AttributeError as error: print(error)\n"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", code], cwd=project, capture_output=True, text=True, check=False
+    )
+    assert done.returncode == 0, done.stderr
+    said = done.stdout.splitlines()
+    assert said[:3] == [
+        "imported",
+        "added",
+        "ffi_ext: _lib.abi3.so is in use here: restart Python to run the new one",
+    ]
+    assert said[3] == "1" and said[4].endswith("before that was done, restart Python")
+
+
 def test_a_build_imports_neither_torch_nor_setuptools(project):
     code = BUILD + "assert not {'torch', 'setuptools', 'numpy'} & set(sys.modules)\n"
     subprocess.run([sys.executable, "-c", code, str(project)], check=True)
