@@ -294,6 +294,14 @@ def _make(
 
     ffi = cffi.FFI()
     declared = declarations.read(headers, _preprocessor(options), ffi)
+    if headers and not (declared.functions or declared.constants or declared.variables):
+        import warnings
+
+        warnings.warn(
+            f"create_extension(): {csource.header_names(headers)} declares no function, constant or variable: "
+            f"{target.package} will be empty. Is all of it static, or behind an #ifdef?",
+            stacklevel=3,
+        )
     init = module.init_py(target.package, target.last, declared)
     pyi = stub.stub_pyi(target.package, declared)
     includes = ["TH/TH.h", "THC/THC.h"] if with_cuda else ["TH/TH.h"]

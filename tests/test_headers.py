@@ -279,6 +279,13 @@ def test_a_prototype_is_as_written(build):
     assert module.negated.__doc__ == "_Bool negated(_Bool of, int *by)"
 
 
+@pytest.mark.parametrize("header", ["", "#ifdef MISSING\nint f(void);\n#endif\n", "struct p;\n"])
+def test_a_header_that_exports_nothing(tmp_path, header):
+    (tmp_path / "one.h").write_text(header)
+    with pytest.warns(UserWarning, match=r"one\.h declares no function.* empty\.one will be empty"):
+        create_extension("empty.one", "one.h", [], relative_to=str(tmp_path / "b.py"))
+
+
 def test_a_handle_to_a_struct_without_a_name(build):
     text = "typedef struct { int a; } *handle;\nint of(handle h)"
     module = build(text + ";", text + " { return h->a; }")
