@@ -142,6 +142,11 @@ def _name(name: object, base: Path) -> Name:
                 f"create_extension() argument 'name': {name!r} is no module name: {part!r} must be a "
                 "Python identifier and no keyword, since `import` and the C compiler both use it"
             )
+    if parts[0] in ("torch", "ffi_ext"):
+        raise ValueError(
+            f"create_extension() argument 'name': a package {parts[0]!r} in {base} would hide the one that "
+            "its functions need; take another name"
+        )
     return Name(tuple(parts), base)
 
 
