@@ -200,9 +200,11 @@ def _hint(text: str, reason: str, kept: Sequence[ctext.Statement]) -> str:
     near = difflib.get_close_matches(unknown, known, n=1, cutoff=0.75)
     if near:
         return f"hint: {unknown} is an unknown type; did you mean {near[0]}?"
+    if not unknown:
+        return "hint: expected a C declaration, such as int f(const THFloatTensor *x, int n);"
     return (
-        f"hint: {f'is {unknown} a type?' if unknown else 'an unknown type?'} #include the header that "
-        "defines it (TH/TH.h, stdint.h ...) or declare it with typedef"
+        f"hint: is {unknown} a type? #include the header that defines it (TH/TH.h, stdint.h ...) or "
+        "declare it with typedef"
     )
 
 

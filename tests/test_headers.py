@@ -252,6 +252,7 @@ def test_a_header_that_the_system_does_not_let_read(tmp_path, monkeypatch, first
         ("void f(THFlotTensor *t);\n", "did you mean THFloatTensor"),
         ("int f(int a)", "is a ; missing at its end"),
         ("int f(int a)\nint g(int b);\n", "is a ; missing at its end"),
+        ("int f(int a, );\n", "hint: expected a C declaration, such as"),
         ("int f(int n, int v[n][n]);\n", "size of an array must be a number"),
     ],
 )
