@@ -90,13 +90,15 @@ def _pointer(ffi: Any, c_type: Any, declared: str, value: object) -> tuple[int, 
     holder: Any
     item = c_type.item if c_type.kind == "pointer" else c_type  # which is a function
     is_text = item.kind == "void" or (item.kind == "primitive" and ffi.sizeof(item) == 1)
+    array = re.search(r"\w\s*\[\s*(?:static\s+)?(\d+)\s*\]", declared)
+    size = int(array[1]) if array else 0
+    if isinstance(value, (list, tuple, bytearray)) and len(value) < size:
+        raise ValueError(f"expected {size} values for {declared.strip()}, got {len(value)}")
     if isinstance(value, (list, tuple)) and item.kind not in ("void", "function"):
-        size = re.search(r"\[\s*(?:static\s+)?(\d+)\s*\]", declared)
-        if size and len(value) < int(size[1]):
-            raise ValueError(f"expected {size[1]} values for {declared.strip()}, got {len(value)}")
         holder = pointer = ffi.new(ffi.getctype(item, f"[{max(len(value), 1)}]"), value)
     elif isinstance(value, bytes) and is_text and "const" not in declared.partition("*")[0]:
-        holder = pointer = ffi.new("char[]", value)  # C may write to it, and bytes never change
+        # C may write to it, and bytes never change.
+        holder = pointer = ffi.new(f"char[{max(len(value) + 1, size)}]", value)
     elif isinstance(value, (bytes, bytearray)) and is_text:
         holder = pointer = ffi.from_buffer(value)
     else:
@@ -130,7 +132,7 @@ def explained(
     if f"{function.name}()" in str(error):
         return error  # a tensor's
     for index, (c_type, value) in enumerate(zip(c_types, args, strict=False)):
-        if len(function.codes[index + 1]) == 1:
+        if c_type.kind not in ("pointer", "function"):
             try:
                 _cell(function.state[0], c_type, value)
             except (TypeError, OverflowError) as reason:

@@ -39,6 +39,8 @@ int length(const char *text);
 double total(double *values, int n);
 double first_two(const double values[2]);
 void shout(char *text);
+int fill16(char text[16]);
+double corner(const double (*rows)[3]);
 int last_byte(const uint8_t *bytes, int n);
 struct point { int x, y; };
 struct point flip(struct point p);
@@ -95,6 +97,8 @@ float third(int x) { return x / 3.0f; }
 int length(const char *text) { return (int)strlen(text); }
 double first_two(const double values[2]) { return values[0] + values[1]; }
 void shout(char *text) { for (; *text; text++) *text -= 32; }
+int fill16(char text[16]) { memset(text, 7, 16); return text[15]; }
+double corner(const double (*rows)[3]) { return rows[0][2]; }
 int last_byte(const uint8_t *bytes, int n) { return bytes[n - 1]; }
 double total(double *values, int n) { double s = 0; while (n--) s += values[n]; return s; }
 struct point flip(struct point p) { struct point r = {p.y, p.x}; return r; }
@@ -241,6 +245,11 @@ def test_text_that_c_writes_to(module):
 
 def test_a_list_that_is_shorter_than_the_declared_array(module):
     assert module.first_two([1, 2]) == module.first_two((1, 2, 5)) == 3
+    assert module.corner([[1, 2, 3]]) == 3
+    room = bytearray(16)
+    assert module.fill16(b"short") == module.fill16(room) == 7 and room == bytes([7] * 16)
+    with pytest.raises(ValueError, match=r"expected 16 values for char text\[16\], got 5"):
+        module.fill16(bytearray(5))
     with pytest.raises(ValueError, match=r"'values': expected 2 values for .*values\[2\], got 1"):
         module.first_two([1])
 

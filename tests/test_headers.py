@@ -140,6 +140,8 @@ def test_a_real_header(module, tmp_path):
         module.formatted(b"%d-%s", module._ffi.cast("int", 42), module._ffi.new("char[]", b"xy"))
         == 5
     )
+    with pytest.raises(TypeError, match=r"formatted\(\): argument 2 passed in the variadic part"):
+        module.formatted(b"%d", 42)
     assert module.flags() == 2**32 - 1
     stub = (tmp_path / "real_headers" / "__init__.pyi").read_text()
     assert "def add(a: int, b: int) -> int:" in stub and "SIZE: int" in stub
