@@ -90,7 +90,7 @@ def _pointer(ffi: Any, c_type: Any, declared: str, value: object) -> tuple[int, 
     holder: Any
     item = c_type.item if c_type.kind == "pointer" else c_type  # which is a function
     is_text = item.kind == "void" or (item.kind == "primitive" and ffi.sizeof(item) == 1)
-    array = re.search(r"\w\s*\[\s*(?:static\s+)?(\d+)\s*\]", declared)
+    array = "[" in declared and re.search(r"\w\s*\[\s*(?:static\s+)?(\d+)\s*\]", declared)
     size = int(array[1]) if array else 0
     if isinstance(value, (list, tuple, bytearray)) and len(value) < size:
         raise ValueError(f"expected {size} values for {declared.strip()}, got {len(value)}")
