@@ -96,7 +96,7 @@ def _pointer(ffi: Any, c_type: Any, declared: str, value: object) -> tuple[int, 
         raise ValueError(f"expected {size} values for {declared.strip()}, got {len(value)}")
     if isinstance(value, (list, tuple)) and item.kind not in ("void", "function"):
         holder = pointer = ffi.new(ffi.getctype(item, f"[{max(len(value), 1)}]"), value)
-    elif isinstance(value, bytes) and is_text and "const" not in declared.partition("*")[0]:
+    elif isinstance(value, bytes) and is_text and "const" not in declared.partition("*")[0].split():
         # C may write to it, and bytes never change.
         holder = pointer = ffi.new(f"char[{max(len(value) + 1, size)}]", value)
     elif isinstance(value, (bytes, bytearray)) and is_text:

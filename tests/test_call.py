@@ -42,6 +42,7 @@ void shout(char *text);
 int fill16(char text[16]);
 double corner(const double (*rows)[3]);
 int last_byte(const uint8_t *bytes, int n);
+void clear(uint8_t constants[1]);
 struct point { int x, y; };
 struct point flip(struct point p);
 long double precise(long double x);
@@ -99,6 +100,7 @@ double first_two(const double values[2]) { return values[0] + values[1]; }
 void shout(char *text) { for (; *text; text++) *text -= 32; }
 int fill16(char text[16]) { memset(text, 7, 16); return text[15]; }
 double corner(const double (*rows)[3]) { return rows[0][2]; }
+void clear(uint8_t constants[1]) { *constants = 0; }
 int last_byte(const uint8_t *bytes, int n) { return bytes[n - 1]; }
 double total(double *values, int n) { double s = 0; while (n--) s += values[n]; return s; }
 struct point flip(struct point p) { struct point r = {p.y, p.x}; return r; }
@@ -240,6 +242,8 @@ def test_text_that_c_writes_to(module):
     module.shout(memory)
     module.shout(buffer)
     assert (text, memory, module._ffi.string(buffer)) == (b"abc", b"ABC\0", b"ABC")
+    module.clear(text)
+    assert text == b"abc"
     assert module.last_byte(b"ab", 2) == module.last_byte(bytearray(b"ab"), 2) == ord("b")
 
 
