@@ -9,13 +9,14 @@ import shutil
 import sys
 import tempfile
 import time
+import warnings
 from collections.abc import Iterable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
-from ffi_ext import cache, compile_errors, cuda, cuda_objects, symbols_check, toolchain
+from ffi_ext import cache, compile_errors, cuda, cuda_objects, prototypes, symbols_check, toolchain
 from ffi_ext.errors import BuildError
 
 INCLUDE = Path(__file__).parent / "include"
@@ -33,6 +34,7 @@ class Plan:
     texts: tuple[tuple[Path, str], ...]  # files to write after the binary
     packages: tuple[Path, ...]  # __init__.py files to make where there are none
     declared: dict[str, str]  # function -> "my_lib.h:12"
+    prototypes: dict[str, str]  # function -> "int f(int n)"
     limited: bool
     include_dirs: tuple[str, ...] = ()
     define_macros: tuple[tuple[str, str | None], ...] = ()
@@ -261,6 +263,7 @@ class Build:
                         pool.submit(self.compile, unit, temporary, f"[{number}/{len(stale)}]", seen)
                         for number, unit in enumerate(stale, start=1)
                     ]
+                    self.warn_of_sources(units)  # while the compilers run
                     errors = [future.exception() for future in running]
                 except BaseException:  # Ctrl-C: leaving the pool would wait for them
                     self.compilers.end()
@@ -272,6 +275,26 @@ class Build:
         raise BuildError(
             "the sources change faster than they can be compiled; build again when they are still"
         )
+
+    def warn_of_sources(self, units: Iterable[Unit]) -> None:
+        """What compiles and cannot work."""
+        if any(unit.source.suffix in toolchain.CUDA_SUFFIXES for unit in units):
+            cuda.warn_of_another_major()
+        for unit in units:
+            if (
+                unit.generated
+                or unit.source.suffix != ".c"
+                or _is_cxx(unit.source, self.plan.language)
+            ):
+                continue  # C++ tells functions apart by their types
+            text = unit.source.read_text(encoding="utf-8", errors="replace")
+            for name, head, line in prototypes.differences(text, self.plan.prototypes):
+                warnings.warn(
+                    f"{unit.shown}:{line} defines {head}, and {self.plan.declared[name]} declares "
+                    f"{self.plan.prototypes[name]}: a call hands over other values than the function reads. "
+                    "Make them equal; a source that includes the header is checked by the compiler",
+                    stacklevel=2,
+                )
 
     def link_command(self, units: Iterable[Unit]) -> list[str]:
         plan = self.plan

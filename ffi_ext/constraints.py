@@ -37,7 +37,7 @@ GROUPS = {
     "integer": ("uint8", "int8", "int16", "int32", "int64"),
 }
 _WORDS = ("contiguous", "channels_last", "output", "cpu", "cuda")
-_PARAM = re.compile(r"@param\s+(\w+)\s*\[([^\]]*)\]")
+_PARAM = re.compile(r"[@\\]param(?:\[[a-z, ]*\])?\s+(\w+)\s*\[([^\]]*)\]")
 _EACH = re.compile(r"\([^()]*\)|[^,()]+(?:\([^()]*\))?")
 
 Size = int | str  # a number, a name that stands for one size in the whole call, "_" or "..."

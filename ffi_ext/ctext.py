@@ -12,6 +12,7 @@ FUNCTION, TYPE, CONSTANT, VARIABLE, DROPPED = "function", "type", "constant", "v
 
 _MARKER = re.compile(r'^#\s+(\d+)\s+"((?:[^"\\]|\\.)*)"')
 _DEFINE = re.compile(r"^#define\s+([A-Za-z_]\w*)(\(?)\s*(.*)$")
+_DIRECTIVE = re.compile(r"^[ \t]*#(?:[^\n\\]|\\\n|\\.)*", re.M)
 _UNDEF = re.compile(r"^#undef\s+([A-Za-z_]\w*)")
 _IDENTIFIER = re.compile(r"[A-Za-z_]\w*")
 _TOKENS = re.compile(r'"(?:[^"\\\n]|\\.)*"|\'(?:[^\'\\\n]|\\.)*\'|/\*.*?\*/|//[^\n]*', re.S)
@@ -52,6 +53,15 @@ def _blank_comments(text: str) -> str:
         return token if token[0] in "\"'" else re.sub(r"[^\n]", " ", token)
 
     return _TOKENS.sub(blank, text)
+
+
+def code_alone(text: str) -> str:
+    """C text without comments, directives and what is in quotes: blanks are in their places."""
+
+    def blank(match: re.Match[str]) -> str:
+        return re.sub(r"[^\n]", " ", match.group())
+
+    return _DIRECTIVE.sub(blank, _TOKENS.sub(blank, text))
 
 
 def split(text: str, header: Path) -> list[Statement]:
@@ -387,6 +397,25 @@ def _comment(original: list[str], first: int, last: int) -> str:
         trailing = re.search(r";\s*(//.*|/\*.*?\*/)\s*$", original[last - 1])
         above = [trailing.group(1)] if trailing else []
     return _undecorated(above)
+
+
+def comments_by_end(text: str) -> dict[int, int]:
+    """Where the comments of C text end, and where each of them begins."""
+    return {m.end(): m.start() for m in _TOKENS.finditer(text) if m[0][0] == "/"}
+
+
+def comment_before(text: str, place: int, comments: dict[int, int]) -> str:
+    """The comment directly before a place in C text, as written; "" if there is none."""
+    start = end = place
+    while True:
+        while end and text[end - 1].isspace():
+            end -= 1
+        if end not in comments or text.count("\n", end, start) > 1:
+            break
+        start = end = comments[end]
+        if text.startswith("/*", start):
+            break
+    return text[start:place].strip()
 
 
 def _undecorated(lines: list[str]) -> str:

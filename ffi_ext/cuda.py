@@ -9,6 +9,7 @@ import re
 import shutil
 import subprocess
 import sysconfig
+import warnings
 from collections.abc import Iterable
 from functools import cache
 from pathlib import Path
@@ -99,8 +100,8 @@ def architecture_flags(compiler: str) -> list[str]:
     """
     known = supported(compiler)
     listed = os.environ.get("TORCH_CUDA_ARCH_LIST", "")
-    for name, meaning in NAMES.items():
-        listed = re.sub(rf"\b{name}\b", meaning, listed)
+    for family, meaning in NAMES.items():
+        listed = re.sub(rf"\b{family}\b", meaning, listed)
     wanted: dict[str, bool] = {}  # architecture: "90", "90a" -> with PTX
     for word in re.split(r"[;,\s]+", listed):
         if word == "native":
@@ -121,11 +122,42 @@ def architecture_flags(compiler: str) -> list[str]:
     if not wanted and known:
         wanted = {str(known[0]): True, str(known[-1]): True}
     flags = []
-    for number, ptx in wanted.items():
-        flags.append(f"-gencode=arch=compute_{number},code=sm_{number}")
+    for name, ptx in wanted.items():
+        flags.append(f"-gencode=arch=compute_{name},code=sm_{name}")
         if ptx:
-            flags.append(f"-gencode=arch=compute_{number},code=compute_{number}")
+            flags.append(f"-gencode=arch=compute_{name},code=compute_{name}")
     return flags
+
+
+def _torch_cuda() -> str | None:
+    """The CUDA version that torch was built for, without importing it."""
+    spec = importlib.util.find_spec("torch")
+    if spec is None or spec.origin is None:
+        return None
+    text = Path(spec.origin).with_name("version.py").read_text(encoding="utf-8")
+    found = re.search(r"^cuda\b[^=\n]*=\s*['\"](\d+\.\d+)", text, re.M)
+    return found[1] if found else None
+
+
+def _toolkit_version() -> str | None:
+    header = home() and Path(str(home()), "include", "cuda_runtime_api.h")
+    if not header or not header.exists():
+        return None
+    found = re.search(
+        r"^#define\s+CUDART_VERSION\s+(\d+)", header.read_text(errors="replace"), re.M
+    )
+    return f"{int(found[1]) // 1000}.{int(found[1]) % 1000 // 10}" if found else None
+
+
+def warn_of_another_major() -> None:
+    """Before CUDA sources are compiled by a toolkit that torch's driver may not know."""
+    ours, torchs = _toolkit_version(), _torch_cuda()
+    if ours and torchs and ours.partition(".")[0] != torchs.partition(".")[0]:
+        warnings.warn(
+            f"the toolkit in {home()} is CUDA {ours}, torch is built for CUDA {torchs}: kernels run only where "
+            f"the driver is new enough for both. Set CUDA_HOME to a toolkit of CUDA {torchs.partition('.')[0]}",
+            stacklevel=2,
+        )
 
 
 # What a source must have for a part of cuda_shims.h whose macros could hurt the toolkit's own headers.

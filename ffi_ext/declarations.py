@@ -53,6 +53,7 @@ class Declarations:
     constants: dict[str, str]  # with their types in Python
     variables: tuple[str, ...]
     headers: tuple[Path, ...]
+    has_bool: bool = False  # a type of its own by that name, as before C99
 
 
 def read(headers: Sequence[Path], preprocess: Preprocess, ffi: cffi.FFI) -> Declarations:
@@ -98,7 +99,8 @@ def read(headers: Sequence[Path], preprocess: Preprocess, ffi: cffi.FFI) -> Decl
             is_float = re.search(r"\b(?:float|double)\b", statement.declaration)
             constants[statement.name] = "float" if is_float else "int"
     variables = tuple(s.name for s in kept if s.kind == ctext.VARIABLE)
-    return Declarations("\n".join(lines), functions, constants, variables, tuple(headers))
+    has_bool = "bool" in macros or any("bool" in s.defines for s in (*kept, *foreign))
+    return Declarations("\n".join(lines), functions, constants, variables, tuple(headers), has_bool)
 
 
 def _text_of(header: Path) -> str:
@@ -265,7 +267,7 @@ def _constrained(
     statement: ctext.Statement, parameters: tuple[Parameter, ...]
 ) -> tuple[Parameter, ...]:
     """The parameters with the constraints that the comment states."""
-    if "@param" not in statement.comment:
+    if "param" not in statement.comment:
         return parameters
     names = [parameter.name for parameter in parameters]
     tensors = [types.is_tensor(parameter.code) for parameter in parameters]

@@ -314,12 +314,10 @@ def _make(
         declared, includes=includes, cxx_names=toolchain.c_compiler_is_cxx()
     )
     preamble += _origin(declared, sources, with_cuda, options)
-    binary_module = f"_{target.last}"
-    if package:
-        binary_module = f"{target.package}.{binary_module}"
+    full_name = f"{target.package}._{target.last}"
     suffix = options.get("source_extension", ".cpp" if options.get("language") == "c++" else ".c")
     ffi.set_source(
-        binary_module,
+        full_name if package else f"_{target.last}",
         preamble,
         source_extension=suffix,
         **_for_setuptools(options, sources, with_cuda),
@@ -348,7 +346,7 @@ def _make(
             print(f"ffi_ext: {path} is missing and there is no nvcc to make it: left out")
         return builder.Plan(
             target=binary,
-            generated=cffi_source.cffi_source(ffi, binary_module, preamble, declared, limited),
+            generated=cffi_source.cffi_source(ffi, full_name, preamble, declared, limited),
             generated_suffix=suffix,
             sources=(*sources, *(path for path in objects.rebuilt if path not in sources)),
             extra_objects=objects.present,
@@ -357,6 +355,7 @@ def _make(
             texts=((init_path, init + _added(before, _text_at(init_path))), texts[1]),
             packages=target.parents,
             declared={f.name: f.location for f in declared.functions},
+            prototypes={f.name: f.prototype for f in declared.functions},
             limited=limited,
             **_for_plan(options),
         )

@@ -14,7 +14,7 @@ from pathlib import Path
 from types import ModuleType
 from typing import Any, NoReturn
 
-from ffi_ext import cache, toolchain
+from ffi_ext import cache, ctext, toolchain
 from ffi_ext.errors import BuildError, HeaderError
 from ffi_ext.extension import create_extension
 
@@ -221,21 +221,24 @@ def _raise_in_text(error: BuildError, texts: dict[str, str]) -> NoReturn:
 def exported(source: str) -> str:
     """The prototypes of the functions that C text defines at its top level and that are not static.
 
+    Each has the comment above it, which may say what the arguments must be.
+
     Raises:
         ValueError: There is none.
     """
-    text = re.sub(
-        r"/\*.*?\*/|//[^\n]*|\"(?:\\.|[^\"\\\n])*\"|'(?:\\.|[^'\\\n])*'", " ", source, flags=re.S
-    )
-    text = re.sub(r"^[ \t]*#(?:[^\n\\]|\\\n|\\.)*", "", text, flags=re.M)
+    text = ctext.code_alone(source)
+    comments = ctext.comments_by_end(source)
     prototypes, start, depth = [], 0, 0
     for match in re.finditer(r"[{};]", text):
         mark = match.group()
         if mark == "{":
             if depth == 0:
-                head = " ".join(text[start : match.start()].split())
-                if head.endswith(")") and not re.match(r"(static|typedef|extern \"C\")\b", head):
-                    prototypes.append(re.sub(r"\b(inline|extern)\s+", "", head) + ";")
+                piece = text[start : match.start()]
+                head = " ".join(piece.split())
+                if head.endswith(")") and not re.match(r"(static|typedef)\b", head):
+                    begins = start + len(piece) - len(piece.lstrip())
+                    prototypes += [ctext.comment_before(source, begins, comments)]
+                    prototypes += [re.sub(r"\b(inline|extern)\s+", "", head) + ";"]
             depth += 1
         elif mark == "}":
             depth = max(depth - 1, 0)
@@ -246,4 +249,4 @@ def exported(source: str) -> str:
             "load_inline() argument 'c_source': it defines no function that is not static; write one, or "
             "name the functions to export in `header`"
         )
-    return "\n".join(prototypes) + "\n"
+    return "\n".join(filter(None, prototypes)) + "\n"

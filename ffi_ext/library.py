@@ -61,6 +61,10 @@ def register(module: ModuleType, namespace: str | None = None) -> dict[str, Oper
             f"register() argument 'module': expected a module made by ffi_ext, got {module!r}"
         )
     space = namespace or module.__name__.rpartition(".")[2]
+    if not space.isidentifier():
+        raise ValueError(
+            f"register() argument 'namespace': expected a name as in torch.ops.<name>, got {space!r}"
+        )
     functions = {name: getattr(module, name) for name in module.__all__}
     schemas = {n: s for n, f in functions.items() if (s := _schema(f)) is not None}
     if not schemas:
@@ -74,9 +78,15 @@ def register(module: ModuleType, namespace: str | None = None) -> dict[str, Oper
         function = functions[name]
         library.define(f"{name}{schema}")
         dtype = _result_dtype(function)
-        library.impl(name, _implementation(function, dtype), "CPU")
-        library.impl(name, _implementation(function, dtype), "CUDA")
-        torch.library.register_fake(f"{space}::{name}", _fake(dtype), lib=library)
+        # Of what torch has no tensor to tell the device from, the kernel is for all.
+        keys = (
+            ("CPU", "CUDA")
+            if "Tensor" in schema.partition(" -> ")[0]
+            else ("CompositeExplicitAutograd",)
+        )
+        for key in keys:
+            library.impl(name, _implementation(function, dtype), key)
+        torch.library.register_fake(f"{space}::{name}", _fake(function, dtype), lib=library)
         call = getattr(getattr(torch.ops, space), name).default
         operators[name] = operator = Operator(f"{space}::{name}", schema, call)
         _OPERATORS[id(function)] = (function, operator)
@@ -115,36 +125,86 @@ def differentiable(
         forward, backward = _allocating(forward, backward, shape)
     elif shape is not None:
         raise ValueError("differentiable() argument 'shape': a Python forward makes its own output")
+    elif _signature(backward) is not None:
+        raise ValueError(
+            f"differentiable() argument 'forward': {backward.__name__} is a function of a generated module, "
+            f"and forward must be one, too, got {forward!r}"
+        )
 
     keeps_output = getattr(backward, "needs_output", False)
+
+    def setup_context(ctx: Any, inputs: Any, output: Any) -> None:
+        kept = [x for x in inputs if isinstance(x, torch.Tensor)]
+        ctx.numbers = [None if isinstance(x, torch.Tensor) else x for x in inputs]
+        ctx.save_for_backward(*kept, *([output] if keeps_output else []))
 
     class Function(torch.autograd.Function):
         @staticmethod
         def forward(ctx: Any, *inputs: Any) -> Any:
             result = forward(*inputs)
-            kept = [x for x in inputs if isinstance(x, torch.Tensor)]
-            ctx.numbers = [None if isinstance(x, torch.Tensor) else x for x in inputs]
-            ctx.save_for_backward(*kept, *([result] if keeps_output else []))
+            setup_context(ctx, inputs, result)
             return result
 
         @staticmethod
-        @torch.autograd.function.once_differentiable
         def backward(ctx: Any, *grads: Any) -> Any:
             tensors = iter(ctx.saved_tensors)
             inputs = [next(tensors) if number is None else number for number in ctx.numbers]
-            given = backward(grads[0], *inputs, *tensors)
+            with torch.no_grad():
+                given = backward(grads[0], *inputs, *tensors)
             gradients = iter([given] if isinstance(given, torch.Tensor) else given)
-            return tuple(next(gradients) if number is None else None for number in ctx.numbers)
+            found = [next(gradients) if number is None else None for number in ctx.numbers]
+            return once(found, [grads[0], *ctx.saved_tensors])
 
     Function.__name__ = Function.__qualname__ = getattr(forward, "__name__", "Function")
+    # torch.func wants setup_context apart, which costs 30 us a call.
+    apart = {"forward": staticmethod(forward), "setup_context": staticmethod(setup_context)}
+    transformed: Any = type(Function.__name__, (Function,), apart)
 
-    def run(*inputs: Any) -> torch.Tensor:
-        result: torch.Tensor = Function.apply(*inputs)
+    def run(*inputs: Any, **named: Any) -> torch.Tensor:
+        if named:
+            inputs = inspect.signature(forward).bind(*inputs, **named).args
+        in_func = not torch.compiler.is_compiling() and torch._C._are_functorch_transforms_active()
+        result: torch.Tensor = (transformed if in_func else Function).apply(*inputs)
         return result
 
     run.__doc__ = forward.__doc__
     run.__name__ = run.__qualname__ = Function.__name__
     return run
+
+
+class _Once(torch.autograd.Function):
+    """A gradient whose own gradient is an error, whatever of it is asked for."""
+
+    @staticmethod
+    def forward(gradient: torch.Tensor, *causes: torch.Tensor) -> torch.Tensor:
+        return gradient.view_as(gradient)
+
+    @staticmethod
+    def setup_context(ctx: Any, inputs: Any, output: Any) -> None:
+        """torch.func wants one."""
+
+    @staticmethod
+    def backward(ctx: Any, *grads: Any) -> Any:
+        raise RuntimeError(
+            "the gradient of a C function was to be differentiated, which has no second derivative: compute that "
+            "part with torch's own functions, or write it as a function of its own with its own backward"
+        )
+
+
+def once(
+    gradients: Sequence[torch.Tensor | None], causes: Sequence[Any]
+) -> tuple[torch.Tensor | None, ...]:
+    """What a backward without a derivative returns: under create_graph=True, gradients that say so when they are
+    differentiated. torch's `once_differentiable` says it only if the incoming gradient requires grad.
+
+    Args:
+        gradients: As computed, without a graph.
+        causes: The incoming gradient and what was saved.
+    """
+    if not torch.is_grad_enabled() or torch.compiler.is_compiling():
+        return tuple(gradients)
+    depends = [x for x in causes if isinstance(x, torch.Tensor) and x.requires_grad]
+    return tuple(g if g is None else _Once.apply(g, *depends) for g in gradients)
 
 
 def _is_mutated(code: str) -> bool:
@@ -203,6 +263,11 @@ def _allocating(
                 f"differentiable(): parameter '{name}' of {backward.__doc__} is none of grad_{output}, grad_<input>, "
                 f"{', '.join([*inputs, output])}: rename it in the header, or give Python functions"
             )
+    if not made:
+        raise ValueError(
+            f"differentiable(): {backward.__doc__} writes no gradient: name its outputs grad_<input>, as in "
+            f"{' or '.join(f'grad_{name}' for name in inputs if name in ours.tensors)}"
+        )
     call, call_backward = _call(forward), _call(backward)
     first = next((i for i, name in enumerate(inputs) if name in ours.tensors), None)
     if first is None:
@@ -219,6 +284,10 @@ def _allocating(
                 f"{forward.__name__}() takes {', '.join(inputs)}: got {len(given)} arguments"
             )
         like = given[first]
+        if not isinstance(like, torch.Tensor):
+            raise TypeError(
+                f"{forward.__name__}() argument '{inputs[first]}': expected a torch.Tensor, got {type(like).__name__}"
+            )
         out = torch.empty_like(like) if shape is None else like.new_empty(tuple(shape(*given)))
         call(*given[:place], out, *given[place:])
         return out
@@ -236,6 +305,10 @@ def _allocating(
         return [gradients.get(f"grad_{name}") for name in differentiated]
 
     run_forward.__name__, run_forward.__doc__ = forward.__name__, forward.__doc__
+    kind = inspect.Parameter.POSITIONAL_OR_KEYWORD
+    run_forward.__signature__ = inspect.Signature(  # type: ignore[attr-defined]
+        [inspect.Parameter(name, kind) for name in inputs]
+    )
     run_backward.needs_output = takes_output  # type: ignore[attr-defined]
     return run_forward, run_backward  # type: ignore[return-value]
 
@@ -290,6 +363,21 @@ def _implementation(function: Callable[..., Any], dtype: torch.dtype | None) -> 
     return implementation
 
 
-def _fake(dtype: torch.dtype | None) -> Callable[..., Any]:
+def _fake(function: Any, dtype: torch.dtype | None) -> Callable[..., Any]:
     """What the function returns when nothing is computed; its outputs are arguments."""
-    return lambda *arguments: None if dtype is None else torch.empty((), dtype=dtype)
+    signature = _signature(function)
+    assert signature is not None
+    names, tensors, mutable = signature.names, signature.tensors, signature.mutable
+
+    def fake(*arguments: Any) -> torch.Tensor | None:
+        given = {n: x for n, x in zip(names, arguments, strict=True) if n in tensors}
+        if all(x.numel() for n, x in given.items() if n not in mutable):
+            for name in mutable:
+                if given[name].shape == (0,) and len(given) > len(mutable):
+                    raise RuntimeError(
+                        f"{function.__name__}() argument '{name}' is empty, to be resized in C: under torch.compile "
+                        "outputs must come in their final shape, as torch.empty_like(x) makes them"
+                    )
+        return None if dtype is None else torch.empty((), dtype=dtype)
+
+    return fake

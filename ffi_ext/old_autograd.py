@@ -8,12 +8,15 @@ Function of today. Functions with static methods never come here: their `ctx` is
 from __future__ import annotations
 
 import copy
+import ctypes
 import sys
 from collections.abc import Callable
 from typing import Any
 
 import torch
 from torch.autograd import Function
+
+from ffi_ext import library
 
 _said: set[str] = set()
 _originals: dict[tuple[type, str], Any] = {}  # what was there before; absent names are not in it
@@ -75,7 +78,7 @@ class _Call(Function):
                 f"{type(call).__name__}.backward returned an invalid number of gradient tensors "
                 f"(expected {ctx.count}, one for each input of forward, but got {len(result)})"
             )
-        return (None, *result[: ctx.count])
+        return None, *library.once(result[: ctx.count], [*gradients, *ctx.saved_tensors])
 
 
 def _call(self: Any, *inputs: Any) -> Any:
@@ -150,17 +153,49 @@ def _backward_of_old(self: torch.Tensor, *args: Any, **kwargs: Any) -> None:
     _backward(self, *args, **kwargs)
 
 
+_PY_SQ_ITEM = 44  # typeslots.h
+
+
+def _no_sequence(cls: type) -> None:
+    """Takes back what Python gives a class along with `__getitem__`: that its objects are sequences.
+
+    torch asks that of what it finds in a list, and would want the length of a number's tensor.
+    """
+    word = ctypes.sizeof(ctypes.c_void_p)
+    # PyTypeObject: the object's header, ob_size, ten fields, tp_as_sequence, whose fourth is sq_item.
+    methods = ctypes.c_void_p.from_address(id(cls) + object.__basicsize__ + 11 * word)
+    get_slot = ctypes.pythonapi.PyType_GetSlot
+    get_slot.restype, get_slot.argtypes = ctypes.c_void_p, (ctypes.py_object, ctypes.c_int)
+    if methods.value:
+        item = ctypes.c_void_p.from_address(methods.value + 3 * word)
+        if item.value == get_slot(cls, _PY_SQ_ITEM):  # it lies where it always has
+            item.value = None
+    subclasses: list[type] = type.__subclasses__(cls)
+    for derived in subclasses:
+        _no_sequence(derived)
+
+
+def _derived(cls: type[torch.Tensor], **keywords: Any) -> None:
+    super(torch.Tensor, cls).__init_subclass__(**keywords)
+    _no_sequence(cls)
+
+
+_TENSORS: dict[str, Any] = {
+    "__getitem__": _getitem_of_scalars,
+    "backward": _backward_of_old,
+    "__init_subclass__": classmethod(_derived),
+}
+
+
 def install() -> None:
     """Makes old-style Functions, `.data[0]` and `backward(retain_variables=...)` work. Once is enough."""
     if _originals:
         return
-    for owner, names in (
-        (Function, _INSTANCES),
-        (torch.Tensor, {"__getitem__": _getitem_of_scalars, "backward": _backward_of_old}),
-    ):
+    for owner, names in ((Function, _INSTANCES), (torch.Tensor, _TENSORS)):
         for name, value in names.items():
             _originals[owner, name] = owner.__dict__.get(name, _ABSENT)
             setattr(owner, name, value)
+    _no_sequence(torch.Tensor)
 
 
 def uninstall() -> None:

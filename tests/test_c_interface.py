@@ -133,7 +133,10 @@ def test_autograd_notices_writes(module):
         module.zero(y)
     with pytest.raises(RuntimeError, match="modified by an inplace operation"):
         z.backward()
-    w, data = torch.ones(3, requires_grad=True), torch.ones(3)  # saved, without a gradient of its own
+    w, data = (
+        torch.ones(3, requires_grad=True),
+        torch.ones(3),
+    )  # saved, without a gradient of its own
     z = (w * data).sum()
     module.zero(data)
     with pytest.raises(RuntimeError, match="modified by an inplace operation"):

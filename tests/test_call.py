@@ -524,3 +524,20 @@ def test_the_python_tier_gives_the_same(module):
         check=False,
     )
     assert done.stdout.strip() == "same", done.stderr
+
+
+@pytest.mark.parametrize("context", ["torch.inference_mode()", "torch.device('meta')"])
+def test_the_first_call_may_be_made_anywhere(module, context):
+    code = (
+        "import sys, torch; sys.path.insert(0, sys.argv[1])\n"
+        "import _calls.calls as m, ffi_ext.runtime\n"
+        f"with {context}: m.counted(3)\n"
+        "x = torch.ones(2)\n"
+        "print(m.same(x) is x, ffi_ext.runtime.tier(), ffi_ext.runtime._runtime.describe(x) is None)"
+    )
+    folder = module.__file__.rsplit("/", 3)[0]
+    done = subprocess.run(
+        [sys.executable, "-c", code, folder], capture_output=True, text=True, check=False
+    )
+    tier = runtime.tier()
+    assert done.stdout.split() == ["True", tier, str(tier == "python")], done.stderr

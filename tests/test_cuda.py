@@ -5,6 +5,7 @@ from __future__ import annotations
 import importlib
 import subprocess
 import sys
+import warnings
 
 import pytest
 import torch
@@ -195,10 +196,32 @@ def test_architectures(monkeypatch):
         f"-gencode=arch=compute_{newest},code=sm_{newest}",
         f"-gencode=arch=compute_{newest},code=compute_{newest}",
     ]
+    monkeypatch.setenv("TORCH_CUDA_ARCH_LIST", "9.0a")
+    assert cuda.architecture_flags(compiler) == ["-gencode=arch=compute_90a,code=sm_90a"]
+    monkeypatch.delenv("TORCH_CUDA_ARCH_LIST")
+    monkeypatch.setattr(cuda, "_devices", lambda: ())
+    ptx = [f"-gencode=arch=compute_{known[i]},code=compute_{known[i]}" for i in (0, -1)]
+    assert set(ptx) <= set(
+        cuda.architecture_flags(compiler)
+    )  # some PTX for whatever GPU lies between
     for wrong in ("3.0", "fast", "8"):
         monkeypatch.setenv("TORCH_CUDA_ARCH_LIST", wrong)
         with pytest.raises(BuildError, match="no architecture of"):
             cuda.architecture_flags(compiler)
+
+
+def test_a_toolkit_of_another_major_version_is_told(monkeypatch, tmp_path):
+    (tmp_path / "include").mkdir()
+    (tmp_path / "include" / "cuda_runtime_api.h").write_text("#define CUDART_VERSION  12040\n")
+    monkeypatch.setenv("CUDA_HOME", str(tmp_path))
+    for torchs, count in (("13.0", 1), ("12.8", 0), (None, 0)):
+        monkeypatch.setattr(cuda, "_torch_cuda", lambda torchs=torchs: torchs)
+        with warnings.catch_warnings(record=True) as found:
+            warnings.simplefilter("always")
+            cuda.warn_of_another_major()
+        assert len(found) == count
+        if found:
+            assert "is CUDA 12.4, torch is built for CUDA 13.0" in str(found[0].message)
 
 
 def test_a_source_without_nvcc_is_refused_by_name(folder, monkeypatch):

@@ -13,7 +13,7 @@ import pytest
 import torch
 
 import ffi_ext
-from ffi_ext import arguments, cuda_state, runtime
+from ffi_ext import arguments, cuda_state, runtime, tiers
 
 pytestmark = pytest.mark.skipif(
     runtime.tier() != "native" or torch.version.cuda is not None,
@@ -22,6 +22,7 @@ pytestmark = pytest.mark.skipif(
 
 HEADER = """
 double total(THCudaTensor *t);
+int check(THCudaTensor *t, int fails, int error);
 double on_cpu(THFloatTensor *t);
 /* @param t [float32, cpu|cuda] */
 int64_t stream_of(const ffi_ext_tensor *t);
@@ -39,6 +40,13 @@ double total(THCudaTensor *t) {
     sum += ((float *)t->storage->data)[t->storageOffset + i * t->stride[0]];
   return sum;
 }
+static int last; /* what the runtime of a module keeps, here of the tests' making */
+cudaError_t cudaGetLastError(void) {
+  const int error = last;
+  last = 0;
+  return (cudaError_t)error;
+}
+int check(THCudaTensor *t, int fails, int error) { last = error; THArgCheck(!fails, 1, "fails"); return 1; }
 double on_cpu(THFloatTensor *t) { return t->nDimension; }
 int64_t stream_of(const ffi_ext_tensor *t) { return (int64_t)t->stream + 1000 * t->device; }
 double only_cuda(const ffi_ext_tensor *t) { return t->ndim; }
@@ -205,3 +213,60 @@ def test_nothing_is_learned_of_tensors_that_are_no_cuda_tensors(calls, asked):
     own = torch.ones(3).as_subclass(Own)
     with as_cuda(own):
         assert calls.total(own) == 3
+
+
+def test_the_last_error_is_this_call_s(calls, asked):
+    t = torch.ones(2)
+    with as_cuda(t):
+        assert calls.check(t, 0, 0) == 1
+        with pytest.raises(ffi_ext.NativeError, match=r"cuda runtime error \(9\)"):
+            calls.check(t, 0, 9)
+        assert calls.check(t, 0, 600) == 1  # cudaErrorNotReady: an answer of cudaStreamQuery
+        with pytest.raises(ffi_ext.NativeError, match="fails"):
+            calls.check(t, 1, 9)
+        assert calls.total(t) == 2  # not blamed for the one before
+
+
+def test_cuda_tensors_may_grow(monkeypatch):
+    grown = []
+
+    class Storage:
+        _cdata = 5
+
+        def resizable(self):
+            return True
+
+        def nbytes(self):
+            return 0
+
+        def resize_(self, size):
+            grown.append(size)
+
+        def data_ptr(self):
+            return 64
+
+    class Tensor:
+        is_cuda = True
+
+        def is_shared(self):  # torch says so of every CUDA tensor
+            return True
+
+        def untyped_storage(self):
+            return Storage()
+
+    tensor = Tensor()
+    assert tiers._grow(tensor, 24) == (tensor, 5, 64) and grown == [24]
+
+
+def test_streams_are_set_as_torch_has_them(monkeypatch):
+    taken = []
+    monkeypatch.setattr(torch.cuda, "set_stream", taken.append)
+    monkeypatch.setattr(torch.cuda, "default_stream", lambda: "default")
+    monkeypatch.setattr(torch.cuda, "ExternalStream", lambda pointer: pointer)
+    assert cuda_state.answer("set_stream", 0) == 0 and cuda_state.answer("set_stream", 7) == 0
+    assert taken == ["default", 7]  # ExternalStream(0) would be another one, of the pool
+
+
+def test_seeds_fill_64_bits(monkeypatch):
+    monkeypatch.setattr(torch.cuda, "initial_seed", lambda: 2**64 - 1)
+    assert cuda_state.answer("initial_seed", 0) % 2**64 == 2**64 - 1

@@ -112,6 +112,14 @@ def test_the_functions_of_other_types_too(twins):
     assert {call.function for call in calls} == set(kernels.__all__) - FLOATING
 
 
+def test_a_result_that_repeats_one_element_leaves_its_neighbours_alone(twins):
+    x, one = torch.full((1, 1, 1, 8), 5.0), torch.ones(1)
+    base = torch.arange(12.0)
+    none = twins._ffi.NULL
+    twins.frozen_bn_forward_float_cuda(x, one, one, none, 0, base[:1].expand(1, 1, 1, 8))
+    assert base.tolist() == [6.0, *range(1, 12)]
+
+
 WRONG = [
     ("frozen_bn_forward", [X[0], S, S, None, 0, X]),
     ("frozen_bn_forward", [X, S[:2], S, None, 0, X]),
@@ -294,12 +302,15 @@ def test_gpu_opcheck():
 @needs_gpu
 def test_gpu_the_current_stream_and_a_graph(cuda_module):
     x, scale = torch.rand(4, 8, 5, 6).cuda(), torch.full((8,), 2.0).cuda()
-    bias, want = torch.zeros(8).cuda(), x.cpu() * 2
+    bias = torch.zeros(8).cuda()
     call = [x, scale, bias, cuda_module._ffi.NULL, 0, x]
+    cuda_module.frozen_bn_forward_float_cuda(*call)  # the first launch loads the kernels
+    torch.cuda.synchronize()
+    want = x.cpu() * 2
     stream = torch.cuda.Stream()
     stream.wait_stream(torch.cuda.current_stream())
     with torch.cuda.stream(stream):
-        torch.cuda._sleep(10_000_000)
+        torch.cuda._sleep(200_000_000)  # a tenth of a second
         cuda_module.frozen_bn_forward_float_cuda(*call)
         assert not stream.query()  # nobody waited
     stream.synchronize()

@@ -70,6 +70,25 @@ def test_names_make_nested_packages(project, name):
     assert load(name).twice(21) == 42
 
 
+def test_no_module_of_python_is_replaced(project):
+    before = {name: sys.modules[name] for name in ("_io", "_random")}
+    for name in before:
+        create(project, f"_ext.{name[1:]}").build()
+        assert load(f"_ext.{name[1:]}").twice(2) == 4
+    assert all(sys.modules[name] is module for name, module in before.items())
+    assert not any(name.startswith("_random.") for name in sys.modules)
+
+
+@pytest.mark.parametrize(
+    "own", ["typedef enum { false, true } bool;", "typedef _Bool bool;", "#define bool int"]
+)
+def test_a_header_with_its_own_bool(project, own):
+    (project / "lib.h").write_text(f"{own}\nint twice(bool b);\n")
+    (project / "lib.c").write_text(f"{own}\nint twice(bool b) {{ return 2 * b; }}\n")
+    create(project).build()
+    assert load("_ext.lib").twice(1) == 2
+
+
 def test_several_extensions_share_a_package_that_keeps_its_text(project):
     (project / "_ext").mkdir()
     (project / "_ext" / "__init__.py").write_text("KEPT = 1\n")

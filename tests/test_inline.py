@@ -199,6 +199,35 @@ def test_exported():
     assert inline.exported(text) == "const char *n(struct s *p);\n"
 
 
+def test_comments_come_along():
+    module = ffi_ext.load_inline(
+        "commented",
+        """#include <ffi_ext.h>
+/* The sum of x.
+ * @param x [float32, (N), contiguous] */
+float total(const ffi_ext_tensor *x) {
+  float sum = 0;
+  for (int64_t i = 0; i < x->numel; i++) sum += ((float *)x->data)[i];
+  return sum;
+}
+
+/* Of the next function, not of the one after it. */
+
+// @param[in] x [float32]
+int first(const ffi_ext_tensor *x) { const char *text = "}{ /* "; return text[0]; }
+int second(void) { return 2; }
+""",
+    )
+    assert "The sum of x." in module.total.__doc__ and "next" not in (module.first.__doc__ or "")
+    assert module.total(torch.arange(4.0)) == 6
+    for wrong in (torch.ones(4).double(), torch.ones(8)[::2], torch.ones(2, 2)):
+        with pytest.raises((TypeError, ValueError), match="argument 1 'x'"):
+            module.total(wrong)
+    with pytest.raises(TypeError, match="argument 1 'x'"):
+        module.first(torch.ones(2).double())
+    assert module.second() == 2
+
+
 @pytest.mark.skipif(cuda.nvcc() is None, reason="there is no nvcc on this machine")
 def test_cuda_text():
     module = ffi_ext.load_inline(

@@ -175,11 +175,85 @@ def test_autograd_in_one_line(my_lib, registered):
         ("several", "add_backward", "has several outputs"),
         ("none", "add_backward", "must not be const"),
         ("add_forward", None, "must be one, too"),
+        (
+            "add_forward",
+            "add_forward",
+            "writes no gradient: name its outputs grad_<input>, as in grad_a or grad_b",
+        ),
     ],
 )
 def test_parameters_that_cannot_be_told_apart(my_lib, forward, backward, said):
     with pytest.raises(ValueError, match=said):
         library.differentiable(getattr(my_lib, forward), backward and getattr(my_lib, backward))
+
+
+def test_gradients_of_gradients_are_refused(my_lib):
+    old = library.differentiable(my_lib.old_forward, my_lib.old_backward)
+    a, b = (torch.rand(3, dtype=torch.float64, requires_grad=True) for _ in range(2))
+    for y in (old(a, b).sum(), old(a, b).square().sum()):
+        (g,) = torch.autograd.grad(y, a, create_graph=True)
+        assert torch.allclose(
+            g.detach(), b * (2 * a * b if y.item() != old(a, b).sum().item() else 1)
+        )
+        with pytest.raises(RuntimeError, match="no second derivative"):
+            g.sum().backward()
+
+
+def test_torch_func(my_lib):
+    add = library.differentiable(my_lib.add_forward, my_lib.add_backward)
+    rows = library.differentiable(
+        my_lib.rows_forward, my_lib.rows_backward, shape=lambda x: x.shape[:1]
+    )
+    a, b = torch.rand(2, 3, dtype=torch.float64), torch.rand(2, 3, dtype=torch.float64)
+    got = torch.func.grad(lambda a, b: rows(add(a, b, 2.5)).sum(), argnums=(0, 1))(a, b)
+    want = torch.func.grad(lambda a, b: (a + 2.5 * b)[:, 0].exp().sum(), argnums=(0, 1))(a, b)
+    torch.testing.assert_close(got, want)
+    _, back = torch.func.vjp(lambda b: add(a, b, 2.5), b)
+    torch.testing.assert_close(back(a)[0], 2.5 * a)
+
+
+def test_names_and_types_of_arguments(my_lib):
+    add = library.differentiable(my_lib.add_forward, my_lib.add_backward)
+    a, b = torch.rand(2, dtype=torch.float64), torch.rand(2, dtype=torch.float64)
+    assert torch.equal(add(a, by=2.0, b=b), add(a, b, 2.0))
+    with pytest.raises(TypeError, match="missing a required argument: 'by'"):
+        add(a, b=b)
+    with pytest.raises(
+        TypeError, match=r"add_forward\(\) argument 'a': expected a torch.Tensor, got str"
+    ):
+        add("a", b, 1.0)
+    with pytest.raises(ValueError, match="forward must be one, too"):
+        library.differentiable(lambda x: x, my_lib.add_backward)
+    with pytest.raises(ValueError, match="argument 'namespace': expected a name"):
+        library.register(my_lib, "bad name")
+
+
+def test_functions_of_numbers_alone(build):
+    module = build(
+        "int twice(int n);\nint two(void);",
+        "int twice(int n) { return 2 * n; }\nint two(void) { return 2; }",
+    )
+    library.register(module, "ffi_ext_numbers")
+    assert torch.ops.ffi_ext_numbers.twice(4) == 8 and torch.ops.ffi_ext_numbers.two() == 2
+
+
+def test_an_output_that_c_resizes_is_refused_under_compile(my_lib):
+    library.register(my_lib, "ffi_ext_resized")
+    call = torch.ops.ffi_ext_resized.old_forward
+    add = torch.ops.ffi_ext_resized.add_forward
+    a = torch.rand(3, dtype=torch.float64)
+    out = a.new_empty(0)
+    add(a, a, 1.0, out)
+    assert out.shape == (3,)
+
+    def f(a):
+        out = a.new_empty(0)
+        add(a, a, 1.0, out)
+        return out * 2
+
+    with pytest.raises(Exception, match="'out' is empty, to be resized in C: under torch.compile"):
+        torch.compile(f, fullgraph=True, backend="aot_eager")(a)
+    assert call is not None
 
 
 def test_a_rebuilt_module_replaces_the_operators():

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ctypes
 import gc
 import subprocess
 import sys
@@ -164,6 +165,19 @@ def test_numbers_of_tensors_without_dimensions(capsys):
         loss.data[1]
     with pytest.raises(IndexError):
         torch.arange(3)[5]
+
+
+def test_tensors_in_lists_are_still_numbers():
+    class Derived(torch.Tensor):
+        pass
+
+    for cls in (torch.Tensor, torch.nn.Parameter, Derived):
+        one = torch.ones(()).as_subclass(cls)
+        assert not ctypes.pythonapi.PySequence_Check(ctypes.py_object(one))
+        assert torch.tensor([one, 2.0]).tolist() == [1, 2]
+    assert torch.FloatTensor([torch.ones(2).sum(), 3]).tolist() == [2, 3]
+    assert torch.ones(2).new((torch.tensor(4.0),)).tolist() == [4]
+    assert [float(x) for x in torch.arange(2.0)] == [0, 1]
 
 
 def test_backward_that_retains_variables(capsys):

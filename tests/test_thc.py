@@ -450,3 +450,32 @@ float filled(THHalfTensor *t, float value) {
     t = torch.zeros(2, 3, dtype=torch.half)
     assert lib.filled(t, 1.25) == 2.5 + 6 * 2.5
     assert t.tolist() == [[2.5] * 3] * 2
+
+
+SHAPES = """
+void shapes(THFloatTensor *x, THIntTensor *out) {
+  THCudaTensor *a = (THCudaTensor *)x;
+  int *of = THIntTensor_data(out);
+  if (of[0]) { /* 0.4.1's way and 0.3.1's, which both need a GPU */
+    void *memory = THCudaMalloc(state, 16);
+    THCudaMalloc(state, &memory, 16);
+  }
+  of[0] = THFloatTensor_nDimension(a);
+  of[1] = (int)THFloatTensor_size(a, 1);
+  of[2] = (int)THFloatTensor_stride(a, 0);
+  of[3] = (int)THFloatTensor_nElement(a);
+  of[4] = THFloatTensor_isContiguous(a) + 10 * THIntTensor_isContiguous(out);
+  of[5] = (int)THFloatTensor_storageOffset(a);
+}
+"""
+
+
+@pytest.mark.parametrize("suffix", [".c", ".cpp"])
+def test_what_0_4_1_writes_otherwise(build, suffix):
+    opening, closing = ('extern "C" {', "}") if suffix == ".cpp" else ("", "")
+    source = f"#include <THC/THC.h>\n{opening}\nextern THCState *state;\n{SHAPES}{closing}"
+    header = "void shapes(THFloatTensor *x, THIntTensor *out);"
+    module = build(header, source, suffix=suffix, with_cuda=True)
+    out = torch.zeros(6, dtype=torch.int32)
+    module.shapes(torch.zeros(4, 6)[1:, ::2], out)
+    assert out.tolist() == [2, 3, 6, 9, 10, 6]

@@ -119,9 +119,9 @@ testpaths = ["tests"]
 README = """\
 # DISTRIBUTION
 
-    pip install -e .                          # builds NAME/kernels; again after a change of csrc/
+    pip install --no-build-isolation -e .     # builds NAME/kernels; again after a change of csrc/
     python -m pytest
-    pip wheel --no-deps -w dist .             # one wheel for every Python from 3.10 on
+    pip wheel --no-build-isolation --no-deps -w dist .    # one wheel for every Python from 3.10 on
 
 | where | what |
 |---|---|
@@ -130,14 +130,14 @@ README = """\
 | `NAME/__init__.py` | the package around them: gradients, operators |
 | `tests/` | the kernels against torch |
 
-In an environment that has torch and ffi_ext, `--no-build-isolation` saves pip from fetching both to build.
+`--no-build-isolation` builds with the ffi_ext of this environment; without it pip looks for one to build with.
 """
 
 GITIGNORE = "__pycache__/\n/build/\n/dist/\n*.egg-info/\n/NAME/kernels/\n"
 
 
 def add(parser: argparse.ArgumentParser) -> None:
-    parser.epilog = "example:\n  ffi-ext init my_ops && cd my_ops && pip install -e . && pytest"
+    parser.epilog = "example:\n  ffi-ext init my_ops && cd my_ops && pip install --no-build-isolation -e . && pytest"
     parser.add_argument("name", help="the package's name, an identifier such as my_ops")
     parser.add_argument("directory", nargs="?", help="where to; a new directory NAME by default")
 
@@ -174,5 +174,6 @@ def main(options: argparse.Namespace) -> int:
     except OSError as error:
         complain(f"init: {error.filename} cannot be written: {error.strerror}")
         return PROBLEMS
-    print(f"next: {coloured(f'cd {folder} && pip install -e . && python -m pytest', BOLD)}")
+    command = f"cd {folder} && pip install --no-build-isolation -e . && python -m pytest"
+    print(f"next: {coloured(command, BOLD)}")
     return OK

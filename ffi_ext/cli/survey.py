@@ -75,9 +75,10 @@ def scripts(folder: Path, report: Report) -> None:
             if count:
                 old.append(f"{what} ({count} in {shown})")
     if old:
+        volatile = " (volatile saves no memory there)" if "volatile" in " ".join(old) else ""
         report.notes.append(
             f"of before PyTorch 0.4: {', '.join(old)}. They work under `ffi-ext run` and after "
-            "install(autograd=True); `ffi-ext port` rewrites them"
+            f"install(autograd=True){volatile}; `ffi-ext port` rewrites them"
         )
     _imports(imported, local, report)
 

@@ -59,12 +59,14 @@ def cffi_source(
 
     Args:
         ffi: With the module's declarations.
-        module_name: The binary's, for its init function.
+        module_name: The binary's full name, whose last part its init function has.
         preamble: `csource.preamble(declarations)`.
         declarations: What the headers declare.
         limited: For the stable ABI (abi3), else for this Python alone.
     """
-    generator = _Recompiler(ffi, module_name)
+    # cffi puts the module into sys.modules under the name that it is made with, beside the name that
+    # it is imported by: with a plain `_io` the standard library's would be lost. This one nobody imports.
+    generator = _Recompiler(ffi, f"ffi_ext:{module_name}")
     functions = [function for function in declarations.functions if not function.variadic]
     generator.trampolines = {
         function.name: index

@@ -49,12 +49,8 @@ def preamble(
     """
     functions = [function for function in declarations.functions if not function.variadic]
     lines = [f"#include <{name}>" for name in includes]
-    lines += [
-        "#include <ffi_ext.h>",
-        "#include <stdbool.h>",
-        "#include <stddef.h>",
-        "#include <stdint.h>",
-    ]
+    known = ["ffi_ext", *(["stdbool"] if not declarations.has_bool else []), "stddef", "stdint"]
+    lines += [f"#include <{name}.h>" for name in known]
     opening = ["", "#ifdef __cplusplus", "#define restrict __restrict", 'extern "C" {', "#endif"]
     headers = [f'#include "{path}"' for path in declarations.headers]  # no literal: not escaped
     lines += [*headers, *opening] if cxx_names else [*opening, *headers]

@@ -14,5 +14,6 @@
 #include "THCTensorMath.h"
 #include "THCTensorRandom.h"
 #include "THCBlas.h"
+#include "THCCompat.h"
 
 #endif

@@ -1,0 +1,66 @@
+"""Sources whose functions are not what the headers declare; C's own rules say which types are the same."""
+
+from __future__ import annotations
+
+import warnings
+
+import pytest
+import torch
+
+import ffi_ext
+from ffi_ext import prototypes
+
+DECLARED = "int f(const THFloatTensor *t, long n, float by, const float *a)"
+
+
+@pytest.mark.parametrize(
+    "definition",
+    [
+        "int f(const THFloatTensor *t, long n, float by, const float *a) {",
+        "int f(THFloatTensor *t, int64_t count, float x, float a[4])\n{",
+        "signed f(struct THFloatTensor const *t, unsigned long n, float by, float *restrict a) {",
+        "TH_API int f(THTensor *t, index n, real by, real *a) {",  # typedefs and macros may be the same
+        "int f(ARGUMENTS) {",
+        "/* int f(int n) { */ static int g(int f) {",
+        "int f(t, n, by, a) THFloatTensor *t; long n; float by; float *a; {",
+        'int g(void) { puts("int f(int n) {"); if (f(t, n, by, a)) { } }',
+        "#if 0\nint f(int n) {\n}\n#else\nint f(THFloatTensor *t, long n, float by, float *a) {\n}\n#endif",
+    ],
+)
+def test_definitions_that_fit(definition):
+    assert list(prototypes.differences(definition + "}", {"f": DECLARED})) == []
+
+
+@pytest.mark.parametrize(
+    "definition",
+    [
+        "int f(const THDoubleTensor *t, long n, float by, const float *a) {",
+        "int f(const THFloatTensor *t, int n, float by, const float *a) {",
+        "int f(const THFloatTensor *t, long n, double by, const float *a) {",
+        "int f(const THFloatTensor *t, long n, float by, const double *a) {",
+        "int f(const THFloatTensor *t, long n, float by, float **a) {",
+        "int f(const THFloatTensor *t, float by, long n, const float *a) {",
+        "int f(const THFloatTensor *t, long n, float by) {",
+        "float f(const THFloatTensor *t, long n, float by, const float *a) {",
+        "void f(const THFloatTensor *t, long n, float by, const float *a) {",
+    ],
+)
+def test_definitions_that_do_not(definition):
+    found = list(prototypes.differences(f"int g(void) {{ }}\n\n{definition}}}", {"f": DECLARED}))
+    assert found == [("f", definition.rstrip(" {"), 3)]
+
+
+def test_a_build_warns(build):
+    source = "#include <TH/TH.h>\nvoid scale(THFloatTensor *t, float by) { THFloatTensor_mul(t, t, by); }"
+    with pytest.warns(
+        UserWarning, match=r"\.c:2 defines void scale.*float by.*\.h:1 declares .*double by"
+    ):
+        build("void scale(THFloatTensor *t, double by);", source)
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        module = build("void scale(THFloatTensor *t, float by);", source)
+    t = torch.ones(2)
+    module.scale(t, 3)
+    assert t.tolist() == [3, 3]
+    with pytest.warns(UserWarning, match="int g"):
+        ffi_ext.load_inline("differs", "int g(int a) { return a; }", header="int g(double a);")
