@@ -52,4 +52,8 @@ def __getattr__(name: str) -> Any:
         value = getattr(importlib.import_module(f"ffi_ext.{_HOMES[name]}"), name)
         globals()[name] = value
         return value
-    raise AttributeError(f"module 'ffi_ext' has no attribute {name!r}")
+    raise AttributeError(f"module 'ffi_ext' has no attribute {name!r}: it has {', '.join(__all__)}")
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *__all__})

@@ -156,6 +156,19 @@ def _dependencies(depfile: Path, source: Path) -> list[str]:
     return [os.path.abspath(n) for n in found if Path(n) != source and os.path.exists(n)]
 
 
+def _is_loaded(binary: Path) -> bool:
+    """Whether this process has imported it: the dynamic linker then keeps what it loaded, whatever is built."""
+    if "ffi_ext.runtime" not in sys.modules or sys.platform == "win32":
+        return False
+    import ctypes  # torch, which the runtime needs, has imported it
+
+    try:
+        ctypes.CDLL(str(binary), mode=os.RTLD_NOLOAD)
+    except OSError:
+        return False
+    return True
+
+
 class Build:
     """The steps of one build, with what they share."""
 
@@ -376,6 +389,8 @@ class Build:
             for path in (target, *(path for path, _ in self.plan.texts), *self.plan.packages):
                 cache.sweep(path.parent, path.name)
         if binary is not None:
+            if _is_loaded(target):
+                print(f"ffi_ext: {target.name} is in use here: restart Python to run the new one")
             cache.replace(target, binary)
         stem = target.name.split(".")[0]
         for other in target.parent.glob(f"{stem}.*"):

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import re
 from typing import Any
 
+import numpy as np
 import torch
 
 from ffi_ext import types
-from ffi_ext.refusals import INTEGER_CODES, Function, refusal, refuse
+from ffi_ext.refusals import INTEGER_CODES, Function, describe, prototype, refusal, refuse
 
 
 def code_of(c_type: str) -> str:
@@ -58,9 +60,12 @@ def convert(function: Function, index: int, value: object) -> tuple[int, object]
         if code == "x":
             holder = _cell(ffi, c_type, value)
             return int(ffi.cast("uintptr_t", holder)), holder
-        return _pointer(ffi, c_type, value)
+        return _pointer(ffi, c_type, _declared(function, index), value)
     except TypeError as error:
         raise refusal(function, index, f"{error}{_pointer_hint(c_type, value)}") from None
+    except KeyError as error:  # of a dict for a struct
+        fields = f"; {c_type.cname} has {_fields(c_type)}" if c_type.kind == "struct" else ""
+        raise refusal(function, index, f"no field is named {error}{fields}") from None
     except (OverflowError, ValueError) as error:
         raise refusal(function, index, str(error), type(error)) from None
 
@@ -70,14 +75,31 @@ def _cell(ffi: Any, c_type: Any, value: object) -> Any:
     return ffi.new(ffi.getctype(c_type, "[1]"), [value])
 
 
-def _pointer(ffi: Any, c_type: Any, value: object) -> tuple[int, object]:
+def _fields(c_type: Any) -> str:
+    return ", ".join(name for name, _ in c_type.fields)
+
+
+def _declared(function: Function, index: int) -> str:
+    """A parameter as the header has it, or "" where commas do not tell: cffi's types know no const."""
+    text = prototype(function)
+    parameters = text[text.find("(") + 1 : text.rfind(")")].split(",")
+    return parameters[index] if len(parameters) == len(function.names) else ""
+
+
+def _pointer(ffi: Any, c_type: Any, declared: str, value: object) -> tuple[int, object]:
     holder: Any
-    if isinstance(value, (list, tuple)) and c_type.item.kind != "void":
-        holder = pointer = ffi.new(ffi.getctype(c_type.item, f"[{max(len(value), 1)}]"), value)
-    elif isinstance(value, bytes) and (
-        c_type.item.kind == "void"
-        or (c_type.item.kind == "primitive" and ffi.sizeof(c_type.item) == 1)
-    ):
+    item = c_type.item if c_type.kind == "pointer" else c_type  # which is a function
+    is_text = item.kind == "void" or (item.kind == "primitive" and ffi.sizeof(item) == 1)
+    array = "[" in declared and re.search(r"\w\s*\[\s*(?:static\s+)?(\d+)\s*\]", declared)
+    size = int(array[1]) if array else 0
+    if isinstance(value, (list, tuple, bytearray)) and len(value) < size:
+        raise ValueError(f"expected {size} values for {declared.strip()}, got {len(value)}")
+    if isinstance(value, (list, tuple)) and item.kind not in ("void", "function"):
+        holder = pointer = ffi.new(ffi.getctype(item, f"[{max(len(value), 1)}]"), value)
+    elif isinstance(value, bytes) and is_text and "const" not in declared.partition("*")[0].split():
+        # C may write to it, and bytes never change.
+        holder = pointer = ffi.new(f"char[{max(len(value) + 1, size)}]", value)
+    elif isinstance(value, (bytes, bytearray)) and is_text:
         holder = pointer = ffi.from_buffer(value)
     else:
         holder = _cell(ffi, c_type, value)
@@ -90,7 +112,34 @@ def _pointer_hint(c_type: Any, value: object) -> str:
         return " (NULL is module._ffi.NULL)"
     if isinstance(value, str) and "char" in c_type.cname:
         return " (C strings are bytes: use .encode())"
+    if callable(value) and c_type.kind == "function":
+        return (
+            f" (make a C function of it: module._ffi.callback({c_type.cname!r}, f), kept as long as C may"
+            " call it)"
+        )
+    if isinstance(value, np.ndarray) and c_type.kind == "pointer":
+        return (
+            f" (got {describe(value)}: declare a tensor, or pass "
+            f"module._ffi.from_buffer('{c_type.item.cname}[]', array))"
+        )
     return ""
+
+
+def explained(
+    function: Function, c_types: tuple[Any, ...], args: tuple[object, ...], error: Exception
+) -> Exception:
+    """What cffi's own function says of its arguments, with the first that does not fit."""
+    if f"{function.name}()" in str(error):
+        return error  # a tensor's
+    for index, (c_type, value) in enumerate(zip(c_types, args, strict=False)):
+        if c_type.kind not in ("pointer", "function"):
+            try:
+                _cell(function.state[0], c_type, value)
+            except (TypeError, OverflowError) as reason:
+                text = f"expected {c_type.cname}, got {describe(value)} ({reason})"
+                return refusal(function, index, text, type(error))
+    hint = ": such as module._ffi.cast('int', value)" if "variadic part" in str(error) else ""
+    return type(error)(f"{function.name}(): {error}{hint}\n  in {prototype(function)}")
 
 
 def pointer(function: Function, index: int, address: int) -> Any:

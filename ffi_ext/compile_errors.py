@@ -19,6 +19,17 @@ _LINKER = re.compile(
 _LONGEST = 2000  # characters of a line that is looked at: the patterns' time is quadratic in it
 _MOST = 1_000_000  # characters of a log that are looked at
 
+_IS_CXX = (
+    'this is C++: pass language="c++", or name the file .cpp; what a header declares is extern "C"'
+)
+_CXX_LINE = re.compile(
+    r'^ *\d+ \| .*(?:\btemplate\s*<|\bnamespace\b|\bclass \w|\bstd::|extern "C")', re.M
+)
+_C_COMPLAINT = re.compile(  # which g++ words differently
+    r"unknown type name|undeclared \(first use|'asm' or '__attribute__' before|before string constant"
+)
+_CXX_HEADERS = {"algorithm", "array", "cmath", "cstdint", "cstdio", "cstdlib", "cstring"}
+_CXX_HEADERS |= {"functional", "iostream", "map", "memory", "string", "utility", "vector"}
 _CUDA_HEADERS = ("cub/", "cublas", "cufft", "curand", "cusolver", "cusparse", "npp", "thrust/")
 
 
@@ -91,12 +102,17 @@ def _hint(text: str, include: Path) -> str:
         return f"CUDA 13 has no {field[1]} in cudaDeviceProp: ask cudaDeviceGetAttribute"
     if 'class "__half" has no member "x"' in text:
         return "the bits of a half are __half_as_ushort(value), and THC_half2float(value) is its number"
+    if _C_COMPLAINT.search(text) and _CXX_LINE.search(text):
+        return _IS_CXX
     if "unknown type name 'bool'" in text:
         return "C needs #include <stdbool.h> for bool"
     if "unknown type name 'TH" in text or "unknown type name 'real'" in text:
         return "#include <TH/TH.h> at the top of the source"
     if "multiple definition of" in text:
-        return "two sources define the same function; is one of them included by the other?"
+        return (
+            "two sources define the same function; is one of them included by the other or listed twice, or "
+            "does a header have the function's body? There it must be static inline"
+        )
     if "No space left on device" in text:
         return "the disk is full"
     if "recompile with -fPIC" in text:
@@ -112,6 +128,8 @@ def _missing_header(name: str, include: Path) -> str:
             f"{name} is a header of the CUDA toolkit: install the whole toolkit, or set CUDA_HOME to one that "
             "has it"
         )
+    if name in _CXX_HEADERS:
+        return _IS_CXX
     if name.startswith(("ATen/", "torch/")):
         return (
             f"{name} belongs to PyTorch's C++ library, whose interface changes from version to version and is no "

@@ -193,6 +193,8 @@ def _statement(text: str, header: Path, original: list[str], whole: str, start: 
     declaration = _clean(text)
     flat = re.sub(r"\{.*\}", "{}", declaration, flags=re.S)
     comment = _comment(original, line, last)
+    if declaration.startswith(("_Static_assert", "static_assert")):
+        return Statement(DROPPED, "", text, "", where)
     if declaration.startswith("typedef"):
         return Statement(
             TYPE,
@@ -216,9 +218,21 @@ def _statement(text: str, header: Path, original: list[str], whole: str, start: 
     if function and not re.match(r"[^(]*\(\s*\*", flat):
         if re.match(r"static\b", declaration):
             return Statement(DROPPED, "", text, "", where)
-        declaration = re.sub(r"^extern\s+", "", declaration)
+        declaration = _without_sizes(re.sub(r"^extern\s+", "", declaration))
         return Statement(FUNCTION, function.group(1), text, declaration, where, comment)
     return _variable(text, declaration, flat, where, comment)
+
+
+def _without_sizes(declaration: str) -> str:
+    """C99's `int n, float v[n]` as `int n, float v[]`: to the function, a pointer either way."""
+    if "[" not in declaration:
+        return declaration
+    names = {parameter_name(parameter) for parameter in parameters_of(declaration)}
+
+    def without(match: re.Match[str]) -> str:
+        return "[]" if names & set(identifiers(match[1])) else match[0]
+
+    return re.sub(r"(?<!\])\[([^\]]*)\]", without, declaration)
 
 
 def _variable(text: str, declaration: str, flat: str, where: str, comment: str) -> Statement:
@@ -304,6 +318,13 @@ def integer_macros(macros: dict[str, str], statements: list[Statement]) -> list[
                 known.add(name)
                 changed = True
     return [name for name in macros if name in found]
+
+
+def float_macros(macros: dict[str, str]) -> list[str]:
+    """The macros whose values are floating-point literals."""
+    number = r"\s*[-+]?\s*(?:\d+\.\d*|\.\d+|\d+(?=[eE]))(?:[eE][-+]?\d+)?[fFlL]?\s*"
+    literal = re.compile(rf"{number}|\({number}\)")
+    return [name for name, value in macros.items() if literal.fullmatch(value.strip())]
 
 
 def _is_integer(value: str, known: set[str]) -> bool:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import difflib
 import keyword
 import re
 from collections.abc import Callable, Sequence
@@ -49,7 +50,7 @@ class Declarations:
 
     cdef: str  # without TH_TYPEDEFS
     functions: tuple[Function, ...]
-    constants: tuple[str, ...]
+    constants: dict[str, str]  # with their types in Python
     variables: tuple[str, ...]
     headers: tuple[Path, ...]
     has_bool: bool = False  # a type of its own by that name, as before C99
@@ -82,20 +83,24 @@ def read(headers: Sequence[Path], preprocess: Preprocess, ffi: cffi.FFI) -> Decl
     kept.sort(
         key=lambda statement: statement.kind != ctext.TYPE
     )  # one header's types, another's use
-    constants = ctext.integer_macros(macros, kept)
+    integers = ctext.integer_macros(macros, kept)
+    numbers = ctext.float_macros(macros)
     lines = [statement.declaration for statement in _needed(kept, foreign)]
-    lines += [f"#define {name} ..." for name in constants]
+    lines += [f"#define {name} ..." for name in integers]
+    lines += [f"static const double {name};" for name in numbers]
     _declare(ffi, "\n".join(lines), kept)
-    functions = tuple(_function(ffi, s) for s in kept if s.kind == ctext.FUNCTION)
     for statement in kept:
-        constants += [name for name in statement.enumerators if name not in constants]
+        _refuse_opaque(ffi, statement)
+    functions = tuple(_function(ffi, s) for s in kept if s.kind == ctext.FUNCTION)
+    constants = dict.fromkeys(integers, "int") | dict.fromkeys(numbers, "float")
+    for statement in kept:
+        constants |= dict.fromkeys(statement.enumerators, "int")
         if statement.kind == ctext.CONSTANT:
-            constants.append(statement.name)
+            is_float = re.search(r"\b(?:float|double)\b", statement.declaration)
+            constants[statement.name] = "float" if is_float else "int"
     variables = tuple(s.name for s in kept if s.kind == ctext.VARIABLE)
     has_bool = "bool" in macros or any("bool" in s.defines for s in (*kept, *foreign))
-    return Declarations(
-        "\n".join(lines), functions, tuple(constants), variables, tuple(headers), has_bool
-    )
+    return Declarations("\n".join(lines), functions, constants, variables, tuple(headers), has_bool)
 
 
 def _text_of(header: Path) -> str:
@@ -173,22 +178,60 @@ def _declare(ffi: cffi.FFI, text: str, kept: Sequence[ctext.Statement]) -> None:
             reason = re.sub(r"^.*<cdef source string>:\d+:(\d+:)?\s*", "", reason)
             raise HeaderError(
                 f"{statement.where}: cannot parse this declaration ({reason}):\n"
-                f"    {' '.join(statement.text.split())}\n{_hint(statement.text)}"
+                f"    {' '.join(statement.text.split())}\n{_hint(statement.text, reason, kept)}"
             ) from None
     raise HeaderError(f"the headers cannot be read: {first}")
 
 
-def _hint(text: str) -> str:
+def _hint(text: str, reason: str, kept: Sequence[ctext.Statement]) -> str:
     if re.search(r"\b(class|template|namespace|std::|&)\b|&", text):
         return 'hint: headers hold C declarations; keep C++ in the sources, behind extern "C" functions'
     if "Half" in text:
         return (
             "hint: TH has no half arithmetic; THHalfTensor and THCudaHalfTensor pointers are known"
         )
+    if "At end of input" in reason or "Invalid function definition" in reason:
+        return "hint: is a ; missing at its end?"
+    if "simple numeric constant" in reason:
+        return "hint: the size of an array must be a number here; write a pointer, or the number"
+    named = {name for statement in kept for name in statement.defines}
+    known = ctext.known_types() | set(types.RECORDS) | {types.ARRAY} | named
+    before = re.search(r"before: (\S+)", reason)
+    words = re.findall(rf"(\w+)\s*{re.escape(before[1])}", text) if before else []
+    unknown = next((word for word in words if word not in known), "")
+    near = difflib.get_close_matches(unknown, known, n=1, cutoff=0.75)
+    if near:
+        return f"hint: {unknown} is an unknown type; did you mean {near[0]}?"
+    if not unknown:
+        return "hint: expected a C declaration, such as int f(const THFloatTensor *x, int n);"
     return (
-        "hint: an unknown type? #include the header that defines it (TH/TH.h, stdint.h ...) or "
+        f"hint: is {unknown} a type? #include the header that defines it (TH/TH.h, stdint.h ...) or "
         "declare it with typedef"
     )
+
+
+def _refuse_opaque(ffi: cffi.FFI, statement: ctext.Statement) -> None:
+    """cffi answers with an exception of its own, or not at all, to values without a definition."""
+    declared = ffi._parser._declarations  # type: ignore[attr-defined]
+    kinds = ("struct", "union", "anonymous")  # the last: a typedef's struct without a tag
+    names = [f"{kind} {name}" for kind in kinds for name in statement.defines]
+    names += [f"function {statement.name}", f"variable {statement.name}"]
+    for tp in (declared[name][0] for name in names if name in declared):
+        held = [tp]
+        if hasattr(tp, "args"):
+            held = [tp.result, *tp.args]
+        elif statement.kind == ctext.TYPE:
+            held = getattr(tp, "fldtypes", None) or []
+        for value in held:
+            while hasattr(value, "item"):  # an array
+                value = value.item
+            if getattr(value, "fldtypes", 0) is None or getattr(value, "enumerators", 0) == ():
+                name = value.get_official_name()
+                raise HeaderError(
+                    f"{statement.where}: a value of '{name}' is used here, and no header has its "
+                    f"definition:\n    {' '.join(statement.text.split())}\n"
+                    f"hint: #include the header that has it, or use a pointer: {name} *"
+                )
 
 
 def _function(ffi: cffi.FFI, statement: ctext.Statement) -> Function:
@@ -214,7 +257,7 @@ def _function(ffi: cffi.FFI, statement: ctext.Statement) -> Function:
         result_code=_code(declared.result, model, result=True),
         parameters=parameters,
         variadic=bool(declared.ellipsis),
-        prototype=re.sub(r"\*\s+(?=[A-Za-z_])", "*", statement.declaration.rstrip("; ")),
+        prototype=re.sub(r"(?<=\()\s+|(?<=\*)\s+(?=\w)", "", statement.declaration.rstrip("; ")),
         comment=statement.comment,
         location=statement.where,
     )
@@ -259,6 +302,8 @@ def _code(tp: Any, model: Any, result: bool = False) -> str:
     elif isinstance(tp, model.PointerType):
         kind = "pointer"
         const = bool(tp.quals & model.Q_CONST)
+        if isinstance(tp, model.NamedPointerType):  # typedef struct { ... } *handle;
+            return types.code_for(tp.name, kind, const, result)
         target = tp.totype.get_c_name()
         return types.code_for(f"{target} *", kind, const, result)
     elif isinstance(tp, (model.FunctionPtrType, model.RawFunctionType, model.ArrayType)):

@@ -20,6 +20,8 @@ from ffi_ext.errors import BuildError
 if TYPE_CHECKING:
     import cffi
 
+    from ffi_ext import declarations
+
 PATH_LISTS = ("include_dirs", "library_dirs", "runtime_library_dirs", "extra_objects", "depends")
 TEXT_LISTS = ("undef_macros", "libraries", "extra_link_args", "swig_opts", "export_symbols")
 OTHERS = {
@@ -31,6 +33,7 @@ OTHERS = {
     "optional",
 }
 KEYWORDS = frozenset({*PATH_LISTS, *TEXT_LISTS, *OTHERS})
+NAMED = {"name", "headers", "sources", "verbose", "with_cuda", "package", "relative_to"}
 
 
 @dataclass(frozen=True)
@@ -139,6 +142,11 @@ def _name(name: object, base: Path) -> Name:
                 f"create_extension() argument 'name': {name!r} is no module name: {part!r} must be a "
                 "Python identifier and no keyword, since `import` and the C compiler both use it"
             )
+    if parts[0] in ("torch", "ffi_ext"):
+        raise ValueError(
+            f"create_extension() argument 'name': a package {parts[0]!r} in {base} would hide the one that "
+            "its functions need; take another name"
+        )
     return Name(tuple(parts), base)
 
 
@@ -188,12 +196,9 @@ def _options(kwargs: dict[str, Any], base: Path) -> dict[str, Any]:
     options: dict[str, Any] = {}
     for key, value in kwargs.items():
         if key not in KEYWORDS:
-            near = difflib.get_close_matches(key, KEYWORDS, n=1)
-            hint = (
-                f"; did you mean '{near[0]}'?"
-                if near
-                else f"; known are {', '.join(sorted(KEYWORDS))}"
-            )
+            known = sorted(KEYWORDS | NAMED)
+            near = difflib.get_close_matches(key, known, n=1)
+            hint = f"; did you mean '{near[0]}'?" if near else f"; known are {', '.join(known)}"
             raise TypeError(f"create_extension() got an unknown keyword argument '{key}'{hint}")
         if value is None:
             continue
@@ -294,13 +299,21 @@ def _make(
 
     ffi = cffi.FFI()
     declared = declarations.read(headers, _preprocessor(options), ffi)
+    if headers and not (declared.functions or declared.constants or declared.variables):
+        import warnings
+
+        warnings.warn(
+            f"create_extension(): {csource.header_names(headers)} declares no function, constant or variable: "
+            f"{target.package} will be empty. Is all of it static, or behind an #ifdef?",
+            stacklevel=3,
+        )
     init = module.init_py(target.package, target.last, declared)
     pyi = stub.stub_pyi(target.package, declared)
     includes = ["TH/TH.h", "THC/THC.h"] if with_cuda else ["TH/TH.h"]
     preamble = csource.preamble(
         declared, includes=includes, cxx_names=toolchain.c_compiler_is_cxx()
     )
-    preamble += _origin(headers, sources, with_cuda, options)
+    preamble += _origin(declared, sources, with_cuda, options)
     full_name = f"{target.package}._{target.last}"
     suffix = options.get("source_extension", ".cpp" if options.get("language") == "c++" else ".c")
     ffi.set_source(
@@ -371,7 +384,7 @@ def _make(
 
 
 def _origin(
-    headers: tuple[Path, ...],
+    declared: declarations.Declarations,
     sources: tuple[Path, ...],
     with_cuda: bool,
     options: dict[str, Any],
@@ -385,6 +398,7 @@ def _origin(
     from ffi_ext import __version__
     from ffi_ext.codegen import csource
 
+    headers = declared.headers
     base = os.path.commonpath([path.parent for path in (*headers, *sources)] or [Path("/")])
     facts: dict[str, Any] = {
         "ffi_ext": __version__,
@@ -393,6 +407,9 @@ def _origin(
     }
     if with_cuda:
         facts["with_cuda"] = True
+    variadic = {f.python_name: _described(f) for f in declared.functions if f.variadic}
+    if variadic:  # which the table of functions does not have
+        facts["variadic"] = variadic
     for name in ("define_macros", "libraries", "extra_link_args"):
         if options.get(name):
             facts[name] = options[name]
@@ -402,6 +419,16 @@ def _origin(
     text = csource.quoted(json.dumps(facts, sort_keys=True))
     where = f'__attribute__((used, section("{elf.ORIGIN}")))'
     return f"#ifdef __ELF__\nstatic const char ffi_ext_origin[] {where} = {text};\n#endif\n"
+
+
+def _described(function: declarations.Function) -> dict[str, Any]:
+    from ffi_ext.codegen import csource
+
+    return {
+        "names": [parameter.name for parameter in function.parameters],
+        "codes": [function.result_code, *(parameter.code for parameter in function.parameters)],
+        "doc": csource.documentation(function),
+    }
 
 
 def _text_at(path: Path) -> str:
@@ -451,7 +478,7 @@ def _preprocessed(command: tuple[str, ...], identity: tuple[str, ...], header: P
         if files and all(cache.file_digest(path) == seen for path, seen in files.items()):
             return str(record["text"])
     started = cache.clock()
-    status, text = toolchain.run(command)
+    status, text = toolchain.run(command, apart=True)
     if status:
         raise compile_errors.explain(f"reading the header {header}", text, builder.INCLUDE)
     if kept:

@@ -15,7 +15,7 @@ from types import ModuleType
 from typing import Any, NoReturn
 
 from ffi_ext import cache, ctext, toolchain
-from ffi_ext.errors import BuildError
+from ffi_ext.errors import BuildError, HeaderError
 from ffi_ext.extension import create_extension
 
 _serial = itertools.count()
@@ -69,6 +69,14 @@ def _imported(name: str, folder: Path) -> ModuleType:
     return module
 
 
+def _build(caller: str, name: str, **arguments: Any) -> None:
+    """create_extension(...).build(), whose refusals name the function that the user has called."""
+    try:
+        create_extension(name, **arguments).build()
+    except (TypeError, ValueError, FileNotFoundError) as error:
+        raise type(error)(str(error).replace("create_extension()", f"{caller}()", 1)) from None
+
+
 def load(
     name: str,
     sources: str | Sequence[str],
@@ -103,9 +111,9 @@ def load(
         for key, v in (("sources", sources), ("headers", headers))
     }
     folder = _folder(name, (absolute, sorted(kwargs.items(), key=lambda item: item[0])))
-    create_extension(
-        name, relative_to=str(folder / "build.py"), verbose=verbose, **absolute, **kwargs
-    ).build()
+    _build(
+        "load", name, relative_to=str(folder / "build.py"), verbose=verbose, **absolute, **kwargs
+    )
     return _imported(name, folder)
 
 
@@ -123,8 +131,9 @@ def load_inline(
     Args:
         name: The module's name, an identifier.
         c_source: C text. <TH/TH.h> is included before it (and <THC/THC.h> with CUDA).
-        header: The declarations of the functions to export; without it, every function of `c_source`
-            that is defined at its top level and is not static.
+        header: The declarations of the functions to export, with the types that they use; `c_source`
+            may have `#include "NAME.h"` for it. Without it, every function of `c_source` that is
+            defined at its top level and is not static.
         cuda_source: CUDA text, compiled by nvcc beside it; sets with_cuda.
         verbose: Print one line for each compiler that runs.
         **kwargs: As of `create_extension`.
@@ -146,6 +155,7 @@ def load_inline(
             raise TypeError(
                 f"load_inline() argument '{argument}': expected C text, a str, got {type(text).__name__}"
             )
+    header_is_ours = header is None
     if header is None:
         header = exported(c_source)
     with_cuda = bool(kwargs.pop("with_cuda", False)) or cuda_source is not None
@@ -164,18 +174,34 @@ def load_inline(
     shown = {f"{name} (c_source)": c_source, f"{name} (cuda_source)": cuda_source or ""}
     shown[f"{name}.h"] = header
     try:
-        create_extension(
+        _build(
+            "load_inline",
             name,
-            [f"{name}.h"],
-            [file for file in texts if not file.endswith(".h")],
+            headers=[f"{name}.h"],
+            sources=[file for file in texts if not file.endswith(".h")],
             relative_to=str(folder / "build.py"),
             verbose=verbose,
             with_cuda=with_cuda,
             **kwargs,
-        ).build()
+        )
+    except HeaderError as error:
+        if header_is_ours:
+            raise HeaderError(_of_c_source(name, str(error))) from None
+        _raise_in_text(error, shown)
     except BuildError as error:
         _raise_in_text(error, shown)
     return _imported(name, folder)
+
+
+def _of_c_source(name: str, text: str) -> str:
+    """A prototype of `c_source` that cannot be read: the header that it stands in is no file of the user's."""
+    text = re.sub(rf"^{name}\.h:\d+: ", f"{name} (c_source): ", text)
+    if "did you mean" in text:
+        return text
+    return (
+        f"{text.partition(chr(10) + 'hint: ')[0]}\nhint: types that prototypes use go into `header`, with the "
+        f'prototypes; #include "{name}.h" in c_source has them there'
+    )
 
 
 def _raise_in_text(error: BuildError, texts: dict[str, str]) -> NoReturn:

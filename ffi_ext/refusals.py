@@ -29,7 +29,8 @@ class Function(Protocol):
     state: Any
 
 
-def _prototype(function: Function) -> str:
+def prototype(function: Function) -> str:
+    """C's declaration, as help() shows it."""
     return function.doc.split("\n\n", 1)[0]
 
 
@@ -41,7 +42,7 @@ def _where(function: Function, index: int) -> str:
 def refusal(
     function: Function, index: int, text: str, kind: type[Exception] = TypeError
 ) -> Exception:
-    return kind(f"{_where(function, index)}: {text}\n  in {_prototype(function)}")
+    return kind(f"{_where(function, index)}: {text}\n  in {prototype(function)}")
 
 
 def type_name(dtype: torch.dtype, kind: str = "Tensor") -> str:
@@ -118,4 +119,4 @@ def arity(function: Function, count: int, keywords: tuple[str, ...]) -> None:
         if missing:
             problem += f"; missing: {', '.join(missing)}"
     signature = f"{function.name}({', '.join(names)})"
-    raise TypeError(f"{function.name}(): {problem}\n  {signature} in {_prototype(function)}")
+    raise TypeError(f"{function.name}(): {problem}\n  {signature} in {prototype(function)}")

@@ -107,7 +107,7 @@ def bind(
         namespace: The module's globals, with `_lib` and `_ffi` of the binary in it.
         functions: Python names of the C functions.
         constants: Names of #defines, enumerators and `static const` variables: read now.
-        variables: Names of C globals: read at each access.
+        variables: Names of C globals: read at each access, written by assignment.
 
     A name that the binary lacks (its `__init__.py` is newer or older) does not prevent the import:
     a function then raises when it is called, the others when they are accessed.
@@ -139,13 +139,24 @@ def bind(
         raise AttributeError(f"module {package!r} has no attribute {name!r}")
 
     namespace["__getattr__"] = __getattr__
+    if live and package in sys.modules:
+
+        class Module(ModuleType):
+            def __setattr__(self, name: str, value: Any) -> None:
+                if name in live:
+                    setattr(lib, name, value)
+                else:
+                    super().__setattr__(name, value)
+
+        sys.modules[package].__class__ = Module
 
 
 def _missing(name: str, package: str, path: str | None) -> Callable[..., Any]:
     def function(*args: object, **kwargs: object) -> Any:
         raise AttributeError(
             f"{package}.{name} is declared in {package}'s __init__.py, but its binary {path} does "
-            "not have it: build the extension again"
+            "not have it: build the extension again; if this process had imported it before that was "
+            "done, restart Python"
         )
 
     function.__name__ = function.__qualname__ = name
@@ -172,11 +183,17 @@ class CffiFunction:
         self.codes = tuple(
             cffi_values.code_of(item.cname) for item in (self.ctype.result, *self.ctype.args)
         )
+        self.constraints: tuple[str, ...] = ()
         self.names = tuple(f"arg{i}" for i in range(len(self.ctype.args)))
         self.doc = self.__doc__ = cffi_values.prototype_of(name, self.ctype)
 
     def __call__(self, *args: Any) -> Any:
-        return _runtime.call_cffi(self, self._function, args)
+        try:
+            return _runtime.call_cffi(self, self._function, args)
+        except (TypeError, OverflowError) as error:
+            from ffi_ext import cffi_values
+
+            raise cffi_values.explained(self, self.ctype.args, args, error) from None
 
     def __repr__(self) -> str:
         return f"<C function {self.module}.{self.name} through cffi: {self.doc}>"

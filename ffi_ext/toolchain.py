@@ -156,8 +156,14 @@ class Compilers:
         self._running: set[subprocess.Popen[bytes]] = set()
         self._ended = False
 
-    def run(self, command: Sequence[str], cwd: Path | None = None) -> tuple[int, str]:
+    def run(
+        self, command: Sequence[str], cwd: Path | None = None, apart: bool = False
+    ) -> tuple[int, str]:
         """Runs a compiler. Returns its exit status and all it printed.
+
+        Args:
+            apart: What it prints of errors and warnings is no part of its output: it is returned
+                only if the compiler failed.
 
         Raises:
             BuildError: It could not be started.
@@ -172,7 +178,7 @@ class Compilers:
                     cwd=cwd,
                     stdin=subprocess.DEVNULL,
                     stdout=subprocess.PIPE,
-                    stderr=subprocess.STDOUT,
+                    stderr=subprocess.PIPE if apart else subprocess.STDOUT,
                     env=environment,
                     start_new_session=True,
                 )
@@ -180,7 +186,7 @@ class Compilers:
                 raise BuildError(f"{command[0]} could not be started: {error}") from error
             self._running.add(process)
         try:
-            output, _ = process.communicate()
+            output, errors = process.communicate()
         except BaseException:  # Ctrl-C: a compiler may hang, and has children of its own
             _kill_group(process)
             process.wait()
@@ -188,7 +194,10 @@ class Compilers:
         finally:
             with self._lock:
                 self._running.discard(process)
-        return process.returncode, output.decode("utf-8", "replace")
+        text = (errors if apart and process.returncode else output).decode("utf-8", "replace")
+        if process.returncode and not text.strip():
+            text = f"{shlex.join(command)} printed nothing and ended with {process.returncode}"
+        return process.returncode, text
 
     def end(self) -> None:
         """Kills those that run, with their children, and starts no more."""
@@ -206,6 +215,6 @@ def _kill_group(process: subprocess.Popen[bytes]) -> None:
         os.killpg(process.pid, signal.SIGKILL)
 
 
-def run(command: Sequence[str], cwd: Path | None = None) -> tuple[int, str]:
+def run(command: Sequence[str], cwd: Path | None = None, apart: bool = False) -> tuple[int, str]:
     """Runs one compiler; as Compilers.run."""
-    return Compilers().run(command, cwd)
+    return Compilers().run(command, cwd, apart)

@@ -115,7 +115,7 @@ def code_for(c_type: str, kind: str, const: bool, result: bool = False) -> str:
         c_type: The type as cffi spells it, without `const`.
         kind: cffi's kind of it: "void", "primitive", "pointer", "struct", "enum" ...
         const: Whether a pointer's target is const.
-        result: A `char *` result stays a pointer, a parameter takes bytes.
+        result: A `const char *` result stays a pointer, a parameter takes bytes.
     """
     if kind == "void":
         return "v"
@@ -128,8 +128,8 @@ def code_for(c_type: str, kind: str, const: bool, result: bool = False) -> str:
         if target in RECORDS and c_type.endswith("*"):
             code = RECORDS[target].code
             return code.swapcase()[0] + code[1] if const and not result else code
-        if c_type in ("char *",) and not result:
-            return "s"
+        if c_type == "char *" and const and not result:
+            return "s"  # bytes as they are; what C may write to is a copy
         return "p"
     return "x"
 

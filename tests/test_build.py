@@ -123,6 +123,14 @@ def test_a_compile_error_is_distilled_and_the_old_module_stays(project):
         ("#include <TH/TF.h>\n", "did you mean TH/TH.h"),
         ("#include <missing_thing.h>\n", "include_dirs"),
         ("bool f(void);\n", "stdbool.h"),
+        ("#include <vector>\n", r'this is C\+\+: pass language="c\+\+"'),
+        ("template <class T> T g(T x) { return x; }\n", r"this is C\+\+"),
+        ('extern "C" int g(void);\n', r"this is C\+\+"),
+        ("int g(int a) { return std::max(a, 3); }\n", r"this is C\+\+"),
+        (
+            "int one(void) { return 1; }\n",
+            "listed twice, or does a header have the function's body",
+        ),
         (
             "#include <TH/TH.h>\nvoid g(THFloatTensor *t) { THFloatTensor_sum(t, t, 0); }\n",
             "THFloatTensor_sum has other parameters .* no last argument keepdim",
@@ -165,6 +173,14 @@ def test_no_compiler(project, monkeypatch):
     monkeypatch.setenv("CC", "no-such-compiler")
     with pytest.raises(BuildError, match="no compiler: CC='no-such-compiler'.*apt install gcc"):
         make(project).build()
+
+
+@pytest.mark.parametrize("header", ["int one(void);\n", "#define ONE 1\nint one(void);\n"])
+def test_a_compiler_that_says_nothing(project, monkeypatch, header):
+    monkeypatch.setenv("CC", "false")
+    (project / "lib.h").write_text(header)
+    with pytest.raises(BuildError, match=r"failed: false -.* printed nothing and ended with 1"):
+        make(project, sources=["one.c"]).build()
 
 
 def test_wrappers_and_environment_flags(project, monkeypatch):
@@ -287,7 +303,8 @@ def test_a_header_name_that_c_cannot_include_is_refused(project):
             "int one(void);\nint one(void);\n",
             r"lib\.h:2: multiple declarations of function one.*lib\.h:1",
         ),
-        ("#include <no_such_header.h>\n", r"lib\.h:1: .*no_such_header"),
+        ("#include <no_such_header.h>\n", r"failed: \S*lib\.h:1: no_such_header"),
+        ("#if 1\nint one(void);\n", r"failed: \S*lib\.h:1: unterminated"),
     ],
 )
 def test_headers_that_cannot_be_read(project, header, text):
@@ -403,6 +420,33 @@ def test_old_and_new_init_import_with_either_binary(project):
         [sys.executable, "-c", code], cwd=project, capture_output=True, text=True, check=False
     )
     assert "build the extension again" in done.stderr
+
+
+def test_a_build_says_that_this_process_has_the_old_binary(project):
+    code = (
+        "import importlib, pathlib, ffi_ext\n"
+        "def make(*files):\n"
+        "    for file, text in zip(('lib.h', 'one.c', 'two.c'), files): pathlib.Path(file).write_text(text)\n"
+        "    ffi_ext.create_extension('ext.lib', ['lib.h'], ['one.c', 'two.c'], verbose=False).build()\n"
+        "make(); make('int one(void);'); print('imported')\n"
+        "import ext.lib; make('int one(void);')\n"
+        "print('added'); make('int one(void); int new(void);', 'int one(void) { return 3; }',"
+        " 'int new(void) { return 1; }')\n"
+        "print(importlib.reload(ext.lib).one())\n"
+        "try: ext.lib.new()\n"
+        "except AttributeError as error: print(error)\n"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", code], cwd=project, capture_output=True, text=True, check=False
+    )
+    assert done.returncode == 0, done.stderr
+    said = done.stdout.splitlines()
+    assert said[:3] == [
+        "imported",
+        "added",
+        "ffi_ext: _lib.abi3.so is in use here: restart Python to run the new one",
+    ]
+    assert said[3] == "1" and said[4].endswith("before that was done, restart Python")
 
 
 def test_a_build_imports_neither_torch_nor_setuptools(project):

@@ -37,6 +37,12 @@ int truth(bool b);
 float third(int x);
 int length(const char *text);
 double total(double *values, int n);
+double first_two(const double values[2]);
+void shout(char *text);
+int fill16(char text[16]);
+double corner(const double (*rows)[3]);
+int last_byte(const uint8_t *bytes, int n);
+void clear(uint8_t constants[1]);
 struct point { int x, y; };
 struct point flip(struct point p);
 long double precise(long double x);
@@ -90,6 +96,12 @@ int narrow_int(int8_t a, uint16_t b, unsigned long long c) { return a + b + (int
 int truth(bool b) { return b ? 10 : 20; }
 float third(int x) { return x / 3.0f; }
 int length(const char *text) { return (int)strlen(text); }
+double first_two(const double values[2]) { return values[0] + values[1]; }
+void shout(char *text) { for (; *text; text++) *text -= 32; }
+int fill16(char text[16]) { memset(text, 7, 16); return text[15]; }
+double corner(const double (*rows)[3]) { return rows[0][2]; }
+void clear(uint8_t constants[1]) { *constants = 0; }
+int last_byte(const uint8_t *bytes, int n) { return bytes[n - 1]; }
 double total(double *values, int n) { double s = 0; while (n--) s += values[n]; return s; }
 struct point flip(struct point p) { struct point r = {p.y, p.x}; return r; }
 long double precise(long double x) { return x / 2; }
@@ -222,6 +234,51 @@ def test_what_cffi_carries(module):
         with pytest.raises(ffi_ext.NativeError, match="too many"):
             module.dimensions(torch.zeros(1, 1, 1, 1))
     assert module.any_dimensions(torch.zeros(2, 2, 2, dtype=torch.int64)) == 3
+
+
+def test_text_that_c_writes_to(module):
+    text, memory, buffer = b"abc", bytearray(b"abc\0"), module._ffi.new("char[]", b"abc")
+    module.shout(text)
+    module.shout(memory)
+    module.shout(buffer)
+    assert (text, memory, module._ffi.string(buffer)) == (b"abc", b"ABC\0", b"ABC")
+    module.clear(text)
+    assert text == b"abc"
+    assert module.last_byte(b"ab", 2) == module.last_byte(bytearray(b"ab"), 2) == ord("b")
+
+
+def test_a_list_that_is_shorter_than_the_declared_array(module):
+    assert module.first_two([1, 2]) == module.first_two((1, 2, 5)) == 3
+    assert module.corner([[1, 2, 3]]) == 3
+    room = bytearray(16)
+    assert module.fill16(b"short") == module.fill16(room) == 7 and room == bytes([7] * 16)
+    with pytest.raises(ValueError, match=r"expected 16 values for char text\[16\], got 5"):
+        module.fill16(bytearray(5))
+    with pytest.raises(ValueError, match=r"'values': expected 2 values for .*values\[2\], got 1"):
+        module.first_two([1])
+
+
+def test_what_cffi_refuses_says_what_to_do(module):
+    with pytest.raises(
+        TypeError, match=r"argument 1 'f'.*module._ffi.callback\('int\(\*\)\(int\)'"
+    ):
+        module.apply(lambda x: x, 1)
+    with pytest.raises(TypeError, match=r"got a NumPy array of float64.*from_buffer\('double\[\]'"):
+        module.total(np.ones(2), 2)
+    with pytest.raises(
+        TypeError, match="argument 1 'p': no field is named 'z'; struct point has x, y"
+    ):
+        module.flip({"z": 1})
+    with pytest.raises(
+        TypeError, match=r"variadic\(\) argument 1 'arg0': expected int, got str 'x'"
+    ):
+        module.variadic("x")
+    with pytest.raises(OverflowError, match=r"variadic\(\) argument 1 'arg0'"):
+        module.variadic(2**40)
+    with pytest.raises(
+        TypeError, match=r"(?s)variadic\(\): .*_ffi.cast\('int', value\).*int variadic"
+    ):
+        module.variadic(1, 2)
 
 
 def test_null_and_cdata(module):
@@ -419,6 +476,13 @@ def test_constants_and_variables(module):
     before = module.counter
     module.bump()
     assert module.counter == before + 1
+    module.counter = 20
+    module.bump()
+    assert module.counter == 21
+    with pytest.raises(TypeError):
+        module.counter = "x"
+    module.other = 1  # as any module
+    assert module.other == 1
     assert "add" in module.__all__ and "counter" in module.__all__
     assert callable(module._lib.bump) and module._ffi.sizeof("int") == 4
     with pytest.raises(AttributeError, match="no attribute 'missing'"):

@@ -67,6 +67,19 @@ def test_inspect(build, capsys):
     assert any(name.startswith("libc.") for name in facts["libraries"])
 
 
+def test_inspect_and_stubs_know_variadic_functions(build, capsys):
+    text = "/* All of them. */\nint summed(int n, const char *text, ...)"
+    module = build(f"#define PI 3.5\n{text};", text + " { return n; }")
+    folder = Path(module.__file__).parent
+    assert cli.main(["inspect", str(folder), "--json"]) == 0
+    facts = json.loads(capsys.readouterr().out)
+    assert facts["prototypes"] == ["int summed(int n, const char *text, ...)"]
+    assert "variadic" not in facts["built from"]
+    stub = (folder / "__init__.pyi").read_text()
+    assert "def summed(n: int, text: bytes | _CData, *args: Any) -> int:" in stub
+    assert cli.main(["stubs", "--check", str(folder)]) == 0
+
+
 @pytest.mark.parametrize("arguments", [["inspect", "/nonexistent"], ["inspect", str(PACKAGES)]])
 def test_inspect_of_something_else(arguments, capsys):
     assert cli.main(arguments) == 2

@@ -307,3 +307,19 @@ def test_wrong_arguments_are_refused_before_anything_is_written(project, argumen
     with pytest.raises(error, match=text):
         create(project, **arguments)
     assert files(project) == before
+
+
+def test_what_the_package_has():
+    import ffi_ext
+
+    assert set(ffi_ext.__all__) <= set(dir(ffi_ext))
+    with pytest.raises(AttributeError, match="no attribute 'lod': it has .*load_inline"):
+        ffi_ext.lod  # noqa: B018
+
+
+@pytest.mark.parametrize("name", ["torch", "torch.mine", "ffi_ext.mine"])
+def test_a_name_that_would_hide_torch_is_refused(tmp_path, name):
+    (tmp_path / "a.h").write_text("int f(void);\n")
+    with pytest.raises(ValueError, match="would hide the one"):
+        create_extension(name, "a.h", [], relative_to=str(tmp_path / "b.py"))
+    assert not (tmp_path / "torch").exists() and not (tmp_path / "ffi_ext").exists()

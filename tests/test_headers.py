@@ -113,10 +113,11 @@ def test_a_real_header(module, tmp_path):
 
     assert module.__all__ == [
         *("add", "mirror", "scale_all", "wide", "lambda_", "each", "first_of", "formatted"),
-        *("flags", "SIZE", "TWICE", "HEX", "FAST", "SLOW", "SLOWER", "LIMIT", "counter"),
+        *("flags", "SIZE", "TWICE", "HEX", "PI", "FAST", "SLOW", "SLOWER", "LIMIT", "counter"),
     ]
     assert (module.SIZE, module.TWICE, module.HEX) == (12, 24, 16)
     assert (module.FAST, module.SLOW, module.SLOWER, module.LIMIT) == (0, 7, 8, 5)
+    assert module.PI == 3.14
     assert module.counter == 1
     assert module.add(a=1, b=2) == 3
     assert module.add.__doc__ == (
@@ -139,9 +140,12 @@ def test_a_real_header(module, tmp_path):
         module.formatted(b"%d-%s", module._ffi.cast("int", 42), module._ffi.new("char[]", b"xy"))
         == 5
     )
+    with pytest.raises(TypeError, match=r"formatted\(\): argument 2 passed in the variadic part"):
+        module.formatted(b"%d", 42)
     assert module.flags() == 2**32 - 1
     stub = (tmp_path / "real_headers" / "__init__.pyi").read_text()
     assert "def add(a: int, b: int) -> int:" in stub and "SIZE: int" in stub
+    assert "PI: float" in stub
     assert "def lambda_(import_: int, arg1: int, None_: int) -> int:" in stub
 
 
@@ -228,3 +232,70 @@ def test_a_header_that_the_system_does_not_let_read(tmp_path, monkeypatch, first
     monkeypatch.setattr(Path, "read_text", refuse)
     with pytest.raises(HeaderError, match="the header .*h.h cannot be read: .*Permission denied"):
         create_extension("denied.h", ["h.h"], ["h.c"], relative_to=str(tmp_path / "b.py"))
+
+
+@pytest.mark.parametrize(
+    ("header", "said"),
+    [
+        ("struct p;\nstruct p f(int a);\n", r"one.h:2: a value of 'struct p' is used here"),
+        ("int f(struct p a);\n", "a value of 'struct p' .*\n.*\nhint: .* a pointer: struct p \\*"),
+        (
+            "int f(enum e a);\n",
+            "a value of 'enum e' is used here, and no header has its definition",
+        ),
+        ("extern union u g;\n", "a value of 'union u'"),
+        (
+            "struct p;\ntypedef struct { struct p a[2]; } q;\nq f(int);\n",
+            "one.h:2: a value of 'struct p'",
+        ),
+        ("THFloatTensor f(int a);\n", "a pointer: THFloatTensor \\*"),
+        ("int f(flot a);\n", "flot is an unknown type; did you mean float"),
+        ("typedef int hue;\nint f(heu a, hue b);\n", "is heu a type"),
+        ("void f(THFlotTensor *t);\n", "did you mean THFloatTensor"),
+        ("int f(int a)", "is a ; missing at its end"),
+        ("int f(int a)\nint g(int b);\n", "is a ; missing at its end"),
+        ("int f(int a, );\n", "hint: expected a C declaration, such as"),
+        ("int f(int n, int v[n][n]);\n", "size of an array must be a number"),
+    ],
+)
+def test_what_a_header_that_cannot_be_read_is_told(tmp_path, header, said):
+    (tmp_path / "one.h").write_text(header)
+    with pytest.raises(HeaderError, match=said):
+        create_extension("told.one", "one.h", [], relative_to=str(tmp_path / "b.py"))
+
+
+def test_macros_that_are_numbers(build):
+    names = {"A": "1.5", "B": "(-2e-3)", "C": ".5f", "D": "3.", "E": "1e5", "F": "- 2.5L"}
+    others = {"G": "1.0 * x", "H": '"1.5"', "J": "1.0.0"}
+    header = "".join(f"#define {n} {v}\n" for n, v in (names | others).items()) + "int f(void);\n"
+    module = build(header + "static const float K = 0.25f;\n", "int f(void) { return 1; }")
+    assert module.__all__ == ["f", *names, "K"]
+    values = [getattr(module, name) for name in names]
+    assert values == [1.5, -0.002, 0.5, 3.0, 100000.0, -2.5] and module.K == 0.25
+    stub = Path(module.__file__).with_suffix(".pyi").read_text()
+    assert "E: float" in stub and "K: float" in stub
+
+
+def test_a_prototype_is_as_written(build):
+    text = "#include <stdbool.h>\nbool negated(bool of, int * by);\n"
+    module = build(text, text.replace(";", " { return !of; }"))
+    assert module.negated.__doc__ == "_Bool negated(_Bool of, int *by)"
+
+
+@pytest.mark.parametrize("header", ["", "#ifdef MISSING\nint f(void);\n#endif\n", "struct p;\n"])
+def test_a_header_that_exports_nothing(tmp_path, header):
+    (tmp_path / "one.h").write_text(header)
+    with pytest.warns(UserWarning, match=r"one\.h declares no function.* empty\.one will be empty"):
+        create_extension("empty.one", "one.h", [], relative_to=str(tmp_path / "b.py"))
+
+
+def test_a_handle_to_a_struct_without_a_name(build):
+    text = "typedef struct { int a; } *handle;\nint of(handle h)"
+    module = build(text + ";", text + " { return h->a; }")
+    assert module.of(module._ffi.new("handle", [5])) == 5
+
+
+def test_static_asserts_and_sizes_that_are_parameters(build):
+    text = '_Static_assert(sizeof(int) > 1, "small; (int)");\nint last(int n, const int v[n], int w[2 * n])'
+    module = build(text + ";", text + " { return v[n - 1] + w[2 * n - 1]; }")
+    assert module.last(2, [3, 4], [0, 0, 0, 30]) == 34

@@ -102,6 +102,41 @@ def test_the_traceback_shows_the_line_of_c():
 
 
 @pytest.mark.parametrize(
+    ("source", "said"),
+    [
+        ("typedef struct { int a; } pair;\nint f(pair p) { return p.a; }\n", "int f\\(pair p\\);"),
+        (
+            "struct pair { int a; };\nint f(struct pair p) { return p.a; }\n",
+            "value of 'struct pair'",
+        ),
+        ("enum hue { RED };\nenum hue f(void) { return RED; }\n", "a value of 'enum hue'"),
+    ],
+)
+def test_types_of_the_c_text(source, said):
+    with pytest.raises(
+        HeaderError, match=rf"(?s)^own \(c_source\): .*{said}.*go into `header`"
+    ) as e:
+        ffi_ext.load_inline("own", source)
+    assert "own.h:1" not in str(e.value)
+    with pytest.raises(HeaderError, match=r"flot is an unknown type; did you mean float\?"):
+        ffi_ext.load_inline("own", "int f(flot x) { return x; }")
+    types, _, function = source.partition("\n")
+    module = ffi_ext.load_inline(
+        "own", f'#include "own.h"\n{function}', f"{types}\n{function.partition(' {')[0]};\n"
+    )
+    assert module.__all__[0] == "f"
+
+
+def test_keywords_are_refused_in_the_name_of_the_function_that_was_called(tmp_path):
+    with pytest.raises(TypeError, match=r"load_inline\(\) got .* 'verbos'; did you mean 'verbose'"):
+        ffi_ext.load_inline("kw", "int f(void) { return 1; }", verbos=True)
+    with pytest.raises(TypeError, match=r"^load_inline\(\) argument 'libraries': expected"):
+        ffi_ext.load_inline("kw", "int f(void) { return 1; }", libraries=3)
+    with pytest.raises(TypeError, match=r"^load\(\) got .* 'with_cdua'; did you mean 'with_cuda'"):
+        ffi_ext.load("kw", [], [], with_cdua=True)
+
+
+@pytest.mark.parametrize(
     ("arguments", "said"),
     [((b"int x;",), "'c_source': expected C text"), (("int f();", 3), "'header': expected C text")],
 )

@@ -8,7 +8,7 @@ import os
 import re
 import sys
 from pathlib import Path
-from types import ModuleType
+from types import ModuleType, SimpleNamespace
 from typing import Any
 
 from ffi_ext.cli.terminal import OK, PROBLEMS, complain
@@ -117,19 +117,26 @@ def _imported(folder: Path) -> ModuleType:
 def of_module(module: ModuleType, package: str) -> str:
     """The stub of an imported module, from the prototypes that its binary holds."""
     from ffi_ext import declarations
+    from ffi_ext.cli import inspect
     from ffi_ext.codegen import stub
 
     names = getattr(module, "__all__", None)
     if names is None or not hasattr(module, "_lib"):
         raise TypeError("it was not made by ffi_ext or torch.utils.ffi")
-    functions, constants = [], []
+    assert module.__file__ is not None
+    binary = inspect.binary_of(Path(module.__file__).parent)
+    variadic = inspect.origin(binary).get("variadic", {})
+    functions, constants = [], {}
     for name in names:
         value: Any = vars(module).get(name)
         if not callable(value):
-            constants += [name] if name in vars(module) else []
+            if name in vars(module):
+                constants[name] = "float" if isinstance(value, float) else "int"
             continue
-        record = getattr(value, "__self__", value)
-        prototype, _, comment = (value.__doc__ or "").partition("\n\n")
+        record, doc = getattr(value, "__self__", value), value.__doc__ or ""
+        if name in variadic:
+            record, doc = SimpleNamespace(**variadic[name]), variadic[name]["doc"]
+        prototype, _, comment = doc.partition("\n\n")
         parameters = tuple(
             declarations.Parameter(n, "", code)
             for n, code in zip(record.names, record.codes[1:], strict=True)
@@ -148,5 +155,5 @@ def of_module(module: ModuleType, package: str) -> str:
             )
         )
     variables = tuple(name for name in names if name not in vars(module))  # read at each access
-    declared = declarations.Declarations("", tuple(functions), tuple(constants), variables, ())
+    declared = declarations.Declarations("", tuple(functions), constants, variables, ())
     return stub.stub_pyi(package, declared)

@@ -13,7 +13,7 @@ def init_py(package: str, last: str, declarations: Declarations) -> str:
     source = header_names(declarations.headers)
     arguments = [f"functions={_listed(functions)}"]
     if declarations.constants:
-        arguments.append(f"constants={_listed(declarations.constants)}")
+        arguments.append(f"constants={_listed([*declarations.constants])}")
     if declarations.variables:
         arguments.append(f"variables={_listed(declarations.variables)}")
     listed = "".join(f"\n    {argument}," for argument in arguments)

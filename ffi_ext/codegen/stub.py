@@ -23,7 +23,7 @@ _ffi: Any
 def stub_pyi(package: str, declarations: Declarations) -> str:
     """The text of `<package>/__init__.pyi`."""
     text = _HEAD.format(package=package)
-    text += "".join(f"{name}: int\n" for name in declarations.constants)
+    text += "".join(f"{name}: {kind}\n" for name, kind in declarations.constants.items())
     text += "".join(f"{name}: Any\n" for name in declarations.variables)
     return text + "".join("\n" + _function(function) for function in declarations.functions)
 
