@@ -14,6 +14,8 @@ _MARKER = re.compile(r'^#\s+(\d+)\s+"((?:[^"\\]|\\.)*)"')
 _DEFINE = re.compile(r"^#define\s+([A-Za-z_]\w*)(\(?)\s*(.*)$")
 _DIRECTIVE = re.compile(r"^[ \t]*#(?:[^\n\\]|\\\n|\\.)*", re.M)
 _UNDEF = re.compile(r"^#undef\s+([A-Za-z_]\w*)")
+# Of included files only types matter; TH's thousands of prototypes would cost more than all else.
+_PROTOTYPE = re.compile(r"^[ \t]*extern\b[^\"{}\n;]*\)[ \t]*;[ \t]*$", re.M)
 _IDENTIFIER = re.compile(r"[A-Za-z_]\w*")
 _TOKENS = re.compile(r'"(?:[^"\\\n]|\\.)*"|\'(?:[^\'\\\n]|\\.)*\'|/\*.*?\*/|//[^\n]*', re.S)
 _NOISE = re.compile(
@@ -94,7 +96,11 @@ def split_preprocessed(
         pieces[-1][2].append("" if row.startswith("#") else row)
     original = header.read_text(encoding="utf-8-sig", errors="replace").split("\n")
     own = list(_statements_of(pieces, header, original))
-    foreign = [s for path, rows in _others(pieces, header) for s in _statements(rows, path, [], 1)]
+    foreign = [
+        s
+        for path, rows in _others(pieces, header)
+        for s in _statements(_PROTOTYPE.sub("", rows), path, [], 1)
+    ]
     return own, foreign, macros
 
 

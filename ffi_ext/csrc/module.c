@@ -1,9 +1,13 @@
 /* The extension module ffi_ext._runtime: the function type and its wiring; the rest of the runtime
  * lies beside it. */
+#define _GNU_SOURCE /* dl_iterate_phdr */
 #include "frame.h"
 #include "function.h"
 
 #include <dlfcn.h>
+#ifdef __linux__
+#include <link.h>
+#endif
 #include <stdlib.h>
 #include <string.h>
 #include <structmember.h>
@@ -327,7 +331,29 @@ static struct PyModuleDef definition = {
     NULL,
 };
 
+#ifdef __linux__
+static int is_openmp(struct dl_phdr_info *library, size_t size, void *path) {
+  (void)size;
+  const char *name = strrchr(library->dlpi_name, '/');
+  if (!name || strncmp(name, "/libgomp", 8)) return 0;
+  *(char **)path = strdup(library->dlpi_name);
+  return 1;
+}
+#endif
+
+/* Sources of old are compiled with -fopenmp and linked without: they find OpenMP in the process,
+ * where torch has it, but not always for all to see. */
+static void show_openmp(void) {
+#ifdef __linux__
+  char *path = NULL;
+  if (!dlsym(RTLD_DEFAULT, "omp_get_thread_num")) dl_iterate_phdr(is_openmp, &path);
+  if (path) dlopen(path, RTLD_LAZY | RTLD_NOLOAD | RTLD_GLOBAL);
+  free(path);
+#endif
+}
+
 PyMODINIT_FUNC PyInit__runtime(void) {
+  show_openmp();
   if (ffi_records_set_up() || ffi_frame_set_up()) return PyErr_NoMemory();
   PyObject *module = PyModule_Create(&definition);
   if (!module) return NULL;
