@@ -1,7 +1,7 @@
 """LAPACK's routines as TH had them, THFloatLapack_gesv and its kin, computed by torch.
 
-Arguments are tensors on C's memory: matrices in columns, pivots and `info` as int32. What LAPACK writes is written into
-them, and `info` says what LAPACK's does: 0, or the place of what is singular, counted from 1. Workspaces are not needed.
+Arguments are tensors on C's memory: matrices in columns, pivots and `info` as int32. What LAPACK writes is written
+into them, and `info` says what LAPACK's does: 0, or the place of what is singular, from 1. Workspaces are not needed.
 """
 
 from __future__ import annotations
