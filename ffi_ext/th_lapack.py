@@ -59,7 +59,7 @@ def _getri(_: str, a: Tensor, pivots: Tensor, info: Tensor) -> None:
 
 
 def _trtrs(letters: str, a: Tensor, b: Tensor, info: Tensor) -> None:
-    uplo, trans, diag = letters
+    uplo, trans, diag = list(letters)
     unit, upper, turned = _is(diag, "U"), _is(uplo, "U"), not _is(trans, "N")
     info.fill_(0 if unit else _zero_on_diagonal(a))
     if not info.any():
@@ -134,7 +134,7 @@ def _orgqr(_: str, a: Tensor, tau: Tensor, info: Tensor) -> None:
 
 
 def _ormqr(letters: str, a: Tensor, tau: Tensor, c: Tensor, info: Tensor) -> None:
-    side, trans = letters
+    side, trans = list(letters)
     info.zero_()
     c.copy_(torch.ormqr(a, tau, c, left=_is(side, "L"), transpose=not _is(trans, "N")))
 
@@ -147,7 +147,7 @@ def _gels(trans: str, a: Tensor, b: Tensor, info: Tensor) -> None:
 
 
 def _syev(letters: str, a: Tensor, values: Tensor, info: Tensor) -> None:
-    jobz, uplo = letters
+    jobz, uplo = list(letters)
     info.zero_()
     found, vectors = torch.linalg.eigh(a, UPLO=uplo.upper())
     values.copy_(found)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+
 import cffi
 import pytest
 
@@ -101,7 +103,9 @@ def outcome(library, call):
     try:
         result = call(ffi, lib)
     except Exception as error:
-        return type(error).__name__, str(error).replace("_ours_lib.", "").replace("theirs_lib.", "")
+        return type(error).__name__, re.sub(
+            r"ffi_ext:ours_lib\._ours_lib\.|theirs_lib\.", "", str(error)
+        )
     return type(result).__name__, result
 
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+
 import numpy as np
 import pytest
 import torch
@@ -43,7 +45,7 @@ class Routines:
     def __init__(self, name: str, dtype: torch.dtype) -> None:
         def typed(text: str) -> str:
             text = text.replace("LAPACK_", f"TH{name}Lapack_").replace("TENSOR", f"TH{name}Tensor")
-            return text.replace("real ", "float " if name == "Float" else "double ")
+            return re.sub(r"\breal\b", name.lower(), text)
 
         self.module = ffi_ext.load_inline(f"lapack_{name}", typed(SOURCE), header=typed(HEADER))
         self.prefix, self.dtype = f"TH{name}Lapack_", dtype
