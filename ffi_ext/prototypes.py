@@ -11,14 +11,14 @@ from collections.abc import Iterator, Mapping
 
 from ffi_ext import ctext, types
 
-_DEFINITION = re.compile(r"([^;{}]*)\b([A-Za-z_]\w*)\s*(\((?:[^(){};]|\([^(){};]*\))*\))\s*\{")
+_NAME = re.compile(r"\b([A-Za-z_]\w*)\s*\(")
+_PARENTHESIS = re.compile(r"[()]")
+_BODY = re.compile(r"\s*\{")
 _SAYS_NOTHING = frozenset(("const", "volatile", "register", "restrict", "__restrict"))
 _SAYS_NOTHING |= frozenset(("struct", "static", "extern", "inline", "TH_API", "THC_API"))
 _INTEGER_WORDS = frozenset(("signed", "unsigned", "char", "short", "int", "long"))
 _WIDTHS = {"long": 64, "int": 32, "short": 16, "char": 8}
-_WIDTHS |= {f"int{bits}_t": bits for bits in (8, 16, 32, 64)} | {
-    f"uint{bits}_t": bits for bits in (8, 16, 32, 64)
-}
+_WIDTHS |= {f"{sign}int{bits}_t": bits for sign in ("", "u") for bits in (8, 16, 32, 64)}
 _WIDTHS |= dict.fromkeys(("size_t", "ssize_t", "ptrdiff_t", "intptr_t", "uintptr_t"), 64)
 
 Type = tuple[str, int]  # what it is, and how many * it has
@@ -37,16 +37,30 @@ def differences(text: str, prototypes: Mapping[str, str]) -> Iterator[tuple[str,
     """
     plain = ctext.code_alone(text)
     found: dict[str, tuple[str, int] | None] = {}
-    for match in _DEFINITION.finditer(plain):
-        name = match[2]
+    for match in _NAME.finditer(plain):
+        name = match[1]
         if name not in prototypes or found.get(name, "") is None:
             continue
-        head = " ".join(f"{match[1]}{name}{match[3]}".split())
-        line = plain.count("\n", 0, match.start(2)) + 1
+        end = _closing(plain, match.end())
+        if not _BODY.match(plain, end):
+            continue
+        start = max(plain.rfind(mark, 0, match.start()) for mark in ";{}") + 1
+        head = " ".join(plain[start:end].split())
+        line = plain.count("\n", 0, match.start()) + 1
         found[name] = None if _fits(head, prototypes[name]) else (head, line)
     for name, place in found.items():
         if place:
             yield name, *place
+
+
+def _closing(text: str, start: int) -> int:
+    """Behind the parenthesis that closes the one before `start`."""
+    depth = 1
+    for match in _PARENTHESIS.finditer(text, start):
+        depth += 1 if match[0] == "(" else -1
+        if not depth:
+            return match.end()
+    return len(text)
 
 
 def _fits(definition: str, prototype: str) -> bool:
