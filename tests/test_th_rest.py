@@ -95,7 +95,7 @@ long structure(THFloatTensor *t, THLongTensor *sizes) {
   THFloatTensor_resize4d(moved, 2, 2, 2, 2);
   THFloatTensor_resize5d(moved, 1, 2, 3, 4, 5);
   CHECK(THFloatTensor_nDimension(moved) == 5 && THFloatTensor_nElement(moved) == 120);
-  int64_t nd[] = {7, 2};
+  int64_t nd[] = {7, 2, 2};
   THFloatTensor_resizeNd(moved, 2, nd, NULL);
   CHECK(moved->nDimension == 2 && moved->size[0] == 7 && moved->stride[0] == 2);
   THFloatTensor_setStorage2d(moved, t->storage, 1, 2, 3, 2, 1);

@@ -5,10 +5,10 @@
 
 void THTensor_(copy)(THTensor *tensor, THTensor *src) {
   if (tensor == src) return;
-  if (tensor->storage && src->storage && THTensor_(isContiguous)(tensor) &&
-      THTensor_(isContiguous)(src) && THTensor_(nElement)(tensor) == THTensor_(nElement)(src)) {
-    memmove(THTensor_(data)(tensor), THTensor_(data)(src),
-            (size_t)THTensor_(nElement)(src) * sizeof(real));
+  const ptrdiff_t n = THTensor_(nElement)(src);
+  if (n && THTensor_(nElement)(tensor) == n && THTensor_(isContiguous)(tensor) &&
+      THTensor_(isContiguous)(src)) {
+    memmove(THTensor_(data)(tensor), THTensor_(data)(src), (size_t)n * sizeof(real));
     return;
   }
   TH_TENSOR_APPLY2(real, tensor, real, src, *tensor_data = *src_data;);
