@@ -16,6 +16,10 @@
  * (measured: 29 ns and 0.7 ns per channel). */
 #define SLAB_GAIN 32
 
+/* Bytes that the plans of all regions may take together: they are then made once, not once for each
+ * block of channels. */
+#define LARGEST_PLANS (32 << 20)
+
 /* Channels that are computed together: a vector of AVX-512. */
 #define BLOCK_BYTES 64
 
@@ -35,6 +39,7 @@
 #define pull TH_CONCAT_2(roi_pull_, real)
 #define plan TH_CONCAT_2(roi_plan_, real)
 #define plan_regions TH_CONCAT_2(roi_plan_regions_, real)
+#define make_plan TH_CONCAT_2(roi_make_plan_, real)
 #define axis_pulls TH_CONCAT_2(roi_axis_pulls_, real)
 #define samples_inside TH_CONCAT_2(roi_samples_inside_, real)
 #define pool_vectors TH_CONCAT_2(roi_pool_vectors_, real)
@@ -155,17 +160,19 @@ static int64_t axis_pulls(const region *r, int axis, int bins, int64_t size, rea
   return count;
 }
 
-/* Room of one thread for a region's pulls, and for what one block of channels gives. */
+/* Room for a region's pulls, and for what one block of channels gives. */
 typedef struct {
   pull *pulls[2];
   int64_t *start[2];
   real *tile; /* (pooled height * width, BLOCK) */
 } plan;
 
-/* Makes room for `threads` plans, enough for every region, in one allocation that plans[0].tile
- * begins. */
-static void *plan_regions(plan *plans, int threads, const THTensor *rois, real spatial_scale,
-                          const int *pooled, int sampling_ratio, int aligned, const int64_t *size) {
+/* Makes room for plans, each enough for every region: one for each region if `wanted` and there is
+ * not too much of it, else one for each thread. Sets *plans; returns whether each region has one.
+ */
+static int plan_regions(plan **plans, int threads, int wanted, const THTensor *rois,
+                        real spatial_scale, const int *pooled, int sampling_ratio, int aligned,
+                        const int64_t *size) {
   int64_t most[2] = {0, 0};
   const real *roi = THTensor_(data)(rois);
   for (int64_t k = 0; k < rois->size[0]; k++) {
@@ -179,34 +186,46 @@ static void *plan_regions(plan *plans, int threads, const THTensor *rois, real s
   const size_t tile = (size_t)pooled[0] * (size_t)pooled[1] * (size_t)BLOCK * sizeof(real);
   const size_t starts = (size_t)(pooled[0] + 1 + pooled[1] + 1) * sizeof(int64_t);
   const size_t pulls = (size_t)(most[0] + most[1]) * sizeof(pull);
-  const size_t each = (tile + starts + pulls + 63) / 64 * 64;
-  char *room = THAlloc((ptrdiff_t)(each * (size_t)threads));
-  for (int t = 0; t < threads; t++) {
-    char *at = room + each * (size_t)t;
-    plans[t].tile = (real *)at;
-    plans[t].start[0] = (int64_t *)(at + tile);
-    plans[t].start[1] = plans[t].start[0] + pooled[0] + 1;
-    plans[t].pulls[0] = (pull *)(at + tile + starts);
-    plans[t].pulls[1] = plans[t].pulls[0] + most[0];
+  const size_t each = (starts + pulls + 63) / 64 * 64, tiles = (tile + 63) / 64 * 64;
+  const int own = wanted && rois->size[0] * (int64_t)each <= LARGEST_PLANS;
+  const int64_t count = own && rois->size[0] > threads ? rois->size[0] : threads;
+  const size_t heads = ((size_t)count * sizeof(plan) + 63) / 64 * 64;
+  char *room = THAlloc((ptrdiff_t)(heads + tiles * (size_t)threads + each * (size_t)count));
+  *plans = (plan *)room;
+  for (int64_t t = 0; t < count; t++) {
+    plan *p = &(*plans)[t];
+    char *at = room + heads + tiles * (size_t)threads + each * (size_t)t;
+    p->tile = t < threads ? (real *)(room + heads + tiles * (size_t)t) : NULL;
+    p->start[0] = (int64_t *)at;
+    p->start[1] = p->start[0] + pooled[0] + 1;
+    p->pulls[0] = (pull *)(at + starts);
+    p->pulls[1] = p->pulls[0] + most[0];
   }
-  return room;
+  return own;
+}
+
+/* What a region takes of the two axes. */
+static void make_plan(const plan *p, const region *r, const int *pooled, const int64_t *size) {
+  axis_pulls(r, 0, pooled[0], size[2], r->count, p->pulls[0], p->start[0]);
+  axis_pulls(r, 1, pooled[1], size[3], 1, p->pulls[1], p->start[1]);
 }
 
 /* tile[bin][c] = the bins of a planned region, for the BLOCK channels that are neighbours at map.
  */
 KERNEL_CLONES_FMA
 static void pool_vectors(const real *map, int64_t row_stride, int64_t column_stride, const plan *p,
-                         const int *pooled) {
-  vector *tile = (vector *)p->tile;
+                         const int *pooled, real *to) {
+  vector *tile = (vector *)to;
   for (int py = 0; py < pooled[0]; py++)
     for (int px = 0; px < pooled[1]; px++) {
       vector sum = {0};
       for (int64_t i = p->start[0][py]; i < p->start[0][py + 1]; i++) {
         const real *row = map + p->pulls[0][i].pixel * row_stride;
-        const real weight = p->pulls[0][i].weight;
+        vector line = {0};
         for (int64_t j = p->start[1][px]; j < p->start[1][px + 1]; j++)
-          sum += weight * p->pulls[1][j].weight *
-                 *(const vector *)(row + p->pulls[1][j].pixel * column_stride);
+          line +=
+              p->pulls[1][j].weight * *(const vector *)(row + p->pulls[1][j].pixel * column_stride);
+        sum += p->pulls[0][i].weight * line;
       }
       *tile++ = sum;
     }
@@ -214,8 +233,7 @@ static void pool_vectors(const real *map, int64_t row_stride, int64_t column_str
 
 /* The same for `block` channels that lie channel_stride apart. */
 static void pool_strided(const real *map, const int64_t *stride, int64_t block, const plan *p,
-                         const int *pooled) {
-  real *tile = p->tile;
+                         const int *pooled, real *tile) {
   for (int py = 0; py < pooled[0]; py++)
     for (int px = 0; px < pooled[1]; px++, tile += BLOCK)
       for (int64_t c = 0; c < block; c++) {
@@ -271,15 +289,21 @@ void roi_align_forward(const THTensor *input, const THTensor *rois, double spati
   const int64_t units = slabs ? batch * blocks : 1;
   const int64_t parts = slabs ? (threads + units - 1) / units : count;
 
-  plan plans[threads];
-  void *room = plan_regions(plans, threads, rois, (real)spatial_scale, pooled, sampling_ratio,
-                            aligned, size);
+  plan *plans;
+  const int made = plan_regions(&plans, threads, slabs, rois, (real)spatial_scale, pooled,
+                                sampling_ratio, aligned, size);
   real *slab_room =
       slabs ? THAlloc((ptrdiff_t)((size_t)(threads * pixels * BLOCK) * sizeof(real))) : NULL;
+#pragma omp parallel for num_threads(threads) if (made)
+  for (int64_t k = 0; k < (made ? count : 0); k++) {
+    const region r = region_of(roi + k * rois->stride[0], rois->stride[1], (real)spatial_scale,
+                               pooled, sampling_ratio, aligned);
+    make_plan(&plans[k], &r, pooled, size);
+  }
 #pragma omp parallel for num_threads(threads) collapse(2) schedule(dynamic)
   for (int64_t unit = 0; unit < units; unit++)
     for (int64_t part = 0; part < parts; part++) {
-      const plan *p = &plans[THREAD];
+      real *tile = plans[THREAD].tile;
       real *slab = slabs ? slab_room + THREAD * pixels * BLOCK : NULL;
       const int64_t only = slabs ? unit / blocks : -1; /* the image of this slab */
       int filled = 0;
@@ -287,8 +311,8 @@ void roi_align_forward(const THTensor *input, const THTensor *rois, double spati
         const region r = region_of(roi + k * rois->stride[0], rois->stride[1], (real)spatial_scale,
                                    pooled, sampling_ratio, aligned);
         if (slabs && r.batch != only) continue;
-        axis_pulls(&r, 0, pooled_height, size[2], r.count, p->pulls[0], p->start[0]);
-        axis_pulls(&r, 1, pooled_width, size[3], 1, p->pulls[1], p->start[1]);
+        const plan *p = &plans[made ? k : THREAD];
+        if (!made) make_plan(p, &r, pooled, size);
         for (int64_t b = slabs ? unit % blocks : 0; b < blocks; b++) {
           const int64_t first = b * BLOCK;
           const int64_t block = channels - first < BLOCK ? channels - first : BLOCK;
@@ -296,20 +320,20 @@ void roi_align_forward(const THTensor *input, const THTensor *rois, double spati
           if (slabs) {
             if (!filled) gather_slab(from, in_stride, size, block, slab);
             filled = 1;
-            pool_vectors(slab, size[3] * BLOCK, BLOCK, p, pooled);
+            pool_vectors(slab, size[3] * BLOCK, BLOCK, p, pooled, tile);
           } else if (in_stride[1] == 1 && block == BLOCK) {
-            pool_vectors(from, in_stride[2], in_stride[3], p, pooled);
+            pool_vectors(from, in_stride[2], in_stride[3], p, pooled, tile);
           } else {
-            pool_strided(from, in_stride, block, p, pooled);
+            pool_strided(from, in_stride, block, p, pooled, tile);
           }
-          scatter_slab(p->tile, out + k * out_stride[0] + first * out_stride[1], out_stride,
+          scatter_slab(tile, out + k * out_stride[0] + first * out_stride[1], out_stride,
                        output->size, block);
           if (slabs) break;
         }
       }
     }
   THFree(slab_room);
-  THFree(room);
+  THFree(plans);
 }
 
 /* The adjoint of pool_vectors: each bin of the tile goes to the pixels that it was taken from. */
@@ -382,9 +406,9 @@ void roi_align_backward(const THTensor *grad_output, const THTensor *rois, doubl
     return;
   }
 
-  plan plans[threads];
-  void *room = plan_regions(plans, threads, rois, (real)spatial_scale, pooled, sampling_ratio,
-                            aligned, size);
+  plan *plans;
+  plan_regions(&plans, threads, 0, rois, (real)spatial_scale, pooled, sampling_ratio, aligned,
+               size);
   real *slab_room =
       slabs ? THAlloc((ptrdiff_t)((size_t)(threads * pixels * BLOCK) * sizeof(real))) : NULL;
   /* Regions overlap, channels do not: threads share the work by images and channels, and no sum
@@ -402,8 +426,7 @@ void roi_align_backward(const THTensor *grad_output, const THTensor *rois, doubl
         const region r = region_of(roi + k * rois->stride[0], rois->stride[1], (real)spatial_scale,
                                    pooled, sampling_ratio, aligned);
         if (r.batch != n) continue;
-        axis_pulls(&r, 0, pooled_height, size[2], r.count, p->pulls[0], p->start[0]);
-        axis_pulls(&r, 1, pooled_width, size[3], 1, p->pulls[1], p->start[1]);
+        make_plan(p, &r, pooled, size);
         gather_slab(g + k * g_stride[0] + first * g_stride[1], g_stride, grad_output->size, block,
                     p->tile);
         if (slabs)
@@ -416,7 +439,7 @@ void roi_align_backward(const THTensor *grad_output, const THTensor *rois, doubl
       if (slabs) scatter_slab(slab, to, in_stride, size, block);
     }
   THFree(slab_room);
-  THFree(room);
+  THFree(plans);
 }
 
 #undef roi_align_forward
@@ -428,6 +451,7 @@ void roi_align_backward(const THTensor *grad_output, const THTensor *rois, doubl
 #undef pull
 #undef plan
 #undef plan_regions
+#undef make_plan
 #undef axis_pulls
 #undef samples_inside
 #undef pool_vectors
