@@ -160,17 +160,21 @@ static int64_t axis_pulls(const region *r, int axis, int bins, int64_t size, rea
   return count;
 }
 
-/* Room for a region's pulls, and for what one block of channels gives. */
+/* What a region takes of the two axes. */
 typedef struct {
   pull *pulls[2];
   int64_t *start[2];
-  real *tile; /* (pooled height * width, BLOCK) */
 } plan;
 
-/* Makes room for plans, each enough for every region: one for each region if `wanted` and there is
- * not too much of it, else one for each thread. Sets *plans; returns whether each region has one.
- */
-static int plan_regions(plan **plans, int threads, int wanted, const THTensor *rois,
+static void make_plan(const plan *p, const region *r, const int *pooled, const int64_t *size) {
+  axis_pulls(r, 0, pooled[0], size[2], r->count, p->pulls[0], p->start[0]);
+  axis_pulls(r, 1, pooled[1], size[3], 1, p->pulls[1], p->start[1]);
+}
+
+/* Makes the plans of all regions where they may take the room, else room for one of each thread.
+ * Sets *plans and *tiles, which is to be freed and has (pooled height * width, BLOCK) for each
+ * thread. Returns whether the plans are made. */
+static int plan_regions(plan **plans, real **tiles, int threads, const THTensor *rois,
                         real spatial_scale, const int *pooled, int sampling_ratio, int aligned,
                         const int64_t *size) {
   int64_t most[2] = {0, 0};
@@ -186,28 +190,28 @@ static int plan_regions(plan **plans, int threads, int wanted, const THTensor *r
   const size_t tile = (size_t)pooled[0] * (size_t)pooled[1] * (size_t)BLOCK * sizeof(real);
   const size_t starts = (size_t)(pooled[0] + 1 + pooled[1] + 1) * sizeof(int64_t);
   const size_t pulls = (size_t)(most[0] + most[1]) * sizeof(pull);
-  const size_t each = (starts + pulls + 63) / 64 * 64, tiles = (tile + 63) / 64 * 64;
-  const int own = wanted && rois->size[0] * (int64_t)each <= LARGEST_PLANS;
-  const int64_t count = own && rois->size[0] > threads ? rois->size[0] : threads;
-  const size_t heads = ((size_t)count * sizeof(plan) + 63) / 64 * 64;
-  char *room = THAlloc((ptrdiff_t)(heads + tiles * (size_t)threads + each * (size_t)count));
-  *plans = (plan *)room;
-  for (int64_t t = 0; t < count; t++) {
-    plan *p = &(*plans)[t];
-    char *at = room + heads + tiles * (size_t)threads + each * (size_t)t;
-    p->tile = t < threads ? (real *)(room + heads + tiles * (size_t)t) : NULL;
+  const size_t each = (sizeof(plan) + starts + pulls + 63) / 64 * 64;
+  const int all = rois->size[0] * (int64_t)each <= LARGEST_PLANS;
+  const int64_t count = all ? rois->size[0] : threads;
+  char *at = THAlloc((ptrdiff_t)(tile * (size_t)threads + each * (size_t)count));
+  *tiles = (real *)at;
+  *plans = (plan *)(at += tile * (size_t)threads);
+  at += (size_t)count * sizeof(plan);
+  for (int64_t i = 0; i < count; i++, at += each - sizeof(plan)) {
+    plan *p = &(*plans)[i];
     p->start[0] = (int64_t *)at;
     p->start[1] = p->start[0] + pooled[0] + 1;
     p->pulls[0] = (pull *)(at + starts);
     p->pulls[1] = p->pulls[0] + most[0];
   }
-  return own;
-}
-
-/* What a region takes of the two axes. */
-static void make_plan(const plan *p, const region *r, const int *pooled, const int64_t *size) {
-  axis_pulls(r, 0, pooled[0], size[2], r->count, p->pulls[0], p->start[0]);
-  axis_pulls(r, 1, pooled[1], size[3], 1, p->pulls[1], p->start[1]);
+  if (!all) return 0;
+#pragma omp parallel for num_threads(threads)
+  for (int64_t k = 0; k < count; k++) {
+    const region r = region_of(roi + k * rois->stride[0], rois->stride[1], spatial_scale, pooled,
+                               sampling_ratio, aligned);
+    make_plan(&(*plans)[k], &r, pooled, size);
+  }
+  return 1;
 }
 
 /* tile[bin][c] = the bins of a planned region, for the BLOCK channels that are neighbours at map.
@@ -290,20 +294,15 @@ void roi_align_forward(const THTensor *input, const THTensor *rois, double spati
   const int64_t parts = slabs ? (threads + units - 1) / units : count;
 
   plan *plans;
-  const int made = plan_regions(&plans, threads, slabs, rois, (real)spatial_scale, pooled,
+  real *tiles;
+  const int made = plan_regions(&plans, &tiles, threads, rois, (real)spatial_scale, pooled,
                                 sampling_ratio, aligned, size);
   real *slab_room =
       slabs ? THAlloc((ptrdiff_t)((size_t)(threads * pixels * BLOCK) * sizeof(real))) : NULL;
-#pragma omp parallel for num_threads(threads) if (made)
-  for (int64_t k = 0; k < (made ? count : 0); k++) {
-    const region r = region_of(roi + k * rois->stride[0], rois->stride[1], (real)spatial_scale,
-                               pooled, sampling_ratio, aligned);
-    make_plan(&plans[k], &r, pooled, size);
-  }
 #pragma omp parallel for num_threads(threads) collapse(2) schedule(dynamic)
   for (int64_t unit = 0; unit < units; unit++)
     for (int64_t part = 0; part < parts; part++) {
-      real *tile = plans[THREAD].tile;
+      real *tile = tiles + THREAD * bins * BLOCK;
       real *slab = slabs ? slab_room + THREAD * pixels * BLOCK : NULL;
       const int64_t only = slabs ? unit / blocks : -1; /* the image of this slab */
       int filled = 0;
@@ -333,14 +332,14 @@ void roi_align_forward(const THTensor *input, const THTensor *rois, double spati
       }
     }
   THFree(slab_room);
-  THFree(plans);
+  THFree(tiles); /* and the plans behind them */
 }
 
 /* The adjoint of pool_vectors: each bin of the tile goes to the pixels that it was taken from. */
 KERNEL_CLONES_FMA
 static void spread_vectors(real *map, int64_t row_stride, int64_t column_stride, const plan *p,
-                           const int *pooled) {
-  const vector *tile = (const vector *)p->tile;
+                           const int *pooled, const real *from) {
+  const vector *tile = (const vector *)from;
   for (int py = 0; py < pooled[0]; py++)
     for (int px = 0; px < pooled[1]; px++, tile++) {
       const vector share = *tile;
@@ -356,8 +355,7 @@ static void spread_vectors(real *map, int64_t row_stride, int64_t column_stride,
 
 /* The same for `block` channels that lie anywhere. */
 static void spread_strided(real *map, const int64_t *stride, int64_t block, const plan *p,
-                           const int *pooled) {
-  const real *tile = p->tile;
+                           const int *pooled, const real *tile) {
   for (int py = 0; py < pooled[0]; py++)
     for (int px = 0; px < pooled[1]; px++, tile += BLOCK)
       for (int64_t i = p->start[0][py]; i < p->start[0][py + 1]; i++)
@@ -407,8 +405,9 @@ void roi_align_backward(const THTensor *grad_output, const THTensor *rois, doubl
   }
 
   plan *plans;
-  plan_regions(&plans, threads, 0, rois, (real)spatial_scale, pooled, sampling_ratio, aligned,
-               size);
+  real *tiles;
+  const int made = plan_regions(&plans, &tiles, threads, rois, (real)spatial_scale, pooled,
+                                sampling_ratio, aligned, size);
   real *slab_room =
       slabs ? THAlloc((ptrdiff_t)((size_t)(threads * pixels * BLOCK) * sizeof(real))) : NULL;
   /* Regions overlap, channels do not: threads share the work by images and channels, and no sum
@@ -416,7 +415,7 @@ void roi_align_backward(const THTensor *grad_output, const THTensor *rois, doubl
 #pragma omp parallel for num_threads(threads) collapse(2) schedule(dynamic)
   for (int64_t n = 0; n < batch; n++)
     for (int64_t b = 0; b < blocks; b++) {
-      const plan *p = &plans[THREAD];
+      real *tile = tiles + THREAD * bins * BLOCK;
       const int64_t first = b * BLOCK;
       const int64_t block = channels - first < BLOCK ? channels - first : BLOCK;
       real *to = map + n * in_stride[0] + first * in_stride[1];
@@ -426,20 +425,21 @@ void roi_align_backward(const THTensor *grad_output, const THTensor *rois, doubl
         const region r = region_of(roi + k * rois->stride[0], rois->stride[1], (real)spatial_scale,
                                    pooled, sampling_ratio, aligned);
         if (r.batch != n) continue;
-        make_plan(p, &r, pooled, size);
+        const plan *p = &plans[made ? k : THREAD];
+        if (!made) make_plan(p, &r, pooled, size);
         gather_slab(g + k * g_stride[0] + first * g_stride[1], g_stride, grad_output->size, block,
-                    p->tile);
+                    tile);
         if (slabs)
-          spread_vectors(slab, size[3] * BLOCK, BLOCK, p, pooled);
+          spread_vectors(slab, size[3] * BLOCK, BLOCK, p, pooled, tile);
         else if (in_stride[1] == 1 && block == BLOCK)
-          spread_vectors(to, in_stride[2], in_stride[3], p, pooled);
+          spread_vectors(to, in_stride[2], in_stride[3], p, pooled, tile);
         else
-          spread_strided(to, in_stride, block, p, pooled);
+          spread_strided(to, in_stride, block, p, pooled, tile);
       }
       if (slabs) scatter_slab(slab, to, in_stride, size, block);
     }
   THFree(slab_room);
-  THFree(plans);
+  THFree(tiles); /* and the plans behind them */
 }
 
 #undef roi_align_forward
