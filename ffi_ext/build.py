@@ -263,7 +263,7 @@ class Build:
                         pool.submit(self.compile, unit, temporary, f"[{number}/{len(stale)}]", seen)
                         for number, unit in enumerate(stale, start=1)
                     ]
-                    self.warn_of_sources(units)  # while the compilers run
+                    self.warn_of(units, stale)  # while the compilers run
                     errors = [future.exception() for future in running]
                 except BaseException:  # Ctrl-C: leaving the pool would wait for them
                     self.compilers.end()
@@ -276,9 +276,9 @@ class Build:
             "the sources change faster than they can be compiled; build again when they are still"
         )
 
-    def warn_of_sources(self, units: Iterable[Unit]) -> None:
-        """What compiles and cannot work."""
-        if any(unit.source.suffix in toolchain.CUDA_SUFFIXES for unit in units):
+    def warn_of(self, units: Iterable[Unit], stale: Iterable[Unit]) -> None:
+        """What compiles and cannot work; a header may have changed, so all of the sources are compared."""
+        if any(unit.source.suffix in toolchain.CUDA_SUFFIXES for unit in stale):
             cuda.warn_of_another_major()
         for unit in units:
             if (

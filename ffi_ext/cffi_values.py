@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import functools
 import re
 from typing import Any
 
 import numpy as np
 import torch
 
-from ffi_ext import types
+from ffi_ext import ctext, types
 from ffi_ext.refusals import INTEGER_CODES, Function, describe, prototype, refusal, refuse
 
 
@@ -79,11 +80,12 @@ def _fields(c_type: Any) -> str:
     return ", ".join(name for name, _ in c_type.fields)
 
 
+_parameters = functools.cache(ctext.parameters_of)  # by prototype
+
+
 def _declared(function: Function, index: int) -> str:
-    """A parameter as the header has it, or "" where commas do not tell: cffi's types know no const."""
-    text = prototype(function)
-    parameters = text[text.find("(") + 1 : text.rfind(")")].split(",")
-    return parameters[index] if len(parameters) == len(function.names) else ""
+    """A parameter as the header has it: cffi's types know no const."""
+    return _parameters(prototype(function))[index]
 
 
 def _pointer(ffi: Any, c_type: Any, declared: str, value: object) -> tuple[int, object]:

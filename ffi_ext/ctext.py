@@ -47,23 +47,19 @@ def has_directives(text: str) -> bool:
     return re.search(r"^[ \t]*#", _blank_comments(text), re.M) is not None
 
 
+def _blank(match: re.Match[str]) -> str:
+    """As many blanks; the lines stay."""
+    return re.sub(r"[^\n]", " ", match[0])
+
+
 def _blank_comments(text: str) -> str:
     """Comments become blanks, the lines stay."""
-
-    def blank(match: re.Match[str]) -> str:
-        token = match.group()
-        return token if token[0] in "\"'" else re.sub(r"[^\n]", " ", token)
-
-    return _TOKENS.sub(blank, text)
+    return _TOKENS.sub(lambda match: match[0] if match[0][0] in "\"'" else _blank(match), text)
 
 
 def code_alone(text: str) -> str:
     """C text without comments, directives and what is in quotes: blanks are in their places."""
-
-    def blank(match: re.Match[str]) -> str:
-        return re.sub(r"[^\n]", " ", match.group())
-
-    return _DIRECTIVE.sub(blank, _TOKENS.sub(blank, text))
+    return _DIRECTIVE.sub(_blank, _TOKENS.sub(_blank, text))
 
 
 def split(text: str, header: Path) -> list[Statement]:
@@ -381,8 +377,8 @@ def parameter_name(text: str) -> str | None:
     return named[-1] if len(named) > 1 else None
 
 
-def _comment(original: list[str], first: int, last: int) -> str:
-    """The comment that stands directly above line `first`, else the one that ends line `last`."""
+def comment_above(original: list[str], first: int) -> list[str]:
+    """The lines of the comment that stands directly above line `first`, as written."""
     above: list[str] = []
     number = first - 1  # 1-based line above
     if 0 < number <= len(original):
@@ -399,29 +395,16 @@ def _comment(original: list[str], first: int, last: int) -> str:
             while number > 0 and original[number - 1].strip().startswith("//"):
                 above.insert(0, original[number - 1])
                 number -= 1
+    return above
+
+
+def _comment(original: list[str], first: int, last: int) -> str:
+    """The comment that stands directly above line `first`, else the one that ends line `last`."""
+    above = comment_above(original, first)
     if not above and 0 < last <= len(original):
         trailing = re.search(r";\s*(//.*|/\*.*?\*/)\s*$", original[last - 1])
         above = [trailing.group(1)] if trailing else []
     return _undecorated(above)
-
-
-def comments_by_end(text: str) -> dict[int, int]:
-    """Where the comments of C text end, and where each of them begins."""
-    return {m.end(): m.start() for m in _TOKENS.finditer(text) if m[0][0] == "/"}
-
-
-def comment_before(text: str, place: int, comments: dict[int, int]) -> str:
-    """The comment directly before a place in C text, as written; "" if there is none."""
-    start = end = place
-    while True:
-        while end and text[end - 1].isspace():
-            end -= 1
-        if end not in comments or text.count("\n", end, start) > 1:
-            break
-        start = end = comments[end]
-        if text.startswith("/*", start):
-            break
-    return text[start:place].strip()
 
 
 def _undecorated(lines: list[str]) -> str:

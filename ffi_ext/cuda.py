@@ -140,8 +140,9 @@ def _torch_cuda() -> str | None:
 
 
 def _toolkit_version() -> str | None:
-    header = home() and Path(str(home()), "include", "cuda_runtime_api.h")
-    if not header or not header.exists():
+    root = home()
+    header = root / "include" / "cuda_runtime_api.h" if root else None
+    if header is None or not header.exists():
         return None
     found = re.search(
         r"^#define\s+CUDART_VERSION\s+(\d+)", header.read_text(errors="replace"), re.M

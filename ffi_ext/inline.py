@@ -227,7 +227,7 @@ def exported(source: str) -> str:
         ValueError: There is none.
     """
     text = ctext.code_alone(source)
-    comments = ctext.comments_by_end(source)
+    rows = source.split("\n")
     prototypes, start, depth = [], 0, 0
     for match in re.finditer(r"[{};]", text):
         mark = match.group()
@@ -237,7 +237,7 @@ def exported(source: str) -> str:
                 head = " ".join(piece.split())
                 if head.endswith(")") and not re.match(r"(static|typedef)\b", head):
                     begins = start + len(piece) - len(piece.lstrip())
-                    prototypes += [ctext.comment_before(source, begins, comments)]
+                    prototypes += ctext.comment_above(rows, text.count("\n", 0, begins) + 1)
                     prototypes += [re.sub(r"\b(inline|extern)\s+", "", head) + ";"]
             depth += 1
         elif mark == "}":
@@ -249,4 +249,4 @@ def exported(source: str) -> str:
             "load_inline() argument 'c_source': it defines no function that is not static; write one, or "
             "name the functions to export in `header`"
         )
-    return "\n".join(filter(None, prototypes)) + "\n"
+    return "\n".join(prototypes) + "\n"

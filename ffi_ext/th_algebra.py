@@ -14,7 +14,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 
-def _is(letter: str, wanted: str) -> bool:
+def is_letter(letter: str, wanted: str) -> bool:
     return letter[:1].upper() == wanted
 
 
@@ -43,41 +43,47 @@ def _gels(b: Tensor, a: Tensor) -> tuple[Tensor, Tensor]:
 
 
 def _trtrs(b: Tensor, a: Tensor, uplo: str, trans: str, diag: str) -> tuple[Tensor, Tensor]:
-    upper, transposed = _is(uplo, "U"), not _is(trans, "N")
+    upper, transposed = is_letter(uplo, "U"), not is_letter(trans, "N")
     triangle = a.triu() if upper else a.tril()
     solution = torch.linalg.solve_triangular(
         triangle.mT if transposed else triangle,
         _columns(b),
         upper=upper != transposed,
-        unitriangular=_is(diag, "U"),
+        unitriangular=is_letter(diag, "U"),
     )
     return solution, a
 
 
 def _syev(a: Tensor, jobz: str, uplo: str) -> tuple[Tensor, Tensor | None]:
     values, vectors = torch.linalg.eigh(a, UPLO=uplo[:1].upper())
-    return values, None if _is(jobz, "N") else vectors
+    return values, None if is_letter(jobz, "N") else vectors
+
+
+def in_pairs(vectors: Tensor, imaginary: Tensor) -> Tensor:
+    """Complex columns as LAPACK packs them: of a conjugate pair the real parts, then the imaginary ones.
+
+    Args:
+        imaginary: Of the eigenvalues; in a pair the positive one is first.
+    """
+    packed = vectors.real.clone()
+    first = (imaginary > 0).nonzero().flatten()
+    packed[:, first + 1] = vectors.imag[:, first]
+    return packed
 
 
 def _geev(a: Tensor, jobvr: str) -> tuple[Tensor, Tensor | None]:
     """Eigenvalues as (real, imaginary); of a conjugate pair's vectors the real and the imaginary part."""
     values, vectors = torch.linalg.eig(a)
     pairs = torch.stack([values.real, values.imag], 1)
-    if _is(jobvr, "N"):
+    if is_letter(jobvr, "N"):
         return pairs, None
-    columns = vectors.real.clone()
-    second = False
-    for j, imaginary in enumerate(values.imag.tolist()):
-        second = imaginary != 0 and not second
-        if imaginary != 0 and not second:
-            columns[:, j] = vectors[:, j - 1].imag
-    return pairs, columns
+    return pairs, in_pairs(vectors, values.imag)
 
 
 def _gesvd(a: Tensor, jobu: str) -> tuple[Tensor | None, Tensor, Tensor | None]:
-    if _is(jobu, "N"):
+    if is_letter(jobu, "N"):
         return None, torch.linalg.svdvals(a), None
-    u, s, vh = torch.linalg.svd(a, full_matrices=_is(jobu, "A"))
+    u, s, vh = torch.linalg.svd(a, full_matrices=is_letter(jobu, "A"))
     return u, s, vh.mT
 
 
@@ -100,10 +106,10 @@ def _added(output: Tensor, beta: float, fresh: Tensor) -> Tensor:
 def _conv2d(
     output: Tensor, beta: float, x: Tensor, kernel: Tensor, rows: int, columns: int, kind: str
 ) -> Tensor:
-    full = _is(kind, "F")
+    full = is_letter(kind, "F")
     if full and (rows, columns) != (1, 1):
         raise ValueError(f"a full convolution needs strides of 1, got {rows} and {columns}")
-    if not _is(kind[1:], "X"):
+    if not is_letter(kind[1:], "X"):
         kernel = kernel.flip(2, 3)
     padding = (kernel.shape[2] - 1, kernel.shape[3] - 1) if full else 0
     batch = x if x.dim() == 4 else x[None]
@@ -164,14 +170,14 @@ FUNCTIONS: dict[str, Callable[..., Any]] = {
     "gesvd": _gesvd,
     "gesvd2": lambda a, jobu: (*_gesvd(a, jobu), a),
     "getri": torch.linalg.inv,
-    "potrf": lambda a, uplo: torch.linalg.cholesky(a, upper=_is(uplo, "U")),
-    "potri": lambda a, uplo: torch.cholesky_inverse(a, upper=_is(uplo, "U")),
-    "potrs": lambda b, a, uplo: torch.cholesky_solve(_columns(b), a, upper=_is(uplo, "U")),
+    "potrf": lambda a, uplo: torch.linalg.cholesky(a, upper=is_letter(uplo, "U")),
+    "potri": lambda a, uplo: torch.cholesky_inverse(a, upper=is_letter(uplo, "U")),
+    "potrs": lambda b, a, uplo: torch.cholesky_solve(_columns(b), a, upper=is_letter(uplo, "U")),
     "qr": torch.linalg.qr,
     "geqrf": torch.geqrf,
     "orgqr": torch.linalg.householder_product,
     "ormqr": lambda a, tau, c, side, trans: torch.ormqr(
-        a, tau, c, left=_is(side, "L"), transpose=not _is(trans, "N")
+        a, tau, c, left=is_letter(side, "L"), transpose=not is_letter(trans, "N")
     ),
     "btrifact": _btrifact,
     "btrisolve": _btrisolve,

@@ -12,9 +12,8 @@ from typing import Any
 import torch
 from torch import Tensor
 
-
-def _is(letter: str, wanted: str) -> bool:
-    return letter.upper() == wanted
+from ffi_ext import th_algebra
+from ffi_ext.th_algebra import in_pairs, is_letter
 
 
 def _zero_on_diagonal(a: Tensor) -> int:
@@ -24,7 +23,7 @@ def _zero_on_diagonal(a: Tensor) -> int:
 
 
 def _triangle(a: Tensor, uplo: str) -> Tensor:
-    return a.triu() if _is(uplo, "U") else a.tril()
+    return a.triu() if is_letter(uplo, "U") else a.tril()
 
 
 def _put_triangle(a: Tensor, uplo: str, values: Tensor) -> None:
@@ -42,7 +41,7 @@ def _getrf(_: str, a: Tensor, pivots: Tensor, info: Tensor) -> None:
 
 def _getrs(trans: str, a: Tensor, pivots: Tensor, b: Tensor, info: Tensor) -> None:
     info.zero_()
-    b.copy_(torch.linalg.lu_solve(a, pivots, b, adjoint=not _is(trans, "N")))
+    b.copy_(torch.linalg.lu_solve(a, pivots, b, adjoint=not is_letter(trans, "N")))
 
 
 def _gesv(_: str, a: Tensor, pivots: Tensor, b: Tensor, info: Tensor) -> None:
@@ -59,19 +58,15 @@ def _getri(_: str, a: Tensor, pivots: Tensor, info: Tensor) -> None:
 
 
 def _trtrs(letters: str, a: Tensor, b: Tensor, info: Tensor) -> None:
-    uplo, trans, diag = list(letters)
-    unit, upper, turned = _is(diag, "U"), _is(uplo, "U"), not _is(trans, "N")
-    info.fill_(0 if unit else _zero_on_diagonal(a))
+    info.fill_(0 if is_letter(letters[2], "U") else _zero_on_diagonal(a))
     if not info.any():
-        t = _triangle(a, uplo)
-        t = t.mT if turned else t
-        b.copy_(torch.linalg.solve_triangular(t, b, upper=upper != turned, unitriangular=unit))
+        b.copy_(th_algebra.FUNCTIONS["trtrs"](b, a, *letters)[0])
 
 
 def _potrf(uplo: str, a: Tensor, info: Tensor) -> None:
     half = _triangle(a, uplo)
     whole = half + half.mT - torch.diag(a.diagonal())
-    factor, status = torch.linalg.cholesky_ex(whole, upper=_is(uplo, "U"))
+    factor, status = torch.linalg.cholesky_ex(whole, upper=is_letter(uplo, "U"))
     info.copy_(status)
     if not info.any():
         _put_triangle(a, uplo, factor)
@@ -80,13 +75,13 @@ def _potrf(uplo: str, a: Tensor, info: Tensor) -> None:
 def _potri(uplo: str, a: Tensor, info: Tensor) -> None:
     info.fill_(_zero_on_diagonal(a))
     if not info.any():
-        inverse = torch.cholesky_inverse(_triangle(a, uplo), upper=_is(uplo, "U"))
+        inverse = torch.cholesky_inverse(_triangle(a, uplo), upper=is_letter(uplo, "U"))
         _put_triangle(a, uplo, inverse)
 
 
 def _potrs(uplo: str, a: Tensor, b: Tensor, info: Tensor) -> None:
     info.zero_()
-    b.copy_(torch.cholesky_solve(b, _triangle(a, uplo), upper=_is(uplo, "U")))
+    b.copy_(torch.cholesky_solve(b, _triangle(a, uplo), upper=is_letter(uplo, "U")))
 
 
 def _pstrf(
@@ -115,7 +110,7 @@ def _pstrf(
         rest[: j + 1] = rest[:, : j + 1] = 0
     if found < n:
         upper[found:, found:] = rest[found:, found:].triu()
-    _put_triangle(a, uplo, (upper if _is(uplo, "U") else upper.mT).to(a.dtype))
+    _put_triangle(a, uplo, (upper if is_letter(uplo, "U") else upper.mT).to(a.dtype))
     pivots.copy_(order + 1)
     rank.fill_(found)
     info.fill_(int(found < n))
@@ -136,31 +131,21 @@ def _orgqr(_: str, a: Tensor, tau: Tensor, info: Tensor) -> None:
 def _ormqr(letters: str, a: Tensor, tau: Tensor, c: Tensor, info: Tensor) -> None:
     side, trans = list(letters)
     info.zero_()
-    c.copy_(torch.ormqr(a, tau, c, left=_is(side, "L"), transpose=not _is(trans, "N")))
+    c.copy_(torch.ormqr(a, tau, c, left=is_letter(side, "L"), transpose=not is_letter(trans, "N")))
 
 
 def _gels(trans: str, a: Tensor, b: Tensor, info: Tensor) -> None:
-    matrix = a if _is(trans, "N") else a.mT
-    rows, unknowns = matrix.shape
+    matrix = a if is_letter(trans, "N") else a.mT
     info.zero_()
-    b[:unknowns] = torch.linalg.lstsq(matrix, b[:rows], driver="gelsy").solution
+    b.copy_(th_algebra.FUNCTIONS["gels"](b[: len(matrix)], matrix)[0])
 
 
 def _syev(letters: str, a: Tensor, values: Tensor, info: Tensor) -> None:
-    jobz, uplo = list(letters)
     info.zero_()
-    found, vectors = torch.linalg.eigh(a, UPLO=uplo.upper())
+    found, vectors = th_algebra.FUNCTIONS["syev"](a, *letters)
     values.copy_(found)
-    if _is(jobz, "V"):
+    if vectors is not None:
         a.copy_(vectors)
-
-
-def _in_pairs(vectors: Tensor, imaginary: Tensor) -> Tensor:
-    """Complex columns as LAPACK packs them: of a conjugate pair the real parts, then the imaginary ones."""
-    packed = vectors.real.clone()
-    first = (imaginary > 0).nonzero().flatten()
-    packed[:, first + 1] = vectors.imag[:, first]
-    return packed
 
 
 def _geev(
@@ -172,18 +157,18 @@ def _geev(
     right: Tensor,
     info: Tensor,
 ) -> None:
-    want_left, want_right = (_is(letter, "V") for letter in letters)
+    want_left, want_right = (is_letter(letter, "V") for letter in letters)
     info.zero_()
     values, vectors = torch.linalg.eig(a)
     real.copy_(values.real)
     imaginary.copy_(values.imag)
     if want_right:
-        right.copy_(_in_pairs(vectors, values.imag))
+        right.copy_(in_pairs(vectors, values.imag))
     if want_left:
         rows = torch.linalg.inv(vectors).mH
         rows = rows / torch.linalg.vector_norm(rows, dim=0)
         largest = rows.gather(0, rows.abs().argmax(0, keepdim=True))
-        left.copy_(_in_pairs(rows * (largest.abs() / largest), values.imag))
+        left.copy_(in_pairs(rows * (largest.abs() / largest), values.imag))
 
 
 def _gesvd(
@@ -191,16 +176,16 @@ def _gesvd(
 ) -> None:
     info.zero_()
     smaller = min(a.shape)
-    whole = any(_is(letter, "A") for letter in letters)
+    whole = any(is_letter(letter, "A") for letter in letters)
     u, found, vt = torch.linalg.svd(a, full_matrices=whole)
     values.copy_(found)
     for letter, target, vectors in ((letters[0], left, u), (letters[1], right, vt)):
         some = vectors[:, :smaller] if vectors is u else vectors[:smaller]
-        if _is(letter, "A"):
+        if is_letter(letter, "A"):
             target.copy_(vectors)
-        elif _is(letter, "S"):
+        elif is_letter(letter, "S"):
             target.copy_(some)
-        elif _is(letter, "O"):
+        elif is_letter(letter, "O"):
             a[: some.shape[0], : some.shape[1]] = some
 
 

@@ -115,8 +115,9 @@ def call(name: str, arguments: tuple[Any, ...], cuda: int) -> tuple[Tensor, ...]
         cuda: Where the results go, and so what `torch.zeros` and the like are to make: a GPU's
             index + 1, or 0, the CPU.
     """
+    # A default device of the user's is a mode, too; asking for it costs more than most functions.
+    elsewhere = cuda or torch._C._len_torch_function_stack()
     device = torch.device("cuda", cuda - 1) if cuda else torch.device("cpu")
-    elsewhere = torch.get_default_device() != device
     with torch.no_grad(), device if elsewhere else contextlib.nullcontext():
         result = _function(name)(*arguments)
     return (result,) if isinstance(result, Tensor) else tuple(result)

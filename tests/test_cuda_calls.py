@@ -227,7 +227,7 @@ def test_the_last_error_is_this_call_s(calls, asked):
         assert calls.total(t) == 2  # not blamed for the one before
 
 
-def test_cuda_tensors_may_grow(monkeypatch):
+def test_cuda_tensors_may_grow():
     grown = []
 
     class Storage:

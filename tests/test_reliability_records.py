@@ -40,6 +40,8 @@ void grow_two(THFloatTensor *a, THFloatTensor *b, int64_t n);
 void grow_int(THIntTensor *t, int64_t n);
 THFloatTensor *foreign(void);
 void grow_foreign(int64_t n);
+void resize_own(int64_t n);
+void make_own(int64_t n);
 """
 SOURCE = """
 #include <TH/TH.h>
@@ -97,6 +99,12 @@ THFloatTensor *foreign(void) {
   return THFloatTensor_newWithStorage1d(own, 0, 4, 1);
 }
 void grow_foreign(int64_t n) { THFloatStorage_resize(own, n); }
+void resize_own(int64_t n) {
+  static THFloatStorage *s;
+  if (!s) s = THFloatStorage_newWithData(THAlloc(sizeof(float)), 1);
+  THFloatStorage_resize(s, n);
+}
+void make_own(int64_t n) { THFloatStorage_newWithAllocator(n, &THDefaultAllocator, NULL); }
 """
 
 
@@ -361,9 +369,9 @@ def test_memory_of_c_that_torch_has_stays_where_it_is(lib):
 
 @pytest.mark.parametrize("size", [2**62 + 1, -1])
 def test_sizes_that_no_memory_has(lib, size):
-    lib.foreign()  # is freed, but for C's own storage
-    with pytest.raises(NativeError, match="invalid memory size|not resizable"):
-        lib.grow_foreign(size)
+    for function in (lib.resize_own, lib.make_own):
+        with pytest.raises(NativeError, match="invalid memory size"):
+            function(size)
 
 
 def test_the_first_of_several_errors_is_told(lib):

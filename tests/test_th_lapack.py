@@ -274,6 +274,9 @@ def test_singular_values(routines, random, m, n, jobu, jobvt):
     arguments = [jobu, jobvt, m, n, routines.columns(a), m, s, u, m, vt, max(rows, 1), work, 64]
     assert routines("gesvd", *arguments) == 0
     routines.close(s, np.linalg.svd(a, compute_uv=False))
+    if jobvt == "N":
+        arguments[4], arguments[9], null = routines.columns(a), routines.module._ffi.NULL, s.clone()
+        assert routines("gesvd", *arguments) == 0 and torch.equal(s, null)
     if jobvt != "N":
         product = u.T.numpy()[:, :smaller] * s.numpy() @ vt.T.numpy()[:smaller]
         np.testing.assert_allclose(product, a, atol=1e-5)

@@ -145,8 +145,12 @@ static THAllocator lender = {never_ours, NULL, stays};
 ffi_tensor *ffi_th_borrowed(int type, void *data, int n, const int64_t *size,
                             const int64_t *stride) {
   ptrdiff_t extent = 1;
-  for (int d = 0; d < n; d++)
-    extent = size[d] ? extent + (size[d] - 1) * (stride ? stride[d] : 1) : 0;
+  int elements = 1; /* whether there are any: else `data` may be NULL */
+  for (int d = 0; d < n; d++) {
+    extent += (size[d] - 1) * (stride ? stride[d] : 1);
+    elements &= size[d] > 0;
+  }
+  if (!elements) extent = 0;
   ffi_storage *s = ffi_th_storage_new_with(type, data, extent, &lender, NULL);
   s->flag &= ~FFI_RESIZABLE;
   ffi_tensor *t = ffi_tensor_alloc(type);
