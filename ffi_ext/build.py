@@ -101,7 +101,9 @@ def _command(plan: Plan, source: Path, generated: bool) -> tuple[tuple[str, ...]
     else:
         program = toolchain.c_compiler()
         flags = toolchain.environment_flags("CFLAGS")
-        arguments = [] if generated else list(plan.compile_args.get("cc", ()))
+        arguments = list(plan.compile_args.get("cc", ()))
+        if generated:  # it includes the headers, and is not the user's to optimize or to warn of
+            arguments = toolchain.preprocessor_words(arguments)
         standard = [*toolchain.C_STANDARD, *toolchain.LENIENT]
         if plan.gnu89_inline and not generated:
             standard.append("-fgnu89-inline")

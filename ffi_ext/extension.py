@@ -454,12 +454,11 @@ def _preprocessor(options: dict[str, Any]) -> Callable[[Path], str]:
         ]
         flags += [f"-U{name}" for name in options.get("undef_macros", [])]
         flags += toolchain.environment_flags("CPPFLAGS")
-        kept = [
-            a
-            for a in options.get("extra_compile_args", {}).get("cc", [])
-            if a[:2] in ("-D", "-I", "-U")
-        ]
-        command = [*compiler.command, "-E", "-dD", *flags, *kept, toolchain.safe_path(header)]
+        language = "cxx" if options.get("language") == "c++" else "cc"
+        flags += toolchain.preprocessor_words(
+            options.get("extra_compile_args", {}).get(language, ())
+        )
+        command = [*compiler.command, "-E", "-dD", *flags, toolchain.safe_path(header)]
         return _preprocessed(tuple(command), compiler.identity, header)
 
     return preprocess

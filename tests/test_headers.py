@@ -188,6 +188,22 @@ def test_macros_of_the_extension_choose_declarations(build):
     ]
 
 
+@pytest.mark.parametrize("apart", [False, True])
+@pytest.mark.parametrize("as_dict", [False, True])
+def test_compile_args_of_the_preprocessor_hold_for_header_and_trampolines(
+    build, tmp_path, apart, as_dict
+):
+    (tmp_path / "configured").mkdir(exist_ok=True)
+    (tmp_path / "configured" / "half.h").write_text("#define HALF 0.5\n")
+    header = '#include "half.h"\n#ifdef WITH_HALF\ndouble half(double x);\n#endif\n'
+    source = "double half(double x) { return HALF * x; }"
+    words = ["-D", "WITH_HALF", "-I", str(tmp_path / "configured"), "-include", "half.h"]
+    if not apart:
+        words = [a + b for a, b in zip(words[:4:2], words[1:4:2], strict=True)] + words[4:]
+    module = build(header, source, extra_compile_args={"cc": words} if as_dict else words)
+    assert module.half(7.0) == 3.5
+
+
 @pytest.mark.parametrize(
     ("text", "name"),
     [
