@@ -48,7 +48,6 @@ class Function:
 class Declarations:
     """What a list of headers declares."""
 
-    cdef: str  # without TH_TYPEDEFS
     functions: tuple[Function, ...]
     constants: dict[str, str]  # with their types in Python
     variables: tuple[str, ...]
@@ -80,15 +79,12 @@ def read(headers: Sequence[Path], preprocess: Preprocess, ffi: cffi.FFI) -> Decl
         own += mine
     _refuse_duplicates(own)
     kept = [statement for statement in own if statement.kind != ctext.DROPPED]
-    kept.sort(
-        key=lambda statement: statement.kind != ctext.TYPE
-    )  # one header's types, another's use
+    kept.sort(key=lambda s: s.kind != ctext.TYPE)  # one header's types, another's use
     integers = ctext.integer_macros(macros, kept)
     numbers = ctext.float_macros(macros)
-    lines = [statement.declaration for statement in _needed(kept, foreign)]
-    lines += [f"#define {name} ..." for name in integers]
+    lines = [f"#define {name} ..." for name in integers]
     lines += [f"static const double {name};" for name in numbers]
-    _declare(ffi, "\n".join(lines), kept)
+    _declare(ffi, _needed(kept, foreign), lines)
     for statement in kept:
         _refuse_opaque(ffi, statement)
     functions = tuple(_function(ffi, s) for s in kept if s.kind == ctext.FUNCTION)
@@ -100,7 +96,7 @@ def read(headers: Sequence[Path], preprocess: Preprocess, ffi: cffi.FFI) -> Decl
             constants[statement.name] = "float" if is_float else "int"
     variables = tuple(s.name for s in kept if s.kind == ctext.VARIABLE)
     has_bool = "bool" in macros or any("bool" in s.defines for s in (*kept, *foreign))
-    return Declarations("\n".join(lines), functions, constants, variables, tuple(headers), has_bool)
+    return Declarations(functions, constants, variables, tuple(headers), has_bool)
 
 
 def _text_of(header: Path) -> str:
@@ -149,47 +145,42 @@ def _needed(
     return [s for s in foreign if id(s) in pulled] + list(kept)
 
 
-def _declare(ffi: cffi.FFI, text: str, kept: Sequence[ctext.Statement]) -> None:
+def _declare(ffi: cffi.FFI, statements: Sequence[ctext.Statement], macros: Sequence[str]) -> None:
+    """Declares to `ffi` the statements, and the lines for macros that are numbers."""
     import cffi
 
+    refusals = (cffi.CDefError, cffi.FFIError, NotImplementedError, AssertionError)
+    lines = [statement.declaration for statement in statements]
     try:
-        ffi.cdef(types.TH_TYPEDEFS + text)
+        ffi.cdef(types.TH_TYPEDEFS + "\n".join([*lines, *macros]))
         return
-    except (cffi.CDefError, cffi.FFIError, NotImplementedError, AssertionError) as error:
+    except refusals as error:
         first = error
     # Which statement is it? The whole was parsed at once, for speed; now one after the other.
     trial = cffi.FFI()
-    trial.cdef(types.TH_TYPEDEFS)
-    for line in text.split("\n"):
-        if line.startswith("#define"):
-            trial.cdef(line)
-    typedefs = text.split("\n")
-    for statement in kept:
-        if statement.declaration in typedefs:
-            typedefs.remove(statement.declaration)
-    for line in typedefs:
-        if line and not line.startswith("#"):
-            trial.cdef(line)
-    for statement in kept:
+    trial.cdef(types.TH_TYPEDEFS + "\n".join(macros))
+    for statement in statements:
         try:
             trial.cdef(statement.declaration)
-        except (cffi.CDefError, cffi.FFIError, NotImplementedError, AssertionError) as error:
+        except refusals as error:
             reason = str(error).splitlines()[-1] if str(error) else type(error).__name__
             reason = re.sub(r"^.*<cdef source string>:\d+:(\d+:)?\s*", "", reason)
             raise HeaderError(
                 f"{statement.where}: cannot parse this declaration ({reason}):\n"
-                f"    {' '.join(statement.text.split())}\n{_hint(statement.text, reason, kept)}"
+                f"    {' '.join(statement.text.split())}\n{_hint(statement.text, reason, statements)}"
             ) from None
     raise HeaderError(f"the headers cannot be read: {first}")
 
 
 def _hint(text: str, reason: str, kept: Sequence[ctext.Statement]) -> str:
-    if re.search(r"\b(class|template|namespace|std::|&)\b|&", text):
+    if re.search(r"\b(class|template|namespace)\b|std::|&", text):
         return 'hint: headers hold C declarations; keep C++ in the sources, behind extern "C" functions'
     if "Half" in text:
         return (
             "hint: TH has no half arithmetic; THHalfTensor and THCudaHalfTensor pointers are known"
         )
+    if reason.startswith("Unsupported type"):
+        return "hint: Python knows no such type; declare the struct without its fields, and pass a pointer to it"
     if "At end of input" in reason or "Invalid function definition" in reason:
         return "hint: is a ; missing at its end?"
     if "simple numeric constant" in reason:

@@ -280,6 +280,26 @@ def test_what_a_header_that_cannot_be_read_is_told(tmp_path, header, said):
         create_extension("told.one", "one.h", [], relative_to=str(tmp_path / "b.py"))
 
 
+@pytest.mark.parametrize(
+    ("types", "said"),
+    [
+        (
+            "typedef struct { __int128 v; } wide;\n",
+            r"types.h:1: cannot parse .*__int128.*\n.*\nhint: ",
+        ),
+        (
+            "\ntypedef struct { int v[sizeof(int)]; } wide;\n",
+            r"types.h:2: .*\n.*\nhint: the size of an array must be a number",
+        ),
+    ],
+)
+def test_a_type_of_an_included_file_that_cannot_be_read(tmp_path, types, said):
+    (tmp_path / "types.h").write_text(types)
+    (tmp_path / "one.h").write_text('#include "types.h"\nint first(const wide *values);\n')
+    with pytest.raises(HeaderError, match=said):
+        create_extension("told.one", "one.h", [], relative_to=str(tmp_path / "b.py"))
+
+
 def test_macros_that_are_numbers(build):
     names = {"A": "1.5", "B": "(-2e-3)", "C": ".5f", "D": "3.", "E": "1e5", "F": "- 2.5L"}
     others = {"G": "1.0 * x", "H": '"1.5"', "J": "1.0.0"}

@@ -155,5 +155,5 @@ def of_module(module: ModuleType, package: str) -> str:
             )
         )
     variables = tuple(name for name in names if name not in vars(module))  # read at each access
-    declared = declarations.Declarations("", tuple(functions), constants, variables, ())
+    declared = declarations.Declarations(tuple(functions), constants, variables, ())
     return stub.stub_pyi(package, declared)
