@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import difflib
-import keyword
 import re
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
@@ -243,7 +242,7 @@ def _function(ffi: cffi.FFI, statement: ctext.Statement) -> Function:
     parameters = _constrained(statement, parameters)
     return Function(
         name=statement.name,
-        python_name=_python_name(statement.name),
+        python_name=types.python_name(statement.name),
         result=_c_name(declared.result),
         result_code=_code(declared.result, model, result=True),
         parameters=parameters,
@@ -279,10 +278,6 @@ def _c_name(tp: Any) -> str:
     return name
 
 
-def _python_name(name: str) -> str:
-    return name + "_" if keyword.iskeyword(name) else name
-
-
 def _code(tp: Any, model: Any, result: bool = False) -> str:
     const = False
     if isinstance(tp, model.VoidType):
@@ -309,7 +304,7 @@ def _parameter_names(texts: Sequence[str], count: int) -> list[str]:
     names: list[str] = []
     for index in range(count):
         name = ctext.parameter_name(texts[index]) if index < len(texts) else None
-        name = _python_name(name) if name else f"arg{index}"
+        name = types.python_name(name) if name else f"arg{index}"
         while name in names:
             name += "_"
         names.append(name)
