@@ -128,8 +128,12 @@ def _unit(plan: Plan, source: Path, content: bytes, generated: bool = False) -> 
     return Unit(source, command, cache.digest(described.encode()), source.name, generated)
 
 
+_INSTALLED = tuple(os.path.join(root, "") for root in (sys.base_prefix, str(INCLUDE), "/usr"))
+
+
 def _is_installed(path: str) -> bool:
-    return path.startswith((sys.base_prefix, str(INCLUDE), "/usr/"))
+    """Whether a file came with the system, Python or ffi_ext. Containers have projects in /usr/src."""
+    return path.startswith(_INSTALLED) and not path.startswith("/usr/src/")
 
 
 def _signature(path: str) -> list[Any] | None:
