@@ -325,6 +325,20 @@ def test_a_header_that_exports_nothing(tmp_path, header):
         create_extension("empty.one", "one.h", [], relative_to=str(tmp_path / "b.py"))
 
 
+def test_variables_and_constants_of_one_declaration(build):
+    module = build(
+        "static const int A = 1, B = 2;\n"
+        "extern int first, second[3];\nextern double third, *fourth; // none\nint f(void);",
+        "int first = 3, second[3] = {4, 5, 6};\ndouble third = 1.5, *fourth;\n"
+        "int f(void) { return first; }",
+    )
+    assert module.__all__ == ["f", "A", "B", "first", "second", "third", "fourth"]
+    assert (module.A, module.B, module.first, list(module.second)) == (1, 2, 3, [4, 5, 6])
+    assert (module.third, module.fourth) == (1.5, module._ffi.NULL)
+    module.first = 7
+    assert module.f() == 7
+
+
 def test_a_handle_to_a_struct_without_a_name(build):
     text = "typedef struct { int a; } *handle;\nint of(handle h)"
     module = build(text + ";", text + " { return h->a; }")
