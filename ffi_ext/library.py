@@ -135,7 +135,8 @@ def differentiable(
 
     def setup_context(ctx: Any, inputs: Any, output: Any) -> None:
         kept = [x for x in inputs if isinstance(x, torch.Tensor)]
-        ctx.numbers = [None if isinstance(x, torch.Tensor) else x for x in inputs]
+        ctx.are_tensors = [isinstance(x, torch.Tensor) for x in inputs]
+        ctx.others = [x for x in inputs if not isinstance(x, torch.Tensor)]
         ctx.save_for_backward(*kept, *([output] if keeps_output else []))
 
     class Function(torch.autograd.Function):
@@ -147,12 +148,19 @@ def differentiable(
 
         @staticmethod
         def backward(ctx: Any, *grads: Any) -> Any:
-            tensors = iter(ctx.saved_tensors)
-            inputs = [next(tensors) if number is None else number for number in ctx.numbers]
+            tensors, others = iter(ctx.saved_tensors), iter(ctx.others)
+            inputs = [next(tensors) if is_tensor else next(others) for is_tensor in ctx.are_tensors]
             with torch.no_grad():
                 given = backward(grads[0], *inputs, *tensors)
-            gradients = iter([given] if isinstance(given, torch.Tensor) else given)
-            found = [next(gradients) if number is None else None for number in ctx.numbers]
+            given = [given] if isinstance(given, torch.Tensor) else list(given)
+            wanted = sum(ctx.are_tensors)
+            if len(given) != wanted:
+                raise RuntimeError(
+                    f"differentiable(): {getattr(backward, '__name__', backward)} must return a gradient (or None) for "
+                    f"each of the {wanted} tensors among its inputs, got {len(given)}"
+                )
+            gradients = iter(given)
+            found = [next(gradients) if is_tensor else None for is_tensor in ctx.are_tensors]
             return once(found, [grads[0], *ctx.saved_tensors])
 
     Function.__name__ = Function.__qualname__ = getattr(forward, "__name__", "Function")

@@ -90,6 +90,21 @@ def test_a_backward_by_name(operators):
     assert torch.autograd.gradcheck(f, (x,))
 
 
+def test_inputs_that_are_none_and_gradients_that_are_missing():
+    def forward(x, bias, by):
+        return x * by if bias is None else x * by + bias
+
+    def backward(grad, x, bias, by):
+        return [grad * by] if bias is None else [grad * by, grad]
+
+    f = library.differentiable(forward, backward)
+    x, bias = torch.rand(2, 3, dtype=torch.float64, requires_grad=True)
+    assert torch.autograd.gradcheck(lambda x: f(x, None, 2.5), (x,))
+    assert torch.autograd.gradcheck(lambda x, bias: f(x, bias, 2.5), (x, bias))
+    with pytest.raises(RuntimeError, match="a gradient .* for each of the 2 tensors .*, got 1"):
+        library.differentiable(forward, lambda grad, *_: grad)(x, bias, 2.5).sum().backward()
+
+
 ADD = """
 void add_forward(const THDoubleTensor *a, const THDoubleTensor *b, double by, THDoubleTensor *out);
 void add_backward(const THDoubleTensor *grad_out, double by, THDoubleTensor *grad_a, THDoubleTensor *grad_b);
