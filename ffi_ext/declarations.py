@@ -234,6 +234,11 @@ def _function(ffi: cffi.FFI, statement: ctext.Statement) -> Function:
             f"    {' '.join(statement.text.split())}"
         )
     declared: Any = entry[0]
+    if len(declared.args) > types.MAX_PARAMETERS:
+        raise HeaderError(
+            f"{statement.where}: {statement.name} has {len(declared.args)} parameters, and a call passes "
+            f"at most {types.MAX_PARAMETERS}; pass some of them in a struct or an array"
+        )
     names = _parameter_names(ctext.parameters_of(statement.declaration), len(declared.args))
     parameters = tuple(
         Parameter(name, _c_name(tp), _code(tp, model))

@@ -106,6 +106,7 @@ SCALARS = {
     "float": Scalar("f", "f", "float"),
     "double": Scalar("d", "d", "float"),
 }
+MAX_PARAMETERS = 64  # of a function: FFI_EXT_MAX_ARGUMENTS in include/ffi_ext/abi.h
 MEMBERS = {scalar.code: scalar.member for scalar in SCALARS.values()}
 
 
