@@ -448,12 +448,12 @@ def _preprocessor(options: dict[str, Any]) -> Callable[[Path], str]:
 
     def preprocess(header: Path) -> str:
         compiler = toolchain.c_compiler()
-        flags = [f"-I{path}" for path in options["include_dirs"]]
+        flags = toolchain.environment_flags("CPPFLAGS")
+        flags += [f"-I{path}" for path in options["include_dirs"]]
         flags += [
             f"-D{n}" if v is None else f"-D{n}={v}" for n, v in options.get("define_macros", [])
         ]
         flags += [f"-U{name}" for name in options.get("undef_macros", [])]
-        flags += toolchain.environment_flags("CPPFLAGS")
         language = "cxx" if options.get("language") == "c++" else "cc"
         flags += toolchain.preprocessor_words(
             options.get("extra_compile_args", {}).get(language, ())

@@ -204,6 +204,23 @@ def test_compile_args_of_the_preprocessor_hold_for_header_and_trampolines(
     assert module.half(7.0) == 3.5
 
 
+def test_what_the_build_asks_for_comes_after_cppflags_for_headers_and_sources(
+    build, tmp_path, monkeypatch
+):
+    for folder, value in (("theirs", 2), ("ours", 3)):
+        (tmp_path / folder).mkdir()
+        (tmp_path / folder / "width.h").write_text(f"#define WIDTH {value}\n")
+    monkeypatch.setenv("CPPFLAGS", f"-DWIDE=0 -I{tmp_path / 'theirs'}")
+    header = """#include <width.h>
+    #if WIDE && WIDTH == 2
+    int wide(void);
+    #endif
+    """
+    source = "#include <width.h>\n#if WIDE && WIDTH == 2\nint wide(void) { return 5; }\n#endif\n"
+    module = build(header, source, define_macros=[("WIDE", "1")], include_dirs=["ours"])
+    assert module.wide() == 5
+
+
 @pytest.mark.parametrize(
     ("text", "name"),
     [
