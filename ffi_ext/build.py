@@ -63,20 +63,14 @@ class Unit:
     generated: bool
 
 
-def preprocessor_flags(plan_like: Any) -> list[str]:
-    """Include directories and macros, as compilers take them."""
-    flags = [f"-I{path}" for path in plan_like.include_dirs]
-    flags += [f"-D{n}" if v is None else f"-D{n}={v}" for n, v in plan_like.define_macros]
-    return flags + [f"-U{name}" for name in plan_like.undef_macros]
-
-
 def _is_cxx(path: Path, language: str | None) -> bool:
     return path.suffix in toolchain.CXX_SUFFIXES or (language == "c++" and path.suffix == ".c")
 
 
 def _command(plan: Plan, source: Path, generated: bool) -> tuple[tuple[str, ...], tuple[str, ...]]:
     """The command that compiles a source, without -o, and the compiler's identity."""
-    common = [*toolchain.environment_flags("CPPFLAGS"), *preprocessor_flags(plan)]
+    given = toolchain.preprocessor_flags(plan.include_dirs, plan.define_macros, plan.undef_macros)
+    common = [*toolchain.environment_flags("CPPFLAGS"), *given]
     if generated:
         common += [f"-I{path}" for path in toolchain.python_includes()]
     if source.suffix in toolchain.CUDA_SUFFIXES:

@@ -114,6 +114,17 @@ def environment_flags(*names: str) -> list[str]:
 _OF_PREPROCESSOR = ("-D", "-I", "-U", "-include", "-imacros", "-iquote", "-isystem", "-idirafter")
 
 
+def preprocessor_flags(
+    include_dirs: Iterable[str],
+    define_macros: Iterable[tuple[str, str | None]] = (),
+    undef_macros: Iterable[str] = (),
+) -> list[str]:
+    """Include directories and macros, as compilers take them."""
+    flags = [f"-I{path}" for path in include_dirs]
+    flags += [f"-D{n}" if v is None else f"-D{n}={v}" for n, v in define_macros]
+    return flags + [f"-U{name}" for name in undef_macros]
+
+
 def preprocessor_words(arguments: Iterable[str]) -> list[str]:
     """Those of a compiler's arguments that change what a header says, with the values that stand apart."""
     words = iter(arguments)
