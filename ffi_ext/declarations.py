@@ -245,6 +245,8 @@ def _function(ffi: cffi.FFI, statement: ctext.Statement) -> Function:
         for name, tp in zip(names, declared.args, strict=True)
     )
     parameters = _constrained(statement, parameters)
+    if declared.ellipsis:
+        _refuse_of_variadic(statement, parameters)
     return Function(
         name=statement.name,
         python_name=types.python_name(statement.name),
@@ -276,6 +278,17 @@ def _constrained(
         replace(parameter, constraint=found[index].encoded()) if index in found else parameter
         for index, parameter in enumerate(parameters)
     )
+
+
+def _refuse_of_variadic(statement: ctext.Statement, parameters: Sequence[Parameter]) -> None:
+    """cffi calls a variadic function: it has TH's tensors made for it, and nothing of the C interface."""
+    for parameter in parameters:
+        if parameter.code in types.ARRAY_CODES or parameter.constraint:
+            what = f"{types.ARRAY} *" if parameter.code in types.ARRAY_CODES else "constraints"
+            raise HeaderError(
+                f"{statement.where}: {statement.name} is variadic, and takes no {what}; declare "
+                "a function without ... that calls it"
+            )
 
 
 def _c_name(tp: Any) -> str:

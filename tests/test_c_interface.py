@@ -262,6 +262,18 @@ def test_as_many_parameters_and_names_of_sizes_as_a_call_has_room_for(build):
         build(f"{comment.format('@param z [(s32)] ')}\n{of_64};", "")
 
 
+@pytest.mark.parametrize(
+    "header, what",
+    [
+        ("int f(const ffi_ext_tensor *x, ...);", "ffi_ext_tensor"),
+        ("/* @param x [(3)] */\nint f(int n, const THFloatTensor *x, ...);", "constraints"),
+    ],
+)
+def test_variadic_functions_are_refused_what_cffi_would_not_do_for_them(build, header, what):
+    with pytest.raises(HeaderError, match=f"h:[12]: f is variadic, and takes no {what}"):
+        build(header, "")
+
+
 def test_comments_of_old_code_are_left_alone(build):
     module = build(
         "/* @param x [in] the input\n * @param y [out] nothing */\nint f(THFloatTensor *x);",
