@@ -409,11 +409,12 @@ def comment_above(original: list[str], first: int) -> list[str]:
 
 
 def _comment(original: list[str], first: int, last: int) -> str:
-    """The comment that stands directly above line `first`, else the one that ends line `last`."""
+    """The comment directly above line `first`, else the one that begins it, else that which ends line `last`."""
     above = comment_above(original, first)
     if not above and 0 < last <= len(original):
-        trailing = re.search(r";\s*(//.*|/\*.*?\*/)\s*$", original[last - 1])
-        above = [trailing.group(1)] if trailing else []
+        beside = re.match(r"\s*(/\*.*?\*/)\s*\w", original[first - 1])
+        beside = beside or re.search(r";\s*(//.*|/\*.*?\*/)\s*$", original[last - 1])
+        above = [beside.group(1)] if beside else []
     return _undecorated(above)
 
 

@@ -242,6 +242,19 @@ def test_parameter_names(text, name):
     assert ctext.parameter_name(text) == name
 
 
+@pytest.mark.parametrize(
+    ("text", "comments"),
+    [
+        ("/* Above. */\nint f(int x);\nint g(int x);", ["Above.", ""]),
+        ("/* Of f. */ int f(int x);\n/* Of g. */ int g(int x);", ["Of f.", "Of g."]),
+        ("int f(int x); /* Of f. */\nint g(int x);  // Of g.", ["Of f.", "Of g."]),
+        ("/* Above. */\n/* beside */ int f(int x);", ["Above."]),
+    ],
+)
+def test_comments_of_functions(text, comments):
+    assert [s.comment for s in ctext.split(text, Path("h.h"))] == comments
+
+
 def test_a_header_without_directives_starts_no_compiler(build, monkeypatch, tmp_path):
     import ffi_ext
 
