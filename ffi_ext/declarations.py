@@ -53,6 +53,11 @@ class Declarations:
     headers: tuple[Path, ...]
     has_bool: bool = False  # a type of its own by that name, as before C99
 
+    @property
+    def table(self) -> list[Function]:
+        """The functions in the order of the binary's table: all but variadic ones, which cffi calls."""
+        return [function for function in self.functions if not function.variadic]
+
 
 def read(headers: Sequence[Path], preprocess: Preprocess, ffi: cffi.FFI) -> Declarations:
     """Reads the headers and declares to `ffi` what they export.

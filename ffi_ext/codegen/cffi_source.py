@@ -63,10 +63,9 @@ def cffi_source(
     # cffi puts the module into sys.modules under the name that it is made with, beside the name that
     # it is imported by: with a plain `_io` the standard library's would be lost. This one nobody imports.
     generator = _Recompiler(ffi, f"ffi_ext:{module_name}")
-    functions = [function for function in declarations.functions if not function.variadic]
     generator.trampolines = {
         function.name: index
-        for index, function in enumerate(functions)
+        for index, function in enumerate(declarations.table)
         if "x" not in (function.result_code, *(p.code for p in function.parameters))
         and _is_carried(ffi._parser._declarations[f"function {function.name}"][0])  # type: ignore[attr-defined]
     }

@@ -47,7 +47,7 @@ def preamble(
     Args:
         cxx_names: C sources are compiled as C++ (CC=g++), so that the names have C++'s linkage there.
     """
-    functions = [function for function in declarations.functions if not function.variadic]
+    functions = declarations.table
     lines = [f"#include <{name}>" for name in includes]
     known = ["ffi_ext", *(["stdbool"] if not declarations.has_bool else []), "stddef", "stdint"]
     lines += [f"#include <{name}.h>" for name in known]
