@@ -19,7 +19,7 @@ from typing import Any
 from ffi_ext import cache, compile_errors, cuda, cuda_objects, prototypes, symbols_check, toolchain
 from ffi_ext.errors import BuildError
 
-INCLUDE = Path(__file__).parent / "include"
+INCLUDE = cuda.INCLUDE
 RECORD_VERSION = 2
 
 
