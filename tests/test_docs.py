@@ -15,6 +15,8 @@ from pathlib import Path
 
 import pytest
 
+from ffi_ext import runtime
+
 ROOT = Path(__file__).parent.parent
 DOCUMENTS = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
 BLOCK = re.compile(r"^```(\w+)(?: title=\"([^\"]+)\")?\n(.*?)^```$", re.M | re.S)
@@ -89,6 +91,8 @@ def test_code_blocks(document, tmp_path, monkeypatch):
                 if command.startswith("make "):
                     continue  # this project's own, which the tests are part of
                 got = lines(run(folder, command))
+                if runtime.tier() != "native":  # a note that such versions of torch get
+                    got = [row for row in got if "tensors are read through Python" not in row]
                 if "..." in shown.split("\n"):
                     wanted = [part.split("\n") for part in shown.split("...\n")]
                     assert all(lines("\n".join(p)) <= got for p in wanted), (command, got)

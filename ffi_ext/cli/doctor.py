@@ -105,8 +105,8 @@ def _torch(report: Report) -> None:
         return
     if facts["tensors are read"] == "python":
         report.notes.append(
-            "tensors are read through Python: calls work, and are slower. torch 2.13 and 2.15 have the fast "
-            "way, 2.4 and 2.8 have not (FFI_EXT_TIER=python asks for the slow one)"
+            "tensors are read through Python: calls work, and are slower. From torch 2.7 on, C reads them "
+            "itself (FFI_EXT_TIER=python asks for the slow way)"
         )
 
 
