@@ -131,6 +131,16 @@ def _unit(plan: Plan, source: Path, content: bytes, generated: bool = False) -> 
     return Unit(source, command, quick, key, source.name, generated)
 
 
+def _milliseconds(unit: Unit) -> float:
+    """About what compiling takes, by the kind and the size of the source."""
+    kilobytes = os.path.getsize(unit.source) / 1000
+    if unit.generated:  # not optimized
+        return 10 + kilobytes
+    if unit.source.suffix in toolchain.CUDA_SUFFIXES:
+        return 3000 + 100 * kilobytes
+    return (200 if unit.source.suffix in toolchain.CXX_SUFFIXES else 30) + 12 * kilobytes
+
+
 def _is_installed(path: str) -> bool:
     return path.startswith((sys.base_prefix, str(INCLUDE), "/usr/"))
 
@@ -260,6 +270,7 @@ class Build:
             stale = [unit for unit in units if not self.is_fresh(unit)]
             if not stale:
                 return units
+            stale.sort(key=_milliseconds, reverse=True)  # else the longest may begin when all else is done
             seen, self.states = self.states, dict(self.states)
             with ThreadPoolExecutor(max_workers=min(toolchain.jobs(), len(stale))) as pool:
                 try:

@@ -40,8 +40,10 @@ def run(folder: Path, command: str) -> str:
 
 
 def lines(text: str) -> list[str]:
+    """Without times, and without the order of what is compiled at once."""
     rows = [re.sub(r"\d+\.\d+ s\b", "N s", row.rstrip()) for row in text.strip().splitlines()]
-    return sorted(rows) if any(row.startswith("[1/") for row in rows) else rows
+    plain = [re.sub(r"^\[\d+/(\d+)\] ", r"[N/\1] ", row) for row in rows]
+    return plain if plain == rows else sorted(plain)
 
 
 def has_code(document: Path) -> bool:
