@@ -311,6 +311,33 @@ def test_what_cannot_be_given_back_has_a_hint(build, monkeypatch, line, hint):
         build("int f(void);", f"#include <THC/THC.h>\n{line}\n", suffix=".cu", with_cuda=True)
 
 
+@needs_nvcc
+def test_halves_on_a_cuda_fp16_of_the_repositorys_own(build):
+    """CUDA 8 had __half2float on the device only, and repositories bring its headers along."""
+    module = build(
+        "float number(int bits);\nint bits(float number);",
+        """
+#define __CUDA_FP16_H__ /* the toolkit's is not read */
+struct __half { unsigned short x; };
+typedef __half half;
+#include <THC/THC.h>
+extern "C" float number(int bits) {
+  half value = {(unsigned short)bits};
+  return THC_half2float(value);
+}
+extern "C" int bits(float number) { return THC_float2half(number).x; }
+""",
+        suffix=".cpp",
+        with_cuda=True,
+    )
+    assert [module.number(bits) for bits in (0x3C00, 0x4248, 0x8001)] == [
+        1.0,
+        3.140625,
+        -(2.0**-24),
+    ]
+    assert [module.bits(number) for number in (1.0, -65504.0, 2.0**-24)] == [0x3C00, 0xFBFF, 1]
+
+
 def test_a_build_ext_that_knows_nvcc_gets_its_flags(folder, tmp_path):
     """The dict that torch's BuildExtension reads, as the original passed it on."""
     flags = {"cxx": ["-O1"], "nvcc": ["-lineinfo"]}
