@@ -31,4 +31,11 @@ typedef THHalf half;
 #endif
 #endif
 
+/* What the functions of CudaHalf tensors take and give: as in THCGenerateHalfType.h. */
+#ifdef __CUDACC__
+#define FFI_EXT_CUDA_HALF half
+#else
+#define FFI_EXT_CUDA_HALF THHalf
+#endif
+
 #endif
