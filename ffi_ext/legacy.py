@@ -123,8 +123,8 @@ def uninstall() -> None:
             sys.modules["ffi_ext.old_autograd"].uninstall()
 
 
-def explain_syntax_errors() -> None:
-    """A script in Python 2, or with words that became keywords, is told apart from what we could repair."""
+def explain_errors() -> None:
+    """Python 2, words that became keywords and what setuptools has dropped are told apart from what we could repair."""
     show = sys.excepthook
 
     def hook(kind, value, traceback):  # type: ignore[no-untyped-def]
@@ -135,6 +135,11 @@ def explain_syntax_errors() -> None:
                 "except, or async as a name, are errors of the language itself and out of ffi_ext's "
                 "reach. Rewrite that line, or convert the file with `python -m lib2to3 -w` of a Python "
                 "before 3.13",
+                file=sys.stderr,
+            )
+        elif isinstance(value, ModuleNotFoundError) and value.name == "pkg_resources":
+            print(
+                "ffi_ext: setuptools has pkg_resources no more: pip install 'setuptools<81'",
                 file=sys.stderr,
             )
 

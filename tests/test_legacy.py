@@ -255,6 +255,16 @@ def test_every_spelling_of_the_import(monkeypatch):
         import torch.utils.ffi  # noqa: F811
 
 
+def test_what_setuptools_dropped_is_told(tmp_path):
+    (tmp_path / "pkg_resources.py").write_text(
+        "raise ModuleNotFoundError('gone', name='pkg_resources')\n"
+    )
+    (tmp_path / "build.py").write_text("from pkg_resources import parse_version\n")
+    done = ffi_ext_command(tmp_path, "run", "build.py")
+    assert done.returncode == 1
+    assert "pip install 'setuptools<81'" in done.stderr.splitlines()[-1]
+
+
 def test_exit_codes_and_messages(tmp_path):
     (tmp_path / "fails.py").write_text("import sys; sys.exit(7)")
     assert ffi_ext_command(tmp_path, "run", "fails.py").returncode == 7
