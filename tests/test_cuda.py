@@ -365,6 +365,8 @@ THCUNN = """
 #include "common.h"
 #include "THCHalfAutoNumerics.cuh"
 #include "THCDeviceTensor.cuh"
+template <typename T>
+struct THC_CLASS Unused {};
 template <typename T, typename Wide>
 __global__ void centre_kernel(THCDeviceTensor<T, 2> t, Wide mean) {
   CUDA_KERNEL_LOOP(i, t.getSize(0))
