@@ -59,6 +59,8 @@ def declare() -> None:
         target = include.parent / "declared" / include.name
         words = " ".join(" ".join(kept[name]).split())
         text = re.sub("; (?=TH_API|typedef)", ";\n", words)
+        if name.startswith("THC/"):
+            text = re.sub(r"\bTHHalf\b", "FFI_EXT_CUDA_HALF", text)
         text = f"/* Made by setup.py from the files of generic/. */\n{text}\n"
         if not target.exists() or target.read_text() != text:
             target.parent.mkdir(exist_ok=True)

@@ -100,7 +100,9 @@ def _covers(facts: tiers.Facts) -> bool:
     scalar_type, size, stride, offset, _, _, storage_bytes, *_ = facts
     if 0 in size:
         return True
-    last = offset + sum((n - 1) * step for n, step in zip(size, stride, strict=True))
+    last = offset
+    for n, step in zip(size, stride, strict=True):
+        last += (n - 1) * step
     return (last + 1) * tiers.DTYPES[scalar_type].itemsize <= storage_bytes
 
 

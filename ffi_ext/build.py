@@ -54,10 +54,11 @@ class Plan:
 
 @dataclass(frozen=True)
 class Unit:
-    """A translation unit: its source, the command but for the output, and what it is built from."""
+    """A translation unit: its source, the commands but for the output, and what it is built from."""
 
     source: Path
     command: tuple[str, ...]
+    quick: tuple[str, ...]  # gives the same object sooner, or fails: then `command` tells
     key: str  # of command, compiler and source
     shown: str
     generated: bool
@@ -67,12 +68,14 @@ def _is_cxx(path: Path, language: str | None) -> bool:
     return path.suffix in toolchain.CXX_SUFFIXES or (language == "c++" and path.suffix == ".c")
 
 
-def _command(plan: Plan, source: Path, generated: bool) -> tuple[tuple[str, ...], tuple[str, ...]]:
+def _command(
+    plan: Plan, source: Path, generated: bool, quick: bool
+) -> tuple[tuple[str, ...], tuple[str, ...]]:
     """The command that compiles a source, without -o, and the compiler's identity."""
     given = toolchain.preprocessor_flags(plan.include_dirs, plan.define_macros, plan.undef_macros)
     common = [*toolchain.environment_flags("CPPFLAGS"), *given]
     if generated:
-        common += [f"-I{path}" for path in toolchain.python_includes()]
+        common += [f"-I{path}" for path in toolchain.python_includes(plan.limited, quick)]
     if source.suffix in toolchain.CUDA_SUFFIXES:
         program = toolchain.nvcc()
         flags = [
@@ -102,24 +105,36 @@ def _command(plan: Plan, source: Path, generated: bool) -> tuple[tuple[str, ...]
         if plan.gnu89_inline and not generated:
             standard.append("-fgnu89-inline")
     if generated:
-        optimize = ["-O0", "-w"]
+        optimize = ["-O0", *(toolchain.QUICK if quick and plan.limited else ["-w"])]
         flags = [flag for flag in flags if not flag.startswith("-O")]
     else:
         optimize = ["-O3", "-DNDEBUG"]  # as distutils: asserts of old name variables that are gone
     always = ["-fPIC", "-fasynchronous-unwind-tables"]
-    if program.is_gcc:
+    if quick and program.is_gcc:
         always.append(toolchain.NO_MACRO_NOTES)
     words = [*program.command, *standard, *optimize, *always, *flags, *common, *arguments]
     return (*words, "-c", toolchain.safe_path(source)), program.identity
 
 
 def _unit(plan: Plan, source: Path, content: bytes, generated: bool = False) -> Unit:
-    command, identity = _command(plan, source, generated)
+    command, identity = _command(plan, source, generated, quick=False)
+    quick, _ = _command(plan, source, generated, quick=True)
     # The generated file lies in the cache: its place is no part of what it is.
     words = command[:-1] if generated else command
     depends = [cache.file_digest(path) for path in plan.depends]
     described = json.dumps([RECORD_VERSION, words, identity, cache.digest(content), depends])
-    return Unit(source, command, cache.digest(described.encode()), source.name, generated)
+    key = cache.digest(described.encode())
+    return Unit(source, command, quick, key, source.name, generated)
+
+
+def _milliseconds(unit: Unit) -> float:
+    """About what compiling takes, by the kind and the size of the source."""
+    kilobytes = os.path.getsize(unit.source) / 1000
+    if unit.generated:  # not optimized
+        return 10 + kilobytes
+    if unit.source.suffix in toolchain.CUDA_SUFFIXES:
+        return 3000 + 100 * kilobytes
+    return (200 if unit.source.suffix in toolchain.CXX_SUFFIXES else 30) + 12 * kilobytes
 
 
 _INSTALLED = tuple(os.path.join(root, "") for root in (sys.base_prefix, str(INCLUDE), "/usr"))
@@ -228,12 +243,11 @@ class Build:
         output, depfile = temporary / f"{unit.key[:32]}.o", temporary / f"{unit.key[:32]}.d"
         nvcc = unit.source.suffix in toolchain.CUDA_SUFFIXES
         dependency_flags = ["-MD" if nvcc else "-MMD", "-MF", str(depfile)]
-        command = [*unit.command, *dependency_flags, "-o", str(output)]
-        status, log = self.compilers.run(command)
-        if status and toolchain.NO_MACRO_NOTES in command:
-            command.remove(toolchain.NO_MACRO_NOTES)
-            status, log = self.compilers.run(command)
-        if self.verbose and log.strip():
+        output_flags = [*dependency_flags, "-o", str(output)]
+        status, log = self.compilers.run([*unit.quick, *output_flags])
+        if status and unit.quick != unit.command:
+            status, log = self.compilers.run([*unit.command, *output_flags])
+        if self.verbose and log.strip() and not unit.generated:
             print(log.rstrip(), flush=True)
         if status or not output.exists():
             raise compile_errors.explain(f"compiling {unit.source}", log, INCLUDE)
@@ -256,6 +270,7 @@ class Build:
             stale = [unit for unit in units if not self.is_fresh(unit)]
             if not stale:
                 return units
+            stale.sort(key=_milliseconds, reverse=True)  # else the longest may begin when all else is done
             seen, self.states = self.states, dict(self.states)
             with ThreadPoolExecutor(max_workers=min(toolchain.jobs(), len(stale))) as pool:
                 try:

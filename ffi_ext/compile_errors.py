@@ -122,7 +122,10 @@ def _hint(text: str, include: Path) -> str:
 
 def _missing_header(name: str, include: Path) -> str:
     if name == "Python.h":
-        return "Python's headers are missing: apt install python3-dev (dnf install python3-devel)"
+        return (
+            "put Python's headers on the include path: include_dirs=[sysconfig.get_paths()['include']]; if they are "
+            "not there, apt install python3-dev (dnf install python3-devel)"
+        )
     if name.startswith(_CUDA_HEADERS) or "cuda" in name:
         return (
             f"{name} is a header of the CUDA toolkit: install the whole toolkit, or set CUDA_HOME to one that "

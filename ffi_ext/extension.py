@@ -307,9 +307,8 @@ def _make(
         )
     init = module.init_py(target.package, target.last, declared)
     pyi = stub.stub_pyi(target.package, declared)
-    includes = ["TH/TH.h", "THC/THC.h"] if with_cuda else ["TH/TH.h"]
     preamble = csource.preamble(
-        declared, includes=includes, cxx_names=toolchain.c_compiler_is_cxx()
+        declared, with_cuda=with_cuda, cxx_names=toolchain.c_compiler_is_cxx()
     )
     preamble += _origin(declared, sources, with_cuda, options)
     full_name = f"{target.package}._{target.last}"

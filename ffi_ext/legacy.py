@@ -24,12 +24,14 @@ class Finder:
         return spec_from_file_location(NAME, torch_utils_ffi.__file__)
 
 
-class TorchFinder:
-    """Finds torch as ever, and brings its old autograd back when it has been imported."""
+class After:
+    """Finds one module as ever, and does something with it when it has been imported."""
 
-    @staticmethod
-    def find_spec(name, path=None, target=None):  # type: ignore[no-untyped-def]
-        if name != "torch":
+    def __init__(self, name, act):  # type: ignore[no-untyped-def]
+        self.name, self.act = name, act
+
+    def find_spec(self, name, path=None, target=None):  # type: ignore[no-untyped-def]
+        if name != self.name:
             return None
         from importlib.machinery import PathFinder
 
@@ -41,17 +43,54 @@ class TorchFinder:
 
         def exec_module(module):  # type: ignore[no-untyped-def]
             execute(module)
-            if TorchFinder in sys.meta_path:
-                from ffi_ext import old_autograd
-
-                old_autograd.install()
+            if self in sys.meta_path:
+                self.act(module)
 
         loader.exec_module = exec_module  # type: ignore[method-assign]
         return spec
 
+    def install(self) -> None:
+        if self not in sys.meta_path:
+            sys.meta_path.insert(0, self)  # type: ignore[arg-type]
+            if self.name in sys.modules:
+                self.act(sys.modules[self.name])
+
+
+def _old_autograd(torch) -> None:  # type: ignore[no-untyped-def]
+    from ffi_ext import old_autograd
+
+    old_autograd.install()
+
+
+def _called_build_extension(cpp_extension) -> None:  # type: ignore[no-untyped-def]
+    """`BuildExtension("_ext.name", headers=..., sources=...)`, as forums told scripts to call it for PyTorch 1.0.
+
+    torch's BuildExtension is a command of setuptools: the call never built anything.
+    """
+    original = cpp_extension.BuildExtension
+
+    class BuildExtension(original):  # type: ignore[misc, valid-type]
+        def __new__(cls, *args, **kwargs):  # type: ignore[no-untyped-def]
+            if not isinstance(kwargs.get("name", args[0] if args else None), str):
+                return super().__new__(cls)  # of a Distribution, as setuptools calls it
+            from ffi_ext import torch_utils_ffi
+
+            print(
+                "ffi_ext: BuildExtension(name, headers, ...) is create_extension here",
+                file=sys.stderr,
+            )
+            return torch_utils_ffi.create_extension(*args, **kwargs)
+
+    BuildExtension.original = original
+    cpp_extension.BuildExtension = BuildExtension
+
+
+TORCH = After("torch", _old_autograd)
+CPP_EXTENSION = After("torch.utils.cpp_extension", _called_build_extension)
+
 
 def install(autograd: bool = False) -> None:
-    """Makes `import torch.utils.ffi`, in every spelling, give ffi_ext's.
+    """Makes `import torch.utils.ffi`, in every spelling, give ffi_ext's, and BuildExtension called like it build.
 
     Args:
         autograd: Also make old-style autograd Functions (instances with `forward` and `backward`,
@@ -60,30 +99,32 @@ def install(autograd: bool = False) -> None:
     if Finder not in sys.meta_path:
         sys.meta_path.insert(0, Finder)  # type: ignore[arg-type]
         sys.modules.pop(NAME, None)  # one of torch's own that was imported before
-    if autograd and TorchFinder not in sys.meta_path:
-        sys.meta_path.insert(0, TorchFinder)  # type: ignore[arg-type]
-        if "torch" in sys.modules:
-            from ffi_ext import old_autograd
-
-            old_autograd.install()
+    CPP_EXTENSION.install()
+    if autograd:
+        TORCH.install()
 
 
 def uninstall() -> None:
-    """Takes both away; modules that were built with `torch.utils.ffi` stay usable."""
+    """Takes it all away; modules that were built with `torch.utils.ffi` stay usable."""
     if Finder in sys.meta_path:
         sys.meta_path.remove(Finder)  # type: ignore[arg-type]
         module = sys.modules.pop(NAME, None)
         utils = sys.modules.get("torch.utils")
         if module is not None and getattr(utils, "ffi", None) is module:
             del utils.ffi  # type: ignore[union-attr]
-    if TorchFinder in sys.meta_path:
-        sys.meta_path.remove(TorchFinder)  # type: ignore[arg-type]
+    if CPP_EXTENSION in sys.meta_path:
+        sys.meta_path.remove(CPP_EXTENSION)  # type: ignore[arg-type]
+        cpp_extension = sys.modules.get(CPP_EXTENSION.name)
+        if hasattr(getattr(cpp_extension, "BuildExtension", None), "original"):
+            cpp_extension.BuildExtension = cpp_extension.BuildExtension.original  # type: ignore[union-attr]
+    if TORCH in sys.meta_path:
+        sys.meta_path.remove(TORCH)  # type: ignore[arg-type]
         if "ffi_ext.old_autograd" in sys.modules:
             sys.modules["ffi_ext.old_autograd"].uninstall()
 
 
-def explain_syntax_errors() -> None:
-    """A script in Python 2, or with words that became keywords, is told apart from what we could repair."""
+def explain_errors() -> None:
+    """Python 2, words that became keywords and what setuptools has dropped are told apart from what we could repair."""
     show = sys.excepthook
 
     def hook(kind, value, traceback):  # type: ignore[no-untyped-def]
@@ -94,6 +135,11 @@ def explain_syntax_errors() -> None:
                 "except, or async as a name, are errors of the language itself and out of ffi_ext's "
                 "reach. Rewrite that line, or convert the file with `python -m lib2to3 -w` of a Python "
                 "before 3.13",
+                file=sys.stderr,
+            )
+        elif isinstance(value, ModuleNotFoundError) and value.name == "pkg_resources":
+            print(
+                "ffi_ext: setuptools has pkg_resources no more: pip install 'setuptools<81'",
                 file=sys.stderr,
             )
 

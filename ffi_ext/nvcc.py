@@ -61,7 +61,7 @@ def main() -> int:
             file=sys.stderr,
         )
     include = build.INCLUDE
-    folders = [f"-I{folder}" for folder in (include, include / "TH", include / "THC")]
+    folders = [f"-I{include}", *(f"-I{include / name}" for name in ("TH", "THC", "THCUNN"))]
     for word in sys.argv[1:]:
         if word.endswith(".cu"):
             searched = re.findall(r"(?:^|\0)-I\0?([^\0]+)", "\0".join(sys.argv[1:]))

@@ -37,6 +37,11 @@ LENIENT = (
 # message of an error needs that.
 NO_MACRO_NOTES = "-ftrack-macro-expansion=0"
 
+# Generated code that reads less of Python's and TH's headers, where that is enough. What a function of
+# a user's header calls must be declared there, or C takes it for one that returns an int.
+QUICK = ("-DFFI_EXT_QUICK", "-Werror=implicit-function-declaration")
+PYTHON_H = Path(__file__).parent / "include" / "ffi_ext" / "python"
+
 
 @dataclass(frozen=True)
 class Program:
@@ -143,10 +148,17 @@ def safe_path(path: str | Path) -> str:
     return os.path.join(".", text) if text.startswith("-") else text
 
 
-def python_includes() -> list[str]:
-    """The directories of Python.h."""
+def python_includes(limited: bool, quick: bool) -> list[str]:
+    """The directories of Python.h: of Python's own, or of what suffices for nearly all code that cffi generates.
+
+    Args:
+        limited: The code keeps to Python's stable ABI.
+        quick: It need not compile, if it then does with Python's own.
+    """
     paths = sysconfig.get_paths()
-    return list(dict.fromkeys([paths["include"], paths["platinclude"]]))
+    own = list(dict.fromkeys([paths["include"], paths["platinclude"]]))
+    is_there = os.path.isfile(os.path.join(own[0], "Python.h"))
+    return [str(PYTHON_H)] if limited and (quick or not is_there) else own
 
 
 def extension_suffix(limited: bool) -> str:

@@ -110,14 +110,14 @@ def fuse(
                     overwrite=isinstance(part, Block) and _owns_its_input(path, part),
                 )
                 if made is not None:
-                    part.set_submodule(convolution, made)
-                    part.set_submodule(norm, Folded())
+                    _replace(part, convolution, made)
+                    _replace(part, norm, Folded())
         elif isinstance(part, (FPN, LastLevelP6P7)):
             for name, child in list(part.named_children()):
                 way = wanted.pop(prefix + name, None)
                 made = fold(child, None, way, preference, overwrite=True)
                 if made is not None:
-                    part.set_submodule(name, made)
+                    _replace(part, name, made)
     if wanted:
         name = next(iter(wanted))
         names = [n for n, m in fused.named_modules() if isinstance(m, FoldedConvolution)]
@@ -126,6 +126,12 @@ def fuse(
             f"the model has {', '.join(names[:4])}, ..."
         )
     return fused
+
+
+def _replace(module: nn.Module, path: str, made: nn.Module) -> None:
+    """As Module.set_submodule, which torch 2.4 does not have."""
+    parent, _, name = path.rpartition(".")
+    setattr(module.get_submodule(parent), name, made)
 
 
 def _owns_its_input(path: str, block: Block) -> bool:

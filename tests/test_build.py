@@ -7,6 +7,7 @@ import shutil
 import signal
 import subprocess
 import sys
+import sysconfig
 import threading
 import time
 from pathlib import Path
@@ -122,6 +123,7 @@ def test_a_compile_error_is_distilled_and_the_old_module_stays(project):
     [
         ("#include <TH/TF.h>\n", "did you mean TH/TH.h"),
         ("#include <missing_thing.h>\n", "include_dirs"),
+        ("#include <Python.h>\n", r"include_dirs=\[sysconfig"),
         ("bool f(void);\n", "stdbool.h"),
         ("#include <vector>\n", r'this is C\+\+: pass language="c\+\+"'),
         ("template <class T> T g(T x) { return x; }\n", r"this is C\+\+"),
@@ -181,6 +183,100 @@ def test_a_compiler_that_says_nothing(project, monkeypatch, header):
     (project / "lib.h").write_text(header)
     with pytest.raises(BuildError, match=r"failed: false -.* printed nothing and ended with 1"):
         make(project, sources=["one.c"]).build()
+
+
+WIDE = """\
+typedef struct { int x; double w[2]; } point;
+enum color { RED, GREEN = 5 };
+typedef int (*compare)(const void *, const void *);
+#define LIMIT 42
+extern int counter;
+int total(int count, ...);
+point moved(point p, double by);
+const char *name(enum color c);
+bool before(compare by, long long a, unsigned char b, float c);
+double weighed(const THFloatTensor *t, const ffi_ext_tensor *mask, const double *weights, int n);
+"""
+WIDE_SOURCE = """\
+#include <stdarg.h>
+#include <TH/TH.h>
+#include <ffi_ext.h>
+#include <stdbool.h>
+#ifdef __cplusplus
+extern "C" {
+#endif
+#include "wide.h"
+int counter = 3;
+int total(int count, ...) {
+  va_list all;
+  va_start(all, count);
+  int sum = 0;
+  while (count--) sum += va_arg(all, int);
+  va_end(all);
+  return sum;
+}
+point moved(point p, double by) { p.w[1] += by; return p; }
+const char *name(enum color c) { return c == GREEN ? "green" : "red"; }
+bool before(compare by, long long a, unsigned char b, float c) { return by(&a, &b) < c; }
+double weighed(const THFloatTensor *t, const ffi_ext_tensor *mask, const double *weights, int n) {
+  return THFloatTensor_data(t)[0] * weights[n - 1] + mask->numel;
+}
+#ifdef __cplusplus
+}
+#endif
+"""
+WIDE_CALLS = """
+import torch
+from ext.lib import _ffi, _lib, before, moved, name, weighed
+assert _lib.LIMIT == 42 and _lib.GREEN == 5 and _lib.counter == 3
+_lib.counter = 4
+assert _lib.counter == 4 and _lib.total(2, _ffi.cast("int", 5), _ffi.cast("int", 6)) == 11
+point = moved(_ffi.new("point *", {"x": 1, "w": [2, 3]})[0], 0.5)
+assert point.x == 1 and list(point.w) == [2, 3.5] == list(_lib.moved(point, 0).w)
+assert _ffi.string(_lib.name(_lib.GREEN)) == b"green"
+by = _ffi.callback("compare", lambda a, b: 0)
+assert before(by, 1, 2, 0.5) is True and _lib.before(by, 1, 2, -0.5) is False
+assert weighed(torch.full((1,), 2.0), torch.ones(3), [1.0, 4.0], 2) == 11
+"""
+
+
+@pytest.mark.parametrize("language", [None, "c++"])
+def test_pythons_own_headers_are_not_needed(project, monkeypatch, language):
+    nowhere = dict.fromkeys(("include", "platinclude"), str(project / "nowhere"))
+    monkeypatch.setattr(sysconfig, "get_paths", lambda: nowhere)
+    monkeypatch.setenv("CXX", os.environ["CC"].replace("counting-cc", "counting-cxx"))
+    wrapper = (project / "counting-cc").read_text().replace(GCC, shutil.which("g++"))
+    (project / "counting-cxx").write_text(wrapper)
+    (project / "counting-cxx").chmod(0o755)
+    (project / "wide.h").write_text(WIDE)
+    (project / "wide.c").write_text(WIDE_SOURCE)
+    ext = make(project, headers=["wide.h"], sources=["wide.c"], language=language)
+    compiled(project)
+    ext.build()
+    generated = "_lib.cpp" if language == "c++" else "_lib.c"
+    assert compiled(project) == [generated, "link", "wide.c"]  # each once: the short way sufficed
+    done = subprocess.run(
+        [sys.executable, "-c", WIDE_CALLS], cwd=project, capture_output=True, text=True, check=False
+    )
+    assert done.returncode == 0, done.stderr
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        "float *f(THFloatTensor *t) { return THFloatTensor_data(t); }",
+        "float f(float x) { return sqrtf(x); }",
+    ],
+)
+def test_a_header_may_use_what_it_does_not_include(project, body):
+    """What all of TH.h declares; the short way fails, the long one does not."""
+    (project / "lib.h").write_text(f"static inline {body}\nint one(void);\n")
+    (project / "one.c").write_text("int one(void) { return 1; }\n")
+    ext = make(project, sources=["one.c"])
+    compiled(project)
+    ext.build()
+    assert compiled(project) == ["_lib.c", "_lib.c", "link", "one.c"]
+    assert value(project) == 1
 
 
 def test_wrappers_and_environment_flags(project, monkeypatch):

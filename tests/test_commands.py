@@ -18,7 +18,7 @@ import pytest
 
 import ffi_ext
 from ffi_ext import cli
-from ffi_ext.cli import completion, terminal
+from ffi_ext.cli import completion, survey, terminal
 
 PACKAGES = Path(__file__).with_name("packages")
 
@@ -39,6 +39,7 @@ def test_doctor_reads_a_repository_without_running_it(tmp_path, capsys):
     (folder / "mistake.py").write_text(
         "from torch.utils.cpp_extension import BuildExtension as create_extension\n"
     )
+    (folder / "forum.py").write_text("ffi = BuildExtension('_ext.more', headers=[], sources=[])\n")
     (folder / "src" / "more.c").write_text(
         "#include <TH/TH.h>\nstatic void THFloatTensor_mine(int x) {}\n"
         "/* THFloatTensor_comment(x) */ void f(THFloatTensor *t) {\n"
@@ -47,12 +48,23 @@ def test_doctor_reads_a_repository_without_running_it(tmp_path, capsys):
     assert cli.main(["doctor", str(folder), "--json"]) == 1
     report = json.loads(capsys.readouterr().out)
     assert any("'_ext.add'" in line for line in report["extensions"])
+    assert any(line == "forum.py:1: '_ext.more'" for line in report["extensions"])
+    assert any("called as create_extension: forum.py, mistake.py." in n for n in report["notes"])
     problems = "\n".join(report["problems"])
-    assert "old.py:1: no Python 3" in problems and "mistake.py:1: BuildExtension" in problems
+    assert "old.py:1: no Python 3" in problems
     assert "THFloatTensor_frobnicate" in problems
     assert not any(name in problems for name in ("_mine", "_comment", "_zero"))
     assert any("Add (functions/add.py:6)" in note for note in report["notes"])
     assert cli.main(["doctor", str(tmp_path / "nowhere")]) == 2
+
+
+def test_doctor_names_the_package_of_a_module(tmp_path, capsys, monkeypatch):
+    monkeypatch.setitem(survey.PACKAGES, "ffi_ext_nowhere", "'nowhere<8'")
+    (tmp_path / "build.py").write_text("import ffi_ext_nowhere, ffi_ext_elsewhere\n")
+    assert cli.main(["doctor", str(tmp_path)]) == 1
+    out = capsys.readouterr().out
+    assert "ffi_ext_nowhere is not installed: pip install 'nowhere<8'" in out
+    assert "ffi_ext_elsewhere is not installed: pip install ffi_ext_elsewhere" in out
 
 
 def test_inspect(build, capsys):

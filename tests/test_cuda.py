@@ -311,12 +311,122 @@ def test_what_cannot_be_given_back_has_a_hint(build, monkeypatch, line, hint):
         build("int f(void);", f"#include <THC/THC.h>\n{line}\n", suffix=".cu", with_cuda=True)
 
 
+@needs_nvcc
+def test_halves_on_a_cuda_fp16_of_the_repositorys_own(build):
+    """CUDA 8 had __half2float on the device only, and repositories bring its headers along."""
+    module = build(
+        "float number(int bits);\nint bits(float number);",
+        """
+#define __CUDA_FP16_H__ /* the toolkit's is not read */
+struct __half { unsigned short x; };
+typedef __half half;
+#include <THC/THC.h>
+extern "C" float number(int bits) {
+  half value = {(unsigned short)bits};
+  return THC_half2float(value);
+}
+extern "C" int bits(float number) { return THC_float2half(number).x; }
+""",
+        suffix=".cpp",
+        with_cuda=True,
+    )
+    assert [module.number(bits) for bits in (0x3C00, 0x4248, 0x8001)] == [
+        1.0,
+        3.140625,
+        -(2.0**-24),
+    ]
+    assert [module.bits(number) for number in (1.0, -65504.0, 2.0**-24)] == [0x3C00, 0xFBFF, 1]
+
+
 def test_a_build_ext_that_knows_nvcc_gets_its_flags(folder, tmp_path):
     """The dict that torch's BuildExtension reads, as the original passed it on."""
     flags = {"cxx": ["-O1"], "nvcc": ["-lineinfo"]}
     extension = create(folder, extra_compile_args=flags).distutils_extension(str(tmp_path))
     assert extension.extra_compile_args["nvcc"] == ["-lineinfo"]
     assert "-O1" in extension.extra_compile_args["cxx"]
+
+
+CENTRE = """
+#ifndef THC_GENERIC_FILE
+#define THC_GENERIC_FILE "generic/centre.cu"
+#else
+extern "C" void THNN_(centre)(THCState *state, THCTensor *t, THCTensor *like) {
+  THCUNN_check_shape(state, t, like);
+  THCUNN_check_dim_size(state, t, 2, 1, 3);
+  int size[2] = {(int)THCTensor_(size)(state, t, 0), (int)THCTensor_(size)(state, t, 1)};
+  THCDeviceTensor<real, 2> view(THCTensor_(data)(state, t), size);
+  centre_kernel<real, accreal>
+      <<<GET_BLOCKS(size[0]), CUDA_NUM_THREADS, 0, THCState_getCurrentStream(state)>>>(view, 1);
+}
+#endif
+"""
+THCUNN = """
+#include "THCUNN.h"
+#include "common.h"
+#include "THCHalfAutoNumerics.cuh"
+#include "THCDeviceTensor.cuh"
+template <typename T>
+struct THC_CLASS Unused {};
+template <typename T, typename Wide>
+__global__ void centre_kernel(THCDeviceTensor<T, 2> t, Wide mean) {
+  CUDA_KERNEL_LOOP(i, t.getSize(0))
+  for (int j = 0; j < t.getSize(1); j++)
+    if (t[i][j] > 0) t[i][j] = ScalarConvert<Wide, T>::to((t[i][j] - mean) * 2);
+}
+#include "generic/centre.cu"
+#include "THCGenerateFloatTypes.h"
+extern "C" int stride(int dim) {
+  const int sizes[3] = {2, 3, 4};
+  THCDeviceTensor<half, 3> t(NULL, sizes);
+  return t.isContiguous() ? t.getStride(dim) : -1;
+}
+extern "C" double halves(int which) {
+  const half a = THC_float2half(2.25f), b = THC_float2half(-4);
+  const double results[] = {a + 0.25f, 0.25 - a, a * 2, 9 / a, a < 2.5, 2 == a, fmaxType(1.0f, a),
+                            THC_half2float(sqrt(a)), THC_half2float(abs(b)), THC_half2float(fmaxType(a, b))};
+  return results[which];
+}
+"""
+
+
+@needs_nvcc
+def test_sources_on_thcunn_headers(tmp_path, monkeypatch):
+    """Kernels were started from those of torch.nn: with their checks, generic files and half arithmetic."""
+    monkeypatch.setenv("TORCH_CUDA_ARCH_LIST", "8.0")
+    (tmp_path / "generic").mkdir()
+    (tmp_path / "generic" / "centre.cu").write_text(CENTRE)
+    (tmp_path / "kernel.cu").write_text(THCUNN)
+    (tmp_path / "make.sh").write_text(
+        "set -e\nnvcc -c -o kernel.o kernel.cu -Xcompiler -fPIC -I. -I/nowhere/torch/lib/THCUNN\npython build.py\n"
+    )
+    (tmp_path / "build.py").write_text(
+        "from torch.utils.ffi import create_extension\n"
+        "create_extension('centring', 'centring.h', ['centring.c'], with_cuda=True, relative_to=__file__,\n"
+        "                 extra_objects=['kernel.o']).build()\n"
+    )
+    (tmp_path / "centring.h").write_text(
+        "void centre(THFloatTensor *t, THFloatTensor *like);\nint stride(int dim);\ndouble halves(int which);\n"
+    )
+    (tmp_path / "centring.c").write_text(
+        "#include <THC/THC.h>\nextern THCState *state;\n"
+        "void THNN_Cudacentre(THCState *state, THCudaTensor *t, THCudaTensor *like);\n"
+        "void centre(THFloatTensor *t, THFloatTensor *like) {\n"
+        "  THNN_Cudacentre(state, (THCudaTensor *)t, (THCudaTensor *)like);\n}\n"
+    )
+    command = [sys.executable, "-m", "ffi_ext", "run", "--", "sh", "make.sh"]
+    done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    monkeypatch.syspath_prepend(tmp_path)
+    centring = importlib.import_module("centring")
+    assert [centring.stride(dim) for dim in range(3)] == [12, 4, 1]
+    expected = [2.5, -2, 4.5, 4, 1, 0, 2.25, 1.5, 4, 2.25]
+    assert [centring.halves(which) for which in range(10)] == expected
+    with pytest.raises(NativeError, match=r"t and like shapes do not match: \[2 x 3\], \[3 x 2\]"):
+        centring.centre(torch.ones(2, 3), torch.ones(3, 2))
+    with pytest.raises(
+        NativeError, match=r"t: 2 dimensions expected, of size 3 in dimension 1; it is \[3 x 2\]"
+    ):
+        centring.centre(torch.ones(3, 2), torch.ones(3, 2))
 
 
 @needs_nvcc

@@ -15,6 +15,8 @@ from pathlib import Path
 
 import pytest
 
+from ffi_ext import runtime
+
 ROOT = Path(__file__).parent.parent
 DOCUMENTS = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
 BLOCK = re.compile(r"^```(\w+)(?: title=\"([^\"]+)\")?\n(.*?)^```$", re.M | re.S)
@@ -38,8 +40,10 @@ def run(folder: Path, command: str) -> str:
 
 
 def lines(text: str) -> list[str]:
+    """Without times, and without the order of what is compiled at once."""
     rows = [re.sub(r"\d+\.\d+ s\b", "N s", row.rstrip()) for row in text.strip().splitlines()]
-    return sorted(rows) if any(row.startswith("[1/") for row in rows) else rows
+    plain = [re.sub(r"^\[\d+/(\d+)\] ", r"[N/\1] ", row) for row in rows]
+    return plain if plain == rows else sorted(plain)
 
 
 def has_code(document: Path) -> bool:
@@ -89,6 +93,8 @@ def test_code_blocks(document, tmp_path, monkeypatch):
                 if command.startswith("make "):
                     continue  # this project's own, which the tests are part of
                 got = lines(run(folder, command))
+                if runtime.tier() != "native":  # a note that such versions of torch get
+                    got = [row for row in got if "tensors are read through Python" not in row]
                 if "..." in shown.split("\n"):
                     wanted = [part.split("\n") for part in shown.split("...\n")]
                     assert all(lines("\n".join(p)) <= got for p in wanted), (command, got)

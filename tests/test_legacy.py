@@ -166,6 +166,40 @@ def test_keywords_and_iterables_as_lenient_as_the_originals(repository):
     assert ffi_ext_command(repository, "run", "test.py").stdout == "fine\n"
 
 
+@pytest.mark.parametrize(
+    "imported", ["BuildExtension", "BuildExtension as create_extension", "BuildExtension as B"]
+)
+def test_build_extension_called_as_create_extension(repository, imported):
+    """What forums told scripts to write for PyTorch 1.0: a class of setuptools with create_extension's arguments."""
+    name = imported.split()[-1]
+    build = BUILD.replace(
+        "torch.utils.ffi import create_extension", "torch.utils.cpp_extension import " + imported
+    )
+    (repository / "build.py").write_text(build.replace("create_extension(", name + "("))
+    built = ffi_ext_command(repository, "run", "build.py")
+    assert built.returncode == 0, built.stderr
+    assert "BuildExtension(name, headers, ...) is create_extension here" in built.stderr
+    assert ffi_ext_command(repository, "run", "test.py").stdout == "fine\n"
+
+
+def test_build_extension_stays_the_command_that_it_is():
+    from setuptools.dist import Distribution
+    from torch.utils import cpp_extension
+
+    original = cpp_extension.BuildExtension
+    for _ in range(2):
+        ffi_ext.install()
+        try:
+            ours = cpp_extension.BuildExtension
+            assert ours is not original and ours.original is original
+            assert isinstance(ours(Distribution()), original)
+            command = ours.with_options(use_ninja=False)(Distribution())
+            assert isinstance(command, ours) and command.use_ninja is False
+        finally:
+            ffi_ext.uninstall()
+        assert cpp_extension.BuildExtension is original
+
+
 def test_asserts_are_left_out_as_by_distutils(repository):
     """Published sources have asserts on variables that were renamed since."""
     source = "#include <assert.h>\n" + SOURCE.replace(
@@ -219,6 +253,16 @@ def test_every_spelling_of_the_import(monkeypatch):
     assert not hasattr(torch.utils, "ffi")
     with pytest.raises(ImportError):
         import torch.utils.ffi  # noqa: F811
+
+
+def test_what_setuptools_dropped_is_told(tmp_path):
+    (tmp_path / "pkg_resources.py").write_text(
+        "raise ModuleNotFoundError('gone', name='pkg_resources')\n"
+    )
+    (tmp_path / "build.py").write_text("from pkg_resources import parse_version\n")
+    done = ffi_ext_command(tmp_path, "run", "build.py")
+    assert done.returncode == 1
+    assert "pip install 'setuptools<81'" in done.stderr.splitlines()[-1]
 
 
 def test_exit_codes_and_messages(tmp_path):

@@ -119,7 +119,9 @@ def test_compile_without_a_graph_break(name):
         return tuple(z * 2 for z in y) if isinstance(y, tuple) else y * 2
 
     compiled = torch.compile(step, fullgraph=True, backend="aot_eager")
-    ours, theirs = compiled(*case.inputs), step(*case.inputs)
+    # torch before 2.7 breaks the graph at a size that depends on the data, unless asked not to
+    with torch._dynamo.config.patch(capture_dynamic_output_shape_ops=True):
+        ours, theirs = compiled(*case.inputs), step(*case.inputs)
     torch.testing.assert_close(ours, theirs, rtol=1e-12, atol=1e-12)
     if name in GRADS:
         pairs = [torch.autograd.grad(y.sin().sum(), leaves(case)) for y in (ours, theirs)]

@@ -188,6 +188,17 @@ def test_the_diff_is_a_patch_and_changes_nothing(tmp_path):
             "from torch.utils import ffi, data",
             "from torch.utils import data\nfrom ffi_ext import torch_utils_ffi as ffi",
         ),
+        (
+            "from torch.utils.cpp_extension import BuildExtension\nx = BuildExtension('a', headers=[], sources=[])\n",
+            "from ffi_ext import create_extension\nx = create_extension('a', headers=[], sources=[])\n",
+        ),
+        (
+            "from torch.utils.cpp_extension import BuildExtension, CppExtension\n"
+            "x = BuildExtension('a', headers=[], sources=[])\ny = {'build_ext': BuildExtension}\n",
+            "from torch.utils.cpp_extension import BuildExtension, CppExtension\n"
+            "from ffi_ext import create_extension\n"
+            "x = create_extension('a', headers=[], sources=[])\ny = {'build_ext': BuildExtension}\n",
+        ),
         (  # what torch.utils.ffi wrote into __init__.py
             "\r\nfrom torch.utils.ffi import _wrap_function\r\nfrom ._a import lib as _lib\r\n",
             "\r\nfrom ffi_ext.torch_utils_ffi import _wrap_function\r\nfrom ._a import lib as _lib\r\n",

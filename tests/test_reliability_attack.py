@@ -15,6 +15,7 @@ import pytest
 import torch
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
+from torch.torch_version import TorchVersion
 
 from ffi_ext import NativeError
 from tests.reliability import attack, prototypes
@@ -211,6 +212,10 @@ def test_numbers_too_long_to_write_out_are_refused_by_name(lib):
         lib.first(10**5000, 1)
 
 
+@pytest.mark.skipif(
+    TorchVersion(torch.__version__) < "2.5",
+    reason="torch 2.4 ends the process, or names no device, where memory runs out",
+)
 def test_memory_that_runs_out_anywhere_in_a_call():
     report = harness("oom", "--most", 40)
     assert report["failed_allocations"] > 100

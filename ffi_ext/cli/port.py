@@ -13,7 +13,7 @@ from pathlib import Path
 from ffi_ext.cli.terminal import BOLD, OK, PROBLEMS, YELLOW, coloured, complain, print_diff
 
 EXAMPLES = """\
-What is rewritten: imports of torch.utils.ffi (and BuildExtension as create_extension) in build scripts and in
+What is rewritten: imports of torch.utils.ffi (and BuildExtension in its place) in build scripts and in
 __init__ files that it generated; autograd Functions with instance methods, and their calls; `.data[0]` of a number;
 `volatile`; install_requires, and a pyproject.toml, for a setup.py with cffi_modules. What cannot be rewritten safely
 stays, and is listed. Run the repository's tests afterwards.

@@ -9,7 +9,7 @@ import tokenize
 from pathlib import PurePath
 
 from ffi_ext.cli.edits import Source, with_import
-from ffi_ext.cli.survey import last_name
+from ffi_ext.cli.survey import is_called_build_extension, last_name
 
 OLD = "torch.utils.ffi"
 # What a number's name looks like, for `.data[0]`, which on anything longer was an index.
@@ -27,9 +27,13 @@ def imports(text: str) -> str:
     if "torch.utils" not in text:
         return text
     source = Source(text)
+    called = [node.func for node in ast.walk(source.tree) if is_called_build_extension(node)]  # type: ignore[attr-defined]
+    for name in called:
+        source.replace(name, "create_extension")
+    uses = [n for n in ast.walk(source.tree) if getattr(n, "id", "") == "BuildExtension"]
     for node in ast.walk(source.tree):
         if isinstance(node, ast.ImportFrom) and not node.level:
-            lines = _from(node)
+            lines = _from(node, bool(called), len(uses) > len(called))
         elif isinstance(node, ast.Import):
             lines = _import(node)
         else:
@@ -47,7 +51,8 @@ def _words(aliases: list[ast.alias]) -> str:
     return ", ".join(a.name + (f" as {a.asname}" if a.asname else "") for a in aliases)
 
 
-def _from(node: ast.ImportFrom) -> list[str] | None:
+def _from(node: ast.ImportFrom, called: bool, used: bool) -> list[str] | None:
+    """What an import becomes. BuildExtension may be called as create_extension, and be used as what it is."""
     if node.module == OLD:
         ours = [a for a in node.names if a.name in ("create_extension", "*")]
         rest = [a for a in node.names if a not in ours]
@@ -59,11 +64,13 @@ def _from(node: ast.ImportFrom) -> list[str] | None:
         lines = [f"from ffi_ext import torch_utils_ffi as {a.asname or 'ffi'}" for a in ffi]
         return ([f"from torch.utils import {_words(rest)}"] if rest else []) + lines
     if node.module == "torch.utils.cpp_extension":
-        wrong = [
-            a for a in node.names if (a.name, a.asname) == ("BuildExtension", "create_extension")
-        ]
-        rest = [a for a in node.names if a not in wrong]
-        if wrong:
+        names = {(a.name, a.asname) for a in node.names}
+        wrong = {("BuildExtension", "create_extension")} | (
+            {("BuildExtension", None)} if called else set()
+        )
+        if names & wrong:
+            gone = wrong - ({("BuildExtension", None)} if used else set())
+            rest = [a for a in node.names if (a.name, a.asname) not in gone]
             lines = [f"from torch.utils.cpp_extension import {_words(rest)}"] if rest else []
             return [*lines, "from ffi_ext import create_extension"]
     return None

@@ -36,7 +36,7 @@ def _environment(wrappers: Path) -> dict[str, str]:
     env["PIP_NO_BUILD_ISOLATION"] = "0"
     # Scripts that compile for themselves (g++ -I$TORCH/lib/include ...): torch's headers are ours now.
     include = Path(__file__).parent.with_name("include")
-    headers = [str(include), str(include / "TH"), str(include / "THC")]
+    headers = [str(include), *(str(include / name) for name in ("TH", "THC", "THCUNN"))]
     env["CPATH"] = os.pathsep.join(filter(None, [*headers, env.get("CPATH", "")]))
     nvcc = wrappers / "nvcc"
     nvcc.write_text(f'#!/bin/sh\nexec {shlex.quote(sys.executable)} -m ffi_ext.nvcc "$@"\n')

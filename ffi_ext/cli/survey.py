@@ -16,6 +16,15 @@ if TYPE_CHECKING:
 
 SKIPPED = {".git", ".venv", "venv", "node_modules", "__pycache__", "build", "dist"}
 LISTS = ("headers", "sources", "extra_objects")
+# What to install for a module of another name.
+PACKAGES = {
+    "PIL": "pillow",
+    "cv2": "opencv-python",
+    "pkg_resources": "'setuptools<81'",
+    "skimage": "scikit-image",
+    "sklearn": "scikit-learn",
+    "yaml": "pyyaml",
+}
 
 
 def files(folder: Path, *suffixes: str) -> list[Path]:
@@ -43,12 +52,23 @@ def is_old_function(node: ast.AST) -> bool:
     )
 
 
+def is_called_build_extension(node: ast.AST) -> bool:
+    """Whether it is BuildExtension(headers=...): create_extension's arguments for a command of setuptools."""
+    return (
+        isinstance(node, ast.Call)
+        and isinstance(node.func, ast.Name)
+        and node.func.id == "BuildExtension"
+        and any(keyword.arg == "headers" for keyword in node.keywords)
+    )
+
+
 def scripts(folder: Path, report: Report) -> None:
     """Reads every Python file: extensions, what is missing, what today's torch does not take."""
     paths = files(folder, ".py")
     local = {p.stem for p in paths} | {p.parent.name for p in paths} | {"_ext"}
     imported: dict[str, str] = {}
     old: list[str] = []
+    mistaken: set[str] = set()
     for path in paths:
         shown = str(path.relative_to(folder))
         tree = _parsed(path, shown, report)
@@ -62,9 +82,15 @@ def scripts(folder: Path, report: Report) -> None:
             elif isinstance(node, ast.ImportFrom):
                 if node.module and not node.level:
                     imported.setdefault(node.module.partition(".")[0], f"{shown}:{node.lineno}")
-                _mistaken_import(node, shown, report)
+                if ("BuildExtension", "create_extension") in {
+                    (a.name, a.asname) for a in node.names
+                }:
+                    mistaken.add(shown)
             elif isinstance(node, ast.Call):
-                if last_name(node.func) == "create_extension":
+                called = is_called_build_extension(node)
+                if called:
+                    mistaken.add(shown)
+                if called or last_name(node.func) == "create_extension":
                     _extension(tree, node, path, shown, report)
                 counts["`volatile`"] += any(k.arg == "volatile" for k in node.keywords)
             elif isinstance(node, ast.Subscript):
@@ -74,6 +100,11 @@ def scripts(folder: Path, report: Report) -> None:
         for what, count in counts.items():
             if count:
                 old.append(f"{what} ({count} in {shown})")
+    if mistaken:
+        report.notes.append(
+            f"torch's BuildExtension is called as create_extension: {', '.join(sorted(mistaken))}. It works "
+            "under `ffi-ext run` and after install(); `ffi-ext port` rewrites it"
+        )
     if old:
         volatile = " (volatile saves no memory there)" if "volatile" in " ".join(old) else ""
         report.notes.append(
@@ -95,17 +126,6 @@ def _parsed(path: Path, shown: str, report: Report) -> ast.Module | None:
     except ValueError as error:
         report.problems.append(f"{shown}: cannot be read ({error})")
     return None
-
-
-def _mistaken_import(node: ast.ImportFrom, shown: str, report: Report) -> None:
-    names = {alias.asname or alias.name: alias.name for alias in node.names}
-    if node.module == "torch.utils.cpp_extension" and names.get("create_extension") == (
-        "BuildExtension"
-    ):
-        report.problems.append(
-            f"{shown}:{node.lineno}: BuildExtension is no create_extension: write `from ffi_ext import "
-            "create_extension` (`ffi-ext port` does)"
-        )
 
 
 def _strings(node: ast.expr | None, tree: ast.Module, depth: int = 0) -> list[str]:
@@ -171,7 +191,8 @@ def _imports(imported: dict[str, str], local: set[str], report: Report) -> None:
         except (ImportError, ValueError):
             found = False
         if not found:
-            report.problems.append(f"{where}: {name} is not installed: pip install {name}")
+            package = PACKAGES.get(name, name)
+            report.problems.append(f"{where}: {name} is not installed: pip install {package}")
 
 
 def _known_names() -> set[str]:

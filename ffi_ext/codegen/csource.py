@@ -39,7 +39,7 @@ const ffi_ext_module_table ffi_ext_table = {{FFI_EXT_ABI, {count}, ffi_ext_funct
 def preamble(
     declarations: Declarations,
     *,
-    includes: Sequence[str] = ("TH/TH.h",),
+    with_cuda: bool = False,
     cxx_names: bool = False,
 ) -> str:
     """The source for `ffi.set_source`: headers, trampolines and table. Valid C99 and C++.
@@ -48,7 +48,10 @@ def preamble(
         cxx_names: C sources are compiled as C++ (CC=g++), so that the names have C++'s linkage there.
     """
     functions = declarations.table
-    lines = [f"#include <{name}>" for name in includes]
+    if with_cuda:
+        lines = ["#include <TH/TH.h>", "#include <THC/THC.h>"]
+    else:  # prototypes need the types' names only; see toolchain.QUICK
+        lines = ["#ifdef FFI_EXT_QUICK", types.TH_TYPEDEFS, "#else", "#include <TH/TH.h>", "#endif"]
     known = ["ffi_ext", *(["stdbool"] if not declarations.has_bool else []), "stddef", "stdint"]
     lines += [f"#include <{name}.h>" for name in known]
     opening = ["", "#ifdef __cplusplus", "#define restrict __restrict", 'extern "C" {', "#endif"]

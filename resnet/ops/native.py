@@ -7,7 +7,7 @@ import importlib
 import os
 import warnings
 from collections.abc import Callable, Iterator
-from typing import Any
+from typing import Any, get_type_hints
 
 import torch
 from _cffi_backend import FFI
@@ -124,7 +124,7 @@ def working_dtype(name: str, tensor: torch.Tensor) -> torch.dtype:
     Raises:
         TypeError: The tensor is not of a floating-point type.
     """
-    dtype = getattr(tensor, "dtype", None)
+    dtype = tensor.dtype if isinstance(tensor, torch.Tensor) else None
     if dtype in _LOW_PRECISION:
         return torch.float32
     if not isinstance(dtype, torch.dtype) or dtype not in _SUFFIX:
@@ -181,6 +181,7 @@ def operator(
         A function with forward's arguments, all by position.
     """
     name = forward.__name__.lstrip("_")
+    forward.__annotations__ = get_type_hints(forward)  # torch 2.4 takes no annotations as texts
     op = torch.library.custom_op(f"resnet::{name}", forward, mutates_args=())
     op.register_fake(fake)
     if backward is not None:

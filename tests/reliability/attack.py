@@ -140,13 +140,15 @@ class Attack:
         self.counts["wrong counts"] += 1
 
 
-def references(made: list[prototypes.Function]) -> list[int]:
-    """The reference counts of every value that is passed."""
-    counts = []
-    for kind in {id(k): k for f in made for k in f.parameters}.values():
-        counts += [sys.getrefcount(value) for value, _ in kind.right]
-        counts += [sys.getrefcount(value) for value, _ in kind.wrong]
-    return counts
+def passed_values(made: list[prototypes.Function]) -> list[Any]:
+    """Every value that is passed."""
+    kinds = {id(k): k for f in made for k in f.parameters}.values()
+    return [value for kind in kinds for value, _ in (*kind.right, *kind.wrong)]
+
+
+def is_everybodys(value: Any) -> bool:
+    """Whether it is one object in the whole process, such as None and the small integers."""
+    return sys.getrefcount(value) > 500 or (isinstance(value, int) and -5 <= value <= 256)
 
 
 def in_threads(attack: Attack, calls: int, threads: int, seed: int) -> None:
@@ -180,17 +182,18 @@ def attack_one_module(functions: int, calls: int, seed: int, home: Path) -> dict
     for _ in range(max(2000, calls // 10)):  # pools and caches fill
         attack.once()
     gc.collect()
-    before, memory = references(made), children.resident_bytes()
+    passed = passed_values(made)
+    before, memory = [*map(sys.getrefcount, passed)], children.resident_bytes()
     for _ in range(calls // 2):
         attack.once()
     in_threads(attack, calls // 2, 8, seed)
     gc.collect()
-    after, grown = references(made), children.resident_bytes() - memory
-    # The whole process uses None and the small integers: theirs must not follow the calls.
+    after, grown = [*map(sys.getrefcount, passed)], children.resident_bytes() - memory
+    # Those of what is everybody's must not follow the calls.
     changed = [
         (a, b)
-        for a, b in zip(before, after, strict=True)
-        if abs(a - b) > (1000 + calls // 100 if a > 500 else 0)
+        for value, a, b in zip(passed, before, after, strict=True)
+        if abs(a - b) > (1000 + calls // 100 if is_everybodys(value) else 0)
     ]
     assert not changed, f"reference counts before and after: {changed[:5]}"
     # Ten threads' stacks and malloc arenas are some megabytes; a leak of 64 bytes a call would be more.

@@ -28,6 +28,15 @@ class THCDeviceTensor {
       stride_[i] = strides[i];
     }
   }
+  /* Of contiguous elements. */
+  __host__ __device__ THCDeviceTensor(DataPtrType data, const IndexT *sizes) : data_(data) {
+    IndexT stride = 1;
+    for (int i = Dim - 1; i >= 0; i--) {
+      size_[i] = sizes[i];
+      stride_[i] = stride;
+      stride *= sizes[i];
+    }
+  }
   __host__ __device__ __forceinline__ DataPtrType data() const { return data_; }
   __host__ __device__ __forceinline__ IndexT getSize(int i) const { return size_[i]; }
   __host__ __device__ __forceinline__ IndexT getStride(int i) const { return stride_[i]; }

@@ -6,6 +6,7 @@
 #include "TH/THGeneral.h"
 
 #define THC_API TH_API
+#define THC_CLASS /* of what a library exports */
 #define THC_EXTERNC TH_EXTERNC
 
 #if defined(__has_include)

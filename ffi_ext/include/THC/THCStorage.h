@@ -3,7 +3,7 @@
 #define THC_STORAGE_INC
 
 #include "TH/THStorage.h"
-#include "THCGeneral.h"
+#include "THCHalf.h"
 
 #define THCStorage TH_CONCAT_3(TH, CReal, Storage)
 #define THCStorage_(NAME) TH_CONCAT_4(TH, CReal, Storage_, NAME)
