@@ -45,6 +45,9 @@ int last_byte(const uint8_t *bytes, int n);
 void clear(uint8_t constants[1]);
 struct point { int x, y; };
 struct point flip(struct point p);
+void move(struct point *p);
+enum colour { RED, GREEN = 4 };
+enum colour next_colour(enum colour c);
 long double precise(long double x);
 char upper(char c);
 int apply(int (*f)(int), int x);
@@ -56,7 +59,6 @@ void check(int n);
 void assert_positive(int a);
 int wait_for(THIntTensor *flags, int milliseconds);
 int lambda(int import, float);
-enum colour { RED, GREEN = 4 };
 #define SIZE 12
 static const int LIMIT = 7;
 extern int counter;
@@ -69,6 +71,7 @@ SOURCE = r"""
 #include <stdbool.h>
 #include <time.h>
 struct point { int x, y; };
+enum colour { RED, GREEN = 4 };
 int counter = 3;
 int add(const THFloatTensor *a, const THFloatTensor *b, THFloatTensor *out, float scale) {
   if (!THFloatTensor_isSameSizeAs(a, b)) return 0;
@@ -104,6 +107,8 @@ void clear(uint8_t constants[1]) { *constants = 0; }
 int last_byte(const uint8_t *bytes, int n) { return bytes[n - 1]; }
 double total(double *values, int n) { double s = 0; while (n--) s += values[n]; return s; }
 struct point flip(struct point p) { struct point r = {p.y, p.x}; return r; }
+void move(struct point *p) { p->x++; }
+enum colour next_colour(enum colour c) { return c == RED ? GREEN : RED; }
 long double precise(long double x) { return x / 2; }
 char upper(char c) { return c - 32; }
 int apply(int (*f)(int), int x) { return f(x) + 1; }
@@ -192,7 +197,7 @@ def test_strided_subclass_parameter_and_numpy_arguments(module):
 
 def test_scalars_behave_as_in_cffi(module):
     assert module.narrow_int(-128, 65535, 2**63) == -128 + 65535 + 8
-    assert module.narrow_int(np.int64(1), True, 0) == 2
+    assert module.narrow_int(np.int64(1), True, 0) == module.narrow_int(1, np.bool_(True), 0) == 2
     for bad in (128, -129, 2**70):
         with pytest.raises(OverflowError, match=f"integer {bad} does not fit"):
             module.narrow_int(bad, 0, 0)
@@ -201,7 +206,11 @@ def test_scalars_behave_as_in_cffi(module):
     for bad in (1.5, "1", None, torch.tensor(1), np.float32(1)):
         with pytest.raises(TypeError, match="an integer is required"):
             module.narrow_int(bad, 0, 0)
-    assert (module.truth(True), module.truth(0)) == (10, 20)
+    with pytest.raises(
+        TypeError, match=r"argument 1 'a': an integer is .*got a NumPy array of int64"
+    ):
+        module.narrow_int(np.array([1, 2]), 0, 0)
+    assert (module.truth(True), module.truth(0), module.truth(np.bool_(False))) == (10, 20, 20)
     assert module.third(1) == np.float32(1) / np.float32(3)
     with pytest.raises(TypeError, match=r"\.item\(\)"):
         module.fill(torch.zeros(1), torch.tensor(1.0))
@@ -265,6 +274,21 @@ def test_what_cffi_refuses_says_what_to_do(module):
         module.apply(lambda x: x, 1)
     with pytest.raises(TypeError, match=r"got a NumPy array of float64.*from_buffer\('double\[\]'"):
         module.total(np.ones(2), 2)
+    ffi, rows = module._ffi, np.arange(6.0).reshape(2, 3)
+    with pytest.raises(TypeError, match=r"from_buffer\('double\[\]\[3\]', value\)"):
+        module.corner(rows)
+    assert module.corner(ffi.from_buffer("double[][3]", rows)) == 2
+    with pytest.raises(TypeError, match=r"from_buffer\(value\)"):
+        module.any_dimensions(rows)
+    with pytest.raises(TypeError, match=r"one: module._ffi.new\('double \*', value\)"):
+        module.total(3, 1)
+    assert module.total(ffi.new("double *", 3), 1) == 3
+    with pytest.raises(TypeError, match=r"module._ffi.new\('struct point \*', value\)"):
+        module.move({"x": 1})
+    with pytest.raises(TypeError, match=r"module._ffi.addressof\(value\)"):
+        module.move(module.flip((1, 2)))
+    with pytest.raises(TypeError, match="an integer is required for 'enum colour', got str 'RED'"):
+        module.next_colour("RED")
     with pytest.raises(
         TypeError, match="argument 1 'p': no field is named 'z'; struct point has x, y"
     ):

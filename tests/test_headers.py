@@ -151,13 +151,17 @@ def test_a_real_header(module, tmp_path):
 
 def test_the_stub_is_valid(module, tmp_path):
     pytest.importorskip("mypy")
-    (tmp_path / "user.py").write_text("import real_headers\nx: int = real_headers.add(1, 2)\n")
-    command = [sys.executable, "-m", "mypy", "--ignore-missing-imports", "user.py"]
-    done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, check=False)
+
+    def mypy(text):
+        (tmp_path / "user.py").write_text(f"import torch\nimport real_headers as lib\n{text}")
+        command = [sys.executable, "-m", "mypy", "--strict", "user.py"]
+        return subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, check=False)
+
+    call = "lib.scale_all(t, lib._ffi.NULL, 2.0)"
+    done = mypy(f"x: int = lib.add(1, 2)\nt = torch.ones(2)\n{call}\n")
     assert done.returncode == 0, done.stdout
-    (tmp_path / "user.py").write_text("import real_headers\nx: str = real_headers.add('1', 2)\n")
-    done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, check=False)
-    assert done.stdout.count("error") >= 2, done.stdout
+    for wrong in ("lib.add('1', 2)", "x: str = lib.add(1, 2)", f"t = [1.0]\n{call}"):
+        assert "error" in mypy(wrong).stdout
 
 
 def test_a_header_of_the_list_that_another_includes_exports_once(tmp_path, monkeypatch):
