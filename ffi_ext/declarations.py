@@ -184,13 +184,14 @@ def _declare(ffi: cffi.FFI, text: str, kept: Sequence[ctext.Statement]) -> None:
 
 
 def _hint(text: str, reason: str, kept: Sequence[ctext.Statement]) -> str:
-    if re.search(r"\b(class|template|namespace|std::|&)\b|&", text):
+    if re.search(r"\b(class|template|namespace)\b|::|&", text):
         return 'hint: headers hold C declarations; keep C++ in the sources, behind extern "C" functions'
     if "Half" in text:
         return (
             "hint: TH has no half arithmetic; THHalfTensor and THCudaHalfTensor pointers are known"
         )
-    if "At end of input" in reason or "Invalid function definition" in reason:
+    no_function = "Invalid function definition" in reason
+    if "At end of input" in reason or (no_function and re.search(r"\)\s*\w", text)):
         return "hint: is a ; missing at its end?"
     if "simple numeric constant" in reason:
         return "hint: the size of an array must be a number here; write a pointer, or the number"
@@ -198,6 +199,8 @@ def _hint(text: str, reason: str, kept: Sequence[ctext.Statement]) -> str:
     known = ctext.known_types() | set(types.RECORDS) | {types.ARRAY} | named
     before = re.search(r"before: (\S+)", reason)
     words = re.findall(rf"(\w+)\s*{re.escape(before[1])}", text) if before else []
+    if no_function or "Missing type" in reason:  # the type of the result is unknown
+        words = re.findall(r"\b(?!const\b|extern\b)\w+", text)[:1]
     unknown = next((word for word in words if word not in known), "")
     near = difflib.get_close_matches(unknown, known, n=1, cutoff=0.75)
     if near:
@@ -244,6 +247,11 @@ def _function(ffi: cffi.FFI, statement: ctext.Statement) -> Function:
             f"    {' '.join(statement.text.split())}"
         )
     declared: Any = entry[0]
+    if types.ARRAY in _c_name(declared.result):
+        raise HeaderError(
+            f"{statement.where}: {statement.name} cannot return an {types.ARRAY}, which is Python's and lasts for "
+            "the call alone: write to an output parameter, or return a TH tensor"
+        )
     names = _parameter_names(ctext.parameters_of(statement.declaration), len(declared.args))
     parameters = tuple(
         Parameter(name, _c_name(tp), _code(tp, model))

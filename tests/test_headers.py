@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from ffi_ext import HeaderError, create_extension, ctext
+from ffi_ext import BuildError, HeaderError, create_extension, ctext
 
 HEADER = r"""
 #ifndef REAL_HEADER_H
@@ -256,6 +256,10 @@ def test_a_header_that_the_system_does_not_let_read(tmp_path, monkeypatch, first
         ("int f(flot a);\n", "flot is an unknown type; did you mean float"),
         ("typedef int hue;\nint f(heu a, hue b);\n", "is heu a type"),
         ("void f(THFlotTensor *t);\n", "did you mean THFloatTensor"),
+        ("foo_t f(int a);\n", "hint: is foo_t a type"),
+        ("const THFlotTensor *f(int a);\n", "did you mean THFloatTensor"),
+        ("at::Tensor f(int a);\n", "hint: headers hold C declarations; keep C"),
+        ("ffi_ext_tensor *f(int a);\n", "one.h:1: f cannot return an ffi_ext_tensor.*output param"),
         ("int f(int a)", "is a ; missing at its end"),
         ("int f(int a)\nint g(int b);\n", "is a ; missing at its end"),
         ("int f(int a, );\n", "hint: expected a C declaration, such as"),
@@ -265,6 +269,12 @@ def test_a_header_that_the_system_does_not_let_read(tmp_path, monkeypatch, first
 def test_what_a_header_that_cannot_be_read_is_told(tmp_path, header, said):
     (tmp_path / "one.h").write_text(header)
     with pytest.raises(HeaderError, match=said):
+        create_extension("told.one", "one.h", [], relative_to=str(tmp_path / "b.py"))
+
+
+def test_a_header_of_cxx_is_told_apart_from_a_source(tmp_path):
+    (tmp_path / "one.h").write_text("#include <unordered_map>\nint f(int a);\n")
+    with pytest.raises(BuildError, match=r"hint: headers are read as C.*#ifdef __cplusplus"):
         create_extension("told.one", "one.h", [], relative_to=str(tmp_path / "b.py"))
 
 
