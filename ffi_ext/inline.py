@@ -133,7 +133,7 @@ def load_inline(
         c_source: C text. <TH/TH.h> is included before it (and <THC/THC.h> with CUDA).
         header: The declarations of the functions to export, with the types that they use; `c_source`
             may have `#include "NAME.h"` for it. Without it, every function of `c_source` that is
-            defined at its top level and is not static.
+            defined at its top level and is not static; with language="c++", those that are extern "C".
         cuda_source: CUDA text, compiled by nvcc beside it; sets with_cuda.
         verbose: Print one line for each compiler that runs.
         **kwargs: As of `create_extension`.
@@ -157,7 +157,7 @@ def load_inline(
             )
     header_is_ours = header is None
     if header is None:
-        header = exported(c_source)
+        header = exported(c_source, cxx=kwargs.get("language") == "c++")
     with_cuda = bool(kwargs.pop("with_cuda", False)) or cuda_source is not None
     folder = _folder(
         name, (c_source, header, cuda_source, with_cuda, sorted(kwargs.items(), key=lambda i: i[0]))
@@ -198,10 +198,13 @@ def _of_c_source(name: str, text: str) -> str:
     text = re.sub(rf"^{name}\.h:\d+: ", f"{name} (c_source): ", text)
     if "did you mean" in text:
         return text
-    return (
-        f"{text.partition(chr(10) + 'hint: ')[0]}\nhint: types that prototypes use go into `header`, with the "
-        f'prototypes; #include "{name}.h" in c_source has them there'
+    hint = (
+        "types that prototypes use go into `header`, with the prototypes; "
+        f'#include "{name}.h" in c_source has them there'
     )
+    if "keep C++" in text:
+        hint = 'this is C++: pass language="c++", and make what is to be exported extern "C"'
+    return f"{text.partition(chr(10) + 'hint: ')[0]}\nhint: {hint}"
 
 
 def _raise_in_text(error: BuildError, texts: dict[str, str]) -> NoReturn:
@@ -218,35 +221,40 @@ def _raise_in_text(error: BuildError, texts: dict[str, str]) -> NoReturn:
     raise error
 
 
-def exported(source: str) -> str:
+def exported(source: str, cxx: bool = False) -> str:
     """The prototypes of the functions that C text defines at its top level and that are not static.
 
-    Each has the comment above it, which may say what the arguments must be.
+    Each has the comment above it, which may say what the arguments must be. Of C++, those that are extern "C".
 
     Raises:
         ValueError: There is none.
     """
     text = ctext.code_alone(source)
     rows = source.split("\n")
-    prototypes, start, depth = [], 0, 0
+    prototypes, start, depth, linkage = [], 0, 0, False
     for match in re.finditer(r"[{};]", text):
         mark = match.group()
-        if mark == "{":
-            if depth == 0:
-                piece = text[start : match.start()]
-                head = " ".join(piece.split())
-                if head.endswith(")") and not re.match(r"(static|typedef)\b", head):
-                    begins = start + len(piece) - len(piece.lstrip())
-                    prototypes += ctext.comment_above(rows, text.count("\n", 0, begins) + 1)
-                    prototypes += [re.sub(r"\b(inline|extern)\s+", "", head) + ";"]
+        piece = text[start : match.start()]
+        head = " ".join(piece.split())
+        if mark == "{" and depth == 0 and head == "extern":  # extern "C" {
+            linkage = True
+        elif mark == "{":
+            exported_here = not cxx or linkage or head.startswith("extern ")
+            hidden = re.match(r"(static|typedef)\b", head)
+            if depth == 0 and exported_here and head.endswith(")") and not hidden:
+                begins = start + len(piece) - len(piece.lstrip())
+                prototypes += ctext.comment_above(rows, text.count("\n", 0, begins) + 1)
+                prototypes += [re.sub(r"\b(inline|extern)\s+", "", head) + ";"]
             depth += 1
         elif mark == "}":
+            linkage = linkage and depth > 0
             depth = max(depth - 1, 0)
         if depth == 0:
             start = match.end()
     if not prototypes:
+        kind = 'is extern "C"' if cxx else "is not static"
         raise ValueError(
-            "load_inline() argument 'c_source': it defines no function that is not static; write one, or "
+            f"load_inline() argument 'c_source': it defines no function that {kind}; write one, or "
             "name the functions to export in `header`"
         )
     return "\n".join(prototypes) + "\n"

@@ -199,6 +199,34 @@ def test_exported():
     assert inline.exported(text) == "const char *n(struct s *p);\n"
 
 
+def test_of_cxx_what_is_extern_c_is_exported():
+    module = ffi_ext.load_inline(
+        "cxx_text",
+        """#include <vector>
+template <class T> T twice(const T &x) { return x + x; }
+std::vector<int> numbers(int n) { return std::vector<int>(n, 3); }
+extern "C" int length(int n) { return numbers(twice(n)).size(); }
+extern "C" {
+static int hidden(int n) { return n; }
+/* The sum of n threes. */
+int sum(int n) {
+  int s = 0;
+  for (int x : numbers(n)) { s += x; }
+  return hidden(s);
+}
+}
+struct S { int m() { return 1; } };
+""",
+        language="c++",
+    )
+    assert module.__all__ == ["length", "sum"] and "n threes" in module.sum.__doc__
+    assert (module.length(2), module.sum(4)) == (4, 12)
+    with pytest.raises(ValueError, match='no function that is extern "C"'):
+        ffi_ext.load_inline("cxx_text", "int f(void) { return 1; }", language="c++")
+    with pytest.raises(HeaderError, match=r'pass language="c\+\+", and make .* extern "C"'):
+        ffi_ext.load_inline("cxx_text", "std::vector<int> f(void) { return {}; }")
+
+
 def test_comments_come_along():
     module = ffi_ext.load_inline(
         "commented",
