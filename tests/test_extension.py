@@ -204,7 +204,7 @@ def test_openmp_errors_on_the_master_thread_leave_the_next_region_whole(project)
         assert module.count() == 4950
 
 
-def test_an_error_on_a_thread_without_a_call_is_printed_before_the_abort(project):
+def test_an_error_that_no_thread_catches_is_printed_at_the_end_of_the_process(project):
     (project / "thr.h").write_text("void fail_elsewhere(void);\n")
     (project / "thr.c").write_text(
         "#include <TH/TH.h>\n#include <pthread.h>\n"
@@ -220,6 +220,23 @@ def test_an_error_on_a_thread_without_a_call_is_printed_before_the_abort(project
         check=False,
     )
     assert done.returncode == -6 and "nobody waits at" in done.stderr
+
+
+def test_an_error_on_another_thread_is_for_cxx_to_catch(build):
+    module = build(
+        "int fail_elsewhere(int n);",
+        """#include <ffi_ext.h>
+        #include <future>
+        extern "C" int fail_elsewhere(int n) {
+          auto found = std::async(std::launch::async, [n] { FFI_CHECK(n > 0, "n is %d", n); return n; });
+          return found.get();
+        }""",
+        suffix=".cpp",
+        extra_link_args=["-pthread"],
+    )
+    assert module.fail_elsewhere(3) == 3
+    with pytest.raises(ffi_ext.NativeError, match="n is -1 at"):
+        module.fail_elsewhere(-1)
 
 
 SETUP = """
