@@ -106,6 +106,8 @@ def _hint(text: str, include: Path) -> str:
         return _IS_CXX
     if "unknown type name 'bool'" in text:
         return "C needs #include <stdbool.h> for bool"
+    if re.search("unknown type name 'THC(uda|State)", text):
+        return "THC's types need with_cuda=True"
     if "unknown type name 'TH" in text or "unknown type name 'real'" in text:
         return "#include <TH/TH.h> at the top of the source"
     if "multiple definition of" in text:

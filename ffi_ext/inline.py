@@ -16,7 +16,7 @@ from typing import Any, NoReturn
 
 from ffi_ext import cache, ctext, toolchain
 from ffi_ext.errors import BuildError, HeaderError
-from ffi_ext.extension import create_extension
+from ffi_ext.extension import LOADER_WORDS, PATH_LISTS, create_extension
 
 _serial = itertools.count()
 
@@ -69,6 +69,19 @@ def _imported(name: str, folder: Path) -> ModuleType:
     return module
 
 
+def _absolute(arguments: dict[str, Any]) -> dict[str, Any]:
+    """The arguments with paths that start at the current directory. What is no path is refused later."""
+
+    def absolute(value: Any) -> Any:
+        if isinstance(value, (str, os.PathLike)):
+            path = os.fspath(value)
+            return path if path.startswith(LOADER_WORDS) else os.path.join(os.getcwd(), path)
+        return [absolute(item) for item in value] if isinstance(value, (list, tuple)) else value
+
+    paths = {"sources", "headers", *PATH_LISTS}
+    return {key: absolute(value) if key in paths else value for key, value in arguments.items()}
+
+
 def _build(caller: str, name: str, **arguments: Any) -> None:
     """create_extension(...).build(), whose refusals name the function that the user has called."""
     try:
@@ -89,7 +102,7 @@ def load(
 
     Args:
         name: The module's name, an identifier.
-        sources: C, C++ and CUDA sources. Relative paths start at the current directory.
+        sources: C, C++ and CUDA sources. Relative paths, of the keywords, too, start at the current directory.
         headers: Header or headers whose functions are exported.
         verbose: Print one line for each compiler that runs.
         **kwargs: As of `create_extension`.
@@ -102,18 +115,9 @@ def load(
             `build()`.
     """
     name = _checked_name(name)
-    here = os.getcwd()
-    absolute: dict[str, Any] = {
-        key: [
-            os.path.join(here, os.fspath(p))
-            for p in ([v] if isinstance(v, (str, os.PathLike)) else v)
-        ]
-        for key, v in (("sources", sources), ("headers", headers))
-    }
-    folder = _folder(name, (absolute, sorted(kwargs.items(), key=lambda item: item[0])))
-    _build(
-        "load", name, relative_to=str(folder / "build.py"), verbose=verbose, **absolute, **kwargs
-    )
+    kwargs = _absolute({"sources": sources, "headers": headers, **kwargs})
+    folder = _folder(name, sorted(kwargs.items(), key=lambda item: item[0]))
+    _build("load", name, relative_to=str(folder / "build.py"), verbose=verbose, **kwargs)
     return _imported(name, folder)
 
 
@@ -136,7 +140,7 @@ def load_inline(
             defined at its top level and is not static; with language="c++", those that are extern "C".
         cuda_source: CUDA text, compiled by nvcc beside it; sets with_cuda.
         verbose: Print one line for each compiler that runs.
-        **kwargs: As of `create_extension`.
+        **kwargs: As of `create_extension`; relative paths start at the current directory.
 
     Returns:
         The module. The same texts meet the same binary, in this process and in later ones.
@@ -155,6 +159,7 @@ def load_inline(
             raise TypeError(
                 f"load_inline() argument '{argument}': expected C text, a str, got {type(text).__name__}"
             )
+    kwargs = _absolute(kwargs)
     header_is_ours = header is None
     if header is None:
         header = exported(c_source, cxx=kwargs.get("language") == "c++")

@@ -136,7 +136,7 @@ def test_keywords_of_a_setuptools_extension(project):
         extra_objects=["other.o"],
         libraries=["m"],
         library_dirs=["."],
-        runtime_library_dirs=["."],
+        runtime_library_dirs=[".", "$ORIGIN/../lib"],
         extra_compile_args={"cc": ["-DSCALE=2.0"], "cxx": []},
         extra_link_args=["-Wl,-O1"],
         depends=["lib.h"],
@@ -145,6 +145,8 @@ def test_keywords_of_a_setuptools_extension(project):
     ).build()
     module = load("k_ext")
     assert module.k(1) == 1106
+    binary = Path(module.__file__).with_name("_k_ext.abi3.so").read_bytes()
+    assert f"{project}:$ORIGIN/../lib\0".encode() in binary
     assert module.root(9.0) == 6.0
 
 

@@ -278,6 +278,11 @@ def test_a_header_of_cxx_is_told_apart_from_a_source(tmp_path):
         create_extension("told.one", "one.h", [], relative_to=str(tmp_path / "b.py"))
 
 
+def test_thc_without_cuda_is_told_of_the_flag(build):
+    with pytest.raises(BuildError, match="hint: THC's types need with_cuda=True"):
+        build("int f(THCudaTensor *t);\n", "int f(void *t) { return 1; }\n")
+
+
 def test_macros_that_are_numbers(build):
     names = {"A": "1.5", "B": "(-2e-3)", "C": ".5f", "D": "3.", "E": "1e5", "F": "- 2.5L"}
     others = {"G": "1.0 * x", "H": '"1.5"', "J": "1.0.0"}

@@ -189,8 +189,21 @@ def test_files(tmp_path, monkeypatch):
     assert ffi_ext.load("lib", "lib.c", "lib.h").value() == 3
     (tmp_path / "lib.c").write_text("int value(void) { return 4; }\n")
     assert ffi_ext.load("lib", ["lib.c"], ["lib.h"]).value() == 4
-    with pytest.raises(FileNotFoundError, match="did you mean lib.c"):
+    with pytest.raises(FileNotFoundError, match="lbi.c' does not exist; did you mean lib.c"):
         ffi_ext.load("lib", "lbi.c", "lib.h")
+    with pytest.raises(TypeError, match="argument 'include_dirs': expected "):
+        ffi_ext.load("lib", "lib.c", "lib.h", include_dirs=3)
+
+
+def test_relative_directories_start_at_the_current_one(tmp_path, monkeypatch):
+    (tmp_path / "inc").mkdir()
+    (tmp_path / "inc" / "number.h").write_text("#define NUMBER 9\n")
+    source = '#include "number.h"\nint value(void) { return NUMBER; }\n'
+    (tmp_path / "lib.h").write_text("int value(void);\n")
+    (tmp_path / "lib.c").write_text(source)
+    monkeypatch.chdir(tmp_path)
+    assert ffi_ext.load("lib", "lib.c", "lib.h", include_dirs=["inc"]).value() == 9
+    assert ffi_ext.load_inline("numbered", source, include_dirs="inc").value() == 9
 
 
 def test_exported():
