@@ -175,7 +175,10 @@ def differentiable(
     def run(*inputs: Any, **named: Any) -> torch.Tensor:
         if named:
             inputs = inspect.signature(forward).bind(*inputs, **named).args
-        in_func = not torch.compiler.is_compiling() and torch._C._are_functorch_transforms_active()
+        compiling = torch.compiler.is_compiling()
+        if compiling and not (torch.is_grad_enabled() and _require_grad(inputs)):
+            return forward(*inputs)  # else torch.compile may take the first of two inputs for ctx
+        in_func = not compiling and torch._C._are_functorch_transforms_active()
         result: torch.Tensor = (transformed if in_func else Function).apply(*inputs)
         return result
 
@@ -183,6 +186,10 @@ def differentiable(
     run.__name__ = run.__qualname__ = name
     run.__wrapped__ = forward  # type: ignore[attr-defined]  # its parameters are what help() shows
     return run
+
+
+def _require_grad(inputs: Sequence[Any]) -> bool:
+    return any(isinstance(x, torch.Tensor) and x.requires_grad for x in inputs)
 
 
 class _Once(torch.autograd.Function):
