@@ -83,7 +83,10 @@ def read(headers: Sequence[Path], preprocess: Preprocess, ffi: cffi.FFI) -> Decl
     kept.sort(
         key=lambda statement: statement.kind != ctext.TYPE
     )  # one header's types, another's use
-    integers = ctext.integer_macros(macros, kept)
+    declared = {e for s in kept for e in s.enumerators}
+    declared |= {s.name for s in kept if s.kind == ctext.CONSTANT}
+    # enum { A,\n#define A A\n}: the macro is the enumerator.
+    integers = [name for name in ctext.integer_macros(macros, kept) if name not in declared]
     numbers = ctext.float_macros(macros)
     lines = [statement.declaration for statement in _needed(kept, foreign)]
     lines += [f"#define {name} ..." for name in integers]
@@ -134,28 +137,31 @@ def _needed(
             for name in statement.defines:
                 by_name.setdefault(name, statement)
     defined_here = {name for statement in kept for name in statement.defines}
-    pulled: dict[int, ctext.Statement] = {}
+    pulled: list[ctext.Statement] = []  # each behind those that it uses
+    seen: set[int] = set()
 
     def pull(statement: ctext.Statement) -> None:
         for name in ctext.identifiers(statement.declaration):
             other = by_name.get(name)
-            if name in known or name in defined_here or other is None or id(other) in pulled:
+            if name in known or name in defined_here or other is None or id(other) in seen:
                 continue
-            pulled[id(other)] = other
+            seen.add(id(other))
             pull(other)
+            pulled.append(other)
 
     for statement in kept:
         pull(statement)
-    return [s for s in foreign if id(s) in pulled] + list(kept)
+    return pulled + list(kept)
 
 
 def _declare(ffi: cffi.FFI, text: str, kept: Sequence[ctext.Statement]) -> None:
     import cffi
 
+    refusals = (cffi.CDefError, cffi.FFIError, NotImplementedError, AssertionError)
     try:
         ffi.cdef(types.TH_TYPEDEFS + text)
         return
-    except (cffi.CDefError, cffi.FFIError, NotImplementedError, AssertionError) as error:
+    except refusals as error:
         first = error
     # Which statement is it? The whole was parsed at once, for speed; now one after the other.
     trial = cffi.FFI()
@@ -169,11 +175,14 @@ def _declare(ffi: cffi.FFI, text: str, kept: Sequence[ctext.Statement]) -> None:
             typedefs.remove(statement.declaration)
     for line in typedefs:
         if line and not line.startswith("#"):
-            trial.cdef(line)
+            try:
+                trial.cdef(line)
+            except refusals:  # of a header that is included
+                raise HeaderError(f"the headers cannot be read: {first}") from None
     for statement in kept:
         try:
             trial.cdef(statement.declaration)
-        except (cffi.CDefError, cffi.FFIError, NotImplementedError, AssertionError) as error:
+        except refusals as error:
             reason = str(error).splitlines()[-1] if str(error) else type(error).__name__
             reason = re.sub(r"^.*<cdef source string>:\d+:(\d+:)?\s*", "", reason)
             raise HeaderError(

@@ -283,6 +283,27 @@ def test_thc_without_cuda_is_told_of_the_flag(build):
         build("int f(THCudaTensor *t);\n", "int f(void *t) { return 1; }\n")
 
 
+def test_types_of_headers_that_include_each_other(build):
+    module = build(
+        "#include <sys/types.h>\n#include <time.h>\noff_t twice(off_t x);\ntime_t later(time_t t);\n",
+        "#include <sys/types.h>\n#include <time.h>\n"
+        "off_t twice(off_t x) { return 2 * x; }\ntime_t later(time_t t) { return t + 1; }\n",
+    )
+    assert (module.twice(2**40), module.later(1)) == (2**41, 2)
+
+
+def test_what_an_included_header_declares_may_be_beyond_cffi(tmp_path):
+    (tmp_path / "one.h").write_text("#include <stdarg.h>\nint f(const char *text, va_list rest);\n")
+    with pytest.raises(HeaderError, match="the headers cannot be read: .*__builtin_va_list"):
+        create_extension("told.one", "one.h", [], relative_to=str(tmp_path / "b.py"))
+
+
+def test_enumerators_that_are_macros_of_themselves_too(build):
+    header = "enum kind { A,\n#define A A\n  B = 5\n#define B B\n};\nint f(enum kind k);\n"
+    module = build(header, "int f(int k) { return k; }\n")
+    assert (module.A, module.B, module.f(module.B)) == (0, 5, 5)
+
+
 def test_macros_that_are_numbers(build):
     names = {"A": "1.5", "B": "(-2e-3)", "C": ".5f", "D": "3.", "E": "1e5", "F": "- 2.5L"}
     others = {"G": "1.0 * x", "H": '"1.5"', "J": "1.0.0"}
