@@ -97,6 +97,8 @@ def _pointer(ffi: Any, c_type: Any, declared: str, value: object) -> tuple[int, 
     if isinstance(value, (list, tuple, bytearray)) and len(value) < size:
         raise ValueError(f"expected {size} values for {declared.strip()}, got {len(value)}")
     if isinstance(value, (list, tuple)) and item.kind not in ("void", "function"):
+        if item.cname == "char *":
+            value = [ffi.new("char[]", x) if isinstance(x, bytes) else x for x in value]
         holder = pointer = ffi.new(ffi.getctype(item, f"[{max(len(value), 1)}]"), value)
     elif isinstance(value, bytes) and is_text and "const" not in declared.partition("*")[0].split():
         # C may write to it, and bytes never change.

@@ -36,6 +36,7 @@ int narrow_int(int8_t a, uint16_t b, unsigned long long c);
 int truth(bool b);
 float third(int x);
 int length(const char *text);
+int longest(const char *const *texts, int n);
 double total(double *values, int n);
 double first_two(const double values[2]);
 void shout(char *text);
@@ -98,6 +99,11 @@ int is_null(const THFloatTensor *t) { return t == NULL; }
 int narrow_int(int8_t a, uint16_t b, unsigned long long c) { return a + b + (int)(c >> 60); }
 int truth(bool b) { return b ? 10 : 20; }
 float third(int x) { return x / 3.0f; }
+int longest(const char *const *texts, int n) {
+  int most = 0;
+  for (int i = 0; i < n; i++) if (strlen(texts[i]) > most) most = strlen(texts[i]);
+  return most;
+}
 int length(const char *text) { return (int)strlen(text); }
 double first_two(const double values[2]) { return values[0] + values[1]; }
 void shout(char *text) { for (; *text; text++) *text -= 32; }
@@ -254,6 +260,13 @@ def test_text_that_c_writes_to(module):
     module.clear(text)
     assert text == b"abc"
     assert module.last_byte(b"ab", 2) == module.last_byte(bytearray(b"ab"), 2) == ord("b")
+
+
+def test_a_list_of_texts(module):
+    assert module.longest([b"a", b"four", bytes(0)], 3) == 4
+    assert module.longest((module._ffi.new("char[]", b"four"), b"fiver"), 2) == 5
+    with pytest.raises(TypeError, match="argument 1 'texts'.*not str"):
+        module.longest(["a"], 1)
 
 
 def test_a_list_that_is_shorter_than_the_declared_array(module):
