@@ -141,6 +141,8 @@ def _for_array(function: Function, index: int, code: str, value: object) -> torc
     if not isinstance(value, torch.Tensor) or value.device.type not in devices:
         where = " or ".join(devices)
         hint = ": NULL is module._ffi.NULL, if the function accepts it" if value is None else ""
+        if isinstance(value, (list, tuple)):
+            hint = ": make it a tensor with torch.tensor(...)"
         if isinstance(value, torch.Tensor) and value.device.type != "meta":
             hint = f"; move it with .to({devices[0]!r})"
         raise refusal(function, index, f"expected a tensor on {where}, got {describe(value)}{hint}")

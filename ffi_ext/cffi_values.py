@@ -49,7 +49,7 @@ def convert(function: Function, index: int, value: object) -> tuple[int, object]
     code = function.codes[index + 1]
     ffi = function.state[0]
     if code in INTEGER_CODES:
-        if not isinstance(value, ffi.CData):
+        if not isinstance(value, (ffi.CData, np.bool_)):
             refuse(function, index, value, TypeError)
         return int(value), None  # type: ignore[call-overload]
     c_type = types_of(function)[index + 1]
@@ -63,7 +63,7 @@ def convert(function: Function, index: int, value: object) -> tuple[int, object]
             return int(ffi.cast("uintptr_t", holder)), holder
         return _pointer(ffi, c_type, _declared(function, index), value)
     except TypeError as error:
-        raise refusal(function, index, f"{error}{_pointer_hint(c_type, value)}") from None
+        raise refusal(function, index, f"{error}{_hint(ffi, c_type, value)}") from None
     except KeyError as error:  # of a dict for a struct
         fields = f"; {c_type.cname} has {_fields(c_type)}" if c_type.kind == "struct" else ""
         raise refusal(function, index, f"no field is named {error}{fields}") from None
@@ -97,6 +97,8 @@ def _pointer(ffi: Any, c_type: Any, declared: str, value: object) -> tuple[int, 
     if isinstance(value, (list, tuple, bytearray)) and len(value) < size:
         raise ValueError(f"expected {size} values for {declared.strip()}, got {len(value)}")
     if isinstance(value, (list, tuple)) and item.kind not in ("void", "function"):
+        if item.cname == "char *":
+            value = [ffi.new("char[]", x) if isinstance(x, bytes) else x for x in value]
         holder = pointer = ffi.new(ffi.getctype(item, f"[{max(len(value), 1)}]"), value)
     elif isinstance(value, bytes) and is_text and "const" not in declared.partition("*")[0].split():
         # C may write to it, and bytes never change.
@@ -109,21 +111,30 @@ def _pointer(ffi: Any, c_type: Any, declared: str, value: object) -> tuple[int, 
     return int(ffi.cast("uintptr_t", pointer)), (holder, value)
 
 
-def _pointer_hint(c_type: Any, value: object) -> str:
-    if value is None:
-        return " (NULL is module._ffi.NULL)"
+def _hint(ffi: Any, c_type: Any, value: object) -> str:
+    """What to pass instead of what cffi has refused."""
+    kind = c_type.kind
+    if kind == "enum":
+        return f" for '{c_type.cname}', got {describe(value)}"
     if isinstance(value, str) and "char" in c_type.cname:
         return " (C strings are bytes: use .encode())"
-    if callable(value) and c_type.kind == "function":
+    if kind not in ("pointer", "function"):
+        return ""
+    if value is None:
+        return " (NULL is module._ffi.NULL)"
+    if callable(value) and kind == "function":
         return (
             f" (make a C function of it: module._ffi.callback({c_type.cname!r}, f), kept as long as C may"
             " call it)"
         )
-    if isinstance(value, np.ndarray) and c_type.kind == "pointer":
-        return (
-            f" (got {describe(value)}: declare a tensor, or pass "
-            f"module._ffi.from_buffer('{c_type.item.cname}[]', array))"
-        )
+    item = c_type.item if kind == "pointer" else None
+    if isinstance(value, (np.ndarray, bytearray, memoryview)) and item:
+        of = "" if item.kind == "void" else f"'{ffi.getctype(item, '[]')}', "
+        return f" (got {describe(value)}: declare a tensor, or pass module._ffi.from_buffer({of}value))"
+    if isinstance(value, ffi.CData) and ffi.typeof(value) is item:
+        return " (its address is module._ffi.addressof(value))"
+    if isinstance(value, (int, float, dict, np.generic)) and item and item.kind != "void":
+        return f" (C wants the address of one: module._ffi.new({c_type.cname!r}, value))"
     return ""
 
 

@@ -28,8 +28,6 @@ _CXX_LINE = re.compile(
 _C_COMPLAINT = re.compile(  # which g++ words differently
     r"unknown type name|undeclared \(first use|'asm' or '__attribute__' before|before string constant"
 )
-_CXX_HEADERS = {"algorithm", "array", "cmath", "cstdint", "cstdio", "cstdlib", "cstring"}
-_CXX_HEADERS |= {"functional", "iostream", "map", "memory", "string", "utility", "vector"}
 _CUDA_HEADERS = ("cub/", "cublas", "cufft", "curand", "cusolver", "cusparse", "npp", "thrust/")
 
 
@@ -53,6 +51,8 @@ def explain(action: str, log: str, include: Path) -> BuildError:
         text = _linker_text(log)
         first = text
     hint = _hint(text + "\n" + log, include)
+    if hint == _IS_CXX and action.startswith("reading"):
+        hint = "headers are read as C; keep C++ in the sources, or behind #ifdef __cplusplus"
     message = f"{action} failed: {first}"
     if hint:
         message += f"\nhint: {hint}"
@@ -106,6 +106,8 @@ def _hint(text: str, include: Path) -> str:
         return _IS_CXX
     if "unknown type name 'bool'" in text:
         return "C needs #include <stdbool.h> for bool"
+    if re.search("unknown type name 'THC(uda|State)", text):
+        return "THC's types need with_cuda=True"
     if "unknown type name 'TH" in text or "unknown type name 'real'" in text:
         return "#include <TH/TH.h> at the top of the source"
     if "multiple definition of" in text:
@@ -131,7 +133,7 @@ def _missing_header(name: str, include: Path) -> str:
             f"{name} is a header of the CUDA toolkit: install the whole toolkit, or set CUDA_HOME to one that "
             "has it"
         )
-    if name in _CXX_HEADERS:
+    if re.fullmatch("[a-z_]+", name):
         return _IS_CXX
     if name.startswith(("ATen/", "torch/")):
         return (

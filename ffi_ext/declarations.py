@@ -84,7 +84,10 @@ def read(headers: Sequence[Path], preprocess: Preprocess, ffi: cffi.FFI) -> Decl
     _refuse_duplicates(own)
     kept = [statement for statement in own if statement.kind != ctext.DROPPED]
     kept.sort(key=lambda s: s.kind != ctext.TYPE)  # one header's types, another's use
-    integers = ctext.integer_macros(macros, kept)
+    declared = {e for s in kept for e in s.enumerators}
+    declared |= {s.name for s in kept if s.kind == ctext.CONSTANT}
+    # enum { A,\n#define A A\n}: the macro is the enumerator.
+    integers = [name for name in ctext.integer_macros(macros, kept) if name not in declared]
     numbers = ctext.float_macros(macros)
     lines = [f"#define {name} ..." for name in integers]
     lines += [f"static const double {name};" for name in numbers]
@@ -134,19 +137,21 @@ def _needed(
             for name in statement.defines:
                 by_name.setdefault(name, statement)
     defined_here = {name for statement in kept for name in statement.defines}
-    pulled: dict[int, ctext.Statement] = {}
+    pulled: list[ctext.Statement] = []  # each behind those that it uses
+    seen: set[int] = set()
 
     def pull(statement: ctext.Statement) -> None:
         for name in ctext.identifiers(statement.declaration):
             other = by_name.get(name)
-            if name in known or name in defined_here or other is None or id(other) in pulled:
+            if name in known or name in defined_here or other is None or id(other) in seen:
                 continue
-            pulled[id(other)] = other
+            seen.add(id(other))
             pull(other)
+            pulled.append(other)
 
     for statement in kept:
         pull(statement)
-    return [s for s in foreign if id(s) in pulled] + list(kept)
+    return pulled + list(kept)
 
 
 def _declare(ffi: cffi.FFI, statements: Sequence[ctext.Statement], macros: Sequence[str]) -> None:
@@ -177,7 +182,7 @@ def _declare(ffi: cffi.FFI, statements: Sequence[ctext.Statement], macros: Seque
 
 
 def _hint(text: str, reason: str, kept: Sequence[ctext.Statement]) -> str:
-    if re.search(r"\b(class|template|namespace)\b|std::|&", text):
+    if re.search(r"\b(class|template|namespace)\b|::|&", text):
         return 'hint: headers hold C declarations; keep C++ in the sources, behind extern "C" functions'
     if "Half" in text:
         return (
@@ -185,7 +190,8 @@ def _hint(text: str, reason: str, kept: Sequence[ctext.Statement]) -> str:
         )
     if reason.startswith("Unsupported type"):
         return "hint: Python knows no such type; declare the struct without its fields, and pass a pointer to it"
-    if "At end of input" in reason or "Invalid function definition" in reason:
+    no_function = "Invalid function definition" in reason
+    if "At end of input" in reason or (no_function and re.search(r"\)\s*\w", text)):
         return "hint: is a ; missing at its end?"
     if "simple numeric constant" in reason:
         return "hint: the size of an array must be a number here; write a pointer, or the number"
@@ -193,6 +199,8 @@ def _hint(text: str, reason: str, kept: Sequence[ctext.Statement]) -> str:
     known = ctext.known_types() | set(types.RECORDS) | {types.ARRAY} | named
     before = re.search(r"before: (\S+)", reason)
     words = re.findall(rf"(\w+)\s*{re.escape(before[1])}", text) if before else []
+    if no_function or "Missing type" in reason:  # the type of the result is unknown
+        words = re.findall(r"\b(?!const\b|extern\b|typedef\b)\w+", text)[:1]
     unknown = next((word for word in words if word not in known), "")
     near = difflib.get_close_matches(unknown, known, n=1, cutoff=0.75)
     if near:
@@ -243,6 +251,11 @@ def _function(ffi: cffi.FFI, statement: ctext.Statement) -> Function:
         raise HeaderError(
             f"{statement.where}: {statement.name} has {len(declared.args)} parameters, and a call passes "
             f"at most {types.MAX_PARAMETERS}; pass some of them in a struct or an array"
+        )
+    if types.ARRAY in _c_name(declared.result):
+        raise HeaderError(
+            f"{statement.where}: {statement.name} cannot return an {types.ARRAY}, which is Python's and lasts for "
+            "the call alone: write to an output parameter, or return a TH tensor"
         )
     names = _parameter_names(ctext.parameters_of(statement.declaration), len(declared.args))
     parameters = tuple(

@@ -20,6 +20,7 @@ if TYPE_CHECKING:
 
     from ffi_ext import declarations
 
+LOADER_WORDS = ("$ORIGIN", "@loader_path", "@rpath")  # of runtime_library_dirs: known at import
 PATH_LISTS = ("include_dirs", "library_dirs", "runtime_library_dirs", "extra_objects", "depends")
 TEXT_LISTS = ("undef_macros", "libraries", "extra_link_args", "swig_opts", "export_symbols")
 OTHERS = {
@@ -172,9 +173,10 @@ def _files(argument: str, value: object, base: Path) -> tuple[Path, ...]:
             kind = "is a directory" if path.is_dir() else "does not exist"
             near = difflib.get_close_matches(path.name, _siblings(path), n=1)
             hint = f"; did you mean {near[0]}?" if near else ""
+            places = f"in {base} (relative paths start at the directory of relative_to)"
+            where = "" if os.path.isabs(text) else f" {places}"
             raise FileNotFoundError(
-                f"create_extension() argument '{argument}': {text!r} {kind} in {base} (relative "
-                f"paths start at the directory of relative_to){hint}"
+                f"create_extension() argument '{argument}': {text!r} {kind}{where}{hint}"
             )
         paths.append(Path(os.path.normpath(path)))
         if argument == "headers" and {'"', "\n", "\r"} & set(str(paths[-1])):
@@ -201,7 +203,10 @@ def _options(kwargs: dict[str, Any], base: Path) -> dict[str, Any]:
         if value is None:
             continue
         if key in PATH_LISTS:
-            options[key] = [os.path.normpath(os.path.join(base, p)) for p in _texts(key, value)]
+            options[key] = [
+                p if p.startswith(LOADER_WORDS) else os.path.normpath(os.path.join(base, p))
+                for p in _texts(key, value)
+            ]
         elif key in TEXT_LISTS:
             options[key] = _texts(key, value)
         elif key == "define_macros":

@@ -16,7 +16,7 @@ from typing import Any, NoReturn
 
 from ffi_ext import cache, ctext, toolchain
 from ffi_ext.errors import BuildError, HeaderError
-from ffi_ext.extension import create_extension
+from ffi_ext.extension import LOADER_WORDS, PATH_LISTS, create_extension
 
 _serial = itertools.count()
 
@@ -69,6 +69,19 @@ def _imported(name: str, folder: Path) -> ModuleType:
     return module
 
 
+def _absolute(arguments: dict[str, Any]) -> dict[str, Any]:
+    """The arguments with paths that start at the current directory. What is no path is refused later."""
+
+    def absolute(value: Any) -> Any:
+        if isinstance(value, (str, os.PathLike)):
+            path = os.fspath(value)
+            return path if path.startswith(LOADER_WORDS) else os.path.join(os.getcwd(), path)
+        return [absolute(item) for item in value] if isinstance(value, (list, tuple)) else value
+
+    paths = {"sources", "headers", *PATH_LISTS}
+    return {key: absolute(value) if key in paths else value for key, value in arguments.items()}
+
+
 def _build(caller: str, name: str, **arguments: Any) -> None:
     """create_extension(...).build(), whose refusals name the function that the user has called."""
     try:
@@ -89,7 +102,7 @@ def load(
 
     Args:
         name: The module's name, an identifier.
-        sources: C, C++ and CUDA sources. Relative paths start at the current directory.
+        sources: C, C++ and CUDA sources. Relative paths, of the keywords, too, start at the current directory.
         headers: Header or headers whose functions are exported.
         verbose: Print one line for each compiler that runs.
         **kwargs: As of `create_extension`.
@@ -102,18 +115,9 @@ def load(
             `build()`.
     """
     name = _checked_name(name)
-    here = os.getcwd()
-    absolute: dict[str, Any] = {
-        key: [
-            os.path.join(here, os.fspath(p))
-            for p in ([v] if isinstance(v, (str, os.PathLike)) else v)
-        ]
-        for key, v in (("sources", sources), ("headers", headers))
-    }
-    folder = _folder(name, (absolute, sorted(kwargs.items(), key=lambda item: item[0])))
-    _build(
-        "load", name, relative_to=str(folder / "build.py"), verbose=verbose, **absolute, **kwargs
-    )
+    kwargs = _absolute({"sources": sources, "headers": headers, **kwargs})
+    folder = _folder(name, sorted(kwargs.items(), key=lambda item: item[0]))
+    _build("load", name, relative_to=str(folder / "build.py"), verbose=verbose, **kwargs)
     return _imported(name, folder)
 
 
@@ -133,10 +137,10 @@ def load_inline(
         c_source: C text. <TH/TH.h> is included before it (and <THC/THC.h> with CUDA).
         header: The declarations of the functions to export, with the types that they use; `c_source`
             may have `#include "NAME.h"` for it. Without it, every function of `c_source` that is
-            defined at its top level and is not static.
+            defined at its top level and is not static; with language="c++", those that are extern "C".
         cuda_source: CUDA text, compiled by nvcc beside it; sets with_cuda.
         verbose: Print one line for each compiler that runs.
-        **kwargs: As of `create_extension`.
+        **kwargs: As of `create_extension`; relative paths start at the current directory.
 
     Returns:
         The module. The same texts meet the same binary, in this process and in later ones.
@@ -155,9 +159,10 @@ def load_inline(
             raise TypeError(
                 f"load_inline() argument '{argument}': expected C text, a str, got {type(text).__name__}"
             )
+    kwargs = _absolute(kwargs)
     header_is_ours = header is None
     if header is None:
-        header = exported(c_source)
+        header = exported(c_source, cxx=kwargs.get("language") == "c++")
     with_cuda = bool(kwargs.pop("with_cuda", False)) or cuda_source is not None
     folder = _folder(
         name, (c_source, header, cuda_source, with_cuda, sorted(kwargs.items(), key=lambda i: i[0]))
@@ -198,10 +203,13 @@ def _of_c_source(name: str, text: str) -> str:
     text = re.sub(rf"^{name}\.h:\d+: ", f"{name} (c_source): ", text)
     if "did you mean" in text:
         return text
-    return (
-        f"{text.partition(chr(10) + 'hint: ')[0]}\nhint: types that prototypes use go into `header`, with the "
-        f'prototypes; #include "{name}.h" in c_source has them there'
+    hint = (
+        "types that prototypes use go into `header`, with the prototypes; "
+        f'#include "{name}.h" in c_source has them there'
     )
+    if "keep C++" in text:
+        hint = 'this is C++: pass language="c++", and make what is to be exported extern "C"'
+    return f"{text.partition(chr(10) + 'hint: ')[0]}\nhint: {hint}"
 
 
 def _raise_in_text(error: BuildError, texts: dict[str, str]) -> NoReturn:
@@ -218,35 +226,40 @@ def _raise_in_text(error: BuildError, texts: dict[str, str]) -> NoReturn:
     raise error
 
 
-def exported(source: str) -> str:
+def exported(source: str, cxx: bool = False) -> str:
     """The prototypes of the functions that C text defines at its top level and that are not static.
 
-    Each has the comment above it, which may say what the arguments must be.
+    Each has the comment above it, which may say what the arguments must be. Of C++, those that are extern "C".
 
     Raises:
         ValueError: There is none.
     """
     text = ctext.code_alone(source)
     rows = source.split("\n")
-    prototypes, start, depth = [], 0, 0
+    prototypes, start, depth, linkage = [], 0, 0, False
     for match in re.finditer(r"[{};]", text):
         mark = match.group()
-        if mark == "{":
-            if depth == 0:
-                piece = text[start : match.start()]
-                head = " ".join(piece.split())
-                if head.endswith(")") and not re.match(r"(static|typedef)\b", head):
-                    begins = start + len(piece) - len(piece.lstrip())
-                    prototypes += ctext.comment_above(rows, text.count("\n", 0, begins) + 1)
-                    prototypes += [re.sub(r"\b(inline|extern)\s+", "", head) + ";"]
+        piece = text[start : match.start()]
+        head = " ".join(piece.split())
+        if mark == "{" and depth == 0 and head == "extern":  # extern "C" {
+            linkage = True
+        elif mark == "{":
+            exported_here = not cxx or linkage or head.startswith("extern ")
+            hidden = re.match(r"(static|typedef)\b", head)
+            if depth == 0 and exported_here and head.endswith(")") and not hidden:
+                begins = start + len(piece) - len(piece.lstrip())
+                prototypes += ctext.comment_above(rows, text.count("\n", 0, begins) + 1)
+                prototypes += [re.sub(r"\b(inline|extern)\s+", "", head) + ";"]
             depth += 1
         elif mark == "}":
+            linkage = linkage and depth > 0
             depth = max(depth - 1, 0)
         if depth == 0:
             start = match.end()
     if not prototypes:
+        kind = 'is extern "C"' if cxx else "is not static"
         raise ValueError(
-            "load_inline() argument 'c_source': it defines no function that is not static; write one, or "
+            f"load_inline() argument 'c_source': it defines no function that {kind}; write one, or "
             "name the functions to export in `header`"
         )
     return "\n".join(prototypes) + "\n"

@@ -10,7 +10,8 @@ from typing import Any
 
 import torch
 
-from ffi_ext import types
+from ffi_ext import constraints, types
+from ffi_ext.refusals import DTYPES
 
 # torch forgets the operators of a library that nobody keeps.
 _LIBRARIES: dict[str, torch.library.Library] = {}
@@ -105,8 +106,9 @@ def differentiable(
         forward: A function of a generated module, such as `my_lib.add_forward`; or any (*inputs) -> tensor.
         backward: Of the same kind: `my_lib.add_backward`; or (grad, *inputs) -> the gradient of each tensor
             input, or one tensor if there is one.
-        shape: For C functions: (*inputs) -> the shape of the output. By default it is the first tensor's.
-            Functions that resize their output need none unless torch.compile is to see through them.
+        shape: For C functions: (*inputs) -> the shape of the output. By default it is that of the input which
+            the header says it is `like`, or else the first tensor's; the element type, too, unless the header
+            has it. Functions that resize their output need none unless torch.compile is to see through them.
 
     A C forward has one output, the tensor that is not const (the last one, if none is const). The
     parameters of a C backward are known by their names: `grad`, `grad_out`, `grad_output` or
@@ -132,11 +134,12 @@ def differentiable(
         )
 
     keeps_output = getattr(backward, "needs_output", False)
+    name = getattr(forward, "__name__", "Function")
 
     def setup_context(ctx: Any, inputs: Any, output: Any) -> None:
         kept = [x for x in inputs if isinstance(x, torch.Tensor)]
-        ctx.are_tensors = [isinstance(x, torch.Tensor) for x in inputs]
-        ctx.others = [x for x in inputs if not isinstance(x, torch.Tensor)]
+        ctx.tensors = [isinstance(x, torch.Tensor) for x in inputs]
+        ctx.others = [None if isinstance(x, torch.Tensor) else x for x in inputs]
         ctx.save_for_backward(*kept, *([output] if keeps_output else []))
 
     class Function(torch.autograd.Function):
@@ -148,36 +151,45 @@ def differentiable(
 
         @staticmethod
         def backward(ctx: Any, *grads: Any) -> Any:
-            tensors, others = iter(ctx.saved_tensors), iter(ctx.others)
-            inputs = [next(tensors) if is_tensor else next(others) for is_tensor in ctx.are_tensors]
+            saved = ctx.saved_tensors  # once: checkpoints give it away
+            tensors = iter(saved)
+            places = list(zip(ctx.tensors, ctx.others, strict=True))
+            inputs = [next(tensors) if is_tensor else other for is_tensor, other in places]
             with torch.no_grad():
                 given = backward(grads[0], *inputs, *tensors)
             given = [given] if isinstance(given, torch.Tensor) else list(given)
-            wanted = sum(ctx.are_tensors)
-            if len(given) != wanted:
-                raise RuntimeError(
-                    f"differentiable(): {getattr(backward, '__name__', backward)} must return a gradient (or None) for "
-                    f"each of the {wanted} tensors among its inputs, got {len(given)}"
+            if len(given) != sum(ctx.tensors):
+                raise ValueError(
+                    f"{name}(): its backward must return one gradient for each tensor among the inputs, "
+                    f"{sum(ctx.tensors)}, got {len(given)}"
                 )
             gradients = iter(given)
-            found = [next(gradients) if is_tensor else None for is_tensor in ctx.are_tensors]
-            return once(found, [grads[0], *ctx.saved_tensors])
+            found = [next(gradients) if is_tensor else None for is_tensor in ctx.tensors]
+            return once(found, [grads[0], *saved])
 
-    Function.__name__ = Function.__qualname__ = getattr(forward, "__name__", "Function")
+    Function.__name__ = Function.__qualname__ = name
     # torch.func wants setup_context apart, which costs 30 us a call.
     apart = {"forward": staticmethod(forward), "setup_context": staticmethod(setup_context)}
-    transformed: Any = type(Function.__name__, (Function,), apart)
+    transformed: Any = type(name, (Function,), apart)
 
     def run(*inputs: Any, **named: Any) -> torch.Tensor:
         if named:
             inputs = inspect.signature(forward).bind(*inputs, **named).args
-        in_func = not torch.compiler.is_compiling() and torch._C._are_functorch_transforms_active()
+        compiling = torch.compiler.is_compiling()
+        if compiling and not (torch.is_grad_enabled() and _require_grad(inputs)):
+            return forward(*inputs)  # else torch.compile may take the first of two inputs for ctx
+        in_func = not compiling and torch._C._are_functorch_transforms_active()
         result: torch.Tensor = (transformed if in_func else Function).apply(*inputs)
         return result
 
     run.__doc__ = forward.__doc__
-    run.__name__ = run.__qualname__ = Function.__name__
+    run.__name__ = run.__qualname__ = name
+    run.__wrapped__ = forward  # type: ignore[attr-defined]  # its parameters are what help() shows
     return run
+
+
+def _require_grad(inputs: Sequence[Any]) -> bool:
+    return any(isinstance(x, torch.Tensor) and x.requires_grad for x in inputs)
 
 
 class _Once(torch.autograd.Function):
@@ -277,10 +289,11 @@ def _allocating(
             f"{' or '.join(f'grad_{name}' for name in inputs if name in ours.tensors)}"
         )
     call, call_backward = _call(forward), _call(backward)
+    place = ours.names.index(output)
     first = next((i for i, name in enumerate(inputs) if name in ours.tensors), None)
     if first is None:
         raise ValueError(f"differentiable(): {forward.__doc__} has no tensor input")
-    place = ours.names.index(output)
+    like_of, dtype_of, dtype = _made_like(forward, place, first)
     differentiated = [name for name in inputs if name in ours.tensors]
     takes_output = output in theirs.names
     passed = [*inputs, output] if takes_output else inputs
@@ -291,12 +304,14 @@ def _allocating(
             raise TypeError(
                 f"{forward.__name__}() takes {', '.join(inputs)}: got {len(given)} arguments"
             )
-        like = given[first]
+        like = given[like_of]
         if not isinstance(like, torch.Tensor):
             raise TypeError(
-                f"{forward.__name__}() argument '{inputs[first]}': expected a torch.Tensor, got {type(like).__name__}"
+                f"{forward.__name__}() argument '{inputs[like_of]}': expected a torch.Tensor, got {type(like).__name__}"
             )
-        out = torch.empty_like(like) if shape is None else like.new_empty(tuple(shape(*given)))
+        kind = dtype or getattr(given[dtype_of], "dtype", like.dtype)
+        size = tuple(shape(*given)) if shape else ()
+        out = like.new_empty(size, dtype=kind) if shape else torch.empty_like(like, dtype=kind)
         call(*given[:place], out, *given[place:])
         return out
 
@@ -319,6 +334,18 @@ def _allocating(
     )
     run_backward.needs_output = takes_output  # type: ignore[attr-defined]
     return run_forward, run_backward  # type: ignore[return-value]
+
+
+def _made_like(function: Any, place: int, first: int) -> tuple[int, int, torch.dtype | None]:
+    """What the header says of an output: the inputs with its shape and its element type, or that type itself."""
+    record = function.__self__
+    code, text = record.codes[place + 1], record.constraints[place]
+    said = constraints.decode(text) if text else constraints.Constraint()
+    like_of = first if said.like is None else said.like
+    dtype_of = like_of if said.dtype_of is None else said.dtype_of
+    if code not in types.ARRAY_CODES:
+        return like_of, dtype_of, DTYPES[code[1]]
+    return like_of, dtype_of, getattr(torch, said.dtypes[0]) if len(said.dtypes) == 1 else None
 
 
 def _call(function: Any) -> Callable[..., Any]:

@@ -75,6 +75,8 @@ def describe(value: object) -> str:
     if isinstance(value, (int, float, str, bytes)):
         text = _repr(value)
         return f"{type(value).__name__} {text if len(text) < 40 else text[:36] + '...'}"
+    if isinstance(value, np.generic):
+        return f"numpy.{type(value).__name__}"
     return type(value).__name__
 
 

@@ -36,6 +36,7 @@ int narrow_int(int8_t a, uint16_t b, unsigned long long c);
 int truth(bool b);
 float third(int x);
 int length(const char *text);
+int longest(const char *const *texts, int n);
 double total(double *values, int n);
 double first_two(const double values[2]);
 void shout(char *text);
@@ -45,6 +46,9 @@ int last_byte(const uint8_t *bytes, int n);
 void clear(uint8_t constants[1]);
 struct point { int x, y; };
 struct point flip(struct point p);
+void move(struct point *p);
+enum colour { RED, GREEN = 4 };
+enum colour next_colour(enum colour c);
 long double precise(long double x);
 char upper(char c);
 int apply(int (*f)(int), int x);
@@ -56,7 +60,6 @@ void check(int n);
 void assert_positive(int a);
 int wait_for(THIntTensor *flags, int milliseconds);
 int lambda(int import, float);
-enum colour { RED, GREEN = 4 };
 #define SIZE 12
 static const int LIMIT = 7;
 extern int counter;
@@ -69,6 +72,7 @@ SOURCE = r"""
 #include <stdbool.h>
 #include <time.h>
 struct point { int x, y; };
+enum colour { RED, GREEN = 4 };
 int counter = 3;
 int add(const THFloatTensor *a, const THFloatTensor *b, THFloatTensor *out, float scale) {
   if (!THFloatTensor_isSameSizeAs(a, b)) return 0;
@@ -95,6 +99,11 @@ int is_null(const THFloatTensor *t) { return t == NULL; }
 int narrow_int(int8_t a, uint16_t b, unsigned long long c) { return a + b + (int)(c >> 60); }
 int truth(bool b) { return b ? 10 : 20; }
 float third(int x) { return x / 3.0f; }
+int longest(const char *const *texts, int n) {
+  int most = 0;
+  for (int i = 0; i < n; i++) if (strlen(texts[i]) > most) most = strlen(texts[i]);
+  return most;
+}
 int length(const char *text) { return (int)strlen(text); }
 double first_two(const double values[2]) { return values[0] + values[1]; }
 void shout(char *text) { for (; *text; text++) *text -= 32; }
@@ -104,6 +113,8 @@ void clear(uint8_t constants[1]) { *constants = 0; }
 int last_byte(const uint8_t *bytes, int n) { return bytes[n - 1]; }
 double total(double *values, int n) { double s = 0; while (n--) s += values[n]; return s; }
 struct point flip(struct point p) { struct point r = {p.y, p.x}; return r; }
+void move(struct point *p) { p->x++; }
+enum colour next_colour(enum colour c) { return c == RED ? GREEN : RED; }
 long double precise(long double x) { return x / 2; }
 char upper(char c) { return c - 32; }
 int apply(int (*f)(int), int x) { return f(x) + 1; }
@@ -192,7 +203,7 @@ def test_strided_subclass_parameter_and_numpy_arguments(module):
 
 def test_scalars_behave_as_in_cffi(module):
     assert module.narrow_int(-128, 65535, 2**63) == -128 + 65535 + 8
-    assert module.narrow_int(np.int64(1), True, 0) == 2
+    assert module.narrow_int(np.int64(1), True, 0) == module.narrow_int(1, np.bool_(True), 0) == 2
     for bad in (128, -129, 2**70):
         with pytest.raises(OverflowError, match=f"integer {bad} does not fit"):
             module.narrow_int(bad, 0, 0)
@@ -201,7 +212,11 @@ def test_scalars_behave_as_in_cffi(module):
     for bad in (1.5, "1", None, torch.tensor(1), np.float32(1)):
         with pytest.raises(TypeError, match="an integer is required"):
             module.narrow_int(bad, 0, 0)
-    assert (module.truth(True), module.truth(0)) == (10, 20)
+    with pytest.raises(
+        TypeError, match=r"argument 1 'a': an integer is .*got a NumPy array of int64"
+    ):
+        module.narrow_int(np.array([1, 2]), 0, 0)
+    assert (module.truth(True), module.truth(0), module.truth(np.bool_(False))) == (10, 20, 20)
     assert module.third(1) == np.float32(1) / np.float32(3)
     with pytest.raises(TypeError, match=r"\.item\(\)"):
         module.fill(torch.zeros(1), torch.tensor(1.0))
@@ -247,6 +262,13 @@ def test_text_that_c_writes_to(module):
     assert module.last_byte(b"ab", 2) == module.last_byte(bytearray(b"ab"), 2) == ord("b")
 
 
+def test_a_list_of_texts(module):
+    assert module.longest([b"a", b"four", bytes(0)], 3) == 4
+    assert module.longest((module._ffi.new("char[]", b"four"), b"fiver"), 2) == 5
+    with pytest.raises(TypeError, match="argument 1 'texts'.*not str"):
+        module.longest(["a"], 1)
+
+
 def test_a_list_that_is_shorter_than_the_declared_array(module):
     assert module.first_two([1, 2]) == module.first_two((1, 2, 5)) == 3
     assert module.corner([[1, 2, 3]]) == 3
@@ -265,6 +287,21 @@ def test_what_cffi_refuses_says_what_to_do(module):
         module.apply(lambda x: x, 1)
     with pytest.raises(TypeError, match=r"got a NumPy array of float64.*from_buffer\('double\[\]'"):
         module.total(np.ones(2), 2)
+    ffi, rows = module._ffi, np.arange(6.0).reshape(2, 3)
+    with pytest.raises(TypeError, match=r"from_buffer\('double\[\]\[3\]', value\)"):
+        module.corner(rows)
+    assert module.corner(ffi.from_buffer("double[][3]", rows)) == 2
+    with pytest.raises(TypeError, match=r"from_buffer\(value\)"):
+        module.any_dimensions(rows)
+    with pytest.raises(TypeError, match=r"one: module._ffi.new\('double \*', value\)"):
+        module.total(3, 1)
+    assert module.total(ffi.new("double *", 3), 1) == 3
+    with pytest.raises(TypeError, match=r"module._ffi.new\('struct point \*', value\)"):
+        module.move({"x": 1})
+    with pytest.raises(TypeError, match=r"module._ffi.addressof\(value\)"):
+        module.move(module.flip((1, 2)))
+    with pytest.raises(TypeError, match="an integer is required for 'enum colour', got str 'RED'"):
+        module.next_colour("RED")
     with pytest.raises(
         TypeError, match="argument 1 'p': no field is named 'z'; struct point has x, y"
     ):

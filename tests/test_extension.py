@@ -136,7 +136,7 @@ def test_keywords_of_a_setuptools_extension(project):
         extra_objects=["other.o"],
         libraries=["m"],
         library_dirs=["."],
-        runtime_library_dirs=["."],
+        runtime_library_dirs=[".", "$ORIGIN/../lib"],
         extra_compile_args={"cc": ["-DSCALE=2.0"], "cxx": []},
         extra_link_args=["-Wl,-O1"],
         depends=["lib.h"],
@@ -145,6 +145,8 @@ def test_keywords_of_a_setuptools_extension(project):
     ).build()
     module = load("k_ext")
     assert module.k(1) == 1106
+    binary = Path(module.__file__).with_name("_k_ext.abi3.so").read_bytes()
+    assert f"{project}:$ORIGIN/../lib\0".encode() in binary
     assert module.root(9.0) == 6.0
 
 
@@ -204,7 +206,7 @@ def test_openmp_errors_on_the_master_thread_leave_the_next_region_whole(project)
         assert module.count() == 4950
 
 
-def test_an_error_on_a_thread_without_a_call_is_printed_before_the_abort(project):
+def test_an_error_that_no_thread_catches_is_printed_at_the_end_of_the_process(project):
     (project / "thr.h").write_text("void fail_elsewhere(void);\n")
     (project / "thr.c").write_text(
         "#include <TH/TH.h>\n#include <pthread.h>\n"
@@ -220,6 +222,23 @@ def test_an_error_on_a_thread_without_a_call_is_printed_before_the_abort(project
         check=False,
     )
     assert done.returncode == -6 and "nobody waits at" in done.stderr
+
+
+def test_an_error_on_another_thread_is_for_cxx_to_catch(build):
+    module = build(
+        "int fail_elsewhere(int n);",
+        """#include <ffi_ext.h>
+        #include <future>
+        extern "C" int fail_elsewhere(int n) {
+          auto found = std::async(std::launch::async, [n] { FFI_CHECK(n > 0, "n is %d", n); return n; });
+          return found.get();
+        }""",
+        suffix=".cpp",
+        extra_link_args=["-pthread"],
+    )
+    assert module.fail_elsewhere(3) == 3
+    with pytest.raises(ffi_ext.NativeError, match="n is -1 at"):
+        module.fail_elsewhere(-1)
 
 
 SETUP = """

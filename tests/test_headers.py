@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from ffi_ext import HeaderError, create_extension, ctext
+from ffi_ext import BuildError, HeaderError, create_extension, ctext
 
 HEADER = r"""
 #ifndef REAL_HEADER_H
@@ -151,13 +151,17 @@ def test_a_real_header(module, tmp_path):
 
 def test_the_stub_is_valid(module, tmp_path):
     pytest.importorskip("mypy")
-    (tmp_path / "user.py").write_text("import real_headers\nx: int = real_headers.add(1, 2)\n")
-    command = [sys.executable, "-m", "mypy", "--ignore-missing-imports", "user.py"]
-    done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, check=False)
+
+    def mypy(text):
+        (tmp_path / "user.py").write_text(f"import torch\nimport real_headers as lib\n{text}")
+        command = [sys.executable, "-m", "mypy", "--strict", "user.py"]
+        return subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, check=False)
+
+    call = "lib.scale_all(t, lib._ffi.NULL, 2.0)"
+    done = mypy(f"x: int = lib.add(1, 2)\nt = torch.ones(2)\n{call}\n")
     assert done.returncode == 0, done.stdout
-    (tmp_path / "user.py").write_text("import real_headers\nx: str = real_headers.add('1', 2)\n")
-    done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, check=False)
-    assert done.stdout.count("error") >= 2, done.stdout
+    for wrong in ("lib.add('1', 2)", "x: str = lib.add(1, 2)", f"t = [1.0]\n{call}"):
+        assert "error" in mypy(wrong).stdout
 
 
 def test_a_header_of_the_list_that_another_includes_exports_once(tmp_path, monkeypatch):
@@ -298,6 +302,10 @@ def test_a_header_that_the_system_does_not_let_read(tmp_path, monkeypatch, first
         ("int f(flot a);\n", "flot is an unknown type; did you mean float"),
         ("typedef int hue;\nint f(heu a, hue b);\n", "is heu a type"),
         ("void f(THFlotTensor *t);\n", "did you mean THFloatTensor"),
+        ("foo_t f(int a);\n", "hint: is foo_t a type"),
+        ("const THFlotTensor *f(int a);\n", "did you mean THFloatTensor"),
+        ("at::Tensor f(int a);\n", "hint: headers hold C declarations; keep C"),
+        ("ffi_ext_tensor *f(int a);\n", "one.h:1: f cannot return an ffi_ext_tensor.*output param"),
         ("int f(int a)", "is a ; missing at its end"),
         ("int f(int a)\nint g(int b);\n", "is a ; missing at its end"),
         ("int f(int a, );\n", "hint: expected a C declaration, such as"),
@@ -328,6 +336,38 @@ def test_a_type_of_an_included_file_that_cannot_be_read(tmp_path, types, said):
     (tmp_path / "one.h").write_text('#include "types.h"\nint first(const wide *values);\n')
     with pytest.raises(HeaderError, match=said):
         create_extension("told.one", "one.h", [], relative_to=str(tmp_path / "b.py"))
+
+
+def test_a_header_of_cxx_is_told_apart_from_a_source(tmp_path):
+    (tmp_path / "one.h").write_text("#include <unordered_map>\nint f(int a);\n")
+    with pytest.raises(BuildError, match=r"hint: headers are read as C.*#ifdef __cplusplus"):
+        create_extension("told.one", "one.h", [], relative_to=str(tmp_path / "b.py"))
+
+
+def test_thc_without_cuda_is_told_of_the_flag(build):
+    with pytest.raises(BuildError, match="hint: THC's types need with_cuda=True"):
+        build("int f(THCudaTensor *t);\n", "int f(void *t) { return 1; }\n")
+
+
+def test_types_of_headers_that_include_each_other(build):
+    module = build(
+        "#include <sys/types.h>\n#include <time.h>\noff_t twice(off_t x);\ntime_t later(time_t t);\n",
+        "#include <sys/types.h>\n#include <time.h>\n"
+        "off_t twice(off_t x) { return 2 * x; }\ntime_t later(time_t t) { return t + 1; }\n",
+    )
+    assert (module.twice(2**40), module.later(1)) == (2**41, 2)
+
+
+def test_what_an_included_header_declares_may_be_beyond_cffi(tmp_path):
+    (tmp_path / "one.h").write_text("#include <stdarg.h>\nint f(const char *text, va_list rest);\n")
+    with pytest.raises(HeaderError, match=r"stdarg.h:\d+: cannot parse .*\n.*__builtin_va_list"):
+        create_extension("told.one", "one.h", [], relative_to=str(tmp_path / "b.py"))
+
+
+def test_enumerators_that_are_macros_of_themselves_too(build):
+    header = "enum kind { A,\n#define A A\n  B = 5\n#define B B\n};\nint f(enum kind k);\n"
+    module = build(header, "int f(int k) { return k; }\n")
+    assert (module.A, module.B, module.f(module.B)) == (0, 5, 5)
 
 
 def test_macros_that_are_numbers(build):

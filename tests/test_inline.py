@@ -189,14 +189,55 @@ def test_files(tmp_path, monkeypatch):
     assert ffi_ext.load("lib", "lib.c", "lib.h").value() == 3
     (tmp_path / "lib.c").write_text("int value(void) { return 4; }\n")
     assert ffi_ext.load("lib", ["lib.c"], ["lib.h"]).value() == 4
-    with pytest.raises(FileNotFoundError, match="did you mean lib.c"):
+    with pytest.raises(FileNotFoundError, match="lbi.c' does not exist; did you mean lib.c"):
         ffi_ext.load("lib", "lbi.c", "lib.h")
+    with pytest.raises(TypeError, match="argument 'include_dirs': expected "):
+        ffi_ext.load("lib", "lib.c", "lib.h", include_dirs=3)
+
+
+def test_relative_directories_start_at_the_current_one(tmp_path, monkeypatch):
+    (tmp_path / "inc").mkdir()
+    (tmp_path / "inc" / "number.h").write_text("#define NUMBER 9\n")
+    source = '#include "number.h"\nint value(void) { return NUMBER; }\n'
+    (tmp_path / "lib.h").write_text("int value(void);\n")
+    (tmp_path / "lib.c").write_text(source)
+    monkeypatch.chdir(tmp_path)
+    assert ffi_ext.load("lib", "lib.c", "lib.h", include_dirs=["inc"]).value() == 9
+    assert ffi_ext.load_inline("numbered", source, include_dirs="inc").value() == 9
 
 
 def test_exported():
     text = "struct s { int a; };\nextern int g;\n#define F(x) { x }\nstatic void h(void) {}\n"
     text += 'const char *n(struct s *p) { return "}{"; }'
     assert inline.exported(text) == "const char *n(struct s *p);\n"
+
+
+def test_of_cxx_what_is_extern_c_is_exported():
+    module = ffi_ext.load_inline(
+        "cxx_text",
+        """#include <vector>
+template <class T> T twice(const T &x) { return x + x; }
+std::vector<int> numbers(int n) { return std::vector<int>(n, 3); }
+extern "C" int length(int n) { return numbers(twice(n)).size(); }
+extern "C" {
+static int hidden(int n) { return n; }
+/* The sum of n threes. */
+int sum(int n) {
+  int s = 0;
+  for (int x : numbers(n)) { s += x; }
+  return hidden(s);
+}
+}
+struct S { int m() { return 1; } };
+""",
+        language="c++",
+    )
+    assert module.__all__ == ["length", "sum"] and "n threes" in module.sum.__doc__
+    assert (module.length(2), module.sum(4)) == (4, 12)
+    with pytest.raises(ValueError, match='no function that is extern "C"'):
+        ffi_ext.load_inline("cxx_text", "int f(void) { return 1; }", language="c++")
+    with pytest.raises(HeaderError, match=r'pass language="c\+\+", and make .* extern "C"'):
+        ffi_ext.load_inline("cxx_text", "std::vector<int> f(void) { return {}; }")
 
 
 def test_comments_come_along():

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import inspect
+
 import pytest
 import torch
 
@@ -90,21 +92,6 @@ def test_a_backward_by_name(operators):
     assert torch.autograd.gradcheck(f, (x,))
 
 
-def test_inputs_that_are_none_and_gradients_that_are_missing():
-    def forward(x, bias, by):
-        return x * by if bias is None else x * by + bias
-
-    def backward(grad, x, bias, by):
-        return [grad * by] if bias is None else [grad * by, grad]
-
-    f = library.differentiable(forward, backward)
-    x, bias = torch.rand(2, 3, dtype=torch.float64, requires_grad=True)
-    assert torch.autograd.gradcheck(lambda x: f(x, None, 2.5), (x,))
-    assert torch.autograd.gradcheck(lambda x, bias: f(x, bias, 2.5), (x, bias))
-    with pytest.raises(RuntimeError, match="a gradient .* for each of the 2 tensors .*, got 1"):
-        library.differentiable(forward, lambda grad, *_: grad)(x, bias, 2.5).sum().backward()
-
-
 ADD = """
 void add_forward(const THDoubleTensor *a, const THDoubleTensor *b, double by, THDoubleTensor *out);
 void add_backward(const THDoubleTensor *grad_out, double by, THDoubleTensor *grad_a, THDoubleTensor *grad_b);
@@ -167,6 +154,7 @@ def test_autograd_in_one_line(my_lib, registered):
     old = library.differentiable(my_lib.old_forward, my_lib.old_backward)
     got = torch.autograd.grad(old(a, b).sum(), (a, b), allow_unused=True)
     assert got[0].tolist() == b.tolist() and got[1] is None  # it names no grad_b
+    assert str(inspect.signature(add)) == "(a, b, by)"
     with pytest.raises(TypeError, match="takes a, b, by: got 1"):
         add(a)
     if (
@@ -303,3 +291,86 @@ def test_tensors_of_any_element_type_are_operators_too(build):
     doubled = library.differentiable(module.twice, module.twice_backward)
     (doubled(leaf) * 3).sum().backward()
     assert leaf.grad.tolist() == [6.0] * 4
+
+
+EMBEDDING = """
+#include <TH/TH.h>
+void forward(const THLongTensor *index, const THFloatTensor *weight, THFloatTensor *out) {
+  for (int64_t i = 0; i < THLongTensor_nElement(index); i++)
+    THFloatTensor_set1d(out, i, THFloatTensor_get1d(weight, THLongTensor_get1d(index, i)));
+}
+void backward(const THFloatTensor *grad_out, const THLongTensor *index, THFloatTensor *grad_weight) {
+  THFloatTensor_zero(grad_weight);
+  for (int64_t i = 0; i < THLongTensor_nElement(index); i++)
+    THFloatTensor_data(grad_weight)[THLongTensor_get1d(index, i)] += THFloatTensor_get1d(grad_out, i);
+}
+"""
+
+
+def test_an_output_has_the_element_type_that_the_header_says(build):
+    module = build(
+        "void forward(const THLongTensor *index, const THFloatTensor *weight, THFloatTensor *out);\n"
+        "void backward(const THFloatTensor *grad_out, const THLongTensor *index, THFloatTensor *grad_weight);",
+        EMBEDDING,
+    )
+    library.register(module)
+    embedding = library.differentiable(module.forward, module.backward)
+    weight = torch.tensor([1.0, 2.0, 4.0], requires_grad=True)
+    index = torch.tensor([2, 2, 0])
+    runs = [embedding]
+    if torch.torch_version.TorchVersion(torch.__version__) >= "2.6":  # as the docs say
+        runs.append(torch.compile(embedding, fullgraph=True, backend="aot_eager"))
+        with (
+            torch.no_grad()
+        ):  # a Function of two inputs is where torch.compile looks for ctx itself
+            assert runs[-1](index, weight).tolist() == [4.0, 4.0, 1.0]
+        assert runs[-1](index, weight.detach()).tolist() == [4.0, 4.0, 1.0]
+    for run in runs:
+        weight.grad = None
+        out = run(index, weight)
+        out.sum().backward()
+        assert out.tolist() == [4.0, 4.0, 1.0] and weight.grad.tolist() == [1.0, 0.0, 2.0]
+
+
+def test_an_output_is_like_what_its_constraint_names(build):
+    source = """#include <ffi_ext.h>
+    void forward(const ffi_ext_tensor *mask, const ffi_ext_tensor *x, ffi_ext_tensor *out) {
+      for (int64_t i = 0; i < x->numel; i++)
+        ((double *)out->data)[i] = ((char *)mask->data)[i % mask->numel] ? ((double *)x->data)[i] : 0;
+    }
+    void backward(const ffi_ext_tensor *grad_out, const ffi_ext_tensor *mask, ffi_ext_tensor *grad_x) {
+      forward(mask, grad_out, grad_x);
+    }"""
+    module = build(
+        "/* @param out [like(x)] */\n"
+        "void forward(const ffi_ext_tensor *mask, const ffi_ext_tensor *x, ffi_ext_tensor *out);\n"
+        "void backward(const ffi_ext_tensor *grad_out, const ffi_ext_tensor *mask, ffi_ext_tensor *grad_x);",
+        source,
+    )
+    masked = library.differentiable(module.forward, module.backward)
+    mask = torch.tensor([True, False])
+    x = torch.ones(2, 2, dtype=torch.float64, requires_grad=True)
+    out = masked(mask, x)
+    out.sum().backward()
+    assert out.dtype == torch.float64 and out.tolist() == x.grad.tolist() == [[1.0, 0.0]] * 2
+
+
+def test_checkpoints_and_inputs_that_are_none(my_lib):
+    from torch.utils.checkpoint import checkpoint
+
+    add = library.differentiable(my_lib.add_forward, my_lib.add_backward)
+    a = torch.ones(3, dtype=torch.float64, requires_grad=True)
+    checkpoint(add, a, a, 1.0, use_reentrant=False).sum().backward()
+    assert a.grad.tolist() == [2.0] * 3
+
+    def backward(grad, x, bias):
+        return (grad,) if bias is None else (grad, grad)
+
+    plus = library.differentiable(lambda x, bias: x + (0 if bias is None else bias), backward)
+    for bias in (None, torch.ones(3, dtype=torch.float64)):
+        a.grad = None
+        plus(a, bias).sum().backward()
+        assert a.grad.tolist() == [1.0] * 3
+    wrong = library.differentiable(lambda by, x: x * by, lambda grad, by, x: (None, grad * by))
+    with pytest.raises(ValueError, match="one gradient for each tensor among the inputs, 1, got 2"):
+        wrong(2.0, a).sum().backward()

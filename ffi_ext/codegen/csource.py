@@ -51,7 +51,9 @@ def preamble(
     if with_cuda:
         lines = ["#include <TH/TH.h>", "#include <THC/THC.h>"]
     else:  # prototypes need the types' names only; see toolchain.QUICK
-        lines = ["#ifdef FFI_EXT_QUICK", types.TH_TYPEDEFS, "#else", "#include <TH/TH.h>", "#endif"]
+        names = [name for name, record in types.RECORDS.items() if record.device == "cpu"]
+        typedefs = [f"typedef struct {name} {name};" for name in names]
+        lines = ["#ifdef FFI_EXT_QUICK", *typedefs, "#else", "#include <TH/TH.h>", "#endif"]
     known = ["ffi_ext", *(["stdbool"] if not declarations.has_bool else []), "stddef", "stdint"]
     lines += [f"#include <{name}.h>" for name in known]
     opening = ["", "#ifdef __cplusplus", "#define restrict __restrict", 'extern "C" {', "#endif"]

@@ -14,7 +14,8 @@ from typing import Any
 import numpy
 import torch
 
-_CData = Any
+class _CData: ...  # of _ffi, such as _ffi.NULL
+
 _lib: Any
 _ffi: Any
 '''

@@ -36,7 +36,14 @@ static PyObject *as_integer(ffi_call *c, int index, PyObject *value) {
     return value;
   }
   if (!ffi_is_tensor(value)) {
-    if (PyIndex_Check(value)) return PyNumber_Index(value);
+    if (PyIndex_Check(value)) {
+      number = PyNumber_Index(value);
+      if (!number && PyErr_ExceptionMatches(PyExc_TypeError)) { /* an array of several */
+        PyErr_Clear();
+        refuse(c, index, value, PyExc_TypeError);
+      }
+      return number;
+    }
     PyObject *pair =
         PyObject_CallFunction(ffi_hook.convert, "OiO", (PyObject *)c->function, index, value);
     if (!pair) return NULL;
