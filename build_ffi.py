@@ -1,4 +1,4 @@
-"""Builds the kernels of src/ into the importable modules `_ext.kernels*`: `python build_ffi.py`."""
+"""Builds the kernels of src/ into the importable modules of `_ext`: `python build_ffi.py`."""
 
 from ffi_ext import BuildError, create_extension, cuda
 
@@ -15,11 +15,12 @@ FAMILIES = {
     "broadcast": ["broadcast"],
     "image": ["image"],
 }
+SOURCES = [source for sources in FAMILIES.values() for source in sources]
 
 ffi = create_extension(
     "_ext.kernels",
     headers=[f"include/{family}.h" for family in FAMILIES],
-    sources=[f"src/{source}.c" for sources in FAMILIES.values() for source in sources],
+    sources=[f"src/{source}.c" for source in SOURCES],
     include_dirs=["include", "src"],
     relative_to=__file__,
     extra_compile_args=["-fopenmp"],
@@ -27,12 +28,10 @@ ffi = create_extension(
 )
 
 # Optional: the same functions on a GPU, where nvcc is installed.
-CUDA_SOURCES = [source for sources in FAMILIES.values() for source in sources]
-
 ffi_cuda = create_extension(
     "_ext.kernels_cuda",
     headers=["include/kernels_cuda.h"],
-    sources=[f"src/cuda/{source}.cu" for source in CUDA_SOURCES],
+    sources=[f"src/cuda/{source}.cu" for source in SOURCES],
     include_dirs=["include", "src"],
     with_cuda=True,
     relative_to=__file__,

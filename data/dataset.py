@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import os
 import random
+import threading
 import warnings
 from collections.abc import Callable
 from typing import Any
@@ -106,8 +108,17 @@ class DetectionDataset(Dataset):
     required = ("get_img_info",)
 
 
+_counting = threading.Lock()  # of this process's threads: data.Loader's workers are some
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(  # a child would wait for ever for a thread that it does not have
+        before=_counting.acquire,
+        after_in_parent=_counting.release,
+        after_in_child=_counting.release,
+    )
+
+
 class SkipCount:
-    """How many samples were skipped, counted over worker processes in shared memory."""
+    """How many samples were skipped, counted over threads, and over worker processes in shared memory."""
 
     # a cell for each worker, so that no two processes write to one
     CELLS = 256
@@ -117,7 +128,8 @@ class SkipCount:
 
     def add(self) -> None:
         worker = torch.utils.data.get_worker_info()
-        self.cells[(0 if worker is None else worker.id + 1) % self.CELLS] += 1
+        with _counting:
+            self.cells[(0 if worker is None else worker.id + 1) % self.CELLS] += 1
 
     def __int__(self) -> int:
         return int(self.cells.sum())

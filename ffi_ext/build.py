@@ -19,7 +19,7 @@ from typing import Any
 from ffi_ext import cache, compile_errors, cuda, cuda_objects, prototypes, symbols_check, toolchain
 from ffi_ext.errors import BuildError
 
-INCLUDE = Path(__file__).parent / "include"
+INCLUDE = cuda.INCLUDE
 RECORD_VERSION = 2
 
 
@@ -64,13 +64,6 @@ class Unit:
     generated: bool
 
 
-def preprocessor_flags(plan_like: Any) -> list[str]:
-    """Include directories and macros, as compilers take them."""
-    flags = [f"-I{path}" for path in plan_like.include_dirs]
-    flags += [f"-D{n}" if v is None else f"-D{n}={v}" for n, v in plan_like.define_macros]
-    return flags + [f"-U{name}" for name in plan_like.undef_macros]
-
-
 def _is_cxx(path: Path, language: str | None) -> bool:
     return path.suffix in toolchain.CXX_SUFFIXES or (language == "c++" and path.suffix == ".c")
 
@@ -79,7 +72,8 @@ def _command(
     plan: Plan, source: Path, generated: bool, quick: bool
 ) -> tuple[tuple[str, ...], tuple[str, ...]]:
     """The command that compiles a source, without -o, and the compiler's identity."""
-    common = [*toolchain.environment_flags("CPPFLAGS"), *preprocessor_flags(plan)]
+    given = toolchain.preprocessor_flags(plan.include_dirs, plan.define_macros, plan.undef_macros)
+    common = [*toolchain.environment_flags("CPPFLAGS"), *given]
     if generated:
         common += [f"-I{path}" for path in toolchain.python_includes(plan.limited, quick)]
     if source.suffix in toolchain.CUDA_SUFFIXES:
@@ -104,7 +98,9 @@ def _command(
     else:
         program = toolchain.c_compiler()
         flags = toolchain.environment_flags("CFLAGS")
-        arguments = [] if generated else list(plan.compile_args.get("cc", ()))
+        arguments = list(plan.compile_args.get("cc", ()))
+        if generated:  # it includes the headers, and is not the user's to optimize or to warn of
+            arguments = toolchain.preprocessor_words(arguments)
         standard = [*toolchain.C_STANDARD, *toolchain.LENIENT]
         if plan.gnu89_inline and not generated:
             standard.append("-fgnu89-inline")
@@ -141,8 +137,12 @@ def _milliseconds(unit: Unit) -> float:
     return (200 if unit.source.suffix in toolchain.CXX_SUFFIXES else 30) + 12 * kilobytes
 
 
+_INSTALLED = tuple(os.path.join(root, "") for root in (sys.base_prefix, str(INCLUDE), "/usr"))
+
+
 def _is_installed(path: str) -> bool:
-    return path.startswith((sys.base_prefix, str(INCLUDE), "/usr/"))
+    """Whether a file came with the system, Python or ffi_ext. Containers have projects in /usr/src."""
+    return path.startswith(_INSTALLED) and not path.startswith("/usr/src/")
 
 
 def _signature(path: str) -> list[Any] | None:

@@ -10,6 +10,8 @@ import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from ffi_ext import types
+
 # Element types of `ffi_ext_tensor`, by torch's names and ScalarType numbers (include/ffi_ext.h has them, too).
 DTYPES = {
     "uint8": 0,
@@ -36,6 +38,8 @@ GROUPS = {
     "complex": ("complex64", "complex128"),
     "integer": ("uint8", "int8", "int16", "int32", "int64"),
 }
+_MAX_SIZES = 16  # of a shape: FFI_CONSTRAINT_DIMS in csrc/constraints.h
+_MAX_NAMES = 32  # of sizes, in one function: FFI_CONSTRAINT_NAMES there
 _WORDS = ("contiguous", "channels_last", "output", "cpu", "cuda")
 _PARAM = re.compile(r"[@\\]param(?:\[[a-z, ]*\])?\s+(\w+)\s*\[([^\]]*)\]")
 _EACH = re.compile(r"\([^()]*\)|[^,()]+(?:\([^()]*\))?")
@@ -102,12 +106,16 @@ def in_comment(
             found[index] = parse(text, names[:index])
         except ConstraintError as error:
             raise ConstraintError(f"@param {name} [{text}]: {error}") from None
+    shapes = [constraint.shape or () for constraint in found.values()]
+    sizes = {size for shape in shapes for size in shape if isinstance(size, str)}
+    if len(sizes - {"_", "..."}) > _MAX_NAMES:
+        raise ConstraintError(f"the shapes of a function name at most {_MAX_NAMES} sizes")
     return found
 
 
 def decode(text: str) -> Constraint:
     """The inverse of `Constraint.encoded`."""
-    return parse(text.strip("[]"), [str(index) for index in range(64)])
+    return parse(text.strip("[]"), [str(index) for index in range(types.MAX_PARAMETERS)])
 
 
 def parse(text: str, earlier: Sequence[str]) -> Constraint:
@@ -166,8 +174,8 @@ def _shape(item: str) -> tuple[Size, ...]:
             raise ConstraintError(f"{word!r} is no size: a number, a name, _ or ...")
     if sizes.count("...") > 1:
         raise ConstraintError("a shape has at most one ...")
-    if len(sizes) > 16:
-        raise ConstraintError("a shape has at most 16 sizes")
+    if len(sizes) > _MAX_SIZES:
+        raise ConstraintError(f"a shape has at most {_MAX_SIZES} sizes")
     return tuple(sizes)
 
 

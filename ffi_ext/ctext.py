@@ -64,7 +64,7 @@ def code_alone(text: str) -> str:
 
 def split(text: str, header: Path) -> list[Statement]:
     """The statements of a header without directives."""
-    return list(_statements(_blank_comments(text), header, text.split("\n"), first_line=1))
+    return list(_statements(_blank_comments(text), header, text.split("\n")))
 
 
 def split_preprocessed(
@@ -95,7 +95,7 @@ def split_preprocessed(
     foreign = [
         s
         for path, rows in _others(pieces, header)
-        for s in _statements(_PROTOTYPE.sub("", rows), path, [], 1)
+        for s in _statements(_PROTOTYPE.sub("", rows), path, [])
     ]
     return own, foreign, macros
 
@@ -122,7 +122,7 @@ def _statements_of(
             while len(lines) < number:
                 lines.append("")
             lines[number - 1] += (" " if lines[number - 1] else "") + row
-    yield from _statements("\n".join(lines), header, original, 1)
+    yield from _statements("\n".join(lines), header, original)
 
 
 def _others(pieces: list[tuple[Path, int, list[str]]], header: Path) -> Iterator[tuple[Path, str]]:
@@ -135,9 +135,7 @@ def _others(pieces: list[tuple[Path, int, list[str]]], header: Path) -> Iterator
         yield path, "\n".join(rows)
 
 
-def _statements(
-    text: str, header: Path, original: list[str], first_line: int
-) -> Iterator[Statement]:
+def _statements(text: str, header: Path, original: list[str]) -> Iterator[Statement]:
     text = re.sub(r'extern\s*"C(?:\+\+)?"', lambda m: "\1" + " " * (len(m.group()) - 1), text)
     depth = parentheses = 0
     start = None
@@ -176,11 +174,10 @@ def _statements(
                 yield _dropped(text[start : position + 1], header, text, start)
                 start = None
         elif character == ";" and depth == 0 and parentheses == 0:
-            yield _statement(text[start : position + 1], header, original, text, start)
+            yield from _statement(text[start : position + 1], header, original, text, start)
             start = None
     if start is not None and text[start:].strip():
-        rest = text[start:]
-        yield _statement(rest, header, original, text, start)
+        yield from _statement(text[start:], header, original, text, start)
 
 
 def _dropped(text: str, header: Path, whole: str, start: int) -> Statement:
@@ -188,7 +185,10 @@ def _dropped(text: str, header: Path, whole: str, start: int) -> Statement:
     return Statement(DROPPED, "", text, "", f"{header.name}:{line}")
 
 
-def _statement(text: str, header: Path, original: list[str], whole: str, start: int) -> Statement:
+def _statement(
+    text: str, header: Path, original: list[str], whole: str, start: int
+) -> list[Statement]:
+    """What stands before a semicolon: one statement, but for variables, which are one each."""
     line = whole.count("\n", 0, start) + 1
     last = line + text.count("\n")
     where = f"{header.name}:{line}"
@@ -196,33 +196,23 @@ def _statement(text: str, header: Path, original: list[str], whole: str, start: 
     flat = re.sub(r"\{.*\}", "{}", declaration, flags=re.S)
     comment = _comment(original, line, last)
     if declaration.startswith(("_Static_assert", "static_assert")):
-        return Statement(DROPPED, "", text, "", where)
+        return [Statement(DROPPED, "", text, "", where)]
     if declaration.startswith("typedef"):
-        return Statement(
-            TYPE,
-            "",
-            text,
-            declaration,
-            where,
-            comment,
-            _typedef_names(declaration),
-            _enumerators(declaration),
-        )
+        names, values = _typedef_names(declaration), _enumerators(declaration)
+        return [Statement(TYPE, "", text, declaration, where, comment, names, values)]
     if re.match(r"(?:const\s+)?(?:struct|union|enum)\b[^()=;]*\{\}\s*;?$", flat) or re.match(
         r"(?:struct|union|enum)\s+\w+\s*;$", flat
     ):
         tag = re.match(r"(?:const\s+)?(?:struct|union|enum)\s+(\w+)", flat)
-        names = (tag.group(1),) if tag else ()
-        return Statement(
-            TYPE, "", text, declaration, where, comment, names, _enumerators(declaration)
-        )
+        names, values = (tag.group(1),) if tag else (), _enumerators(declaration)
+        return [Statement(TYPE, "", text, declaration, where, comment, names, values)]
     function = re.match(r"[^(=]*?\b([A-Za-z_]\w*)\s*\(", flat)
     if function and not re.match(r"[^(]*\(\s*\*", flat):
         if re.match(r"static\b", declaration):
-            return Statement(DROPPED, "", text, "", where)
+            return [Statement(DROPPED, "", text, "", where)]
         declaration = _without_sizes(re.sub(r"^extern\s+", "", declaration))
-        return Statement(FUNCTION, function.group(1), text, declaration, where, comment)
-    return _variable(text, declaration, flat, where, comment)
+        return [Statement(FUNCTION, function.group(1), text, declaration, where, comment)]
+    return [_variable(text, declared, where, comment) for declared in _each_declared(flat)]
 
 
 def _without_sizes(declaration: str) -> str:
@@ -237,8 +227,28 @@ def _without_sizes(declaration: str) -> str:
     return re.sub(r"(?<!\])\[([^\]]*)\]", without, declaration)
 
 
-def _variable(text: str, declaration: str, flat: str, where: str, comment: str) -> Statement:
-    declared = re.sub(r"\s*=.*?;?$", ";", flat)
+def _at_commas(text: str) -> list[str]:
+    """Cut at the commas that stand in no brackets."""
+    pieces, depth = [""], 0
+    for character in text:
+        depth += (character in "([{") - (character in ")]}")
+        if character == "," and depth == 0:
+            pieces.append("")
+        else:
+            pieces[-1] += character
+    return pieces
+
+
+def _each_declared(flat: str) -> list[str]:
+    """`extern int a = 1, *b;` as `extern int a;` and `extern int *b;`: without their values."""
+    end = ";" if flat.endswith(";") else ""
+    first, *others = (piece.partition("=")[0].strip() for piece in _at_commas(flat.rstrip("; ")))
+    specifiers = re.match(r"((?:\w+\s+)+?)\s*(?:[*(]|\w+\s*(?:\[|$))", first.replace("*", " *"))
+    type_ = specifiers[1].rstrip() if specifiers else ""
+    return [first + end, *(f"{type_} {other}{end}" for other in others if type_)]
+
+
+def _variable(text: str, declared: str, where: str, comment: str) -> Statement:
     pointer = re.search(r"\(\s*\*\s*(\w+)", declared)
     names = _IDENTIFIER.findall(re.sub(r"\[[^]]*\]", "", declared))
     name = pointer.group(1) if pointer else names[-1] if names else ""
@@ -399,11 +409,12 @@ def comment_above(original: list[str], first: int) -> list[str]:
 
 
 def _comment(original: list[str], first: int, last: int) -> str:
-    """The comment that stands directly above line `first`, else the one that ends line `last`."""
+    """The comment directly above line `first`, else the one that begins it, else that which ends line `last`."""
     above = comment_above(original, first)
     if not above and 0 < last <= len(original):
-        trailing = re.search(r";\s*(//.*|/\*.*?\*/)\s*$", original[last - 1])
-        above = [trailing.group(1)] if trailing else []
+        beside = re.match(r"\s*(/\*.*?\*/)\s*\w", original[first - 1])
+        beside = beside or re.search(r";\s*(//.*|/\*.*?\*/)\s*$", original[last - 1])
+        above = [beside.group(1)] if beside else []
     return _undecorated(above)
 
 

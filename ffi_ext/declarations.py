@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import difflib
-import keyword
 import re
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
@@ -48,12 +47,16 @@ class Function:
 class Declarations:
     """What a list of headers declares."""
 
-    cdef: str  # without TH_TYPEDEFS
     functions: tuple[Function, ...]
     constants: dict[str, str]  # with their types in Python
     variables: tuple[str, ...]
     headers: tuple[Path, ...]
     has_bool: bool = False  # a type of its own by that name, as before C99
+
+    @property
+    def table(self) -> list[Function]:
+        """The functions in the order of the binary's table: all but variadic ones, which cffi calls."""
+        return [function for function in self.functions if not function.variadic]
 
 
 def read(headers: Sequence[Path], preprocess: Preprocess, ffi: cffi.FFI) -> Declarations:
@@ -80,18 +83,15 @@ def read(headers: Sequence[Path], preprocess: Preprocess, ffi: cffi.FFI) -> Decl
         own += mine
     _refuse_duplicates(own)
     kept = [statement for statement in own if statement.kind != ctext.DROPPED]
-    kept.sort(
-        key=lambda statement: statement.kind != ctext.TYPE
-    )  # one header's types, another's use
+    kept.sort(key=lambda s: s.kind != ctext.TYPE)  # one header's types, another's use
     declared = {e for s in kept for e in s.enumerators}
     declared |= {s.name for s in kept if s.kind == ctext.CONSTANT}
     # enum { A,\n#define A A\n}: the macro is the enumerator.
     integers = [name for name in ctext.integer_macros(macros, kept) if name not in declared]
     numbers = ctext.float_macros(macros)
-    lines = [statement.declaration for statement in _needed(kept, foreign)]
-    lines += [f"#define {name} ..." for name in integers]
+    lines = [f"#define {name} ..." for name in integers]
     lines += [f"static const double {name};" for name in numbers]
-    _declare(ffi, "\n".join(lines), kept)
+    _declare(ffi, _needed(kept, foreign), lines)
     for statement in kept:
         _refuse_opaque(ffi, statement)
     functions = tuple(_function(ffi, s) for s in kept if s.kind == ctext.FUNCTION)
@@ -103,7 +103,7 @@ def read(headers: Sequence[Path], preprocess: Preprocess, ffi: cffi.FFI) -> Decl
             constants[statement.name] = "float" if is_float else "int"
     variables = tuple(s.name for s in kept if s.kind == ctext.VARIABLE)
     has_bool = "bool" in macros or any("bool" in s.defines for s in (*kept, *foreign))
-    return Declarations("\n".join(lines), functions, constants, variables, tuple(headers), has_bool)
+    return Declarations(functions, constants, variables, tuple(headers), has_bool)
 
 
 def _text_of(header: Path) -> str:
@@ -154,32 +154,21 @@ def _needed(
     return pulled + list(kept)
 
 
-def _declare(ffi: cffi.FFI, text: str, kept: Sequence[ctext.Statement]) -> None:
+def _declare(ffi: cffi.FFI, statements: Sequence[ctext.Statement], macros: Sequence[str]) -> None:
+    """Declares to `ffi` the statements, and the lines for macros that are numbers."""
     import cffi
 
     refusals = (cffi.CDefError, cffi.FFIError, NotImplementedError, AssertionError)
+    lines = [statement.declaration for statement in statements]
     try:
-        ffi.cdef(types.TH_TYPEDEFS + text)
+        ffi.cdef(types.TH_TYPEDEFS + "\n".join([*lines, *macros]))
         return
     except refusals as error:
         first = error
     # Which statement is it? The whole was parsed at once, for speed; now one after the other.
     trial = cffi.FFI()
-    trial.cdef(types.TH_TYPEDEFS)
-    for line in text.split("\n"):
-        if line.startswith("#define"):
-            trial.cdef(line)
-    typedefs = text.split("\n")
-    for statement in kept:
-        if statement.declaration in typedefs:
-            typedefs.remove(statement.declaration)
-    for line in typedefs:
-        if line and not line.startswith("#"):
-            try:
-                trial.cdef(line)
-            except refusals:  # of a header that is included
-                raise HeaderError(f"the headers cannot be read: {first}") from None
-    for statement in kept:
+    trial.cdef(types.TH_TYPEDEFS + "\n".join(macros))
+    for statement in statements:
         try:
             trial.cdef(statement.declaration)
         except refusals as error:
@@ -187,7 +176,7 @@ def _declare(ffi: cffi.FFI, text: str, kept: Sequence[ctext.Statement]) -> None:
             reason = re.sub(r"^.*<cdef source string>:\d+:(\d+:)?\s*", "", reason)
             raise HeaderError(
                 f"{statement.where}: cannot parse this declaration ({reason}):\n"
-                f"    {' '.join(statement.text.split())}\n{_hint(statement.text, reason, kept)}"
+                f"    {' '.join(statement.text.split())}\n{_hint(statement.text, reason, statements)}"
             ) from None
     raise HeaderError(f"the headers cannot be read: {first}")
 
@@ -199,6 +188,8 @@ def _hint(text: str, reason: str, kept: Sequence[ctext.Statement]) -> str:
         return (
             "hint: TH has no half arithmetic; THHalfTensor and THCudaHalfTensor pointers are known"
         )
+    if reason.startswith("Unsupported type"):
+        return "hint: Python knows no such type; declare the struct without its fields, and pass a pointer to it"
     no_function = "Invalid function definition" in reason
     if "At end of input" in reason or (no_function and re.search(r"\)\s*\w", text)):
         return "hint: is a ; missing at its end?"
@@ -209,7 +200,7 @@ def _hint(text: str, reason: str, kept: Sequence[ctext.Statement]) -> str:
     before = re.search(r"before: (\S+)", reason)
     words = re.findall(rf"(\w+)\s*{re.escape(before[1])}", text) if before else []
     if no_function or "Missing type" in reason:  # the type of the result is unknown
-        words = re.findall(r"\b(?!const\b|extern\b)\w+", text)[:1]
+        words = re.findall(r"\b(?!const\b|extern\b|typedef\b)\w+", text)[:1]
     unknown = next((word for word in words if word not in known), "")
     near = difflib.get_close_matches(unknown, known, n=1, cutoff=0.75)
     if near:
@@ -256,6 +247,11 @@ def _function(ffi: cffi.FFI, statement: ctext.Statement) -> Function:
             f"    {' '.join(statement.text.split())}"
         )
     declared: Any = entry[0]
+    if len(declared.args) > types.MAX_PARAMETERS:
+        raise HeaderError(
+            f"{statement.where}: {statement.name} has {len(declared.args)} parameters, and a call passes "
+            f"at most {types.MAX_PARAMETERS}; pass some of them in a struct or an array"
+        )
     if types.ARRAY in _c_name(declared.result):
         raise HeaderError(
             f"{statement.where}: {statement.name} cannot return an {types.ARRAY}, which is Python's and lasts for "
@@ -267,9 +263,11 @@ def _function(ffi: cffi.FFI, statement: ctext.Statement) -> Function:
         for name, tp in zip(names, declared.args, strict=True)
     )
     parameters = _constrained(statement, parameters)
+    if declared.ellipsis:
+        _refuse_of_variadic(statement, parameters)
     return Function(
         name=statement.name,
-        python_name=_python_name(statement.name),
+        python_name=types.python_name(statement.name),
         result=_c_name(declared.result),
         result_code=_code(declared.result, model, result=True),
         parameters=parameters,
@@ -300,13 +298,20 @@ def _constrained(
     )
 
 
+def _refuse_of_variadic(statement: ctext.Statement, parameters: Sequence[Parameter]) -> None:
+    """cffi calls a variadic function: it has TH's tensors made for it, and nothing of the C interface."""
+    for parameter in parameters:
+        if parameter.code in types.ARRAY_CODES or parameter.constraint:
+            what = f"{types.ARRAY} *" if parameter.code in types.ARRAY_CODES else "constraints"
+            raise HeaderError(
+                f"{statement.where}: {statement.name} is variadic, and takes no {what}; declare "
+                "a function without ... that calls it"
+            )
+
+
 def _c_name(tp: Any) -> str:
     name: str = tp.get_c_name()
     return name
-
-
-def _python_name(name: str) -> str:
-    return name + "_" if keyword.iskeyword(name) else name
 
 
 def _code(tp: Any, model: Any, result: bool = False) -> str:
@@ -335,7 +340,7 @@ def _parameter_names(texts: Sequence[str], count: int) -> list[str]:
     names: list[str] = []
     for index in range(count):
         name = ctext.parameter_name(texts[index]) if index < len(texts) else None
-        name = _python_name(name) if name else f"arg{index}"
+        name = types.python_name(name) if name else f"arg{index}"
         while name in names:
             name += "_"
         names.append(name)

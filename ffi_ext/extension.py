@@ -7,15 +7,13 @@ import glob
 import keyword
 import os
 import sys
-import types
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from ffi_ext import build as builder
-from ffi_ext import cache, compile_errors, cuda, cuda_objects, elf, toolchain, wheels
-from ffi_ext.errors import BuildError
+from ffi_ext import cache, cuda, cuda_objects, elf, preprocess, toolchain, wheels
 
 if TYPE_CHECKING:
     import cffi
@@ -303,7 +301,7 @@ def _make(
     from ffi_ext.codegen import cffi_source, csource, module, stub
 
     ffi = cffi.FFI()
-    declared = declarations.read(headers, _preprocessor(options), ffi)
+    declared = declarations.read(headers, preprocess.reader(options), ffi)
     if headers and not (declared.functions or declared.constants or declared.variables):
         import warnings
 
@@ -376,8 +374,9 @@ def _make(
         return to_extension(*arguments, **keywords)
 
     def make_objects() -> None:
-        fields = types.SimpleNamespace(**_for_plan(options))
-        flags = builder.preprocessor_flags(fields)
+        flags = toolchain.preprocessor_flags(
+            *(options.get(name, ()) for name in ("include_dirs", "define_macros", "undef_macros"))
+        )
         cuda_objects.make(options.get("extra_objects", ()), flags, builder.INCLUDE)
 
     if package and "setuptools" in sys.modules:  # cffi_modules of a setup.py
@@ -445,65 +444,6 @@ def _text_at(path: Path) -> str:
 def _added(before: str, now: str) -> str:
     """What the build script added to a file since create_extension()."""
     return now[len(before) :] if now.startswith(before) else ""
-
-
-def _preprocessor(options: dict[str, Any]) -> Callable[[Path], str]:
-    """Reads a header through the C compiler, with the extension's own flags."""
-
-    def preprocess(header: Path) -> str:
-        compiler = toolchain.c_compiler()
-        flags = [f"-I{path}" for path in options["include_dirs"]]
-        flags += [
-            f"-D{n}" if v is None else f"-D{n}={v}" for n, v in options.get("define_macros", [])
-        ]
-        flags += [f"-U{name}" for name in options.get("undef_macros", [])]
-        flags += toolchain.environment_flags("CPPFLAGS")
-        kept = [
-            a
-            for a in options.get("extra_compile_args", {}).get("cc", [])
-            if a[:2] in ("-D", "-I", "-U")
-        ]
-        command = [*compiler.command, "-E", "-dD", *flags, *kept, toolchain.safe_path(header)]
-        return _preprocessed(tuple(command), compiler.identity, header)
-
-    return preprocess
-
-
-def _preprocessed(command: tuple[str, ...], identity: tuple[str, ...], header: Path) -> str:
-    """The compiler's answer, or the one kept from before if no file behind it changed."""
-    import json
-
-    root = cache.root()
-    key = cache.digest(json.dumps([command, identity]).encode())[:32]
-    kept = root / "headers" / f"{key}.json" if root else None
-    if kept:
-        record = cache.load_json(kept)
-        files = record.get("files", {})
-        if files and all(cache.file_digest(path) == seen for path, seen in files.items()):
-            return str(record["text"])
-    started = cache.clock()
-    status, text = toolchain.run(command, apart=True)
-    if status:
-        raise compile_errors.explain(f"reading the header {header}", text, builder.INCLUDE)
-    if kept:
-        names = {str(header), *_included(text)}
-        if any(cache.may_have_changed(name, started) for name in names):
-            return text  # which of the two the compiler has read is not known
-        record = {"text": text, "files": {name: cache.file_digest(name) for name in names}}
-        try:
-            kept.parent.mkdir(exist_ok=True, mode=0o700)
-            cache.replace(kept, json.dumps(record).encode())
-        except (OSError, BuildError):
-            return text  # a full cache disk slows the next build, no more
-    return text
-
-
-def _included(text: str) -> set[str]:
-    """The files named by line markers."""
-    import re
-
-    found = re.findall(r'^# \d+ "((?:[^"\\]|\\.)*)"', text, re.M)
-    return {name for name in found if not name.startswith("<") and os.path.isfile(name)}
 
 
 def _for_setuptools(

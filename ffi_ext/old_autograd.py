@@ -7,7 +7,6 @@ Function of today. Functions with static methods never come here: their `ctx` is
 
 from __future__ import annotations
 
-import copy
 import ctypes
 import sys
 from collections.abc import Callable
@@ -96,7 +95,7 @@ def _call(self: Any, *inputs: Any) -> Any:
         bridge = type(cls.__name__, (_Call,), {"__module__": cls.__module__})
         cls._bridge = bridge
     outputs = bridge.apply(call, *inputs)
-    self.__dict__.update(copy.copy(call.__dict__))
+    self.__dict__.update(call.__dict__)
     return outputs
 
 

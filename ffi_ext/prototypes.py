@@ -47,7 +47,8 @@ def differences(text: str, prototypes: Mapping[str, str]) -> Iterator[tuple[str,
         start = max(plain.rfind(mark, 0, match.start()) for mark in ";{}") + 1
         head = " ".join(plain[start:end].split())
         line = plain.count("\n", 0, match.start()) + 1
-        found[name] = None if _fits(head, prototypes[name]) else (head, line)
+        result, named = plain[start : match.start()], plain[match.start() : end]
+        found[name] = None if _fits(result, named, prototypes[name]) else (head, line)
     for name, place in found.items():
         if place:
             yield name, *place
@@ -63,17 +64,14 @@ def _closing(text: str, start: int) -> int:
     return len(text)
 
 
-def _fits(definition: str, prototype: str) -> bool:
-    given, wanted = ctext.parameters_of(definition), ctext.parameters_of(prototype)
+def _fits(result: str, named: str, prototype: str) -> bool:
+    """Whether a definition, its head cut before the name, is what the prototype says."""
+    given, wanted = ctext.parameters_of(named), ctext.parameters_of(prototype)
     if len(given) != len(wanted):  # but for f(PARAMETERS)
         return any(re.fullmatch(r"\w+", text) for text in given)
-    pairs = [*zip(given, wanted, strict=True), (_result(definition), _result(prototype))]
+    declared = re.sub(r"\w+$", "", prototype[: prototype.index("(")].rstrip())
+    pairs = [*zip(given, wanted, strict=True), (f"{result} result", f"{declared} result")]
     return all(_equal(_type(a), _type(b)) for a, b in pairs)
-
-
-def _result(declaration: str) -> str:
-    before = declaration[: declaration.index("(")].rstrip()
-    return re.sub(r"\w+$", "", before) + " result"
 
 
 def _type(text: str) -> Type | None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import keyword
 import os
 import sys
 import threading
@@ -12,6 +11,8 @@ from typing import Any
 
 import _cffi_backend
 import torch
+
+from ffi_ext import types
 
 
 class NativeError(torch.FatalError, RuntimeError):  # type: ignore[misc, name-defined]
@@ -84,14 +85,11 @@ def tier() -> str:
     return _tier
 
 
-def python_name(c_name: str) -> str:
-    """The name that a C function has in Python: keywords get a trailing underscore."""
-    return c_name + "_" if keyword.iskeyword(c_name) else c_name
-
-
-def c_name(name: str) -> str:
-    """The inverse of `python_name`."""
-    return name[:-1] if name.endswith("_") and keyword.iskeyword(name[:-1]) else name
+def _c_name(lib: Any, name: str) -> str:
+    """What C calls the function that Python calls `name`: `lambda_` is its lambda, or its own lambda_."""
+    short = name.removesuffix("_")
+    is_keyword = short != name and types.python_name(short) == name
+    return short if is_keyword and not hasattr(lib, name) else name
 
 
 def bind(
@@ -118,13 +116,13 @@ def bind(
     if binary is None:  # the folder was renamed or copied since it was built
         inside = [module for path, module in sys.modules.items() if path.startswith(f"{package}.")]
         binary = next(module for module in inside if getattr(module, "lib", None) is lib)
-    table = _runtime.bind(binary.__file__, package, binary, python_name)
+    table = _runtime.bind(binary.__file__, package, binary, types.python_name)
     for name in functions:
-        function = table.get(name)
+        function, c_name = table.get(name), _c_name(lib, name)
         if function is not None:
-            function.__self__.state = (ffi, lib, c_name(name))
-        elif hasattr(lib, c_name(name)):
-            function = through_cffi(lib, ffi, c_name(name), package)
+            function.__self__.state = (ffi, lib, c_name)
+        elif hasattr(lib, c_name):
+            function = through_cffi(lib, ffi, c_name, package)
         else:
             function = _missing(name, package, binary.__file__)
         namespace[name] = function
@@ -178,7 +176,7 @@ class CffiFunction:
         if self.ctype.kind == "pointer":
             self.ctype = self.ctype.item
         self.state = (ffi, lib, name)
-        self.name = self.__name__ = self.__qualname__ = python_name(name)
+        self.name = self.__name__ = self.__qualname__ = types.python_name(name)
         self.module = self.__module__ = module
         self.codes = tuple(
             cffi_values.code_of(item.cname) for item in (self.ctype.result, *self.ctype.args)

@@ -11,8 +11,9 @@ import subprocess
 import sys
 import sysconfig
 import threading
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from itertools import islice
 from pathlib import Path
 
 from ffi_ext import cuda
@@ -113,6 +114,32 @@ def nvcc() -> Program:
 def environment_flags(*names: str) -> list[str]:
     """The words of CFLAGS, CPPFLAGS and the like."""
     return [word for name in names for word in shlex.split(os.environ.get(name, ""))]
+
+
+_OF_PREPROCESSOR = ("-D", "-I", "-U", "-include", "-imacros", "-iquote", "-isystem", "-idirafter")
+
+
+def preprocessor_flags(
+    include_dirs: Iterable[str],
+    define_macros: Iterable[tuple[str, str | None]] = (),
+    undef_macros: Iterable[str] = (),
+) -> list[str]:
+    """Include directories and macros, as compilers take them."""
+    flags = [f"-I{path}" for path in include_dirs]
+    flags += [f"-D{n}" if v is None else f"-D{n}={v}" for n, v in define_macros]
+    return flags + [f"-U{name}" for name in undef_macros]
+
+
+def preprocessor_words(arguments: Iterable[str]) -> list[str]:
+    """Those of a compiler's arguments that change what a header says, with the values that stand apart."""
+    words = iter(arguments)
+    found: list[str] = []
+    for word in words:
+        if word in _OF_PREPROCESSOR:
+            found += [word, *islice(words, 1)]
+        elif word.startswith(_OF_PREPROCESSOR):
+            found.append(word)
+    return found
 
 
 def safe_path(path: str | Path) -> str:

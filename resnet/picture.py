@@ -10,8 +10,7 @@ import numpy as np
 import torch
 from PIL import Image, ImageDraw, ImageFont
 
-from data import ImageList
-from data.photographs import read_rgb
+from data import ImageList, read_rgb
 from resnet.ops import roi_align
 
 BOXES, LEAST = 8, 0.3  # at most so many boxes, none with less than this part of the best score

@@ -17,9 +17,9 @@ from torch.utils.data import DataLoader
 
 import data.ops
 from _ext import kernels
-from data import PadCollate, Photographs, normalize_image
+from data import PadCollate, Photographs, normalize_image, read_rgb
 from data.ops import prepare_image
-from data.photographs import RGB_MEAN, RGB_STD, read_rgb
+from data.photographs import RGB_MEAN, RGB_STD
 from resnet.checks import Row, check_convolutions, check_others, compared, milliseconds, shape
 from resnet.model import ResNet, build_resnet
 from resnet.ops import frozen_batch_norm, nms, roi_align

@@ -34,7 +34,7 @@ def build(folder: Path) -> ModuleType:
     """
     (folder / "twins.h").write_text(on_cpu(HEADER.read_text()) + "void run_backwards(int yes);\n")
     sources = [str(ROOT / "tests" / "cuda_on_cpu.cpp")]
-    for source in build_ffi.CUDA_SOURCES:
+    for source in build_ffi.SOURCES:
         path = folder / f"{source}.cpp"
         path.write_text(f'#include "{ROOT}/src/cuda/{source}.cu"\n')
         sources.append(str(path))

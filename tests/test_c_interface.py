@@ -232,12 +232,45 @@ def test_sixteen_bits_round_as_torch_does(module):
         ("@param x [like(y)]", r"like\(y\) must name an earlier parameter"),
         ("@param x [(N, ..., ...)]", "at most one ..."),
         ("@param x [(N, 1.5)]", "'1.5' is no size"),
+        (f"@param x [({', '.join(map(chr, range(97, 114)))})]", "a shape has at most 16 sizes"),
         ("@param x [float32, int8]", "two items say what the dtypes is"),
     ],
 )
 def test_constraints_that_cannot_be_read(build, comment, text):
     header = f"/* {comment} */\nvoid f(const ffi_ext_tensor *x, int n, const ffi_ext_tensor *y);"
     with pytest.raises(HeaderError, match=text):
+        build(header, "")
+
+
+def test_as_many_parameters_and_names_of_sizes_as_a_call_has_room_for(build):
+    """The builder's limits are those of the runtime: more is refused here, not by the import."""
+    names = [f"s{i}" for i in range(33)]
+    comment = (
+        f"/* @param x [({', '.join(names[:16])})] @param y [({', '.join(names[16:32])})] {{}}*/"
+    )
+    arguments = ["const ffi_ext_tensor *x", "const ffi_ext_tensor *y", "const ffi_ext_tensor *z"]
+    arguments += [f"int i{i}" for i in range(61)]
+    of_64 = f"int f({', '.join(arguments)})"
+    module = build(
+        f"{comment.format('')}\n{of_64};", f"#include <ffi_ext.h>\n{of_64} {{ return i60; }}"
+    )
+    x = torch.zeros([1] * 16)
+    assert module.f(x, x, x, *range(61)) == 60
+    with pytest.raises(HeaderError, match="f has 65 parameters, and a call passes at most 64"):
+        build(of_64.replace(")", ", int more);"), "")
+    with pytest.raises(HeaderError, match="the shapes of a function name at most 32 sizes"):
+        build(f"{comment.format('@param z [(s32)] ')}\n{of_64};", "")
+
+
+@pytest.mark.parametrize(
+    "header, what",
+    [
+        ("int f(const ffi_ext_tensor *x, ...);", "ffi_ext_tensor"),
+        ("/* @param x [(3)] */\nint f(int n, const THFloatTensor *x, ...);", "constraints"),
+    ],
+)
+def test_variadic_functions_are_refused_what_cffi_would_not_do_for_them(build, header, what):
+    with pytest.raises(HeaderError, match=f"h:[12]: f is variadic, and takes no {what}"):
         build(header, "")
 
 

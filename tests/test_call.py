@@ -508,6 +508,18 @@ def test_introspection_and_pickling(module):
     assert module.add.__doc__.startswith("int add(const THFloatTensor *a")
 
 
+def test_names_that_end_as_those_of_keywords_do(build):
+    """Fortran's, for example. They are not the keyword without its underscore."""
+    module = build(
+        "int in_(const int *values, int n);\nint from_(int n, ...);\nchar or(char c);",
+        "int in_(const int *values, int n) { return values[n - 1]; }\n"
+        "int from_(int n, ...) { return n; }\nchar or(char c) { return c; }",
+    )
+    assert module.in_([3, 5, 7], 2) == 5
+    assert module.from_(4) == 4
+    assert module.or_(b"x") == b"x"
+
+
 def test_constants_and_variables(module):
     assert (module.SIZE, module.RED, module.GREEN, module.LIMIT) == (12, 0, 4, 7)
     before = module.counter

@@ -6,6 +6,7 @@ import json
 import pickle
 import random
 import sys
+import threading
 import warnings
 
 import numpy as np
@@ -18,6 +19,7 @@ pytest.importorskip("_ext.kernels", reason="run `python build_ffi.py` first")
 Image = pytest.importorskip("PIL.Image", reason="needs Pillow")
 
 import data  # noqa: E402
+from data.dataset import SkipCount  # noqa: E402
 from data.transforms import Compose, Normalize, Picture, Resize  # noqa: E402
 
 RNG = np.random.default_rng(0)
@@ -134,6 +136,25 @@ def test_broken_files_are_skipped_and_counted(folder, workers, context):
     with pytest.warns(UserWarning, match=r"skipped sample 3: .*0\.PNG: .* an empty one"):
         assert dataset[3] is None
     assert dataset.skipped == 3
+
+
+def test_threads_count_each_skipped_sample():
+    count, interval = SkipCount(), sys.getswitchinterval()
+
+    def add() -> None:
+        for _ in range(20_000):
+            count.add()
+
+    threads = [threading.Thread(target=add) for _ in range(8)]
+    sys.setswitchinterval(1e-6)  # so that threads meet in the middle of it
+    try:
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            thread.join()
+    finally:
+        sys.setswitchinterval(interval)
+    assert int(count) == 160_000
 
 
 def test_digits():

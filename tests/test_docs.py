@@ -175,3 +175,10 @@ def test_the_comparison_is_the_one_that_is_checked(monkeypatch):
     import comparison
 
     assert comparison.table() in (ROOT / "README.md").read_text()
+
+
+def test_the_map_of_the_code_has_every_module():
+    text = (ROOT / "CONTRIBUTING.md").read_text()
+    modules = [path.name for path in (ROOT / "ffi_ext").glob("*.py") if path.name[0] != "_"]
+    assert len(modules) > 30
+    assert not [name for name in modules if name not in text]

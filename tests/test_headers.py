@@ -192,6 +192,39 @@ def test_macros_of_the_extension_choose_declarations(build):
     ]
 
 
+@pytest.mark.parametrize("apart", [False, True])
+@pytest.mark.parametrize("as_dict", [False, True])
+def test_compile_args_of_the_preprocessor_hold_for_header_and_trampolines(
+    build, tmp_path, apart, as_dict
+):
+    (tmp_path / "configured").mkdir(exist_ok=True)
+    (tmp_path / "configured" / "half.h").write_text("#define HALF 0.5\n")
+    header = '#include "half.h"\n#ifdef WITH_HALF\ndouble half(double x);\n#endif\n'
+    source = "double half(double x) { return HALF * x; }"
+    words = ["-D", "WITH_HALF", "-I", str(tmp_path / "configured"), "-include", "half.h"]
+    if not apart:
+        words = [a + b for a, b in zip(words[:4:2], words[1:4:2], strict=True)] + words[4:]
+    module = build(header, source, extra_compile_args={"cc": words} if as_dict else words)
+    assert module.half(7.0) == 3.5
+
+
+def test_what_the_build_asks_for_comes_after_cppflags_for_headers_and_sources(
+    build, tmp_path, monkeypatch
+):
+    for folder, value in (("theirs", 2), ("ours", 3)):
+        (tmp_path / folder).mkdir()
+        (tmp_path / folder / "width.h").write_text(f"#define WIDTH {value}\n")
+    monkeypatch.setenv("CPPFLAGS", f"-DWIDE=0 -I{tmp_path / 'theirs'}")
+    header = """#include <width.h>
+    #if WIDE && WIDTH == 2
+    int wide(void);
+    #endif
+    """
+    source = "#include <width.h>\n#if WIDE && WIDTH == 2\nint wide(void) { return 5; }\n#endif\n"
+    module = build(header, source, define_macros=[("WIDE", "1")], include_dirs=["ours"])
+    assert module.wide() == 5
+
+
 @pytest.mark.parametrize(
     ("text", "name"),
     [
@@ -211,6 +244,19 @@ def test_macros_of_the_extension_choose_declarations(build):
 )
 def test_parameter_names(text, name):
     assert ctext.parameter_name(text) == name
+
+
+@pytest.mark.parametrize(
+    ("text", "comments"),
+    [
+        ("/* Above. */\nint f(int x);\nint g(int x);", ["Above.", ""]),
+        ("/* Of f. */ int f(int x);\n/* Of g. */ int g(int x);", ["Of f.", "Of g."]),
+        ("int f(int x); /* Of f. */\nint g(int x);  // Of g.", ["Of f.", "Of g."]),
+        ("/* Above. */\n/* beside */ int f(int x);", ["Above."]),
+    ],
+)
+def test_comments_of_functions(text, comments):
+    assert [s.comment for s in ctext.split(text, Path("h.h"))] == comments
 
 
 def test_a_header_without_directives_starts_no_compiler(build, monkeypatch, tmp_path):
@@ -272,6 +318,26 @@ def test_what_a_header_that_cannot_be_read_is_told(tmp_path, header, said):
         create_extension("told.one", "one.h", [], relative_to=str(tmp_path / "b.py"))
 
 
+@pytest.mark.parametrize(
+    ("types", "said"),
+    [
+        (
+            "typedef struct { __int128 v; } wide;\n",
+            r"types.h:1: cannot parse .*__int128.*\n.*\nhint: ",
+        ),
+        (
+            "\ntypedef struct { int v[sizeof(int)]; } wide;\n",
+            r"types.h:2: .*\n.*\nhint: the size of an array must be a number",
+        ),
+    ],
+)
+def test_a_type_of_an_included_file_that_cannot_be_read(tmp_path, types, said):
+    (tmp_path / "types.h").write_text(types)
+    (tmp_path / "one.h").write_text('#include "types.h"\nint first(const wide *values);\n')
+    with pytest.raises(HeaderError, match=said):
+        create_extension("told.one", "one.h", [], relative_to=str(tmp_path / "b.py"))
+
+
 def test_a_header_of_cxx_is_told_apart_from_a_source(tmp_path):
     (tmp_path / "one.h").write_text("#include <unordered_map>\nint f(int a);\n")
     with pytest.raises(BuildError, match=r"hint: headers are read as C.*#ifdef __cplusplus"):
@@ -294,7 +360,7 @@ def test_types_of_headers_that_include_each_other(build):
 
 def test_what_an_included_header_declares_may_be_beyond_cffi(tmp_path):
     (tmp_path / "one.h").write_text("#include <stdarg.h>\nint f(const char *text, va_list rest);\n")
-    with pytest.raises(HeaderError, match="the headers cannot be read: .*__builtin_va_list"):
+    with pytest.raises(HeaderError, match=r"stdarg.h:\d+: cannot parse .*\n.*__builtin_va_list"):
         create_extension("told.one", "one.h", [], relative_to=str(tmp_path / "b.py"))
 
 
@@ -327,6 +393,20 @@ def test_a_header_that_exports_nothing(tmp_path, header):
     (tmp_path / "one.h").write_text(header)
     with pytest.warns(UserWarning, match=r"one\.h declares no function.* empty\.one will be empty"):
         create_extension("empty.one", "one.h", [], relative_to=str(tmp_path / "b.py"))
+
+
+def test_variables_and_constants_of_one_declaration(build):
+    module = build(
+        "static const int A = 1, B = 2;\n"
+        "extern int first, second[3];\nextern double third, *fourth; // none\nint f(void);",
+        "int first = 3, second[3] = {4, 5, 6};\ndouble third = 1.5, *fourth;\n"
+        "int f(void) { return first; }",
+    )
+    assert module.__all__ == ["f", "A", "B", "first", "second", "third", "fourth"]
+    assert (module.A, module.B, module.first, list(module.second)) == (1, 2, 3, [4, 5, 6])
+    assert (module.third, module.fourth) == (1.5, module._ffi.NULL)
+    module.first = 7
+    assert module.f() == 7
 
 
 def test_a_handle_to_a_struct_without_a_name(build):

@@ -10,7 +10,7 @@ import pytest
 import torch
 
 from ffi_ext import create_extension
-from ffi_ext.build import INCLUDE
+from ffi_ext.build import INCLUDE, _is_installed
 
 NEVER_INLINED = "__attribute__((noinline))"
 
@@ -100,6 +100,21 @@ def test_inline_without_static(tmp_path, monkeypatch, capfd):
     )
     assert done.stdout.split() == ["0.25", "1.0", "10"], done.stderr
     assert "is up to date" in build(True)
+
+
+@pytest.mark.parametrize(
+    ("path", "installed"),
+    [
+        ("/usr/include/stdio.h", True),
+        (f"{INCLUDE}/TH/TH.h", True),
+        (f"{sys.base_prefix}/include/python3/Python.h", True),
+        ("/usr/src/app/clip.h", False),  # where containers have their programs
+        ("/usr2/clip.h", False),
+        (f"{sys.base_prefix}-and-more/clip.h", False),
+    ],
+)
+def test_whose_files_are_looked_through_for_inline(path, installed):
+    assert _is_installed(path) == installed
 
 
 def test_a_declared_function_that_is_inline(build):

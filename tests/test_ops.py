@@ -14,6 +14,7 @@ from torch.autograd import forward_ad
 pytest.importorskip("_ext.kernels", reason="run `python build_ffi.py` first")
 
 from resnet import ops  # noqa: E402
+from resnet.ops import native  # noqa: E402
 from tests import huge_pages  # noqa: E402
 from tests.operators import Case, differentiable, selections  # noqa: E402
 
@@ -278,6 +279,13 @@ def test_large_results_lie_in_huge_pages():
     y = ops.frozen_batch_norm(x, ones, ones)
     assert huge_pages.asked_for(y.data_ptr() + y.nbytes // 2)
     assert torch.equal(y, x + 1)
+
+
+def test_nothing_is_passed_as_the_null_that_calls_know_at_sight():
+    from _ext import kernels
+
+    # cffi.FFI().NULL is equal, and an object of its own.
+    assert native.or_null(None) is kernels._ffi.NULL
 
 
 def test_without_kernels_torch_computes_and_it_is_said_once():

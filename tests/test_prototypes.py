@@ -21,6 +21,8 @@ DECLARED = "int f(const THFloatTensor *t, long n, float by, const float *a)"
         "signed f(struct THFloatTensor const *t, unsigned long n, float by, float *restrict a) {",
         "TH_API int f(THTensor *t, index n, real by, real *a) {",  # typedefs and macros may be the same
         "int f(ARGUMENTS) {",
+        "__attribute__((noinline)) int f(THFloatTensor *t, long n, float by, float *a) {",
+        '__attribute__((target("fma"))) EXPORT(float, 2) f(THFloatTensor *t, long n, float by, float *a) {',
         "/* int f(int n) { */ static int g(int f) {",
         "int f(t, n, by, a) THFloatTensor *t; long n; float by; float *a; {",
         'int g(void) { puts("int f(int n) {"); if (f(t, n, by, a)) { } }',
@@ -41,6 +43,7 @@ def test_definitions_that_fit(definition):
         "int f(const THFloatTensor *t, long n, float by, float **a) {",
         "int f(const THFloatTensor *t, float by, long n, const float *a) {",
         "int f(const THFloatTensor *t, long n, float by) {",
+        "__attribute__((noinline)) int f(const THFloatTensor *t, int n, float by, const float *a) {",
         "float f(const THFloatTensor *t, long n, float by, const float *a) {",
         "void f(const THFloatTensor *t, long n, float by, const float *a) {",
     ],

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import resource
 
 import numpy as np
 import pytest
@@ -282,3 +283,16 @@ def test_singular_values(routines, random, m, n, jobu, jobvt):
         np.testing.assert_allclose(product, a, atol=1e-5)
     if columns:
         np.testing.assert_allclose(u.numpy() @ u.T.numpy(), np.eye(columns), atol=1e-5)
+
+
+def test_memory_stays_flat_when_torch_refuses(routines):
+    a, values = torch.zeros(2, 2, 2, dtype=routines.dtype)
+
+    def work(rounds: int) -> int:
+        for _ in range(rounds):
+            with pytest.raises(ffi_ext.NativeError, match="UPLO"):
+                routines("syev", "V", "?", 2, a, 2, values, values, 64)
+        return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+
+    before = work(1000)
+    assert work(10_000) - before < 4000  # kB; the records of the arguments are a kilobyte a call

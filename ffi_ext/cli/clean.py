@@ -25,7 +25,10 @@ def add(parser: argparse.ArgumentParser) -> None:
         help="remove what the cache keeps (objects, headers, modules of load and load_inline) instead",
     )
     parser.add_argument(
-        "--older-than", type=float, metavar="DAYS", help="with --cache: only what is unused so long"
+        "--older-than",
+        type=float,
+        metavar="DAYS",
+        help="with --cache: only what was built so long ago",
     )
     parser.add_argument("-n", "--dry-run", action="store_true", help="say it, and do nothing")
 

@@ -115,7 +115,6 @@ def origin(binary: Path) -> dict[str, Any]:
 
 
 def main(options: argparse.Namespace) -> int:
-
     try:
         facts = describe(Path(options.package))
     except FileNotFoundError as error:

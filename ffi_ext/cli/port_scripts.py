@@ -18,6 +18,8 @@ NUMBER = re.compile(
     re.I,
 )
 REDUCTIONS = {"sum", "mean", "norm", "prod", "max", "min", "std", "var", "median", "dot", "dist"}
+# What has the lines of a text in it. f-strings are several tokens from Python 3.12 on.
+_TEXTS = (tokenize.STRING, getattr(tokenize, "FSTRING_MIDDLE", tokenize.STRING))
 
 
 def imports(text: str) -> str:
@@ -33,7 +35,7 @@ def imports(text: str) -> str:
         if isinstance(node, ast.ImportFrom) and not node.level:
             lines = _from(node, bool(called), len(uses) > len(called))
         elif isinstance(node, ast.Import):
-            lines = _import(source, node)
+            lines = _import(node)
         else:
             continue
         if lines is not None:
@@ -78,7 +80,7 @@ def _as(alias: ast.alias) -> str:
     return f" as {alias.asname}" if alias.asname else ""
 
 
-def _import(source: Source, node: ast.Import) -> list[str] | None:
+def _import(node: ast.Import) -> list[str] | None:
     ours = [a for a in node.names if a.name == OLD]
     if not ours:
         return None
@@ -250,7 +252,7 @@ def _wrapped(source: Source, bare: str, rest: list[ast.stmt], words: str) -> str
     last -= len(re.findall(r"\r\n|\n|\r", source.text)) - len(re.findall(r"\r\n|\n|\r", bare))
     inside: set[int] = set()
     for token in tokenize.generate_tokens(io.StringIO(bare).readline):
-        if token.type in (tokenize.STRING, *(_MIDDLE if _MIDDLE else ())):
+        if token.type in _TEXTS:
             inside |= set(range(token.start[0] + 1, token.end[0] + 1))
     indent = source.indent(rest[0])
     step = "\t" if indent.startswith("\t") else "    "
@@ -260,8 +262,3 @@ def _wrapped(source: Source, bare: str, rest: list[ast.stmt], words: str) -> str
     ]
     head = f"{indent}with {words}:{source.newline}"
     return "".join([*lines[: first - 1], head, *moved, *lines[last:]])
-
-
-_MIDDLE = tuple(  # f-strings are tokens of their own from Python 3.12 on
-    getattr(tokenize, name) for name in ("FSTRING_MIDDLE",) if hasattr(tokenize, name)
-)

@@ -78,13 +78,13 @@ def of_headers(headers: list[str], include_dirs: list[str]) -> str:
     import cffi
 
     from ffi_ext import build as builder
-    from ffi_ext import declarations, extension
+    from ffi_ext import declarations, preprocess
     from ffi_ext.codegen import stub
 
     include = [str(builder.INCLUDE), str(builder.INCLUDE / "TH"), str(builder.INCLUDE / "THC")]
-    preprocess = extension._preprocessor({"include_dirs": include + include_dirs})
+    read = preprocess.reader({"include_dirs": include + include_dirs})
     paths = [Path(os.path.abspath(header)) for header in headers]
-    return stub.stub_pyi(paths[0].stem, declarations.read(paths, preprocess, cffi.FFI()))
+    return stub.stub_pyi(paths[0].stem, declarations.read(paths, read, cffi.FFI()))
 
 
 def _package(folder: Path) -> str:
@@ -155,5 +155,5 @@ def of_module(module: ModuleType, package: str) -> str:
             )
         )
     variables = tuple(name for name in names if name not in vars(module))  # read at each access
-    declared = declarations.Declarations("", tuple(functions), constants, variables, ())
+    declared = declarations.Declarations(tuple(functions), constants, variables, ())
     return stub.stub_pyi(package, declared)

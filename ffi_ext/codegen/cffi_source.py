@@ -12,8 +12,6 @@ from ffi_ext.declarations import Declarations
 if TYPE_CHECKING:
     import cffi
 
-MAX_ARGUMENTS = 64  # FFI_EXT_MAX_ARGUMENTS in include/ffi_ext/abi.h
-
 
 class _Recompiler(recompiler.Recompiler):  # type: ignore[misc]
     """Writes `_lib.f` for a function that has a trampoline as a call of include/ffi_ext/lib_call.h.
@@ -47,9 +45,7 @@ class _Recompiler(recompiler.Recompiler):  # type: ignore[misc]
 def _is_carried(tp: Any) -> bool:
     """Whether the types are those that lib_call.h converts as cffi does."""
     values = [*tp.args] if isinstance(tp.result, model.VoidType) else [tp.result, *tp.args]
-    return len(tp.args) <= MAX_ARGUMENTS and all(
-        isinstance(value, (model.PrimitiveType, model.PointerType)) for value in values
-    )
+    return all(isinstance(value, (model.PrimitiveType, model.PointerType)) for value in values)
 
 
 def cffi_source(
@@ -67,10 +63,9 @@ def cffi_source(
     # cffi puts the module into sys.modules under the name that it is made with, beside the name that
     # it is imported by: with a plain `_io` the standard library's would be lost. This one nobody imports.
     generator = _Recompiler(ffi, f"ffi_ext:{module_name}")
-    functions = [function for function in declarations.functions if not function.variadic]
     generator.trampolines = {
         function.name: index
-        for index, function in enumerate(functions)
+        for index, function in enumerate(declarations.table)
         if "x" not in (function.result_code, *(p.code for p in function.parameters))
         and _is_carried(ffi._parser._declarations[f"function {function.name}"][0])  # type: ignore[attr-defined]
     }

@@ -47,7 +47,7 @@ def preamble(
     Args:
         cxx_names: C sources are compiled as C++ (CC=g++), so that the names have C++'s linkage there.
     """
-    functions = [function for function in declarations.functions if not function.variadic]
+    functions = declarations.table
     if with_cuda:
         lines = ["#include <TH/TH.h>", "#include <THC/THC.h>"]
     else:  # prototypes need the types' names only; see toolchain.QUICK

@@ -268,7 +268,6 @@ int ffi_take_tensor(ffi_call *c, int index, PyObject *const *args, const ffi_par
   return 0;
 }
 
-/* `void *` takes a tensor of any element type: C sees its record. */
 int ffi_take_argument(ffi_call *c, int index, PyObject *const *args) {
   PyObject *value = args[index];
   const ffi_parameter *p = &c->function->parameters[index];
@@ -300,7 +299,9 @@ int ffi_take_argument(ffi_call *c, int index, PyObject *const *args) {
       }
       return take_converted(c, index, value, slot);
     default:
-      if (p->code == 'p' && ffi_is_tensor(value)) { /* adapt accepts it for `void *` alone */
+      /* `void *` takes a tensor of any element type: C sees its record. Adapt accepts one for
+       * `void *` alone. */
+      if (p->code == 'p' && ffi_is_tensor(value)) {
         ffi_view view;
         PyObject *object = value;
         if (adapt(c, index, value, &view, &object)) return -1;

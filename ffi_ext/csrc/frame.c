@@ -14,11 +14,18 @@ PyObject *ffi_adopt_helper;
 Py_ssize_t ffi_handle_offset;
 const ffi_operations *ffi_torch;
 
-const int ffi_scalar_type[FFI_TYPES] = {6, 7, 4, 3, 2, 1, 0, 5};
+const int ffi_scalar_type[FFI_TYPES] = {
+    [FFI_FLOAT] = FFI_EXT_FLOAT32, [FFI_DOUBLE] = FFI_EXT_FLOAT64, [FFI_LONG] = FFI_EXT_INT64,
+    [FFI_INT] = FFI_EXT_INT32,     [FFI_SHORT] = FFI_EXT_INT16,    [FFI_CHAR] = FFI_EXT_INT8,
+    [FFI_BYTE] = FFI_EXT_UINT8,    [FFI_HALF] = FFI_EXT_FLOAT16,
+};
 
 int ffi_type_of_scalar(int scalar_type) {
-  static const signed char types[8] = {FFI_BYTE, FFI_CHAR, FFI_SHORT, FFI_INT,
-                                       FFI_LONG, FFI_HALF, FFI_FLOAT, FFI_DOUBLE};
+  static const signed char types[8] = {
+      [FFI_EXT_UINT8] = FFI_BYTE,    [FFI_EXT_INT8] = FFI_CHAR,      [FFI_EXT_INT16] = FFI_SHORT,
+      [FFI_EXT_INT32] = FFI_INT,     [FFI_EXT_INT64] = FFI_LONG,     [FFI_EXT_FLOAT16] = FFI_HALF,
+      [FFI_EXT_FLOAT32] = FFI_FLOAT, [FFI_EXT_FLOAT64] = FFI_DOUBLE,
+  };
   return scalar_type >= 0 && scalar_type < 8 ? types[scalar_type] : -1;
 }
 
@@ -118,17 +125,22 @@ static ffi_storage *find_kept_storage(void *identity, int type, int *reinterpret
     pthread_mutex_unlock(&kept_lock);                                                        \
   } while (0)
 
-/* A record that C still holds when the call ends gets references of its own. */
-static int keep_tensor(ffi_tensor *t) {
-  if (t->owned || !t->handle) return 0;
-  void *owned = ffi_torch->keep(t->handle);
-  if (!owned) return -1;
-  t->handle = owned;
+/* The record has this reference on torch's tensor, and is found again when that is passed. */
+static void own_handle(ffi_tensor *t, void *handle) {
+  t->handle = handle;
   t->owned = 1;
   pthread_mutex_lock(&kept_lock);
   t->next = kept_tensors;
   __atomic_store_n(&kept_tensors, t, __ATOMIC_RELEASE);
   pthread_mutex_unlock(&kept_lock);
+}
+
+/* A record that C still holds when the call ends gets references of its own. */
+static int keep_tensor(ffi_tensor *t) {
+  if (t->owned || !t->handle) return 0;
+  void *owned = ffi_torch->keep(t->handle);
+  if (!owned) return -1;
+  own_handle(t, owned);
   return 0;
 }
 
@@ -588,12 +600,7 @@ PyObject *ffi_tensor_result(ffi_frame *frame, ffi_tensor *t) {
     keep_in_place(t->storage, adopted);
     Py_XDECREF(adopted);
     if (handle) { /* C goes on with this record: what it does to it must show in the tensor */
-      t->handle = handle;
-      t->owned = 1;
-      pthread_mutex_lock(&kept_lock);
-      t->next = kept_tensors;
-      __atomic_store_n(&kept_tensors, t, __ATOMIC_RELEASE);
-      pthread_mutex_unlock(&kept_lock);
+      own_handle(t, handle);
       if (t->storage) keep_storage(t->storage);
     }
   }

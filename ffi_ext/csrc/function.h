@@ -23,6 +23,8 @@ enum ffi_kind {
   FFI_CONVERTED, /* cffi converts: pointers, structs by value, char ... */
 };
 
+#define FFI_ELEMENT_CODES "FDLISCBH" /* in the order of enum ffi_type */
+
 typedef struct ffi_parameter {
   unsigned char kind;
   unsigned char bits;     /* of an integer */

@@ -3,7 +3,7 @@
 
 #include "call.h"
 
-static const char element_codes[] = "FDLISCBH"; /* in the order of enum ffi_type */
+static const char element_codes[] = FFI_ELEMENT_CODES;
 
 int ffi_parse_code(const char **at, ffi_parameter *p) {
   static const struct {

@@ -5,6 +5,17 @@
 #include "TH/TH.h"
 #include "record.h"
 
+/* enum ffi_type of the type at hand, in files for every type: "Float" -> FFI_NUMBER_Float. */
+#define FFI_NUMBER_Float FFI_FLOAT
+#define FFI_NUMBER_Double FFI_DOUBLE
+#define FFI_NUMBER_Long FFI_LONG
+#define FFI_NUMBER_Int FFI_INT
+#define FFI_NUMBER_Short FFI_SHORT
+#define FFI_NUMBER_Char FFI_CHAR
+#define FFI_NUMBER_Byte FFI_BYTE
+#define FFI_NUMBER_Half FFI_HALF
+#define TYPE_NUMBER TH_CONCAT_2(FFI_NUMBER_, Real)
+
 #ifdef FFI_ANALYZED /* `make analyze`: tools do not see that these return only where the condition \
                        holds */
 #undef THArgCheck

@@ -102,16 +102,31 @@ static int call(const char *name, const char *codes, va_list *arguments, char *t
   return failed ? -1 : 0;
 }
 
-void ffi_th_torch(const char *name, const char *codes, ...) {
-  char text[FFI_TEXT_ROOM] = "";
-  va_list arguments;
+static int call_with_gil(const char *name, const char *codes, va_list *arguments, char *text) {
+  text[0] = '\0';
   PyGILState_STATE gil = PyGILState_Ensure();
-  va_start(arguments, codes);
-  int failed = call(name, codes, &arguments, text);
-  va_end(arguments);
+  int failed = call(name, codes, arguments, text);
   if (PyErr_Occurred()) ffi_take_error(text);
   PyGILState_Release(gil);
+  return failed;
+}
+
+void ffi_th_torch(const char *name, const char *codes, ...) {
+  char text[FFI_TEXT_ROOM];
+  va_list arguments;
+  va_start(arguments, codes);
+  const int failed = call_with_gil(name, codes, &arguments, text);
+  va_end(arguments);
   if (failed) ffi_throw(text);
+}
+
+/* The same for a caller that has tensors to drop before the error is thrown: -1, and its text. */
+static int try_torch(char *text, const char *name, const char *codes, ...) {
+  va_list arguments;
+  va_start(arguments, codes);
+  const int failed = call_with_gil(name, codes, &arguments, text);
+  va_end(arguments);
+  return failed;
 }
 
 static ffi_tensor *whole(ffi_storage *s) {
@@ -124,10 +139,12 @@ static ffi_tensor *whole(ffi_storage *s) {
 void ffi_th_copy_storage(ffi_storage *to, ffi_storage *from) {
   THArgCheck(to->size == from->size, 2, "size does not match");
   if (to->size == 0) return;
+  char text[FFI_TEXT_ROOM];
   ffi_tensor *target = whole(to), *source = whole(from);
-  ffi_th_torch("copy", "tt", target, source);
+  const int failed = try_torch(text, "copy", "tt", target, source);
   ffi_tensor_drop(target);
   ffi_tensor_drop(source);
+  if (failed) ffi_throw(text);
 }
 
 /* Memory of C's own, as a tensor for the length of a call. */
@@ -160,6 +177,8 @@ ffi_tensor *ffi_th_borrowed(int type, void *data, int n, const int64_t *size,
 }
 
 void ffi_th_lapack(const char *name, const char *letters, ffi_tensor **tensors, size_t count) {
-  ffi_th_torch("lapack", "cnc", name, tensors, (int)count, letters);
+  char text[FFI_TEXT_ROOM];
+  const int failed = try_torch(text, "lapack", "cnc", name, tensors, (int)count, letters);
   for (size_t i = 0; i < count; i++) ffi_tensor_drop(tensors[i]);
+  if (failed) ffi_throw(text);
 }

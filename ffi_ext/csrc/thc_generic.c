@@ -8,16 +8,6 @@
 
 #include "th_core.h"
 
-#define FFI_NUMBER_Float FFI_FLOAT
-#define FFI_NUMBER_Double FFI_DOUBLE
-#define FFI_NUMBER_Long FFI_LONG
-#define FFI_NUMBER_Int FFI_INT
-#define FFI_NUMBER_Short FFI_SHORT
-#define FFI_NUMBER_Char FFI_CHAR
-#define FFI_NUMBER_Byte FFI_BYTE
-#define FFI_NUMBER_Half FFI_HALF
-#define TYPE_NUMBER TH_CONCAT_2(FFI_NUMBER_, Real)
-
 /* A CUDA record differs from a CPU record in nothing but where its memory is, which functions on
  * its shape do not touch. */
 #define FFI_EXT_DEFINE_THC

@@ -9,8 +9,8 @@ import warnings
 from collections.abc import Callable, Iterator
 from typing import Any, get_type_hints
 
-import cffi
 import torch
+from _cffi_backend import FFI
 from torch.autograd import forward_ad
 
 HOW_TO_BUILD = (
@@ -71,7 +71,7 @@ if _why_not and not _choice:
 _torch_only = _choice == "torch"
 
 _SUFFIX = {torch.float32: "float", torch.float64: "double"}
-_NULL = cffi.FFI().NULL
+_NULL = FFI.NULL  # the object that each `_ffi.NULL` is: calls know it at sight
 _LOW_PRECISION = (torch.float16, torch.bfloat16)
 
 

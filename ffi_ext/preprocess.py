@@ -1,0 +1,67 @@
+"""Headers through the C compiler's preprocessor, and its answers kept from one build to the next."""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+from ffi_ext import build, cache, compile_errors, toolchain
+from ffi_ext.errors import BuildError
+
+
+def reader(options: dict[str, Any]) -> Callable[[Path], str]:
+    """What reads a header as the generated C is compiled, with the options of create_extension()."""
+
+    def preprocess(header: Path) -> str:
+        compiler = toolchain.c_compiler()
+        flags = toolchain.environment_flags("CPPFLAGS")
+        flags += toolchain.preprocessor_flags(
+            options["include_dirs"],
+            options.get("define_macros", ()),
+            options.get("undef_macros", ()),
+        )
+        language = "cxx" if options.get("language") == "c++" else "cc"
+        flags += toolchain.preprocessor_words(
+            options.get("extra_compile_args", {}).get(language, ())
+        )
+        command = [*compiler.command, "-E", "-dD", *flags, toolchain.safe_path(header)]
+        return _text(tuple(command), compiler.identity, header)
+
+    return preprocess
+
+
+def _text(command: tuple[str, ...], identity: tuple[str, ...], header: Path) -> str:
+    """The compiler's answer, or the one kept from before if no file behind it changed."""
+    root = cache.root()
+    key = cache.digest(json.dumps([command, identity]).encode())[:32]
+    kept = root / "headers" / f"{key}.json" if root else None
+    if kept:
+        record = cache.load_json(kept)
+        files = record.get("files", {})
+        if files and all(cache.file_digest(path) == seen for path, seen in files.items()):
+            return str(record["text"])
+    started = cache.clock()
+    status, text = toolchain.run(command, apart=True)
+    if status:
+        raise compile_errors.explain(f"reading the header {header}", text, build.INCLUDE)
+    if kept:
+        names = {str(header), *_included(text)}
+        if any(cache.may_have_changed(name, started) for name in names):
+            return text  # which of the two the compiler has read is not known
+        record = {"text": text, "files": {name: cache.file_digest(name) for name in names}}
+        try:
+            kept.parent.mkdir(exist_ok=True, mode=0o700)
+            cache.replace(kept, json.dumps(record).encode())
+        except (OSError, BuildError):
+            return text  # a full cache disk slows the next build, no more
+    return text
+
+
+def _included(text: str) -> set[str]:
+    """The files named by line markers."""
+    found = re.findall(r'^# \d+ "((?:[^"\\]|\\.)*)"', text, re.M)
+    return {name for name in found if not name.startswith("<") and os.path.isfile(name)}
