@@ -73,7 +73,10 @@ def cold_and_unchanged(table: Table, folder: Path, rounds: int) -> float:
     build(folder, "warm_up")
     cc = list(toolchain.c_compiler().command)
     generated = next(folder.joinpath("cache").glob("_warm_up-*/_warm_up.c"))
-    includes = [f"-I{ffi_ext.get_include()}", *[f"-I{p}" for p in toolchain.python_includes(False, False)]]
+    includes = [
+        f"-I{ffi_ext.get_include()}",
+        *[f"-I{p}" for p in toolchain.python_includes(False, False)],
+    ]
     sources = [(folder / "add.c", "-O3"), (folder / "pool.c", "-O3"), (generated, "-O0")]
     commands = [
         [*cc, level, "-w", "-fPIC", *includes, "-c", str(source), "-o", str(folder / f"{i}.o")]

@@ -270,7 +270,9 @@ class Build:
             stale = [unit for unit in units if not self.is_fresh(unit)]
             if not stale:
                 return units
-            stale.sort(key=_milliseconds, reverse=True)  # else the longest may begin when all else is done
+            stale.sort(
+                key=_milliseconds, reverse=True
+            )  # else the longest may begin when all else is done
             seen, self.states = self.states, dict(self.states)
             with ThreadPoolExecutor(max_workers=min(toolchain.jobs(), len(stale))) as pool:
                 try:

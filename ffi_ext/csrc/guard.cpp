@@ -70,5 +70,6 @@ extern "C" int ffi_try(void (*function)(void *), void *argument, char *text) {
   return -1;
 }
 
-// On a thread that no call waits for, C++ may catch it; else it ends the process, which prints the text.
+// On a thread that no call waits for, C++ may catch it; else it ends the process, which prints the
+// text.
 extern "C" void ffi_throw(const char *message) { throw native_error(message); }
