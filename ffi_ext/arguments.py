@@ -12,6 +12,10 @@ from ffi_ext.cffi_values import types_of
 from ffi_ext.refusals import DTYPES, ELEMENTS, Function, describe, is_storage, refusal, wanted
 
 _TH_DTYPES = frozenset(DTYPES.values())
+_NO_TENSOR = (
+    ": NULL is module._ffi.NULL, if the function accepts it; `@param name [optional]` in the header makes "
+    "None NULL"
+)
 
 
 def adapt(function: Function, index: int, value: object) -> tuple[torch.Tensor, tiers.Facts]:
@@ -40,7 +44,7 @@ def adapt(function: Function, index: int, value: object) -> tuple[torch.Tensor, 
 def _not_a_tensor(code: str, value: object) -> str:
     text = f"expected {wanted(code)}, got {describe(value)}"
     if value is None:
-        return text + ": NULL is module._ffi.NULL, if the function accepts it"
+        return text + _NO_TENSOR
     if is_storage(value):
         return text + ": a storage is no tensor; pass the tensor itself"
     if isinstance(value, (list, tuple)):
@@ -140,7 +144,7 @@ def _for_array(function: Function, index: int, code: str, value: object) -> torc
     devices = constraints.decode(text).devices if text else ("cpu",)
     if not isinstance(value, torch.Tensor) or value.device.type not in devices:
         where = " or ".join(devices)
-        hint = ": NULL is module._ffi.NULL, if the function accepts it" if value is None else ""
+        hint = _NO_TENSOR if value is None else ""
         if isinstance(value, (list, tuple)):
             hint = ": make it a tensor with torch.tensor(...)"
         if isinstance(value, torch.Tensor) and value.device.type != "meta":

@@ -40,7 +40,7 @@ GROUPS = {
 }
 _MAX_SIZES = 16  # of a shape: FFI_CONSTRAINT_DIMS in csrc/constraints.h
 _MAX_NAMES = 32  # of sizes, in one function: FFI_CONSTRAINT_NAMES there
-_WORDS = ("contiguous", "channels_last", "output", "cpu", "cuda")
+_WORDS = ("contiguous", "channels_last", "output", "optional", "cpu", "cuda")
 _PARAM = re.compile(r"[@\\]param(?:\[[a-z, ]*\])?\s+(\w+)\s*\[([^\]]*)\]")
 _EACH = re.compile(r"\([^()]*\)|[^,()]+(?:\([^()]*\))?")
 
@@ -59,6 +59,7 @@ class Constraint:
     shape: tuple[Size, ...] | None = None
     layout: str = ""  # "contiguous", "channels_last"
     output: bool = False  # shares no memory with another argument
+    optional: bool = False  # None is NULL
     devices: tuple[str, ...] = ("cpu",)
     dtype_of: int | None = None  # the element type of that parameter
     like: int | None = None  # its element type and shape
@@ -70,7 +71,8 @@ class Constraint:
             parts.append("|".join(self.dtypes))
         if self.shape is not None:
             parts.append(f"({','.join(map(str, self.shape))})")
-        parts += filter(None, [self.layout, "output" if self.output else ""])
+        words = {"output": self.output, "optional": self.optional}
+        parts += filter(None, [self.layout, *(word for word, said in words.items() if said)])
         if self.devices != ("cpu",):
             parts.append("|".join(self.devices))
         if self.dtype_of is not None:
@@ -140,8 +142,8 @@ def parse(text: str, earlier: Sequence[str]) -> Constraint:
             put("dtype_of" if word == "dtype" else "like", list(earlier).index(name))
         elif item in ("contiguous", "channels_last"):
             put("layout", item)
-        elif item == "output":
-            put("output", True)
+        elif item in ("output", "optional"):
+            put(item, True)
         elif item and set(_alternatives(item)) <= {"cpu", "cuda"}:
             put("devices", tuple(_alternatives(item)))
         elif item:

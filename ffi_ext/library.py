@@ -317,7 +317,7 @@ def _allocating(
 
     def run_backward(grad: torch.Tensor, *given: Any) -> list[torch.Tensor | None]:
         values = dict(zip(passed, given, strict=True))
-        gradients = {name: torch.empty_like(values[name[5:]]) for name in made}
+        gradients = {n: None if (x := values[n[5:]]) is None else torch.empty_like(x) for n in made}
         # torch calls any empty tensor contiguous, also an expanded one, whose strides TH does not
         grad = grad.contiguous() if grad.numel() else grad.new_empty(grad.shape)
         arguments = [
@@ -325,7 +325,7 @@ def _allocating(
             for n in parameters
         ]
         call_backward(*arguments)
-        return [gradients.get(f"grad_{name}") for name in differentiated]
+        return [gradients.get(f"grad_{n}") for n in differentiated if values[n] is not None]
 
     run_forward.__name__, run_forward.__doc__ = forward.__name__, forward.__doc__
     kind = inspect.Parameter.POSITIONAL_OR_KEYWORD
@@ -358,12 +358,14 @@ def _schema(function: Any) -> str | None:
     """torch's schema of a C function, or None where it has none."""
     if _signature(function) is None:
         return None
-    names, codes = function.__self__.names, function.__self__.codes
+    record = function.__self__
+    names, codes = record.names, record.codes
     parts, letter = [], ord("a")
-    for name, code in zip(names, codes[1:], strict=True):
+    for name, code, said in zip(names, codes[1:], record.constraints, strict=True):
         if types.is_tensor(code):
             mutated = _is_mutated(code)
-            parts.append(f"Tensor({chr(letter)}!) {name}" if mutated else f"Tensor {name}")
+            mark = "?" if said and constraints.decode(said).optional else ""
+            parts.append(f"Tensor{f'({chr(letter)}!)' if mutated else ''}{mark} {name}")
             letter += mutated
         elif code == "?":
             parts.append(f"bool {name}")
@@ -405,9 +407,10 @@ def _fake(function: Any, dtype: torch.dtype | None) -> Callable[..., Any]:
     names, tensors, mutable = signature.names, signature.tensors, signature.mutable
 
     def fake(*arguments: Any) -> torch.Tensor | None:
-        given = {n: x for n, x in zip(names, arguments, strict=True) if n in tensors}
+        passed = zip(names, arguments, strict=True)
+        given = {n: x for n, x in passed if n in tensors and x is not None}
         if all(x.numel() for n, x in given.items() if n not in mutable):
-            for name in mutable:
+            for name in (n for n in mutable if n in given):
                 if given[name].shape == (0,) and len(given) > len(mutable):
                     raise RuntimeError(
                         f"{function.__name__}() argument '{name}' is empty, to be resized in C: under torch.compile "

@@ -282,7 +282,9 @@ def test_comments_of_old_code_are_left_alone(build):
     assert module.f(torch.ones(2)) == 5
 
 
-@pytest.mark.parametrize("constraint", ["[]", "[float16|bfloat16,(N,_,...,3),contiguous,output]"])
+@pytest.mark.parametrize(
+    "constraint", ["[]", "[float16|bfloat16,(N,_,...,3),contiguous,output,optional]"]
+)
 def test_encoding_is_undone_by_decoding(constraint):
     assert constraints.decode(constraint).encoded() == constraint
 

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import inspect
+import re
+from pathlib import Path
 
 import pytest
 import torch
@@ -374,3 +376,78 @@ def test_checkpoints_and_inputs_that_are_none(my_lib):
     wrong = library.differentiable(lambda by, x: x * by, lambda grad, by, x: (None, grad * by))
     with pytest.raises(ValueError, match="one gradient for each tensor among the inputs, 1, got 2"):
         wrong(2.0, a).sum().backward()
+
+
+OPTIONAL = """
+/* y = x * weight + bias.
+ *
+ * @param x [float64, (N)]
+ * @param weight [like(x), optional]
+ * @param bias [(N), optional]
+ * @param y [like(x)] */
+void affine(const ffi_ext_tensor *x, const ffi_ext_tensor *weight, const THDoubleTensor *bias, ffi_ext_tensor *y);
+/* @param weight [optional]
+ * @param bias [optional]
+ * @param grad_weight [optional]
+ * @param grad_bias [optional] */
+void affine_backward(const ffi_ext_tensor *grad, const ffi_ext_tensor *x, const ffi_ext_tensor *weight,
+                     const THDoubleTensor *bias, ffi_ext_tensor *grad_x, ffi_ext_tensor *grad_weight,
+                     THDoubleTensor *grad_bias);
+"""
+OPTIONAL_SOURCE = """
+#include <TH/TH.h>
+#include <ffi_ext.h>
+#define AT(t) (((double *)(t)->data)[i * (t)->stride[0]])
+void affine(const ffi_ext_tensor *x, const ffi_ext_tensor *weight, const THDoubleTensor *bias, ffi_ext_tensor *y) {
+  for (int64_t i = 0; i < x->numel; i++)
+    AT(y) = AT(x) * (weight ? AT(weight) : 1) + (bias ? THDoubleTensor_get1d(bias, i) : 0);
+}
+void affine_backward(const ffi_ext_tensor *grad, const ffi_ext_tensor *x, const ffi_ext_tensor *weight,
+                     const THDoubleTensor *bias, ffi_ext_tensor *grad_x, ffi_ext_tensor *grad_weight,
+                     THDoubleTensor *grad_bias) {
+  FFI_CHECK(!bias == !grad_bias && !weight == !grad_weight, "gradients of what was given");
+  for (int64_t i = 0; i < x->numel; i++) {
+    AT(grad_x) = AT(grad) * (weight ? AT(weight) : 1);
+    if (weight) AT(grad_weight) = AT(grad) * AT(x);
+    if (bias) THDoubleTensor_set1d(grad_bias, i, AT(grad));
+  }
+}
+"""
+
+
+def test_tensors_that_may_be_left_out(build):
+    module = build(OPTIONAL, OPTIONAL_SOURCE)
+    x, w, b, y = (torch.rand(4, dtype=torch.float64) for _ in range(4))
+    for weight in (w, None, module._ffi.NULL):
+        for bias in (b, None, module._ffi.NULL):
+            module.affine(x, weight, bias, y)
+            expected = x * (w if weight is w else 1) + (b if bias is b else 0)
+            torch.testing.assert_close(y, expected)
+    with pytest.raises(TypeError, match=r"argument 1 'x'.*\[optional\]` in the header makes None"):
+        module.affine(None, w, b, y)
+    with pytest.raises(ValueError, match=r"'bias': expected the shape \(N\) with N = 4 from 'x'"):
+        module.affine(x, None, torch.rand(3, dtype=torch.float64), y)
+
+    stub = Path(module.__file__).with_suffix(".pyi").read_text().partition("def affine_backward")[0]
+    optional = [p.partition(":")[0] for p in re.split(r", (?=\w+: )|\) ->", stub) if "| None" in p]
+    assert optional == ["weight", "bias"], stub
+
+    operators = library.register(module, "optionals")
+    assert operators["affine"].schema == (
+        "(Tensor x, Tensor? weight, Tensor? bias, Tensor(a!) y) -> ()"
+    )
+    torch.library.opcheck(operators["affine"].call, (x, None, b, y))
+    affine = library.differentiable(module.affine, module.affine_backward)
+    ways = [affine]
+    if torch.torch_version.TorchVersion(torch.__version__) >= "2.6":
+        ways.append(torch.compile(affine, fullgraph=True, backend="aot_eager"))
+    for given in ((w, b), (w, None), (None, b), (None, None)):
+        for way in ways:
+            inputs = [None if t is None else t.clone().requires_grad_() for t in (x, *given)]
+            ours = way(*inputs)
+            theirs = inputs[0] * (1 if inputs[1] is None else inputs[1])
+            theirs = theirs + (0 if inputs[2] is None else inputs[2])
+            torch.testing.assert_close(ours, theirs)
+            leaves = [t for t in inputs if t is not None]
+            got, expected = (torch.autograd.grad(r.square().sum(), leaves) for r in (ours, theirs))
+            torch.testing.assert_close(got, expected)

@@ -137,9 +137,10 @@ def of_module(module: ModuleType, package: str) -> str:
         if name in variadic:
             record, doc = SimpleNamespace(**variadic[name]), variadic[name]["doc"]
         prototype, _, comment = doc.partition("\n\n")
+        said = getattr(record, "constraints", ()) or [""] * len(record.names)
         parameters = tuple(
-            declarations.Parameter(n, "", code)
-            for n, code in zip(record.names, record.codes[1:], strict=True)
+            declarations.Parameter(n, "", code, constraint)
+            for n, code, constraint in zip(record.names, record.codes[1:], said, strict=True)
         )
         functions.append(
             declarations.Function(

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from ffi_ext import types
+from ffi_ext import constraints, types
 from ffi_ext.codegen.csource import documentation
-from ffi_ext.declarations import Declarations, Function
+from ffi_ext.declarations import Declarations, Function, Parameter
 
 _HEAD = '''\
 """Types of {package}, made by ffi_ext; changes are lost at the next build."""
@@ -29,11 +29,13 @@ def stub_pyi(package: str, declarations: Declarations) -> str:
     return text + "".join("\n" + _function(function) for function in declarations.functions)
 
 
+def _annotation(parameter: Parameter) -> str:
+    said = parameter.constraint and constraints.decode(parameter.constraint)
+    return types.annotation_for(parameter.code) + (" | None" if said and said.optional else "")
+
+
 def _function(function: Function) -> str:
-    parameters = [
-        f"{parameter.name}: {types.annotation_for(parameter.code)}"
-        for parameter in function.parameters
-    ]
+    parameters = [f"{p.name}: {_annotation(p)}" for p in function.parameters]
     if function.variadic:
         parameters.append("*args: Any")
     result = types.annotation_for(function.result_code, result=True)

@@ -125,11 +125,13 @@ static int take_converted(ffi_call *c, int index, PyObject *value, ffi_ext_slot 
   return PyErr_Occurred() ? -1 : 0;
 }
 
-/* A cdata where a tensor is due: _ffi.NULL, or a record's address. */
-static int take_record(ffi_call *c, int index, PyObject *value, ffi_ext_slot *slot) {
-  if (value != ffi_hook.null) return take_converted(c, index, value, slot);
-  slot->p = NULL;
-  return 0;
+/* What stands for a tensor's record: _ffi.NULL, None where the header says optional, or a record's
+ * address. 1: the value is none of these. */
+static int take_record(ffi_call *c, int index, PyObject *value, const ffi_parameter *p,
+                       ffi_ext_slot *slot) {
+  const int optional = p->constraint >= 0 && c->constraints[p->constraint].optional;
+  if (value == ffi_hook.null || (optional && value == Py_None)) return slot->p = NULL, 0;
+  return ffi_is_cdata(value) ? take_converted(c, index, value, slot) : 1;
 }
 
 /* Makes a view of an argument that the quick look did not accept: a NumPy array, a subclass, a
@@ -214,7 +216,10 @@ static int take_array(ffi_call *c, int index, PyObject *const *args, const ffi_p
                       ffi_ext_slot *slot) {
   ffi_view view;
   PyObject *value = args[index], *object = value;
-  if (!is_plain_tensor(value) && ffi_is_cdata(value)) return take_record(c, index, value, slot);
+  if (!is_plain_tensor(value)) {
+    const int taken = take_record(c, index, value, p, slot);
+    if (taken <= 0) return taken;
+  }
   const int devices = p->constraint < 0 ? FFI_ON_CPU : c->constraints[p->constraint].devices;
   if (!ffi_handle_offset || !ffi_is_tensor(value) || ffi_fields_describe(value, &view) ||
       !(devices & (view.cuda ? FFI_ON_CUDA : FFI_ON_CPU))) {
@@ -251,7 +256,10 @@ int ffi_take_tensor(ffi_call *c, int index, PyObject *const *args, const ffi_par
   ffi_view view;
   PyObject *value = args[index], *object = value;
   int storage = p->kind == FFI_STORAGE;
-  if (!is_plain_tensor(value) && ffi_is_cdata(value)) return take_record(c, index, value, slot);
+  if (!is_plain_tensor(value)) {
+    const int taken = take_record(c, index, value, p, slot);
+    if (taken <= 0) return taken;
+  }
   if (!ffi_handle_offset || storage || !ffi_is_tensor(value) || ffi_fields_describe(value, &view) ||
       view.type != p->type || !view.cuda != !p->cuda) {
     if (adapt(c, index, value, &view, &object)) return -1;

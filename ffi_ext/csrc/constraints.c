@@ -101,6 +101,7 @@ static int parse_item(const char *text, size_t length, ffi_constraint *k, ffi_si
   if (!strncmp(text, "dtype(", 6)) return k->dtype_of = (short)atoi(text + 6), 0;
   if (!strncmp(text, "like(", 5)) return k->like = (short)atoi(text + 5), 0;
   if (is_word(text, length, "output")) return k->output = 1, 0;
+  if (is_word(text, length, "optional")) return k->optional = 1, 0;
   if (is_word(text, length, "contiguous")) return k->layout = FFI_CONTIGUOUS, 0;
   if (is_word(text, length, "channels_last")) return k->layout = FFI_CHANNELS_LAST, 0;
   return parse_alternatives(text, length, k);

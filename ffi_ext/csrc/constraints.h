@@ -20,7 +20,7 @@ typedef struct ffi_constraint {
   const char *text; /* from its [ on, in the signature */
   int length;
   uint32_t dtypes; /* a bit for each ScalarType number; 0: any */
-  signed char layout, output, devices;
+  signed char layout, output, optional, devices;
   signed char has_shape, dims, ellipsis; /* ellipsis: its place among the dims, or -1 */
   short dtype_of, like;                  /* parameters, or -1 */
   int64_t dim[FFI_CONSTRAINT_DIMS];
