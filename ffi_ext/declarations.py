@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 from ffi_ext import constraints, ctext, types
 from ffi_ext.errors import HeaderError
+from ffi_ext.names import python_name
 
 if TYPE_CHECKING:
     import cffi
@@ -267,7 +268,7 @@ def _function(ffi: cffi.FFI, statement: ctext.Statement) -> Function:
         _refuse_of_variadic(statement, parameters)
     return Function(
         name=statement.name,
-        python_name=types.python_name(statement.name),
+        python_name=python_name(statement.name),
         result=_c_name(declared.result),
         result_code=_code(declared.result, model, result=True),
         parameters=parameters,
@@ -340,7 +341,7 @@ def _parameter_names(texts: Sequence[str], count: int) -> list[str]:
     names: list[str] = []
     for index in range(count):
         name = ctext.parameter_name(texts[index]) if index < len(texts) else None
-        name = types.python_name(name) if name else f"arg{index}"
+        name = python_name(name) if name else f"arg{index}"
         while name in names:
             name += "_"
         names.append(name)

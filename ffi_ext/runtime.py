@@ -12,7 +12,7 @@ from typing import Any
 import _cffi_backend
 import torch
 
-from ffi_ext import types
+from ffi_ext.names import python_name
 
 
 class NativeError(torch.FatalError, RuntimeError):  # type: ignore[misc, name-defined]
@@ -88,7 +88,7 @@ def tier() -> str:
 def _c_name(lib: Any, name: str) -> str:
     """What C calls the function that Python calls `name`: `lambda_` is its lambda, or its own lambda_."""
     short = name.removesuffix("_")
-    is_keyword = short != name and types.python_name(short) == name
+    is_keyword = short != name and python_name(short) == name
     return short if is_keyword and not hasattr(lib, name) else name
 
 
@@ -116,7 +116,7 @@ def bind(
     if binary is None:  # the folder was renamed or copied since it was built
         inside = [module for path, module in sys.modules.items() if path.startswith(f"{package}.")]
         binary = next(module for module in inside if getattr(module, "lib", None) is lib)
-    table = _runtime.bind(binary.__file__, package, binary, types.python_name)
+    table = _runtime.bind(binary.__file__, package, binary, python_name)
     for name in functions:
         function, c_name = table.get(name), _c_name(lib, name)
         if function is not None:
@@ -176,7 +176,7 @@ class CffiFunction:
         if self.ctype.kind == "pointer":
             self.ctype = self.ctype.item
         self.state = (ffi, lib, name)
-        self.name = self.__name__ = self.__qualname__ = types.python_name(name)
+        self.name = self.__name__ = self.__qualname__ = python_name(name)
         self.module = self.__module__ = module
         self.codes = tuple(
             cffi_values.code_of(item.cname) for item in (self.ctype.result, *self.ctype.args)

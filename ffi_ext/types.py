@@ -5,7 +5,6 @@ No torch here: generated code and builds need the names only.
 
 from __future__ import annotations
 
-import keyword
 import re
 from dataclasses import dataclass
 
@@ -159,11 +158,6 @@ def annotation_for(code: str, result: bool = False) -> str:
 def is_tensor(code: str) -> bool:
     """Whether a parameter of this code takes tensors."""
     return code[0] in "TtUuAa"
-
-
-def python_name(c_name: str) -> str:
-    """The name that C's has in Python: keywords get a trailing underscore."""
-    return c_name + "_" if keyword.iskeyword(c_name) else c_name
 
 
 def is_th_name(name: str) -> bool:
