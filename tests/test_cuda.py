@@ -317,7 +317,9 @@ def test_halves_on_a_cuda_fp16_of_the_repositorys_own(build):
     module = build(
         "float number(int bits);\nint bits(float number);",
         """
-#define __CUDA_FP16_H__ /* the toolkit's is not read */
+#define __CUDA_FP16_H__ /* the toolkit's is not read, nor what is made of it */
+#define __CUDA_BF16_H__
+struct __nv_bfloat16 { unsigned short x; }; /* which cuBLAS's header names */
 struct __half { unsigned short x; };
 typedef __half half;
 #include <THC/THC.h>
