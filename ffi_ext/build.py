@@ -54,11 +54,10 @@ class Plan:
 
 @dataclass(frozen=True)
 class Unit:
-    """A translation unit: its source, the commands but for the output, and what it is built from."""
+    """A translation unit: its source, the command but for the output, and what it is built from."""
 
     source: Path
     command: tuple[str, ...]
-    quick: tuple[str, ...]  # gives the same object sooner, or fails: then `command` tells
     key: str  # of command, compiler and source
     shown: str
     generated: bool
@@ -69,9 +68,13 @@ def _is_cxx(path: Path, language: str | None) -> bool:
 
 
 def _command(
-    plan: Plan, source: Path, generated: bool, quick: bool
+    plan: Plan, source: Path, generated: bool, quick: bool = False
 ) -> tuple[tuple[str, ...], tuple[str, ...]]:
-    """The command that compiles a source, without -o, and the compiler's identity."""
+    """The command that compiles a source, without -o, and the compiler's identity.
+
+    Args:
+        quick: One that makes the same object sooner, or fails: then the other one tells.
+    """
     given = toolchain.preprocessor_flags(plan.include_dirs, plan.define_macros, plan.undef_macros)
     common = [*toolchain.environment_flags("CPPFLAGS"), *given]
     if generated:
@@ -117,14 +120,12 @@ def _command(
 
 
 def _unit(plan: Plan, source: Path, content: bytes, generated: bool = False) -> Unit:
-    command, identity = _command(plan, source, generated, quick=False)
-    quick, _ = _command(plan, source, generated, quick=True)
+    command, identity = _command(plan, source, generated)
     # The generated file lies in the cache: its place is no part of what it is.
     words = command[:-1] if generated else command
     depends = [cache.file_digest(path) for path in plan.depends]
     described = json.dumps([RECORD_VERSION, words, identity, cache.digest(content), depends])
-    key = cache.digest(described.encode())
-    return Unit(source, command, quick, key, source.name, generated)
+    return Unit(source, command, cache.digest(described.encode()), source.name, generated)
 
 
 def _milliseconds(unit: Unit) -> float:
@@ -244,8 +245,9 @@ class Build:
         nvcc = unit.source.suffix in toolchain.CUDA_SUFFIXES
         dependency_flags = ["-MD" if nvcc else "-MMD", "-MF", str(depfile)]
         output_flags = [*dependency_flags, "-o", str(output)]
-        status, log = self.compilers.run([*unit.quick, *output_flags])
-        if status and unit.quick != unit.command:
+        quick, _ = _command(self.plan, unit.source, unit.generated, quick=True)
+        status, log = self.compilers.run([*quick, *output_flags])
+        if status and quick != unit.command:
             status, log = self.compilers.run([*unit.command, *output_flags])
         if self.verbose and log.strip() and not unit.generated:
             print(log.rstrip(), flush=True)
@@ -270,9 +272,8 @@ class Build:
             stale = [unit for unit in units if not self.is_fresh(unit)]
             if not stale:
                 return units
-            stale.sort(
-                key=_milliseconds, reverse=True
-            )  # else the longest may begin when all else is done
+            # Else the longest may begin when all others are done.
+            stale.sort(key=_milliseconds, reverse=True)
             seen, self.states = self.states, dict(self.states)
             with ThreadPoolExecutor(max_workers=min(toolchain.jobs(), len(stale))) as pool:
                 try:
