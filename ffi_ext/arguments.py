@@ -141,7 +141,7 @@ def _for_array(function: Function, index: int, code: str, value: object) -> torc
     if isinstance(value, np.ndarray):
         return _numpy_memory(function, index, code, value)
     text = function.constraints[index]
-    devices = constraints.decode(text).devices if text else ("cpu",)
+    devices = constraints.decode(text).devices
     if not isinstance(value, torch.Tensor) or value.device.type not in devices:
         where = " or ".join(devices)
         hint = _NO_TENSOR if value is None else ""

@@ -40,6 +40,7 @@ GROUPS = {
 }
 _MAX_SIZES = 16  # of a shape: FFI_CONSTRAINT_DIMS in csrc/constraints.h
 _MAX_NAMES = 32  # of sizes, in one function: FFI_CONSTRAINT_NAMES there
+_PLACES = [str(index) for index in range(types.MAX_PARAMETERS)]  # parameters, as encoded
 _WORDS = ("contiguous", "channels_last", "output", "optional", "cpu", "cuda")
 _PARAM = re.compile(r"[@\\]param(?:\[[a-z, ]*\])?\s+(\w+)\s*\[([^\]]*)\]")
 _EACH = re.compile(r"\([^()]*\)|[^,()]+(?:\([^()]*\))?")
@@ -116,8 +117,8 @@ def in_comment(
 
 
 def decode(text: str) -> Constraint:
-    """The inverse of `Constraint.encoded`."""
-    return parse(text.strip("[]"), [str(index) for index in range(types.MAX_PARAMETERS)])
+    """The inverse of `Constraint.encoded`; "", where nothing is said, is `Constraint()`."""
+    return parse(text.strip("[]"), _PLACES)
 
 
 def parse(text: str, earlier: Sequence[str]) -> Constraint:

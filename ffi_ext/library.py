@@ -340,7 +340,7 @@ def _made_like(function: Any, place: int, first: int) -> tuple[int, int, torch.d
     """What the header says of an output: the inputs with its shape and its element type, or that type itself."""
     record = function.__self__
     code, text = record.codes[place + 1], record.constraints[place]
-    said = constraints.decode(text) if text else constraints.Constraint()
+    said = constraints.decode(text)
     like_of = first if said.like is None else said.like
     dtype_of = like_of if said.dtype_of is None else said.dtype_of
     if code not in types.ARRAY_CODES:
@@ -364,7 +364,7 @@ def _schema(function: Any) -> str | None:
     for name, code, said in zip(names, codes[1:], record.constraints, strict=True):
         if types.is_tensor(code):
             mutated = _is_mutated(code)
-            mark = "?" if said and constraints.decode(said).optional else ""
+            mark = "?" if constraints.decode(said).optional else ""
             parts.append(f"Tensor{f'({chr(letter)}!)' if mutated else ''}{mark} {name}")
             letter += mutated
         elif code == "?":

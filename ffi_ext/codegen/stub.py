@@ -30,8 +30,8 @@ def stub_pyi(package: str, declarations: Declarations) -> str:
 
 
 def _annotation(parameter: Parameter) -> str:
-    said = parameter.constraint and constraints.decode(parameter.constraint)
-    return types.annotation_for(parameter.code) + (" | None" if said and said.optional else "")
+    optional = constraints.decode(parameter.constraint).optional
+    return types.annotation_for(parameter.code) + (" | None" if optional else "")
 
 
 def _function(function: Function) -> str:
