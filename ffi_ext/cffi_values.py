@@ -10,7 +10,11 @@ import numpy as np
 import torch
 
 from ffi_ext import ctext, types
-from ffi_ext.refusals import INTEGER_CODES, Function, describe, prototype, refusal, refuse
+from ffi_ext.refusals import INTEGER_CODES, Function, describe, prototype, refusal, shown
+
+_C_NAMES = {"?": "_Bool", "b": "int8_t", "B": "uint8_t", "h": "short", "H": "unsigned short"}
+_C_NAMES |= {"i": "int", "I": "unsigned int", "l": "long", "L": "unsigned long"}
+_C_NAMES |= {"q": "int64_t", "Q": "uint64_t", "f": "float", "d": "double"}
 
 
 def code_of(c_type: str) -> str:
@@ -38,6 +42,25 @@ def types_of(function: Function) -> tuple[Any, ...]:
         function.state = state = (ffi, lib, name, (ctype.result, *ctype.args))
     types: tuple[Any, ...] = state[3]
     return types
+
+
+def refuse(function: Function, index: int, value: object, kind: type[Exception]) -> None:
+    """Raises for a scalar argument of the wrong type or out of range."""
+    code = function.codes[index + 1]
+    c_type = types_of(function)[index + 1]
+    c_name = c_type.cname if c_type.kind == "enum" else _C_NAMES[code]
+    if kind is OverflowError:
+        raise refusal(function, index, f"integer {shown(value)} does not fit '{c_name}'", kind)
+    noun = "an integer" if code in INTEGER_CODES else "a number"
+    text = f"{noun} is required for '{c_name}', got {describe(value)}"
+    if isinstance(value, torch.Tensor):
+        text += ": take the number out with .item()"
+    elif isinstance(value, str) and c_type.kind == "enum":
+        names = [name for _, name in sorted(c_type.elements.items())]
+        text += f": pass the module's {' or '.join(names)}"
+    elif isinstance(value, float) and code in INTEGER_CODES:
+        text += ": convert it with int()"
+    raise refusal(function, index, text, kind)
 
 
 def convert(function: Function, index: int, value: object) -> tuple[int, object]:
@@ -114,8 +137,6 @@ def _pointer(ffi: Any, c_type: Any, declared: str, value: object) -> tuple[int, 
 def _hint(ffi: Any, c_type: Any, value: object) -> str:
     """What to pass instead of what cffi has refused."""
     kind = c_type.kind
-    if kind == "enum":
-        return f" for '{c_type.cname}', got {describe(value)}"
     if isinstance(value, str) and "char" in c_type.cname:
         return " (C strings are bytes: use .encode())"
     if kind not in ("pointer", "function"):

@@ -322,6 +322,8 @@ def _code(tp: Any, model: Any, result: bool = False) -> str:
     elif isinstance(tp, model.PrimitiveType):
         kind = "primitive"
         return types.code_for(tp.name, kind, const, result)
+    elif isinstance(tp, model.EnumType):
+        return types.code_for(_integer_of(tp.enumvalues), "primitive", const, result)
     elif isinstance(tp, model.PointerType):
         kind = "pointer"
         const = bool(tp.quals & model.Q_CONST)
@@ -334,6 +336,14 @@ def _code(tp: Any, model: Any, result: bool = False) -> str:
     else:
         kind = "struct"
     return types.code_for(_c_name(tp), kind, const, result)
+
+
+def _integer_of(enumerators: Sequence[int]) -> str:
+    """The integer type that C's compilers give an enumeration of these values."""
+    low, high = min(enumerators), max(enumerators)
+    if low < 0:
+        return "int" if -(1 << 31) <= low and high < 1 << 31 else "long"
+    return "unsigned int" if high < 1 << 32 else "unsigned long"
 
 
 def _parameter_names(texts: Sequence[str], count: int) -> list[str]:

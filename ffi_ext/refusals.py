@@ -12,9 +12,6 @@ from ffi_ext import types
 ELEMENTS = {element.letter: element for element in types.ELEMENTS}
 DTYPES = {letter: getattr(torch, element.dtype) for letter, element in ELEMENTS.items()}
 INTEGER_CODES = frozenset("?bBhHiIlLqQ")
-_C_NAMES = {"?": "_Bool", "b": "int8_t", "B": "uint8_t", "h": "short", "H": "unsigned short"}
-_C_NAMES |= {"i": "int", "I": "unsigned int", "l": "long", "L": "unsigned long"}
-_C_NAMES |= {"q": "int64_t", "Q": "uint64_t", "f": "float", "d": "double"}
 
 
 class Function(Protocol):
@@ -73,33 +70,18 @@ def describe(value: object) -> str:
     if isinstance(value, np.ndarray):
         return f"a NumPy array of {value.dtype}"
     if isinstance(value, (int, float, str, bytes)):
-        text = _repr(value)
+        text = shown(value)
         return f"{type(value).__name__} {text if len(text) < 40 else text[:36] + '...'}"
     if isinstance(value, np.generic):
         return f"numpy.{type(value).__name__}"
     return type(value).__name__
 
 
-def _repr(value: object) -> str:
+def shown(value: object) -> str:
     """Python refuses to write out integers of more than some thousand digits."""
     if isinstance(value, int) and value.bit_length() > 1000:
         return f"of {value.bit_length()} bits"
     return repr(value)
-
-
-def refuse(function: Function, index: int, value: object, kind: type[Exception]) -> None:
-    """Raises for a scalar argument of the wrong type or out of range."""
-    code = function.codes[index + 1]
-    c_name = _C_NAMES[code]
-    if kind is OverflowError:
-        raise refusal(function, index, f"integer {_repr(value)} does not fit '{c_name}'", kind)
-    noun = "an integer" if code in INTEGER_CODES else "a number"
-    text = f"{noun} is required for '{c_name}', got {describe(value)}"
-    if isinstance(value, torch.Tensor):
-        text += ": take the number out with .item()"
-    elif isinstance(value, float) and code in INTEGER_CODES:
-        text += ": convert it with int()"
-    raise refusal(function, index, text, kind)
 
 
 def arity(function: Function, count: int, keywords: tuple[str, ...]) -> None:

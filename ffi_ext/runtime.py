@@ -61,7 +61,7 @@ def _setup() -> None:
                     "convert": cffi_values.convert,
                     "allocate": cffi_values.allocate,
                     "result": cffi_values.result,
-                    "refuse": refusals.refuse,
+                    "refuse": cffi_values.refuse,
                     "arity": refusals.arity,
                     "unfit": arguments.unfit,
                     "maths": th_maths.call,

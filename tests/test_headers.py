@@ -370,6 +370,33 @@ def test_enumerators_that_are_macros_of_themselves_too(build):
     assert (module.A, module.B, module.f(module.B)) == (0, 5, 5)
 
 
+ENUMS = {
+    "enum few { A, B = 5 }": (0, 2**32 - 1),
+    "typedef enum { C = -1, D } few": (-(2**31), 2**31 - 1),
+    "enum few { E = 1, F = 1L << 40 }": (0, 2**64 - 1),
+    "typedef enum { G = -(1L << 40), H } few": (-(2**63), 2**63 - 1),
+}
+
+
+@pytest.mark.parametrize("suffix", [".c", ".cpp"])
+@pytest.mark.parametrize("declared", ENUMS)
+def test_an_enum_is_the_integer_that_the_compiler_takes_for_it(build, declared, suffix):
+    few = "few" if declared.startswith("typedef") else "enum few"
+    header = f"{declared};\n{few} same({few} value);\nint size(void);\n"
+    opened = f'extern "C" {{\n{header}}}\n' if suffix == ".cpp" else header
+    source = f"{few} same({few} value) {{ return value; }}\n"
+    source += f"int size(void) {{ return sizeof({few}); }}\n"
+    module = build(header, opened + source, suffix)
+    low, high = ENUMS[declared]
+    assert 8 * module.size() == (high - low).bit_length()
+    assert [module.same(value) for value in (low, 1, high)] == [low, 1, high]
+    for value in (low - 1, high + 1):
+        with pytest.raises(OverflowError, match=f"integer {value} does not fit '{few}'"):
+            module.same(value)
+    stub = Path(module.__file__).with_suffix(".pyi").read_text()
+    assert "def same(value: int) -> int:" in stub
+
+
 def test_macros_that_are_numbers(build):
     names = {"A": "1.5", "B": "(-2e-3)", "C": ".5f", "D": "3.", "E": "1e5", "F": "- 2.5L"}
     others = {"G": "1.0 * x", "H": '"1.5"', "J": "1.0.0"}

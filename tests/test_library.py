@@ -17,10 +17,13 @@ void square_backward(const THDoubleTensor *grad, const THDoubleTensor *x, THDoub
 int scaled(const THFloatTensor *x, THFloatTensor *out, float by, long n, bool twice);
 THFloatTensor *made(void);
 void pointer(double *p);
+enum mode { FAST, SLOW };
+double chosen(const THFloatTensor *x, enum mode how);
 """
 SOURCE = """
 #include <TH/TH.h>
 #include <stdbool.h>
+#include "operated.h"
 void square(const THDoubleTensor *x, THDoubleTensor *out) {
   THDoubleTensor_cmul(out, (THDoubleTensor *)x, (THDoubleTensor *)x);
 }
@@ -34,6 +37,7 @@ int scaled(const THFloatTensor *x, THFloatTensor *out, float by, long n, bool tw
 }
 THFloatTensor *made(void) { return THFloatTensor_new(); }
 void pointer(double *p) {}
+double chosen(const THFloatTensor *x, enum mode how) { return how == SLOW ? 2 : 1; }
 """
 
 
@@ -53,6 +57,7 @@ def test_schemas_come_from_prototypes(operators):
         "square": "(Tensor x, Tensor(a!) out) -> ()",
         "square_backward": "(Tensor grad, Tensor x, Tensor(a!) out) -> ()",
         "scaled": "(Tensor x, Tensor(a!) out, float by, int n, bool twice) -> Tensor",
+        "chosen": "(Tensor x, int how) -> Tensor",
     }
 
 
