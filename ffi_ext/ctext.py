@@ -22,6 +22,8 @@ _NOISE = re.compile(
     r"\b(?:TH_API|THC_API|TH_EXTERNC|THC_EXTERNC|__extension__|_Noreturn|restrict|__restrict__"
     r"|__restrict|__const__|__volatile__|__inline__|__inline|inline)\b"
 )
+# int (f)(int n): libraries write it so that a macro f(n) does not hit the declaration.
+_NAME_IN_PARENTHESES = re.compile(r"^([^(=]*[\w*\s])\(\s*([A-Za-z_]\w*)\s*\)(?=\s*\()")
 _TYPE_WORDS = frozenset(
     ("void", "char", "short", "int", "long", "float", "double", "signed", "unsigned")
     + ("_Bool", "bool", "_Complex", "const", "volatile", "register", "struct", "union", "enum")
@@ -263,7 +265,7 @@ def _variable(text: str, declared: str, where: str, comment: str) -> Statement:
 def _clean(text: str) -> str:
     """On one line, without what cffi's parser does not know."""
     text = _without_calls(text, ("__attribute__", "__attribute", "__asm__", "asm", "__declspec"))
-    return " ".join(_NOISE.sub(" ", text).split())
+    return _NAME_IN_PARENTHESES.sub(r"\1\2", " ".join(_NOISE.sub(" ", text).split()))
 
 
 def _without_calls(text: str, words: tuple[str, ...]) -> str:

@@ -18,6 +18,8 @@ if TYPE_CHECKING:
 
 Preprocess = Callable[[Path], str]  # `$CC -E -dD` of one header, with line markers
 
+_TAG = re.compile(r"\b(?:struct|union)\s+(\w+)")
+
 
 @dataclass(frozen=True)
 class Parameter:
@@ -132,26 +134,39 @@ def _needed(
 ) -> list[ctext.Statement]:
     """The statements to declare: `kept`, and before them the types of other files that they use."""
     known = ctext.known_types() | set(types.RECORDS) | {types.ARRAY}
-    by_name: dict[str, ctext.Statement] = {}
+
+    def form(statement: ctext.Statement) -> tuple[bool, bool]:
+        """`typedef struct p p;` and `struct p { ... };` say different things of the same name."""
+        return statement.declaration.startswith("typedef"), "{" in statement.declaration
+
+    by_name: dict[str, dict[tuple[bool, bool], ctext.Statement]] = {}
     for statement in foreign:
         if statement.kind == ctext.TYPE:
             for name in statement.defines:
-                by_name.setdefault(name, statement)
-    defined_here = {name for statement in kept for name in statement.defines}
+                by_name.setdefault(name, {}).setdefault(form(statement), statement)
+    defined_here = {(name, form(statement)) for statement in kept for name in statement.defines}
     pulled: list[ctext.Statement] = []  # each behind those that it uses
     seen: set[int] = set()
 
-    def pull(statement: ctext.Statement) -> None:
-        for name in ctext.identifiers(statement.declaration):
-            other = by_name.get(name)
-            if name in known or name in defined_here or other is None or id(other) in seen:
+    def pull(name: str) -> None:
+        if name in known:
+            return
+        for which, other in by_name.get(name, {}).items():
+            if (name, which) in defined_here or id(other) in seen:
                 continue
             seen.add(id(other))
-            pull(other)
+            # The fields of `typedef struct p p;` come after it, since they may speak of p.
+            later = set(_TAG.findall(other.declaration)) if which == (True, False) else set()
+            for used in ctext.identifiers(other.declaration):
+                if used not in later:
+                    pull(used)
             pulled.append(other)
+            for tag in later:
+                pull(tag)
 
     for statement in kept:
-        pull(statement)
+        for used in ctext.identifiers(statement.declaration):
+            pull(used)
     return pulled + list(kept)
 
 

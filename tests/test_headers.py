@@ -358,6 +358,47 @@ def test_types_of_headers_that_include_each_other(build):
     assert (module.twice(2**40), module.later(1)) == (2**41, 2)
 
 
+def test_a_struct_of_an_included_header_is_declared_apart_from_its_typedef(tmp_path, build):
+    """In either order, ahead of what it is made of, and beside declarations without fields."""
+    (tmp_path / "types.h").write_text(
+        "struct tail;\ntypedef struct a a;\ntypedef struct b b;\nstruct a { b *link; int n; };\n"
+        "struct b { a whole; int n; };\nstruct tail { int n; };\nstruct later { int n; };\n"
+        "typedef struct later later_t, *later_p;\ntypedef a pair[2];\n"
+    )
+    header = (
+        f'#include "{tmp_path}/types.h"\ntypedef struct later mine;\nint of_a(const a *p);\n'
+        "later_t added(later_p p, mine q);\nint of_tail(const struct tail *t);\nint of_pair(pair p);\n"
+    )
+    source = (
+        f"{header}int of_a(const a *p) {{ return p->n + p->link->n + p->link->whole.n; }}\n"
+        "later_t added(later_p p, mine q) { q.n += p->n; return q; }\n"
+        "int of_tail(const struct tail *t) { return t->n; }\n"
+        "int of_pair(pair p) { return p[0].n + p[1].n; }\n"
+    )
+    module = build(header, source)
+    new = module._ffi.new
+    b = new("b *", {"whole": {"n": 3}, "n": 4})
+    assert module.of_a(new("a *", {"link": b, "n": 5})) == 12
+    assert module.added(new("later_p", (3,)), (4,)).n == 7
+    assert module.of_tail(new("struct tail *", (7,))) == 7
+    assert module.of_pair([{"n": 1}, {"n": 2}]) == 3
+
+
+def test_functions_whose_names_stand_in_parentheses(build):
+    header = (
+        "typedef struct state *handle;\nextern handle (make)(int n);\nextern handle (same) (handle h);\n"
+        "int (of)(handle h, int (*f)(int));\ntypedef int (binary)(int, int);\n"
+    )
+    source = (
+        f"{header}struct state {{ int n; }};\nstatic struct state one;\n"
+        "handle (make)(int n) { one.n = n; return &one; }\nhandle (same)(handle h) { return h; }\n"
+        "int (of)(handle h, int (*f)(int)) { return f ? f(h->n) : h->n; }\n"
+    )
+    module = build(header, source)
+    assert module.of(module.same(module.make(5)), module._ffi.NULL) == 5
+    assert "def of(h: Any, f: Any) -> int:" in Path(module.__file__).with_suffix(".pyi").read_text()
+
+
 def test_what_an_included_header_declares_may_be_beyond_cffi(tmp_path):
     (tmp_path / "one.h").write_text("#include <stdarg.h>\nint f(const char *text, va_list rest);\n")
     with pytest.raises(HeaderError, match=r"stdarg.h:\d+: cannot parse .*\n.*__builtin_va_list"):

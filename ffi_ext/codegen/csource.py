@@ -19,6 +19,8 @@ extern const char *ffi_ext_cuda_text(int) __asm__("cudaGetErrorString") __attrib
 #endif
 """
 
+_SLOTS = "ffi_ext_a"  # a header may have a type `a`, which the casts name
+
 _TABLE = """\
 #if defined(__GNUC__)
 __attribute__((visibility("default")))
@@ -88,7 +90,7 @@ def _member(code: str) -> str:
 
 
 def _argument(index: int, code: str, c_type: str) -> str:
-    slot = f"a[{index}].{_member(code)}"
+    slot = f"{_SLOTS}[{index}].{_member(code)}"
     return f"*({c_type} *){slot}" if code == "x" else f"({c_type}){slot}"
 
 
@@ -102,13 +104,13 @@ def _trampoline(index: int, function: Function) -> str:
     if code == "v":
         body = call
     elif code == "x":
-        body = f"*({function.result} *)a[0].p = {call}"
+        body = f"*({function.result} *){_SLOTS}[0].p = {call}"
     elif _member(code) == "p":
-        body = f"a[0].p = (void *){call}"
+        body = f"{_SLOTS}[0].p = (void *){call}"
     else:
-        body = f"a[0].{_member(code)} = {call}"
-    unused = "(void)a; " if code == "v" and not function.parameters else ""
-    return f"static void ffi_ext_t{index}(ffi_ext_slot *a) {{ {unused}{body}; }}"
+        body = f"{_SLOTS}[0].{_member(code)} = {call}"
+    unused = f"(void){_SLOTS}; " if code == "v" and not function.parameters else ""
+    return f"static void ffi_ext_t{index}(ffi_ext_slot *{_SLOTS}) {{ {unused}{body}; }}"
 
 
 def documentation(function: Function) -> str:
