@@ -134,7 +134,7 @@ def load_inline(
 
     Args:
         name: The module's name, an identifier.
-        c_source: C text. <TH/TH.h> is included before it (and <THC/THC.h> with CUDA).
+        c_source: C text. <TH/TH.h> and <ffi_ext.h> are included before it (and <THC/THC.h> with CUDA).
         header: The declarations of the functions to export, with the types that they use; `c_source`
             may have `#include "NAME.h"` for it. Without it, every function of `c_source` that is
             defined at its top level and is not static; with language="c++", those that are extern "C".
@@ -167,7 +167,7 @@ def load_inline(
     folder = _folder(
         name, (c_source, header, cuda_source, with_cuda, sorted(kwargs.items(), key=lambda i: i[0]))
     )
-    include = "#include <TH/TH.h>\n" + ("#include <THC/THC.h>\n" if with_cuda else "")
+    include = "#include <TH/TH.h>\n#include <ffi_ext.h>\n" + ("#include <THC/THC.h>\n" if with_cuda else "")
     texts = {
         f"{name}.h": header,
         f"{name}.c": f'{include}#line 1 "{name} (c_source)"\n{c_source}\n',

@@ -243,7 +243,7 @@ struct S { int m() { return 1; } };
 def test_comments_come_along():
     module = ffi_ext.load_inline(
         "commented",
-        """#include <ffi_ext.h>
+        """
 /* The sum of x.
  * @param x [float32, (N), contiguous] */
 float total(const ffi_ext_tensor *x) {
