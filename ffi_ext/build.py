@@ -105,6 +105,8 @@ def _command(
         if generated:  # it includes the headers, and is not the user's to optimize or to warn of
             arguments = toolchain.preprocessor_words(arguments)
         standard = [*toolchain.C_STANDARD, *toolchain.LENIENT]
+        if toolchain.c_compiler_is_cxx():  # clang++ refuses C's
+            standard = [word for word in toolchain.C_STANDARD if not word.startswith("-std=")]
         if plan.gnu89_inline and not generated:
             standard.append("-fgnu89-inline")
     if generated:
@@ -323,7 +325,9 @@ class Build:
         with_runtime = with_nvcc or plan.with_cuda
         cxx = with_nvcc or any(_is_cxx(unit.source, plan.language) for unit in units)
         program = toolchain.cxx_compiler() if cxx else toolchain.c_compiler()
-        words = [*program.command, "-shared"]
+        # As setuptools and make do: -fopenmp, -fsanitize=... and -flto are for both.
+        flags = toolchain.environment_flags("CXXFLAGS" if cxx else "CFLAGS")
+        words = [*program.command, *flags, "-shared"]
         if sys.platform == "darwin":
             words += ["-undefined", "dynamic_lookup"]
         elif sys.platform != "win32":

@@ -16,6 +16,7 @@ _LINKER = re.compile(
     r"^[^:\n]*?(?:ld(?:\.\w+)?|collect2|nvcc|cc1(?:plus)?)[^:\n]*: (?:error: |fatal\s*: ?)?(?P<text>.*)$",
     re.M,
 )
+_THAT_IT_FAILED = re.compile(r"ld returned \d+ exit status|linker command failed")
 _LONGEST = 2000  # characters of a line that is looked at: the patterns' time is quadratic in it
 _MOST = 1_000_000  # characters of a log that are looked at
 
@@ -27,6 +28,10 @@ _CXX_LINE = re.compile(
 )
 _C_COMPLAINT = re.compile(  # which g++ words differently
     r"unknown type name|undeclared \(first use|'asm' or '__attribute__' before|before string constant"
+)
+_OURS_IS_UNKNOWN = re.compile(
+    r"(?:unknown type name|undeclared identifier) '(?:ffi_ext_|FFI_)"
+    r"|'(?:ffi_ext_|FFI_)\w+' (?:undeclared|was not declared|does not name a type)"
 )
 _CUDA_HEADERS = ("cub/", "cublas", "cufft", "curand", "cusolver", "cusparse", "npp", "thrust/")
 
@@ -69,13 +74,15 @@ def _source_line(path: str, number: int) -> str:
 
 
 def _linker_text(log: str) -> str:
-    for row in log.splitlines():
+    rows = log.strip().splitlines()
+    rows = [row for row in rows if not _THAT_IT_FAILED.search(row)] or rows[-1:]
+    for row in rows:
         if re.search(
             r"cannot find|undefined reference|multiple definition|error|No space|denied", row
         ):
             found = _LINKER.match(row)
             return (found["text"] if found else row).strip()
-    return log.strip().splitlines()[-1] if log.strip() else "the compiler printed nothing"
+    return rows[-1].strip() if rows else "the compiler printed nothing"
 
 
 def _hint(text: str, include: Path) -> str:
@@ -108,12 +115,19 @@ def _hint(text: str, include: Path) -> str:
         return "C needs #include <stdbool.h> for bool"
     if re.search("unknown type name 'THC(uda|State)", text):
         return "THC's types need with_cuda=True"
+    if _OURS_IS_UNKNOWN.search(text):
+        return "#include <ffi_ext.h> at the top of the source"
     if "unknown type name 'TH" in text or "unknown type name 'real'" in text:
         return "#include <TH/TH.h> at the top of the source"
+    if re.search(r"undefined reference to [`'](Py|TH|_TH)", text):
+        return (
+            "Python and ffi_ext bring their functions when the module is imported: take -Wl,-z,defs and "
+            "-Wl,--no-undefined out of LDFLAGS and extra_link_args"
+        )
     if "multiple definition of" in text:
         return (
             "two sources define the same function; is one of them included by the other or listed twice, or "
-            "does a header have the function's body? There it must be static inline"
+            "does a header have the function's body? There it must be static inline, and a variable extern"
         )
     if "No space left on device" in text:
         return "the disk is full"

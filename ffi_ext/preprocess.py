@@ -18,13 +18,14 @@ def reader(options: dict[str, Any]) -> Callable[[Path], str]:
 
     def preprocess(header: Path) -> str:
         compiler = toolchain.c_compiler()
-        flags = toolchain.environment_flags("CPPFLAGS")
+        language = "cxx" if options.get("language") == "c++" else "cc"
+        given = toolchain.environment_flags("CXXFLAGS" if language == "cxx" else "CFLAGS")
+        flags = toolchain.preprocessor_words(given) + toolchain.environment_flags("CPPFLAGS")
         flags += toolchain.preprocessor_flags(
             options["include_dirs"],
             options.get("define_macros", ()),
             options.get("undef_macros", ()),
         )
-        language = "cxx" if options.get("language") == "c++" else "cc"
         flags += toolchain.preprocessor_words(
             options.get("extra_compile_args", {}).get(language, ())
         )

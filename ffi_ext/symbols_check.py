@@ -14,6 +14,15 @@ from ffi_ext import elf, toolchain, types
 from ffi_ext.errors import BuildError
 
 
+# What compilers call for flags that the linker must be given, too.
+_OF_FLAGS = {
+    "-fopenmp": re.compile("GOMP_|omp_|__kmpc_"),
+    "-fsanitize=address": re.compile("__asan_"),
+    "-fsanitize=undefined": re.compile("__ubsan_"),
+    "--coverage": re.compile("__gcov_|llvm_gcov"),
+}
+
+
 @dataclass(frozen=True)
 class Missing:
     """Names that will not resolve when the binary is loaded."""
@@ -90,10 +99,14 @@ def refuse(missing: Missing, declared: dict[str, str]) -> None:
             f"{', '.join(_with_the_nearest(name) for name in missing.th)}. Is the name spelt right? Otherwise "
             "write the operation out over the tensor's data, or do it in Python before the call"
         )
+    if "FFI_CHECK" in missing.others:
+        raise BuildError("FFI_CHECK is a macro of <ffi_ext.h>: include it where it is used")
     if missing.others:
+        flags = {f for f, names in _OF_FLAGS.items() if any(map(names.match, missing.others))}
+        hint = f" Add {' '.join(sorted(flags))} to extra_link_args." if flags else ""
         print(
             f"warning: nothing that is linked defines {', '.join(missing.others)}: the import fails unless "
-            "a library that the process has loaded by then does. Is a source or a library missing?",
+            f"a library that the process has loaded by then does. Is a source or a library missing?{hint}",
             file=sys.stderr,
         )
 

@@ -15,7 +15,7 @@ from pathlib import Path
 import cffi
 import pytest
 
-from ffi_ext import BuildError, HeaderError, create_extension
+from ffi_ext import BuildError, HeaderError, create_extension, elf
 
 GCC = shutil.which("gcc")
 
@@ -133,6 +133,9 @@ def test_a_compile_error_is_distilled_and_the_old_module_stays(project):
             "int one(void) { return 1; }\n",
             "listed twice, or does a header have the function's body",
         ),
+        ("int g(const ffi_ext_tensor *x);\n", "include <ffi_ext.h>"),
+        ("int g(void) { return FFI_EXT_BOOL; }\n", "include <ffi_ext.h>"),
+        ('int g(int a) { FFI_CHECK(a, "no"); return a; }\n', "a macro of <ffi_ext.h>"),
         (
             "#include <TH/TH.h>\nvoid g(THFloatTensor *t) { THFloatTensor_sum(t, t, 0); }\n",
             "THFloatTensor_sum has other parameters .* no last argument keepdim",
@@ -142,6 +145,44 @@ def test_a_compile_error_is_distilled_and_the_old_module_stays(project):
 def test_hints(project, source, text):
     (project / "two.c").write_text(source + "int two(void) { return 2; }\n")
     with pytest.raises(BuildError, match=text):
+        make(project).build()
+
+
+def test_cflags_are_for_headers_and_for_the_link_too(project, monkeypatch):
+    """As in setuptools and make; OpenMP's functions come from the library that the link adds."""
+    (project / "else where").mkdir()
+    (project / "else where" / "given.h").write_text("#define GIVEN 7\n")
+    (project / "lib.h").write_text(
+        "#include <given.h>\n#ifdef EXTRA\nenum { TAKEN = GIVEN };\nint one(void);\n#endif\nint two(void);\n"
+    )
+    (project / "one.c").write_text(
+        "int one(void) {\n  int n = 0;\n#pragma omp parallel for reduction(+ : n)\n"
+        "  for (int i = 0; i < 10; i++) n += i;\n  return n;\n}\n"
+    )
+    monkeypatch.setenv("CFLAGS", f"-DEXTRA '-I{project}/else where' -fopenmp")
+    make(project).build()
+    assert value(project) == 45
+    needed = elf.needed(project / "ext" / "lib" / "_lib.abi3.so")
+    assert any("omp" in name for name in needed)
+
+
+def test_openmp_for_the_compiler_alone_is_told(project):
+    """By a process without torch, whose OpenMP would do."""
+    (project / "one.c").write_text(
+        "int one(void) {\n  int n = 0;\n#pragma omp parallel\n  n = 1;\n  return n;\n}\n"
+    )
+    words = ["-m", "ffi_ext", "build", "lib.h", "one.c", "two.c", "--cflag=-fopenmp"]
+    done = subprocess.run([sys.executable, *words], cwd=project, capture_output=True, text=True)
+    assert done.returncode == 0 and "nothing that is linked defines" in done.stderr
+    assert "Add -fopenmp to extra_link_args." in done.stderr
+
+
+def test_what_a_linker_says_and_not_that_it_failed(project, monkeypatch):
+    (project / "broken.o").write_bytes(b"no object")
+    with pytest.raises(BuildError, match=r"linking _lib.abi3.so failed: .*broken\.o"):
+        make(project, extra_objects=["broken.o"]).build()
+    monkeypatch.setenv("LDFLAGS", "-Wl,-z,defs")
+    with pytest.raises(BuildError, match="take -Wl,-z,defs and -Wl,--no-undefined out of LDFLAGS"):
         make(project).build()
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib
+import shutil
 import subprocess
 import sys
 
@@ -132,10 +133,13 @@ def test_a_name_that_nothing_defines_is_said_at_build_time(tmp_path, monkeypatch
     assert "nothing that is linked defines brought_by_another_library" in capfd.readouterr().err
 
 
-def test_c_sources_that_a_cxx_compiler_reads(tmp_path, monkeypatch):
+@pytest.mark.parametrize("compiler", ["g++", "clang++"])
+def test_c_sources_that_a_cxx_compiler_reads(tmp_path, monkeypatch, compiler):
     """CC=g++ python build.py: how scripts had templates in their .c files."""
     monkeypatch.setenv("FFI_EXT_CACHE", str(tmp_path / "cache"))
-    monkeypatch.setenv("CC", "g++")
+    if not shutil.which(compiler):
+        pytest.skip(f"no {compiler}")
+    monkeypatch.setenv("CC", compiler)
     (tmp_path / "lib.h").write_text("int twice(int x);\n")
     (tmp_path / "a.c").write_text(
         '#include "lib.h"\ntemplate <typename T> T two(T x) { return x + x; }\n'

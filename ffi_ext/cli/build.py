@@ -37,10 +37,14 @@ def add(parser: argparse.ArgumentParser) -> None:
         action="append",
         default=[],
         metavar="FLAG",
-        help="for the C and C++ compilers, as --cflag=-fopenmp",
+        help="for the C and C++ compilers, as --cflag=-march=native",
     )
     parser.add_argument(
-        "--ldflag", action="append", default=[], metavar="FLAG", help="for the linker"
+        "--ldflag",
+        action="append",
+        default=[],
+        metavar="FLAG",
+        help="for the linker; OpenMP is --cflag=-fopenmp --ldflag=-fopenmp",
     )
     parser.add_argument("-q", "--quiet", action="store_true", help="say nothing unless it fails")
 
