@@ -167,7 +167,9 @@ def load_inline(
     folder = _folder(
         name, (c_source, header, cuda_source, with_cuda, sorted(kwargs.items(), key=lambda i: i[0]))
     )
-    include = "#include <TH/TH.h>\n#include <ffi_ext.h>\n" + ("#include <THC/THC.h>\n" if with_cuda else "")
+    include = "#include <TH/TH.h>\n#include <ffi_ext.h>\n" + (
+        "#include <THC/THC.h>\n" if with_cuda else ""
+    )
     texts = {
         f"{name}.h": header,
         f"{name}.c": f'{include}#line 1 "{name} (c_source)"\n{c_source}\n',

@@ -13,7 +13,6 @@ from pathlib import Path
 from ffi_ext import elf, toolchain, types
 from ffi_ext.errors import BuildError
 
-
 # What compilers call for flags that the linker must be given, too.
 _OF_FLAGS = {
     "-fopenmp": re.compile("GOMP_|omp_|__kmpc_"),
