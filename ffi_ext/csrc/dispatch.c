@@ -43,7 +43,8 @@ static int order_arguments(ffi_function *function, PyObject *const *args, Py_ssi
   for (Py_ssize_t i = 0; i < nargs && i < function->count; i++, filled++) ordered[i] = args[i];
   for (Py_ssize_t k = 0; k < named && nargs <= function->count; k++) {
     PyObject *name = PyTuple_GetItem(kwnames, k);
-    for (int i = 0; i < function->count; i++) {
+    for (int tried = 0; tried < function->count; tried++) {
+      const int i = (int)((nargs + k + tried) % function->count); /* most are in order */
       if (PyUnicode_Compare(PyTuple_GetItem(function->names, i), name) || ordered[i]) continue;
       ordered[i] = args[nargs + k];
       filled++;
