@@ -8,7 +8,7 @@ import keyword
 import os
 import sys
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -41,6 +41,7 @@ class Name:
 
     parts: tuple[str, ...]
     base: Path
+    has_namespaces: bool = False  # packages without __init__.py, above the first that has one
 
     @property
     def last(self) -> str:
@@ -56,11 +57,14 @@ class Name:
 
     @property
     def parents(self) -> tuple[Path, ...]:
-        """The __init__.py of every package above the last."""
-        folders, here = [], self.base
+        """The __init__.py of every package above the last, but for namespaces."""
+        folders: list[Path] = []
+        here = self.base
         for part in self.parts[:-1]:
             here = here / part if part else here
-            folders.append(here / "__init__.py")
+            init = here / "__init__.py"
+            if folders or not self.has_namespaces or init.exists():
+                folders.append(init)
         return tuple(folders)
 
 
@@ -100,14 +104,38 @@ def create_extension(
         FileNotFoundError: A header or a source does not exist.
         HeaderError: A header cannot be read. BuildError: There is no compiler to read it with.
     """
-    base = _base(relative_to)
-    target = _name(name, base)
-    header_paths = _files("headers", headers, base)
-    source_paths = _files("sources", sources, base)
+    return _create(
+        _name(name, _base(relative_to)), headers, sources, verbose, with_cuda, package, kwargs
+    )
+
+
+def of_table(table: dict[str, Any], folder: Path, verbose: bool) -> cffi.FFI:
+    """create_extension() for a table of a pyproject.toml, in `folder`, which has the project's packages.
+
+    A package there without __init__.py is a namespace, and stays one.
+    """
+    arguments = dict(table)
+    name = replace(_name(arguments.pop("name"), folder), has_namespaces=True)
+    headers, sources = arguments.pop("headers"), arguments.pop("sources")
+    flags = (arguments.pop("with_cuda", False), arguments.pop("package", False))
+    return _create(name, headers, sources, verbose, *flags, arguments)
+
+
+def _create(
+    target: Name,
+    headers: str | Sequence[str],
+    sources: str | Sequence[str],
+    verbose: bool,
+    with_cuda: bool,
+    package: bool,
+    keywords: dict[str, Any],
+) -> cffi.FFI:
+    header_paths = _files("headers", headers, target.base)
+    source_paths = _files("sources", sources, target.base)
     for argument, value in (("verbose", verbose), ("with_cuda", with_cuda), ("package", package)):
         if not isinstance(value, (bool, int)):
             raise _wrong(argument, "True or False", value)
-    options = _options(kwargs, base)
+    options = _options(keywords, target.base)
     add_directories(options, with_cuda)
     return _make(
         target, header_paths, source_paths, bool(verbose), bool(with_cuda), bool(package), options
@@ -308,7 +336,7 @@ def _make(
         warnings.warn(
             f"create_extension(): {csource.header_names(headers)} declares no function, constant or variable: "
             f"{target.package} will be empty. Is all of it static, or behind an #ifdef?",
-            stacklevel=3,
+            stacklevel=4,
         )
     init = module.init_py(target.package, target.last, declared)
     pyi = stub.stub_pyi(target.package, declared)

@@ -102,13 +102,13 @@ def _listed(value: Any) -> list[str]:
 
 def _build(table: dict[str, Any], base: Path, verbose: bool) -> None:
     """Builds an extension of the project in this directory below `base`."""
-    from ffi_ext.extension import create_extension
+    from ffi_ext import extension
 
     arguments = dict(table)
     for key in PATHS:
         if key in arguments:
             arguments[key] = [os.path.abspath(item) for item in _listed(arguments[key])]
-    create_extension(relative_to=str(base / "pyproject.toml"), verbose=verbose, **arguments).build()
+    extension.of_table(arguments, base, verbose).build()  # type: ignore[attr-defined]
 
 
 def _command(base: Any) -> Any:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import hashlib
+import importlib
 import importlib.metadata
 import os
 import shutil
@@ -14,6 +15,7 @@ import zipfile
 from pathlib import Path
 
 import pytest
+import setuptools
 
 from ffi_ext import cli, toolchain, wheels
 
@@ -92,6 +94,7 @@ def test_the_wheel_of_ffi_ext(wheelhouse):
     required = [line for line in metadata(wheel) if line.startswith("Requires-Dist")]
     runtime = {line.split()[1].split(">")[0] for line in required if "extra ==" not in line}
     assert runtime == {"torch", "cffi", "numpy", "setuptools", "filelock"}
+    assert "Requires-Dist: setuptools>=70.1" in required  # for --no-build-isolation; see wheels.py
 
 
 def test_the_wheel_of_ffi_ext_is_manylinux(wheelhouse, tmp_path):
@@ -220,6 +223,31 @@ def test_tables_that_are_wrong(text, said, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     with pytest.raises(ValueError, match=said):
         wheels.finalize(object())
+
+
+def test_namespace_packages_stay_namespaces(tmp_path, monkeypatch):
+    """An __init__.py in a wheel's namespace would hide the namespace's other distributions."""
+    regular = tmp_path / "src" / "space" / "deep" / "tools"
+    (regular / "sub").mkdir(parents=True)
+    (regular / "__init__.py").touch()
+    (tmp_path / "one.h").write_text("int one(void);\n")
+    (tmp_path / "one.c").write_text("int one(void) { return 1; }\n")
+    (tmp_path / "pyproject.toml").write_text(
+        "[[tool.ffi-ext.extension]]\nname = 'space.deep.tools.sub.one'\nheaders = 'one.h'\nsources = 'one.c'\n"
+    )
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("FFI_EXT_CACHE", str(tmp_path / "cache"))
+    packages = {"packages": ["space.deep.tools"], "package_dir": {"": "src"}}
+    distribution = setuptools.Distribution({"script_name": "setup.py", **packages})
+    if "build_ext" not in distribution.cmdclass:  # the entry point of an installed ffi_ext does it
+        wheels.finalize(distribution)
+    distribution.get_command_obj("build").build_lib = str(tmp_path / "lib")
+    distribution.run_command("build")
+    made = {str(path.parent.relative_to(tmp_path / "lib")) for path in tmp_path.glob("lib/**/*.py")}
+    assert made == {"space/deep/tools", "space/deep/tools/sub", "space/deep/tools/sub/one"}
+    monkeypatch.syspath_prepend(tmp_path / "lib")
+    assert importlib.import_module("space.deep.tools.sub.one").one() == 1
+    assert importlib.import_module("space").__file__ is None
 
 
 def test_free_threaded_pythons_get_binaries_of_their_own(monkeypatch):
