@@ -117,15 +117,14 @@ def _pointer(ffi: Any, c_type: Any, declared: str, value: object) -> tuple[int, 
     is_text = item.kind == "void" or (item.kind == "primitive" and ffi.sizeof(item) == 1)
     array = "[" in declared and re.search(r"\w\s*\[\s*(?:static\s+)?(\d+)\s*\]", declared)
     size = int(array[1]) if array else 0
-    if isinstance(value, (list, tuple, bytearray)) and len(value) < size:
+    if isinstance(value, bytes) and is_text and "const" not in declared.partition("*")[0].split():
+        value = bytearray(value.ljust(max(len(value) + 1, size), b"\0"))  # C may write to it
+    if isinstance(value, (list, tuple, bytearray, bytes)) and len(value) < size:
         raise ValueError(f"expected {size} values for {declared.strip()}, got {len(value)}")
     if isinstance(value, (list, tuple)) and item.kind not in ("void", "function"):
         if item.cname == "char *":
             value = [ffi.new("char[]", x) if isinstance(x, bytes) else x for x in value]
         holder = pointer = ffi.new(ffi.getctype(item, f"[{max(len(value), 1)}]"), value)
-    elif isinstance(value, bytes) and is_text and "const" not in declared.partition("*")[0].split():
-        # C may write to it, and bytes never change.
-        holder = pointer = ffi.new(f"char[{max(len(value) + 1, size)}]", value)
     elif isinstance(value, (bytes, bytearray)) and is_text:
         holder = pointer = ffi.from_buffer(value)
     else:
@@ -202,8 +201,6 @@ def result(function: Function, value: Any) -> Any:
         )
     ffi = function.state[0]
     c_type = types_of(function)[0]
-    if code == "c":
-        return bytes([value & 255])
     if code == "x":
         holder = ffi.new(ffi.getctype(c_type, "*"))
         ffi.memmove(holder, ffi.cast("void *", value), ffi.sizeof(c_type))

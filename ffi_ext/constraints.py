@@ -6,6 +6,7 @@ No torch here: builds read and check them, calls compare them with what was pass
 from __future__ import annotations
 
 import difflib
+import functools
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -116,6 +117,7 @@ def in_comment(
     return found
 
 
+@functools.cache
 def decode(text: str) -> Constraint:
     """The inverse of `Constraint.encoded`; "", where nothing is said, is `Constraint()`."""
     return parse(text.strip("[]"), _PLACES)

@@ -342,7 +342,7 @@ def _integer_of(enumerators: Sequence[int]) -> str:
     """The integer type that C's compilers give an enumeration of these values."""
     low, high = min(enumerators), max(enumerators)
     if low < 0:
-        return "int" if -(1 << 31) <= low and high < 1 << 31 else "long"
+        return "int" if low >= -(1 << 31) and high < 1 << 31 else "long"
     return "unsigned int" if high < 1 << 32 else "unsigned long"
 
 

@@ -29,8 +29,13 @@ static PyObject *give_result(ffi_call *c) {
     case FFI_STORAGE:
       if (!slot->p) Py_RETURN_NONE;
       return ffi_call_result(c, ffi_storage_result(&c->frame, slot->p));
-    default: return ffi_call_result(c, PyLong_FromUnsignedLongLong(slot->u));
+    default: break;
   }
+  const char letter = (char)slot->i;
+  if (p->code == 'c') return PyBytes_FromStringAndSize(&letter, 1);
+  PyObject *result = p->code == 'p' ? ffi_cdata_from_pointer(c->function, slot->p) : NULL;
+  if (result || PyErr_Occurred()) return result;
+  return ffi_call_result(c, PyLong_FromUnsignedLongLong(slot->u));
 }
 
 /* Puts positional and keyword arguments in the order of the parameters. Returns -1 with an
