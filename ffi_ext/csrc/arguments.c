@@ -196,7 +196,7 @@ static int unfit(ffi_call *c, int index, PyObject *const *args) {
  * of others. */
 static int check_constraint(ffi_call *c, int index, PyObject *const *args, const ffi_view *view) {
   const ffi_constraint *constraints = c->constraints;
-  if (!constraints) return 0;
+  if (!c->compares) return 0;
   const ffi_function *f = c->function;
   ffi_seen *t = &c->seen[index];
   const int bytes = ffi_scalar_bytes(view->scalar);
@@ -284,7 +284,7 @@ int ffi_take_tensor(ffi_call *c, int index, PyObject *const *args, const ffi_par
       ffi_fields_describe(object, &view) || view.type != p->type || !view.cuda != !p->cuda) {
     if (adapt(c, index, value, &view, &object)) return -1;
   }
-  if (c->constraints && !storage) {
+  if (c->compares && !storage) {
     if (keep_geometry(c, index, &view) || check_constraint(c, index, args, &view)) return -1;
   }
   if (view.cuda && !c->cuda) c->cuda = view.cuda;

@@ -12,6 +12,7 @@
 typedef struct ffi_call {
   ffi_function *function;
   const ffi_constraint *constraints; /* the function's, or NULL */
+  int compares;                      /* tensors are compared with them */
   ffi_frame frame;
   int cuda; /* of the first CUDA tensor among the arguments: the GPU's index + 1 */
   int kept;
@@ -31,6 +32,7 @@ static inline void ffi_call_begin(ffi_call *c, ffi_function *function,
                                   const ffi_constraint *constraints) {
   c->function = function;
   c->constraints = constraints;
+  c->compares = constraints && function->compares;
   c->frame.count = 0;
   c->frame.keys = c->frame.identities = 0;
   c->cuda = c->kept = c->written = 0;

@@ -118,7 +118,7 @@ static PyObject *run(ffi_call *c, PyObject *const *args) {
   /* Tensors last: a conversion that runs Python code (__index__ ...) may change a tensor, and C
    * must not get the address from before. */
   int pointers = 0; /* parameters of other pointer types that were given tensors */
-  if (c->constraints)
+  if (c->compares)
     for (int i = 0; i < function->count; i++) c->seen[i].ndim = -1;
   for (int k = 0; k < function->count; k++) {
     const int i = function->order[k];

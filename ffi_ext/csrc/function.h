@@ -42,6 +42,7 @@ typedef struct ffi_function {
   int count;
   unsigned char order[FFI_EXT_MAX_ARGUMENTS]; /* in which arguments are converted */
   char has_cuda;                              /* a parameter is a CUDA tensor or storage */
+  char compares;                              /* constraints say more of tensors than `optional` */
   ffi_parameter result;
   ffi_parameter *parameters;
   ffi_constraint *constraints;

@@ -161,8 +161,10 @@ static PyObject *make_callable(const ffi_ext_module_table *table, const ffi_ext_
   f->count = count;
   set_order(f, parameters);
   for (int i = 0; i < count; i++) f->has_cuda |= (char)parameters[i].cuda;
-  for (int i = 0; i < constraint_count; i++)
+  for (int i = 0; i < constraint_count; i++) {
     f->has_cuda |= (constraints[i].devices & FFI_ON_CUDA) != 0;
+    f->compares |= (char)ffi_constraint_compares(&constraints[i]);
+  }
   f->result = result;
   f->parameters = malloc((size_t)(count ? count : 1) * sizeof *parameters);
   if (constraint_count) f->constraints = malloc((size_t)constraint_count * sizeof *constraints);
