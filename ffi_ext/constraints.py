@@ -162,6 +162,8 @@ def _dtypes(item: str) -> tuple[str, ...]:
     words: list[str] = []
     for word in _alternatives(item):
         if word not in DTYPES and word not in GROUPS:
+            if shape := re.search(r"\(.*\)", word):
+                raise ConstraintError(f"unknown item {word!r}; a shape is {shape[0]} alone")
             known = [*DTYPES, *GROUPS, *_WORDS]
             raise ConstraintError(f"unknown word {word!r}{_near(word, known)}")
         words += GROUPS.get(word, (word,))
