@@ -1,4 +1,4 @@
-"""What `ffi-ext doctor` finds in a repository: scripts by their syntax trees, pyproject.toml's tables, C and CUDA by their text."""
+"""What `ffi-ext doctor` finds in a repository: in its scripts, its pyproject.toml, its C and CUDA."""
 
 from __future__ import annotations
 

@@ -61,9 +61,9 @@ int ffi_take_tensor(ffi_call *c, int index, PyObject *const *args, const ffi_par
 int ffi_is_tensor(PyObject *value);
 int ffi_is_cdata(PyObject *value);
 
-/* cffi_values.c: the address in cdata as the parameter's pointer type. 0, or -1 without an
- * exception: Python has to convert it, or to say what is wrong. */
-int ffi_pointer_from_cdata(const ffi_function *function, int index, PyObject *value, void **out);
+/* cffi_values.c: the address in cdata, or that of a list's or tuple's values, for a pointer. 0, or
+ * -1 without an exception: Python has to convert it, or to say what is wrong. */
+int ffi_pointer_from(ffi_call *c, int index, PyObject *value, void **out);
 /* cffi_values.c: a result that is a pointer, or NULL, without an exception when Python has to make
  * it. */
 PyObject *ffi_cdata_from_pointer(const ffi_function *function, void *pointer);
