@@ -14,6 +14,7 @@ from pathlib import Path
 from statistics import median
 from typing import Any
 
+import numpy as np
 import torch
 from peers import EIGHT, Peers
 from table import Table, interleaved, wall
@@ -21,7 +22,10 @@ from table import Table, interleaved, wall
 HEADER = """\
 int add3(const THFloatTensor *a, const THFloatTensor *b, THFloatTensor *out, float scale);
 int add8(%s, THFloatTensor *t7, float scale);
+int add3_arrays(const ffi_ext_tensor *a, const ffi_ext_tensor *b, ffi_ext_tensor *out, float scale);
 int ready(void *a, void *b, void *out, float scale);
+struct state { double x; };
+struct state *same(struct state *s);
 THFloatTensor *make(void);
 void shape(THFloatTensor *t, long rows);
 double resize_as_ns(THFloatTensor *t, THFloatTensor *other, int rounds);
@@ -32,10 +36,19 @@ double burn(long rounds);
 """ % ", ".join(f"const THFloatTensor *{name}" for name in EIGHT[:7])
 SOURCE = """\
 #include <TH/TH.h>
+#include <ffi_ext.h>
 #include <time.h>
+struct state { double x; };
+struct state *same(struct state *s) { return s; }
 int add3(const THFloatTensor *a, const THFloatTensor *b, THFloatTensor *out, float scale) {
   float *x = THFloatTensor_data(a), *y = THFloatTensor_data(b), *z = THFloatTensor_data(out);
   z[0] = x[0] + scale * y[0];
+  return 1;
+}
+int add3_arrays(const ffi_ext_tensor *a, const ffi_ext_tensor *b, ffi_ext_tensor *out, float scale) {
+  const float *x = a->data, *y = b->data;
+  FFI_CHECK(a->dtype == FFI_EXT_FLOAT32, "float32 is wanted");
+  *(float *)out->data = x[0] + scale * y[0];
   return 1;
 }
 int add8(%(eight)s, THFloatTensor *t7, float scale) {
@@ -99,6 +112,24 @@ def costs(table: Table, module: Any, peers: Peers, rounds: int) -> None:
     for peer in list(functions)[1:]:
         claim = "call, 8 tensors and a float"
         table.add(claim, measured["ours"], peer, measured[peer], "ns", marks.get(peer))
+
+
+def other_arguments(table: Table, module: Any, peers: Peers, rounds: int) -> None:
+    """What is no tensor: NumPy arrays, and pointers to structs."""
+    a, b, out = np.ones(1, np.float32), np.ones(1, np.float32), np.zeros(1, np.float32)
+    functions = {"ours": module.add3_arrays}
+    functions |= {name: f for name, f in peers["add3"].items() if name == "nanobind"}
+    calls = {name: lambda f=f: f(a, b, out, 2.0) for name, f in functions.items()}
+    measured = interleaved(calls, rounds, 5000)
+    for peer in list(functions)[1:]:
+        claim = "call, 3 NumPy arrays and a float"
+        table.add(claim, measured["ours"], peer, measured[peer], "ns")
+    state, cffi_same = module._ffi.new("struct state *"), module._lib.same
+    measured = interleaved(
+        {"ours": lambda: module.same(state), "cffi": lambda: cffi_same(state)}, rounds, 20000
+    )
+    claim = "a struct's pointer, there and back"
+    table.add(claim, measured["ours"], "cffi lib.f", measured["cffi"], "ns")
 
 
 def other_paths(table: Table, module: Any, rounds: int) -> None:

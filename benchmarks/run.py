@@ -72,6 +72,7 @@ def main() -> None:
         module = importlib.import_module("bench_ext")
         found = {"add3": {}, "add8": {}} if options.quick else peers.all_of(folder)
         calls.costs(table, module, found, options.rounds)
+        calls.other_arguments(table, module, found, options.rounds)
         calls.other_paths(table, module, options.rounds)
         calls.th_maths(table, module, options.rounds)
         operators.costs(table, options.rounds)

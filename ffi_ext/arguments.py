@@ -12,27 +12,30 @@ from ffi_ext.cffi_values import types_of
 from ffi_ext.refusals import DTYPES, ELEMENTS, Function, describe, is_storage, refusal, wanted
 
 _TH_DTYPES = frozenset(DTYPES.values())
+_NUMPY_DTYPES = {letter: np.dtype(element.dtype) for letter, element in ELEMENTS.items()}
 _NO_TENSOR = (
     ": NULL is module._ffi.NULL, if the function accepts it; `@param name [optional]` in the header makes "
     "None NULL"
 )
 
 
-def adapt(function: Function, index: int, value: object) -> tuple[torch.Tensor, tiers.Facts]:
+def adapt(function: Function, index: int, value: object) -> tuple[torch.Tensor, tiers.Facts | None]:
     """An argument that the quick look did not accept: the tensor to use and its facts, or an error.
+
+    A NumPy array's tensor is worth a quick look itself: it comes without facts.
 
     Raises:
         TypeError: The argument is not a tensor that C could work on as declared.
     """
     code = function.codes[index + 1]
+    if isinstance(value, np.ndarray):
+        return _from_numpy(function, index, code, value), None
     if code in types.ARRAY_CODES:
-        tensor = _for_array(function, index, code, value)
+        tensor = _for_array(function, index, value)
     elif len(code) == 1:
         tensor = _for_void_pointer(function, index, value)
     elif code[0] in "GgWw":
         tensor = _from_storage(function, index, code, value)
-    elif isinstance(value, np.ndarray):
-        tensor = _from_numpy(function, index, code, value)
     elif isinstance(value, torch.Tensor):
         tensor = value
         _check_dtype_and_device(function, index, code, value)
@@ -113,20 +116,14 @@ def _covers(facts: tiers.Facts) -> bool:
 def _from_numpy(
     function: Function, index: int, code: str, value: np.ndarray[Any, Any]
 ) -> torch.Tensor:
-    dtype = DTYPES[code[1]]
-    numpy_dtype = np.dtype(str(dtype).removeprefix("torch."))
-    if code[0] not in "Tt":
-        raise refusal(function, index, f"expected {wanted(code)}, got {describe(value)}")
-    if value.dtype != numpy_dtype:
-        text = f"expected {wanted(code)} or a NumPy array of {numpy_dtype}, got {describe(value)}"
-        raise refusal(function, index, f"{text}; convert it with .astype(numpy.{numpy_dtype})")
-    return _numpy_memory(function, index, code, value)
-
-
-def _numpy_memory(
-    function: Function, index: int, code: str, value: np.ndarray[Any, Any]
-) -> torch.Tensor:
     """A tensor on an array's memory."""
+    if code in types.ARRAY_CODES:
+        _check_device(function, index, value, "cpu")
+    elif code[0] not in "Tt":
+        raise refusal(function, index, f"expected {wanted(code)}, got {describe(value)}")
+    elif value.dtype != (dtype := _NUMPY_DTYPES[code[1]]):
+        text = f"expected {wanted(code)} or a NumPy array of {dtype}, got {describe(value)}"
+        raise refusal(function, index, f"{text}; convert it with .astype(numpy.{dtype})")
     if not value.flags.writeable and code[0] in "TA":
         text = "the C function may write to it (its parameter is not const), and this array is"
         raise refusal(function, index, f"{text} read-only; pass a copy", ValueError)
@@ -136,21 +133,26 @@ def _numpy_memory(
         raise refusal(function, index, f"this NumPy array cannot be used ({error})") from error
 
 
-def _for_array(function: Function, index: int, code: str, value: object) -> torch.Tensor:
+def _for_array(function: Function, index: int, value: object) -> torch.Tensor:
     """A tensor of any element type, where the constraint allows its device."""
-    if isinstance(value, np.ndarray):
-        return _numpy_memory(function, index, code, value)
-    text = function.constraints[index]
-    devices = constraints.decode(text).devices
-    if not isinstance(value, torch.Tensor) or value.device.type not in devices:
-        where = " or ".join(devices)
-        hint = _NO_TENSOR if value is None else ""
-        if isinstance(value, (list, tuple)):
-            hint = ": make it a tensor with torch.tensor(...)"
-        if isinstance(value, torch.Tensor) and value.device.type != "meta":
-            hint = f"; move it with .to({devices[0]!r})"
-        raise refusal(function, index, f"expected a tensor on {where}, got {describe(value)}{hint}")
+    _check_device(
+        function, index, value, value.device.type if isinstance(value, torch.Tensor) else ""
+    )
+    assert isinstance(value, torch.Tensor)
     return value
+
+
+def _check_device(function: Function, index: int, value: object, device: str) -> None:
+    devices = constraints.decode(function.constraints[index]).devices
+    if device in devices:
+        return
+    where = " or ".join(devices)
+    hint = _NO_TENSOR if value is None else ""
+    if isinstance(value, (list, tuple)):
+        hint = ": make it a tensor with torch.tensor(...)"
+    if isinstance(value, torch.Tensor) and device != "meta":
+        hint = f"; move it with .to({devices[0]!r})"
+    raise refusal(function, index, f"expected a tensor on {where}, got {describe(value)}{hint}")
 
 
 def unfit(function: Function, given: tuple[object, ...]) -> None:

@@ -34,14 +34,30 @@ def prototype_of(name: str, ctype: Any) -> str:
 
 
 def types_of(function: Function) -> tuple[Any, ...]:
-    """cffi's types of the result and the parameters, found when first needed."""
+    """cffi's types of the result and the parameters, found when first needed.
+
+    From then on C converts pointers by itself; it takes the types, and how many values a list must have (-1: it is
+    no array), from the function's state.
+    """
     state = function.state
     if len(state) == 3:
         ffi, lib, name = state
         ctype = ffi.typeof(getattr(lib, name))
-        function.state = state = (ffi, lib, name, (ctype.result, *ctype.args))
+        declared = ctext.parameters_of(prototype(function))
+        least = [
+            _values_of(text, c_type) for text, c_type in zip(declared, ctype.args, strict=False)
+        ]
+        function.state = state = (ffi, lib, name, (ctype.result, *ctype.args), (-1, *least))
     types: tuple[Any, ...] = state[3]
     return types
+
+
+def _values_of(declared: str, c_type: Any) -> int:
+    """How many values a parameter such as `const int size[2]` must have at least; -1 if it has none."""
+    if c_type.kind != "pointer" or c_type.item.kind in ("void", "function"):
+        return -1
+    array = re.search(r"\w\s*\[\s*(?:static\s+)?(\d+)\s*\]", declared)
+    return int(array[1]) if array else 0
 
 
 def refuse(function: Function, index: int, value: object, kind: type[Exception]) -> None:
@@ -90,7 +106,7 @@ def convert(function: Function, index: int, value: object) -> tuple[int, object]
     except KeyError as error:  # of a dict for a struct
         fields = f"; {c_type.cname} has {_fields(c_type)}" if c_type.kind == "struct" else ""
         raise refusal(function, index, f"no field is named {error}{fields}") from None
-    except (OverflowError, ValueError) as error:
+    except (OverflowError, ValueError, IndexError) as error:
         raise refusal(function, index, str(error), type(error)) from None
 
 
@@ -115,17 +131,15 @@ def _pointer(ffi: Any, c_type: Any, declared: str, value: object) -> tuple[int, 
     holder: Any
     item = c_type.item if c_type.kind == "pointer" else c_type  # which is a function
     is_text = item.kind == "void" or (item.kind == "primitive" and ffi.sizeof(item) == 1)
-    array = "[" in declared and re.search(r"\w\s*\[\s*(?:static\s+)?(\d+)\s*\]", declared)
-    size = int(array[1]) if array else 0
-    if isinstance(value, (list, tuple, bytearray)) and len(value) < size:
+    size = _values_of(declared, c_type)
+    if isinstance(value, bytes) and is_text and "const" not in declared.partition("*")[0].split():
+        value = bytearray(value.ljust(max(len(value) + 1, size), b"\0"))  # C may write to it
+    if isinstance(value, (list, tuple, bytearray, bytes)) and len(value) < size:
         raise ValueError(f"expected {size} values for {declared.strip()}, got {len(value)}")
-    if isinstance(value, (list, tuple)) and item.kind not in ("void", "function"):
+    if isinstance(value, (list, tuple)) and size >= 0:
         if item.cname == "char *":
             value = [ffi.new("char[]", x) if isinstance(x, bytes) else x for x in value]
         holder = pointer = ffi.new(ffi.getctype(item, f"[{max(len(value), 1)}]"), value)
-    elif isinstance(value, bytes) and is_text and "const" not in declared.partition("*")[0].split():
-        # C may write to it, and bytes never change.
-        holder = pointer = ffi.new(f"char[{max(len(value) + 1, size)}]", value)
     elif isinstance(value, (bytes, bytearray)) and is_text:
         holder = pointer = ffi.from_buffer(value)
     else:
@@ -202,8 +216,6 @@ def result(function: Function, value: Any) -> Any:
         )
     ffi = function.state[0]
     c_type = types_of(function)[0]
-    if code == "c":
-        return bytes([value & 255])
     if code == "x":
         holder = ffi.new(ffi.getctype(c_type, "*"))
         ffi.memmove(holder, ffi.cast("void *", value), ffi.sizeof(c_type))

@@ -6,6 +6,7 @@ No torch here: builds read and check them, calls compare them with what was pass
 from __future__ import annotations
 
 import difflib
+import functools
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -116,6 +117,7 @@ def in_comment(
     return found
 
 
+@functools.cache
 def decode(text: str) -> Constraint:
     """The inverse of `Constraint.encoded`; "", where nothing is said, is `Constraint()`."""
     return parse(text.strip("[]"), _PLACES)
@@ -160,6 +162,8 @@ def _dtypes(item: str) -> tuple[str, ...]:
     words: list[str] = []
     for word in _alternatives(item):
         if word not in DTYPES and word not in GROUPS:
+            if shape := re.search(r"\(.*\)", word):
+                raise ConstraintError(f"unknown item {word!r}; a shape is {shape[0]} alone")
             known = [*DTYPES, *GROUPS, *_WORDS]
             raise ConstraintError(f"unknown word {word!r}{_near(word, known)}")
         words += GROUPS.get(word, (word,))

@@ -190,6 +190,8 @@ def _declare(ffi: cffi.FFI, statements: Sequence[ctext.Statement], macros: Seque
         except refusals as error:
             reason = str(error).splitlines()[-1] if str(error) else type(error).__name__
             reason = re.sub(r"^.*<cdef source string>:\d+:(\d+:)?\s*", "", reason)
+            if "va_list" in statement.text:  # the compiler's own type: who wants it?
+                statement = [s for s in statements if "va_list" in s.text][-1]
             raise HeaderError(
                 f"{statement.where}: cannot parse this declaration ({reason}):\n"
                 f"    {' '.join(statement.text.split())}\n{_hint(statement.text, reason, statements)}"
@@ -200,6 +202,11 @@ def _declare(ffi: cffi.FFI, statements: Sequence[ctext.Statement], macros: Seque
 def _hint(text: str, reason: str, kept: Sequence[ctext.Statement]) -> str:
     if re.search(r"\b(class|template|namespace)\b|::|&", text):
         return 'hint: headers hold C declarations; keep C++ in the sources, behind extern "C" functions'
+    if "va_list" in text:
+        return (
+            "hint: a va_list is for C alone; keep this out of the headers that Python reads, or take the values in "
+            "an array"
+        )
     if "Half" in text:
         return (
             "hint: TH has no half arithmetic; THHalfTensor and THCudaHalfTensor pointers are known"
@@ -357,7 +364,7 @@ def _integer_of(enumerators: Sequence[int]) -> str:
     """The integer type that C's compilers give an enumeration of these values."""
     low, high = min(enumerators), max(enumerators)
     if low < 0:
-        return "int" if -(1 << 31) <= low and high < 1 << 31 else "long"
+        return "int" if low >= -(1 << 31) and high < 1 << 31 else "long"
     return "unsigned int" if high < 1 << 32 else "unsigned long"
 
 

@@ -203,7 +203,7 @@ def load_inline(
 def _of_c_source(name: str, text: str) -> str:
     """A prototype of `c_source` that cannot be read: the header that it stands in is no file of the user's."""
     text = re.sub(rf"^{name}\.h:\d+: ", f"{name} (c_source): ", text)
-    if "did you mean" in text:
+    if "did you mean" in text or "@param" in text:
         return text
     hint = (
         "types that prototypes use go into `header`, with the prototypes; "

@@ -46,6 +46,8 @@ _tier: str | None = None
 def _setup() -> None:
     """Everything that the first call needs and the import does not: the dispatcher calls it once."""
     global _tier
+    import numpy
+
     from ffi_ext import arguments, cffi_values, cuda_state, refusals, th_maths, tiers
 
     with _setup_lock:
@@ -54,9 +56,13 @@ def _setup() -> None:
                 {
                     "tensor_type": torch.Tensor,
                     "parameter_type": torch.nn.Parameter,
+                    "array_type": numpy.ndarray,
                     "cdata_type": _cffi_backend._CDataBase,
+                    "ctype_type": _cffi_backend.CType,
+                    "cffi": _cffi_backend._C_API,
                     "null": _cffi_backend.FFI.NULL,
                     "native_error": NativeError,
+                    "from_numpy": torch.from_numpy,
                     "adapt": arguments.adapt,
                     "convert": cffi_values.convert,
                     "allocate": cffi_values.allocate,

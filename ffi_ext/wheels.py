@@ -40,7 +40,7 @@ def finalize(distribution: Any) -> None:
     path = Path("pyproject.toml")
     if not path.is_file() or b"ffi-ext" not in path.read_bytes():
         return
-    tables = _tables(path)
+    tables = tables_of(path)
     if not tables:
         return
     from setuptools import Extension
@@ -54,8 +54,8 @@ def finalize(distribution: Any) -> None:
         name = table["name"]
         extension = Extension(
             f"{name}._{name.rpartition('.')[2]}",
-            sources=_listed(table.get("sources", [])),
-            depends=_listed(table.get("headers", [])) + _listed(table.get("depends", [])),
+            sources=listed(table.get("sources", [])),
+            depends=listed(table.get("headers", [])) + listed(table.get("depends", [])),
             py_limited_api=limited,
         )
         extension._ffi_ext = table
@@ -67,8 +67,12 @@ def finalize(distribution: Any) -> None:
         tag_abi3()
 
 
-def _tables(path: Path) -> list[dict[str, Any]]:
-    """[[tool.ffi-ext.extension]], checked as far as setuptools needs it."""
+def tables_of(path: Path) -> list[dict[str, Any]]:
+    """[[tool.ffi-ext.extension]] of a pyproject.toml, checked as far as setuptools needs it.
+
+    Raises:
+        ValueError: A table is not what it has to be, or the file is no TOML.
+    """
     from setuptools.compat.py310 import tomllib
 
     with path.open("rb") as file:
@@ -96,7 +100,7 @@ def _tables(path: Path) -> list[dict[str, Any]]:
     return result
 
 
-def _listed(value: Any) -> list[str]:
+def listed(value: Any) -> list[str]:
     return [value] if isinstance(value, str) else list(value)
 
 
@@ -107,7 +111,7 @@ def _build(table: dict[str, Any], base: Path, verbose: bool) -> None:
     arguments = dict(table)
     for key in PATHS:
         if key in arguments:
-            arguments[key] = [os.path.abspath(item) for item in _listed(arguments[key])]
+            arguments[key] = [os.path.abspath(item) for item in listed(arguments[key])]
     extension.of_table(arguments, base, verbose).build()  # type: ignore[attr-defined]
 
 

@@ -10,6 +10,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from torch._subclasses import FakeTensorMode
 
 from ffi_ext import HeaderError, constraints
 
@@ -21,6 +22,8 @@ int seen(const ffi_ext_tensor *t, THByteTensor *text);
 /* @param t [cpu] */
 void zero(ffi_ext_tensor *t);
 int is_null(const ffi_ext_tensor *t);
+/* @param t [cuda] */
+void on_gpu(ffi_ext_tensor *t);
 /* @param a [float32|int64, (N, _, 3)]
  * @param b [dtype(a), (..., N)]
  * @param c [like(a), contiguous]
@@ -50,6 +53,7 @@ int seen(const ffi_ext_tensor *t, THByteTensor *text) {
 }
 void zero(ffi_ext_tensor *t) { memset(t->data, 0, t->numel * t->item_size); }
 int is_null(const ffi_ext_tensor *t) { return t == NULL; }
+void on_gpu(ffi_ext_tensor *t) {}
 int shapes(const ffi_ext_tensor *a, const ffi_ext_tensor *b, const ffi_ext_tensor *c,
            const ffi_ext_tensor *d) { return a && b && c && d; }
 void th(const THFloatTensor *x, THFloatTensor *y) { THFloatTensor_fill(y, x->size[0]); }
@@ -115,8 +119,47 @@ def test_numpy_subclasses_null_and_parameters(module):
     assert not array.any()
     assert what_c_sees(module, torch.nn.Parameter(torch.ones(2))).startswith("6 4 1 2 ")
     assert module.is_null(module._ffi.NULL) == 1 and module.is_null(torch.ones(1)) == 0
+    with pytest.raises(TypeError, match="expected a tensor on cuda, got a NumPy array of uint16"):
+        module.on_gpu(array)
     array.flags.writeable = False
     with pytest.raises(ValueError, match="read-only"):
+        module.zero(array)
+    many = np.ones((1, 2) * 5, np.int8)
+    assert what_c_sees(module, many).startswith("1 1 10 32 1.0 [1 2 1 2 1 2 1 2 1 2 ")
+    with FakeTensorMode():  # it is real nevertheless
+        module.zero(many)
+        with pytest.raises(TypeError, match="has no memory behind it"):
+            module.th(np.ones((2, 2), np.float32), np.ones(2, np.float32))
+    assert not many.any()
+
+
+NUMPY = "?", "b", "B", "h", "H", "i", "I", "l", "L", "e", "f", "d", "F", "D"
+
+
+@pytest.mark.parametrize("kind", NUMPY)
+def test_a_numpy_array_is_what_its_tensor_is(module, kind):
+    rng = np.random.default_rng(0)
+    plain = rng.integers(0, 2, (4, 6, 5)).astype(kind)
+    for array in (plain, plain[1:3, ::2, 4:], plain.T, plain[:0], plain[0, 0, 0:1], plain[2, 1, 3]):
+        array = np.asarray(array)
+        assert what_c_sees(module, array) == what_c_sees(module, torch.from_numpy(array))
+
+
+@pytest.mark.parametrize(
+    ("array", "text"),
+    [
+        (np.ones(3)[::-1], "negative"),
+        (np.ones(3, ">f8"), "byte order|endian|not supported"),
+        (np.ones(3, "i1,f8")["f1"], "not a multiple of the element"),
+        (np.array([None]), "object"),
+        (np.array(["a"]), "str"),
+        (np.ones(2, "M8[s]"), "datetime"),
+        (np.ones(2, np.longdouble), "longdouble|float128"),
+    ],
+    ids=str,
+)
+def test_numpy_arrays_that_c_cannot_work_on(module, array, text):
+    with pytest.raises(TypeError, match=rf"zero\(\) argument 1 't': .*({text})"):
         module.zero(array)
 
 

@@ -47,6 +47,7 @@ void clear(uint8_t constants[1]);
 struct point { int x, y; };
 struct point flip(struct point p);
 void move(struct point *p);
+int lowest(const uint8_t key[4]);
 enum colour { RED, GREEN = 4 };
 enum colour next_colour(enum colour c);
 long double precise(long double x);
@@ -114,6 +115,11 @@ int last_byte(const uint8_t *bytes, int n) { return bytes[n - 1]; }
 double total(double *values, int n) { double s = 0; while (n--) s += values[n]; return s; }
 struct point flip(struct point p) { struct point r = {p.y, p.x}; return r; }
 void move(struct point *p) { p->x++; }
+int lowest(const uint8_t key[4]) {
+  int low = key[0];
+  for (int i = 1; i < 4; i++) if (key[i] < low) low = key[i];
+  return low;
+}
 enum colour next_colour(enum colour c) { return c == RED ? GREEN : RED; }
 long double precise(long double x) { return x / 2; }
 char upper(char c) { return c - 32; }
@@ -278,6 +284,85 @@ def test_a_list_that_is_shorter_than_the_declared_array(module):
         module.fill16(bytearray(5))
     with pytest.raises(ValueError, match=r"'values': expected 2 values for .*values\[2\], got 1"):
         module.first_two([1])
+    assert module.lowest(b"zebra") == ord("b")
+    with pytest.raises(ValueError, match=r"'key': expected 4 values for .*key\[4\], got 3"):
+        module.lowest(b"abc")
+
+
+def test_pointers_at_every_call(build):
+    """cffi's types are not known at the first call, and from then on they are."""
+    header = "struct point { int x, y; };\nstruct point *right_of(struct point *p);\n"
+    module = build(
+        header, header + "struct point *right_of(struct point *p) { return p ? p + 1 : p; }"
+    )
+    ffi = module._ffi
+    points = ffi.new("struct point[2]", [{"x": 1}, {"x": 2}])
+    opaque = ffi.cast("void *", points)
+    for _ in range(3):
+        for given in (points, ffi.addressof(points, 0), opaque):
+            right = module.right_of(given)
+            assert ffi.typeof(right) is ffi.typeof("struct point *") and right == points + 1
+        assert module.right_of(ffi.NULL) == ffi.NULL
+        wrong = [points[0], ffi.new("int *"), ffi.cast("int", 1), ffi.typeof("int"), b"text", None]
+        for value in wrong:
+            with pytest.raises(
+                TypeError, match=r"right_of\(\) argument 1 'p': .*'struct point \*'"
+            ):
+                module.right_of(value)
+    module.right_of.__self__.state = (ffi, module._lib, "right_of", (1, 2), (0, 0))
+    with pytest.raises(AttributeError):  # what is no type of cffi's does not reach it
+        module.right_of(b"text")
+
+
+LISTS = {
+    "double sum(const double *of, int n)": [([1, 2.5], 2), ((True, np.float32(2)), 2), ([], 0)],
+    "int at(const int (*rows)[2], int n)": [([[1, 2], (3, 4)], 1)],
+    "int first(struct pair *of, int n)": [([(5, 6), {"x": 7}], 1)],
+    "int second(const int of[2], int n)": [([8, 9], 0), ((8, 9, 10), 0)],
+    "int size(const char *const *of, int n)": [([b"a", b"bc"], 1)],
+}
+SUMS = """
+double sum(const double *of, int n) { double s = 0; while (n--) s += of[n]; return s; }
+int at(const int (*rows)[2], int n) { return rows[n][1]; }
+int first(struct pair *of, int n) { return of[n].x++; }
+int second(const int of[2], int n) { return of[1]; }
+int size(const char *const *of, int n) { return of[n][1]; }
+"""
+NO_LISTS = {
+    "sum": [(["a"], 1), ([None], 1), ([[1.0]], 1), ("ab", 1), ({1.0}, 1), ([1, 2**2000], 2)],
+    "at": [([1, 2], 0), ([[1, 2, 3]], 0)],
+    "first": [([5], 0), ([{"z": 1}], 0)],
+    "second": [([8], 0), ([8, 2**31], 0), ([8, 1.5], 0)],
+    "size": [(["a"], 0)],
+    "run": [([1], 0), ((), 0)],
+    "any": [([1, 2], 0)],
+}
+
+
+def test_lists_at_every_call(build):
+    extra = "int run(int (*of)(int), int n);\nint any(const void *of, int n);\n"
+    header = "struct pair { int x, y; };\n" + "".join(f"{text};\n" for text in LISTS) + extra
+    ends = (
+        "int run(int (*of)(int), int n) { return 0; }\nint any(const void *of, int n) { return 0; }"
+    )
+    module = build(header, header + SUMS + ends)
+    expected = {
+        "sum": [3.5, 3.0, 0.0],
+        "at": [4],
+        "first": [7],
+        "second": [9, 9],
+        "size": [ord("c")],
+    }
+    for _ in range(3):
+        for text, calls in LISTS.items():
+            name = text.partition("(")[0].split()[1]
+            assert [getattr(module, name)(*call) for call in calls] == expected[name]
+        for name, calls in NO_LISTS.items():
+            for call in calls:
+                with pytest.raises(
+                    (TypeError, ValueError, OverflowError, IndexError), match=rf"^{name}\(\) arg"
+                ):
+                    getattr(module, name)(*call)
 
 
 def test_what_cffi_refuses_says_what_to_do(module):

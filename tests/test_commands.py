@@ -58,6 +58,25 @@ def test_doctor_reads_a_repository_without_running_it(tmp_path, capsys):
     assert cli.main(["doctor", str(tmp_path / "nowhere")]) == 2
 
 
+def test_doctor_reads_the_tables_of_a_pyproject_toml(tmp_path, capsys):
+    table = '[[tool.ffi-ext.extension]]\nname = "pkg.k"\nheaders = "csrc/k.h"\n'
+    (tmp_path / "pyproject.toml").write_text(table + 'sources = ["csrc/k.c", "csrc/more.c"]\n')
+    (tmp_path / "csrc").mkdir()
+    for name in ("k.h", "k.c"):
+        (tmp_path / "csrc" / name).write_text("void THFloatTensor_frobnicate(void);\n")
+    assert cli.main(["doctor", str(tmp_path), "--json"]) == 1
+    report = json.loads(capsys.readouterr().out)
+    assert report["extensions"] == ["pyproject.toml: 'pkg.k'"]
+    (note,) = report["notes"]
+    assert note.startswith("pyproject.toml: csrc/more.c is not there")
+    (tmp_path / "pyproject.toml").write_text(table)
+    assert cli.main(["doctor", str(tmp_path)]) == 1
+    assert (
+        "pyproject.toml: [[tool.ffi-ext.extension]] 'pkg.k': 'sources' is"
+        in capsys.readouterr().out
+    )
+
+
 def test_doctor_names_the_package_of_a_module(tmp_path, capsys, monkeypatch):
     monkeypatch.setitem(survey.PACKAGES, "ffi_ext_nowhere", "'nowhere<8'")
     (tmp_path / "build.py").write_text("import ffi_ext_nowhere, ffi_ext_elsewhere\n")

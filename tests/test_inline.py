@@ -120,6 +120,9 @@ def test_types_of_the_c_text(source, said):
     assert "own.h:1" not in str(e.value)
     with pytest.raises(HeaderError, match=r"flot is an unknown type; did you mean float\?"):
         ffi_ext.load_inline("own", "int f(flot x) { return x; }")
+    with pytest.raises(HeaderError, match=r"unknown item 'shape\(n\)'; a shape is \(n\) alone$"):
+        text = "/** @param x [shape(n)] */\nvoid f(const ffi_ext_tensor *x) {}"
+        ffi_ext.load_inline("own", text)
     types, _, function = source.partition("\n")
     module = ffi_ext.load_inline(
         "own", f'#include "own.h"\n{function}', f"{types}\n{function.partition(' {')[0]};\n"

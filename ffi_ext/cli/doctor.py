@@ -118,9 +118,12 @@ def examine(folder: Path | None) -> Report:
         from ffi_ext.cli import survey
 
         survey.scripts(folder, report)
+        survey.tables(folder, report)
         survey.sources(folder, report)
         if not report.extensions:
-            report.notes.append("no call of create_extension was found")
+            report.notes.append(
+                "no call of create_extension and no [[tool.ffi-ext.extension]] was found"
+            )
     return report
 
 

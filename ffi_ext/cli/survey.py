@@ -1,4 +1,4 @@
-"""What `ffi-ext doctor` finds in a repository: its scripts by their syntax trees, its C and CUDA by their text."""
+"""What `ffi-ext doctor` finds in a repository: in its scripts, its pyproject.toml, its C and CUDA."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from ffi_ext import cuda, elf
+from ffi_ext import cuda, elf, wheels
 
 if TYPE_CHECKING:
     from ffi_ext.cli.doctor import Report
@@ -154,8 +154,30 @@ def _extension(tree: ast.Module, call: ast.Call, path: Path, shown: str, report:
     arguments |= dict(zip(("name", "headers", "sources"), call.args, strict=False))
     name = arguments.get("name")
     report.extensions.append(f"{shown}:{call.lineno}: {ast.unparse(name) if name else '?'}")
-    for key in LISTS:
-        for text in dict.fromkeys(_strings(arguments.get(key), tree)):
+    _files_of({key: _strings(arguments.get(key), tree) for key in LISTS}, path, shown, report)
+
+
+def tables(folder: Path, report: Report) -> None:
+    """Reads every pyproject.toml: the extensions that it declares."""
+    for path in files(folder, ".toml"):
+        if path.name != "pyproject.toml" or b"ffi-ext" not in path.read_bytes():
+            continue
+        shown = str(path.relative_to(folder))
+        try:
+            found = wheels.tables_of(path)
+        except ValueError as error:
+            report.problems.append(f"{shown}: {str(error).removeprefix('pyproject.toml: ')}")
+            continue
+        for table in found:
+            report.extensions.append(f"{shown}: {table['name']!r}")
+            lists = {key: wheels.listed(table.get(key, [])) for key in LISTS}
+            _files_of(lists, path, shown, report)
+
+
+def _files_of(lists: dict[str, list[str]], path: Path, shown: str, report: Report) -> None:
+    """What is not there of the files that an extension names in this script or pyproject.toml."""
+    for key, texts in lists.items():
+        for text in dict.fromkeys(texts):
             if text.endswith(".cu") and cuda.nvcc() is None:
                 report.problems.append(
                     f"{shown}: {text} needs nvcc: install the CUDA toolkit and set CUDA_HOME, or leave it out"

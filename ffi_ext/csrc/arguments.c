@@ -114,6 +114,8 @@ static int take_double(ffi_call *c, int index, PyObject *value, double *out) {
 
 /* cffi's own conversion, for what the dispatcher does not carry. */
 static int take_converted(ffi_call *c, int index, PyObject *value, ffi_ext_slot *slot) {
+  const char code = c->function->parameters[index].code;
+  if (code != 'x' && code != 'c' && ffi_pointer_from(c, index, value, &slot->p) == 0) return 0;
   PyObject *pair =
       PyObject_CallFunction(ffi_hook.convert, "OiO", (PyObject *)c->function, index, value);
   if (!pair) return -1;
@@ -144,6 +146,10 @@ static int adapt(ffi_call *c, int index, PyObject *value, ffi_view *view, PyObje
   PyObject *tensor, *facts;
   if (!PyArg_ParseTuple(pair, "OO", &tensor, &facts)) return -1;
   *object = tensor;
+  if (facts == Py_None) {
+    if (ffi_handle_offset && !ffi_fields_describe(tensor, view)) return 0;
+    return adapt(c, index, tensor, view, object);
+  }
   if (ffi_python_describe(facts, tensor, view)) return -1;
   if (!ffi_handle_offset) return 0;
   view->handle = (char *)tensor + ffi_handle_offset;
@@ -188,7 +194,7 @@ static int unfit(ffi_call *c, int index, PyObject *const *args) {
  * of others. */
 static int check_constraint(ffi_call *c, int index, PyObject *const *args, const ffi_view *view) {
   const ffi_constraint *constraints = c->constraints;
-  if (!constraints) return 0;
+  if (!c->compares) return 0;
   const ffi_function *f = c->function;
   ffi_seen *t = &c->seen[index];
   const int bytes = ffi_scalar_bytes(view->scalar);
@@ -221,8 +227,10 @@ static int take_array(ffi_call *c, int index, PyObject *const *args, const ffi_p
     if (taken <= 0) return taken;
   }
   const int devices = p->constraint < 0 ? FFI_ON_CPU : c->constraints[p->constraint].devices;
-  if (!ffi_handle_offset || !ffi_is_tensor(value) || ffi_fields_describe(value, &view) ||
-      !(devices & (view.cuda ? FFI_ON_CUDA : FFI_ON_CPU))) {
+  const int tensor = ffi_is_tensor(value);
+  const int described = tensor ? ffi_handle_offset && !ffi_fields_describe(value, &view)
+                               : !ffi_numpy_describe(value, p->writable, &view);
+  if (!described || !(devices & (view.cuda ? FFI_ON_CUDA : FFI_ON_CPU))) {
     if (adapt(c, index, value, &view, &object)) return -1;
   }
   if (keep_geometry(c, index, &view)) return -1;
@@ -246,9 +254,18 @@ static int take_array(ffi_call *c, int index, PyObject *const *args, const ffi_p
       return -1;
     }
   }
-  if (p->writable) c->bump[c->written++] = view.handle;
+  if (p->writable && view.handle) c->bump[c->written++] = view.handle;
   slot->p = t;
   return check_constraint(c, index, args, &view);
+}
+
+/* A tensor on the memory of a NumPy array; everything else as it is. */
+static PyObject *tensor_of(ffi_call *c, PyObject *value, ffi_view *view) {
+  if (ffi_is_tensor(value) || ffi_numpy_describe(value, 1, view)) return value;
+  PyObject *tensor = PyObject_CallFunctionObjArgs(ffi_hook.from_numpy, value, NULL);
+  if (!tensor) PyErr_Clear(); /* Python says what is wrong */
+  if (tensor) c->keep[c->kept++] = tensor;
+  return tensor ? tensor : value;
 }
 
 int ffi_take_tensor(ffi_call *c, int index, PyObject *const *args, const ffi_parameter *p,
@@ -260,11 +277,12 @@ int ffi_take_tensor(ffi_call *c, int index, PyObject *const *args, const ffi_par
     const int taken = take_record(c, index, value, p, slot);
     if (taken <= 0) return taken;
   }
-  if (!ffi_handle_offset || storage || !ffi_is_tensor(value) || ffi_fields_describe(value, &view) ||
-      view.type != p->type || !view.cuda != !p->cuda) {
+  if (ffi_handle_offset && !storage) object = tensor_of(c, value, &view);
+  if (!ffi_handle_offset || storage || !ffi_is_tensor(object) ||
+      ffi_fields_describe(object, &view) || view.type != p->type || !view.cuda != !p->cuda) {
     if (adapt(c, index, value, &view, &object)) return -1;
   }
-  if (c->constraints && !storage) {
+  if (c->compares && !storage) {
     if (keep_geometry(c, index, &view) || check_constraint(c, index, args, &view)) return -1;
   }
   if (view.cuda && !c->cuda) c->cuda = view.cuda;
@@ -307,6 +325,10 @@ int ffi_take_argument(ffi_call *c, int index, PyObject *const *args) {
       }
       return take_converted(c, index, value, slot);
     default:
+      if (p->code == 'c' && PyBytes_Check(value) && PyBytes_Size(value) == 1) {
+        slot->i = *PyBytes_AsString(value);
+        return 0;
+      }
       /* `void *` takes a tensor of any element type: C sees its record. Adapt accepts one for
        * `void *` alone. */
       if (p->code == 'p' && ffi_is_tensor(value)) {

@@ -12,11 +12,12 @@
 typedef struct ffi_call {
   ffi_function *function;
   const ffi_constraint *constraints; /* the function's, or NULL */
+  int compares;                      /* tensors are compared with them */
   ffi_frame frame;
   int cuda; /* of the first CUDA tensor among the arguments: the GPU's index + 1 */
   int kept;
-  /* References of ours, beside the caller's on the arguments: two an argument, and the result's. */
-  PyObject *keep[2 * FFI_MAX_ARGUMENTS + 1];
+  /* References of ours beside the caller's: four an argument, and the result's. */
+  PyObject *keep[4 * FFI_MAX_ARGUMENTS + 1];
   ffi_ext_slot slots[FFI_MAX_ARGUMENTS + 1];
   int written; /* handles of ffi_ext_tensor arguments that autograd must hear of */
   void *bump[FFI_MAX_ARGUMENTS];
@@ -31,6 +32,7 @@ static inline void ffi_call_begin(ffi_call *c, ffi_function *function,
                                   const ffi_constraint *constraints) {
   c->function = function;
   c->constraints = constraints;
+  c->compares = constraints && function->compares;
   c->frame.count = 0;
   c->frame.keys = c->frame.identities = 0;
   c->cuda = c->kept = c->written = 0;
@@ -58,6 +60,17 @@ int ffi_take_tensor(ffi_call *c, int index, PyObject *const *args, const ffi_par
                     ffi_ext_slot *slot);
 int ffi_is_tensor(PyObject *value);
 int ffi_is_cdata(PyObject *value);
+
+/* cffi_values.c: the address in cdata, or that of a list's or tuple's values, for a pointer. 0, or
+ * -1 without an exception: Python has to convert it, or to say what is wrong. */
+int ffi_pointer_from(ffi_call *c, int index, PyObject *value, void **out);
+/* cffi_values.c: a result that is a pointer, or NULL, without an exception when Python has to make
+ * it. */
+PyObject *ffi_cdata_from_pointer(const ffi_function *function, void *pointer);
+
+/* numpy_view.c: 0, or -1 without an exception: it is no array, or one that wants a closer look. The
+ * view has no tensor's fields. */
+int ffi_numpy_describe(PyObject *value, int writable, ffi_view *view);
 
 /* dispatch.c: a result that Python makes of an address or a tensor, whose reference is consumed. */
 PyObject *ffi_call_result(ffi_call *c, PyObject *value);

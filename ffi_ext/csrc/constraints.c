@@ -127,6 +127,12 @@ int ffi_constraint_parse(const char **at, ffi_constraint *k, ffi_size_names *nam
   return 0;
 }
 
+int ffi_constraint_compares(const ffi_constraint *k) {
+  const int several = k->devices == (FFI_ON_CPU | FFI_ON_CUDA); /* all tensors on the same one */
+  return k->dtypes || k->layout || k->output || k->has_shape || k->dtype_of >= 0 || k->like >= 0 ||
+         several;
+}
+
 static int size_fits(int64_t wanted, int64_t got, ffi_sizes *sizes) {
   if (wanted >= 0) return wanted == got;
   if (wanted == FFI_ANY_SIZE) return 1;

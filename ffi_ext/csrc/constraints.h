@@ -51,6 +51,9 @@ typedef struct ffi_sizes {
 /* Reads "[float32,(N,C)]" at *at, moves behind it. -1: another version of ffi_ext wrote it. */
 int ffi_constraint_parse(const char **at, ffi_constraint *constraint, ffi_size_names *names);
 
+/* Whether it says more than that NULL is allowed, or where the tensor may be. */
+int ffi_constraint_compares(const ffi_constraint *constraint);
+
 /* Whether seen[index] is what constraint says; `seen` of earlier parameters that are no tensors
  * have ndim -1. */
 int ffi_constraint_fits(const ffi_constraint *constraint, const ffi_seen *seen, int index,

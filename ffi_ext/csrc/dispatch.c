@@ -29,8 +29,13 @@ static PyObject *give_result(ffi_call *c) {
     case FFI_STORAGE:
       if (!slot->p) Py_RETURN_NONE;
       return ffi_call_result(c, ffi_storage_result(&c->frame, slot->p));
-    default: return ffi_call_result(c, PyLong_FromUnsignedLongLong(slot->u));
+    default: break;
   }
+  const char letter = (char)slot->i;
+  if (p->code == 'c') return PyBytes_FromStringAndSize(&letter, 1);
+  PyObject *result = p->code == 'p' ? ffi_cdata_from_pointer(c->function, slot->p) : NULL;
+  if (result || PyErr_Occurred()) return result;
+  return ffi_call_result(c, PyLong_FromUnsignedLongLong(slot->u));
 }
 
 /* Puts positional and keyword arguments in the order of the parameters. Returns -1 with an
@@ -114,7 +119,7 @@ static PyObject *run(ffi_call *c, PyObject *const *args) {
   /* Tensors last: a conversion that runs Python code (__index__ ...) may change a tensor, and C
    * must not get the address from before. */
   int pointers = 0; /* parameters of other pointer types that were given tensors */
-  if (c->constraints)
+  if (c->compares)
     for (int i = 0; i < function->count; i++) c->seen[i].ndim = -1;
   for (int k = 0; k < function->count; k++) {
     const int i = function->order[k];

@@ -42,6 +42,7 @@ typedef struct ffi_function {
   int count;
   unsigned char order[FFI_EXT_MAX_ARGUMENTS]; /* in which arguments are converted */
   char has_cuda;                              /* a parameter is a CUDA tensor or storage */
+  char compares;                              /* constraints say more of tensors than `optional` */
   ffi_parameter result;
   ffi_parameter *parameters;
   ffi_constraint *constraints;
@@ -65,10 +66,12 @@ PyObject *ffi_call_cffi(PyObject *self, PyObject *arguments);
  * when first needed. */
 typedef struct ffi_hooks {
   PyObject *setup;
-  PyObject *tensor_type, *parameter_type, *cdata_type;
+  PyObject *tensor_type, *parameter_type, *array_type, *cdata_type, *ctype_type;
+  PyObject *cffi; /* the capsule of the functions that cffi exports */
   PyObject *null; /* the NULL of every generated module's _ffi */
   PyObject *native_error;
-  PyObject *adapt;    /* (function, index, value) -> (tensor, facts or None), or raises */
+  PyObject *from_numpy;
+  PyObject *adapt;    /* (function, index, value) -> (tensor, facts; None: look at it), or raises */
   PyObject *convert;  /* (function, index, value) -> (address, what keeps it alive), or raises */
   PyObject *allocate; /* (function) -> (address, object): memory for a result by value */
   PyObject *result;   /* (function, address) -> object: a pointer, storage or value result */

@@ -161,8 +161,10 @@ static PyObject *make_callable(const ffi_ext_module_table *table, const ffi_ext_
   f->count = count;
   set_order(f, parameters);
   for (int i = 0; i < count; i++) f->has_cuda |= (char)parameters[i].cuda;
-  for (int i = 0; i < constraint_count; i++)
+  for (int i = 0; i < constraint_count; i++) {
     f->has_cuda |= (constraints[i].devices & FFI_ON_CUDA) != 0;
+    f->compares |= (char)ffi_constraint_compares(&constraints[i]);
+  }
   f->result = result;
   f->parameters = malloc((size_t)(count ? count : 1) * sizeof *parameters);
   if (constraint_count) f->constraints = malloc((size_t)constraint_count * sizeof *constraints);
@@ -233,12 +235,16 @@ static PyObject *configure(PyObject *unused, PyObject *hooks) {
       {"tensor_type", &ffi_hook.tensor_type},
       {"parameter_type", &ffi_hook.parameter_type},
       {"native_error", &ffi_hook.native_error},
+      {"from_numpy", &ffi_hook.from_numpy},
       {"adapt", &ffi_hook.adapt},
       {"convert", &ffi_hook.convert},
       {"allocate", &ffi_hook.allocate},
       {"result", &ffi_hook.result},
       {"refuse", &ffi_hook.refuse},
+      {"array_type", &ffi_hook.array_type},
       {"cdata_type", &ffi_hook.cdata_type},
+      {"ctype_type", &ffi_hook.ctype_type},
+      {"cffi", &ffi_hook.cffi},
       {"null", &ffi_hook.null},
       {"pointer", &ffi_hook.pointer},
       {"address", &ffi_hook.address},

@@ -1,0 +1,67 @@
+/* NumPy arrays as C sees them, by the structure that they offer (NumPy's manual, "The array
+ * interface protocol"). */
+#include "call.h"
+
+enum { ALIGNED = 0x100, NATIVE_BYTES = 0x200, WRITABLE = 0x400 };
+
+typedef struct {
+  int two;
+  int ndim;
+  char kind;
+  int item_size;
+  int flags;
+  Py_ssize_t *shape;
+  Py_ssize_t *strides; /* in bytes */
+  void *data;
+} array_interface;
+
+static int scalar_of(char kind, int bytes) {
+  static const struct {
+    char kind;
+    unsigned char bytes, scalar;
+  } known[] = {
+      {'f', 4, FFI_EXT_FLOAT32},   {'f', 8, FFI_EXT_FLOAT64},     {'i', 8, FFI_EXT_INT64},
+      {'i', 4, FFI_EXT_INT32},     {'u', 1, FFI_EXT_UINT8},       {'b', 1, FFI_EXT_BOOL},
+      {'i', 1, FFI_EXT_INT8},      {'i', 2, FFI_EXT_INT16},       {'f', 2, FFI_EXT_FLOAT16},
+      {'u', 2, FFI_EXT_UINT16},    {'u', 4, FFI_EXT_UINT32},      {'u', 8, FFI_EXT_UINT64},
+      {'c', 8, FFI_EXT_COMPLEX64}, {'c', 16, FFI_EXT_COMPLEX128},
+  };
+  for (size_t i = 0; i < sizeof known / sizeof *known; i++)
+    if (known[i].kind == kind && known[i].bytes == bytes) return known[i].scalar;
+  return -1;
+}
+
+static int fill(const array_interface *array, int writable, ffi_view *view) {
+  const int wanted = ALIGNED | NATIVE_BYTES | (writable ? WRITABLE : 0);
+  const int room = sizeof view->buffer / sizeof *view->buffer;
+  const int scalar = scalar_of(array->kind, array->item_size);
+  if (array->two != 2 || (array->flags & wanted) != wanted || scalar < 0 || 2 * array->ndim > room)
+    return -1;
+  int64_t *size = view->buffer, *stride = size + array->ndim;
+  for (int i = 0; i < array->ndim; i++) {
+    size[i] = array->shape[i];
+    stride[i] = array->strides[i] / array->item_size;
+    if (array->strides[i] < 0 || array->strides[i] % array->item_size) return -1;
+  }
+  view->handle = view->identity = NULL; /* no tensor's */
+  view->storage_data = array->data;
+  view->size = size;
+  view->stride = stride;
+  view->ndim = array->ndim;
+  view->offset = 0;
+  view->scalar = scalar;
+  view->cuda = 0;
+  return 0;
+}
+
+int ffi_numpy_describe(PyObject *value, int writable, ffi_view *view) {
+  static PyObject *name;
+  if (!PyType_IsSubtype(Py_TYPE(value), (PyTypeObject *)ffi_hook.array_type)) return -1;
+  if (!name) name = PyUnicode_InternFromString("__array_struct__");
+  PyObject *capsule = name ? PyObject_GetAttr(value, name) : NULL;
+  const array_interface *array = capsule ? PyCapsule_GetPointer(capsule, NULL) : NULL;
+  const int failed = !array || fill(array, writable, view);
+  Py_XDECREF(capsule);
+  if (!array) PyErr_Clear();
+  return failed ? -1 : 0;
+}
