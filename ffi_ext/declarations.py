@@ -57,6 +57,12 @@ class Declarations:
     has_bool: bool = False  # a type of its own by that name, as before C99
 
     @property
+    def names(self) -> list[str]:
+        """The module's __all__."""
+        functions = [function.python_name for function in self.functions]
+        return [*functions, *self.constants, *self.variables]
+
+    @property
     def table(self) -> list[Function]:
         """The functions in the order of the binary's table: all but variadic ones, which cffi calls."""
         return [function for function in self.functions if not function.variadic]

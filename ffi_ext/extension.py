@@ -20,6 +20,12 @@ if TYPE_CHECKING:
 
     from ffi_ext import declarations
 
+    class Extension(cffi.FFI):
+        """What create_extension returns."""
+
+        def build(self) -> None: ...
+
+
 LOADER_WORDS = ("$ORIGIN", "@loader_path", "@rpath")  # of runtime_library_dirs: known at import
 PATH_LISTS = ("include_dirs", "library_dirs", "runtime_library_dirs", "extra_objects", "depends")
 TEXT_LISTS = ("undef_macros", "libraries", "extra_link_args", "swig_opts", "export_symbols")
@@ -77,7 +83,7 @@ def create_extension(
     package: bool = False,
     relative_to: str | os.PathLike[str] = ".",
     **kwargs: Any,
-) -> cffi.FFI:
+) -> Extension:
     """Makes a Python module of C functions that take torch tensors.
 
     The interface and effects of `torch.utils.ffi.create_extension` (PyTorch 0.1.12 to 0.4.1).
@@ -109,7 +115,7 @@ def create_extension(
     )
 
 
-def of_table(table: dict[str, Any], folder: Path, verbose: bool) -> cffi.FFI:
+def of_table(table: dict[str, Any], folder: Path, verbose: bool) -> Extension:
     """create_extension() for a table of a pyproject.toml, in `folder`, which has the project's packages.
 
     A package there without __init__.py is a namespace, and stays one.
@@ -129,7 +135,7 @@ def _create(
     with_cuda: bool,
     package: bool,
     keywords: dict[str, Any],
-) -> cffi.FFI:
+) -> Extension:
     header_paths = _files("headers", headers, target.base)
     source_paths = _files("sources", sources, target.base)
     for argument, value in (("verbose", verbose), ("with_cuda", with_cuda), ("package", package)):
@@ -322,7 +328,7 @@ def _make(
     with_cuda: bool,
     package: bool,
     options: dict[str, Any],
-) -> cffi.FFI:
+) -> Extension:
     import cffi
 
     from ffi_ext import declarations

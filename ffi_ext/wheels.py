@@ -112,7 +112,7 @@ def _build(table: dict[str, Any], base: Path, verbose: bool) -> None:
     for key in PATHS:
         if key in arguments:
             arguments[key] = [os.path.abspath(item) for item in listed(arguments[key])]
-    extension.of_table(arguments, base, verbose).build()  # type: ignore[attr-defined]
+    extension.of_table(arguments, base, verbose).build()
 
 
 def _command(base: Any) -> Any:

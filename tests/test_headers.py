@@ -164,6 +164,19 @@ def test_the_stub_is_valid(module, tmp_path):
         assert "error" in mypy(wrong).stdout
 
 
+def test_a_build_script_is_typed_where_cffi_is(tmp_path):
+    """Editors know cffi's FFI, which has no build()."""
+    pytest.importorskip("mypy")
+    (tmp_path / "cffi").mkdir()
+    (tmp_path / "cffi" / "__init__.pyi").write_text("class FFI: ...\n")
+    (tmp_path / "build.py").write_text(
+        "import ffi_ext\nffi_ext.create_extension('a.b', 'b.h', ['b.c']).build()\n"
+    )
+    command = [sys.executable, "-m", "mypy", "--strict", "build.py"]
+    done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stdout
+
+
 def test_a_header_of_the_list_that_another_includes_exports_once(tmp_path, monkeypatch):
     import ffi_ext
 

@@ -9,7 +9,6 @@ from ffi_ext.declarations import Declarations
 def init_py(package: str, last: str, declarations: Declarations) -> str:
     """The text of `<package>/__init__.py` beside the binary `_<last>`."""
     functions = [function.python_name for function in declarations.functions]
-    names = [*functions, *declarations.constants, *declarations.variables]
     source = header_names(declarations.headers)
     arguments = [f"functions={_listed(functions)}"]
     if declarations.constants:
@@ -21,9 +20,14 @@ def init_py(package: str, last: str, declarations: Declarations) -> str:
         f'"""{package}: made by ffi_ext from {_plain(source)}; changes are lost at the next build."""'
         "\n\nfrom ffi_ext.runtime import bind as _bind\n\n"
         f"from ._{last} import ffi as _ffi, lib as _lib\n\n"
-        f"__all__ = {_listed(names, indent='')}\n\n"
+        f"{all_of(declarations)}\n"
         f"_bind(\n    globals(),{listed}\n)\n"
     )
+
+
+def all_of(declarations: Declarations) -> str:
+    """A module's and its stub's __all__."""
+    return f"__all__ = {_listed(declarations.names, indent='')}\n"
 
 
 def _plain(text: str) -> str:

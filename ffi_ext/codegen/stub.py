@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from ffi_ext import constraints, types
+from ffi_ext.codegen import module
 from ffi_ext.codegen.csource import documentation
 from ffi_ext.declarations import Declarations, Function, Parameter
 
@@ -23,7 +24,7 @@ _ffi: Any
 
 def stub_pyi(package: str, declarations: Declarations) -> str:
     """The text of `<package>/__init__.pyi`."""
-    text = _HEAD.format(package=package)
+    text = _HEAD.format(package=package) + module.all_of(declarations)
     text += "".join(f"{name}: {kind}\n" for name, kind in declarations.constants.items())
     text += "".join(f"{name}: Any\n" for name in declarations.variables)
     return text + "".join("\n" + _function(function) for function in declarations.functions)
