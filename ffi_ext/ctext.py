@@ -13,6 +13,8 @@ FUNCTION, TYPE, CONSTANT, VARIABLE, DROPPED = "function", "type", "constant", "v
 _MARKER = re.compile(r'^#\s+(\d+)\s+"((?:[^"\\]|\\.)*)"')
 _DEFINE = re.compile(r"^#define\s+([A-Za-z_]\w*)(\(?)\s*(.*)$")
 _DIRECTIVE = re.compile(r"^[ \t]*#(?:[^\n\\]|\\\n|\\.)*", re.M)
+_PACK = re.compile(r"^#\s*pragma\s+pack\s*\((.*)\)")
+_PACKED = re.compile(r"__attribute(?:__)?\s*\(\((?:[^()]|\([^()]*\))*\b(?:__)?packed\w*\b")
 _UNDEF = re.compile(r"^#undef\s+([A-Za-z_]\w*)")
 # Of included files only types matter; TH's thousands of prototypes would cost more than all else.
 _PROTOTYPE = re.compile(r"^[ \t]*extern\b[^\"{}\n;]*\)[ \t]*;[ \t]*$", re.M)
@@ -24,6 +26,7 @@ _NOISE = re.compile(
 )
 # int (f)(int n): libraries write it so that a macro f(n) does not hit the declaration.
 _NAME_IN_PARENTHESES = re.compile(r"^([^(=]*[\w*\s])\(\s*([A-Za-z_]\w*)\s*\)(?=\s*\()")
+_ATTRIBUTES = ("__attribute__", "__attribute", "__asm__", "asm", "__declspec")
 _TYPE_WORDS = frozenset(
     ("void", "char", "short", "int", "long", "float", "double", "signed", "unsigned")
     + ("_Bool", "bool", "_Complex", "const", "volatile", "register", "struct", "union", "enum")
@@ -42,6 +45,7 @@ class Statement:
     comment: str = ""
     defines: tuple[str, ...] = ()
     enumerators: tuple[str, ...] = field(default=())
+    packed: bool = False  # its structs have no gaps
 
 
 def has_directives(text: str) -> bool:
@@ -75,7 +79,7 @@ def split_preprocessed(
     """The header's own statements, those of the files it includes, and its own macros."""
     pieces: list[tuple[Path, int, list[str]]] = []
     macros: dict[str, str] = {}
-    here, line, mine = header, 1, False
+    here, line, mine, packed = header, 1, False, False
     for row in text.split("\n"):
         marker = _MARKER.match(row)
         if marker:
@@ -91,6 +95,10 @@ def split_preprocessed(
             macros.pop(undef.group(1), None)
         if not pieces:
             pieces.append((here, line, []))
+        if pack := _PACK.match(row):
+            packed = pack[1].split(",")[-1].strip() == "1"
+        elif packed:
+            row = re.sub(r"\b(?:struct|union)\b", r"\g<0> __attribute__((packed))", row)
         pieces[-1][2].append("" if row.startswith("#") else row)
     original = header.read_text(encoding="utf-8-sig", errors="replace").split("\n")
     own = list(_statements_of(pieces, header, original))
@@ -168,6 +176,8 @@ def _statements(text: str, header: Path, original: list[str]) -> Iterator[Statem
         elif character == "{":
             if depth == 0:
                 before = text[start:position].rstrip()
+                if before.endswith(")"):  # struct __attribute__((packed)) { is no function
+                    before = _without_calls(before, _ATTRIBUTES).rstrip()
                 body_of_function = before.endswith(")") or before.endswith("const")
             depth += 1
         elif character == "}":
@@ -195,19 +205,20 @@ def _statement(
     last = line + text.count("\n")
     where = f"{header.name}:{line}"
     declaration = _clean(text)
+    packed = _PACKED.search(text) is not None
     flat = re.sub(r"\{.*\}", "{}", declaration, flags=re.S)
     comment = _comment(original, line, last)
     if declaration.startswith(("_Static_assert", "static_assert")):
         return [Statement(DROPPED, "", text, "", where)]
     if declaration.startswith("typedef"):
         names, values = _typedef_names(declaration), _enumerators(declaration)
-        return [Statement(TYPE, "", text, declaration, where, comment, names, values)]
+        return [Statement(TYPE, "", text, declaration, where, comment, names, values, packed)]
     if re.match(r"(?:const\s+)?(?:struct|union|enum)\b[^()=;]*\{\}\s*;?$", flat) or re.match(
         r"(?:struct|union|enum)\s+\w+\s*;$", flat
     ):
         tag = re.match(r"(?:const\s+)?(?:struct|union|enum)\s+(\w+)", flat)
         names, values = (tag.group(1),) if tag else (), _enumerators(declaration)
-        return [Statement(TYPE, "", text, declaration, where, comment, names, values)]
+        return [Statement(TYPE, "", text, declaration, where, comment, names, values, packed)]
     function = re.match(r"[^(=]*?\b([A-Za-z_]\w*)\s*\(", flat)
     if function and not re.match(r"[^(]*\(\s*\*", flat):
         if re.match(r"static\b", declaration):
@@ -264,7 +275,7 @@ def _variable(text: str, declared: str, where: str, comment: str) -> Statement:
 
 def _clean(text: str) -> str:
     """On one line, without what cffi's parser does not know."""
-    text = _without_calls(text, ("__attribute__", "__attribute", "__asm__", "asm", "__declspec"))
+    text = _without_calls(text, _ATTRIBUTES)
     return _NAME_IN_PARENTHESES.sub(r"\1\2", " ".join(_NOISE.sub(" ", text).split()))
 
 

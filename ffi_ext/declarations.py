@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import difflib
+import itertools
 import re
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
@@ -181,9 +182,10 @@ def _declare(ffi: cffi.FFI, statements: Sequence[ctext.Statement], macros: Seque
     import cffi
 
     refusals = (cffi.CDefError, cffi.FFIError, NotImplementedError, AssertionError)
-    lines = [statement.declaration for statement in statements]
     try:
-        ffi.cdef(types.TH_TYPEDEFS + "\n".join([*lines, *macros]))
+        ffi.cdef(types.TH_TYPEDEFS + "\n".join(macros))
+        for packed, group in itertools.groupby(statements, lambda statement: statement.packed):
+            ffi.cdef("\n".join(statement.declaration for statement in group), packed=packed)
         return
     except refusals as error:
         first = error
@@ -192,7 +194,7 @@ def _declare(ffi: cffi.FFI, statements: Sequence[ctext.Statement], macros: Seque
     trial.cdef(types.TH_TYPEDEFS + "\n".join(macros))
     for statement in statements:
         try:
-            trial.cdef(statement.declaration)
+            trial.cdef(statement.declaration, packed=statement.packed)
         except refusals as error:
             reason = str(error).splitlines()[-1] if str(error) else type(error).__name__
             reason = re.sub(r"^.*<cdef source string>:\d+:(\d+:)?\s*", "", reason)

@@ -397,6 +397,37 @@ def test_a_struct_of_an_included_header_is_declared_apart_from_its_typedef(tmp_p
     assert module.of_pair([{"n": 1}, {"n": 2}]) == 3
 
 
+PACKED = """\
+#pragma pack(push, 1)
+typedef struct { char tag[3]; int n; struct { char a; double d; } in; union { char c; int i; }; } by_pragma;
+#pragma pack(pop)
+typedef struct __attribute__((may_alias, packed)) { char a; int n; } by_attribute;
+struct bits { char a; unsigned b : 3; int n; } __attribute__((__packed__));
+struct plain { char packed; int n; };
+"""
+
+
+def test_packed_structs(build):
+    functions = "double sum(const by_pragma *p);\nby_attribute twice(by_attribute p);\nint of(struct bits *p);\n"
+    functions += "int size_of(int which);\n"
+    source = """double sum(const by_pragma *p) { return p->tag[2] + p->n + p->in.d + p->i; }
+by_attribute twice(by_attribute p) { p.n *= 2; return p; }
+int of(struct bits *p) { return p->b + p->n; }
+int size_of(int which) {
+  const int sizes[] = {sizeof(by_pragma), sizeof(by_attribute), sizeof(struct bits), sizeof(struct plain)};
+  return sizes[which];
+}
+"""
+    module = build(PACKED + functions, PACKED + source)
+    ffi = module._ffi
+    given = {"tag": [b"a", b"b", b"\x01"], "n": 2, "in": {"d": 3.5}, "i": 4}
+    assert module.sum(ffi.new("by_pragma *", given)) == 10.5
+    assert module.twice((b"a", 21)).n == 42
+    assert module.of(ffi.new("struct bits *", {"b": 5, "n": 7})) == 12
+    names = ("by_pragma", "by_attribute", "struct bits", "struct plain")
+    assert [ffi.sizeof(name) for name in names] == [module.size_of(i) for i in range(4)]
+
+
 def test_functions_whose_names_stand_in_parentheses(build):
     header = (
         "typedef struct state *handle;\nextern handle (make)(int n);\nextern handle (same) (handle h);\n"
