@@ -162,6 +162,11 @@ def _hint(ffi: Any, c_type: Any, value: object) -> str:
             f" (make a C function of it: module._ffi.callback({c_type.cname!r}, f), kept as long as C may"
             " call it)"
         )
+    if isinstance(value, (list, tuple)) and any(isinstance(x, torch.Tensor) for x in value):
+        return (
+            " (no array of tensors can be passed: declare a parameter for each, or pass torch.cat of them"
+            " and their sizes)"
+        )
     item = c_type.item if kind == "pointer" else None
     if isinstance(value, (np.ndarray, bytearray, memoryview)) and item:
         of = "" if item.kind == "void" else f"'{ffi.getctype(item, '[]')}', "

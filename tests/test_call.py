@@ -32,6 +32,7 @@ THFloatStorage *storage_of(THFloatTensor *t);
 long storage_size(const THFloatStorage *s);
 void grow(THFloatTensor *t, long n);
 int is_null(const THFloatTensor *t);
+int how_many(THFloatTensor **tensors, int n);
 int narrow_int(int8_t a, uint16_t b, unsigned long long c);
 int truth(bool b);
 float third(int x);
@@ -97,6 +98,7 @@ THFloatStorage *storage_of(THFloatTensor *t) {
 long storage_size(const THFloatStorage *s) { return THFloatStorage_size(s); }
 void grow(THFloatTensor *t, long n) { THFloatTensor_resize1d(t, n); }
 int is_null(const THFloatTensor *t) { return t == NULL; }
+int how_many(THFloatTensor **tensors, int n) { return tensors[0] ? n : 0; }
 int narrow_int(int8_t a, uint16_t b, unsigned long long c) { return a + b + (int)(c >> 60); }
 int truth(bool b) { return b ? 10 : 20; }
 float third(int x) { return x / 3.0f; }
@@ -383,6 +385,8 @@ def test_what_cffi_refuses_says_what_to_do(module):
     assert module.total(ffi.new("double *", 3), 1) == 3
     with pytest.raises(TypeError, match=r"module._ffi.new\('struct point \*', value\)"):
         module.move({"x": 1})
+    with pytest.raises(TypeError, match="'tensors': .*no array of tensors .*torch.cat"):
+        module.how_many([torch.ones(1), torch.ones(1)], 2)
     with pytest.raises(TypeError, match=r"module._ffi.addressof\(value\)"):
         module.move(module.flip((1, 2)))
     with pytest.raises(
