@@ -114,8 +114,8 @@ static int take_double(ffi_call *c, int index, PyObject *value, double *out) {
 
 /* cffi's own conversion, for what the dispatcher does not carry. */
 static int take_converted(ffi_call *c, int index, PyObject *value, ffi_ext_slot *slot) {
-  const char code = c->function->parameters[index].code;
-  if (code != 'x' && code != 'c' && ffi_pointer_from(c, index, value, &slot->p) == 0) return 0;
+  if (c->function->parameters[index].code != 'c' && !ffi_take_cffi(c, index, value, &slot->p))
+    return 0;
   PyObject *pair =
       PyObject_CallFunction(ffi_hook.convert, "OiO", (PyObject *)c->function, index, value);
   if (!pair) return -1;

@@ -61,12 +61,15 @@ int ffi_take_tensor(ffi_call *c, int index, PyObject *const *args, const ffi_par
 int ffi_is_tensor(PyObject *value);
 int ffi_is_cdata(PyObject *value);
 
-/* cffi_values.c: the address in cdata, or that of a list's or tuple's values, for a pointer. 0, or
- * -1 without an exception: Python has to convert it, or to say what is wrong. */
-int ffi_pointer_from(ffi_call *c, int index, PyObject *value, void **out);
-/* cffi_values.c: a result that is a pointer, or NULL, without an exception when Python has to make
- * it. */
-PyObject *ffi_cdata_from_pointer(const ffi_function *function, void *pointer);
+/* cffi_values.c: a pointer (from cdata, a list or a tuple) or a struct by value, as its address. 0,
+ * or -1 without an exception: Python has to convert it, or to say what is wrong. */
+int ffi_take_cffi(ffi_call *c, int index, PyObject *value, void **out);
+/* cffi_values.c: memory for a result by value; -1 without an exception when Python has to make it.
+ */
+int ffi_struct_room(ffi_call *c);
+/* cffi_values.c: a result that is a pointer, or a struct at this address; NULL without an exception
+ * when Python has to make it. */
+PyObject *ffi_cffi_result(const ffi_function *function, void *pointer);
 
 /* numpy_view.c: 0, or -1 without an exception: it is no array, or one that wants a closer look. The
  * view has no tensor's fields. */
