@@ -31,9 +31,11 @@ class Call(NamedTuple):
 
 
 def moved(tensor: torch.Tensor, device: str) -> torch.Tensor:
-    """A copy with the same strides."""
-    copy = torch.empty_strided(tensor.shape, tensor.stride(), dtype=tensor.dtype, device=device)
-    return copy.copy_(tensor)
+    """A copy with the same strides, as far from the start of its memory: not all are aligned."""
+    spans = [(n - 1) * step for n, step in zip(tensor.shape, tensor.stride(), strict=True)]
+    first = tensor.storage_offset()
+    room = torch.zeros(first + max(sum(spans) + 1, 0), dtype=tensor.dtype, device=device)
+    return room.as_strided(tensor.shape, tensor.stride(), first).copy_(tensor)
 
 
 def run(module: Any, call: Call, ending: str, device: str = "cpu") -> list[torch.Tensor]:
@@ -53,10 +55,12 @@ def layouts(x: torch.Tensor) -> dict[str, torch.Tensor]:
     """The same (N, C, H, W) values in layouts that take other ways."""
     room = x.new_zeros(x.shape[0], x.shape[1] + 3, 2 * x.shape[2], 3 * x.shape[3])
     apart = room[:, 1:-2, ::2, ::3].copy_(x)
+    shifted = x.new_zeros(x.numel() + 1)[1:].view(x.shape).copy_(x)
     return {
         "contiguous": x,
         "channels_last": x.contiguous(memory_format=torch.channels_last),
         "apart": apart,
+        "shifted": shifted,
     }
 
 
@@ -188,6 +192,13 @@ def _images(dtype: torch.dtype) -> Iterator[Call]:
         out = Out(torch.empty(0, dtype=dtype))
         arguments = [pixels, per_channel, std, reverse, out]
         yield Call(f"normalize {reverse} {pixels.shape}", "normalize_image", arguments, True)
+    # four neighbouring pixels at once: in planes without gaps, and in a part of larger ones
+    image, room = image[:8, :12].contiguous(), torch.zeros(3, 10, 16, dtype=dtype)
+    for reverse, place in itertools.product((0, 1), (out, Out(room[:, :8, :12]))):
+        arguments = [image, per_channel, per_channel.flip(0), reverse, place]
+        yield Call(f"normalize part {reverse}", "normalize_image", arguments, True)
+        arguments = [image, per_channel, per_channel.flip(0), reverse, Out(room[:, 1:9, 1:13])]
+        yield Call(f"normalize shifted {reverse}", "normalize_image", arguments, True)
 
 
 def floating(dtype: torch.dtype) -> list[Call]:
