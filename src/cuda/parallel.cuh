@@ -35,6 +35,19 @@ void parallel_warps(cudaStream_t stream, int64_t count, Function function) {
   parallel(stream, count * LANES, [=] DEVICE(int64_t at) { function(at / LANES, at % LANES); });
 }
 
+/* The bound matters: a compiler that expects more warps saves registers, and lets each load wait
+ * for the one before. */
+template <typename Function>
+__global__ void __launch_bounds__(LANES) run_warp(Function function) {
+  function((int64_t)threadIdx.x);
+}
+
+/* function(lane) in one warp. */
+template <typename Function>
+void one_warp(cudaStream_t stream, Function function) {
+  run_warp<<<1, LANES, 0, stream>>>(function);
+}
+
 inline cudaStream_t current_stream() { return THCState_getCurrentStream(state); }
 
 /* The error of a launch since the last call, if there was one. Waits for nothing. */
@@ -122,6 +135,10 @@ template <typename Function>
 void parallel_warps(cudaStream_t stream, int64_t count, Function function) {
   parallel(stream, count,
            [=](int64_t i) { kernels_run_lanes([=](int64_t lane) { function(i, lane); }); });
+}
+template <typename Function>
+void one_warp(cudaStream_t, Function function) {
+  kernels_run_lanes(function);
 }
 template <typename T>
 T of_lane(T value, int lane) {
