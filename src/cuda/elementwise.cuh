@@ -103,19 +103,23 @@ void launch_elementwise(cudaStream_t stream, walk<OPERANDS, AXES> w, real *const
     int64_t at[OPERANDS];
     w.place(i, at);
     pack<real, N> value[OPERANDS] = {};
+    /* a repeated value stays in one lane until all loads are under way */
 #pragma unroll
     for (int k = 0; k < INPUTS; k++) {
       if (!given.of[k]) continue;
       const real *from = given.of[k] + at[k];
       if (given.repeated[k])
-        for (int lane = 0; lane < N; lane++) value[k].lane[lane] = *from;
+        value[k].lane[0] = *from;
       else
         value[k] = *(const pack<real, N> *)from;
     }
 #pragma unroll
     for (int lane = 0; lane < N; lane++) {
       real element[OPERANDS];
-      for (int k = 0; k < INPUTS; k++) element[k] = value[k].lane[lane];
+      for (int k = 0; k < INPUTS; k++) {
+        const real first = value[k].lane[0], own = value[k].lane[lane];
+        element[k] = given.repeated[k] ? first : own;
+      }
       function(element);
       for (int k = INPUTS; k < OPERANDS; k++) value[k].lane[lane] = element[k];
     }
