@@ -11,7 +11,7 @@ import pytest
 import torch
 
 import ffi_ext
-from ffi_ext import BuildError, NativeError, cuda, cuda_objects, toolchain
+from ffi_ext import BuildError, NativeError, cuda, cuda_objects, runtime, tiers, toolchain
 
 needs_nvcc = pytest.mark.skipif(cuda.nvcc() is None, reason="there is no nvcc on this machine")
 needs_gpu = pytest.mark.skipif(not torch.cuda.is_available(), reason="there is no GPU for torch")
@@ -472,6 +472,21 @@ def test_the_upstream_gpu_test(module):
     for wrong in (tensor.cpu(), tensor.storage(), tensor.double()):
         with pytest.raises(TypeError):
             module.good_func(wrong, 2, 1.5)
+
+
+@needs_gpu
+def test_cuda_tensors_are_read_from_their_fields(module):
+    """As CPU tensors are; else every call would ask Python for each of its tensors."""
+    if runtime.tier() != "native":
+        pytest.skip("the Python tier reads no fields")
+    trained = torch.ones(2, 3, device="cuda", requires_grad=True)
+    with torch.inference_mode():
+        inference = torch.ones(4, device="cuda")
+    part = torch.ones(40, device="cuda")[3:].view(37)[::2]
+    empty = torch.empty(0, 4, device="cuda")
+    for x in (torch.ones(3).cuda(), torch.ones(2, 3).cuda().t(), part, empty, trained, inference):
+        module.same_gpu(x, x)
+        assert runtime._runtime.describe(x) == tiers.facts_of(x)
 
 
 @needs_gpu
