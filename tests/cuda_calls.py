@@ -116,17 +116,19 @@ def _regions(dtype: torch.dtype) -> Iterator[Call]:
 
 
 def _boxes(dtype: torch.dtype) -> Iterator[Call]:
-    boxes = some_boxes(700, dtype)
+    boxes = some_boxes(2300, dtype)  # more than a warp has lanes, times 64
     boxes[9, 2] = boxes[650, 0] = NAN
-    scores = (torch.rand(700) * 50).floor().to(dtype) / 50  # many are equal
+    scores = (torch.rand(2300) * 50).floor().to(dtype) / 50  # many are equal
     scores[3] = scores[600] = NAN
     scores[5], scores[6], scores[7] = math.inf, -math.inf, -0.0
-    groups = torch.arange(1400)[::2] % 7 - 3
+    groups = torch.arange(4600)[::2] % 7 - 3
     wide = torch.cat([boxes, boxes], 1)[:, 2:6][:, [2, 3, 0, 1]]
     keep, kept = Out(torch.empty(3, dtype=torch.int64)), Out(torch.empty(0, dtype=dtype))
-    for count, threshold, plus_one in [(0, 0.5, 0), (1, 0.5, 0), (64, 0.1, 1), (65, 0.5, 0)] + [
-        (700, t, p) for t, p in [(0.3, 0), (0.5, 1), (0.7, 0), (-1.0, 0)]
-    ]:
+    for count, threshold, plus_one in (
+        [(0, 0.5, 0), (1, 0.5, 0), (64, 0.1, 1), (65, 0.5, 0)]
+        + [(700, t, p) for t, p in [(0.3, 0), (0.5, 1), (0.7, 0), (-1.0, 0)]]
+        + [(2300, 0.8, 0)]
+    ):
         b, s, g = wide[:count], scores[:count], groups[:count]
         label = f"{count} {threshold} {plus_one}"
         yield Call(f"nms {label}", "nms", [b, s, threshold, plus_one, keep], True)
