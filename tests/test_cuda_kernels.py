@@ -16,6 +16,7 @@ from ffi_ext import NativeError, cuda, elf
 kernels = pytest.importorskip("_ext.kernels", reason="run `python build_ffi.py` first")
 
 from data import ops as data_ops  # noqa: E402
+from resnet import ResNet, StageSpec  # noqa: E402
 from resnet.ops import native  # noqa: E402
 from tests import cuda_calls, cuda_on_cpu  # noqa: E402
 from tests.operators import differentiable, selections  # noqa: E402
@@ -282,6 +283,34 @@ def test_gpu_operators(name, dtype):
     case = (differentiable(dtype) | selections(dtype))[name]
     found = [x.cpu() for x in results(on_gpu(case))]
     torch.testing.assert_close(found, results(case), rtol=1e-4, atol=TOLERANCE[dtype] * 10)
+
+
+@needs_gpu
+@pytest.mark.parametrize("layout", [torch.contiguous_format, torch.channels_last])
+def test_gpu_a_model_and_its_gradients(layout):
+    assert_model_is_torchs("cuda", layout)
+
+
+def test_the_model_that_a_gpu_is_asked_for():
+    assert_model_is_torchs("cpu", torch.contiguous_format)
+
+
+def assert_model_is_torchs(device, layout):
+    """A small ResNet with the kernels and without, in double precision, which convolutions do not round to TF32."""
+    torch.manual_seed(0)
+    stages = [StageSpec(1, 1, True), StageSpec(2, 1, True)]
+    model = ResNet(stages, width_per_group=4, stem_out_channels=8, res2_out_channels=16)
+    model = model.double().to(device, memory_format=layout)
+    images = torch.randn(2, 3, 32, 48, dtype=torch.float64).to(device, memory_format=layout)
+    parameters = [p for p in model.parameters() if p.requires_grad]
+
+    def computed():
+        outputs = model(images)
+        return [*outputs, *torch.autograd.grad(outputs[-1].square().sum(), parameters)]
+
+    found = computed()
+    with native.plain_torch():
+        torch.testing.assert_close(found, computed(), rtol=1e-9, atol=1e-9)
 
 
 @needs_gpu
