@@ -14,7 +14,7 @@ typedef struct ffi_call {
   const ffi_constraint *constraints; /* the function's, or NULL */
   int compares;                      /* tensors are compared with them */
   ffi_frame frame;
-  int cuda; /* of the first CUDA tensor among the arguments: the GPU's index + 1 */
+  int cuda; /* of the CUDA tensors among the arguments: the GPU's index + 1 */
   int kept;
   /* References of ours beside the caller's: four an argument, and the result's. */
   PyObject *keep[4 * FFI_MAX_ARGUMENTS + 1];
@@ -45,7 +45,7 @@ static inline void ffi_call_begin(ffi_call *c, ffi_function *function,
 
 /* dispatch.c: before anything else; -1 with an exception. */
 int ffi_set_up(void);
-/* dispatch.c: the current GPU during a call is that of the first CUDA tensor among the arguments,
+/* dispatch.c: the current GPU during a call is that of the CUDA tensors among the arguments,
  * as torch's own functions have it. -1 with an exception. `*before`: the GPU to go back to, as an
  * index + 1; 0 when nothing changed. */
 int ffi_enter_device(const ffi_call *c, int *before);
