@@ -4,7 +4,8 @@
 
 #include "call.h"
 
-/* Places in the table behind `_cffi_backend._C_API`, the same in every version of cffi 1. */
+/* Places in the table behind `_cffi_backend._C_API`: C that cffi generated long ago relies on them.
+ */
 enum {
   FROM_C_POINTER = 10,
   TO_C_POINTER = 11,
