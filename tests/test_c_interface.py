@@ -384,3 +384,22 @@ def test_tensors_on_different_devices(devices, said):
     ]
     found = constraints.problem([None] * len(passed), passed)
     assert found == (TypeError, f"expected a tensor on {said}")
+
+
+def test_arrays_of_other_libraries_are_told_of_dlpack(module):
+    class Array:
+        def __init__(self, tensor):
+            self.tensor = tensor
+
+        def __dlpack__(self, **kwargs):
+            return self.tensor.__dlpack__(**kwargs)
+
+        def __dlpack_device__(self):
+            return self.tensor.__dlpack_device__()
+
+    tensor = torch.ones(2, 2)
+    for call in (lambda x: module.zero(x), lambda x: module.th(x, torch.ones(2))):
+        with pytest.raises(TypeError, match=r"got Array: .*memory with torch.from_dlpack\(...\)"):
+            call(Array(tensor))
+    module.zero(torch.from_dlpack(Array(tensor)))
+    assert not tensor.any()
