@@ -45,14 +45,21 @@ def adapt(function: Function, index: int, value: object) -> tuple[torch.Tensor, 
 
 
 def _not_a_tensor(code: str, value: object) -> str:
-    text = f"expected {wanted(code)}, got {describe(value)}"
-    if value is None:
-        return text + _NO_TENSOR
+    hint = _made_a_tensor(value, f"..., dtype={DTYPES[code[1]]}")
     if is_storage(value):
-        return text + ": a storage is no tensor; pass the tensor itself"
+        hint = ": a storage is no tensor; pass the tensor itself"
+    return f"expected {wanted(code)}, got {describe(value)}{hint}"
+
+
+def _made_a_tensor(value: object, arguments: str = "...") -> str:
+    """What to do with a value that is no tensor."""
+    if value is None:
+        return _NO_TENSOR
     if isinstance(value, (list, tuple)):
-        return text + f": make it a tensor with torch.tensor(..., dtype={DTYPES[code[1]]})"
-    return text
+        return f": make it a tensor with torch.tensor({arguments})"
+    if hasattr(value, "__dlpack__"):
+        return ": make it a tensor on the same memory with torch.from_dlpack(...)"
+    return ""
 
 
 def _check_dtype_and_device(function: Function, index: int, code: str, value: torch.Tensor) -> None:
@@ -147,11 +154,9 @@ def _check_device(function: Function, index: int, value: object, device: str) ->
     if device in devices:
         return
     where = " or ".join(devices)
-    hint = _NO_TENSOR if value is None else ""
-    if isinstance(value, (list, tuple)):
-        hint = ": make it a tensor with torch.tensor(...)"
-    if isinstance(value, torch.Tensor) and device != "meta":
-        hint = f"; move it with .to({devices[0]!r})"
+    hint = _made_a_tensor(value)
+    if isinstance(value, torch.Tensor):
+        hint = f"; move it with .to({devices[0]!r})" if device != "meta" else ""
     raise refusal(function, index, f"expected a tensor on {where}, got {describe(value)}{hint}")
 
 

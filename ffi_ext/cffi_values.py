@@ -36,27 +36,27 @@ def prototype_of(name: str, ctype: Any) -> str:
 def types_of(function: Function) -> tuple[Any, ...]:
     """cffi's types of the result and the parameters, found when first needed.
 
-    From then on C converts pointers by itself; it takes the types, and how many values a list must have (-1: it is
-    no array), from the function's state.
+    From then on C converts pointers and structs by itself; it takes the types and their numbers from the function's
+    state. A pointer's number says how many values a list must have, a struct's its bytes, -1 that Python is asked.
     """
     state = function.state
     if len(state) == 3:
         ffi, lib, name = state
         ctype = ffi.typeof(getattr(lib, name))
-        declared = ctext.parameters_of(prototype(function))
-        least = [
-            _values_of(text, c_type) for text, c_type in zip(declared, ctype.args, strict=False)
-        ]
-        function.state = state = (ffi, lib, name, (ctype.result, *ctype.args), (-1, *least))
+        c_types = (ctype.result, *ctype.args)
+        declared = ("", *ctext.parameters_of(prototype(function)))
+        numbers = [_number_of(ffi, *both) for both in zip(c_types, declared, strict=False)]
+        function.state = state = (ffi, lib, name, c_types, tuple(numbers))
     types: tuple[Any, ...] = state[3]
     return types
 
 
-def _values_of(declared: str, c_type: Any) -> int:
-    """How many values a parameter such as `const int size[2]` must have at least; -1 if it has none."""
+def _number_of(ffi: Any, c_type: Any, declared: str) -> int:
+    if c_type.kind in ("struct", "union"):
+        return int(ffi.sizeof(c_type))
     if c_type.kind != "pointer" or c_type.item.kind in ("void", "function"):
         return -1
-    array = re.search(r"\w\s*\[\s*(?:static\s+)?(\d+)\s*\]", declared)
+    array = re.search(r"\w\s*\[\s*(?:static\s+)?(\d+)\s*\]", declared)  # const int size[2]
     return int(array[1]) if array else 0
 
 
@@ -131,7 +131,7 @@ def _pointer(ffi: Any, c_type: Any, declared: str, value: object) -> tuple[int, 
     holder: Any
     item = c_type.item if c_type.kind == "pointer" else c_type  # which is a function
     is_text = item.kind == "void" or (item.kind == "primitive" and ffi.sizeof(item) == 1)
-    size = _values_of(declared, c_type)
+    size = _number_of(ffi, c_type, declared)
     if isinstance(value, bytes) and is_text and "const" not in declared.partition("*")[0].split():
         value = bytearray(value.ljust(max(len(value) + 1, size), b"\0"))  # C may write to it
     if isinstance(value, (list, tuple, bytearray, bytes)) and len(value) < size:

@@ -264,10 +264,12 @@ def problem(
     if constraint.layout == "channels_last" and not got.channels_last:
         how = ".contiguous(memory_format=torch.channels_last)"
         return ValueError, f"expected a channels_last tensor (N, C, H, W); make it one with {how}"
-    for value in passed[:-1]:
-        if value and value.device != got.device:
-            text = f"expected a tensor on {value.device}, where '{value.name}' is"
-            return TypeError, f"{text}, got one on {got.device}"
+    elsewhere = [value for value in passed[:-1] if value and value.device != got.device]
+    kind = got.device.partition(":")[0]
+    elsewhere.sort(key=lambda value: not value.device.startswith(kind))  # another GPU, then the CPU
+    if elsewhere:
+        text = f"expected a tensor on {elsewhere[0].device}, where '{elsewhere[0].name}' is"
+        return TypeError, f"{text}, got one on {got.device}"
     overlapping = [repr(v.name) for v in passed[:-1] if v and _overlap(v.memory, got.memory)]
     text = "expected an output and inputs that share no memory"
     return (

@@ -118,6 +118,13 @@ def call(name: str, arguments: tuple[Any, ...], cuda: int) -> tuple[Tensor, ...]
     # A default device of the user's is a mode, too; asking for it costs more than most functions.
     elsewhere = cuda or torch._C._len_torch_function_stack()
     device = torch.device("cuda", cuda - 1) if cuda else torch.device("cpu")
-    with torch.no_grad(), device if elsewhere else contextlib.nullcontext():
+    with (
+        torch.no_grad(),
+        device if elsewhere else contextlib.nullcontext(),
+        # C asks for a product of the types that it has, which autocast would compute in half precision
+        torch.autocast(device.type, enabled=False)
+        if torch.is_autocast_enabled(device.type)
+        else contextlib.nullcontext(),
+    ):
         result = _function(name)(*arguments)
     return (result,) if isinstance(result, Tensor) else tuple(result)

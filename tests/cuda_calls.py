@@ -31,9 +31,11 @@ class Call(NamedTuple):
 
 
 def moved(tensor: torch.Tensor, device: str) -> torch.Tensor:
-    """A copy with the same strides."""
-    copy = torch.empty_strided(tensor.shape, tensor.stride(), dtype=tensor.dtype, device=device)
-    return copy.copy_(tensor)
+    """A copy with the same strides, as far from the start of its memory: not all are aligned."""
+    spans = [(n - 1) * step for n, step in zip(tensor.shape, tensor.stride(), strict=True)]
+    first = tensor.storage_offset()
+    room = torch.zeros(first + max(sum(spans) + 1, 0), dtype=tensor.dtype, device=device)
+    return room.as_strided(tensor.shape, tensor.stride(), first).copy_(tensor)
 
 
 def run(module: Any, call: Call, ending: str, device: str = "cpu") -> list[torch.Tensor]:
@@ -53,10 +55,12 @@ def layouts(x: torch.Tensor) -> dict[str, torch.Tensor]:
     """The same (N, C, H, W) values in layouts that take other ways."""
     room = x.new_zeros(x.shape[0], x.shape[1] + 3, 2 * x.shape[2], 3 * x.shape[3])
     apart = room[:, 1:-2, ::2, ::3].copy_(x)
+    shifted = x.new_zeros(x.numel() + 1)[1:].view(x.shape).copy_(x)
     return {
         "contiguous": x,
         "channels_last": x.contiguous(memory_format=torch.channels_last),
         "apart": apart,
+        "shifted": shifted,
     }
 
 
@@ -112,17 +116,19 @@ def _regions(dtype: torch.dtype) -> Iterator[Call]:
 
 
 def _boxes(dtype: torch.dtype) -> Iterator[Call]:
-    boxes = some_boxes(700, dtype)
+    boxes = some_boxes(2300, dtype)  # more than a warp has lanes, times 64
     boxes[9, 2] = boxes[650, 0] = NAN
-    scores = (torch.rand(700) * 50).floor().to(dtype) / 50  # many are equal
+    scores = (torch.rand(2300) * 50).floor().to(dtype) / 50  # many are equal
     scores[3] = scores[600] = NAN
     scores[5], scores[6], scores[7] = math.inf, -math.inf, -0.0
-    groups = torch.arange(1400)[::2] % 7 - 3
+    groups = torch.arange(4600)[::2] % 7 - 3
     wide = torch.cat([boxes, boxes], 1)[:, 2:6][:, [2, 3, 0, 1]]
     keep, kept = Out(torch.empty(3, dtype=torch.int64)), Out(torch.empty(0, dtype=dtype))
-    for count, threshold, plus_one in [(0, 0.5, 0), (1, 0.5, 0), (64, 0.1, 1), (65, 0.5, 0)] + [
-        (700, t, p) for t, p in [(0.3, 0), (0.5, 1), (0.7, 0), (-1.0, 0)]
-    ]:
+    for count, threshold, plus_one in (
+        [(0, 0.5, 0), (1, 0.5, 0), (64, 0.1, 1), (65, 0.5, 0)]
+        + [(700, t, p) for t, p in [(0.3, 0), (0.5, 1), (0.7, 0), (-1.0, 0)]]
+        + [(2300, 0.8, 0)]
+    ):
         b, s, g = wide[:count], scores[:count], groups[:count]
         label = f"{count} {threshold} {plus_one}"
         yield Call(f"nms {label}", "nms", [b, s, threshold, plus_one, keep], True)
@@ -188,6 +194,13 @@ def _images(dtype: torch.dtype) -> Iterator[Call]:
         out = Out(torch.empty(0, dtype=dtype))
         arguments = [pixels, per_channel, std, reverse, out]
         yield Call(f"normalize {reverse} {pixels.shape}", "normalize_image", arguments, True)
+    # four neighbouring pixels at once: in planes without gaps, and in a part of larger ones
+    image, room = image[:8, :12].contiguous(), torch.zeros(3, 10, 16, dtype=dtype)
+    for reverse, place in itertools.product((0, 1), (out, Out(room[:, :8, :12]))):
+        arguments = [image, per_channel, per_channel.flip(0), reverse, place]
+        yield Call(f"normalize part {reverse}", "normalize_image", arguments, True)
+        arguments = [image, per_channel, per_channel.flip(0), reverse, Out(room[:, 1:9, 1:13])]
+        yield Call(f"normalize shifted {reverse}", "normalize_image", arguments, True)
 
 
 def floating(dtype: torch.dtype) -> list[Call]:

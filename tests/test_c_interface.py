@@ -366,3 +366,40 @@ def test_the_python_tier_gives_the_same(module):
     first, second = ran.stdout.splitlines()
     assert first.startswith("15 2 10 48 1.0 [1 2 1 2 1 2 1 2 1 3 /48"), ran.stderr
     assert second == "shapes() argument 1 'a': expected the shape (N, _, 3), got (2, 3)"
+
+
+@pytest.mark.parametrize(
+    ("devices", "said"),
+    [
+        (("cuda:0", "cuda:1"), "cuda:0, where 'a' is, got one on cuda:1"),
+        (("cpu", "cuda:1", "cuda:0"), "cuda:1, where 'b' is, got one on cuda:0"),
+        (("cpu", "cuda:0"), "cpu, where 'a' is, got one on cuda:0"),
+    ],
+)
+def test_tensors_on_different_devices(devices, said):
+    """What is said of the last one; whether it is refused is the dispatcher's, on machines with GPUs."""
+    passed = [
+        constraints.Passed(name, "float32", (2,), device, True, False, (0, 0))
+        for name, device in zip("abc", devices, strict=False)
+    ]
+    found = constraints.problem([None] * len(passed), passed)
+    assert found == (TypeError, f"expected a tensor on {said}")
+
+
+def test_arrays_of_other_libraries_are_told_of_dlpack(module):
+    class Array:
+        def __init__(self, tensor):
+            self.tensor = tensor
+
+        def __dlpack__(self, **kwargs):
+            return self.tensor.__dlpack__(**kwargs)
+
+        def __dlpack_device__(self):
+            return self.tensor.__dlpack_device__()
+
+    tensor = torch.ones(2, 2)
+    for call in (lambda x: module.zero(x), lambda x: module.th(x, torch.ones(2))):
+        with pytest.raises(TypeError, match=r"got Array: .*memory with torch.from_dlpack\(...\)"):
+            call(Array(tensor))
+    module.zero(torch.from_dlpack(Array(tensor)))
+    assert not tensor.any()

@@ -367,6 +367,51 @@ def test_lists_at_every_call(build):
                     getattr(module, name)(*call)
 
 
+VALUES = """
+struct inner { char tag; long double wide; };
+struct outer { int n; struct inner in[2]; double (*f)(double); unsigned low : 3, high : 5; };
+union either { int i; double d; };
+"""
+
+
+def test_structs_at_every_call(build):
+    header = VALUES + (
+        "struct outer turned(struct outer of, int by);\nunion either other(union either of);\n"
+    )
+    source = (
+        "struct outer turned(struct outer of, int by) { struct inner first = of.in[0];\n"
+        "  of.n += by; of.in[0] = of.in[1]; of.in[1] = first; of.high = of.low; return of; }\n"
+        "union either other(union either of) { of.d = of.i + 0.5; return of; }\n"
+    )
+    module = build(header, header + source)
+    ffi = module._ffi
+    inner = [{"tag": b"a", "wide": 1.5}, (b"b", 2.5)]
+    given = [{"n": 1, "in": inner, "low": 5}, (1, inner, ffi.NULL, 5)]
+    given.append(ffi.new("struct outer *", given[0])[0])
+    for _ in range(3):
+        for value in given:
+            got = module.turned(value, 2)
+            assert ffi.typeof(got) is ffi.typeof("struct outer")
+            assert (got.n, getattr(got, "in")[0].tag, got.high, got.f) == (3, b"b", 5, ffi.NULL)
+            assert float(getattr(got, "in")[1].wide) == 1.5
+        assert given[2].n == 1  # a copy went to C
+        assert module.other({"i": 3}).d == 3.5
+        wrong = [
+            {"n": "1"},
+            {"m": 1},
+            {"low": 8},
+            (1, 2, 3, 4, 5, 6),
+            None,
+            3,
+            ffi.new("struct outer *"),
+        ]
+        for value in wrong:
+            with pytest.raises(
+                (TypeError, ValueError, OverflowError), match=r"^turned\(\) arg.* 'of'"
+            ):
+                module.turned(value, 2)
+
+
 def test_what_cffi_refuses_says_what_to_do(module):
     with pytest.raises(
         TypeError, match=r"argument 1 'f'.*module._ffi.callback\('int\(\*\)\(int\)'"

@@ -11,7 +11,7 @@ import pytest
 import torch
 
 import ffi_ext
-from ffi_ext import BuildError, NativeError, cuda, cuda_objects, toolchain
+from ffi_ext import BuildError, NativeError, cuda, cuda_objects, runtime, tiers, toolchain
 
 needs_nvcc = pytest.mark.skipif(cuda.nvcc() is None, reason="there is no nvcc on this machine")
 needs_gpu = pytest.mark.skipif(not torch.cuda.is_available(), reason="there is no GPU for torch")
@@ -464,6 +464,37 @@ ffi = create_extension("old._ext.gpu", ["gpu.h"], ["gpu.c"], with_cuda=True, pac
     assert tried.stdout == "scale\n", tried.stderr
 
 
+HALVE = """
+#include <ffi_ext.h>
+__global__ void halve_kernel(float *x, int64_t n) {
+  const int64_t i = blockIdx.x * (int64_t)blockDim.x + threadIdx.x;
+  if (i < n) x[i] /= 2;
+}
+extern "C" void halve(ffi_ext_tensor *t) {
+  const int blocks = (int)((t->numel + 255) / 256);
+  halve_kernel<<<blocks, 256, 0, (cudaStream_t)t->stream>>>((float *)t->data, t->numel);
+}
+"""
+
+
+@needs_nvcc
+def test_a_plain_tensor_brings_its_stream(build):
+    header = "/* @param t [float32, cuda, contiguous] */\nvoid halve(ffi_ext_tensor *t);"
+    halve = build(header, HALVE, suffix=".cu", with_cuda=True).halve
+    with pytest.raises(TypeError, match="expected a tensor on cuda, got .* on cpu"):
+        halve(torch.ones(3))
+    if not torch.cuda.is_available():
+        return
+    whole = torch.arange(1001.0).cuda()
+    stream = torch.cuda.Stream()
+    stream.wait_stream(torch.cuda.current_stream())
+    with torch.cuda.stream(stream):
+        torch.cuda._sleep(10_000_000)
+        halve(whole[1:])
+    stream.synchronize()
+    torch.testing.assert_close(whole.cpu(), torch.arange(1001.0) / 2)
+
+
 @needs_gpu
 def test_the_upstream_gpu_test(module):
     tensor = torch.ones(2, 2).cuda()
@@ -472,6 +503,21 @@ def test_the_upstream_gpu_test(module):
     for wrong in (tensor.cpu(), tensor.storage(), tensor.double()):
         with pytest.raises(TypeError):
             module.good_func(wrong, 2, 1.5)
+
+
+@needs_gpu
+def test_cuda_tensors_are_read_from_their_fields(module):
+    """As CPU tensors are; else every call would ask Python for each of its tensors."""
+    if runtime.tier() != "native":
+        pytest.skip("the Python tier reads no fields")
+    trained = torch.ones(2, 3, device="cuda", requires_grad=True)
+    with torch.inference_mode():
+        inference = torch.ones(4, device="cuda")
+    part = torch.ones(40, device="cuda")[3:].view(37)[::2]
+    empty = torch.empty(0, 4, device="cuda")
+    for x in (torch.ones(3).cuda(), torch.ones(2, 3).cuda().t(), part, empty, trained, inference):
+        module.same_gpu(x, x)
+        assert runtime._runtime.describe(x) == tiers.facts_of(x)
 
 
 @needs_gpu
@@ -553,7 +599,7 @@ def test_a_texture_reads_the_elements(module):
 @pytest.mark.skipif(torch.cuda.device_count() < 2, reason="there are not two GPUs")
 def test_two_gpus(module):
     a, b = torch.ones(3, device="cuda:0"), torch.ones(3, device="cuda:1")
-    with pytest.raises(torch.FatalError, match="different GPUs"):
+    with pytest.raises(TypeError, match="on cuda:0, where 'a' is, got one on cuda:1"):
         module.same_gpu(a, b)
     module.scale(b, 5.0)
     assert b.cpu().tolist() == [5.0] * 3 and torch.cuda.current_device() == 0

@@ -16,6 +16,7 @@ from ffi_ext import NativeError, cuda, elf
 kernels = pytest.importorskip("_ext.kernels", reason="run `python build_ffi.py` first")
 
 from data import ops as data_ops  # noqa: E402
+from resnet import ResNet, StageSpec  # noqa: E402
 from resnet.ops import native  # noqa: E402
 from tests import cuda_calls, cuda_on_cpu  # noqa: E402
 from tests.operators import differentiable, selections  # noqa: E402
@@ -82,33 +83,37 @@ def compare(expected, found, call, dtype):
     """The same bits, or within rounding of the largest value."""
     for x, y in zip(expected, found, strict=True):
         assert x.dtype == y.dtype and x.shape == y.shape, call.name
-        if call.exact:
-            assert torch.equal(x.isnan(), y.isnan()), call.name
-            assert torch.equal(x.nan_to_num(), y.nan_to_num()), call.name
-        else:
-            finite = x[x.isfinite()] if x.is_floating_point() else x
-            largest = max(1.0, float(finite.abs().max()) if finite.numel() else 0.0)
-            torch.testing.assert_close(
-                y, x, rtol=0, atol=TOLERANCE[dtype] * largest, equal_nan=True, msg=call.name
-            )
+        finite = x[x.isfinite()] if x.is_floating_point() else x
+        largest = max(1.0, float(finite.abs().max()) if finite.numel() else 0.0)
+        bound = 0 if call.exact else TOLERANCE[dtype] * largest
+        torch.testing.assert_close(y, x, rtol=0, atol=bound, equal_nan=True)
+
+
+def compare_all(module, calls, ending, dtype, device="cpu"):
+    """Every call of the kernels and of their twins; tells all that differ, since a GPU is seldom at hand."""
+    differences = []
+    for call in calls:
+        expected = cuda_calls.run(kernels, call, ending)
+        try:
+            found = cuda_calls.run(module, call, f"{ending}_cuda", device)
+            compare(expected, found, call, dtype)
+        except (AssertionError, RuntimeError) as error:
+            differences.append(f"{call.name}: {error}")
+    assert not differences, "\n".join(differences)
 
 
 @pytest.mark.parametrize("ending", DTYPES)
 def test_every_function_computes_what_its_twin_does(twins, ending):
     dtype = DTYPES[ending]
     calls = cuda_calls.floating(dtype)
-    for call in calls:
-        expected = cuda_calls.run(kernels, call, f"_{ending}")
-        compare(expected, cuda_calls.run(twins, call, f"_{ending}_cuda"), call, dtype)
+    compare_all(twins, calls, f"_{ending}", dtype)
     called = {f"{call.function}_{ending}" for call in calls}
     assert called == {name for name in FLOATING if name.endswith(f"_{ending}")}
 
 
 def test_the_functions_of_other_types_too(twins):
     calls = cuda_calls.others()
-    for call in calls:
-        expected = cuda_calls.run(kernels, call, "")
-        compare(expected, cuda_calls.run(twins, call, "_cuda"), call, torch.float32)
+    compare_all(twins, calls, "", torch.float32)
     assert {call.function for call in calls} == set(kernels.__all__) - FLOATING
 
 
@@ -257,17 +262,12 @@ needs_gpu = pytest.mark.skipif(
 @pytest.mark.parametrize("ending", DTYPES)
 def test_gpu_every_function_computes_what_its_twin_does(cuda_module, ending):
     dtype = DTYPES[ending]
-    for call in cuda_calls.floating(dtype):
-        expected = cuda_calls.run(kernels, call, f"_{ending}")
-        found = cuda_calls.run(cuda_module, call, f"_{ending}_cuda", "cuda")
-        compare(expected, found, call, dtype)
+    compare_all(cuda_module, cuda_calls.floating(dtype), f"_{ending}", dtype, "cuda")
 
 
 @needs_gpu
 def test_gpu_the_functions_of_other_types_too(cuda_module):
-    for call in cuda_calls.others():
-        expected = cuda_calls.run(kernels, call, "")
-        compare(expected, cuda_calls.run(cuda_module, call, "_cuda", "cuda"), call, torch.float32)
+    compare_all(cuda_module, cuda_calls.others(), "", torch.float32, "cuda")
 
 
 def on_gpu(case):
@@ -283,6 +283,34 @@ def test_gpu_operators(name, dtype):
     case = (differentiable(dtype) | selections(dtype))[name]
     found = [x.cpu() for x in results(on_gpu(case))]
     torch.testing.assert_close(found, results(case), rtol=1e-4, atol=TOLERANCE[dtype] * 10)
+
+
+@needs_gpu
+@pytest.mark.parametrize("layout", [torch.contiguous_format, torch.channels_last])
+def test_gpu_a_model_and_its_gradients(layout):
+    assert_model_is_torchs("cuda", layout)
+
+
+def test_the_model_that_a_gpu_is_asked_for():
+    assert_model_is_torchs("cpu", torch.contiguous_format)
+
+
+def assert_model_is_torchs(device, layout):
+    """A small ResNet with the kernels and without, in double precision, which convolutions do not round to TF32."""
+    torch.manual_seed(0)
+    stages = [StageSpec(1, 1, True), StageSpec(2, 1, True)]
+    model = ResNet(stages, width_per_group=4, stem_out_channels=8, res2_out_channels=16)
+    model = model.double().to(device, memory_format=layout)
+    images = torch.randn(2, 3, 32, 48, dtype=torch.float64).to(device, memory_format=layout)
+    parameters = [p for p in model.parameters() if p.requires_grad]
+
+    def computed():
+        outputs = model(images)
+        return [*outputs, *torch.autograd.grad(outputs[-1].square().sum(), parameters)]
+
+    found = computed()
+    with native.plain_torch():
+        torch.testing.assert_close(found, computed(), rtol=1e-9, atol=1e-9)
 
 
 @needs_gpu

@@ -2,7 +2,7 @@
 
 A CUDA record differs from a CPU record in where its memory is, and torch does the work on either. So the
 functions run here on CPU records under THC's names; new records, which are of the current GPU, must say
-that there is none. What needs a GPU is in test_cuda.py.
+that there is none. On a GPU, the same C code takes CUDA tensors, and what torch keeps is asked for.
 """
 
 from __future__ import annotations
@@ -300,6 +300,13 @@ def test_maths(thc, which, want, index):
         assert index.tolist() == a.max(0).indices.tolist()
 
 
+def test_autocast_does_not_reach_into_c(thc):
+    r = ones.clone()
+    with torch.autocast("cpu"):
+        thc.run(r, a, b, torch.LongTensor(), where, 3)
+    torch.testing.assert_close(r, 0.5 * a + 2 * a @ b)
+
+
 def test_masks_and_bad_shapes(thc):
     mask = torch.ByteTensor()
     thc.run(a.clone(), a, b, torch.LongTensor(), mask, 8)
@@ -479,3 +486,138 @@ def test_what_0_4_1_writes_otherwise(build, suffix):
     out = torch.zeros(6, dtype=torch.int32)
     module.shapes(torch.zeros(4, 6)[1:, ::2], out)
     assert out.tolist() == [2, 3, 6, 9, 10, 6]
+
+
+# --------------------------------------------------------------------------------------- on a GPU
+
+needs_gpu = pytest.mark.skipif(not torch.cuda.is_available(), reason="there is no GPU for torch")
+
+STATE_HEADER = """
+void gemm(THCudaTensor *r, THCudaTensor *a, THCudaTensor *b);
+double dot(THCudaTensor *a, THCudaTensor *b);
+int handles(void);
+int own_stream(THCudaTensor *t);
+void random_numbers(THCudaTensor *t, int seed);
+int devices(THCudaTensor *t);
+THCudaTensor *kept_across(THCudaTensor *t, int rows);
+"""
+STATE = """
+#include <THC/THC.h>
+extern THCState *state;
+/* cuBLAS has columns where tensors have rows: r' = b' a' */
+void gemm(THCudaTensor *r, THCudaTensor *a, THCudaTensor *b) {
+  const int64_t m = a->size[0], k = a->size[1], n = b->size[1];
+  THCudaTensor_resize2d(state, r, m, n);
+  THCudaBlas_Sgemm(state, 'n', 'n', n, m, k, 1, THCudaTensor_data(state, b), n, THCudaTensor_data(state, a), k, 0,
+                   THCudaTensor_data(state, r), n);
+}
+double dot(THCudaTensor *a, THCudaTensor *b) {
+  return THCudaBlas_Sdot(state, THCudaTensor_nElement(state, a), THCudaTensor_data(state, a), 1,
+                         THCudaTensor_data(state, b), 1);
+}
+int handles(void) {
+  const cusparseHandle_t sparse = THCState_getCurrentSparseHandle(state);
+  const int same = sparse && sparse == THCState_getCurrentSparseHandle(state);
+  const int scratch = THCState_getCurrentDeviceScratchSpace(state) != NULL;
+  return same + 10 * scratch + 100 * (THCState_getCurrentBlasHandle(state) != NULL);
+}
+int own_stream(THCudaTensor *t) {
+  THCStream *before = THCState_getStream(state), *own = THCStream_new(0);
+  THCState_setStream(state, own);
+  const int set = THCState_getCurrentStream(state) == THCStream_stream(own);
+  THCudaTensor_fill(state, t, 4);
+  THCState_setStream(state, before);
+  THCStream_free(own);
+  return set + 10 * (THCState_getCurrentStream(state) == THCStream_stream(before)) +
+         100 * (THCStream_stream(own) != THCStream_stream(before));
+}
+void random_numbers(THCudaTensor *t, int seed) {
+  THCRandom_manualSeed(state, seed);
+  THCudaTensor_uniform(state, t, 0, 1);
+}
+int devices(THCudaTensor *t) {
+  size_t free_bytes = 0, total = 0;
+  THCudaMemGetInfo(state, &free_bytes, &total);
+  return THCState_getNumDevices(state) + 100 * THCudaTensor_getDevice(state, t) +
+         1000 * (free_bytes > 0 && free_bytes <= total);
+}
+/* A tensor made here, grown, with what it held before. */
+THCudaTensor *kept_across(THCudaTensor *t, int rows) {
+  THCudaTensor *result = THCudaTensor_newClone(state, t);
+  THCudaTensor_resize2d(state, result, rows, t->size[1]);
+  return result;
+}
+"""
+
+
+@pytest.fixture(scope="module")
+def gpu_maths(build_once):
+    """HEADER's functions for CUDA tensors. Those that leave the elements to THC take records of either kind."""
+    cuda_names = {"Float": "Cuda", "Long": "CudaLong", "Byte": "CudaByte", "Int": "CudaInt"}
+    header = re.sub(
+        r"TH(Float|Long|Byte|Int)Tensor \*",
+        lambda match: f"TH{cuda_names[match[1]]}Tensor *",
+        HEADER,
+    )
+    with pytest.warns(UserWarning, match="a call hands over other values"):
+        return build_once(header, SOURCE, with_cuda=True)
+
+
+@pytest.fixture(scope="module")
+def gpu_state(build_once):
+    return build_once(STATE_HEADER, STATE, with_cuda=True)
+
+
+@needs_gpu
+@pytest.mark.parametrize(("which", "want", "index"), CASES)
+def test_gpu_maths(gpu_maths, which, want, index):
+    index = torch.LongTensor() if index is None else index
+    for left, right in ((a, b), (a.t().contiguous().t(), b.t().contiguous().t())):
+        r = ones.cuda()
+        gpu_maths.run(r, left.cuda(), right.cuda(), index.cuda(), where.cuda(), which)
+        assert r.is_cuda
+        torch.testing.assert_close(r.cpu(), want)
+
+
+@needs_gpu
+def test_gpu_numbers_and_storages(gpu_maths):
+    for which, want in ((0, a.sum()), (1, (a * b).sum()), (2, a.max()), (5, 1), (6, a[1, 2])):
+        found = gpu_maths.number(a.cuda(), b.cuda(), which)
+        assert found == pytest.approx(float(want), rel=1e-5)
+    x, y, r = torch.tensor([7, -7, 9]).int(), torch.tensor([2, 2, -4]).int(), torch.zeros(3).int()
+    r = r.cuda()
+    gpu_maths.integers(r, x.cuda(), y.cuda(), 0)
+    assert r.tolist() == [3, -3, -2]
+    source, r = torch.tensor([1.75, -2.5, 300.0]).cuda(), torch.zeros(3).cuda()
+    gpu_maths.storages(r, source)
+    assert r.tolist() == [1.0, -2.0, 300.0] and source.tolist() == r.tolist()
+    assert gpu_maths.logical(torch.tensor([1, 0]).byte().cuda()) == 10
+    gpu_maths.fresh()
+
+
+@needs_gpu
+def test_gpu_libraries_and_state(gpu_state):
+    x, y, r = torch.rand(3, 5).cuda(), torch.rand(5, 4).cuda(), torch.empty(0).cuda()
+    gpu_state.gemm(r, x, y)
+    torch.testing.assert_close(r, x @ y)
+    assert gpu_state.dot(x, x) == pytest.approx(float((x * x).sum()), rel=1e-5)
+    assert gpu_state.handles() == 111
+    assert gpu_state.devices(x) == 1000 + torch.cuda.device_count()
+    assert gpu_state.own_stream(x) == 111
+    torch.cuda.synchronize()
+    assert x.eq(4).all() and torch.cuda.current_stream() == torch.cuda.default_stream()
+    gpu_state.random_numbers(x, 5)
+    torch.cuda.manual_seed(5)
+    assert torch.equal(x, torch.empty_like(x).uniform_(0, 1))
+    grown = gpu_state.kept_across(y, 9)
+    assert grown.is_cuda and grown.shape == (9, 4) and torch.equal(grown[:5], y)
+
+
+@needs_gpu
+def test_gpu_pinned_memory(thc):
+    out, pinned = torch.LongTensor(), torch.FloatTensor()
+    thc.state_of(out, pinned, 5)
+    assert pinned.is_pinned() and pinned.tolist() == [2.0, 2.0, 2.0]
+    del pinned
+    gc.collect()
+    assert cuda_state._PINNED == {}

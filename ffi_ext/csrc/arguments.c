@@ -114,8 +114,8 @@ static int take_double(ffi_call *c, int index, PyObject *value, double *out) {
 
 /* cffi's own conversion, for what the dispatcher does not carry. */
 static int take_converted(ffi_call *c, int index, PyObject *value, ffi_ext_slot *slot) {
-  const char code = c->function->parameters[index].code;
-  if (code != 'x' && code != 'c' && ffi_pointer_from(c, index, value, &slot->p) == 0) return 0;
+  if (c->function->parameters[index].code != 'c' && !ffi_take_cffi(c, index, value, &slot->p))
+    return 0;
   PyObject *pair =
       PyObject_CallFunction(ffi_hook.convert, "OiO", (PyObject *)c->function, index, value);
   if (!pair) return -1;
@@ -190,6 +190,14 @@ static int unfit(ffi_call *c, int index, PyObject *const *args) {
   return -1;
 }
 
+/* The call's GPU is that of its CUDA tensors, which lie on one. */
+static int take_device(ffi_call *c, int index, PyObject *const *args, const ffi_view *view) {
+  if (!view->cuda) return 0;
+  if (c->cuda && c->cuda != view->cuda) return unfit(c, index, args);
+  c->cuda = view->cuda;
+  return 0;
+}
+
 /* Compares a tensor argument with its constraint, and with the earlier ones whose constraints speak
  * of others. */
 static int check_constraint(ffi_call *c, int index, PyObject *const *args, const ffi_view *view) {
@@ -246,8 +254,8 @@ static int take_array(ffi_call *c, int index, PyObject *const *args, const ffi_p
   t->device_type = view.cuda ? FFI_EXT_CUDA : FFI_EXT_CPU;
   t->device = view.cuda ? view.cuda - 1 : 0;
   t->stream = NULL;
+  if (take_device(c, index, args, &view)) return -1;
   if (view.cuda) {
-    if (!c->cuda) c->cuda = view.cuda;
     char text[FFI_TEXT_ROOM];
     if (ffi_cuda_current_stream(view.cuda - 1, &t->stream, text)) {
       PyErr_SetString(PyExc_RuntimeError, text);
@@ -285,7 +293,8 @@ int ffi_take_tensor(ffi_call *c, int index, PyObject *const *args, const ffi_par
   if (c->compares && !storage) {
     if (keep_geometry(c, index, &view) || check_constraint(c, index, args, &view)) return -1;
   }
-  if (view.cuda && !c->cuda) c->cuda = view.cuda;
+  if (storage && view.cuda && !c->cuda) c->cuda = view.cuda;
+  if (!storage && take_device(c, index, args, &view)) return -1;
   ffi_tensor *t = ffi_enter(&c->frame, &view, object, p->writable, storage);
   if (!t) return -1;
   if (object != value && !storage && !ffi_is_tensor(value))

@@ -14,7 +14,7 @@ typedef struct ffi_call {
   const ffi_constraint *constraints; /* the function's, or NULL */
   int compares;                      /* tensors are compared with them */
   ffi_frame frame;
-  int cuda; /* of the first CUDA tensor among the arguments: the GPU's index + 1 */
+  int cuda; /* of the CUDA tensors among the arguments: the GPU's index + 1 */
   int kept;
   /* References of ours beside the caller's: four an argument, and the result's. */
   PyObject *keep[4 * FFI_MAX_ARGUMENTS + 1];
@@ -45,7 +45,7 @@ static inline void ffi_call_begin(ffi_call *c, ffi_function *function,
 
 /* dispatch.c: before anything else; -1 with an exception. */
 int ffi_set_up(void);
-/* dispatch.c: the current GPU during a call is that of the first CUDA tensor among the arguments,
+/* dispatch.c: the current GPU during a call is that of the CUDA tensors among the arguments,
  * as torch's own functions have it. -1 with an exception. `*before`: the GPU to go back to, as an
  * index + 1; 0 when nothing changed. */
 int ffi_enter_device(const ffi_call *c, int *before);
@@ -61,12 +61,15 @@ int ffi_take_tensor(ffi_call *c, int index, PyObject *const *args, const ffi_par
 int ffi_is_tensor(PyObject *value);
 int ffi_is_cdata(PyObject *value);
 
-/* cffi_values.c: the address in cdata, or that of a list's or tuple's values, for a pointer. 0, or
- * -1 without an exception: Python has to convert it, or to say what is wrong. */
-int ffi_pointer_from(ffi_call *c, int index, PyObject *value, void **out);
-/* cffi_values.c: a result that is a pointer, or NULL, without an exception when Python has to make
- * it. */
-PyObject *ffi_cdata_from_pointer(const ffi_function *function, void *pointer);
+/* cffi_values.c: a pointer (from cdata, a list or a tuple) or a struct by value, as its address. 0,
+ * or -1 without an exception: Python has to convert it, or to say what is wrong. */
+int ffi_take_cffi(ffi_call *c, int index, PyObject *value, void **out);
+/* cffi_values.c: memory for a result by value; -1 without an exception when Python has to make it.
+ */
+int ffi_struct_room(ffi_call *c);
+/* cffi_values.c: a result that is a pointer, or a struct at this address; NULL without an exception
+ * when Python has to make it. */
+PyObject *ffi_cffi_result(const ffi_function *function, void *pointer);
 
 /* numpy_view.c: 0, or -1 without an exception: it is no array, or one that wants a closer look. The
  * view has no tensor's fields. */

@@ -12,7 +12,8 @@ static struct {
   device_index (*current_device)(void);
   device_index (*exchange_device)(device_index);
   int32_t (*current_stream)(int32_t, void **);
-  int trusted; /* atomic */
+  int only_gpu; /* there is one GPU: it is always the current one */
+  int trusted;  /* atomic; set last */
 } native;
 
 void ffi_cuda_look_up(void) {
@@ -38,12 +39,14 @@ void ffi_cuda_verify(void) {
   if (is_trusted() || !native.current_device || !native.exchange_device || !native.current_stream)
     return;
   char text[FFI_TEXT_ROOM];
-  long long device, stream;
+  long long device, stream, count;
   device_request request = {0, 0};
   void *found = NULL;
   if (ffi_cuda_answer("current_device", 0, &device, text) ||
-      ffi_cuda_answer("current_stream", device, &stream, text))
+      ffi_cuda_answer("current_stream", device, &stream, text) ||
+      ffi_cuda_answer("device_count", 0, &count, text))
     return;
+  native.only_gpu = count == 1;
   if (ffi_try(ask_device, &request, text) == 0 && request.device == device &&
       native.current_stream((int32_t)device, &found) == 0 && (long long)(intptr_t)found == stream)
     __atomic_store_n(&native.trusted, 1, __ATOMIC_RELEASE);
@@ -61,7 +64,11 @@ int ffi_cuda_answer(const char *name, long long number, long long *value, char *
 }
 
 static int ask(const char *name, device_request *request, char *text) {
-  if (is_trusted()) return ffi_try(ask_device, request, text);
+  if (is_trusted()) {
+    if (!native.only_gpu) return ffi_try(ask_device, request, text);
+    request->device = 0;
+    return 0;
+  }
   long long value;
   if (ffi_cuda_answer(name, request->device, &value, text)) return -1;
   request->device = (int)value;

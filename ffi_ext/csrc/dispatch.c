@@ -33,7 +33,7 @@ static PyObject *give_result(ffi_call *c) {
   }
   const char letter = (char)slot->i;
   if (p->code == 'c') return PyBytes_FromStringAndSize(&letter, 1);
-  PyObject *result = p->code == 'p' ? ffi_cdata_from_pointer(c->function, slot->p) : NULL;
+  PyObject *result = ffi_cffi_result(c->function, slot->p);
   if (result || PyErr_Occurred()) return result;
   return ffi_call_result(c, PyLong_FromUnsignedLongLong(slot->u));
 }
@@ -67,6 +67,7 @@ static int order_arguments(ffi_function *function, PyObject *const *args, Py_ssi
 }
 
 static int allocate_result(ffi_call *c) {
+  if (!ffi_struct_room(c)) return 0;
   PyObject *pair = PyObject_CallFunction(ffi_hook.allocate, "O", (PyObject *)c->function);
   if (!pair) return -1;
   PyObject *address = PySequence_GetItem(pair, 0);

@@ -5,10 +5,10 @@
 
 #include "parallel.cuh"
 
-template <int OPERANDS, int AXES>
+template <int OPERANDS, int AXES, typename integer = int64_t>
 struct walk {
   int axes;
-  int64_t size[AXES], stride[OPERANDS][AXES]; /* in elements */
+  integer size[AXES], stride[OPERANDS][AXES]; /* in elements */
 
   int64_t count() const {
     int64_t product = 1;
@@ -16,21 +16,33 @@ struct walk {
     return product;
   }
 
+  /* Whether 32 bits hold all indices and places. */
+  int is_narrow() const {
+    if (count() > NARROW) return 0;
+    for (int k = 0; k < OPERANDS; k++) {
+      int64_t reach = 0;
+      for (int axis = 0; axis < axes; axis++)
+        reach += (size[axis] - 1) * (stride[k][axis] < 0 ? -stride[k][axis] : stride[k][axis]);
+      if (reach > NARROW) return 0;
+    }
+    return 1;
+  }
+
   /* at[k] = where operand k has element i. */
-  BOTH void place(int64_t i, int64_t *at) const {
+  BOTH void place(integer i, integer *at) const {
     for (int k = 0; k < OPERANDS; k++) at[k] = 0;
     for (int axis = axes - 1; axis >= 0; axis--) {
-      const int64_t digit = axis ? take(&i, size[axis]) : i;
+      const integer digit = axis ? take(&i, size[axis]) : i;
       for (int k = 0; k < OPERANDS; k++) at[k] += digit * stride[k][axis];
     }
   }
 
   void swap(int i, int j) {
-    const int64_t length = size[i];
+    const integer length = size[i];
     size[i] = size[j];
     size[j] = length;
     for (int k = 0; k < OPERANDS; k++) {
-      const int64_t step = stride[k][i];
+      const integer step = stride[k][i];
       stride[k][i] = stride[k][j];
       stride[k][j] = step;
     }
@@ -61,6 +73,18 @@ struct walk {
   }
 };
 
+/* The same in 32 bits, in which a GPU computes places in half of the time. */
+template <int OPERANDS, int AXES>
+walk<OPERANDS, AXES, int> narrowed(const walk<OPERANDS, AXES> &w) {
+  walk<OPERANDS, AXES, int> narrow;
+  narrow.axes = w.axes;
+  for (int axis = 0; axis < w.axes; axis++) {
+    narrow.size[axis] = (int)w.size[axis];
+    for (int k = 0; k < OPERANDS; k++) narrow.stride[k][axis] = (int)w.stride[k][axis];
+  }
+  return narrow;
+}
+
 /* Neighbours in memory, read and written by one instruction of 16 bytes. */
 template <typename real, int N>
 struct alignas(N * sizeof(real)) pack {
@@ -88,8 +112,9 @@ struct operands {
   bool repeated[OPERANDS]; /* along the last axis */
 };
 
-template <int N, int INPUTS, typename real, int OPERANDS, int AXES, typename Function>
-void launch_elementwise(cudaStream_t stream, walk<OPERANDS, AXES> w, real *const *operand,
+template <int N, int INPUTS, typename real, int OPERANDS, int AXES, typename integer,
+          typename Function>
+void launch_elementwise(cudaStream_t stream, walk<OPERANDS, AXES, integer> w, real *const *operand,
                         Function function) {
   operands<real, OPERANDS> given;
   const int last = w.axes - 1;
@@ -100,22 +125,26 @@ void launch_elementwise(cudaStream_t stream, walk<OPERANDS, AXES> w, real *const
     w.stride[k][last] *= N;
   }
   parallel(stream, w.count(), [=] DEVICE(int64_t i) {
-    int64_t at[OPERANDS];
-    w.place(i, at);
+    integer at[OPERANDS];
+    w.place((integer)i, at);
     pack<real, N> value[OPERANDS] = {};
+    /* a repeated value stays in one lane until all loads are under way */
 #pragma unroll
     for (int k = 0; k < INPUTS; k++) {
       if (!given.of[k]) continue;
       const real *from = given.of[k] + at[k];
       if (given.repeated[k])
-        for (int lane = 0; lane < N; lane++) value[k].lane[lane] = *from;
+        value[k].lane[0] = *from;
       else
         value[k] = *(const pack<real, N> *)from;
     }
 #pragma unroll
     for (int lane = 0; lane < N; lane++) {
       real element[OPERANDS];
-      for (int k = 0; k < INPUTS; k++) element[k] = value[k].lane[lane];
+      for (int k = 0; k < INPUTS; k++) {
+        const real first = value[k].lane[0], own = value[k].lane[lane];
+        element[k] = given.repeated[k] ? first : own;
+      }
       function(element);
       for (int k = INPUTS; k < OPERANDS; k++) value[k].lane[lane] = element[k];
     }
@@ -123,6 +152,15 @@ void launch_elementwise(cudaStream_t stream, walk<OPERANDS, AXES> w, real *const
     for (int k = INPUTS; k < OPERANDS; k++)
       if (given.of[k]) *(pack<real, N> *)(given.of[k] + at[k]) = value[k];
   });
+}
+
+template <int N, int INPUTS, typename real, int OPERANDS, int AXES, typename Function>
+void launch_in_bits(cudaStream_t stream, const walk<OPERANDS, AXES> &w, real *const *operand,
+                    Function function) {
+  if (w.is_narrow())
+    launch_elementwise<N, INPUTS>(stream, narrowed(w), operand, function);
+  else
+    launch_elementwise<N, INPUTS>(stream, w, operand, function);
 }
 
 /* function(element) for each element: element[0 .. INPUTS - 1] hold the operands' values, and the
@@ -134,9 +172,9 @@ void elementwise(cudaStream_t stream, walk<OPERANDS, AXES> w, int leader, real *
   if (w.count() == 0) return;
   w.simplify(leader);
   if (in_packs<N, INPUTS>(w, operand))
-    launch_elementwise<N, INPUTS>(stream, w, operand, function);
+    launch_in_bits<N, INPUTS>(stream, w, operand, function);
   else
-    launch_elementwise<1, INPUTS>(stream, w, operand, function);
+    launch_in_bits<1, INPUTS>(stream, w, operand, function);
 }
 
 #endif

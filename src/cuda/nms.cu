@@ -8,6 +8,8 @@
 #define WORD 64 /* boxes of a word */
 typedef unsigned long long word;
 
+#define AHEAD 32 /* words that a lane waits for together */
+
 /* Boxes that one index counts. */
 #define CHUNK 512
 
@@ -53,27 +55,37 @@ void compare_boxes(cudaStream_t stream, const box<real> *sorted, const int64_t *
 }
 
 /* gone[w]: which of the boxes 64 w ... are suppressed. One warp; lane l owns the words l, l + LANES
- * ... of gone. */
+ * ... of gone. What it waits for is memory, so that it asks for many words at once. */
 static void decide(cudaStream_t stream, const word *mask, int64_t count, int64_t words,
                    word *gone) {
-  parallel_warps(stream, 1, [=] DEVICE(int64_t, int64_t lane) {
+  one_warp(stream, [=] DEVICE(int64_t lane) {
     for (int64_t w = lane; w < words; w += LANES) gone[w] = 0;
     for (int64_t w = 0; w < words; w++) {
       const int64_t first = w * WORD, boxes = count - first < WORD ? count - first : WORD;
       const int owner = (int)(w % LANES);
       word out = of_lane(lane == owner ? gone[w] : (word)0, owner);
-#pragma unroll 8
-      for (int64_t i = 0; i < boxes; i++) {
-        const word row = mask[(first + i) * words + w];
+      /* what the 64 boxes suppress of each other: a lane has it of two of them */
+      const int64_t other = lane + LANES;
+      const word lower = lane < boxes ? mask[(first + lane) * words + w] : 0;
+      const word upper = other < boxes ? mask[(first + other) * words + w] : 0;
+#pragma unroll
+      for (int i = 0; i < WORD; i++) {
+        const word row = of_lane(i < LANES ? lower : upper, i % LANES);
         if (!(out >> i & 1)) out |= row;
       }
       if (lane == owner) gone[w] = out;
-      for (int64_t v = lane; v < words; v += LANES) {
-        if (v <= w) continue;
+      /* Behind word w there is another, so that it has 64 boxes. Rows are fetched in advance,
+       * whether their boxes stay or not: else each would wait for the one before. */
+      const int64_t next = w + 1 + (lane - (w + 1) % LANES + LANES) % LANES;
+      for (int64_t v = next; v < words; v += LANES) {
         word sum = gone[v];
-#pragma unroll 8
-        for (int64_t i = 0; i < boxes; i++)
-          if (!(out >> i & 1)) sum |= mask[(first + i) * words + v];
+        for (int begin = 0; begin < WORD; begin += AHEAD) {
+          word row[AHEAD];
+#pragma unroll
+          for (int i = 0; i < AHEAD; i++) row[i] = mask[(first + begin + i) * words + v];
+#pragma unroll
+          for (int i = 0; i < AHEAD; i++) sum |= row[i] & ((out >> (begin + i) & 1) - 1);
+        }
         gone[v] = sum;
       }
     }

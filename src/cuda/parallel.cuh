@@ -14,6 +14,7 @@ extern THCState *state;
 
 #define DEVICE __device__
 #define BOTH __host__ __device__
+#define NARROW INT32_MAX /* up to which 32 bits are used for indices */
 template <typename Function>
 __global__ void __launch_bounds__(256) run_all(int64_t count, Function function) {
   const int64_t step = (int64_t)gridDim.x * blockDim.x;
@@ -33,6 +34,19 @@ void parallel(cudaStream_t stream, int64_t count, Function function) {
 template <typename Function>
 void parallel_warps(cudaStream_t stream, int64_t count, Function function) {
   parallel(stream, count * LANES, [=] DEVICE(int64_t at) { function(at / LANES, at % LANES); });
+}
+
+/* The bound matters: a compiler that expects more warps saves registers, and lets each load wait
+ * for the one before. */
+template <typename Function>
+__global__ void __launch_bounds__(LANES) run_warp(Function function) {
+  function((int64_t)threadIdx.x);
+}
+
+/* function(lane) in one warp. */
+template <typename Function>
+void one_warp(cudaStream_t stream, Function function) {
+  run_warp<<<1, LANES, 0, stream>>>(function);
 }
 
 inline cudaStream_t current_stream() { return THCState_getCurrentStream(state); }
@@ -98,6 +112,7 @@ inline DEVICE int bits_in(unsigned long long word) { return __popcll(word); }
  * the calling lane, until all have given their bits, and returns those of lane `from`. */
 extern "C" int kernels_backwards;
 extern "C" int kernels_lane;
+#define NARROW (kernels_backwards ? 0 : INT32_MAX) /* so that tests run both */
 void kernels_run_lanes(const std::function<void(int64_t)> &function);
 uint64_t kernels_exchange(uint64_t bits, int from);
 
@@ -122,6 +137,10 @@ template <typename Function>
 void parallel_warps(cudaStream_t stream, int64_t count, Function function) {
   parallel(stream, count,
            [=](int64_t i) { kernels_run_lanes([=](int64_t lane) { function(i, lane); }); });
+}
+template <typename Function>
+void one_warp(cudaStream_t, Function function) {
+  kernels_run_lanes(function);
 }
 template <typename T>
 T of_lane(T value, int lane) {
@@ -152,9 +171,12 @@ inline BOTH int64_t quotient(int64_t i, int64_t by) {
   return (uint64_t)(i | by) >> 32 ? i / by : (int64_t)((uint32_t)i / (uint32_t)by);
 }
 
+inline BOTH int quotient(int i, int by) { return (int)((uint32_t)i / (uint32_t)by); }
+
 /* Takes the last digit off a mixed-radix number: returns i % size, and leaves i / size. */
-inline BOTH int64_t take(int64_t *i, int64_t size) {
-  const int64_t rest = quotient(*i, size), digit = *i - rest * size;
+template <typename integer>
+inline BOTH integer take(integer *i, integer size) {
+  const integer rest = quotient(*i, size), digit = *i - rest * size;
   *i = rest;
   return digit;
 }

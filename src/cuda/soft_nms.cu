@@ -32,7 +32,7 @@ void run_rounds(cudaStream_t stream, const Tensor *boxes, const Tensor *scores, 
   const real limit = largest_below<real>(iou_threshold);
   int64_t *keep_data = data_of(keep);
   real *kept_data = data_of(kept_scores);
-  parallel_warps(stream, 1, [=] DEVICE(int64_t, int64_t lane) {
+  one_warp(stream, [=] DEVICE(int64_t lane) {
     int64_t round = 0, winner = -1;
     for (;; round++) {
       real best = least;
