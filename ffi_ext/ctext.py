@@ -433,6 +433,6 @@ def _comment(original: list[str], first: int, last: int) -> str:
 
 def _undecorated(lines: list[str]) -> str:
     text = "\n".join(line.strip() for line in lines)
-    text = re.sub(r"^/\*+|\*+/$", "", text.strip())
-    rows = [re.sub(r"^(?://+!?|\*(?!\w))\s?", "", row.strip()).rstrip() for row in text.split("\n")]
+    text = re.sub(r"^/\*+!?<?|\*+/$", "", text.strip())
+    rows = [re.sub(r"^(?://+!?<?|\*(?!\w))\s?", "", row.strip()).rstrip() for row in text.split("\n")]
     return "\n".join(rows).strip()

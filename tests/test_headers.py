@@ -266,6 +266,10 @@ def test_parameter_names(text, name):
         ("/* Of f. */ int f(int x);\n/* Of g. */ int g(int x);", ["Of f.", "Of g."]),
         ("int f(int x); /* Of f. */\nint g(int x);  // Of g.", ["Of f.", "Of g."]),
         ("/* Above. */\n/* beside */ int f(int x);", ["Above."]),
+        (
+            "/*! Of f. */\nint f(int x);\nint g(int x); /**< Of g. */\nint h(int x); ///< Of h.",
+            ["Of f.", "Of g.", "Of h."],
+        ),
     ],
 )
 def test_comments_of_functions(text, comments):
