@@ -26,7 +26,7 @@ class Operator:
     Attributes:
         name: "namespace::function".
         schema: torch's, as in "(Tensor a, Tensor(b!) out) -> Tensor". A number that C returns comes as a
-            tensor without dimensions (int64, or float64), since compiled graphs hold nothing else.
+            tensor without dimensions (int64, float64 or bool), since compiled graphs hold nothing else.
         call: The operator, torch.ops.<namespace>.<function>.default.
     """
 
@@ -168,9 +168,16 @@ def differentiable(
             return once(found, [grads[0], *saved])
 
     Function.__name__ = Function.__qualname__ = name
+
     # torch.func wants setup_context apart, which costs 30 us a call.
-    apart = {"forward": staticmethod(forward), "setup_context": staticmethod(setup_context)}
-    transformed: Any = type(name, (Function,), apart)
+    def vmap(*_: Any) -> Any:
+        raise RuntimeError(
+            f"{name}() is a C function, which vmap has no rule for: call it on the whole batch, or on each item "
+            f"and torch.stack the results"
+        )
+
+    apart = {"forward": forward, "setup_context": setup_context, "vmap": vmap}
+    transformed: Any = type(name, (Function,), {n: staticmethod(f) for n, f in apart.items()})
 
     def run(*inputs: Any, **named: Any) -> torch.Tensor:
         if named:
@@ -376,7 +383,7 @@ def _schema(function: Any) -> str | None:
     result = codes[0]
     if result == "v":
         returns = "()"
-    elif len(result) == 1 and types.MEMBERS.get(result) in _SCHEMA and result not in "?c":
+    elif len(result) == 1 and types.MEMBERS.get(result) in _SCHEMA and result != "c":
         returns = "Tensor"
     else:
         return None
@@ -389,7 +396,7 @@ def _result_dtype(function: Any) -> torch.dtype | None:
     code = function.__self__.codes[0]
     if code == "v":
         return None
-    return torch.float64 if code in "fd" else torch.int64
+    return torch.float64 if code in "fd" else torch.bool if code == "?" else torch.int64
 
 
 def _implementation(function: Callable[..., Any], dtype: torch.dtype | None) -> Callable[..., Any]:

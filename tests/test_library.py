@@ -218,6 +218,8 @@ def test_torch_func(my_lib):
     torch.testing.assert_close(got, want)
     _, back = torch.func.vjp(lambda b: add(a, b, 2.5), b)
     torch.testing.assert_close(back(a)[0], 2.5 * a)
+    with pytest.raises(RuntimeError, match=r"add_forward\(\) is a C function, which vmap has no"):
+        torch.func.vmap(lambda a: add(a, a, 2.5))(a)
 
 
 def test_names_and_types_of_arguments(my_lib):
@@ -238,11 +240,13 @@ def test_names_and_types_of_arguments(my_lib):
 
 def test_functions_of_numbers_alone(build):
     module = build(
-        "int twice(int n);\nint two(void);",
-        "int twice(int n) { return 2 * n; }\nint two(void) { return 2; }",
+        "#include <stdbool.h>\nint twice(int n);\nint two(void);\nbool odd(int n);",
+        "#include <stdbool.h>\nint twice(int n) { return 2 * n; }\nint two(void) { return 2; }\n"
+        "bool odd(int n) { return n % 2; }\n",
     )
     library.register(module, "ffi_ext_numbers")
     assert torch.ops.ffi_ext_numbers.twice(4) == 8 and torch.ops.ffi_ext_numbers.two() == 2
+    assert torch.equal(torch.ops.ffi_ext_numbers.odd(3), torch.tensor(True))
 
 
 def test_an_output_that_c_resizes_is_refused_under_compile(my_lib):
