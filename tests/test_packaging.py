@@ -135,6 +135,9 @@ def test_a_project_made_by_init(wheelhouse, fresh, tmp_path):
     pip("install", *options, "-e", ".", cwd=folder, python=fresh)
     code = "from fresh_ops import kernels; print(kernels.__file__)"
     assert run(fresh, "-c", code).strip() == str(folder / "fresh_ops" / "kernels" / "__init__.py")
+    pytest.importorskip("mypy")  # py.typed promises types
+    checker = [sys.executable, "-m", "mypy", "--strict", "--python-executable", fresh]
+    run(*checker, "fresh_ops", cwd=folder)
 
 
 @pytest.mark.parametrize("name", ["a-b", "class", "", "torch", "1a"])

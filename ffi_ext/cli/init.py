@@ -52,6 +52,7 @@ void silu_backward(const THFloatTensor *grad_out, const THFloatTensor *x, THFloa
 PACKAGE = '''\
 """NAME: functions on torch tensors, in C."""
 
+import torch
 from ffi_ext import library
 
 from NAME import kernels  # built from csrc/, see [[tool.ffi-ext.extension]] in pyproject.toml
@@ -60,7 +61,7 @@ library.register(kernels, "NAME")  # torch.ops.NAME; torch.compile sees through 
 _silu = library.differentiable(kernels.silu_forward, kernels.silu_backward)
 
 
-def silu(x):
+def silu(x: torch.Tensor) -> torch.Tensor:
     """x * sigmoid(x), with gradients. x: float32 on the CPU, any shape."""
     return _silu(x.contiguous())
 '''
