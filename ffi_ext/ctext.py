@@ -10,7 +10,7 @@ from pathlib import Path
 
 FUNCTION, TYPE, CONSTANT, VARIABLE, DROPPED = "function", "type", "constant", "variable", "dropped"
 
-_MARKER = re.compile(r'^#\s+(\d+)\s+"((?:[^"\\]|\\.)*)"')
+_MARKER = re.compile(r'^#\s+(\d+)\s+"((?:[^"\\\0]|\\[^\0])*)"')  # no file has a null in its name
 _DEFINE = re.compile(r"^#define\s+([A-Za-z_]\w*)(\(?)\s*(.*)$")
 _DIRECTIVE = re.compile(r"^[ \t]*#(?:[^\n\\]|\\\n|\\.)*", re.M)
 _PACK = re.compile(r"^#\s*pragma\s+pack\s*\((.*)\)")
@@ -26,6 +26,9 @@ _NOISE = re.compile(
 )
 # int (f)(int n): libraries write it so that a macro f(n) does not hit the declaration.
 _NAME_IN_PARENTHESES = re.compile(r"^([^(=]*[\w*\s])\(\s*([A-Za-z_]\w*)\s*\)(?=\s*\()")
+# A number that cffi computes itself: no sizeof, cast, comparison, ? : or escape.
+_COMPUTED = re.compile(r"(?:[\s()+\-*/%^\w]|'[^'\\]'|<<|>>|&(?!&)|\|(?!\|))*")
+_NOT_COMPUTED = re.compile(r"\b(?:sizeof|_Alignof)\b|\)\s*[\w('\"]")
 _ATTRIBUTES = ("__attribute__", "__attribute", "__asm__", "asm", "__declspec")
 _TYPE_WORDS = frozenset(
     ("void", "char", "short", "int", "long", "float", "double", "signed", "unsigned")
@@ -275,8 +278,26 @@ def _variable(text: str, declared: str, where: str, comment: str) -> Statement:
 
 def _clean(text: str) -> str:
     """On one line, without what cffi's parser does not know."""
-    text = _without_calls(text, _ATTRIBUTES)
+    text = re.sub(r"\b__signed(?:__)?\b", "signed", _without_calls(text, _ATTRIBUTES))
+    if "{" in text:  # types, for which cffi can ask the compiler
+        text = re.sub(r"(\benum\b[^{;]*\{)([^}]*)", _with_values_of_the_compiler, text)
+        text = re.sub(r"\[([^][]*)\]", lambda m: m[0] if _is_computed(m[1]) else "[...]", text)
     return _NAME_IN_PARENTHESES.sub(r"\1\2", " ".join(_NOISE.sub(" ", text).split()))
+
+
+def _is_computed(value: str) -> bool:
+    return bool(_COMPUTED.fullmatch(value)) and not _NOT_COMPUTED.search(value)
+
+
+def _with_values_of_the_compiler(match: re.Match[str]) -> str:
+    """An enum's enumerators: `A = ...` where cffi is to ask the compiler."""
+    if "','" in match[2]:
+        return match[0]
+    items = []
+    for item in _at_commas(match[2]):
+        name, equals, value = item.partition("=")
+        items.append(item if not equals or _is_computed(value) else f"{name}= ...")
+    return match[1] + ",".join(items)
 
 
 def _without_calls(text: str, words: tuple[str, ...]) -> str:
@@ -434,5 +455,7 @@ def _comment(original: list[str], first: int, last: int) -> str:
 def _undecorated(lines: list[str]) -> str:
     text = "\n".join(line.strip() for line in lines)
     text = re.sub(r"^/\*+!?<?|\*+/$", "", text.strip())
-    rows = [re.sub(r"^(?://+!?<?|\*(?!\w))\s?", "", row.strip()).rstrip() for row in text.split("\n")]
+    rows = [
+        re.sub(r"^(?://+!?<?|\*(?!\w))\s?", "", row.strip()).rstrip() for row in text.split("\n")
+    ]
     return "\n".join(rows).strip()

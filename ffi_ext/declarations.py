@@ -224,7 +224,7 @@ def _hint(text: str, reason: str, kept: Sequence[ctext.Statement]) -> str:
     no_function = "Invalid function definition" in reason
     if "At end of input" in reason or (no_function and re.search(r"\)\s*\w", text)):
         return "hint: is a ; missing at its end?"
-    if "simple numeric constant" in reason:
+    if "simple numeric constant" in reason or "partial but has no C name" in reason:
         return "hint: the size of an array must be a number here; write a pointer, or the number"
     named = {name for statement in kept for name in statement.defines}
     known = ctext.known_types() | set(types.RECORDS) | {types.ARRAY} | named
@@ -352,7 +352,7 @@ def _code(tp: Any, model: Any, result: bool = False) -> str:
     elif isinstance(tp, model.PrimitiveType):
         kind = "primitive"
         return types.code_for(tp.name, kind, const, result)
-    elif isinstance(tp, model.EnumType):
+    elif isinstance(tp, model.EnumType) and not tp.partial:
         return types.code_for(_integer_of(tp.enumvalues), "primitive", const, result)
     elif isinstance(tp, model.PointerType):
         kind = "pointer"

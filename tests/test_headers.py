@@ -343,7 +343,7 @@ def test_what_a_header_that_cannot_be_read_is_told(tmp_path, header, said):
             r"types.h:1: cannot parse .*__int128.*\n.*\nhint: ",
         ),
         (
-            "\ntypedef struct { int v[sizeof(int)]; } wide;\n",
+            "\ntypedef struct { union { int v[sizeof(int)]; } u; } wide;\n",
             r"types.h:2: .*\n.*\nhint: the size of an array must be a number",
         ),
     ],
@@ -409,6 +409,37 @@ typedef struct __attribute__((may_alias, packed)) { char a; int n; } by_attribut
 struct bits { char a; unsigned b : 3; int n; } __attribute__((__packed__));
 struct plain { char packed; int n; };
 """
+
+
+def test_numbers_that_the_compiler_computes(build):
+    """Of enumerators and sizes of arrays cffi knows sums and shifts; the compiler knows all of them."""
+    header = """enum sizes {
+  A = sizeof(int) * 2, B, C = (int)0x80000000, D = ~0, E = 1 ? 2 : 3, F = '\\n', G = (1 << 3) | 0x10u, H = A > 3 && B,
+  I = 'x', J
+};
+enum plain { COMMA = ',', P = (3), Q };
+typedef struct { char gap[8 - sizeof(int)]; __signed__ char v[sizeof(int)][3], w[P + 1]; double x; } padded;
+enum sizes same(enum sizes size);
+double sum(const padded *p);
+padded made(int n);
+int size(void);
+"""
+    source = f"""{header}
+enum sizes same(enum sizes size) {{ return size; }}
+double sum(const padded *p) {{ return p->v[3][2] + p->w[3] + p->x; }}
+padded made(int n) {{ padded p = {{{{0}}}}; p.x = n; return p; }}
+int size(void) {{ return sizeof(padded); }}
+"""
+    module = build(header, source)
+    values = {name: getattr(module, name) for name in "ABCDEFGHIJ"}
+    first = {"A": 8, "B": 9, "C": -(2**31), "D": -1, "E": 2, "F": 10, "G": 24, "H": 1}
+    assert values == first | {"I": ord("x"), "J": ord("y")}
+    assert [module.COMMA, module.P, module.Q] == [44, 3, 4]
+    assert module.same(module.C) == -(2**31) and module.same(8) == 8
+    p = module._ffi.new("padded *", {"x": 1.5})
+    p.v[3][2], p.w[3] = -4, 5
+    assert module.sum(p) == 2.5 and module.made(3).x == 3.0
+    assert len(p.v) == 4 and module._ffi.sizeof("padded") == module.size()
 
 
 def test_packed_structs(build):

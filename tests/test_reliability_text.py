@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import time
+from pathlib import Path
 
 import cffi
 import pytest
 
-from ffi_ext import HeaderError, compile_errors, declarations
+from ffi_ext import HeaderError, compile_errors, ctext, declarations
 from ffi_ext.build import INCLUDE
 from tests.test_reliability_build import harness
 
@@ -22,6 +23,20 @@ def test_what_reads_as_a_function_and_is_none_is_told(tmp_path):
     path.write_text("int v1 \n(*)(v1);\nint f(int (x)), v1(void);\n")
     with pytest.raises(HeaderError, match=r"odd\.h"):
         declarations.read((path,), lambda p: p.read_text(), cffi.FFI())
+
+
+def test_a_null_in_a_line_marker(tmp_path):
+    path = tmp_path / "null.h"
+    path.write_text('# 1 "a\0.h"\nint f(int x);\n')
+    declared = declarations.read((path,), lambda p: p.read_text(), cffi.FFI())
+    assert [function.name for function in declared.functions] == ["f"]
+
+
+@pytest.mark.parametrize("value", ["1" * 5000 + "?", "(" * 5000, "a" * 5000 + "'"])
+def test_long_enumerators_are_read_in_no_time(value):
+    started = time.process_time()
+    ctext.split(f"enum e {{ A = {value}, B }};", Path("long.h"))
+    assert time.process_time() - started < 1
 
 
 @pytest.mark.parametrize("row", ["ld" * 50_000 + " error", "a" * 200_000 + " error", "/" * 100_000])
