@@ -98,11 +98,13 @@ def split_preprocessed(
             macros.pop(undef.group(1), None)
         if not pieces:
             pieces.append((here, line, []))
-        if pack := _PACK.match(row):
-            packed = pack[1].split(",")[-1].strip() == "1"
+        if row.startswith("#"):
+            if pack := _PACK.match(row):
+                packed = pack[1].split(",")[-1].strip() == "1"
+            row = ""
         elif packed:
             row = re.sub(r"\b(?:struct|union)\b", r"\g<0> __attribute__((packed))", row)
-        pieces[-1][2].append("" if row.startswith("#") else row)
+        pieces[-1][2].append(row)
     original = header.read_text(encoding="utf-8-sig", errors="replace").split("\n")
     own = list(_statements_of(pieces, header, original))
     foreign = [
@@ -208,7 +210,7 @@ def _statement(
     last = line + text.count("\n")
     where = f"{header.name}:{line}"
     declaration = _clean(text)
-    packed = _PACKED.search(text) is not None
+    packed = "packed" in text and _PACKED.search(text) is not None
     flat = re.sub(r"\{.*\}", "{}", declaration, flags=re.S)
     comment = _comment(original, line, last)
     if declaration.startswith(("_Static_assert", "static_assert")):
@@ -278,9 +280,12 @@ def _variable(text: str, declared: str, where: str, comment: str) -> Statement:
 
 def _clean(text: str) -> str:
     """On one line, without what cffi's parser does not know."""
-    text = re.sub(r"\b__signed(?:__)?\b", "signed", _without_calls(text, _ATTRIBUTES))
+    text = _without_calls(text, _ATTRIBUTES)
+    if "__signed" in text:
+        text = re.sub(r"\b__signed(?:__)?\b", "signed", text)
     if "{" in text:  # types, for which cffi can ask the compiler
-        text = re.sub(r"(\benum\b[^{;]*\{)([^}]*)", _with_values_of_the_compiler, text)
+        if "enum" in text:
+            text = re.sub(r"(\benum\b[^{;]*\{)([^}]*)", _with_values_of_the_compiler, text)
         text = re.sub(r"\[([^][]*)\]", lambda m: m[0] if _is_computed(m[1]) else "[...]", text)
     return _NAME_IN_PARENTHESES.sub(r"\1\2", " ".join(_NOISE.sub(" ", text).split()))
 
@@ -303,7 +308,7 @@ def _with_values_of_the_compiler(match: re.Match[str]) -> str:
 def _without_calls(text: str, words: tuple[str, ...]) -> str:
     """Removes `word ( ... )` with balanced parentheses."""
     for word in words:
-        while True:
+        while word in text:
             match = re.search(rf"\b{word}\b\s*\(", text)
             if not match:
                 break
