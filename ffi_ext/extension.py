@@ -6,6 +6,7 @@ import difflib
 import glob
 import keyword
 import os
+import re
 import sys
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
@@ -313,7 +314,10 @@ def _make(
     init = module.init_py(target.package, target.last, declared)
     pyi = stub.stub_pyi(target.package, declared)
     preamble = csource.preamble(
-        declared, with_cuda=with_cuda, cxx_names=toolchain.c_compiler_is_cxx()
+        declared,
+        with_cuda=with_cuda,
+        cxx_names=toolchain.c_compiler_is_cxx(),
+        keeps_gil=_works_on_objects((*headers, *sources)),
     )
     preamble += _origin(declared, sources, with_cuda, options)
     full_name = f"{target.package}._{target.last}"
@@ -384,6 +388,16 @@ def _make(
     ffi.distutils_extension = distutils_extension
     ffi.build = build  # type: ignore[attr-defined]
     return ffi
+
+
+def _works_on_objects(paths: Iterable[Path]) -> bool:
+    """Whether C code works on Python's objects and takes for granted that it may: the GIL then stays with the call.
+
+    The original released it there, too, which went well as long as Python did without its thread's state.
+    """
+    texts = [_text_at(path) for path in paths]
+    include = re.compile(r'^[ \t]*#[ \t]*include[ \t]*[<"]Python\.h', re.M)
+    return any(map(include.search, texts)) and not any("PyGILState_Ensure" in t for t in texts)
 
 
 def _origin(
