@@ -308,7 +308,8 @@ def _make(
 
         warnings.warn(
             f"create_extension(): {csource.header_names(headers)} declares no function, constant or variable: "
-            f"{target.package} will be empty. Is all of it static, or behind an #ifdef?",
+            f"{target.package} will be empty. Is all of it static, behind an #ifdef, or in a header that it "
+            "includes? Only what stands in the named headers themselves is exported",
             stacklevel=3,
         )
     init = module.init_py(target.package, target.last, declared)
