@@ -169,7 +169,7 @@ def _texts(argument: str, value: object) -> list[str]:
 def _files(argument: str, value: object, base: Path) -> tuple[Path, ...]:
     paths = []
     for text in _texts(argument, value):
-        path = Path(os.path.join(base, text))
+        path = Path(_joined(base, text))
         if not path.is_file():
             kind = "is a directory" if path.is_dir() else "does not exist"
             near = difflib.get_close_matches(path.name, _siblings(path), n=1)
@@ -186,6 +186,14 @@ def _files(argument: str, value: object, base: Path) -> tuple[Path, ...]:
                 "rename the file or its directory, without quotes and line breaks"
             )
     return tuple(paths)
+
+
+def _joined(base: Path, text: str) -> str:
+    """A path of a script, which may have been written on Windows, with backslashes."""
+    path = os.path.join(base, text)
+    if os.sep == "/" and not os.path.exists(path):
+        path = os.path.join(base, text.replace("\\", "/"))
+    return path
 
 
 def _siblings(path: Path) -> list[str]:
@@ -205,7 +213,7 @@ def _options(kwargs: dict[str, Any], base: Path) -> dict[str, Any]:
             continue
         if key in PATH_LISTS:
             options[key] = [
-                p if p.startswith(LOADER_WORDS) else os.path.normpath(os.path.join(base, p))
+                p if p.startswith(LOADER_WORDS) else os.path.normpath(_joined(base, p))
                 for p in _texts(key, value)
             ]
         elif key in TEXT_LISTS:
