@@ -19,6 +19,7 @@ FREE_THREADED = bool(sysconfig.get_config_var("Py_GIL_DISABLED"))
 DECLARED = {
     "TH/THStorage.h": ["THStorage"],
     "TH/THBlas.h": ["THBlas"],
+    "TH/THVector.h": ["THVector"],
     "TH/THTensor.h": ["THTensor", "THTensorCopy", "THTensorRandom", "THTensorMath", "THTensorConv", "THTensorLapack"],
     "THC/THCStorage.h": ["THCStorage"],
     "THC/THCStorageCopy.h": ["THCStorageCopy"],

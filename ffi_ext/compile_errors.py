@@ -155,11 +155,19 @@ def _missing_header(name: str, include: Path) -> str:
             "part of torch.utils.ffi: write the source on <TH/TH.h>, or port it to torch.utils.cpp_extension"
         )
     if name.startswith(("TH", "THC")):
-        known = [str(path.relative_to(include)) for path in include.rglob("*.h")]
-        known += [path.name for path in include.rglob("*.h")]
-        close = difflib.get_close_matches(name, known, n=1)
+        headers = [path for path in include.rglob("*") if path.suffix in (".h", ".cuh")]
+        known = [str(path.relative_to(include)) for path in headers]
+        known += [path.name for path in headers]
+        # What THC has in .cuh files and we have not is no misspelling of what we have.
+        cutoff = 0.9 if name.endswith(".cuh") else 0.6
+        close = difflib.get_close_matches(name, known, n=1, cutoff=cutoff)
         close = close or [k for k in known if k.lower() == name.lower()]
         if close:
             return f"did you mean {close[0]}?"
+        if name.endswith(".cuh"):
+            return (
+                f"{name} is of the templates that THC's own kernels were made of, which ffi_ext has not: write a "
+                "kernel over THCudaTensor_data() of contiguous tensors"
+            )
         return f"{name} is no header of TH's C interface that this version has"
     return f"is the directory of {Path(name).name} in include_dirs? (relative ones start at the build script)"

@@ -6,6 +6,7 @@ import difflib
 import glob
 import keyword
 import os
+import re
 import sys
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
@@ -202,7 +203,7 @@ def _texts(argument: str, value: object) -> list[str]:
 def _files(argument: str, value: object, base: Path) -> tuple[Path, ...]:
     paths = []
     for text in _texts(argument, value):
-        path = Path(os.path.join(base, text))
+        path = Path(_joined(base, text))
         if not path.is_file():
             kind = "is a directory" if path.is_dir() else "does not exist"
             near = difflib.get_close_matches(path.name, _siblings(path), n=1)
@@ -219,6 +220,14 @@ def _files(argument: str, value: object, base: Path) -> tuple[Path, ...]:
                 "rename the file or its directory, without quotes and line breaks"
             )
     return tuple(paths)
+
+
+def _joined(base: Path, text: str) -> str:
+    """A path of a script, which may have been written on Windows, with backslashes."""
+    path = os.path.join(base, text)
+    if os.sep == "/" and not os.path.exists(path):
+        path = os.path.join(base, text.replace("\\", "/"))
+    return path
 
 
 def _siblings(path: Path) -> list[str]:
@@ -238,7 +247,7 @@ def _options(kwargs: dict[str, Any], base: Path) -> dict[str, Any]:
             continue
         if key in PATH_LISTS:
             options[key] = [
-                p if p.startswith(LOADER_WORDS) else os.path.normpath(os.path.join(base, p))
+                p if p.startswith(LOADER_WORDS) else os.path.normpath(_joined(base, p))
                 for p in _texts(key, value)
             ]
         elif key in TEXT_LISTS:
@@ -341,13 +350,17 @@ def _make(
 
         warnings.warn(
             f"create_extension(): {csource.header_names(headers)} declares no function, constant or variable: "
-            f"{target.package} will be empty. Is all of it static, or behind an #ifdef?",
+            f"{target.package} will be empty. Is all of it static, behind an #ifdef, or in a header that it "
+            "includes? Only what stands in the named headers themselves is exported",
             stacklevel=4,
         )
     init = module.init_py(target.package, target.last, declared)
     pyi = stub.stub_pyi(target.package, declared)
     preamble = csource.preamble(
-        declared, with_cuda=with_cuda, cxx_names=toolchain.c_compiler_is_cxx()
+        declared,
+        with_cuda=with_cuda,
+        cxx_names=toolchain.c_compiler_is_cxx(),
+        keeps_gil=_works_on_objects((*headers, *sources)),
     )
     preamble += _origin(declared, sources, with_cuda, options)
     full_name = f"{target.package}._{target.last}"
@@ -418,6 +431,16 @@ def _make(
     ffi.distutils_extension = distutils_extension
     ffi.build = build  # type: ignore[attr-defined]
     return ffi
+
+
+def _works_on_objects(paths: Iterable[Path]) -> bool:
+    """Whether C code works on Python's objects and takes for granted that it may: the GIL then stays with the call.
+
+    The original released it there, too, which went well as long as Python did without its thread's state.
+    """
+    texts = [_text_at(path) for path in paths]
+    include = re.compile(r'^[ \t]*#[ \t]*include[ \t]*[<"]Python\.h', re.M)
+    return any(map(include.search, texts)) and not any("PyGILState_Ensure" in t for t in texts)
 
 
 def _origin(

@@ -142,5 +142,13 @@ def explain_errors() -> None:
                 "ffi_ext: setuptools has pkg_resources no more: pip install 'setuptools<81'",
                 file=sys.stderr,
             )
+        elif issubclass(kind, (TypeError, IndexError)) and all(
+            word in str(value) for word in ("float", "int")
+        ):
+            print(
+                "ffi_ext: if that number is the result of a division: Python 2's / of whole numbers "
+                "is // now",
+                file=sys.stderr,
+            )
 
     sys.excepthook = hook

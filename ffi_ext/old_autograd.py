@@ -18,7 +18,7 @@ from torch.autograd import Function
 from ffi_ext import library
 
 _said: set[str] = set()
-_originals: dict[tuple[type, str], Any] = {}  # what was there before; absent names are not in it
+_originals: dict[tuple[Any, str], Any] = {}  # what was there before; absent names are not in it
 _ABSENT = object()
 
 
@@ -186,11 +186,22 @@ _TENSORS: dict[str, Any] = {
 }
 
 
+def _assert_no_grad(tensor: torch.Tensor) -> None:
+    """torch's own until 1.0, which losses with a C part import: those of CTC and of transducers."""
+    assert not tensor.requires_grad, (
+        "this loss has no gradient with respect to its targets and lengths: detach them"
+    )
+
+
+_LOSSES: dict[str, Any] = {"_assert_no_grad": _assert_no_grad}
+
+
 def install() -> None:
     """Makes old-style Functions, `.data[0]` and `backward(retain_variables=...)` work. Once is enough."""
     if _originals:
         return
-    for owner, names in ((Function, _INSTANCES), (torch.Tensor, _TENSORS)):
+    changed = ((Function, _INSTANCES), (torch.Tensor, _TENSORS), (torch.nn.modules.loss, _LOSSES))
+    for owner, names in changed:
         for name, value in names.items():
             _originals[owner, name] = owner.__dict__.get(name, _ABSENT)
             setattr(owner, name, value)

@@ -72,7 +72,7 @@ def _rows(header: Path, exported: frozenset[str]) -> list[tuple[str, str]]:
         name = words[0] if line.startswith("copy") else words[-1]
         rows[name] = f"THCudaTensor_{name}"
     for kind, name in re.findall(
-        r"TH_API [\w\s*]*?\bTHC?(Tensor|Storage|Blas|Lapack)_\((\w+)\)", text
+        r"TH_API [\w\s*]*?\bTHC?(Tensor|Storage|Blas|Lapack|Vector)_\((\w+)\)", text
     ):
         rows[f"{kind}:{name}"] = f"THFloat{kind}_{name}"
     for kind, name in re.findall(r"THC_API [\w\s*]*?\bTHC(Tensor|Storage)_\((\w+)\)", text):

@@ -122,6 +122,8 @@ def test_a_compile_error_is_distilled_and_the_old_module_stays(project):
     ("source", "text"),
     [
         ("#include <TH/TF.h>\n", "did you mean TH/TH.h"),
+        ("#include <THC/THCDeviceTensors.cuh>\n", "did you mean THC/THCDeviceTensor.cuh"),
+        ("#include <THC/THCApply.cuh>\n", "templates .* a kernel over THCudaTensor_data"),
         ("#include <missing_thing.h>\n", "include_dirs"),
         ("#include <Python.h>\n", r"include_dirs=\[sysconfig"),
         ("bool f(void);\n", "stdbool.h"),

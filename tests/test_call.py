@@ -9,6 +9,7 @@ import os
 import pickle
 import subprocess
 import sys
+import sysconfig
 import threading
 import time
 from pathlib import Path
@@ -684,6 +685,31 @@ def test_the_gil_is_released(module):
     flags[1] = 1  # comes too late if the thread keeps the interpreter while it is in C
     thread.join()
     assert seen == [1]
+
+
+@pytest.mark.parametrize(
+    ("source", "kept"),
+    [
+        ("#include <Python.h>", 1),  # works on objects, and takes for granted that it may
+        ("int PyGILState_Check(void);", 0),
+        ("#include <Python.h>\nvoid later(void) { PyGILState_Release(PyGILState_Ensure()); }", 0),
+    ],
+)
+def test_the_gil_stays_with_c_that_works_on_objects(build, source, kept):
+    module = build(
+        "int holds(void); void fail(int number);",
+        source
+        + """
+        #include <TH/TH.h>
+        int holds(void) { return PyGILState_Check(); }
+        void fail(int number) { THError("number %d", number); }
+        """,
+        include_dirs=[sysconfig.get_paths()["include"]],
+    )
+    assert module.holds() == module._lib.holds() == kept
+    with pytest.raises(ffi_ext.NativeError, match="number 7"):
+        module.fail(7)
+    assert module.holds() == kept
 
 
 def test_the_python_tier_gives_the_same(module):

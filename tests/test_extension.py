@@ -108,6 +108,18 @@ def test_relative_to_is_a_file_and_a_directory_means_its_parent(project, monkeyp
     assert load("from_cwd").twice(4) == 8
 
 
+def test_a_script_written_on_windows_may_have_backslashes_in_its_paths(project):
+    (project / "src" / "inc").mkdir(parents=True)
+    (project / "src" / "inc" / "deep.h").write_text("#define DEEP 100\n")
+    (project / "src" / "k.h").write_text("int k(int x);\n")
+    (project / "src" / "k.c").write_text('#include "deep.h"\nint k(int x) { return x + DEEP; }\n')
+    paths = dict(headers="src\\k.h", sources=["src\\k.c"], include_dirs=[".\\src\\inc"])
+    create(project, "from_windows", **paths).build()
+    assert load("from_windows").k(1) == 101
+    with pytest.raises(FileNotFoundError, match=r"'src\\\\m.c' does not exist .* did you mean k.c"):
+        create(project, "from_windows", **paths | dict(sources=["src\\m.c"]))
+
+
 def test_empty_lists_give_an_empty_module(project):
     create(project, "empty_ext", [], []).build()
     assert load("empty_ext").__all__ == []

@@ -265,11 +265,21 @@ def test_what_setuptools_dropped_is_told(tmp_path):
     assert "pip install 'setuptools<81'" in done.stderr.splitlines()[-1]
 
 
+@pytest.mark.parametrize("line", ["torch.zeros(2, 6 / 2)", "range(6 / 2)", "torch.ones(3)[2 / 2]"])
+def test_a_whole_number_that_became_a_float_is_told(tmp_path, line):
+    (tmp_path / "old.py").write_text(f"import torch\n{line}\n")
+    done = ffi_ext_command(tmp_path, "run", "old.py")
+    assert done.returncode == 1 and "Python 2's / of whole numbers is //" in done.stderr
+    (tmp_path / "other.py").write_text("raise TypeError('expected int, got str')\n")
+    assert "Python 2" not in ffi_ext_command(tmp_path, "run", "other.py").stderr
+
+
 def test_exit_codes_and_messages(tmp_path):
     (tmp_path / "fails.py").write_text("import sys; sys.exit(7)")
     assert ffi_ext_command(tmp_path, "run", "fails.py").returncode == 7
     done = ffi_ext_command(tmp_path, "run", "missing.py")
-    assert done.returncode == 2 and "there is no script 'missing.py'" in done.stderr
+    assert done.returncode == 2 and "there is no script 'missing.py'\n" in done.stderr
+    assert "run -- make" in ffi_ext_command(tmp_path, "run", "make").stderr
     done = ffi_ext_command(tmp_path, "run", "--", "no-such-command")
     assert done.returncode == 2 and "command not found: no-such-command" in done.stderr
     assert ffi_ext_command(tmp_path, "run").returncode == 2

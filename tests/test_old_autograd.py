@@ -189,6 +189,14 @@ def test_backward_that_retains_variables(capsys):
     assert "retain_graph" in capsys.readouterr().err
 
 
+def test_losses_may_ask_for_targets_without_gradient():
+    from torch.nn.modules.loss import _assert_no_grad
+
+    _assert_no_grad(torch.ones(2))
+    with pytest.raises(AssertionError, match="no gradient with respect to its targets"):
+        _assert_no_grad(torch.ones(2, requires_grad=True))
+
+
 def test_volatile():
     with pytest.warns(UserWarning, match="volatile"):
         assert not Variable(torch.ones(2), volatile=True).requires_grad

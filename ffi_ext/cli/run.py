@@ -67,7 +67,8 @@ def run(command: list[str], quiet: bool = False) -> int:
     if command[:1] == ["--"]:
         command = _without_isolation(command[1:])
     elif command and not Path(command[0]).is_file():
-        return complain(f"there is no script {command[0]!r}; a command goes after --: run -- make")
+        hint = f"; a command goes after --: run -- {command[0]}" if shutil.which(command[0]) else ""
+        return complain(f"there is no script {command[0]!r}{hint}")
     else:
         command = [sys.executable, *command] if command else []
     if not command:

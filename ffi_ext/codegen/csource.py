@@ -30,11 +30,12 @@ __declspec(dllexport)
 extern const ffi_ext_module_table ffi_ext_table;
 const ffi_ext_module_table ffi_ext_table = {{FFI_EXT_ABI, {count}, ffi_ext_functions,
 #ifdef _WIN32
-                                            0, 0, 0, 0}};
+                                            0, 0, 0, 0,
 #else
                                             omp_get_level, GOMP_parallel_end,
-                                            ffi_ext_cuda_error, ffi_ext_cuda_text}};
+                                            ffi_ext_cuda_error, ffi_ext_cuda_text,
 #endif
+                                            {keeps_gil}}};
 """
 
 
@@ -43,11 +44,13 @@ def preamble(
     *,
     with_cuda: bool = False,
     cxx_names: bool = False,
+    keeps_gil: bool = False,
 ) -> str:
     """The source for `ffi.set_source`: headers, trampolines and table. Valid C99 and C++.
 
     Args:
         cxx_names: C sources are compiled as C++ (CC=g++), so that the names have C++'s linkage there.
+        keeps_gil: Calls do not release the GIL.
     """
     functions = declarations.table
     if with_cuda:
@@ -66,7 +69,7 @@ def preamble(
     lines.append("\nstatic const ffi_ext_function ffi_ext_functions[] = {")
     lines += [_entry(index, function) for index, function in enumerate(functions)]
     lines.append("    {0, 0, 0, 0},\n};\n")
-    lines.append(_TABLE.format(count=len(functions)))
+    lines.append(_TABLE.format(count=len(functions), keeps_gil=int(keeps_gil)))
     lines += ["#ifdef __cplusplus", "}", "#endif", ""]
     return "\n".join(lines)
 

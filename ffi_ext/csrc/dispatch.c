@@ -1,4 +1,5 @@
-/* The call: arguments, the C function without the GIL, its result or error back to Python. */
+/* The call: arguments, the C function, most often without the GIL, its result or error back to
+ * Python. */
 #include <stdio.h>
 #include <string.h>
 
@@ -137,9 +138,9 @@ static PyObject *run(ffi_call *c, PyObject *const *args) {
 
   int device = 0;
   if (function->has_cuda && ffi_enter_device(c, &device)) return NULL;
-  PyThreadState *state = PyEval_SaveThread();
+  PyThreadState *state = function->table->keeps_gil ? NULL : PyEval_SaveThread();
   int failed = ffi_guard_call(function->table, function->entry->call, c->slots, text, sizeof text);
-  PyEval_RestoreThread(state);
+  if (state) PyEval_RestoreThread(state);
   if (device) ffi_leave_device(device);
   if (function->has_cuda && function->table->cuda_error)
     failed = launch_error(function->table, failed, text);

@@ -15,5 +15,6 @@
 #include "THTensorApply.h"
 #include "THTensorDimApply.h"
 #include "THTensorMacros.h"
+#include "THVector.h"
 
 #endif

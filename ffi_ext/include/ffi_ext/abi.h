@@ -7,7 +7,7 @@
 
 #include "../ffi_ext.h"
 
-#define FFI_EXT_ABI 3
+#define FFI_EXT_ABI 4
 #define FFI_EXT_MAX_ARGUMENTS 64
 #define FFI_EXT_TWO_LETTERS "TtGgUuWw" /* codes of tensors and storages: the element type's letter follows */
 
@@ -35,7 +35,8 @@ typedef struct ffi_ext_function {
 /* `omp_level` and `omp_end` are omp_get_level and GOMP_parallel_end as the extension itself resolves them, or NULL: an
  * error that leaves a parallel region from its master thread must close the region, or the next one hangs.
  * `cuda_error` and `cuda_error_text`: cudaGetLastError and cudaGetErrorString of the runtime that the extension's own
- * kernels are launched by, or NULL: what a launch met is told at the call. */
+ * kernels are launched by, or NULL: what a launch met is told at the call.
+ * `keeps_gil`: the functions work on Python's objects, so that calls do not release the GIL. */
 typedef struct ffi_ext_module_table {
   uint32_t abi;
   uint32_t count;
@@ -44,6 +45,7 @@ typedef struct ffi_ext_module_table {
   void (*omp_end)(void);
   int (*cuda_error)(void);
   const char *(*cuda_error_text)(int);
+  int keeps_gil;
 } ffi_ext_module_table;
 
 #endif

@@ -75,6 +75,7 @@ static PyObject *ffi_ext_lib_call(int function, int result_type, int argument_ty
   size_t left = sizeof memory;
   struct _cffi_freeme_s *allocated = NULL;
   PyObject *result = NULL;
+  PyThreadState *thread;
   const char *code = f->signature;
   const char result_code = *code++;
   int count = 0, i;
@@ -89,11 +90,11 @@ static PyObject *ffi_ext_lib_call(int function, int result_type, int argument_ty
     if (ffi_ext_lib_argument(*code, argument_types + i, value, &slots[i + 1], &room, &left, &allocated)) goto end;
     code += strchr(FFI_EXT_TWO_LETTERS, *code) != NULL;
   }
-  Py_BEGIN_ALLOW_THREADS
+  thread = ffi_ext_table.keeps_gil ? NULL : PyEval_SaveThread();
   _cffi_restore_errno();
   f->call(slots);
   _cffi_save_errno();
-  Py_END_ALLOW_THREADS
+  if (thread) PyEval_RestoreThread(thread);
   result = ffi_ext_lib_result(result_code, result_type, &slots[0]);
 end:
   if (allocated) _cffi_free_array_arguments(allocated);

@@ -1,0 +1,16 @@
+/* Maths on numbers in memory for every element type: what TH's and THNN's loops are made of. */
+#ifndef TH_VECTOR_INC
+#define TH_VECTOR_INC
+
+#include "THGeneral.h"
+
+#define THVector_(NAME) TH_CONCAT_4(TH, Real, Vector_, NAME)
+
+#ifdef FFI_EXT_DECLARED
+#include "declared/THVector.h"
+#else
+#include "generic/THVector.h"
+#include "THGenerateAllTypes.h"
+#endif
+
+#endif
