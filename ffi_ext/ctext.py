@@ -226,7 +226,7 @@ def _statement(
         return [Statement(TYPE, "", text, declaration, where, comment, names, values, packed)]
     function = re.match(r"[^(=]*?\b([A-Za-z_]\w*)\s*\(", flat)
     if function and not re.match(r"[^(]*\(\s*\*", flat):
-        if re.match(r"static\b", declaration):
+        if re.match(r"static\b", declaration) or "va_list" in declaration:  # for C alone
             return [Statement(DROPPED, "", text, "", where)]
         declaration = _without_sizes(re.sub(r"^extern\s+", "", declaration))
         return [Statement(FUNCTION, function.group(1), text, declaration, where, comment)]

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import os
 import subprocess
 import sys
 from pathlib import Path
 
 import pytest
 
+import ffi_ext
 from ffi_ext import BuildError, HeaderError, create_extension, ctext
 
 HEADER = r"""
@@ -172,8 +174,14 @@ def test_a_build_script_is_typed_where_cffi_is(tmp_path):
     (tmp_path / "build.py").write_text(
         "import ffi_ext\nffi_ext.create_extension('a.b', 'b.h', ['b.c']).build()\n"
     )
-    command = [sys.executable, "-m", "mypy", "--strict", "build.py"]
-    done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, check=False)
+    done = subprocess.run(
+        [sys.executable, "-m", "mypy", "--strict", "build.py"],
+        env={**os.environ, "PYTHONPATH": str(Path(ffi_ext.__file__).parents[1])},
+        cwd=tmp_path,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
     assert done.returncode == 0, done.stdout
 
 
@@ -478,8 +486,21 @@ def test_functions_whose_names_stand_in_parentheses(build):
     assert "def of(h: Any, f: Any) -> int:" in Path(module.__file__).with_suffix(".pyi").read_text()
 
 
+def test_functions_that_take_a_va_list_are_for_c(build):
+    header = "#include <stdarg.h>\nint sum(int n, va_list all);\nint two(int n, ...);\n"
+    source = (
+        "int sum(int n, va_list all) { int s = 0; while (n--) s += va_arg(all, int); return s; }\n"
+    )
+    source += "int two(int n, ...) { va_list all; va_start(all, n); n = sum(2, all); va_end(all); return n; }"
+    module = build(header, header + source)
+    assert module.__all__ == ["two"]
+    assert module.two(2, module._ffi.cast("int", 3), module._ffi.cast("int", 4)) == 7
+
+
 def test_what_an_included_header_declares_may_be_beyond_cffi(tmp_path):
-    (tmp_path / "one.h").write_text("#include <stdarg.h>\nint f(const char *text, va_list rest);\n")
+    (tmp_path / "one.h").write_text(
+        "#include <stdarg.h>\ntypedef int f(const char *, va_list rest);\n"
+    )
     with pytest.raises(
         HeaderError, match=r"one.h:2: cannot parse .*\n.*va_list rest.*\n.*for C alone"
     ):
