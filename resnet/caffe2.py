@@ -70,11 +70,19 @@ def from_caffe2(blobs: Mapping[str, Any]) -> dict[str, torch.Tensor]:
 
     Args:
         blobs: name -> array, or a dictionary whose "blobs" are that.
+
+    Raises:
+        ValueError: it is no dictionary.
     """
-    blobs = blobs.get("blobs", blobs)
+    if isinstance(blobs, Mapping):
+        blobs = blobs.get("blobs", blobs)
+    if not isinstance(blobs, Mapping):
+        raise ValueError(f"expected a dictionary of weights, got a {type(blobs).__name__}")
     state = {}
     for name, value in blobs.items():
-        if name.endswith("_momentum") or not isinstance(value, np.ndarray):
+        if not (isinstance(name, str) and isinstance(value, np.ndarray)):
+            continue
+        if name.endswith("_momentum"):
             continue
         ours = our_name(name)
         if f"{name.rpartition('_')[0]}_gn_s" in blobs and ours.startswith("fpn_"):

@@ -6,6 +6,7 @@ import io
 import math
 import operator
 import pickle
+import re
 from collections import OrderedDict
 from pathlib import Path
 from typing import Any
@@ -24,9 +25,9 @@ class _ElementType:
     """Stands for np.dtype, whose own __setstate__ believes what a file says and may crash."""
 
     def __init__(self, name: Any, *flags: Any) -> None:
-        self.dtype = np.dtype(name if isinstance(name, str) else "V")
-        if self.dtype.kind not in "biufcSU":
+        if not isinstance(name, str) or not re.fullmatch(r"[<>=|]?[biufcSU]\d+", name):
             raise pickle.UnpicklingError(f"expected arrays of numbers or texts, got {name!r}")
+        self.dtype = np.dtype(name)
 
     def __setstate__(self, state: Any) -> None:
         self.dtype = self.dtype.newbyteorder(state[1])

@@ -55,20 +55,18 @@ def read_weights(path: str | Path) -> dict[str, torch.Tensor]:
     path = Path(path)
     if path.suffix == ".pkl":
         content = load_pickle(path)
-        if not isinstance(content, Mapping):
+    else:
+        try:
+            content = torch.load(path, map_location="cpu", weights_only=True)
+        except FileNotFoundError:
+            raise
+        except Exception as error:  # a damaged file makes torch.load raise almost anything
+            reason = str(error).splitlines()[0] if str(error) else type(error).__name__
             raise ValueError(
-                f"{path}: expected a dictionary of weights, got a {type(content).__name__}"
-            )
-        return from_caffe2(content)
+                f"{path}: expected weights that torch.save wrote, but {reason}"
+            ) from error
     try:
-        content = torch.load(path, map_location="cpu", weights_only=True)
-    except FileNotFoundError:
-        raise
-    except Exception as error:  # a damaged file makes torch.load raise almost anything
-        reason = str(error).splitlines()[0] if str(error) else type(error).__name__
-        raise ValueError(f"{path}: expected weights that torch.save wrote, but {reason}") from error
-    try:
-        return unwrap(content)
+        return from_caffe2(content) if path.suffix == ".pkl" else unwrap(content)
     except ValueError as error:
         raise ValueError(f"{path}: {error}") from error
 
@@ -80,7 +78,11 @@ def unwrap(content: Any) -> dict[str, torch.Tensor]:
             content = content[key]
     if not isinstance(content, Mapping):
         raise ValueError(f"expected a dictionary of weights, got a {type(content).__name__}")
-    state = {name: value for name, value in content.items() if isinstance(value, torch.Tensor)}
+    state = {
+        name: value
+        for name, value in content.items()
+        if isinstance(name, str) and isinstance(value, torch.Tensor)
+    }
     if not state:
         names = ", ".join(map(str, list(content)[:5]))
         got = f"one of {names}" if names else "an empty one"

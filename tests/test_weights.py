@@ -15,7 +15,7 @@ from benchmarks import torchvision_cpu  # noqa: E402
 from resnet import Config, ResNet, StageSpec, build_backbone, build_resnet  # noqa: E402
 from resnet.caffe2 import from_caffe2, our_name  # noqa: E402
 from resnet.pickles import load_pickle  # noqa: E402
-from resnet.weights import load_weights, match, read_weights  # noqa: E402
+from resnet.weights import load_weights, match, read_weights, unwrap  # noqa: E402
 
 # What the names of maskrcnn-benchmark's c2_model_loading.py turn into.
 CAFFE2 = {
@@ -313,3 +313,29 @@ def test_arrays_that_are_not_what_they_say(tmp_path, state):
     path.write_bytes(pickle.dumps({"blobs": {"conv1_w": _Hostile(state)}}))
     with pytest.raises(ValueError, match="hostile.pkl: expected a pickle file of weights"):
         load_pickle(path)
+
+
+@pytest.mark.parametrize("kind", ["O8", ",", "i4,f4", "V8", "f", "m8[s]", 3])
+def test_element_types_that_no_weights_have(tmp_path, kind):
+    text = pickle.dumps({"x": np.ones(1, np.float32)}, protocol=2)
+    path = tmp_path / "kind.pkl"
+    wanted = pickle.dumps(kind, protocol=2)[2:-1].replace(b"q\x00", b"")
+    assert b"X\x02\x00\x00\x00f4" in text
+    path.write_bytes(text.replace(b"X\x02\x00\x00\x00f4", wanted, 1))
+    with pytest.raises(
+        ValueError, match="kind.pkl: expected .*expected arrays of numbers or texts"
+    ):
+        load_pickle(path)
+
+
+def test_what_is_no_dictionary_of_weights(tmp_path):
+    path = tmp_path / "list.pkl"
+    for content in ((1, 2), {"blobs": (1, 2)}):
+        path.write_bytes(pickle.dumps(content))
+        with pytest.raises(
+            ValueError, match="list.pkl: expected a dictionary of weights, got a tuple"
+        ):
+            read_weights(path)
+    path.write_bytes(pickle.dumps({1: np.ones(1), "conv1_w": np.ones(1)}))
+    assert list(read_weights(path)) == ["conv1.weight"]
+    assert list(unwrap({1: torch.ones(1), "module.a": torch.ones(1)})) == ["a"]
