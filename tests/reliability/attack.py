@@ -189,11 +189,12 @@ def attack_one_module(functions: int, calls: int, seed: int, home: Path) -> dict
     in_threads(attack, calls // 2, 8, seed)
     gc.collect()
     after, grown = [*map(sys.getrefcount, passed)], children.resident_bytes() - memory
-    # Those of what is everybody's must not follow the calls.
+    # Those of what is everybody's must not follow the calls. (A function keeps a small integer for each parameter.)
+    some = 1000 + prototypes.LONGEST * functions + calls // 100
     changed = [
         (a, b)
         for value, a, b in zip(passed, before, after, strict=True)
-        if abs(a - b) > (1000 + calls // 100 if is_everybodys(value) else 0)
+        if abs(a - b) > (some if is_everybodys(value) else 0)
     ]
     assert not changed, f"reference counts before and after: {changed[:5]}"
     # Ten threads' stacks and malloc arenas are some megabytes; a leak of 64 bytes a call would be more.

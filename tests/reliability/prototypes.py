@@ -8,6 +8,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
+import cffi
 import numpy as np
 import torch
 
@@ -248,16 +249,24 @@ def kinds(r: random.Random) -> list[Kind]:
         kind = Kind(c_type, "of_text({})", [(v, _text_number(v)) for v in texts])
         kind.wrong = [(v, TypeError) for v in ("text", 1, None, 1.0, torch.zeros(1))]
         found.append(kind)
+    ffi = cffi.FFI()
     pointer = Kind("const double *", "of_d({}[0])")
     pointer.right = [([v, 2.0], _double_bits(v)) for v in (0.5, -3.0)]
-    pointer.right += [((7, 1), _double_bits(7.0))]
+    pointer.right += [((7, 1), _double_bits(7.0)), (ffi.new("double *", 4), _double_bits(4.0))]
     pointer.wrong = [(v, TypeError) for v in (1, "1", None, ["x"], torch.zeros(1), object())]
+    pointer.wrong += [(ffi.new("float *"), TypeError), ([Raises()], ZeroDivisionError)]
+    array = Kind("const uint8_t [3]", "(uint64_t){0}[0] + 3 * (uint64_t){0}[2]")
+    array.right = [([5, 6, 7], 26), ((1, 2, 3, 4), 10), (ffi.new("uint8_t[3]", [1, 0, 2]), 7)]
+    array.right += [(b"\1\2\3", 10), (bytearray(b"\1\2\3\4"), 10)]
+    array.wrong = [(v, ValueError) for v in ([5, 6], (), b"ab", bytearray(2))]
+    array.wrong += [([1, 2, 256], OverflowError), ([1, 2, "3"], TypeError), (3, TypeError)]
+    mode = _integers("enum attack_mode", 32, False, r)
     pair = Kind("attack_pair", "of_pair({})")
     pair.right = [([-3, 0.5], (-3 * 7 + _double_bits(0.5)) & MASK)]
     pair.right += [({"a": 2, "b": 1.0}, (2 * 7 + _double_bits(1.0)) & MASK)]
     pair.wrong = [(v, TypeError) for v in (1, "1", None, object(), torch.zeros(1))]
     pair.wrong += [([1, 2, 3], ValueError), ([1 << 40, 0], OverflowError)]
-    return [*found, pointer, pair]
+    return [*found, pointer, array, mode, pair]
 
 
 @dataclass
@@ -278,6 +287,10 @@ def _truncated(bits: int, signed: bool) -> Callable[[int], int]:
     return model
 
 
+def _pair(total: int) -> tuple[int, float]:
+    return total & 255, (total & 0xFFFF) / 4
+
+
 def results() -> list[Result]:
     found = [Result("void", "return", lambda total: None)]
     sizes = {"b": 8, "h": 16, "i": 32, "l": 64, "q": 64}
@@ -292,6 +305,12 @@ def results() -> list[Result]:
         else:
             model = _truncated(sizes[scalar.code.lower()], scalar.member == "i")
             found.append(Result(c_type, f"return ({c_type})sum", model))
+    pair = "attack_pair pair = {(int)(sum & 255), (double)(sum & 0xffff) / 4}"
+    kept = f"static __thread attack_pair kept; {pair}; kept = pair; return &kept"
+    for c_type, make in (("attack_pair", f"{pair}; return pair"), ("attack_pair *", kept)):
+        found.append(Result(c_type, make, _pair, lambda pair: (pair.a, pair.b)))
+    make = "return sum & 1 ? ATTACK_B : ATTACK_A"
+    found.append(Result("enum attack_mode", make, lambda total: 5 if total & 1 else 0))
     for element in types.ELEMENTS:
         if element.name == "Half":
             continue
@@ -320,7 +339,8 @@ class Function:
 
     @property
     def prototype(self) -> str:
-        texts = [f"{k.c_type} p{i}" for i, k in enumerate(self.parameters)]
+        parts = [(kind.c_type.partition("["), f"p{i}") for i, kind in enumerate(self.parameters)]
+        texts = [f"{head} {name}{bracket}{rest}" for (head, bracket, rest), name in parts]
         return f"{self.result.c_type} {self.name}({', '.join(texts) or 'void'})"
 
     @property
@@ -357,6 +377,7 @@ def functions(count: int, r: random.Random) -> list[Function]:
 def sources(made: list[Function]) -> tuple[str, str]:
     """The header and the C text."""
     header = "typedef struct { int a; double b; } attack_pair;\n"
+    header += "enum attack_mode { ATTACK_A, ATTACK_B = 5 };\n"
     header += "uint64_t attack_last(void);\nvoid attack_nap(int milliseconds);\n"
     header += "".join(f"{f.prototype};\n" for f in made)
     text = "#define _GNU_SOURCE\n#include <time.h>\n" + PRELUDE + arrays.C
