@@ -182,10 +182,11 @@ def _declare(ffi: cffi.FFI, statements: Sequence[ctext.Statement], macros: Seque
     import cffi
 
     refusals = (cffi.CDefError, cffi.FFIError, NotImplementedError, AssertionError)
+    lines = [(False, types.TH_TYPEDEFS), *((False, macro) for macro in macros)]
+    lines += [(statement.packed, statement.declaration) for statement in statements]
     try:
-        ffi.cdef(types.TH_TYPEDEFS + "\n".join(macros))
-        for packed, group in itertools.groupby(statements, lambda statement: statement.packed):
-            ffi.cdef("\n".join(statement.declaration for statement in group), packed=packed)
+        for packed, group in itertools.groupby(lines, lambda line: line[0]):
+            ffi.cdef("\n".join(text for _, text in group), packed=packed)
         return
     except refusals as error:
         first = error
