@@ -375,6 +375,26 @@ union either { int i; double d; };
 """
 
 
+def test_an_interrupt_in_a_conversion_is_not_lost(build):
+    class Interrupted:
+        asked = 0
+
+        def __float__(self):
+            self.asked += 1
+            if self.asked == 1:
+                raise KeyboardInterrupt
+            return 2.0
+
+    module = build(
+        "double first(const double *of);", "double first(const double *of) { return *of; }"
+    )
+    assert module.first([1.0]) == 1.0
+    value = Interrupted()
+    with pytest.raises(KeyboardInterrupt):
+        module.first([value])
+    assert module.first([value]) == 2.0
+
+
 def test_structs_at_every_call(build):
     header = VALUES + (
         "struct outer turned(struct outer of, int by);\nunion either other(union either of);\n"

@@ -114,8 +114,9 @@ static int take_double(ffi_call *c, int index, PyObject *value, double *out) {
 
 /* cffi's own conversion, for what the dispatcher does not carry. */
 static int take_converted(ffi_call *c, int index, PyObject *value, ffi_ext_slot *slot) {
-  if (c->function->parameters[index].code != 'c' && !ffi_take_cffi(c, index, value, &slot->p))
-    return 0;
+  const int taken =
+      c->function->parameters[index].code == 'c' ? 1 : ffi_take_cffi(c, index, value, &slot->p);
+  if (taken <= 0) return taken;
   PyObject *pair =
       PyObject_CallFunction(ffi_hook.convert, "OiO", (PyObject *)c->function, index, value);
   if (!pair) return -1;

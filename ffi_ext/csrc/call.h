@@ -62,7 +62,7 @@ int ffi_is_tensor(PyObject *value);
 int ffi_is_cdata(PyObject *value);
 
 /* cffi_values.c: a pointer (from cdata, a list or a tuple) or a struct by value, as its address. 0,
- * or -1 without an exception: Python has to convert it, or to say what is wrong. */
+ * -1 with an exception, or 1: Python has to convert it, or to say what is wrong. */
 int ffi_take_cffi(ffi_call *c, int index, PyObject *value, void **out);
 /* cffi_values.c: memory for a result by value; -1 without an exception when Python has to make it.
  */

@@ -4,8 +4,7 @@
 
 #include "call.h"
 
-/* Places in the table behind `_cffi_backend._C_API`: C that cffi generated long ago relies on them.
- */
+/* Places in the table behind `_cffi_backend._C_API`, which C of an older cffi relies on, too. */
 enum {
   FROM_C_POINTER = 10,
   TO_C_POINTER = 11,
@@ -45,7 +44,8 @@ static int array_of(ffi_call *c, PyObject *type, PyObject *value, void **out) {
   Py_ssize_t (*prepare)(PyObject *, PyObject *, char **) = exported(PREPARE_POINTER);
   int (*convert)(char *, PyObject *, PyObject *) = exported(ARRAY_FROM_OBJECT);
   const Py_ssize_t size = prepare(type, value, (char **)out);
-  *out = size > 0 ? memory(c, size) : NULL;
+  if (size <= 0) return size < 0 ? -1 : 1;
+  *out = memory(c, size);
   return *out && convert(*out, type, value) == 0 ? 0 : -1;
 }
 
@@ -63,9 +63,9 @@ static int pointer_of(PyObject *type, PyObject *value, void **out) {
 
 int ffi_take_cffi(ffi_call *c, int index, PyObject *value, void **out) {
   Py_ssize_t number;
-  int failed = -1;
+  int failed = 1;
   PyObject *type = type_of(c->function, index + 1, &number);
-  if (!type) return -1;
+  if (!type) return 1;
   if (c->function->parameters[index].code == 'x') {
     if (number > 0) failed = struct_of(c, type, value, number, out);
   } else if (ffi_is_cdata(value)) {
@@ -74,7 +74,10 @@ int ffi_take_cffi(ffi_call *c, int index, PyObject *value, void **out) {
              PySequence_Size(value) >= number) {
     failed = array_of(c, type, value, out);
   }
-  if (failed) PyErr_Clear();
+  if (failed < 0 && PyErr_ExceptionMatches(PyExc_Exception)) { /* no KeyboardInterrupt */
+    PyErr_Clear();
+    return 1;
+  }
   return failed;
 }
 
