@@ -56,10 +56,11 @@ def main(options: argparse.Namespace) -> int:
     if not options.files:
         scripts = [name for name in SCRIPTS if Path(name).is_file()][:1]
         if not scripts:
-            return complain(
-                f"there is no {' or '.join(SCRIPTS)} in {os.getcwd()}: name a build script, or headers "
-                "and sources: ffi-ext build my_lib.h my_lib.c"
-            )
+            cure = "name a build script, or headers and sources: ffi-ext build my_lib.h my_lib.c"
+            project = Path("pyproject.toml")
+            if project.is_file() and b"tool.ffi-ext" in project.read_bytes():
+                cure = "pip install --no-build-isolation -e . builds what pyproject.toml declares"
+            return complain(f"there is no {' or '.join(SCRIPTS)} in {os.getcwd()}: {cure}")
     if scripts:
         if headers or sources or len(scripts) > 1:
             return complain("one build script, or headers and sources; not both")
