@@ -19,18 +19,16 @@ _NO_TENSOR = (
 )
 
 
-def adapt(function: Function, index: int, value: object) -> tuple[torch.Tensor, tiers.Facts | None]:
+def adapt(function: Function, index: int, value: object) -> tuple[torch.Tensor, tiers.Facts]:
     """An argument that the quick look did not accept: the tensor to use and its facts, or an error.
-
-    A NumPy array's tensor is worth a quick look itself: it comes without facts.
 
     Raises:
         TypeError: The argument is not a tensor that C could work on as declared.
     """
     code = function.codes[index + 1]
     if isinstance(value, np.ndarray):
-        return _from_numpy(function, index, code, value), None
-    if code in types.ARRAY_CODES:
+        tensor = _from_numpy(function, index, code, value)
+    elif code in types.ARRAY_CODES:
         tensor = _for_array(function, index, value)
     elif len(code) == 1:
         tensor = _for_void_pointer(function, index, value)
@@ -125,7 +123,7 @@ def _from_numpy(
 ) -> torch.Tensor:
     """A tensor on an array's memory."""
     if code in types.ARRAY_CODES:
-        _check_device(function, index, value, "cpu")
+        _check_device(function, index, value)
     elif code[0] not in "Tt":
         raise refusal(function, index, f"expected {wanted(code)}, got {describe(value)}")
     elif value.dtype != (dtype := _NUMPY_DTYPES[code[1]]):
@@ -142,16 +140,15 @@ def _from_numpy(
 
 def _for_array(function: Function, index: int, value: object) -> torch.Tensor:
     """A tensor of any element type, where the constraint allows its device."""
-    _check_device(
-        function, index, value, value.device.type if isinstance(value, torch.Tensor) else ""
-    )
+    _check_device(function, index, value)
     assert isinstance(value, torch.Tensor)
     return value
 
 
-def _check_device(function: Function, index: int, value: object, device: str) -> None:
+def _check_device(function: Function, index: int, value: object) -> None:
     devices = constraints.decode(function.constraints[index]).devices
-    if device in devices:
+    device = value.device.type if isinstance(value, torch.Tensor) else ""
+    if device in devices or (isinstance(value, np.ndarray) and "cpu" in devices):
         return
     where = " or ".join(devices)
     hint = _made_a_tensor(value)

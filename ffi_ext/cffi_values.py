@@ -44,7 +44,7 @@ def types_of(function: Function) -> tuple[Any, ...]:
         ffi, lib, name = state
         ctype = ffi.typeof(getattr(lib, name))
         c_types = (ctype.result, *ctype.args)
-        declared = ("", *ctext.parameters_of(prototype(function)))
+        declared = ("", *_parameters(prototype(function)))
         numbers = [_number_of(ffi, *both) for both in zip(c_types, declared, strict=False)]
         function.state = state = (ffi, lib, name, c_types, tuple(numbers))
     types: tuple[Any, ...] = state[3]
@@ -100,7 +100,9 @@ def convert(function: Function, index: int, value: object) -> tuple[int, object]
         if code == "x":
             holder = _cell(ffi, c_type, value)
             return int(ffi.cast("uintptr_t", holder)), holder
-        return _pointer(ffi, c_type, _declared(function, index), value)
+        return _pointer(
+            ffi, c_type, _declared(function, index), function.state[4][index + 1], value
+        )
     except TypeError as error:
         raise refusal(function, index, f"{error}{_hint(ffi, c_type, value)}") from None
     except KeyError as error:  # of a dict for a struct
@@ -127,16 +129,15 @@ def _declared(function: Function, index: int) -> str:
     return _parameters(prototype(function))[index]
 
 
-def _pointer(ffi: Any, c_type: Any, declared: str, value: object) -> tuple[int, object]:
+def _pointer(ffi: Any, c_type: Any, declared: str, least: int, value: object) -> tuple[int, object]:
     holder: Any
     item = c_type.item if c_type.kind == "pointer" else c_type  # which is a function
     is_text = item.kind == "void" or (item.kind == "primitive" and ffi.sizeof(item) == 1)
-    size = _number_of(ffi, c_type, declared)
     if isinstance(value, bytes) and is_text and "const" not in declared.partition("*")[0].split():
-        value = bytearray(value.ljust(max(len(value) + 1, size), b"\0"))  # C may write to it
-    if isinstance(value, (list, tuple, bytearray, bytes)) and len(value) < size:
-        raise ValueError(f"expected {size} values for {declared.strip()}, got {len(value)}")
-    if isinstance(value, (list, tuple)) and size >= 0:
+        value = bytearray(value.ljust(max(len(value) + 1, least), b"\0"))  # C may write to it
+    if isinstance(value, (list, tuple, bytearray, bytes)) and len(value) < least:
+        raise ValueError(f"expected {least} values for {declared.strip()}, got {len(value)}")
+    if isinstance(value, (list, tuple)) and least >= 0:
         if item.cname == "char *":
             value = [ffi.new("char[]", x) if isinstance(x, bytes) else x for x in value]
         holder = pointer = ffi.new(ffi.getctype(item, f"[{max(len(value), 1)}]"), value)

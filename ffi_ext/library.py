@@ -173,7 +173,7 @@ def differentiable(
     def vmap(*_: Any) -> Any:
         raise RuntimeError(
             f"{name}() is a C function, which vmap has no rule for: call it on the whole batch, or on each item "
-            f"and torch.stack the results"
+            "and torch.stack the results"
         )
 
     apart = {"forward": forward, "setup_context": setup_context, "vmap": vmap}

@@ -114,8 +114,7 @@ static int take_double(ffi_call *c, int index, PyObject *value, double *out) {
 
 /* cffi's own conversion, for what the dispatcher does not carry. */
 static int take_converted(ffi_call *c, int index, PyObject *value, ffi_ext_slot *slot) {
-  const int taken =
-      c->function->parameters[index].code == 'c' ? 1 : ffi_take_cffi(c, index, value, &slot->p);
+  const int taken = ffi_take_cffi(c, index, value, &slot->p);
   if (taken <= 0) return taken;
   PyObject *pair =
       PyObject_CallFunction(ffi_hook.convert, "OiO", (PyObject *)c->function, index, value);
@@ -147,10 +146,6 @@ static int adapt(ffi_call *c, int index, PyObject *value, ffi_view *view, PyObje
   PyObject *tensor, *facts;
   if (!PyArg_ParseTuple(pair, "OO", &tensor, &facts)) return -1;
   *object = tensor;
-  if (facts == Py_None) {
-    if (ffi_handle_offset && !ffi_fields_describe(tensor, view)) return 0;
-    return adapt(c, index, tensor, view, object);
-  }
   if (ffi_python_describe(facts, tensor, view)) return -1;
   if (!ffi_handle_offset) return 0;
   view->handle = (char *)tensor + ffi_handle_offset;

@@ -16,8 +16,8 @@ typedef struct ffi_call {
   ffi_frame frame;
   int cuda; /* of the CUDA tensors among the arguments: the GPU's index + 1 */
   int kept;
-  /* References of ours beside the caller's: four an argument, and the result's. */
-  PyObject *keep[4 * FFI_MAX_ARGUMENTS + 1];
+  /* References of ours beside the caller's: three an argument, and the result's. */
+  PyObject *keep[3 * FFI_MAX_ARGUMENTS + 1];
   ffi_ext_slot slots[FFI_MAX_ARGUMENTS + 1];
   int written; /* handles of ffi_ext_tensor arguments that autograd must hear of */
   void *bump[FFI_MAX_ARGUMENTS];

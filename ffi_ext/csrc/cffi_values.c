@@ -64,9 +64,10 @@ static int pointer_of(PyObject *type, PyObject *value, void **out) {
 int ffi_take_cffi(ffi_call *c, int index, PyObject *value, void **out) {
   Py_ssize_t number;
   int failed = 1;
+  const char code = c->function->parameters[index].code;
   PyObject *type = type_of(c->function, index + 1, &number);
-  if (!type) return 1;
-  if (c->function->parameters[index].code == 'x') {
+  if (!type || code == 'c') return 1;
+  if (code == 'x') {
     if (number > 0) failed = struct_of(c, type, value, number, out);
   } else if (ffi_is_cdata(value)) {
     failed = pointer_of(type, value, out);

@@ -71,7 +71,7 @@ typedef struct ffi_hooks {
   PyObject *null; /* the NULL of every generated module's _ffi */
   PyObject *native_error;
   PyObject *from_numpy;
-  PyObject *adapt;    /* (function, index, value) -> (tensor, facts; None: look at it), or raises */
+  PyObject *adapt;    /* (function, index, value) -> (tensor, facts), or raises */
   PyObject *convert;  /* (function, index, value) -> (address, what keeps it alive), or raises */
   PyObject *allocate; /* (function) -> (address, object): memory for a result by value */
   PyObject *result;   /* (function, address) -> object: a pointer, storage or value result */
