@@ -85,12 +85,13 @@ def _frozen_bn(dtype: torch.dtype) -> Iterator[Call]:
 
 
 def _regions(dtype: torch.dtype) -> Iterator[Call]:
-    rois = torch.tensor([*ROIS, [1, -300, -200, 500, 700]], dtype=dtype)
+    more = [[1, -300, -200, 500, 700], [0, 21.9, 17.9, 22, 18], [1, 7, 6, 7.2, 6.5]]
+    rois = torch.tensor([*ROIS, *more], dtype=dtype)
     wide = torch.cat([rois, rois], 1)[:, :5]
     for name, x in layouts(torch.randn(2, 6, 9, 11, dtype=dtype)).items():
         grad = torch.randn(len(rois), 6, 3, 2, dtype=dtype)
         out, argmax = Out(torch.empty(0, dtype=dtype)), Out(torch.empty(0, dtype=torch.int32))
-        for ratio, aligned in [(0, 0), (0, 1), (2, 1), (3, 0)]:
+        for ratio, aligned in [(0, 0), (0, 1), (2, 1), (3, 0), (12, 1), (70, 0)]:
             label = f"roi_align {name} {ratio} {aligned}"
             settings = [0.5, 3, 2, ratio, aligned]
             yield Call(label, "roi_align_forward", [x, wide, *settings, out], False)

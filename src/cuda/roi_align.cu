@@ -4,46 +4,72 @@
 /* Samples per bin and axis that a caller may ask for. */
 #define LARGEST_SAMPLING_RATIO 4096
 
-/* One axis of a region's bin: sample i lies at start + (i + 1/2) * step. */
+/* Channels of one index of forward: what a region's bin needs is computed once for all of them. Few
+ * outputs are not divided so, or parts of the GPU would idle. */
+#define AT_ONCE 4
+#define ENOUGH_OUTPUTS (1 << 21)
+
+/* Channels of one index of backward. */
+#define PER_PIXEL 8
+
+/* Up to so many samples of a bin are tried one by one rather than found by a division. */
+#define FEW_SAMPLES 8
+
+/* One axis of a region: bin b is at start + b * length, and sample i of it at
+ * (i + 1/2) * length / grid from there. */
 template <typename real>
-struct bin_axis {
-  real start, length; /* of the bin */
-  int grid;           /* samples */
-  int first, last;
+struct region_axis {
+  real start, length; /* of a bin; negative in a region whose ends are swapped */
+  int bins, grid;
+  int64_t size; /* of the map */
+  real slack;   /* pixels, more than rounding moves a sample */
 };
 
 /* What all bins have in common. */
 template <typename real>
 struct settings {
   real spatial_scale, offset;
-  int64_t pooled[2], size[2];
+  int pooled[2];
+  int64_t size[2];
   int sampling_ratio, aligned;
 };
 
 /* Axis 0 is the vertical one. The same operations in the same order as in src/roi_align.c, so that
  * a sample has the same place. */
 template <typename real>
-BOTH bin_axis<real> axis_of(const settings<real> &s, const real *roi, int64_t stride, int axis,
-                            int64_t bin) {
+BOTH region_axis<real> axis_of(const settings<real> &s, const real *roi, int64_t stride, int axis) {
   const real start = roi[(2 - axis) * stride] * s.spatial_scale - s.offset; /* y1, x1 */
   const real end = roi[(4 - axis) * stride] * s.spatial_scale - s.offset;   /* y2, x2 */
   real length = end - start;
   if (!s.aligned && length < 1) length = 1;
-  bin_axis<real> a;
+  region_axis<real> a;
+  a.start = start;
   a.length = length / (real)s.pooled[axis];
-  a.start = start + (real)bin * a.length;
+  a.bins = s.pooled[axis];
   a.grid = s.sampling_ratio > 0 ? s.sampling_ratio : (int)ceil((double)a.length);
-  /* the samples that can lie on the map, with room for rounding */
-  a.first = 0;
-  a.last = a.grid;
-  if (a.grid <= 64) return a;
-  const double step = (double)a.length / (double)a.grid;
-  if (!(step > 0)) return a;
-  const double low = (-8 - (double)a.start) / step - 1;
-  const double high = ((double)s.size[axis] + 8 - (double)a.start) / step + 1;
-  if (low > 0) a.first = low < (double)a.last ? (int)low : a.last;
-  if (high < (double)a.last) a.last = high > 0 ? (int)high : 0;
+  a.size = s.size[axis];
+  a.slack = (real)1e-6 * (fabs(start) + fabs(end) + fabs(length));
   return a;
+}
+
+struct interval {
+  int first, last; /* which does not belong to it */
+};
+
+/* A number of 0 .. most; `most` where it is a NaN. */
+template <typename real>
+BOTH int within(real number, int most) {
+  return number <= 0 ? 0 : number < (real)most ? (int)number : most;
+}
+
+/* The samples of a bin that can lie between two places, and perhaps others. */
+template <typename real>
+BOTH interval samples_between(const region_axis<real> &a, int bin, real low, real high) {
+  const real step = a.length / (real)a.grid;
+  if (a.grid <= FEW_SAMPLES || !(step > 0)) return {0, a.grid};
+  const real start = a.start + (real)bin * a.length;
+  return {within((low - a.slack - start) / step - 1, a.grid),
+          within((high + a.slack - start) / step + 1, a.grid)};
 }
 
 /* Where a sample falls between two pixels of an axis. */
@@ -55,14 +81,15 @@ struct tap {
 };
 
 template <typename real>
-BOTH tap<real> tap_at(const bin_axis<real> &a, int sample, int64_t size) {
-  real at = a.start + ((real)sample + (real)0.5) * a.length / (real)a.grid;
-  tap<real> t = {at >= -1 && at <= (real)size, 0, 0, 0, 0};
+BOTH tap<real> tap_at(const region_axis<real> &a, int bin, int sample) {
+  const real start = a.start + (real)bin * a.length;
+  real at = start + ((real)sample + (real)0.5) * a.length / (real)a.grid;
+  tap<real> t = {at >= -1 && at <= (real)a.size, 0, 0, 0, 0};
   if (!t.inside) return t;
   if (at < 0) at = 0;
   t.low = (int)at;
-  if (t.low >= size - 1) {
-    t.low = t.high = (int)(size - 1);
+  if (t.low >= a.size - 1) {
+    t.low = t.high = (int)(a.size - 1);
     at = (real)t.low;
   } else {
     t.high = t.low + 1;
@@ -72,21 +99,28 @@ BOTH tap<real> tap_at(const bin_axis<real> &a, int sample, int64_t size) {
   return t;
 }
 
+/* A sample's part of its bin's mean. */
+template <typename real>
+BOTH real share_of(const region_axis<real> &rows, const region_axis<real> &columns) {
+  const int64_t samples = (int64_t)rows.grid * columns.grid;
+  return 1 / (samples > 1 ? (real)samples : (real)1);
+}
+
 /* visit(offset[4], weight[4]) for each sample of a bin that lies on the map: offsets of the four
  * pixels in a plane of these steps, and their parts of the bin's mean. */
 template <typename integer, typename real, typename Visit>
-BOTH void for_samples(const settings<real> &s, const real *roi, int64_t stride,
+BOTH void for_samples(const region_axis<real> &rows, const region_axis<real> &columns,
                       const output_place &p, integer row_step, integer column_step, Visit visit) {
-  const bin_axis<real> rows = axis_of(s, roi, stride, 0, p.py);
-  const bin_axis<real> columns = axis_of(s, roi, stride, 1, p.px);
-  const int64_t samples = (int64_t)rows.grid * columns.grid;
-  const real share = 1 / (samples > 1 ? (real)samples : (real)1);
-  for (int i = rows.first; i < rows.last; i++) {
-    const tap<real> y = tap_at(rows, i, s.size[0]);
+  const int py = (int)p.py, px = (int)p.px;
+  const real share = share_of(rows, columns);
+  const interval down = samples_between(rows, py, (real)-1, (real)rows.size);
+  const interval across = samples_between(columns, px, (real)-1, (real)columns.size);
+  for (int i = down.first; i < down.last; i++) {
+    const tap<real> y = tap_at(rows, py, i);
     if (!y.inside) continue;
     const integer upper = y.low * row_step, lower = y.high * row_step;
-    for (int j = columns.first; j < columns.last; j++) {
-      const tap<real> x = tap_at(columns, j, s.size[1]);
+    for (int j = across.first; j < across.last; j++) {
+      const tap<real> x = tap_at(columns, px, j);
       if (!x.inside) continue;
       const integer left = x.low * column_step, right = x.high * column_step;
       const integer offset[4] = {upper + left, upper + right, lower + left, lower + right};
@@ -96,6 +130,38 @@ BOTH void for_samples(const settings<real> &s, const real *roi, int64_t stride,
       visit(offset, weight);
     }
   }
+}
+
+/* The pixels that a region's samples can touch, one at least, and perhaps others. */
+template <typename real>
+BOTH interval pixels_of(const region_axis<real> &a) {
+  const real end = a.start + (real)a.bins * a.length;
+  const real low = (a.length < 0 ? end : a.start) - a.slack;
+  const real high = (a.length < 0 ? a.start : end) + a.slack;
+  const int last = (int)(a.size - 1);
+  return {within(floor(low), last), within(floor(high) + 1, last) + 1};
+}
+
+/* The bins that can have samples less than a pixel from `pixel`, and perhaps others. */
+template <typename real>
+BOTH interval bins_at(const region_axis<real> &a, int pixel) {
+  if (!(a.length > (real)1e-12)) return {0, a.bins};
+  const real low = (real)(pixel - 1) - a.slack - a.start;
+  const real high = (real)(pixel + 1) + a.slack - a.start;
+  return {within(low / a.length, a.bins), within(high / a.length + 1, a.bins)};
+}
+
+/* What a bin's samples take of `pixel`, together. */
+template <typename real>
+BOTH real weight_at(const region_axis<real> &a, int bin, int pixel) {
+  const interval samples = samples_between(a, bin, (real)(pixel - 1), (real)(pixel + 1));
+  real sum = 0;
+  for (int i = samples.first; i < samples.last; i++) {
+    const tap<real> t = tap_at(a, bin, i);
+    if (t.inside && t.low == pixel) sum += t.low_weight;
+    if (t.inside && t.high == pixel) sum += t.high_weight;
+  }
+  return sum;
 }
 
 template <typename Tensor>
@@ -124,7 +190,7 @@ void check_settings(const Tensor *rois, double spatial_scale, int pooled_height,
 template <int N>
 using offset_of = typename std::conditional<N == 1, int64_t, int>::type;
 
-/* Channels of one index, for a result like `pooled`. */
+/* Channels of one index of forward. */
 template <typename Tensor>
 int channels_at_once(const Tensor *map, const Tensor *pooled) {
   const int64_t *size = map->size, *stride = map->stride;
@@ -150,8 +216,8 @@ void pool(cudaStream_t stream, const settings<real> &s, const real *map, strides
 #pragma unroll
       for (int j = 1; j < N; j++)
         from[j] = from[0] + (p.channel + j * o.apart < o.channels ? j * o.apart * in.c : 0);
-      for_samples(s, roi, column, p, (integer)in.y, (integer)in.x,
-                  [&](const integer *offset, const real *weight) {
+      for_samples(axis_of(s, roi, column, 0), axis_of(s, roi, column, 1), p, (integer)in.y,
+                  (integer)in.x, [&](const integer *offset, const real *weight) {
                     real value[N][4];
 #pragma unroll
                     for (int j = 0; j < N; j++)
@@ -172,33 +238,49 @@ void pool(cudaStream_t stream, const settings<real> &s, const real *map, strides
   });
 }
 
-template <int N, typename real>
+/* map += what regions give to their pixels. A warp has some channels of one region, and its lanes
+ * neighbours in the map's memory: pixels of a row, or channels of a pixel (channels_last). A pixel
+ * collects from all bins around it, so that it takes one atomic addition for a region, where four
+ * for each sample would be several times as many. */
+template <typename real>
 void spread(cudaStream_t stream, const settings<real> &s, const real *grad, strides4 from,
-            const real *rois, const int64_t *rois_stride, const outputs &o, int64_t batch,
-            real *map, strides4 to) {
-  typedef offset_of<N> integer;
+            const real *rois, const int64_t *rois_stride, int64_t regions, int64_t batch,
+            int64_t channels, real *map, strides4 to) {
   const int64_t row = rois_stride[0], column = rois_stride[1];
-  parallel(stream, o.count(), [=] DEVICE(int64_t i) {
-    const output_place p = o.place(i);
-    const real *roi = rois + p.k * row;
+  const int64_t beside = to.c == 1 && channels > 1 ? LANES : 1; /* channels in lanes */
+  const int64_t groups = (channels + beside * PER_PIXEL - 1) / (beside * PER_PIXEL);
+  parallel_warps(stream, regions * groups, [=] DEVICE(int64_t at, int64_t lane) {
+    const int64_t first = take(&at, groups) * beside * PER_PIXEL;
+    const real *roi = rois + at * row;
     if (!is_region(roi, column, batch, s.spatial_scale)) return;
-    real share[N] = {};
+    const region_axis<real> rows = axis_of(s, roi, column, 0), columns = axis_of(s, roi, column, 1);
+    const real share = share_of(rows, columns);
+    const interval down = pixels_of(rows), across = pixels_of(columns);
+    const int64_t width = across.last - across.first;
+    for (int64_t i = lane; i < (down.last - down.first) * width * beside; i += LANES) {
+      int64_t pixel = i;
+      const int64_t channel = first + take(&pixel, beside);
+      const int x = across.first + (int)take(&pixel, width), y = down.first + (int)pixel;
+      const int many = (int)quotient(channels - 1 - channel + beside, beside); /* of this lane */
+      real sum[PER_PIXEL] = {};
+      const interval above = bins_at(rows, y), along = bins_at(columns, x);
+      for (int py = above.first; py < above.last; py++) {
+        const real part = weight_at(rows, py, y) * share;
+        if (part == 0) continue;
+        for (int px = along.first; px < along.last; px++) {
+          const real weight = part * weight_at(columns, px, x);
+          if (weight == 0) continue;
+          const real *bin = grad + from.at(at, channel, py, px);
 #pragma unroll
-    for (int j = 0; j < N; j++)
-      if (p.channel + j * o.apart < o.channels)
-        share[j] = grad[from.at(p.k, p.channel + j * o.apart, p.py, p.px)];
-    real *planes = map + to.at((int64_t)roi[0], p.channel, 0, 0);
-    for_samples(s, roi, column, p, (integer)to.y, (integer)to.x,
-                [&](const integer *offset, const real *weight) {
+          for (int j = 0; j < PER_PIXEL; j++, bin += beside * from.c)
+            if (j < many) sum[j] += weight * *bin;
+        }
+      }
+      real *target = map + to.at((int64_t)roi[0], channel, y, x);
 #pragma unroll
-                  for (int j = 0; j < N; j++) {
-                    if (p.channel + j * o.apart >= o.channels) continue;
-                    real *plane = planes + j * o.apart * to.c;
-                    for (int corner = 0; corner < 4; corner++)
-                      if (weight[corner] != 0)
-                        atomic_add(plane + offset[corner], weight[corner] * share[j]);
-                  }
-                });
+      for (int j = 0; j < PER_PIXEL; j++, target += beside * to.c)
+        if (j < many && sum[j] != 0) atomic_add(target, sum[j]);
+    }
   });
 }
 
@@ -218,7 +300,7 @@ void roi_align_forward(const Tensor *input, const Tensor *rois, double spatial_s
   const auto s =
       settings_of(rois, input, spatial_scale, pooled_height, pooled_width, sampling_ratio, aligned);
   const cudaStream_t stream = current_stream();
-  const int at_once = channels_at_once(input, (const Tensor *)output);
+  const int at_once = channels_at_once(input, output);
   const outputs o(count, channels, pooled_height, pooled_width, input->stride[1], at_once);
   auto launch = at_once == AT_ONCE ? pool<AT_ONCE, element<Tensor>> : pool<1, element<Tensor>>;
   launch(stream, s, data_of(input), strides_of(input), input->size[0], data_of(rois), rois->stride,
@@ -248,11 +330,8 @@ void roi_align_backward(const Tensor *grad_output, const Tensor *rois, double sp
                              sampling_ratio, aligned);
   const cudaStream_t stream = current_stream();
   fill_with_zeros(stream, grad_input);
-  const int at_once = channels_at_once((const Tensor *)grad_input, grad_output);
-  const outputs o(count, channels, pooled_height, pooled_width, grad_input->stride[1], at_once);
-  auto launch = at_once == AT_ONCE ? spread<AT_ONCE, element<Tensor>> : spread<1, element<Tensor>>;
-  launch(stream, s, data_of(grad_output), strides_of(grad_output), data_of(rois), rois->stride, o,
-         grad_input->size[0], data_of(grad_input), strides_of(grad_input));
+  spread(stream, s, data_of(grad_output), strides_of(grad_output), data_of(rois), rois->stride,
+         count, grad_input->size[0], channels, data_of(grad_input), strides_of(grad_input));
   finish();
 }
 

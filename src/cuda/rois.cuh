@@ -66,9 +66,4 @@ struct outputs {
   }
 };
 
-/* Channels of one index: what a region's bin needs is computed once for all of them. Few outputs
- * are not divided so, or parts of the GPU would idle. */
-#define AT_ONCE 4
-#define ENOUGH_OUTPUTS (1 << 21)
-
 #endif
