@@ -92,16 +92,6 @@ BOTH tap<real> tap_at(const region_axis<real> &a, int bin, int sample) {
   return t;
 }
 
-/* The pixels that a region's samples can touch, one at least, and perhaps others. */
-template <typename real>
-BOTH interval pixels_of(const region_axis<real> &a) {
-  const real end = a.start + (real)a.bins * a.length;
-  const real low = (a.length < 0 ? end : a.start) - a.slack;
-  const real high = (a.length < 0 ? a.start : end) + a.slack;
-  const int last = (int)(a.size - 1);
-  return {within(floor(low), last), within(floor(high) + 1, last) + 1};
-}
-
 /* The bins that can have samples less than a pixel from `pixel`, and perhaps others. */
 template <typename real>
 BOTH interval bins_at(const region_axis<real> &a, int pixel) {
@@ -123,5 +113,45 @@ BOTH real weight_at(const region_axis<real> &a, int bin, int pixel) {
   }
   return sum;
 }
+
+/* What the gradient of an axis is made of: where samples are close together, the pixels that they
+ * touch, each with the bins around it; where they are far apart, the two pixels of each sample with
+ * its bin. */
+template <typename real>
+struct share {
+  int pixel;
+  interval bins;
+  real weight; /* where samples are far apart */
+};
+
+template <typename real>
+struct shares {
+  region_axis<real> axis;
+  interval pixels; /* that samples can touch, one at least, and perhaps others */
+  int apart, count;
+
+  BOTH shares(const region_axis<real> &a) : axis(a) {
+    const real end = a.start + (real)a.bins * a.length;
+    const real low = (a.length < 0 ? end : a.start) - a.slack;
+    const real high = (a.length < 0 ? a.start : end) + a.slack;
+    const int last = (int)(a.size - 1);
+    pixels = {within(floor(low), last), within(floor(high) + 1, last) + 1};
+    const int64_t samples = a.grid > 0 ? (int64_t)a.grid * a.bins : 0;
+    apart = samples < pixels.last - pixels.first;
+    count = apart ? 2 * (int)samples : pixels.last - pixels.first;
+  }
+
+  BOTH share<real> at(int i) const {
+    if (!apart) return {pixels.first + i, bins_at(axis, pixels.first + i), 0};
+    const int sample = i / 2, bin = quotient(sample, axis.grid);
+    const tap<real> t = tap_at(axis, bin, sample - bin * axis.grid);
+    return {i % 2 ? t.high : t.low, {bin, bin + 1}, i % 2 ? t.high_weight : t.low_weight};
+  }
+
+  /* What the samples of one of its bins take of a share's pixel. */
+  BOTH real weight(const share<real> &of, int bin) const {
+    return apart ? of.weight : weight_at(axis, bin, of.pixel);
+  }
+};
 
 #endif

@@ -15,7 +15,7 @@
 
 /* A sample's part of its bin's mean. */
 template <typename real>
-BOTH real share_of(const region_axis<real> &rows, const region_axis<real> &columns) {
+BOTH real sample_weight(const region_axis<real> &rows, const region_axis<real> &columns) {
   const int64_t samples = (int64_t)rows.grid * columns.grid;
   return 1 / (samples > 1 ? (real)samples : (real)1);
 }
@@ -26,7 +26,7 @@ template <typename integer, typename real, typename Visit>
 BOTH void for_samples(const region_axis<real> &rows, const region_axis<real> &columns,
                       const output_place &p, integer row_step, integer column_step, Visit visit) {
   const int py = (int)p.py, px = (int)p.px;
-  const real share = share_of(rows, columns);
+  const real one = sample_weight(rows, columns);
   const interval down = samples_between(rows, py, (real)-1, (real)rows.size);
   const interval across = samples_between(columns, px, (real)-1, (real)columns.size);
   for (int i = down.first; i < down.last; i++) {
@@ -38,7 +38,7 @@ BOTH void for_samples(const region_axis<real> &rows, const region_axis<real> &co
       if (!x.inside) continue;
       const integer left = x.low * column_step, right = x.high * column_step;
       const integer offset[4] = {upper + left, upper + right, lower + left, lower + right};
-      const real low = y.low_weight * share, high = y.high_weight * share;
+      const real low = y.low_weight * one, high = y.high_weight * one;
       const real weight[4] = {low * x.low_weight, low * x.high_weight, high * x.low_weight,
                               high * x.high_weight};
       visit(offset, weight);
@@ -120,9 +120,9 @@ void pool(cudaStream_t stream, const settings<real> &s, const real *map, strides
 }
 
 /* map += what regions give to their pixels. A warp has some channels of one region, and its lanes
- * neighbours in the map's memory: pixels of a row, or channels of a pixel (channels_last). A pixel
- * collects from all bins around it, so that it takes one atomic addition for a region, where four
- * for each sample would be several times as many. */
+ * neighbours in the map's memory: pixels of a row, or channels of a pixel (channels_last). Atomic
+ * additions to neighbours are one for the memory, and small regions need fewer of them than they
+ * have samples. */
 template <typename real>
 void spread(cudaStream_t stream, const settings<real> &s, const real *grad, strides4 from,
             const real *rois, const int64_t *rois_stride, int64_t regions, int64_t batch,
@@ -130,34 +130,33 @@ void spread(cudaStream_t stream, const settings<real> &s, const real *grad, stri
   const int64_t row = rois_stride[0], column = rois_stride[1];
   const int64_t beside = to.c == 1 && channels > 1 ? LANES : 1; /* channels in lanes */
   const int64_t groups = (channels + beside * PER_PIXEL - 1) / (beside * PER_PIXEL);
-  parallel_warps(stream, regions * groups, [=] DEVICE(int64_t at, int64_t lane) {
-    const int64_t first = take(&at, groups) * beside * PER_PIXEL;
-    const real *roi = rois + at * row;
+  parallel_warps(stream, regions * groups, [=] DEVICE(int64_t k, int64_t lane) {
+    const int64_t first = take(&k, groups) * beside * PER_PIXEL;
+    const real *roi = rois + k * row;
     if (!is_region(roi, column, batch, s.spatial_scale)) return;
     const region_axis<real> rows = axis_of(s, roi, column, 0), columns = axis_of(s, roi, column, 1);
-    const real share = share_of(rows, columns);
-    const interval down = pixels_of(rows), across = pixels_of(columns);
-    const int64_t width = across.last - across.first;
-    for (int64_t i = lane; i < (down.last - down.first) * width * beside; i += LANES) {
-      int64_t pixel = i;
-      const int64_t channel = first + take(&pixel, beside);
-      const int x = across.first + (int)take(&pixel, width), y = down.first + (int)pixel;
+    const real one = sample_weight(rows, columns);
+    const shares<real> down(rows), across(columns);
+    const int64_t count = (int64_t)down.count * across.count * beside;
+    for (int64_t i = lane; i < count; i += LANES) {
+      int64_t at = i;
+      const int64_t channel = first + take(&at, beside);
+      const share<real> x = across.at((int)take(&at, (int64_t)across.count)), y = down.at((int)at);
       const int many = (int)quotient(channels - 1 - channel + beside, beside); /* of this lane */
       real sum[PER_PIXEL] = {};
-      const interval above = bins_at(rows, y), along = bins_at(columns, x);
-      for (int py = above.first; py < above.last; py++) {
-        const real part = weight_at(rows, py, y) * share;
+      for (int py = y.bins.first; py < y.bins.last; py++) {
+        const real part = down.weight(y, py) * one;
         if (part == 0) continue;
-        for (int px = along.first; px < along.last; px++) {
-          const real weight = part * weight_at(columns, px, x);
+        for (int px = x.bins.first; px < x.bins.last; px++) {
+          const real weight = part * across.weight(x, px);
           if (weight == 0) continue;
-          const real *bin = grad + from.at(at, channel, py, px);
+          const real *bin = grad + from.at(k, channel, py, px);
 #pragma unroll
           for (int j = 0; j < PER_PIXEL; j++, bin += beside * from.c)
             if (j < many) sum[j] += weight * *bin;
         }
       }
-      real *target = map + to.at((int64_t)roi[0], channel, y, x);
+      real *target = map + to.at((int64_t)roi[0], channel, y.pixel, x.pixel);
 #pragma unroll
       for (int j = 0; j < PER_PIXEL; j++, target += beside * to.c)
         if (j < many && sum[j] != 0) atomic_add(target, sum[j]);
