@@ -130,25 +130,26 @@ void spread(cudaStream_t stream, const settings<real> &s, const real *grad, stri
   const int64_t row = rois_stride[0], column = rois_stride[1];
   const int64_t beside = to.c == 1 && channels > 1 ? LANES : 1; /* channels in lanes */
   const int64_t groups = (channels + beside * PER_PIXEL - 1) / (beside * PER_PIXEL);
-  parallel_warps(stream, regions * groups, [=] DEVICE(int64_t k, int64_t lane) {
-    const int64_t first = take(&k, groups) * beside * PER_PIXEL;
+  const int64_t parts = beside > 1 ? PER_PIXEL : 1; /* warps that divide the pixels */
+  parallel_warps(stream, regions * groups * parts, [=] DEVICE(int64_t k, int64_t lane) {
+    const int64_t part = take(&k, parts), first = take(&k, groups) * beside * PER_PIXEL;
     const real *roi = rois + k * row;
     if (!is_region(roi, column, batch, s.spatial_scale)) return;
     const region_axis<real> rows = axis_of(s, roi, column, 0), columns = axis_of(s, roi, column, 1);
     const real one = sample_weight(rows, columns);
     const shares<real> down(rows), across(columns);
     const int64_t count = (int64_t)down.count * across.count * beside;
-    for (int64_t i = lane; i < count; i += LANES) {
+    for (int64_t i = part * LANES + lane; i < count; i += parts * LANES) {
       int64_t at = i;
       const int64_t channel = first + take(&at, beside);
       const share<real> x = across.at((int)take(&at, (int64_t)across.count)), y = down.at((int)at);
       const int many = (int)quotient(channels - 1 - channel + beside, beside); /* of this lane */
       real sum[PER_PIXEL] = {};
       for (int py = y.bins.first; py < y.bins.last; py++) {
-        const real part = down.weight(y, py) * one;
-        if (part == 0) continue;
+        const real row_weight = down.weight(y, py) * one;
+        if (row_weight == 0) continue;
         for (int px = x.bins.first; px < x.bins.last; px++) {
-          const real weight = part * across.weight(x, px);
+          const real weight = row_weight * across.weight(x, px);
           if (weight == 0) continue;
           const real *bin = grad + from.at(k, channel, py, px);
 #pragma unroll
