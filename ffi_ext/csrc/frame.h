@@ -6,8 +6,6 @@
 #include "ffi_ext/abi.h"
 #include "torch_bridge.h"
 
-#define FFI_MAX_ARGUMENTS FFI_EXT_MAX_ARGUMENTS
-
 typedef struct ffi_entry {
   ffi_tensor *tensor;
   ffi_storage *storage; /* the one it came with; kept by a reference of the frame's */
