@@ -17,7 +17,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from ffi_ext import compile_errors, ctext, declarations, elf, inline
+from ffi_ext import compile_errors, declarations, elf, inline, statements
 from ffi_ext.build import INCLUDE
 from ffi_ext.errors import BuildError
 from tests.reliability import children
@@ -52,7 +52,7 @@ def _split_preprocessed(data: bytes) -> None:
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / "fuzz.h"
         path.write_bytes(data)
-        ctext.split_preprocessed(data.decode("utf-8", "replace"), path)
+        statements.split_preprocessed(data.decode("utf-8", "replace"), path)
 
 
 def _read_log(data: bytes) -> None:
