@@ -19,7 +19,6 @@ from typing import Any
 from ffi_ext import cache, compile_errors, cuda, cuda_objects, prototypes, symbols_check, toolchain
 from ffi_ext.errors import BuildError
 
-INCLUDE = cuda.INCLUDE
 RECORD_VERSION = 2
 
 
@@ -140,7 +139,7 @@ def _milliseconds(unit: Unit) -> float:
     return (200 if unit.source.suffix in toolchain.CXX_SUFFIXES else 30) + 12 * kilobytes
 
 
-_INSTALLED = tuple(os.path.join(root, "") for root in (sys.base_prefix, str(INCLUDE), "/usr"))
+_INSTALLED = tuple(os.path.join(root, "") for root in (sys.base_prefix, str(cuda.INCLUDE), "/usr"))
 
 
 def _is_installed(path: str) -> bool:
@@ -254,7 +253,7 @@ class Build:
         if self.verbose and log.strip() and not unit.generated:
             print(log.rstrip(), flush=True)
         if status or not output.exists():
-            raise compile_errors.explain(f"compiling {unit.source}", log, INCLUDE)
+            raise compile_errors.explain(f"compiling {unit.source}", log)
         content = cache.file_digest(output)
         name = f"{str(content)[:32]}.o"
         os.replace(output, self.folder / name)
@@ -361,7 +360,7 @@ class Build:
         if self.verbose and log.strip():
             print(log.rstrip(), flush=True)
         if status or not output.exists():
-            raise compile_errors.explain(f"linking {self.plan.target.name}", log, INCLUDE)
+            raise compile_errors.explain(f"linking {self.plan.target.name}", log)
         missing = symbols_check.find(output, self.plan.declared, command, temporary)
         return output.read_bytes(), missing
 

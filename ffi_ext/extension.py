@@ -312,7 +312,7 @@ def _compile_args(value: object) -> dict[str, list[str]]:
 
 def add_directories(options: dict[str, Any], with_cuda: bool) -> None:
     """The directories that the original added, before the user's."""
-    include = builder.INCLUDE
+    include = cuda.INCLUDE
     first = [str(include), str(include / "TH")]
     libraries: list[str] = []
     if with_cuda:
@@ -424,7 +424,7 @@ def _make(
         flags = toolchain.preprocessor_flags(
             *(options.get(name, ()) for name in ("include_dirs", "define_macros", "undef_macros"))
         )
-        cuda_objects.make(options.get("extra_objects", ()), flags, builder.INCLUDE)
+        cuda_objects.make(options.get("extra_objects", ()), flags)
 
     if package and "setuptools" in sys.modules:  # cffi_modules of a setup.py
         make_objects()

@@ -11,7 +11,8 @@ import pytest
 import torch
 
 from ffi_ext import create_extension
-from ffi_ext.build import INCLUDE, _is_installed
+from ffi_ext.build import _is_installed
+from ffi_ext.cuda import INCLUDE
 
 NEVER_INLINED = "__attribute__((noinline))"
 

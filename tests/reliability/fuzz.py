@@ -18,7 +18,6 @@ from pathlib import Path
 from typing import Any
 
 from ffi_ext import compile_errors, declarations, elf, inline, statements
-from ffi_ext.build import INCLUDE
 from ffi_ext.errors import BuildError
 from tests.reliability import children
 
@@ -56,7 +55,7 @@ def _split_preprocessed(data: bytes) -> None:
 
 
 def _read_log(data: bytes) -> None:
-    error = compile_errors.explain("compiling x.c", data.decode("utf-8", "replace"), INCLUDE)
+    error = compile_errors.explain("compiling x.c", data.decode("utf-8", "replace"))
     assert isinstance(error, BuildError)
 
 
