@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any
 
 from ffi_ext import build as builder
 from ffi_ext import cache, cuda, cuda_objects, elf, preprocess, toolchain, wheels
+from ffi_ext.plan import Plan
 
 if TYPE_CHECKING:
     import cffi
@@ -375,11 +376,7 @@ def _make(
     binary = target.folder / f"_{target.last}{toolchain.extension_suffix(limited)}"
     init_path = target.folder / "__init__.py"
     texts = ((init_path, init), (target.folder / "__init__.pyi", pyi))
-    for path in target.parents:
-        builder.Build.make_folder(path.parent)
-        if not path.exists():
-            cache.replace(path, b"")
-    builder.Build.make_folder(target.folder)
+    builder.make_packages(target.parents, target.folder)
     if package:  # setup.py's find_packages() looks for them before anything is built
         if "setuptools" in sys.modules and limited:
             wheels.tag_abi3()
@@ -389,11 +386,11 @@ def _make(
         cache.replace(init_path, init.encode("utf-8", "surrogateescape"))
     before = _text_at(init_path)
 
-    def plan() -> builder.Plan:
+    def plan() -> Plan:
         objects = cuda_objects.objects(options.get("extra_objects", ()))
         for path in objects.left_out:
             print(f"ffi_ext: {path} is missing and there is no nvcc to make it: left out")
-        return builder.Plan(
+        return Plan(
             target=binary,
             generated=cffi_source.cffi_source(ffi, full_name, preamble, declared, limited),
             generated_suffix=suffix,
