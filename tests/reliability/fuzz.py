@@ -150,8 +150,8 @@ def _application() -> dict[str, Reader]:
     import torch
 
     from data.files import read_rgb
-    from resnet.config import read_yaml
     from resnet.weights import read_weights
+    from resnet.yaml_file import read_yaml
 
     saved = io.BytesIO()
     torch.save({"model": {"conv1.weight": torch.ones(2, 3)}}, saved)
