@@ -1,4 +1,4 @@
-"""Shared fixtures: a cache of the tests' own, `build` makes a module of C text, a small `project`."""
+"""Shared fixtures: a cache of the tests' own, `build` makes a module of C text, a small `project`, torchvision."""
 
 from __future__ import annotations
 
@@ -72,3 +72,16 @@ def project(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     small_project.write(tmp_path)
     monkeypatch.setenv("FFI_EXT_CACHE", str(tmp_path / "cache"))
     return tmp_path
+
+
+@pytest.fixture(scope="session")
+def tv() -> Any:
+    """torchvision.ops on its own C++ kernels."""
+    from benchmarks import torchvision_cpu
+
+    why_not = torchvision_cpu.load()
+    if why_not:
+        pytest.skip(why_not)
+    import torchvision.ops
+
+    return torchvision.ops
