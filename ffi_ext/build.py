@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import os
-import re
 import shutil
 import sys
 import tempfile
@@ -12,166 +11,22 @@ import time
 import warnings
 from collections.abc import Iterable
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass, field, replace
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 from ffi_ext import cache, compile_errors, cuda, cuda_objects, prototypes, symbols_check, toolchain
 from ffi_ext.errors import BuildError
-
-INCLUDE = cuda.INCLUDE
-RECORD_VERSION = 2
-
-
-@dataclass(frozen=True)
-class Plan:
-    """Everything that a build needs to know. Paths are absolute."""
-
-    target: Path  # the binary
-    generated: str  # cffi's C source with our preamble
-    generated_suffix: str
-    sources: tuple[Path, ...]
-    texts: tuple[tuple[Path, str], ...]  # files to write after the binary
-    packages: tuple[Path, ...]  # __init__.py files to make where there are none
-    declared: dict[str, str]  # function -> "my_lib.h:12"
-    prototypes: dict[str, str]  # function -> "int f(int n)"
-    limited: bool
-    include_dirs: tuple[str, ...] = ()
-    define_macros: tuple[tuple[str, str | None], ...] = ()
-    undef_macros: tuple[str, ...] = ()
-    library_dirs: tuple[str, ...] = ()
-    libraries: tuple[str, ...] = ()
-    runtime_library_dirs: tuple[str, ...] = ()
-    extra_objects: tuple[str, ...] = ()
-    left_out: tuple[str, ...] = ()  # objects of CUDA code that cannot be made on this machine
-    compile_args: dict[str, tuple[str, ...]] = field(default_factory=dict)  # cc, cxx, nvcc
-    link_args: tuple[str, ...] = ()
-    depends: tuple[str, ...] = ()
-    language: str | None = None
-    with_cuda: bool = False  # C sources may call the CUDA runtime
-    gnu89_inline: bool = False  # `inline` without `static` defines the function, as before C99
-
-
-@dataclass(frozen=True)
-class Unit:
-    """A translation unit: its source, the command but for the output, and what it is built from."""
-
-    source: Path
-    command: tuple[str, ...]
-    key: str  # of command, compiler and source
-    shown: str
-    generated: bool
-
-
-def _is_cxx(path: Path, language: str | None) -> bool:
-    return path.suffix in toolchain.CXX_SUFFIXES or (language == "c++" and path.suffix == ".c")
-
-
-def _command(
-    plan: Plan, source: Path, generated: bool, quick: bool = False
-) -> tuple[tuple[str, ...], tuple[str, ...]]:
-    """The command that compiles a source, without -o, and the compiler's identity.
-
-    Args:
-        quick: One that makes the same object sooner, or fails: then the other one tells.
-    """
-    given = toolchain.preprocessor_flags(plan.include_dirs, plan.define_macros, plan.undef_macros)
-    common = [*toolchain.environment_flags("CPPFLAGS"), *given]
-    if generated:
-        common += [f"-I{path}" for path in toolchain.python_includes(plan.limited, quick)]
-    if source.suffix in toolchain.CUDA_SUFFIXES:
-        program = toolchain.nvcc()
-        flags = [
-            "-O3",
-            "-Xcompiler",
-            "-fPIC",
-            *cuda.EXTENSIONS,
-            *common,
-            *plan.compile_args.get("nvcc", ()),
-        ]
-        if not any("-arch" in flag or "-gencode" in flag for flag in flags):
-            flags += cuda.architecture_flags(program.path)
-        flags += cuda.shims(source, plan.include_dirs)
-        return (*program.command, *flags, "-c", toolchain.safe_path(source)), program.identity
-    if _is_cxx(source, plan.language):
-        program = toolchain.cxx_compiler()
-        flags = toolchain.environment_flags("CXXFLAGS")
-        arguments = list(plan.compile_args.get("cxx", ()))
-        standard: list[str] = []
-    else:
-        program = toolchain.c_compiler()
-        flags = toolchain.environment_flags("CFLAGS")
-        arguments = list(plan.compile_args.get("cc", ()))
-        if generated:  # it includes the headers, and is not the user's to optimize or to warn of
-            arguments = toolchain.preprocessor_words(arguments)
-        standard = [*toolchain.C_STANDARD, *toolchain.LENIENT]
-        if toolchain.c_compiler_is_cxx():  # clang++ refuses C's
-            standard = [word for word in toolchain.C_STANDARD if not word.startswith("-std=")]
-        if plan.gnu89_inline and not generated:
-            standard.append("-fgnu89-inline")
-    if generated:
-        optimize = ["-O0", *(toolchain.QUICK if quick and plan.limited else ["-w"])]
-        flags = [flag for flag in flags if not flag.startswith("-O")]
-    else:
-        optimize = ["-O3", "-DNDEBUG"]  # as distutils: asserts of old name variables that are gone
-    always = ["-fPIC", "-fasynchronous-unwind-tables"]
-    if quick and program.is_gcc:
-        always.append(toolchain.NO_MACRO_NOTES)
-    words = [*program.command, *standard, *optimize, *always, *flags, *common, *arguments]
-    return (*words, "-c", toolchain.safe_path(source)), program.identity
-
-
-def _unit(plan: Plan, source: Path, content: bytes, generated: bool = False) -> Unit:
-    command, identity = _command(plan, source, generated)
-    # The generated file lies in the cache: its place is no part of what it is.
-    words = command[:-1] if generated else command
-    depends = [cache.file_digest(path) for path in plan.depends]
-    described = json.dumps([RECORD_VERSION, words, identity, cache.digest(content), depends])
-    return Unit(source, command, cache.digest(described.encode()), source.name, generated)
-
-
-def _milliseconds(unit: Unit) -> float:
-    """About what compiling takes, by the kind and the size of the source."""
-    kilobytes = os.path.getsize(unit.source) / 1000
-    if unit.generated:  # not optimized
-        return 10 + kilobytes
-    if unit.source.suffix in toolchain.CUDA_SUFFIXES:
-        return 3000 + 100 * kilobytes
-    return (200 if unit.source.suffix in toolchain.CXX_SUFFIXES else 30) + 12 * kilobytes
-
-
-_INSTALLED = tuple(os.path.join(root, "") for root in (sys.base_prefix, str(INCLUDE), "/usr"))
-
-
-def _is_installed(path: str) -> bool:
-    """Whether a file came with the system, Python or ffi_ext. Containers have projects in /usr/src."""
-    return path.startswith(_INSTALLED) and not path.startswith("/usr/src/")
-
-
-def _signature(path: str) -> list[Any] | None:
-    """What tells whether an included file changed: its content; size and time for installed ones."""
-    try:
-        status = os.stat(path)
-    except OSError:
-        return None
-    if _is_installed(path):
-        return [status.st_size, status.st_mtime_ns]
-    return [cache.file_digest(path)]
-
-
-def _dependencies(depfile: Path, source: Path) -> list[str]:
-    """The files of a make rule "object: source header ...", without the source."""
-    try:
-        text = depfile.read_text(encoding="utf-8", errors="surrogateescape")
-    except FileNotFoundError:  # a compiler that writes none
-        return []
-    _, _, names = text.replace("\\\n", " ").partition(": ")
-    # As compilers escape for make: a blank gets a backslash, and backslashes before it are doubled.
-    joined = re.sub(r"(\\*)\\ ", lambda m: "\\" * (len(m[1]) // 2) + "\0", names)
-    unescaped = joined.replace("$$", "$").replace("\\#", "#")
-    found = [name.replace("\0", " ") for name in unescaped.split()]
-    # A name with a line break comes out in pieces, which exist nowhere.
-    return [os.path.abspath(n) for n in found if Path(n) != source and os.path.exists(n)]
+from ffi_ext.plan import Plan, compile_command, is_cxx, link_command
+from ffi_ext.units import (
+    RECORD_VERSION,
+    Unit,
+    dependencies_of,
+    is_installed,
+    milliseconds,
+    signature,
+    unit_of,
+)
 
 
 def _is_loaded(binary: Path) -> bool:
@@ -185,6 +40,22 @@ def _is_loaded(binary: Path) -> bool:
     except OSError:
         return False
     return True
+
+
+def make_packages(packages: Iterable[Path], folder: Path) -> None:
+    """Makes a module's folder and the packages above it, given by their __init__.py, where there are none."""
+    for path in packages:
+        _make_folder(path.parent)
+        if not path.exists():
+            cache.replace(path, b"")
+    _make_folder(folder)
+
+
+def _make_folder(folder: Path) -> None:
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise BuildError(f"the directory {folder} could not be made: {error.strerror}") from error
 
 
 class Build:
@@ -214,20 +85,20 @@ class Build:
             self.folder / f"{self.plan.target.name.split('.')[0]}{self.plan.generated_suffix}"
         )
         cache.write_if_changed(generated, self.plan.generated)
-        units = [_unit(self.plan, generated, self.plan.generated.encode(), generated=True)]
+        units = [unit_of(self.plan, generated, self.plan.generated.encode(), generated=True)]
         for source in self.plan.sources:
             try:
                 content = source.read_bytes()
             except OSError as error:
                 raise FileNotFoundError(f"the source {source} cannot be read: {error}") from error
-            units.append(_unit(self.plan, source, content))
+            units.append(unit_of(self.plan, source, content))
         return units
 
     def is_fresh(self, unit: Unit) -> bool:
         known = self.objects.get(unit.key)
         if not known or cache.file_digest(self.folder / known["object"]) != known["digest"]:
             return False
-        return all(_signature(path) == seen for path, seen in known["dependencies"].items())
+        return all(signature(path) == seen for path, seen in known["dependencies"].items())
 
     def compile(
         self, unit: Unit, temporary: Path, label: str, seen: dict[str, tuple[int, ...] | None]
@@ -247,18 +118,18 @@ class Build:
         nvcc = unit.source.suffix in toolchain.CUDA_SUFFIXES
         dependency_flags = ["-MD" if nvcc else "-MMD", "-MF", str(depfile)]
         output_flags = [*dependency_flags, "-o", str(output)]
-        quick, _ = _command(self.plan, unit.source, unit.generated, quick=True)
+        quick, _ = compile_command(self.plan, unit.source, unit.generated, quick=True)
         status, log = self.compilers.run([*quick, *output_flags])
         if status and quick != unit.command:
             status, log = self.compilers.run([*unit.command, *output_flags])
         if self.verbose and log.strip() and not unit.generated:
             print(log.rstrip(), flush=True)
         if status or not output.exists():
-            raise compile_errors.explain(f"compiling {unit.source}", log, INCLUDE)
+            raise compile_errors.explain(f"compiling {unit.source}", log)
         content = cache.file_digest(output)
         name = f"{str(content)[:32]}.o"
         os.replace(output, self.folder / name)
-        dependencies = {path: _signature(path) for path in _dependencies(depfile, unit.source)}
+        dependencies = {path: signature(path) for path in dependencies_of(depfile, unit.source)}
         for path in (str(unit.source), *dependencies):
             self.states[path] = state = cache.state(path)
             changed = cache.may_have_changed(path, started)
@@ -275,7 +146,7 @@ class Build:
             if not stale:
                 return units
             # Else the longest may begin when all others are done.
-            stale.sort(key=_milliseconds, reverse=True)
+            stale.sort(key=milliseconds, reverse=True)
             seen, self.states = self.states, dict(self.states)
             with ThreadPoolExecutor(max_workers=min(toolchain.jobs(), len(stale))) as pool:
                 try:
@@ -304,7 +175,7 @@ class Build:
             if (
                 unit.generated
                 or unit.source.suffix != ".c"
-                or _is_cxx(unit.source, self.plan.language)
+                or is_cxx(unit.source, self.plan.language)
             ):
                 continue  # C++ tells functions apart by their types
             text = unit.source.read_text(encoding="utf-8", errors="replace")
@@ -316,33 +187,9 @@ class Build:
                     stacklevel=2,
                 )
 
-    def link_command(self, units: Iterable[Unit]) -> list[str]:
-        plan = self.plan
-        with_nvcc = any(path.suffix in toolchain.CUDA_SUFFIXES for path in plan.sources)
-        with_nvcc = with_nvcc or any(
-            cuda_objects.is_compiled_cuda(path) for path in plan.extra_objects
-        )
-        with_runtime = with_nvcc or plan.with_cuda
-        cxx = with_nvcc or any(_is_cxx(unit.source, plan.language) for unit in units)
-        program = toolchain.cxx_compiler() if cxx else toolchain.c_compiler()
-        # As setuptools and make do: -fopenmp, -fsanitize=... and -flto are for both.
-        flags = toolchain.environment_flags("CXXFLAGS" if cxx else "CFLAGS")
-        words = [*program.command, *flags, "-shared"]
-        if sys.platform == "darwin":
-            words += ["-undefined", "dynamic_lookup"]
-        elif sys.platform != "win32":
-            words += ["-Wl,-Bsymbolic"]
-            if plan.gnu89_inline:  # of a header, it is in each object that includes it
-                words += ["-Wl,-z,muldefs"]
-        words += [str(self.folder / self.objects[unit.key]["object"]) for unit in units]
-        words += [toolchain.safe_path(path) for path in plan.extra_objects]
-        words += [f"-L{path}" for path in plan.library_dirs]
-        for path in plan.runtime_library_dirs:  # -Wl would take a comma in the path apart
-            words += ["-Xlinker", "-rpath", "-Xlinker", path]
-        words += [f"-l{name}" for name in plan.libraries]
-        if with_runtime:
-            words += cuda.runtime_words(with_nvcc)
-        return [*words, *plan.link_args, *toolchain.environment_flags("LDFLAGS")]
+    def link_command(self, units: list[Unit]) -> list[str]:
+        objects = [self.folder / self.objects[unit.key]["object"] for unit in units]
+        return link_command(self.plan, [unit.source for unit in units], objects)
 
     def link_key(self, command: list[str]) -> str:
         inputs = [cache.file_digest(path) for path in self.plan.extra_objects]
@@ -361,17 +208,17 @@ class Build:
         if self.verbose and log.strip():
             print(log.rstrip(), flush=True)
         if status or not output.exists():
-            raise compile_errors.explain(f"linking {self.plan.target.name}", log, INCLUDE)
+            raise compile_errors.explain(f"linking {self.plan.target.name}", log)
         missing = symbols_check.find(output, self.plan.declared, command, temporary)
         return output.read_bytes(), missing
 
     def has_inline(self, units: Iterable[Unit]) -> bool:
         """Whether a C source, or a header of the user's that it includes, says `inline`."""
         for unit in units:
-            if not _is_cxx(unit.source, self.plan.language):
+            if not is_cxx(unit.source, self.plan.language):
                 paths = [str(unit.source), *self.objects[unit.key]["dependencies"]]
                 for path in paths:
-                    if not _is_installed(path) and b"inline" in Path(path).read_bytes():
+                    if not is_installed(path) and b"inline" in Path(path).read_bytes():
                         return True
         return False
 
@@ -402,11 +249,7 @@ class Build:
     def install(self, binary: bytes | None) -> None:
         """The binary first: the old and the new __init__.py both import with it."""
         target = self.plan.target
-        for path in self.plan.packages:
-            if not path.exists():
-                self.make_folder(path.parent)
-                cache.replace(path, b"")
-        self.make_folder(target.parent)
+        make_packages(self.plan.packages, target.parent)
         if self.locked:
             for path in (target, *(path for path, _ in self.plan.texts), *self.plan.packages):
                 cache.sweep(path.parent, path.name)
@@ -420,15 +263,6 @@ class Build:
                 other.unlink()  # it could be imported in place of the new one
         for path, text in self.plan.texts:
             cache.write_if_changed(path, text)
-
-    @staticmethod
-    def make_folder(folder: Path) -> None:
-        try:
-            folder.mkdir(parents=True, exist_ok=True)
-        except OSError as error:
-            raise BuildError(
-                f"the directory {folder} could not be made: {error.strerror}"
-            ) from error
 
     def save(self, units: list[Unit], link_key: str, binary: str) -> None:
         used = {unit.key: self.objects[unit.key] for unit in units}

@@ -47,8 +47,8 @@ def types_of(function: Function) -> tuple[Any, ...]:
         declared = ("", *_parameters(prototype(function)))
         numbers = [_number_of(ffi, *both) for both in zip(c_types, declared, strict=False)]
         function.state = state = (ffi, lib, name, c_types, tuple(numbers))
-    types: tuple[Any, ...] = state[3]
-    return types
+    found: tuple[Any, ...] = state[3]
+    return found
 
 
 def _number_of(ffi: Any, c_type: Any, declared: str) -> int:

@@ -6,6 +6,7 @@ import difflib
 import re
 from pathlib import Path
 
+from ffi_ext.cuda import INCLUDE
 from ffi_ext.errors import BuildError
 
 _ERROR = re.compile(
@@ -36,13 +37,12 @@ _OURS_IS_UNKNOWN = re.compile(
 _CUDA_HEADERS = ("cub/", "cublas", "cufft", "curand", "cusolver", "cusparse", "npp", "thrust/")
 
 
-def explain(action: str, log: str, include: Path) -> BuildError:
+def explain(action: str, log: str) -> BuildError:
     """The error to raise for a compiler that failed.
 
     Args:
         action: What was being done, such as "compiling src/my_lib.c".
         log: All that the compiler printed.
-        include: The directory with TH/, for names that were misspelt.
     """
     whole, log = log, "\n".join(row[:_LONGEST] for row in log[:_MOST].split("\n"))
     match = _ERROR.search(log) or _NVCC.search(log)
@@ -55,7 +55,7 @@ def explain(action: str, log: str, include: Path) -> BuildError:
     else:
         text = _linker_text(log)
         first = text
-    hint = _hint(text + "\n" + log, include)
+    hint = _hint(text + "\n" + log)
     if hint == _IS_CXX and action.startswith("reading"):
         hint = "headers are read as C; keep C++ in the sources, or behind #ifdef __cplusplus"
     message = f"{action} failed: {first}"
@@ -85,14 +85,14 @@ def _linker_text(log: str) -> str:
     return rows[-1].strip() if rows else "the compiler printed nothing"
 
 
-def _hint(text: str, include: Path) -> str:
+def _hint(text: str) -> str:
     library = re.search(r"cannot find -l([\w.+-]+)|library not found for -l([\w.+-]+)", text)
     if library:
         name = library.group(1) or library.group(2)
         return f"the library {name} is not installed, or lies in a directory that is not in library_dirs"
     missing = re.search(r"(?<![\w./+-])([\w./+-]+): No such file or directory", text)
     if missing:
-        return _missing_header(missing.group(1), include)
+        return _missing_header(missing.group(1))
     era = re.search(r"too (few|many) arguments to function '(_*TH\w+)'", text)
     if era:
         return (
@@ -136,7 +136,7 @@ def _hint(text: str, include: Path) -> str:
     return ""
 
 
-def _missing_header(name: str, include: Path) -> str:
+def _missing_header(name: str) -> str:
     if name == "Python.h":
         return (
             "put Python's headers on the include path: include_dirs=[sysconfig.get_paths()['include']]; if they are "
@@ -154,9 +154,9 @@ def _missing_header(name: str, include: Path) -> str:
             f"{name} belongs to PyTorch's C++ library, whose interface changes from version to version and is no "
             "part of torch.utils.ffi: write the source on <TH/TH.h>, or port it to torch.utils.cpp_extension"
         )
-    if name.startswith(("TH", "THC")):
-        headers = [path for path in include.rglob("*") if path.suffix in (".h", ".cuh")]
-        known = [str(path.relative_to(include)) for path in headers]
+    if name.startswith("TH"):
+        headers = [path for path in INCLUDE.rglob("*") if path.suffix in (".h", ".cuh")]
+        known = [str(path.relative_to(INCLUDE)) for path in headers]
         known += [path.name for path in headers]
         # What THC has in .cuh files and we have not is no misspelling of what we have.
         cutoff = 0.9 if name.endswith(".cuh") else 0.6

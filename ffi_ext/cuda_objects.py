@@ -57,13 +57,12 @@ def objects(paths: Sequence[str]) -> Objects:
     return Objects(tuple(present), tuple(rebuilt), tuple(left_out))
 
 
-def make(paths: Sequence[str], flags: Sequence[str], include: Path) -> None:
+def make(paths: Sequence[str], flags: Sequence[str]) -> None:
     """Makes those that are missing where the script looks for them: setuptools links what it is told.
 
     Args:
         paths: The extra_objects.
         flags: Include directories and macros, as compilers take them.
-        include: The directory with TH/.
 
     Raises:
         BuildError: nvcc refuses a source.
@@ -86,7 +85,7 @@ def make(paths: Sequence[str], flags: Sequence[str], include: Path) -> None:
         path.parent.mkdir(parents=True, exist_ok=True)
         status, log = toolchain.run([*command, "-c", toolchain.safe_path(source), "-o", text])
         if status:
-            raise compile_errors.explain(f"compiling {source}", log, include)
+            raise compile_errors.explain(f"compiling {source}", log)
 
 
 def is_compiled_cuda(path: str) -> bool:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import difflib
 import itertools
 import re
 from collections.abc import Callable, Sequence
@@ -10,9 +9,11 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from ffi_ext import constraints, ctext, types
+from ffi_ext import constraints, ctext, header_errors, statements, types
 from ffi_ext.errors import HeaderError
+from ffi_ext.macros import float_macros, integer_macros
 from ffi_ext.names import python_name
+from ffi_ext.statements import CONSTANT, DROPPED, FUNCTION, TYPE, VARIABLE, Statement
 
 if TYPE_CHECKING:
     import cffi
@@ -76,42 +77,42 @@ def read(headers: Sequence[Path], preprocess: Preprocess, ffi: cffi.FFI) -> Decl
         HeaderError: A header is no C that can be declared, or two declare the same function. The
             text names file and line.
     """
-    own: list[ctext.Statement] = []
-    foreign: list[ctext.Statement] = []
+    own: list[Statement] = []
+    foreign: list[Statement] = []
     macros: dict[str, str] = {}
     for header in headers:
         try:
             text = _text_of(header)
-            if ctext.has_directives(text):
-                mine, others, defined = ctext.split_preprocessed(preprocess(header), header)
+            if statements.has_directives(text):
+                mine, others, defined = statements.split_preprocessed(preprocess(header), header)
                 macros |= defined
                 foreign += others
             else:
-                mine = ctext.split(text, header)
+                mine = statements.split(text, header)
         except OSError as error:
             raise HeaderError(f"the header {header} cannot be read: {error}") from error
         own += mine
-    _refuse_duplicates(own)
-    kept = [statement for statement in own if statement.kind != ctext.DROPPED]
-    kept.sort(key=lambda s: s.kind != ctext.TYPE)  # one header's types, another's use
+    header_errors.refuse_duplicates(own)
+    kept = [statement for statement in own if statement.kind != DROPPED]
+    kept.sort(key=lambda s: s.kind != TYPE)  # one header's types, another's use
     declared = {e for s in kept for e in s.enumerators}
-    declared |= {s.name for s in kept if s.kind == ctext.CONSTANT}
+    declared |= {s.name for s in kept if s.kind == CONSTANT}
     # enum { A,\n#define A A\n}: the macro is the enumerator.
-    integers = [name for name in ctext.integer_macros(macros, kept) if name not in declared]
-    numbers = ctext.float_macros(macros)
+    integers = [name for name in integer_macros(macros, declared) if name not in declared]
+    numbers = float_macros(macros)
     lines = [f"#define {name} ..." for name in integers]
     lines += [f"static const double {name};" for name in numbers]
     _declare(ffi, _needed(kept, foreign), lines)
     for statement in kept:
-        _refuse_opaque(ffi, statement)
-    functions = tuple(_function(ffi, s) for s in kept if s.kind == ctext.FUNCTION)
+        header_errors.refuse_opaque(ffi, statement)
+    functions = tuple(_function(ffi, s) for s in kept if s.kind == FUNCTION)
     constants = dict.fromkeys(integers, "int") | dict.fromkeys(numbers, "float")
     for statement in kept:
         constants |= dict.fromkeys(statement.enumerators, "int")
-        if statement.kind == ctext.CONSTANT:
+        if statement.kind == CONSTANT:
             is_float = re.search(r"\b(?:float|double)\b", statement.declaration)
             constants[statement.name] = "float" if is_float else "int"
-    variables = tuple(s.name for s in kept if s.kind == ctext.VARIABLE)
+    variables = tuple(s.name for s in kept if s.kind == VARIABLE)
     has_bool = "bool" in macros or any("bool" in s.defines for s in (*kept, *foreign))
     return Declarations(functions, constants, variables, tuple(headers), has_bool)
 
@@ -123,36 +124,21 @@ def _text_of(header: Path) -> str:
         return header.read_text(encoding="latin-1")
 
 
-def _refuse_duplicates(statements: Sequence[ctext.Statement]) -> None:
-    seen: dict[str, ctext.Statement] = {}
-    for statement in statements:
-        if statement.kind != ctext.FUNCTION:
-            continue
-        first = seen.setdefault(statement.name, statement)
-        if first is not statement:
-            raise HeaderError(
-                f"{statement.where}: multiple declarations of function {statement.name}; the first "
-                f"is at {first.where}. Declare each function once over all headers"
-            )
-
-
-def _needed(
-    kept: Sequence[ctext.Statement], foreign: Sequence[ctext.Statement]
-) -> list[ctext.Statement]:
+def _needed(kept: Sequence[Statement], foreign: Sequence[Statement]) -> list[Statement]:
     """The statements to declare: `kept`, and before them the types of other files that they use."""
-    known = ctext.known_types() | set(types.RECORDS) | {types.ARRAY}
+    known = types.known_names()
 
-    def form(statement: ctext.Statement) -> tuple[bool, bool]:
+    def form(statement: Statement) -> tuple[bool, bool]:
         """`typedef struct p p;` and `struct p { ... };` say different things of the same name."""
         return statement.declaration.startswith("typedef"), "{" in statement.declaration
 
-    by_name: dict[str, dict[tuple[bool, bool], ctext.Statement]] = {}
+    by_name: dict[str, dict[tuple[bool, bool], Statement]] = {}
     for statement in foreign:
-        if statement.kind == ctext.TYPE:
+        if statement.kind == TYPE:
             for name in statement.defines:
                 by_name.setdefault(name, {}).setdefault(form(statement), statement)
     defined_here = {(name, form(statement)) for statement in kept for name in statement.defines}
-    pulled: list[ctext.Statement] = []  # each behind those that it uses
+    pulled: list[Statement] = []  # each behind those that it uses
     seen: set[int] = set()
 
     def pull(name: str) -> None:
@@ -177,99 +163,18 @@ def _needed(
     return pulled + list(kept)
 
 
-def _declare(ffi: cffi.FFI, statements: Sequence[ctext.Statement], macros: Sequence[str]) -> None:
+def _declare(ffi: cffi.FFI, kept: Sequence[Statement], macros: Sequence[str]) -> None:
     """Declares to `ffi` the statements, and the lines for macros that are numbers."""
-    import cffi
-
-    refusals = (cffi.CDefError, cffi.FFIError, NotImplementedError, AssertionError)
     lines = [(False, types.TH_TYPEDEFS), *((False, macro) for macro in macros)]
-    lines += [(statement.packed, statement.declaration) for statement in statements]
+    lines += [(statement.packed, statement.declaration) for statement in kept]
     try:
         for packed, group in itertools.groupby(lines, lambda line: line[0]):
             ffi.cdef("\n".join(text for _, text in group), packed=packed)
-        return
-    except refusals as error:
-        first = error
-    # Which statement is it? The whole was parsed at once, for speed; now one after the other.
-    trial = cffi.FFI()
-    trial.cdef(types.TH_TYPEDEFS + "\n".join(macros))
-    for statement in statements:
-        try:
-            trial.cdef(statement.declaration, packed=statement.packed)
-        except refusals as error:
-            reason = str(error).splitlines()[-1] if str(error) else type(error).__name__
-            reason = re.sub(r"^.*<cdef source string>:\d+:(\d+:)?\s*", "", reason)
-            if "va_list" in statement.text:  # the compiler's own type: who wants it?
-                statement = [s for s in statements if "va_list" in s.text][-1]
-            raise HeaderError(
-                f"{statement.where}: cannot parse this declaration ({reason}):\n"
-                f"    {' '.join(statement.text.split())}\n{_hint(statement.text, reason, statements)}"
-            ) from None
-    raise HeaderError(f"the headers cannot be read: {first}")
+    except header_errors.of_cffi() as error:
+        raise header_errors.unreadable(kept, macros, error) from None
 
 
-def _hint(text: str, reason: str, kept: Sequence[ctext.Statement]) -> str:
-    if re.search(r"\b(class|template|namespace)\b|::|&", text):
-        return 'hint: headers hold C declarations; keep C++ in the sources, behind extern "C" functions'
-    if "va_list" in text:
-        return (
-            "hint: a va_list is for C alone; keep this out of the headers that Python reads, or take the values in "
-            "an array"
-        )
-    if "Half" in text:
-        return (
-            "hint: TH has no half arithmetic; THHalfTensor and THCudaHalfTensor pointers are known"
-        )
-    if reason.startswith("Unsupported type"):
-        return "hint: Python knows no such type; declare the struct without its fields, and pass a pointer to it"
-    no_function = "Invalid function definition" in reason
-    if "At end of input" in reason or (no_function and re.search(r"\)\s*\w", text)):
-        return "hint: is a ; missing at its end?"
-    if "simple numeric constant" in reason or "partial but has no C name" in reason:
-        return "hint: the size of an array must be a number here; write a pointer, or the number"
-    named = {name for statement in kept for name in statement.defines}
-    known = ctext.known_types() | set(types.RECORDS) | {types.ARRAY} | named
-    before = re.search(r"before: (\S+)", reason)
-    words = re.findall(rf"(\w+)\s*{re.escape(before[1])}", text) if before else []
-    if no_function or "Missing type" in reason:  # the type of the result is unknown
-        words = re.findall(r"\b(?!const\b|extern\b|typedef\b)\w+", text)[:1]
-    unknown = next((word for word in words if word not in known), "")
-    near = difflib.get_close_matches(unknown, known, n=1, cutoff=0.75)
-    if near:
-        return f"hint: {unknown} is an unknown type; did you mean {near[0]}?"
-    if not unknown:
-        return "hint: expected a C declaration, such as int f(const THFloatTensor *x, int n);"
-    return (
-        f"hint: is {unknown} a type? #include the header that defines it (TH/TH.h, stdint.h ...) or "
-        "declare it with typedef"
-    )
-
-
-def _refuse_opaque(ffi: cffi.FFI, statement: ctext.Statement) -> None:
-    """cffi answers with an exception of its own, or not at all, to values without a definition."""
-    declared = ffi._parser._declarations  # type: ignore[attr-defined]
-    kinds = ("struct", "union", "anonymous")  # the last: a typedef's struct without a tag
-    names = [f"{kind} {name}" for kind in kinds for name in statement.defines]
-    names += [f"function {statement.name}", f"variable {statement.name}"]
-    for tp in (declared[name][0] for name in names if name in declared):
-        held = [tp]
-        if hasattr(tp, "args"):
-            held = [tp.result, *tp.args]
-        elif statement.kind == ctext.TYPE:
-            held = getattr(tp, "fldtypes", None) or []
-        for value in held:
-            while hasattr(value, "item"):  # an array
-                value = value.item
-            if getattr(value, "fldtypes", 0) is None or getattr(value, "enumerators", 0) == ():
-                name = value.get_official_name()
-                raise HeaderError(
-                    f"{statement.where}: a value of '{name}' is used here, and no header has its "
-                    f"definition:\n    {' '.join(statement.text.split())}\n"
-                    f"hint: #include the header that has it, or use a pointer: {name} *"
-                )
-
-
-def _function(ffi: cffi.FFI, statement: ctext.Statement) -> Function:
+def _function(ffi: cffi.FFI, statement: Statement) -> Function:
     from cffi import model
 
     entry = ffi._parser._declarations.get(f"function {statement.name}")  # type: ignore[attr-defined]
@@ -310,9 +215,7 @@ def _function(ffi: cffi.FFI, statement: ctext.Statement) -> Function:
     )
 
 
-def _constrained(
-    statement: ctext.Statement, parameters: tuple[Parameter, ...]
-) -> tuple[Parameter, ...]:
+def _constrained(statement: Statement, parameters: tuple[Parameter, ...]) -> tuple[Parameter, ...]:
     """The parameters with the constraints that the comment states."""
     if "param" not in statement.comment:
         return parameters
@@ -330,7 +233,7 @@ def _constrained(
     )
 
 
-def _refuse_of_variadic(statement: ctext.Statement, parameters: Sequence[Parameter]) -> None:
+def _refuse_of_variadic(statement: Statement, parameters: Sequence[Parameter]) -> None:
     """cffi calls a variadic function: it has TH's tensors made for it, and nothing of the C interface."""
     for parameter in parameters:
         if parameter.code in types.ARRAY_CODES or parameter.constraint:

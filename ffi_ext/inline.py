@@ -16,7 +16,8 @@ from typing import Any, NoReturn
 
 from ffi_ext import cache, ctext, toolchain
 from ffi_ext.errors import BuildError, HeaderError
-from ffi_ext.extension import LOADER_WORDS, PATH_LISTS, create_extension
+from ffi_ext.extension import create_extension
+from ffi_ext.extension_arguments import LOADER_WORDS, PATH_LISTS
 
 _serial = itertools.count()
 

@@ -13,7 +13,7 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
-from ffi_ext import build, cuda
+from ffi_ext import cuda
 
 _PAIRED = ("-gencode", "--generate-code", "-arch", "--gpu-architecture", "-code", "--gpu-code")
 # Thrust and CUB, which sources include without a word of the dialect, refuse these since CUDA 13.
@@ -60,7 +60,7 @@ def main() -> int:
             f"ffi_ext: {real} of today does not go with {' '.join(dropped)}: left out{instead}",
             file=sys.stderr,
         )
-    include = build.INCLUDE
+    include = cuda.INCLUDE
     folders = [f"-I{include}", *(f"-I{include / name}" for name in ("TH", "THC", "THCUNN"))]
     for word in sys.argv[1:]:
         if word.endswith(".cu"):

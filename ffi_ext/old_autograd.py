@@ -15,7 +15,7 @@ from typing import Any
 import torch
 from torch.autograd import Function
 
-from ffi_ext import library
+from ffi_ext.gradients import once
 
 _said: set[str] = set()
 _originals: dict[tuple[Any, str], Any] = {}  # what was there before; absent names are not in it
@@ -77,7 +77,7 @@ class _Call(Function):
                 f"{type(call).__name__}.backward returned an invalid number of gradient tensors "
                 f"(expected {ctx.count}, one for each input of forward, but got {len(result)})"
             )
-        return None, *library.once(result[: ctx.count], [*gradients, *ctx.saved_tensors])
+        return None, *once(result[: ctx.count], [*gradients, *ctx.saved_tensors])
 
 
 def _call(self: Any, *inputs: Any) -> Any:

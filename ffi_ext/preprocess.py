@@ -9,7 +9,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from ffi_ext import build, cache, compile_errors, toolchain
+from ffi_ext import cache, compile_errors, toolchain
 from ffi_ext.errors import BuildError
 
 
@@ -48,7 +48,7 @@ def _text(command: tuple[str, ...], identity: tuple[str, ...], header: Path) -> 
     started = cache.clock()
     status, text = toolchain.run(command, apart=True)
     if status:
-        raise compile_errors.explain(f"reading the header {header}", text, build.INCLUDE)
+        raise compile_errors.explain(f"reading the header {header}", text)
     if kept:
         names = {str(header), *_included(text)}
         if any(cache.may_have_changed(name, started) for name in names):

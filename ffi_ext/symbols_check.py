@@ -38,14 +38,14 @@ class Missing:
 def find(binary: Path, declared: dict[str, str], link: list[str], temporary: Path) -> Missing:
     """Looks for names that nothing defines.
 
-    Raises:
-        BuildError: The file is not what a linker that succeeded leaves.
-
     Args:
         binary: The linked extension.
         declared: The functions it must have, and where each is declared.
         link: The command that linked it, without the output.
         temporary: A directory to write in.
+
+    Raises:
+        BuildError: The file is not what a linker that succeeded leaves.
     """
     try:
         found = elf.symbols(binary)

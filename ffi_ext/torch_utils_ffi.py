@@ -9,6 +9,7 @@ from typing import Any
 import _cffi_backend
 
 from ffi_ext import extension, runtime, types
+from ffi_ext.extension_arguments import KEYWORDS
 
 __all__ = ["create_extension"]
 
@@ -17,10 +18,8 @@ _typedefs = types.TH_TYPEDEFS
 
 def create_extension(name: Any, headers: Any, sources: Any, *args: Any, **kwargs: Any) -> Any:
     """ffi_ext's, as lenient as the original: keywords that it does not know are left out with a warning."""
-    for key in (
-        set(kwargs) - {"verbose", "with_cuda", "package", "relative_to"} - extension.KEYWORDS
-    ):
-        near = difflib.get_close_matches(key, extension.KEYWORDS, n=1)
+    for key in set(kwargs) - {"verbose", "with_cuda", "package", "relative_to"} - KEYWORDS:
+        near = difflib.get_close_matches(key, KEYWORDS, n=1)
         hint = f" (did you mean '{near[0]}'?)" if near else ""
         warnings.warn(f"create_extension() ignores the unknown keyword '{key}'{hint}", stacklevel=2)
         del kwargs[key]

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass
+from functools import cache
 
 
 @dataclass(frozen=True)
@@ -65,6 +66,15 @@ ARRAY_CODES = ("A", "a")  # C may write to its elements; or not
 TH_TYPEDEFS = f"typedef struct {ARRAY} {ARRAY};\n" + "".join(
     f"typedef struct {name} {name};\n" for name in RECORDS
 )
+
+
+@cache
+def known_names() -> frozenset[str]:
+    """The type names that a header need not declare: cffi's own and ours."""
+    from cffi import commontypes, model
+
+    cffi_names = {*commontypes.COMMON_TYPES, *model.PrimitiveType.ALL_PRIMITIVE_TYPES}
+    return frozenset({*cffi_names, *RECORDS, ARRAY})
 
 
 @dataclass(frozen=True)

@@ -8,14 +8,15 @@ from __future__ import annotations
 
 import ast
 import dataclasses
-import math
 import typing
-from collections.abc import Callable, Hashable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from resnet.config_checks import ANY, CHECKS
 from resnet.registry import did_you_mean
+from resnet.yaml_file import read_yaml
 
 Section = dict[str, Any]  # not checked
 
@@ -196,58 +197,6 @@ class Config:
             )
 
 
-Check = tuple[Callable[[Any], bool], str]
-
-
-def at_least(least: int) -> Check:
-    return (lambda value: value >= least), f"at least {least}"
-
-
-PROBABILITY: Check = (lambda value: 0 <= value <= 1), "a number from 0 to 1"
-TEXT: Check = (lambda value: bool(value)), "a name"
-ANY: Check = (lambda value: True), "anything"
-OF_JITTER: Check = (lambda value: value >= 0), "a number of at least 0"
-GROUPS: Check = (lambda value: value == -1 or value >= 1), "at least 1, or -1"
-
-# What a value must be beyond its type.
-CHECKS: dict[str, Check] = {
-    "MODEL.RESNETS.NUM_GROUPS": at_least(1),
-    "MODEL.RESNETS.WIDTH_PER_GROUP": at_least(1),
-    "MODEL.RESNETS.TRANS_FUNC": TEXT,
-    "MODEL.RESNETS.STEM_FUNC": TEXT,
-    "MODEL.RESNETS.RES5_DILATION": at_least(1),
-    "MODEL.RESNETS.BACKBONE_OUT_CHANNELS": at_least(1),
-    "MODEL.RESNETS.RES2_OUT_CHANNELS": at_least(1),
-    "MODEL.RESNETS.STEM_OUT_CHANNELS": at_least(1),
-    "MODEL.RESNETS.STAGE_WITH_DCN": (lambda value: len(value) == 4, "four truth values"),
-    "MODEL.RESNETS.DEFORMABLE_GROUPS": at_least(1),
-    "MODEL.BACKBONE.CONV_BODY": TEXT,
-    "MODEL.BACKBONE.FREEZE_CONV_BODY_AT": (lambda value: value <= 5, "at most 5"),
-    "MODEL.GROUP_NORM.DIM_PER_GP": GROUPS,
-    "MODEL.GROUP_NORM.NUM_GROUPS": GROUPS,
-    "MODEL.GROUP_NORM.EPSILON": (lambda value: value > 0, "a number above 0"),
-    "INPUT.MIN_SIZE_TRAIN": (lambda value: value and min(value) > 0, "one or more sizes above 0"),
-    "INPUT.MAX_SIZE_TRAIN": at_least(1),
-    "INPUT.MIN_SIZE_TEST": at_least(1),
-    "INPUT.MAX_SIZE_TEST": at_least(1),
-    "INPUT.PIXEL_MEAN": (
-        lambda value: len(value) == 3 and all(map(math.isfinite, value)),
-        "three finite numbers",
-    ),
-    "INPUT.PIXEL_STD": (
-        lambda value: len(value) == 3 and all(0 < number < math.inf for number in value),
-        "three finite numbers above 0",
-    ),
-    "INPUT.BRIGHTNESS": OF_JITTER,
-    "INPUT.CONTRAST": OF_JITTER,
-    "INPUT.SATURATION": OF_JITTER,
-    "INPUT.HUE": (lambda value: 0 <= value <= 0.5, "a number from 0 to 0.5"),
-    "INPUT.HORIZONTAL_FLIP_PROB_TRAIN": PROBABILITY,
-    "INPUT.VERTICAL_FLIP_PROB_TRAIN": PROBABILITY,
-    "DATALOADER.NUM_WORKERS": at_least(0),
-    "DATALOADER.SIZE_DIVISIBILITY": at_least(0),
-}
-
 # Names of earlier versions of maskrcnn-benchmark.
 RENAMED = {"MODEL.BACKBONE.OUT_CHANNELS": "MODEL.RESNETS.BACKBONE_OUT_CHANNELS"}
 
@@ -346,60 +295,3 @@ def merge(config: Config, values: Any, below: str = "") -> None:
         )
     for key, value in values.items():
         assign(config, f"{below}.{key}" if below else str(key), value)
-
-
-def _add(section: dict[Any, Any], key: Any, value: Any, line: int, name: str) -> None:
-    """Set a key of a section, or add a section's keys to those that it has there already.
-
-    Raises:
-        ValueError: the key is set already.
-    """
-    before = section.get(key)
-    if isinstance(before, dict) and isinstance(value, dict):
-        section[key] = dict(before)  # the same may stand elsewhere, by an alias
-        for below, part in value.items():
-            _add(section[key], below, part, line, f"{name}.{below}")
-    elif key in section:
-        raise ValueError(f"line {line}: {name} stands there twice")
-    else:
-        section[key] = value
-
-
-def read_yaml(path: Path) -> Any:
-    """A YAML file's values. A section that stands there twice is one with the keys of both.
-
-    `<<: *other` takes over the keys of another section that this one does not have.
-
-    Raises:
-        ValueError: it is no YAML, or a key of one section stands there twice.
-    """
-    import yaml  # the one place that needs PyYAML
-
-    class Loader(yaml.SafeLoader):
-        def construct_mapping(self, node: Any, deep: bool = False) -> dict[Any, Any]:
-            result: dict[Any, Any] = {}
-            taken_over: dict[Any, Any] = {}
-            for key_node, value_node in node.value:
-                line = key_node.start_mark.line + 1
-                value = self.construct_object(value_node, deep=True)
-                if key_node.tag == "tag:yaml.org,2002:merge":
-                    for section in value if isinstance(value, list) else [value]:
-                        if not isinstance(section, dict):
-                            raise ValueError(
-                                f"line {line}: expected a section with keys behind <<, got {section!r}"
-                            )
-                        taken_over = {**section, **taken_over}  # of several the first counts
-                    continue
-                key = self.construct_object(key_node, deep=True)
-                if not isinstance(key, Hashable):
-                    raise ValueError(f"line {line}: expected a name as key, got {key!r}")
-                _add(result, key, value, line, str(key))
-            return {**taken_over, **result}
-
-    Loader.add_constructor(
-        "tag:yaml.org,2002:map", lambda loader, node: loader.construct_mapping(node)
-    )
-    try:
-        return yaml.load(path.read_text(), Loader) or {}
-    except (yaml.YAMLError, RecursionError) as error:
-        raise ValueError(f"expected YAML, got: {error}") from error

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -16,6 +17,7 @@ from resnet.ops import roi_align
 BOXES, LEAST = 8, 0.3  # at most so many boxes, none with less than this part of the best score
 MARGIN, GAP = 28, 14
 PHOTO_WIDTH, TILE_WIDTH, CROP = 690, 296, 170
+LARGE, LABEL, SMALL = 30, 19, 15  # of letters
 PAPER, INK, FAINT = (250, 249, 246), (28, 30, 34), (110, 114, 122)
 # Colours that stay apart from each other and from most photographs.
 COLOURS = ["#e6194b", "#ffe119", "#3cb4ff", "#f58231", "#42d4f4", "#f032e6", "#bfef45", "#ffffff"]
@@ -46,10 +48,70 @@ def crops(pixels: np.ndarray, boxes: torch.Tensor) -> list[Image.Image]:
     return [Image.fromarray(image.permute(1, 2, 0).contiguous().numpy()) for image in cut]
 
 
-def draw_number(pen: ImageDraw.ImageDraw, rank: int, x: float, y: float, font: Any) -> None:
+@functools.cache
+def font(size: int) -> Any:
+    return ImageFont.load_default(size)
+
+
+def draw_number(pen: ImageDraw.ImageDraw, rank: int, x: float, y: float) -> None:
     """The number of a box, on its colour, in the box's upper left corner."""
     pen.rectangle((x, y, x + 24, y + 26), fill=COLOURS[rank])
-    pen.text((x + 12, y + 13), str(rank + 1), INK, font, anchor="mm")
+    pen.text((x + 12, y + 13), str(rank + 1), INK, font(LABEL), anchor="mm")
+
+
+def draw_photo(
+    canvas: Image.Image,
+    pixels: np.ndarray,
+    size: tuple[int, int],
+    boxes: torch.Tensor,
+    top: int,
+) -> None:
+    """A photograph with its boxes (K, 4), the best first, in the pixels of an image of this size."""
+    pen, (height, width) = ImageDraw.Draw(canvas), size
+    photo = Image.fromarray(pixels).resize(
+        (PHOTO_WIDTH, PHOTO_WIDTH * height // width), Image.Resampling.LANCZOS
+    )
+    canvas.paste(photo, (MARGIN, top))
+    corners = boxes * (PHOTO_WIDTH / width) + boxes.new_tensor([MARGIN, top, MARGIN, top])
+    for rank, (x1, y1, x2, y2) in reversed(list(enumerate(corners.tolist()))):
+        pen.rectangle((x1 - 1, y1 - 1, x2 + 1, y2 + 1), outline=INK, width=5)
+        pen.rectangle((x1, y1, x2, y2), outline=COLOURS[rank], width=3)
+    for rank, (x1, y1, _, _) in reversed(list(enumerate(corners.tolist()))):
+        draw_number(pen, rank, x1, y1)
+
+
+def draw_features(
+    canvas: Image.Image,
+    features: Sequence[tuple[str, torch.Tensor]],
+    tile_height: int,
+    top: int,
+    lower: int,
+) -> None:
+    """Features (C, h, w) with texts below them, three in a row beside the photograph, from top and lower on."""
+    pen = ImageDraw.Draw(canvas)
+    for n, (text, feature) in enumerate(features):
+        left = MARGIN + PHOTO_WIDTH + GAP + (GAP + TILE_WIDTH) * (n % 3)
+        upper = top + n // 3 * (lower - top)
+        canvas.paste(heat(feature, TILE_WIDTH, tile_height), (left, upper))
+        pen.text((left, upper + tile_height + 4), text, INK, font(SMALL))
+
+
+def draw_crops(
+    canvas: Image.Image, pixels: np.ndarray, boxes: torch.Tensor, scores: torch.Tensor, upper: int
+) -> None:
+    """The boxes' parts of a photograph in a row, with their scores below them."""
+    pen = ImageDraw.Draw(canvas)
+    pen.text(
+        (MARGIN, upper), "the boxes as roi_align cuts them out, and their scores", INK, font(SMALL)
+    )
+    upper += 26
+    step = (canvas.width - 2 * MARGIN - CROP) / (BOXES - 1)
+    cuts = zip(crops(pixels, boxes), scores.tolist(), strict=True)
+    for rank, (crop, score) in enumerate(cuts):
+        left = MARGIN + round(rank * step)
+        canvas.paste(crop, (left, upper))
+        draw_number(pen, rank, left, upper)
+        pen.text((left, upper + CROP + 3), f"{score:.3f}", FAINT, font(SMALL))
 
 
 def draw(
@@ -74,14 +136,13 @@ def draw(
         title: the first line.
         explanation: the line below it.
     """
-    large, label, small = (ImageFont.load_default(size) for size in (30, 19, 15))
     width = MARGIN * 2 + PHOTO_WIDTH + (GAP + TILE_WIDTH) * 3
     sizes = [(PHOTO_WIDTH * h // w, TILE_WIDTH * h // w) for h, w in images.image_sizes]
     rows = [photo + GAP + 26 + CROP + 22 + 34 for photo, _ in sizes]
     canvas = Image.new("RGB", (width, MARGIN + 74 + sum(rows)), PAPER)
     pen = ImageDraw.Draw(canvas)
-    pen.text((MARGIN, MARGIN), title, INK, large)
-    pen.text((MARGIN, MARGIN + 40), explanation, FAINT, small)
+    pen.text((MARGIN, MARGIN), title, INK, font(LARGE))
+    pen.text((MARGIN, MARGIN + 40), explanation, FAINT, font(SMALL))
     top = MARGIN + 74
     for i, (path, (photo_height, tile_height), row) in enumerate(
         zip(paths, sizes, rows, strict=True)
@@ -90,33 +151,20 @@ def draw(
         height, original = images.image_sizes[i]
         boxes, scores, kept = found[i]
         best = kept[:BOXES][scores[kept[:BOXES]] >= LEAST * scores[kept[0]]]
-        photo = Image.fromarray(pixels).resize(
-            (PHOTO_WIDTH, photo_height), Image.Resampling.LANCZOS
-        )
-        canvas.paste(photo, (MARGIN, top))
-        zoom = PHOTO_WIDTH / original
-        corners = boxes[best] * zoom + boxes.new_tensor([MARGIN, top, MARGIN, top])
-        for rank, (x1, y1, x2, y2) in reversed(list(enumerate(corners.tolist()))):
-            pen.rectangle((x1 - 1, y1 - 1, x2 + 1, y2 + 1), outline=INK, width=5)
-            pen.rectangle((x1, y1, x2, y2), outline=COLOURS[rank], width=3)
-        for rank, (x1, y1, _, _) in reversed(list(enumerate(corners.tolist()))):
-            draw_number(pen, rank, x1, y1, label)
+        draw_photo(canvas, pixels, (height, original), boxes[best], top)
 
-        for n, (name, (feature, duration)) in enumerate(features.items()):
+        tiles = []
+        for name, (feature, duration) in features.items():
             _, channels, h, w = feature.shape
             # without the padding: features that the photograph's pixels reach
             seen_h = round(h * height / images.tensors.shape[2])
             seen_w = round(w * original / images.tensors.shape[3])
-            left = MARGIN + PHOTO_WIDTH + GAP + (GAP + TILE_WIDTH) * (n % 3)
-            upper = top + (n // 3) * (photo_height - tile_height - 26)
-            canvas.paste(
-                heat(feature[i, :, :seen_h, :seen_w], TILE_WIDTH, tile_height), (left, upper)
-            )
             text = f"{name}: {channels} x {h} x {w}"
             text += f", {duration / len(paths):.1f} ms" if duration is not None else ""
-            pen.text((left, upper + tile_height + 4), text, INK, small)
+            tiles.append((text, feature[i, :, :seen_h, :seen_w]))
+        lower = top + photo_height - tile_height - 26
+        draw_features(canvas, tiles, tile_height, top, lower)
         left = MARGIN + PHOTO_WIDTH + GAP + (GAP + TILE_WIDTH) * 2
-        upper = top + photo_height - tile_height - 26
         lines = [
             Path(path).name,
             f"{height} x {original} pixels",
@@ -125,20 +173,8 @@ def draw(
             f"the best {len(best)} drawn",
         ]
         for n, line in enumerate(lines):
-            pen.text((left, upper + n * 28), line, FAINT if n else INK, label)
+            pen.text((left, lower + n * 28), line, FAINT if n else INK, font(LABEL))
 
-        upper = top + photo_height + GAP
-        pen.text(
-            (MARGIN, upper), "the boxes as roi_align cuts them out, and their scores", INK, small
-        )
-        upper += 26
-        step = (width - 2 * MARGIN - CROP) / (BOXES - 1)
-        for rank, (k, crop) in enumerate(
-            zip(best.tolist(), crops(pixels, boxes[best]), strict=True)
-        ):
-            left = MARGIN + round(rank * step)
-            canvas.paste(crop, (left, upper))
-            draw_number(pen, rank, left, upper, label)
-            pen.text((left, upper + CROP + 3), f"{scores[k]:.3f}", FAINT, small)
+        draw_crops(canvas, pixels, boxes[best], scores[best], top + photo_height + GAP)
         top += row
     canvas.save(output)

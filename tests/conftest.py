@@ -1,4 +1,4 @@
-"""Shared fixtures: a cache of the tests' own, and `build`, which makes a module of C text."""
+"""Shared fixtures: a cache of the tests' own, `build` makes a module of C text, a small `project`, torchvision."""
 
 from __future__ import annotations
 
@@ -13,6 +13,7 @@ from typing import Any
 import pytest
 
 from ffi_ext import create_extension
+from tests import small_project
 
 _numbers = itertools.count()
 
@@ -63,3 +64,24 @@ def build_once(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Callable[..
     with pytest.MonkeyPatch.context() as patch:
         patch.syspath_prepend(str(folder))
         yield _maker(folder)
+
+
+@pytest.fixture
+def project(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """The project of tests/small_project.py in a directory of its own, with a cache of its own."""
+    small_project.write(tmp_path)
+    monkeypatch.setenv("FFI_EXT_CACHE", str(tmp_path / "cache"))
+    return tmp_path
+
+
+@pytest.fixture(scope="session")
+def tv() -> Any:
+    """torchvision.ops on its own C++ kernels."""
+    from benchmarks import torchvision_cpu
+
+    why_not = torchvision_cpu.load()
+    if why_not:
+        pytest.skip(why_not)
+    import torchvision.ops
+
+    return torchvision.ops

@@ -9,7 +9,8 @@ pytest.importorskip("_ext.kernels", reason="run `python build_ffi.py` first")
 yaml = pytest.importorskip("yaml", reason="PyYAML is not installed")
 
 from resnet import Config, build_backbone  # noqa: E402
-from resnet.config import CHECKS, leaves  # noqa: E402
+from resnet.config import leaves  # noqa: E402
+from resnet.config_checks import CHECKS  # noqa: E402
 
 # The defaults of maskrcnn-benchmark's defaults.py for what this project uses.
 DEFAULTS = {

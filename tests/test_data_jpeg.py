@@ -15,6 +15,7 @@ pytest.importorskip("_ext.jpeg", reason="_ext.jpeg was not built: it needs libjp
 
 import data  # noqa: E402
 from data import files, ops  # noqa: E402
+from data.ops import image as image_ops  # noqa: E402
 from data.transforms import Compose, Picture, RandomResizedCrop  # noqa: E402
 from ffi_ext import NativeError  # noqa: E402
 
@@ -90,7 +91,7 @@ def test_random_damage_gives_pixels_or_an_error():
 @pytest.mark.parametrize("built", [True, False])
 def test_random_crops_of_files(tmp_path, monkeypatch, built):
     if not built:
-        monkeypatch.setattr(ops, "_jpeg", None)
+        monkeypatch.setattr(image_ops, "jpeg", None)
     (tmp_path / "class").mkdir()
     (tmp_path / "class" / "a.jpg").write_bytes(encoded("420", False))
     crop = RandomResizedCrop((60, 70), scale=(0.05, 1.0))

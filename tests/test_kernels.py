@@ -13,6 +13,7 @@ kernels = pytest.importorskip("_ext.kernels", reason="run `python build_ffi.py` 
 
 from data.ops import broadcast_shapes, normalize_image  # noqa: E402
 from resnet.ops import frozen_batch_norm, nms, roi_align  # noqa: E402
+from tests.operators import ROIS  # noqa: E402
 
 DTYPES = [torch.float32, torch.float64]
 LAYOUTS = ["contiguous", "channels_last", "strided", "sliced channels"]
@@ -307,17 +308,6 @@ def reference_roi_align(images, rois, scale, pooled, sampling_ratio, aligned):
                             total += bilinear(images[int(index), c], y, x)
                     result[k, c, py, px] = total / max(rows * columns, 1)
     return result
-
-
-ROIS = [
-    [0, 0, 0, 20, 14],
-    [1, 3.3, 2.1, 17.9, 12.4],
-    [0, -9, -8, 7, 9],
-    [1, 15, 10, 60, 41],
-    [1, 5, 5, 5, 5],
-    [0, 100, 100, 120, 120],
-    [0, 12, 9, 4, 3],
-]
 
 
 @pytest.mark.parametrize("aligned", [False, True])

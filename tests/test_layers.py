@@ -10,19 +10,8 @@ import torch.nn.functional as F
 
 pytest.importorskip("_ext.kernels", reason="run `python build_ffi.py` first")
 
-from benchmarks import torchvision_cpu  # noqa: E402
 from resnet import layers, ops  # noqa: E402
 from resnet.poolers import LevelMapper, Pooler  # noqa: E402
-
-
-@pytest.fixture(scope="module")
-def tv():
-    why_not = torchvision_cpu.load()
-    if why_not:
-        pytest.skip(why_not)
-    import torchvision.ops
-
-    return torchvision.ops
 
 
 def test_frozen_batch_norm_under_autocast_and_in_bfloat16():

@@ -10,23 +10,11 @@ import torch
 
 pytest.importorskip("_ext.kernels", reason="run `python build_ffi.py` first")
 
-from benchmarks import torchvision_cpu  # noqa: E402
 from resnet import ops  # noqa: E402
 from tests.operators import ROIS, some_boxes  # noqa: E402
 
 DTYPES = [torch.float32, torch.float64]
 TOLERANCE = {torch.float32: 2e-5, torch.float64: 1e-12}
-
-
-@pytest.fixture(scope="module")
-def tv():
-    """torchvision.ops on its own C++ kernels."""
-    why_not = torchvision_cpu.load()
-    if why_not:
-        pytest.skip(why_not)
-    import torchvision.ops
-
-    return torchvision.ops
 
 
 def same_gradients(ours, theirs, inputs, tolerance):

@@ -14,6 +14,7 @@ from pathlib import Path
 import pytest
 
 from ffi_ext import BuildError, create_extension, elf
+from tests.small_project import make, value
 
 REPOSITORY = Path(__file__).parents[1]
 
@@ -24,31 +25,6 @@ def harness(name: str, *arguments: object) -> dict:
     done = subprocess.run(command, cwd=REPOSITORY, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stdout[-4000:] + done.stderr[-4000:]
     return json.loads(done.stdout.splitlines()[-1])
-
-
-@pytest.fixture
-def project(tmp_path, monkeypatch):
-    (tmp_path / "lib.h").write_text("int one(void);\nint two(void);\n")
-    (tmp_path / "one.c").write_text('#include "value.h"\nint one(void) { return VALUE; }\n')
-    (tmp_path / "two.c").write_text("int two(void) { return 2; }\n")
-    (tmp_path / "value.h").write_text("#define VALUE 1\n")
-    monkeypatch.setenv("FFI_EXT_CACHE", str(tmp_path / "cache"))
-    return tmp_path
-
-
-def make(project, **kwargs):
-    kwargs = {"headers": ["lib.h"], "sources": ["one.c", "two.c"], "verbose": False} | kwargs
-    return create_extension("ext.lib", relative_to=str(project / "build.py"), **kwargs)
-
-
-def value(project, name="one") -> int:
-    """What the installed binary computes; by ctypes, which spares the import of torch."""
-    code = f"import ctypes; print(ctypes.CDLL('ext/lib/_lib.abi3.so').{name}())"
-    done = subprocess.run(
-        [sys.executable, "-c", code], cwd=project, capture_output=True, text=True, check=False
-    )
-    assert done.returncode == 0, done.stderr
-    return int(done.stdout)
 
 
 def compiler(project, monkeypatch, text: str) -> None:

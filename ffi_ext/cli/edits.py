@@ -51,6 +51,15 @@ class Source:
     def edit(self, start: int, end: int, text: str) -> None:
         self._edits.append((start, end, text.replace("\n", self.newline)))
 
+    def insert(self, at: int, text: str) -> None:
+        """Text of this source: its line breaks are the source's own."""
+        self._edits.append((at, at, text))
+
+    def remove(self, start: int, end: int) -> None:
+        """A part goes, and with it the edits inside it."""
+        self._edits = [e for e in self._edits if not (start <= e[0] and e[1] <= end)]
+        self.edit(start, end, "")
+
     def replace(self, node: ast.AST, text: str) -> None:
         self.edit(*self.span(node), text)
 

@@ -86,7 +86,7 @@ def main(options: argparse.Namespace) -> int:
 
 def port(paths: list[Path], notes: list[str]) -> list[File]:
     """What the files become; only those that change. `notes` takes what is left to the user."""
-    from ffi_ext.cli import port_functions, port_scripts, survey
+    from ffi_ext.cli import port_calls, port_functions, port_scripts, survey
 
     found = [
         file for path in paths for file in (survey.files(path, ".py") if path.is_dir() else [path])
@@ -101,7 +101,7 @@ def port(paths: list[Path], notes: list[str]) -> list[File]:
         known += converted
         files.append(file)
     for file in list(files):
-        text = port_functions.calls(file.after, file.path, known, notes)
+        text = port_calls.calls(file.after, file.path, known, notes)
         text = port_scripts.first_elements(text, file.path, notes)
         text = port_scripts.volatile(text, file.path, notes)
         file.after, builds = port_scripts.setup(text)

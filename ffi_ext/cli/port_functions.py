@@ -1,4 +1,4 @@
-"""Old-style autograd Functions become static ones, and calls of them `.apply`.
+"""Old-style autograd Functions become static ones; `port_calls.py` rewrites their calls.
 
 The original (PyTorch 0.1.12 to 0.3.1): `F(p, q)(a, b)` made an instance with `__init__(self, p, q)`, and called its
 `forward(self, a, b)`. Now `F.apply(p, q, a, b)` calls the static `forward(ctx, p, q, a, b)`, and `backward` also
@@ -245,9 +245,8 @@ class _Class:
             if line_end == 0 or source.text[end:line_end].strip():
                 break
             end = line_end
-        source._edits = [e for e in source._edits if not (start <= e[0] and e[1] <= end)]
-        source.edit(start, end, "")
-        source._edits.append((at, at, text))
+        source.remove(start, end)
+        source.insert(at, text)
 
     def returns(self, backward: ast.FunctionDef, count: int, one_input: bool) -> None:
         source = self.source
@@ -289,127 +288,10 @@ def _header_end(source: Source, function: ast.FunctionDef) -> int:
     start = source.line_start(function.lineno)
     depth = 0
     for token in tokenize.generate_tokens(io.StringIO(source.text[start:]).readline):
-        if token.string in "([{" and token.string:
+        if token.string and token.string in "([{":
             depth += 1
-        elif token.string in ")]}" and token.string:
+        elif token.string and token.string in ")]}":
             depth -= 1
         elif token.string == ":" and depth == 0:
             return function.lineno + token.start[0] - 1
     raise Refused("its header cannot be read")
-
-
-def calls(text: str, file: PurePath, known: list[Converted], notes: list[str]) -> str:
-    """`F(p)(a)` becomes `F.apply(p, a)`, and `F(p)` elsewhere a partial of it."""
-    said: set[str] = set()
-    names = [made.name for made in known]
-    while any(
-        name in text for name in names
-    ):  # one a round: a call may stand in another's arguments
-        source = Source(text)
-        visible = _visible(source, file, known)
-        changed, needs_functools = False, False
-        for node in ast.walk(source.tree):
-            if not isinstance(node, ast.Call):
-                continue
-            made = visible.get(ast.unparse(node.func))
-            if made is None:
-                continue
-            try:
-                arguments = _positional(source, node, made)
-                needs_functools = _rewrite(source, node, arguments)
-            except Refused as reason:
-                note = f"{file}: {source.of(node)} stays as it is: {reason}"
-                if note not in said:
-                    said.add(note)
-                    notes.append(note)
-                continue
-            changed = True
-            break
-        if not changed:
-            _stored(source, file, visible, notes)
-            return text
-        text = source.result()
-        if needs_functools:
-            text = with_import(text, "import functools")
-    return text
-
-
-def _visible(source: Source, file: PurePath, known: list[Converted]) -> dict[str, Converted]:
-    """How a file may name the converted classes."""
-    names: dict[str, Converted] = {}
-    for made in known:
-        if made.file == file:
-            names[made.name] = made
-    for node in ast.walk(source.tree):
-        if isinstance(node, ast.ImportFrom):
-            last = (node.module or "").rpartition(".")[2]
-            for alias in node.names:
-                for made in known:
-                    homes = (made.file.stem, made.file.parent.name)
-                    if last in homes and alias.name in (made.name, "*"):
-                        names[made.name if alias.name == "*" else alias.asname or alias.name] = made
-                    elif alias.name == made.file.stem:
-                        names[f"{alias.asname or alias.name}.{made.name}"] = made
-        elif isinstance(node, ast.Import):
-            for alias in node.names:
-                for made in known:
-                    if alias.name.rpartition(".")[2] == made.file.stem:
-                        names[f"{alias.asname or alias.name}.{made.name}"] = made
-    return names
-
-
-def _positional(source: Source, call: ast.Call, made: Converted) -> list[str]:
-    """The arguments of `F(...)` in the order of __init__'s parameters."""
-    if any(isinstance(a, ast.Starred) for a in call.args) or any(not k.arg for k in call.keywords):
-        raise Refused("its arguments are unpacked; write them out")
-    given = dict(zip(made.parameters, map(source.of, call.args), strict=False))
-    given |= {k.arg: source.of(k.value) for k in call.keywords if k.arg}
-    if len(call.args) > len(made.parameters) or not set(given) <= set(made.parameters):
-        raise Refused(f"{made.name} takes ({', '.join(made.parameters)})")
-    values = {**made.defaults, **given}
-    missing = [name for name in made.parameters if name not in values]
-    if missing:
-        raise Refused(f"it has no {missing[0]}")
-    return [values[name] for name in made.parameters]
-
-
-def _rewrite(source: Source, call: ast.Call, arguments: list[str]) -> bool:
-    """Returns whether functools is needed."""
-    name = source.of(call.func)
-    outer = source.parents.get(id(call))
-    if isinstance(outer, ast.Call) and outer.func is call:
-        if outer.keywords:
-            raise Refused("apply() takes no keywords; pass its inputs by position")
-        source.replace(call, f"{name}.apply")
-        at = source.text.index("(", source.span(call)[1]) + 1
-        source.edit(
-            at, at, "".join(f"{a}, " for a in arguments) if outer.args else ", ".join(arguments)
-        )
-        return False
-    if arguments:
-        source.replace(call, f"functools.partial({name}.apply, {', '.join(arguments)})")
-        return True
-    source.replace(call, f"{name}.apply")
-    return False
-
-
-def _stored(
-    source: Source, file: PurePath, visible: dict[str, Converted], notes: list[str]
-) -> None:
-    """Instances that were kept and whose attributes are used: those are gone."""
-    kept: set[str] = set()
-    applies = {f"{name}.apply" for name in visible}
-    for node in ast.walk(source.tree):
-        if isinstance(node, ast.Assign):
-            value = node.value
-            inner = value.args[0] if isinstance(value, ast.Call) and value.args else value
-            if ast.unparse(inner) in applies and (
-                inner is value or ast.unparse(value).startswith("functools.partial(")
-            ):
-                kept |= {ast.unparse(target) for target in node.targets}
-    for node in ast.walk(source.tree):
-        if isinstance(node, ast.Attribute) and ast.unparse(node.value) in kept:
-            notes.append(
-                f"{file}:{node.lineno}: {ast.unparse(node)} was kept on an instance, and there are none any "
-                "more: return it from forward, or compute it here"
-            )

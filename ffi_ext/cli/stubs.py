@@ -77,12 +77,12 @@ def of_headers(headers: list[str], include_dirs: list[str]) -> str:
     """The stub of a module that is built from these headers."""
     import cffi
 
-    from ffi_ext import build as builder
     from ffi_ext import declarations, preprocess
     from ffi_ext.codegen import stub
+    from ffi_ext.cuda import INCLUDE
 
-    include = [str(builder.INCLUDE), str(builder.INCLUDE / "TH"), str(builder.INCLUDE / "THC")]
-    read = preprocess.reader({"include_dirs": include + include_dirs})
+    ours = [str(INCLUDE), str(INCLUDE / "TH"), str(INCLUDE / "THC")]
+    read = preprocess.reader({"include_dirs": ours + include_dirs})
     paths = [Path(os.path.abspath(header)) for header in headers]
     return stub.stub_pyi(paths[0].stem, declarations.read(paths, read, cffi.FFI()))
 

@@ -17,15 +17,15 @@ typedef struct ffi_call {
   int cuda; /* of the CUDA tensors among the arguments: the GPU's index + 1 */
   int kept;
   /* References of ours beside the caller's: three an argument, and the result's. */
-  PyObject *keep[3 * FFI_MAX_ARGUMENTS + 1];
-  ffi_ext_slot slots[FFI_MAX_ARGUMENTS + 1];
+  PyObject *keep[3 * FFI_EXT_MAX_ARGUMENTS + 1];
+  ffi_ext_slot slots[FFI_EXT_MAX_ARGUMENTS + 1];
   int written; /* handles of ffi_ext_tensor arguments that autograd must hear of */
-  void *bump[FFI_MAX_ARGUMENTS];
+  void *bump[FFI_EXT_MAX_ARGUMENTS];
   /* Of functions with ffi_ext_tensor parameters or constraints: */
-  ffi_ext_tensor arrays[FFI_MAX_ARGUMENTS];
-  int64_t geometry[FFI_MAX_ARGUMENTS][2 * VIEW_DIMS];
+  ffi_ext_tensor arrays[FFI_EXT_MAX_ARGUMENTS];
+  int64_t geometry[FFI_EXT_MAX_ARGUMENTS][2 * VIEW_DIMS];
   ffi_sizes sizes;
-  ffi_seen seen[FFI_MAX_ARGUMENTS];
+  ffi_seen seen[FFI_EXT_MAX_ARGUMENTS];
 } ffi_call;
 
 static inline void ffi_call_begin(ffi_call *c, ffi_function *function,

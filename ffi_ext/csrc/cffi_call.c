@@ -28,7 +28,7 @@ static void call_python(ffi_ext_slot *slots) {
 static int parse_codes(PyObject *caller, ffi_parameter *parameters, Py_ssize_t *count) {
   PyObject *codes = PyObject_GetAttrString(caller, "codes");
   *count = codes ? PyTuple_Size(codes) : -1;
-  int failed = *count < 1 || *count > FFI_MAX_ARGUMENTS + 1;
+  int failed = *count < 1 || *count > FFI_EXT_MAX_ARGUMENTS + 1;
   for (Py_ssize_t i = 0; !failed && i < *count; i++) {
     const char *code = PyUnicode_AsUTF8AndSize(PyTuple_GetItem(codes, i), NULL);
     failed = !code || ffi_parse_code(&code, &parameters[i]);
@@ -42,7 +42,7 @@ static int parse_codes(PyObject *caller, ffi_parameter *parameters, Py_ssize_t *
  * declared type and go to cffi as they are. */
 static PyObject *cffi_arguments(ffi_call *c, PyObject *args, const ffi_parameter *parameters,
                                 Py_ssize_t count) {
-  PyObject *values[FFI_MAX_ARGUMENTS];
+  PyObject *values[FFI_EXT_MAX_ARGUMENTS];
   Py_ssize_t given = PyTuple_Size(args);
   PyObject *converted = PyTuple_New(given);
   for (Py_ssize_t i = 0; converted && i < given; i++) {
@@ -69,13 +69,13 @@ static PyObject *cffi_arguments(ffi_call *c, PyObject *args, const ffi_parameter
 PyObject *ffi_call_cffi(PyObject *self, PyObject *arguments) {
   (void)self;
   PyObject *caller, *target, *args;
-  ffi_parameter parameters[FFI_MAX_ARGUMENTS + 1];
+  ffi_parameter parameters[FFI_EXT_MAX_ARGUMENTS + 1];
   Py_ssize_t count;
   if (ffi_set_up()) return NULL;
   if (!PyArg_ParseTuple(arguments, "OOO!", &caller, &target, &PyTuple_Type, &args)) return NULL;
   if (parse_codes(caller, parameters, &count)) return NULL;
-  if (PyTuple_Size(args) > FFI_MAX_ARGUMENTS) {
-    PyErr_Format(PyExc_TypeError, "more than %d arguments", FFI_MAX_ARGUMENTS);
+  if (PyTuple_Size(args) > FFI_EXT_MAX_ARGUMENTS) {
+    PyErr_Format(PyExc_TypeError, "more than %d arguments", FFI_EXT_MAX_ARGUMENTS);
     return NULL;
   }
   ffi_call c;

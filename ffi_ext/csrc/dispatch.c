@@ -175,7 +175,7 @@ int ffi_set_up(void) {
 
 PyObject *ffi_dispatch(PyObject *self, PyObject *const *args, Py_ssize_t nargs, PyObject *kwnames) {
   ffi_function *function = (ffi_function *)self;
-  PyObject *ordered[FFI_MAX_ARGUMENTS];
+  PyObject *ordered[FFI_EXT_MAX_ARGUMENTS];
   if (ffi_set_up()) return NULL;
   if (nargs != function->count || kwnames) {
     if (order_arguments(function, args, nargs, kwnames, ordered)) return NULL;

@@ -6,13 +6,11 @@
 #include "ffi_ext/abi.h"
 #include "torch_bridge.h"
 
-#define FFI_MAX_ARGUMENTS FFI_EXT_MAX_ARGUMENTS
-
 typedef struct ffi_entry {
   ffi_tensor *tensor;
   ffi_storage *storage; /* the one it came with; kept by a reference of the frame's */
   PyObject *object;     /* borrowed: the arguments are alive during the call */
-  void *key;            /* TensorImpl, or the PyObject in the Python tier */
+  void *key;            /* see ffi_key_of */
   void *identity;       /* StorageImpl, also of an empty tensor, whose record has no storage */
   ptrdiff_t storage_bytes;
   char bump; /* its data may change under autograd's eyes */
@@ -21,7 +19,7 @@ typedef struct ffi_entry {
 typedef struct ffi_frame {
   int count;
   uint64_t keys, identities; /* a bit for each that is among the entries: see is_new() */
-  ffi_entry entries[FFI_MAX_ARGUMENTS];
+  ffi_entry entries[FFI_EXT_MAX_ARGUMENTS];
 } ffi_frame;
 
 /* The record of a tensor argument. `writable`: the C function may write to it. `whole_storage`: it
@@ -36,8 +34,8 @@ ffi_tensor *ffi_enter(ffi_frame *frame, const ffi_view *view, PyObject *object, 
  * whatever the C function did. */
 int ffi_leave(ffi_frame *frame);
 
-/* A returned TH*Tensor * as a Python object (new reference), taking over the reference; before
- * ffi_leave. */
+/* results.c: a returned TH*Tensor * as a Python object (new reference), taking over the reference;
+ * before ffi_leave. */
 PyObject *ffi_tensor_result(ffi_frame *frame, ffi_tensor *t);
 /* A returned TH*Storage * as a 1-dim tensor over all of it (new reference), taking over the
  * reference. */
@@ -46,12 +44,22 @@ PyObject *ffi_storage_result(ffi_frame *frame, ffi_storage *s);
 /* A torch tensor on a record's memory as it stands (new reference; GIL held). */
 PyObject *ffi_tensor_alias(ffi_tensor *t);
 
-/* A storage whose memory is not torch's, as a tensor: (address, bytes, scalar type, capsule) ->
- * tensor. */
+/* storage_memory.c: a storage whose memory is not torch's, as a tensor: (address, bytes, scalar
+ * type, CUDA device + 1, capsule) -> tensor. */
 extern PyObject *ffi_adopt_helper;
+/* A handle on a tensor whose storage is s; *adopted holds it alive where s has none of its own. Of
+ * a tensor that outlives the call the memory must stay where it is: see ffi_keep_in_place(). NULL
+ * for an empty storage, or with an exception. */
+void *ffi_owner_of(ffi_storage *s, PyObject **adopted);
+void ffi_keep_in_place(ffi_storage *s, PyObject *adopted);
 
-/* Where the at::Tensor lies in a torch.Tensor object; 0: the handle is the object itself (Python
- * tier). */
+/* module.c: where the at::Tensor lies in a torch.Tensor object; 0: the handle is the object itself
+ * (Python tier). */
 extern Py_ssize_t ffi_handle_offset;
+
+/* What tells torch tensors apart: the TensorImpl, or the PyObject in the Python tier. */
+static inline void *ffi_key_of(void *handle) {
+  return ffi_handle_offset ? *(void **)handle : handle;
+}
 
 #endif

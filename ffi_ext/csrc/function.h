@@ -51,15 +51,22 @@ typedef struct ffi_function {
   PyObject *keepalive;             /* the binary */
 } ffi_function;
 
-/* Splits a signature into its codes and constraints, of which there is room for FFI_MAX_ARGUMENTS
- * each. Returns the number of parameters, or -1 when something is unknown. */
+/* signature.c: splits a signature into its codes and constraints, of which there is room for
+ * FFI_EXT_MAX_ARGUMENTS each. Returns the number of parameters, or -1 when something is unknown. */
 int ffi_parse_signature(const char *signature, ffi_parameter *result, ffi_parameter *parameters,
                         ffi_constraint *constraints, int *constraint_count);
+
+/* function.c: the type, made once (new reference; kept here, too). */
+PyObject *ffi_function_type(void);
+/* function.c: the builtin over an entry of a binary's table (new reference). `module`: the
+ * generated module's name; `binary` is kept alive. */
+PyObject *ffi_function_callable(const ffi_ext_module_table *table, const ffi_ext_function *entry,
+                                const char *name, PyObject *module, PyObject *binary);
 
 /* METH_FASTCALL | METH_KEYWORDS; `self` is the ffi_function. */
 PyObject *ffi_dispatch(PyObject *self, PyObject *const *args, Py_ssize_t nargs, PyObject *kwnames);
 
-/* (caller, lib.f, args): a call through cffi, see dispatch.c. */
+/* (caller, lib.f, args): a call through cffi, see cffi_call.c. */
 PyObject *ffi_call_cffi(PyObject *self, PyObject *arguments);
 
 /* What Python adds: error texts, unusual arguments, cffi's conversions. `setup` fills in the rest

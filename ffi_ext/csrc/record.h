@@ -24,6 +24,7 @@ enum ffi_type {
   FFI_HALF,
   FFI_TYPES
 };
+/* element_types.c */
 extern const size_t ffi_type_size[FFI_TYPES];
 extern const unsigned char
     ffi_type_shift[FFI_TYPES]; /* its logarithm: a division costs 4 ns a call */
@@ -80,7 +81,7 @@ typedef struct ffi_tensor {
   int capacity;       /* dimensions that size and stride have room for */
   int lent;           /* as of a storage */
   void *changed; /* atomic. Not NULL: geometry or storage differ from the torch tensor's, and the
-                    runtime writes them back after the call; it says whose (frame.c) */
+                    runtime writes them back after the call; it says whose (kept.c) */
   void *handle;  /* the torch tensor (at::Tensor *) that this record is a view on; NULL for one made
                     in C */
   struct ffi_tensor *next;
@@ -116,21 +117,20 @@ void ffi_storage_drop(ffi_storage *s);
 void ffi_tensor_drop(ffi_tensor *t);
 /* Once, when the runtime is loaded: 0, or -1 without resources. */
 int ffi_records_set_up(void);
-int ffi_frame_set_up(void); /* frame.c */
-/* frame.c: whether every reference is a call's, or none is left. */
+/* kept.c: whether every reference is a call's, or none is left. */
 int ffi_only_lent(const int *refcount, const int *lent);
 /* Make room for n dimensions; does not change nDimension. Throws when out of memory. */
 void ffi_tensor_reserve(ffi_tensor *t, int n);
-/* frame.c. Call after any change of size, stride, nDimension, storage or storageOffset of a record.
+/* kept.c. Call after any change of size, stride, nDimension, storage or storageOffset of a record.
  */
 void ffi_tensor_mark_changed(ffi_tensor *t);
 
-/* frame.c: throws where there is no such size. */
+/* storage_memory.c: throws where there is no such size. */
 ptrdiff_t ffi_bytes_of(ptrdiff_t elements, int type);
 
-/* frame.c: the bytes of a storage whose allocator is NULL live in torch. Each throws (ffi_throw)
- * and leaves the storage as it was when it fails; `resize` keeps the data and never runs on another
- * thread's storage. Both set data and size. */
+/* storage_memory.c: the bytes of a storage whose allocator is NULL live in torch. Each throws
+ * (ffi_throw) and leaves the storage as it was when it fails; `resize` keeps the data and never
+ * runs on another thread's storage. Both set data and size. */
 void ffi_storage_new_memory(ffi_storage *s, ptrdiff_t elements);
 void ffi_storage_resize_memory(ffi_storage *s, ptrdiff_t elements);
 

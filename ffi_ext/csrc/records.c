@@ -3,10 +3,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "kept.h"
 #include "th_core.h"
-
-const size_t ffi_type_size[FFI_TYPES] = {4, 8, 8, 4, 2, 1, 1, 2};
-const unsigned char ffi_type_shift[FFI_TYPES] = {2, 3, 3, 2, 1, 0, 0, 1};
 
 /* A call makes two records for each tensor argument and drops them when it ends: a thread keeps the
  * last few, linked by `next`, until it ends.

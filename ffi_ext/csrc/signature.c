@@ -58,7 +58,7 @@ int ffi_parse_signature(const char *signature, ffi_parameter *result, ffi_parame
   ffi_size_names names = {0};
   if (ffi_parse_code(&signature, result)) return -1;
   for (; *signature; count++) {
-    if (count == FFI_MAX_ARGUMENTS || ffi_parse_code(&signature, &parameters[count])) return -1;
+    if (count == FFI_EXT_MAX_ARGUMENTS || ffi_parse_code(&signature, &parameters[count])) return -1;
     if (*signature != '[') continue;
     parameters[count].constraint = (short)*constraint_count;
     if (ffi_constraint_parse(&signature, &constraints[(*constraint_count)++], &names)) return -1;

@@ -31,10 +31,6 @@
 extern "C" {
 #endif
 
-/* frame.c: let go of torch's tensor behind a record. */
-void ffi_tensor_release_handle(ffi_tensor *t);
-void ffi_storage_release_owner(ffi_storage *s);
-
 /* th_storage.c */
 ffi_storage *ffi_th_storage_new(int type, ptrdiff_t size);
 ffi_storage *ffi_th_storage_new_on(int type, int cuda, ptrdiff_t size);
@@ -92,6 +88,7 @@ ffi_tensor *ffi_th_borrowed(int type, void *data, int n, const int64_t *size,
 void ffi_th_copy_storage(ffi_storage *to, ffi_storage *from);
 /* th_special.c */
 double ffi_lgamma(double x);
+/* th_sizes.c */
 THLongStorage *ffi_th_numbers(int n, const int64_t *values);
 
 #ifdef __cplusplus

@@ -61,7 +61,7 @@ typedef struct ffi_operations {
   void (*bump_version)(void *handle, int always);
 } ffi_operations;
 
-extern const ffi_operations *ffi_torch;
+extern const ffi_operations *ffi_torch; /* module.c */
 
 /* torch_fields.c: finds where this torch keeps a tensor's fields, by looking for known values in
  * known tensors. `probes`: a list of (tensor, keyset, size, stride, offset, dtype code, storage
@@ -97,7 +97,7 @@ PyObject *ffi_python_make(PyObject *owner, const ffi_tensor *geometry);
 int ffi_python_grow(PyObject *tensor, ptrdiff_t bytes, void **data, char *text);
 int ffi_python_describe(PyObject *facts, PyObject *tensor, ffi_view *view);
 
-/* torch's ScalarType numbers, by enum ffi_type, and back (-1: none of ours). */
+/* element_types.c: torch's ScalarType numbers, by enum ffi_type, and back (-1: none of ours). */
 extern const int ffi_scalar_type[FFI_TYPES];
 int ffi_type_of_scalar(int scalar_type);
 /* Bytes of an element; 0: a type that C gets no view on. */

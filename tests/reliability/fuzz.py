@@ -17,8 +17,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from ffi_ext import compile_errors, ctext, declarations, elf, inline
-from ffi_ext.build import INCLUDE
+from ffi_ext import compile_errors, declarations, elf, inline, statements
 from ffi_ext.errors import BuildError
 from tests.reliability import children
 
@@ -52,11 +51,11 @@ def _split_preprocessed(data: bytes) -> None:
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / "fuzz.h"
         path.write_bytes(data)
-        ctext.split_preprocessed(data.decode("utf-8", "replace"), path)
+        statements.split_preprocessed(data.decode("utf-8", "replace"), path)
 
 
 def _read_log(data: bytes) -> None:
-    error = compile_errors.explain("compiling x.c", data.decode("utf-8", "replace"), INCLUDE)
+    error = compile_errors.explain("compiling x.c", data.decode("utf-8", "replace"))
     assert isinstance(error, BuildError)
 
 
@@ -151,8 +150,8 @@ def _application() -> dict[str, Reader]:
     import torch
 
     from data.files import read_rgb
-    from resnet.config import read_yaml
     from resnet.weights import read_weights
+    from resnet.yaml_file import read_yaml
 
     saved = io.BytesIO()
     torch.save({"model": {"conv1.weight": torch.ones(2, 3)}}, saved)

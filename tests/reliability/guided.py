@@ -12,8 +12,9 @@ from pathlib import Path
 from tests.reliability import children
 
 # The modules whose branches guide the mutations.
-READERS = ["ffi_ext.ctext", "ffi_ext.declarations", "ffi_ext.compile_errors", "ffi_ext.elf"]
-READERS += ["ffi_ext.inline", "resnet.weights", "resnet.config", "data.files", "yaml", "pickle"]
+READERS = ["ffi_ext.ctext", "ffi_ext.statements", "ffi_ext.macros", "ffi_ext.declarations"]
+READERS += ["ffi_ext.compile_errors", "ffi_ext.elf", "ffi_ext.inline"]
+READERS += ["resnet.weights", "resnet.yaml_file", "data.files", "yaml", "pickle"]
 LONGEST = 4096  # bytes; the mutator of fuzz.py makes the long ones
 
 

@@ -1,4 +1,4 @@
-"""The only door of `data` to the generated module: image kernels on tensors and NumPy arrays."""
+"""Elementwise operations with NumPy's broadcasting, on tensors, arrays and numbers."""
 
 from __future__ import annotations
 
@@ -10,41 +10,10 @@ import numpy as np
 import torch
 
 from data.buffers import BufferPool
+from data.ops.native import kernels, on_array, torch_takes
 
-try:
-    from _ext import kernels as _kernels
-except ModuleNotFoundError as error:
-    raise ModuleNotFoundError(
-        f"data needs the kernels in _ext.kernels, which cannot be imported ({error}); "
-        "build them with `python build_ffi.py` in the project's folder, and start Python there",
-        name=error.name,
-    ) from error
-
-try:
-    from _ext import kernels_cuda as _kernels_cuda
-except ModuleNotFoundError:  # optional: build_ffi.py says what it needs
-    _kernels_cuda = None
-
-try:
-    from _ext import jpeg as _jpeg
-except ModuleNotFoundError:  # optional, too
-    _jpeg = None
-
-__all__ = [
-    "add",
-    "broadcast_shapes",
-    "decode_jpeg_part",
-    "divide",
-    "maximum",
-    "minimum",
-    "multiply",
-    "normalize_image",
-    "prepare_image",
-    "subtract",
-]
-
-Values = float | Sequence[float] | np.ndarray | torch.Tensor
 Operand = int | float | np.ndarray | torch.Tensor
+
 
 # The element types of the broadcasting kernels: NumPy's, torch's, and how the functions end.
 _ELEMENTS = {
@@ -58,32 +27,15 @@ _NUMPY = {torch_type: numpy_type for numpy_type, (torch_type, _) in _ELEMENTS.it
 _OPERATIONS = ("add", "subtract", "multiply", "divide", "minimum", "maximum")
 # The kernels, by what tensors of one type need to find theirs.
 _KERNELS = {
-    (operation, torch_type): getattr(_kernels, f"broadcast_{operation}_{ending}")
+    (operation, torch_type): getattr(kernels, f"broadcast_{operation}_{ending}")
     for operation in _OPERATIONS
     for torch_type, ending in _ELEMENTS.values()
 }
 
-_NULL = _kernels._ffi.NULL
+_NULL = kernels._ffi.NULL
 # Fresh memory costs more than computing a large result; what nobody looks at any more is used again.
 _LARGE = 1 << 21  # elements
 _RESULTS = BufferPool(keep=2, largest=1 << 26)
-
-_NORMALIZE = {
-    torch.float32: "normalize_image_float",
-    torch.float64: "normalize_image_double",
-}
-
-
-def _kernel(name: str, image: torch.Tensor) -> Any:
-    """The generated function of this name for the image's device."""
-    if not image.is_cuda:
-        return getattr(_kernels, name)
-    if _kernels_cuda is None:
-        raise ModuleNotFoundError(
-            f"{name}: the image is on a GPU, and _ext.kernels_cuda is not built; build it with "
-            "`python build_ffi.py` where nvcc is installed, or move the image with .cpu()"
-        )
-    return getattr(_kernels_cuda, f"{name}_cuda")
 
 
 def broadcast_shapes(*shapes: Sequence[int]) -> tuple[int, ...]:
@@ -141,19 +93,7 @@ def _as_tensor(value: Operand, dtype: np.dtype[Any]) -> torch.Tensor:
     if isinstance(value, torch.Tensor):
         wanted = _ELEMENTS[dtype][0]
         return value if value.dtype is wanted else value.to(wanted)
-    return _on_array(np.asarray(value, dtype))
-
-
-def _torch_takes(array: np.ndarray) -> bool:
-    """Not reversed axes, nor fields of a structured array."""
-    return all(stride >= 0 and stride % array.itemsize == 0 for stride in array.strides)
-
-
-def _on_array(array: np.ndarray) -> torch.Tensor:
-    """A tensor to read from: on the array's memory, or on a copy where torch would not take it or would warn."""
-    return torch.from_numpy(
-        array if array.flags.writeable and _torch_takes(array) else array.copy()
-    )
+    return on_array(np.asarray(value, dtype))
 
 
 def _span(tensor: torch.Tensor) -> tuple[int, int]:
@@ -242,7 +182,7 @@ def _broadcast(operation: str, a: Operand, b: Operand, out: Any) -> Any:
                 f"{operation}: out must be an array that may be written to, got one that is read-only; "
                 "give a copy() of it"
             )
-        if not _torch_takes(out):
+        if not torch_takes(out):
             out[...] = _computed(kernel, left, right, dtype).numpy()
             return out
     result = torch.from_numpy(out) if isinstance(out, np.ndarray) else out
@@ -305,156 +245,3 @@ def minimum(a: Operand, b: Operand, out: Any = None) -> Any:
 def maximum(a: Operand, b: Operand, out: Any = None) -> Any:
     """The greater of a and b, a NaN where one is a NaN; see `add`."""
     return _broadcast("maximum", a, b, out)
-
-
-def _pixels(image: Any) -> Any:
-    """An array of pixels as a tensor; other things as they are."""
-    return _on_array(image) if isinstance(image, np.ndarray) and image.dtype == np.uint8 else image
-
-
-def _numbers(values: Values, dtype: torch.dtype, device: torch.device) -> torch.Tensor:
-    """A mean or a standard deviation as a tensor."""
-    given = _on_array(values) if isinstance(values, np.ndarray) else values
-    return torch.as_tensor(given, dtype=dtype, device=device)
-
-
-def normalize_image(
-    image: np.ndarray | torch.Tensor,
-    mean: Values,
-    std: Values,
-    *,
-    reverse_channels: bool = False,
-    dtype: torch.dtype = torch.float32,
-    out: torch.Tensor | None = None,
-) -> torch.Tensor:
-    """(image - mean) / std, as float planes.
-
-    Args:
-        image: (H, W, C) uint8, of any strides; on a GPU everything is computed there.
-        mean: in grey levels; a number or an array that NumPy broadcasts against (H, W, C).
-        std: likewise.
-        reverse_channels: RGB -> BGR; mean and std are in the order of the result.
-        dtype: float32 or float64; `out`'s, if that is given.
-        out: a (C, H, W) tensor to write to, of any strides: for example a view into a padded batch.
-
-    Returns:
-        (C, H, W) planes; `out`, if that is given.
-
-    Raises:
-        TypeError: image is not uint8, or dtype is neither float32 nor float64.
-        ValueError: shapes that do not broadcast, or `out` of another shape.
-    """
-    pixels = _pixels(image)
-    if not isinstance(pixels, torch.Tensor) or pixels.dtype != torch.uint8:
-        got = getattr(image, "dtype", type(image).__name__)
-        raise TypeError(
-            f"normalize_image: image must be a uint8 array or tensor (H, W, C), got {got}"
-        )
-    if pixels.dim() != 3:
-        raise ValueError(
-            f"normalize_image: image must have the shape (H, W, C), got {tuple(pixels.shape)}"
-        )
-    dtype = dtype if out is None else out.dtype
-    if dtype not in _NORMALIZE:
-        raise TypeError(f"normalize_image: the result must be float32 or float64, got {dtype}")
-    mean, std = (_numbers(values, dtype, pixels.device) for values in (mean, std))
-    height, width, channels = broadcast_shapes(pixels.shape, mean.shape, std.shape)[-3:]
-    if out is None:
-        out = torch.empty(channels, height, width, dtype=dtype, device=pixels.device)
-    elif tuple(out.shape) != (channels, height, width):
-        raise ValueError(
-            f"normalize_image: out must have the shape {(channels, height, width)}, "
-            f"got {tuple(out.shape)}"
-        )
-    _kernel(_NORMALIZE[dtype], pixels)(pixels, mean, std, int(reverse_channels), out)
-    return out
-
-
-def prepare_image(
-    image: np.ndarray | torch.Tensor,
-    place: torch.Tensor,
-    size: tuple[int, int] | None = None,
-    *,
-    crop: tuple[int, int, int, int] | None = None,
-    mean: Sequence[float] | torch.Tensor = (0.0, 0.0, 0.0),
-    std: Sequence[float] | torch.Tensor = (1.0, 1.0, 1.0),
-    flip_horizontal: bool = False,
-    flip_vertical: bool = False,
-    reverse_channels: bool = False,
-    antialias: bool = True,
-) -> torch.Tensor:
-    """Crop, resize, flip, normalise and lay out an image in one pass, into its place in a batch.
-
-    Args:
-        image: (H, W, C) uint8, C from 1 to 4; copied first if the pixels of a row are not dense, or
-            an array is read-only. On a GPU everything is computed there.
-        place: (C, h, w) float32 with dense rows, such as `batch[i]`; written as a whole, with zeros
-            to the right of and below the image.
-        size: height and width of the result; those of place, if None.
-        crop: top, left, height and width of the part of image to take; all of it, if None.
-        mean: in grey levels, one number per plane of the result.
-        std: likewise.
-        flip_horizontal: mirror left and right.
-        flip_vertical: turn upside down.
-        reverse_channels: RGB -> BGR; mean and std are in the order of the result.
-        antialias: filter an axis that shrinks, as Pillow does; False: two pixels per axis whatever
-            the scale, as OpenCV's INTER_LINEAR.
-
-    Returns:
-        The view (C, height, width) of place that the image fills.
-
-    Raises:
-        TypeError: image is not uint8, place not float32.
-        ffi_ext.NativeError: shapes, a crop outside of the image, or strides that do not fit; the
-            text names them.
-    """
-    pixels = _pixels(image)
-    if not isinstance(pixels, torch.Tensor) or pixels.dtype != torch.uint8 or pixels.dim() != 3:
-        got = (
-            f"{tuple(image.shape)} of {image.dtype}"
-            if isinstance(image, (np.ndarray, torch.Tensor))
-            else type(image).__name__
-        )
-        raise TypeError(
-            f"prepare_image: image must be a uint8 array or tensor (H, W, C), got {got}"
-        )
-    if pixels.stride(2) != 1 or pixels.stride(1) != pixels.shape[2]:
-        pixels = pixels.contiguous()
-    height, width = size if size is not None else place.shape[-2:]
-    top, left, crop_height, crop_width = crop or (0, 0, pixels.shape[0], pixels.shape[1])
-    _kernel("prepare_image", pixels)(
-        pixels,
-        top,
-        left,
-        crop_height,
-        crop_width,
-        height,
-        width,
-        int(antialias),
-        int(flip_horizontal) + 2 * int(flip_vertical),
-        int(reverse_channels),
-        _numbers(mean, torch.float32, pixels.device),
-        _numbers(std, torch.float32, pixels.device),
-        place,
-    )
-    return place[:, :height, :width]
-
-
-def decode_jpeg_part(contents: bytes, top: int, left: int, out: np.ndarray) -> bool:
-    """A part of a JPEG as RGB, the same as of the whole image, in less time.
-
-    Args:
-        contents: the file's.
-        top, left: where the part begins.
-        out: (height, width, 3) uint8, dense; says how large the part is, and receives it.
-
-    Returns:
-        False if `_ext.jpeg` was not built; out is as it was then.
-
-    Raises:
-        ffi_ext.NativeError: a damaged file, CMYK, or a part that is not in the image.
-    """
-    if _jpeg is None:
-        return False
-    _jpeg.decode_jpeg_part(np.frombuffer(contents, np.uint8), top, left, out)
-    return True

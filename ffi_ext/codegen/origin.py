@@ -1,0 +1,53 @@
+"""What a binary was built from, as C that keeps it there for `ffi-ext inspect`."""
+
+from __future__ import annotations
+
+import json
+import os
+from pathlib import Path
+from typing import Any
+
+from ffi_ext import __version__, elf
+from ffi_ext.codegen import csource
+from ffi_ext.declarations import Declarations, Function
+
+
+def origin(
+    declared: Declarations,
+    sources: tuple[Path, ...],
+    with_cuda: bool,
+    options: dict[str, Any],
+) -> str:
+    """C that keeps in the binary what it was built from, for `ffi-ext inspect`.
+
+    Paths are relative to the folder that has all of them, so that binaries do not tell of the machine.
+    """
+    headers = declared.headers
+    base = os.path.commonpath([path.parent for path in (*headers, *sources)] or [Path("/")])
+    facts: dict[str, Any] = {
+        "ffi_ext": __version__,
+        "headers": [os.path.relpath(path, base) for path in headers],
+        "sources": [os.path.relpath(path, base) for path in sources],
+    }
+    if with_cuda:
+        facts["with_cuda"] = True
+    variadic = {f.python_name: _described(f) for f in declared.functions if f.variadic}
+    if variadic:  # which the table of functions does not have
+        facts["variadic"] = variadic
+    for name in ("define_macros", "libraries", "extra_link_args"):
+        if options.get(name):
+            facts[name] = options[name]
+    flags = {k: v for k, v in options.get("extra_compile_args", {}).items() if v}
+    if flags:
+        facts["extra_compile_args"] = flags
+    text = csource.quoted(json.dumps(facts, sort_keys=True))
+    where = f'__attribute__((used, section("{elf.ORIGIN}")))'
+    return f"#ifdef __ELF__\nstatic const char ffi_ext_origin[] {where} = {text};\n#endif\n"
+
+
+def _described(function: Function) -> dict[str, Any]:
+    return {
+        "names": [parameter.name for parameter in function.parameters],
+        "codes": [function.result_code, *(parameter.code for parameter in function.parameters)],
+        "doc": csource.documentation(function),
+    }

@@ -1,0 +1,250 @@
+"""create_extension's arguments: checked, with paths resolved and names taken apart."""
+
+from __future__ import annotations
+
+import difflib
+import keyword
+import os
+from collections.abc import Iterable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+LOADER_WORDS = ("$ORIGIN", "@loader_path", "@rpath")  # of runtime_library_dirs: known at import
+PATH_LISTS = ("include_dirs", "library_dirs", "runtime_library_dirs", "extra_objects", "depends")
+TEXT_LISTS = ("undef_macros", "libraries", "extra_link_args", "swig_opts", "export_symbols")
+OTHERS = {
+    "define_macros",
+    "extra_compile_args",
+    "language",
+    "source_extension",
+    "py_limited_api",
+    "optional",
+}
+KEYWORDS = frozenset({*PATH_LISTS, *TEXT_LISTS, *OTHERS})
+NAMED = {"name", "headers", "sources", "verbose", "with_cuda", "package", "relative_to"}
+
+
+@dataclass(frozen=True)
+class Name:
+    """An extension's dotted name and where it goes."""
+
+    parts: tuple[str, ...]
+    base: Path
+    has_namespaces: bool = False  # packages without __init__.py, above the first that has one
+
+    @property
+    def last(self) -> str:
+        return self.parts[-1]
+
+    @property
+    def folder(self) -> Path:
+        return self.base.joinpath(*[part for part in self.parts if part])
+
+    @property
+    def package(self) -> str:
+        return ".".join(part for part in self.parts if part)
+
+    @property
+    def parents(self) -> tuple[Path, ...]:
+        """The __init__.py of every package above the last, but for namespaces."""
+        folders: list[Path] = []
+        here = self.base
+        for part in self.parts[:-1]:
+            here = here / part if part else here
+            init = here / "__init__.py"
+            if folders or not self.has_namespaces or init.exists():
+                folders.append(init)
+        return tuple(folders)
+
+
+@dataclass(frozen=True)
+class Arguments:
+    """create_extension()'s arguments, checked; paths are absolute."""
+
+    name: Name
+    headers: tuple[Path, ...]
+    sources: tuple[Path, ...]
+    verbose: bool
+    with_cuda: bool
+    package: bool
+    options: dict[str, Any]  # the keywords, as a setuptools Extension has them
+
+
+def checked(
+    name: Name,
+    headers: object,
+    sources: object,
+    verbose: object,
+    with_cuda: object,
+    package: object,
+    keywords: dict[str, Any],
+) -> Arguments:
+    """The arguments that follow the name; raises as create_extension() says."""
+    header_paths = _files("headers", headers, name.base)
+    source_paths = _files("sources", sources, name.base)
+    for argument, value in (("verbose", verbose), ("with_cuda", with_cuda), ("package", package)):
+        if not isinstance(value, (bool, int)):
+            raise _wrong(argument, "True or False", value)
+    options = _options(keywords, name.base)
+    return Arguments(
+        name, header_paths, source_paths, bool(verbose), bool(with_cuda), bool(package), options
+    )
+
+
+def base_of(relative_to: object) -> Path:
+    """The directory that relative paths start at."""
+    if not isinstance(relative_to, (str, os.PathLike)):
+        raise _wrong("relative_to", "a file path, usually __file__", relative_to)
+    path = os.fspath(relative_to)
+    if not isinstance(path, str):
+        raise _wrong("relative_to", "a str path", relative_to)
+    return Path(os.path.abspath(os.path.dirname(path)))
+
+
+def name_of(name: object, base: Path) -> Name:
+    """The extension that is called so below `base`."""
+    if not isinstance(name, str):
+        raise _wrong("name", "a dotted name such as '_ext.my_lib'", name)
+    parts = name.split(".")
+    checked = parts[1:] if parts[0] == "" and len(parts) > 1 else parts  # '.ext.a' starts at base
+    for part in checked:
+        if not part.isidentifier() or keyword.iskeyword(part):
+            raise ValueError(
+                f"create_extension() argument 'name': {name!r} is no module name: {part!r} must be a "
+                "Python identifier and no keyword, since `import` and the C compiler both use it"
+            )
+    if parts[0] in ("torch", "ffi_ext"):
+        raise ValueError(
+            f"create_extension() argument 'name': a package {parts[0]!r} in {base} would hide the one that "
+            "its functions need; take another name"
+        )
+    return Name(tuple(parts), base)
+
+
+def _wrong(argument: str, expected: str, value: object) -> TypeError:
+    return TypeError(
+        f"create_extension() argument '{argument}': expected {expected}, got "
+        f"{type(value).__name__} {value!r}"
+    )
+
+
+def _texts(argument: str, value: object) -> list[str]:
+    if isinstance(value, (str, os.PathLike)):
+        value = [value]
+    if not isinstance(value, Iterable) or isinstance(value, (bytes, dict)):
+        raise _wrong(argument, "a str or a list of str", value)
+    texts = []
+    for item in value:
+        text = os.fspath(item) if isinstance(item, os.PathLike) else item
+        if not isinstance(text, str):
+            raise _wrong(argument, "a list of str", item)
+        if "\0" in text:
+            raise ValueError(f"create_extension() argument '{argument}': a null byte in {text!r}")
+        texts.append(text)
+    return texts
+
+
+def _files(argument: str, value: object, base: Path) -> tuple[Path, ...]:
+    paths = []
+    for text in _texts(argument, value):
+        path = Path(_joined(base, text))
+        if not path.is_file():
+            kind = "is a directory" if path.is_dir() else "does not exist"
+            near = difflib.get_close_matches(path.name, _siblings(path), n=1)
+            hint = f"; did you mean {near[0]}?" if near else ""
+            places = f"in {base} (relative paths start at the directory of relative_to)"
+            where = "" if os.path.isabs(text) else f" {places}"
+            raise FileNotFoundError(
+                f"create_extension() argument '{argument}': {text!r} {kind}{where}{hint}"
+            )
+        paths.append(Path(os.path.normpath(path)))
+        if argument == "headers" and {'"', "\n", "\r"} & set(str(paths[-1])):
+            raise ValueError(
+                f"create_extension() argument 'headers': C's #include cannot name {str(paths[-1])!r}; "
+                "rename the file or its directory, without quotes and line breaks"
+            )
+    return tuple(paths)
+
+
+def _joined(base: Path, text: str) -> str:
+    """A path of a script, which may have been written on Windows, with backslashes."""
+    path = os.path.join(base, text)
+    if os.sep == "/" and not os.path.exists(path):
+        path = os.path.join(base, text.replace("\\", "/"))
+    return path
+
+
+def _siblings(path: Path) -> list[str]:
+    return os.listdir(path.parent) if path.parent.is_dir() else []
+
+
+def _options(kwargs: dict[str, Any], base: Path) -> dict[str, Any]:
+    """The keywords, checked, with relative paths resolved."""
+    options: dict[str, Any] = {}
+    for key, value in kwargs.items():
+        if key not in KEYWORDS:
+            known = sorted(KEYWORDS | NAMED)
+            near = difflib.get_close_matches(key, known, n=1)
+            hint = f"; did you mean '{near[0]}'?" if near else f"; known are {', '.join(known)}"
+            raise TypeError(f"create_extension() got an unknown keyword argument '{key}'{hint}")
+        if value is None:
+            continue
+        if key in PATH_LISTS:
+            options[key] = [
+                p if p.startswith(LOADER_WORDS) else os.path.normpath(_joined(base, p))
+                for p in _texts(key, value)
+            ]
+        elif key in TEXT_LISTS:
+            options[key] = _texts(key, value)
+        elif key == "define_macros":
+            options[key] = _macros(value)
+        elif key == "extra_compile_args":
+            options[key] = _compile_args(value)
+        elif key in ("language", "source_extension") and not isinstance(value, str):
+            raise _wrong(key, "a str", value)
+        else:
+            options[key] = value
+    if options.get("language") not in (None, "c", "c++"):
+        raise ValueError(
+            f"create_extension() argument 'language': expected 'c' or 'c++', got {options['language']!r}"
+        )
+    return options
+
+
+def _macros(value: object) -> list[tuple[str, str | None]]:
+    if not isinstance(value, (list, tuple)):
+        raise _wrong("define_macros", "a list of (name, value) pairs", value)
+    macros: list[tuple[str, str | None]] = []
+    for item in value:
+        pair = [item] if isinstance(item, str) else item
+        if not isinstance(pair, (list, tuple)) or len(pair) not in (1, 2):
+            raise _wrong("define_macros", "a list of (name, value) pairs", item)
+        name, text = pair[0], pair[1] if len(pair) == 2 else None
+        if not isinstance(name, str):
+            raise _wrong("define_macros", "a list of (name, value) pairs", item)
+        if not name.isidentifier():
+            raise ValueError(
+                f"create_extension() argument 'define_macros': {name!r} is no macro name"
+            )
+        macros.append((name, None if text is None else str(text)))
+    return macros
+
+
+def _compile_args(value: object) -> dict[str, list[str]]:
+    if isinstance(value, dict):
+        unknown = set(value) - {"cc", "cxx", "nvcc"}
+        if unknown:
+            raise ValueError(
+                "create_extension() argument 'extra_compile_args': a dict has the keys 'cc', 'cxx' "
+                f"and 'nvcc', got {sorted(map(str, unknown))}"
+            )
+        return {key: _texts(f"extra_compile_args[{key!r}]", args) for key, args in value.items()}
+    if isinstance(value, str):
+        raise _wrong("extra_compile_args", "a list of str, or a dict of lists", value)
+    args = _texts("extra_compile_args", value)
+    return {
+        "cc": args,
+        "cxx": [a for a in args if not a.startswith("-std=c") or "++" in a],
+        "nvcc": [],
+    }

@@ -1,0 +1,269 @@
+"""Gradients for C functions: which function is the backward of which."""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import torch
+
+from ffi_ext import constraints, types
+from ffi_ext.operators import Signature, operator_of, signature_of
+from ffi_ext.refusals import DTYPES
+
+
+def differentiable(
+    forward: Callable[..., Any],
+    backward: Callable[..., Any],
+    *,
+    shape: Callable[..., Sequence[int]] | None = None,
+) -> Callable[..., torch.Tensor]:
+    """Names the backward of a function: one line gives autograd.
+
+    Args:
+        forward: A function of a generated module, such as `my_lib.add_forward`; or any (*inputs) -> tensor.
+        backward: Of the same kind: `my_lib.add_backward`; or (grad, *inputs) -> the gradient of each tensor
+            input, or one tensor if there is one.
+        shape: For C functions: (*inputs) -> the shape of the output. By default it is that of the input which
+            the header says it is `like`, or else the first tensor's; the element type, too, unless the header
+            has it. Functions that resize their output need none unless torch.compile is to see through them.
+
+    A C forward has one output, the tensor that is not const (the last one, if none is const). The
+    parameters of a C backward are known by their names: `grad`, `grad_out`, `grad_output` or
+    `grad_<the output's name>` is the gradient that comes in; a name of forward's is that argument, and the
+    output's name the output; `grad_<name>` is where the gradient of the input `<name>` is written, into a
+    tensor of the input's shape. What the names do not say is an error here, not at the first call.
+
+    Returns:
+        A function of the inputs (of C's parameters without the output) whose result carries gradients. If
+        the module is registered, torch.compile sees through it (from torch 2.6 on).
+
+    Raises:
+        ValueError: The parameters of a C function cannot be told apart.
+    """
+    if signature_of(forward) is not None:
+        forward, backward = _allocating(forward, backward, shape)
+    elif shape is not None:
+        raise ValueError("differentiable() argument 'shape': a Python forward makes its own output")
+    elif signature_of(backward) is not None:
+        raise ValueError(
+            f"differentiable() argument 'forward': {backward.__name__} is a function of a generated module, "
+            f"and forward must be one, too, got {forward!r}"
+        )
+
+    name = getattr(forward, "__name__", "Function")
+    plain, transformed = _functions(name, forward, backward)
+
+    def run(*inputs: Any, **named: Any) -> torch.Tensor:
+        if named:
+            inputs = inspect.signature(forward).bind(*inputs, **named).args
+        compiling = torch.compiler.is_compiling()
+        if compiling and not (torch.is_grad_enabled() and _require_grad(inputs)):
+            return forward(*inputs)  # else torch.compile may take the first of two inputs for ctx
+        in_func = not compiling and torch._C._are_functorch_transforms_active()
+        result: torch.Tensor = (transformed if in_func else plain).apply(*inputs)
+        return result
+
+    run.__doc__ = forward.__doc__
+    run.__name__ = run.__qualname__ = name
+    run.__wrapped__ = forward  # type: ignore[attr-defined]  # its parameters are what help() shows
+    return run
+
+
+def _functions(
+    name: str, forward: Callable[..., Any], backward: Callable[..., Any]
+) -> tuple[Any, Any]:
+    """The autograd Function of this name, and the one to apply under the transforms of torch.func."""
+    keeps_output = getattr(backward, "needs_output", False)
+
+    def setup_context(ctx: Any, inputs: Any, output: Any) -> None:
+        kept = [x for x in inputs if isinstance(x, torch.Tensor)]
+        ctx.tensors = [isinstance(x, torch.Tensor) for x in inputs]
+        ctx.others = [None if isinstance(x, torch.Tensor) else x for x in inputs]
+        ctx.save_for_backward(*kept, *([output] if keeps_output else []))
+
+    class Function(torch.autograd.Function):
+        @staticmethod
+        def forward(ctx: Any, *inputs: Any) -> Any:
+            result = forward(*inputs)
+            setup_context(ctx, inputs, result)
+            return result
+
+        @staticmethod
+        def backward(ctx: Any, *grads: Any) -> Any:
+            saved = ctx.saved_tensors  # once: checkpoints give it away
+            tensors = iter(saved)
+            places = list(zip(ctx.tensors, ctx.others, strict=True))
+            inputs = [next(tensors) if is_tensor else other for is_tensor, other in places]
+            with torch.no_grad():
+                given = backward(grads[0], *inputs, *tensors)
+            given = [given] if isinstance(given, torch.Tensor) else list(given)
+            if len(given) != sum(ctx.tensors):
+                raise ValueError(
+                    f"{name}(): its backward must return one gradient for each tensor among the inputs, "
+                    f"{sum(ctx.tensors)}, got {len(given)}"
+                )
+            gradients = iter(given)
+            found = [next(gradients) if is_tensor else None for is_tensor in ctx.tensors]
+            return once(found, [grads[0], *saved])
+
+    Function.__name__ = Function.__qualname__ = name
+
+    # torch.func wants setup_context apart, which costs 30 us a call.
+    def vmap(*_: Any) -> Any:
+        raise RuntimeError(
+            f"{name}() is a C function, which vmap has no rule for: call it on the whole batch, or on each item "
+            "and torch.stack the results"
+        )
+
+    apart = {"forward": forward, "setup_context": setup_context, "vmap": vmap}
+    transformed: Any = type(name, (Function,), {n: staticmethod(f) for n, f in apart.items()})
+    return Function, transformed
+
+
+def _require_grad(inputs: Sequence[Any]) -> bool:
+    return any(isinstance(x, torch.Tensor) and x.requires_grad for x in inputs)
+
+
+class _Once(torch.autograd.Function):
+    """A gradient whose own gradient is an error, whatever of it is asked for."""
+
+    @staticmethod
+    def forward(gradient: torch.Tensor, *causes: torch.Tensor) -> torch.Tensor:
+        return gradient.view_as(gradient)
+
+    @staticmethod
+    def setup_context(ctx: Any, inputs: Any, output: Any) -> None:
+        """torch.func wants one."""
+
+    @staticmethod
+    def backward(ctx: Any, *grads: Any) -> Any:
+        raise RuntimeError(
+            "the gradient of a C function was to be differentiated, which has no second derivative: compute that "
+            "part with torch's own functions, or write it as a function of its own with its own backward"
+        )
+
+
+def once(
+    gradients: Sequence[torch.Tensor | None], causes: Sequence[Any]
+) -> tuple[torch.Tensor | None, ...]:
+    """What a backward without a derivative returns: under create_graph=True, gradients that say so when they are
+    differentiated. torch's `once_differentiable` says it only if the incoming gradient requires grad.
+
+    Args:
+        gradients: As computed, without a graph.
+        causes: The incoming gradient and what was saved.
+    """
+    if not torch.is_grad_enabled() or torch.compiler.is_compiling():
+        return tuple(gradients)
+    depends = [x for x in causes if isinstance(x, torch.Tensor) and x.requires_grad]
+    return tuple(g if g is None else _Once.apply(g, *depends) for g in gradients)
+
+
+def _allocating(
+    forward: Any, backward: Any, shape: Callable[..., Sequence[int]] | None
+) -> tuple[Callable[..., torch.Tensor], Callable[..., list[torch.Tensor]]]:
+    """Python functions that make the outputs of C ones and call them."""
+    ours, theirs = signature_of(forward), signature_of(backward)
+    assert ours is not None
+    if theirs is None:
+        raise ValueError(
+            f"differentiable() argument 'backward': {forward.__name__} is a function of a generated module, "
+            f"and backward must be one, too, got {backward!r}"
+        )
+    output, inputs, incoming, made = _roles(forward, backward, ours, theirs)
+    call, call_backward = operator_of(forward), operator_of(backward)
+    place = ours.names.index(output)
+    first = next((i for i, name in enumerate(inputs) if name in ours.tensors), None)
+    if first is None:
+        raise ValueError(f"differentiable(): {forward.__doc__} has no tensor input")
+    like_of, dtype_of, dtype = _made_like(forward, place, first)
+    differentiated = [name for name in inputs if name in ours.tensors]
+    takes_output = output in theirs.names
+    passed = [*inputs, output] if takes_output else inputs
+    parameters = theirs.names  # torch.compile before 2.11 knows no classes of ours in a backward
+
+    def run_forward(*given: Any) -> torch.Tensor:
+        if len(given) != len(inputs):
+            raise TypeError(
+                f"{forward.__name__}() takes {', '.join(inputs)}: got {len(given)} arguments"
+            )
+        like = given[like_of]
+        if not isinstance(like, torch.Tensor):
+            raise TypeError(
+                f"{forward.__name__}() argument '{inputs[like_of]}': expected a torch.Tensor, got {type(like).__name__}"
+            )
+        kind = dtype or getattr(given[dtype_of], "dtype", like.dtype)
+        size = tuple(shape(*given)) if shape else ()
+        out = like.new_empty(size, dtype=kind) if shape else torch.empty_like(like, dtype=kind)
+        call(*given[:place], out, *given[place:])
+        return out
+
+    def run_backward(grad: torch.Tensor, *given: Any) -> list[torch.Tensor | None]:
+        values = dict(zip(passed, given, strict=True))
+        gradients = {n: None if (x := values[n[5:]]) is None else torch.empty_like(x) for n in made}
+        # torch calls any empty tensor contiguous, also an expanded one, whose strides TH does not
+        grad = grad.contiguous() if grad.numel() else grad.new_empty(grad.shape)
+        arguments = [
+            grad if n in incoming else gradients[n] if n in gradients else values[n]
+            for n in parameters
+        ]
+        call_backward(*arguments)
+        return [gradients.get(f"grad_{n}") for n in differentiated if values[n] is not None]
+
+    run_forward.__name__, run_forward.__doc__ = forward.__name__, forward.__doc__
+    kind = inspect.Parameter.POSITIONAL_OR_KEYWORD
+    run_forward.__signature__ = inspect.Signature(  # type: ignore[attr-defined]
+        [inspect.Parameter(name, kind) for name in inputs]
+    )
+    run_backward.needs_output = takes_output  # type: ignore[attr-defined]
+    return run_forward, run_backward  # type: ignore[return-value]
+
+
+def _roles(
+    forward: Any, backward: Any, ours: Signature, theirs: Signature
+) -> tuple[str, list[str], set[str], list[str]]:
+    """What the parameters' names say.
+
+    Returns:
+        Forward's output; its inputs; what backward may call the gradient that comes in; the gradients
+        that backward writes.
+    """
+    if not ours.mutable:
+        raise ValueError(
+            f"differentiable(): {forward.__doc__} has no tensor that it may write to: its output must not be const"
+        )
+    if len(ours.mutable) > 1 and len(ours.mutable) < len(ours.tensors):
+        raise ValueError(
+            f"differentiable(): {forward.__doc__} has several outputs ({', '.join(ours.mutable)}): make the inputs "
+            "const, or give Python functions for forward and backward"
+        )
+    output = ours.mutable[-1]
+    inputs = [name for name in ours.names if name != output]
+    incoming = {"grad", "grad_out", "grad_output", f"grad_{output}"}
+    made = [n for n in theirs.names if n.startswith("grad_") and n[5:] in inputs]
+    for name in theirs.names:
+        if name not in {*incoming, *made, *inputs, output}:
+            raise ValueError(
+                f"differentiable(): parameter '{name}' of {backward.__doc__} is none of grad_{output}, grad_<input>, "
+                f"{', '.join([*inputs, output])}: rename it in the header, or give Python functions"
+            )
+    if not made:
+        raise ValueError(
+            f"differentiable(): {backward.__doc__} writes no gradient: name its outputs grad_<input>, as in "
+            f"{' or '.join(f'grad_{name}' for name in inputs if name in ours.tensors)}"
+        )
+    return output, inputs, incoming, made
+
+
+def _made_like(function: Any, place: int, first: int) -> tuple[int, int, torch.dtype | None]:
+    """What the header says of an output: the inputs with its shape and its element type, or that type itself."""
+    record = function.__self__
+    code, text = record.codes[place + 1], record.constraints[place]
+    said = constraints.decode(text)
+    like_of = first if said.like is None else said.like
+    dtype_of = like_of if said.dtype_of is None else said.dtype_of
+    if code not in types.ARRAY_CODES:
+        return like_of, dtype_of, DTYPES[code[1]]
+    return like_of, dtype_of, getattr(torch, said.dtypes[0]) if len(said.dtypes) == 1 else None

@@ -1,0 +1,127 @@
+"""What is wrong with a header: what was read, where it stands, and what to write instead."""
+
+from __future__ import annotations
+
+import difflib
+import re
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
+from ffi_ext import types
+from ffi_ext.errors import HeaderError
+from ffi_ext.statements import FUNCTION, TYPE, Statement
+
+if TYPE_CHECKING:
+    import cffi
+
+
+def refuse_duplicates(statements: Sequence[Statement]) -> None:
+    seen: dict[str, Statement] = {}
+    for statement in statements:
+        if statement.kind != FUNCTION:
+            continue
+        first = seen.setdefault(statement.name, statement)
+        if first is not statement:
+            raise HeaderError(
+                f"{statement.where}: multiple declarations of function {statement.name}; the first "
+                f"is at {first.where}. Declare each function once over all headers"
+            )
+
+
+def of_cffi() -> tuple[type[Exception], ...]:
+    """What cffi raises for a declaration that it does not take."""
+    import cffi
+
+    return (cffi.CDefError, cffi.FFIError, NotImplementedError, AssertionError)
+
+
+def unreadable(
+    statements: Sequence[Statement], macros: Sequence[str], first: Exception
+) -> HeaderError:
+    """The error for the first statement that cffi refuses.
+
+    All were parsed at once, for speed; now one after the other.
+
+    Args:
+        statements: What was declared.
+        macros: The lines for macros that are numbers.
+        first: What cffi said of all of it.
+    """
+    import cffi
+
+    trial = cffi.FFI()
+    trial.cdef(types.TH_TYPEDEFS + "\n".join(macros))
+    for statement in statements:
+        try:
+            trial.cdef(statement.declaration, packed=statement.packed)
+        except of_cffi() as error:
+            reason = str(error).splitlines()[-1] if str(error) else type(error).__name__
+            reason = re.sub(r"^.*<cdef source string>:\d+:(\d+:)?\s*", "", reason)
+            if "va_list" in statement.text:  # the compiler's own type: who wants it?
+                statement = [s for s in statements if "va_list" in s.text][-1]
+            return HeaderError(
+                f"{statement.where}: cannot parse this declaration ({reason}):\n"
+                f"    {' '.join(statement.text.split())}\n{_hint(statement.text, reason, statements)}"
+            )
+    return HeaderError(f"the headers cannot be read: {first}")
+
+
+def _hint(text: str, reason: str, kept: Sequence[Statement]) -> str:
+    if re.search(r"\b(class|template|namespace)\b|::|&", text):
+        return 'hint: headers hold C declarations; keep C++ in the sources, behind extern "C" functions'
+    if "va_list" in text:
+        return (
+            "hint: a va_list is for C alone; keep this out of the headers that Python reads, or take the values in "
+            "an array"
+        )
+    if "Half" in text:
+        return (
+            "hint: TH has no half arithmetic; THHalfTensor and THCudaHalfTensor pointers are known"
+        )
+    if reason.startswith("Unsupported type"):
+        return "hint: Python knows no such type; declare the struct without its fields, and pass a pointer to it"
+    no_function = "Invalid function definition" in reason
+    if "At end of input" in reason or (no_function and re.search(r"\)\s*\w", text)):
+        return "hint: is a ; missing at its end?"
+    if "simple numeric constant" in reason or "partial but has no C name" in reason:
+        return "hint: the size of an array must be a number here; write a pointer, or the number"
+    named = {name for statement in kept for name in statement.defines}
+    known = types.known_names() | named
+    before = re.search(r"before: (\S+)", reason)
+    words = re.findall(rf"(\w+)\s*{re.escape(before[1])}", text) if before else []
+    if no_function or "Missing type" in reason:  # the type of the result is unknown
+        words = re.findall(r"\b(?!const\b|extern\b|typedef\b)\w+", text)[:1]
+    unknown = next((word for word in words if word not in known), "")
+    near = difflib.get_close_matches(unknown, known, n=1, cutoff=0.75)
+    if near:
+        return f"hint: {unknown} is an unknown type; did you mean {near[0]}?"
+    if not unknown:
+        return "hint: expected a C declaration, such as int f(const THFloatTensor *x, int n);"
+    return (
+        f"hint: is {unknown} a type? #include the header that defines it (TH/TH.h, stdint.h ...) or "
+        "declare it with typedef"
+    )
+
+
+def refuse_opaque(ffi: cffi.FFI, statement: Statement) -> None:
+    """cffi answers with an exception of its own, or not at all, to values without a definition."""
+    declared = ffi._parser._declarations  # type: ignore[attr-defined]
+    kinds = ("struct", "union", "anonymous")  # the last: a typedef's struct without a tag
+    names = [f"{kind} {name}" for kind in kinds for name in statement.defines]
+    names += [f"function {statement.name}", f"variable {statement.name}"]
+    for tp in (declared[name][0] for name in names if name in declared):
+        held = [tp]
+        if hasattr(tp, "args"):
+            held = [tp.result, *tp.args]
+        elif statement.kind == TYPE:
+            held = getattr(tp, "fldtypes", None) or []
+        for value in held:
+            while hasattr(value, "item"):  # an array
+                value = value.item
+            if getattr(value, "fldtypes", 0) is None or getattr(value, "enumerators", 0) == ():
+                name = value.get_official_name()
+                raise HeaderError(
+                    f"{statement.where}: a value of '{name}' is used here, and no header has its "
+                    f"definition:\n    {' '.join(statement.text.split())}\n"
+                    f"hint: #include the header that has it, or use a pointer: {name} *"
+                )

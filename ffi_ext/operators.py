@@ -1,0 +1,192 @@
+"""Functions of a generated module as torch operators: torch.compile sees through them."""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Callable
+from dataclasses import dataclass
+from types import ModuleType
+from typing import Any
+
+import torch
+
+from ffi_ext import constraints, types
+
+# torch forgets the operators of a library that nobody keeps.
+_LIBRARIES: dict[str, torch.library.Library] = {}
+_OPERATORS: dict[int, tuple[Any, Operator]] = {}  # by id(function); the function is kept with it
+_SCHEMA = {"i": "int", "u": "int", "f": "float", "d": "float"}
+
+
+@dataclass(frozen=True)
+class Operator:
+    """A C function as an operator.
+
+    Attributes:
+        name: "namespace::function".
+        schema: torch's, as in "(Tensor a, Tensor(b!) out) -> Tensor". A number that C returns comes as a
+            tensor without dimensions (int64, float64 or bool), since compiled graphs hold nothing else.
+        call: The operator, torch.ops.<namespace>.<function>.default.
+    """
+
+    name: str
+    schema: str
+    call: Callable[..., Any]
+
+
+def register(module: ModuleType, namespace: str | None = None) -> dict[str, Operator]:
+    """Makes each function of a generated module a torch.library operator.
+
+    A `const` tensor parameter is an input; the others are mutated in place, in their shape too as far as
+    eager code goes. Under torch.compile the outputs must come in their final shapes, which the compiler has to
+    know: a function that resizes what it is given is not seen through correctly.
+
+    Args:
+        module: A module that `create_extension`, `load` or `load_inline` made.
+        namespace: Of the operators; the module's last name by default.
+
+    Returns:
+        The operators by the functions' names. Functions that torch's schemas cannot express (pointers,
+        structs, storages, variable arguments, tensor results) are left out.
+
+    Raises:
+        TypeError: The module is not a generated one.
+        ValueError: No function of it can be an operator.
+
+    Registering a rebuilt module under the same namespace replaces the operators of the one before.
+    """
+    lib, ffi = getattr(module, "_lib", None), getattr(module, "_ffi", None)
+    if lib is None or ffi is None or not hasattr(module, "__all__"):
+        raise TypeError(
+            f"register() argument 'module': expected a module made by ffi_ext, got {module!r}"
+        )
+    space = namespace or module.__name__.rpartition(".")[2]
+    if not space.isidentifier():
+        raise ValueError(
+            f"register() argument 'namespace': expected a name as in torch.ops.<name>, got {space!r}"
+        )
+    functions = {name: getattr(module, name) for name in module.__all__}
+    schemas = {n: s for n, f in functions.items() if (s := _schema(f)) is not None}
+    if not schemas:
+        raise ValueError(f"register(): no function of {module.__name__} can be a torch operator")
+    before = _LIBRARIES.pop(space, None)
+    if before is not None:
+        before._destroy()
+    library = _LIBRARIES[space] = torch.library.Library(space, "FRAGMENT")
+    operators = {}
+    for name, schema in schemas.items():
+        function = functions[name]
+        library.define(f"{name}{schema}")
+        dtype = _result_dtype(function)
+        # Of what torch has no tensor to tell the device from, the kernel is for all.
+        keys = (
+            ("CPU", "CUDA")
+            if "Tensor" in schema.partition(" -> ")[0]
+            else ("CompositeExplicitAutograd",)
+        )
+        for key in keys:
+            library.impl(name, _implementation(function, dtype), key)
+        torch.library.register_fake(f"{space}::{name}", _fake(function, dtype), lib=library)
+        call = getattr(getattr(torch.ops, space), name).default
+        operators[name] = operator = Operator(f"{space}::{name}", schema, call)
+        _OPERATORS[id(function)] = (function, operator)
+    return operators
+
+
+def operator_of(function: Any) -> Callable[..., Any]:
+    """The operator of a function if its module is registered, else the function itself."""
+    found = _OPERATORS.get(id(function))
+    return found[1].call if found else function
+
+
+def _is_mutated(code: str) -> bool:
+    """Whether C may write to a tensor parameter: it is not const."""
+    return code[0] in "TUA"
+
+
+@dataclass(frozen=True)
+class Signature:
+    """Parameters of a C function: names, and which are tensors, and which of these it may write to."""
+
+    names: tuple[str, ...]
+    tensors: frozenset[str]
+    mutable: tuple[str, ...]
+
+
+def signature_of(function: Any) -> Signature | None:
+    """None for anything but a function of a generated module."""
+    record = getattr(function, "__self__", None)
+    codes, names = getattr(record, "codes", None), getattr(record, "names", None)
+    if codes is None or names is None or not inspect.isbuiltin(function):
+        return None
+    pairs = list(zip(names, codes[1:], strict=True))
+    tensors = [(n, c) for n, c in pairs if types.is_tensor(c)]
+    mutable = tuple(n for n, c in tensors if _is_mutated(c))
+    return Signature(tuple(names), frozenset(n for n, _ in tensors), mutable)
+
+
+def _schema(function: Any) -> str | None:
+    """torch's schema of a C function, or None where it has none."""
+    if signature_of(function) is None:
+        return None
+    record = function.__self__
+    names, codes = record.names, record.codes
+    parts, letter = [], ord("a")
+    for name, code, said in zip(names, codes[1:], record.constraints, strict=True):
+        if types.is_tensor(code):
+            mutated = _is_mutated(code)
+            mark = "?" if constraints.decode(said).optional else ""
+            parts.append(f"Tensor{f'({chr(letter)}!)' if mutated else ''}{mark} {name}")
+            letter += mutated
+        elif code == "?":
+            parts.append(f"bool {name}")
+        elif len(code) == 1 and types.MEMBERS.get(code) in _SCHEMA and code != "c":
+            parts.append(f"{_SCHEMA[types.MEMBERS[code]]} {name}")
+        else:
+            return None
+    result = codes[0]
+    if result == "v":
+        returns = "()"
+    elif len(result) == 1 and types.MEMBERS.get(result) in _SCHEMA and result != "c":
+        returns = "Tensor"
+    else:
+        return None
+    if letter > ord("z") + 1:
+        return None
+    return f"({', '.join(parts)}) -> {returns}"
+
+
+def _result_dtype(function: Any) -> torch.dtype | None:
+    code = function.__self__.codes[0]
+    if code == "v":
+        return None
+    return torch.float64 if code in "fd" else torch.bool if code == "?" else torch.int64
+
+
+def _implementation(function: Callable[..., Any], dtype: torch.dtype | None) -> Callable[..., Any]:
+    def implementation(*arguments: Any) -> Any:
+        result = function(*arguments)
+        return None if dtype is None else torch.tensor(result, dtype=dtype)
+
+    return implementation
+
+
+def _fake(function: Any, dtype: torch.dtype | None) -> Callable[..., Any]:
+    """What the function returns when nothing is computed; its outputs are arguments."""
+    signature = signature_of(function)
+    assert signature is not None
+    names, tensors, mutable = signature.names, signature.tensors, signature.mutable
+
+    def fake(*arguments: Any) -> torch.Tensor | None:
+        passed = zip(names, arguments, strict=True)
+        given = {n: x for n, x in passed if n in tensors and x is not None}
+        if all(x.numel() for n, x in given.items() if n not in mutable):
+            for name in (n for n in mutable if n in given):
+                if given[name].shape == (0,) and len(given) > len(mutable):
+                    raise RuntimeError(
+                        f"{function.__name__}() argument '{name}' is empty, to be resized in C: under torch.compile "
+                        "outputs must come in their final shape, as torch.empty_like(x) makes them"
+                    )
+        return None if dtype is None else torch.empty((), dtype=dtype)
+
+    return fake

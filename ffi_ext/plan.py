@@ -1,0 +1,125 @@
+"""What one build makes and of what, and the compilers' command lines for it."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from ffi_ext import cuda, cuda_objects, toolchain
+
+
+@dataclass(frozen=True)
+class Plan:
+    """Everything that a build needs to know. Paths are absolute."""
+
+    target: Path  # the binary
+    generated: str  # cffi's C source with our preamble
+    generated_suffix: str
+    sources: tuple[Path, ...]
+    texts: tuple[tuple[Path, str], ...]  # files to write after the binary
+    packages: tuple[Path, ...]  # __init__.py files to make where there are none
+    declared: dict[str, str]  # function -> "my_lib.h:12"
+    prototypes: dict[str, str]  # function -> "int f(int n)"
+    limited: bool
+    include_dirs: tuple[str, ...] = ()
+    define_macros: tuple[tuple[str, str | None], ...] = ()
+    undef_macros: tuple[str, ...] = ()
+    library_dirs: tuple[str, ...] = ()
+    libraries: tuple[str, ...] = ()
+    runtime_library_dirs: tuple[str, ...] = ()
+    extra_objects: tuple[str, ...] = ()
+    left_out: tuple[str, ...] = ()  # objects of CUDA code that cannot be made on this machine
+    compile_args: dict[str, tuple[str, ...]] = field(default_factory=dict)  # cc, cxx, nvcc
+    link_args: tuple[str, ...] = ()
+    depends: tuple[str, ...] = ()
+    language: str | None = None
+    with_cuda: bool = False  # C sources may call the CUDA runtime
+    gnu89_inline: bool = False  # `inline` without `static` defines the function, as before C99
+
+
+def is_cxx(path: Path, language: str | None) -> bool:
+    """Whether a source is compiled as C++."""
+    return path.suffix in toolchain.CXX_SUFFIXES or (language == "c++" and path.suffix == ".c")
+
+
+def compile_command(
+    plan: Plan, source: Path, generated: bool, quick: bool = False
+) -> tuple[tuple[str, ...], tuple[str, ...]]:
+    """The command that compiles a source, without -o, and the compiler's identity.
+
+    Args:
+        quick: One that makes the same object sooner, or fails: then the other one tells.
+    """
+    given = toolchain.preprocessor_flags(plan.include_dirs, plan.define_macros, plan.undef_macros)
+    common = [*toolchain.environment_flags("CPPFLAGS"), *given]
+    if generated:
+        common += [f"-I{path}" for path in toolchain.python_includes(plan.limited, quick)]
+    if source.suffix in toolchain.CUDA_SUFFIXES:
+        program = toolchain.nvcc()
+        flags = [
+            "-O3",
+            "-Xcompiler",
+            "-fPIC",
+            *cuda.EXTENSIONS,
+            *common,
+            *plan.compile_args.get("nvcc", ()),
+        ]
+        if not any("-arch" in flag or "-gencode" in flag for flag in flags):
+            flags += cuda.architecture_flags(program.path)
+        flags += cuda.shims(source, plan.include_dirs)
+        return (*program.command, *flags, "-c", toolchain.safe_path(source)), program.identity
+    if is_cxx(source, plan.language):
+        program = toolchain.cxx_compiler()
+        flags = toolchain.environment_flags("CXXFLAGS")
+        arguments = list(plan.compile_args.get("cxx", ()))
+        standard: list[str] = []
+    else:
+        program = toolchain.c_compiler()
+        flags = toolchain.environment_flags("CFLAGS")
+        arguments = list(plan.compile_args.get("cc", ()))
+        if generated:  # it includes the headers, and is not the user's to optimize or to warn of
+            arguments = toolchain.preprocessor_words(arguments)
+        standard = [*toolchain.C_STANDARD, *toolchain.LENIENT]
+        if toolchain.c_compiler_is_cxx():  # clang++ refuses C's
+            standard = [word for word in toolchain.C_STANDARD if not word.startswith("-std=")]
+        if plan.gnu89_inline and not generated:
+            standard.append("-fgnu89-inline")
+    if generated:
+        optimize = ["-O0", *(toolchain.QUICK if quick and plan.limited else ["-w"])]
+        flags = [flag for flag in flags if not flag.startswith("-O")]
+    else:
+        optimize = ["-O3", "-DNDEBUG"]  # as distutils: asserts of old name variables that are gone
+    always = ["-fPIC", "-fasynchronous-unwind-tables"]
+    if quick and program.is_gcc:
+        always.append(toolchain.NO_MACRO_NOTES)
+    words = [*program.command, *standard, *optimize, *always, *flags, *common, *arguments]
+    return (*words, "-c", toolchain.safe_path(source)), program.identity
+
+
+def link_command(plan: Plan, sources: Iterable[Path], objects: Iterable[str | Path]) -> list[str]:
+    """The command that links the objects of the sources, without -o."""
+    with_nvcc = any(path.suffix in toolchain.CUDA_SUFFIXES for path in plan.sources)
+    with_nvcc = with_nvcc or any(cuda_objects.is_compiled_cuda(path) for path in plan.extra_objects)
+    with_runtime = with_nvcc or plan.with_cuda
+    cxx = with_nvcc or any(is_cxx(source, plan.language) for source in sources)
+    program = toolchain.cxx_compiler() if cxx else toolchain.c_compiler()
+    # As setuptools and make do: -fopenmp, -fsanitize=... and -flto are for both.
+    flags = toolchain.environment_flags("CXXFLAGS" if cxx else "CFLAGS")
+    words = [*program.command, *flags, "-shared"]
+    if sys.platform == "darwin":
+        words += ["-undefined", "dynamic_lookup"]
+    elif sys.platform != "win32":
+        words += ["-Wl,-Bsymbolic"]
+        if plan.gnu89_inline:  # of a header, it is in each object that includes it
+            words += ["-Wl,-z,muldefs"]
+    words += map(str, objects)
+    words += [toolchain.safe_path(path) for path in plan.extra_objects]
+    words += [f"-L{path}" for path in plan.library_dirs]
+    for path in plan.runtime_library_dirs:  # -Wl would take a comma in the path apart
+        words += ["-Xlinker", "-rpath", "-Xlinker", path]
+    words += [f"-l{name}" for name in plan.libraries]
+    if with_runtime:
+        words += cuda.runtime_words(with_nvcc)
+    return [*words, *plan.link_args, *toolchain.environment_flags("LDFLAGS")]

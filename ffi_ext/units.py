@@ -1,0 +1,81 @@
+"""Translation units: the command and the files that an object is made by and from, and whether they changed."""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import sys
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from ffi_ext import cache, toolchain
+from ffi_ext.cuda import INCLUDE
+from ffi_ext.plan import Plan, compile_command
+
+RECORD_VERSION = 2  # of what builds keep of each other
+
+
+@dataclass(frozen=True)
+class Unit:
+    """A translation unit: its source, the command but for the output, and what it is built from."""
+
+    source: Path
+    command: tuple[str, ...]
+    key: str  # of command, compiler and source
+    shown: str
+    generated: bool
+
+
+def unit_of(plan: Plan, source: Path, content: bytes, generated: bool = False) -> Unit:
+    command, identity = compile_command(plan, source, generated)
+    # The generated file lies in the cache: its place is no part of what it is.
+    words = command[:-1] if generated else command
+    depends = [cache.file_digest(path) for path in plan.depends]
+    described = json.dumps([RECORD_VERSION, words, identity, cache.digest(content), depends])
+    return Unit(source, command, cache.digest(described.encode()), source.name, generated)
+
+
+def milliseconds(unit: Unit) -> float:
+    """About what compiling takes, by the kind and the size of the source."""
+    kilobytes = os.path.getsize(unit.source) / 1000
+    if unit.generated:  # not optimized
+        return 10 + kilobytes
+    if unit.source.suffix in toolchain.CUDA_SUFFIXES:
+        return 3000 + 100 * kilobytes
+    return (200 if unit.source.suffix in toolchain.CXX_SUFFIXES else 30) + 12 * kilobytes
+
+
+_INSTALLED = tuple(os.path.join(root, "") for root in (sys.base_prefix, str(INCLUDE), "/usr"))
+
+
+def is_installed(path: str) -> bool:
+    """Whether a file came with the system, Python or ffi_ext. Containers have projects in /usr/src."""
+    return path.startswith(_INSTALLED) and not path.startswith("/usr/src/")
+
+
+def signature(path: str) -> list[Any] | None:
+    """What tells whether an included file changed: its content; size and time for installed ones."""
+    try:
+        status = os.stat(path)
+    except OSError:
+        return None
+    if is_installed(path):
+        return [status.st_size, status.st_mtime_ns]
+    return [cache.file_digest(path)]
+
+
+def dependencies_of(depfile: Path, source: Path) -> list[str]:
+    """The files of a make rule "object: source header ...", without the source."""
+    try:
+        text = depfile.read_text(encoding="utf-8", errors="surrogateescape")
+    except FileNotFoundError:  # a compiler that writes none
+        return []
+    _, _, names = text.replace("\\\n", " ").partition(": ")
+    # As compilers escape for make: a blank gets a backslash, and backslashes before it are doubled.
+    joined = re.sub(r"(\\*)\\ ", lambda m: "\\" * (len(m[1]) // 2) + "\0", names)
+    unescaped = joined.replace("$$", "$").replace("\\#", "#")
+    found = [name.replace("\0", " ") for name in unescaped.split()]
+    # A name with a line break comes out in pieces, which exist nowhere.
+    return [os.path.abspath(n) for n in found if Path(n) != source and os.path.exists(n)]

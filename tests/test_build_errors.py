@@ -1,0 +1,138 @@
+"""Builds that fail, and say why and what to do."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+
+import pytest
+
+from ffi_ext import BuildError, HeaderError
+from tests.small_project import litter, make, value
+
+
+def test_a_compile_error_is_distilled_and_the_old_module_stays(project):
+    make(project).build()
+    before = {p: p.read_bytes() for p in (project / "ext").rglob("*") if p.is_file()}
+    (project / "two.c").write_text("int two(void) {\n  return undeclared_name;\n}\n")
+    with pytest.raises(BuildError, match=r"two\.c:2: .undeclared_name. undeclared") as caught:
+        make(project).build()
+    assert "return undeclared_name;" in str(caught.value)
+    assert "undeclared_name" in caught.value.log
+    after = {p: p.read_bytes() for p in (project / "ext").rglob("*") if p.is_file()}
+    assert after == before and litter(project) == []
+    assert value(project, "two") == 2
+
+
+@pytest.mark.parametrize(
+    ("source", "text"),
+    [
+        ("#include <TH/TF.h>\n", "did you mean TH/TH.h"),
+        ("#include <THC/THCDeviceTensors.cuh>\n", "did you mean THC/THCDeviceTensor.cuh"),
+        ("#include <THC/THCApply.cuh>\n", "templates .* a kernel over THCudaTensor_data"),
+        ("#include <missing_thing.h>\n", "include_dirs"),
+        ("#include <Python.h>\n", r"include_dirs=\[sysconfig"),
+        ("bool f(void);\n", "stdbool.h"),
+        ("#include <vector>\n", r'this is C\+\+: pass language="c\+\+"'),
+        ("template <class T> T g(T x) { return x; }\n", r"this is C\+\+"),
+        ('extern "C" int g(void);\n', r"this is C\+\+"),
+        ("int g(int a) { return std::max(a, 3); }\n", r"this is C\+\+"),
+        (
+            "int one(void) { return 1; }\n",
+            "listed twice, or does a header have the function's body",
+        ),
+        ("int g(const ffi_ext_tensor *x);\n", "include <ffi_ext.h>"),
+        ("int g(void) { return FFI_EXT_BOOL; }\n", "include <ffi_ext.h>"),
+        ('int g(int a) { FFI_CHECK(a, "no"); return a; }\n', "a macro of <ffi_ext.h>"),
+        (
+            "#include <TH/TH.h>\nvoid g(THFloatTensor *t) { THFloatTensor_sum(t, t, 0); }\n",
+            "THFloatTensor_sum has other parameters .* no last argument keepdim",
+        ),
+    ],
+)
+def test_hints(project, source, text):
+    (project / "two.c").write_text(source + "int two(void) { return 2; }\n")
+    with pytest.raises(BuildError, match=text):
+        make(project).build()
+
+
+def test_openmp_for_the_compiler_alone_is_told(project):
+    """By a process without torch, whose OpenMP would do."""
+    (project / "one.c").write_text(
+        "int one(void) {\n  int n = 0;\n#pragma omp parallel\n  n = 1;\n  return n;\n}\n"
+    )
+    words = ["-m", "ffi_ext", "build", "lib.h", "one.c", "two.c", "--cflag=-fopenmp"]
+    done = subprocess.run([sys.executable, *words], cwd=project, capture_output=True, text=True)
+    assert done.returncode == 0 and "nothing that is linked defines" in done.stderr
+    assert "Add -fopenmp to extra_link_args." in done.stderr
+
+
+def test_what_a_linker_says_and_not_that_it_failed(project, monkeypatch):
+    (project / "broken.o").write_bytes(b"no object")
+    with pytest.raises(BuildError, match=r"linking _lib.abi3.so failed: .*broken\.o"):
+        make(project, extra_objects=["broken.o"]).build()
+    monkeypatch.setenv("LDFLAGS", "-Wl,-z,defs")
+    with pytest.raises(BuildError, match="take -Wl,-z,defs and -Wl,--no-undefined out of LDFLAGS"):
+        make(project).build()
+
+
+def test_a_missing_library_is_named(project):
+    with pytest.raises(BuildError, match="library no_such_library is not installed"):
+        make(project, libraries=["no_such_library"]).build()
+
+
+def test_a_function_that_nobody_defines_is_reported_at_build_time(project):
+    (project / "two.c").write_text("int too(void) { return 2; }\n")
+    with pytest.raises(BuildError, match=r"two \(lib\.h:2\)"):
+        make(project).build()
+    assert not list((project / "ext").rglob("*.so"))
+
+
+def test_th_functions_that_do_not_exist_are_named(project):
+    (project / "two.c").write_text(
+        "#include <TH/TH.h>\nint two(void) { THFloatTensor_frobnicate(0); return 2; }\n"
+    )
+    with pytest.raises(BuildError, match="does not have: THFloatTensor_frobnicate"):
+        make(project).build()
+
+
+def test_no_compiler(project, monkeypatch):
+    monkeypatch.setenv("CC", "no-such-compiler")
+    with pytest.raises(BuildError, match="no compiler: CC='no-such-compiler'.*apt install gcc"):
+        make(project).build()
+
+
+@pytest.mark.parametrize("header", ["int one(void);\n", "#define ONE 1\nint one(void);\n"])
+def test_a_compiler_that_says_nothing(project, monkeypatch, header):
+    monkeypatch.setenv("CC", "false")
+    (project / "lib.h").write_text(header)
+    with pytest.raises(BuildError, match=r"failed: false -.* printed nothing and ended with 1"):
+        make(project, sources=["one.c"]).build()
+
+
+def test_a_header_name_that_c_cannot_include_is_refused(project):
+    (project / 'quo"te.h').write_text("int one(void);\n")
+    with pytest.raises(ValueError, match="#include cannot name"):
+        make(project, headers=['quo"te.h'])
+
+
+@pytest.mark.parametrize(
+    ("header", "text"),
+    [
+        ("int one(void);\nint two(unknown_type x);\n", r"lib\.h:2: cannot parse.*\n.*unknown_type"),
+        ("int one(void);\n\nint broken(;\n", r"lib\.h:3: cannot parse"),
+        ("#include <stdint.h>\nint one(void);\nvector<int> v(void);\n", r"lib\.h:3"),
+        (
+            "int one(void);\nint one(void);\n",
+            r"lib\.h:2: multiple declarations of function one.*lib\.h:1",
+        ),
+        ("#include <no_such_header.h>\n", r"failed: \S*lib\.h:1: no_such_header"),
+        ("#if 1\nint one(void);\n", r"failed: \S*lib\.h:1: unterminated"),
+    ],
+)
+def test_headers_that_cannot_be_read(project, header, text):
+    (project / "lib.h").write_text(header)
+    with pytest.raises(BuildError, match=text):
+        make(project)
+    assert not (project / "ext").exists()
+    assert issubclass(HeaderError, BuildError)

@@ -1,0 +1,321 @@
+"""What a call has cffi convert: pointers, lists, structs, texts; and variadic functions, which cffi calls."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+import torch
+
+import ffi_ext
+
+HEADER = """
+int how_many(THFloatTensor **tensors, int n);
+int longest(const char *const *texts, int n);
+double total(double *values, int n);
+double first_two(const double values[2]);
+void shout(char *text);
+int fill16(char text[16]);
+double corner(const double (*rows)[3]);
+int last_byte(const uint8_t *bytes, int n);
+void clear(uint8_t constants[1]);
+struct point { int x, y; };
+struct point flip(struct point p);
+void move(struct point *p);
+int lowest(const uint8_t key[4]);
+enum colour { RED, GREEN = 4 };
+enum colour next_colour(enum colour c);
+long double precise(long double x);
+char upper(char c);
+int apply(int (*f)(int), int x);
+int variadic(int n, ...);
+int dimensions(THFloatTensor *t, ...);
+int any_dimensions(void *tensor);
+"""
+
+SOURCE = r"""
+#include <TH/TH.h>
+#include <stdarg.h>
+struct point { int x, y; };
+enum colour { RED, GREEN = 4 };
+int how_many(THFloatTensor **tensors, int n) { return tensors[0] ? n : 0; }
+int longest(const char *const *texts, int n) {
+  int most = 0;
+  for (int i = 0; i < n; i++) if (strlen(texts[i]) > most) most = strlen(texts[i]);
+  return most;
+}
+double first_two(const double values[2]) { return values[0] + values[1]; }
+void shout(char *text) { for (; *text; text++) *text -= 32; }
+int fill16(char text[16]) { memset(text, 7, 16); return text[15]; }
+double corner(const double (*rows)[3]) { return rows[0][2]; }
+void clear(uint8_t constants[1]) { *constants = 0; }
+int last_byte(const uint8_t *bytes, int n) { return bytes[n - 1]; }
+double total(double *values, int n) { double s = 0; while (n--) s += values[n]; return s; }
+struct point flip(struct point p) { struct point r = {p.y, p.x}; return r; }
+void move(struct point *p) { p->x++; }
+int lowest(const uint8_t key[4]) {
+  int low = key[0];
+  for (int i = 1; i < 4; i++) if (key[i] < low) low = key[i];
+  return low;
+}
+enum colour next_colour(enum colour c) { return c == RED ? GREEN : RED; }
+long double precise(long double x) { return x / 2; }
+char upper(char c) { return c - 32; }
+int apply(int (*f)(int), int x) { return f(x) + 1; }
+int variadic(int n, ...) {
+  va_list rest; int s = 0;
+  va_start(rest, n);
+  while (n--) s += va_arg(rest, int);
+  va_end(rest);
+  return s;
+}
+int dimensions(THFloatTensor *t, ...) { if (t->nDimension > 3) THError("too many"); return t->nDimension; }
+int any_dimensions(void *tensor) { return ((THFloatTensor *)tensor)->nDimension; }
+"""
+
+
+@pytest.fixture(scope="module")
+def module(build_once):
+    return build_once(HEADER, SOURCE, extra_compile_args=["-std=gnu99"])
+
+
+def test_what_cffi_carries(module):
+    ffi = module._ffi
+    assert module.total([1, 2, 3.5], 3) == 6.5
+    assert module.total(ffi.new("double[]", [1, 2]), 2) == 3
+    for bad in (None, torch.zeros(2), "x", 3):
+        with pytest.raises(TypeError, match="argument 1 'values'"):
+            module.total(bad, 2)
+    point = module.flip({"x": 1, "y": 5})
+    assert (point.x, point.y) == (5, 1)
+    assert float(module.precise(3.0)) == 1.5
+    assert module.upper(b"a") == b"A"
+    double = ffi.callback("int(int)", lambda x: 2 * x)
+    assert module.apply(double, 20) == 41
+    assert module.variadic(2, ffi.cast("int", 3), ffi.cast("int", 4)) == 7
+    assert module.dimensions(torch.zeros(2, 3)) == 2
+    with pytest.raises(TypeError, match="float32"):
+        module.dimensions(torch.zeros(2).double())
+    for _ in range(2000):  # an error through the interpreter's frames leaves nothing behind
+        with pytest.raises(ffi_ext.NativeError, match="too many"):
+            module.dimensions(torch.zeros(1, 1, 1, 1))
+    assert module.any_dimensions(torch.zeros(2, 2, 2, dtype=torch.int64)) == 3
+
+
+def test_text_that_c_writes_to(module):
+    text, memory, buffer = b"abc", bytearray(b"abc\0"), module._ffi.new("char[]", b"abc")
+    module.shout(text)
+    module.shout(memory)
+    module.shout(buffer)
+    assert (text, memory, module._ffi.string(buffer)) == (b"abc", b"ABC\0", b"ABC")
+    module.clear(text)
+    assert text == b"abc"
+    assert module.last_byte(b"ab", 2) == module.last_byte(bytearray(b"ab"), 2) == ord("b")
+
+
+def test_a_list_of_texts(module):
+    assert module.longest([b"a", b"four", bytes(0)], 3) == 4
+    assert module.longest((module._ffi.new("char[]", b"four"), b"fiver"), 2) == 5
+    with pytest.raises(TypeError, match="argument 1 'texts'.*not str"):
+        module.longest(["a"], 1)
+
+
+def test_a_list_that_is_shorter_than_the_declared_array(module):
+    assert module.first_two([1, 2]) == module.first_two((1, 2, 5)) == 3
+    assert module.corner([[1, 2, 3]]) == 3
+    room = bytearray(16)
+    assert module.fill16(b"short") == module.fill16(room) == 7 and room == bytes([7] * 16)
+    with pytest.raises(ValueError, match=r"expected 16 values for char text\[16\], got 5"):
+        module.fill16(bytearray(5))
+    with pytest.raises(ValueError, match=r"'values': expected 2 values for .*values\[2\], got 1"):
+        module.first_two([1])
+    assert module.lowest(b"zebra") == ord("b")
+    with pytest.raises(ValueError, match=r"'key': expected 4 values for .*key\[4\], got 3"):
+        module.lowest(b"abc")
+
+
+def test_pointers_at_every_call(build):
+    """cffi's types are not known at the first call, and from then on they are."""
+    header = "struct point { int x, y; };\nstruct point *right_of(struct point *p);\n"
+    module = build(
+        header, header + "struct point *right_of(struct point *p) { return p ? p + 1 : p; }"
+    )
+    ffi = module._ffi
+    points = ffi.new("struct point[2]", [{"x": 1}, {"x": 2}])
+    opaque = ffi.cast("void *", points)
+    for _ in range(3):
+        for given in (points, ffi.addressof(points, 0), opaque):
+            right = module.right_of(given)
+            assert ffi.typeof(right) is ffi.typeof("struct point *") and right == points + 1
+        assert module.right_of(ffi.NULL) == ffi.NULL
+        wrong = [points[0], ffi.new("int *"), ffi.cast("int", 1), ffi.typeof("int"), b"text", None]
+        for value in wrong:
+            with pytest.raises(
+                TypeError, match=r"right_of\(\) argument 1 'p': .*'struct point \*'"
+            ):
+                module.right_of(value)
+    module.right_of.__self__.state = (ffi, module._lib, "right_of", (1, 2), (0, 0))
+    with pytest.raises(AttributeError):  # what is no type of cffi's does not reach it
+        module.right_of(b"text")
+
+
+LISTS = {
+    "double sum(const double *of, int n)": [([1, 2.5], 2), ((True, np.float32(2)), 2), ([], 0)],
+    "int at(const int (*rows)[2], int n)": [([[1, 2], (3, 4)], 1)],
+    "int first(struct pair *of, int n)": [([(5, 6), {"x": 7}], 1)],
+    "int second(const int of[2], int n)": [([8, 9], 0), ((8, 9, 10), 0)],
+    "int size(const char *const *of, int n)": [([b"a", b"bc"], 1)],
+}
+
+
+SUMS = """
+double sum(const double *of, int n) { double s = 0; while (n--) s += of[n]; return s; }
+int at(const int (*rows)[2], int n) { return rows[n][1]; }
+int first(struct pair *of, int n) { return of[n].x++; }
+int second(const int of[2], int n) { return of[1]; }
+int size(const char *const *of, int n) { return of[n][1]; }
+"""
+
+
+NO_LISTS = {
+    "sum": [(["a"], 1), ([None], 1), ([[1.0]], 1), ("ab", 1), ({1.0}, 1), ([1, 2**2000], 2)],
+    "at": [([1, 2], 0), ([[1, 2, 3]], 0)],
+    "first": [([5], 0), ([{"z": 1}], 0)],
+    "second": [([8], 0), ([8, 2**31], 0), ([8, 1.5], 0)],
+    "size": [(["a"], 0)],
+    "run": [([1], 0), ((), 0)],
+    "any": [([1, 2], 0)],
+}
+
+
+def test_lists_at_every_call(build):
+    extra = "int run(int (*of)(int), int n);\nint any(const void *of, int n);\n"
+    header = "struct pair { int x, y; };\n" + "".join(f"{text};\n" for text in LISTS) + extra
+    ends = (
+        "int run(int (*of)(int), int n) { return 0; }\nint any(const void *of, int n) { return 0; }"
+    )
+    module = build(header, header + SUMS + ends)
+    expected = {
+        "sum": [3.5, 3.0, 0.0],
+        "at": [4],
+        "first": [7],
+        "second": [9, 9],
+        "size": [ord("c")],
+    }
+    for _ in range(3):
+        for text, calls in LISTS.items():
+            name = text.partition("(")[0].split()[1]
+            assert [getattr(module, name)(*call) for call in calls] == expected[name]
+        for name, calls in NO_LISTS.items():
+            for call in calls:
+                with pytest.raises(
+                    (TypeError, ValueError, OverflowError, IndexError), match=rf"^{name}\(\) arg"
+                ):
+                    getattr(module, name)(*call)
+
+
+def test_an_interrupt_in_a_conversion_is_not_lost(build):
+    class Interrupted:
+        asked = 0
+
+        def __float__(self):
+            self.asked += 1
+            if self.asked == 1:
+                raise KeyboardInterrupt
+            return 2.0
+
+    module = build(
+        "double first(const double *of);", "double first(const double *of) { return *of; }"
+    )
+    assert module.first([1.0]) == 1.0
+    value = Interrupted()
+    with pytest.raises(KeyboardInterrupt):
+        module.first([value])
+    assert module.first([value]) == 2.0
+
+
+VALUES = """
+struct inner { char tag; long double wide; };
+struct outer { int n; struct inner in[2]; double (*f)(double); unsigned low : 3, high : 5; };
+union either { int i; double d; };
+"""
+
+
+def test_structs_at_every_call(build):
+    header = VALUES + (
+        "struct outer turned(struct outer of, int by);\nunion either other(union either of);\n"
+    )
+    source = (
+        "struct outer turned(struct outer of, int by) { struct inner first = of.in[0];\n"
+        "  of.n += by; of.in[0] = of.in[1]; of.in[1] = first; of.high = of.low; return of; }\n"
+        "union either other(union either of) { of.d = of.i + 0.5; return of; }\n"
+    )
+    module = build(header, header + source)
+    ffi = module._ffi
+    inner = [{"tag": b"a", "wide": 1.5}, (b"b", 2.5)]
+    given = [{"n": 1, "in": inner, "low": 5}, (1, inner, ffi.NULL, 5)]
+    given.append(ffi.new("struct outer *", given[0])[0])
+    for _ in range(3):
+        for value in given:
+            got = module.turned(value, 2)
+            assert ffi.typeof(got) is ffi.typeof("struct outer")
+            assert (got.n, getattr(got, "in")[0].tag, got.high, got.f) == (3, b"b", 5, ffi.NULL)
+            assert float(getattr(got, "in")[1].wide) == 1.5
+        assert given[2].n == 1  # a copy went to C
+        assert module.other({"i": 3}).d == 3.5
+        wrong = [
+            {"n": "1"},
+            {"m": 1},
+            {"low": 8},
+            (1, 2, 3, 4, 5, 6),
+            None,
+            3,
+            ffi.new("struct outer *"),
+        ]
+        for value in wrong:
+            with pytest.raises(
+                (TypeError, ValueError, OverflowError), match=r"^turned\(\) arg.* 'of'"
+            ):
+                module.turned(value, 2)
+
+
+def test_what_cffi_refuses_says_what_to_do(module):
+    with pytest.raises(
+        TypeError, match=r"argument 1 'f'.*module._ffi.callback\('int\(\*\)\(int\)'"
+    ):
+        module.apply(lambda x: x, 1)
+    with pytest.raises(TypeError, match=r"got a NumPy array of float64.*from_buffer\('double\[\]'"):
+        module.total(np.ones(2), 2)
+    ffi, rows = module._ffi, np.arange(6.0).reshape(2, 3)
+    with pytest.raises(TypeError, match=r"from_buffer\('double\[\]\[3\]', value\)"):
+        module.corner(rows)
+    assert module.corner(ffi.from_buffer("double[][3]", rows)) == 2
+    with pytest.raises(TypeError, match=r"from_buffer\(value\)"):
+        module.any_dimensions(rows)
+    with pytest.raises(TypeError, match=r"one: module._ffi.new\('double \*', value\)"):
+        module.total(3, 1)
+    assert module.total(ffi.new("double *", 3), 1) == 3
+    with pytest.raises(TypeError, match=r"module._ffi.new\('struct point \*', value\)"):
+        module.move({"x": 1})
+    with pytest.raises(TypeError, match="'tensors': .*no array of tensors .*torch.cat"):
+        module.how_many([torch.ones(1), torch.ones(1)], 2)
+    with pytest.raises(TypeError, match=r"module._ffi.addressof\(value\)"):
+        module.move(module.flip((1, 2)))
+    with pytest.raises(
+        TypeError,
+        match="an integer is required for 'enum colour', got str 'RED': pass .* RED or GREEN",
+    ):
+        module.next_colour("RED")
+    with pytest.raises(
+        TypeError, match="argument 1 'p': no field is named 'z'; struct point has x, y"
+    ):
+        module.flip({"z": 1})
+    with pytest.raises(
+        TypeError, match=r"variadic\(\) argument 1 'arg0': expected int, got str 'x'"
+    ):
+        module.variadic("x")
+    with pytest.raises(OverflowError, match=r"variadic\(\) argument 1 'arg0'"):
+        module.variadic(2**40)
+    with pytest.raises(
+        TypeError, match=r"(?s)variadic\(\): .*_ffi.cast\('int', value\).*int variadic"
+    ):
+        module.variadic(1, 2)

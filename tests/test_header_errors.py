@@ -1,0 +1,100 @@
+"""What a header is told that cannot be read, or that exports nothing."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from ffi_ext import BuildError, HeaderError, create_extension
+
+
+@pytest.mark.parametrize("first", ["", "#define SIZE 3\n"])
+def test_a_header_that_the_system_does_not_let_read(tmp_path, monkeypatch, first):
+    (tmp_path / "h.h").write_text(first + "int f(void);\n")
+    (tmp_path / "h.c").write_text("int f(void) { return 1; }\n")
+    real = Path.read_text
+
+    def refuse(path, *arguments, **named):
+        if path.name == "h.h":
+            raise PermissionError(13, "Permission denied", str(path))
+        return real(path, *arguments, **named)
+
+    monkeypatch.setattr(Path, "read_text", refuse)
+    with pytest.raises(HeaderError, match="the header .*h.h cannot be read: .*Permission denied"):
+        create_extension("denied.h", ["h.h"], ["h.c"], relative_to=str(tmp_path / "b.py"))
+
+
+@pytest.mark.parametrize(
+    ("header", "said"),
+    [
+        ("struct p;\nstruct p f(int a);\n", r"one.h:2: a value of 'struct p' is used here"),
+        ("int f(struct p a);\n", "a value of 'struct p' .*\n.*\nhint: .* a pointer: struct p \\*"),
+        (
+            "int f(enum e a);\n",
+            "a value of 'enum e' is used here, and no header has its definition",
+        ),
+        ("extern union u g;\n", "a value of 'union u'"),
+        (
+            "struct p;\ntypedef struct { struct p a[2]; } q;\nq f(int);\n",
+            "one.h:2: a value of 'struct p'",
+        ),
+        ("THFloatTensor f(int a);\n", "a pointer: THFloatTensor \\*"),
+        ("int f(flot a);\n", "flot is an unknown type; did you mean float"),
+        ("typedef int hue;\nint f(heu a, hue b);\n", "is heu a type"),
+        ("void f(THFlotTensor *t);\n", "did you mean THFloatTensor"),
+        ("foo_t f(int a);\n", "hint: is foo_t a type"),
+        ("const THFlotTensor *f(int a);\n", "did you mean THFloatTensor"),
+        ("at::Tensor f(int a);\n", "hint: headers hold C declarations; keep C"),
+        ("ffi_ext_tensor *f(int a);\n", "one.h:1: f cannot return an ffi_ext_tensor.*output param"),
+        ("int f(int a)", "is a ; missing at its end"),
+        ("int f(int a)\nint g(int b);\n", "is a ; missing at its end"),
+        ("int f(int a, );\n", "hint: expected a C declaration, such as"),
+        ("int f(int n, int v[n][n]);\n", "size of an array must be a number"),
+    ],
+)
+def test_what_a_header_that_cannot_be_read_is_told(tmp_path, header, said):
+    (tmp_path / "one.h").write_text(header)
+    with pytest.raises(HeaderError, match=said):
+        create_extension("told.one", "one.h", [], relative_to=str(tmp_path / "b.py"))
+
+
+@pytest.mark.parametrize(
+    ("types", "said"),
+    [
+        (
+            "typedef struct { __int128 v; } wide;\n",
+            r"types.h:1: cannot parse .*__int128.*\n.*\nhint: ",
+        ),
+        (
+            "\ntypedef struct { union { int v[sizeof(int)]; } u; } wide;\n",
+            r"types.h:2: .*\n.*\nhint: the size of an array must be a number",
+        ),
+    ],
+)
+def test_a_type_of_an_included_file_that_cannot_be_read(tmp_path, types, said):
+    (tmp_path / "types.h").write_text(types)
+    (tmp_path / "one.h").write_text('#include "types.h"\nint first(const wide *values);\n')
+    with pytest.raises(HeaderError, match=said):
+        create_extension("told.one", "one.h", [], relative_to=str(tmp_path / "b.py"))
+
+
+def test_a_header_of_cxx_is_told_apart_from_a_source(tmp_path):
+    (tmp_path / "one.h").write_text("#include <unordered_map>\nint f(int a);\n")
+    with pytest.raises(BuildError, match=r"hint: headers are read as C.*#ifdef __cplusplus"):
+        create_extension("told.one", "one.h", [], relative_to=str(tmp_path / "b.py"))
+
+
+def test_thc_without_cuda_is_told_of_the_flag(build):
+    with pytest.raises(BuildError, match="hint: THC's types need with_cuda=True"):
+        build("int f(THCudaTensor *t);\n", "int f(void *t) { return 1; }\n")
+
+
+@pytest.mark.parametrize("header", ["", "#ifdef MISSING\nint f(void);\n#endif\n", "struct p;\n"])
+def test_a_header_that_exports_nothing(tmp_path, header):
+    (tmp_path / "one.h").write_text(header)
+    with pytest.warns(
+        UserWarning,
+        match=r"one\.h declares no function.* empty\.one will be empty.*a header that it includes",
+    ):
+        create_extension("empty.one", "one.h", [], relative_to=str(tmp_path / "b.py"))
