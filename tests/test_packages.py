@@ -98,6 +98,27 @@ def test_dead_architectures_are_dropped_from_nvcc_lines():
     assert (" ".join(kept), " ".join(dropped)) == (alive, dead)
 
 
+def test_scripts_nvcc_lines_find_the_headers_that_pip_installed(tmp_path):
+    """As torch's own packages bring them; the toolkit's and the script's own come before."""
+    compiler = tmp_path / "toolkit" / "bin" / "nvcc"
+    compiler.parent.mkdir(parents=True)
+    compiler.write_text('#!/bin/sh\n[ "$1" = --list-gpu-arch ] || exec gcc -x c "$@"\n')
+    compiler.chmod(0o755)
+    texts = {
+        "site/nvidia/curand/include/curand_own.h": "#define OWN 1",
+        "site/nvidia/curand/include/both.h": "#define BOTH 2",
+        "own/both.h": "#define BOTH 1",
+        "a.c": '#include "curand_own.h"\n#include <both.h>\n_Static_assert(OWN == 1 && BOTH == 1, "");\n',
+    }
+    for name, text in texts.items():
+        (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / name).write_text(text + "\n")
+    path = os.pathsep.join(filter(None, [str(tmp_path / "site"), os.environ.get("PYTHONPATH", "")]))
+    environment = {"CUDA_HOME": str(tmp_path / "toolkit"), "PYTHONPATH": path}
+    run(tmp_path, "--", "nvcc", "-c", "-o", "a.o", "a.c", "-Iown", **environment)
+    assert (tmp_path / "a.o").exists()
+
+
 def test_dialects_that_todays_thrust_refuses_are_dropped_from_nvcc_lines():
     line = "-c a.cu -std=c++11 --std c++14 -std c++17 -Xcompiler -std=c99 -arch=sm_80"
     kept, dropped = nvcc.repaired(line.split(), [80])
