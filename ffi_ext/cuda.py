@@ -240,6 +240,14 @@ def library_words(functions: Iterable[str]) -> list[str]:
     return words
 
 
+def pip_library(name: str, folders: Iterable[str]) -> Path | None:
+    """The file for `-lname` that pip installed, if none of the folders has one: libcufft.so.12, by no other name."""
+    if any(Path(folder, f"lib{name}.{end}").exists() for folder in folders for end in ("so", "a")):
+        return None
+    found = [p for folder in _pip_folders("lib") for p in sorted(folder.glob(f"lib{name}.so.*"))]
+    return found[0] if found else None
+
+
 def library_dirs() -> list[Path]:
     """The toolkit's libraries: where NVIDIA's installers, conda, Debian and Windows have them."""
     root = home()

@@ -119,6 +119,13 @@ def test_scripts_nvcc_lines_find_the_headers_that_pip_installed(tmp_path):
     assert (tmp_path / "a.o").exists()
 
 
+def test_a_library_that_no_toolkit_has_any_more_is_dropped_from_nvcc_lines():
+    line = "-lcublas_device -lcudadevrt a.cu -o a.o -rdc=true -shared"
+    kept, dropped = nvcc.repaired(line.split(), [80])
+    assert " ".join(kept) == "-lcudadevrt a.cu -o a.o -rdc=true -shared"
+    assert dropped == ["-lcublas_device"]
+
+
 def test_dialects_that_todays_thrust_refuses_are_dropped_from_nvcc_lines():
     line = "-c a.cu -std=c++11 --std c++14 -std c++17 -Xcompiler -std=c99 -arch=sm_80"
     kept, dropped = nvcc.repaired(line.split(), [80])
