@@ -546,6 +546,20 @@ def test_a_graph_captures_a_call(module):
     assert tensor.cpu().tolist() == [8.0] * 100
 
 
+@needs_nvcc
+def test_c_sources_call_what_the_runtime_has_had_under_other_names(build):
+    """Its own library has the functions no more: the module would not import."""
+    source = """
+    #include <THC/THC.h>
+    int f(int x) {
+      size_t limit = 0;
+      if (x < 0) return cudaThreadSynchronize() + cudaThreadGetLimit(&limit, cudaLimitStackSize) + cudaThreadExit();
+      return x + 1;
+    }
+    """
+    assert build("int f(int x);", source, with_cuda=True).f(4) == 5
+
+
 def pip_library(tmp_path, name, text):
     """The folder of a library as pip installs those of CUDA: no version of the real ones can be relied on."""
     folder = tmp_path / "nvidia" / name / "lib"
