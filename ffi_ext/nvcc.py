@@ -64,9 +64,6 @@ def main() -> int:
         )
     include = build.INCLUDE
     folders = [f"-I{include}", *(f"-I{include / name}" for name in ("TH", "THC", "THCUNN"))]
-    # cuRAND, cuBLAS ...: a toolkit may lack the headers that pip installed beside torch. Last of all, since
-    # those of the runtime may be there in another version than this nvcc's.
-    folders += [word for path in cuda.include_dirs() for word in ("-isystem", path)]
     for word in sys.argv[1:]:
         if word.endswith(".cu"):
             searched = re.findall(r"(?:^|\0)-I\0?([^\0]+)", "\0".join(sys.argv[1:]))

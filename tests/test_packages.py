@@ -98,12 +98,13 @@ def test_dead_architectures_are_dropped_from_nvcc_lines():
     assert (" ".join(kept), " ".join(dropped)) == (alive, dead)
 
 
-def test_scripts_nvcc_lines_find_the_headers_that_pip_installed(tmp_path):
+@pytest.mark.parametrize("compiler", ["nvcc", "gcc"])
+def test_scripts_own_lines_find_the_headers_that_pip_installed(tmp_path, compiler):
     """As torch's own packages bring them; the toolkit's and the script's own come before."""
-    compiler = tmp_path / "toolkit" / "bin" / "nvcc"
-    compiler.parent.mkdir(parents=True)
-    compiler.write_text('#!/bin/sh\n[ "$1" = --list-gpu-arch ] || exec gcc -x c "$@"\n')
-    compiler.chmod(0o755)
+    nvcc = tmp_path / "toolkit" / "bin" / "nvcc"
+    nvcc.parent.mkdir(parents=True)
+    nvcc.write_text('#!/bin/sh\n[ "$1" = --list-gpu-arch ] || exec gcc -x c "$@"\n')
+    nvcc.chmod(0o755)
     texts = {
         "site/nvidia/curand/include/curand_own.h": "#define OWN 1",
         "site/nvidia/curand/include/both.h": "#define BOTH 2",
@@ -115,7 +116,7 @@ def test_scripts_nvcc_lines_find_the_headers_that_pip_installed(tmp_path):
         (tmp_path / name).write_text(text + "\n")
     path = os.pathsep.join(filter(None, [str(tmp_path / "site"), os.environ.get("PYTHONPATH", "")]))
     environment = {"CUDA_HOME": str(tmp_path / "toolkit"), "PYTHONPATH": path}
-    run(tmp_path, "--", "nvcc", "-c", "-o", "a.o", "a.c", "-Iown", **environment)
+    run(tmp_path, "--", compiler, "-c", "-o", "a.o", "a.c", "-Iown", **environment)
     assert (tmp_path / "a.o").exists()
 
 
