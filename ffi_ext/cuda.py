@@ -248,6 +248,14 @@ def pip_library(name: str, folders: Iterable[str]) -> Path | None:
     return found[0] if found else None
 
 
+def name_pip_libraries(folder: Path) -> None:
+    """Links in the folder by which `-lcublas` of a script's own line finds the libcublas.so.13 that pip installed."""
+    for path in (path for place in _pip_folders("lib") for path in sorted(place.glob("lib*.so.*"))):
+        link = folder / f"{path.name.partition('.so.')[0]}.so"
+        if not link.exists():
+            link.symlink_to(path)
+
+
 def library_dirs() -> list[Path]:
     """The toolkit's libraries: where NVIDIA's installers, conda, Debian and Windows have them."""
     root = home()

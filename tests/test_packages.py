@@ -13,7 +13,7 @@ from pathlib import Path
 
 import pytest
 
-from ffi_ext import nvcc
+from ffi_ext import elf, nvcc
 
 PACKAGES = Path(__file__).with_name("packages")
 
@@ -118,6 +118,20 @@ def test_scripts_own_lines_find_the_headers_that_pip_installed(tmp_path, compile
     environment = {"CUDA_HOME": str(tmp_path / "toolkit"), "PYTHONPATH": path}
     run(tmp_path, "--", compiler, "-c", "-o", "a.o", "a.c", "-Iown", **environment)
     assert (tmp_path / "a.o").exists()
+
+
+def test_scripts_own_lines_link_the_libraries_that_pip_installed(tmp_path):
+    """libown.so.9 and no libown.so, as NVIDIA's packages have them."""
+    folder = tmp_path / "site" / "nvidia" / "own" / "lib"
+    folder.mkdir(parents=True)
+    (tmp_path / "own.c").write_text("int own(void) { return 1; }\n")
+    (tmp_path / "a.c").write_text("int own(void);\nint a(void) { return own(); }\n")
+    shared = ["gcc", "-shared", "-fPIC"]
+    named = [*shared, "-Wl,-soname,libown.so.9", "-o", folder / "libown.so.9"]
+    subprocess.run([*named, "own.c"], cwd=tmp_path, check=True)
+    path = os.pathsep.join(filter(None, [str(tmp_path / "site"), os.environ.get("PYTHONPATH", "")]))
+    run(tmp_path, "--", *shared, "a.c", "-o", "liba.so", "-Wl,-z,defs", "-lown", PYTHONPATH=path)
+    assert "libown.so.9" in elf.needed(tmp_path / "liba.so")
 
 
 def test_a_library_that_no_toolkit_has_any_more_is_dropped_from_nvcc_lines():
