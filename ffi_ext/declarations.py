@@ -243,7 +243,7 @@ def _hint(text: str, reason: str, kept: Sequence[ctext.Statement]) -> str:
     if not unknown:
         return "hint: expected a C declaration, such as int f(const THFloatTensor *x, int n);"
     return (
-        f"hint: is {unknown} a type? #include the header that defines it (TH/TH.h, stdint.h ...) or "
+        f"hint: is {unknown} a type? #include the header that defines it (THC/THC.h, stdint.h ...) or "
         "declare it with typedef"
     )
 
