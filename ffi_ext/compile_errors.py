@@ -132,7 +132,9 @@ def _hint(text: str) -> str:
     if "No space left on device" in text:
         return "the disk is full"
     if "recompile with -fPIC" in text:
-        return "a file in extra_objects was compiled without -fPIC"
+        named = re.search(r"(\S+): relocation .*recompile with -fPIC", text)
+        what = named[1] if named else "a file in extra_objects"
+        return f"{what} was compiled without -fPIC"
     return ""
 
 

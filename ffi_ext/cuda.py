@@ -240,6 +240,22 @@ def library_words(functions: Iterable[str]) -> list[str]:
     return words
 
 
+def pip_library(name: str, folders: Iterable[str]) -> Path | None:
+    """The file for `-lname` that pip installed, if none of the folders has one: libcufft.so.12, by no other name."""
+    if any(Path(folder, f"lib{name}.{end}").exists() for folder in folders for end in ("so", "a")):
+        return None
+    found = [p for folder in _pip_folders("lib") for p in sorted(folder.glob(f"lib{name}.so.*"))]
+    return found[0] if found else None
+
+
+def name_pip_libraries(folder: Path) -> None:
+    """Links in the folder by which `-lcublas` of a script's own line finds the libcublas.so.13 that pip installed."""
+    for path in (path for place in _pip_folders("lib") for path in sorted(place.glob("lib*.so.*"))):
+        link = folder / f"{path.name.partition('.so.')[0]}.so"
+        if not link.exists():
+            link.symlink_to(path)
+
+
 def library_dirs() -> list[Path]:
     """The toolkit's libraries: where NVIDIA's installers, conda, Debian and Windows have them."""
     root = home()

@@ -97,6 +97,18 @@ def add_directories(options: dict[str, Any], with_cuda: bool) -> None:
                 libraries.append(os.path.join(root, "lib", "x64"))
     options["include_dirs"] = list(dict.fromkeys(first + options.get("include_dirs", [])))
     options["library_dirs"] = list(dict.fromkeys(libraries + options.get("library_dirs", [])))
+    if with_cuda:
+        _find_libraries_of_pip(options)
+
+
+def _find_libraries_of_pip(options: dict[str, Any]) -> None:
+    """`libraries=["cufft"]` where the toolkit has none: the one that pip installed beside torch."""
+    for index, name in enumerate(options.get("libraries", ())):
+        found = cuda.pip_library(name, options["library_dirs"])
+        if found is not None:
+            options["libraries"][index] = f":{found.name}"
+            for key in ("library_dirs", "runtime_library_dirs"):
+                options[key] = [*options.get(key, []), str(found.parent)]
 
 
 def _make(given: Arguments) -> Extension:

@@ -56,7 +56,7 @@ def unreadable(
             trial.cdef(statement.declaration, packed=statement.packed)
         except of_cffi() as error:
             reason = str(error).splitlines()[-1] if str(error) else type(error).__name__
-            reason = re.sub(r"^.*<cdef source string>:\d+:(\d+:)?\s*", "", reason)
+            reason = re.sub(r"^.*<cdef source string>:(?:\d+:){0,2}\s*", "", reason)
             if "va_list" in statement.text:  # the compiler's own type: who wants it?
                 statement = [s for s in statements if "va_list" in s.text][-1]
             return HeaderError(
@@ -87,8 +87,11 @@ def _hint(text: str, reason: str, kept: Sequence[Statement]) -> str:
         return "hint: the size of an array must be a number here; write a pointer, or the number"
     named = {name for statement in kept for name in statement.defines}
     known = types.known_names() | named
+    text = re.sub(r"\b(?:struct|union|enum)\s+\w+", "int", text)  # a tag needs no declaration
     before = re.search(r"before: (\S+)", reason)
     words = re.findall(rf"(\w+)\s*{re.escape(before[1])}", text) if before else []
+    if "Invalid declaration" in reason:  # pycparser 3 of every parameter but the first
+        words = re.findall(r",\s*(?:const\s+)?(?!unsigned\b|signed\b)(\w+)\b\s*[*\w]", text)
     if no_function or "Missing type" in reason:  # the type of the result is unknown
         words = re.findall(r"\b(?!const\b|extern\b|typedef\b)\w+", text)[:1]
     unknown = next((word for word in words if word not in known), "")
@@ -98,7 +101,7 @@ def _hint(text: str, reason: str, kept: Sequence[Statement]) -> str:
     if not unknown:
         return "hint: expected a C declaration, such as int f(const THFloatTensor *x, int n);"
     return (
-        f"hint: is {unknown} a type? #include the header that defines it (TH/TH.h, stdint.h ...) or "
+        f"hint: is {unknown} a type? #include the header that defines it (THC/THC.h, stdint.h ...) or "
         "declare it with typedef"
     )
 

@@ -19,13 +19,15 @@ _PAIRED = ("-gencode", "--generate-code", "-arch", "--gpu-architecture", "-code"
 # Thrust and CUB, which sources include without a word of the dialect, refuse these since CUDA 13.
 _DIALECT = ("-std", "--std")
 _OLD_DIALECTS = ("c++03", "c++0x", "c++11", "c++14")
+# Of CUDA before 10; scripts link it whether their kernels call cuBLAS or not.
+_GONE = "-lcublas_device"
 
 
 def repaired(arguments: Sequence[str], known: Sequence[int]) -> tuple[list[str], list[str]]:
     """The arguments without options for architectures that are not in `known`, and those left out.
 
     `-gencode arch=compute_30,code=sm_30`, `-gencode=...`, `-arch=sm_30`, `-arch sm_30` and `-code` alike;
-    so are C++ dialects before nvcc's own default, C++17.
+    so are C++ dialects before nvcc's own default, C++17, and a library that no toolkit has had since.
     """
     kept: list[str] = []
     dropped: list[str] = []
@@ -37,7 +39,7 @@ def repaired(arguments: Sequence[str], known: Sequence[int]) -> tuple[list[str],
         name, _, value = " ".join(option).replace(" ", "=", 1).partition("=")
         numbers = [int(n) for n in re.findall(r"(?:sm|compute|lto)_(\d+)", value)]
         dead = name in _PAIRED and known and any(number not in known for number in numbers)
-        dead = dead or (name in _DIALECT and value in _OLD_DIALECTS)
+        dead = dead or (name in _DIALECT and value in _OLD_DIALECTS) or word == _GONE
         (dropped if dead else kept).extend(option)
     return kept, dropped
 

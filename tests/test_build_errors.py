@@ -56,6 +56,16 @@ def test_hints(project, source, text):
         make(project).build()
 
 
+def test_a_library_of_code_for_programs_is_named(project):
+    """A static one among extra_link_args, as Debian has that of libjpeg-turbo."""
+    (project / "far.c").write_text("static int far[9];\nint *where(void) { return far; }\n")
+    subprocess.run(["gcc", "-fno-pic", "-c", "far.c", "-o", "far.o"], cwd=project, check=True)
+    subprocess.run(["ar", "rcs", "libfar.a", "far.o"], cwd=project, check=True)
+    (project / "two.c").write_text("int *where(void);\nint two(void) { return *where(); }\n")
+    with pytest.raises(BuildError, match=r"hint: \S*libfar\.a\(far\.o\) was compiled without"):
+        make(project, extra_link_args=[f"-L{project}", "-lfar"]).build()
+
+
 def test_openmp_for_the_compiler_alone_is_told(project):
     """By a process without torch, whose OpenMP would do."""
     (project / "one.c").write_text(

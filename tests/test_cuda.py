@@ -546,22 +546,52 @@ def test_a_graph_captures_a_call(module):
     assert tensor.cpu().tolist() == [8.0] * 100
 
 
-def test_functions_of_the_toolkits_libraries_are_linked(tmp_path, build, monkeypatch, capfd):
-    """With a library of another name, since no version of the real one can be relied on."""
-    folder = tmp_path / "nvidia" / "curand" / "lib"
+@needs_nvcc
+def test_c_sources_call_what_the_runtime_has_had_under_other_names(build):
+    """Its own library has the functions no more: the module would not import."""
+    source = """
+    #include <THC/THC.h>
+    int f(int x) {
+      size_t limit = 0;
+      if (x < 0) return cudaThreadSynchronize() + cudaThreadGetLimit(&limit, cudaLimitStackSize) + cudaThreadExit();
+      return x + 1;
+    }
+    """
+    assert build("int f(int x);", source, with_cuda=True).f(4) == 5
+
+
+def pip_library(tmp_path, name, text):
+    """The folder of a library as pip installs those of CUDA: no version of the real ones can be relied on."""
+    folder = tmp_path / "nvidia" / name / "lib"
     folder.mkdir(parents=True)
-    (tmp_path / "own.c").write_text("int curandOwn(int x) { return x + 1; }")
-    library = folder / "libcurand.so.99"
+    (tmp_path / "own.c").write_text(text)
+    library = folder / f"lib{name}.so.99"
     compiler = toolchain.c_compiler().command
     subprocess.run(
-        [*compiler, "-shared", "-fPIC", "-Wl,-soname,libcurand.so.99", "-o", library, tmp_path / "own.c"],
+        [*compiler, "-shared", "-fPIC", f"-Wl,-soname,{library.name}", "-o", library, tmp_path / "own.c"],
         check=True,
     )  # fmt: skip
+    return folder
+
+
+def test_functions_of_the_toolkits_libraries_are_linked(tmp_path, build, monkeypatch, capfd):
+    folder = pip_library(tmp_path, "curand", "int curandOwn(int x) { return x + 1; }")
     text = "int curandOwn(int); int f(int x) { return curandOwn(x); }"
     monkeypatch.setattr(cuda, "_pip_folders", lambda name: [folder] if name == "lib" else [])
     assert build("int f(int x);", text).f(4) == 5
     assert "warning" not in capfd.readouterr().err
     assert cuda.library_words(["cublasLtOwn", "curandown", "f"]) == []
+
+
+def test_a_library_that_only_pip_installed_is_found_by_its_name(tmp_path, build, monkeypatch):
+    """`libraries=["cufft"]` of a script, where there is a libcufft.so.12 and no libcufft.so."""
+    folder = pip_library(tmp_path, "own99", "int own(int x) { return x + 1; }")
+    monkeypatch.setattr(cuda, "_pip_folders", lambda name: [folder] if name == "lib" else [])
+    text = "int own(int); int f(int x) { return own(x); }"
+    module = build("int f(int x);", text, with_cuda=True, libraries=["own99"])
+    assert module.f(4) == 5
+    (tmp_path / "libown99.a").write_text("")  # what the script's own folders have comes first
+    assert cuda.pip_library("own99", [str(tmp_path)]) is None
 
 
 @needs_gpu

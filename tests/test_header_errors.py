@@ -43,7 +43,13 @@ def test_a_header_that_the_system_does_not_let_read(tmp_path, monkeypatch, first
         ("int f(flot a);\n", "flot is an unknown type; did you mean float"),
         ("typedef int hue;\nint f(heu a, hue b);\n", "is heu a type"),
         ("void f(THFlotTensor *t);\n", "did you mean THFloatTensor"),
+        (
+            "int f(THFloatTensor *a, struct p *p, int (*g)(int),\n  const THFlotTensor *b);\n",
+            "hint: THFlotTensor is an unknown type; did you mean THFloatTensor",
+        ),
+        ("int f(int a, unsigned b, foo_t c);\n", "hint: is foo_t a type"),
         ("foo_t f(int a);\n", "hint: is foo_t a type"),
+        ("int f(THCState *state);\n", r"is THCState a type\? #include the header .*\(THC/THC.h"),
         ("const THFlotTensor *f(int a);\n", "did you mean THFloatTensor"),
         ("at::Tensor f(int a);\n", "hint: headers hold C declarations; keep C"),
         ("ffi_ext_tensor *f(int a);\n", "one.h:1: f cannot return an ffi_ext_tensor.*output param"),

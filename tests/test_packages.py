@@ -13,7 +13,7 @@ from pathlib import Path
 
 import pytest
 
-from ffi_ext import nvcc
+from ffi_ext import elf, nvcc
 
 PACKAGES = Path(__file__).with_name("packages")
 
@@ -96,6 +96,49 @@ def test_dead_architectures_are_dropped_from_nvcc_lines():
         "--generate-code arch=compute_35,code=[sm_35,compute_35]"
     )
     assert (" ".join(kept), " ".join(dropped)) == (alive, dead)
+
+
+@pytest.mark.parametrize("compiler", ["nvcc", "gcc"])
+def test_scripts_own_lines_find_the_headers_that_pip_installed(tmp_path, compiler):
+    """As torch's own packages bring them; the toolkit's and the script's own come before."""
+    nvcc = tmp_path / "toolkit" / "bin" / "nvcc"
+    nvcc.parent.mkdir(parents=True)
+    nvcc.write_text('#!/bin/sh\n[ "$1" = --list-gpu-arch ] || exec gcc -x c "$@"\n')
+    nvcc.chmod(0o755)
+    texts = {
+        "site/nvidia/curand/include/curand_own.h": "#define OWN 1",
+        "site/nvidia/curand/include/both.h": "#define BOTH 2",
+        "own/both.h": "#define BOTH 1",
+        "a.c": '#include "curand_own.h"\n#include <both.h>\n_Static_assert(OWN == 1 && BOTH == 1, "");\n',
+    }
+    for name, text in texts.items():
+        (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / name).write_text(text + "\n")
+    path = os.pathsep.join(filter(None, [str(tmp_path / "site"), os.environ.get("PYTHONPATH", "")]))
+    environment = {"CUDA_HOME": str(tmp_path / "toolkit"), "PYTHONPATH": path}
+    run(tmp_path, "--", compiler, "-c", "-o", "a.o", "a.c", "-Iown", **environment)
+    assert (tmp_path / "a.o").exists()
+
+
+def test_scripts_own_lines_link_the_libraries_that_pip_installed(tmp_path):
+    """libown.so.9 and no libown.so, as NVIDIA's packages have them."""
+    folder = tmp_path / "site" / "nvidia" / "own" / "lib"
+    folder.mkdir(parents=True)
+    (tmp_path / "own.c").write_text("int own(void) { return 1; }\n")
+    (tmp_path / "a.c").write_text("int own(void);\nint a(void) { return own(); }\n")
+    shared = ["gcc", "-shared", "-fPIC"]
+    named = [*shared, "-Wl,-soname,libown.so.9", "-o", folder / "libown.so.9"]
+    subprocess.run([*named, "own.c"], cwd=tmp_path, check=True)
+    path = os.pathsep.join(filter(None, [str(tmp_path / "site"), os.environ.get("PYTHONPATH", "")]))
+    run(tmp_path, "--", *shared, "a.c", "-o", "liba.so", "-Wl,-z,defs", "-lown", PYTHONPATH=path)
+    assert "libown.so.9" in elf.needed(tmp_path / "liba.so")
+
+
+def test_a_library_that_no_toolkit_has_any_more_is_dropped_from_nvcc_lines():
+    line = "-lcublas_device -lcudadevrt a.cu -o a.o -rdc=true -shared"
+    kept, dropped = nvcc.repaired(line.split(), [80])
+    assert " ".join(kept) == "-lcudadevrt a.cu -o a.o -rdc=true -shared"
+    assert dropped == ["-lcublas_device"]
 
 
 def test_dialects_that_todays_thrust_refuses_are_dropped_from_nvcc_lines():

@@ -11,6 +11,7 @@ import sys
 import tempfile
 from pathlib import Path
 
+from ffi_ext import cuda
 from ffi_ext.cli.terminal import complain
 
 
@@ -37,7 +38,14 @@ def _environment(wrappers: Path) -> dict[str, str]:
     # Scripts that compile for themselves (g++ -I$TORCH/lib/include ...): torch's headers are ours now.
     include = Path(__file__).parent.with_name("include")
     headers = [str(include), *(str(include / name) for name in ("TH", "THC", "THCUNN"))]
-    env["CPATH"] = os.pathsep.join(filter(None, [*headers, env.get("CPATH", "")]))
+    # So are those of cuRAND, cuBLAS ...: the toolkit may lack what pip installed beside torch, libraries too. Last of
+    # all, since the runtime may be there in another version than nvcc's.
+    cuda_headers = cuda.include_dirs()
+    env["CPATH"] = os.pathsep.join(filter(None, [*headers, env.get("CPATH", ""), *cuda_headers]))
+    libraries = wrappers / "lib"
+    libraries.mkdir()
+    cuda.name_pip_libraries(libraries)
+    env["LIBRARY_PATH"] = os.pathsep.join(filter(None, [env.get("LIBRARY_PATH"), str(libraries)]))
     nvcc = wrappers / "nvcc"
     nvcc.write_text(f'#!/bin/sh\nexec {shlex.quote(sys.executable)} -m ffi_ext.nvcc "$@"\n')
     nvcc.chmod(0o755)

@@ -17,6 +17,7 @@
 #ifdef FFI_EXT_CUDA_HEADERS
 #include <cuda.h> /* CUDA_VERSION */
 #include <cuda_runtime.h>
+#include "ffi_ext/cuda_shims.h" /* for C sources, too: cudaThreadSynchronize() ... */
 #else /* without the toolkit: enough for headers, and for sources that call no CUDA function */
 typedef struct CUstream_st *cudaStream_t;
 typedef int cudaError_t;
