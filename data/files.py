@@ -31,7 +31,8 @@ __all__ = [
     "read_rgb",
 ]
 
-# More is taken for a decompression bomb: 256 MiB of RGB, where Pillow starts to warn.
+# More is taken for a decompression bomb: 256 MiB of RGB, where Pillow starts to warn. Read at each call, so that
+# who trusts larger files can set it for all datasets.
 MAX_PIXELS = 89_478_485
 MAX_BYTES = 1 << 29
 
@@ -71,7 +72,7 @@ def read_bytes(path: str | Path) -> bytes:
     return contents
 
 
-def read_rgb(path: str | Path, *, max_pixels: int = MAX_PIXELS) -> np.ndarray:
+def read_rgb(path: str | Path, *, max_pixels: int | None = None) -> np.ndarray:
     """The pixels of an image file, (H, W, 3) uint8, upright; see `decode_rgb`.
 
     Raises:
@@ -81,7 +82,7 @@ def read_rgb(path: str | Path, *, max_pixels: int = MAX_PIXELS) -> np.ndarray:
     return decode_rgb(read_bytes(path), str(path), max_pixels=max_pixels)
 
 
-def decode_rgb(contents: bytes, name: str, *, max_pixels: int = MAX_PIXELS) -> np.ndarray:
+def decode_rgb(contents: bytes, name: str, *, max_pixels: int | None = None) -> np.ndarray:
     """The pixels of an image file that was read.
 
     Exif's orientation is applied. Grey values are repeated, palettes looked up, an alpha channel is
@@ -91,7 +92,7 @@ def decode_rgb(contents: bytes, name: str, *, max_pixels: int = MAX_PIXELS) -> n
     Args:
         contents: of the file; JPEG, PNG or whatever Pillow reads.
         name: for errors.
-        max_pixels: images with more are refused before they are decoded.
+        max_pixels: images with more are refused before they are decoded; None for `MAX_PIXELS`.
 
     Returns:
         (H, W, 3) uint8.
@@ -99,6 +100,7 @@ def decode_rgb(contents: bytes, name: str, *, max_pixels: int = MAX_PIXELS) -> n
     Raises:
         ImageFileError: broken, cut off, too large, or with values that have no defined range.
     """
+    max_pixels = MAX_PIXELS if max_pixels is None else max_pixels
     if _is_jpeg(contents):
         pixels = _decode_jpeg(contents, name, max_pixels)
         if pixels is not None:
@@ -112,6 +114,11 @@ def decode_rgb(contents: bytes, name: str, *, max_pixels: int = MAX_PIXELS) -> n
         raise
     except MemoryError:
         raise
+    except Image.DecompressionBombError as error:  # at twice its limit; it has no other way to set it
+        raise ImageFileError(
+            f"{name}: {error} If the file can be trusted, set PIL.Image.MAX_IMAGE_PIXELS and "
+            "data.files.MAX_PIXELS"
+        ) from error
     except Exception as error:  # Pillow's readers raise whatever a broken file leads them to
         raise ImageFileError(f"{name}: expected a readable image file, got: {error}") from error
 
@@ -120,7 +127,8 @@ def _check_size(name: str, height: int, width: int, max_pixels: int) -> None:
     if height * width > max_pixels:
         raise ImageFileError(
             f"{name}: {width} x {height} pixels are more than the {max_pixels} that are allowed "
-            "(a decompression bomb?); give a larger max_pixels if the file can be trusted"
+            "(a decompression bomb?); if the file can be trusted, give read_rgb a larger max_pixels, or set "
+            "data.files.MAX_PIXELS, which datasets go by"
         )
 
 

@@ -7,6 +7,8 @@ from pathlib import Path
 import torch
 from torch import nn
 
+from resnet.ops import plain_torch
+
 
 def export_onnx(model: nn.Module, images: torch.Tensor, path: str | Path) -> None:
     """Write a model as ONNX, its norms folded into its convolutions, for images of any number and size.
@@ -28,9 +30,11 @@ def export_onnx(model: nn.Module, images: torch.Tensor, path: str | Path) -> Non
                 name=name,
             ) from error
     plain = model.fuse(preference=["torch"])  # type: ignore[operator]
+    if len(images) == 1:  # which torch.export may take for a constant
+        images = torch.cat([images, images])
     auto = torch.export.Dim.DYNAMIC
     sizes = {0: auto, 2: auto, 3: auto}
-    with torch.no_grad():
+    with torch.no_grad(), plain_torch():  # which ONNX has words for; it has none for our operators
         torch.onnx.export(
             plain, (images,), str(path), dynamo=True, dynamic_shapes=(sizes,), external_data=False,
             verbose=False,
