@@ -114,7 +114,7 @@ def decode_rgb(contents: bytes, name: str, *, max_pixels: int | None = None) -> 
         raise
     except MemoryError:
         raise
-    except Image.DecompressionBombError as error:  # at twice its limit; it has no other way to set it
+    except Image.DecompressionBombError as error:  # at twice its limit
         raise ImageFileError(
             f"{name}: {error} If the file can be trusted, set PIL.Image.MAX_IMAGE_PIXELS and "
             "data.files.MAX_PIXELS"

@@ -214,7 +214,8 @@ class Build:
             self.folder / f"{self.plan.target.name.split('.')[0]}{self.plan.generated_suffix}"
         )
         cache.write_if_changed(generated, self.plan.generated)
-        units = [_unit(self.plan, generated, self.plan.generated.encode(), generated=True)]
+        content = self.plan.generated.encode("utf-8", "surrogateescape")  # as it was written
+        units = [_unit(self.plan, generated, content, generated=True)]
         for source in self.plan.sources:
             try:
                 content = source.read_bytes()

@@ -15,7 +15,7 @@ from pathlib import Path
 import cffi
 import pytest
 
-from ffi_ext import BuildError, HeaderError, create_extension, elf
+from ffi_ext import BuildError, HeaderError, compile_errors, create_extension, elf
 
 GCC = shutil.which("gcc")
 
@@ -183,9 +183,22 @@ def test_what_a_linker_says_and_not_that_it_failed(project, monkeypatch):
     (project / "broken.o").write_bytes(b"no object")
     with pytest.raises(BuildError, match=r"linking _lib.abi3.so failed: .*broken\.o"):
         make(project, extra_objects=["broken.o"]).build()
+    with pytest.raises(BuildError, match="failed: unrecognized option '--no-such'"):
+        make(project, extra_link_args=["-Wl,--no-such"]).build()
     monkeypatch.setenv("LDFLAGS", "-Wl,-z,defs")
     with pytest.raises(BuildError, match="take -Wl,-z,defs and -Wl,--no-undefined out of LDFLAGS"):
         make(project).build()
+
+
+def test_a_full_disk_is_the_cause_of_what_it_makes_go_missing():
+    """As gcc 12 and GNU as 2.40 printed it on a tmpfs of 64 KiB."""
+    log = (
+        "/tmp/ccF.s: Assembler messages:\n"
+        "/tmp/ccF.s: Fatal error: can't write 304 bytes to section .data of tmp/f5.o: 'No space left on device'\n"
+        "/tmp/ccF.s: Fatal error: can't close tmp/f5.o: No such file or directory\n"
+    )
+    said = str(compile_errors.explain("compiling a.c", log, Path()))
+    assert "hint: the disk is full" in said and "include_dirs" not in said
 
 
 def test_a_missing_library_is_named(project):
@@ -218,6 +231,22 @@ def test_no_compiler(project, monkeypatch):
     monkeypatch.setenv("CC", "no-such-compiler")
     with pytest.raises(BuildError, match="no compiler: CC='no-such-compiler'.*apt install gcc"):
         make(project).build()
+
+
+@pytest.mark.parametrize("variable", ["CC", "CFLAGS", "LDFLAGS"])
+def test_a_quote_that_is_never_closed_is_told(project, monkeypatch, variable):
+    monkeypatch.setenv(variable, 'gcc "-O1')
+    with pytest.raises(BuildError, match=rf"\${variable}: expected words .* got 'gcc \"-O1'"):
+        make(project).build()
+
+
+def test_a_compiler_whose_path_has_blanks(project, monkeypatch):
+    (project / "my tools").mkdir()
+    (project / "my tools" / "gcc").symlink_to(shutil.which("gcc"))
+    for words in (f"{project}/my tools/gcc", f"'{project}/my tools/gcc' -O1"):
+        monkeypatch.setenv("CC", words)
+        make(project).build()
+        assert value(project, "two") == 2
 
 
 @pytest.mark.parametrize("header", ["int one(void);\n", "#define ONE 1\nint one(void);\n"])

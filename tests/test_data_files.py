@@ -199,7 +199,9 @@ def test_datasets_go_by_the_limit_that_is_set(tmp_path, monkeypatch, contents):
 def test_pillows_own_limit_says_how_to_set_it(tmp_path, monkeypatch):
     (tmp_path / "a.png").write_bytes(png())
     monkeypatch.setattr(Image, "MAX_IMAGE_PIXELS", 100)
-    with pytest.raises(ImageFileError, match=r"a\.png: .*888 pixels.* PIL\.Image\.MAX_IMAGE_PIXELS"):
+    with pytest.raises(
+        ImageFileError, match=r"a\.png: .*888 pixels.* PIL\.Image\.MAX_IMAGE_PIXELS"
+    ):
         read_rgb(tmp_path / "a.png", max_pixels=10**9)
 
 

@@ -20,7 +20,8 @@ accreal THTensor_(prodall)(THTensor *t) {
   return product;
 }
 
-/* A NaN wins over every number. A tensor without elements, of whatever shape, had no dimension in 0.3.1. */
+/* A NaN wins over every number. A tensor without elements, of whatever shape, had no dimension in
+ * 0.3.1. */
 real THTensor_(minall)(THTensor *t) {
   THArgCheck(THTensor_(nElement)(t) > 0, 1, "tensor must have one dimension");
   real least = *DATA(t);
