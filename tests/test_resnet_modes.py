@@ -88,6 +88,24 @@ def test_onnx_computes_the_same(tmp_path, deformable):
             close([torch.from_numpy(value) for value in found], model(images), 1e-5)
 
 
+@pytest.mark.parametrize("deformable", [None, Deformable(True, 2)])
+def test_fx_takes_features_out_by_name(deformable):
+    torch.manual_seed(0)
+    model = ResNet(SPECS, **SMALL, deformable=[None, deformable, None, None]).eval()
+    images, kept = torch.randn(2, 3, 32, 48), {}
+    model.layer1[0].conv1.register_forward_hook(lambda _, __, y: kept.update(y=y.clone()))
+    with torch.no_grad():
+        expected = model(images)
+        model.layer1[0].conv1._forward_hooks.clear()
+        traced = torch.fx.symbolic_trace(model)
+        assert all(map(torch.equal, traced(images), expected))
+        (node,) = [n for n in traced.graph.nodes if n.target == "layer1.0.conv1"]
+        (end,) = [n for n in traced.graph.nodes if n.op == "output"]
+        end.args = ((node, *end.args[0]),)
+        traced.recompile()
+        assert torch.equal(traced(images)[0], kept["y"])  # and not what a norm made of it in place
+
+
 @pytest.mark.parametrize("dtype", [torch.bfloat16, torch.float16])
 def test_half_precision(model, dtype):
     images = torch.randn(1, 3, 64, 64)
