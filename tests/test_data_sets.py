@@ -433,6 +433,20 @@ def test_coco_image_of_another_size(coco):
         dataset[0]
 
 
+def test_image_folder_follows_links(folder, tmp_path_factory):
+    """As os.walk(followlinks=True) and torchvision do."""
+    elsewhere = tmp_path_factory.mktemp("elsewhere")
+    Image.new("RGB", (3, 2)).save(elsewhere / "a.png")
+    (folder / "cat" / "linked").symlink_to(elsewhere)
+    (folder / "cat" / "round").symlink_to(folder / "cat")  # which would never end
+    (folder / "dog" / "folder.jpg").mkdir()
+    names = [str(path.relative_to(folder)) for path, _ in data.ImageFolder(folder).samples]
+    deep = [
+        f"{name}/deep/{n}.PNG" for name, count in [("cat", 3), ("dog", 2)] for n in range(count)
+    ]
+    assert names == [*deep[:3], "cat/linked/a.png", *deep[3:]]
+
+
 @pytest.mark.parametrize(
     ("workers", "context"), [(0, None), (1, "fork"), (2, "fork"), (1, "spawn"), (2, "spawn")]
 )
