@@ -59,6 +59,19 @@ def test_doctor_reads_a_repository_without_running_it(tmp_path, capsys):
     assert cli.main(["doctor", str(tmp_path / "nowhere")]) == 2
 
 
+@pytest.mark.parametrize("command", ["doctor", "port"])
+def test_a_script_that_python_cannot_read_stops_nobody(tmp_path, capsys, command):
+    (tmp_path / "table.py").write_text("x = " + "+".join(["1"] * 100_000))
+    (tmp_path / "image.py").write_bytes(bytes(100))
+    (tmp_path / "ours.py").write_text("from torch.utils.ffi import create_extension as c\n")
+    cli.main([command, str(tmp_path)])
+    shown = capsys.readouterr()
+    said = shown.out + shown.err
+    assert "table.py: cannot be read (maximum recursion" in said
+    assert "image.py: no Python 3 (source code string cannot contain null bytes)" in said
+    assert "torch" in shown.out  # of ours.py
+
+
 def test_doctor_reads_the_tables_of_a_pyproject_toml(tmp_path, capsys, monkeypatch):
     table = '[[tool.ffi-ext.extension]]\nname = "pkg.k"\nheaders = "csrc/k.h"\n'
     (tmp_path / "pyproject.toml").write_text(table + 'sources = ["csrc/k.c", "csrc/more.c"]\n')
