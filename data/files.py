@@ -43,6 +43,9 @@ _PIXELS = BufferPool(keep=16, largest=1 << 24)
 _FILL = re.compile(rb"\xff+")
 
 
+_XMP = b"http://ns.adobe.com/xap/1.0/\x00"
+
+
 class ImageFileError(ValueError):
     """A file that is no image, a broken one, or one that is refused; the text begins with its name."""
 
@@ -136,14 +139,18 @@ def _is_jpeg(contents: bytes) -> bool:
     return simplejpeg is not None and contents[:3] == b"\xff\xd8\xff"
 
 
-def _has_exif(contents: bytes) -> bool:
-    """Whether one of a JPEG's segments before its pixels is Exif's. (bytes.find takes 0.1 ms.)"""
+def _has_orientation(contents: bytes) -> bool:
+    """Whether one of a JPEG's segments before its pixels is Exif's, or has XMP's orientation, which Pillow takes
+    where Exif has none. (bytes.find over the whole file takes 0.1 ms.)"""
     at = 2
     while (fill := _FILL.match(contents, at)) and contents[fill.end() : fill.end() + 1] != b"\xda":
         at = fill.end() + 1  # behind the marker: the segment's length, which counts itself
+        end = at + int.from_bytes(contents[at : at + 2], "big")
         if contents[at + 2 : at + 8] == b"Exif\x00\x00":
             return True
-        at += int.from_bytes(contents[at : at + 2], "big")
+        if contents.startswith(_XMP, at + 2) and contents.find(b"tiff:Orientation", at, end) >= 0:
+            return True
+        at = end
     return False
 
 
@@ -169,7 +176,7 @@ def _decode_jpeg(contents: bytes, name: str, max_pixels: int) -> np.ndarray | No
         simplejpeg.decode_jpeg(contents, "RGB", buffer=pixels)
     except ValueError:  # harmless or not: Pillow tells a stray byte from a file that is cut off
         return None
-    if not _has_exif(contents):
+    if not _has_orientation(contents):
         return pixels
     with Image.open(io.BytesIO(contents)) as image:
         orientation = image.getexif().get(0x0112, 1)
@@ -219,7 +226,7 @@ def open_rgb(path: str | Path) -> np.ndarray | JpegFile:
 
 def as_rgb(contents: bytes, name: str) -> np.ndarray | JpegFile:
     """`open_rgb` of a file's contents."""
-    if _is_jpeg(contents) and not _has_exif(contents):
+    if _is_jpeg(contents) and not _has_orientation(contents):
         size = _jpeg_size(contents, name, MAX_PIXELS)
         if size is not None:
             return JpegFile(contents, name, size)

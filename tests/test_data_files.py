@@ -230,6 +230,18 @@ def test_exif_behind_fill_bytes(tmp_path, fill):
         assert np.abs(pixels - expected.astype(int)).max() <= 2
 
 
+@pytest.mark.parametrize("orientation", [1, 3, 6])
+def test_xmps_orientation_is_that_of_pillow(tmp_path, orientation):
+    """Adobe's programs write it, and Pillow goes by it where there is no Exif."""
+    path = tmp_path / "a.jpg"
+    xmp = f'<x:xmpmeta><rdf:Description tiff:Orientation="{orientation}"/></x:xmpmeta>'
+    Image.fromarray(SMOOTH).save(path, xmp=xmp.encode())
+    expected = np.asarray(ImageOps.exif_transpose(Image.open(path)))
+    for pixels in (read_rgb(path), files.open_rgb(path)):
+        assert pixels.shape == expected.shape
+        assert np.abs(np.asarray(pixels) - expected.astype(int)).max() <= 2
+
+
 def test_a_folder_or_an_absent_file(tmp_path):
     with pytest.raises(FileNotFoundError):
         read_rgb(tmp_path / "absent.png")
