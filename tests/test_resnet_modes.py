@@ -20,7 +20,7 @@ from resnet import (  # noqa: E402  # noqa: E402
     build_backbone,
     build_classifier,
 )
-from resnet.export import export_onnx  # noqa: E402
+from resnet.export import export_onnx, outputs_of  # noqa: E402
 
 SPECS = [StageSpec(1, 1, True), StageSpec(2, 1, True)]
 SMALL = dict(width_per_group=4, stem_out_channels=8, res2_out_channels=16)
@@ -81,11 +81,24 @@ def test_onnx_computes_the_same(tmp_path, deformable):
             torch.nn.init.normal_(parameter, std=0.05)
     export_onnx(model, torch.randn(1, 3, 64, 64), path)
     session = runtime.InferenceSession(path, providers=["CPUExecutionProvider"])
+    assert [value.name for value in session.get_outputs()] == ["layer1", "layer2"]
     for shape in [(1, 3, 64, 64), (2, 3, 96, 64)]:
         images = torch.randn(shape)
-        found = session.run(None, {session.get_inputs()[0].name: images.numpy()})
+        found = session.run(None, {"images": images.numpy()})
         with torch.no_grad():
             close([torch.from_numpy(value) for value in found], model(images), 1e-5)
+
+
+def test_what_becomes_no_onnx(model, tmp_path):
+    with pytest.raises(TypeError, match="expected a ResNet, .* got a Conv2d"):
+        export_onnx(torch.nn.Conv2d(3, 3, 1), torch.randn(1, 3, 8, 8), tmp_path / "a.onnx")
+    with pytest.raises(ValueError, match=r"expected images \(N, C, H, W\), got \(3, 64, 64\)"):
+        export_onnx(model, torch.randn(3, 64, 64), tmp_path / "a.onnx")
+    for name, expected in [("R-50-FPN", ["P2", "P3", "P4", "P5", "P6"]), ("R-50-C4", ["layer3"])]:
+        with torch.device("meta"):
+            backbone = build_backbone(Config.from_dict({"MODEL.BACKBONE.CONV_BODY": name}))
+        assert outputs_of(backbone) == expected
+    assert outputs_of(ResNetClassifier(SPECS, 3, **SMALL)) == ["logits"]
 
 
 @pytest.mark.parametrize("deformable", [None, Deformable(True, 2)])
