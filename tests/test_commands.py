@@ -255,6 +255,8 @@ def test_build_runs_the_script_that_lies_here(project, capfd):
         (["build", "folder"], 2, "folder is a directory: name a build script"),
         (["build", "n" * 300 + ".h", "lib.c"], 1, "build: "),
         (["run", "n" * 300], 1, "File name too long"),
+        (["run", "--", "./no_such_command"], 2, "command not found: ./no_such_command"),
+        (["run", "--", "./lib.c"], 2, "./lib.c may not be executed: chmod +x it"),
         (["doctor", "n" * 300], 1, "File name too long"),
         (
             ["stubs", "lib.h", "-o", "folder"],
