@@ -8,7 +8,7 @@ import re
 from pathlib import Path
 
 import numpy as np
-from PIL import Image, ImageOps
+from PIL import Image, ImageOps, UnidentifiedImageError
 
 from data.buffers import BufferPool
 from data.ops import decode_jpeg_part
@@ -121,6 +121,11 @@ def decode_rgb(contents: bytes, name: str, *, max_pixels: int | None = None) -> 
         raise ImageFileError(
             f"{name}: {error} If the file can be trusted, set PIL.Image.MAX_IMAGE_PIXELS and "
             "data.files.MAX_PIXELS"
+        ) from error
+    except UnidentifiedImageError as error:  # whose text is the address of an object
+        raise ImageFileError(
+            f"{name}: expected a readable image file, got one that begins with {contents[:8]!r} and that "
+            "Pillow knows no way to read"
         ) from error
     except Exception as error:  # Pillow's readers raise whatever a broken file leads them to
         raise ImageFileError(f"{name}: expected a readable image file, got: {error}") from error
