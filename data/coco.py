@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +16,29 @@ from data.masks import LARGEST, Bitmaps, Polygons
 from data.target import Target
 
 __all__ = ["CocoDetection"]
+
+
+def _is_id(value: Any) -> bool:
+    return isinstance(value, (int, str))
+
+
+def _is_length(value: Any) -> bool:
+    """Of a side of an image."""
+    return isinstance(value, (int, float)) and 1 <= value < LARGEST
+
+
+# What each entry of a part of the file must have. Of annotations there are a million: what they say is looked at
+# where it is used.
+PARTS: dict[str, dict[str, tuple[Callable[[Any], bool] | None, str]]] = {
+    "images": {
+        "id": (_is_id, "a number or a text"),
+        "file_name": (lambda value: isinstance(value, str), "a text"),
+        "height": (_is_length, "a number of pixels"),
+        "width": (_is_length, "a number of pixels"),
+    },
+    "annotations": dict.fromkeys(("id", "image_id", "category_id", "bbox"), (None, "")),
+    "categories": {"id": (_is_id, "a number or a text"), "name": (None, "")},
+}
 
 
 def _is_numbers(values: Any) -> bool:
@@ -30,7 +54,8 @@ class CocoDetection(ImageDataset, DetectionDataset):
     Labels are 1..K in the order of the category ids: `labels[i]` of a target is
     `contiguous_ids[category_id]`, and `category_ids` leads back. Regions of crowds are left out.
     Boxes are clipped to the image; those without area are removed, and polygons of fewer than three
-    points. A file without annotations, such as that of test-dev, gives empty targets.
+    points. A file without annotations, such as that of test-dev, gives empty targets. Where an object has
+    no segmentation, or null, its image has no masks.
 
     Args:
         folder: of the images.
@@ -61,36 +86,32 @@ class CocoDetection(ImageDataset, DetectionDataset):
         self.masks, self.plus_one = masks, int(plus_one)
         try:
             contents = json.loads(self.annotations.read_bytes())
-        except ValueError as error:
+        except (ValueError, RecursionError) as error:
             raise ValueError(
                 f"{annotations}: expected a COCO file in JSON, got: {error}"
             ) from error
         if isinstance(contents, dict):
             contents.setdefault("annotations", [])
-        parts = {
-            "images": ("id", "file_name", "height", "width"),
-            "annotations": ("id", "image_id", "category_id", "bbox"),
-            "categories": ("id", "name"),
-        }
-        for part, keys in parts.items():
+        for part, keys in PARTS.items():
             if not isinstance(contents, dict) or not isinstance(contents.get(part), list):
                 raise ValueError(f"{annotations}: expected a COCO file with a list {part!r}")
             for entry in contents[part]:
-                if not isinstance(entry, dict) or not entry.keys() >= set(keys):
+                if not isinstance(entry, dict) or not entry.keys() >= keys.keys():
                     raise ValueError(
                         f"{annotations}: expected {part} with {', '.join(keys)}, got {entry}"
                     )
-        self.categories = {entry["id"]: entry["name"] for entry in contents["categories"]}
+        categories = self._by_id("categories", contents["categories"])
+        self.categories = {number: entry["name"] for number, entry in categories.items()}
         self.category_ids = sorted(self.categories)
         self.contiguous_ids = {number: i + 1 for i, number in enumerate(self.category_ids)}
-        images = {entry["id"]: entry for entry in contents["images"]}
+        images = self._by_id("images", contents["images"])
         self._objects: dict[int, list[dict[str, Any]]] = {number: [] for number in images}
         for entry in contents["annotations"]:
             for key, known in [("image_id", images), ("category_id", self.categories)]:
-                if entry[key] not in known:
+                if not _is_id(entry[key]) or entry[key] not in known:
                     raise ValueError(
                         f"{annotations}: annotation {entry['id']} has the {key} "
-                        f"{entry[key]}, which the file does not define"
+                        f"{entry[key]!r}, which the file does not define"
                     )
             self._check(entry)
             if not entry.get("iscrowd", 0):
@@ -101,6 +122,27 @@ class CocoDetection(ImageDataset, DetectionDataset):
             if not remove_empty
             or any(min(entry["bbox"][2:]) > 1 for entry in self._objects[number])
         ]
+
+    def _by_id(self, part: str, entries: list[dict[str, Any]]) -> dict[Any, dict[str, Any]]:
+        """The entries of a part of the file by their ids, which are of one kind and each of one entry."""
+        by_id: dict[Any, dict[str, Any]] = {}
+        for entry in entries:
+            for key, (fits, text) in PARTS[part].items():
+                if fits is not None and not fits(entry[key]):
+                    raise ValueError(
+                        f"{self.annotations}: expected {part} whose {key} is {text}, got {entry}"
+                    )
+            other = by_id.setdefault(entry["id"], entry)
+            if other != entry:  # of two images, one would be lost, and its boxes be the other's
+                raise ValueError(
+                    f"{self.annotations}: expected {part} with an id for each, got {other} and {entry}"
+                )
+        kinds = sorted({type(number).__name__ for number in by_id})
+        if len(kinds) > 1:  # which have no order
+            raise ValueError(
+                f"{self.annotations}: expected {part} with ids of one kind, got {' and '.join(kinds)}"
+            )
+        return by_id
 
     def _check(self, entry: dict[str, Any]) -> None:
         """An annotation's box and polygons."""
@@ -114,7 +156,7 @@ class CocoDetection(ImageDataset, DetectionDataset):
             if not _is_numbers(polygon) or len(polygon) % 2:
                 raise ValueError(
                     f"{self.annotations}: annotation {entry['id']}: expected polygons of finite numbers "
-                    f"x0, y0, x1, y1, ..., got {polygon}"
+                    f"[[x0, y0, x1, y1, ...], ...], got {polygon} among them"
                 )
 
     def get_img_info(self, index: int) -> dict[str, Any]:
@@ -142,7 +184,7 @@ class CocoDetection(ImageDataset, DetectionDataset):
         boxes[:, 2:] += boxes[:, :2] - self.plus_one
         labels = [self.contiguous_ids[entry["category_id"]] for entry in objects]
         masks = None
-        if self.masks and all("segmentation" in entry for entry in objects):
+        if self.masks and all(entry.get("segmentation") is not None for entry in objects):
             masks = self._masks(objects, size)
         return Target(
             size,
@@ -171,11 +213,13 @@ class CocoDetection(ImageDataset, DetectionDataset):
             raise ValueError(
                 f"{where}: expected polygons or a mask with size and counts, got {rle}"
             )
-        if tuple(rle["size"]) != size:
+        if rle["size"] != list(size):
             raise ValueError(f"{where}: a mask of {rle['size']} for an image of {size}")
         counts = rle["counts"]
-        if isinstance(counts, list):
-            if sum(counts) != size[0] * size[1] or min(counts) < 0:
+        if not isinstance(counts, str):
+            numbers = counts if isinstance(counts, list) else [-1]
+            fit = all(isinstance(number, int) and number >= 0 for number in numbers)
+            if not fit or sum(numbers) != size[0] * size[1]:
                 raise ValueError(
                     f"{where}: expected counts of {size[0] * size[1]} pixels, got {counts}"
                 )
@@ -189,7 +233,10 @@ class CocoDetection(ImageDataset, DetectionDataset):
                 "`pip install pycocotools`, or give CocoDetection(masks=False)",
                 name="pycocotools",
             ) from error
-        return mask.decode(rle)
+        try:
+            return mask.decode(rle)
+        except ValueError as error:
+            raise ValueError(f"{where}: expected compressed run lengths, got: {error}") from error
 
     def __len__(self) -> int:
         return len(self.images)

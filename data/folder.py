@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import gzip
 import importlib.util
+import os
 from pathlib import Path
 from typing import Any
 
@@ -17,11 +18,26 @@ __all__ = ["Digits", "ImageFolder"]
 SUFFIXES = {".bmp", ".gif", ".jpeg", ".jpg", ".png", ".ppm", ".tif", ".tiff", ".webp"}
 
 
+def images_below(folder: Path) -> list[Path]:
+    """The image files below a folder, by name. Links to folders are followed; each folder is looked at once, so
+    that a link to one above ends."""
+    found: list[Path] = []
+    seen = set()
+    for place, folders, names in os.walk(folder, followlinks=True):
+        real = os.path.realpath(place)
+        if real in seen:
+            folders.clear()
+            continue
+        seen.add(real)
+        found += [Path(place, name) for name in names if Path(name).suffix.lower() in SUFFIXES]
+    return sorted(found)
+
+
 class ImageFolder(ImageDataset):
     """One folder per class below `root`, in the order of their names; targets are class numbers.
 
     Args:
-        root: the folder of the class folders, which are searched to any depth.
+        root: the folder of the class folders, which are searched to any depth, links to folders included.
         **options: of `ImageDataset`.
 
     Raises:
@@ -40,9 +56,7 @@ class ImageFolder(ImageDataset):
             )
         self.samples: list[tuple[Path, int]] = []
         for number, name in enumerate(self.classes):
-            files = sorted(
-                path for path in (self.root / name).rglob("*") if path.suffix.lower() in SUFFIXES
-            )
+            files = images_below(self.root / name)
             if not files:
                 raise FileNotFoundError(
                     f"ImageFolder: class {name!r} has no images in {self.root / name}; "

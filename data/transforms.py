@@ -8,9 +8,11 @@ normalises in one pass, into a tensor of its own or into its place in a batch.
 from __future__ import annotations
 
 import math
+import operator
 import random
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
+from numbers import Integral
 from typing import Any
 
 import numpy as np
@@ -118,6 +120,22 @@ class Compose:
         return picture, target
 
 
+def _lengths(name: str, given: int | Sequence[int]) -> tuple[int, ...]:
+    """One or several lengths in pixels; NumPy's integers, too.
+
+    Raises:
+        ValueError: it is anything else.
+    """
+    try:
+        values = [given] if isinstance(given, Integral) else given
+        lengths = tuple(operator.index(value) for value in values)
+    except TypeError:
+        lengths = ()
+    if not lengths or min(lengths) < 1:
+        raise ValueError(f"{name}: expected sizes of at least 1, whole numbers, got {given!r}")
+    return lengths
+
+
 class Resize:
     """The shorter side to min_size, unless the longer one would be more than max_size.
 
@@ -130,13 +148,8 @@ class Resize:
     def __init__(
         self, min_size: int | Sequence[int], max_size: int | None = None, *, antialias: bool = True
     ) -> None:
-        self.min_sizes = (min_size,) if isinstance(min_size, int) else tuple(min_size)
-        sizes = [*self.min_sizes, *([] if max_size is None else [max_size])]
-        if not self.min_sizes or min(sizes) < 1:
-            raise ValueError(
-                f"Resize: expected sizes of at least 1, got min_size {min_size} and max_size {max_size}"
-            )
-        self.max_size = max_size
+        self.min_sizes = _lengths("Resize: min_size", min_size)
+        self.max_size = None if max_size is None else _lengths("Resize: max_size", [max_size])[0]
         self.antialias = antialias
 
     def result_size(self, size: tuple[int, int], min_size: int) -> tuple[int, int]:
@@ -212,7 +225,18 @@ class RandomResizedCrop:
         *,
         antialias: bool = True,
     ) -> None:
-        self.output_size = (size, size) if isinstance(size, int) else size
+        sides = _lengths("RandomResizedCrop: size", size)
+        if len(sides) > 2:
+            raise ValueError(
+                f"RandomResizedCrop: size: expected height and width, got {len(sides)} numbers"
+            )
+        self.output_size = (sides[0], sides[-1])
+        for name, (least, greatest) in {"scale": scale, "ratio": ratio}.items():
+            if not 0 < least <= greatest < math.inf:
+                raise ValueError(
+                    f"RandomResizedCrop: {name}: expected the least and the greatest, above 0, got "
+                    f"{(least, greatest)}"
+                )
         self.scale = scale
         self.ratio = ratio
         self.antialias = antialias
@@ -318,6 +342,10 @@ class Normalize:
         unit = 1.0 if to_bgr255 else 255.0
         self.mean = torch.tensor(mean, dtype=torch.float32) * unit
         self.std = torch.tensor(std, dtype=torch.float32) * unit
+        if self.mean.shape != (3,) or self.std.shape != (3,):  # the pictures' channels
+            raise ValueError(
+                f"Normalize: expected three numbers, one per channel, got mean {mean} and std {std}"
+            )
         finite = self.mean.isfinite().all() and self.std.isfinite().all()
         if not finite or not (self.std > 0).all():
             raise ValueError(

@@ -85,7 +85,8 @@ class Build:
             self.folder / f"{self.plan.target.name.split('.')[0]}{self.plan.generated_suffix}"
         )
         cache.write_if_changed(generated, self.plan.generated)
-        units = [unit_of(self.plan, generated, self.plan.generated.encode(), generated=True)]
+        content = self.plan.generated.encode("utf-8", "surrogateescape")  # as it was written
+        units = [unit_of(self.plan, generated, content, generated=True)]
         for source in self.plan.sources:
             try:
                 content = source.read_bytes()

@@ -78,7 +78,8 @@ def _linker_text(log: str) -> str:
     rows = [row for row in rows if not _THAT_IT_FAILED.search(row)] or rows[-1:]
     for row in rows:
         if re.search(
-            r"cannot find|undefined reference|multiple definition|error|No space|denied", row
+            r"cannot find|undefined reference|multiple definition|unrecognized|error|No space|denied",
+            row,
         ):
             found = _LINKER.match(row)
             return (found["text"] if found else row).strip()
@@ -86,6 +87,8 @@ def _linker_text(log: str) -> str:
 
 
 def _hint(text: str) -> str:
+    if "No space left on device" in text:  # which makes files go missing, too
+        return "the disk is full"
     library = re.search(r"cannot find -l([\w.+-]+)|library not found for -l([\w.+-]+)", text)
     if library:
         name = library.group(1) or library.group(2)
@@ -129,8 +132,6 @@ def _hint(text: str) -> str:
             "two sources define the same function; is one of them included by the other or listed twice, or "
             "does a header have the function's body? There it must be static inline, and a variable extern"
         )
-    if "No space left on device" in text:
-        return "the disk is full"
     if "recompile with -fPIC" in text:
         named = re.search(r"(\S+): relocation .*recompile with -fPIC", text)
         what = named[1] if named else "a file in extra_objects"

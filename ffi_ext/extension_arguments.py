@@ -114,6 +114,11 @@ def name_of(name: object, base: Path) -> Name:
                 f"create_extension() argument 'name': {name!r} is no module name: {part!r} must be a "
                 "Python identifier and no keyword, since `import` and the C compiler both use it"
             )
+    if not parts[-1].isascii():
+        raise ValueError(
+            f"create_extension() argument 'name': {name!r}: {parts[-1]!r} must be of ASCII letters, digits and _, "
+            "since the binary has a C function of that name, PyInit_..."
+        )
     if parts[0] in ("torch", "ffi_ext"):
         raise ValueError(
             f"create_extension() argument 'name': a package {parts[0]!r} in {base} would hide the one that "

@@ -88,6 +88,8 @@ def _build(caller: str, name: str, **arguments: Any) -> None:
     try:
         create_extension(name, **arguments).build()
     except (TypeError, ValueError, FileNotFoundError) as error:
+        if type(error) not in (TypeError, ValueError, FileNotFoundError):
+            raise  # a kind of them that is not made of a text alone
         raise type(error)(str(error).replace("create_extension()", f"{caller}()", 1)) from None
 
 

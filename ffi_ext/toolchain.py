@@ -70,8 +70,30 @@ class Program:
         return "gcc" in name or "g++" in name
 
 
+def _words(variable: str) -> list[str]:
+    """What CC, CFLAGS and the like hold, split as a shell does.
+
+    Raises:
+        BuildError: A quote is never closed.
+    """
+    text = os.environ.get(variable, "")
+    try:
+        return shlex.split(text)
+    except ValueError as error:
+        raise BuildError(
+            f"${variable}: expected words as a shell splits them, got {text!r} ({error}); close the quote, or "
+            "write a backslash before it"
+        ) from error
+
+
+def _command(variable: str) -> list[str]:
+    """A compiler and its arguments; a program whose path has blanks needs no quotes."""
+    text = os.environ.get(variable, "")
+    return [text] if shutil.which(text) else _words(variable)
+
+
 def _program(variable: str, default: str, package: str) -> Program:
-    command = tuple(shlex.split(os.environ.get(variable, ""))) or (default,)
+    command = tuple(_command(variable)) or (default,)
     path = shutil.which(command[0])
     if path is None:
         named = f"{variable}={os.environ[variable]!r}" if os.environ.get(variable) else default
@@ -90,8 +112,8 @@ def c_compiler() -> Program:
 
 def c_compiler_is_cxx() -> bool:
     """Whether $CC is a C++ compiler (CC=g++, CC="ccache clang++"); it need not be there."""
-    words = shlex.split(os.environ.get("CC", ""))
-    return any("++" in os.path.basename(word) for word in words if not word.startswith("-"))
+    words = [word for word in _command("CC") if not word.startswith("-")]
+    return any("++" in os.path.basename(word) for word in words)
 
 
 def cxx_compiler() -> Program:
@@ -113,7 +135,7 @@ def nvcc() -> Program:
 
 def environment_flags(*names: str) -> list[str]:
     """The words of CFLAGS, CPPFLAGS and the like."""
-    return [word for name in names for word in shlex.split(os.environ.get(name, ""))]
+    return [word for name in names for word in _words(name)]
 
 
 _OF_PREPROCESSOR = ("-D", "-I", "-U", "-include", "-imacros", "-iquote", "-isystem", "-idirafter")

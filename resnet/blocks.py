@@ -52,9 +52,10 @@ def apply(
     """relu(norm(convolution(x)) + residual); a folded convolution does all of it itself."""
     if isinstance(norm, Folded):
         return convolution(x, residual, relu)
-    # a hook may have kept the convolution's result
+    # a hook may have kept the convolution's result, or who traces the model may ask for it
     hooked = any(part._forward_hooks for part in convolution.modules()) or norm._forward_pre_hooks
-    return normalize(norm, convolution(x), residual, relu=relu, inplace=not hooked)
+    kept = hooked or isinstance(x, torch.fx.Proxy)
+    return normalize(norm, convolution(x), residual, relu=relu, inplace=not kept)
 
 
 class Folded(nn.Module):

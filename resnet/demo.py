@@ -17,13 +17,13 @@ from typing import Any, NamedTuple
 import torch
 from torch.utils.data import DataLoader
 
-from data import ImageList, PadCollate, Photographs
+from data import ImageFileError, ImageList, PadCollate, Photographs
 from resnet.backbone import Backbone, build_backbone
 from resnet.config import Config
 from resnet.layers import Pooler
 from resnet.ops import plain_torch
 from resnet.progress import Progress
-from resnet.proposals import propose
+from resnet.proposals import SIZES, propose
 
 PICTURE = Path(__file__).resolve().parent.parent / "build" / "demo.png"
 BOXES = 100  # at most so many of an image are pooled
@@ -154,8 +154,20 @@ def main(arguments: Sequence[str] | None = None) -> int:
     options = parser.parse_args(arguments)
     if options.repeats < 1:
         parser.error(f"--repeats must be at least 1, got {options.repeats}")
-    with torch.no_grad():
-        rows, names, images, levels, found = run(options.photographs or None, options.repeats)
+    try:
+        with torch.no_grad():
+            rows, names, images, levels, found = run(options.photographs or None, options.repeats)
+    except (ImageFileError, FileNotFoundError) as error:
+        print(f"resnet.demo: {error}", file=sys.stderr)
+        return 1
+    for name, size, (boxes, _, _) in zip(names, images.image_sizes, found, strict=True):
+        if not len(boxes):
+            print(
+                f"resnet.demo: {name}: expected a photograph that a box of {min(SIZES)} pixels fits into, got "
+                f"{size[0]} x {size[1]}",
+                file=sys.stderr,
+            )
+            return 1
     print(
         f"torch {torch.__version__}, {torch.get_num_threads()} threads; medians of wall time, plain torch once\n"
     )

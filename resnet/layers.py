@@ -11,6 +11,11 @@ from torch import nn
 from resnet.ops import deform_conv2d, frozen_batch_norm, roi_align, roi_pool
 from resnet.poolers import LevelMapper, Pooler
 
+# torch.fx, and with it torchvision's create_feature_extractor, records calls of these as they are: they look at
+# types and layouts, which a Proxy has not.
+for _name in ("deform_conv2d", "frozen_batch_norm"):
+    torch.fx.wrap(_name)
+
 __all__ = [
     "DeformConv2d",
     "FrozenBatchNorm2d",

@@ -9,6 +9,7 @@ from __future__ import annotations
 import argparse
 import dataclasses
 import gc
+import math
 import os
 import sys
 import time
@@ -24,6 +25,7 @@ from torch import nn
 from resnet.classifier import ResNetClassifier
 from resnet.progress import Progress
 from resnet.stages import StageSpec
+from resnet.weights import read_saved
 
 
 @dataclasses.dataclass
@@ -106,6 +108,13 @@ class Trainer:
         rank: int = 0,
         world: int = 1,
     ) -> None:
+        for name in ("epochs", "width"):
+            if getattr(settings, name) < 1:
+                raise ValueError(f"{name} must be at least 1, got {getattr(settings, name)}")
+        if not 0 <= settings.learning_rate < math.inf:
+            raise ValueError(
+                f"learning_rate must be a number from 0 on, got {settings.learning_rate}"
+            )
         if settings.batch_size < 2 * world or settings.batch_size % world:
             raise ValueError(
                 f"batch_size must be a multiple of the {world} processes, with two images or more "
@@ -177,29 +186,43 @@ class Trainer:
         }
         path.parent.mkdir(parents=True, exist_ok=True)
         temporary = path.with_name(f".{path.name}.{os.getpid()}")
-        torch.save(content, temporary)
-        os.replace(temporary, path)
+        try:
+            torch.save(content, temporary)
+            os.replace(temporary, path)
+        finally:
+            temporary.unlink(missing_ok=True)
 
     def resume(self, path: Path) -> None:
         """Go on from a checkpoint.
 
         Raises:
             FileNotFoundError: there is none.
-            ValueError: it is of a run with other settings or another number of processes.
+            ValueError: it is no checkpoint, or one of a run with other settings or another number of
+                processes.
         """
-        content: dict[str, Any] = torch.load(path, map_location=self.device, weights_only=True)
+        content: Any = read_saved(path, "a checkpoint", self.device)
+        if not isinstance(content, dict) or not isinstance(content.get("settings"), dict):
+            raise ValueError(
+                f"{path}: expected a checkpoint of resnet.train, with its settings, got "
+                f"{', '.join(map(str, list(content)[:5])) if isinstance(content, dict) else type(content).__name__}"
+            )
         mine = {**dataclasses.asdict(self.settings), "world": self.world}
-        other = {**content["settings"], "world": content["world"]}
-        differ = [f"{key} {other[key]} there, {mine[key]} here" for key in mine
-                  if mine[key] != other[key]]  # fmt: skip
+        other = {**content["settings"], "world": content.get("world")}
+        differ = [f"{key} {other.get(key)} there, {mine[key]} here" for key in mine
+                  if mine[key] != other.get(key)]  # fmt: skip
         if differ:
             raise ValueError(
                 f"{path}: expected a checkpoint of a run with the same settings, got "
                 f"{'; '.join(differ)}"
             )
-        self.model.load_state_dict(content["model"])
-        self.optimizer.load_state_dict(content["optimizer"])
-        self.epoch = content["epoch"]
+        try:
+            self.model.load_state_dict(content["model"])
+            self.optimizer.load_state_dict(content["optimizer"])
+            self.epoch = int(content["epoch"])
+        except (KeyError, TypeError, ValueError, RuntimeError, AttributeError) as error:
+            raise ValueError(
+                f"{path}: expected a whole checkpoint of resnet.train, but {error!r}"
+            ) from error
 
 
 def parse(arguments: Sequence[str] | None) -> argparse.Namespace:
@@ -219,6 +242,8 @@ def parse(arguments: Sequence[str] | None) -> argparse.Namespace:
     options = parser.parse_args(arguments)
     if options.resume and options.checkpoint is None:
         parser.error("--resume needs --checkpoint FILE")
+    if options.checkpoint is not None and options.checkpoint.is_dir():
+        parser.error(f"--checkpoint: expected a file, got the directory {options.checkpoint}")
     return options
 
 
@@ -229,7 +254,10 @@ def train(options: argparse.Namespace, rank: int, world: int, device: torch.devi
     trainer = Trainer(settings, load_digits(settings.seed), device, rank, world)
     if options.resume:
         trainer.resume(options.checkpoint)
-    last = min(settings.epochs, options.stop_after or settings.epochs)
+    if options.checkpoint is not None:  # what cannot be written is told before the first epoch
+        options.checkpoint.parent.mkdir(parents=True, exist_ok=True)
+    stop_after = settings.epochs if options.stop_after is None else options.stop_after
+    last = min(settings.epochs, stop_after)
     bar = Progress(last - trainer.epoch)
     start = time.perf_counter()
     while trainer.epoch < last:
@@ -265,7 +293,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         dist.init_process_group("nccl" if cuda else "gloo")
     try:
         train(options, rank, world, device)
-    except (ValueError, FileNotFoundError) as error:
+    except (ValueError, OSError) as error:
         print(f"resnet.train: {error}", file=sys.stderr)
         return 1
     finally:

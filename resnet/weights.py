@@ -45,6 +45,34 @@ class Report:
         return "\n".join(lines)
 
 
+def read_saved(path: str | Path, expected: str, device: torch.device | str = "cpu") -> Any:
+    """What torch.save wrote, onto a device. No code in it is run.
+
+    Args:
+        path: of the file.
+        expected: what it should hold, for the error.
+        device: of the tensors.
+
+    Raises:
+        FileNotFoundError: there is no such file.
+        ValueError: torch.load cannot read it; the text names the file.
+    """
+    try:
+        return torch.load(path, map_location=device, weights_only=True)
+    except FileNotFoundError:
+        raise
+    except Exception as error:  # a damaged file makes torch.load raise almost anything
+        lines = str(error).splitlines() or [""]
+        # torch's first line on what it refuses is advice to run it nevertheless; a later one says what it is
+        about = [
+            text for _, found, text in (x.partition("Unpickler error: ") for x in lines) if found
+        ]
+        reason = f"{type(error).__name__}: {(about or lines)[0]}".removesuffix(": ")
+        raise ValueError(
+            f"{path}: expected {expected} that torch.save wrote, but torch.load gave {reason}"
+        ) from error
+
+
 def read_weights(path: str | Path) -> dict[str, torch.Tensor]:
     """The state_dict in a file: torch.save's, or Detectron's .pkl. No code in it is run.
 
@@ -53,18 +81,7 @@ def read_weights(path: str | Path) -> dict[str, torch.Tensor]:
         ValueError: the file holds anything else than weights; the text names the file.
     """
     path = Path(path)
-    if path.suffix == ".pkl":
-        content = load_pickle(path)
-    else:
-        try:
-            content = torch.load(path, map_location="cpu", weights_only=True)
-        except FileNotFoundError:
-            raise
-        except Exception as error:  # a damaged file makes torch.load raise almost anything
-            reason = str(error).splitlines()[0] if str(error) else type(error).__name__
-            raise ValueError(
-                f"{path}: expected weights that torch.save wrote, but {reason}"
-            ) from error
+    content = load_pickle(path) if path.suffix == ".pkl" else read_saved(path, "weights")
     try:
         return from_caffe2(content) if path.suffix == ".pkl" else unwrap(content)
     except ValueError as error:
@@ -152,12 +169,18 @@ def load_weights(
         strict: everything in the model must be in the source, in its shape.
 
     Raises:
-        TypeError: model is no module.
+        TypeError: model is no module, or source neither a file nor a state_dict.
         ValueError: nothing matches; or strict and not everything does. The text is the report.
     """
     if not isinstance(model, nn.Module):
         raise TypeError(
             f"load_weights: model must be a torch.nn.Module, got a {type(model).__name__}"
+        )
+    if not isinstance(source, (str, Path, Mapping)):
+        hint = "; give its state_dict()" if isinstance(source, nn.Module) else ""
+        raise TypeError(
+            "load_weights: source must be a file, as str or Path, or a state_dict, got a "
+            f"{type(source).__name__}{hint}"
         )
     given = unwrap(source) if isinstance(source, Mapping) else read_weights(source)
     wanted = model.state_dict()

@@ -84,6 +84,15 @@ def test_binaries_that_would_shadow_the_new_one_are_removed(project):
     assert value(project, "two") == 2
 
 
+def test_a_compiler_whose_path_has_blanks(project, monkeypatch):
+    (project / "my tools").mkdir()
+    (project / "my tools" / "gcc").symlink_to(GCC)
+    for words in (f"{project}/my tools/gcc", f"'{project}/my tools/gcc' -O1"):
+        monkeypatch.setenv("CC", words)
+        make(project).build()
+        assert value(project, "two") == 2
+
+
 def test_cflags_are_for_headers_and_for_the_link_too(project, monkeypatch):
     """As in setuptools and make; OpenMP's functions come from the library that the link adds."""
     (project / "else where").mkdir()

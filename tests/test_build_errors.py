@@ -7,7 +7,7 @@ import sys
 
 import pytest
 
-from ffi_ext import BuildError, HeaderError
+from ffi_ext import BuildError, HeaderError, compile_errors
 from tests.small_project import litter, make, value
 
 
@@ -81,9 +81,22 @@ def test_what_a_linker_says_and_not_that_it_failed(project, monkeypatch):
     (project / "broken.o").write_bytes(b"no object")
     with pytest.raises(BuildError, match=r"linking _lib.abi3.so failed: .*broken\.o"):
         make(project, extra_objects=["broken.o"]).build()
+    with pytest.raises(BuildError, match="failed: unrecognized option '--no-such'"):
+        make(project, extra_link_args=["-Wl,--no-such"]).build()
     monkeypatch.setenv("LDFLAGS", "-Wl,-z,defs")
     with pytest.raises(BuildError, match="take -Wl,-z,defs and -Wl,--no-undefined out of LDFLAGS"):
         make(project).build()
+
+
+def test_a_full_disk_is_the_cause_of_what_it_makes_go_missing():
+    """As gcc 12 and GNU as 2.40 printed it on a tmpfs of 64 KiB."""
+    log = (
+        "/tmp/ccF.s: Assembler messages:\n"
+        "/tmp/ccF.s: Fatal error: can't write 304 bytes to section .data of tmp/f5.o: 'No space left on device'\n"
+        "/tmp/ccF.s: Fatal error: can't close tmp/f5.o: No such file or directory\n"
+    )
+    said = str(compile_errors.explain("compiling a.c", log))
+    assert "hint: the disk is full" in said and "include_dirs" not in said
 
 
 def test_a_missing_library_is_named(project):
@@ -103,6 +116,13 @@ def test_th_functions_that_do_not_exist_are_named(project):
         "#include <TH/TH.h>\nint two(void) { THFloatTensor_frobnicate(0); return 2; }\n"
     )
     with pytest.raises(BuildError, match="does not have: THFloatTensor_frobnicate"):
+        make(project).build()
+
+
+@pytest.mark.parametrize("variable", ["CC", "CFLAGS", "LDFLAGS"])
+def test_a_quote_that_is_never_closed_is_told(project, monkeypatch, variable):
+    monkeypatch.setenv(variable, 'gcc "-O1')
+    with pytest.raises(BuildError, match=rf"\${variable}: expected words .* got 'gcc \"-O1'"):
         make(project).build()
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import io
 import json
 import os
@@ -56,6 +57,19 @@ def test_doctor_reads_a_repository_without_running_it(tmp_path, capsys):
     assert not any(name in problems for name in ("_mine", "_comment", "_zero"))
     assert any("Add (functions/add.py:6)" in note for note in report["notes"])
     assert cli.main(["doctor", str(tmp_path / "nowhere")]) == 2
+
+
+@pytest.mark.parametrize("command", ["doctor", "port"])
+def test_a_script_that_python_cannot_read_stops_nobody(tmp_path, capsys, command):
+    (tmp_path / "table.py").write_text("x = " + "+".join(["1"] * 100_000))
+    (tmp_path / "image.py").write_bytes(bytes(100))
+    (tmp_path / "ours.py").write_text("from torch.utils.ffi import create_extension as c\n")
+    cli.main([command, str(tmp_path)])
+    shown = capsys.readouterr()
+    said = shown.out + shown.err
+    assert "table.py: cannot be read (maximum recursion" in said
+    assert "image.py: no Python 3 (source code string cannot contain null bytes)" in said
+    assert "torch" in shown.out  # of ours.py
 
 
 def test_doctor_reads_the_tables_of_a_pyproject_toml(tmp_path, capsys, monkeypatch):
@@ -237,6 +251,18 @@ def test_build_runs_the_script_that_lies_here(project, capfd):
         (["inspect", "_text.so"], 0, ""),
         (["clean", "nowhere"], 2, "there is no directory 'nowhere'"),
         (["clean", "--older-than", "3"], 2, "goes with --cache"),
+        (["clean", "--cache", "."], 2, "--cache takes no directory, got '.'"),
+        (["build", "folder"], 2, "folder is a directory: name a build script"),
+        (["build", "n" * 300 + ".h", "lib.c"], 1, "build: "),
+        (["run", "n" * 300], 1, "File name too long"),
+        (["run", "--", "./no_such_command"], 2, "command not found: ./no_such_command"),
+        (["run", "--", "./lib.c"], 2, "./lib.c may not be executed: chmod +x it"),
+        (["doctor", "n" * 300], 1, "File name too long"),
+        (
+            ["stubs", "lib.h", "-o", "folder"],
+            1,
+            "stubs: folder could not be written (Is a directory)",
+        ),
         (["port", "--no-backup"], 2, "goes with --write"),
         (["run"], 2, "nothing to run"),
     ],
@@ -244,11 +270,44 @@ def test_build_runs_the_script_that_lies_here(project, capfd):
 def test_wrong_use_is_told(project, capfd, words, code, said):
     (project / "_cut.so").write_bytes(b"\x7fELF\x02\x01" + bytes(20))
     (project / "_text.so").write_text("no binary")
+    (project / "folder").mkdir()
     (project / "bad.h").write_text("void f(unheard_of *p);\n")
     (project / "bad.c").write_text("int twice(int x) { return y; }\n")
     assert cli.main(words) == code
     shown = capfd.readouterr()
     assert said in shown.err and "Traceback" not in shown.err and "\033" not in shown.err
+
+
+@pytest.mark.parametrize("days", ["-1", "nan", "x"])
+def test_an_age_is_a_number_of_days(project, capsys, days):
+    with pytest.raises(SystemExit, match="2"):
+        cli.main(["clean", "--cache", "--older-than", days, "--dry-run"])
+    assert "--older-than: " in capsys.readouterr().err
+
+
+def test_init_on_a_full_disk_leaves_nothing_in_the_way(project, monkeypatch, capsys):
+    write = Path.write_text
+
+    def full(path, text, **how):
+        write(path, "", **how)
+        if path.suffix == ".c":
+            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    monkeypatch.setattr(Path, "write_text", full)
+    assert cli.main(["init", "my_ops"]) == 1
+    shown = capsys.readouterr()
+    assert "init: my_ops/csrc/my_ops.c cannot be written: No space left" in shown.err
+    assert "made" not in shown.out and not [p for p in Path("my_ops").rglob("*") if p.is_file()]
+    monkeypatch.undo()
+    monkeypatch.chdir(project)
+    assert cli.main(["init", "my_ops"]) == 0
+
+
+def test_a_header_of_any_name_makes_a_module_that_imports(project, capfd):
+    Path("gr\u00f6\u00dfe.h").write_text(Path("lib.h").read_text())
+    assert cli.main(["build", "gr\u00f6\u00dfe.h", "lib.c"]) == 0
+    code = "from _ext import gr__e; assert gr__e.twice(21) == 42"
+    assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
 
 
 def test_clean_of_the_cache(project, monkeypatch, capsys):

@@ -13,7 +13,7 @@ pytest.importorskip("_ext.kernels", reason="run `python build_ffi.py` first")
 Image = pytest.importorskip("PIL.Image", reason="needs Pillow")
 ImageOps = pytest.importorskip("PIL.ImageOps", reason="needs Pillow")
 
-from data import files  # noqa: E402
+from data import ImageFolder, files  # noqa: E402
 from data.files import ImageFileError, read_rgb  # noqa: E402
 
 RGB = np.random.default_rng(0).integers(0, 256, (24, 37, 3), dtype=np.uint8)
@@ -185,6 +185,26 @@ def test_limits_can_be_set(tmp_path, monkeypatch):
         read_rgb(tmp_path / "a.png")
 
 
+@pytest.mark.parametrize("contents", [png(), jpeg()], ids=["png", "jpeg"])
+def test_datasets_go_by_the_limit_that_is_set(tmp_path, monkeypatch, contents):
+    (tmp_path / "cat").mkdir()
+    (tmp_path / "cat" / "a").with_suffix(".png").write_bytes(contents)
+    monkeypatch.setattr(files, "MAX_PIXELS", 887)
+    with pytest.raises(ImageFileError, match=r"than the 887 .*set data\.files\.MAX_PIXELS"):
+        ImageFolder(tmp_path)[0]
+    monkeypatch.setattr(files, "MAX_PIXELS", 888)
+    assert ImageFolder(tmp_path)[0][0].shape == (3, 24, 37)
+
+
+def test_pillows_own_limit_says_how_to_set_it(tmp_path, monkeypatch):
+    (tmp_path / "a.png").write_bytes(png())
+    monkeypatch.setattr(Image, "MAX_IMAGE_PIXELS", 100)
+    with pytest.raises(
+        ImageFileError, match=r"a\.png: .*888 pixels.* PIL\.Image\.MAX_IMAGE_PIXELS"
+    ):
+        read_rgb(tmp_path / "a.png", max_pixels=10**9)
+
+
 def test_what_has_no_defined_range_is_refused(tmp_path):
     Image.fromarray(np.ones((4, 4), np.float32)).save(tmp_path / "float.tif")
     with pytest.raises(ImageFileError, match=r"float\.tif: floating-point pixels have no defined"):
@@ -208,6 +228,18 @@ def test_exif_behind_fill_bytes(tmp_path, fill):
     for pixels in (read_rgb(path), files.open_rgb(path)):
         assert pixels.shape == (37, 24, 3)
         assert np.abs(pixels - expected.astype(int)).max() <= 2
+
+
+@pytest.mark.parametrize("orientation", [1, 3, 6])
+def test_xmps_orientation_is_that_of_pillow(tmp_path, orientation):
+    """Adobe's programs write it, and Pillow goes by it where there is no Exif."""
+    path = tmp_path / "a.jpg"
+    xmp = f'<x:xmpmeta><rdf:Description tiff:Orientation="{orientation}"/></x:xmpmeta>'
+    Image.fromarray(SMOOTH).save(path, xmp=xmp.encode())
+    expected = np.asarray(ImageOps.exif_transpose(Image.open(path)))
+    for pixels in (read_rgb(path), files.open_rgb(path)):
+        assert pixels.shape == expected.shape
+        assert np.abs(np.asarray(pixels) - expected.astype(int)).max() <= 2
 
 
 def test_a_folder_or_an_absent_file(tmp_path):

@@ -268,6 +268,12 @@ def changed(contents, **values):
     return {**contents, "annotations": [{**first, **values}, *others]}
 
 
+def of_image(contents, **values):
+    """The file with other values in its first image."""
+    first, *others = contents["images"]
+    return {**contents, "images": [{**first, **values}, *others]}
+
+
 def without(contents, key):
     first = {name: value for name, value in contents["annotations"][0].items() if name != key}
     return {**contents, "annotations": [first]}
@@ -305,6 +311,14 @@ def test_coco_without_annotations(coco):
         ({"size": [20, 30], "counts": [5, 5]}, "annotation 0: expected counts of 600 pixels, got"),
         ({"size": [20, 30], "counts": [601, -1]}, "annotation 0: expected counts of 600 pixels"),
         ({"size": [30, 20], "counts": [600]}, "annotation 0: a mask of .* for an image of"),
+        ({"size": None, "counts": [600]}, "annotation 0: a mask of None for an image of"),
+        (
+            {"size": [20, 30], "counts": None},
+            "annotation 0: expected counts of 600 pixels, got None",
+        ),
+        ({"size": [20, 30], "counts": [0.5, 599.5]}, "annotation 0: expected counts of 600 pixels"),
+        ({"size": [20, 30], "counts": ["600"]}, "annotation 0: expected counts of 600 pixels"),
+        ({"size": [20, 30], "counts": "garb~age"}, "annotation 0: expected compressed run lengths"),
     ],
 )
 def test_coco_run_lengths_that_are_wrong(coco, segmentation, text):
@@ -381,6 +395,21 @@ def test_coco_like_pycocotools(coco):
             lambda c: changed(c, segmentation=[[1, 2, 3, np.inf, 5, 6]]),
             "annotation 0: expected polygons of finite numbers",
         ),
+        (lambda c: changed(c, image_id=[7]), r"annotation 0 has the image_id \[7\], which"),
+        (lambda c: changed(c, image_id="7"), "annotation 0 has the image_id '7', which"),
+        (lambda c: of_image(c, height=None), "images whose height is a number of pixels, got"),
+        (lambda c: of_image(c, width=0), "images whose width is a number of pixels, got"),
+        (lambda c: of_image(c, id=[1]), "images whose id is a number or a text, got"),
+        (lambda c: of_image(c, file_name=None), "images whose file_name is a text, got"),
+        (
+            lambda c: {**c, "images": [c["images"][0], {**c["images"][0], "file_name": "b.png"}]},
+            r"expected images with an id for each, got .* and .*b\.png",
+        ),
+        (
+            lambda c: {**c, "categories": [*c["categories"], {"id": "x", "name": "y"}]},
+            "categories with ids of one kind, got int and str",
+        ),
+        (lambda c: "[" * 100_000, "expected a COCO file in JSON, got: maximum recursion"),
     ],
 )
 def test_coco_files_that_are_wrong(coco, change, text):
@@ -389,12 +418,33 @@ def test_coco_files_that_are_wrong(coco, change, text):
         data.CocoDetection(folder, write_coco(folder, change(contents)))
 
 
+def test_coco_objects_without_a_segmentation(coco):
+    folder, contents = coco
+    dataset = data.CocoDetection(folder, write_coco(folder, changed(contents, segmentation=None)))
+    target = dataset.target(0)
+    assert len(target) == 2 and target.masks is None
+
+
 def test_coco_image_of_another_size(coco):
     folder, contents = coco
     Image.new("RGB", (20, 30)).save(folder / "0.png")
     dataset = data.CocoDetection(folder, write_coco(folder, contents))
     with pytest.raises(ValueError, match=r"0\.png: expected 20 x 30 .* got 30 x 20"):
         dataset[0]
+
+
+def test_image_folder_follows_links(folder, tmp_path_factory):
+    """As os.walk(followlinks=True) and torchvision do."""
+    elsewhere = tmp_path_factory.mktemp("elsewhere")
+    Image.new("RGB", (3, 2)).save(elsewhere / "a.png")
+    (folder / "cat" / "linked").symlink_to(elsewhere)
+    (folder / "cat" / "round").symlink_to(folder / "cat")  # which would never end
+    (folder / "dog" / "folder.jpg").mkdir()
+    names = [str(path.relative_to(folder)) for path, _ in data.ImageFolder(folder).samples]
+    deep = [
+        f"{name}/deep/{n}.PNG" for name, count in [("cat", 3), ("dog", 2)] for n in range(count)
+    ]
+    assert names == [*deep[:3], "cat/linked/a.png", *deep[3:]]
 
 
 @pytest.mark.parametrize(

@@ -232,9 +232,17 @@ def test_normalize_in_both_orders():
 @pytest.mark.parametrize(
     ("make", "text"),
     [
-        (lambda: Resize((0, 1), 5), r"Resize: expected sizes of at least 1, got min_size \(0, 1\)"),
-        (lambda: Resize(-5, 10), "got min_size -5 and max_size 10"),
-        (lambda: Resize(5, 0), "got min_size 5 and max_size 0"),
+        (lambda: Resize((0, 1), 5), r"Resize: min_size: expected sizes of at least 1.* \(0, 1\)"),
+        (lambda: Resize(20.5), "Resize: min_size: .* whole numbers, got 20.5"),
+        (lambda: Resize(20, 25.0), r"Resize: max_size: .* whole numbers, got \[25.0\]"),
+        (lambda: RandomResizedCrop(0), "RandomResizedCrop: size: expected sizes of at least 1"),
+        (lambda: RandomResizedCrop(3.5), "RandomResizedCrop: size: .* whole numbers, got 3.5"),
+        (lambda: RandomResizedCrop((1, 2, 3)), "expected height and width, got 3 numbers"),
+        (lambda: RandomResizedCrop(8, ratio=(0, 1)), r"ratio: expected .* above 0, got \(0, 1\)"),
+        (lambda: RandomResizedCrop(8, scale=(1, 0.5)), r"scale: expected .* got \(1, 0.5\)"),
+        (lambda: Normalize((0.5,), (0.2,)), "Normalize: expected three numbers"),
+        (lambda: Resize(-5, 10), "Resize: min_size: expected sizes of at least 1, .* got -5"),
+        (lambda: Resize(5, 0), r"Resize: max_size: expected sizes of at least 1, .* got \[0\]"),
         (lambda: Resize(()), "expected sizes of at least 1"),
         (lambda: Normalize(std=[0, 1, 1]), r"those of std above 0, got mean .* std \[0, 1, 1\]"),
         (lambda: Normalize(std=[math.nan, 1, 1]), "expected finite numbers"),
@@ -249,3 +257,12 @@ def test_normalize_in_both_orders():
 def test_settings_that_are_refused(make, text):
     with pytest.raises(ValueError, match=text):
         make()
+
+
+def test_sizes_may_be_numpys():
+    """As they come out of an array of settings."""
+    size = np.array([5, 7])
+    assert Resize(size, size[1]).min_sizes == (5, 7) and Resize(size[0]).min_sizes == (5,)
+    assert RandomResizedCrop(size).output_size == (5, 7)
+    assert RandomResizedCrop(size[1]).output_size == (7, 7)
+    assert RandomResizedCrop([6]).output_size == (6, 6)  # as torchvision takes it

@@ -312,6 +312,7 @@ WRONG = [
     (dict(name="../out"), ValueError, "identifier"),
     (dict(name="class"), ValueError, "keyword"),
     (dict(name=""), ValueError, "identifier"),
+    (dict(name="_ext.na\u00efve"), ValueError, "must be of ASCII letters.* PyInit_"),
     (dict(headers=b"lib.h"), TypeError, "argument 'headers'"),
     (dict(headers=["lib.h", 3]), TypeError, "argument 'headers'.*int 3"),
     (dict(headers="lbi.h"), FileNotFoundError, "did you mean lib.h"),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import subprocess
 import sys
 import threading
@@ -174,6 +175,15 @@ def test_where_modules_are_kept(tmp_path, monkeypatch):
     monkeypatch.setenv("HOME", str(tmp_path / "home"))
     module = ffi_ext.load_inline("kept", "int f(void) { return 1; }")
     assert Path(module.__file__).is_relative_to(tmp_path / "home" / ".cache" / "ffi_ext")
+
+
+def test_a_cache_whose_name_the_locale_cannot_say(tmp_path):
+    """Python reads it as surrogates then, and they go back to the same bytes."""
+    code = "import ffi_ext; print(ffi_ext.load_inline('m', 'int f(void) { return 7; }').f())"
+    own = {"FFI_EXT_CACHE": str(tmp_path / "\u00fc"), "LC_ALL": "POSIX"}
+    env = {**os.environ, **own, "PYTHONUTF8": "0", "PYTHONCOERCECLOCALE": "0"}
+    run = subprocess.run([sys.executable, "-c", code], env=env, capture_output=True, text=True)
+    assert run.stdout == "7\n", run.stderr
 
 
 def test_a_cache_that_others_may_write_to_is_refused(tmp_path, monkeypatch):

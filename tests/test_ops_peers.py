@@ -389,6 +389,14 @@ def test_bad_arguments_are_explained(plain):
             ops.roi_align(None, rois, 2)
         with pytest.raises(TypeError, match="rois must be a tensor .* got a list"):
             ops.roi_align(x, [boxes], 2)
+        for call, argument, kind in [
+            (lambda: ops.nms(boxes.numpy(), scores, 0.5), "boxes", "ndarray"),
+            (lambda: ops.nms(boxes, scores.tolist(), 0.5), "scores", "list"),
+            (lambda: ops.batched_nms(boxes, scores, [0, 1], 0.5), "groups", "list"),
+            (lambda: ops.box_iou(boxes, None), "boxes2", "NoneType"),
+        ]:
+            with pytest.raises(TypeError, match=f"{argument} must be a tensor, got a {kind}"):
+                call()
 
 
 def test_tensors_of_more_than_2_to_the_31_elements():

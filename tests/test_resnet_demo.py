@@ -45,8 +45,16 @@ def test_demo_refuses(capsys, tmp_path):
     with pytest.raises(SystemExit):
         demo.main(["--repeats", "0"])
     assert "--repeats must be at least 1, got 0" in capsys.readouterr().err
-    with pytest.raises(FileNotFoundError, match="missing.jpg"):
-        demo.main([str(tmp_path / "missing.jpg"), "--repeats", "1"])
+    (tmp_path / "text.jpg").write_text("<html>")
+    Image.new("RGB", (30, 50)).save(tmp_path / "small.png")
+    for name, said in [
+        ("missing.jpg", "No such file or directory: '"),
+        ("text.jpg", "begins with b'<html>' and that Pillow knows no way to read"),
+        ("small.png", "expected a photograph that a box of 72 pixels fits into, got 50 x 30"),
+    ]:
+        assert demo.main([str(tmp_path / name), "--repeats", "1"]) == 1
+        error = capsys.readouterr().err
+        assert name in error and said in error and "Traceback" not in error
 
 
 class Terminal(io.StringIO):

@@ -20,7 +20,7 @@ from resnet import (  # noqa: E402  # noqa: E402
     build_backbone,
     build_classifier,
 )
-from resnet.export import export_onnx  # noqa: E402
+from resnet.export import export_onnx, outputs_of  # noqa: E402
 
 SPECS = [StageSpec(1, 1, True), StageSpec(2, 1, True)]
 SMALL = dict(width_per_group=4, stem_out_channels=8, res2_out_channels=16)
@@ -68,18 +68,55 @@ def test_exports_for_any_size(model):
         close(program.module()(images), model(images), 1e-5)
 
 
-def test_onnx_computes_the_same(model, tmp_path):
+@pytest.mark.parametrize("deformable", [None, Deformable(), Deformable(True, 2)])
+def test_onnx_computes_the_same(tmp_path, deformable):
     for name in ("onnx", "onnxscript"):
         pytest.importorskip(name, reason=f"{name} is not installed")
     runtime = pytest.importorskip("onnxruntime", reason="onnxruntime is not installed")
     path = tmp_path / "model.onnx"
+    torch.manual_seed(0)
+    model = ResNet(SPECS, **SMALL, deformable=[None, deformable, None, None]).eval()
+    for name, parameter in model.named_parameters():
+        if ".offset." in name:  # which begin at 0
+            torch.nn.init.normal_(parameter, std=0.05)
     export_onnx(model, torch.randn(1, 3, 64, 64), path)
     session = runtime.InferenceSession(path, providers=["CPUExecutionProvider"])
+    assert [value.name for value in session.get_outputs()] == ["layer1", "layer2"]
     for shape in [(1, 3, 64, 64), (2, 3, 96, 64)]:
         images = torch.randn(shape)
-        found = session.run(None, {session.get_inputs()[0].name: images.numpy()})
+        found = session.run(None, {"images": images.numpy()})
         with torch.no_grad():
             close([torch.from_numpy(value) for value in found], model(images), 1e-5)
+
+
+def test_what_becomes_no_onnx(model, tmp_path):
+    with pytest.raises(TypeError, match="expected a ResNet, .* got a Conv2d"):
+        export_onnx(torch.nn.Conv2d(3, 3, 1), torch.randn(1, 3, 8, 8), tmp_path / "a.onnx")
+    with pytest.raises(ValueError, match=r"expected images \(N, C, H, W\), got \(3, 64, 64\)"):
+        export_onnx(model, torch.randn(3, 64, 64), tmp_path / "a.onnx")
+    for name, expected in [("R-50-FPN", ["P2", "P3", "P4", "P5", "P6"]), ("R-50-C4", ["layer3"])]:
+        with torch.device("meta"):
+            backbone = build_backbone(Config.from_dict({"MODEL.BACKBONE.CONV_BODY": name}))
+        assert outputs_of(backbone) == expected
+    assert outputs_of(ResNetClassifier(SPECS, 3, **SMALL)) == ["logits"]
+
+
+@pytest.mark.parametrize("deformable", [None, Deformable(True, 2)])
+def test_fx_takes_features_out_by_name(deformable):
+    torch.manual_seed(0)
+    model = ResNet(SPECS, **SMALL, deformable=[None, deformable, None, None]).eval()
+    images, kept = torch.randn(2, 3, 32, 48), {}
+    model.layer1[0].conv1.register_forward_hook(lambda _, __, y: kept.update(y=y.clone()))
+    with torch.no_grad():
+        expected = model(images)
+        model.layer1[0].conv1._forward_hooks.clear()
+        traced = torch.fx.symbolic_trace(model)
+        assert all(map(torch.equal, traced(images), expected))
+        (node,) = [n for n in traced.graph.nodes if n.target == "layer1.0.conv1"]
+        (end,) = [n for n in traced.graph.nodes if n.op == "output"]
+        end.args = ((node, *end.args[0]),)
+        traced.recompile()
+        assert torch.equal(traced(images)[0], kept["y"])  # and not what a norm made of it in place
 
 
 @pytest.mark.parametrize("dtype", [torch.bfloat16, torch.float16])

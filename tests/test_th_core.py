@@ -251,6 +251,10 @@ ERRORS = [
         lambda th: th.Float_get2d(torch.zeros(3), 0, 0),
         "invalid argument 1: tensor must have two dimensions at ",
     ),
+    (
+        lambda th: th.Float_get2d(torch.zeros(0), 0, 0),  # which has no storage
+        "invalid argument 1: tensor must have two dimensions at ",
+    ),
     (lambda th: th.Float_get2d(torch.zeros(3, 3), 0, 3), "invalid argument 2: out of range at "),
     (lambda th: th.Float_unfold(torch.zeros(3), 0, 4, 1), "invalid argument 3: out of range at "),
     (

@@ -336,6 +336,14 @@ def test_all_elements_to_one_number(th, name):
             assert getattr(th, f"{real}_{name}")(t) == pytest.approx(float(expected(t)), rel=1e-5)
 
 
+@pytest.mark.parametrize("shape", [(0,), (0, 3), (2, 0)])
+@pytest.mark.parametrize("name", ["minall", "maxall"])
+def test_no_element_is_the_greatest_of_none(th, name, shape):
+    """0.3.1 knew one empty tensor, without dimensions; it refused that with these words."""
+    with pytest.raises(ffi_ext.NativeError, match="argument 1: tensor must have one dimension"):
+        getattr(th, f"Float_{name}")(torch.zeros(shape))
+
+
 def test_norms_variances_and_steps(th):
     for real in FLOATING:
         t = inputs(real)[1]

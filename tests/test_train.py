@@ -101,6 +101,62 @@ def test_resuming_is_exact(digits, tmp_path):
         )
 
 
+@pytest.mark.parametrize(
+    ("content", "text"),
+    [
+        (b"", "expected a checkpoint that torch.save wrote, but torch.load gave EOFError"),
+        (b"hello", "expected a checkpoint that torch.save wrote"),
+        ({"conv1.weight": torch.ones(1)}, "with its settings, got conv1.weight"),
+        ([1], "with its settings, got list"),
+        (lambda c: c["settings"].pop("width"), "the same settings, got width None there"),
+        (lambda c: c.pop("world"), "the same settings, got world None there"),
+        (lambda c: c["model"].pop("fc.bias"), "expected a whole checkpoint .*fc.bias"),
+        (lambda c: c.pop("optimizer"), "expected a whole checkpoint .*'optimizer'"),
+        (lambda c: c.update(epoch=None), "expected a whole checkpoint"),
+    ],
+)
+def test_what_is_no_checkpoint(digits, tmp_path, content, text):
+    path = tmp_path / "a.pth"
+    trainer = Trainer(SHORT, part(digits))
+    if callable(content):
+        trainer.save(path)
+        saved = torch.load(path, weights_only=True)
+        content(saved)
+        content = saved
+    if isinstance(content, bytes):
+        path.write_bytes(content)
+    else:
+        torch.save(content, path)
+    with pytest.raises(ValueError, match=rf"a\.pth: {text}" if text[0] == "e" else text):
+        trainer.resume(path)
+
+
+def test_a_checkpoint_that_cannot_be_written(tmp_path, monkeypatch, capsys):
+    (tmp_path / "file").touch()
+    for where in (tmp_path / "file" / "a.pth", tmp_path / "file" / "b" / "a.pth"):
+        assert main(["--epochs", "1", "--checkpoint", str(where)]) == 1
+    with pytest.raises(SystemExit, match="2"):
+        main(["--checkpoint", str(tmp_path)])
+    shown = capsys.readouterr()
+    assert "expected a file, got the directory" in shown.err
+    assert "epoch 1" not in shown.out + shown.err  # it is told before an epoch is lost
+
+    def full(content, path):
+        path.touch()
+        raise OSError("No space left on device")
+
+    monkeypatch.setattr(torch, "save", full)
+    assert main(["--epochs", "1", "--width", "2", "--checkpoint", str(tmp_path / "a.pth")]) == 1
+    assert [path.name for path in tmp_path.iterdir()] == ["file"]
+
+
+@pytest.mark.parametrize("wrong", ["--epochs=0", "--width=0", "--learning-rate=nan"])
+def test_settings_that_train_nothing(wrong, capsys):
+    assert main([wrong]) == 1
+    name = wrong.partition("=")[0].strip("-").replace("-", "_")
+    assert f"resnet.train: {name} must be " in capsys.readouterr().err
+
+
 def test_command_line(tmp_path, capsys):
     checkpoint = tmp_path / "new" / "digits.pth"
     short = ["--epochs", "2", "--width", "2", "--checkpoint", str(checkpoint)]

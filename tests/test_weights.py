@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import argparse
 import collections
 import pickle
 
@@ -182,6 +183,24 @@ def test_code_in_a_pth_is_not_run(tmp_path, monkeypatch):
         read_weights("other.pth")
     with pytest.raises(FileNotFoundError):
         read_weights("missing.pth")
+
+
+def test_what_is_refused_is_named(tmp_path):
+    """Detectron2 and others save their arguments beside the weights."""
+    path = tmp_path / "with_arguments.pth"
+    torch.save({"model": {"a": torch.ones(1)}, "args": argparse.Namespace(lr=1)}, path)
+    with pytest.raises(ValueError, match=r"torch.load gave UnpicklingError: .*argparse\.Namespace"):
+        read_weights(path)
+    path.write_bytes(b"hello, this is a text")
+    with pytest.raises(ValueError, match=r"torch.load gave [A-Z]\w+Error") as caught:
+        read_weights(path)
+    assert "weights_only" not in str(caught.value)  # advice to run whatever stands there
+
+
+@pytest.mark.parametrize("source", [None, 3, b"a.pth", torch.nn.Linear(1, 1)])
+def test_what_is_no_source(source):
+    with pytest.raises(TypeError, match=f"source must be a file.* got a {type(source).__name__}"):
+        load_weights(torch.nn.Linear(1, 1), source)
 
 
 def test_a_detectors_checkpoint(tmp_path):

@@ -7,6 +7,9 @@ import importlib
 import os
 import sys
 
+from ffi_ext.cli.terminal import PROBLEMS, complain
+from ffi_ext.errors import BuildError
+
 # Name -> module and help. A module has `add(parser)` and `main(options) -> exit code`, and says in its
 # first line what the command does. No module imports torch before its main() runs.
 COMMANDS = {
@@ -71,6 +74,13 @@ def main(arguments: list[str] | None = None) -> int:
     except BrokenPipeError:  # `ffi-ext ... | head`
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 1
+    except BuildError as error:
+        complain(f"{options.command}: {error}")
+        return PROBLEMS
+    except OSError as error:  # a name that is too long, a folder that may not be read, a full disk
+        said = f"{error.filename or 'the output'}: {error.strerror}" if error.strerror else error
+        complain(f"{options.command}: {said}")
+        return PROBLEMS
     except KeyboardInterrupt:
         print("ffi-ext: interrupted", file=sys.stderr)
         return 130

@@ -65,6 +65,12 @@ def main(options: argparse.Namespace) -> int:
         if headers or sources or len(scripts) > 1:
             return complain("one build script, or headers and sources; not both")
         return _script(scripts[0], options.quiet)
+    folders = [f for f in sources if Path(f).is_dir()]
+    if folders:
+        return complain(
+            f"{folders[0]} is a directory: name a build script, or headers and sources; for what lies there "
+            f"`cd {folders[0]} && ffi-ext build`"
+        )
     if not headers or not sources:
         missing = "source (.c, .cpp, .cu)" if headers else "header (.h)"
         return complain(f"a {missing} is missing: its functions are what the module has")
@@ -81,7 +87,7 @@ def _extension(headers: list[str], sources: list[str], options: argparse.Namespa
     from ffi_ext.errors import BuildError
     from ffi_ext.extension import create_extension
 
-    name = options.name or "_ext." + re.sub(r"\W", "_", Path(headers[0]).stem)
+    name = options.name or "_ext." + re.sub(r"\W", "_", Path(headers[0]).stem, flags=re.ASCII)
     macros = [tuple(macro.split("=", 1)) for macro in options.macros]
     kwargs = {key: getattr(options, key) for key in ("include_dirs", "library_dirs", "libraries")}
     args = {"cc": options.cflag, "cxx": options.cflag, "nvcc": []}

@@ -17,7 +17,7 @@ _SKIPPED = {".git", ".venv", "venv", "node_modules", "site-packages"}
 
 def add(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
-        "directory", nargs="?", default=".", help="where generated packages lie; here by default"
+        "directory", nargs="?", help="where generated packages lie; here by default"
     )
     parser.add_argument(
         "--cache",
@@ -26,19 +26,30 @@ def add(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument(
         "--older-than",
-        type=float,
+        type=_days,
         metavar="DAYS",
         help="with --cache: only what was built so long ago",
     )
     parser.add_argument("-n", "--dry-run", action="store_true", help="say it, and do nothing")
 
 
+def _days(text: str) -> float:
+    days = float(text)
+    if not days >= 0:  # a NaN is not
+        raise argparse.ArgumentTypeError(f"expected a number of days from 0 on, got {text!r}")
+    return days
+
+
 def main(options: argparse.Namespace) -> int:
     if options.older_than is not None and not options.cache:
         return complain("--older-than goes with --cache")
+    if options.cache and options.directory is not None:
+        return complain(
+            f"--cache takes no directory, got {options.directory!r}: there is one cache"
+        )
     if options.cache:
         return _cache(options.older_than, options.dry_run)
-    folder = Path(options.directory)
+    folder = Path(options.directory or ".")
     if not folder.is_dir():
         return complain(f"there is no directory {options.directory!r}")
     found = list(generated(folder))

@@ -166,15 +166,20 @@ def main(options: argparse.Namespace) -> int:
     if there:
         return complain(f"init: {folder / there[0]} exists already; nothing was written")
     distribution = name.replace("_", "-").lower()
+    made: list[Path] = []
     try:
         for path, text in files.items():
             (folder / path).parent.mkdir(parents=True, exist_ok=True)
+            made.append(folder / path)
             text = text.replace("DISTRIBUTION", distribution).replace("NAME", name)
-            (folder / path).write_text(text, encoding="utf-8")
-            print(f"made {folder / path}")
-    except OSError as error:
-        complain(f"init: {error.filename} cannot be written: {error.strerror}")
+            made[-1].write_text(text, encoding="utf-8")
+    except OSError as error:  # a full disk has no file name
+        for file in made:  # half a project would be in the next try's way
+            file.unlink(missing_ok=True)
+        complain(f"init: {error.filename or made[-1]} cannot be written: {error.strerror}")
         return PROBLEMS
+    for file in made:
+        print(f"made {file}")
     command = f"cd {folder} && pip install --no-build-isolation -e . && python -m pytest"
     print(f"next: {coloured(command, BOLD)}")
     return OK

@@ -112,8 +112,8 @@ def port(paths: list[Path], notes: list[str]) -> list[File]:
 
 
 def _read(path: Path, notes: list[str]) -> File | None:
-    data = path.read_bytes()
     try:
+        data = path.read_bytes()
         encoding, _ = tokenize.detect_encoding(io.BytesIO(data).readline)
         text = data.decode(encoding)
         ast.parse(text)
@@ -123,6 +123,9 @@ def _read(path: Path, notes: list[str]) -> File | None:
             f"{path}{f':{line}' if line else ''}: no Python 3 ({getattr(error, 'msg', error)}): convert it by "
             "hand or with 2to3, then port again"
         )
+        return None
+    except (OSError, RecursionError) as error:  # the last of a sum of 50000 terms
+        notes.append(f"{path}: cannot be read ({error})")
         return None
     return File(path, encoding, text, text)
 

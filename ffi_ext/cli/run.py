@@ -84,6 +84,10 @@ def run(command: list[str], quiet: bool = False) -> int:
     with tempfile.TemporaryDirectory(prefix="ffi_ext-run-") as wrappers:
         env = _environment(Path(wrappers))
         if shutil.which(command[0], path=env["PATH"]) is None:
+            if Path(command[0]).is_file():
+                return complain(
+                    f"{command[0]} may not be executed: chmod +x it, or name what runs it: run -- sh {command[0]}"
+                )
             return complain(f"command not found: {command[0]}")
         try:
             out = subprocess.DEVNULL if quiet else None

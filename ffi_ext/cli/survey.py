@@ -115,15 +115,15 @@ def scripts(folder: Path, report: Report) -> None:
 
 
 def _parsed(path: Path, shown: str, report: Report) -> ast.Module | None:
-    text = path.read_text(encoding="utf-8", errors="replace")
     try:
-        return ast.parse(text)
+        return ast.parse(path.read_text(encoding="utf-8", errors="replace"))
     except SyntaxError as error:
         cure = "convert that file by hand or with 2to3"
         if "async" in (error.text or ""):
             cure = "`async` is a keyword since Python 3.7: write non_blocking=True for async=True"
-        report.problems.append(f"{shown}:{error.lineno}: no Python 3 ({error.msg}): {cure}")
-    except ValueError as error:
+        line = f":{error.lineno}" if error.lineno else ""  # a null byte has none
+        report.problems.append(f"{shown}{line}: no Python 3 ({error.msg}): {cure}")
+    except (OSError, ValueError, RecursionError) as error:  # the last of a sum of 50000 terms
         report.problems.append(f"{shown}: cannot be read ({error})")
     return None
 

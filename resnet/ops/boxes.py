@@ -97,7 +97,15 @@ def _fake_soft_nms(boxes, scores, method, sigma, iou_threshold, score_threshold,
 _soft_nms_op = operator(_soft_nms, _fake_soft_nms)
 
 
+def _check_tensor(name: str, argument: str, value: object) -> None:
+    if not isinstance(value, torch.Tensor):
+        raise TypeError(
+            f"{name}: {argument} must be a tensor, got a {type(value).__name__}; torch.as_tensor makes one of it"
+        )
+
+
 def _check_boxes(name: str, argument: str, boxes: torch.Tensor) -> None:
+    _check_tensor(name, argument, boxes)
     if boxes.dim() != 2 or boxes.shape[1] != 4:
         raise ValueError(
             f"{name}: {argument} must be (N, 4) with rows of x1, y1, x2, y2, got {tuple(boxes.shape)}"
@@ -106,6 +114,7 @@ def _check_boxes(name: str, argument: str, boxes: torch.Tensor) -> None:
 
 def _check_scores(name: str, boxes: torch.Tensor, scores: torch.Tensor) -> None:
     _check_boxes(name, "boxes", boxes)
+    _check_tensor(name, "scores", scores)
     if scores.dim() != 1 or scores.shape[0] != boxes.shape[0]:
         raise ValueError(
             f"{name}: scores must have one value per box, shape ({boxes.shape[0]},), "
@@ -177,6 +186,8 @@ def batched_nms(
     Returns:
         (M) int64 row numbers, best score first over all groups.
     """
+    _check_boxes("batched_nms", "boxes", boxes)
+    _check_tensor("batched_nms", "groups", groups)
     if groups.shape != boxes.shape[:1] or groups.is_floating_point():
         raise ValueError(
             f"batched_nms: groups must have one integer per box, shape ({len(boxes)},), "

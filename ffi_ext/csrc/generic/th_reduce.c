@@ -20,16 +20,17 @@ accreal THTensor_(prodall)(THTensor *t) {
   return product;
 }
 
-/* A NaN wins over every number. */
+/* A NaN wins over every number. A tensor without elements, of whatever shape, had no dimension in
+ * 0.3.1. */
 real THTensor_(minall)(THTensor *t) {
-  THArgCheck(t->nDimension > 0, 1, "tensor must have one dimension");
+  THArgCheck(THTensor_(nElement)(t) > 0, 1, "tensor must have one dimension");
   real least = *DATA(t);
   TH_TENSOR_APPLY(real, t, if (!(*t_data >= least) && least == least) least = *t_data;);
   return least;
 }
 
 real THTensor_(maxall)(THTensor *t) {
-  THArgCheck(t->nDimension > 0, 1, "tensor must have one dimension");
+  THArgCheck(THTensor_(nElement)(t) > 0, 1, "tensor must have one dimension");
   real most = *DATA(t);
   TH_TENSOR_APPLY(real, t, if (!(*t_data <= most) && most == most) most = *t_data;);
   return most;

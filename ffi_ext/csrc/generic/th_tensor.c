@@ -276,10 +276,14 @@ void THTensor_(expandNd)(THTensor **rets, THTensor **ops, int count) {
   ffi_th_expand_together((ffi_tensor **)rets, (ffi_tensor **)ops, count);
 }
 
-/* Elements. */
-#define ELEMENT(self, n, words, ...)                                                   \
-  (self)->storage->data[ffi_th_offset(RECORD(self), n, (const int64_t[]){__VA_ARGS__}, \
-                                      "tensor must have " words)]
+/* Elements. The indices are checked before the storage is read: an empty tensor has none. */
+static real *THTensor_(element)(const THTensor *self, int n, const int64_t *index,
+                                const char *wrong_dimension) {
+  const ptrdiff_t offset = ffi_th_offset(RECORD(self), n, index, wrong_dimension);
+  return self->storage->data + offset;
+}
+#define ELEMENT(self, n, words, ...) \
+  (*THTensor_(element)(self, n, (const int64_t[]){__VA_ARGS__}, "tensor must have " words))
 
 real THTensor_(get1d)(const THTensor *self, int64_t x0) {
   return ELEMENT(self, 1, "one dimension", x0);
