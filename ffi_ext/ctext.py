@@ -287,7 +287,7 @@ def _clean(text: str) -> str:
         if "enum" in text:
             text = re.sub(r"(\benum\b[^{;]*\{)([^}]*)", _with_values_of_the_compiler, text)
         text = re.sub(r"\[([^][]*)\]", lambda m: m[0] if _is_computed(m[1]) else "[...]", text)
-    return _NAME_IN_PARENTHESES.sub(r"\1\2", " ".join(_NOISE.sub(" ", text).split()))
+    return _NAME_IN_PARENTHESES.sub(r"\1 \2", " ".join(_NOISE.sub(" ", text).split()))
 
 
 def _is_computed(value: str) -> bool:
@@ -322,11 +322,12 @@ def _without_calls(text: str, words: tuple[str, ...]) -> str:
 
 def _typedef_names(declaration: str) -> tuple[str, ...]:
     flat = re.sub(r"\{.*\}", " ", declaration, flags=re.S)
-    pointer = re.search(r"\(\s*\*\s*(\w+)", flat)
+    pointer = re.match(r"[^(]*\([\s(]*\*[\s(*]*(?:const\s+)?(\w+)", flat)
     tag = re.match(r"typedef\s+(?:const\s+)?(?:struct|union|enum)\s+(\w+)", flat)
     names = [pointer.group(1)] if pointer else []
     if not pointer:
-        for piece in flat.rstrip("; ").split(","):
+        function = flat.partition("(")[0]  # typedef int f(int n);
+        for piece in function.rstrip("; ").split(","):
             found = _IDENTIFIER.findall(re.sub(r"\[[^]]*\]", "", piece))
             names += found[-1:]
     return tuple(names + ([tag.group(1)] if tag else []))

@@ -5,7 +5,7 @@ from __future__ import annotations
 import difflib
 import itertools
 import re
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -91,8 +91,7 @@ def read(headers: Sequence[Path], preprocess: Preprocess, ffi: cffi.FFI) -> Decl
         except OSError as error:
             raise HeaderError(f"the header {header} cannot be read: {error}") from error
         own += mine
-    _refuse_duplicates(own)
-    kept = [statement for statement in own if statement.kind != ctext.DROPPED]
+    kept = [statement for statement in _once(own) if statement.kind != ctext.DROPPED]
     kept.sort(key=lambda s: s.kind != ctext.TYPE)  # one header's types, another's use
     declared = {e for s in kept for e in s.enumerators}
     declared |= {s.name for s in kept if s.kind == ctext.CONSTANT}
@@ -123,23 +122,29 @@ def _text_of(header: Path) -> str:
         return header.read_text(encoding="latin-1")
 
 
-def _refuse_duplicates(statements: Sequence[ctext.Statement]) -> None:
+def _once(statements: Sequence[ctext.Statement]) -> Iterator[ctext.Statement]:
+    """Each function once. C lets a prototype be repeated, and headers of libraries do."""
     seen: dict[str, ctext.Statement] = {}
     for statement in statements:
-        if statement.kind != ctext.FUNCTION:
-            continue
-        first = seen.setdefault(statement.name, statement)
-        if first is not statement:
-            raise HeaderError(
-                f"{statement.where}: multiple declarations of function {statement.name}; the first "
-                f"is at {first.where}. Declare each function once over all headers"
-            )
+        if statement.kind == ctext.FUNCTION:
+            first = seen.setdefault(statement.name, statement)
+            if first.declaration != statement.declaration:
+                raise HeaderError(
+                    f"{statement.where}: multiple declarations of function {statement.name}; the first "
+                    f"is at {first.where} and differs. Declare each function once over all headers"
+                )
+            if first is not statement:
+                continue
+        yield statement
 
 
 def _needed(
     kept: Sequence[ctext.Statement], foreign: Sequence[ctext.Statement]
 ) -> list[ctext.Statement]:
-    """The statements to declare: `kept`, and before them the types of other files that they use."""
+    """The statements to declare: `kept` and the types of other files that they use, each behind the names that it uses.
+
+    The headers are read one by one: what one of them declares may be used by those that were named before it.
+    """
     known = ctext.known_types() | set(types.RECORDS) | {types.ARRAY}
 
     def form(statement: ctext.Statement) -> tuple[bool, bool]:
@@ -147,34 +152,37 @@ def _needed(
         return statement.declaration.startswith("typedef"), "{" in statement.declaration
 
     by_name: dict[str, dict[tuple[bool, bool], ctext.Statement]] = {}
-    for statement in foreign:
+    for statement in (*kept, *foreign):
         if statement.kind == ctext.TYPE:
             for name in statement.defines:
                 by_name.setdefault(name, {}).setdefault(form(statement), statement)
-    defined_here = {(name, form(statement)) for statement in kept for name in statement.defines}
-    pulled: list[ctext.Statement] = []  # each behind those that it uses
+    ordered: list[ctext.Statement] = []
     seen: set[int] = set()
+    tags: list[str] = []  # of structs, whose fields may come later, since they may speak of what comes before
+
+    def add(statement: ctext.Statement) -> None:
+        if id(statement) in seen:
+            return
+        seen.add(id(statement))
+        later = _TAG.findall(statement.declaration)
+        tags.extend(later)
+        if "{" in statement.declaration:  # before a mere mention: cffi wants an enum's body first
+            later.extend(statement.defines)
+        for used in ctext.identifiers(statement.declaration):
+            if used not in later:
+                pull(used)
+        ordered.append(statement)
 
     def pull(name: str) -> None:
-        if name in known:
-            return
-        for which, other in by_name.get(name, {}).items():
-            if (name, which) in defined_here or id(other) in seen:
-                continue
-            seen.add(id(other))
-            # The fields of `typedef struct p p;` come after it, since they may speak of p.
-            later = set(_TAG.findall(other.declaration)) if which == (True, False) else set()
-            for used in ctext.identifiers(other.declaration):
-                if used not in later:
-                    pull(used)
-            pulled.append(other)
-            for tag in later:
-                pull(tag)
+        if name not in known:
+            for statement in by_name.get(name, {}).values():
+                add(statement)
 
     for statement in kept:
-        for used in ctext.identifiers(statement.declaration):
-            pull(used)
-    return pulled + list(kept)
+        add(statement)
+    while tags:
+        pull(tags.pop())
+    return ordered
 
 
 def _declare(ffi: cffi.FFI, statements: Sequence[ctext.Statement], macros: Sequence[str]) -> None:

@@ -7,6 +7,7 @@ import subprocess
 import sys
 from pathlib import Path
 
+import cffi
 import pytest
 
 import ffi_ext
@@ -481,9 +482,50 @@ def test_functions_whose_names_stand_in_parentheses(build):
         "handle (make)(int n) { one.n = n; return &one; }\nhandle (same)(handle h) { return h; }\n"
         "int (of)(handle h, int (*f)(int)) { return f ? f(h->n) : h->n; }\n"
     )
+    header += "typedef double(joined)(double);\ndouble call(joined *f, double x);\n"
+    source += "double call(double (*f)(double), double x) { return f(x); }\n"
     module = build(header, source)
     assert module.of(module.same(module.make(5)), module._ffi.NULL) == 5
+    assert module.call(module._ffi.callback("joined", lambda x: x + 1), 2.5) == 3.5
     assert "def of(h: Any, f: Any) -> int:" in Path(module.__file__).with_suffix(".pyi").read_text()
+
+
+def test_a_typedef_of_a_function_names_the_function_and_not_its_parameters(tmp_path):
+    (tmp_path / "inner.h").write_text(
+        "#include <stdarg.h>\ntypedef int logger(const char *format, va_list rest);\n"
+        "typedef int nested(int (*rest)(int), int n);\ntypedef int (*taker)(nested *);\n"
+    )
+    (tmp_path / "one.h").write_text('#include "inner.h"\nint rest(int format, taker t);\n')
+    ffi = create_extension("typed.one", "one.h", [], relative_to=str(tmp_path / "b.py"))
+    assert ffi.typeof("taker").args[0].args[0].args == (ffi.typeof("int"),)
+    with pytest.raises(cffi.CDefError, match="logger"):
+        ffi.typeof("logger *")  # nobody uses it
+
+
+def test_headers_in_an_order_of_their_own(tmp_path):
+    """As C takes it, the first includes the second; `enum mode` is mentioned before its body is read."""
+    (tmp_path / "b.h").write_text(
+        "#pragma once\ntypedef enum mode mode;\nenum mode { OFF = 3, ON };\n"
+        "struct b;\ntypedef struct a { struct b *b; mode m; } a;\ntypedef struct b { a of; int n; } b;\n"
+        "typedef int count;\ncount second(const b *p);\n"
+    )
+    (tmp_path / "a.h").write_text(
+        '#include "b.h"\ntypedef count pair[2];\ncount first(const a *p, pair q, mode m);\n'
+    )
+    (tmp_path / "a.c").write_text(
+        '#include "a.h"\ncount second(const b *p) { return p->n; }\n'
+        "count first(const a *p, pair q, mode m) { return p->b->n + q[1] + m + p->m; }\n"
+    )
+    module = ffi_ext.load("ordered", tmp_path / "a.c", [tmp_path / "a.h", tmp_path / "b.h"])
+    b = module._ffi.new("b *", {"n": 5})
+    a = module._ffi.new("a *", {"b": b, "m": module.ON})
+    assert (module.second(b), module.first(a, [10, 20], module.OFF)) == (5, 5 + 20 + 3 + 4)
+
+
+def test_a_prototype_may_be_repeated(build):
+    header = "int one(int n);\nint two(void);\nint   one(int n);\n"
+    module = build(header, "int one(int n) { return n; }\nint two(void) { return 2; }\n")
+    assert module.__all__ == ["one", "two"] and module.one(4) == 4
 
 
 def test_functions_that_take_a_va_list_are_for_c(build):
