@@ -158,7 +158,9 @@ def _needed(
                 by_name.setdefault(name, {}).setdefault(form(statement), statement)
     ordered: list[ctext.Statement] = []
     seen: set[int] = set()
-    tags: list[str] = []  # of structs, whose fields may come later, since they may speak of what comes before
+    tags: list[
+        str
+    ] = []  # of structs: their fields may come later, and may speak of what comes before
 
     def add(statement: ctext.Statement) -> None:
         if id(statement) in seen:

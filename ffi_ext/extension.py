@@ -91,8 +91,9 @@ def create_extension(
 
     Args:
         name: Dotted name of the module, for example "_ext.my_lib"; nested packages are made.
-        headers: Header or headers whose functions and constants are exported.
-        sources: C, C++ and CUDA sources.
+        headers: Header or headers whose functions and constants are exported. One that is not there is looked for
+            where the compiler finds its headers: "fftw3.h", with libraries=["fftw3"].
+        sources: C, C++ and CUDA sources; none, to call a library.
         verbose: Print one line for each compiler that runs.
         with_cuda: Include <THC/THC.h>, and use the CUDA toolkit's headers and libraries.
         package: Build for a setup.py with cffi_modules.
@@ -137,16 +138,15 @@ def _create(
     package: bool,
     keywords: dict[str, Any],
 ) -> Extension:
-    header_paths = _files("headers", headers, target.base)
+    header_paths, of_libraries = _headers(headers, target.base, keywords.get("include_dirs"))
     source_paths = _files("sources", sources, target.base)
     for argument, value in (("verbose", verbose), ("with_cuda", with_cuda), ("package", package)):
         if not isinstance(value, (bool, int)):
             raise _wrong(argument, "True or False", value)
     options = _options(keywords, target.base)
     add_directories(options, with_cuda)
-    return _make(
-        target, header_paths, source_paths, bool(verbose), bool(with_cuda), bool(package), options
-    )
+    flags = bool(verbose), bool(with_cuda), bool(package)
+    return _make(target, header_paths, of_libraries, source_paths, *flags, options)
 
 
 def _wrong(argument: str, expected: str, value: object) -> TypeError:
@@ -200,6 +200,21 @@ def _texts(argument: str, value: object) -> list[str]:
     return texts
 
 
+def _headers(
+    value: object, base: Path, include_dirs: object
+) -> tuple[tuple[Path, ...], frozenset[Path]]:
+    """The headers, and those among them that are a library's, as `#include <fftw3.h>` finds them, not the project's."""
+    found, given = {}, _texts("headers", value)
+    for text in given:
+        if not os.path.exists(_joined(base, text)):
+            folders = [_joined(base, p) for p in _texts("include_dirs", include_dirs or ())]
+            if path := toolchain.find_header(text, folders):
+                found[text] = os.path.abspath(path)
+    paths = _files("headers", [found.get(text, text) for text in given], base)
+    of_libraries = {p for p in paths if str(p) in found.values() or builder.is_installed(str(p))}
+    return paths, frozenset(of_libraries)
+
+
 def _files(argument: str, value: object, base: Path) -> tuple[Path, ...]:
     paths = []
     for text in _texts(argument, value):
@@ -210,6 +225,7 @@ def _files(argument: str, value: object, base: Path) -> tuple[Path, ...]:
             hint = f"; did you mean {near[0]}?" if near else ""
             places = f"in {base} (relative paths start at the directory of relative_to)"
             where = "" if os.path.isabs(text) else f" {places}"
+            where += " nor where the compiler looks for headers" * (argument == "headers")
             raise FileNotFoundError(
                 f"create_extension() argument '{argument}': {text!r} {kind}{where}{hint}"
             )
@@ -332,6 +348,7 @@ def add_directories(options: dict[str, Any], with_cuda: bool) -> None:
 def _make(
     target: Name,
     headers: tuple[Path, ...],
+    of_libraries: frozenset[Path],
     sources: tuple[Path, ...],
     verbose: bool,
     with_cuda: bool,
@@ -405,6 +422,7 @@ def _make(
             packages=target.parents,
             declared={f.name: f.location for f in declared.functions},
             prototypes={f.name: f.prototype for f in declared.functions},
+            of_libraries=frozenset(path.name for path in of_libraries),
             limited=limited,
             **_for_plan(options),
         )

@@ -11,7 +11,7 @@ import pytest
 import torch
 
 from ffi_ext import create_extension
-from ffi_ext.build import INCLUDE, _is_installed
+from ffi_ext.build import INCLUDE, is_installed
 
 NEVER_INLINED = "__attribute__((noinline))"
 
@@ -115,7 +115,7 @@ def test_inline_without_static(tmp_path, monkeypatch, capfd):
     ],
 )
 def test_whose_files_are_looked_through_for_inline(path, installed):
-    assert _is_installed(path) == installed
+    assert is_installed(path) == installed
 
 
 def test_a_declared_function_that_is_inline(build):

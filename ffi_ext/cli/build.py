@@ -65,7 +65,7 @@ def main(options: argparse.Namespace) -> int:
         if headers or sources or len(scripts) > 1:
             return complain("one build script, or headers and sources; not both")
         return _script(scripts[0], options.quiet)
-    if not headers or not sources:
+    if not headers or not (sources or options.libraries):
         missing = "source (.c, .cpp, .cu)" if headers else "header (.h)"
         return complain(f"a {missing} is missing: its functions are what the module has")
     return _extension(headers, sources, options)
