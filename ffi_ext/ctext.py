@@ -30,6 +30,21 @@ _NAME_IN_PARENTHESES = re.compile(r"^([^(=]*[\w*\s])\(\s*([A-Za-z_]\w*)\s*\)(?=\
 _COMPUTED = re.compile(r"(?:[\s()+\-*/%^\w]|'[^'\\]'|<<|>>|&(?!&)|\|(?!\|))*")
 _NOT_COMPUTED = re.compile(r"\b(?:sizeof|_Alignof)\b|\)\s*[\w('\"]")
 _ATTRIBUTES = ("__attribute__", "__attribute", "__asm__", "asm", "__declspec")
+# Types of which Python can make no value: what takes one is for C alone.
+NOT_IN_PYTHON = frozenset(
+    (
+        "va_list",
+        "__builtin_va_list",
+        "__float128",
+        "_Float128",
+        "__int128",
+        "__int128_t",
+        "__uint128_t",
+    )
+    + ("_Float16", "_Float32", "_Float64", "_Float32x", "_Float64x", "__bf16", "__fp16")
+    + ("_Decimal32", "_Decimal64", "_Decimal128", "_Complex_long_double")
+)
+_LONG_COMPLEX = re.compile(r"\blong\s+double\s+_Complex\b|\b_Complex\s+long\s+double\b")
 _TYPE_WORDS = frozenset(
     ("void", "char", "short", "int", "long", "float", "double", "signed", "unsigned")
     + ("_Bool", "bool", "_Complex", "const", "volatile", "register", "struct", "union", "enum")
@@ -113,6 +128,18 @@ def split_preprocessed(
         for s in _statements(_PROTOTYPE.sub("", rows), path, [])
     ]
     return own, foreign, macros
+
+
+def files_of(text: str) -> frozenset[Path]:
+    """The files that preprocessed text came from."""
+    rows = map(_MARKER.match, re.findall(r"^# .*", text, re.M))
+    names = {re.sub(r"\\(.)", r"\1", row[2]) for row in rows if row}
+    return frozenset(_resolved(Path(name)) for name in names if not name.startswith("<"))
+
+
+def is_among(files: frozenset[Path], header: Path) -> bool:
+    """Whether a header is one of `files_of`."""
+    return bool(files) and _resolved(header) in files
 
 
 @cache
@@ -226,7 +253,7 @@ def _statement(
         return [Statement(TYPE, "", text, declaration, where, comment, names, values, packed)]
     function = re.match(r"[^(=]*?\b([A-Za-z_]\w*)\s*\(", flat)
     if function and not re.match(r"[^(]*\(\s*\*", flat):
-        if re.match(r"static\b", declaration) or "va_list" in declaration:  # for C alone
+        if re.match(r"static\b", declaration):
             return [Statement(DROPPED, "", text, "", where)]
         declaration = _without_sizes(re.sub(r"^extern\s+", "", declaration))
         return [Statement(FUNCTION, function.group(1), text, declaration, where, comment)]
@@ -245,12 +272,12 @@ def _without_sizes(declaration: str) -> str:
     return re.sub(r"(?<!\])\[([^\]]*)\]", without, declaration)
 
 
-def _at_commas(text: str) -> list[str]:
-    """Cut at the commas that stand in no brackets."""
+def _cut(text: str, mark: str = ",") -> list[str]:
+    """Cut at the commas, or at another mark, that stand in no brackets."""
     pieces, depth = [""], 0
     for character in text:
         depth += (character in "([{") - (character in ")]}")
-        if character == "," and depth == 0:
+        if character == mark and depth == 0:
             pieces.append("")
         else:
             pieces[-1] += character
@@ -260,7 +287,7 @@ def _at_commas(text: str) -> list[str]:
 def _each_declared(flat: str) -> list[str]:
     """`extern int a = 1, *b;` as `extern int a;` and `extern int *b;`: without their values."""
     end = ";" if flat.endswith(";") else ""
-    first, *others = (piece.partition("=")[0].strip() for piece in _at_commas(flat.rstrip("; ")))
+    first, *others = (piece.partition("=")[0].strip() for piece in _cut(flat.rstrip("; ")))
     specifiers = re.match(r"((?:\w+\s+)+?)\s*(?:[*(]|\w+\s*(?:\[|$))", first.replace("*", " *"))
     type_ = specifiers[1].rstrip() if specifiers else ""
     return [first + end, *(f"{type_} {other}{end}" for other in others if type_)]
@@ -283,11 +310,26 @@ def _clean(text: str) -> str:
     text = _without_calls(text, _ATTRIBUTES)
     if "__signed" in text:
         text = re.sub(r"\b__signed(?:__)?\b", "signed", text)
+    if "_Complex" in text:
+        text = _LONG_COMPLEX.sub("_Complex_long_double", text)
     if "{" in text:  # types, for which cffi can ask the compiler
         if "enum" in text:
             text = re.sub(r"(\benum\b[^{;]*\{)([^}]*)", _with_values_of_the_compiler, text)
         text = re.sub(r"\[([^][]*)\]", lambda m: m[0] if _is_computed(m[1]) else "[...]", text)
     return _NAME_IN_PARENTHESES.sub(r"\1 \2", " ".join(_NOISE.sub(" ", text).split()))
+
+
+def without_fields(declaration: str, types: set[str]) -> str:
+    """A struct or union without the fields that name one of the types: C knows where the others lie. "" for others."""
+    head, brace, rest = declaration.partition("{")
+    body, end, tail = rest.rpartition("}")
+    if not brace or not end or not re.search(r"\b(?:struct|union)\b", head):
+        return ""
+    if not types.isdisjoint(identifiers(head + tail)):
+        return ""
+    fields = _cut(body, ";")
+    kept = [f for f in fields if f.strip() and types.isdisjoint(identifiers(f))]
+    return head + "{" + ";".join([*kept, " ..."]) + "; }" + tail
 
 
 def _is_computed(value: str) -> bool:
@@ -299,7 +341,7 @@ def _with_values_of_the_compiler(match: re.Match[str]) -> str:
     if "','" in match[2]:
         return match[0]
     items = []
-    for item in _at_commas(match[2]):
+    for item in _cut(match[2]):
         name, equals, value = item.partition("=")
         items.append(item if not equals or _is_computed(value) else f"{name}= ...")
     return match[1] + ",".join(items)

@@ -53,8 +53,9 @@ class Declarations:
 
     functions: tuple[Function, ...]
     constants: dict[str, str]  # with their types in Python
-    variables: tuple[str, ...]
+    variables: dict[str, str]  # with their places, "my_lib.h:12"
     headers: tuple[Path, ...]
+    to_include: tuple[Path, ...] = ()  # those that no header before them includes
     has_bool: bool = False  # a type of its own by that name, as before C99
 
     @property
@@ -79,11 +80,22 @@ def read(headers: Sequence[Path], preprocess: Preprocess, ffi: cffi.FFI) -> Decl
     own: list[ctext.Statement] = []
     foreign: list[ctext.Statement] = []
     macros: dict[str, str] = {}
+    wholes: dict[
+        str, frozenset[Path]
+    ] = {}  # what the preprocessor gave, and the files that are in it
+    to_include: list[Path] = []
     for header in headers:
         try:
             text = _text_of(header)
-            if ctext.has_directives(text):
-                mine, others, defined = ctext.split_preprocessed(preprocess(header), header)
+            # A part of a library's header, such as curl/easy.h, may be unfit to be read or included by itself.
+            whole = next((w for w, files in wholes.items() if ctext.is_among(files, header)), None)
+            if whole is None:
+                to_include.append(header)
+            if whole is not None or ctext.has_directives(text):
+                if whole is None:
+                    whole = preprocess(header)
+                    wholes[whole] = ctext.files_of(whole) if len(headers) > 1 else frozenset()
+                mine, others, defined = ctext.split_preprocessed(whole, header)
                 macros |= defined
                 foreign += others
             else:
@@ -100,7 +112,9 @@ def read(headers: Sequence[Path], preprocess: Preprocess, ffi: cffi.FFI) -> Decl
     numbers = ctext.float_macros(macros)
     lines = [f"#define {name} ..." for name in integers]
     lines += [f"static const double {name};" for name in numbers]
-    _declare(ffi, _needed(kept, foreign), lines)
+    needed, left_out = _needed(kept, foreign)
+    kept = [statement for statement in kept if id(statement) not in left_out]
+    _declare(ffi, needed, lines)
     for statement in kept:
         _refuse_opaque(ffi, statement)
     functions = tuple(_function(ffi, s) for s in kept if s.kind == ctext.FUNCTION)
@@ -110,9 +124,11 @@ def read(headers: Sequence[Path], preprocess: Preprocess, ffi: cffi.FFI) -> Decl
         if statement.kind == ctext.CONSTANT:
             is_float = re.search(r"\b(?:float|double)\b", statement.declaration)
             constants[statement.name] = "float" if is_float else "int"
-    variables = tuple(s.name for s in kept if s.kind == ctext.VARIABLE)
+    variables = {s.name: s.where for s in kept if s.kind == ctext.VARIABLE}
     has_bool = "bool" in macros or any("bool" in s.defines for s in (*kept, *foreign))
-    return Declarations(functions, constants, variables, tuple(headers), has_bool)
+    return Declarations(
+        functions, constants, variables, tuple(headers), tuple(to_include), has_bool
+    )
 
 
 def _text_of(header: Path) -> str:
@@ -140,10 +156,11 @@ def _once(statements: Sequence[ctext.Statement]) -> Iterator[ctext.Statement]:
 
 def _needed(
     kept: Sequence[ctext.Statement], foreign: Sequence[ctext.Statement]
-) -> list[ctext.Statement]:
-    """The statements to declare: `kept` and the types of other files that they use, each behind the names that it uses.
+) -> tuple[list[ctext.Statement], set[int]]:
+    """What to declare, and the ids of what is for C alone, since it names a type that Python has not.
 
-    The headers are read one by one: what one of them declares may be used by those that were named before it.
+    That is `kept` and the types of other files that they use, each behind the names that it uses. The headers are read
+    one by one: what one of them declares may be used by those that were named before it.
     """
     known = ctext.known_types() | set(types.RECORDS) | {types.ARRAY}
 
@@ -154,9 +171,11 @@ def _needed(
     by_name: dict[str, dict[tuple[bool, bool], ctext.Statement]] = {}
     for statement in (*kept, *foreign):
         if statement.kind == ctext.TYPE:
-            for name in statement.defines:
+            for name in (*statement.defines, *statement.enumerators):
                 by_name.setdefault(name, {}).setdefault(form(statement), statement)
     ordered: list[ctext.Statement] = []
+    left_out: set[int] = set()
+    beyond = set(ctext.NOT_IN_PYTHON)
     seen: set[int] = set()
     tags: list[
         str
@@ -170,10 +189,17 @@ def _needed(
         tags.extend(later)
         if "{" in statement.declaration:  # before a mere mention: cffi wants an enum's body first
             later.extend(statement.defines)
-        for used in ctext.identifiers(statement.declaration):
+        words = ctext.identifiers(statement.declaration)
+        for used in words:
             if used not in later:
                 pull(used)
-        ordered.append(statement)
+        if beyond.isdisjoint(words):
+            ordered.append(statement)
+        elif fewer := ctext.without_fields(statement.declaration, beyond):
+            ordered.append(replace(statement, declaration=fewer))
+        else:
+            beyond.update(statement.defines)
+            left_out.add(id(statement))
 
     def pull(name: str) -> None:
         if name not in known:
@@ -184,7 +210,7 @@ def _needed(
         add(statement)
     while tags:
         pull(tags.pop())
-    return ordered
+    return ordered, left_out
 
 
 def _declare(ffi: cffi.FFI, statements: Sequence[ctext.Statement], macros: Sequence[str]) -> None:
@@ -209,8 +235,6 @@ def _declare(ffi: cffi.FFI, statements: Sequence[ctext.Statement], macros: Seque
         except refusals as error:
             reason = str(error).splitlines()[-1] if str(error) else type(error).__name__
             reason = re.sub(r"^.*<cdef source string>:\d+:(\d+:)?\s*", "", reason)
-            if "va_list" in statement.text:  # the compiler's own type: who wants it?
-                statement = [s for s in statements if "va_list" in s.text][-1]
             raise HeaderError(
                 f"{statement.where}: cannot parse this declaration ({reason}):\n"
                 f"    {' '.join(statement.text.split())}\n{_hint(statement.text, reason, statements)}"
@@ -221,11 +245,6 @@ def _declare(ffi: cffi.FFI, statements: Sequence[ctext.Statement], macros: Seque
 def _hint(text: str, reason: str, kept: Sequence[ctext.Statement]) -> str:
     if re.search(r"\b(class|template|namespace)\b|::|&", text):
         return 'hint: headers hold C declarations; keep C++ in the sources, behind extern "C" functions'
-    if "va_list" in text:
-        return (
-            "hint: a va_list is for C alone; keep this out of the headers that Python reads, or take the values in "
-            "an array"
-        )
     if "Half" in text:
         return (
             "hint: TH has no half arithmetic; THHalfTensor and THCudaHalfTensor pointers are known"
@@ -250,8 +269,8 @@ def _hint(text: str, reason: str, kept: Sequence[ctext.Statement]) -> str:
     if not unknown:
         return "hint: expected a C declaration, such as int f(const THFloatTensor *x, int n);"
     return (
-        f"hint: is {unknown} a type? #include the header that defines it (TH/TH.h, stdint.h ...) or "
-        "declare it with typedef"
+        f"hint: is {unknown} a type? #include the header that defines it (TH/TH.h, stdint.h ...), "
+        "declare it with typedef, or, if this is a part of a library's header, name that one before it"
     )
 
 

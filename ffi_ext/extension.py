@@ -378,6 +378,13 @@ def _make(
         with_cuda=with_cuda,
         cxx_names=toolchain.c_compiler_is_cxx(),
         keeps_gil=_works_on_objects((*headers, *sources)),
+        may_lack=[
+            name
+            for name, place in declared.variables.items()
+            if place.rpartition(":")[0] in {path.name for path in of_libraries}
+            and f"variable {name}"
+            in ffi._parser._declarations  # cffi reads numbers that are const at once
+        ],
     )
     preamble += _origin(declared, sources, with_cuda, options)
     full_name = f"{target.package}._{target.last}"

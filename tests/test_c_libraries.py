@@ -14,12 +14,14 @@ HEADER = """
 #ifndef FAR_H
 #define FAR_H
 #define FAR_VERSION 7
+extern const int far_size;
+extern const char far_lost[];
 int far_twice(int n);
 int far_odd(int n);
 int far_even(const char *text);
 #endif
 """
-SOURCE = "int far_twice(int n) { return 2 * n; }\n"
+SOURCE = "const int far_size = 3; int far_twice(int n) { return 2 * n; }\n"
 
 
 @pytest.fixture
@@ -94,8 +96,11 @@ def test_what_a_library_lacks_raises_when_it_is_called(far, capfd):
     said = capfd.readouterr().err
     assert "the libraries do not have far_even, far_odd: calling one raises" in said
     assert module.far_twice(4) == 8
-    with pytest.raises(NativeError, match=r"far_odd: .* do not have this .* declared at far\.h:6"):
+    with pytest.raises(NativeError, match=r"far_odd: .* do not have this .* declared at far\.h:8"):
         module.far_odd(3)
+    assert module.far_size == 3
+    with pytest.raises(AttributeError, match="do not have far_lost: .* NULL"):
+        _ = module.far_lost
     with pytest.raises(TypeError, match="argument 1 'text'"):
         module.far_even(3)
     ffi_ext.load("far_three", headers="sub/far.h", **linked(far))
@@ -124,7 +129,7 @@ def test_another_library_brings_what_the_first_lacks(far, capfd):
 def test_a_library_that_is_not_named_is_an_error(far):
     with pytest.raises(
         BuildError,
-        match=r"no library that is linked has a function of far\.h: .*far_twice \(far\.h:5\).*`libraries`",
+        match=r"no library that is linked has a function of far\.h: .*far_twice \(far\.h:7\).*`libraries`",
     ):
         ffi_ext.load("far_five", headers="sub/far.h")
 

@@ -348,8 +348,8 @@ def test_what_a_header_that_cannot_be_read_is_told(tmp_path, header, said):
     ("types", "said"),
     [
         (
-            "typedef struct { __int128 v; } wide;\n",
-            r"types.h:1: cannot parse .*__int128.*\n.*\nhint: ",
+            "typedef struct { typeof(1) v; } wide;\n",
+            r"types.h:1: cannot parse .*\n.*typeof.*\nhint: ",
         ),
         (
             "\ntypedef struct { union { int v[sizeof(int)]; } u; } wide;\n",
@@ -539,14 +539,61 @@ def test_functions_that_take_a_va_list_are_for_c(build):
     assert module.two(2, module._ffi.cast("int", 3), module._ffi.cast("int", 4)) == 7
 
 
-def test_what_an_included_header_declares_may_be_beyond_cffi(tmp_path):
-    (tmp_path / "one.h").write_text(
-        "#include <stdarg.h>\ntypedef int f(const char *, va_list rest);\n"
+def test_types_that_python_has_not_are_for_c(build, tmp_path):
+    """What names one, also by a typedef, is left out; of a struct its fields are, and C tells where the others lie."""
+    (tmp_path / "wide.h").write_text(
+        "typedef __int128 wide;\ntypedef wide pair[2];\n"
+        "enum { ROWS = 2, CELLS = ROWS * 3 };\nunion table { int cells[CELLS + 1]; };\n"
     )
-    with pytest.raises(
-        HeaderError, match=r"one.h:2: cannot parse .*\n.*va_list rest.*\n.*for C alone"
-    ):
-        create_extension("told.one", "one.h", [], relative_to=str(tmp_path / "b.py"))
+    header = (
+        '#include <stdarg.h>\n#include "wide.h"\n'
+        "typedef int (*printer)(const char *, va_list);\ntypedef __float128 quads[2];\n"
+        "struct state { int a; printer print; wide w; char b; };\n"
+        "typedef struct { wide w; union { quads q; int k; } u; short c; } other;\n"
+        "_Complex long double far(int n);\nint sized(const union table *t);\n"
+        "void set(printer p);\nint low(pair of);\nvoid quad(quads *q);\nextern wide variable;\n"
+        "int of(const struct state *s, const other *o);\nlong place(int which);\nint code(printer *none, int n);\n"
+        "enum { LAST = 9 };\n"
+    )
+    source = (
+        f"{header}#include <stddef.h>\nint of(const struct state *s, const other *o) {{ return s->a + s->b + o->c; }}\n"
+        "int sized(const union table *t) { return t->cells[CELLS]; }\n"
+        "long place(int which) { return which == 0 ? sizeof(struct state) : which == 1 ? "
+        "offsetof(struct state, b) : which == 2 ? sizeof(other) : offsetof(other, c); }\n"
+    )
+    module = build(header, source)
+    assert module.__all__ == ["sized", "of", "place", "LAST"]
+    ffi = module._ffi
+    assert module.sized(ffi.new("union table *", ([0, 1, 2, 3, 4, 5, 6],))) == 6
+    s, o = ffi.new("struct state *", {"a": 1, "b": b"\2"}), ffi.new("other *", {"c": 4})
+    assert module.of(s, o) == 7
+    places = [ffi.sizeof("struct state"), ffi.offsetof("struct state", "b")]
+    places += [ffi.sizeof("other"), ffi.offsetof("other", "c")]
+    assert places == [module.place(i) for i in range(4)]
+
+
+def test_a_header_that_another_includes_is_read_as_a_part_of_it(tmp_path):
+    """Of libraries' headers some are unfit to be included by themselves, and say so."""
+    (tmp_path / "sub").mkdir()
+    (tmp_path / "whole.h").write_text(
+        "#define API extern\n#define WITH_WHOLE 1\ntypedef int number;\n#define SIZE 3\n"
+        '#include "sub/../sub/part.h"\nAPI int whole(void);\n'
+    )
+    (tmp_path / "sub" / "part.h").write_text(
+        "#ifndef WITH_WHOLE\n#error include whole.h\n#endif\n#define PART 5\n/* Of the part. */\n"
+        "API number part(const number v[SIZE]);\n"
+    )
+    (tmp_path / "all.c").write_text(
+        '#include "whole.h"\nint whole(void) { return 1; }\n'
+        "number part(const number v[SIZE]) { return v[SIZE - 1]; }\n"
+    )
+    headers = [tmp_path / "whole.h", tmp_path / "sub" / "part.h"]
+    module = ffi_ext.load("parts", tmp_path / "all.c", headers)
+    assert module.__all__ == ["whole", "part", "WITH_WHOLE", "SIZE", "PART"]
+    assert (module.whole(), module.part([4, 5, 6]), module.PART) == (1, 6, 5)
+    assert module.part.__doc__.endswith("Of the part.")
+    with pytest.raises(BuildError, match=r"part\.h:2: #error include whole\.h"):
+        ffi_ext.load("parts", tmp_path / "all.c", headers[1:])
 
 
 def test_enumerators_that_are_macros_of_themselves_too(build):

@@ -155,6 +155,6 @@ def of_module(module: ModuleType, package: str) -> str:
                 location="",
             )
         )
-    variables = tuple(name for name in names if name not in vars(module))  # read at each access
+    variables = {name: "" for name in names if name not in vars(module)}  # read at each access
     declared = declarations.Declarations(tuple(functions), constants, variables, ())
     return stub.stub_pyi(package, declared)
