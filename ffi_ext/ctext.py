@@ -66,6 +66,11 @@ class Statement:
     packed: bool = False  # its structs have no gaps
 
 
+def file_of(where: str) -> str:
+    """The header's name of a statement's place, such as "my_lib.h:12"."""
+    return where.rpartition(":")[0]
+
+
 def has_directives(text: str) -> bool:
     """Whether a header needs the preprocessor."""
     return re.search(r"^[ \t]*#", _blank_comments(text), re.M) is not None

@@ -70,8 +70,16 @@ class Declarations:
         return [function for function in self.functions if not function.variadic]
 
 
-def read(headers: Sequence[Path], preprocess: Preprocess, ffi: cffi.FFI) -> Declarations:
+def read(
+    headers: Sequence[Path],
+    preprocess: Preprocess,
+    ffi: cffi.FFI,
+    of_libraries: frozenset[Path] = frozenset(),
+) -> Declarations:
     """Reads the headers and declares to `ffi` what they export.
+
+    Args:
+        of_libraries: Those of the headers that are not the project's own.
 
     Raises:
         HeaderError: A header is no C that can be declared, or two declare the same function. The
@@ -117,7 +125,10 @@ def read(headers: Sequence[Path], preprocess: Preprocess, ffi: cffi.FFI) -> Decl
     _declare(ffi, needed, lines)
     for statement in kept:
         _refuse_opaque(ffi, statement)
-    functions = tuple(_function(ffi, s) for s in kept if s.kind == ctext.FUNCTION)
+    names = {path.name for path in of_libraries}
+    functions = tuple(
+        _function(ffi, s, ctext.file_of(s.where) in names) for s in kept if s.kind == ctext.FUNCTION
+    )
     constants = dict.fromkeys(integers, "int") | dict.fromkeys(numbers, "float")
     for statement in kept:
         constants |= dict.fromkeys(statement.enumerators, "int")
@@ -298,7 +309,7 @@ def _refuse_opaque(ffi: cffi.FFI, statement: ctext.Statement) -> None:
                 )
 
 
-def _function(ffi: cffi.FFI, statement: ctext.Statement) -> Function:
+def _function(ffi: cffi.FFI, statement: ctext.Statement, of_library: bool) -> Function:
     from cffi import model
 
     entry = ffi._parser._declarations.get(f"function {statement.name}")  # type: ignore[attr-defined]
@@ -320,7 +331,7 @@ def _function(ffi: cffi.FFI, statement: ctext.Statement) -> Function:
         )
     names = _parameter_names(ctext.parameters_of(statement.declaration), len(declared.args))
     parameters = tuple(
-        Parameter(name, _c_name(tp), _code(tp, model))
+        Parameter(name, _c_name(tp), _code(tp, model, of_library=of_library))
         for name, tp in zip(names, declared.args, strict=True)
     )
     parameters = _constrained(statement, parameters)
@@ -375,7 +386,7 @@ def _c_name(tp: Any) -> str:
     return name
 
 
-def _code(tp: Any, model: Any, result: bool = False) -> str:
+def _code(tp: Any, model: Any, result: bool = False, of_library: bool = False) -> str:
     const = False
     if isinstance(tp, model.VoidType):
         kind = "void"
@@ -390,7 +401,7 @@ def _code(tp: Any, model: Any, result: bool = False) -> str:
         if isinstance(tp, model.NamedPointerType):  # typedef struct { ... } *handle;
             return types.code_for(tp.name, kind, const, result)
         target = tp.totype.get_c_name()
-        return types.code_for(f"{target} *", kind, const, result)
+        return types.code_for(f"{target} *", kind, const, result, of_library)
     elif isinstance(tp, (model.FunctionPtrType, model.RawFunctionType, model.ArrayType)):
         kind = "array"
     else:

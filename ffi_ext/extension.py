@@ -357,11 +357,11 @@ def _make(
 ) -> Extension:
     import cffi
 
-    from ffi_ext import declarations
+    from ffi_ext import ctext, declarations
     from ffi_ext.codegen import cffi_source, csource, module, stub
 
     ffi = cffi.FFI()
-    declared = declarations.read(headers, preprocess.reader(options), ffi)
+    declared = declarations.read(headers, preprocess.reader(options), ffi, of_libraries)
     if headers and not (declared.functions or declared.constants or declared.variables):
         import warnings
 
@@ -381,7 +381,7 @@ def _make(
         may_lack=[
             name
             for name, place in declared.variables.items()
-            if place.rpartition(":")[0] in {path.name for path in of_libraries}
+            if ctext.file_of(place) in {path.name for path in of_libraries}
             and f"variable {name}"
             in ffi._parser._declarations  # cffi reads numbers that are const at once
         ],

@@ -10,7 +10,7 @@ import sys
 from dataclasses import dataclass
 from pathlib import Path
 
-from ffi_ext import elf, toolchain, types
+from ffi_ext import ctext, elf, toolchain, types
 from ffi_ext.errors import BuildError
 
 # What compilers call for flags that the linker must be given, too.
@@ -82,13 +82,11 @@ def absent(missing: Missing, declared: dict[str, str], of_libraries: frozenset[s
 
     If they have no function of a header, its library is not linked, which is an error.
     """
-    there = {_header(place) for name, place in declared.items() if name not in missing.declared}
+    there = {
+        ctext.file_of(place) for name, place in declared.items() if name not in missing.declared
+    }
     usable = there & of_libraries
-    return [name for name in missing.declared if _header(declared[name]) in usable]
-
-
-def _header(place: str) -> str:
-    return place.rpartition(":")[0]
+    return [name for name in missing.declared if ctext.file_of(declared[name]) in usable]
 
 
 def tell_of(absent: list[str]) -> None:
@@ -125,7 +123,9 @@ def refuse(missing: Missing, declared: dict[str, str], of_libraries: frozenset[s
     """
     if missing.declared:
         places = _some([f"{name} ({declared[name]})" for name in missing.declared], "; ")
-        headers = sorted(of_libraries & {_header(declared[name]) for name in missing.declared})
+        headers = sorted(
+            of_libraries & {ctext.file_of(declared[name]) for name in missing.declared}
+        )
         if headers:
             raise BuildError(
                 f"no library that is linked has a function of {', '.join(headers)}: {places}. Name the library in "
