@@ -212,15 +212,18 @@ def _needed(
             beyond.update(statement.defines)
             left_out.add(id(statement))
 
-    def pull(name: str) -> None:
+    def pull(name: str, tag: bool = False) -> None:
         if name not in known:
             for statement in by_name.get(name, {}).values():
-                add(statement)
+                if tag or not statement.declaration.startswith(("struct", "union")):
+                    add(statement)
+                else:
+                    tags.append(name)
 
     for statement in kept:
         add(statement)
     while tags:
-        pull(tags.pop())
+        pull(tags.pop(), tag=True)
     return ordered, left_out
 
 

@@ -507,6 +507,7 @@ def test_headers_in_an_order_of_their_own(tmp_path):
     (tmp_path / "b.h").write_text(
         "#pragma once\ntypedef enum mode mode;\nenum mode { OFF = 3, ON };\n"
         "struct b;\ntypedef struct a { struct b *b; mode m; } a;\ntypedef struct b { a of; int n; } b;\n"
+        "typedef struct owner owner;\ntypedef int (*visit)(const owner *o);\nstruct owner { visit v; };\n"
         "typedef int count;\ncount second(const b *p);\n"
     )
     (tmp_path / "a.h").write_text(
