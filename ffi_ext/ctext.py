@@ -10,7 +10,9 @@ from pathlib import Path
 
 FUNCTION, TYPE, CONSTANT, VARIABLE, DROPPED = "function", "type", "constant", "variable", "dropped"
 
-_MARKER = re.compile(r'^#\s+(\d+)\s+"((?:[^"\\\0]|\\[^\0])*)"')  # no file has a null in its name
+_MARKER = re.compile(
+    r'^#\s+(\d+)\s+"((?:[^"\\\0]|\\[^\0])*)"(\s+1\b)?'
+)  # no file has a null in its name
 _DEFINE = re.compile(r"^#define\s+([A-Za-z_]\w*)(\(?)\s*(.*)$")
 _DIRECTIVE = re.compile(r"^[ \t]*#(?:[^\n\\]|\\\n|\\.)*", re.M)
 _PACK = re.compile(r"^#\s*pragma\s+pack\s*\((.*)\)")
@@ -100,7 +102,7 @@ def split_preprocessed(
     text: str, header: Path
 ) -> tuple[list[Statement], list[Statement], dict[str, str]]:
     """The header's own statements, those of the files it includes, and its own macros."""
-    pieces: list[tuple[Path, int, list[str]]] = []
+    pieces: list[_Piece] = []
     macros: dict[str, str] = {}
     here, line, mine, packed = header, 1, False, False
     for row in text.split("\n"):
@@ -109,7 +111,7 @@ def split_preprocessed(
             name = re.sub(r"\\(.)", r"\1", marker.group(2))
             here, line = Path(name), int(marker.group(1))
             mine = not name.startswith("<") and _same(here, header)
-            pieces.append((here, line, []))
+            pieces.append((here, line, [], marker.group(3) is not None))
             continue
         define, undef = _DEFINE.match(row), _UNDEF.match(row)
         if mine and define and not define.group(2):
@@ -117,7 +119,7 @@ def split_preprocessed(
         elif undef:
             macros.pop(undef.group(1), None)
         if not pieces:
-            pieces.append((here, line, []))
+            pieces.append((here, line, [], False))
         if row.startswith("#"):
             if pack := _PACK.match(row):
                 packed = pack[1].split(",")[-1].strip() == "1"
@@ -156,14 +158,20 @@ def _same(path: Path, header: Path) -> bool:
     return path == header or _resolved(path) == _resolved(header)
 
 
-def _statements_of(
-    pieces: list[tuple[Path, int, list[str]]], header: Path, original: list[str]
-) -> Iterator[Statement]:
-    """The header's own pieces, put back on the lines that they came from."""
+_Piece = tuple[
+    Path, int, list[str], bool
+]  # of a file, from which line, its lines, whether it begins
+
+
+def _statements_of(pieces: list[_Piece], header: Path, original: list[str]) -> Iterator[Statement]:
+    """The header's own pieces, put back on the lines that they came from. It may be included several times."""
     lines: list[str] = []
-    for path, first, rows in pieces:
+    for path, first, rows, begins in pieces:
         if not _same(path, header):
             continue
+        if begins and lines:
+            yield from _statements("\n".join(lines), header, original)
+            lines = []
         for offset, row in enumerate(rows):
             number = first + offset
             while len(lines) < number:
@@ -172,10 +180,10 @@ def _statements_of(
     yield from _statements("\n".join(lines), header, original)
 
 
-def _others(pieces: list[tuple[Path, int, list[str]]], header: Path) -> Iterator[tuple[Path, str]]:
+def _others(pieces: list[_Piece], header: Path) -> Iterator[tuple[Path, str]]:
     """The text of the included files, in order; a file that is interrupted by another is one text."""
     texts: dict[Path, list[str]] = {}
-    for path, _, rows in pieces:
+    for path, _, rows, _ in pieces:
         if not _same(path, header):
             texts.setdefault(path, []).extend(rows)
     for path, rows in texts.items():

@@ -540,6 +540,29 @@ def test_functions_that_take_a_va_list_are_for_c(build):
     assert module.two(2, module._ffi.cast("int", 3), module._ffi.cast("int", 4)) == 7
 
 
+def test_a_header_that_is_included_once_for_each_type(tmp_path):
+    (tmp_path / "template.h").write_text(
+        "/* The sum. */\nTYPE NAME(sum_of)\n  (const TYPE *v,\n   int n);\n"
+    )
+    whole = "".join(
+        f'#define TYPE {t}\n#define NAME(x) x##_{t}\n#include "template.h"\n#undef TYPE\n#undef NAME\n'
+        for t in ("int", "double")
+    )
+    (tmp_path / "whole.h").write_text(f"#pragma once\n{whole}")
+    (tmp_path / "all.c").write_text(
+        '#include "whole.h"\n'
+        + "".join(
+            f"{t} sum_of_{t}(const {t} *v, int n) {{ {t} s = 0; while (n--) s += *v++; return s; }}\n"
+            for t in ("int", "double")
+        )
+    )
+    headers = [tmp_path / "whole.h", tmp_path / "template.h"]
+    module = ffi_ext.load("typed", tmp_path / "all.c", headers)
+    assert module.__all__ == ["sum_of_int", "sum_of_double"]
+    assert (module.sum_of_int([1, 2], 2), module.sum_of_double([0.5, 1], 2)) == (3, 1.5)
+    assert module.sum_of_double.__doc__.endswith("The sum.")
+
+
 def test_types_that_python_has_not_are_for_c(build, tmp_path):
     """What names one, also by a typedef, is left out; of a struct its fields are, and C tells where the others lie."""
     (tmp_path / "wide.h").write_text(
