@@ -332,6 +332,12 @@ def _clean(text: str) -> str:
     return _NAME_IN_PARENTHESES.sub(r"\1 \2", " ".join(_NOISE.sub(" ", text).split()))
 
 
+def sizes_of(text: str) -> list[str]:
+    """The sizes of arrays in a type that cffi leaves to the compiler."""
+    text = _without_calls(text, _ATTRIBUTES)
+    return [size for size in re.findall(r"\[([^][]*)\]", text) if not _is_computed(size)]
+
+
 def without_fields(declaration: str, types: set[str]) -> str:
     """A struct or union without the fields that name one of the types: C knows where the others lie. "" for others."""
     head, brace, rest = declaration.partition("{")

@@ -5,10 +5,10 @@ from __future__ import annotations
 import difflib
 import itertools
 import re
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Protocol
 
 from ffi_ext import constraints, ctext, types
 from ffi_ext.errors import HeaderError
@@ -17,7 +17,14 @@ from ffi_ext.names import python_name
 if TYPE_CHECKING:
     import cffi
 
-Preprocess = Callable[[Path], str]  # `$CC -E -dD` of one header, with line markers
+
+class Preprocess(Protocol):
+    """The C compiler, as `preprocess.Reader` runs it."""
+
+    def __call__(self, header: Path) -> str: ...
+
+    def values(self, headers: Sequence[Path], expressions: Sequence[str]) -> list[int] | None: ...
+
 
 _TAG = re.compile(r"\b(?:struct|union)\s+(\w+)")
 
@@ -122,10 +129,18 @@ def read(
     lines += [f"static const double {name};" for name in numbers]
     needed, left_out = _needed(kept, foreign)
     kept = [statement for statement in kept if id(statement) not in left_out]
-    _declare(ffi, needed, lines)
+    try:
+        _declare(ffi, needed, lines)
+    except HeaderError as error:
+        sized = _sized(needed, to_include, preprocess) if "partial" in str(error) else None
+        if sized is None:
+            raise
+        ffi.__init__()  # type: ignore[misc]
+        _declare(ffi, sized, lines)
+    names = {path.name for path in of_libraries}
+    kept = [s for s in kept if not _is_opaque_variable(ffi, s, ctext.file_of(s.where) in names)]
     for statement in kept:
         _refuse_opaque(ffi, statement)
-    names = {path.name for path in of_libraries}
     functions = tuple(
         _function(ffi, s, ctext.file_of(s.where) in names) for s in kept if s.kind == ctext.FUNCTION
     )
@@ -256,6 +271,29 @@ def _declare(ffi: cffi.FFI, statements: Sequence[ctext.Statement], macros: Seque
     raise HeaderError(f"the headers cannot be read: {first}")
 
 
+def _sized(
+    statements: Sequence[ctext.Statement], headers: Sequence[Path], preprocess: Preprocess
+) -> list[ctext.Statement] | None:
+    """The statements with sizes of arrays that the compiler has computed.
+
+    cffi asks the compiler for those by itself, but not inside of a struct or union that has no name.
+    """
+    unsized = [statement for statement in statements if "[...]" in statement.declaration]
+    expressions = [text for statement in unsized for text in ctext.sizes_of(statement.text)]
+    values = preprocess.values(headers, expressions)
+    if values is None or len(values) != sum(s.declaration.count("[...]") for s in unsized):
+        return None
+    numbers = iter(values)
+
+    def with_sizes(declaration: str) -> str:
+        return re.sub(r"\[\.\.\.\]", lambda _: f"[{next(numbers)}]", declaration)
+
+    return [
+        replace(statement, declaration=with_sizes(statement.declaration))
+        for statement in statements
+    ]
+
+
 def _hint(text: str, reason: str, kept: Sequence[ctext.Statement]) -> str:
     if re.search(r"\b(class|template|namespace)\b|::|&", text):
         return 'hint: headers hold C declarations; keep C++ in the sources, behind extern "C" functions'
@@ -288,6 +326,30 @@ def _hint(text: str, reason: str, kept: Sequence[ctext.Statement]) -> str:
     )
 
 
+def _without_definition(value: Any) -> str:
+    """The name of the struct or enum that a value is made of, if no header defines it."""
+    while hasattr(value, "item"):  # an array
+        value = value.item
+    if getattr(value, "fldtypes", 0) is None or getattr(value, "enumerators", 0) == ():
+        return str(value.get_official_name())
+    return ""
+
+
+def _is_opaque_variable(ffi: cffi.FFI, statement: ctext.Statement, of_library: bool) -> bool:
+    """Whether it is a variable of which only C knows what is in it: it then is no longer declared to `ffi`.
+
+    One of the project's own that is not const is refused, since a forgotten #include is the likeliest cause.
+    """
+    declared = ffi._parser._declarations  # type: ignore[attr-defined]
+    if statement.kind == ctext.VARIABLE:
+        for kind in ("constant", "variable")[: 1 + of_library]:
+            key = f"{kind} {statement.name}"
+            if key in declared and _without_definition(declared[key][0]):
+                del declared[key]
+                return True
+    return False
+
+
 def _refuse_opaque(ffi: cffi.FFI, statement: ctext.Statement) -> None:
     """cffi answers with an exception of its own, or not at all, to values without a definition."""
     declared = ffi._parser._declarations  # type: ignore[attr-defined]
@@ -301,10 +363,7 @@ def _refuse_opaque(ffi: cffi.FFI, statement: ctext.Statement) -> None:
         elif statement.kind == ctext.TYPE:
             held = getattr(tp, "fldtypes", None) or []
         for value in held:
-            while hasattr(value, "item"):  # an array
-                value = value.item
-            if getattr(value, "fldtypes", 0) is None or getattr(value, "enumerators", 0) == ():
-                name = value.get_official_name()
+            if name := _without_definition(value):
                 raise HeaderError(
                     f"{statement.where}: a value of '{name}' is used here, and no header has its "
                     f"definition:\n    {' '.join(statement.text.split())}\n"

@@ -361,7 +361,7 @@ def _make(
     from ffi_ext.codegen import cffi_source, csource, module, stub
 
     ffi = cffi.FFI()
-    declared = declarations.read(headers, preprocess.reader(options), ffi, of_libraries)
+    declared = declarations.read(headers, preprocess.Reader(options), ffi, of_libraries)
     if headers and not (declared.functions or declared.constants or declared.variables):
         import warnings
 

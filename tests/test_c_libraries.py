@@ -16,6 +16,7 @@ HEADER = """
 #define FAR_VERSION 7
 extern const int far_size;
 extern const char far_lost[];
+extern struct far_hidden far_hidden;
 int far_twice(int n);
 int far_odd(int n);
 int far_even(const char *text);
@@ -53,6 +54,7 @@ def linked(far: Path) -> dict[str, list[str]]:
 def test_a_header_is_found_where_the_compiler_looks(far):
     module = ffi_ext.load("far_one", headers="sub/far.h", **linked(far))
     assert (module.far_twice(21), module.FAR_VERSION) == (42, 7)
+    assert "far_hidden" not in module.__all__
 
 
 def test_a_header_is_found_in_include_dirs_and_beside_the_script_first(far, tmp_path, monkeypatch):
@@ -96,7 +98,7 @@ def test_what_a_library_lacks_raises_when_it_is_called(far, capfd):
     said = capfd.readouterr().err
     assert "the libraries do not have far_even, far_odd: calling one raises" in said
     assert module.far_twice(4) == 8
-    with pytest.raises(NativeError, match=r"far_odd: .* do not have this .* declared at far\.h:8"):
+    with pytest.raises(NativeError, match=r"far_odd: .* do not have this .* declared at far\.h:9"):
         module.far_odd(3)
     assert module.far_size == 3
     with pytest.raises(AttributeError, match="do not have far_lost: .* NULL"):
@@ -129,7 +131,7 @@ def test_another_library_brings_what_the_first_lacks(far, capfd):
 def test_a_library_that_is_not_named_is_an_error(far):
     with pytest.raises(
         BuildError,
-        match=r"no library that is linked has a function of far\.h: .*far_twice \(far\.h:7\).*`libraries`",
+        match=r"no library that is linked has a function of far\.h: .*far_twice \(far\.h:8\).*`libraries`",
     ):
         ffi_ext.load("far_five", headers="sub/far.h")
 

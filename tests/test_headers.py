@@ -352,7 +352,7 @@ def test_what_a_header_that_cannot_be_read_is_told(tmp_path, header, said):
             r"types.h:1: cannot parse .*\n.*typeof.*\nhint: ",
         ),
         (
-            "\ntypedef struct { union { int v[sizeof(int)]; } u; } wide;\n",
+            "\ntypedef struct { union { int v[NONE + sizeof(int)]; } u; } wide;\n",
             r"types.h:2: .*\n.*\nhint: the size of an array must be a number",
         ),
     ],
@@ -538,6 +538,43 @@ def test_functions_that_take_a_va_list_are_for_c(build):
     module = build(header, header + source)
     assert module.__all__ == ["two"]
     assert module.two(2, module._ffi.cast("int", 3), module._ffi.cast("int", 4)) == 7
+
+
+def test_sizes_that_the_compiler_computes_inside_of_what_has_no_name(build, tmp_path):
+    (tmp_path / "types.h").write_text(
+        "enum kind { SMALL, LARGE = sizeof(long) };\nstruct address { char zero[sizeof(long) - sizeof(int)]; };\n"
+        "typedef struct {\n  enum kind kind;\n  union {\n    struct { void *to; int n; } frame;\n"
+        "    char pad[64 - sizeof(enum kind)];\n  } data;\n  struct { struct address a[2]; } both;\n"
+        "  int end, none[(int)sizeof(char) - 1];\n} packet;\n"
+    )
+    header = '#include "types.h"\nint end_of(const packet *p);\nlong place(int which);\n'
+    source = (
+        f"{header}#include <stddef.h>\n"
+        "int end_of(const packet *p) { return p->end + p->data.frame.n + p->data.pad[59]; }\n"
+        "long place(int which) { return which == 0 ? sizeof(packet) : which == 1 ? offsetof(packet, both) : "
+        "offsetof(packet, end); }\n"
+    )
+    module = build(header, source)
+    ffi = module._ffi
+    p = ffi.new("packet *", {"end": 3})
+    p.data.frame.n = 4
+    p.data.pad[59] = b"\5"
+    assert module.end_of(p) == 12
+    places = [ffi.sizeof("packet"), ffi.offsetof("packet", "both"), ffi.offsetof("packet", "end")]
+    assert places == [module.place(i) for i in range(3)]
+
+
+def test_variables_that_only_c_knows(build):
+    header = (
+        "typedef const struct codec codec;\nextern codec first;\n"
+        "codec *get(void);\nint is_first(codec *c);\n"
+    )
+    source = (
+        f"{header}struct codec {{ int n; }};\ncodec first = {{1}};\n"
+        "codec *get(void) { return &first; }\nint is_first(codec *c) { return c == &first; }\n"
+    )
+    module = build(header, source)
+    assert module.__all__ == ["get", "is_first"] and module.is_first(module.get()) == 1
 
 
 def test_a_header_that_is_included_once_for_each_type(tmp_path):

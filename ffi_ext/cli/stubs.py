@@ -82,7 +82,7 @@ def of_headers(headers: list[str], include_dirs: list[str]) -> str:
     from ffi_ext.codegen import stub
 
     include = [str(builder.INCLUDE), str(builder.INCLUDE / "TH"), str(builder.INCLUDE / "THC")]
-    read = preprocess.reader({"include_dirs": include + include_dirs})
+    read = preprocess.Reader({"include_dirs": include + include_dirs})
     paths = [Path(os.path.abspath(header)) for header in headers]
     return stub.stub_pyi(paths[0].stem, declarations.read(paths, read, cffi.FFI()))
 
