@@ -17,6 +17,8 @@ _DEFINE = re.compile(r"^#define\s+([A-Za-z_]\w*)(\(?)\s*(.*)$")
 _DIRECTIVE = re.compile(r"^[ \t]*#(?:[^\n\\]|\\\n|\\.)*", re.M)
 _PACK = re.compile(r"^#\s*pragma\s+pack\s*\((.*)\)")
 _PACKED = re.compile(r"__attribute(?:__)?\s*\(\((?:[^()]|\([^()]*\))*\b(?:__)?packed\w*\b")
+# Where cffi would lay the fields out otherwise than the compiler does.
+_ALIGNED = re.compile(r"\b(?:_Alignas|alignas)\s*\(|\b(?:__)?aligned(?:__)?\b")
 _UNDEF = re.compile(r"^#undef\s+([A-Za-z_]\w*)")
 # Of included files only types matter; TH's thousands of prototypes would cost more than all else.
 _PROTOTYPE = re.compile(r"^[ \t]*extern\b[^\"{}\n;]*\)[ \t]*;[ \t]*$", re.M)
@@ -44,7 +46,7 @@ NOT_IN_PYTHON = frozenset(
         "__uint128_t",
     )
     + ("_Float16", "_Float32", "_Float64", "_Float32x", "_Float64x", "__bf16", "__fp16")
-    + ("_Decimal32", "_Decimal64", "_Decimal128", "_Complex_long_double")
+    + ("_Decimal32", "_Decimal64", "_Decimal128", "_Complex_long_double", "_Vector")
 )
 _LONG_COMPLEX = re.compile(r"\blong\s+double\s+_Complex\b|\b_Complex\s+long\s+double\b")
 _TYPE_WORDS = frozenset(
@@ -104,7 +106,7 @@ def split_preprocessed(
     """The header's own statements, those of the files it includes, and its own macros."""
     pieces: list[_Piece] = []
     macros: dict[str, str] = {}
-    here, line, mine, packed = header, 1, False, False
+    here, line, mine, packing = header, 1, False, ""
     for row in text.split("\n"):
         marker = _MARKER.match(row)
         if marker:
@@ -122,10 +124,11 @@ def split_preprocessed(
             pieces.append((here, line, [], False))
         if row.startswith("#"):
             if pack := _PACK.match(row):
-                packed = pack[1].split(",")[-1].strip() == "1"
+                size = pack[1].split(",")[-1].strip()
+                packing = "packed" if size == "1" else "aligned" if size.isdigit() else ""
             row = ""
-        elif packed:
-            row = re.sub(r"\b(?:struct|union)\b", r"\g<0> __attribute__((packed))", row)
+        elif packing:
+            row = re.sub(r"\b(?:struct|union)\b", rf"\g<0> __attribute__(({packing}))", row)
         pieces[-1][2].append(row)
     original = header.read_text(encoding="utf-8-sig", errors="replace").split("\n")
     own = list(_statements_of(pieces, header, original))
@@ -251,6 +254,10 @@ def _statement(
     where = f"{header.name}:{line}"
     declaration = _clean(text)
     packed = "packed" in text and _PACKED.search(text) is not None
+    if not packed and "{" in text and "lig" in text and _ALIGNED.search(text):
+        declaration = without_fields(declaration, set()) or declaration
+    if "vector_size" in text:
+        declaration = declaration.replace("typedef", "typedef _Vector", 1)
     flat = re.sub(r"\{.*\}", "{}", declaration, flags=re.S)
     comment = _comment(original, line, last)
     if declaration.startswith(("_Static_assert", "static_assert")):
@@ -332,6 +339,15 @@ def _clean(text: str) -> str:
     return _NAME_IN_PARENTHESES.sub(r"\1 \2", " ".join(_NOISE.sub(" ", text).split()))
 
 
+def with_unknown_sizes(declaration: str, names: set[str]) -> str:
+    """A declaration in which the compiler is asked for the sizes of arrays that name one of these."""
+
+    def size(match: re.Match[str]) -> str:
+        return match[0] if names.isdisjoint(identifiers(match[1])) else "[...]"
+
+    return re.sub(r"\[([^][]*)\]", size, declaration)
+
+
 def sizes_of(text: str) -> list[str]:
     """The sizes of arrays in a type that cffi leaves to the compiler."""
     text = _without_calls(text, _ATTRIBUTES)
@@ -339,7 +355,7 @@ def sizes_of(text: str) -> list[str]:
 
 
 def without_fields(declaration: str, types: set[str]) -> str:
-    """A struct or union without the fields that name one of the types: C knows where the others lie. "" for others."""
+    """A struct or union without the fields that name one of the types; C tells where the others lie. "" of others."""
     head, brace, rest = declaration.partition("{")
     body, end, tail = rest.rpartition("}")
     if not brace or not end or not re.search(r"\b(?:struct|union)\b", head):

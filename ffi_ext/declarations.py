@@ -202,6 +202,7 @@ def _needed(
     ordered: list[ctext.Statement] = []
     left_out: set[int] = set()
     beyond = set(ctext.NOT_IN_PYTHON)
+    computed: set[str] = set()  # enumerators whose values the compiler tells when all is declared
     seen: set[int] = set()
     tags: list[
         str
@@ -219,6 +220,11 @@ def _needed(
         for used in words:
             if used not in later:
                 pull(used)
+        if "= ..." in statement.declaration:
+            computed.update(statement.enumerators)
+        elif computed and statement.kind != ctext.FUNCTION:
+            sized = ctext.with_unknown_sizes(statement.declaration, computed)
+            statement = replace(statement, declaration=sized)
         if beyond.isdisjoint(words):
             ordered.append(statement)
         elif fewer := ctext.without_fields(statement.declaration, beyond):
@@ -280,12 +286,14 @@ def _sized(
     """
     unsized = [statement for statement in statements if "[...]" in statement.declaration]
     expressions = [text for statement in unsized for text in ctext.sizes_of(statement.text)]
-    values = preprocess.values(headers, expressions)
+    values = preprocess.values(headers, expressions) if expressions else []
     if values is None or len(values) != sum(s.declaration.count("[...]") for s in unsized):
         return None
     numbers = iter(values)
 
     def with_sizes(declaration: str) -> str:
+        # As cffi lays it out, then: if that is wrong it says so when the struct is used, and the rest works.
+        declaration = declaration.replace("; ...; }", "; }")
         return re.sub(r"\[\.\.\.\]", lambda _: f"[{next(numbers)}]", declaration)
 
     return [

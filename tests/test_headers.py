@@ -564,6 +564,57 @@ def test_sizes_that_the_compiler_computes_inside_of_what_has_no_name(build, tmp_
     assert places == [module.place(i) for i in range(3)]
 
 
+LAYOUTS = {
+    "enum { N = sizeof(int), M }; typedef struct { int v[N]; char w[M + 1]; int last; } s": "",
+    "typedef struct { int v; short last; } __attribute__((aligned(64))) s": "",
+    "typedef struct { char a; int v __attribute__((aligned(16))); short last; } s": "",
+    "typedef struct { _Alignas(32) float v[4]; int last; } s": "",
+    "typedef struct { alignas(16) float v[4]; int last; } s": "#include <stdalign.h>\n",
+    "typedef struct { char a; double v; short last; } s": "#pragma pack(push, 2)\n",
+    "struct t { char a; long v; }; typedef union { struct t t; int last; } s": "#pragma pack(4)\n",
+}
+
+
+@pytest.mark.parametrize("types", LAYOUTS)
+def test_layouts_that_the_compiler_knows(build, types):
+    header = f"{LAYOUTS[types]}{types};\n#pragma pack()\nint size(void);\nint place(void);\ns same(s of);\n"
+    source = (
+        f"{header}#include <stddef.h>\nint size(void) {{ return sizeof(s); }}\n"
+        "int place(void) { return offsetof(s, last); }\ns same(s of) { return of; }\n"
+    )
+    module = build(header, source)
+    ffi = module._ffi
+    assert (ffi.sizeof("s"), ffi.offsetof("s", "last")) == (module.size(), module.place())
+    assert module.same({"last": 5}).last == 5
+
+
+def test_a_layout_inside_of_what_has_no_name(build):
+    """Only that struct is out of reach."""
+    header = (
+        "struct wide { int v; } __attribute__((aligned(64)));\n"
+        "typedef struct { union { struct wide w; int i; } u; int last; } s;\nint of(const s *p);\nint one(void);\n"
+    )
+    source = f"{header}int of(const s *p) {{ return p->last; }}\nint one(void) {{ return 1; }}\n"
+    module = build(header, source)
+    assert module.one() == 1
+    with pytest.raises(module._ffi.error, match="wrong"):
+        module._ffi.new("s *")
+
+
+def test_variables_sized_by_the_compiler_and_vectors(build):
+    header = (
+        "typedef float four __attribute__((vector_size(16)));\nfour add(four a);\nint at(four *p);\n"
+        "enum { N = sizeof(int) };\nextern short table[N];\nint of(const int v[N]);\n"
+    )
+    source = (
+        f"{header}short table[N] = {{1, 2, 3, 4}};\nfour add(four a) {{ return a; }}\n"
+        "int at(four *p) { return 1; }\nint of(const int *v) { return v[3]; }\n"
+    )
+    module = build(header, source)
+    assert module.__all__ == ["of", "N", "table"]
+    assert list(module.table) == [1, 2, 3, 4] and module.of([5, 6, 7, 8]) == 8
+
+
 def test_variables_that_only_c_knows(build):
     header = (
         "typedef const struct codec codec;\nextern codec first;\n"
