@@ -193,10 +193,10 @@ def test_void_pointers_of_a_library_are_memory(tmp_path, monkeypatch):
     )
     monkeypatch.setenv("CPATH", str(tmp_path))
     subprocess.run(
-        ["gcc", "-shared", "-fPIC", "-o", "libfar.so", "far.c"], check=True, cwd=tmp_path
+        ["gcc", "-shared", "-fPIC", "-o", "libfar_memory.so", "far.c"], check=True, cwd=tmp_path
     )
     where = {"library_dirs": str(tmp_path), "runtime_library_dirs": str(tmp_path)}
-    module = ffi_ext.load("far_memory", headers="far.h", libraries="far", **where)
+    module = ffi_ext.load("far_memory", headers="far.h", libraries="far_memory", **where)
     for values in (torch.tensor([256, 3], dtype=torch.int16), np.array([256, 3], "int16")):
         assert module.far_sum(values, 4) == 4
         module.far_clear(values, 2)
