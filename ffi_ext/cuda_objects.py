@@ -126,4 +126,3 @@ def _source_of(path: Path) -> Path | None:
     if len(sources) == 1 and not any(path.with_name(name).exists() for name in own):
         return sources[0]
     return None
-
