@@ -8,7 +8,7 @@ import numpy as np
 import torch
 
 from ffi_ext import constraints, tiers, types
-from ffi_ext.cffi_values import types_of
+from ffi_ext.cffi_values import ANY_ELEMENT, declared, types_of
 from ffi_ext.refusals import DTYPES, ELEMENTS, Function, describe, is_storage, refusal, wanted
 
 _TH_DTYPES = frozenset(DTYPES.values())
@@ -26,7 +26,9 @@ def adapt(function: Function, index: int, value: object) -> tuple[torch.Tensor, 
         TypeError: The argument is not a tensor that C could work on as declared.
     """
     code = function.codes[index + 1]
-    if isinstance(value, np.ndarray):
+    if code in types.MEMORY_CODES:
+        tensor = _for_memory(function, index, code, value)
+    elif isinstance(value, np.ndarray):
         tensor = _from_numpy(function, index, code, value)
     elif code in types.ARRAY_CODES:
         tensor = _for_array(function, index, value)
@@ -85,7 +87,10 @@ def _checked_facts(function: Function, index: int, tensor: torch.Tensor) -> tier
         problem = "it is wrapped by torch.func (vmap, grad ...); C functions need a plain tensor"
     elif tensor.dtype not in tiers.SCALAR_TYPES:
         problem = f"C has no view on {tensor.dtype}"
-    elif function.codes[index + 1] not in types.ARRAY_CODES and tensor.dtype not in _TH_DTYPES:
+    elif (
+        function.codes[index + 1] not in (*types.ARRAY_CODES, *types.MEMORY_CODES)
+        and tensor.dtype not in _TH_DTYPES
+    ):
         problem = f"{tensor.dtype} has no TH type"
     if problem is None:
         try:
@@ -129,13 +134,62 @@ def _from_numpy(
     elif value.dtype != (dtype := _NUMPY_DTYPES[code[1]]):
         text = f"expected {wanted(code)} or a NumPy array of {dtype}, got {describe(value)}"
         raise refusal(function, index, f"{text}; convert it with .astype(numpy.{dtype})")
-    if not value.flags.writeable and code[0] in "TA":
+    return _on_array(function, index, code, value)
+
+
+def _on_array(
+    function: Function, index: int, code: str, value: np.ndarray[Any, Any]
+) -> torch.Tensor:
+    if not value.flags.writeable and code[0] in "TAM":
         text = "the C function may write to it (its parameter is not const), and this array is"
         raise refusal(function, index, f"{text} read-only; pass a copy", ValueError)
     try:
         return torch.from_numpy(value if value.flags.writeable else np.asarray(_ReadOnly(value)))
     except (TypeError, ValueError) as error:
         raise refusal(function, index, f"this NumPy array cannot be used ({error})") from error
+
+
+def _for_memory(function: Function, index: int, code: str, value: object) -> torch.Tensor:
+    """A tensor whose elements C gets by a plain pointer: of C's type, and one behind the other."""
+    c_type = types_of(function)[index + 1].cname
+    least, element = (numbers[index + 1] for numbers in function.state[4:])
+    array = isinstance(value, np.ndarray)
+    if element < 0:
+        address = "array.ctypes.data" if array else "tensor.data_ptr()"
+        raise refusal(
+            function,
+            index,
+            f"expected {c_type}, got {describe(value)}: declare a TH...Tensor * parameter, or pass the address with "
+            f"module._ffi.cast('{c_type}', {address})",
+        )
+    tensor = _on_array(function, index, code, value) if isinstance(value, np.ndarray) else value
+    assert isinstance(tensor, torch.Tensor)
+    wanted_for = f"for {declared(function, index)}"
+    if element != ANY_ELEMENT and not _same_elements(tensor.dtype, tiers.DTYPES[element]):
+        dtype = str(tiers.DTYPES[element]).removeprefix("torch.")
+        cure = f".astype(numpy.{dtype})" if array else f".to(torch.{dtype})"
+        text = f"expected elements of {dtype} {wanted_for}, got {describe(value)}"
+        raise refusal(function, index, f"{text}; convert it with {cure}")
+    if tensor.device.type != "cpu":
+        raise refusal(function, index, f"expected a tensor on the CPU, got {describe(value)}")
+    if tensor.layout is not torch.strided:
+        return tensor  # _checked_facts refuses it
+    if not tensor.is_contiguous():
+        cure = "numpy.ascontiguousarray(...)" if array else "....contiguous()"
+        text = f"expected elements one behind the other {wanted_for}, got the strides {tensor.stride()}"
+        raise refusal(function, index, f"{text}; copy it with {cure}", ValueError)
+    if tensor.numel() < least:
+        text = f"expected {least} values {wanted_for}, got {tensor.numel()}"
+        raise refusal(function, index, text, ValueError)
+    return tensor
+
+
+def _same_elements(given: torch.dtype, wanted: torch.dtype) -> bool:
+    """Also what differs in the sign alone, since torch has little for unsigned integers, and complex numbers' parts."""
+    if given == wanted or (wanted.is_complex and given == wanted.to_real()):
+        return True
+    integers = not any(d.is_floating_point or d.is_complex for d in (given, wanted))
+    return integers and not wanted.is_signed and given.itemsize == wanted.itemsize
 
 
 def _for_array(function: Function, index: int, value: object) -> torch.Tensor:

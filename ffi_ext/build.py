@@ -15,7 +15,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from ffi_ext import cache, compile_errors, cuda, cuda_objects, prototypes, symbols_check, toolchain
+from ffi_ext import cache, compile_errors, cuda, prototypes, symbols_check, toolchain
 from ffi_ext.errors import BuildError
 from ffi_ext.plan import Plan, compile_command, is_cxx, link_command
 from ffi_ext.units import (
@@ -69,6 +69,10 @@ class Build:
         record = cache.load_json(self.record_path)
         self.record = record if record.get("version") == RECORD_VERSION else {}
         self.plan = replace(plan, gnu89_inline=bool(self.record.get("gnu89_inline")))
+        self.absent: list[str] = self.record.get("absent", [])  # what the libraries do not have
+        self.stand_ins = folder / "absent.c"
+        if self.absent:
+            self.plan = replace(self.plan, sources=(*plan.sources, self.stand_ins))
         self.objects: dict[str, dict[str, Any]] = self.record.get("objects", {})
         self.states: dict[str, tuple[int, ...] | None] = {}  # of the files that units were made of
         self.compiled = 0
@@ -176,6 +180,7 @@ class Build:
             if (
                 unit.generated
                 or unit.source.suffix != ".c"
+                or unit.source.parent == self.folder
                 or is_cxx(unit.source, self.plan.language)
             ):
                 continue  # C++ tells functions apart by their types
@@ -225,6 +230,9 @@ class Build:
 
     def link_all(self, units: list[Unit], temporary: Path) -> tuple[list[Unit], bytes]:
         """Links, and once more by the inline rules before C99 if functions are missing by C99's."""
+        if self.absent:  # other libraries may be linked now
+            self.absent, self.plan = [], replace(self.plan, sources=self.plan.sources[:-1])
+            units = [unit for unit in units if unit.source != self.stand_ins]
         binary, missing = self.link(self.link_command(units), temporary)
         useful = (missing.declared or missing.others) and not self.plan.gnu89_inline
         if useful and self.has_inline(unit for unit in units if not unit.generated):
@@ -238,14 +246,28 @@ class Build:
             else:
                 self.plan = as_c99
         if self.plan.left_out and (missing.declared or missing.others):
-            stubs = self.folder / "left_out.c"
+            files = ", ".join(Path(path).name for path in self.plan.left_out)
+            why = "is CUDA code that was left out: there was no nvcc when this was built"
             names = missing.declared + missing.others
-            cache.write_if_changed(stubs, cuda_objects.stubs(names, self.plan.left_out))
-            self.plan = replace(self.plan, sources=(*self.plan.sources, stubs))
-            units = self.compile_all(temporary)
-            binary, missing = self.link(self.link_command(units), temporary)
-        symbols_check.refuse(missing, self.plan.declared)
+            reasons = {name: (f"{name} {why}", f"{files}:0") for name in names}
+            units, binary, missing = self.link_with(self.folder / "left_out.c", reasons, temporary)
+        if absent := symbols_check.absent(missing, self.plan.declared, self.plan.of_libraries):
+            why = "the libraries that are linked do not have this function, which is declared"
+            places = {name: (f"{name}: {why}", self.plan.declared[name]) for name in absent}
+            units, binary, missing = self.link_with(self.stand_ins, places, temporary)
+            self.absent = absent
+            symbols_check.tell_of(absent)
+        symbols_check.refuse(missing, self.plan.declared, self.plan.of_libraries)
         return units, binary
+
+    def link_with(
+        self, stand_ins: Path, reasons: dict[str, tuple[str, str]], temporary: Path
+    ) -> tuple[list[Unit], bytes, symbols_check.Missing]:
+        """Links with functions that raise in the place of those that nothing defines."""
+        cache.write_if_changed(stand_ins, symbols_check.stand_ins(reasons))
+        self.plan = replace(self.plan, sources=(*self.plan.sources, stand_ins))
+        units = self.compile_all(temporary)
+        return units, *self.link(self.link_command(units), temporary)
 
     def install(self, binary: bytes | None) -> None:
         """The binary first: the old and the new __init__.py both import with it."""
@@ -274,6 +296,7 @@ class Build:
             "binary": binary,
             "target": str(self.plan.target),
             "gnu89_inline": self.plan.gnu89_inline,
+            "absent": self.absent,
         }
         cache.replace(self.record_path, json.dumps(record).encode())
         kept = {entry["object"] for entry in used.values()}

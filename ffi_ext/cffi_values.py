@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 import torch
 
-from ffi_ext import ctext, types
+from ffi_ext import ctext, tiers, types
 from ffi_ext.refusals import INTEGER_CODES, Function, describe, prototype, refusal, shown
 
 _C_NAMES = {"?": "_Bool", "b": "int8_t", "B": "uint8_t", "h": "short", "H": "unsigned short"}
@@ -37,16 +37,18 @@ def types_of(function: Function) -> tuple[Any, ...]:
     """cffi's types of the result and the parameters, found when first needed.
 
     From then on C converts pointers and structs by itself; it takes the types and their numbers from the function's
-    state. A pointer's number says how many values a list must have, a struct's its bytes, -1 that Python is asked.
+    state. A pointer's number says how many values a list must have, a struct's its bytes, -1 that Python is asked. Then
+    come the element types of the memory behind pointers.
     """
     state = function.state
     if len(state) == 3:
         ffi, lib, name = state
         ctype = ffi.typeof(getattr(lib, name))
         c_types = (ctype.result, *ctype.args)
-        declared = ("", *_parameters(prototype(function)))
-        numbers = [_number_of(ffi, *both) for both in zip(c_types, declared, strict=False)]
-        function.state = state = (ffi, lib, name, c_types, tuple(numbers))
+        parameters = ("", *_parameters(prototype(function)))
+        numbers = [_number_of(ffi, *both) for both in zip(c_types, parameters, strict=False)]
+        elements = [_element_of(ffi, c_type) for c_type in c_types]
+        function.state = state = (ffi, lib, name, c_types, tuple(numbers), tuple(elements))
     found: tuple[Any, ...] = state[3]
     return found
 
@@ -58,6 +60,36 @@ def _number_of(ffi: Any, c_type: Any, declared: str) -> int:
         return -1
     array = re.search(r"\w\s*\[\s*(?:static\s+)?(\d+)\s*\]", declared)  # const int size[2]
     return int(array[1]) if array else 0
+
+
+ANY_ELEMENT = 255  # FFI_ANY_ELEMENT in csrc/function.h
+_COMPLEX = {"float": "complex64", "double": "complex128"}
+
+
+def _element_of(ffi: Any, c_type: Any) -> int:
+    """torch's number of the elements that a pointer points to; -1 if torch has no such elements."""
+    if c_type.kind != "pointer":
+        return -1
+    item = c_type.item
+    pair = item.kind == "array" and item.length == 2  # fftw_complex
+    while item.kind == "array":
+        item = item.item
+    name = item.cname
+    if item.kind == "void":
+        return ANY_ELEMENT
+    if item.kind != "primitive" or name in ("long double", "wchar_t", "char16_t", "char32_t"):
+        return -1
+    bits = 8 * ffi.sizeof(item)
+    if name in _COMPLEX:
+        dtype = _COMPLEX[name] if pair else f"float{bits}"
+    elif "omplex" in name:
+        dtype = f"complex{bits}"
+    elif name in ("_Bool", "char"):
+        dtype = "bool" if name == "_Bool" else "uint8"
+    else:
+        dtype = f"int{bits}" if int(ffi.cast(item, -1)) < 0 else f"uint{bits}"
+    known = getattr(torch, dtype, None)
+    return -1 if known is None else tiers.SCALAR_TYPES.get(known, -1)
 
 
 def refuse(function: Function, index: int, value: object, kind: type[Exception]) -> None:
@@ -100,9 +132,7 @@ def convert(function: Function, index: int, value: object) -> tuple[int, object]
         if code == "x":
             holder = _cell(ffi, c_type, value)
             return int(ffi.cast("uintptr_t", holder)), holder
-        return _pointer(
-            ffi, c_type, _declared(function, index), function.state[4][index + 1], value
-        )
+        return _pointer(ffi, c_type, declared(function, index), function.state[4][index + 1], value)
     except TypeError as error:
         raise refusal(function, index, f"{error}{_hint(ffi, c_type, value)}") from None
     except KeyError as error:  # of a dict for a struct
@@ -124,7 +154,7 @@ def _fields(c_type: Any) -> str:
 _parameters = functools.cache(ctext.parameters_of)  # by prototype
 
 
-def _declared(function: Function, index: int) -> str:
+def declared(function: Function, index: int) -> str:
     """A parameter as the header has it: cffi's types know no const."""
     return _parameters(prototype(function))[index]
 

@@ -34,12 +34,12 @@ def identifiers(text: str) -> list[str]:
     return IDENTIFIER.findall(text)
 
 
-def at_commas(text: str) -> list[str]:
-    """Cut at the commas that stand in no brackets."""
+def cut(text: str, mark: str = ",") -> list[str]:
+    """Cut at the commas, or at another mark, that stand in no brackets."""
     pieces, depth = [""], 0
     for character in text:
         depth += (character in "([{") - (character in ")]}")
-        if character == "," and depth == 0:
+        if character == mark and depth == 0:
             pieces.append("")
         else:
             pieces[-1] += character

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -126,21 +125,3 @@ def _source_of(path: Path) -> Path | None:
     if len(sources) == 1 and not any(path.with_name(name).exists() for name in own):
         return sources[0]
     return None
-
-
-def stubs(names: Sequence[str], left_out: Sequence[str]) -> str:
-    """C text of functions that raise, for those that objects left out would have defined."""
-    files = ", ".join(Path(path).name for path in left_out)
-    lines = [
-        "void _THError(const char *file, const int line, const char *fmt, ...);",
-        *(
-            f'void {name}(void) {{ _THError("{_quoted(files)}", 0, "{name} is CUDA code that was left out: '
-            'there was no nvcc when this was built"); }'
-            for name in names
-        ),
-    ]
-    return "\n".join(lines) + "\n"
-
-
-def _quoted(text: str) -> str:
-    return re.sub(r'[\\"\n\r%?]', "_", text)

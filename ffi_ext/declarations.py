@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import itertools
 import re
-from collections.abc import Callable, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Protocol
 
 from ffi_ext import constraints, ctext, header_errors, statements, types
 from ffi_ext.errors import HeaderError
@@ -18,7 +18,14 @@ from ffi_ext.statements import CONSTANT, DROPPED, FUNCTION, TYPE, VARIABLE, Stat
 if TYPE_CHECKING:
     import cffi
 
-Preprocess = Callable[[Path], str]  # `$CC -E -dD` of one header, with line markers
+
+class Preprocess(Protocol):
+    """The C compiler, as `preprocess.Reader` runs it."""
+
+    def __call__(self, header: Path) -> str: ...
+
+    def values(self, headers: Sequence[Path], expressions: Sequence[str]) -> list[int] | None: ...
+
 
 _TAG = re.compile(r"\b(?:struct|union)\s+(\w+)")
 
@@ -54,8 +61,9 @@ class Declarations:
 
     functions: tuple[Function, ...]
     constants: dict[str, str]  # with their types in Python
-    variables: tuple[str, ...]
+    variables: dict[str, str]  # with their places, "my_lib.h:12"
     headers: tuple[Path, ...]
+    to_include: tuple[Path, ...] = ()  # those that no header before them includes
     has_bool: bool = False  # a type of its own by that name, as before C99
 
     @property
@@ -70,8 +78,16 @@ class Declarations:
         return [function for function in self.functions if not function.variadic]
 
 
-def read(headers: Sequence[Path], preprocess: Preprocess, ffi: cffi.FFI) -> Declarations:
+def read(
+    headers: Sequence[Path],
+    preprocess: Preprocess,
+    ffi: cffi.FFI,
+    of_libraries: frozenset[Path] = frozenset(),
+) -> Declarations:
     """Reads the headers and declares to `ffi` what they export.
+
+    Args:
+        of_libraries: Those of the headers that are not the project's own.
 
     Raises:
         HeaderError: A header is no C that can be declared, or two declare the same function. The
@@ -80,11 +96,22 @@ def read(headers: Sequence[Path], preprocess: Preprocess, ffi: cffi.FFI) -> Decl
     own: list[Statement] = []
     foreign: list[Statement] = []
     macros: dict[str, str] = {}
+    wholes: dict[
+        str, frozenset[Path]
+    ] = {}  # what the preprocessor gave, and the files that are in it
+    to_include: list[Path] = []
     for header in headers:
         try:
             text = _text_of(header)
-            if statements.has_directives(text):
-                mine, others, defined = statements.split_preprocessed(preprocess(header), header)
+            # A part of a library's header, such as curl/easy.h, may be unfit to be read or included by itself.
+            whole = next((w for w, files in wholes.items() if statements.is_among(files, header)), None)
+            if whole is None:
+                to_include.append(header)
+            if whole is not None or statements.has_directives(text):
+                if whole is None:
+                    whole = preprocess(header)
+                    wholes[whole] = statements.files_of(whole) if len(headers) > 1 else frozenset()
+                mine, others, defined = statements.split_preprocessed(whole, header)
                 macros |= defined
                 foreign += others
             else:
@@ -92,8 +119,7 @@ def read(headers: Sequence[Path], preprocess: Preprocess, ffi: cffi.FFI) -> Decl
         except OSError as error:
             raise HeaderError(f"the header {header} cannot be read: {error}") from error
         own += mine
-    header_errors.refuse_duplicates(own)
-    kept = [statement for statement in own if statement.kind != DROPPED]
+    kept = [statement for statement in _once(own) if statement.kind != DROPPED]
     kept.sort(key=lambda s: s.kind != TYPE)  # one header's types, another's use
     declared = {e for s in kept for e in s.enumerators}
     declared |= {s.name for s in kept if s.kind == CONSTANT}
@@ -102,19 +128,34 @@ def read(headers: Sequence[Path], preprocess: Preprocess, ffi: cffi.FFI) -> Decl
     numbers = float_macros(macros)
     lines = [f"#define {name} ..." for name in integers]
     lines += [f"static const double {name};" for name in numbers]
-    _declare(ffi, _needed(kept, foreign), lines)
+    needed, left_out = _needed(kept, foreign)
+    kept = [statement for statement in kept if id(statement) not in left_out]
+    try:
+        _declare(ffi, needed, lines)
+    except HeaderError as error:
+        sized = _sized(needed, to_include, preprocess) if "partial" in str(error) else None
+        if sized is None:
+            raise
+        ffi.__init__()  # type: ignore[misc]
+        _declare(ffi, sized, lines)
+    names = {path.name for path in of_libraries}
+    kept = [s for s in kept if not _is_opaque_variable(ffi, s, statements.file_of(s.where) in names)]
     for statement in kept:
         header_errors.refuse_opaque(ffi, statement)
-    functions = tuple(_function(ffi, s) for s in kept if s.kind == FUNCTION)
+    functions = tuple(
+        _function(ffi, s, statements.file_of(s.where) in names) for s in kept if s.kind == FUNCTION
+    )
     constants = dict.fromkeys(integers, "int") | dict.fromkeys(numbers, "float")
     for statement in kept:
         constants |= dict.fromkeys(statement.enumerators, "int")
         if statement.kind == CONSTANT:
             is_float = re.search(r"\b(?:float|double)\b", statement.declaration)
             constants[statement.name] = "float" if is_float else "int"
-    variables = tuple(s.name for s in kept if s.kind == VARIABLE)
+    variables = {s.name: s.where for s in kept if s.kind == VARIABLE}
     has_bool = "bool" in macros or any("bool" in s.defines for s in (*kept, *foreign))
-    return Declarations(functions, constants, variables, tuple(headers), has_bool)
+    return Declarations(
+        functions, constants, variables, tuple(headers), tuple(to_include), has_bool
+    )
 
 
 def _text_of(header: Path) -> str:
@@ -124,8 +165,30 @@ def _text_of(header: Path) -> str:
         return header.read_text(encoding="latin-1")
 
 
-def _needed(kept: Sequence[Statement], foreign: Sequence[Statement]) -> list[Statement]:
-    """The statements to declare: `kept`, and before them the types of other files that they use."""
+def _once(every: Sequence[Statement]) -> Iterator[Statement]:
+    """Each function once. C lets a prototype be repeated, and headers of libraries do."""
+    seen: dict[str, Statement] = {}
+    for statement in every:
+        if statement.kind == FUNCTION:
+            first = seen.setdefault(statement.name, statement)
+            if first.declaration != statement.declaration:
+                raise HeaderError(
+                    f"{statement.where}: multiple declarations of function {statement.name}; the first "
+                    f"is at {first.where} and differs. Declare each function once over all headers"
+                )
+            if first is not statement:
+                continue
+        yield statement
+
+
+def _needed(
+    kept: Sequence[Statement], foreign: Sequence[Statement]
+) -> tuple[list[Statement], set[int]]:
+    """What to declare, and the ids of what is for C alone, since it names a type that Python has not.
+
+    That is `kept` and the types of other files that they use, each behind the names that it uses. The headers are read
+    one by one: what one of them declares may be used by those that were named before it.
+    """
     known = types.known_names()
 
     def form(statement: Statement) -> tuple[bool, bool]:
@@ -133,34 +196,57 @@ def _needed(kept: Sequence[Statement], foreign: Sequence[Statement]) -> list[Sta
         return statement.declaration.startswith("typedef"), "{" in statement.declaration
 
     by_name: dict[str, dict[tuple[bool, bool], Statement]] = {}
-    for statement in foreign:
+    for statement in (*kept, *foreign):
         if statement.kind == TYPE:
-            for name in statement.defines:
+            for name in (*statement.defines, *statement.enumerators):
                 by_name.setdefault(name, {}).setdefault(form(statement), statement)
-    defined_here = {(name, form(statement)) for statement in kept for name in statement.defines}
-    pulled: list[Statement] = []  # each behind those that it uses
+    ordered: list[Statement] = []
+    left_out: set[int] = set()
+    beyond = set(statements.NOT_IN_PYTHON)
+    computed: set[str] = set()  # enumerators whose values the compiler tells when all is declared
     seen: set[int] = set()
+    tags: list[
+        str
+    ] = []  # of structs: their fields may come later, and may speak of what comes before
 
-    def pull(name: str) -> None:
-        if name in known:
+    def add(statement: Statement) -> None:
+        if id(statement) in seen:
             return
-        for which, other in by_name.get(name, {}).items():
-            if (name, which) in defined_here or id(other) in seen:
-                continue
-            seen.add(id(other))
-            # The fields of `typedef struct p p;` come after it, since they may speak of p.
-            later = set(_TAG.findall(other.declaration)) if which == (True, False) else set()
-            for used in ctext.identifiers(other.declaration):
-                if used not in later:
-                    pull(used)
-            pulled.append(other)
-            for tag in later:
-                pull(tag)
+        seen.add(id(statement))
+        later = _TAG.findall(statement.declaration)
+        tags.extend(later)
+        if "{" in statement.declaration:  # before a mere mention: cffi wants an enum's body first
+            later.extend(statement.defines)
+        words = ctext.identifiers(statement.declaration)
+        for used in words:
+            if used not in later:
+                pull(used)
+        if "= ..." in statement.declaration:
+            computed.update(statement.enumerators)
+        elif computed and statement.kind != FUNCTION:
+            sized = statements.with_unknown_sizes(statement.declaration, computed)
+            statement = replace(statement, declaration=sized)
+        if beyond.isdisjoint(words):
+            ordered.append(statement)
+        elif fewer := statements.without_fields(statement.declaration, beyond):
+            ordered.append(replace(statement, declaration=fewer))
+        else:
+            beyond.update(statement.defines)
+            left_out.add(id(statement))
+
+    def pull(name: str, tag: bool = False) -> None:
+        if name not in known:
+            for statement in by_name.get(name, {}).values():
+                if tag or not statement.declaration.startswith(("struct", "union")):
+                    add(statement)
+                else:
+                    tags.append(name)
 
     for statement in kept:
-        for used in ctext.identifiers(statement.declaration):
-            pull(used)
-    return pulled + list(kept)
+        add(statement)
+    while tags:
+        pull(tags.pop(), tag=True)
+    return ordered, left_out
 
 
 def _declare(ffi: cffi.FFI, kept: Sequence[Statement], macros: Sequence[str]) -> None:
@@ -174,7 +260,46 @@ def _declare(ffi: cffi.FFI, kept: Sequence[Statement], macros: Sequence[str]) ->
         raise header_errors.unreadable(kept, macros, error) from None
 
 
-def _function(ffi: cffi.FFI, statement: Statement) -> Function:
+def _sized(
+    kept: Sequence[Statement], headers: Sequence[Path], preprocess: Preprocess
+) -> list[Statement] | None:
+    """The statements with sizes of arrays that the compiler has computed.
+
+    cffi asks the compiler for those by itself, but not inside of a struct or union that has no name.
+    """
+    unsized = [statement for statement in kept if "[...]" in statement.declaration]
+    expressions = [text for statement in unsized for text in statements.sizes_of(statement.text)]
+    values = preprocess.values(headers, expressions) if expressions else []
+    if values is None or len(values) != sum(s.declaration.count("[...]") for s in unsized):
+        return None
+    numbers = iter(values)
+
+    def with_sizes(declaration: str) -> str:
+        # As cffi lays it out, then: if that is wrong it says so when the struct is used, and the rest works.
+        declaration = declaration.replace("; ...; }", "; }")
+        return re.sub(r"\[\.\.\.\]", lambda _: f"[{next(numbers)}]", declaration)
+
+    return [
+        replace(statement, declaration=with_sizes(statement.declaration)) for statement in kept
+    ]
+
+
+def _is_opaque_variable(ffi: cffi.FFI, statement: Statement, of_library: bool) -> bool:
+    """Whether it is a variable of which only C knows what is in it: it then is no longer declared to `ffi`.
+
+    One of the project's own that is not const is refused, since a forgotten #include is the likeliest cause.
+    """
+    declared = ffi._parser._declarations  # type: ignore[attr-defined]
+    if statement.kind == VARIABLE:
+        for kind in ("constant", "variable")[: 1 + of_library]:
+            key = f"{kind} {statement.name}"
+            if key in declared and header_errors.without_definition(declared[key][0]):
+                del declared[key]
+                return True
+    return False
+
+
+def _function(ffi: cffi.FFI, statement: Statement, of_library: bool) -> Function:
     from cffi import model
 
     entry = ffi._parser._declarations.get(f"function {statement.name}")  # type: ignore[attr-defined]
@@ -196,7 +321,7 @@ def _function(ffi: cffi.FFI, statement: Statement) -> Function:
         )
     names = _parameter_names(ctext.parameters_of(statement.declaration), len(declared.args))
     parameters = tuple(
-        Parameter(name, _c_name(tp), _code(tp, model))
+        Parameter(name, _c_name(tp), _code(tp, model, of_library=of_library))
         for name, tp in zip(names, declared.args, strict=True)
     )
     parameters = _constrained(statement, parameters)
@@ -249,7 +374,7 @@ def _c_name(tp: Any) -> str:
     return name
 
 
-def _code(tp: Any, model: Any, result: bool = False) -> str:
+def _code(tp: Any, model: Any, result: bool = False, of_library: bool = False) -> str:
     const = False
     if isinstance(tp, model.VoidType):
         kind = "void"
@@ -264,7 +389,7 @@ def _code(tp: Any, model: Any, result: bool = False) -> str:
         if isinstance(tp, model.NamedPointerType):  # typedef struct { ... } *handle;
             return types.code_for(tp.name, kind, const, result)
         target = tp.totype.get_c_name()
-        return types.code_for(f"{target} *", kind, const, result)
+        return types.code_for(f"{target} *", kind, const, result, of_library)
     elif isinstance(tp, (model.FunctionPtrType, model.RawFunctionType, model.ArrayType)):
         kind = "array"
     else:

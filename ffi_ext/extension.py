@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from ffi_ext import build as builder
-from ffi_ext import cache, cuda, cuda_objects, preprocess, toolchain, wheels
+from ffi_ext import cache, cuda, cuda_objects, preprocess, statements, toolchain, wheels
 from ffi_ext.extension_arguments import Arguments, base_of, checked, name_of
 from ffi_ext.plan import Plan
 
@@ -44,8 +44,9 @@ def create_extension(
 
     Args:
         name: Dotted name of the module, for example "_ext.my_lib"; nested packages are made.
-        headers: Header or headers whose functions and constants are exported.
-        sources: C, C++ and CUDA sources.
+        headers: Header or headers whose functions and constants are exported. One that is not there is looked for
+            where the compiler finds its headers: "fftw3.h", with libraries=["fftw3"].
+        sources: C, C++ and CUDA sources; none, to call a library.
         verbose: Print one line for each compiler that runs.
         with_cuda: Include <THC/THC.h>, and use the CUDA toolkit's headers and libraries.
         package: Build for a setup.py with cffi_modules.
@@ -120,10 +121,11 @@ def _make(given: Arguments) -> Extension:
     target, options = given.name, given.options
     add_directories(options, given.with_cuda)
     ffi = cffi.FFI()
-    declared = declarations.read(given.headers, preprocess.reader(options), ffi)
+    read = preprocess.Reader(options)
+    declared = declarations.read(given.headers, read, ffi, given.of_libraries)
     if given.headers and not (declared.functions or declared.constants or declared.variables):
         _warn_of_nothing(given)
-    preamble = _preamble(declared, given)
+    preamble = _preamble(declared, given, ffi)
     full_name = f"{target.package}._{target.last}"
     suffix = options.get("source_extension", ".cpp" if options.get("language") == "c++" else ".c")
     ffi.set_source(
@@ -163,6 +165,7 @@ def _make(given: Arguments) -> Extension:
             packages=target.parents,
             declared={f.name: f.location for f in declared.functions},
             prototypes={f.name: f.prototype for f in declared.functions},
+            of_libraries=frozenset(path.name for path in given.of_libraries),
             limited=limited,
             **_for_plan(options),
         )
@@ -196,7 +199,7 @@ def _warn_of_nothing(given: Arguments) -> None:
     )
 
 
-def _preamble(declared: declarations.Declarations, given: Arguments) -> str:
+def _preamble(declared: declarations.Declarations, given: Arguments, ffi: cffi.FFI) -> str:
     """The C before cffi's: the headers, our trampolines and table, and what the binary is built from."""
     from ffi_ext.codegen import csource, origin
 
@@ -205,6 +208,12 @@ def _preamble(declared: declarations.Declarations, given: Arguments) -> str:
         with_cuda=given.with_cuda,
         cxx_names=toolchain.c_compiler_is_cxx(),
         keeps_gil=_works_on_objects((*given.headers, *given.sources)),
+        may_lack=[
+            name
+            for name, place in declared.variables.items()
+            if statements.file_of(place) in {path.name for path in given.of_libraries}
+            and f"variable {name}" in ffi._parser._declarations  # numbers that are const are read at once
+        ],
     )
     return text + origin.origin(declared, given.sources, given.with_cuda, given.options)
 

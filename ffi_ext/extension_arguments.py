@@ -10,6 +10,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from ffi_ext import toolchain
+from ffi_ext.units import is_installed
+
 LOADER_WORDS = ("$ORIGIN", "@loader_path", "@rpath")  # of runtime_library_dirs: known at import
 PATH_LISTS = ("include_dirs", "library_dirs", "runtime_library_dirs", "extra_objects", "depends")
 TEXT_LISTS = ("undef_macros", "libraries", "extra_link_args", "swig_opts", "export_symbols")
@@ -64,6 +67,7 @@ class Arguments:
 
     name: Name
     headers: tuple[Path, ...]
+    of_libraries: frozenset[Path]  # those of the headers that are not the project's
     sources: tuple[Path, ...]
     verbose: bool
     with_cuda: bool
@@ -81,14 +85,21 @@ def checked(
     keywords: dict[str, Any],
 ) -> Arguments:
     """The arguments that follow the name; raises as create_extension() says."""
-    header_paths = _files("headers", headers, name.base)
+    header_paths, of_libraries = _headers(headers, name.base, keywords.get("include_dirs"))
     source_paths = _files("sources", sources, name.base)
     for argument, value in (("verbose", verbose), ("with_cuda", with_cuda), ("package", package)):
         if not isinstance(value, (bool, int)):
             raise _wrong(argument, "True or False", value)
     options = _options(keywords, name.base)
     return Arguments(
-        name, header_paths, source_paths, bool(verbose), bool(with_cuda), bool(package), options
+        name,
+        header_paths,
+        of_libraries,
+        source_paths,
+        bool(verbose),
+        bool(with_cuda),
+        bool(package),
+        options,
     )
 
 
@@ -150,6 +161,21 @@ def _texts(argument: str, value: object) -> list[str]:
     return texts
 
 
+def _headers(
+    value: object, base: Path, include_dirs: object
+) -> tuple[tuple[Path, ...], frozenset[Path]]:
+    """The headers, and those among them that are a library's, as `#include <fftw3.h>` finds them, not the project's."""
+    found, given = {}, _texts("headers", value)
+    for text in given:
+        if not os.path.exists(_joined(base, text)):
+            folders = [_joined(base, p) for p in _texts("include_dirs", include_dirs or ())]
+            if path := toolchain.find_header(text, folders):
+                found[text] = os.path.abspath(path)
+    paths = _files("headers", [found.get(text, text) for text in given], base)
+    of_libraries = {p for p in paths if str(p) in found.values() or is_installed(str(p))}
+    return paths, frozenset(of_libraries)
+
+
 def _files(argument: str, value: object, base: Path) -> tuple[Path, ...]:
     paths = []
     for text in _texts(argument, value):
@@ -160,6 +186,7 @@ def _files(argument: str, value: object, base: Path) -> tuple[Path, ...]:
             hint = f"; did you mean {near[0]}?" if near else ""
             places = f"in {base} (relative paths start at the directory of relative_to)"
             where = "" if os.path.isabs(text) else f" {places}"
+            where += " nor where the compiler looks for headers" * (argument == "headers")
             raise FileNotFoundError(
                 f"create_extension() argument '{argument}': {text!r} {kind}{where}{hint}"
             )

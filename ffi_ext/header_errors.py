@@ -5,27 +5,14 @@ from __future__ import annotations
 import difflib
 import re
 from collections.abc import Sequence
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from ffi_ext import types
 from ffi_ext.errors import HeaderError
-from ffi_ext.statements import FUNCTION, TYPE, Statement
+from ffi_ext.statements import TYPE, Statement
 
 if TYPE_CHECKING:
     import cffi
-
-
-def refuse_duplicates(statements: Sequence[Statement]) -> None:
-    seen: dict[str, Statement] = {}
-    for statement in statements:
-        if statement.kind != FUNCTION:
-            continue
-        first = seen.setdefault(statement.name, statement)
-        if first is not statement:
-            raise HeaderError(
-                f"{statement.where}: multiple declarations of function {statement.name}; the first "
-                f"is at {first.where}. Declare each function once over all headers"
-            )
 
 
 def of_cffi() -> tuple[type[Exception], ...]:
@@ -57,8 +44,6 @@ def unreadable(
         except of_cffi() as error:
             reason = str(error).splitlines()[-1] if str(error) else type(error).__name__
             reason = re.sub(r"^.*<cdef source string>:(?:\d+:){0,2}\s*", "", reason)
-            if "va_list" in statement.text:  # the compiler's own type: who wants it?
-                statement = [s for s in statements if "va_list" in s.text][-1]
             return HeaderError(
                 f"{statement.where}: cannot parse this declaration ({reason}):\n"
                 f"    {' '.join(statement.text.split())}\n{_hint(statement.text, reason, statements)}"
@@ -69,11 +54,6 @@ def unreadable(
 def _hint(text: str, reason: str, kept: Sequence[Statement]) -> str:
     if re.search(r"\b(class|template|namespace)\b|::|&", text):
         return 'hint: headers hold C declarations; keep C++ in the sources, behind extern "C" functions'
-    if "va_list" in text:
-        return (
-            "hint: a va_list is for C alone; keep this out of the headers that Python reads, or take the values in "
-            "an array"
-        )
     if "Half" in text:
         return (
             "hint: TH has no half arithmetic; THHalfTensor and THCudaHalfTensor pointers are known"
@@ -101,9 +81,18 @@ def _hint(text: str, reason: str, kept: Sequence[Statement]) -> str:
     if not unknown:
         return "hint: expected a C declaration, such as int f(const THFloatTensor *x, int n);"
     return (
-        f"hint: is {unknown} a type? #include the header that defines it (THC/THC.h, stdint.h ...) or "
-        "declare it with typedef"
+        f"hint: is {unknown} a type? #include the header that defines it (THC/THC.h, stdint.h ...), "
+        "declare it with typedef, or, if this is a part of a library's header, name that one before it"
     )
+
+
+def without_definition(value: Any) -> str:
+    """The name of the struct or enum that a value is made of, if no header defines it."""
+    while hasattr(value, "item"):  # an array
+        value = value.item
+    if getattr(value, "fldtypes", 0) is None or getattr(value, "enumerators", 0) == ():
+        return str(value.get_official_name())
+    return ""
 
 
 def refuse_opaque(ffi: cffi.FFI, statement: Statement) -> None:
@@ -119,10 +108,7 @@ def refuse_opaque(ffi: cffi.FFI, statement: Statement) -> None:
         elif statement.kind == TYPE:
             held = getattr(tp, "fldtypes", None) or []
         for value in held:
-            while hasattr(value, "item"):  # an array
-                value = value.item
-            if getattr(value, "fldtypes", 0) is None or getattr(value, "enumerators", 0) == ():
-                name = value.get_official_name()
+            if name := without_definition(value):
                 raise HeaderError(
                     f"{statement.where}: a value of '{name}' is used here, and no header has its "
                     f"definition:\n    {' '.join(statement.text.split())}\n"

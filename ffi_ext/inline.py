@@ -80,7 +80,21 @@ def _absolute(arguments: dict[str, Any]) -> dict[str, Any]:
         return [absolute(item) for item in value] if isinstance(value, (list, tuple)) else value
 
     paths = {"sources", "headers", *PATH_LISTS}
-    return {key: absolute(value) if key in paths else value for key, value in arguments.items()}
+    result = {key: absolute(value) if key in paths else value for key, value in arguments.items()}
+    include_dirs = result.get("include_dirs") or ()
+
+    def header(value: Any) -> Any:
+        """A library's, such as fftw3.h, keeps its name."""
+        if isinstance(value, (list, tuple)):
+            return [header(item) for item in value]
+        path = absolute(value)
+        known = not isinstance(path, str) or os.path.exists(path)
+        folders = [include_dirs] if isinstance(include_dirs, str) else include_dirs
+        return path if known or not toolchain.find_header(os.fspath(value), folders) else value
+
+    if "headers" in arguments:
+        result["headers"] = header(arguments["headers"])
+    return result
 
 
 def _build(caller: str, name: str, **arguments: Any) -> None:
@@ -95,8 +109,8 @@ def _build(caller: str, name: str, **arguments: Any) -> None:
 
 def load(
     name: str,
-    sources: str | Sequence[str],
-    headers: str | Sequence[str],
+    sources: str | Sequence[str] = (),
+    headers: str | Sequence[str] = (),
     *,
     verbose: bool = False,
     **kwargs: Any,
@@ -105,8 +119,10 @@ def load(
 
     Args:
         name: The module's name, an identifier.
-        sources: C, C++ and CUDA sources. Relative paths, of the keywords, too, start at the current directory.
-        headers: Header or headers whose functions are exported.
+        sources: C, C++ and CUDA sources; none, to call a library. Relative paths, of the keywords, too, start at
+            the current directory.
+        headers: Header or headers whose functions are exported, also a library's: load("fft", headers="fftw3.h",
+            libraries="fftw3").
         verbose: Print one line for each compiler that runs.
         **kwargs: As of `create_extension`.
 

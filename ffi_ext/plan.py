@@ -22,6 +22,7 @@ class Plan:
     packages: tuple[Path, ...]  # __init__.py files to make where there are none
     declared: dict[str, str]  # function -> "my_lib.h:12"
     prototypes: dict[str, str]  # function -> "int f(int n)"
+    of_libraries: frozenset[str]  # names of the headers that are not the project's own
     limited: bool
     include_dirs: tuple[str, ...] = ()
     define_macros: tuple[tuple[str, str | None], ...] = ()

@@ -5,7 +5,8 @@ from __future__ import annotations
 import json
 import os
 import re
-from collections.abc import Callable
+import tempfile
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -13,11 +14,20 @@ from ffi_ext import cache, compile_errors, toolchain
 from ffi_ext.errors import BuildError
 
 
-def reader(options: dict[str, Any]) -> Callable[[Path], str]:
-    """What reads a header as the generated C is compiled, with the options of create_extension()."""
+class Reader:
+    """Reads headers as the generated C is compiled, with the options of create_extension()."""
 
-    def preprocess(header: Path) -> str:
+    def __init__(self, options: dict[str, Any]) -> None:
+        self._options = options
+
+    def __call__(self, header: Path) -> str:
+        """`$CC -E -dD` of a header."""
         compiler = toolchain.c_compiler()
+        command = [*compiler.command, "-E", "-dD", *self._flags(), toolchain.safe_path(header)]
+        return _text(tuple(command), compiler.identity, header)
+
+    def _flags(self) -> list[str]:
+        options = self._options
         language = "cxx" if options.get("language") == "c++" else "cc"
         given = toolchain.environment_flags("CXXFLAGS" if language == "cxx" else "CFLAGS")
         flags = toolchain.preprocessor_words(given) + toolchain.environment_flags("CPPFLAGS")
@@ -26,13 +36,26 @@ def reader(options: dict[str, Any]) -> Callable[[Path], str]:
             options.get("define_macros", ()),
             options.get("undef_macros", ()),
         )
-        flags += toolchain.preprocessor_words(
+        return flags + toolchain.preprocessor_words(
             options.get("extra_compile_args", {}).get(language, ())
         )
-        command = [*compiler.command, "-E", "-dD", *flags, toolchain.safe_path(header)]
-        return _text(tuple(command), compiler.identity, header)
 
-    return preprocess
+    def values(self, headers: Sequence[Path], expressions: Sequence[str]) -> list[int] | None:
+        """What the compiler computes of constant expressions behind these headers; None if it cannot."""
+        lines = [f'#include "{header}"' for header in headers]
+        for index, expression in enumerate(expressions):
+            lines.append(f"extern const unsigned long long ffi_ext_value_{index};")
+            lines.append(f"const unsigned long long ffi_ext_value_{index} = ({expression});")
+        with tempfile.TemporaryDirectory() as folder:
+            source = Path(folder, "values.c")
+            source.write_text("\n".join([*lines, ""]))
+            command = [*toolchain.c_compiler().command, *self._flags(), "-w", "-S", "-o", "-"]
+            status, text = toolchain.run([*command, str(source)], apart=True)
+        number = r"ffi_ext_value_(\d+):\s*\.(?:zero\s+8|(?:quad|xword|8byte)\s+(\d+))"
+        found = dict(re.findall(number, text))
+        if status or len(found) != len(expressions):
+            return None
+        return [int(found[str(index)] or 0) for index in range(len(expressions))]
 
 
 def _text(command: tuple[str, ...], identity: tuple[str, ...], header: Path) -> str:

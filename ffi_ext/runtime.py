@@ -138,8 +138,15 @@ def bind(
     live = frozenset(variables)
 
     def __getattr__(name: str) -> Any:
-        if name in live and hasattr(lib, name):
-            return getattr(lib, name)
+        if name in live:
+            try:
+                return getattr(lib, name)
+            except AttributeError:
+                pass
+            except ffi.error as error:  # csource.preamble's may_lack
+                raise AttributeError(
+                    f"the libraries of {package} do not have {name}: {error}"
+                ) from None
         raise AttributeError(f"module {package!r} has no attribute {name!r}")
 
     namespace["__getattr__"] = __getattr__

@@ -10,7 +10,7 @@ import sys
 from dataclasses import dataclass
 from pathlib import Path
 
-from ffi_ext import elf, toolchain, types
+from ffi_ext import elf, statements, toolchain, types
 from ffi_ext.errors import BuildError
 
 # What compilers call for flags that the linker must be given, too.
@@ -77,7 +77,44 @@ def _no_library(why: str) -> BuildError:
     )
 
 
-def refuse(missing: Missing, declared: dict[str, str]) -> None:
+def absent(missing: Missing, declared: dict[str, str], of_libraries: frozenset[str]) -> list[str]:
+    """The functions of libraries' headers that the linked libraries lack: a header is for all ways to build one.
+
+    If they have no function of a header, its library is not linked, which is an error.
+    """
+    there = {
+        statements.file_of(place) for name, place in declared.items() if name not in missing.declared
+    }
+    usable = there & of_libraries
+    return [name for name in missing.declared if statements.file_of(declared[name]) in usable]
+
+
+def tell_of(absent: list[str]) -> None:
+    """Says what an extension will not have."""
+    print(
+        f"ffi_ext: the libraries do not have {_some(absent)}: calling {'it' if len(absent) == 1 else 'one'} raises. "
+        "Is another library to be linked?",
+        file=sys.stderr,
+    )
+
+
+def _some(texts: list[str], separator: str = ", ") -> str:
+    """The texts, or the first of many."""
+    more = f" and {len(texts) - 8} more" if len(texts) > 9 else ""
+    return separator.join(texts[:8] if more else texts) + more
+
+
+def stand_ins(reasons: dict[str, tuple[str, str]]) -> str:
+    """C text of functions that raise: a reason and a place "my_lib.h:12" for each name."""
+    lines = ["#ifdef __cplusplus", 'extern "C" {', "#endif"]
+    lines.append("void _THError(const char *file, const int line, const char *fmt, ...);")
+    for name, (reason, place) in reasons.items():
+        file, _, line = re.sub(r'[\\"\n\r%?]', "_", place).rpartition(":")
+        lines.append(f'void {name}(void) {{ _THError("{file}", {line}, "{reason}"); }}')
+    return "\n".join([*lines, "#ifdef __cplusplus", "}", "#endif", ""])
+
+
+def refuse(missing: Missing, declared: dict[str, str], of_libraries: frozenset[str]) -> None:
     """Raises for what makes the binary useless, and warns of what another library may bring.
 
     Raises:
@@ -85,7 +122,15 @@ def refuse(missing: Missing, declared: dict[str, str]) -> None:
             runtime.
     """
     if missing.declared:
-        places = "; ".join(f"{name} ({declared[name]})" for name in missing.declared)
+        places = _some([f"{name} ({declared[name]})" for name in missing.declared], "; ")
+        headers = sorted(
+            of_libraries & {statements.file_of(declared[name]) for name in missing.declared}
+        )
+        if headers:
+            raise BuildError(
+                f"no library that is linked has a function of {', '.join(headers)}: {places}. Name the library in "
+                "`libraries`: of libz.so it is libraries=['z']"
+            )
         raise BuildError(
             f"declared in a header but defined in none of the sources: {places}. Define "
             f"{'it' if len(missing.declared) == 1 else 'them'} in a source of the list (a C++ source needs "

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import os
+import re
 import shlex
 import shutil
 import signal
@@ -13,6 +14,7 @@ import sysconfig
 import threading
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from functools import cache
 from itertools import islice
 from pathlib import Path
 
@@ -162,6 +164,27 @@ def preprocessor_words(arguments: Iterable[str]) -> list[str]:
         elif word.startswith(_OF_PREPROCESSOR):
             found.append(word)
     return found
+
+
+def find_header(name: str, include_dirs: Iterable[str]) -> str | None:
+    """The file that `#include <name>` means, in these directories or where the compiler looks by itself."""
+    if os.path.isabs(name):
+        return None
+    flags = preprocessor_words(environment_flags("CFLAGS", "CPPFLAGS"))
+    folders = list(include_dirs)
+    with contextlib.suppress(BuildError):  # there is no compiler
+        command = (*c_compiler().command, *flags)
+        folders += _include_path(command, os.environ.get("CPATH"))
+    found = (os.path.join(folder, name) for folder in folders)
+    return next((path for path in found if os.path.isfile(path)), None)
+
+
+@cache
+def _include_path(command: tuple[str, ...], cpath: str | None) -> list[str]:
+    """Where a compiler looks for headers, as gcc and clang tell; asked for once in a process and for each $CPATH."""
+    _, text = run([*command, "-E", "-v", "-x", "c", os.devnull])
+    _, _, listed = text.partition("search starts here:")
+    return re.findall(r"^ (/.*)$", listed.partition("End of search list")[0], re.M)
 
 
 def safe_path(path: str | Path) -> str:

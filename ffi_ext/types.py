@@ -62,6 +62,8 @@ RECORDS = _records()
 
 ARRAY = "ffi_ext_tensor"  # include/ffi_ext.h: a view of a tensor of any element type
 ARRAY_CODES = ("A", "a")  # C may write to its elements; or not
+# Pointers that may be a tensor's or an array's memory: C may write there, or not; and text. "p" is any other pointer.
+MEMORY_CODES = ("M", "m", "s")
 
 TH_TYPEDEFS = f"typedef struct {ARRAY} {ARRAY};\n" + "".join(
     f"typedef struct {name} {name};\n" for name in RECORDS
@@ -119,7 +121,9 @@ MAX_PARAMETERS = 64  # of a function: FFI_EXT_MAX_ARGUMENTS in include/ffi_ext/a
 MEMBERS = {scalar.code: scalar.member for scalar in SCALARS.values()}
 
 
-def code_for(c_type: str, kind: str, const: bool, result: bool = False) -> str:
+def code_for(
+    c_type: str, kind: str, const: bool, result: bool = False, of_library: bool = False
+) -> str:
     """The signature code of a parameter or result.
 
     Args:
@@ -127,6 +131,7 @@ def code_for(c_type: str, kind: str, const: bool, result: bool = False) -> str:
         kind: cffi's kind of it: "void", "primitive", "pointer", "struct", "enum" ...
         const: Whether a pointer's target is const.
         result: A `const char *` result stays a pointer, a parameter takes bytes.
+        of_library: What a tensor is to `void *` of a library is its memory. Code for torch.utils.ffi gets its record.
     """
     if kind == "void":
         return "v"
@@ -141,7 +146,8 @@ def code_for(c_type: str, kind: str, const: bool, result: bool = False) -> str:
             return code.swapcase()[0] + code[1] if const and not result else code
         if c_type == "char *" and const and not result:
             return "s"  # bytes as they are; what C may write to is a copy
-        return "p"
+        has_memory = kind == "pointer" and c_type.endswith("*") and not result
+        return "Mm"[const] if has_memory and (of_library or target != "void") else "p"
     return "x"
 
 

@@ -55,7 +55,8 @@ def finalize(distribution: Any) -> None:
         extension = Extension(
             f"{name}._{name.rpartition('.')[2]}",
             sources=listed(table.get("sources", [])),
-            depends=listed(table.get("headers", [])) + listed(table.get("depends", [])),
+            depends=[h for h in listed(table["headers"]) if os.path.exists(h)]  # not a library's
+            + listed(table.get("depends", [])),
             py_limited_api=limited,
         )
         extension._ffi_ext = table
@@ -85,7 +86,8 @@ def tables_of(path: Path) -> list[dict[str, Any]]:
             f"pyproject.toml: {what}: each extension is one [[tool.ffi-ext.extension]]"
         )
     for table in tables:
-        missing = [key for key in ("name", "headers", "sources") if not table.get(key)]
+        missing = [key for key in ("name", "headers") if not table.get(key)]
+        missing += ["sources"] if "sources" not in table else []  # a library needs none: []
         if missing:
             raise ValueError(
                 f"pyproject.toml: [[tool.ffi-ext.extension]] {table.get('name', '')!r}: {missing[0]!r} is missing; "

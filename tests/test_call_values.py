@@ -283,11 +283,9 @@ def test_what_cffi_refuses_says_what_to_do(module):
         TypeError, match=r"argument 1 'f'.*module._ffi.callback\('int\(\*\)\(int\)'"
     ):
         module.apply(lambda x: x, 1)
-    with pytest.raises(TypeError, match=r"got a NumPy array of float64.*from_buffer\('double\[\]'"):
-        module.total(np.ones(2), 2)
+    with pytest.raises(TypeError, match=r"got memoryview.*from_buffer\('double\[\]'"):
+        module.total(memoryview(np.ones(2)), 2)
     ffi, rows = module._ffi, np.arange(6.0).reshape(2, 3)
-    with pytest.raises(TypeError, match=r"from_buffer\('double\[\]\[3\]', value\)"):
-        module.corner(rows)
     assert module.corner(ffi.from_buffer("double[][3]", rows)) == 2
     with pytest.raises(TypeError, match=r"from_buffer\(value\)"):
         module.any_dimensions(rows)

@@ -7,10 +7,11 @@ import subprocess
 import sys
 from pathlib import Path
 
+import cffi
 import pytest
 
 import ffi_ext
-from ffi_ext import HeaderError, create_extension, ctext, statements
+from ffi_ext import BuildError, create_extension, ctext, statements
 
 HEADER = r"""
 #ifndef REAL_HEADER_H
@@ -407,9 +408,51 @@ def test_functions_whose_names_stand_in_parentheses(build):
         "handle (make)(int n) { one.n = n; return &one; }\nhandle (same)(handle h) { return h; }\n"
         "int (of)(handle h, int (*f)(int)) { return f ? f(h->n) : h->n; }\n"
     )
+    header += "typedef double(joined)(double);\ndouble call(joined *f, double x);\n"
+    source += "double call(double (*f)(double), double x) { return f(x); }\n"
     module = build(header, source)
     assert module.of(module.same(module.make(5)), module._ffi.NULL) == 5
+    assert module.call(module._ffi.callback("joined", lambda x: x + 1), 2.5) == 3.5
     assert "def of(h: Any, f: Any) -> int:" in Path(module.__file__).with_suffix(".pyi").read_text()
+
+
+def test_a_typedef_of_a_function_names_the_function_and_not_its_parameters(tmp_path):
+    (tmp_path / "inner.h").write_text(
+        "#include <stdarg.h>\ntypedef int logger(const char *format, va_list rest);\n"
+        "typedef int nested(int (*rest)(int), int n);\ntypedef int (*taker)(nested *);\n"
+    )
+    (tmp_path / "one.h").write_text('#include "inner.h"\nint rest(int format, taker t);\n')
+    ffi = create_extension("typed.one", "one.h", [], relative_to=str(tmp_path / "b.py"))
+    assert ffi.typeof("taker").args[0].args[0].args == (ffi.typeof("int"),)
+    with pytest.raises(cffi.CDefError, match="logger"):
+        ffi.typeof("logger *")  # nobody uses it
+
+
+def test_headers_in_an_order_of_their_own(tmp_path):
+    """As C takes it, the first includes the second; `enum mode` is mentioned before its body is read."""
+    (tmp_path / "b.h").write_text(
+        "#pragma once\ntypedef enum mode mode;\nenum mode { OFF = 3, ON };\n"
+        "struct b;\ntypedef struct a { struct b *b; mode m; } a;\ntypedef struct b { a of; int n; } b;\n"
+        "typedef struct owner owner;\ntypedef int (*visit)(const owner *o);\nstruct owner { visit v; };\n"
+        "typedef int count;\ncount second(const b *p);\n"
+    )
+    (tmp_path / "a.h").write_text(
+        '#include "b.h"\ntypedef count pair[2];\ncount first(const a *p, pair q, mode m);\n'
+    )
+    (tmp_path / "a.c").write_text(
+        '#include "a.h"\ncount second(const b *p) { return p->n; }\n'
+        "count first(const a *p, pair q, mode m) { return p->b->n + q[1] + m + p->m; }\n"
+    )
+    module = ffi_ext.load("ordered", tmp_path / "a.c", [tmp_path / "a.h", tmp_path / "b.h"])
+    b = module._ffi.new("b *", {"n": 5})
+    a = module._ffi.new("a *", {"b": b, "m": module.ON})
+    assert (module.second(b), module.first(a, [10, 20], module.OFF)) == (5, 5 + 20 + 3 + 4)
+
+
+def test_a_prototype_may_be_repeated(build):
+    header = "int one(int n);\nint two(void);\nint   one(int n);\n"
+    module = build(header, "int one(int n) { return n; }\nint two(void) { return 2; }\n")
+    assert module.__all__ == ["one", "two"] and module.one(4) == 4
 
 
 def test_functions_that_take_a_va_list_are_for_c(build):
@@ -423,14 +466,172 @@ def test_functions_that_take_a_va_list_are_for_c(build):
     assert module.two(2, module._ffi.cast("int", 3), module._ffi.cast("int", 4)) == 7
 
 
-def test_what_an_included_header_declares_may_be_beyond_cffi(tmp_path):
-    (tmp_path / "one.h").write_text(
-        "#include <stdarg.h>\ntypedef int f(const char *, va_list rest);\n"
+def test_sizes_that_the_compiler_computes_inside_of_what_has_no_name(build, tmp_path):
+    (tmp_path / "types.h").write_text(
+        "enum kind { SMALL, LARGE = sizeof(long) };\nstruct address { char zero[sizeof(long) - sizeof(int)]; };\n"
+        "typedef struct {\n  enum kind kind;\n  union {\n    struct { void *to; int n; } frame;\n"
+        "    char pad[64 - sizeof(enum kind)];\n  } data;\n  struct { struct address a[2]; } both;\n"
+        "  int end, none[(int)sizeof(char) - 1];\n} packet;\n"
     )
-    with pytest.raises(
-        HeaderError, match=r"one.h:2: cannot parse .*\n.*va_list rest.*\n.*for C alone"
-    ):
-        create_extension("told.one", "one.h", [], relative_to=str(tmp_path / "b.py"))
+    header = '#include "types.h"\nint end_of(const packet *p);\nlong place(int which);\n'
+    source = (
+        f"{header}#include <stddef.h>\n"
+        "int end_of(const packet *p) { return p->end + p->data.frame.n + p->data.pad[59]; }\n"
+        "long place(int which) { return which == 0 ? sizeof(packet) : which == 1 ? offsetof(packet, both) : "
+        "offsetof(packet, end); }\n"
+    )
+    module = build(header, source)
+    ffi = module._ffi
+    p = ffi.new("packet *", {"end": 3})
+    p.data.frame.n = 4
+    p.data.pad[59] = b"\5"
+    assert module.end_of(p) == 12
+    places = [ffi.sizeof("packet"), ffi.offsetof("packet", "both"), ffi.offsetof("packet", "end")]
+    assert places == [module.place(i) for i in range(3)]
+
+
+LAYOUTS = {
+    "enum { N = sizeof(int), M }; typedef struct { int v[N]; char w[M + 1]; int last; } s": "",
+    "typedef struct { int v; short last; } __attribute__((aligned(64))) s": "",
+    "typedef struct { char a; int v __attribute__((aligned(16))); short last; } s": "",
+    "typedef struct { _Alignas(32) float v[4]; int last; } s": "",
+    "typedef struct { alignas(16) float v[4]; int last; } s": "#include <stdalign.h>\n",
+    "typedef struct { char a; double v; short last; } s": "#pragma pack(push, 2)\n",
+    "struct t { char a; long v; }; typedef union { struct t t; int last; } s": "#pragma pack(4)\n",
+}
+
+
+@pytest.mark.parametrize("types", LAYOUTS)
+def test_layouts_that_the_compiler_knows(build, types):
+    header = f"{LAYOUTS[types]}{types};\n#pragma pack()\nint size(void);\nint place(void);\ns same(s of);\n"
+    source = (
+        f"{header}#include <stddef.h>\nint size(void) {{ return sizeof(s); }}\n"
+        "int place(void) { return offsetof(s, last); }\ns same(s of) { return of; }\n"
+    )
+    module = build(header, source)
+    ffi = module._ffi
+    assert (ffi.sizeof("s"), ffi.offsetof("s", "last")) == (module.size(), module.place())
+    assert module.same({"last": 5}).last == 5
+
+
+def test_a_layout_inside_of_what_has_no_name(build):
+    """Only that struct is out of reach."""
+    header = (
+        "struct wide { int v; } __attribute__((aligned(64)));\n"
+        "typedef struct { union { struct wide w; int i; } u; int last; } s;\nint of(const s *p);\nint one(void);\n"
+    )
+    source = f"{header}int of(const s *p) {{ return p->last; }}\nint one(void) {{ return 1; }}\n"
+    module = build(header, source)
+    assert module.one() == 1
+    with pytest.raises(module._ffi.error, match="wrong"):
+        module._ffi.new("s *")
+
+
+def test_variables_sized_by_the_compiler_and_vectors(build):
+    header = (
+        "typedef float four __attribute__((vector_size(16)));\nfour add(four a);\nint at(four *p);\n"
+        "enum { N = sizeof(int) };\nextern short table[N];\nint of(const int v[N]);\n"
+    )
+    source = (
+        f"{header}short table[N] = {{1, 2, 3, 4}};\nfour add(four a) {{ return a; }}\n"
+        "int at(four *p) { return 1; }\nint of(const int *v) { return v[3]; }\n"
+    )
+    module = build(header, source)
+    assert module.__all__ == ["of", "N", "table"]
+    assert list(module.table) == [1, 2, 3, 4] and module.of([5, 6, 7, 8]) == 8
+
+
+def test_variables_that_only_c_knows(build):
+    header = (
+        "typedef const struct codec codec;\nextern codec first;\n"
+        "codec *get(void);\nint is_first(codec *c);\n"
+    )
+    source = (
+        f"{header}struct codec {{ int n; }};\ncodec first = {{1}};\n"
+        "codec *get(void) { return &first; }\nint is_first(codec *c) { return c == &first; }\n"
+    )
+    module = build(header, source)
+    assert module.__all__ == ["get", "is_first"] and module.is_first(module.get()) == 1
+
+
+def test_a_header_that_is_included_once_for_each_type(tmp_path):
+    (tmp_path / "template.h").write_text(
+        "/* The sum. */\nTYPE NAME(sum_of)\n  (const TYPE *v,\n   int n);\n"
+    )
+    whole = "".join(
+        f'#define TYPE {t}\n#define NAME(x) x##_{t}\n#include "template.h"\n#undef TYPE\n#undef NAME\n'
+        for t in ("int", "double")
+    )
+    (tmp_path / "whole.h").write_text(f"#pragma once\n{whole}")
+    (tmp_path / "all.c").write_text(
+        '#include "whole.h"\n'
+        + "".join(
+            f"{t} sum_of_{t}(const {t} *v, int n) {{ {t} s = 0; while (n--) s += *v++; return s; }}\n"
+            for t in ("int", "double")
+        )
+    )
+    headers = [tmp_path / "whole.h", tmp_path / "template.h"]
+    module = ffi_ext.load("typed", tmp_path / "all.c", headers)
+    assert module.__all__ == ["sum_of_int", "sum_of_double"]
+    assert (module.sum_of_int([1, 2], 2), module.sum_of_double([0.5, 1], 2)) == (3, 1.5)
+    assert module.sum_of_double.__doc__.endswith("The sum.")
+
+
+def test_types_that_python_has_not_are_for_c(build, tmp_path):
+    """What names one, also by a typedef, is left out; of a struct its fields are, and C tells where the others lie."""
+    (tmp_path / "wide.h").write_text(
+        "typedef __int128 wide;\ntypedef wide pair[2];\n"
+        "enum { ROWS = 2, CELLS = ROWS * 3 };\nunion table { int cells[CELLS + 1]; };\n"
+    )
+    header = (
+        '#include <stdarg.h>\n#include "wide.h"\n'
+        "typedef int (*printer)(const char *, va_list);\ntypedef __float128 quads[2];\n"
+        "struct state { int a; printer print; wide w; char b; };\n"
+        "typedef struct { wide w; union { quads q; int k; } u; short c; } other;\n"
+        "_Complex long double far(int n);\nint sized(const union table *t);\n"
+        "void set(printer p);\nint low(pair of);\nvoid quad(quads *q);\nextern wide variable;\n"
+        "int of(const struct state *s, const other *o);\nlong place(int which);\nint code(printer *none, int n);\n"
+        "enum { LAST = 9 };\n"
+    )
+    source = (
+        f"{header}#include <stddef.h>\nint of(const struct state *s, const other *o) {{ return s->a + s->b + o->c; }}\n"
+        "int sized(const union table *t) { return t->cells[CELLS]; }\n"
+        "long place(int which) { return which == 0 ? sizeof(struct state) : which == 1 ? "
+        "offsetof(struct state, b) : which == 2 ? sizeof(other) : offsetof(other, c); }\n"
+    )
+    module = build(header, source)
+    assert module.__all__ == ["sized", "of", "place", "LAST"]
+    ffi = module._ffi
+    assert module.sized(ffi.new("union table *", ([0, 1, 2, 3, 4, 5, 6],))) == 6
+    s, o = ffi.new("struct state *", {"a": 1, "b": b"\2"}), ffi.new("other *", {"c": 4})
+    assert module.of(s, o) == 7
+    places = [ffi.sizeof("struct state"), ffi.offsetof("struct state", "b")]
+    places += [ffi.sizeof("other"), ffi.offsetof("other", "c")]
+    assert places == [module.place(i) for i in range(4)]
+
+
+def test_a_header_that_another_includes_is_read_as_a_part_of_it(tmp_path):
+    """Of libraries' headers some are unfit to be included by themselves, and say so."""
+    (tmp_path / "sub").mkdir()
+    (tmp_path / "whole.h").write_text(
+        "#define API extern\n#define WITH_WHOLE 1\ntypedef int number;\n#define SIZE 3\n"
+        '#include "sub/../sub/part.h"\nAPI int whole(void);\n'
+    )
+    (tmp_path / "sub" / "part.h").write_text(
+        "#ifndef WITH_WHOLE\n#error include whole.h\n#endif\n#define PART 5\n/* Of the part. */\n"
+        "API number part(const number v[SIZE]);\n"
+    )
+    (tmp_path / "all.c").write_text(
+        '#include "whole.h"\nint whole(void) { return 1; }\n'
+        "number part(const number v[SIZE]) { return v[SIZE - 1]; }\n"
+    )
+    headers = [tmp_path / "whole.h", tmp_path / "sub" / "part.h"]
+    module = ffi_ext.load("parts", tmp_path / "all.c", headers)
+    assert module.__all__ == ["whole", "part", "WITH_WHOLE", "SIZE", "PART"]
+    assert (module.whole(), module.part([4, 5, 6]), module.PART) == (1, 6, 5)
+    assert module.part.__doc__.endswith("Of the part.")
+    with pytest.raises(BuildError, match=r"part\.h:2: #error include whole\.h"):
+        ffi_ext.load("parts", tmp_path / "all.c", headers[1:])
 
 
 def test_enumerators_that_are_macros_of_themselves_too(build):

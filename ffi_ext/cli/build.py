@@ -71,7 +71,7 @@ def main(options: argparse.Namespace) -> int:
             f"{folders[0]} is a directory: name a build script, or headers and sources; for what lies there "
             f"`cd {folders[0]} && ffi-ext build`"
         )
-    if not headers or not sources:
+    if not headers or not (sources or options.libraries):
         missing = "source (.c, .cpp, .cu)" if headers else "header (.h)"
         return complain(f"a {missing} is missing: its functions are what the module has")
     return _extension(headers, sources, options)

@@ -82,7 +82,7 @@ def of_headers(headers: list[str], include_dirs: list[str]) -> str:
     from ffi_ext.cuda import INCLUDE
 
     ours = [str(INCLUDE), str(INCLUDE / "TH"), str(INCLUDE / "THC")]
-    read = preprocess.reader({"include_dirs": ours + include_dirs})
+    read = preprocess.Reader({"include_dirs": ours + include_dirs})
     paths = [Path(os.path.abspath(header)) for header in headers]
     return stub.stub_pyi(paths[0].stem, declarations.read(paths, read, cffi.FFI()))
 
@@ -155,6 +155,6 @@ def of_module(module: ModuleType, package: str) -> str:
                 location="",
             )
         )
-    variables = tuple(name for name in names if name not in vars(module))  # read at each access
+    variables = {name: "" for name in names if name not in vars(module)}  # read at each access
     declared = declarations.Declarations(tuple(functions), constants, variables, ())
     return stub.stub_pyi(package, declared)

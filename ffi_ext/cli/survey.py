@@ -9,7 +9,7 @@ import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from ffi_ext import cuda, elf, wheels
+from ffi_ext import cuda, elf, toolchain, wheels
 
 if TYPE_CHECKING:
     from ffi_ext.cli.doctor import Report
@@ -184,6 +184,8 @@ def _files_of(lists: dict[str, list[str]], path: Path, shown: str, report: Repor
                 )
             if (path.parent / text).exists():
                 continue
+            if key == "headers" and toolchain.find_header(text, ()):
+                continue  # a library's
             cu = re.sub(r"(\.cu)?\.o$", "", text) + ".cu"
             if key == "extra_objects" and (path.parent / cu).exists():
                 report.notes.append(

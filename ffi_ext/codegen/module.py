@@ -14,7 +14,7 @@ def init_py(package: str, last: str, declarations: Declarations) -> str:
     if declarations.constants:
         arguments.append(f"constants={_listed([*declarations.constants])}")
     if declarations.variables:
-        arguments.append(f"variables={_listed(declarations.variables)}")
+        arguments.append(f"variables={_listed([*declarations.variables])}")
     listed = "".join(f"\n    {argument}," for argument in arguments)
     return (
         f'"""{package}: made by ffi_ext from {_plain(source)}; changes are lost at the next build."""'

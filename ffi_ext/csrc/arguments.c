@@ -23,6 +23,10 @@ int ffi_is_tensor(PyObject *value) {
          PyType_IsSubtype(Py_TYPE(value), (PyTypeObject *)ffi_hook.tensor_type);
 }
 
+int ffi_is_array(PyObject *value) {
+  return PyType_IsSubtype(Py_TYPE(value), (PyTypeObject *)ffi_hook.array_type);
+}
+
 int ffi_is_cdata(PyObject *value) {
   return PyType_IsSubtype(Py_TYPE(value), (PyTypeObject *)ffi_hook.cdata_type);
 }
@@ -263,6 +267,37 @@ static int take_array(ffi_call *c, int index, PyObject *const *args, const ffi_p
   return check_constraint(c, index, args, &view);
 }
 
+static int is_contiguous(const ffi_view *view, Py_ssize_t *count) {
+  *count = 1;
+  for (int i = view->ndim - 1; i >= 0; i--) {
+    if (view->size[i] != 1 && view->stride[i] != *count) return 0;
+    *count *= view->size[i];
+  }
+  return 1;
+}
+
+/* The memory of a tensor or a NumPy array; what else a pointer may be, cffi converts. */
+static int take_memory(ffi_call *c, int index, PyObject *value, const ffi_parameter *p,
+                       ffi_ext_slot *slot) {
+  ffi_view view;
+  PyObject *object = value;
+  Py_ssize_t least, count;
+  const int tensor = ffi_is_tensor(value);
+  if (!tensor && !ffi_is_array(value)) return take_converted(c, index, value, slot);
+  const int element = ffi_element_of(c->function, index + 1, &least);
+  const int described =
+      element < 0 ? 0
+      : tensor ? ffi_handle_offset && is_plain_tensor(value) && !ffi_fields_describe(value, &view)
+               : !ffi_numpy_describe(value, p->writable, &view);
+  if (!described || view.cuda || (element != FFI_ANY_ELEMENT && view.scalar != element) ||
+      !is_contiguous(&view, &count) || count < least) {
+    if (adapt(c, index, value, &view, &object)) return -1;
+  }
+  slot->p = (char *)view.storage_data + view.offset * ffi_scalar_bytes(view.scalar);
+  if (p->writable && view.handle) c->bump[c->written++] = view.handle;
+  return 0;
+}
+
 /* A tensor on the memory of a NumPy array; everything else as it is. */
 static PyObject *tensor_of(ffi_call *c, PyObject *value, ffi_view *view) {
   if (ffi_is_tensor(value) || ffi_numpy_describe(value, 1, view)) return value;
@@ -328,7 +363,8 @@ int ffi_take_argument(ffi_call *c, int index, PyObject *const *args) {
         slot->p = PyBytes_AsString(value);
         return 0;
       }
-      return take_converted(c, index, value, slot);
+      return take_memory(c, index, value, p, slot);
+    case FFI_MEMORY: return take_memory(c, index, value, p, slot);
     default:
       if (p->code == 'c' && PyBytes_Check(value) && PyBytes_Size(value) == 1) {
         slot->i = *PyBytes_AsString(value);
@@ -339,7 +375,11 @@ int ffi_take_argument(ffi_call *c, int index, PyObject *const *args) {
       if (p->code == 'p' && ffi_is_tensor(value)) {
         ffi_view view;
         PyObject *object = value;
-        if (adapt(c, index, value, &view, &object)) return -1;
+        Py_ssize_t least;
+        const int quick = ffi_handle_offset && is_plain_tensor(value) &&
+                          ffi_element_of(c->function, index + 1, &least) == FFI_ANY_ELEMENT &&
+                          !ffi_fields_describe(value, &view) && !view.cuda && view.type >= 0;
+        if (!quick && adapt(c, index, value, &view, &object)) return -1;
         slot->p = ffi_enter(&c->frame, &view, object, 1, 0);
         return slot->p ? 0 : -1;
       }

@@ -59,11 +59,15 @@ int ffi_take_argument(ffi_call *c, int index, PyObject *const *args);
 int ffi_take_tensor(ffi_call *c, int index, PyObject *const *args, const ffi_parameter *p,
                     ffi_ext_slot *slot);
 int ffi_is_tensor(PyObject *value);
+int ffi_is_array(PyObject *value); /* NumPy's */
 int ffi_is_cdata(PyObject *value);
 
 /* cffi_values.c: a pointer (from cdata, a list or a tuple) or a struct by value, as its address. 0,
  * -1 with an exception, or 1: Python has to convert it, or to say what is wrong. */
 int ffi_take_cffi(ffi_call *c, int index, PyObject *value, void **out);
+/* cffi_values.c: torch's number of the elements that a pointer parameter points to, and how many
+ * there must be at least. FFI_ANY_ELEMENT: any; -1: Python knows. */
+int ffi_element_of(const ffi_function *function, int place, Py_ssize_t *least);
 /* cffi_values.c: memory for a result by value; -1 without an exception when Python has to make it.
  */
 int ffi_struct_room(ffi_call *c);

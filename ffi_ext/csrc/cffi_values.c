@@ -18,13 +18,20 @@ enum {
  * cffi's type, a borrowed reference, and its number. NULL before that. */
 static PyObject *type_of(const ffi_function *function, int place, Py_ssize_t *number) {
   PyObject *state = function->state;
-  if (!PyTuple_Check(state) || PyTuple_Size(state) != 5) return NULL;
+  if (!PyTuple_Check(state) || PyTuple_Size(state) != 6) return NULL;
   PyObject *types = PyTuple_GetItem(state, 3), *numbers = PyTuple_GetItem(state, 4);
   if (!PyTuple_Check(types) || PyTuple_Size(types) <= place) return NULL;
   if (!PyTuple_Check(numbers) || PyTuple_Size(numbers) <= place) return NULL;
   PyObject *type = PyTuple_GetItem(types, place);
   *number = PyLong_AsSsize_t(PyTuple_GetItem(numbers, place));
   return Py_TYPE(type) == (PyTypeObject *)ffi_hook.ctype_type ? type : NULL;
+}
+
+int ffi_element_of(const ffi_function *function, int place, Py_ssize_t *least) {
+  if (!type_of(function, place, least)) return -1;
+  PyObject *elements = PyTuple_GetItem(function->state, 5);
+  if (!PyTuple_Check(elements) || PyTuple_Size(elements) <= place) return -1;
+  return (int)PyLong_AsLong(PyTuple_GetItem(elements, place));
 }
 
 static void *exported(int place) {

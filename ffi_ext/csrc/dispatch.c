@@ -115,24 +115,30 @@ static int launch_error(const ffi_ext_module_table *table, int failed, char *tex
   return 1;
 }
 
+/* Whether C gets an argument's memory by a parameter that need not be a tensor. */
+static int is_by_pointer(const ffi_parameter *p, PyObject *value) {
+  if (p->code == 'p') return ffi_is_tensor(value);
+  return (p->kind == FFI_MEMORY || p->kind == FFI_STRING) && !PyBytes_Check(value) &&
+         (ffi_is_tensor(value) || ffi_is_array(value));
+}
+
 static PyObject *run(ffi_call *c, PyObject *const *args) {
   ffi_function *function = c->function;
   char text[2560]; /* TH formats up to 2048, and the place behind it */
   /* Tensors last: a conversion that runs Python code (__index__ ...) may change a tensor, and C
    * must not get the address from before. */
-  int pointers = 0; /* parameters of other pointer types that were given tensors */
+  int pointers = 0; /* parameters of other pointer types that were given tensors or arrays */
   if (c->compares)
     for (int i = 0; i < function->count; i++) c->seen[i].ndim = -1;
   for (int k = 0; k < function->count; k++) {
     const int i = function->order[k];
-    if (function->parameters[i].code == 'p' && ffi_is_tensor(args[i]))
+    if (is_by_pointer(&function->parameters[i], args[i]))
       pointers++;
     else if (ffi_take_argument(c, i, args))
       return NULL;
   }
   for (int i = 0; pointers && i < function->count; i++)
-    if (function->parameters[i].code == 'p' && ffi_is_tensor(args[i]) &&
-        ffi_take_argument(c, i, args))
+    if (is_by_pointer(&function->parameters[i], args[i]) && ffi_take_argument(c, i, args))
       return NULL;
   if (function->result.code == 'x' && allocate_result(c)) return NULL;
 

@@ -20,9 +20,11 @@ enum ffi_kind {
   FFI_TENSOR,
   FFI_STORAGE,
   FFI_ARRAY,     /* ffi_ext_tensor */
+  FFI_MEMORY,    /* a pointer to elements: a tensor's, an array's, or as cffi converts */
   FFI_CONVERTED, /* cffi converts: pointers, structs by value, char ... */
 };
 
+#define FFI_ANY_ELEMENT 255          /* behind `void *`; ANY_ELEMENT in ffi_ext/cffi_values.py */
 #define FFI_ELEMENT_CODES "FDLISCBH" /* in the order of enum ffi_type */
 
 typedef struct ffi_parameter {

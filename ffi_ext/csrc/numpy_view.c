@@ -56,7 +56,7 @@ static int fill(const array_interface *array, int writable, ffi_view *view) {
 
 int ffi_numpy_describe(PyObject *value, int writable, ffi_view *view) {
   static PyObject *name;
-  if (!PyType_IsSubtype(Py_TYPE(value), (PyTypeObject *)ffi_hook.array_type)) return -1;
+  if (!ffi_is_array(value)) return -1;
   if (!name) name = PyUnicode_InternFromString("__array_struct__");
   PyObject *capsule = name ? PyObject_GetAttr(value, name) : NULL;
   const array_interface *array = capsule ? PyCapsule_GetPointer(capsule, NULL) : NULL;

@@ -25,6 +25,8 @@ int ffi_parse_code(const char **at, ffi_parameter *p) {
       {'f', FFI_FLOATING, 0},
       {'d', FFI_DOUBLED, 0},
       {'s', FFI_STRING, 0},
+      {'M', FFI_MEMORY, 0},
+      {'m', FFI_MEMORY, 0},
       {'A', FFI_ARRAY, 0},
       {'a', FFI_ARRAY, 0},
       {'c', FFI_CONVERTED, 0},
@@ -34,7 +36,7 @@ int ffi_parse_code(const char **at, ffi_parameter *p) {
   memset(p, 0, sizeof *p);
   p->constraint = -1;
   p->code = *(*at)++;
-  p->writable = p->code == 'A';
+  p->writable = p->code == 'A' || p->code == 'M';
   for (size_t i = 0; i < sizeof scalars / sizeof *scalars; i++) {
     if (scalars[i].code != p->code) continue;
     p->kind = scalars[i].kind;

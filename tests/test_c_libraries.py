@@ -1,0 +1,142 @@
+"""Libraries that lie somewhere else, called by their own headers: what is found, and what they lack."""
+
+from __future__ import annotations
+
+import subprocess
+from pathlib import Path
+
+import pytest
+
+import ffi_ext
+from ffi_ext import BuildError, NativeError, cli, create_extension
+
+HEADER = """
+#ifndef FAR_H
+#define FAR_H
+#define FAR_VERSION 7
+extern const int far_size;
+extern const char far_lost[];
+extern struct far_hidden far_hidden;
+int far_twice(int n);
+int far_odd(int n);
+int far_even(const char *text);
+#endif
+"""
+SOURCE = "const int far_size = 3; int far_twice(int n) { return 2 * n; }\n"
+
+
+@pytest.fixture
+def far(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A folder with include/sub/far.h, where the compiler looks, and lib/libfar.so, which has one of its functions."""
+    (tmp_path / "include" / "sub").mkdir(parents=True)
+    (tmp_path / "include" / "sub" / "far.h").write_text(HEADER)
+    make_library(tmp_path, SOURCE)
+    monkeypatch.setenv("CPATH", str(tmp_path / "include"))
+    monkeypatch.setenv("LD_LIBRARY_PATH", str(tmp_path / "lib"))
+    return tmp_path
+
+
+def make_library(folder: Path, source: str) -> None:
+    (folder / "lib").mkdir(exist_ok=True)
+    (folder / "lib" / "far.c").write_text(source)
+    library = folder / "lib" / "libfar.so"
+    subprocess.run(["gcc", "-shared", "-fPIC", "-o", library, folder / "lib" / "far.c"], check=True)
+
+
+def linked(far: Path) -> dict[str, list[str]]:
+    return {
+        "libraries": ["far"],
+        "library_dirs": [str(far / "lib")],
+        "runtime_library_dirs": [str(far / "lib")],
+    }
+
+
+def test_a_header_is_found_where_the_compiler_looks(far):
+    module = ffi_ext.load("far_one", headers="sub/far.h", **linked(far))
+    assert (module.far_twice(21), module.FAR_VERSION) == (42, 7)
+    assert "far_hidden" not in module.__all__
+
+
+def test_a_header_is_found_in_include_dirs_and_beside_the_script_first(far, tmp_path, monkeypatch):
+    monkeypatch.delenv("CPATH")
+    monkeypatch.chdir(tmp_path)
+    found = ffi_ext.load("far_two", headers=["far.h"], include_dirs="include/sub", **linked(far))
+    assert found.far_twice(2) == 4
+    (tmp_path / "far.h").write_text("int far_twice(int n);\n")
+    own = ffi_ext.load("far_two", headers=["far.h"], include_dirs="include/sub", **linked(far))
+    assert own.__all__ == ["far_twice"]
+
+
+def test_the_command_and_a_pyproject_toml_take_a_librarys_header(
+    far, tmp_path, monkeypatch, capsys
+):
+    monkeypatch.chdir(tmp_path)
+    library = ["-l", "far", "-L", "lib", "--ldflag=-Wl,-rpath," + str(tmp_path / "lib")]
+    assert cli.main(["build", "sub/far.h", "-n", "_cmd.far", *library]) == 0
+    assert next((tmp_path / "_cmd" / "far").glob("_far.*so")).is_file()
+    table = '[[tool.ffi-ext.extension]]\nname = "pkg.far"\nheaders = "HEADER"\nsources = []\n'
+    for header, notes in (("sub/far.h", 0), ("absent.h", 1)):
+        (tmp_path / "pyproject.toml").write_text(table.replace("HEADER", header))
+        capsys.readouterr()
+        cli.main(["doctor", str(tmp_path)])
+        assert capsys.readouterr().out.count(f"{header} is not there") == notes
+
+
+def test_a_header_that_is_nowhere(tmp_path):
+    for make in (
+        lambda: ffi_ext.load("far_none", headers="no_such_far.h"),
+        lambda: create_extension("far.none", "no_such_far.h", [], relative_to=tmp_path / "b.py"),
+    ):
+        with pytest.raises(
+            FileNotFoundError, match=r"no_such_far\.h' does not exist.* nor where the"
+        ):
+            make()
+
+
+def test_what_a_library_lacks_raises_when_it_is_called(far, capfd):
+    module = ffi_ext.load("far_three", headers="sub/far.h", **linked(far))
+    said = capfd.readouterr().err
+    assert "the libraries do not have far_even, far_odd: calling one raises" in said
+    assert module.far_twice(4) == 8
+    with pytest.raises(NativeError, match=r"far_odd: .* do not have this .* declared at far\.h:9"):
+        module.far_odd(3)
+    assert module.far_size == 3
+    with pytest.raises(AttributeError, match="do not have far_lost: .* NULL"):
+        _ = module.far_lost
+    with pytest.raises(TypeError, match="argument 1 'text'"):
+        module.far_even(3)
+    ffi_ext.load("far_three", headers="sub/far.h", **linked(far))
+    assert capfd.readouterr().err == ""  # it is up to date
+
+
+def test_another_library_brings_what_the_first_lacks(far, capfd):
+    ffi = dict(headers="sub/far.h", sources=[], relative_to=str(far / "b.py"), verbose=False)
+    create_extension("_far.four", **ffi, **linked(far)).build()
+    assert "far_even, far_odd" in capfd.readouterr().err
+    source = far / "more.c"
+    source.write_text("int far_odd(int n) { return n & 1; }\n")
+    ffi["sources"] = ["more.c"]
+    create_extension("_far.four", **ffi, **linked(far)).build()
+    assert "do not have far_even: calling it raises" in capfd.readouterr().err
+    binary = next((far / "_far" / "four").glob("_four.*so"))
+    names = subprocess.run(["nm", "-D", binary], capture_output=True, text=True, check=True).stdout
+    assert "T far_odd" in names
+    source.write_text(
+        "int far_odd(int n) { return n & 1; }\nint far_even(const char *t) { return !*t; }\n"
+    )
+    create_extension("_far.four", **ffi, **linked(far)).build()
+    assert capfd.readouterr().err == ""
+
+
+def test_a_library_that_is_not_named_is_an_error(far):
+    with pytest.raises(
+        BuildError,
+        match=r"no library that is linked has a function of far\.h: .*far_twice \(far\.h:8\).*`libraries`",
+    ):
+        ffi_ext.load("far_five", headers="sub/far.h")
+
+
+def test_what_the_project_declares_itself_must_be_there(far, tmp_path):
+    (tmp_path / "own.h").write_text('#include "sub/far.h"\nint far_off(void);\n')
+    with pytest.raises(BuildError, match=r"defined in none of the sources: far_off \(own\.h:2\)"):
+        ffi_ext.load("far_six", headers=[str(tmp_path / "own.h"), "sub/far.h"], **linked(far))

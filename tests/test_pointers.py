@@ -1,0 +1,204 @@
+"""Tensors and NumPy arrays where C takes a plain pointer: their memory, checked as far as the pointer says."""
+
+from __future__ import annotations
+
+import subprocess
+
+import numpy as np
+import pytest
+import torch
+
+import ffi_ext
+
+TYPES = {
+    "float": "float32",
+    "double": "float64",
+    "_Bool": "bool",
+    "signed char": "int8",
+    "unsigned char": "uint8",
+    "short": "int16",
+    "int": "int32",
+    "long": "int64",
+    "int64_t": "int64",
+    "uint16_t": "uint16",
+    "uint32_t": "uint32",
+    "size_t": "uint64",
+    "double _Complex": "complex128",
+    "float _Complex": "complex64",
+}
+HEADER = """
+#include <stddef.h>
+#include <stdint.h>
+typedef double pair[2];
+typedef struct { int x; } point;
+double total(const double *values, int n);
+void twice(double *values, int n);
+double last_of(const float values[4]);
+double corner(const double (*rows)[3]);
+void conjugate(pair *z, int n);
+int count(const char *text, char letter);
+void fill(char *text, char letter, int n);
+int x_of(const point *p);
+int is_null(const double *p);
+double both(int n, const double *a, double by, const double *b);
+""" + "".join(
+    f"void copy{i}({c_type} *out, const {c_type} *in, int n);\n" for i, c_type in enumerate(TYPES)
+)
+SOURCE = """
+double total(const double *values, int n) { double s = 0; while (n--) s += *values++; return s; }
+void twice(double *values, int n) { while (n--) *values++ *= 2; }
+double last_of(const float values[4]) { return values[3]; }
+double corner(const double (*rows)[3]) { return rows[1][2]; }
+void conjugate(pair *z, int n) { while (n--) z++[0][1] *= -1; }
+int count(const char *text, char letter) { int n = 0; for (; *text; text++) n += *text == letter; return n; }
+void fill(char *text, char letter, int n) { while (n--) *text++ = letter; }
+int x_of(const point *p) { return p->x; }
+int is_null(const double *p) { return !p; }
+double both(int n, const double *a, double by, const double *b) { return n * by + a[0] + b[0]; }
+""" + "".join(
+    f"void copy{i}({c_type} *out, const {c_type} *in, int n) {{ while (n--) *out++ = *in++; }}\n"
+    for i, c_type in enumerate(TYPES)
+)
+
+
+@pytest.fixture(scope="module")
+def module(build_once):
+    return build_once(HEADER, HEADER + SOURCE)
+
+
+@pytest.mark.parametrize("c_type", TYPES)
+def test_every_element_type(module, c_type):
+    copy = getattr(module, f"copy{list(TYPES).index(c_type)}")
+    dtype = getattr(torch, TYPES[c_type])
+    values = torch.tensor([0, 1, 1, 0, 1]).to(dtype)
+    for _ in range(2):  # the first call of a function, and the others
+        out = torch.zeros(5, dtype=dtype)
+        copy(out, values, 5)
+        assert torch.equal(out, values)
+        array = np.zeros(5, TYPES[c_type])
+        copy(array, values.numpy(), 5)
+        assert (array == values.numpy()).all()
+    wrong = torch.zeros(5, dtype=torch.float16)
+    with pytest.raises(
+        TypeError,
+        match=rf"'in_': expected elements of {TYPES[c_type]} for const {c_type} \*in, got a t",
+    ):
+        copy(out, wrong, 5)
+    cure = rf"convert it with .astype\(numpy.{TYPES[c_type]}\)"
+    with pytest.raises(TypeError, match=rf"'out': expected .* NumPy array of float16; {cure}"):
+        copy(wrong.numpy(), values, 5)
+
+
+def test_views_and_memory(module):
+    base = torch.arange(12, dtype=torch.float64).view(3, 4)
+    assert module.total(base[1], 4) == 4 + 5 + 6 + 7
+    module.twice(base[2], 4)
+    assert base[2].tolist() == [16, 18, 20, 22]
+    array = np.arange(12.0).reshape(3, 4)
+    module.twice(array[1:], 8)
+    assert array[1].tolist() == [8, 10, 12, 14]
+    assert module.corner(base[:2, :3].contiguous()) == 6
+    for value, cure in ((base.T, r"\(1, 4\).*\.contiguous"), (array[:, 1], r"\(4,\).*ascontig")):
+        with pytest.raises(
+            ValueError, match=f"one behind the other for const double .*, got the strides {cure}"
+        ):
+            module.total(value, 3)
+    assert module.total(torch.empty(0, dtype=torch.float64), 0) == 0
+    assert module.total(torch.tensor(2.5, dtype=torch.float64), 1) == 2.5
+    assert module.total([1, 2], 2) == 3 and module.is_null(module._ffi.NULL) == 1
+
+
+def test_sizes_that_the_header_says(module):
+    assert module.last_of(torch.arange(4.0)) == 3 and module.last_of(np.arange(5, dtype="f")) == 3
+    for short in (torch.zeros(3), np.zeros(3, "f")):
+        with pytest.raises(ValueError, match="expected 4 values for const float values.4., got 3"):
+            module.last_of(short)
+
+
+def test_signs_text_and_complex_numbers(module):
+    sizes = getattr(module, f"copy{list(TYPES).index('size_t')}")
+    out = torch.zeros(2, dtype=torch.int64)
+    sizes(out, torch.tensor([3, 4]), 2)
+    assert out.tolist() == [3, 4]
+    text = torch.tensor(list(b"hello\0"), dtype=torch.uint8)
+    assert module.count(text, b"l") == 2 and module.count(b"hello", b"l") == 2
+    module.fill(text, b"x", 3)
+    assert bytes(text.tolist()) == b"xxxlo\0"
+    z = torch.tensor([1 + 2j, 3 - 4j], dtype=torch.complex128)
+    module.conjugate(z, 2)
+    assert z.tolist() == [1 - 2j, 3 + 4j]
+    module.conjugate(torch.view_as_real(z), 2)
+    assert z.tolist() == [1 + 2j, 3 - 4j]
+
+
+def test_what_has_no_memory_for_c(module):
+    x = torch.ones(2, dtype=torch.float64)
+    for wrong, said in (
+        (x.to("meta"), "expected a tensor on the CPU, got a tensor of torch.float64 on meta"),
+        (x.to_sparse(), "convert it with .to_dense"),
+        (torch._neg_view(x), "resolve_conj"),
+    ):
+        with pytest.raises(TypeError, match=said):
+            module.total(wrong, 2)
+    frozen = np.ones(2)
+    frozen.flags.writeable = False
+    assert module.total(frozen, 2) == 2
+    with pytest.raises(ValueError, match="read-only; pass a copy"):
+        module.twice(frozen, 2)
+    for value in (torch.zeros(1, dtype=torch.int32), np.zeros(1, "i")):
+        with pytest.raises(
+            TypeError, match=r"expected point \*, got .*: .* module._ffi.cast\('point \*', "
+        ):
+            module.x_of(value)
+
+
+def test_autograd_is_told_of_what_c_may_write(module):
+    weight = torch.nn.Parameter(torch.ones(2, dtype=torch.float64))
+    result = (weight * weight).sum()
+    module.total(weight, 2)
+    result.backward(retain_graph=True)
+    module.twice(weight, 2)
+    with pytest.raises(RuntimeError, match="modified by an inplace operation"):
+        result.backward()
+
+
+def test_memory_that_another_argument_changes(module):
+    class Growing:
+        def __float__(self):
+            tensor.resize_(4096).fill_(5)
+            return 2.0
+
+    tensor = torch.ones(1, dtype=torch.float64)
+    other = torch.full((1,), 3.0, dtype=torch.float64)
+    assert module.both(1, tensor, Growing(), other) == 2 + 5 + 3
+
+
+def test_void_pointers_of_own_headers_get_records(build):
+    text = "#include <TH/TH.h>\nint dimensions(const void *tensor)"
+    module = build(text + ";", text + " { return ((const THFloatTensor *)tensor)->nDimension; }")
+    for _ in range(2):  # the first call of a function asks Python
+        for dtype in (torch.float32, torch.int64, torch.float16):
+            assert module.dimensions(torch.zeros(2, 3, dtype=dtype)) == 2
+        with pytest.raises(TypeError, match="torch.bfloat16 has no TH type"):
+            module.dimensions(torch.zeros(2, dtype=torch.bfloat16))
+
+
+def test_void_pointers_of_a_library_are_memory(tmp_path, monkeypatch):
+    (tmp_path / "far.h").write_text(
+        "int far_sum(const void *bytes, int n);\nvoid far_clear(void *to, int n);\n"
+    )
+    (tmp_path / "far.c").write_text(
+        "int far_sum(const unsigned char *b, int n) { int s = 0; while (n--) s += *b++; return s; }\n"
+        "void far_clear(unsigned char *to, int n) { while (n--) *to++ = 0; }\n"
+    )
+    monkeypatch.setenv("CPATH", str(tmp_path))
+    subprocess.run(
+        ["gcc", "-shared", "-fPIC", "-o", "libfar_memory.so", "far.c"], check=True, cwd=tmp_path
+    )
+    where = {"library_dirs": str(tmp_path), "runtime_library_dirs": str(tmp_path)}
+    module = ffi_ext.load("far_memory", headers="far.h", libraries="far_memory", **where)
+    for values in (torch.tensor([256, 3], dtype=torch.int16), np.array([256, 3], "int16")):
+        assert module.far_sum(values, 4) == 4
+        module.far_clear(values, 2)
+        assert values.tolist() == [0, 3]
+    assert module.far_sum(b"\1\2", 2) == 3
