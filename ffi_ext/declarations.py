@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import itertools
 import re
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Sequence
+from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Any
 
-from ffi_ext import constraints, ctext, header_errors, statements, types
+from ffi_ext import constraints, ctext, header_errors, needed, preprocessed, statements, types
 from ffi_ext.errors import HeaderError
 from ffi_ext.macros import float_macros, integer_macros
 from ffi_ext.names import python_name
@@ -18,16 +18,7 @@ from ffi_ext.statements import CONSTANT, DROPPED, FUNCTION, TYPE, VARIABLE, Stat
 if TYPE_CHECKING:
     import cffi
 
-
-class Preprocess(Protocol):
-    """The C compiler, as `preprocess.Reader` runs it."""
-
-    def __call__(self, header: Path) -> str: ...
-
-    def values(self, headers: Sequence[Path], expressions: Sequence[str]) -> list[int] | None: ...
-
-
-_TAG = re.compile(r"\b(?:struct|union)\s+(\w+)")
+    from ffi_ext.preprocess import Reader
 
 
 @dataclass(frozen=True)
@@ -65,6 +56,9 @@ class Declarations:
     headers: tuple[Path, ...]
     to_include: tuple[Path, ...] = ()  # those that no header before them includes
     has_bool: bool = False  # a type of its own by that name, as before C99
+    may_lack: tuple[
+        str, ...
+    ] = ()  # variables that a library's header has, and the library perhaps not
 
     @property
     def names(self) -> list[str]:
@@ -78,9 +72,19 @@ class Declarations:
         return [function for function in self.functions if not function.variadic]
 
 
+@dataclass
+class _Read:
+    """What stands in the headers."""
+
+    own: list[Statement] = field(default_factory=list)
+    foreign: list[Statement] = field(default_factory=list)  # of the files that they include
+    macros: dict[str, str] = field(default_factory=dict)
+    to_include: list[Path] = field(default_factory=list)
+
+
 def read(
     headers: Sequence[Path],
-    preprocess: Preprocess,
+    compiler: Reader,
     ffi: cffi.FFI,
     of_libraries: frozenset[Path] = frozenset(),
 ) -> Declarations:
@@ -90,72 +94,84 @@ def read(
         of_libraries: Those of the headers that are not the project's own.
 
     Raises:
-        HeaderError: A header is no C that can be declared, or two declare the same function. The
+        HeaderError: A header is no C that can be declared, or two declare the same function otherwise. The
             text names file and line.
     """
-    own: list[Statement] = []
-    foreign: list[Statement] = []
-    macros: dict[str, str] = {}
-    wholes: dict[
-        str, frozenset[Path]
-    ] = {}  # what the preprocessor gave, and the files that are in it
-    to_include: list[Path] = []
-    for header in headers:
-        try:
-            text = _text_of(header)
-            # A part of a library's header, such as curl/easy.h, may be unfit to be read or included by itself.
-            whole = next((w for w, files in wholes.items() if statements.is_among(files, header)), None)
-            if whole is None:
-                to_include.append(header)
-            if whole is not None or statements.has_directives(text):
-                if whole is None:
-                    whole = preprocess(header)
-                    wholes[whole] = statements.files_of(whole) if len(headers) > 1 else frozenset()
-                mine, others, defined = statements.split_preprocessed(whole, header)
-                macros |= defined
-                foreign += others
-            else:
-                mine = statements.split(text, header)
-        except OSError as error:
-            raise HeaderError(f"the header {header} cannot be read: {error}") from error
-        own += mine
-    kept = [statement for statement in _once(own) if statement.kind != DROPPED]
+    found = _read(headers, compiler)
+    kept = [statement for statement in needed.once(found.own) if statement.kind != DROPPED]
     kept.sort(key=lambda s: s.kind != TYPE)  # one header's types, another's use
     declared = {e for s in kept for e in s.enumerators}
     declared |= {s.name for s in kept if s.kind == CONSTANT}
     # enum { A,\n#define A A\n}: the macro is the enumerator.
-    integers = [name for name in integer_macros(macros, declared) if name not in declared]
-    numbers = float_macros(macros)
+    integers = [name for name in integer_macros(found.macros, declared) if name not in declared]
+    numbers = float_macros(found.macros)
     lines = [f"#define {name} ..." for name in integers]
     lines += [f"static const double {name};" for name in numbers]
-    needed, left_out = _needed(kept, foreign)
+    ordered, left_out = needed.needed(kept, found.foreign)
     kept = [statement for statement in kept if id(statement) not in left_out]
     try:
-        _declare(ffi, needed, lines)
+        _declare(ffi, ordered, lines)
     except HeaderError as error:
-        sized = _sized(needed, to_include, preprocess) if "partial" in str(error) else None
+        inside_unnamed = "partial but has no C name" in str(error)
+        sized = needed.sized(ordered, found.to_include, compiler) if inside_unnamed else None
         if sized is None:
             raise
-        ffi.__init__()  # type: ignore[misc]
+        ffi.__init__()  # type: ignore[misc]  # it keeps what it took before it refused
         _declare(ffi, sized, lines)
     names = {path.name for path in of_libraries}
-    kept = [s for s in kept if not _is_opaque_variable(ffi, s, statements.file_of(s.where) in names)]
+
+    def of_library(statement: Statement) -> bool:
+        return statements.file_of(statement.where) in names
+
+    kept = [s for s in kept if not _is_opaque_variable(ffi, s, of_library(s))]
     for statement in kept:
         header_errors.refuse_opaque(ffi, statement)
-    functions = tuple(
-        _function(ffi, s, statements.file_of(s.where) in names) for s in kept if s.kind == FUNCTION
-    )
+    variables = [s for s in kept if s.kind == VARIABLE]
+    in_cffi = ffi._parser._declarations  # type: ignore[attr-defined]
     constants = dict.fromkeys(integers, "int") | dict.fromkeys(numbers, "float")
     for statement in kept:
         constants |= dict.fromkeys(statement.enumerators, "int")
         if statement.kind == CONSTANT:
             is_float = re.search(r"\b(?:float|double)\b", statement.declaration)
             constants[statement.name] = "float" if is_float else "int"
-    variables = {s.name: s.where for s in kept if s.kind == VARIABLE}
-    has_bool = "bool" in macros or any("bool" in s.defines for s in (*kept, *foreign))
     return Declarations(
-        functions, constants, variables, tuple(headers), tuple(to_include), has_bool
+        functions=tuple(_function(ffi, s, of_library(s)) for s in kept if s.kind == FUNCTION),
+        constants=constants,
+        variables={s.name: s.where for s in variables},
+        headers=tuple(headers),
+        to_include=tuple(found.to_include),
+        # cffi reads a const number at the import, so that one is not there
+        may_lack=tuple(
+            s.name for s in variables if of_library(s) and f"variable {s.name}" in in_cffi
+        ),
+        has_bool="bool" in found.macros
+        or any("bool" in s.defines for s in (*kept, *found.foreign)),
     )
+
+
+def _read(headers: Sequence[Path], compiler: Reader) -> _Read:
+    found = _Read()
+    wholes: dict[str, frozenset[Path]] = {}  # preprocessed texts, and the files that are in each
+    for header in headers:
+        try:
+            text = _text_of(header)
+            # A part of a library's header, such as curl/easy.h, may be unfit to be read or included by itself.
+            known = [w for w, files in wholes.items() if preprocessed.is_among(files, header)]
+            if not known:
+                found.to_include.append(header)
+            if not known and not statements.has_directives(text):
+                found.own += statements.split(text, header)
+                continue
+            whole = known[0] if known else compiler(header)
+            if not known and len(headers) > 1:
+                wholes[whole] = preprocessed.files_of(whole)
+            own, foreign, macros = preprocessed.split(whole, header)
+        except OSError as error:
+            raise HeaderError(f"the header {header} cannot be read: {error}") from error
+        found.own += own
+        found.foreign += foreign
+        found.macros |= macros
+    return found
 
 
 def _text_of(header: Path) -> str:
@@ -163,90 +179,6 @@ def _text_of(header: Path) -> str:
         return header.read_text(encoding="utf-8-sig")
     except UnicodeDecodeError:
         return header.read_text(encoding="latin-1")
-
-
-def _once(every: Sequence[Statement]) -> Iterator[Statement]:
-    """Each function once. C lets a prototype be repeated, and headers of libraries do."""
-    seen: dict[str, Statement] = {}
-    for statement in every:
-        if statement.kind == FUNCTION:
-            first = seen.setdefault(statement.name, statement)
-            if first.declaration != statement.declaration:
-                raise HeaderError(
-                    f"{statement.where}: multiple declarations of function {statement.name}; the first "
-                    f"is at {first.where} and differs. Declare each function once over all headers"
-                )
-            if first is not statement:
-                continue
-        yield statement
-
-
-def _needed(
-    kept: Sequence[Statement], foreign: Sequence[Statement]
-) -> tuple[list[Statement], set[int]]:
-    """What to declare, and the ids of what is for C alone, since it names a type that Python has not.
-
-    That is `kept` and the types of other files that they use, each behind the names that it uses. The headers are read
-    one by one: what one of them declares may be used by those that were named before it.
-    """
-    known = types.known_names()
-
-    def form(statement: Statement) -> tuple[bool, bool]:
-        """`typedef struct p p;` and `struct p { ... };` say different things of the same name."""
-        return statement.declaration.startswith("typedef"), "{" in statement.declaration
-
-    by_name: dict[str, dict[tuple[bool, bool], Statement]] = {}
-    for statement in (*kept, *foreign):
-        if statement.kind == TYPE:
-            for name in (*statement.defines, *statement.enumerators):
-                by_name.setdefault(name, {}).setdefault(form(statement), statement)
-    ordered: list[Statement] = []
-    left_out: set[int] = set()
-    beyond = set(statements.NOT_IN_PYTHON)
-    computed: set[str] = set()  # enumerators whose values the compiler tells when all is declared
-    seen: set[int] = set()
-    tags: list[
-        str
-    ] = []  # of structs: their fields may come later, and may speak of what comes before
-
-    def add(statement: Statement) -> None:
-        if id(statement) in seen:
-            return
-        seen.add(id(statement))
-        later = _TAG.findall(statement.declaration)
-        tags.extend(later)
-        if "{" in statement.declaration:  # before a mere mention: cffi wants an enum's body first
-            later.extend(statement.defines)
-        words = ctext.identifiers(statement.declaration)
-        for used in words:
-            if used not in later:
-                pull(used)
-        if "= ..." in statement.declaration:
-            computed.update(statement.enumerators)
-        elif computed and statement.kind != FUNCTION:
-            sized = statements.with_unknown_sizes(statement.declaration, computed)
-            statement = replace(statement, declaration=sized)
-        if beyond.isdisjoint(words):
-            ordered.append(statement)
-        elif fewer := statements.without_fields(statement.declaration, beyond):
-            ordered.append(replace(statement, declaration=fewer))
-        else:
-            beyond.update(statement.defines)
-            left_out.add(id(statement))
-
-    def pull(name: str, tag: bool = False) -> None:
-        if name not in known:
-            for statement in by_name.get(name, {}).values():
-                if tag or not statement.declaration.startswith(("struct", "union")):
-                    add(statement)
-                else:
-                    tags.append(name)
-
-    for statement in kept:
-        add(statement)
-    while tags:
-        pull(tags.pop(), tag=True)
-    return ordered, left_out
 
 
 def _declare(ffi: cffi.FFI, kept: Sequence[Statement], macros: Sequence[str]) -> None:
@@ -258,30 +190,6 @@ def _declare(ffi: cffi.FFI, kept: Sequence[Statement], macros: Sequence[str]) ->
             ffi.cdef("\n".join(text for _, text in group), packed=packed)
     except header_errors.of_cffi() as error:
         raise header_errors.unreadable(kept, macros, error) from None
-
-
-def _sized(
-    kept: Sequence[Statement], headers: Sequence[Path], preprocess: Preprocess
-) -> list[Statement] | None:
-    """The statements with sizes of arrays that the compiler has computed.
-
-    cffi asks the compiler for those by itself, but not inside of a struct or union that has no name.
-    """
-    unsized = [statement for statement in kept if "[...]" in statement.declaration]
-    expressions = [text for statement in unsized for text in statements.sizes_of(statement.text)]
-    values = preprocess.values(headers, expressions) if expressions else []
-    if values is None or len(values) != sum(s.declaration.count("[...]") for s in unsized):
-        return None
-    numbers = iter(values)
-
-    def with_sizes(declaration: str) -> str:
-        # As cffi lays it out, then: if that is wrong it says so when the struct is used, and the rest works.
-        declaration = declaration.replace("; ...; }", "; }")
-        return re.sub(r"\[\.\.\.\]", lambda _: f"[{next(numbers)}]", declaration)
-
-    return [
-        replace(statement, declaration=with_sizes(statement.declaration)) for statement in kept
-    ]
 
 
 def _is_opaque_variable(ffi: cffi.FFI, statement: Statement, of_library: bool) -> bool:

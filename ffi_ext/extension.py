@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from ffi_ext import build as builder
-from ffi_ext import cache, cuda, cuda_objects, preprocess, statements, toolchain, wheels
+from ffi_ext import cache, cuda, cuda_objects, preprocess, toolchain, wheels
 from ffi_ext.extension_arguments import Arguments, base_of, checked, name_of
 from ffi_ext.plan import Plan
 
@@ -125,7 +125,7 @@ def _make(given: Arguments) -> Extension:
     declared = declarations.read(given.headers, read, ffi, given.of_libraries)
     if given.headers and not (declared.functions or declared.constants or declared.variables):
         _warn_of_nothing(given)
-    preamble = _preamble(declared, given, ffi)
+    preamble = _preamble(declared, given)
     full_name = f"{target.package}._{target.last}"
     suffix = options.get("source_extension", ".cpp" if options.get("language") == "c++" else ".c")
     ffi.set_source(
@@ -199,7 +199,7 @@ def _warn_of_nothing(given: Arguments) -> None:
     )
 
 
-def _preamble(declared: declarations.Declarations, given: Arguments, ffi: cffi.FFI) -> str:
+def _preamble(declared: declarations.Declarations, given: Arguments) -> str:
     """The C before cffi's: the headers, our trampolines and table, and what the binary is built from."""
     from ffi_ext.codegen import csource, origin
 
@@ -208,12 +208,6 @@ def _preamble(declared: declarations.Declarations, given: Arguments, ffi: cffi.F
         with_cuda=given.with_cuda,
         cxx_names=toolchain.c_compiler_is_cxx(),
         keeps_gil=_works_on_objects((*given.headers, *given.sources)),
-        may_lack=[
-            name
-            for name, place in declared.variables.items()
-            if statements.file_of(place) in {path.name for path in given.of_libraries}
-            and f"variable {name}" in ffi._parser._declarations  # numbers that are const are read at once
-        ],
     )
     return text + origin.origin(declared, given.sources, given.with_cuda, given.options)
 

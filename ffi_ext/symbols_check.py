@@ -83,7 +83,9 @@ def absent(missing: Missing, declared: dict[str, str], of_libraries: frozenset[s
     If they have no function of a header, its library is not linked, which is an error.
     """
     there = {
-        statements.file_of(place) for name, place in declared.items() if name not in missing.declared
+        statements.file_of(place)
+        for name, place in declared.items()
+        if name not in missing.declared
     }
     usable = there & of_libraries
     return [name for name in missing.declared if statements.file_of(declared[name]) in usable]

@@ -45,14 +45,12 @@ def preamble(
     with_cuda: bool = False,
     cxx_names: bool = False,
     keeps_gil: bool = False,
-    may_lack: Sequence[str] = (),
 ) -> str:
     """The source for `ffi.set_source`: headers, trampolines and table. Valid C99 and C++.
 
     Args:
         cxx_names: C sources are compiled as C++ (CC=g++), so that the names have C++'s linkage there.
         keeps_gil: Calls do not release the GIL.
-        may_lack: Variables of libraries' headers: one that no library has must not keep the module from its import.
     """
     functions = declarations.table
     if with_cuda:
@@ -66,8 +64,11 @@ def preamble(
     opening = ["", "#ifdef __cplusplus", "#define restrict __restrict", 'extern "C" {', "#endif"]
     headers = [f'#include "{path}"' for path in declarations.to_include]  # no literal: not escaped
     lines += [*headers, *opening] if cxx_names else [*opening, *headers]
-    if may_lack:  # cffi refuses to read what lies at NULL
-        lines += ["#ifdef __ELF__", *(f"#pragma weak {name}" for name in may_lack), "#endif"]
+    if (
+        declarations.may_lack
+    ):  # they do not keep the module from its import: cffi refuses to read what lies at NULL
+        weak = [f"#pragma weak {name}" for name in declarations.may_lack]
+        lines += ["#ifdef __ELF__", *weak, "#endif"]
     lines += ["#include <ffi_ext/abi.h>", _OPTIONAL]
     lines += [_trampoline(index, function) for index, function in enumerate(functions)]
     lines.append("\nstatic const ffi_ext_function ffi_ext_functions[] = {")

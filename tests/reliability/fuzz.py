@@ -17,7 +17,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from ffi_ext import compile_errors, declarations, elf, inline, statements
+from ffi_ext import compile_errors, declarations, elf, inline, preprocess, preprocessed
 from ffi_ext.errors import BuildError
 from tests.reliability import children
 
@@ -37,21 +37,30 @@ class Reader:
     told: tuple[type[BaseException], ...]
 
 
+class _NoCompiler(preprocess.Reader):
+    """Directives go through the compiler, whose work this is not."""
+
+    def __call__(self, header: Path) -> str:
+        return header.read_text(errors="replace")
+
+    def values(self, headers: Any, expressions: Any) -> None:
+        return None
+
+
 def _read_header(data: bytes) -> None:
     import cffi
 
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / "fuzz.h"
         path.write_bytes(data)
-        # Directives go through the compiler, whose work this is not.
-        declarations.read((path,), lambda p: p.read_text(errors="replace"), cffi.FFI())
+        declarations.read((path,), _NoCompiler({}), cffi.FFI())
 
 
 def _split_preprocessed(data: bytes) -> None:
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / "fuzz.h"
         path.write_bytes(data)
-        statements.split_preprocessed(data.decode("utf-8", "replace"), path)
+        preprocessed.split(data.decode("utf-8", "replace"), path)
 
 
 def _read_log(data: bytes) -> None:

@@ -1,0 +1,61 @@
+"""Structs, unions and enums as cffi takes them: what it cannot compute itself it asks the compiler, for `...`."""
+
+from __future__ import annotations
+
+import re
+
+from ffi_ext import ctext
+
+# A number that cffi computes itself: no sizeof, cast, comparison, ? : or escape.
+_COMPUTED = re.compile(r"(?:[\s()+\-*/%^\w]|'[^'\\]'|<<|>>|&(?!&)|\|(?!\|))*")
+_NOT_COMPUTED = re.compile(r"\b(?:sizeof|_Alignof)\b|\)\s*[\w('\"]")
+
+
+def asking_the_compiler(text: str) -> str:
+    """A type with `...` for each enumerator's value and array's size that only the compiler can compute."""
+    if "enum" in text:
+        text = re.sub(r"(\benum\b[^{;]*\{)([^}]*)", _with_values_of_the_compiler, text)
+    return re.sub(r"\[([^][]*)\]", lambda m: m[0] if _is_computed(m[1]) else "[...]", text)
+
+
+def with_unknown_sizes(declaration: str, names: set[str]) -> str:
+    """A declaration in which the compiler is asked for the sizes of arrays that name one of these."""
+
+    def size(match: re.Match[str]) -> str:
+        return match[0] if names.isdisjoint(ctext.identifiers(match[1])) else "[...]"
+
+    return re.sub(r"\[([^][]*)\]", size, declaration)
+
+
+def sizes_of(text: str) -> list[str]:
+    """The sizes of arrays in a type that cffi leaves to the compiler."""
+    text = ctext.without_attributes(text)
+    return [size for size in re.findall(r"\[([^][]*)\]", text) if not _is_computed(size)]
+
+
+def without_fields(declaration: str, types: set[str]) -> str:
+    """A struct or union without the fields that name one of the types; C tells where the others lie. "" of others."""
+    head, brace, rest = declaration.partition("{")
+    body, end, tail = rest.rpartition("}")
+    if not brace or not end or not re.search(r"\b(?:struct|union)\b", head):
+        return ""
+    if not types.isdisjoint(ctext.identifiers(head + tail)):
+        return ""
+    fields = ctext.cut(body, ";")
+    kept = [f for f in fields if f.strip() and types.isdisjoint(ctext.identifiers(f))]
+    return head + "{" + ";".join([*kept, " ..."]) + "; }" + tail
+
+
+def _is_computed(value: str) -> bool:
+    return bool(_COMPUTED.fullmatch(value)) and not _NOT_COMPUTED.search(value)
+
+
+def _with_values_of_the_compiler(match: re.Match[str]) -> str:
+    """An enum's enumerators: `A = ...` where cffi is to ask the compiler."""
+    if "','" in match[2]:
+        return match[0]
+    items = []
+    for item in ctext.cut(match[2]):
+        name, equals, value = item.partition("=")
+        items.append(item if not equals or _is_computed(value) else f"{name}= ...")
+    return match[1] + ",".join(items)

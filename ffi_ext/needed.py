@@ -1,0 +1,120 @@
+"""Which of the statements in headers are declared to cffi, and in which order."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator, Sequence
+from dataclasses import replace
+from pathlib import Path
+
+from ffi_ext import ctext, layouts, types
+from ffi_ext.errors import HeaderError
+from ffi_ext.preprocess import Reader
+from ffi_ext.statements import FUNCTION, NOT_IN_PYTHON, TYPE, Statement
+
+_TAG = re.compile(r"\b(?:struct|union)\s+(\w+)")
+
+
+def once(every: Sequence[Statement]) -> Iterator[Statement]:
+    """Each function once. C lets a prototype be repeated, and headers of libraries do."""
+    seen: dict[str, Statement] = {}
+    for statement in every:
+        if statement.kind == FUNCTION:
+            first = seen.setdefault(statement.name, statement)
+            if first.declaration != statement.declaration:
+                raise HeaderError(
+                    f"{statement.where}: multiple declarations of function {statement.name}; the first "
+                    f"is at {first.where} and differs. Declare each function once over all headers"
+                )
+            if first is not statement:
+                continue
+        yield statement
+
+
+def needed(
+    kept: Sequence[Statement], foreign: Sequence[Statement]
+) -> tuple[list[Statement], set[int]]:
+    """What to declare, and the ids of what is for C alone, since it names a type that Python has not.
+
+    That is `kept` and the types of other files that they use, each behind the names that it uses. The headers are read
+    one by one: what one of them declares may be used by those that were named before it.
+    """
+    known = types.known_names()
+
+    def form(statement: Statement) -> tuple[bool, bool]:
+        """`typedef struct p p;` and `struct p { ... };` say different things of the same name."""
+        return statement.declaration.startswith("typedef"), "{" in statement.declaration
+
+    by_name: dict[str, dict[tuple[bool, bool], Statement]] = {}
+    for statement in (*kept, *foreign):
+        if statement.kind == TYPE:
+            for name in (*statement.defines, *statement.enumerators):
+                by_name.setdefault(name, {}).setdefault(form(statement), statement)
+    ordered: list[Statement] = []
+    left_out: set[int] = set()
+    beyond = set(NOT_IN_PYTHON)
+    computed: set[str] = set()  # enumerators whose values the compiler tells when all is declared
+    seen: set[int] = set()
+    # Of structs: their fields may come later, and may speak of what comes before.
+    tags: list[str] = []
+
+    def add(statement: Statement) -> None:
+        if id(statement) in seen:
+            return
+        seen.add(id(statement))
+        later = _TAG.findall(statement.declaration)
+        tags.extend(later)
+        if "{" in statement.declaration:  # before a mere mention: cffi wants an enum's body first
+            later.extend(statement.defines)
+        words = ctext.identifiers(statement.declaration)
+        for used in words:
+            if used not in later:
+                pull(used)
+        if "= ..." in statement.declaration:
+            computed.update(statement.enumerators)
+        elif computed and statement.kind != FUNCTION:
+            sized = layouts.with_unknown_sizes(statement.declaration, computed)
+            statement = replace(statement, declaration=sized)
+        if beyond.isdisjoint(words):
+            ordered.append(statement)
+        elif fewer := layouts.without_fields(statement.declaration, beyond):
+            ordered.append(replace(statement, declaration=fewer))
+        else:
+            beyond.update(statement.defines)
+            left_out.add(id(statement))
+
+    def pull(name: str, tag: bool = False) -> None:
+        if name not in known:
+            for statement in by_name.get(name, {}).values():
+                if tag or not statement.declaration.startswith(("struct", "union")):
+                    add(statement)
+                else:
+                    tags.append(name)
+
+    for statement in kept:
+        add(statement)
+    while tags:
+        pull(tags.pop(), tag=True)
+    return ordered, left_out
+
+
+def sized(
+    kept: Sequence[Statement], headers: Sequence[Path], compiler: Reader
+) -> list[Statement] | None:
+    """The statements with sizes of arrays that the compiler has computed.
+
+    cffi asks the compiler for those by itself, but not inside of a struct or union that has no name.
+    """
+    unsized = [statement for statement in kept if "[...]" in statement.declaration]
+    expressions = [text for statement in unsized for text in layouts.sizes_of(statement.text)]
+    values = compiler.values(headers, expressions) if expressions else []
+    if values is None or len(values) != sum(s.declaration.count("[...]") for s in unsized):
+        return None
+    numbers = iter(values)
+
+    def with_sizes(declaration: str) -> str:
+        # As cffi lays it out, then: if that is wrong it says so when the struct is used, and the rest works.
+        declaration = declaration.replace("; ...; }", "; }")
+        return re.sub(r"\[\.\.\.\]", lambda _: f"[{next(numbers)}]", declaration)
+
+    return [replace(statement, declaration=with_sizes(statement.declaration)) for statement in kept]

@@ -1,0 +1,107 @@
+"""What the preprocessor gives, line markers and macros: whose text it is, and the statements in it."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from functools import cache
+from pathlib import Path
+
+from ffi_ext.statements import Statement, statements_of
+
+# No file has a null in its name. A flag 1 says that it begins here.
+_MARKER = re.compile(r'^#\s+(\d+)\s+"((?:[^"\\\0]|\\[^\0])*)"(\s+1\b)?')
+_DEFINE = re.compile(r"^#define\s+([A-Za-z_]\w*)(\(?)\s*(.*)$")
+_PACK = re.compile(r"^#\s*pragma\s+pack\s*\((.*)\)")
+_UNDEF = re.compile(r"^#undef\s+([A-Za-z_]\w*)")
+# Of included files only types matter; TH's thousands of prototypes would cost more than all else.
+_PROTOTYPE = re.compile(r"^[ \t]*extern\b[^\"{}\n;]*\)[ \t]*;[ \t]*$", re.M)
+
+# Of which file, from which line on, the lines, and whether the file begins.
+_Piece = tuple[Path, int, list[str], bool]
+
+
+def split(text: str, header: Path) -> tuple[list[Statement], list[Statement], dict[str, str]]:
+    """The header's own statements, those of the files it includes, and its own macros."""
+    pieces: list[_Piece] = []
+    macros: dict[str, str] = {}
+    here, line, mine, packing = header, 1, False, ""
+    for row in text.split("\n"):
+        marker = _MARKER.match(row)
+        if marker:
+            name = re.sub(r"\\(.)", r"\1", marker.group(2))
+            here, line = Path(name), int(marker.group(1))
+            mine = not name.startswith("<") and _same(here, header)
+            pieces.append((here, line, [], marker.group(3) is not None))
+            continue
+        define, undef = _DEFINE.match(row), _UNDEF.match(row)
+        if mine and define and not define.group(2):
+            macros[define.group(1)] = define.group(3)
+        elif undef:
+            macros.pop(undef.group(1), None)
+        if not pieces:
+            pieces.append((here, line, [], False))
+        if row.startswith("#"):
+            if pack := _PACK.match(row):
+                size = pack[1].split(",")[-1].strip()
+                packing = "packed" if size == "1" else "aligned" if size.isdigit() else ""
+            row = ""
+        elif packing:
+            row = re.sub(r"\b(?:struct|union)\b", rf"\g<0> __attribute__(({packing}))", row)
+        pieces[-1][2].append(row)
+    original = header.read_text(encoding="utf-8-sig", errors="replace").split("\n")
+    own = list(_own(pieces, header, original))
+    foreign = [
+        s
+        for path, rows in _others(pieces, header)
+        for s in statements_of(_PROTOTYPE.sub("", rows), path, [])
+    ]
+    return own, foreign, macros
+
+
+def files_of(text: str) -> frozenset[Path]:
+    """The files that preprocessed text came from."""
+    rows = map(_MARKER.match, re.findall(r"^# .*", text, re.M))
+    names = {re.sub(r"\\(.)", r"\1", row[2]) for row in rows if row}
+    return frozenset(_resolved(Path(name)) for name in names if not name.startswith("<"))
+
+
+def is_among(files: frozenset[Path], header: Path) -> bool:
+    """Whether a header is one of `files_of`."""
+    return bool(files) and _resolved(header) in files
+
+
+@cache
+def _resolved(path: Path) -> Path:
+    return path.resolve()
+
+
+def _same(path: Path, header: Path) -> bool:
+    return path == header or _resolved(path) == _resolved(header)
+
+
+def _own(pieces: list[_Piece], header: Path, original: list[str]) -> Iterator[Statement]:
+    """The header's own pieces, put back on the lines that they came from. It may be included several times."""
+    lines: list[str] = []
+    for path, first, rows, begins in pieces:
+        if not _same(path, header):
+            continue
+        if begins and lines:
+            yield from statements_of("\n".join(lines), header, original)
+            lines = []
+        for offset, row in enumerate(rows):
+            number = first + offset
+            while len(lines) < number:
+                lines.append("")
+            lines[number - 1] += (" " if lines[number - 1] else "") + row
+    yield from statements_of("\n".join(lines), header, original)
+
+
+def _others(pieces: list[_Piece], header: Path) -> Iterator[tuple[Path, str]]:
+    """The text of the included files, in order; a file that is interrupted by another is one text."""
+    texts: dict[Path, list[str]] = {}
+    for path, _, rows, _ in pieces:
+        if not _same(path, header):
+            texts.setdefault(path, []).extend(rows)
+    for path, rows in texts.items():
+        yield path, "\n".join(rows)
