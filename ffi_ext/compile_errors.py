@@ -157,7 +157,7 @@ def _missing_header(name: str) -> str:
             f"{name} belongs to PyTorch's C++ library, whose interface changes from version to version and is no "
             "part of torch.utils.ffi: write the source on <TH/TH.h>, or port it to torch.utils.cpp_extension"
         )
-    if name.startswith("TH"):
+    if re.match("THC?(?:U?NN)?(?:/|[A-Z][a-z]|\\.)", name):
         headers = [path for path in INCLUDE.rglob("*") if path.suffix in (".h", ".cuh")]
         known = [str(path.relative_to(INCLUDE)) for path in headers]
         known += [path.name for path in headers]

@@ -211,6 +211,33 @@ def _siblings(path: Path) -> list[str]:
     return os.listdir(path.parent) if path.parent.is_dir() else []
 
 
+def absolute(arguments: dict[str, Any]) -> dict[str, Any]:
+    """The arguments with paths that start at the current directory. What is no path is refused later."""
+
+    def rooted(value: Any) -> Any:
+        if isinstance(value, (str, os.PathLike)):
+            path = os.fspath(value)
+            return path if path.startswith(LOADER_WORDS) else os.path.join(os.getcwd(), path)
+        return [rooted(item) for item in value] if isinstance(value, (list, tuple)) else value
+
+    paths = {"sources", "headers", *PATH_LISTS}
+    result = {key: rooted(value) if key in paths else value for key, value in arguments.items()}
+    include_dirs = result.get("include_dirs") or ()
+
+    def header(value: Any) -> Any:
+        """A library's, such as fftw3.h, keeps its name."""
+        if isinstance(value, (list, tuple)):
+            return [header(item) for item in value]
+        path = rooted(value)
+        known = not isinstance(path, str) or os.path.exists(path)
+        folders = [include_dirs] if isinstance(include_dirs, str) else include_dirs
+        return path if known or not toolchain.find_header(os.fspath(value), folders) else value
+
+    if "headers" in arguments:
+        result["headers"] = header(arguments["headers"])
+    return result
+
+
 def _options(kwargs: dict[str, Any], base: Path) -> dict[str, Any]:
     """The keywords, checked, with relative paths resolved."""
     options: dict[str, Any] = {}

@@ -6,7 +6,6 @@ import importlib.util
 import itertools
 import keyword
 import linecache
-import os
 import re
 import sys
 from collections.abc import Sequence
@@ -17,7 +16,7 @@ from typing import Any, NoReturn
 from ffi_ext import cache, ctext, toolchain
 from ffi_ext.errors import BuildError, HeaderError
 from ffi_ext.extension import create_extension
-from ffi_ext.extension_arguments import LOADER_WORDS, PATH_LISTS
+from ffi_ext.extension_arguments import absolute
 
 _serial = itertools.count()
 
@@ -70,33 +69,6 @@ def _imported(name: str, folder: Path) -> ModuleType:
     return module
 
 
-def _absolute(arguments: dict[str, Any]) -> dict[str, Any]:
-    """The arguments with paths that start at the current directory. What is no path is refused later."""
-
-    def absolute(value: Any) -> Any:
-        if isinstance(value, (str, os.PathLike)):
-            path = os.fspath(value)
-            return path if path.startswith(LOADER_WORDS) else os.path.join(os.getcwd(), path)
-        return [absolute(item) for item in value] if isinstance(value, (list, tuple)) else value
-
-    paths = {"sources", "headers", *PATH_LISTS}
-    result = {key: absolute(value) if key in paths else value for key, value in arguments.items()}
-    include_dirs = result.get("include_dirs") or ()
-
-    def header(value: Any) -> Any:
-        """A library's, such as fftw3.h, keeps its name."""
-        if isinstance(value, (list, tuple)):
-            return [header(item) for item in value]
-        path = absolute(value)
-        known = not isinstance(path, str) or os.path.exists(path)
-        folders = [include_dirs] if isinstance(include_dirs, str) else include_dirs
-        return path if known or not toolchain.find_header(os.fspath(value), folders) else value
-
-    if "headers" in arguments:
-        result["headers"] = header(arguments["headers"])
-    return result
-
-
 def _build(caller: str, name: str, **arguments: Any) -> None:
     """create_extension(...).build(), whose refusals name the function that the user has called."""
     try:
@@ -134,7 +106,7 @@ def load(
             `build()`.
     """
     name = _checked_name(name)
-    kwargs = _absolute({"sources": sources, "headers": headers, **kwargs})
+    kwargs = absolute({"sources": sources, "headers": headers, **kwargs})
     folder = _folder(name, sorted(kwargs.items(), key=lambda item: item[0]))
     _build("load", name, relative_to=str(folder / "build.py"), verbose=verbose, **kwargs)
     return _imported(name, folder)
@@ -178,7 +150,7 @@ def load_inline(
             raise TypeError(
                 f"load_inline() argument '{argument}': expected C text, a str, got {type(text).__name__}"
             )
-    kwargs = _absolute(kwargs)
+    kwargs = absolute(kwargs)
     header_is_ours = header is None
     if header is None:
         header = exported(c_source, cxx=kwargs.get("language") == "c++")

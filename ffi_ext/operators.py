@@ -166,6 +166,11 @@ def _result_dtype(function: Any) -> torch.dtype | None:
 def _implementation(function: Callable[..., Any], dtype: torch.dtype | None) -> Callable[..., Any]:
     def implementation(*arguments: Any) -> Any:
         result = function(*arguments)
+        if dtype is torch.int64 and result >= 1 << 63:
+            raise OverflowError(
+                f"{function.__name__}() returned {result}, and the number of an operator is an int64: call the "
+                "function itself"
+            )
         return None if dtype is None else torch.tensor(result, dtype=dtype)
 
     return implementation

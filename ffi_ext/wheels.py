@@ -8,8 +8,6 @@ from typing import Any
 
 OLDEST = "cp310"  # the oldest Python that ffi_ext serves
 
-PATHS = ("headers", "sources", "include_dirs", "library_dirs", "extra_objects", "depends")
-
 
 def tag_abi3() -> None:
     """Makes bdist_wheel name the binaries as what they are. Once is enough."""
@@ -109,12 +107,9 @@ def listed(value: Any) -> list[str]:
 def _build(table: dict[str, Any], base: Path, verbose: bool) -> None:
     """Builds an extension of the project in this directory below `base`."""
     from ffi_ext import extension
+    from ffi_ext.extension_arguments import absolute
 
-    arguments = dict(table)
-    for key in PATHS:
-        if key in arguments:
-            arguments[key] = [os.path.abspath(item) for item in listed(arguments[key])]
-    extension.of_table(arguments, base, verbose).build()
+    extension.of_table(absolute(table), base, verbose).build()
 
 
 def _command(base: Any) -> Any:

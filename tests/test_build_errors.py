@@ -31,6 +31,7 @@ def test_a_compile_error_is_distilled_and_the_old_module_stays(project):
         ("#include <THC/THCDeviceTensors.cuh>\n", "did you mean THC/THCDeviceTensor.cuh"),
         ("#include <THC/THCApply.cuh>\n", "templates .* a kernel over THCudaTensor_data"),
         ("#include <missing_thing.h>\n", "include_dirs"),
+        ("#include <THIRD/party.h>\n", "include_dirs"),
         ("#include <Python.h>\n", r"include_dirs=\[sysconfig"),
         ("bool f(void);\n", "stdbool.h"),
         ("#include <vector>\n", r'this is C\+\+: pass language="c\+\+"'),

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -80,6 +81,28 @@ def test_the_command_and_a_pyproject_toml_take_a_librarys_header(
         capsys.readouterr()
         cli.main(["doctor", str(tmp_path)])
         assert capsys.readouterr().out.count(f"{header} is not there") == notes
+
+
+def test_a_table_of_a_pyproject_toml_is_built_with_a_library(far, tmp_path, monkeypatch):
+    """Its paths start at the project, those of runtime_library_dirs too, but for the loader's words."""
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.delenv("LD_LIBRARY_PATH")
+    folders = 'library_dirs = ["lib"]\nruntime_library_dirs = ["$ORIGIN/x", "lib"]\n'
+    (tmp_path / "pyproject.toml").write_text(
+        '[[tool.ffi-ext.extension]]\nname = "pkg.far"\nheaders = "sub/far.h"\nsources = []\n'
+        f'libraries = ["far"]\n{folders}'
+    )
+    (tmp_path / "setup.py").write_text(
+        "import setuptools\nsetuptools.setup(name='p', packages=[])\n"
+    )
+    command = [sys.executable, "setup.py", "-q", "build_ext", "--build-lib", "out"]
+    subprocess.run(command, check=True, capture_output=True)
+    use = "import sys; sys.path.insert(0, 'out'); import pkg.far; print(pkg.far.far_twice(4))"
+    done = subprocess.run([sys.executable, "-c", use], check=True, capture_output=True, text=True)
+    assert done.stdout == "8\n"
+    binary = next((tmp_path / "out" / "pkg" / "far").glob("_far.*so"))
+    dynamic = subprocess.run(["readelf", "-d", binary], check=True, capture_output=True, text=True)
+    assert f"[$ORIGIN/x:{tmp_path}/lib]" in dynamic.stdout
 
 
 def test_a_header_that_is_nowhere(tmp_path):

@@ -19,6 +19,7 @@ THFloatTensor *made(void);
 void pointer(double *p);
 enum mode { FAST, SLOW };
 double chosen(const THFloatTensor *x, enum mode how);
+unsigned long long largest(int less);
 """
 SOURCE = """
 #include <TH/TH.h>
@@ -38,6 +39,7 @@ int scaled(const THFloatTensor *x, THFloatTensor *out, float by, long n, bool tw
 THFloatTensor *made(void) { return THFloatTensor_new(); }
 void pointer(double *p) {}
 double chosen(const THFloatTensor *x, enum mode how) { return how == SLOW ? 2 : 1; }
+unsigned long long largest(int less) { return less ? 9223372036854775807ULL : 9223372036854775808ULL; }
 """
 
 
@@ -52,12 +54,19 @@ def operators(tmp_path_factory):
     return library.register(module, "ffi_ext_test")
 
 
+def test_a_number_that_an_operator_cannot_return(operators):
+    assert operators["largest"].call(1).item() == (1 << 63) - 1
+    with pytest.raises(OverflowError, match="largest.. returned 9223372036854775808.*the function"):
+        operators["largest"].call(0)
+
+
 def test_schemas_come_from_prototypes(operators):
     assert {name: operator.schema for name, operator in operators.items()} == {
         "square": "(Tensor x, Tensor(a!) out) -> ()",
         "square_backward": "(Tensor grad, Tensor x, Tensor(a!) out) -> ()",
         "scaled": "(Tensor x, Tensor(a!) out, float by, int n, bool twice) -> Tensor",
         "chosen": "(Tensor x, int how) -> Tensor",
+        "largest": "(int less) -> Tensor",
     }
 
 
