@@ -253,7 +253,14 @@ def kinds(r: random.Random) -> list[Kind]:
     pointer = Kind("const double *", "of_d({}[0])")
     pointer.right = [([v, 2.0], _double_bits(v)) for v in (0.5, -3.0)]
     pointer.right += [((7, 1), _double_bits(7.0)), (ffi.new("double *", 4), _double_bits(4.0))]
+    memory = torch.tensor([2.5, -1.0], dtype=torch.float64)
+    pointer.right += [(memory, _double_bits(2.5)), (memory[1:], _double_bits(-1.0))]
+    pointer.right += [(memory.numpy(), _double_bits(2.5)), (memory[::2], _double_bits(2.5))]
     pointer.wrong = [(v, TypeError) for v in (1, "1", None, ["x"], torch.zeros(1), object())]
+    gaps = torch.zeros(2, 2, dtype=torch.float64).t()
+    others = memory.to("meta"), memory.to_sparse(), np.zeros(2, "f4")
+    pointer.wrong += [(value, TypeError) for value in others]
+    pointer.wrong += [(gaps, ValueError), (gaps.numpy(), ValueError)]
     pointer.wrong += [(ffi.new("float *"), TypeError), ([Raises()], ZeroDivisionError)]
     array = Kind("const uint8_t [3]", "(uint64_t){0}[0] + 3 * (uint64_t){0}[2]")
     array.right = [([5, 6, 7], 26), ((1, 2, 3, 4), 10), (ffi.new("uint8_t[3]", [1, 0, 2]), 7)]
