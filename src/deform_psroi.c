@@ -37,7 +37,7 @@ typedef struct {
 /* What a unit has: n output channels from `channel` on, and the bins [first, last) of each axis. */
 typedef struct {
   int64_t image, block, class_number, channel, n, map_channel;
-  int64_t first[2], last[2];
+  int64_t first[2], last[2], size[4]; /* size[2], size[3]: how many bins */
 } unit;
 
 static unit unit_at(const geometry *g, int64_t number, int64_t block_channels) {
@@ -54,6 +54,7 @@ static unit unit_at(const geometry *g, int64_t number, int64_t block_channels) {
   for (int axis = 0; axis < 2; axis++) { /* bin * group / pooled == at */
     u.first[axis] = (at[axis] * g->pooled + g->group - 1) / g->group;
     u.last[axis] = ((at[axis] + 1) * g->pooled + g->group - 1) / g->group;
+    u.size[2 + axis] = u.last[axis] - u.first[axis];
   }
   return u;
 }
@@ -413,6 +414,7 @@ void deform_psroi_forward(const THTensor *input, const THTensor *rois, const THT
   /* Threads that have no unit of their own share the regions of one. */
   const int64_t parts = (threads + g.units - 1) / g.units;
   const planner r = begin_plans(&g, rois, trans, threads);
+  real *tiles = THAlloc((ptrdiff_t)((size_t)(threads * g.bins * BLOCK) * sizeof(real)));
   const int64_t slab_elements = slabs ? g.size[0] * g.size[1] * BLOCK : 0;
   real *slab_room =
       slabs ? THAlloc((ptrdiff_t)((size_t)(threads * slab_elements) * sizeof(real))) : NULL;
@@ -423,13 +425,14 @@ void deform_psroi_forward(const THTensor *input, const THTensor *rois, const THT
       const real *from = map + u.image * stride[0] + u.map_channel * stride[1];
       real *slab = slabs ? slab_room + THREAD * slab_elements : NULL;
       int filled = 0;
-      if (u.first[0] == u.last[0] || u.first[1] == u.last[1]) continue;
+      real *tile = tiles + THREAD * g.bins * BLOCK;
+      if (u.size[2] == 0 || u.size[3] == 0) continue;
       for (int64_t k = g.regions * part / parts; k < g.regions * (part + 1) / parts; k++) {
         if (image_of(&r, k) != u.image) continue;
         if (slabs && !filled) gather_slab(from, slab_stride, input->size, u.n, slab);
         filled = 1;
+        real *values = tile;
         FOR_BINS(g, u, y, x, bin) {
-          real values[BLOCK];
           const plan *p = plan_of(&r, k, u.class_number, y, x);
           if (slabs)
             pool_vectors(slab, g.size[1] * BLOCK, BLOCK, p, g.most, values);
@@ -437,13 +440,16 @@ void deform_psroi_forward(const THTensor *input, const THTensor *rois, const THT
             pool_vectors(from, stride[2], stride[3], p, g.most, values);
           else
             pool_strided(from, stride, apart, u.n, p, g.most, values);
-          for (int64_t c = 0; c < u.n; c++)
-            out[k * os[0] + (u.channel + c) * os[1] + y * os[2] + x * os[3]] = values[c];
+          values += BLOCK;
           for (int64_t c = 0; counts && c < u.n; c++)
             counts[k * ns[0] + (u.channel + c) * ns[1] + y * ns[2] + x * ns[3]] = p->samples;
         }
+        scatter_slab(tile,
+                     out + k * os[0] + u.channel * os[1] + u.first[0] * os[2] + u.first[1] * os[3],
+                     os, u.size, u.n);
       }
     }
+  THFree(tiles);
   THFree(slab_room);
   THFree(r.room);
 }
@@ -469,6 +475,7 @@ void deform_psroi_input_backward(const THTensor *grad_output, const THTensor *ro
   const int slabs = slabs_pay(&g, apart);
   if (!slabs) THTensor_(zero)(grad_input);
   const planner r = begin_plans(&g, rois, trans, threads);
+  real *tiles = THAlloc((ptrdiff_t)((size_t)(threads * g.bins * BLOCK) * sizeof(real)));
   real *slab_room =
       slabs ? THAlloc((ptrdiff_t)((size_t)(threads * pixels * BLOCK) * sizeof(real))) : NULL;
   /* Regions overlap, units do not: no sum depends on the number of threads. */
@@ -477,24 +484,27 @@ void deform_psroi_input_backward(const THTensor *grad_output, const THTensor *ro
     const unit u = unit_at(&g, number, BLOCK);
     real *to = map + u.image * stride[0] + u.map_channel * stride[1];
     real *slab = slabs ? slab_room + THREAD * pixels * BLOCK : NULL;
+    real *tile = tiles + THREAD * g.bins * BLOCK;
     if (slabs) memset(slab, 0, (size_t)(pixels * BLOCK) * sizeof(real));
     for (int64_t k = 0; k < g.regions; k++) {
       if (image_of(&r, k) != u.image) continue;
+      const real *shares = tile;
+      gather_slab(grad + k * gs[0] + u.channel * gs[1] + u.first[0] * gs[2] + u.first[1] * gs[3],
+                  gs, u.size, u.n, tile);
       FOR_BINS(g, u, y, x, bin) {
-        real shares[BLOCK] = {0};
         const plan *p = plan_of(&r, k, u.class_number, y, x);
-        for (int64_t c = 0; c < u.n; c++)
-          shares[c] = grad[k * gs[0] + (u.channel + c) * gs[1] + y * gs[2] + x * gs[3]];
         if (slabs)
           spread_vectors(slab, g.size[1] * BLOCK, BLOCK, p, g.most, shares);
         else if (apart == 1 && u.n == BLOCK)
           spread_vectors(to, stride[2], stride[3], p, g.most, shares);
         else
           spread_strided(to, stride, apart, u.n, p, g.most, shares);
+        shares += BLOCK;
       }
     }
     if (slabs) scatter_slab(slab, to, slab_stride, grad_input->size, u.n);
   }
+  THFree(tiles);
   THFree(slab_room);
   THFree(r.room);
 }
@@ -522,6 +532,7 @@ void deform_psroi_trans_backward(const THTensor *grad_output, const THTensor *ro
   const int slabs = slabs_pay(&g, apart);
   const int64_t parts = (threads + g.units - 1) / g.units;
   const planner r = begin_plans(&g, rois, trans, threads);
+  real *tiles = THAlloc((ptrdiff_t)((size_t)(threads * g.bins * BLOCK) * sizeof(real)));
   const int64_t slab_elements = slabs ? g.size[0] * g.size[1] * BLOCK : 0;
   real *slab_room =
       slabs ? THAlloc((ptrdiff_t)((size_t)(threads * slab_elements) * sizeof(real))) : NULL;
@@ -534,23 +545,25 @@ void deform_psroi_trans_backward(const THTensor *grad_output, const THTensor *ro
       const real *from = map + u.image * stride[0] + u.map_channel * stride[1];
       real *slab = slabs ? slab_room + THREAD * slab_elements : NULL;
       int filled = 0;
-      if (u.first[0] == u.last[0] || u.first[1] == u.last[1]) continue;
+      real *tile = tiles + THREAD * g.bins * BLOCK;
+      if (u.size[2] == 0 || u.size[3] == 0) continue;
       for (int64_t k = g.regions * part / parts; k < g.regions * (part + 1) / parts; k++) {
         if (image_of(&r, k) != u.image) continue;
         if (slabs && !filled) gather_slab(from, slab_stride, input->size, u.n, slab);
         filled = 1;
+        const real *shares = tile;
+        gather_slab(grad + k * gs[0] + u.channel * gs[1] + u.first[0] * gs[2] + u.first[1] * gs[3],
+                    gs, u.size, u.n, tile);
         FOR_BINS(g, u, y, x, bin) {
-          real shares[BLOCK] = {0};
           real *sum = sums + ((u.block * g.regions + k) * g.bins + bin) * 2;
           const plan *p = plan_of(&r, k, u.class_number, y, x);
-          for (int64_t c = 0; c < u.n; c++)
-            shares[c] = grad[k * gs[0] + (u.channel + c) * gs[1] + y * gs[2] + x * gs[3]];
           if (slabs)
             slope_vectors(slab, g.size[1] * BLOCK, BLOCK, p, g.most, shares, sum);
           else if (apart == 1 && u.n == BLOCK)
             slope_vectors(from, stride[2], stride[3], p, g.most, shares, sum);
           else
             slope_strided(from, stride, apart, u.n, p, g.most, shares, sum);
+          shares += BLOCK;
         }
       }
     }
@@ -568,6 +581,7 @@ void deform_psroi_trans_backward(const THTensor *grad_output, const THTensor *ro
         at[ts[1]] += sum[1];
       }
   THFree(sums);
+  THFree(tiles);
   THFree(slab_room);
   THFree(r.room);
 }
