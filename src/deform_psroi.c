@@ -76,14 +76,16 @@ static unit unit_at(const geometry *g, int64_t number, int64_t block_channels) {
 #define deform_psroi_trans_backward TH_CONCAT_2(deform_psroi_trans_backward_, real)
 #define pull TH_CONCAT_2(psroi_pull_, real)
 #define plan TH_CONCAT_2(psroi_plan_, real)
-#define planner TH_CONCAT_2(psroi_planner_, real)
+#define workshop TH_CONCAT_2(psroi_workshop_, real)
 #define check TH_CONCAT_2(psroi_check_, real)
 #define check_grad_output TH_CONCAT_2(psroi_check_grad_output_, real)
 #define axis_pulls TH_CONCAT_2(psroi_axis_pulls_, real)
 #define make_plan TH_CONCAT_2(psroi_make_plan_, real)
-#define begin_plans TH_CONCAT_2(psroi_begin_plans_, real)
+#define begin_work TH_CONCAT_2(psroi_begin_work_, real)
+#define end_work TH_CONCAT_2(psroi_end_work_, real)
 #define plan_of TH_CONCAT_2(psroi_plan_of_, real)
-#define slabs_pay TH_CONCAT_2(psroi_slabs_pay_, real)
+#define tile_of TH_CONCAT_2(psroi_tile_of_, real)
+#define slab_of TH_CONCAT_2(psroi_slab_of_, real)
 #define image_of TH_CONCAT_2(psroi_image_of_, real)
 #define pool_vectors TH_CONCAT_2(psroi_pool_vectors_, real)
 #define pool_strided TH_CONCAT_2(psroi_pool_strided_, real)
@@ -107,15 +109,20 @@ typedef struct {
   pull pulls[];
 } plan;
 
-/* The plans of all bins, made beforehand, or room for one of each thread. */
+/* What a call works with: where regions and their offsets are read; the plans of all bins, made
+ * beforehand, or room for one of each thread; and a tile (bins, BLOCK) and perhaps a slab of each
+ * thread. */
 typedef struct {
   const geometry *g;
   const real *rois, *trans;
   int64_t rois_stride[2], trans_stride[4];
-  int made;
-  size_t each;
-  char *room;
-} planner;
+  int threads, made, slabs;
+  size_t each; /* bytes of a plan */
+  char *plans;
+  real *tiles, *slab_room;
+  /* Of the map: how far apart a cell's channels lie; its strides with that in place of its own. */
+  int64_t apart, stride[4], pixels;
+} workshop;
 
 /* Checks what the functions have in common, and notes it. map is argument number `argument`. */
 static geometry check(const THTensor *map, int argument, const THTensor *rois,
@@ -217,23 +224,23 @@ static int64_t axis_pulls(real at, real step, int64_t samples, int64_t size, rea
 }
 
 /* The plan of bin (y, x) of region k for a class. */
-static void make_plan(const planner *r, int64_t k, int64_t class_number, int64_t y, int64_t x,
+static void make_plan(const workshop *w, int64_t k, int64_t class_number, int64_t y, int64_t x,
                       plan *p) {
-  const geometry *g = r->g;
-  const real *roi = r->rois + k * r->rois_stride[0], scale = (real)g->spatial_scale;
-  const int64_t bin[2] = {y, x}, *ts = r->trans_stride;
+  const geometry *g = w->g;
+  const real *roi = w->rois + k * w->rois_stride[0], scale = (real)g->spatial_scale;
+  const int64_t bin[2] = {y, x}, *ts = w->trans_stride;
   const int64_t part_y = y * g->part / g->pooled, part_x = x * g->part / g->pooled;
   int64_t inside[2];
   for (int axis = 0; axis < 2; axis++) {
-    const real low = (real)round((double)roi[(2 - axis) * r->rois_stride[1]]); /* y1, x1 */
-    const real high = (real)round((double)roi[(4 - axis) * r->rois_stride[1]]);
+    const real low = (real)round((double)roi[(2 - axis) * w->rois_stride[1]]); /* y1, x1 */
+    const real high = (real)round((double)roi[(4 - axis) * w->rois_stride[1]]);
     const real first = low * scale - (real)0.5, last = (high + 1) * scale - (real)0.5;
     const real extent = last - first > (real)0.1 ? last - first : (real)0.1;
     const real length = extent / (real)g->pooled;
     const real growth = (real)g->trans_std * extent;
     real at = (real)bin[axis] * length + first;
-    if (r->trans) /* x comes first there */
-      at += r->trans[k * ts[0] + (2 * class_number + 1 - axis) * ts[1] + part_y * ts[2] +
+    if (w->trans) /* x comes first there */
+      at += w->trans[k * ts[0] + (2 * class_number + 1 - axis) * ts[1] + part_y * ts[2] +
                      part_x * ts[3]] *
             growth;
     p->counts[axis] = axis_pulls(at, length / (real)g->samples, g->samples, g->size[axis], growth,
@@ -247,46 +254,63 @@ static void make_plan(const planner *r, int64_t k, int64_t class_number, int64_t
   }
 }
 
-/* Makes the plans of all bins where they are used more than once and may take the room. The room is
- * to be freed. */
-static planner begin_plans(const geometry *g, const THTensor *rois, const THTensor *trans,
-                           int threads) {
-  planner r = {
-      .g = g, .rois = THTensor_(data)(rois), .trans = trans ? THTensor_(data)(trans) : NULL};
-  for (int i = 0; i < 2; i++) r.rois_stride[i] = rois->stride[i];
-  for (int i = 0; i < 4; i++) r.trans_stride[i] = trans ? trans->stride[i] : 0;
-  r.each = sizeof(plan) + 2 * (size_t)g->most * sizeof(pull);
+/* The room for a call's work. Plans of all bins are made where they are used more than once and may
+ * take the room; maps whose channels of a cell do not lie side by side are copied to slabs where
+ * that pays. end_work frees it. */
+static workshop begin_work(const geometry *g, const THTensor *map, const THTensor *rois,
+                           const THTensor *trans, int threads) {
+  workshop w = {.g = g,
+                .rois = THTensor_(data)(rois),
+                .trans = trans ? THTensor_(data)(trans) : NULL,
+                .threads = threads,
+                .apart = map->stride[1] * g->cells,
+                .pixels = g->size[0] * g->size[1]};
+  for (int i = 0; i < 2; i++) w.rois_stride[i] = rois->stride[i];
+  for (int i = 0; i < 4; i++) {
+    w.trans_stride[i] = trans ? trans->stride[i] : 0;
+    w.stride[i] = i == 1 ? w.apart : map->stride[i];
+  }
+  const int64_t images = g->regions < g->batch ? g->regions : g->batch;
+  w.slabs = w.apart != 1 && g->class_channels >= BLOCK / 2 &&
+            g->regions * g->bins * SLAB_GAIN > images * w.pixels * g->cells;
+  const size_t slab = w.slabs ? (size_t)(w.pixels * BLOCK) : 0, tile = (size_t)(g->bins * BLOCK);
+  w.tiles = THAlloc((ptrdiff_t)((size_t)threads * (slab + tile) * sizeof(real)));
+  w.slab_room = w.tiles + (size_t)threads * tile;
+  w.each = sizeof(plan) + 2 * (size_t)g->most * sizeof(pull);
   const int64_t all = g->regions * g->classes * g->bins;
-  r.made = g->class_blocks > 1 && all <= LARGEST_PLANS / (int64_t)r.each;
-  r.room = THAlloc((ptrdiff_t)(r.each * (size_t)(r.made ? all : threads)));
-  if (!r.made) return r;
+  w.made = g->class_blocks > 1 && all <= LARGEST_PLANS / (int64_t)w.each;
+  w.plans = THAlloc((ptrdiff_t)(w.each * (size_t)(w.made ? all : threads)));
+  if (!w.made) return w;
 #pragma omp parallel for num_threads(threads)
   for (int64_t i = 0; i < all; i++) {
     const int64_t bin = i % g->bins, class_number = i / g->bins % g->classes;
-    make_plan(&r, i / g->bins / g->classes, class_number, bin / g->pooled, bin % g->pooled,
-              (plan *)(r.room + (size_t)i * r.each));
+    make_plan(&w, i / g->bins / g->classes, class_number, bin / g->pooled, bin % g->pooled,
+              (plan *)(w.plans + (size_t)i * w.each));
   }
-  return r;
+  return w;
 }
 
-static const plan *plan_of(const planner *r, int64_t k, int64_t class_number, int64_t y,
+static void end_work(const workshop *w) {
+  THFree(w->plans);
+  THFree(w->tiles); /* and the slabs behind them */
+}
+
+static inline real *tile_of(const workshop *w) { return w->tiles + THREAD * w->g->bins * BLOCK; }
+static inline real *slab_of(const workshop *w) {
+  return w->slabs ? w->slab_room + THREAD * w->pixels * BLOCK : NULL;
+}
+
+static const plan *plan_of(const workshop *w, int64_t k, int64_t class_number, int64_t y,
                            int64_t x) {
-  const geometry *g = r->g;
+  const geometry *g = w->g;
   const int64_t number = (k * g->classes + class_number) * g->bins + y * g->pooled + x;
-  plan *p = (plan *)(r->room + (size_t)(r->made ? number : THREAD) * r->each);
-  if (!r->made) make_plan(r, k, class_number, y, x, p);
+  plan *p = (plan *)(w->plans + (size_t)(w->made ? number : THREAD) * w->each);
+  if (!w->made) make_plan(w, k, class_number, y, x, p);
   return p;
 }
 
-/* Whether maps whose channels of a cell lie `apart` are to be copied to slabs. */
-static int slabs_pay(const geometry *g, int64_t apart) {
-  const int64_t images = g->regions < g->batch ? g->regions : g->batch;
-  return apart != 1 && g->class_channels >= BLOCK / 2 &&
-         g->regions * g->bins * SLAB_GAIN > images * g->size[0] * g->size[1] * g->cells;
-}
-
-static inline int64_t image_of(const planner *r, int64_t k) {
-  return (int64_t)r->rois[k * r->rois_stride[0]];
+static inline int64_t image_of(const workshop *w, int64_t k) {
+  return (int64_t)w->rois[k * w->rois_stride[0]];
 }
 
 /* out[c] = the bin, for the BLOCK channels that are neighbours at map. */
@@ -304,13 +328,13 @@ static void pool_vectors(const real *map, int64_t row_stride, int64_t column_str
   *(vector *)out = sum;
 }
 
-/* The same for n channels that lie `apart`. */
-static void pool_strided(const real *map, const int64_t *stride, int64_t apart, int64_t n,
-                         const plan *p, int64_t most, real *out) {
+/* The same for n channels that lie anywhere. */
+static void pool_strided(const real *map, const int64_t *stride, int64_t n, const plan *p,
+                         int64_t most, real *out) {
   for (int64_t c = 0; c < n; c++) {
     real sum = 0;
     for (int64_t i = 0; i < p->counts[0]; i++) {
-      const real *row = map + c * apart + p->pulls[i].pixel * stride[2];
+      const real *row = map + c * stride[1] + p->pulls[i].pixel * stride[2];
       real line = 0;
       for (const pull *x = p->pulls + most; x < p->pulls + most + p->counts[1]; x++)
         line += x->weight * row[x->pixel * stride[3]];
@@ -333,11 +357,11 @@ static void spread_vectors(real *map, int64_t row_stride, int64_t column_stride,
   }
 }
 
-static void spread_strided(real *map, const int64_t *stride, int64_t apart, int64_t n,
-                           const plan *p, int64_t most, const real *shares) {
+static void spread_strided(real *map, const int64_t *stride, int64_t n, const plan *p, int64_t most,
+                           const real *shares) {
   for (int64_t c = 0; c < n; c++)
     for (int64_t i = 0; i < p->counts[0]; i++) {
-      real *row = map + c * apart + p->pulls[i].pixel * stride[2];
+      real *row = map + c * stride[1] + p->pulls[i].pixel * stride[2];
       const real line = p->pulls[i].weight * shares[c];
       for (const pull *x = p->pulls + most; x < p->pulls + most + p->counts[1]; x++)
         row[x->pixel * stride[3]] += x->weight * line;
@@ -370,13 +394,13 @@ static void slope_vectors(const real *map, int64_t row_stride, int64_t column_st
   }
 }
 
-static void slope_strided(const real *map, const int64_t *stride, int64_t apart, int64_t n,
-                          const plan *p, int64_t most, const real *shares, real *sums) {
+static void slope_strided(const real *map, const int64_t *stride, int64_t n, const plan *p,
+                          int64_t most, const real *shares, real *sums) {
   sums[0] = sums[1] = 0;
   for (int64_t c = 0; c < n; c++) {
     real by_x = 0, by_y = 0;
     for (int64_t i = 0; i < p->counts[0]; i++) {
-      const real *row = map + c * apart + p->pulls[i].pixel * stride[2];
+      const real *row = map + c * stride[1] + p->pulls[i].pixel * stride[2];
       real line = 0, slope = 0;
       for (const pull *x = p->pulls + most; x < p->pulls + most + p->counts[1]; x++) {
         line += x->weight * row[x->pixel * stride[3]];
@@ -408,38 +432,31 @@ void deform_psroi_forward(const THTensor *input, const THTensor *rois, const THT
   real *out = THTensor_(data)(output), *counts = top_count ? THTensor_(data)(top_count) : NULL;
   const int64_t *stride = input->stride, *os = output->stride;
   const int64_t *ns = top_count ? top_count->stride : os;
-  const int64_t apart = stride[1] * g.cells, slab_stride[4] = {0, apart, stride[2], stride[3]};
   const int threads = g.regions * g.output_dim * g.bins > 1024 ? MAX_THREADS : 1;
-  const int slabs = slabs_pay(&g, apart);
   /* Threads that have no unit of their own share the regions of one. */
   const int64_t parts = (threads + g.units - 1) / g.units;
-  const planner r = begin_plans(&g, rois, trans, threads);
-  real *tiles = THAlloc((ptrdiff_t)((size_t)(threads * g.bins * BLOCK) * sizeof(real)));
-  const int64_t slab_elements = slabs ? g.size[0] * g.size[1] * BLOCK : 0;
-  real *slab_room =
-      slabs ? THAlloc((ptrdiff_t)((size_t)(threads * slab_elements) * sizeof(real))) : NULL;
+  const workshop w = begin_work(&g, input, rois, trans, threads);
 #pragma omp parallel for num_threads(threads) collapse(2) schedule(dynamic)
   for (int64_t number = 0; number < g.units; number++)
     for (int64_t part = 0; part < parts; part++) {
       const unit u = unit_at(&g, number, BLOCK);
       const real *from = map + u.image * stride[0] + u.map_channel * stride[1];
-      real *slab = slabs ? slab_room + THREAD * slab_elements : NULL;
+      real *tile = tile_of(&w), *slab = slab_of(&w);
       int filled = 0;
-      real *tile = tiles + THREAD * g.bins * BLOCK;
       if (u.size[2] == 0 || u.size[3] == 0) continue;
       for (int64_t k = g.regions * part / parts; k < g.regions * (part + 1) / parts; k++) {
-        if (image_of(&r, k) != u.image) continue;
-        if (slabs && !filled) gather_slab(from, slab_stride, input->size, u.n, slab);
+        if (image_of(&w, k) != u.image) continue;
+        if (w.slabs && !filled) gather_slab(from, w.stride, input->size, u.n, slab);
         filled = 1;
         real *values = tile;
         FOR_BINS(g, u, y, x, bin) {
-          const plan *p = plan_of(&r, k, u.class_number, y, x);
-          if (slabs)
+          const plan *p = plan_of(&w, k, u.class_number, y, x);
+          if (w.slabs)
             pool_vectors(slab, g.size[1] * BLOCK, BLOCK, p, g.most, values);
-          else if (apart == 1 && u.n == BLOCK)
+          else if (w.apart == 1 && u.n == BLOCK)
             pool_vectors(from, stride[2], stride[3], p, g.most, values);
           else
-            pool_strided(from, stride, apart, u.n, p, g.most, values);
+            pool_strided(from, w.stride, u.n, p, g.most, values);
           values += BLOCK;
           for (int64_t c = 0; counts && c < u.n; c++)
             counts[k * ns[0] + (u.channel + c) * ns[1] + y * ns[2] + x * ns[3]] = p->samples;
@@ -449,9 +466,7 @@ void deform_psroi_forward(const THTensor *input, const THTensor *rois, const THT
                      os, u.size, u.n);
       }
     }
-  THFree(tiles);
-  THFree(slab_room);
-  THFree(r.room);
+  end_work(&w);
 }
 
 void deform_psroi_input_backward(const THTensor *grad_output, const THTensor *rois,
@@ -466,47 +481,39 @@ void deform_psroi_input_backward(const THTensor *grad_output, const THTensor *ro
   const real *grad = THTensor_(data)(grad_output);
   real *map = THTensor_(data)(grad_input);
   const int64_t *stride = grad_input->stride, *gs = grad_output->stride;
-  const int64_t apart = stride[1] * g.cells, slab_stride[4] = {0, apart, stride[2], stride[3]};
-  const int64_t pixels = g.size[0] * g.size[1];
   const int threads =
-      g.regions * g.output_dim * g.bins + g.batch * grad_input->size[1] * pixels > PARALLEL_ELEMENTS
+      g.regions * g.output_dim * g.bins + g.batch * grad_input->size[1] * g.size[0] * g.size[1] >
+              PARALLEL_ELEMENTS
           ? MAX_THREADS
           : 1;
-  const int slabs = slabs_pay(&g, apart);
-  if (!slabs) THTensor_(zero)(grad_input);
-  const planner r = begin_plans(&g, rois, trans, threads);
-  real *tiles = THAlloc((ptrdiff_t)((size_t)(threads * g.bins * BLOCK) * sizeof(real)));
-  real *slab_room =
-      slabs ? THAlloc((ptrdiff_t)((size_t)(threads * pixels * BLOCK) * sizeof(real))) : NULL;
+  const workshop w = begin_work(&g, grad_input, rois, trans, threads);
+  if (!w.slabs) THTensor_(zero)(grad_input);
   /* Regions overlap, units do not: no sum depends on the number of threads. */
 #pragma omp parallel for num_threads(threads) schedule(dynamic)
   for (int64_t number = 0; number < g.units; number++) {
     const unit u = unit_at(&g, number, BLOCK);
     real *to = map + u.image * stride[0] + u.map_channel * stride[1];
-    real *slab = slabs ? slab_room + THREAD * pixels * BLOCK : NULL;
-    real *tile = tiles + THREAD * g.bins * BLOCK;
-    if (slabs) memset(slab, 0, (size_t)(pixels * BLOCK) * sizeof(real));
+    real *tile = tile_of(&w), *slab = slab_of(&w);
+    if (w.slabs) memset(slab, 0, (size_t)(w.pixels * BLOCK) * sizeof(real));
     for (int64_t k = 0; k < g.regions; k++) {
-      if (image_of(&r, k) != u.image) continue;
+      if (image_of(&w, k) != u.image) continue;
       const real *shares = tile;
       gather_slab(grad + k * gs[0] + u.channel * gs[1] + u.first[0] * gs[2] + u.first[1] * gs[3],
                   gs, u.size, u.n, tile);
       FOR_BINS(g, u, y, x, bin) {
-        const plan *p = plan_of(&r, k, u.class_number, y, x);
-        if (slabs)
+        const plan *p = plan_of(&w, k, u.class_number, y, x);
+        if (w.slabs)
           spread_vectors(slab, g.size[1] * BLOCK, BLOCK, p, g.most, shares);
-        else if (apart == 1 && u.n == BLOCK)
+        else if (w.apart == 1 && u.n == BLOCK)
           spread_vectors(to, stride[2], stride[3], p, g.most, shares);
         else
-          spread_strided(to, stride, apart, u.n, p, g.most, shares);
+          spread_strided(to, w.stride, u.n, p, g.most, shares);
         shares += BLOCK;
       }
     }
-    if (slabs) scatter_slab(slab, to, slab_stride, grad_input->size, u.n);
+    if (w.slabs) scatter_slab(slab, to, w.stride, grad_input->size, u.n);
   }
-  THFree(tiles);
-  THFree(slab_room);
-  THFree(r.room);
+  end_work(&w);
 }
 
 void deform_psroi_trans_backward(const THTensor *grad_output, const THTensor *rois,
@@ -526,16 +533,10 @@ void deform_psroi_trans_backward(const THTensor *grad_output, const THTensor *ro
   const real *grad = THTensor_(data)(grad_output), *map = THTensor_(data)(input);
   real *to = THTensor_(data)(grad_trans);
   const int64_t *stride = input->stride, *gs = grad_output->stride, *ts = grad_trans->stride;
-  const int64_t apart = stride[1] * g.cells, slab_stride[4] = {0, apart, stride[2], stride[3]};
   const int64_t blocks = g.classes * g.class_blocks;
   const int threads = g.regions * g.output_dim * g.bins > 1024 ? MAX_THREADS : 1;
-  const int slabs = slabs_pay(&g, apart);
   const int64_t parts = (threads + g.units - 1) / g.units;
-  const planner r = begin_plans(&g, rois, trans, threads);
-  real *tiles = THAlloc((ptrdiff_t)((size_t)(threads * g.bins * BLOCK) * sizeof(real)));
-  const int64_t slab_elements = slabs ? g.size[0] * g.size[1] * BLOCK : 0;
-  real *slab_room =
-      slabs ? THAlloc((ptrdiff_t)((size_t)(threads * slab_elements) * sizeof(real))) : NULL;
+  const workshop w = begin_work(&g, input, rois, trans, threads);
   /* Of each block of channels, region and bin, x and y; summed afterwards, in one order. */
   real *sums = THAlloc((ptrdiff_t)((size_t)(blocks * g.regions * g.bins * 2) * sizeof(real)));
 #pragma omp parallel for num_threads(threads) collapse(2) schedule(dynamic)
@@ -543,26 +544,25 @@ void deform_psroi_trans_backward(const THTensor *grad_output, const THTensor *ro
     for (int64_t part = 0; part < parts; part++) {
       const unit u = unit_at(&g, number, BLOCK);
       const real *from = map + u.image * stride[0] + u.map_channel * stride[1];
-      real *slab = slabs ? slab_room + THREAD * slab_elements : NULL;
+      real *tile = tile_of(&w), *slab = slab_of(&w);
       int filled = 0;
-      real *tile = tiles + THREAD * g.bins * BLOCK;
       if (u.size[2] == 0 || u.size[3] == 0) continue;
       for (int64_t k = g.regions * part / parts; k < g.regions * (part + 1) / parts; k++) {
-        if (image_of(&r, k) != u.image) continue;
-        if (slabs && !filled) gather_slab(from, slab_stride, input->size, u.n, slab);
+        if (image_of(&w, k) != u.image) continue;
+        if (w.slabs && !filled) gather_slab(from, w.stride, input->size, u.n, slab);
         filled = 1;
         const real *shares = tile;
         gather_slab(grad + k * gs[0] + u.channel * gs[1] + u.first[0] * gs[2] + u.first[1] * gs[3],
                     gs, u.size, u.n, tile);
         FOR_BINS(g, u, y, x, bin) {
           real *sum = sums + ((u.block * g.regions + k) * g.bins + bin) * 2;
-          const plan *p = plan_of(&r, k, u.class_number, y, x);
-          if (slabs)
+          const plan *p = plan_of(&w, k, u.class_number, y, x);
+          if (w.slabs)
             slope_vectors(slab, g.size[1] * BLOCK, BLOCK, p, g.most, shares, sum);
-          else if (apart == 1 && u.n == BLOCK)
+          else if (w.apart == 1 && u.n == BLOCK)
             slope_vectors(from, stride[2], stride[3], p, g.most, shares, sum);
           else
-            slope_strided(from, stride, apart, u.n, p, g.most, shares, sum);
+            slope_strided(from, w.stride, u.n, p, g.most, shares, sum);
           shares += BLOCK;
         }
       }
@@ -581,9 +581,7 @@ void deform_psroi_trans_backward(const THTensor *grad_output, const THTensor *ro
         at[ts[1]] += sum[1];
       }
   THFree(sums);
-  THFree(tiles);
-  THFree(slab_room);
-  THFree(r.room);
+  end_work(&w);
 }
 
 #undef deform_psroi_forward
@@ -591,14 +589,16 @@ void deform_psroi_trans_backward(const THTensor *grad_output, const THTensor *ro
 #undef deform_psroi_trans_backward
 #undef pull
 #undef plan
-#undef planner
+#undef workshop
 #undef check
 #undef check_grad_output
 #undef axis_pulls
 #undef make_plan
-#undef begin_plans
+#undef begin_work
+#undef end_work
 #undef plan_of
-#undef slabs_pay
+#undef tile_of
+#undef slab_of
 #undef image_of
 #undef pool_vectors
 #undef pool_strided
