@@ -274,7 +274,7 @@ def deform_roi_pooling(
     channels, group, pooled, part, samples = numbers
     count, classes = len(rois), 1 if offset is None else offset.shape[1] // 2
     bins = torch.arange(pooled, device=x.device)
-    parts, cells = bins * part // pooled, bins * group // pooled
+    parts = bins * part // pooled
     weights, counted = [], []
     for axis, size in enumerate(x.shape[2:]):
         first, last = (_rounded(rois[:, i - axis]) for i in (2, 4))  # y1, y2, then x1, x2
@@ -298,14 +298,20 @@ def deform_roi_pooling(
     maps = x.unflatten(1, (classes, channels // classes, group, group))
     history = x[:0].sum() if offset is None else x[:0].sum() + offset[:0].sum()
     pooled_regions = [x.new_zeros(0, channels, pooled, pooled) + history]
+    edges = [-(-cell * pooled // group) for cell in range(group + 1)]  # of cells, in bins
     for k, image in enumerate(rois[:, 0].long().tolist()):
         lines = []
-        for py, gy in enumerate(cells.tolist()):
+        for gy in range(group):
             line = []
-            for px, gx in enumerate(cells.tolist()):
-                row, column = rows[k, :, py, px], columns[k, :, py, px]  # (classes, H or W)
-                across = (maps[image, :, :, gy, gx] * column[:, None, None]).sum(-1)
-                line.append((across * row[:, None]).sum(-1).flatten())
-            lines.append(torch.stack(line, -1))
-        pooled_regions.append(torch.stack(lines, -2)[None])
+            for gx in range(group):
+                down, right = slice(*edges[gy : gy + 2]), slice(*edges[gx : gx + 2])
+                row, column = (w[k, :, down, right] for w in (rows, columns))
+                # (classes, 1, H or W, bins of the cell)
+                by_row, by_column = (
+                    w.flatten(1, 2).transpose(1, 2)[:, None] for w in (row, column)
+                )
+                values = ((maps[image, :, :, gy, gx] @ by_column) * by_row).sum(2)
+                line.append(values.reshape(channels, *row.shape[1:3]))
+            lines.append(torch.cat(line, -1))
+        pooled_regions.append(torch.cat(lines, -2)[None])
     return torch.cat(pooled_regions)
