@@ -12,6 +12,7 @@ FAMILIES = {
     "box_iou": ["box_iou"],
     "focal_loss": ["focal_loss"],
     "deform_conv": ["deform_conv"],
+    "deform_psroi": ["deform_psroi"],
     "broadcast": ["broadcast"],
     "image": ["image"],
 }

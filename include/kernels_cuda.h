@@ -8,8 +8,9 @@
  * does a row whose class is beyond the columns. argmax beyond grad_input is left out.
  * - nms, batched_nms and soft_nms wait for how many boxes they keep, the size of their result; so
  *   they cannot be captured in a graph.
- * - roi_align_backward, roi_pool_backward and deform_input_backward add in the order in which the
- *   GPU comes to it: the last bits may differ from call to call.
+ * - roi_align_backward, roi_pool_backward, deform_input_backward and both backward functions of
+ *   deform_psroi add in the order in which the GPU comes to it: the last bits may differ from call
+ *   to call.
  *
  * Scratch memory is torch's. */
 #ifndef KERNELS_CUDA_H
@@ -82,6 +83,19 @@ extern "C" {
       const Tensor *grad_columns, const Tensor *input, const Tensor *offset, const Tensor *mask,   \
       int kh, int kw, int stride_h, int stride_w, int pad_h, int pad_w, int dilation_h,            \
       int dilation_w, int64_t first, Tensor *grad_offset, Tensor *grad_mask);                      \
+  /* deform_psroi.h */                                                                             \
+  void deform_psroi_forward_##name##_cuda(                                                         \
+      const Tensor *input, const Tensor *rois, const Tensor *trans, double spatial_scale,          \
+      int output_dim, int group_size, int pooled_size, int part_size, int sample_per_part,         \
+      double trans_std, Tensor *output, Tensor *top_count);                                        \
+  void deform_psroi_input_backward_##name##_cuda(                                                  \
+      const Tensor *grad_output, const Tensor *rois, const Tensor *trans, double spatial_scale,    \
+      int output_dim, int group_size, int pooled_size, int part_size, int sample_per_part,         \
+      double trans_std, Tensor *grad_input);                                                       \
+  void deform_psroi_trans_backward_##name##_cuda(                                                  \
+      const Tensor *grad_output, const Tensor *rois, const Tensor *trans, double spatial_scale,    \
+      int output_dim, int group_size, int pooled_size, int part_size, int sample_per_part,         \
+      double trans_std, const Tensor *input, Tensor *grad_trans);                                  \
   /* normalize.h */                                                                                \
   void normalize_image_##name##_cuda(const THCudaByteTensor *image, const Tensor *mean,            \
                                      const Tensor *std, int reverse_channels, Tensor *output);

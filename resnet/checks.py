@@ -99,7 +99,7 @@ def check_others(
     scale: float,
     tolerance: float,
 ) -> list[Row]:
-    """Rows for ROIPool, box IoU, batched and soft NMS, focal loss and deformable convolution."""
+    """Rows for ROIPool, box IoU, batched and soft NMS, focal loss, deformable convolution and ROI pooling."""
     generator = torch.Generator().manual_seed(0)
     kind = dict(dtype=features.dtype, generator=generator)
     x = features[:1].clone().requires_grad_()
@@ -117,6 +117,12 @@ def check_others(
     def deform(*tensors: torch.Tensor) -> torch.Tensor:
         image, offset, weight, mask = tensors
         return ops.deform_conv2d(image, offset, weight, padding=1, mask=mask)
+
+    small, bins = boxes[:16] / 5, torch.randn(16, 2, 3, 3, **kind).requires_grad_()
+    small_rois = torch.cat([torch.zeros_like(small[:, :1]), small], 1)
+
+    def deform_pool(image: torch.Tensor, rois: torch.Tensor, bins: torch.Tensor) -> torch.Tensor:
+        return ops.deform_roi_pooling(image, rois, bins, scale, 3, 4, False, 2, trans_std=0.1)
 
     checks: list[tuple[list[str], Callable[..., Any], list[torch.Tensor]]] = [
         (
@@ -141,6 +147,11 @@ def check_others(
             ["deform_columns", "deform_input_backward", "deform_offset_backward"],
             deform,
             [image, offset, weight, mask],
+        ),
+        (
+            ["deform_psroi_forward", "deform_psroi_input_backward", "deform_psroi_trans_backward"],
+            deform_pool,
+            [image, small_rois, bins],
         ),
     ]
     return [row for names, *check in checks for row in check_operator(names, *check, tolerance)]

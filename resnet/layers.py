@@ -1,4 +1,8 @@
-"""Layers that run in the kernels; `resnet.poolers` has those that choose among feature levels."""
+"""Layers that run in the kernels.
+
+`resnet.poolers` has those that choose among feature levels, `resnet.deformable_pooling`
+those that displace the bins of regions.
+"""
 
 from __future__ import annotations
 
@@ -8,6 +12,11 @@ from typing import Any
 import torch
 from torch import nn
 
+from resnet.deformable_pooling import (
+    DeformRoIPooling,
+    DeformRoIPoolingPack,
+    ModulatedDeformRoIPoolingPack,
+)
 from resnet.ops import deform_conv2d, frozen_batch_norm, roi_align, roi_pool
 from resnet.poolers import LevelMapper, Pooler
 
@@ -18,8 +27,11 @@ for _name in ("deform_conv2d", "frozen_batch_norm"):
 
 __all__ = [
     "DeformConv2d",
+    "DeformRoIPooling",
+    "DeformRoIPoolingPack",
     "FrozenBatchNorm2d",
     "LevelMapper",
+    "ModulatedDeformRoIPoolingPack",
     "Pooler",
     "ROIAlign",
     "ROIPool",

@@ -1,6 +1,7 @@
-/* What ROIAlign and ROIPool share, once per precision: included in the generic part of their files.
+/* What the operators on regions share, once per precision: included in the generic part of their
+ * files.
  *
- * Both walk over regions of a map with all channels alike, so they want the channels of a pixel
+ * They walk over regions of a map with all channels alike, so they want the channels of a pixel
  * next to each other. A map that lies otherwise (NCHW) is copied to a slab, BLOCK channels at a
  * time: slab[pixel][channel]. A slab of a 100 x 168 map is 1 MB, about a second-level cache. */
 

@@ -187,6 +187,33 @@ def _deform_conv(dtype: torch.dtype) -> Iterator[Call]:
         yield Call(label + " offset", "deform_offset_backward", arguments, False)
 
 
+def _deform_psroi(dtype: torch.dtype) -> Iterator[Call]:
+    more = [[1, -300, -200, 500, 700], [0, 21.9, 17.9, 22, 18], [1, 7, 6, 7.2, 6.5]]
+    rois = torch.tensor([*ROIS, *more], dtype=dtype)
+    wide, out = torch.cat([rois, rois], 1)[:, :5], Out(torch.empty(0, dtype=dtype))
+    counts = Out(torch.empty(0, dtype=dtype))
+    # classes (0: no trans), output_dim, group_size, pooled_size, part_size, sample_per_part
+    sizes = [(0, 20, 1, 3, 3, 4), (1, 20, 1, 7, 2, 2), (3, 6, 2, 3, 3, 3), (2, 4, 3, 2, 4, 1)]
+    for classes, *numbers in sizes:
+        x = torch.randn(2, numbers[0] * numbers[1] ** 2, 9, 11, dtype=dtype)
+        grad = torch.randn(len(rois), numbers[0], numbers[2], numbers[2], dtype=dtype)
+        trans = torch.randn(numbers[3], len(rois), numbers[3], 2 * classes, dtype=dtype)
+        trans = trans.permute(1, 3, 0, 2) if classes else None
+        if classes > 1:
+            trans[2, 1, 0, 0], trans[3, 0, 1, 1] = NAN, math.inf
+        for name, image in layouts(x).items():
+            settings = [0.5, *numbers, 0.3]
+            label = f"deform_psroi {classes} {numbers} {name}"
+            for count in (counts, None) if name == "apart" else (counts,):
+                arguments = [image, wide, trans, *settings, out, count]
+                yield Call(label, "deform_psroi_forward", arguments, False)
+            arguments = [grad, rois, trans, *settings, Out(image)]
+            yield Call(label + " input", "deform_psroi_input_backward", arguments, False)
+            if trans is not None:
+                arguments = [grad, wide, trans, *settings, image, Out(torch.full_like(trans, 7))]
+                yield Call(label + " trans", "deform_psroi_trans_backward", arguments, False)
+
+
 def _images(dtype: torch.dtype) -> Iterator[Call]:
     image = torch.randint(0, 256, (13, 17, 3), dtype=torch.uint8)
     per_channel, everywhere = torch.rand(3, dtype=dtype) * 90 + 1, torch.rand(13, 1, 1, dtype=dtype)
@@ -207,7 +234,7 @@ def _images(dtype: torch.dtype) -> Iterator[Call]:
 def floating(dtype: torch.dtype) -> list[Call]:
     """All calls of functions that end with _float or _double."""
     torch.manual_seed(0)
-    makers = (_frozen_bn, _regions, _boxes, _focal_loss, _deform_conv, _images)
+    makers = (_frozen_bn, _regions, _boxes, _focal_loss, _deform_conv, _deform_psroi, _images)
     return [call for make in makers for call in make(dtype)]
 
 

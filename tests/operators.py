@@ -58,6 +58,9 @@ def differentiable(dtype: torch.dtype = torch.float64) -> dict[str, Case]:
     offset = random(2, 2 * 2 * 6, 3, 6)
     mask = torch.rand(2, 2 * 6, 3, 6, dtype=torch.float64).to(dtype).requires_grad_()
 
+    parts, cells = random(7, 2 * 3, 2, 2), random(2, 3 * 4, 6, 7)
+    bins = random(7, 2, 3, 3)
+
     def deform(image: Any, offset: Any, weight: Any, bias: Any, mask: Any = None) -> Any:
         return ops.deform_conv2d(image, offset, weight, bias, (2, 1), (1, 2), (1, 3), mask)
 
@@ -89,6 +92,17 @@ def differentiable(dtype: torch.dtype = torch.float64) -> dict[str, Case]:
         ),
         "deform v1": Case(deform, [image, offset, weight, bias_of]),
         "deform v2": Case(deform, [image, offset, weight, bias_of, mask]),
+        "psroi": Case(
+            lambda x, r, o: ops.deform_roi_pooling(x, r, o, 0.5, 3, 3, False, 2, 2, 2, 0.2),
+            [cells, rois, parts],
+        ),
+        "psroi channels_last": Case(
+            lambda x, r, o: ops.deform_roi_pooling(x, r, o, 0.5, 3, 20, False, trans_std=0.1),
+            [last, rois, bins],
+        ),
+        "psroi no_trans": Case(
+            lambda x, r: ops.deform_roi_pooling(x, r, None, 0.5, 2, 20, True), [wide, rois]
+        ),
     }
 
 

@@ -26,6 +26,8 @@ NAN = math.nan
 X, S, E = torch.rand(2, 3, 5, 6), torch.rand(3), torch.empty(0)
 R, B = torch.tensor([[0.0, 1, 1, 3, 4]]), torch.rand(3, 4)
 J, L = torch.empty(0, dtype=torch.int32), torch.empty(0, dtype=torch.int64)
+# Numbers of a deformable ROI pooling, and its offsets.
+P, T = (1.0, 3, 1, 2, 2, 4, 0.1), torch.rand(1, 2, 2, 2)
 NAMES = [*differentiable(), *selections()]
 DTYPES = {"float": torch.float32, "double": torch.float64}
 FLOATING = {
@@ -173,6 +175,27 @@ WRONG = [
         "deform_offset_backward",
         [X[0, :1, :2, :4], X[0], X[0], None, *[1] * 4, 0, 0, 1, 1, 0, X[0, :1], None],
     ),
+    ("deform_psroi_forward", [X[0], R, None, *P, E, None]),
+    ("deform_psroi_forward", [X, R[:, :4], None, *P, E, None]),
+    ("deform_psroi_forward", [X, R, None, 0.0, *P[1:], E, None]),
+    ("deform_psroi_forward", [X, R, None, 1.0, 3, 0, *P[3:], E, None]),
+    ("deform_psroi_forward", [X, R, None, 1.0, 3, 1, 2, -2, 4, 0.1, E, None]),
+    ("deform_psroi_forward", [X, R, None, 1.0, 3, 1, 2, 2, 0, 0.1, E, None]),
+    ("deform_psroi_forward", [X, R, None, 1.0, 3, 1, 2, 2, 5000, 0.1, E, None]),
+    ("deform_psroi_forward", [X, R, None, *P[:-1], math.nan, E, None]),
+    ("deform_psroi_forward", [X, R, None, *P[:-1], 1.5, E, None]),
+    ("deform_psroi_forward", [X, R, None, 1.0, 2, *P[2:], E, None]),
+    ("deform_psroi_forward", [X, R, None, 1.0, 1, 2, *P[3:], E, None]),
+    ("deform_psroi_forward", [X, R, T[:, :, :1], *P, E, None]),
+    ("deform_psroi_forward", [X, R, T[:0], *P, E, None]),
+    ("deform_psroi_forward", [X, R, T[:, :1], *P, E, None]),
+    ("deform_psroi_forward", [X, R, torch.cat([T, T], 1), *P, E, None]),
+    ("deform_psroi_forward", [X[..., :0], R, T, *P, E, None]),
+    ("deform_psroi_input_backward", [X[:1, :, :2, :3], R, None, *P, X]),
+    ("deform_psroi_input_backward", [X[:1, :, :2, :2], R, None, *P, X[:, :2]]),
+    ("deform_psroi_trans_backward", [X[:1, :, :2, :2], R, None, *P, X, T]),
+    ("deform_psroi_trans_backward", [X[:1, :2, :2, :2], R, T, *P, X, T]),
+    ("deform_psroi_trans_backward", [X[:1, :, :2, :2], R, T, *P, X, T[:, :1]]),
     ("normalize_image", [X[0, 0].byte(), S, S, 0, E]),
     ("normalize_image", [X[0].byte(), X, S, 0, E]),
     ("normalize_image", [X[0].byte(), S[:2], S, 0, E]),
@@ -211,6 +234,16 @@ def test_regions_that_are_none_give_nan_and_no_gradient(twins):
     where[0, 0, 0, 0] = 8 * 9  # beyond the plane
     twins.roi_pool_backward_float_cuda(ones, rois, where, found)
     assert found.sum() == 3 * 2 * 2 - 1 and found[1].sum() == 0
+    offsets, numbers = T.repeat(6, 1, 1, 1), P
+    count, grad = torch.empty(0), torch.empty_like(offsets)
+    twins.deform_psroi_forward_float_cuda(x, rois, offsets, *numbers, pool, count)
+    assert pool[0].isfinite().all() and pool[1:].isnan().all()
+    assert (count[0] > 0).all() and not count[1:].any()
+    kernels.deform_psroi_input_backward_float(ones[:1], rois[:1], offsets[:1], *numbers, expected)
+    twins.deform_psroi_input_backward_float_cuda(ones, rois, offsets, *numbers, found)
+    torch.testing.assert_close(found, expected)
+    twins.deform_psroi_trans_backward_float_cuda(ones, rois, offsets, *numbers, x, grad)
+    assert grad[0].any() and grad.isfinite().all() and not grad[1:].any()
     loss = torch.empty(0)
     classes = torch.tensor([0, 4, 5])
     twins.class_focal_loss_forward_float_cuda(torch.rand(3, 4), classes, 0.5, 2.0, loss)
@@ -320,6 +353,7 @@ def test_gpu_opcheck():
     for operator, arguments in [
         ("roi_align", (x.requires_grad_(), rois, 1.0, 2, 2, 0, False)),
         ("roi_pool", (x, rois, 1.0, 2, 2)),
+        ("deform_roi_pooling", (x, rois, torch.rand(1, 2, 2, 2).cuda(), 1.0, [3, 1, 2, 2, 4], 0.1)),
         ("frozen_bn", (x, scale, scale, None, True)),
         ("box_iou", (torch.rand(3, 4).cuda(), torch.rand(2, 4).cuda(), False)),
         ("focal_loss", (x, torch.rand_like(x), 0.5, 2.0)),

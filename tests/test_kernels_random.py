@@ -227,6 +227,37 @@ def test_deform_conv2d(dtype):
         assert_close(ours, theirs, 1e7 * ROUNDING[dtype])
 
 
+@pytest.mark.parametrize("dtype", DTYPES)
+def test_deform_roi_pooling(dtype):
+    rng = np.random.default_rng(19)
+    for batch, channels, height, width in shapes(rng, 34, 3, 8, 6, 20):
+        group, classes, part, size, samples = (int(n) for n in rng.integers(1, 5, 5))
+        shape = (batch, channels * classes * group * group, height, width)
+        x = drawn(rng, shape, dtype, [0.0, -0.0, 1e-40, 1e-38])
+        regions = regions_of(rng, int(rng.integers(1, 5)), batch, dtype)
+        offset = torch.from_numpy(rng.normal(0, 1, (len(regions), 2 * classes, part, part)))
+        offset = offset.to(dtype)
+        if rng.random() < 0.5:
+            offset[0, -1, -1, -1] = float(rng.choice([np.nan, np.inf, -np.inf, 1e-40, 0.0]))
+        given = [placed(t, rng) for t in (x, regions, offset)]
+        numbers = [channels * classes, group, size, part, samples]
+        settings = (0.3, size, channels * classes, False, group, part, samples, 0.2)
+        inputs = [given[0].requires_grad_(), given[1], given[2].requires_grad_()]
+        ours = ops.deform_roi_pooling(*inputs, *settings)
+        x.requires_grad_()
+        offset.requires_grad_()
+        theirs = fallback.deform_roi_pooling(x, regions, offset, 0.3, numbers, 0.2)
+        assert_close(ours, theirs, 1e4 * ROUNDING[dtype])
+        grad = drawn(rng, tuple(ours.shape), dtype, [])
+        for mine, torchs in zip(
+            torch.autograd.grad(ours, inputs[::2], placed(grad, rng)),
+            torch.autograd.grad(theirs, [x, offset], grad),
+            strict=True,
+        ):
+            largest = max(1.0, float(torchs.abs().max()))
+            assert_close(mine, torchs, 1e3 * ROUNDING[dtype] * largest)
+
+
 @pytest.mark.parametrize("dtype", ["uint8", "int32", "int64", "float32", "float64"])
 @pytest.mark.parametrize(
     "operation", ["add", "subtract", "multiply", "divide", "minimum", "maximum"]

@@ -118,3 +118,76 @@ def test_roi_layers_carry_their_settings():
         == "ROIAlign(output_size=(2, 3), spatial_scale=0.5, sampling_ratio=2, aligned=True)"
     )
     assert repr(pool) == "ROIPool(output_size=2, spatial_scale=0.5)"
+
+
+def test_deform_roi_pooling_layers_carry_their_settings():
+    torch.manual_seed(0)
+    x, rois = torch.randn(2, 12, 9, 9), torch.tensor([[0.0, 1, 1, 12, 9], [1, 3, 4, 17, 17]])
+    offset = torch.randn(2, 2, 4, 4)
+    layer = layers.DeformRoIPooling(0.5, 2, 3, False, 2, 4, 3, 0.1)
+    expected = ops.deform_roi_pooling(x, rois, offset, 0.5, 2, 3, False, 2, 4, 3, 0.1)
+    assert torch.equal(layer(x, rois, offset), expected)
+    still = layers.DeformRoIPooling(0.5, 2, 3, no_trans=True, group_size=2)
+    expected = ops.deform_roi_pooling(x, rois, None, 0.5, 2, 3, True, 2)
+    assert torch.equal(still(x, rois), expected) and torch.equal(still(x, rois, offset), expected)
+    assert (
+        repr(layer)
+        == "DeformRoIPooling(spatial_scale=0.5, out_size=2, out_channels=3, no_trans=False, "
+        "group_size=2, part_size=4, sample_per_part=3, trans_std=0.1)"
+    )
+    with pytest.raises(ValueError, match="DeformRoIPooling: offset must be a tensor .* got None"):
+        layer(x, rois)
+    for kind in (layers.DeformRoIPoolingPack, layers.ModulatedDeformRoIPoolingPack):
+        with pytest.raises(ValueError, match=f"{kind.__name__}: part_size must be out_size 2"):
+            kind(0.5, 2, 3, False, part_size=3)
+
+
+@pytest.mark.parametrize("modulated", [False, True])
+def test_deform_roi_pooling_packs_are_their_formula(modulated):
+    """With weights given: two or three products, a ReLU after all but the last, and a pooling at what they give."""
+    kind = layers.ModulatedDeformRoIPoolingPack if modulated else layers.DeformRoIPoolingPack
+    torch.manual_seed(0)
+    x = torch.randn(2, 5, 9, 9, dtype=torch.float64, requires_grad=True)
+    rois = torch.tensor([[0.0, 1, 1, 12, 9], [1, 3, 4, 17, 17], [1, 0, 0, 5, 17]]).double()
+    layer = kind(0.5, 3, 5, False, sample_per_part=2, trans_std=0.1, deform_fc_channels=6).double()
+    shapes = {name: tuple(p.shape) for name, p in layer.state_dict().items()}
+    expected_shapes = {"offset_fc.0": (6, 45), "offset_fc.2": (6, 6), "offset_fc.4": (18, 6)}
+    if modulated:
+        expected_shapes |= {"mask_fc.0": (6, 45), "mask_fc.2": (9, 6)}
+    for name, (rows, columns) in expected_shapes.items():
+        assert shapes.pop(f"{name}.weight") == (rows, columns)
+        assert shapes.pop(f"{name}.bias") == (rows,)
+    assert not shapes
+
+    still = ops.deform_roi_pooling(x, rois, None, 0.5, 3, 5, True, sample_per_part=2)
+    begins_as = still / 2 if modulated else still
+    torch.testing.assert_close(layer(x, rois), begins_as, rtol=1e-12, atol=1e-12)
+
+    weights = {k: torch.randn(v.shape, dtype=v.dtype) for k, v in layer.state_dict().items()}
+    layer.load_state_dict(weights)
+
+    def product(values, name):
+        return values @ weights[f"{name}.weight"].T + weights[f"{name}.bias"]
+
+    flat = still.reshape(3, 45)
+    hidden = product(product(flat, "offset_fc.0").clamp_min(0), "offset_fc.2").clamp_min(0)
+    offset = product(hidden, "offset_fc.4").reshape(3, 2, 3, 3)
+    expected = ops.deform_roi_pooling(x, rois, offset, 0.5, 3, 5, False, 1, 3, 2, 0.1)
+    assert (expected - still).abs().max() > 0.1
+    if modulated:
+        mask = product(product(flat, "mask_fc.0").clamp_min(0), "mask_fc.2")
+        expected = expected / (1 + torch.exp(-mask)).reshape(3, 1, 3, 3)
+    ours = layer(x, rois)
+    torch.testing.assert_close(ours, expected, rtol=1e-12, atol=1e-12)
+    grads = [torch.autograd.grad(y.square().sum(), x)[0] for y in (ours, expected)]
+    torch.testing.assert_close(*grads, rtol=1e-10, atol=1e-10)
+    layer(x, rois).sum().backward()
+    assert all(p.grad is not None and p.grad.any() for p in layer.parameters())
+
+    torch._dynamo.reset()
+    compiled = torch.compile(layer, fullgraph=True, backend="aot_eager")
+    torch.testing.assert_close(compiled(x, rois), ours, rtol=1e-12, atol=1e-12)
+    assert layer(x, rois[:0]).shape == (0, 5, 3, 3)
+    plain = kind(0.5, 3, 5, no_trans=True, sample_per_part=2)
+    assert not list(plain.parameters())
+    assert torch.equal(plain(x, rois), still)

@@ -197,7 +197,7 @@ def test_results_do_not_depend_on_threads(name):
     case = case_of(name, torch.float32)
     # enough work for a parallel region
     inputs = [
-        torch.cat([x] * 40, 0 if name.startswith(("roi", "box", "focal")) else 3).detach()
+        torch.cat([x] * 40, 0 if name.startswith(("roi", "box", "focal", "psroi")) else 3).detach()
         if not name.startswith("deform")
         else x.detach()
         for x in case.inputs

@@ -251,6 +251,12 @@ def test_focal_loss_gradients_of_extreme_logits(plain, gamma):
 
 # --------------------------------------------------------------------------------------- bad input
 
+
+def deform_pooling(x, rois, size):
+    """With the arguments of the other operators on regions."""
+    return ops.deform_roi_pooling(x, rois, None, 1.0, size, x.shape[1], no_trans=True)
+
+
 BAD_ROIS = [
     ([2, 0, 0, 4, 4], "batch index of ROI 1 must be one of 0..1, got 2"),
     ([-1, 0, 0, 4, 4], "batch index of ROI 1 must be one of 0..1, got -1"),
@@ -264,7 +270,7 @@ BAD_ROIS = [
 
 
 @pytest.mark.parametrize("plain", [False, True])
-@pytest.mark.parametrize("operator", [ops.roi_align, ops.roi_pool])
+@pytest.mark.parametrize("operator", [ops.roi_align, ops.roi_pool, deform_pooling])
 @pytest.mark.parametrize(("roi", "message"), BAD_ROIS)
 def test_bad_regions_are_refused(operator, roi, message, plain):
     x, rois = torch.randn(2, 20, 8, 8), torch.tensor([[0, 0, 0, 4, 4], roi])
@@ -279,10 +285,15 @@ def test_empty_inputs(plain):
     with ops.plain_torch() if plain else torch.enable_grad():
         x = torch.randn(2, 3, 8, 8, requires_grad=True)
         none = torch.empty(0, 5)
-        for y in (ops.roi_align(x, none, 7), ops.roi_pool(x, none, 7)):
+        for y in (ops.roi_align(x, none, 7), ops.roi_pool(x, none, 7), deform_pooling(x, none, 7)):
             assert y.shape == (0, 3, 7, 7)
             assert not torch.autograd.grad(y.sum(), x)[0].any()
         assert ops.roi_pool(torch.randn(1, 0, 8, 8), torch.zeros(2, 5), 7).shape == (2, 0, 7, 7)
+        offset = torch.empty(0, 2, 7, 7, requires_grad=True)
+        y = ops.deform_roi_pooling(x, none, offset, 1.0, 7, 3, False)
+        assert y.shape == (0, 3, 7, 7)
+        grads = torch.autograd.grad(y.sum(), [x, offset])
+        assert not grads[0].any() and grads[1].shape == offset.shape
         boxes = torch.empty(0, 4, requires_grad=True)
         some = torch.rand(3, 4)
         assert ops.box_iou(boxes, some).shape == (0, 3)
@@ -339,6 +350,14 @@ def test_bad_arguments_are_explained(plain):
     x, boxes = torch.randn(1, 4, 8, 8), torch.rand(3, 4)
     weight, offset = torch.randn(2, 4, 3, 3), torch.randn(1, 18, 6, 6)
     scores, rois, four = torch.rand(3), torch.zeros(2, 5), torch.ones(4)
+    move = torch.zeros(2, 2, 2, 2)
+
+    def deform(
+        rois=rois, offset=move, scale=1.0, size=2, channels=4, group=1, part=2, samples=4, std=0.1
+    ):
+        settings = (scale, size, channels, False, group, part, samples, std)
+        return ops.deform_roi_pooling(x, rois, offset, *settings)
+
     cases = [
         (lambda: ops.frozen_batch_norm(x[0], four, four), "4 dimensions|N, C, H, W"),
         (lambda: ops.frozen_batch_norm(x, four[:1], four), "scale must have one value per channel"),
@@ -378,6 +397,19 @@ def test_bad_arguments_are_explained(plain):
         (lambda: ops.deform_conv2d(x, offset, weight, scores), r"bias must be \(2,\)"),
         (lambda: ops.deform_conv2d(x, offset, weight, mask=offset), r"mask must be \(1, 9, 6, 6\)"),
         (lambda: ops.deform_conv2d(x, offset, weight, stride=0), "stride and dilation must be"),
+        (lambda: deform(rois[:, :4]), r"rois must be \(K, 5\).*got \(2, 4\)"),
+        (lambda: deform(channels=3), r"group_size \^ 2 = 3 channels, got \(1, 4, 8, 8\)"),
+        (lambda: deform(channels=4, group=2), r"\^ 2 = 16 channels, got \(1, 4, 8, 8\)"),
+        (lambda: deform(channels=0), "must be positive, got 0, 1, 2"),
+        (lambda: deform(size=0), "pooled size must be positive, got 0 x 0"),
+        (lambda: deform(samples=0), "sample_per_part must be 1 to 4096, got 0"),
+        (lambda: deform(samples=5000), "sample_per_part must be 1 to 4096, got 5000"),
+        (lambda: deform(std=math.nan), "trans_std must be a number of 0 to 1, got nan"),
+        (lambda: deform(scale=0.0), "spatial_scale must be a positive number"),
+        (lambda: deform(offset=move[:1]), r"= \(2, 2 \* classes, 2, 2\) .* got \(1, 2, 2, 2\)"),
+        (lambda: deform(offset=move[:, :1]), r"offset must be .* got \(2, 1, 2, 2\)"),
+        (lambda: deform(offset=move.repeat(1, 3, 1, 1)), "classes that divide out_channels 4"),
+        (lambda: deform(offset=move, part=3), r"offset must be .* = \(2, 2 \* classes, 3, 3\)"),
     ]
     with ops.plain_torch() if plain else torch.enable_grad():
         for call, message in cases:
@@ -389,6 +421,8 @@ def test_bad_arguments_are_explained(plain):
             ops.roi_align(None, rois, 2)
         with pytest.raises(TypeError, match="rois must be a tensor .* got a list"):
             ops.roi_align(x, [boxes], 2)
+        with pytest.raises(TypeError, match="offset must be a tensor .* NoneType; with no_trans"):
+            deform(offset=None)
         for call, argument, kind in [
             (lambda: ops.nms(boxes.numpy(), scores, 0.5), "boxes", "ndarray"),
             (lambda: ops.nms(boxes, scores.tolist(), 0.5), "scores", "list"),
@@ -409,7 +443,7 @@ def test_tensors_of_more_than_2_to_the_31_elements():
     x = room.as_strided((2, 16, 8, 8), (far, 64, 8, 1))
     x.copy_(torch.randn(2, 16, 8, 8))
     rois = torch.tensor([[1.0, 1, 1, 6, 6], [0, 0, 0, 7, 7]])
-    for operator in (ops.roi_align, ops.roi_pool):
+    for operator in (ops.roi_align, ops.roi_pool, deform_pooling):
         assert torch.equal(operator(x, rois, 3), operator(x.contiguous(), rois, 3))
     ones = torch.ones(16)
     assert torch.equal(ops.frozen_batch_norm(x, ones, ones), x.contiguous() + 1)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from resnet.ops.boxes import batched_nms, box_iou, nms, soft_nms
 from resnet.ops.deform import deform_conv2d
+from resnet.ops.deform_pooling import deform_roi_pooling
 from resnet.ops.loss import sigmoid_focal_loss
 from resnet.ops.native import available, plain_torch
 from resnet.ops.norm import frozen_batch_norm
@@ -14,6 +15,7 @@ __all__ = [
     "batched_nms",
     "box_iou",
     "deform_conv2d",
+    "deform_roi_pooling",
     "frozen_batch_norm",
     "nms",
     "plain_torch",

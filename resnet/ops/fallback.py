@@ -237,3 +237,81 @@ def deform_conv2d(
     matrix = torch.stack(taps, 2).view(batch, groups, group_channels * kh * kw, out_h * out_w)
     product = weight.view(groups, outputs // groups, -1) @ matrix
     return product.reshape(batch, outputs, out_h, out_w)
+
+
+def _rounded(x: torch.Tensor) -> torch.Tensor:
+    """Halves away from zero, as C rounds; torch.round rounds them to even."""
+    whole = x.trunc()
+    return whole + ((x - whole).abs() >= 0.5).to(x.dtype) * x.sign()
+
+
+def _bin_weights(
+    first: torch.Tensor, step: torch.Tensor, samples: int, size: int
+) -> tuple[torch.Tensor, torch.Tensor]:
+    """The sums of the weights that samples at first, first + step ... (...) have in each pixel of an axis (..., size).
+
+    And how many samples count. A sample on a pixel takes nothing of another one, whose weight so has no gradient.
+    """
+    number = torch.arange(samples, device=first.device).to(first.dtype)
+    at = first[..., None] + number * step[..., None]
+    inside = (at >= -0.5) & (at <= size - 0.5)  # no NaN
+    at = torch.where(inside, at, torch.zeros_like(at)).clamp(0, size - 1)
+    low, high = at.detach().floor(), at.detach().ceil()
+    weights = first.new_zeros(*first.shape, size)
+    part, counted = at - low, inside.to(first.dtype)
+    weights = weights.scatter_add(-1, low.long(), (1 - part) * counted)
+    return weights.scatter_add(-1, high.long(), part * counted), counted.sum(-1)
+
+
+def deform_roi_pooling(
+    x: torch.Tensor,
+    rois: torch.Tensor,
+    offset: torch.Tensor | None,
+    spatial_scale: float,
+    numbers: list[int],
+    trans_std: float,
+) -> torch.Tensor:
+    channels, group, pooled, part, samples = numbers
+    count, classes = len(rois), 1 if offset is None else offset.shape[1] // 2
+    bins = torch.arange(pooled, device=x.device)
+    parts = bins * part // pooled
+    weights, counted = [], []
+    for axis, size in enumerate(x.shape[2:]):
+        first, last = (_rounded(rois[:, i - axis]) for i in (2, 4))  # y1, y2, then x1, x2
+        first, last = first * spatial_scale - 0.5, (last + 1) * spatial_scale - 0.5
+        extent = (last - first).clamp_min(0.1)
+        length = extent / pooled
+        number = (bins[:, None] if axis == 0 else bins).to(x.dtype).expand(pooled, pooled)
+        at = number * length.view(-1, 1, 1, 1) + first.view(-1, 1, 1, 1)
+        at = at.expand(count, classes, pooled, pooled)
+        if offset is not None:  # x, y of each class
+            moved = offset.unflatten(1, (classes, 2))[:, :, 1 - axis][:, :, parts][..., parts]
+            at = at + moved * (trans_std * extent).view(-1, 1, 1, 1)
+        made, inside = _bin_weights(
+            at, (length / samples).view(-1, 1, 1, 1).expand_as(at), samples, size
+        )
+        weights.append(made)
+        counted.append(inside)
+    rows = weights[0] / (counted[0] * counted[1]).clamp_min(1)[..., None]
+    columns = weights[1]
+    # position-sensitive: the cell of a bin has channels of its own
+    maps = x.unflatten(1, (classes, channels // classes, group, group))
+    history = x[:0].sum() if offset is None else x[:0].sum() + offset[:0].sum()
+    pooled_regions = [x.new_zeros(0, channels, pooled, pooled) + history]
+    edges = [-(-cell * pooled // group) for cell in range(group + 1)]  # of cells, in bins
+    for k, image in enumerate(rois[:, 0].long().tolist()):
+        lines = []
+        for gy in range(group):
+            line = []
+            for gx in range(group):
+                down, right = slice(*edges[gy : gy + 2]), slice(*edges[gx : gx + 2])
+                row, column = (w[k, :, down, right] for w in (rows, columns))
+                # (classes, 1, H or W, bins of the cell)
+                by_row, by_column = (
+                    w.flatten(1, 2).transpose(1, 2)[:, None] for w in (row, column)
+                )
+                values = ((maps[image, :, :, gy, gx] @ by_column) * by_row).sum(2)
+                line.append(values.reshape(channels, *row.shape[1:3]))
+            lines.append(torch.cat(line, -1))
+        pooled_regions.append(torch.cat(lines, -2)[None])
+    return torch.cat(pooled_regions)

@@ -40,6 +40,9 @@ FUNCTIONS = (
     "deform_columns",
     "deform_input_backward",
     "deform_offset_backward",
+    "deform_psroi_forward",
+    "deform_psroi_input_backward",
+    "deform_psroi_trans_backward",
 )
 
 

@@ -125,7 +125,7 @@ def _size(name: str, output_size: int | tuple[int, int]) -> tuple[int, int]:
     return int(output_size[0]), int(output_size[1])
 
 
-def _check_shapes(
+def check_shapes(
     name: str, x: torch.Tensor, rois: torch.Tensor, spatial_scale: float, size: tuple[int, int]
 ) -> None:
     if not isinstance(rois, torch.Tensor):
@@ -146,7 +146,7 @@ def _check_shapes(
         raise ValueError(f"{name}: spatial_scale must be a positive number, got {spatial_scale}")
 
 
-def _check_values(name: str, x: torch.Tensor, rois: torch.Tensor, spatial_scale: float) -> None:
+def check_values(name: str, x: torch.Tensor, rois: torch.Tensor, spatial_scale: float) -> None:
     """What the kernels check themselves; only for plain torch."""
     if len(rois) and x.shape[1] and not x.shape[2] * x.shape[3]:
         raise ValueError(f"{name}: x must have pixels to sample, got {tuple(x.shape)}")
@@ -195,7 +195,7 @@ def roi_align(
             the region's result is NaN instead.
     """
     size, dtype = _size("roi_align", output_size), working_dtype("roi_align", x)
-    _check_shapes("roi_align", x, rois, spatial_scale, size)
+    check_shapes("roi_align", x, rois, spatial_scale, size)
     if sampling_ratio > MOST_SAMPLES:
         raise ValueError(
             f"roi_align: sampling_ratio must be at most {MOST_SAMPLES}, got {sampling_ratio}"
@@ -205,7 +205,7 @@ def roi_align(
     if use_kernels(x):
         result = _roi_align_op(x, rois, float(spatial_scale), *size, *settings)
     else:
-        _check_values("roi_align", x, rois, spatial_scale)
+        check_values("roi_align", x, rois, spatial_scale)
         result = fallback.roi_align(x, rois, size, float(spatial_scale), *settings)
     return result.to(input_dtype)
 
@@ -233,11 +233,11 @@ def roi_pool(
         RuntimeError: as `roi_align`.
     """
     size, dtype = _size("roi_pool", output_size), working_dtype("roi_pool", x)
-    _check_shapes("roi_pool", x, rois, spatial_scale, size)
+    check_shapes("roi_pool", x, rois, spatial_scale, size)
     input_dtype, x, rois = x.dtype, x.to(dtype), rois.detach().to(dtype)
     if use_kernels(x):
         result = _roi_pool_op(x, rois, float(spatial_scale), *size)[0]
     else:
-        _check_values("roi_pool", x, rois, spatial_scale)
+        check_values("roi_pool", x, rois, spatial_scale)
         result = fallback.roi_pool(x, rois, size, float(spatial_scale))
     return result.to(input_dtype)

@@ -1,4 +1,4 @@
-/* What ROIAlign and ROIPool share on a GPU. */
+/* What the operators on regions share on a GPU. */
 #ifndef CUDA_ROIS_CUH
 #define CUDA_ROIS_CUH
 

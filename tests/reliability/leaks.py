@@ -55,6 +55,8 @@ def calls(rounds: int) -> None:
         total = total + ops.frozen_batch_norm(image, torch.ones(4), torch.ones(4)).sum()
         offset = torch.rand(1, 18, 38, 38, requires_grad=True)
         total = total + ops.deform_conv2d(image, offset, torch.rand(2, 4, 3, 3)).sum()
+        bins = torch.rand(50, 2, 3, 3, requires_grad=True)
+        total = total + ops.deform_roi_pooling(image, rois, bins, 0.5, 3, 4, False).sum()
         total.backward()
 
 
