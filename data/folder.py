@@ -29,6 +29,7 @@ def images_below(folder: Path) -> list[Path]:
             folders.clear()
             continue
         seen.add(real)
+        folders.sort()  # of two links to one folder, the first by name
         found += [Path(place, name) for name in names if Path(name).suffix.lower() in SUFFIXES]
     return sorted(found)
 
