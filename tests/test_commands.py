@@ -7,6 +7,7 @@ import io
 import json
 import os
 import pty
+import re
 import select
 import shutil
 import signal
@@ -67,8 +68,11 @@ def test_a_script_that_python_cannot_read_stops_nobody(tmp_path, capsys, command
     cli.main([command, str(tmp_path)])
     shown = capsys.readouterr()
     said = shown.out + shown.err
-    assert "table.py: cannot be read (maximum recursion" in said
-    assert "image.py: no Python 3 (source code string cannot contain null bytes)" in said
+    if sys.version_info >= (3, 11):  # Python 3.10 reads it
+        assert "table.py: cannot be read (maximum recursion" in said
+    # a SyntaxError since Python 3.11.4, a ValueError before
+    why = r"\(source code string cannot contain null bytes\)"
+    assert re.search(rf"image\.py: (no Python 3|cannot be read) {why}", said)
     assert "torch" in shown.out  # of ours.py
 
 
