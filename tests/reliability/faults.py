@@ -459,9 +459,10 @@ def main(count: int, seed: int) -> int:
         p = Project(home / "project", random_)
         assert children.run(p.build).fine
         number = done = 0
+        # Each kind until it has come in time, then at random by weight.
+        due = [fault for _, fault in FAULTS]
         while done < count and number < 4 * count:
-            # Each kind once, then at random by weight.
-            fault = FAULTS[number][1] if number < len(FAULTS) else random_.choice(everyone)
+            fault = due.pop(0) if due else random_.choice(everyone)
             number += 1
             good = p.expected
             p.change()
@@ -475,8 +476,11 @@ def main(count: int, seed: int) -> int:
                 p.write()
                 assert children.run(p.build).fine
                 kind = "failed"
-            if kind != "missed":  # the build was over before the fault came
-                survived[f"{fault.__name__}"] += 1
+            if kind == "missed":  # the build was over before the fault came
+                if fault.__name__ not in survived:
+                    due.append(fault)
+            else:
+                survived[fault.__name__] += 1
                 done += 1
     finally:
         shutil.rmtree(home, ignore_errors=True)
