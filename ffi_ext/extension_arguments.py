@@ -220,7 +220,7 @@ def absolute(arguments: dict[str, Any]) -> dict[str, Any]:
             return path if path.startswith(LOADER_WORDS) else os.path.join(os.getcwd(), path)
         return [rooted(item) for item in value] if isinstance(value, (list, tuple)) else value
 
-    paths = {"sources", "headers", *PATH_LISTS}
+    paths = {"sources", *PATH_LISTS}
     result = {key: rooted(value) if key in paths else value for key, value in arguments.items()}
     include_dirs = result.get("include_dirs") or ()
 

@@ -9,9 +9,6 @@
 
 #include "kernels.h"
 
-/* Samples per bin and axis that a caller may ask for. */
-#define LARGEST_SAMPLE_PER_PART 4096
-
 /* A bin costs as much from a map that is no slab as this many pixels cost that are copied to one:
  * as in ROIAlign. */
 #define SLAB_GAIN 32
@@ -57,6 +54,11 @@ static unit unit_at(const geometry *g, int64_t number, int64_t block_channels) {
     u.size[2 + axis] = u.last[axis] - u.first[axis];
   }
   return u;
+}
+
+/* Where region k's bins of unit u begin in a (K, output_dim, pooled, pooled) of these strides. */
+static int64_t bins_at(const int64_t *stride, int64_t k, const unit *u) {
+  return k * stride[0] + u->channel * stride[1] + u->first[0] * stride[2] + u->first[1] * stride[3];
 }
 
 /* The bins of unit u: y, x, and their number. */
@@ -138,9 +140,9 @@ static geometry check(const THTensor *map, int argument, const THTensor *rois,
   REQUIRE(output_dim > 0 && group_size > 0 && pooled_size > 0 && part_size > 0, 5,
           "output_dim, group_size, pooled_size and part_size must be positive, got %d, %d, %d, %d",
           output_dim, group_size, pooled_size, part_size);
-  REQUIRE(sample_per_part > 0 && sample_per_part <= LARGEST_SAMPLE_PER_PART, 9,
-          "sample_per_part must be 1 to %d samples per bin and axis, got %d",
-          LARGEST_SAMPLE_PER_PART, sample_per_part);
+  REQUIRE(sample_per_part > 0 && sample_per_part <= LARGEST_SAMPLES, 9,
+          "sample_per_part must be 1 to %d samples per bin and axis, got %d", LARGEST_SAMPLES,
+          sample_per_part);
   REQUIRE(trans_std >= 0 && trans_std <= 1, 10, "trans_std must be a number of 0 to 1, got %g",
           trans_std);
   const int64_t cells = (int64_t)group_size * group_size;
@@ -461,9 +463,7 @@ void deform_psroi_forward(const THTensor *input, const THTensor *rois, const THT
           for (int64_t c = 0; counts && c < u.n; c++)
             counts[k * ns[0] + (u.channel + c) * ns[1] + y * ns[2] + x * ns[3]] = p->samples;
         }
-        scatter_slab(tile,
-                     out + k * os[0] + u.channel * os[1] + u.first[0] * os[2] + u.first[1] * os[3],
-                     os, u.size, u.n);
+        scatter_slab(tile, out + bins_at(os, k, &u), os, u.size, u.n);
       }
     }
   end_work(&w);
@@ -498,8 +498,7 @@ void deform_psroi_input_backward(const THTensor *grad_output, const THTensor *ro
     for (int64_t k = 0; k < g.regions; k++) {
       if (image_of(&w, k) != u.image) continue;
       const real *shares = tile;
-      gather_slab(grad + k * gs[0] + u.channel * gs[1] + u.first[0] * gs[2] + u.first[1] * gs[3],
-                  gs, u.size, u.n, tile);
+      gather_slab(grad + bins_at(gs, k, &u), gs, u.size, u.n, tile);
       FOR_BINS(g, u, y, x, bin) {
         const plan *p = plan_of(&w, k, u.class_number, y, x);
         if (w.slabs)
@@ -552,8 +551,7 @@ void deform_psroi_trans_backward(const THTensor *grad_output, const THTensor *ro
         if (w.slabs && !filled) gather_slab(from, w.stride, input->size, u.n, slab);
         filled = 1;
         const real *shares = tile;
-        gather_slab(grad + k * gs[0] + u.channel * gs[1] + u.first[0] * gs[2] + u.first[1] * gs[3],
-                    gs, u.size, u.n, tile);
+        gather_slab(grad + bins_at(gs, k, &u), gs, u.size, u.n, tile);
         FOR_BINS(g, u, y, x, bin) {
           real *sum = sums + ((u.block * g.regions + k) * g.bins + bin) * 2;
           const plan *p = plan_of(&w, k, u.class_number, y, x);

@@ -53,6 +53,9 @@
 /* Of regions, in pixels of the map: beyond 2^24 a float cannot tell neighbouring pixels apart. */
 #define LARGEST_COORDINATE 16777216.0
 
+/* Of a region's bin along an axis, that a caller may ask for. */
+#define LARGEST_SAMPLES 4096
+
 /* Below this many elements a parallel region costs more (some microseconds) than it saves. */
 #define PARALLEL_ELEMENTS 32768
 

@@ -9,9 +9,6 @@
 
 #include "kernels.h"
 
-/* Samples per bin and axis that a caller may ask for. */
-#define LARGEST_SAMPLING_RATIO 4096
-
 /* A bin costs as much from a map that is no slab as this many pixels cost that are copied to one
  * (measured: 29 ns and 0.7 ns per channel). */
 #define SLAB_GAIN 32
@@ -260,9 +257,9 @@ static void check_settings(const THTensor *rois, double spatial_scale, const int
           "spatial_scale must be a positive number, got %g", spatial_scale);
   REQUIRE(pooled[0] > 0 && pooled[1] > 0, 4, "the pooled size must be positive, got %d x %d",
           pooled[0], pooled[1]);
-  REQUIRE(sampling_ratio <= LARGEST_SAMPLING_RATIO, 6,
-          "sampling_ratio must be at most %d samples per bin and axis, got %d",
-          LARGEST_SAMPLING_RATIO, sampling_ratio);
+  REQUIRE(sampling_ratio <= LARGEST_SAMPLES, 6,
+          "sampling_ratio must be at most %d samples per bin and axis, got %d", LARGEST_SAMPLES,
+          sampling_ratio);
 }
 
 void roi_align_forward(const THTensor *input, const THTensor *rois, double spatial_scale,

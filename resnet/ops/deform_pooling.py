@@ -9,9 +9,7 @@ import torch
 from resnet.ops import fallback
 from resnet.ops.memory import in_huge_pages
 from resnet.ops.native import kernel, operator, or_null, use_kernels, working_dtype
-from resnet.ops.pooling import check_shapes, check_values
-
-MOST_SAMPLES = 4096  # of a bin along an axis
+from resnet.ops.pooling import MOST_SAMPLES, check_shapes, check_values
 
 # In `numbers`, as the C functions have them: output_dim, group_size, pooled_size, part_size, sample_per_part.
 _OUTPUTS, _POOLED = 0, 2

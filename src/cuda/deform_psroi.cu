@@ -2,9 +2,6 @@
  * twin. */
 #include "rois.cuh"
 
-/* Samples per bin and axis that a caller may ask for. */
-#define LARGEST_SAMPLE_PER_PART 4096
-
 /* The numbers of a call, and where regions and their offsets are read; trans may be NULL. */
 template <typename real>
 struct geometry {
@@ -125,9 +122,9 @@ geometry<element<Tensor>> check_geometry(const Tensor *map, int argument, const 
   REQUIRE(output_dim > 0 && group_size > 0 && pooled_size > 0 && part_size > 0, 5,
           "output_dim, group_size, pooled_size and part_size must be positive, got %d, %d, %d, %d",
           output_dim, group_size, pooled_size, part_size);
-  REQUIRE(sample_per_part > 0 && sample_per_part <= LARGEST_SAMPLE_PER_PART, 9,
-          "sample_per_part must be 1 to %d samples per bin and axis, got %d",
-          LARGEST_SAMPLE_PER_PART, sample_per_part);
+  REQUIRE(sample_per_part > 0 && sample_per_part <= LARGEST_SAMPLES, 9,
+          "sample_per_part must be 1 to %d samples per bin and axis, got %d", LARGEST_SAMPLES,
+          sample_per_part);
   REQUIRE(trans_std >= 0 && trans_std <= 1, 10, "trans_std must be a number of 0 to 1, got %g",
           trans_std);
   const int64_t cells = (int64_t)group_size * group_size;

@@ -2,9 +2,6 @@
 #include "region_axis.cuh"
 #include "rois.cuh"
 
-/* Samples per bin and axis that a caller may ask for. */
-#define LARGEST_SAMPLING_RATIO 4096
-
 /* Channels of one index of forward: what a region's bin needs is computed once for all of them. Few
  * outputs are not divided so, or parts of the GPU would idle. */
 #define AT_ONCE 4
@@ -62,9 +59,9 @@ template <typename Tensor>
 void check_settings(const Tensor *rois, double spatial_scale, int pooled_height, int pooled_width,
                     int sampling_ratio) {
   check_regions(rois, spatial_scale, pooled_height, pooled_width);
-  REQUIRE(sampling_ratio <= LARGEST_SAMPLING_RATIO, 6,
-          "sampling_ratio must be at most %d samples per bin and axis, got %d",
-          LARGEST_SAMPLING_RATIO, sampling_ratio);
+  REQUIRE(sampling_ratio <= LARGEST_SAMPLES, 6,
+          "sampling_ratio must be at most %d samples per bin and axis, got %d", LARGEST_SAMPLES,
+          sampling_ratio);
 }
 
 /* Offsets in a plane, where an index computes N channels. */
