@@ -94,7 +94,8 @@ LINK_TIME = ["-flto=auto"] if LINUX_GCC and "-fno-lto" not in os.environ.get("CF
 
 if os.name == "posix":
     declare()
-compile_args = ["-O3", "-g0", "-Wall", "-Wextra", "-fasynchronous-unwind-tables", *LINK_TIME]
+# Exceptions pass through C: inlined into what catches them, it must not count as code that never throws.
+compile_args = ["-O3", "-g0", "-Wall", "-Wextra", "-fasynchronous-unwind-tables", "-fexceptions", *LINK_TIME]
 link_args = ["-Wl,-Bsymbolic-functions", f"-Wl,--version-script={CSRC / 'exports.map'}", "-O3"]
 link_args += LINK_TIME
 

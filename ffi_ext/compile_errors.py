@@ -89,6 +89,12 @@ def _linker_text(log: str) -> str:
 def _hint(text: str) -> str:
     if "No space left on device" in text:  # which makes files go missing, too
         return "the disk is full"
+    newest = re.search(r"unsupported GNU version! gcc versions later than (\d+)", text)
+    if newest:
+        return (
+            f"install one that this nvcc takes (Debian and Ubuntu: apt install g++-{newest[1]}): it is found by its "
+            "name. Or say where one is: NVCC_CCBIN=/path/to/g++"
+        )
     library = re.search(r"cannot find -l([\w.+-]+)|library not found for -l([\w.+-]+)", text)
     if library:
         name = library.group(1) or library.group(2)
@@ -115,7 +121,7 @@ def _hint(text: str) -> str:
     if _C_COMPLAINT.search(text) and _CXX_LINE.search(text):
         return _IS_CXX
     if "unknown type name 'bool'" in text:
-        return "C needs #include <stdbool.h> for bool"
+        return 'C needs #include <stdbool.h> for bool before C23: extra_compile_args=["-std=gnu23"]'
     if re.search("unknown type name 'THC(uda|State)", text):
         return "THC's types need with_cuda=True"
     if _OURS_IS_UNKNOWN.search(text):
@@ -149,6 +155,11 @@ def _missing_header(name: str) -> str:
         return (
             f"{name} is a header of the CUDA toolkit: install the whole toolkit, or set CUDA_HOME to one that "
             "has it"
+        )
+    if name.startswith("crt/"):
+        return (
+            "pip's nvidia-cuda-runtime has no headers of crt/: pip install nvidia-cuda-crt of the same version "
+            "(nvidia-cuda-nvcc, which brings them, compiles .cu sources, too), or set CUDA_HOME to a toolkit"
         )
     if re.fullmatch("[a-z_]+", name):
         return _IS_CXX

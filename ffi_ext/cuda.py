@@ -35,7 +35,7 @@ _LIBRARY_FUNCTION = re.compile("(cublasLt|cublas|cusparse|cusolver|cufft|curand|
 
 
 def home() -> Path | None:
-    """The toolkit's directory: CUDA_HOME, CUDA_PATH, nvcc on PATH, the usual place."""
+    """The toolkit's directory: CUDA_HOME, CUDA_PATH, nvcc on PATH, the usual place, pip's nvidia-cuda-nvcc."""
     for variable in ("CUDA_HOME", "CUDA_PATH"):
         value = os.environ.get(variable)
         if value and Path(value).is_dir():
@@ -46,7 +46,9 @@ def home() -> Path | None:
             if (root / "include" / "cuda_runtime.h").exists():
                 return root
     usual = Path("/usr/local/cuda")
-    return usual if usual.is_dir() else None
+    places = [usual, *(folder.parent for folder in _pip_folders("bin"))]
+    compilers = [root for root in places if (root / "bin" / "nvcc").exists()]
+    return next(iter(compilers), usual if usual.is_dir() else None)
 
 
 def real_nvcc_on_path() -> str | None:
@@ -204,7 +206,8 @@ def runtime_words(kernels: bool) -> list[str]:
     Args:
         kernels: The module has some: the dispatcher asks for their errors after each call.
     """
-    folders = [path for path in library_dirs() if (path / "libcudart_static.a").exists()]
+    folders = [*library_dirs(), *_pip_folders("lib")]
+    folders = [path for path in folders if (path / "libcudart_static.a").exists()]
     if not folders:
         return []
     words = [f"-L{folders[0]}", "-lcudart_static", "-ldl", "-lrt", "-lpthread"]

@@ -13,7 +13,7 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
-from ffi_ext import cuda
+from ffi_ext import cuda, host_compiler
 
 _PAIRED = ("-gencode", "--generate-code", "-arch", "--gpu-architecture", "-code", "--gpu-code")
 # Thrust and CUB, which sources include without a word of the dialect, refuse these since CUDA 13.
@@ -62,6 +62,7 @@ def main() -> int:
             f"ffi_ext: {real} of today does not go with {' '.join(dropped)}: left out{instead}",
             file=sys.stderr,
         )
+    arguments += host_compiler.flags(real, arguments)
     include = cuda.INCLUDE
     folders = [f"-I{include}", *(f"-I{include / name}" for name in ("TH", "THC", "THCUNN"))]
     for word in sys.argv[1:]:

@@ -7,7 +7,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from ffi_ext import cuda, cuda_objects, toolchain
+from ffi_ext import cuda, cuda_objects, host_compiler, toolchain
 
 
 @dataclass(frozen=True)
@@ -69,6 +69,7 @@ def compile_command(
         ]
         if not any("-arch" in flag or "-gencode" in flag for flag in flags):
             flags += cuda.architecture_flags(program.path)
+        flags += host_compiler.flags(program.path, flags)
         flags += cuda.shims(source, plan.include_dirs)
         return (*program.command, *flags, "-c", toolchain.safe_path(source)), program.identity
     if is_cxx(source, plan.language):
@@ -82,9 +83,9 @@ def compile_command(
         arguments = list(plan.compile_args.get("cc", ()))
         if generated:  # it includes the headers, and is not the user's to optimize or to warn of
             arguments = toolchain.preprocessor_words(arguments)
-        standard = [*toolchain.C_STANDARD, *toolchain.LENIENT]
-        if toolchain.c_compiler_is_cxx():  # clang++ refuses C's
-            standard = [word for word in toolchain.C_STANDARD if not word.startswith("-std=")]
+        standard = [*toolchain.c_dialect(), toolchain.NEVER_FUSED]
+        if not toolchain.c_compiler_is_cxx():
+            standard += toolchain.LENIENT
         if plan.gnu89_inline and not generated:
             standard.append("-fgnu89-inline")
     if generated:

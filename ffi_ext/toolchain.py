@@ -24,15 +24,18 @@ from ffi_ext.errors import BuildError
 CXX_SUFFIXES = (".cpp", ".cc", ".cxx", ".C", ".c++", ".mm")
 CUDA_SUFFIXES = (".cu",)
 
-# Compilers of 2017 took C99 with GNU's extensions (typeof, asm, drand48 in the headers) when nothing
-# else was said. gnu11 alone would fuse a * b + c where the processor can, and change results.
-C_STANDARD = ("-std=gnu11", "-ffp-contract=off")
+# gnu11 alone would fuse a * b + c where the processor can, and change results.
+NEVER_FUSED = "-ffp-contract=off"
 
-# What C code of 2017 needs from a compiler of today: these were warnings then.
+# What C code of 2017 needs from a compiler of today: these were warnings then. The header has those that
+# not every compiler knows by a name, and all for scripts that compile by themselves.
 LENIENT = (
     "-Wno-error=implicit-function-declaration",
+    "-Wno-error=implicit-int",
     "-Wno-error=incompatible-pointer-types",
     "-Wno-error=int-conversion",
+    "-include",
+    str(cuda.INCLUDE / "ffi_ext" / "lenient.h"),
 )
 
 # gcc notes for each token the macros it came out of, a tenth of the time of TH's headers. Only the
@@ -118,6 +121,14 @@ def c_compiler_is_cxx() -> bool:
     return any("++" in os.path.basename(word) for word in words)
 
 
+def c_dialect() -> list[str]:
+    """-std of headers and sources, where nothing else is said; no C++ compiler takes C's.
+
+    Compilers of 2017 took C99 with GNU's extensions (typeof, asm, drand48 in the headers).
+    """
+    return [] if c_compiler_is_cxx() else ["-std=gnu11"]
+
+
 def cxx_compiler() -> Program:
     """$CXX, else g++ or c++."""
     default = "g++" if shutil.which("g++") or not shutil.which("c++") else "c++"
@@ -140,6 +151,7 @@ def environment_flags(*names: str) -> list[str]:
     return [word for name in names for word in _words(name)]
 
 
+_NEWER_C = re.compile(r"-std=(?:c|gnu)2[3xy]$")  # bool, true, alignas ... are words then
 _OF_PREPROCESSOR = ("-D", "-I", "-U", "-include", "-imacros", "-iquote", "-isystem", "-idirafter")
 
 
@@ -161,7 +173,7 @@ def preprocessor_words(arguments: Iterable[str]) -> list[str]:
     for word in words:
         if word in _OF_PREPROCESSOR:
             found += [word, *islice(words, 1)]
-        elif word.startswith(_OF_PREPROCESSOR):
+        elif word.startswith(_OF_PREPROCESSOR) or _NEWER_C.match(word):
             found.append(word)
     return found
 

@@ -21,6 +21,11 @@ def _latin1(text: str, encoding: str) -> bytes:
     return text.encode("latin1")
 
 
+def _no_bytes() -> bytes:
+    """How protocols 0 to 2 write no bytes at all: bytes()."""
+    return b""
+
+
 class _ElementType:
     """Stands for np.dtype, whose own __setstate__ believes what a file says and may crash."""
 
@@ -52,6 +57,18 @@ def _empty(*_: Any) -> _Array:
     return np.ndarray.__new__(_Array, (0,), np.uint8)
 
 
+def _from_buffer(
+    data: Any, kind: Any, shape: Any, order: str, axes: tuple[int, ...] | None = None
+) -> np.ndarray:
+    """An array of protocol 5, which is what Python writes from 3.14 on."""
+    sizes = [operator.index(n) for n in shape]
+    array = np.frombuffer(bytearray(memoryview(data)), kind.dtype)  # bytearray(n) would be n zeros
+    if min(sizes, default=0) < 0 or array.size != math.prod(sizes):
+        raise pickle.UnpicklingError(f"an array of shape {tuple(sizes)} has {array.size} elements")
+    array = array.reshape(sizes, order="F" if order == "F" else "C")
+    return array if axes is None else array.transpose(axes)
+
+
 def _scalar(kind: _ElementType, data: str | bytes) -> Any:
     data = data.encode("latin1") if isinstance(data, str) else data
     return np.frombuffer(data, kind.dtype, 1)[0]
@@ -63,10 +80,13 @@ ALLOWED: dict[tuple[str, str], Any] = {
     ("numpy", "dtype"): _ElementType,
     ("numpy.core.multiarray", "_reconstruct"): _empty,
     ("numpy._core.multiarray", "_reconstruct"): _empty,
+    ("numpy.core.numeric", "_frombuffer"): _from_buffer,
+    ("numpy._core.numeric", "_frombuffer"): _from_buffer,
     ("numpy.core.multiarray", "scalar"): _scalar,
     ("numpy._core.multiarray", "scalar"): _scalar,
     ("collections", "OrderedDict"): OrderedDict,
     ("_codecs", "encode"): _latin1,
+    ("__builtin__", "bytes"): _no_bytes,
 }
 
 

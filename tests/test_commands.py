@@ -69,9 +69,9 @@ def test_a_script_that_python_cannot_read_stops_nobody(tmp_path, capsys, command
     shown = capsys.readouterr()
     said = shown.out + shown.err
     if sys.version_info >= (3, 11):  # Python 3.10 reads it
-        assert "table.py: cannot be read (maximum recursion" in said
+        assert "table.py: cannot be read (" in said
     # a SyntaxError since Python 3.11.4, a ValueError before
-    why = r"\(source code string cannot contain null bytes\)"
+    why = r"\(source code (string )?cannot contain null bytes\)"
     assert re.search(rf"image\.py: (no Python 3|cannot be read) {why}", said)
     assert "torch" in shown.out  # of ours.py
 
@@ -234,6 +234,10 @@ def test_build_runs_the_script_that_lies_here(project, capfd):
     assert cli.main(["build"]) == 7
 
 
+# Path.exists() raises OSError there until Python 3.13; the name is missing since.
+TOO_LONG = 1 if sys.version_info < (3, 14) else 2
+
+
 @pytest.mark.parametrize(
     ("words", "code", "said"),
     [
@@ -257,11 +261,11 @@ def test_build_runs_the_script_that_lies_here(project, capfd):
         (["clean", "--older-than", "3"], 2, "goes with --cache"),
         (["clean", "--cache", "."], 2, "--cache takes no directory, got '.'"),
         (["build", "folder"], 2, "folder is a directory: name a build script"),
-        (["build", "n" * 300 + ".h", "lib.c"], 1, "build: "),
-        (["run", "n" * 300], 1, "File name too long"),
+        (["build", "n" * 300 + ".h", "lib.c"], TOO_LONG, "n.h"),
+        (["run", "n" * 300], TOO_LONG, "nnn"),
         (["run", "--", "./no_such_command"], 2, "command not found: ./no_such_command"),
         (["run", "--", "./lib.c"], 2, "./lib.c may not be executed: chmod +x it"),
-        (["doctor", "n" * 300], 1, "File name too long"),
+        (["doctor", "n" * 300], TOO_LONG, "nnn"),
         (
             ["stubs", "lib.h", "-o", "folder"],
             1,

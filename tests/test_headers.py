@@ -709,3 +709,41 @@ def test_static_asserts_and_sizes_that_are_parameters(build):
     text = '_Static_assert(sizeof(int) > 1, "small; (int)");\nint last(int n, const int v[n], int w[2 * n])'
     module = build(text + ";", text + " { return v[n - 1] + w[2 * n - 1]; }")
     assert module.last(2, [3, 4], [0, 0, 0, 30]) == 34
+
+
+def test_attributes_of_c23(build):
+    header = """
+    [[nodiscard]] int f(int x);
+    [[deprecated("use f(), not \\"g\\" [[at all]]"), gnu::pure]] int g([[maybe_unused]] int x);
+    """
+    source = "int f(int x) { return 2 * x; } int g(int x) { return 3; }"
+    module = build(header, header + source, extra_compile_args=["-std=gnu2x"])
+    assert (module.f(4), module.g(1)) == (8, 3)
+
+
+def test_the_words_of_c23(build, tmp_path):
+    header = """
+    enum shade : unsigned char { RED = 1, BLUE };
+    typedef struct { alignas(16) float v[4]; int last; } aligned;
+    constexpr int LIMIT = 7;
+    static_assert(sizeof(int) == 4);
+    bool negated(bool x);
+    int other(enum shade x);
+    int last_of(aligned *a);
+    """
+    source = header + """
+    bool negated(bool x) { return !x; }
+    int other(enum shade x) { return RED + BLUE - x; }
+    int last_of(aligned *a) { return a->last - LIMIT * (nullptr == 0); }
+    """
+    (tmp_path / "probe.c").write_text(source)
+    command = ["gcc", "-std=gnu2x", "-fsyntax-only", str(tmp_path / "probe.c")]
+    if subprocess.run(command, capture_output=True, check=False).returncode:
+        pytest.skip("this machine's gcc knows too little of C23")
+    module = build(header, source, extra_compile_args=["-std=gnu2x"])
+    assert module.negated(False) is True
+    assert module.other(module.RED) == 2
+    assert module.LIMIT == 7
+    aligned = module._ffi.new("aligned *", {"last": 9})
+    assert module._ffi.sizeof("aligned") == 32
+    assert module.last_of(aligned) == 2

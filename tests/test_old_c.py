@@ -31,6 +31,33 @@ def test_implicit_declarations_and_foreign_pointers_are_warnings(build, capfd):
     assert module.both(torch.ones(2, 3), torch.ones(2, 3, dtype=torch.long).t()) == 10
 
 
+# Errors of gcc 14 and clang 16 or later; clang takes "return" for a type's error since ever.
+CARELESS = """
+static count = 3;
+helper(q) { return q + count; }
+int positive(int a) { if (a < 0) return; return helper(a); }
+int nothing(void) { return 4; }
+void something(void) { return nothing(); }
+"""
+
+
+@pytest.mark.parametrize("compiler", ["gcc", "clang"])
+@pytest.mark.parametrize("first", ["", "#include <TH/TH.h>\n"])
+def test_types_and_returns_that_are_missing_are_warnings(build, monkeypatch, compiler, first):
+    if shutil.which(compiler) is None:
+        pytest.skip(f"there is no {compiler} on this machine")
+    monkeypatch.setenv("CC", compiler)
+    assert build("int positive(int a);", first + CARELESS).positive(2) == 5
+
+
+def test_the_same_in_a_scripts_own_lines(tmp_path):
+    """`gcc -c` of a make.sh: what TH.h says must do."""
+    (tmp_path / "a.c").write_text("#include <TH/TH.h>\n" + CARELESS)
+    command = ["gcc", "-std=gnu11", "-w", f"-I{INCLUDE}", "-c", "-o", "a.o", "a.c"]
+    subprocess.run(command, cwd=tmp_path, check=True)
+    assert (tmp_path / "a.o").exists()
+
+
 HEADERS = sorted(path.name for path in (INCLUDE / "TH").glob("*.h") if "Generate" not in path.name)
 
 

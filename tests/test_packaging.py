@@ -7,6 +7,7 @@ import hashlib
 import importlib
 import importlib.metadata
 import os
+import platform
 import shutil
 import subprocess
 import sys
@@ -103,6 +104,9 @@ def test_the_wheel_of_ffi_ext_is_manylinux(wheelhouse, tmp_path):
         if shutil.which(needed, path=tools) is None:
             pytest.skip(f"{needed} is not installed: pip install {needed}")
     (wheel,) = wheelhouse.glob("ffi_ext-*.whl")
+    libc = tuple(map(int, platform.libc_ver()[1].split(".")))
+    if libc > (2, 41):
+        pytest.skip("this system's C library is newer than every manylinux that auditwheel knows")
     run(sys.executable, "-m", "auditwheel", "repair", "-w", tmp_path, wheel, PATH=tools)
     (repaired,) = tmp_path.glob("*.whl")
     assert "manylinux" in repaired.name

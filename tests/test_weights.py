@@ -97,7 +97,7 @@ def blobs_of(state):
     return {"blobs": blobs}
 
 
-@pytest.mark.parametrize("protocol", [0, 2, 4])
+@pytest.mark.parametrize("protocol", [0, 2, 4, 5])
 def test_detectrons_pickles(tmp_path, protocol):
     model = small_resnet()
     values = fill(model.state_dict())
@@ -305,6 +305,19 @@ def test_the_report():
         load_weights(model, {"encoder.weight": torch.zeros(1)})
 
 
+@pytest.mark.parametrize("protocol", range(pickle.HIGHEST_PROTOCOL + 1))
+def test_arrays_of_every_layout(tmp_path, protocol):
+    a = np.random.default_rng(0).random((3, 4, 5)).astype(">f4")
+    arrays = [a, a.T, a.transpose(0, 2, 1), a.transpose(1, 2, 0), a[::2], a[:, ::-1], a[:, :1, :0]]
+    arrays += [np.array(3.5), np.array([True]), np.array(["ab", "c"]), np.float32(3)]
+    path = tmp_path / "arrays.pkl"
+    path.write_bytes(pickle.dumps(arrays, protocol))
+    for found, array in zip(load_pickle(path), arrays, strict=True):
+        assert found.dtype.newbyteorder("=") == array.dtype.newbyteorder("=")
+        assert found.shape == array.shape
+        assert (found == array).all()
+
+
 class _Hostile:
     """An array's pickle with a state of its own."""
 
@@ -313,6 +326,37 @@ class _Hostile:
 
     def __reduce__(self):
         return (*np.ones(2, np.float32).__reduce__()[:2], self.state)
+
+
+class _HostileBuffer:
+    """An array as protocol 5 has it, with arguments of its own."""
+
+    def __init__(self, *arguments):
+        self.arguments = arguments
+
+    def __reduce__(self):
+        return np.ones(2, np.float32).__reduce_ex__(5)[0], self.arguments
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        (b"\0" * 8, np.dtype("f4"), (1000,), "C"),
+        (b"\0" * 8, np.dtype("f4"), (-1,), "C"),
+        (b"\0" * 8, np.dtype("f4"), (-1, -2), "F"),
+        (b"\0" * 7, np.dtype("f4"), (1,), "C"),
+        (b"\0" * 8, np.dtype("O"), (1,), "C"),
+        (b"\0" * 8, np.dtype("f4"), (2,), "K", (0, 0)),
+        (8, np.dtype("f4"), (2,), "C"),
+        (1 << 62, np.dtype("f4"), (2,), "C"),
+        (b"\0" * 8, "f4", (2,), "C"),
+    ],
+)
+def test_buffers_that_are_not_what_they_say(tmp_path, arguments):
+    path = tmp_path / "hostile.pkl"
+    path.write_bytes(pickle.dumps({"blobs": {"conv1_w": _HostileBuffer(*arguments)}}))
+    with pytest.raises(ValueError, match="hostile.pkl: expected a pickle file of weights"):
+        load_pickle(path)
 
 
 @pytest.mark.parametrize(

@@ -239,7 +239,8 @@ def read_only(p: Project) -> str:
     """The target folder takes no new files."""
     change = ["chattr", "+i"] if os.geteuid() == 0 else ["chmod", "555"]
     undo = ["chattr", "-i"] if os.geteuid() == 0 else ["chmod", "755"]
-    if subprocess.run([*change, str(p.target)], capture_output=True, check=False).returncode:
+    change.append(str(p.target))
+    if not shutil.which(change[0]) or subprocess.run(change, capture_output=True, check=False).returncode:
         return operation_refused(p)
     try:
         outcome = children.run(p.build)

@@ -13,6 +13,8 @@
 #include <string.h>
 #include <time.h>
 
+#include "../ffi_ext/lenient.h" /* for scripts that compile by themselves */
+
 #ifdef __cplusplus
 #define TH_EXTERNC extern "C"
 #else

@@ -10,11 +10,15 @@
 #define THC_EXTERNC TH_EXTERNC
 
 #if defined(__has_include)
-#if __has_include(<cuda_runtime.h>) && !defined(FFI_EXT_NO_CUDA_HEADERS)
+/* What pip installs beside torch has cuda_runtime.h, but not the crt/ that it includes. */
+#if __has_include(<cuda_runtime.h>) && __has_include(<crt/host_config.h>) && !defined(FFI_EXT_NO_CUDA_HEADERS)
 #define FFI_EXT_CUDA_HEADERS
 #endif
 #endif
 #ifdef FFI_EXT_CUDA_HEADERS
+#if !defined(__CUDACC__) && !defined(__NV_NO_HOST_COMPILER_CHECK)
+#define __NV_NO_HOST_COMPILER_CHECK 1 /* of what nvcc takes: it has no part in this */
+#endif
 #include <cuda.h> /* CUDA_VERSION */
 #include <cuda_runtime.h>
 #include "ffi_ext/cuda_shims.h" /* for C sources, too: cudaThreadSynchronize() ... */
