@@ -95,6 +95,8 @@ def _hint(text: str) -> str:
             f"install one that this nvcc takes (Debian and Ubuntu: apt install g++-{newest[1]}): it is found by its "
             "name. Or say where one is: NVCC_CCBIN=/path/to/g++"
         )
+    if re.search('previous function "rsqrtf?"', text):
+        return "CUDA before 13.2 does not go with glibc 2.42 or newer: a newer toolkit does"
     library = re.search(r"cannot find -l([\w.+-]+)|library not found for -l([\w.+-]+)", text)
     if library:
         name = library.group(1) or library.group(2)

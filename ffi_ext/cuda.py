@@ -17,6 +17,7 @@ from pathlib import Path
 from ffi_ext.errors import BuildError
 
 INCLUDE = Path(__file__).parent / "include"
+USUAL = Path("/usr/local/cuda")  # where NVIDIA's installers put the toolkit
 # What nvcc accepts beyond its default; scripts of old ask for both where their kernels need them.
 EXTENSIONS = ("--extended-lambda", "--expt-relaxed-constexpr")
 SHIMS = INCLUDE / "ffi_ext" / "cuda_shims.h"
@@ -45,10 +46,9 @@ def home() -> Path | None:
         for root in (Path(compiler).parent.parent, Path(os.path.realpath(compiler)).parent.parent):
             if (root / "include" / "cuda_runtime.h").exists():
                 return root
-    usual = Path("/usr/local/cuda")
-    places = [usual, *(folder.parent for folder in _pip_folders("bin"))]
+    places = [USUAL, *(folder.parent for folder in _pip_folders("bin"))]
     compilers = [root for root in places if (root / "bin" / "nvcc").exists()]
-    return next(iter(compilers), usual if usual.is_dir() else None)
+    return next(iter(compilers), USUAL if USUAL.is_dir() else None)
 
 
 def real_nvcc_on_path() -> str | None:
@@ -139,6 +139,14 @@ def _torch_cuda() -> str | None:
     text = Path(spec.origin).with_name("version.py").read_text(encoding="utf-8")
     found = re.search(r"^cuda\b[^=\n]*=\s*['\"](\d+\.\d+)", text, re.M)
     return found[1] if found else None
+
+
+def how_to_install() -> str:
+    """What to do where there is no nvcc, as the end of a message. CUDA 12's packages of pip lack the compiler."""
+    version = _torch_cuda()
+    by_pip = version and int(version.partition(".")[0]) >= 13
+    first = f'pip install "cuda-toolkit[nvcc,cccl]=={version}.*", or ' if by_pip else ""
+    return f"{first}install the CUDA toolkit and set CUDA_HOME or PATH"
 
 
 def _toolkit_version() -> str | None:
@@ -275,6 +283,5 @@ def include_dirs() -> list[str]:
     """The toolkit's headers: of its directory, of its C++ libraries (Thrust), and of what pip installed."""
     root = home()
     found = [root / "include", root / "include" / "cccl"] if root else []
-    usual = Path("/usr/local/cuda/include")
     found += _pip_folders("include")
-    return [str(path) for path in dict.fromkeys([*found, usual]) if path.is_dir()]
+    return [str(path) for path in dict.fromkeys([*found, USUAL / "include"]) if path.is_dir()]

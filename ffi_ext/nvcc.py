@@ -48,7 +48,9 @@ def main() -> int:
     real = cuda.nvcc()
     if real is None:
         print(
-            "ffi_ext: there is no nvcc on this machine: the CUDA part is left out", file=sys.stderr
+            "ffi_ext: there is no nvcc on this machine: the CUDA part is left out. To have it, "
+            + cuda.how_to_install(),
+            file=sys.stderr,
         )
         return 0
     arguments, dropped = repaired(sys.argv[1:], cuda.supported(real))

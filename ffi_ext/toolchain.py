@@ -140,8 +140,8 @@ def nvcc() -> Program:
     path = cuda.nvcc()
     if path is None:
         raise BuildError(
-            "no nvcc: .cu sources need the CUDA toolkit. Install it and set CUDA_HOME or PATH, or "
-            "leave the .cu sources out to build the CPU part"
+            f"no nvcc: .cu sources need it: {cuda.how_to_install()}. Or leave the .cu sources out to build "
+            "the CPU part"
         )
     return Program((path,), path)
 

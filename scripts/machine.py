@@ -8,6 +8,8 @@ import shlex
 import shutil
 import subprocess
 import sys
+import sysconfig
+from pathlib import Path
 
 
 def first_line(command: list[str], word: str = "") -> str:
@@ -23,6 +25,14 @@ def first_line(command: list[str], word: str = "") -> str:
 def compiler(variable: str, default: str) -> str:
     command = shlex.split(os.environ.get(variable, "")) or [default]
     return first_line([*command, "--version"])
+
+
+def nvcc() -> str:
+    """On PATH, in the usual place, or as pip installed it beside torch."""
+    site = Path(sysconfig.get_paths()["purelib"])
+    places = [Path("/usr/local/cuda"), *sorted(site.glob("nvidia/*"))]
+    found = (str(place / "bin" / "nvcc") for place in places if (place / "bin" / "nvcc").exists())
+    return shutil.which("nvcc") or next(found, "nvcc")
 
 
 def torch_version() -> str:
@@ -41,7 +51,7 @@ def main() -> int:
         "Python": platform.python_version(),
         "C compiler": compiler("CC", "gcc"),
         "C++ compiler": compiler("CXX", "g++"),
-        "nvcc": first_line([shutil.which("nvcc") or "nvcc", "--version"], "release"),
+        "nvcc": first_line([nvcc(), "--version"], "release"),
         "GPU": first_line(["nvidia-smi", "--query-gpu=name", "--format=csv,noheader"]),
         "torch": torch_version(),
     }

@@ -11,7 +11,8 @@ import pytest
 import torch
 
 import ffi_ext
-from ffi_ext import BuildError, NativeError, cuda, cuda_objects, runtime, tiers, toolchain
+from ffi_ext import BuildError, NativeError, compile_errors, cuda, cuda_objects, host_compiler
+from ffi_ext import runtime, tiers, toolchain
 
 needs_nvcc = pytest.mark.skipif(cuda.nvcc() is None, reason="there is no nvcc on this machine")
 needs_gpu = pytest.mark.skipif(not torch.cuda.is_available(), reason="there is no GPU for torch")
@@ -224,9 +225,87 @@ def test_a_toolkit_of_another_major_version_is_told(monkeypatch, tmp_path):
             assert "is CUDA 12.4, torch is built for CUDA 13.0" in str(found[0].message)
 
 
+@pytest.fixture
+def only_pip(tmp_path, monkeypatch):
+    """A machine whose CUDA is what pip installed beside torch: headers without crt/, and no nvcc."""
+    for name in ("CUDA_HOME", "CUDA_PATH"):
+        monkeypatch.delenv(name, raising=False)
+    monkeypatch.setattr(cuda, "USUAL", tmp_path / "usual")
+    monkeypatch.setattr(cuda, "real_nvcc_on_path", lambda: None)
+    root = tmp_path / "nvidia" / "cu13"
+    monkeypatch.setattr(
+        cuda, "_pip_folders", lambda name: [root / name] if (root / name).is_dir() else []
+    )
+    (root / "include").mkdir(parents=True)
+    (root / "include" / "cuda_runtime.h").write_text('#include "crt/host_config.h"\n')
+    return root
+
+
+def test_thc_sources_where_cudas_headers_are_not_all_there(only_pip, build):
+    header = "int f(int x); int g(THCudaTensor *t);"
+    source = "#include <THC/THC.h>\nint f(int x) { return x + 1; } int g(THCudaTensor *t) { return 1; }"
+    assert build(header, source, with_cuda=True).f(4) == 5
+    with pytest.raises(BuildError, match=r"no headers of crt/: pip install nvidia-cuda-crt"):
+        build("int f(int x);", "#include <cuda_runtime.h>\nint f(int x) { return x; }", with_cuda=True)
+
+
+def test_the_toolkit_may_be_pips(only_pip):
+    assert cuda.home() is None and cuda.nvcc() is None
+    compiler = only_pip / "bin" / "nvcc"
+    compiler.parent.mkdir()
+    compiler.write_text("")
+    assert (cuda.home(), cuda.nvcc()) == (only_pip, str(compiler))
+    usual = cuda.USUAL / "bin" / "nvcc"
+    cuda.USUAL.mkdir()  # as images of CUDA's libraries alone have it
+    assert cuda.nvcc() == str(compiler)
+    usual.parent.mkdir()
+    usual.write_text("")
+    assert cuda.nvcc() == str(usual)
+
+
+@pytest.mark.parametrize(
+    ("torchs", "said"),
+    [("13.0", 'pip install "cuda-toolkit[nvcc,cccl]==13.0.*", or install'), ("12.8", "install the")],
+)
+def test_what_to_do_without_nvcc(monkeypatch, torchs, said):
+    monkeypatch.setattr(cuda, "_torch_cuda", lambda: torchs)
+    assert cuda.how_to_install().startswith(said)
+
+
+def test_a_gcc_that_nvcc_takes_is_found_beside_one_that_is_too_new(tmp_path, monkeypatch):
+    tools = tmp_path / "tools"
+    for path in (tmp_path / "bin" / "nvcc", tools / "gcc", tools / "g++-14", tools / "g++-15"):
+        path.parent.mkdir(exist_ok=True)
+        path.write_text("#!/bin/sh\necho 16\n")
+        path.chmod(0o755)
+    config = tmp_path / "include" / "crt" / "host_config.h"
+    config.parent.mkdir(parents=True)
+    config.write_text("#if __GNUC__ > 14\n#error -- unsupported GNU version!\n#endif\n")
+    monkeypatch.setenv("PATH", str(tools))
+    for name in ("NVCC_CCBIN", "NVCC_PREPEND_FLAGS", "NVCC_APPEND_FLAGS"):
+        monkeypatch.delenv(name, raising=False)
+    for function in (host_compiler._gcc, host_compiler._newest_accepted):
+        function.cache_clear()
+    nvcc = str(tmp_path / "bin" / "nvcc")
+    assert host_compiler.flags(nvcc) == ["-ccbin", str(tools / "g++-14")]
+    assert host_compiler.flags(nvcc, ["-O3", "-ccbin=/usr/bin/clang++"]) == []
+    monkeypatch.setenv("NVCC_PREPEND_FLAGS", "-allow-unsupported-compiler")
+    assert host_compiler.flags(nvcc) == []
+    monkeypatch.delenv("NVCC_PREPEND_FLAGS")
+    (tools / "g++-14").unlink()
+    assert host_compiler.flags(nvcc) == []  # nvcc says what it misses
+    host_compiler._gcc.cache_clear()
+
+
+def test_a_host_compiler_that_is_too_new_is_told_with_the_ones_that_are_not():
+    log = "host_config.h:137:2: error: #error -- unsupported GNU version! gcc versions later than 15 are not supported!"
+    said = str(compile_errors.explain("compiling a.cu", log))
+    assert "apt install g++-15" in said and "NVCC_CCBIN" in said
+
+
 def test_a_source_without_nvcc_is_refused_by_name(folder, monkeypatch):
     monkeypatch.setattr(cuda, "nvcc", lambda: None)
-    with pytest.raises(BuildError, match="no nvcc: .cu sources need the CUDA toolkit"):
+    with pytest.raises(BuildError, match="no nvcc: .cu sources need it: "):
         create(folder, define_macros=[("OTHER", "1")]).build()
 
 

@@ -74,7 +74,7 @@ def machine(report: Report) -> None:
         span = f"{known[0] / 10} to {known[-1] / 10}" if known else "unknown architectures"
         facts["nvcc"] = f"{_version((nvcc,))} ({nvcc}), compiles for {span}"
     else:
-        facts["nvcc"] = "none: CUDA parts are left out"
+        facts["nvcc"] = f"none: CUDA parts are left out. For them, {cuda.how_to_install()}"
     _torch(report)
     root = cache.root()
     facts["cache"] = str(root) if root else "none"

@@ -180,7 +180,7 @@ def _files_of(lists: dict[str, list[str]], path: Path, shown: str, report: Repor
         for text in dict.fromkeys(texts):
             if text.endswith(".cu") and cuda.nvcc() is None:
                 report.problems.append(
-                    f"{shown}: {text} needs nvcc: install the CUDA toolkit and set CUDA_HOME, or leave it out"
+                    f"{shown}: {text} needs nvcc: {cuda.how_to_install()}; or leave it out"
                 )
             if (path.parent / text).exists():
                 continue
