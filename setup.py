@@ -95,7 +95,15 @@ LINK_TIME = ["-flto=auto"] if LINUX_GCC and "-fno-lto" not in os.environ.get("CF
 if os.name == "posix":
     declare()
 # Exceptions pass through C: inlined into what catches them, it must not count as code that never throws.
-compile_args = ["-O3", "-g0", "-Wall", "-Wextra", "-fasynchronous-unwind-tables", "-fexceptions", *LINK_TIME]
+compile_args = [
+    "-O3",
+    "-g0",
+    "-Wall",
+    "-Wextra",
+    "-fasynchronous-unwind-tables",
+    "-fexceptions",
+    *LINK_TIME,
+]
 link_args = ["-Wl,-Bsymbolic-functions", f"-Wl,--version-script={CSRC / 'exports.map'}", "-O3"]
 link_args += LINK_TIME
 

@@ -31,6 +31,14 @@ NAMES = {
     "Blackwell": "10.0;12.0+PTX",
 }
 
+# conda has the toolkit's headers and libraries below targets/ alone.
+_MACHINE = platform.machine()
+_TARGETS = [
+    f"targets/{name}-linux"
+    for name in (("sbsa", _MACHINE) if _MACHINE == "aarch64" else (_MACHINE,))
+]
+_HEADERS = ["include", *(f"{target}/include" for target in _TARGETS)]
+
 # A function of the libraries beside the runtime, by its name: cublasLtMatmul is of libcublasLt.
 _LIBRARY_FUNCTION = re.compile("(cublasLt|cublas|cusparse|cusolver|cufft|curand|cudnn)(?=[A-Z])")
 
@@ -44,7 +52,7 @@ def home() -> Path | None:
     compiler = real_nvcc_on_path()
     if compiler:
         for root in (Path(compiler).parent.parent, Path(os.path.realpath(compiler)).parent.parent):
-            if (root / "include" / "cuda_runtime.h").exists():
+            if any((root / folder / "cuda_runtime.h").exists() for folder in _HEADERS):
                 return root
     places = [USUAL, *(folder.parent for folder in _pip_folders("bin"))]
     compilers = [root for root in places if (root / "bin" / "nvcc").exists()]
@@ -151,12 +159,9 @@ def how_to_install() -> str:
 
 def _toolkit_version() -> str | None:
     root = home()
-    header = root / "include" / "cuda_runtime_api.h" if root else None
-    if header is None or not header.exists():
-        return None
-    found = re.search(
-        r"^#define\s+CUDART_VERSION\s+(\d+)", header.read_text(errors="replace"), re.M
-    )
+    headers = [root / folder / "cuda_runtime_api.h" for folder in _HEADERS] if root else []
+    text = next((h.read_text(errors="replace") for h in headers if h.exists()), "")
+    found = re.search(r"^#define\s+CUDART_VERSION\s+(\d+)", text, re.M)
     return f"{int(found[1]) // 1000}.{int(found[1]) % 1000 // 10}" if found else None
 
 
@@ -272,9 +277,7 @@ def library_dirs() -> list[Path]:
     root = home()
     if root is None:
         return []
-    machine = platform.machine()
-    targets = ("sbsa", machine) if machine == "aarch64" else (machine,)
-    names = ["lib64", "lib", "lib/x64", *(f"targets/{name}-linux/lib" for name in targets)]
+    names = ["lib64", "lib", "lib/x64", *(f"{target}/lib" for target in _TARGETS)]
     names.append(f"lib/{sysconfig.get_config_var('MULTIARCH')}")
     return [root / name for name in names if (root / name).is_dir()]
 
@@ -282,6 +285,6 @@ def library_dirs() -> list[Path]:
 def include_dirs() -> list[str]:
     """The toolkit's headers: of its directory, of its C++ libraries (Thrust), and of what pip installed."""
     root = home()
-    found = [root / "include", root / "include" / "cccl"] if root else []
+    found = [root / folder / part for folder in _HEADERS for part in ("", "cccl")] if root else []
     found += _pip_folders("include")
     return [str(path) for path in dict.fromkeys([*found, USUAL / "include"]) if path.is_dir()]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib
+import platform
 import subprocess
 import sys
 import warnings
@@ -11,8 +12,17 @@ import pytest
 import torch
 
 import ffi_ext
-from ffi_ext import BuildError, NativeError, compile_errors, cuda, cuda_objects, host_compiler
-from ffi_ext import runtime, tiers, toolchain
+from ffi_ext import (
+    BuildError,
+    NativeError,
+    compile_errors,
+    cuda,
+    cuda_objects,
+    host_compiler,
+    runtime,
+    tiers,
+    toolchain,
+)
 
 needs_nvcc = pytest.mark.skipif(cuda.nvcc() is None, reason="there is no nvcc on this machine")
 needs_gpu = pytest.mark.skipif(not torch.cuda.is_available(), reason="there is no GPU for torch")
@@ -243,10 +253,14 @@ def only_pip(tmp_path, monkeypatch):
 
 def test_thc_sources_where_cudas_headers_are_not_all_there(only_pip, build):
     header = "int f(int x); int g(THCudaTensor *t);"
-    source = "#include <THC/THC.h>\nint f(int x) { return x + 1; } int g(THCudaTensor *t) { return 1; }"
+    source = (
+        "#include <THC/THC.h>\nint f(int x) { return x + 1; } int g(THCudaTensor *t) { return 1; }"
+    )
     assert build(header, source, with_cuda=True).f(4) == 5
     with pytest.raises(BuildError, match=r"no headers of crt/: pip install nvidia-cuda-crt"):
-        build("int f(int x);", "#include <cuda_runtime.h>\nint f(int x) { return x; }", with_cuda=True)
+        build(
+            "int f(int x);", "#include <cuda_runtime.h>\nint f(int x) { return x; }", with_cuda=True
+        )
 
 
 def test_the_toolkit_may_be_pips(only_pip):
@@ -263,9 +277,31 @@ def test_the_toolkit_may_be_pips(only_pip):
     assert cuda.nvcc() == str(usual)
 
 
+def test_the_toolkit_may_be_condas(tmp_path, monkeypatch):
+    """bin/nvcc, and the rest below targets/."""
+    for name in ("CUDA_HOME", "CUDA_PATH"):
+        monkeypatch.delenv(name, raising=False)
+    target = tmp_path / "targets" / f"{platform.machine()}-linux"
+    for folder in (tmp_path / "bin", target / "include", target / "lib"):
+        folder.mkdir(parents=True)
+    (target / "include" / "cuda_runtime.h").write_text("")
+    (target / "include" / "cuda_runtime_api.h").write_text("#define CUDART_VERSION 12090\n")
+    nvcc = tmp_path / "bin" / "nvcc"
+    nvcc.write_text("")
+    nvcc.chmod(0o755)
+    monkeypatch.setenv("PATH", str(tmp_path / "bin"))
+    assert (cuda.home(), cuda.nvcc()) == (tmp_path, str(nvcc))
+    assert cuda.include_dirs()[0] == str(target / "include")
+    assert cuda.library_dirs() == [target / "lib"]
+    assert cuda._toolkit_version() == "12.9"
+
+
 @pytest.mark.parametrize(
     ("torchs", "said"),
-    [("13.0", 'pip install "cuda-toolkit[nvcc,cccl]==13.0.*", or install'), ("12.8", "install the")],
+    [
+        ("13.0", 'pip install "cuda-toolkit[nvcc,cccl]==13.0.*", or install'),
+        ("12.8", "install the"),
+    ],
 )
 def test_what_to_do_without_nvcc(monkeypatch, torchs, said):
     monkeypatch.setattr(cuda, "_torch_cuda", lambda: torchs)

@@ -409,7 +409,10 @@ def test_coco_like_pycocotools(coco):
             lambda c: {**c, "categories": [*c["categories"], {"id": "x", "name": "y"}]},
             "categories with ids of one kind, got int and str",
         ),
-        (lambda c: "[" * 100_000, "expected a COCO file in JSON, got: (maximum recursion|Stack overflow)"),
+        (
+            lambda c: "[" * 100_000,
+            "expected a COCO file in JSON, got: (maximum recursion|Stack overflow)",
+        ),
     ],
 )
 def test_coco_files_that_are_wrong(coco, change, text):

@@ -731,11 +731,14 @@ def test_the_words_of_c23(build, tmp_path):
     int other(enum shade x);
     int last_of(aligned *a);
     """
-    source = header + """
+    source = (
+        header
+        + """
     bool negated(bool x) { return !x; }
     int other(enum shade x) { return RED + BLUE - x; }
     int last_of(aligned *a) { return a->last - LIMIT * (nullptr == 0); }
     """
+    )
     (tmp_path / "probe.c").write_text(source)
     command = ["gcc", "-std=gnu2x", "-fsyntax-only", str(tmp_path / "probe.c")]
     if subprocess.run(command, capture_output=True, check=False).returncode:

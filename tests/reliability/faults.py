@@ -240,7 +240,10 @@ def read_only(p: Project) -> str:
     change = ["chattr", "+i"] if os.geteuid() == 0 else ["chmod", "555"]
     undo = ["chattr", "-i"] if os.geteuid() == 0 else ["chmod", "755"]
     change.append(str(p.target))
-    if not shutil.which(change[0]) or subprocess.run(change, capture_output=True, check=False).returncode:
+    if (
+        not shutil.which(change[0])
+        or subprocess.run(change, capture_output=True, check=False).returncode
+    ):
         return operation_refused(p)
     try:
         outcome = children.run(p.build)
