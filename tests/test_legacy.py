@@ -274,6 +274,13 @@ def test_a_whole_number_that_became_a_float_is_told(tmp_path, line):
     assert "Python 2" not in ffi_ext_command(tmp_path, "run", "other.py").stderr
 
 
+def test_openmps_header_within_extern_c_in_a_scripts_own_lines(tmp_path):
+    (tmp_path / "a.cpp").write_text('extern "C" {\n#include <omp.h>\nomp_lock_t lock;\n}\n')
+    done = ffi_ext_command(tmp_path, "run", "--", "g++", "-std=c++11", "-c", "a.cpp")
+    assert done.returncode == 0, done.stderr
+    assert (tmp_path / "a.o").exists()
+
+
 def test_exit_codes_and_messages(tmp_path):
     (tmp_path / "fails.py").write_text("import sys; sys.exit(7)")
     assert ffi_ext_command(tmp_path, "run", "fails.py").returncode == 7

@@ -11,7 +11,7 @@ import sys
 import tempfile
 from pathlib import Path
 
-from ffi_ext import cuda
+from ffi_ext import cuda, toolchain
 from ffi_ext.cli.terminal import complain
 
 
@@ -42,6 +42,8 @@ def _environment(wrappers: Path) -> dict[str, str]:
     # all, since the runtime may be there in another version than nvcc's.
     cuda_headers = cuda.include_dirs()
     env["CPATH"] = os.pathsep.join(filter(None, [*headers, env.get("CPATH", ""), *cuda_headers]))
+    cxx = [str(toolchain.CXX_HEADERS), env.get("CPLUS_INCLUDE_PATH")]
+    env["CPLUS_INCLUDE_PATH"] = os.pathsep.join(filter(None, cxx))
     libraries = wrappers / "lib"
     libraries.mkdir()
     cuda.name_pip_libraries(libraries)
