@@ -85,6 +85,11 @@ def _called_build_extension(cpp_extension) -> None:  # type: ignore[no-untyped-d
     cpp_extension.BuildExtension = BuildExtension
 
 
+def _fork(context) -> None:  # type: ignore[no-untyped-def]
+    default = context._default_context
+    default._default_context = context._concrete_contexts["fork"]
+
+
 TORCH = After("torch", _old_autograd)
 CPP_EXTENSION = After("torch.utils.cpp_extension", _called_build_extension)
 
@@ -121,6 +126,16 @@ def uninstall() -> None:
         sys.meta_path.remove(TORCH)  # type: ignore[arg-type]
         if "ffi_ext.old_autograd" in sys.modules:
             sys.modules["ffi_ext.old_autograd"].uninstall()
+
+
+def fork_workers() -> None:
+    """Processes start by fork unless the script says otherwise, as on Linux before Python 3.14.
+
+    Scripts that start a DataLoader's workers without `if __name__ == "__main__"`, or hand them lambdas,
+    rely on it.
+    """
+    if sys.platform == "linux" and sys.version_info >= (3, 14):
+        After("multiprocessing.context", _fork).install()
 
 
 def explain_errors() -> None:

@@ -274,6 +274,22 @@ def test_a_whole_number_that_became_a_float_is_told(tmp_path, line):
     assert "Python 2" not in ffi_ext_command(tmp_path, "run", "other.py").stderr
 
 
+def test_worker_processes_are_forked(tmp_path):
+    """Python 3.14 would import the script again, which has no `if __name__`, and pickle the lambda."""
+    (tmp_path / "train.py").write_text(
+        "from torch.utils.data import DataLoader\n"
+        "loader = DataLoader(list(range(8)), batch_size=4, num_workers=2, collate_fn=lambda b: 2 * sum(b))\n"
+        "print(list(loader))\n"
+    )
+    assert ffi_ext_command(tmp_path, "run", "train.py").stdout == "[12, 44]\n"
+    (tmp_path / "spawn.py").write_text(
+        "import multiprocessing\n"
+        "multiprocessing.set_start_method('spawn')\n"
+        "print(multiprocessing.get_start_method())\n"
+    )
+    assert ffi_ext_command(tmp_path, "run", "spawn.py").stdout == "spawn\n"
+
+
 def test_openmps_header_within_extern_c_in_a_scripts_own_lines(tmp_path):
     (tmp_path / "a.cpp").write_text('extern "C" {\n#include <omp.h>\nomp_lock_t lock;\n}\n')
     done = ffi_ext_command(tmp_path, "run", "--", "g++", "-std=c++11", "-c", "a.cpp")
