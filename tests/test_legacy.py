@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -288,6 +289,18 @@ def test_worker_processes_are_forked(tmp_path):
         "print(multiprocessing.get_start_method())\n"
     )
     assert ffi_ext_command(tmp_path, "run", "spawn.py").stdout == "spawn\n"
+
+
+@pytest.mark.skipif(shutil.which("cmake") is None, reason="there is no cmake on this machine")
+def test_projects_for_an_old_cmake_are_configured(tmp_path):
+    """CMake 4 refuses them, unless it is told not to."""
+    (tmp_path / "CMakeLists.txt").write_text(
+        "cmake_minimum_required(VERSION 2.8)\nproject(old NONE)\n"
+        'message(STATUS "at least $ENV{CMAKE_POLICY_VERSION_MINIMUM}")\n'
+    )
+    done = ffi_ext_command(tmp_path, "run", "--", "cmake", ".")
+    assert done.returncode == 0, done.stderr
+    assert "at least 3.5\n" in done.stdout
 
 
 def test_openmps_header_within_extern_c_in_a_scripts_own_lines(tmp_path):

@@ -35,6 +35,8 @@ def _environment(wrappers: Path) -> dict[str, str]:
     env["FFI_EXT_WRAPPERS"] = str(wrappers)
     # What pip reads as --no-build-isolation: for a pip that a script calls.
     env["PIP_NO_BUILD_ISOLATION"] = "0"
+    # CMake 4 refuses projects that ask for one before 3.5, unless it is told not to.
+    env.setdefault("CMAKE_POLICY_VERSION_MINIMUM", "3.5")
     # Scripts that compile for themselves (g++ -I$TORCH/lib/include ...): torch's headers are ours now.
     include = Path(__file__).parent.with_name("include")
     headers = [str(include), *(str(include / name) for name in ("TH", "THC", "THCUNN"))]
