@@ -9,6 +9,25 @@ import sys
 
 NAME = "torch.utils.ffi"
 
+# Python's own modules of 2017 that are no more, and since when. distutils comes with setuptools.
+GONE = dict.fromkeys(["asynchat", "asyncore", "imp", "smtpd"], "3.12") | dict.fromkeys(
+    [
+        "aifc",
+        "audioop",
+        "cgi",
+        "cgitb",
+        "chunk",
+        "crypt",
+        "imghdr",
+        "lib2to3",
+        "mailcap",
+        "nntplib",
+        "pipes",
+    ]
+    + ["sndhdr", "spwd", "sunau", "telnetlib", "uu", "xdrlib"],
+    "3.13",
+)
+
 
 class Finder:
     """Finds `torch.utils.ffi`, and nothing else, before torch's own folder is searched."""
@@ -138,8 +157,16 @@ def fork_workers() -> None:
         After("multiprocessing.context", _fork).install()
 
 
+def gone(module: str) -> str:
+    """What to do about one of GONE."""
+    return (
+        f"Python {GONE[module]} dropped its module {module}: rewrite what needs it, or use a Python before "
+        f"{GONE[module]}"
+    )
+
+
 def explain_errors() -> None:
-    """Python 2, words that became keywords and what setuptools has dropped are told apart from what we could repair."""
+    """Tells Python 2, words that became keywords and dropped modules apart from what we could repair."""
     show = sys.excepthook
 
     def hook(kind, value, traceback):  # type: ignore[no-untyped-def]
@@ -157,6 +184,8 @@ def explain_errors() -> None:
                 "ffi_ext: setuptools has pkg_resources no more: pip install 'setuptools<81'",
                 file=sys.stderr,
             )
+        elif isinstance(value, ModuleNotFoundError) and value.name in GONE:
+            print(f"ffi_ext: {gone(value.name)}", file=sys.stderr)
         elif issubclass(kind, (TypeError, IndexError)) and all(
             word in str(value) for word in ("float", "int")
         ):

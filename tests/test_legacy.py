@@ -266,6 +266,14 @@ def test_what_setuptools_dropped_is_told(tmp_path):
     assert "pip install 'setuptools<81'" in done.stderr.splitlines()[-1]
 
 
+def test_what_python_dropped_is_told(tmp_path):
+    (tmp_path / "imp.py").write_text("raise ModuleNotFoundError('gone', name='imp')\n")
+    (tmp_path / "build.py").write_text("import imp\n")
+    done = ffi_ext_command(tmp_path, "run", "build.py")
+    assert done.returncode == 1
+    assert "Python 3.12 dropped its module imp: " in done.stderr.splitlines()[-1]
+
+
 @pytest.mark.parametrize("line", ["torch.zeros(2, 6 / 2)", "range(6 / 2)", "torch.ones(3)[2 / 2]"])
 def test_a_whole_number_that_became_a_float_is_told(tmp_path, line):
     (tmp_path / "old.py").write_text(f"import torch\n{line}\n")
