@@ -9,6 +9,25 @@ import sys
 
 NAME = "torch.utils.ffi"
 
+# Python's own modules of 2017 that are no more, and since when. distutils comes with setuptools.
+GONE = dict.fromkeys(["asynchat", "asyncore", "imp", "smtpd"], "3.12") | dict.fromkeys(
+    [
+        "aifc",
+        "audioop",
+        "cgi",
+        "cgitb",
+        "chunk",
+        "crypt",
+        "imghdr",
+        "lib2to3",
+        "mailcap",
+        "nntplib",
+        "pipes",
+    ]
+    + ["sndhdr", "spwd", "sunau", "telnetlib", "uu", "xdrlib"],
+    "3.13",
+)
+
 
 class Finder:
     """Finds `torch.utils.ffi`, and nothing else, before torch's own folder is searched."""
@@ -85,6 +104,11 @@ def _called_build_extension(cpp_extension) -> None:  # type: ignore[no-untyped-d
     cpp_extension.BuildExtension = BuildExtension
 
 
+def _fork(context) -> None:  # type: ignore[no-untyped-def]
+    default = context._default_context
+    default._default_context = context._concrete_contexts["fork"]
+
+
 TORCH = After("torch", _old_autograd)
 CPP_EXTENSION = After("torch.utils.cpp_extension", _called_build_extension)
 
@@ -123,8 +147,26 @@ def uninstall() -> None:
             sys.modules["ffi_ext.old_autograd"].uninstall()
 
 
+def fork_workers() -> None:
+    """Processes start by fork unless the script says otherwise, as on Linux before Python 3.14.
+
+    Scripts that start a DataLoader's workers without `if __name__ == "__main__"`, or hand them lambdas,
+    rely on it.
+    """
+    if sys.platform == "linux" and sys.version_info >= (3, 14):
+        After("multiprocessing.context", _fork).install()
+
+
+def gone(module: str) -> str:
+    """What to do about one of GONE."""
+    return (
+        f"Python {GONE[module]} dropped its module {module}: rewrite what needs it, or use a Python before "
+        f"{GONE[module]}"
+    )
+
+
 def explain_errors() -> None:
-    """Python 2, words that became keywords and what setuptools has dropped are told apart from what we could repair."""
+    """Tells Python 2, words that became keywords and dropped modules apart from what we could repair."""
     show = sys.excepthook
 
     def hook(kind, value, traceback):  # type: ignore[no-untyped-def]
@@ -142,6 +184,8 @@ def explain_errors() -> None:
                 "ffi_ext: setuptools has pkg_resources no more: pip install 'setuptools<81'",
                 file=sys.stderr,
             )
+        elif isinstance(value, ModuleNotFoundError) and value.name in GONE:
+            print(f"ffi_ext: {gone(value.name)}", file=sys.stderr)
         elif issubclass(kind, (TypeError, IndexError)) and all(
             word in str(value) for word in ("float", "int")
         ):

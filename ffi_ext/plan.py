@@ -76,7 +76,7 @@ def compile_command(
         program = toolchain.cxx_compiler()
         flags = toolchain.environment_flags("CXXFLAGS")
         arguments = list(plan.compile_args.get("cxx", ()))
-        standard: list[str] = []
+        standard = list(toolchain.LENIENT_CXX)
     else:
         program = toolchain.c_compiler()
         flags = toolchain.environment_flags("CFLAGS")
@@ -84,8 +84,7 @@ def compile_command(
         if generated:  # it includes the headers, and is not the user's to optimize or to warn of
             arguments = toolchain.preprocessor_words(arguments)
         standard = [*toolchain.c_dialect(), toolchain.NEVER_FUSED]
-        if not toolchain.c_compiler_is_cxx():
-            standard += toolchain.LENIENT
+        standard += toolchain.LENIENT_CXX if toolchain.c_compiler_is_cxx() else toolchain.LENIENT
         if plan.gnu89_inline and not generated:
             standard.append("-fgnu89-inline")
     if generated:

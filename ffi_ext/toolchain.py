@@ -27,16 +27,18 @@ CUDA_SUFFIXES = (".cu",)
 # gnu11 alone would fuse a * b + c where the processor can, and change results.
 NEVER_FUSED = "-ffp-contract=off"
 
-# What C code of 2017 needs from a compiler of today: these were warnings then. The header has those that
+# What code of 2017 needs from a compiler of today: these were warnings then. The header has those that
 # not every compiler knows by a name, and all for scripts that compile by themselves.
+_LENIENT_HEADER = ("-include", str(cuda.INCLUDE / "ffi_ext" / "lenient.h"))
 LENIENT = (
     "-Wno-error=implicit-function-declaration",
     "-Wno-error=implicit-int",
     "-Wno-error=incompatible-pointer-types",
     "-Wno-error=int-conversion",
-    "-include",
-    str(cuda.INCLUDE / "ffi_ext" / "lenient.h"),
+    *_LENIENT_HEADER,
 )
+CXX_HEADERS = cuda.INCLUDE / "ffi_ext" / "cxx"  # in the place of the compiler's own
+LENIENT_CXX = (*_LENIENT_HEADER, f"-I{CXX_HEADERS}")
 
 # gcc notes for each token the macros it came out of, a tenth of the time of TH's headers. Only the
 # message of an error needs that.

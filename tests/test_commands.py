@@ -19,7 +19,7 @@ from pathlib import Path
 import pytest
 
 import ffi_ext
-from ffi_ext import cli
+from ffi_ext import cli, legacy
 from ffi_ext.cli import completion, survey, terminal
 
 PACKAGES = Path(__file__).with_name("packages")
@@ -105,6 +105,9 @@ def test_doctor_names_the_package_of_a_module(tmp_path, capsys, monkeypatch):
     out = capsys.readouterr().out
     assert "ffi_ext_nowhere is not installed: pip install 'nowhere<8'" in out
     assert "ffi_ext_elsewhere is not installed: pip install ffi_ext_elsewhere" in out
+    monkeypatch.setitem(legacy.GONE, "ffi_ext_elsewhere", "3.99")
+    assert cli.main(["doctor", str(tmp_path)]) == 1
+    assert "Python 3.99 dropped its module ffi_ext_elsewhere" in capsys.readouterr().out
 
 
 def test_inspect(build, capsys):

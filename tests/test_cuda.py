@@ -257,6 +257,8 @@ def test_thc_sources_where_cudas_headers_are_not_all_there(only_pip, build):
         "#include <THC/THC.h>\nint f(int x) { return x + 1; } int g(THCudaTensor *t) { return 1; }"
     )
     assert build(header, source, with_cuda=True).f(4) == 5
+    kernel = "__global__ void k(float *x);\n__host__ __device__ int one(void);\n"
+    assert build(header, "#include <THC/THC.h>\n" + kernel + source, with_cuda=True).f(4) == 5
     with pytest.raises(BuildError, match=r"no headers of crt/: pip install nvidia-cuda-crt"):
         build(
             "int f(int x);", "#include <cuda_runtime.h>\nint f(int x) { return x; }", with_cuda=True

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -265,6 +266,14 @@ def test_what_setuptools_dropped_is_told(tmp_path):
     assert "pip install 'setuptools<81'" in done.stderr.splitlines()[-1]
 
 
+def test_what_python_dropped_is_told(tmp_path):
+    (tmp_path / "imp.py").write_text("raise ModuleNotFoundError('gone', name='imp')\n")
+    (tmp_path / "build.py").write_text("import imp\n")
+    done = ffi_ext_command(tmp_path, "run", "build.py")
+    assert done.returncode == 1
+    assert "Python 3.12 dropped its module imp: " in done.stderr.splitlines()[-1]
+
+
 @pytest.mark.parametrize("line", ["torch.zeros(2, 6 / 2)", "range(6 / 2)", "torch.ones(3)[2 / 2]"])
 def test_a_whole_number_that_became_a_float_is_told(tmp_path, line):
     (tmp_path / "old.py").write_text(f"import torch\n{line}\n")
@@ -272,6 +281,41 @@ def test_a_whole_number_that_became_a_float_is_told(tmp_path, line):
     assert done.returncode == 1 and "Python 2's / of whole numbers is //" in done.stderr
     (tmp_path / "other.py").write_text("raise TypeError('expected int, got str')\n")
     assert "Python 2" not in ffi_ext_command(tmp_path, "run", "other.py").stderr
+
+
+def test_worker_processes_are_forked(tmp_path):
+    """Python 3.14 would import the script again, which has no `if __name__`, and pickle the lambda."""
+    (tmp_path / "train.py").write_text(
+        "from torch.utils.data import DataLoader\n"
+        "loader = DataLoader(list(range(8)), batch_size=4, num_workers=2, collate_fn=lambda b: 2 * sum(b))\n"
+        "print(list(loader))\n"
+    )
+    assert ffi_ext_command(tmp_path, "run", "train.py").stdout == "[12, 44]\n"
+    (tmp_path / "spawn.py").write_text(
+        "import multiprocessing\n"
+        "multiprocessing.set_start_method('spawn')\n"
+        "print(multiprocessing.get_start_method())\n"
+    )
+    assert ffi_ext_command(tmp_path, "run", "spawn.py").stdout == "spawn\n"
+
+
+@pytest.mark.skipif(shutil.which("cmake") is None, reason="there is no cmake on this machine")
+def test_projects_for_an_old_cmake_are_configured(tmp_path):
+    """CMake 4 refuses them, unless it is told not to."""
+    (tmp_path / "CMakeLists.txt").write_text(
+        "cmake_minimum_required(VERSION 2.8)\nproject(old NONE)\n"
+        'message(STATUS "at least $ENV{CMAKE_POLICY_VERSION_MINIMUM}")\n'
+    )
+    done = ffi_ext_command(tmp_path, "run", "--", "cmake", ".")
+    assert done.returncode == 0, done.stderr
+    assert "at least 3.5\n" in done.stdout
+
+
+def test_openmps_header_within_extern_c_in_a_scripts_own_lines(tmp_path):
+    (tmp_path / "a.cpp").write_text('extern "C" {\n#include <omp.h>\nomp_lock_t lock;\n}\n')
+    done = ffi_ext_command(tmp_path, "run", "--", "g++", "-std=c++11", "-c", "a.cpp")
+    assert done.returncode == 0, done.stderr
+    assert (tmp_path / "a.o").exists()
 
 
 def test_exit_codes_and_messages(tmp_path):

@@ -12,6 +12,7 @@ import torch
 
 from ffi_ext import create_extension
 from ffi_ext.cuda import INCLUDE
+from ffi_ext.toolchain import LENIENT_CXX
 from ffi_ext.units import is_installed
 
 NEVER_INLINED = "__attribute__((noinline))"
@@ -56,6 +57,39 @@ def test_the_same_in_a_scripts_own_lines(tmp_path):
     command = ["gcc", "-std=gnu11", "-w", f"-I{INCLUDE}", "-c", "-o", "a.o", "a.c"]
     subprocess.run(command, cwd=tmp_path, check=True)
     assert (tmp_path / "a.o").exists()
+
+
+def test_errors_of_templates_that_nothing_instantiates_are_warnings(build):
+    """gcc 15 looks for them; Eigen of that time has one."""
+    module = build(
+        "int two(void);",
+        """
+        template <class T> struct Matrix {};
+        template <class T> struct Transposed { int size() const; };
+        template <class T> struct Transposed<Matrix<T>> {
+          int of(const Transposed &other) const { return other.size(); }
+        };
+        extern "C" int two(void) { return 2; }
+        """,
+        suffix=".cpp",
+    )
+    assert module.two() == 2
+
+
+@pytest.mark.parametrize(("suffix", "before"), [(".c", ""), (".cpp", 'extern "C"')])
+def test_openmps_header_within_extern_c(build, suffix, before):
+    """gcc 15's has templates. `-fopenmp` is not needed for its types."""
+    braces = "{ %s }" if before else "%s"
+    source = before + braces % "\n#include <omp.h>\nint size(void) { return sizeof(omp_lock_t); }\n"
+    assert build("int size(void);", source, suffix=suffix).size() > 0
+
+
+def test_setuptools_gets_them_for_cxx_too(tmp_path):
+    (tmp_path / "a.h").write_text("int two(void);")
+    (tmp_path / "a.cpp").write_text('extern "C" int two(void) { return 2; }')
+    ffi = create_extension("_ext.a", "a.h", ["a.cpp"], relative_to=str(tmp_path / "build.py"))
+    flags = ffi.distutils_extension(str(tmp_path)).extra_compile_args
+    assert set(LENIENT_CXX) <= set(flags)
 
 
 HEADERS = sorted(path.name for path in (INCLUDE / "TH").glob("*.h") if "Generate" not in path.name)

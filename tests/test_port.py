@@ -321,9 +321,15 @@ def test_the_manner_of_published_packages(tmp_path):
 def test_what_is_no_python_3_stays(tmp_path, capsys):
     (tmp_path / "old.py").write_bytes(b"print 'hello'\n")
     (tmp_path / "bytes.py").write_bytes(b"x = '\xff'\n")
+    (tmp_path / "caught.py").write_bytes(b"try: pass\nexcept ValueError, e: pass\n")
+    (tmp_path / "pattern.py").write_bytes(
+        b"x = '\\d'\ntry: pass\nexcept (ValueError, TypeError): pass\n"
+    )
     assert cli.main(["port", str(tmp_path)]) == 0
     said = capsys.readouterr()
     assert "old.py:1: no Python 3" in said.err and "bytes.py" in said.err
+    assert "caught.py:2: no Python 3 (multiple exception types must be parenthesized)" in said.err
+    assert "pattern.py" not in said.err and "Warning" not in said.err
     assert cli.main(["port", str(tmp_path / "nowhere")]) == 2
 
 

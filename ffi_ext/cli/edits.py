@@ -4,7 +4,28 @@ from __future__ import annotations
 
 import ast
 import re
+import warnings
 from collections.abc import Iterator
+
+
+def parse(text: str) -> ast.Module:
+    """ast.parse() for others' files: without warnings of their "\\d", and Python 2's `except A, e` is an error.
+
+    Raises:
+        SyntaxError, ValueError: The text is no Python 3.
+    """
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        tree = ast.parse(text)
+    for node in ast.walk(tree):
+        caught = node.type if isinstance(node, ast.ExceptHandler) else None
+        if not isinstance(caught, ast.Tuple):
+            continue
+        words = ast.get_source_segment(text, caught) or "("
+        if not words.startswith("("):  # Python 3.14 takes it for two exceptions
+            place = (None, caught.lineno, caught.col_offset + 1, None)
+            raise SyntaxError("multiple exception types must be parenthesized", place)
+    return tree
 
 
 class Source:
@@ -16,7 +37,7 @@ class Source:
 
     def __init__(self, text: str) -> None:
         self.text = text
-        self.tree = ast.parse(text)
+        self.tree = parse(text)
         self.newline = "\r\n" if "\r\n" in text else "\n"
         self._starts = [0, *(m.end() for m in re.finditer(r"\r\n|\n|\r", text))]
         self._lines = [

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import argparse
-import ast
 import difflib
 import io
 import tokenize
 from dataclasses import dataclass
 from pathlib import Path
 
+from ffi_ext.cli.edits import parse
 from ffi_ext.cli.terminal import BOLD, OK, PROBLEMS, YELLOW, coloured, complain, print_diff
 
 EXAMPLES = """\
@@ -116,7 +116,7 @@ def _read(path: Path, notes: list[str]) -> File | None:
         data = path.read_bytes()
         encoding, _ = tokenize.detect_encoding(io.BytesIO(data).readline)
         text = data.decode(encoding)
-        ast.parse(text)
+        parse(text)
     except (SyntaxError, ValueError) as error:
         line = getattr(error, "lineno", None)
         notes.append(

@@ -12,7 +12,7 @@ import ast
 from dataclasses import dataclass
 from pathlib import PurePath
 
-from ffi_ext.cli.edits import Source, own_nodes, with_import
+from ffi_ext.cli.edits import Source, own_nodes, parse, with_import
 from ffi_ext.cli.survey import is_old_function, last_name
 
 ONCE = "from torch.autograd.function import once_differentiable"
@@ -54,9 +54,7 @@ def functions(text: str, file: PurePath, notes: list[str]) -> tuple[str, list[Co
         converted.append(made)
         text = source.result()
         if any(
-            n.id == "once_differentiable"
-            for n in ast.walk(ast.parse(text))
-            if isinstance(n, ast.Name)
+            n.id == "once_differentiable" for n in ast.walk(parse(text)) if isinstance(n, ast.Name)
         ):
             text = _import_once(text)
     return text, converted

@@ -11,7 +11,7 @@ import sys
 import tempfile
 from pathlib import Path
 
-from ffi_ext import cuda
+from ffi_ext import cuda, toolchain
 from ffi_ext.cli.terminal import complain
 
 
@@ -35,6 +35,8 @@ def _environment(wrappers: Path) -> dict[str, str]:
     env["FFI_EXT_WRAPPERS"] = str(wrappers)
     # What pip reads as --no-build-isolation: for a pip that a script calls.
     env["PIP_NO_BUILD_ISOLATION"] = "0"
+    # CMake 4 refuses projects that ask for one before 3.5, unless it is told not to.
+    env.setdefault("CMAKE_POLICY_VERSION_MINIMUM", "3.5")
     # Scripts that compile for themselves (g++ -I$TORCH/lib/include ...): torch's headers are ours now.
     include = Path(__file__).parent.with_name("include")
     headers = [str(include), *(str(include / name) for name in ("TH", "THC", "THCUNN"))]
@@ -42,6 +44,8 @@ def _environment(wrappers: Path) -> dict[str, str]:
     # all, since the runtime may be there in another version than nvcc's.
     cuda_headers = cuda.include_dirs()
     env["CPATH"] = os.pathsep.join(filter(None, [*headers, env.get("CPATH", ""), *cuda_headers]))
+    cxx = [str(toolchain.CXX_HEADERS), env.get("CPLUS_INCLUDE_PATH")]
+    env["CPLUS_INCLUDE_PATH"] = os.pathsep.join(filter(None, cxx))
     libraries = wrappers / "lib"
     libraries.mkdir()
     cuda.name_pip_libraries(libraries)

@@ -9,7 +9,8 @@ import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from ffi_ext import cuda, elf, toolchain, wheels
+from ffi_ext import cuda, elf, legacy, toolchain, wheels
+from ffi_ext.cli.edits import parse
 
 if TYPE_CHECKING:
     from ffi_ext.cli.doctor import Report
@@ -20,6 +21,7 @@ LISTS = ("headers", "sources", "extra_objects")
 PACKAGES = {
     "PIL": "pillow",
     "cv2": "opencv-python",
+    "distutils": "setuptools",
     "pkg_resources": "'setuptools<81'",
     "skimage": "scikit-image",
     "sklearn": "scikit-learn",
@@ -116,7 +118,7 @@ def scripts(folder: Path, report: Report) -> None:
 
 def _parsed(path: Path, shown: str, report: Report) -> ast.Module | None:
     try:
-        return ast.parse(path.read_text(encoding="utf-8", errors="replace"))
+        return parse(path.read_text(encoding="utf-8", errors="replace"))
     except SyntaxError as error:
         cure = "convert that file by hand or with 2to3"
         if "async" in (error.text or ""):
@@ -214,7 +216,9 @@ def _imports(imported: dict[str, str], local: set[str], report: Report) -> None:
             found = importlib.util.find_spec(name) is not None
         except (ImportError, ValueError):
             found = False
-        if not found:
+        if not found and name in legacy.GONE:
+            report.problems.append(f"{where}: {legacy.gone(name)}")
+        elif not found:
             package = PACKAGES.get(name, name)
             report.problems.append(f"{where}: {name} is not installed: pip install {package}")
 

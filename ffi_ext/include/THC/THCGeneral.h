@@ -25,6 +25,11 @@
 #else /* without the toolkit: enough for headers, and for sources that call no CUDA function */
 typedef struct CUstream_st *cudaStream_t;
 typedef int cudaError_t;
+#ifndef __CUDACC__ /* the toolkit's, too, say nothing to a C compiler: prototypes of kernels have them */
+#define __global__
+#define __device__
+#define __host__
+#endif
 #endif
 #if defined(FFI_EXT_CUDA_HEADERS) && __has_include(<cublas_v2.h>)
 #include <cublas_v2.h>
