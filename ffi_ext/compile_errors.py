@@ -102,6 +102,7 @@ def _hint(text: str) -> str:
         name = library.group(1) or library.group(2)
         return f"the library {name} is not installed, or lies in a directory that is not in library_dirs"
     missing = re.search(r"(?<![\w./+-])([\w./+-]+): No such file or directory", text)
+    missing = missing or re.search(r"'([\w./+-]+)' file not found", text)  # clang
     if missing:
         return _missing_header(missing.group(1))
     era = re.search(r"too (few|many) arguments to function '(_*TH\w+)'", text)
@@ -158,6 +159,8 @@ def _missing_header(name: str) -> str:
             f"{name} is a header of the CUDA toolkit: install the whole toolkit, or set CUDA_HOME to one that "
             "has it"
         )
+    if name == "omp.h":
+        return "OpenMP's header is a package of its own for clang: apt install libomp-dev (brew install libomp)"
     if name.startswith("crt/"):
         return (
             "pip's nvidia-cuda-runtime has no headers of crt/: pip install nvidia-cuda-crt of the same version "

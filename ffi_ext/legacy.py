@@ -10,23 +10,12 @@ import sys
 NAME = "torch.utils.ffi"
 
 # Python's own modules of 2017 that are no more, and since when. distutils comes with setuptools.
-GONE = dict.fromkeys(["asynchat", "asyncore", "imp", "smtpd"], "3.12") | dict.fromkeys(
-    [
-        "aifc",
-        "audioop",
-        "cgi",
-        "cgitb",
-        "chunk",
-        "crypt",
-        "imghdr",
-        "lib2to3",
-        "mailcap",
-        "nntplib",
-        "pipes",
-    ]
-    + ["sndhdr", "spwd", "sunau", "telnetlib", "uu", "xdrlib"],
-    "3.13",
-)
+_SINCE = {
+    "3.12": "asynchat asyncore imp smtpd",
+    "3.13": "aifc audioop cgi cgitb chunk crypt imghdr lib2to3 mailcap nntplib pipes sndhdr spwd sunau "
+    "telnetlib uu xdrlib",
+}
+GONE = {name: version for version, names in _SINCE.items() for name in names.split()}
 
 
 class Finder:

@@ -100,6 +100,21 @@ def test_a_full_disk_is_the_cause_of_what_it_makes_go_missing():
     assert "hint: the disk is full" in said and "include_dirs" not in said
 
 
+@pytest.mark.parametrize(
+    ("name", "hint"),
+    [
+        ("omp.h", "apt install libomp-dev"),
+        ("no/such.h", "is the directory of such.h in include_dirs?"),
+    ],
+)
+def test_a_missing_header_as_clang_tells_it(name, hint):
+    """In clang 21's words."""
+    said = str(
+        compile_errors.explain("compiling a.c", f"a.c:3:10: fatal error: '{name}' file not found\n")
+    )
+    assert "hint: " in said and hint in said
+
+
 def test_a_missing_library_is_named(project):
     with pytest.raises(BuildError, match="library no_such_library is not installed"):
         make(project, libraries=["no_such_library"]).build()
