@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import difflib
 import re
+import sysconfig
 from pathlib import Path
 
 from ffi_ext.cuda import INCLUDE
@@ -151,8 +152,8 @@ def _hint(text: str) -> str:
 def _missing_header(name: str) -> str:
     if name == "Python.h":
         return (
-            "put Python's headers on the include path: include_dirs=[sysconfig.get_paths()['include']]; if they are "
-            "not there, apt install python3-dev (dnf install python3-devel)"
+            f"Python's own headers are not in {sysconfig.get_paths()['include']}: apt install python3-dev (dnf install "
+            "python3-devel)"
         )
     if name.startswith(_CUDA_HEADERS) or "cuda" in name:
         return (

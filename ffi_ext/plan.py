@@ -93,6 +93,8 @@ def compile_command(
     else:
         optimize = ["-O3", "-DNDEBUG"]  # as distutils: asserts of old name variables that are gone
     always = ["-fPIC", "-fasynchronous-unwind-tables"]
+    if not generated:  # distutils gave all sources Python.h
+        always += [word for path in toolchain.python_headers() for word in ("-idirafter", path)]
     if quick and program.is_gcc:
         always.append(toolchain.NO_MACRO_NOTES)
     words = [*program.command, *standard, *optimize, *always, *flags, *common, *arguments]

@@ -207,6 +207,12 @@ def safe_path(path: str | Path) -> str:
     return os.path.join(".", text) if text.startswith("-") else text
 
 
+def python_headers() -> list[str]:
+    """The directories of Python's own headers, which need not be installed."""
+    paths = sysconfig.get_paths()
+    return list(dict.fromkeys([paths["include"], paths["platinclude"]]))
+
+
 def python_includes(limited: bool, quick: bool) -> list[str]:
     """The directories of Python.h: of Python's own, or of what suffices for nearly all code that cffi generates.
 
@@ -214,8 +220,7 @@ def python_includes(limited: bool, quick: bool) -> list[str]:
         limited: The code keeps to Python's stable ABI.
         quick: It need not compile, if it then does with Python's own.
     """
-    paths = sysconfig.get_paths()
-    own = list(dict.fromkeys([paths["include"], paths["platinclude"]]))
+    own = python_headers()
     is_there = os.path.isfile(os.path.join(own[0], "Python.h"))
     return [str(PYTHON_H)] if limited and (quick or not is_there) else own
 

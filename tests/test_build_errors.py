@@ -7,7 +7,7 @@ import sys
 
 import pytest
 
-from ffi_ext import BuildError, HeaderError, compile_errors
+from ffi_ext import BuildError, HeaderError, compile_errors, toolchain
 from tests.small_project import litter, make, value
 
 
@@ -32,7 +32,6 @@ def test_a_compile_error_is_distilled_and_the_old_module_stays(project):
         ("#include <THC/THCApply.cuh>\n", "templates .* a kernel over THCudaTensor_data"),
         ("#include <missing_thing.h>\n", "include_dirs"),
         ("#include <THIRD/party.h>\n", "include_dirs"),
-        ("#include <Python.h>\n", r"include_dirs=\[sysconfig"),
         ("bool f(void);\n", "stdbool.h"),
         ("#include <vector>\n", r'this is C\+\+: pass language="c\+\+"'),
         ("template <class T> T g(T x) { return x; }\n", r"this is C\+\+"),
@@ -54,6 +53,16 @@ def test_a_compile_error_is_distilled_and_the_old_module_stays(project):
 def test_hints(project, source, text):
     (project / "two.c").write_text(source + "int two(void) { return 2; }\n")
     with pytest.raises(BuildError, match=text):
+        make(project).build()
+
+
+def test_pythons_headers_are_found_and_their_lack_is_told(project, monkeypatch):
+    source = "#include <Python.h>\nint two(void) { return 2 + 0 * PY_MAJOR_VERSION; }\n"
+    (project / "two.c").write_text(source)
+    make(project).build()
+    monkeypatch.setattr(toolchain, "python_headers", lambda: [str(project / "nowhere")])
+    (project / "two.c").write_text(source + "\n")
+    with pytest.raises(BuildError, match="hint: Python's own headers are not in .* python3-dev"):
         make(project).build()
 
 

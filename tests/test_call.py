@@ -9,7 +9,6 @@ import os
 import pickle
 import subprocess
 import sys
-import sysconfig
 import threading
 import time
 from pathlib import Path
@@ -430,7 +429,6 @@ def test_the_gil_stays_with_c_that_works_on_objects(build, source, kept):
         int holds(void) { return PyGILState_Check(); }
         void fail(int number) { THError("number %d", number); }
         """,
-        include_dirs=[sysconfig.get_paths()["include"]],
     )
     assert module.holds() == module._lib.holds() == kept
     with pytest.raises(ffi_ext.NativeError, match="number 7"):
