@@ -60,6 +60,7 @@ jpeg = create_extension(
     include_dirs=["include", "src"],
     libraries=["jpeg"],
     relative_to=__file__,
+    verbose=False,  # that a header is missing is said below
 )
 
 if __name__ == "__main__":
