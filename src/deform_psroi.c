@@ -61,10 +61,10 @@ static int64_t bins_at(const int64_t *stride, int64_t k, const unit *u) {
   return k * stride[0] + u->channel * stride[1] + u->first[0] * stride[2] + u->first[1] * stride[3];
 }
 
-/* The bins of unit u: y, x, and their number. */
-#define FOR_BINS(g, u, y, x, bin)                      \
+/* The bins of unit u. */
+#define FOR_BINS(u, y, x)                              \
   for (int64_t y = (u).first[0]; y < (u).last[0]; y++) \
-    for (int64_t x = (u).first[1], bin = y * (g).pooled + x; x < (u).last[1]; x++, bin++)
+    for (int64_t x = (u).first[1]; x < (u).last[1]; x++)
 
 #define TH_GENERIC_FILE "deform_psroi.c"
 #include <TH/THGenerateFloatTypes.h>
@@ -112,8 +112,8 @@ typedef struct {
 } plan;
 
 /* What a call works with: where regions and their offsets are read; the plans of all bins, made
- * beforehand, or room for one of each thread; and a tile (bins, BLOCK) and perhaps a slab of each
- * thread. */
+ * beforehand, or room for one of each thread; a tile (bins, BLOCK) and perhaps a slab of each
+ * thread; and x and y of each block of channels, region and bin, to be summed in one order. */
 typedef struct {
   const geometry *g;
   const real *rois, *trans;
@@ -121,7 +121,7 @@ typedef struct {
   int threads, made, slabs;
   size_t each; /* bytes of a plan */
   char *plans;
-  real *tiles, *slab_room;
+  real *tiles, *slab_room, *sums;
   /* Of the map: how far apart a cell's channels lie; its strides with that in place of its own. */
   int64_t apart, stride[4], pixels;
 } workshop;
@@ -260,7 +260,7 @@ static void make_plan(const workshop *w, int64_t k, int64_t class_number, int64_
  * take the room; maps whose channels of a cell do not lie side by side are copied to slabs where
  * that pays. end_work frees it. */
 static workshop begin_work(const geometry *g, const THTensor *map, const THTensor *rois,
-                           const THTensor *trans, int threads) {
+                           const THTensor *trans, int threads, int64_t sums) {
   workshop w = {.g = g,
                 .rois = THTensor_(data)(rois),
                 .trans = trans ? THTensor_(data)(trans) : NULL,
@@ -276,12 +276,14 @@ static workshop begin_work(const geometry *g, const THTensor *map, const THTenso
   w.slabs = w.apart != 1 && g->class_channels >= BLOCK / 2 &&
             g->regions * g->bins * SLAB_GAIN > images * w.pixels * g->cells;
   const size_t slab = w.slabs ? (size_t)(w.pixels * BLOCK) : 0, tile = (size_t)(g->bins * BLOCK);
-  w.tiles = THAlloc((ptrdiff_t)((size_t)threads * (slab + tile) * sizeof(real)));
-  w.slab_room = w.tiles + (size_t)threads * tile;
   w.each = sizeof(plan) + 2 * (size_t)g->most * sizeof(pull);
   const int64_t all = g->regions * g->classes * g->bins;
   w.made = g->class_blocks > 1 && all <= LARGEST_PLANS / (int64_t)w.each;
-  w.plans = THAlloc((ptrdiff_t)(w.each * (size_t)(w.made ? all : threads)));
+  const size_t reals = (size_t)threads * (slab + tile) + (size_t)sums;
+  w.tiles = THAlloc((ptrdiff_t)(reals * sizeof(real) + w.each * (size_t)(w.made ? all : threads)));
+  w.slab_room = w.tiles + (size_t)threads * tile;
+  w.sums = w.slab_room + (size_t)threads * slab;
+  w.plans = (char *)(w.tiles + reals);
   if (!w.made) return w;
 #pragma omp parallel for num_threads(threads)
   for (int64_t i = 0; i < all; i++) {
@@ -292,10 +294,7 @@ static workshop begin_work(const geometry *g, const THTensor *map, const THTenso
   return w;
 }
 
-static void end_work(const workshop *w) {
-  THFree(w->plans);
-  THFree(w->tiles); /* and the slabs behind them */
-}
+static void end_work(const workshop *w) { THFree(w->tiles); /* and all that lies behind them */ }
 
 static inline real *tile_of(const workshop *w) { return w->tiles + THREAD * w->g->bins * BLOCK; }
 static inline real *slab_of(const workshop *w) {
@@ -437,7 +436,7 @@ void deform_psroi_forward(const THTensor *input, const THTensor *rois, const THT
   const int threads = g.regions * g.output_dim * g.bins > 1024 ? MAX_THREADS : 1;
   /* Threads that have no unit of their own share the regions of one. */
   const int64_t parts = (threads + g.units - 1) / g.units;
-  const workshop w = begin_work(&g, input, rois, trans, threads);
+  const workshop w = begin_work(&g, input, rois, trans, threads, 0);
 #pragma omp parallel for num_threads(threads) collapse(2) schedule(dynamic)
   for (int64_t number = 0; number < g.units; number++)
     for (int64_t part = 0; part < parts; part++) {
@@ -451,7 +450,7 @@ void deform_psroi_forward(const THTensor *input, const THTensor *rois, const THT
         if (w.slabs && !filled) gather_slab(from, w.stride, input->size, u.n, slab);
         filled = 1;
         real *values = tile;
-        FOR_BINS(g, u, y, x, bin) {
+        FOR_BINS(u, y, x) {
           const plan *p = plan_of(&w, k, u.class_number, y, x);
           if (w.slabs)
             pool_vectors(slab, g.size[1] * BLOCK, BLOCK, p, g.most, values);
@@ -486,7 +485,7 @@ void deform_psroi_input_backward(const THTensor *grad_output, const THTensor *ro
               PARALLEL_ELEMENTS
           ? MAX_THREADS
           : 1;
-  const workshop w = begin_work(&g, grad_input, rois, trans, threads);
+  const workshop w = begin_work(&g, grad_input, rois, trans, threads, 0);
   if (!w.slabs) THTensor_(zero)(grad_input);
   /* Regions overlap, units do not: no sum depends on the number of threads. */
 #pragma omp parallel for num_threads(threads) schedule(dynamic)
@@ -499,7 +498,7 @@ void deform_psroi_input_backward(const THTensor *grad_output, const THTensor *ro
       if (image_of(&w, k) != u.image) continue;
       const real *shares = tile;
       gather_slab(grad + bins_at(gs, k, &u), gs, u.size, u.n, tile);
-      FOR_BINS(g, u, y, x, bin) {
+      FOR_BINS(u, y, x) {
         const plan *p = plan_of(&w, k, u.class_number, y, x);
         if (w.slabs)
           spread_vectors(slab, g.size[1] * BLOCK, BLOCK, p, g.most, shares);
@@ -535,9 +534,7 @@ void deform_psroi_trans_backward(const THTensor *grad_output, const THTensor *ro
   const int64_t blocks = g.classes * g.class_blocks;
   const int threads = g.regions * g.output_dim * g.bins > 1024 ? MAX_THREADS : 1;
   const int64_t parts = (threads + g.units - 1) / g.units;
-  const workshop w = begin_work(&g, input, rois, trans, threads);
-  /* Of each block of channels, region and bin, x and y; summed afterwards, in one order. */
-  real *sums = THAlloc((ptrdiff_t)((size_t)(blocks * g.regions * g.bins * 2) * sizeof(real)));
+  const workshop w = begin_work(&g, input, rois, trans, threads, blocks * g.regions * g.bins * 2);
 #pragma omp parallel for num_threads(threads) collapse(2) schedule(dynamic)
   for (int64_t number = 0; number < g.units; number++)
     for (int64_t part = 0; part < parts; part++) {
@@ -552,8 +549,8 @@ void deform_psroi_trans_backward(const THTensor *grad_output, const THTensor *ro
         filled = 1;
         const real *shares = tile;
         gather_slab(grad + bins_at(gs, k, &u), gs, u.size, u.n, tile);
-        FOR_BINS(g, u, y, x, bin) {
-          real *sum = sums + ((u.block * g.regions + k) * g.bins + bin) * 2;
+        FOR_BINS(u, y, x) {
+          real *sum = w.sums + ((u.block * g.regions + k) * g.bins + y * g.pooled + x) * 2;
           const plan *p = plan_of(&w, k, u.class_number, y, x);
           if (w.slabs)
             slope_vectors(slab, g.size[1] * BLOCK, BLOCK, p, g.most, shares, sum);
@@ -570,7 +567,7 @@ void deform_psroi_trans_backward(const THTensor *grad_output, const THTensor *ro
   for (int64_t k = 0; k < g.regions; k++)
     for (int64_t block = 0; block < blocks; block++)
       for (int64_t bin = 0; bin < g.bins; bin++) {
-        const real *sum = sums + ((block * g.regions + k) * g.bins + bin) * 2;
+        const real *sum = w.sums + ((block * g.regions + k) * g.bins + bin) * 2;
         const int64_t part_y = bin / g.pooled * g.part / g.pooled;
         const int64_t part_x = bin % g.pooled * g.part / g.pooled;
         real *at =
@@ -578,7 +575,6 @@ void deform_psroi_trans_backward(const THTensor *grad_output, const THTensor *ro
         at[0] += sum[0];
         at[ts[1]] += sum[1];
       }
-  THFree(sums);
   end_work(&w);
 }
 
