@@ -21,7 +21,7 @@ SOURCE = '#include <stdlib.h>\n#include "leaks.h"\nvoid leak(int bytes) { *(vola
 CONTROL = 4321  # bytes
 FORMAT = '"    #%n %f [%m]"'  # of a frame: number, function, module
 OURS = re.compile(r"\[[^]]*/_(?:runtime|kernels|leaks|threads|oom)[^/]*\.so\]")
-ALLOCATOR = re.compile(r"#\d+ (?:__interceptor_|operator new)")
+ALLOCATOR = re.compile(r"#\d+ (?:__interceptor_|operator new)|/libasan[^/]*\]")
 
 
 def calls(rounds: int) -> None:
