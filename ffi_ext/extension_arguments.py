@@ -304,6 +304,6 @@ def _compile_args(value: object) -> dict[str, list[str]]:
     args = _texts("extra_compile_args", value)
     return {
         "cc": args,
-        "cxx": [a for a in args if not a.startswith("-std=c") or "++" in a],
+        "cxx": [a for a in args if not a.startswith("-std=") or "++" in a],
         "nvcc": [],
     }

@@ -28,7 +28,7 @@ NOT_IN_PYTHON = frozenset(
 )
 # [[nodiscard]], [[deprecated("why")]]
 _C23_ATTRIBUTE = re.compile(r"\[\[(?:[^\[\]\"]|\"(?:[^\"\\]|\\.)*\")*\]\]")
-_TYPED_ENUM = re.compile(r"(\benum\b\s*\w*)\s*:\s*[\w\s]+(?=[{;])")
+_TYPED_ENUM = re.compile(r"(\benum\b\s*\w*)\s*:\s*[A-Za-z_][\w\s]*(?=[{;])")
 _CONSTEXPR = re.compile(r"^\s*(?:static\s+)?constexpr\b(?:\s+static\b)?")
 _LONG_COMPLEX = re.compile(r"\blong\s+double\s+_Complex\b|\b_Complex\s+long\s+double\b")
 
