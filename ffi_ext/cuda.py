@@ -14,6 +14,7 @@ from collections.abc import Iterable
 from functools import cache
 from pathlib import Path
 
+from ffi_ext import host_compiler
 from ffi_ext.errors import BuildError
 
 INCLUDE = Path(__file__).parent / "include"
@@ -54,9 +55,12 @@ def home() -> Path | None:
         for root in (Path(compiler).parent.parent, Path(os.path.realpath(compiler)).parent.parent):
             if any((root / folder / "cuda_runtime.h").exists() for folder in _HEADERS):
                 return root
-    places = [USUAL, *(folder.parent for folder in _pip_folders("bin"))]
-    compilers = [root for root in places if (root / "bin" / "nvcc").exists()]
-    return next(iter(compilers), USUAL if USUAL.is_dir() else None)
+    if (USUAL / "bin" / "nvcc").exists():
+        return USUAL
+    for folder in _pip_folders("bin"):
+        if (folder / "nvcc").exists():
+            return folder.parent
+    return USUAL if USUAL.is_dir() else None
 
 
 def real_nvcc_on_path() -> str | None:
@@ -211,6 +215,21 @@ def shims(source: Path, folders: Iterable[str] = ()) -> list[str]:
                     waiting.append(found)
                     break
     return ["-include", str(SHIMS), *asked]
+
+
+def options(compiler: str, source: Path, given: list[str], folders: Iterable[str]) -> list[str]:
+    """nvcc's options for a source: ours, and what is given between them.
+
+    Args:
+        compiler: nvcc's path.
+        source: The .cu file.
+        given: Include directories, macros, and what the user adds.
+        folders: The include directories.
+    """
+    words = ["-O3", "-Xcompiler", "-fPIC", *EXTENSIONS, *given]
+    if not any(word.startswith(("-arch", "--gpu-arch", "-gencode")) for word in given):
+        words += architecture_flags(compiler)
+    return [*words, *host_compiler.flags(compiler, given), *shims(source, folders)]
 
 
 def runtime_words(kernels: bool) -> list[str]:

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from ffi_ext import compile_errors, cuda, host_compiler, toolchain
+from ffi_ext import compile_errors, cuda, toolchain
 from ffi_ext.errors import BuildError
 
 
@@ -77,10 +77,9 @@ def make(paths: Sequence[str], flags: Sequence[str]) -> None:
         ):
             continue
         print(f"ffi_ext: making {text} from {source.name}")
-        options = ["-O3", "-Xcompiler", "-fPIC", *cuda.EXTENSIONS, *flags]
-        options += [*cuda.architecture_flags(compiler), *host_compiler.flags(compiler)]
         folders = [flag[2:] for flag in flags if flag.startswith("-I")]
-        command = [compiler, *options, *cuda.shims(source, folders), f"-I{source.parent}"]
+        options = cuda.options(compiler, source, list(flags), folders)
+        command = [compiler, *options, f"-I{source.parent}"]
         path.parent.mkdir(parents=True, exist_ok=True)
         status, log = toolchain.run([*command, "-c", toolchain.safe_path(source), "-o", text])
         if status:

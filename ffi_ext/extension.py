@@ -249,8 +249,7 @@ def _for_setuptools(given: Arguments) -> dict[str, Any]:
     args = options.get("extra_compile_args", {})
     cxx = any(path.suffix in toolchain.CXX_SUFFIXES for path in sources)
     in_c = not cxx and options.get("language") != "c++"
-    of_c = [*toolchain.c_dialect(), toolchain.NEVER_FUSED, *toolchain.LENIENT]
-    standard = of_c if in_c else toolchain.LENIENT_CXX
+    standard = toolchain.c_standard() if in_c else toolchain.LENIENT_CXX
     given_flags = args.get("cxx", []) if cxx else args.get("cc", args.get("cxx", []))
     flags = [*standard, "-fasynchronous-unwind-tables", *given_flags]
     keywords["extra_compile_args"] = flags if sys.platform != "win32" else args.get("cc", [])

@@ -7,7 +7,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from ffi_ext import cuda, cuda_objects, host_compiler, toolchain
+from ffi_ext import cuda, cuda_objects, toolchain
 
 
 @dataclass(frozen=True)
@@ -59,18 +59,12 @@ def compile_command(
         common += [f"-I{path}" for path in toolchain.python_includes(plan.limited, quick)]
     if source.suffix in toolchain.CUDA_SUFFIXES:
         program = toolchain.nvcc()
-        flags = [
-            "-O3",
-            "-Xcompiler",
-            "-fPIC",
-            *cuda.EXTENSIONS,
-            *common,
-            *plan.compile_args.get("nvcc", ()),
-        ]
-        if not any("-arch" in flag or "-gencode" in flag for flag in flags):
-            flags += cuda.architecture_flags(program.path)
-        flags += host_compiler.flags(program.path, flags)
-        flags += cuda.shims(source, plan.include_dirs)
+        flags = cuda.options(
+            program.path,
+            source,
+            [*common, *plan.compile_args.get("nvcc", ())],
+            plan.include_dirs,
+        )
         return (*program.command, *flags, "-c", toolchain.safe_path(source)), program.identity
     if is_cxx(source, plan.language):
         program = toolchain.cxx_compiler()
@@ -83,8 +77,7 @@ def compile_command(
         arguments = list(plan.compile_args.get("cc", ()))
         if generated:  # it includes the headers, and is not the user's to optimize or to warn of
             arguments = toolchain.preprocessor_words(arguments)
-        standard = [*toolchain.c_dialect(), toolchain.NEVER_FUSED]
-        standard += toolchain.LENIENT_CXX if toolchain.c_compiler_is_cxx() else toolchain.LENIENT
+        standard = toolchain.c_standard()
         if plan.gnu89_inline and not generated:
             standard.append("-fgnu89-inline")
     if generated:

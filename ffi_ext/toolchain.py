@@ -131,6 +131,12 @@ def c_dialect() -> list[str]:
     return [] if c_compiler_is_cxx() else ["-std=gnu11"]
 
 
+def c_standard() -> list[str]:
+    """What C means, where the user's flags behind it say nothing else."""
+    lenient = LENIENT_CXX if c_compiler_is_cxx() else LENIENT
+    return [*c_dialect(), NEVER_FUSED, *lenient]
+
+
 def cxx_compiler() -> Program:
     """$CXX, else g++ or c++."""
     default = "g++" if shutil.which("g++") or not shutil.which("c++") else "c++"
@@ -207,6 +213,7 @@ def safe_path(path: str | Path) -> str:
     return os.path.join(".", text) if text.startswith("-") else text
 
 
+@cache
 def python_headers() -> list[str]:
     """The directories of Python's own headers, which need not be installed."""
     paths = sysconfig.get_paths()

@@ -38,18 +38,24 @@ class _ElementType:
         self.dtype = self.dtype.newbyteorder(state[1])
 
 
+def _sizes(shape: Any, dtype: np.dtype, data: bytes | bytearray) -> tuple[int, ...]:
+    """An array's shape, if it goes with the bytes."""
+    sizes = tuple(operator.index(n) for n in shape)
+    if min(sizes, default=0) < 0 or len(data) != math.prod(sizes) * dtype.itemsize:
+        raise pickle.UnpicklingError(
+            f"an array of shape {sizes} and type {dtype} has {len(data)} bytes"
+        )
+    return sizes
+
+
 class _Array(np.ndarray):
     """An array that looks at its shape, type and bytes before it takes them."""
 
     def __setstate__(self, state: Any) -> None:
         _, shape, kind, by_columns, data = state
         data = data.encode("latin1") if isinstance(data, str) else bytes(data)
-        dtype, sizes = kind.dtype, [operator.index(n) for n in shape]
-        if min(sizes, default=0) < 0 or len(data) != math.prod(sizes) * dtype.itemsize:
-            raise pickle.UnpicklingError(
-                f"an array of shape {tuple(sizes)} and type {dtype} has {len(data)} bytes"
-            )
-        super().__setstate__((1, tuple(sizes), dtype, bool(by_columns), data))
+        sizes = _sizes(shape, kind.dtype, data)
+        super().__setstate__((1, sizes, kind.dtype, bool(by_columns), data))
 
 
 def _empty(*_: Any) -> _Array:
@@ -61,11 +67,9 @@ def _from_buffer(
     data: Any, kind: Any, shape: Any, order: str, axes: tuple[int, ...] | None = None
 ) -> np.ndarray:
     """An array of protocol 5, which is what Python writes from 3.14 on."""
-    sizes = [operator.index(n) for n in shape]
-    array = np.frombuffer(bytearray(memoryview(data)), kind.dtype)  # bytearray(n) would be n zeros
-    if min(sizes, default=0) < 0 or array.size != math.prod(sizes):
-        raise pickle.UnpicklingError(f"an array of shape {tuple(sizes)} has {array.size} elements")
-    array = array.reshape(sizes, order="F" if order == "F" else "C")
+    data = bytearray(memoryview(data))  # bytearray(n) would be n zeros
+    sizes = _sizes(shape, kind.dtype, data)
+    array = np.frombuffer(data, kind.dtype).reshape(sizes, order="F" if order == "F" else "C")
     return array if axes is None else array.transpose(axes)
 
 

@@ -5,10 +5,8 @@ from __future__ import annotations
 import os
 import platform
 import shlex
-import shutil
 import subprocess
 import sys
-import sysconfig
 from pathlib import Path
 
 
@@ -28,11 +26,13 @@ def compiler(variable: str, default: str) -> str:
 
 
 def nvcc() -> str:
-    """On PATH, in the usual place, or as pip installed it beside torch."""
-    site = Path(sysconfig.get_paths()["purelib"])
-    places = [Path("/usr/local/cuda"), *sorted(site.glob("nvidia/*"))]
-    found = (str(place / "bin" / "nvcc") for place in places if (place / "bin" / "nvcc").exists())
-    return shutil.which("nvcc") or next(found, "nvcc")
+    """As ffi_ext finds it; that module of it needs nothing that will be installed, but this Python."""
+    if tuple(sys.version_info) < (3, 10):
+        return "nvcc"
+    sys.path.insert(0, str(Path(__file__).parents[1]))
+    from ffi_ext import cuda
+
+    return cuda.nvcc() or "nvcc"
 
 
 def torch_version() -> str:
