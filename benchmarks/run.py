@@ -70,6 +70,7 @@ def main() -> None:
         ).build()
         sys.path.insert(0, str(folder))
         module = importlib.import_module("bench_ext")
+        calls.short_calls_of_threads(table, module, options.rounds)
         found = {"add3": {}, "add8": {}} if options.quick else peers.all_of(folder)
         calls.costs(table, module, found, options.rounds)
         calls.other_arguments(table, module, found, options.rounds)

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import math
-import sys
 import threading
+import weakref
 from typing import Any
 
 import numpy as np
@@ -16,20 +16,23 @@ _ALIGNMENT = 64  # bytes: a cache line
 
 
 class _Block:
-    """Memory for arrays, whose base it is: so its references tell how many there are, and views of them."""
+    """Memory for one array at a time."""
 
-    __slots__ = ("memory", "offset", "size")
+    __slots__ = ("lent", "memory", "offset", "size")
 
     def __init__(self, size: int) -> None:
-        self.memory = np.empty(size + _ALIGNMENT, np.uint8)
-        self.offset = -self.memory.ctypes.data % _ALIGNMENT
+        self.memory = memoryview(np.empty(size + _ALIGNMENT, np.uint8))
+        self.offset = -np.frombuffer(self.memory, np.uint8).ctypes.data % _ALIGNMENT
         self.size = size  # in bytes, from there on
+        self.lent: weakref.ref[Any] | None = None  # the base of the array and of all views of it
 
-    def references(self) -> int:
-        return sys.getrefcount(self.memory)
+    def is_unused(self) -> bool:
+        return self.lent is None or self.lent() is None
 
-
-_UNUSED = _Block(0).references()
+    def array(self, shape: tuple[int, ...], dtype: Any) -> np.ndarray:
+        flat = np.frombuffer(self.memory, dtype, math.prod(shape), self.offset)
+        self.lent = weakref.ref(flat)
+        return flat.reshape(shape)
 
 
 class BufferPool:
@@ -56,7 +59,7 @@ class BufferPool:
         wanted = math.prod(shape) * np.dtype(dtype).itemsize
         with self._lock:
             block = self._unused(wanted) or self._new(wanted)
-            return np.ndarray(shape, dtype, block.memory, block.offset)
+            return block.array(shape, dtype)
 
     def tensor(self, *shape: int, dtype: Any = np.float32) -> torch.Tensor:
         """The same as a tensor; dtype is NumPy's."""
@@ -69,7 +72,7 @@ class BufferPool:
             if (
                 block.size >= wanted
                 and (found is None or block.size <= found.size)
-                and block.references() == _UNUSED
+                and block.is_unused()
             ):
                 found = block
         if found is not None and found is not self._blocks[-1]:
@@ -85,7 +88,7 @@ class BufferPool:
         self._size = max(self._size, wanted)
         block = _Block(self._size)
         if len(self._blocks) >= self.keep:
-            unused = [known for known in self._blocks if known.references() == _UNUSED]
+            unused = [known for known in self._blocks if known.is_unused()]
             self._blocks.remove(min(unused, key=lambda known: known.size, default=self._blocks[0]))
         self._blocks.append(block)
         return block

@@ -162,7 +162,9 @@ class Loader:
         self.batch_sampler = batch_sampler
         self.threads, self.prefetch = threads, prefetch
         self.size_divisibility = size_divisibility
-        self.pool = BufferPool(keep=prefetch + 2)
+        # One more with the consumer, one in the making, and one that a free-threaded Python frees later than others:
+        # when the thread that made it runs again.
+        self.pool = BufferPool(keep=prefetch + 3)
         self._next = {"epoch": 0, "batch": 0}
         self._position = dict(self._next)
 

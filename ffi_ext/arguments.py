@@ -152,7 +152,7 @@ def _on_array(
 def _for_memory(function: Function, index: int, code: str, value: object) -> torch.Tensor:
     """A tensor whose elements C gets by a plain pointer: of C's type, and one behind the other."""
     c_type = types_of(function)[index + 1].cname
-    least, element = (numbers[index + 1] for numbers in function.state[4:])
+    least, element = (numbers[index + 1] for numbers in function.types[1:])
     array = isinstance(value, np.ndarray)
     if element < 0:
         address = "array.ctypes.data" if array else "tensor.data_ptr()"

@@ -60,7 +60,11 @@ def workplace(target: Path) -> Iterator[tuple[Path, bool]]:
     folder.mkdir(exist_ok=True, mode=0o700)
     from filelock import FileLock, Timeout
 
-    lock = FileLock(str(folder / "lock"), thread_local=False)
+    path = str(folder / "lock")
+    try:  # a lock file in place of a lock that the file system refuses would outlive a build that is killed
+        lock = FileLock(path, thread_local=False, fallback_to_soft=False)
+    except TypeError:  # an older filelock
+        lock = FileLock(path, thread_local=False)
     try:
         try:
             lock.acquire(timeout=PATIENCE)

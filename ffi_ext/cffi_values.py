@@ -37,19 +37,18 @@ def types_of(function: Function) -> tuple[Any, ...]:
     """cffi's types of the result and the parameters, found when first needed.
 
     From then on C converts pointers and structs by itself; it takes the types and their numbers from the function's
-    state. A pointer's number says how many values a list must have, a struct's its bytes, -1 that Python is asked. Then
-    come the element types of the memory behind pointers.
+    `types`. A pointer's number says how many values a list must have, a struct's its bytes, -1 that Python is asked.
+    Then come the element types of the memory behind pointers.
     """
-    state = function.state
-    if len(state) == 3:
-        ffi, lib, name = state
+    if function.types is None:
+        ffi, lib, name = function.origin
         ctype = ffi.typeof(getattr(lib, name))
         c_types = (ctype.result, *ctype.args)
         parameters = ("", *_parameters(prototype(function)))
         numbers = [_number_of(ffi, *both) for both in zip(c_types, parameters, strict=False)]
         elements = [_element_of(ffi, c_type) for c_type in c_types]
-        function.state = state = (ffi, lib, name, c_types, tuple(numbers), tuple(elements))
-    found: tuple[Any, ...] = state[3]
+        function.types = (c_types, tuple(numbers), tuple(elements))
+    found: tuple[Any, ...] = function.types[0]
     return found
 
 
@@ -118,7 +117,7 @@ def convert(function: Function, index: int, value: object) -> tuple[int, object]
         TypeError, OverflowError: With cffi's text, and the argument it is about.
     """
     code = function.codes[index + 1]
-    ffi = function.state[0]
+    ffi = function.origin[0]
     if code in INTEGER_CODES:
         if not isinstance(value, (ffi.CData, np.bool_)):
             refuse(function, index, value, TypeError)
@@ -132,7 +131,7 @@ def convert(function: Function, index: int, value: object) -> tuple[int, object]
         if code == "x":
             holder = _cell(ffi, c_type, value)
             return int(ffi.cast("uintptr_t", holder)), holder
-        return _pointer(ffi, c_type, declared(function, index), function.state[4][index + 1], value)
+        return _pointer(ffi, c_type, declared(function, index), function.types[1][index + 1], value)
     except TypeError as error:
         raise refusal(function, index, f"{error}{_hint(ffi, c_type, value)}") from None
     except KeyError as error:  # of a dict for a struct
@@ -218,7 +217,7 @@ def explained(
     for index, (c_type, value) in enumerate(zip(c_types, args, strict=False)):
         if c_type.kind not in ("pointer", "function"):
             try:
-                _cell(function.state[0], c_type, value)
+                _cell(function.origin[0], c_type, value)
             except (TypeError, OverflowError) as reason:
                 text = f"expected {c_type.cname}, got {describe(value)} ({reason})"
                 return refusal(function, index, text, type(error))
@@ -228,17 +227,17 @@ def explained(
 
 def pointer(function: Function, index: int, address: int) -> Any:
     """A record's address as cdata of the parameter's type."""
-    return function.state[0].cast(types_of(function)[index + 1], address)
+    return function.origin[0].cast(types_of(function)[index + 1], address)
 
 
 def address(function: Function, value: Any) -> int:
     """The address that a cdata pointer holds."""
-    return int(function.state[0].cast("uintptr_t", value))
+    return int(function.origin[0].cast("uintptr_t", value))
 
 
 def allocate(function: Function) -> tuple[int, object]:
     """Memory for a result that C returns by value."""
-    ffi = function.state[0]
+    ffi = function.origin[0]
     holder = ffi.new(ffi.getctype(types_of(function)[0], "*"))
     return int(ffi.cast("uintptr_t", holder)), holder
 
@@ -250,7 +249,7 @@ def result(function: Function, value: Any) -> Any:
         return torch.storage.TypedStorage(
             wrap_storage=value.untyped_storage(), dtype=value.dtype, _internal=True
         )
-    ffi = function.state[0]
+    ffi = function.origin[0]
     c_type = types_of(function)[0]
     if code == "x":
         holder = ffi.new(ffi.getctype(c_type, "*"))

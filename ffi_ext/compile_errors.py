@@ -150,7 +150,7 @@ def _hint(text: str) -> str:
 
 
 def _missing_header(name: str) -> str:
-    if name == "Python.h":
+    if name in ("Python.h", "pyconfig.h"):
         return (
             f"Python's own headers are not in {sysconfig.get_paths()['include']}: apt install python3-dev (dnf install "
             "python3-devel)"

@@ -7,7 +7,7 @@ import os
 import re
 import sys
 import warnings
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -203,11 +203,13 @@ def _preamble(declared: declarations.Declarations, given: Arguments) -> str:
     """The C before cffi's: the headers, our trampolines and table, and what the binary is built from."""
     from ffi_ext.codegen import csource, origin
 
+    texts = [_text_at(path) for path in (*given.headers, *given.sources)]
     text = csource.preamble(
         declared,
         with_cuda=given.with_cuda,
         cxx_names=toolchain.c_compiler_is_cxx(),
-        keeps_gil=_works_on_objects((*given.headers, *given.sources)),
+        keeps_gil=_works_on_objects(texts, "PyGILState_Ensure"),
+        needs_gil=_works_on_objects(texts, "Py_GIL_DISABLED"),
     )
     return text + origin.origin(declared, given.sources, given.with_cuda, given.options)
 
@@ -220,14 +222,15 @@ def _make_objects(options: dict[str, Any]) -> None:
     cuda_objects.make(options.get("extra_objects", ()), flags)
 
 
-def _works_on_objects(paths: Iterable[Path]) -> bool:
-    """Whether C code works on Python's objects and takes for granted that it may: the GIL then stays with the call.
+def _works_on_objects(texts: Sequence[str], unless: str) -> bool:
+    """Whether C code works on Python's objects and takes for granted that it may, as none does that names `unless`.
 
-    The original released it there, too, which went well as long as Python did without its thread's state.
+    Where it does not take the GIL itself (PyGILState_Ensure), the GIL stays with the call; the original released it,
+    which went well as long as Python did without its thread's state. Where it knows of no Python without a GIL
+    (Py_GIL_DISABLED), a free-threaded one enables it.
     """
-    texts = [_text_at(path) for path in paths]
     include = re.compile(r'^[ \t]*#[ \t]*include[ \t]*[<"]Python\.h', re.M)
-    return any(map(include.search, texts)) and not any("PyGILState_Ensure" in t for t in texts)
+    return any(map(include.search, texts)) and not any(unless in text for text in texts)
 
 
 def _text_at(path: Path) -> str:

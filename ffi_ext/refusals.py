@@ -23,7 +23,8 @@ class Function(Protocol):
     codes: tuple[str, ...]
     constraints: tuple[str, ...]
     doc: str
-    state: Any
+    origin: Any  # (ffi, lib, C's name)
+    types: Any  # see cffi_values.types_of
 
 
 def prototype(function: Function) -> str:

@@ -126,7 +126,7 @@ def bind(
     for name in functions:
         function, c_name = table.get(name), _c_name(lib, name)
         if function is not None:
-            function.__self__.state = (ffi, lib, c_name)
+            function.__self__.origin = (ffi, lib, c_name)
         elif hasattr(lib, c_name):
             function = through_cffi(lib, ffi, c_name, package)
         else:
@@ -135,7 +135,13 @@ def bind(
     for name in constants:
         if hasattr(lib, name):
             namespace[name] = getattr(lib, name)
-    live = frozenset(variables)
+    if variables:  # only then: Python looks names up in modules with a __getattr__ the long way
+        _let_live(namespace, frozenset(variables))
+
+
+def _let_live(namespace: MutableMapping[str, Any], live: frozenset[str]) -> None:
+    """The module's attributes of these names are C's variables."""
+    package, lib, ffi = namespace["__name__"], namespace["_lib"], namespace["_ffi"]
 
     def __getattr__(name: str) -> Any:
         if name in live:
@@ -150,7 +156,7 @@ def bind(
         raise AttributeError(f"module {package!r} has no attribute {name!r}")
 
     namespace["__getattr__"] = __getattr__
-    if live and package in sys.modules:
+    if package in sys.modules:
 
         class Module(ModuleType):
             def __setattr__(self, name: str, value: Any) -> None:
@@ -188,7 +194,8 @@ class CffiFunction:
         self.ctype = ffi.typeof(self._function)
         if self.ctype.kind == "pointer":
             self.ctype = self.ctype.item
-        self.state = (ffi, lib, name)
+        self.origin = (ffi, lib, name)
+        self.types: Any = None
         self.name = self.__name__ = self.__qualname__ = python_name(name)
         self.module = self.__module__ = module
         self.codes = tuple(

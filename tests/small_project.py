@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from ffi_ext import create_extension
+from tests.binaries import SUFFIX
 
 
 def write(folder: Path) -> None:
@@ -34,7 +35,7 @@ def _printed(project: Path, code: str) -> int:
 
 def value(project: Path, name: str = "one") -> int:
     """What the installed binary computes; by ctypes, which spares the import of torch."""
-    return _printed(project, f"import ctypes; print(ctypes.CDLL('ext/lib/_lib.abi3.so').{name}())")
+    return _printed(project, f"import ctypes; print(ctypes.CDLL('ext/lib/_lib{SUFFIX}').{name}())")
 
 
 def imported_value(project: Path, name: str = "one") -> int:

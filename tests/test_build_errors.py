@@ -8,6 +8,7 @@ import sys
 import pytest
 
 from ffi_ext import BuildError, HeaderError, compile_errors, toolchain
+from tests.binaries import SUFFIX
 from tests.small_project import litter, make, value
 
 
@@ -89,7 +90,7 @@ def test_openmp_for_the_compiler_alone_is_told(project):
 
 def test_what_a_linker_says_and_not_that_it_failed(project, monkeypatch):
     (project / "broken.o").write_bytes(b"no object")
-    with pytest.raises(BuildError, match=r"linking _lib.abi3.so failed: .*broken\.o"):
+    with pytest.raises(BuildError, match=rf"linking _lib{SUFFIX} failed: .*broken\.o"):
         make(project, extra_objects=["broken.o"]).build()
     with pytest.raises(BuildError, match="failed: unrecognized option '--no-such'"):
         make(project, extra_link_args=["-Wl,--no-such"]).build()

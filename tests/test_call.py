@@ -20,6 +20,7 @@ import torch
 import ffi_ext
 from ffi_ext import runtime
 from tests import huge_pages
+from tests.binaries import FREE_THREADED
 
 HEADER = """
 int add(const THFloatTensor *a, const THFloatTensor *b, THFloatTensor *out, float scale);
@@ -434,6 +435,33 @@ def test_the_gil_stays_with_c_that_works_on_objects(build, source, kept):
     with pytest.raises(ffi_ext.NativeError, match="number 7"):
         module.fail(7)
     assert module.holds() == kept
+
+
+@pytest.mark.skipif(not FREE_THREADED, reason="this Python always has a GIL")
+@pytest.mark.parametrize(
+    ("source", "gil"),
+    [
+        ("", False),
+        ("#include <Python.h>", True),
+        (
+            "#include <Python.h>\nvoid later(void) { PyGILState_Release(PyGILState_Ensure()); }",
+            True,
+        ),
+        ("#include <Python.h>\n#ifndef Py_GIL_DISABLED\n#error\n#endif", False),
+    ],
+)
+def test_a_free_threaded_python_has_a_gil_for_c_that_needs_one(build, source, gil):
+    module = build("int one(void);", source + "\nint one(void) { return 1; }\n")
+    code = f"import sys, {module.__name__} as m; print(m.one(), sys._is_gil_enabled())"
+    done = subprocess.run(
+        [sys.executable, "-c", code],
+        cwd=Path(module.__file__).parents[2],
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.stdout == f"1 {gil}\n", done.stderr
+    assert ("has been enabled to load module" in done.stderr) == gil
 
 
 def test_the_python_tier_gives_the_same(module):

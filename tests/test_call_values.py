@@ -136,8 +136,11 @@ def test_a_list_that_is_shorter_than_the_declared_array(module):
 def test_pointers_at_every_call(build):
     """cffi's types are not known at the first call, and from then on they are."""
     header = "struct point { int x, y; };\nstruct point *right_of(struct point *p);\n"
+    header += "void ignored(struct point *p);\n"
     module = build(
-        header, header + "struct point *right_of(struct point *p) { return p ? p + 1 : p; }"
+        header,
+        header + "struct point *right_of(struct point *p) { return p ? p + 1 : p; }\n"
+        "void ignored(struct point *p) { (void)p; }",
     )
     ffi = module._ffi
     points = ffi.new("struct point[2]", [{"x": 1}, {"x": 2}])
@@ -153,9 +156,15 @@ def test_pointers_at_every_call(build):
                 TypeError, match=r"right_of\(\) argument 1 'p': .*'struct point \*'"
             ):
                 module.right_of(value)
-    module.right_of.__self__.state = (ffi, module._lib, "right_of", (1, 2), (0, 0))
+    function = module.right_of.__self__
+    types = function.types
+    with pytest.raises(TypeError, match="bad argument"):
+        function.types = (1, 2)
+    function.types = ((1, 2), (0, 0), (0, 0))  # calls of other threads look at the first
+    assert function.types is types
+    module.ignored.__self__.types = ((1, 2), (0, 0), (0, 0))
     with pytest.raises(AttributeError):  # what is no type of cffi's does not reach it
-        module.right_of(b"text")
+        module.ignored(b"text")
 
 
 LISTS = {

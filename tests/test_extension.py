@@ -14,6 +14,7 @@ import torch
 
 import ffi_ext
 from ffi_ext import create_extension
+from tests.binaries import SUFFIX
 
 HEADER = "int twice(int x);\n"
 SOURCE = "int twice(int x) { return 2 * x; }\n"
@@ -65,7 +66,7 @@ def test_names_make_nested_packages(project, name):
     name = name.lstrip(".")
     folder = Path(*name.split("."))
     last = folder.name
-    made = {str(folder / f) for f in ("__init__.py", "__init__.pyi", f"_{last}.abi3.so")}
+    made = {str(folder / f) for f in ("__init__.py", "__init__.pyi", f"_{last}{SUFFIX}")}
     assert made <= files(project)
     assert load(name).twice(21) == 42
 
@@ -157,7 +158,7 @@ def test_keywords_of_a_setuptools_extension(project):
     ).build()
     module = load("k_ext")
     assert module.k(1) == 1106
-    binary = Path(module.__file__).with_name("_k_ext.abi3.so").read_bytes()
+    binary = Path(module.__file__).with_name(f"_k_ext{SUFFIX}").read_bytes()
     assert f"{project}:$ORIGIN/../lib\0".encode() in binary
     assert module.root(9.0) == 6.0
 
@@ -278,7 +279,7 @@ def test_package_mode(project, how):
         [sys.executable, *arguments], cwd=project, capture_output=True, text=True, check=False
     )
     assert done.returncode == 0, done.stderr
-    assert {"__init__.py", "_lib.abi3.so"} <= set(
+    assert {"__init__.py", f"_lib{SUFFIX}"} <= set(
         os.listdir(project / "my_package" / "_ext" / "lib")
     )
     module = load("my_package._ext.lib")

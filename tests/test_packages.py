@@ -14,6 +14,7 @@ from pathlib import Path
 import pytest
 
 from ffi_ext import elf, nvcc
+from tests.binaries import WHEEL_TAG
 
 PACKAGES = Path(__file__).with_name("packages")
 
@@ -75,7 +76,7 @@ def test_a_wheel_has_the_abi3_tag_and_works_when_installed(package, tmp_path):
     options = ["-q", "--no-deps", "--no-build-isolation", "--disable-pip-version-check"]
     run(package, *pip, "wheel", *options, "-w", str(wheels), ".")
     (wheel,) = wheels.iterdir()
-    assert wheel.name.startswith("clamped-0.1-cp310-abi3-"), wheel.name
+    assert wheel.name.startswith(f"clamped-0.1-{WHEEL_TAG}-"), wheel.name
     run(package, *pip, "install", *options, "--target", str(site), str(wheel))
     elsewhere = tmp_path / "elsewhere"
     elsewhere.mkdir()

@@ -19,6 +19,7 @@ import pytest
 import setuptools
 
 from ffi_ext import cli, toolchain, wheels
+from tests.binaries import FREE_THREADED, SUFFIX, WHEEL_TAG
 
 ROOT = Path(__file__).parent.parent
 SCRIPTS = Path(__file__).with_name("scripts")
@@ -85,10 +86,10 @@ def metadata(wheel: Path) -> list[str]:
 
 def test_the_wheel_of_ffi_ext(wheelhouse):
     (wheel,) = wheelhouse.glob("ffi_ext-*.whl")
-    assert "-cp310-abi3-" in wheel.name
+    assert f"-{WHEEL_TAG}-" in wheel.name
     with zipfile.ZipFile(wheel) as archive:
         names = set(archive.namelist())
-    for name in ("py.typed", "_runtime.abi3.so", "include/TH/TH.h", "include/THC/THCAtomics.cuh"):
+    for name in ("py.typed", f"_runtime{SUFFIX}", "include/TH/TH.h", "include/THC/THCAtomics.cuh"):
         assert f"ffi_ext/{name}" in names, name
     for name in ("cli/port.py", "startup/sitecustomize.py", "codegen/stub.py"):
         assert f"ffi_ext/{name}" in names, name
@@ -121,13 +122,13 @@ def test_a_project_made_by_init(wheelhouse, fresh, tmp_path):
     out = tmp_path / "dist"
     pip("wheel", "--no-deps", "--no-build-isolation", "-w", out, ".", cwd=folder, python=fresh)
     (wheel,) = out.glob("*.whl")
-    assert wheel.name.startswith("fresh_ops-0.1.0-cp310-abi3-"), wheel.name
+    assert wheel.name.startswith(f"fresh_ops-0.1.0-{WHEEL_TAG}-"), wheel.name
     required = [line for line in metadata(wheel) if line.startswith("Requires-Dist")]
     assert required == ["Requires-Dist: ffi-ext"]
     with zipfile.ZipFile(wheel) as archive:
         names = set(archive.namelist())
     kernels = {
-        f"fresh_ops/kernels/{n}" for n in ("__init__.py", "__init__.pyi", "_kernels.abi3.so")
+        f"fresh_ops/kernels/{n}" for n in ("__init__.py", "__init__.pyi", f"_kernels{SUFFIX}")
     }
     assert kernels | {"fresh_ops/py.typed"} <= names
     assert not any("csrc" in name or "build" in name for name in names)
@@ -204,10 +205,10 @@ def test_build_isolation(kind, for_builds, fresh, tmp_path):
     out = tmp_path / "dist"
     pip("wheel", "--no-deps", "--no-index", "--find-links", for_builds, "-w", out, ".", cwd=folder)
     (wheel,) = out.glob("*.whl")
-    assert "-cp310-abi3-" in wheel.name
+    assert f"-{WHEEL_TAG}-" in wheel.name
     assert "Requires-Dist: ffi-ext" in metadata(wheel)
     with zipfile.ZipFile(wheel) as archive:
-        assert sum(name.endswith(".abi3.so") for name in archive.namelist()) == 1
+        assert sum(name.endswith(SUFFIX) for name in archive.namelist()) == 1
     if kind != "pyproject alone":  # that one's tests are run above
         install(fresh, out, "clamped")
         shutil.copy(folder / "test.py", tmp_path)
@@ -258,7 +259,7 @@ def test_namespace_packages_stay_namespaces(tmp_path, monkeypatch):
 
 
 def test_free_threaded_pythons_get_binaries_of_their_own(monkeypatch):
-    """Shown by what the build decides; no free-threaded Python was at hand to run one."""
+    """What the build decides, under any Python; under a free-threaded one all tests run with such binaries."""
     suffix = ".cpython-313t-x86_64-linux-gnu.so"
     known = {"Py_GIL_DISABLED": 1, "EXT_SUFFIX": suffix}
     real = sysconfig.get_config_var
@@ -283,6 +284,7 @@ def other_pythons() -> list[str]:
     return list(found.values())
 
 
+@pytest.mark.skipif(FREE_THREADED, reason="a free-threaded Python has binaries of its own")
 def test_one_binary_serves_other_pythons(build, tmp_path):
     pythons = other_pythons()
     if not pythons:

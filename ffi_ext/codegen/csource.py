@@ -19,6 +19,17 @@ extern const char *ffi_ext_cuda_text(int) __asm__("cudaGetErrorString") __attrib
 #endif
 """
 
+# cffi says of each module that it does without the GIL; this one has a free-threaded Python enable it.
+_NEEDS_GIL = """\
+#ifdef Py_GIL_DISABLED
+static PyObject *ffi_ext_with_gil(PyObject *module) {
+  if (module) PyUnstable_Module_SetGIL(module, Py_MOD_GIL_USED);
+  return module;
+}
+#define _cffi_init(name, version, context) ffi_ext_with_gil(_cffi_init(name, version, context))
+#endif
+"""
+
 _SLOTS = "ffi_ext_a"  # a header may have a type `a`, which the casts name
 
 _TABLE = """\
@@ -45,12 +56,14 @@ def preamble(
     with_cuda: bool = False,
     cxx_names: bool = False,
     keeps_gil: bool = False,
+    needs_gil: bool = False,
 ) -> str:
     """The source for `ffi.set_source`: headers, trampolines and table. Valid C99 and C++.
 
     Args:
         cxx_names: C sources are compiled as C++ (CC=g++), so that the names have C++'s linkage there.
         keeps_gil: Calls do not release the GIL.
+        needs_gil: The module does not work without one, where Python could.
     """
     functions = declarations.table
     if with_cuda:
@@ -69,7 +82,7 @@ def preamble(
     ):  # they do not keep the module from its import: cffi refuses to read what lies at NULL
         weak = [f"#pragma weak {name}" for name in declarations.may_lack]
         lines += ["#ifdef __ELF__", *weak, "#endif"]
-    lines += ["#include <ffi_ext/abi.h>", _OPTIONAL]
+    lines += ["#include <ffi_ext/abi.h>", _OPTIONAL, _NEEDS_GIL if needs_gil else ""]
     lines += [_trampoline(index, function) for index, function in enumerate(functions)]
     lines.append("\nstatic const ffi_ext_function ffi_ext_functions[] = {")
     lines += [_entry(index, function) for index, function in enumerate(functions)]

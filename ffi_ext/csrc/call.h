@@ -75,7 +75,9 @@ int ffi_struct_room(ffi_call *c);
  * when Python has to make it. */
 PyObject *ffi_cffi_result(const ffi_function *function, void *pointer);
 
-/* numpy_view.c: 0, or -1 without an exception: it is no array, or one that wants a closer look. The
+/* numpy_view.c: once, when the runtime is loaded; -1 with an exception. */
+int ffi_numpy_set_up(void);
+/* 0, or -1 without an exception: it is no array, or one that wants a closer look. The
  * view has no tensor's fields. */
 int ffi_numpy_describe(PyObject *value, int writable, ffi_view *view);
 

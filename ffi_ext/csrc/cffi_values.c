@@ -14,12 +14,12 @@ enum {
   ARRAY_FROM_OBJECT = 24
 };
 
-/* What cffi_values.types_of put into the function's state, of a parameter (place 0: of the result):
- * cffi's type, a borrowed reference, and its number. NULL before that. */
+/* What cffi_values.types_of found of a parameter (place 0: of the result): cffi's type, a borrowed
+ * reference, and its number. NULL before that. */
 static PyObject *type_of(const ffi_function *function, int place, Py_ssize_t *number) {
-  PyObject *state = function->state;
-  if (!PyTuple_Check(state) || PyTuple_Size(state) != 6) return NULL;
-  PyObject *types = PyTuple_GetItem(state, 3), *numbers = PyTuple_GetItem(state, 4);
+  PyObject *found = __atomic_load_n(&function->types, __ATOMIC_ACQUIRE);
+  if (found == Py_None) return NULL;
+  PyObject *types = PyTuple_GetItem(found, 0), *numbers = PyTuple_GetItem(found, 1);
   if (!PyTuple_Check(types) || PyTuple_Size(types) <= place) return NULL;
   if (!PyTuple_Check(numbers) || PyTuple_Size(numbers) <= place) return NULL;
   PyObject *type = PyTuple_GetItem(types, place);
@@ -29,7 +29,7 @@ static PyObject *type_of(const ffi_function *function, int place, Py_ssize_t *nu
 
 int ffi_element_of(const ffi_function *function, int place, Py_ssize_t *least) {
   if (!type_of(function, place, least)) return -1;
-  PyObject *elements = PyTuple_GetItem(function->state, 5);
+  PyObject *elements = PyTuple_GetItem(function->types, 2);
   if (!PyTuple_Check(elements) || PyTuple_Size(elements) <= place) return -1;
   return (int)PyLong_AsLong(PyTuple_GetItem(elements, place));
 }
@@ -50,10 +50,15 @@ static void *memory(ffi_call *c, Py_ssize_t size) {
 static int array_of(ffi_call *c, PyObject *type, PyObject *value, void **out) {
   Py_ssize_t (*prepare)(PyObject *, PyObject *, char **) = exported(PREPARE_POINTER);
   int (*convert)(char *, PyObject *, PyObject *) = exported(ARRAY_FROM_OBJECT);
-  const Py_ssize_t size = prepare(type, value, (char **)out);
-  if (size <= 0) return size < 0 ? -1 : 1;
-  *out = memory(c, size);
-  return *out && convert(*out, type, value) == 0 ? 0 : -1;
+  PyObject *items = PySequence_Tuple(value); /* a list may change meanwhile */
+  const Py_ssize_t size = items ? prepare(type, items, (char **)out) : -1;
+  int failed = size < 0 ? -1 : 1;
+  if (size > 0) {
+    *out = memory(c, size);
+    failed = *out && convert(*out, type, items) == 0 ? 0 : -1;
+  }
+  Py_XDECREF(items);
+  return failed;
 }
 
 static int struct_of(ffi_call *c, PyObject *type, PyObject *value, Py_ssize_t size, void **out) {

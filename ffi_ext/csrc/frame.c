@@ -3,6 +3,7 @@
 #include "frame.h"
 
 #include "kept.h"
+#include "turn.h"
 
 static void set_storage(ffi_storage *s, const ffi_view *view) {
   const ptrdiff_t size = view->storage_bytes >> ffi_type_shift[view->type];
@@ -52,8 +53,11 @@ static ffi_storage *enter_storage(ffi_frame *frame, const ffi_view *view) {
     s->refcount = 2;
     s->lent = 1;
   }
+  ffi_turn turn;
+  ffi_turn_begin(&turn, s->owned);
   set_storage(s, view);
   if (reinterpreted) s->flag &= ~FFI_RESIZABLE;
+  ffi_turn_end(&turn);
   return s;
 }
 
@@ -85,11 +89,25 @@ static int renew(ffi_tensor *t, const ffi_view *view, int whole_storage) {
   return 0;
 }
 
-static ffi_tensor *out_of_memory(ffi_tensor *t) {
-  PyErr_NoMemory();
-  if (t) ffi_take_back(&t->lent);
-  ffi_tensor_drop(t);
-  return NULL;
+static int begin(ffi_tensor *t, const ffi_view *view, int whole_storage) {
+  t->handle = view->handle;
+  t->flag = FFI_REFCOUNTED;
+  t->lent = 1;
+  t->fixed = view->requires_grad != 0;
+  t->cuda = (unsigned char)view->cuda;
+  return set_geometry(t, view, whole_storage);
+}
+
+/* The record's storage becomes that of the view, which a call has a reference on, too. */
+static int join_storage(ffi_tensor *t, ffi_frame *frame, const ffi_view *view,
+                        ffi_storage **joined) {
+  ffi_storage *before = t->storage; /* of a kept record */
+  ffi_storage *s = t->nDimension ? enter_storage(frame, view) : NULL;
+  if (t->nDimension && !s) return -1;
+  if (s != before) t->storage = s;
+  ffi_storage_drop(before);
+  *joined = s;
+  return 0;
 }
 
 ffi_tensor *ffi_enter(ffi_frame *frame, const ffi_view *view, PyObject *object, int writable,
@@ -104,27 +122,21 @@ ffi_tensor *ffi_enter(ffi_frame *frame, const ffi_view *view, PyObject *object, 
     return entry->tensor;
   }
   ffi_entry *entry = &frame->entries[frame->count];
-  ffi_tensor *t = ffi_find_kept_tensor(key, view->type);
-  if (t) {
-    if (renew(t, view, whole_storage)) return out_of_memory(t);
-  } else {
-    t = ffi_tensor_try_alloc(view->type);
-    if (!t) return out_of_memory(NULL);
-    t->handle = view->handle;
-    t->flag = FFI_REFCOUNTED;
-    t->lent = 1;
-    if (set_geometry(t, view, whole_storage)) return out_of_memory(t);
-    t->fixed = view->requires_grad != 0;
-    t->cuda = (unsigned char)view->cuda;
+  ffi_tensor *kept = ffi_find_kept_tensor(key, view->type);
+  ffi_tensor *t = kept ? kept : ffi_tensor_try_alloc(view->type);
+  ffi_turn turn;
+  ffi_turn_begin(&turn, kept != NULL);
+  const int failed = !t || (kept ? renew : begin)(t, view, whole_storage) ||
+                     join_storage(t, frame, view, &entry->storage);
+  ffi_turn_end(&turn);
+  if (failed) {
+    PyErr_NoMemory();
+    if (t) ffi_take_back(&t->lent);
+    ffi_tensor_drop(t);
+    return NULL;
   }
-  ffi_storage *before = t->storage; /* of a kept record */
-  ffi_storage *s = t->nDimension ? enter_storage(frame, view) : NULL;
-  if (t->nDimension && !s) return out_of_memory(t);
-  if (s != before) t->storage = s;
-  ffi_storage_drop(before);
 
   entry->tensor = t;
-  entry->storage = s;
   entry->object = object;
   entry->key = key;
   entry->identity = view->identity;
@@ -179,8 +191,11 @@ static void write_back_kept(first_error *error) {
   char text[FFI_TEXT_ROOM];
   ffi_tensor *t;
   while ((t = ffi_find_changed_tensor())) {
+    ffi_turn turn;
+    ffi_turn_begin(&turn, 1);
     ffi_entry entry = {.tensor = t, .storage = t->storage};
-    if (write_back(&entry, text)) set_aside(error);
+    if (ffi_is_changed(t) && write_back(&entry, text)) set_aside(error);
+    ffi_turn_end(&turn);
     ffi_tensor_drop(t);
   }
 }
@@ -204,7 +219,7 @@ static void write_back_all(ffi_frame *frame, first_error *error) {
 
 static void leave_tensor(ffi_tensor *t) {
   ffi_take_back(&t->lent);
-  if (__atomic_load_n(&t->refcount, __ATOMIC_ACQUIRE) > 1) ffi_keep_tensor(t);
+  if (ffi_count(&t->refcount) > 1) ffi_keep_tensor(t);
   ffi_tensor_drop(t);
 }
 
@@ -213,8 +228,14 @@ static void leave_tensor(ffi_tensor *t) {
 static int is_alone(const ffi_entry *entry) {
   const ffi_tensor *t = entry->tensor;
   const ffi_storage *s = entry->storage;
-  return t->storage == s && !t->owned && __atomic_load_n(&t->refcount, __ATOMIC_ACQUIRE) == 1 &&
-         (!s || (!s->owned && __atomic_load_n(&s->refcount, __ATOMIC_ACQUIRE) == 2));
+  return !t->owned && ffi_count(&t->refcount) == 1 && t->storage == s &&
+         (!s || (!s->owned && ffi_count(&s->refcount) == 2));
+}
+
+static inline int all_alone(const ffi_frame *frame) {
+  for (int i = 0; i < frame->count; i++)
+    if (!is_alone(&frame->entries[i])) return 0;
+  return 1;
 }
 
 /* A storage that C freed once without a reference of its own: the call's record and the call itself
@@ -223,12 +244,14 @@ static void forgive(const ffi_frame *frame, ffi_storage *s) {
   int held = 0;
   for (int i = 0; s && i < frame->count; i++)
     held += (frame->entries[i].storage == s) + (frame->entries[i].tensor->storage == s);
-  if (s && s->refcount < held) s->refcount = held;
+  if (s && ffi_count(&s->refcount) < held) s->refcount = held;
 }
 
 int ffi_leave(ffi_frame *frame) {
   first_error error = {NULL, NULL, NULL};
   int rest = 0;
+  ffi_turn turn;
+  ffi_turn_begin(&turn, !all_alone(frame));
   write_back_all(frame, &error);
   for (int i = 0; i < frame->count; i++) {
     ffi_entry *entry = &frame->entries[i];
@@ -252,20 +275,21 @@ int ffi_leave(ffi_frame *frame) {
    * it. */
   for (int i = 0; i < frame->count; i++) {
     ffi_tensor *t = frame->entries[i].tensor;
-    if (t->refcount > 1 && t->storage) ffi_keep_storage(t->storage);
+    if (ffi_count(&t->refcount) > 1 && t->storage) ffi_keep_storage(t->storage);
     leave_tensor(t);
   }
   for (int i = 0; i < frame->count; i++) {
     ffi_storage *s = frame->entries[i].storage;
     if (!s) continue;
     ffi_take_back(&s->lent);
-    if (__atomic_load_n(&s->refcount, __ATOMIC_ACQUIRE) > 1) {
+    if (ffi_count(&s->refcount) > 1) {
       int shared = 0; /* by a later entry of this call */
       for (int k = i + 1; k < frame->count; k++) shared += frame->entries[k].storage == s;
-      if (s->refcount > 1 + shared) ffi_keep_storage(s);
+      if (ffi_count(&s->refcount) > 1 + shared) ffi_keep_storage(s);
     }
     ffi_storage_drop(s);
   }
+  ffi_turn_end(&turn);
   if (!error.type) return 0;
   PyErr_Restore(error.type, error.value, error.traceback);
   return -1;

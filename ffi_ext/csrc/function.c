@@ -18,7 +18,8 @@ static void function_dealloc(PyObject *self) {
   Py_XDECREF(f->name);
   Py_XDECREF(f->module);
   Py_XDECREF(f->names);
-  Py_XDECREF(f->state);
+  Py_XDECREF(f->origin);
+  Py_XDECREF(f->types);
   Py_XDECREF(f->keepalive);
   freefunc release = (freefunc)PyType_GetSlot(type, Py_tp_free);
   release(self);
@@ -69,6 +70,28 @@ static PyObject *function_constraints(PyObject *self, void *closure) {
   return texts;
 }
 
+static PyObject *function_types(PyObject *self, void *closure) {
+  (void)closure;
+  PyObject *types = __atomic_load_n(&((ffi_function *)self)->types, __ATOMIC_ACQUIRE);
+  Py_INCREF(types);
+  return types;
+}
+
+/* Calls in other threads may be looking at what was set: it stays. */
+static int function_set_types(PyObject *self, PyObject *types, void *closure) {
+  (void)closure;
+  if (!types || !PyTuple_Check(types) || PyTuple_Size(types) != 3) {
+    PyErr_BadArgument();
+    return -1;
+  }
+  PyObject *none = Py_None;
+  Py_INCREF(types);
+  if (!__atomic_compare_exchange_n(&((ffi_function *)self)->types, &none, types, 0,
+                                   __ATOMIC_ACQ_REL, __ATOMIC_ACQUIRE))
+    Py_DECREF(types);
+  return 0;
+}
+
 static PyMethodDef function_methods[] = {
     {"__reduce__", function_reduce, METH_NOARGS, "Pickles as the module that holds the function."},
     {NULL, NULL, 0, NULL},
@@ -80,6 +103,8 @@ static PyGetSetDef function_getset[] = {
      "Signature codes (ffi_ext/types.py): the result's, then each parameter's.", NULL},
     {"constraints", function_constraints, NULL,
      "Constraints (ffi_ext/constraints.py) of the parameters; \"\" where there is none.", NULL},
+    {"types", function_types, function_set_types,
+     "What ffi_ext.cffi_values found of cffi's types, or None: the first that it is set to.", NULL},
     {NULL, NULL, NULL, NULL, NULL},
 };
 
@@ -87,7 +112,7 @@ static PyMemberDef function_members[] = {
     {"name", T_OBJECT, offsetof(ffi_function, name), READONLY, "Name in Python."},
     {"module", T_OBJECT, offsetof(ffi_function, module), READONLY, "Name of the generated module."},
     {"names", T_OBJECT, offsetof(ffi_function, names), READONLY, "The parameters' names."},
-    {"state", T_OBJECT, offsetof(ffi_function, state), 0, "What ffi_ext.runtime keeps here."},
+    {"origin", T_OBJECT, offsetof(ffi_function, origin), 0, "What ffi_ext.runtime keeps here."},
     {NULL, 0, 0, 0, NULL},
 };
 
@@ -171,7 +196,9 @@ PyObject *ffi_function_callable(const ffi_ext_module_table *table, const ffi_ext
   Py_INCREF(binary);
   f->keepalive = binary;
   Py_INCREF(Py_None);
-  f->state = Py_None;
+  f->origin = Py_None;
+  Py_INCREF(Py_None);
+  f->types = Py_None;
   PyObject *callable = NULL;
   if (!f->parameters || (constraint_count && !f->constraints))
     PyErr_NoMemory();
@@ -188,6 +215,10 @@ PyObject *ffi_function_callable(const ffi_ext_module_table *table, const ffi_ext
     f->method.ml_flags = METH_FASTCALL | METH_KEYWORDS;
     f->method.ml_doc = entry->doc;
     callable = PyCFunction_NewEx(&f->method, (PyObject *)f, module);
+#if defined(Py_GIL_DISABLED) && PY_VERSION_HEX >= 0x030E0000
+    /* Threads that call it need not agree on how many references it has, each time. */
+    if (callable) PyUnstable_Object_EnableDeferredRefcount(callable);
+#endif
   }
   Py_DECREF(f);
   return callable;

@@ -49,8 +49,9 @@ typedef struct ffi_function {
   ffi_parameter *parameters;
   ffi_constraint *constraints;
   PyObject *name, *module, *names; /* names: tuple of interned str */
-  PyObject *state;                 /* Python's: the cffi types, made when first needed */
-  PyObject *keepalive;             /* the binary */
+  PyObject *origin;                /* Python's: (ffi, lib, C's name) */
+  PyObject *types;     /* atomic; cffi's, as cffi_values.types_of says, or None before */
+  PyObject *keepalive; /* the binary */
 } ffi_function;
 
 /* signature.c: splits a signature into its codes and constraints, of which there is room for

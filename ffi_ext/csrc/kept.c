@@ -28,11 +28,9 @@ static int take(int *refcount) {
 /* Calls begin and end while C counts, so a first "yes" about a kept record is asked again under the
  * lock. */
 int ffi_only_lent(const int *refcount, const int *lent) {
-  if (__atomic_load_n(refcount, __ATOMIC_ACQUIRE) > __atomic_load_n(lent, __ATOMIC_RELAXED))
-    return 0;
+  if (ffi_count(refcount) > __atomic_load_n(lent, __ATOMIC_RELAXED)) return 0;
   pthread_mutex_lock(&kept_lock);
-  const int only =
-      __atomic_load_n(refcount, __ATOMIC_ACQUIRE) <= __atomic_load_n(lent, __ATOMIC_RELAXED);
+  const int only = ffi_count(refcount) <= __atomic_load_n(lent, __ATOMIC_RELAXED);
   pthread_mutex_unlock(&kept_lock);
   return only;
 }
@@ -106,19 +104,15 @@ int ffi_storage_own(ffi_storage *s) {
   return 0;
 }
 
-static int is_kept(const ffi_storage *s) {
-  pthread_mutex_lock(&kept_lock);
-  const ffi_storage *k = kept_storages;
-  while (k && k != s) k = k->next;
-  pthread_mutex_unlock(&kept_lock);
-  return k != NULL;
-}
-
 void ffi_keep_storage(ffi_storage *s) {
-  if (!s->owner || is_kept(s) || ffi_storage_own(s)) return;
+  if (!s->owner || ffi_storage_own(s)) return;
   pthread_mutex_lock(&kept_lock);
-  s->next = kept_storages;
-  __atomic_store_n(&kept_storages, s, __ATOMIC_RELEASE);
+  const ffi_storage *known = kept_storages;
+  while (known && known != s) known = known->next;
+  if (!known) {
+    s->next = kept_storages;
+    __atomic_store_n(&kept_storages, s, __ATOMIC_RELEASE);
+  }
   pthread_mutex_unlock(&kept_lock);
 }
 

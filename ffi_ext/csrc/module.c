@@ -1,8 +1,8 @@
 /* The extension module ffi_ext._runtime: what ffi_ext/runtime.py calls. */
 #define _GNU_SOURCE /* dl_iterate_phdr */
-#include "frame.h"
-#include "function.h"
+#include "call.h"
 #include "kept.h"
+#include "turn.h"
 
 #include <dlfcn.h>
 #ifdef __linux__
@@ -13,6 +13,9 @@
 
 Py_ssize_t ffi_handle_offset;
 const ffi_operations *ffi_torch;
+#ifdef Py_GIL_DISABLED
+PyObject *ffi_turn_object;
+#endif
 
 static PyObject *bind(PyObject *unused, PyObject *args) {
   (void)unused;
@@ -175,13 +178,26 @@ static void show_openmp(void) {
 #endif
 }
 
+/* A free-threaded Python stays without the GIL when this module is loaded: see turn.h. */
+static int allow_threads(PyObject *module) {
+#ifdef Py_GIL_DISABLED
+  ffi_turn_object = PyList_New(0); /* any object has a lock */
+  if (!ffi_turn_object) return -1;
+  return PyUnstable_Module_SetGIL(module, Py_MOD_GIL_NOT_USED);
+#else
+  (void)module;
+  return 0;
+#endif
+}
+
 PyMODINIT_FUNC PyInit__runtime(void) {
   show_openmp();
   if (ffi_records_set_up() || ffi_kept_set_up()) return PyErr_NoMemory();
   PyObject *module = PyModule_Create(&definition);
   if (!module) return NULL;
   PyObject *function_type = ffi_function_type();
-  if (!function_type || PyModule_AddObjectRef(module, "Function", function_type)) {
+  if (!function_type || PyModule_AddObjectRef(module, "Function", function_type) ||
+      ffi_numpy_set_up() || allow_threads(module)) {
     Py_DECREF(module);
     return NULL;
   }

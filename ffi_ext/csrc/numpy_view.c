@@ -54,11 +54,16 @@ static int fill(const array_interface *array, int writable, ffi_view *view) {
   return 0;
 }
 
+static PyObject *name;
+
+int ffi_numpy_set_up(void) {
+  name = PyUnicode_InternFromString("__array_struct__");
+  return name ? 0 : -1;
+}
+
 int ffi_numpy_describe(PyObject *value, int writable, ffi_view *view) {
-  static PyObject *name;
   if (!ffi_is_array(value)) return -1;
-  if (!name) name = PyUnicode_InternFromString("__array_struct__");
-  PyObject *capsule = name ? PyObject_GetAttr(value, name) : NULL;
+  PyObject *capsule = PyObject_GetAttr(value, name);
   const array_interface *array = capsule ? PyCapsule_GetPointer(capsule, NULL) : NULL;
   const int failed = !array || fill(array, writable, view);
   Py_XDECREF(capsule);

@@ -89,11 +89,16 @@ typedef struct ffi_tensor {
   int64_t inline_stride[FFI_INLINE_DIMS];
 } ffi_tensor;
 
+/* How many references there are: others may be counting. */
+static inline int ffi_count(const int *refcount) {
+  return __atomic_load_n(refcount, __ATOMIC_ACQUIRE);
+}
+
 /* Gives up a reference; whether it was the last. An atomic step costs as much as the rest of a
  * record's way back to the pool, and the last reference needs none: nobody else can have one, but
  * for records that C kept (`owned`), which other calls find in a registry. */
 static inline int ffi_was_last(int *refcount, char owned) {
-  if (!owned && __atomic_load_n(refcount, __ATOMIC_ACQUIRE) == 1) return 1;
+  if (!owned && ffi_count(refcount) == 1) return 1;
   return __atomic_sub_fetch(refcount, 1, __ATOMIC_ACQ_REL) == 0;
 }
 

@@ -3,6 +3,7 @@
 
 #include "frame.h"
 #include "kept.h"
+#include "turn.h"
 
 static ffi_entry *entry_of(ffi_frame *frame, const ffi_tensor *t) {
   for (int i = 0; i < frame->count; i++)
@@ -17,41 +18,59 @@ static PyObject *freed_result(void) {
 
 /* A record made in C that nobody else has, on memory made for it in this call. */
 static int is_new_and_alone(const ffi_tensor *t) {
+  if (ffi_count(&t->refcount) != 1 || t->handle || t->cuda) return 0;
   const ffi_storage *s = t->storage;
-  return !t->cuda && t->nDimension && t->refcount == 1 && s && s->refcount == 1 && s->owned;
+  return t->nDimension && s && ffi_count(&s->refcount) == 1 && s->owned;
+}
+
+/* The storage's own tensor becomes the result. */
+static PyObject *new_object(const ffi_tensor *t) {
+  void *owner = t->storage->owner;
+  char text[FFI_TEXT_ROOM];
+  if (ffi_torch->assign(owner, owner, t, text)) {
+    PyErr_SetString(PyExc_RuntimeError, text);
+    return NULL;
+  }
+  return ffi_torch->object(owner);
+}
+
+/* The object of a record that C has kept, or may go on with. */
+static PyObject *object_of(ffi_tensor *t) {
+  if (t->handle) return ffi_torch->object(t->handle); /* from an earlier call */
+  int kept_in_c = ffi_count(&t->refcount) > 1;
+  PyObject *adopted = NULL;
+  void *owner = t->storage ? ffi_owner_of(t->storage, &adopted) : NULL, *handle = NULL;
+  if (!owner && PyErr_Occurred()) return NULL;
+  PyObject *result = ffi_torch->make(owner, t, kept_in_c ? &handle : NULL);
+  ffi_keep_in_place(t->storage, adopted);
+  Py_XDECREF(adopted);
+  if (handle && t->handle) { /* Python code ran, and another thread's call has made its object */
+    ffi_torch->release(handle);
+    Py_DECREF(result);
+    return ffi_torch->object(t->handle);
+  }
+  if (handle) { /* C goes on with this record: what it does to it must show in the tensor */
+    ffi_tensor_own_handle(t, handle);
+    if (t->storage) ffi_keep_storage(t->storage);
+  }
+  return result;
 }
 
 PyObject *ffi_tensor_result(ffi_frame *frame, ffi_tensor *t) {
   if (!t) Py_RETURN_NONE;
   ffi_entry *entry = entry_of(frame, t);
   if (entry) { /* an argument: with a reference to take over (after retain), or without */
-    if (t->refcount > 1) __atomic_sub_fetch(&t->refcount, 1, __ATOMIC_ACQ_REL);
+    if (ffi_count(&t->refcount) > 1) __atomic_sub_fetch(&t->refcount, 1, __ATOMIC_ACQ_REL);
     Py_INCREF(entry->object);
     return entry->object;
   }
-  if (t->refcount <= 0) return freed_result();
-  PyObject *result, *adopted = NULL;
-  if (t->handle) { /* a record kept from an earlier call */
-    result = ffi_torch->object(t->handle);
-  } else if (is_new_and_alone(t)) { /* the storage's own tensor becomes the result */
-    void *owner = t->storage->owner;
-    char text[FFI_TEXT_ROOM];
-    const int failed = ffi_torch->assign(owner, owner, t, text);
-    if (failed) PyErr_SetString(PyExc_RuntimeError, text);
-    result = failed ? NULL : ffi_torch->object(owner);
-  } else {
-    int kept_in_c = __atomic_load_n(&t->refcount, __ATOMIC_ACQUIRE) > 1;
-    void *owner = t->storage ? ffi_owner_of(t->storage, &adopted) : NULL, *handle = NULL;
-    if (!owner && PyErr_Occurred()) return NULL;
-    result = ffi_torch->make(owner, t, kept_in_c ? &handle : NULL);
-    ffi_keep_in_place(t->storage, adopted);
-    Py_XDECREF(adopted);
-    if (handle) { /* C goes on with this record: what it does to it must show in the tensor */
-      ffi_tensor_own_handle(t, handle);
-      if (t->storage) ffi_keep_storage(t->storage);
-    }
-  }
+  if (ffi_count(&t->refcount) <= 0) return freed_result();
+  ffi_turn turn;
+  const int alone = is_new_and_alone(t);
+  ffi_turn_begin(&turn, !alone);
+  PyObject *result = alone ? new_object(t) : object_of(t);
   ffi_tensor_drop(t);
+  ffi_turn_end(&turn);
   return result;
 }
 
@@ -64,9 +83,8 @@ PyObject *ffi_tensor_alias(ffi_tensor *t) {
   return result;
 }
 
-PyObject *ffi_storage_result(ffi_frame *frame, ffi_storage *s) {
-  if (!s) Py_RETURN_NONE;
-  if (s->refcount <= 0) return freed_result();
+/* A 1-dim tensor over all of the storage. */
+static PyObject *whole_of(ffi_storage *s) {
   ffi_tensor whole;
   memset(&whole, 0, sizeof whole);
   int64_t size = s->size, stride = 1;
@@ -82,12 +100,22 @@ PyObject *ffi_storage_result(ffi_frame *frame, ffi_storage *s) {
   PyObject *result = ffi_torch->make(owner, &whole, NULL);
   ffi_keep_in_place(s, adopted);
   Py_XDECREF(adopted);
+  return result;
+}
+
+PyObject *ffi_storage_result(ffi_frame *frame, ffi_storage *s) {
+  if (!s) Py_RETURN_NONE;
+  if (ffi_count(&s->refcount) <= 0) return freed_result();
+  ffi_turn turn;
+  ffi_turn_begin(&turn, 1);
+  PyObject *result = whole_of(s);
   int held = 0; /* by the frame: the reference of an argument's storage that was not retained is not
                    ours to drop */
   for (int i = 0; i < frame->count; i++)
     if (frame->entries[i].storage == s) held += 1 + (frame->entries[i].tensor->storage == s);
-  if (s->refcount > 1 && !held) ffi_keep_storage(s);
-  if (s->refcount > held && __atomic_sub_fetch(&s->refcount, 1, __ATOMIC_ACQ_REL) == 0)
+  if (ffi_count(&s->refcount) > 1 && !held) ffi_keep_storage(s);
+  if (ffi_count(&s->refcount) > held && __atomic_sub_fetch(&s->refcount, 1, __ATOMIC_ACQ_REL) == 0)
     ffi_storage_dispose(s);
+  ffi_turn_end(&turn);
   return result;
 }

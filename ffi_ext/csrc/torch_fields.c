@@ -9,6 +9,7 @@
 #include "cuda_device.h"
 #include "torch_bridge.h"
 
+#include <pthread.h>
 #include <stdbool.h>
 #include <string.h>
 #ifdef __GLIBC__
@@ -272,23 +273,32 @@ int ffi_fields_describe(PyObject *tensor, ffi_view *view) {
   return read_fields(impl, view);
 }
 
-/* Called with the GIL held; calls in other threads may be reading the list, whose count goes last.
- */
+static pthread_mutex_t learning = PTHREAD_MUTEX_INITIALIZER;
+
+/* Calls in other threads may be reading the list, whose count goes last. */
+static int learn(uint64_t keyset) {
+  pthread_mutex_lock(&learning);
+  const int room = at.plain_count < (int)(sizeof at.plain / sizeof *at.plain);
+  const int is_new = room && !among(at.plain, at.plain_count, keyset);
+  if (is_new) {
+    at.plain[at.plain_count] = keyset;
+    __atomic_store_n(&at.plain_count, at.plain_count + 1, __ATOMIC_RELEASE);
+  }
+  pthread_mutex_unlock(&learning);
+  return is_new;
+}
+
 void ffi_fields_learn(const ffi_view *said) {
   const char *impl = *(const char **)said->handle;
   const uint64_t keyset = word(impl, at.keyset);
   const size_t bytes = (size_t)said->ndim * sizeof(int64_t);
   ffi_view seen;
-  if (among(at.plain, at.plain_count, keyset) || !at.devices ||
-      at.plain_count == sizeof at.plain / sizeof *at.plain || read_fields(impl, &seen))
-    return;
+  if (!at.devices || read_fields(impl, &seen)) return;
   if (device_of(impl) != DEVICE(CUDA, said->cuda - 1) || seen.scalar != said->scalar ||
       seen.ndim != said->ndim || seen.offset != said->offset ||
       memcmp(seen.size, said->size, bytes) || memcmp(seen.stride, said->stride, bytes) ||
       seen.identity != said->identity || seen.storage_data != said->storage_data ||
       seen.storage_bytes != said->storage_bytes || seen.requires_grad != said->requires_grad)
     return;
-  at.plain[at.plain_count] = keyset;
-  __atomic_store_n(&at.plain_count, at.plain_count + 1, __ATOMIC_RELEASE);
-  ffi_cuda_verify();
+  if (learn(keyset)) ffi_cuda_verify();
 }

@@ -53,6 +53,7 @@ class Attack:
     ) -> None:
         self.module, self.made, self.random = module, made, r
         self.counts: Counter[str] = Counter()
+        self._counting = threading.Lock()
 
     def once(self, r: random.Random | None = None) -> None:
         """One call of one function.
@@ -71,6 +72,10 @@ class Attack:
             self.wrong_count(function, values, r)
         else:
             self.right(function, values, [number for _, number in chosen], r)
+
+    def count(self, kind: str) -> None:
+        with self._counting:
+            self.counts[kind] += 1
 
     def right(
         self,
@@ -93,7 +98,7 @@ class Attack:
             assert last == total, (
                 f"{function.prototype} of {shown(values)}: {last} reached C, not {total}"
             )
-        self.counts["right"] += 1
+        self.count("right")
 
     def refused(
         self,
@@ -121,7 +126,7 @@ class Attack:
         values[at], wanted = r.choice(function.parameters[at].wrong)
         text = "" if wanted is ZeroDivisionError else f"argument {at + 1} 'p{at}'"
         self.refused(function, values, {}, wanted, text)
-        self.counts["wrong values"] += 1
+        self.count("wrong values")
 
     def wrong_count(
         self, function: prototypes.Function, values: list[Any], r: random.Random
@@ -137,7 +142,7 @@ class Attack:
         else:
             values += [None] * (100 if kind == "many" else 1)
         self.refused(function, values, named, TypeError, function.name)
-        self.counts["wrong counts"] += 1
+        self.count("wrong counts")
 
 
 def passed_values(made: list[prototypes.Function]) -> list[Any]:

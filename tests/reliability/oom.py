@@ -13,6 +13,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+from tests.binaries import FREE_THREADED
 from tests.reliability import children
 
 HEADER = """
@@ -197,7 +198,8 @@ def main(most: int) -> int:
         environment = os.environ | {
             "LD_PRELOAD": str(shim),
             "PYTHONPATH": os.getcwd(),
-            "PYTHONMALLOC": "malloc",
+            # All that Python takes counts, too; a free-threaded one's allocator cannot be replaced.
+            **({} if FREE_THREADED else {"PYTHONMALLOC": "malloc"}),
         }
         command = [
             sys.executable,

@@ -14,6 +14,7 @@ from ffi_ext import NativeError, load_inline
 from tests.reliability import children
 
 HEADER = """
+struct pair { double x, y; };
 float first(const THFloatTensor *t);
 void grow(THFloatTensor *t, long n);
 THFloatTensor *fresh(long n);
@@ -23,10 +24,15 @@ void share(THFloatTensor *t);
 void keep(THFloatTensor *t);
 void reshape_kept(long times);
 void let_go(void);
+THFloatTensor *latest(long round);
+THFloatStorage *latest_storage(void);
+double norm(const struct pair *of);
 float total(const ffi_ext_tensor *t);
 """
 SOURCE = """#include <TH/TH.h>
 #include <ffi_ext.h>
+#include <pthread.h>
+struct pair { double x, y; };
 static THFloatTensor *shared;
 static __thread THFloatTensor *kept;
 float first(const THFloatTensor *t) {
@@ -49,6 +55,29 @@ void reshape_kept(long times) {
   for (long i = 0; i < times; i++) THFloatTensor_resize2d(kept, i % 2 ? 6 : 2, i % 2 ? 1 : 3);
 }
 void let_go(void) { THFloatTensor_free(kept); kept = NULL; }
+static pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER;
+static THFloatTensor *made; /* in the round `made_in` */
+static long made_in = -1;
+THFloatTensor *latest(long round) {
+  pthread_mutex_lock(&lock);
+  if (round > made_in) {
+    if (made) THFloatTensor_free(made);
+    made = THFloatTensor_newWithSize1d(4);
+    THFloatTensor_fill(made, made_in = round);
+  }
+  THFloatTensor *t = made;
+  THFloatTensor_retain(t);
+  pthread_mutex_unlock(&lock);
+  return t;
+}
+THFloatStorage *latest_storage(void) {
+  pthread_mutex_lock(&lock);
+  THFloatStorage *s = made->storage;
+  THFloatStorage_retain(s);
+  pthread_mutex_unlock(&lock);
+  return s;
+}
+double norm(const struct pair *of) { return of->x * of->x + of->y * of->y; }
 float total(const ffi_ext_tensor *t) {
   float sum = 0;
   for (int64_t i = 0; i < t->numel; i++) sum += ((const float *)t->data)[i];
@@ -66,7 +95,12 @@ def one_round(lib: ModuleType, number: int, shared: torch.Tensor) -> None:
         lib.fail()
     assert lib.total(torch.ones(5)) == lib.total(np.ones(5, dtype=np.float32)) == 5.0
     # A record that C kept, which every thread passes and reads.
-    assert lib.first(shared) == 4.0
+    assert lib.first(shared) == 2.0 * shared.dim()
+    # One that C made and goes on with, which several threads are given at once.
+    made = lib.latest(number)
+    assert made.tolist() == [number] * 4, made
+    assert lib.latest_storage().nbytes() == 16
+    assert lib.total(made) == 4 * number
     # One that this thread's C resizes while the calls of others end.
     own = torch.ones(6)
     lib.keep(own)
@@ -81,12 +115,21 @@ def main(threads: int, rounds: int) -> int:
     lib.share(shared)
     failures: list[str] = []
 
+    def reshape() -> None:
+        """The records of what C kept are brought up to date by the calls that all threads begin now."""
+        shared.resize_((3, 3) if shared.dim() > 2 else (1,) * 8 + (3, 3))
+
+    together = threading.Barrier(threads, reshape)
+
     def work() -> None:
         try:
             for number in range(rounds):
+                together.wait()
+                assert lib.norm([{"x": 3, "y": 4}]) == 25  # at first: cffi's types are looked up
                 one_round(lib, number, shared)
         except Exception as error:
             failures.append(repr(error))
+            together.abort()
 
     running = [threading.Thread(target=work) for _ in range(threads)]
     for thread in running:

@@ -35,7 +35,7 @@ binary = importlib.util.module_from_spec(spec)
 spec.loader.exec_module(binary)
 table = _runtime.bind(os.path.abspath(sys.argv[1]), "plain", binary, lambda name: name)
 for function in table.values():
-    function.__self__.state = (binary.ffi, binary.lib, function.__name__)
+    function.__self__.origin = (binary.ffi, binary.lib, function.__name__)
 twice, halved = table["twice"], table["halved"]
 assert (twice(21), halved(x=3), binary.lib.twice(4)) == (42, 1.5, 8)
 for wrong, kind, text in ((-1, NativeError, "negative"), ("a", TypeError, "convert")):
