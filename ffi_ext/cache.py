@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import hashlib
+import inspect
 import json
 import os
 import secrets
@@ -60,11 +61,11 @@ def workplace(target: Path) -> Iterator[tuple[Path, bool]]:
     folder.mkdir(exist_ok=True, mode=0o700)
     from filelock import FileLock, Timeout
 
-    path = str(folder / "lock")
-    try:  # a lock file in place of a lock that the file system refuses would outlive a build that is killed
-        lock = FileLock(path, thread_local=False, fallback_to_soft=False)
-    except TypeError:  # an older filelock
-        lock = FileLock(path, thread_local=False)
+    # No file in place of a lock that the file system refuses: it would outlive a build that is killed. (Older filelocks
+    # cannot be told.)
+    known = inspect.signature(FileLock).parameters
+    options: dict[str, Any] = {"fallback_to_soft": False} if "fallback_to_soft" in known else {}
+    lock = FileLock(str(folder / "lock"), thread_local=False, **options)
     try:
         try:
             lock.acquire(timeout=PATIENCE)

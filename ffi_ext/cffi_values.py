@@ -160,6 +160,8 @@ def declared(function: Function, index: int) -> str:
 
 def _pointer(ffi: Any, c_type: Any, declared: str, least: int, value: object) -> tuple[int, object]:
     holder: Any
+    if isinstance(value, list):
+        value = tuple(value)  # as it is now: another thread may change it
     item = c_type.item if c_type.kind == "pointer" else c_type  # which is a function
     is_text = item.kind == "void" or (item.kind == "primitive" and ffi.sizeof(item) == 1)
     if isinstance(value, bytes) and is_text and "const" not in declared.partition("*")[0].split():

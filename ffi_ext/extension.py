@@ -269,6 +269,10 @@ def _for_setuptools(given: Arguments) -> dict[str, Any]:
         keywords["extra_link_args"] = ["-Wl,-Bsymbolic", *words, *runtime]
     if cxx:
         keywords.setdefault("language", "c++")
+    if not toolchain.uses_limited_api(options.get("py_limited_api")):
+        keywords["py_limited_api"] = (
+            False  # else cffi would have free-threaded Pythons' own stable ABI, abi3t
+        )
     return keywords
 
 

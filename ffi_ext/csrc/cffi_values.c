@@ -47,18 +47,13 @@ static void *memory(ffi_call *c, Py_ssize_t size) {
   return memset(PyBytes_AsString(bytes), 0, (size_t)size);
 }
 
-static int array_of(ffi_call *c, PyObject *type, PyObject *value, void **out) {
+static int array_of(ffi_call *c, PyObject *type, PyObject *items, void **out) {
   Py_ssize_t (*prepare)(PyObject *, PyObject *, char **) = exported(PREPARE_POINTER);
   int (*convert)(char *, PyObject *, PyObject *) = exported(ARRAY_FROM_OBJECT);
-  PyObject *items = PySequence_Tuple(value); /* a list may change meanwhile */
-  const Py_ssize_t size = items ? prepare(type, items, (char **)out) : -1;
-  int failed = size < 0 ? -1 : 1;
-  if (size > 0) {
-    *out = memory(c, size);
-    failed = *out && convert(*out, type, items) == 0 ? 0 : -1;
-  }
-  Py_XDECREF(items);
-  return failed;
+  const Py_ssize_t size = prepare(type, items, (char **)out);
+  if (size <= 0) return size < 0 ? -1 : 1;
+  *out = memory(c, size);
+  return *out && convert(*out, type, items) == 0 ? 0 : -1;
 }
 
 static int struct_of(ffi_call *c, PyObject *type, PyObject *value, Py_ssize_t size, void **out) {
@@ -83,9 +78,13 @@ int ffi_take_cffi(ffi_call *c, int index, PyObject *value, void **out) {
     if (number > 0) failed = struct_of(c, type, value, number, out);
   } else if (ffi_is_cdata(value)) {
     failed = pointer_of(type, value, out);
-  } else if (number >= 0 && (PyList_Check(value) || PyTuple_Check(value)) &&
-             PySequence_Size(value) >= number) {
-    failed = array_of(c, type, value, out);
+  } else if (number >= 0 && (PyList_Check(value) || PyTuple_Check(value))) {
+    PyObject *items = PySequence_Tuple(value); /* as they are now: a list may change meanwhile */
+    if (items) c->keep[c->kept++] = items;
+    if (!items)
+      failed = -1;
+    else if (PyTuple_Size(items) >= number)
+      failed = array_of(c, type, items, out);
   }
   if (failed < 0 && PyErr_ExceptionMatches(PyExc_Exception)) { /* no KeyboardInterrupt */
     PyErr_Clear();

@@ -86,9 +86,9 @@ static int function_set_types(PyObject *self, PyObject *types, void *closure) {
   }
   PyObject *none = Py_None;
   Py_INCREF(types);
-  if (!__atomic_compare_exchange_n(&((ffi_function *)self)->types, &none, types, 0,
-                                   __ATOMIC_ACQ_REL, __ATOMIC_ACQUIRE))
-    Py_DECREF(types);
+  const int is_first = __atomic_compare_exchange_n(&((ffi_function *)self)->types, &none, types, 0,
+                                                   __ATOMIC_ACQ_REL, __ATOMIC_ACQUIRE);
+  Py_DECREF(is_first ? Py_None : types);
   return 0;
 }
 

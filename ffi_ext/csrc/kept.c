@@ -99,6 +99,10 @@ int ffi_storage_own(ffi_storage *s) {
   if (s->owned || !s->owner) return 0;
   void *owned = ffi_torch->alias(s->owner);
   if (!owned) return -1;
+  if (s->owned) { /* Python code ran, and another thread's call came first */
+    ffi_torch->release(owned);
+    return 0;
+  }
   s->owner = owned;
   s->owned = 1;
   return 0;
@@ -107,9 +111,8 @@ int ffi_storage_own(ffi_storage *s) {
 void ffi_keep_storage(ffi_storage *s) {
   if (!s->owner || ffi_storage_own(s)) return;
   pthread_mutex_lock(&kept_lock);
-  const ffi_storage *known = kept_storages;
-  while (known && known != s) known = known->next;
-  if (!known) {
+  if (!s->kept) {
+    s->kept = 1;
     s->next = kept_storages;
     __atomic_store_n(&kept_storages, s, __ATOMIC_RELEASE);
   }
@@ -124,7 +127,8 @@ void ffi_tensor_release_handle(ffi_tensor *t) {
 }
 
 void ffi_storage_release_owner(ffi_storage *s) {
-  if (__atomic_load_n(&kept_storages, __ATOMIC_ACQUIRE)) REMOVE(kept_storages, s);
+  if (s->kept) REMOVE(kept_storages, s);
+  s->kept = 0;
   ffi_torch->release(s->owner);
   s->owner = NULL;
   s->owned = 0;

@@ -54,6 +54,7 @@ typedef struct ffi_storage {
   unsigned char cuda; /* device + 1; 0: on the CPU */
   char owned; /* `owner` is a reference of ours, to release; else it is borrowed for the length of a
                  call */
+  char kept;  /* it is in the registry; written under its lock */
   void *owner;    /* a torch tensor handle (at::Tensor *) on this storage; NULL: no torch storage
                      behind it */
   void *identity; /* torch's StorageImpl, or NULL */

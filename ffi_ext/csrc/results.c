@@ -20,7 +20,7 @@ static PyObject *freed_result(void) {
 static int is_new_and_alone(const ffi_tensor *t) {
   if (ffi_count(&t->refcount) != 1 || t->handle || t->cuda) return 0;
   const ffi_storage *s = t->storage;
-  return t->nDimension && s && ffi_count(&s->refcount) == 1 && s->owned;
+  return t->nDimension && s && ffi_count(&s->refcount) == 1 && s->owned && !s->kept;
 }
 
 /* The storage's own tensor becomes the result. */

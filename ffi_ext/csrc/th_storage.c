@@ -57,8 +57,10 @@ void ffi_th_storage_swap(ffi_storage *a, ffi_storage *b) {
   *b = old;
   a->refcount = old.refcount;
   a->lent = old.lent;
+  a->kept = old.kept;
   a->next = old.next;
   b->refcount = other.refcount;
   b->lent = other.lent;
+  b->kept = other.kept;
   b->next = other.next;
 }
