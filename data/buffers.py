@@ -21,8 +21,9 @@ class _Block:
     __slots__ = ("lent", "memory", "offset", "size")
 
     def __init__(self, size: int) -> None:
-        self.memory = memoryview(np.empty(size + _ALIGNMENT, np.uint8))
-        self.offset = -np.frombuffer(self.memory, np.uint8).ctypes.data % _ALIGNMENT
+        memory = np.empty(size + _ALIGNMENT, np.uint8)
+        self.offset = -memory.ctypes.data % _ALIGNMENT
+        self.memory = memoryview(memory)  # an array would become the base of all views itself
         self.size = size  # in bytes, from there on
         self.lent: weakref.ref[Any] | None = None  # the base of the array and of all views of it
 

@@ -128,13 +128,13 @@ def _make(given: Arguments) -> Extension:
     preamble = _preamble(declared, given)
     full_name = f"{target.package}._{target.last}"
     suffix = options.get("source_extension", ".cpp" if options.get("language") == "c++" else ".c")
+    limited = toolchain.uses_limited_api(options.get("py_limited_api"))
     ffi.set_source(
         full_name if given.package else f"_{target.last}",
         preamble,
         source_extension=suffix,
-        **_for_setuptools(given),
+        **_for_setuptools(given, limited),
     )
-    limited = toolchain.uses_limited_api(options.get("py_limited_api"))
     init_path, pyi_path = target.folder / "__init__.py", target.folder / "__init__.pyi"
     init = module.init_py(target.package, target.last, declared)
     pyi = stub.stub_pyi(target.package, declared)
@@ -245,7 +245,7 @@ def _added(before: str, now: str) -> str:
     return now[len(before) :] if now.startswith(before) else ""
 
 
-def _for_setuptools(given: Arguments) -> dict[str, Any]:
+def _for_setuptools(given: Arguments, limited: bool) -> dict[str, Any]:
     """The keywords for cffi's set_source, as a setuptools Extension takes them."""
     options, sources = given.options, given.sources
     keywords = {k: v for k, v in options.items() if k not in ("source_extension", "optional")}
@@ -269,10 +269,9 @@ def _for_setuptools(given: Arguments) -> dict[str, Any]:
         keywords["extra_link_args"] = ["-Wl,-Bsymbolic", *words, *runtime]
     if cxx:
         keywords.setdefault("language", "c++")
-    if not toolchain.uses_limited_api(options.get("py_limited_api")):
-        keywords["py_limited_api"] = (
-            False  # else cffi would have free-threaded Pythons' own stable ABI, abi3t
-        )
+    if not limited:
+        # else cffi would choose: for free-threaded Pythons their own stable ABI, abi3t
+        keywords["py_limited_api"] = False
     return keywords
 
 

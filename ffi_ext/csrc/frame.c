@@ -126,7 +126,7 @@ ffi_tensor *ffi_enter(ffi_frame *frame, const ffi_view *view, PyObject *object, 
   ffi_tensor *t = kept ? kept : ffi_tensor_try_alloc(view->type);
   ffi_turn turn;
   ffi_turn_begin(&turn, kept != NULL);
-  const int failed = !t || (kept ? renew : begin)(t, view, whole_storage) ||
+  const int failed = !t || (kept ? renew(t, view, whole_storage) : begin(t, view, whole_storage)) ||
                      join_storage(t, frame, view, &entry->storage);
   ffi_turn_end(&turn);
   if (failed) {

@@ -128,7 +128,6 @@ void ffi_tensor_release_handle(ffi_tensor *t) {
 
 void ffi_storage_release_owner(ffi_storage *s) {
   if (s->kept) REMOVE(kept_storages, s);
-  s->kept = 0;
   ffi_torch->release(s->owner);
   s->owner = NULL;
   s->owned = 0;

@@ -157,10 +157,12 @@ static int among(const uint64_t *values, int count, uint64_t value) {
   return place_of(values, count, value) >= 0;
 }
 
-static int remember(uint64_t *values, int *count, uint64_t value) {
+/* Calls in other threads may be reading the values: their number goes last. */
+static int remember(uint64_t *values, int *count, int room, uint64_t value) {
   if (among(values, *count, value)) return 0;
-  if (*count == 4) return -1;
-  values[(*count)++] = value;
+  if (*count == room) return -1;
+  values[*count] = value;
+  __atomic_store_n(count, *count + 1, __ATOMIC_RELEASE);
   return 0;
 }
 
@@ -201,8 +203,8 @@ int ffi_fields_calibrate(PyObject *probes, Py_ssize_t header) {
   at.plain_count = at.ordinary_count = 0;
   at.devices = 1;
   for (Py_ssize_t i = 0; i < count; i++) {
-    if (remember(at.plain, &at.plain_count, p[i].keyset) ||
-        remember(at.ordinary, &at.ordinary_count, word(p[i].storage, at.deleter)))
+    if (remember(at.plain, &at.plain_count, 4, p[i].keyset) ||
+        remember(at.ordinary, &at.ordinary_count, 4, word(p[i].storage, at.deleter)))
       return -1;
     at.devices &= device_of(p[i].impl) == DEVICE(0, -1);
   }
@@ -275,15 +277,12 @@ int ffi_fields_describe(PyObject *tensor, ffi_view *view) {
 
 static pthread_mutex_t learning = PTHREAD_MUTEX_INITIALIZER;
 
-/* Calls in other threads may be reading the list, whose count goes last. */
+/* Whether the key set is new, and kept. */
 static int learn(uint64_t keyset) {
   pthread_mutex_lock(&learning);
-  const int room = at.plain_count < (int)(sizeof at.plain / sizeof *at.plain);
-  const int is_new = room && !among(at.plain, at.plain_count, keyset);
-  if (is_new) {
-    at.plain[at.plain_count] = keyset;
-    __atomic_store_n(&at.plain_count, at.plain_count + 1, __ATOMIC_RELEASE);
-  }
+  const int before = at.plain_count;
+  remember(at.plain, &at.plain_count, sizeof at.plain / sizeof *at.plain, keyset);
+  const int is_new = at.plain_count > before;
   pthread_mutex_unlock(&learning);
   return is_new;
 }
