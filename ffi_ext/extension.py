@@ -13,8 +13,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from ffi_ext import build as builder
-from ffi_ext import cache, cuda, cuda_objects, preprocess, toolchain, wheels
+from ffi_ext import cache, cuda, cuda_objects, generated, preprocess, toolchain, wheels
 from ffi_ext.extension_arguments import Arguments, base_of, checked, name_of
+from ffi_ext.generated import Generated
 from ffi_ext.plan import Plan
 
 if TYPE_CHECKING:
@@ -112,67 +113,71 @@ def _find_libraries_of_pip(options: dict[str, Any]) -> None:
                 options[key] = [*options.get(key, []), str(found.parent)]
 
 
-def _make(given: Arguments) -> Extension:
-    import cffi
+def build_and_keep(
+    name: str,
+    kept: Path,
+    *,
+    relative_to: str,
+    headers: str | Sequence[str],
+    sources: str | Sequence[str],
+    verbose: bool,
+    with_cuda: bool = False,
+    package: bool = False,
+    **kwargs: Any,
+) -> None:
+    """create_extension(...).build(), for what every process builds again and is the same most times.
 
-    from ffi_ext import declarations
-    from ffi_ext.codegen import cffi_source, module, stub
+    Args:
+        kept: A file for what is generated of the headers: as long as it is current they are not read again, which
+            takes longer than all else where nothing has changed.
+    """
+    target = name_of(name, base_of(relative_to))
+    given = checked(target, headers, sources, verbose, with_cuda, package, kwargs)
+    add_directories(given.options, given.with_cuda)
+    read = preprocess.Reader(given.options)
+    key = generated.key(given, read, _is_limited(given))
+    made = generated.find(kept, key)
+    if made is None:
+        started = cache.clock()
+        ffi, declared = _declared(given, read)
+        made = _generated(ffi, declared, given, _preamble(declared, given))
+        files = {*read.files, *map(str, (*given.headers, *given.sources))}
+        if declared.names or not given.headers:  # else it is warned of, each time
+            generated.keep(kept, key, made, files, started)
+    builder.build(_plan(given, made), given.verbose)
+
+
+def _make(given: Arguments) -> Extension:
+    from ffi_ext.codegen import module, stub
 
     target, options = given.name, given.options
     add_directories(options, given.with_cuda)
-    ffi = cffi.FFI()
-    read = preprocess.Reader(options)
-    declared = declarations.read(given.headers, read, ffi, given.of_libraries)
-    if given.headers and not (declared.functions or declared.constants or declared.variables):
-        _warn_of_nothing(given)
+    ffi, declared = _declared(given, preprocess.Reader(options))
     preamble = _preamble(declared, given)
-    full_name = f"{target.package}._{target.last}"
-    suffix = options.get("source_extension", ".cpp" if options.get("language") == "c++" else ".c")
-    limited = toolchain.uses_limited_api(options.get("py_limited_api"))
+    limited = _is_limited(given)
     ffi.set_source(
-        full_name if given.package else f"_{target.last}",
+        f"{target.package}._{target.last}" if given.package else f"_{target.last}",
         preamble,
-        source_extension=suffix,
+        source_extension=_suffix(given),
         **_for_setuptools(given, limited),
     )
-    init_path, pyi_path = target.folder / "__init__.py", target.folder / "__init__.pyi"
+    init_path, pyi_path = _init_and_stub(given)
     init = module.init_py(target.package, target.last, declared)
-    pyi = stub.stub_pyi(target.package, declared)
     builder.make_packages(target.parents, target.folder)
     if given.package:  # setup.py's find_packages() looks for them before anything is built
         if "setuptools" in sys.modules and limited:
             wheels.tag_abi3()
         cache.write_if_changed(init_path, init)
-        cache.write_if_changed(pyi_path, pyi)
+        cache.write_if_changed(pyi_path, stub.stub_pyi(target.package, declared))
     elif not init_path.exists():  # build scripts may add to it before they build
         cache.replace(init_path, init.encode("utf-8", "surrogateescape"))
     before = _text_at(init_path)
 
-    def plan() -> Plan:
-        objects = cuda_objects.objects(options.get("extra_objects", ()))
-        for path in objects.left_out:
-            print(f"ffi_ext: {path} is missing and there is no nvcc to make it: left out")
-        init_now = init + _added(before, _text_at(init_path))
-        return Plan(
-            target=target.folder / f"_{target.last}{toolchain.extension_suffix(limited)}",
-            generated=cffi_source.cffi_source(ffi, full_name, preamble, declared, limited),
-            generated_suffix=suffix,
-            sources=(*given.sources, *(p for p in objects.rebuilt if p not in given.sources)),
-            extra_objects=objects.present,
-            with_cuda=given.with_cuda,
-            left_out=objects.left_out,
-            texts=((init_path, init_now), (pyi_path, pyi)),
-            packages=target.parents,
-            declared={f.name: f.location for f in declared.functions},
-            prototypes={f.name: f.prototype for f in declared.functions},
-            of_libraries=frozenset(path.name for path in given.of_libraries),
-            limited=limited,
-            **_for_plan(options),
-        )
-
     def build() -> None:
         """Compiles the extension and installs it beside the build script."""
-        builder.build(plan(), given.verbose)
+        made = _generated(ffi, declared, given, preamble)
+        init_now = made.init + _added(before, _text_at(init_path))
+        builder.build(_plan(given, replace(made, init=init_now)), given.verbose)
 
     to_extension = ffi.distutils_extension
 
@@ -184,8 +189,77 @@ def _make(given: Arguments) -> Extension:
     if given.package and "setuptools" in sys.modules:  # cffi_modules of a setup.py
         _make_objects(options)
     ffi.distutils_extension = distutils_extension
-    ffi.build = build  # type: ignore[attr-defined]
+    ffi.build = build
     return ffi
+
+
+def _declared(
+    given: Arguments, read: preprocess.Reader
+) -> tuple[Any, declarations.Declarations]:
+    """A cffi.FFI with what the headers declare, and what that is."""
+    import cffi
+
+    from ffi_ext import declarations
+
+    ffi = cffi.FFI()
+    declared = declarations.read(given.headers, read, ffi, given.of_libraries)
+    if given.headers and not declared.names:
+        _warn_of_nothing(given)
+    return ffi, declared
+
+
+def _generated(
+    ffi: cffi.FFI, declared: declarations.Declarations, given: Arguments, preamble: str
+) -> Generated:
+    from ffi_ext.codegen import cffi_source, module, stub
+
+    target = given.name
+    full_name = f"{target.package}._{target.last}"
+    return Generated(
+        source=cffi_source.cffi_source(ffi, full_name, preamble, declared, _is_limited(given)),
+        init=module.init_py(target.package, target.last, declared),
+        stub=stub.stub_pyi(target.package, declared),
+        places={f.name: f.location for f in declared.functions},
+        prototypes={f.name: f.prototype for f in declared.functions},
+    )
+
+
+def _plan(given: Arguments, made: Generated) -> Plan:
+    target, options, limited = given.name, given.options, _is_limited(given)
+    objects = cuda_objects.objects(options.get("extra_objects", ()))
+    for path in objects.left_out:
+        print(f"ffi_ext: {path} is missing and there is no nvcc to make it: left out")
+    init_path, pyi_path = _init_and_stub(given)
+    return Plan(
+        target=target.folder / f"_{target.last}{toolchain.extension_suffix(limited)}",
+        generated=made.source,
+        generated_suffix=_suffix(given),
+        sources=(*given.sources, *(p for p in objects.rebuilt if p not in given.sources)),
+        extra_objects=objects.present,
+        with_cuda=given.with_cuda,
+        left_out=objects.left_out,
+        texts=((init_path, made.init), (pyi_path, made.stub)),
+        packages=target.parents,
+        declared=made.places,
+        prototypes=made.prototypes,
+        of_libraries=frozenset(path.name for path in given.of_libraries),
+        limited=limited,
+        **_for_plan(options),
+    )
+
+
+def _is_limited(given: Arguments) -> bool:
+    return toolchain.uses_limited_api(given.options.get("py_limited_api"))
+
+
+def _suffix(given: Arguments) -> str:
+    """Of the generated source."""
+    default = ".cpp" if given.options.get("language") == "c++" else ".c"
+    return str(given.options.get("source_extension", default))
+
+
+def _init_and_stub(given: Arguments) -> tuple[Path, Path]:
+    return given.name.folder / "__init__.py", given.name.folder / "__init__.pyi"
 
 
 def _warn_of_nothing(given: Arguments) -> None:
@@ -195,7 +269,7 @@ def _warn_of_nothing(given: Arguments) -> None:
         f"create_extension(): {csource.header_names(given.headers)} declares no function, constant or variable: "
         f"{given.name.package} will be empty. Is all of it static, behind an #ifdef, or in a header that it "
         "includes? Only what stands in the named headers themselves is exported",
-        stacklevel=4,  # of create_extension()
+        stacklevel=5,  # of create_extension()
     )
 
 

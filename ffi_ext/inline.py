@@ -15,7 +15,7 @@ from typing import Any, NoReturn
 
 from ffi_ext import cache, ctext, toolchain
 from ffi_ext.errors import BuildError, HeaderError
-from ffi_ext.extension import create_extension
+from ffi_ext.extension import build_and_keep
 from ffi_ext.extension_arguments import absolute
 
 _serial = itertools.count()
@@ -69,10 +69,11 @@ def _imported(name: str, folder: Path) -> ModuleType:
     return module
 
 
-def _build(caller: str, name: str, **arguments: Any) -> None:
-    """create_extension(...).build(), whose refusals name the function that the user has called."""
+def _build(caller: str, name: str, folder: Path, **arguments: Any) -> None:
+    """Builds in that directory; refusals name the function that the user has called."""
+    place = str(folder / "build.py")
     try:
-        create_extension(name, **arguments).build()
+        build_and_keep(name, folder / "generated.json", relative_to=place, **arguments)
     except (TypeError, ValueError, FileNotFoundError) as error:
         if type(error) not in (TypeError, ValueError, FileNotFoundError):
             raise  # a kind of them that is not made of a text alone
@@ -108,7 +109,7 @@ def load(
     name = _checked_name(name)
     kwargs = absolute({"sources": sources, "headers": headers, **kwargs})
     folder = _folder(name, sorted(kwargs.items(), key=lambda item: item[0]))
-    _build("load", name, relative_to=str(folder / "build.py"), verbose=verbose, **kwargs)
+    _build("load", name, folder, verbose=verbose, **kwargs)
     return _imported(name, folder)
 
 
@@ -175,9 +176,9 @@ def load_inline(
         _build(
             "load_inline",
             name,
+            folder,
             headers=[f"{name}.h"],
             sources=[file for file in texts if not file.endswith(".h")],
-            relative_to=str(folder / "build.py"),
             verbose=verbose,
             with_cuda=with_cuda,
             **kwargs,

@@ -19,12 +19,23 @@ class Reader:
 
     def __init__(self, options: dict[str, Any]) -> None:
         self._options = options
+        self.files: set[str] = set()  # that were read
 
     def __call__(self, header: Path) -> str:
         """`$CC -E -dD` of a header."""
-        compiler = toolchain.c_compiler()
-        command = [*compiler.command, "-E", "-dD", *self._flags(), toolchain.safe_path(header)]
-        return _text(tuple(command), compiler.identity, header)
+        text, files = _text((*self.command, toolchain.safe_path(header)), self.identity, header)
+        self.files |= files
+        return text
+
+    @property
+    def identity(self) -> tuple[str, ...]:
+        """The compiler's."""
+        return toolchain.c_compiler().identity
+
+    @property
+    def command(self) -> tuple[str, ...]:
+        """The command that reads a header, which comes last."""
+        return (*toolchain.c_compiler().command, "-E", "-dD", *self._flags())
 
     def _flags(self) -> list[str]:
         options = self._options
@@ -59,8 +70,10 @@ class Reader:
         return [int(found[str(index)] or 0) for index in range(len(expressions))]
 
 
-def _text(command: tuple[str, ...], identity: tuple[str, ...], header: Path) -> str:
-    """The compiler's answer, or the one kept from before if no file behind it changed."""
+def _text(
+    command: tuple[str, ...], identity: tuple[str, ...], header: Path
+) -> tuple[str, set[str]]:
+    """The compiler's answer, or the one kept from before if no file behind it changed; and the names of these."""
     root = cache.root()
     key = cache.digest(json.dumps([command, identity]).encode())[:32]
     kept = root / "headers" / f"{key}.json" if root else None
@@ -68,22 +81,20 @@ def _text(command: tuple[str, ...], identity: tuple[str, ...], header: Path) -> 
         record = cache.load_json(kept)
         files = record.get("files", {})
         if files and all(cache.file_digest(path) == seen for path, seen in files.items()):
-            return str(record["text"])
+            return str(record["text"]), {*files}
     started = cache.clock()
     status, text = toolchain.run(command, apart=True)
     if status:
         raise compile_errors.explain(f"reading the header {header}", text)
-    if kept:
-        names = {str(header), *_included(text)}
-        if any(cache.may_have_changed(name, started) for name in names):
-            return text  # which of the two the compiler has read is not known
+    names = {str(header), *_included(text)}
+    if kept and not any(cache.may_have_changed(name, started) for name in names):
         record = {"text": text, "files": {name: cache.file_digest(name) for name in names}}
         try:
             kept.parent.mkdir(exist_ok=True, mode=0o700)
             cache.replace(kept, json.dumps(record).encode())
         except (OSError, BuildError):
-            return text  # a full cache disk slows the next build, no more
-    return text
+            pass  # a full cache disk slows the next build, no more
+    return text, names
 
 
 def _included(text: str) -> set[str]:

@@ -1,0 +1,59 @@
+"""What is generated of headers, kept from one process to the next by those that build the same each time."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+from collections.abc import Iterable
+from dataclasses import asdict, dataclass, replace
+from importlib.metadata import version
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from ffi_ext import cache
+from ffi_ext.errors import BuildError
+
+if TYPE_CHECKING:
+    from ffi_ext.extension_arguments import Arguments
+    from ffi_ext.preprocess import Reader
+
+
+@dataclass(frozen=True)
+class Generated:
+    """What is generated of headers."""
+
+    source: str  # the binary's C
+    init: str  # __init__.py
+    stub: str  # __init__.pyi
+    places: dict[str, str]  # function -> "my_lib.h:12"
+    prototypes: dict[str, str]  # function -> "int f(int n)"
+
+
+def key(given: Arguments, read: Reader, limited: bool) -> str:
+    """What the generated depends on beside the content of files: arguments, compiler, and the generators."""
+    package = Path(__file__).parent
+    code = [(str(path), cache.state(path)) for path in sorted(package.rglob("*.py"))]
+    theirs = sorted(given.of_libraries)  # a set has another order in each process
+    said = (replace(given, of_libraries=frozenset()), theirs, limited)
+    tools = (read.command, read.identity, version("cffi"), version("pycparser"), code)
+    return cache.digest(repr((said, tools)).encode("utf-8", "surrogateescape"))
+
+
+def find(kept: Path, key: str) -> Generated | None:
+    """What was kept under that key, if no file behind it has changed since."""
+    record = cache.load_json(kept)
+    if record.get("key") != key:
+        return None
+    if any(cache.file_digest(path) != seen for path, seen in record["files"].items()):
+        return None
+    return Generated(**record["generated"])
+
+
+def keep(kept: Path, key: str, made: Generated, files: Iterable[str], started: int) -> None:
+    """Keeps it, unless one of the files that it was made of may have changed since `started`."""
+    if any(cache.may_have_changed(path, started) for path in files):
+        return
+    digests = {path: cache.file_digest(path) for path in files}
+    record = {"key": key, "files": digests, "generated": asdict(made)}
+    with contextlib.suppress(BuildError):  # a full disk slows the next build, no more
+        cache.replace(kept, json.dumps(record).encode())

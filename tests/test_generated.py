@@ -1,0 +1,114 @@
+"""What load() generates of headers is kept from one process to the next, as long as it is current."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+
+import pytest
+
+import ffi_ext
+from ffi_ext import cache, declarations
+
+
+@pytest.fixture
+def project(tmp_path, monkeypatch):
+    """A header that includes another, and its source."""
+    monkeypatch.setenv("FFI_EXT_CACHE", str(tmp_path / "cache"))
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "inner.h").write_text("typedef int number;\n")
+    (tmp_path / "own.h").write_text(
+        '#include "inner.h"\n#define SIZE 3\nnumber half(number x);\n'
+        "#ifdef MORE\nint more(void);\n#endif\n"
+    )
+    (tmp_path / "own.c").write_text(
+        '#include "own.h"\nnumber half(number x) { return x / 2; }\nint more(void) { return 1; }\n'
+    )
+    return tmp_path
+
+
+@pytest.fixture
+def readings(monkeypatch):
+    """The headers that were read since, one list for each time."""
+    found = []
+    read = declarations.read
+    monkeypatch.setattr(declarations, "read", lambda *a: found.append(a[0]) or read(*a))
+    return found
+
+
+def load():
+    return ffi_ext.load("own", "own.c", "own.h")
+
+
+def test_another_process_reads_no_header(project):
+    code = (
+        "import sys, ffi_ext\nmodule = ffi_ext.load('own', 'own.c', ['own.h', 'inner.h'])\n"
+        "print(module.half(7), module.SIZE, 'pycparser' in sys.modules)"
+    )
+    said = [
+        subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+        for _ in range(3)
+    ]
+    assert said[0].stdout == "3 3 True\n" and said[2].stdout == "3 3 False\n"
+
+
+def test_what_changes_is_read_again(project, readings, monkeypatch):
+    load()
+    load()  # a header that is as young as the build may have been read half-way
+    count = len(readings)
+    assert load().half(7) == 3 and len(readings) == count
+    (project / "inner.h").write_text("typedef double number;\n")
+    assert load().half(7) == 3.5 and len(readings) == count + 1
+    text = (project / "own.h").read_text()
+    (project / "own.h").write_text(text.replace("SIZE 3", "SIZE 4"))
+    assert load().SIZE == 4
+    monkeypatch.setenv("CPPFLAGS", "-DMORE")
+    assert load().more() == 1
+    monkeypatch.delenv("CPPFLAGS")
+    assert load().__all__ == ["half", "SIZE"]
+    (project / "inner.h").unlink()
+    with pytest.raises(ffi_ext.BuildError, match=r"inner\.h"):
+        load()
+
+
+def test_another_version_of_the_generators_reads_again(project, readings, monkeypatch):
+    load()
+    load()
+    count = len(readings)
+    monkeypatch.setattr("ffi_ext.generated.version", lambda name: f"another {name}")
+    assert load().half(7) == 3 and len(readings) == count + 1
+
+
+def test_a_source_that_takes_to_pythons_objects_keeps_the_gil(project):
+    load()
+    load()
+    text = (project / "own.c").read_text()
+    call = "number half(number x) { return PyGILState_Check() ? x / 2 : -1; }"
+    text = text.replace("number half(number x) { return x / 2; }", call)
+    (project / "own.c").write_text(f"#include <Python.h>\n{text}")
+    assert load().half(7) == 3
+
+
+@pytest.mark.parametrize("content", ["", "{", "[]", '{"key": "of another"}'])
+def test_a_damaged_record_is_read_past(project, readings, content):
+    load()
+    load()
+    (kept,) = (project / "cache").rglob("generated.json")
+    whole = kept.read_bytes()
+    kept.write_text(content)
+    count = len(readings)
+    assert load().half(7) == 3 and len(readings) == count + 1
+    assert kept.read_bytes() == whole
+
+
+def test_a_file_that_changes_meanwhile_is_not_kept(project, monkeypatch):
+    monkeypatch.setattr(cache, "clock", lambda: 0)  # all files are younger
+    assert load().half(7) == 3
+    assert not list((project / "cache").rglob("generated.json"))
+
+
+def test_an_empty_module_is_warned_of_each_time(project):
+    (project / "empty.h").write_text("#pragma once\n")
+    for _ in range(3):
+        with pytest.warns(UserWarning, match=r"empty\.h declares no function"):
+            ffi_ext.load("empty", "own.c", "empty.h")
