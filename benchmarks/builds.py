@@ -160,6 +160,7 @@ def against_peers(table: Table, folder: Path, ours: float) -> None:
         sources = [str(folder / "add.cpp"), str(folder / "pool.cpp")]
         theirs = wall(lambda: load("ffi_ext_bench_load", sources, build_directory=str(target)))
         table.add(claim, ours, "cpp_extension.load", theirs, "s", 0.01)
+        _loads(table, folder, sources, target)
     if importlib.util.find_spec("tvm_ffi"):
         import tvm_ffi.cpp
 
@@ -172,6 +173,28 @@ def against_peers(table: Table, folder: Path, ours: float) -> None:
             build_directory=str(folder / "tvm"),
         )
         table.add(claim, ours, "tvm_ffi.cpp.load_inline", time.perf_counter() - started, "s", 0.125)
+
+
+def _loads(table: Table, folder: Path, sources: list[str], target: Path) -> None:
+    """What load() takes in processes that find everything built."""
+    ours = "load('add', ['add.c', 'pool.c'], 'add.h')"
+    theirs = f"load('ffi_ext_bench_load', {sources!r}, build_directory={str(target)!r})"
+
+    def seconds(module: str, call: str) -> float:
+        code = (
+            f"import time, torch\nstarted = time.perf_counter()\nfrom {module} import load\n{call}\n"
+            "print(time.perf_counter() - started)"
+        )
+        run = [sys.executable, "-c", code]
+        return float(subprocess.check_output(run, cwd=folder, text=True).split()[-1])
+
+    for _ in range(2):  # files as young as their build are not taken for unchanged
+        seconds("ffi_ext", ours)
+    times = [
+        (seconds("ffi_ext", ours), seconds("torch.utils.cpp_extension", theirs)) for _ in range(5)
+    ]
+    mine, other = (median(column) * 1e3 for column in zip(*times, strict=True))
+    table.add("load() in a new process, built before", mine, "cpp_extension.load", other, "ms", 1.0)
 
 
 def many_sources(table: Table, folder: Path) -> None:

@@ -9,11 +9,19 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from ffi_ext import constraints, ctext, header_errors, needed, preprocessed, statements, types
+from ffi_ext import (
+    constraints,
+    ctext,
+    header_errors,
+    macros,
+    needed,
+    preprocessed,
+    statements,
+    types,
+)
 from ffi_ext.errors import HeaderError
-from ffi_ext.macros import float_macros, integer_macros
 from ffi_ext.names import python_name
-from ffi_ext.statements import CONSTANT, DROPPED, FUNCTION, TYPE, VARIABLE, Statement
+from ffi_ext.statements import CONSTANT, DROPPED, FUNCTION, INLINE, TYPE, VARIABLE, Statement
 
 if TYPE_CHECKING:
     import cffi
@@ -44,6 +52,7 @@ class Function:
     prototype: str
     comment: str
     location: str
+    has_body: bool = False  # in the header: a static one, which no library needs to have
 
 
 @dataclass(frozen=True)
@@ -51,7 +60,7 @@ class Declarations:
     """What a list of headers declares."""
 
     functions: tuple[Function, ...]
-    constants: dict[str, str]  # with their types in Python
+    constants: dict[str, str]  # with their types in Python; "bytes" are macros that are strings
     variables: dict[str, str]  # with their places, "my_lib.h:12"
     headers: tuple[Path, ...]
     to_include: tuple[Path, ...] = ()  # those that no header before them includes
@@ -79,6 +88,7 @@ class _Read:
     own: list[Statement] = field(default_factory=list)
     foreign: list[Statement] = field(default_factory=list)  # of the files that they include
     macros: dict[str, str] = field(default_factory=dict)
+    texts: list[str] = field(default_factory=list)  # as the preprocessor gave them
     to_include: list[Path] = field(default_factory=list)
 
 
@@ -98,15 +108,34 @@ def read(
             text names file and line.
     """
     found = _read(headers, compiler)
-    kept = [statement for statement in needed.once(found.own) if statement.kind != DROPPED]
+    names = {path.name for path in of_libraries}
+    theirs = [s for s in found.own if s.kind == INLINE and statements.file_of(s.where) in names]
+    found.own = [statement for statement in found.own if statement.kind != INLINE]
+    while theirs:
+        try:
+            return _declarations(found, theirs, headers, compiler, ffi, names)
+        except HeaderError as error:  # it may be written as only C reads it
+            place = str(error).partition(": ")[0]
+            strange = [statement for statement in theirs if statement.where == place]
+            theirs = [s for s in theirs if s not in strange] if strange else []
+            ffi.__init__()  # type: ignore[misc]  # it keeps what it took before it refused
+    return _declarations(found, [], headers, compiler, ffi, names)
+
+
+def _declarations(
+    found: _Read,
+    inline: Sequence[Statement],
+    headers: Sequence[Path],
+    compiler: Reader,
+    ffi: cffi.FFI,
+    of_libraries: set[str],
+) -> Declarations:
+    """What is exported: also the functions `inline`, which have their bodies in the headers."""
+    with_body = {statement.name for statement in inline}
+    own = [*found.own, *(replace(statement, kind=FUNCTION) for statement in inline)]
+    kept = [statement for statement in needed.once(own) if statement.kind != DROPPED]
     kept.sort(key=lambda s: s.kind != TYPE)  # one header's types, another's use
-    declared = {e for s in kept for e in s.enumerators}
-    declared |= {s.name for s in kept if s.kind == CONSTANT}
-    # enum { A,\n#define A A\n}: the macro is the enumerator.
-    integers = [name for name in integer_macros(found.macros, declared) if name not in declared]
-    numbers = float_macros(found.macros)
-    lines = [f"#define {name} ..." for name in integers]
-    lines += [f"static const double {name};" for name in numbers]
+    constants, lines = _constant_macros(found, kept, compiler)
     ordered, left_out = needed.needed(kept, found.foreign)
     kept = [statement for statement in kept if id(statement) not in left_out]
     try:
@@ -116,26 +145,27 @@ def read(
         sized = needed.sized(ordered, found.to_include, compiler) if inside_unnamed else None
         if sized is None:
             raise
-        ffi.__init__()  # type: ignore[misc]  # it keeps what it took before it refused
+        ffi.__init__()  # type: ignore[misc]
         _declare(ffi, sized, lines)
-    names = {path.name for path in of_libraries}
 
     def of_library(statement: Statement) -> bool:
-        return statements.file_of(statement.where) in names
+        return statements.file_of(statement.where) in of_libraries
 
     kept = [s for s in kept if not _is_opaque_variable(ffi, s, of_library(s))]
     for statement in kept:
         header_errors.refuse_opaque(ffi, statement)
     variables = [s for s in kept if s.kind == VARIABLE]
     in_cffi = ffi._parser._declarations  # type: ignore[attr-defined]
-    constants = dict.fromkeys(integers, "int") | dict.fromkeys(numbers, "float")
     for statement in kept:
         constants |= dict.fromkeys(statement.enumerators, "int")
         if statement.kind == CONSTANT:
-            is_float = re.search(r"\b(?:float|double)\b", statement.declaration)
-            constants[statement.name] = "float" if is_float else "int"
+            constants[statement.name] = _type_of_constant(in_cffi, statement.name)
     return Declarations(
-        functions=tuple(_function(ffi, s, of_library(s)) for s in kept if s.kind == FUNCTION),
+        functions=tuple(
+            replace(_function(ffi, s, of_library(s)), has_body=s.name in with_body)
+            for s in kept
+            if s.kind == FUNCTION
+        ),
         constants=constants,
         variables={s.name: s.where for s in variables},
         headers=tuple(headers),
@@ -147,6 +177,33 @@ def read(
         has_bool="bool" in found.macros
         or any("bool" in s.defines for s in (*kept, *found.foreign)),
     )
+
+
+# How cffi is told of a macro that is a constant, by what it is in Python.
+_AS_CONSTANT = {
+    "int": "#define {} ...",
+    "float": "static const double {};",
+    "bytes": "static const char *const {};",
+}
+
+
+def _constant_macros(
+    found: _Read, kept: Sequence[Statement], compiler: Reader
+) -> tuple[dict[str, str], list[str]]:
+    """The macros that are constants, with their types in Python, and the lines that declare them to cffi."""
+    declared = {e for s in kept for e in s.enumerators}
+    declared |= {s.name for s in kept if s.kind == CONSTANT}
+    # enum { A,\n#define A A\n}: the macro is the enumerator.
+    integers = [n for n in macros.integer_macros(found.macros, declared) if n not in declared]
+    constants = dict.fromkeys(integers, "int")
+    constants |= dict.fromkeys(macros.float_macros(found.macros), "float")
+    constants |= dict.fromkeys(macros.string_macros(found.macros), "bytes")
+    taken = declared | {*constants} | {s.name for s in kept}
+    others = {name: value for name, value in found.macros.items() if name not in taken}
+    known = {*declared, *preprocessed.macros_of(found.texts)} if others else ()
+    if to_ask := macros.to_ask(others, known):
+        constants |= compiler.kinds(found.to_include, to_ask, found.texts)
+    return constants, [_AS_CONSTANT[kind].format(name) for name, kind in constants.items()]
 
 
 def _read(headers: Sequence[Path], compiler: Reader) -> _Read:
@@ -163,14 +220,16 @@ def _read(headers: Sequence[Path], compiler: Reader) -> _Read:
                 found.own += statements.split(text, header)
                 continue
             whole = known[0] if known else compiler(header)
+            if not known:
+                found.texts.append(whole)
             if not known and len(headers) > 1:
                 wholes[whole] = preprocessed.files_of(whole)
-            own, foreign, macros = preprocessed.split(whole, header)
+            own, foreign, defined = preprocessed.split(whole, header)
         except OSError as error:
             raise HeaderError(f"the header {header} cannot be read: {error}") from error
         found.own += own
         found.foreign += foreign
-        found.macros |= macros
+        found.macros |= defined
     return found
 
 
@@ -181,15 +240,15 @@ def _text_of(header: Path) -> str:
         return header.read_text(encoding="latin-1")
 
 
-def _declare(ffi: cffi.FFI, kept: Sequence[Statement], macros: Sequence[str]) -> None:
-    """Declares to `ffi` the statements, and the lines for macros that are numbers."""
-    lines = [(False, types.TH_TYPEDEFS), *((False, macro) for macro in macros)]
+def _declare(ffi: cffi.FFI, kept: Sequence[Statement], constants: Sequence[str]) -> None:
+    """Declares to `ffi` the statements, and the lines for macros that are constants."""
+    lines = [(False, types.TH_TYPEDEFS), *((False, line) for line in constants)]
     lines += [(statement.packed, statement.declaration) for statement in kept]
     try:
         for packed, group in itertools.groupby(lines, lambda line: line[0]):
             ffi.cdef("\n".join(text for _, text in group), packed=packed)
     except header_errors.of_cffi() as error:
-        raise header_errors.unreadable(kept, macros, error) from None
+        raise header_errors.unreadable(kept, constants, error) from None
 
 
 def _is_opaque_variable(ffi: cffi.FFI, statement: Statement, of_library: bool) -> bool:
@@ -205,6 +264,15 @@ def _is_opaque_variable(ffi: cffi.FFI, statement: Statement, of_library: bool) -
                 del declared[key]
                 return True
     return False
+
+
+def _type_of_constant(in_cffi: dict[str, Any], name: str) -> str:
+    """The type in Python of a variable that is `static const`; "Any" for structs and arrays, which are cffi's."""
+    tp = in_cffi.get(f"constant {name}", (None,))[0]
+    if hasattr(tp, "is_float_type") and tp.is_float_type():
+        return "float"
+    is_integer = hasattr(tp, "is_integer_type") and tp.is_integer_type()
+    return "int" if is_integer or hasattr(tp, "enumerators") else "Any"
 
 
 def _function(ffi: cffi.FFI, statement: Statement, of_library: bool) -> Function:

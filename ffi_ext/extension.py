@@ -193,9 +193,7 @@ def _make(given: Arguments) -> Extension:
     return ffi
 
 
-def _declared(
-    given: Arguments, read: preprocess.Reader
-) -> tuple[Any, declarations.Declarations]:
+def _declared(given: Arguments, read: preprocess.Reader) -> tuple[Any, declarations.Declarations]:
     """A cffi.FFI with what the headers declare, and what that is."""
     import cffi
 
@@ -215,12 +213,13 @@ def _generated(
 
     target = given.name
     full_name = f"{target.package}._{target.last}"
+    elsewhere = [function for function in declared.functions if not function.has_body]
     return Generated(
         source=cffi_source.cffi_source(ffi, full_name, preamble, declared, _is_limited(given)),
         init=module.init_py(target.package, target.last, declared),
         stub=stub.stub_pyi(target.package, declared),
-        places={f.name: f.location for f in declared.functions},
-        prototypes={f.name: f.prototype for f in declared.functions},
+        places={function.name: function.location for function in elsewhere},
+        prototypes={function.name: function.prototype for function in elsewhere},
     )
 
 

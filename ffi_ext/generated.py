@@ -25,8 +25,8 @@ class Generated:
     source: str  # the binary's C
     init: str  # __init__.py
     stub: str  # __init__.pyi
-    places: dict[str, str]  # function -> "my_lib.h:12"
-    prototypes: dict[str, str]  # function -> "int f(int n)"
+    places: dict[str, str]  # function -> "my_lib.h:12", of those that are defined elsewhere
+    prototypes: dict[str, str]  # function -> "int f(int n)", of the same
 
 
 def key(given: Arguments, read: Reader, limited: bool) -> str:

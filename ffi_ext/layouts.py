@@ -8,7 +8,8 @@ from ffi_ext import ctext
 
 # A number that cffi computes itself: no sizeof, cast, comparison, ? : or escape.
 _COMPUTED = re.compile(r"(?:[\s()+\-*/%^\w]|'[^'\\]'|<<|>>|&(?!&)|\|(?!\|))*")
-_NOT_COMPUTED = re.compile(r"\b(?:sizeof|_Alignof)\b|\)\s*[\w('\"]")
+_CAST = r"\(\s*[A-Za-z_][\w\s]*\)\s*[-+~]"  # or a name in parentheses: the compiler knows either
+_NOT_COMPUTED = re.compile(rf"\b(?:sizeof|_Alignof)\b|\)\s*[\w('\"]|{_CAST}")
 
 
 def asking_the_compiler(text: str) -> str:

@@ -69,14 +69,63 @@ class Reader:
             return None
         return [int(found[str(index)] or 0) for index in range(len(expressions))]
 
+    def kinds(
+        self, headers: Sequence[Path], names: Sequence[str], texts: Sequence[str]
+    ) -> dict[str, str]:
+        """Which of these macros are constants, and of which of Python's types: "int", "float" or "bytes".
+
+        Args:
+            texts: What the compiler gave of the headers: all that the answer depends on.
+        """
+        command = [*toolchain.c_compiler().command, *self._flags(), "-w", "-fsyntax-only"]
+        command.append(_ALL_ERRORS[toolchain.c_compiler().is_gcc])
+        key = cache.digest(json.dumps([command, self.identity, names, [*texts]]).encode())[:32]
+        kept = _kept(key)
+        record = cache.load_json(kept) if kept else {}
+        if "kinds" not in record:
+            includes = "".join(f'#include "{header}"\n' for header in headers)
+            record = {"kinds": _asked(command, includes, names)}
+            _keep(kept, record)
+        return dict(record["kinds"])
+
+
+# What compiles only if the macro {name} is a constant of that kind.
+_TRIALS = {
+    "int": "extern char ffi_ext_i{i}[1 + (1 & ~({name}))];",
+    "float": "extern char ffi_ext_g{i}[_Generic(({name}), float: 1, double: 1, long double: 1)]; "
+    "static const double ffi_ext_f{i} = ({name});",
+    "bytes": "static const char ffi_ext_t{i}[] = {name};",
+}
+# By whether it is gcc, which then names the line of the trial and not that of the macro.
+_ALL_ERRORS = {True: toolchain.NO_MACRO_NOTES, False: "-ferror-limit=0"}
+
+
+def _asked(command: Sequence[str], includes: str, names: Sequence[str]) -> dict[str, str]:
+    """Each macro's kind: trials that do not compile are taken out until all others do.
+
+    One error can hide another, as an unknown name is told of once.
+    """
+    trials = [(name, kind) for name in names for kind in _TRIALS]
+    with tempfile.TemporaryDirectory() as folder:
+        source = Path(folder, "macros.c")
+        while trials:
+            rows = [_TRIALS[kind].format(i=i, name=name) for i, (name, kind) in enumerate(trials)]
+            source.write_text("\n".join([f'{includes}#line 1 "ffi_ext_macros"', *rows, ""]))
+            status, text = toolchain.run([*command, str(source)])
+            if status == 0:
+                return dict(trials)
+            wrong = {int(line) for line in re.findall(r"^ffi_ext_macros:(\d+):", text, re.M)}
+            if not wrong:
+                return {}  # the headers do not compile by themselves
+            trials = [trial for line, trial in enumerate(trials, start=1) if line not in wrong]
+    return {}
+
 
 def _text(
     command: tuple[str, ...], identity: tuple[str, ...], header: Path
 ) -> tuple[str, set[str]]:
     """The compiler's answer, or the one kept from before if no file behind it changed; and the names of these."""
-    root = cache.root()
-    key = cache.digest(json.dumps([command, identity]).encode())[:32]
-    kept = root / "headers" / f"{key}.json" if root else None
+    kept = _kept(cache.digest(json.dumps([command, identity]).encode())[:32])
     if kept:
         record = cache.load_json(kept)
         files = record.get("files", {})
@@ -88,13 +137,23 @@ def _text(
         raise compile_errors.explain(f"reading the header {header}", text)
     names = {str(header), *_included(text)}
     if kept and not any(cache.may_have_changed(name, started) for name in names):
-        record = {"text": text, "files": {name: cache.file_digest(name) for name in names}}
+        _keep(kept, {"text": text, "files": {name: cache.file_digest(name) for name in names}})
+    return text, names
+
+
+def _kept(key: str) -> Path | None:
+    """Where an answer is kept from one build to the next."""
+    root = cache.root()
+    return root / "headers" / f"{key}.json" if root else None
+
+
+def _keep(kept: Path | None, record: dict[str, Any]) -> None:
+    if kept:
         try:
             kept.parent.mkdir(exist_ok=True, mode=0o700)
             cache.replace(kept, json.dumps(record).encode())
         except (OSError, BuildError):
             pass  # a full cache disk slows the next build, no more
-    return text, names
 
 
 def _included(text: str) -> set[str]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from functools import cache
 from pathlib import Path
 
@@ -57,6 +57,11 @@ def split(text: str, header: Path) -> tuple[list[Statement], list[Statement], di
         for s in statements_of(_PROTOTYPE.sub("", rows), path, [])
     ]
     return own, foreign, macros
+
+
+def macros_of(texts: Iterable[str]) -> set[str]:
+    """The names of all macros without arguments in preprocessed texts."""
+    return {name for text in texts for name in re.findall(r"^#define (\w+)\s", text, re.M)}
 
 
 def files_of(text: str) -> frozenset[Path]:

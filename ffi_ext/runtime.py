@@ -103,6 +103,7 @@ def bind(
     *,
     functions: Sequence[str],
     constants: Sequence[str] = (),
+    texts: Sequence[str] = (),
     variables: Sequence[str] = (),
 ) -> None:
     """Fills a generated module's namespace from its binary.
@@ -111,6 +112,7 @@ def bind(
         namespace: The module's globals, with `_lib` and `_ffi` of the binary in it.
         functions: Python names of the C functions.
         constants: Names of #defines, enumerators and `static const` variables: read now.
+        texts: Names of #defines that are strings: bytes, read now.
         variables: Names of C globals: read at each access, written by assignment.
 
     A name that the binary lacks (its `__init__.py` is newer or older) does not prevent the import:
@@ -135,6 +137,9 @@ def bind(
     for name in constants:
         if hasattr(lib, name):
             namespace[name] = getattr(lib, name)
+    for name in texts:
+        if hasattr(lib, name):
+            namespace[name] = ffi.string(getattr(lib, name))
     if variables:  # only then: Python looks names up in modules with a __getattr__ the long way
         _let_live(namespace, frozenset(variables))
 

@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import re
+from bisect import bisect
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from ffi_ext import ctext, layouts
 
 FUNCTION, TYPE, CONSTANT, VARIABLE, DROPPED = "function", "type", "constant", "variable", "dropped"
+INLINE = "inline"  # a static function with its body; the declaration is its prototype
 
 _PACKED = re.compile(r"__attribute(?:__)?\s*\(\((?:[^()]|\([^()]*\))*\b(?:__)?packed\w*\b")
 # Where cffi would lay the fields out otherwise than the compiler does.
@@ -70,6 +72,7 @@ def statements_of(text: str, header: Path, original: list[str]) -> Iterator[Stat
     linkage = 0  # open extern "C" { blocks
     pending_linkage = False
     body_of_function = False
+    breaks = [match.start() for match in re.finditer("\n", text)]
     for position, character in enumerate(text):
         if character == "\1":
             pending_linkage = True
@@ -101,25 +104,29 @@ def statements_of(text: str, header: Path, original: list[str]) -> Iterator[Stat
         elif character == "}":
             depth -= 1
             if depth == 0 and body_of_function:
-                yield _dropped(text[start : position + 1], header, text, start)
+                line = bisect(breaks, start) + 1
+                yield _with_body(text[start : position + 1], header, original, line)
                 start = None
         elif character == ";" and depth == 0 and parentheses == 0:
-            yield from _statement(text[start : position + 1], header, original, text, start)
+            line = bisect(breaks, start) + 1
+            yield from _statement(text[start : position + 1], header, original, line)
             start = None
     if start is not None and text[start:].strip():
-        yield from _statement(text[start:], header, original, text, start)
+        yield from _statement(text[start:], header, original, bisect(breaks, start) + 1)
 
 
-def _dropped(text: str, header: Path, whole: str, start: int) -> Statement:
-    line = whole.count("\n", 0, start) + 1
+def _with_body(text: str, header: Path, original: list[str], line: int) -> Statement:
+    before, parenthesis, rest = ctext.without_attributes(text.partition("{")[0]).partition("(")
+    named, statics = re.subn(r"\bstatic\b", "", before)
+    if statics and original:  # those of other headers are not asked for
+        found = _statement(named + parenthesis + rest + ";", header, original, line)
+        if found[0].kind == FUNCTION:
+            return replace(found[0], kind=INLINE)
     return Statement(DROPPED, "", text, "", f"{header.name}:{line}")
 
 
-def _statement(
-    text: str, header: Path, original: list[str], whole: str, start: int
-) -> list[Statement]:
+def _statement(text: str, header: Path, original: list[str], line: int) -> list[Statement]:
     """What stands before a semicolon: one statement, but for variables, which are one each."""
-    line = whole.count("\n", 0, start) + 1
     last = line + text.count("\n")
     where = f"{header.name}:{line}"
     declaration = _clean(text)

@@ -159,6 +159,54 @@ def test_a_library_that_is_not_named_is_an_error(far):
         ffi_ext.load("far_five", headers="sub/far.h")
 
 
+INLINE = """
+#include <stdint.h>
+typedef struct far_pair { int32_t a, b; } far_pair;
+int far_twice(int n);
+int far_odd(int n);
+/** The sum of both. */
+static inline int32_t far_sum(const far_pair *pair) { return pair->a + pair->b; }
+static __inline__ __attribute__((always_inline)) int far_four_times(int n) { return far_twice(far_twice(n)); }
+__attribute__((unused)) static far_pair far_swapped(far_pair p) { far_pair r = {p.b, p.a}; return r; }
+static int far_of_many(const char *format, ...) { return format[0]; }
+static inline int far_of_list(__builtin_va_list list) { return 0; }
+inline int far_not_static(int n) { return n; }
+"""
+
+
+def test_functions_that_the_header_of_a_library_has_itself(far):
+    (far / "include" / "sub" / "far.h").write_text(INLINE)
+    module = ffi_ext.load("far_inline", headers="sub/far.h", **linked(far))
+    names = ["far_twice", "far_odd", "far_sum", "far_four_times", "far_swapped", "far_of_many"]
+    assert module.__all__ == names
+    assert module.far_sum(module._ffi.new("far_pair *", (40, 2))) == 42
+    assert module.far_sum.__doc__ == "int32_t far_sum(const far_pair *pair)\n\nThe sum of both."
+    swapped = module.far_swapped((1, 2))
+    assert (swapped.a, swapped.b, module.far_four_times(3)) == (2, 1, 12)
+    assert module.far_of_many(b"*") == 42
+    with pytest.raises(BuildError, match=r"no library .* has a function of far\.h: far_odd .*h:5"):
+        ffi_ext.load("far_inline_alone", headers="sub/far.h")
+
+
+def test_a_function_in_a_header_that_only_c_reads_leaves_the_others(far):
+    (far / "include" / "sub" / "far.h").write_text(
+        "int far_twice(int n);\nstatic inline int far_same(int n) { return n; }\n"
+        "static inline int far_strange(__typeof__(3) n) { return n; }\n"
+        "static inline int far_stranger(int v[sizeof(int)]) { return v[0]; }\n"
+    )
+    module = ffi_ext.load("far_odd_one", headers="sub/far.h", **linked(far))
+    assert module.__all__ == ["far_twice", "far_same"] and module.far_same(4) == 4
+
+
+def test_functions_in_headers_of_the_project_are_for_c(far, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "own.h").write_text(
+        "int far_twice(int n);\nstatic inline int f(int n) { return n; }\n"
+    )
+    module = ffi_ext.load("far_own", headers="own.h", **linked(far))
+    assert module.__all__ == ["far_twice"]
+
+
 def test_what_the_project_declares_itself_must_be_there(far, tmp_path):
     (tmp_path / "own.h").write_text('#include "sub/far.h"\nint far_off(void);\n')
     with pytest.raises(BuildError, match=r"defined in none of the sources: far_off \(own\.h:2\)"):

@@ -11,8 +11,11 @@ def init_py(package: str, last: str, declarations: Declarations) -> str:
     functions = [function.python_name for function in declarations.functions]
     source = header_names(declarations.headers)
     arguments = [f"functions={_listed(functions)}"]
-    if declarations.constants:
-        arguments.append(f"constants={_listed([*declarations.constants])}")
+    texts = [name for name, kind in declarations.constants.items() if kind == "bytes"]
+    if numbers := [name for name in declarations.constants if name not in texts]:
+        arguments.append(f"constants={_listed(numbers)}")
+    if texts:
+        arguments.append(f"texts={_listed(texts)}")
     if declarations.variables:
         arguments.append(f"variables={_listed([*declarations.variables])}")
     listed = "".join(f"\n    {argument}," for argument in arguments)
