@@ -15,7 +15,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from ffi_ext import cache, compile_errors, cuda, prototypes, symbols_check, toolchain
+from ffi_ext import cache, compile_errors, cuda, prototypes, symbols_check, toolchain, universal
 from ffi_ext.errors import BuildError
 from ffi_ext.plan import Plan, compile_command, is_cxx, link_command
 from ffi_ext.units import (
@@ -69,6 +69,8 @@ class Build:
         record = cache.load_json(self.record_path)
         self.record = record if record.get("version") == RECORD_VERSION else {}
         self.plan = replace(plan, gnu89_inline=bool(self.record.get("gnu89_inline")))
+        is_own = self.record.get("target") == str(plan.own_target)
+        self.target = plan.own_target if plan.own_target and is_own else plan.target
         self.absent: list[str] = self.record.get("absent", [])  # what the libraries do not have
         self.stand_ins = folder / "absent.c"
         if self.absent:
@@ -260,6 +262,11 @@ class Build:
         symbols_check.refuse(missing, self.plan.declared, self.plan.of_libraries)
         return units, binary
 
+    def named(self, linked: Path) -> Path:
+        """The target of what was linked: a binary for this Python alone has another name, if that can happen."""
+        own = self.plan.own_target
+        return own if own and not universal.is_universal(linked) else self.plan.target
+
     def link_with(
         self, stand_ins: Path, reasons: dict[str, tuple[str, str]], temporary: Path
     ) -> tuple[list[Unit], bytes, symbols_check.Missing]:
@@ -271,7 +278,7 @@ class Build:
 
     def install(self, binary: bytes | None) -> None:
         """The binary first: the old and the new __init__.py both import with it."""
-        target = self.plan.target
+        target = self.target
         make_packages(self.plan.packages, target.parent)
         if self.locked:
             for path in (target, *(path for path, _ in self.plan.texts), *self.plan.packages):
@@ -294,7 +301,7 @@ class Build:
             "objects": used,
             "link": link_key,
             "binary": binary,
-            "target": str(self.plan.target),
+            "target": str(self.target),
             "gnu89_inline": self.plan.gnu89_inline,
             "absent": self.absent,
         }
@@ -314,7 +321,7 @@ class Build:
                 self.plan = replace(self.plan, gnu89_inline=False)
             units = self.compile_all(temporary)
             link_key = self.link_key(self.link_command(units))
-            installed = cache.file_digest(self.plan.target)
+            installed = cache.file_digest(self.target)
             binary = None
             if (
                 self.compiled
@@ -323,6 +330,7 @@ class Build:
                 or self.record.get("binary") != installed
             ):
                 units, binary = self.link_all(units, temporary)
+                self.target = self.named(temporary / self.plan.target.name)
                 link_key = self.link_key(self.link_command(units))
                 installed = cache.digest(binary)
             self.install(binary)
@@ -354,5 +362,5 @@ def build(plan: Plan, verbose: bool = True) -> None:
             "removed meanwhile? Build again"
         ) from error
     took = time.perf_counter() - started
-    name = os.path.relpath(plan.target)
+    name = os.path.relpath(work.target)
     work.say(f"built {name} in {took:.2f} s" if changed else f"{name} is up to date ({took:.3f} s)")

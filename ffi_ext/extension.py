@@ -166,7 +166,7 @@ def _make(given: Arguments) -> Extension:
     builder.make_packages(target.parents, target.folder)
     if given.package:  # setup.py's find_packages() looks for them before anything is built
         if "setuptools" in sys.modules and limited:
-            wheels.tag_abi3()
+            wheels.tag_stable()
         cache.write_if_changed(init_path, init)
         cache.write_if_changed(pyi_path, stub.stub_pyi(target.package, declared))
     elif not init_path.exists():  # build scripts may add to it before they build
@@ -224,13 +224,16 @@ def _generated(
 
 
 def _plan(given: Arguments, made: Generated) -> Plan:
-    target, options, limited = given.name, given.options, _is_limited(given)
+    target, options = given.name, given.options
+    stable = toolchain.may_be_stable(options.get("py_limited_api"))
+    own = f"_{target.last}{toolchain.extension_suffix(False)}"
     objects = cuda_objects.objects(options.get("extra_objects", ()))
     for path in objects.left_out:
         print(f"ffi_ext: {path} is missing and there is no nvcc to make it: left out")
     init_path, pyi_path = _init_and_stub(given)
     return Plan(
-        target=target.folder / f"_{target.last}{toolchain.extension_suffix(limited)}",
+        target=target.folder / f"_{target.last}{toolchain.extension_suffix(stable)}",
+        own_target=target.folder / own if stable and toolchain.is_free_threaded() else None,
         generated=made.source,
         generated_suffix=_suffix(given),
         sources=(*given.sources, *(p for p in objects.rebuilt if p not in given.sources)),
@@ -242,7 +245,7 @@ def _plan(given: Arguments, made: Generated) -> Plan:
         declared=made.places,
         prototypes=made.prototypes,
         of_libraries=frozenset(path.name for path in given.of_libraries),
-        limited=limited,
+        stable=stable,
         **_for_plan(options),
     )
 
@@ -282,9 +285,10 @@ def _preamble(declared: declarations.Declarations, given: Arguments) -> str:
         with_cuda=given.with_cuda,
         cxx_names=toolchain.c_compiler_is_cxx(),
         keeps_gil=_works_on_objects(texts, "PyGILState_Ensure"),
-        needs_gil=_works_on_objects(texts, "Py_GIL_DISABLED"),
+        needs_gil=toolchain.is_free_threaded() and _works_on_objects(texts, "Py_GIL_DISABLED"),
     )
-    return text + origin.origin(declared, given.sources, given.with_cuda, given.options)
+    facts = {"Python.h": True} if any(map(_INCLUDES_PYTHON.search, texts)) else {}
+    return text + origin.origin(declared, given.sources, given.with_cuda, given.options, facts)
 
 
 def _make_objects(options: dict[str, Any]) -> None:
@@ -295,6 +299,9 @@ def _make_objects(options: dict[str, Any]) -> None:
     cuda_objects.make(options.get("extra_objects", ()), flags)
 
 
+_INCLUDES_PYTHON = re.compile(r'^[ \t]*#[ \t]*include[ \t]*[<"]Python\.h', re.M)
+
+
 def _works_on_objects(texts: Sequence[str], unless: str) -> bool:
     """Whether C code works on Python's objects and takes for granted that it may, as none does that names `unless`.
 
@@ -302,8 +309,7 @@ def _works_on_objects(texts: Sequence[str], unless: str) -> bool:
     which went well as long as Python did without its thread's state. Where it knows of no Python without a GIL
     (Py_GIL_DISABLED), a free-threaded one enables it.
     """
-    include = re.compile(r'^[ \t]*#[ \t]*include[ \t]*[<"]Python\.h', re.M)
-    return any(map(include.search, texts)) and not any(unless in text for text in texts)
+    return any(map(_INCLUDES_PYTHON.search, texts)) and not any(unless in text for text in texts)
 
 
 def _text_at(path: Path) -> str:

@@ -29,8 +29,8 @@ def _folder(name: str, content: object) -> Path:
             "load() keeps modules in a directory of yours: $FFI_EXT_CACHE, $XDG_CACHE_HOME/ffi_ext or "
             "~/.cache/ffi_ext, which must be writable, and by nobody else. Set FFI_EXT_CACHE to another one"
         )
-    abi = toolchain.extension_suffix(toolchain.uses_limited_api(None))
-    key = cache.digest(repr((content, abi)).encode("utf-8", "surrogateescape"))[:20]
+    of_python = toolchain.extension_suffix(toolchain.uses_limited_api(None))
+    key = cache.digest(repr((content, of_python)).encode("utf-8", "surrogateescape"))[:20]
     folder = root / "modules" / f"{name}-{key}"
     folder.mkdir(parents=True, exist_ok=True, mode=0o700)
     return folder

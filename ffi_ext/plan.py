@@ -14,7 +14,7 @@ from ffi_ext import cuda, cuda_objects, toolchain
 class Plan:
     """Everything that a build needs to know. Paths are absolute."""
 
-    target: Path  # the binary
+    target: Path  # the binary; with `own_target`, of the name that it has if it serves every Python
     generated: str  # cffi's C source with our preamble
     generated_suffix: str
     sources: tuple[Path, ...]
@@ -23,7 +23,10 @@ class Plan:
     declared: dict[str, str]  # function -> "my_lib.h:12"
     prototypes: dict[str, str]  # function -> "int f(int n)"
     of_libraries: frozenset[str]  # names of the headers that are not the project's own
-    limited: bool
+    stable: bool  # the binary may serve every Python
+    own_target: Path | None = (
+        None  # of one that serves this Python alone, if that is known by its content
+    )
     include_dirs: tuple[str, ...] = ()
     define_macros: tuple[tuple[str, str | None], ...] = ()
     undef_macros: tuple[str, ...] = ()
@@ -56,7 +59,7 @@ def compile_command(
     given = toolchain.preprocessor_flags(plan.include_dirs, plan.define_macros, plan.undef_macros)
     common = [*toolchain.environment_flags("CPPFLAGS"), *given]
     if generated:
-        common += [f"-I{path}" for path in toolchain.python_includes(plan.limited, quick)]
+        common += [f"-I{path}" for path in toolchain.python_includes(plan.stable, quick)]
     if source.suffix in toolchain.CUDA_SUFFIXES:
         program = toolchain.nvcc()
         flags = cuda.options(
@@ -81,7 +84,7 @@ def compile_command(
         if plan.gnu89_inline and not generated:
             standard.append("-fgnu89-inline")
     if generated:
-        optimize = ["-O0", *(toolchain.QUICK if quick and plan.limited else ["-w"])]
+        optimize = ["-O0", *(toolchain.QUICK if quick and plan.stable else ["-w"])]
         flags = [flag for flag in flags if not flag.startswith("-O")]
     else:
         optimize = ["-O3", "-DNDEBUG"]  # as distutils: asserts of old name variables that are gone

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import sys
+import sysconfig
 import threading
 from collections.abc import Callable, MutableMapping, Sequence
 from types import ModuleType
@@ -12,6 +13,7 @@ from typing import Any
 import _cffi_backend
 import torch
 
+from ffi_ext import universal
 from ffi_ext.names import python_name
 
 
@@ -37,6 +39,9 @@ def _load_runtime() -> ModuleType:
         sys.setdlopenflags(flags)
     return _runtime
 
+
+if sysconfig.get_config_var("Py_GIL_DISABLED") and universal.Finder not in sys.meta_path:
+    sys.meta_path.append(universal.Finder)  # type: ignore[arg-type]
 
 _runtime: Any = _load_runtime()
 _setup_lock = threading.Lock()

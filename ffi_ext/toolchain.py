@@ -220,31 +220,40 @@ def python_headers() -> list[str]:
     return list(dict.fromkeys([paths["include"], paths["platinclude"]]))
 
 
-def python_includes(limited: bool, quick: bool) -> list[str]:
+def python_includes(stable: bool, quick: bool) -> list[str]:
     """The directories of Python.h: of Python's own, or of what suffices for nearly all code that cffi generates.
 
     Args:
-        limited: The code keeps to Python's stable ABI.
+        stable: The binary may serve every Python.
         quick: It need not compile, if it then does with Python's own.
     """
     own = python_headers()
     is_there = os.path.isfile(os.path.join(own[0], "Python.h"))
-    return [str(PYTHON_H)] if limited and (quick or not is_there) else own
+    return [str(PYTHON_H)] if stable and (quick or not is_there) else own
 
 
-def extension_suffix(limited: bool) -> str:
+def extension_suffix(stable: bool) -> str:
     """How a binary's name ends: .abi3.so where one serves every Python."""
     if sys.platform == "win32":
         return ".pyd"
     suffix = str(sysconfig.get_config_var("EXT_SUFFIX") or ".so")
-    return ".abi3.so" if limited else suffix
+    return ".abi3.so" if stable else suffix
+
+
+def is_free_threaded() -> bool:
+    """Whether this is a Python without a GIL."""
+    return bool(sysconfig.get_config_var("Py_GIL_DISABLED"))
+
+
+def may_be_stable(py_limited_api: bool | None) -> bool:
+    """Whether the binary may serve every Python: not where it is refused, nor on debug Pythons."""
+    refused = py_limited_api is False or hasattr(sys, "gettotalrefcount")
+    return not refused and sys.platform != "win32"
 
 
 def uses_limited_api(py_limited_api: bool | None) -> bool:
-    """Whether the binary may be abi3: not on free-threaded or debug Pythons, nor when refused."""
-    if sysconfig.get_config_var("Py_GIL_DISABLED") or hasattr(sys, "gettotalrefcount"):
-        return False
-    return py_limited_api is not False and sys.platform != "win32"
+    """Whether C that includes Python's own headers keeps to abi3, which free-threaded Pythons do not have."""
+    return may_be_stable(py_limited_api) and not is_free_threaded()
 
 
 def jobs() -> int:

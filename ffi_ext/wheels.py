@@ -1,4 +1,4 @@
-"""What setuptools is told: [tool.ffi-ext] of a pyproject.toml becomes extensions; wheels carry the abi3 tag."""
+"""What setuptools is told: [tool.ffi-ext] of a pyproject.toml becomes extensions; wheels are for every Python."""
 
 from __future__ import annotations
 
@@ -8,9 +8,12 @@ from pathlib import Path
 from typing import Any
 
 OLDEST = "cp310"  # the oldest Python that ffi_ext serves
+# Pythons and ABIs of wheels whose binaries are universal: abi3 is for all with a GIL, cp314t and abi3t (which is for
+# 3.15t and later) for those without.
+EVERY = (f"{OLDEST}.cp314", "abi3.abi3t.cp314t")
 
 
-def tag_abi3() -> None:
+def tag_stable() -> None:
     """Makes setuptools name binaries and wheels as what they are: for every Python. Once is enough."""
     from setuptools.command.bdist_wheel import bdist_wheel
     from setuptools.command.build_ext import build_ext
@@ -24,6 +27,8 @@ def tag_abi3() -> None:
         if extensions and all(getattr(e, "py_limited_api", False) for e in extensions):
             self.py_limited_api = self.py_limited_api or OLDEST
         tag: tuple[str, str, str] = get_tag(self)
+        if extensions and all(_is_universal(self, extension) for extension in extensions):
+            return (*EVERY, tag[2])
         return tag
 
     get_ext_filename = build_ext.get_ext_filename
@@ -35,6 +40,13 @@ def tag_abi3() -> None:
     bdist_wheel.get_tag = tagged  # type: ignore[method-assign]
     build_ext.get_ext_filename = named  # type: ignore[method-assign]
     bdist_wheel._ffi_ext = True
+
+
+def _is_universal(command: Any, extension: Any) -> bool:
+    from ffi_ext import universal
+
+    built = Path(command.get_finalized_command("build_ext").get_ext_fullpath(extension.name))
+    return built.is_file() and universal.is_universal(built)
 
 
 def finalize(distribution: Any) -> None:
@@ -50,7 +62,6 @@ def finalize(distribution: Any) -> None:
 
     from ffi_ext import toolchain
 
-    limited = toolchain.uses_limited_api(None)
     extensions = []
     for table in tables:
         name = table["name"]
@@ -59,15 +70,15 @@ def finalize(distribution: Any) -> None:
             sources=listed(table.get("sources", [])),
             depends=[h for h in listed(table["headers"]) if os.path.exists(h)]  # not a library's
             + listed(table.get("depends", [])),
-            py_limited_api=limited,
+            py_limited_api=toolchain.uses_limited_api(None),
         )
         extension._ffi_ext = table
         extensions.append(extension)
     distribution.ext_modules = [*(distribution.ext_modules or []), *extensions]
     base = distribution.cmdclass.get("build_ext", build_ext)
     distribution.cmdclass["build_ext"] = _command(base)
-    if limited:
-        tag_abi3()
+    if toolchain.may_be_stable(None):
+        tag_stable()
 
 
 def tables_of(path: Path) -> list[dict[str, Any]]:
@@ -135,8 +146,11 @@ def _command(base: Any) -> Any:
             ext = self.ext_map.get(fullname)
             if getattr(ext, "_ffi_ext", None) is None:
                 return str(super().get_ext_filename(fullname))
-            suffix = toolchain.extension_suffix(bool(ext.py_limited_api))
-            return os.path.join(*fullname.split(".")) + suffix
+            path = os.path.join(*fullname.split("."))
+            own = path + toolchain.extension_suffix(False)
+            if os.path.exists(os.path.join(self.build_lib, own)):
+                return own
+            return path + toolchain.extension_suffix(toolchain.may_be_stable(None))
 
         def copy_extensions_to_source(self) -> None:  # editable installs
             every: list[Any] = self.extensions

@@ -8,7 +8,6 @@ from pathlib import Path
 from typing import Any
 
 from ffi_ext import create_extension
-from tests.binaries import SUFFIX
 
 
 def write(folder: Path) -> None:
@@ -35,7 +34,8 @@ def _printed(project: Path, code: str) -> int:
 
 def value(project: Path, name: str = "one") -> int:
     """What the installed binary computes; by ctypes, which spares the import of torch."""
-    return _printed(project, f"import ctypes; print(ctypes.CDLL('ext/lib/_lib{SUFFIX}').{name}())")
+    (binary,) = Path(project, "ext", "lib").glob("_lib.*so")
+    return _printed(project, f"import ctypes; print(ctypes.CDLL({str(binary)!r}).{name}())")
 
 
 def imported_value(project: Path, name: str = "one") -> int:

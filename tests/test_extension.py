@@ -14,7 +14,7 @@ import torch
 
 import ffi_ext
 from ffi_ext import create_extension
-from tests.binaries import SUFFIX
+from tests.binaries import OWN_SUFFIX, SUFFIX
 
 HEADER = "int twice(int x);\n"
 SOURCE = "int twice(int x) { return 2 * x; }\n"
@@ -279,7 +279,8 @@ def test_package_mode(project, how):
         [sys.executable, *arguments], cwd=project, capture_output=True, text=True, check=False
     )
     assert done.returncode == 0, done.stderr
-    assert {"__init__.py", f"_lib{SUFFIX}"} <= set(
+    suffix = OWN_SUFFIX if how == "cffi_modules" else SUFFIX
+    assert {"__init__.py", f"_lib{suffix}"} <= set(
         os.listdir(project / "my_package" / "_ext" / "lib")
     )
     module = load("my_package._ext.lib")

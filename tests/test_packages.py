@@ -14,7 +14,7 @@ from pathlib import Path
 import pytest
 
 from ffi_ext import elf, nvcc
-from tests.binaries import WHEEL_TAG
+from tests.binaries import OWN_WHEEL_TAG
 
 PACKAGES = Path(__file__).with_name("packages")
 
@@ -76,7 +76,7 @@ def test_a_wheel_has_the_abi3_tag_and_works_when_installed(package, tmp_path):
     options = ["-q", "--no-deps", "--no-build-isolation", "--disable-pip-version-check"]
     run(package, *pip, "wheel", *options, "-w", str(wheels), ".")
     (wheel,) = wheels.iterdir()
-    assert wheel.name.startswith(f"clamped-0.1-{WHEEL_TAG}-"), wheel.name
+    assert wheel.name.startswith(f"clamped-0.1-{OWN_WHEEL_TAG}-"), wheel.name
     run(package, *pip, "install", *options, "--target", str(site), str(wheel))
     elsewhere = tmp_path / "elsewhere"
     elsewhere.mkdir()

@@ -19,7 +19,7 @@ import pytest
 import setuptools
 
 from ffi_ext import cli, toolchain, wheels
-from tests.binaries import FREE_THREADED, SUFFIX, WHEEL_TAG
+from tests.binaries import FREE_THREADED, OWN_SUFFIX, OWN_WHEEL_TAG, SUFFIX, WHEEL_TAG
 
 ROOT = Path(__file__).parent.parent
 SCRIPTS = Path(__file__).with_name("scripts")
@@ -86,10 +86,15 @@ def metadata(wheel: Path) -> list[str]:
 
 def test_the_wheel_of_ffi_ext(wheelhouse):
     (wheel,) = wheelhouse.glob("ffi_ext-*.whl")
-    assert f"-{WHEEL_TAG}-" in wheel.name
+    assert f"-{OWN_WHEEL_TAG}-" in wheel.name
     with zipfile.ZipFile(wheel) as archive:
         names = set(archive.namelist())
-    for name in ("py.typed", f"_runtime{SUFFIX}", "include/TH/TH.h", "include/THC/THCAtomics.cuh"):
+    for name in (
+        "py.typed",
+        f"_runtime{OWN_SUFFIX}",
+        "include/TH/TH.h",
+        "include/THC/THCAtomics.cuh",
+    ):
         assert f"ffi_ext/{name}" in names, name
     for name in ("cli/port.py", "startup/sitecustomize.py", "codegen/stub.py"):
         assert f"ffi_ext/{name}" in names, name
@@ -205,10 +210,12 @@ def test_build_isolation(kind, for_builds, fresh, tmp_path):
     out = tmp_path / "dist"
     pip("wheel", "--no-deps", "--no-index", "--find-links", for_builds, "-w", out, ".", cwd=folder)
     (wheel,) = out.glob("*.whl")
-    assert f"-{WHEEL_TAG}-" in wheel.name
+    by_ours = kind == "pyproject alone"
+    assert f"-{WHEEL_TAG if by_ours else OWN_WHEEL_TAG}-" in wheel.name
     assert "Requires-Dist: ffi-ext" in metadata(wheel)
+    suffix = SUFFIX if by_ours else OWN_SUFFIX
     with zipfile.ZipFile(wheel) as archive:
-        assert sum(name.endswith(SUFFIX) for name in archive.namelist()) == 1
+        assert sum(name.endswith(suffix) for name in archive.namelist()) == 1
     if kind != "pyproject alone":  # that one's tests are run above
         install(fresh, out, "clamped")
         shutil.copy(folder / "test.py", tmp_path)
@@ -258,13 +265,13 @@ def test_namespace_packages_stay_namespaces(tmp_path, monkeypatch):
     assert importlib.import_module("space").__file__ is None
 
 
-def test_free_threaded_pythons_get_binaries_of_their_own(monkeypatch):
-    """What the build decides, under any Python; under a free-threaded one all tests run with such binaries."""
+def test_c_on_pythons_headers_is_for_one_free_threaded_python(monkeypatch):
+    """What the build decides, under any Python."""
     suffix = ".cpython-313t-x86_64-linux-gnu.so"
     known = {"Py_GIL_DISABLED": 1, "EXT_SUFFIX": suffix}
     real = sysconfig.get_config_var
     monkeypatch.setattr(sysconfig, "get_config_var", lambda name: known.get(name, real(name)))
-    assert not toolchain.uses_limited_api(None)
+    assert toolchain.may_be_stable(None) and not toolchain.uses_limited_api(None)
     assert toolchain.extension_suffix(toolchain.uses_limited_api(None)) == suffix
 
 
@@ -284,7 +291,7 @@ def other_pythons() -> list[str]:
     return list(found.values())
 
 
-@pytest.mark.skipif(FREE_THREADED, reason="a free-threaded Python has binaries of its own")
+@pytest.mark.skipif(FREE_THREADED, reason="the runtime of a free-threaded Python is its own")
 def test_one_binary_serves_other_pythons(build, tmp_path):
     pythons = other_pythons()
     if not pythons:

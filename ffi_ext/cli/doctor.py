@@ -52,8 +52,8 @@ def machine(report: Report) -> None:
     facts = report.machine
     facts["ffi_ext"] = f"{__version__} ({Path(__file__).parents[1]})"
     facts["Python"] = f"{platform.python_version()} ({sys.executable})"
-    limited = toolchain.uses_limited_api(None)
-    facts["binaries"] = "abi3: every Python from 3.10 on" if limited else "this Python only"
+    stable = toolchain.may_be_stable(None)
+    facts["binaries"] = "abi3: every Python from 3.10 on" if stable else "this Python only"
     for name, find in (
         ("C compiler", toolchain.c_compiler),
         ("C++ compiler", toolchain.cxx_compiler),
@@ -64,7 +64,7 @@ def machine(report: Report) -> None:
             facts[name] = "none"
             (report.problems if name == "C compiler" else report.notes).append(str(error))
     headers = Path(sysconfig.get_paths()["include"]) / "Python.h"
-    if not headers.is_file() and not limited:
+    if not headers.is_file() and not stable:
         report.problems.append(
             f"Python's headers are missing ({headers}): apt install python3-dev (dnf install python3-devel)"
         )

@@ -61,7 +61,7 @@ def describe(path: Path) -> dict[str, Any]:
         "binary": str(binary),
         "kind": kind,
         "bytes": binary.stat().st_size,
-        "ABI": _abi(binary.name),
+        "ABI": _abi(binary),
         "platform": " and ".join(f"{k} {v}" for k, v in _versions(binary).items()) or "any",
         "libraries": elf.needed(binary),
         "TH functions": sorted(name for name in undefined if types.is_th_name(name)),
@@ -71,10 +71,13 @@ def describe(path: Path) -> dict[str, Any]:
     }
 
 
-def _abi(name: str) -> str:
-    if ".abi3." in name:
-        return "abi3: every Python from 3.10 on"
-    tag = re.search(r"\.cpython-(\d)(\d+)(t?)", name)
+def _abi(binary: Path) -> str:
+    from ffi_ext import universal
+
+    if ".abi3." in binary.name:
+        kinds = "with a GIL and without" if universal.is_universal(binary) else "that has a GIL"
+        return f"abi3: every Python from 3.10 on, {kinds}"
+    tag = re.search(r"\.cpython-(\d)(\d+)(t?)", binary.name)
     if tag:
         return f"Python {tag[1]}.{tag[2]}{', free-threaded' if tag[3] else ''} only"
     return "one Python version"

@@ -21,13 +21,12 @@ extern const char *ffi_ext_cuda_text(int) __asm__("cudaGetErrorString") __attrib
 
 # cffi says of each module that it does without the GIL; this one has a free-threaded Python enable it.
 _NEEDS_GIL = """\
-#ifdef Py_GIL_DISABLED
+#include <Python.h> /* all of it: Python's own, and not ours */
 static PyObject *ffi_ext_with_gil(PyObject *module) {
   if (module) PyUnstable_Module_SetGIL(module, Py_MOD_GIL_USED);
   return module;
 }
 #define _cffi_init(name, version, context) ffi_ext_with_gil(_cffi_init(name, version, context))
-#endif
 """
 
 _SLOTS = "ffi_ext_a"  # a header may have a type `a`, which the casts name
@@ -63,7 +62,7 @@ def preamble(
     Args:
         cxx_names: C sources are compiled as C++ (CC=g++), so that the names have C++'s linkage there.
         keeps_gil: Calls do not release the GIL.
-        needs_gil: The module does not work without one, where Python could.
+        needs_gil: The module does not work without one, and this Python could.
     """
     functions = declarations.table
     if with_cuda:

@@ -1,7 +1,7 @@
 /* What the C that cffi generates needs of Python.h, of Python's stable ABI: a module compiles in half the time, and
  * Python's own headers need not be installed. Only generated sources see it; see QUICK in ffi_ext/toolchain.py. */
 #ifdef Py_PYTHON_H
-#error "a header includes Python.h, and needs all of it: apt install python3-dev (dnf install python3-devel)"
+#error "this needs all of Python.h: apt install python3-dev (dnf install python3-devel)"
 #endif
 #define Py_PYTHON_H
 

@@ -1,0 +1,62 @@
+"""Binaries of which one file serves every Python, with a GIL and without: of Python they use functions alone."""
+
+from __future__ import annotations
+
+import functools
+import importlib.util
+import re
+from collections.abc import Sequence
+from importlib.machinery import ModuleSpec
+from pathlib import Path
+
+from ffi_ext import elf
+from ffi_ext.toolchain import PYTHON_H
+
+
+@functools.cache
+def _functions() -> frozenset[str]:
+    """What our Python.h declares, all of which is in every Python and says nothing of how its objects are laid out."""
+    return frozenset(re.findall(r"\b_?Py\w+", (PYTHON_H / "Python.h").read_text()))
+
+
+def _symbols_of_ours(binary: Path) -> elf.Symbols | None:
+    """Its symbols, if it is a module of ours."""
+    try:
+        found = elf.symbols(binary)
+    except elf.ElfError:
+        return None
+    return found if found and "ffi_ext_table" in found.defined else None
+
+
+def is_universal(binary: Path) -> bool:
+    """Whether it is a module of ours that uses nothing else of Python.
+
+    Its sources do not include Python's own headers; of what its headers include that is told by what they ask for:
+    where a reference count is inlined, `_Py_Dealloc` at least.
+    """
+    found = _symbols_of_ours(binary)
+    if found is None or b'"Python.h": ' in (elf.section(binary, elf.ORIGIN) or b""):
+        return False
+    return {name for name in found.undefined if re.match(r"_?Py[A-Z_]", name)} <= _functions()
+
+
+class Finder:
+    """Imports `_kernels.abi3.so` where Python does not look for it: a free-threaded one has no abi3."""
+
+    @staticmethod
+    def find_spec(
+        name: str, path: Sequence[str] | None = None, target: object = None
+    ) -> ModuleSpec | None:
+        last = name.rpartition(".")[2]
+        for folder in path or ():
+            binary = Path(folder, f"{last}.abi3.so")
+            if binary.is_file() and _symbols_of_ours(binary):
+                if is_universal(binary):
+                    return importlib.util.spec_from_file_location(name, binary)
+                raise ImportError(
+                    f"{binary} works on the objects of Pythons that have a GIL: build the extension again with "
+                    "this Python",
+                    name=name,
+                    path=str(binary),
+                )
+        return None
