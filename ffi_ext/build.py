@@ -127,7 +127,8 @@ class Build:
         output_flags = [*dependency_flags, "-o", str(output)]
         quick, _ = compile_command(self.plan, unit.source, unit.generated, quick=True)
         status, log = self.compilers.run([*quick, *output_flags])
-        if status and quick != unit.command:
+        again = status and quick != unit.command
+        if again:
             status, log = self.compilers.run([*unit.command, *output_flags])
         if self.verbose and log.strip() and not unit.generated:
             print(log.rstrip(), flush=True)
@@ -137,12 +138,18 @@ class Build:
         name = f"{str(content)[:32]}.o"
         os.replace(output, self.folder / name)
         dependencies = {path: signature(path) for path in dependencies_of(depfile, unit.source)}
+        uses_python = bool(again) or any(map(universal.is_pythons_own, dependencies))
         for path in (str(unit.source), *dependencies):
             self.states[path] = state = cache.state(path)
             changed = cache.may_have_changed(path, started)
             if changed and (state is None or seen.get(path) != state):
                 dependencies[str(unit.source)] = None  # never equal: compiled again, once more
-        self.objects[unit.key] = {"object": name, "digest": content, "dependencies": dependencies}
+        self.objects[unit.key] = {
+            "object": name,
+            "digest": content,
+            "dependencies": dependencies,
+            "uses_python": uses_python,
+        }
         self.compiled += 1
 
     def compile_all(self, temporary: Path) -> list[Unit]:
@@ -197,7 +204,11 @@ class Build:
 
     def link_command(self, units: list[Unit]) -> list[str]:
         objects = [self.folder / self.objects[unit.key]["object"] for unit in units]
-        return link_command(self.plan, [unit.source for unit in units], objects)
+        command = link_command(self.plan, [unit.source for unit in units], objects)
+        known = [self.objects[unit.key]["uses_python"] for unit in units]
+        if sys.platform.startswith("linux") and (self.plan.extra_objects or any(known)):
+            command.append(f"-Wl,--defsym={universal.USES_PYTHON_H}=1")
+        return command
 
     def link_key(self, command: list[str]) -> str:
         inputs = [cache.file_digest(path) for path in self.plan.extra_objects]
@@ -253,9 +264,13 @@ class Build:
             names = missing.declared + missing.others
             reasons = {name: (f"{name} {why}", f"{files}:0") for name in names}
             units, binary, missing = self.link_with(self.folder / "left_out.c", reasons, temporary)
-        if absent := symbols_check.absent(missing, self.plan.declared, self.plan.of_libraries):
+        absent = symbols_check.absent(missing, self.plan.declared, self.plan.of_libraries)
+        if self.plan.has_inline:  # which call functions of libraries that need not be linked
+            absent += [name for name in missing.others if name not in self.plan.data]
+        if absent:
             why = "the libraries that are linked do not have this function, which is declared"
-            places = {name: (f"{name}: {why}", self.plan.declared[name]) for name in absent}
+            where = self.plan.declared
+            places = {name: (f"{name}: {why}", where.get(name, "header:0")) for name in absent}
             units, binary, missing = self.link_with(self.stand_ins, places, temporary)
             self.absent = absent
             symbols_check.tell_of(absent)

@@ -24,6 +24,13 @@ def blank_comments(text: str) -> str:
     return _TOKENS.sub(lambda match: match[0] if match[0][0] in "\"'" else _blank(match), text)
 
 
+def blank_quoted(text: str) -> str:
+    """What is in quotes becomes blanks, so that a bracket there is none; for text without comments."""
+    if '"' not in text and "'" not in text:
+        return text
+    return _TOKENS.sub(lambda match: match[0][0] + _blank(match)[2:] + match[0][-1], text)
+
+
 def code_alone(text: str) -> str:
     """C text without comments, directives and what is in quotes: blanks are in their places."""
     return _DIRECTIVE.sub(_blank, _TOKENS.sub(_blank, text))

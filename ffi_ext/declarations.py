@@ -22,6 +22,7 @@ from ffi_ext import (
 from ffi_ext.errors import HeaderError
 from ffi_ext.names import python_name
 from ffi_ext.statements import CONSTANT, DROPPED, FUNCTION, INLINE, TYPE, VARIABLE, Statement
+from ffi_ext.trials import Trials
 
 if TYPE_CHECKING:
     import cffi
@@ -68,6 +69,7 @@ class Declarations:
     may_lack: tuple[
         str, ...
     ] = ()  # variables that a library's header has, and the library perhaps not
+    data: frozenset[str] = frozenset()  # all variables, also of headers that these include
 
     @property
     def names(self) -> list[str]:
@@ -88,8 +90,9 @@ class _Read:
     own: list[Statement] = field(default_factory=list)
     foreign: list[Statement] = field(default_factory=list)  # of the files that they include
     macros: dict[str, str] = field(default_factory=dict)
-    texts: list[str] = field(default_factory=list)  # as the preprocessor gave them
+    texts: list[str] = field(default_factory=list)  # with what they include
     to_include: list[Path] = field(default_factory=list)
+    has_bool: bool = False
 
 
 def read(
@@ -97,55 +100,67 @@ def read(
     compiler: Reader,
     ffi: cffi.FFI,
     of_libraries: frozenset[Path] = frozenset(),
+    with_inline: frozenset[Path] = frozenset(),
 ) -> Declarations:
     """Reads the headers and declares to `ffi` what they export.
 
     Args:
         of_libraries: Those of the headers that are not the project's own.
+        with_inline: Those of which the static functions that they define are exported.
 
     Raises:
         HeaderError: A header is no C that can be declared, or two declare the same function otherwise. The
             text names file and line.
     """
     found = _read(headers, compiler)
+    names = {path.name for path in with_inline}
+    inline = {
+        statement.name: replace(statement, kind=FUNCTION)
+        for statement in found.own
+        if statement.kind == INLINE and statements.file_of(statement.where) in names
+    }
+    own = [statement for statement in found.own if statement.kind not in (DROPPED, INLINE)]
+    # one header's types, another's use
+    kept = sorted(needed.once(own), key=lambda statement: statement.kind != TYPE)
+    found.has_bool = "bool" in found.macros or any(
+        "bool" in s.defines for s in kept + found.foreign
+    )
+    trials = Trials(compiler, found.to_include, found.texts, found.has_bool)
+    constants = _constant_macros(found, kept, trials)
     names = {path.name for path in of_libraries}
-    theirs = [s for s in found.own if s.kind == INLINE and statements.file_of(s.where) in names]
-    found.own = [statement for statement in found.own if statement.kind != INLINE]
-    while theirs:
+    if inline:
         try:
-            return _declarations(found, theirs, headers, compiler, ffi, names)
-        except HeaderError as error:  # it may be written as only C reads it
-            place = str(error).partition(": ")[0]
-            strange = [statement for statement in theirs if statement.where == place]
-            theirs = [s for s in theirs if s not in strange] if strange else []
-            ffi.__init__()  # type: ignore[misc]  # it keeps what it took before it refused
-    return _declarations(found, [], headers, compiler, ffi, names)
+            others = [f for name, f in inline.items() if name not in {s.name for s in kept}]
+            return _declare_all(found, kept, others, constants, ffi, headers, names, trials)
+        except HeaderError:  # they may use types that only C reads
+            _forget(ffi)
+    return _declare_all(found, kept, [], constants, ffi, headers, names, trials)
 
 
-def _declarations(
+def _declare_all(
     found: _Read,
-    inline: Sequence[Statement],
-    headers: Sequence[Path],
-    compiler: Reader,
+    kept: list[Statement],
+    inline: list[Statement],
+    constants: dict[str, str],
     ffi: cffi.FFI,
+    headers: Sequence[Path],
     of_libraries: set[str],
+    trials: Trials,
 ) -> Declarations:
-    """What is exported: also the functions `inline`, which have their bodies in the headers."""
-    with_body = {statement.name for statement in inline}
-    own = [*found.own, *(replace(statement, kind=FUNCTION) for statement in inline)]
-    kept = [statement for statement in needed.once(own) if statement.kind != DROPPED]
-    kept.sort(key=lambda s: s.kind != TYPE)  # one header's types, another's use
-    constants, lines = _constant_macros(found, kept, compiler)
-    ordered, left_out = needed.needed(kept, found.foreign)
+    """Declares to `ffi` what is exported: `kept`, those of the functions `inline` that can be, and constants."""
+    ordered, left_out = needed.needed([*kept, *inline], found.foreign)
     kept = [statement for statement in kept if id(statement) not in left_out]
+    inline = [statement for statement in inline if id(statement) not in left_out]
+    ordered = [statement for statement in ordered if statement not in inline]
+    lines = [_AS_CONSTANT[kind].format(name) for name, kind in constants.items()]
     try:
         _declare(ffi, ordered, lines)
     except HeaderError as error:
         inside_unnamed = "partial but has no C name" in str(error)
-        sized = needed.sized(ordered, found.to_include, compiler) if inside_unnamed else None
+        sized = needed.sized(ordered, found.to_include, trials.compiler) if inside_unnamed else None
         if sized is None:
             raise
-        ffi.__init__()  # type: ignore[misc]
+        _forget(ffi)
         _declare(ffi, sized, lines)
 
     def of_library(statement: Statement) -> bool:
@@ -156,17 +171,15 @@ def _declarations(
         header_errors.refuse_opaque(ffi, statement)
     variables = [s for s in kept if s.kind == VARIABLE]
     in_cffi = ffi._parser._declarations  # type: ignore[attr-defined]
+    all_constants = dict(constants)
     for statement in kept:
-        constants |= dict.fromkeys(statement.enumerators, "int")
+        all_constants |= dict.fromkeys(statement.enumerators, "int")
         if statement.kind == CONSTANT:
-            constants[statement.name] = _type_of_constant(in_cffi, statement.name)
+            all_constants[statement.name] = _type_of_constant(in_cffi, statement.name)
+    functions = [_function(ffi, s, of_library(s)) for s in kept if s.kind == FUNCTION]
     return Declarations(
-        functions=tuple(
-            replace(_function(ffi, s, of_library(s)), has_body=s.name in with_body)
-            for s in kept
-            if s.kind == FUNCTION
-        ),
-        constants=constants,
+        functions=(*functions, *_inline_functions(ffi, inline, trials)),
+        constants=all_constants,
         variables={s.name: s.where for s in variables},
         headers=tuple(headers),
         to_include=tuple(found.to_include),
@@ -174,9 +187,36 @@ def _declarations(
         may_lack=tuple(
             s.name for s in variables if of_library(s) and f"variable {s.name}" in in_cffi
         ),
-        has_bool="bool" in found.macros
-        or any("bool" in s.defines for s in (*kept, *found.foreign)),
+        has_bool=found.has_bool,
+        data=frozenset(s.name for s in (*variables, *found.foreign) if s.kind == VARIABLE),
     )
+
+
+def _is_float(declaration: str) -> bool:
+    return re.search(r"\b(?:float|double)\b", declaration) is not None
+
+
+def _inline_functions(ffi: cffi.FFI, inline: Sequence[Statement], trials: Trials) -> list[Function]:
+    """Those of the functions with bodies that Python can call: what else there is, is written as only C reads it."""
+    declared = ffi._parser._declarations  # type: ignore[attr-defined]
+    found: list[Function] = []
+    for statement in inline:
+        try:
+            ffi.cdef(statement.declaration)
+            header_errors.refuse_opaque(ffi, statement)
+            found.append(replace(_function(ffi, statement, True), has_body=True))
+        except header_errors.of_cffi() + (HeaderError,):
+            declared.pop(f"function {statement.name}", None)
+    fit = trials.callable(found) if found else []
+    for function in found:
+        if function not in fit:
+            del declared[f"function {function.name}"]
+    return fit
+
+
+def _forget(ffi: cffi.FFI) -> None:
+    """It keeps what it took before it refused something."""
+    ffi.__init__()  # type: ignore[misc]
 
 
 # How cffi is told of a macro that is a constant, by what it is in Python.
@@ -187,23 +227,22 @@ _AS_CONSTANT = {
 }
 
 
-def _constant_macros(
-    found: _Read, kept: Sequence[Statement], compiler: Reader
-) -> tuple[dict[str, str], list[str]]:
-    """The macros that are constants, with their types in Python, and the lines that declare them to cffi."""
-    declared = {e for s in kept for e in s.enumerators}
-    declared |= {s.name for s in kept if s.kind == CONSTANT}
+def _constant_macros(found: _Read, kept: Sequence[Statement], trials: Trials) -> dict[str, str]:
+    """The macros that are constants, with their types in Python."""
     # enum { A,\n#define A A\n}: the macro is the enumerator.
-    integers = [n for n in macros.integer_macros(found.macros, declared) if n not in declared]
-    constants = dict.fromkeys(integers, "int")
-    constants |= dict.fromkeys(macros.float_macros(found.macros), "float")
-    constants |= dict.fromkeys(macros.string_macros(found.macros), "bytes")
-    taken = declared | {*constants} | {s.name for s in kept}
-    others = {name: value for name, value in found.macros.items() if name not in taken}
-    known = {*declared, *preprocessed.macros_of(found.texts)} if others else ()
-    if to_ask := macros.to_ask(others, known):
-        constants |= compiler.kinds(found.to_include, to_ask, found.texts)
-    return constants, [_AS_CONSTANT[kind].format(name) for name, kind in constants.items()]
+    declared = {s.name for s in kept} | {e for s in kept for e in s.enumerators}
+    candidates = macros.candidates(found.macros, declared)
+    numbers = {e for s in kept for e in s.enumerators}
+    numbers |= {s.name for s in kept if s.kind == CONSTANT and not _is_float(s.declaration)}
+    constants = dict.fromkeys(macros.integer_macros(candidates, numbers), "int")
+    constants |= dict.fromkeys(macros.float_macros(candidates), "float")
+    constants |= dict.fromkeys(macros.string_macros(candidates), "bytes")
+    others = {name: value for name, value in candidates.items() if name not in constants}
+    if others:
+        known = declared | {name for s in found.foreign for name in (s.name, *s.enumerators)}
+        to_ask = macros.to_ask(others, known | preprocessed.macros_of(found.texts))
+        constants |= trials.constants(to_ask) if to_ask else {}
+    return constants
 
 
 def _read(headers: Sequence[Path], compiler: Reader) -> _Read:
@@ -218,6 +257,7 @@ def _read(headers: Sequence[Path], compiler: Reader) -> _Read:
                 found.to_include.append(header)
             if not known and not statements.has_directives(text):
                 found.own += statements.split(text, header)
+                found.texts.append(text)
                 continue
             whole = known[0] if known else compiler(header)
             if not known:

@@ -116,6 +116,7 @@ def _find_libraries_of_pip(options: dict[str, Any]) -> None:
 def build_and_keep(
     name: str,
     kept: Path,
+    /,
     *,
     relative_to: str,
     headers: str | Sequence[str],
@@ -134,7 +135,7 @@ def build_and_keep(
     target = name_of(name, base_of(relative_to))
     given = checked(target, headers, sources, verbose, with_cuda, package, kwargs)
     add_directories(given.options, given.with_cuda)
-    read = preprocess.Reader(given.options)
+    read = preprocess.Reader(given.options, given.with_cuda)
     key = generated.key(given, read, _is_limited(given))
     made = generated.find(kept, key)
     if made is None:
@@ -142,7 +143,9 @@ def build_and_keep(
         ffi, declared = _declared(given, read)
         made = _generated(ffi, declared, given, _preamble(declared, given))
         files = {*read.files, *map(str, (*given.headers, *given.sources))}
-        if declared.names or not given.headers:  # else it is warned of, each time
+        if read.is_sure and (
+            declared.names or not given.headers
+        ):  # else it is warned of, each time
             generated.keep(kept, key, made, files, started)
     builder.build(_plan(given, made), given.verbose)
 
@@ -152,7 +155,7 @@ def _make(given: Arguments) -> Extension:
 
     target, options = given.name, given.options
     add_directories(options, given.with_cuda)
-    ffi, declared = _declared(given, preprocess.Reader(options))
+    ffi, declared = _declared(given, preprocess.Reader(options, given.with_cuda))
     preamble = _preamble(declared, given)
     limited = _is_limited(given)
     ffi.set_source(
@@ -200,7 +203,11 @@ def _declared(given: Arguments, read: preprocess.Reader) -> tuple[Any, declarati
     from ffi_ext import declarations
 
     ffi = cffi.FFI()
-    declared = declarations.read(given.headers, read, ffi, given.of_libraries)
+    # Headers in the project's folder define functions for the project's own sources.
+    inline = {h for h in given.of_libraries if not h.is_relative_to(given.name.base)}
+    declared = declarations.read(
+        given.headers, read, ffi, given.of_libraries, with_inline=frozenset(inline)
+    )
     if given.headers and not declared.names:
         _warn_of_nothing(given)
     return ffi, declared
@@ -220,6 +227,8 @@ def _generated(
         stub=stub.stub_pyi(target.package, declared),
         places={function.name: function.location for function in elsewhere},
         prototypes={function.name: function.prototype for function in elsewhere},
+        has_inline=len(elsewhere) < len(declared.functions),
+        data=sorted(declared.data),
     )
 
 
@@ -244,6 +253,8 @@ def _plan(given: Arguments, made: Generated) -> Plan:
         packages=target.parents,
         declared=made.places,
         prototypes=made.prototypes,
+        has_inline=made.has_inline,
+        data=frozenset(made.data),
         of_libraries=frozenset(path.name for path in given.of_libraries),
         stable=stable,
         **_for_plan(options),
@@ -287,8 +298,7 @@ def _preamble(declared: declarations.Declarations, given: Arguments) -> str:
         keeps_gil=_works_on_objects(texts, "PyGILState_Ensure"),
         needs_gil=toolchain.is_free_threaded() and _works_on_objects(texts, "Py_GIL_DISABLED"),
     )
-    facts = {"Python.h": True} if any(map(_INCLUDES_PYTHON.search, texts)) else {}
-    return text + origin.origin(declared, given.sources, given.with_cuda, given.options, facts)
+    return text + origin.origin(declared, given.sources, given.with_cuda, given.options)
 
 
 def _make_objects(options: dict[str, Any]) -> None:
@@ -299,9 +309,6 @@ def _make_objects(options: dict[str, Any]) -> None:
     cuda_objects.make(options.get("extra_objects", ()), flags)
 
 
-_INCLUDES_PYTHON = re.compile(r'^[ \t]*#[ \t]*include[ \t]*[<"]Python\.h', re.M)
-
-
 def _works_on_objects(texts: Sequence[str], unless: str) -> bool:
     """Whether C code works on Python's objects and takes for granted that it may, as none does that names `unless`.
 
@@ -309,7 +316,8 @@ def _works_on_objects(texts: Sequence[str], unless: str) -> bool:
     which went well as long as Python did without its thread's state. Where it knows of no Python without a GIL
     (Py_GIL_DISABLED), a free-threaded one enables it.
     """
-    return any(map(_INCLUDES_PYTHON.search, texts)) and not any(unless in text for text in texts)
+    include = re.compile(r'^[ \t]*#[ \t]*include[ \t]*[<"]Python\.h', re.M)
+    return any(map(include.search, texts)) and not any(unless in text for text in texts)
 
 
 def _text_at(path: Path) -> str:

@@ -27,6 +27,8 @@ class Generated:
     stub: str  # __init__.pyi
     places: dict[str, str]  # function -> "my_lib.h:12", of those that are defined elsewhere
     prototypes: dict[str, str]  # function -> "int f(int n)", of the same
+    has_inline: bool  # there are others, which libraries' headers define
+    data: list[str]  # variables that headers declare
 
 
 def key(given: Arguments, read: Reader, limited: bool) -> str:
@@ -34,7 +36,7 @@ def key(given: Arguments, read: Reader, limited: bool) -> str:
     package = Path(__file__).parent
     code = [(str(path), cache.state(path)) for path in sorted(package.rglob("*.py"))]
     theirs = sorted(given.of_libraries)  # a set has another order in each process
-    said = (replace(given, of_libraries=frozenset()), theirs, limited)
+    said = (replace(given, of_libraries=frozenset(), verbose=False), theirs, limited)
     tools = (read.command, read.identity, version("cffi"), version("pycparser"), code)
     return cache.digest(repr((said, tools)).encode("utf-8", "surrogateescape"))
 
@@ -53,7 +55,7 @@ def keep(kept: Path, key: str, made: Generated, files: Iterable[str], started: i
     """Keeps it, unless one of the files that it was made of may have changed since `started`."""
     if any(cache.may_have_changed(path, started) for path in files):
         return
-    digests = {path: cache.file_digest(path) for path in files}
+    digests = {path: cache.file_digest(path) for path in sorted(files)}
     record = {"key": key, "files": digests, "generated": asdict(made)}
     with contextlib.suppress(BuildError):  # a full disk slows the next build, no more
         cache.replace(kept, json.dumps(record).encode())

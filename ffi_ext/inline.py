@@ -48,7 +48,10 @@ def _imported(name: str, folder: Path) -> ModuleType:
     The dynamic linker takes a path for the library that it loaded from there once: each binary is
     imported from a directory of its own.
     """
-    (binary,) = (folder / name).glob(f"_{name}.*")
+    found = (folder / name).glob(f"_{name}.*")
+    binary = max(
+        found, key=lambda path: path.stat().st_mtime_ns
+    )  # two while another process installs
     place = folder / str(cache.file_digest(binary))[:20] / name
     place.mkdir(parents=True, exist_ok=True, mode=0o700)
     for file in (folder / name / "__init__.py", binary):
@@ -72,6 +75,10 @@ def _imported(name: str, folder: Path) -> ModuleType:
 def _build(caller: str, name: str, folder: Path, **arguments: Any) -> None:
     """Builds in that directory; refusals name the function that the user has called."""
     place = str(folder / "build.py")
+    if "relative_to" in arguments:
+        raise TypeError(
+            f"{caller}() got an unknown keyword argument 'relative_to'; relative paths start at the current directory"
+        )
     try:
         build_and_keep(name, folder / "generated.json", relative_to=place, **arguments)
     except (TypeError, ValueError, FileNotFoundError) as error:

@@ -2,25 +2,39 @@
 
 from __future__ import annotations
 
+import keyword
 import re
 from collections.abc import Collection
 
 from ffi_ext import ctext
 
+# What is another thing at each place, or each day.
+_OF_THE_PLACE = frozenset(
+    ("__FILE__", "__LINE__", "__COUNTER__", "__DATE__", "__TIME__", "__TIMESTAMP__", "__func__")
+    + ("__FUNCTION__", "__PRETTY_FUNCTION__", "__BASE_FILE__", "__FILE_NAME__", "__INCLUDE_LEVEL__")
+)
+
+
+def candidates(macros: dict[str, str], declared: Collection[str]) -> dict[str, str]:
+    """The macros that could be constants of a module: no names of other things, none that changes with its place."""
+    moving: set[str] = set(_OF_THE_PLACE)
+    found = dict(macros)
+    while gone := [n for n, value in found.items() if moving & {*ctext.identifiers(value)}]:
+        moving.update(gone)
+        for name in gone:
+            del found[name]
+    taken = {*declared, *keyword.kwlist, "_lib", "_ffi"}
+    return {name: value for name, value in found.items() if name not in taken}
+
 
 def integer_macros(macros: dict[str, str], constants: set[str]) -> list[str]:
     """The macros whose values are integer constant expressions, of numbers, `constants` and each other."""
-    known = set(constants)
-    found: list[str] = []
-    changed = True
-    while changed:
-        changed = False
-        for name, value in macros.items():
-            if name not in found and _is_integer(value, known):
-                found.append(name)
-                known.add(name)
-                changed = True
-    return [name for name in macros if name in found]
+    known, rest = set(constants), dict(macros)
+    while new := [name for name, value in rest.items() if _is_integer(value, known)]:
+        known.update(new)
+        for name in new:
+            del rest[name]
+    return [name for name in macros if name not in rest]
 
 
 def float_macros(macros: dict[str, str]) -> list[str]:
@@ -31,8 +45,8 @@ def float_macros(macros: dict[str, str]) -> list[str]:
 
 
 def string_macros(macros: dict[str, str]) -> list[str]:
-    """The macros whose values are string literals, one or several."""
-    literals = re.compile(r'(?:u8)?"(?:[^"\\]|\\.)*"(?:\s*"(?:[^"\\]|\\.)*")*')
+    """The macros whose values are string literals, one or several; with an escape, the compiler is to be asked."""
+    literals = re.compile(r'"[^"\\]*"(?:\s*"[^"\\]*")*')
     return [name for name, value in macros.items() if literals.fullmatch(value.strip())]
 
 
@@ -41,9 +55,12 @@ def to_ask(macros: dict[str, str], known: Collection[str]) -> list[str]:
 
     Args:
         macros: Those of which nothing else is known.
-        known: The names that a value may have: of macros, enumerators and constants.
+        known: The names that a value may have: of all macros, enumerators and constants.
     """
     return [name for name, value in macros.items() if _may_be_constant(value, known)]
+
+
+_OF_A_NUMBER = re.compile(r"""(?<!\w)\d|['"]|\b(?:sizeof|offsetof|_Alignof)\b""")
 
 
 def _may_be_constant(value: str, known: Collection[str]) -> bool:
@@ -51,10 +68,7 @@ def _may_be_constant(value: str, known: Collection[str]) -> bool:
         return False
     if any(word in known or word.startswith("__builtin_") for word in ctext.identifiers(value)):
         return True
-    return (
-        re.search(r"""[\d'"]|\bsizeof\b""", re.sub(r"\b(?!sizeof\b)[A-Za-z_]\w*", "", value))
-        is not None
-    )
+    return _OF_A_NUMBER.search(value) is not None
 
 
 def _is_integer(value: str, known: set[str]) -> bool:

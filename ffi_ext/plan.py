@@ -23,10 +23,10 @@ class Plan:
     declared: dict[str, str]  # function -> "my_lib.h:12"
     prototypes: dict[str, str]  # function -> "int f(int n)"
     of_libraries: frozenset[str]  # names of the headers that are not the project's own
-    stable: bool  # the binary may serve every Python
-    own_target: Path | None = (
-        None  # of one that serves this Python alone, if that is known by its content
-    )
+    # Whether the binary may serve every Python. It does if its code includes none of Python's own headers; else those
+    # that have a GIL, as the generated code then keeps to abi3 ("limited"), or this one that has none.
+    stable: bool
+    own_target: Path | None = None  # of one that serves this Python alone, on Pythons without a GIL
     include_dirs: tuple[str, ...] = ()
     define_macros: tuple[tuple[str, str | None], ...] = ()
     undef_macros: tuple[str, ...] = ()
@@ -40,6 +40,8 @@ class Plan:
     depends: tuple[str, ...] = ()
     language: str | None = None
     with_cuda: bool = False  # C sources may call the CUDA runtime
+    has_inline: bool = False  # functions are exported that libraries' headers define
+    data: frozenset[str] = frozenset()  # variables that headers declare
     gnu89_inline: bool = False  # `inline` without `static` defines the function, as before C99
 
 
@@ -54,7 +56,8 @@ def compile_command(
     """The command that compiles a source, without -o, and the compiler's identity.
 
     Args:
-        quick: One that makes the same object sooner, or fails: then the other one tells.
+        quick: One that makes the same object sooner and without Python's own headers, or fails: then the other one
+            tells.
     """
     given = toolchain.preprocessor_flags(plan.include_dirs, plan.define_macros, plan.undef_macros)
     common = [*toolchain.environment_flags("CPPFLAGS"), *given]
@@ -89,7 +92,7 @@ def compile_command(
     else:
         optimize = ["-O3", "-DNDEBUG"]  # as distutils: asserts of old name variables that are gone
     always = ["-fPIC", "-fasynchronous-unwind-tables"]
-    if not generated:  # distutils gave all sources Python.h
+    if not generated and not quick:  # distutils gave all sources Python.h
         always += [word for path in toolchain.python_headers() for word in ("-idirafter", path)]
     if quick and program.is_gcc:
         always.append(toolchain.NO_MACRO_NOTES)

@@ -17,9 +17,11 @@ from ffi_ext.errors import BuildError
 class Reader:
     """Reads headers as the generated C is compiled, with the options of create_extension()."""
 
-    def __init__(self, options: dict[str, Any]) -> None:
+    def __init__(self, options: dict[str, Any], with_cuda: bool = False) -> None:
         self._options = options
+        self.with_cuda = with_cuda
         self.files: set[str] = set()  # that were read
+        self.is_sure = True  # else a question had no answer, and has one another time perhaps
 
     def __call__(self, header: Path) -> str:
         """`$CC -E -dD` of a header."""
@@ -35,13 +37,14 @@ class Reader:
     @property
     def command(self) -> tuple[str, ...]:
         """The command that reads a header, which comes last."""
-        return (*toolchain.c_compiler().command, "-E", "-dD", *self._flags())
+        dialect = toolchain.c_dialect()
+        return (*toolchain.c_compiler().command, "-E", "-dD", *dialect, *self._flags())
 
     def _flags(self) -> list[str]:
         options = self._options
         language = "cxx" if options.get("language") == "c++" else "cc"
         given = toolchain.environment_flags("CXXFLAGS" if language == "cxx" else "CFLAGS")
-        flags = toolchain.c_dialect() + toolchain.preprocessor_words(given)
+        flags = toolchain.preprocessor_words(given)
         flags += toolchain.environment_flags("CPPFLAGS")
         flags += toolchain.preprocessor_flags(
             options["include_dirs"],
@@ -61,7 +64,8 @@ class Reader:
         with tempfile.TemporaryDirectory() as folder:
             source = Path(folder, "values.c")
             source.write_text("\n".join([*lines, ""]))
-            command = [*toolchain.c_compiler().command, *self._flags(), "-w", "-S", "-o", "-"]
+            command = [*toolchain.c_compiler().command, *toolchain.c_dialect(), *self._flags()]
+            command += ["-w", "-S", "-o", "-"]
             status, text = toolchain.run([*command, str(source)], apart=True)
         number = r"ffi_ext_value_(\d+):\s*\.(?:zero\s+8|(?:quad|xword|8byte)\s+(\d+))"
         found = dict(re.findall(number, text))
@@ -69,56 +73,57 @@ class Reader:
             return None
         return [int(found[str(index)] or 0) for index in range(len(expressions))]
 
-    def kinds(
-        self, headers: Sequence[Path], names: Sequence[str], texts: Sequence[str]
-    ) -> dict[str, str]:
-        """Which of these macros are constants, and of which of Python's types: "int", "float" or "bytes".
+    def compiling(
+        self, includes: Sequence[str], trials: Sequence[str], texts: Sequence[str]
+    ) -> set[int] | None:
+        """Which of these statements compile, by their places; each stands in a function of its own.
+
+        None if what is included does not compile itself.
 
         Args:
-            texts: What the compiler gave of the headers: all that the answer depends on.
+            includes: The lines before them.
+            texts: What these include: the answer is kept as long as it is the same.
         """
-        command = [*toolchain.c_compiler().command, *self._flags(), "-w", "-fsyntax-only"]
-        command.append(_ALL_ERRORS[toolchain.c_compiler().is_gcc])
-        key = cache.digest(json.dumps([command, self.identity, names, [*texts]]).encode())[:32]
-        kept = _kept(key)
+        cxx = self._options.get("language") == "c++"
+        program = toolchain.cxx_compiler() if cxx else toolchain.c_compiler()
+        command = [*program.command, *(toolchain.LENIENT_CXX if cxx else toolchain.c_standard())]
+        command += ["-Drestrict=__restrict"] if cxx or toolchain.c_compiler_is_cxx() else []
+        # Ten for each, which has one or two: compilers take seconds to tell all of what is wrong with a long header.
+        command += program.errors_up_to(10 * len(trials))
+        command += [*self._flags(), "-w", "-O0", "-S", "-o", os.devnull]
+        kept = _kept(cache.digest(json.dumps([command, *includes]).encode())[:32])
+        content = cache.digest(json.dumps([program.identity, trials, *texts]).encode())
         record = cache.load_json(kept) if kept else {}
-        if "kinds" not in record:
-            includes = "".join(f'#include "{header}"\n' for header in headers)
-            record = {"kinds": _asked(command, includes, names)}
-            _keep(kept, record)
-        return dict(record["kinds"])
+        if record.get("content") == content:
+            return {*record["compiling"]}
+        found = _compiling(command, ".cpp" if cxx else ".c", includes, trials)
+        if found is not None:
+            _keep(kept, {"content": content, "compiling": sorted(found)})
+        return found
 
 
-# What compiles only if the macro {name} is a constant of that kind.
-_TRIALS = {
-    "int": "extern char ffi_ext_i{i}[1 + (1 & ~({name}))];",
-    "float": "extern char ffi_ext_g{i}[_Generic(({name}), float: 1, double: 1, long double: 1)]; "
-    "static const double ffi_ext_f{i} = ({name});",
-    "bytes": "static const char ffi_ext_t{i}[] = {name};",
-}
-# By whether it is gcc, which then names the line of the trial and not that of the macro.
-_ALL_ERRORS = {True: toolchain.NO_MACRO_NOTES, False: "-ferror-limit=0"}
-
-
-def _asked(command: Sequence[str], includes: str, names: Sequence[str]) -> dict[str, str]:
-    """Each macro's kind: trials that do not compile are taken out until all others do.
-
-    One error can hide another, as an unknown name is told of once.
-    """
-    trials = [(name, kind) for name in names for kind in _TRIALS]
+def _compiling(
+    command: Sequence[str], suffix: str, includes: Sequence[str], trials: Sequence[str]
+) -> set[int] | None:
+    """The places of the trials that are left when those with errors are taken out; None if there are other errors."""
+    left = dict(enumerate(trials))
     with tempfile.TemporaryDirectory() as folder:
-        source = Path(folder, "macros.c")
-        while trials:
-            rows = [_TRIALS[kind].format(i=i, name=name) for i, (name, kind) in enumerate(trials)]
-            source.write_text("\n".join([f'{includes}#line 1 "ffi_ext_macros"', *rows, ""]))
+        source = Path(folder, f"trials{suffix}")
+        while left:
+            rows = [f"void ffi_ext_trial_{index}(void) {{ {row} }}" for index, row in left.items()]
+            source.write_text("\n".join([*includes, '#line 1 "ffi_ext_trials"', *rows, ""]))
             status, text = toolchain.run([*command, str(source)])
             if status == 0:
-                return dict(trials)
-            wrong = {int(line) for line in re.findall(r"^ffi_ext_macros:(\d+):", text, re.M)}
+                break
+            wrong = {int(line) for line in re.findall(r"^ffi_ext_trials:(\d+):", text, re.M)}
             if not wrong:
-                return {}  # the headers do not compile by themselves
-            trials = [trial for line, trial in enumerate(trials, start=1) if line not in wrong]
-    return {}
+                return None
+            left = {
+                index: row
+                for line, (index, row) in enumerate(left.items(), start=1)
+                if line not in wrong
+            }
+    return {*left}
 
 
 def _text(

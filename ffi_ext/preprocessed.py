@@ -60,8 +60,8 @@ def split(text: str, header: Path) -> tuple[list[Statement], list[Statement], di
 
 
 def macros_of(texts: Iterable[str]) -> set[str]:
-    """The names of all macros without arguments in preprocessed texts."""
-    return {name for text in texts for name in re.findall(r"^#define (\w+)\s", text, re.M)}
+    """The names of all macros in preprocessed texts."""
+    return {name for text in texts for name in re.findall(r"^#define (\w+)", text, re.M)}
 
 
 def files_of(text: str) -> frozenset[Path]:

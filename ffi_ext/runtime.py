@@ -13,7 +13,6 @@ from typing import Any
 import _cffi_backend
 import torch
 
-from ffi_ext import universal
 from ffi_ext.names import python_name
 
 
@@ -40,8 +39,11 @@ def _load_runtime() -> ModuleType:
     return _runtime
 
 
-if sysconfig.get_config_var("Py_GIL_DISABLED") and universal.Finder not in sys.meta_path:
-    sys.meta_path.append(universal.Finder)  # type: ignore[arg-type]
+if sysconfig.get_config_var("Py_GIL_DISABLED"):
+    from ffi_ext import universal
+
+    if universal.Finder not in sys.meta_path:
+        sys.meta_path.append(universal.Finder)  # type: ignore[arg-type]
 
 _runtime: Any = _load_runtime()
 _setup_lock = threading.Lock()

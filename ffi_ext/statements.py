@@ -73,7 +73,7 @@ def statements_of(text: str, header: Path, original: list[str]) -> Iterator[Stat
     pending_linkage = False
     body_of_function = False
     breaks = [match.start() for match in re.finditer("\n", text)]
-    for position, character in enumerate(text):
+    for position, character in enumerate(ctext.blank_quoted(text)):
         if character == "\1":
             pending_linkage = True
             continue

@@ -20,6 +20,7 @@ from pathlib import Path
 
 from ffi_ext import cuda
 from ffi_ext.errors import BuildError
+from ffi_ext.universal import PYTHON_H
 
 CXX_SUFFIXES = (".cpp", ".cc", ".cxx", ".C", ".c++", ".mm")
 CUDA_SUFFIXES = (".cu",)
@@ -47,7 +48,9 @@ NO_MACRO_NOTES = "-ftrack-macro-expansion=0"
 # Generated code that reads less of Python's and TH's headers, where that is enough. What a function of
 # a user's header calls must be declared there, or C takes it for one that returns an int.
 QUICK = ("-DFFI_EXT_QUICK", "-Werror=implicit-function-declaration")
-PYTHON_H = Path(__file__).parent / "include" / "ffi_ext" / "python"
+
+
+_HEADER_PATHS = ("CPATH", "C_INCLUDE_PATH", "CPLUS_INCLUDE_PATH")
 
 
 @dataclass(frozen=True)
@@ -59,8 +62,11 @@ class Program:
 
     @property
     def identity(self) -> tuple[str, ...]:
-        """Path, size and time of every program file in the command; asking for versions costs a process."""
-        parts = []
+        """Path, size and time of every program file in the command; asking for versions costs a process.
+
+        And the variables by which compilers look for headers.
+        """
+        parts = [f"{name}={os.environ.get(name)}" for name in _HEADER_PATHS]
         for word in self.command:
             found = shutil.which(word)
             if found:
@@ -73,8 +79,17 @@ class Program:
     @property
     def is_gcc(self) -> bool:
         """Whether the file says so by its name; a wrapper such as ccache does not."""
-        name = os.path.basename(os.path.realpath(self.path))
-        return "gcc" in name or "g++" in name
+        return "gcc" in self._name or "g++" in self._name
+
+    def errors_up_to(self, count: int) -> list[str]:
+        """The words that have it end after so many errors, and tell of those in a macro where that is used."""
+        if self.is_gcc:
+            return [NO_MACRO_NOTES, f"-fmax-errors={count}"]
+        return [f"-ferror-limit={count}"] if "clang" in self._name else []
+
+    @property
+    def _name(self) -> str:
+        return os.path.basename(os.path.realpath(self.path))
 
 
 def _words(variable: str) -> list[str]:

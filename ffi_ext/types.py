@@ -70,6 +70,21 @@ TH_TYPEDEFS = f"typedef struct {ARRAY} {ARRAY};\n" + "".join(
 )
 
 
+def cpu_records() -> list[str]:
+    """The types' names of TH's records, as C: prototypes need no more of them."""
+    names = [name for name, record in RECORDS.items() if record.device == "cpu"]
+    return [f"typedef struct {name} {name};" for name in names]
+
+
+def included_before(has_bool: bool) -> list[str]:
+    """What generated C includes before a module's headers, beside TH.
+
+    Args:
+        has_bool: The headers have a type of their own by that name, as before C99.
+    """
+    return ["ffi_ext.h", *([] if has_bool else ["stdbool.h"]), "stddef.h", "stdint.h"]
+
+
 @cache
 def known_names() -> frozenset[str]:
     """The type names that a header need not declare: cffi's own and ours."""

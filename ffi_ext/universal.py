@@ -4,19 +4,29 @@ from __future__ import annotations
 
 import functools
 import importlib.util
+import os
 import re
 from collections.abc import Sequence
 from importlib.machinery import ModuleSpec
 from pathlib import Path
 
 from ffi_ext import elf
-from ffi_ext.toolchain import PYTHON_H
+
+PYTHON_H = Path(__file__).parent / "include" / "ffi_ext" / "python"  # the folder of ours
+# A symbol of binaries with code that may have read Python's own headers: the link has it defined.
+USES_PYTHON_H = "ffi_ext_uses_python_h"
 
 
 @functools.cache
 def _functions() -> frozenset[str]:
     """What our Python.h declares, all of which is in every Python and says nothing of how its objects are laid out."""
     return frozenset(re.findall(r"\b_?Py\w+", (PYTHON_H / "Python.h").read_text()))
+
+
+def is_pythons_own(header: str) -> bool:
+    """Whether it is a Python.h, and not ours."""
+    folder, name = os.path.split(header)
+    return name == "Python.h" and folder != str(PYTHON_H)
 
 
 def _symbols_of_ours(binary: Path) -> elf.Symbols | None:
@@ -29,13 +39,9 @@ def _symbols_of_ours(binary: Path) -> elf.Symbols | None:
 
 
 def is_universal(binary: Path) -> bool:
-    """Whether it is a module of ours that uses nothing else of Python.
-
-    Its sources do not include Python's own headers; of what its headers include that is told by what they ask for:
-    where a reference count is inlined, `_Py_Dealloc` at least.
-    """
+    """Whether it is a module of ours that uses nothing of Python but the functions that our Python.h declares."""
     found = _symbols_of_ours(binary)
-    if found is None or b'"Python.h": ' in (elf.section(binary, elf.ORIGIN) or b""):
+    if found is None or USES_PYTHON_H in found.defined:
         return False
     return {name for name in found.undefined if re.match(r"_?Py[A-Z_]", name)} <= _functions()
 

@@ -24,10 +24,12 @@ def tag_stable() -> None:
 
     def tagged(self: Any) -> tuple[str, str, str]:
         extensions = self.distribution.ext_modules or []
+        is_given = (self.py_limited_api or OLDEST) != OLDEST
         if extensions and all(getattr(e, "py_limited_api", False) for e in extensions):
             self.py_limited_api = self.py_limited_api or OLDEST
         tag: tuple[str, str, str] = get_tag(self)
-        if extensions and all(_is_universal(self, extension) for extension in extensions):
+        ours = not is_given and extensions
+        if ours and all(_is_universal(self, extension) for extension in extensions):
             return (*EVERY, tag[2])
         return tag
 
@@ -70,7 +72,7 @@ def finalize(distribution: Any) -> None:
             sources=listed(table.get("sources", [])),
             depends=[h for h in listed(table["headers"]) if os.path.exists(h)]  # not a library's
             + listed(table.get("depends", [])),
-            py_limited_api=toolchain.uses_limited_api(None),
+            py_limited_api=toolchain.uses_limited_api(table.get("py_limited_api")),
         )
         extension._ffi_ext = table
         extensions.append(extension)

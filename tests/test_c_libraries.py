@@ -198,6 +198,23 @@ def test_a_function_in_a_header_that_only_c_reads_leaves_the_others(far):
     assert module.__all__ == ["far_twice", "far_same"] and module.far_same(4) == 4
 
 
+def test_functions_in_a_header_for_which_more_is_needed(far):
+    """Calls into another library, which is not linked; and into what only some processors, or no callers, have."""
+    folder = far / "include" / "sub"
+    (folder / "foreign.h").write_text("int elsewhere(int n);\nextern int its_level;\n")
+    (folder / "far.h").write_text(
+        'int far_twice(int n);\n#include "foreign.h"\n'
+        "static inline int far_helper(int n) { return elsewhere(n); }\n"
+        "#define ONLY static inline __attribute__\n"
+        'ONLY((error("never"))) int far_never(int n) { return n; }\n#ifdef __x86_64__\n'
+        'ONLY((always_inline, target("avx512f"))) int far_wide(int n) { return n; }\n#endif\n'
+    )
+    module = ffi_ext.load("far_more", headers="sub/far.h", **linked(far))
+    assert module.__all__ == ["far_twice", "far_helper"] and module.far_twice(4) == 8
+    with pytest.raises(NativeError, match="elsewhere: the libraries that are linked do not have"):
+        module.far_helper(1)
+
+
 def test_functions_in_headers_of_the_project_are_for_c(far, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     (tmp_path / "own.h").write_text(
@@ -205,6 +222,12 @@ def test_functions_in_headers_of_the_project_are_for_c(far, tmp_path, monkeypatc
     )
     module = ffi_ext.load("far_own", headers="own.h", **linked(far))
     assert module.__all__ == ["far_twice"]
+    (tmp_path / "own").mkdir()
+    (tmp_path / "own.h").rename(tmp_path / "own" / "own.h")
+    own = dict(include_dirs=["own"], relative_to=str(tmp_path / "build.py"), verbose=False)
+    create_extension("_far_mine", "own.h", [], **own, **linked(far)).build()
+    assert "'far_twice'" not in (tmp_path / "_far_mine" / "__init__.py").read_text()
+    assert '__all__ = ["far_twice"]' in (tmp_path / "_far_mine" / "__init__.py").read_text()
 
 
 def test_what_the_project_declares_itself_must_be_there(far, tmp_path):

@@ -32,7 +32,7 @@ def readings(monkeypatch):
     """The headers that were read since, one list for each time."""
     found = []
     read = declarations.read
-    monkeypatch.setattr(declarations, "read", lambda *a: found.append(a[0]) or read(*a))
+    monkeypatch.setattr(declarations, "read", lambda *a, **k: found.append(a[0]) or read(*a, **k))
     return found
 
 
@@ -69,6 +69,14 @@ def test_what_changes_is_read_again(project, readings, monkeypatch):
     (project / "inner.h").unlink()
     with pytest.raises(ffi_ext.BuildError, match=r"inner\.h"):
         load()
+
+
+def test_what_makes_no_difference_is_not_read_again(project, readings):
+    load()
+    load()
+    count = len(readings)
+    ffi_ext.load("own", "own.c", "own.h", verbose=True)
+    assert len(readings) == count
 
 
 def test_another_version_of_the_generators_reads_again(project, readings, monkeypatch):

@@ -28,6 +28,8 @@ NUMBERS = {
     "OF_THE_HEADER": ("SECOND", 7),
     "LARGEST": ("DBL_MAX", sys.float_info.max),
     "ENDLESS": ("__builtin_inff()", math.inf),
+    "OF_ANOTHER_HEADER": ("INNER", 9),
+    "OFFSET": ("offsetof(struct two, b)", 4),
 }
 TEXTS = {
     "TEXT": ('"some text"', b"some text"),
@@ -36,6 +38,8 @@ TEXTS = {
     "IN_PARENTHESES": ('("text")', b"text"),
     "NAMED": ("TEXT", b"some text"),
     "UTF8": ('u8"\\u00fc"', "\u00fc".encode()),
+    "ESCAPED": ('"a\\tb"', b"a\tb"),
+    "OF_WORDS": ("AS_TEXT(my lib)", b"my lib"),
 }
 OTHERS = {
     "TYPE": "float",
@@ -55,12 +59,22 @@ OTHERS = {
     "EMPTY": "",
     "VARIABLE": "(counter + 1)",
     "COMMA": "(f(), 1)",
+    "COMPLEX": "(2 * 1.0fi)",
+    "OF_128_BITS": "((__int128)1 << 100)",
+    "WITH_A_NULL": '"ab\\0cd"',
+    "FILE_NAME": '__FILE__ ":"',
+    "OF_THE_LINE": "(__LINE__ + 0)",
+    "OF_THAT": "(OF_THE_LINE + 1)",
+    "class": "(1 + 1)",
+    "def": '"x"',
+    "_lib": '"z"',
 }
 
 
 def header() -> str:
     lines = [f"#include <{name}.h>" for name in ("stdint", "stddef", "inttypes", "limits", "float")]
-    lines += ["#define TIMES(x, y) ((x) * (y))", "enum number { FIRST = 6, SECOND };"]
+    lines += ["#define TIMES(x, y) ((x) * (y))", "#define AS_TEXT(x) #x", '#include "inner.h"']
+    lines += ["enum number { FIRST = 6, SECOND };", "struct two { int a, b; };"]
     values = {n: v for n, (v, _) in {**NUMBERS, **TEXTS}.items()} | OTHERS
     lines += [f"#define {name} {value}" for name, value in values.items()]
     return "\n".join([*lines, "extern int counter;", "int f(void);", ""])
@@ -71,6 +85,7 @@ def project(tmp_path, monkeypatch):
     monkeypatch.setenv("FFI_EXT_CACHE", str(tmp_path / "cache"))
     monkeypatch.chdir(tmp_path)
     (tmp_path / "own.h").write_text(header())
+    (tmp_path / "inner.h").write_text("enum inner { INNER = 9 };\n")
     (tmp_path / "own.c").write_text("int counter;\nint f(void) { return 1; }\n")
     return tmp_path
 
@@ -88,9 +103,11 @@ def test_the_compiler_tells_which_macros_are_constants(project):
     assert {f"{name}: {kind}" for name, kind in kinds.items()} <= {*lines}
 
 
-@pytest.mark.skipif(shutil.which("clang") is None, reason="there is no clang here")
-def test_clang_tells_the_same(project, monkeypatch):
-    monkeypatch.setenv("CC", "clang")
+@pytest.mark.parametrize("compiler", ["clang", "g++", "ccache gcc"])
+def test_other_compilers_tell_the_same(project, monkeypatch, compiler):
+    if shutil.which(compiler.split()[0]) is None:
+        pytest.skip(f"there is no {compiler} here")
+    monkeypatch.setenv("CC", compiler)
     module = ffi_ext.load("own", "own.c", "own.h")
     expected = {name: value for name, (_, value) in {**NUMBERS, **TEXTS}.items()}
     assert {name: getattr(module, name, None) for name in expected} == expected
@@ -102,8 +119,8 @@ def test_the_compiler_is_asked_once(project, monkeypatch):
         ffi_ext.create_extension("own", "own.h", "own.c", verbose=False).build()
 
     asked = []
-    ask = preprocess._asked
-    monkeypatch.setattr(preprocess, "_asked", lambda *a: asked.append(a) or ask(*a))
+    ask = preprocess._compiling
+    monkeypatch.setattr(preprocess, "_compiling", lambda *a: asked.append(a) or ask(*a))
     build()
     build()
     assert len(asked) == 1
@@ -116,7 +133,7 @@ def test_the_compiler_is_asked_once(project, monkeypatch):
 
 
 def test_what_needs_no_answer_asks_no_compiler(project, monkeypatch):
-    monkeypatch.setattr(preprocess, "_asked", lambda *a: pytest.fail("the compiler was asked"))
+    monkeypatch.setattr(preprocess, "_compiling", lambda *a: pytest.fail("the compiler was asked"))
     (project / "own.h").write_text(
         '#define N 3\n#define X 1.5\n#define S "s"\n#define real float\n#define API extern\n'
         '#define EXPORTED __attribute__((visibility("default")))\n#define F(x) x\nint f(void);\n'
@@ -125,13 +142,65 @@ def test_what_needs_no_answer_asks_no_compiler(project, monkeypatch):
     assert module.__all__ == ["f", "N", "X", "S"] and module.S == b"s"
 
 
-def test_a_header_that_no_c_compiler_takes_has_the_plain_ones(project):
-    """cffi is told no more than this; the binary is C++."""
+def test_headers_that_need_what_is_included_before_them(project):
     (project / "own.h").write_text(
-        "#ifndef __cplusplus\nint half(a, b;\n#endif\n#define N 3\n#define M (2 * sizeof(int))\nint f(void);\n"
+        "size_t g(THFloatTensor *a, bool b);\n#define SCALE (2 * 3.5)\nint f(void);\n"
     )
-    asked = preprocess.Reader({"include_dirs": [], "language": "c++"})
-    assert asked.kinds([project / "own.h"], ["N", "M"], ["text"]) == {}
+    (project / "own.c").write_text(
+        "#include <TH/TH.h>\n#include <stdbool.h>\nint f(void) { return 1; }\n"
+        "size_t g(THFloatTensor *a, bool b) { return a->size[0] + b; }\n"
+    )
+    assert ffi_ext.load("own", "own.c", "own.h").SCALE == 7.0
+
+
+def test_a_type_of_a_header_without_directives_changes(project):
+    (project / "inner.h").write_text("typedef int T; int f(void);\n")
+    (project / "own.h").write_text("#define HALF ((T)3 / 2)\n")
+    assert ffi_ext.load("own", "own.c", ["inner.h", "own.h"]).HALF == 1
+    (project / "inner.h").write_text("typedef double T; int f(void);\n")
+    assert ffi_ext.load("own", "own.c", ["inner.h", "own.h"]).HALF == 1.5
+
+
+def test_a_compiler_that_died_is_asked_again(project, monkeypatch):
+    real = toolchain.run
+    died = "gcc: fatal error: Killed signal terminated program cc1\n"
+    monkeypatch.setattr(toolchain, "run", lambda c, **k: (1, died) if "-S" in c else real(c, **k))
+    for _ in range(3):
+        assert "SHIFTED" not in ffi_ext.load("own", "own.c", "own.h").__all__
+    monkeypatch.undo()
+    monkeypatch.setenv("FFI_EXT_CACHE", str(project / "cache"))
+    monkeypatch.chdir(project)
+    assert ffi_ext.load("own", "own.c", "own.h").SHIFTED == 2**63
+
+
+def test_a_name_that_nobody_knows_takes_no_more_runs_of_the_compiler(project, monkeypatch):
+    rows = [f"#define REG_{i} (no_such_base + {i})\n" for i in range(200)]
+    (project / "own.h").write_text("".join([*rows, "#define N (2 * sizeof(char))\nint f(void);\n"]))
+    runs = []
+    real = toolchain.run
+    monkeypatch.setattr(toolchain, "run", lambda c, **k: runs.append(c) or real(c, **k))
+    assert ffi_ext.load("own", "own.c", "own.h").__all__ == ["f", "N"]
+    assert sum("-S" in command for command in runs) == 2
+
+
+def test_constants_of_a_module_in_cxx(project):
+    """The compiler that is asked is the one that compiles what was generated."""
+    (project / "own.h").write_text(
+        "#define OF_C _Generic(1, int: 3)\n#define N (int(4.5) + 0)\nint f(void);\n"
+    )
+    (project / "own.cpp").write_text('extern "C" int f(void) { return 1; }\n')
+    module = ffi_ext.load("own", "own.cpp", "own.h", language="c++")
+    assert module.__all__ == ["f", "N"] and module.N == 4
+
+
+def test_a_variable_is_no_constant_though_a_macro_has_its_name(project):
+    (project / "own.h").write_text(
+        "static const double HALF = 0.5;\n#define ONE (HALF * 2)\nextern const char *version;\n"
+        '#define version "1.2"\nint f(void);\n'
+    )
+    (project / "own.c").write_text('const char *version = "1.1"; int f(void) { return 1; }\n')
+    module = ffi_ext.load("own", "own.c", "own.h")
+    assert module.__all__.count("version") == 1 and module.HALF == 0.5
 
 
 def test_a_static_array_stays_what_cffi_makes_of_it(project):

@@ -691,6 +691,13 @@ def test_macros_that_are_numbers(build):
     assert "E: float" in stub and "K: float" in stub
 
 
+def test_brackets_in_quotes_are_none(build):
+    text = "static inline int o(char c) { return c == '{' || c == '\"'; }\nint f(void);\n"
+    text += 'static inline const char *e(void) { return "}(\\""; }\nint g(int n);\n'
+    module = build(text, text + "int f(void) { return o('{'); }\nint g(int n) { return e()[n]; }\n")
+    assert module.__all__ == ["f", "g"] and (module.f(), module.g(0)) == (1, ord("}"))
+
+
 def test_a_prototype_is_as_written(build):
     text = "#include <stdbool.h>\nbool negated(bool of, int * by);\n"
     module = build(text, text.replace(";", " { return !of; }"))

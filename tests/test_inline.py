@@ -138,6 +138,9 @@ def test_keywords_are_refused_in_the_name_of_the_function_that_was_called(tmp_pa
         ffi_ext.load_inline("kw", "int f(void) { return 1; }", libraries=3)
     with pytest.raises(TypeError, match=r"^load\(\) got .* 'with_cdua'; did you mean 'with_cuda'"):
         ffi_ext.load("kw", [], [], with_cdua=True)
+    for name in ("kept", "relative_to"):
+        with pytest.raises(TypeError, match=rf"^load\(\) got an unknown keyword argument '{name}'"):
+            ffi_ext.load("kw", [], [], **{name: "x"})
 
 
 @pytest.mark.parametrize(

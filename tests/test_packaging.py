@@ -240,6 +240,40 @@ def test_tables_that_are_wrong(text, said, tmp_path, monkeypatch):
         wheels.finalize(object())
 
 
+@pytest.mark.parametrize(
+    ("source", "given", "limited", "tag"),
+    [
+        ("", None, "", WHEEL_TAG),
+        ("#include <Python.h>\n", None, "", OWN_WHEEL_TAG),
+        ("", f"cp3{sys.version_info.minor}", "", f"cp3{sys.version_info.minor}-abi3"),
+        ("", None, "py_limited_api = false\n", "own"),
+    ],
+)
+def test_the_tags_of_wheels(source, given, limited, tag, tmp_path, monkeypatch):
+    if given and (FREE_THREADED or given == wheels.OLDEST):
+        pytest.skip(
+            "setuptools takes none for a Python without a GIL, and the oldest is the default"
+        )
+    (tmp_path / "one.h").write_text("int one(void);\n")
+    (tmp_path / "one.c").write_text(source + "int one(void) { return 1; }\n")
+    (tmp_path / "pyproject.toml").write_text(
+        "[[tool.ffi-ext.extension]]\nname = 'pkg.one'\nheaders = 'one.h'\nsources = 'one.c'\n"
+        + limited
+    )
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("FFI_EXT_CACHE", str(tmp_path / "cache"))
+    distribution = setuptools.Distribution({"script_name": "setup.py", "packages": []})
+    if "build_ext" not in distribution.cmdclass:  # the entry point of an installed ffi_ext does it
+        wheels.finalize(distribution)
+    command = distribution.get_command_obj("bdist_wheel")
+    command.py_limited_api = given or command.py_limited_api
+    command.ensure_finalized()
+    distribution.run_command("build")
+    own = f"cp3{sys.version_info.minor}-cp3{sys.version_info.minor}{'t' * FREE_THREADED}"
+    for _ in range(2):  # for the name, and for what is inside
+        assert "-".join(command.get_tag()[:2]) == (own if tag == "own" else tag)
+
+
 def test_namespace_packages_stay_namespaces(tmp_path, monkeypatch):
     """An __init__.py in a wheel's namespace would hide the namespace's other distributions."""
     regular = tmp_path / "src" / "space" / "deep" / "tools"

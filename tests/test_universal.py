@@ -6,6 +6,7 @@ import ctypes
 import importlib.util
 import re
 import shutil
+import subprocess
 import sys
 from pathlib import Path
 
@@ -49,6 +50,23 @@ def test_what_reads_pythons_own_headers_does_not(build, header, source):
         universal.Finder.find_spec(
             f"{module.__name__}.{there.name.partition('.')[0]}", [there.parent]
         )
+
+
+def test_pythons_headers_are_found_wherever_they_are_included(build, tmp_path):
+    (tmp_path / "inner.h").write_text("#include <Python.h>\n")
+    source = '#include "inner.h"\n#define REFERENCES Py_REFCNT((PyObject *)0)\n' + SOURCE
+    binary = binary_of(build(HEADER, source, include_dirs=[str(tmp_path)]))
+    assert not universal.is_universal(binary)
+    (tmp_path / "inner.h").write_text("")
+    binary = binary_of(build(HEADER, source, include_dirs=[str(tmp_path)]))
+    assert universal.is_universal(binary)
+
+
+def test_objects_of_others_may_have_read_them(build, tmp_path):
+    (tmp_path / "more.c").write_text("int more(void) { return 1; }\n")
+    made = str(tmp_path / "more.o")
+    subprocess.run(["gcc", "-fPIC", "-c", str(tmp_path / "more.c"), "-o", made], check=True)
+    assert not universal.is_universal(binary_of(build(HEADER, SOURCE, extra_objects=[made])))
 
 
 def test_the_finder_imports_what_python_does_not_look_for(build, tmp_path):

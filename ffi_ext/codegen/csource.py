@@ -67,12 +67,10 @@ def preamble(
     functions = declarations.table
     if with_cuda:
         lines = ["#include <TH/TH.h>", "#include <THC/THC.h>"]
-    else:  # prototypes need the types' names only; see toolchain.QUICK
-        names = [name for name, record in types.RECORDS.items() if record.device == "cpu"]
-        typedefs = [f"typedef struct {name} {name};" for name in names]
-        lines = ["#ifdef FFI_EXT_QUICK", *typedefs, "#else", "#include <TH/TH.h>", "#endif"]
-    known = ["ffi_ext", *(["stdbool"] if not declarations.has_bool else []), "stddef", "stdint"]
-    lines += [f"#include <{name}.h>" for name in known]
+    else:  # see toolchain.QUICK
+        quick = types.cpu_records()
+        lines = ["#ifdef FFI_EXT_QUICK", *quick, "#else", "#include <TH/TH.h>", "#endif"]
+    lines += [f"#include <{name}>" for name in types.included_before(declarations.has_bool)]
     opening = ["", "#ifdef __cplusplus", "#define restrict __restrict", 'extern "C" {', "#endif"]
     headers = [f'#include "{path}"' for path in declarations.to_include]  # no literal: not escaped
     lines += [*headers, *opening] if cxx_names else [*opening, *headers]

@@ -17,7 +17,6 @@ def origin(
     sources: tuple[Path, ...],
     with_cuda: bool,
     options: dict[str, Any],
-    more: dict[str, Any],
 ) -> str:
     """C that keeps in the binary what it was built from, for `ffi-ext inspect`.
 
@@ -32,7 +31,6 @@ def origin(
     }
     if with_cuda:
         facts["with_cuda"] = True
-    facts |= more
     variadic = {f.python_name: _described(f) for f in declared.functions if f.variadic}
     if variadic:  # which the table of functions does not have
         facts["variadic"] = variadic

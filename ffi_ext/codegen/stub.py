@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import keyword
+
 from ffi_ext import constraints, types
 from ffi_ext.codegen import module
 from ffi_ext.codegen.csource import documentation
@@ -25,7 +27,8 @@ _ffi: Any
 def stub_pyi(package: str, declarations: Declarations) -> str:
     """The text of `<package>/__init__.pyi`."""
     text = _HEAD.format(package=package) + module.all_of(declarations)
-    text += "".join(f"{name}: {kind}\n" for name, kind in declarations.constants.items())
+    constants = {n: kind for n, kind in declarations.constants.items() if not keyword.iskeyword(n)}
+    text += "".join(f"{name}: {kind}\n" for name, kind in constants.items())
     text += "".join(f"{name}: Any\n" for name in declarations.variables)
     return text + "".join("\n" + _function(function) for function in declarations.functions)
 

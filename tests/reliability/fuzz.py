@@ -37,7 +37,7 @@ class Reader:
     told: tuple[type[BaseException], ...]
 
 
-class _NoCompiler(preprocess.Reader):
+class NoCompiler(preprocess.Reader):
     """Directives go through the compiler, whose work this is not."""
 
     def __call__(self, header: Path) -> str:
@@ -46,6 +46,9 @@ class _NoCompiler(preprocess.Reader):
     def values(self, headers: Any, expressions: Any) -> None:
         return None
 
+    def compiling(self, includes: Any, trials: Any, texts: Any) -> set[int]:
+        return set()
+
 
 def _read_header(data: bytes) -> None:
     import cffi
@@ -53,7 +56,7 @@ def _read_header(data: bytes) -> None:
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / "fuzz.h"
         path.write_bytes(data)
-        declarations.read((path,), _NoCompiler({}), cffi.FFI())
+        declarations.read((path,), NoCompiler({}), cffi.FFI())
 
 
 def _split_preprocessed(data: bytes) -> None:
