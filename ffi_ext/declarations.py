@@ -5,22 +5,23 @@ from __future__ import annotations
 import itertools
 import re
 from collections.abc import Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from ffi_ext import (
     constraints,
     ctext,
+    header_constants,
     header_errors,
-    macros,
     needed,
-    preprocessed,
+    read_headers,
     statements,
     types,
 )
 from ffi_ext.errors import HeaderError
 from ffi_ext.names import python_name
+from ffi_ext.read_headers import Headers
 from ffi_ext.statements import CONSTANT, DROPPED, FUNCTION, INLINE, TYPE, VARIABLE, Statement
 from ffi_ext.trials import Trials
 
@@ -83,18 +84,6 @@ class Declarations:
         return [function for function in self.functions if not function.variadic]
 
 
-@dataclass
-class _Read:
-    """What stands in the headers."""
-
-    own: list[Statement] = field(default_factory=list)
-    foreign: list[Statement] = field(default_factory=list)  # of the files that they include
-    macros: dict[str, str] = field(default_factory=dict)
-    texts: list[str] = field(default_factory=list)  # with what they include
-    to_include: list[Path] = field(default_factory=list)
-    has_bool: bool = False
-
-
 def read(
     headers: Sequence[Path],
     compiler: Reader,
@@ -112,7 +101,7 @@ def read(
         HeaderError: A header is no C that can be declared, or two declare the same function otherwise. The
             text names file and line.
     """
-    found = _read(headers, compiler)
+    found = read_headers.read(headers, compiler)
     names = {path.name for path in with_inline}
     inline = {
         statement.name: replace(statement, kind=FUNCTION)
@@ -126,7 +115,7 @@ def read(
         "bool" in s.defines for s in kept + found.foreign
     )
     trials = Trials(compiler, found.to_include, found.texts, found.has_bool)
-    constants = _constant_macros(found, kept, trials)
+    constants = header_constants.of_macros(found, kept, trials)
     names = {path.name for path in of_libraries}
     if inline:
         try:
@@ -138,7 +127,7 @@ def read(
 
 
 def _declare_all(
-    found: _Read,
+    found: Headers,
     kept: list[Statement],
     inline: list[Statement],
     constants: dict[str, str],
@@ -152,7 +141,7 @@ def _declare_all(
     kept = [statement for statement in kept if id(statement) not in left_out]
     inline = [statement for statement in inline if id(statement) not in left_out]
     ordered = [statement for statement in ordered if statement not in inline]
-    lines = [_AS_CONSTANT[kind].format(name) for name, kind in constants.items()]
+    lines = header_constants.lines(constants)
     try:
         _declare(ffi, ordered, lines)
     except HeaderError as error:
@@ -175,7 +164,7 @@ def _declare_all(
     for statement in kept:
         all_constants |= dict.fromkeys(statement.enumerators, "int")
         if statement.kind == CONSTANT:
-            all_constants[statement.name] = _type_of_constant(in_cffi, statement.name)
+            all_constants[statement.name] = header_constants.type_of(in_cffi, statement.name)
     functions = [_function(ffi, s, of_library(s)) for s in kept if s.kind == FUNCTION]
     return Declarations(
         functions=(*functions, *_inline_functions(ffi, inline, trials)),
@@ -190,10 +179,6 @@ def _declare_all(
         has_bool=found.has_bool,
         data=frozenset(s.name for s in (*variables, *found.foreign) if s.kind == VARIABLE),
     )
-
-
-def _is_float(declaration: str) -> bool:
-    return re.search(r"\b(?:float|double)\b", declaration) is not None
 
 
 def _inline_functions(ffi: cffi.FFI, inline: Sequence[Statement], trials: Trials) -> list[Function]:
@@ -217,67 +202,6 @@ def _inline_functions(ffi: cffi.FFI, inline: Sequence[Statement], trials: Trials
 def _forget(ffi: cffi.FFI) -> None:
     """It keeps what it took before it refused something."""
     ffi.__init__()  # type: ignore[misc]
-
-
-# How cffi is told of a macro that is a constant, by what it is in Python.
-_AS_CONSTANT = {
-    "int": "#define {} ...",
-    "float": "static const double {};",
-    "bytes": "static const char *const {};",
-}
-
-
-def _constant_macros(found: _Read, kept: Sequence[Statement], trials: Trials) -> dict[str, str]:
-    """The macros that are constants, with their types in Python."""
-    # enum { A,\n#define A A\n}: the macro is the enumerator.
-    declared = {s.name for s in kept} | {e for s in kept for e in s.enumerators}
-    candidates = macros.candidates(found.macros, declared)
-    numbers = {e for s in kept for e in s.enumerators}
-    numbers |= {s.name for s in kept if s.kind == CONSTANT and not _is_float(s.declaration)}
-    constants = dict.fromkeys(macros.integer_macros(candidates, numbers), "int")
-    constants |= dict.fromkeys(macros.float_macros(candidates), "float")
-    constants |= dict.fromkeys(macros.string_macros(candidates), "bytes")
-    others = {name: value for name, value in candidates.items() if name not in constants}
-    if others:
-        known = declared | {name for s in found.foreign for name in (s.name, *s.enumerators)}
-        to_ask = macros.to_ask(others, known | preprocessed.macros_of(found.texts))
-        constants |= trials.constants(to_ask) if to_ask else {}
-    return constants
-
-
-def _read(headers: Sequence[Path], compiler: Reader) -> _Read:
-    found = _Read()
-    wholes: dict[str, frozenset[Path]] = {}  # preprocessed texts, and the files that are in each
-    for header in headers:
-        try:
-            text = _text_of(header)
-            # A part of a library's header, such as curl/easy.h, may be unfit to be read or included by itself.
-            known = [w for w, files in wholes.items() if preprocessed.is_among(files, header)]
-            if not known:
-                found.to_include.append(header)
-            if not known and not statements.has_directives(text):
-                found.own += statements.split(text, header)
-                found.texts.append(text)
-                continue
-            whole = known[0] if known else compiler(header)
-            if not known:
-                found.texts.append(whole)
-            if not known and len(headers) > 1:
-                wholes[whole] = preprocessed.files_of(whole)
-            own, foreign, defined = preprocessed.split(whole, header)
-        except OSError as error:
-            raise HeaderError(f"the header {header} cannot be read: {error}") from error
-        found.own += own
-        found.foreign += foreign
-        found.macros |= defined
-    return found
-
-
-def _text_of(header: Path) -> str:
-    try:
-        return header.read_text(encoding="utf-8-sig")
-    except UnicodeDecodeError:
-        return header.read_text(encoding="latin-1")
 
 
 def _declare(ffi: cffi.FFI, kept: Sequence[Statement], constants: Sequence[str]) -> None:
@@ -304,15 +228,6 @@ def _is_opaque_variable(ffi: cffi.FFI, statement: Statement, of_library: bool) -
                 del declared[key]
                 return True
     return False
-
-
-def _type_of_constant(in_cffi: dict[str, Any], name: str) -> str:
-    """The type in Python of a variable that is `static const`; "Any" for structs and arrays, which are cffi's."""
-    tp = in_cffi.get(f"constant {name}", (None,))[0]
-    if hasattr(tp, "is_float_type") and tp.is_float_type():
-        return "float"
-    is_integer = hasattr(tp, "is_integer_type") and tp.is_integer_type()
-    return "int" if is_integer or hasattr(tp, "enumerators") else "Any"
 
 
 def _function(ffi: cffi.FFI, statement: Statement, of_library: bool) -> Function:

@@ -158,7 +158,7 @@ def test_keywords_of_a_setuptools_extension(project):
     ).build()
     module = load("k_ext")
     assert module.k(1) == 1106
-    binary = Path(module.__file__).with_name(f"_k_ext{SUFFIX}").read_bytes()
+    binary = Path(module.__file__).with_name(f"_k_ext{OWN_SUFFIX}").read_bytes()
     assert f"{project}:$ORIGIN/../lib\0".encode() in binary
     assert module.root(9.0) == 6.0
 

@@ -1,0 +1,67 @@
+"""Headers as they stand: what is in each, by the preprocessor where it has directives."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from ffi_ext import preprocessed, statements
+from ffi_ext.errors import HeaderError
+from ffi_ext.statements import Statement
+
+if TYPE_CHECKING:
+    from ffi_ext.preprocess import Reader
+
+
+@dataclass
+class Headers:
+    """What stands in the headers."""
+
+    own: list[Statement] = field(default_factory=list)
+    foreign: list[Statement] = field(default_factory=list)  # of the files that they include
+    macros: dict[str, str] = field(default_factory=dict)
+    texts: list[str] = field(default_factory=list)  # with what they include
+    to_include: list[Path] = field(default_factory=list)
+    has_bool: bool = False
+
+
+def read(headers: Sequence[Path], compiler: Reader) -> Headers:
+    """What stands in the headers.
+
+    Raises:
+        HeaderError: One cannot be read.
+    """
+    found = Headers()
+    wholes: dict[str, frozenset[Path]] = {}  # preprocessed texts, and the files that are in each
+    for header in headers:
+        try:
+            text = _text_of(header)
+            # A part of a library's header, such as curl/easy.h, may be unfit to be read or included by itself.
+            known = [w for w, files in wholes.items() if preprocessed.is_among(files, header)]
+            if not known:
+                found.to_include.append(header)
+            if not known and not statements.has_directives(text):
+                found.own += statements.split(text, header)
+                found.texts.append(text)
+                continue
+            whole = known[0] if known else compiler(header)
+            if not known:
+                found.texts.append(whole)
+            if not known and len(headers) > 1:
+                wholes[whole] = preprocessed.files_of(whole)
+            own, foreign, defined = preprocessed.split(whole, header)
+        except OSError as error:
+            raise HeaderError(f"the header {header} cannot be read: {error}") from error
+        found.own += own
+        found.foreign += foreign
+        found.macros |= defined
+    return found
+
+
+def _text_of(header: Path) -> str:
+    try:
+        return header.read_text(encoding="utf-8-sig")
+    except UnicodeDecodeError:
+        return header.read_text(encoding="latin-1")
