@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import sys
-import sysconfig
 import threading
 from collections.abc import Callable, MutableMapping, Sequence
 from types import ModuleType
@@ -39,7 +38,9 @@ def _load_runtime() -> ModuleType:
     return _runtime
 
 
-if sysconfig.get_config_var("Py_GIL_DISABLED"):
+if "t" in getattr(
+    sys, "abiflags", ""
+):  # a Python without a GIL; sysconfig takes a millisecond to tell
     from ffi_ext import universal
 
     if universal.Finder not in sys.meta_path:
