@@ -143,9 +143,8 @@ def build_and_keep(
         ffi, declared = _declared(given, read)
         made = _generated(ffi, declared, given, _preamble(declared, given))
         files = {*read.files, *map(str, (*given.headers, *given.sources))}
-        if read.is_sure and (
-            declared.names or not given.headers
-        ):  # else it is warned of, each time
+        is_warned_of = given.headers and not declared.names  # each time
+        if read.is_sure and not is_warned_of:
             generated.keep(kept, key, made, files, started)
     builder.build(_plan(given, made), given.verbose)
 

@@ -28,8 +28,7 @@ def tag_stable() -> None:
         if extensions and all(getattr(e, "py_limited_api", False) for e in extensions):
             self.py_limited_api = self.py_limited_api or OLDEST
         tag: tuple[str, str, str] = get_tag(self)
-        ours = not is_given and extensions
-        if ours and all(_is_universal(self, extension) for extension in extensions):
+        if extensions and not is_given and all(_is_universal(self, e) for e in extensions):
             return (*EVERY, tag[2])
         return tag
 
