@@ -127,7 +127,7 @@ class Build:
         output_flags = [*dependency_flags, "-o", str(output)]
         quick, _ = compile_command(self.plan, unit.source, unit.generated, quick=True)
         status, log = self.compilers.run([*quick, *output_flags])
-        again = status and quick != unit.command
+        again = bool(status) and quick != unit.command
         if again:
             status, log = self.compilers.run([*unit.command, *output_flags])
         if self.verbose and log.strip() and not unit.generated:
@@ -138,7 +138,7 @@ class Build:
         name = f"{str(content)[:32]}.o"
         os.replace(output, self.folder / name)
         dependencies = {path: signature(path) for path in dependencies_of(depfile, unit.source)}
-        uses_python = bool(again) or any(map(universal.is_pythons_own, dependencies))
+        uses_python = again or any(map(universal.is_pythons_own, dependencies))
         for path in (str(unit.source), *dependencies):
             self.states[path] = state = cache.state(path)
             changed = cache.may_have_changed(path, started)

@@ -13,7 +13,7 @@ import stat
 import sys
 import tempfile
 import time
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -186,6 +186,26 @@ def may_have_changed(path: Path | str, since: int) -> bool:
     except OSError:
         return True
     return max(status.st_mtime_ns, status.st_ctime_ns) >= since
+
+
+def digests(paths: Iterable[str], since: int) -> dict[str, str | None] | None:
+    """The files' digests; None if one may have changed since that moment of clock(): what was read is not known."""
+    names = sorted(paths)
+    if any(may_have_changed(name, since) for name in names):
+        return None
+    return {name: file_digest(name) for name in names}
+
+
+def are_current(known: dict[str, str | None]) -> bool:
+    """Whether all files still have these digests."""
+    return all(file_digest(path) == seen for path, seen in known.items())
+
+
+def keep_json(path: Path, record: dict[str, Any]) -> None:
+    """Writes a record that spares work another time: on a full disk there is none, no more."""
+    with contextlib.suppress(OSError, BuildError):
+        path.parent.mkdir(exist_ok=True, mode=0o700)
+        replace(path, json.dumps(record).encode())
 
 
 def load_json(path: Path) -> dict[str, Any]:

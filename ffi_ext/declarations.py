@@ -111,28 +111,26 @@ def read(
     own = [statement for statement in found.own if statement.kind not in (DROPPED, INLINE)]
     # one header's types, another's use
     kept = sorted(needed.once(own), key=lambda statement: statement.kind != TYPE)
-    found.has_bool = "bool" in found.macros or any(
-        "bool" in s.defines for s in kept + found.foreign
-    )
-    trials = Trials(compiler, found.to_include, found.texts, found.has_bool)
+    trials = Trials(compiler, found)
     constants = header_constants.of_macros(found, kept, trials)
-    names = {path.name for path in of_libraries}
+    libraries = {path.name for path in of_libraries}
+    for statement in kept:
+        inline.pop(statement.name, None)
     if inline:
         try:
-            others = [f for name, f in inline.items() if name not in {s.name for s in kept}]
-            return _declare_all(found, kept, others, constants, ffi, headers, names, trials)
+            functions = [*inline.values()]
+            return _declare_all(ffi, found, kept, functions, constants, libraries, trials)
         except HeaderError:  # they may use types that only C reads
             _forget(ffi)
-    return _declare_all(found, kept, [], constants, ffi, headers, names, trials)
+    return _declare_all(ffi, found, kept, [], constants, libraries, trials)
 
 
 def _declare_all(
+    ffi: cffi.FFI,
     found: Headers,
     kept: list[Statement],
     inline: list[Statement],
     constants: dict[str, str],
-    ffi: cffi.FFI,
-    headers: Sequence[Path],
     of_libraries: set[str],
     trials: Trials,
 ) -> Declarations:
@@ -170,7 +168,7 @@ def _declare_all(
         functions=(*functions, *_inline_functions(ffi, inline, trials)),
         constants=all_constants,
         variables={s.name: s.where for s in variables},
-        headers=tuple(headers),
+        headers=found.paths,
         to_include=tuple(found.to_include),
         # cffi reads a const number at the import, so that one is not there
         may_lack=tuple(

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
-import json
 from collections.abc import Iterable
 from dataclasses import asdict, dataclass, replace
 from importlib.metadata import version
@@ -11,7 +9,6 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from ffi_ext import cache
-from ffi_ext.errors import BuildError
 
 if TYPE_CHECKING:
     from ffi_ext.extension_arguments import Arguments
@@ -44,18 +41,13 @@ def key(given: Arguments, read: Reader, limited: bool) -> str:
 def find(kept: Path, key: str) -> Generated | None:
     """What was kept under that key, if no file behind it has changed since."""
     record = cache.load_json(kept)
-    if record.get("key") != key:
-        return None
-    if any(cache.file_digest(path) != seen for path, seen in record["files"].items()):
+    if record.get("key") != key or not cache.are_current(record["files"]):
         return None
     return Generated(**record["generated"])
 
 
 def keep(kept: Path, key: str, made: Generated, files: Iterable[str], started: int) -> None:
     """Keeps it, unless one of the files that it was made of may have changed since `started`."""
-    if any(cache.may_have_changed(path, started) for path in files):
-        return
-    digests = {path: cache.file_digest(path) for path in sorted(files)}
-    record = {"key": key, "files": digests, "generated": asdict(made)}
-    with contextlib.suppress(BuildError):  # a full disk slows the next build, no more
-        cache.replace(kept, json.dumps(record).encode())
+    digests = cache.digests(files, started)
+    if digests is not None:
+        cache.keep_json(kept, {"key": key, "files": digests, "generated": asdict(made)})

@@ -27,10 +27,12 @@ def lines(constants: Mapping[str, str]) -> list[str]:
 def of_macros(found: Headers, kept: Sequence[Statement], trials: Trials) -> dict[str, str]:
     """The macros that are constants, with their types in Python."""
     # enum { A,\n#define A A\n}: the macro is the enumerator.
-    declared = {s.name for s in kept} | {e for s in kept for e in s.enumerators}
+    enumerators = {e for s in kept for e in s.enumerators}
+    declared = enumerators | {s.name for s in kept}
     candidates = macros.candidates(found.macros, declared)
-    numbers = {e for s in kept for e in s.enumerators}
-    numbers |= {s.name for s in kept if s.kind == CONSTANT and not _is_float(s.declaration)}
+    numbers = enumerators | {
+        s.name for s in kept if s.kind == CONSTANT and not _is_float(s.declaration)
+    }
     constants = dict.fromkeys(macros.integer_macros(candidates, numbers), "int")
     constants |= dict.fromkeys(macros.float_macros(candidates), "float")
     constants |= dict.fromkeys(macros.string_macros(candidates), "bytes")

@@ -49,9 +49,8 @@ def _imported(name: str, folder: Path) -> ModuleType:
     imported from a directory of its own.
     """
     found = (folder / name).glob(f"_{name}.*")
-    binary = max(
-        found, key=lambda path: path.stat().st_mtime_ns
-    )  # two while another process installs
+    # two while another process installs
+    binary = max(found, key=lambda path: path.stat().st_mtime_ns)
     place = folder / str(cache.file_digest(binary))[:20] / name
     place.mkdir(parents=True, exist_ok=True, mode=0o700)
     for file in (folder / name / "__init__.py", binary):

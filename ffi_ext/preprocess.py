@@ -11,7 +11,6 @@ from pathlib import Path
 from typing import Any
 
 from ffi_ext import cache, compile_errors, toolchain
-from ffi_ext.errors import BuildError
 
 
 class Reader:
@@ -74,13 +73,14 @@ class Reader:
         return [int(found[str(index)] or 0) for index in range(len(expressions))]
 
     def compiling(
-        self, includes: Sequence[str], trials: Sequence[str], texts: Sequence[str]
+        self, kind: str, includes: Sequence[str], trials: Sequence[str], texts: Sequence[str]
     ) -> set[int] | None:
         """Which of these statements compile, by their places; each stands in a function of its own.
 
         None if what is included does not compile itself.
 
         Args:
+            kind: Of the trials: the last answer of each kind is kept.
             includes: The lines before them.
             texts: What these include: the answer is kept as long as it is the same.
         """
@@ -88,17 +88,17 @@ class Reader:
         program = toolchain.cxx_compiler() if cxx else toolchain.c_compiler()
         command = [*program.command, *(toolchain.LENIENT_CXX if cxx else toolchain.c_standard())]
         command += ["-Drestrict=__restrict"] if cxx or toolchain.c_compiler_is_cxx() else []
-        # Ten for each, which has one or two: compilers take seconds to tell all of what is wrong with a long header.
-        command += program.errors_up_to(10 * len(trials))
         command += [*self._flags(), "-w", "-O0", "-S", "-o", os.devnull]
-        kept = _kept(cache.digest(json.dumps([command, *includes]).encode())[:32])
-        content = cache.digest(json.dumps([program.identity, trials, *texts]).encode())
+        kept = _kept(command, kind, includes)
+        content = cache.digest(json.dumps([program.identity, trials, texts]).encode())
         record = cache.load_json(kept) if kept else {}
         if record.get("content") == content:
             return {*record["compiling"]}
+        # Ten for each, which has one or two: compilers take seconds to tell all of what is wrong with a long header.
+        command += program.errors_up_to(10 * len(trials))
         found = _compiling(command, ".cpp" if cxx else ".c", includes, trials)
-        if found is not None:
-            _keep(kept, {"content": content, "compiling": sorted(found)})
+        if kept and found is not None:
+            cache.keep_json(kept, {"content": content, "compiling": sorted(found)})
         return found
 
 
@@ -130,35 +130,29 @@ def _text(
     command: tuple[str, ...], identity: tuple[str, ...], header: Path
 ) -> tuple[str, set[str]]:
     """The compiler's answer, or the one kept from before if no file behind it changed; and the names of these."""
-    kept = _kept(cache.digest(json.dumps([command, identity]).encode())[:32])
+    kept = _kept(command, identity)
     if kept:
         record = cache.load_json(kept)
         files = record.get("files", {})
-        if files and all(cache.file_digest(path) == seen for path, seen in files.items()):
+        if files and cache.are_current(files):
             return str(record["text"]), {*files}
     started = cache.clock()
     status, text = toolchain.run(command, apart=True)
     if status:
         raise compile_errors.explain(f"reading the header {header}", text)
     names = {str(header), *_included(text)}
-    if kept and not any(cache.may_have_changed(name, started) for name in names):
-        _keep(kept, {"text": text, "files": {name: cache.file_digest(name) for name in names}})
+    if kept:
+        digests = cache.digests(names, started)
+        if digests is not None:
+            cache.keep_json(kept, {"text": text, "files": digests})
     return text, names
 
 
-def _kept(key: str) -> Path | None:
-    """Where an answer is kept from one build to the next."""
+def _kept(*question: object) -> Path | None:
+    """Where the answer to a question is kept from one build to the next."""
     root = cache.root()
+    key = cache.digest(json.dumps(question).encode())[:32]
     return root / "headers" / f"{key}.json" if root else None
-
-
-def _keep(kept: Path | None, record: dict[str, Any]) -> None:
-    if kept:
-        try:
-            kept.parent.mkdir(exist_ok=True, mode=0o700)
-            cache.replace(kept, json.dumps(record).encode())
-        except (OSError, BuildError):
-            pass  # a full cache disk slows the next build, no more
 
 
 def _included(text: str) -> set[str]:

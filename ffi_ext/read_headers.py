@@ -19,12 +19,17 @@ if TYPE_CHECKING:
 class Headers:
     """What stands in the headers."""
 
+    paths: tuple[Path, ...]
     own: list[Statement] = field(default_factory=list)
     foreign: list[Statement] = field(default_factory=list)  # of the files that they include
     macros: dict[str, str] = field(default_factory=dict)
     texts: list[str] = field(default_factory=list)  # with what they include
-    to_include: list[Path] = field(default_factory=list)
-    has_bool: bool = False
+    to_include: list[Path] = field(default_factory=list)  # those that none before them includes
+
+    @property
+    def has_bool(self) -> bool:
+        """Whether there is a type of their own by that name, as before C99."""
+        return "bool" in self.macros or any("bool" in s.defines for s in self.own + self.foreign)
 
 
 def read(headers: Sequence[Path], compiler: Reader) -> Headers:
@@ -33,7 +38,7 @@ def read(headers: Sequence[Path], compiler: Reader) -> Headers:
     Raises:
         HeaderError: One cannot be read.
     """
-    found = Headers()
+    found = Headers(tuple(headers))
     wholes: dict[str, frozenset[Path]] = {}  # preprocessed texts, and the files that are in each
     for header in headers:
         try:

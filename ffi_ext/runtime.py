@@ -38,9 +38,8 @@ def _load_runtime() -> ModuleType:
     return _runtime
 
 
-if "t" in getattr(
-    sys, "abiflags", ""
-):  # a Python without a GIL; sysconfig takes a millisecond to tell
+# A Python without a GIL; sysconfig takes a millisecond to tell.
+if "t" in getattr(sys, "abiflags", ""):
     from ffi_ext import universal
 
     if universal.Finder not in sys.meta_path:

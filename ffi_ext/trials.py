@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from ffi_ext import types
@@ -11,6 +10,7 @@ from ffi_ext import types
 if TYPE_CHECKING:
     from ffi_ext.declarations import Function
     from ffi_ext.preprocess import Reader
+    from ffi_ext.read_headers import Headers
 
 # What compiles, as C and as C++, only if {name} is a constant that is such a value in Python.
 _CONSTANTS = {
@@ -25,38 +25,30 @@ _CONSTANTS = {
 class Trials:
     """Asks a compiler about headers that are included as the generated C includes them."""
 
-    def __init__(
-        self, compiler: Reader, headers: Sequence[Path], texts: Sequence[str], has_bool: bool
-    ) -> None:
-        """Takes what the trials need.
-
-        Args:
-            headers: To be included.
-            texts: What they say, and what they include: all that the answers depend on.
-            has_bool: They have a type of their own by that name.
-        """
+    def __init__(self, compiler: Reader, found: Headers) -> None:
         th = ["#include <TH/TH.h>", *(["#include <THC/THC.h>"] if compiler.with_cuda else [])]
         self._beginnings = [th] if compiler.with_cuda else [types.cpu_records(), th]
-        self._includes = [f"#include <{name}>" for name in types.included_before(has_bool)]
-        self._includes += [f'#include "{header}"' for header in headers]
-        self.compiler, self._texts = compiler, texts
+        self._includes = [f"#include <{name}>" for name in types.included_before(found.has_bool)]
+        self._includes += [f'#include "{header}"' for header in found.to_include]
+        self.compiler, self._texts = compiler, found.texts
 
     def constants(self, names: Sequence[str]) -> dict[str, str]:
         """Which of these macros are constants, and of which of Python's types: "int", "float" or "bytes"."""
         trials = {
             (name, kind): c.format(name=name) for name in names for kind, c in _CONSTANTS.items()
         }
-        return dict(self._that_compile(trials))
+        return dict(self._that_compile("constants", trials))
 
     def callable(self, functions: Sequence[Function]) -> list[Function]:
         """Which of these functions, that headers define, can be called: not those for some processors alone."""
-        return self._that_compile({function: _call(function) for function in functions})
+        calls = {function: _call(function) for function in functions}
+        return self._that_compile("calls", calls)
 
-    def _that_compile(self, trials: dict[Any, str]) -> list[Any]:
+    def _that_compile(self, kind: str, trials: dict[Any, str]) -> list[Any]:
         """The keys of these trials of which the C compiles."""
         for beginning in self._beginnings:  # a header may use what all of TH.h declares
             lines = [*beginning, *self._includes]
-            kept = self.compiler.compiling(lines, list(trials.values()), self._texts)
+            kept = self.compiler.compiling(kind, lines, list(trials.values()), self._texts)
             if kept is not None:
                 return [key for index, key in enumerate(trials) if index in kept]
         self.compiler.is_sure = False

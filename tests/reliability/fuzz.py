@@ -46,7 +46,7 @@ class NoCompiler(preprocess.Reader):
     def values(self, headers: Any, expressions: Any) -> None:
         return None
 
-    def compiling(self, includes: Any, trials: Any, texts: Any) -> set[int]:
+    def compiling(self, kind: Any, includes: Any, trials: Any, texts: Any) -> set[int]:
         return set()
 
 
