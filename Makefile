@@ -34,7 +34,9 @@ PIP_INSTALL := $(PY) -m pip install --quiet --disable-pip-version-check -c const
 help:
 	@echo "make build   set up, build the runtime and _ext.kernels, self-check on photographs"
 	@echo "make test    the same set-up, then the tests"
+	@echo "make kernels   only what changed of the runtime, _ext.kernels, _ext.convolution and _ext.jpeg; runtime: only that"
 	@echo "make lint    ruff, mypy, clang-format"
+	@echo "make format  the same tools, correcting"
 	@echo "make test-cuda   the CUDA tests, with what is skipped and why"
 	@echo "make asan    the runtime's and the kernels' tests under AddressSanitizer and UndefinedBehaviorSanitizer, leaks"
 	@echo "make demo    photographs through a detector's backbone, ROIAlign and NMS; a picture"

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from data.coco import CocoDetection
 from data.collate import ImageList, PadCollate, pad_images
+from data.configured import build_transforms, make_data_loader
 from data.dataset import Dataset, DetectionDataset, ImageDataset
 from data.files import ImageFileError, open_rgb, read_rgb
 from data.folder import Digits, ImageFolder
@@ -41,6 +42,8 @@ __all__ = [
     "Target",
     "aspect_groups",
     "broadcast_shapes",
+    "build_transforms",
+    "make_data_loader",
     "normalize_image",
     "open_rgb",
     "pad_images",

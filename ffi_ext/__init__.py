@@ -40,9 +40,9 @@ _HOMES = {
 
 def get_include() -> str:
     """The directory to put on a C compiler's include path for <TH/TH.h> and <ffi_ext/abi.h>."""
-    from pathlib import Path
+    from ffi_ext.paths import INCLUDE
 
-    return str(Path(__file__).parent / "include")
+    return str(INCLUDE)
 
 
 def __getattr__(name: str) -> Any:

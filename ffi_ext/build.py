@@ -15,7 +15,16 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from ffi_ext import cache, compile_errors, cuda, prototypes, symbols_check, toolchain, universal
+from ffi_ext import (
+    cache,
+    compile_errors,
+    cuda,
+    cuda_libraries,
+    prototypes,
+    symbols_check,
+    toolchain,
+    universal,
+)
 from ffi_ext.errors import BuildError
 from ffi_ext.plan import Plan, compile_command, is_cxx, link_command
 from ffi_ext.units import (
@@ -218,7 +227,7 @@ class Build:
     def link(self, command: list[str], temporary: Path) -> tuple[bytes, symbols_check.Missing]:
         """Links, and once more with the toolkit's libraries whose functions are missing."""
         binary, missing = self.link_once(command, temporary)
-        words = cuda.library_words(missing.others)
+        words = cuda_libraries.library_words(missing.others)
         return self.link_once([*command, *words], temporary) if words else (binary, missing)
 
     def link_once(self, command: list[str], temporary: Path) -> tuple[bytes, symbols_check.Missing]:

@@ -7,8 +7,8 @@ import re
 import sysconfig
 from pathlib import Path
 
-from ffi_ext.cuda import INCLUDE
 from ffi_ext.errors import BuildError
+from ffi_ext.paths import INCLUDE
 
 _ERROR = re.compile(
     r"^(?P<file>[^\n:][^\n:]*):(?P<line>\d+):(?:\d+:)? (?:fatal )?error: (?P<text>.*)$", re.M

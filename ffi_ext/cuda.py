@@ -1,4 +1,4 @@
-"""The CUDA toolkit: where it is, and which architectures it compiles for."""
+"""The CUDA toolkit: where it and its folders are, its version, and nvcc's options, architectures among them."""
 
 from __future__ import annotations
 
@@ -14,14 +14,12 @@ from collections.abc import Iterable
 from functools import cache
 from pathlib import Path
 
-from ffi_ext import host_compiler
+from ffi_ext import cuda_shims, host_compiler
 from ffi_ext.errors import BuildError
 
-INCLUDE = Path(__file__).parent / "include"
 USUAL = Path("/usr/local/cuda")  # where NVIDIA's installers put the toolkit
 # What nvcc accepts beyond its default; scripts of old ask for both where their kernels need them.
 EXTENSIONS = ("--extended-lambda", "--expt-relaxed-constexpr")
-SHIMS = INCLUDE / "ffi_ext" / "cuda_shims.h"
 
 # TORCH_CUDA_ARCH_LIST also takes names, as torch.utils.cpp_extension does.
 NAMES = {
@@ -40,9 +38,6 @@ _TARGETS = [
 ]
 _HEADERS = ["include", *(f"{target}/include" for target in _TARGETS)]
 
-# A function of the libraries beside the runtime, by its name: cublasLtMatmul is of libcublasLt.
-_LIBRARY_FUNCTION = re.compile("(cublasLt|cublas|cusparse|cusolver|cufft|curand|cudnn)(?=[A-Z])")
-
 
 def home() -> Path | None:
     """The toolkit's directory: CUDA_HOME, CUDA_PATH, nvcc on PATH, the usual place, pip's nvidia-cuda-nvcc."""
@@ -57,7 +52,7 @@ def home() -> Path | None:
                 return root
     if (USUAL / "bin" / "nvcc").exists():
         return USUAL
-    for folder in _pip_folders("bin"):
+    for folder in pip_folders("bin"):
         if (folder / "nvcc").exists():
             return folder.parent
     return USUAL if USUAL.is_dir() else None
@@ -180,43 +175,6 @@ def warn_of_another_major() -> None:
         )
 
 
-# What a source must have for a part of cuda_shims.h whose macros could hurt the toolkit's own headers.
-_SHIMS_ASKED_FOR = {
-    "FFI_EXT_OWN_ATOMIC_ADD": re.compile(
-        rb"\b(?:double|void|half|__half)\s+atomicAdd\s*\(\s*(?:double|half|__half)\s*\*"
-    ),
-    "FFI_EXT_VOTES": re.compile(rb"\b__(?:any|all|ballot)\s*\("),
-    "FFI_EXT_THRUST_FUNCTIONS": re.compile(rb"\b(?:unary_function|binary_function|identity)\s*<"),
-    "FFI_EXT_MEMORY_TYPE": re.compile(rb"\.\s*memoryType\b|->\s*memoryType\b"),
-}
-
-
-def shims(source: Path, folders: Iterable[str] = ()) -> list[str]:
-    """Options that give old CUDA code what newer toolkits took away: see include/ffi_ext/cuda_shims.h.
-
-    Args:
-        source: The .cu file; what it includes by a name in quotes is read too.
-        folders: Where the compiler looks for that, beside the file's own folder.
-    """
-    asked: dict[str, None] = {}
-    waiting, seen = [source], {source}
-    while waiting:
-        path = waiting.pop()
-        try:
-            text = path.read_bytes()
-        except OSError:
-            continue  # the compiler says it better
-        asked |= {f"-D{name}": None for name, used in _SHIMS_ASKED_FOR.items() if used.search(text)}
-        for quoted in re.findall(rb'^\s*#\s*include\s*"([^"\n]+)"', text, re.M):
-            for folder in (str(path.parent), *folders):
-                found = Path(folder, os.fsdecode(quoted))
-                if found not in seen and found.is_file() and INCLUDE not in found.parents:
-                    seen.add(found)
-                    waiting.append(found)
-                    break
-    return ["-include", str(SHIMS), *asked]
-
-
 def options(compiler: str, source: Path, given: list[str], folders: Iterable[str]) -> list[str]:
     """nvcc's options for a source: ours, and what is given between them.
 
@@ -229,66 +187,14 @@ def options(compiler: str, source: Path, given: list[str], folders: Iterable[str
     words = ["-O3", "-Xcompiler", "-fPIC", *EXTENSIONS, *given]
     if not any(word.startswith(("-arch", "--gpu-arch", "-gencode")) for word in given):
         words += architecture_flags(compiler)
-    return [*words, *host_compiler.flags(compiler, given), *shims(source, folders)]
+    return [*words, *host_compiler.flags(compiler, given), *cuda_shims.flags(source, folders)]
 
 
-def runtime_words(kernels: bool) -> list[str]:
-    """Linker words for the static runtime, so that the module imports without a driver.
-
-    Args:
-        kernels: The module has some: the dispatcher asks for their errors after each call.
-    """
-    folders = [*library_dirs(), *_pip_folders("lib")]
-    folders = [path for path in folders if (path / "libcudart_static.a").exists()]
-    if not folders:
-        return []
-    words = [f"-L{folders[0]}", "-lcudart_static", "-ldl", "-lrt", "-lpthread"]
-    if kernels:
-        words += ["-Wl,-u,cudaGetLastError", "-Wl,-u,cudaGetErrorString"]
-    return words
-
-
-def _pip_folders(name: str) -> list[Path]:
+def pip_folders(name: str) -> list[Path]:
     """The folders of this name in the nvidia packages that pip installed: those that torch uses."""
     spec = importlib.util.find_spec("nvidia")
     places = (spec.submodule_search_locations or []) if spec else []
     return [path for place in places for path in sorted(Path(place).glob(f"*/{name}"))]
-
-
-def library_words(functions: Iterable[str]) -> list[str]:
-    """Linker words for the libraries of cuBLAS, cuSPARSE ... that have some of these functions.
-
-    The one that torch has loaded comes first: the toolkit's may be of another version, and know
-    nothing of torch's handles.
-    """
-    wanted = [m[1] for name in functions if (m := _LIBRARY_FUNCTION.match(name))]
-    if not wanted:  # nearly every link
-        return []
-    folders = [*_pip_folders("lib"), *library_dirs()]
-    words = []
-    for name in dict.fromkeys(wanted):
-        for folder in folders:
-            found = sorted(folder.glob(f"lib{name}.so*"))
-            if found:
-                words += [str(found[0]), "-Xlinker", "-rpath", "-Xlinker", str(folder)]
-                break
-    return words
-
-
-def pip_library(name: str, folders: Iterable[str]) -> Path | None:
-    """The file for `-lname` that pip installed, if none of the folders has one: libcufft.so.12, by no other name."""
-    if any(Path(folder, f"lib{name}.{end}").exists() for folder in folders for end in ("so", "a")):
-        return None
-    found = [p for folder in _pip_folders("lib") for p in sorted(folder.glob(f"lib{name}.so.*"))]
-    return found[0] if found else None
-
-
-def name_pip_libraries(folder: Path) -> None:
-    """Links in the folder by which `-lcublas` of a script's own line finds the libcublas.so.13 that pip installed."""
-    for path in (path for place in _pip_folders("lib") for path in sorted(place.glob("lib*.so.*"))):
-        link = folder / f"{path.name.partition('.so.')[0]}.so"
-        if not link.exists():
-            link.symlink_to(path)
 
 
 def library_dirs() -> list[Path]:
@@ -305,5 +211,5 @@ def include_dirs() -> list[str]:
     """The toolkit's headers: of its directory, of its C++ libraries (Thrust), and of what pip installed."""
     root = home()
     found = [root / folder / part for folder in _HEADERS for part in ("", "cccl")] if root else []
-    found += _pip_folders("include")
+    found += pip_folders("include")
     return [str(path) for path in dict.fromkeys([*found, USUAL / "include"]) if path.is_dir()]

@@ -13,9 +13,19 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from ffi_ext import build as builder
-from ffi_ext import cache, cuda, cuda_objects, generated, preprocess, toolchain, wheels
+from ffi_ext import (
+    cache,
+    cuda,
+    cuda_libraries,
+    cuda_objects,
+    generated,
+    preprocess,
+    toolchain,
+    wheels,
+)
 from ffi_ext.extension_arguments import Arguments, base_of, checked, name_of
 from ffi_ext.generated import Generated
+from ffi_ext.paths import INCLUDE
 from ffi_ext.plan import Plan
 
 if TYPE_CHECKING:
@@ -84,11 +94,10 @@ def of_table(table: dict[str, Any], folder: Path, verbose: bool) -> Extension:
 
 def add_directories(options: dict[str, Any], with_cuda: bool) -> None:
     """The directories that the original added, before the user's."""
-    include = cuda.INCLUDE
-    first = [str(include), str(include / "TH")]
+    first = [str(INCLUDE), str(INCLUDE / "TH")]
     libraries: list[str] = []
     if with_cuda:
-        first.append(str(include / "THC"))
+        first.append(str(INCLUDE / "THC"))
         first += cuda.include_dirs()
         libraries += map(str, cuda.library_dirs())
         first += glob.glob("/Developer/NVIDIA/CUDA-*/include")
@@ -106,7 +115,7 @@ def add_directories(options: dict[str, Any], with_cuda: bool) -> None:
 def _find_libraries_of_pip(options: dict[str, Any]) -> None:
     """`libraries=["cufft"]` where the toolkit has none: the one that pip installed beside torch."""
     for index, name in enumerate(options.get("libraries", ())):
-        found = cuda.pip_library(name, options["library_dirs"])
+        found = cuda_libraries.pip_library(name, options["library_dirs"])
         if found is not None:
             options["libraries"][index] = f":{found.name}"
             for key in ("library_dirs", "runtime_library_dirs"):
@@ -349,7 +358,7 @@ def _for_setuptools(given: Arguments, limited: bool) -> dict[str, Any]:
         keywords["extra_compile_args"] = {"cxx": host, "nvcc": args.get("nvcc", [])}
     if sys.platform.startswith("linux"):
         kernels = bool(options.get("extra_objects"))
-        runtime = cuda.runtime_words(kernels) if given.with_cuda else []
+        runtime = cuda_libraries.runtime_words(kernels) if given.with_cuda else []
         runtime += ["-lstdc++"] if runtime else []  # which nvcc's objects call
         words = options.get("extra_link_args", [])
         keywords["extra_link_args"] = ["-Wl,-Bsymbolic", *words, *runtime]

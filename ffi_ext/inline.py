@@ -21,12 +21,12 @@ from ffi_ext.extension_arguments import absolute
 _serial = itertools.count()
 
 
-def _folder(name: str, content: object) -> Path:
+def _folder(caller: str, name: str, content: object) -> Path:
     """The directory of the module with that content: the same content meets the same binary."""
     root = cache.root()
     if root is None:
         raise BuildError(
-            "load() keeps modules in a directory of yours: $FFI_EXT_CACHE, $XDG_CACHE_HOME/ffi_ext or "
+            f"{caller}() keeps modules in a directory of yours: $FFI_EXT_CACHE, $XDG_CACHE_HOME/ffi_ext or "
             "~/.cache/ffi_ext, which must be writable, and by nobody else. Set FFI_EXT_CACHE to another one"
         )
     of_python = toolchain.extension_suffix(toolchain.uses_limited_api(None))
@@ -36,9 +36,9 @@ def _folder(name: str, content: object) -> Path:
     return folder
 
 
-def _checked_name(name: object) -> str:
+def _checked_name(caller: str, name: object) -> str:
     if not isinstance(name, str) or not name.isidentifier() or keyword.iskeyword(name):
-        raise ValueError(f"load() argument 'name': expected a Python identifier, got {name!r}")
+        raise ValueError(f"{caller}() argument 'name': expected a Python identifier, got {name!r}")
     return name
 
 
@@ -112,9 +112,9 @@ def load(
         ValueError, TypeError, FileNotFoundError, HeaderError, BuildError: As `create_extension` and its
             `build()`.
     """
-    name = _checked_name(name)
+    name = _checked_name("load", name)
     kwargs = absolute({"sources": sources, "headers": headers, **kwargs})
-    folder = _folder(name, sorted(kwargs.items(), key=lambda item: item[0]))
+    folder = _folder("load", name, sorted(kwargs.items(), key=lambda item: item[0]))
     _build("load", name, folder, verbose=verbose, **kwargs)
     return _imported(name, folder)
 
@@ -147,7 +147,7 @@ def load_inline(
         TypeError, ValueError: An argument is of the wrong type, or no function can be exported.
         HeaderError, BuildError: The traceback ends at the line of the C text.
     """
-    name = _checked_name(name)
+    name = _checked_name("load_inline", name)
     for argument, text in (
         ("c_source", c_source),
         ("header", header),
@@ -162,9 +162,9 @@ def load_inline(
     if header is None:
         header = exported(c_source, cxx=kwargs.get("language") == "c++")
     with_cuda = bool(kwargs.pop("with_cuda", False)) or cuda_source is not None
-    folder = _folder(
-        name, (c_source, header, cuda_source, with_cuda, sorted(kwargs.items(), key=lambda i: i[0]))
-    )
+    options = sorted(kwargs.items(), key=lambda item: item[0])
+    content = (c_source, header, cuda_source, with_cuda, options)
+    folder = _folder("load_inline", name, content)
     include = "#include <TH/TH.h>\n#include <ffi_ext.h>\n" + (
         "#include <THC/THC.h>\n" if with_cuda else ""
     )

@@ -13,7 +13,8 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
-from ffi_ext import cuda, host_compiler
+from ffi_ext import cuda, cuda_shims, host_compiler
+from ffi_ext.paths import INCLUDE_DIRS
 
 _PAIRED = ("-gencode", "--generate-code", "-arch", "--gpu-architecture", "-code", "--gpu-code")
 # Thrust and CUB, which sources include without a word of the dialect, refuse these since CUDA 13.
@@ -65,12 +66,11 @@ def main() -> int:
             file=sys.stderr,
         )
     arguments += host_compiler.flags(real, arguments)
-    include = cuda.INCLUDE
-    folders = [f"-I{include}", *(f"-I{include / name}" for name in ("TH", "THC", "THCUNN"))]
+    folders = [f"-I{folder}" for folder in INCLUDE_DIRS]
     for word in sys.argv[1:]:
         if word.endswith(".cu"):
             searched = re.findall(r"(?:^|\0)-I\0?([^\0]+)", "\0".join(sys.argv[1:]))
-            folders += cuda.shims(Path(word), searched)
+            folders += cuda_shims.flags(Path(word), searched)
     try:
         return subprocess.call([real, *arguments, *folders], env=os.environ)
     except OSError as error:

@@ -7,7 +7,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from ffi_ext import cuda, cuda_objects, toolchain
+from ffi_ext import cuda, cuda_libraries, cuda_objects, toolchain
 
 
 @dataclass(frozen=True)
@@ -123,5 +123,5 @@ def link_command(plan: Plan, sources: Iterable[Path], objects: Iterable[str | Pa
         words += ["-Xlinker", "-rpath", "-Xlinker", path]
     words += [f"-l{name}" for name in plan.libraries]
     if with_runtime:
-        words += cuda.runtime_words(with_nvcc)
+        words += cuda_libraries.runtime_words(with_nvcc)
     return [*words, *plan.link_args, *toolchain.environment_flags("LDFLAGS")]

@@ -20,6 +20,7 @@ from pathlib import Path
 
 from ffi_ext import cuda
 from ffi_ext.errors import BuildError
+from ffi_ext.paths import INCLUDE
 from ffi_ext.universal import PYTHON_H
 
 CXX_SUFFIXES = (".cpp", ".cc", ".cxx", ".C", ".c++", ".mm")
@@ -30,7 +31,7 @@ NEVER_FUSED = "-ffp-contract=off"
 
 # What code of 2017 needs from a compiler of today: these were warnings then. The header has those that
 # not every compiler knows by a name, and all for scripts that compile by themselves.
-_LENIENT_HEADER = ("-include", str(cuda.INCLUDE / "ffi_ext" / "lenient.h"))
+_LENIENT_HEADER = ("-include", str(INCLUDE / "ffi_ext" / "lenient.h"))
 LENIENT = (
     "-Wno-error=implicit-function-declaration",
     "-Wno-error=implicit-int",
@@ -38,7 +39,7 @@ LENIENT = (
     "-Wno-error=int-conversion",
     *_LENIENT_HEADER,
 )
-CXX_HEADERS = cuda.INCLUDE / "ffi_ext" / "cxx"  # in the place of the compiler's own
+CXX_HEADERS = INCLUDE / "ffi_ext" / "cxx"  # in the place of the compiler's own
 LENIENT_CXX = (*_LENIENT_HEADER, f"-I{CXX_HEADERS}")
 
 # gcc notes for each token the macros it came out of, a tenth of the time of TH's headers. Only the

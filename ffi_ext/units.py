@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from ffi_ext import cache, toolchain
-from ffi_ext.cuda import INCLUDE
+from ffi_ext.paths import INCLUDE
 from ffi_ext.plan import Plan, compile_command
 
 RECORD_VERSION = 3  # of what builds keep of each other

@@ -11,8 +11,9 @@ from importlib.machinery import ModuleSpec
 from pathlib import Path
 
 from ffi_ext import elf
+from ffi_ext.paths import INCLUDE
 
-PYTHON_H = Path(__file__).parent / "include" / "ffi_ext" / "python"  # the folder of ours
+PYTHON_H = INCLUDE / "ffi_ext" / "python"  # the folder of ours
 # A symbol of binaries with code that may have read Python's own headers: the link has it defined.
 USES_PYTHON_H = "ffi_ext_uses_python_h"
 

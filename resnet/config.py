@@ -1,7 +1,7 @@
 """maskrcnn-benchmark's configuration as typed dataclasses: the same keys, defaults and YAML files.
 
-Only what this project uses is typed and checked. The sections of detectors and their training are
-carried along as they stand in a file (`Any` below), so that complete files can be read.
+What `resnet` and `data.configured` use is typed and checked. The sections of detectors and their training are
+carried along as they stand in a file (`Any` and `Section` below), so that complete files can be read.
 """
 
 from __future__ import annotations

@@ -137,6 +137,20 @@ def test_inspect_and_stubs_know_variadic_functions(build, capsys):
     assert cli.main(["stubs", "--check", str(folder)]) == 0
 
 
+def test_stubs_of_a_module_know_all_kinds_of_constants(build, capsys):
+    module = build(
+        '#define NAME "zlib"\n#define HALF 0.5\n#define N 3\nenum { A = 4 };\n'
+        "struct point { int x, y; };\nstatic const struct point ORIGIN = {1, 2};\n"
+        "static const int TABLE[2] = {5, 6};\nextern int level;\nint f(void);",
+        "int level = 7; int f(void) { return 8; }",
+    )
+    folder = Path(module.__file__).parent
+    stub = (folder / "__init__.pyi").read_text()
+    for line in ("NAME: bytes", "HALF: float", "N: int", "A: int", "ORIGIN: Any", "level: Any"):
+        assert f"\n{line}\n" in stub
+    assert cli.main(["stubs", "--check", str(folder)]) == 0, capsys.readouterr().err
+
+
 @pytest.mark.parametrize("arguments", [["inspect", "/nonexistent"], ["inspect", str(PACKAGES)]])
 def test_inspect_of_something_else(arguments, capsys):
     assert cli.main(arguments) == 2
@@ -219,11 +233,12 @@ def test_build_inspect_stubs_and_clean(project, capfd):
     assert cli.main(["clean"]) == 0 and "nothing here was made by ffi_ext" in capfd.readouterr().out
 
 
-def test_clean_keeps_an_init_that_was_added_to(project, capfd):
+@pytest.mark.parametrize("added", ["\nmine = 1\n", "TABLE = dict(\n    one=1,\n)\n"])
+def test_clean_keeps_an_init_that_was_added_to(project, capfd, added):
     assert cli.main(["build", "-q", "lib.h", "lib.c"]) == 0
     assert capfd.readouterr().out == ""
     init = project / "_ext" / "lib" / "__init__.py"
-    init.write_text(init.read_text() + "\nmine = 1\n")
+    init.write_text(init.read_text() + added)
     assert cli.main(["clean", "."]) == 0
     assert init.exists() and not list(init.parent.glob("*.so"))
 

@@ -17,7 +17,9 @@ from ffi_ext import (
     NativeError,
     compile_errors,
     cuda,
+    cuda_libraries,
     cuda_objects,
+    cuda_shims,
     host_compiler,
     runtime,
     tiers,
@@ -375,13 +377,13 @@ def test_an_atomic_add_of_ones_own_is_seen_in_included_files(tmp_path):
     header = tmp_path / "include" / "sub" / "atomics.cuh"
     header.write_text("static __device__ void atomicAdd(half *address, half val);\n")
     own = "-DFFI_EXT_OWN_ATOMIC_ADD"
-    assert own in cuda.shims(tmp_path / "a.cu", [str(tmp_path / "include")])
-    assert own not in cuda.shims(tmp_path / "a.cu")
+    assert own in cuda_shims.flags(tmp_path / "a.cu", [str(tmp_path / "include")])
+    assert own not in cuda_shims.flags(tmp_path / "a.cu")
     header.write_text("void f(double *a) { atomicAdd(a, 1.0); }\n")
-    assert cuda.shims(tmp_path / "a.cu", [str(tmp_path / "include")])[2:] == []
+    assert cuda_shims.flags(tmp_path / "a.cu", [str(tmp_path / "include")])[2:] == []
     (tmp_path / "a.cu").write_text("int votes(int x) { return __any(x) + p->memoryType; }\n")
-    assert cuda.shims(tmp_path / "a.cu")[2:] == ["-DFFI_EXT_VOTES", "-DFFI_EXT_MEMORY_TYPE"]
-    assert own not in cuda.shims(tmp_path / "a.cu", [str(tmp_path / "include")])
+    assert cuda_shims.flags(tmp_path / "a.cu")[2:] == ["-DFFI_EXT_VOTES", "-DFFI_EXT_MEMORY_TYPE"]
+    assert own not in cuda_shims.flags(tmp_path / "a.cu", [str(tmp_path / "include")])
 
 
 @needs_nvcc
@@ -697,7 +699,7 @@ def test_functions_of_the_toolkits_libraries_are_linked(tmp_path, build, monkeyp
     monkeypatch.setattr(cuda, "_pip_folders", lambda name: [folder] if name == "lib" else [])
     assert build("int f(int x);", text).f(4) == 5
     assert "warning" not in capfd.readouterr().err
-    assert cuda.library_words(["cublasLtOwn", "curandown", "f"]) == []
+    assert cuda_libraries.library_words(["cublasLtOwn", "curandown", "f"]) == []
 
 
 def test_a_library_that_only_pip_installed_is_found_by_its_name(tmp_path, build, monkeypatch):
@@ -708,7 +710,7 @@ def test_a_library_that_only_pip_installed_is_found_by_its_name(tmp_path, build,
     module = build("int f(int x);", text, with_cuda=True, libraries=["own99"])
     assert module.f(4) == 5
     (tmp_path / "libown99.a").write_text("")  # what the script's own folders have comes first
-    assert cuda.pip_library("own99", [str(tmp_path)]) is None
+    assert cuda_libraries.pip_library("own99", [str(tmp_path)]) is None
 
 
 @needs_gpu

@@ -15,12 +15,17 @@ TEXT = (Path(__file__).resolve().parent.parent / "docs" / "data.md").read_text()
 
 
 def test_examples(tmp_path):
-    batches, own = re.findall(r"```python\n(.*?)```", TEXT, re.DOTALL)
+    batches, configured, own = re.findall(r"```python\n(.*?)```", TEXT, re.DOTALL)
     names: dict = {}
     exec(batches, names)
     assert names["batch"].shape[:2] == (2, 3) and names["batch"].shape[2] % 32 == 0
     assert len(names["sizes"]) == 2 and names["boxes"].shape[1] == 4
     assert names["state"] == {"seed": 1, "batch_size": 2, "epoch": 0, "batch": 1}
+    exec(configured, names)
+    assert (
+        len(names["loader"]) == 90000
+        and names["loader"].batch_sampler.batch_sampler.batch_size == 2
+    )
     exec(own, names)
     Image.fromarray(np.zeros((4, 5, 3), np.uint8)).save(tmp_path / "a.png")
     image, label, index = names["Mine"]([tmp_path / "a.png"], [3])[0]

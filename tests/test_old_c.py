@@ -11,7 +11,7 @@ import pytest
 import torch
 
 from ffi_ext import create_extension
-from ffi_ext.cuda import INCLUDE
+from ffi_ext.paths import INCLUDE
 from ffi_ext.toolchain import LENIENT_CXX
 from ffi_ext.units import is_installed
 

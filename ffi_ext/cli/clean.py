@@ -86,7 +86,7 @@ def parts(package: Path) -> list[Path]:
         if path.suffix in (".so", ".pyd")
     ]
     files += [p for p in (package / "__init__.pyi", package / "__pycache__") if p.exists()]
-    if re.search(r"^_bind\(\n(?:    .*\n|\)\n)*\)\n\Z|^_bind\(\n.*^\)\n\Z", text, re.M | re.S):
+    if re.search(r"^_bind\(\n(?:    .*\n)*\)\n\Z", text, re.M):
         files.append(init)
     else:
         print(f"kept: {init} (more was written into it)")
@@ -134,17 +134,24 @@ def _cache(days: float | None, dry_run: bool) -> int:
     limit = None if days is None else time.time() - days * 86400
     size = 0
     count = 0
+    failed = False
     for folder in folders:
         files = [path for path in folder.rglob("*") if path.is_file()]
         newest = max((p.stat().st_mtime for p in files), default=folder.stat().st_mtime)
         if limit is not None and newest > limit:
             continue
-        size += sum(path.stat().st_size for path in files)
-        count += 1
+        of_folder = sum(path.stat().st_size for path in files)
         if not dry_run:
-            shutil.rmtree(folder, ignore_errors=True)
+            try:
+                shutil.rmtree(folder)
+            except OSError as error:
+                complain(f"{error.filename or folder} cannot be removed: {error.strerror}")
+                failed = True
+                continue
+        size += of_folder
+        count += 1
     print(
         f"{'would remove' if dry_run else 'removed'} {count} of {len(folders)} directories, "
         f"{size / 2**20:.1f} MiB, of {root}"
     )
-    return OK
+    return PROBLEMS if failed else OK

@@ -11,8 +11,9 @@ import sys
 import tempfile
 from pathlib import Path
 
-from ffi_ext import cuda, toolchain
+from ffi_ext import cuda, cuda_libraries, toolchain
 from ffi_ext.cli.terminal import complain
+from ffi_ext.paths import INCLUDE_DIRS
 
 
 def add(parser: argparse.ArgumentParser) -> None:
@@ -38,17 +39,17 @@ def _environment(wrappers: Path) -> dict[str, str]:
     # CMake 4 refuses projects that ask for one before 3.5, unless it is told not to.
     env.setdefault("CMAKE_POLICY_VERSION_MINIMUM", "3.5")
     # Scripts that compile for themselves (g++ -I$TORCH/lib/include ...): torch's headers are ours now.
-    include = Path(__file__).parent.with_name("include")
-    headers = [str(include), *(str(include / name) for name in ("TH", "THC", "THCUNN"))]
     # So are those of cuRAND, cuBLAS ...: the toolkit may lack what pip installed beside torch, libraries too. Last of
     # all, since the runtime may be there in another version than nvcc's.
     cuda_headers = cuda.include_dirs()
-    env["CPATH"] = os.pathsep.join(filter(None, [*headers, env.get("CPATH", ""), *cuda_headers]))
+    env["CPATH"] = os.pathsep.join(
+        filter(None, [*INCLUDE_DIRS, env.get("CPATH", ""), *cuda_headers])
+    )
     cxx = [str(toolchain.CXX_HEADERS), env.get("CPLUS_INCLUDE_PATH")]
     env["CPLUS_INCLUDE_PATH"] = os.pathsep.join(filter(None, cxx))
     libraries = wrappers / "lib"
     libraries.mkdir()
-    cuda.name_pip_libraries(libraries)
+    cuda_libraries.name_pip_libraries(libraries)
     env["LIBRARY_PATH"] = os.pathsep.join(filter(None, [env.get("LIBRARY_PATH"), str(libraries)]))
     nvcc = wrappers / "nvcc"
     nvcc.write_text(f'#!/bin/sh\nexec {shlex.quote(sys.executable)} -m ffi_ext.nvcc "$@"\n')

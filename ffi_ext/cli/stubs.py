@@ -79,10 +79,9 @@ def of_headers(headers: list[str], include_dirs: list[str]) -> str:
 
     from ffi_ext import declarations, preprocess
     from ffi_ext.codegen import stub
-    from ffi_ext.cuda import INCLUDE
+    from ffi_ext.paths import INCLUDE_DIRS
 
-    ours = [str(INCLUDE), str(INCLUDE / "TH"), str(INCLUDE / "THC")]
-    read = preprocess.Reader({"include_dirs": ours + include_dirs})
+    read = preprocess.Reader({"include_dirs": INCLUDE_DIRS + include_dirs})
     paths = [Path(os.path.abspath(header)) for header in headers]
     return stub.stub_pyi(paths[0].stem, declarations.read(paths, read, cffi.FFI()))
 
@@ -128,12 +127,14 @@ def of_module(module: ModuleType, package: str) -> str:
     variadic = inspect.origin(binary).get("variadic", {})
     functions, constants = [], {}
     for name in names:
-        value: Any = vars(module).get(name)
-        if not callable(value):
-            if name in vars(module):
-                constants[name] = "float" if isinstance(value, float) else "int"
-            continue
+        if name not in vars(module):
+            continue  # a variable, read at each access
+        value: Any = vars(module)[name]
         record, doc = getattr(value, "__self__", value), value.__doc__ or ""
+        if not hasattr(record, "codes"):
+            kind = type(value) if isinstance(value, (int, float, bytes)) else None
+            constants[name] = "Any" if kind is None else kind.__name__
+            continue
         if name in variadic:
             record, doc = SimpleNamespace(**variadic[name]), variadic[name]["doc"]
         prototype, _, comment = doc.partition("\n\n")
@@ -155,6 +156,6 @@ def of_module(module: ModuleType, package: str) -> str:
                 location="",
             )
         )
-    variables = {name: "" for name in names if name not in vars(module)}  # read at each access
+    variables = {name: "" for name in names if name not in vars(module)}
     declared = declarations.Declarations(tuple(functions), constants, variables, ())
     return stub.stub_pyi(package, declared)

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 
 from ffi_ext import cuda, elf, legacy, toolchain, wheels
 from ffi_ext.cli.edits import parse
+from ffi_ext.paths import INCLUDE
 
 if TYPE_CHECKING:
     from ffi_ext.cli.doctor import Report
@@ -226,7 +227,7 @@ def _imports(imported: dict[str, str], local: set[str], report: Report) -> None:
 def _known_names() -> set[str]:
     """What the runtime defines and the headers declare."""
     package = Path(__file__).parents[1]
-    headers = "\n".join(p.read_text() for p in (package / "include").rglob("*.*h"))
+    headers = "\n".join(p.read_text() for p in INCLUDE.rglob("*.*h"))
     known = set(re.findall(r"\b_*THC?\w+", headers))
     for library in package.glob("_runtime*.so"):
         symbols = elf.symbols(library)

@@ -3,7 +3,7 @@
  *
  * No torch header is included and nothing of torch is linked, so that one binary serves every
  * version; a version that lacks one of these functions is served by the Python tier. aoti_torch_*
- * are the documented stable C interface. The other four have no C interface: resize_bytes_cpu
+ * are the documented stable C interface. These have no C interface: resize_bytes_cpu
  * (grows a storage that torch may resize, else throws), set_sizes_and_strides, bump_version and
  * THPVariable_Wrap; their C++ signatures stand in their mangled names. */
 #include "cuda_device.h"
