@@ -26,19 +26,20 @@ def adapt(function: Function, index: int, value: object) -> tuple[torch.Tensor, 
         TypeError: The argument is not a tensor that C could work on as declared.
     """
     code = function.codes[index + 1]
+    record = types.record_of(code)
     if code in types.MEMORY_CODES:
         tensor = _for_memory(function, index, code, value)
     elif isinstance(value, np.ndarray):
         tensor = _from_numpy(function, index, code, value)
     elif code in types.ARRAY_CODES:
         tensor = _for_array(function, index, value)
-    elif len(code) == 1:
+    elif record is None:
         tensor = _for_void_pointer(function, index, value)
-    elif code[0] in "GgWw":
-        tensor = _from_storage(function, index, code, value)
+    elif record.kind == "Storage":
+        tensor = _from_storage(function, index, record, value)
     elif isinstance(value, torch.Tensor):
         tensor = value
-        _check_dtype_and_device(function, index, code, value)
+        _check_dtype_and_device(function, index, record, value)
     else:
         raise refusal(function, index, _not_a_tensor(code, value))
     return tensor, _checked_facts(function, index, tensor)
@@ -62,17 +63,18 @@ def _made_a_tensor(value: object, arguments: str = "...") -> str:
     return ""
 
 
-def _check_dtype_and_device(function: Function, index: int, code: str, value: torch.Tensor) -> None:
-    dtype = DTYPES[code[1]]
-    if value.dtype != dtype:
-        hint = f"; convert it with .{ELEMENTS[code[1]].conversion}()"
+def _check_dtype_and_device(
+    function: Function, index: int, record: types.Record, value: torch.Tensor
+) -> None:
+    text = f"expected {wanted(record.code)}, got {describe(value)}"
+    if value.dtype != DTYPES[record.element.letter]:
+        hint = f"; convert it with .{record.element.conversion}()"
         if value.is_quantized:
             hint = "; a quantized tensor must be dequantized first"
-        raise refusal(function, index, f"expected {wanted(code)}, got {describe(value)}{hint}")
-    device = "cuda" if code[0] in "UuWw" else "cpu"
-    if value.device.type != device:
-        hint = "" if value.device.type == "meta" else f"; move it with .to('{device}')"
-        raise refusal(function, index, f"expected {wanted(code)}, got {describe(value)}{hint}")
+        raise refusal(function, index, text + hint)
+    if value.device.type != record.device:
+        hint = "" if value.device.type == "meta" else f"; move it with .to('{record.device}')"
+        raise refusal(function, index, text + hint)
 
 
 def _checked_facts(function: Function, index: int, tensor: torch.Tensor) -> tiers.Facts:
@@ -129,7 +131,7 @@ def _from_numpy(
     """A tensor on an array's memory."""
     if code in types.ARRAY_CODES:
         _check_device(function, index, value)
-    elif code[0] not in "Tt":
+    elif not types.takes_arrays(code):
         raise refusal(function, index, f"expected {wanted(code)}, got {describe(value)}")
     elif value.dtype != (dtype := _NUMPY_DTYPES[code[1]]):
         text = f"expected {wanted(code)} or a NumPy array of {dtype}, got {describe(value)}"
@@ -140,7 +142,7 @@ def _from_numpy(
 def _on_array(
     function: Function, index: int, code: str, value: np.ndarray[Any, Any]
 ) -> torch.Tensor:
-    if not value.flags.writeable and code[0] in "TAM":
+    if not value.flags.writeable and types.may_write(code):
         text = "the C function may write to it (its parameter is not const), and this array is"
         raise refusal(function, index, f"{text} read-only; pass a copy", ValueError)
     try:
@@ -254,18 +256,20 @@ class _ReadOnly:
         self.__array_interface__ = interface
 
 
-def _from_storage(function: Function, index: int, code: str, value: object) -> torch.Tensor:
-    dtype = DTYPES[code[1]]
+def _from_storage(
+    function: Function, index: int, record: types.Record, value: object
+) -> torch.Tensor:
+    dtype = DTYPES[record.element.letter]
+    text = f"expected {wanted(record.code)}, got {describe(value)}"
     if isinstance(value, torch.Tensor):
-        text = f"expected {wanted(code)}, got {describe(value)}: pass tensor.storage()"
-        raise refusal(function, index, text)
+        raise refusal(function, index, f"{text}: pass tensor.storage()")
     if not is_storage(value):
-        raise refusal(function, index, f"expected {wanted(code)}, got {describe(value)}")
+        raise refusal(function, index, text)
     got = getattr(value, "dtype", torch.uint8)
     untyped = value.untyped() if isinstance(value, torch.storage.TypedStorage) else value
     assert isinstance(untyped, torch.UntypedStorage)
-    if got != dtype or untyped.device.type != ("cuda" if code[0] in "Ww" else "cpu"):
-        raise refusal(function, index, f"expected {wanted(code)}, got {describe(value)}")
+    if got != dtype or untyped.device.type != record.device:
+        raise refusal(function, index, text)
     tensor = torch.empty(0, dtype=dtype, device=untyped.device)
     return tensor.set_(untyped, 0, (untyped.nbytes() // dtype.itemsize,), (1,))
 

@@ -6,7 +6,7 @@ import re
 from collections.abc import Iterable
 from pathlib import Path
 
-from ffi_ext.cuda import library_dirs, pip_folders
+from ffi_ext import cuda
 
 # A function of the libraries beside the runtime, by its name: cublasLtMatmul is of libcublasLt.
 _LIBRARY_FUNCTION = re.compile("(cublasLt|cublas|cusparse|cusolver|cufft|curand|cudnn)(?=[A-Z])")
@@ -18,7 +18,7 @@ def runtime_words(kernels: bool) -> list[str]:
     Args:
         kernels: The module has some: the dispatcher asks for their errors after each call.
     """
-    folders = [*library_dirs(), *pip_folders("lib")]
+    folders = [*cuda.library_dirs(), *cuda.pip_folders("lib")]
     folders = [path for path in folders if (path / "libcudart_static.a").exists()]
     if not folders:
         return []
@@ -37,7 +37,7 @@ def library_words(functions: Iterable[str]) -> list[str]:
     wanted = [m[1] for name in functions if (m := _LIBRARY_FUNCTION.match(name))]
     if not wanted:  # nearly every link
         return []
-    folders = [*pip_folders("lib"), *library_dirs()]
+    folders = [*cuda.pip_folders("lib"), *cuda.library_dirs()]
     words = []
     for name in dict.fromkeys(wanted):
         for folder in folders:
@@ -52,13 +52,17 @@ def pip_library(name: str, folders: Iterable[str]) -> Path | None:
     """The file for `-lname` that pip installed, if none of the folders has one: libcufft.so.12, by no other name."""
     if any(Path(folder, f"lib{name}.{end}").exists() for folder in folders for end in ("so", "a")):
         return None
-    found = [p for folder in pip_folders("lib") for p in sorted(folder.glob(f"lib{name}.so.*"))]
+    found = [
+        p for folder in cuda.pip_folders("lib") for p in sorted(folder.glob(f"lib{name}.so.*"))
+    ]
     return found[0] if found else None
 
 
 def name_pip_libraries(folder: Path) -> None:
     """Links in the folder by which `-lcublas` of a script's own line finds the libcublas.so.13 that pip installed."""
-    for path in (path for place in pip_folders("lib") for path in sorted(place.glob("lib*.so.*"))):
+    for path in (
+        path for place in cuda.pip_folders("lib") for path in sorted(place.glob("lib*.so.*"))
+    ):
         link = folder / f"{path.name.partition('.so.')[0]}.so"
         if not link.exists():
             link.symlink_to(path)

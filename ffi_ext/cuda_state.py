@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable
 from typing import Any
 
@@ -60,8 +61,26 @@ def _empty_cache(_: int) -> int:
     return 0
 
 
+# For compute-sanitizer, which is to know each piece of memory, torch's tensors have their own with this; the functions
+# for raw memory do not ask it.
+_UNCACHED: dict[int, torch.Tensor] | None = (
+    {} if "PYTORCH_NO_CUDA_MEMORY_CACHING" in os.environ else None
+)
+
+
+def _malloc(size: int) -> int:
+    if _UNCACHED is None:
+        return int(torch.cuda.caching_allocator_alloc(size))
+    memory = torch.empty(size, dtype=torch.uint8, device="cuda")
+    _UNCACHED[memory.data_ptr()] = memory
+    return memory.data_ptr()
+
+
 def _free(pointer: int) -> int:
-    torch.cuda.caching_allocator_delete(pointer)
+    if _UNCACHED is None:
+        torch.cuda.caching_allocator_delete(pointer)
+    else:
+        del _UNCACHED[pointer]
     return 0
 
 
@@ -96,6 +115,7 @@ ANSWERS: dict[str, Callable[[int], Any]] = {
     "current_device": lambda _: torch.cuda.current_device(),
     "exchange_device": _exchange_device,
     "device_count": lambda _: torch.cuda.device_count(),
+    # both devices in one number: the first one times 1000, and the other
     "peer_access": lambda pair: torch.cuda.can_device_access_peer(*divmod(pair, 1000)),
     "current_stream": _stream,
     "set_stream": _set_stream,
@@ -106,7 +126,7 @@ ANSWERS: dict[str, Callable[[int], Any]] = {
     "host_record": _host_record,
     "empty_cache": _empty_cache,
     "sleep": _sleep,
-    "malloc": lambda size: torch.cuda.caching_allocator_alloc(size),
+    "malloc": _malloc,
     "free": _free,
     "free_bytes": lambda _: torch.cuda.mem_get_info()[0],
     "total_bytes": lambda _: torch.cuda.mem_get_info()[1],

@@ -25,6 +25,7 @@ OTHERS = {
     "optional",
 }
 KEYWORDS = frozenset({*PATH_LISTS, *TEXT_LISTS, *OTHERS})
+LANGUAGES = ("c", "c++")
 NAMED = {"name", "headers", "sources", "verbose", "with_cuda", "package", "relative_to"}
 
 
@@ -264,7 +265,7 @@ def _options(kwargs: dict[str, Any], base: Path) -> dict[str, Any]:
             raise _wrong(key, "a str", value)
         else:
             options[key] = value
-    if options.get("language") not in (None, "c", "c++"):
+    if options.get("language") not in (None, *LANGUAGES):
         raise ValueError(
             f"create_extension() argument 'language': expected 'c' or 'c++', got {options['language']!r}"
         )

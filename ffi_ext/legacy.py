@@ -93,6 +93,31 @@ def _called_build_extension(cpp_extension) -> None:  # type: ignore[no-untyped-d
     cpp_extension.BuildExtension = BuildExtension
 
 
+def _required_by_setup(dist) -> None:  # type: ignore[no-untyped-def]
+    """`setup_requires=["torch==0.3.1"]`: what is here in another version is not fetched."""
+    original = dist.Distribution.fetch_build_eggs
+
+    def fetch_build_eggs(self, requires):  # type: ignore[no-untyped-def]
+        import re
+        from importlib import metadata
+
+        wanted = requires.splitlines() if isinstance(requires, str) else list(requires)
+        missing = []
+        for requirement in wanted:
+            name = re.match(r"[\w.-]*", str(requirement).strip())[0]  # type: ignore[index]
+            try:
+                here = metadata.version(name)
+            except (metadata.PackageNotFoundError, ValueError):  # not here; no name
+                missing.append(requirement)
+                continue
+            if str(requirement).strip() != name:
+                print(f"ffi_ext: setup_requires {requirement}: {here} is here", file=sys.stderr)
+        return original(self, missing) if missing else []
+
+    fetch_build_eggs.original = original  # type: ignore[attr-defined]
+    dist.Distribution.fetch_build_eggs = fetch_build_eggs
+
+
 def _fork(context) -> None:  # type: ignore[no-untyped-def]
     default = context._default_context
     default._default_context = context._concrete_contexts["fork"]
@@ -100,6 +125,7 @@ def _fork(context) -> None:  # type: ignore[no-untyped-def]
 
 TORCH = After("torch", _old_autograd)
 CPP_EXTENSION = After("torch.utils.cpp_extension", _called_build_extension)
+SETUPTOOLS = After("setuptools.dist", _required_by_setup)
 
 
 def install(autograd: bool = False) -> None:
@@ -113,6 +139,7 @@ def install(autograd: bool = False) -> None:
         sys.meta_path.insert(0, Finder)  # type: ignore[arg-type]
         sys.modules.pop(NAME, None)  # one of torch's own that was imported before
     CPP_EXTENSION.install()
+    SETUPTOOLS.install()
     if autograd:
         TORCH.install()
 
@@ -127,13 +154,23 @@ def uninstall() -> None:
             del utils.ffi  # type: ignore[union-attr]
     if CPP_EXTENSION in sys.meta_path:
         sys.meta_path.remove(CPP_EXTENSION)  # type: ignore[arg-type]
-        cpp_extension = sys.modules.get(CPP_EXTENSION.name)
-        if hasattr(getattr(cpp_extension, "BuildExtension", None), "original"):
-            cpp_extension.BuildExtension = cpp_extension.BuildExtension.original  # type: ignore[union-attr]
+        _put_back(sys.modules.get(CPP_EXTENSION.name), "BuildExtension")
+    if SETUPTOOLS in sys.meta_path:
+        sys.meta_path.remove(SETUPTOOLS)  # type: ignore[arg-type]
+        _put_back(
+            getattr(sys.modules.get(SETUPTOOLS.name), "Distribution", None), "fetch_build_eggs"
+        )
     if TORCH in sys.meta_path:
         sys.meta_path.remove(TORCH)  # type: ignore[arg-type]
         if "ffi_ext.old_autograd" in sys.modules:
             sys.modules["ffi_ext.old_autograd"].uninstall()
+
+
+def _put_back(owner: object, name: str) -> None:
+    """Gives a module's or class's name the original that our replacement has kept."""
+    original = getattr(getattr(owner, name, None), "original", None)
+    if original is not None:
+        setattr(owner, name, original)
 
 
 def fork_workers() -> None:

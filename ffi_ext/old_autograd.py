@@ -33,6 +33,15 @@ def _raw(value: Any) -> Any:
     return value.detach() if isinstance(value, torch.Tensor) and value.requires_grad else value
 
 
+def _with_memory(gradient: Any) -> Any:
+    """A gradient whose elements lie one behind the other: that of sum() is one number, seen many times.
+
+    C of the time, which was written for PyTorch 0.1, reads as many.
+    """
+    is_strided = isinstance(gradient, torch.Tensor) and gradient.layout is torch.strided
+    return _raw(gradient.contiguous() if is_strided else gradient)
+
+
 class _Call(Function):
     """One call of an old-style Function, as today's autograd knows it."""
 
@@ -68,7 +77,7 @@ class _Call(Function):
         call._saved = ctx.saved_tensors
         try:
             with torch.no_grad():  # as in the original: once differentiable
-                result = call.backward(*[_raw(gradient) for gradient in gradients])
+                result = call.backward(*map(_with_memory, gradients))
         finally:
             call.__dict__.pop("_saved", None)
         result = tuple(result) if isinstance(result, (tuple, list)) else (result,)
@@ -149,7 +158,13 @@ def _backward_of_old(self: torch.Tensor, *args: Any, **kwargs: Any) -> None:
     if "retain_variables" in kwargs:
         _say_once("backward(retain_variables=...) is retain_graph=... today")
         kwargs.setdefault("retain_graph", kwargs.pop("retain_variables"))
-    _backward(self, *args, **kwargs)
+    gradient = args[0] if args else kwargs.pop("gradient", None)
+    if isinstance(gradient, torch.Tensor) and self.dim() == 0 and gradient.shape == (1,):
+        _say_once(
+            "backward() of a tensor without dimensions, as a loss is, takes a gradient without"
+        )
+        gradient = gradient.reshape(())
+    _backward(self, gradient, *args[1:], **kwargs)
 
 
 _PY_SQ_ITEM = 44  # typeslots.h
@@ -197,7 +212,7 @@ _LOSSES: dict[str, Any] = {"_assert_no_grad": _assert_no_grad}
 
 
 def install() -> None:
-    """Makes old-style Functions, `.data[0]` and `backward(retain_variables=...)` work. Once is enough."""
+    """Makes old-style Functions, `.data[0]`, `backward(torch.ones(1))` and `retain_variables` work. Once is enough."""
     if _originals:
         return
     changed = ((Function, _INSTANCES), (torch.Tensor, _TENSORS), (torch.nn.modules.loss, _LOSSES))

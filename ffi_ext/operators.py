@@ -99,11 +99,6 @@ def operator_of(function: Any) -> Callable[..., Any]:
     return found[1].call if found else function
 
 
-def _is_mutated(code: str) -> bool:
-    """Whether C may write to a tensor parameter: it is not const."""
-    return code[0] in "TUA"
-
-
 @dataclass(frozen=True)
 class Signature:
     """Parameters of a C function: names, and which are tensors, and which of these it may write to."""
@@ -121,7 +116,7 @@ def signature_of(function: Any) -> Signature | None:
         return None
     pairs = list(zip(names, codes[1:], strict=True))
     tensors = [(n, c) for n, c in pairs if types.is_tensor(c)]
-    mutable = tuple(n for n, c in tensors if _is_mutated(c))
+    mutable = tuple(n for n, c in tensors if types.may_write(c))
     return Signature(tuple(names), frozenset(n for n, _ in tensors), mutable)
 
 
@@ -134,7 +129,7 @@ def _schema(function: Any) -> str | None:
     parts, letter = [], ord("a")
     for name, code, said in zip(names, codes[1:], record.constraints, strict=True):
         if types.is_tensor(code):
-            mutated = _is_mutated(code)
+            mutated = types.may_write(code)
             mark = "?" if constraints.decode(said).optional else ""
             parts.append(f"Tensor{f'({chr(letter)}!)' if mutated else ''}{mark} {name}")
             letter += mutated

@@ -51,10 +51,11 @@ def type_name(dtype: torch.dtype, kind: str = "Tensor") -> str:
 
 
 def wanted(code: str) -> str:
-    kind = "Tensor" if code[0] in "TtUu" else "Storage"
-    place = "a CUDA device" if code[0] in "UuWw" else "the CPU"
-    dtype = DTYPES[code[1]]
-    return f"a {type_name(dtype, kind)} ({str(dtype).removeprefix('torch.')}) on {place}"
+    record = types.record_of(code)
+    assert record is not None
+    place = "a CUDA device" if record.device == "cuda" else "the CPU"
+    name = type_name(DTYPES[record.element.letter], record.kind)
+    return f"a {name} ({record.element.dtype}) on {place}"
 
 
 def is_storage(value: object) -> bool:

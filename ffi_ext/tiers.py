@@ -213,7 +213,7 @@ def choose(runtime: Any) -> str:
 def _choose(runtime: Any) -> str:
     header = object.__basicsize__
     if os.environ.get("FFI_EXT_TIER", "native") == "python":
-        return runtime.choose_tier([], [], header, HELPERS)
+        return runtime.choose_tier(_libraries(), [], header, HELPERS)
     samples = _dense_samples()
     try:
         probes = _probes(samples)
@@ -227,4 +227,4 @@ def _choose(runtime: Any) -> str:
             and all(runtime.describe(tensor) is None for tensor in _odd_samples())
         ):
             return "native"
-    return runtime.choose_tier([], [], header, HELPERS)
+    return runtime.choose_tier(_libraries(), [], header, HELPERS)

@@ -129,7 +129,7 @@ def _program(variable: str, default: str, package: str) -> Program:
 
 
 def c_compiler() -> Program:
-    """$CC, else cc or gcc."""
+    """$CC, else gcc, else cc."""
     return _program("CC", "gcc" if shutil.which("gcc") or not shutil.which("cc") else "cc", "gcc")
 
 
@@ -154,7 +154,7 @@ def c_standard() -> list[str]:
 
 
 def cxx_compiler() -> Program:
-    """$CXX, else g++ or c++."""
+    """$CXX, else g++, else c++."""
     default = "g++" if shutil.which("g++") or not shutil.which("c++") else "c++"
     return _program("CXX", default, "g++" if shutil.which("apt-get") else "gcc-c++")
 
@@ -291,9 +291,7 @@ class Compilers:
         self._running: set[subprocess.Popen[bytes]] = set()
         self._ended = False
 
-    def run(
-        self, command: Sequence[str], cwd: Path | None = None, apart: bool = False
-    ) -> tuple[int, str]:
+    def run(self, command: Sequence[str], apart: bool = False) -> tuple[int, str]:
         """Runs a compiler. Returns its exit status and all it printed.
 
         Args:
@@ -310,7 +308,6 @@ class Compilers:
             try:
                 process = subprocess.Popen(
                     list(command),
-                    cwd=cwd,
                     stdin=subprocess.DEVNULL,
                     stdout=subprocess.PIPE,
                     stderr=subprocess.PIPE if apart else subprocess.STDOUT,
@@ -350,6 +347,6 @@ def _kill_group(process: subprocess.Popen[bytes]) -> None:
         os.killpg(process.pid, signal.SIGKILL)
 
 
-def run(command: Sequence[str], cwd: Path | None = None, apart: bool = False) -> tuple[int, str]:
+def run(command: Sequence[str], apart: bool = False) -> tuple[int, str]:
     """Runs one compiler; as Compilers.run."""
-    return Compilers().run(command, cwd, apart)
+    return Compilers().run(command, apart)

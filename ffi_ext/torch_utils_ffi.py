@@ -9,7 +9,7 @@ from typing import Any
 import _cffi_backend
 
 from ffi_ext import extension, runtime, types
-from ffi_ext.extension_arguments import KEYWORDS
+from ffi_ext.extension_arguments import KEYWORDS, LANGUAGES, NAMED
 
 __all__ = ["create_extension"]
 
@@ -18,11 +18,21 @@ _typedefs = types.TH_TYPEDEFS
 
 def create_extension(name: Any, headers: Any, sources: Any, *args: Any, **kwargs: Any) -> Any:
     """ffi_ext's, as lenient as the original: keywords that it does not know are left out with a warning."""
-    for key in set(kwargs) - {"verbose", "with_cuda", "package", "relative_to"} - KEYWORDS:
+    for key in set(kwargs) - NAMED - KEYWORDS:
         near = difflib.get_close_matches(key, KEYWORDS, n=1)
         hint = f" (did you mean '{near[0]}'?)" if near else ""
         warnings.warn(f"create_extension() ignores the unknown keyword '{key}'{hint}", stacklevel=2)
         del kwargs[key]
+    language = kwargs.get("language")
+    if (
+        isinstance(language, str) and language not in LANGUAGES
+    ):  # distutils knew "c++", and no other
+        warnings.warn(
+            f"create_extension() ignores language={language!r}, which is 'c' or 'c++'; a source's suffix "
+            "says what it is",
+            stacklevel=2,
+        )
+        del kwargs["language"]
     return extension.create_extension(name, headers, sources, *args, **kwargs)
 
 

@@ -59,6 +59,7 @@ def _records() -> dict[str, Record]:
 
 
 RECORDS = _records()
+_BY_CODE = {record.code: record for record in RECORDS.values()}
 
 ARRAY = "ffi_ext_tensor"  # include/ffi_ext.h: a view of a tensor of any element type
 ARRAY_CODES = ("A", "a")  # C may write to its elements; or not
@@ -166,15 +167,27 @@ def code_for(
     return "x"
 
 
+def record_of(code: str) -> Record | None:
+    """The record that a parameter of this code takes; None of every other type."""
+    return _BY_CODE.get(code[0].upper() + code[1:])
+
+
+def may_write(code: str) -> bool:
+    """Whether C may write to the tensor, storage or memory that a parameter of this code takes: it is not const."""
+    return code[0].isupper() and (
+        record_of(code) is not None or code in (*ARRAY_CODES, *MEMORY_CODES)
+    )
+
+
 def annotation_for(code: str, result: bool = False) -> str:
     """The type of a parameter or result in a stub."""
     if code == "v":
         return "None"
-    if len(code) == 2:
-        tensor = code[0] in "TtUu"
+    if record := record_of(code):
+        tensor = record.kind == "Tensor"
         if result:
             return "torch.Tensor" if tensor else "torch.storage.TypedStorage"
-        numpy = " | numpy.ndarray[Any, Any]" if code[0] in "Tt" else ""
+        numpy = " | numpy.ndarray[Any, Any]" if takes_arrays(code) else ""
         return f"torch.Tensor{numpy} | _CData" if tensor else "torch.storage.TypedStorage | _CData"
     if code in ARRAY_CODES:
         return "torch.Tensor | numpy.ndarray[Any, Any] | _CData"
@@ -186,9 +199,18 @@ def annotation_for(code: str, result: bool = False) -> str:
     return "Any"
 
 
+def takes_arrays(code: str) -> bool:
+    """Whether a parameter of this code, a tensor's, takes NumPy arrays, too."""
+    record = record_of(code)
+    return code in ARRAY_CODES or (
+        record is not None and (record.kind, record.device) == ("Tensor", "cpu")
+    )
+
+
 def is_tensor(code: str) -> bool:
     """Whether a parameter of this code takes tensors."""
-    return code[0] in "TtUuAa"
+    record = record_of(code)
+    return code in ARRAY_CODES or (record is not None and record.kind == "Tensor")
 
 
 def is_th_name(name: str) -> bool:

@@ -437,6 +437,23 @@ def test_the_gil_stays_with_c_that_works_on_objects(build, source, kept):
     assert module.holds() == kept
 
 
+def test_an_exception_that_c_sets_is_the_calls(build):
+    text = """int checked(int n) {
+      PyGILState_STATE state = PyGILState_Ensure();
+      if (n < 0) PyErr_Format(PyExc_ValueError, "n is negative: %d", n);
+      PyGILState_Release(state);
+      return n; }"""
+    for first in (
+        "#include <Python.h>\n",
+        "#include <Python.h>\nvoid *other = PyGILState_Ensure;\n",
+    ):
+        module = build("int checked(int n);", first + text)
+        assert module.checked(3) == 3
+        with pytest.raises(ValueError, match="^n is negative: -4$"):
+            module.checked(-4)
+        assert module.checked(5) == 5
+
+
 @pytest.mark.skipif(not FREE_THREADED, reason="this Python always has a GIL")
 @pytest.mark.parametrize(
     ("source", "gil"),

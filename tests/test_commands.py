@@ -433,6 +433,12 @@ def test_doctor_finds_what_is_missing(tmp_path, capsys):
         "create_extension('a', ['a.h'], sources, extra_objects=[x for x in objects])\n"
     )
     (tmp_path / "helper.py").write_text("x = y.cuda(async=True)\n")
+    (tmp_path / "pkg").mkdir()
+    (tmp_path / "pkg" / "__init__.py").write_text(
+        "import torch\nimport fft, sys\nfrom . import sys\n"
+    )
+    (tmp_path / "pkg" / "fft.py").touch()
+    (tmp_path / "pkg" / "sys.py").touch()
     (tmp_path / "k.cu").touch()
     (tmp_path / "a.h").touch()
     (tmp_path / "a.c").write_text(
@@ -446,12 +452,13 @@ def test_doctor_finds_what_is_missing(tmp_path, capsys):
         "no_such_package is not installed",
         "the object gone.o is not there, nor gone.cu",
         "helper.py:1: no Python 3",
+        "pkg/__init__.py:2: `import fft` finds the fft beside it in Python 2 alone",
         "write non_blocking=True",
         "a.c: THTensor_(invented): not part",
         "texture references are gone",
     ):
         assert text in problems
-    assert "mine" not in problems and "fill" not in problems
+    assert "mine" not in problems and "fill" not in problems and "import sys" not in problems
     notes = "\n".join(report["notes"])
     assert "k.cu.o is not there: it is made from k.cu" in notes and "made.c is not there" in notes
     assert report["needs"] == ["no_such_package", "torch"]

@@ -246,7 +246,7 @@ def only_pip(tmp_path, monkeypatch):
     monkeypatch.setattr(cuda, "real_nvcc_on_path", lambda: None)
     root = tmp_path / "nvidia" / "cu13"
     monkeypatch.setattr(
-        cuda, "_pip_folders", lambda name: [root / name] if (root / name).is_dir() else []
+        cuda, "pip_folders", lambda name: [root / name] if (root / name).is_dir() else []
     )
     (root / "include").mkdir(parents=True)
     (root / "include" / "cuda_runtime.h").write_text('#include "crt/host_config.h"\n')
@@ -696,7 +696,7 @@ def pip_library(tmp_path, name, text):
 def test_functions_of_the_toolkits_libraries_are_linked(tmp_path, build, monkeypatch, capfd):
     folder = pip_library(tmp_path, "curand", "int curandOwn(int x) { return x + 1; }")
     text = "int curandOwn(int); int f(int x) { return curandOwn(x); }"
-    monkeypatch.setattr(cuda, "_pip_folders", lambda name: [folder] if name == "lib" else [])
+    monkeypatch.setattr(cuda, "pip_folders", lambda name: [folder] if name == "lib" else [])
     assert build("int f(int x);", text).f(4) == 5
     assert "warning" not in capfd.readouterr().err
     assert cuda_libraries.library_words(["cublasLtOwn", "curandown", "f"]) == []
@@ -705,7 +705,7 @@ def test_functions_of_the_toolkits_libraries_are_linked(tmp_path, build, monkeyp
 def test_a_library_that_only_pip_installed_is_found_by_its_name(tmp_path, build, monkeypatch):
     """`libraries=["cufft"]` of a script, where there is a libcufft.so.12 and no libcufft.so."""
     folder = pip_library(tmp_path, "own99", "int own(int x) { return x + 1; }")
-    monkeypatch.setattr(cuda, "_pip_folders", lambda name: [folder] if name == "lib" else [])
+    monkeypatch.setattr(cuda, "pip_folders", lambda name: [folder] if name == "lib" else [])
     text = "int own(int); int f(int x) { return own(x); }"
     module = build("int f(int x);", text, with_cuda=True, libraries=["own99"])
     assert module.f(4) == 5

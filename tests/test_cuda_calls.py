@@ -7,7 +7,10 @@ from __future__ import annotations
 
 import contextlib
 import ctypes
+import subprocess
+import sys
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 import torch
@@ -100,26 +103,33 @@ def keys(*names: str) -> int:
     return raw
 
 
+SIZE = 176  # of the C++ object, at least
+
+
 @contextlib.contextmanager
 def as_cuda(*tensors: torch.Tensor, index: int = 0) -> Iterator[None]:
     """Within this, the tensors' C++ objects have the dispatch keys and the device of CUDA tensors."""
     patches = []
     cpu, cuda = keys("CPU", "AutocastCPU"), keys("CUDA", "AutocastCUDA")
     for tensor in tensors:
-        impl = (ctypes.c_char * 208).from_address(tensor._cdata)
+        impl = (ctypes.c_char * SIZE).from_address(tensor._cdata)
         raw = torch._C._dispatch_keys(tensor).raw_repr()
         keyset = bytes(impl).index(raw.to_bytes(8, "little"))
         device = (
             bytes(impl).index(bytes([6, 0, 0, 0xFF, 1]), 16) + 2
         )  # float32, then CPU, none, yes
-        patches.append((impl, bytes(impl)))
-        impl[keyset : keyset + 8] = (raw & ~cpu | cuda).to_bytes(8, "little")
-        impl[device : device + 3] = bytes([1, index, 1])
+        changed = {
+            keyset: (raw & ~cpu | cuda).to_bytes(8, "little"),
+            device: bytes([1, index, 1]),
+        }
+        for at, new in changed.items():
+            patches.append((impl, at, impl[at : at + len(new)]))
+            impl[at : at + len(new)] = new
     try:
         yield
     finally:
-        for impl, before in patches:
-            impl[:] = before
+        for impl, at, before in patches:
+            impl[at : at + len(before)] = before
 
 
 @pytest.fixture
@@ -170,6 +180,58 @@ def test_the_device_of_the_first_tensor_is_current_during_the_call(calls, asked)
         assert asked == [("exchange", 1), ("exchange", 0)]
         assert calls.stream_of(second) == 71 + 1000
     assert calls.stream_of(first) == 0
+
+
+ERRORS_OF_TORCH = """
+import ctypes, sys
+sys.path.insert(0, {tests!r})
+from pathlib import Path
+import torch
+from test_cuda_calls import as_cuda, cuda_state
+torchs = ctypes.CDLL({library!r}, ctypes.RTLD_GLOBAL)  # as torch with CUDA loads its own
+sys.path.insert(0, {folder!r})
+from _ext import own, none
+for name in ("current_device", "exchange_device", "current_stream"):
+    cuda_state.ANSWERS[name] = lambda _: 0
+t = torch.ones(2)
+with as_cuda(t):
+    print(none.dimensions(t), torchs.asked())
+    try:
+        own.dimensions(t)
+    except RuntimeError as error:
+        print(str(error).split(",")[0])
+    print(torchs.asked())
+"""
+
+
+def test_errors_are_those_of_the_modules_own_runtime(tmp_path):
+    """Torch's libcudart is for all to see, and its errors are torch's."""
+    names = 'int cudaGetLastError(void) {{ return {} }}\nconst char *cudaGetErrorString(int e) {{ return "{}"; }}'
+    (tmp_path / "cudart.c").write_text(
+        "static int calls;\nint asked(void) { return calls; }\n"
+        + names.format("calls++ + 9;", "torch's")
+    )
+    library = tmp_path / "libcudart_of_torch.so"
+    subprocess.run(["gcc", "-shared", "-fPIC", "-o", library, tmp_path / "cudart.c"], check=True)
+    (tmp_path / "a.h").write_text("int dimensions(THCudaTensor *t);\n")
+    body = "int dimensions(THCudaTensor *t) { return t->nDimension; }\n"
+    for name, runtime_of in (("none", ""), ("own", names.format("700;", "its own"))):
+        (tmp_path / f"{name}.c").write_text(f"#include <THC/THC.h>\n{body}")
+        (tmp_path / f"{name}_runtime.c").write_text(runtime_of)
+        sources = [f"{name}.c", f"{name}_runtime.c"]
+        place = str(tmp_path / "build.py")
+        ffi_ext.create_extension(
+            f"_ext.{name}", "a.h", sources, with_cuda=True, relative_to=place, verbose=False
+        ).build()
+    script = ERRORS_OF_TORCH.format(
+        tests=str(Path(__file__).parent), library=str(library), folder=str(tmp_path)
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", script], capture_output=True, text=True, check=False
+    )
+    assert done.stdout.splitlines() == ["1 0", "cuda runtime error (700) : its own", "0"], (
+        done.stderr
+    )
 
 
 @pytest.mark.parametrize("learned", [False, True])

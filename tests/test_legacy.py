@@ -167,6 +167,57 @@ def test_keywords_and_iterables_as_lenient_as_the_originals(repository):
     assert ffi_ext_command(repository, "run", "test.py").stdout == "fine\n"
 
 
+def test_languages_that_distutils_did_not_know(repository):
+    (repository / "build.py").write_text(
+        BUILD.replace("headers=headers,", "headers=headers, language='cc',")
+    )
+    built = ffi_ext_command(repository, "run", "build.py")
+    assert built.returncode == 0, built.stderr
+    assert "ignores language='cc', which is 'c' or 'c++'" in built.stderr
+    assert ffi_ext_command(repository, "run", "test.py").stdout == "fine\n"
+
+
+SETUP = """
+from setuptools import setup
+setup(name="old", version="0.1", py_modules=["old"], setup_requires={requires})
+"""
+
+
+@pytest.mark.parametrize(
+    ("requires", "said"),
+    [
+        (["torch==0.3.1", "cffi"], ["torch==0.3.1: "]),
+        ("torch==0.3.1\ncffi>=99\n", ["torch==0.3.1: ", "cffi>=99: "]),
+    ],
+)
+def test_what_setup_requires_is_not_fetched_where_it_is_here(tmp_path, requires, said):
+    (tmp_path / "setup.py").write_text(SETUP.format(requires=repr(requires)))
+    (tmp_path / "old.py").touch()
+    done = ffi_ext_command(tmp_path, "run", "setup.py", "build")
+    assert done.returncode == 0 and (tmp_path / "build" / "lib" / "old.py").exists(), done.stderr
+    found = [
+        line for line in done.stderr.splitlines() if line.startswith("ffi_ext: setup_requires")
+    ]
+    assert [
+        line.removeprefix("ffi_ext: setup_requires ")[: len(s)]
+        for line, s in zip(found, said, strict=True)
+    ] == said
+
+
+def test_what_is_not_here_is_left_to_setuptools():
+    from setuptools.dist import Distribution
+
+    original, asked = Distribution.fetch_build_eggs, []
+    Distribution.fetch_build_eggs = lambda self, requires: asked.append(requires)
+    ffi_ext.install()
+    try:
+        Distribution().fetch_build_eggs(["torch==0.1", "no-such-package-anywhere>=2"])
+        assert asked == [["no-such-package-anywhere>=2"]]
+    finally:
+        ffi_ext.uninstall()
+        Distribution.fetch_build_eggs = original
+
+
 @pytest.mark.parametrize(
     "imported", ["BuildExtension", "BuildExtension as create_extension", "BuildExtension as B"]
 )

@@ -189,6 +189,35 @@ def test_backward_that_retains_variables(capsys):
     assert "retain_graph" in capsys.readouterr().err
 
 
+class Reader(Function):
+    """y = 2 x, whose backward reads memory as C does: by address and number of elements."""
+
+    def forward(self, x):
+        return 2 * x
+
+    def backward(self, grad):
+        there = (ctypes.c_float * grad.numel()).from_address(grad.data_ptr())
+        return 2 * torch.tensor(list(there)).view(grad.shape)
+
+
+@pytest.mark.parametrize("last", [lambda y: y.sum(), lambda y: (y * torch.ones(3, 2).t()).sum()])
+def test_gradients_have_a_number_in_memory_for_each_element(last):
+    x = Variable(torch.ones(2, 3), requires_grad=True)
+    last(Reader()(x)).backward()  # of sum(): one number, expanded
+    assert x.grad.tolist() == [[2.0] * 3] * 2
+
+
+def test_a_loss_takes_a_gradient_of_one_element():
+    for keywords in ({}, {"retain_variables": True}):
+        x = Variable(torch.ones(2), requires_grad=True)
+        (x * x).sum().backward(torch.ones(1) * 3, **keywords)
+        assert x.grad.tolist() == [6.0, 6.0]
+    (x * x).sum().backward(gradient=torch.ones(1))
+    assert x.grad.tolist() == [8.0, 8.0]
+    with pytest.raises(RuntimeError, match="shape"):
+        (x * x).sum().backward(torch.ones(2))
+
+
 def test_losses_may_ask_for_targets_without_gradient():
     from torch.nn.modules.loss import _assert_no_grad
 

@@ -7,7 +7,7 @@ import importlib
 import os
 import sys
 
-from ffi_ext.cli.terminal import PROBLEMS, complain
+from ffi_ext.cli.terminal import PROBLEMS, USAGE, complain
 from ffi_ext.errors import BuildError
 
 # Name -> module and help. A module has `add(parser)` and `main(options) -> exit code`, and says in its
@@ -63,7 +63,7 @@ def main(arguments: list[str] | None = None) -> int:
     words = sys.argv[1:] if arguments is None else arguments
     if not words:
         parser("").print_help(sys.stderr)
-        return 2
+        return USAGE
     first = words[0] if words[0] in COMMANDS else None
     options = parser(first or "").parse_args(words)
     command = importlib.import_module(f"ffi_ext.cli.{COMMANDS[options.command][0]}")
@@ -73,7 +73,7 @@ def main(arguments: list[str] | None = None) -> int:
         return code
     except BrokenPipeError:  # `ffi-ext ... | head`
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        return 1
+        return PROBLEMS
     except BuildError as error:
         complain(f"{options.command}: {error}")
         return PROBLEMS

@@ -64,7 +64,9 @@ def main(options: argparse.Namespace) -> int:
     if scripts:
         if headers or sources or len(scripts) > 1:
             return complain("one build script, or headers and sources; not both")
-        return _script(scripts[0], options.quiet)
+        from ffi_ext.cli.run import run
+
+        return run([scripts[0]], options.quiet)
     folders = [f for f in sources if Path(f).is_dir()]
     if folders:
         return complain(
@@ -75,12 +77,6 @@ def main(options: argparse.Namespace) -> int:
         missing = "source (.c, .cpp, .cu)" if headers else "header (.h)"
         return complain(f"a {missing} is missing: its functions are what the module has")
     return _extension(headers, sources, options)
-
-
-def _script(script: str, quiet: bool) -> int:
-    from ffi_ext.cli.run import run
-
-    return run([script], quiet)
 
 
 def _extension(headers: list[str], sources: list[str], options: argparse.Namespace) -> int:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import difflib
 import io
+import sys
 import tokenize
 from dataclasses import dataclass
 from pathlib import Path
@@ -71,8 +72,6 @@ def main(options: argparse.Namespace) -> int:
                 return PROBLEMS
         else:
             print_diff(_diff(file))
-    import sys
-
     out = sys.stdout if options.write else sys.stderr  # the diff is to be a patch
     if notes:
         print("\n" + coloured("left to you:", YELLOW, out), file=out)

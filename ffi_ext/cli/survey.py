@@ -81,7 +81,13 @@ def scripts(folder: Path, report: Report) -> None:
         for node in ast.walk(tree):
             if isinstance(node, ast.Import):
                 for alias in node.names:
-                    imported.setdefault(alias.name.partition(".")[0], f"{shown}:{node.lineno}")
+                    first = alias.name.partition(".")[0]
+                    imported.setdefault(first, f"{shown}:{node.lineno}")
+                    if path.name == "__init__.py" and _is_beside(path, first):
+                        report.problems.append(
+                            f"{shown}:{node.lineno}: `import {first}` finds the {first} beside it in Python 2 "
+                            f"alone: write `from . import {first}`"
+                        )
             elif isinstance(node, ast.ImportFrom):
                 if node.module and not node.level:
                     imported.setdefault(node.module.partition(".")[0], f"{shown}:{node.lineno}")
@@ -115,6 +121,12 @@ def scripts(folder: Path, report: Report) -> None:
             f"install(autograd=True){volatile}; `ffi-ext port` rewrites them"
         )
     _imports(imported, local, report)
+
+
+def _is_beside(init: Path, name: str) -> bool:
+    """Whether a package has a module or package of that name, which is none of Python's own."""
+    there = (init.with_name(f"{name}.py"), init.parent / name / "__init__.py")
+    return name not in sys.stdlib_module_names and any(path.exists() for path in there)
 
 
 def _parsed(path: Path, shown: str, report: Report) -> ast.Module | None:

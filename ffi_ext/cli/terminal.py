@@ -8,7 +8,11 @@ from typing import TextIO
 
 RED, GREEN, YELLOW, CYAN, BOLD = "31", "32", "33", "36", "1"
 
-OK, PROBLEMS, USAGE = 0, 1, 2  # exit codes: it went well; what was looked for was found; wrong use
+OK, PROBLEMS, USAGE = (
+    0,
+    1,
+    2,
+)  # exit codes: it went well; it failed, or found what it looks for; wrong use
 
 
 def has_colours(stream: TextIO) -> bool:
@@ -22,7 +26,7 @@ def coloured(text: str, colour: str, stream: TextIO | None = None) -> str:
 
 
 def complain(text: str) -> int:
-    """Says on stderr why a command does nothing. Returns its exit code."""
+    """Says on stderr what is wrong. Returns the exit code of wrong use."""
     print(f"{coloured('ffi-ext:', RED, sys.stderr)} {text}", file=sys.stderr)
     return USAGE
 

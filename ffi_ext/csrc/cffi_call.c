@@ -84,7 +84,7 @@ PyObject *ffi_call_cffi(PyObject *self, PyObject *arguments) {
   int device = 0;
   PyObject *result = NULL, *converted = cffi_arguments(&c, args, parameters, count);
   if (converted && ffi_enter_device(&c, &device) == 0) {
-    char text[2560];
+    char text[FFI_TH_TEXT + FFI_TEXT_ROOM];
     c.slots[1].p = target;
     c.slots[2].p = converted;
     PyThreadState *state = PyThreadState_Get();

@@ -3,6 +3,8 @@
  * and one of libtorch_cuda's C interface. Python is the way round. */
 #include "cuda_device.h"
 
+#include <stdlib.h>
+
 #include "function.h"
 #include "torch_bridge.h"
 
@@ -12,6 +14,8 @@ static struct {
   device_index (*current_device)(void);
   device_index (*exchange_device)(device_index);
   int32_t (*current_stream)(int32_t, void **);
+  int32_t (*allocate)(uint64_t, void **);
+  int32_t (*release)(void *);
   int only_gpu; /* there is one GPU: it is always the current one */
   int trusted;  /* atomic; set last */
 } native;
@@ -20,6 +24,9 @@ void ffi_cuda_look_up(void) {
   *(void **)&native.current_device = ffi_native_symbol("_ZN3c104cuda14current_deviceEv");
   *(void **)&native.exchange_device = ffi_native_symbol("_ZN3c104cuda14ExchangeDeviceEa");
   *(void **)&native.current_stream = ffi_native_symbol("aoti_torch_get_current_cuda_stream");
+  if (getenv("PYTORCH_NO_CUDA_MEMORY_CACHING")) return; /* which they do not ask: cuda_state.py */
+  *(void **)&native.allocate = ffi_native_symbol("aoti_torch_cuda_caching_allocator_raw_alloc");
+  *(void **)&native.release = ffi_native_symbol("aoti_torch_cuda_caching_allocator_raw_delete");
 }
 
 static int is_trusted(void) { return __atomic_load_n(&native.trusted, __ATOMIC_ACQUIRE); }
@@ -95,4 +102,19 @@ int ffi_cuda_current_stream(int device, void **stream, char *text) {
   if (ffi_cuda_answer("current_stream", device, &value, text)) return -1;
   *stream = (void *)(intptr_t)value;
   return 0;
+}
+
+int ffi_cuda_allocate(size_t bytes, void **memory, char *text) {
+  if (is_trusted() && native.allocate && native.release && native.allocate(bytes, memory) == 0)
+    return 0;
+  long long value; /* also where there is no room left, which torch's own error says best */
+  if (ffi_cuda_answer("malloc", (long long)bytes, &value, text)) return -1;
+  *memory = (void *)(intptr_t)value;
+  return 0;
+}
+
+int ffi_cuda_release(void *memory, char *text) {
+  if (is_trusted() && native.allocate && native.release && native.release(memory) == 0) return 0;
+  long long nothing;
+  return ffi_cuda_answer("free", (long long)(intptr_t)memory, &nothing, text);
 }

@@ -124,7 +124,7 @@ static int is_by_pointer(const ffi_parameter *p, PyObject *value) {
 
 static PyObject *run(ffi_call *c, PyObject *const *args) {
   ffi_function *function = c->function;
-  char text[2560]; /* TH formats up to 2048, and the place behind it */
+  char text[FFI_TH_TEXT + FFI_TEXT_ROOM]; /* of an error, and its place */
   /* Tensors last: a conversion that runs Python code (__index__ ...) may change a tensor, and C
    * must not get the address from before. */
   int pointers = 0; /* parameters of other pointer types that were given tensors or arrays */
@@ -148,14 +148,12 @@ static PyObject *run(ffi_call *c, PyObject *const *args) {
   int failed = ffi_guard_call(function->table, function->entry->call, c->slots, text, sizeof text);
   if (state) PyEval_RestoreThread(state);
   if (device) ffi_leave_device(device);
-  if (function->has_cuda && function->table->cuda_error)
-    failed = launch_error(function->table, failed, text);
+  if (function->launches) failed = launch_error(function->table, failed, text);
 
-  return failed ? ffi_native_error(text) : give_result(c);
+  if (failed) return ffi_native_error(text);
+  return PyErr_Occurred() ? NULL : give_result(c); /* C that has Python's functions sets errors */
 }
 
-/* The end of a call, with its result or with the error that is set: that one comes before any that
- * the end itself meets, which may have to run Python. */
 PyObject *ffi_call_finish(ffi_call *c, PyObject *result) {
   PyObject *type = NULL, *value = NULL, *traceback = NULL;
   if (!result) PyErr_Fetch(&type, &value, &traceback);

@@ -1,7 +1,9 @@
 /* The function object of a generated module: made of an entry of a binary's table, seen by Python.
  */
+#define _GNU_SOURCE /* dladdr */
 #include "function.h"
 
+#include <dlfcn.h>
 #include <stdlib.h>
 #include <string.h>
 #include <structmember.h>
@@ -158,6 +160,17 @@ static void set_order(ffi_function *f, const ffi_parameter *parameters) {
     }
 }
 
+/* Whether the binary or a library that it is linked with has cudaGetLastError: torch's own, which
+ * all can see, holds torch's errors. */
+static int has_cuda_runtime(const ffi_ext_module_table *table) {
+  Dl_info place;
+  if (!table->cuda_error || !dladdr(table, &place)) return 0;
+  void *binary = dlopen(place.dli_fname, RTLD_LAZY | RTLD_NOLOAD);
+  const int found = binary && dlsym(binary, "cudaGetLastError");
+  if (binary) dlclose(binary);
+  return found;
+}
+
 PyObject *ffi_function_callable(const ffi_ext_module_table *table, const ffi_ext_function *entry,
                                 const char *name, PyObject *module, PyObject *binary) {
   ffi_parameter result, parameters[FFI_EXT_MAX_ARGUMENTS];
@@ -186,6 +199,7 @@ PyObject *ffi_function_callable(const ffi_ext_module_table *table, const ffi_ext
     f->has_cuda |= (constraints[i].devices & FFI_ON_CUDA) != 0;
     f->compares |= (char)ffi_constraint_compares(&constraints[i]);
   }
+  f->launches = f->has_cuda && has_cuda_runtime(table);
   f->result = result;
   f->parameters = malloc((size_t)(count ? count : 1) * sizeof *parameters);
   if (constraint_count) f->constraints = malloc((size_t)constraint_count * sizeof *constraints);

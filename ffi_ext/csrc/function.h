@@ -44,11 +44,12 @@ typedef struct ffi_function {
   int count;
   unsigned char order[FFI_EXT_MAX_ARGUMENTS]; /* in which arguments are converted */
   char has_cuda;                              /* a parameter is a CUDA tensor or storage */
+  char launches;                              /* has_cuda, and the binary has a CUDA runtime */
   char compares;                              /* constraints say more of tensors than `optional` */
   ffi_parameter result;
   ffi_parameter *parameters;
   ffi_constraint *constraints;
-  PyObject *name, *module, *names; /* names: tuple of interned str */
+  PyObject *name, *module, *names; /* names: a tuple of str */
   PyObject *origin;                /* Python's: (ffi, lib, C's name) */
   PyObject *types;     /* atomic; cffi's, as cffi_values.types_of says, or None before */
   PyObject *keepalive; /* the binary */

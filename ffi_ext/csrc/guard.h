@@ -11,6 +11,7 @@ extern "C" {
 #endif
 
 #define FFI_TEXT_ROOM 512
+#define FFI_TH_TEXT 2048 /* what TH formats of an error */
 
 /* Calls a trampoline. Returns 0, or 1 with the error's text when an exception left it. */
 int ffi_guard_call(const ffi_ext_module_table *table, void (*call)(ffi_ext_slot *),

@@ -102,7 +102,8 @@ static PyObject *choose_tier(PyObject *unused, PyObject *args) {
   if (!PyArg_ParseTuple(args, "OOnO", &libraries, &probes, &header, &helpers)) return NULL;
   ffi_python_load(helpers, &ffi_torch);
   ffi_handle_offset = 0;
-  if (PySequence_Size(probes) > 0 && !ffi_native_load(libraries, &ffi_torch) &&
+  const int opened = !ffi_native_open(libraries); /* THC looks there in either tier */
+  if (opened && PySequence_Size(probes) > 0 && !ffi_native_load(&ffi_torch) &&
       !ffi_fields_calibrate(probes, header)) {
     ffi_handle_offset = header;
   } else {

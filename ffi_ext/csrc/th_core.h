@@ -62,6 +62,7 @@ void ffi_th_unsqueeze1d(ffi_tensor *t, ffi_tensor *source, int dimension);
 void ffi_th_view(ffi_tensor *t, ffi_tensor *source, THLongStorage *size);
 void ffi_th_expand(ffi_tensor *t, ffi_tensor *source, THLongStorage *size);
 #define FFI_MAX_TENSORS 64
+#define FFI_MAX_DIMS 256 /* of a tensor */
 void ffi_th_expand_together(ffi_tensor **results, ffi_tensor **sources, int count);
 /* thc_general.c: what torch.cuda knows (ffi_ext/cuda_state.py); throws its error. The current GPU's
  * index + 1. A function of a CUDA library that torch has loaded. All throw where there is none. */

@@ -2,9 +2,8 @@
 #include <stdarg.h>
 #include <stdio.h>
 
+#include "guard.h"
 #include "th_core.h"
-
-#define TEXT 2048
 
 typedef struct {
   THErrorHandlerFunction call;
@@ -21,7 +20,7 @@ static void raise_error(const char *msg, void *data) {
 }
 
 static void raise_argument_error(int argNumber, const char *msg, void *data) {
-  char text[TEXT + 256];
+  char text[FFI_TH_TEXT + 256];
   (void)data;
   if (msg)
     snprintf(text, sizeof text, "invalid argument %d: %s", argNumber, msg);
@@ -43,22 +42,22 @@ static void report(const char *text) {
 }
 
 static void append_place(char *text, size_t room, int length, const char *file, int line) {
-  if (length < 0 || (size_t)length >= TEXT) length = TEXT - 1;
+  if (length < 0 || (size_t)length >= FFI_TH_TEXT) length = FFI_TH_TEXT - 1;
   snprintf(text + length, room - (size_t)length, " at %s:%d", file, line);
 }
 
 void _THError(const char *file, const int line, const char *fmt, ...) {
-  char text[TEXT + 512];
+  char text[FFI_TH_TEXT + FFI_TEXT_ROOM];
   va_list arguments;
   va_start(arguments, fmt);
-  int length = vsnprintf(text, TEXT, fmt, arguments);
+  int length = vsnprintf(text, FFI_TH_TEXT, fmt, arguments);
   va_end(arguments);
   append_place(text, sizeof text, length, file, line);
   report(text);
 }
 
 void _THAssertionFailed(const char *file, const int line, const char *exp, const char *fmt, ...) {
-  char message[TEXT / 2];
+  char message[FFI_TH_TEXT / 2];
   va_list arguments;
   va_start(arguments, fmt);
   vsnprintf(message, sizeof message, fmt, arguments);
@@ -68,10 +67,10 @@ void _THAssertionFailed(const char *file, const int line, const char *exp, const
 
 void _THArgCheck(const char *file, int line, int condition, int argNumber, const char *fmt, ...) {
   if (condition) return;
-  char text[TEXT + 512];
+  char text[FFI_TH_TEXT + FFI_TEXT_ROOM];
   va_list arguments;
   va_start(arguments, fmt);
-  int length = vsnprintf(text, TEXT, fmt, arguments);
+  int length = vsnprintf(text, FFI_TH_TEXT, fmt, arguments);
   va_end(arguments);
   append_place(text, sizeof text, length, file, line);
   const argument_handler *handler = thread_argument.call ? &thread_argument : &default_argument;

@@ -1,8 +1,6 @@
 /* Geometry of tensors: resizing, views, sharing. The rules and texts are those of PyTorch 0.3.1. */
 #include "th_core.h"
 
-#define MAX_DIMS 256
-
 ptrdiff_t ffi_th_elements(const ffi_tensor *t) {
   ptrdiff_t elements = t->nDimension > 0;
   for (int d = 0; d < t->nDimension; d++) elements *= t->size[d];
@@ -52,12 +50,12 @@ ptrdiff_t ffi_th_offset(const ffi_tensor *t, int n, const int64_t *index,
 /* A shape on its way into a tensor. */
 typedef struct shape {
   int n;
-  int64_t size[MAX_DIMS], stride[MAX_DIMS];
+  int64_t size[FFI_MAX_DIMS], stride[FFI_MAX_DIMS];
 } shape;
 
 static void check_dimensions(int n) {
-  if (n > MAX_DIMS)
-    THError("tensors of more than %d dimensions are not supported, got %d", MAX_DIMS, n);
+  if (n > FFI_MAX_DIMS)
+    THError("tensors of more than %d dimensions are not supported, got %d", FFI_MAX_DIMS, n);
 }
 
 /* Sizes up to the first negative one; strides as given, or contiguous where none (or a negative

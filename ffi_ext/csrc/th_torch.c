@@ -47,7 +47,7 @@ static PyObject *next_argument(char code, va_list *arguments) {
 typedef struct resize_request {
   ffi_tensor *tensor;
   int n;
-  int64_t size[64];
+  int64_t size[FFI_MAX_DIMS];
 } resize_request;
 
 static void resize(void *argument) {
@@ -61,11 +61,11 @@ static int give(ffi_tensor *to, PyObject *value, char *text) {
   PyObject *size = PyObject_CallMethod(value, "size", NULL);
   if (!size) return -1;
   request.n = (int)PyTuple_Size(size);
-  for (int i = 0; i < request.n && i < 64; i++)
+  for (int i = 0; i < request.n && i < FFI_MAX_DIMS; i++)
     request.size[i] = PyLong_AsLongLong(PyTuple_GetItem(size, i));
   Py_DECREF(size);
   if (request.n == 0) request.size[request.n++] = 1; /* torch's () is [1] here */
-  if (request.n > 64 || ffi_try(resize, &request, text)) return -1;
+  if (ffi_try(resize, &request, text)) return -1;    /* also of more dimensions */
   PyObject *alias = ffi_tensor_alias(to);
   PyObject *shaped = alias ? PyObject_CallMethod(value, "view_as", "O", alias) : NULL;
   PyObject *done = shaped ? PyObject_CallMethod(alias, "copy_", "O", shaped) : NULL;

@@ -43,7 +43,7 @@ int THCState_getNumDevices(THCState *s) {
 }
 int THCState_getPeerToPeerAccess(THCState *s, int device, int other) {
   (void)s;
-  return (int)ffi_cuda_ask("peer_access", device * 1000LL + other);
+  return (int)ffi_cuda_ask("peer_access", device * 1000LL + other); /* both in one number */
 }
 
 cudaStream_t THCState_getCurrentStreamOnDevice(THCState *s, int device) {
@@ -63,12 +63,15 @@ cublasHandle_t THCState_getCurrentBlasHandle(THCState *s) {
 
 cudaError_t THCudaMalloc(THCState *s, void **pointer, size_t size) {
   (void)s;
-  *pointer = size ? (void *)(uintptr_t)ffi_cuda_ask("malloc", (long long)size) : NULL;
+  char text[FFI_TEXT_ROOM];
+  *pointer = NULL;
+  if (size && ffi_cuda_allocate(size, pointer, text)) ffi_throw(text);
   return 0;
 }
 cudaError_t THCudaFree(THCState *s, void *pointer) {
   (void)s;
-  if (pointer) ffi_cuda_ask("free", (long long)(uintptr_t)pointer);
+  char text[FFI_TEXT_ROOM];
+  if (pointer && ffi_cuda_release(pointer, text)) ffi_throw(text);
   return 0;
 }
 cudaError_t THCudaMemGetInfo(THCState *s, size_t *free_bytes, size_t *total_bytes) {

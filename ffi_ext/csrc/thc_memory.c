@@ -26,14 +26,10 @@ static cudaError_t torch_malloc(void *context, void **pointer, size_t size, cuda
   return THCudaMalloc(NULL, pointer, size);
 }
 /* A storage may go when no C function runs that an error could end. */
-static int give_back(const char *how, void *pointer) {
-  char text[FFI_TEXT_ROOM];
-  long long nothing;
-  return ffi_cuda_answer(how, (long long)(uintptr_t)pointer, &nothing, text) != 0;
-}
 static cudaError_t torch_free(void *context, void *pointer) {
   (void)context;
-  return give_back("free", pointer);
+  char text[FFI_TEXT_ROOM];
+  return ffi_cuda_release(pointer, text) != 0;
 }
 static THCDeviceAllocator torch_allocator = {torch_malloc, NULL, torch_free, NULL, NULL, NULL};
 
@@ -109,7 +105,9 @@ static void *host_malloc(void *context, ptrdiff_t size) {
 }
 static void host_free(void *context, void *pointer) {
   (void)context;
-  if (pointer) give_back("host_free", pointer);
+  char text[FFI_TEXT_ROOM];
+  long long nothing;
+  if (pointer) ffi_cuda_answer("host_free", (long long)(uintptr_t)pointer, &nothing, text);
 }
 static THAllocator host_allocator = {host_malloc, NULL, host_free};
 THAllocator *THCState_getCudaHostAllocator(THCState *s) {

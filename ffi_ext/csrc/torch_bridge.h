@@ -80,10 +80,12 @@ void *ffi_fields_data(void *identity);
 /* Whether the storage's memory came from torch's CPU allocator. */
 int ffi_fields_is_ordinary(void *identity);
 
-/* torch_native.c: operations through the functions that libtorch exports. Returns 0 when all were
- * found. */
-int ffi_native_load(PyObject *libraries, const ffi_operations **operations);
+/* torch_native.c: the libraries that `import torch` has loaded, by their paths; 0 when they are. */
+int ffi_native_open(PyObject *libraries);
+/* A function of theirs, or NULL. */
 void *ffi_native_symbol(const char *name);
+/* Operations through the functions that they export. Returns 0 when all were found. */
+int ffi_native_load(const ffi_operations **operations);
 
 /* torch_python.c: the same through Python; `helpers` maps names to callables. */
 int ffi_python_load(PyObject *helpers, const ffi_operations **operations);

@@ -249,7 +249,7 @@ static const ffi_operations operations = {
     "native", keep, release, alias, create, grow, assign, make, object, bump_version,
 };
 
-int ffi_native_load(PyObject *paths, const ffi_operations **out) {
+int ffi_native_open(PyObject *paths) {
   Py_ssize_t count = PySequence_Size(paths);
   for (Py_ssize_t i = 0; i < count && i < MAX_LIBRARIES; i++) {
     PyObject *path = PySequence_GetItem(paths, i), *encoded = NULL;
@@ -262,6 +262,10 @@ int ffi_native_load(PyObject *paths, const ffi_operations **out) {
       return -1;
     }
   }
+  return 0;
+}
+
+int ffi_native_load(const ffi_operations **out) {
   for (size_t i = 0; i < sizeof wanted / sizeof *wanted; i++)
     if (!(*wanted[i].where = ffi_native_symbol(wanted[i].name))) return -1;
   *(void **)&api.set_geometry = ffi_native_symbol(set_geometry_name);

@@ -74,6 +74,11 @@ inline int64_t fetch(const int64_t *number, void *room, cudaStream_t stream) {
   return value;
 }
 
+/* Sets bytes to 0. */
+inline void clear(cudaStream_t stream, void *room, int64_t bytes) {
+  THCudaCheck(cudaMemsetAsync(room, 0, (size_t)bytes, stream));
+}
+
 inline DEVICE void atomic_add(float *to, float value) { atomicAdd(to, value); }
 inline DEVICE void atomic_add(unsigned *to, unsigned value) { atomicAdd(to, value); }
 inline DEVICE void atomic_add(double *to, double value) {
@@ -124,6 +129,7 @@ inline cudaStream_t current_stream() { return NULL; }
 inline void finish() {}
 inline void *scratch(int64_t bytes) { return THAlloc((ptrdiff_t)bytes); }
 inline void give_back(void *room) { THFree(room); }
+inline void clear(cudaStream_t, void *room, int64_t bytes) { memset(room, 0, (size_t)bytes); }
 inline int64_t fetch(const int64_t *number, void *room, cudaStream_t) {
   const int64_t value = *number;
   give_back(room);
