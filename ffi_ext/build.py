@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import shutil
@@ -26,7 +27,7 @@ from ffi_ext import (
     universal,
 )
 from ffi_ext.errors import BuildError
-from ffi_ext.plan import Plan, compile_command, is_cxx, link_command
+from ffi_ext.plan import Plan, compile_command, is_cxx, link_command, linked_libraries
 from ffi_ext.units import (
     RECORD_VERSION,
     Unit,
@@ -36,6 +37,9 @@ from ffi_ext.units import (
     signature,
     unit_of,
 )
+
+# A symbol of binaries with C that works on Python's objects: calls keep the GIL. The link has it defined.
+KEEPS_GIL = "ffi_ext_keeps_gil"
 
 
 def _is_loaded(binary: Path) -> bool:
@@ -90,9 +94,10 @@ class Build:
         self.compilers = toolchain.Compilers()
 
     def say(self, text: str) -> None:
-        if self.verbose:
-            sys.stdout.write(f"{text}\n")  # one write: compilers run side by side
-            sys.stdout.flush()
+        if self.verbose and sys.stdout is not None:
+            with contextlib.suppress(OSError):  # who reads it may have gone
+                sys.stdout.write(f"{text}\n")  # one write: compilers run side by side
+                sys.stdout.flush()
 
     def units(self) -> list[Unit]:
         """The generated source and the user's."""
@@ -131,20 +136,19 @@ class Build:
         self.say(f"{label} {unit.shown}")
         started = cache.clock()
         output, depfile = temporary / f"{unit.key[:32]}.o", temporary / f"{unit.key[:32]}.d"
-        nvcc = unit.source.suffix in toolchain.CUDA_SUFFIXES
-        dependency_flags = ["-MD" if nvcc else "-MMD", "-MF", str(depfile)]
-        output_flags = [*dependency_flags, "-o", str(output)]
+        output_flags = ["-MD", "-MF", str(depfile), "-o", str(output)]
         quick, _ = compile_command(self.plan, unit.source, unit.generated, quick=True)
         status, log = self.compilers.run([*quick, *output_flags])
         again = bool(status) and quick != unit.command
         if again:
             status, log = self.compilers.run([*unit.command, *output_flags])
-        if self.verbose and log.strip() and not unit.generated:
-            print(log.rstrip(), flush=True)
+        if log.strip() and not unit.generated:
+            self.say(log.rstrip())
         if status or not output.exists():
             raise compile_errors.explain(f"compiling {unit.source}", log)
-        content = cache.file_digest(output)
-        name = f"{str(content)[:32]}.o"
+        compiled = output.read_bytes()
+        content = cache.digest(compiled)
+        name = f"{content[:32]}.o"
         os.replace(output, self.folder / name)
         dependencies = {path: signature(path) for path in dependencies_of(depfile, unit.source)}
         uses_python = again or any(map(universal.is_pythons_own, dependencies))
@@ -158,6 +162,8 @@ class Build:
             "digest": content,
             "dependencies": dependencies,
             "uses_python": uses_python,
+            "works_on_objects": uses_python and not unit.generated,
+            "takes_gil": b"\0PyGILState_Ensure\0" in compiled,
         }
         self.compiled += 1
 
@@ -214,15 +220,20 @@ class Build:
     def link_command(self, units: list[Unit]) -> list[str]:
         objects = [self.folder / self.objects[unit.key]["object"] for unit in units]
         command = link_command(self.plan, [unit.source for unit in units], objects)
-        known = [self.objects[unit.key]["uses_python"] for unit in units]
-        if sys.platform.startswith("linux") and (self.plan.extra_objects or any(known)):
-            command.append(f"-Wl,--defsym={universal.USES_PYTHON_H}=1")
+        if sys.platform.startswith("linux"):
+            known = [self.objects[unit.key] for unit in units]
+            if self.plan.extra_objects or any(one["uses_python"] for one in known):
+                command.append(f"-Wl,--defsym={universal.USES_PYTHON_H}=1")
+            works_on_objects = any(one["works_on_objects"] for one in known)
+            if works_on_objects and not any(one["takes_gil"] for one in known):
+                command.append(f"-Wl,--defsym={KEEPS_GIL}=ffi_ext_table")
         return command
 
     def link_key(self, command: list[str]) -> str:
         inputs = [cache.file_digest(path) for path in self.plan.extra_objects]
+        libraries = [(str(path), cache.state(path)) for path in linked_libraries(self.plan)]
         declared = sorted(self.plan.declared.items())
-        return cache.digest(json.dumps([command, inputs, declared]).encode())
+        return cache.digest(json.dumps([command, inputs, libraries, declared]).encode())
 
     def link(self, command: list[str], temporary: Path) -> tuple[bytes, symbols_check.Missing]:
         """Links, and once more with the toolkit's libraries whose functions are missing."""
@@ -233,8 +244,8 @@ class Build:
     def link_once(self, command: list[str], temporary: Path) -> tuple[bytes, symbols_check.Missing]:
         output = temporary / self.plan.target.name
         status, log = self.compilers.run([*command, "-o", str(output)])
-        if self.verbose and log.strip():
-            print(log.rstrip(), flush=True)
+        if log.strip():
+            self.say(log.rstrip())
         if status or not output.exists():
             raise compile_errors.explain(f"linking {self.plan.target.name}", log)
         missing = symbols_check.find(output, self.plan.declared, command, temporary)

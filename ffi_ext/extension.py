@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any
 from ffi_ext import build as builder
 from ffi_ext import (
     cache,
+    ctext,
     cuda,
     cuda_libraries,
     cuda_objects,
@@ -298,6 +299,7 @@ def _preamble(declared: declarations.Declarations, given: Arguments) -> str:
     """The C before cffi's: the headers, our trampolines and table, and what the binary is built from."""
     from ffi_ext.codegen import csource, origin
 
+    # The compiler knows better what is included (build.KEEPS_GIL); setuptools does not ask.
     texts = [_text_at(path) for path in (*given.headers, *given.sources)]
     text = csource.preamble(
         declared,
@@ -325,7 +327,9 @@ def _works_on_objects(texts: Sequence[str], unless: str) -> bool:
     (Py_GIL_DISABLED), a free-threaded one enables it.
     """
     include = re.compile(r'^[ \t]*#[ \t]*include[ \t]*[<"]Python\.h', re.M)
-    return any(map(include.search, texts)) and not any(unless in text for text in texts)
+    return any(map(include.search, texts)) and not any(
+        unless in ctext.blank_comments(text) for text in texts
+    )
 
 
 def _text_at(path: Path) -> str:

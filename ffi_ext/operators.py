@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import inspect
+import re
+import warnings
 from collections.abc import Callable
 from dataclasses import dataclass
 from types import ModuleType
@@ -12,8 +14,11 @@ import torch
 
 from ffi_ext import constraints, types
 
-# torch forgets the operators of a library that nobody keeps.
-_LIBRARIES: dict[str, torch.library.Library] = {}
+# torch forgets the operators of a library that nobody keeps. With them, the name of the module that they are of.
+_LIBRARIES: dict[str, tuple[str, torch.library.Library]] = {}
+# One kernel of each operator, which is never called, for good: an operator that has one stays where it is in memory
+# when its library goes, and torch.ops.space.name.default, which compiled graphs and others keep, points there.
+_ANCHORS: dict[str, torch.library.Library] = {}
 _OPERATORS: dict[int, tuple[Any, Operator]] = {}  # by id(function); the function is kept with it
 _SCHEMA = {"i": "int", "u": "int", "f": "float", "d": "float"}
 
@@ -53,7 +58,8 @@ def register(module: ModuleType, namespace: str | None = None) -> dict[str, Oper
         TypeError: The module is not a generated one.
         ValueError: No function of it can be an operator.
 
-    Registering a rebuilt module under the same namespace replaces the operators of the one before.
+    Registering a rebuilt module under the same namespace replaces the operators of the one before: also those that
+    were kept compute with the new module. Another module's are replaced with a warning.
     """
     lib, ffi = getattr(module, "_lib", None), getattr(module, "_ffi", None)
     if lib is None or ffi is None or not hasattr(module, "__all__"):
@@ -69,10 +75,18 @@ def register(module: ModuleType, namespace: str | None = None) -> dict[str, Oper
     schemas = {n: s for n, f in functions.items() if (s := _schema(f)) is not None}
     if not schemas:
         raise ValueError(f"register(): no function of {module.__name__} can be a torch operator")
-    before = _LIBRARIES.pop(space, None)
+    own_name = _without_load(module.__name__)
+    other_name, before = _LIBRARIES.pop(space, (own_name, None))
+    if other_name != own_name:
+        warnings.warn(
+            f"register(): torch.ops.{space} had the operators of {other_name}, in whose place those of {own_name} are "
+            "now; give one of them another namespace=",
+            stacklevel=2,
+        )
     if before is not None:
         before._destroy()
-    library = _LIBRARIES[space] = torch.library.Library(space, "FRAGMENT")
+    library = torch.library.Library(space, "FRAGMENT")
+    _LIBRARIES[space] = own_name, library
     operators = {}
     for name, schema in schemas.items():
         function = functions[name]
@@ -87,10 +101,22 @@ def register(module: ModuleType, namespace: str | None = None) -> dict[str, Oper
         for key in keys:
             library.impl(name, _implementation(function, dtype), key)
         torch.library.register_fake(f"{space}::{name}", _fake(function, dtype), lib=library)
+        if f"{space}::{name}" not in _ANCHORS:
+            anchor = _ANCHORS[f"{space}::{name}"] = torch.library.Library(space, "IMPL")
+            anchor.impl(name, _never_called, "PrivateUse3")
         call = getattr(getattr(torch.ops, space), name).default
         operators[name] = operator = Operator(f"{space}::{name}", schema, call)
         _OPERATORS[id(function)] = (function, operator)
     return operators
+
+
+def _without_load(name: str) -> str:
+    """A module's name; of each load() of the same the same."""
+    return re.sub(r"^_ffi_ext_loaded_\d+\.", "", name)
+
+
+def _never_called(*arguments: Any) -> None:
+    raise NotImplementedError("there are no tensors of PrivateUse3")
 
 
 def operator_of(function: Any) -> Callable[..., Any]:

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import os
 import sys
+import sysconfig
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -125,3 +127,22 @@ def link_command(plan: Plan, sources: Iterable[Path], objects: Iterable[str | Pa
     if with_runtime:
         words += cuda_libraries.runtime_words(with_nvcc)
     return [*words, *plan.link_args, *toolchain.environment_flags("LDFLAGS")]
+
+
+_SYSTEM = [sysconfig.get_config_var("LIBDIR"), "/usr/local/lib", "/usr/lib64", "/usr/lib", "/lib"]
+_SYSTEM += [f"/usr/lib/{sysconfig.get_config_var('MULTIARCH')}"]
+
+
+def linked_libraries(plan: Plan) -> list[Path]:
+    """The files of libraries that the link may read: those of given names where linkers look, and what flags name."""
+    words = [*plan.link_args, *toolchain.environment_flags("LDFLAGS")]
+    names = [*plan.libraries, *(word[2:] for word in words if word.startswith("-l"))]
+    folders = [*plan.library_dirs, *(word[2:] for word in words if word.startswith("-L"))]
+    folders += os.environ.get("LIBRARY_PATH", "").split(os.pathsep)
+    tried = [
+        Path(folder, f"lib{name}.{end}")
+        for name in dict.fromkeys(names)
+        for folder in dict.fromkeys(filter(None, [*folders, *_SYSTEM]))
+        for end in ("so", "a", "dylib")
+    ]
+    return [path for path in (*tried, *map(Path, words)) if path.is_file()]

@@ -14,7 +14,7 @@ from ffi_ext import cache, toolchain
 from ffi_ext.paths import INCLUDE
 from ffi_ext.plan import Plan, compile_command
 
-RECORD_VERSION = 3  # of what builds keep of each other
+RECORD_VERSION = 4  # of what builds keep of each other
 
 
 @dataclass(frozen=True)
@@ -74,8 +74,9 @@ def dependencies_of(depfile: Path, source: Path) -> list[str]:
         return []
     _, _, names = text.replace("\\\n", " ").partition(": ")
     # As compilers escape for make: a blank gets a backslash, and backslashes before it are doubled.
-    joined = re.sub(r"(\\*)\\ ", lambda m: "\\" * (len(m[1]) // 2) + "\0", names)
+    blanks = {" ": "\0", "\t": "\1"}
+    joined = re.sub(r"(\\*)\\([ \t])", lambda m: "\\" * (len(m[1]) // 2) + blanks[m[2]], names)
     unescaped = joined.replace("$$", "$").replace("\\#", "#")
-    found = [name.replace("\0", " ") for name in unescaped.split()]
+    found = [n.replace("\0", " ").replace("\1", "\t") for n in re.split(r"[ \n]+", unescaped) if n]
     # A name with a line break comes out in pieces, which exist nowhere.
     return [os.path.abspath(n) for n in found if Path(n) != source and os.path.exists(n)]

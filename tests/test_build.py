@@ -297,6 +297,75 @@ def test_a_full_disk_loses_nothing(project, small_disk, monkeypatch, full):
     assert value(target, "two") == 3
 
 
+@pytest.mark.parametrize(
+    "how", ["-isystem", "-idirafter", "-I", "C_INCLUDE_PATH", "CPATH", "beside the source"]
+)
+def test_every_header_that_is_included_is_followed(project, monkeypatch, how):
+    """Also those that compilers take for the system's, and in folders with white space of any script."""
+    folder = project / "ideographic\u3000 no-break\u00a0, tab\t"
+    folder.mkdir()
+    source = folder / "one.c"
+    source.write_text('#include "there.h"\nint one(void) { return THERE; }\n')
+    place = folder if how == "beside the source" else project / "headers"
+    place.mkdir(exist_ok=True)
+    flags = []
+    if how[0] == "-":
+        flags = [how, str(place)]
+    elif how.endswith("PATH"):
+        monkeypatch.setenv(how, str(place))
+    for number in (5, 6):
+        (place / "there.h").write_text(f"#define THERE {number}\n")
+        make(project, sources=[str(source), "two.c"], extra_compile_args=flags).build()
+        assert value(project) == number
+    compiled(project)
+    make(project, sources=[str(source), "two.c"], extra_compile_args=flags).build()
+    assert compiled(project) == []
+
+
+@pytest.mark.parametrize("how", ["libraries", "extra_link_args", "-l"])
+def test_a_library_that_changed_is_linked_again(project, how):
+    (project / "one.c").write_text(
+        "int of_library(void);\nint one(void) { return of_library(); }\n"
+    )
+    options = {
+        "libraries": {"libraries": ["given"], "library_dirs": ["."]},
+        "extra_link_args": {"extra_link_args": [str(project / "libgiven.a")]},
+        "-l": {"extra_link_args": [f"-L{project}", "-lgiven"]},
+    }[how]
+    for number in (5, 6):
+        (project / "given.c").write_text(f"int of_library(void) {{ return {number}; }}\n")
+        (project / "libgiven.a").unlink(missing_ok=True)
+        for command in ("gcc -fPIC -c given.c", "ar rcs libgiven.a given.o"):
+            subprocess.run(command.split(), cwd=project, check=True)
+        make(project, **options).build()
+        assert value(project) == number
+    compiled(project)
+    make(project, **options).build()
+    assert compiled(project) == []
+
+
+@pytest.mark.parametrize("where", [">&-", "> /dev/full"])
+def test_a_build_needs_nobody_to_read_what_it_says(project, where):
+    (project / "build.py").write_text(
+        "from ffi_ext import create_extension\n"
+        "create_extension('ext.lib', 'lib.h', ['one.c', 'two.c'], relative_to=__file__).build()\n"
+    )
+    command = f"{sys.executable} build.py {where}"
+    done = subprocess.run(
+        command, shell=True, cwd=project, capture_output=True, text=True, check=False
+    )
+    assert "build.py" not in done.stderr and value(project) == 1, done.stderr
+    done = subprocess.run(
+        f"{sys.executable} -m ffi_ext clean -n ext {where}",
+        shell=True,
+        cwd=project,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert "Traceback" not in done.stderr, done.stderr
+
+
 def test_odd_file_names(project):
     for number, name in enumerate(
         ["with space.c", "quo'te\".c", "-dash.c", "sub/one.c", "new\nline.c"]

@@ -437,6 +437,42 @@ def test_the_gil_stays_with_c_that_works_on_objects(build, source, kept):
     assert module.holds() == kept
 
 
+@pytest.mark.parametrize(
+    ("text", "kept"),
+    [
+        ('#include "helper.h"', 1),
+        ('#include "helper.h"\nvoid later(void) { PyGILState_Release(PyGILState_Ensure()); }', 0),
+        ("#include/* all of it */<Python.h>\n/* PyGILState_Ensure */", 1),
+        ('#include <Python.h>\nconst char *said = "PyGILState_Ensure of Python";', 1),
+    ],
+)
+def test_the_compiler_says_which_c_works_on_objects(tmp_path, text, kept):
+    (tmp_path / "helper.h").write_text("#include <Python.h>\n")
+    (tmp_path / "objects.h").write_text("int holds(void);\nlong length(long n);\n")
+    (tmp_path / "objects.c").write_text(
+        text
+        + """
+        int holds(void) { return PyGILState_Check(); }
+        long length(long n) {
+          PyGILState_STATE state = NEEDS_GIL;
+          PyObject *list = PyList_New(0), *number = PyLong_FromLong(n);
+          PyList_Append(list, number);
+          const long found = PyList_Size(list);
+          Py_DECREF(number);
+          Py_DECREF(list);
+          (void)state;
+          return found;
+        }
+        """.replace("NEEDS_GIL", "PyGILState_UNLOCKED" if kept else "PyGILState_Ensure()").replace(
+            "(void)state", "(void)state" if kept else "PyGILState_Release(state)"
+        )
+    )
+    files = [str(tmp_path / name) for name in ("objects.c", "objects.h")]
+    module = ffi_ext.load("objects", *files)
+    assert module.holds() == module._lib.holds() == kept
+    assert module.length(10**9) == module._lib.length(10**9) == 1
+
+
 def test_an_exception_that_c_sets_is_the_calls(build):
     text = """int checked(int n) {
       PyGILState_STATE state = PyGILState_Ensure();

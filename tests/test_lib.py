@@ -170,3 +170,10 @@ def test_errno_is_kept_for_ffi(build):
     )
     assert module._lib.failing(13) == -1
     assert module._ffi.errno == 13
+    assert module.failing(2) == -1 and module._ffi.errno == 2
+    module._ffi.errno = 7
+    assert module.failing(0) == -1 and module._ffi.errno == 7  # of a call that sets none
+    for call in (module.failing, module._lib.failing):
+        assert call(5) == -1 and module._ffi.errno == 5
+        module._ffi.errno = 0
+        assert call(5) == -1 and module._ffi.errno == 5

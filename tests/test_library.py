@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import inspect
 import re
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -286,6 +288,60 @@ def test_a_rebuilt_module_replaces_the_operators():
         t = torch.zeros(2)
         torch.ops.ffi_ext_again.set(t)
         assert t.tolist() == [value, value] and list(operators) == ["set"]
+
+
+KEPT = """
+import warnings
+import torch
+from ffi_ext import library, load_inline
+
+TIMES = (
+    "void timesN(const ffi_ext_tensor *x, ffi_ext_tensor *out) "
+    "{ ((float *)out->data)[0] = FACTOR * N * ((float *)x->data)[0]; }"
+    "void timesN_backward(const ffi_ext_tensor *grad_out, ffi_ext_tensor *grad_x) { timesN(grad_out, grad_x); }"
+)
+text = "".join(TIMES.replace("N", str(n)) for n in range(1, 9))
+module = load_inline("kept", text, define_macros=[("FACTOR", "1")])
+library.register(module)
+names = [f"times{n}" for n in range(1, 9)]
+functions = [library.differentiable(getattr(module, n), getattr(module, f"{n}_backward")) for n in names]
+operators = [getattr(torch.ops.kept, n).default for n in names]
+
+
+def show():
+    out = [torch.empty(1) for _ in names]
+    for operator, y in zip(operators, out):
+        operator(torch.ones(1), y)
+    print([int(y) for y in out], [int(f(torch.ones(1))) for f in functions])
+
+
+library.register(module)
+show()
+warnings.simplefilter("error")
+library.register(load_inline("kept", text, define_macros=[("FACTOR", "10")]))
+show()
+"""
+
+
+def test_operators_that_were_kept_compute_with_the_module_of_now(tmp_path):
+    """In a process of its own: torch would call what is no more."""
+    (tmp_path / "kept.py").write_text(KEPT)
+    command = [sys.executable, str(tmp_path / "kept.py")]
+    ones, tens = [*range(1, 9)], [*range(10, 90, 10)]
+    for _ in range(2):
+        done = subprocess.run(command, capture_output=True, text=True, check=False)
+        assert done.stdout.splitlines() == [f"{ones} {ones}", f"{tens} {tens}"], done.stderr
+
+
+def test_another_modules_operators_are_replaced_with_a_warning(build):
+    text = "void copied(const ffi_ext_tensor *x, ffi_ext_tensor *out)"
+    first, second = (build(f"{text};", f"#include <ffi_ext.h>\n{text} {{}}") for _ in range(2))
+    library.register(first, "ffi_ext_shared")
+    library.register(first, "ffi_ext_shared")
+    first_name, second.__name__ = first.__name__, "package_b.kernels"
+    said = f"had the operators of {first_name}, in whose place those of package_b.kernels are now"
+    with pytest.warns(UserWarning, match=said):
+        library.register(second, "ffi_ext_shared")
 
 
 def test_what_is_no_generated_module_is_refused():

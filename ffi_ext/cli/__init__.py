@@ -69,7 +69,8 @@ def main(arguments: list[str] | None = None) -> int:
     command = importlib.import_module(f"ffi_ext.cli.{COMMANDS[options.command][0]}")
     try:
         code: int = command.main(options)
-        sys.stdout.flush()
+        if sys.stdout is not None:
+            sys.stdout.flush()
         return code
     except BrokenPipeError:  # `ffi-ext ... | head`
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())

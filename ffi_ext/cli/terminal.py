@@ -15,8 +15,10 @@ OK, PROBLEMS, USAGE = (
 )  # exit codes: it went well; it failed, or found what it looks for; wrong use
 
 
-def has_colours(stream: TextIO) -> bool:
+def has_colours(stream: TextIO | None) -> bool:
     """Only on a terminal that can, unless $NO_COLOR says no (https://no-color.org)."""
+    if stream is None:  # it was closed before Python started
+        return False
     return stream.isatty() and not os.environ.get("NO_COLOR") and os.environ.get("TERM") != "dumb"
 
 

@@ -8,14 +8,15 @@ from pathlib import Path
 from ffi_ext import types
 from ffi_ext.declarations import Declarations, Function
 
-# What the extension has if it is linked with OpenMP or with CUDA kernels, and nothing otherwise. The CUDA
-# functions have names of their own here, since CUDA's headers declare them with its types.
+# What the extension has if it is linked with OpenMP, with CUDA kernels, or with C that works on Python's objects, and
+# nothing otherwise. The CUDA functions have names of their own here, since CUDA's headers declare them with its types.
 _OPTIONAL = """\
 #ifndef _WIN32
 extern int omp_get_level(void) __attribute__((weak));
 extern void GOMP_parallel_end(void) __attribute__((weak));
 extern int ffi_ext_cuda_error(void) __asm__("cudaGetLastError") __attribute__((weak));
 extern const char *ffi_ext_cuda_text(int) __asm__("cudaGetErrorString") __attribute__((weak));
+extern const char ffi_ext_keeps_gil __attribute__((weak));
 #endif
 """
 
@@ -40,12 +41,13 @@ __declspec(dllexport)
 extern const ffi_ext_module_table ffi_ext_table;
 const ffi_ext_module_table ffi_ext_table = {{FFI_EXT_ABI, {count}, ffi_ext_functions,
 #ifdef _WIN32
-                                            0, 0, 0, 0,
+                                            0, 0, 0, 0, {said}
 #else
                                             omp_get_level, GOMP_parallel_end,
                                             ffi_ext_cuda_error, ffi_ext_cuda_text,
+                                            {said_or_linked}
 #endif
-                                            {keeps_gil}}};
+                                            }};
 """
 
 
@@ -79,12 +81,19 @@ def preamble(
     ):  # they do not keep the module from its import: cffi refuses to read what lies at NULL
         weak = [f"#pragma weak {name}" for name in declarations.may_lack]
         lines += ["#ifdef __ELF__", *weak, "#endif"]
-    lines += ["#include <ffi_ext/abi.h>", _OPTIONAL, _NEEDS_GIL if needs_gil else ""]
+    lines += [
+        "#include <errno.h>",
+        "#include <ffi_ext/abi.h>",
+        _OPTIONAL,
+        _NEEDS_GIL if needs_gil else "",
+    ]
     lines += [_trampoline(index, function) for index, function in enumerate(functions)]
     lines.append("\nstatic const ffi_ext_function ffi_ext_functions[] = {")
     lines += [_entry(index, function) for index, function in enumerate(functions)]
     lines.append("    {0, 0, 0, 0},\n};\n")
-    lines.append(_TABLE.format(count=len(functions), keeps_gil=int(keeps_gil)))
+    said = "ffi_ext_functions" if keeps_gil else "0"
+    said_or_linked = said if keeps_gil else "&ffi_ext_keeps_gil"
+    lines.append(_TABLE.format(count=len(functions), said=said, said_or_linked=said_or_linked))
     lines += ["#ifdef __cplusplus", "}", "#endif", ""]
     return "\n".join(lines)
 
@@ -128,7 +137,9 @@ def _trampoline(index: int, function: Function) -> str:
     else:
         body = f"{_SLOTS}[0].{_member(code)} = {call}"
     unused = f"(void){_SLOTS}; " if code == "v" and not function.parameters else ""
-    return f"static void ffi_ext_t{index}(ffi_ext_slot *{_SLOTS}) {{ {unused}{body}; }}"
+    # As cffi's own wrappers: what C leaves in errno is the ffi's.
+    watched = f"errno = 0; {body}; if (errno) _cffi_save_errno();"
+    return f"static void ffi_ext_t{index}(ffi_ext_slot *{_SLOTS}) {{ {unused}{watched} }}"
 
 
 def documentation(function: Function) -> str:

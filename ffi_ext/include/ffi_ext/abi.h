@@ -36,7 +36,7 @@ typedef struct ffi_ext_function {
  * error that leaves a parallel region from its master thread must close the region, or the next one hangs.
  * `cuda_error` and `cuda_error_text`: cudaGetLastError and cudaGetErrorString of the runtime that the extension's own
  * kernels are launched by, or NULL: what a launch met is told at the call.
- * `keeps_gil`: the functions work on Python's objects, so that calls do not release the GIL. */
+ * `keeps_gil`: not NULL if the functions work on Python's objects, so that calls do not release the GIL. */
 typedef struct ffi_ext_module_table {
   uint32_t abi;
   uint32_t count;
@@ -45,7 +45,7 @@ typedef struct ffi_ext_module_table {
   void (*omp_end)(void);
   int (*cuda_error)(void);
   const char *(*cuda_error_text)(int);
-  int keeps_gil;
+  const void *keeps_gil;
 } ffi_ext_module_table;
 
 #endif

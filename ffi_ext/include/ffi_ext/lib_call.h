@@ -91,9 +91,7 @@ static PyObject *ffi_ext_lib_call(int function, int result_type, int argument_ty
     code += strchr(FFI_EXT_TWO_LETTERS, *code) != NULL;
   }
   thread = ffi_ext_table.keeps_gil ? NULL : PyEval_SaveThread();
-  _cffi_restore_errno();
   f->call(slots);
-  _cffi_save_errno();
   if (thread) PyEval_RestoreThread(thread);
   result = ffi_ext_lib_result(result_code, result_type, &slots[0]);
 end:
