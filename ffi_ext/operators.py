@@ -116,7 +116,7 @@ def _without_load(name: str) -> str:
 
 
 def _never_called(*arguments: Any) -> None:
-    raise NotImplementedError("there are no tensors of PrivateUse3")
+    """The kernel of a device that there is none of."""
 
 
 def operator_of(function: Any) -> Callable[..., Any]:
