@@ -178,7 +178,7 @@ format: $(DEPENDENCIES)
 	$(VENV)/bin/clang-format -i $(C_SOURCES)
 
 bench: kernels
-	$(PY) -m pip install -q -c constraints.txt ninja nanobind apache-tvm-ffi onnx onnxscript onnxruntime openvino
+	$(PIP_INSTALL) ninja nanobind apache-tvm-ffi onnx onnxscript onnxruntime openvino
 	$(PY) benchmarks/run.py
 
 bench-kernels: kernels

@@ -39,17 +39,17 @@ class Table:
                 theirs=theirs,
                 unit=unit,
                 ratio=ratio,
-                mark="" if not marked else f"<{at_most:g}x" if at_most else f">{at_least:g}x",
+                mark="" if not marked else f"<{at_most:.3g}x" if at_most else f">{at_least:.3g}x",
                 met=met,
             )
         )
 
     def print(self) -> None:
-        print(f"{'claim':<42}{'ours':>11}  {'peer':<38}{'theirs':>11}{'ratio':>9}{'mark':>8}  met")
+        print(f"{'claim':<46}{'ours':>11}  {'peer':<38}{'theirs':>11}{'ratio':>9}{'mark':>9}  met")
         for row in self.rows:
             print(
-                f"{row['claim']:<42}{row['ours']:>8.4g} {row['unit']:<2}  {row['peer']:<38}{row['theirs']:>8.4g} "
-                f"{row['unit']:<2}{row['ratio']:>8.3g}x{row['mark']:>8}  {row['met']}"
+                f"{row['claim']:<46}{row['ours']:>8.4g} {row['unit']:<2}  {row['peer']:<38}{row['theirs']:>8.4g} "
+                f"{row['unit']:<2}{row['ratio']:>8.3g}x{row['mark']:>9}  {row['met']}"
             )
 
 

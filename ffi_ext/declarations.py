@@ -67,9 +67,8 @@ class Declarations:
     headers: tuple[Path, ...]
     to_include: tuple[Path, ...] = ()  # those that no header before them includes
     has_bool: bool = False  # a type of its own by that name, as before C99
-    may_lack: tuple[
-        str, ...
-    ] = ()  # variables that a library's header has, and the library perhaps not
+    # variables that a library's header has, and the library perhaps not
+    may_lack: tuple[str, ...] = ()
     data: frozenset[str] = frozenset()  # all variables, also of headers that these include
 
     @property

@@ -115,10 +115,8 @@ def text() -> str:
     parts = [INTRODUCTION]
     for library in ("TH", "THC"):
         for header in sorted((INCLUDE / library).rglob("*.h")):
-            if (
-                header.parent.name == "declared" or header.name == "THCCompat.h"
-            ):  # what is elsewhere, too
-                continue
+            if header.parent.name == "declared" or header.name == "THCCompat.h":
+                continue  # what is elsewhere, too
             rows = _rows(header, exported)
             if not rows:
                 continue

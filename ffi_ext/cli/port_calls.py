@@ -13,9 +13,8 @@ def calls(text: str, file: PurePath, known: list[Converted], notes: list[str]) -
     """`F(p)(a)` becomes `F.apply(p, a)`, and `F(p)` elsewhere a partial of it."""
     said: set[str] = set()
     names = [made.name for made in known]
-    while any(
-        name in text for name in names
-    ):  # one a round: a call may stand in another's arguments
+    # one a round: a call may stand in another's arguments
+    while any(name in text for name in names):
         source = Source(text)
         visible = _visible(source, file, known)
         changed, needs_functools = False, False

@@ -76,9 +76,8 @@ def preamble(
     opening = ["", "#ifdef __cplusplus", "#define restrict __restrict", 'extern "C" {', "#endif"]
     headers = [f'#include "{path}"' for path in declarations.to_include]  # no literal: not escaped
     lines += [*headers, *opening] if cxx_names else [*opening, *headers]
-    if (
-        declarations.may_lack
-    ):  # they do not keep the module from its import: cffi refuses to read what lies at NULL
+    # They do not keep the module from its import: cffi refuses to read what lies at NULL.
+    if declarations.may_lack:
         weak = [f"#pragma weak {name}" for name in declarations.may_lack]
         lines += ["#ifdef __ELF__", *weak, "#endif"]
     lines += [

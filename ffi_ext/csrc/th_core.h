@@ -16,8 +16,8 @@
 #define FFI_NUMBER_Half FFI_HALF
 #define TYPE_NUMBER TH_CONCAT_2(FFI_NUMBER_, Real)
 
-#ifdef FFI_ANALYZED /* `make analyze`: tools do not see that these return only where the condition \
-                       holds */
+/* `make analyze`: tools do not see that these return only where the condition holds. */
+#ifdef FFI_ANALYZED
 #undef THArgCheck
 #undef THError
 #define THArgCheck(condition, ...)                                                      \

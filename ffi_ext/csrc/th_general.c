@@ -126,9 +126,8 @@ void TH_float2halfbits(float *source, unsigned short *destination) {
     *destination = (unsigned short)0x7fffu;
   } else if (magnitude > 0x477fefffu) { /* rounds to more than the largest half */
     *destination = (unsigned short)(sign | 0x7c00u);
-  } else if (magnitude <
-             0x38800000u) { /* subnormal: scale such that the float unit rounds to even for us */
-    float scaled;
+  } else if (magnitude < 0x38800000u) { /* subnormal */
+    float scaled;                       /* such that the float unit rounds to even for us */
     memcpy(&scaled, &magnitude, sizeof scaled);
     scaled *= 16777216.0f; /* 2^24 */
     *destination = (unsigned short)(sign | (uint32_t)rintf(scaled));

@@ -238,9 +238,8 @@ void ffi_th_squeeze(ffi_tensor *t, ffi_tensor *source) {
   start_view(&view, source);
   for (int d = view.n - 1; d >= 0; d--)
     if (view.size[d] == 1) remove_dimension(&view, d);
-  if (view.n == 0 &&
-      source->nDimension > 0) { /* there are no tensors without dimensions: [1] stays */
-    view.n = 1;
+  if (view.n == 0 && source->nDimension > 0) {
+    view.n = 1; /* there are no tensors without dimensions: [1] stays */
     view.size[0] = view.stride[0] = 1;
   }
   finish_view(t, source, source->storageOffset, &view);

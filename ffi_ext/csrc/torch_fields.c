@@ -17,8 +17,8 @@
 #endif
 
 #define MAX_PROBES 32
-#define INLINE_DIMS \
-  5 /* torch keeps up to five sizes and strides inline, more behind a pointer; verified below */
+/* torch keeps up to so many sizes and strides inline, more behind a pointer; verified below */
+#define INLINE_DIMS 5
 
 typedef struct probe {
   const char *impl;    /* TensorImpl */

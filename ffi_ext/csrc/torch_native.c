@@ -132,8 +132,8 @@ static void resize(void *argument) {
 }
 
 static int grow(void *handle, void *identity, ptrdiff_t bytes, void **data, char *text) {
-  if (!ffi_fields_is_ordinary(
-          identity)) { /* shared memory, NumPy's, pinned ...: torch crashes on some of them */
+  /* shared memory, NumPy's, pinned ...: torch crashes on some of them */
+  if (!ffi_fields_is_ordinary(identity)) {
     PyGILState_STATE gil = PyGILState_Ensure();
     PyObject *tensor = wrap(handle);
     int failed = !tensor || ffi_python_grow(tensor, bytes, data, text);
