@@ -9,7 +9,8 @@ from typing import Any
 import numpy as np
 import torch
 
-from ffi_ext import ctext, tiers, types
+from ffi_ext import tiers, types
+from ffi_ext.headers import ctext
 from ffi_ext.refusals import INTEGER_CODES, Function, describe, prototype, refusal, shown
 
 _C_NAMES = {"?": "_Bool", "b": "int8_t", "B": "uint8_t", "h": "short", "H": "unsigned short"}

@@ -13,26 +13,17 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from ffi_ext import build as builder
-from ffi_ext import (
-    cache,
-    ctext,
-    cuda,
-    cuda_libraries,
-    cuda_objects,
-    generated,
-    preprocess,
-    toolchain,
-    wheels,
-)
+from ffi_ext import cache, cuda, cuda_libraries, cuda_objects, generated, toolchain, wheels
 from ffi_ext.extension_arguments import Arguments, base_of, checked, name_of
 from ffi_ext.generated import Generated
+from ffi_ext.headers import ctext, preprocess
 from ffi_ext.paths import INCLUDE
 from ffi_ext.plan import Plan
 
 if TYPE_CHECKING:
     import cffi
 
-    from ffi_ext import declarations
+    from ffi_ext.headers import declarations
 
     class Extension(cffi.FFI):
         """What create_extension returns."""
@@ -209,7 +200,7 @@ def _declared(given: Arguments, read: preprocess.Reader) -> tuple[Any, declarati
     """A cffi.FFI with what the headers declare, and what that is."""
     import cffi
 
-    from ffi_ext import declarations
+    from ffi_ext.headers import declarations
 
     ffi = cffi.FFI()
     # Headers in the project's folder define functions for the project's own sources.

@@ -12,7 +12,7 @@ from ffi_ext import cache
 
 if TYPE_CHECKING:
     from ffi_ext.extension_arguments import Arguments
-    from ffi_ext.preprocess import Reader
+    from ffi_ext.headers.preprocess import Reader
 
 
 @dataclass(frozen=True)

@@ -13,10 +13,11 @@ from pathlib import Path
 from types import ModuleType
 from typing import Any, NoReturn
 
-from ffi_ext import cache, ctext, toolchain
+from ffi_ext import cache, toolchain
 from ffi_ext.errors import BuildError, HeaderError
 from ffi_ext.extension import build_and_keep
 from ffi_ext.extension_arguments import absolute
+from ffi_ext.headers import ctext
 
 _serial = itertools.count()
 

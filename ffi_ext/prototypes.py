@@ -9,7 +9,8 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator, Mapping
 
-from ffi_ext import ctext, types
+from ffi_ext import types
+from ffi_ext.headers import ctext
 
 _NAME = re.compile(r"\b([A-Za-z_]\w*)\s*\(")
 _PARENTHESIS = re.compile(r"[()]")

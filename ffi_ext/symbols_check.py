@@ -10,8 +10,9 @@ import sys
 from dataclasses import dataclass
 from pathlib import Path
 
-from ffi_ext import elf, statements, toolchain, types
+from ffi_ext import elf, toolchain, types
 from ffi_ext.errors import BuildError
+from ffi_ext.headers import statements
 
 # What compilers call for flags that the linker must be given, too.
 _OF_FLAGS = {

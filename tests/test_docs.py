@@ -188,7 +188,7 @@ def test_the_comparison_is_the_one_that_is_checked(monkeypatch):
 def test_the_map_of_the_code_has_every_module():
     text = (ROOT / "CONTRIBUTING.md").read_text()
     package = ROOT / "ffi_ext"
-    files = [*package.glob("*.py"), *package.glob("csrc/*.c*")]
+    files = [path for kind in ("*.py", "headers/*.py", "csrc/*.c*") for path in package.glob(kind)]
     names = [path.name for path in files if path.name[0] != "_"]
     listed = {
         word.rpartition("/")[2] for word in re.findall(r"`([^`]+)`", text)

@@ -8,7 +8,8 @@ import sys
 import pytest
 
 import ffi_ext
-from ffi_ext import cache, declarations
+from ffi_ext import cache
+from ffi_ext.headers import declarations
 
 
 @pytest.fixture

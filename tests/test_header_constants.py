@@ -11,7 +11,8 @@ from pathlib import Path
 import pytest
 
 import ffi_ext
-from ffi_ext import preprocess, toolchain
+from ffi_ext import toolchain
+from ffi_ext.headers import preprocess
 
 # Macros, and the values that C gives them (C99, 6.4.4, 6.5 and 6.6).
 NUMBERS = {

@@ -11,7 +11,8 @@ import cffi
 import pytest
 
 import ffi_ext
-from ffi_ext import BuildError, create_extension, ctext, statements
+from ffi_ext import BuildError, create_extension
+from ffi_ext.headers import ctext, statements
 
 HEADER = r"""
 #ifndef REAL_HEADER_H

@@ -77,8 +77,8 @@ def of_headers(headers: list[str], include_dirs: list[str]) -> str:
     """The stub of a module that is built from these headers."""
     import cffi
 
-    from ffi_ext import declarations, preprocess
     from ffi_ext.codegen import stub
+    from ffi_ext.headers import declarations, preprocess
     from ffi_ext.paths import INCLUDE_DIRS
 
     read = preprocess.Reader({"include_dirs": INCLUDE_DIRS + include_dirs})
@@ -115,9 +115,9 @@ def _imported(folder: Path) -> ModuleType:
 
 def of_module(module: ModuleType, package: str) -> str:
     """The stub of an imported module, from the prototypes that its binary holds."""
-    from ffi_ext import declarations
     from ffi_ext.cli import inspect
     from ffi_ext.codegen import stub
+    from ffi_ext.headers import declarations
 
     names = getattr(module, "__all__", None)
     if names is None or not hasattr(module, "_lib"):

@@ -17,8 +17,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from ffi_ext import compile_errors, declarations, elf, inline, preprocess, preprocessed
+from ffi_ext import compile_errors, elf, inline
 from ffi_ext.errors import BuildError
+from ffi_ext.headers import declarations, preprocess, preprocessed
 from tests.reliability import children
 
 REPOSITORY = Path(__file__).parents[2]

@@ -12,7 +12,7 @@ from pathlib import Path
 from tests.reliability import children
 
 # The modules whose branches guide the mutations.
-READERS = ["ffi_ext.ctext", "ffi_ext.statements", "ffi_ext.macros", "ffi_ext.declarations"]
+READERS = [f"ffi_ext.headers.{name}" for name in ("ctext", "statements", "macros", "declarations")]
 READERS += ["ffi_ext.compile_errors", "ffi_ext.elf", "ffi_ext.inline"]
 READERS += ["resnet.weights", "resnet.yaml_file", "data.files", "yaml", "pickle"]
 LONGEST = 4096  # bytes; the mutator of fuzz.py makes the long ones

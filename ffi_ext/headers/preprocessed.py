@@ -7,7 +7,7 @@ from collections.abc import Iterable, Iterator
 from functools import cache
 from pathlib import Path
 
-from ffi_ext.statements import Statement, statements_of
+from ffi_ext.headers.statements import Statement, statements_of
 
 # No file has a null in its name. A flag 1 says that it begins here.
 _MARKER = re.compile(r'^#\s+(\d+)\s+"((?:[^"\\\0]|\\[^\0])*)"(\s+1\b)?')

@@ -8,9 +8,9 @@ from typing import TYPE_CHECKING, Any
 from ffi_ext import types
 
 if TYPE_CHECKING:
-    from ffi_ext.declarations import Function
-    from ffi_ext.preprocess import Reader
-    from ffi_ext.read_headers import Headers
+    from ffi_ext.headers.declarations import Function
+    from ffi_ext.headers.preprocess import Reader
+    from ffi_ext.headers.read_headers import Headers
 
 # What compiles, as C and as C++, only if {name} is a constant that is such a value in Python.
 _CONSTANTS = {

@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from ffi_ext import ctext, layouts
+from ffi_ext.headers import ctext, layouts
 
 FUNCTION, TYPE, CONSTANT, VARIABLE, DROPPED = "function", "type", "constant", "variable", "dropped"
 INLINE = "inline"  # a static function with its body; the declaration is its prototype

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 
-from ffi_ext import ctext
+from ffi_ext.headers import ctext
 
 # A number that cffi computes itself: no sizeof, cast, comparison, ? : or escape.
 _COMPUTED = re.compile(r"(?:[\s()+\-*/%^\w]|'[^'\\]'|<<|>>|&(?!&)|\|(?!\|))*")

@@ -7,10 +7,11 @@ from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
 
-from ffi_ext import ctext, layouts, types
+from ffi_ext import types
 from ffi_ext.errors import HeaderError
-from ffi_ext.preprocess import Reader
-from ffi_ext.statements import FUNCTION, NOT_IN_PYTHON, TYPE, Statement
+from ffi_ext.headers import ctext, layouts
+from ffi_ext.headers.preprocess import Reader
+from ffi_ext.headers.statements import FUNCTION, NOT_IN_PYTHON, TYPE, Statement
 
 _TAG = re.compile(r"\b(?:struct|union)\s+(\w+)")
 

@@ -6,10 +6,10 @@ import re
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from ffi_ext import macros, preprocessed
-from ffi_ext.read_headers import Headers
-from ffi_ext.statements import CONSTANT, Statement
-from ffi_ext.trials import Trials
+from ffi_ext.headers import macros, preprocessed
+from ffi_ext.headers.read_headers import Headers
+from ffi_ext.headers.statements import CONSTANT, Statement
+from ffi_ext.headers.trials import Trials
 
 # How cffi is told of a macro that is a constant, by what it is in Python.
 _AS_CONSTANT = {

@@ -7,12 +7,12 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from ffi_ext import preprocessed, statements
 from ffi_ext.errors import HeaderError
-from ffi_ext.statements import Statement
+from ffi_ext.headers import preprocessed, statements
+from ffi_ext.headers.statements import Statement
 
 if TYPE_CHECKING:
-    from ffi_ext.preprocess import Reader
+    from ffi_ext.headers.preprocess import Reader
 
 
 @dataclass

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from ffi_ext import types
 from ffi_ext.errors import HeaderError
-from ffi_ext.statements import TYPE, Statement
+from ffi_ext.headers.statements import TYPE, Statement
 
 if TYPE_CHECKING:
     import cffi

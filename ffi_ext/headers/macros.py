@@ -6,7 +6,7 @@ import keyword
 import re
 from collections.abc import Collection
 
-from ffi_ext import ctext
+from ffi_ext.headers import ctext
 
 # What is another thing at each place, or each day.
 _OF_THE_PLACE = frozenset(

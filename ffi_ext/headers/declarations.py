@@ -9,26 +9,26 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from ffi_ext import (
-    constraints,
-    ctext,
-    header_constants,
-    header_errors,
-    needed,
-    read_headers,
-    statements,
-    types,
-)
+from ffi_ext import constraints, types
 from ffi_ext.errors import HeaderError
+from ffi_ext.headers import ctext, header_constants, header_errors, needed, read_headers, statements
+from ffi_ext.headers.read_headers import Headers
+from ffi_ext.headers.statements import (
+    CONSTANT,
+    DROPPED,
+    FUNCTION,
+    INLINE,
+    TYPE,
+    VARIABLE,
+    Statement,
+)
+from ffi_ext.headers.trials import Trials
 from ffi_ext.names import python_name
-from ffi_ext.read_headers import Headers
-from ffi_ext.statements import CONSTANT, DROPPED, FUNCTION, INLINE, TYPE, VARIABLE, Statement
-from ffi_ext.trials import Trials
 
 if TYPE_CHECKING:
     import cffi
 
-    from ffi_ext.preprocess import Reader
+    from ffi_ext.headers.preprocess import Reader
 
 
 @dataclass(frozen=True)
