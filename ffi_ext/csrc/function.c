@@ -160,11 +160,13 @@ static void set_order(ffi_function *f, const ffi_parameter *parameters) {
     }
 }
 
-/* Whether the binary or a library that it is linked with has cudaGetLastError: torch's own, which
- * all can see, holds torch's errors. */
+/* Whether the CUDA runtime is in the binary, as the static one is, or in a library that it is
+ * linked with: torch's own, which all can see, holds torch's errors. */
 static int has_cuda_runtime(const ffi_ext_module_table *table) {
-  Dl_info place;
+  Dl_info place, of_runtime;
   if (!table->cuda_error || !dladdr(table, &place)) return 0;
+  if (dladdr((void *)table->cuda_error, &of_runtime) && of_runtime.dli_fbase == place.dli_fbase)
+    return 1;
   void *binary = dlopen(place.dli_fname, RTLD_LAZY | RTLD_NOLOAD);
   const int found = binary && dlsym(binary, "cudaGetLastError");
   if (binary) dlclose(binary);
