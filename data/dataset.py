@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import os
 import random
-import threading
 import warnings
 from collections.abc import Callable
 from typing import Any
@@ -13,6 +11,7 @@ import numpy as np
 import torch.utils.data
 
 from data.files import ImageFileError, JpegFile
+from data.locks import fork_safe_lock
 from data.transforms import Picture
 
 # What a dataset must define, and how: the lines stand in the error as they are here.
@@ -108,13 +107,7 @@ class DetectionDataset(Dataset):
     required = ("get_img_info",)
 
 
-_counting = threading.Lock()  # of this process's threads: data.Loader's workers are some
-if hasattr(os, "register_at_fork"):
-    os.register_at_fork(  # a child would wait for ever for a thread that it does not have
-        before=_counting.acquire,
-        after_in_parent=_counting.release,
-        after_in_child=_counting.release,
-    )
+_counting = fork_safe_lock()  # of this process's threads: data.Loader's workers are some
 
 
 class SkipCount:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import gc
+import os
 import random
 import signal
 import subprocess
@@ -308,6 +309,44 @@ def test_pool_of_growing_and_shrinking_batches():
             held.pop(rng.randrange(len(held)))
         assert sorted({float(view[0, 0]) for view in held}) == sorted(float(v[0, 0]) for v in held)
     assert pool.allocated < 60
+
+
+FORKING = """
+import os, signal, sys, threading, time
+from data.buffers import BufferPool
+from data.dataset import SkipCount
+pool, count = BufferPool(keep=3), SkipCount()
+def use():
+    while True:
+        pool.array(100)
+        count.add()
+sys.setswitchinterval(1e-6)  # so that a thread is often in the middle of it
+for _ in range(3):
+    threading.Thread(target=use, daemon=True).start()
+for _ in range(60):
+    child = os.fork()
+    if not child:
+        signal.alarm(5)  # which ends a child that waits
+        pool.array(100)
+        count.add()
+        os._exit(0)
+    if os.waitpid(child, 0)[1]:
+        os.write(1, b"a child waited for a thread that it does not have")
+        os._exit(1)
+os._exit(0)
+"""
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="there is no fork here")
+def test_forked_workers_wait_for_no_thread_of_their_parent():
+    run = subprocess.run(
+        [sys.executable, "-W", "ignore", "-c", FORKING],
+        cwd=Path(__file__).resolve().parent.parent,
+        capture_output=True,
+        text=True,
+        timeout=120,
+    )
+    assert (run.returncode, run.stdout, run.stderr) == (0, "", "")
 
 
 SCRIPT = """
