@@ -206,6 +206,15 @@ def test_numbers_that_are_none(key, number, place):
         Config.from_dict({key: values})
 
 
+@pytest.mark.parametrize(
+    "key", ["INPUT.BRIGHTNESS", "INPUT.CONTRAST", "INPUT.SATURATION", "MODEL.GROUP_NORM.EPSILON"]
+)
+@pytest.mark.parametrize("number", [float("nan"), float("inf")])
+def test_single_numbers_that_are_none(key, number):
+    with pytest.raises(ValueError, match=f"^{key}: expected a finite number .*, got {number}"):
+        Config.from_dict({key: number})
+
+
 def test_what_is_no_configuration():
     with pytest.raises(TypeError, match=r"build_backbone: expected a Config, got a int; make one"):
         build_backbone(3)

@@ -142,10 +142,21 @@ def test_subsets_concatenations_and_batch_samplers():
         TypeError, match="expected a data.ImageDataset, or a Subset or ConcatDataset"
     ):
         list(data.Loader([1, 2, 3]))
-    with pytest.raises(ValueError, match="must be at least 1, got 1, 0 and 2"):
-        data.Loader(dataset, threads=0)
-    with pytest.raises(ValueError, match="Loader: expected a seed of at least 0, got -1"):
-        data.Loader(dataset, seed=-1)
+    for wrong, least in [
+        (dict(threads=0), 1),
+        (dict(threads=1.5), 1),
+        (dict(batch_size="2"), 1),
+        (dict(prefetch=True), 1),
+        (dict(seed=-1), 0),
+        (dict(seed=None), 0),
+        (dict(size_divisibility=-32), 0),
+    ]:
+        ((name, value),) = wrong.items()
+        text = f"Loader: {name}: expected a whole number of at least {least}, got {value!r}"
+        with pytest.raises(ValueError, match=text):
+            data.Loader(dataset, **wrong)
+    with pytest.raises(ValueError, match="PadCollate: size_divisibility: .* got -32"):
+        data.PadCollate(-32)
     with pytest.raises(ValueError, match="batch_sampler decides on batch_size"):
         data.Loader(dataset, 2, batch_sampler=[[0]])
 

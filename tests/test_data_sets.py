@@ -311,7 +311,10 @@ def test_coco_without_annotations(coco):
     ("segmentation", "text"),
     [
         ({"size": [20, 30]}, "annotation 0: expected polygons or a mask with size and counts"),
-        ({"size": [20, 30], "counts": [5, 5]}, "annotation 0: expected counts of 600 pixels, .* got"),
+        (
+            {"size": [20, 30], "counts": [5, 5]},
+            "annotation 0: expected counts of 600 pixels, .* got",
+        ),
         ({"size": [20, 30], "counts": [601, -1]}, "annotation 0: expected counts of 600 pixels"),
         ({"size": [30, 20], "counts": [600]}, "annotation 0: a mask of .* for an image of"),
         ({"size": None, "counts": [600]}, "annotation 0: a mask of None for an image of"),
@@ -322,7 +325,10 @@ def test_coco_without_annotations(coco):
         ({"size": [20, 30], "counts": [0.5, 599.5]}, "annotation 0: expected counts of 600 pixels"),
         ({"size": [20, 30], "counts": ["600"]}, "annotation 0: expected counts of 600 pixels"),
         ({"size": [20, 30], "counts": "garb~age"}, "expected counts of 600 pixels, .* 'garb~age'"),
-        ({"size": [20, 30], "counts": ""}, "annotation 0: expected counts of 600 pixels, .* got ''"),
+        (
+            {"size": [20, 30], "counts": ""},
+            "annotation 0: expected counts of 600 pixels, .* got ''",
+        ),
         ({"size": [20, 30], "counts": "oooooo"}, "annotation 0: expected counts of 600 pixels"),
     ],
 )
@@ -439,7 +445,10 @@ def test_coco_sizes_that_are_whole_floats(coco):
         ),
         (lambda c: changed(c, image_id=[7]), r"annotation 0 has the image_id \[7\], which"),
         (lambda c: changed(c, image_id="7"), "annotation 0 has the image_id '7', which"),
-        (lambda c: of_image(c, height=None), "images whose height is a whole number of pixels, got"),
+        (
+            lambda c: of_image(c, height=None),
+            "images whose height is a whole number of pixels, got",
+        ),
         (lambda c: of_image(c, width=0), "images whose width is a whole number of pixels, got"),
         (lambda c: of_image(c, width=20.5), "whose width is a whole number of pixels, got .*20.5"),
         (lambda c: of_image(c, id=[1]), "images whose id is a number or a text, got"),
