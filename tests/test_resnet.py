@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import copy
 import pickle
 
 import pytest
@@ -270,11 +269,10 @@ def test_hooks_of_all_modules_keep_what_they_see(model_of):
     assert len(kept) > 40 and all(torch.equal(value, copy) for value, copy in kept)
 
 
-@pytest.mark.parametrize("save", [pickle.dumps, copy.deepcopy])
-def test_models_of_norms_that_are_lambdas_can_be_saved(save):
+def test_models_of_norms_that_are_lambdas_can_be_pickled():
     norms = NORMS | {"FrozenBN": lambda channels: FrozenBatchNorm2d(channels, eps=1e-5)}
     for build in (ResNet, ResNetHead):
-        save(build([StageSpec(1, 1, True)], norms=norms))
+        pickle.dumps(build([StageSpec(1, 1, True)], norms=norms))
 
 
 @pytest.mark.parametrize(("settings", "stem"), [({}, 64), (BASIC, 64)])
