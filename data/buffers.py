@@ -3,16 +3,18 @@
 from __future__ import annotations
 
 import math
-import threading
 import weakref
 from typing import Any
 
 import numpy as np
 import torch
 
+from data.locks import fork_safe_lock
+
 __all__ = ["BufferPool"]
 
 _ALIGNMENT = 64  # bytes: a cache line
+_lending = fork_safe_lock()  # of all pools
 
 
 class _Block:
@@ -53,12 +55,11 @@ class BufferPool:
         self.allocated = 0
         self._size = 0  # of new blocks: the largest asked for so far, so that each serves all
         self._blocks: list[_Block] = []  # in the order in which they were taken
-        self._lock = threading.Lock()
 
     def array(self, *shape: int, dtype: Any = np.uint8) -> np.ndarray:
         """An array of this shape and type; what it holds is undefined."""
         wanted = math.prod(shape) * np.dtype(dtype).itemsize
-        with self._lock:
+        with _lending:
             block = self._unused(wanted) or self._new(wanted)
             return block.array(shape, dtype)
 

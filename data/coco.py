@@ -23,8 +23,8 @@ def _is_id(value: Any) -> bool:
 
 
 def _is_length(value: Any) -> bool:
-    """Of a side of an image."""
-    return isinstance(value, (int, float)) and 1 <= value < LARGEST
+    """Of a side of an image; 48.0 is one, too, as some programs write it."""
+    return isinstance(value, (int, float)) and 1 <= value < LARGEST and value == int(value)
 
 
 # What each entry of a part of the file must have. Of annotations there are a million: what they say is looked at
@@ -33,8 +33,8 @@ PARTS: dict[str, dict[str, tuple[Callable[[Any], bool] | None, str]]] = {
     "images": {
         "id": (_is_id, "a number or a text"),
         "file_name": (lambda value: isinstance(value, str), "a text"),
-        "height": (_is_length, "a number of pixels"),
-        "width": (_is_length, "a number of pixels"),
+        "height": (_is_length, "a whole number of pixels"),
+        "width": (_is_length, "a whole number of pixels"),
     },
     "annotations": dict.fromkeys(("id", "image_id", "category_id", "bbox"), (None, "")),
     "categories": {"id": (_is_id, "a number or a text"), "name": (None, "")},
@@ -46,6 +46,29 @@ def _is_numbers(values: Any) -> bool:
     return isinstance(values, list) and all(
         isinstance(value, (int, float)) and -LARGEST < value < LARGEST for value in values
     )
+
+
+def _decompressed(text: str) -> list[int] | None:
+    """The counts in pycocotools' text, or None if it is none.
+
+    Each count is written five bits to a character, the lowest first, as a difference from the one two before it
+    from the fourth on (maskApi.c, rleToString).
+    """
+    counts: list[int] = []
+    number, shift = 0, 0
+    for character in text:
+        bits = ord(character) - 48
+        if not 0 <= bits < 64:
+            return None
+        number |= (bits & 31) << shift
+        shift += 5
+        if bits & 32:  # more of it follows
+            continue
+        if bits & 16:
+            number -= 1 << shift
+        counts.append(number + counts[-2] if len(counts) > 2 else number)
+        number, shift = 0, 0
+    return counts if shift == 0 else None
 
 
 class CocoDetection(ImageDataset, DetectionDataset):
@@ -105,6 +128,8 @@ class CocoDetection(ImageDataset, DetectionDataset):
         self.category_ids = sorted(self.categories)
         self.contiguous_ids = {number: i + 1 for i, number in enumerate(self.category_ids)}
         images = self._by_id("images", contents["images"])
+        for image in images.values():
+            image.update(height=int(image["height"]), width=int(image["width"]))
         self._objects: dict[int, list[dict[str, Any]]] = {number: [] for number in images}
         for entry in contents["annotations"]:
             for key, known in [("image_id", images), ("category_id", self.categories)]:
@@ -215,28 +240,16 @@ class CocoDetection(ImageDataset, DetectionDataset):
             )
         if rle["size"] != list(size):
             raise ValueError(f"{where}: a mask of {rle['size']} for an image of {size}")
-        counts = rle["counts"]
-        if not isinstance(counts, str):
-            numbers = counts if isinstance(counts, list) else [-1]
-            fit = all(isinstance(number, int) and number >= 0 for number in numbers)
-            if not fit or sum(numbers) != size[0] * size[1]:
-                raise ValueError(
-                    f"{where}: expected counts of {size[0] * size[1]} pixels, got {counts}"
-                )
-            bits = np.repeat(np.arange(len(counts)) % 2, counts)
-            return bits.reshape(size[::-1]).T.astype(np.uint8)
-        try:
-            from pycocotools import mask
-        except ModuleNotFoundError as error:
-            raise ModuleNotFoundError(
-                f"{self.annotations}: compressed run lengths need pycocotools; "
-                "`pip install pycocotools`, or give CocoDetection(masks=False)",
-                name="pycocotools",
-            ) from error
-        try:
-            return mask.decode(rle)
-        except ValueError as error:
-            raise ValueError(f"{where}: expected compressed run lengths, got: {error}") from error
+        given = rle["counts"]
+        counts = _decompressed(given) if isinstance(given, str) else given
+        numbers = counts if isinstance(counts, list) else [-1]
+        fit = all(isinstance(number, int) and number >= 0 for number in numbers)
+        if not fit or sum(numbers) != size[0] * size[1]:
+            raise ValueError(
+                f"{where}: expected counts of {size[0] * size[1]} pixels, as a list or compressed, got {given!r}"
+            )
+        bits = np.repeat(np.arange(len(numbers)) % 2, numbers)
+        return bits.reshape(size[::-1]).T.astype(np.uint8)
 
     def __len__(self) -> int:
         return len(self.images)

@@ -7,6 +7,8 @@ from typing import Any, NamedTuple
 
 import torch
 
+from data.checks import check_whole
+
 
 class ImageList(NamedTuple):
     """Images padded with zeros on the right and below into one batch, and the sizes they had."""
@@ -60,6 +62,7 @@ class PadCollate:
     """
 
     def __init__(self, size_divisibility: int = 0) -> None:
+        check_whole("PadCollate: size_divisibility", size_divisibility, 0)
         self.size_divisibility = size_divisibility
 
     def __call__(self, samples: Sequence[Sequence[Any] | None]) -> tuple[Any, ...] | None:

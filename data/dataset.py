@@ -2,18 +2,19 @@
 
 from __future__ import annotations
 
-import os
 import random
-import threading
 import warnings
+from bisect import bisect_right
 from collections.abc import Callable
 from typing import Any
 
 import numpy as np
 import torch.utils.data
+from torch.utils.data import ConcatDataset, Subset
 
 from data.files import ImageFileError, JpegFile
-from data.transforms import Picture
+from data.locks import fork_safe_lock
+from data.transforms import Picture, check_transform
 
 # What a dataset must define, and how: the lines stand in the error as they are here.
 CONTRACT = {
@@ -108,13 +109,29 @@ class DetectionDataset(Dataset):
     required = ("get_img_info",)
 
 
-_counting = threading.Lock()  # of this process's threads: data.Loader's workers are some
-if hasattr(os, "register_at_fork"):
-    os.register_at_fork(  # a child would wait for ever for a thread that it does not have
-        before=_counting.acquire,
-        after_in_parent=_counting.release,
-        after_in_child=_counting.release,
-    )
+def part_of(dataset: Any, index: int, method: str, caller: str, kind: str) -> tuple[Any, int]:
+    """The set that has `method`, below torch's Subsets and ConcatDatasets, and the index there."""
+    while not hasattr(dataset, method):
+        if isinstance(dataset, Subset):
+            index, dataset = dataset.indices[index], dataset.dataset
+        elif isinstance(dataset, ConcatDataset):
+            if index < -len(dataset) or index >= len(dataset):
+                raise IndexError(
+                    f"{caller}: index {index} is not in a set of {len(dataset)} samples"
+                )
+            index %= len(dataset)
+            number = bisect_right(dataset.cumulative_sizes, index)
+            index -= dataset.cumulative_sizes[number - 1] if number else 0
+            dataset = dataset.datasets[number]
+        else:
+            raise TypeError(
+                f"{caller}: expected a data.{kind}, or a Subset or ConcatDataset of such, got "
+                f"{type(dataset).__name__}; give it `{method}`"
+            )
+    return dataset, index
+
+
+_counting = fork_safe_lock()  # of this process's threads: data.Loader's workers are some
 
 
 class SkipCount:
@@ -159,6 +176,8 @@ class ImageDataset(Dataset):
             raise ValueError(
                 f"{type(self).__name__}: on_error must be 'raise' or 'skip', got {on_error!r}"
             )
+        if transforms is not None:
+            check_transform(f"{type(self).__name__}: transforms", transforms)
         self.transforms = transforms
         self.on_error = on_error
         self._skipped = SkipCount()

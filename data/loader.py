@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import random
 import weakref
-from bisect import bisect_right
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from functools import partial
@@ -17,31 +16,13 @@ from typing import Any
 from torch.utils.data import BatchSampler, ConcatDataset, Subset
 
 from data.buffers import BufferPool
+from data.checks import check_whole
+from data.dataset import part_of
 from data.pending import Batch, PendingBatch, Run
-from data.samplers import EpochSampler, check_seed
+from data.samplers import EpochSampler
 from data.transforms import Picture
 
 __all__ = ["Loader"]
-
-
-def _prepare(dataset: Any, index: int, rng: random.Random) -> tuple[Picture, Any] | None:
-    """dataset.prepare(index, rng), through Subset and ConcatDataset."""
-    while not hasattr(dataset, "prepare"):
-        if isinstance(dataset, Subset):
-            index, dataset = dataset.indices[index], dataset.dataset
-        elif isinstance(dataset, ConcatDataset):
-            if index < -len(dataset) or index >= len(dataset):
-                raise IndexError(f"Loader: index {index} is not in a set of {len(dataset)} samples")
-            index %= len(dataset)
-            number = bisect_right(dataset.cumulative_sizes, index)
-            index -= dataset.cumulative_sizes[number - 1] if number else 0
-            dataset = dataset.datasets[number]
-        else:
-            raise TypeError(
-                f"Loader: expected a data.ImageDataset, or a Subset or ConcatDataset of such, got "
-                f"{type(dataset).__name__}; give it `prepare(index, rng)`, or use torch's DataLoader"
-            )
-    return dataset.prepare(index, rng)
 
 
 def _output_size(dataset: Any) -> tuple[int, int] | None:
@@ -128,7 +109,7 @@ class Loader:
         size_divisibility: see `pad_images`.
 
     Raises:
-        ValueError: numbers out of range, or a batch_sampler with one of what it stands for.
+        ValueError: numbers out of range or not whole, or a batch_sampler with one of what it stands for.
     """
 
     def __init__(
@@ -144,16 +125,15 @@ class Loader:
         prefetch: int = 2,
         size_divisibility: int = 0,
     ) -> None:
-        if min(batch_size, threads, prefetch) < 1:
-            raise ValueError(
-                "Loader: batch_size, threads and prefetch must be at least 1, got "
-                f"{batch_size}, {threads} and {prefetch}"
-            )
+        counts = {"batch_size": batch_size, "threads": threads, "prefetch": prefetch}
+        for name, value in counts.items():
+            check_whole(f"Loader: {name}", value, 1)
+        for name, value in {"seed": seed, "size_divisibility": size_divisibility}.items():
+            check_whole(f"Loader: {name}", value, 0)
         if batch_sampler is not None and (batch_size != 1 or shuffle or drop_last):
             raise ValueError(
                 "Loader: batch_sampler decides on batch_size, shuffle and drop_last: leave them out"
             )
-        check_seed("Loader", seed)
         self.dataset, self.seed = dataset, seed
         self.sampler: Any = batch_sampler
         if batch_sampler is None:
@@ -207,7 +187,8 @@ class Loader:
 
         def prepare(batch: int, place: int, index: int) -> tuple[Picture, Any] | None:
             rng = random.Random(f"{seed} {epoch} {batch} {place} {index}")
-            return _prepare(dataset, index, rng)
+            part, at = part_of(dataset, index, "prepare", "Loader", "ImageDataset")
+            return part.prepare(at, rng)
 
         run = Run(self.pool, self.size_divisibility, _output_size(dataset), self.threads)
         return _LoaderIterator(run, batches, prepare, self.prefetch, self._position)

@@ -11,13 +11,10 @@ import numpy as np
 import torch
 from torch.utils.data import Sampler
 
+from data.checks import check_whole
+from data.dataset import part_of
+
 __all__ = ["EpochSampler", "GroupedBatchSampler", "IterationBatchSampler", "aspect_groups"]
-
-
-def check_seed(name: str, seed: int) -> None:
-    """Raises a ValueError for what NumPy takes for no seed."""
-    if seed < 0:
-        raise ValueError(f"{name}: expected a seed of at least 0, got {seed}")
 
 
 class EpochSampler(Sampler[int]):
@@ -36,9 +33,8 @@ class EpochSampler(Sampler[int]):
     ) -> None:
         if not 0 <= rank < world:
             raise ValueError(f"EpochSampler: expected 0 <= rank < world, got {rank} and {world}")
-        if length < 0:
-            raise ValueError(f"EpochSampler: expected a length of at least 0, got {length}")
-        check_seed("EpochSampler", seed)
+        check_whole("EpochSampler: length", length, 0)
+        check_whole("EpochSampler: seed", seed, 0)
         self.length, self.shuffle, self.seed = length, shuffle, seed
         self.rank, self.world = rank, world
         self.epoch = 0
@@ -66,9 +62,16 @@ def aspect_groups(dataset: Any, edges: Sequence[float] = (1.0,)) -> list[int]:
     """For each image of a detection set the group of its height / width, divided at `edges`.
 
     With the edge 1: 0 is wider than high, 1 is not.
+
+    Raises:
+        TypeError: the set has no `get_img_info`, nor is a Subset or ConcatDataset of such.
     """
-    infos = (dataset.get_img_info(index) for index in range(len(dataset)))
-    return [bisect_right(edges, info["height"] / info["width"]) for info in infos]
+    groups = []
+    for number in range(len(dataset)):
+        part, index = part_of(dataset, number, "get_img_info", "aspect_groups", "DetectionDataset")
+        info = part.get_img_info(index)
+        groups.append(bisect_right(edges, info["height"] / info["width"]))
+    return groups
 
 
 class GroupedBatchSampler(Sampler[list[int]]):
@@ -90,8 +93,7 @@ class GroupedBatchSampler(Sampler[list[int]]):
         batch_size: int,
         drop_uneven: bool = False,
     ) -> None:
-        if batch_size < 1:
-            raise ValueError(f"GroupedBatchSampler: expected batch_size >= 1, got {batch_size}")
+        check_whole("GroupedBatchSampler: batch_size", batch_size, 1)
         self.sampler, self.groups = sampler, list(groups)
         self.batch_size, self.drop_uneven = batch_size, drop_uneven
 

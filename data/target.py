@@ -20,7 +20,8 @@ class Target:
         boxes: (N, 4) float32: x1, y1, x2, y2 in pixels.
         labels: (N) int64.
         masks: N instance masks, or None.
-        fields: whatever else has N rows: tensors by name.
+        fields: whatever else has N rows: tensors by name. Their rows are chosen with the boxes; what they hold
+            stays as it is when the image is resized, flipped or cropped, coordinates, too.
         plus_one: 0: x2 is where the box ends. 1: x2 is its last pixel, as in maskrcnn-benchmark.
     """
 

@@ -7,12 +7,13 @@ normalises in one pass, into a tensor of its own or into its place in a batch.
 
 from __future__ import annotations
 
+import inspect
 import math
 import operator
 import random
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, replace
-from numbers import Integral
+from numbers import Integral, Real
 from typing import Any
 
 import numpy as np
@@ -80,7 +81,7 @@ class Picture:
         picture = self.decoded()
         return prepare_image(
             picture.pixels,
-            torch.empty(3, *self.size) if place is None else place,
+            torch.empty(3, *self.size, dtype=torch.float32) if place is None else place,
             self.size,
             crop=picture.crop,
             mean=self.mean,
@@ -95,15 +96,40 @@ class Picture:
 Transform = Callable[[Picture, Any, random.Random], tuple[Picture, Any]]
 
 
+def check_transform(name: str, transform: Any) -> None:
+    """Raises a TypeError for what cannot be called with a picture, a target and a random number generator."""
+    call = transform.forward if isinstance(transform, torch.nn.Module) else transform
+    try:
+        signature = inspect.signature(call)
+        signature.bind(None, None, None)
+    except ValueError:  # a builtin that does not tell
+        return
+    except TypeError:
+        takes = f" that takes {signature}" if callable(call) else ""
+        raise TypeError(
+            f"{name}: expected a transform of (picture, target, rng), as data.transforms has them and as "
+            f"Compose([...]) makes one of several, got a {type(transform).__name__}{takes}"
+        ) from None
+
+
 class Compose:
     """Transforms one after the other.
 
     Args:
         transforms: each called with a picture, a target and a random number generator.
+
+    Raises:
+        TypeError: one of them takes other arguments, or they are no list.
     """
 
     def __init__(self, transforms: Sequence[Transform]) -> None:
+        if not isinstance(transforms, Iterable):
+            raise TypeError(
+                f"Compose: expected a list of transforms, got a {type(transforms).__name__}; give [it]"
+            )
         self.transforms = list(transforms)
+        for number, transform in enumerate(self.transforms):
+            check_transform(f"Compose: number {number}", transform)
 
     @property
     def output_size(self) -> tuple[int, int] | None:
@@ -284,10 +310,12 @@ class ColorJitter:
         saturation: float = 0.0,
         hue: float = 0.0,
     ) -> None:
-        if min(brightness, contrast, saturation, hue) < 0 or hue > 0.5:
+        amounts = (brightness, contrast, saturation, hue)
+        fit = all(isinstance(amount, Real) and 0 <= amount < math.inf for amount in amounts)
+        if not fit or hue > 0.5:
             raise ValueError(
-                "ColorJitter: expected amounts of at least 0, and hue of at most 0.5, got "
-                f"{brightness}, {contrast}, {saturation}, {hue}"
+                "ColorJitter: expected one finite number of at least 0 each for brightness, contrast, saturation "
+                f"and hue, and hue of at most 0.5, got {brightness}, {contrast}, {saturation}, {hue}"
             )
         self.factors = [
             (ImageEnhance.Brightness, brightness),

@@ -96,7 +96,12 @@ def build_body(config: Config, norms: Mapping[str, Any] = NORMS) -> ResNet:
         freeze_at=freeze_at,
         norms=norms_of(config, norms),
     )
-    check_block("MODEL.RESNETS.TRANS_FUNC", config.MODEL.BACKBONE.CONV_BODY, body)
+    check_block(
+        "MODEL.RESNETS.TRANS_FUNC",
+        "MODEL.RESNETS.RES2_OUT_CHANNELS",
+        config.MODEL.BACKBONE.CONV_BODY,
+        body,
+    )
     return body
 
 

@@ -42,6 +42,13 @@ class Part(nn.Module):
         return apply(convolution, norm, x, residual, relu)
 
 
+def hooked(module: nn.Module) -> bool:
+    """Whether a hook looks at what the module takes or gives."""
+    own = (module._forward_hooks, module._forward_pre_hooks, module._backward_hooks)
+    every = nn.modules.module
+    return any(own) or any((every._global_forward_hooks, every._global_forward_pre_hooks))
+
+
 def apply(
     convolution: nn.Module,
     norm: nn.Module,
@@ -52,9 +59,12 @@ def apply(
     """relu(norm(convolution(x)) + residual); a folded convolution does all of it itself."""
     if isinstance(norm, Folded):
         return convolution(x, residual, relu)
+    if hooked(norm):  # which is to see the norm's own input and result, and may keep them
+        y = norm(convolution(x))
+        y = y if residual is None else y + residual
+        return F.relu(y) if relu else y
     # a hook may have kept the convolution's result, or who traces the model may ask for it
-    hooked = any(part._forward_hooks for part in convolution.modules()) or norm._forward_pre_hooks
-    kept = hooked or isinstance(x, torch.fx.Proxy)
+    kept = any(map(hooked, convolution.modules())) or isinstance(x, torch.fx.Proxy)
     return normalize(norm, convolution(x), residual, relu=relu, inplace=not kept)
 
 

@@ -35,6 +35,9 @@ NAMES: list[tuple[str, str]] = [
     (r"(?P<name>.+)", "{name}"),
 ]
 
+# Where files keep the weights beside other things.
+WRAPPERS = ("model", "state_dict")
+
 # The endings of names; s and b also stand after _bn and _gn.
 FIELDS = {
     "w": "weight",
@@ -62,6 +65,14 @@ def our_name(name: str) -> str:
     raise AssertionError("the last pattern of NAMES matches every name")
 
 
+def below_wrappers(content: Any) -> Any:
+    """What a file holds, or the dictionary in it that is called "model" or "state_dict"."""
+    for key in WRAPPERS:
+        if isinstance(content, Mapping) and isinstance(content.get(key), Mapping):
+            content = content[key]
+    return content
+
+
 def from_caffe2(blobs: Mapping[str, Any]) -> dict[str, torch.Tensor]:
     """A state_dict of Detectron's blobs.
 
@@ -69,13 +80,13 @@ def from_caffe2(blobs: Mapping[str, Any]) -> dict[str, torch.Tensor]:
     maps there: a running mean of 0 and a variance of 1 stand beside each.
 
     Args:
-        blobs: name -> array, or a dictionary whose "blobs" are that.
+        blobs: name -> array, or a dictionary whose "blobs" (Detectron) or "model" (detectron2) are that.
 
     Raises:
         ValueError: it is no dictionary.
     """
     if isinstance(blobs, Mapping):
-        blobs = blobs.get("blobs", blobs)
+        blobs = below_wrappers(blobs.get("blobs", blobs))
     if not isinstance(blobs, Mapping):
         raise ValueError(f"expected a dictionary of weights, got a {type(blobs).__name__}")
     state = {}

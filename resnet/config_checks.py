@@ -16,7 +16,7 @@ def at_least(least: int) -> Check:
 PROBABILITY: Check = (lambda value: 0 <= value <= 1), "a number from 0 to 1"
 TEXT: Check = (lambda value: bool(value)), "a name"
 ANY: Check = (lambda value: True), "anything"
-OF_JITTER: Check = (lambda value: value >= 0), "a number of at least 0"
+OF_JITTER: Check = (lambda value: 0 <= value < math.inf), "a finite number of at least 0"
 GROUPS: Check = (lambda value: value == -1 or value >= 1), "at least 1, or -1"
 
 # What a value must be beyond its type.
@@ -35,7 +35,7 @@ CHECKS: dict[str, Check] = {
     "MODEL.BACKBONE.FREEZE_CONV_BODY_AT": (lambda value: value <= 5, "at most 5"),
     "MODEL.GROUP_NORM.DIM_PER_GP": GROUPS,
     "MODEL.GROUP_NORM.NUM_GROUPS": GROUPS,
-    "MODEL.GROUP_NORM.EPSILON": (lambda value: value > 0, "a number above 0"),
+    "MODEL.GROUP_NORM.EPSILON": (lambda value: 0 < value < math.inf, "a finite number above 0"),
     "INPUT.MIN_SIZE_TRAIN": (lambda value: value and min(value) > 0, "one or more sizes above 0"),
     "INPUT.MAX_SIZE_TRAIN": at_least(1),
     "INPUT.MIN_SIZE_TEST": at_least(1),

@@ -52,7 +52,8 @@ def _operands(
         residual = residual.contiguous(memory_format=_LAST)
         if overwrite:
             return x, residual, residual
-    return x, residual, in_huge_pages(torch.empty(shape, memory_format=_LAST))
+    out = torch.empty(shape, dtype=x.dtype, device=x.device, memory_format=_LAST)
+    return x, residual, in_huge_pages(out)
 
 
 @CONVOLUTIONS.register("winograd")
@@ -67,7 +68,7 @@ class WinogradConvolution:
 
     def __init__(self, weight: torch.Tensor, bias: torch.Tensor, geometry: Geometry) -> None:
         self.weight, self.bias, self.geometry = weight, bias.contiguous(), geometry
-        self.prepared = torch.empty(0)
+        self.prepared = weight.new_empty(0)
         _kernels.winograd_prepare(weight, self.prepared)
         way = OneDnnConvolution if onednn_works() else TorchConvolution
         self.otherwise: Convolution = way(weight, bias, geometry)
@@ -98,7 +99,7 @@ class PointwiseConvolution:
 
     def __init__(self, weight: torch.Tensor, bias: torch.Tensor, geometry: Geometry) -> None:
         self.weight, self.bias = weight, bias.contiguous()
-        self.prepared = torch.empty(0)
+        self.prepared = weight.new_empty(0)
         _kernels.pointwise_prepare(weight[:, :, 0, 0], self.prepared)
         self.traced = TorchConvolution(weight, bias, geometry)
 

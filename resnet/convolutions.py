@@ -11,7 +11,7 @@ from __future__ import annotations
 import functools
 import math
 from collections.abc import Sequence
-from typing import NamedTuple, Protocol
+from typing import Any, NamedTuple, Protocol
 
 import torch
 import torch.nn.functional as F
@@ -141,7 +141,8 @@ class OneDnnConvolution:
             shape = self.geometry.result(x, self.weight)
             if math.prod(shape) * x.element_size() <= self.LARGE:
                 return convolution.default(x, *settings, "none", [], "")
-            zeros = torch.empty(shape, memory_format=torch.channels_last)
+            like = dict(dtype=x.dtype, device=x.device)
+            zeros = torch.empty(shape, **like, memory_format=torch.channels_last)
             residual, overwrite = in_huge_pages(zeros).zero_(), True
         if overwrite and residual.is_contiguous(memory_format=torch.channels_last):
             in_place = torch.ops.mkldnn._convolution_pointwise_.binary
@@ -152,18 +153,23 @@ class OneDnnConvolution:
 
 @functools.cache
 def onednn_works() -> bool:
-    """Whether torch has oneDNN's operators, they take what we give, and compute what they should."""
-    generator = torch.Generator().manual_seed(0)
-    x, residual = (torch.randn(1, c, 6, 5, generator=generator) for c in (8, 16))
-    weight, bias = (torch.randn(s, generator=generator) for s in ((16, 8, 3, 3), (16,)))
+    """Whether torch has oneDNN's operators, they take what we give, and compute what they should.
+
+    Tried outside of what the caller has set: the answer is kept for all who ask.
+    """
+    kind: Any = dict(generator=torch.Generator().manual_seed(0), dtype=torch.float32, device="cpu")
+    x, residual = (torch.randn(1, c, 6, 5, **kind) for c in (8, 16))
+    weight, bias = (torch.randn(s, **kind) for s in ((16, 8, 3, 3), (16,)))
     geometry = Geometry((1, 1), (1, 1), (1, 1), 1)
     theirs = TorchConvolution(weight, bias, geometry)
     try:
-        ours = OneDnnConvolution(weight, bias, geometry)
-        for other, overwrite in [(None, False), (residual, False), (residual.clone(), True)]:
-            expected = theirs(x, None if other is None else residual, True, False)
-            if not torch.allclose(ours(x, other, True, overwrite), expected, rtol=1e-4, atol=1e-4):
-                return False
+        with torch.autocast("cpu", enabled=False):
+            ours = OneDnnConvolution(weight, bias, geometry)
+            for other, overwrite in [(None, False), (residual, False), (residual.clone(), True)]:
+                expected = theirs(x, None if other is None else residual, True, False)
+                found = ours(x, other, True, overwrite)
+                if not torch.allclose(found, expected, rtol=1e-4, atol=1e-4):
+                    return False
     except (AttributeError, RuntimeError, TypeError):
         return False
     return True
@@ -206,7 +212,12 @@ class FoldedConvolution(nn.Module):
     def forward(
         self, x: torch.Tensor, residual: torch.Tensor | None = None, relu: bool = False
     ) -> torch.Tensor:
-        """relu(folded convolution of x + residual)."""
+        """relu(folded convolution of x + residual), under autocast in the weights' precision, too."""
+        device = x.device.type
+        if torch.amp.is_autocast_available(device) and torch.is_autocast_enabled(device):
+            own = self.kind[0]
+            with torch.autocast(device, enabled=False):
+                return self.forward(x.to(own), None if residual is None else residual.to(own), relu)
         if x.dim() != 4 or x.shape[1] != self.channels or (x.dtype, x.device.type) != self.kind:
             dtype, device = self.kind
             raise ValueError(

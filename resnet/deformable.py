@@ -47,7 +47,7 @@ class DeformableConvolution(nn.Module):
         super().__init__()
         if settings.groups < 1 or channels % settings.groups:
             raise ValueError(
-                f"DEFORMABLE_GROUPS must divide the layer's {channels} channels, "
+                f"MODEL.RESNETS.DEFORMABLE_GROUPS must divide the layer's {channels} channels, "
                 f"got {settings.groups}"
             )
         self.settings = settings

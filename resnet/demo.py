@@ -22,6 +22,7 @@ from resnet.backbone import Backbone, build_backbone
 from resnet.config import Config
 from resnet.layers import Pooler
 from resnet.ops import plain_torch
+from resnet.picture import draw, output_file
 from resnet.progress import Progress
 from resnet.proposals import SIZES, propose
 
@@ -149,7 +150,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
         prog="python -m resnet.demo", description=__doc__.split("\n\n")[0]
     )
     parser.add_argument("photographs", nargs="*", type=Path, help="files (default: bundled ones)")
-    parser.add_argument("--output", type=Path, default=PICTURE, help="(default: %(default)s)")
+    parser.add_argument(
+        "--output", type=output_file, default=PICTURE, help="(default: %(default)s)"
+    )
     parser.add_argument("--repeats", type=int, default=3, help="of each stage (default: 3)")
     options = parser.parse_args(arguments)
     if options.repeats < 1:
@@ -172,9 +175,6 @@ def main(arguments: Sequence[str] | None = None) -> int:
         f"torch {torch.__version__}, {torch.get_num_threads()} threads; medians of wall time, plain torch once\n"
     )
     print_table(rows)
-
-    from resnet.picture import draw  # Pillow's fonts are needed only here
-
     options.output.parent.mkdir(parents=True, exist_ok=True)
     draw(
         names,

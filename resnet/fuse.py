@@ -11,7 +11,7 @@ from torch import nn
 
 from resnet import convolution_kernels  # noqa: F401  which registers its ways
 from resnet.blocks import Block, Folded, Part
-from resnet.convolutions import FoldedConvolution, Geometry
+from resnet.convolutions import CONVOLUTIONS, FoldedConvolution, Geometry
 from resnet.fpn import FPN, LastLevelP6P7
 from resnet.layers import FrozenBatchNorm2d
 from resnet.registry import did_you_mean
@@ -32,7 +32,7 @@ def affine(norm: nn.Module) -> tuple[torch.Tensor, torch.Tensor] | None:
 
 
 def fold(
-    convolution: nn.Conv2d,
+    convolution: nn.Module,
     norm: nn.Module | None,
     implementation: str | None,
     preference: Sequence[str] | None,
@@ -87,14 +87,35 @@ def fuse(
 
     Raises:
         TypeError: preference is a single name.
-        ValueError: implementations has a name that the model does not have, or one that does not
-            support its layer.
+        KeyError: a name is not in `CONVOLUTIONS`; the text lists those that are.
+        ValueError: preference is empty, or implementations has a convolution that the model does not
+            have or that cannot be folded; or what is asked for does not support a layer.
     """
     if isinstance(preference, str):
         raise TypeError(
             f"fuse: preference must be a list of names, got {preference!r}; give [{preference!r}]"
         )
+    if preference is not None and not preference:
+        raise ValueError(
+            f"fuse: preference must have one of {', '.join(CONVOLUTIONS)} or more, or be None, got "
+            f"{preference!r}"
+        )
     wanted = dict(implementations or {})
+    for way in (*(preference or ()), *wanted.values()):
+        if way not in CONVOLUTIONS:
+            raise KeyError(f"fuse: {CONVOLUTIONS.missing(way)}")
+
+    def folded(
+        name: str, convolution: nn.Module, norm: nn.Module | None, overwrite: bool
+    ) -> FoldedConvolution | None:
+        try:
+            made = fold(convolution, norm, wanted.get(name), preference, overwrite)
+        except ValueError as error:
+            raise ValueError(f"fuse: {name}: {error}") from error
+        if made is not None:
+            wanted.pop(name, None)
+        return made
+
     fused = copy.deepcopy(model).eval().requires_grad_(False)
     for path, part in list(fused.named_modules()):
         prefix = f"{path}." if path else ""
@@ -102,11 +123,10 @@ def fuse(
             for convolution, norm in part.pairs:
                 if convolution.startswith("downsample") and getattr(part, "downsample", 0) is None:
                     continue
-                made = fold(
+                made = folded(
+                    prefix + convolution,
                     part.get_submodule(convolution),
                     part.get_submodule(norm),
-                    wanted.pop(prefix + convolution, None),
-                    preference,
                     overwrite=isinstance(part, Block) and _owns_its_input(path, part),
                 )
                 if made is not None:
@@ -114,16 +134,15 @@ def fuse(
                     _replace(part, norm, Folded())
         elif isinstance(part, (FPN, LastLevelP6P7)):
             for name, child in list(part.named_children()):
-                way = wanted.pop(prefix + name, None)
-                made = fold(child, None, way, preference, overwrite=True)
+                made = folded(prefix + name, child, None, overwrite=True)
                 if made is not None:
                     _replace(part, name, made)
     if wanted:
         name = next(iter(wanted))
         names = [n for n, m in fused.named_modules() if isinstance(m, FoldedConvolution)]
+        has = f"{', '.join(names[:4])}, ..." if names else "none"
         raise ValueError(
-            f"fuse: there is no convolution {name!r} to fuse{did_you_mean(name, names)}; "
-            f"the model has {', '.join(names[:4])}, ..."
+            f"fuse: there is no convolution {name!r} to fuse{did_you_mean(name, names)}; the model has {has}"
         )
     return fused
 

@@ -15,6 +15,7 @@ from resnet.norms import NORMS
 from resnet.stages import BASIC_DEPTHS, STAGE_SPECS, StageSpec
 
 Make = Callable[..., nn.Module]
+BOTTLENECK_CHANNELS = 256  # of the first stage's result
 
 
 def make_stage(
@@ -47,18 +48,31 @@ def specs_of(name: str, stage_specs: Any) -> list[StageSpec]:
         ) from error
 
 
-def check_block(where: str, name: str, model: Stages) -> None:
-    """Bottlenecks in a table of basic blocks are another net.
+def check_block(block_key: str, channels_key: str, name: str, model: Stages) -> None:
+    """Bottlenecks in a table of basic blocks are another net, and so are basic blocks as wide as those.
+
+    Args:
+        block_key: where the block is said, for the error.
+        channels_key: likewise the channels of the first stage.
+        name: of the table.
+        model: made of it.
 
     Raises:
         ValueError: that is so.
     """
-    basic = name.startswith(tuple(f"R-{depth}-" for depth in BASIC_DEPTHS))
+    if not name.startswith(tuple(f"R-{depth}-" for depth in BASIC_DEPTHS)):
+        return
     block = model.get_submodule(model.stages[0])[0]
-    if basic and isinstance(block, Bottleneck):
+    if isinstance(block, Bottleneck):
         raise ValueError(
-            f"{where}: {name} is made of basic blocks, expected 'BasicBlockWithFixedBatchNorm' or another "
+            f"{block_key}: {name} is made of basic blocks, expected 'BasicBlockWithFixedBatchNorm' or another "
             f"norm's (and 64 channels of the first stage), got {type(block).__name__}"
+        )
+    channels = model.feature_channels[model.stages[0]]
+    if channels == BOTTLENECK_CHANNELS:
+        raise ValueError(
+            f"{channels_key}: expected 64 for {name}, whose blocks are basic ones, got {channels}, the default, "
+            "which is a bottleneck's result and makes 16 times as many weights of them"
         )
 
 
@@ -83,7 +97,7 @@ class Stages(nn.Module):
         num_groups: int = 1,
         width_per_group: int = 64,
         stride_in_1x1: bool = True,
-        res2_out_channels: int = 256,
+        res2_out_channels: int = BOTTLENECK_CHANNELS,
         norms: Mapping[str, Callable[[int], nn.Module]] = NORMS,
         zero_init_residual: bool = False,
     ) -> None:
@@ -141,6 +155,10 @@ class Stages(nn.Module):
         self.feature_strides[name] = in_stride * (1 if dilation > 1 else stride)
         self.out_channels = out_channels
         return out_channels
+
+    def _forget_settings(self) -> None:
+        """Drop what only adding stages needs: a norm that is a lambda would keep the model from being pickled."""
+        del self._block, self._res2, self._norms, self._zero_init, self._common
 
     def set_grad_checkpointing(self, enable: bool = True) -> None:
         """Keep only each block's input for the backward pass, and compute the rest again there.
@@ -229,6 +247,7 @@ class ResNet(Stages):
                 deformable=deformable[spec.index - 1],
             )
             stride = self.feature_strides[f"layer{spec.index}"]
+        self._forget_settings()
         self.frozen: list[str] = []
         self.freeze(freeze_at)
 
@@ -314,6 +333,7 @@ class ResNetHead(Stages):
                 deformable=deformable,
             )
             stride = self.feature_strides[f"layer{spec.index}"]
+        self._forget_settings()
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
         for name in self.stages:
@@ -328,8 +348,8 @@ def build_resnet(name: str, **settings: Any) -> ResNet:
 
     Raises:
         KeyError: there is no such name; the text lists those that there are.
-        ValueError: bottlenecks for 18 or 34.
+        ValueError: bottlenecks for 18 or 34, or 256 channels of basic blocks.
     """
     model = ResNet(STAGE_SPECS[name], **settings)
-    check_block("build_resnet", name, model)
+    check_block("build_resnet: block", "build_resnet: res2_out_channels", name, model)
     return model

@@ -36,13 +36,13 @@ def group_norm(
     """
     if (num_groups > 0) == (dim_per_gp > 0):
         raise ValueError(
-            "group_norm: expected either NUM_GROUPS or DIM_PER_GP above 0 and the other -1, "
+            "group_norm: expected either MODEL.GROUP_NORM.NUM_GROUPS or DIM_PER_GP above 0 and the other -1, "
             f"got NUM_GROUPS {num_groups} and DIM_PER_GP {dim_per_gp}"
         )
     divisor, name = (num_groups, "NUM_GROUPS") if num_groups > 0 else (dim_per_gp, "DIM_PER_GP")
     if channels % divisor:
         raise ValueError(
-            f"group_norm: {name} must divide the layer's {channels} channels, got {divisor}"
+            f"group_norm: MODEL.GROUP_NORM.{name} must divide the layer's {channels} channels, got {divisor}"
         )
     return nn.GroupNorm(num_groups if num_groups > 0 else channels // dim_per_gp, channels, eps)
 

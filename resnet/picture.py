@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import argparse
 import functools
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -112,6 +113,22 @@ def draw_crops(
         canvas.paste(crop, (left, upper))
         draw_number(pen, rank, left, upper)
         pen.text((left, upper + CROP + 3), f"{score:.3f}", FAINT, font(SMALL))
+
+
+def output_file(text: str) -> Path:
+    """The picture's file of a command line: told apart from what Pillow cannot write before all is computed.
+
+    Raises:
+        argparse.ArgumentTypeError: it is such.
+    """
+    path = Path(text)
+    if path.is_dir():
+        raise argparse.ArgumentTypeError(f"expected a file, got the directory {path}")
+    if Image.registered_extensions().get(path.suffix.lower()) not in Image.SAVE:
+        raise argparse.ArgumentTypeError(
+            f"expected the name of a picture, such as {path.stem}.png, got {path}"
+        )
+    return path
 
 
 def draw(

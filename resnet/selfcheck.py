@@ -23,6 +23,7 @@ from data.photographs import RGB_MEAN, RGB_STD
 from resnet.checks import Row, check_convolutions, check_others, compared, milliseconds, shape
 from resnet.model import ResNet, build_resnet
 from resnet.ops import frozen_batch_norm, nms, roi_align
+from resnet.picture import draw, output_file
 from resnet.proposals import propose
 
 PICTURE = Path(__file__).resolve().parent.parent / "build" / "selfcheck.png"
@@ -251,12 +252,17 @@ def run_stages(model: ResNet, images: torch.Tensor) -> dict[str, tuple[torch.Ten
 def main(arguments: Sequence[str] | None = None) -> int:
     parser = argparse.ArgumentParser(prog="python -m resnet.selfcheck", description=__doc__)
     parser.add_argument(
-        "--output", type=Path, default=PICTURE, help="the picture to write (default: %(default)s)"
+        "--output",
+        type=output_file,
+        default=PICTURE,
+        help="the picture to write (default: %(default)s)",
     )
     parser.add_argument(
         "--workers", type=int, default=0, help="DataLoader's worker processes (default: 0)"
     )
     settings = parser.parse_args(arguments)
+    if settings.workers < 0:
+        parser.error(f"--workers must be at least 0, got {settings.workers}")
 
     dataset = Photographs()
     start = time.perf_counter()
@@ -303,8 +309,6 @@ def main(arguments: Sequence[str] | None = None) -> int:
         )
     if failed:
         print(f"\nFAILED: {', '.join(failed)}")
-
-    from resnet.picture import draw  # Pillow's fonts are needed only here
 
     settings.output.parent.mkdir(parents=True, exist_ok=True)
     draw(paths, images, features, found, settings.output)

@@ -13,7 +13,7 @@ import math
 import os
 import sys
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -27,6 +27,16 @@ from resnet.progress import Progress
 from resnet.stages import StageSpec
 from resnet.weights import read_saved
 
+# Of the settings; the batch size depends on the processes, too.
+RANGES: dict[str, tuple[Callable[[Any], bool], str]] = {
+    "epochs": (lambda value: value >= 1, "at least 1"),
+    "learning_rate": (lambda value: 0 <= value < math.inf, "a finite number from 0 on"),
+    "momentum": (lambda value: 0 < value < 1, "a number between 0 and 1"),
+    "weight_decay": (lambda value: 0 <= value < math.inf, "a finite number from 0 on"),
+    "width": (lambda value: value >= 1, "at least 1"),
+    "seed": (lambda value: 0 <= value < 2**32, "a number from 0 to 2^32 - 1"),  # NumPy's
+}
+
 
 @dataclasses.dataclass
 class Settings:
@@ -39,6 +49,12 @@ class Settings:
     weight_decay: float = 5e-4
     width: int = 16  # channels of the first stage
     seed: int = 0
+
+    def __post_init__(self) -> None:
+        for name, (holds, text) in RANGES.items():
+            value = getattr(self, name)
+            if not holds(value):
+                raise ValueError(f"{name} must be {text}, got {value}")
 
 
 @dataclasses.dataclass
@@ -94,7 +110,7 @@ class Trainer:
     what lets a run be resumed, and processes share each batch.
 
     Args:
-        settings: checked.
+        settings: the batch size is checked.
         data: see `load_digits`.
         device: of the model.
         rank, world: this process and how many there are.
@@ -108,13 +124,6 @@ class Trainer:
         rank: int = 0,
         world: int = 1,
     ) -> None:
-        for name in ("epochs", "width"):
-            if getattr(settings, name) < 1:
-                raise ValueError(f"{name} must be at least 1, got {getattr(settings, name)}")
-        if not 0 <= settings.learning_rate < math.inf:
-            raise ValueError(
-                f"learning_rate must be a number from 0 on, got {settings.learning_rate}"
-            )
         if settings.batch_size < 2 * world or settings.batch_size % world:
             raise ValueError(
                 f"batch_size must be a multiple of the {world} processes, with two images or more "
@@ -244,7 +253,26 @@ def parse(arguments: Sequence[str] | None) -> argparse.Namespace:
         parser.error("--resume needs --checkpoint FILE")
     if options.checkpoint is not None and options.checkpoint.is_dir():
         parser.error(f"--checkpoint: expected a file, got the directory {options.checkpoint}")
+    if options.stop_after is not None and options.stop_after < 0:
+        parser.error(f"--stop-after must be at least 0, got {options.stop_after}")
     return options
+
+
+def processes() -> list[int]:
+    """How many processes there are, this one's number, and that on its machine, as torchrun says them.
+
+    Raises:
+        ValueError: one is no such number.
+    """
+    numbers = []
+    for name, least in [("WORLD_SIZE", 1), ("RANK", 0), ("LOCAL_RANK", 0)]:
+        text = os.environ.get(name, str(least))
+        if not text.isdecimal() or int(text) < least:
+            raise ValueError(
+                f"{name} must be a whole number of at least {least}, as torchrun sets it, got {text!r}"
+            )
+        numbers.append(int(text))
+    return numbers
 
 
 def train(options: argparse.Namespace, rank: int, world: int, device: torch.device) -> Trainer:
@@ -283,8 +311,11 @@ def train(options: argparse.Namespace, rank: int, world: int, device: torch.devi
 
 def main(arguments: Sequence[str] | None = None) -> int:
     options = parse(arguments)
-    world = int(os.environ.get("WORLD_SIZE", "1"))
-    rank, local = int(os.environ.get("RANK", "0")), int(os.environ.get("LOCAL_RANK", "0"))
+    try:
+        world, rank, local = processes()
+    except ValueError as error:
+        print(f"resnet.train: {error}", file=sys.stderr)
+        return 1
     cuda = torch.cuda.is_available()
     device = torch.device("cuda", local) if cuda else torch.device("cpu")
     if world > 1:

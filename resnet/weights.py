@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import dataclasses
+import math
 import re
+import zipfile
 from collections import defaultdict
 from collections.abc import Mapping
 from pathlib import Path
@@ -12,13 +14,11 @@ from typing import Any
 import torch
 from torch import nn
 
-from resnet.caffe2 import from_caffe2
+from resnet.caffe2 import below_wrappers, from_caffe2
 from resnet.pickles import load_pickle
 
 # Other names of the same entry: a deformable convolution's, and Detectron's last layer.
 _SAME = [(re.compile(r"\.conv2\.conv\."), ".conv2."), (re.compile(r"(^|\.)fc1000\."), r"\1fc.")]
-# Where files keep the weights beside other things.
-_WRAPPERS = ("model", "state_dict")
 
 
 @dataclasses.dataclass
@@ -26,9 +26,10 @@ class Report:
     """What became of a model's entries and a file's."""
 
     matched: dict[str, str]  # the model's name -> the file's
-    missing: list[str]  # entries of the model that the file does not have
+    missing: list[str]  # entries of the model that the file does not have, or has several for
     misfits: dict[str, tuple[str, tuple[int, ...], tuple[int, ...]]]  # -> file's name, shapes
     unused: list[str]  # entries of the file that the model does not have
+    ambiguous: dict[str, list[str]]  # of the missing ones: those that several of the file's fit
 
     def __str__(self) -> str:
         """One line per kind, and below it those that did not go well, by name."""
@@ -36,7 +37,11 @@ class Report:
             f"{len(self.matched)} matched, {len(self.missing)} missing, "
             f"{len(self.misfits)} of another shape, {len(self.unused)} not used"
         ]
-        rows = [("missing", name, "") for name in self.missing]
+        rows = []
+        for name in self.missing:
+            several = self.ambiguous.get(name, [])
+            fits = f"one of {', '.join(several)}; choose with prefix=" if several else ""
+            rows.append(("ambiguous" if several else "missing", name, fits))
         for name, (source, wanted, got) in self.misfits.items():
             rows.append(("another shape", name, f"expected {wanted}, got {got} in {source}"))
         rows += [("not used", name, "") for name in self.unused]
@@ -74,25 +79,26 @@ def read_saved(path: str | Path, expected: str, device: torch.device | str = "cp
 
 
 def read_weights(path: str | Path) -> dict[str, torch.Tensor]:
-    """The state_dict in a file: torch.save's, or Detectron's .pkl. No code in it is run.
+    """The state_dict in a file: torch.save's, or a .pkl of Detectron or detectron2. No code in it is run.
 
     Raises:
         FileNotFoundError: there is no such file.
         ValueError: the file holds anything else than weights; the text names the file.
     """
     path = Path(path)
-    content = load_pickle(path) if path.suffix == ".pkl" else read_saved(path, "weights")
+    is_pickle = path.suffix == ".pkl" and not zipfile.is_zipfile(
+        path
+    )  # as torch.save writes under any name
+    content = load_pickle(path) if is_pickle else read_saved(path, "weights")
     try:
-        return from_caffe2(content) if path.suffix == ".pkl" else unwrap(content)
+        return from_caffe2(content) if is_pickle else unwrap(content)
     except ValueError as error:
         raise ValueError(f"{path}: {error}") from error
 
 
 def unwrap(content: Any) -> dict[str, torch.Tensor]:
     """The state_dict in what a file holds: below "model", and without "module." on all names."""
-    for key in _WRAPPERS:
-        if isinstance(content, Mapping) and isinstance(content.get(key), Mapping):
-            content = content[key]
+    content = below_wrappers(content)
     if not isinstance(content, Mapping):
         raise ValueError(f"expected a dictionary of weights, got a {type(content).__name__}")
     state = {
@@ -101,9 +107,9 @@ def unwrap(content: Any) -> dict[str, torch.Tensor]:
         if isinstance(name, str) and isinstance(value, torch.Tensor)
     }
     if not state:
-        names = ", ".join(map(str, list(content)[:5]))
-        got = f"one of {names}" if names else "an empty one"
-        raise ValueError(f"expected a dictionary of weights, got {got}")
+        names = [f"{name} ({type(value).__name__})" for name, value in content.items()][:5]
+        got = f"one of {', '.join(names)}" if names else "an empty one"
+        raise ValueError(f"expected a dictionary of weights, names and tensors, got {got}")
     if all(name.startswith("module.") for name in state):
         state = {name.removeprefix("module."): value for name, value in state.items()}
     return state
@@ -115,8 +121,10 @@ def _canonical(name: str) -> str:
     return name
 
 
-def match(wanted: Mapping[str, Any], given: Mapping[str, Any]) -> dict[str, str]:
-    """Which of the given names belongs to which wanted one.
+def match(
+    wanted: Mapping[str, Any], given: Mapping[str, Any]
+) -> tuple[dict[str, str], dict[str, list[str]]]:
+    """Which of the given names belongs to which wanted one; and wanted ones that several would fit.
 
     A name fits one that is it, or that ends with a dot and it; of several the longest. A given name
     goes to the wanted ones with the fewest parts before it: "bn1.weight" to "stem.bn1.weight", and
@@ -145,11 +153,14 @@ def match(wanted: Mapping[str, Any], given: Mapping[str, Any]) -> dict[str, str]
         parts = _canonical(name).split(".")
         for i in range(1, len(parts)):
             longer[".".join(parts[i:])].append(name)
+    ambiguous = {}
     for name in rest:
-        candidates = longer[_canonical(name)]
-        if len(candidates) == 1:
-            matched[name] = candidates[0]
-    return matched
+        fitting = longer[_canonical(name)]
+        if len(fitting) == 1:
+            matched[name] = fitting[0]
+        elif fitting:
+            ambiguous[name] = fitting
+    return matched, ambiguous
 
 
 def load_weights(
@@ -158,6 +169,7 @@ def load_weights(
     *,
     eps: float = 0.0,
     strict: bool = False,
+    prefix: str = "",
 ) -> Report:
     """Copy weights into a model, by the endings of their names.
 
@@ -167,10 +179,13 @@ def load_weights(
         eps: added to the running variances: 1e-5 for torchvision's and timm's weights in a
             FrozenBatchNorm2d with eps 0.
         strict: everything in the model must be in the source, in its shape.
+        prefix: only entries of the source whose names begin with it, where several would fit the model's:
+            "teacher." or "roi_heads.mask".
 
     Raises:
         TypeError: model is no module, or source neither a file nor a state_dict.
-        ValueError: nothing matches; or strict and not everything does. The text is the report.
+        ValueError: nothing matches; or strict and not everything does: the text is the report. Or the model has
+            no memory (it is on meta), eps is no variance, or no name begins with prefix.
     """
     if not isinstance(model, nn.Module):
         raise TypeError(
@@ -182,9 +197,23 @@ def load_weights(
             "load_weights: source must be a file, as str or Path, or a state_dict, got a "
             f"{type(source).__name__}{hint}"
         )
-    given = unwrap(source) if isinstance(source, Mapping) else read_weights(source)
+    if not 0 <= eps < math.inf:
+        raise ValueError(f"load_weights: eps must be a finite number of at least 0, got {eps}")
     wanted = model.state_dict()
-    matched, misfits = match(wanted, given), {}
+    if any(value.is_meta for value in wanted.values()):
+        raise ValueError(
+            "load_weights: the model is on meta, where there is no memory to copy to; call "
+            'model.to_empty(device="cpu") first'
+        )
+    every = unwrap(source) if isinstance(source, Mapping) else read_weights(source)
+    given = {name: value for name, value in every.items() if name.startswith(prefix)}
+    if not given:
+        raise ValueError(
+            f"load_weights: expected names that begin with the prefix {prefix!r}, got "
+            f"{', '.join(list(every)[:5])}, ..."
+        )
+    matched, ambiguous = match(wanted, given)
+    misfits = {}
     for name, other in list(matched.items()):
         shapes = tuple(wanted[name].shape), tuple(given[other].shape)
         if shapes[0] != shapes[1]:
@@ -197,6 +226,7 @@ def load_weights(
         [n for n in wanted if n not in matched and n not in misfits and not n.endswith(counts)],
         misfits,
         [name for name in given if name not in used and not name.endswith(counts)],
+        ambiguous,
     )
     if not matched or (strict and (report.missing or report.misfits)):
         where = "" if isinstance(source, Mapping) else f"{source}: "

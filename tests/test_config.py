@@ -206,11 +206,30 @@ def test_numbers_that_are_none(key, number, place):
         Config.from_dict({key: values})
 
 
+@pytest.mark.parametrize(
+    "key", ["INPUT.BRIGHTNESS", "INPUT.CONTRAST", "INPUT.SATURATION", "MODEL.GROUP_NORM.EPSILON"]
+)
+@pytest.mark.parametrize("number", [float("nan"), float("inf")])
+def test_single_numbers_that_are_none(key, number):
+    with pytest.raises(ValueError, match=f"^{key}: expected a finite number .*, got {number}"):
+        Config.from_dict({key: number})
+
+
 def test_what_is_no_configuration():
     with pytest.raises(TypeError, match=r"build_backbone: expected a Config, got a int; make one"):
         build_backbone(3)
+    config = Config.from_dict({"MODEL.BACKBONE.CONV_BODY": "R-18-FPN"})
     with pytest.raises(ValueError, match="MODEL.RESNETS.TRANS_FUNC: R-18-FPN is made of basic"):
-        build_backbone(Config.from_dict({"MODEL.BACKBONE.CONV_BODY": "R-18-FPN"}))
+        build_backbone(config)
+    config.MODEL.RESNETS.TRANS_FUNC = "BasicBlockWithFixedBatchNorm"
+    with torch.device("meta"):
+        with pytest.raises(
+            ValueError,
+            match="MODEL.RESNETS.RES2_OUT_CHANNELS: expected 64 for R-18-FPN, .* got 256",
+        ):
+            build_backbone(config)
+        config.MODEL.RESNETS.RES2_OUT_CHANNELS = 128  # on purpose
+        assert build_backbone(config).body.feature_channels["layer1"] == 128
 
 
 def test_every_range_has_such_a_case():
@@ -279,7 +298,7 @@ def test_bad_files_are_explained(tmp_path, text, message):
                 "MODEL.RESNETS.TRANS_FUNC": "BottleneckWithGN",
                 "MODEL.GROUP_NORM.NUM_GROUPS": 48,
             },
-            "NUM_GROUPS must divide the layer's 256 channels, got 48",
+            "MODEL.GROUP_NORM.NUM_GROUPS must divide the layer's 256 channels, got 48",
         ),
     ],
 )

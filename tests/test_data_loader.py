@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import gc
+import os
 import random
 import signal
 import subprocess
@@ -141,10 +142,21 @@ def test_subsets_concatenations_and_batch_samplers():
         TypeError, match="expected a data.ImageDataset, or a Subset or ConcatDataset"
     ):
         list(data.Loader([1, 2, 3]))
-    with pytest.raises(ValueError, match="must be at least 1, got 1, 0 and 2"):
-        data.Loader(dataset, threads=0)
-    with pytest.raises(ValueError, match="Loader: expected a seed of at least 0, got -1"):
-        data.Loader(dataset, seed=-1)
+    for wrong, least in [
+        (dict(threads=0), 1),
+        (dict(threads=1.5), 1),
+        (dict(batch_size="2"), 1),
+        (dict(prefetch=True), 1),
+        (dict(seed=-1), 0),
+        (dict(seed=None), 0),
+        (dict(size_divisibility=-32), 0),
+    ]:
+        ((name, value),) = wrong.items()
+        text = f"Loader: {name}: expected a whole number of at least {least}, got {value!r}"
+        with pytest.raises(ValueError, match=text):
+            data.Loader(dataset, **wrong)
+    with pytest.raises(ValueError, match="PadCollate: size_divisibility: .* got -32"):
+        data.PadCollate(-32)
     with pytest.raises(ValueError, match="batch_sampler decides on batch_size"):
         data.Loader(dataset, 2, batch_sampler=[[0]])
 
@@ -308,6 +320,44 @@ def test_pool_of_growing_and_shrinking_batches():
             held.pop(rng.randrange(len(held)))
         assert sorted({float(view[0, 0]) for view in held}) == sorted(float(v[0, 0]) for v in held)
     assert pool.allocated < 60
+
+
+FORKING = """
+import os, signal, sys, threading, time
+from data.buffers import BufferPool
+from data.dataset import SkipCount
+pool, count = BufferPool(keep=3), SkipCount()
+def use():
+    while True:
+        pool.array(100)
+        count.add()
+sys.setswitchinterval(1e-6)  # so that a thread is often in the middle of it
+for _ in range(3):
+    threading.Thread(target=use, daemon=True).start()
+for _ in range(60):
+    child = os.fork()
+    if not child:
+        signal.alarm(5)  # which ends a child that waits
+        pool.array(100)
+        count.add()
+        os._exit(0)
+    if os.waitpid(child, 0)[1]:
+        os.write(1, b"a child waited for a thread that it does not have")
+        os._exit(1)
+os._exit(0)
+"""
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="there is no fork here")
+def test_forked_workers_wait_for_no_thread_of_their_parent():
+    run = subprocess.run(
+        [sys.executable, "-W", "ignore", "-c", FORKING],
+        cwd=Path(__file__).resolve().parent.parent,
+        capture_output=True,
+        text=True,
+        timeout=120,
+    )
+    assert (run.returncode, run.stdout, run.stderr) == (0, "", "")
 
 
 SCRIPT = """

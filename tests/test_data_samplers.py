@@ -6,6 +6,7 @@ import random
 
 import pytest
 import torch
+from torch.utils.data import ConcatDataset, Subset
 
 pytest.importorskip("_ext.kernels", reason="run `python build_ffi.py` first")
 
@@ -63,6 +64,12 @@ def test_grouping_by_aspect_ratio():
     dataset = data.Shapes(6, size=(40, 50))
     assert data.aspect_groups(dataset) == [0, 1, 0, 1, 0, 1]
     assert data.aspect_groups(dataset, (0.7, 1.0, 1.2)) == [1, 3, 1, 3, 1, 3]
+    combined = ConcatDataset(
+        [Subset(dataset, [1, 4]), Subset(Subset(dataset, [5, 2]), [1]), dataset]
+    )
+    assert data.aspect_groups(combined) == [1, 0, 0] + [0, 1, 0, 1, 0, 1]
+    with pytest.raises(TypeError, match="a data.DetectionDataset, or a Subset .* got list; give"):
+        data.aspect_groups(Subset([1, 2], [0]))
     batches = list(GroupedBatchSampler(EpochSampler(6), data.aspect_groups(dataset), 3))
     assert sorted(sorted(batch) for batch in batches) == [[0, 2, 4], [1, 3, 5]]
 
@@ -95,9 +102,9 @@ def test_torch_data_loader_takes_them():
 
 
 def test_what_samplers_refuse():
-    with pytest.raises(ValueError, match="EpochSampler: expected a seed of at least 0, got -1"):
+    with pytest.raises(ValueError, match="EpochSampler: seed: .* of at least 0, got -1"):
         EpochSampler(3, seed=-1)
-    with pytest.raises(ValueError, match="expected a length of at least 0, got -1"):
+    with pytest.raises(ValueError, match="length: expected a whole number of at least 0, got -1"):
         EpochSampler(-1)
     with pytest.raises(ValueError, match=r"gave index \d, but groups has those of 0\.\.1; give it"):
         list(GroupedBatchSampler(EpochSampler(5), [0, 1], 2))

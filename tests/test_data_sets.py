@@ -311,21 +311,28 @@ def test_coco_without_annotations(coco):
     ("segmentation", "text"),
     [
         ({"size": [20, 30]}, "annotation 0: expected polygons or a mask with size and counts"),
-        ({"size": [20, 30], "counts": [5, 5]}, "annotation 0: expected counts of 600 pixels, got"),
+        (
+            {"size": [20, 30], "counts": [5, 5]},
+            "annotation 0: expected counts of 600 pixels, .* got",
+        ),
         ({"size": [20, 30], "counts": [601, -1]}, "annotation 0: expected counts of 600 pixels"),
         ({"size": [30, 20], "counts": [600]}, "annotation 0: a mask of .* for an image of"),
         ({"size": None, "counts": [600]}, "annotation 0: a mask of None for an image of"),
         (
             {"size": [20, 30], "counts": None},
-            "annotation 0: expected counts of 600 pixels, got None",
+            "annotation 0: expected counts of 600 pixels, as a list or compressed, got None",
         ),
         ({"size": [20, 30], "counts": [0.5, 599.5]}, "annotation 0: expected counts of 600 pixels"),
         ({"size": [20, 30], "counts": ["600"]}, "annotation 0: expected counts of 600 pixels"),
-        ({"size": [20, 30], "counts": "garb~age"}, "annotation 0: expected compressed run lengths"),
+        ({"size": [20, 30], "counts": "garb~age"}, "expected counts of 600 pixels, .* 'garb~age'"),
+        (
+            {"size": [20, 30], "counts": ""},
+            "annotation 0: expected counts of 600 pixels, .* got ''",
+        ),
+        ({"size": [20, 30], "counts": "oooooo"}, "annotation 0: expected counts of 600 pixels"),
     ],
 )
 def test_coco_run_lengths_that_are_wrong(coco, segmentation, text):
-    pytest.importorskip("pycocotools", reason="needs pycocotools")
     folder, contents = coco
     path = write_coco(folder, changed(contents, segmentation=segmentation))
     with pytest.raises(ValueError, match=text):
@@ -365,6 +372,43 @@ def test_coco_like_pycocotools(coco):
     assert np.array_equal(target.masks.bitmaps()[0], bitmap)
 
 
+def test_compressed_run_lengths(coco, monkeypatch):
+    """As pycocotools writes them; every part of such a text is refused."""
+    coco_mask = pytest.importorskip("pycocotools.mask", reason="needs pycocotools")
+    folder, contents = coco
+    bitmaps = [RNG.random((20, 30)) < share for share in (0, 0.02, 0.5, 0.98, 1)]
+    bitmaps += [np.indices((20, 30)).sum(0) // width % 2 == 0 for width in (1, 7, 25)]
+    texts = [
+        coco_mask.encode(np.asfortranarray(b.astype(np.uint8)))["counts"].decode() for b in bitmaps
+    ]
+    monkeypatch.setitem(sys.modules, "pycocotools", None)  # which it does without
+
+    def mask_of(counts):
+        segmentation = {"size": [20, 30], "counts": counts}
+        path = write_coco(folder, changed(contents, segmentation=segmentation))
+        return data.CocoDetection(folder, path).target(0).masks.bitmaps()[0]
+
+    for bitmap, text in zip(bitmaps, texts, strict=True):
+        assert np.array_equal(mask_of(text), bitmap)
+    for text in texts[1], texts[-1]:
+        for length in range(len(text)):
+            with pytest.raises(ValueError, match="annotation 0: expected counts of 600 pixels"):
+                mask_of(text[:length])
+
+
+def test_coco_sizes_that_are_whole_floats(coco):
+    folder, contents = coco
+    contents["images"] = [
+        {**image, "height": float(image["height"]), "width": float(image["width"])}
+        for image in contents["images"]
+    ]
+    dataset = data.CocoDetection(folder, write_coco(folder, contents))
+    assert json.dumps([dataset.get_img_info(i)["height"] for i in range(3)]) == "[20, 16, 30]"
+    for index, size in enumerate([(20, 30), (16, 16), (30, 20)]):
+        image, target, _ = dataset[index]
+        assert image.shape[1:] == size == target.masks.bitmaps().shape[1:]
+
+
 @pytest.mark.parametrize(
     ("change", "text"),
     [
@@ -401,8 +445,12 @@ def test_coco_like_pycocotools(coco):
         ),
         (lambda c: changed(c, image_id=[7]), r"annotation 0 has the image_id \[7\], which"),
         (lambda c: changed(c, image_id="7"), "annotation 0 has the image_id '7', which"),
-        (lambda c: of_image(c, height=None), "images whose height is a number of pixels, got"),
-        (lambda c: of_image(c, width=0), "images whose width is a number of pixels, got"),
+        (
+            lambda c: of_image(c, height=None),
+            "images whose height is a whole number of pixels, got",
+        ),
+        (lambda c: of_image(c, width=0), "images whose width is a whole number of pixels, got"),
+        (lambda c: of_image(c, width=20.5), "whose width is a whole number of pixels, got .*20.5"),
         (lambda c: of_image(c, id=[1]), "images whose id is a number or a text, got"),
         (lambda c: of_image(c, file_name=None), "images whose file_name is a text, got"),
         (

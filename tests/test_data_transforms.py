@@ -255,11 +255,52 @@ def test_normalize_in_both_orders():
             "RandomHorizontalFlip: expected a probability p from 0 to",
         ),
         (lambda: RandomVerticalFlip(-0.1), "RandomVerticalFlip: expected a probability p from 0"),
+        (lambda: ColorJitter(math.inf), "expected one finite number .* got inf, 0.0, 0.0, 0.0"),
+        (lambda: ColorJitter(saturation=math.nan), "expected one finite number .* nan, 0.0"),
+        (lambda: ColorJitter((0.5, 1.5)), r"expected one finite number .* got \(0.5, 1.5\), 0.0"),
+        (lambda: ColorJitter(hue=(0, 0.1)), r"expected one finite number .* \(0, 0.1\)$"),
     ],
 )
 def test_settings_that_are_refused(make, text):
     with pytest.raises(ValueError, match=text):
         make()
+
+
+def test_what_is_no_transform_is_told_when_it_is_given():
+    class OfTorchvision(torch.nn.Module):
+        def forward(self, img):
+            return img
+
+    class OfTheReference:
+        def __call__(self, image, target):
+            return image, target
+
+    for transforms, text in [
+        ([Resize(32)], "got a list$"),
+        (OfTorchvision(), r"got a OfTorchvision that takes \(img\)$"),
+        (OfTheReference(), r"got a OfTheReference that takes \(image, target\)$"),
+    ]:
+        with pytest.raises(TypeError, match=f"Shapes: transforms: expected .* {text}"):
+            data.Shapes(3, transforms=transforms)
+        with pytest.raises(TypeError, match=f"Compose: number 1: expected .* {text}"):
+            Compose([Resize(3), transforms])
+    with pytest.raises(TypeError, match="Compose: expected a list of transforms, got a Resize"):
+        Compose(Resize(3))
+    assert len(Compose([Resize(3), Compose([]), lambda *sample: sample[:2], max]).transforms) == 4
+
+
+def test_targets_fields_stay_as_they_are():
+    """What resizing, flips and crops do not know of, and cannot move."""
+    points = torch.tensor([[3.0, 4.0]])
+    box = torch.tensor([[2.0, 3, 11, 8]])
+    target = Target((20, 30), box, torch.ones(1), fields={"points": points})
+    for moved in (
+        target.resize((40, 60)),
+        target.flip_horizontal(),
+        target.flip_vertical(),
+        target.crop(1, 1, 9, 9),
+    ):
+        assert moved.fields["points"].tolist() == [[3, 4]] and not torch.equal(moved.boxes, box)
 
 
 def test_sizes_may_be_numpys():

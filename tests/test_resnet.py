@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import pickle
+
 import pytest
 import torch
 import torch.nn.functional as F
@@ -10,6 +12,7 @@ pytest.importorskip("_ext.kernels", reason="run `python build_ffi.py` first")
 
 from resnet import (  # noqa: E402
     BLOCKS,
+    NORMS,
     STAGE_SPECS,
     STEMS,
     BasicBlock,
@@ -17,6 +20,7 @@ from resnet import (  # noqa: E402
     FrozenBatchNorm2d,
     Registry,
     ResNet,
+    ResNetClassifier,
     ResNetHead,
     StageSpec,
     Stem,
@@ -80,7 +84,7 @@ def randomize_norms(model: torch.nn.Module) -> None:
         with torch.no_grad():
             if name.endswith(("running_var", "weight")):
                 buffer.uniform_(0.5, 1.5)
-            else:
+            elif buffer.is_floating_point():  # a batch norm's count is not
                 buffer.normal_(0, 0.1)
 
 
@@ -213,6 +217,64 @@ def test_hooks_keep_what_convolutions_gave():
         assert torch.equal(result, copy)
 
 
+def formula(norm, x):
+    """What a norm in evaluation gives alone."""
+    return F.batch_norm(
+        x, norm.running_mean, norm.running_var, norm.weight, norm.bias, eps=norm.eps
+    )
+
+
+@pytest.mark.parametrize("kind", ["FixedBatchNorm", "BatchNorm"])
+def test_hooks_of_norms_see_what_the_norms_take_and_give(kind):
+    model = ResNet(
+        [StageSpec(1, 2, True)], block=f"BottleneckWith{kind}", res2_out_channels=32
+    ).eval()
+    randomize_norms(model)
+    images = torch.randn(1, 3, 32, 32)
+    with torch.no_grad():
+        expected = model(images)
+    norms = [model.stem.bn1, model.layer1[0].downsample[1], model.layer1[1].bn3]
+    kept = []
+    for norm in norms:  # with the residual and the ReLU after them, and without
+        norm.register_forward_hook(lambda m, x, y: kept.append((m, x, y)))
+    with torch.no_grad():
+        torch.testing.assert_close(model(images), expected)
+        assert len(kept) == 3
+        for norm, given, result in kept:
+            assert len(given) == 1
+            torch.testing.assert_close(result, formula(norm, given[0]), rtol=1e-4, atol=1e-5)
+            assert result.min() < 0
+    model.layer1[1].bn3.register_full_backward_hook(lambda *_: None)
+    model(images)[0].sum().backward()
+    assert model.layer1[0].conv1.weight.grad.abs().max() > 0
+
+
+@pytest.mark.parametrize("model_of", ["ResNet", "classifier"])
+def test_hooks_of_all_modules_keep_what_they_see(model_of):
+    specs = [StageSpec(1, 2, True)]
+    model = ResNet(specs) if model_of == "ResNet" else ResNetClassifier(specs)
+    randomize_norms(model.eval())
+    kept = []
+
+    def keep(module, given, result):
+        results = result if isinstance(result, list) else [result]
+        kept.extend((value, value.clone()) for value in (*given, *results))
+
+    handle = torch.nn.modules.module.register_module_forward_hook(keep)
+    try:
+        with torch.no_grad():
+            model(torch.randn(1, 3, 32, 32))
+    finally:
+        handle.remove()
+    assert len(kept) > 40 and all(torch.equal(value, copy) for value, copy in kept)
+
+
+def test_models_of_norms_that_are_lambdas_can_be_pickled():
+    norms = NORMS | {"FrozenBN": lambda channels: FrozenBatchNorm2d(channels, eps=1e-5)}
+    for build in (ResNet, ResNetHead):
+        pickle.dumps(build([StageSpec(1, 1, True)], norms=norms))
+
+
 @pytest.mark.parametrize(("settings", "stem"), [({}, 64), (BASIC, 64)])
 @pytest.mark.parametrize("first", [1, 2, 4])
 def test_a_head_takes_what_the_stage_before_gives(settings, stem, first):
@@ -270,6 +332,10 @@ def test_bad_settings_are_explained():
             ValueError, match=f"{name} is made of basic blocks, .* got BottleneckWithFixedBatchNorm"
         ):
             build_resnet(name)
+        with pytest.raises(
+            ValueError, match=f"res2_out_channels: expected 64 for {name}, .* got 256"
+        ):
+            build_resnet(name, block=BASIC["block"])
     for build in (ResNet, ResNetHead):
         for wrong in ("R-50", 3, [1]):
             with pytest.raises(ValueError, match=f"{build.__name__}: stage_specs must be a table"):
@@ -286,9 +352,13 @@ def test_bad_settings_are_explained():
         BasicBlock(8, 8, 8, num_groups=2)
     with pytest.raises(ValueError, match="needs a norm whose weight trains, got FrozenBatchNorm2d"):
         ResNet([StageSpec(1, 1, True)], zero_init_residual=True)
-    with pytest.raises(ValueError, match="NUM_GROUPS must divide the layer's 48 channels, got 32"):
+    with pytest.raises(
+        ValueError, match="MODEL.GROUP_NORM.NUM_GROUPS must divide the layer's 48 .*, got 32"
+    ):
         group_norm(48)
-    with pytest.raises(ValueError, match="either NUM_GROUPS or DIM_PER_GP.*NUM_GROUPS 32 and DIM_"):
+    with pytest.raises(
+        ValueError, match="either MODEL.GROUP_NORM.NUM_GROUPS or .*NUM_GROUPS 32 and DIM_"
+    ):
         group_norm(64, dim_per_gp=8)
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import copy
 import io
 from functools import partial
@@ -16,6 +17,7 @@ from resnet import (  # noqa: E402
     BLOCKS,
     NORMS,
     Config,
+    Deformable,
     ResNet,
     ResNetHead,
     StageSpec,
@@ -252,6 +254,56 @@ def test_large_results_are_the_same_by_onednn(monkeypatch):
             assert torch.equal(ours, theirs) and ours.stride() == theirs.stride()
 
 
+@contextlib.contextmanager
+def default_dtype(dtype):
+    before = torch.get_default_dtype()
+    torch.set_default_dtype(dtype)
+    try:
+        yield
+    finally:
+        torch.set_default_dtype(before)
+
+
+CALLERS = {
+    "autocast": lambda: torch.autocast("cpu", torch.bfloat16),
+    "default dtype": lambda: default_dtype(torch.float64),
+    "default device": lambda: torch.device("meta"),
+}
+
+
+@pytest.mark.parametrize("caller", CALLERS)
+@pytest.mark.parametrize("large", [0, OneDnnConvolution.LARGE])
+def test_what_a_caller_has_set_changes_no_result(caller, large, monkeypatch):
+    monkeypatch.setattr(OneDnnConvolution, "LARGE", large)  # results in memory of our own
+    model = randomize(ResNet(SPECS, **{**SMALL, "width_per_group": 32}))
+    images = torch.randn(1, 3, 96, 96)
+    works = onednn_works()
+    with torch.no_grad():
+        fused = model.fuse()
+        expected = fused(images)
+        with CALLERS[caller]():
+            onednn_works.cache_clear()
+            assert onednn_works() == works
+            again = model.fuse()
+            assert implementations_of(again) == implementations_of(fused)
+            features = [*fused(images), *again(images)]
+    for found, wanted in zip(features, expected * 2, strict=True):
+        assert found.dtype == torch.float32 and torch.equal(found, wanted)
+
+
+def test_layers_that_are_not_fused_follow_autocast():
+    """And give half precision to those that are."""
+    deformable = [None, Deformable(True)]
+    model = randomize(ResNet(SPECS, deformable=deformable, **SMALL))
+    images = torch.randn(1, 3, 64, 64)
+    with torch.no_grad():
+        expected, fused = model(images), model.fuse()
+        with torch.autocast("cpu", torch.bfloat16):
+            close(fused(images), expected, 3e-2)
+            compiled = torch.compile(fused, fullgraph=True, backend="aot_eager")
+            close(compiled(images), expected, 3e-2)
+
+
 def test_what_fused_models_refuse():
     model = ResNet(SPECS, **SMALL)
     with pytest.raises(ValueError, match="no convolution 'layer1.0.conv9' to fuse; did you mean"):
@@ -260,6 +312,22 @@ def test_what_fused_models_refuse():
         model.fuse(preference="onednn")
     with pytest.raises(KeyError, match="no convolution 'onednm'; .*did you mean 'onednn'"):
         model.fuse(implementations={"layer1.0.conv1": "onednm"})
+    with pytest.raises(KeyError, match="no convolution 'winogard'; .*did you mean 'winograd'"):
+        model.fuse(preference=["torch", "winogard"])
+    with pytest.raises(ValueError, match=r"preference must have one of .*onednn.* got \[\]"):
+        model.fuse(preference=[])
+    with pytest.raises(
+        ValueError, match="stem.conv1: the convolution 'pointwise' does not support"
+    ):
+        model.fuse(preference=["pointwise"])
+    other = ResNet(SPECS, block="BottleneckWithGN", **{**SMALL, "width_per_group": 32})
+    for name in ("layer1.0.conv2", "layer1.0"):
+        with pytest.raises(ValueError, match=f"no convolution '{name}' to fuse; .*the model has s"):
+            other.fuse(implementations={name: "torch"})
+    with pytest.raises(ValueError, match="no convolution 'a' to fuse; the model has none"):
+        ResNet(
+            SPECS, block="BottleneckWithGN", stem="StemWithGN", **{**SMALL, "width_per_group": 32}
+        ).fuse(implementations={"a": "torch"})
     with pytest.raises(ValueError, match="'onednn' does not support .* torch.float64 .* torch"):
         model.double().fuse(preference=["onednn"])
     model.float()

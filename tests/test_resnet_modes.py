@@ -21,6 +21,7 @@ from resnet import (  # noqa: E402  # noqa: E402
     build_classifier,
 )
 from resnet.export import export_onnx, outputs_of  # noqa: E402
+from resnet.ops import plain_torch  # noqa: E402
 
 SPECS = [StageSpec(1, 1, True), StageSpec(2, 1, True)]
 SMALL = dict(width_per_group=4, stem_out_channels=8, res2_out_channels=16)
@@ -119,6 +120,16 @@ def test_fx_takes_features_out_by_name(deformable):
         assert torch.equal(traced(images)[0], kept["y"])  # and not what a norm made of it in place
 
 
+def test_vmap_takes_plain_torch(model):
+    images = torch.randn(3, 2, 3, 32, 32)
+    with torch.no_grad():
+        with pytest.raises(TypeError, match="it is wrapped by torch.func"):
+            torch.vmap(model)(images)
+        with plain_torch():
+            for ours, theirs in zip(torch.vmap(model)(images), model(images[1]), strict=True):
+                torch.testing.assert_close(ours[1], theirs)
+
+
 @pytest.mark.parametrize("dtype", [torch.bfloat16, torch.float16])
 def test_half_precision(model, dtype):
     images = torch.randn(1, 3, 64, 64)
@@ -184,7 +195,9 @@ def test_deformable_configuration():
     assert offsets["body.layer4.2.conv2.offset.weight"] == (54, 512, 3, 3)
     assert all(".layer4." in name for name in offsets) and len(offsets) == 6
     values["MODEL.RESNETS.DEFORMABLE_GROUPS"] = 3
-    with pytest.raises(ValueError, match="DEFORMABLE_GROUPS must divide the layer's 512 channels"):
+    with pytest.raises(
+        ValueError, match="MODEL.RESNETS.DEFORMABLE_GROUPS must divide the layer's 512"
+    ):
         build_backbone(Config.from_dict(values))
 
 

@@ -12,7 +12,7 @@ Image = pytest.importorskip("PIL.Image", reason="needs Pillow")
 pytest.importorskip("sklearn", reason="needs scikit-learn")
 
 from data.photographs import bundled_photographs  # noqa: E402
-from resnet import checks, convolution_kernels, selfcheck  # noqa: E402
+from resnet import checks, convolution_kernels, demo, selfcheck  # noqa: E402
 from resnet.proposals import propose  # noqa: E402
 
 
@@ -35,6 +35,26 @@ def test_selfcheck_prints_every_prototype_and_draws(tmp_path, capsys):
         expected = np.array(photo.convert("RGB").resize((8, 8)), np.float32)
     shown = Image.fromarray(picture[102:562, 28:718]).resize((8, 8))
     assert np.abs(np.array(shown, np.float32) - expected).mean() < 12
+
+
+@pytest.mark.parametrize("command", [selfcheck.main, demo.main])
+def test_what_cannot_be_written_is_told_first(command, tmp_path, capsys):
+    for output, text in [
+        (tmp_path, f"expected a file, got the directory {tmp_path}"),
+        (tmp_path / "a.xyz", f"expected the name of a picture, such as a.png, got {tmp_path}"),
+        (tmp_path / "b", "such as b.png"),
+    ]:
+        with pytest.raises(SystemExit, match="2"):
+            command(["--output", str(output)])
+        shown = capsys.readouterr()
+        assert "argument --output: " in shown.err and text in shown.err
+        assert shown.out == ""
+
+
+def test_selfcheck_refuses_workers_below_none(capsys):
+    with pytest.raises(SystemExit, match="2"):
+        selfcheck.main(["--workers", "-1"])
+    assert "--workers must be at least 0, got -1" in capsys.readouterr().err
 
 
 def test_selfcheck_notices_a_wrong_kernel(monkeypatch):

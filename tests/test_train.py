@@ -150,11 +150,41 @@ def test_a_checkpoint_that_cannot_be_written(tmp_path, monkeypatch, capsys):
     assert [path.name for path in tmp_path.iterdir()] == ["file"]
 
 
-@pytest.mark.parametrize("wrong", ["--epochs=0", "--width=0", "--learning-rate=nan"])
+@pytest.mark.parametrize(
+    "wrong",
+    [
+        "--epochs=0",
+        "--width=0",
+        "--learning-rate=nan",
+        "--learning-rate=inf",
+        "--momentum=nan",
+        "--momentum=0.0",
+        "--weight-decay=nan",
+        "--weight-decay=-1.0",
+        "--seed=-1",
+        "--seed=4294967296",
+    ],
+)
 def test_settings_that_train_nothing(wrong, capsys):
     assert main([wrong]) == 1
-    name = wrong.partition("=")[0].strip("-").replace("-", "_")
-    assert f"resnet.train: {name} must be " in capsys.readouterr().err
+    option, _, value = wrong.partition("=")
+    name = option.strip("-").replace("-", "_")
+    error = capsys.readouterr().err
+    assert f"resnet.train: {name} must be " in error and error.endswith(f", got {value}\n")
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [("WORLD_SIZE", "abc"), ("WORLD_SIZE", "0"), ("RANK", "-1"), ("LOCAL_RANK", "")],
+)
+def test_processes_that_cannot_be(name, value, monkeypatch, capsys):
+    monkeypatch.setenv(name, value)
+    assert main([]) == 1
+    error = capsys.readouterr().err
+    assert (
+        f"resnet.train: {name} must be a whole number of at least" in error
+        and f"got {value!r}" in error
+    )
 
 
 def test_command_line(tmp_path, capsys):
@@ -172,6 +202,9 @@ def test_command_line(tmp_path, capsys):
     with pytest.raises(SystemExit):
         main(["--resume"])
     assert "--resume needs --checkpoint FILE" in capsys.readouterr().err
+    with pytest.raises(SystemExit):
+        main(["--stop-after", "-1"])
+    assert "--stop-after must be at least 0, got -1" in capsys.readouterr().err
 
 
 def free_port():
