@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from typing import Any
 
+from data.checks import check_whole
 from data.loader import Loader
 from data.samplers import EpochSampler, GroupedBatchSampler, IterationBatchSampler, aspect_groups
 from data.transforms import (
@@ -47,17 +48,12 @@ def build_transforms(config: Any, is_train: bool = True) -> Compose:
 
 
 def _count(config: Any, key: str) -> int:
-    """One of DEFAULTS, or what the configuration has.
-
-    Raises:
-        ValueError: it is no whole number of at least 1.
-    """
+    """One of DEFAULTS, or what the configuration has."""
     section, name = key.split(".")
     there = getattr(config, section)
     value = there.get(name, DEFAULTS[key]) if isinstance(there, dict) else getattr(there, name)
-    if type(value) is not int or value < 1:
-        raise ValueError(f"{key}: expected a whole number of at least 1, got {value!r}")
-    return value
+    check_whole(key, value, 1)
+    return int(value)
 
 
 def make_data_loader(
