@@ -81,6 +81,7 @@ class Build:
         self.record_path = folder / "record.json"
         record = cache.load_json(self.record_path)
         self.record = record if record.get("version") == RECORD_VERSION else {}
+        self.sources = plan.sources  # the user's; the plan may come to have stand-ins beside them
         self.plan = replace(plan, gnu89_inline=bool(self.record.get("gnu89_inline")))
         is_own = self.record.get("target") == str(plan.own_target)
         self.target = plan.own_target if plan.own_target and is_own else plan.target
@@ -162,7 +163,6 @@ class Build:
             "digest": content,
             "dependencies": dependencies,
             "uses_python": uses_python,
-            "works_on_objects": uses_python and not unit.generated,
             "takes_gil": b"\0PyGILState_Ensure\0" in compiled,
         }
         self.compiled += 1
@@ -221,11 +221,11 @@ class Build:
         objects = [self.folder / self.objects[unit.key]["object"] for unit in units]
         command = link_command(self.plan, [unit.source for unit in units], objects)
         if sys.platform.startswith("linux"):
-            known = [self.objects[unit.key] for unit in units]
-            if self.plan.extra_objects or any(one["uses_python"] for one in known):
+            known = [(unit, self.objects[unit.key]) for unit in units]
+            if self.plan.extra_objects or any(made["uses_python"] for _, made in known):
                 command.append(f"-Wl,--defsym={universal.USES_PYTHON_H}=1")
-            works_on_objects = any(one["works_on_objects"] for one in known)
-            if works_on_objects and not any(one["takes_gil"] for one in known):
+            on_objects = any(made["uses_python"] for unit, made in known if not unit.generated)
+            if on_objects and not any(made["takes_gil"] for _, made in known):
                 command.append(f"-Wl,--defsym={KEEPS_GIL}=ffi_ext_table")
         return command
 
@@ -264,7 +264,7 @@ class Build:
     def link_all(self, units: list[Unit], temporary: Path) -> tuple[list[Unit], bytes]:
         """Links, and once more by the inline rules before C99 if functions are missing by C99's."""
         if self.absent:  # other libraries may be linked now
-            self.absent, self.plan = [], replace(self.plan, sources=self.plan.sources[:-1])
+            self.absent, self.plan = [], replace(self.plan, sources=self.sources)
             units = [unit for unit in units if unit.source != self.stand_ins]
         binary, missing = self.link(self.link_command(units), temporary)
         useful = (missing.declared or missing.others) and not self.plan.gnu89_inline
