@@ -154,7 +154,7 @@ def _on_array(
 def _for_memory(function: Function, index: int, code: str, value: object) -> torch.Tensor:
     """A tensor whose elements C gets by a plain pointer: of C's type, and one behind the other."""
     c_type = types_of(function)[index + 1].cname
-    least, element = (numbers[index + 1] for numbers in function.types[1:])
+    element, size = (numbers[index + 1] for numbers in function.types[2:])
     array = isinstance(value, np.ndarray)
     if element < 0:
         address = "array.ctypes.data" if array else "tensor.data_ptr()"
@@ -180,8 +180,9 @@ def _for_memory(function: Function, index: int, code: str, value: object) -> tor
         cure = "numpy.ascontiguousarray(...)" if array else "....contiguous()"
         text = f"expected elements one behind the other {wanted_for}, got the strides {tensor.stride()}"
         raise refusal(function, index, f"{text}; copy it with {cure}", ValueError)
-    if tensor.numel() < least:
-        text = f"expected {least} values {wanted_for}, got {tensor.numel()}"
+    if tensor.nbytes < size:
+        count = size // tensor.itemsize
+        text = f"expected {count} values {wanted_for}, got {tensor.numel()}"
         raise refusal(function, index, text, ValueError)
     return tensor
 

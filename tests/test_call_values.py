@@ -160,9 +160,9 @@ def test_pointers_at_every_call(build):
     types = function.types
     with pytest.raises(TypeError, match="bad argument"):
         function.types = (1, 2)
-    function.types = ((1, 2), (0, 0), (0, 0))  # calls of other threads look at the first
+    function.types = ((1, 2), (0, 0), (0, 0), (0, 0))  # calls of other threads look at the first
     assert function.types is types
-    module.ignored.__self__.types = ((1, 2), (0, 0), (0, 0))
+    module.ignored.__self__.types = ((1, 2), (0, 0), (0, 0), (0, 0))
     with pytest.raises(AttributeError):  # what is no type of cffi's does not reach it
         module.ignored(b"text")
 
