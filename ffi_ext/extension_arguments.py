@@ -91,7 +91,7 @@ def checked(
     for argument, value in (("verbose", verbose), ("with_cuda", with_cuda), ("package", package)):
         if not isinstance(value, (bool, int)):
             raise _wrong(argument, "True or False", value)
-    options = _options(keywords, name.base)
+    options = options_of(keywords, name.base)
     return Arguments(
         name,
         header_paths,
@@ -239,7 +239,7 @@ def absolute(arguments: dict[str, Any]) -> dict[str, Any]:
     return result
 
 
-def _options(kwargs: dict[str, Any], base: Path) -> dict[str, Any]:
+def options_of(kwargs: dict[str, Any], base: Path) -> dict[str, Any]:
     """The keywords, checked, with relative paths resolved."""
     options: dict[str, Any] = {}
     for key, value in kwargs.items():

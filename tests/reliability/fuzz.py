@@ -17,7 +17,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from ffi_ext import compile_errors, declarations, elf, inline, preprocess, preprocessed
+from ffi_ext import compile_errors, declarations, definitions, elf, preprocess, preprocessed
 from ffi_ext.errors import BuildError
 from tests.reliability import children
 
@@ -64,6 +64,13 @@ def _split_preprocessed(data: bytes) -> None:
         path = Path(folder) / "fuzz.h"
         path.write_bytes(data)
         preprocessed.split(data.decode("utf-8", "replace"), path)
+
+
+def _read_c_text(data: bytes) -> None:
+    text = data.decode("utf-8", "replace")
+    asking = definitions.asking_for_rows(text)
+    assert asking.count("\n") == text.count("\n")
+    definitions.exported(text, answer=asking)
 
 
 def _read_log(data: bytes) -> None:
@@ -149,7 +156,7 @@ def readers() -> dict[str, Reader]:
         "ELF symbols": Reader(_on_a_file(elf.symbols, "x.so"), [small], (elf.ElfError,)),
         "ELF libraries": Reader(_on_a_file(elf.needed, "x.so"), [small], (elf.ElfError,)),
         "C text": Reader(
-            lambda data: inline.exported(data.decode("utf-8", "replace")),
+            _read_c_text,
             [p.read_bytes()[:LARGEST] for p in sorted(REPOSITORY.glob("src/*.c"))[:4]],
             (ValueError,),
         ),
