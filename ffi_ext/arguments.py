@@ -80,8 +80,13 @@ def _check_dtype_and_device(
 def _checked_facts(function: Function, index: int, tensor: torch.Tensor) -> tiers.Facts:
     """The facts of a tensor whose memory C may read as it stands."""
     problem = None
-    if tensor.layout is not torch.strided or tensor.is_nested:
-        layout = "nested" if tensor.is_nested else str(tensor.layout).removeprefix("torch.")
+    if tensor.is_nested:
+        problem = (
+            "a nested tensor has no strided memory; pad it with torch.nested.to_padded_tensor(..., 0), or pass the "
+            "tensors of .unbind()"
+        )
+    elif tensor.layout is not torch.strided:
+        layout = str(tensor.layout).removeprefix("torch.")
         problem = f"a {layout} tensor has no strided memory; convert it with .to_dense()"
     elif tensor.is_conj() or tensor.is_neg():
         problem = "its values are conjugated or negated lazily; use .resolve_conj().resolve_neg()"
@@ -174,7 +179,7 @@ def _for_memory(function: Function, index: int, code: str, value: object) -> tor
         raise refusal(function, index, f"{text}; convert it with {cure}")
     if tensor.device.type != "cpu":
         raise refusal(function, index, f"expected a tensor on the CPU, got {describe(value)}")
-    if tensor.layout is not torch.strided:
+    if tensor.layout is not torch.strided or tensor.is_nested:
         return tensor  # _checked_facts refuses it
     if not tensor.is_contiguous():
         cure = "numpy.ascontiguousarray(...)" if array else "....contiguous()"

@@ -73,6 +73,7 @@ def _number_of(ffi: Any, c_type: Any, length: int) -> int:
 
 
 ANY_ELEMENT = 255  # FFI_ANY_ELEMENT in csrc/function.h
+_WIDE = ("wchar_t", "char16_t", "char32_t")
 _COMPLEX = {"float": "complex64", "double": "complex128"}
 
 
@@ -87,7 +88,7 @@ def _element_of(ffi: Any, c_type: Any) -> int:
     name = item.cname
     if item.kind == "void":
         return ANY_ELEMENT
-    if item.kind != "primitive" or name in ("long double", "wchar_t", "char16_t", "char32_t"):
+    if item.kind != "primitive" or name in ("long double", *_WIDE):
         return -1
     bits = 8 * ffi.sizeof(item)
     if name in _COMPLEX:
@@ -194,6 +195,9 @@ def _pointer(ffi: Any, c_type: Any, declared: str, least: int, value: object) ->
 def _hint(ffi: Any, c_type: Any, value: object) -> str:
     """What to pass instead of what cffi has refused."""
     kind = c_type.kind
+    item = c_type.item if kind == "pointer" else None
+    if isinstance(value, str) and item and item.cname in _WIDE:
+        return f" (make C's text of it: module._ffi.new('{item.cname}[]', text))"
     if isinstance(value, str) and "char" in c_type.cname:
         return " (C strings are bytes: use .encode())"
     if kind not in ("pointer", "function"):
@@ -210,7 +214,6 @@ def _hint(ffi: Any, c_type: Any, value: object) -> str:
             " (no array of tensors can be passed: declare a parameter for each, or pass torch.cat of them"
             " and their sizes)"
         )
-    item = c_type.item if kind == "pointer" else None
     if isinstance(value, (np.ndarray, bytearray, memoryview)) and item:
         of = "" if item.kind == "void" else f"'{ffi.getctype(item, '[]')}', "
         return f" (got {describe(value)}: declare a tensor, or pass module._ffi.from_buffer({of}value))"

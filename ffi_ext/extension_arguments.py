@@ -182,8 +182,11 @@ def _files(argument: str, value: object, base: Path) -> tuple[Path, ...]:
     for text in _texts(argument, value):
         path = Path(_joined(base, text))
         if not path.is_file():
-            kind = "is a directory" if path.is_dir() else "does not exist"
-            near = difflib.get_close_matches(path.name, _siblings(path), n=1)
+            kind, near = "does not exist", []
+            if path.exists():
+                kind = "is a directory" if path.is_dir() else "is no regular file"
+            else:
+                near = difflib.get_close_matches(path.name, _siblings(path), n=1)
             hint = f"; did you mean {near[0]}?" if near else ""
             places = f"in {base} (relative paths start at the directory of relative_to)"
             where = "" if os.path.isabs(text) else f" {places}"

@@ -283,6 +283,17 @@ def test_tensors_that_c_must_not_see(module, kind):
 
 
 @pytest.mark.filterwarnings("ignore")
+@pytest.mark.parametrize("layout", [torch.strided, torch.jagged])
+def test_what_a_nested_tensor_is_told_is_possible(module, layout):
+    nested = torch.nested.nested_tensor([torch.zeros(2), torch.zeros(3)], layout=layout)
+    with pytest.raises(TypeError, match=r"with torch\.nested\.to_padded_tensor.* of \.unbind\(\)"):
+        module.fill(nested, 1.0)
+    module.fill(torch.nested.to_padded_tensor(nested, 0), 1.0)
+    for tensor in nested.unbind():
+        module.fill(tensor, 1.0)
+
+
+@pytest.mark.filterwarnings("ignore")
 def test_quantized_and_vmapped_tensors_are_refused(module):
     with pytest.raises(TypeError, match="quantized"):
         module.fill(torch.quantize_per_tensor(torch.zeros(2), 0.1, 0, torch.qint8), 1.0)

@@ -112,6 +112,15 @@ def test_text_that_c_writes_to(module):
     assert module.last_byte(b"ab", 2) == module.last_byte(bytearray(b"ab"), 2) == ord("b")
 
 
+def test_wide_texts(build):
+    header = "#include <wchar.h>\nint length(const wchar_t *text);\n"
+    module = build(header, header + "int length(const wchar_t *text) { return (int)wcslen(text); }")
+    with pytest.raises(TypeError, match=r"module\._ffi\.new\('wchar_t\[\]', text\)") as caught:
+        module.length("na\u00efve")
+    assert "encode" not in str(caught.value)
+    assert module.length(module._ffi.new("wchar_t[]", "na\u00efve")) == 5
+
+
 def test_a_list_of_texts(module):
     assert module.longest([b"a", b"four", bytes(0)], 3) == 4
     assert module.longest((module._ffi.new("char[]", b"four"), b"fiver"), 2) == 5
