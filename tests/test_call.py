@@ -395,6 +395,22 @@ def test_names_that_end_as_those_of_keywords_do(build):
     assert module.or_(b"x") == b"x"
 
 
+def test_names_of_the_modules_own_attributes(build):
+    names = ("_ffi", "_lib", "_bind", "__all__", "__getattr__", "__name__", "__path__", "__spec__")
+    header = "extern int there;\n" + "".join(f"int {name}(int x);\n" for name in names)
+    header += "int __doc__(int n, ...);\n"
+    module = build(
+        header,
+        "int there = 7;\nint __doc__(int n, ...) { return n; }\n"
+        + "".join(f"int {name}(int x) {{ return x + {i}; }}\n" for i, name in enumerate(names)),
+    )
+    for i, name in enumerate(names):
+        assert getattr(module, f"{name}_")(1) == 1 + i
+    assert module.__doc___(3) == 3 and "made by ffi_ext" in module.__doc__
+    assert module.__all__ == [*(f"{name}_" for name in names), "__doc___", "there"]
+    assert module._ffi.sizeof("char") == 1 and module._lib.there == module.there == 7
+
+
 def test_constants_and_variables(module):
     assert (module.SIZE, module.RED, module.GREEN, module.LIMIT) == (12, 0, 4, 7)
     before = module.counter
