@@ -13,7 +13,7 @@ from tests.reliability import children
 
 # The modules whose branches guide the mutations.
 READERS = ["ffi_ext.ctext", "ffi_ext.statements", "ffi_ext.macros", "ffi_ext.declarations"]
-READERS += ["ffi_ext.compile_errors", "ffi_ext.elf", "ffi_ext.inline"]
+READERS += ["ffi_ext.compile_errors", "ffi_ext.elf", "ffi_ext.definitions"]
 READERS += ["resnet.weights", "resnet.yaml_file", "data.files", "yaml", "pickle"]
 LONGEST = 4096  # bytes; the mutator of fuzz.py makes the long ones
 
