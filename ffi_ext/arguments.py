@@ -80,8 +80,13 @@ def _check_dtype_and_device(
 def _checked_facts(function: Function, index: int, tensor: torch.Tensor) -> tiers.Facts:
     """The facts of a tensor whose memory C may read as it stands."""
     problem = None
-    if tensor.layout is not torch.strided or tensor.is_nested:
-        layout = "nested" if tensor.is_nested else str(tensor.layout).removeprefix("torch.")
+    if tensor.is_nested:
+        problem = (
+            "a nested tensor has no strided memory; pad it with torch.nested.to_padded_tensor(..., 0), or pass the "
+            "tensors of .unbind()"
+        )
+    elif tensor.layout is not torch.strided:
+        layout = str(tensor.layout).removeprefix("torch.")
         problem = f"a {layout} tensor has no strided memory; convert it with .to_dense()"
     elif tensor.is_conj() or tensor.is_neg():
         problem = "its values are conjugated or negated lazily; use .resolve_conj().resolve_neg()"
@@ -154,7 +159,7 @@ def _on_array(
 def _for_memory(function: Function, index: int, code: str, value: object) -> torch.Tensor:
     """A tensor whose elements C gets by a plain pointer: of C's type, and one behind the other."""
     c_type = types_of(function)[index + 1].cname
-    least, element = (numbers[index + 1] for numbers in function.types[1:])
+    element, size = (numbers[index + 1] for numbers in function.types[2:])
     array = isinstance(value, np.ndarray)
     if element < 0:
         address = "array.ctypes.data" if array else "tensor.data_ptr()"
@@ -174,14 +179,15 @@ def _for_memory(function: Function, index: int, code: str, value: object) -> tor
         raise refusal(function, index, f"{text}; convert it with {cure}")
     if tensor.device.type != "cpu":
         raise refusal(function, index, f"expected a tensor on the CPU, got {describe(value)}")
-    if tensor.layout is not torch.strided:
+    if tensor.layout is not torch.strided or tensor.is_nested:
         return tensor  # _checked_facts refuses it
     if not tensor.is_contiguous():
         cure = "numpy.ascontiguousarray(...)" if array else "....contiguous()"
         text = f"expected elements one behind the other {wanted_for}, got the strides {tensor.stride()}"
         raise refusal(function, index, f"{text}; copy it with {cure}", ValueError)
-    if tensor.numel() < least:
-        text = f"expected {least} values {wanted_for}, got {tensor.numel()}"
+    if tensor.nbytes < size:
+        count = size // tensor.itemsize
+        text = f"expected {count} values {wanted_for}, got {tensor.numel()}"
         raise refusal(function, index, text, ValueError)
     return tensor
 

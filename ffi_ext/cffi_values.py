@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import functools
-import re
 from typing import Any
 
 import numpy as np
@@ -39,30 +38,43 @@ def types_of(function: Function) -> tuple[Any, ...]:
 
     From then on C converts pointers and structs by itself; it takes the types and their numbers from the function's
     `types`. A pointer's number says how many values a list must have, a struct's its bytes, -1 that Python is asked.
-    Then come the element types of the memory behind pointers.
+    Then come the element types of the memory behind pointers, and the bytes that there must be of them.
     """
     if function.types is None:
         ffi, lib, name = function.origin
         ctype = ffi.typeof(getattr(lib, name))
         c_types = (ctype.result, *ctype.args)
         parameters = ("", *_parameters(prototype(function)))
-        numbers = [_number_of(ffi, *both) for both in zip(c_types, parameters, strict=False)]
+        lengths = [_length_of(ffi, *both) for both in zip(c_types, parameters, strict=False)]
+        numbers = [_number_of(ffi, *both) for both in zip(c_types, lengths, strict=True)]
         elements = [_element_of(ffi, c_type) for c_type in c_types]
-        function.types = (c_types, tuple(numbers), tuple(elements))
+        sizes = [n and n * ffi.sizeof(t.item) for n, t in zip(lengths, c_types, strict=True)]
+        function.types = (c_types, tuple(numbers), tuple(elements), tuple(sizes))
     found: tuple[Any, ...] = function.types[0]
     return found
 
 
-def _number_of(ffi: Any, c_type: Any, declared: str) -> int:
+def _length_of(ffi: Any, c_type: Any, declared: str) -> int:
+    """How many items a parameter has that is an array in the header; 0 of every other, which may be of any length."""
+    if c_type.kind != "pointer":
+        return 0
+    try:
+        array = ffi.typeof(declared)
+    except ffi.error:  # it is in words that cffi's parser of a module does not know
+        return 0
+    return int(array.length or 0) if array.kind == "array" else 0
+
+
+def _number_of(ffi: Any, c_type: Any, length: int) -> int:
     if c_type.kind in ("struct", "union"):
         return int(ffi.sizeof(c_type))
     if c_type.kind != "pointer" or c_type.item.kind in ("void", "function"):
         return -1
-    array = re.search(r"\w\s*\[\s*(?:static\s+)?(\d+)\s*\]", declared)  # const int size[2]
-    return int(array[1]) if array else 0
+    return length
 
 
 ANY_ELEMENT = 255  # FFI_ANY_ELEMENT in csrc/function.h
+_WIDE = ("wchar_t", "char16_t", "char32_t")
 _COMPLEX = {"float": "complex64", "double": "complex128"}
 
 
@@ -77,7 +89,7 @@ def _element_of(ffi: Any, c_type: Any) -> int:
     name = item.cname
     if item.kind == "void":
         return ANY_ELEMENT
-    if item.kind != "primitive" or name in ("long double", "wchar_t", "char16_t", "char32_t"):
+    if item.kind != "primitive" or name in ("long double", *_WIDE):
         return -1
     bits = 8 * ffi.sizeof(item)
     if name in _COMPLEX:
@@ -184,6 +196,9 @@ def _pointer(ffi: Any, c_type: Any, declared: str, least: int, value: object) ->
 def _hint(ffi: Any, c_type: Any, value: object) -> str:
     """What to pass instead of what cffi has refused."""
     kind = c_type.kind
+    item = c_type.item if kind == "pointer" else None
+    if isinstance(value, str) and item and item.cname in _WIDE:
+        return f" (make C's text of it: module._ffi.new('{item.cname}[]', text))"
     if isinstance(value, str) and "char" in c_type.cname:
         return " (C strings are bytes: use .encode())"
     if kind not in ("pointer", "function"):
@@ -200,7 +215,6 @@ def _hint(ffi: Any, c_type: Any, value: object) -> str:
             " (no array of tensors can be passed: declare a parameter for each, or pass torch.cat of them"
             " and their sizes)"
         )
-    item = c_type.item if kind == "pointer" else None
     if isinstance(value, (np.ndarray, bytearray, memoryview)) and item:
         of = "" if item.kind == "void" else f"'{ffi.getctype(item, '[]')}', "
         return f" (got {describe(value)}: declare a tensor, or pass module._ffi.from_buffer({of}value))"

@@ -31,9 +31,74 @@ _CXX_LINE = re.compile(
 _C_COMPLAINT = re.compile(  # which g++ words differently
     r"unknown type name|undeclared \(first use|'asm' or '__attribute__' before|before string constant"
 )
-_OURS_IS_UNKNOWN = re.compile(
-    r"(?:unknown type name|undeclared identifier) '(?:ffi_ext_|FFI_)"
-    r"|'(?:ffi_ext_|FFI_)\w+' (?:undeclared|was not declared|does not name a type)"
+# A header, as gcc and clang say it; gcc says the same of programs, plugins and objects, without a line.
+_NOT_FOUND = re.compile(
+    r"[\d>]: (?:fatal )?error: ([\w./+-]+): No such file or directory|'([\w./+-]+)' file not found"
+)
+# What the output has, and what to do: the first that is found. {0} is the first group.
+_HINTS = (
+    (
+        r"unsupported GNU version! gcc versions later than (\d+)",
+        "install one that this nvcc takes (Debian and Ubuntu: apt install g++-{0}): it is found by its name. Or say "
+        "where one is: NVCC_CCBIN=/path/to/g++",
+    ),
+    (
+        r'previous function "rsqrtf?"',
+        "CUDA before 13.2 does not go with glibc 2.42 or newer: a newer toolkit does",
+    ),
+    (
+        r"(?:cannot find|library not found for) -l([\w.+-]+)",
+        "the library {0} is not installed, or lies in a directory that is not in library_dirs",
+    ),
+    (
+        r"too (?:few|many) arguments to function '(_*TH\w+)'",
+        "{0} has other parameters in PyTorch 0.3.1, whose interface this is: in 0.1.12 the functions along a "
+        "dimension had no last argument keepdim (pass 1), stdall and varall no biased (pass 0)",
+    ),
+    (
+        r"error: (?:texture|surface) is not a template",
+        "texture and surface references are gone since CUDA 12: read the memory itself (__ldg), or through a "
+        "texture object (THCudaTensor_getTextureObject)",
+    ),
+    (
+        r'class "cudaDeviceProp" has no member "(\w+)"',
+        "CUDA 13 has no {0} in cudaDeviceProp: ask cudaDeviceGetAttribute",
+    ),
+    (
+        r'class "__half" has no member "x"',
+        "the bits of a half are __half_as_ushort(value), and THC_half2float(value) is its number",
+    ),
+    (
+        r"unknown type name 'bool'",
+        'C needs #include <stdbool.h> for bool before C23: extra_compile_args=["-std=gnu23"]',
+    ),
+    (r"unknown type name 'THC(?:uda|State)", "THC's types need with_cuda=True"),
+    (
+        r"(?:unknown type name|undeclared identifier) '(?:ffi_ext_|FFI_)"
+        r"|'(?:ffi_ext_|FFI_)\w+' (?:undeclared|was not declared|does not name a type)",
+        "#include <ffi_ext.h> at the top of the source",
+    ),
+    (r"unknown type name '(?:TH|real')", "#include <TH/TH.h> at the top of the source"),
+    (
+        r"undefined reference to [`'](?:Py|TH|_TH)",
+        "Python and ffi_ext bring their functions when the module is imported: take -Wl,-z,defs and "
+        "-Wl,--no-undefined out of LDFLAGS and extra_link_args",
+    ),
+    (
+        r"multiple definition of",
+        "two sources define the same function; is one of them included by the other or listed twice, or does a "
+        "header have the function's body? There it must be static inline, and a variable extern",
+    ),
+    (r"(\S+): relocation .*recompile with -fPIC", "{0} was compiled without -fPIC"),
+    (r"recompile with -fPIC", "a file in extra_objects was compiled without -fPIC"),
+    (
+        r"error: (.+): linker input file not found",
+        "{0} is no file, and among the flags for the compiler (extra_compile_args, CFLAGS) no flag",
+    ),
+    (
+        r"warning: (.+): '?linker'? input (?:file )?unused",
+        "{0} is no source by its suffix, as .c, .cpp and .cu are: objects and libraries are extra_objects",
+    ),
 )
 _CUDA_HEADERS = ("cub/", "cublas", "cufft", "curand", "cusolver", "cusparse", "npp", "thrust/")
 
@@ -90,62 +155,14 @@ def _linker_text(log: str) -> str:
 def _hint(text: str) -> str:
     if "No space left on device" in text:  # which makes files go missing, too
         return "the disk is full"
-    newest = re.search(r"unsupported GNU version! gcc versions later than (\d+)", text)
-    if newest:
-        return (
-            f"install one that this nvcc takes (Debian and Ubuntu: apt install g++-{newest[1]}): it is found by its "
-            "name. Or say where one is: NVCC_CCBIN=/path/to/g++"
-        )
-    if re.search('previous function "rsqrtf?"', text):
-        return "CUDA before 13.2 does not go with glibc 2.42 or newer: a newer toolkit does"
-    library = re.search(r"cannot find -l([\w.+-]+)|library not found for -l([\w.+-]+)", text)
-    if library:
-        name = library.group(1) or library.group(2)
-        return f"the library {name} is not installed, or lies in a directory that is not in library_dirs"
-    missing = re.search(r"(?<![\w./+-])([\w./+-]+): No such file or directory", text)
-    missing = missing or re.search(r"'([\w./+-]+)' file not found", text)  # clang
+    missing = _NOT_FOUND.search(text)
     if missing:
-        return _missing_header(missing.group(1))
-    era = re.search(r"too (few|many) arguments to function '(_*TH\w+)'", text)
-    if era:
-        return (
-            f"{era[2]} has other parameters in PyTorch 0.3.1, whose interface this is: in 0.1.12 the functions "
-            "along a dimension had no last argument keepdim (pass 1), stdall and varall no biased (pass 0)"
-        )
-    if re.search("error: (texture|surface) is not a template", text):
-        return (
-            "texture and surface references are gone since CUDA 12: read the memory itself (__ldg), or "
-            "through a texture object (THCudaTensor_getTextureObject)"
-        )
-    field = re.search('class "cudaDeviceProp" has no member "(\\w+)"', text)
-    if field:
-        return f"CUDA 13 has no {field[1]} in cudaDeviceProp: ask cudaDeviceGetAttribute"
-    if 'class "__half" has no member "x"' in text:
-        return "the bits of a half are __half_as_ushort(value), and THC_half2float(value) is its number"
+        return _missing_header(missing[1] or missing[2])
     if _C_COMPLAINT.search(text) and _CXX_LINE.search(text):
         return _IS_CXX
-    if "unknown type name 'bool'" in text:
-        return 'C needs #include <stdbool.h> for bool before C23: extra_compile_args=["-std=gnu23"]'
-    if re.search("unknown type name 'THC(uda|State)", text):
-        return "THC's types need with_cuda=True"
-    if _OURS_IS_UNKNOWN.search(text):
-        return "#include <ffi_ext.h> at the top of the source"
-    if "unknown type name 'TH" in text or "unknown type name 'real'" in text:
-        return "#include <TH/TH.h> at the top of the source"
-    if re.search(r"undefined reference to [`'](Py|TH|_TH)", text):
-        return (
-            "Python and ffi_ext bring their functions when the module is imported: take -Wl,-z,defs and "
-            "-Wl,--no-undefined out of LDFLAGS and extra_link_args"
-        )
-    if "multiple definition of" in text:
-        return (
-            "two sources define the same function; is one of them included by the other or listed twice, or "
-            "does a header have the function's body? There it must be static inline, and a variable extern"
-        )
-    if "recompile with -fPIC" in text:
-        named = re.search(r"(\S+): relocation .*recompile with -fPIC", text)
-        what = named[1] if named else "a file in extra_objects"
-        return f"{what} was compiled without -fPIC"
+    for pattern, hint in _HINTS:
+        if match := re.search(pattern, text):
+            return hint.format(*match.groups())
     return ""
 
 

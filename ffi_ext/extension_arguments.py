@@ -91,7 +91,7 @@ def checked(
     for argument, value in (("verbose", verbose), ("with_cuda", with_cuda), ("package", package)):
         if not isinstance(value, (bool, int)):
             raise _wrong(argument, "True or False", value)
-    options = _options(keywords, name.base)
+    options = options_of(keywords, name.base)
     return Arguments(
         name,
         header_paths,
@@ -182,8 +182,11 @@ def _files(argument: str, value: object, base: Path) -> tuple[Path, ...]:
     for text in _texts(argument, value):
         path = Path(_joined(base, text))
         if not path.is_file():
-            kind = "is a directory" if path.is_dir() else "does not exist"
-            near = difflib.get_close_matches(path.name, _siblings(path), n=1)
+            kind, near = "does not exist", []
+            if path.exists():
+                kind = "is a directory" if path.is_dir() else "is no regular file"
+            else:
+                near = difflib.get_close_matches(path.name, _siblings(path), n=1)
             hint = f"; did you mean {near[0]}?" if near else ""
             places = f"in {base} (relative paths start at the directory of relative_to)"
             where = "" if os.path.isabs(text) else f" {places}"
@@ -239,7 +242,7 @@ def absolute(arguments: dict[str, Any]) -> dict[str, Any]:
     return result
 
 
-def _options(kwargs: dict[str, Any], base: Path) -> dict[str, Any]:
+def options_of(kwargs: dict[str, Any], base: Path) -> dict[str, Any]:
     """The keywords, checked, with relative paths resolved."""
     options: dict[str, Any] = {}
     for key, value in kwargs.items():

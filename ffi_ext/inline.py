@@ -2,22 +2,23 @@
 
 from __future__ import annotations
 
+import contextlib
 import importlib.util
 import itertools
 import keyword
 import linecache
 import re
 import sys
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from types import ModuleType
 from typing import Any, NoReturn
 
 from ffi_ext import cache, toolchain
 from ffi_ext.errors import BuildError, HeaderError
-from ffi_ext.extension import build_and_keep
-from ffi_ext.extension_arguments import absolute
-from ffi_ext.headers import ctext
+from ffi_ext.extension import add_directories, build_and_keep
+from ffi_ext.extension_arguments import absolute, options_of
+from ffi_ext.headers import definitions, preprocess
 
 _serial = itertools.count()
 
@@ -73,14 +74,21 @@ def _imported(name: str, folder: Path) -> ModuleType:
 
 
 def _build(caller: str, name: str, folder: Path, **arguments: Any) -> None:
-    """Builds in that directory; refusals name the function that the user has called."""
+    """Builds in that directory."""
     place = str(folder / "build.py")
     if "relative_to" in arguments:
         raise TypeError(
             f"{caller}() got an unknown keyword argument 'relative_to'; relative paths start at the current directory"
         )
-    try:
+    with _refusals_of(caller):
         build_and_keep(name, folder / "generated.json", relative_to=place, **arguments)
+
+
+@contextlib.contextmanager
+def _refusals_of(caller: str) -> Iterator[None]:
+    """Refusals of create_extension() name the function that the user has called."""
+    try:
+        yield
     except (TypeError, ValueError, FileNotFoundError) as error:
         if type(error) not in (TypeError, ValueError, FileNotFoundError):
             raise  # a kind of them that is not made of a text alone
@@ -159,9 +167,6 @@ def load_inline(
                 f"load_inline() argument '{argument}': expected C text, a str, got {type(text).__name__}"
             )
     kwargs = absolute(kwargs)
-    header_is_ours = header is None
-    if header is None:
-        header = exported(c_source, cxx=kwargs.get("language") == "c++")
     with_cuda = bool(kwargs.pop("with_cuda", False)) or cuda_source is not None
     options = sorted(kwargs.items(), key=lambda item: item[0])
     content = (c_source, header, cuda_source, with_cuda, options)
@@ -169,6 +174,9 @@ def load_inline(
     include = "#include <TH/TH.h>\n#include <ffi_ext.h>\n" + (
         "#include <THC/THC.h>\n" if with_cuda else ""
     )
+    header_is_ours = header is None
+    if header is None:
+        header = _exported(folder / f"{name}_rows", include, c_source, kwargs, with_cuda)
     texts = {
         f"{name}.h": header,
         f"{name}.c": f'{include}#line 1 "{name} (c_source)"\n{c_source}\n',
@@ -199,6 +207,22 @@ def load_inline(
     return _imported(name, folder)
 
 
+def _exported(
+    place: Path, include: str, c_source: str, kwargs: dict[str, Any], with_cuda: bool
+) -> str:
+    """The prototypes of what `c_source` defines, where #if leaves it."""
+    cxx, answer = kwargs.get("language") == "c++", None
+    if definitions.has_conditions(c_source):
+        with _refusals_of("load_inline"):
+            options = options_of(kwargs, place.parent)
+        add_directories(options, with_cuda)
+        asking = place.with_suffix(".cpp" if cxx else ".c")
+        cache.write_if_changed(asking, include + definitions.asking_for_rows(c_source))
+        # None: the compiler will say what is wrong
+        answer = preprocess.Reader(options, with_cuda).of_source(asking)
+    return definitions.exported(c_source, cxx, answer)
+
+
 def _of_c_source(name: str, text: str) -> str:
     """A prototype of `c_source` that cannot be read: the header that it stands in is no file of the user's."""
     text = re.sub(rf"^{name}\.h:\d+: ", f"{name} (c_source): ", text)
@@ -225,42 +249,3 @@ def _raise_in_text(error: BuildError, texts: dict[str, str]) -> NoReturn:
         error.__traceback__ = None  # the builder's own frames say nothing about the text
         exec(code, {"error": error})  # a frame at that line; notebooks and debuggers show it, too
     raise error
-
-
-def exported(source: str, cxx: bool = False) -> str:
-    """The prototypes of the functions that C text defines at its top level and that are not static.
-
-    Each has the comment above it, which may say what the arguments must be. Of C++, those that are extern "C".
-
-    Raises:
-        ValueError: There is none.
-    """
-    text = ctext.code_alone(source)
-    rows = source.split("\n")
-    prototypes, start, depth, linkage = [], 0, 0, False
-    for match in re.finditer(r"[{};]", text):
-        mark = match.group()
-        piece = text[start : match.start()]
-        head = " ".join(piece.split())
-        if mark == "{" and depth == 0 and head == "extern":  # extern "C" {
-            linkage = True
-        elif mark == "{":
-            exported_here = not cxx or linkage or head.startswith("extern ")
-            hidden = re.match(r"(static|typedef)\b", head)
-            if depth == 0 and exported_here and head.endswith(")") and not hidden:
-                begins = start + len(piece) - len(piece.lstrip())
-                prototypes += ctext.comment_above(rows, text.count("\n", 0, begins) + 1)
-                prototypes += [re.sub(r"\b(inline|extern)\s+", "", head) + ";"]
-            depth += 1
-        elif mark == "}":
-            linkage = linkage and depth > 0
-            depth = max(depth - 1, 0)
-        if depth == 0:
-            start = match.end()
-    if not prototypes:
-        kind = 'is extern "C"' if cxx else "is not static"
-        raise ValueError(
-            f"load_inline() argument 'c_source': it defines no function that {kind}; write one, or "
-            "name the functions to export in `header`"
-        )
-    return "\n".join(prototypes) + "\n"

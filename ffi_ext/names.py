@@ -4,7 +4,14 @@ from __future__ import annotations
 
 import keyword
 
+# What a generated module needs itself, or Python of it.
+_OF_MODULES = frozenset(
+    ("_bind", "_ffi", "_lib", "__all__", "__annotations__", "__builtins__", "__cached__", "__dir__")
+    + ("__doc__", "__file__", "__getattr__", "__loader__", "__name__", "__package__", "__path__")
+    + ("__spec__",)
+)
+
 
 def python_name(c_name: str) -> str:
-    """The name that C's has in Python: keywords get a trailing underscore."""
-    return c_name + "_" if keyword.iskeyword(c_name) else c_name
+    """The name that C's has in Python: keywords and a module's own attributes get a trailing underscore."""
+    return c_name + "_" if keyword.iskeyword(c_name) or c_name in _OF_MODULES else c_name

@@ -101,8 +101,8 @@ def tier() -> str:
 def _c_name(lib: Any, name: str) -> str:
     """What C calls the function that Python calls `name`: `lambda_` is its lambda, or its own lambda_."""
     short = name.removesuffix("_")
-    is_keyword = short != name and python_name(short) == name
-    return short if is_keyword and not hasattr(lib, name) else name
+    is_renamed = short != name and python_name(short) == name
+    return short if is_renamed and not hasattr(lib, name) else name
 
 
 def bind(

@@ -326,7 +326,11 @@ class Compilers:
         finally:
             with self._lock:
                 self._running.discard(process)
-        text = (errors if apart and process.returncode else output).decode("utf-8", "replace")
+        if (
+            apart and not process.returncode
+        ):  # it names files, which may have any bytes in their names
+            return 0, output.decode("utf-8", "surrogateescape")
+        text = (errors if apart else output).decode("utf-8", "replace")
         if process.returncode and not text.strip():
             text = f"{shlex.join(command)} printed nothing and ended with {process.returncode}"
         return process.returncode, text

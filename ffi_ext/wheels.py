@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import re
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -107,6 +108,14 @@ def tables_of(path: Path) -> list[dict[str, Any]]:
                 f"pyproject.toml: [[tool.ffi-ext.extension]] {table.get('name', '')!r}: {missing[0]!r} is missing; "
                 "it takes name, headers, sources and the keywords of create_extension"
             )
+        for key in ("headers", "sources", "depends"):
+            value = table.get(key, [])
+            files = value if isinstance(value, list) else [value]
+            if not all(isinstance(file, str) for file in files):
+                raise ValueError(
+                    f"pyproject.toml: [[tool.ffi-ext.extension]] {table['name']!r}: {key} = {value!r}: expected a "
+                    "file, or a list of files"
+                )
         if not isinstance(table["name"], str) or "." not in table["name"]:
             raise ValueError(
                 f"pyproject.toml: [[tool.ffi-ext.extension]] name = {table['name']!r}: expected a module in your "
@@ -120,12 +129,12 @@ def listed(value: Any) -> list[str]:
     return [value] if isinstance(value, str) else list(value)
 
 
-def _build(table: dict[str, Any], base: Path, verbose: bool) -> None:
+def _build(table: dict[str, Any], base: Path) -> None:
     """Builds an extension of the project in this directory below `base`."""
     from ffi_ext import extension
     from ffi_ext.extension_arguments import absolute
 
-    extension.of_table(absolute(table), base, verbose).build()
+    extension.of_table(absolute(table), base, verbose=True).build()
 
 
 def _command(base: Any) -> Any:
@@ -139,7 +148,7 @@ def _command(base: Any) -> Any:
             if table is None:
                 super().build_extension(ext)
             else:
-                _build(table, Path(self.build_lib).absolute(), verbose=True)
+                _build(table, Path(self.build_lib).absolute())
 
         def get_ext_filename(self, fullname: str) -> str:
             from ffi_ext import toolchain
@@ -154,15 +163,36 @@ def _command(base: Any) -> Any:
             return path + toolchain.extension_suffix(toolchain.may_be_stable(None))
 
         def copy_extensions_to_source(self) -> None:  # editable installs
+            from ffi_ext import cache
+
             every: list[Any] = self.extensions
             self.extensions = [e for e in every if getattr(e, "_ffi_ext", None) is None]
             super().copy_extensions_to_source()
             self.extensions = every
+            for built, path in self._ours():
+                place = Path(path)
+                place.parent.mkdir(parents=True, exist_ok=True)
+                cache.replace(place, Path(built).read_bytes())
+                for other in place.parent.glob(f"{place.name.partition('.')[0]}.*"):
+                    if other != place and other.suffix in (".so", ".pyd"):
+                        other.unlink()  # it could be imported in place of the new one
+
+        def get_outputs(self) -> list[str]:
+            return sorted({*super().get_outputs(), *(built for built, _ in self._ours())})
+
+        def get_output_mapping(self) -> dict[str, str]:
+            mapping: dict[str, str] = super().get_output_mapping()
+            return mapping | dict(self._ours()) if self.inplace else mapping
+
+        def _ours(self) -> Iterator[tuple[str, str]]:
+            """The files that we build, and where an editable install has them in the source tree."""
             packages = self.get_finalized_command("build_py")
-            for ext in every:
-                table = getattr(ext, "_ffi_ext", None)
-                if table is not None:
-                    top = packages.get_package_dir(table["name"].partition(".")[0])
-                    _build(table, Path(top).absolute().parent, verbose=False)
+            for ext in self.extensions:
+                if getattr(ext, "_ffi_ext", None) is None:
+                    continue
+                folder, binary = os.path.split(self.get_ext_filename(ext.name))
+                place = packages.get_package_dir(ext.name.rpartition(".")[0])
+                for name in (binary, "__init__.py", "__init__.pyi"):
+                    yield os.path.join(self.build_lib, folder, name), os.path.join(place, name)
 
     return BuildExt

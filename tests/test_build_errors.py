@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import subprocess
 import sys
 
@@ -55,6 +56,33 @@ def test_hints(project, source, text):
     (project / "two.c").write_text(source + "int two(void) { return 2; }\n")
     with pytest.raises(BuildError, match=text):
         make(project).build()
+
+
+@pytest.mark.parametrize(
+    ("arguments", "said", "hint"),
+    [
+        ({"sources": ["one.c", "two.txt"]}, "unused", r"two\.txt is no source .* extra_objects"),
+        ({"sources": ["one.c", "two.o"]}, "unused", r"two\.o is no source .* extra_objects"),
+        ({"extra_compile_args": ["-fplugin=nope"]}, "plugin", None),
+        ({"extra_compile_args": ["nofile"]}, "not found", "nofile is no file, and .* no flag"),
+        ({"extra_link_args": ["nofile"]}, "cannot find nofile", None),
+    ],
+)
+def test_what_is_missing_and_no_header_of_cxx(project, arguments, said, hint):
+    for name in ("two.txt", "two.o"):
+        (project / name).touch()
+    with pytest.raises(BuildError, match=said) as caught:
+        make(project, **arguments).build()
+    assert "this is C++" not in str(caught.value)
+    assert (
+        re.search(f"hint: .*{hint}", str(caught.value)) if hint else "hint" not in str(caught.value)
+    )
+
+
+def test_a_language_that_gcc_lacks_is_no_cxx():
+    """As gcc 12 prints it for a .f90 without gfortran."""
+    log = "gcc: fatal error: cannot execute 'f951': execvp: No such file or directory\ncompilation terminated.\n"
+    assert "hint" not in str(compile_errors.explain("compiling a.f90", log))
 
 
 def test_pythons_headers_are_found_and_their_lack_is_told(project, monkeypatch):

@@ -283,6 +283,17 @@ def test_tensors_that_c_must_not_see(module, kind):
 
 
 @pytest.mark.filterwarnings("ignore")
+@pytest.mark.parametrize("layout", [torch.strided, torch.jagged])
+def test_what_a_nested_tensor_is_told_is_possible(module, layout):
+    nested = torch.nested.nested_tensor([torch.zeros(2), torch.zeros(3)], layout=layout)
+    with pytest.raises(TypeError, match=r"with torch\.nested\.to_padded_tensor.* of \.unbind\(\)"):
+        module.fill(nested, 1.0)
+    module.fill(torch.nested.to_padded_tensor(nested, 0), 1.0)
+    for tensor in nested.unbind():
+        module.fill(tensor, 1.0)
+
+
+@pytest.mark.filterwarnings("ignore")
 def test_quantized_and_vmapped_tensors_are_refused(module):
     with pytest.raises(TypeError, match="quantized"):
         module.fill(torch.quantize_per_tensor(torch.zeros(2), 0.1, 0, torch.qint8), 1.0)
@@ -382,6 +393,22 @@ def test_names_that_end_as_those_of_keywords_do(build):
     assert module.in_([3, 5, 7], 2) == 5
     assert module.from_(4) == 4
     assert module.or_(b"x") == b"x"
+
+
+def test_names_of_the_modules_own_attributes(build):
+    names = ("_ffi", "_lib", "_bind", "__all__", "__getattr__", "__name__", "__path__", "__spec__")
+    header = "extern int there;\n" + "".join(f"int {name}(int x);\n" for name in names)
+    header += "int __doc__(int n, ...);\n"
+    module = build(
+        header,
+        "int there = 7;\nint __doc__(int n, ...) { return n; }\n"
+        + "".join(f"int {name}(int x) {{ return x + {i}; }}\n" for i, name in enumerate(names)),
+    )
+    for i, name in enumerate(names):
+        assert getattr(module, f"{name}_")(1) == 1 + i
+    assert module.__doc___(3) == 3 and "made by ffi_ext" in module.__doc__
+    assert module.__all__ == [*(f"{name}_" for name in names), "__doc___", "there"]
+    assert module._ffi.sizeof("char") == 1 and module._lib.there == module.there == 7
 
 
 def test_constants_and_variables(module):

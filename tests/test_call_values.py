@@ -112,6 +112,15 @@ def test_text_that_c_writes_to(module):
     assert module.last_byte(b"ab", 2) == module.last_byte(bytearray(b"ab"), 2) == ord("b")
 
 
+def test_wide_texts(build):
+    header = "#include <wchar.h>\nint length(const wchar_t *text);\n"
+    module = build(header, header + "int length(const wchar_t *text) { return (int)wcslen(text); }")
+    with pytest.raises(TypeError, match=r"module\._ffi\.new\('wchar_t\[\]', text\)") as caught:
+        module.length("na\u00efve")
+    assert "encode" not in str(caught.value)
+    assert module.length(module._ffi.new("wchar_t[]", "na\u00efve")) == 5
+
+
 def test_a_list_of_texts(module):
     assert module.longest([b"a", b"four", bytes(0)], 3) == 4
     assert module.longest((module._ffi.new("char[]", b"four"), b"fiver"), 2) == 5
@@ -160,9 +169,9 @@ def test_pointers_at_every_call(build):
     types = function.types
     with pytest.raises(TypeError, match="bad argument"):
         function.types = (1, 2)
-    function.types = ((1, 2), (0, 0), (0, 0))  # calls of other threads look at the first
+    function.types = ((1, 2), (0, 0), (0, 0), (0, 0))  # calls of other threads look at the first
     assert function.types is types
-    module.ignored.__self__.types = ((1, 2), (0, 0), (0, 0))
+    module.ignored.__self__.types = ((1, 2), (0, 0), (0, 0), (0, 0))
     with pytest.raises(AttributeError):  # what is no type of cffi's does not reach it
         module.ignored(b"text")
 

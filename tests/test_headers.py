@@ -741,6 +741,32 @@ def test_attributes_of_c23(build):
     assert (module.f(4), module.g(1)) == (8, 3)
 
 
+def test_brackets_within_the_texts_of_attributes(build):
+    prototypes = """
+int f(int x) __attribute__((deprecated("use g() :)")));
+[[deprecated("a ] or (")]] int g(int x);
+__attribute__((deprecated("(("))) int h(int x);
+"""
+    module = build(prototypes, "".join(f"int {f}(int x) {{ return x; }}\n" for f in "fgh"))
+    assert module.__all__ == ["f", "g", "h"] and module.f(3) == module.g(3) == module.h(3) == 3
+
+
+def test_lines_that_a_backslash_joins_and_digraphs(build):
+    source = "int f(int a, int b) { return a - b; }\n"
+    assert build("int f(int a, \\\n  int b);\n", source).f(5, 3) == 2
+    assert build("%:define TWO 2\nint f(int a, int b);\n", source).TWO == 2
+
+
+def test_a_directory_whose_name_is_no_utf8(tmp_path):
+    folder = os.fsencode(tmp_path) + b"/caf\xe9"
+    os.mkdir(folder)
+    header = Path(os.fsdecode(folder), "lib.h")
+    header.write_text("#define SIZE 4\nint size(void);\n")
+    header.with_suffix(".c").write_text('#include "lib.h"\nint size(void) { return SIZE; }\n')
+    module = ffi_ext.load("no_utf8", str(header.with_suffix(".c")), str(header))
+    assert module.__all__ == ["size", "SIZE"] and module.size() == 4
+
+
 def test_the_words_of_c23(build, tmp_path):
     header = """
     enum shade : unsigned char { RED = 1, BLUE };

@@ -13,7 +13,8 @@ import pytest
 import torch
 
 import ffi_ext
-from ffi_ext import BuildError, HeaderError, cuda, inline
+from ffi_ext import BuildError, HeaderError, cuda
+from ffi_ext.headers import definitions
 
 SOURCE = """
 /* twice(x) { } */
@@ -228,7 +229,82 @@ def test_relative_directories_start_at_the_current_one(tmp_path, monkeypatch):
 def test_exported():
     text = "struct s { int a; };\nextern int g;\n#define F(x) { x }\nstatic void h(void) {}\n"
     text += 'const char *n(struct s *p) { return "}{"; }'
-    assert inline.exported(text) == "const char *n(struct s *p);\n"
+    assert definitions.exported(text) == "const char *n(struct s *p);\n"
+
+
+def test_what_the_preprocessor_leaves_out_is_not_exported():
+    text = """
+#include <limits.h>
+#if INT_MAX > 5
+int f(int x) { if (x) {
+#else
+int f(long x) { {
+#endif
+  } return x; }
+#if 0
+int never(int x) { return x; } /* a comment of
+two rows { */
+#elif defined(_WIN32) || !defined(TH_API)
+int elsewhere(int x) { return x; }
+#else
+/* Here. */
+int here(int x) \
+  { return f(x) + EXTRA; }
+#endif
+"""
+    for _ in range(2):  # the second time the preprocessor's answer was kept
+        module = ffi_ext.load_inline("left", text, define_macros=[("EXTRA", "1")])
+        assert module.__all__ == ["f", "here"] and module.here(4) == 5
+        assert "Here." in module.here.__doc__
+    with pytest.raises(BuildError, match=r"broken \(c_source\):1: missing.h"):
+        ffi_ext.load_inline("broken", "#include <missing.h>\n#ifdef X\n#endif\nint f(void) {}")
+    with pytest.raises(TypeError, match=r"^load_inline\(\) argument 'libraries': expected"):
+        ffi_ext.load_inline("left", text, libraries=3)
+    cxx = """
+#include <vector>
+#ifdef __cplusplus
+extern "C" {
+#endif
+int n(int x) { return (int)std::vector<int>(x).size(); }
+#ifdef __cplusplus
+}
+#endif
+"""
+    assert ffi_ext.load_inline("left_cxx", cxx, language="c++").n(7) == 7
+
+
+def test_heads_of_functions():
+    text = """
+__attribute__((target("sse2"), unused)) int a(int x) { return x; }
+int __attribute__((noinline)) b(int x) { return x; }
+static int hidden(n) int n; { return n; }
+"""
+    module = ffi_ext.load_inline("heads", text)
+    assert module.__all__ == ["a", "b"] and module.a(2) + module.b(3) == 5
+    module = ffi_ext.load_inline(
+        "heads",
+        """
+extern "C" int a(int x) noexcept { return x; }
+extern "C" [[nodiscard]] int b(int x) noexcept(true) { return x; }
+extern "C" auto c(const double *x) -> double { return *x; }
+""",
+        language="c++",
+    )
+    assert module.__all__ == ["a", "b", "c"]
+    assert module.a(2) + module.b(3) == 5 and module.c([1.5]) == 1.5
+
+
+def test_what_cannot_be_found_is_told():
+    text = "int g(int x);\n\nint f(a, b)\n  int a;\n  double b;\n{ return a; }\n"
+    with pytest.raises(ValueError, match=r"'c_source', line 3: f has its parameters' types behind"):
+        ffi_ext.load_inline("old", text)
+    assert ffi_ext.load_inline("old", text, "int f(int a, double b);").f(3, 0.5) == 3
+    text = (
+        "#define END }\nint f(int x) { return x; }\nint g(int x) { if (x) { x++; END return x; }\n"
+    )
+    with pytest.warns(UserWarning, match="more { than }: functions behind") as caught:
+        module = ffi_ext.load_inline("uneven", f"{text}int h(int x) {{ return x; }}\n")
+    assert module.__all__ == ["f", "g"] and caught[0].filename == __file__
 
 
 def test_of_cxx_what_is_extern_c_is_exported():

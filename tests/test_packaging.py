@@ -231,6 +231,14 @@ def test_build_isolation(kind, for_builds, fresh, tmp_path):
             "[[tool.ffi-ext.extension]]\nname = 'a'\nheaders = 'a.h'\nsources = 'a.c'\n",
             "such as 'my_package.kernels'",
         ),
+        (
+            "[[tool.ffi-ext.extension]]\nname = 'a.b'\nheaders = 'a.h'\nsources = 5\n",
+            "'a.b': sources = 5: expected a file, or a list of files",
+        ),
+        (
+            "[[tool.ffi-ext.extension]]\nname = 'a.b'\nheaders = ['a.h', 5]\nsources = 'a.c'\n",
+            r"headers = \['a.h', 5\]: expected a file",
+        ),
     ],
 )
 def test_tables_that_are_wrong(text, said, tmp_path, monkeypatch):
@@ -238,6 +246,35 @@ def test_tables_that_are_wrong(text, said, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     with pytest.raises(ValueError, match=said):
         wheels.finalize(object())
+
+
+@pytest.mark.parametrize("mode", ["lenient", "strict", "elsewhere"])
+def test_editable_installs(mode, fresh, tmp_path):
+    place = tmp_path / ("lib" if mode == "elsewhere" else "my_ops")
+    place.mkdir()
+    (place / "__init__.py").write_text("from my_ops.kernels import one\n")
+    (place / "one.h").write_text("int one(void);\n")
+    (place / "one.c").write_text("int one(void) { return 1; }\n")
+    (place / "kernels").mkdir()
+    (
+        place / "kernels" / f"_kernels{toolchain.extension_suffix(False)}"
+    ).touch()  # of an earlier build
+    (tmp_path / "pyproject.toml").write_text(
+        "[project]\nname = 'my-ops'\nversion = '1'\n"
+        f"[tool.setuptools]\npackages = ['my_ops']\npackage-dir = {{ my_ops = '{place.name}' }}\n"
+        "[[tool.ffi-ext.extension]]\nname = 'my_ops.kernels'\n"
+        f"headers = '{place.name}/one.h'\nsources = '{place.name}/one.c'\n"
+    )
+    options = ["--no-deps", "--no-build-isolation", "--no-index", "--force-reinstall"]
+    if mode == "strict":
+        options += ["--config-settings", "editable_mode=strict"]
+    pip("install", *options, "-e", tmp_path, python=fresh)
+    assert (
+        run(fresh, "-c", "import my_ops; print(my_ops.one(), my_ops.one.__doc__)")
+        == "1 int one(void)\n"
+    )
+    names = {path.name for path in (place / "kernels").iterdir()} - {"__pycache__"}
+    assert names == {"__init__.py", "__init__.pyi", f"_kernels{SUFFIX}"}
 
 
 @pytest.mark.parametrize(

@@ -36,6 +36,7 @@ void twice(double *values, int n);
 double last_of(const float values[4]);
 double corner(const double (*rows)[3]);
 void conjugate(pair *z, int n);
+double second(const pair z[2]);
 int count(const char *text, char letter);
 void fill(char *text, char letter, int n);
 int x_of(const point *p);
@@ -50,6 +51,7 @@ void twice(double *values, int n) { while (n--) *values++ *= 2; }
 double last_of(const float values[4]) { return values[3]; }
 double corner(const double (*rows)[3]) { return rows[1][2]; }
 void conjugate(pair *z, int n) { while (n--) z++[0][1] *= -1; }
+double second(const pair z[2]) { return z[1][1]; }
 int count(const char *text, char letter) { int n = 0; for (; *text; text++) n += *text == letter; return n; }
 void fill(char *text, char letter, int n) { while (n--) *text++ = letter; }
 int x_of(const point *p) { return p->x; }
@@ -115,6 +117,64 @@ def test_sizes_that_the_header_says(module):
             module.last_of(short)
 
 
+# How C writes "three floats", and by its own rule for numbers that begin with 0, eight: gcc's sizeof says so.
+SPELLINGS = {
+    "float a[const 3]": 3,
+    "float a[static const 3]": 3,
+    "float a[volatile 3]": 3,
+    "float a[0x3]": 3,
+    "float a[3u]": 3,
+    "float a[3L]": 3,
+    "float a[(3)]": 3,
+    "float a[1+2]": 3,
+    "float a[ONE_MORE]": 3,
+    "float a[THREE]": 3,
+    "float (a)[3]": 3,
+    "vec3 a": 3,
+    "const vec3 a": 3,
+    "float a[010]": 8,
+    "float a[2][3]": 6,
+    "const mat23 a": 6,
+    "vec3 a[2]": 6,
+}
+
+
+def test_every_spelling_of_a_length(build):
+    head = "#define TWO 2\n#define ONE_MORE (TWO + 1)\nenum { THREE = 3 };\n"
+    head += "typedef float vec3[3];\ntypedef float mat23[2][3];\n"
+    names = [f"last{i}" for i in range(len(SPELLINGS))]
+    prototypes = [f"float {f}({p})" for f, p in zip(names, SPELLINGS, strict=True)]
+    bodies = [f"((const float *)a)[{count - 1}]" for count in SPELLINGS.values()]
+    module = build(
+        head + "".join(f"{prototype};\n" for prototype in prototypes),
+        head + "".join(f"{p} {{ return {b}; }}\n" for p, b in zip(prototypes, bodies, strict=True)),
+    )
+    for name, (spelling, count) in zip(names, SPELLINGS.items(), strict=True):
+        last = getattr(module, name)
+        for _ in range(2):  # the first call of a function, and the others
+            exact, short = torch.arange(float(count)), torch.zeros(count - 1)
+            assert last(exact) == last(exact.numpy()) == count - 1, spelling
+            for value in (short, short.numpy()):
+                with pytest.raises(
+                    ValueError, match=rf"expected {count} values for .* got {count - 1}"
+                ):
+                    last(value)
+        rows = [[0.0] * 3] * 2 if count == 6 else [0.0] * count
+        assert last(rows) == 0
+        with pytest.raises(
+            ValueError, match=rf"expected {len(rows)} values for .*, got {len(rows) - 1}"
+        ):
+            last(rows[1:])
+
+
+def test_a_length_that_is_not_known_is_not_checked(build):
+    header = "float first(int n, const float a[n], float (*rows)[3]);\n"
+    source = "{ return n ? a[0] : rows[0][2]; }"
+    module = build(header, header.replace(";", source))
+    assert module.first(1, torch.ones(1), torch.ones(0)) == 1
+    assert module.first(0, [], torch.arange(3.0)) == 2
+
+
 def test_signs_text_and_complex_numbers(module):
     sizes = getattr(module, f"copy{list(TYPES).index('size_t')}")
     out = torch.zeros(2, dtype=torch.int64)
@@ -128,6 +188,10 @@ def test_signs_text_and_complex_numbers(module):
     module.conjugate(z, 2)
     assert z.tolist() == [1 - 2j, 3 + 4j]
     module.conjugate(torch.view_as_real(z), 2)
+    assert module.second(z) == module.second(torch.view_as_real(z)) == -4
+    for short, wanted in ((z[:1], 2), (torch.zeros(3, dtype=torch.float64), 4)):
+        with pytest.raises(ValueError, match=f"expected {wanted} values for const pair z"):
+            module.second(short)
     assert z.tolist() == [1 + 2j, 3 - 4j]
 
 

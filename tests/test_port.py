@@ -331,6 +331,10 @@ def test_what_is_no_python_3_stays(tmp_path, capsys):
     assert "caught.py:2: no Python 3 (multiple exception types must be parenthesized)" in said.err
     assert "pattern.py" not in said.err and "Warning" not in said.err
     assert cli.main(["port", str(tmp_path / "nowhere")]) == 2
+    (tmp_path / "lib.h").write_text("int one(void);\n")
+    cli.main(["port", str(tmp_path / "lib.h")])
+    said = capsys.readouterr().err
+    assert "lib.h: no Python by its suffix" in said and "2to3" not in said
 
 
 def test_edits_keep_every_byte():

@@ -118,6 +118,9 @@ def _read(path: Path, notes: list[str]) -> File | None:
         parse(text)
     except (SyntaxError, ValueError) as error:
         line = getattr(error, "lineno", None)
+        if path.suffix not in (".py", ""):
+            notes.append(f"{path}: no Python by its suffix, and port rewrites Python alone")
+            return None
         notes.append(
             f"{path}{f':{line}' if line else ''}: no Python 3 ({getattr(error, 'msg', error)}): convert it by "
             "hand or with 2to3, then port again"

@@ -281,16 +281,16 @@ static int take_memory(ffi_call *c, int index, PyObject *value, const ffi_parame
                        ffi_ext_slot *slot) {
   ffi_view view;
   PyObject *object = value;
-  Py_ssize_t least, count;
+  Py_ssize_t bytes, count;
   const int tensor = ffi_is_tensor(value);
   if (!tensor && !ffi_is_array(value)) return take_converted(c, index, value, slot);
-  const int element = ffi_element_of(c->function, index + 1, &least);
+  const int element = ffi_element_of(c->function, index + 1, &bytes);
   const int described =
       element < 0 ? 0
       : tensor ? ffi_handle_offset && is_plain_tensor(value) && !ffi_fields_describe(value, &view)
                : !ffi_numpy_describe(value, p->writable, &view);
   if (!described || view.cuda || (element != FFI_ANY_ELEMENT && view.scalar != element) ||
-      !is_contiguous(&view, &count) || count < least) {
+      !is_contiguous(&view, &count) || count * ffi_scalar_bytes(view.scalar) < bytes) {
     if (adapt(c, index, value, &view, &object)) return -1;
   }
   slot->p = (char *)view.storage_data + view.offset * ffi_scalar_bytes(view.scalar);
@@ -375,9 +375,9 @@ int ffi_take_argument(ffi_call *c, int index, PyObject *const *args) {
       if (p->code == 'p' && ffi_is_tensor(value)) {
         ffi_view view;
         PyObject *object = value;
-        Py_ssize_t least;
+        Py_ssize_t bytes;
         const int quick = ffi_handle_offset && is_plain_tensor(value) &&
-                          ffi_element_of(c->function, index + 1, &least) == FFI_ANY_ELEMENT &&
+                          ffi_element_of(c->function, index + 1, &bytes) == FFI_ANY_ELEMENT &&
                           !ffi_fields_describe(value, &view) && !view.cuda && view.type >= 0;
         if (!quick && adapt(c, index, value, &view, &object)) return -1;
         slot->p = ffi_enter(&c->frame, &view, object, 1, 0);

@@ -66,8 +66,8 @@ int ffi_is_cdata(PyObject *value);
  * -1 with an exception, or 1: Python has to convert it, or to say what is wrong. */
 int ffi_take_cffi(ffi_call *c, int index, PyObject *value, void **out);
 /* cffi_values.c: torch's number of the elements that a pointer parameter points to, and how many
- * there must be at least. FFI_ANY_ELEMENT: any; -1: Python knows. */
-int ffi_element_of(const ffi_function *function, int place, Py_ssize_t *least);
+ * bytes of them there must be. FFI_ANY_ELEMENT: any; -1: Python knows. */
+int ffi_element_of(const ffi_function *function, int place, Py_ssize_t *bytes);
 /* cffi_values.c: memory for a result by value; -1 without an exception when Python has to make it.
  */
 int ffi_struct_room(ffi_call *c);

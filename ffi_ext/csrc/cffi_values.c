@@ -27,10 +27,14 @@ static PyObject *type_of(const ffi_function *function, int place, Py_ssize_t *nu
   return Py_TYPE(type) == (PyTypeObject *)ffi_hook.ctype_type ? type : NULL;
 }
 
-int ffi_element_of(const ffi_function *function, int place, Py_ssize_t *least) {
-  if (!type_of(function, place, least)) return -1;
-  PyObject *elements = PyTuple_GetItem(function->types, 2);
+int ffi_element_of(const ffi_function *function, int place, Py_ssize_t *bytes) {
+  Py_ssize_t number;
+  if (!type_of(function, place, &number)) return -1;
+  PyObject *elements = PyTuple_GetItem(function->types, 2),
+           *sizes = PyTuple_GetItem(function->types, 3);
   if (!PyTuple_Check(elements) || PyTuple_Size(elements) <= place) return -1;
+  if (!PyTuple_Check(sizes) || PyTuple_Size(sizes) <= place) return -1;
+  *bytes = PyLong_AsSsize_t(PyTuple_GetItem(sizes, place));
   return (int)PyLong_AsLong(PyTuple_GetItem(elements, place));
 }
 

@@ -82,7 +82,7 @@ static PyObject *function_types(PyObject *self, void *closure) {
 /* Calls in other threads may be looking at what was set: it stays. */
 static int function_set_types(PyObject *self, PyObject *types, void *closure) {
   (void)closure;
-  if (!types || !PyTuple_Check(types) || PyTuple_Size(types) != 3) {
+  if (!types || !PyTuple_Check(types) || PyTuple_Size(types) != 4) {
     PyErr_BadArgument();
     return -1;
   }

@@ -7,7 +7,7 @@ import re
 _DIRECTIVE = re.compile(r"^[ \t]*#(?:[^\n\\]|\\\n|\\.)*", re.M)
 IDENTIFIER = re.compile(r"[A-Za-z_]\w*")
 _TOKENS = re.compile(r'"(?:[^"\\\n]|\\.)*"|\'(?:[^\'\\\n]|\\.)*\'|/\*.*?\*/|//[^\n]*', re.S)
-_ATTRIBUTES = ("__attribute__", "__attribute", "__asm__", "asm", "__declspec")
+_ATTRIBUTE = re.compile(r"\b(?:__attribute__|__attribute|__asm__|asm|__declspec)\s*\(|\[\[")
 _TYPE_WORDS = frozenset(
     ("void", "char", "short", "int", "long", "float", "double", "signed", "unsigned")
     + ("_Bool", "bool", "_Complex", "const", "volatile", "register", "struct", "union", "enum")
@@ -54,17 +54,16 @@ def cut(text: str, mark: str = ",") -> list[str]:
 
 
 def without_attributes(text: str) -> str:
-    """Removes `__attribute__((...))` and its kin, up to the parenthesis that closes them."""
-    for word in _ATTRIBUTES:
-        while word in text:
-            match = re.search(rf"\b{word}\b\s*\(", text)
-            if not match:
-                break
-            depth, end = 1, match.end()
-            while end < len(text) and depth:
-                depth += {"(": 1, ")": -1}.get(text[end], 0)
-                end += 1
-            text = text[: match.start()] + " " + text[end:]
+    """Removes `__attribute__((...))` and its kin, and C23's [[...]], up to the bracket that closes them."""
+    if not _ATTRIBUTE.search(text):
+        return text
+    plain = blank_quoted(text)
+    while match := _ATTRIBUTE.search(plain):
+        depth, end = len(match[0]) if match[0] == "[[" else 1, match.end()
+        while end < len(plain) and depth:
+            depth += (plain[end] in "([") - (plain[end] in ")]")
+            end += 1
+        text, plain = (t[: match.start()] + " " + t[end:] for t in (text, plain))
     return text
 
 

@@ -262,10 +262,26 @@ def _function(ffi: cffi.FFI, statement: Statement, of_library: bool) -> Function
         result_code=_code(declared.result, model, result=True),
         parameters=parameters,
         variadic=bool(declared.ellipsis),
-        prototype=re.sub(r"(?<=\()\s+|(?<=\*)\s+(?=\w)", "", statement.declaration.rstrip("; ")),
+        prototype=_with_lengths(ffi, statement.declaration.rstrip("; ")),
         comment=statement.comment,
         location=statement.where,
     )
+
+
+def _with_lengths(ffi: cffi.FFI, declaration: str) -> str:
+    """A prototype with `float a[3]` for `float (a)[static N + 1]`: what the parser of the built module reads."""
+
+    def length(match: re.Match[str]) -> str:
+        words = re.sub(r"\b(?:static|const|volatile)\b", "", match[1])
+        if not words.strip():
+            return "[]"
+        return f"[{ffi._parser.parse_type(f'char[{words}]').length}]"  # type: ignore[attr-defined]
+
+    text = re.sub(r"(?<=\()\s+|(?<=\*)\s+(?=\w)", "", declaration)
+    if "[" in text:
+        text = re.sub(r"\(\s*(\w+)\s*\)(?=\s*\[)", r"\1", text)
+        text = re.sub(r"\[(?![1-9]\d*\])([^][]*)\]", length, text)
+    return text
 
 
 def _constrained(statement: Statement, parameters: tuple[Parameter, ...]) -> tuple[Parameter, ...]:

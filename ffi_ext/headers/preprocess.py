@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from ffi_ext import cache, compile_errors, toolchain
+from ffi_ext.errors import BuildError
 
 
 class Reader:
@@ -72,6 +73,21 @@ class Reader:
             return None
         return [int(found[str(index)] or 0) for index in range(len(expressions))]
 
+    def of_source(self, source: Path) -> str | None:
+        """A source as the preprocessor leaves it; None if that fails."""
+        program, command = self._of_sources()
+        try:
+            return _text((*command, "-E", str(source)), program.identity, source)[0]
+        except BuildError:
+            return None
+
+    def _of_sources(self) -> tuple[toolchain.Program, list[str]]:
+        """The compiler of sources, and its command."""
+        cxx = self._options.get("language") == "c++"
+        program = toolchain.cxx_compiler() if cxx else toolchain.c_compiler()
+        standard = toolchain.LENIENT_CXX if cxx else toolchain.c_standard()
+        return program, [*program.command, *standard, *self._flags()]
+
     def compiling(
         self, kind: str, includes: Sequence[str], trials: Sequence[str], texts: Sequence[str]
     ) -> set[int] | None:
@@ -85,10 +101,9 @@ class Reader:
             texts: What these include: the answer is kept as long as it is the same.
         """
         cxx = self._options.get("language") == "c++"
-        program = toolchain.cxx_compiler() if cxx else toolchain.c_compiler()
-        command = [*program.command, *(toolchain.LENIENT_CXX if cxx else toolchain.c_standard())]
+        program, command = self._of_sources()
         command += ["-Drestrict=__restrict"] if cxx or toolchain.c_compiler_is_cxx() else []
-        command += [*self._flags(), "-w", "-O0", "-S", "-o", os.devnull]
+        command += ["-w", "-O0", "-S", "-o", os.devnull]
         kept = _kept(command, kind, includes)
         content = cache.digest(json.dumps([program.identity, trials, texts]).encode())
         record = cache.load_json(kept) if kept else {}

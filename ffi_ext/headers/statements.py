@@ -28,8 +28,6 @@ NOT_IN_PYTHON = frozenset(
     + ("_Float16", "_Float32", "_Float64", "_Float128", "_Float32x", "_Float64x", "__bf16")
     + ("__fp16", "_Decimal32", "_Decimal64", "_Decimal128", "_Complex_long_double", "_Vector")
 )
-# [[nodiscard]], [[deprecated("why")]]
-_C23_ATTRIBUTE = re.compile(r"\[\[(?:[^\[\]\"]|\"(?:[^\"\\]|\\.)*\")*\]\]")
 _TYPED_ENUM = re.compile(r"(\benum\b\s*\w*)\s*:\s*[A-Za-z_][\w\s]*(?=[{;])")
 _CONSTEXPR = re.compile(r"^\s*(?:static\s+)?constexpr\b(?:\s+static\b)?")
 _LONG_COMPLEX = re.compile(r"\blong\s+double\s+_Complex\b|\b_Complex\s+long\s+double\b")
@@ -56,8 +54,8 @@ def file_of(where: str) -> str:
 
 
 def has_directives(text: str) -> bool:
-    """Whether a header needs the preprocessor."""
-    return re.search(r"^[ \t]*#", ctext.blank_comments(text), re.M) is not None
+    """Whether a header needs the preprocessor: for directives (`%:` is a `#`), or lines that a backslash joins."""
+    return re.search(r"^[ \t]*(?:#|%:)|\\[ \t]*$", ctext.blank_comments(text), re.M) is not None
 
 
 def split(text: str, header: Path) -> list[Statement]:
@@ -193,8 +191,6 @@ def _variable(text: str, declared: str, where: str, comment: str) -> Statement:
 def _clean(text: str) -> str:
     """On one line, without what cffi's parser does not know."""
     text = ctext.without_attributes(text)
-    if "[[" in text:
-        text = _C23_ATTRIBUTE.sub(" ", text)
     text = _CONSTEXPR.sub("static const ", text)
     if "alignas" in text:
         text = re.sub(r"\balignas\b", "_Alignas", text)

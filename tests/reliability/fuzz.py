@@ -17,9 +17,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from ffi_ext import compile_errors, elf, inline
+from ffi_ext import compile_errors, elf
 from ffi_ext.errors import BuildError
-from ffi_ext.headers import declarations, preprocess, preprocessed
+from ffi_ext.headers import declarations, definitions, preprocess, preprocessed
 from tests.reliability import children
 
 REPOSITORY = Path(__file__).parents[2]
@@ -65,6 +65,13 @@ def _split_preprocessed(data: bytes) -> None:
         path = Path(folder) / "fuzz.h"
         path.write_bytes(data)
         preprocessed.split(data.decode("utf-8", "replace"), path)
+
+
+def _read_c_text(data: bytes) -> None:
+    text = data.decode("utf-8", "replace")
+    asking = definitions.asking_for_rows(text)
+    assert asking.count("\n") == text.count("\n")
+    definitions.exported(text, answer=asking)
 
 
 def _read_log(data: bytes) -> None:
@@ -150,7 +157,7 @@ def readers() -> dict[str, Reader]:
         "ELF symbols": Reader(_on_a_file(elf.symbols, "x.so"), [small], (elf.ElfError,)),
         "ELF libraries": Reader(_on_a_file(elf.needed, "x.so"), [small], (elf.ElfError,)),
         "C text": Reader(
-            lambda data: inline.exported(data.decode("utf-8", "replace")),
+            _read_c_text,
             [p.read_bytes()[:LARGEST] for p in sorted(REPOSITORY.glob("src/*.c"))[:4]],
             (ValueError,),
         ),

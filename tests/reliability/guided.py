@@ -12,8 +12,11 @@ from pathlib import Path
 from tests.reliability import children
 
 # The modules whose branches guide the mutations.
-READERS = [f"ffi_ext.headers.{name}" for name in ("ctext", "statements", "macros", "declarations")]
-READERS += ["ffi_ext.compile_errors", "ffi_ext.elf", "ffi_ext.inline"]
+READERS = [
+    f"ffi_ext.headers.{name}"
+    for name in ("ctext", "statements", "macros", "declarations", "definitions")
+]
+READERS += ["ffi_ext.compile_errors", "ffi_ext.elf"]
 READERS += ["resnet.weights", "resnet.yaml_file", "data.files", "yaml", "pickle"]
 LONGEST = 4096  # bytes; the mutator of fuzz.py makes the long ones
 

@@ -1,0 +1,104 @@
+"""The functions that C text defines, for `load_inline`, whose text needs no header."""
+
+from __future__ import annotations
+
+import re
+import warnings
+
+from ffi_ext.headers import ctext
+
+_CONDITION = re.compile(r"^[ \t]*#[ \t]*if", re.M)
+_NOEXCEPT = re.compile(r"\s*\bnoexcept\b(?:\s*\([^()]*\))?")
+_RESULT_BEHIND = re.compile(r"\bauto\b(.*\))\s*->\s*(.*\S)")  # auto f(int x) -> int
+
+
+def has_conditions(source: str) -> bool:
+    """Whether parts of C text may be left out by the preprocessor."""
+    return _CONDITION.search(ctext.blank_comments(source)) is not None
+
+
+def asking_for_rows(source: str) -> str:
+    """The directives of C text, and for each other row a word that is left if the preprocessor leaves that row.
+
+    So macros need not be known, and prototypes keep their words.
+    """
+    texts = (ctext.code_alone(source), ctext.blank_comments(source))
+    rows = zip(*(text.split("\n") for text in texts), strict=True)
+    return "\n".join(
+        f"ffi_ext_row_{index}" if code.strip() else row for index, (code, row) in enumerate(rows)
+    )
+
+
+def exported(source: str, cxx: bool = False, answer: str | None = None) -> str:
+    """The prototypes of the functions that C text defines at its top level and that are not static.
+
+    Each has the comment above it, which may say what the arguments must be. Of C++, those that are extern "C".
+
+    Args:
+        source: The text.
+        cxx: It is C++.
+        answer: The preprocessor's to `asking_for_rows`, where that is needed.
+
+    Raises:
+        ValueError: There is none, or one whose parameters' types stand behind the parentheses.
+    """
+    text = ctext.code_alone(source)
+    if answer is not None:
+        left = {int(index) for index in re.findall(r"\bffi_ext_row_(\d+)\b", answer)}
+        lines = enumerate(text.split("\n"))
+        text = "\n".join(line if index in left else "" for index, line in lines)
+    rows = source.split("\n")
+    prototypes, start, depth, linkage = [], 0, 0, False
+    behind = 0  # the last function
+    for match in re.finditer(r"[{};]", text):
+        mark = match.group()
+        piece = text[start : match.start()]
+        head = "" if depth else _head(piece)
+        if mark == "{" and depth == 0 and head == "extern":  # extern "C" {
+            linkage = True
+        elif mark == "{":
+            exported_here = not cxx or linkage or head.startswith("extern ")
+            hidden = re.match(r"(static|typedef)\b", head)
+            if depth == 0 and exported_here and head.endswith(")") and not hidden:
+                begins = start + len(piece) - len(piece.lstrip())
+                prototypes += ctext.comment_above(rows, text.count("\n", 0, begins) + 1)
+                prototypes += [re.sub(r"\b(inline|extern)\s+", "", head) + ";"]
+            elif depth == 0 and not head and not cxx:
+                _refuse_of_before_c89(text, behind, match.start())
+            depth += 1
+        elif mark == "}":
+            linkage = linkage and depth > 0
+            depth = max(depth - 1, 0)
+            behind = match.end()
+        if depth == 0:
+            start = match.end()
+    if depth:
+        warnings.warn(
+            "load_inline() argument 'c_source': more { than }: functions behind the { without its } are not found; "
+            "name the functions to export in `header`",
+            stacklevel=4,  # of load_inline()
+        )
+    if not prototypes:
+        kind = 'is extern "C"' if cxx else "is not static"
+        raise ValueError(
+            f"load_inline() argument 'c_source': it defines no function that {kind}; write one, or "
+            "name the functions to export in `header`"
+        )
+    return "\n".join(prototypes) + "\n"
+
+
+def _head(piece: str) -> str:
+    """What stands before a brace, as a prototype says it."""
+    head = " ".join(ctext.without_attributes(piece).split())
+    return _RESULT_BEHIND.sub(r"\2\1", _NOEXCEPT.sub("", head))
+
+
+def _refuse_of_before_c89(text: str, start: int, end: int) -> None:
+    """For `int f(n) int n; {`, which ends here."""
+    head = re.search(r"([^;{}]*?\b(\w+)\s*\([\w\s,]*\))\s*\w[^(){}]*;\s*$", text[start:end])
+    if head and head[1].split()[0] != "static":
+        line = text.count("\n", 0, start + head.start(2)) + 1
+        raise ValueError(
+            f"load_inline() argument 'c_source', line {line}: {head[2]} has its parameters' types behind the "
+            "parentheses, as before C89; write them inside, or name the functions to export in `header`"
+        )
