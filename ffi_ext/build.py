@@ -8,10 +8,10 @@ import os
 import shutil
 import sys
 import tempfile
+import threading
 import time
 import warnings
-from collections.abc import Iterable
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Iterable, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -21,6 +21,7 @@ from ffi_ext import (
     compile_errors,
     cuda,
     cuda_libraries,
+    elf,
     prototypes,
     symbols_check,
     toolchain,
@@ -40,6 +41,7 @@ from ffi_ext.units import (
 
 # A symbol of binaries with C that works on Python's objects: calls keep the GIL. The link has it defined.
 KEEPS_GIL = "ffi_ext_keeps_gil"
+TAKES_GIL = rb"PyGILState_Ensure"  # what C calls that does so itself: its calls release the GIL
 
 
 def _is_loaded(binary: Path) -> bool:
@@ -163,7 +165,8 @@ class Build:
             "digest": content,
             "dependencies": dependencies,
             "uses_python": uses_python,
-            "takes_gil": b"\0PyGILState_Ensure\0" in compiled,
+            "calls_python": uses_python and elf.names(compiled, rb"_?Py[A-Z_]\w+"),
+            "takes_gil": elf.names(compiled, TAKES_GIL),
         }
         self.compiled += 1
 
@@ -177,24 +180,53 @@ class Build:
             # Else the longest may begin when all others are done.
             stale.sort(key=milliseconds, reverse=True)
             seen, self.states = self.states, dict(self.states)
-            with ThreadPoolExecutor(max_workers=min(toolchain.jobs(), len(stale))) as pool:
-                try:
-                    running = [
-                        pool.submit(self.compile, unit, temporary, f"[{number}/{len(stale)}]", seen)
-                        for number, unit in enumerate(stale, start=1)
-                    ]
-                    self.warn_of(units, stale)  # while the compilers run
-                    errors = [future.exception() for future in running]
-                except BaseException:  # Ctrl-C: leaving the pool would wait for them
-                    self.compilers.end()
-                    raise
-            for error in errors:
-                if error is not None:
-                    raise error
+            self.compile_at_once(units, stale, temporary, seen)
             # Once more round: a source that changed while it was compiled has another key now.
         raise BuildError(
             "the sources change faster than they can be compiled; build again when they are still"
         )
+
+    def compile_at_once(
+        self,
+        units: Sequence[Unit],
+        stale: Sequence[Unit],
+        temporary: Path,
+        seen: dict[str, tuple[int, ...] | None],
+    ) -> None:
+        """Compiles the stale units, as many at once as there are jobs. Raises the error of the first that failed."""
+        waiting = iter(list(enumerate(stale)))
+        errors: list[BaseException | None] = [None] * len(stale)
+        one_at_a_time = threading.Lock()
+
+        def work() -> None:
+            while True:
+                with one_at_a_time:
+                    index, unit = next(waiting, (-1, None))
+                if unit is None:
+                    return
+                try:
+                    self.compile(unit, temporary, f"[{index + 1}/{len(stale)}]", seen)
+                except BaseException as error:  # raised by the caller's thread
+                    errors[index] = error
+
+        # Daemons: Ctrl-C may come while one starts, and nobody then knows to wait for it.
+        count = min(toolchain.jobs(), len(stale))
+        workers = [threading.Thread(target=work, daemon=True) for _ in range(count)]
+        try:
+            for worker in workers:
+                worker.start()
+            self.warn_of(units, stale)  # while the compilers run
+            for worker in workers:
+                worker.join()
+        except BaseException:
+            self.compilers.end()
+            for worker in workers:
+                if worker.is_alive():
+                    worker.join()
+            raise
+        for error in errors:
+            if error is not None:
+                raise error
 
     def warn_of(self, units: Iterable[Unit], stale: Iterable[Unit]) -> None:
         """What compiles and cannot work; a header may have changed, so all of the sources are compared."""
@@ -224,9 +256,12 @@ class Build:
             known = [(unit, self.objects[unit.key]) for unit in units]
             if self.plan.extra_objects or any(made["uses_python"] for _, made in known):
                 command.append(f"-Wl,--defsym={universal.USES_PYTHON_H}=1")
-            on_objects = any(made["uses_python"] for unit, made in known if not unit.generated)
+            on_objects = any(made["calls_python"] for unit, made in known if not unit.generated)
             if on_objects and not any(made["takes_gil"] for _, made in known):
-                command.append(f"-Wl,--defsym={KEEPS_GIL}=ffi_ext_table")
+                others = [*map(Path, self.plan.extra_objects), *linked_libraries(self.plan)]
+                of_users = (path for path in others if not is_installed(str(path)))
+                if not any(elf.names(path.read_bytes(), TAKES_GIL) for path in of_users):
+                    command.append(f"-Wl,--defsym={KEEPS_GIL}=ffi_ext_table")
         return command
 
     def link_key(self, command: list[str]) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import struct
 from dataclasses import dataclass
 from pathlib import Path
@@ -130,3 +131,14 @@ def needed(path: Path) -> list[str]:
             if tag == _NEEDED:
                 names.append(file.name(names_at + value))
     return names
+
+
+def names(compiled: bytes, pattern: bytes) -> bool:
+    """Whether an object, a static or a shared library has a symbol whose whole name is like that.
+
+    Read without its format: tables of symbols end each name with a null byte. Those of clang's -flto have nothing
+    between names.
+    """
+    if compiled.startswith((b"\x7fELF", b"!<arch>")):
+        pattern = rb"\0(?:" + pattern + rb")\0"
+    return re.search(pattern, compiled) is not None

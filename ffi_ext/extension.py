@@ -318,9 +318,10 @@ def _works_on_objects(texts: Sequence[str], unless: str) -> bool:
     (Py_GIL_DISABLED), a free-threaded one enables it.
     """
     include = re.compile(r'^[ \t]*#[ \t]*include[ \t]*[<"]Python\.h', re.M)
-    return any(map(include.search, texts)) and not any(
-        unless in ctext.blank_comments(text) for text in texts
-    )
+    if not any(map(include.search, texts)):  # nearly all
+        return False
+    code = [ctext.blank_comments(text) for text in texts]
+    return any(map(include.search, code)) and not any(unless in text for text in code)
 
 
 def _text_at(path: Path) -> str:

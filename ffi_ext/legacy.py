@@ -106,8 +106,10 @@ def _required_by_setup(dist) -> None:  # type: ignore[no-untyped-def]
         for requirement in wanted:
             name = re.match(r"[\w.-]*", str(requirement).strip())[0]  # type: ignore[index]
             try:
-                here = metadata.version(name)
-            except (metadata.PackageNotFoundError, ValueError):  # not here; no name
+                here = metadata.version(name) if name else None
+            except metadata.PackageNotFoundError:
+                here = None
+            if here is None:
                 missing.append(requirement)
                 continue
             if str(requirement).strip() != name:

@@ -76,7 +76,7 @@ def register(module: ModuleType, namespace: str | None = None) -> dict[str, Oper
     if not schemas:
         raise ValueError(f"register(): no function of {module.__name__} can be a torch operator")
     own_name = _without_load(module.__name__)
-    other_name, before = _LIBRARIES.pop(space, (own_name, None))
+    other_name, before = _LIBRARIES.get(space, (own_name, None))
     if other_name != own_name:
         warnings.warn(
             f"register(): torch.ops.{space} had the operators of {other_name}, in whose place those of {own_name} are "

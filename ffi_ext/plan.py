@@ -135,14 +135,23 @@ _SYSTEM += [f"/usr/lib/{sysconfig.get_config_var('MULTIARCH')}"]
 
 def linked_libraries(plan: Plan) -> list[Path]:
     """The files of libraries that the link may read: those of given names where linkers look, and what flags name."""
-    words = [*plan.link_args, *toolchain.environment_flags("LDFLAGS")]
-    names = [*plan.libraries, *(word[2:] for word in words if word.startswith("-l"))]
-    folders = [*plan.library_dirs, *(word[2:] for word in words if word.startswith("-L"))]
-    folders += os.environ.get("LIBRARY_PATH", "").split(os.pathsep)
+    given = [*plan.link_args, *toolchain.environment_flags("LDFLAGS")]
+    words = [part for word in given for part in word.removeprefix("-Wl,").split(",")]
+    names, folders = list(plan.libraries), list(plan.library_dirs)
+    for word, behind in zip(words, [*words[1:], ""], strict=False):
+        for flag, found in (("-l", names), ("-L", folders)):
+            if word.startswith(flag):
+                found.append(word[2:] or behind)
+    folders += [*os.environ.get("LIBRARY_PATH", "").split(os.pathsep), *filter(None, _SYSTEM)]
     tried = [
-        Path(folder, f"lib{name}.{end}")
+        Path(folder, file)
         for name in dict.fromkeys(names)
-        for folder in dict.fromkeys(filter(None, [*folders, *_SYSTEM]))
-        for end in ("so", "a", "dylib")
+        for folder in dict.fromkeys(filter(None, folders))
+        for file in _library_files(name)
     ]
     return [path for path in (*tried, *map(Path, words)) if path.is_file()]
+
+
+def _library_files(name: str) -> list[str]:
+    """What `-lname` is looked for as; `-l:file` is that file."""
+    return [name[1:]] if name[:1] == ":" else [f"lib{name}.{end}" for end in ("so", "a", "dylib")]

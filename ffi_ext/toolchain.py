@@ -326,9 +326,8 @@ class Compilers:
         finally:
             with self._lock:
                 self._running.discard(process)
-        if (
-            apart and not process.returncode
-        ):  # it names files, which may have any bytes in their names
+        # It names files, which may have any bytes in their names.
+        if apart and not process.returncode:
             return 0, output.decode("utf-8", "surrogateescape")
         text = (errors if apart else output).decode("utf-8", "replace")
         if process.returncode and not text.strip():

@@ -14,7 +14,7 @@ from ffi_ext import cache, toolchain
 from ffi_ext.paths import INCLUDE
 from ffi_ext.plan import Plan, compile_command
 
-RECORD_VERSION = 4  # of what builds keep of each other
+RECORD_VERSION = 5  # of what builds keep of each other
 
 
 @dataclass(frozen=True)

@@ -86,9 +86,8 @@ def read_weights(path: str | Path) -> dict[str, torch.Tensor]:
         ValueError: the file holds anything else than weights; the text names the file.
     """
     path = Path(path)
-    is_pickle = path.suffix == ".pkl" and not zipfile.is_zipfile(
-        path
-    )  # as torch.save writes under any name
+    # torch.save writes zip files, under any name
+    is_pickle = path.suffix == ".pkl" and not zipfile.is_zipfile(path)
     content = load_pickle(path) if is_pickle else read_saved(path, "weights")
     try:
         return from_caffe2(content) if is_pickle else unwrap(content)

@@ -322,7 +322,9 @@ def test_every_header_that_is_included_is_followed(project, monkeypatch, how):
     assert compiled(project) == []
 
 
-@pytest.mark.parametrize("how", ["libraries", "extra_link_args", "-l"])
+@pytest.mark.parametrize(
+    "how", ["libraries", "extra_link_args", "-l", "two words", ":", "-Wl", "--whole-archive"]
+)
 def test_a_library_that_changed_is_linked_again(project, how):
     (project / "one.c").write_text(
         "int of_library(void);\nint one(void) { return of_library(); }\n"
@@ -331,6 +333,12 @@ def test_a_library_that_changed_is_linked_again(project, how):
         "libraries": {"libraries": ["given"], "library_dirs": ["."]},
         "extra_link_args": {"extra_link_args": [str(project / "libgiven.a")]},
         "-l": {"extra_link_args": [f"-L{project}", "-lgiven"]},
+        "two words": {"extra_link_args": ["-L", str(project), "-l", "given"]},
+        ":": {"libraries": [":libgiven.a"], "library_dirs": ["."]},
+        "-Wl": {"extra_link_args": [f"-Wl,-L{project}", "-Wl,-lgiven"]},
+        "--whole-archive": {
+            "extra_link_args": [f"-Wl,--whole-archive,{project}/libgiven.a,--no-whole-archive"]
+        },
     }[how]
     for number in (5, 6):
         (project / "given.c").write_text(f"int of_library(void) {{ return {number}; }}\n")

@@ -7,8 +7,10 @@ import ctypes
 import inspect
 import os
 import pickle
+import shutil
 import subprocess
 import sys
+import sysconfig
 import threading
 import time
 from pathlib import Path
@@ -500,6 +502,57 @@ def test_the_compiler_says_which_c_works_on_objects(tmp_path, text, kept):
     assert module.length(10**9) == module._lib.length(10**9) == 1
 
 
+TAKES = """
+#include <Python.h>
+int taken(void) {
+  PyGILState_STATE state = PyGILState_Ensure();
+  const int held = PyGILState_Check();
+  PyGILState_Release(state);
+  return held;
+}
+"""
+HOLDS = """#include "helper.h"
+int holds(void *check) { return ((int (*)(void))check)(); }
+"""
+
+
+@pytest.mark.parametrize("where", ["nowhere", "an object", "a library", "clang -flto"])
+def test_c_that_only_includes_python_h_or_takes_the_gil_elsewhere_runs_without_it(
+    tmp_path, monkeypatch, where
+):
+    if where == "clang -flto":
+        if shutil.which("clang") is None:
+            pytest.skip("there is no clang on this machine")
+        monkeypatch.setenv("CC", "clang")
+    (tmp_path / "helper.h").write_text("#include <Python.h>\n")
+    (tmp_path / "holds.h").write_text("int holds(void *check);\nint asks(void);\n")
+    calls = (
+        ""
+        if where == "nowhere"
+        else "int taken(void);\nint asks(void) { return Py_IsInitialized() + taken(); }"
+    )
+    (tmp_path / "holds.c").write_text(HOLDS + (calls or "int asks(void) { return 2; }"))
+    (tmp_path / "takes.c").write_text(TAKES)
+    sources, options = [str(tmp_path / "holds.c")], {}
+    if where == "clang -flto":
+        sources.append(str(tmp_path / "takes.c"))
+        options = {"extra_compile_args": ["-flto"], "extra_link_args": ["-flto"]}
+    elif where != "nowhere":
+        include = f"-I{sysconfig.get_path('include')}"
+        commands = [
+            ["gcc", "-fPIC", include, "-c", "takes.c"],
+            ["ar", "rcs", "libtakes.a", "takes.o"],
+        ]
+        for command in commands:
+            subprocess.run(command, cwd=tmp_path, check=True)
+        options = {"libraries": ["takes"], "library_dirs": [str(tmp_path)]}
+        if where == "an object":
+            options = {"extra_objects": [str(tmp_path / "takes.o")]}
+    module = ffi_ext.load("holds", sources, str(tmp_path / "holds.h"), **options)
+    check = ctypes.cast(ctypes.pythonapi.PyGILState_Check, ctypes.c_void_p).value
+    assert module.holds(module._ffi.cast("void *", check)) == 0 and module.asks() == 2
+
+
 def test_an_exception_that_c_sets_is_the_calls(build):
     text = """int checked(int n) {
       PyGILState_STATE state = PyGILState_Ensure();
@@ -512,8 +565,9 @@ def test_an_exception_that_c_sets_is_the_calls(build):
     ):
         module = build("int checked(int n);", first + text)
         assert module.checked(3) == 3
-        with pytest.raises(ValueError, match="^n is negative: -4$"):
-            module.checked(-4)
+        for call in (module.checked, module._lib.checked):
+            with pytest.raises(ValueError, match="^n is negative: -4$"):
+                call(-4)
         assert module.checked(5) == 5
 
 

@@ -435,10 +435,11 @@ def test_doctor_finds_what_is_missing(tmp_path, capsys):
     (tmp_path / "helper.py").write_text("x = y.cuda(async=True)\n")
     (tmp_path / "pkg").mkdir()
     (tmp_path / "pkg" / "__init__.py").write_text(
-        "import torch\nimport fft, sys\nfrom . import sys\n"
+        "import numpy\nimport fft, sys\nfrom . import sys\n"
     )
     (tmp_path / "pkg" / "fft.py").touch()
     (tmp_path / "pkg" / "sys.py").touch()
+    (tmp_path / "pkg" / "numpy.py").touch()  # of the package; Python finds the installed one
     (tmp_path / "k.cu").touch()
     (tmp_path / "a.h").touch()
     (tmp_path / "a.c").write_text(
@@ -459,6 +460,7 @@ def test_doctor_finds_what_is_missing(tmp_path, capsys):
     ):
         assert text in problems
     assert "mine" not in problems and "fill" not in problems and "import sys" not in problems
+    assert "import numpy" not in problems
     notes = "\n".join(report["notes"])
     assert "k.cu.o is not there: it is made from k.cu" in notes and "made.c is not there" in notes
     assert report["needs"] == ["no_such_package", "torch"]

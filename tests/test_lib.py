@@ -165,15 +165,32 @@ def test_lib_is_what_cffi_would_have_made(libraries, name):
 
 def test_errno_is_kept_for_ffi(build):
     module = build(
-        "int failing(int code);",
-        "#include <errno.h>\nint failing(int code) { errno = code; return -1; }",
+        "int failing(int code); int quiet(void);",
+        "#include <errno.h>\nint failing(int code) { errno = code; return -1; } int quiet(void) { return errno; }",
     )
-    assert module._lib.failing(13) == -1
-    assert module._ffi.errno == 13
-    assert module.failing(2) == -1 and module._ffi.errno == 2
-    module._ffi.errno = 7
-    assert module.failing(0) == -1 and module._ffi.errno == 7  # of a call that sets none
-    for call in (module.failing, module._lib.failing):
-        assert call(5) == -1 and module._ffi.errno == 5
+    for functions in (module, module._lib):
+        assert functions.failing(13) == -1 and module._ffi.errno == 13
+        assert functions.quiet() == 13 == module._ffi.errno  # as from one C function to the next
         module._ffi.errno = 0
-        assert call(5) == -1 and module._ffi.errno == 5
+        assert functions.failing(13) == -1 and module._ffi.errno == 13
+        module._ffi.errno = 7
+        assert functions.quiet() == 7 == module._ffi.errno
+        assert functions.failing(0) == -1 and module._ffi.errno == 0
+
+
+@pytest.mark.parametrize("language", ["c", "c++"])
+def test_names_of_errno_h_are_the_headers_own(build, language):
+    """Of those that <errno.h> has as macros."""
+    types = "enum status { OK, EAGAIN = 2, ETIMEDOUT = 3 };\ntypedef struct { int EIO, errno_of; } counts;\n"
+    linkage = 'extern "C" ' if language == "c++" else ""
+    module = build(
+        types + "#define EINVAL 77\n#ifndef EOVERFLOW\n#define EOVERFLOW 1079\n#endif\n"
+        "static const int ENOENT = 9;\nenum status ERANGE(int n);\nint sum(counts c);",
+        types + linkage + "enum status ERANGE(int n) { return n > 2 ? ETIMEDOUT : EAGAIN; }\n"
+        f"{linkage}int sum(counts c) {{ return c.EIO + c.errno_of; }}",
+        language=language,
+    )
+    assert (module.EAGAIN, module.ETIMEDOUT, module.EINVAL) == (2, 3, 77)
+    assert (module.EOVERFLOW, module.ENOENT) == (1079, 9)
+    assert module.ERANGE(3) == module.ETIMEDOUT and module.ERANGE(1) == module.EAGAIN
+    assert module.sum({"EIO": 3, "errno_of": 4}) == 7

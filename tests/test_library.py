@@ -6,6 +6,7 @@ import inspect
 import re
 import subprocess
 import sys
+import warnings
 from pathlib import Path
 
 import pytest
@@ -340,6 +341,11 @@ def test_another_modules_operators_are_replaced_with_a_warning(build):
     library.register(first, "ffi_ext_shared")
     first_name, second.__name__ = first.__name__, "package_b.kernels"
     said = f"had the operators of {first_name}, in whose place those of package_b.kernels are now"
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        with pytest.raises(UserWarning, match=said):
+            library.register(second, "ffi_ext_shared")
+    torch.ops.ffi_ext_shared.copied(torch.ones(1), torch.ones(1))  # the first one's, still
     with pytest.warns(UserWarning, match=said):
         library.register(second, "ffi_ext_shared")
 

@@ -124,9 +124,11 @@ def scripts(folder: Path, report: Report) -> None:
 
 
 def _is_beside(init: Path, name: str) -> bool:
-    """Whether a package has a module or package of that name, which is none of Python's own."""
+    """Whether a package has a module or package of that name, and there is no other that would be found."""
     there = (init.with_name(f"{name}.py"), init.parent / name / "__init__.py")
-    return name not in sys.stdlib_module_names and any(path.exists() for path in there)
+    if name in sys.stdlib_module_names or not any(path.exists() for path in there):
+        return False
+    return not _is_installed(name)
 
 
 def _parsed(path: Path, shown: str, report: Report) -> ast.Module | None:
@@ -218,6 +220,13 @@ def _files_of(lists: dict[str, list[str]], path: Path, shown: str, report: Repor
                 )
 
 
+def _is_installed(name: str) -> bool:
+    try:
+        return importlib.util.find_spec(name) is not None
+    except (ImportError, ValueError):
+        return False
+
+
 def _imports(imported: dict[str, str], local: set[str], report: Report) -> None:
     """What the scripts import and this Python does not have."""
     known = set(sys.stdlib_module_names) | local
@@ -225,10 +234,7 @@ def _imports(imported: dict[str, str], local: set[str], report: Report) -> None:
         if name in known:
             continue
         report.needs.append(name)
-        try:
-            found = importlib.util.find_spec(name) is not None
-        except (ImportError, ValueError):
-            found = False
+        found = _is_installed(name)
         if not found and name in legacy.GONE:
             report.problems.append(f"{where}: {legacy.gone(name)}")
         elif not found:

@@ -8,11 +8,8 @@ from typing import TextIO
 
 RED, GREEN, YELLOW, CYAN, BOLD = "31", "32", "33", "36", "1"
 
-OK, PROBLEMS, USAGE = (
-    0,
-    1,
-    2,
-)  # exit codes: it went well; it failed, or found what it looks for; wrong use
+# Exit codes: it went well; it failed, or found what it looks for; wrong use.
+OK, PROBLEMS, USAGE = 0, 1, 2
 
 
 def has_colours(stream: TextIO | None) -> bool:

@@ -16,7 +16,7 @@ extern int omp_get_level(void) __attribute__((weak));
 extern void GOMP_parallel_end(void) __attribute__((weak));
 extern int ffi_ext_cuda_error(void) __asm__("cudaGetLastError") __attribute__((weak));
 extern const char *ffi_ext_cuda_text(int) __asm__("cudaGetErrorString") __attribute__((weak));
-extern const char ffi_ext_keeps_gil __attribute__((weak));
+extern const char ffi_ext_keeps_gil __attribute__((weak, visibility("hidden")));
 #endif
 """
 
@@ -81,7 +81,6 @@ def preamble(
         weak = [f"#pragma weak {name}" for name in declarations.may_lack]
         lines += ["#ifdef __ELF__", *weak, "#endif"]
     lines += [
-        "#include <errno.h>",
         "#include <ffi_ext/abi.h>",
         _OPTIONAL,
         _NEEDS_GIL if needs_gil else "",
@@ -136,8 +135,8 @@ def _trampoline(index: int, function: Function) -> str:
     else:
         body = f"{_SLOTS}[0].{_member(code)} = {call}"
     unused = f"(void){_SLOTS}; " if code == "v" and not function.parameters else ""
-    # As cffi's own wrappers: what C leaves in errno is the ffi's.
-    watched = f"errno = 0; {body}; if (errno) _cffi_save_errno();"
+    # As cffi's own wrappers. (<errno.h> would give names of the headers other values.)
+    watched = f"_cffi_restore_errno(); {body}; _cffi_save_errno();"
     return f"static void ffi_ext_t{index}(ffi_ext_slot *{_SLOTS}) {{ {unused}{watched} }}"
 
 

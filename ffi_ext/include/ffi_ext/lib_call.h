@@ -93,7 +93,7 @@ static PyObject *ffi_ext_lib_call(int function, int result_type, int argument_ty
   thread = ffi_ext_table.keeps_gil ? NULL : PyEval_SaveThread();
   f->call(slots);
   if (thread) PyEval_RestoreThread(thread);
-  result = ffi_ext_lib_result(result_code, result_type, &slots[0]);
+  result = PyErr_Occurred() ? NULL : ffi_ext_lib_result(result_code, result_type, &slots[0]);
 end:
   if (allocated) _cffi_free_array_arguments(allocated);
   return result;
