@@ -165,8 +165,8 @@ class Build:
             "digest": content,
             "dependencies": dependencies,
             "uses_python": uses_python,
-            "calls_python": uses_python and elf.names(compiled, rb"_?Py[A-Z_]\w+"),
-            "takes_gil": elf.names(compiled, TAKES_GIL),
+            "calls_python": uses_python and elf.has_name(compiled, rb"_?Py[A-Z_]\w+"),
+            "takes_gil": elf.has_name(compiled, TAKES_GIL),
         }
         self.compiled += 1
 
@@ -260,7 +260,7 @@ class Build:
             if on_objects and not any(made["takes_gil"] for _, made in known):
                 others = [*map(Path, self.plan.extra_objects), *linked_libraries(self.plan)]
                 of_users = (path for path in others if not is_installed(str(path)))
-                if not any(elf.names(path.read_bytes(), TAKES_GIL) for path in of_users):
+                if not any(elf.has_name(path.read_bytes(), TAKES_GIL) for path in of_users):
                     command.append(f"-Wl,--defsym={KEEPS_GIL}=ffi_ext_table")
         return command
 

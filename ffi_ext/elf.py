@@ -133,7 +133,7 @@ def needed(path: Path) -> list[str]:
     return names
 
 
-def names(compiled: bytes, pattern: bytes) -> bool:
+def has_name(compiled: bytes, pattern: bytes) -> bool:
     """Whether an object, a static or a shared library has a symbol whose whole name is like that.
 
     Read without its format: tables of symbols end each name with a null byte. Those of clang's -flto have nothing
