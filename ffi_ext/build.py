@@ -194,7 +194,7 @@ class Build:
         seen: dict[str, tuple[int, ...] | None],
     ) -> None:
         """Compiles the stale units, as many at once as there are jobs. Raises the error of the first that failed."""
-        waiting = iter(list(enumerate(stale)))
+        waiting = enumerate(stale)
         errors: list[BaseException | None] = [None] * len(stale)
         one_at_a_time = threading.Lock()
 

@@ -45,7 +45,7 @@ const ffi_ext_module_table ffi_ext_table = {{FFI_EXT_ABI, {count}, ffi_ext_funct
 #else
                                             omp_get_level, GOMP_parallel_end,
                                             ffi_ext_cuda_error, ffi_ext_cuda_text,
-                                            {said_or_linked}
+                                            {linked}
 #endif
                                             }};
 """
@@ -80,18 +80,14 @@ def preamble(
     if declarations.may_lack:
         weak = [f"#pragma weak {name}" for name in declarations.may_lack]
         lines += ["#ifdef __ELF__", *weak, "#endif"]
-    lines += [
-        "#include <ffi_ext/abi.h>",
-        _OPTIONAL,
-        _NEEDS_GIL if needs_gil else "",
-    ]
+    lines += ["#include <ffi_ext/abi.h>", _OPTIONAL, _NEEDS_GIL if needs_gil else ""]
     lines += [_trampoline(index, function) for index, function in enumerate(functions)]
     lines.append("\nstatic const ffi_ext_function ffi_ext_functions[] = {")
     lines += [_entry(index, function) for index, function in enumerate(functions)]
     lines.append("    {0, 0, 0, 0},\n};\n")
-    said = "ffi_ext_functions" if keeps_gil else "0"
-    said_or_linked = said if keeps_gil else "&ffi_ext_keeps_gil"
-    lines.append(_TABLE.format(count=len(functions), said=said, said_or_linked=said_or_linked))
+    # Where it is not said, the link says it; Windows has no such symbols.
+    said, linked = ("ffi_ext_functions",) * 2 if keeps_gil else ("0", "&ffi_ext_keeps_gil")
+    lines.append(_TABLE.format(count=len(functions), said=said, linked=linked))
     lines += ["#ifdef __cplusplus", "}", "#endif", ""]
     return "\n".join(lines)
 

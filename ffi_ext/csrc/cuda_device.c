@@ -104,9 +104,10 @@ int ffi_cuda_current_stream(int device, void **stream, char *text) {
   return 0;
 }
 
+static int allocates(void) { return is_trusted() && native.allocate && native.release; }
+
 int ffi_cuda_allocate(size_t bytes, void **memory, char *text) {
-  if (is_trusted() && native.allocate && native.release && native.allocate(bytes, memory) == 0)
-    return 0;
+  if (allocates() && native.allocate(bytes, memory) == 0) return 0;
   long long value; /* also where there is no room left, which torch's own error says best */
   if (ffi_cuda_answer("malloc", (long long)bytes, &value, text)) return -1;
   *memory = (void *)(intptr_t)value;
@@ -114,7 +115,7 @@ int ffi_cuda_allocate(size_t bytes, void **memory, char *text) {
 }
 
 int ffi_cuda_release(void *memory, char *text) {
-  if (is_trusted() && native.allocate && native.release && native.release(memory) == 0) return 0;
+  if (allocates() && native.release(memory) == 0) return 0;
   long long nothing;
   return ffi_cuda_answer("free", (long long)(intptr_t)memory, &nothing, text);
 }
