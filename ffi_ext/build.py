@@ -217,7 +217,9 @@ class Build:
                 worker.start()
             self.warn_of(units, stale)  # while the compilers run
             for worker in workers:
-                worker.join()
+                # Python looks for signals between waits, not in one: Ctrl-C just before it would be seen after it.
+                while worker.is_alive():
+                    worker.join(timeout=0.2)
         except BaseException:
             self.compilers.end()
             for worker in workers:

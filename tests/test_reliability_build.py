@@ -105,21 +105,30 @@ def test_what_a_linker_leaves_is_looked_at_before_it_replaces_the_module(
     assert value(project) == 1
 
 
-def test_an_interrupt_ends_a_compiler_that_hangs_and_its_children(project, monkeypatch):
+@pytest.mark.parametrize("noticed", ["at once", "by another thread"])
+def test_an_interrupt_ends_a_compiler_that_hangs_and_its_children(project, monkeypatch, noticed):
+    """Ctrl-C that another thread takes does not wake the main one, nor does one that comes just before it waits."""
     pids = project / "pids"
     compiler(
         project, monkeypatch, f'trap "" INT\nsleep 600 &\necho $$ $! > "{pids}"\nwait\nsleep 600\n'
     )
     code = (
-        "import ffi_ext, signal\nsignal.signal(signal.SIGINT, signal.default_int_handler)\n"
+        "import ffi_ext, signal, sys, threading\nsignal.signal(signal.SIGINT, signal.default_int_handler)\n"
+        "def take():\n"
+        "    if sys.stdin.readline():\n"
+        "        signal.pthread_kill(threading.get_ident(), signal.SIGINT)\n"
+        "threading.Thread(target=take, daemon=True).start()\n"
         "ffi_ext.create_extension('ext.lib', ['lib.h'], ['one.c', 'two.c']).build()\n"
     )
-    building = subprocess.Popen([sys.executable, "-c", code], cwd=project, stderr=subprocess.PIPE)
+    building = subprocess.Popen(
+        [sys.executable, "-c", code], cwd=project, stdin=subprocess.PIPE, stderr=subprocess.PIPE
+    )
     deadline = time.monotonic() + 60
     while time.monotonic() < deadline and not (pids.exists() and pids.read_text().strip()):
         time.sleep(0.02)
-    building.send_signal(signal.SIGINT)
-    _, errors = building.communicate(timeout=20)
+    if noticed == "at once":
+        building.send_signal(signal.SIGINT)
+    _, errors = building.communicate(b"" if noticed == "at once" else b"take it\n", timeout=20)
     assert b"KeyboardInterrupt" in errors
     for pid in pids.read_text().split():
         state = Path(f"/proc/{pid}/stat")
