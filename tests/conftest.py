@@ -20,9 +20,10 @@ _numbers = itertools.count()
 
 @pytest.fixture(scope="session", autouse=True)
 def own_cache(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
-    """Builds of the tests do not meet those of the user."""
+    """Builds of the tests do not meet those of the user; mypy reads torch once."""
     patch = pytest.MonkeyPatch()
     patch.setenv("FFI_EXT_CACHE", str(tmp_path_factory.mktemp("cache")))
+    patch.setenv("MYPY_CACHE_DIR", str(tmp_path_factory.mktemp("mypy")))
     yield
     patch.undo()
 
