@@ -190,26 +190,21 @@ void THTensor_(multinomial)(THLongTensor *self, THGenerator *generator, THTensor
   THArgCheck(with_replacement || n_sample <= n, 2,
              "cannot sample n_sample:%d > prob_dist:size(1):%ld samples without replacement",
              n_sample, (long)n);
-  THTensor *dense = THTensor_(newContiguous)(prob_dist);
+  THTensor *dense FFI_HELD = THTensor_(newContiguous)(prob_dist);
   const real *p = THTensor_(data)(dense);
   for (int64_t r = 0; r < rows; r++) { /* all checks come before the first change */
     double sum = 0;
     for (int64_t i = 0; i < n; i++) {
-      if (!(p[r * n + i] >= 0)) {
-        THTensor_(free)(dense);
-        THArgCheck(0, 2, "invalid multinomial distribution (encountering probability entry < 0)");
-      }
+      THArgCheck(p[r * n + i] >= 0, 2,
+                 "invalid multinomial distribution (encountering probability entry < 0)");
       sum += p[r * n + i];
     }
-    if (!(sum > 0)) {
-      THTensor_(free)(dense);
-      THArgCheck(0, 2, "invalid multinomial distribution (sum of probabilities <= 0)");
-    }
+    THArgCheck(sum > 0, 2, "invalid multinomial distribution (sum of probabilities <= 0)");
   }
   THLongTensor_resize2d(self, rows, n_sample);
   int64_t *out = THLongTensor_data(self);
   const int64_t row_stride = self->stride[0], sample_stride = self->stride[1];
-  double *sums = THAlloc(n * (ptrdiff_t)sizeof *sums);
+  double *sums FFI_HELD_MEMORY = THAlloc(n * (ptrdiff_t)sizeof *sums);
   for (int64_t r = 0; r < rows; r++) {
     double sum = 0;
     for (int64_t i = 0; i < n; i++) sums[i] = sum += p[r * n + i];
@@ -223,8 +218,6 @@ void THTensor_(multinomial)(THLongTensor *self, THGenerator *generator, THTensor
       for (int64_t i = 0; i < n; i++) sums[i] = (sums[i] - (i >= at ? taken : 0)) / rest;
     }
   }
-  THFree(sums);
-  THTensor_(free)(dense);
   if (one) THLongTensor_resize1d(self, n_sample);
 }
 
@@ -233,10 +226,11 @@ void THTensor_(multinomial)(THLongTensor *self, THGenerator *generator, THTensor
 void THTensor_(multinomialAliasSetup)(THTensor *probs, THLongTensor *J, THTensor *q) {
   const int64_t n = THTensor_(nElement)(probs);
   THArgCheck(n > 0, 1, "probabilities expected");
-  THTensor *dense = THTensor_(newContiguous)(probs);
+  THTensor *dense FFI_HELD = THTensor_(newContiguous)(probs);
   THLongTensor_resize1d(J, n);
   THTensor_(resize1d)(q, n);
-  int64_t *small = THAlloc(2 * n * (ptrdiff_t)sizeof *small), *large = small + n;
+  int64_t *small FFI_HELD_MEMORY = THAlloc(2 * n * (ptrdiff_t)sizeof *small);
+  int64_t *const large = small + n;
   int64_t smalls = 0, larges = 0, *alias = THLongTensor_data(J);
   const int64_t alias_stride = J->stride[0], own_stride = q->stride[0];
   const real *p = THTensor_(data)(dense);
@@ -260,8 +254,6 @@ void THTensor_(multinomialAliasSetup)(THTensor *probs, THLongTensor *J, THTensor
   }
   while (smalls) own[small[--smalls] * own_stride] = 1; /* what rounding left over */
   while (larges) own[large[--larges] * own_stride] = 1;
-  THFree(small);
-  THTensor_(free)(dense);
 }
 
 void THTensor_(multinomialAliasDraw)(THLongTensor *self, THGenerator *generator, THLongTensor *J,

@@ -109,10 +109,9 @@ void THTensor_(arange)(THTensor *r_, accreal xmin, accreal xmax, accreal step) {
 }
 
 void THTensor_(reshape)(THTensor *r_, THTensor *t, THLongStorage *size) {
-  THTensor *kept = THTensor_(newContiguous)(t);
+  THTensor *kept FFI_HELD = THTensor_(newContiguous)(t);
   THTensor_(resize)(r_, size, NULL);
   THTensor_(copy)(r_, kept);
-  THTensor_(free)(kept);
 }
 
 #ifdef TH_REAL_IS_BYTE
