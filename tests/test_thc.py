@@ -123,6 +123,10 @@ void run(THFloatTensor *r, THFloatTensor *a, THFloatTensor *b, THLongTensor *ind
                THAssertMsg(!strcmp(text.str, "[9]"), "%s", text.str);
                THCudaTensor_copy(state, folded, F(a));
                THCudaTensor_free(state, folded); break; }
+    case 37: THCudaTensor_eye(state, F(r), 3, 0); break;
+    case 38: THCudaTensor_normal_means(state, F(r), F(a), 0); break;
+    case 39: THCudaTensor_cmul(state, F(r), F(a), F(b)); break;
+    case 40: THCudaTensor_geTensorT(state, F(r), F(a), F(b)); break;
     default: THError("which");
   }
 }
@@ -281,6 +285,10 @@ CASES = [
     (34, a.sort(1, descending=True).values, columns),
     (35, a, None),
     (36, a, None),
+    (37, torch.eye(3), None),
+    (38, a, None),
+    (39, a * b, None),
+    (40, (a >= b).float(), None),
 ]
 
 
@@ -315,6 +323,34 @@ def test_masks_and_bad_shapes(thc):
         thc.run(torch.FloatTensor(), a, torch.ones(2, 5), torch.LongTensor(), mask, 3)
     with pytest.raises(torch.FatalError, match="sizes do not match"):
         thc.run(torch.zeros(2), a, b, torch.LongTensor(), mask, 15)
+
+
+@pytest.mark.parametrize(
+    ("which", "want"),
+    [
+        (0, lambda x, y: x + 2.5 * y),
+        (7, lambda x, y: x + 3 * x / y),
+        (9, lambda x, y: x < y),
+        (23, lambda x, y: x + 0.25 * (y - x)),
+        (39, lambda x, y: x * y),
+        (40, lambda x, y: x >= y),
+    ],
+)
+def test_elements_of_two_tensors_meet_in_their_order(thc, which, want):
+    """Whatever the shapes, as in 0.3.1: nothing is broadcast."""
+    r, index, mask = torch.zeros(0), torch.LongTensor(), torch.ByteTensor()
+    for left, right in ((a[:, :1], b[0]), (a, b.flatten()), (a[:2], b[:, :2])):
+        thc.run(r, left, right, index, mask, which)
+        assert r.shape == left.shape
+        torch.testing.assert_close(r.flatten(), want(left.flatten(), right.flatten()).float())
+    with pytest.raises(torch.FatalError, match=r"sizes do not match: \(3, 3\) and \(3,\)"):
+        thc.run(r, a, b[0], index, mask, which)
+
+
+def test_normal_numbers_take_the_shape_of_their_means(thc):
+    r = torch.zeros(0)
+    thc.run(r, a, b, torch.LongTensor(), torch.ByteTensor(), 38)
+    assert torch.equal(r, a)
 
 
 def test_numbers(thc):
