@@ -254,6 +254,15 @@ def test_functions_of_one_tensor(th, name):
             close(t, wanted, real)
 
 
+@pytest.mark.parametrize("real", FLOATING)
+def test_zeros_have_signs(th, real):
+    t = torch.tensor([0.0, -0.0], dtype=TYPES[real][1])
+    for name, function in (("abs", np.abs), ("neg", np.negative)):
+        out = torch.zeros(0, dtype=t.dtype)
+        getattr(th, f"{real}_{name}")(out, t)
+        np.testing.assert_array_equal(np.signbit(out.numpy()), np.signbit(function(t.numpy())))
+
+
 @pytest.mark.parametrize("name", VALUE)
 def test_functions_of_a_tensor_and_a_number(th, name):
     types, expected = VALUE[name]

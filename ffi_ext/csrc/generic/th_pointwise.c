@@ -235,7 +235,7 @@ COMPARE(ne, !=)
 UNARY(neg, 0 - x)
 UNARY(sign, x > 0)
 #else
-MATHS(neg, 0 - x)
+MATHS(neg, -x)
 UNARY(sign, (x > 0) - (x < 0))
 #endif
 
@@ -246,7 +246,7 @@ void THTensor_(cinv)(THTensor *self, THTensor *src) {
 }
 
 #if !defined(TH_REAL_IS_BYTE) && !defined(TH_REAL_IS_CHAR)
-MATHS(abs, x < 0 ? 0 - x : x)
+MATHS(abs, x <= 0 ? 0 - x : x) /* of -0, too */
 #endif
 
 #if FLOATING
