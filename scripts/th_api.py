@@ -24,7 +24,8 @@ have what makes, shapes, keeps and copies them. `Lapack_` is there for `float` a
 Not declared, since torch has nothing like them or does it by itself: `THCState_setPeerToPeerAccess`,
 `THCState_getCudaUVAAllocator`, `THCState_getRngState`, `THCRandom_generatorStates`, `THCCachingAllocator_recordStream`
 and `_getBaseAllocation`, `THCCachingHostAllocator_*`, `THCSetGCHandler`, and
-`THCuda<T>Tensor_calculateAdvancedIndexingOffsets`, a part of indexing in Python.
+`THCuda<T>Tensor_calculateAdvancedIndexingOffsets`, a part of indexing in Python. Files (`THFile` and its kin) and memory maps
+(`THMapAllocatorContext`) are Python's: map one with `torch.from_file` and pass the tensor.
 
 ## Prototypes of other versions
 
