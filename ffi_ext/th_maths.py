@@ -48,6 +48,13 @@ def _check(t: Tensor, dimension: int) -> None:
         )
 
 
+def _mean(t: Tensor, dimension: int, keep: int) -> Tensor:
+    if t.is_floating_point():
+        return t.mean(dimension, bool(keep))
+    total = t.sum(dimension, bool(keep), dtype=t.dtype)  # THC's, of integers
+    return total.div(t.shape[dimension], rounding_mode="trunc")
+
+
 def _along(function: Callable[..., Any]) -> Callable[..., Any]:
     """(t, dimension, keepdim), with TH's check of the dimension: none counts from the end."""
 
@@ -97,7 +104,7 @@ FUNCTIONS: dict[str, Callable[..., Any]] = {
     "put": lambda t, index, source, accumulate: t.put_(index, source, bool(accumulate)),
     "logicalAnd": _along(lambda t, d, keep: t.all(d, bool(keep))),
     "logicalAny": _along(lambda t, d, keep: t.any(d, bool(keep))),
-    "mean": _along(lambda t, d, keep: t.mean(d, bool(keep))),
+    "mean": _along(_mean),
     "std": _along(lambda t, d, biased, keep: t.std(d, not biased, bool(keep))),
     "var": _along(lambda t, d, biased, keep: t.var(d, not biased, bool(keep))),
     "norm": lambda t, p, d, keep: torch.linalg.vector_norm(t, p, d, bool(keep)),

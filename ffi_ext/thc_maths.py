@@ -30,10 +30,10 @@ def _series(function: Callable[..., Tensor]) -> Callable[..., Tensor]:
 
 
 def _arange(start: float, end: float, step: float, inclusive: bool) -> Tensor:
+    if not ((step > 0 and start <= end) or (step < 0 and start >= end)):
+        raise ValueError(f"invalid argument: range from {start} to {end} in steps of {step}")
     count = (end - start) / step
     n = math.floor(count) + 1 if inclusive else math.ceil(count)
-    if step == 0 or n < 0 or (n == 0 and inclusive):
-        raise ValueError(f"invalid argument: range from {start} to {end} in steps of {step}")
     return torch.arange(n, dtype=torch.float64) * step + start
 
 
@@ -128,7 +128,7 @@ FUNCTIONS: dict[str, Callable[..., Any]] = {
     "normall": lambda t, p: torch.linalg.vector_norm(t, p),
     "stdall": lambda t, biased: torch.std(t, correction=0 if biased else 1),
     "varall": lambda t, biased: torch.var(t, correction=0 if biased else 1),
-    "dist": torch.dist,
+    "dist": lambda a, b, p: torch.dist(a.double(), b.double(), p),
     "dot": lambda a, b: (a * b).sum(),
     "trace": torch.trace,
     "equal": lambda a, b: torch.tensor(torch.equal(a, b)),

@@ -99,6 +99,7 @@ void run(THFloatTensor *r, THFloatTensor *a, THFloatTensor *b, THLongTensor *ind
     case 16: THCudaTensor_sigmoid(state, F(r), F(r)); break;
     case 17: THCudaTensor_cumsum(state, F(r), F(a), 1); break;
     case 18: THCudaTensor_range(state, F(r), 1, 7, 2); break;
+    case 41: THCudaTensor_arange(state, F(r), 1, 7, b->size[0] - 3); break;
     case 19: THCudaTensor_renorm(state, F(r), F(a), 2, 0, 1); break;
     case 20: { THLongStorage *s = THLongStorage_newWithSize2(2, 3);
                THCudaTensor_zeros(state, F(r), s); THLongStorage_free(s); break; }
@@ -167,6 +168,9 @@ long integers(THIntTensor *r, THIntTensor *a, THIntTensor *b, int which) {
     case 1: THCudaIntTensor_cremainder(state, I(r), I(a), I(b)); return 0;
     case 2: THCudaIntTensor_lshift(state, I(r), I(a), 2); return 0;
     case 3: return THCudaIntTensor_sumall(state, I(a));
+    case 4: THCudaIntTensor_mean(state, I(r), I(a), 0, 1); return 0;
+    case 5: return THCudaIntTensor_meanall(state, I(a));
+    case 6: return THCudaIntTensor_dist(state, I(a), I(b), 1);
     default: return THCudaIntTensor_minall(state, I(a));
   }
 }
@@ -323,6 +327,9 @@ def test_masks_and_bad_shapes(thc):
         thc.run(torch.FloatTensor(), a, torch.ones(2, 5), torch.LongTensor(), mask, 3)
     with pytest.raises(torch.FatalError, match="sizes do not match"):
         thc.run(torch.zeros(2), a, b, torch.LongTensor(), mask, 15)
+    for other, step in ((b, 0), (b[:2], -1)):
+        with pytest.raises(torch.FatalError, match=rf"range from 1.0 to 7.0 in steps of {step}.0"):
+            thc.run(torch.zeros(2), a, other, torch.LongTensor(), mask, 41)
 
 
 @pytest.mark.parametrize(
@@ -376,7 +383,10 @@ def test_numbers(thc):
     assert r.tolist() == [1, 1, -3]  # the remainder has the divisor's sign
     thc.integers(r, x, y, 2)
     assert r.tolist() == [28, -28, 36]
-    assert thc.integers(r, x, y, 3) == 9 and thc.integers(r, x, y, 4) == -7
+    assert thc.integers(r, x, y, 3) == 9 and thc.integers(r, x, y, 7) == -7
+    thc.integers(r, x[:2] - 1, y, 4)
+    assert r.tolist() == [-1] and thc.integers(r, x[:2] - 1, y, 5) == -1  # of 6 and -8
+    assert thc.integers(r, x, y, 6) == abs(7 - 2) + abs(-7 - 2) + abs(9 + 4)
 
 
 def test_storages_and_logical(thc):
