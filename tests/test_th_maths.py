@@ -354,6 +354,8 @@ def test_no_element_is_the_greatest_of_none(th, name, shape):
     """0.3.1 knew one empty tensor, without dimensions; it refused that with these words."""
     with pytest.raises(ffi_ext.NativeError, match="argument 1: tensor must have one dimension"):
         getattr(th, f"Float_{name}")(torch.zeros(shape))
+    with pytest.raises(ffi_ext.NativeError, match="argument 1: empty Tensor"):
+        th.Float_varall(torch.zeros(shape), 0)
 
 
 def test_norms_variances_and_steps(th):

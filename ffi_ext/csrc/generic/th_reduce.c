@@ -131,7 +131,7 @@ int THTensor_(logicalany)(THTensor *self) { return THTensor_(logicalAnyAll)(self
 
 #if defined(TH_REAL_IS_FLOAT) || defined(TH_REAL_IS_DOUBLE)
 accreal THTensor_(meanall)(THTensor *self) {
-  THArgCheck(self->nDimension > 0, 1, "empty Tensor");
+  THArgCheck(THTensor_(nElement)(self) > 0, 1, "empty Tensor");
   return THTensor_(sumall)(self) / (accreal)THTensor_(nElement)(self);
 }
 
