@@ -25,6 +25,11 @@ def _shift(a: Tensor, b: Any, left: bool) -> Tensor:
     return torch.bitwise_left_shift(a, b) if left else torch.bitwise_right_shift(a, b)
 
 
+def _wide(t: Tensor) -> Tensor:
+    """What THC adds up in, an accreal: half's own numbers end at 65504."""
+    return t.to(torch.float64 if t.is_floating_point() else torch.int64)
+
+
 def _series(function: Callable[..., Tensor]) -> Callable[..., Tensor]:
     return lambda *numbers: function(*numbers, dtype=torch.float64)
 
@@ -120,8 +125,8 @@ FUNCTIONS: dict[str, Callable[..., Any]] = {
     "addcmul": lambda t, value, a, b: t + value * (a * b),
     "addcdiv": lambda t, value, a, b: t + _divide(value * a, b),
     # numbers of whole tensors
-    "sumall": torch.sum,
-    "prodall": torch.prod,
+    "sumall": lambda t: _wide(t).sum(),
+    "prodall": lambda t: _wide(t).prod(),
     "meanall": lambda t: t.mean(dtype=torch.float64),
     "maxall": torch.max,
     "minall": torch.min,
@@ -129,8 +134,8 @@ FUNCTIONS: dict[str, Callable[..., Any]] = {
     "stdall": lambda t, biased: torch.std(t, correction=0 if biased else 1),
     "varall": lambda t, biased: torch.var(t, correction=0 if biased else 1),
     "dist": lambda a, b, p: torch.dist(a.double(), b.double(), p),
-    "dot": lambda a, b: (a * b).sum(),
-    "trace": torch.trace,
+    "dot": lambda a, b: (_wide(a) * _wide(b)).sum(),
+    "trace": lambda t: torch.trace(_wide(t)),
     "equal": lambda a, b: torch.tensor(torch.equal(a, b)),
     # filling
     "fill": Tensor.fill_,

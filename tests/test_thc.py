@@ -56,6 +56,7 @@ double number(THFloatTensor *a, THFloatTensor *b, int which);
 void storages(THFloatTensor *r, THFloatTensor *a);
 long logical(THByteTensor *mask);
 long integers(THIntTensor *r, THIntTensor *a, THIntTensor *b, int which);
+double halves(THHalfTensor *t, int which);
 void structure(THFloatTensor *t, THLongTensor *out);
 void fresh(void);
 void check(int error);
@@ -172,6 +173,15 @@ long integers(THIntTensor *r, THIntTensor *a, THIntTensor *b, int which) {
     case 5: return THCudaIntTensor_meanall(state, I(a));
     case 6: return THCudaIntTensor_dist(state, I(a), I(b), 1);
     default: return THCudaIntTensor_minall(state, I(a));
+  }
+}
+double halves(THHalfTensor *t, int which) {
+  THCudaHalfTensor *half = (THCudaHalfTensor *)t;
+  switch (which) {
+    case 0: return THCudaHalfTensor_sumall(state, half);
+    case 1: return THCudaHalfTensor_prodall(state, half);
+    case 2: return THCudaHalfTensor_dot(state, half, half);
+    default: return THCudaHalfTensor_trace(state, half);
   }
 }
 void structure(THFloatTensor *t, THLongTensor *out) {
@@ -387,6 +397,14 @@ def test_numbers(thc):
     thc.integers(r, x[:2] - 1, y, 4)
     assert r.tolist() == [-1] and thc.integers(r, x[:2] - 1, y, 5) == -1  # of 6 and -8
     assert thc.integers(r, x, y, 6) == abs(7 - 2) + abs(-7 - 2) + abs(9 + 4)
+
+
+def test_sums_of_halves_are_no_halves(thc):
+    t = torch.full((30, 30), 300.0).half()
+    assert thc.halves(t, 0) == 900 * 300
+    assert thc.halves(t, 2) == 900 * 300**2
+    assert thc.halves(torch.full((300, 300), 300.0).half(), 3) == 300 * 300
+    assert thc.halves(t[0, :3], 1) == 300**3
 
 
 def test_storages_and_logical(thc):
