@@ -30,6 +30,8 @@ def _gesv(b: Tensor, a: Tensor) -> tuple[Tensor, Tensor]:
 
 def _gels(b: Tensor, a: Tensor) -> tuple[Tensor, Tensor]:
     """The solution, and below it, where there are more equations than unknowns, the residuals in a's frame."""
+    if a.dim() != 2:
+        raise ValueError(f"A should be 2 dimensional, got {list(a.shape)}")
     rows, unknowns = a.shape
     b = _columns(b)
     if rows < unknowns:

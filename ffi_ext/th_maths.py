@@ -22,10 +22,18 @@ def _cross(a: Tensor, b: Tensor, dimension: int) -> Tensor:
 
 
 def _match(a: Tensor, b: Tensor, gain: float) -> Tensor:
-    return gain * (a[:, None].flatten(2) - b[None].flatten(2)).pow(2).sum(2)
+    rows, columns = a.reshape(len(a), 1, -1), b.reshape(1, len(b), -1)
+    if rows.shape[2] != columns.shape[2]:
+        raise ValueError(
+            f"m1 and m2 must have the same inner vector dim, got {list(a.shape)} and {list(b.shape)}"
+        )
+    return gain * (rows - columns).pow(2).sum(2)
 
 
 def _bhistc(t: Tensor, bins: int, least: float, most: float) -> Tensor:
+    """A row's histogram in each row; the range, where none is given, is the whole tensor's."""
+    if least == most:
+        least, most = (float(extreme) for extreme in torch.aminmax(t))
     return torch.stack([_histc(row, bins, least, most) for row in t])
 
 
@@ -38,6 +46,13 @@ def _check(t: Tensor, dimension: int) -> None:
         raise ValueError(
             f"invalid argument: dimension {dimension} out of range of {t.dim()}D tensor"
         )
+
+
+def _mean(t: Tensor, dimension: int, keep: int) -> Tensor:
+    if t.is_floating_point():
+        return t.mean(dimension, bool(keep))
+    total = t.sum(dimension, bool(keep), dtype=t.dtype)  # THC's, of integers
+    return total.div(t.shape[dimension], rounding_mode="trunc")
 
 
 def _along(function: Callable[..., Any]) -> Callable[..., Any]:
@@ -64,7 +79,8 @@ FUNCTIONS: dict[str, Callable[..., Any]] = {
     "cumprod": _along(lambda t, d: t.cumprod(d, dtype=t.dtype)),
     "max": _along(lambda t, d, keep: t.max(d, bool(keep))),
     "min": _along(lambda t, d, keep: t.min(d, bool(keep))),
-    "median": _along(lambda t, d, keep: t.median(d, bool(keep))),
+    # dense, since torch's reads beside the elements of expanded tensors (2.13)
+    "median": _along(lambda t, d, keep: t.contiguous().median(d, bool(keep))),
     "medianall": lambda t: t.median(),
     "mode": _along(lambda t, d, keep: t.mode(d, bool(keep))),
     "kthvalue": lambda t, k, d, keep: t.kthvalue(k, d, bool(keep)),
@@ -88,7 +104,7 @@ FUNCTIONS: dict[str, Callable[..., Any]] = {
     "put": lambda t, index, source, accumulate: t.put_(index, source, bool(accumulate)),
     "logicalAnd": _along(lambda t, d, keep: t.all(d, bool(keep))),
     "logicalAny": _along(lambda t, d, keep: t.any(d, bool(keep))),
-    "mean": _along(lambda t, d, keep: t.mean(d, bool(keep))),
+    "mean": _along(_mean),
     "std": _along(lambda t, d, biased, keep: t.std(d, not biased, bool(keep))),
     "var": _along(lambda t, d, biased, keep: t.var(d, not biased, bool(keep))),
     "norm": lambda t, p, d, keep: torch.linalg.vector_norm(t, p, d, bool(keep)),

@@ -25,26 +25,43 @@ def _shift(a: Tensor, b: Any, left: bool) -> Tensor:
     return torch.bitwise_left_shift(a, b) if left else torch.bitwise_right_shift(a, b)
 
 
+def _wide(t: Tensor) -> Tensor:
+    """What THC adds up in, an accreal: half's own numbers end at 65504."""
+    return t.to(torch.float64 if t.is_floating_point() else torch.int64)
+
+
 def _series(function: Callable[..., Tensor]) -> Callable[..., Tensor]:
     return lambda *numbers: function(*numbers, dtype=torch.float64)
 
 
 def _arange(start: float, end: float, step: float, inclusive: bool) -> Tensor:
+    if not ((step > 0 and start <= end) or (step < 0 and start >= end)):
+        raise ValueError(f"invalid argument: range from {start} to {end} in steps of {step}")
     count = (end - start) / step
     n = math.floor(count) + 1 if inclusive else math.ceil(count)
-    if step == 0 or n < 0 or (n == 0 and inclusive):
-        raise ValueError(f"invalid argument: range from {start} to {end} in steps of {step}")
     return torch.arange(n, dtype=torch.float64) * step + start
 
 
+def _in_shape_of(t: Tensor, other: Tensor) -> Tensor:
+    """The elements of `other`, one for each of t's: THC goes by their order, and knows no broadcasting."""
+    if t.numel() != other.numel():
+        raise ValueError(f"sizes do not match: {tuple(t.shape)} and {tuple(other.shape)}")
+    return other.reshape(t.shape)
+
+
+def _in_order(function: Callable[..., Tensor]) -> Callable[..., Tensor]:
+    def called(t: Tensor, *rest: Any) -> Tensor:
+        return function(t, *(_in_shape_of(t, x) if isinstance(x, Tensor) else x for x in rest))
+
+    return called
+
+
 def _copy(to: Tensor, source: Tensor) -> Tensor:
-    if to.numel() != source.numel():
-        raise ValueError(f"sizes do not match: {tuple(to.shape)} and {tuple(source.shape)}")
-    return to.copy_(source.reshape(to.shape))
+    return to.copy_(_in_shape_of(to, source))
 
 
 def _masked_copy(t: Tensor, mask: Tensor, source: Tensor) -> Tensor:
-    return t.masked_scatter_(mask.bool(), source)
+    return t.masked_scatter_(_in_shape_of(t, mask).bool(), source)
 
 
 def _set_rng_state(state: Tensor) -> Tensor:
@@ -59,7 +76,7 @@ def _sort_pairs(keys: Tensor, values: Tensor, dimension: int, descending: int) -
 
 
 def _comparison(function: Callable[[Any, Any], Any]) -> Callable[..., Tensor]:
-    return lambda a, b: function(a, b).to(torch.uint8)
+    return _in_order(lambda a, b: function(a, b).to(torch.uint8))
 
 
 FUNCTIONS: dict[str, Callable[..., Any]] = {
@@ -108,17 +125,17 @@ FUNCTIONS: dict[str, Callable[..., Any]] = {
     "addcmul": lambda t, value, a, b: t + value * (a * b),
     "addcdiv": lambda t, value, a, b: t + _divide(value * a, b),
     # numbers of whole tensors
-    "sumall": torch.sum,
-    "prodall": torch.prod,
+    "sumall": lambda t: _wide(t).sum(),
+    "prodall": lambda t: _wide(t).prod(),
     "meanall": lambda t: t.mean(dtype=torch.float64),
     "maxall": torch.max,
     "minall": torch.min,
     "normall": lambda t, p: torch.linalg.vector_norm(t, p),
     "stdall": lambda t, biased: torch.std(t, correction=0 if biased else 1),
     "varall": lambda t, biased: torch.var(t, correction=0 if biased else 1),
-    "dist": torch.dist,
-    "dot": lambda a, b: (a.reshape(-1) * b.reshape(-1)).sum(),
-    "trace": torch.trace,
+    "dist": lambda a, b, p: torch.dist(a.double(), b.double(), p),
+    "dot": lambda a, b: (_wide(a) * _wide(b)).sum(),
+    "trace": lambda t: torch.trace(_wide(t)),
     "equal": lambda a, b: torch.tensor(torch.equal(a, b)),
     # filling
     "fill": Tensor.fill_,
@@ -133,7 +150,7 @@ FUNCTIONS: dict[str, Callable[..., Any]] = {
     "range": lambda start, end, step: _arange(start, end, step, True),
     "linspace": _series(torch.linspace),
     "logspace": _series(torch.logspace),
-    "eye": torch.eye,
+    "eye": lambda n, m: torch.eye(n, m if m > 0 else n),
     "copy": _copy,
     "spread": lambda t, one: t.copy_(one.expand_as(t)),
     "reshape": lambda t, size: t.reshape(size),
@@ -163,9 +180,9 @@ FUNCTIONS: dict[str, Callable[..., Any]] = {
     "clampedRandom": lambda t, least, most: t.random_(least, most),
     "uniform": Tensor.uniform_,
     "normal": Tensor.normal_,
-    "normal_means": lambda t, means, deviation: t.copy_(torch.normal(means, deviation)),
-    "normal_stddevs": lambda t, mean, deviations: t.copy_(torch.normal(mean, deviations)),
-    "normal_means_stddevs": lambda t, means, deviations: t.copy_(torch.normal(means, deviations)),
+    "normal_means": torch.normal,
+    "normal_stddevs": torch.normal,
+    "normal_means_stddevs": torch.normal,
     "exponential": Tensor.exponential_,
     "cauchy": Tensor.cauchy_,
     "logNormal": Tensor.log_normal_,
@@ -176,6 +193,10 @@ FUNCTIONS: dict[str, Callable[..., Any]] = {
 _UNARY = """acos asin atan ceil cos cosh digamma erf erfc erfinv exp expm1 floor lgamma log log10 log1p
     log2 round rsqrt sigmoid sin sinh sqrt tan tanh trunc"""
 FUNCTIONS |= {name: getattr(torch, name) for name in _UNARY.split()}
+_OF_PAIRS = """cadd csub cmul cdiv cpow cfmod cremainder cmax cmin cbitand cbitor cbitxor clshift crshift
+    atan2 lerp addcmul addcdiv dist dot maskedFill maskedFillByte maskedSelect maskedSelectByte
+    bernoulli_Tensor bernoulli_FloatTensor bernoulli_DoubleTensor normal_means_stddevs"""
+FUNCTIONS |= {name: _in_order(FUNCTIONS[name]) for name in _OF_PAIRS.split()}
 for _name in ("lt", "le", "gt", "ge", "eq", "ne"):
     for _ending in ("Value", "ValueT", "Tensor", "TensorT"):
         FUNCTIONS[_name + _ending] = _comparison(getattr(operator, _name))

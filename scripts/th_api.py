@@ -21,10 +21,15 @@ The functions of PyTorch 0.3.1's C interface that sources may call, from the hea
 `THCharTensor_` and `THByteTensor_`; `THCuda<T>Tensor_` likewise, with `THCudaTensor_` for float. Half tensors
 have what makes, shapes, keeps and copies them. `Lapack_` is there for `float` and `double`.
 
+Functions of two tensors on each element (`cadd`, `cmul`, `ltTensor` ...) take both in the order of their elements: they
+need as many, not the same shape, and the result takes the first one's; nothing is broadcast. Dimensions and indices
+count from 0.
+
 Not declared, since torch has nothing like them or does it by itself: `THCState_setPeerToPeerAccess`,
 `THCState_getCudaUVAAllocator`, `THCState_getRngState`, `THCRandom_generatorStates`, `THCCachingAllocator_recordStream`
 and `_getBaseAllocation`, `THCCachingHostAllocator_*`, `THCSetGCHandler`, and
-`THCuda<T>Tensor_calculateAdvancedIndexingOffsets`, a part of indexing in Python.
+`THCuda<T>Tensor_calculateAdvancedIndexingOffsets`, a part of indexing in Python. Files (`THFile` and its kin) and
+memory maps (`THMapAllocatorContext`) are Python's: map one with `torch.from_file` and pass the tensor.
 
 ## Prototypes of other versions
 

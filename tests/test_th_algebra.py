@@ -225,6 +225,8 @@ def test_batches(library):
 def test_errors_are_errors_of_the_call(library):
     with pytest.raises(ffi_ext.NativeError, match="[Ss]ingular|not positive-definite|cholesky"):
         library("potrf", -SPD, "U")
+    with pytest.raises(ffi_ext.NativeError, match=r"A should be 2 dimensional, got \[3\]"):
+        library("gels", torch.ones(3, 1).double(), torch.ones(3).double())
 
 
 @pytest.mark.parametrize("kind", ["vx", "vc", "fx", "fc"])

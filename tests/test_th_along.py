@@ -165,6 +165,14 @@ def test_reductions_along_a_dimension(call, how):
     same(t, n.sum(0, dtype=n.dtype))
 
 
+def test_the_median_of_elements_that_are_one_in_memory(call):
+    t = call.like([[4, 7, 5]]).expand(4, 3)
+    out, i = call.like([]), torch.zeros(0, dtype=torch.int64)
+    for d in (0, 1):
+        call("median", out, i, t, d, 1)
+        same(out, np.take(np.sort(t.numpy(), d), [1], d))
+
+
 def test_errors_name_the_dimension(call):
     out, t = call.like([]), values_of(call, 3, 4)
     for d in (2, -1):
@@ -198,6 +206,12 @@ def test_matrices(call):
         same(out, np.cross(x, x[::-1]))
         call("match", out, a, a.flip(0), 2)
         same(out, 2 * ((x[:, None] - x[::-1][None]) ** 2).sum(2))
+        call("match", out, a[0], a[1], 1)
+        same(out, (x[0][:, None] - x[1][None]) ** 2)
+        with pytest.raises(
+            ffi_ext.NativeError, match=r"inner vector dim, got \[2, 3\] and \[3, 1\]"
+        ):
+            call("match", out, a, a[:1].t(), 1)
 
 
 def test_joining_and_cutting(call, th):
@@ -291,8 +305,10 @@ def test_statistics(th, real):
     same(out, n * np.minimum(1, 0.5 / norms))
     call("histc", out, t, 4, 0, 1)
     same(out, np.histogram(n, 4, (0, 1))[0])
-    call("bhistc", out, t, 4, 0, 1)
-    same(out, [np.histogram(row, 4, (0, 1))[0] for row in n])
+    for least, most in ((0, 1), (0, 0)):  # equal: as far as the tensor goes
+        call("bhistc", out, t, 4, least, most)
+        ends = (least, most) if least < most else (n.min(), n.max())
+        same(out, [np.histogram(row, 4, ends)[0] for row in n])
 
 
 def test_logic_medians_and_modes(th):

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import resource
+
 import numpy as np
 import pytest
 import scipy.special
@@ -135,6 +137,7 @@ def wrappers() -> tuple[str, str]:
         add("void", real, "cadd", "T *r, T *t, real v, T *u")
         add("void", real, "csub", "T *r, T *t, real v, T *u")
         add("void", real, "addcmul", "T *r, T *t, real v, T *u, T *w")
+        add("void", real, "addcdiv", "T *r, T *t, real v, T *u, T *w")
         add("void", real, "clamp", "T *r, T *t, real v, real w")
         add("void", real, "maskedFill", "T *t, THByteTensor *mask, real v")
         add("void", real, "maskedSelect", "T *r, T *t, THByteTensor *mask")
@@ -251,6 +254,15 @@ def test_functions_of_one_tensor(th, name):
             close(t, wanted, real)
 
 
+@pytest.mark.parametrize("real", FLOATING)
+def test_zeros_have_signs(th, real):
+    t = torch.tensor([0.0, -0.0], dtype=TYPES[real][1])
+    for name, function in (("abs", np.abs), ("neg", np.negative)):
+        out = torch.zeros(0, dtype=t.dtype)
+        getattr(th, f"{real}_{name}")(out, t)
+        np.testing.assert_array_equal(np.signbit(out.numpy()), np.signbit(function(t.numpy())))
+
+
 @pytest.mark.parametrize("name", VALUE)
 def test_functions_of_a_tensor_and_a_number(th, name):
     types, expected = VALUE[name]
@@ -342,6 +354,8 @@ def test_no_element_is_the_greatest_of_none(th, name, shape):
     """0.3.1 knew one empty tensor, without dimensions; it refused that with these words."""
     with pytest.raises(ffi_ext.NativeError, match="argument 1: tensor must have one dimension"):
         getattr(th, f"Float_{name}")(torch.zeros(shape))
+    with pytest.raises(ffi_ext.NativeError, match="argument 1: empty Tensor"):
+        th.Float_varall(torch.zeros(shape), 0)
 
 
 def test_norms_variances_and_steps(th):
@@ -380,6 +394,57 @@ def test_integers_divided_by_zero_raise_and_change_nothing(th):
     assert least.tolist() == [-(2**63)]
     with pytest.raises(ffi_ext.NativeError, match="inconsistent tensor size"):
         th.Float_cadd(torch.zeros(2), torch.zeros(2), 1, torch.zeros(3))
+
+
+def test_a_result_that_is_the_second_tensor_is_not_resized_first(th):
+    """Its new elements would be what is divided by, which ended the process where they were 0."""
+    t, u = torch.arange(5), torch.ones(1, dtype=torch.int64)
+    for call in (
+        lambda: th.Long_cdiv(u, t, u),
+        lambda: th.Long_cadd(u, t, 1, u),
+        lambda: th.Long_csub(u, t, 1, u),
+        lambda: th.Long_eqTensorT(u, t, u),
+    ):
+        with pytest.raises(
+            ffi_ext.NativeError, match=r"\[5\] and \w+ \[1\] to have the same number"
+        ):
+            call()
+        assert u.tolist() == [1]
+
+
+def test_divisors_that_become_zero_on_the_way_raise(th):
+    spread = torch.tensor([3]).expand(4)
+    with pytest.raises(ffi_ext.NativeError, match="divided by zero"):
+        th.Long_cremainder(spread, spread, spread)  # 3 % 3 is what is divided by next
+    t, divisors = torch.zeros(2, dtype=torch.int64), torch.ones(2, dtype=torch.int64)
+    with pytest.raises(ffi_ext.NativeError, match="divided by zero"):
+        th.Long_addcdiv(divisors, t, 1, t, divisors)  # the result begins as `t`
+
+
+def test_bytes_have_no_negative_divisors(th):
+    t = torch.arange(256).byte()
+    for divisor in (1, 128, 254, 255):
+        whole, out = torch.full_like(t, divisor), t.new_zeros(0)
+        for name, by in (
+            ("fmod", divisor),
+            ("remainder", divisor),
+            ("cfmod", whole),
+            ("cremainder", whole),
+        ):
+            getattr(th, f"Byte_{name}")(out, t, by)
+            np.testing.assert_array_equal(out.numpy(), t.numpy() % np.uint8(divisor))
+
+
+def test_memory_stays_flat_when_a_result_cannot_be_written(th):
+    def work(rounds: int) -> int:
+        for _ in range(rounds):
+            result, t = torch.zeros(3, requires_grad=True), torch.ones(100_000)
+            with pytest.raises(ffi_ext.NativeError, match="requires grad"):
+                th.Float_maskedSelect(result, t, t.byte())
+        return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+
+    before = work(10)
+    assert work(100) - before < 20_000  # kB; what is picked of one call is 400
 
 
 def test_random_streams(th):

@@ -70,6 +70,13 @@ def test_without_replacement_each_is_drawn_once(module):
     assert chi_square(torch.tensor(first), P) < 16.3
 
 
+def test_what_is_rare_is_drawn_when_nothing_else_is_left(module):
+    """The others' part of the whole, 1e-30, is lost beside 1."""
+    out = torch.LongTensor()
+    module.draw(out, torch.tensor([0, 1e-30, 0, 1, 2e-30]).double(), 3, 0, 1)
+    assert out.tolist()[0] == 3 and sorted(out.tolist()) == [1, 3, 4]
+
+
 def test_the_alias_method(module):
     out, J, q = torch.zeros(20000, dtype=torch.long), torch.LongTensor(), torch.DoubleTensor()
     p = P / P.sum()
@@ -109,6 +116,7 @@ def test_results_of_any_strides(module):
         (torch.ones(2, 2, 2), 1, 1, "1 or 2 dim"),
         (torch.ones(3), 0, 1, "n_sample"),
         (torch.ones(3), 4, 0, "without replacement"),
+        (torch.tensor([[1.0, 1, 1], [0, 1, 0]]), 2, 0, "n_sample:2 > 1 probabilities above 0"),
         (torch.tensor([1.0, -1.0]), 1, 1, "entry < 0"),
         (torch.tensor([1.0, float("nan")]), 1, 1, "entry < 0"),
         (torch.zeros(3), 1, 1, "sum of probabilities <= 0"),

@@ -56,6 +56,7 @@ double number(THFloatTensor *a, THFloatTensor *b, int which);
 void storages(THFloatTensor *r, THFloatTensor *a);
 long logical(THByteTensor *mask);
 long integers(THIntTensor *r, THIntTensor *a, THIntTensor *b, int which);
+double halves(THHalfTensor *t, int which);
 void structure(THFloatTensor *t, THLongTensor *out);
 void fresh(void);
 void check(int error);
@@ -99,6 +100,7 @@ void run(THFloatTensor *r, THFloatTensor *a, THFloatTensor *b, THLongTensor *ind
     case 16: THCudaTensor_sigmoid(state, F(r), F(r)); break;
     case 17: THCudaTensor_cumsum(state, F(r), F(a), 1); break;
     case 18: THCudaTensor_range(state, F(r), 1, 7, 2); break;
+    case 41: THCudaTensor_arange(state, F(r), 1, 7, b->size[0] - 3); break;
     case 19: THCudaTensor_renorm(state, F(r), F(a), 2, 0, 1); break;
     case 20: { THLongStorage *s = THLongStorage_newWithSize2(2, 3);
                THCudaTensor_zeros(state, F(r), s); THLongStorage_free(s); break; }
@@ -123,6 +125,10 @@ void run(THFloatTensor *r, THFloatTensor *a, THFloatTensor *b, THLongTensor *ind
                THAssertMsg(!strcmp(text.str, "[9]"), "%s", text.str);
                THCudaTensor_copy(state, folded, F(a));
                THCudaTensor_free(state, folded); break; }
+    case 37: THCudaTensor_eye(state, F(r), 3, 0); break;
+    case 38: THCudaTensor_normal_means(state, F(r), F(a), 0); break;
+    case 39: THCudaTensor_cmul(state, F(r), F(a), F(b)); break;
+    case 40: THCudaTensor_geTensorT(state, F(r), F(a), F(b)); break;
     default: THError("which");
   }
 }
@@ -163,7 +169,19 @@ long integers(THIntTensor *r, THIntTensor *a, THIntTensor *b, int which) {
     case 1: THCudaIntTensor_cremainder(state, I(r), I(a), I(b)); return 0;
     case 2: THCudaIntTensor_lshift(state, I(r), I(a), 2); return 0;
     case 3: return THCudaIntTensor_sumall(state, I(a));
+    case 4: THCudaIntTensor_mean(state, I(r), I(a), 0, 1); return 0;
+    case 5: return THCudaIntTensor_meanall(state, I(a));
+    case 6: return THCudaIntTensor_dist(state, I(a), I(b), 1);
     default: return THCudaIntTensor_minall(state, I(a));
+  }
+}
+double halves(THHalfTensor *t, int which) {
+  THCudaHalfTensor *half = (THCudaHalfTensor *)t;
+  switch (which) {
+    case 0: return THCudaHalfTensor_sumall(state, half);
+    case 1: return THCudaHalfTensor_prodall(state, half);
+    case 2: return THCudaHalfTensor_dot(state, half, half);
+    default: return THCudaHalfTensor_trace(state, half);
   }
 }
 void structure(THFloatTensor *t, THLongTensor *out) {
@@ -281,6 +299,10 @@ CASES = [
     (34, a.sort(1, descending=True).values, columns),
     (35, a, None),
     (36, a, None),
+    (37, torch.eye(3), None),
+    (38, a, None),
+    (39, a * b, None),
+    (40, (a >= b).float(), None),
 ]
 
 
@@ -315,6 +337,37 @@ def test_masks_and_bad_shapes(thc):
         thc.run(torch.FloatTensor(), a, torch.ones(2, 5), torch.LongTensor(), mask, 3)
     with pytest.raises(torch.FatalError, match="sizes do not match"):
         thc.run(torch.zeros(2), a, b, torch.LongTensor(), mask, 15)
+    for other, step in ((b, 0), (b[:2], -1)):
+        with pytest.raises(torch.FatalError, match=rf"range from 1.0 to 7.0 in steps of {step}.0"):
+            thc.run(torch.zeros(2), a, other, torch.LongTensor(), mask, 41)
+
+
+@pytest.mark.parametrize(
+    ("which", "want"),
+    [
+        (0, lambda x, y: x + 2.5 * y),
+        (7, lambda x, y: x + 3 * x / y),
+        (9, lambda x, y: x < y),
+        (23, lambda x, y: x + 0.25 * (y - x)),
+        (39, lambda x, y: x * y),
+        (40, lambda x, y: x >= y),
+    ],
+)
+def test_elements_of_two_tensors_meet_in_their_order(thc, which, want):
+    """Whatever the shapes, as in 0.3.1: nothing is broadcast."""
+    r, index, mask = torch.zeros(0), torch.LongTensor(), torch.ByteTensor()
+    for left, right in ((a[:, :1], b[0]), (a, b.flatten()), (a[:2], b[:, :2])):
+        thc.run(r, left, right, index, mask, which)
+        assert r.shape == left.shape
+        torch.testing.assert_close(r.flatten(), want(left.flatten(), right.flatten()).float())
+    with pytest.raises(torch.FatalError, match=r"sizes do not match: \(3, 3\) and \(3,\)"):
+        thc.run(r, a, b[0], index, mask, which)
+
+
+def test_normal_numbers_take_the_shape_of_their_means(thc):
+    r = torch.zeros(0)
+    thc.run(r, a, b, torch.LongTensor(), torch.ByteTensor(), 38)
+    assert torch.equal(r, a)
 
 
 def test_numbers(thc):
@@ -340,7 +393,18 @@ def test_numbers(thc):
     assert r.tolist() == [1, 1, -3]  # the remainder has the divisor's sign
     thc.integers(r, x, y, 2)
     assert r.tolist() == [28, -28, 36]
-    assert thc.integers(r, x, y, 3) == 9 and thc.integers(r, x, y, 4) == -7
+    assert thc.integers(r, x, y, 3) == 9 and thc.integers(r, x, y, 7) == -7
+    thc.integers(r, x[:2] - 1, y, 4)
+    assert r.tolist() == [-1] and thc.integers(r, x[:2] - 1, y, 5) == -1  # of 6 and -8
+    assert thc.integers(r, x, y, 6) == abs(7 - 2) + abs(-7 - 2) + abs(9 + 4)
+
+
+def test_sums_of_halves_are_no_halves(thc):
+    t = torch.full((30, 30), 300.0).half()
+    assert thc.halves(t, 0) == 900 * 300
+    assert thc.halves(t, 2) == 900 * 300**2
+    assert thc.halves(torch.full((300, 300), 300.0).half(), 3) == 300 * 300
+    assert thc.halves(t[0, :3], 1) == 300**3
 
 
 def test_storages_and_logical(thc):

@@ -131,6 +131,19 @@ void ffi_tensor_drop(ffi_tensor *t) {
   if (t && ffi_was_last(&t->refcount, t->owned)) ffi_tensor_dispose(t);
 }
 
+/* Variables are of any tensor's type, and pointers to them may not be cast. */
+void *ffi_hand_over(void *variable) {
+  void *const none = NULL;
+  void *held;
+  memcpy(&held, variable, sizeof held);
+  memcpy(variable, &none, sizeof none);
+  return held;
+}
+
+void ffi_let_go(void *variable) { ffi_tensor_drop(ffi_hand_over(variable)); }
+
+void ffi_free_memory(void *variable) { THFree(ffi_hand_over(variable)); }
+
 void ffi_tensor_give_back(ffi_tensor *t) {
   if (ffi_only_lent(&t->refcount, &t->lent))
     ffi_throw(

@@ -31,6 +31,14 @@
 extern "C" {
 #endif
 
+/* records.c: a variable with a tensor, or with memory of THAlloc's, that is let go of where its
+ * block ends, be it by an error. `ffi_hand_over` takes a tensor out of its variable. */
+#define FFI_HELD __attribute__((cleanup(ffi_let_go)))
+#define FFI_HELD_MEMORY __attribute__((cleanup(ffi_free_memory)))
+void ffi_let_go(void *variable);
+void ffi_free_memory(void *variable);
+void *ffi_hand_over(void *variable);
+
 /* th_storage.c */
 ffi_storage *ffi_th_storage_new(int type, ptrdiff_t size);
 ffi_storage *ffi_th_storage_new_on(int type, int cuda, ptrdiff_t size);

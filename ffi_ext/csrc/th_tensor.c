@@ -7,11 +7,12 @@ ptrdiff_t ffi_th_elements(const ffi_tensor *t) {
   return elements;
 }
 
+/* Without elements too, as in torch. */
 int ffi_th_is_contiguous(const ffi_tensor *t) {
   int64_t expected = 1;
   for (int d = t->nDimension - 1; d >= 0; d--) {
     if (t->size[d] == 1) continue;
-    if (t->stride[d] != expected) return 0;
+    if (t->stride[d] != expected) return ffi_th_elements(t) == 0;
     expected *= t->size[d];
   }
   return 1;
@@ -272,9 +273,13 @@ void ffi_th_unsqueeze1d(ffi_tensor *t, ffi_tensor *source, int dimension) {
 }
 
 /* A view of another shape exists where each run of new dimensions covers a run of old ones that are
- * contiguous among themselves. */
+ * contiguous among themselves, and where there are no elements. */
 static int view_strides(const ffi_tensor *t, const int64_t *size, int n, int64_t *stride) {
   int d = n - 1;
+  if (ffi_th_elements(t) == 0) {
+    for (; d >= 0; d--) stride[d] = -1; /* contiguous */
+    return 1;
+  }
   int64_t base = t->stride[t->nDimension - 1], run = 1, covered = 1;
   for (int old = t->nDimension - 1; old >= 0; old--) {
     run *= t->size[old];
@@ -299,9 +304,8 @@ void ffi_th_view(ffi_tensor *t, ffi_tensor *source, THLongStorage *size) {
   view.n = (int)sizes->size;
   memcpy(view.size, sizes->data, (size_t)view.n * sizeof *view.size);
   THLongStorage_free(sizes);
-  int possible = source->nDimension > 0 && view_strides(source, view.size, view.n, view.stride);
   THArgCheck(
-      possible, 2,
+      view_strides(source, view.size, view.n, view.stride), 2,
       "view size is not compatible with input tensor's size and stride (at least one dimension "
       "spans across two contiguous subspaces). Call .contiguous() before .view().");
   finish_view(t, source, source->storageOffset, &view);

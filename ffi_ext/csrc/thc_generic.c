@@ -56,27 +56,22 @@
     ffi_th_torch(#NAME, CODES, __VA_ARGS__);       \
   }
 /* The number comes back through a tensor on the CPU, a double's or an int64_t's. */
-#define THC_VALUE(RETURN, NAME, PARAMETERS, CODES, ...)                             \
-  RETURN THCTensor_(NAME) PARAMETERS {                                              \
-    (void)state;                                                                    \
-    const int whole = (RETURN)0.5 == 0;                                             \
-    ffi_tensor *number = ffi_tensor_alloc(whole ? FFI_LONG : FFI_DOUBLE);           \
-    ffi_th_torch(#NAME, "w" CODES, number, __VA_ARGS__);                            \
-    const void *data = number->storage->data;                                       \
-    const RETURN answer =                                                           \
-        whole ? (RETURN) * (const int64_t *)data : (RETURN) * (const double *)data; \
-    ffi_tensor_drop(number);                                                        \
-    return answer;                                                                  \
+#define THC_VALUE(RETURN, NAME, PARAMETERS, CODES, ...)                                \
+  RETURN THCTensor_(NAME) PARAMETERS {                                                 \
+    (void)state;                                                                       \
+    const int whole = (RETURN)0.5 == 0;                                                \
+    ffi_tensor *number FFI_HELD = ffi_tensor_alloc(whole ? FFI_LONG : FFI_DOUBLE);     \
+    ffi_th_torch(#NAME, "w" CODES, number, __VA_ARGS__);                               \
+    const void *data = number->storage->data;                                          \
+    return whole ? (RETURN) * (const int64_t *)data : (RETURN) * (const double *)data; \
   }
 /* A result of the element type, which may be half. */
-#define THC_EXTREME(NAME)                                     \
-  real THCTensor_(NAME)(THCState * state, THCTensor * self) { \
-    (void)state;                                              \
-    ffi_tensor *number = ffi_tensor_alloc(TYPE_NUMBER);       \
-    ffi_th_torch(#NAME, "wt", number, self);                  \
-    const real answer = *(const real *)number->storage->data; \
-    ffi_tensor_drop(number);                                  \
-    return answer;                                            \
+#define THC_EXTREME(NAME)                                        \
+  real THCTensor_(NAME)(THCState * state, THCTensor * self) {    \
+    (void)state;                                                 \
+    ffi_tensor *number FFI_HELD = ffi_tensor_alloc(TYPE_NUMBER); \
+    ffi_th_torch(#NAME, "wt", number, self);                     \
+    return *(const real *)number->storage->data;                 \
   }
 
 #define THC_GENERIC_FILE "THC/generic/THCStorage.h"

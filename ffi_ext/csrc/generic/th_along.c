@@ -90,12 +90,10 @@ VOID(ormqr, (THTensor *ra, THTensor *a, THTensor *tau, THTensor *c, const char *
 /* clang-format on */
 
 real THTensor_(medianall)(THTensor *t) {
-  THArgCheck(t->nDimension > 0, 1, "tensor must have one dimension");
-  THTensor *median = THTensor_(newWithSize1d)(1);
+  THArgCheck(THTensor_(nElement)(t) > 0, 1, "tensor must have one dimension");
+  THTensor *median FFI_HELD = THTensor_(newWithSize1d)(1);
   ffi_th_torch("medianall", "wt", median, t);
-  const real value = *median->storage->data;
-  THTensor_(free)(median);
-  return value;
+  return *median->storage->data;
 }
 
 #undef REAL

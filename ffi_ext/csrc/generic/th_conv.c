@@ -129,14 +129,15 @@ static void THTensor_(over_planes)(THTensor *r, real beta, real alpha, THTensor 
     size[dimensions++] = inputs;
   for (int d = 3 - space; d < 3; d++) size[dimensions++] = o[d];
 
-  THTensor *input = THTensor_(newContiguous)(t), *kernel = THTensor_(newContiguous)(k);
+  THTensor *input FFI_HELD = THTensor_(newContiguous)(t);
+  THTensor *kernel FFI_HELD = THTensor_(newContiguous)(k);
   const ptrdiff_t before = THTensor_(nElement)(r);
   THTensor_(resizeNd)(r, dimensions, size, NULL);
   if (before == 0 || beta == 0 || before != THTensor_(nElement)(r))
     THTensor_(zero)(r);
   else if (beta != 1)
     THTensor_(mul)(r, r, beta);
-  THTensor *dense = THTensor_(newContiguous)(r);
+  THTensor *dense FFI_HELD = THTensor_(newContiguous)(r);
   real *result = THTensor_(data)(dense);
   const real *x = THTensor_(data)(input), *w = THTensor_(data)(kernel);
   const int64_t x_plane = i[0] * i[1] * i[2], w_plane = n[0] * n[1] * n[2];
@@ -157,9 +158,6 @@ static void THTensor_(over_planes)(THTensor *r, real beta, real alpha, THTensor 
                              w + with * w_plane, n, s, how, flip);
       }
   if (dense != r) THTensor_(copy)(r, dense);
-  THTensor_(free)(dense);
-  THTensor_(free)(input);
-  THTensor_(free)(kernel);
 }
 
 /* clang-format off */

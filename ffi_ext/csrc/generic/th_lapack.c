@@ -108,19 +108,18 @@ void THTensor_(pstrf)(THTensor *ra, THIntTensor *rpiv, THTensor *a, const char *
   THArgCheck(a->nDimension == 2 && a->size[0] == a->size[1], 1, "A should be square");
   const int n = (int)a->size[0];
   int rank = 0, info = 0;
-  THTensor *columns = THTensor_(newTranspose)(a, 0, 1), *factor = THTensor_(newClone)(columns);
+  THTensor *columns FFI_HELD = THTensor_(newTranspose)(a, 0, 1);
+  THTensor *factor FFI_HELD = THTensor_(newClone)(columns);
   THIntTensor_resize1d(rpiv, n);
-  THIntTensor *pivots = THIntTensor_newContiguous(rpiv);
+  THIntTensor *pivots FFI_HELD = THIntTensor_newContiguous(rpiv);
   THLapack_(pstrf)(*uplo, n, THTensor_(data)(factor), n, THIntTensor_data(pivots), &rank, tol, NULL,
                    &info);
-  THIntTensor_freeCopyTo(pivots, rpiv);
+  if (pivots != rpiv) THIntTensor_copy(rpiv, pivots);
   THTensor_(transpose)(factor, NULL, 0, 1);
   if (*uplo == 'U' || *uplo == 'u')
     THTensor_(triu)(ra, factor, 0);
   else
     THTensor_(tril)(ra, factor, 0);
-  THTensor_(free)(columns);
-  THTensor_(free)(factor);
 }
 
 #undef REALS

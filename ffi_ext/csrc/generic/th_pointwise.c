@@ -78,9 +78,16 @@
 #define BINARY(NAME, CHECK, CODE)                                     \
   void THTensor_(NAME)(THTensor * r_, THTensor * t, THTensor * src) { \
     CHECK;                                                            \
+    SAME_COUNT(t, src);                                               \
     THTensor_(resizeAs)(r_, t);                                       \
     EACH2(real, r_, t, src, CODE)                                     \
   }
+/* Before the result is resized: it may be one of the two, whose new elements were never set. */
+#define SAME_COUNT(a, b)                                                                  \
+  do {                                                                                    \
+    const int64_t a##_n = ffi_th_elements(RECORD(a)), b##_n = ffi_th_elements(RECORD(b)); \
+    TH_TENSOR_APPLY_SAME_COUNT(a, b)                                                      \
+  } while (0)
 #define COMPARE(NAME, OPERATOR)                                                   \
   void THTensor_(NAME##Value)(THByteTensor * r_, THTensor * t, real v) {          \
     THByteTensor_resizeNd(r_, t->nDimension, t->size, NULL);                      \
@@ -91,10 +98,12 @@
     EACH1(real, r_, t, x OPERATOR v)                                              \
   }                                                                               \
   void THTensor_(NAME##Tensor)(THByteTensor * r_, THTensor * ta, THTensor * tb) { \
+    SAME_COUNT(ta, tb);                                                           \
     THByteTensor_resizeNd(r_, ta->nDimension, ta->size, NULL);                    \
     EACH2(uint8_t, r_, ta, tb, x OPERATOR y)                                      \
   }                                                                               \
   void THTensor_(NAME##TensorT)(THTensor * r_, THTensor * ta, THTensor * tb) {    \
+    SAME_COUNT(ta, tb);                                                           \
     THTensor_(resizeAs)(r_, ta);                                                  \
     EACH2(real, r_, ta, tb, x OPERATOR y)                                         \
   }
@@ -102,6 +111,7 @@
 #if FLOATING
 #define NOT_ZERO(value) (void)0
 #define NO_ZERO_IN(t) (void)0
+#define DIVISOR(y) (y)
 #define MOD(x, y) fmod(x, y)
 #define REMAINDER(x, y) ((y) == 0 ? NAN : (x) - (y) * floor((x) / (y)))
 #define LEFT(x, y) ((x) * pow(2, y))
@@ -113,11 +123,18 @@
 #else
 #define NOT_ZERO(value) THArgCheck((value) != 0, 3, "an integer tensor cannot be divided by zero")
 #define NO_ZERO_IN(t) TH_TENSOR_APPLY(real, t, NOT_ZERO(*t##_data);)
-/* The quotient of the least integer and -1 does not exist either: it wraps. */
-#define MOD(x, y) ((y) == (real) - 1 ? 0 : (x) % (y))
+/* Where the result overlaps with it, zeros come on the way: they would end the process. */
+static inline real THTensor_(divisor)(real y) {
+  if (y == 0) NOT_ZERO(y);
+  return y;
+}
+#define DIVISOR(y) THTensor_(divisor)(y)
 #ifdef TH_REAL_IS_BYTE
+#define MOD(x, y) ((x) % (y))
 #define REMAINDER(x, y) MOD(x, y)
 #else
+/* The quotient of the least integer and -1 does not exist either: it wraps. */
+#define MOD(x, y) ((y) == -1 ? 0 : (x) % (y))
 #define REMAINDER(x, y) \
   (MOD(x, y) != 0 && (MOD(x, y) < 0) != ((y) < 0) ? MOD(x, y) + (y) : MOD(x, y))
 #endif
@@ -165,10 +182,10 @@ void THTensor_(clamp)(THTensor *r_, THTensor *t, real v, real w) {
 
 /* Two tensors of the same number of elements; the result has the first one's shape. */
 BINARY(cmul, (void)0, x *y)
-BINARY(cdiv, NO_ZERO_IN(src), QUOTIENT(x, y))
+BINARY(cdiv, NO_ZERO_IN(src), QUOTIENT(x, DIVISOR(y)))
 BINARY(cpow, (void)0, pow(x, y))
-BINARY(cfmod, NO_ZERO_IN(src), MOD(x, y))
-BINARY(cremainder, NO_ZERO_IN(src), REMAINDER(x, y))
+BINARY(cfmod, NO_ZERO_IN(src), MOD(x, DIVISOR(y)))
+BINARY(cremainder, NO_ZERO_IN(src), REMAINDER(x, DIVISOR(y)))
 BINARY(clshift, (void)0, LEFT(x, y))
 BINARY(crshift, (void)0, RIGHT(x, y))
 BINARY(cbitand, BITS("cbitand"), AND(x, y))
@@ -178,10 +195,12 @@ BINARY(cmax, (void)0, x > y ? x : y)
 BINARY(cmin, (void)0, x < y ? x : y)
 
 void THTensor_(cadd)(THTensor *r_, THTensor *t, real v, THTensor *src) {
+  SAME_COUNT(t, src);
   THTensor_(resizeAs)(r_, t);
   EACH2(real, r_, t, src, x + v * y)
 }
 void THTensor_(csub)(THTensor *self, THTensor *src1, real v, THTensor *src2) {
+  SAME_COUNT(src1, src2);
   THTensor_(resizeAs)(self, src1);
   EACH2(real, self, src1, src2, x - v * y)
 }
@@ -202,7 +221,7 @@ void THTensor_(addcdiv)(THTensor *r_, THTensor *t, real v, THTensor *src1, THTen
     THTensor_(copy)(r_, t);
   }
   TH_TENSOR_APPLY3(real, r_, real, src1, real, src2,
-                   *r__data = (real)(*r__data + QUOTIENT(v * *src1_data, *src2_data)););
+                   *r__data = (real)(*r__data + QUOTIENT(v * *src1_data, DIVISOR(*src2_data))););
 }
 
 COMPARE(lt, <)
@@ -216,18 +235,18 @@ COMPARE(ne, !=)
 UNARY(neg, 0 - x)
 UNARY(sign, x > 0)
 #else
-MATHS(neg, 0 - x)
+MATHS(neg, -x)
 UNARY(sign, (x > 0) - (x < 0))
 #endif
 
 void THTensor_(cinv)(THTensor *self, THTensor *src) {
   NO_ZERO_IN(src);
   THTensor_(resizeAs)(self, src);
-  EACH1(real, self, src, QUOTIENT(1, x))
+  EACH1(real, self, src, QUOTIENT(1, DIVISOR(x)))
 }
 
 #if !defined(TH_REAL_IS_BYTE) && !defined(TH_REAL_IS_CHAR)
-MATHS(abs, x < 0 ? 0 - x : x)
+MATHS(abs, x <= 0 ? 0 - x : x) /* of -0, too */
 #endif
 
 #if FLOATING
@@ -308,7 +327,7 @@ void THVector_(cmul)(real *z, const real *x, const real *y, const ptrdiff_t n) {
 }
 void THVector_(cdiv)(real *z, const real *x, const real *y, const ptrdiff_t n) {
   for (ptrdiff_t i = 0; i < n && !FLOATING; i++) NOT_ZERO(y[i]);
-  for (ptrdiff_t i = 0; i < n; i++) z[i] = (real)QUOTIENT(x[i], y[i]);
+  for (ptrdiff_t i = 0; i < n; i++) z[i] = (real)QUOTIENT(x[i], DIVISOR(y[i]));
 }
 
 /* Masks hold 0 and 1. */
@@ -327,10 +346,9 @@ void THTensor_(maskedCopy)(THTensor *tensor, THByteTensor *mask, THTensor *src) 
     THError("Number of elements of destination tensor != Number of elements in mask");
   if (wanted > THTensor_(nElement)(src))
     THError("Number of elements of src < number of ones in mask");
-  THTensor *source = THTensor_(newContiguous)(src);
+  THTensor *source FFI_HELD = THTensor_(newContiguous)(src);
   const real *values = DATA(source);
   TH_TENSOR_APPLY2(real, tensor, uint8_t, mask, if (*mask_data) *tensor_data = values[next++];);
-  THTensor_(free)(source);
 }
 
 void THTensor_(maskedSelect)(THTensor *tensor, THTensor *src, THByteTensor *mask) {
@@ -339,11 +357,11 @@ void THTensor_(maskedSelect)(THTensor *tensor, THTensor *src, THByteTensor *mask
   if (THTensor_(nElement)(src) != THByteTensor_nElement(mask))
     THError(
         "inconsistent tensor size, expected tensor and mask to have the same number of elements");
-  THTensor *picked = THTensor_(newWithSize1d)(count);
+  THTensor *picked FFI_HELD = THTensor_(newWithSize1d)(count);
   real *values = DATA(picked);
   TH_TENSOR_APPLY2(real, src, uint8_t, mask, if (*mask_data) values[next++] = *src_data;);
   THTensor_(resize1d)(tensor, count);
-  THTensor_(freeCopyTo)(picked, tensor);
+  THTensor_(copy)(tensor, picked);
 }
 
 #undef FLOATING
@@ -357,9 +375,11 @@ void THTensor_(maskedSelect)(THTensor *tensor, THTensor *src, THByteTensor *mask
 #undef MATHS
 #undef WITH_VALUE
 #undef BINARY
+#undef SAME_COUNT
 #undef COMPARE
 #undef NOT_ZERO
 #undef NO_ZERO_IN
+#undef DIVISOR
 #undef MOD
 #undef REMAINDER
 #undef UNSIGNED

@@ -181,6 +181,14 @@ static int64_t THTensor_(place_of)(const double *sums, int64_t n, double sample)
   return left < n ? left : n - 1;
 }
 
+/* The running sums of the weights, as parts of their whole: from the last weight above 0 on they
+ * are 1. */
+static void THTensor_(add_up)(const double *weights, double *sums, int64_t n) {
+  double sum = 0;
+  for (int64_t i = 0; i < n; i++) sums[i] = sum += weights[i];
+  for (int64_t i = 0; i < n; i++) sums[i] /= sum;
+}
+
 void THTensor_(multinomial)(THLongTensor *self, THGenerator *generator, THTensor *prob_dist,
                             int n_sample, int with_replacement) {
   const int one = prob_dist->nDimension == 1;
@@ -190,41 +198,36 @@ void THTensor_(multinomial)(THLongTensor *self, THGenerator *generator, THTensor
   THArgCheck(with_replacement || n_sample <= n, 2,
              "cannot sample n_sample:%d > prob_dist:size(1):%ld samples without replacement",
              n_sample, (long)n);
-  THTensor *dense = THTensor_(newContiguous)(prob_dist);
+  THTensor *dense FFI_HELD = THTensor_(newContiguous)(prob_dist);
   const real *p = THTensor_(data)(dense);
   for (int64_t r = 0; r < rows; r++) { /* all checks come before the first change */
     double sum = 0;
+    int64_t possible = 0;
     for (int64_t i = 0; i < n; i++) {
-      if (!(p[r * n + i] >= 0)) {
-        THTensor_(free)(dense);
-        THArgCheck(0, 2, "invalid multinomial distribution (encountering probability entry < 0)");
-      }
+      THArgCheck(p[r * n + i] >= 0, 2,
+                 "invalid multinomial distribution (encountering probability entry < 0)");
       sum += p[r * n + i];
+      possible += p[r * n + i] > 0;
     }
-    if (!(sum > 0)) {
-      THTensor_(free)(dense);
-      THArgCheck(0, 2, "invalid multinomial distribution (sum of probabilities <= 0)");
-    }
+    THArgCheck(sum > 0, 2, "invalid multinomial distribution (sum of probabilities <= 0)");
+    THArgCheck(with_replacement || n_sample <= possible, 2,
+               "cannot sample n_sample:%d > %ld probabilities above 0 without replacement",
+               n_sample, (long)possible);
   }
   THLongTensor_resize2d(self, rows, n_sample);
   int64_t *out = THLongTensor_data(self);
   const int64_t row_stride = self->stride[0], sample_stride = self->stride[1];
-  double *sums = THAlloc(n * (ptrdiff_t)sizeof *sums);
+  double *weights FFI_HELD_MEMORY = THAlloc(2 * n * (ptrdiff_t)sizeof *weights);
+  double *const sums = weights + n;
   for (int64_t r = 0; r < rows; r++) {
-    double sum = 0;
-    for (int64_t i = 0; i < n; i++) sums[i] = sum += p[r * n + i];
-    for (int64_t i = 0; i < n; i++) sums[i] /= sum;
-    sums[n - 1] = 1;
+    for (int64_t i = 0; i < n; i++) weights[i] = p[r * n + i];
     for (int k = 0; k < n_sample; k++) {
+      if (k == 0 || !with_replacement) THTensor_(add_up)(weights, sums, n);
       const int64_t at = THTensor_(place_of)(sums, n, THRandom_uniform(generator, 0, 1));
       out[r * row_stride + k * sample_stride] = at;
-      if (with_replacement || k + 1 == n_sample) continue;
-      const double taken = sums[at] - (at ? sums[at - 1] : 0), rest = 1 - taken;
-      for (int64_t i = 0; i < n; i++) sums[i] = (sums[i] - (i >= at ? taken : 0)) / rest;
+      if (!with_replacement) weights[at] = 0;
     }
   }
-  THFree(sums);
-  THTensor_(free)(dense);
   if (one) THLongTensor_resize1d(self, n_sample);
 }
 
@@ -233,10 +236,11 @@ void THTensor_(multinomial)(THLongTensor *self, THGenerator *generator, THTensor
 void THTensor_(multinomialAliasSetup)(THTensor *probs, THLongTensor *J, THTensor *q) {
   const int64_t n = THTensor_(nElement)(probs);
   THArgCheck(n > 0, 1, "probabilities expected");
-  THTensor *dense = THTensor_(newContiguous)(probs);
+  THTensor *dense FFI_HELD = THTensor_(newContiguous)(probs);
   THLongTensor_resize1d(J, n);
   THTensor_(resize1d)(q, n);
-  int64_t *small = THAlloc(2 * n * (ptrdiff_t)sizeof *small), *large = small + n;
+  int64_t *small FFI_HELD_MEMORY = THAlloc(2 * n * (ptrdiff_t)sizeof *small);
+  int64_t *const large = small + n;
   int64_t smalls = 0, larges = 0, *alias = THLongTensor_data(J);
   const int64_t alias_stride = J->stride[0], own_stride = q->stride[0];
   const real *p = THTensor_(data)(dense);
@@ -260,8 +264,6 @@ void THTensor_(multinomialAliasSetup)(THTensor *probs, THLongTensor *J, THTensor
   }
   while (smalls) own[small[--smalls] * own_stride] = 1; /* what rounding left over */
   while (larges) own[large[--larges] * own_stride] = 1;
-  THFree(small);
-  THTensor_(free)(dense);
 }
 
 void THTensor_(multinomialAliasDraw)(THLongTensor *self, THGenerator *generator, THLongTensor *J,

@@ -109,10 +109,9 @@ void THTensor_(arange)(THTensor *r_, accreal xmin, accreal xmax, accreal step) {
 }
 
 void THTensor_(reshape)(THTensor *r_, THTensor *t, THLongStorage *size) {
-  THTensor *kept = THTensor_(newContiguous)(t);
+  THTensor *kept FFI_HELD = THTensor_(newContiguous)(t);
   THTensor_(resize)(r_, size, NULL);
   THTensor_(copy)(r_, kept);
-  THTensor_(free)(kept);
 }
 
 #ifdef TH_REAL_IS_BYTE
@@ -132,7 +131,7 @@ int THTensor_(logicalany)(THTensor *self) { return THTensor_(logicalAnyAll)(self
 
 #if defined(TH_REAL_IS_FLOAT) || defined(TH_REAL_IS_DOUBLE)
 accreal THTensor_(meanall)(THTensor *self) {
-  THArgCheck(self->nDimension > 0, 1, "empty Tensor");
+  THArgCheck(THTensor_(nElement)(self) > 0, 1, "empty Tensor");
   return THTensor_(sumall)(self) / (accreal)THTensor_(nElement)(self);
 }
 

@@ -78,9 +78,9 @@ void THTensor_(setFlag)(THTensor *self, const char flag) { self->flag |= flag; }
 void THTensor_(clearFlag)(THTensor *self, const char flag) { self->flag &= ~flag; }
 
 THTensor *THTensor_(newWithTensor)(THTensor *tensor) {
-  THTensor *self = THTensor_(new)();
+  THTensor *self FFI_HELD = THTensor_(new)();
   ffi_th_set(RECORD(self), RECORD(tensor));
-  return self;
+  return ffi_hand_over(&self);
 }
 
 THTensor *THTensor_(newWithSize)(THLongStorage *size, THLongStorage *stride) {
@@ -97,16 +97,16 @@ THTensor *THTensor_(newWithSize3d)(int64_t size0, int64_t size1, int64_t size2) 
   return THTensor_(newWithSize4d)(size0, size1, size2, -1);
 }
 THTensor *THTensor_(newWithSize4d)(int64_t size0, int64_t size1, int64_t size2, int64_t size3) {
-  THTensor *self = THTensor_(new)();
+  THTensor *self FFI_HELD = THTensor_(new)();
   THTensor_(resize4d)(self, size0, size1, size2, size3);
-  return self;
+  return ffi_hand_over(&self);
 }
 
 THTensor *THTensor_(newWithStorage)(THStorage *storage, ptrdiff_t offset, THLongStorage *size,
                                     THLongStorage *stride) {
-  THTensor *self = THTensor_(new)();
+  THTensor *self FFI_HELD = THTensor_(new)();
   THTensor_(setStorage)(self, storage, offset, size, stride);
-  return self;
+  return ffi_hand_over(&self);
 }
 
 THTensor *THTensor_(newWithStorage1d)(THStorage *storage, ptrdiff_t offset, int64_t size0,
@@ -128,17 +128,17 @@ THTensor *THTensor_(newWithStorage4d)(THStorage *storage, ptrdiff_t offset, int6
                                       int64_t stride0, int64_t size1, int64_t stride1,
                                       int64_t size2, int64_t stride2, int64_t size3,
                                       int64_t stride3) {
-  THTensor *self = THTensor_(new)();
+  THTensor *self FFI_HELD = THTensor_(new)();
   THTensor_(setStorage4d)(self, storage, offset, size0, stride0, size1, stride1, size2, stride2,
                           size3, stride3);
-  return self;
+  return ffi_hand_over(&self);
 }
 
 THTensor *THTensor_(newClone)(THTensor *self) {
-  THTensor *tensor = THTensor_(new)();
+  THTensor *tensor FFI_HELD = THTensor_(new)();
   THTensor_(resizeAs)(tensor, self);
   THTensor_(copy)(tensor, self);
-  return tensor;
+  return ffi_hand_over(&tensor);
 }
 
 THTensor *THTensor_(newContiguous)(THTensor *self) {
@@ -147,36 +147,36 @@ THTensor *THTensor_(newContiguous)(THTensor *self) {
   return self;
 }
 
-/* New views: made empty, and released again when the view cannot be. */
+/* New views. */
 THTensor *THTensor_(newSelect)(THTensor *tensor, int dimension, int64_t index) {
-  THTensor *self = THTensor_(newWithTensor)(tensor);
-  THTensor_(select)(self, NULL, dimension, index);
-  return self;
+  THTensor *self FFI_HELD = THTensor_(new)();
+  THTensor_(select)(self, tensor, dimension, index);
+  return ffi_hand_over(&self);
 }
 THTensor *THTensor_(newNarrow)(THTensor *tensor, int dimension, int64_t first, int64_t size) {
-  THTensor *self = THTensor_(newWithTensor)(tensor);
-  THTensor_(narrow)(self, NULL, dimension, first, size);
-  return self;
+  THTensor *self FFI_HELD = THTensor_(new)();
+  THTensor_(narrow)(self, tensor, dimension, first, size);
+  return ffi_hand_over(&self);
 }
 THTensor *THTensor_(newTranspose)(THTensor *tensor, int dimension1, int dimension2) {
-  THTensor *self = THTensor_(newWithTensor)(tensor);
-  THTensor_(transpose)(self, NULL, dimension1, dimension2);
-  return self;
+  THTensor *self FFI_HELD = THTensor_(new)();
+  THTensor_(transpose)(self, tensor, dimension1, dimension2);
+  return ffi_hand_over(&self);
 }
 THTensor *THTensor_(newUnfold)(THTensor *tensor, int dimension, int64_t size, int64_t step) {
-  THTensor *self = THTensor_(newWithTensor)(tensor);
-  THTensor_(unfold)(self, NULL, dimension, size, step);
-  return self;
+  THTensor *self FFI_HELD = THTensor_(new)();
+  THTensor_(unfold)(self, tensor, dimension, size, step);
+  return ffi_hand_over(&self);
 }
 THTensor *THTensor_(newView)(THTensor *tensor, THLongStorage *size) {
-  THTensor *self = THTensor_(new)();
+  THTensor *self FFI_HELD = THTensor_(new)();
   ffi_th_view(RECORD(self), RECORD(tensor), size);
-  return self;
+  return ffi_hand_over(&self);
 }
 THTensor *THTensor_(newExpand)(THTensor *tensor, THLongStorage *size) {
-  THTensor *self = THTensor_(new)();
+  THTensor *self FFI_HELD = THTensor_(new)();
   ffi_th_expand(RECORD(self), RECORD(tensor), size);
-  return self;
+  return ffi_hand_over(&self);
 }
 
 /* Resizing. */

@@ -17,9 +17,9 @@ static THCTensor *THCTensor_(bare)(void) { return (THCTensor *)ffi_tensor_alloc(
 /* clang-format off: a new record, and the function that fills it */
 #define NEW(NAME, RECORD, PARAMETERS, FILL, ...) \
   THCTensor *THCTensor_(NAME) PARAMETERS {       \
-    THCTensor *self = RECORD;                    \
+    THCTensor *self FFI_HELD = RECORD;           \
     THCTensor_(FILL)(state, self, __VA_ARGS__);  \
-    return self;                                 \
+    return ffi_hand_over(&self);                 \
   }
 NEW(newSelect, THCTensor_(bare)(),
     (THCState * state, THCTensor *tensor, int dimension, int64_t index), select, tensor, dimension,
@@ -71,9 +71,9 @@ NEW(newWithSize4d, THCTensor_(new)(state),
 
 THCTensor *THCTensor_(newView)(THCState *state, THCTensor *tensor, THLongStorage *size) {
   (void)state;
-  THCTensor *self = THCTensor_(bare)();
+  THCTensor *self FFI_HELD = THCTensor_(bare)();
   ffi_th_view((ffi_tensor *)self, (ffi_tensor *)tensor, size);
-  return self;
+  return ffi_hand_over(&self);
 }
 
 /* The first two dimensions as one: (N, C, ...) -> (N * C, ...). */
@@ -98,11 +98,11 @@ THCDescBuff THCTensor_(sizeDesc)(THCState *state, const THCTensor *tensor) {
 }
 
 THCTensor *THCTensor_(newClone)(THCState *state, THCTensor *self) {
-  THCTensor *clone = THCTensor_(bare)();
+  THCTensor *clone FFI_HELD = THCTensor_(bare)();
   ((ffi_tensor *)clone)->cuda = ((ffi_tensor *)self)->cuda;
   THCTensor_(resizeAs)(state, clone, self);
   THCTensor_(copy)(state, clone, self);
-  return clone;
+  return ffi_hand_over(&clone);
 }
 
 THCTensor *THCTensor_(newContiguous)(THCState *state, THCTensor *self) {
@@ -156,22 +156,17 @@ static THCTensor *THCTensor_(element)(THCState *state, THCStorage *storage, ptrd
 }
 
 static real THCTensor_(read)(THCState *state, THCStorage *storage, ptrdiff_t offset) {
-  THCTensor *view = THCTensor_(element)(state, storage, offset);
-  THTensor *number = THTensor_(newWithSize1d)(1);
+  THCTensor *view FFI_HELD = THCTensor_(element)(state, storage, offset);
+  THTensor *number FFI_HELD = THTensor_(newWithSize1d)(1);
   ffi_th_torch("copy", "tt", number, view);
-  const real value = *number->storage->data;
-  THTensor_(free)(number);
-  THCTensor_(free)(state, view);
-  return value;
+  return *number->storage->data;
 }
 
 static void THCTensor_(write)(THCState *state, THCStorage *storage, ptrdiff_t offset, real value) {
-  THCTensor *view = THCTensor_(element)(state, storage, offset);
-  THTensor *number = THTensor_(newWithSize1d)(1);
+  THCTensor *view FFI_HELD = THCTensor_(element)(state, storage, offset);
+  THTensor *number FFI_HELD = THTensor_(newWithSize1d)(1);
   *number->storage->data = value;
   ffi_th_torch("copy", "tt", view, number);
-  THTensor_(free)(number);
-  THCTensor_(free)(state, view);
 }
 
 real THCTensor_(get1d)(THCState *state, const THCTensor *self, int64_t x0) {
@@ -307,11 +302,10 @@ void THCStorage_(rawCopy)(THCState *state, THCStorage *self, real *src) {
 void THCStorage_(fill)(THCState *state, THCStorage *self, real value) {
   for (ptrdiff_t i = 0; i < self->size && i < 1; i++) THCTensor_(write)(state, self, 0, value);
   if (self->size < 2) return;
-  THCTensor *all = THCTensor_(bare)(), *first = THCTensor_(element)(state, self, 0);
+  THCTensor *all FFI_HELD = THCTensor_(bare)();
+  THCTensor *first FFI_HELD = THCTensor_(element)(state, self, 0);
   THCTensor_(setStorage1d)(state, all, self, 0, self->size, 1);
   ffi_th_torch("spread", "tt", all, first);
-  THCTensor_(free)(state, first);
-  THCTensor_(free)(state, all);
 }
 
 #endif

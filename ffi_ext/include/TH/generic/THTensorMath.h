@@ -108,8 +108,8 @@ TH_API void THTensor_(nonzero)(THLongTensor *subscript, THTensor *tensor);
 TH_API ptrdiff_t THTensor_(numel)(THTensor *t);
 TH_API void THTensor_(ones)(THTensor *r_, THLongStorage *size);
 TH_API void THTensor_(onesLike)(THTensor *r_, THTensor *input);
-TH_API void THFloatTensor_preserveReduceDimSemantics(THFloatTensor *r_, int in_dims,
-    int reduce_dimension, int keepdim);
+TH_API void THTensor_(preserveReduceDimSemantics)(THTensor *r_, int in_dims, int reduce_dimension,
+    int keepdim);
 TH_API void THTensor_(prod)(THTensor *r_, THTensor *t, int dimension, int keepdim);
 TH_API accreal THTensor_(prodall)(THTensor *t);
 TH_API void THTensor_(put)(THTensor *tensor, THLongTensor *index, THTensor *src, int accumulate);
