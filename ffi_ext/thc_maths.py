@@ -26,8 +26,10 @@ def _shift(a: Tensor, b: Any, left: bool) -> Tensor:
 
 
 def _wide(t: Tensor) -> Tensor:
-    """What THC adds up in, an accreal: half's own numbers end at 65504."""
-    return t.to(torch.float64 if t.is_floating_point() else torch.int64)
+    """The elements as THC adds them up, as accreals: half's own numbers end at 65504."""
+    if t.is_floating_point():
+        return t.float() if t.dtype == torch.float16 else t
+    return t.long()
 
 
 def _series(function: Callable[..., Tensor]) -> Callable[..., Tensor]:
