@@ -19,7 +19,7 @@ from data.buffers import BufferPool
 from data.checks import check_whole
 from data.dataset import part_of
 from data.pending import Batch, PendingBatch, Run
-from data.samplers import EpochSampler
+from data.samplers import EpochSampler, IterationBatchSampler
 from data.transforms import Picture
 
 __all__ = ["Loader"]
@@ -91,7 +91,8 @@ class Loader:
     Each iteration is an epoch: iter(loader) goes to the next one. What it gives depends on dataset,
     batches, seed and epoch alone, not on the number of threads. Batches are (ImageList, targets,
     indices), as from DataLoader with `PadCollate`. Their memory is used again when the last tensor
-    that refers to it is gone; keep them as long as you like.
+    that refers to it is gone; keep them as long as you like. An `IterationBatchSampler` that starts
+    in the middle gives the images, too, that a run from the beginning has there.
 
     An error in a thread is raised where its batch would have come, and ends the iterator; so do
     Ctrl-C, `break`, and dropping it.
@@ -145,7 +146,10 @@ class Loader:
         # One more with the consumer, one in the making, and one that a free-threaded Python frees later than others:
         # when the thread that made it runs again.
         self.pool = BufferPool(keep=prefetch + 3)
-        self._next = {"epoch": 0, "batch": 0}
+        # Batches are counted from the run's first one, which the transforms' numbers depend on.
+        started = isinstance(batch_sampler, IterationBatchSampler)
+        self._first = batch_sampler.start if started else 0
+        self._next = {"epoch": 0, "batch": self._first}
         self._position = dict(self._next)
 
     def state_dict(self) -> dict[str, Any]:
@@ -177,12 +181,12 @@ class Loader:
         self._position = dict(self._next)
 
     def __iter__(self) -> Iterator[Batch]:
-        self._position = dict(self._next)
-        epoch, start = self._position["epoch"], self._position["batch"]
-        self._next = {"epoch": epoch + 1, "batch": 0}
+        epoch, start = self._next["epoch"], max(self._next["batch"], self._first)
+        self._position = {"epoch": epoch, "batch": start}
+        self._next = {"epoch": epoch + 1, "batch": self._first}
         if hasattr(self.sampler, "set_epoch"):
             self.sampler.set_epoch(epoch)
-        batches = islice(enumerate(self.batch_sampler), start, None)
+        batches = islice(enumerate(self.batch_sampler, self._first), start - self._first, None)
         dataset, seed = self.dataset, self.seed
 
         def prepare(batch: int, place: int, index: int) -> tuple[Picture, Any] | None:
