@@ -336,6 +336,60 @@ def test_arrays_below_the_usual_names(tmp_path):
         load_weights(model, arrays)
 
 
+def detectron2s(name):
+    """A name of ours as detectron2 calls it: its convert-torchvision-to-d2.py, modeling/backbone/fpn.py and resnet.py."""
+    body = name.startswith("body.")
+    name = name.removeprefix("body.").removeprefix("fpn.")
+    for stage in range(1, 5):
+        name = name.replace(f"layer{stage}.", f"res{stage + 1}.", 1 if body else 0)
+        name = name.replace(f"fpn_inner{stage}.", f"fpn_lateral{stage + 1}.")
+        name = name.replace(f"fpn_layer{stage}.", f"fpn_output{stage + 1}.")
+    for number in (1, 2, 3):
+        name = name.replace(f"bn{number}.", f"conv{number}.norm.")
+    name = name.replace("downsample.0.", "shortcut.").replace("downsample.1.", "shortcut.norm.")
+    name = name.replace("conv2.conv.", "conv2.").replace("conv2.offset.", "conv2_offset.")
+    if name.startswith("fpn_"):
+        name = name.replace(".0.", ".").replace(".1.", ".norm.")
+    return name.replace("top_blocks.", "top_block.")
+
+
+@pytest.mark.parametrize(
+    "keys",
+    [
+        {"MODEL.BACKBONE.CONV_BODY": "R-50-C4"},
+        {"MODEL.BACKBONE.CONV_BODY": "R-50-FPN-RETINANET", "MODEL.RETINANET.USE_C5": False},
+        {
+            "MODEL.BACKBONE.CONV_BODY": "R-50-FPN",
+            "MODEL.RESNETS.TRANS_FUNC": "BottleneckWithGN",
+            "MODEL.FPN.USE_GN": True,
+            "MODEL.RESNETS.STAGE_WITH_DCN": (False, True, True, True),
+        },
+    ],
+)
+def test_detectron2s_names(tmp_path, keys):
+    sizes = {"RES2_OUT_CHANNELS": 32, "STEM_OUT_CHANNELS": 32, "WIDTH_PER_GROUP": 32}
+    sizes["BACKBONE_OUT_CHANNELS"] = 32
+    model = build_backbone(Config.from_dict({**keys, "MODEL.RESNETS": sizes}))
+    values = fill(model.state_dict())
+    pyramid = hasattr(model, "fpn")
+    arrays = {"roi_heads.box_head.fc1.weight": np.zeros((2, 2), np.float32)}
+    for name, value in values.items():
+        below = "bottom_up." if pyramid and name.startswith("body.") else ""
+        arrays[f"backbone.{below}{detectron2s(name)}"] = value.numpy()
+    path = tmp_path / "model_final.pkl"
+    path.write_bytes(pickle.dumps({"model": arrays, "__author__": "Detectron2 Model Zoo"}))
+    report = load_weights(model, path, strict=True)
+    assert report.unused == ["roi_heads.box_head.fc1.weight"]
+    assert all(torch.equal(value, values[name]) for name, value in model.state_dict().items())
+    # of an image classifier: nothing before the stem and the stages
+    body = {detectron2s(name): value for name, value in fill(values, 2).items() if "body." in name}
+    load_weights(model.body, body, strict=True)
+    assert all(
+        torch.equal(value, body[detectron2s(f"body.{name}")])
+        for name, value in model.body.state_dict().items()
+    )
+
+
 def test_the_report():
     model = small_resnet()
     values = fill(model.state_dict())
