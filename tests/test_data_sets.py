@@ -69,9 +69,17 @@ def test_an_image_set_whose_init_forgets_its_base():
     ("sample", "got"),
     [
         (None, "NoneType"),
-        (np.zeros((4, 4, 3), np.uint8), r"ndarray \(4, 4, 3\)"),
-        ((np.zeros((4, 4), np.uint8), 1), r"\(ndarray \(4, 4\), int\)"),
-        ((torch.zeros(4, 4, 3, dtype=torch.uint8), 1), r"\(Tensor \(4, 4, 3\), int\)"),
+        (np.zeros((4, 4, 3), np.uint8), r"ndarray \(4, 4, 3\) of uint8"),
+        ((np.zeros((4, 4), np.uint8), 1), r"\(ndarray \(4, 4\) of uint8, int\)"),
+        ((np.zeros((4, 4, 1), np.uint8), 1), r"\(ndarray \(4, 4, 1\) of uint8, int\)"),
+        ((np.zeros((4, 4, 4), np.uint8), 1), r"\(ndarray \(4, 4, 4\) of uint8, int\)"),
+        ((np.zeros((3, 4, 4), np.uint8), 1), r"\(ndarray \(3, 4, 4\) of uint8, int\)"),
+        ((np.zeros((0, 4, 3), np.uint8), 1), r"\(ndarray \(0, 4, 3\) of uint8, int\)"),
+        ((np.zeros((4, 4, 3), np.float32), 1), r"\(ndarray \(4, 4, 3\) of float32, int\)"),
+        (
+            (torch.zeros(4, 4, 3, dtype=torch.uint8), 1),
+            r"\(Tensor \(4, 4, 3\) of torch.uint8, int\)",
+        ),
         ((1, 2, 3), r"\(int, int, int\)"),
     ],
 )
