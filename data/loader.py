@@ -90,9 +90,10 @@ class Loader:
 
     Each iteration is an epoch: iter(loader) goes to the next one. What it gives depends on dataset,
     batches, seed and epoch alone, not on the number of threads. Batches are (ImageList, targets,
-    indices), as from DataLoader with `PadCollate`. Their memory is used again when the last tensor
-    that refers to it is gone; keep them as long as you like. An `IterationBatchSampler` that starts
-    in the middle gives the images, too, that a run from the beginning has there.
+    indices), as from DataLoader with `PadCollate`, but that the indices are those of `dataset`, of a
+    Subset, too. Their memory is used again when the last tensor that refers to it is gone; keep them as
+    long as you like. An `IterationBatchSampler` that starts in the middle gives the images, too, that a
+    run from the beginning has there.
 
     An error in a thread is raised where its batch would have come, and ends the iterator; so do
     Ctrl-C, `break`, and dropping it.
@@ -139,7 +140,7 @@ class Loader:
         self.sampler: Any = batch_sampler
         if batch_sampler is None:
             self.sampler = EpochSampler(len(dataset), shuffle=shuffle, seed=seed)
-            batch_sampler = BatchSampler(self.sampler, batch_size, drop_last)
+            batch_sampler = BatchSampler(self.sampler, int(batch_size), drop_last)
         self.batch_sampler = batch_sampler
         self.threads, self.prefetch = threads, prefetch
         self.size_divisibility = size_divisibility
