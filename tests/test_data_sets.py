@@ -113,6 +113,11 @@ def test_image_folder(folder):
     (folder / "bird").mkdir()
     with pytest.raises(FileNotFoundError, match="class 'bird' has no images"):
         data.ImageFolder(folder)
+    endings = [".bmp", ".jpeg", ".jpg", ".pgm", ".png", ".ppm", ".tif", ".tiff", ".webp"]
+    for ending in endings:  # torchvision's IMG_EXTENSIONS
+        Image.new("L", (4, 5), 7).save(folder / "bird" / f"a{ending}")
+    birds = [path.suffix for path, number in data.ImageFolder(folder).samples if number == 0]
+    assert birds == endings and (data.ImageFolder(folder)[3][0] == 7).all()
     with pytest.raises(FileNotFoundError, match="is no folder"):
         data.ImageFolder(folder / "absent")
     with pytest.raises(FileNotFoundError, match="expected a folder per class"):
