@@ -19,7 +19,7 @@ from data.buffers import BufferPool
 from data.checks import check_whole
 from data.dataset import part_of
 from data.pending import Batch, PendingBatch, Run
-from data.samplers import EpochSampler, IterationBatchSampler
+from data.samplers import EpochSampler, IterationBatchSampler, begin_epoch
 from data.transforms import Picture
 
 __all__ = ["Loader"]
@@ -104,7 +104,7 @@ class Loader:
         shuffle: see `EpochSampler`.
         drop_last: leave out a last batch that is smaller.
         batch_sampler: gives lists of indices; in place of batch_size, shuffle and drop_last. If it
-            has `set_epoch`, that is called first.
+            has `set_epoch`, or its sampler has, that is called first.
         seed: of the order and of all transforms.
         threads: how many; one per core is a good number.
         prefetch: batches that are made ahead, at least one.
@@ -137,11 +137,10 @@ class Loader:
                 "Loader: batch_sampler decides on batch_size, shuffle and drop_last: leave them out"
             )
         self.dataset, self.seed = dataset, seed
-        self.sampler: Any = batch_sampler
         if batch_sampler is None:
-            self.sampler = EpochSampler(len(dataset), shuffle=shuffle, seed=seed)
-            batch_sampler = BatchSampler(self.sampler, int(batch_size), drop_last)
-        self.batch_sampler = batch_sampler
+            sampler = EpochSampler(len(dataset), shuffle=shuffle, seed=seed)
+            batch_sampler = BatchSampler(sampler, int(batch_size), drop_last)
+        self.batch_sampler: Any = batch_sampler
         self.threads, self.prefetch = threads, prefetch
         self.size_divisibility = size_divisibility
         # One more with the consumer, one in the making, and one that a free-threaded Python frees later than others:
@@ -185,8 +184,7 @@ class Loader:
         epoch, start = self._next["epoch"], max(self._next["batch"], self._first)
         self._position = {"epoch": epoch, "batch": start}
         self._next = {"epoch": epoch + 1, "batch": self._first}
-        if hasattr(self.sampler, "set_epoch"):
-            self.sampler.set_epoch(epoch)
+        begin_epoch(self.batch_sampler, epoch)
         batches = islice(enumerate(self.batch_sampler, self._first), start - self._first, None)
         dataset, seed = self.dataset, self.seed
 
@@ -200,4 +198,4 @@ class Loader:
 
     def __len__(self) -> int:
         """Batches of an epoch."""
-        return len(self.batch_sampler)  # type: ignore[arg-type]
+        return len(self.batch_sampler)
