@@ -6,8 +6,7 @@ import random
 
 import pytest
 import torch
-from torch.utils.data import BatchSampler, DistributedSampler
-from torch.utils.data import ConcatDataset, Subset
+from torch.utils.data import BatchSampler, ConcatDataset, DistributedSampler, Subset
 
 pytest.importorskip("_ext.kernels", reason="run `python build_ffi.py` first")
 
