@@ -195,9 +195,7 @@ class CocoDetection(ImageDataset, DetectionDataset):
         size = (info["height"], info["width"])
         got = pixels.shape[:2]
         if got != size:
-            turned = (
-                "; if Exif's orientation turned it, remove that from the file, or annotate what is seen"
-            )
+            turned = "; if Exif's orientation turned it, remove that from the file, or annotate what is seen"
             raise ImageFileError(
                 f"{path}: expected {size[0]} x {size[1]} (height x width) as in "
                 f"{self.annotations.name}, got {got[0]} x {got[1]}{turned if got == size[::-1] else ''}"

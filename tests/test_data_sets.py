@@ -496,7 +496,10 @@ def test_coco_objects_without_a_segmentation(coco):
 def test_coco_image_of_another_size(coco):
     folder, contents = coco
     dataset = data.CocoDetection(folder, write_coco(folder, contents))
-    for size, got in [((20, 30), "30 x 20; if Exif's orientation turned it, .*"), ((9, 9), "9 x 9")]:
+    for size, got in [
+        ((20, 30), "30 x 20; if Exif's orientation turned it, .*"),
+        ((9, 9), "9 x 9"),
+    ]:
         Image.new("RGB", size).save(folder / "0.png")
         with pytest.raises(ValueError, match=rf"0\.png: expected 20 x 30 .* got {got}$"):
             dataset[0]

@@ -337,7 +337,7 @@ def test_arrays_below_the_usual_names(tmp_path):
 
 
 def detectron2s(name):
-    """A name of ours as detectron2 calls it: its convert-torchvision-to-d2.py, modeling/backbone/fpn.py and resnet.py."""
+    """A name of ours as detectron2 calls it (convert-torchvision-to-d2.py, modeling/backbone/fpn.py, resnet.py)."""
     body = name.startswith("body.")
     name = name.removeprefix("body.").removeprefix("fpn.")
     for stage in range(1, 5):
