@@ -148,7 +148,9 @@ def match(
     A name fits one that is it, or that ends with a dot and it; of several the longest. A given name
     goes to the wanted ones with the fewest parts before it: "bn1.weight" to "stem.bn1.weight", and
     not to "layer1.2.bn1.weight" also, if the file has fewer blocks than the model. Where no given
-    name is part of a wanted one, one that the wanted name is part of fits, if there is only one.
+    name is part of a wanted one, one that the wanted name is part of fits, if there is only one. The
+    stem's, which torchvision writes without "stem.", are then those with the same before them as the
+    others: "backbone.body.bn1.weight" beside "backbone.body.layer1.0.bn1.weight".
     """
     by_name = {_canonical(name): name for name in given}
     takers: dict[str, list[tuple[int, str]]] = defaultdict(list)
@@ -172,9 +174,17 @@ def match(
         parts = _canonical(name).split(".")
         for i in range(1, len(parts)):
             longer[".".join(parts[i:])].append(name)
+    befores = dict.fromkeys(
+        _canonical(found).removesuffix(_canonical(name))
+        for name in rest
+        for found in longer[_canonical(name)]
+    )
     ambiguous = {}
     for name in rest:
         fitting = longer[_canonical(name)]
+        if not fitting and "stem." in name:
+            short = _canonical(name).replace("stem.", "")
+            fitting = [by_name[before + short] for before in befores if before + short in by_name]
         if len(fitting) == 1:
             matched[name] = fitting[0]
         elif fitting:

@@ -278,6 +278,31 @@ def test_suffixes_end_at_dots_and_go_to_the_nearest():
     assert match({"fc.bias": 0}, {"fc1000.bias": 0})[0] == {"fc.bias": "fc1000.bias"}
 
 
+@pytest.mark.parametrize("before", ["backbone.body.", "model.", "backbone.0.body.", "encoder_q."])
+@pytest.mark.parametrize("blocks", [1, 3])  # the model has two in its first stage
+def test_torchvisions_stem_below_another_name(before, blocks):
+    """As in its detectors, Lightning's, DETR's and MoCo's files: nothing tells "conv1" from a block's but its place."""
+    model = small_resnet()
+    theirs = ResNet(
+        [StageSpec(1, blocks, False), StageSpec(2, 1, True)],
+        width_per_group=4,
+        res2_out_channels=16,
+        stem_out_channels=4,
+    )
+    values = fill(theirs.state_dict())
+    saved = {before + name.removeprefix("stem."): value for name, value in values.items()}
+    saved["roi_heads.mask_head.conv1.weight"] = torch.zeros(3)
+    kept = {name: value.clone() for name, value in model.state_dict().items()}
+    report = load_weights(model, saved)
+    assert [n.split(".")[:2] for n in report.missing] == [["layer1", "1"]] * (
+        15 if blocks == 1 else 0
+    )
+    for name, value in model.state_dict().items():
+        assert torch.equal(value, (values if name in values else kept)[name])
+    del saved[f"{before}conv1.weight"]  # and none of the blocks' takes its place
+    assert "stem.conv1.weight" in load_weights(model, saved).missing
+
+
 def test_a_prefix_chooses_among_several():
     """As of a teacher and a student in one file, or of two heads."""
     model = small_resnet()
