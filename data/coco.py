@@ -193,10 +193,12 @@ class CocoDetection(ImageDataset, DetectionDataset):
         path = self.folder / info["file_name"]
         pixels = open_rgb(path)
         size = (info["height"], info["width"])
-        if pixels.shape[:2] != size:
+        got = pixels.shape[:2]
+        if got != size:
+            turned = "; if Exif's orientation turned it, remove that from the file, or annotate what is seen"
             raise ImageFileError(
                 f"{path}: expected {size[0]} x {size[1]} (height x width) as in "
-                f"{self.annotations.name}, got {pixels.shape[0]} x {pixels.shape[1]}"
+                f"{self.annotations.name}, got {got[0]} x {got[1]}{turned if got == size[::-1] else ''}"
             )
         return pixels, self.target(index)
 

@@ -47,7 +47,16 @@ def _described(sample: Any) -> str:
     if isinstance(sample, (tuple, list)):
         return f"({', '.join(_described(part) for part in sample)})"
     shape = f" {tuple(sample.shape)}" if hasattr(sample, "shape") else ""
-    return f"{type(sample).__name__}{shape}"
+    kind = f" of {sample.dtype}" if hasattr(sample, "dtype") else ""
+    return f"{type(sample).__name__}{shape}{kind}"
+
+
+def _is_rgb(pixels: Any) -> bool:
+    """Whether these are (H, W, 3) uint8, at least one, or a JPEG of them."""
+    if isinstance(pixels, JpegFile):
+        return True
+    fits = isinstance(pixels, np.ndarray) and pixels.dtype == np.uint8 and pixels.size > 0
+    return fits and pixels.shape[2:] == (3,)
 
 
 def _joined(names: list[str]) -> str:
@@ -197,7 +206,7 @@ class ImageDataset(Dataset):
         try:
             sample = self.read(index)
             pixels = sample[0] if isinstance(sample, (tuple, list)) and len(sample) == 2 else None
-            if not isinstance(pixels, (np.ndarray, JpegFile)) or len(pixels.shape) != 3:
+            if not _is_rgb(pixels):
                 raise TypeError(
                     f"{type(self).__qualname__}.read({index}): expected (pixels, target), pixels an array "
                     f"(H, W, 3) of uint8 or what data.open_rgb gave, got {_described(sample)}"

@@ -15,7 +15,7 @@ from data.files import JpegFile, open_rgb
 
 __all__ = ["Digits", "ImageFolder"]
 
-SUFFIXES = {".bmp", ".gif", ".jpeg", ".jpg", ".png", ".ppm", ".tif", ".tiff", ".webp"}
+SUFFIXES = {".bmp", ".gif", ".jpeg", ".jpg", ".pgm", ".png", ".ppm", ".tif", ".tiff", ".webp"}
 
 
 def images_below(folder: Path) -> list[Path]:

@@ -19,7 +19,7 @@ from data.buffers import BufferPool
 from data.checks import check_whole
 from data.dataset import part_of
 from data.pending import Batch, PendingBatch, Run
-from data.samplers import EpochSampler
+from data.samplers import EpochSampler, IterationBatchSampler, begin_epoch
 from data.transforms import Picture
 
 __all__ = ["Loader"]
@@ -90,8 +90,10 @@ class Loader:
 
     Each iteration is an epoch: iter(loader) goes to the next one. What it gives depends on dataset,
     batches, seed and epoch alone, not on the number of threads. Batches are (ImageList, targets,
-    indices), as from DataLoader with `PadCollate`. Their memory is used again when the last tensor
-    that refers to it is gone; keep them as long as you like.
+    indices), as from DataLoader with `PadCollate`, but that the indices are those of `dataset`, of a
+    Subset, too. Their memory is used again when the last tensor that refers to it is gone; keep them as
+    long as you like. An `IterationBatchSampler` that starts in the middle gives the images, too, that a
+    run from the beginning has there.
 
     An error in a thread is raised where its batch would have come, and ends the iterator; so do
     Ctrl-C, `break`, and dropping it.
@@ -102,7 +104,7 @@ class Loader:
         shuffle: see `EpochSampler`.
         drop_last: leave out a last batch that is smaller.
         batch_sampler: gives lists of indices; in place of batch_size, shuffle and drop_last. If it
-            has `set_epoch`, that is called first.
+            has `set_epoch`, or its sampler has, that is called first.
         seed: of the order and of all transforms.
         threads: how many; one per core is a good number.
         prefetch: batches that are made ahead, at least one.
@@ -135,17 +137,19 @@ class Loader:
                 "Loader: batch_sampler decides on batch_size, shuffle and drop_last: leave them out"
             )
         self.dataset, self.seed = dataset, seed
-        self.sampler: Any = batch_sampler
         if batch_sampler is None:
-            self.sampler = EpochSampler(len(dataset), shuffle=shuffle, seed=seed)
-            batch_sampler = BatchSampler(self.sampler, batch_size, drop_last)
-        self.batch_sampler = batch_sampler
+            sampler = EpochSampler(len(dataset), shuffle=shuffle, seed=seed)
+            batch_sampler = BatchSampler(sampler, int(batch_size), drop_last)
+        self.batch_sampler: Any = batch_sampler
         self.threads, self.prefetch = threads, prefetch
         self.size_divisibility = size_divisibility
         # One more with the consumer, one in the making, and one that a free-threaded Python frees later than others:
         # when the thread that made it runs again.
         self.pool = BufferPool(keep=prefetch + 3)
-        self._next = {"epoch": 0, "batch": 0}
+        # Batches are counted from the run's first one, which the transforms' numbers depend on.
+        started = isinstance(batch_sampler, IterationBatchSampler)
+        self._first = batch_sampler.start if started else 0
+        self._next = {"epoch": 0, "batch": self._first}
         self._position = dict(self._next)
 
     def state_dict(self) -> dict[str, Any]:
@@ -177,12 +181,11 @@ class Loader:
         self._position = dict(self._next)
 
     def __iter__(self) -> Iterator[Batch]:
-        self._position = dict(self._next)
-        epoch, start = self._position["epoch"], self._position["batch"]
-        self._next = {"epoch": epoch + 1, "batch": 0}
-        if hasattr(self.sampler, "set_epoch"):
-            self.sampler.set_epoch(epoch)
-        batches = islice(enumerate(self.batch_sampler), start, None)
+        epoch, start = self._next["epoch"], max(self._next["batch"], self._first)
+        self._position = {"epoch": epoch, "batch": start}
+        self._next = {"epoch": epoch + 1, "batch": self._first}
+        begin_epoch(self.batch_sampler, epoch)
+        batches = islice(enumerate(self.batch_sampler, self._first), start - self._first, None)
         dataset, seed = self.dataset, self.seed
 
         def prepare(batch: int, place: int, index: int) -> tuple[Picture, Any] | None:
@@ -195,4 +198,4 @@ class Loader:
 
     def __len__(self) -> int:
         """Batches of an epoch."""
-        return len(self.batch_sampler)  # type: ignore[arg-type]
+        return len(self.batch_sampler)

@@ -9,12 +9,20 @@ from typing import Any
 
 import numpy as np
 import torch
-from torch.utils.data import Sampler
+from torch.utils.data import BatchSampler, Sampler
 
 from data.checks import check_whole
 from data.dataset import part_of
 
 __all__ = ["EpochSampler", "GroupedBatchSampler", "IterationBatchSampler", "aspect_groups"]
+
+
+def begin_epoch(sampler: Any, epoch: int) -> None:
+    """Calls a sampler's `set_epoch`, or that of the sampler in torch's BatchSampler, which does not pass it on."""
+    while isinstance(sampler, BatchSampler) and not hasattr(sampler, "set_epoch"):
+        sampler = sampler.sampler
+    if hasattr(sampler, "set_epoch"):
+        sampler.set_epoch(epoch)
 
 
 class EpochSampler(Sampler[int]):
@@ -99,8 +107,7 @@ class GroupedBatchSampler(Sampler[list[int]]):
 
     def set_epoch(self, epoch: int) -> None:
         """Passed on to the sampler."""
-        if hasattr(self.sampler, "set_epoch"):
-            self.sampler.set_epoch(epoch)
+        begin_epoch(self.sampler, epoch)
 
     def _batches(self) -> list[list[int]]:
         batches: list[list[int]] = []
@@ -134,7 +141,7 @@ class IterationBatchSampler(Sampler[list[int]]):
     """Batches of one epoch after the other, until there were so many.
 
     Args:
-        batch_sampler: of an epoch; `set_epoch` is called before each.
+        batch_sampler: of an epoch; its `set_epoch`, or its sampler's, is called before each.
         iterations: how many batches in all.
         start: how many of them are done already: a run that begins there gets the same as one that
             was not interrupted.
@@ -148,8 +155,7 @@ class IterationBatchSampler(Sampler[list[int]]):
     def __iter__(self) -> Iterator[list[int]]:
         done, epoch = 0, 0
         while done < self.iterations:
-            if hasattr(self.batch_sampler, "set_epoch"):
-                self.batch_sampler.set_epoch(epoch)
+            begin_epoch(self.batch_sampler, epoch)
             before = done
             for batch in islice(self.batch_sampler, self.iterations - done):
                 if done >= self.start:

@@ -111,11 +111,11 @@ class OneDnnConvolution:
 
     def prepare(self, shape: torch.Size) -> torch.Tensor:
         """The weights in the layout for inputs of this shape."""
-        while len(self.prepared) >= self.SIZES:
-            del self.prepared[next(iter(self.prepared))]
         reorder = torch.ops.mkldnn._reorder_convolution_weight
         size = list(shape) if shape.numel() else None
-        self.prepared[shape] = weight = reorder(self.weight, *self.arguments, size)
+        weight: torch.Tensor = reorder(self.weight, *self.arguments, size)
+        latest = list(self.prepared.items())[1 - self.SIZES :]
+        self.prepared = {**dict(latest), shape: weight}  # a new one: threads may read the other
         return weight
 
     def __call__(

@@ -72,4 +72,7 @@ class DeformableConvolution(nn.Module):
         if not self.settings.modulated:
             return self.conv(x, offset)
         split = 2 * self.TAPS * self.settings.groups
-        return self.conv(x, offset[:, :split].contiguous(), offset[:, split:].sigmoid())
+        # no view, which the offsets of a single image would be: torch.compile of torch 2.13 keeps none for backward
+        # whose sizes are dynamic ("cannot determine truth value of Relational")
+        moves = offset[:, :split].clone(memory_format=torch.contiguous_format)
+        return self.conv(x, moves, offset[:, split:].sigmoid())

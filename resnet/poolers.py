@@ -9,6 +9,7 @@ import torch
 from torch import nn
 
 from resnet.ops import roi_align
+from resnet.ops.boxes import check_boxes
 
 
 class LevelMapper:
@@ -100,6 +101,8 @@ class Pooler(nn.Module):
             raise ValueError(
                 f"Pooler: expected boxes of {features[0].shape[0]} images, got {len(boxes)}"
             )
+        for i, b in enumerate(boxes):
+            check_boxes("Pooler", f"boxes[{i}]", b)
         numbered = [
             torch.cat([b.new_full((len(b), 1), float(i)), b], 1) for i, b in enumerate(boxes)
         ]

@@ -1,4 +1,4 @@
-"""Weights of torchvision, timm, maskrcnn-benchmark and Detectron into a model, with a report."""
+"""Weights of torchvision, timm, maskrcnn-benchmark, Detectron and detectron2 into a model, with a report."""
 
 from __future__ import annotations
 
@@ -17,8 +17,28 @@ from torch import nn
 from resnet.caffe2 import below_wrappers, from_caffe2
 from resnet.pickles import load_pickle
 
-# Other names of the same entry: a deformable convolution's, and Detectron's last layer.
-_SAME = [(re.compile(r"\.conv2\.conv\."), ".conv2."), (re.compile(r"(^|\.)fc1000\."), r"\1fc.")]
+# Other names of the same entry, one after the other: parts of a name between dots, and what stands for them.
+_SAME = [
+    (re.compile(rf"(?<![^.]){other}\."), f"{ours}.")
+    for other, ours in [
+        (r"conv2\.conv", "conv2"),  # a deformable convolution's
+        ("fc1000", "fc"),  # Detectron's last layer
+        # detectron2's, which has the features of a pyramid's body below bottom_up, else below backbone
+        ("bottom_up", "body"),
+        (r"backbone(?=\.(stem|res\d)\.)", "backbone.body"),
+        *((f"res{stage + 1}", f"layer{stage}") for stage in range(1, 5)),
+        (r"conv(\d)\.norm", r"bn\1"),
+        ("conv2_offset", "conv2.offset"),
+        (r"shortcut\.norm", "downsample.1"),
+        ("shortcut", "downsample.0"),
+        *((f"fpn_lateral{stage + 1}", f"fpn.fpn_inner{stage}") for stage in range(1, 5)),
+        *((f"fpn_output{stage + 1}", f"fpn.fpn_layer{stage}") for stage in range(1, 5)),
+        ("top_block", "fpn.top_blocks"),
+        # a convolution of the pyramid beside its norm, which is below it there and the next entry here
+        (r"(fpn_(?:inner|layer)\d)\.0", r"\1"),
+        (r"(fpn_(?:inner|layer)\d)\.1", r"\1.norm"),
+    ]
+]
 
 
 @dataclasses.dataclass
@@ -128,7 +148,9 @@ def match(
     A name fits one that is it, or that ends with a dot and it; of several the longest. A given name
     goes to the wanted ones with the fewest parts before it: "bn1.weight" to "stem.bn1.weight", and
     not to "layer1.2.bn1.weight" also, if the file has fewer blocks than the model. Where no given
-    name is part of a wanted one, one that the wanted name is part of fits, if there is only one.
+    name is part of a wanted one, one that the wanted name is part of fits, if there is only one. The
+    stem's, which torchvision writes without "stem.", are then those with the same before them as the
+    others: "backbone.body.bn1.weight" beside "backbone.body.layer1.0.bn1.weight".
     """
     by_name = {_canonical(name): name for name in given}
     takers: dict[str, list[tuple[int, str]]] = defaultdict(list)
@@ -152,9 +174,17 @@ def match(
         parts = _canonical(name).split(".")
         for i in range(1, len(parts)):
             longer[".".join(parts[i:])].append(name)
+    befores = dict.fromkeys(
+        _canonical(found).removesuffix(_canonical(name))
+        for name in rest
+        for found in longer[_canonical(name)]
+    )
     ambiguous = {}
     for name in rest:
         fitting = longer[_canonical(name)]
+        if not fitting and "stem." in name:
+            short = _canonical(name).replace("stem.", "")
+            fitting = [by_name[before + short] for before in befores if before + short in by_name]
         if len(fitting) == 1:
             matched[name] = fitting[0]
         elif fitting:
@@ -175,7 +205,7 @@ def load_weights(
     Args:
         model: any; its entries that match nothing keep their values.
         source: a file (see `read_weights`), or a state_dict.
-        eps: added to the running variances: 1e-5 for torchvision's and timm's weights in a
+        eps: added to the running variances: 1e-5 for torchvision's, timm's and detectron2's weights in a
             FrozenBatchNorm2d with eps 0.
         strict: everything in the model must be in the source, in its shape.
         prefix: only entries of the source whose names begin with it, where several would fit the model's:

@@ -62,6 +62,8 @@ static inline run next_run(const geometry *g, int64_t d, run r) {
 #define deform_offset_backward TH_CONCAT_2(deform_offset_backward_, real)
 #define fields TH_CONCAT_2(deform_fields_, real)
 #define sample TH_CONCAT_2(deform_sample_, real)
+#define counts TH_CONCAT_2(deform_counts_, real)
+#define below TH_CONCAT_2(deform_below_, real)
 #define sample_at TH_CONCAT_2(deform_sample_at_, real)
 #define check TH_CONCAT_2(deform_check_, real)
 #define gather TH_CONCAT_2(deform_gather_, real)
@@ -83,10 +85,20 @@ typedef struct {
   real factor; /* the mask */
 } sample;
 
+/* Whether a coordinate is less than a pixel outside of an axis. With rim, one pixel before it does:
+ * such a sample is 0, but not when it is moved on, as all derivatives here are of a move to larger
+ * coordinates. */
+static inline int counts(real at, int64_t size, int rim) {
+  return (at > -1 || (rim && at == -1)) && at < (real)size;
+}
+
+/* The pixel at or before a coordinate of at least -1. */
+static inline int64_t below(real at) { return at < 0 ? -1 : (int64_t)at; }
+
 /* The sample of tap t of deformable group d at output (y, x), without corners that lie outside of
- * columns left..right-1. */
+ * columns left..right-1; rim: see `counts`. */
 static inline void sample_at(const geometry *g, const fields *f, const int64_t *stride, int64_t d,
-                             int64_t t, int64_t y, int64_t x, int64_t left, int64_t right,
+                             int64_t t, int64_t y, int64_t x, int64_t left, int64_t right, int rim,
                              sample *s) {
   const int64_t field = d * g->taps + t, *os = f->offset_stride;
   const real *offset = f->offset + 2 * field * os[0] + y * os[1] + x * os[2];
@@ -97,10 +109,10 @@ static inline void sample_at(const geometry *g, const fields *f, const int64_t *
       f->mask ? f->mask[field * f->mask_stride[0] + y * f->mask_stride[1] + x * f->mask_stride[2]]
               : 1;
   /* a NaN fails all comparisons */
-  if (!(at_x > -1 && at_x >= (real)(left - 1) && at_x < (real)right)) return;
+  if (!(counts(at_x, right, rim) && at_x >= (real)(left - 1))) return;
   const real at_y = (real)(y * g->stride[0] - g->pad[0] + row * g->dilation[0]) + offset[0];
-  if (!(at_y > -1 && at_y < (real)g->size[0])) return;
-  const int64_t low_y = (int64_t)at_y - (at_y < 0), low_x = (int64_t)at_x - (at_x < 0);
+  if (!counts(at_y, g->size[0], rim)) return;
+  const int64_t low_y = below(at_y), low_x = below(at_x);
   const real ly = at_y - (real)low_y, lx = at_x - (real)low_x, hy = 1 - ly, hx = 1 - lx;
   int c = 0;
   for (int i = 0; i < 2; i++)
@@ -235,7 +247,7 @@ void deform_columns(const THTensor *input, const THTensor *offset, const THTenso
     sample samples[AHEAD];
     FOR_FIELDS(g, d, begin, end) {
       for (int64_t t = begin; t < end; t++)
-        sample_at(&g, &f, stride, d, t, y, x, 0, g.size[1], &samples[t - begin]);
+        sample_at(&g, &f, stride, d, t, y, x, 0, g.size[1], 0, &samples[t - begin]);
       for (int64_t t = begin; t < end; t++) {
         FOR_RUNS(g, d, r) {
           gather(&samples[t - begin], map + r.c * stride[0], stride[0], r.n,
@@ -267,7 +279,7 @@ void deform_input_backward(const THTensor *grad_columns, const THTensor *offset,
       sample samples[AHEAD];
       FOR_FIELDS(g, d, begin, end) {
         for (int64_t t = begin; t < end; t++)
-          sample_at(&g, &f, stride, d, t, y, x, left, right, &samples[t - begin]);
+          sample_at(&g, &f, stride, d, t, y, x, left, right, 0, &samples[t - begin]);
         for (int64_t t = begin; t < end; t++) {
           if (samples[t - begin].corners == 0) continue;
           FOR_RUNS(g, d, r) {
@@ -305,7 +317,7 @@ void deform_offset_backward(const THTensor *grad_columns, const THTensor *input,
     sample samples[AHEAD];
     FOR_FIELDS(g, d, begin, end) {
       for (int64_t t = begin; t < end; t++)
-        sample_at(&g, &f, stride, d, t, y, x, 0, g.size[1], &samples[t - begin]);
+        sample_at(&g, &f, stride, d, t, y, x, 0, g.size[1], 1, &samples[t - begin]);
       for (int64_t t = begin; t < end; t++) {
         const sample *s = &samples[t - begin];
         real sums[4] = {0}, by_y = 0, by_x = 0, value = 0;
@@ -335,6 +347,8 @@ void deform_offset_backward(const THTensor *grad_columns, const THTensor *input,
 #undef deform_offset_backward
 #undef fields
 #undef sample
+#undef counts
+#undef below
 #undef sample_at
 #undef check
 #undef gather

@@ -173,6 +173,7 @@ def _deform_conv(dtype: torch.dtype) -> Iterator[Call]:
         image = image.permute(1, 2, 0).contiguous().permute(2, 0, 1) if last else image
         offset = torch.randn(2 * 2 * 6, 5, 4, dtype=dtype) * 3
         offset[1, 2, 2] = NAN
+        offset[:, 3:].round_()  # samples on pixels, and one before the first
         mask = torch.rand(2 * 6, 5, 4, dtype=dtype) if masked else None
         # kernel 2 x 3, strides, pads, dilations, and the positions 7 .. 16 of 20
         settings = [2, 3, 1, 2, 0, 2, 2, 1, 7]

@@ -83,8 +83,34 @@ def test_batches_of_a_training_run():
         assert len({height > width for height, width in images.image_sizes}) == 1
         assert min(min(size) for size in images.image_sizes) in (40, 48)
         assert indices == again[2] and torch.equal(images.tensors, again[0].tensors)
-    rest = list(data.make_data_loader(config, dataset, seed=3, start_iter=5))
-    assert [indices for _, _, indices in rest] == [indices for _, _, indices in runs[0][5:]]
+
+
+def test_a_training_run_goes_on_with_the_same_images():
+    config = Config.from_dict(CONFIG)
+    dataset = shapes(config, True)
+
+    def loader(start):
+        return data.make_data_loader(config, dataset, seed=3, start_iter=start)
+
+    whole = list(loader(0))
+    # the sizes and flips, too, which are drawn; by start_iter, by state_dict, and by both
+    started, both = loader(4), loader(5)
+    first = iter(started)
+    given = [next(first)]
+    first.close()
+    state = started.state_dict()
+    resumed = loader(0)
+    resumed.load_state_dict(state)
+    both.load_state_dict(state)
+    for batches, expected in [
+        (given, whole[4:5]),
+        (resumed, whole[5:]),
+        (both, whole[5:]),
+        (loader(2), whole[2:]),
+    ]:
+        for (images, targets, indices), other in zip(batches, expected, strict=True):
+            assert indices == other[2] and torch.equal(images.tensors, other[0].tensors)
+            assert all(map(torch.equal, *([t.boxes for t in ts] for ts in (targets, other[1]))))
 
 
 def test_batches_of_a_test():

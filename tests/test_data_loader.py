@@ -60,7 +60,7 @@ def no_threads_left() -> bool:
 
 def test_batches_are_those_of_pad_collate():
     plain = data.Shapes(7, size=(30, 44), transforms=Compose([Resize(40, 60), Normalize()]))
-    loader = data.Loader(plain, 3, size_divisibility=32)
+    loader = data.Loader(plain, np.int64(3), size_divisibility=32)
     expected = torch.utils.data.DataLoader(plain, 3, collate_fn=data.PadCollate(32))
     assert len(loader) == 3
     assert_equal(kept(loader), kept(expected))
@@ -118,7 +118,9 @@ def test_two_epochs_resumed_anywhere_give_the_same_batches():
 def test_subsets_concatenations_and_batch_samplers():
     dataset = data.Shapes(6, size=(30, 44))
     combined = ConcatDataset([Subset(dataset, [5, 1]), dataset])
-    loader = data.Loader(combined, batch_sampler=[[0, 7], [2], [1, 0]])
+    batches = [[0, 7], [2], [1, 0]]
+    loader = data.Loader(combined, batch_sampler=batches)
+    assert [indices for _, _, indices in loader] == batches  # of what the loader was given
     for (images, targets, indices), expected in zip(loader, [[5, 5], [0], [1, 5]], strict=True):
         for image, target, index in zip(images.tensors, targets, expected, strict=True):
             pixels, plain = dataset.read(index)

@@ -6,7 +6,7 @@ import random
 
 import pytest
 import torch
-from torch.utils.data import ConcatDataset, Subset
+from torch.utils.data import BatchSampler, ConcatDataset, DistributedSampler, Subset
 
 pytest.importorskip("_ext.kernels", reason="run `python build_ffi.py` first")
 
@@ -88,6 +88,24 @@ def test_iterations_go_through_epochs_and_can_begin_anywhere():
         assert list(rest) == whole[start:] and len(rest) == len(whole[start:])
     with pytest.raises(ValueError, match="gave no batch"):
         list(IterationBatchSampler([], 3))
+
+
+@pytest.mark.parametrize("kind", ["ours", "torchs"])
+def test_torchs_batch_sampler_is_told_of_epochs(kind):
+    """It has no set_epoch, and each epoch would have the first one's order."""
+    dataset = data.Shapes(12, size=(16, 16))
+    ours = EpochSampler(12, rank=1, world=2)
+    sampler = ours if kind == "ours" else DistributedSampler(dataset, 2, 1)
+    epochs = []
+    for epoch in range(3):
+        sampler.set_epoch(epoch)
+        order = list(sampler)
+        epochs += [order[:3], order[3:]]
+    assert epochs[:2] != epochs[2:4] != epochs[4:]
+    batches = BatchSampler(sampler, 3, False)
+    assert list(IterationBatchSampler(batches, 6)) == epochs
+    loader = data.Loader(dataset, batch_sampler=batches)
+    assert [indices for _ in range(3) for _, _, indices in loader] == epochs
 
 
 def test_torch_data_loader_takes_them():

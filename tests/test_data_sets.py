@@ -69,9 +69,17 @@ def test_an_image_set_whose_init_forgets_its_base():
     ("sample", "got"),
     [
         (None, "NoneType"),
-        (np.zeros((4, 4, 3), np.uint8), r"ndarray \(4, 4, 3\)"),
-        ((np.zeros((4, 4), np.uint8), 1), r"\(ndarray \(4, 4\), int\)"),
-        ((torch.zeros(4, 4, 3, dtype=torch.uint8), 1), r"\(Tensor \(4, 4, 3\), int\)"),
+        (np.zeros((4, 4, 3), np.uint8), r"ndarray \(4, 4, 3\) of uint8"),
+        ((np.zeros((4, 4), np.uint8), 1), r"\(ndarray \(4, 4\) of uint8, int\)"),
+        ((np.zeros((4, 4, 1), np.uint8), 1), r"\(ndarray \(4, 4, 1\) of uint8, int\)"),
+        ((np.zeros((4, 4, 4), np.uint8), 1), r"\(ndarray \(4, 4, 4\) of uint8, int\)"),
+        ((np.zeros((3, 4, 4), np.uint8), 1), r"\(ndarray \(3, 4, 4\) of uint8, int\)"),
+        ((np.zeros((0, 4, 3), np.uint8), 1), r"\(ndarray \(0, 4, 3\) of uint8, int\)"),
+        ((np.zeros((4, 4, 3), np.float32), 1), r"\(ndarray \(4, 4, 3\) of float32, int\)"),
+        (
+            (torch.zeros(4, 4, 3, dtype=torch.uint8), 1),
+            r"\(Tensor \(4, 4, 3\) of torch.uint8, int\)",
+        ),
         ((1, 2, 3), r"\(int, int, int\)"),
     ],
 )
@@ -105,6 +113,11 @@ def test_image_folder(folder):
     (folder / "bird").mkdir()
     with pytest.raises(FileNotFoundError, match="class 'bird' has no images"):
         data.ImageFolder(folder)
+    endings = [".bmp", ".jpeg", ".jpg", ".pgm", ".png", ".ppm", ".tif", ".tiff", ".webp"]
+    for ending in endings:  # torchvision's IMG_EXTENSIONS
+        Image.new("L", (4, 5), 7).save(folder / "bird" / f"a{ending}")
+    birds = [path.suffix for path, number in data.ImageFolder(folder).samples if number == 0]
+    assert birds == endings and (data.ImageFolder(folder)[3][0] == 7).all()
     with pytest.raises(FileNotFoundError, match="is no folder"):
         data.ImageFolder(folder / "absent")
     with pytest.raises(FileNotFoundError, match="expected a folder per class"):
@@ -482,10 +495,14 @@ def test_coco_objects_without_a_segmentation(coco):
 
 def test_coco_image_of_another_size(coco):
     folder, contents = coco
-    Image.new("RGB", (20, 30)).save(folder / "0.png")
     dataset = data.CocoDetection(folder, write_coco(folder, contents))
-    with pytest.raises(ValueError, match=r"0\.png: expected 20 x 30 .* got 30 x 20"):
-        dataset[0]
+    for size, got in [
+        ((20, 30), "30 x 20; if Exif's orientation turned it, .*"),
+        ((9, 9), "9 x 9"),
+    ]:
+        Image.new("RGB", size).save(folder / "0.png")
+        with pytest.raises(ValueError, match=rf"0\.png: expected 20 x 30 .* got {got}$"):
+            dataset[0]
 
 
 def test_image_folder_follows_links(folder, tmp_path_factory):

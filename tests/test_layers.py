@@ -104,6 +104,12 @@ def test_pooler_is_torchvisions(tv):
         pooler(features[:1], boxes)
     with pytest.raises(ValueError, match="expected boxes of 2 images, got 1"):
         pooler(features, boxes[:1])
+    # an image without objects as torch.tensor([]) makes it; regions in place of boxes; a list
+    for wrong, got in [(torch.tensor([]), r"\(0,\)"), (rois, r"\(105, 5\)"), ([], "a list")]:
+        with pytest.raises(
+            (ValueError, TypeError), match=rf"Pooler: boxes\[1\] must be .* got {got}"
+        ):
+            pooler(features, [boxes[0], wrong])
     with pytest.raises(ValueError, match="powers of two, each half of the one before"):
         Pooler(7, [1 / 4, 1 / 16], 2)
 

@@ -158,6 +158,18 @@ def test_deform_conv_is_torchvisions(tv, geometry, masked, memory, dtype):
     same_gradients(ours, theirs, inputs, {torch.float32: 1e-4, torch.float64: 1e-12}[dtype])
 
 
+@pytest.mark.parametrize("unit", [0.0, 0.5, 1.0])  # 0, as layers begin
+def test_deform_conv_of_whole_pixels_has_torchvisions_gradients(tv, unit):
+    """Where a sample lies on a pixel, or one pixel outside of x, the derivatives on its two sides differ."""
+    torch.manual_seed(0)
+    x = torch.randn(1, 4, 6, 7, dtype=torch.float64, requires_grad=True)
+    weight = torch.randn(3, 4, 3, 3, dtype=torch.float64, requires_grad=True)
+    offset = (torch.randint(-8, 9, (1, 18, 6, 7)).double() * unit).requires_grad_()
+    mask = torch.rand(1, 9, 6, 7, dtype=torch.float64, requires_grad=True)
+    ours, theirs = (m.deform_conv2d(x, offset, weight, padding=1, mask=mask) for m in (ops, tv))
+    same_gradients(ours, theirs, [x, offset, weight, mask], 1e-12)
+
+
 # ---------------------------------------------------------------------------------------- formulas
 
 

@@ -254,6 +254,23 @@ def test_large_results_are_the_same_by_onednn(monkeypatch):
             assert torch.equal(ours, theirs) and ours.stride() == theirs.stride()
 
 
+def test_threads_do_not_meet_where_onednns_weights_are_kept():
+    """What one thread looks through stays as it is while others prepare for images of other sizes."""
+    if not onednn_works():
+        pytest.skip("this torch has no prepared oneDNN convolutions")
+    weight, bias = torch.randn(16, 8, 3, 3), torch.randn(16)
+    way = OneDnnConvolution(weight, bias, Geometry((1, 1), (1, 1), (1, 1), 1))
+    shapes = [torch.Size((1, 8, 5, width)) for width in (4, 5, 6, 7)]
+    with torch.no_grad():
+        for shape in shapes[:2]:
+            way(torch.zeros(shape), None, False, False)
+        for _, shape in zip(way.prepared, shapes[2:], strict=True):
+            x = torch.randn(shape)
+            theirs = torch.conv2d(x, weight, bias, padding=1)
+            assert torch.allclose(way(x, None, False, False), theirs, atol=1e-5)
+    assert list(way.prepared) == shapes[2:]
+
+
 @contextlib.contextmanager
 def default_dtype(dtype):
     before = torch.get_default_dtype()

@@ -20,6 +20,7 @@ from resnet import (  # noqa: E402  # noqa: E402
     build_backbone,
     build_classifier,
 )
+from resnet.deformable import DeformableConvolution  # noqa: E402
 from resnet.export import export_onnx, outputs_of  # noqa: E402
 from resnet.ops import plain_torch  # noqa: E402
 
@@ -180,6 +181,17 @@ def test_deformable_stages_begin_as_plain_ones(model, modulated, groups):
         assert other(images[:0])[1].shape == (0, 32, 8, 6)
     other(images)[1].square().sum().backward()
     assert other.layer2[0].conv2.offset.weight.grad.abs().max() > 0
+
+
+@pytest.mark.parametrize("images", [1, 2])
+def test_offsets_are_no_view(images):
+    """Inductor fails on one that backward needs, where sizes are dynamic; to compile here would take a minute."""
+    layer = DeformableConvolution(8, Deformable(True, 2))
+    seen = []
+    layer.conv.register_forward_pre_hook(lambda _, inputs: seen.append(inputs))
+    layer(torch.randn(images, 8, 5, 6))
+    ((_, offset, mask),) = seen
+    assert not offset._is_view() and not mask._is_view()
 
 
 def test_deformable_configuration():

@@ -278,6 +278,31 @@ def test_suffixes_end_at_dots_and_go_to_the_nearest():
     assert match({"fc.bias": 0}, {"fc1000.bias": 0})[0] == {"fc.bias": "fc1000.bias"}
 
 
+@pytest.mark.parametrize("before", ["backbone.body.", "model.", "backbone.0.body.", "encoder_q."])
+@pytest.mark.parametrize("blocks", [1, 3])  # the model has two in its first stage
+def test_torchvisions_stem_below_another_name(before, blocks):
+    """As in its detectors, Lightning's, DETR's and MoCo's files: nothing tells "conv1" from a block's but its place."""
+    model = small_resnet()
+    theirs = ResNet(
+        [StageSpec(1, blocks, False), StageSpec(2, 1, True)],
+        width_per_group=4,
+        res2_out_channels=16,
+        stem_out_channels=4,
+    )
+    values = fill(theirs.state_dict())
+    saved = {before + name.removeprefix("stem."): value for name, value in values.items()}
+    saved["roi_heads.mask_head.conv1.weight"] = torch.zeros(3)
+    kept = {name: value.clone() for name, value in model.state_dict().items()}
+    report = load_weights(model, saved)
+    assert [n.split(".")[:2] for n in report.missing] == [["layer1", "1"]] * (
+        15 if blocks == 1 else 0
+    )
+    for name, value in model.state_dict().items():
+        assert torch.equal(value, (values if name in values else kept)[name])
+    del saved[f"{before}conv1.weight"]  # and none of the blocks' takes its place
+    assert "stem.conv1.weight" in load_weights(model, saved).missing
+
+
 def test_a_prefix_chooses_among_several():
     """As of a teacher and a student in one file, or of two heads."""
     model = small_resnet()
@@ -334,6 +359,60 @@ def test_arrays_below_the_usual_names(tmp_path):
         ValueError, match=r"names and tensors, got one of stem.conv1.weight \(ndarray\)"
     ):
         load_weights(model, arrays)
+
+
+def detectron2s(name):
+    """A name of ours as detectron2 calls it (convert-torchvision-to-d2.py, modeling/backbone/fpn.py, resnet.py)."""
+    body = name.startswith("body.")
+    name = name.removeprefix("body.").removeprefix("fpn.")
+    for stage in range(1, 5):
+        name = name.replace(f"layer{stage}.", f"res{stage + 1}.", 1 if body else 0)
+        name = name.replace(f"fpn_inner{stage}.", f"fpn_lateral{stage + 1}.")
+        name = name.replace(f"fpn_layer{stage}.", f"fpn_output{stage + 1}.")
+    for number in (1, 2, 3):
+        name = name.replace(f"bn{number}.", f"conv{number}.norm.")
+    name = name.replace("downsample.0.", "shortcut.").replace("downsample.1.", "shortcut.norm.")
+    name = name.replace("conv2.conv.", "conv2.").replace("conv2.offset.", "conv2_offset.")
+    if name.startswith("fpn_"):
+        name = name.replace(".0.", ".").replace(".1.", ".norm.")
+    return name.replace("top_blocks.", "top_block.")
+
+
+@pytest.mark.parametrize(
+    "keys",
+    [
+        {"MODEL.BACKBONE.CONV_BODY": "R-50-C4"},
+        {"MODEL.BACKBONE.CONV_BODY": "R-50-FPN-RETINANET", "MODEL.RETINANET.USE_C5": False},
+        {
+            "MODEL.BACKBONE.CONV_BODY": "R-50-FPN",
+            "MODEL.RESNETS.TRANS_FUNC": "BottleneckWithGN",
+            "MODEL.FPN.USE_GN": True,
+            "MODEL.RESNETS.STAGE_WITH_DCN": (False, True, True, True),
+        },
+    ],
+)
+def test_detectron2s_names(tmp_path, keys):
+    sizes = {"RES2_OUT_CHANNELS": 32, "STEM_OUT_CHANNELS": 32, "WIDTH_PER_GROUP": 32}
+    sizes["BACKBONE_OUT_CHANNELS"] = 32
+    model = build_backbone(Config.from_dict({**keys, "MODEL.RESNETS": sizes}))
+    values = fill(model.state_dict())
+    pyramid = hasattr(model, "fpn")
+    arrays = {"roi_heads.box_head.fc1.weight": np.zeros((2, 2), np.float32)}
+    for name, value in values.items():
+        below = "bottom_up." if pyramid and name.startswith("body.") else ""
+        arrays[f"backbone.{below}{detectron2s(name)}"] = value.numpy()
+    path = tmp_path / "model_final.pkl"
+    path.write_bytes(pickle.dumps({"model": arrays, "__author__": "Detectron2 Model Zoo"}))
+    report = load_weights(model, path, strict=True)
+    assert report.unused == ["roi_heads.box_head.fc1.weight"]
+    assert all(torch.equal(value, values[name]) for name, value in model.state_dict().items())
+    # of an image classifier: nothing before the stem and the stages
+    body = {detectron2s(name): value for name, value in fill(values, 2).items() if "body." in name}
+    load_weights(model.body, body, strict=True)
+    assert all(
+        torch.equal(value, body[detectron2s(f"body.{name}")])
+        for name, value in model.body.state_dict().items()
+    )
 
 
 def test_the_report():

@@ -104,7 +104,7 @@ def _check_tensor(name: str, argument: str, value: object) -> None:
         )
 
 
-def _check_boxes(name: str, argument: str, boxes: torch.Tensor) -> None:
+def check_boxes(name: str, argument: str, boxes: torch.Tensor) -> None:
     _check_tensor(name, argument, boxes)
     if boxes.dim() != 2 or boxes.shape[1] != 4:
         raise ValueError(
@@ -113,7 +113,7 @@ def _check_boxes(name: str, argument: str, boxes: torch.Tensor) -> None:
 
 
 def _check_scores(name: str, boxes: torch.Tensor, scores: torch.Tensor) -> None:
-    _check_boxes(name, "boxes", boxes)
+    check_boxes(name, "boxes", boxes)
     _check_tensor(name, "scores", scores)
     if scores.dim() != 1 or scores.shape[0] != boxes.shape[0]:
         raise ValueError(
@@ -141,8 +141,8 @@ def box_iou(boxes1: torch.Tensor, boxes2: torch.Tensor, *, plus_one: bool = Fals
     Returns:
         (N, M) of boxes1's dtype.
     """
-    _check_boxes("box_iou", "boxes1", boxes1)
-    _check_boxes("box_iou", "boxes2", boxes2)
+    check_boxes("box_iou", "boxes1", boxes1)
+    check_boxes("box_iou", "boxes2", boxes2)
     dtype = working_dtype("box_iou", boxes1)
     a, b = boxes1.to(dtype), boxes2.to(dtype)
     compute = _box_iou_op if use_kernels(a) else fallback.box_iou
@@ -186,7 +186,7 @@ def batched_nms(
     Returns:
         (M) int64 row numbers, best score first over all groups.
     """
-    _check_boxes("batched_nms", "boxes", boxes)
+    check_boxes("batched_nms", "boxes", boxes)
     _check_tensor("batched_nms", "groups", groups)
     if groups.shape != boxes.shape[:1] or groups.is_floating_point():
         raise ValueError(

@@ -35,9 +35,18 @@ struct sample {
   real factor; /* the mask */
 };
 
-/* The sample of tap t of deformable group d at position p. */
+/* Whether a coordinate is less than a pixel outside of an axis. With rim, one pixel before it does:
+ * such a sample is 0, but not when it is moved on, as all derivatives here are of a move to larger
+ * coordinates. */
 template <typename real>
-BOTH sample<real> sample_at(const geometry<real> &g, int64_t d, int64_t t, int64_t p) {
+BOTH bool counts(real at, int64_t size, bool rim) {
+  return (at > -1 || (rim && at == -1)) && at < (real)size;
+}
+
+/* The sample of tap t of deformable group d at position p; rim: see `counts`. */
+template <typename real>
+BOTH sample<real> sample_at(const geometry<real> &g, int64_t d, int64_t t, int64_t p,
+                            bool rim = false) {
   const int64_t at = g.first + p, y = quotient(at, g.out_size[1]), x = at - y * g.out_size[1];
   const int64_t field = d * g.taps + t, i = quotient(t, g.kernel[1]), j = t - i * g.kernel[1];
   const int64_t *os = g.offset_stride, *ms = g.mask_stride;
@@ -47,8 +56,8 @@ BOTH sample<real> sample_at(const geometry<real> &g, int64_t d, int64_t t, int64
   sample<real> s = {};
   s.factor = g.mask ? g.mask[field * ms[0] + y * ms[1] + x * ms[2]] : 1;
   /* a NaN fails all comparisons */
-  if (!(at_y > -1 && at_y < (real)g.size[0] && at_x > -1 && at_x < (real)g.size[1])) return s;
-  const int64_t low_y = (int64_t)at_y - (at_y < 0), low_x = (int64_t)at_x - (at_x < 0);
+  if (!(counts(at_y, g.size[0], rim) && counts(at_x, g.size[1], rim))) return s;
+  const int64_t low_y = at_y < 0 ? -1 : (int64_t)at_y, low_x = at_x < 0 ? -1 : (int64_t)at_x;
   const real ly = at_y - (real)low_y, lx = at_x - (real)low_x, hy = 1 - ly, hx = 1 - lx;
 #pragma unroll
   for (int corner = 0; corner < 4; corner++) {
@@ -162,7 +171,7 @@ void multiply(const geometry<real> &g, const real *grad, const real *map, real *
     const int64_t field = take(&i, fields);
     const int64_t d = quotient(field, g.taps), t = field - d * g.taps;
     const int64_t channels = quotient(g.channels, g.deformable_groups);
-    const sample<real> s = sample_at(g, d, t, i);
+    const sample<real> s = sample_at(g, d, t, i, true);
     real sums[4] = {};
     for (int64_t c = d * channels + lane; c < (d + 1) * channels; c += LANES) {
       const real share = grad[g.column(i, t, c)], *from = map + c * g.map_stride[0];
