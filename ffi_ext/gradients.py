@@ -22,12 +22,14 @@ def differentiable(
     """Names the backward of a function: one line gives autograd.
 
     Args:
-        forward: A function of a generated module, such as `my_lib.add_forward`; or any (*inputs) -> tensor.
+        forward: A function of a generated module, such as `my_lib.add_forward`; or any (*inputs) -> tensor,
+            or a tuple of several.
         backward: Of the same kind: `my_lib.add_backward`; or (grad, *inputs) -> the gradient of each tensor
-            input, or one tensor if there is one.
+            input, or one tensor if there is one. Of several outputs the gradients come first, one by one.
         shape: For C functions: (*inputs) -> the shape of the output. By default it is that of the input which
             the header says it is `like`, or else the first tensor's; the element type, too, unless the header
-            has it. Functions that resize their output need none unless torch.compile is to see through them.
+            has it, and the order of strides, unless the header says `contiguous` or `channels_last`. Functions
+            that resize their output need none unless torch.compile is to see through them.
 
     A C forward has one output, the tensor that is not const (the last one, if none is const). The
     parameters of a C backward are known by their names: `grad`, `grad_out`, `grad_output` or
@@ -37,11 +39,18 @@ def differentiable(
 
     Returns:
         A function of the inputs (of C's parameters without the output) whose result carries gradients. If
-        the module is registered, torch.compile sees through it (from torch 2.6 on).
+        the module was registered before, torch.compile sees through it (from torch 2.6 on).
 
     Raises:
+        TypeError: An argument is no function.
         ValueError: The parameters of a C function cannot be told apart.
     """
+    for argument, given in (("forward", forward), ("backward", backward)):
+        if not callable(given):
+            raise TypeError(
+                f"differentiable() argument '{argument}': expected a function of a generated module, such as "
+                f"my_lib.add_{argument}, or one in Python, got {given!r}"
+            )
     if signature_of(forward) is not None:
         forward, backward = _allocating(forward, backward, shape)
     elif shape is not None:
@@ -67,6 +76,8 @@ def differentiable(
 
     run.__doc__ = forward.__doc__
     run.__name__ = run.__qualname__ = name
+    # one of its own: torch.compile gives up on what it has compiled too often
+    run.__code__ = run.__code__.replace(co_name=name)
     run.__wrapped__ = forward  # type: ignore[attr-defined]  # its parameters are what help() shows
     return run
 
@@ -97,7 +108,7 @@ def _functions(
             places = list(zip(ctx.tensors, ctx.others, strict=True))
             inputs = [next(tensors) if is_tensor else other for is_tensor, other in places]
             with torch.no_grad():
-                given = backward(grads[0], *inputs, *tensors)
+                given = backward(*grads, *inputs, *tensors)
             given = [given] if isinstance(given, torch.Tensor) else list(given)
             if len(given) != sum(ctx.tensors):
                 raise ValueError(
@@ -106,7 +117,7 @@ def _functions(
                 )
             gradients = iter(given)
             found = [next(gradients) if is_tensor else None for is_tensor in ctx.tensors]
-            return once(found, [grads[0], *saved])
+            return once(found, [*grads, *saved])
 
     Function.__name__ = Function.__qualname__ = name
 
@@ -153,7 +164,7 @@ def once(
 
     Args:
         gradients: As computed, without a graph.
-        causes: The incoming gradient and what was saved.
+        causes: The incoming gradients and what was saved.
     """
     if not torch.is_grad_enabled() or torch.compiler.is_compiling():
         return tuple(gradients)
@@ -179,6 +190,10 @@ def _allocating(
     if first is None:
         raise ValueError(f"differentiable(): {forward.__doc__} has no tensor input")
     like_of, dtype_of, dtype = _made_like(forward, place, first)
+    out_format = _format_of(forward, output)
+    made_formats = {name: _format_of(backward, name) for name in made}
+    formats = {_format_of(backward, name) for name in theirs.names if name in incoming}
+    in_channels_last = formats == {torch.channels_last}
     differentiated = [name for name in inputs if name in ours.tensors]
     takes_output = output in theirs.names
     passed = [*inputs, output] if takes_output else inputs
@@ -195,16 +210,23 @@ def _allocating(
                 f"{forward.__name__}() argument '{inputs[like_of]}': expected a torch.Tensor, got {type(like).__name__}"
             )
         kind = dtype or getattr(given[dtype_of], "dtype", like.dtype)
-        size = tuple(shape(*given)) if shape else ()
-        out = like.new_empty(size, dtype=kind) if shape else torch.empty_like(like, dtype=kind)
+        out = like.new_empty(tuple(shape(*given)), dtype=kind) if shape else like
+        if not shape or out_format is torch.channels_last:
+            out = _empty_like(out, out_format, kind)
         call(*given[:place], out, *given[place:])
         return out
 
     def run_backward(grad: torch.Tensor, *given: Any) -> list[torch.Tensor | None]:
         values = dict(zip(passed, given, strict=True))
-        gradients = {n: None if (x := values[n[5:]]) is None else torch.empty_like(x) for n in made}
-        # torch calls any empty tensor contiguous, also an expanded one, whose strides TH does not
-        grad = grad.contiguous() if grad.numel() else grad.new_empty(grad.shape)
+        gradients = {
+            n: None if (x := values[n[5:]]) is None else _empty_like(x, made_formats[n])
+            for n in made
+        }
+        if in_channels_last and grad.dim() == 4:
+            grad = grad.contiguous(memory_format=torch.channels_last)
+        else:
+            # torch calls any empty tensor contiguous, also an expanded one, whose strides TH does not
+            grad = grad.contiguous() if grad.numel() else grad.new_empty(grad.shape)
         arguments = [
             grad if n in incoming else gradients[n] if n in gradients else values[n]
             for n in parameters
@@ -219,6 +241,22 @@ def _allocating(
     )
     run_backward.needs_output = takes_output  # type: ignore[attr-defined]
     return run_forward, run_backward  # type: ignore[return-value]
+
+
+def _format_of(function: Any, parameter: str) -> torch.memory_format:
+    """How the header says that a tensor must lie in memory."""
+    record = function.__self__
+    said = constraints.decode(record.constraints[record.names.index(parameter)])
+    formats = {"contiguous": torch.contiguous_format, "channels_last": torch.channels_last}
+    return formats.get(said.layout, torch.preserve_format)
+
+
+def _empty_like(
+    tensor: torch.Tensor, memory_format: torch.memory_format, dtype: torch.dtype | None = None
+) -> torch.Tensor:
+    if memory_format is torch.channels_last and tensor.dim() != 4:
+        memory_format = torch.preserve_format  # the function says what it wants
+    return torch.empty_like(tensor, dtype=dtype, memory_format=memory_format)
 
 
 def _roles(
