@@ -144,7 +144,7 @@ def load_inline(
         c_source: C text. <TH/TH.h> and <ffi_ext.h> are included before it (and <THC/THC.h> with CUDA).
         header: The declarations of the functions to export, with the types that they use; `c_source`
             may have `#include "NAME.h"` for it. Without it, every function of `c_source` that is
-            defined at its top level and is not static; with language="c++", those that are extern "C".
+            defined at its top level and is neither static nor inline; with language="c++", those that are extern "C".
         cuda_source: CUDA text, compiled by nvcc beside it; sets with_cuda.
         verbose: Print one line for each compiler that runs.
         **kwargs: As of `create_extension`; relative paths start at the current directory.
@@ -165,6 +165,12 @@ def load_inline(
         if not isinstance(text, str) and (argument == "c_source" or text is not None):
             raise TypeError(
                 f"load_inline() argument '{argument}': expected C text, a str, got {type(text).__name__}"
+            )
+    for argument in ("sources", "headers"):
+        if argument in kwargs:
+            raise TypeError(
+                f"load_inline() got an unknown keyword argument '{argument}'; its texts are c_source, header and "
+                "cuda_source, and load() takes files"
             )
     kwargs = absolute(kwargs)
     with_cuda = bool(kwargs.pop("with_cuda", False)) or cuda_source is not None
