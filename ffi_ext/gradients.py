@@ -9,6 +9,7 @@ from typing import Any
 import torch
 
 from ffi_ext import constraints, types
+from ffi_ext.names import python_name
 from ffi_ext.operators import Signature, operator_of, signature_of
 from ffi_ext.refusals import DTYPES
 
@@ -36,6 +37,7 @@ def differentiable(
     `grad_<the output's name>` is the gradient that comes in; a name of forward's is that argument, and the
     output's name the output; `grad_<name>` is where the gradient of the input `<name>` is written, into a
     tensor of the input's shape. What the names do not say is an error here, not at the first call.
+    A number that C returns is not looked at: what goes wrong there is for THError or FFI_CHECK to say.
 
     Returns:
         A function of the inputs (of C's parameters without the output) whose result carries gradients. If
@@ -219,8 +221,8 @@ def _allocating(
     def run_backward(grad: torch.Tensor, *given: Any) -> list[torch.Tensor | None]:
         values = dict(zip(passed, given, strict=True))
         gradients = {
-            n: None if (x := values[n[5:]]) is None else _empty_like(x, made_formats[n])
-            for n in made
+            of: None if (x := values[of]) is None else _empty_like(x, made_formats[n])
+            for n, of in made.items()
         }
         if in_channels_last and grad.dim() == 4:
             grad = grad.contiguous(memory_format=torch.channels_last)
@@ -228,11 +230,11 @@ def _allocating(
             # torch calls any empty tensor contiguous, also an expanded one, whose strides TH does not
             grad = grad.contiguous() if grad.numel() else grad.new_empty(grad.shape)
         arguments = [
-            grad if n in incoming else gradients[n] if n in gradients else values[n]
+            grad if n in incoming else gradients[made[n]] if n in made else values[n]
             for n in parameters
         ]
         call_backward(*arguments)
-        return [gradients.get(f"grad_{n}") for n in differentiated if values[n] is not None]
+        return [gradients.get(n) for n in differentiated if values[n] is not None]
 
     run_forward.__name__, run_forward.__doc__ = forward.__name__, forward.__doc__
     kind = inspect.Parameter.POSITIONAL_OR_KEYWORD
@@ -261,12 +263,12 @@ def _empty_like(
 
 def _roles(
     forward: Any, backward: Any, ours: Signature, theirs: Signature
-) -> tuple[str, list[str], set[str], list[str]]:
+) -> tuple[str, list[str], set[str], dict[str, str]]:
     """What the parameters' names say.
 
     Returns:
         Forward's output; its inputs; what backward may call the gradient that comes in; the gradients
-        that backward writes.
+        that backward writes, and the inputs that they are of.
     """
     if not ours.mutable:
         raise ValueError(
@@ -279,8 +281,10 @@ def _roles(
         )
     output = ours.mutable[-1]
     inputs = [name for name in ours.names if name != output]
-    incoming = {"grad", "grad_out", "grad_output", f"grad_{output}"}
-    made = [n for n in theirs.names if n.startswith("grad_") and n[5:] in inputs]
+    # grad_in is that of C's `in`, which is in_ in Python
+    named = {n: python_name(n[5:]) for n in theirs.names if n.startswith("grad_")}
+    incoming = {"grad", "grad_out", "grad_output", *(n for n, of in named.items() if of == output)}
+    made = {n: of for n, of in named.items() if of in inputs}
     for name in theirs.names:
         if name not in {*incoming, *made, *inputs, output}:
             raise ValueError(

@@ -180,6 +180,8 @@ void rows_forward(const THDoubleTensor *x, THDoubleTensor *out);
 void rows_backward(const THDoubleTensor *grad_output, const THDoubleTensor *out, THDoubleTensor *grad_x);
 void old_forward(THDoubleTensor *a, THDoubleTensor *b, THDoubleTensor *out);
 void old_backward(THDoubleTensor *grad, THDoubleTensor *a, THDoubleTensor *b, THDoubleTensor *grad_a);
+void keyword(const THDoubleTensor *in, THDoubleTensor *is);
+void keyword_backward(const THDoubleTensor *grad_is, const THDoubleTensor *in, THDoubleTensor *grad_in);
 void odd(const THDoubleTensor *what, THDoubleTensor *grad_a);
 void several(const THDoubleTensor *a, THDoubleTensor *x, THDoubleTensor *y);
 void none(const THDoubleTensor *a);
@@ -207,6 +209,11 @@ void old_forward(THDoubleTensor *a, THDoubleTensor *b, THDoubleTensor *out) { TH
 void old_backward(THDoubleTensor *grad, THDoubleTensor *a, THDoubleTensor *b, THDoubleTensor *grad_a) {
   THDoubleTensor_cmul(grad_a, grad, b);
 }
+void keyword(const THDoubleTensor *in, THDoubleTensor *is) { THDoubleTensor_cmul(is, T(in), T(in)); }
+void keyword_backward(const THDoubleTensor *grad_is, const THDoubleTensor *in, THDoubleTensor *grad_in) {
+  THDoubleTensor_cmul(grad_in, T(grad_is), T(in));
+  THDoubleTensor_mul(grad_in, grad_in, 2);
+}
 void odd(const THDoubleTensor *what, THDoubleTensor *grad_a) {}
 void several(const THDoubleTensor *a, THDoubleTensor *x, THDoubleTensor *y) {}
 void none(const THDoubleTensor *a) {}
@@ -232,6 +239,8 @@ def test_autograd_in_one_line(my_lib, registered):
         my_lib.rows_forward, my_lib.rows_backward, shape=lambda x: x.shape[:1]
     )
     assert torch.autograd.gradcheck(rows, (a,))
+    square = library.differentiable(my_lib.keyword, my_lib.keyword_backward)
+    assert torch.autograd.gradcheck(square, (a,))
     old = library.differentiable(my_lib.old_forward, my_lib.old_backward)
     got = torch.autograd.grad(old(a, b).sum(), (a, b), allow_unused=True)
     assert got[0].tolist() == b.tolist() and got[1] is None  # it names no grad_b
