@@ -192,7 +192,9 @@ def _implementation(function: Callable[..., Any], dtype: torch.dtype | None) -> 
                 f"{function.__name__}() returned {result}, and the number of an operator is an int64: call the "
                 "function itself"
             )
-        return None if dtype is None else torch.tensor(result, dtype=dtype, device="cpu")
+        if dtype is None:
+            return None
+        return torch.scalar_tensor(result, dtype=dtype, device="cpu")
 
     return implementation
 
