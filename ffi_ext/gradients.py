@@ -224,6 +224,7 @@ def _allocating(
             of: None if (x := values[of]) is None else _empty_like(x, made_formats[n])
             for n, of in made.items()
         }
+        grad = grad.resolve_conj().resolve_neg()  # lazy where y.conj() made the loss
         if in_channels_last and grad.dim() == 4:
             grad = grad.contiguous(memory_format=torch.channels_last)
         else:

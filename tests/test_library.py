@@ -570,6 +570,26 @@ def test_what_is_made_lies_as_the_header_says(build):
     assert shaped(matrix).is_contiguous(memory_format=torch.channels_last)
 
 
+def test_gradients_that_are_conjugated_lazily(build):
+    header = (
+        "#include <ffi_ext.h>\nvoid turn(const ffi_ext_tensor *z, ffi_ext_tensor *out);\n"
+        "void turn_backward(const ffi_ext_tensor *grad_out, ffi_ext_tensor *grad_z);\n"
+    )
+    turns = (
+        "#include <complex.h>\n#define EACH(BY, FROM, TO) for (int64_t i = 0; i < (FROM)->numel; i++) \\\n"
+        "  ((double complex *)(TO)->data)[i] = (BY) * ((const double complex *)(FROM)->data)[i]\n"
+        "void turn(const ffi_ext_tensor *z, ffi_ext_tensor *out) { EACH(I, z, out); }\n"
+        "void turn_backward(const ffi_ext_tensor *g, ffi_ext_tensor *grad_z) { EACH(-I, g, grad_z); }\n"
+    )
+    module = build(header, header + turns)
+    turn = library.differentiable(module.turn, module.turn_backward)
+    z = torch.tensor([1 + 2j, 3 - 1j], dtype=torch.complex128, requires_grad=True)
+    got, want = (
+        torch.autograd.grad((y.conj() * (1 + 2j)).real.sum(), z)[0] for y in (turn(z), 1j * z)
+    )
+    torch.testing.assert_close(got, want)
+
+
 def test_several_outputs_of_python_functions():
     def forward(x, by):
         return x * by, x.square(), x.argmax()
