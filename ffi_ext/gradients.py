@@ -96,32 +96,36 @@ def _functions(
         ctx.others = [None if isinstance(x, torch.Tensor) else x for x in inputs]
         ctx.save_for_backward(*kept, *([output] if keeps_output else []))
 
-    class Function(torch.autograd.Function):
-        @staticmethod
-        def forward(ctx: Any, *inputs: Any) -> Any:
-            result = forward(*inputs)
-            setup_context(ctx, inputs, result)
-            return result
+    def forward_and_keep(ctx: Any, *inputs: Any) -> Any:
+        result = forward(*inputs)
+        setup_context(ctx, inputs, result)
+        return result
 
-        @staticmethod
-        def backward(ctx: Any, *grads: Any) -> Any:
-            saved = ctx.saved_tensors  # once: checkpoints give it away
-            tensors = iter(saved)
-            places = list(zip(ctx.tensors, ctx.others, strict=True))
-            inputs = [next(tensors) if is_tensor else other for is_tensor, other in places]
-            with torch.no_grad():
-                given = backward(*grads, *inputs, *tensors)
-            given = [given] if isinstance(given, torch.Tensor) else list(given)
-            if len(given) != sum(ctx.tensors):
-                raise ValueError(
-                    f"{name}(): its backward must return one gradient for each tensor among the inputs, "
-                    f"{sum(ctx.tensors)}, got {len(given)}"
-                )
-            gradients = iter(given)
-            found = [next(gradients) if is_tensor else None for is_tensor in ctx.tensors]
-            return once(found, [*grads, *saved])
+    def backward_of_kept(ctx: Any, *grads: Any) -> Any:
+        saved = ctx.saved_tensors  # once: checkpoints give it away
+        tensors = iter(saved)
+        places = list(zip(ctx.tensors, ctx.others, strict=True))
+        inputs = [next(tensors) if is_tensor else other for is_tensor, other in places]
+        with torch.no_grad():
+            given = backward(*grads, *inputs, *tensors)
+        if given is None:  # a return was forgotten
+            given = ()
+        given = [given] if isinstance(given, torch.Tensor) else list(given)
+        if len(given) != sum(ctx.tensors):
+            raise ValueError(
+                f"{name}(): its backward must return one gradient for each tensor among the inputs, "
+                f"{sum(ctx.tensors)}, got {len(given)}"
+            )
+        gradients = iter(given)
+        found = [next(gradients) if is_tensor else None for is_tensor in ctx.tensors]
+        return once(found, [*grads, *saved])
 
-    Function.__name__ = Function.__qualname__ = name
+    # made by hand, so that grad_fn and what prints it have the name
+    plain: Any = type(
+        name,
+        (torch.autograd.Function,),
+        {"forward": staticmethod(forward_and_keep), "backward": staticmethod(backward_of_kept)},
+    )
 
     # torch.func wants setup_context apart, which costs 30 us a call.
     def vmap(*_: Any) -> Any:
@@ -131,8 +135,8 @@ def _functions(
         )
 
     apart = {"forward": forward, "setup_context": setup_context, "vmap": vmap}
-    transformed: Any = type(name, (Function,), {n: staticmethod(f) for n, f in apart.items()})
-    return Function, transformed
+    transformed: Any = type(name, (plain,), {n: staticmethod(f) for n, f in apart.items()})
+    return plain, transformed
 
 
 def _require_grad(inputs: Sequence[Any]) -> bool:

@@ -237,6 +237,7 @@ def test_autograd_in_one_line(my_lib, registered):
     add = library.differentiable(my_lib.add_forward, my_lib.add_backward)
     a, b = (torch.rand(2, 3, dtype=torch.float64, requires_grad=True) for _ in range(2))
     torch.testing.assert_close(add(a, b, 2.5), a + 2.5 * b)
+    assert add(a, b, 2.5).grad_fn.name() == "add_forwardBackward"
     assert torch.autograd.gradcheck(lambda a, b: add(a, b, 2.5), (a, b))
     rows = library.differentiable(
         my_lib.rows_forward, my_lib.rows_backward, shape=lambda x: x.shape[:1]
@@ -647,6 +648,9 @@ def test_checkpoints_and_inputs_that_are_none(my_lib):
     wrong = library.differentiable(lambda by, x: x * by, lambda grad, by, x: (None, grad * by))
     with pytest.raises(ValueError, match="one gradient for each tensor among the inputs, 1, got 2"):
         wrong(2.0, a).sum().backward()
+    wrong = library.differentiable(lambda x: x * 2, lambda grad, x: None)
+    with pytest.raises(ValueError, match="one gradient for each tensor among the inputs, 1, got 0"):
+        wrong(a).sum().backward()
 
 
 OPTIONAL = """
