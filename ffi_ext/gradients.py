@@ -72,6 +72,8 @@ def differentiable(
         compiling = torch.compiler.is_compiling()
         if compiling and not (torch.is_grad_enabled() and _require_grad(inputs)):
             return forward(*inputs)  # else torch.compile may take the first of two inputs for ctx
+        if compiling:
+            inputs = _each_once(inputs)
         in_func = not compiling and torch._C._are_functorch_transforms_active()
         result: torch.Tensor = (transformed if in_func else plain).apply(*inputs)
         return result
@@ -137,6 +139,16 @@ def _functions(
     apart = {"forward": forward, "setup_context": setup_context, "vmap": vmap}
     transformed: Any = type(name, (plain,), {n: staticmethod(f) for n, f in apart.items()})
     return plain, transformed
+
+
+def _each_once(inputs: Sequence[Any]) -> tuple[Any, ...]:
+    """Views where a tensor comes again, as in distances(x, x): torch.compile refuses that of a Function."""
+    apart = list(inputs)
+    tensors = [i for i, x in enumerate(inputs) if isinstance(x, torch.Tensor)]
+    for i in tensors:
+        if any(inputs[i] is inputs[k] for k in tensors if k < i):
+            apart[i] = inputs[i].view_as(inputs[i])
+    return tuple(apart)
 
 
 def _require_grad(inputs: Sequence[Any]) -> bool:

@@ -261,6 +261,8 @@ def test_autograd_in_one_line(my_lib, registered):
             torch.compile(f, fullgraph=True, backend="aot_eager")(a, b), (a, b)
         )
         torch.testing.assert_close(got, want)
+        twice = torch.compile(lambda a: add(a, a, 2.5), fullgraph=True, backend="aot_eager")
+        torch.testing.assert_close(torch.autograd.grad(twice(a).sum(), a)[0], a * 0 + 3.5)
 
 
 @pytest.mark.parametrize(
