@@ -109,8 +109,8 @@ def load(
         name: The module's name, an identifier.
         sources: C, C++ and CUDA sources; none, to call a library. Relative paths, of the keywords, too, start at
             the current directory.
-        headers: Header or headers whose functions are exported, also a library's: load("fft", headers="fftw3.h",
-            libraries="fftw3").
+        headers: Header or headers whose functions are exported, at least one. It may be a library's:
+            load("fft", headers="fftw3.h", libraries="fftw3").
         verbose: Print one line for each compiler that runs.
         **kwargs: As of `create_extension`.
 
@@ -123,6 +123,11 @@ def load(
     """
     name = _checked_name("load", name)
     kwargs = absolute({"sources": sources, "headers": headers, **kwargs})
+    if not kwargs["headers"]:
+        raise ValueError(
+            "load() argument 'headers': expected the header whose functions are to be exported, got none; "
+            "load_inline() exports what its text defines"
+        )
     folder = _folder("load", name, sorted(kwargs.items(), key=lambda item: item[0]))
     _build("load", name, folder, verbose=verbose, **kwargs)
     return _imported(name, folder)

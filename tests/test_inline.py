@@ -138,7 +138,7 @@ def test_keywords_are_refused_in_the_name_of_the_function_that_was_called(tmp_pa
     with pytest.raises(TypeError, match=r"^load_inline\(\) argument 'libraries': expected"):
         ffi_ext.load_inline("kw", "int f(void) { return 1; }", libraries=3)
     with pytest.raises(TypeError, match=r"^load\(\) got .* 'with_cdua'; did you mean 'with_cuda'"):
-        ffi_ext.load("kw", [], [], with_cdua=True)
+        ffi_ext.load("kw", [], "string.h", with_cdua=True)
     for name in ("sources", "headers"):
         with pytest.raises(
             TypeError, match=rf"^load_inline\(\) .*'{name}'; its texts are c_source"
@@ -146,7 +146,7 @@ def test_keywords_are_refused_in_the_name_of_the_function_that_was_called(tmp_pa
             ffi_ext.load_inline("kw", "int f(void) { return 1; }", **{name: "x"})
     for name in ("kept", "relative_to"):
         with pytest.raises(TypeError, match=rf"^load\(\) got an unknown keyword argument '{name}'"):
-            ffi_ext.load("kw", [], [], **{name: "x"})
+            ffi_ext.load("kw", [], "string.h", **{name: "x"})
 
 
 @pytest.mark.parametrize(
@@ -214,6 +214,13 @@ def test_files(tmp_path, monkeypatch):
     assert ffi_ext.load("lib", "lib.c", "lib.h").value() == 3
     (tmp_path / "lib.c").write_text("int value(void) { return 4; }\n")
     assert ffi_ext.load("lib", ["lib.c"], ["lib.h"]).value() == 4
+    assert ffi_ext.load("lib", Path().glob("*.c"), {"lib.h"}).value() == 4
+    with pytest.raises(
+        ValueError, match=r"^load\(\) argument 'headers': expected .*got none; load_in"
+    ):
+        ffi_ext.load("lib", "lib.c")
+    with pytest.raises(ValueError, match=r"^load\(\) argument 'sources': '.*lib.h' is a header by"):
+        ffi_ext.load("lib", "lib.h", "lib.c")
     with pytest.raises(FileNotFoundError, match="lbi.c' does not exist; did you mean lib.c"):
         ffi_ext.load("lib", "lbi.c", "lib.h")
     with pytest.raises(TypeError, match="argument 'include_dirs': expected "):
