@@ -201,6 +201,13 @@ def _hint(ffi: Any, c_type: Any, value: object) -> str:
         return f" (make C's text of it: module._ffi.new('{item.cname}[]', text))"
     if isinstance(value, str) and "char" in c_type.cname:
         return " (C strings are bytes: use .encode())"
+    fields = [*value.values()] if isinstance(value, dict) else value
+    tensors = isinstance(fields, (list, tuple)) and any(isinstance(x, torch.Tensor) for x in fields)
+    if tensors and kind in ("struct", "union"):
+        return (
+            " (a field takes an address: module._ffi.cast('float *', tensor.data_ptr()), of a tensor that is kept as"
+            " long as C has it)"
+        )
     if kind not in ("pointer", "function"):
         return ""
     if value is None:
@@ -210,7 +217,7 @@ def _hint(ffi: Any, c_type: Any, value: object) -> str:
             f" (make a C function of it: module._ffi.callback({c_type.cname!r}, f), kept as long as C may"
             " call it)"
         )
-    if isinstance(value, (list, tuple)) and any(isinstance(x, torch.Tensor) for x in value):
+    if tensors and not isinstance(value, dict):
         return (
             " (no array of tensors can be passed: declare a parameter for each, or pass torch.cat of them"
             " and their sizes)"

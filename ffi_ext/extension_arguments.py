@@ -194,6 +194,11 @@ def _files(argument: str, value: object, base: Path) -> tuple[Path, ...]:
             raise FileNotFoundError(
                 f"create_extension() argument '{argument}': {text!r} {kind}{where}{hint}"
             )
+        if argument == "sources" and path.suffix in toolchain.HEADER_SUFFIXES:
+            raise ValueError(
+                f"create_extension() argument 'sources': {text!r} is a header by its suffix, and no compiler makes an "
+                "object of one: name it in `headers`, and what has the functions in `sources`"
+            )
         paths.append(Path(os.path.normpath(path)))
         if argument == "headers" and {'"', "\n", "\r"} & set(str(paths[-1])):
             raise ValueError(
@@ -222,7 +227,7 @@ def absolute(arguments: dict[str, Any]) -> dict[str, Any]:
         if isinstance(value, (str, os.PathLike)):
             path = os.fspath(value)
             return path if path.startswith(LOADER_WORDS) else os.path.join(os.getcwd(), path)
-        return [rooted(item) for item in value] if isinstance(value, (list, tuple)) else value
+        return [rooted(item) for item in _each(value)] if _is_several(value) else value
 
     paths = {"sources", *PATH_LISTS}
     result = {key: rooted(value) if key in paths else value for key, value in arguments.items()}
@@ -230,8 +235,8 @@ def absolute(arguments: dict[str, Any]) -> dict[str, Any]:
 
     def header(value: Any) -> Any:
         """A library's, such as fftw3.h, keeps its name."""
-        if isinstance(value, (list, tuple)):
-            return [header(item) for item in value]
+        if _is_several(value):
+            return [header(item) for item in _each(value)]
         path = rooted(value)
         known = not isinstance(path, str) or os.path.exists(path)
         folders = [include_dirs] if isinstance(include_dirs, str) else include_dirs
@@ -240,6 +245,16 @@ def absolute(arguments: dict[str, Any]) -> dict[str, Any]:
     if "headers" in arguments:
         result["headers"] = header(arguments["headers"])
     return result
+
+
+def _is_several(value: Any) -> bool:
+    """Whether it is a list of paths or the like, such as folder.glob("*.c")."""
+    return isinstance(value, Iterable) and not isinstance(value, (str, os.PathLike, bytes, dict))
+
+
+def _each(values: Iterable[Any]) -> Iterable[Any]:
+    """A set has another order in each process."""
+    return sorted(values, key=str) if isinstance(values, (set, frozenset)) else values
 
 
 def options_of(kwargs: dict[str, Any], base: Path) -> dict[str, Any]:

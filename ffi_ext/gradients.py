@@ -9,6 +9,7 @@ from typing import Any
 import torch
 
 from ffi_ext import constraints, types
+from ffi_ext.names import python_name
 from ffi_ext.operators import Signature, operator_of, signature_of
 from ffi_ext.refusals import DTYPES
 
@@ -22,26 +23,36 @@ def differentiable(
     """Names the backward of a function: one line gives autograd.
 
     Args:
-        forward: A function of a generated module, such as `my_lib.add_forward`; or any (*inputs) -> tensor.
+        forward: A function of a generated module, such as `my_lib.add_forward`; or any (*inputs) -> tensor,
+            or a tuple of several.
         backward: Of the same kind: `my_lib.add_backward`; or (grad, *inputs) -> the gradient of each tensor
-            input, or one tensor if there is one.
+            input, or one tensor if there is one. Of several outputs the gradients come first, one by one.
         shape: For C functions: (*inputs) -> the shape of the output. By default it is that of the input which
             the header says it is `like`, or else the first tensor's; the element type, too, unless the header
-            has it. Functions that resize their output need none unless torch.compile is to see through them.
+            has it, and the order of strides, unless the header says `contiguous` or `channels_last`. Functions
+            that resize their output need none unless torch.compile is to see through them.
 
     A C forward has one output, the tensor that is not const (the last one, if none is const). The
     parameters of a C backward are known by their names: `grad`, `grad_out`, `grad_output` or
     `grad_<the output's name>` is the gradient that comes in; a name of forward's is that argument, and the
     output's name the output; `grad_<name>` is where the gradient of the input `<name>` is written, into a
     tensor of the input's shape. What the names do not say is an error here, not at the first call.
+    A number that C returns is not looked at: what goes wrong there is for THError or FFI_CHECK to say.
 
     Returns:
         A function of the inputs (of C's parameters without the output) whose result carries gradients. If
-        the module is registered, torch.compile sees through it (from torch 2.6 on).
+        the module was registered before, torch.compile sees through it (from torch 2.6 on).
 
     Raises:
+        TypeError: An argument is no function.
         ValueError: The parameters of a C function cannot be told apart.
     """
+    for argument, given in (("forward", forward), ("backward", backward)):
+        if not callable(given):
+            raise TypeError(
+                f"differentiable() argument '{argument}': expected a function of a generated module, such as "
+                f"my_lib.add_{argument}, or one in Python, got {given!r}"
+            )
     if signature_of(forward) is not None:
         forward, backward = _allocating(forward, backward, shape)
     elif shape is not None:
@@ -61,12 +72,16 @@ def differentiable(
         compiling = torch.compiler.is_compiling()
         if compiling and not (torch.is_grad_enabled() and _require_grad(inputs)):
             return forward(*inputs)  # else torch.compile may take the first of two inputs for ctx
+        if compiling:
+            inputs = _each_once(inputs)
         in_func = not compiling and torch._C._are_functorch_transforms_active()
         result: torch.Tensor = (transformed if in_func else plain).apply(*inputs)
         return result
 
     run.__doc__ = forward.__doc__
     run.__name__ = run.__qualname__ = name
+    # one of its own: torch.compile gives up on what it has compiled too often
+    run.__code__ = run.__code__.replace(co_name=name)
     run.__wrapped__ = forward  # type: ignore[attr-defined]  # its parameters are what help() shows
     return run
 
@@ -83,32 +98,36 @@ def _functions(
         ctx.others = [None if isinstance(x, torch.Tensor) else x for x in inputs]
         ctx.save_for_backward(*kept, *([output] if keeps_output else []))
 
-    class Function(torch.autograd.Function):
-        @staticmethod
-        def forward(ctx: Any, *inputs: Any) -> Any:
-            result = forward(*inputs)
-            setup_context(ctx, inputs, result)
-            return result
+    def forward_and_keep(ctx: Any, *inputs: Any) -> Any:
+        result = forward(*inputs)
+        setup_context(ctx, inputs, result)
+        return result
 
-        @staticmethod
-        def backward(ctx: Any, *grads: Any) -> Any:
-            saved = ctx.saved_tensors  # once: checkpoints give it away
-            tensors = iter(saved)
-            places = list(zip(ctx.tensors, ctx.others, strict=True))
-            inputs = [next(tensors) if is_tensor else other for is_tensor, other in places]
-            with torch.no_grad():
-                given = backward(grads[0], *inputs, *tensors)
-            given = [given] if isinstance(given, torch.Tensor) else list(given)
-            if len(given) != sum(ctx.tensors):
-                raise ValueError(
-                    f"{name}(): its backward must return one gradient for each tensor among the inputs, "
-                    f"{sum(ctx.tensors)}, got {len(given)}"
-                )
-            gradients = iter(given)
-            found = [next(gradients) if is_tensor else None for is_tensor in ctx.tensors]
-            return once(found, [grads[0], *saved])
+    def backward_of_kept(ctx: Any, *grads: Any) -> Any:
+        saved = ctx.saved_tensors  # once: checkpoints give it away
+        tensors = iter(saved)
+        places = list(zip(ctx.tensors, ctx.others, strict=True))
+        inputs = [next(tensors) if is_tensor else other for is_tensor, other in places]
+        with torch.no_grad():
+            given = backward(*grads, *inputs, *tensors)
+        if given is None:  # a return was forgotten
+            given = ()
+        given = [given] if isinstance(given, torch.Tensor) else list(given)
+        if len(given) != sum(ctx.tensors):
+            raise ValueError(
+                f"{name}(): its backward must return one gradient for each tensor among the inputs, "
+                f"{sum(ctx.tensors)}, got {len(given)}"
+            )
+        gradients = iter(given)
+        found = [next(gradients) if is_tensor else None for is_tensor in ctx.tensors]
+        return once(found, [*grads, *saved])
 
-    Function.__name__ = Function.__qualname__ = name
+    # made by hand, so that grad_fn and what prints it have the name
+    plain: Any = type(
+        name,
+        (torch.autograd.Function,),
+        {"forward": staticmethod(forward_and_keep), "backward": staticmethod(backward_of_kept)},
+    )
 
     # torch.func wants setup_context apart, which costs 30 us a call.
     def vmap(*_: Any) -> Any:
@@ -118,8 +137,18 @@ def _functions(
         )
 
     apart = {"forward": forward, "setup_context": setup_context, "vmap": vmap}
-    transformed: Any = type(name, (Function,), {n: staticmethod(f) for n, f in apart.items()})
-    return Function, transformed
+    transformed: Any = type(name, (plain,), {n: staticmethod(f) for n, f in apart.items()})
+    return plain, transformed
+
+
+def _each_once(inputs: Sequence[Any]) -> tuple[Any, ...]:
+    """Views where a tensor comes again, as in distances(x, x): torch.compile refuses that of a Function."""
+    apart = list(inputs)
+    tensors = [i for i, x in enumerate(inputs) if isinstance(x, torch.Tensor)]
+    for i in tensors:
+        if any(inputs[i] is inputs[k] for k in tensors if k < i):
+            apart[i] = inputs[i].view_as(inputs[i])
+    return tuple(apart)
 
 
 def _require_grad(inputs: Sequence[Any]) -> bool:
@@ -153,7 +182,7 @@ def once(
 
     Args:
         gradients: As computed, without a graph.
-        causes: The incoming gradient and what was saved.
+        causes: The incoming gradients and what was saved.
     """
     if not torch.is_grad_enabled() or torch.compiler.is_compiling():
         return tuple(gradients)
@@ -179,6 +208,10 @@ def _allocating(
     if first is None:
         raise ValueError(f"differentiable(): {forward.__doc__} has no tensor input")
     like_of, dtype_of, dtype = _made_like(forward, place, first)
+    out_format = _format_of(forward, output)
+    made_formats = {name: _format_of(backward, name) for name in made}
+    formats = {_format_of(backward, name) for name in theirs.names if name in incoming}
+    in_channels_last = formats == {torch.channels_last}
     differentiated = [name for name in inputs if name in ours.tensors]
     takes_output = output in theirs.names
     passed = [*inputs, output] if takes_output else inputs
@@ -195,22 +228,30 @@ def _allocating(
                 f"{forward.__name__}() argument '{inputs[like_of]}': expected a torch.Tensor, got {type(like).__name__}"
             )
         kind = dtype or getattr(given[dtype_of], "dtype", like.dtype)
-        size = tuple(shape(*given)) if shape else ()
-        out = like.new_empty(size, dtype=kind) if shape else torch.empty_like(like, dtype=kind)
+        out = like.new_empty(tuple(shape(*given)), dtype=kind) if shape else like
+        if not shape or out_format is torch.channels_last:
+            out = _empty_like(out, out_format, kind)
         call(*given[:place], out, *given[place:])
         return out
 
     def run_backward(grad: torch.Tensor, *given: Any) -> list[torch.Tensor | None]:
         values = dict(zip(passed, given, strict=True))
-        gradients = {n: None if (x := values[n[5:]]) is None else torch.empty_like(x) for n in made}
-        # torch calls any empty tensor contiguous, also an expanded one, whose strides TH does not
-        grad = grad.contiguous() if grad.numel() else grad.new_empty(grad.shape)
+        gradients = {
+            of: None if (x := values[of]) is None else _empty_like(x, made_formats[n])
+            for n, of in made.items()
+        }
+        grad = grad.resolve_conj().resolve_neg()  # lazy where y.conj() made the loss
+        if in_channels_last and grad.dim() == 4:
+            grad = grad.contiguous(memory_format=torch.channels_last)
+        else:
+            # torch calls any empty tensor contiguous, also an expanded one, whose strides TH does not
+            grad = grad.contiguous() if grad.numel() else grad.new_empty(grad.shape)
         arguments = [
-            grad if n in incoming else gradients[n] if n in gradients else values[n]
+            grad if n in incoming else gradients[made[n]] if n in made else values[n]
             for n in parameters
         ]
         call_backward(*arguments)
-        return [gradients.get(f"grad_{n}") for n in differentiated if values[n] is not None]
+        return [gradients.get(n) for n in differentiated if values[n] is not None]
 
     run_forward.__name__, run_forward.__doc__ = forward.__name__, forward.__doc__
     kind = inspect.Parameter.POSITIONAL_OR_KEYWORD
@@ -221,14 +262,30 @@ def _allocating(
     return run_forward, run_backward  # type: ignore[return-value]
 
 
+def _format_of(function: Any, parameter: str) -> torch.memory_format:
+    """How the header says that a tensor must lie in memory."""
+    record = function.__self__
+    said = constraints.decode(record.constraints[record.names.index(parameter)])
+    formats = {"contiguous": torch.contiguous_format, "channels_last": torch.channels_last}
+    return formats.get(said.layout, torch.preserve_format)
+
+
+def _empty_like(
+    tensor: torch.Tensor, memory_format: torch.memory_format, dtype: torch.dtype | None = None
+) -> torch.Tensor:
+    if memory_format is torch.channels_last and tensor.dim() != 4:
+        memory_format = torch.preserve_format  # the function says what it wants
+    return torch.empty_like(tensor, dtype=dtype, memory_format=memory_format)
+
+
 def _roles(
     forward: Any, backward: Any, ours: Signature, theirs: Signature
-) -> tuple[str, list[str], set[str], list[str]]:
+) -> tuple[str, list[str], set[str], dict[str, str]]:
     """What the parameters' names say.
 
     Returns:
         Forward's output; its inputs; what backward may call the gradient that comes in; the gradients
-        that backward writes.
+        that backward writes, and the inputs that they are of.
     """
     if not ours.mutable:
         raise ValueError(
@@ -241,8 +298,10 @@ def _roles(
         )
     output = ours.mutable[-1]
     inputs = [name for name in ours.names if name != output]
-    incoming = {"grad", "grad_out", "grad_output", f"grad_{output}"}
-    made = [n for n in theirs.names if n.startswith("grad_") and n[5:] in inputs]
+    # grad_in is that of C's `in`, which is in_ in Python
+    named = {n: python_name(n[5:]) for n in theirs.names if n.startswith("grad_")}
+    incoming = {"grad", "grad_out", "grad_output", *(n for n, of in named.items() if of == output)}
+    made = {n: of for n, of in named.items() if of in inputs}
     for name in theirs.names:
         if name not in {*incoming, *made, *inputs, output}:
             raise ValueError(

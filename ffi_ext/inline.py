@@ -109,8 +109,8 @@ def load(
         name: The module's name, an identifier.
         sources: C, C++ and CUDA sources; none, to call a library. Relative paths, of the keywords, too, start at
             the current directory.
-        headers: Header or headers whose functions are exported, also a library's: load("fft", headers="fftw3.h",
-            libraries="fftw3").
+        headers: Header or headers whose functions are exported, at least one. It may be a library's:
+            load("fft", headers="fftw3.h", libraries="fftw3").
         verbose: Print one line for each compiler that runs.
         **kwargs: As of `create_extension`.
 
@@ -123,6 +123,11 @@ def load(
     """
     name = _checked_name("load", name)
     kwargs = absolute({"sources": sources, "headers": headers, **kwargs})
+    if not kwargs["headers"]:
+        raise ValueError(
+            "load() argument 'headers': expected the header whose functions are to be exported, got none; "
+            "load_inline() exports what its text defines"
+        )
     folder = _folder("load", name, sorted(kwargs.items(), key=lambda item: item[0]))
     _build("load", name, folder, verbose=verbose, **kwargs)
     return _imported(name, folder)
@@ -144,7 +149,7 @@ def load_inline(
         c_source: C text. <TH/TH.h> and <ffi_ext.h> are included before it (and <THC/THC.h> with CUDA).
         header: The declarations of the functions to export, with the types that they use; `c_source`
             may have `#include "NAME.h"` for it. Without it, every function of `c_source` that is
-            defined at its top level and is not static; with language="c++", those that are extern "C".
+            defined at its top level and is neither static nor inline; with language="c++", those that are extern "C".
         cuda_source: CUDA text, compiled by nvcc beside it; sets with_cuda.
         verbose: Print one line for each compiler that runs.
         **kwargs: As of `create_extension`; relative paths start at the current directory.
@@ -165,6 +170,12 @@ def load_inline(
         if not isinstance(text, str) and (argument == "c_source" or text is not None):
             raise TypeError(
                 f"load_inline() argument '{argument}': expected C text, a str, got {type(text).__name__}"
+            )
+    for argument in ("sources", "headers"):
+        if argument in kwargs:
+            raise TypeError(
+                f"load_inline() got an unknown keyword argument '{argument}'; its texts are c_source, header and "
+                "cuda_source, and load() takes files"
             )
     kwargs = absolute(kwargs)
     with_cuda = bool(kwargs.pop("with_cuda", False)) or cuda_source is not None

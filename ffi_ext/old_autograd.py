@@ -74,7 +74,7 @@ class _Call(Function):
     @staticmethod
     def backward(ctx: Any, *gradients: Any) -> Any:
         call = ctx.call
-        call._saved = ctx.saved_tensors
+        saved = call._saved = ctx.saved_tensors  # once: checkpoints give it away
         try:
             with torch.no_grad():  # as in the original: once differentiable
                 result = call.backward(*map(_with_memory, gradients))
@@ -86,7 +86,7 @@ class _Call(Function):
                 f"{type(call).__name__}.backward returned an invalid number of gradient tensors "
                 f"(expected {ctx.count}, one for each input of forward, but got {len(result)})"
             )
-        return None, *once(result[: ctx.count], [*gradients, *ctx.saved_tensors])
+        return None, *once(result[: ctx.count], [*gradients, *saved])
 
 
 def _call(self: Any, *inputs: Any) -> Any:

@@ -20,7 +20,8 @@ _LIBRARIES: dict[str, tuple[str, torch.library.Library]] = {}
 # when its library goes, and torch.ops.space.name.default, which compiled graphs and others keep, points there.
 _ANCHORS: dict[str, torch.library.Library] = {}
 _OPERATORS: dict[int, tuple[Any, Operator]] = {}  # by id(function); the function is kept with it
-_SCHEMA = {"i": "int", "u": "int", "f": "float", "d": "float"}
+# SymInt: a size goes through as it is, and what is compiled holds for every size.
+_SCHEMA = {"i": "SymInt", "u": "SymInt", "f": "float", "d": "float"}
 
 
 @dataclass(frozen=True)
@@ -44,7 +45,10 @@ def register(module: ModuleType, namespace: str | None = None) -> dict[str, Oper
 
     A `const` tensor parameter is an input; the others are mutated in place, in their shape too as far as
     eager code goes. Under torch.compile the outputs must come in their final shapes, which the compiler has to
-    know: a function that resizes what it is given is not seen through correctly.
+    know: a function that resizes what it is given is not seen through correctly. What a function does beside
+    writing to its arguments is unknown to it, too: of two equal calls one may be left, and none of a call whose
+    outputs nobody reads. One that has no output at all stays. Gradients do not go through operators:
+    `differentiable` gives them.
 
     Args:
         module: A module that `create_extension`, `load` or `load_inline` made.
@@ -92,19 +96,15 @@ def register(module: ModuleType, namespace: str | None = None) -> dict[str, Oper
         function = functions[name]
         library.define(f"{name}{schema}")
         dtype = _result_dtype(function)
-        # Of what torch has no tensor to tell the device from, the kernel is for all.
-        keys = (
-            ("CPU", "CUDA")
-            if "Tensor" in schema.partition(" -> ")[0]
-            else ("CompositeExplicitAutograd",)
-        )
-        for key in keys:
-            library.impl(name, _implementation(function, dtype), key)
+        # For all devices and layouts, and where no argument is a tensor: the function says what it takes.
+        library.impl(name, _implementation(function, dtype), "CompositeExplicitAutograd")
         torch.library.register_fake(f"{space}::{name}", _fake(function, dtype), lib=library)
         if f"{space}::{name}" not in _ANCHORS:
             anchor = _ANCHORS[f"{space}::{name}"] = torch.library.Library(space, "IMPL")
             anchor.impl(name, _never_called, "PrivateUse3")
         call = getattr(getattr(torch.ops, space), name).default
+        if dtype is None and "!" not in schema:
+            torch.fx.node.has_side_effect(call)  # what else would it be called for
         operators[name] = operator = Operator(f"{space}::{name}", schema, call)
         _OPERATORS[id(function)] = (function, operator)
     return operators
@@ -192,7 +192,9 @@ def _implementation(function: Callable[..., Any], dtype: torch.dtype | None) -> 
                 f"{function.__name__}() returned {result}, and the number of an operator is an int64: call the "
                 "function itself"
             )
-        return None if dtype is None else torch.tensor(result, dtype=dtype)
+        if dtype is None:
+            return None
+        return torch.scalar_tensor(result, dtype=dtype, device="cpu")
 
     return implementation
 
@@ -206,13 +208,21 @@ def _fake(function: Any, dtype: torch.dtype | None) -> Callable[..., Any]:
     def fake(*arguments: Any) -> torch.Tensor | None:
         passed = zip(names, arguments, strict=True)
         given = {n: x for n, x in passed if n in tensors and x is not None}
-        if all(x.numel() for n, x in given.items() if n not in mutable):
+        if not any(_is_empty(x) for n, x in given.items() if n not in mutable):
             for name in (n for n in mutable if n in given):
-                if given[name].shape == (0,) and len(given) > len(mutable):
+                if given[name].dim() == 1 and _is_empty(given[name]) and len(given) > len(mutable):
                     raise RuntimeError(
                         f"{function.__name__}() argument '{name}' is empty, to be resized in C: under torch.compile "
                         "outputs must come in their final shape, as torch.empty_like(x) makes them"
                     )
-        return None if dtype is None else torch.empty((), dtype=dtype)
+        if dtype is None:
+            return None
+        on_meta = any(x.device.type == "meta" for x in given.values())
+        return torch.empty((), dtype=dtype, device="meta" if on_meta else "cpu")
 
     return fake
+
+
+def _is_empty(tensor: torch.Tensor) -> bool:
+    """Whether it surely is: sizes that depend on data, as those of x[x > 0], cannot be asked."""
+    return any(type(size) is int and size == 0 for size in tensor.shape)

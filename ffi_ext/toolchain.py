@@ -25,6 +25,7 @@ from ffi_ext.universal import PYTHON_H
 
 CXX_SUFFIXES = (".cpp", ".cc", ".cxx", ".C", ".c++", ".mm")
 CUDA_SUFFIXES = (".cu",)
+HEADER_SUFFIXES = (".h", ".hh", ".hpp", ".hxx", ".cuh")
 
 # gnu11 alone would fuse a * b + c where the processor can, and change results.
 NEVER_FUSED = "-ffp-contract=off"

@@ -21,6 +21,8 @@ void clear(uint8_t constants[1]);
 struct point { int x, y; };
 struct point flip(struct point p);
 void move(struct point *p);
+struct buffer { float *data; };
+float front(struct buffer b);
 int lowest(const uint8_t key[4]);
 enum colour { RED, GREEN = 4 };
 enum colour next_colour(enum colour c);
@@ -52,6 +54,8 @@ int last_byte(const uint8_t *bytes, int n) { return bytes[n - 1]; }
 double total(double *values, int n) { double s = 0; while (n--) s += values[n]; return s; }
 struct point flip(struct point p) { struct point r = {p.y, p.x}; return r; }
 void move(struct point *p) { p->x++; }
+struct buffer { float *data; };
+float front(struct buffer b) { return *b.data; }
 int lowest(const uint8_t key[4]) {
   int low = key[0];
   for (int i = 1; i < 4; i++) if (key[i] < low) low = key[i];
@@ -314,6 +318,11 @@ def test_what_cffi_refuses_says_what_to_do(module):
         module.move({"x": 1})
     with pytest.raises(TypeError, match="'tensors': .*no array of tensors .*torch.cat"):
         module.how_many([torch.ones(1), torch.ones(1)], 2)
+    tensor = torch.ones(1)
+    for value in ({"data": tensor}, [tensor]):
+        with pytest.raises(TypeError, match=r"'b': .*cast\('float \*', tensor.data_ptr\(\)\)"):
+            module.front(value)
+    assert module.front([ffi.cast("float *", tensor.data_ptr())]) == 1
     with pytest.raises(TypeError, match=r"module._ffi.addressof\(value\)"):
         module.move(module.flip((1, 2)))
     with pytest.raises(

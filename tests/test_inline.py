@@ -138,10 +138,15 @@ def test_keywords_are_refused_in_the_name_of_the_function_that_was_called(tmp_pa
     with pytest.raises(TypeError, match=r"^load_inline\(\) argument 'libraries': expected"):
         ffi_ext.load_inline("kw", "int f(void) { return 1; }", libraries=3)
     with pytest.raises(TypeError, match=r"^load\(\) got .* 'with_cdua'; did you mean 'with_cuda'"):
-        ffi_ext.load("kw", [], [], with_cdua=True)
+        ffi_ext.load("kw", [], "string.h", with_cdua=True)
+    for name in ("sources", "headers"):
+        with pytest.raises(
+            TypeError, match=rf"^load_inline\(\) .*'{name}'; its texts are c_source"
+        ):
+            ffi_ext.load_inline("kw", "int f(void) { return 1; }", **{name: "x"})
     for name in ("kept", "relative_to"):
         with pytest.raises(TypeError, match=rf"^load\(\) got an unknown keyword argument '{name}'"):
-            ffi_ext.load("kw", [], [], **{name: "x"})
+            ffi_ext.load("kw", [], "string.h", **{name: "x"})
 
 
 @pytest.mark.parametrize(
@@ -209,6 +214,13 @@ def test_files(tmp_path, monkeypatch):
     assert ffi_ext.load("lib", "lib.c", "lib.h").value() == 3
     (tmp_path / "lib.c").write_text("int value(void) { return 4; }\n")
     assert ffi_ext.load("lib", ["lib.c"], ["lib.h"]).value() == 4
+    assert ffi_ext.load("lib", Path().glob("*.c"), {"lib.h"}).value() == 4
+    with pytest.raises(
+        ValueError, match=r"^load\(\) argument 'headers': expected .*got none; load_in"
+    ):
+        ffi_ext.load("lib", "lib.c")
+    with pytest.raises(ValueError, match=r"^load\(\) argument 'sources': '.*lib.h' is a header by"):
+        ffi_ext.load("lib", "lib.h", "lib.c")
     with pytest.raises(FileNotFoundError, match="lbi.c' does not exist; did you mean lib.c"):
         ffi_ext.load("lib", "lbi.c", "lib.h")
     with pytest.raises(TypeError, match="argument 'include_dirs': expected "):
@@ -278,13 +290,19 @@ def test_heads_of_functions():
 __attribute__((target("sse2"), unused)) int a(int x) { return x; }
 int __attribute__((noinline)) b(int x) { return x; }
 static int hidden(n) int n; { return n; }
+int static there(int x) { return x; }
+inline int helper(int x) { return x + 1; }
+inline static int too(int x) { return helper(x); }
+extern inline int c(int x) { return too(x); }
 """
     module = ffi_ext.load_inline("heads", text)
-    assert module.__all__ == ["a", "b"] and module.a(2) + module.b(3) == 5
+    assert module.__all__ == ["a", "b", "c"] and module.a(2) + module.b(3) == 5
+    assert module.c(1) == 2
     module = ffi_ext.load_inline(
         "heads",
         """
-extern "C" int a(int x) noexcept { return x; }
+extern "C" inline int helper(int x) { return x; }
+extern "C" int a(int x) noexcept { return helper(x); }
 extern "C" [[nodiscard]] int b(int x) noexcept(true) { return x; }
 extern "C" auto c(const double *x) -> double { return *x; }
 """,

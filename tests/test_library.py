@@ -11,8 +11,12 @@ from pathlib import Path
 
 import pytest
 import torch
+from torch._dynamo.testing import CompileCounterWithBackend
 
 from ffi_ext import library
+
+# differentiable() under torch.compile, as the docs say
+SEES_THROUGH = torch.torch_version.TorchVersion(torch.__version__) >= "2.6"
 
 HEADER = """
 void square(const THDoubleTensor *x, THDoubleTensor *out);
@@ -23,6 +27,10 @@ void pointer(double *p);
 enum mode { FAST, SLOW };
 double chosen(const THFloatTensor *x, enum mode how);
 unsigned long long largest(int less);
+void note(int value);
+int noted(void);
+/* @param x [optional] */
+int given(const THFloatTensor *x);
 """
 SOURCE = """
 #include <TH/TH.h>
@@ -43,6 +51,10 @@ THFloatTensor *made(void) { return THFloatTensor_new(); }
 void pointer(double *p) {}
 double chosen(const THFloatTensor *x, enum mode how) { return how == SLOW ? 2 : 1; }
 unsigned long long largest(int less) { return less ? 9223372036854775807ULL : 9223372036854775808ULL; }
+static int kept;
+void note(int value) { kept = value; }
+int noted(void) { return kept; }
+int given(const THFloatTensor *x) { return x != NULL; }
 """
 
 
@@ -67,9 +79,12 @@ def test_schemas_come_from_prototypes(operators):
     assert {name: operator.schema for name, operator in operators.items()} == {
         "square": "(Tensor x, Tensor(a!) out) -> ()",
         "square_backward": "(Tensor grad, Tensor x, Tensor(a!) out) -> ()",
-        "scaled": "(Tensor x, Tensor(a!) out, float by, int n, bool twice) -> Tensor",
-        "chosen": "(Tensor x, int how) -> Tensor",
-        "largest": "(int less) -> Tensor",
+        "scaled": "(Tensor x, Tensor(a!) out, float by, SymInt n, bool twice) -> Tensor",
+        "chosen": "(Tensor x, SymInt how) -> Tensor",
+        "largest": "(SymInt less) -> Tensor",
+        "note": "(SymInt value) -> ()",
+        "noted": "() -> Tensor",
+        "given": "(Tensor? x) -> Tensor",
     }
 
 
@@ -95,6 +110,56 @@ def test_compile_without_a_graph_break(operators):
         torch.testing.assert_close(got, want)
 
 
+def test_one_graph_serves_all_sizes(operators):
+    def f(x):
+        out = torch.empty_like(x)
+        operators["scaled"].call(x, out, 1.0, x.shape[0], False)
+        return out
+
+    graphs = CompileCounterWithBackend("aot_eager")
+    compiled = torch.compile(f, fullgraph=True, dynamic=True, backend=graphs)
+    for n in (3, 5, 8):
+        assert compiled(torch.ones(n)).tolist() == [n] * n
+    assert graphs.frame_count == 1
+
+
+def test_sizes_that_depend_on_data(operators):
+    class Positive(torch.nn.Module):
+        def forward(self, x):
+            x = x[x > 0]
+            out = torch.empty_like(x)
+            operators["square"].call(x, out)
+            return out
+
+    x = torch.tensor([1.0, -2.0, 3.0], dtype=torch.float64)
+    exported = torch.export.export(Positive(), (x,)).module()
+    assert exported(x).tolist() == [1, 9]
+    assert exported(-x).tolist() == [4]
+
+
+def test_a_call_that_gives_nothing_stays_in_a_compiled_graph(operators):
+    def f(x):
+        operators["note"].call(7)
+        return x + 1
+
+    operators["note"].call(0)
+    torch.compile(f, fullgraph=True, backend="aot_eager")(torch.zeros(1))
+    assert operators["noted"].call() == 7
+
+
+def test_arguments_of_every_kind_reach_the_function(operators):
+    given, scaled = operators["given"].call, operators["scaled"].call
+    assert given(torch.zeros(1)) == 1 and given(None) == 0
+    with pytest.raises(TypeError, match=r"'x'.*sparse_coo tensor.*\.to_dense\(\)"):
+        scaled(torch.eye(2).to_sparse(), torch.zeros(2, 2), 1.0, 1, False)
+
+
+def test_where_the_number_of_an_operator_lies(operators):
+    with torch.device("meta"):
+        assert operators["largest"].call(1).device.type == "cpu"
+    assert operators["given"].call(torch.zeros(1, device="meta")).device.type == "meta"
+
+
 def test_a_backward_by_name(operators):
     def forward(x):
         out = torch.empty_like(x)
@@ -118,6 +183,8 @@ void rows_forward(const THDoubleTensor *x, THDoubleTensor *out);
 void rows_backward(const THDoubleTensor *grad_output, const THDoubleTensor *out, THDoubleTensor *grad_x);
 void old_forward(THDoubleTensor *a, THDoubleTensor *b, THDoubleTensor *out);
 void old_backward(THDoubleTensor *grad, THDoubleTensor *a, THDoubleTensor *b, THDoubleTensor *grad_a);
+void keyword(const THDoubleTensor *in, THDoubleTensor *is);
+void keyword_backward(const THDoubleTensor *grad_is, const THDoubleTensor *in, THDoubleTensor *grad_in);
 void odd(const THDoubleTensor *what, THDoubleTensor *grad_a);
 void several(const THDoubleTensor *a, THDoubleTensor *x, THDoubleTensor *y);
 void none(const THDoubleTensor *a);
@@ -145,6 +212,11 @@ void old_forward(THDoubleTensor *a, THDoubleTensor *b, THDoubleTensor *out) { TH
 void old_backward(THDoubleTensor *grad, THDoubleTensor *a, THDoubleTensor *b, THDoubleTensor *grad_a) {
   THDoubleTensor_cmul(grad_a, grad, b);
 }
+void keyword(const THDoubleTensor *in, THDoubleTensor *is) { THDoubleTensor_cmul(is, T(in), T(in)); }
+void keyword_backward(const THDoubleTensor *grad_is, const THDoubleTensor *in, THDoubleTensor *grad_in) {
+  THDoubleTensor_cmul(grad_in, T(grad_is), T(in));
+  THDoubleTensor_mul(grad_in, grad_in, 2);
+}
 void odd(const THDoubleTensor *what, THDoubleTensor *grad_a) {}
 void several(const THDoubleTensor *a, THDoubleTensor *x, THDoubleTensor *y) {}
 void none(const THDoubleTensor *a) {}
@@ -165,20 +237,21 @@ def test_autograd_in_one_line(my_lib, registered):
     add = library.differentiable(my_lib.add_forward, my_lib.add_backward)
     a, b = (torch.rand(2, 3, dtype=torch.float64, requires_grad=True) for _ in range(2))
     torch.testing.assert_close(add(a, b, 2.5), a + 2.5 * b)
+    assert add(a, b, 2.5).grad_fn.name() == "add_forwardBackward"
     assert torch.autograd.gradcheck(lambda a, b: add(a, b, 2.5), (a, b))
     rows = library.differentiable(
         my_lib.rows_forward, my_lib.rows_backward, shape=lambda x: x.shape[:1]
     )
     assert torch.autograd.gradcheck(rows, (a,))
+    square = library.differentiable(my_lib.keyword, my_lib.keyword_backward)
+    assert torch.autograd.gradcheck(square, (a,))
     old = library.differentiable(my_lib.old_forward, my_lib.old_backward)
     got = torch.autograd.grad(old(a, b).sum(), (a, b), allow_unused=True)
     assert got[0].tolist() == b.tolist() and got[1] is None  # it names no grad_b
     assert str(inspect.signature(add)) == "(a, b, by)"
     with pytest.raises(TypeError, match="takes a, b, by: got 1"):
         add(a)
-    if (
-        registered and torch.torch_version.TorchVersion(torch.__version__) >= "2.6"
-    ):  # as the docs say
+    if registered and SEES_THROUGH:
 
         def f(a, b):
             return (rows(add(a, b, 2.5)) ** 2).sum()
@@ -188,6 +261,8 @@ def test_autograd_in_one_line(my_lib, registered):
             torch.compile(f, fullgraph=True, backend="aot_eager")(a, b), (a, b)
         )
         torch.testing.assert_close(got, want)
+        twice = torch.compile(lambda a: add(a, a, 2.5), fullgraph=True, backend="eager")
+        torch.testing.assert_close(torch.autograd.grad(twice(a).sum(), a)[0], a * 0 + 3.5)
 
 
 @pytest.mark.parametrize(
@@ -196,7 +271,7 @@ def test_autograd_in_one_line(my_lib, registered):
         ("add_forward", "odd", "parameter 'what' of void odd"),
         ("several", "add_backward", "has several outputs"),
         ("none", "add_backward", "must not be const"),
-        ("add_forward", None, "must be one, too"),
+        ("add_forward", "", "must be one, too"),
         (
             "add_forward",
             "add_forward",
@@ -206,7 +281,9 @@ def test_autograd_in_one_line(my_lib, registered):
 )
 def test_parameters_that_cannot_be_told_apart(my_lib, forward, backward, said):
     with pytest.raises(ValueError, match=said):
-        library.differentiable(getattr(my_lib, forward), backward and getattr(my_lib, backward))
+        library.differentiable(
+            getattr(my_lib, forward), getattr(my_lib, backward) if backward else max
+        )
 
 
 def test_gradients_of_gradients_are_refused(my_lib):
@@ -400,7 +477,7 @@ def test_an_output_has_the_element_type_that_the_header_says(build):
     weight = torch.tensor([1.0, 2.0, 4.0], requires_grad=True)
     index = torch.tensor([2, 2, 0])
     runs = [embedding]
-    if torch.torch_version.TorchVersion(torch.__version__) >= "2.6":  # as the docs say
+    if SEES_THROUGH:
         runs.append(torch.compile(embedding, fullgraph=True, backend="aot_eager"))
         with (
             torch.no_grad()
@@ -437,6 +514,124 @@ def test_an_output_is_like_what_its_constraint_names(build):
     assert out.dtype == torch.float64 and out.tolist() == x.grad.tolist() == [[1.0, 0.0]] * 2
 
 
+LAYOUTS = """
+#include <ffi_ext.h>
+/* @param out [like(x), contiguous] */
+void rows(const ffi_ext_tensor *x, ffi_ext_tensor *out);
+/* @param grad_out [contiguous]
+ * @param grad_x [contiguous] */
+void rows_backward(const ffi_ext_tensor *grad_out, ffi_ext_tensor *grad_x);
+/* @param x [channels_last]
+ * @param out [like(x), channels_last] */
+void pixels(const ffi_ext_tensor *x, ffi_ext_tensor *out);
+/* @param grad_out [channels_last]
+ * @param grad_x [channels_last] */
+void pixels_backward(const ffi_ext_tensor *grad_out, ffi_ext_tensor *grad_x);
+/* @param out [channels_last] */
+void shaped(const ffi_ext_tensor *x, ffi_ext_tensor *out);
+void shaped_backward(const ffi_ext_tensor *grad_out, ffi_ext_tensor *grad_x);
+"""
+LAYOUTS_SOURCE = """
+static void twice(const ffi_ext_tensor *x, ffi_ext_tensor *out) {
+  for (int64_t i = 0; i < x->numel; i++) ((float *)out->data)[i] = 2 * ((const float *)x->data)[i];
+}
+void rows(const ffi_ext_tensor *x, ffi_ext_tensor *out) {
+  float *next = (float *)out->data;
+  for (int64_t i = 0; i < x->shape[0]; i++)
+    for (int64_t j = 0; j < x->shape[1]; j++)
+      *next++ = 2 * ((const float *)x->data)[i * x->stride[0] + j * x->stride[1]];
+}
+void rows_backward(const ffi_ext_tensor *grad_out, ffi_ext_tensor *grad_x) { twice(grad_out, grad_x); }
+void pixels(const ffi_ext_tensor *x, ffi_ext_tensor *out) { twice(x, out); }
+void pixels_backward(const ffi_ext_tensor *grad_out, ffi_ext_tensor *grad_x) { twice(grad_out, grad_x); }
+void shaped(const ffi_ext_tensor *x, ffi_ext_tensor *out) {}
+void shaped_backward(const ffi_ext_tensor *grad_out, ffi_ext_tensor *grad_x) {}
+"""
+
+
+def test_what_is_made_lies_as_the_header_says(build):
+    module = build(LAYOUTS, LAYOUTS + LAYOUTS_SOURCE)
+    library.register(module)
+    rows = library.differentiable(module.rows, module.rows_backward)
+    pixels = library.differentiable(module.pixels, module.pixels_backward)
+    matrix = torch.arange(6.0).view(2, 3).t()
+    image = torch.rand(2, 3, 4, 5).to(memory_format=torch.channels_last)
+    for function, x in ((rows, matrix), (pixels, image)):
+        x = x.detach().requires_grad_()
+        ways = [function]
+        if SEES_THROUGH:
+            ways.append(torch.compile(function, fullgraph=True, backend="aot_eager"))
+        for way in ways:
+            y = way(x)
+            torch.testing.assert_close(y, 2 * x)
+            (got,) = torch.autograd.grad((y.contiguous() ** 2).sum(), x)
+            torch.testing.assert_close(got, 8 * x.detach())
+    with pytest.raises(ValueError, match="'x': expected a channels_last tensor"):
+        pixels(torch.zeros(2, 3))
+    shaped = library.differentiable(
+        module.shaped, module.shaped_backward, shape=lambda x: (2, 3, 4, 5)
+    )
+    assert shaped(matrix).is_contiguous(memory_format=torch.channels_last)
+
+
+def test_gradients_that_are_conjugated_lazily(build):
+    header = (
+        "#include <ffi_ext.h>\nvoid turn(const ffi_ext_tensor *z, ffi_ext_tensor *out);\n"
+        "void turn_backward(const ffi_ext_tensor *grad_out, ffi_ext_tensor *grad_z);\n"
+    )
+    turns = (
+        "#include <complex.h>\n#define EACH(BY, FROM, TO) for (int64_t i = 0; i < (FROM)->numel; i++) \\\n"
+        "  ((double complex *)(TO)->data)[i] = (BY) * ((const double complex *)(FROM)->data)[i]\n"
+        "void turn(const ffi_ext_tensor *z, ffi_ext_tensor *out) { EACH(I, z, out); }\n"
+        "void turn_backward(const ffi_ext_tensor *g, ffi_ext_tensor *grad_z) { EACH(-I, g, grad_z); }\n"
+    )
+    module = build(header, header + turns)
+    turn = library.differentiable(module.turn, module.turn_backward)
+    z = torch.tensor([1 + 2j, 3 - 1j], dtype=torch.complex128, requires_grad=True)
+    got, want = (
+        torch.autograd.grad((y.conj() * (1 + 2j)).real.sum(), z)[0] for y in (turn(z), 1j * z)
+    )
+    torch.testing.assert_close(got, want)
+
+
+def test_several_outputs_of_python_functions():
+    def forward(x, by):
+        return x * by, x.square(), x.argmax()
+
+    def backward(grad_product, grad_square, _, x, by):
+        return grad_product * by + 2 * grad_square * x
+
+    both = library.differentiable(forward, backward)
+    x = torch.tensor([1.0, 2.0], requires_grad=True)
+    ways = [both]
+    if SEES_THROUGH:
+        ways.append(torch.compile(both, fullgraph=True, backend="aot_eager"))
+    for way in ways:
+        product, square, place = way(x, 3.0)
+        (grad,) = torch.autograd.grad(product.sum() + 10 * square.sum(), x)
+        assert grad.tolist() == [23.0, 43.0] and place == 1
+        (grad,) = torch.autograd.grad(way(x, 3.0)[1].sum(), x)
+        assert grad.tolist() == [2.0, 4.0]
+
+
+@pytest.mark.skipif(
+    not SEES_THROUGH, reason="torch.compile sees through differentiable() from 2.6 on"
+)
+def test_more_functions_than_torch_compiles_of_one():
+    x = torch.ones(2, requires_grad=True)
+    with torch._dynamo.config.patch(cache_size_limit=1):
+        for n in range(2):
+            times = library.differentiable(lambda x, n=n: x * n, lambda grad, x, n=n: grad * n)
+            assert torch.compile(times, fullgraph=True, backend="eager")(x).tolist() == [n, n]
+
+
+def test_what_is_no_function_is_refused(operators, my_lib):
+    with pytest.raises(TypeError, match="argument 'forward': expected a function .*got Operator"):
+        library.differentiable(operators["square"], operators["square_backward"])
+    with pytest.raises(TypeError, match="argument 'backward': expected a function .*got None"):
+        library.differentiable(lambda x: x, None)
+
+
 def test_checkpoints_and_inputs_that_are_none(my_lib):
     from torch.utils.checkpoint import checkpoint
 
@@ -456,6 +651,9 @@ def test_checkpoints_and_inputs_that_are_none(my_lib):
     wrong = library.differentiable(lambda by, x: x * by, lambda grad, by, x: (None, grad * by))
     with pytest.raises(ValueError, match="one gradient for each tensor among the inputs, 1, got 2"):
         wrong(2.0, a).sum().backward()
+    wrong = library.differentiable(lambda x: x * 2, lambda grad, x: None)
+    with pytest.raises(ValueError, match="one gradient for each tensor among the inputs, 1, got 0"):
+        wrong(a).sum().backward()
 
 
 OPTIONAL = """
@@ -519,7 +717,7 @@ def test_tensors_that_may_be_left_out(build):
     torch.library.opcheck(operators["affine"].call, (x, None, b, y))
     affine = library.differentiable(module.affine, module.affine_backward)
     ways = [affine]
-    if torch.torch_version.TorchVersion(torch.__version__) >= "2.6":
+    if SEES_THROUGH:
         ways.append(torch.compile(affine, fullgraph=True, backend="aot_eager"))
     for given in ((w, b), (w, None), (None, b), (None, None)):
         for way in ways:

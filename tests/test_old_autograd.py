@@ -11,6 +11,7 @@ import weakref
 import pytest
 import torch
 from torch.autograd import Function, Variable
+from torch.utils.checkpoint import checkpoint
 
 import ffi_ext
 from ffi_ext.cli import run
@@ -112,6 +113,12 @@ def test_nothing_stays_alive():
         assert run()() is None  # by reference counts alone
     finally:
         gc.enable()
+
+
+def test_checkpoints():
+    x, z = leaf(2), leaf(2)
+    checkpoint(Scale(2.0), x, z, use_reentrant=False).sum().backward()
+    torch.testing.assert_close(x.grad, 2 * z.detach())
 
 
 def test_wrong_number_of_gradients():
@@ -242,6 +249,7 @@ def test_uninstall_takes_it_back():
 SCRIPT = """
 import torch
 from torch.autograd import Function, Variable
+from torch.utils.checkpoint import checkpoint
 class Double(Function):
     def forward(self, x):
         return x * 2

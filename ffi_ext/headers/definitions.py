@@ -30,7 +30,7 @@ def asking_for_rows(source: str) -> str:
 
 
 def exported(source: str, cxx: bool = False, answer: str | None = None) -> str:
-    """The prototypes of the functions that C text defines at its top level and that are not static.
+    """The prototypes of the functions that C text defines at its top level and that are neither static nor inline.
 
     Each has the comment above it, which may say what the arguments must be. Of C++, those that are extern "C".
 
@@ -58,11 +58,10 @@ def exported(source: str, cxx: bool = False, answer: str | None = None) -> str:
             linkage = True
         elif mark == "{":
             exported_here = not cxx or linkage or head.startswith("extern ")
-            hidden = re.match(r"(static|typedef)\b", head)
-            if depth == 0 and exported_here and head.endswith(")") and not hidden:
+            if depth == 0 and exported_here and head.endswith(")") and not _is_hidden(head, cxx):
                 begins = start + len(piece) - len(piece.lstrip())
                 prototypes += ctext.comment_above(rows, text.count("\n", 0, begins) + 1)
-                prototypes += [re.sub(r"\b(inline|extern)\s+", "", head) + ";"]
+                prototypes += [re.sub(r"\b(__inline__|__inline|inline|extern)\s+", "", head) + ";"]
             elif depth == 0 and not head and not cxx:
                 _refuse_of_before_c89(text, behind, match.start())
             depth += 1
@@ -79,7 +78,7 @@ def exported(source: str, cxx: bool = False, answer: str | None = None) -> str:
             stacklevel=4,  # of load_inline()
         )
     if not prototypes:
-        kind = 'is extern "C"' if cxx else "is not static"
+        kind = 'is extern "C"' if cxx else "is neither static nor inline"
         raise ValueError(
             f"load_inline() argument 'c_source': it defines no function that {kind}; write one, or "
             "name the functions to export in `header`"
@@ -91,6 +90,13 @@ def _head(piece: str) -> str:
     """What stands before a brace, as a prototype says it."""
     head = " ".join(ctext.without_attributes(piece).split())
     return _RESULT_BEHIND.sub(r"\2\1", _NOEXCEPT.sub("", head))
+
+
+def _is_hidden(head: str, cxx: bool) -> bool:
+    """Whether the linker finds no function under that name: of an inline one the compiler need not make any."""
+    words = set(re.findall(r"\w+", head.partition("(")[0]))
+    inline = words & {"inline", "__inline", "__inline__"}
+    return bool(words & {"static", "typedef"} or (inline and (cxx or "extern" not in words)))
 
 
 def _refuse_of_before_c89(text: str, start: int, end: int) -> None:
