@@ -47,7 +47,7 @@ _HINTS = (
         "CUDA before 13.2 does not go with glibc 2.42 or newer: a newer toolkit does",
     ),
     (
-        r"(?:cannot find|library not found for) -l([\w.+-]+)",
+        r"(?:(?:cannot find|library not found for|unable to find library) -l|library not found: )([\w.+-]+)",
         "the library {0} is not installed, or lies in a directory that is not in library_dirs",
     ),
     (
@@ -80,16 +80,16 @@ _HINTS = (
     ),
     (r"unknown type name '(?:TH|real')", "#include <TH/TH.h> at the top of the source"),
     (
-        r"undefined reference to [`'](?:Py|TH|_TH)",
+        r"undefined (?:reference to [`']|symbol: )(?:Py|TH|_TH)",
         "Python and ffi_ext bring their functions when the module is imported: take -Wl,-z,defs and "
         "-Wl,--no-undefined out of LDFLAGS and extra_link_args",
     ),
     (
-        r"multiple definition of",
+        r"multiple definition of|duplicate symbol: ",
         "two sources define the same function; is one of them included by the other or listed twice, or does a "
         "header have the function's body? There it must be static inline, and a variable extern",
     ),
-    (r"(\S+): relocation .*recompile with -fPIC", "{0} was compiled without -fPIC"),
+    (r"(\S+\.\S+): relocation .*recompile with -fPIC", "{0} was compiled without -fPIC"),
     (r"recompile with -fPIC", "a file in extra_objects was compiled without -fPIC"),
     (
         r"error: (.+): linker input file not found",

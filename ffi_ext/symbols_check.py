@@ -22,6 +22,9 @@ _OF_FLAGS = {
     "--coverage": re.compile("__gcov_|llvm_gcov"),
 }
 
+# As GNU's linkers say it, and as lld and mold do.
+_UNRESOLVED = re.compile(r"undefined reference to [`']([^'`]+)'|undefined (?:\w+ )?symbol: (\S+)")
+
 
 @dataclass(frozen=True)
 class Missing:
@@ -176,9 +179,10 @@ def _runtime_names() -> frozenset[str]:
 def _unresolved(link: list[str], temporary: Path) -> set[str]:
     """The names that the libraries of the link do not have either."""
     options = ["-Wl,--no-demangle", "-Wl,--unresolved-symbols=report-all"]
-    options.append("-Wl,--warn-unresolved-symbols")
+    options += ["-Wl,-z,defs", "-Wl,--warn-unresolved-symbols"]  # mold asks for the first
     _, log = toolchain.run([*link, *options, "-o", str(temporary / "trial")])
-    return set(re.findall(r"undefined reference to [`']([^'`]+)'", log))
+    found = _UNRESOLVED.findall(log)
+    return {name or other for name, other in found}
 
 
 def _in_process(name: str) -> bool:

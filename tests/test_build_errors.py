@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import shutil
 import subprocess
 import sys
 
@@ -129,6 +130,25 @@ def test_what_a_linker_says_and_not_that_it_failed(project, monkeypatch):
         make(project).build()
 
 
+@pytest.mark.parametrize(
+    ("log", "hint"),
+    [
+        ("ld.lld: error: unable to find library -lfoo", "the library foo is not installed"),
+        ("mold: fatal: library not found: foo", "the library foo is not installed"),
+        ("ld.lld: error: undefined symbol: PyList_New\n>>> referenced by a.c", "take -Wl,-z,defs"),
+        ("ld.lld: error: duplicate symbol: one\n>>> defined at a.c", "define the same function"),
+        ("mold: error: duplicate symbol: a.o: b.o: one", "define the same function"),
+        (
+            "ld.lld: error: relocation R_X86_64_PC32 cannot be used against symbol 'dat'; recompile with -fPIC",
+            "a file in extra_objects was compiled",
+        ),
+    ],
+)
+def test_hints_for_other_linkers(log, hint):
+    """As lld 14 and mold 1.10 print it."""
+    assert re.search(f"hint: .*{hint}", str(compile_errors.explain("linking _a.so", log)))
+
+
 def test_a_full_disk_is_the_cause_of_what_it_makes_go_missing():
     """As gcc 12 and GNU as 2.40 printed it on a tmpfs of 64 KiB."""
     log = (
@@ -160,7 +180,12 @@ def test_a_missing_library_is_named(project):
         make(project, libraries=["no_such_library"]).build()
 
 
-def test_a_function_that_nobody_defines_is_reported_at_build_time(project):
+@pytest.mark.parametrize("linker", ["", "gold", "lld", "mold"])
+def test_a_function_that_nobody_defines_is_reported_at_build_time(project, monkeypatch, linker):
+    if linker:
+        if shutil.which(f"ld.{linker}") is None:
+            pytest.skip(f"there is no ld.{linker}")
+        monkeypatch.setenv("LDFLAGS", f"-fuse-ld={linker}")
     (project / "two.c").write_text("int too(void) { return 2; }\n")
     with pytest.raises(BuildError, match=r"two \(lib\.h:2\)"):
         make(project).build()
