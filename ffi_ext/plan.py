@@ -102,6 +102,10 @@ def compile_command(
     return (*words, "-c", toolchain.safe_path(source)), program.identity
 
 
+# At a link they bring code that has the whole process take denormal numbers for 0, torch's and NumPy's too.
+_FOR_PROGRAMS = ("-Ofast", "-ffast-math", "-funsafe-math-optimizations")
+
+
 def link_command(plan: Plan, sources: Iterable[Path], objects: Iterable[str | Path]) -> list[str]:
     """The command that links the objects of the sources, without -o."""
     with_nvcc = any(path.suffix in toolchain.CUDA_SUFFIXES for path in plan.sources)
@@ -126,7 +130,8 @@ def link_command(plan: Plan, sources: Iterable[Path], objects: Iterable[str | Pa
     words += [f"-l{name}" for name in plan.libraries]
     if with_runtime:
         words += cuda_libraries.runtime_words(with_nvcc)
-    return [*words, *plan.link_args, *toolchain.environment_flags("LDFLAGS")]
+    words += [*plan.link_args, *toolchain.environment_flags("LDFLAGS")]
+    return [word for word in words if word not in _FOR_PROGRAMS]
 
 
 _SYSTEM = [sysconfig.get_config_var("LIBDIR"), "/usr/local/lib", "/usr/lib64", "/usr/lib", "/lib"]
