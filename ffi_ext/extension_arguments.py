@@ -306,8 +306,9 @@ def _compile_args(value: object) -> dict[str, list[str]]:
     if isinstance(value, str):
         raise _wrong("extra_compile_args", "a list of str, or a dict of lists", value)
     args = _texts("extra_compile_args", value)
+    of_c = [a for a in args if not a.startswith(("-std=c++", "-std=gnu++"))]
     return {
-        "cc": args,
+        "cc": args if toolchain.c_compiler_is_cxx() else of_c,
         "cxx": [a for a in args if not a.startswith("-std=") or "++" in a],
         "nvcc": [],
     }

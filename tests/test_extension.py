@@ -163,6 +163,18 @@ def test_keywords_of_a_setuptools_extension(project):
     assert module.root(9.0) == 6.0
 
 
+@pytest.mark.parametrize("standard", ["-std=c++17", "-std=gnu99"])
+def test_each_language_gets_its_standard_alone(project, standard):
+    """gcc warns of the other's, which -Werror makes an error, and clang takes none."""
+    (project / "both.h").write_text("int twice(int x);\nint thrice(int x);\n")
+    (project / "thrice.cpp").write_text('extern "C" int thrice(int x) { return 3 * x; }\n')
+    args = [standard, "-Werror"]
+    sources = ["lib.c", "thrice.cpp"]
+    create(project, "_ext.both", "both.h", sources, extra_compile_args=args).build()
+    both = load("_ext.both")
+    assert (both.twice(2), both.thrice(2)) == (4, 6)
+
+
 def test_cxx_sources_throw_into_python(project):
     (project / "cc.h").write_text(
         '#ifdef __cplusplus\nextern "C" {\n#endif\nvoid boom(int n);\nint alive(void);\n#ifdef __cplusplus\n}\n#endif\n'
