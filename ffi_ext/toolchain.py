@@ -175,7 +175,10 @@ def environment_flags(*names: str) -> list[str]:
     return [word for name in names for word in _words(name)]
 
 
-_NEWER_C = re.compile(r"-std=(?:c|gnu)2[3xy]$")  # bool, true, alignas ... are words then
+# What has words of its own in headers (bool, true, alignas), macros that headers ask (__AVX2__, _OPENMP), other types.
+_OF_HEADERS = re.compile(
+    r"-std=(?:c|gnu)2[3xy]$|-m(?!llvm$)|-fopenmp|-f(?:no-)?(?:short-enums|(?:un)?signed-char)"
+)
 _OF_PREPROCESSOR = ("-D", "-I", "-U", "-include", "-imacros", "-iquote", "-isystem", "-idirafter")
 
 
@@ -197,7 +200,7 @@ def preprocessor_words(arguments: Iterable[str]) -> list[str]:
     for word in words:
         if word in _OF_PREPROCESSOR:
             found += [word, *islice(words, 1)]
-        elif word.startswith(_OF_PREPROCESSOR) or _NEWER_C.match(word):
+        elif word.startswith(_OF_PREPROCESSOR) or _OF_HEADERS.match(word):
             found.append(word)
     return found
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import platform
 import shutil
 import signal
 import subprocess
@@ -18,7 +19,7 @@ import pytest
 from ffi_ext import BuildError, elf, plan
 from tests.binaries import OWN_SUFFIX, SUFFIX
 from tests.small_project import imported_value as value
-from tests.small_project import litter, make
+from tests.small_project import litter, make, printed
 
 GCC = shutil.which("gcc")
 
@@ -110,6 +111,40 @@ def test_cflags_are_for_headers_and_for_the_link_too(project, monkeypatch):
     assert value(project) == 45
     needed = elf.needed(project / "ext" / "lib" / f"_lib{SUFFIX}")
     assert any("omp" in name for name in needed)
+
+
+@pytest.mark.parametrize("by", ["arguments", "environment"])
+def test_flags_mean_the_same_in_headers_and_in_sources(project, monkeypatch, by):
+    """Of gcc's manual: what -fopenmp and -mavx2 define, and enums of the smallest type."""
+    if platform.machine() != "x86_64":
+        pytest.skip("-mavx2 is for x86-64")
+    (project / "lib.h").write_text(
+        "enum colour { RED, GREEN };\nstruct pixel { enum colour colour; char value; };\n"
+        "int one(struct pixel *p);\n#if defined(_OPENMP) && defined(__AVX2__)\nint two(void);\n#endif\n"
+    )
+    (project / "one.c").write_text(
+        '#include "lib.h"\nint one(struct pixel *p) { return sizeof *p; }\n'
+    )
+    words = ["-fopenmp", "-mavx2", "-fshort-enums"]
+    if by == "environment":
+        monkeypatch.setenv("CFLAGS", " ".join(words))
+        words = []
+    make(project, extra_compile_args=words).build()
+    code = (  # the binary alone, which needs no torch
+        "import sys; sys.path.insert(0, 'ext/lib'); from _lib import ffi, lib; "
+        "print(lib.two() * lib.one(ffi.NULL) * ffi.sizeof('struct pixel'))"
+    )
+    assert printed(project, code) == 2 * 2 * 2
+
+
+@pytest.mark.skipif(platform.machine() != "x86_64", reason="linkers add this on x86-64 alone")
+def test_no_import_has_denormal_numbers_taken_for_0(project, monkeypatch):
+    monkeypatch.setenv("CFLAGS", "-Ofast")
+    monkeypatch.setenv("LDFLAGS", "-ffast-math")
+    make(project, extra_link_args=["-funsafe-math-optimizations"]).build()
+    (binary,) = Path(project, "ext", "lib").glob("_lib.*so")
+    code = f"import ctypes; ctypes.CDLL({str(binary)!r}); print(int(2.0**-1060 * 4 != 0))"
+    assert printed(project, code) == 1
 
 
 def test_functions_of_the_c_library_need_no_source(project):
