@@ -69,6 +69,7 @@ def create_extension(
         HeaderError: A header cannot be read. BuildError: There is no compiler to read it with.
     """
     target = name_of(name, base_of(relative_to))
+    refuse_to_replace(target.folder / "__init__.py", target.package)
     return _make(checked(target, headers, sources, verbose, with_cuda, package, kwargs))
 
 
@@ -273,6 +274,16 @@ def _suffix(given: Arguments) -> str:
 
 def _init_and_stub(given: Arguments) -> tuple[Path, Path]:
     return given.name.folder / "__init__.py", given.name.folder / "__init__.pyi"
+
+
+def refuse_to_replace(init: Path, package: str) -> None:
+    """A package of somebody's own stays: what builds have written, in 2017 too, takes the binary's _ffi."""
+    text = _text_at(init)
+    if text.strip() and "ffi as _ffi" not in text:
+        raise ValueError(
+            f"create_extension() argument 'name': the build would replace {init}, which no build has written: "
+            f"take another name, such as '{package}._C', or remove that file"
+        )
 
 
 def _warn_of_nothing(given: Arguments) -> None:

@@ -148,6 +148,10 @@ def _command(base: Any) -> Any:
             if table is None:
                 super().build_extension(ext)
             else:
+                from ffi_ext import extension
+
+                place = self.get_finalized_command("build_py").get_package_dir(table["name"])
+                extension.refuse_to_replace(Path(place, "__init__.py"), table["name"])
                 _build(table, Path(self.build_lib).absolute())
 
         def get_ext_filename(self, fullname: str) -> str:

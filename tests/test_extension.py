@@ -364,6 +364,21 @@ def test_what_the_package_has():
         ffi_ext.lod  # noqa: B018
 
 
+@pytest.mark.parametrize("package", [False, True])
+def test_a_package_of_somebodys_own_is_not_replaced(project, package):
+    own = project / "my_ops" / "__init__.py"
+    own.parent.mkdir()
+    own.write_text("def precious():\n    return 42\n")
+    for _ in range(2):
+        with pytest.raises(ValueError, match=r"would replace .*my_ops/__init__\.py.*'my_ops\._C'"):
+            create(project, "my_ops", package=package)
+        assert own.read_text() == "def precious():\n    return 42\n"
+    assert os.listdir(own.parent) == ["__init__.py"]
+    create(project, "my_ops._C", package=package).build()
+    own.write_text(" \n")
+    create(project, "my_ops", package=package).build()
+
+
 @pytest.mark.parametrize("name", ["torch", "torch.mine", "ffi_ext.mine"])
 def test_a_name_that_would_hide_torch_is_refused(tmp_path, name):
     (tmp_path / "a.h").write_text("int f(void);\n")

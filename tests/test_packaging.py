@@ -336,6 +336,27 @@ def test_namespace_packages_stay_namespaces(tmp_path, monkeypatch):
     assert importlib.import_module("space").__file__ is None
 
 
+def test_a_package_of_somebodys_own_stays_in_the_source_tree(tmp_path, monkeypatch):
+    own = tmp_path / "src" / "my_ops" / "kernels" / "__init__.py"
+    own.parent.mkdir(parents=True)
+    own.write_text("PRECIOUS = 42\n")
+    (tmp_path / "one.h").write_text("int one(void);\n")
+    (tmp_path / "one.c").write_text("int one(void) { return 1; }\n")
+    (tmp_path / "pyproject.toml").write_text(
+        "[[tool.ffi-ext.extension]]\nname = 'my_ops.kernels'\nheaders = 'one.h'\nsources = 'one.c'\n"
+    )
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("FFI_EXT_CACHE", str(tmp_path / "cache"))
+    options = {"script_name": "setup.py", "packages": [], "package_dir": {"": "src"}}
+    distribution = setuptools.Distribution(options)
+    if "build_ext" not in distribution.cmdclass:  # the entry point of an installed ffi_ext does it
+        wheels.finalize(distribution)
+    distribution.get_command_obj("build_ext").inplace = True
+    with pytest.raises(ValueError, match="would replace src/my_ops/kernels/__init__.py"):
+        distribution.run_command("build_ext")
+    assert own.read_text() == "PRECIOUS = 42\n"
+
+
 def test_c_on_pythons_headers_is_for_one_free_threaded_python(monkeypatch):
     """What the build decides, under any Python."""
     suffix = ".cpython-313t-x86_64-linux-gnu.so"
