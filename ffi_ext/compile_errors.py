@@ -72,6 +72,10 @@ _HINTS = (
         r"unknown type name 'bool'",
         'C needs #include <stdbool.h> for bool before C23: extra_compile_args=["-std=gnu23"]',
     ),
+    (
+        r"(?m)^ *\d+ \| .*(?:\b__(?:global|device)__\b|<<<|\b(?:block|thread)Idx\b)",
+        "this is CUDA, which nvcc compiles: name the file .cu",
+    ),
     (r"unknown type name 'THC(?:uda|State)", "THC's types need with_cuda=True"),
     (
         r"(?:unknown type name|undeclared identifier) '(?:ffi_ext_|FFI_)"
@@ -177,6 +181,8 @@ def _missing_header(name: str) -> str:
             f"{name} is a header of the CUDA toolkit: install the whole toolkit, or set CUDA_HOME to one that "
             "has it"
         )
+    if name.startswith("numpy/"):
+        return f"{name} is one of NumPy's own headers: include_dirs=[numpy.get_include()]"
     if name == "omp.h":
         return "OpenMP's header is a package of its own for clang: apt install libomp-dev (brew install libomp)"
     if name.startswith("crt/"):

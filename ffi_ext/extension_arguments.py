@@ -88,6 +88,12 @@ def checked(
     """The arguments that follow the name; raises as create_extension() says."""
     header_paths, of_libraries = _headers(headers, name.base, keywords.get("include_dirs"))
     source_paths = _files("sources", sources, name.base)
+    for path in source_paths:
+        if path.suffix in toolchain.HEADER_SUFFIXES:
+            raise ValueError(
+                f"create_extension() argument 'sources': {str(path)!r} is a header, which sources include; take it "
+                "out, or name it in headers to have its functions in Python"
+            )
     for argument, value in (("verbose", verbose), ("with_cuda", with_cuda), ("package", package)):
         if not isinstance(value, (bool, int)):
             raise _wrong(argument, "True or False", value)

@@ -25,6 +25,7 @@ from ffi_ext.universal import PYTHON_H
 
 CXX_SUFFIXES = (".cpp", ".cc", ".cxx", ".C", ".c++", ".mm")
 CUDA_SUFFIXES = (".cu",)
+HEADER_SUFFIXES = (".h", ".hpp", ".hh", ".hxx", ".cuh")  # for a compiler, text to compile for later includes
 
 # gnu11 alone would fuse a * b + c where the processor can, and change results.
 NEVER_FUSED = "-ffp-contract=off"
@@ -286,6 +287,9 @@ def jobs() -> int:
         return os.cpu_count() or 1
 
 
+_COLOURS = re.compile(r"\x1b\[[\d;]*[mK]")  # which flags ask for, and which would hide what messages say
+
+
 class Compilers:
     """The compilers that one build runs, each the leader of a process group, so that all of them can be ended."""
 
@@ -332,7 +336,7 @@ class Compilers:
         # It names files, which may have any bytes in their names.
         if apart and not process.returncode:
             return 0, output.decode("utf-8", "surrogateescape")
-        text = (errors if apart else output).decode("utf-8", "replace")
+        text = _COLOURS.sub("", (errors if apart else output).decode("utf-8", "replace"))
         if process.returncode and not text.strip():
             text = f"{shlex.join(command)} printed nothing and ended with {process.returncode}"
         return process.returncode, text

@@ -35,6 +35,9 @@ def test_a_compile_error_is_distilled_and_the_old_module_stays(project):
         ("#include <THC/THCApply.cuh>\n", "templates .* a kernel over THCudaTensor_data"),
         ("#include <missing_thing.h>\n", "include_dirs"),
         ("#include <THIRD/party.h>\n", "include_dirs"),
+        ("#include <numpy/arrayobject.h>\n", r"include_dirs=\[numpy.get_include\(\)\]"),
+        ("__global__ void k(int *p) { *p = 0; }\n", "name the file .cu"),
+        ("#define __global__\n__global__ void k(int *p) { p[threadIdx.x] = 0; }\n", "the file .cu"),
         ("bool f(void);\n", "stdbool.h"),
         ("#include <vector>\n", r'this is C\+\+: pass language="c\+\+"'),
         ("template <class T> T g(T x) { return x; }\n", r"this is C\+\+"),
@@ -147,6 +150,18 @@ def test_what_a_linker_says_and_not_that_it_failed(project, monkeypatch):
 def test_hints_for_other_linkers(log, hint):
     """As lld 14 and mold 1.10 print it."""
     assert re.search(f"hint: .*{hint}", str(compile_errors.explain("linking _a.so", log)))
+
+
+@pytest.mark.parametrize("compiler", ["gcc", "clang"])
+def test_errors_in_colours(project, monkeypatch, compiler):
+    if shutil.which(compiler) is None:
+        pytest.skip(f"there is no {compiler}")
+    monkeypatch.setenv("CC", compiler)
+    flag = "-fdiagnostics-color=always" if compiler == "gcc" else "-fcolor-diagnostics"
+    monkeypatch.setenv("CFLAGS", flag)
+    (project / "two.c").write_text("#include <TH/TF.h>\n")
+    with pytest.raises(BuildError, match=r"two\.c:1: .*TF\.h.*\n.*#include <TH/TF\.h>\nhint: did"):
+        make(project).build()
 
 
 def test_a_full_disk_is_the_cause_of_what_it_makes_go_missing():

@@ -334,6 +334,7 @@ WRONG = [
     (dict(sources=None), TypeError, "argument 'sources'"),
     (dict(sources="."), FileNotFoundError, r"is a directory in .* relative_to\)$"),
     (dict(sources="/dev/null"), FileNotFoundError, "'/dev/null' is no regular file$"),
+    (dict(sources=["lib.c", "lib.h"]), ValueError, "lib.h' is a header, .* take it out"),
     (dict(verbose="yes"), TypeError, "argument 'verbose'"),
     (dict(with_cuda=None), TypeError, "argument 'with_cuda'"),
     (dict(package=[]), TypeError, "argument 'package'"),
