@@ -25,7 +25,7 @@ from ffi_ext.universal import PYTHON_H
 
 CXX_SUFFIXES = (".cpp", ".cc", ".cxx", ".C", ".c++", ".mm")
 CUDA_SUFFIXES = (".cu",)
-HEADER_SUFFIXES = (".h", ".hpp", ".hh", ".hxx", ".cuh")  # for a compiler, text to compile for later includes
+HEADER_SUFFIXES = (".h", ".hpp", ".hh", ".hxx", ".cuh")  # compiled to no object
 
 # gnu11 alone would fuse a * b + c where the processor can, and change results.
 NEVER_FUSED = "-ffp-contract=off"
@@ -287,7 +287,7 @@ def jobs() -> int:
         return os.cpu_count() or 1
 
 
-_COLOURS = re.compile(r"\x1b\[[\d;]*[mK]")  # which flags ask for, and which would hide what messages say
+_COLOURS = re.compile(r"\x1b\[[\d;]*[mK]")  # of messages, where flags ask for them
 
 
 class Compilers:

@@ -43,8 +43,8 @@ def origin(
     text = csource.quoted(json.dumps(facts, sort_keys=True))
     # Exported: a link by --gc-sections, which conda's LDFLAGS ask for, would leave it out.
     where = f'__attribute__((visibility("default"), section("{elf.ORIGIN}")))'
-    declared = f"extern const char ffi_ext_origin[] {where};"
-    return f"#ifdef __ELF__\n{declared}\nconst char ffi_ext_origin[] = {text};\n#endif\n"
+    head = f"extern const char ffi_ext_origin[] {where};"
+    return f"#ifdef __ELF__\n{head}\nconst char ffi_ext_origin[] = {text};\n#endif\n"
 
 
 def _described(function: Function) -> dict[str, Any]:
