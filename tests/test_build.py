@@ -469,6 +469,20 @@ def test_processes_and_threads_that_build_at_once_compile_once(project):
     assert value(project) == 1 and litter(project) == []
 
 
+@pytest.mark.parametrize("mask", [0o022, 0o027])
+def test_files_are_made_by_the_umask_which_is_not_touched(project, monkeypatch, mask):
+    """It is the whole process's: two threads that set it could leave 0, and all files open to everybody."""
+    before = os.umask(mask)
+    try:
+        with monkeypatch.context() as patch:
+            patch.delattr(os, "umask")
+            make(project).build()
+    finally:
+        os.umask(before)
+    modes = {p.suffix: p.stat().st_mode & 0o777 for p in (project / "ext" / "lib").iterdir()}
+    assert modes == {".so": 0o777 & ~mask, ".py": 0o666 & ~mask, ".pyi": 0o666 & ~mask}
+
+
 def test_where_locks_are_refused_builds_at_once_all_succeed(project, monkeypatch):
     """At the price of compiling twice; names are unique and files are replaced whole."""
     import errno
