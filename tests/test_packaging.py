@@ -150,7 +150,7 @@ def test_a_project_made_by_init(wheelhouse, fresh, tmp_path):
     run(*checker, "fresh_ops", cwd=folder)
 
 
-@pytest.mark.parametrize("name", ["a-b", "class", "", "torch", "1a"])
+@pytest.mark.parametrize("name", ["a-b", "class", "", "torch", "1a", "signal"])
 def test_init_refuses_names(name, tmp_path, monkeypatch, capsys):
     monkeypatch.chdir(tmp_path)
     assert cli.main(["init", name]) == 2
