@@ -47,6 +47,10 @@ _HINTS = (
         "CUDA before 13.2 does not go with glibc 2.42 or newer: a newer toolkit does",
     ),
     (
+        r"(?:cannot find -l|unable to find library -l|library not found(?: for -l|: ))lib([\w+-]+)",
+        "libraries are named without lib and without what follows a dot: libraries=['{0}']",
+    ),
+    (
         r"(?:(?:cannot find|library not found for|unable to find library) -l|library not found: )([\w.+-]+)",
         "the library {0} is not installed, or lies in a directory that is not in library_dirs",
     ),

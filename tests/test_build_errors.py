@@ -193,6 +193,8 @@ def test_a_missing_header_as_clang_tells_it(name, hint):
 def test_a_missing_library_is_named(project):
     with pytest.raises(BuildError, match="library no_such_library is not installed"):
         make(project, libraries=["no_such_library"]).build()
+    with pytest.raises(BuildError, match=r"without lib .*: libraries=\['m'\]"):
+        make(project, libraries=["libm.so"]).build()
 
 
 @pytest.mark.parametrize("linker", ["", "gold", "lld", "mold"])
