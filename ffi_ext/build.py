@@ -98,8 +98,10 @@ class Build:
 
     def say(self, text: str) -> None:
         if self.verbose and sys.stdout is not None:
+            encoding = getattr(sys.stdout, "encoding", None) or "utf-8"
+            line = f"{text}\n".encode(encoding, "backslashreplace").decode(encoding)
             with contextlib.suppress(OSError):  # who reads it may have gone
-                sys.stdout.write(f"{text}\n")  # one write: compilers run side by side
+                sys.stdout.write(line)  # one write: compilers run side by side
                 sys.stdout.flush()
 
     def units(self) -> list[Unit]:

@@ -415,6 +415,29 @@ def test_a_build_needs_nobody_to_read_what_it_says(project, where):
     assert "Traceback" not in done.stderr, done.stderr
 
 
+@pytest.mark.parametrize("encoding", ["utf-8:strict", "ascii:strict"])
+def test_what_a_terminal_cannot_show_is_escaped(project, encoding):
+    """File names may have any bytes; Python's stdout is strict but in the locales C and POSIX."""
+    odd = os.fsdecode(b"caf\xe9")
+    (project / "two.c").rename(project / f"{odd}.c")
+    (project / "build.py").write_text(
+        "from ffi_ext import create_extension\nfrom glob import glob\n"
+        "create_extension('ext.lib', 'lib.h', glob('*.c'), relative_to=__file__).build()\n"
+    )
+    environment = dict(os.environ, PYTHONIOENCODING=encoding)
+
+    def said(*words: str) -> str:
+        done = subprocess.run(
+            [sys.executable, *words], cwd=project, env=environment, capture_output=True, check=False
+        )
+        assert done.returncode == 0, done.stderr
+        return done.stdout.decode()
+
+    assert r"] caf\udce9.c" in said("build.py")
+    (project / "ext").rename(project / odd)
+    assert r"would remove caf\udce9/lib/" in said("-m", "ffi_ext", "clean", "-n")
+
+
 def test_odd_file_names(project):
     for number, name in enumerate(
         ["with space.c", "quo'te\".c", "-dash.c", "sub/one.c", "new\nline.c"]
