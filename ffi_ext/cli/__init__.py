@@ -62,7 +62,7 @@ def parser(only: str | None = None) -> argparse.ArgumentParser:
 def main(arguments: list[str] | None = None) -> int:
     """Runs a command. Returns its exit code."""
     words = sys.argv[1:] if arguments is None else arguments
-    if isinstance(sys.stdout, io.TextIOWrapper):  # file names may have any bytes, comments any letters
+    if isinstance(sys.stdout, io.TextIOWrapper):  # file names may have any bytes
         sys.stdout.reconfigure(errors="backslashreplace")
     if not words:
         parser("").print_help(sys.stderr)
