@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import sys
 import sysconfig
 from collections.abc import Iterable
@@ -52,6 +53,10 @@ def is_cxx(path: Path, language: str | None) -> bool:
     return path.suffix in toolchain.CXX_SUFFIXES or (language == "c++" and path.suffix == ".c")
 
 
+# Of CFLAGS: what generated code is not compiled with. Its warnings as errors would have the quick command fail.
+_FOR_THE_USERS = re.compile(r"-O|-W(?![alp],)|-pedantic")
+
+
 def compile_command(
     plan: Plan, source: Path, generated: bool, quick: bool = False
 ) -> tuple[tuple[str, ...], tuple[str, ...]]:
@@ -90,7 +95,7 @@ def compile_command(
             standard.append("-fgnu89-inline")
     if generated:
         optimize = ["-O0", *(toolchain.QUICK if quick and plan.stable else ["-w"])]
-        flags = [flag for flag in flags if not flag.startswith("-O")]
+        flags = [flag for flag in flags if not _FOR_THE_USERS.match(flag)]
     else:
         optimize = ["-O3", "-DNDEBUG"]  # as distutils: asserts of old name variables that are gone
     always = ["-fPIC", "-fasynchronous-unwind-tables"]
