@@ -161,6 +161,17 @@ def refuse(missing: Missing, declared: dict[str, str], of_libraries: frozenset[s
         )
 
 
+def warn_of_unwinder(binary: Path) -> None:
+    """C++ that throws finds what catches in the runtime by the unwinder that both share, the system's."""
+    has_one = elf.has_name(binary.read_bytes(), b"_Unwind_RaiseException")
+    if has_one and not any(re.search("gcc_s|unwind", name) for name in elf.needed(binary)):
+        print(
+            "warning: what unwinds C++'s stack is linked in: an exception that leaves C++ ends the process. "
+            "Leave out -static-libgcc, or catch all in C++",
+            file=sys.stderr,
+        )
+
+
 def _with_the_nearest(name: str) -> str:
     near = difflib.get_close_matches(name, _runtime_names(), n=1, cutoff=0.9)
     return f"{name} (did you mean {near[0]}?)" if near else name

@@ -122,6 +122,15 @@ def test_openmp_for_the_compiler_alone_is_told(project):
     assert "Add -fopenmp to extra_link_args." in done.stderr
 
 
+@pytest.mark.parametrize("static", [["libstdc++"], ["libgcc"], ["libstdc++", "libgcc"]])
+def test_an_unwinder_that_is_linked_in_is_told(project, capfd, static):
+    """With both of these gcc links no libgcc_s, and the first exception ends the process by abort()."""
+    (project / "two.cpp").write_text('extern "C" int two(void) { throw 2; }\n')
+    flags = [f"-static-{name}" for name in static]
+    make(project, sources=["one.c", "two.cpp"], extra_link_args=flags).build()
+    assert ("Leave out -static-libgcc" in capfd.readouterr().err) == (len(static) == 2)
+
+
 def test_what_a_linker_says_and_not_that_it_failed(project, monkeypatch):
     (project / "broken.o").write_bytes(b"no object")
     with pytest.raises(BuildError, match=rf"linking _lib{SUFFIX} failed: .*broken\.o"):
