@@ -157,6 +157,13 @@ def test_init_refuses_names(name, tmp_path, monkeypatch, capsys):
     assert "init: " in capsys.readouterr().err and not list(tmp_path.iterdir())
 
 
+def test_init_says_what_a_shell_takes(tmp_path, capsys):
+    folder = tmp_path / "my folder"
+    assert cli.main(["init", "ops", str(folder)]) == 0
+    said = capsys.readouterr().out.rpartition("next: ")[2].partition(" && ")[0]
+    assert run("sh", "-c", f"{said} && pwd").strip() == str(folder)
+
+
 def test_init_overwrites_nothing(tmp_path, capsys):
     (tmp_path / "README.md").write_text("mine")
     assert cli.main(["init", "ops", str(tmp_path)]) == 2

@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import keyword
 import re
+import shlex
 import sys
 from pathlib import Path
 
@@ -182,6 +183,6 @@ def main(options: argparse.Namespace) -> int:
         return PROBLEMS
     for file in made:
         print(f"made {file}")
-    command = f"cd {folder} && pip install --no-build-isolation -e . && python -m pytest"
+    command = f"cd {shlex.quote(str(folder))} && pip install --no-build-isolation -e . && python -m pytest"
     print(f"next: {coloured(command, BOLD)}")
     return OK
