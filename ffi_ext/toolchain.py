@@ -178,9 +178,10 @@ def environment_flags(*names: str) -> list[str]:
 
 # What has words of its own in headers (bool, true, alignas), macros that headers ask (__AVX2__, _OPENMP), other types.
 _OF_HEADERS = re.compile(
-    r"-std=(?:c|gnu)2[3xy]$|-m(?!llvm$)|-fopenmp|-f(?:no-)?(?:short-enums|(?:un)?signed-char)"
+    r"-std=(?:c|gnu)2[3xy]$|-m|-fopenmp|-f(?:no-)?(?:short-enums|(?:un)?signed-char)"
 )
 _OF_PREPROCESSOR = ("-D", "-I", "-U", "-include", "-imacros", "-iquote", "-isystem", "-idirafter")
+_OF_PREPROCESSOR += ("-Xpreprocessor", "-Xclang", "-mllvm")  # Apple's clang takes -fopenmp behind these alone
 
 
 def preprocessor_flags(

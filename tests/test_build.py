@@ -16,7 +16,7 @@ from pathlib import Path
 import cffi
 import pytest
 
-from ffi_ext import BuildError, elf, plan
+from ffi_ext import BuildError, elf, plan, toolchain
 from tests.binaries import OWN_SUFFIX, SUFFIX
 from tests.small_project import imported_value as value
 from tests.small_project import litter, make, printed
@@ -135,6 +135,12 @@ def test_flags_mean_the_same_in_headers_and_in_sources(project, monkeypatch, by)
         "print(lib.two() * lib.one(ffi.NULL) * ffi.sizeof('struct pixel'))"
     )
     assert printed(project, code) == 2 * 2 * 2
+
+
+def test_a_flag_for_a_part_of_the_compiler_stays_with_what_names_that_part():
+    """Apple's clang takes -fopenmp behind -Xpreprocessor alone, and no -m... of LLVM's without -mllvm."""
+    words = ["-O2", "-Xpreprocessor", "-fopenmp", "-Wall", "-mllvm", "-misched=shuffle"]
+    assert toolchain.preprocessor_words(words) == [*words[1:3], *words[4:]]
 
 
 @pytest.mark.skipif(platform.machine() != "x86_64", reason="linkers add this on x86-64 alone")
