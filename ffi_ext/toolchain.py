@@ -181,7 +181,7 @@ _OF_HEADERS = re.compile(
     r"-std=(?:c|gnu)2[3xy]$|-m|-fopenmp|-f(?:no-)?(?:short-enums|(?:un)?signed-char)"
 )
 _OF_PREPROCESSOR = ("-D", "-I", "-U", "-include", "-imacros", "-iquote", "-isystem", "-idirafter")
-_OF_PREPROCESSOR += ("-Xpreprocessor", "-Xclang", "-mllvm")  # Apple's clang takes -fopenmp behind these alone
+_FOR_A_PART = ("-Xpreprocessor", "-Xclang", "-mllvm")  # such as Apple's clang's, which has no bare -fopenmp
 
 
 def preprocessor_flags(
@@ -200,7 +200,7 @@ def preprocessor_words(arguments: Iterable[str]) -> list[str]:
     words = iter(arguments)
     found: list[str] = []
     for word in words:
-        if word in _OF_PREPROCESSOR:
+        if word in (*_OF_PREPROCESSOR, *_FOR_A_PART):
             found += [word, *islice(words, 1)]
         elif word.startswith(_OF_PREPROCESSOR) or _OF_HEADERS.match(word):
             found.append(word)
