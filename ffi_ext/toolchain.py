@@ -181,7 +181,7 @@ _OF_HEADERS = re.compile(
     r"-std=(?:c|gnu)2[3xy]$|-m|-fopenmp|-f(?:no-)?(?:short-enums|(?:un)?signed-char)"
 )
 _OF_PREPROCESSOR = ("-D", "-I", "-U", "-include", "-imacros", "-iquote", "-isystem", "-idirafter")
-_FOR_A_PART = ("-Xpreprocessor", "-Xclang", "-mllvm")  # such as Apple's clang's, which has no bare -fopenmp
+_FOR_A_PART = ("-Xpreprocessor", "-Xclang", "-mllvm")  # behind which Apple has -fopenmp
 
 
 def preprocessor_flags(
