@@ -47,6 +47,10 @@ _HINTS = (
         "CUDA before 13.2 does not go with glibc 2.42 or newer: a newer toolkit does",
     ),
     (
+        r"(?:cannot find -l|unable to find library -l|library not found(?: for -l|: ))(\S*/[^\s:]+)",
+        "libraries are names: the file {0} goes into extra_objects",
+    ),
+    (
         r"(?:cannot find -l|unable to find library -l|library not found(?: for -l|: ))lib([\w+-]+)",
         "libraries are named without lib and without what follows a dot: libraries=['{0}']",
     ),
@@ -86,7 +90,11 @@ _HINTS = (
         r"|'(?:ffi_ext_|FFI_)\w+' (?:undeclared|was not declared|does not name a type)",
         "#include <ffi_ext.h> at the top of the source",
     ),
-    (r"unknown type name '(?:TH|real')", "#include <TH/TH.h> at the top of the source"),
+    (
+        r"unknown type name '(?:TH\w*Real\w*|real)'",
+        "real and THTensor are for files that TH_GENERIC_FILE names: write the type, such as float and THFloatTensor",
+    ),
+    (r"unknown type name 'TH", "#include <TH/TH.h> at the top of the source"),
     (
         r"undefined (?:reference to [`']|symbol: )(?:Py|TH|_TH)",
         "Python and ffi_ext bring their functions when the module is imported: take -Wl,-z,defs and "

@@ -50,6 +50,8 @@ def test_a_compile_error_is_distilled_and_the_old_module_stays(project):
         ("int g(const ffi_ext_tensor *x);\n", "include <ffi_ext.h>"),
         ("int g(void) { return FFI_EXT_BOOL; }\n", "include <ffi_ext.h>"),
         ('int g(int a) { FFI_CHECK(a, "no"); return a; }\n', "a macro of <ffi_ext.h>"),
+        ("#include <TH/TH.h>\nvoid g(THTensor *t);\n", "write the type, .* THFloatTensor"),
+        ("#include <TH/TH.h>\nreal g(void);\n", "write the type, such as float"),
         (
             "#include <TH/TH.h>\nvoid g(THFloatTensor *t) { THFloatTensor_sum(t, t, 0); }\n",
             "THFloatTensor_sum has other parameters .* no last argument keepdim",
@@ -204,6 +206,8 @@ def test_a_missing_library_is_named(project):
         make(project, libraries=["no_such_library"]).build()
     with pytest.raises(BuildError, match=r"without lib .*: libraries=\['m'\]"):
         make(project, libraries=["libm.so"]).build()
+    with pytest.raises(BuildError, match="hint: .*the file /opt/libx.so goes into extra_objects"):
+        make(project, libraries=["/opt/libx.so"]).build()
 
 
 @pytest.mark.parametrize("linker", ["", "gold", "lld", "mold"])
