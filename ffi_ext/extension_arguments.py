@@ -8,7 +8,7 @@ import os
 from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeGuard
 
 from ffi_ext import toolchain
 from ffi_ext.units import is_installed
@@ -152,10 +152,15 @@ def _wrong(argument: str, expected: str, value: object) -> TypeError:
     )
 
 
+def _is_several(value: object) -> TypeGuard[Iterable[Any]]:
+    """Whether it holds values, as a list does, or Path.glob()."""
+    return isinstance(value, Iterable) and not isinstance(value, (str, bytes, dict))
+
+
 def _texts(argument: str, value: object) -> list[str]:
     if isinstance(value, (str, os.PathLike)):
         value = [value]
-    if not isinstance(value, Iterable) or isinstance(value, (bytes, dict)):
+    if not _is_several(value):
         raise _wrong(argument, "a str or a list of str", value)
     texts = []
     for item in value:
@@ -228,7 +233,7 @@ def absolute(arguments: dict[str, Any]) -> dict[str, Any]:
         if isinstance(value, (str, os.PathLike)):
             path = os.fspath(value)
             return path if path.startswith(LOADER_WORDS) else os.path.join(os.getcwd(), path)
-        return [rooted(item) for item in value] if isinstance(value, (list, tuple)) else value
+        return [rooted(item) for item in value] if _is_several(value) else value
 
     paths = {"sources", *PATH_LISTS}
     result = {key: rooted(value) if key in paths else value for key, value in arguments.items()}
@@ -236,7 +241,7 @@ def absolute(arguments: dict[str, Any]) -> dict[str, Any]:
 
     def header(value: Any) -> Any:
         """A library's, such as fftw3.h, keeps its name."""
-        if isinstance(value, (list, tuple)):
+        if _is_several(value):
             return [header(item) for item in value]
         path = rooted(value)
         known = not isinstance(path, str) or os.path.exists(path)
