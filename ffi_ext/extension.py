@@ -73,7 +73,7 @@ def create_extension(
     return _make(checked(target, headers, sources, verbose, with_cuda, package, kwargs))
 
 
-def of_table(table: dict[str, Any], folder: Path, verbose: bool) -> Extension:
+def of_table(table: dict[str, Any], folder: Path) -> Extension:
     """create_extension() for a table of a pyproject.toml, in `folder`, which has the project's packages.
 
     A package there without __init__.py is a namespace, and stays one.
@@ -81,6 +81,7 @@ def of_table(table: dict[str, Any], folder: Path, verbose: bool) -> Extension:
     keywords = dict(table)
     target = replace(name_of(keywords.pop("name"), folder), has_namespaces=True)
     headers, sources = keywords.pop("headers"), keywords.pop("sources")
+    verbose = keywords.pop("verbose", True)
     flags = (keywords.pop("with_cuda", False), keywords.pop("package", False))
     return _make(checked(target, headers, sources, verbose, *flags, keywords))
 

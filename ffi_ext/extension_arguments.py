@@ -258,7 +258,7 @@ def options_of(kwargs: dict[str, Any], base: Path) -> dict[str, Any]:
     options: dict[str, Any] = {}
     for key, value in kwargs.items():
         if key not in KEYWORDS:
-            known = sorted(KEYWORDS | NAMED)
+            known = sorted((KEYWORDS | NAMED) - {key})
             near = difflib.get_close_matches(key, known, n=1)
             hint = f"; did you mean '{near[0]}'?" if near else f"; known are {', '.join(known)}"
             raise TypeError(f"create_extension() got an unknown keyword argument '{key}'{hint}")

@@ -234,6 +234,11 @@ def test_build_isolation(kind, for_builds, fresh, tmp_path):
     [
         ("[tool.ffi-ext]\nname = 'a'\n", "has no 'name'"),
         ("[[tool.ffi-ext.extension]]\nname = 'a.b'\n", "'headers' is missing"),
+        ("[[tool.ffi_ext.extension]]\nname = 'a.b'\n", "is nobody's: write ffi-ext"),
+        (
+            "[[tool.ffi-ext.extension]]\nname = 'a.b'\nheaders = 'a.h'\nsources = 'a.c'\n" * 2,
+            "two .* have the name 'a.b'",
+        ),
         (
             "[[tool.ffi-ext.extension]]\nname = 'a'\nheaders = 'a.h'\nsources = 'a.c'\n",
             "such as 'my_package.kernels'",
@@ -301,7 +306,7 @@ def test_the_tags_of_wheels(source, given, limited, tag, tmp_path, monkeypatch):
     (tmp_path / "one.h").write_text("int one(void);\n")
     (tmp_path / "one.c").write_text(source + "int one(void) { return 1; }\n")
     (tmp_path / "pyproject.toml").write_text(
-        "[[tool.ffi-ext.extension]]\nname = 'pkg.one'\nheaders = 'one.h'\nsources = 'one.c'\n"
+        "[[tool.ffi-ext.extension]]\nname = 'pkg.one'\nheaders = 'one.h'\nsources = 'one.c'\nverbose = false\n"
         + limited
     )
     monkeypatch.chdir(tmp_path)
