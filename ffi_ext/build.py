@@ -98,8 +98,10 @@ class Build:
 
     def say(self, text: str) -> None:
         if self.verbose and sys.stdout is not None:
+            encoding = getattr(sys.stdout, "encoding", None) or "utf-8"
+            line = f"{text}\n".encode(encoding, "backslashreplace").decode(encoding)
             with contextlib.suppress(OSError):  # who reads it may have gone
-                sys.stdout.write(f"{text}\n")  # one write: compilers run side by side
+                sys.stdout.write(line)  # one write: compilers run side by side
                 sys.stdout.flush()
 
     def units(self) -> list[Unit]:
@@ -332,6 +334,7 @@ class Build:
             self.absent = absent
             symbols_check.tell_of(absent)
         symbols_check.refuse(missing, self.plan.declared, self.plan.of_libraries)
+        symbols_check.warn_of_unwinder(temporary / self.plan.target.name)
         return units, binary
 
     def named(self, linked: Path) -> Path:

@@ -121,14 +121,12 @@ def replace(path: Path, data: bytes) -> None:
     """
     temporary = fresh_name(path)
     try:
-        mode = os.umask(0)
-        os.umask(mode)
-        with open(os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o777), "wb") as file:
+        is_binary = data[:4] in (b"\x7fELF", b"MZ\x90\0") or path.suffix in (".so", ".pyd")
+        mode = 0o777 if is_binary else 0o666  # less the umask
+        with open(os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL, mode), "wb") as file:
             file.write(data)
             file.flush()
             os.fsync(file.fileno())
-        is_binary = data[:4] in (b"\x7fELF", b"MZ\x90\0") or path.suffix in (".so", ".pyd")
-        os.chmod(temporary, (0o777 if is_binary else 0o666) & ~mode)
         os.replace(temporary, path)
     except OSError as error:
         with contextlib.suppress(OSError):

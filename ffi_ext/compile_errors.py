@@ -47,7 +47,15 @@ _HINTS = (
         "CUDA before 13.2 does not go with glibc 2.42 or newer: a newer toolkit does",
     ),
     (
-        r"(?:cannot find|library not found for) -l([\w.+-]+)",
+        r"(?:cannot find -l|unable to find library -l|library not found(?: for -l|: ))(\S*/[^\s:]+)",
+        "libraries are names: the file {0} goes into extra_objects",
+    ),
+    (
+        r"(?:cannot find -l|unable to find library -l|library not found(?: for -l|: ))lib([\w+-]+)",
+        "libraries are named without lib and without what follows a dot: libraries=['{0}']",
+    ),
+    (
+        r"(?:(?:cannot find|library not found for|unable to find library) -l|library not found: )([\w.+-]+)",
         "the library {0} is not installed, or lies in a directory that is not in library_dirs",
     ),
     (
@@ -72,24 +80,32 @@ _HINTS = (
         r"unknown type name 'bool'",
         'C needs #include <stdbool.h> for bool before C23: extra_compile_args=["-std=gnu23"]',
     ),
+    (
+        r"(?m)^ *\d+ \| .*(?:\b__(?:global|device)__\b|<<<|\b(?:block|thread)Idx\b)",
+        "this is CUDA, which nvcc compiles: name the file .cu",
+    ),
     (r"unknown type name 'THC(?:uda|State)", "THC's types need with_cuda=True"),
     (
         r"(?:unknown type name|undeclared identifier) '(?:ffi_ext_|FFI_)"
         r"|'(?:ffi_ext_|FFI_)\w+' (?:undeclared|was not declared|does not name a type)",
         "#include <ffi_ext.h> at the top of the source",
     ),
-    (r"unknown type name '(?:TH|real')", "#include <TH/TH.h> at the top of the source"),
     (
-        r"undefined reference to [`'](?:Py|TH|_TH)",
+        r"unknown type name '(?:TH\w*Real\w*|real)'",
+        "real and THTensor are for files that TH_GENERIC_FILE names: write the type, such as float and THFloatTensor",
+    ),
+    (r"unknown type name 'TH", "#include <TH/TH.h> at the top of the source"),
+    (
+        r"undefined (?:reference to [`']|symbol: )(?:Py|TH|_TH)",
         "Python and ffi_ext bring their functions when the module is imported: take -Wl,-z,defs and "
         "-Wl,--no-undefined out of LDFLAGS and extra_link_args",
     ),
     (
-        r"multiple definition of",
+        r"multiple definition of|duplicate symbol: ",
         "two sources define the same function; is one of them included by the other or listed twice, or does a "
         "header have the function's body? There it must be static inline, and a variable extern",
     ),
-    (r"(\S+): relocation .*recompile with -fPIC", "{0} was compiled without -fPIC"),
+    (r"(\S+\.\S+): relocation .*recompile with -fPIC", "{0} was compiled without -fPIC"),
     (r"recompile with -fPIC", "a file in extra_objects was compiled without -fPIC"),
     (
         r"error: (.+): linker input file not found",
@@ -177,6 +193,8 @@ def _missing_header(name: str) -> str:
             f"{name} is a header of the CUDA toolkit: install the whole toolkit, or set CUDA_HOME to one that "
             "has it"
         )
+    if name.startswith("numpy/"):
+        return f"{name} is one of NumPy's own headers: include_dirs=[numpy.get_include()]"
     if name == "omp.h":
         return "OpenMP's header is a package of its own for clang: apt install libomp-dev (brew install libomp)"
     if name.startswith("crt/"):

@@ -69,10 +69,11 @@ def create_extension(
         HeaderError: A header cannot be read. BuildError: There is no compiler to read it with.
     """
     target = name_of(name, base_of(relative_to))
+    refuse_to_replace(target.folder / "__init__.py", target.package)
     return _make(checked(target, headers, sources, verbose, with_cuda, package, kwargs))
 
 
-def of_table(table: dict[str, Any], folder: Path, verbose: bool) -> Extension:
+def of_table(table: dict[str, Any], folder: Path) -> Extension:
     """create_extension() for a table of a pyproject.toml, in `folder`, which has the project's packages.
 
     A package there without __init__.py is a namespace, and stays one.
@@ -80,6 +81,7 @@ def of_table(table: dict[str, Any], folder: Path, verbose: bool) -> Extension:
     keywords = dict(table)
     target = replace(name_of(keywords.pop("name"), folder), has_namespaces=True)
     headers, sources = keywords.pop("headers"), keywords.pop("sources")
+    verbose = keywords.pop("verbose", True)
     flags = (keywords.pop("with_cuda", False), keywords.pop("package", False))
     return _make(checked(target, headers, sources, verbose, *flags, keywords))
 
@@ -273,6 +275,17 @@ def _suffix(given: Arguments) -> str:
 
 def _init_and_stub(given: Arguments) -> tuple[Path, Path]:
     return given.name.folder / "__init__.py", given.name.folder / "__init__.pyi"
+
+
+def refuse_to_replace(init: Path, package: str) -> None:
+    """A package of somebody's own stays: what builds have written, in 2017 too, takes the binary's _ffi."""
+    text = _text_at(init)
+    says_something = re.search(r"^\s*[^\s#]", text, re.M)
+    if says_something and "ffi as _ffi" not in text:
+        raise ValueError(
+            f"create_extension() argument 'name': the build would replace {init}, which no build has written: "
+            f"take another name, such as '{package}._C', or remove that file"
+        )
 
 
 def _warn_of_nothing(given: Arguments) -> None:

@@ -8,7 +8,7 @@ import os
 from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeGuard
 
 from ffi_ext import toolchain
 from ffi_ext.units import is_installed
@@ -146,10 +146,15 @@ def _wrong(argument: str, expected: str, value: object) -> TypeError:
     )
 
 
+def _is_several(value: object) -> TypeGuard[Iterable[Any]]:
+    """Whether it holds values, as a list does, or Path.glob()."""
+    return isinstance(value, Iterable) and not isinstance(value, (str, bytes, dict))
+
+
 def _texts(argument: str, value: object) -> list[str]:
     if isinstance(value, (str, os.PathLike)):
         value = [value]
-    if not isinstance(value, Iterable) or isinstance(value, (bytes, dict)):
+    if not _is_several(value):
         raise _wrong(argument, "a str or a list of str", value)
     texts = []
     for item in value:
@@ -196,8 +201,8 @@ def _files(argument: str, value: object, base: Path) -> tuple[Path, ...]:
             )
         if argument == "sources" and path.suffix in toolchain.HEADER_SUFFIXES:
             raise ValueError(
-                f"create_extension() argument 'sources': {text!r} is a header by its suffix, and no compiler makes an "
-                "object of one: name it in `headers`, and what has the functions in `sources`"
+                f"create_extension() argument 'sources': {text!r} is a header by its suffix, of which no object is "
+                "made: take it out, or name it in `headers` to have its functions in Python"
             )
         paths.append(Path(os.path.normpath(path)))
         if argument == "headers" and {'"', "\n", "\r"} & set(str(paths[-1])):
@@ -247,11 +252,6 @@ def absolute(arguments: dict[str, Any]) -> dict[str, Any]:
     return result
 
 
-def _is_several(value: Any) -> bool:
-    """Whether it is a list of paths or the like, such as folder.glob("*.c")."""
-    return isinstance(value, Iterable) and not isinstance(value, (str, os.PathLike, bytes, dict))
-
-
 def _each(values: Iterable[Any]) -> Iterable[Any]:
     """A set has another order in each process."""
     return sorted(values, key=str) if isinstance(values, (set, frozenset)) else values
@@ -262,7 +262,7 @@ def options_of(kwargs: dict[str, Any], base: Path) -> dict[str, Any]:
     options: dict[str, Any] = {}
     for key, value in kwargs.items():
         if key not in KEYWORDS:
-            known = sorted(KEYWORDS | NAMED)
+            known = sorted((KEYWORDS | NAMED) - {key})
             near = difflib.get_close_matches(key, known, n=1)
             hint = f"; did you mean '{near[0]}'?" if near else f"; known are {', '.join(known)}"
             raise TypeError(f"create_extension() got an unknown keyword argument '{key}'{hint}")
@@ -321,8 +321,9 @@ def _compile_args(value: object) -> dict[str, list[str]]:
     if isinstance(value, str):
         raise _wrong("extra_compile_args", "a list of str, or a dict of lists", value)
     args = _texts("extra_compile_args", value)
+    of_c = [a for a in args if not a.startswith(("-std=c++", "-std=gnu++"))]
     return {
-        "cc": args,
+        "cc": args if toolchain.c_compiler_is_cxx() else of_c,
         "cxx": [a for a in args if not a.startswith("-std=") or "++" in a],
         "nvcc": [],
     }

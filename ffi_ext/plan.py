@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import sys
 import sysconfig
 from collections.abc import Iterable
@@ -52,6 +53,10 @@ def is_cxx(path: Path, language: str | None) -> bool:
     return path.suffix in toolchain.CXX_SUFFIXES or (language == "c++" and path.suffix == ".c")
 
 
+# Of CFLAGS: what generated code is not compiled with. Its warnings as errors would have the quick command fail.
+_FOR_THE_USERS = re.compile(r"-O|-W(?![alp],)|-pedantic")
+
+
 def compile_command(
     plan: Plan, source: Path, generated: bool, quick: bool = False
 ) -> tuple[tuple[str, ...], tuple[str, ...]]:
@@ -90,7 +95,7 @@ def compile_command(
             standard.append("-fgnu89-inline")
     if generated:
         optimize = ["-O0", *(toolchain.QUICK if quick and plan.stable else ["-w"])]
-        flags = [flag for flag in flags if not flag.startswith("-O")]
+        flags = [flag for flag in flags if not _FOR_THE_USERS.match(flag)]
     else:
         optimize = ["-O3", "-DNDEBUG"]  # as distutils: asserts of old name variables that are gone
     always = ["-fPIC", "-fasynchronous-unwind-tables"]
@@ -100,6 +105,10 @@ def compile_command(
         always.append(toolchain.NO_MACRO_NOTES)
     words = [*program.command, *standard, *optimize, *always, *flags, *common, *arguments]
     return (*words, "-c", toolchain.safe_path(source)), program.identity
+
+
+# At a link they bring code that has the whole process take denormal numbers for 0, torch's and NumPy's too.
+_FOR_PROGRAMS = ("-Ofast", "-ffast-math", "-funsafe-math-optimizations")
 
 
 def link_command(plan: Plan, sources: Iterable[Path], objects: Iterable[str | Path]) -> list[str]:
@@ -126,7 +135,8 @@ def link_command(plan: Plan, sources: Iterable[Path], objects: Iterable[str | Pa
     words += [f"-l{name}" for name in plan.libraries]
     if with_runtime:
         words += cuda_libraries.runtime_words(with_nvcc)
-    return [*words, *plan.link_args, *toolchain.environment_flags("LDFLAGS")]
+    words += [*plan.link_args, *toolchain.environment_flags("LDFLAGS")]
+    return [word for word in words if word not in _FOR_PROGRAMS]
 
 
 _SYSTEM = [sysconfig.get_config_var("LIBDIR"), "/usr/local/lib", "/usr/lib64", "/usr/lib", "/lib"]

@@ -22,6 +22,9 @@ _OF_FLAGS = {
     "--coverage": re.compile("__gcov_|llvm_gcov"),
 }
 
+# As GNU's linkers say it, and as lld and mold do.
+_UNRESOLVED = re.compile(r"undefined reference to [`']([^'`]+)'|undefined (?:\w+ )?symbol: (\S+)")
+
 
 @dataclass(frozen=True)
 class Missing:
@@ -158,6 +161,17 @@ def refuse(missing: Missing, declared: dict[str, str], of_libraries: frozenset[s
         )
 
 
+def warn_of_unwinder(binary: Path) -> None:
+    """C++ that throws finds what catches in the runtime by the unwinder that both share, the system's."""
+    has_one = elf.has_name(binary.read_bytes(), b"_Unwind_RaiseException")
+    if has_one and not any(re.search("gcc_s|unwind", name) for name in elf.needed(binary)):
+        print(
+            "warning: what unwinds C++'s stack is linked in: an exception that leaves C++ ends the process. "
+            "Leave out -static-libgcc, or catch all in C++",
+            file=sys.stderr,
+        )
+
+
 def _with_the_nearest(name: str) -> str:
     near = difflib.get_close_matches(name, _runtime_names(), n=1, cutoff=0.9)
     return f"{name} (did you mean {near[0]}?)" if near else name
@@ -176,9 +190,10 @@ def _runtime_names() -> frozenset[str]:
 def _unresolved(link: list[str], temporary: Path) -> set[str]:
     """The names that the libraries of the link do not have either."""
     options = ["-Wl,--no-demangle", "-Wl,--unresolved-symbols=report-all"]
-    options.append("-Wl,--warn-unresolved-symbols")
+    options += ["-Wl,-z,defs", "-Wl,--warn-unresolved-symbols"]  # mold asks for the first
     _, log = toolchain.run([*link, *options, "-o", str(temporary / "trial")])
-    return set(re.findall(r"undefined reference to [`']([^'`]+)'", log))
+    found = _UNRESOLVED.findall(log)
+    return {name or other for name, other in found}
 
 
 def _in_process(name: str) -> bool:

@@ -25,7 +25,7 @@ from ffi_ext.universal import PYTHON_H
 
 CXX_SUFFIXES = (".cpp", ".cc", ".cxx", ".C", ".c++", ".mm")
 CUDA_SUFFIXES = (".cu",)
-HEADER_SUFFIXES = (".h", ".hh", ".hpp", ".hxx", ".cuh")
+HEADER_SUFFIXES = (".h", ".hpp", ".hh", ".hxx", ".cuh")  # compiled to no object
 
 # gnu11 alone would fuse a * b + c where the processor can, and change results.
 NEVER_FUSED = "-ffp-contract=off"
@@ -176,8 +176,12 @@ def environment_flags(*names: str) -> list[str]:
     return [word for name in names for word in _words(name)]
 
 
-_NEWER_C = re.compile(r"-std=(?:c|gnu)2[3xy]$")  # bool, true, alignas ... are words then
+# What has words of its own in headers (bool, true, alignas), macros that headers ask (__AVX2__, _OPENMP), other types.
+_OF_HEADERS = re.compile(
+    r"-std=(?:c|gnu)2[3xy]$|-m|-fopenmp|-f(?:no-)?(?:short-enums|(?:un)?signed-char)"
+)
 _OF_PREPROCESSOR = ("-D", "-I", "-U", "-include", "-imacros", "-iquote", "-isystem", "-idirafter")
+_FOR_A_PART = ("-Xpreprocessor", "-Xclang", "-mllvm")  # behind which Apple has -fopenmp
 
 
 def preprocessor_flags(
@@ -196,9 +200,9 @@ def preprocessor_words(arguments: Iterable[str]) -> list[str]:
     words = iter(arguments)
     found: list[str] = []
     for word in words:
-        if word in _OF_PREPROCESSOR:
+        if word in (*_OF_PREPROCESSOR, *_FOR_A_PART):
             found += [word, *islice(words, 1)]
-        elif word.startswith(_OF_PREPROCESSOR) or _NEWER_C.match(word):
+        elif word.startswith(_OF_PREPROCESSOR) or _OF_HEADERS.match(word):
             found.append(word)
     return found
 
@@ -284,6 +288,9 @@ def jobs() -> int:
         return os.cpu_count() or 1
 
 
+_COLOURS = re.compile(r"\x1b\[[\d;]*[mK]")  # of messages, where flags ask for them
+
+
 class Compilers:
     """The compilers that one build runs, each the leader of a process group, so that all of them can be ended."""
 
@@ -330,7 +337,7 @@ class Compilers:
         # It names files, which may have any bytes in their names.
         if apart and not process.returncode:
             return 0, output.decode("utf-8", "surrogateescape")
-        text = (errors if apart else output).decode("utf-8", "replace")
+        text = _COLOURS.sub("", (errors if apart else output).decode("utf-8", "replace"))
         if process.returncode and not text.strip():
             text = f"{shlex.join(command)} printed nothing and ended with {process.returncode}"
         return process.returncode, text

@@ -49,10 +49,13 @@ def milliseconds(unit: Unit) -> float:
 
 _INSTALLED = tuple(os.path.join(root, "") for root in (sys.base_prefix, str(INCLUDE), "/usr"))
 
+# Where containers have their projects.
+_PROJECTS = ("/usr/src/", "/usr/app/", "/usr/local/src/", "/usr/local/app/")
+
 
 def is_installed(path: str) -> bool:
-    """Whether a file came with the system, Python or ffi_ext. Containers have projects in /usr/src."""
-    return path.startswith(_INSTALLED) and not path.startswith("/usr/src/")
+    """Whether a file came with the system, Python or ffi_ext."""
+    return path.startswith(_INSTALLED) and not path.startswith(_PROJECTS)
 
 
 def signature(path: str) -> list[Any] | None:

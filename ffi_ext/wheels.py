@@ -54,9 +54,7 @@ def _is_universal(command: Any, extension: Any) -> bool:
 def finalize(distribution: Any) -> None:
     """setuptools calls this for every project (an entry point); most have no [tool.ffi-ext]."""
     path = Path("pyproject.toml")
-    if not path.is_file() or b"ffi-ext" not in path.read_bytes():
-        return
-    tables = tables_of(path)
+    tables = tables_of(path) if path.is_file() else []
     if not tables:
         return
     from setuptools import Extension
@@ -89,10 +87,17 @@ def tables_of(path: Path) -> list[dict[str, Any]]:
     Raises:
         ValueError: A table is not what it has to be, or the file is no TOML.
     """
+    if not re.search(rb"ffi[-_]ext", path.read_bytes()):
+        return []  # nearly all
     from setuptools.compat.py310 import tomllib
 
     with path.open("rb") as file:
-        tool = tomllib.load(file).get("tool", {}).get("ffi-ext", {})
+        tools = tomllib.load(file).get("tool", {})
+    if "ffi_ext" in tools:
+        raise ValueError(
+            "pyproject.toml: [tool.ffi_ext] is nobody's: write ffi-ext, as in [[tool.ffi-ext.extension]]"
+        )
+    tool = tools.get("ffi-ext", {})
     tables = tool.get("extension", [])
     unknown = sorted(set(tool) - {"extension"})
     if unknown or not isinstance(tables, list):
@@ -121,6 +126,11 @@ def tables_of(path: Path) -> list[dict[str, Any]]:
                 f"pyproject.toml: [[tool.ffi-ext.extension]] name = {table['name']!r}: expected a module in your "
                 "package, such as 'my_package.kernels'"
             )
+    names = [table["name"] for table in tables]
+    if twice := [name for name in names if names.count(name) > 1]:
+        raise ValueError(
+            f"pyproject.toml: two [[tool.ffi-ext.extension]] have the name {twice[0]!r}: give each its own"
+        )
     result: list[dict[str, Any]] = tables
     return result
 
@@ -134,7 +144,7 @@ def _build(table: dict[str, Any], base: Path) -> None:
     from ffi_ext import extension
     from ffi_ext.extension_arguments import absolute
 
-    extension.of_table(absolute(table), base, verbose=True).build()
+    extension.of_table(absolute(table), base).build()
 
 
 def _command(base: Any) -> Any:
@@ -148,6 +158,10 @@ def _command(base: Any) -> Any:
             if table is None:
                 super().build_extension(ext)
             else:
+                from ffi_ext import extension
+
+                place = self.get_finalized_command("build_py").get_package_dir(table["name"])
+                extension.refuse_to_replace(Path(place, "__init__.py"), table["name"])
                 _build(table, Path(self.build_lib).absolute())
 
         def get_ext_filename(self, fullname: str) -> str:

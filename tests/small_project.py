@@ -24,7 +24,8 @@ def make(project: Path, **kwargs: Any) -> Any:
     return create_extension("ext.lib", relative_to=str(project / "build.py"), **kwargs)
 
 
-def _printed(project: Path, code: str) -> int:
+def printed(project: Path, code: str) -> int:
+    """The number that a Python in the project's folder prints."""
     done = subprocess.run(
         [sys.executable, "-c", code], cwd=project, capture_output=True, text=True, check=False
     )
@@ -35,12 +36,12 @@ def _printed(project: Path, code: str) -> int:
 def value(project: Path, name: str = "one") -> int:
     """What the installed binary computes; by ctypes, which spares the import of torch."""
     (binary,) = Path(project, "ext", "lib").glob("_lib.*so")
-    return _printed(project, f"import ctypes; print(ctypes.CDLL({str(binary)!r}).{name}())")
+    return printed(project, f"import ctypes; print(ctypes.CDLL({str(binary)!r}).{name}())")
 
 
 def imported_value(project: Path, name: str = "one") -> int:
     """What the installed module computes."""
-    return _printed(project, f"import ext.lib; print(ext.lib.{name}())")
+    return printed(project, f"import ext.lib; print(ext.lib.{name}())")
 
 
 def litter(project: Path) -> list[Path]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import platform
 import shutil
 import signal
 import subprocess
@@ -15,10 +16,10 @@ from pathlib import Path
 import cffi
 import pytest
 
-from ffi_ext import BuildError, elf, plan
+from ffi_ext import BuildError, elf, plan, toolchain
 from tests.binaries import OWN_SUFFIX, SUFFIX
 from tests.small_project import imported_value as value
-from tests.small_project import litter, make
+from tests.small_project import litter, make, printed
 
 GCC = shutil.which("gcc")
 
@@ -110,6 +111,46 @@ def test_cflags_are_for_headers_and_for_the_link_too(project, monkeypatch):
     assert value(project) == 45
     needed = elf.needed(project / "ext" / "lib" / f"_lib{SUFFIX}")
     assert any("omp" in name for name in needed)
+
+
+@pytest.mark.parametrize("by", ["arguments", "environment"])
+def test_flags_mean_the_same_in_headers_and_in_sources(project, monkeypatch, by):
+    """Of gcc's manual: what -fopenmp and -mavx2 define, and enums of the smallest type."""
+    if platform.machine() != "x86_64":
+        pytest.skip("-mavx2 is for x86-64")
+    (project / "lib.h").write_text(
+        "enum colour { RED, GREEN };\nstruct pixel { enum colour colour; char value; };\n"
+        "int one(struct pixel *p);\n#if defined(_OPENMP) && defined(__AVX2__)\nint two(void);\n#endif\n"
+    )
+    (project / "one.c").write_text(
+        '#include "lib.h"\nint one(struct pixel *p) { return sizeof *p; }\n'
+    )
+    words = ["-fopenmp", "-mavx2", "-fshort-enums"]
+    if by == "environment":
+        monkeypatch.setenv("CFLAGS", " ".join(words))
+        words = []
+    make(project, extra_compile_args=words).build()
+    code = (  # the binary alone, which needs no torch
+        "import sys; sys.path.insert(0, 'ext/lib'); from _lib import ffi, lib; "
+        "print(lib.two() * lib.one(ffi.NULL) * ffi.sizeof('struct pixel'))"
+    )
+    assert printed(project, code) == 2 * 2 * 2
+
+
+def test_a_flag_for_a_part_of_the_compiler_stays_with_what_names_that_part():
+    """Apple's clang takes -fopenmp behind -Xpreprocessor alone, and no -m... of LLVM's without -mllvm."""
+    words = ["-O2", "-Xpreprocessor", "-fopenmp", "-Wall", "-mllvm", "-misched=shuffle"]
+    assert toolchain.preprocessor_words(words) == [*words[1:3], *words[4:]]
+
+
+@pytest.mark.skipif(platform.machine() != "x86_64", reason="linkers add this on x86-64 alone")
+def test_no_import_has_denormal_numbers_taken_for_0(project, monkeypatch):
+    monkeypatch.setenv("CFLAGS", "-Ofast")
+    monkeypatch.setenv("LDFLAGS", "-ffast-math")
+    make(project, extra_link_args=["-funsafe-math-optimizations"]).build()
+    (binary,) = Path(project, "ext", "lib").glob("_lib.*so")
+    code = f"import ctypes; ctypes.CDLL({str(binary)!r}); print(int(2.0**-1060 * 4 != 0))"
+    assert printed(project, code) == 1
 
 
 def test_functions_of_the_c_library_need_no_source(project):
@@ -380,6 +421,29 @@ def test_a_build_needs_nobody_to_read_what_it_says(project, where):
     assert "Traceback" not in done.stderr, done.stderr
 
 
+@pytest.mark.parametrize("encoding", ["utf-8:strict", "ascii:strict"])
+def test_what_a_terminal_cannot_show_is_escaped(project, encoding):
+    """File names may have any bytes; Python's stdout is strict but in the locales C and POSIX."""
+    odd = os.fsdecode(b"caf\xe9")
+    (project / "two.c").rename(project / f"{odd}.c")
+    (project / "build.py").write_text(
+        "from ffi_ext import create_extension\nfrom glob import glob\n"
+        "create_extension('ext.lib', 'lib.h', glob('*.c'), relative_to=__file__).build()\n"
+    )
+    environment = dict(os.environ, PYTHONIOENCODING=encoding)
+
+    def said(*words: str) -> str:
+        done = subprocess.run(
+            [sys.executable, *words], cwd=project, env=environment, capture_output=True, check=False
+        )
+        assert done.returncode == 0, done.stderr
+        return done.stdout.decode()
+
+    assert r"] caf\udce9.c" in said("build.py")
+    (project / "ext").rename(project / odd)
+    assert r"would remove caf\udce9/lib/" in said("-m", "ffi_ext", "clean", "-n")
+
+
 def test_odd_file_names(project):
     for number, name in enumerate(
         ["with space.c", "quo'te\".c", "-dash.c", "sub/one.c", "new\nline.c"]
@@ -432,6 +496,20 @@ def test_processes_and_threads_that_build_at_once_compile_once(project):
     assert [process.wait() for process in running] == [0] * 8
     assert compiled(project) == ["_lib.c", "link", "one.c", "two.c"]
     assert value(project) == 1 and litter(project) == []
+
+
+@pytest.mark.parametrize("mask", [0o022, 0o027])
+def test_files_are_made_by_the_umask_which_is_not_touched(project, monkeypatch, mask):
+    """It is the whole process's: two threads that set it could leave 0, and all files open to everybody."""
+    before = os.umask(mask)
+    try:
+        with monkeypatch.context() as patch:
+            patch.delattr(os, "umask")
+            make(project).build()
+    finally:
+        os.umask(before)
+    modes = {p.suffix: p.stat().st_mode & 0o777 for p in (project / "ext" / "lib").iterdir()}
+    assert modes == {".so": 0o777 & ~mask, ".py": 0o666 & ~mask, ".pyi": 0o666 & ~mask}
 
 
 def test_where_locks_are_refused_builds_at_once_all_succeed(project, monkeypatch):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import shutil
 import subprocess
 import sys
 
@@ -34,6 +35,9 @@ def test_a_compile_error_is_distilled_and_the_old_module_stays(project):
         ("#include <THC/THCApply.cuh>\n", "templates .* a kernel over THCudaTensor_data"),
         ("#include <missing_thing.h>\n", "include_dirs"),
         ("#include <THIRD/party.h>\n", "include_dirs"),
+        ("#include <numpy/arrayobject.h>\n", r"include_dirs=\[numpy.get_include\(\)\]"),
+        ("__global__ void k(int *p) { *p = 0; }\n", "name the file .cu"),
+        ("#define __global__\n__global__ void k(int *p) { p[threadIdx.x] = 0; }\n", "the file .cu"),
         ("bool f(void);\n", "stdbool.h"),
         ("#include <vector>\n", r'this is C\+\+: pass language="c\+\+"'),
         ("template <class T> T g(T x) { return x; }\n", r"this is C\+\+"),
@@ -46,6 +50,8 @@ def test_a_compile_error_is_distilled_and_the_old_module_stays(project):
         ("int g(const ffi_ext_tensor *x);\n", "include <ffi_ext.h>"),
         ("int g(void) { return FFI_EXT_BOOL; }\n", "include <ffi_ext.h>"),
         ('int g(int a) { FFI_CHECK(a, "no"); return a; }\n', "a macro of <ffi_ext.h>"),
+        ("#include <TH/TH.h>\nvoid g(THTensor *t);\n", "write the type, .* THFloatTensor"),
+        ("#include <TH/TH.h>\nreal g(void);\n", "write the type, such as float"),
         (
             "#include <TH/TH.h>\nvoid g(THFloatTensor *t) { THFloatTensor_sum(t, t, 0); }\n",
             "THFloatTensor_sum has other parameters .* no last argument keepdim",
@@ -118,6 +124,15 @@ def test_openmp_for_the_compiler_alone_is_told(project):
     assert "Add -fopenmp to extra_link_args." in done.stderr
 
 
+@pytest.mark.parametrize("static", [["libstdc++"], ["libgcc"], ["libstdc++", "libgcc"]])
+def test_an_unwinder_that_is_linked_in_is_told(project, capfd, static):
+    """With both of these gcc links no libgcc_s, and the first exception ends the process by abort()."""
+    (project / "two.cpp").write_text('extern "C" int two(void) { throw 2; }\n')
+    flags = [f"-static-{name}" for name in static]
+    make(project, sources=["one.c", "two.cpp"], extra_link_args=flags).build()
+    assert ("Leave out -static-libgcc" in capfd.readouterr().err) == (len(static) == 2)
+
+
 def test_what_a_linker_says_and_not_that_it_failed(project, monkeypatch):
     (project / "broken.o").write_bytes(b"no object")
     with pytest.raises(BuildError, match=rf"linking _lib{SUFFIX} failed: .*broken\.o"):
@@ -126,6 +141,37 @@ def test_what_a_linker_says_and_not_that_it_failed(project, monkeypatch):
         make(project, extra_link_args=["-Wl,--no-such"]).build()
     monkeypatch.setenv("LDFLAGS", "-Wl,-z,defs")
     with pytest.raises(BuildError, match="take -Wl,-z,defs and -Wl,--no-undefined out of LDFLAGS"):
+        make(project).build()
+
+
+@pytest.mark.parametrize(
+    ("log", "hint"),
+    [
+        ("ld.lld: error: unable to find library -lfoo", "the library foo is not installed"),
+        ("mold: fatal: library not found: foo", "the library foo is not installed"),
+        ("ld.lld: error: undefined symbol: PyList_New\n>>> referenced by a.c", "take -Wl,-z,defs"),
+        ("ld.lld: error: duplicate symbol: one\n>>> defined at a.c", "define the same function"),
+        ("mold: error: duplicate symbol: a.o: b.o: one", "define the same function"),
+        (
+            "ld.lld: error: relocation R_X86_64_PC32 cannot be used against symbol 'dat'; recompile with -fPIC",
+            "a file in extra_objects was compiled",
+        ),
+    ],
+)
+def test_hints_for_other_linkers(log, hint):
+    """As lld 14 and mold 1.10 print it."""
+    assert re.search(f"hint: .*{hint}", str(compile_errors.explain("linking _a.so", log)))
+
+
+@pytest.mark.parametrize("compiler", ["gcc", "clang"])
+def test_errors_in_colours(project, monkeypatch, compiler):
+    if shutil.which(compiler) is None:
+        pytest.skip(f"there is no {compiler}")
+    monkeypatch.setenv("CC", compiler)
+    flag = "-fdiagnostics-color=always" if compiler == "gcc" else "-fcolor-diagnostics"
+    monkeypatch.setenv("CFLAGS", flag)
+    (project / "two.c").write_text("#include <TH/TF.h>\n")
+    with pytest.raises(BuildError, match=r"two\.c:1: .*TF\.h.*\n.*#include <TH/TF\.h>\nhint: did"):
         make(project).build()
 
 
@@ -158,9 +204,18 @@ def test_a_missing_header_as_clang_tells_it(name, hint):
 def test_a_missing_library_is_named(project):
     with pytest.raises(BuildError, match="library no_such_library is not installed"):
         make(project, libraries=["no_such_library"]).build()
+    with pytest.raises(BuildError, match=r"without lib .*: libraries=\['m'\]"):
+        make(project, libraries=["libm.so"]).build()
+    with pytest.raises(BuildError, match="hint: .*the file /opt/libx.so goes into extra_objects"):
+        make(project, libraries=["/opt/libx.so"]).build()
 
 
-def test_a_function_that_nobody_defines_is_reported_at_build_time(project):
+@pytest.mark.parametrize("linker", ["", "gold", "lld", "mold"])
+def test_a_function_that_nobody_defines_is_reported_at_build_time(project, monkeypatch, linker):
+    if linker:
+        if shutil.which(f"ld.{linker}") is None:
+            pytest.skip(f"there is no ld.{linker}")
+        monkeypatch.setenv("LDFLAGS", f"-fuse-ld={linker}")
     (project / "two.c").write_text("int too(void) { return 2; }\n")
     with pytest.raises(BuildError, match=r"two \(lib\.h:2\)"):
         make(project).build()

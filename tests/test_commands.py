@@ -123,14 +123,16 @@ def test_inspect(build, capsys):
     assert any(name.startswith("libc.") for name in facts["libraries"])
 
 
-def test_inspect_and_stubs_know_variadic_functions(build, capsys):
+@pytest.mark.parametrize("flags", ["", "-Wl,--gc-sections"])  # conda's LDFLAGS have it
+def test_inspect_and_stubs_know_variadic_functions(build, capsys, monkeypatch, flags):
+    monkeypatch.setenv("LDFLAGS", flags)
     text = "/* All of them. */\nint summed(int n, const char *text, ...)"
     module = build(f"#define PI 3.5\n{text};", text + " { return n; }")
     folder = Path(module.__file__).parent
     assert cli.main(["inspect", str(folder), "--json"]) == 0
     facts = json.loads(capsys.readouterr().out)
     assert facts["prototypes"] == ["int summed(int n, const char *text, ...)"]
-    assert "variadic" not in facts["built from"]
+    assert "variadic" not in facts["built from"] and facts["built from"]["ffi_ext"]
     stub = (folder / "__init__.pyi").read_text()
     assert "def summed(n: int, text: bytes | _CData, *args: Any) -> int:" in stub
     assert '__all__ = ["summed", "PI"]' in stub and module.__all__ == ["summed", "PI"]

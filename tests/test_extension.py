@@ -163,6 +163,18 @@ def test_keywords_of_a_setuptools_extension(project):
     assert module.root(9.0) == 6.0
 
 
+@pytest.mark.parametrize("standard", ["-std=c++17", "-std=gnu99"])
+def test_each_language_gets_its_standard_alone(project, standard):
+    """gcc warns of the other's, which -Werror makes an error, and clang takes none."""
+    (project / "both.h").write_text("int twice(int x);\nint thrice(int x);\n")
+    (project / "thrice.cpp").write_text('extern "C" int thrice(int x) { return 3 * x; }\n')
+    args = [standard, "-Werror"]
+    sources = ["lib.c", "thrice.cpp"]
+    create(project, "_ext.both", "both.h", sources, extra_compile_args=args).build()
+    both = load("_ext.both")
+    assert (both.twice(2), both.thrice(2)) == (4, 6)
+
+
 def test_cxx_sources_throw_into_python(project):
     (project / "cc.h").write_text(
         '#ifdef __cplusplus\nextern "C" {\n#endif\nvoid boom(int n);\nint alive(void);\n#ifdef __cplusplus\n}\n#endif\n'
@@ -322,6 +334,7 @@ WRONG = [
     (dict(sources=None), TypeError, "argument 'sources'"),
     (dict(sources="."), FileNotFoundError, r"is a directory in .* relative_to\)$"),
     (dict(sources="/dev/null"), FileNotFoundError, "'/dev/null' is no regular file$"),
+    (dict(sources=["lib.c", "lib.h"]), ValueError, "lib.h' is a header .* take it out"),
     (dict(verbose="yes"), TypeError, "argument 'verbose'"),
     (dict(with_cuda=None), TypeError, "argument 'with_cuda'"),
     (dict(package=[]), TypeError, "argument 'package'"),
@@ -350,6 +363,21 @@ def test_what_the_package_has():
     assert set(ffi_ext.__all__) <= set(dir(ffi_ext))
     with pytest.raises(AttributeError, match="no attribute 'lod': it has .*load_inline"):
         ffi_ext.lod  # noqa: B018
+
+
+@pytest.mark.parametrize("package", [False, True])
+def test_a_package_of_somebodys_own_is_not_replaced(project, package):
+    own = project / "my_ops" / "__init__.py"
+    own.parent.mkdir()
+    own.write_text("def precious():\n    return 42\n")
+    for _ in range(2):
+        with pytest.raises(ValueError, match=r"would replace .*my_ops/__init__\.py.*'my_ops\._C'"):
+            create(project, "my_ops", package=package)
+        assert own.read_text() == "def precious():\n    return 42\n"
+    assert os.listdir(own.parent) == ["__init__.py"]
+    create(project, "my_ops._C", package=package).build()
+    own.write_text("# mine, and empty\n\n")
+    create(project, "my_ops", package=package).build()
 
 
 @pytest.mark.parametrize("name", ["torch", "torch.mine", "ffi_ext.mine"])

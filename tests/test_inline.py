@@ -227,6 +227,17 @@ def test_files(tmp_path, monkeypatch):
         ffi_ext.load("lib", "lib.c", "lib.h", include_dirs=3)
 
 
+def test_files_as_glob_finds_them(tmp_path, monkeypatch):
+    monkeypatch.setenv("FFI_EXT_CACHE", str(tmp_path / "cache"))
+    (tmp_path / "lib.h").write_text("int value(void);\n")
+    (tmp_path / "lib.c").write_text("int value(void) { return 3; }\n")
+    monkeypatch.chdir(tmp_path)
+    for folder in (Path(), tmp_path, Path()):
+        module = ffi_ext.load("lib", folder.glob("*.c"), (name for name in ["lib.h"]))
+        assert module.value() == 3
+    assert len(list((tmp_path / "cache" / "modules").iterdir())) == 1  # it was built once
+
+
 def test_relative_directories_start_at_the_current_one(tmp_path, monkeypatch):
     (tmp_path / "inc").mkdir()
     (tmp_path / "inc" / "number.h").write_text("#define NUMBER 9\n")

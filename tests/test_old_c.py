@@ -172,6 +172,7 @@ def test_inline_without_static(tmp_path, monkeypatch, capfd):
         (f"{INCLUDE}/TH/TH.h", True),
         (f"{sys.base_prefix}/include/python3/Python.h", True),
         ("/usr/src/app/clip.h", False),  # where containers have their programs
+        ("/usr/app/include/clip.h", False),
         ("/usr2/clip.h", False),
         (f"{sys.base_prefix}-and-more/clip.h", False),
     ],

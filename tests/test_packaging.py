@@ -150,11 +150,18 @@ def test_a_project_made_by_init(wheelhouse, fresh, tmp_path):
     run(*checker, "fresh_ops", cwd=folder)
 
 
-@pytest.mark.parametrize("name", ["a-b", "class", "", "torch", "1a"])
+@pytest.mark.parametrize("name", ["a-b", "class", "", "torch", "1a", "signal"])
 def test_init_refuses_names(name, tmp_path, monkeypatch, capsys):
     monkeypatch.chdir(tmp_path)
     assert cli.main(["init", name]) == 2
     assert "init: " in capsys.readouterr().err and not list(tmp_path.iterdir())
+
+
+def test_init_says_what_a_shell_takes(tmp_path, capsys):
+    folder = tmp_path / "my folder"
+    assert cli.main(["init", "ops", str(folder)]) == 0
+    said = capsys.readouterr().out.rpartition("next: ")[2].partition(" && ")[0]
+    assert run("sh", "-c", f"{said} && pwd").strip() == str(folder)
 
 
 def test_init_overwrites_nothing(tmp_path, capsys):
@@ -227,6 +234,11 @@ def test_build_isolation(kind, for_builds, fresh, tmp_path):
     [
         ("[tool.ffi-ext]\nname = 'a'\n", "has no 'name'"),
         ("[[tool.ffi-ext.extension]]\nname = 'a.b'\n", "'headers' is missing"),
+        ("[[tool.ffi_ext.extension]]\nname = 'a.b'\n", "is nobody's: write ffi-ext"),
+        (
+            "[[tool.ffi-ext.extension]]\nname = 'a.b'\nheaders = 'a.h'\nsources = 'a.c'\n" * 2,
+            "two .* have the name 'a.b'",
+        ),
         (
             "[[tool.ffi-ext.extension]]\nname = 'a'\nheaders = 'a.h'\nsources = 'a.c'\n",
             "such as 'my_package.kernels'",
@@ -294,7 +306,7 @@ def test_the_tags_of_wheels(source, given, limited, tag, tmp_path, monkeypatch):
     (tmp_path / "one.h").write_text("int one(void);\n")
     (tmp_path / "one.c").write_text(source + "int one(void) { return 1; }\n")
     (tmp_path / "pyproject.toml").write_text(
-        "[[tool.ffi-ext.extension]]\nname = 'pkg.one'\nheaders = 'one.h'\nsources = 'one.c'\n"
+        "[[tool.ffi-ext.extension]]\nname = 'pkg.one'\nheaders = 'one.h'\nsources = 'one.c'\nverbose = false\n"
         + limited
     )
     monkeypatch.chdir(tmp_path)
@@ -334,6 +346,27 @@ def test_namespace_packages_stay_namespaces(tmp_path, monkeypatch):
     monkeypatch.syspath_prepend(tmp_path / "lib")
     assert importlib.import_module("space.deep.tools.sub.one").one() == 1
     assert importlib.import_module("space").__file__ is None
+
+
+def test_a_package_of_somebodys_own_stays_in_the_source_tree(tmp_path, monkeypatch):
+    own = tmp_path / "src" / "my_ops" / "kernels" / "__init__.py"
+    own.parent.mkdir(parents=True)
+    own.write_text("PRECIOUS = 42\n")
+    (tmp_path / "one.h").write_text("int one(void);\n")
+    (tmp_path / "one.c").write_text("int one(void) { return 1; }\n")
+    (tmp_path / "pyproject.toml").write_text(
+        "[[tool.ffi-ext.extension]]\nname = 'my_ops.kernels'\nheaders = 'one.h'\nsources = 'one.c'\n"
+    )
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("FFI_EXT_CACHE", str(tmp_path / "cache"))
+    options = {"script_name": "setup.py", "packages": [], "package_dir": {"": "src"}}
+    distribution = setuptools.Distribution(options)
+    if "build_ext" not in distribution.cmdclass:  # the entry point of an installed ffi_ext does it
+        wheels.finalize(distribution)
+    distribution.get_command_obj("build_ext").inplace = True
+    with pytest.raises(ValueError, match="would replace src/my_ops/kernels/__init__.py"):
+        distribution.run_command("build_ext")
+    assert own.read_text() == "PRECIOUS = 42\n"
 
 
 def test_c_on_pythons_headers_is_for_one_free_threaded_python(monkeypatch):

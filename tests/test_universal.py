@@ -24,7 +24,10 @@ def binary_of(module) -> Path:
     return path
 
 
-def test_a_module_uses_functions_of_python_alone(build):
+@pytest.mark.parametrize("flags", ["", "-Werror -Wpedantic -Wcast-qual -pedantic-errors"])
+def test_a_module_uses_functions_of_python_alone(build, monkeypatch, flags):
+    """What the user's flags warn of is about the user's sources."""
+    monkeypatch.setenv("CFLAGS", flags)
     binary = binary_of(build(HEADER, SOURCE))
     assert binary.name.endswith(SUFFIX) and universal.is_universal(binary)
 

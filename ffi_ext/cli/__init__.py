@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import importlib
+import io
 import os
 import sys
 
@@ -61,6 +62,8 @@ def parser(only: str | None = None) -> argparse.ArgumentParser:
 def main(arguments: list[str] | None = None) -> int:
     """Runs a command. Returns its exit code."""
     words = sys.argv[1:] if arguments is None else arguments
+    if isinstance(sys.stdout, io.TextIOWrapper):  # file names may have any bytes
+        sys.stdout.reconfigure(errors="backslashreplace")
     if not words:
         parser("").print_help(sys.stderr)
         return USAGE

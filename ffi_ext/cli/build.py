@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import os
 import re
+import shlex
 from pathlib import Path
 
 from ffi_ext.cli.terminal import OK, PROBLEMS, complain
@@ -71,7 +72,7 @@ def main(options: argparse.Namespace) -> int:
     if folders:
         return complain(
             f"{folders[0]} is a directory: name a build script, or headers and sources; for what lies there "
-            f"`cd {folders[0]} && ffi-ext build`"
+            f"`cd {shlex.quote(folders[0])} && ffi-ext build`"
         )
     if not headers or not (sources or options.libraries):
         missing = "source (.c, .cpp, .cu)" if headers else "header (.h)"

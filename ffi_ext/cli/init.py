@@ -5,6 +5,8 @@ from __future__ import annotations
 import argparse
 import keyword
 import re
+import shlex
+import sys
 from pathlib import Path
 
 from ffi_ext.cli.terminal import BOLD, OK, PROBLEMS, coloured, complain
@@ -149,7 +151,8 @@ def main(options: argparse.Namespace) -> int:
         return complain(
             f"init: {name!r} is no package name: letters, digits and _, not a keyword, as in my_ops"
         )
-    if name in ("torch", "ffi_ext", "kernels", "tests", "csrc"):
+    others = ("torch", "numpy", "ffi_ext", "kernels", "tests", "csrc")
+    if name in others or name in sys.stdlib_module_names:
         return complain(f"init: a package {name!r} would hide another; take another name")
     folder = Path(options.directory or name)
     files = {
@@ -180,6 +183,6 @@ def main(options: argparse.Namespace) -> int:
         return PROBLEMS
     for file in made:
         print(f"made {file}")
-    command = f"cd {folder} && pip install --no-build-isolation -e . && python -m pytest"
+    command = f"cd {shlex.quote(str(folder))} && pip install --no-build-isolation -e . && python -m pytest"
     print(f"next: {coloured(command, BOLD)}")
     return OK

@@ -41,8 +41,10 @@ def origin(
     if flags:
         facts["extra_compile_args"] = flags
     text = csource.quoted(json.dumps(facts, sort_keys=True))
-    where = f'__attribute__((used, section("{elf.ORIGIN}")))'
-    return f"#ifdef __ELF__\nstatic const char ffi_ext_origin[] {where} = {text};\n#endif\n"
+    # Exported: a link by --gc-sections, which conda's LDFLAGS ask for, would leave it out.
+    where = f'__attribute__((visibility("default"), section("{elf.ORIGIN}")))'
+    head = f"extern const char ffi_ext_origin[] {where};"
+    return f"#ifdef __ELF__\n{head}\nconst char ffi_ext_origin[] = {text};\n#endif\n"
 
 
 def _described(function: Function) -> dict[str, Any]:
