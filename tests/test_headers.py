@@ -429,6 +429,36 @@ def test_functions_whose_names_stand_in_parentheses(build):
     assert "def of(h: Any, f: Any) -> int:" in Path(module.__file__).with_suffix(".pyi").read_text()
 
 
+def test_functions_whose_result_stands_around_them(build):
+    header = "int (*operation(char which))(int, int);\nconst int (*pair(int first))[2];\nextern int (*chosen)(int, int);\n"
+    source = r"""
+    #include <ffi_ext.h>
+    static int add(int a, int b) { return a + b; }
+    int (*chosen)(int, int) = add;
+    int (*operation(char which))(int, int) {
+      FFI_CHECK(which == '+', "no operation %c", which);
+      return add;
+    }
+    const int (*pair(int first))[2] {
+      static int two[2];
+      two[0] = first, two[1] = first + 1;
+      return (const int(*)[2])&two;
+    }
+    """
+    module = build(header, header + source)
+    assert module.__all__ == ["operation", "pair", "chosen"]
+    assert module.operation(which=b"+")(2, 3) == module.chosen(2, 3) == 5
+    assert list(module.pair(4)[0]) == [4, 5]
+    with pytest.raises(ffi_ext.NativeError, match="no operation x"):  # not the end of the process
+        module.operation(b"x")
+
+
+def test_complex_types_in_either_order(build):
+    header = "#include <complex.h>\ncomplex double turned(complex double z, const complex float *w);\n"
+    source = "double _Complex turned(complex double z, const complex float *w) { return z * I + *w; }"
+    assert build(header, header + source).turned(2 + 1j, [0.5]) == -0.5 + 2j
+
+
 def test_a_typedef_of_a_function_names_the_function_and_not_its_parameters(tmp_path):
     (tmp_path / "inner.h").write_text(
         "#include <stdarg.h>\ntypedef int logger(const char *format, va_list rest);\n"
@@ -755,6 +785,8 @@ def test_lines_that_a_backslash_joins_and_digraphs(build):
     source = "int f(int a, int b) { return a - b; }\n"
     assert build("int f(int a, \\\n  int b);\n", source).f(5, 3) == 2
     assert build("%:define TWO 2\nint f(int a, int b);\n", source).TWO == 2
+    in_comment = "// a path: C:\\headers\\\nint none(void);\nint f(int a, int b);\n"
+    assert build(in_comment, source).__all__ == ["f"]
 
 
 def test_a_directory_whose_name_is_no_utf8(tmp_path):

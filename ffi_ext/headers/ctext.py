@@ -67,9 +67,15 @@ def without_attributes(text: str) -> str:
     return text
 
 
+# int (*f(char c))(int): what f returns, a pointer to a function or an array, stands around it.
+RESULT_AROUND = re.compile(r"\(\s*\*[\s*]*(?:const\s+)?([A-Za-z_]\w*)\s*(?=\()")
+
+
 def parameters_of(declaration: str) -> list[str]:
     """The parameters of a function declaration, as text; none for (void) and ()."""
     open_at = declaration.index("(")
+    around = RESULT_AROUND.match(declaration, open_at)
+    open_at = around.end() if around else open_at
     depth, pieces, current = 0, [], ""
     for character in declaration[open_at:]:
         if character in "([":

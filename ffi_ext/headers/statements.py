@@ -30,6 +30,7 @@ NOT_IN_PYTHON = frozenset(
 )
 _TYPED_ENUM = re.compile(r"(\benum\b\s*\w*)\s*:\s*[A-Za-z_][\w\s]*(?=[{;])")
 _CONSTEXPR = re.compile(r"^\s*(?:static\s+)?constexpr\b(?:\s+static\b)?")
+_COMPLEX_FIRST = re.compile(r"\b_Complex\s+(float|double)\b")  # <complex.h>: `complex double`
 _LONG_COMPLEX = re.compile(r"\blong\s+double\s+_Complex\b|\b_Complex\s+long\s+double\b")
 
 
@@ -55,7 +56,9 @@ def file_of(where: str) -> str:
 
 def has_directives(text: str) -> bool:
     """Whether a header needs the preprocessor: for directives (`%:` is a `#`), or lines that a backslash joins."""
-    return re.search(r"^[ \t]*(?:#|%:)|\\[ \t]*$", ctext.blank_comments(text), re.M) is not None
+    if re.search(r"\\[ \t]*$", text, re.M):  # at the end of a // comment, too: the next line belongs to it
+        return True
+    return re.search(r"^[ \t]*(?:#|%:)", ctext.blank_comments(text), re.M) is not None
 
 
 def split(text: str, header: Path) -> list[Statement]:
@@ -146,8 +149,9 @@ def _statement(text: str, header: Path, original: list[str], line: int) -> list[
         tag = re.match(r"(?:const\s+)?(?:struct|union|enum)\s+(\w+)", flat)
         names, values = (tag.group(1),) if tag else (), _enumerators(declaration)
         return [Statement(TYPE, "", text, declaration, where, comment, names, values, packed)]
-    function = re.match(r"[^(=]*?\b([A-Za-z_]\w*)\s*\(", flat)
-    if function and not re.match(r"[^(]*\(\s*\*", flat):
+    around = ctext.RESULT_AROUND.match(flat, max(flat.find("("), 0))
+    function = around or re.match(r"(?![^(]*\(\s*\*)[^(=]*?\b([A-Za-z_]\w*)\s*\(", flat)
+    if function:
         if re.match(r"static\b", declaration):
             return [Statement(DROPPED, "", text, "", where)]
         declaration = _without_sizes(re.sub(r"^extern\s+", "", declaration))
@@ -199,6 +203,7 @@ def _clean(text: str) -> str:
     if "__signed" in text:
         text = re.sub(r"\b__signed(?:__)?\b", "signed", text)
     if "_Complex" in text:
+        text = _COMPLEX_FIRST.sub(r"\1 _Complex", text)
         text = _LONG_COMPLEX.sub("_Complex_long_double", text)
     if "{" in text:
         text = layouts.asking_the_compiler(text)
