@@ -8,7 +8,7 @@ import numpy as np
 import torch
 
 from ffi_ext import constraints, tiers, types
-from ffi_ext.cffi_values import ANY_ELEMENT, declared, types_of
+from ffi_ext.cffi_values import ANY_ELEMENT, declared, takes_text, types_of, writable_copy
 from ffi_ext.refusals import DTYPES, ELEMENTS, Function, describe, is_storage, refusal, wanted
 
 _TH_DTYPES = frozenset(DTYPES.values())
@@ -43,6 +43,30 @@ def adapt(function: Function, index: int, value: object) -> tuple[torch.Tensor, 
     else:
         raise refusal(function, index, _not_a_tensor(code, value))
     return tensor, _checked_facts(function, index, tensor)
+
+
+def for_cffi(function: Function, args: tuple[object, ...]) -> tuple[object, ...]:
+    """The arguments of a function that cffi calls: text and memory that it would refuse, or let C write into, by address."""
+    ffi, c_types = function.origin[0], types_of(function)[1:]
+    declared_ones = enumerate(zip(c_types, args, strict=False))
+    given = [_for_cffi(function, index, *both) for index, both in declared_ones]
+    for value in args[len(given) :]:  # C passes a float to `...` as a double
+        is_float = isinstance(value, ffi.CData) and ffi.typeof(value).cname == "float"
+        given.append(ffi.cast("double", value) if is_float else value)
+    return tuple(given)
+
+
+def _for_cffi(function: Function, index: int, c_type: Any, value: object) -> object:
+    ffi = function.origin[0]
+    if isinstance(value, (bytes, bytearray)) and takes_text(ffi, c_type):
+        return ffi.from_buffer(writable_copy(value) if isinstance(value, bytes) else value)
+    is_memory = isinstance(value, (torch.Tensor, np.ndarray))
+    if is_memory and function.codes[index + 1] in types.MEMORY_CODES:
+        tensor, _ = adapt(function, index, value)
+        if not tensor.is_inference():
+            torch.autograd.graph.increment_version(tensor)
+        return ffi.cast(c_type, tensor.data_ptr())
+    return value
 
 
 def _not_a_tensor(code: str, value: object) -> str:

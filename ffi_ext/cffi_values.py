@@ -18,13 +18,13 @@ _C_NAMES |= {"q": "int64_t", "Q": "uint64_t", "f": "float", "d": "double"}
 
 
 def code_of(c_type: str) -> str:
-    """The signature code of a TH type as cffi spells it; "p" for every other type."""
+    """The signature code of a TH type or a pointer to values as cffi spells it; "p" for every other type."""
     if not c_type.endswith("*"):
         return "v" if c_type == "void" else "p"
     name = c_type[:-1].strip().removeprefix("const ").removeprefix("struct ").strip()
     if name in types.RECORDS:
         return types.RECORDS[name].code
-    return "p"
+    return "p" if name == "void" else "M"
 
 
 def prototype_of(name: str, ctype: Any) -> str:
@@ -171,14 +171,25 @@ def declared(function: Function, index: int) -> str:
     return _parameters(prototype(function))[index]
 
 
+def takes_text(ffi: Any, c_type: Any) -> bool:
+    """Whether bytes are what a pointer points to."""
+    item = c_type.item if c_type.kind == "pointer" else c_type
+    return bool(item.kind == "void" or (item.kind == "primitive" and ffi.sizeof(item) == 1))
+
+
+def writable_copy(text: bytes, least: int = 0) -> bytearray:
+    """Of text that C may write to, with a 0 at its end."""
+    return bytearray(text.ljust(max(len(text) + 1, least), b"\0"))
+
+
 def _pointer(ffi: Any, c_type: Any, declared: str, least: int, value: object) -> tuple[int, object]:
     holder: Any
     if isinstance(value, list):
         value = tuple(value)  # as it is now: another thread may change it
     item = c_type.item if c_type.kind == "pointer" else c_type  # which is a function
-    is_text = item.kind == "void" or (item.kind == "primitive" and ffi.sizeof(item) == 1)
+    is_text = takes_text(ffi, c_type)
     if isinstance(value, bytes) and is_text and "const" not in declared.partition("*")[0].split():
-        value = bytearray(value.ljust(max(len(value) + 1, least), b"\0"))  # C may write to it
+        value = writable_copy(value, least)
     if isinstance(value, (list, tuple, bytearray, bytes)) and len(value) < least:
         raise ValueError(f"expected {least} values for {declared.strip()}, got {len(value)}")
     if isinstance(value, (list, tuple)) and least >= 0:
@@ -231,12 +242,14 @@ def explained(
     """What cffi's own function says of its arguments, with the first that does not fit."""
     if f"{function.name}()" in str(error):
         return error  # a tensor's
+    ffi = function.origin[0]
     for index, (c_type, value) in enumerate(zip(c_types, args, strict=False)):
-        if c_type.kind not in ("pointer", "function"):
+        if not isinstance(value, (list, tuple, torch.Tensor, np.ndarray)):  # which no cell takes
             try:
-                _cell(function.origin[0], c_type, value)
+                _cell(ffi, c_type, value)
             except (TypeError, OverflowError) as reason:
-                text = f"expected {c_type.cname}, got {describe(value)} ({reason})"
+                hint = _hint(ffi, c_type, value)
+                text = f"expected {c_type.cname}, got {describe(value)} ({reason}){hint}"
                 return refusal(function, index, text, type(error))
     hint = ": such as module._ffi.cast('int', value)" if "variadic part" in str(error) else ""
     return type(error)(f"{function.name}(): {error}{hint}\n  in {prototype(function)}")

@@ -218,11 +218,12 @@ class CffiFunction:
         self.doc = self.__doc__ = cffi_values.prototype_of(name, self.ctype)
 
     def __call__(self, *args: Any) -> Any:
+        from ffi_ext import arguments, cffi_values
+
+        args = arguments.for_cffi(self, args)
         try:
             return _runtime.call_cffi(self, self._function, args)
         except (TypeError, OverflowError) as error:
-            from ffi_ext import cffi_values
-
             raise cffi_values.explained(self, self.ctype.args, args, error) from None
 
     def __repr__(self) -> str:

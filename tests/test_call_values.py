@@ -28,6 +28,8 @@ long double precise(long double x);
 char upper(char c);
 int apply(int (*f)(int), int x);
 int variadic(int n, ...);
+int written(char *text, size_t room, const char *format, ...);
+double sum_into(double *out, const float *values, int n, ...);
 int dimensions(THFloatTensor *t, ...);
 int any_dimensions(void *tensor);
 """
@@ -35,6 +37,7 @@ int any_dimensions(void *tensor);
 SOURCE = r"""
 #include <TH/TH.h>
 #include <stdarg.h>
+#include <stdio.h>
 struct point { int x, y; };
 enum colour { RED, GREEN = 4 };
 int how_many(THFloatTensor **tensors, int n) { return tensors[0] ? n : 0; }
@@ -68,6 +71,17 @@ int variadic(int n, ...) {
   va_end(rest);
   return s;
 }
+int written(char *text, size_t room, const char *format, ...) {
+  va_list rest;
+  va_start(rest, format);
+  int n = vsnprintf(text, room, format, rest);
+  va_end(rest);
+  return n;
+}
+double sum_into(double *out, const float *values, int n, ...) {
+  for (int i = 0; i < n; i++) *out += values[i];
+  return *out;
+}
 int dimensions(THFloatTensor *t, ...) { if (t->nDimension > 3) THError("too many"); return t->nDimension; }
 int any_dimensions(void *tensor) { return ((THFloatTensor *)tensor)->nDimension; }
 """
@@ -99,6 +113,24 @@ def test_what_cffi_carries(module):
         with pytest.raises(ffi_ext.NativeError, match="too many"):
             module.dimensions(torch.zeros(1, 1, 1, 1))
     assert module.any_dimensions(torch.zeros(2, 2, 2, dtype=torch.int64)) == 3
+
+
+def test_named_parameters_of_a_variadic_function_take_text_and_memory(module):
+    ffi = module._ffi
+    kept, seven, half = b"unchanged", ffi.cast("int", 7), ffi.cast("float", 0.5)
+    assert module.written(kept, 4, b"%d", seven) == 1 and kept == b"un" + b"changed"
+    text, array = bytearray(8), np.zeros(8, dtype=np.uint8)
+    for room in (text, array, torch.from_numpy(array)):
+        assert module.written(room, 8, b"%d %.1f", seven, half) == 5  # a float is a double there
+        assert bytes(room.tolist() if room is not text else room) == b"7 0.5\0\0\0"
+    out = torch.zeros(1, dtype=torch.float64)
+    assert module.sum_into(out, np.arange(4, dtype=np.float32), 4) == out.item() == 6
+    assert out._version == 1
+    for wrong in (torch.zeros(1), out.expand(3), torch.zeros(1, dtype=torch.float64).to_sparse()):
+        with pytest.raises((TypeError, ValueError), match=r"sum_into\(\) argument 1 'arg0': "):
+            module.sum_into(wrong, [1.0], 1)
+    with pytest.raises(TypeError, match=r"written\(\) argument 3 'arg2': .*use .encode\(\)"):
+        module.written(text, 8, "%d", seven)
 
 
 def test_text_that_c_writes_to(module):
