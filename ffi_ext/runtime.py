@@ -112,6 +112,7 @@ def bind(
     constants: Sequence[str] = (),
     texts: Sequence[str] = (),
     variables: Sequence[str] = (),
+    read_only: Sequence[str] = (),
 ) -> None:
     """Fills a generated module's namespace from its binary.
 
@@ -121,6 +122,7 @@ def bind(
         constants: Names of #defines, enumerators and `static const` variables: read now.
         texts: Names of #defines that are strings: bytes, read now.
         variables: Names of C globals: read at each access, written by assignment.
+        read_only: Those of them that are const arrays, whose memory cannot be written to.
 
     A name that the binary lacks (its `__init__.py` is newer or older) does not prevent the import:
     a function then raises when it is called, the others when they are accessed.
@@ -148,10 +150,12 @@ def bind(
         if hasattr(lib, name):
             namespace[name] = ffi.string(getattr(lib, name))
     if variables:  # only then: Python looks names up in modules with a __getattr__ the long way
-        _let_live(namespace, frozenset(variables))
+        _let_live(namespace, frozenset(variables), frozenset(read_only))
 
 
-def _let_live(namespace: MutableMapping[str, Any], live: frozenset[str]) -> None:
+def _let_live(
+    namespace: MutableMapping[str, Any], live: frozenset[str], read_only: frozenset[str]
+) -> None:
     """The module's attributes of these names are C's variables."""
     package, lib, ffi = namespace["__name__"], namespace["_lib"], namespace["_ffi"]
 
@@ -172,6 +176,8 @@ def _let_live(namespace: MutableMapping[str, Any], live: frozenset[str]) -> None
 
         class Module(ModuleType):
             def __setattr__(self, name: str, value: Any) -> None:
+                if name in read_only:
+                    raise AttributeError(f"cannot write to {package}.{name}, which is const in C")
                 if name in live:
                     setattr(lib, name, value)
                 else:

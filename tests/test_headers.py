@@ -749,6 +749,19 @@ def test_variables_and_constants_of_one_declaration(build):
     assert module.f() == 7
 
 
+def test_const_variables_are_not_written_to(build):
+    header = "extern const int one; extern const char text[]; extern const int grid[2][2]; extern int pair[2];\n"
+    source = "const int one = 1; const char text[] = \"abc\"; const int grid[2][2] = {{1, 2}, {3, 4}}; int pair[2];"
+    module = build(header, source)
+    module.pair = [5, 6]
+    values = {"one": 2, "text": b"x", "grid": [[0, 0], [0, 0]]}
+    for name, value in values.items():  # the process would end
+        with pytest.raises(AttributeError, match=f"cannot write to .*{name}"):
+            setattr(module, name, value)
+    assert (module.one, module._ffi.string(module.text), module.grid[1][0]) == (1, b"abc", 3)
+    assert list(module.pair) == [5, 6]
+
+
 def test_a_handle_to_a_struct_without_a_name(build):
     text = "typedef struct { int a; } *handle;\nint of(handle h)"
     module = build(text + ";", text + " { return h->a; }")

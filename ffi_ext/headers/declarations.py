@@ -69,6 +69,7 @@ class Declarations:
     has_bool: bool = False  # a type of its own by that name, as before C99
     # variables that a library's header has, and the library perhaps not
     may_lack: tuple[str, ...] = ()
+    read_only: tuple[str, ...] = ()  # variables that are const arrays; cffi itself refuses to write to other const ones
     data: frozenset[str] = frozenset()  # all variables, also of headers that these include
 
     @property
@@ -174,6 +175,7 @@ def _declare_all(
             s.name for s in variables if of_library(s) and f"variable {s.name}" in in_cffi
         ),
         has_bool=found.has_bool,
+        read_only=tuple(s.name for s in variables if _is_const(in_cffi, s.name)),
         data=frozenset(s.name for s in (*variables, *found.foreign) if s.kind == VARIABLE),
     )
 
@@ -225,6 +227,13 @@ def _is_opaque_variable(ffi: cffi.FFI, statement: Statement, of_library: bool) -
                 del declared[key]
                 return True
     return False
+
+
+def _is_const(in_cffi: dict[str, Any], name: str) -> bool:
+    from cffi import model
+
+    _, qualifiers = in_cffi.get(f"variable {name}", (None, 0))
+    return bool(qualifiers & model.Q_CONST)
 
 
 def _function(ffi: cffi.FFI, statement: Statement, of_library: bool) -> Function:
