@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -167,17 +168,18 @@ def test_a_real_header(module, tmp_path):
 
 def test_the_stub_is_valid(module, tmp_path):
     pytest.importorskip("mypy")
-
-    def mypy(text):
-        (tmp_path / "user.py").write_text(f"import torch\nimport real_headers as lib\n{text}")
-        command = [sys.executable, "-m", "mypy", "--strict", "user.py"]
-        return subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, check=False)
-
-    call = "lib.scale_all(t, lib._ffi.NULL, 2.0)"
-    done = mypy(f"x: int = lib.add(1, 2)\nt = torch.ones(2)\n{call}\n")
-    assert done.returncode == 0, done.stdout
-    for wrong in ("lib.add('1', 2)", "x: str = lib.add(1, 2)", f"t = [1.0]\n{call}"):
-        assert "error" in mypy(wrong).stdout
+    call = "lib.scale_all({}, lib._ffi.NULL, 2.0)"
+    right = ["x: int = lib.add(1, 2)", "t = torch.ones(2)", call.format("t")]
+    texts = ("b'%d'", "bytearray(4)", "t.byte()", "t.byte().numpy()", "lib._ffi.NULL")
+    right += [f"lib.formatted({text})" for text in texts]
+    wrong = ["lib.add('1', 2)", "y: str = lib.add(1, 2)", call.format("[1.0]"), "lib.formatted('%d')"]
+    lines = ["import torch", "import real_headers as lib", *right, *wrong]
+    (tmp_path / "user.py").write_text("\n".join([*lines, ""]))
+    command = [sys.executable, "-m", "mypy", "--strict", "user.py"]
+    done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, check=False)
+    places = re.findall(r"^(\S+?):(\d+): error", done.stdout, re.M)
+    assert {file for file, _ in places} == {"user.py"}, done.stdout
+    assert {lines[int(line) - 1] for _, line in places} == {*wrong}, done.stdout
 
 
 def test_a_build_script_is_typed_where_cffi_is(tmp_path):
