@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+import re
 from typing import Any
 
 import numpy as np
@@ -68,7 +69,7 @@ def _length_of(ffi: Any, c_type: Any, declared: str) -> int:
 def _number_of(ffi: Any, c_type: Any, length: int) -> int:
     if c_type.kind in ("struct", "union"):
         return int(ffi.sizeof(c_type))
-    if c_type.kind != "pointer" or c_type.item.kind in ("void", "function"):
+    if c_type.kind != "pointer" or c_type.item.kind == "void":
         return -1
     return length
 
@@ -146,7 +147,8 @@ def convert(function: Function, index: int, value: object) -> tuple[int, object]
             return int(ffi.cast("uintptr_t", holder)), holder
         return _pointer(ffi, c_type, declared(function, index), function.types[1][index + 1], value)
     except TypeError as error:
-        raise refusal(function, index, f"{error}{_hint(ffi, c_type, value)}") from None
+        hint = _hint(ffi, c_type, value) or _hint_of_field(ffi, c_type, str(error))
+        raise refusal(function, index, f"{error}{hint}") from None
     except KeyError as error:  # of a dict for a struct
         fields = f"; {c_type.cname} has {_fields(c_type)}" if c_type.kind == "struct" else ""
         raise refusal(function, index, f"no field is named {error}{fields}") from None
@@ -233,6 +235,23 @@ def _hint(ffi: Any, c_type: Any, value: object) -> str:
         return " (its address is module._ffi.addressof(value))"
     if isinstance(value, (int, float, dict, np.generic)) and item and item.kind != "void":
         return f" (C wants the address of one: module._ffi.new({c_type.cname!r}, value))"
+    return ""
+
+
+def _hint_of_field(ffi: Any, c_type: Any, error: str) -> str:
+    """What to write for a field of a struct, by itself or in a list, that cffi has refused."""
+    item = c_type.item if c_type.kind == "pointer" else c_type
+    if item.kind not in ("struct", "union"):
+        return ""
+    if re.search("must be a list or tuple.* not (Tensor|numpy)", error):
+        return " (an array in a struct: of a tensor or a NumPy array, .tolist())"
+    if "pointer, not NoneType" in error:
+        return " (NULL is module._ffi.NULL)"
+    if re.search(r"pointer, not (?!cdata|dict|tuple)", error):
+        return (
+            " (a pointer in a struct is an address, such as of module._ffi.new('char[]', text), "
+            "module._ffi.from_buffer('float[]', array) or module._ffi.callback(type, f); keep what it points to)"
+        )
     return ""
 
 

@@ -32,6 +32,10 @@ int written(char *text, size_t room, const char *format, ...);
 double sum_into(double *out, const float *values, int n, ...);
 int dimensions(THFloatTensor *t, ...);
 int any_dimensions(void *tensor);
+struct picture { const float *pixels; int count; float scale[2]; };
+float brightness(struct picture p);
+float brightness_of(const struct picture *p);
+int call_both(int (**functions)(int), int x);
 """
 
 SOURCE = r"""
@@ -84,6 +88,14 @@ double sum_into(double *out, const float *values, int n, ...) {
 }
 int dimensions(THFloatTensor *t, ...) { if (t->nDimension > 3) THError("too many"); return t->nDimension; }
 int any_dimensions(void *tensor) { return ((THFloatTensor *)tensor)->nDimension; }
+struct picture { const float *pixels; int count; float scale[2]; };
+float brightness(struct picture p) {
+  float s = 0;
+  for (int i = 0; i < p.count; i++) s += p.scale[0] * p.pixels[i];
+  return s;
+}
+float brightness_of(const struct picture *p) { return brightness(*p); }
+int call_both(int (**functions)(int), int x) { return functions[1](functions[0](x)); }
 """
 
 
@@ -131,6 +143,16 @@ def test_named_parameters_of_a_variadic_function_take_text_and_memory(module):
             module.sum_into(wrong, [1.0], 1)
     with pytest.raises(TypeError, match=r"written\(\) argument 3 'arg2': .*use .encode\(\)"):
         module.written(text, 8, "%d", seven)
+
+
+def test_pointers_in_structs_and_lists_of_callbacks(module):
+    ffi, pixels = module._ffi, torch.arange(4.0)
+    picture = {"pixels": ffi.from_buffer("float[]", pixels.numpy()), "count": 4, "scale": [2, 0]}
+    for _ in range(2):
+        assert module.brightness(picture) == module.brightness_of([picture]) == 12
+    functions = [ffi.callback("int(*)(int)", f) for f in (lambda x: x + 1, lambda x: 10 * x)]
+    for _ in range(2):
+        assert module.call_both(functions=functions, x=2) == 30
 
 
 def test_text_that_c_writes_to(module):
@@ -357,6 +379,16 @@ def test_what_cffi_refuses_says_what_to_do(module):
         TypeError, match="argument 1 'p': no field is named 'z'; struct point has x, y"
     ):
         module.flip({"z": 1})
+    picture = {"pixels": torch.ones(2), "count": 2}
+    for wrong in (torch.ones(2), np.ones(2, np.float32), b"x", [1.0], len):
+        for f, value in ((module.brightness, picture), (module.brightness_of, [picture])):
+            picture["pixels"] = wrong
+            with pytest.raises(TypeError, match="a pointer in a struct is an address, .*keep"):
+                f(value)
+    with pytest.raises(TypeError, match="NULL is module._ffi.NULL"):
+        module.brightness({"pixels": None})
+    with pytest.raises(TypeError, match=r"'float\[2\]' must be .*of a tensor .*\.tolist\(\)"):
+        module.brightness({"scale": torch.ones(2)})
     with pytest.raises(
         TypeError, match=r"variadic\(\) argument 1 'arg0': expected int, got str 'x'"
     ):

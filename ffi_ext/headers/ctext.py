@@ -97,10 +97,10 @@ def parameters_of(declaration: str) -> list[str]:
 
 def parameter_name(text: str) -> str | None:
     """The name in a parameter declaration, if it has one."""
-    pointer = re.search(r"\(\s*\*\s*(?:const\s+)?(\w+)", text)
+    pointer = re.search(r"\(\s*\*[\s*]*(?:const\s+)?(\w+)", text)
     if pointer:
-        return pointer.group(1)
-    if re.search(r"\(\s*\*\s*(?:const\s*)?\)", text):
+        return pointer.group(1) if pointer.group(1) != "const" else None
+    if re.search(r"\(\s*\*[\s*]*\)", text):
         return None
     words = IDENTIFIER.findall(re.sub(r"\[[^]]*\]", "", text))
     if not words or words[-1] in _TYPE_WORDS:
