@@ -76,6 +76,7 @@ def _number_of(ffi: Any, c_type: Any, length: int) -> int:
 
 ANY_ELEMENT = 255  # FFI_ANY_ELEMENT in csrc/function.h
 _WIDE = ("wchar_t", "char16_t", "char32_t")
+_ROWS = (torch.Tensor, np.ndarray, list, tuple)
 _COMPLEX = {"float": "complex64", "double": "complex128"}
 
 
@@ -223,7 +224,12 @@ def _hint(ffi: Any, c_type: Any, value: object) -> str:
             f" (make a C function of it: module._ffi.callback({c_type.cname!r}, f), kept as long as C may"
             " call it)"
         )
-    if isinstance(value, (list, tuple)) and any(isinstance(x, torch.Tensor) for x in value):
+    rows = value if isinstance(value, (list, tuple)) else ()
+    of_rows = item and item.kind == "pointer" and item.item.kind == "primitive"
+    if of_rows and any(isinstance(x, _ROWS) for x in rows):
+        array = ffi.getctype(item.item, "[]")
+        return f" (a row is an address, such as module._ffi.from_buffer('{array}', array))"
+    if any(isinstance(x, torch.Tensor) for x in rows):
         return (
             " (no array of tensors can be passed: declare a parameter for each, or pass torch.cat of them"
             " and their sizes)"

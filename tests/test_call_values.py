@@ -36,6 +36,7 @@ struct picture { const float *pixels; int count; float scale[2]; };
 float brightness(struct picture p);
 float brightness_of(const struct picture *p);
 int call_both(int (**functions)(int), int x);
+double of_rows(double **rows, int n);
 """
 
 SOURCE = r"""
@@ -95,6 +96,7 @@ float brightness(struct picture p) {
   return s;
 }
 float brightness_of(const struct picture *p) { return brightness(*p); }
+double of_rows(double **rows, int n) { return n ? rows[n - 1][0] + of_rows(rows, n - 1) : 0; }
 int call_both(int (**functions)(int), int x) { return functions[1](functions[0](x)); }
 """
 
@@ -150,6 +152,8 @@ def test_pointers_in_structs_and_lists_of_callbacks(module):
     picture = {"pixels": ffi.from_buffer("float[]", pixels.numpy()), "count": 4, "scale": [2, 0]}
     for _ in range(2):
         assert module.brightness(picture) == module.brightness_of([picture]) == 12
+    rows = [ffi.from_buffer("double[]", np.full(2, n, float)) for n in (3, 4)]
+    assert module.of_rows(rows, 2) == 7
     functions = [ffi.callback("int(*)(int)", f) for f in (lambda x: x + 1, lambda x: 10 * x)]
     for _ in range(2):
         assert module.call_both(functions=functions, x=2) == 30
@@ -368,6 +372,9 @@ def test_what_cffi_refuses_says_what_to_do(module):
         module.move({"x": 1})
     with pytest.raises(TypeError, match="'tensors': .*no array of tensors .*torch.cat"):
         module.how_many([torch.ones(1), torch.ones(1)], 2)
+    for row in (torch.ones(1), np.ones(1), [1.0]):
+        with pytest.raises(TypeError, match=r"a row is an address, .*buffer\('double\[\]', array\)"):
+            module.of_rows([row], 1)
     with pytest.raises(TypeError, match=r"module._ffi.addressof\(value\)"):
         module.move(module.flip((1, 2)))
     with pytest.raises(
