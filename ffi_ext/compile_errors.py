@@ -92,6 +92,10 @@ _HINTS = (
     (r"(\S+): relocation .*recompile with -fPIC", "{0} was compiled without -fPIC"),
     (r"recompile with -fPIC", "a file in extra_objects was compiled without -fPIC"),
     (
+        r"conflicting types for '(\w+)'[\s\S]*?^(/[^\n:]+):\d+:\d+: note: previous",
+        "{1} has another {0}: make them equal, or if that is not yours, rename the one that is",
+    ),
+    (
         r"error: (.+): linker input file not found",
         "{0} is no file, and among the flags for the compiler (extra_compile_args, CFLAGS) no flag",
     ),
@@ -161,7 +165,7 @@ def _hint(text: str) -> str:
     if _C_COMPLAINT.search(text) and _CXX_LINE.search(text):
         return _IS_CXX
     for pattern, hint in _HINTS:
-        if match := re.search(pattern, text):
+        if match := re.search(pattern, text, re.M):
             return hint.format(*match.groups())
     return ""
 

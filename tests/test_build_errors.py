@@ -43,6 +43,10 @@ def test_a_compile_error_is_distilled_and_the_old_module_stays(project):
             "int one(void) { return 1; }\n",
             "listed twice, or does a header have the function's body",
         ),
+        (
+            "#include <TH/TH.h>\nint select(int n) { return n; }\n",
+            r"hint: /.*/select\.h has another select: make them equal, or .* rename",
+        ),
         ("int g(const ffi_ext_tensor *x);\n", "include <ffi_ext.h>"),
         ("int g(void) { return FFI_EXT_BOOL; }\n", "include <ffi_ext.h>"),
         ('int g(int a) { FFI_CHECK(a, "no"); return a; }\n', "a macro of <ffi_ext.h>"),
