@@ -46,7 +46,7 @@ def adapt(function: Function, index: int, value: object) -> tuple[torch.Tensor, 
 
 
 def for_cffi(function: Function, args: tuple[object, ...]) -> tuple[object, ...]:
-    """The arguments of a function that cffi calls: text and memory that it would refuse, or let C write into, by address."""
+    """The arguments of a function that cffi calls: by address, what it would refuse, or let C write into."""
     ffi, c_types = function.origin[0], types_of(function)[1:]
     declared_ones = enumerate(zip(c_types, args, strict=False))
     given = [_for_cffi(function, index, *both) for index, both in declared_ones]

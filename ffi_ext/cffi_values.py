@@ -225,9 +225,9 @@ def _hint(ffi: Any, c_type: Any, value: object) -> str:
             " call it)"
         )
     rows = value if isinstance(value, (list, tuple)) else ()
-    of_rows = item and item.kind == "pointer" and item.item.kind == "primitive"
-    if of_rows and any(isinstance(x, _ROWS) for x in rows):
-        array = ffi.getctype(item.item, "[]")
+    row = item.item if item and item.kind == "pointer" else None
+    if row and row.kind == "primitive" and any(isinstance(x, _ROWS) for x in rows):
+        array = ffi.getctype(row, "[]")
         return f" (a row is an address, such as module._ffi.from_buffer('{array}', array))"
     if any(isinstance(x, torch.Tensor) for x in rows):
         return (

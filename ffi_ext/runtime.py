@@ -99,7 +99,7 @@ def tier() -> str:
 
 
 def _c_name(lib: Any, name: str) -> str:
-    """What C calls the function that Python calls `name`: `lambda_` is its lambda, or its own lambda_."""
+    """C's name of what Python calls `name`: `lambda_` is its lambda, or its own lambda_."""
     short = name.removesuffix("_")
     is_renamed = short != name and python_name(short) == name
     return short if is_renamed and not hasattr(lib, name) else name
@@ -119,9 +119,9 @@ def bind(
     Args:
         namespace: The module's globals, with `_lib` and `_ffi` of the binary in it.
         functions: Python names of the C functions.
-        constants: Names of #defines, enumerators and `static const` variables: read now.
+        constants: Python names of #defines, enumerators and `static const` variables: read now.
         texts: Names of #defines that are strings: bytes, read now.
-        variables: Names of C globals: read at each access, written by assignment.
+        variables: Python names of C globals: read at each access, written by assignment.
         read_only: Those of them that are const arrays, whose memory cannot be written to.
 
     A name that the binary lacks (its `__init__.py` is newer or older) does not prevent the import:
@@ -144,8 +144,8 @@ def bind(
             function = _missing(name, package, binary.__file__)
         namespace[name] = function
     for name in constants:
-        if hasattr(lib, name):
-            namespace[name] = getattr(lib, name)
+        if hasattr(lib, c_name := _c_name(lib, name)):
+            namespace[name] = getattr(lib, c_name)
     for name in texts:
         if hasattr(lib, name):
             namespace[name] = ffi.string(getattr(lib, name))
@@ -162,7 +162,7 @@ def _let_live(
     def __getattr__(name: str) -> Any:
         if name in live:
             try:
-                return getattr(lib, name)
+                return getattr(lib, _c_name(lib, name))
             except AttributeError:
                 pass
             except ffi.error as error:  # csource.preamble's may_lack
@@ -179,7 +179,7 @@ def _let_live(
                 if name in read_only:
                     raise AttributeError(f"cannot write to {package}.{name}, which is const in C")
                 if name in live:
-                    setattr(lib, name, value)
+                    setattr(lib, _c_name(lib, name), value)
                 else:
                     super().__setattr__(name, value)
 

@@ -373,7 +373,9 @@ def test_what_cffi_refuses_says_what_to_do(module):
     with pytest.raises(TypeError, match="'tensors': .*no array of tensors .*torch.cat"):
         module.how_many([torch.ones(1), torch.ones(1)], 2)
     for row in (torch.ones(1), np.ones(1), [1.0]):
-        with pytest.raises(TypeError, match=r"a row is an address, .*buffer\('double\[\]', array\)"):
+        with pytest.raises(
+            TypeError, match=r"a row is an address, .*buffer\('double\[\]', array\)"
+        ):
             module.of_rows([row], 1)
     with pytest.raises(TypeError, match=r"module._ffi.addressof\(value\)"):
         module.move(module.flip((1, 2)))

@@ -172,7 +172,12 @@ def test_the_stub_is_valid(module, tmp_path):
     right = ["x: int = lib.add(1, 2)", "t = torch.ones(2)", call.format("t")]
     texts = ("b'%d'", "bytearray(4)", "t.byte()", "t.byte().numpy()", "lib._ffi.NULL")
     right += [f"lib.formatted({text})" for text in texts]
-    wrong = ["lib.add('1', 2)", "y: str = lib.add(1, 2)", call.format("[1.0]"), "lib.formatted('%d')"]
+    wrong = [
+        "lib.add('1', 2)",
+        "y: str = lib.add(1, 2)",
+        call.format("[1.0]"),
+        "lib.formatted('%d')",
+    ]
     lines = ["import torch", "import real_headers as lib", *right, *wrong]
     (tmp_path / "user.py").write_text("\n".join([*lines, ""]))
     command = [sys.executable, "-m", "mypy", "--strict", "user.py"]
@@ -436,7 +441,8 @@ def test_functions_whose_names_stand_in_parentheses(build):
 
 
 def test_functions_whose_result_stands_around_them(build):
-    header = "int (*operation(char which))(int, int);\nconst int (*pair(int first))[2];\nextern int (*chosen)(int, int);\n"
+    header = "int (*operation(char which))(int, int);\nconst int (*pair(int first))[2];\n"
+    header += "extern int (*chosen)(int, int);\n"
     source = r"""
     #include <ffi_ext.h>
     static int add(int a, int b) { return a + b; }
@@ -460,8 +466,12 @@ def test_functions_whose_result_stands_around_them(build):
 
 
 def test_complex_types_in_either_order(build):
-    header = "#include <complex.h>\ncomplex double turned(complex double z, const complex float *w);\n"
-    source = "double _Complex turned(complex double z, const complex float *w) { return z * I + *w; }"
+    header = (
+        "#include <complex.h>\ncomplex double turned(complex double z, const complex float *w);\n"
+    )
+    source = (
+        "double _Complex turned(complex double z, const complex float *w) { return z * I + *w; }"
+    )
     assert build(header, header + source).turned(2 + 1j, [0.5]) == -0.5 + 2j
 
 
@@ -755,9 +765,20 @@ def test_variables_and_constants_of_one_declaration(build):
     assert module.f() == 7
 
 
+def test_variables_and_enumerators_named_as_keywords(build):
+    header = "extern double lambda, from; enum { None, in = 4 }; static const int pass = 5; int f(void);\n"
+    source = "double lambda = 1.5, from = 3.5; int f(void) { return 10 * from; }"
+    module = build(header, source)
+    assert module.__all__ == ["f", "None_", "in_", "pass_", "lambda_", "from_"]
+    module.from_ = 4.5
+    assert (module.f(), module.lambda_, module.from_) == (45, 1.5, 4.5)
+    assert (module.None_, module.in_, module.pass_) == (0, 4, 5)
+    compile(Path(module.__file__).with_suffix(".pyi").read_text(), "stub", "exec")
+
+
 def test_const_variables_are_not_written_to(build):
     header = "extern const int one; extern const char text[]; extern const int grid[2][2]; extern int pair[2];\n"
-    source = "const int one = 1; const char text[] = \"abc\"; const int grid[2][2] = {{1, 2}, {3, 4}}; int pair[2];"
+    source = 'const int one = 1; const char text[] = "abc"; const int grid[2][2] = {{1, 2}, {3, 4}}; int pair[2];'
     module = build(header, source)
     module.pair = [5, 6]
     values = {"one": 2, "text": b"x", "grid": [[0, 0], [0, 0]]}

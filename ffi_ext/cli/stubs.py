@@ -94,7 +94,7 @@ def _package(folder: Path) -> str:
 
 
 def _imported(folder: Path) -> ModuleType:
-    name = f"_ffi_ext_stubs.{folder.name}"  # Python's own zlib keeps its name, if the package is one
+    name = f"_ffi_ext_stubs.{folder.name}"  # beside Python's own zlib, say
     spec = importlib.util.spec_from_file_location(
         name, folder / "__init__.py", submodule_search_locations=[str(folder)]
     )

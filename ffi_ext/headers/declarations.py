@@ -69,7 +69,8 @@ class Declarations:
     has_bool: bool = False  # a type of its own by that name, as before C99
     # variables that a library's header has, and the library perhaps not
     may_lack: tuple[str, ...] = ()
-    read_only: tuple[str, ...] = ()  # variables that are const arrays; cffi itself refuses to write to other const ones
+    # variables that are const arrays; cffi itself refuses to write to other const ones
+    read_only: tuple[str, ...] = ()
     data: frozenset[str] = frozenset()  # all variables, also of headers that these include
 
     @property
@@ -166,8 +167,8 @@ def _declare_all(
     functions = [_function(ffi, s, of_library(s)) for s in kept if s.kind == FUNCTION]
     return Declarations(
         functions=(*functions, *_inline_functions(ffi, inline, trials)),
-        constants=all_constants,
-        variables={s.name: s.where for s in variables},
+        constants={python_name(name): kind for name, kind in all_constants.items()},
+        variables={python_name(s.name): s.where for s in variables},
         headers=found.paths,
         to_include=tuple(found.to_include),
         # cffi reads a const number at the import, so that one is not there
@@ -175,7 +176,7 @@ def _declare_all(
             s.name for s in variables if of_library(s) and f"variable {s.name}" in in_cffi
         ),
         has_bool=found.has_bool,
-        read_only=tuple(s.name for s in variables if _is_const(in_cffi, s.name)),
+        read_only=tuple(python_name(s.name) for s in variables if _is_const(in_cffi, s.name)),
         data=frozenset(s.name for s in (*variables, *found.foreign) if s.kind == VARIABLE),
     )
 

@@ -56,7 +56,7 @@ def file_of(where: str) -> str:
 
 def has_directives(text: str) -> bool:
     """Whether a header needs the preprocessor: for directives (`%:` is a `#`), or lines that a backslash joins."""
-    if re.search(r"\\[ \t]*$", text, re.M):  # at the end of a // comment, too: the next line belongs to it
+    if re.search(r"\\[ \t]*$", text, re.M):  # in a // comment, too, which goes on then
         return True
     return re.search(r"^[ \t]*(?:#|%:)", ctext.blank_comments(text), re.M) is not None
 
