@@ -52,6 +52,7 @@ def test_a_header_that_the_system_does_not_let_read(tmp_path, monkeypatch, first
         ("int f(THCState *state);\n", r"is THCState a type\? #include the header .*\(THC/THC.h"),
         ("const THFlotTensor *f(int a);\n", "did you mean THFloatTensor"),
         ("at::Tensor f(int a);\n", "hint: headers hold C declarations; keep C"),
+        ("int f(int a, int b = 3);\n", "hint: headers hold C declarations; keep C"),
         ("ffi_ext_tensor *f(int a);\n", "one.h:1: f cannot return an ffi_ext_tensor.*output param"),
         ("int f(int a)", "is a ; missing at its end"),
         ("int f(int a)\nint g(int b);\n", "is a ; missing at its end"),
