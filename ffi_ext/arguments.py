@@ -182,17 +182,16 @@ def _on_array(
 
 def _for_memory(function: Function, index: int, code: str, value: object) -> torch.Tensor:
     """A tensor whose elements C gets by a plain pointer: of C's type, and one behind the other."""
-    c_type = types_of(function)[index + 1].cname
+    c_type, ffi = types_of(function)[index + 1], function.origin[0]
     element, size = (numbers[index + 1] for numbers in function.types[2:])
     array = isinstance(value, np.ndarray)
     if element < 0:
-        address = "array.ctypes.data" if array else "tensor.data_ptr()"
-        raise refusal(
-            function,
-            index,
-            f"expected {c_type}, got {describe(value)}: declare a TH...Tensor * parameter, or pass the address with "
-            f"module._ffi.cast('{c_type}', {address})",
-        )
+        address = f"'{c_type.cname}', {'array.ctypes.data' if array else 'tensor.data_ptr()'}"
+        cure = f"declare a TH...Tensor * parameter, or pass the address with module._ffi.cast({address})"
+        if c_type.item.kind in ("struct", "union") and c_type.item.fields is not None:
+            of, memory = ffi.getctype(c_type.item, "[]"), "array" if array else "tensor.numpy()"
+            cure = f"as the memory of structs it is module._ffi.from_buffer('{of}', {memory})"
+        raise refusal(function, index, f"expected {c_type.cname}, got {describe(value)}: {cure}")
     tensor = _on_array(function, index, code, value) if isinstance(value, np.ndarray) else value
     assert isinstance(tensor, torch.Tensor)
     wanted_for = f"for {declared(function, index)}"

@@ -765,6 +765,30 @@ def test_variables_and_constants_of_one_declaration(build):
     assert module.f() == 7
 
 
+def test_variables_that_bring_their_types(build):
+    header = """
+    extern struct limits { int low, high[2]; } limits; /* of all */
+    extern enum mode { OFF, ON = 4 } mode, other;
+    extern struct { int n; } unnamed;
+    extern enum { FIRST = 2 } first;
+    static const struct pair { int a, b; } ORIGIN = {1, 2};
+    static const struct { int key; const char *text; } table[] = {{1, "a"}, {2, "b"}};
+    extern _Atomic(long) hits;
+    int high(const struct limits *l);
+    """
+    source = (
+        "struct limits limits = {1, {2, 3}}; enum mode mode = ON, other; _Atomic(long) hits = 6;\n"
+        "int high(const struct limits *l) { return l->high[1]; }"
+    )
+    module = build(header, header + source)
+    names = ["high", "OFF", "ON", "FIRST", "ORIGIN", "limits", "mode", "other", "hits"]
+    assert sorted(module.__all__) == sorted(names)
+    assert all(hasattr(module, name) for name in names)
+    assert (module.mode, module.other, module.hits, module.ORIGIN.b) == (4, 0, 6, 2)
+    module.limits = {"low": 7, "high": [8, 9]}
+    assert module.high(module._ffi.addressof(module.limits)) == 9
+
+
 def test_variables_and_enumerators_named_as_keywords(build):
     header = "extern double lambda, from; enum { None, in = 4 }; static const int pass = 5; int f(void);\n"
     source = "double lambda = 1.5, from = 3.5; int f(void) { return 10 * from; }"

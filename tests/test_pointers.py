@@ -40,6 +40,7 @@ double second(const pair z[2]);
 int count(const char *text, char letter);
 void fill(char *text, char letter, int n);
 int x_of(const point *p);
+double first_of(double **rows);
 int is_null(const double *p);
 double both(int n, const double *a, double by, const double *b);
 """ + "".join(
@@ -55,6 +56,7 @@ double second(const pair z[2]) { return z[1][1]; }
 int count(const char *text, char letter) { int n = 0; for (; *text; text++) n += *text == letter; return n; }
 void fill(char *text, char letter, int n) { while (n--) *text++ = letter; }
 int x_of(const point *p) { return p->x; }
+double first_of(double **rows) { return rows[0][0]; }
 int is_null(const double *p) { return !p; }
 double both(int n, const double *a, double by, const double *b) { return n * by + a[0] + b[0]; }
 """ + "".join(
@@ -209,11 +211,13 @@ def test_what_has_no_memory_for_c(module):
     assert module.total(frozen, 2) == 2
     with pytest.raises(ValueError, match="read-only; pass a copy"):
         module.twice(frozen, 2)
-    for value in (torch.zeros(1, dtype=torch.int32), np.zeros(1, "i")):
-        with pytest.raises(
-            TypeError, match=r"expected point \*, got .*: .* module._ffi.cast\('point \*', "
-        ):
+    for value, memory in ((torch.full((1,), 5).int(), "tensor.numpy"), (np.ones(1, "i"), "array")):
+        with pytest.raises(TypeError, match=rf"expected point \*, .*buffer\('point\[\]', {memory}"):
             module.x_of(value)
+    assert module.x_of(module._ffi.from_buffer("point[]", np.full(1, 5, "i"))) == 5
+    for value, argument in ((x, r"tensor.data_ptr\(\)"), (np.ones(2), "array.ctypes.data")):
+        with pytest.raises(TypeError, match=rf"_ffi.cast\('double \* \*', {argument}\)"):
+            module.first_of(value)
 
 
 def test_autograd_is_told_of_what_c_may_write(module):
