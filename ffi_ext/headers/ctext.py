@@ -112,9 +112,12 @@ def parameter_name(text: str) -> str | None:
 
 
 def comment_above(original: list[str], first: int) -> list[str]:
-    """The lines of the comment that stands directly above line `first`, as written."""
+    """The lines of the comment above line `first`, as written: directly, or with @param in it above blank lines."""
     above: list[str] = []
     number = first - 1  # 1-based line above
+    while 0 < number <= len(original) and not original[number - 1].strip():
+        number -= 1
+    apart = number < first - 1
     if 0 < number <= len(original):
         row = original[number - 1].strip()
         if row.endswith("*/"):
@@ -129,7 +132,7 @@ def comment_above(original: list[str], first: int) -> list[str]:
             while number > 0 and original[number - 1].strip().startswith("//"):
                 above.insert(0, original[number - 1])
                 number -= 1
-    return above
+    return [] if apart and not re.search(r"[@\\]param\b", "\n".join(above)) else above
 
 
 def comment_of(original: list[str], first: int, last: int) -> str:

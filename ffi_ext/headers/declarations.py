@@ -257,11 +257,17 @@ def _function(ffi: cffi.FFI, statement: Statement, of_library: bool) -> Function
             f"{statement.where}: {statement.name} cannot return an {types.ARRAY}, which is Python's and lasts for "
             "the call alone: write to an output parameter, or return a TH tensor"
         )
-    names = _parameter_names(ctext.parameters_of(statement.declaration), len(declared.args))
+    texts = ctext.parameters_of(statement.declaration)
     parameters = tuple(
         Parameter(name, _c_name(tp), _code(tp, model, of_library=of_library))
-        for name, tp in zip(names, declared.args, strict=True)
+        for name, tp in zip(_parameter_names(texts, len(declared.args)), declared.args, strict=True)
     )
+    for parameter, text in zip(parameters, texts, strict=False):
+        if parameter.code in types.ARRAY_CODES and "[" in text:
+            raise HeaderError(
+                f"{statement.where}: '{text}' of {statement.name} is an array of tensors, which no call passes: "
+                "declare a parameter for each"
+            )
     parameters = _constrained(statement, parameters)
     if declared.ellipsis:
         _refuse_of_variadic(statement, parameters)
