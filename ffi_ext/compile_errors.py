@@ -92,6 +92,11 @@ _HINTS = (
     (r"(\S+): relocation .*recompile with -fPIC", "{0} was compiled without -fPIC"),
     (r"recompile with -fPIC", "a file in extra_objects was compiled without -fPIC"),
     (
+        r"conflicting declaration of .* with 'C' linkage|has a different language linkage",
+        'the header declares it as C++: write #ifdef __cplusplus, extern "C" {{, #endif into the header, or extern "C" '
+        "around the source's #include of it",
+    ),
+    (
         r"conflicting types for '(\w+)'[\s\S]*?^(/[^\n:]+):\d+:\d+: note: previous",
         "{1} has another {0}: make them equal, or if that is not yours, rename the one that is",
     ),

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import shutil
 import subprocess
 import sys
 
@@ -60,6 +61,18 @@ def test_hints(project, source, text):
     (project / "two.c").write_text(source + "int two(void) { return 2; }\n")
     with pytest.raises(BuildError, match=text):
         make(project).build()
+
+
+@pytest.mark.parametrize("compiler", ["g++", "clang++"])
+def test_a_header_without_extern_c_in_cxx(project, monkeypatch, compiler):
+    if shutil.which(compiler) is None:
+        pytest.skip(f"there is no {compiler} here")
+    monkeypatch.setenv("CXX", compiler)
+    declared, defined = "int three(void);\n", 'extern "C" int three(void) { return 3; }\n'
+    (project / "three.h").write_text(declared)
+    (project / "three.cpp").write_text(f'#include "three.h"\n{defined}')
+    with pytest.raises(BuildError, match="hint: the header declares it as C.*#ifdef __cplusplus"):
+        make(project, headers=["three.h"], sources=["three.cpp"]).build()
 
 
 @pytest.mark.parametrize(
