@@ -161,7 +161,7 @@ def _statement(text: str, header: Path, original: list[str], line: int) -> list[
         declaration = _without_sizes(re.sub(r"^extern\s+", "", declaration))
         return [Statement(FUNCTION, function.group(1), text, declaration, where, comment)]
     found: list[Statement] = []
-    if _DEFINES.match(declaration):
+    if _DEFINES.match(declaration) and declaration.count("{") == declaration.count("}"):
         defined, declaration = _type_and_variable(declaration)
         flat = re.sub(r"\{.*\}", "{}", declaration, flags=re.S)
         types = _statement(defined, header, original, line) if defined else []
