@@ -56,6 +56,7 @@ def test_a_header_that_the_system_does_not_let_read(tmp_path, monkeypatch, first
         ("ffi_ext_tensor *f(int a);\n", "one.h:1: f cannot return an ffi_ext_tensor.*output param"),
         ("int f(int a)", "is a ; missing at its end"),
         ("extern struct s { int a;", "one.h:1: cannot parse this declaration"),
+        ("extern enumerated { A } a;\n", "one.h:1: cannot parse this declaration"),
         ("int f(int a)\nint g(int b);\n", "is a ; missing at its end"),
         ("int f(int a, );\n", "hint: expected a C declaration, such as"),
         ("int f(int n, int v[n][n]);\n", "size of an array must be a number"),

@@ -29,7 +29,7 @@ NOT_IN_PYTHON = frozenset(
     + ("__fp16", "_Decimal32", "_Decimal64", "_Decimal128", "_Complex_long_double", "_Vector")
 )
 _DEFINES = re.compile(
-    r"((?:(?:extern|static|const|volatile)\s+)*)(struct|union|enum)\s*(?P<tag>\w*)\s*\{"
+    r"((?:(?:extern|static|const|volatile)\s+)*)(struct|union|enum)\b\s*(?P<tag>\w*)\s*\{"
 )
 _OF_ATOMIC = re.compile(r"\b_Atomic\s*\(([^()]*)\)")
 _TYPED_ENUM = re.compile(r"(\benum\b\s*\w*)\s*:\s*[A-Za-z_][\w\s]*(?=[{;])")
