@@ -195,7 +195,7 @@ def _for_memory(function: Function, index: int, code: str, value: object) -> tor
     tensor = _on_array(function, index, code, value) if isinstance(value, np.ndarray) else value
     assert isinstance(tensor, torch.Tensor)
     wanted_for = f"for {declared(function, index)}"
-    if element != ANY_ELEMENT and not _same_elements(tensor.dtype, tiers.DTYPES[element]):
+    if element != ANY_ELEMENT and not _same_elements(tensor, tiers.DTYPES[element]):
         dtype = str(tiers.DTYPES[element]).removeprefix("torch.")
         cure = f".astype(numpy.{dtype})" if array else f".to(torch.{dtype})"
         text = f"expected elements of {dtype} {wanted_for}, got {describe(value)}"
@@ -215,10 +215,11 @@ def _for_memory(function: Function, index: int, code: str, value: object) -> tor
     return tensor
 
 
-def _same_elements(given: torch.dtype, wanted: torch.dtype) -> bool:
-    """Also what differs in the sign alone, since torch has little for unsigned integers, and complex numbers' parts."""
+def _same_elements(tensor: torch.Tensor, wanted: torch.dtype) -> bool:
+    """Also what differs in the sign alone, since torch has little for unsigned integers; and pairs, of complex ones."""
+    given = tensor.dtype
     if given == wanted or (wanted.is_complex and given == wanted.to_real()):
-        return True
+        return given == wanted or tensor.shape[-1:] == (2,)  # as view_as_real makes them
     integers = not any(d.is_floating_point or d.is_complex for d in (given, wanted))
     return integers and not wanted.is_signed and given.itemsize == wanted.itemsize
 

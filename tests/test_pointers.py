@@ -191,7 +191,13 @@ def test_signs_text_and_complex_numbers(module):
     assert z.tolist() == [1 - 2j, 3 + 4j]
     module.conjugate(torch.view_as_real(z), 2)
     assert module.second(z) == module.second(torch.view_as_real(z)) == -4
-    for short, wanted in ((z[:1], 2), (torch.zeros(3, dtype=torch.float64), 4)):
+    for real in (
+        torch.zeros(4, dtype=torch.float64),
+        np.zeros((2, 4)),
+    ):  # C would read twice as much
+        with pytest.raises(TypeError, match=r"expected elements of complex128 for .*complex128\)"):
+            module.conjugate(real, 4)
+    for short, wanted in ((z[:1], 2), (torch.zeros(1, 2, dtype=torch.float64), 4)):
         with pytest.raises(ValueError, match=f"expected {wanted} values for const pair z"):
             module.second(short)
     assert z.tolist() == [1 + 2j, 3 - 4j]
