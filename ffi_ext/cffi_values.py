@@ -269,7 +269,8 @@ def explained(
         return error  # a tensor's
     ffi = function.origin[0]
     for index, (c_type, value) in enumerate(zip(c_types, args, strict=False)):
-        if not isinstance(value, (list, tuple, torch.Tensor, np.ndarray)):  # which no cell takes
+        is_record = len(function.codes[index + 1]) == 2
+        if not is_record and not isinstance(value, (list, tuple)):  # which no cell takes
             try:
                 _cell(ffi, c_type, value)
             except (TypeError, OverflowError) as reason:

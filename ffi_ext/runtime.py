@@ -226,11 +226,11 @@ class CffiFunction:
     def __call__(self, *args: Any) -> Any:
         from ffi_ext import arguments, cffi_values
 
-        args = arguments.for_cffi(self, args)
+        given = arguments.for_cffi(self, args)  # addresses: `args` keeps what lies there
         try:
-            return _runtime.call_cffi(self, self._function, args)
+            return _runtime.call_cffi(self, self._function, given)
         except (TypeError, OverflowError) as error:
-            raise cffi_values.explained(self, self.ctype.args, args, error) from None
+            raise cffi_values.explained(self, self.ctype.args, given, error) from None
 
     def __repr__(self) -> str:
         return f"<C function {self.module}.{self.name} through cffi: {self.doc}>"
