@@ -821,7 +821,8 @@ def test_a_handle_to_a_struct_without_a_name(build):
 
 def test_static_asserts_and_sizes_that_are_parameters(build):
     text = '_Static_assert(sizeof(int) > 1, "small; (int)");\nint last(int n, const int v[n], int w[2 * n])'
-    module = build(text + ";", text + " { return v[n - 1] + w[2 * n - 1]; }")
+    declared = text.replace("v[n]", "v[*]") + ";"
+    module = build(declared, text + " { return v[n - 1] + w[2 * n - 1]; }")
     assert module.last(2, [3, 4], [0, 0, 0, 30]) == 34
 
 

@@ -189,13 +189,14 @@ def _type_and_variable(declaration: str) -> tuple[str, str]:
 
 
 def _without_sizes(declaration: str) -> str:
-    """C99's `int n, float v[n]` as `int n, float v[]`: to the function, a pointer either way."""
+    """C99's `int n, float v[n]`, or `v[*]`, as `int n, float v[]`: to the function, a pointer either way."""
     if "[" not in declaration:
         return declaration
     names = {ctext.parameter_name(parameter) for parameter in ctext.parameters_of(declaration)}
 
     def without(match: re.Match[str]) -> str:
-        return "[]" if names & set(ctext.identifiers(match[1])) else match[0]
+        of_parameters = match[1].strip() == "*" or names & set(ctext.identifiers(match[1]))
+        return "[]" if of_parameters else match[0]
 
     return re.sub(r"(?<!\])\[([^\]]*)\]", without, declaration)
 
