@@ -133,7 +133,7 @@ def test_inspect_and_stubs_know_variadic_functions(build, capsys):
     assert "variadic" not in facts["built from"]
     stub = (folder / "__init__.pyi").read_text()
     text = "bytes | bytearray | torch.Tensor | numpy.ndarray[Any, Any] | _CData"
-    assert f"def summed(n: int, text: {text}, *args: Any) -> int:" in stub
+    assert f"def summed(n: int, text: {text}, /, *args: Any) -> int:" in stub
     assert '__all__ = ["summed", "PI"]' in stub and module.__all__ == ["summed", "PI"]
     assert cli.main(["stubs", "--check", str(folder)]) == 0
 

@@ -37,8 +37,8 @@ def _annotation(parameter: Parameter) -> str:
 
 def _function(function: Function) -> str:
     parameters = [f"{p.name}: {_annotation(p)}" for p in function.parameters]
-    if function.variadic:
-        parameters.append("*args: Any")
+    if function.variadic:  # which takes no keywords
+        parameters += ["/", "*args: Any"] if parameters else ["*args: Any"]
     result = types.annotation_for(function.result_code, result=True)
     if len(function.result_code) == 2:
         result += " | None"
