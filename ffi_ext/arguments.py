@@ -8,7 +8,7 @@ import numpy as np
 import torch
 
 from ffi_ext import constraints, tiers, types
-from ffi_ext.cffi_values import ANY_ELEMENT, declared, types_of
+from ffi_ext.cffi_values import ANY_ELEMENT, declared, takes_text, types_of, writable_copy
 from ffi_ext.refusals import DTYPES, ELEMENTS, Function, describe, is_storage, refusal, wanted
 
 _TH_DTYPES = frozenset(DTYPES.values())
@@ -43,6 +43,30 @@ def adapt(function: Function, index: int, value: object) -> tuple[torch.Tensor, 
     else:
         raise refusal(function, index, _not_a_tensor(code, value))
     return tensor, _checked_facts(function, index, tensor)
+
+
+def for_cffi(function: Function, args: tuple[object, ...]) -> tuple[object, ...]:
+    """The arguments of a function that cffi calls: by address, what it would refuse, or let C write into."""
+    ffi, c_types = function.origin[0], types_of(function)[1:]
+    declared_ones = enumerate(zip(c_types, args, strict=False))
+    given = [_for_cffi(function, index, *both) for index, both in declared_ones]
+    for value in args[len(given) :]:  # C passes a float to `...` as a double
+        is_float = isinstance(value, ffi.CData) and ffi.typeof(value).cname == "float"
+        given.append(ffi.cast("double", value) if is_float else value)
+    return tuple(given)
+
+
+def _for_cffi(function: Function, index: int, c_type: Any, value: object) -> object:
+    ffi = function.origin[0]
+    if isinstance(value, (bytes, bytearray)) and takes_text(ffi, c_type):
+        return ffi.from_buffer(writable_copy(value) if isinstance(value, bytes) else value)
+    is_memory = isinstance(value, (torch.Tensor, np.ndarray))
+    if is_memory and function.codes[index + 1] in types.MEMORY_CODES:
+        tensor, _ = adapt(function, index, value)
+        if not tensor.is_inference():
+            torch.autograd.graph.increment_version(tensor)
+        return ffi.cast(c_type, tensor.data_ptr())
+    return value
 
 
 def _not_a_tensor(code: str, value: object) -> str:
@@ -158,21 +182,20 @@ def _on_array(
 
 def _for_memory(function: Function, index: int, code: str, value: object) -> torch.Tensor:
     """A tensor whose elements C gets by a plain pointer: of C's type, and one behind the other."""
-    c_type = types_of(function)[index + 1].cname
+    c_type, ffi = types_of(function)[index + 1], function.origin[0]
     element, size = (numbers[index + 1] for numbers in function.types[2:])
     array = isinstance(value, np.ndarray)
     if element < 0:
-        address = "array.ctypes.data" if array else "tensor.data_ptr()"
-        raise refusal(
-            function,
-            index,
-            f"expected {c_type}, got {describe(value)}: declare a TH...Tensor * parameter, or pass the address with "
-            f"module._ffi.cast('{c_type}', {address})",
-        )
+        address = f"'{c_type.cname}', {'array.ctypes.data' if array else 'tensor.data_ptr()'}"
+        cure = f"declare a TH...Tensor * parameter, or pass the address with module._ffi.cast({address})"
+        if c_type.item.kind in ("struct", "union") and c_type.item.fields is not None:
+            of, memory = ffi.getctype(c_type.item, "[]"), "array" if array else "tensor.numpy()"
+            cure = f"as the memory of structs it is module._ffi.from_buffer('{of}', {memory})"
+        raise refusal(function, index, f"expected {c_type.cname}, got {describe(value)}: {cure}")
     tensor = _on_array(function, index, code, value) if isinstance(value, np.ndarray) else value
     assert isinstance(tensor, torch.Tensor)
     wanted_for = f"for {declared(function, index)}"
-    if element != ANY_ELEMENT and not _same_elements(tensor.dtype, tiers.DTYPES[element]):
+    if element != ANY_ELEMENT and not _same_elements(tensor, tiers.DTYPES[element]):
         dtype = str(tiers.DTYPES[element]).removeprefix("torch.")
         cure = f".astype(numpy.{dtype})" if array else f".to(torch.{dtype})"
         text = f"expected elements of {dtype} {wanted_for}, got {describe(value)}"
@@ -192,10 +215,11 @@ def _for_memory(function: Function, index: int, code: str, value: object) -> tor
     return tensor
 
 
-def _same_elements(given: torch.dtype, wanted: torch.dtype) -> bool:
-    """Also what differs in the sign alone, since torch has little for unsigned integers, and complex numbers' parts."""
+def _same_elements(tensor: torch.Tensor, wanted: torch.dtype) -> bool:
+    """Also what differs in the sign alone, since torch has little for unsigned integers; and pairs, of complex ones."""
+    given = tensor.dtype
     if given == wanted or (wanted.is_complex and given == wanted.to_real()):
-        return True
+        return given == wanted or tensor.shape[-1:] == (2,)  # as view_as_real makes them
     integers = not any(d.is_floating_point or d.is_complex for d in (given, wanted))
     return integers and not wanted.is_signed and given.itemsize == wanted.itemsize
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+import re
 from typing import Any
 
 import numpy as np
@@ -18,13 +19,13 @@ _C_NAMES |= {"q": "int64_t", "Q": "uint64_t", "f": "float", "d": "double"}
 
 
 def code_of(c_type: str) -> str:
-    """The signature code of a TH type as cffi spells it; "p" for every other type."""
+    """The signature code of a TH type or a pointer to values as cffi spells it; "p" for every other type."""
     if not c_type.endswith("*"):
         return "v" if c_type == "void" else "p"
     name = c_type[:-1].strip().removeprefix("const ").removeprefix("struct ").strip()
     if name in types.RECORDS:
         return types.RECORDS[name].code
-    return "p"
+    return "p" if name == "void" else "M"
 
 
 def prototype_of(name: str, ctype: Any) -> str:
@@ -68,13 +69,14 @@ def _length_of(ffi: Any, c_type: Any, declared: str) -> int:
 def _number_of(ffi: Any, c_type: Any, length: int) -> int:
     if c_type.kind in ("struct", "union"):
         return int(ffi.sizeof(c_type))
-    if c_type.kind != "pointer" or c_type.item.kind in ("void", "function"):
+    if c_type.kind != "pointer" or c_type.item.kind == "void":
         return -1
     return length
 
 
 ANY_ELEMENT = 255  # FFI_ANY_ELEMENT in csrc/function.h
 _WIDE = ("wchar_t", "char16_t", "char32_t")
+_ROWS = (torch.Tensor, np.ndarray, list, tuple)
 _COMPLEX = {"float": "complex64", "double": "complex128"}
 
 
@@ -146,7 +148,8 @@ def convert(function: Function, index: int, value: object) -> tuple[int, object]
             return int(ffi.cast("uintptr_t", holder)), holder
         return _pointer(ffi, c_type, declared(function, index), function.types[1][index + 1], value)
     except TypeError as error:
-        raise refusal(function, index, f"{error}{_hint(ffi, c_type, value)}") from None
+        hint = _hint(ffi, c_type, value) or _hint_of_field(ffi, c_type, str(error))
+        raise refusal(function, index, f"{error}{hint}") from None
     except KeyError as error:  # of a dict for a struct
         fields = f"; {c_type.cname} has {_fields(c_type)}" if c_type.kind == "struct" else ""
         raise refusal(function, index, f"no field is named {error}{fields}") from None
@@ -171,14 +174,25 @@ def declared(function: Function, index: int) -> str:
     return _parameters(prototype(function))[index]
 
 
+def takes_text(ffi: Any, c_type: Any) -> bool:
+    """Whether bytes are what a pointer points to."""
+    item = c_type.item if c_type.kind == "pointer" else c_type
+    return bool(item.kind == "void" or (item.kind == "primitive" and ffi.sizeof(item) == 1))
+
+
+def writable_copy(text: bytes, least: int = 0) -> bytearray:
+    """Of text that C may write to, with a 0 at its end."""
+    return bytearray(text.ljust(max(len(text) + 1, least), b"\0"))
+
+
 def _pointer(ffi: Any, c_type: Any, declared: str, least: int, value: object) -> tuple[int, object]:
     holder: Any
     if isinstance(value, list):
         value = tuple(value)  # as it is now: another thread may change it
     item = c_type.item if c_type.kind == "pointer" else c_type  # which is a function
-    is_text = item.kind == "void" or (item.kind == "primitive" and ffi.sizeof(item) == 1)
+    is_text = takes_text(ffi, c_type)
     if isinstance(value, bytes) and is_text and "const" not in declared.partition("*")[0].split():
-        value = bytearray(value.ljust(max(len(value) + 1, least), b"\0"))  # C may write to it
+        value = writable_copy(value, least)
     if isinstance(value, (list, tuple, bytearray, bytes)) and len(value) < least:
         raise ValueError(f"expected {least} values for {declared.strip()}, got {len(value)}")
     if isinstance(value, (list, tuple)) and least >= 0:
@@ -201,13 +215,6 @@ def _hint(ffi: Any, c_type: Any, value: object) -> str:
         return f" (make C's text of it: module._ffi.new('{item.cname}[]', text))"
     if isinstance(value, str) and "char" in c_type.cname:
         return " (C strings are bytes: use .encode())"
-    fields = [*value.values()] if isinstance(value, dict) else value
-    tensors = isinstance(fields, (list, tuple)) and any(isinstance(x, torch.Tensor) for x in fields)
-    if tensors and kind in ("struct", "union"):
-        return (
-            " (a field takes an address: module._ffi.cast('float *', tensor.data_ptr()), of a tensor that is kept as"
-            " long as C has it)"
-        )
     if kind not in ("pointer", "function"):
         return ""
     if value is None:
@@ -217,7 +224,12 @@ def _hint(ffi: Any, c_type: Any, value: object) -> str:
             f" (make a C function of it: module._ffi.callback({c_type.cname!r}, f), kept as long as C may"
             " call it)"
         )
-    if tensors and not isinstance(value, dict):
+    rows = value if isinstance(value, (list, tuple)) else ()
+    row = item.item if item and item.kind == "pointer" else None
+    if row and row.kind == "primitive" and any(isinstance(x, _ROWS) for x in rows):
+        array = ffi.getctype(row, "[]")
+        return f" (a row is an address, such as module._ffi.from_buffer('{array}', array))"
+    if any(isinstance(x, torch.Tensor) for x in rows):
         return (
             " (no array of tensors can be passed: declare a parameter for each, or pass torch.cat of them"
             " and their sizes)"
@@ -232,18 +244,39 @@ def _hint(ffi: Any, c_type: Any, value: object) -> str:
     return ""
 
 
+def _hint_of_field(ffi: Any, c_type: Any, error: str) -> str:
+    """What to write for a field of a struct, by itself or in a list, that cffi has refused."""
+    item = c_type.item if c_type.kind == "pointer" else c_type
+    if item.kind not in ("struct", "union"):
+        return ""
+    if re.search("must be a list or tuple.* not (Tensor|numpy)", error):
+        return " (an array in a struct: of a tensor or a NumPy array, .tolist())"
+    if "pointer, not NoneType" in error:
+        return " (NULL is module._ffi.NULL)"
+    if re.search(r"pointer, not (?!cdata|dict|tuple)", error):
+        return (
+            " (a pointer in a struct is an address, such as of module._ffi.new('char[]', text), "
+            "module._ffi.from_buffer('float[]', array), module._ffi.callback(type, f) or "
+            "module._ffi.cast('float *', tensor.data_ptr()); keep what it points to)"
+        )
+    return ""
+
+
 def explained(
     function: Function, c_types: tuple[Any, ...], args: tuple[object, ...], error: Exception
 ) -> Exception:
     """What cffi's own function says of its arguments, with the first that does not fit."""
     if f"{function.name}()" in str(error):
         return error  # a tensor's
+    ffi = function.origin[0]
     for index, (c_type, value) in enumerate(zip(c_types, args, strict=False)):
-        if c_type.kind not in ("pointer", "function"):
+        is_record = len(function.codes[index + 1]) == 2
+        if not is_record and not isinstance(value, (list, tuple)):  # which no cell takes
             try:
-                _cell(function.origin[0], c_type, value)
+                _cell(ffi, c_type, value)
             except (TypeError, OverflowError) as reason:
-                text = f"expected {c_type.cname}, got {describe(value)} ({reason})"
+                hint = _hint(ffi, c_type, value)
+                text = f"expected {c_type.cname}, got {describe(value)} ({reason}){hint}"
                 return refusal(function, index, text, type(error))
     hint = ": such as module._ffi.cast('int', value)" if "variadic part" in str(error) else ""
     return type(error)(f"{function.name}(): {error}{hint}\n  in {prototype(function)}")

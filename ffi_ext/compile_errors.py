@@ -108,6 +108,15 @@ _HINTS = (
     (r"(\S+\.\S+): relocation .*recompile with -fPIC", "{0} was compiled without -fPIC"),
     (r"recompile with -fPIC", "a file in extra_objects was compiled without -fPIC"),
     (
+        r"conflicting declaration of .* with 'C' linkage|has a different language linkage",
+        'the header declares it as C++: write #ifdef __cplusplus, extern "C" {{, #endif into the header, or extern "C" '
+        "around the source's #include of it",
+    ),
+    (
+        r"conflicting types for '(\w+)'[\s\S]*?^(/[^\n:]+):\d+:\d+: note: previous",
+        "{1} has another {0}: make them equal, or if that is not yours, rename the one that is",
+    ),
+    (
         r"error: (.+): linker input file not found",
         "{0} is no file, and among the flags for the compiler (extra_compile_args, CFLAGS) no flag",
     ),
@@ -177,7 +186,7 @@ def _hint(text: str) -> str:
     if _C_COMPLAINT.search(text) and _CXX_LINE.search(text):
         return _IS_CXX
     for pattern, hint in _HINTS:
-        if match := re.search(pattern, text):
+        if match := re.search(pattern, text, re.M):
             return hint.format(*match.groups())
     return ""
 

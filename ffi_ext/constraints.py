@@ -43,7 +43,7 @@ _MAX_SIZES = 16  # of a shape: FFI_CONSTRAINT_DIMS in csrc/constraints.h
 _MAX_NAMES = 32  # of sizes, in one function: FFI_CONSTRAINT_NAMES there
 _PLACES = [str(index) for index in range(types.MAX_PARAMETERS)]  # parameters, as encoded
 _WORDS = ("contiguous", "channels_last", "output", "optional", "cpu", "cuda")
-_PARAM = re.compile(r"[@\\]param(?:\[[a-z, ]*\])?\s+(\w+)\s*\[([^\]]*)\]")
+_PARAM = re.compile(r"[@\\]param(?:\[[a-z, ]*\])?\s+(\w+(?:\s*,\s*\w+)*)\s*[:-]?\s*\[([^\]]*)\]")
 _EACH = re.compile(r"\([^()]*\)|[^,()]+(?:\([^()]*\))?")
 
 Size = int | str  # a number, a name that stands for one size in the whole call, "_" or "..."
@@ -98,7 +98,8 @@ def in_comment(
         ConstraintError: A word in brackets is unknown, or the parameter is, or it is no tensor.
     """
     found: dict[int, Constraint] = {}
-    for name, text in _PARAM.findall(comment):
+    stated = [(re.findall(r"\w+", listed), text) for listed, text in _PARAM.findall(comment)]
+    for name, text in ((name, text) for listed, text in stated for name in listed):
         if name not in names:
             raise ConstraintError(
                 f"@param {name} [{text}]: there is no parameter {name}{_near(name, names)}"
@@ -106,6 +107,10 @@ def in_comment(
         index = list(names).index(name)
         if not tensors[index]:
             raise ConstraintError(f"@param {name} [{text}]: {name} is no tensor")
+        if index in found:
+            raise ConstraintError(
+                f"@param {name} [{text}]: {name} has brackets already; write all items into one pair"
+            )
         try:
             found[index] = parse(text, names[:index])
         except ConstraintError as error:

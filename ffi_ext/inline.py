@@ -243,6 +243,10 @@ def _of_c_source(name: str, text: str) -> str:
         "types that prototypes use go into `header`, with the prototypes; "
         f'#include "{name}.h" in c_source has them there'
     )
+    if macro := re.search(r"^ *(\w+)\([^()]*\) \w", text, re.M):
+        hint = (
+            f"is {macro[1]} a macro? Functions that macros define, or begin, are named in `header`"
+        )
     if "keep C++" in text:
         hint = 'this is C++: pass language="c++", and make what is to be exported extern "C"'
     return f"{text.partition(chr(10) + 'hint: ')[0]}\nhint: {hint}"

@@ -99,7 +99,7 @@ def tier() -> str:
 
 
 def _c_name(lib: Any, name: str) -> str:
-    """What C calls the function that Python calls `name`: `lambda_` is its lambda, or its own lambda_."""
+    """C's name of what Python calls `name`: `lambda_` is its lambda, or its own lambda_."""
     short = name.removesuffix("_")
     is_renamed = short != name and python_name(short) == name
     return short if is_renamed and not hasattr(lib, name) else name
@@ -112,15 +112,17 @@ def bind(
     constants: Sequence[str] = (),
     texts: Sequence[str] = (),
     variables: Sequence[str] = (),
+    read_only: Sequence[str] = (),
 ) -> None:
     """Fills a generated module's namespace from its binary.
 
     Args:
         namespace: The module's globals, with `_lib` and `_ffi` of the binary in it.
         functions: Python names of the C functions.
-        constants: Names of #defines, enumerators and `static const` variables: read now.
+        constants: Python names of #defines, enumerators and `static const` variables: read now.
         texts: Names of #defines that are strings: bytes, read now.
-        variables: Names of C globals: read at each access, written by assignment.
+        variables: Python names of C globals: read at each access, written by assignment.
+        read_only: Those of them that are const arrays, whose memory cannot be written to.
 
     A name that the binary lacks (its `__init__.py` is newer or older) does not prevent the import:
     a function then raises when it is called, the others when they are accessed.
@@ -142,23 +144,25 @@ def bind(
             function = _missing(name, package, binary.__file__)
         namespace[name] = function
     for name in constants:
-        if hasattr(lib, name):
-            namespace[name] = getattr(lib, name)
+        if hasattr(lib, c_name := _c_name(lib, name)):
+            namespace[name] = getattr(lib, c_name)
     for name in texts:
         if hasattr(lib, name):
             namespace[name] = ffi.string(getattr(lib, name))
     if variables:  # only then: Python looks names up in modules with a __getattr__ the long way
-        _let_live(namespace, frozenset(variables))
+        _let_live(namespace, frozenset(variables), frozenset(read_only))
 
 
-def _let_live(namespace: MutableMapping[str, Any], live: frozenset[str]) -> None:
+def _let_live(
+    namespace: MutableMapping[str, Any], live: frozenset[str], read_only: frozenset[str]
+) -> None:
     """The module's attributes of these names are C's variables."""
     package, lib, ffi = namespace["__name__"], namespace["_lib"], namespace["_ffi"]
 
     def __getattr__(name: str) -> Any:
         if name in live:
             try:
-                return getattr(lib, name)
+                return getattr(lib, _c_name(lib, name))
             except AttributeError:
                 pass
             except ffi.error as error:  # csource.preamble's may_lack
@@ -172,8 +176,10 @@ def _let_live(namespace: MutableMapping[str, Any], live: frozenset[str]) -> None
 
         class Module(ModuleType):
             def __setattr__(self, name: str, value: Any) -> None:
+                if name in read_only:
+                    raise AttributeError(f"cannot write to {package}.{name}, which is const in C")
                 if name in live:
-                    setattr(lib, name, value)
+                    setattr(lib, _c_name(lib, name), value)
                 else:
                     super().__setattr__(name, value)
 
@@ -218,12 +224,13 @@ class CffiFunction:
         self.doc = self.__doc__ = cffi_values.prototype_of(name, self.ctype)
 
     def __call__(self, *args: Any) -> Any:
-        try:
-            return _runtime.call_cffi(self, self._function, args)
-        except (TypeError, OverflowError) as error:
-            from ffi_ext import cffi_values
+        from ffi_ext import arguments, cffi_values
 
-            raise cffi_values.explained(self, self.ctype.args, args, error) from None
+        given = arguments.for_cffi(self, args)  # addresses: `args` keeps what lies there
+        try:
+            return _runtime.call_cffi(self, self._function, given)
+        except (TypeError, OverflowError) as error:
+            raise cffi_values.explained(self, self.ctype.args, given, error) from None
 
     def __repr__(self) -> str:
         return f"<C function {self.module}.{self.name} through cffi: {self.doc}>"

@@ -192,7 +192,7 @@ def annotation_for(code: str, result: bool = False) -> str:
     if code in ARRAY_CODES:
         return "torch.Tensor | numpy.ndarray[Any, Any] | _CData"
     if code == "s":
-        return "bytes | _CData"
+        return "bytes | bytearray | torch.Tensor | numpy.ndarray[Any, Any] | _CData"
     for scalar in SCALARS.values():
         if scalar.code == code:
             return scalar.annotation

@@ -47,6 +47,10 @@ def test_a_compile_error_is_distilled_and_the_old_module_stays(project):
             "int one(void) { return 1; }\n",
             "listed twice, or does a header have the function's body",
         ),
+        (
+            "#include <TH/TH.h>\nint select(int n) { return n; }\n",
+            r"hint: /.*/select\.h has another select: make them equal, or .* rename",
+        ),
         ("int g(const ffi_ext_tensor *x);\n", "include <ffi_ext.h>"),
         ("int g(void) { return FFI_EXT_BOOL; }\n", "include <ffi_ext.h>"),
         ('int g(int a) { FFI_CHECK(a, "no"); return a; }\n', "a macro of <ffi_ext.h>"),
@@ -62,6 +66,18 @@ def test_hints(project, source, text):
     (project / "two.c").write_text(source + "int two(void) { return 2; }\n")
     with pytest.raises(BuildError, match=text):
         make(project).build()
+
+
+@pytest.mark.parametrize("compiler", ["g++", "clang++"])
+def test_a_header_without_extern_c_in_cxx(project, monkeypatch, compiler):
+    if shutil.which(compiler) is None:
+        pytest.skip(f"there is no {compiler} here")
+    monkeypatch.setenv("CXX", compiler)
+    declared, defined = "int three(void);\n", 'extern "C" int three(void) { return 3; }\n'
+    (project / "three.h").write_text(declared)
+    (project / "three.cpp").write_text(f'#include "three.h"\n{defined}')
+    with pytest.raises(BuildError, match="hint: the header declares it as C.*#ifdef __cplusplus"):
+        make(project, headers=["three.h"], sources=["three.cpp"]).build()
 
 
 @pytest.mark.parametrize(

@@ -277,6 +277,9 @@ def test_sixteen_bits_round_as_torch_does(module):
         ("@param x [(N, 1.5)]", "'1.5' is no size"),
         (f"@param x [({', '.join(map(chr, range(97, 114)))})]", "a shape has at most 16 sizes"),
         ("@param x [float32, int8]", "two items say what the dtypes is"),
+        ("@param x [float32]\n * @param x [(N)]", "x has brackets already; write all items into"),
+        ("@param x: [flaot32]", "did you mean 'float32'"),
+        ("@param x, y - [flaot32]", "did you mean 'float32'"),
     ],
 )
 def test_constraints_that_cannot_be_read(build, comment, text):
@@ -315,6 +318,41 @@ def test_as_many_parameters_and_names_of_sizes_as_a_call_has_room_for(build):
 def test_variadic_functions_are_refused_what_cffi_would_not_do_for_them(build, header, what):
     with pytest.raises(HeaderError, match=f"h:[12]: f is variadic, and takes no {what}"):
         build(header, "")
+
+
+def test_an_array_of_tensors_is_no_parameter(build):
+    """C would read the second struct behind the only one."""
+    for array in ("xs[2]", "xs[]"):
+        with pytest.raises(
+            HeaderError, match=r"h:1: '.*' of f is an array of tensors, .* for each"
+        ):
+            build(f"int f(int n, const ffi_ext_tensor {array});", "")
+
+
+def test_ways_to_state_one_constraint(build):
+    """As documentation is written, too: what was read over would be checked by nobody."""
+    f = "int {}(const ffi_ext_tensor *x, ffi_ext_tensor *y)"
+    comments = {
+        "listed": "/** @param x, y [float32] */\n",
+        "colon": "/* @param[in] x: [float32]\n * @param[out] y: [float32] */\n",
+        "dash": "// \\param x - [float32]\n// \\param y - [float32]\n",
+        "apart": "/* @param x [float32]\n * @param y [float32] */\n\n",
+    }
+    header = "/* Of the file. */\n\nint plain(void);\n" + "".join(
+        f"{comment}{f.format(name)};\n" for name, comment in comments.items()
+    )
+    source = "#include <ffi_ext.h>\nint plain(void) { return 1; }\n" + "".join(
+        f"{f.format(name)} {{ return 2; }}\n" for name in comments
+    )
+    module = build(header, source)
+    x = torch.ones(1)
+    for name in comments:
+        function = getattr(module, name)
+        assert function(x, x) == 2
+        for wrong in ((x.double(), x), (x, x.double())):
+            with pytest.raises(TypeError, match="expected float32, got a tensor of float64"):
+                function(*wrong)
+    assert module.plain.__doc__ == "int plain(void)"
 
 
 def test_comments_of_old_code_are_left_alone(build):

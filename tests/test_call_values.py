@@ -30,13 +30,21 @@ long double precise(long double x);
 char upper(char c);
 int apply(int (*f)(int), int x);
 int variadic(int n, ...);
+int written(char *text, size_t room, const char *format, ...);
+double sum_into(double *out, const float *values, int n, ...);
 int dimensions(THFloatTensor *t, ...);
 int any_dimensions(void *tensor);
+struct picture { const float *pixels; int count; float scale[2]; };
+float brightness(struct picture p);
+float brightness_of(const struct picture *p);
+int call_both(int (**functions)(int), int x);
+double of_rows(double **rows, int n);
 """
 
 SOURCE = r"""
 #include <TH/TH.h>
 #include <stdarg.h>
+#include <stdio.h>
 struct point { int x, y; };
 enum colour { RED, GREEN = 4 };
 int how_many(THFloatTensor **tensors, int n) { return tensors[0] ? n : 0; }
@@ -72,8 +80,28 @@ int variadic(int n, ...) {
   va_end(rest);
   return s;
 }
+int written(char *text, size_t room, const char *format, ...) {
+  va_list rest;
+  va_start(rest, format);
+  int n = vsnprintf(text, room, format, rest);
+  va_end(rest);
+  return n;
+}
+double sum_into(double *out, const float *values, int n, ...) {
+  for (int i = 0; i < n; i++) *out += values[i];
+  return *out;
+}
 int dimensions(THFloatTensor *t, ...) { if (t->nDimension > 3) THError("too many"); return t->nDimension; }
 int any_dimensions(void *tensor) { return ((THFloatTensor *)tensor)->nDimension; }
+struct picture { const float *pixels; int count; float scale[2]; };
+float brightness(struct picture p) {
+  float s = 0;
+  for (int i = 0; i < p.count; i++) s += p.scale[0] * p.pixels[i];
+  return s;
+}
+float brightness_of(const struct picture *p) { return brightness(*p); }
+double of_rows(double **rows, int n) { return n ? rows[n - 1][0] + of_rows(rows, n - 1) : 0; }
+int call_both(int (**functions)(int), int x) { return functions[1](functions[0](x)); }
 """
 
 
@@ -103,6 +131,36 @@ def test_what_cffi_carries(module):
         with pytest.raises(ffi_ext.NativeError, match="too many"):
             module.dimensions(torch.zeros(1, 1, 1, 1))
     assert module.any_dimensions(torch.zeros(2, 2, 2, dtype=torch.int64)) == 3
+
+
+def test_named_parameters_of_a_variadic_function_take_text_and_memory(module):
+    ffi = module._ffi
+    kept, seven, half = b"unchanged", ffi.cast("int", 7), ffi.cast("float", 0.5)
+    assert module.written(kept, 4, b"%d", seven) == 1 and kept == b"un" + b"changed"
+    text, array = bytearray(8), np.zeros(8, dtype=np.uint8)
+    for room in (text, array, torch.from_numpy(array)):
+        assert module.written(room, 8, b"%d %.1f", seven, half) == 5  # a float is a double there
+        assert bytes(room.tolist() if room is not text else room) == b"7 0.5\0\0\0"
+    out = torch.zeros(1, dtype=torch.float64)
+    assert module.sum_into(out, np.arange(4, dtype=np.float32), 4) == out.item() == 6
+    assert out._version == 1
+    for wrong in (torch.zeros(1), out.expand(3), torch.zeros(1, dtype=torch.float64).to_sparse()):
+        with pytest.raises((TypeError, ValueError), match=r"sum_into\(\) argument 1 'arg0': "):
+            module.sum_into(wrong, [1.0], 1)
+    with pytest.raises(TypeError, match=r"written\(\) argument 3 'arg2': .*use .encode\(\)"):
+        module.written(text, 8, "%d", seven)
+
+
+def test_pointers_in_structs_and_lists_of_callbacks(module):
+    ffi, pixels = module._ffi, torch.arange(4.0)
+    picture = {"pixels": ffi.from_buffer("float[]", pixels.numpy()), "count": 4, "scale": [2, 0]}
+    for _ in range(2):
+        assert module.brightness(picture) == module.brightness_of([picture]) == 12
+    rows = [ffi.from_buffer("double[]", np.full(2, n, float)) for n in (3, 4)]
+    assert module.of_rows(rows, 2) == 7
+    functions = [ffi.callback("int(*)(int)", f) for f in (lambda x: x + 1, lambda x: 10 * x)]
+    for _ in range(2):
+        assert module.call_both(functions=functions, x=2) == 30
 
 
 def test_text_that_c_writes_to(module):
@@ -323,6 +381,11 @@ def test_what_cffi_refuses_says_what_to_do(module):
         with pytest.raises(TypeError, match=r"'b': .*cast\('float \*', tensor.data_ptr\(\)\)"):
             module.front(value)
     assert module.front([ffi.cast("float *", tensor.data_ptr())]) == 1
+    for row in (torch.ones(1), np.ones(1), [1.0]):
+        with pytest.raises(
+            TypeError, match=r"a row is an address, .*buffer\('double\[\]', array\)"
+        ):
+            module.of_rows([row], 1)
     with pytest.raises(TypeError, match=r"module._ffi.addressof\(value\)"):
         module.move(module.flip((1, 2)))
     with pytest.raises(
@@ -334,6 +397,16 @@ def test_what_cffi_refuses_says_what_to_do(module):
         TypeError, match="argument 1 'p': no field is named 'z'; struct point has x, y"
     ):
         module.flip({"z": 1})
+    picture = {"pixels": torch.ones(2), "count": 2}
+    for wrong in (torch.ones(2), np.ones(2, np.float32), b"x", [1.0], len):
+        for f, value in ((module.brightness, picture), (module.brightness_of, [picture])):
+            picture["pixels"] = wrong
+            with pytest.raises(TypeError, match="a pointer in a struct is an address, .*keep"):
+                f(value)
+    with pytest.raises(TypeError, match="NULL is module._ffi.NULL"):
+        module.brightness({"pixels": None})
+    with pytest.raises(TypeError, match=r"'float\[2\]' must be .*of a tensor .*\.tolist\(\)"):
+        module.brightness({"scale": torch.ones(2)})
     with pytest.raises(
         TypeError, match=r"variadic\(\) argument 1 'arg0': expected int, got str 'x'"
     ):

@@ -22,7 +22,7 @@ ROOT = Path(__file__).parent.parent
 DOCUMENTS = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
 BLOCK = re.compile(r"^```(\w+)(?: title=\"([^\"]+)\")?\n(.*?)^```$", re.M | re.S)
 OF_THE_APPLICATION = {"resnet", "kernels"}  # their readers start Python in the project's folder
-KINDS = {"c", "toml", "python", "console", "text"}
+KINDS = {"c", "cpp", "toml", "python", "console", "text"}
 
 
 def run(folder: Path, command: str) -> str:

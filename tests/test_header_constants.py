@@ -30,6 +30,7 @@ NUMBERS = {
     "LARGEST": ("DBL_MAX", sys.float_info.max),
     "ENDLESS": ("__builtin_inff()", math.inf),
     "OF_ANOTHER_HEADER": ("INNER", 9),
+    "QUOTIENT": ("(LETTER / 2 % 5)", 3),
     "OFFSET": ("offsetof(struct two, b)", 4),
 }
 TEXTS = {
@@ -60,6 +61,8 @@ OTHERS = {
     "EMPTY": "",
     "VARIABLE": "(counter + 1)",
     "COMMA": "(f(), 1)",
+    "BY_ZERO": "(SIZE / (LETTER - 97))",
+    "OF_BY_ZERO": "(BY_ZERO + 1)",
     "COMPLEX": "(2 * 1.0fi)",
     "OF_128_BITS": "((__int128)1 << 100)",
     "WITH_A_NULL": '"ab\\0cd"',

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -167,17 +168,23 @@ def test_a_real_header(module, tmp_path):
 
 def test_the_stub_is_valid(module, tmp_path):
     pytest.importorskip("mypy")
-
-    def mypy(text):
-        (tmp_path / "user.py").write_text(f"import torch\nimport real_headers as lib\n{text}")
-        command = [sys.executable, "-m", "mypy", "--strict", "user.py"]
-        return subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, check=False)
-
-    call = "lib.scale_all(t, lib._ffi.NULL, 2.0)"
-    done = mypy(f"x: int = lib.add(1, 2)\nt = torch.ones(2)\n{call}\n")
-    assert done.returncode == 0, done.stdout
-    for wrong in ("lib.add('1', 2)", "x: str = lib.add(1, 2)", f"t = [1.0]\n{call}"):
-        assert "error" in mypy(wrong).stdout
+    call = "lib.scale_all({}, lib._ffi.NULL, 2.0)"
+    right = ["x: int = lib.add(1, 2)", "t = torch.ones(2)", call.format("t")]
+    texts = ("b'%d'", "bytearray(4)", "t.byte()", "t.byte().numpy()", "lib._ffi.NULL")
+    right += [f"lib.formatted({text})" for text in texts]
+    wrong = [
+        "lib.add('1', 2)",
+        "y: str = lib.add(1, 2)",
+        call.format("[1.0]"),
+        "lib.formatted('%d')",
+    ]
+    lines = ["import torch", "import real_headers as lib", *right, *wrong]
+    (tmp_path / "user.py").write_text("\n".join([*lines, ""]))
+    command = [sys.executable, "-m", "mypy", "--strict", "user.py"]
+    done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, check=False)
+    places = re.findall(r"^(\S+?):(\d+): error", done.stdout, re.M)
+    assert {file for file, _ in places} == {"user.py"}, done.stdout
+    assert {lines[int(line) - 1] for _, line in places} == {*wrong}, done.stdout
 
 
 def test_a_build_script_is_typed_where_cffi_is(tmp_path):
@@ -273,6 +280,10 @@ def test_what_the_build_asks_for_comes_after_cppflags_for_headers_and_sources(
         ("float values[3]", "values"),
         ("int (*callback)(int, char *)", "callback"),
         ("int (*)(int)", None),
+        ("void (**hooks)(int)", "hooks"),
+        ("void (*const hooks[2])(int)", "hooks"),
+        ("void (**)(int)", None),
+        ("int (*const)(int)", None),
         ("my_type_t", None),
         ("const my_type_t x", "x"),
     ],
@@ -427,6 +438,41 @@ def test_functions_whose_names_stand_in_parentheses(build):
     assert module.of(module.same(module.make(5)), module._ffi.NULL) == 5
     assert module.call(module._ffi.callback("joined", lambda x: x + 1), 2.5) == 3.5
     assert "def of(h: Any, f: Any) -> int:" in Path(module.__file__).with_suffix(".pyi").read_text()
+
+
+def test_functions_whose_result_stands_around_them(build):
+    header = "int (*operation(char which))(int, int);\nconst int (*pair(int first))[2];\n"
+    header += "extern int (*chosen)(int, int);\n"
+    source = r"""
+    #include <ffi_ext.h>
+    static int add(int a, int b) { return a + b; }
+    int (*chosen)(int, int) = add;
+    int (*operation(char which))(int, int) {
+      FFI_CHECK(which == '+', "no operation %c", which);
+      return add;
+    }
+    const int (*pair(int first))[2] {
+      static int two[2];
+      two[0] = first, two[1] = first + 1;
+      return (const int(*)[2])&two;
+    }
+    """
+    module = build(header, header + source)
+    assert module.__all__ == ["operation", "pair", "chosen"]
+    assert module.operation(which=b"+")(2, 3) == module.chosen(2, 3) == 5
+    assert list(module.pair(4)[0]) == [4, 5]
+    with pytest.raises(ffi_ext.NativeError, match="no operation x"):  # not the end of the process
+        module.operation(b"x")
+
+
+def test_complex_types_in_either_order(build):
+    header = (
+        "#include <complex.h>\ncomplex double turned(complex double z, const complex float *w);\n"
+    )
+    source = (
+        "double _Complex turned(complex double z, const complex float *w) { return z * I + *w; }"
+    )
+    assert build(header, header + source).turned(2 + 1j, [0.5]) == -0.5 + 2j
 
 
 def test_a_typedef_of_a_function_names_the_function_and_not_its_parameters(tmp_path):
@@ -719,6 +765,54 @@ def test_variables_and_constants_of_one_declaration(build):
     assert module.f() == 7
 
 
+def test_variables_that_bring_their_types(build):
+    header = """
+    extern struct limits { int low, high[2]; } limits; /* of all */
+    extern enum mode { OFF, ON = 4 } mode, other;
+    extern struct { int n; } unnamed;
+    extern enum { FIRST = 2 } first;
+    static const struct pair { int a, b; } ORIGIN = {1, 2};
+    static const struct { int key; const char *text; } table[] = {{1, "a"}, {2, "b"}};
+    extern _Atomic(long) hits;
+    int high(const struct limits *l);
+    """
+    source = (
+        "struct limits limits = {1, {2, 3}}; enum mode mode = ON, other; _Atomic(long) hits = 6;\n"
+        "int high(const struct limits *l) { return l->high[1]; }"
+    )
+    module = build(header, header + source)
+    names = ["high", "OFF", "ON", "FIRST", "ORIGIN", "limits", "mode", "other", "hits"]
+    assert sorted(module.__all__) == sorted(names)
+    assert all(hasattr(module, name) for name in names)
+    assert (module.mode, module.other, module.hits, module.ORIGIN.b) == (4, 0, 6, 2)
+    module.limits = {"low": 7, "high": [8, 9]}
+    assert module.high(module._ffi.addressof(module.limits)) == 9
+
+
+def test_variables_and_enumerators_named_as_keywords(build):
+    header = "extern double lambda, from; enum { None, in = 4 }; static const int pass = 5; int f(void);\n"
+    source = "double lambda = 1.5, from = 3.5; int f(void) { return 10 * from; }"
+    module = build(header, source)
+    assert module.__all__ == ["f", "None_", "in_", "pass_", "lambda_", "from_"]
+    module.from_ = 4.5
+    assert (module.f(), module.lambda_, module.from_) == (45, 1.5, 4.5)
+    assert (module.None_, module.in_, module.pass_) == (0, 4, 5)
+    compile(Path(module.__file__).with_suffix(".pyi").read_text(), "stub", "exec")
+
+
+def test_const_variables_are_not_written_to(build):
+    header = "extern const int one; extern const char text[]; extern const int grid[2][2]; extern int pair[2];\n"
+    source = 'const int one = 1; const char text[] = "abc"; const int grid[2][2] = {{1, 2}, {3, 4}}; int pair[2];'
+    module = build(header, source)
+    module.pair = [5, 6]
+    values = {"one": 2, "text": b"x", "grid": [[0, 0], [0, 0]]}
+    for name, value in values.items():  # the process would end
+        with pytest.raises(AttributeError, match=f"cannot write to .*{name}"):
+            setattr(module, name, value)
+    assert (module.one, module._ffi.string(module.text), module.grid[1][0]) == (1, b"abc", 3)
+    assert list(module.pair) == [5, 6]
+
+
 def test_a_handle_to_a_struct_without_a_name(build):
     text = "typedef struct { int a; } *handle;\nint of(handle h)"
     module = build(text + ";", text + " { return h->a; }")
@@ -727,7 +821,8 @@ def test_a_handle_to_a_struct_without_a_name(build):
 
 def test_static_asserts_and_sizes_that_are_parameters(build):
     text = '_Static_assert(sizeof(int) > 1, "small; (int)");\nint last(int n, const int v[n], int w[2 * n])'
-    module = build(text + ";", text + " { return v[n - 1] + w[2 * n - 1]; }")
+    declared = text.replace("v[n]", "v[*]") + ";"
+    module = build(declared, text + " { return v[n - 1] + w[2 * n - 1]; }")
     assert module.last(2, [3, 4], [0, 0, 0, 30]) == 34
 
 
@@ -755,6 +850,8 @@ def test_lines_that_a_backslash_joins_and_digraphs(build):
     source = "int f(int a, int b) { return a - b; }\n"
     assert build("int f(int a, \\\n  int b);\n", source).f(5, 3) == 2
     assert build("%:define TWO 2\nint f(int a, int b);\n", source).TWO == 2
+    in_comment = "// a path: C:\\headers\\\nint none(void);\nint f(int a, int b);\n"
+    assert build(in_comment, source).__all__ == ["f"]
 
 
 def test_a_directory_whose_name_is_no_utf8(tmp_path):

@@ -120,6 +120,11 @@ def test_types_of_the_c_text(source, said):
     ) as e:
         ffi_ext.load_inline("own", source)
     assert "own.h:1" not in str(e.value)
+    of_a_macro = (
+        "#define SUM(t) t sum_##t(t a, t b) { return a + b; }\nSUM(int)\nint f(int x) { return x; }"
+    )
+    with pytest.raises(HeaderError, match="hint: is SUM a macro.* are named in `header`"):
+        ffi_ext.load_inline("own", of_a_macro)
     with pytest.raises(HeaderError, match=r"flot is an unknown type; did you mean float\?"):
         ffi_ext.load_inline("own", "int f(flot x) { return x; }")
     with pytest.raises(HeaderError, match=r"unknown item 'shape\(n\)'; a shape is \(n\) alone$"):

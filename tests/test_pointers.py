@@ -40,6 +40,7 @@ double second(const pair z[2]);
 int count(const char *text, char letter);
 void fill(char *text, char letter, int n);
 int x_of(const point *p);
+double first_of(double **rows);
 int is_null(const double *p);
 double both(int n, const double *a, double by, const double *b);
 """ + "".join(
@@ -55,6 +56,7 @@ double second(const pair z[2]) { return z[1][1]; }
 int count(const char *text, char letter) { int n = 0; for (; *text; text++) n += *text == letter; return n; }
 void fill(char *text, char letter, int n) { while (n--) *text++ = letter; }
 int x_of(const point *p) { return p->x; }
+double first_of(double **rows) { return rows[0][0]; }
 int is_null(const double *p) { return !p; }
 double both(int n, const double *a, double by, const double *b) { return n * by + a[0] + b[0]; }
 """ + "".join(
@@ -189,7 +191,13 @@ def test_signs_text_and_complex_numbers(module):
     assert z.tolist() == [1 - 2j, 3 + 4j]
     module.conjugate(torch.view_as_real(z), 2)
     assert module.second(z) == module.second(torch.view_as_real(z)) == -4
-    for short, wanted in ((z[:1], 2), (torch.zeros(3, dtype=torch.float64), 4)):
+    for real in (
+        torch.zeros(4, dtype=torch.float64),
+        np.zeros((2, 4)),
+    ):  # C would read twice as much
+        with pytest.raises(TypeError, match=r"expected elements of complex128 for .*complex128\)"):
+            module.conjugate(real, 4)
+    for short, wanted in ((z[:1], 2), (torch.zeros(1, 2, dtype=torch.float64), 4)):
         with pytest.raises(ValueError, match=f"expected {wanted} values for const pair z"):
             module.second(short)
     assert z.tolist() == [1 + 2j, 3 - 4j]
@@ -209,11 +217,13 @@ def test_what_has_no_memory_for_c(module):
     assert module.total(frozen, 2) == 2
     with pytest.raises(ValueError, match="read-only; pass a copy"):
         module.twice(frozen, 2)
-    for value in (torch.zeros(1, dtype=torch.int32), np.zeros(1, "i")):
-        with pytest.raises(
-            TypeError, match=r"expected point \*, got .*: .* module._ffi.cast\('point \*', "
-        ):
+    for value, memory in ((torch.full((1,), 5).int(), "tensor.numpy"), (np.ones(1, "i"), "array")):
+        with pytest.raises(TypeError, match=rf"expected point \*, .*buffer\('point\[\]', {memory}"):
             module.x_of(value)
+    assert module.x_of(module._ffi.from_buffer("point[]", np.full(1, 5, "i"))) == 5
+    for value, argument in ((x, r"tensor.data_ptr\(\)"), (np.ones(2), "array.ctypes.data")):
+        with pytest.raises(TypeError, match=rf"_ffi.cast\('double \* \*', {argument}\)"):
+            module.first_of(value)
 
 
 def test_autograd_is_told_of_what_c_may_write(module):

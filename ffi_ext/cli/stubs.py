@@ -94,13 +94,14 @@ def _package(folder: Path) -> str:
 
 
 def _imported(folder: Path) -> ModuleType:
+    name = f"_ffi_ext_stubs.{folder.name}"  # beside Python's own zlib, say
     spec = importlib.util.spec_from_file_location(
-        folder.name, folder / "__init__.py", submodule_search_locations=[str(folder)]
+        name, folder / "__init__.py", submodule_search_locations=[str(folder)]
     )
     if spec is None or spec.loader is None:
         raise ImportError(f"{folder} is no package")
     module = importlib.util.module_from_spec(spec)
-    sys.modules[folder.name] = module
+    sys.modules[name] = module
     from ffi_ext import legacy
 
     there = legacy.Finder in sys.meta_path

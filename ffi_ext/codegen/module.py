@@ -18,6 +18,8 @@ def init_py(package: str, last: str, declarations: Declarations) -> str:
         arguments.append(f"texts={_listed(texts)}")
     if declarations.variables:
         arguments.append(f"variables={_listed([*declarations.variables])}")
+    if declarations.read_only:
+        arguments.append(f"read_only={_listed(declarations.read_only)}")
     listed = "".join(f"\n    {argument}," for argument in arguments)
     return (
         f'"""{package}: made by ffi_ext from {_plain(source)}; changes are lost at the next build."""'

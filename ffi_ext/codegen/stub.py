@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import keyword
-
 from ffi_ext import constraints, types
 from ffi_ext.codegen import module
 from ffi_ext.codegen.csource import documentation
@@ -27,8 +25,7 @@ _ffi: Any
 def stub_pyi(package: str, declarations: Declarations) -> str:
     """The text of `<package>/__init__.pyi`."""
     text = _HEAD.format(package=package) + module.all_of(declarations)
-    constants = {n: kind for n, kind in declarations.constants.items() if not keyword.iskeyword(n)}
-    text += "".join(f"{name}: {kind}\n" for name, kind in constants.items())
+    text += "".join(f"{name}: {kind}\n" for name, kind in declarations.constants.items())
     text += "".join(f"{name}: Any\n" for name in declarations.variables)
     return text + "".join("\n" + _function(function) for function in declarations.functions)
 
@@ -40,8 +37,8 @@ def _annotation(parameter: Parameter) -> str:
 
 def _function(function: Function) -> str:
     parameters = [f"{p.name}: {_annotation(p)}" for p in function.parameters]
-    if function.variadic:
-        parameters.append("*args: Any")
+    if function.variadic:  # which takes no keywords
+        parameters += ["/", "*args: Any"] if parameters else ["*args: Any"]
     result = types.annotation_for(function.result_code, result=True)
     if len(function.result_code) == 2:
         result += " | None"

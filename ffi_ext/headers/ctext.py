@@ -67,9 +67,15 @@ def without_attributes(text: str) -> str:
     return text
 
 
+# int (*f(char c))(int): what f returns, a pointer to a function or an array, stands around it.
+RESULT_AROUND = re.compile(r"\(\s*\*[\s*]*(?:const\s+)?([A-Za-z_]\w*)\s*(?=\()")
+
+
 def parameters_of(declaration: str) -> list[str]:
     """The parameters of a function declaration, as text; none for (void) and ()."""
     open_at = declaration.index("(")
+    around = RESULT_AROUND.match(declaration, open_at)
+    open_at = around.end() if around else open_at
     depth, pieces, current = 0, [], ""
     for character in declaration[open_at:]:
         if character in "([":
@@ -91,10 +97,10 @@ def parameters_of(declaration: str) -> list[str]:
 
 def parameter_name(text: str) -> str | None:
     """The name in a parameter declaration, if it has one."""
-    pointer = re.search(r"\(\s*\*\s*(?:const\s+)?(\w+)", text)
+    pointer = re.search(r"\(\s*\*[\s*]*(?:const\s+)?(\w+)", text)
     if pointer:
-        return pointer.group(1)
-    if re.search(r"\(\s*\*\s*(?:const\s*)?\)", text):
+        return pointer.group(1) if pointer.group(1) != "const" else None
+    if re.search(r"\(\s*\*[\s*]*\)", text):
         return None
     words = IDENTIFIER.findall(re.sub(r"\[[^]]*\]", "", text))
     if not words or words[-1] in _TYPE_WORDS:
@@ -106,9 +112,12 @@ def parameter_name(text: str) -> str | None:
 
 
 def comment_above(original: list[str], first: int) -> list[str]:
-    """The lines of the comment that stands directly above line `first`, as written."""
+    """The lines of the comment above line `first`, as written: directly, or with @param in it above blank lines."""
     above: list[str] = []
     number = first - 1  # 1-based line above
+    while 0 < number <= len(original) and not original[number - 1].strip():
+        number -= 1
+    apart = number < first - 1
     if 0 < number <= len(original):
         row = original[number - 1].strip()
         if row.endswith("*/"):
@@ -123,7 +132,7 @@ def comment_above(original: list[str], first: int) -> list[str]:
             while number > 0 and original[number - 1].strip().startswith("//"):
                 above.insert(0, original[number - 1])
                 number -= 1
-    return above
+    return [] if apart and not re.search(r"[@\\]param\b", "\n".join(above)) else above
 
 
 def comment_of(original: list[str], first: int, last: int) -> str:

@@ -69,6 +69,8 @@ class Declarations:
     has_bool: bool = False  # a type of its own by that name, as before C99
     # variables that a library's header has, and the library perhaps not
     may_lack: tuple[str, ...] = ()
+    # variables that are const arrays; cffi itself refuses to write to other const ones
+    read_only: tuple[str, ...] = ()
     data: frozenset[str] = frozenset()  # all variables, also of headers that these include
 
     @property
@@ -165,8 +167,8 @@ def _declare_all(
     functions = [_function(ffi, s, of_library(s)) for s in kept if s.kind == FUNCTION]
     return Declarations(
         functions=(*functions, *_inline_functions(ffi, inline, trials)),
-        constants=all_constants,
-        variables={s.name: s.where for s in variables},
+        constants={python_name(name): kind for name, kind in all_constants.items()},
+        variables={python_name(s.name): s.where for s in variables},
         headers=found.paths,
         to_include=tuple(found.to_include),
         # cffi reads a const number at the import, so that one is not there
@@ -174,6 +176,7 @@ def _declare_all(
             s.name for s in variables if of_library(s) and f"variable {s.name}" in in_cffi
         ),
         has_bool=found.has_bool,
+        read_only=tuple(python_name(s.name) for s in variables if _is_const(in_cffi, s.name)),
         data=frozenset(s.name for s in (*variables, *found.foreign) if s.kind == VARIABLE),
     )
 
@@ -227,6 +230,13 @@ def _is_opaque_variable(ffi: cffi.FFI, statement: Statement, of_library: bool) -
     return False
 
 
+def _is_const(in_cffi: dict[str, Any], name: str) -> bool:
+    from cffi import model
+
+    _, qualifiers = in_cffi.get(f"variable {name}", (None, 0))
+    return bool(qualifiers & model.Q_CONST)
+
+
 def _function(ffi: cffi.FFI, statement: Statement, of_library: bool) -> Function:
     from cffi import model
 
@@ -247,11 +257,17 @@ def _function(ffi: cffi.FFI, statement: Statement, of_library: bool) -> Function
             f"{statement.where}: {statement.name} cannot return an {types.ARRAY}, which is Python's and lasts for "
             "the call alone: write to an output parameter, or return a TH tensor"
         )
-    names = _parameter_names(ctext.parameters_of(statement.declaration), len(declared.args))
+    texts = ctext.parameters_of(statement.declaration)
     parameters = tuple(
         Parameter(name, _c_name(tp), _code(tp, model, of_library=of_library))
-        for name, tp in zip(names, declared.args, strict=True)
+        for name, tp in zip(_parameter_names(texts, len(declared.args)), declared.args, strict=True)
     )
+    for parameter, text in zip(parameters, texts, strict=False):
+        if parameter.code in types.ARRAY_CODES and "[" in text:
+            raise HeaderError(
+                f"{statement.where}: '{text}' of {statement.name} is an array of tensors, which no call passes: "
+                "declare a parameter for each"
+            )
     parameters = _constrained(statement, parameters)
     if declared.ellipsis:
         _refuse_of_variadic(statement, parameters)

@@ -52,7 +52,7 @@ def unreadable(
 
 
 def _hint(text: str, reason: str, kept: Sequence[Statement]) -> str:
-    if re.search(r"\b(class|template|namespace)\b|::|&", text):
+    if re.search(r"\b(class|template|namespace)\b|::|&|\([^()]*\w *=", text):
         return 'hint: headers hold C declarations; keep C++ in the sources, behind extern "C" functions'
     if "Half" in text:
         return (

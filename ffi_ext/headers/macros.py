@@ -76,7 +76,8 @@ def _is_integer(value: str, known: set[str]) -> bool:
         return False
     rest = re.sub(r"\b(?:0[xX][0-9a-fA-F]+|0[bB][01]+|\d+)[uUlL]*\b", "1", value)
     rest = ctext.IDENTIFIER.sub(lambda match: "1" if match.group() in known else "?", rest)
-    if not re.fullmatch(r"[\s1()+\-*/%<>&|^~!]+", rest) or "1" not in rest:
+    # No / or %: where a macro that is 0 divides, only the compiler knows that the value is none.
+    if not re.fullmatch(r"[\s1()+\-*<>&|^~!]+", rest) or "1" not in rest:
         return False
     if rest.count("(") != rest.count(")"):
         return False

@@ -28,8 +28,13 @@ NOT_IN_PYTHON = frozenset(
     + ("_Float16", "_Float32", "_Float64", "_Float128", "_Float32x", "_Float64x", "__bf16")
     + ("__fp16", "_Decimal32", "_Decimal64", "_Decimal128", "_Complex_long_double", "_Vector")
 )
+_DEFINES = re.compile(
+    r"((?:(?:extern|static|const|volatile)\s+)*)(struct|union|enum)\b\s*(?P<tag>\w*)\s*\{"
+)
+_OF_ATOMIC = re.compile(r"\b_Atomic\s*\(([^()]*)\)")
 _TYPED_ENUM = re.compile(r"(\benum\b\s*\w*)\s*:\s*[A-Za-z_][\w\s]*(?=[{;])")
 _CONSTEXPR = re.compile(r"^\s*(?:static\s+)?constexpr\b(?:\s+static\b)?")
+_COMPLEX_FIRST = re.compile(r"\b_Complex\s+(float|double)\b")  # <complex.h>: `complex double`
 _LONG_COMPLEX = re.compile(r"\blong\s+double\s+_Complex\b|\b_Complex\s+long\s+double\b")
 
 
@@ -55,7 +60,9 @@ def file_of(where: str) -> str:
 
 def has_directives(text: str) -> bool:
     """Whether a header needs the preprocessor: for directives (`%:` is a `#`), or lines that a backslash joins."""
-    return re.search(r"^[ \t]*(?:#|%:)|\\[ \t]*$", ctext.blank_comments(text), re.M) is not None
+    if re.search(r"\\[ \t]*$", text, re.M):  # in a // comment, too, which goes on then
+        return True
+    return re.search(r"^[ \t]*(?:#|%:)", ctext.blank_comments(text), re.M) is not None
 
 
 def split(text: str, header: Path) -> list[Statement]:
@@ -146,23 +153,50 @@ def _statement(text: str, header: Path, original: list[str], line: int) -> list[
         tag = re.match(r"(?:const\s+)?(?:struct|union|enum)\s+(\w+)", flat)
         names, values = (tag.group(1),) if tag else (), _enumerators(declaration)
         return [Statement(TYPE, "", text, declaration, where, comment, names, values, packed)]
-    function = re.match(r"[^(=]*?\b([A-Za-z_]\w*)\s*\(", flat)
-    if function and not re.match(r"[^(]*\(\s*\*", flat):
+    around = ctext.RESULT_AROUND.match(flat, max(flat.find("("), 0))
+    function = around or re.match(r"(?![^(]*\(\s*\*)[^(=]*?\b([A-Za-z_]\w*)\s*\(", flat)
+    if function:
         if re.match(r"static\b", declaration):
             return [Statement(DROPPED, "", text, "", where)]
         declaration = _without_sizes(re.sub(r"^extern\s+", "", declaration))
         return [Statement(FUNCTION, function.group(1), text, declaration, where, comment)]
-    return [_variable(text, declared, where, comment) for declared in _each_declared(flat)]
+    found: list[Statement] = []
+    if _DEFINES.match(declaration) and declaration.count("{") == declaration.count("}"):
+        defined, declaration = _type_and_variable(declaration)
+        flat = re.sub(r"\{.*\}", "{}", declaration, flags=re.S)
+        types = _statement(defined, header, original, line) if defined else []
+        found = [replace(one, text=text, packed=packed) for one in types]
+    variables = _each_declared(flat) if flat else []
+    found += [_variable(text, declared, where, comment) for declared in variables]
+    return found or [Statement(DROPPED, "", text, "", where)]
+
+
+def _type_and_variable(declaration: str) -> tuple[str, str]:
+    """`extern struct s { int n; } v;` as `struct s { int n; };` and `extern struct s v;`.
+
+    Without a name of its own, a type is none that the generated C could speak of: of an enum the enumerators are left.
+    """
+    match = _DEFINES.match(declaration)
+    assert match is not None
+    end, depth = match.end(), 1
+    while end < len(declaration) and depth:
+        depth += (declaration[end] == "{") - (declaration[end] == "}")
+        end += 1
+    defined = f"{declaration[match.start(2) : end]};"
+    if match["tag"]:
+        return defined, f"{match[1]}{match[2]} {match['tag']} {declaration[end:].lstrip()}"
+    return (defined if match[2] == "enum" else ""), ""
 
 
 def _without_sizes(declaration: str) -> str:
-    """C99's `int n, float v[n]` as `int n, float v[]`: to the function, a pointer either way."""
+    """C99's `int n, float v[n]`, or `v[*]`, as `int n, float v[]`: to the function, a pointer either way."""
     if "[" not in declaration:
         return declaration
     names = {ctext.parameter_name(parameter) for parameter in ctext.parameters_of(declaration)}
 
     def without(match: re.Match[str]) -> str:
-        return "[]" if names & set(ctext.identifiers(match[1])) else match[0]
+        of_parameters = match[1].strip() == "*" or names & set(ctext.identifiers(match[1]))
+        return "[]" if of_parameters else match[0]
 
     return re.sub(r"(?<!\])\[([^\]]*)\]", without, declaration)
 
@@ -196,9 +230,12 @@ def _clean(text: str) -> str:
         text = re.sub(r"\balignas\b", "_Alignas", text)
     if "enum" in text:  # cffi asks the compiler for its size
         text = _TYPED_ENUM.sub(r"\1", text)
+    if "_Atomic" in text:
+        text = _OF_ATOMIC.sub(r"_Atomic \1", text)
     if "__signed" in text:
         text = re.sub(r"\b__signed(?:__)?\b", "signed", text)
     if "_Complex" in text:
+        text = _COMPLEX_FIRST.sub(r"\1 _Complex", text)
         text = _LONG_COMPLEX.sub("_Complex_long_double", text)
     if "{" in text:
         text = layouts.asking_the_compiler(text)
