@@ -197,6 +197,8 @@ class FoldedConvolution(nn.Module):
         self.geometry, self.overwrite = geometry, overwrite
         self.channels = geometry.groups * weight.shape[1]
         self.kind = (weight.dtype, weight.device.type)
+        # asked here, where torch.compile of torch 2.4 does not look
+        self.may_be_in_autocast = torch.amp.is_autocast_available(weight.device.type)
         supported = [n for n, way in CONVOLUTIONS.items() if way.supports(weight, geometry)]
         order = list(preference or PREFERENCE)
         self.name = name or next((n for n in order if n in supported), order[0])
@@ -213,15 +215,13 @@ class FoldedConvolution(nn.Module):
         self, x: torch.Tensor, residual: torch.Tensor | None = None, relu: bool = False
     ) -> torch.Tensor:
         """relu(folded convolution of x + residual), under autocast in the weights' precision, too."""
-        device = x.device.type
-        if torch.amp.is_autocast_available(device) and torch.is_autocast_enabled(device):
-            own = self.kind[0]
+        own, device = self.kind
+        if self.may_be_in_autocast and torch.is_autocast_enabled(device):
             with torch.autocast(device, enabled=False):
                 return self.forward(x.to(own), None if residual is None else residual.to(own), relu)
         if x.dim() != 4 or x.shape[1] != self.channels or (x.dtype, x.device.type) != self.kind:
-            dtype, device = self.kind
             raise ValueError(
-                f"the fused convolution {self.shape} expects x (N, {self.channels}, H, W) of {dtype} on {device}, "
+                f"the fused convolution {self.shape} expects x (N, {self.channels}, H, W) of {own} on {device}, "
                 f"got {tuple(x.shape)} of {x.dtype} on {x.device.type}; a fused model stays what its model "
                 "was when it was made"
             )

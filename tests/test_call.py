@@ -18,6 +18,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from torch.torch_version import TorchVersion
 
 import ffi_ext
 from ffi_ext import runtime
@@ -285,7 +286,19 @@ def test_tensors_that_c_must_not_see(module, kind):
 
 
 @pytest.mark.filterwarnings("ignore")
-@pytest.mark.parametrize("layout", [torch.strided, torch.jagged])
+@pytest.mark.parametrize(
+    "layout",
+    [
+        torch.strided,
+        pytest.param(
+            torch.jagged,
+            marks=pytest.mark.skipif(
+                TorchVersion(torch.__version__) < "2.5",
+                reason="jagged tensors are padded from torch 2.5 on",
+            ),
+        ),
+    ],
+)
 def test_what_a_nested_tensor_is_told_is_possible(module, layout):
     nested = torch.nested.nested_tensor([torch.zeros(2), torch.zeros(3)], layout=layout)
     with pytest.raises(TypeError, match=r"with torch\.nested\.to_padded_tensor.* of \.unbind\(\)"):

@@ -107,6 +107,7 @@ def test_scripts_own_lines_find_the_headers_that_pip_installed(tmp_path, compile
     nvcc.write_text('#!/bin/sh\n[ "$1" = --list-gpu-arch ] || exec gcc -x c "$@"\n')
     nvcc.chmod(0o755)
     texts = {
+        "site/nvidia/__init__.py": "",  # as CUDA 12's have it, which may be installed, too
         "site/nvidia/curand/include/curand_own.h": "#define OWN 1",
         "site/nvidia/curand/include/both.h": "#define BOTH 2",
         "own/both.h": "#define BOTH 1",
@@ -125,6 +126,7 @@ def test_scripts_own_lines_link_the_libraries_that_pip_installed(tmp_path):
     """libown.so.9 and no libown.so, as NVIDIA's packages have them."""
     folder = tmp_path / "site" / "nvidia" / "own" / "lib"
     folder.mkdir(parents=True)
+    (folder.parents[1] / "__init__.py").touch()
     (tmp_path / "own.c").write_text("int own(void) { return 1; }\n")
     (tmp_path / "a.c").write_text("int own(void);\nint a(void) { return own(); }\n")
     shared = ["gcc", "-shared", "-fPIC"]
