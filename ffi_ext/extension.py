@@ -292,7 +292,7 @@ def _warn_of_nothing(given: Arguments) -> None:
     from ffi_ext.codegen import csource
 
     warnings.warn(
-        f"create_extension(): {csource.header_names(given.headers)} declares no function, constant or variable: "
+        f"{csource.header_names(given.headers)} declares no function, constant or variable: "
         f"{given.name.package} will be empty. Is all of it static, behind an #ifdef, or in a header that it "
         "includes? Only what stands in the named headers themselves is exported",
         stacklevel=5,  # of create_extension()
