@@ -480,12 +480,12 @@ def test_random_tensors(th):
 
 @pytest.mark.parametrize("ta", [0, 1])
 @pytest.mark.parametrize("tb", [0, 1])
-def test_gemm(th, ta, tb):
-    m, n, k = 5, 7, 4
+@pytest.mark.parametrize(("m", "n", "k"), [(5, 7, 4), (2, 3, 6), (4, 1, 0)])
+def test_gemm(th, ta, tb, m, n, k):
     a, b, c = torch.rand(m, k), torch.rand(k, n), torch.rand(m, n)
 
     def columns(x):  # column-major
-        return x.t().contiguous()
+        return x.t().clone(memory_format=torch.contiguous_format)
 
     out = columns(c)
     th.gemm(ta, tb, out, a if ta else columns(a), b if tb else columns(b), m, n, k)

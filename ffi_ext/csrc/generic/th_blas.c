@@ -53,14 +53,22 @@ void THBlas_(ger)(int64_t m, int64_t n, real alpha, real *x, int64_t incx, real 
 void THBlas_(gemm)(char transa, char transb, int64_t m, int64_t n, int64_t k, real alpha, real *a,
                    int64_t lda, real *b, int64_t ldb, real beta, real *c, int64_t ldc) {
   const int ta = transa == 't' || transa == 'T', tb = transb == 't' || transb == 'T';
+  /* A row of c's column is a sum each, unless there are enough rows to add them up side by side:
+   * then a is turned once. */
+  const int by_rows = ta && m < 4;
+  real *turned FFI_HELD_MEMORY = ta && !by_rows ? THAlloc(m * k * (ptrdiff_t)sizeof *turned) : NULL;
+  for (int64_t i = 0; i < m && turned; i++)
+    for (int64_t l = 0; l < k; l++) turned[l * m + i] = a[i * lda + l];
+  const real *columns = turned ? turned : a;
+  const int64_t next = turned ? m : lda;
   for (int64_t j = 0; j < n; j++) {
     real *column = c + j * ldc;
     for (int64_t i = 0; i < m; i++) column[i] = beta == 0 ? 0 : (real)(beta * column[i]);
-    for (int64_t l = 0; l < k && !ta; l++) {
+    for (int64_t l = 0; l < k && !by_rows; l++) {
       const real factor = (real)(alpha * (tb ? b[l * ldb + j] : b[j * ldb + l]));
-      for (int64_t i = 0; i < m; i++) column[i] += a[l * lda + i] * factor;
+      for (int64_t i = 0; i < m; i++) column[i] += columns[l * next + i] * factor;
     }
-    for (int64_t i = 0; i < m && ta; i++) {
+    for (int64_t i = 0; i < m && by_rows; i++) {
       accreal sum = 0;
       for (int64_t l = 0; l < k; l++)
         sum += (accreal)a[i * lda + l] * (tb ? b[l * ldb + j] : b[j * ldb + l]);
