@@ -218,8 +218,10 @@ def _for_memory(function: Function, index: int, code: str, value: object) -> tor
 def _same_elements(tensor: torch.Tensor, wanted: torch.dtype) -> bool:
     """Also what differs in the sign alone, since torch has little for unsigned integers; and pairs, of complex ones."""
     given = tensor.dtype
-    if given == wanted or (wanted.is_complex and given == wanted.to_real()):
-        return given == wanted or tensor.shape[-1:] == (2,)  # as view_as_real makes them
+    if given == wanted:
+        return True
+    if wanted.is_complex and given == wanted.to_real():
+        return tensor.shape[-1:] == (2,)  # as view_as_real makes them
     integers = not any(d.is_floating_point or d.is_complex for d in (given, wanted))
     return integers and not wanted.is_signed and given.itemsize == wanted.itemsize
 

@@ -334,7 +334,7 @@ class Build:
             self.absent = absent
             symbols_check.tell_of(absent)
         symbols_check.refuse(missing, self.plan.declared, self.plan.of_libraries)
-        symbols_check.warn_of_unwinder(temporary / self.plan.target.name)
+        symbols_check.warn_of_unwinder(binary, temporary / self.plan.target.name)
         return units, binary
 
     def named(self, linked: Path) -> Path:

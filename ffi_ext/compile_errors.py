@@ -35,6 +35,8 @@ _C_COMPLAINT = re.compile(  # which g++ words differently
 _NOT_FOUND = re.compile(
     r"[\d>]: (?:fatal )?error: ([\w./+-]+): No such file or directory|'([\w./+-]+)' file not found"
 )
+# Before the library's name, as GNU's linkers, lld, mold and Apple's say it.
+_NO_LIBRARY = r"(?:cannot find -l|unable to find library -l|library not found(?: for -l|: ))"
 # What the output has, and what to do: the first that is found. {0} is the first group.
 _HINTS = (
     (
@@ -47,15 +49,15 @@ _HINTS = (
         "CUDA before 13.2 does not go with glibc 2.42 or newer: a newer toolkit does",
     ),
     (
-        r"(?:cannot find -l|unable to find library -l|library not found(?: for -l|: ))(\S*/[^\s:]+)",
+        _NO_LIBRARY + r"(\S*/[^\s:]+)",
         "libraries are names: the file {0} goes into extra_objects",
     ),
     (
-        r"(?:cannot find -l|unable to find library -l|library not found(?: for -l|: ))lib([\w+-]+)",
+        _NO_LIBRARY + r"lib([\w+-]+)",
         "libraries are named without lib and without what follows a dot: libraries=['{0}']",
     ),
     (
-        r"(?:(?:cannot find|library not found for|unable to find library) -l|library not found: )([\w.+-]+)",
+        _NO_LIBRARY + r"([\w.+-]+)",
         "the library {0} is not installed, or lies in a directory that is not in library_dirs",
     ),
     (

@@ -161,10 +161,10 @@ def refuse(missing: Missing, declared: dict[str, str], of_libraries: frozenset[s
         )
 
 
-def warn_of_unwinder(binary: Path) -> None:
+def warn_of_unwinder(binary: bytes, linked: Path) -> None:
     """C++ that throws finds what catches in the runtime by the unwinder that both share, the system's."""
-    has_one = elf.has_name(binary.read_bytes(), b"_Unwind_RaiseException")
-    if has_one and not any(re.search("gcc_s|unwind", name) for name in elf.needed(binary)):
+    has_one = elf.has_name(binary, b"_Unwind_RaiseException")
+    if has_one and not any(re.search("gcc_s|unwind", name) for name in elf.needed(linked)):
         print(
             "warning: what unwinds C++'s stack is linked in: an exception that leaves C++ ends the process. "
             "Leave out -static-libgcc, or catch all in C++",

@@ -289,6 +289,28 @@ def test_editable_installs(mode, fresh, tmp_path):
     assert names == {"__init__.py", "__init__.pyi", f"_kernels{SUFFIX}"}
 
 
+def distribution_of(
+    folder: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    name: str,
+    source: str = "",
+    table: str = "",
+    **options: object,
+) -> setuptools.Distribution:
+    """Of a project in `folder` with an extension of one function."""
+    (folder / "one.h").write_text("int one(void);\n")
+    (folder / "one.c").write_text(f"{source}int one(void) {{ return 1; }}\n")
+    (folder / "pyproject.toml").write_text(
+        f"[[tool.ffi-ext.extension]]\nname = '{name}'\nheaders = 'one.h'\nsources = 'one.c'\n{table}"
+    )
+    monkeypatch.chdir(folder)
+    monkeypatch.setenv("FFI_EXT_CACHE", str(folder / "cache"))
+    distribution = setuptools.Distribution({"script_name": "setup.py", "packages": [], **options})
+    if "build_ext" not in distribution.cmdclass:  # the entry point of an installed ffi_ext does it
+        wheels.finalize(distribution)
+    return distribution
+
+
 @pytest.mark.parametrize(
     ("source", "given", "limited", "tag"),
     [
@@ -303,17 +325,8 @@ def test_the_tags_of_wheels(source, given, limited, tag, tmp_path, monkeypatch):
         pytest.skip(
             "setuptools takes none for a Python without a GIL, and the oldest is the default"
         )
-    (tmp_path / "one.h").write_text("int one(void);\n")
-    (tmp_path / "one.c").write_text(source + "int one(void) { return 1; }\n")
-    (tmp_path / "pyproject.toml").write_text(
-        "[[tool.ffi-ext.extension]]\nname = 'pkg.one'\nheaders = 'one.h'\nsources = 'one.c'\nverbose = false\n"
-        + limited
-    )
-    monkeypatch.chdir(tmp_path)
-    monkeypatch.setenv("FFI_EXT_CACHE", str(tmp_path / "cache"))
-    distribution = setuptools.Distribution({"script_name": "setup.py", "packages": []})
-    if "build_ext" not in distribution.cmdclass:  # the entry point of an installed ffi_ext does it
-        wheels.finalize(distribution)
+    table = f"verbose = false\n{limited}"
+    distribution = distribution_of(tmp_path, monkeypatch, "pkg.one", source, table)
     command = distribution.get_command_obj("bdist_wheel")
     command.py_limited_api = given or command.py_limited_api
     command.ensure_finalized()
@@ -328,17 +341,8 @@ def test_namespace_packages_stay_namespaces(tmp_path, monkeypatch):
     regular = tmp_path / "src" / "space" / "deep" / "tools"
     (regular / "sub").mkdir(parents=True)
     (regular / "__init__.py").touch()
-    (tmp_path / "one.h").write_text("int one(void);\n")
-    (tmp_path / "one.c").write_text("int one(void) { return 1; }\n")
-    (tmp_path / "pyproject.toml").write_text(
-        "[[tool.ffi-ext.extension]]\nname = 'space.deep.tools.sub.one'\nheaders = 'one.h'\nsources = 'one.c'\n"
-    )
-    monkeypatch.chdir(tmp_path)
-    monkeypatch.setenv("FFI_EXT_CACHE", str(tmp_path / "cache"))
-    packages = {"packages": ["space.deep.tools"], "package_dir": {"": "src"}}
-    distribution = setuptools.Distribution({"script_name": "setup.py", **packages})
-    if "build_ext" not in distribution.cmdclass:  # the entry point of an installed ffi_ext does it
-        wheels.finalize(distribution)
+    options = {"packages": ["space.deep.tools"], "package_dir": {"": "src"}}
+    distribution = distribution_of(tmp_path, monkeypatch, "space.deep.tools.sub.one", **options)
     distribution.get_command_obj("build").build_lib = str(tmp_path / "lib")
     distribution.run_command("build")
     made = {str(path.parent.relative_to(tmp_path / "lib")) for path in tmp_path.glob("lib/**/*.py")}
@@ -352,17 +356,8 @@ def test_a_package_of_somebodys_own_stays_in_the_source_tree(tmp_path, monkeypat
     own = tmp_path / "src" / "my_ops" / "kernels" / "__init__.py"
     own.parent.mkdir(parents=True)
     own.write_text("PRECIOUS = 42\n")
-    (tmp_path / "one.h").write_text("int one(void);\n")
-    (tmp_path / "one.c").write_text("int one(void) { return 1; }\n")
-    (tmp_path / "pyproject.toml").write_text(
-        "[[tool.ffi-ext.extension]]\nname = 'my_ops.kernels'\nheaders = 'one.h'\nsources = 'one.c'\n"
-    )
-    monkeypatch.chdir(tmp_path)
-    monkeypatch.setenv("FFI_EXT_CACHE", str(tmp_path / "cache"))
-    options = {"script_name": "setup.py", "packages": [], "package_dir": {"": "src"}}
-    distribution = setuptools.Distribution(options)
-    if "build_ext" not in distribution.cmdclass:  # the entry point of an installed ffi_ext does it
-        wheels.finalize(distribution)
+    options = {"package_dir": {"": "src"}}
+    distribution = distribution_of(tmp_path, monkeypatch, "my_ops.kernels", **options)
     distribution.get_command_obj("build_ext").inplace = True
     with pytest.raises(ValueError, match="would replace src/my_ops/kernels/__init__.py"):
         distribution.run_command("build_ext")

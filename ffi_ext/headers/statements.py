@@ -161,8 +161,9 @@ def _statement(text: str, header: Path, original: list[str], line: int) -> list[
         declaration = _without_sizes(re.sub(r"^extern\s+", "", declaration))
         return [Statement(FUNCTION, function.group(1), text, declaration, where, comment)]
     found: list[Statement] = []
-    if _DEFINES.match(declaration) and declaration.count("{") == declaration.count("}"):
-        defined, declaration = _type_and_variable(declaration)
+    defines = _DEFINES.match(declaration)
+    if defines and declaration.count("{") == declaration.count("}"):
+        defined, declaration = _type_and_variable(declaration, defines)
         flat = re.sub(r"\{.*\}", "{}", declaration, flags=re.S)
         types = _statement(defined, header, original, line) if defined else []
         found = [replace(one, text=text, packed=packed) for one in types]
@@ -171,13 +172,11 @@ def _statement(text: str, header: Path, original: list[str], line: int) -> list[
     return found or [Statement(DROPPED, "", text, "", where)]
 
 
-def _type_and_variable(declaration: str) -> tuple[str, str]:
+def _type_and_variable(declaration: str, match: re.Match[str]) -> tuple[str, str]:
     """`extern struct s { int n; } v;` as `struct s { int n; };` and `extern struct s v;`.
 
     Without a name of its own, a type is none that the generated C could speak of: of an enum the enumerators are left.
     """
-    match = _DEFINES.match(declaration)
-    assert match is not None
     end, depth = match.end(), 1
     while end < len(declaration) and depth:
         depth += (declaration[end] == "{") - (declaration[end] == "}")
