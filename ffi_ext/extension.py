@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from ffi_ext import build as builder
-from ffi_ext import cache, cuda, cuda_libraries, cuda_objects, generated, toolchain, wheels
+from ffi_ext import cache, cuda, cuda_libraries, cuda_objects, generated, toolchain, wheel_tags
 from ffi_ext.extension_arguments import Arguments, base_of, checked, name_of
 from ffi_ext.generated import Generated
 from ffi_ext.headers import ctext, preprocess
@@ -23,7 +23,7 @@ from ffi_ext.plan import Plan
 if TYPE_CHECKING:
     import cffi
 
-    from ffi_ext.headers import declarations
+    from ffi_ext.headers.declared import Declarations
 
     class Extension(cffi.FFI):
         """What create_extension returns."""
@@ -171,7 +171,7 @@ def _make(given: Arguments) -> Extension:
     builder.make_packages(target.parents, target.folder)
     if given.package:  # setup.py's find_packages() looks for them before anything is built
         if "setuptools" in sys.modules and limited:
-            wheels.tag_stable()
+            wheel_tags.tag_stable()
         cache.write_if_changed(init_path, init)
         cache.write_if_changed(pyi_path, stub.stub_pyi(target.package, declared))
     elif not init_path.exists():  # build scripts may add to it before they build
@@ -198,7 +198,7 @@ def _make(given: Arguments) -> Extension:
     return ffi
 
 
-def _declared(given: Arguments, read: preprocess.Reader) -> tuple[Any, declarations.Declarations]:
+def _declared(given: Arguments, read: preprocess.Reader) -> tuple[Any, Declarations]:
     """A cffi.FFI with what the headers declare, and what that is."""
     import cffi
 
@@ -215,9 +215,7 @@ def _declared(given: Arguments, read: preprocess.Reader) -> tuple[Any, declarati
     return ffi, declared
 
 
-def _generated(
-    ffi: cffi.FFI, declared: declarations.Declarations, given: Arguments, preamble: str
-) -> Generated:
+def _generated(ffi: cffi.FFI, declared: Declarations, given: Arguments, preamble: str) -> Generated:
     from ffi_ext.codegen import cffi_source, module, stub
 
     target = given.name
@@ -299,7 +297,7 @@ def _warn_of_nothing(given: Arguments) -> None:
     )
 
 
-def _preamble(declared: declarations.Declarations, given: Arguments) -> str:
+def _preamble(declared: Declarations, given: Arguments) -> str:
     """The C before cffi's: the headers, our trampolines and table, and what the binary is built from."""
     from ffi_ext.codegen import csource, origin
 

@@ -18,7 +18,7 @@ from pathlib import Path
 import pytest
 import setuptools
 
-from ffi_ext import cli, toolchain, wheels
+from ffi_ext import cli, toolchain, wheel_tags, wheels
 from tests.binaries import FREE_THREADED, OWN_SUFFIX, OWN_WHEEL_TAG, SUFFIX, WHEEL_TAG
 
 ROOT = Path(__file__).parent.parent
@@ -321,7 +321,7 @@ def distribution_of(
     ],
 )
 def test_the_tags_of_wheels(source, given, limited, tag, tmp_path, monkeypatch):
-    if given and (FREE_THREADED or given == wheels.OLDEST):
+    if given and (FREE_THREADED or given == wheel_tags.OLDEST):
         pytest.skip(
             "setuptools takes none for a Python without a GIL, and the oldest is the default"
         )

@@ -118,7 +118,7 @@ def of_module(module: ModuleType, package: str) -> str:
     """The stub of an imported module, from the prototypes that its binary holds."""
     from ffi_ext.cli import inspect
     from ffi_ext.codegen import stub
-    from ffi_ext.headers import declarations
+    from ffi_ext.headers import declared
 
     names = getattr(module, "__all__", None)
     if names is None or not hasattr(module, "_lib"):
@@ -141,11 +141,11 @@ def of_module(module: ModuleType, package: str) -> str:
         prototype, _, comment = doc.partition("\n\n")
         said = getattr(record, "constraints", ()) or [""] * len(record.names)
         parameters = tuple(
-            declarations.Parameter(n, "", code, constraint)
+            declared.Parameter(n, "", code, constraint)
             for n, code, constraint in zip(record.names, record.codes[1:], said, strict=True)
         )
         functions.append(
-            declarations.Function(
+            declared.Function(
                 name=name,
                 python_name=name,
                 result="",
@@ -158,5 +158,5 @@ def of_module(module: ModuleType, package: str) -> str:
             )
         )
     variables = {name: "" for name in names if name not in vars(module)}
-    declared = declarations.Declarations(tuple(functions), constants, variables, ())
-    return stub.stub_pyi(package, declared)
+    found = declared.Declarations(tuple(functions), constants, variables, ())
+    return stub.stub_pyi(package, found)

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from cffi import model, recompiler
 
-from ffi_ext.headers.declarations import Declarations
+from ffi_ext.headers.declared import Declarations
 
 if TYPE_CHECKING:
     import cffi

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from ffi_ext import types
-from ffi_ext.headers.declarations import Declarations, Function
+from ffi_ext.headers.declared import Declarations, Function
 
 # What the extension has if it is linked with OpenMP, with CUDA kernels, or with C that works on Python's objects, and
 # nothing otherwise. The CUDA functions have names of their own here, since CUDA's headers declare them with its types.

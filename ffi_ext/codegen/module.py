@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from ffi_ext.codegen.csource import header_names
-from ffi_ext.headers.declarations import Declarations
+from ffi_ext.headers.declared import Declarations
 
 
 def init_py(package: str, last: str, declarations: Declarations) -> str:

@@ -9,7 +9,7 @@ from typing import Any
 
 from ffi_ext import __version__, elf
 from ffi_ext.codegen import csource
-from ffi_ext.headers.declarations import Declarations, Function
+from ffi_ext.headers.declared import Declarations, Function
 
 
 def origin(

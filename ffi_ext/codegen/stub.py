@@ -5,7 +5,7 @@ from __future__ import annotations
 from ffi_ext import constraints, types
 from ffi_ext.codegen import module
 from ffi_ext.codegen.csource import documentation
-from ffi_ext.headers.declarations import Declarations, Function, Parameter
+from ffi_ext.headers.declared import Declarations, Function, Parameter
 
 _HEAD = '''\
 """Types of {package}, made by ffi_ext; changes are lost at the next build."""

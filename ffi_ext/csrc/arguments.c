@@ -12,25 +12,6 @@ static void refuse(ffi_call *c, int index, PyObject *value, PyObject *type) {
     PyErr_SetString(PyExc_SystemError, "ffi_ext: an argument was refused without a reason");
 }
 
-static int is_plain_tensor(PyObject *value) {
-  PyTypeObject *type = Py_TYPE(value);
-  return type == (PyTypeObject *)ffi_hook.tensor_type ||
-         type == (PyTypeObject *)ffi_hook.parameter_type;
-}
-
-int ffi_is_tensor(PyObject *value) {
-  return is_plain_tensor(value) ||
-         PyType_IsSubtype(Py_TYPE(value), (PyTypeObject *)ffi_hook.tensor_type);
-}
-
-int ffi_is_array(PyObject *value) {
-  return PyType_IsSubtype(Py_TYPE(value), (PyTypeObject *)ffi_hook.array_type);
-}
-
-int ffi_is_cdata(PyObject *value) {
-  return PyType_IsSubtype(Py_TYPE(value), (PyTypeObject *)ffi_hook.cdata_type);
-}
-
 /* An int from whatever has __index__ (NumPy's integers too), or a cdata integer; not from floats,
  * strings, tensors. */
 static PyObject *as_integer(ffi_call *c, int index, PyObject *value) {
@@ -153,7 +134,7 @@ static int adapt(ffi_call *c, int index, PyObject *value, ffi_view *view, PyObje
   if (ffi_python_describe(facts, tensor, view)) return -1;
   if (!ffi_handle_offset) return 0;
   view->handle = (char *)tensor + ffi_handle_offset;
-  if (view->cuda && is_plain_tensor(tensor)) ffi_fields_learn(view);
+  if (view->cuda && ffi_is_plain_tensor(tensor)) ffi_fields_learn(view);
   return 0;
 }
 
@@ -230,7 +211,7 @@ static int take_array(ffi_call *c, int index, PyObject *const *args, const ffi_p
                       ffi_ext_slot *slot) {
   ffi_view view;
   PyObject *value = args[index], *object = value;
-  if (!is_plain_tensor(value)) {
+  if (!ffi_is_plain_tensor(value)) {
     const int taken = take_record(c, index, value, p, slot);
     if (taken <= 0) return taken;
   }
@@ -285,10 +266,10 @@ static int take_memory(ffi_call *c, int index, PyObject *value, const ffi_parame
   const int tensor = ffi_is_tensor(value);
   if (!tensor && !ffi_is_array(value)) return take_converted(c, index, value, slot);
   const int element = ffi_element_of(c->function, index + 1, &bytes);
-  const int described =
-      element < 0 ? 0
-      : tensor ? ffi_handle_offset && is_plain_tensor(value) && !ffi_fields_describe(value, &view)
-               : !ffi_numpy_describe(value, p->writable, &view);
+  const int described = element < 0 ? 0
+                        : tensor    ? ffi_handle_offset && ffi_is_plain_tensor(value) &&
+                                          !ffi_fields_describe(value, &view)
+                                    : !ffi_numpy_describe(value, p->writable, &view);
   if (!described || view.cuda || (element != FFI_ANY_ELEMENT && view.scalar != element) ||
       !is_contiguous(&view, &count) || count * ffi_scalar_bytes(view.scalar) < bytes) {
     if (adapt(c, index, value, &view, &object)) return -1;
@@ -312,7 +293,7 @@ int ffi_take_tensor(ffi_call *c, int index, PyObject *const *args, const ffi_par
   ffi_view view;
   PyObject *value = args[index], *object = value;
   int storage = p->kind == FFI_STORAGE;
-  if (!is_plain_tensor(value)) {
+  if (!ffi_is_plain_tensor(value)) {
     const int taken = take_record(c, index, value, p, slot);
     if (taken <= 0) return taken;
   }
@@ -376,7 +357,7 @@ int ffi_take_argument(ffi_call *c, int index, PyObject *const *args) {
         ffi_view view;
         PyObject *object = value;
         Py_ssize_t bytes;
-        const int quick = ffi_handle_offset && is_plain_tensor(value) &&
+        const int quick = ffi_handle_offset && ffi_is_plain_tensor(value) &&
                           ffi_element_of(c->function, index + 1, &bytes) == FFI_ANY_ELEMENT &&
                           !ffi_fields_describe(value, &view) && !view.cuda && view.type >= 0;
         if (!quick && adapt(c, index, value, &view, &object)) return -1;

@@ -58,9 +58,6 @@ PyObject *ffi_call_finish(ffi_call *c, PyObject *result);
 int ffi_take_argument(ffi_call *c, int index, PyObject *const *args);
 int ffi_take_tensor(ffi_call *c, int index, PyObject *const *args, const ffi_parameter *p,
                     ffi_ext_slot *slot);
-int ffi_is_tensor(PyObject *value);
-int ffi_is_array(PyObject *value); /* NumPy's */
-int ffi_is_cdata(PyObject *value);
 
 /* cffi_values.c: a pointer (from cdata, a list or a tuple) or a struct by value, as its address. 0,
  * -1 with an exception, or 1: Python has to convert it, or to say what is wrong. */

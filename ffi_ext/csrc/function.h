@@ -95,6 +95,24 @@ typedef struct ffi_hooks {
   PyObject *maths; /* (name, arguments) -> tuple of tensors: a function of TH's that torch does */
 } ffi_hooks;
 extern ffi_hooks ffi_hook;
+
+/* What a value is: a tensor of torch's own type or Parameter, any tensor, a NumPy array, cffi's. */
+static inline int ffi_is_of(PyObject *value, PyObject *type) {
+  return PyType_IsSubtype(Py_TYPE(value), (PyTypeObject *)type);
+}
+
+static inline int ffi_is_plain_tensor(PyObject *value) {
+  PyObject *type = (PyObject *)Py_TYPE(value);
+  return type == ffi_hook.tensor_type || type == ffi_hook.parameter_type;
+}
+
+static inline int ffi_is_tensor(PyObject *value) {
+  return ffi_is_plain_tensor(value) || ffi_is_of(value, ffi_hook.tensor_type);
+}
+
+static inline int ffi_is_array(PyObject *value) { return ffi_is_of(value, ffi_hook.array_type); }
+
+static inline int ffi_is_cdata(PyObject *value) { return ffi_is_of(value, ffi_hook.cdata_type); }
 /* Whether the first call's set-up has ended: set last, since calls of other threads look at it. */
 extern int ffi_ready;
 

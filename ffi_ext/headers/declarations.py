@@ -5,13 +5,14 @@ from __future__ import annotations
 import itertools
 import re
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from ffi_ext import constraints, types
 from ffi_ext.errors import HeaderError
 from ffi_ext.headers import ctext, header_constants, header_errors, needed, read_headers, statements
+from ffi_ext.headers.declared import Declarations, Function, Parameter
 from ffi_ext.headers.read_headers import Headers
 from ffi_ext.headers.statements import (
     CONSTANT,
@@ -29,60 +30,6 @@ if TYPE_CHECKING:
     import cffi
 
     from ffi_ext.headers.preprocess import Reader
-
-
-@dataclass(frozen=True)
-class Parameter:
-    """A parameter: its name in Python, its C type, its signature code, what the header's comment asks of it."""
-
-    name: str
-    c_type: str
-    code: str
-    constraint: str = ""
-
-
-@dataclass(frozen=True)
-class Function:
-    """A function that the extension exports."""
-
-    name: str
-    python_name: str
-    result: str
-    result_code: str
-    parameters: tuple[Parameter, ...]
-    variadic: bool
-    prototype: str
-    comment: str
-    location: str
-    has_body: bool = False  # in the header: a static one, which no library needs to have
-
-
-@dataclass(frozen=True)
-class Declarations:
-    """What a list of headers declares."""
-
-    functions: tuple[Function, ...]
-    constants: dict[str, str]  # with their types in Python; "bytes" are macros that are strings
-    variables: dict[str, str]  # with their places, "my_lib.h:12"
-    headers: tuple[Path, ...]
-    to_include: tuple[Path, ...] = ()  # those that no header before them includes
-    has_bool: bool = False  # a type of its own by that name, as before C99
-    # variables that a library's header has, and the library perhaps not
-    may_lack: tuple[str, ...] = ()
-    # variables that are const arrays; cffi itself refuses to write to other const ones
-    read_only: tuple[str, ...] = ()
-    data: frozenset[str] = frozenset()  # all variables, also of headers that these include
-
-    @property
-    def names(self) -> list[str]:
-        """The module's __all__."""
-        functions = [function.python_name for function in self.functions]
-        return [*functions, *self.constants, *self.variables]
-
-    @property
-    def table(self) -> list[Function]:
-        """The functions in the order of the binary's table: all but variadic ones, which cffi calls."""
-        return [function for function in self.functions if not function.variadic]
 
 
 def read(

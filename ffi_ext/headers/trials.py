@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 from ffi_ext import types
 
 if TYPE_CHECKING:
-    from ffi_ext.headers.declarations import Function
+    from ffi_ext.headers.declared import Function
     from ffi_ext.headers.preprocess import Reader
     from ffi_ext.headers.read_headers import Headers
 
