@@ -57,6 +57,10 @@ def _is_loaded(binary: Path) -> bool:
     return True
 
 
+def _says_all() -> bool:
+    return os.environ.get("FFI_EXT_VERBOSE", "0") not in ("", "0")
+
+
 def make_packages(packages: Iterable[Path], folder: Path) -> None:
     """Makes a module's folder and the packages above it, given by their __init__.py, where there are none."""
     for path in packages:
@@ -147,7 +151,7 @@ class Build:
         again = bool(status) and quick != unit.command
         if again:
             status, log = self.compilers.run([*unit.command, *output_flags])
-        if log.strip() and not unit.generated:
+        if log.strip() and (not unit.generated or (status and _says_all())):
             self.say(log.rstrip())
         if status or not output.exists():
             raise compile_errors.explain(f"compiling {unit.source}", log)
@@ -423,7 +427,7 @@ def build(plan: Plan, verbose: bool = True) -> None:
         BuildError: With the first cause; the module that was there before is unchanged.
     """
     started = time.perf_counter()
-    verbose = verbose or bool(os.environ.get("FFI_EXT_VERBOSE"))
+    verbose = verbose or _says_all()
     try:
         with cache.workplace(plan.target) as (folder, locked):
             work = Build(plan, folder, locked, verbose)

@@ -27,6 +27,18 @@ def test_a_compile_error_is_distilled_and_the_old_module_stays(project):
     assert value(project, "two") == 2
 
 
+@pytest.mark.parametrize(("setting", "is_told"), [("1", True), ("0", False)])
+def test_the_whole_output_where_it_is_asked_for(setting, is_told, project, monkeypatch, capfd):
+    monkeypatch.setenv("FFI_EXT_VERBOSE", setting)
+    header = project / "lib.h"
+    header.write_text(f'_Static_assert(0, "one");\n_Static_assert(0, "two");\n{header.read_text()}')
+    with pytest.raises(BuildError, match='"one"') as caught:
+        make(project).build()
+    assert "set FFI_EXT_VERBOSE=1" in str(caught.value)
+    out = capfd.readouterr().out
+    assert ("[1/" in out and '"two"' in out) is is_told and bool(out) is is_told
+
+
 @pytest.mark.parametrize(
     ("source", "text"),
     [
