@@ -223,9 +223,14 @@ class CffiFunction:
         self.names = tuple(f"arg{i}" for i in range(len(self.ctype.args)))
         self.doc = self.__doc__ = cffi_values.prototype_of(name, self.ctype)
 
-    def __call__(self, *args: Any) -> Any:
+    def __call__(self, *args: Any, **keywords: Any) -> Any:
         from ffi_ext import arguments, cffi_values
 
+        if keywords:  # cffi does not know the parameters' names
+            raise TypeError(
+                f"{self.name}() takes no keyword arguments, got {', '.join(keywords)}: pass all by position"
+                f"\n  in {self.doc}"
+            )
         given = arguments.for_cffi(self, args)  # addresses: `args` keeps what lies there
         try:
             return _runtime.call_cffi(self, self._function, given)
