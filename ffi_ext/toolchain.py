@@ -52,7 +52,8 @@ NO_MACRO_NOTES = "-ftrack-macro-expansion=0"
 QUICK = ("-DFFI_EXT_QUICK", "-Werror=implicit-function-declaration")
 
 
-_HEADER_PATHS = ("CPATH", "C_INCLUDE_PATH", "CPLUS_INCLUDE_PATH")
+# What compilers ask the environment for: where headers are, and what __DATE__ and __TIME__ say.
+_ASKED_FOR = ("CPATH", "C_INCLUDE_PATH", "CPLUS_INCLUDE_PATH", "SOURCE_DATE_EPOCH")
 
 
 @dataclass(frozen=True)
@@ -66,9 +67,9 @@ class Program:
     def identity(self) -> tuple[str, ...]:
         """Path, size and time of every program file in the command; asking for versions costs a process.
 
-        And the variables by which compilers look for headers.
+        And the environment's variables that compilers ask for.
         """
-        parts = [f"{name}={os.environ.get(name)}" for name in _HEADER_PATHS]
+        parts = [f"{name}={os.environ.get(name)}" for name in _ASKED_FOR]
         for word in self.command:
             found = shutil.which(word)
             if found:
