@@ -121,13 +121,7 @@ def comment_above(original: list[str], first: int) -> list[str]:
     if 0 < number <= len(original):
         row = original[number - 1].strip()
         if row.endswith("*/"):
-            while number > 0:
-                above.insert(0, original[number - 1])
-                if "/*" in original[number - 1]:
-                    break
-                number -= 1
-            if above and not above[0].strip().startswith("/*"):
-                above = []
+            above = _block(original, number, original[number - 1])
         else:
             while number > 0 and original[number - 1].strip().startswith("//"):
                 above.insert(0, original[number - 1])
@@ -135,13 +129,24 @@ def comment_above(original: list[str], first: int) -> list[str]:
     return [] if apart and not re.search(r"[@\\]param\b", "\n".join(above)) else above
 
 
+def _block(original: list[str], number: int, last: str) -> list[str]:
+    """The lines of the /* comment */ that ends on line `number`, with `last` of that; none if code stands before it."""
+    lines = [last]
+    while "/*" not in lines[0] and number > 1:
+        number -= 1
+        lines.insert(0, original[number - 1])
+    return lines if lines[0].strip().startswith("/*") else []
+
+
 def comment_of(original: list[str], first: int, last: int) -> str:
     """The comment directly above line `first`, else the one that begins it, else that which ends line `last`."""
     above = comment_above(original, first)
     if not above and 0 < last <= len(original):
-        beside = re.match(r"\s*(/\*.*?\*/)\s*\w", original[first - 1])
-        beside = beside or re.search(r";\s*(//.*|/\*.*?\*/)\s*$", original[last - 1])
-        above = [beside.group(1)] if beside else []
+        before = re.match(r"(.*?\*/)\s*\w", original[first - 1])
+        above = _block(original, first, before[1]) if before else []
+        beside = re.search(r";\s*(//.*|/\*.*?\*/)\s*$", original[last - 1])
+        if beside and not above:
+            above = [beside[1]]
     return _undecorated(above)
 
 
