@@ -30,7 +30,7 @@ HEADER_SUFFIXES = (".h", ".hpp", ".hh", ".hxx", ".cuh")  # compiled to no object
 # gnu11 alone would fuse a * b + c where the processor can, and change results.
 NEVER_FUSED = "-ffp-contract=off"
 
-# What code of 2017 needs from a compiler of today: these were warnings then. The header has those that
+# What code of 2017 needs from a compiler of today: these were warnings then, or nothing. The header has those that
 # not every compiler knows by a name, and all for scripts that compile by themselves.
 _LENIENT_HEADER = ("-include", str(INCLUDE / "ffi_ext" / "lenient.h"))
 LENIENT = (
@@ -38,6 +38,7 @@ LENIENT = (
     "-Wno-error=implicit-int",
     "-Wno-error=incompatible-pointer-types",
     "-Wno-error=int-conversion",
+    "-fcommon",  # `int calls;` in a header is one variable, whoever includes it
     *_LENIENT_HEADER,
 )
 CXX_HEADERS = INCLUDE / "ffi_ext" / "cxx"  # in the place of the compiler's own
