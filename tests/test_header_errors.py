@@ -49,6 +49,7 @@ def test_a_header_that_the_system_does_not_let_read(tmp_path, monkeypatch, first
         ),
         ("int f(int a, unsigned b, foo_t c);\n", "hint: is foo_t a type"),
         ("foo_t f(int a);\n", "hint: is foo_t a type"),
+        ("size_t f(foo_t t);\n", "hint: is foo_t a type"),
         ("int f(THCState *state);\n", r"is THCState a type\? #include the header .*\(THC/THC.h"),
         ("const THFlotTensor *f(int a);\n", "did you mean THFloatTensor"),
         ("at::Tensor f(int a);\n", "hint: headers hold C declarations; keep C"),
