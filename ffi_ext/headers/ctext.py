@@ -111,8 +111,17 @@ def parameter_name(text: str) -> str | None:
     return named[-1] if len(named) > 1 else None
 
 
-def comment_above(original: list[str], first: int) -> list[str]:
-    """The lines of the comment above line `first`, as written: directly, or with @param in it above blank lines."""
+def comment_before(original: list[str], first: int) -> list[str]:
+    """The lines of the comment above line `first`, else of the one that begins it, as written."""
+    above = _comment_above(original, first)
+    if above or not 0 < first <= len(original):
+        return above
+    begins = re.match(r"(.*?\*/)\s*\w", original[first - 1])
+    return _block(original, first, begins[1]) if begins else []
+
+
+def _comment_above(original: list[str], first: int) -> list[str]:
+    """The lines of the comment directly above line `first`, or of one with @param in it above blank lines."""
     above: list[str] = []
     number = first - 1  # 1-based line above
     while 0 < number <= len(original) and not original[number - 1].strip():
@@ -139,15 +148,12 @@ def _block(original: list[str], number: int, last: str) -> list[str]:
 
 
 def comment_of(original: list[str], first: int, last: int) -> str:
-    """The comment directly above line `first`, else the one that begins it, else that which ends line `last`."""
-    above = comment_above(original, first)
-    if not above and 0 < last <= len(original):
-        before = re.match(r"(.*?\*/)\s*\w", original[first - 1])
-        above = _block(original, first, before[1]) if before else []
+    """The comment before line `first`, else the one that ends line `last`."""
+    lines = comment_before(original, first)
+    if not lines and 0 < last <= len(original):
         beside = re.search(r";\s*(//.*|/\*.*?\*/)\s*$", original[last - 1])
-        if beside and not above:
-            above = [beside[1]]
-    return _undecorated(above)
+        lines = [beside[1]] if beside else []
+    return _undecorated(lines)
 
 
 def _undecorated(lines: list[str]) -> str:
