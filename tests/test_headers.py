@@ -300,6 +300,9 @@ def test_parameter_names(text, name):
         ("int f(int x); /* Of f. */\nint g(int x);  // Of g.", ["Of f.", "Of g."]),
         ("/* Above. */\n/* beside */ int f(int x);", ["Above."]),
         ("/* Long,\n * of f. */ int f(int x);\n", ["Long,\nof f."]),
+        ("/* @param n */\n\n// clang-format off\nint f(int n);", ["@param n\n\nclang-format off"]),
+        ("/* Of a section. */\n// Of f.\nint f(int n);", ["Of f."]),
+        ("/* Of a section. */\n\nint f(int n);", [""]),
         ("int f(int x); /* Long,\n of f. */ int g(int x);", ["", ""]),
         (
             "/*! Of f. */\nint f(int x);\nint g(int x); /**< Of g. */\nint h(int x); ///< Of h.",

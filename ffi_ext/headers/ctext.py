@@ -121,21 +121,38 @@ def comment_before(original: list[str], first: int) -> list[str]:
 
 
 def _comment_above(original: list[str], first: int) -> list[str]:
-    """The lines of the comment directly above line `first`, or of one with @param in it above blank lines."""
-    above: list[str] = []
-    number = first - 1  # 1-based line above
-    while 0 < number <= len(original) and not original[number - 1].strip():
+    """The lines of the comment directly above line `first`; from the next one on with @param, if only comments follow."""
+    nearest: list[str] | None = None
+    lines: list[str] = []
+    while (last := _last_above(original, first - len(lines))) and (more := _ending(original, last)):
+        lines = [*more, *original[last : first - 1]]
+        if _has_param(more):
+            return lines
+        if nearest is None:
+            nearest = more if last == first - 1 else []
+    return nearest or []
+
+
+def _last_above(original: list[str], number: int) -> int:
+    """The line above that is not blank; 0 if there is none."""
+    number = min(number - 1, len(original))
+    while number > 0 and not original[number - 1].strip():
         number -= 1
-    apart = number < first - 1
-    if 0 < number <= len(original):
-        row = original[number - 1].strip()
-        if row.endswith("*/"):
-            above = _block(original, number, original[number - 1])
-        else:
-            while number > 0 and original[number - 1].strip().startswith("//"):
-                above.insert(0, original[number - 1])
-                number -= 1
-    return [] if apart and not re.search(r"[@\\]param\b", "\n".join(above)) else above
+    return number
+
+
+def _ending(original: list[str], last: int) -> list[str]:
+    """The lines of the comment that ends on line `last`."""
+    if original[last - 1].strip().endswith("*/"):
+        return _block(original, last, original[last - 1])
+    first = last
+    while first > 0 and original[first - 1].strip().startswith("//"):
+        first -= 1
+    return original[first:last]
+
+
+def _has_param(lines: list[str]) -> bool:
+    return re.search(r"[@\\]param\b", "\n".join(lines)) is not None
 
 
 def _block(original: list[str], number: int, last: str) -> list[str]:
@@ -157,9 +174,7 @@ def comment_of(original: list[str], first: int, last: int) -> str:
 
 
 def _undecorated(lines: list[str]) -> str:
-    text = "\n".join(line.strip() for line in lines)
-    text = re.sub(r"^/\*+!?<?|\*+/$", "", text.strip())
-    rows = [
-        re.sub(r"^(?://+!?<?|\*(?!\w))\s?", "", row.strip()).rstrip() for row in text.split("\n")
-    ]
-    return "\n".join(rows).strip()
+    rows = (re.sub(r"\s*\*+/$", "", line.strip()) for line in lines)
+    return "\n".join(
+        re.sub(r"^(?:/\*+!?<?|//+!?<?|\*(?!\w))\s?", "", row).rstrip() for row in rows
+    ).strip()
