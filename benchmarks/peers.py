@@ -34,7 +34,8 @@ int64_t add8(%(eight)s, double scale) {
   return 1;
 }
 """ % {
-    "eight": ", ".join(f"torch::Tensor {name}" for name in EIGHT),
+    # As add3: by value, each would cost a reference's count more.
+    "eight": ", ".join(f"const torch::Tensor &{name}" for name in EIGHT[:7]) + ", torch::Tensor t7",
     "sum": " + ".join(f"{name}.data_ptr<float>()[0]" for name in EIGHT[:7]),
 }
 PYBIND = (

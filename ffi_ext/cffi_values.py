@@ -187,7 +187,7 @@ def writable_copy(text: bytes, least: int = 0) -> bytearray:
 
 def _pointer(ffi: Any, c_type: Any, declared: str, least: int, value: object) -> tuple[int, object]:
     holder: Any
-    if isinstance(value, list):
+    if isinstance(value, list) and least >= 0:
         value = tuple(value)  # as it is now: another thread may change it
     item = c_type.item if c_type.kind == "pointer" else c_type  # which is a function
     is_text = takes_text(ffi, c_type)

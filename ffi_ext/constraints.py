@@ -43,7 +43,9 @@ _MAX_SIZES = 16  # of a shape: FFI_CONSTRAINT_DIMS in csrc/constraints.h
 _MAX_NAMES = 32  # of sizes, in one function: FFI_CONSTRAINT_NAMES there
 _PLACES = [str(index) for index in range(types.MAX_PARAMETERS)]  # parameters, as encoded
 _WORDS = ("contiguous", "channels_last", "output", "optional", "cpu", "cuda")
-_PARAM = re.compile(r"[@\\]param(?:\[[a-z, ]*\])?\s+(\w+(?:\s*,\s*\w+)*)\s*[:-]?\s*\[([^\]]*)\]")
+_PARAM = re.compile(
+    r"[@\\]param(?:\[[a-z, ]*\])?\s+(\w+(?:\s*,\s*\w+)*)\s*[:-]?\s*\[([^\]]*)\](?:\s*\[([^\]]*)\])?"
+)
 _EACH = re.compile(r"\([^()]*\)|[^,()]+(?:\([^()]*\))?")
 
 Size = int | str  # a number, a name that stands for one size in the whole call, "_" or "..."
@@ -98,8 +100,8 @@ def in_comment(
         ConstraintError: A word in brackets is unknown, or the parameter is, or it is no tensor.
     """
     found: dict[int, Constraint] = {}
-    stated = [(re.findall(r"\w+", listed), text) for listed, text in _PARAM.findall(comment)]
-    for name, text in ((name, text) for listed, text in stated for name in listed):
+    stated = [(re.findall(r"\w+", listed), *texts) for listed, *texts in _PARAM.findall(comment)]
+    for name, text, more in ((name, *texts) for listed, *texts in stated for name in listed):
         if name not in names:
             raise ConstraintError(
                 f"@param {name} [{text}]: there is no parameter {name}{_near(name, names)}"
@@ -107,7 +109,7 @@ def in_comment(
         index = list(names).index(name)
         if not tensors[index]:
             raise ConstraintError(f"@param {name} [{text}]: {name} is no tensor")
-        if index in found:
+        if index in found or _is_constraint(more, names[:index]):
             raise ConstraintError(
                 f"@param {name} [{text}]: {name} has brackets already; write all items into one pair"
             )
@@ -120,6 +122,14 @@ def in_comment(
     if len(sizes - {"_", "..."}) > _MAX_NAMES:
         raise ConstraintError(f"the shapes of a function name at most {_MAX_NAMES} sizes")
     return found
+
+
+def _is_constraint(text: str, earlier: Sequence[str]) -> bool:
+    """Whether a second pair of brackets was meant to be read, too."""
+    try:
+        return bool(text.strip()) and bool(parse(text, earlier))
+    except ConstraintError:
+        return False
 
 
 @functools.cache

@@ -195,7 +195,8 @@ def _files(argument: str, value: object, base: Path) -> tuple[Path, ...]:
             hint = f"; did you mean {near[0]}?" if near else ""
             places = f"in {base} (relative paths start at the directory of relative_to)"
             where = "" if os.path.isabs(text) else f" {places}"
-            where += " nor where the compiler looks for headers" * (argument == "headers")
+            if argument == "headers" and not path.exists():
+                where += " nor where the compiler looks for headers"
             raise FileNotFoundError(
                 f"create_extension() argument '{argument}': {text!r} {kind}{where}{hint}"
             )
@@ -281,6 +282,8 @@ def options_of(kwargs: dict[str, Any], base: Path) -> dict[str, Any]:
             options[key] = _compile_args(value)
         elif key in ("language", "source_extension") and not isinstance(value, str):
             raise _wrong(key, "a str", value)
+        elif key in ("py_limited_api", "optional") and not isinstance(value, (bool, int)):
+            raise _wrong(key, "True or False", value)
         else:
             options[key] = value
     if options.get("language") not in (None, *LANGUAGES):

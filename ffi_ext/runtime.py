@@ -120,7 +120,7 @@ def bind(
         namespace: The module's globals, with `_lib` and `_ffi` of the binary in it.
         functions: Python names of the C functions.
         constants: Python names of #defines, enumerators and `static const` variables: read now.
-        texts: Names of #defines that are strings: bytes, read now.
+        texts: Python names of #defines that are strings: bytes, read now.
         variables: Python names of C globals: read at each access, written by assignment.
         read_only: Those of them that are const arrays, whose memory cannot be written to.
 
@@ -147,8 +147,8 @@ def bind(
         if hasattr(lib, c_name := _c_name(lib, name)):
             namespace[name] = getattr(lib, c_name)
     for name in texts:
-        if hasattr(lib, name):
-            namespace[name] = ffi.string(getattr(lib, name))
+        if hasattr(lib, c_name := _c_name(lib, name)):
+            namespace[name] = ffi.string(getattr(lib, c_name))
     if variables:  # only then: Python looks names up in modules with a __getattr__ the long way
         _let_live(namespace, frozenset(variables), frozenset(read_only))
 
@@ -223,9 +223,14 @@ class CffiFunction:
         self.names = tuple(f"arg{i}" for i in range(len(self.ctype.args)))
         self.doc = self.__doc__ = cffi_values.prototype_of(name, self.ctype)
 
-    def __call__(self, *args: Any) -> Any:
+    def __call__(self, *args: Any, **keywords: Any) -> Any:
         from ffi_ext import arguments, cffi_values
 
+        if keywords:  # cffi does not know the parameters' names
+            raise TypeError(
+                f"{self.name}() takes no keyword arguments, got {', '.join(keywords)}: pass all by position"
+                f"\n  in {self.doc}"
+            )
         given = arguments.for_cffi(self, args)  # addresses: `args` keeps what lies there
         try:
             return _runtime.call_cffi(self, self._function, given)

@@ -30,7 +30,7 @@ HEADER_SUFFIXES = (".h", ".hpp", ".hh", ".hxx", ".cuh")  # compiled to no object
 # gnu11 alone would fuse a * b + c where the processor can, and change results.
 NEVER_FUSED = "-ffp-contract=off"
 
-# What code of 2017 needs from a compiler of today: these were warnings then. The header has those that
+# What code of 2017 needs from a compiler of today: these were warnings then, or nothing. The header has those that
 # not every compiler knows by a name, and all for scripts that compile by themselves.
 _LENIENT_HEADER = ("-include", str(INCLUDE / "ffi_ext" / "lenient.h"))
 LENIENT = (
@@ -38,6 +38,7 @@ LENIENT = (
     "-Wno-error=implicit-int",
     "-Wno-error=incompatible-pointer-types",
     "-Wno-error=int-conversion",
+    "-fcommon",  # `int calls;` in a header is one variable, whoever includes it
     *_LENIENT_HEADER,
 )
 CXX_HEADERS = INCLUDE / "ffi_ext" / "cxx"  # in the place of the compiler's own
@@ -52,7 +53,8 @@ NO_MACRO_NOTES = "-ftrack-macro-expansion=0"
 QUICK = ("-DFFI_EXT_QUICK", "-Werror=implicit-function-declaration")
 
 
-_HEADER_PATHS = ("CPATH", "C_INCLUDE_PATH", "CPLUS_INCLUDE_PATH")
+# What compilers ask the environment for: where headers are, and what __DATE__ and __TIME__ say.
+_ASKED_FOR = ("CPATH", "C_INCLUDE_PATH", "CPLUS_INCLUDE_PATH", "SOURCE_DATE_EPOCH")
 
 
 @dataclass(frozen=True)
@@ -66,9 +68,9 @@ class Program:
     def identity(self) -> tuple[str, ...]:
         """Path, size and time of every program file in the command; asking for versions costs a process.
 
-        And the variables by which compilers look for headers.
+        And the environment's variables that compilers ask for.
         """
-        parts = [f"{name}={os.environ.get(name)}" for name in _HEADER_PATHS]
+        parts = [f"{name}={os.environ.get(name)}" for name in _ASKED_FOR]
         for word in self.command:
             found = shutil.which(word)
             if found:

@@ -24,12 +24,13 @@ def create_extension(name: Any, headers: Any, sources: Any, *args: Any, **kwargs
         warnings.warn(f"create_extension() ignores the unknown keyword '{key}'{hint}", stacklevel=2)
         del kwargs[key]
     language = kwargs.get("language")  # distutils knew "c++", and no other
-    if isinstance(language, str) and language not in LANGUAGES:
-        warnings.warn(
-            f"create_extension() ignores language={language!r}, which is 'c' or 'c++'; a source's suffix "
-            "says what it is",
-            stacklevel=2,
-        )
+    if isinstance(language, str):  # it was the linker's business: sources were what their suffixes say
+        if language not in LANGUAGES:
+            warnings.warn(
+                f"create_extension() ignores language={language!r}, which is 'c' or 'c++'; a source's suffix "
+                "says what it is",
+                stacklevel=2,
+            )
         del kwargs["language"]
     return extension.create_extension(name, headers, sources, *args, **kwargs)
 

@@ -279,6 +279,9 @@ def test_builds_are_reproducible(project, monkeypatch):
         binaries.append((project / "ext" / "lib" / f"_lib{SUFFIX}").read_bytes())
     assert binaries[0] == binaries[1]
     assert value(project, "two") == 1
+    monkeypatch.setenv("SOURCE_DATE_EPOCH", "1600000000")  # 2020
+    make(project).build()
+    assert value(project, "two") == 0
 
 
 def test_a_read_only_target_loses_nothing(project):

@@ -278,6 +278,7 @@ def test_sixteen_bits_round_as_torch_does(module):
         (f"@param x [({', '.join(map(chr, range(97, 114)))})]", "a shape has at most 16 sizes"),
         ("@param x [float32, int8]", "two items say what the dtypes is"),
         ("@param x [float32]\n * @param x [(N)]", "x has brackets already; write all items into"),
+        ("@param x [float32] [contiguous]", "x has brackets already; write all items into"),
         ("@param x: [flaot32]", "did you mean 'float32'"),
         ("@param x, y - [flaot32]", "did you mean 'float32'"),
     ],

@@ -299,6 +299,11 @@ def test_parameter_names(text, name):
         ("/* Of f. */ int f(int x);\n/* Of g. */ int g(int x);", ["Of f.", "Of g."]),
         ("int f(int x); /* Of f. */\nint g(int x);  // Of g.", ["Of f.", "Of g."]),
         ("/* Above. */\n/* beside */ int f(int x);", ["Above."]),
+        ("/* Long,\n * of f. */ int f(int x);\n", ["Long,\nof f."]),
+        ("/* @param n */\n\n// clang-format off\nint f(int n);", ["@param n\n\nclang-format off"]),
+        ("/* Of a section. */\n// Of f.\nint f(int n);", ["Of f."]),
+        ("/* Of a section. */\n\nint f(int n);", [""]),
+        ("int f(int x); /* Long,\n of f. */ int g(int x);", ["", ""]),
         (
             "/*! Of f. */\nint f(int x);\nint g(int x); /**< Of g. */\nint h(int x); ///< Of h.",
             ["Of f.", "Of g.", "Of h."],
@@ -797,6 +802,25 @@ def test_variables_and_enumerators_named_as_keywords(build):
     module.from_ = 4.5
     assert (module.f(), module.lambda_, module.from_) == (45, 1.5, 4.5)
     assert (module.None_, module.in_, module.pass_) == (0, 4, 5)
+    compile(Path(module.__file__).with_suffix(".pyi").read_text(), "stub", "exec")
+
+
+def test_functions_that_share_a_declaration(build):
+    header = "/* Both. */\nextern int one(int n), *two(void), three;\n"
+    source = "int three = 3; int *two(void) { return &three; } int one(int n) { return n; }"
+    module = build(header, source)
+    assert module.__all__ == ["one", "two", "three"]
+    assert (module.one(5), module.two()[0], module.three) == (5, 3, 3)
+    assert module.one.__doc__ == "int one(int n)\n\nBoth."
+
+
+def test_macros_named_as_keywords(build):
+    """X.h has `#define None 0L`, Xlib.h True and False."""
+    macros = '#define None 0L\n#define True 1\n#define def 2.5\n#define __doc__ "text"\n#define is (True + 2)\n'
+    module = build(macros + "int f(void);", "int f(void) { return 3; }")
+    assert sorted(module.__all__) == ["None_", "True_", "__doc___", "def_", "f", "is_"]
+    assert (module.None_, module.True_, module.def_, module.is_) == (0, 1, 2.5, 3)
+    assert module.__doc___ == b"text" != module.__doc__
     compile(Path(module.__file__).with_suffix(".pyi").read_text(), "stub", "exec")
 
 

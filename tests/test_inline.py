@@ -386,6 +386,7 @@ float total(const ffi_ext_tensor *x) {
 // @param[in] x [float32]
 int first(const ffi_ext_tensor *x) { const char *text = "}{ /* "; return text[0]; }
 int second(void) { return 2; }
+/* Begins the line. @param x [float32] */ int third(const ffi_ext_tensor *x) { return 3; }
 """,
     )
     assert "The sum of x." in module.total.__doc__ and "next" not in (module.first.__doc__ or "")
@@ -393,8 +394,9 @@ int second(void) { return 2; }
     for wrong in (torch.ones(4).double(), torch.ones(8)[::2], torch.ones(2, 2)):
         with pytest.raises((TypeError, ValueError), match="argument 1 'x'"):
             module.total(wrong)
-    with pytest.raises(TypeError, match="argument 1 'x'"):
-        module.first(torch.ones(2).double())
+    for constrained in (module.first, module.third):
+        with pytest.raises(TypeError, match="argument 1 'x'"):
+            constrained(torch.ones(2).double())
     assert module.second() == 2
 
 

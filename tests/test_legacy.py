@@ -177,6 +177,18 @@ def test_languages_that_distutils_did_not_know(repository):
     assert ffi_ext_command(repository, "run", "test.py").stdout == "fine\n"
 
 
+def test_sources_are_of_the_language_that_their_suffixes_say(repository):
+    """language="c++" had distutils link as C++, and compile no C as that."""
+    (repository / "build.py").write_text(
+        BUILD.replace("headers=headers,", "headers=headers, language='c++',")
+    )
+    with (repository / "src" / "my_lib.c").open("a") as source:
+        source.write("#include <stdlib.h>\nint *of_c(int class) { return malloc(class); }\n")
+    built = ffi_ext_command(repository, "run", "build.py")
+    assert built.returncode == 0, built.stderr
+    assert ffi_ext_command(repository, "run", "test.py").stdout == "fine\n"
+
+
 SETUP = """
 from setuptools import setup
 setup(name="old", version="0.1", py_modules=["old"], setup_requires={requires})

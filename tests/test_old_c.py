@@ -51,6 +51,15 @@ def test_types_and_returns_that_are_missing_are_warnings(build, monkeypatch, com
     assert build("int positive(int a);", first + CARELESS).positive(2) == 5
 
 
+def test_a_variable_without_extern_in_a_header(build):
+    """Of gcc before 10 and clang before 11 it was one, whoever included the header: here the module's code, too."""
+    header = "int calls;\nint seen(void);\n"
+    module = build(header, header + "int seen(void) { return ++calls; }")
+    module.calls = 4
+    assert (module.seen(), module.calls) == (5, 5)
+    assert build(header, header + "int calls = 7; int seen(void) { return calls; }").calls == 7
+
+
 def test_the_same_in_a_scripts_own_lines(tmp_path):
     """`gcc -c` of a make.sh: what TH.h says must do."""
     (tmp_path / "a.c").write_text("#include <TH/TH.h>\n" + CARELESS)

@@ -111,44 +111,70 @@ def parameter_name(text: str) -> str | None:
     return named[-1] if len(named) > 1 else None
 
 
-def comment_above(original: list[str], first: int) -> list[str]:
-    """The lines of the comment above line `first`, as written: directly, or with @param in it above blank lines."""
-    above: list[str] = []
-    number = first - 1  # 1-based line above
-    while 0 < number <= len(original) and not original[number - 1].strip():
+def comment_before(original: list[str], first: int) -> list[str]:
+    """The lines of the comment above line `first`, else of the one that begins it, as written."""
+    above = _comment_above(original, first)
+    if above or not 0 < first <= len(original):
+        return above
+    begins = re.match(r"(.*?\*/)\s*\w", original[first - 1])
+    return _block(original, first, begins[1]) if begins else []
+
+
+def _comment_above(original: list[str], first: int) -> list[str]:
+    """The lines of the comment directly above line `first`; from the next one on with @param, if only comments follow."""
+    nearest: list[str] | None = None
+    lines: list[str] = []
+    while (last := _last_above(original, first - len(lines))) and (more := _ending(original, last)):
+        lines = [*more, *original[last : first - 1]]
+        if _has_param(more):
+            return lines
+        if nearest is None:
+            nearest = more if last == first - 1 else []
+    return nearest or []
+
+
+def _last_above(original: list[str], number: int) -> int:
+    """The line above that is not blank; 0 if there is none."""
+    number = min(number - 1, len(original))
+    while number > 0 and not original[number - 1].strip():
         number -= 1
-    apart = number < first - 1
-    if 0 < number <= len(original):
-        row = original[number - 1].strip()
-        if row.endswith("*/"):
-            while number > 0:
-                above.insert(0, original[number - 1])
-                if "/*" in original[number - 1]:
-                    break
-                number -= 1
-            if above and not above[0].strip().startswith("/*"):
-                above = []
-        else:
-            while number > 0 and original[number - 1].strip().startswith("//"):
-                above.insert(0, original[number - 1])
-                number -= 1
-    return [] if apart and not re.search(r"[@\\]param\b", "\n".join(above)) else above
+    return number
+
+
+def _ending(original: list[str], last: int) -> list[str]:
+    """The lines of the comment that ends on line `last`."""
+    if original[last - 1].strip().endswith("*/"):
+        return _block(original, last, original[last - 1])
+    first = last
+    while first > 0 and original[first - 1].strip().startswith("//"):
+        first -= 1
+    return original[first:last]
+
+
+def _has_param(lines: list[str]) -> bool:
+    return re.search(r"[@\\]param\b", "\n".join(lines)) is not None
+
+
+def _block(original: list[str], number: int, last: str) -> list[str]:
+    """The lines of the /* comment */ that ends on line `number`, with `last` of that; none if code stands before it."""
+    lines = [last]
+    while "/*" not in lines[0] and number > 1:
+        number -= 1
+        lines.insert(0, original[number - 1])
+    return lines if lines[0].strip().startswith("/*") else []
 
 
 def comment_of(original: list[str], first: int, last: int) -> str:
-    """The comment directly above line `first`, else the one that begins it, else that which ends line `last`."""
-    above = comment_above(original, first)
-    if not above and 0 < last <= len(original):
-        beside = re.match(r"\s*(/\*.*?\*/)\s*\w", original[first - 1])
-        beside = beside or re.search(r";\s*(//.*|/\*.*?\*/)\s*$", original[last - 1])
-        above = [beside.group(1)] if beside else []
-    return _undecorated(above)
+    """The comment before line `first`, else the one that ends line `last`."""
+    lines = comment_before(original, first)
+    if not lines and 0 < last <= len(original):
+        beside = re.search(r";\s*(//.*|/\*.*?\*/)\s*$", original[last - 1])
+        lines = [beside[1]] if beside else []
+    return _undecorated(lines)
 
 
 def _undecorated(lines: list[str]) -> str:
-    text = "\n".join(line.strip() for line in lines)
-    text = re.sub(r"^/\*+!?<?|\*+/$", "", text.strip())
-    rows = [
-        re.sub(r"^(?://+!?<?|\*(?!\w))\s?", "", row.strip()).rstrip() for row in text.split("\n")
-    ]
-    return "\n".join(rows).strip()
+    rows = (re.sub(r"\s*\*+/$", "", line.strip()) for line in lines)
+    return "\n".join(
+        re.sub(r"^(?:/\*+!?<?|//+!?<?|\*(?!\w))\s?", "", row).rstrip() for row in rows
+    ).strip()

@@ -32,7 +32,7 @@ def asking_for_rows(source: str) -> str:
 def exported(source: str, cxx: bool = False, answer: str | None = None) -> str:
     """The prototypes of the functions that C text defines at its top level and that are neither static nor inline.
 
-    Each has the comment above it, which may say what the arguments must be. Of C++, those that are extern "C".
+    Each has the comment before it, which may say what the arguments must be. Of C++, those that are extern "C".
 
     Args:
         source: The text.
@@ -60,7 +60,7 @@ def exported(source: str, cxx: bool = False, answer: str | None = None) -> str:
             exported_here = not cxx or linkage or head.startswith("extern ")
             if depth == 0 and exported_here and head.endswith(")") and not _is_hidden(head, cxx):
                 begins = start + len(piece) - len(piece.lstrip())
-                prototypes += ctext.comment_above(rows, text.count("\n", 0, begins) + 1)
+                prototypes += ctext.comment_before(rows, text.count("\n", 0, begins) + 1)
                 prototypes += [re.sub(r"\b(__inline__|__inline|inline|extern)\s+", "", head) + ";"]
             elif depth == 0 and not head and not cxx:
                 _refuse_of_before_c89(text, behind, match.start())

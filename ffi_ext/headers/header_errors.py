@@ -54,6 +54,11 @@ def unreadable(
 def _hint(text: str, reason: str, kept: Sequence[Statement]) -> str:
     if re.search(r"\b(class|template|namespace)\b|::|&|\([^()]*\w *=", text):
         return 'hint: headers hold C declarations; keep C++ in the sources, behind extern "C" functions'
+    for opening, closing in ("()", "[]", "{}"):
+        if (count := text.count(opening)) != (closed := text.count(closing)):
+            return f"hint: it has {count} {opening} and {closed} {closing}"
+    if reason == "before: }":
+        return "hint: is a ; missing before the }?"
     if "Half" in text:
         return (
             "hint: TH has no half arithmetic; THHalfTensor and THCudaHalfTensor pointers are known"
@@ -69,7 +74,7 @@ def _hint(text: str, reason: str, kept: Sequence[Statement]) -> str:
     known = types.known_names() | named
     text = re.sub(r"\b(?:struct|union|enum)\s+\w+", "int", text)  # a tag needs no declaration
     before = re.search(r"before: (\S+)", reason)
-    words = re.findall(rf"(\w+)\s*{re.escape(before[1])}", text) if before else []
+    words = re.findall(rf"(\w+)\b\s*{re.escape(before[1])}", text) if before else []
     if "Invalid declaration" in reason:  # pycparser 3 of every parameter but the first
         words = re.findall(r",\s*(?:const\s+)?(?!unsigned\b|signed\b)(\w+)\b\s*[*\w]", text)
     if no_function or "Missing type" in reason:  # the type of the result is unknown

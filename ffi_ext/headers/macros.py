@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import keyword
 import re
 from collections.abc import Collection
 
@@ -23,8 +22,7 @@ def candidates(macros: dict[str, str], declared: Collection[str]) -> dict[str, s
         moving.update(gone)
         for name in gone:
             del found[name]
-    taken = {*declared, *keyword.kwlist, "_lib", "_ffi"}
-    return {name: value for name, value in found.items() if name not in taken}
+    return {name: value for name, value in found.items() if name not in declared}
 
 
 def integer_macros(macros: dict[str, str], constants: set[str]) -> list[str]:

@@ -131,7 +131,7 @@ def _with_body(text: str, header: Path, original: list[str], line: int) -> State
 
 
 def _statement(text: str, header: Path, original: list[str], line: int) -> list[Statement]:
-    """What stands before a semicolon: one statement, but for variables, which are one each."""
+    """What stands before a semicolon: one statement, but for functions and variables, which are one each."""
     last = line + text.count("\n")
     where = f"{header.name}:{line}"
     declaration = _clean(text)
@@ -158,6 +158,9 @@ def _statement(text: str, header: Path, original: list[str], line: int) -> list[
     if function:
         if re.match(r"static\b", declaration):
             return [Statement(DROPPED, "", text, "", where)]
+        if len(ctext.cut(declaration)) > 1:  # int f(int n), g(int n);
+            each = [_statement(one, header, original, line) for one in _each_declared(declaration)]
+            return [replace(one, text=text, comment=comment) for found in each for one in found]
         declaration = _without_sizes(re.sub(r"^extern\s+", "", declaration))
         return [Statement(FUNCTION, function.group(1), text, declaration, where, comment)]
     found: list[Statement] = []
@@ -201,10 +204,10 @@ def _without_sizes(declaration: str) -> str:
 
 
 def _each_declared(flat: str) -> list[str]:
-    """`extern int a = 1, *b;` as `extern int a;` and `extern int *b;`: without their values."""
+    """`extern int a = 1, *b, f(int n);` as `extern int a;`, `extern int *b;` and `extern int f(int n);`."""
     end = ";" if flat.endswith(";") else ""
     first, *others = (piece.partition("=")[0].strip() for piece in ctext.cut(flat.rstrip("; ")))
-    specifiers = re.match(r"((?:\w+\s+)+?)\s*(?:[*(]|\w+\s*(?:\[|$))", first.replace("*", " *"))
+    specifiers = re.match(r"((?:\w+\s+)+?)\s*(?:[*(]|\w+\s*(?:[\[(]|$))", first.replace("*", " *"))
     type_ = specifiers[1].rstrip() if specifiers else ""
     return [first + end, *(f"{type_} {other}{end}" for other in others if type_)]
 
