@@ -13,7 +13,7 @@ from ffi_ext.headers import ctext, layouts
 FUNCTION, TYPE, CONSTANT, VARIABLE, DROPPED = "function", "type", "constant", "variable", "dropped"
 INLINE = "inline"  # a static function with its body; the declaration is its prototype
 
-_PACKED = re.compile(r"__attribute(?:__)?\s*\(\((?:[^()]|\([^()]*\))*\b(?:__)?packed\w*\b")
+_PACKED = re.compile(r"__attribute(?:__)?\s*\(\s*\((?:[^()]|\([^()]*\))*\b(?:__)?packed\w*\b")
 # Where cffi would lay the fields out otherwise than the compiler does.
 _ALIGNED = re.compile(r"\b(?:_Alignas|alignas)\s*\(|\b(?:__)?aligned(?:__)?\b")
 _NOISE = re.compile(
@@ -158,6 +158,9 @@ def _statement(text: str, header: Path, original: list[str], line: int) -> list[
     if function:
         if re.match(r"static\b", declaration):
             return [Statement(DROPPED, "", text, "", where)]
+        if len(each := _each_declared(flat)) > 1:  # int f(void), g(int n);
+            apart = [one for piece in each for one in _statement(piece, header, original, line)]
+            return [replace(one, text=text) for one in apart]
         declaration = _without_sizes(re.sub(r"^extern\s+", "", declaration))
         return [Statement(FUNCTION, function.group(1), text, declaration, where, comment)]
     found: list[Statement] = []
@@ -204,7 +207,9 @@ def _each_declared(flat: str) -> list[str]:
     """`extern int a = 1, *b;` as `extern int a;` and `extern int *b;`: without their values."""
     end = ";" if flat.endswith(";") else ""
     first, *others = (piece.partition("=")[0].strip() for piece in ctext.cut(flat.rstrip("; ")))
-    specifiers = re.match(r"((?:\w+\s+)+?)\s*(?:[*(]|\w+\s*(?:\[|$))", first.replace("*", " *"))
+    specifiers = re.match(
+        r"((?:\w+\s+)+?)\s*(?:\*|\(\s*\*|\w+\s*(?:[\[(]|$))", first.replace("*", " *")
+    )
     type_ = specifiers[1].rstrip() if specifiers else ""
     return [first + end, *(f"{type_} {other}{end}" for other in others if type_)]
 
