@@ -580,6 +580,10 @@ LAYOUTS = {
     "enum { N = sizeof(int), M }; typedef struct { int v[N]; char w[M + 1]; int last; } s": "",
     "typedef struct { int v; short last; } __attribute__((aligned(64))) s": "",
     "typedef struct { unsigned a : 3, b : 5; int v : 2; short last; } __attribute__((aligned(8))) s": "",
+    "typedef struct { char a; int v; short last; } __attribute__((packed, aligned(4))) s": "",
+    "struct [[gnu::packed]] t { char a; int v; }; typedef struct { struct t t; short last; } s": "",
+    "typedef struct { unsigned aligned : 1, v : 3; short last; } s": "",
+    "typedef struct { unsigned v : 3; char pad[16 - sizeof(int)]; short last; } s": "",
     "typedef struct { char a; int v __attribute__((aligned(16))); short last; } s": "",
     "typedef struct { _Alignas(32) float v[4]; int last; } s": "",
     "typedef struct { alignas(16) float v[4]; int last; } s": "#include <stdalign.h>\n",
@@ -599,6 +603,8 @@ def test_layouts_that_the_compiler_knows(build, types):
     ffi = module._ffi
     assert (ffi.sizeof("s"), ffi.offsetof("s", "last")) == (module.size(), module.place())
     assert module.same({"last": 5}).last == 5
+    if "aligned :" in types:
+        assert module.same({"last": 5, "v": 6}).v == 6
 
 
 def test_a_layout_inside_of_what_has_no_name(build):
