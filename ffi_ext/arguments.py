@@ -8,7 +8,7 @@ import numpy as np
 import torch
 
 from ffi_ext import constraints, tiers, types
-from ffi_ext.cffi_values import ANY_ELEMENT, declared, takes_text, types_of, writable_copy
+from ffi_ext.cffi_values import declared, is_pairs, takes_text, types_of, writable_copy
 from ffi_ext.refusals import DTYPES, ELEMENTS, Function, describe, is_storage, refusal, wanted
 
 _TH_DTYPES = frozenset(DTYPES.values())
@@ -194,16 +194,19 @@ def _for_memory(function: Function, index: int, code: str, value: object) -> tor
         raise refusal(function, index, f"expected {c_type.cname}, got {describe(value)}: {cure}")
     tensor = _on_array(function, index, code, value) if isinstance(value, np.ndarray) else value
     assert isinstance(tensor, torch.Tensor)
+    if tensor.layout is not torch.strided or tensor.is_nested:
+        return tensor  # _checked_facts refuses it
     wanted_for = f"for {declared(function, index)}"
-    if element != ANY_ELEMENT and not _same_elements(tensor, tiers.DTYPES[element]):
-        dtype = str(tiers.DTYPES[element]).removeprefix("torch.")
+    of = tiers.DTYPES.get(element, tensor.dtype)  # void takes any
+    if is_pairs(c_type) and not tensor.is_complex() and (size or tensor.shape[-1:] == (2,)):
+        of = of.to_real()
+    if not _same_elements(tensor, of):
+        dtype = str(of).removeprefix("torch.")
         cure = f".astype(numpy.{dtype})" if array else f".to(torch.{dtype})"
         text = f"expected elements of {dtype} {wanted_for}, got {describe(value)}"
         raise refusal(function, index, f"{text}; convert it with {cure}")
     if tensor.device.type != "cpu":
         raise refusal(function, index, f"expected a tensor on the CPU, got {describe(value)}")
-    if tensor.layout is not torch.strided or tensor.is_nested:
-        return tensor  # _checked_facts refuses it
     if not tensor.is_contiguous():
         cure = "numpy.ascontiguousarray(...)" if array else "....contiguous()"
         text = f"expected elements one behind the other {wanted_for}, got the strides {tensor.stride()}"
@@ -223,7 +226,8 @@ def _same_elements(tensor: torch.Tensor, wanted: torch.dtype) -> bool:
     if wanted.is_complex and given == wanted.to_real():
         return tensor.shape[-1:] == (2,)  # as view_as_real makes them
     integers = not any(d.is_floating_point or d.is_complex for d in (given, wanted))
-    return integers and not wanted.is_signed and given.itemsize == wanted.itemsize
+    unsigned = not wanted.is_signed and wanted != torch.bool  # of which C has 0 and 1 alone
+    return integers and unsigned and given.itemsize == wanted.itemsize
 
 
 def _for_array(function: Function, index: int, value: object) -> torch.Tensor:

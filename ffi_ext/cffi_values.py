@@ -37,8 +37,8 @@ def prototype_of(name: str, ctype: Any) -> str:
 def types_of(function: Function) -> tuple[Any, ...]:
     """cffi's types of the result and the parameters, found when first needed.
 
-    From then on C converts pointers and structs by itself; it takes the types and their numbers from the function's
-    `types`. A pointer's number says how many values a list must have, a struct's its bytes, -1 that Python is asked.
+    C converts most pointers and structs by itself; it takes the types and their numbers from the function's `types`.
+    A pointer's number says how many values a list must have, a struct's its bytes, -1 that Python is asked.
     Then come the element types of the memory behind pointers, and the bytes that there must be of them.
     """
     if function.types is None:
@@ -77,15 +77,23 @@ def _number_of(ffi: Any, c_type: Any, length: int) -> int:
 ANY_ELEMENT = 255  # FFI_ANY_ELEMENT in csrc/function.h
 _WIDE = ("wchar_t", "char16_t", "char32_t")
 _ROWS = (torch.Tensor, np.ndarray, list, tuple)
+_FLOATS = ("float", "double", "long double")
 _COMPLEX = {"float": "complex64", "double": "complex128"}
+
+
+def is_pairs(c_type: Any) -> bool:
+    """Whether a pointer's elements are pairs of real numbers: rows of two, or complex numbers such as fftw_complex."""
+    item = c_type.item
+    while item.kind == "array" and item.item.kind == "array":
+        item = item.item
+    return item.kind == "array" and item.length == 2 and item.item.cname in _COMPLEX
 
 
 def _element_of(ffi: Any, c_type: Any) -> int:
     """torch's number of the elements that a pointer points to; -1 if torch has no such elements."""
     if c_type.kind != "pointer":
         return -1
-    item = c_type.item
-    pair = item.kind == "array" and item.length == 2  # fftw_complex
+    item, pairs = c_type.item, is_pairs(c_type)
     while item.kind == "array":
         item = item.item
     name = item.cname
@@ -95,7 +103,7 @@ def _element_of(ffi: Any, c_type: Any) -> int:
         return -1
     bits = 8 * ffi.sizeof(item)
     if name in _COMPLEX:
-        dtype = _COMPLEX[name] if pair else f"float{bits}"
+        dtype = _COMPLEX[name] if pairs else f"float{bits}"
     elif "omplex" in name:
         dtype = f"complex{bits}"
     elif name in ("_Bool", "char"):
@@ -122,6 +130,8 @@ def refuse(function: Function, index: int, value: object, kind: type[Exception])
         text += f": pass the module's {' or '.join(names)}"
     elif isinstance(value, float) and code in INTEGER_CODES:
         text += ": convert it with int()"
+    elif re.search(r"(?<!void) \*'$", text):
+        text += ": what it points to is value[0]"
     raise refusal(function, index, text, kind)
 
 
@@ -134,7 +144,7 @@ def convert(function: Function, index: int, value: object) -> tuple[int, object]
     code = function.codes[index + 1]
     ffi = function.origin[0]
     if code in INTEGER_CODES:
-        if not isinstance(value, (ffi.CData, np.bool_)):
+        if not (isinstance(value, np.bool_) or _is_whole(ffi, value)):
             refuse(function, index, value, TypeError)
         return int(value), None  # type: ignore[call-overload]
     c_type = types_of(function)[index + 1]
@@ -155,6 +165,14 @@ def convert(function: Function, index: int, value: object) -> tuple[int, object]
         raise refusal(function, index, f"no field is named {error}{fields}") from None
     except (OverflowError, ValueError, IndexError) as error:
         raise refusal(function, index, str(error), type(error)) from None
+
+
+def _is_whole(ffi: Any, value: object) -> bool:
+    """Whether a value of C's is an integer, or a character: no pointer, and nothing that int() would round."""
+    if not isinstance(value, ffi.CData):
+        return False
+    c_type = ffi.typeof(value)
+    return c_type.kind in ("primitive", "enum") and c_type.cname not in _FLOATS
 
 
 def _cell(ffi: Any, c_type: Any, value: object) -> Any:

@@ -211,7 +211,8 @@ def load_inline(
         )
     except HeaderError as error:
         if header_is_ours:
-            raise HeaderError(_of_c_source(name, str(error))) from None
+            cxx = kwargs.get("language") == "c++"
+            raise HeaderError(_of_c_source(name, str(error), cxx)) from None
         _raise_in_text(error, shown)
     except BuildError as error:
         _raise_in_text(error, shown)
@@ -234,7 +235,7 @@ def _exported(
     return definitions.exported(c_source, cxx, answer)
 
 
-def _of_c_source(name: str, text: str) -> str:
+def _of_c_source(name: str, text: str, cxx: bool) -> str:
     """A prototype of `c_source` that cannot be read: the header that it stands in is no file of the user's."""
     text = re.sub(rf"^{name}\.h:\d+: ", f"{name} (c_source): ", text)
     if "did you mean" in text or "@param" in text:
@@ -247,7 +248,9 @@ def _of_c_source(name: str, text: str) -> str:
         hint = (
             f"is {macro[1]} a macro? Functions that macros define, or begin, are named in `header`"
         )
-    if "keep C++" in text:
+    if "keep C++" in text and cxx:
+        hint = 'what is extern "C" is read as C: a pointer for a reference, no namespace, no default value'
+    elif "keep C++" in text:
         hint = 'this is C++: pass language="c++", and make what is to be exported extern "C"'
     return f"{text.partition(chr(10) + 'hint: ')[0]}\nhint: {hint}"
 

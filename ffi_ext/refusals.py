@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any, Protocol
 
+import _cffi_backend
 import numpy as np
 import torch
 
@@ -76,6 +77,8 @@ def describe(value: object) -> str:
         return f"{type(value).__name__} {text if len(text) < 40 else text[:36] + '...'}"
     if isinstance(value, np.generic):
         return f"numpy.{type(value).__name__}"
+    if isinstance(value, _cffi_backend._CDataBase):
+        return f"C's '{_cffi_backend.typeof(value).cname}'"
     return type(value).__name__
 
 

@@ -71,6 +71,7 @@ def _setup() -> None:
                     "native_error": NativeError,
                     "from_numpy": torch.from_numpy,
                     "adapt": arguments.adapt,
+                    "types": cffi_values.types_of,
                     "convert": cffi_values.convert,
                     "allocate": cffi_values.allocate,
                     "result": cffi_values.result,

@@ -442,3 +442,13 @@ def test_arrays_of_other_libraries_are_told_of_dlpack(module):
             call(Array(tensor))
     module.zero(torch.from_dlpack(Array(tensor)))
     assert not tensor.any()
+
+
+def test_constraints_are_nothing_to_the_bare_functions(module):
+    null = module._ffi.NULL
+    assert module._lib.is_null(null) == 1
+    assert module._lib.shapes(null, null, null, null) == 0
+    module._lib.first(null, null)
+    module._lib.on_gpu(null)
+    with pytest.raises(TypeError, match="first expected 2 arguments, got 3"):
+        module._lib.first(null, null, null)

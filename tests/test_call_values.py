@@ -320,6 +320,46 @@ union either { int i; double d; };
 """
 
 
+def test_values_of_c_that_are_no_integers(module):
+    ffi = module._ffi
+    for value in (ffi.cast("int", 3), ffi.cast("enum colour", 4), ffi.cast("unsigned char", 5)):
+        assert module.apply(ffi.callback("int(int)", lambda x: 2 * x), value) == 2 * int(value) + 1
+    said = {
+        ffi.new("int *", 3): r"an integer is required for 'int', got C's 'int \*': .* value\[0\]",
+        ffi.NULL: r"an integer is required for 'int', got C's 'void \*'$",
+        ffi.cast("double", 2.5): "got C's 'double'$",
+        ffi.new("struct point *")[0]: "got C's 'struct point'$",
+    }
+    for value, words in said.items():
+        with pytest.raises(TypeError, match=rf"(?m)^apply\(\) argument 2 'x': .*{words}"):
+            module.apply(ffi.NULL, value)
+
+
+def test_structs_for_wide_vectors(build):
+    """Of which C takes for granted that they lie at multiples of 64 bytes."""
+    header = (
+        "#include <stdint.h>\ntypedef struct __attribute__((aligned(64))) { float x[16]; } wide;\n"
+    )
+    header += (
+        "wide same(char c, wide of);\nint misplaced(const wide *p);\nint misplaced_value(wide p);\n"
+    )
+    source = (
+        "static uintptr_t behind(const volatile void *p) { return (uintptr_t)p % 64; }\n"
+        "wide same(char c, wide of) { return of; }\nint misplaced(const wide *p) { return behind(p); }\n"
+        "int misplaced_value(wide p) { return behind(&p); }\n"
+    )
+    # In these registers, if the processor has them, what is misplaced ends the process.
+    flags = ["-O3", "-march=native"]
+    module = build(header, header + source, extra_compile_args=flags)
+    given = [float(i) for i in range(16)]
+    kept = []  # so that the places differ
+    for _ in range(8):
+        kept.append(module.same(b"c", [given]))
+        kept.append(module.same(b"c", kept[-1]))
+        assert list(kept[-1].x) == given
+        assert module.misplaced([{"x": given}, kept[-1]]) == module.misplaced_value([given]) == 0
+
+
 def test_structs_at_every_call(build):
     header = VALUES + (
         "struct outer turned(struct outer of, int by);\nunion either other(union either of);\n"

@@ -286,6 +286,9 @@ def test_what_the_build_asks_for_comes_after_cppflags_for_headers_and_sources(
         ("int (*const)(int)", None),
         ("my_type_t", None),
         ("const my_type_t x", "x"),
+        ("int compare(const void *a, const void *b)", "compare"),
+        ("double f(double)", "f"),
+        ("float (a)[3]", "a"),
     ],
 )
 def test_parameter_names(text, name):
@@ -427,6 +430,20 @@ int size_of(int which) {
     assert [ffi.sizeof(name) for name in names] == [module.size_of(i) for i in range(4)]
 
 
+def test_packing_that_ends_goes_back_to_the_one_around_it(build):
+    header = (
+        "#pragma pack(push, 1)\nstruct a { char c; int n; };\n#pragma pack(push, 2)\nstruct b { char c; int n; };\n"
+        "#pragma pack(pop)\nstruct c { char c; int n; };\n#pragma pack(pop)\nstruct d { char c; int n; };\n"
+        "struct __attribute__ ( ( packed ) ) e { char c; int n; };\n"
+        "int sum(struct a a, struct b b, struct c c, struct d d, struct e e);\n"
+    )
+    source = "int sum(struct a a, struct b b, struct c c, struct d d, struct e e)"
+    module = build(header, header + source + "{ return a.n + b.n + c.n + d.n + e.n; }\n")
+    assert module.sum(*[{"n": 10**i} for i in range(5)]) == 11111
+    sizes = [module._ffi.sizeof(f"struct {name}") for name in "abcde"]
+    assert sizes == [5, 6, 5, 8, 5]
+
+
 def test_functions_whose_names_stand_in_parentheses(build):
     header = (
         "typedef struct state *handle;\nextern handle (make)(int n);\nextern handle (same) (handle h);\n"
@@ -519,6 +536,16 @@ def test_a_prototype_may_be_repeated(build):
     assert module.__all__ == ["one", "two"] and module.one(4) == 4
 
 
+def test_functions_of_one_declaration(build):
+    header = "/* Both. */\nint one(void), *same(int *p), (*chosen(void))(int);\nextern int n, twice(int x);\n"
+    source = "int n = 3; int one(void) { return 1; } int *same(int *p) { return p; }\n"
+    source += "int twice(int x) { return 2 * x; } int (*chosen(void))(int) { return twice; }\n"
+    module = build(header, source)
+    assert module.__all__ == ["one", "same", "chosen", "twice", "n"]
+    assert (module.one(), module.same([7])[0], module.chosen()(4), module.n) == (1, 7, 8, 3)
+    assert module.same.__doc__ == "int *same(int *p)\n\nBoth."
+
+
 def test_functions_that_take_a_va_list_are_for_c(build):
     header = "#include <stdarg.h>\nint sum(int n, va_list all);\nint two(int n, ...);\n"
     source = (
@@ -557,6 +584,11 @@ def test_sizes_that_the_compiler_computes_inside_of_what_has_no_name(build, tmp_
 LAYOUTS = {
     "enum { N = sizeof(int), M }; typedef struct { int v[N]; char w[M + 1]; int last; } s": "",
     "typedef struct { int v; short last; } __attribute__((aligned(64))) s": "",
+    "typedef struct { unsigned a : 3, b : 5; int v : 2; short last; } __attribute__((aligned(8))) s": "",
+    "typedef struct { char a; int v; short last; } __attribute__((packed, aligned(4))) s": "",
+    "struct [[gnu::packed]] t { char a; int v; }; typedef struct { struct t t; short last; } s": "",
+    "typedef struct { unsigned aligned : 1, v : 3; short last; } s": "",
+    "typedef struct { unsigned v : 3; char pad[16 - sizeof(int)]; short last; } s": "",
     "typedef struct { char a; int v __attribute__((aligned(16))); short last; } s": "",
     "typedef struct { _Alignas(32) float v[4]; int last; } s": "",
     "typedef struct { alignas(16) float v[4]; int last; } s": "#include <stdalign.h>\n",
@@ -576,6 +608,8 @@ def test_layouts_that_the_compiler_knows(build, types):
     ffi = module._ffi
     assert (ffi.sizeof("s"), ffi.offsetof("s", "last")) == (module.size(), module.place())
     assert module.same({"last": 5}).last == 5
+    if "aligned :" in types:
+        assert module.same({"last": 5, "v": 6}).v == 6
 
 
 def test_a_layout_inside_of_what_has_no_name(build):

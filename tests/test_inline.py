@@ -310,9 +310,12 @@ int static there(int x) { return x; }
 inline int helper(int x) { return x + 1; }
 inline static int too(int x) { return helper(x); }
 extern inline int c(int x) { return too(x); }
+#include <complex.h>
+double complex times(const complex float *z, double complex by) { return *z * by; }
 """
     module = ffi_ext.load_inline("heads", text)
-    assert module.__all__ == ["a", "b", "c"] and module.a(2) + module.b(3) == 5
+    assert module.__all__ == ["a", "b", "c", "times"] and module.a(2) + module.b(3) == 5
+    assert module.times(torch.tensor([1 + 2j]), 3j) == -6 + 3j
     assert module.c(1) == 2
     module = ffi_ext.load_inline(
         "heads",
@@ -367,6 +370,8 @@ struct S { int m() { return 1; } };
         ffi_ext.load_inline("cxx_text", "int f(void) { return 1; }", language="c++")
     with pytest.raises(HeaderError, match=r'pass language="c\+\+", and make .* extern "C"'):
         ffi_ext.load_inline("cxx_text", "std::vector<int> f(void) { return {}; }")
+    with pytest.raises(HeaderError, match=r"is read as C: a pointer for a reference, no nam"):
+        ffi_ext.load_inline("cxx_text", 'extern "C" int f(int &a) { return a; }', language="c++")
 
 
 def test_comments_come_along():

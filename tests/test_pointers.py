@@ -37,6 +37,8 @@ double last_of(const float values[4]);
 double corner(const double (*rows)[3]);
 void conjugate(pair *z, int n);
 double second(const pair z[2]);
+double middle(const double rows[3][2]);
+double deepest(const double cube[2][2][3]);
 int count(const char *text, char letter);
 void fill(char *text, char letter, int n);
 int x_of(const point *p);
@@ -53,6 +55,8 @@ double last_of(const float values[4]) { return values[3]; }
 double corner(const double (*rows)[3]) { return rows[1][2]; }
 void conjugate(pair *z, int n) { while (n--) z++[0][1] *= -1; }
 double second(const pair z[2]) { return z[1][1]; }
+double middle(const double rows[3][2]) { return rows[1][0]; }
+double deepest(const double cube[2][2][3]) { return cube[1][1][2]; }
 int count(const char *text, char letter) { int n = 0; for (; *text; text++) n += *text == letter; return n; }
 void fill(char *text, char letter, int n) { while (n--) *text++ = letter; }
 int x_of(const point *p) { return p->x; }
@@ -203,6 +207,39 @@ def test_signs_text_and_complex_numbers(module):
     assert z.tolist() == [1 + 2j, 3 - 4j]
 
 
+def test_rows_of_two_numbers_are_numbers_too(module):
+    rows = torch.arange(6, dtype=torch.float64)
+    for value in (rows, rows.view(3, 2), rows.view(2, 3).numpy()):
+        assert module.middle(value) == 2
+    cube = torch.arange(12, dtype=torch.float64)
+    for value in (
+        cube,
+        cube.view(2, 2, 3),
+        cube.view(2, 2, 3).numpy(),
+        cube.view(2, 2, 3).tolist(),
+    ):
+        assert module.deepest(value) == 11
+    # A complex number for each would be twice as many, of which C reads the first half.
+    for wrong in (rows.float(), rows.float().view(3, 2)):
+        with pytest.raises(TypeError, match=r"elements of float64 for .*with .to\(torch.float64\)"):
+            module.middle(wrong)
+    with pytest.raises(TypeError, match=r"with .to\(torch.float64\)"):
+        module.conjugate(rows.float().view(3, 2), 3)
+    with pytest.raises(TypeError, match=r"with .to\(torch.complex128\)"):
+        module.conjugate(torch.zeros(3, dtype=torch.complex64), 3)
+
+
+def test_what_is_neither_0_nor_1_is_no_bool(module):
+    copy = getattr(module, f"copy{list(TYPES).index('_Bool')}")
+    out, values = torch.zeros(2, dtype=torch.bool), np.array([255, 2], "uint8")
+    for wrong in (values, torch.from_numpy(values), torch.from_numpy(values).char()):
+        with pytest.raises(TypeError, match="expected elements of bool for const _Bool"):
+            copy(out, wrong, 2)
+    bytes_of = getattr(module, f"copy{list(TYPES).index('unsigned char')}")
+    bytes_of(values, torch.tensor([True, False]), 2)
+    assert values.tolist() == [1, 0]
+
+
 def test_what_has_no_memory_for_c(module):
     x = torch.ones(2, dtype=torch.float64)
     for wrong, said in (
@@ -212,6 +249,8 @@ def test_what_has_no_memory_for_c(module):
     ):
         with pytest.raises(TypeError, match=said):
             module.total(wrong, 2)
+    with pytest.raises(TypeError, match=r"'z'.* a nested tensor .*to_padded_tensor"):
+        module.conjugate(torch.nested.as_nested_tensor([x, x[:1]]), 2)
     frozen = np.ones(2)
     frozen.flags.writeable = False
     assert module.total(frozen, 2) == 2

@@ -12,11 +12,11 @@ from ffi_ext.headers.declared import Declarations, Function
 # nothing otherwise. The CUDA functions have names of their own here, since CUDA's headers declare them with its types.
 _OPTIONAL = """\
 #ifndef _WIN32
-extern int omp_get_level(void) __attribute__((weak));
-extern void GOMP_parallel_end(void) __attribute__((weak));
-extern int ffi_ext_cuda_error(void) __asm__("cudaGetLastError") __attribute__((weak));
-extern const char *ffi_ext_cuda_text(int) __asm__("cudaGetErrorString") __attribute__((weak));
-extern const char ffi_ext_keeps_gil __attribute__((weak, visibility("hidden")));
+extern int omp_get_level(void) __attribute__((__weak__));
+extern void GOMP_parallel_end(void) __attribute__((__weak__));
+extern int ffi_ext_cuda_error(void) __asm__("cudaGetLastError") __attribute__((__weak__));
+extern const char *ffi_ext_cuda_text(int) __asm__("cudaGetErrorString") __attribute__((__weak__));
+extern const char ffi_ext_keeps_gil __attribute__((__weak__, __visibility__("hidden")));
 #endif
 """
 
@@ -34,7 +34,7 @@ _SLOTS = "ffi_ext_a"  # a header may have a type `a`, which the casts name
 
 _TABLE = """\
 #if defined(__GNUC__)
-__attribute__((visibility("default")))
+__attribute__((__visibility__("default")))
 #elif defined(_WIN32)
 __declspec(dllexport)
 #endif

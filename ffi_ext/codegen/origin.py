@@ -42,7 +42,7 @@ def origin(
         facts["extra_compile_args"] = flags
     text = csource.quoted(json.dumps(facts, sort_keys=True))
     # Exported: a link by --gc-sections, which conda's LDFLAGS ask for, would leave it out.
-    where = f'__attribute__((visibility("default"), section("{elf.ORIGIN}")))'
+    where = f'__attribute__((__visibility__("default"), __section__("{elf.ORIGIN}")))'
     head = f"extern const char ffi_ext_origin[] {where};"
     return f"#ifdef __ELF__\n{head}\nconst char ffi_ext_origin[] = {text};\n#endif\n"
 

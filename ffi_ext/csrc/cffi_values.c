@@ -14,10 +14,19 @@ enum {
   ARRAY_FROM_OBJECT = 24
 };
 
-/* What cffi_values.types_of found of a parameter (place 0: of the result): cffi's type, a borrowed
- * reference, and its number. NULL before that. */
-static PyObject *type_of(const ffi_function *function, int place, Py_ssize_t *number) {
+static PyObject *types_of(const ffi_function *function) {
   PyObject *found = __atomic_load_n(&function->types, __ATOMIC_ACQUIRE);
+  if (found != Py_None) return found;
+  PyObject *c_types = PyObject_CallFunctionObjArgs(ffi_hook.types, (PyObject *)function, NULL);
+  if (!c_types) PyErr_Clear(); /* the hook that converts instead raises it again */
+  Py_XDECREF(c_types);
+  return __atomic_load_n(&function->types, __ATOMIC_ACQUIRE);
+}
+
+/* What cffi_values.types_of finds of a parameter (place 0: of the result): cffi's type, a borrowed
+ * reference, and its number. NULL if it finds nothing. */
+static PyObject *type_of(const ffi_function *function, int place, Py_ssize_t *number) {
+  PyObject *found = types_of(function);
   if (found == Py_None) return NULL;
   PyObject *types = PyTuple_GetItem(found, 0), *numbers = PyTuple_GetItem(found, 1);
   if (!PyTuple_Check(types) || PyTuple_Size(types) <= place) return NULL;
@@ -43,12 +52,17 @@ static void *exported(int place) {
   return table[place];
 }
 
-/* Zeros that last for the call; aligned for every type of C's. NULL with an exception. */
+/* Zeros that last for the call; aligned for the widest vectors, which structs may be made for:
+ * bytes alone suit 16 bytes, and the processor refuses the rest. NULL with an exception. */
 static void *memory(ffi_call *c, Py_ssize_t size) {
-  PyObject *bytes = PyBytes_FromStringAndSize(NULL, size);
+  enum { ALIGNMENT = 64 };
+  PyObject *bytes = size > PY_SSIZE_T_MAX - ALIGNMENT
+                        ? PyErr_NoMemory()
+                        : PyBytes_FromStringAndSize(NULL, size + ALIGNMENT);
   if (!bytes) return NULL;
   c->keep[c->kept++] = bytes;
-  return memset(PyBytes_AsString(bytes), 0, (size_t)size);
+  char *at = PyBytes_AsString(bytes);
+  return memset(at + -(uintptr_t)at % ALIGNMENT, 0, (size_t)size);
 }
 
 static int array_of(ffi_call *c, PyObject *type, PyObject *items, void **out) {

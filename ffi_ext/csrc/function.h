@@ -83,6 +83,7 @@ typedef struct ffi_hooks {
   PyObject *native_error;
   PyObject *from_numpy;
   PyObject *adapt;    /* (function, index, value) -> (tensor, facts), or raises */
+  PyObject *types;    /* (function): finds its `types` */
   PyObject *convert;  /* (function, index, value) -> (address, what keeps it alive), or raises */
   PyObject *allocate; /* (function) -> (address, object): memory for a result by value */
   PyObject *result;   /* (function, address) -> object: a pointer, storage or value result */

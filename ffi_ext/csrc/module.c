@@ -57,6 +57,7 @@ static PyObject *configure(PyObject *unused, PyObject *hooks) {
       {"native_error", &ffi_hook.native_error},
       {"from_numpy", &ffi_hook.from_numpy},
       {"adapt", &ffi_hook.adapt},
+      {"types", &ffi_hook.types},
       {"convert", &ffi_hook.convert},
       {"allocate", &ffi_hook.allocate},
       {"result", &ffi_hook.result},

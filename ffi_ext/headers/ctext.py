@@ -102,6 +102,9 @@ def parameter_name(text: str) -> str | None:
         return pointer.group(1) if pointer.group(1) != "const" else None
     if re.search(r"\(\s*\*[\s*]*\)", text):
         return None
+    before = text.partition("(")[0]
+    if before != text and (function := parameter_name(before)):
+        return function  # int compare(const void *a, const void *b)
     words = IDENTIFIER.findall(re.sub(r"\[[^]]*\]", "", text))
     if not words or words[-1] in _TYPE_WORDS:
         return None

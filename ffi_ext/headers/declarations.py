@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
 import itertools
 import re
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -88,15 +89,7 @@ def _declare_all(
     inline = [statement for statement in inline if id(statement) not in left_out]
     ordered = [statement for statement in ordered if statement not in inline]
     lines = header_constants.lines(constants)
-    try:
-        _declare(ffi, ordered, lines)
-    except HeaderError as error:
-        inside_unnamed = "partial but has no C name" in str(error)
-        sized = needed.sized(ordered, found.to_include, trials.compiler) if inside_unnamed else None
-        if sized is None:
-            raise
-        _forget(ffi)
-        _declare(ffi, sized, lines)
+    _declare_in_turn(ffi, ordered, lines, needed.sized(ordered, found.to_include, trials.compiler))
 
     def of_library(statement: Statement) -> bool:
         return statements.file_of(statement.where) in of_libraries
@@ -160,6 +153,26 @@ def _declare(ffi: cffi.FFI, kept: Sequence[Statement], constants: Sequence[str])
             ffi.cdef("\n".join(text for _, text in group), packed=packed)
     except header_errors.of_cffi() as error:
         raise header_errors.unreadable(kept, constants, error) from None
+
+
+def _declare_in_turn(
+    ffi: cffi.FFI,
+    kept: Sequence[Statement],
+    constants: Sequence[str],
+    others: Iterator[Sequence[Statement]],
+) -> None:
+    """Declares to `ffi` the statements, or others that say the same with less for the compiler to tell."""
+    try:
+        return _declare(ffi, kept, constants)
+    except HeaderError as error:
+        if not re.search("partial but has no C name|both bitfields and", str(error)):
+            raise
+        first = error
+    for fewer in others:
+        _forget(ffi)
+        with contextlib.suppress(HeaderError):
+            return _declare(ffi, fewer, constants)
+    raise first
 
 
 def _is_opaque_variable(ffi: cffi.FFI, statement: Statement, of_library: bool) -> bool:

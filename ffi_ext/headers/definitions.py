@@ -10,6 +10,8 @@ from ffi_ext.headers import ctext
 _CONDITION = re.compile(r"^[ \t]*#[ \t]*if", re.M)
 _NOEXCEPT = re.compile(r"\s*\bnoexcept\b(?:\s*\([^()]*\))?")
 _RESULT_BEHIND = re.compile(r"\bauto\b(.*\))\s*->\s*(.*\S)")  # auto f(int x) -> int
+# <complex.h> is for the source alone: the prototypes are read without it.
+_COMPLEX = re.compile(r"\b(float|double)\s+complex\b|\bcomplex\s+(float|double)\b")
 
 
 def has_conditions(source: str) -> bool:
@@ -89,6 +91,7 @@ def exported(source: str, cxx: bool = False, answer: str | None = None) -> str:
 def _head(piece: str) -> str:
     """What stands before a brace, as a prototype says it."""
     head = " ".join(ctext.without_attributes(piece).split())
+    head = _COMPLEX.sub(lambda match: f"{match[1] or match[2]} _Complex", head)
     return _RESULT_BEHIND.sub(r"\2\1", _NOEXCEPT.sub("", head))
 
 

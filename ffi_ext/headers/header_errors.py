@@ -63,7 +63,7 @@ def _hint(text: str, reason: str, kept: Sequence[Statement]) -> str:
         return (
             "hint: TH has no half arithmetic; THHalfTensor and THCudaHalfTensor pointers are known"
         )
-    if reason.startswith("Unsupported type"):
+    if reason.startswith("Unsupported type") or "bitfields and" in reason:
         return "hint: Python knows no such type; declare the struct without its fields, and pass a pointer to it"
     no_function = "Invalid function definition" in reason
     if "At end of input" in reason or (no_function and re.search(r"\)\s*\w", text)):

@@ -35,7 +35,10 @@ def sizes_of(text: str) -> list[str]:
 
 
 def without_fields(declaration: str, types: set[str]) -> str:
-    """A struct or union without the fields that name one of the types; C tells where the others lie. "" of others."""
+    """A struct or union without bit-fields and the fields that name one of the types; C tells where the others lie.
+
+    "" of what is neither.
+    """
     head, brace, rest = declaration.partition("{")
     body, end, tail = rest.rpartition("}")
     if not brace or not end or not re.search(r"\b(?:struct|union)\b", head):
@@ -44,6 +47,8 @@ def without_fields(declaration: str, types: set[str]) -> str:
         return ""
     fields = ctext.cut(body, ";")
     kept = [f for f in fields if f.strip() and types.isdisjoint(ctext.identifiers(f))]
+    # Of those cffi asks nobody where they lie.
+    kept = [f for f in kept if not re.search(r":\s*\w+\s*$", f)]
     return head + "{" + ";".join([*kept, " ..."]) + "; }" + tail
 
 

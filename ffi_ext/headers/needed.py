@@ -101,21 +101,22 @@ def needed(
 
 def sized(
     kept: Sequence[Statement], headers: Sequence[Path], compiler: Reader
-) -> list[Statement] | None:
-    """The statements with sizes of arrays that the compiler has computed.
+) -> Iterator[list[Statement]]:
+    """The statements with sizes of arrays that the compiler has computed; then also as cffi lays them out.
 
-    cffi asks the compiler for those by itself, but not inside of a struct or union that has no name.
+    cffi asks the compiler for those by itself, but not inside of a struct or union that has no name, or bit-fields. If
+    its own layout is wrong it says so when the struct is used, and the rest works.
     """
     unsized = [statement for statement in kept if "[...]" in statement.declaration]
     expressions = [text for statement in unsized for text in layouts.sizes_of(statement.text)]
     values = compiler.values(headers, expressions) if expressions else []
     if values is None or len(values) != sum(s.declaration.count("[...]") for s in unsized):
-        return None
+        return
     numbers = iter(values)
 
     def with_sizes(declaration: str) -> str:
-        # As cffi lays it out, then: if that is wrong it says so when the struct is used, and the rest works.
-        declaration = declaration.replace("; ...; }", "; }")
         return re.sub(r"\[\.\.\.\]", lambda _: f"[{next(numbers)}]", declaration)
 
-    return [replace(statement, declaration=with_sizes(statement.declaration)) for statement in kept]
+    given = [replace(s, declaration=with_sizes(s.declaration)) for s in kept]
+    yield given
+    yield [replace(s, declaration=s.declaration.replace("; ...; }", "; }")) for s in given]

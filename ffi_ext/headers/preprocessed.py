@@ -26,6 +26,7 @@ def split(text: str, header: Path) -> tuple[list[Statement], list[Statement], di
     pieces: list[_Piece] = []
     macros: dict[str, str] = {}
     here, line, mine, packing = header, 1, False, ""
+    outer: list[str] = []  # what #pragma pack(pop) goes back to
     for row in text.split("\n"):
         marker = _MARKER.match(row)
         if marker:
@@ -43,8 +44,13 @@ def split(text: str, header: Path) -> tuple[list[Statement], list[Statement], di
             pieces.append((here, line, [], False))
         if row.startswith("#"):
             if pack := _PACK.match(row):
-                size = pack[1].split(",")[-1].strip()
-                packing = "packed" if size == "1" else "aligned" if size.isdigit() else ""
+                words = [word.strip() for word in pack[1].split(",")]
+                if words[0] == "push":
+                    outer.append(packing)
+                if words[0] == "pop":
+                    packing = outer.pop() if outer else ""
+                elif words[-1].isdigit() or words == [""]:
+                    packing = {"": "", "1": "packed"}.get(words[-1], "aligned")
             row = ""
         elif packing:
             row = re.sub(r"\b(?:struct|union)\b", rf"\g<0> __attribute__(({packing}))", row)

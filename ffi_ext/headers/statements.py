@@ -13,9 +13,11 @@ from ffi_ext.headers import ctext, layouts
 FUNCTION, TYPE, CONSTANT, VARIABLE, DROPPED = "function", "type", "constant", "variable", "dropped"
 INLINE = "inline"  # a static function with its body; the declaration is its prototype
 
-_PACKED = re.compile(r"__attribute(?:__)?\s*\(\((?:[^()]|\([^()]*\))*\b(?:__)?packed\w*\b")
+# __attribute__((..., or C23's [[gnu::..., up to the word.
+_GIVEN = r"(?:__attribute(?:__)?\s*\(\s*\((?:[^()]|\([^()]*\))*|\[\[[^]]*)\b(?:__)?"
+_PACKED = re.compile(_GIVEN + r"packed(?:__)?\b")
 # Where cffi would lay the fields out otherwise than the compiler does.
-_ALIGNED = re.compile(r"\b(?:_Alignas|alignas)\s*\(|\b(?:__)?aligned(?:__)?\b")
+_ALIGNED = re.compile(r"\b(?:_Alignas|alignas)\s*\(|" + _GIVEN + r"aligned(?:__)?\b")
 _NOISE = re.compile(
     r"\b(?:TH_API|THC_API|TH_EXTERNC|THC_EXTERNC|__extension__|_Noreturn|restrict|__restrict__"
     r"|__restrict|__const__|__volatile__|__inline__|__inline|inline)\b"
@@ -136,8 +138,9 @@ def _statement(text: str, header: Path, original: list[str], line: int) -> list[
     where = f"{header.name}:{line}"
     declaration = _clean(text)
     packed = "packed" in text and _PACKED.search(text) is not None
-    if not packed and "{" in text and "lig" in text and _ALIGNED.search(text):
-        declaration = layouts.without_fields(declaration, set()) or declaration
+    aligned = "{" in text and "lig" in text and _ALIGNED.search(text)
+    if aligned and (asked := layouts.without_fields(declaration, set())):
+        declaration, packed = asked, False
     if "vector_size" in text:
         declaration = declaration.replace("typedef", "typedef _Vector", 1)
     flat = re.sub(r"\{.*\}", "{}", declaration, flags=re.S)
@@ -158,9 +161,9 @@ def _statement(text: str, header: Path, original: list[str], line: int) -> list[
     if function:
         if re.match(r"static\b", declaration):
             return [Statement(DROPPED, "", text, "", where)]
-        if len(ctext.cut(declaration)) > 1:  # int f(int n), g(int n);
-            each = [_statement(one, header, original, line) for one in _each_declared(declaration)]
-            return [replace(one, text=text, comment=comment) for found in each for one in found]
+        if len(each := _each_declared(flat)) > 1:  # int f(void), g(int n);
+            apart = [one for piece in each for one in _statement(piece, header, original, line)]
+            return [replace(one, text=text, comment=comment) for one in apart]
         declaration = _without_sizes(re.sub(r"^extern\s+", "", declaration))
         return [Statement(FUNCTION, function.group(1), text, declaration, where, comment)]
     found: list[Statement] = []

@@ -41,6 +41,12 @@ static int ffi_ext_lib_argument(char code, int type, PyObject *value, ffi_ext_sl
   return PyErr_Occurred() ? -1 : 0;
 }
 
+/* Behind a parameter's code. `_lib` knows nothing of constraints. */
+static const char *ffi_ext_lib_behind(const char *code) {
+  code += strchr(FFI_EXT_TWO_LETTERS, *code) ? 2 : 1;
+  return *code == '[' ? strchr(code, ']') + 1 : code;
+}
+
 static PyObject *ffi_ext_lib_result(char code, int type, const ffi_ext_slot *slot) {
   switch (code) {
     case 'v': Py_INCREF(Py_None); return Py_None;
@@ -80,15 +86,14 @@ static PyObject *ffi_ext_lib_call(int function, int result_type, int argument_ty
   const char result_code = *code++;
   int count = 0, i;
   if (strchr(FFI_EXT_TWO_LETTERS, result_code)) code++;
-  for (const char *at = code; *at; at++, count++) at += strchr(FFI_EXT_TWO_LETTERS, *at) != NULL;
+  for (const char *at = code; *at; at = ffi_ext_lib_behind(at)) count++;
   if (count > 1 && PyTuple_Size(given) != count) {
     PyErr_Format(PyExc_TypeError, "%s expected %d arguments, got %zd", f->name, count, PyTuple_Size(given));
     return NULL;
   }
-  for (i = 0; i < count; i++, code++) {
+  for (i = 0; i < count; i++, code = ffi_ext_lib_behind(code)) {
     PyObject *value = count > 1 ? PyTuple_GetItem(given, i) : given;
     if (ffi_ext_lib_argument(*code, argument_types + i, value, &slots[i + 1], &room, &left, &allocated)) goto end;
-    code += strchr(FFI_EXT_TWO_LETTERS, *code) != NULL;
   }
   thread = ffi_ext_table.keeps_gil ? NULL : PyEval_SaveThread();
   f->call(slots);
