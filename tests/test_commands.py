@@ -19,7 +19,7 @@ from pathlib import Path
 import pytest
 
 import ffi_ext
-from ffi_ext import cli, legacy
+from ffi_ext import cli, create_extension, legacy
 from ffi_ext.cli import completion, survey, terminal
 
 PACKAGES = Path(__file__).with_name("packages")
@@ -307,6 +307,19 @@ def test_wrong_use_is_told(project, capfd, words, code, said):
     assert cli.main(words) == code
     shown = capfd.readouterr()
     assert said in shown.err and "Traceback" not in shown.err and "\033" not in shown.err
+
+
+def test_a_current_directory_that_was_removed_is_told(tmp_path, monkeypatch, capsys):
+    (tmp_path / "gone").mkdir()
+    monkeypatch.chdir(tmp_path / "gone")
+    (tmp_path / "gone").rmdir()
+    for words in (["build", "a.h", "a.c"], ["port"], ["run", "--", "make"]):
+        assert cli.main(words) == 2
+        said = capsys.readouterr().err
+        assert said == "ffi-ext: the current directory was removed: cd to one that is there\n"
+    said = r"^create_extension\(\): the current directory was removed: .*os\.chdir"
+    with pytest.raises(FileNotFoundError, match=said):
+        create_extension("_ext.a", "a.h", "a.c", relative_to=str(tmp_path / "build.py"))
 
 
 @pytest.mark.parametrize("days", ["-1", "nan", "x"])
