@@ -326,6 +326,20 @@ def test_what_python_dropped_is_told(tmp_path):
     assert "Python 3.12 dropped its module imp: " in done.stderr.splitlines()[-1]
 
 
+@pytest.mark.parametrize(
+    ("line", "said"),
+    [
+        ("import cPickle", "Python 2's module cPickle is pickle in Python 3"),
+        ("from torch._utils import _accumulate", "this is a copy of torch.utils.ffi"),
+        ("import torch; torch._C._safe_call(print)", "this is a copy of torch.utils.ffi"),
+    ],
+)
+def test_what_else_an_old_script_asks_for_is_told(tmp_path, line, said):
+    (tmp_path / "old.py").write_text(line)
+    done = ffi_ext_command(tmp_path, "run", "old.py")
+    assert done.returncode == 1 and said in done.stderr.splitlines()[-1]
+
+
 @pytest.mark.parametrize("line", ["torch.zeros(2, 6 / 2)", "range(6 / 2)", "torch.ones(3)[2 / 2]"])
 def test_a_whole_number_that_became_a_float_is_told(tmp_path, line):
     (tmp_path / "old.py").write_text(f"import torch\n{line}\n")
