@@ -199,6 +199,11 @@ def test_the_diff_is_a_patch_and_changes_nothing(tmp_path):
             "from ffi_ext import create_extension\n"
             "x = create_extension('a', headers=[], sources=[])\ny = {'build_ext': BuildExtension}\n",
         ),
+        (
+            "try: from torch.utils.ffi import create_extension, _wrap_function\nexcept ImportError: pass\n",
+            "try: from ffi_ext import create_extension; from ffi_ext.torch_utils_ffi import _wrap_function\n"
+            "except ImportError: pass\n",
+        ),
         (  # what torch.utils.ffi wrote into __init__.py
             "\r\nfrom torch.utils.ffi import _wrap_function\r\nfrom ._a import lib as _lib\r\n",
             "\r\nfrom ffi_ext.torch_utils_ffi import _wrap_function\r\nfrom ._a import lib as _lib\r\n",
@@ -236,7 +241,18 @@ def test_first_elements(old, new):
         (
             "import torch\ndef f(x):\n\tx = V(x, volatile=True)\n\treturn x\ny = 1\n",
             "import torch\ndef f(x):\n\twith torch.no_grad():\n\t\tx = V(x)\n\t\treturn x\ny = 1\n",
+            True,  # what volatile was given leaves the block
+        ),
+        (
+            "import torch\nfor i in d:\n    x = V(i, volatile=t)\n    y = V(i, volatile=t)\n    z = m(x)\n",
+            "import torch\nfor i in d:\n    with torch.set_grad_enabled(not (t)):\n        x = V(i)\n"
+            "        y = V(i)\n        z = m(x)\n",
             False,
+        ),
+        (  # the `with` would reach those who iterate over it
+            "def f(d):\n    for i in d:\n        x = V(i, volatile=True)\n        yield x\n",
+            "def f(d):\n    for i in d:\n        x = V(i)\n        yield x\n",
+            True,
         ),
         (
             "def f(x, test):\n    x = V(x, volatile=test)\n",
@@ -266,6 +282,14 @@ def test_volatile(old, new, note):
         (
             "def __init__(self, k=K):\n  self.k = k\n def forward(self, x):\n  return x",
             "no constant",
+        ),
+        (
+            "k = 1\n def __init__(self, k):\n  self.k = k\n def forward(self, x):\n  return x * self.k",
+            "k is a variable of the class and of self",
+        ),
+        (
+            "def __init__(self, k):\n  super().__init__(); self.k = k\n def forward(self, x):\n  return x",
+            "two statements of its __init__ stand on one line",
         ),
     ],
 )
@@ -316,6 +340,54 @@ def test_the_manner_of_published_packages(tmp_path):
     want = "[[[0.5], [0.5]]] [[[0.5, 0.0, 0.0], [0.5, 0.0, 0.0], [0.0, 0.0, 0.0]]]\n"
     assert cli.main(["port", "--write", str(tmp_path)]) == 0
     assert run(tmp_path, "use.py") == want
+
+
+SCALED = """\
+from torch.autograd import Function
+
+
+class {name}(Function):
+    def __init__(self, k):
+        self.k = k
+
+    def forward(self, x):
+        return x * self.k
+
+    def backward(self, grad):
+        return grad * self.k
+"""
+
+
+def test_functions_that_packages_pass_on(tmp_path, capsys):
+    """`from ops import *` brings what `ops/__init__.py` has of `ops/functions/scale.py`."""
+    (tmp_path / "ops" / "functions").mkdir(parents=True)
+    (tmp_path / "ops" / "__init__.py").write_text("from .functions import *\n")
+    (tmp_path / "ops" / "functions" / "__init__.py").write_text("from .scale import *\n")
+    (tmp_path / "ops" / "functions" / "scale.py").write_text(SCALED.format(name="Linear"))
+    (tmp_path / "use.py").write_text(
+        "import torch, ops\nfrom ops import Linear as scaled\n"
+        "x = torch.ones(2, requires_grad=True)\n(scaled(3)(x) + ops.Linear(4)(x)).sum().backward()\n"
+        "print(x.grad.tolist())\n"
+    )
+    other = "from torch.nn import Linear\nlayer = Linear(2, 3)\n"
+    (tmp_path / "net.py").write_text(other)
+    assert cli.main(["port", "--write", str(tmp_path)]) == 0
+    assert "left to you" not in capsys.readouterr().out
+    assert run(tmp_path, "use.py") == "[7.0, 7.0]\n"
+    assert (tmp_path / "net.py").read_text() == other
+
+
+def test_what_asks_for_instances_is_told(tmp_path, capsys):
+    (tmp_path / "scale.py").write_text(SCALED.format(name="Base") + SCALED.format(name="Other"))
+    (tmp_path / "more.py").write_text("from scale import Base\n\n\nclass Twice(Base):\n    pass\n")
+    use = "import scale\nprint(scale.Other(3).forward(1))\nkinds = [scale.Other]\n"
+    (tmp_path / "use.py").write_text(use)
+    assert cli.main(["port", "--write", "--no-backup", str(tmp_path)]) == 0
+    said = capsys.readouterr().out
+    assert "Base stays as it is: other classes derive from it" in said
+    assert "use.py: scale.Other(3) stays as it is: its forward is asked for" in said
+    assert "use.py:3: scale.Other is not called here" in said
+    assert "scale.Base" not in said and (tmp_path / "use.py").read_text() == use
 
 
 def test_what_is_no_python_3_stays(tmp_path, capsys):

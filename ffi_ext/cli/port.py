@@ -90,17 +90,19 @@ def port(paths: list[Path], notes: list[str]) -> list[File]:
     found = [
         file for path in paths for file in (survey.files(path, ".py") if path.is_dir() else [path])
     ]
-    files, known = [], []
-    for path in dict.fromkeys(found):
-        file = _read(path, notes)
-        if file is None:
-            continue
+    local = {path.stem for path in found} | {path.resolve().parent.name for path in found}
+    local.discard("torch")
+    files = [file for path in dict.fromkeys(found) if (file := _read(path, notes)) is not None]
+    old = [one for file in files for one in port_functions.old(file.after, file.path)]
+    bases = [one for file in files for one in port_calls.bases(file.after, file.path, old, local)]
+    known = []
+    for file in files:
         file.after = port_scripts.imports(file.after)
-        file.after, converted = port_functions.functions(file.after, path, notes)
+        of_file = {base.name for base in bases if base.file == file.path}
+        file.after, converted = port_functions.functions(file.after, file.path, notes, of_file)
         known += converted
-        files.append(file)
     for file in list(files):
-        text = port_calls.calls(file.after, file.path, known, notes)
+        text = port_calls.calls(file.after, file.path, known, local, notes)
         text = port_scripts.first_elements(text, file.path, notes)
         text = port_scripts.volatile(text, file.path, notes)
         file.after, builds = port_scripts.setup(text)
