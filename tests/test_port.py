@@ -168,6 +168,41 @@ def test_the_diff_is_a_patch_and_changes_nothing(tmp_path):
     assert (tmp_path / "p" / "packaged" / "pyproject.toml").read_text() == port.PYPROJECT
 
 
+@pytest.mark.skipif(
+    shutil.which("git") is None, reason="git, which applies the patch, is not installed"
+)
+def test_files_of_every_kind_stay_what_they_are(tmp_path):
+    """Line ends of Windows, a byte order mark, another encoding, a form feed, a link, no last line break."""
+    old, new = (
+        b"from torch.utils.ffi import create_extension",
+        b"from ffi_ext import create_extension",
+    )
+    files = {
+        "crlf.py": b"\xef\xbb\xbf# mark\r\n%s\r\nx = 1\r\n",
+        "latin.py": b"# coding: latin-1\n%s  # \xe9\n",
+        "feed.py": b"x = 1\n\x0c%s\n\x0c\ny = 2",
+        "two words \u00e9.py": b"%s",
+    }
+    for way in ("patched", "written"):
+        folder = tmp_path / way
+        folder.mkdir()
+        for name, text in files.items():
+            (folder / name).write_bytes(text % old)
+        (folder / "link.py").symlink_to("latin.py")
+    command = [sys.executable, "-m", "ffi_ext", "port"]
+    patch = subprocess.run(
+        [*command, "."], cwd=tmp_path / "patched", stdout=subprocess.PIPE, check=True
+    ).stdout
+    env = {**os.environ, "GIT_CEILING_DIRECTORIES": str(tmp_path)}
+    apply = ["git", "apply"]
+    subprocess.run(apply, cwd=tmp_path / "patched", input=patch, check=True, env=env)
+    assert cli.main(["port", "--write", "--no-backup", str(tmp_path / "written")]) == 0
+    for way in ("patched", "written"):
+        for name, text in files.items():
+            assert (tmp_path / way / name).read_bytes() == text % new
+        assert (tmp_path / way / "link.py").is_symlink()
+
+
 @pytest.mark.parametrize(
     ("old", "new"),
     [

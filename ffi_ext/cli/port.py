@@ -71,7 +71,7 @@ def main(options: argparse.Namespace) -> int:
                 complain(f"{file.path} cannot be written: {error.strerror}")
                 return PROBLEMS
         else:
-            print_diff(_diff(file))
+            print_diff(_diff(file), file.encoding.removesuffix("-sig"))
     out = sys.stdout if options.write else sys.stderr  # the diff is to be a patch
     if notes:
         print("\n" + coloured("left to you:", YELLOW, out), file=out)
@@ -92,7 +92,10 @@ def port(paths: list[Path], notes: list[str]) -> list[File]:
     ]
     local = {path.stem for path in found} | {path.resolve().parent.name for path in found}
     local.discard("torch")
-    files = [file for path in dict.fromkeys(found) if (file := _read(path, notes)) is not None]
+    # A file that links name, too, is one file, by its own name.
+    named = {path.resolve(): path for path in sorted(found, key=Path.is_symlink, reverse=True)}
+    read = (_read(path, notes) for path in sorted(named.values()))
+    files = [file for file in read if file is not None]
     old = [one for file in files for one in port_functions.old(file.after, file.path)]
     bases = [one for file in files for one in port_calls.bases(file.after, file.path, old, local)]
     known = []
@@ -135,12 +138,15 @@ def _read(path: Path, notes: list[str]) -> File | None:
 
 
 def _diff(file: File) -> list[str]:
-    before = (file.before or "").splitlines(keepends=True)
+    mark = "\ufeff" if file.encoding.endswith("-sig") else ""
+    # Lines as those who apply patches know them: they end at \n alone.
+    before, after = (
+        list(io.StringIO(mark + text if text else "", newline="\n"))
+        for text in (file.before, file.after)
+    )
     name = file.path.as_posix().lstrip("/")
     old = "/dev/null" if file.before is None else f"a/{name}"
-    return list(
-        difflib.unified_diff(before, file.after.splitlines(keepends=True), old, f"b/{name}")
-    )
+    return list(difflib.unified_diff(before, after, old, f"b/{name}"))
 
 
 def _write(file: File, backup: bool) -> str:
@@ -161,7 +167,8 @@ def _write(file: File, backup: bool) -> str:
             number += 1
         original.write_bytes(data)
         kept = f" (the original: {original.name})"
-    mode = file.path.stat().st_mode
-    cache.replace(file.path, file.after.encode(file.encoding))
-    file.path.chmod(mode)
+    target = file.path.resolve()  # a link stays one
+    mode = target.stat().st_mode
+    cache.replace(target, file.after.encode(file.encoding))
+    target.chmod(mode)
     return f"rewrote {file.path}{kept}"

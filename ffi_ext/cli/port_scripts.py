@@ -15,7 +15,7 @@ from ffi_ext.cli.survey import is_called_build_extension, last_name
 OLD = "torch.utils.ffi"
 # What a number's name looks like, for `.data[0]`, which on anything longer was an index.
 NUMBER = re.compile(
-    r"(?:loss|cost|err|error|acc|accuracy|norm|energy|nll|kld?|prec\d*|penalty|score_sum)s?(?:$|[_\d])",
+    r"(?:loss|cost|err|error|acc|accuracy|norm|energy|entropy|nll|kld?|prec\d*|penalty|score_sum)s?(?:$|[_\d])",
     re.I,
 )
 REDUCTIONS = {"sum", "mean", "norm", "prod", "max", "min", "std", "var", "median", "dot", "dist"}
