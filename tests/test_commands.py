@@ -277,6 +277,8 @@ TOO_LONG = 1 if sys.version_info < (3, 14) else 2
         (["stubs", "nothing.h"], 2, "no header or package directory 'nothing.h'"),
         (["stubs", "bad.h"], 1, "bad.h:1: cannot parse this declaration"),
         (["stubs", "."], 2, "is no package"),
+        (["stubs", "_cut.so"], 2, "is no header: for a built module, ffi-ext stubs .\n"),
+        (["init", "cffi"], 2, "a package 'cffi' would hide another"),
         (["stubs", "--check", "lib.h"], 2, "needs -o FILE"),
         (["inspect", "_cut.so"], 1, "is damaged"),
         (["inspect", "_text.so"], 0, ""),
