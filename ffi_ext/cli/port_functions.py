@@ -240,10 +240,10 @@ class _Class:
         for node in ast.walk(init):
             if isinstance(node, ast.Return):
                 raise Refused("its __init__ returns early")
-        lines = [(s.lineno, s.end_lineno) for s in init.body]
-        if any(after[0] == before[1] for before, after in pairwise(lines)):
-            raise Refused("two statements of its __init__ stand on one line; break it")
         kept = [s for s in init.body if not isinstance(s, ast.Pass) and not _is_super(s)]
+        for before, after in pairwise(init.body):
+            if before.end_lineno == after.lineno and (before in kept) != (after in kept):
+                raise Refused("two statements of its __init__ stand on one line; break it")
         header = _header_end(source, init)
         text = ""
         if kept:
