@@ -30,7 +30,7 @@ def objects(paths: Sequence[str]) -> Objects:
     left_out: list[str] = []
     for text in paths:
         path = Path(text)
-        source = _source_of(path)
+        source = source_of(path)
         exists = path.exists()
         dead = exists and _calls_removed_runtime(path)
         if exists and not dead and not (source is not None and _is_older(path, source)):
@@ -68,7 +68,7 @@ def make(paths: Sequence[str], flags: Sequence[str]) -> None:
     """
     for text in paths:
         path = Path(text)
-        source = _source_of(path)
+        source = source_of(path)
         compiler = cuda.nvcc()
         if (
             source is None
@@ -104,7 +104,7 @@ def _calls_removed_runtime(path: Path) -> bool:
     return b"cudaConfigureCall\0" in data and b"__cudaPushCallConfiguration\0" not in data
 
 
-def _source_of(path: Path) -> Path | None:
+def source_of(path: Path) -> Path | None:
     """The .cu of an object: x.cu for x.cu.o, x.o and x.so, beside it, above it or in src/; else the only one beside.
 
     Scripts name objects as they like: build/x.so of src/x.cu, x.cu.o of x_kernel.cu. An x.o beside an x.c

@@ -16,6 +16,28 @@ _SINCE = {
     "telnetlib uu xdrlib",
 }
 GONE = {name: version for version, names in _SINCE.items() for name in names.split()}
+# Those that Python 2 calls otherwise.
+RENAMED = {
+    "BaseHTTPServer": "http.server",
+    "ConfigParser": "configparser",
+    "HTMLParser": "html.parser",
+    "Queue": "queue",
+    "StringIO": "io",
+    "Tkinter": "tkinter",
+    "__builtin__": "builtins",
+    "cPickle": "pickle",
+    "cStringIO": "io",
+    "commands": "subprocess",
+    "httplib": "http.client",
+    "urllib2": "urllib.request",
+    "urlparse": "urllib.parse",
+}
+
+# What forums told to paste into a file of one's own, when PyTorch 1.0 had dropped torch.utils.ffi.
+COPIED = (
+    "this is a copy of torch.utils.ffi, made of parts of PyTorch that are no more: import create_extension and "
+    "_wrap_function from torch.utils.ffi itself, and build the extension again"
+)
 
 
 class Finder:
@@ -186,7 +208,13 @@ def fork_workers() -> None:
 
 
 def gone(module: str) -> str:
-    """What to do about one of GONE."""
+    """What to do about one of GONE or RENAMED; else nothing."""
+    if module in RENAMED:
+        return (
+            f"Python 2's module {module} is {RENAMED[module]} in Python 3: rewrite what imports it"
+        )
+    if module not in GONE:
+        return ""
     return (
         f"Python {GONE[module]} dropped its module {module}: rewrite what needs it, or use a Python before "
         f"{GONE[module]}"
@@ -212,8 +240,12 @@ def explain_errors() -> None:
                 "ffi_ext: setuptools has pkg_resources no more: pip install 'setuptools<81'",
                 file=sys.stderr,
             )
-        elif isinstance(value, ModuleNotFoundError) and value.name in GONE:
-            print(f"ffi_ext: {gone(value.name)}", file=sys.stderr)
+        elif isinstance(value, ModuleNotFoundError) and gone(value.name or ""):
+            print(f"ffi_ext: {gone(value.name or '')}", file=sys.stderr)
+        elif isinstance(value, (AttributeError, ImportError)) and any(
+            word in str(value) for word in ("'_safe_call'", "'_accumulate' from 'torch._utils'")
+        ):
+            print(f"ffi_ext: {COPIED}", file=sys.stderr)
         elif issubclass(kind, (TypeError, IndexError)) and all(
             word in str(value) for word in ("float", "int")
         ):

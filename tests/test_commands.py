@@ -19,7 +19,7 @@ from pathlib import Path
 import pytest
 
 import ffi_ext
-from ffi_ext import cli, legacy
+from ffi_ext import cli, create_extension, legacy
 from ffi_ext.cli import completion, survey, terminal
 
 PACKAGES = Path(__file__).with_name("packages")
@@ -277,6 +277,8 @@ TOO_LONG = 1 if sys.version_info < (3, 14) else 2
         (["stubs", "nothing.h"], 2, "no header or package directory 'nothing.h'"),
         (["stubs", "bad.h"], 1, "bad.h:1: cannot parse this declaration"),
         (["stubs", "."], 2, "is no package"),
+        (["stubs", "_cut.so"], 2, "is no header: for a built module, ffi-ext stubs .\n"),
+        (["init", "cffi"], 2, "a package 'cffi' would hide another"),
         (["stubs", "--check", "lib.h"], 2, "needs -o FILE"),
         (["inspect", "_cut.so"], 1, "is damaged"),
         (["inspect", "_text.so"], 0, ""),
@@ -307,6 +309,19 @@ def test_wrong_use_is_told(project, capfd, words, code, said):
     assert cli.main(words) == code
     shown = capfd.readouterr()
     assert said in shown.err and "Traceback" not in shown.err and "\033" not in shown.err
+
+
+def test_a_current_directory_that_was_removed_is_told(tmp_path, monkeypatch, capsys):
+    (tmp_path / "gone").mkdir()
+    monkeypatch.chdir(tmp_path / "gone")
+    (tmp_path / "gone").rmdir()
+    for words in (["build", "a.h", "a.c"], ["port"], ["run", "--", "make"]):
+        assert cli.main(words) == 2
+        said = capsys.readouterr().err
+        assert said == "ffi-ext: the current directory was removed: cd to one that is there\n"
+    said = r"^create_extension\(\): the current directory was removed: .*os\.chdir"
+    with pytest.raises(FileNotFoundError, match=said):
+        create_extension("_ext.a", "a.h", "a.c", relative_to=str(tmp_path / "build.py"))
 
 
 @pytest.mark.parametrize("days", ["-1", "nan", "x"])
@@ -433,7 +448,7 @@ def test_tab_completion_in_zsh(tmp_path, capsys):
 def test_doctor_finds_what_is_missing(tmp_path, capsys):
     (tmp_path / "build.py").write_text(
         "from torch.utils.ffi import create_extension\nimport no_such_package, helper\n"
-        "objects = ['k.cu.o', 'gone.o']\nsources = ['a.c']\nsources += ['made.c']\n"
+        "objects = ['k.cu.o', 'made/gone.o', 'made/pool.cu.o']\nsources = ['a.c']\nsources += ['made.c']\n"
         "create_extension('a', ['a.h'], sources, extra_objects=[x for x in objects])\n"
     )
     (tmp_path / "helper.py").write_text("x = y.cuda(async=True)\n")
@@ -445,6 +460,8 @@ def test_doctor_finds_what_is_missing(tmp_path, capsys):
     (tmp_path / "pkg" / "sys.py").touch()
     (tmp_path / "pkg" / "numpy.py").touch()  # of the package; Python finds the installed one
     (tmp_path / "k.cu").touch()
+    (tmp_path / "src").mkdir()
+    (tmp_path / "src" / "pool_kernel.cu").touch()
     (tmp_path / "a.h").touch()
     (tmp_path / "a.c").write_text(
         "void THTensor_(mine)(THTensor *t) {}\nvoid f() { THTensor_(mine)(t); THTensor_(fill)(t, 1);\n"
@@ -455,7 +472,7 @@ def test_doctor_finds_what_is_missing(tmp_path, capsys):
     problems = "\n".join(report["problems"])
     for text in (
         "no_such_package is not installed",
-        "the object gone.o is not there, nor gone.cu",
+        "the object made/gone.o is not there, nor made/gone.cu",
         "helper.py:1: no Python 3",
         "pkg/__init__.py:2: `import fft` finds the fft beside it in Python 2 alone",
         "write non_blocking=True",
@@ -466,5 +483,33 @@ def test_doctor_finds_what_is_missing(tmp_path, capsys):
     assert "mine" not in problems and "fill" not in problems and "import sys" not in problems
     assert "import numpy" not in problems
     notes = "\n".join(report["notes"])
+    assert "pool.cu.o is not there: it is made from src/pool_kernel.cu" in notes
     assert "k.cu.o is not there: it is made from k.cu" in notes and "made.c is not there" in notes
     assert report["needs"] == ["no_such_package", "torch"]
+
+
+def test_doctor_asks_for_no_module_that_a_script_does_without(tmp_path, capsys):
+    (tmp_path / "old.py").write_text(
+        "import sys\n"
+        "try:\n    import cPickle as pickle\nexcept ImportError:\n    import pickle\n"
+        "try:\n    import no_such_logger\nexcept:\n    no_such_logger = None\n"
+        "try:\n    import no_such_a\nexcept ImportError:\n    import no_such_b\n"
+        "if sys.version_info[0] == 2:\n    from urllib2 import urlopen\nelse:\n    from urllib.request import urlopen\n"
+        "try:\n    import no_such_c\nfinally:\n    pass\n"
+        "from StringIO import StringIO\n"
+    )
+    cli.main(["doctor", str(tmp_path), "--json"])
+    report = json.loads(capsys.readouterr().out)
+    assert report["needs"] == ["StringIO", "no_such_b", "no_such_c"]
+    problems = "\n".join(report["problems"])
+    assert "Python 2's module StringIO is io in Python 3: rewrite what imports it" in problems
+    assert "pip install StringIO" not in problems
+
+
+def test_doctor_finds_copies_of_torch_utils_ffi(tmp_path, capsys):
+    (tmp_path / "ffiext.py").write_text(
+        "def _wrap(f, *a):\n    return torch._C._safe_call(f, *a)\n"
+    )
+    cli.main(["doctor", str(tmp_path), "--json"])
+    notes = "\n".join(json.loads(capsys.readouterr().out)["notes"])
+    assert "ffiext.py:2: this is a copy of torch.utils.ffi" in notes

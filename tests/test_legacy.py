@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import pty
 import shutil
 import subprocess
 import sys
@@ -337,6 +338,20 @@ def test_what_python_dropped_is_told(tmp_path):
     assert "Python 3.12 dropped its module imp: " in done.stderr.splitlines()[-1]
 
 
+@pytest.mark.parametrize(
+    ("line", "said"),
+    [
+        ("import cPickle", "Python 2's module cPickle is pickle in Python 3"),
+        ("from torch._utils import _accumulate", "this is a copy of torch.utils.ffi"),
+        ("import torch; torch._C._safe_call(print)", "this is a copy of torch.utils.ffi"),
+    ],
+)
+def test_what_else_an_old_script_asks_for_is_told(tmp_path, line, said):
+    (tmp_path / "old.py").write_text(line)
+    done = ffi_ext_command(tmp_path, "run", "old.py")
+    assert done.returncode == 1 and said in done.stderr.splitlines()[-1]
+
+
 @pytest.mark.parametrize("line", ["torch.zeros(2, 6 / 2)", "range(6 / 2)", "torch.ones(3)[2 / 2]"])
 def test_a_whole_number_that_became_a_float_is_told(tmp_path, line):
     (tmp_path / "old.py").write_text(f"import torch\n{line}\n")
@@ -391,6 +406,87 @@ def test_exit_codes_and_messages(tmp_path):
     assert done.returncode == 2 and "command not found: no-such-command" in done.stderr
     assert ffi_ext_command(tmp_path, "run").returncode == 2
     assert ffi_ext_command(tmp_path).returncode == 2
+
+
+def test_options_before_the_script_are_pythons(tmp_path):
+    (tmp_path / "tools").mkdir()
+    (tmp_path / "tools" / "train.py").write_text(
+        "import sys\nfrom torch.utils.ffi import create_extension\nprint(__package__, sys.argv[1:])\n"
+    )
+    done = ffi_ext_command(tmp_path, "run", "-m", "tools.train", "--lr", "0.1", "-h")
+    assert done.stdout == "tools ['--lr', '0.1', '-h']\n", done.stderr
+    done = ffi_ext_command(tmp_path, "run", "-W", "error", "tools/train.py")
+    assert done.returncode == 0 and done.stdout.endswith(" []\n"), done.stderr
+    done = ffi_ext_command(tmp_path, "run", "--lr", "0.1", "tools/train.py")
+    assert done.returncode == 2 and "unknown option --lr" in done.stderr.lower()
+    assert ffi_ext_command(tmp_path, "run", "-h").stdout.startswith("usage: ffi-ext run SCRIPT")
+
+
+def test_a_shell_script_is_not_given_to_python(tmp_path):
+    (tmp_path / "make.sh").write_text("cd src\nmake\n")
+    done = ffi_ext_command(tmp_path, "run", "make.sh", "two words")
+    assert done.returncode == 2
+    assert "make.sh is no Python script: run -- sh make.sh 'two words' runs it" in done.stderr
+    (tmp_path / "install").write_text("#!/usr/bin/env bash\necho $0\n")
+    done = ffi_ext_command(tmp_path, "run", "install")
+    assert "run -- /usr/bin/env bash install runs it" in done.stderr
+    (tmp_path / "tool").write_text("#!/usr/bin/env python2\nprint(3)\n")
+    assert ffi_ext_command(tmp_path, "run", "tool").stdout == "3\n"
+
+
+SAVES = """
+import signal, time
+
+def ended(number, frame):
+    raise KeyboardInterrupt
+
+signal.signal(signal.SIGTERM, ended)
+try:
+    print("training", flush=True)
+    time.sleep(60)
+except KeyboardInterrupt:
+    time.sleep(0.5)
+    print("saved")
+"""
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="there are no terminals of POSIX")
+def test_a_script_has_the_time_that_it_takes_to_save_its_work_after_ctrl_c(tmp_path):
+    (tmp_path / "train.py").write_text(SAVES)
+    child, terminal = pty.fork()
+    if child == 0:
+        os.chdir(tmp_path)
+        os.execv(sys.executable, [sys.executable, "-m", "ffi_ext", "run", "train.py"])
+    shown = b""
+    try:
+        while b"saved" not in shown:
+            if b"training" in shown and b"^C" not in shown:
+                os.write(terminal, b"\x03")
+                while b"^C" not in shown:
+                    shown += os.read(terminal, 4096)
+            shown += os.read(terminal, 4096)  # an OSError when all have ended
+    finally:
+        os.close(terminal)
+        assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 0, shown
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="there is no SIGTERM")
+def test_what_ends_the_runner_ends_the_script(tmp_path):
+    """As `kill`, `docker stop` and the like do; the script went on, as nobody's child."""
+    (tmp_path / "train.py").write_text(SAVES)
+    runner = subprocess.Popen(
+        [sys.executable, "-m", "ffi_ext", "run", "train.py"],
+        cwd=tmp_path,
+        stdout=subprocess.PIPE,
+        text=True,
+        env={**os.environ, "TMPDIR": str(tmp_path)},
+    )
+    with runner:
+        assert runner.stdout is not None and runner.stdout.readline() == "training\n"
+        runner.terminate()
+        assert runner.stdout.read() == "saved\n"
+    assert runner.returncode == 0
+    assert not list(tmp_path.glob("ffi_ext-run-*"))
 
 
 def test_the_users_own_sitecustomize_runs(tmp_path, monkeypatch):

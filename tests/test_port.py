@@ -168,6 +168,41 @@ def test_the_diff_is_a_patch_and_changes_nothing(tmp_path):
     assert (tmp_path / "p" / "packaged" / "pyproject.toml").read_text() == port.PYPROJECT
 
 
+@pytest.mark.skipif(
+    shutil.which("git") is None, reason="git, which applies the patch, is not installed"
+)
+def test_files_of_every_kind_stay_what_they_are(tmp_path):
+    """Line ends of Windows, a byte order mark, another encoding, a form feed, a link, no last line break."""
+    old, new = (
+        b"from torch.utils.ffi import create_extension",
+        b"from ffi_ext import create_extension",
+    )
+    files = {
+        "crlf.py": b"\xef\xbb\xbf# mark\r\n%s\r\nx = 1\r\n",
+        "latin.py": b"# coding: latin-1\n%s  # \xe9\n",
+        "feed.py": b"x = 1\n\x0c%s\n\x0c\ny = 2",
+        "two words \u00e9.py": b"%s",
+    }
+    for way in ("patched", "written"):
+        folder = tmp_path / way
+        folder.mkdir()
+        for name, text in files.items():
+            (folder / name).write_bytes(text % old)
+        (folder / "link.py").symlink_to("latin.py")
+    command = [sys.executable, "-m", "ffi_ext", "port"]
+    patch = subprocess.run(
+        [*command, "."], cwd=tmp_path / "patched", stdout=subprocess.PIPE, check=True
+    ).stdout
+    env = {**os.environ, "GIT_CEILING_DIRECTORIES": str(tmp_path)}
+    apply = ["git", "apply"]
+    subprocess.run(apply, cwd=tmp_path / "patched", input=patch, check=True, env=env)
+    assert cli.main(["port", "--write", "--no-backup", str(tmp_path / "written")]) == 0
+    for way in ("patched", "written"):
+        for name, text in files.items():
+            assert (tmp_path / way / name).read_bytes() == text % new
+        assert (tmp_path / way / "link.py").is_symlink()
+
+
 @pytest.mark.parametrize(
     ("old", "new"),
     [
@@ -198,6 +233,11 @@ def test_the_diff_is_a_patch_and_changes_nothing(tmp_path):
             "from torch.utils.cpp_extension import BuildExtension, CppExtension\n"
             "from ffi_ext import create_extension\n"
             "x = create_extension('a', headers=[], sources=[])\ny = {'build_ext': BuildExtension}\n",
+        ),
+        (
+            "try: from torch.utils.ffi import create_extension, _wrap_function\nexcept ImportError: pass\n",
+            "try: from ffi_ext import create_extension; from ffi_ext.torch_utils_ffi import _wrap_function\n"
+            "except ImportError: pass\n",
         ),
         (  # what torch.utils.ffi wrote into __init__.py
             "\r\nfrom torch.utils.ffi import _wrap_function\r\nfrom ._a import lib as _lib\r\n",
@@ -236,7 +276,18 @@ def test_first_elements(old, new):
         (
             "import torch\ndef f(x):\n\tx = V(x, volatile=True)\n\treturn x\ny = 1\n",
             "import torch\ndef f(x):\n\twith torch.no_grad():\n\t\tx = V(x)\n\t\treturn x\ny = 1\n",
+            True,  # what volatile was given leaves the block
+        ),
+        (
+            "import torch\nfor i in d:\n    x = V(i, volatile=t)\n    y = V(i, volatile=t)\n    z = m(x)\n",
+            "import torch\nfor i in d:\n    with torch.set_grad_enabled(not (t)):\n        x = V(i)\n"
+            "        y = V(i)\n        z = m(x)\n",
             False,
+        ),
+        (  # the `with` would reach those who iterate over it
+            "def f(d):\n    for i in d:\n        x = V(i, volatile=True)\n        yield x\n",
+            "def f(d):\n    for i in d:\n        x = V(i)\n        yield x\n",
+            True,
         ),
         (
             "def f(x, test):\n    x = V(x, volatile=test)\n",
@@ -266,6 +317,14 @@ def test_volatile(old, new, note):
         (
             "def __init__(self, k=K):\n  self.k = k\n def forward(self, x):\n  return x",
             "no constant",
+        ),
+        (
+            "k = 1\n def __init__(self, k):\n  self.k = k\n def forward(self, x):\n  return x * self.k",
+            "k is a variable of the class and of self",
+        ),
+        (
+            "def __init__(self, k):\n  super().__init__(); self.k = k\n def forward(self, x):\n  return x",
+            "two statements of its __init__ stand on one line",
         ),
     ],
 )
@@ -316,6 +375,54 @@ def test_the_manner_of_published_packages(tmp_path):
     want = "[[[0.5], [0.5]]] [[[0.5, 0.0, 0.0], [0.5, 0.0, 0.0], [0.0, 0.0, 0.0]]]\n"
     assert cli.main(["port", "--write", str(tmp_path)]) == 0
     assert run(tmp_path, "use.py") == want
+
+
+SCALED = """\
+from torch.autograd import Function
+
+
+class {name}(Function):
+    def __init__(self, k):
+        self.k = k
+
+    def forward(self, x):
+        return x * self.k
+
+    def backward(self, grad):
+        return grad * self.k
+"""
+
+
+def test_functions_that_packages_pass_on(tmp_path, capsys):
+    """`from ops import *` brings what `ops/__init__.py` has of `ops/functions/scale.py`."""
+    (tmp_path / "ops" / "functions").mkdir(parents=True)
+    (tmp_path / "ops" / "__init__.py").write_text("from .functions import *\n")
+    (tmp_path / "ops" / "functions" / "__init__.py").write_text("from .scale import *\n")
+    (tmp_path / "ops" / "functions" / "scale.py").write_text(SCALED.format(name="Linear"))
+    (tmp_path / "use.py").write_text(
+        "import torch, ops\nfrom ops import Linear as scaled\n"
+        "x = torch.ones(2, requires_grad=True)\n(scaled(3)(x) + ops.Linear(4)(x)).sum().backward()\n"
+        "print(x.grad.tolist())\n"
+    )
+    other = "from torch.nn import Linear\nlayer = Linear(2, 3)\n"
+    (tmp_path / "net.py").write_text(other)
+    assert cli.main(["port", "--write", str(tmp_path)]) == 0
+    assert "left to you" not in capsys.readouterr().out
+    assert run(tmp_path, "use.py") == "[7.0, 7.0]\n"
+    assert (tmp_path / "net.py").read_text() == other
+
+
+def test_what_asks_for_instances_is_told(tmp_path, capsys):
+    (tmp_path / "scale.py").write_text(SCALED.format(name="Base") + SCALED.format(name="Other"))
+    (tmp_path / "more.py").write_text("from scale import Base\n\n\nclass Twice(Base):\n    pass\n")
+    use = "import scale\nprint(scale.Other(3).forward(1))\nkinds = [scale.Other]\n"
+    (tmp_path / "use.py").write_text(use)
+    assert cli.main(["port", "--write", "--no-backup", str(tmp_path)]) == 0
+    said = capsys.readouterr().out
+    assert "Base stays as it is: other classes derive from it" in said
+    assert "use.py: scale.Other(3) stays as it is: its forward is asked for" in said
+    assert "use.py:3: scale.Other is not called here" in said
+    assert "scale.Base" not in said and (tmp_path / "use.py").read_text() == use
 
 
 def test_what_is_no_python_3_stays(tmp_path, capsys):

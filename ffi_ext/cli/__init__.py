@@ -67,8 +67,16 @@ def main(arguments: list[str] | None = None) -> int:
     if not words:
         parser("").print_help(sys.stderr)
         return USAGE
+    try:
+        os.getcwd()
+    except FileNotFoundError:
+        return complain("the current directory was removed: cd to one that is there")
     first = words[0] if words[0] in COMMANDS else None
-    options = parser(first or "").parse_args(words)
+    if first == "run" and words[1:2] not in (["-h"], ["--help"]):
+        # Options before a script are Python's, such as -m; argparse would take them for its own.
+        options = argparse.Namespace(command=first, words=words[1:])
+    else:
+        options = parser(first or "").parse_args(words)
     command = importlib.import_module(f"ffi_ext.cli.{COMMANDS[options.command][0]}")
     try:
         code: int = command.main(options)

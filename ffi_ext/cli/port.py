@@ -71,7 +71,7 @@ def main(options: argparse.Namespace) -> int:
                 complain(f"{file.path} cannot be written: {error.strerror}")
                 return PROBLEMS
         else:
-            print_diff(_diff(file))
+            print_diff(_diff(file), file.encoding.removesuffix("-sig"))
     out = sys.stdout if options.write else sys.stderr  # the diff is to be a patch
     if notes:
         print("\n" + coloured("left to you:", YELLOW, out), file=out)
@@ -90,17 +90,22 @@ def port(paths: list[Path], notes: list[str]) -> list[File]:
     found = [
         file for path in paths for file in (survey.files(path, ".py") if path.is_dir() else [path])
     ]
-    files, known = [], []
-    for path in dict.fromkeys(found):
-        file = _read(path, notes)
-        if file is None:
-            continue
+    local = {path.stem for path in found} | {path.resolve().parent.name for path in found}
+    local.discard("torch")
+    # A file that links name, too, is one file, by its own name.
+    named = {path.resolve(): path for path in sorted(found, key=Path.is_symlink, reverse=True)}
+    read = (_read(path, notes) for path in sorted(named.values()))
+    files = [file for file in read if file is not None]
+    old = [one for file in files for one in port_functions.old(file.after, file.path)]
+    bases = [one for file in files for one in port_calls.bases(file.after, file.path, old, local)]
+    known = []
+    for file in files:
         file.after = port_scripts.imports(file.after)
-        file.after, converted = port_functions.functions(file.after, path, notes)
+        of_file = {base.name for base in bases if base.file == file.path}
+        file.after, converted = port_functions.functions(file.after, file.path, notes, of_file)
         known += converted
-        files.append(file)
     for file in list(files):
-        text = port_calls.calls(file.after, file.path, known, notes)
+        text = port_calls.calls(file.after, file.path, known, local, notes)
         text = port_scripts.first_elements(text, file.path, notes)
         text = port_scripts.volatile(text, file.path, notes)
         file.after, builds = port_scripts.setup(text)
@@ -133,12 +138,15 @@ def _read(path: Path, notes: list[str]) -> File | None:
 
 
 def _diff(file: File) -> list[str]:
-    before = (file.before or "").splitlines(keepends=True)
+    mark = "\ufeff" if file.encoding.endswith("-sig") else ""
+    # Lines as those who apply patches know them: they end at \n alone.
+    before, after = (
+        list(io.StringIO(mark + text if text else "", newline="\n"))
+        for text in (file.before, file.after)
+    )
     name = file.path.as_posix().lstrip("/")
     old = "/dev/null" if file.before is None else f"a/{name}"
-    return list(
-        difflib.unified_diff(before, file.after.splitlines(keepends=True), old, f"b/{name}")
-    )
+    return list(difflib.unified_diff(before, after, old, f"b/{name}"))
 
 
 def _write(file: File, backup: bool) -> str:
@@ -159,7 +167,8 @@ def _write(file: File, backup: bool) -> str:
             number += 1
         original.write_bytes(data)
         kept = f" (the original: {original.name})"
-    mode = file.path.stat().st_mode
-    cache.replace(file.path, file.after.encode(file.encoding))
-    file.path.chmod(mode)
+    target = file.path.resolve()  # a link stays one
+    mode = target.stat().st_mode
+    cache.replace(target, file.after.encode(file.encoding))
+    target.chmod(mode)
     return f"rewrote {file.path}{kept}"

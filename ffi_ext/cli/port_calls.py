@@ -3,20 +3,27 @@
 from __future__ import annotations
 
 import ast
+from collections.abc import Collection
 from pathlib import PurePath
 
 from ffi_ext.cli.edits import Source, with_import
 from ffi_ext.cli.port_functions import Converted, Refused
 
 
-def calls(text: str, file: PurePath, known: list[Converted], notes: list[str]) -> str:
-    """`F(p)(a)` becomes `F.apply(p, a)`, and `F(p)` elsewhere a partial of it."""
+def calls(
+    text: str, file: PurePath, known: list[Converted], local: Collection[str], notes: list[str]
+) -> str:
+    """`F(p)(a)` becomes `F.apply(p, a)`, and `F(p)` elsewhere a partial of it.
+
+    Args:
+        local: Names of the modules and packages that are ported.
+    """
     said: set[str] = set()
     names = [made.name for made in known]
     # one a round: a call may stand in another's arguments
     while any(name in text for name in names):
         source = Source(text)
-        visible = _visible(source, file, known)
+        visible = named(source, file, known, local)
         changed, needs_functools = False, False
         for node in ast.walk(source.tree):
             if not isinstance(node, ast.Call):
@@ -44,28 +51,57 @@ def calls(text: str, file: PurePath, known: list[Converted], notes: list[str]) -
     return text
 
 
-def _visible(source: Source, file: PurePath, known: list[Converted]) -> dict[str, Converted]:
-    """How a file may name the converted classes."""
+def bases(
+    text: str, file: PurePath, known: list[Converted], local: Collection[str]
+) -> list[Converted]:
+    """Those that classes of a file derive from."""
+    if not any(made.name in text for made in known):
+        return []
+    source = Source(text)
+    visible = named(source, file, known, local)
+    classes = [node for node in ast.walk(source.tree) if isinstance(node, ast.ClassDef)]
+    words = [ast.unparse(base) for node in classes for base in node.bases]
+    return [visible[base] for base in words if base in visible]
+
+
+def named(
+    source: Source, file: PurePath, known: list[Converted], local: Collection[str]
+) -> dict[str, Converted]:
+    """How a file names the classes: by their own name, and through modules that it imports."""
     names: dict[str, Converted] = {}
-    for made in known:
-        if made.file == file:
-            names[made.name] = made
+    modules: dict[str, str] = {}  # as they are called here, and their last name
     for node in ast.walk(source.tree):
         if isinstance(node, ast.ImportFrom):
-            last = (node.module or "").rpartition(".")[2]
+            parts = (node.module or "").split(".")
+            if not node.level and parts[0] not in local:
+                continue
             for alias in node.names:
-                for made in known:
-                    homes = (made.file.stem, made.file.parent.name)
-                    if last in homes and alias.name in (made.name, "*"):
-                        names[made.name if alias.name == "*" else alias.asname or alias.name] = made
-                    elif alias.name == made.file.stem:
-                        names[f"{alias.asname or alias.name}.{made.name}"] = made
+                modules[alias.asname or alias.name] = alias.name
+                for name in {made.name for made in known}:
+                    if alias.name in (name, "*") and (one := _one(known, name, parts[-1])):
+                        names[name if alias.name == "*" else alias.asname or name] = one
         elif isinstance(node, ast.Import):
             for alias in node.names:
-                for made in known:
-                    if alias.name.rpartition(".")[2] == made.file.stem:
-                        names[f"{alias.asname or alias.name}.{made.name}"] = made
-    return names
+                first, _, last = alias.name.rpartition(".")
+                if alias.name.partition(".")[0] in local:
+                    modules[alias.asname or alias.name.partition(".")[0]] = last
+    for node in ast.walk(source.tree):
+        if isinstance(node, ast.Attribute):
+            words = ast.unparse(node)
+            *path, name = words.split(".")
+            if path and path[0] in modules:
+                last = modules[path[0]] if len(path) == 1 else path[-1]
+                if one := _one(known, name, last):
+                    names[words] = one
+    return names | {made.name: made for made in known if made.file == file}
+
+
+def _one(known: list[Converted], name: str, module: str) -> Converted | None:
+    """The class of that name in the module, or in the package; else the only one, which others import from there."""
+    found = [made for made in known if made.name == name]
+    near = [made for made in found if module in (made.file.stem, made.file.parent.name)]
+    kinds = {(made.parameters, tuple(made.defaults.items())) for made in near or found}
+    return (near or found)[0] if len(kinds) == 1 else None
 
 
 def _positional(source: Source, call: ast.Call, made: Converted) -> list[str]:
@@ -87,6 +123,8 @@ def _rewrite(source: Source, call: ast.Call, arguments: list[str]) -> bool:
     """Returns whether functools is needed."""
     name = source.of(call.func)
     outer = source.parents.get(id(call))
+    if isinstance(outer, ast.Attribute):
+        raise Refused(f"its {outer.attr} is asked for, and there are no instances any more")
     if isinstance(outer, ast.Call) and outer.func is call:
         if outer.keywords:
             raise Refused("apply() takes no keywords; pass its inputs by position")
@@ -106,7 +144,7 @@ def _rewrite(source: Source, call: ast.Call, arguments: list[str]) -> bool:
 def _stored(
     source: Source, file: PurePath, visible: dict[str, Converted], notes: list[str]
 ) -> None:
-    """Instances that were kept and whose attributes are used: those are gone."""
+    """Instances that were kept and whose attributes are used: those are gone. Classes that go elsewhere uncalled."""
     kept: set[str] = set()
     applies = {f"{name}.apply" for name in visible}
     for node in ast.walk(source.tree):
@@ -118,6 +156,14 @@ def _stored(
             ):
                 kept |= {ast.unparse(target) for target in node.targets}
     for node in ast.walk(source.tree):
+        outer = source.parents.get(id(node))
+        is_name = isinstance(node, (ast.Name, ast.Attribute)) and ast.unparse(node) in visible
+        is_called = isinstance(outer, ast.Call) and outer.func is node
+        if is_name and not is_called and not isinstance(outer, ast.Attribute):
+            notes.append(
+                f"{file}:{node.lineno}: {ast.unparse(node)} is not called here: where its instances were, and were "  # type: ignore[attr-defined]
+                "called, write .apply"
+            )
         if isinstance(node, ast.Attribute) and ast.unparse(node.value) in kept:
             notes.append(
                 f"{file}:{node.lineno}: {ast.unparse(node)} was kept on an instance, and there are none any "

@@ -9,7 +9,9 @@ returns a None for each of p and q. They come first, so that an instance that is
 from __future__ import annotations
 
 import ast
+from collections.abc import Collection
 from dataclasses import dataclass
+from itertools import pairwise
 from pathlib import PurePath
 
 from ffi_ext.cli.edits import Source, own_nodes, parse, with_import
@@ -32,8 +34,21 @@ class Refused(Exception):
     """Why a class stays as it is."""
 
 
-def functions(text: str, file: PurePath, notes: list[str]) -> tuple[str, list[Converted]]:
-    """Makes the old-style Functions of a text static. Returns it and what was made."""
+def old(text: str, file: PurePath) -> list[Converted]:
+    """The old-style Functions of a text, whatever becomes of them."""
+    tree = parse(text) if "Function" in text else ast.Module([], [])
+    names = [node.name for node in ast.walk(tree) if is_old_function(node)]  # type: ignore[attr-defined]
+    return [Converted(name, file, (), {}) for name in names]
+
+
+def functions(
+    text: str, file: PurePath, notes: list[str], bases: Collection[str] = ()
+) -> tuple[str, list[Converted]]:
+    """Makes the old-style Functions of a text static. Returns it and what was made.
+
+    Args:
+        bases: Names of those that other classes derive from.
+    """
     converted: list[Converted] = []
     refused: set[str] = set()
     while "Function" in text:  # one a round: places move
@@ -46,6 +61,8 @@ def functions(text: str, file: PurePath, notes: list[str]) -> tuple[str, list[Co
         if not found:
             return text, converted
         try:
+            if found[0].name in bases:
+                raise Refused("other classes derive from it; make them static together, by hand")
             made = _Class(source, found[0], file).convert()
         except Refused as reason:
             refused.add(found[0].name)
@@ -125,13 +142,16 @@ class _Class:
                     raise Refused(f"{name} uses the name ctx for something else")
                 if name != "__init__" and isinstance(node, ast.Name) and node.id == "super":
                     raise Refused(f"{name} calls super()")
-                if (
+                if not (
                     isinstance(node, ast.Attribute)
                     and isinstance(node.value, ast.Name)
                     and node.value.id == this
-                    and node.attr in ("forward", "backward", "__class__")
                 ):
+                    continue
+                if node.attr in ("forward", "backward", "__class__"):
                     raise Refused(f"{name} uses self.{node.attr}")
+                if isinstance(node.ctx, ast.Store) and node.attr in self.variables:
+                    raise Refused(f"{node.attr} is a variable of the class and of self; rename one")
 
     def parameters(self, init: ast.FunctionDef | None) -> list[tuple[str, str]]:
         """Names and texts of __init__'s parameters, without self."""
@@ -221,6 +241,9 @@ class _Class:
             if isinstance(node, ast.Return):
                 raise Refused("its __init__ returns early")
         kept = [s for s in init.body if not isinstance(s, ast.Pass) and not _is_super(s)]
+        for before, after in pairwise(init.body):
+            if before.end_lineno == after.lineno and (before in kept) != (after in kept):
+                raise Refused("two statements of its __init__ stand on one line; break it")
         header = _header_end(source, init)
         text = ""
         if kept:

@@ -6,6 +6,7 @@ import ast
 import io
 import re
 import tokenize
+from collections.abc import Collection
 from pathlib import PurePath
 
 from ffi_ext.cli.edits import Source, with_import
@@ -14,7 +15,7 @@ from ffi_ext.cli.survey import is_called_build_extension, last_name
 OLD = "torch.utils.ffi"
 # What a number's name looks like, for `.data[0]`, which on anything longer was an index.
 NUMBER = re.compile(
-    r"(?:loss|cost|err|error|acc|accuracy|norm|energy|nll|kld?|prec\d*|penalty|score_sum)s?(?:$|[_\d])",
+    r"(?:loss|cost|err|error|acc|accuracy|norm|energy|entropy|nll|kld?|prec\d*|penalty|score_sum)s?(?:$|[_\d])",
     re.I,
 )
 REDUCTIONS = {"sum", "mean", "norm", "prod", "max", "min", "std", "var", "median", "dot", "dist"}
@@ -39,7 +40,8 @@ def imports(text: str) -> str:
         else:
             continue
         if lines is not None:
-            source.replace(node, ("\n" + source.indent(node)).join(lines))
+            before = source.indent(node)  # or `try:`, and the like
+            source.replace(node, ("; " if before.strip() else "\n" + before).join(lines))
     for node in ast.walk(source.tree):  # torch.utils.ffi.create_extension(...)
         if isinstance(node, ast.Attribute) and ast.unparse(node.value) == OLD:
             home = "ffi_ext" if node.attr == "create_extension" else "ffi_ext.torch_utils_ffi"
@@ -188,11 +190,17 @@ def volatile(text: str, file: PurePath, notes: list[str]) -> str:
         )
         always = isinstance(value, ast.Constant)
         words = "torch.no_grad()" if always else f"torch.set_grad_enabled(not ({source.of(value)}))"
+        if _is_within(source, statement, ("torch.no_grad()", words)):
+            text = bare
+            continue
         wrappable = isinstance(owner, (ast.FunctionDef, ast.For, ast.While, ast.With, ast.Module))
-        if not wrappable or backward or not _is_first_on_line(source, statement):
+        yields = any(isinstance(n, (ast.Yield, ast.YieldFrom)) for s in rest for n in ast.walk(s))
+        if not wrappable or backward or yields or not _is_first_on_line(source, statement):
             why = (
                 "something after it calls backward()"
                 if backward
+                else "a block that yields is left to those who take what it gives"
+                if yields
                 else "what depends on it stands outside this block"
             )
             notes.append(
@@ -201,6 +209,11 @@ def volatile(text: str, file: PurePath, notes: list[str]) -> str:
             )
             text = bare
             continue
+        if _is_returned(call, statement, rest):
+            notes.append(
+                f"{file}:{call.lineno}: what was volatile here is returned: put `with torch.no_grad():` around what "
+                "is computed of it, too"
+            )
         text = _wrapped(source, bare, rest, words)
         names = {
             a.asname or a.name
@@ -236,6 +249,25 @@ def _statement(source: Source, node: ast.AST) -> ast.stmt:
     while not isinstance(node, ast.stmt):
         node = source.parents[id(node)]
     return node
+
+
+def _is_within(source: Source, node: ast.AST, words: Collection[str]) -> bool:
+    """Whether it stands in a `with` of one of these in its function."""
+    while not isinstance(node, (ast.FunctionDef, ast.Module)):
+        node = source.parents[id(node)]
+        if isinstance(node, ast.With) and any(
+            source.of(item.context_expr) in words for item in node.items
+        ):
+            return True
+    return False
+
+
+def _is_returned(call: ast.Call, statement: ast.stmt, rest: list[ast.stmt]) -> bool:
+    """Whether a function gives away what the call makes, itself or in a tuple."""
+    names = {t.id for t in getattr(statement, "targets", []) if isinstance(t, ast.Name)}
+    returned = [n.value for s in rest for n in ast.walk(s) if isinstance(n, ast.Return)]
+    single = [one for v in returned for one in (v.elts if isinstance(v, ast.Tuple) else [v])]
+    return any(one is call or isinstance(one, ast.Name) and one.id in names for one in single)
 
 
 def _is_first_on_line(source: Source, statement: ast.stmt) -> bool:

@@ -6,10 +6,12 @@ import argparse
 import os
 import shlex
 import shutil
+import signal
 import subprocess
 import sys
 import tempfile
 from pathlib import Path
+from types import FrameType
 
 from ffi_ext import cuda, cuda_libraries, toolchain
 from ffi_ext.cli.terminal import complain
@@ -17,8 +19,13 @@ from ffi_ext.paths import INCLUDE_DIRS
 
 
 def add(parser: argparse.ArgumentParser) -> None:
-    parser.usage = "ffi-ext run SCRIPT [ARGS] | ffi-ext run -- COMMAND ..."
-    parser.epilog = "examples:\n  ffi-ext run build.py\n  ffi-ext run -- sh make.sh\n  ffi-ext run train.py --lr 0.1"
+    parser.usage = (
+        "ffi-ext run SCRIPT [ARGS] | ffi-ext run -m MODULE [ARGS] | ffi-ext run -- COMMAND ..."
+    )
+    parser.epilog = (
+        "Python's own options go before the script.\nexamples:\n  ffi-ext run build.py\n"
+        "  ffi-ext run -- sh make.sh\n  ffi-ext run train.py --lr 0.1\n  ffi-ext run -m tools.train --lr 0.1"
+    )
     parser.add_argument("words", nargs=argparse.REMAINDER, metavar="SCRIPT [ARGS]")
 
 
@@ -75,13 +82,63 @@ def _without_isolation(command: list[str]) -> list[str]:
     return [*command[: at + 1], option, *command[at + 1 :]]
 
 
+def _of_another_language(script: Path) -> str:
+    """What runs a script that is none of Python's, by its name or its first line."""
+    if script.suffix == ".py":
+        return ""
+    with script.open("rb") as file:
+        first = os.fsdecode(file.readline(200)).strip()
+    if first.startswith("#!") and "python" not in first:
+        return first.removeprefix("#!").strip()
+    return "sh" if script.suffix in (".sh", ".bash") else ""
+
+
+def _call(command: list[str], env: dict[str, str], out: int | None) -> int:
+    """Runs it to its end, however long it takes to answer what asks it to end: it may save its work then.
+
+    As if it ran without us: Ctrl-C reaches all that the terminal has in the foreground, other signals come to us alone.
+    """
+    with subprocess.Popen(command, env=env, stdout=out) as process:
+
+        def pass_on(number: int, frame: FrameType | None) -> None:
+            if number != signal.SIGINT or not _is_in_foreground():
+                process.send_signal(number)
+
+        names = ("SIGINT", "SIGTERM", "SIGHUP")
+        numbers = [getattr(signal, name) for name in names if hasattr(signal, name)]
+        ours = {  # what nohup has us ignore, the command ignores, too
+            number: signal.signal(number, pass_on)
+            for number in numbers
+            if signal.getsignal(number) != signal.SIG_IGN
+        }
+        try:
+            return process.wait()
+        finally:
+            for number, handler in ours.items():
+                signal.signal(number, handler)
+
+
+def _is_in_foreground() -> bool:
+    try:
+        with open("/dev/tty", "rb", buffering=0) as terminal:
+            return os.tcgetpgrp(terminal.fileno()) == os.getpgrp()
+    except OSError:  # there is no terminal
+        return False
+
+
 def run(command: list[str], quiet: bool = False) -> int:
     """Runs a script or, after `--`, a command, with torch.utils.ffi in place for all its children."""
     if command[:1] == ["--"]:
         command = _without_isolation(command[1:])
+    elif command and command[0].startswith("-"):  # -m MODULE, -u SCRIPT: Python's options
+        command = _without_isolation([sys.executable, *command])
     elif command and not Path(command[0]).is_file():
         hint = f"; a command goes after --: run -- {command[0]}" if shutil.which(command[0]) else ""
         return complain(f"there is no script {command[0]!r}{hint}")
+    elif command and (program := _of_another_language(Path(command[0]))):
+        return complain(
+            f"{command[0]} is no Python script: run -- {program} {shlex.join(command)} runs it"
+        )
     else:
         command = [sys.executable, *command] if command else []
     if not command:
@@ -95,8 +152,7 @@ def run(command: list[str], quiet: bool = False) -> int:
                 )
             return complain(f"command not found: {command[0]}")
         try:
-            out = subprocess.DEVNULL if quiet else None
-            code = subprocess.call(command, env=env, stdout=out)
+            code = _call(command, env, subprocess.DEVNULL if quiet else None)
         except OSError as error:
             return complain(f"{shlex.join(command)} cannot be started: {error.strerror}")
     return 128 - code if code < 0 else code  # ended by a signal: as a shell says it

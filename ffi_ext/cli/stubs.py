@@ -6,6 +6,7 @@ import argparse
 import importlib.util
 import os
 import re
+import shlex
 import sys
 from pathlib import Path
 from types import ModuleType, SimpleNamespace
@@ -53,6 +54,10 @@ def main(options: argparse.Namespace) -> int:
         missing = [t for t in options.targets if not Path(t).is_file()]
         if missing:
             return complain(f"there is no header or package directory {missing[0]!r}")
+        binaries = [t for t in options.targets if Path(t).suffix in (".so", ".pyd")]
+        if binaries:
+            folder = shlex.quote(os.path.dirname(binaries[0]) or ".")
+            return complain(f"{binaries[0]} is no header: for a built module, ffi-ext stubs {folder}")
         try:
             text = of_headers(options.targets, options.include_dirs)
         except BuildError as error:

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import ast
 import importlib.util
+import os
 import re
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from ffi_ext import cuda, elf, legacy, toolchain, wheels
+from ffi_ext import cuda, cuda_objects, elf, legacy, toolchain, wheels
 from ffi_ext.cli.edits import parse
 from ffi_ext.paths import INCLUDE
 
@@ -23,7 +25,9 @@ PACKAGES = {
     "PIL": "pillow",
     "cv2": "opencv-python",
     "distutils": "setuptools",
+    "mpl_toolkits": "matplotlib",
     "pkg_resources": "'setuptools<81'",
+    "pyximport": "cython",
     "skimage": "scikit-image",
     "sklearn": "scikit-learn",
     "yaml": "pyyaml",
@@ -78,18 +82,20 @@ def scripts(folder: Path, report: Report) -> None:
         if tree is None:
             continue
         counts = {"`.data[0]`": 0, "`volatile`": 0}
+        optional = set(_optional_imports(tree))
         for node in ast.walk(tree):
             if isinstance(node, ast.Import):
                 for alias in node.names:
                     first = alias.name.partition(".")[0]
-                    imported.setdefault(first, f"{shown}:{node.lineno}")
+                    if node not in optional:
+                        imported.setdefault(first, f"{shown}:{node.lineno}")
                     if path.name == "__init__.py" and _is_beside(path, first):
                         report.problems.append(
                             f"{shown}:{node.lineno}: `import {first}` finds the {first} beside it in Python 2 "
                             f"alone: write `from . import {first}`"
                         )
             elif isinstance(node, ast.ImportFrom):
-                if node.module and not node.level:
+                if node.module and not node.level and node not in optional:
                     imported.setdefault(node.module.partition(".")[0], f"{shown}:{node.lineno}")
                 if ("BuildExtension", "create_extension") in {
                     (a.name, a.asname) for a in node.names
@@ -106,6 +112,8 @@ def scripts(folder: Path, report: Report) -> None:
                 counts["`.data[0]`"] += ast.unparse(node).endswith(".data[0]")
             elif is_old_function(node):
                 old.append(f"{node.name} ({shown}:{node.lineno})")  # type: ignore[attr-defined]
+            elif isinstance(node, ast.Attribute) and node.attr == "_safe_call":
+                report.notes.append(f"{shown}:{node.lineno}: {legacy.COPIED}")
         for what, count in counts.items():
             if count:
                 old.append(f"{what} ({count} in {shown})")
@@ -121,6 +129,21 @@ def scripts(folder: Path, report: Report) -> None:
             f"install(autograd=True){volatile}; `ffi-ext port` rewrites them"
         )
     _imports(imported, local, report)
+
+
+def _optional_imports(tree: ast.Module) -> Iterator[ast.AST]:
+    """The imports that a script does without: it catches their ImportError, or asks for Python's version before."""
+    for node in ast.walk(tree):
+        if isinstance(node, ast.If) and re.search(r"version|\bPY_?[23]\b", ast.unparse(node.test)):
+            yield from (*node.body, *node.orelse)
+        elif isinstance(node, ast.Try):
+            types = [ast.unparse(h.type) if h.type else "Exception" for h in node.handlers]
+            if any(re.search(r"ImportError|ModuleNotFound|\bException", words) for words in types):
+                yield from node.body
+                names = [a.name for n in node.body if isinstance(n, ast.Import) for a in n.names]
+                names += [n.module or "" for n in node.body if isinstance(n, ast.ImportFrom)]
+                if all(_is_installed(name.partition(".")[0]) for name in names):
+                    yield from (found for handler in node.handlers for found in handler.body)
 
 
 def _is_beside(init: Path, name: str) -> bool:
@@ -203,13 +226,15 @@ def _files_of(lists: dict[str, list[str]], path: Path, shown: str, report: Repor
                 continue
             if key == "headers" and toolchain.find_header(text, ()):
                 continue  # a library's
-            cu = re.sub(r"(\.cu)?\.o$", "", text) + ".cu"
-            if key == "extra_objects" and (path.parent / cu).exists():
+            is_object = key == "extra_objects"
+            source = cuda_objects.source_of(path.parent / text) if is_object else None
+            if source is not None:
                 report.notes.append(
-                    f"{shown}: {text} is not there: it is made from {cu}"
+                    f"{shown}: {text} is not there: it is made from {os.path.relpath(source, path.parent)}"
                     + ("" if cuda.nvcc() else "; without nvcc it is left out")
                 )
-            elif key == "extra_objects":
+            elif is_object:
+                cu = re.sub(r"(\.cu)?\.o$", "", text) + ".cu"
                 report.problems.append(
                     f"{shown}: the object {text} is not there, nor {cu} to make it from: run the "
                     "repository's own make.sh or Makefile first (ffi-ext run -- sh make.sh)"
@@ -235,7 +260,7 @@ def _imports(imported: dict[str, str], local: set[str], report: Report) -> None:
             continue
         report.needs.append(name)
         found = _is_installed(name)
-        if not found and name in legacy.GONE:
+        if not found and legacy.gone(name):
             report.problems.append(f"{where}: {legacy.gone(name)}")
         elif not found:
             package = PACKAGES.get(name, name)

@@ -30,12 +30,20 @@ def complain(text: str) -> int:
     return USAGE
 
 
-def print_diff(lines: list[str]) -> None:
-    """A unified diff; lines without a line break at their end are said to have none."""
+def print_diff(lines: list[str], encoding: str) -> None:
+    """A unified diff: for a person with colours, for a program in the file's own bytes, as a patch must have them.
+
+    Lines without a line break at their end are said to have none.
+    """
     colours = {"+": GREEN, "-": RED, "@": CYAN}
-    for line in lines:
-        heading = line.startswith(("---", "+++"))
-        text = line.rstrip("\r\n")
-        print(coloured(text, BOLD if heading else colours[line[0]]) if line[0] in "+-@" else text)
-        if not line.endswith(("\n", "\r")):
-            print("\\ No newline at end of file")
+    sys.stdout.flush()
+    for number, line in enumerate(lines):
+        text = line.removesuffix("\n")
+        end = "\n" if line.endswith("\n") else "\n\\ No newline at end of file\n"
+        if not sys.stdout.isatty():
+            data = os.fsencode(text) if number < 2 else text.encode(encoding)
+            sys.stdout.buffer.write(data + end.encode())
+            continue
+        text = text.removesuffix("\r")
+        colour = BOLD if number < 2 else colours.get(line[0])
+        print(coloured(text, colour) if colour else text, end=end)
