@@ -410,6 +410,38 @@ def test_what_newer_toolkits_took_away_is_given_back(build, monkeypatch):
     assert [of(1.5, 2), of(2.5, 2)] == [105.0, 7.0]
 
 
+# What of cuda_runtime_api.h of CUDA 12.0 to 12.9 the shims have names in common with, or call.
+CUDA_12 = """
+#define CUDART_VERSION 12090
+typedef enum cudaError { cudaSuccess } cudaError_t;
+enum cudaLimit { cudaLimitStackSize };
+enum cudaFuncCache { cudaFuncCachePreferL1 };
+#ifdef __cplusplus
+extern "C" {
+#endif
+extern cudaError_t cudaThreadExit(void);
+extern cudaError_t cudaThreadSynchronize(void);
+extern cudaError_t cudaThreadSetLimit(enum cudaLimit limit, size_t value);
+extern cudaError_t cudaThreadGetLimit(size_t *pValue, enum cudaLimit limit);
+extern cudaError_t cudaThreadGetCacheConfig(enum cudaFuncCache *pCacheConfig);
+extern cudaError_t cudaThreadSetCacheConfig(enum cudaFuncCache cacheConfig);
+#ifdef __cplusplus
+}
+#endif
+"""
+
+
+@pytest.mark.parametrize("language", ["c", "c++"])
+def test_what_cuda_12_still_has_is_not_given_twice(tmp_path, language):
+    """Each .cu and each C source on THC reads the shims: none would compile."""
+    (tmp_path / "cuda_runtime.h").write_text("#include <stddef.h>\n" + CUDA_12)
+    source = '#include "ffi_ext/cuda_shims.h"\nint f(void) { return cudaThreadSynchronize(); }\n'
+    command = [*toolchain.c_compiler().command, "-x", language, "-fsyntax-only", "-"]
+    command += [f"-I{tmp_path}", f"-I{ffi_ext.get_include()}"]
+    done = subprocess.run(command, input=source, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+
+
 @needs_nvcc
 @pytest.mark.parametrize(
     ("line", "hint"),
