@@ -525,6 +525,9 @@ __global__ void centre_kernel(THCDeviceTensor<T, 2> t, Wide mean) {
   CUDA_KERNEL_LOOP(i, t.getSize(0))
   for (int j = 0; j < t.getSize(1); j++)
     if (t[i][j] > 0) t[i][j] = ScalarConvert<Wide, T>::to((t[i][j] - mean) * 2);
+  t[0][0] += 1;
+  t[0][0] *= t[1][1];
+  atomicAdd(&t[1][0], ScalarConvert<int, T>::to(2));
 }
 #include "generic/centre.cu"
 #include "THCGenerateFloatTypes.h"
@@ -532,6 +535,19 @@ extern "C" int stride(int dim) {
   const int sizes[3] = {2, 3, 4};
   THCDeviceTensor<half, 3> t(NULL, sizes);
   return t.isContiguous() ? t.getStride(dim) : -1;
+}
+template <int Dim>
+static void note(const THCDeviceTensor<float, Dim> &t, int *to) {
+  for (int i = 0; i < Dim; i++) to[i] = t.getSize(i), to[Dim + i] = t.getStride(i);
+}
+extern "C" void cast(int which, int *to) {
+  const int sizes[3] = {2, 3, 4}, strides[3] = {24, 4, 1};
+  const THCDeviceTensor<float, 3> t(NULL, sizes, strides);
+  if (which == 0) note(t.upcastOuter<5>(), to);
+  if (which == 1) note(t.upcastInner<4>(), to);
+  if (which == 2) note(t.downcastInner<2>(), to);
+  if (which == 3) note(t.downcastOuter<2>(), to);
+  if (which == 4) note(THCDeviceTensor<float, 3>(NULL, sizes).downcastOuter<1>(), to);
 }
 extern "C" double halves(int which) {
   const half a = THC_float2half(2.25f), b = THC_float2half(-4);
@@ -559,6 +575,7 @@ def test_sources_on_thcunn_headers(tmp_path, monkeypatch):
     )
     (tmp_path / "centring.h").write_text(
         "void centre(THFloatTensor *t, THFloatTensor *like);\nint stride(int dim);\ndouble halves(int which);\n"
+        "void cast(int which, int *to);\n"
     )
     (tmp_path / "centring.c").write_text(
         "#include <THC/THC.h>\nextern THCState *state;\n"
@@ -572,6 +589,13 @@ def test_sources_on_thcunn_headers(tmp_path, monkeypatch):
     monkeypatch.syspath_prepend(tmp_path)
     centring = importlib.import_module("centring")
     assert [centring.stride(dim) for dim in range(3)] == [12, 4, 1]
+    shapes = [[1, 1, 2, 3, 4, 48, 48, 24, 4, 1], [2, 3, 4, 1, 24, 4, 1, 1], [2, 12, 24, 1]]
+    for which, shape in [*enumerate(shapes), (4, [24, 1])]:
+        found = torch.zeros(len(shape), dtype=torch.int32)
+        centring.cast(which, found)
+        assert found.tolist() == shape
+    with pytest.raises(NativeError, match="dimensions 0 to 1 cannot become one"):
+        centring.cast(3, found)
     expected = [2.5, -2, 4.5, 4, 1, 0, 2.25, 1.5, 4, 2.25]
     assert [centring.halves(which) for which in range(10)] == expected
     with pytest.raises(NativeError, match=r"t and like shapes do not match: \[2 x 3\], \[3 x 2\]"):
