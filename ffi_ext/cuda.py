@@ -23,6 +23,9 @@ EXTENSIONS = ("--extended-lambda", "--expt-relaxed-constexpr")
 
 # TORCH_CUDA_ARCH_LIST also takes names, as torch.utils.cpp_extension does.
 NAMES = {
+    "Maxwell": "5.0;5.2+PTX",
+    "Pascal": "6.0;6.1+PTX",
+    "Volta": "7.0+PTX",
     "Turing": "7.5+PTX",
     "Ampere": "8.0;8.6+PTX",
     "Ada": "8.9+PTX",

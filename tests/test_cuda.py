@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib
 import platform
+import re
 import subprocess
 import sys
 import warnings
@@ -221,6 +222,16 @@ def test_architectures(monkeypatch):
         monkeypatch.setenv("TORCH_CUDA_ARCH_LIST", wrong)
         with pytest.raises(BuildError, match="no architecture of"):
             cuda.architecture_flags(compiler)
+
+
+def test_gpus_of_before_turing_have_names_too(monkeypatch):
+    """CUDA 12 compiles for them."""
+    monkeypatch.setattr(cuda, "supported", lambda compiler: (50, 52, 60, 61, 70, 75))
+    monkeypatch.setenv("TORCH_CUDA_ARCH_LIST", "Maxwell;Pascal;Volta")
+    words = " ".join(cuda.architecture_flags("nvcc"))
+    assert re.findall(r",code=(\w+)", words) == [
+        *("sm_50", "sm_52", "compute_52", "sm_60", "sm_61", "compute_61", "sm_70", "compute_70")
+    ]
 
 
 def test_a_toolkit_of_another_major_version_is_told(monkeypatch, tmp_path):
