@@ -537,6 +537,7 @@ __global__ void centre_kernel(THCDeviceTensor<T, 2> t, Wide mean) {
   for (int j = 0; j < t.getSize(1); j++)
     if (t[i][j] > 0) t[i][j] = ScalarConvert<Wide, T>::to((t[i][j] - mean) * 2);
   t[0][0] += 1;
+  t[0][1] = THCNumerics<T>::min();
   t[0][0] *= t[1][1];
   atomicAdd(&t[1][0], ScalarConvert<int, T>::to(2));
 }
@@ -563,7 +564,9 @@ extern "C" void cast(int which, int *to) {
 extern "C" double halves(int which) {
   const half a = THC_float2half(2.25f), b = THC_float2half(-4);
   const double results[] = {a + 0.25f, 0.25 - a, a * 2, 9 / a, a < 2.5, 2 == a, fmaxType(1.0f, a),
-                            THC_half2float(sqrt(a)), THC_half2float(abs(b)), THC_half2float(fmaxType(a, b))};
+                            THC_half2float(sqrt(a)), THC_half2float(abs(b)), THC_half2float(fmaxType(a, b)),
+                            THC_half2float(THCNumerics<half>::max()), THCNumerics<float>::min(),
+                            (double)THCNumerics<int64_t>::min(), (double)THCNumerics<unsigned char>::max()};
   return results[which];
 }
 """
@@ -608,7 +611,8 @@ def test_sources_on_thcunn_headers(tmp_path, monkeypatch):
     with pytest.raises(NativeError, match="dimensions 0 to 1 cannot become one"):
         centring.cast(3, found)
     expected = [2.5, -2, 4.5, 4, 1, 0, 2.25, 1.5, 4, 2.25]
-    assert [centring.halves(which) for which in range(10)] == expected
+    expected += [65504, torch.finfo(torch.float32).min, -(2.0**63), 255]
+    assert [centring.halves(which) for which in range(14)] == expected
     with pytest.raises(NativeError, match=r"t and like shapes do not match: \[2 x 3\], \[3 x 2\]"):
         centring.centre(torch.ones(2, 3), torch.ones(3, 2))
     with pytest.raises(
