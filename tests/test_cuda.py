@@ -622,6 +622,30 @@ def test_sources_on_thcunn_headers(tmp_path, monkeypatch):
 
 
 @needs_nvcc
+def test_flags_of_the_host_compiler_reach_kernels(build, tmp_path, monkeypatch):
+    """CPPFLAGS of Debian's and conda's builds, macros with commas, which nvcc takes for lists, and a list of flags."""
+    monkeypatch.setenv("TORCH_CUDA_ARCH_LIST", "9.0")
+    monkeypatch.setenv("CPPFLAGS", "-Wdate-time -O2 -Wp,-DFROM_CPPFLAGS=3")
+    (tmp_path / "a,b").mkdir()
+    (tmp_path / "a,b" / "beside.h").write_text("#define BESIDE 500\n")
+    source = """
+#include "beside.h"
+static const int ends[] = ENDS;
+extern "C" int sum(void) { return FROM_CPPFLAGS + ends[1] + GIVEN + BESIDE; }
+"""
+    sum_of = build(
+        "int sum(void);",
+        source,
+        suffix=".cu",
+        include_dirs=[str(tmp_path / "a,b")],
+        define_macros=[("ENDS", "{10, 20}")],
+        extra_compile_args=["-std=c99", "-Wall", "-fopenmp", "-D", "GIVEN=4000"],
+        extra_link_args=["-fopenmp"],
+    ).sum
+    assert sum_of() == 3 + 20 + 4000 + 500
+
+
+@needs_nvcc
 def test_setup_py_makes_the_cuda_objects_that_are_missing(folder, tmp_path):
     for name in ("gpu.h", "gpu.c", "kernel.cu", "by.h"):
         (tmp_path / name).write_text((folder / name).read_text())
