@@ -12,6 +12,7 @@ import sysconfig
 import warnings
 from collections.abc import Iterable
 from functools import cache
+from itertools import islice
 from pathlib import Path
 
 from ffi_ext import cuda_shims, host_compiler
@@ -23,6 +24,9 @@ EXTENSIONS = ("--extended-lambda", "--expt-relaxed-constexpr")
 
 # TORCH_CUDA_ARCH_LIST also takes names, as torch.utils.cpp_extension does.
 NAMES = {
+    "Maxwell": "5.0;5.2+PTX",
+    "Pascal": "6.0;6.1+PTX",
+    "Volta": "7.0+PTX",
     "Turing": "7.5+PTX",
     "Ampere": "8.0;8.6+PTX",
     "Ada": "8.9+PTX",
@@ -173,6 +177,27 @@ def warn_of_another_major() -> None:
             f"the driver is new enough for both. Set CUDA_HOME to a toolkit of CUDA {torchs.partition('.')[0]}",
             stacklevel=2,
         )
+
+
+_OWN = ("-D", "-U", "-I", "-isystem", "-include")  # which nvcc has, too
+
+
+def of_host(flags: Iterable[str]) -> list[str]:
+    """A host compiler's flags as nvcc takes them: what it does not know itself behind -Xcompiler.
+
+    What has a comma is a list to nvcc, of which only some options can have the comma escaped.
+    """
+    found = []
+    words = iter(flags)
+    for word in words:
+        escaped = word.replace(",", "\\,")
+        if word in _OWN:
+            found += [word, *islice(words, 1)]
+        elif word.startswith("-D") or (word.startswith(_OWN) and word == escaped):
+            found.append(escaped)
+        else:
+            found += ["-Xcompiler", escaped]
+    return found
 
 
 def options(compiler: str, source: Path, given: list[str], folders: Iterable[str]) -> list[str]:

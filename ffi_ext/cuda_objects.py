@@ -78,7 +78,7 @@ def make(paths: Sequence[str], flags: Sequence[str]) -> None:
             continue
         print(f"ffi_ext: making {text} from {source.name}")
         folders = [flag[2:] for flag in flags if flag.startswith("-I")]
-        options = cuda.options(compiler, source, list(flags), folders)
+        options = cuda.options(compiler, source, cuda.of_host(flags), folders)
         command = [compiler, *options, f"-I{source.parent}"]
         path.parent.mkdir(parents=True, exist_ok=True)
         status, log = toolchain.run([*command, "-c", toolchain.safe_path(source), "-o", text])

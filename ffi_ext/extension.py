@@ -56,8 +56,8 @@ def create_extension(
         relative_to: A file, usually __file__: relative paths start at its directory.
         **kwargs: As of a setuptools Extension: define_macros, undef_macros, include_dirs,
             library_dirs, libraries, runtime_library_dirs, extra_objects, extra_compile_args (a
-            list, or a dict with "cc", "cxx" and "nvcc"), extra_link_args, depends, language,
-            source_extension, py_limited_api.
+            list, of which .cu sources get what headers see, such as -DN=4, or a dict with "cc", "cxx"
+            and "nvcc"), extra_link_args, depends, language, source_extension, py_limited_api.
 
     Returns:
         A cffi.FFI. Its `build()` compiles and installs the module; `compile()`,

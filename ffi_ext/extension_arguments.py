@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, TypeGuard
 
-from ffi_ext import toolchain
+from ffi_ext import cuda, toolchain
 from ffi_ext.units import is_installed
 
 LOADER_WORDS = ("$ORIGIN", "@loader_path", "@rpath")  # of runtime_library_dirs: known at import
@@ -330,8 +330,10 @@ def _compile_args(value: object) -> dict[str, list[str]]:
         raise _wrong("extra_compile_args", "a list of str, or a dict of lists", value)
     args = _texts("extra_compile_args", value)
     of_c = [a for a in args if not a.startswith(("-std=c++", "-std=gnu++"))]
+    # What headers see; -march=native is known to bring intrinsics that nvcc cannot read.
+    of_headers = [a for a in toolchain.preprocessor_words(args) if not a.startswith(("-m", "-std"))]
     return {
         "cc": args if toolchain.c_compiler_is_cxx() else of_c,
         "cxx": [a for a in args if not a.startswith("-std=") or "++" in a],
-        "nvcc": [],
+        "nvcc": cuda.of_host(of_headers),
     }

@@ -75,7 +75,7 @@ def compile_command(
         flags = cuda.options(
             program.path,
             source,
-            [*common, *plan.compile_args.get("nvcc", ())],
+            [*cuda.of_host(common), *plan.compile_args.get("nvcc", ())],
             plan.include_dirs,
         )
         return (*program.command, *flags, "-c", toolchain.safe_path(source)), program.identity

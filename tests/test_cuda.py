@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib
 import platform
+import re
 import subprocess
 import sys
 import warnings
@@ -223,6 +224,16 @@ def test_architectures(monkeypatch):
             cuda.architecture_flags(compiler)
 
 
+def test_gpus_of_before_turing_have_names_too(monkeypatch):
+    """CUDA 12 compiles for them."""
+    monkeypatch.setattr(cuda, "supported", lambda compiler: (50, 52, 60, 61, 70, 75))
+    monkeypatch.setenv("TORCH_CUDA_ARCH_LIST", "Maxwell;Pascal;Volta")
+    words = " ".join(cuda.architecture_flags("nvcc"))
+    assert re.findall(r",code=(\w+)", words) == [
+        *("sm_50", "sm_52", "compute_52", "sm_60", "sm_61", "compute_61", "sm_70", "compute_70")
+    ]
+
+
 def test_a_toolkit_of_another_major_version_is_told(monkeypatch, tmp_path):
     (tmp_path / "include").mkdir()
     (tmp_path / "include" / "cuda_runtime_api.h").write_text("#define CUDART_VERSION  12040\n")
@@ -410,6 +421,38 @@ def test_what_newer_toolkits_took_away_is_given_back(build, monkeypatch):
     assert [of(1.5, 2), of(2.5, 2)] == [105.0, 7.0]
 
 
+# What of cuda_runtime_api.h of CUDA 12.0 to 12.9 the shims have names in common with, or call.
+CUDA_12 = """
+#define CUDART_VERSION 12090
+typedef enum cudaError { cudaSuccess } cudaError_t;
+enum cudaLimit { cudaLimitStackSize };
+enum cudaFuncCache { cudaFuncCachePreferL1 };
+#ifdef __cplusplus
+extern "C" {
+#endif
+extern cudaError_t cudaThreadExit(void);
+extern cudaError_t cudaThreadSynchronize(void);
+extern cudaError_t cudaThreadSetLimit(enum cudaLimit limit, size_t value);
+extern cudaError_t cudaThreadGetLimit(size_t *pValue, enum cudaLimit limit);
+extern cudaError_t cudaThreadGetCacheConfig(enum cudaFuncCache *pCacheConfig);
+extern cudaError_t cudaThreadSetCacheConfig(enum cudaFuncCache cacheConfig);
+#ifdef __cplusplus
+}
+#endif
+"""
+
+
+@pytest.mark.parametrize("language", ["c", "c++"])
+def test_what_cuda_12_still_has_is_not_given_twice(tmp_path, language):
+    """Each .cu and each C source on THC reads the shims: none would compile."""
+    (tmp_path / "cuda_runtime.h").write_text("#include <stddef.h>\n" + CUDA_12)
+    source = '#include "ffi_ext/cuda_shims.h"\nint f(void) { return cudaThreadSynchronize(); }\n'
+    command = [*toolchain.c_compiler().command, "-x", language, "-fsyntax-only", "-"]
+    command += [f"-I{tmp_path}", f"-I{ffi_ext.get_include()}"]
+    done = subprocess.run(command, input=source, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+
+
 @needs_nvcc
 @pytest.mark.parametrize(
     ("line", "hint"),
@@ -493,6 +536,10 @@ __global__ void centre_kernel(THCDeviceTensor<T, 2> t, Wide mean) {
   CUDA_KERNEL_LOOP(i, t.getSize(0))
   for (int j = 0; j < t.getSize(1); j++)
     if (t[i][j] > 0) t[i][j] = ScalarConvert<Wide, T>::to((t[i][j] - mean) * 2);
+  t[0][0] += 1;
+  t[0][1] = THCNumerics<T>::min();
+  t[0][0] *= t[1][1];
+  atomicAdd(&t[1][0], ScalarConvert<int, T>::to(2));
 }
 #include "generic/centre.cu"
 #include "THCGenerateFloatTypes.h"
@@ -501,10 +548,25 @@ extern "C" int stride(int dim) {
   THCDeviceTensor<half, 3> t(NULL, sizes);
   return t.isContiguous() ? t.getStride(dim) : -1;
 }
+template <int Dim>
+static void note(const THCDeviceTensor<float, Dim> &t, int *to) {
+  for (int i = 0; i < Dim; i++) to[i] = t.getSize(i), to[Dim + i] = t.getStride(i);
+}
+extern "C" void cast(int which, int *to) {
+  const int sizes[3] = {2, 3, 4}, strides[3] = {24, 4, 1};
+  const THCDeviceTensor<float, 3> t(NULL, sizes, strides);
+  if (which == 0) note(t.upcastOuter<5>(), to);
+  if (which == 1) note(t.upcastInner<4>(), to);
+  if (which == 2) note(t.downcastInner<2>(), to);
+  if (which == 3) note(t.downcastOuter<2>(), to);
+  if (which == 4) note(THCDeviceTensor<float, 3>(NULL, sizes).downcastOuter<1>(), to);
+}
 extern "C" double halves(int which) {
   const half a = THC_float2half(2.25f), b = THC_float2half(-4);
   const double results[] = {a + 0.25f, 0.25 - a, a * 2, 9 / a, a < 2.5, 2 == a, fmaxType(1.0f, a),
-                            THC_half2float(sqrt(a)), THC_half2float(abs(b)), THC_half2float(fmaxType(a, b))};
+                            THC_half2float(sqrt(a)), THC_half2float(abs(b)), THC_half2float(fmaxType(a, b)),
+                            THC_half2float(THCNumerics<half>::max()), THCNumerics<float>::min(),
+                            (double)THCNumerics<int64_t>::min(), (double)THCNumerics<unsigned char>::max()};
   return results[which];
 }
 """
@@ -527,6 +589,7 @@ def test_sources_on_thcunn_headers(tmp_path, monkeypatch):
     )
     (tmp_path / "centring.h").write_text(
         "void centre(THFloatTensor *t, THFloatTensor *like);\nint stride(int dim);\ndouble halves(int which);\n"
+        "void cast(int which, int *to);\n"
     )
     (tmp_path / "centring.c").write_text(
         "#include <THC/THC.h>\nextern THCState *state;\n"
@@ -540,14 +603,46 @@ def test_sources_on_thcunn_headers(tmp_path, monkeypatch):
     monkeypatch.syspath_prepend(tmp_path)
     centring = importlib.import_module("centring")
     assert [centring.stride(dim) for dim in range(3)] == [12, 4, 1]
+    shapes = [[1, 1, 2, 3, 4, 48, 48, 24, 4, 1], [2, 3, 4, 1, 24, 4, 1, 1], [2, 12, 24, 1]]
+    for which, shape in [*enumerate(shapes), (4, [24, 1])]:
+        found = torch.zeros(len(shape), dtype=torch.int32)
+        centring.cast(which, found)
+        assert found.tolist() == shape
+    with pytest.raises(NativeError, match="dimensions 0 to 1 cannot become one"):
+        centring.cast(3, found)
     expected = [2.5, -2, 4.5, 4, 1, 0, 2.25, 1.5, 4, 2.25]
-    assert [centring.halves(which) for which in range(10)] == expected
+    expected += [65504, torch.finfo(torch.float32).min, -(2.0**63), 255]
+    assert [centring.halves(which) for which in range(14)] == expected
     with pytest.raises(NativeError, match=r"t and like shapes do not match: \[2 x 3\], \[3 x 2\]"):
         centring.centre(torch.ones(2, 3), torch.ones(3, 2))
     with pytest.raises(
         NativeError, match=r"t: 2 dimensions expected, of size 3 in dimension 1; it is \[3 x 2\]"
     ):
         centring.centre(torch.ones(3, 2), torch.ones(3, 2))
+
+
+@needs_nvcc
+def test_flags_of_the_host_compiler_reach_kernels(build, tmp_path, monkeypatch):
+    """CPPFLAGS of Debian's and conda's builds, macros with commas, which nvcc takes for lists, and a list of flags."""
+    monkeypatch.setenv("TORCH_CUDA_ARCH_LIST", "9.0")
+    monkeypatch.setenv("CPPFLAGS", "-Wdate-time -O2 -Wp,-DFROM_CPPFLAGS=3")
+    (tmp_path / "a,b").mkdir()
+    (tmp_path / "a,b" / "beside.h").write_text("#define BESIDE 500\n")
+    source = """
+#include "beside.h"
+static const int ends[] = ENDS;
+extern "C" int sum(void) { return FROM_CPPFLAGS + ends[1] + GIVEN + BESIDE; }
+"""
+    sum_of = build(
+        "int sum(void);",
+        source,
+        suffix=".cu",
+        include_dirs=[str(tmp_path / "a,b")],
+        define_macros=[("ENDS", "{10, 20}")],
+        extra_compile_args=["-std=c99", "-Wall", "-fopenmp", "-D", "GIVEN=4000"],
+        extra_link_args=["-fopenmp"],
+    ).sum
+    assert sum_of() == 3 + 20 + 4000 + 500
 
 
 @needs_nvcc

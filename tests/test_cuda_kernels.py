@@ -6,6 +6,7 @@ import contextlib
 import importlib
 import math
 import re
+import types
 from pathlib import Path
 
 import pytest
@@ -125,6 +126,40 @@ def test_a_result_that_repeats_one_element_leaves_its_neighbours_alone(twins):
     none = twins._ffi.NULL
     twins.frozen_bn_forward_float_cuda(x, one, one, none, 0, base[:1].expand(1, 1, 1, 8))
     assert base.tolist() == [6.0, *range(1, 12)]
+
+
+def test_only_atomic_additions_depend_on_the_order(built):
+    depend = set()
+    for call in cuda_calls.floating(torch.float32):
+        if not re.search("many|2300", call.name):
+            bits = set()
+            for backwards in (False, True):
+                built.run_backwards(backwards)
+                results = cuda_calls.run(built, call, "_float_cuda")
+                bits.add(b"".join(x.numpy().tobytes() for x in results))
+            depend |= {call.function} if len(bits) > 1 else set()
+    assert depend == set(native.IN_ANY_ORDER)
+
+
+@pytest.fixture
+def deterministic():
+    yield torch.set_deterministic_debug_mode
+    torch.set_deterministic_debug_mode("default")
+
+
+def test_where_deterministic_algorithms_are_asked_for(built, deterministic, monkeypatch):
+    """As torch and torchvision say it of their own atomic additions."""
+    monkeypatch.setitem(native._loaded, "cuda", (built, ""))
+    tensor = types.SimpleNamespace(device=torch.device("cuda"), dtype=torch.float32)
+    native.kernel("roi_pool_backward", tensor)
+    deterministic("error")
+    native.kernel("roi_pool_forward", tensor)
+    native.kernel("roi_pool_backward", torch.zeros(1))
+    with pytest.raises(RuntimeError, match="roi_pool_backward: on a GPU .* may differ"):
+        native.kernel("roi_pool_backward", tensor)
+    deterministic("warn")
+    with pytest.warns(UserWarning, match="pass warn_only=True"):
+        native.kernel("roi_pool_backward", tensor)
 
 
 WRONG = [

@@ -552,6 +552,55 @@ def test_what_0_4_1_writes_otherwise(build, suffix):
     assert out.tolist() == [2, 3, 6, 9, 10, 6]
 
 
+ATOMICS = """
+#include <TH/TH.h>
+/* What nvcc has, for a GPU of Maxwell's; another thread always comes between a load and the first exchange. */
+#define __device__
+#define __CUDA_ARCH__ 500
+template <typename Word>
+static Word atomicCAS(Word *at, Word expected, Word value) {
+  static int tried = 0;
+  const Word found = *at;
+  if (tried++ % 3 == 0) return found ^ 1; /* which the second try then expects in vain */
+  if (found == expected) *at = value;
+  return found;
+}
+static void atomicAdd(unsigned long long *at, unsigned long long by) { *at += by; }
+static long long __double_as_longlong(double x) { long long bits; memcpy(&bits, &x, 8); return bits; }
+static double __longlong_as_double(long long bits) { double x; memcpy(&x, &bits, 8); return x; }
+struct half { THHalf bits; };
+static float __half2float(half h) { return TH_half2float(h.bits); }
+static half __float2half(float x) { return {TH_float2half(x)}; }
+static half __ushort_as_half(unsigned short bits) { half h; memcpy(&h, &bits, 2); return h; }
+static unsigned short __half_as_ushort(half h) { unsigned short bits; memcpy(&bits, &h, 2); return bits; }
+#define THC_HALF_INC
+#include <THC/THCAtomics.cuh>
+#define ADD(NAME, TENSOR, T)                                                          \
+  extern "C" void NAME(TENSOR *t, double by) {                                        \
+    for (int64_t i = 0; i < t->size[0]; i++) atomicAdd((T *)TENSOR##_data(t) + i, of((T *)NULL, by)); \
+  }
+static half of(half *, double x) { return __float2half(x); }
+template <typename T> static T of(T *, double x) { return (T)x; }
+ADD(halves, THHalfTensor, half) ADD(doubles, THDoubleTensor, double) ADD(bytes, THByteTensor, unsigned char)
+ADD(chars, THCharTensor, signed char) ADD(shorts, THShortTensor, short) ADD(longs, THLongTensor, int64_t)
+"""
+
+
+def test_atomic_additions_that_a_gpu_has_no_instruction_for(build):
+    """By compare-and-swap of the word around an element: its neighbours stay, also where another thread was first."""
+    types = {"halves": torch.half, "doubles": torch.double, "bytes": torch.uint8}
+    types |= {"chars": torch.int8, "shorts": torch.int16, "longs": torch.int64}
+    names = zip(types, ("Half", "Double", "Byte", "Char", "Short", "Long"), strict=True)
+    header = "".join(f"void {name}(TH{of}Tensor *t, double by);\n" for name, of in names)
+    module = build(header, ATOMICS, suffix=".cpp", with_cuda=True)
+    for name, dtype in types.items():
+        whole = torch.arange(12).to(dtype)
+        getattr(module, name)(whole[3:8], 120.0)
+        want = torch.arange(12)
+        want[3:8] += 120
+        assert torch.equal(whole, want.to(dtype)), name
+
+
 # --------------------------------------------------------------------------------------- on a GPU
 
 needs_gpu = pytest.mark.skipif(not torch.cuda.is_available(), reason="there is no GPU for torch")

@@ -45,6 +45,15 @@ FUNCTIONS = (
     "deform_psroi_trans_backward",
 )
 
+# On a GPU they add atomically, in the order in which it comes to it.
+IN_ANY_ORDER = (
+    "roi_align_backward",
+    "roi_pool_backward",
+    "deform_input_backward",
+    "deform_psroi_input_backward",
+    "deform_psroi_trans_backward",
+)
+
 
 def _load(module: str, ending: str) -> tuple[Any, str]:
     """The generated module and "", or None and why it cannot be used."""
@@ -105,12 +114,26 @@ def use_kernels(tensor: torch.Tensor) -> bool:
 def kernel(name: str, tensor: torch.Tensor) -> Any:
     """The generated function of this name for the tensor's device and precision."""
     device = tensor.device.type
+    if device == "cuda" and name in IN_ANY_ORDER and torch.are_deterministic_algorithms_enabled():
+        _tell_of_any_order(name)
     kernels, why_not = _loaded.get(device, (None, f"there are no kernels for {device}"))
     if kernels is None:
         raise ModuleNotFoundError(f"{name}: {why_not}; {HOW_TO_BUILD}")
     if tensor.dtype not in _SUFFIX:
         raise wrong_dtype(name, tensor)
     return getattr(kernels, f"{name}_{_SUFFIX[tensor.dtype]}{MODULES[device][1]}")
+
+
+def _tell_of_any_order(name: str) -> None:
+    """As torch does of its own operators."""
+    text = (
+        f"{name}: on a GPU the last bits of its sums may differ from call to call, and "
+        "torch.use_deterministic_algorithms asks for the same ones; compute within `resnet.ops.plain_torch()`, or pass "
+        "warn_only=True there"
+    )
+    if not torch.is_deterministic_algorithms_warn_only_enabled():
+        raise RuntimeError(text)
+    warnings.warn(text, stacklevel=3)
 
 
 def wrong_dtype(name: str, tensor: Any) -> TypeError:

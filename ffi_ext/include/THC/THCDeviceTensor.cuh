@@ -2,7 +2,7 @@
 #ifndef THC_DEVICE_TENSOR_INC
 #define THC_DEVICE_TENSOR_INC
 
-#include <cuda_runtime.h>
+#include "THCGeneral.h"
 
 template <typename T>
 struct RestrictPtrTraits {
@@ -53,6 +53,29 @@ class THCDeviceTensor {
     }
     return true;
   }
+  /* Whether dimension i goes on where dimension i + 1 ends. */
+  __host__ __device__ bool isContiguousDim(int i) const {
+    return i == Dim - 1 || size_[i] == 1 || stride_[i] == stride_[i + 1] * size_[i + 1];
+  }
+
+  /* The same elements with more dimensions, of size 1, before the first or behind the last ... */
+  template <int NewDim>
+  THCDeviceTensor<T, NewDim, IndexT, PtrTraits> upcastOuter() const {
+    return upcast<NewDim>(NewDim - Dim, size_[0] * stride_[0]);
+  }
+  template <int NewDim>
+  THCDeviceTensor<T, NewDim, IndexT, PtrTraits> upcastInner() const {
+    return upcast<NewDim>(0, 1);
+  }
+  /* ... or with fewer: the first or the last ones become one. */
+  template <int NewDim>
+  THCDeviceTensor<T, NewDim, IndexT, PtrTraits> downcastOuter() const {
+    return downcast<NewDim>(0);
+  }
+  template <int NewDim>
+  THCDeviceTensor<T, NewDim, IndexT, PtrTraits> downcastInner() const {
+    return downcast<NewDim>(NewDim - 1);
+  }
 
   /* What t[i] is: a place among the remaining dimensions, or the element. */
   template <int Left, typename Unused = void>
@@ -72,9 +95,7 @@ class THCDeviceTensor {
     __device__ __forceinline__ operator T &() const { return *at; }
     __device__ __forceinline__ T &operator=(const T &value) const { return *at = value; }
     __device__ __forceinline__ T &operator=(const Sub &other) const { return *at = *other.at; }
-    __device__ __forceinline__ T &operator+=(const T &value) const { return *at += value; }
-    __device__ __forceinline__ T &operator-=(const T &value) const { return *at -= value; }
-    __device__ __forceinline__ T &operator*=(const T &value) const { return *at *= value; }
+    __device__ __forceinline__ DataPtrType operator&() const { return at; }
     __device__ __forceinline__ DataPtrType data() const { return at; }
     __device__ __forceinline__ T ldg() const { return __ldg(at); }
   };
@@ -83,6 +104,36 @@ class THCDeviceTensor {
   }
 
  private:
+  /* Dimension 0 becomes `first`; the new ones have this stride. */
+  template <int NewDim>
+  THCDeviceTensor<T, NewDim, IndexT, PtrTraits> upcast(int first, IndexT stride) const {
+    static_assert(NewDim > Dim, "an upcast gives more dimensions");
+    IndexT sizes[NewDim], strides[NewDim];
+    for (int i = 0; i < NewDim; i++) {
+      const bool known = i >= first && i < first + Dim;
+      sizes[i] = known ? size_[i - first] : 1;
+      strides[i] = known ? stride_[i - first] : stride;
+    }
+    return THCDeviceTensor<T, NewDim, IndexT, PtrTraits>(data_, sizes, strides);
+  }
+  /* Dimension `merged` and those behind it, as many as are too many, become one. */
+  template <int NewDim>
+  THCDeviceTensor<T, NewDim, IndexT, PtrTraits> downcast(int merged) const {
+    static_assert(NewDim >= 1 && NewDim < Dim, "a downcast gives fewer dimensions");
+    const int last = merged + Dim - NewDim;
+    IndexT sizes[NewDim], strides[NewDim];
+    for (int i = 0; i < NewDim; i++) {
+      sizes[i] = size_[i <= merged ? i : i + Dim - NewDim];
+      strides[i] = stride_[i < merged ? i : i + Dim - NewDim];
+    }
+    for (int i = merged; i < last; i++) {
+      if (!isContiguousDim(i))
+        THError("dimensions %d to %d cannot become one: their elements do not lie side by side", merged, last);
+      sizes[merged] *= size_[i + 1];
+    }
+    return THCDeviceTensor<T, NewDim, IndexT, PtrTraits>(data_, sizes, strides);
+  }
+
   DataPtrType data_;
   IndexT size_[Dim];
   IndexT stride_[Dim];

@@ -2,6 +2,7 @@
 #ifndef THC_NUMERICS_INC
 #define THC_NUMERICS_INC
 
+#include <float.h>
 #include <limits.h>
 #include <math.h>
 
@@ -9,6 +10,8 @@
 
 template <typename T>
 struct THCNumerics {
+  static inline __host__ __device__ T min(); /* the least number, and the greatest */
+  static inline __host__ __device__ T max();
   static inline __host__ __device__ bool lt(T a, T b) { return a < b; }
   static inline __host__ __device__ bool le(T a, T b) { return a <= b; }
   static inline __host__ __device__ bool gt(T a, T b) { return a > b; }
@@ -32,6 +35,22 @@ struct THCNumerics {
   static inline __host__ __device__ T pow(T a, T b) { return ::pow(a, b); }
   static inline __host__ __device__ T cinv(T a) { return T(1) / a; }
 };
+
+#define FFI_EXT_LIMITS(T, LEAST, GREATEST)                                                       \
+  template <>                                                                                    \
+  inline __host__ __device__ T THCNumerics<T>::min() { return LEAST; }                           \
+  template <>                                                                                    \
+  inline __host__ __device__ T THCNumerics<T>::max() { return GREATEST; }
+FFI_EXT_LIMITS(uint8_t, 0, UCHAR_MAX)
+FFI_EXT_LIMITS(int8_t, SCHAR_MIN, SCHAR_MAX)
+FFI_EXT_LIMITS(char, CHAR_MIN, CHAR_MAX)
+FFI_EXT_LIMITS(int16_t, SHRT_MIN, SHRT_MAX)
+FFI_EXT_LIMITS(int32_t, INT_MIN, INT_MAX)
+FFI_EXT_LIMITS(int64_t, INT64_MIN, INT64_MAX)
+FFI_EXT_LIMITS(half, __float2half(-65504.0f), __float2half(65504.0f))
+FFI_EXT_LIMITS(float, -FLT_MAX, FLT_MAX)
+FFI_EXT_LIMITS(double, -DBL_MAX, DBL_MAX)
+#undef FFI_EXT_LIMITS
 
 template <typename In, typename Out>
 struct ScalarConvert {

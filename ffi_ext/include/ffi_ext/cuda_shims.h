@@ -4,7 +4,7 @@
 
 #include <cuda_runtime.h>
 
-#if CUDART_VERSION >= 12000
+#if CUDART_VERSION >= 13000 /* CUDA 12 has them still */
 static inline cudaError_t cudaThreadSynchronize(void) { return cudaDeviceSynchronize(); }
 static inline cudaError_t cudaThreadExit(void) { return cudaDeviceReset(); }
 static inline cudaError_t cudaThreadGetLimit(size_t *value, enum cudaLimit limit) {
