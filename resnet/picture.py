@@ -19,7 +19,8 @@ BOXES, LEAST = 8, 0.3  # at most so many boxes, none with less than this part of
 MARGIN, GAP = 28, 14
 PHOTO_WIDTH, TILE_WIDTH, CROP = 690, 296, 170
 LARGE, LABEL, SMALL = 30, 19, 15  # of letters
-LINES, LINE, CAPTION = 5, 28, 26  # of text beside a photograph; heights of one, and of a text below a map
+LINES, LINE = 5, 28  # of text beside a photograph, and the height of one
+CAPTION = 26  # height of a text below a map
 PAPER, INK, FAINT = (250, 249, 246), (28, 30, 34), (110, 114, 122)
 # Colours that stay apart from each other and from most photographs.
 COLOURS = ["#e6194b", "#ffe119", "#3cb4ff", "#f58231", "#42d4f4", "#f032e6", "#bfef45", "#ffffff"]

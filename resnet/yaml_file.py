@@ -7,7 +7,6 @@ from collections.abc import Hashable
 from pathlib import Path
 from typing import Any
 
-
 # Aliases of aliases make a few lines into values whose text no memory holds.
 _shortened = reprlib.Repr()
 _shortened.maxlevel = 2
