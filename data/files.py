@@ -101,7 +101,7 @@ def decode_rgb(contents: bytes, name: str, *, max_pixels: int | None = None) -> 
         (H, W, 3) uint8.
 
     Raises:
-        ImageFileError: broken, cut off, too large, or with values that have no defined range.
+        ImageFileError: broken, cut off, too large, PostScript, or with values that have no defined range.
     """
     max_pixels = MAX_PIXELS if max_pixels is None else max_pixels
     if _is_jpeg(contents):
@@ -111,6 +111,11 @@ def decode_rgb(contents: bytes, name: str, *, max_pixels: int | None = None) -> 
     try:
         with Image.open(io.BytesIO(contents)) as image:
             _check_size(name, image.height, image.width, max_pixels)
+            if image.format == "EPS":  # a program, which Pillow would have Ghostscript run
+                raise ImageFileError(
+                    f"{name}: expected a file of pixels, got PostScript, which is a program and is not run; "
+                    "convert it to PNG"
+                )
             upright = ImageOps.exif_transpose(image) or image
             return _rgb(upright, name, image.format)
     except ImageFileError:

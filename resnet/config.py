@@ -16,7 +16,7 @@ from typing import Any
 
 from resnet.config_checks import ANY, CHECKS
 from resnet.registry import did_you_mean
-from resnet.yaml_file import read_yaml
+from resnet.yaml_file import read_yaml, shown
 
 Section = dict[str, Any]  # not checked
 
@@ -249,7 +249,7 @@ def convert(key: str, value: Any, kind: Any) -> Any:
             return dict(value)
     else:
         return _element(key, value, kind, given, kind)
-    raise ValueError(f"{key}: expected {describe(kind)}, got {given!r}")
+    raise ValueError(f"{key}: expected {describe(kind)}, got {shown(given)}")
 
 
 def _element(key: str, value: Any, kind: type, given: Any, whole: Any) -> Any:
@@ -257,7 +257,7 @@ def _element(key: str, value: Any, kind: type, given: Any, whole: Any) -> Any:
     if kind is float and type(value) is int:
         return float(value)
     if type(value) is not kind:
-        raise ValueError(f"{key}: expected {describe(whole)}, got {given!r}")
+        raise ValueError(f"{key}: expected {describe(whole)}, got {shown(given)}")
     return value
 
 
@@ -291,7 +291,7 @@ def merge(config: Config, values: Any, below: str = "") -> None:
     """Set nested values, whose keys may be dotted; see `assign`."""
     if not isinstance(values, Mapping):
         raise ValueError(
-            f"{below or 'configuration'}: expected a section with keys, got {values!r}"
+            f"{below or 'configuration'}: expected a section with keys, got {shown(values)}"
         )
     for key, value in values.items():
         assign(config, f"{below}.{key}" if below else str(key), value)

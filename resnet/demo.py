@@ -21,10 +21,10 @@ from data import ImageFileError, ImageList, PadCollate, Photographs
 from resnet.backbone import Backbone, build_backbone
 from resnet.config import Config
 from resnet.layers import Pooler
-from resnet.ops import plain_torch
+from resnet.ops import nms, plain_torch
 from resnet.picture import draw, output_file
 from resnet.progress import Progress
-from resnet.proposals import SIZES, propose
+from resnet.proposals import SIZES, THRESHOLD, score_boxes
 
 PICTURE = Path(__file__).resolve().parent.parent / "build" / "demo.png"
 BOXES = 100  # at most so many of an image are pooled
@@ -79,12 +79,17 @@ def apart(ours: Any, theirs: Any) -> float:
     return float((a - b).abs().max() / b.abs().max().clamp_min(1e-30)) if a.numel() else 0.0
 
 
-def boxes_of(images: ImageList, levels: Sequence[torch.Tensor]) -> list[tuple[Any, Any, Any]]:
-    """For each image boxes, scores and the kept rows, from the strength of the finest level."""
+def scored(
+    images: ImageList, levels: Sequence[torch.Tensor]
+) -> tuple[list[torch.Tensor], torch.Tensor]:
+    """Boxes of each image, and the scores of all, from the strength of the finest level."""
     strength = levels[0].abs()
-    return [
-        propose(strength[i : i + 1], size, stride=4) for i, size in enumerate(images.image_sizes)
+    found = [
+        score_boxes(strength[i : i + 1], size, stride=4)
+        for i, size in enumerate(images.image_sizes)
     ]
+    boxes, scores = zip(*found, strict=True)
+    return list(boxes), torch.cat(scores)
 
 
 def print_table(rows: Sequence[Timed]) -> None:
@@ -107,7 +112,7 @@ def run(paths: Sequence[Path] | None, repeats: int) -> tuple[list[Timed], list[s
     fused = model.fuse()
     scales = [1 / stride for stride in list(model.feature_strides.values())[:4]]
     pooler = Pooler(7, scales, sampling_ratio=2)
-    bar = Progress(repeats * 5 + 3)
+    bar = Progress(repeats * 6 + 4)
     rows = []
 
     def stage(name: str, call: Callable[[], Any], text: Callable[[Any], str]) -> Any:
@@ -131,17 +136,25 @@ def run(paths: Sequence[Path] | None, repeats: int) -> tuple[list[Timed], list[s
     rows.append(
         Timed("the same, model.fuse()", "the same", fast, rows[-1].plain, apart(same, levels))
     )
-    found = stage(
-        "boxes: ROIAlign, NMS",
-        lambda: boxes_of(images, levels),
-        lambda found: ", ".join(f"{len(kept)} of {len(boxes)}" for boxes, _, kept in found),
+    boxes, every = stage(
+        "scores of boxes: ROIAlign",
+        lambda: scored(images, levels),
+        lambda found: ", ".join(str(len(boxes)) for boxes in found[0]),
     )
-    best = [boxes[kept[:BOXES]] for boxes, _, kept in found]
+    # Both ways of NMS get the same scores: in an even part of a photograph, many differ by rounding alone.
+    scores = every.split([len(of_image) for of_image in boxes])
+    kept = stage(
+        "the best of them: NMS",
+        lambda: [nms(*pair, THRESHOLD) for pair in zip(boxes, scores, strict=True)],
+        lambda kept: ", ".join(str(len(rows)) for rows in kept),
+    )
+    best = [of_image[rows[:BOXES]] for of_image, rows in zip(boxes, kept, strict=True)]
     stage(
         "features of the boxes",
         lambda: pooler(list(levels[:4]), best),
         lambda pooled: str(tuple(pooled.shape)),
     )
+    found = list(zip(boxes, scores, kept, strict=True))
     return rows, list(names), images, dict(zip(model.feature_strides, levels, strict=True)), found
 
 

@@ -79,7 +79,7 @@ def fuse(
     the whole copy with torch.save.
 
     Args:
-        model: a ResNet, head, backbone or classifier.
+        model: a ResNet, head, backbone or classifier, or any model with such parts.
         implementations: names of convolutions ("layer1.0.conv2") -> names of `CONVOLUTIONS`, where
             the first that supports a layer is not wanted.
         preference: names of `CONVOLUTIONS`, the first that supports a layer computes it; None for
@@ -127,7 +127,7 @@ def fuse(
                     prefix + convolution,
                     part.get_submodule(convolution),
                     part.get_submodule(norm),
-                    overwrite=isinstance(part, Block) and _owns_its_input(path, part),
+                    overwrite=isinstance(part, Block) and _owns_its_input(fused, path, part),
                 )
                 if made is not None:
                     _replace(part, convolution, made)
@@ -153,12 +153,17 @@ def _replace(module: nn.Module, path: str, made: nn.Module) -> None:
     setattr(module.get_submodule(parent), name, made)
 
 
-def _owns_its_input(path: str, block: Block) -> bool:
+def _owns_its_input(model: nn.Module, path: str, block: Block) -> bool:
     """Whether what the block adds to its result is needed by nobody else.
 
-    It is the result of its own `downsample`, or of the block before it in the stage.
+    It is the result of its own `downsample`, or of the block before it in the stage. Elsewhere than in a
+    stage it may be the caller's.
     """
-    return block.downsample is not None or path.rpartition(".")[2] != "0"
+    above, _, name = path.rpartition(".")
+    stage = model.get_submodule(above) if name else None
+    return block.downsample is not None or (
+        isinstance(stage, nn.Sequential) and next(iter(stage)) is not block
+    )
 
 
 def implementations_of(model: nn.Module) -> dict[str, str]:

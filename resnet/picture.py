@@ -6,7 +6,7 @@ import argparse
 import functools
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import torch
@@ -19,6 +19,8 @@ BOXES, LEAST = 8, 0.3  # at most so many boxes, none with less than this part of
 MARGIN, GAP = 28, 14
 PHOTO_WIDTH, TILE_WIDTH, CROP = 690, 296, 170
 LARGE, LABEL, SMALL = 30, 19, 15  # of letters
+LINES, LINE = 5, 28  # of text beside a photograph, and the height of one
+CAPTION = 26  # height of a text below a map
 PAPER, INK, FAINT = (250, 249, 246), (28, 30, 34), (110, 114, 122)
 # Colours that stay apart from each other and from most photographs.
 COLOURS = ["#e6194b", "#ffe119", "#3cb4ff", "#f58231", "#42d4f4", "#f032e6", "#bfef45", "#ffffff"]
@@ -52,6 +54,21 @@ def crops(pixels: np.ndarray, boxes: torch.Tensor) -> list[Image.Image]:
 @functools.cache
 def font(size: int) -> Any:
     return ImageFont.load_default(size)
+
+
+class Layout(NamedTuple):
+    """Heights beside a photograph, in pixels of the picture."""
+
+    tile: int  # of a map of features
+    lower: int  # where the second row of maps begins
+    height: int  # of it all
+
+
+def layout(height: int, width: int) -> Layout:
+    """Of a photograph of this size: the second row of maps ends with it, unless it is too wide for two rows."""
+    photo, tile = PHOTO_WIDTH * height // width, TILE_WIDTH * height // width
+    lower = max(photo - tile - CAPTION, tile + CAPTION)
+    return Layout(tile, lower, max(photo, lower + max(tile + CAPTION, LINES * LINE)))
 
 
 def draw_number(pen: ImageDraw.ImageDraw, rank: int, x: float, y: float) -> None:
@@ -154,16 +171,14 @@ def draw(
         explanation: the line below it.
     """
     width = MARGIN * 2 + PHOTO_WIDTH + (GAP + TILE_WIDTH) * 3
-    sizes = [(PHOTO_WIDTH * h // w, TILE_WIDTH * h // w) for h, w in images.image_sizes]
-    rows = [photo + GAP + 26 + CROP + 22 + 34 for photo, _ in sizes]
+    places = [layout(*size) for size in images.image_sizes]
+    rows = [place.height + GAP + 26 + CROP + 22 + 34 for place in places]
     canvas = Image.new("RGB", (width, MARGIN + 74 + sum(rows)), PAPER)
     pen = ImageDraw.Draw(canvas)
     pen.text((MARGIN, MARGIN), title, INK, font(LARGE))
     pen.text((MARGIN, MARGIN + 40), explanation, FAINT, font(SMALL))
     top = MARGIN + 74
-    for i, (path, (photo_height, tile_height), row) in enumerate(
-        zip(paths, sizes, rows, strict=True)
-    ):
+    for i, (path, place, row) in enumerate(zip(paths, places, rows, strict=True)):
         pixels = read_rgb(path)
         height, original = images.image_sizes[i]
         boxes, scores, kept = found[i]
@@ -179,8 +194,8 @@ def draw(
             text = f"{name}: {channels} x {h} x {w}"
             text += f", {duration / len(paths):.1f} ms" if duration is not None else ""
             tiles.append((text, feature[i, :, :seen_h, :seen_w]))
-        lower = top + photo_height - tile_height - 26
-        draw_features(canvas, tiles, tile_height, top, lower)
+        lower = top + place.lower
+        draw_features(canvas, tiles, place.tile, top, lower)
         left = MARGIN + PHOTO_WIDTH + GAP + (GAP + TILE_WIDTH) * 2
         lines = [
             Path(path).name,
@@ -190,8 +205,8 @@ def draw(
             f"the best {len(best)} drawn",
         ]
         for n, line in enumerate(lines):
-            pen.text((left, lower + n * 28), line, FAINT if n else INK, font(LABEL))
+            pen.text((left, lower + n * LINE), line, FAINT if n else INK, font(LABEL))
 
-        draw_crops(canvas, pixels, boxes[best], scores[best], top + photo_height + GAP)
+        draw_crops(canvas, pixels, boxes[best], scores[best], top + place.height + GAP)
         top += row
     canvas.save(output)

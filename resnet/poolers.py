@@ -41,6 +41,8 @@ class LevelMapper:
 
     def __call__(self, boxes: torch.Tensor) -> torch.Tensor:
         """(K, 4) boxes -> (K) int64 in 0..k_max - k_min. A box that is turned inside out counts as empty."""
+        # areas of more than 256 x 256 pixels are infinite in half precision
+        boxes = boxes.to(torch.promote_types(boxes.dtype, torch.float32))
         sides = (boxes[:, 2:] - boxes[:, :2] + self.extra).clamp_min(0)
         size = (sides[:, 0] * sides[:, 1]).sqrt()
         level = torch.floor(

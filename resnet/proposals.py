@@ -9,6 +9,7 @@ from resnet.ops import nms, roi_align
 SIZES = (72, 104, 144, 200)  # pixels
 RATIOS = (0.6, 1.0, 1.6)  # height / width
 STEP = 16
+THRESHOLD = 0.1  # of the NMS
 
 
 def anchors(height: int, width: int) -> torch.Tensor:
@@ -32,19 +33,15 @@ def anchors(height: int, width: int) -> torch.Tensor:
     return boxes[within]
 
 
-def propose(
-    features: torch.Tensor, size: tuple[int, int], stride: int, threshold: float = 0.1
-) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
-    """Boxes scored by how much stronger features are within than around them; the best by NMS.
+def score_boxes(
+    features: torch.Tensor, size: tuple[int, int], stride: int
+) -> tuple[torch.Tensor, torch.Tensor]:
+    """Boxes (K, 4) in pixels, and scores (K): how much stronger features are within than around them.
 
     Args:
         features: (1, C, h, w) of one image.
         size: height and width of the image without padding, in pixels.
         stride: pixels per feature.
-        threshold: of the NMS.
-
-    Returns:
-        boxes (K, 4) in pixels, scores (K), and the row numbers that NMS kept, best first.
     """
     strength = features.mean(1, keepdim=True)
     boxes = anchors(*size)
@@ -57,5 +54,12 @@ def propose(
         )
         for regions in (boxes, around)
     ]
-    scores = means[0] - means[1]
-    return boxes, scores, nms(boxes, scores, threshold)
+    return boxes, means[0] - means[1]
+
+
+def propose(
+    features: torch.Tensor, size: tuple[int, int], stride: int
+) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
+    """`score_boxes`, and the row numbers of those that NMS kept, best first."""
+    boxes, scores = score_boxes(features, size, stride)
+    return boxes, scores, nms(boxes, scores, THRESHOLD)

@@ -2,9 +2,21 @@
 
 from __future__ import annotations
 
+import reprlib
 from collections.abc import Hashable
 from pathlib import Path
 from typing import Any
+
+# Aliases of aliases make a few lines into values whose text no memory holds.
+_shortened = reprlib.Repr()
+_shortened.maxlevel = 2
+_shortened.maxdict = _shortened.maxlist = _shortened.maxtuple = 10
+_shortened.maxstring = _shortened.maxother = 200
+
+
+def shown(value: Any) -> str:
+    """A value of a file for an error."""
+    return _shortened.repr(value)
 
 
 def _add(section: dict[Any, Any], key: Any, value: Any, line: int, name: str) -> None:
@@ -45,13 +57,13 @@ def read_yaml(path: Path) -> Any:
                     for section in value if isinstance(value, list) else [value]:
                         if not isinstance(section, dict):
                             raise ValueError(
-                                f"line {line}: expected a section with keys behind <<, got {section!r}"
+                                f"line {line}: expected a section with keys behind <<, got {shown(section)}"
                             )
                         taken_over = {**section, **taken_over}  # of several the first counts
                     continue
                 key = self.construct_object(key_node, deep=True)
                 if not isinstance(key, Hashable):
-                    raise ValueError(f"line {line}: expected a name as key, got {key!r}")
+                    raise ValueError(f"line {line}: expected a name as key, got {shown(key)}")
                 _add(result, key, value, line, str(key))
             return {**taken_over, **result}
 

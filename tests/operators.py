@@ -57,6 +57,10 @@ def differentiable(dtype: torch.dtype = torch.float64) -> dict[str, Case]:
     image, weight, bias_of = random(2, 4, 6, 5), random(6, 2, 3, 2), random(6)
     offset = random(2, 2 * 2 * 6, 3, 6)
     mask = torch.rand(2, 2 * 6, 3, 6, dtype=torch.float64).to(dtype).requires_grad_()
+    # as model.to(memory_format=torch.channels_last) leaves them
+    last_image, last_weight = (
+        x.detach().to(memory_format=torch.channels_last).requires_grad_() for x in (image, weight)
+    )
 
     parts, cells = random(7, 2 * 3, 2, 2), random(2, 3 * 4, 6, 7)
     bins = random(7, 2, 3, 3)
@@ -90,7 +94,7 @@ def differentiable(dtype: torch.dtype = torch.float64) -> dict[str, Case]:
         "focal classes gamma": Case(
             lambda x, t: ops.sigmoid_focal_loss(x, t, 0.3, 0.0, "sum"), [random(6, 4), classes]
         ),
-        "deform v1": Case(deform, [image, offset, weight, bias_of]),
+        "deform v1 channels_last": Case(deform, [last_image, offset, last_weight, bias_of]),
         "deform v2": Case(deform, [image, offset, weight, bias_of, mask]),
         "psroi": Case(
             lambda x, r, o: ops.deform_roi_pooling(x, r, o, 0.5, 3, 3, False, 2, 2, 2, 0.2),

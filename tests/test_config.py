@@ -282,6 +282,16 @@ def test_bad_files_are_explained(tmp_path, text, message):
         Config.from_yaml(path)
 
 
+@pytest.mark.parametrize("end", ["DTYPE: *a30", "MODEL: *a30", "INPUT: {HUE: *a30}", "? *a30"])
+def test_what_aliases_make_large_is_explained_in_short(tmp_path, end):
+    lines = [f"  a{i}: &a{i} [*a{i - 1}, *a{i - 1}]" for i in range(1, 31)]  # 2^30 numbers
+    path = tmp_path / "bad.yaml"
+    path.write_text("\n".join(["SOLVER:", "  a0: &a0 [1]", *lines, end]))
+    with pytest.raises(ValueError, match=r"expected a .* got \[\[") as error:
+        Config.from_yaml(path)
+    assert len(str(error.value)) < 1000
+
+
 # What only a model can judge.
 @pytest.mark.parametrize(
     ("values", "text"),

@@ -171,6 +171,19 @@ def test_decompression_bombs_are_refused(tmp_path, size):
         read_rgb(path)
 
 
+def test_postscript_is_not_run(tmp_path, monkeypatch):
+    """For which Pillow starts Ghostscript, whatever the file is called."""
+    from PIL import EpsImagePlugin
+
+    started = []
+    monkeypatch.setattr(EpsImagePlugin, "Ghostscript", lambda *_, **__: started.append(1))
+    path = tmp_path / "photograph.jpg"
+    Image.new("RGB", (20, 30), "red").save(path, "EPS")
+    with pytest.raises(ImageFileError, match=r"photograph\.jpg: .* got PostScript, .* is not run"):
+        read_rgb(path)
+    assert not started
+
+
 def test_limits_can_be_set(tmp_path, monkeypatch):
     for name, contents in [("a.png", png()), ("a.jpg", jpeg())]:
         path = tmp_path / name

@@ -79,6 +79,13 @@ def test_level_mapper_follows_its_formula():
         LevelMapper(5, 2)
 
 
+def test_levels_of_boxes_in_half_precision():
+    """Whose areas are infinite there."""
+    boxes = torch.tensor([[0, 0, 300, 300], [0, 0, 256, 256], [8, 8, 400, 600]]).half()
+    # 4 + log2(sqrt(area) / 224), from level 2 on
+    assert LevelMapper(2, 5)(boxes).tolist() == [2, 2, 3]
+
+
 def test_pooler_is_torchvisions(tv):
     torch.manual_seed(0)
     features = [torch.randn(2, 18, 256 // s, 320 // s, requires_grad=True) for s in (4, 8, 16, 32)]

@@ -233,6 +233,18 @@ def test_soft_nms_against_brute_force(count, method):
         ]
 
 
+def test_focal_loss_in_half_precision_is_reduced_before_it_is_rounded():
+    """The losses of background as RetinaNet begins with it, p = 0.01, have no more than four bits there."""
+    logits = torch.full((500, 80), -4.6, dtype=torch.float16)
+    p = 1 / (1 + math.exp(4.6015625))  # the number that -4.6 is there
+    one = 0.75 * p**2 * -math.log(1 - p)
+    for reduction, expected in [("sum", 40000 * one), ("mean", one)]:
+        found = ops.sigmoid_focal_loss(logits, torch.zeros(500, 80), reduction=reduction)
+        assert found.dtype == torch.float16
+        # the nearest number there is
+        assert found == torch.tensor(expected, dtype=torch.float16)
+
+
 def test_focal_loss_formula_and_ignored_rows():
     logits = torch.tensor([[2.0, -1.0], [0.5, 3.0], [-4.0, 0.0]], dtype=torch.float64)
     loss = ops.sigmoid_focal_loss(logits, torch.tensor([2, -1, 0]), 0.25, 2.0).numpy()

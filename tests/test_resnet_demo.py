@@ -6,6 +6,7 @@ import io
 
 import numpy as np
 import pytest
+import torch
 
 pytest.importorskip("_ext.kernels", reason="run `python build_ffi.py` first")
 Image = pytest.importorskip("PIL.Image", reason="needs Pillow")
@@ -13,6 +14,7 @@ pytest.importorskip("sklearn", reason="needs scikit-learn")
 
 from data.photographs import bundled_photographs  # noqa: E402
 from resnet import demo  # noqa: E402
+from resnet.picture import CAPTION, LINE, LINES, layout  # noqa: E402
 from resnet.progress import Progress  # noqa: E402
 
 
@@ -28,7 +30,8 @@ def test_demo_times_its_stages_and_draws(tmp_path, capsys):
     assert [row[:26].strip() for row in rows] == [
         "backbone R-50-FPN",
         "the same, model.fuse()",
-        "boxes: ROIAlign, NMS",
+        "scores of boxes: ROIAlign",
+        "the best of them: NMS",
         "features of the boxes",
     ]
     for row in rows:
@@ -39,6 +42,29 @@ def test_demo_times_its_stages_and_draws(tmp_path, capsys):
         expected = np.array(photo.convert("RGB").resize((8, 8)), np.float32)
     shown = Image.fromarray(picture[102 : 102 + 690 * 160 // 200, 28:718]).resize((8, 8))
     assert np.abs(np.array(shown, np.float32) - expected).mean() < 16
+
+
+def test_boxes_whose_scores_differ_by_rounding_may_come_in_any_order(tmp_path, monkeypatch):
+    """As those of an even background do, which plain torch's ROIAlign ranks in another way."""
+    photograph = tmp_path / "even.png"
+    Image.new("RGB", (160, 128), "grey").save(photograph)
+    true_scores, noise = demo.score_boxes, torch.Generator().manual_seed(0)
+
+    def rounded_otherwise(*arguments, **settings):
+        boxes, scores = true_scores(*arguments, **settings)
+        return boxes, 1 + 1e-7 * torch.randint(0, 3, scores.shape, generator=noise)
+
+    monkeypatch.setattr(demo, "score_boxes", rounded_otherwise)
+    arguments = [str(photograph), "--output", str(tmp_path / "demo.png"), "--repeats", "1"]
+    assert demo.main(arguments) == 0
+
+
+@pytest.mark.parametrize("size", [(427, 640), (100, 900), (900, 100)])
+def test_maps_beside_a_photograph_of_any_shape_do_not_overlap(size):
+    place = layout(*size)
+    assert place.lower >= place.tile + CAPTION  # the first row's texts
+    assert place.height >= place.lower + max(place.tile + CAPTION, LINES * LINE)
+    assert place.height >= 690 * size[0] // size[1]
 
 
 def test_demo_refuses(capsys, tmp_path):

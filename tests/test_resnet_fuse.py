@@ -30,7 +30,7 @@ from resnet.convolutions import (  # noqa: E402
     TorchConvolution,
     onednn_works,
 )
-from resnet.fuse import fold, implementations_of  # noqa: E402
+from resnet.fuse import fold, fuse, implementations_of  # noqa: E402
 from resnet.norms import group_norm  # noqa: E402
 
 SPECS = [StageSpec(1, 2, True), StageSpec(2, 2, True)]
@@ -135,6 +135,28 @@ def test_a_heads_input_stays_what_it_was():
     before = x.clone()
     with torch.no_grad():
         close([head.fuse()(x)], [head(x)])
+    assert torch.equal(x, before)
+
+
+class Twice(torch.nn.Module):
+    """A model of one's own, which still needs what its block has added to its result."""
+
+    def __init__(self):
+        super().__init__()
+        self.block = BLOCKS["BasicBlockWithFixedBatchNorm"](16, 16, 16)
+
+    def forward(self, x):
+        return x + self.block(x)
+
+
+@pytest.mark.parametrize("make", [Twice, lambda: Twice().block])
+def test_the_input_of_a_block_outside_of_a_stage_stays_what_it_was(make):
+    torch.manual_seed(0)
+    model = randomize(make())
+    x = torch.randn(1, 16, 8, 8).contiguous(memory_format=torch.channels_last)
+    before = x.clone()
+    with torch.no_grad():
+        close([fuse(model)(x)], [model(before)])
     assert torch.equal(x, before)
 
 

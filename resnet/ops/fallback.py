@@ -235,7 +235,7 @@ def deform_conv2d(
                 sampled = sampled * factors[:, :, i, j, None]
             taps.append(sampled.reshape(batch, channels, out_h * out_w))
     matrix = torch.stack(taps, 2).view(batch, groups, group_channels * kh * kw, out_h * out_w)
-    product = weight.view(groups, outputs // groups, -1) @ matrix
+    product = weight.reshape(groups, outputs // groups, -1) @ matrix
     return product.reshape(batch, outputs, out_h, out_w)
 
 

@@ -110,7 +110,7 @@ def sigmoid_focal_loss(
     if not use_kernels(values):
         _check_classes(logits, targets)
         compute = fallback.sigmoid_focal_loss
-    loss = compute(values, targets, float(alpha), float(gamma)).to(logits.dtype)
-    if reduction == "none":
-        return loss
-    return loss.mean() if reduction == "mean" else loss.sum()
+    loss = compute(values, targets, float(alpha), float(gamma))
+    if reduction != "none":
+        loss = loss.mean() if reduction == "mean" else loss.sum()
+    return loss.to(logits.dtype)
