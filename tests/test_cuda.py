@@ -626,8 +626,8 @@ def test_flags_of_the_host_compiler_reach_kernels(build, tmp_path, monkeypatch):
     """CPPFLAGS of Debian's and conda's builds, macros with commas, which nvcc takes for lists, and a list of flags."""
     monkeypatch.setenv("TORCH_CUDA_ARCH_LIST", "9.0")
     monkeypatch.setenv("CPPFLAGS", "-Wdate-time -O2 -Wp,-DFROM_CPPFLAGS=3")
-    (tmp_path / "a,b").mkdir()
-    (tmp_path / "a,b" / "beside.h").write_text("#define BESIDE 500\n")
+    (tmp_path / "a ,b").mkdir()
+    (tmp_path / "a ,b" / "beside.h").write_text("#define BESIDE 500\n")
     source = """
 #include "beside.h"
 static const int ends[] = ENDS;
@@ -637,7 +637,7 @@ extern "C" int sum(void) { return FROM_CPPFLAGS + ends[1] + GIVEN + BESIDE; }
         "int sum(void);",
         source,
         suffix=".cu",
-        include_dirs=[str(tmp_path / "a,b")],
+        include_dirs=[str(tmp_path / "a ,b")],
         define_macros=[("ENDS", "{10, 20}")],
         extra_compile_args=["-std=c99", "-Wall", "-fopenmp", "-D", "GIVEN=4000"],
         extra_link_args=["-fopenmp"],
