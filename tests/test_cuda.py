@@ -354,6 +354,20 @@ def test_a_host_compiler_that_is_too_new_is_told_with_the_ones_that_are_not():
     assert "apt install g++-15" in said and "NVCC_CCBIN" in said
 
 
+@pytest.mark.parametrize("types", ["double *, double", "half *, __half"])
+def test_atomic_additions_that_the_oldest_gpus_do_not_have_are_told(types):
+    """What CUDA 12.4 says, which compiles for Maxwell."""
+    log = f"""a.cu(35): error: no instance of overloaded function "atomicAdd" matches the argument list
+            argument types are: ({types})
+    atomicAdd(d, x);
+    ^
+
+1 error detected in the compilation of "a.cu".
+"""
+    said = str(compile_errors.explain("compiling a.cu", log))
+    assert f"no atomicAdd of {types.split()[0]}s" in said and "TORCH_CUDA_ARCH_LIST" in said
+
+
 def test_a_source_without_nvcc_is_refused_by_name(folder, monkeypatch):
     monkeypatch.setattr(cuda, "nvcc", lambda: None)
     with pytest.raises(BuildError, match="no nvcc: .cu sources need it: "):
