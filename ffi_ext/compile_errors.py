@@ -75,6 +75,11 @@ _HINTS = (
         "CUDA 13 has no {0} in cudaDeviceProp: ask cudaDeviceGetAttribute",
     ),
     (
+        r'"atomicAdd" matches the argument list\s+argument types are: \((double|half)',
+        "this is compiled for GPUs, too, that have no atomicAdd of {0}s: #include <THC/THCAtomics.cuh> brings one, or "
+        "TORCH_CUDA_ARCH_LIST names the GPUs that you have, such as 8.0",
+    ),
+    (
         r'class "__half" has no member "x"',
         "the bits of a half are __half_as_ushort(value), and THC_half2float(value) is its number",
     ),

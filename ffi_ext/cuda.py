@@ -185,18 +185,17 @@ _OWN = ("-D", "-U", "-I", "-isystem", "-include")  # which nvcc has, too
 def of_host(flags: Iterable[str]) -> list[str]:
     """A host compiler's flags as nvcc takes them: what it does not know itself behind -Xcompiler.
 
-    What has a comma is a list to nvcc, of which only some options can have the comma escaped.
+    A comma makes a list of any value; in a macro it can be escaped, in a folder's name only behind -Xcompiler.
     """
     found = []
     words = iter(flags)
     for word in words:
-        escaped = word.replace(",", "\\,")
         if word in _OWN:
             found += [word, *islice(words, 1)]
-        elif word.startswith("-D") or (word.startswith(_OWN) and word == escaped):
-            found.append(escaped)
+        elif word.startswith("-D") or (word.startswith(_OWN) and "," not in word):
+            found.append(word.replace(",", "\\,"))
         else:
-            found += ["-Xcompiler", escaped]
+            found += ["-Xcompiler", f'"{word}"']
     return found
 
 

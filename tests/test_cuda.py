@@ -354,6 +354,20 @@ def test_a_host_compiler_that_is_too_new_is_told_with_the_ones_that_are_not():
     assert "apt install g++-15" in said and "NVCC_CCBIN" in said
 
 
+@pytest.mark.parametrize("types", ["double *, double", "half *, __half"])
+def test_atomic_additions_that_the_oldest_gpus_do_not_have_are_told(types):
+    """What CUDA 12.4 says, which compiles for Maxwell."""
+    log = f"""a.cu(35): error: no instance of overloaded function "atomicAdd" matches the argument list
+            argument types are: ({types})
+    atomicAdd(d, x);
+    ^
+
+1 error detected in the compilation of "a.cu".
+"""
+    said = str(compile_errors.explain("compiling a.cu", log))
+    assert f"no atomicAdd of {types.split()[0]}s" in said and "TORCH_CUDA_ARCH_LIST" in said
+
+
 def test_a_source_without_nvcc_is_refused_by_name(folder, monkeypatch):
     monkeypatch.setattr(cuda, "nvcc", lambda: None)
     with pytest.raises(BuildError, match="no nvcc: .cu sources need it: "):
@@ -626,8 +640,8 @@ def test_flags_of_the_host_compiler_reach_kernels(build, tmp_path, monkeypatch):
     """CPPFLAGS of Debian's and conda's builds, macros with commas, which nvcc takes for lists, and a list of flags."""
     monkeypatch.setenv("TORCH_CUDA_ARCH_LIST", "9.0")
     monkeypatch.setenv("CPPFLAGS", "-Wdate-time -O2 -Wp,-DFROM_CPPFLAGS=3")
-    (tmp_path / "a,b").mkdir()
-    (tmp_path / "a,b" / "beside.h").write_text("#define BESIDE 500\n")
+    (tmp_path / "a ,b").mkdir()
+    (tmp_path / "a ,b" / "beside.h").write_text("#define BESIDE 500\n")
     source = """
 #include "beside.h"
 static const int ends[] = ENDS;
@@ -637,7 +651,7 @@ extern "C" int sum(void) { return FROM_CPPFLAGS + ends[1] + GIVEN + BESIDE; }
         "int sum(void);",
         source,
         suffix=".cu",
-        include_dirs=[str(tmp_path / "a,b")],
+        include_dirs=[str(tmp_path / "a ,b")],
         define_macros=[("ENDS", "{10, 20}")],
         extra_compile_args=["-std=c99", "-Wall", "-fopenmp", "-D", "GIVEN=4000"],
         extra_link_args=["-fopenmp"],
