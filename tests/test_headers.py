@@ -319,6 +319,22 @@ def test_linkage_is_read_over():
     assert found[1].declaration == "int g(void);"
 
 
+def test_cxx_of_a_header_that_says_its_linkage(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    both = "#ifdef __cplusplus\n#include <initializer_list>\nint most(std::initializer_list<int> of);\n"
+    both += 'extern "C" {\n#endif\nint larger(int a, int b);\n#ifdef __cplusplus\n}\n#endif\n'
+    (tmp_path / "both.h").write_text(both)
+    (tmp_path / "plain.h").write_text('/* Not extern "C". */\nint *same(int *restrict p);\n')
+    (tmp_path / "both.cpp").write_text(
+        '#include "both.h"\nint most(std::initializer_list<int> of) { int n = 0; for (int x : of) n = x > n ? x : n; '
+        "return n; }\nint larger(int a, int b) { return most({a, b}); }\n"
+        'extern "C" int *same(int *p) { return p; }\n'
+    )
+    module = ffi_ext.load("both", ["both.cpp"], ["plain.h", "both.h"], language="c++")
+    assert module.__all__ == ["same", "larger"]
+    assert (module.larger(3, 8), module.same([4])[0]) == (8, 4)
+
+
 def test_a_header_without_directives_starts_no_compiler(build, monkeypatch, tmp_path):
     import ffi_ext
 

@@ -67,6 +67,7 @@ class Declarations:
     variables: dict[str, str]  # with their places, "my_lib.h:12"
     headers: tuple[Path, ...]
     to_include: tuple[Path, ...] = ()  # those that no header before them includes
+    with_linkage: frozenset[Path] = frozenset()  # which say extern "C" themselves
     has_bool: bool = False  # a type of its own by that name, as before C99
     # variables that a library's header has, and the library perhaps not
     may_lack: tuple[str, ...] = ()
@@ -164,6 +165,7 @@ def _declare_all(
         variables={python_name(s.name): s.where for s in variables},
         headers=found.paths,
         to_include=tuple(found.to_include),
+        with_linkage=frozenset(found.with_linkage),
         # cffi reads a const number at the import, so that one is not there
         may_lack=tuple(
             s.name for s in variables if of_library(s) and f"variable {s.name}" in in_cffi
