@@ -226,6 +226,7 @@ def test_a_header_of_the_list_that_another_includes_exports_once(tmp_path, monke
 
 def test_macros_of_the_extension_choose_declarations(build):
     header = "#ifdef WITH_EXTRA\nint extra(void);\n#endif\nint always(void);\n"
+    header += "#define weak __attribute__((weak))\n"  # a word that the generated C has, too
     source = "int extra(void) { return 1; }\nint always(void) { return 2; }\n"
     assert build(header, source).__all__ == ["always"]
     assert build(header, source, define_macros=[("WITH_EXTRA", None)]).__all__ == [
