@@ -8,7 +8,14 @@ import numpy as np
 import torch
 
 from ffi_ext import constraints, tiers, types
-from ffi_ext.cffi_values import declared, is_pairs, takes_text, types_of, writable_copy
+from ffi_ext.cffi_values import (
+    check_length,
+    declared,
+    is_pairs,
+    takes_text,
+    types_of,
+    writable_copy,
+)
 from ffi_ext.refusals import DTYPES, ELEMENTS, Function, describe, is_storage, refusal, wanted
 
 _TH_DTYPES = frozenset(DTYPES.values())
@@ -57,13 +64,20 @@ def for_cffi(function: Function, args: tuple[object, ...]) -> tuple[object, ...]
 
 
 def _for_cffi(function: Function, index: int, c_type: Any, value: object) -> object:
-    ffi = function.origin[0]
-    if isinstance(value, (bytes, bytearray)) and takes_text(ffi, c_type):
-        return ffi.from_buffer(writable_copy(value) if isinstance(value, bytes) else value)
-    is_memory = isinstance(value, (torch.Tensor, np.ndarray))
-    if is_memory and function.codes[index + 1] in types.MEMORY_CODES:
+    ffi, code = function.origin[0], function.codes[index + 1]
+    least = function.types[1][index + 1] if c_type.kind == "pointer" else 0
+    is_text = isinstance(value, (bytes, bytearray)) and takes_text(ffi, c_type)
+    if is_text and isinstance(value, bytes):
+        value = writable_copy(value, 0 if code == "m" else least)
+    try:
+        check_length(value, declared(function, index), least)
+    except ValueError as error:
+        raise refusal(function, index, str(error), ValueError) from None
+    if is_text:
+        return ffi.from_buffer(value)
+    if isinstance(value, (torch.Tensor, np.ndarray)) and code in types.MEMORY_CODES:
         tensor, _ = adapt(function, index, value)
-        if not tensor.is_inference():
+        if types.may_write(code) and not tensor.is_inference():
             torch.autograd.graph.increment_version(tensor)
         return ffi.cast(c_type, tensor.data_ptr())
     return value

@@ -11,6 +11,7 @@ import torch
 
 from ffi_ext import tiers, types
 from ffi_ext.headers import ctext
+from ffi_ext.names import python_name
 from ffi_ext.refusals import INTEGER_CODES, Function, describe, prototype, refusal, shown
 
 _C_NAMES = {"?": "_Bool", "b": "int8_t", "B": "uint8_t", "h": "short", "H": "unsigned short"}
@@ -26,6 +27,23 @@ def code_of(c_type: str) -> str:
     if name in types.RECORDS:
         return types.RECORDS[name].code
     return "p" if name == "void" else "M"
+
+
+def named(function: Function, c_types: tuple[Any, ...]) -> tuple[tuple[str, ...], tuple[str, ...]]:
+    """The names and the signature codes of parameters, as far as the function's prototype tells."""
+    texts = _parameters(prototype(function))
+    if len(texts) != len(c_types):
+        texts = [""] * len(c_types)
+    names = [ctext.parameter_name(text) or f"arg{i}" for i, text in enumerate(texts)]
+    codes = [code_of(c_type.cname) for c_type in c_types]
+    for i, (code, text) in enumerate(zip(codes, texts, strict=True)):
+        codes[i] = code[0].lower() + code[1:] if is_const(text) else code
+    return tuple(map(python_name, names)), tuple(codes)
+
+
+def is_const(declared: str) -> bool:
+    """Whether C only reads what a parameter points to."""
+    return "const" in declared.partition("*")[0].split()
 
 
 def prototype_of(name: str, ctype: Any) -> str:
@@ -203,16 +221,20 @@ def writable_copy(text: bytes, least: int = 0) -> bytearray:
     return bytearray(text.ljust(max(len(text) + 1, least), b"\0"))
 
 
+def check_length(value: object, declared: str, least: int) -> None:
+    if isinstance(value, (list, tuple, bytearray, bytes)) and len(value) < least:
+        raise ValueError(f"expected {least} values for {declared.strip()}, got {len(value)}")
+
+
 def _pointer(ffi: Any, c_type: Any, declared: str, least: int, value: object) -> tuple[int, object]:
     holder: Any
     if isinstance(value, list) and least >= 0:
         value = tuple(value)  # as it is now: another thread may change it
     item = c_type.item if c_type.kind == "pointer" else c_type  # which is a function
     is_text = takes_text(ffi, c_type)
-    if isinstance(value, bytes) and is_text and "const" not in declared.partition("*")[0].split():
+    if isinstance(value, bytes) and is_text and not is_const(declared):
         value = writable_copy(value, least)
-    if isinstance(value, (list, tuple, bytearray, bytes)) and len(value) < least:
-        raise ValueError(f"expected {least} values for {declared.strip()}, got {len(value)}")
+    check_length(value, declared, least)
     if isinstance(value, (list, tuple)) and least >= 0:
         if item.cname == "char *":
             value = [ffi.new("char[]", x) if isinstance(x, bytes) else x for x in value]

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import sys
 import threading
-from collections.abc import Callable, MutableMapping, Sequence
+from collections.abc import Callable, Mapping, MutableMapping, Sequence
 from types import ModuleType
 from typing import Any
 
@@ -114,6 +114,7 @@ def bind(
     texts: Sequence[str] = (),
     variables: Sequence[str] = (),
     read_only: Sequence[str] = (),
+    variadic: Mapping[str, str] | None = None,
 ) -> None:
     """Fills a generated module's namespace from its binary.
 
@@ -124,6 +125,7 @@ def bind(
         texts: Python names of #defines that are strings: bytes, read now.
         variables: Python names of C globals: read at each access, written by assignment.
         read_only: Those of them that are const arrays, whose memory cannot be written to.
+        variadic: Functions that the binary's table does not have, with their documentation: prototype and comment.
 
     A name that the binary lacks (its `__init__.py` is newer or older) does not prevent the import:
     a function then raises when it is called, the others when they are accessed.
@@ -140,7 +142,7 @@ def bind(
         if function is not None:
             function.__self__.origin = (ffi, lib, c_name)
         elif hasattr(lib, c_name):
-            function = through_cffi(lib, ffi, c_name, package)
+            function = through_cffi(lib, ffi, c_name, package, (variadic or {}).get(name, ""))
         else:
             function = _missing(name, package, binary.__file__)
         namespace[name] = function
@@ -206,7 +208,7 @@ class CffiFunction:
     Tensor arguments become records as in the dispatcher; cffi converts the rest.
     """
 
-    def __init__(self, lib: Any, ffi: Any, name: str, module: str) -> None:
+    def __init__(self, lib: Any, ffi: Any, name: str, module: str, doc: str) -> None:
         from ffi_ext import cffi_values
 
         self._function = getattr(lib, name)
@@ -217,21 +219,17 @@ class CffiFunction:
         self.types: Any = None
         self.name = self.__name__ = self.__qualname__ = python_name(name)
         self.module = self.__module__ = module
-        self.codes = tuple(
-            cffi_values.code_of(item.cname) for item in (self.ctype.result, *self.ctype.args)
-        )
+        self.doc = self.__doc__ = doc or cffi_values.prototype_of(name, self.ctype)
+        self.names, codes = cffi_values.named(self, self.ctype.args)
+        self.codes = (cffi_values.code_of(self.ctype.result.cname), *codes)
         self.constraints: tuple[str, ...] = ()
-        self.names = tuple(f"arg{i}" for i in range(len(self.ctype.args)))
-        self.doc = self.__doc__ = cffi_values.prototype_of(name, self.ctype)
 
-    def __call__(self, *args: Any, **keywords: Any) -> Any:
-        from ffi_ext import arguments, cffi_values
+    def __call__(self, *args: Any, **named: Any) -> Any:
+        from ffi_ext import arguments, cffi_values, refusals
 
-        if keywords:  # cffi does not know the parameters' names
-            raise TypeError(
-                f"{self.name}() takes no keyword arguments, got {', '.join(keywords)}: pass all by position"
-                f"\n  in {self.doc}"
-            )
+        if named:
+            text = f"{self.name}() takes positional arguments only, got {', '.join(named)}="
+            raise TypeError(f"{text}\n  in {refusals.prototype(self)}")
         given = arguments.for_cffi(self, args)  # addresses: `args` keeps what lies there
         try:
             return _runtime.call_cffi(self, self._function, given)
@@ -245,6 +243,10 @@ class CffiFunction:
         return self.name
 
 
-def through_cffi(lib: Any, ffi: Any, name: str, module: str) -> CffiFunction:
-    """Wraps `lib.<name>` of any cffi module such that it takes and returns tensors."""
-    return CffiFunction(lib, ffi, name, module)
+def through_cffi(lib: Any, ffi: Any, name: str, module: str, doc: str = "") -> CffiFunction:
+    """Wraps `lib.<name>` of any cffi module such that it takes and returns tensors.
+
+    Args:
+        doc: The header's prototype and comment, if they are known. cffi does not know of const.
+    """
+    return CffiFunction(lib, ffi, name, module, doc)

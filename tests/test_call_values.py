@@ -32,7 +32,9 @@ int apply(int (*f)(int), int x);
 int variadic(int n, ...);
 int written(char *text, size_t room, const char *format, ...);
 double sum_into(double *out, const float *values, int n, ...);
-int dimensions(THFloatTensor *t, ...);
+/* How many there are. */
+int dimensions(const THFloatTensor *t, ...);
+float last_of(const float values[3], ...);
 int any_dimensions(void *tensor);
 struct picture { const float *pixels; int count; float scale[2]; };
 float brightness(struct picture p);
@@ -91,7 +93,8 @@ double sum_into(double *out, const float *values, int n, ...) {
   for (int i = 0; i < n; i++) *out += values[i];
   return *out;
 }
-int dimensions(THFloatTensor *t, ...) { if (t->nDimension > 3) THError("too many"); return t->nDimension; }
+float last_of(const float values[3], ...) { return values[2]; }
+int dimensions(const THFloatTensor *t, ...) { if (t->nDimension > 3) THError("too many"); return t->nDimension; }
 int any_dimensions(void *tensor) { return ((THFloatTensor *)tensor)->nDimension; }
 struct picture { const float *pixels; int count; float scale[2]; };
 float brightness(struct picture p) {
@@ -145,9 +148,26 @@ def test_named_parameters_of_a_variadic_function_take_text_and_memory(module):
     assert module.sum_into(out, np.arange(4, dtype=np.float32), 4) == out.item() == 6
     assert out._version == 1
     for wrong in (torch.zeros(1), out.expand(3), torch.zeros(1, dtype=torch.float64).to_sparse()):
-        with pytest.raises((TypeError, ValueError), match=r"sum_into\(\) argument 1 'arg0': "):
+        with pytest.raises((TypeError, ValueError), match=r"sum_into\(\) argument 1 'out': "):
             module.sum_into(wrong, [1.0], 1)
-    with pytest.raises(TypeError, match=r"written\(\) argument 3 'arg2': .*use .encode\(\)"):
+    assert (
+        module.dimensions.__doc__
+        == "int dimensions(const THFloatTensor *t, ...)\n\nHow many there are."
+    )
+    frozen, saved = np.arange(3, dtype="f"), torch.arange(3.0)
+    frozen.flags.writeable = False
+    assert module.last_of(frozen) == module.last_of(saved) == module.last_of([0, 1, 2]) == 2
+    assert module.dimensions(frozen) == module.dimensions(saved) == 1 and saved._version == 0
+    for short in (saved[:2], frozen[:2], [1, 2]):
+        with pytest.raises(
+            ValueError, match=r"'values': expected 3 values for const float v.*got 2"
+        ):
+            module.last_of(short)
+    with pytest.raises(
+        TypeError, match=r"last_of\(\) takes positional arguments only, got values="
+    ):
+        module.last_of(values=frozen)
+    with pytest.raises(TypeError, match=r"written\(\) argument 3 'format': .*use .encode\(\)"):
         module.written(text, 8, "%d", seven)
 
 
@@ -447,17 +467,15 @@ def test_what_cffi_refuses_says_what_to_do(module):
         module.brightness({"pixels": None})
     with pytest.raises(TypeError, match=r"'float\[2\]' must be .*of a tensor .*\.tolist\(\)"):
         module.brightness({"scale": torch.ones(2)})
-    with pytest.raises(
-        TypeError, match=r"variadic\(\) argument 1 'arg0': expected int, got str 'x'"
-    ):
+    with pytest.raises(TypeError, match=r"variadic\(\) argument 1 'n': expected int, got str 'x'"):
         module.variadic("x")
-    with pytest.raises(OverflowError, match=r"variadic\(\) argument 1 'arg0'"):
+    with pytest.raises(OverflowError, match=r"variadic\(\) argument 1 'n'"):
         module.variadic(2**40)
     with pytest.raises(
         TypeError, match=r"(?s)variadic\(\): .*_ffi.cast\('int', value\).*int variadic"
     ):
         module.variadic(1, 2)
     with pytest.raises(
-        TypeError, match=r"variadic\(\) takes no keyword arguments, got n: .*position\n  in int variadic"
+        TypeError, match=r"variadic\(\) takes positional arguments only, got n=\n  in int variadic"
     ):
         module.variadic(n=1)

@@ -226,6 +226,7 @@ def test_a_header_of_the_list_that_another_includes_exports_once(tmp_path, monke
 
 def test_macros_of_the_extension_choose_declarations(build):
     header = "#ifdef WITH_EXTRA\nint extra(void);\n#endif\nint always(void);\n"
+    header += "#define weak __attribute__((weak))\n"  # a word that the generated C has, too
     source = "int extra(void) { return 1; }\nint always(void) { return 2; }\n"
     assert build(header, source).__all__ == ["always"]
     assert build(header, source, define_macros=[("WITH_EXTRA", None)]).__all__ == [
@@ -322,6 +323,22 @@ def test_linkage_is_read_over():
     found = statements.split(text, Path("h.h"))
     assert [(s.name, s.where) for s in found] == [("f", "h.h:2"), ("g", "h.h:4"), ("h", "h.h:5")]
     assert found[1].declaration == "int g(void);"
+
+
+def test_cxx_of_a_header_that_says_its_linkage(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    both = "#ifdef __cplusplus\n#include <initializer_list>\nint most(std::initializer_list<int> of);\n"
+    both += 'extern "C" {\n#endif\nint larger(int a, int b);\n#ifdef __cplusplus\n}\n#endif\n'
+    (tmp_path / "both.h").write_text(both)
+    (tmp_path / "plain.h").write_text('/* Not extern "C". */\nint *same(int *restrict p);\n')
+    (tmp_path / "both.cpp").write_text(
+        '#include "both.h"\nint most(std::initializer_list<int> of) { int n = 0; for (int x : of) n = x > n ? x : n; '
+        "return n; }\nint larger(int a, int b) { return most({a, b}); }\n"
+        'extern "C" int *same(int *p) { return p; }\n'
+    )
+    module = ffi_ext.load("both", ["both.cpp"], ["plain.h", "both.h"], language="c++")
+    assert module.__all__ == ["same", "larger"]
+    assert (module.larger(3, 8), module.same([4])[0]) == (8, 4)
 
 
 def test_a_header_without_directives_starts_no_compiler(build, monkeypatch, tmp_path):

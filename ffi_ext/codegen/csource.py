@@ -73,9 +73,14 @@ def preamble(
         quick = types.cpu_records()
         lines = ["#ifdef FFI_EXT_QUICK", *quick, "#else", "#include <TH/TH.h>", "#endif"]
     lines += [f"#include <{name}>" for name in types.included_before(declarations.has_bool)]
-    opening = ["", "#ifdef __cplusplus", "#define restrict __restrict", 'extern "C" {', "#endif"]
-    headers = [f'#include "{path}"' for path in declarations.to_include]  # no literal: not escaped
-    lines += [*headers, *opening] if cxx_names else [*opening, *headers]
+    lines += ["", "#ifdef __cplusplus", "#define restrict __restrict", "#endif"]
+    opening = ["#ifdef __cplusplus", 'extern "C" {', "#endif"]
+    closing = ["#ifdef __cplusplus", "}", "#endif"]
+    for path in declarations.to_include:
+        include = f'#include "{path}"'  # no literal: not escaped
+        wraps = not cxx_names and path not in declarations.with_linkage
+        lines += [*opening, include, *closing] if wraps else [include]
+    lines += opening
     # They do not keep the module from its import: cffi refuses to read what lies at NULL.
     if declarations.may_lack:
         weak = [f"#pragma weak {name}" for name in declarations.may_lack]
@@ -88,7 +93,7 @@ def preamble(
     # Where it is not said, the link says it; Windows has no such symbols.
     said, linked = ("ffi_ext_functions",) * 2 if keeps_gil else ("0", "&ffi_ext_keeps_gil")
     lines.append(_TABLE.format(count=len(functions), said=said, linked=linked))
-    lines += ["#ifdef __cplusplus", "}", "#endif", ""]
+    lines += [*closing, ""]
     return "\n".join(lines)
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from ffi_ext.codegen.csource import header_names
+from ffi_ext.codegen.csource import documentation, header_names
 from ffi_ext.headers.declared import Declarations
 
 
@@ -20,6 +20,10 @@ def init_py(package: str, last: str, declarations: Declarations) -> str:
         arguments.append(f"variables={_listed([*declarations.variables])}")
     if declarations.read_only:
         arguments.append(f"read_only={_listed(declarations.read_only)}")
+    # Of the others the binary's table has it.
+    if variadic := [function for function in declarations.functions if function.variadic]:
+        rows = (f'        "{f.python_name}": {ascii(documentation(f))},\n' for f in variadic)
+        arguments.append(f"variadic={{\n{''.join(rows)}    }}")
     listed = "".join(f"\n    {argument}," for argument in arguments)
     return (
         f'"""{package}: made by ffi_ext from {_plain(source)}; changes are lost at the next build."""'

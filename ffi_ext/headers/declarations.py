@@ -111,6 +111,7 @@ def _declare_all(
         variables={python_name(s.name): s.where for s in variables},
         headers=found.paths,
         to_include=tuple(found.to_include),
+        with_linkage=frozenset(found.with_linkage),
         # cffi reads a const number at the import, so that one is not there
         may_lack=tuple(
             s.name for s in variables if of_library(s) and f"variable {s.name}" in in_cffi

@@ -41,6 +41,7 @@ class Declarations:
     variables: dict[str, str]  # with their places, "my_lib.h:12"
     headers: tuple[Path, ...]
     to_include: tuple[Path, ...] = ()  # those that no header before them includes
+    with_linkage: frozenset[Path] = frozenset()  # which say extern "C" themselves
     has_bool: bool = False  # a type of its own by that name, as before C99
     # variables that a library's header has, and the library perhaps not
     may_lack: tuple[str, ...] = ()

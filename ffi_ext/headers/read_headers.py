@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from ffi_ext.errors import HeaderError
-from ffi_ext.headers import preprocessed, statements
+from ffi_ext.headers import ctext, preprocessed, statements
 from ffi_ext.headers.statements import Statement
 
 if TYPE_CHECKING:
@@ -25,6 +26,7 @@ class Headers:
     macros: dict[str, str] = field(default_factory=dict)
     texts: list[str] = field(default_factory=list)  # with what they include
     to_include: list[Path] = field(default_factory=list)  # those that none before them includes
+    with_linkage: set[Path] = field(default_factory=set)  # which say extern "C" themselves
 
     @property
     def has_bool(self) -> bool:
@@ -43,6 +45,8 @@ def read(headers: Sequence[Path], compiler: Reader) -> Headers:
     for header in headers:
         try:
             text = _text_of(header)
+            if '"C"' in text and re.search(r'extern\s*"C"', ctext.blank_comments(text)):
+                found.with_linkage.add(header)
             # A part of a library's header, such as curl/easy.h, may be unfit to be read or included by itself.
             known = [w for w, files in wholes.items() if preprocessed.is_among(files, header)]
             if not known:
