@@ -195,11 +195,18 @@ def _for_memory(function: Function, index: int, code: str, value: object) -> tor
     tensor = _on_array(function, index, code, value) if isinstance(value, np.ndarray) else value
     assert isinstance(tensor, torch.Tensor)
     wanted_for = f"for {declared(function, index)}"
-    if element != ANY_ELEMENT and not _same_elements(tensor, tiers.DTYPES[element]):
-        dtype = str(tiers.DTYPES[element]).removeprefix("torch.")
-        cure = f".astype(numpy.{dtype})" if array else f".to(torch.{dtype})"
-        text = f"expected elements of {dtype} {wanted_for}, got {describe(value)}"
-        raise refusal(function, index, f"{text}; convert it with {cure}")
+    if element != ANY_ELEMENT:
+        wanted_dtype = tiers.DTYPES[element]
+        in_pairs = c_type.item.kind == "array" and not tensor.is_complex()  # double[2] holds two numbers
+        if in_pairs and (size or tensor.shape[-1:] == (2,)):
+            wanted_dtype = wanted_dtype.to_real()
+        if not _same_elements(tensor, wanted_dtype):
+            dtype = str(wanted_dtype).removeprefix("torch.")
+            cure = f".astype(numpy.{dtype})" if array else f".to(torch.{dtype})"
+            if in_pairs and tensor.dtype == wanted_dtype.to_real():
+                cure += f", or with .{'reshape' if array else 'view'}(-1, 2) if its numbers are pairs"
+            text = f"expected elements of {dtype} {wanted_for}, got {describe(value)}"
+            raise refusal(function, index, f"{text}; convert it with {cure}")
     if tensor.device.type != "cpu":
         raise refusal(function, index, f"expected a tensor on the CPU, got {describe(value)}")
     if tensor.layout is not torch.strided or tensor.is_nested:
