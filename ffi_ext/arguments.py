@@ -197,14 +197,16 @@ def _for_memory(function: Function, index: int, code: str, value: object) -> tor
     wanted_for = f"for {declared(function, index)}"
     if element != ANY_ELEMENT:
         wanted_dtype = tiers.DTYPES[element]
-        in_pairs = c_type.item.kind == "array" and not tensor.is_complex()  # double[2] holds two numbers
+        # double[2] holds two numbers, or one that is complex
+        in_pairs = c_type.item.kind == "array" and not tensor.is_complex()
         if in_pairs and (size or tensor.shape[-1:] == (2,)):
             wanted_dtype = wanted_dtype.to_real()
         if not _same_elements(tensor, wanted_dtype):
             dtype = str(wanted_dtype).removeprefix("torch.")
             cure = f".astype(numpy.{dtype})" if array else f".to(torch.{dtype})"
             if in_pairs and tensor.dtype == wanted_dtype.to_real():
-                cure += f", or with .{'reshape' if array else 'view'}(-1, 2) if its numbers are pairs"
+                view = "reshape" if array else "view"
+                cure += f", or with .{view}(-1, 2) if its numbers are pairs"
             text = f"expected elements of {dtype} {wanted_for}, got {describe(value)}"
             raise refusal(function, index, f"{text}; convert it with {cure}")
     if tensor.device.type != "cpu":

@@ -417,7 +417,6 @@ def test_what_cffi_refuses_says_what_to_do(module):
         TypeError, match=r"(?s)variadic\(\): .*_ffi.cast\('int', value\).*int variadic"
     ):
         module.variadic(1, 2)
-    with pytest.raises(
-        TypeError, match=r"variadic\(\) takes no keyword arguments, got n: .*position\n  in int variadic"
-    ):
+    said = r"variadic\(\) takes no keyword arguments, got n: .*position\n  in int variadic"
+    with pytest.raises(TypeError, match=said):
         module.variadic(n=1)

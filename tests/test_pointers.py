@@ -190,7 +190,7 @@ def test_signs_text_and_complex_numbers(module):
     module.conjugate(z, 2)
     assert z.tolist() == [1 - 2j, 3 + 4j]
     assert module.second(torch.arange(4.0).double()) == 3  # as of a matrix, double m[2][2]
-    with pytest.raises(TypeError, match=r"expected elements of float64 for const pair z\[2\], got .*32"):
+    with pytest.raises(TypeError, match=r"expected elements of float64 for const pair z\[2\]"):
         module.second(torch.ones(2, 2))
     module.conjugate(torch.view_as_real(z), 2)
     assert module.second(z) == module.second(torch.view_as_real(z)) == -4
