@@ -24,7 +24,7 @@ def create_extension(name: Any, headers: Any, sources: Any, *args: Any, **kwargs
         warnings.warn(f"create_extension() ignores the unknown keyword '{key}'{hint}", stacklevel=2)
         del kwargs[key]
     language = kwargs.get("language")
-    if isinstance(language, str):  # for the linker alone, as which distutils knew "c++" and no other
+    if isinstance(language, str):  # for the linker: of that distutils knew "c++", and no other
         if language not in LANGUAGES:
             warnings.warn(
                 f"create_extension() ignores language={language!r}, which is 'c' or 'c++'; a source's suffix "
