@@ -185,6 +185,8 @@ def test_wide_texts(build):
 
 def test_a_list_of_texts(module):
     assert module.longest([b"a", b"four", bytes(0)], 3) == 4
+    with pytest.raises(TypeError, match=r"argument 1 'texts': .*use .encode\(\)"):
+        module.longest([b"a", "four"], 2)
     assert module.longest((module._ffi.new("char[]", b"four"), b"fiver"), 2) == 5
     with pytest.raises(TypeError, match="argument 1 'texts'.*not str"):
         module.longest(["a"], 1)
