@@ -212,11 +212,14 @@ def _for_memory(function: Function, index: int, code: str, value: object) -> tor
         return tensor  # _checked_facts refuses it
     wanted_for = f"for {declared(function, index)}"
     of = tiers.DTYPES.get(element, tensor.dtype)  # void takes any
-    if is_pairs(c_type) and not tensor.is_complex() and (size or tensor.shape[-1:] == (2,)):
+    in_pairs = is_pairs(c_type) and not tensor.is_complex()
+    if in_pairs and (size or tensor.shape[-1:] == (2,)):
         of = of.to_real()
     if not _same_elements(tensor, of):
         dtype = str(of).removeprefix("torch.")
         cure = f".astype(numpy.{dtype})" if array else f".to(torch.{dtype})"
+        if in_pairs and tensor.dtype == of.to_real():
+            cure += f", or with .{'reshape' if array else 'view'}(-1, 2) if its numbers are pairs"
         text = f"expected elements of {dtype} {wanted_for}, got {describe(value)}"
         raise refusal(function, index, f"{text}; convert it with {cure}")
     if tensor.device.type != "cpu":

@@ -253,7 +253,9 @@ def _hint(ffi: Any, c_type: Any, value: object) -> str:
     item = c_type.item if kind == "pointer" else None
     if isinstance(value, str) and item and item.cname in _WIDE:
         return f" (make C's text of it: module._ffi.new('{item.cname}[]', text))"
-    if isinstance(value, str) and "char" in c_type.cname:
+    rows = value if isinstance(value, (list, tuple)) else ()
+    is_text = "char" in c_type.cname and not any(wide in c_type.cname for wide in _WIDE)
+    if is_text and any(isinstance(x, str) for x in (value, *rows)):
         return " (C strings are bytes: use .encode())"
     if kind not in ("pointer", "function"):
         return ""
@@ -264,7 +266,6 @@ def _hint(ffi: Any, c_type: Any, value: object) -> str:
             f" (make a C function of it: module._ffi.callback({c_type.cname!r}, f), kept as long as C may"
             " call it)"
         )
-    rows = value if isinstance(value, (list, tuple)) else ()
     row = item.item if item and item.kind == "pointer" else None
     if row and row.kind == "primitive" and any(isinstance(x, _ROWS) for x in rows):
         array = ffi.getctype(row, "[]")

@@ -23,8 +23,8 @@ def create_extension(name: Any, headers: Any, sources: Any, *args: Any, **kwargs
         hint = f" (did you mean '{near[0]}'?)" if near else ""
         warnings.warn(f"create_extension() ignores the unknown keyword '{key}'{hint}", stacklevel=2)
         del kwargs[key]
-    language = kwargs.get("language")  # distutils knew "c++", and no other
-    if isinstance(language, str):  # it was the linker's business: sources were what their suffixes say
+    language = kwargs.get("language")
+    if isinstance(language, str):  # for the linker: of that distutils knew "c++", and no other
         if language not in LANGUAGES:
             warnings.warn(
                 f"create_extension() ignores language={language!r}, which is 'c' or 'c++'; a source's suffix "

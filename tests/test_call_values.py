@@ -205,6 +205,8 @@ def test_wide_texts(build):
 
 def test_a_list_of_texts(module):
     assert module.longest([b"a", b"four", bytes(0)], 3) == 4
+    with pytest.raises(TypeError, match=r"argument 1 'texts': .*use .encode\(\)"):
+        module.longest([b"a", "four"], 2)
     assert module.longest((module._ffi.new("char[]", b"four"), b"fiver"), 2) == 5
     with pytest.raises(TypeError, match="argument 1 'texts'.*not str"):
         module.longest(["a"], 1)
@@ -475,7 +477,6 @@ def test_what_cffi_refuses_says_what_to_do(module):
         TypeError, match=r"(?s)variadic\(\): .*_ffi.cast\('int', value\).*int variadic"
     ):
         module.variadic(1, 2)
-    with pytest.raises(
-        TypeError, match=r"variadic\(\) takes positional arguments only, got n=\n  in int variadic"
-    ):
+    said = r"variadic\(\) takes positional arguments only, got n=\n  in int variadic"
+    with pytest.raises(TypeError, match=said):
         module.variadic(n=1)

@@ -267,6 +267,8 @@ TOO_LONG = 1 if sys.version_info < (3, 14) else 2
         ([], 2, "exit codes: "),
         (["build"], 2, "there is no build_ffi.py or build.py"),
         (["build", "lib.h"], 2, "a source (.c, .cpp, .cu) is missing"),
+        (["build", "lbi.h"], 2, "did you mean lib.h?"),
+        (["build", "string.h"], 0, ""),
         (["build", "lib.c"], 2, "a header (.h) is missing"),
         (["build", "lib.h", "x.py"], 2, "not both"),
         (["build", "x.py"], 2, "there is no script 'x.py'"),

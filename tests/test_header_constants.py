@@ -69,17 +69,15 @@ OTHERS = {
     "FILE_NAME": '__FILE__ ":"',
     "OF_THE_LINE": "(__LINE__ + 0)",
     "OF_THAT": "(OF_THE_LINE + 1)",
-    "class": "(1 + 1)",
-    "def": '"x"',
-    "_lib": '"z"',
 }
+OF_PYTHON = {"class": ("(1 + 1)", 2), "def": ('"x"', b"x"), "_lib": ('"z"', b"z")}
 
 
 def header() -> str:
     lines = [f"#include <{name}.h>" for name in ("stdint", "stddef", "inttypes", "limits", "float")]
     lines += ["#define TIMES(x, y) ((x) * (y))", "#define AS_TEXT(x) #x", '#include "inner.h"']
     lines += ["enum number { FIRST = 6, SECOND };", "struct two { int a, b; };"]
-    values = {n: v for n, (v, _) in {**NUMBERS, **TEXTS}.items()} | OTHERS
+    values = {n: v for n, (v, _) in {**NUMBERS, **TEXTS, **OF_PYTHON}.items()} | OTHERS
     lines += [f"#define {name} {value}" for name, value in values.items()]
     return "\n".join([*lines, "extern int counter;", "int f(void);", ""])
 
@@ -97,6 +95,7 @@ def project(tmp_path, monkeypatch):
 def test_the_compiler_tells_which_macros_are_constants(project):
     module = ffi_ext.load("own", "own.c", "own.h")
     expected = {name: value for name, (_, value) in {**NUMBERS, **TEXTS}.items()}
+    expected |= {f"{name}_": value for name, (_, value) in OF_PYTHON.items()}
     assert {name: getattr(module, name) for name in expected} == expected
     assert {*module.__all__} == {*expected, "FIRST", "SECOND", "counter", "f"}
     types = {name: type(getattr(module, name)) for name in NUMBERS}

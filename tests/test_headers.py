@@ -865,16 +865,6 @@ def test_functions_that_share_a_declaration(build):
     assert module.one.__doc__ == "int one(int n)\n\nBoth."
 
 
-def test_macros_named_as_keywords(build):
-    """X.h has `#define None 0L`, Xlib.h True and False."""
-    macros = '#define None 0L\n#define True 1\n#define def 2.5\n#define __doc__ "text"\n#define is (True + 2)\n'
-    module = build(macros + "int f(void);", "int f(void) { return 3; }")
-    assert sorted(module.__all__) == ["None_", "True_", "__doc___", "def_", "f", "is_"]
-    assert (module.None_, module.True_, module.def_, module.is_) == (0, 1, 2.5, 3)
-    assert module.__doc___ == b"text" != module.__doc__
-    compile(Path(module.__file__).with_suffix(".pyi").read_text(), "stub", "exec")
-
-
 def test_const_variables_are_not_written_to(build):
     header = "extern const int one; extern const char text[]; extern const int grid[2][2]; extern int pair[2];\n"
     source = 'const int one = 1; const char text[] = "abc"; const int grid[2][2] = {{1, 2}, {3, 4}}; int pair[2];'

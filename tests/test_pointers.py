@@ -193,13 +193,17 @@ def test_signs_text_and_complex_numbers(module):
     z = torch.tensor([1 + 2j, 3 - 4j], dtype=torch.complex128)
     module.conjugate(z, 2)
     assert z.tolist() == [1 - 2j, 3 + 4j]
+    assert module.second(torch.arange(4.0).double()) == 3  # as of a matrix, double m[2][2]
+    with pytest.raises(TypeError, match=r"expected elements of float64 for const pair z\[2\]"):
+        module.second(torch.ones(2, 2))
     module.conjugate(torch.view_as_real(z), 2)
     assert module.second(z) == module.second(torch.view_as_real(z)) == -4
     for real in (
         torch.zeros(4, dtype=torch.float64),
         np.zeros((2, 4)),
     ):  # C would read twice as much
-        with pytest.raises(TypeError, match=r"expected elements of complex128 for .*complex128\)"):
+        said = r"expected elements of complex128 for .*complex128\), or with \.\w+\(-1, 2\) if"
+        with pytest.raises(TypeError, match=said):
             module.conjugate(real, 4)
     for short, wanted in ((z[:1], 2), (torch.zeros(1, 2, dtype=torch.float64), 4)):
         with pytest.raises(ValueError, match=f"expected {wanted} values for const pair z"):

@@ -74,7 +74,8 @@ def main(options: argparse.Namespace) -> int:
             f"{folders[0]} is a directory: name a build script, or headers and sources; for what lies there "
             f"`cd {shlex.quote(folders[0])} && ffi-ext build`"
         )
-    if not headers or not (sources or options.libraries):
+    of_c = headers and not os.path.exists(headers[0])  # string.h, which needs no -l
+    if not headers or not (sources or options.libraries or of_c):
         missing = "source (.c, .cpp, .cu)" if headers else "header (.h)"
         return complain(f"a {missing} is missing: its functions are what the module has")
     return _extension(headers, sources, options)

@@ -124,7 +124,7 @@ def comment_before(original: list[str], first: int) -> list[str]:
 
 
 def _comment_above(original: list[str], first: int) -> list[str]:
-    """The lines of the comment directly above line `first`; from the next one on with @param, if only comments follow."""
+    """The lines of the comment directly above line `first`; from the next with @param on, if only comments follow."""
     nearest: list[str] | None = None
     lines: list[str] = []
     while (last := _last_above(original, first - len(lines))) and (more := _ending(original, last)):
