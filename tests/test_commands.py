@@ -513,3 +513,21 @@ def test_doctor_finds_copies_of_torch_utils_ffi(tmp_path, capsys):
     cli.main(["doctor", str(tmp_path), "--json"])
     notes = "\n".join(json.loads(capsys.readouterr().out)["notes"])
     assert "ffiext.py:2: this is a copy of torch.utils.ffi" in notes
+
+
+def test_doctor_finds_names_of_python_2(tmp_path, capsys):
+    (tmp_path / "old.py").write_text(
+        "import six\nfor i in xrange(3):\n    d.iteritems()\n    six.iteritems(d)\n    xrange(i)\n"
+    )
+    (tmp_path / "both.py").write_text(
+        "from functools import reduce\ntry:\n    xrange\nexcept NameError:\n    xrange = range\n"
+        "reduce(f, xrange(3))\ndef g(long):\n    return long\n"
+        "try:\n    text = (str, unicode)\nexcept NameError:\n    text = (str,)\n"
+        "if sys.version_info[0] < 3:\n    input = raw_input\nPY2 and isinstance(x, basestring)\n"
+    )
+    cli.main(["doctor", str(tmp_path), "--json"])
+    problems = json.loads(capsys.readouterr().out)["problems"]
+    assert [p for p in problems if "of Python 2" in p] == [
+        "old.py:3: iteritems is of Python 2: write .items",
+        "old.py:2: xrange is of Python 2: write range",
+    ]

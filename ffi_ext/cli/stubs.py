@@ -57,7 +57,9 @@ def main(options: argparse.Namespace) -> int:
         binaries = [t for t in options.targets if Path(t).suffix in (".so", ".pyd")]
         if binaries:
             folder = shlex.quote(os.path.dirname(binaries[0]) or ".")
-            return complain(f"{binaries[0]} is no header: for a built module, ffi-ext stubs {folder}")
+            return complain(
+                f"{binaries[0]} is no header: for a built module, ffi-ext stubs {folder}"
+            )
         try:
             text = of_headers(options.targets, options.include_dirs)
         except BuildError as error:
