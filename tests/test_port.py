@@ -377,6 +377,47 @@ def test_the_manner_of_published_packages(tmp_path):
     assert run(tmp_path, "use.py") == want
 
 
+@pytest.mark.parametrize(
+    ("old", "new", "note"),
+    [
+        (
+            "setup(name='a',\n      cffi_modules=['build.py:ffi'])\n",
+            "setup(name='a',\n      install_requires=[\"ffi-ext\"],\n      cffi_modules=['build.py:ffi'])\n",
+            "",
+        ),
+        (
+            "setup(cffi_modules=['build.py:ffi'], install_requires=['cffi>=1.0'])\n",
+            "setup(cffi_modules=['build.py:ffi'], install_requires=[\"ffi-ext\", 'cffi>=1.0'])\n",
+            "",
+        ),
+        (
+            "setup(cffi_modules=['b.py:ffi'], install_requires=needs)\n",
+            None,
+            "1: install_requires is no",
+        ),
+        ("options = {'cffi_modules': 1}\nsetup(**options)\n", None, "2: setup() gets cffi_modules"),
+    ],
+)
+def test_what_a_setup_requires(tmp_path, old, new, note):
+    (tmp_path / "setup.py").write_text(old)
+    (tmp_path / "pyproject.toml").write_text(
+        "[build-system]\nrequires = ['setuptools', 'ffi-ext']\n"
+    )
+    notes: list[str] = []
+    assert [f.after for f in port.port([tmp_path], notes)] == ([new] if new else [])
+    assert len(notes) == bool(note) and note in "".join(notes)
+    (tmp_path / "setup.py").write_text(new or old)
+    assert port.port([tmp_path], []) == []
+
+
+def test_a_pyproject_that_is_there_is_told(tmp_path):
+    (tmp_path / "setup.py").write_text("setup(cffi_modules=[], install_requires=['ffi-ext'])\n")
+    (tmp_path / "pyproject.toml").write_text("[build-system]\nrequires = ['setuptools', 'cffi']\n")
+    notes: list[str] = []
+    assert port.port([tmp_path], notes) == []
+    assert "pyproject.toml: add 'ffi-ext' to the requires of its [build-system]" in notes[0]
+
+
 SCALED = """\
 from torch.autograd import Function
 

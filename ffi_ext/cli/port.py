@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import difflib
 import io
+import re
 import sys
 import tokenize
 from dataclasses import dataclass
@@ -108,10 +109,12 @@ def port(paths: list[Path], notes: list[str]) -> list[File]:
         text = port_calls.calls(file.after, file.path, known, local, notes)
         text = port_scripts.first_elements(text, file.path, notes)
         text = port_scripts.volatile(text, file.path, notes)
-        file.after, builds = port_scripts.setup(text)
+        file.after, builds = port_scripts.setup(text, file.path, notes)
         project = file.path.with_name("pyproject.toml")
         if builds and not project.exists():
             files.append(File(project, "utf-8", None, PYPROJECT))
+        elif builds and not re.search(rb"ffi[-_]ext", project.read_bytes()):
+            notes.append(f"{project}: add 'ffi-ext' to the requires of its [build-system]")
     return [file for file in files if file.before != file.after]
 
 
