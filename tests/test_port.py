@@ -203,6 +203,12 @@ def test_files_of_every_kind_stay_what_they_are(tmp_path):
         assert (tmp_path / way / "link.py").is_symlink()
 
 
+def test_a_diff_that_nobody_reads(tmp_path, monkeypatch):
+    (tmp_path / "build.py").write_text("from torch.utils.ffi import create_extension\n")
+    monkeypatch.setattr(sys, "stdout", None)  # `ffi-ext port >&-`
+    assert cli.main(["port", str(tmp_path)]) == 0
+
+
 @pytest.mark.parametrize(
     ("old", "new"),
     [
