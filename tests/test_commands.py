@@ -448,7 +448,8 @@ def test_tab_completion_in_zsh(tmp_path, capsys):
 def test_doctor_finds_what_is_missing(tmp_path, capsys):
     (tmp_path / "build.py").write_text(
         "from torch.utils.ffi import create_extension\nimport no_such_package, helper\n"
-        "objects = ['k.cu.o', 'made/gone.o', 'made/pool.cu.o']\nsources = ['a.c']\nsources += ['made.c']\n"
+        "objects = ['k.cu.o', 'made/gone.o', 'made/pool.cu.o']\n"
+        "sources = ['a.c', r'pkg\\fft.py']\nsources += ['made.c']\n"
         "create_extension('a', ['a.h'], sources, extra_objects=[x for x in objects])\n"
     )
     (tmp_path / "helper.py").write_text("x = y.cuda(async=True)\n")
@@ -484,6 +485,7 @@ def test_doctor_finds_what_is_missing(tmp_path, capsys):
     assert "import numpy" not in problems
     notes = "\n".join(report["notes"])
     assert "pool.cu.o is not there: it is made from src/pool_kernel.cu" in notes
+    assert "fft.py is not there" not in notes  # of a script that was written on Windows
     assert "k.cu.o is not there: it is made from k.cu" in notes and "made.c is not there" in notes
     assert report["needs"] == ["no_such_package", "torch"]
 

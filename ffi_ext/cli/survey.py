@@ -11,7 +11,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from ffi_ext import cuda, cuda_objects, elf, legacy, toolchain, wheels
+from ffi_ext import cuda, cuda_objects, elf, extension_arguments, legacy, toolchain, wheels
 from ffi_ext.cli.edits import parse
 from ffi_ext.paths import INCLUDE
 
@@ -280,12 +280,13 @@ def _files_of(lists: dict[str, list[str]], path: Path, shown: str, report: Repor
                 report.problems.append(
                     f"{shown}: {text} needs nvcc: {cuda.how_to_install()}; or leave it out"
                 )
-            if (path.parent / text).exists():
+            there = Path(extension_arguments.joined(path.parent, text))
+            if there.exists():
                 continue
             if key == "headers" and toolchain.find_header(text, ()):
                 continue  # a library's
             is_object = key == "extra_objects"
-            source = cuda_objects.source_of(path.parent / text) if is_object else None
+            source = cuda_objects.source_of(there) if is_object else None
             if source is not None:
                 report.notes.append(
                     f"{shown}: {text} is not there: it is made from {os.path.relpath(source, path.parent)}"
