@@ -459,6 +459,24 @@ def test_functions_that_packages_pass_on(tmp_path, capsys):
     assert (tmp_path / "net.py").read_text() == other
 
 
+def test_a_module_with_the_name_of_its_function_stays(tmp_path):
+    for folder in ("functions", "modules"):
+        (tmp_path / folder).mkdir()
+        (tmp_path / folder / "__init__.py").write_text("from .linear import Linear\n")
+    (tmp_path / "functions" / "linear.py").write_text(SCALED.format(name="Linear"))
+    module = (
+        "import torch\nfrom functions.linear import Linear as F\n\n\nclass Linear(torch.nn.Module):\n"
+        "    def forward(self, x):\n        return F(2)(x)\n"
+    )
+    (tmp_path / "modules" / "linear.py").write_text(module)
+    use = "import modules\nfrom modules.linear import Linear\nprint(Linear()(1), modules.linear.Linear()(1))\n"
+    (tmp_path / "use.py").write_text(use)
+    changed = {file.path.name: file.after for file in port.port([tmp_path], [])}
+    assert list(changed) == ["linear.py"] and changed["linear.py"] == module.replace(
+        "F(2)(x)", "F.apply(2, x)"
+    )
+
+
 def test_what_asks_for_instances_is_told(tmp_path, capsys):
     (tmp_path / "scale.py").write_text(SCALED.format(name="Base") + SCALED.format(name="Other"))
     (tmp_path / "more.py").write_text("from scale import Base\n\n\nclass Twice(Base):\n    pass\n")
