@@ -178,8 +178,8 @@ def _headers(
     """The headers, and those among them that are a library's, as `#include <fftw3.h>` finds them, not the project's."""
     found, given = {}, _texts("headers", value)
     for text in given:
-        if not os.path.exists(_joined(base, text)):
-            folders = [_joined(base, p) for p in _texts("include_dirs", include_dirs or ())]
+        if not os.path.exists(joined(base, text)):
+            folders = [joined(base, p) for p in _texts("include_dirs", include_dirs or ())]
             if path := toolchain.find_header(text, folders):
                 found[text] = os.path.abspath(path)
     paths = _files("headers", [found.get(text, text) for text in given], base)
@@ -190,7 +190,7 @@ def _headers(
 def _files(argument: str, value: object, base: Path) -> tuple[Path, ...]:
     paths = []
     for text in _texts(argument, value):
-        path = Path(_joined(base, text))
+        path = Path(joined(base, text))
         if not path.is_file():
             kind, near = "does not exist", []
             if path.exists():
@@ -219,7 +219,7 @@ def _files(argument: str, value: object, base: Path) -> tuple[Path, ...]:
     return tuple(paths)
 
 
-def _joined(base: Path, text: str) -> str:
+def joined(base: Path, text: str) -> str:
     """A path of a script, which may have been written on Windows, with backslashes."""
     path = os.path.join(base, text)
     if os.sep == "/" and not os.path.exists(path):
@@ -276,7 +276,7 @@ def options_of(kwargs: dict[str, Any], base: Path) -> dict[str, Any]:
             continue
         if key in PATH_LISTS:
             options[key] = [
-                p if p.startswith(LOADER_WORDS) else os.path.normpath(_joined(base, p))
+                p if p.startswith(LOADER_WORDS) else os.path.normpath(joined(base, p))
                 for p in _texts(key, value)
             ]
         elif key in TEXT_LISTS:

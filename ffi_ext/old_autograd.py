@@ -7,6 +7,7 @@ Function of today. Functions with static methods never come here: their `ctx` is
 
 from __future__ import annotations
 
+import copyreg
 import ctypes
 import sys
 from collections.abc import Callable
@@ -126,7 +127,13 @@ def _nothing(self: Any, *args: Any, **kwargs: Any) -> None:
     """Takes and does what the original's method of that name has to do today."""
 
 
+def _reduce(self: Any, protocol: int) -> tuple[Any, ...]:
+    """Models keep instances, and are copied and saved: copy.deepcopy(model), torch.save(model)."""
+    return copyreg.__newobj__, (type(self),), self.__dict__  # type: ignore[attr-defined]
+
+
 _INSTANCES: dict[str, Any] = {
+    "__reduce_ex__": _reduce,
     "__init__": _nothing,
     "__call__": _call,
     "save_for_backward": _keeps("_saved"),

@@ -450,7 +450,8 @@ def test_tab_completion_in_zsh(tmp_path, capsys):
 def test_doctor_finds_what_is_missing(tmp_path, capsys):
     (tmp_path / "build.py").write_text(
         "from torch.utils.ffi import create_extension\nimport no_such_package, helper\n"
-        "objects = ['k.cu.o', 'made/gone.o', 'made/pool.cu.o']\nsources = ['a.c']\nsources += ['made.c']\n"
+        "objects = ['k.cu.o', 'made/gone.o', 'made/pool.cu.o']\n"
+        "sources = ['a.c', r'pkg\\fft.py']\nsources += ['made.c']\n"
         "create_extension('a', ['a.h'], sources, extra_objects=[x for x in objects])\n"
     )
     (tmp_path / "helper.py").write_text("x = y.cuda(async=True)\n")
@@ -486,6 +487,7 @@ def test_doctor_finds_what_is_missing(tmp_path, capsys):
     assert "import numpy" not in problems
     notes = "\n".join(report["notes"])
     assert "pool.cu.o is not there: it is made from src/pool_kernel.cu" in notes
+    assert "fft.py is not there" not in notes  # of a script that was written on Windows
     assert "k.cu.o is not there: it is made from k.cu" in notes and "made.c is not there" in notes
     assert report["needs"] == ["no_such_package", "torch"]
 
@@ -515,3 +517,21 @@ def test_doctor_finds_copies_of_torch_utils_ffi(tmp_path, capsys):
     cli.main(["doctor", str(tmp_path), "--json"])
     notes = "\n".join(json.loads(capsys.readouterr().out)["notes"])
     assert "ffiext.py:2: this is a copy of torch.utils.ffi" in notes
+
+
+def test_doctor_finds_names_of_python_2(tmp_path, capsys):
+    (tmp_path / "old.py").write_text(
+        "import six\nfor i in xrange(3):\n    d.iteritems()\n    six.iteritems(d)\n    xrange(i)\n"
+    )
+    (tmp_path / "both.py").write_text(
+        "from functools import reduce\ntry:\n    xrange\nexcept NameError:\n    xrange = range\n"
+        "reduce(f, xrange(3))\ndef g(long):\n    return long\n"
+        "try:\n    text = (str, unicode)\nexcept NameError:\n    text = (str,)\n"
+        "if sys.version_info[0] < 3:\n    input = raw_input\nPY2 and isinstance(x, basestring)\n"
+    )
+    cli.main(["doctor", str(tmp_path), "--json"])
+    problems = json.loads(capsys.readouterr().out)["problems"]
+    assert [p for p in problems if "of Python 2" in p] == [
+        "old.py:3: iteritems is of Python 2: write .items",
+        "old.py:2: xrange is of Python 2: write range",
+    ]

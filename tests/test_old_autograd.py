@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import copy
 import ctypes
 import gc
+import pickle
 import subprocess
 import sys
 import weakref
@@ -83,6 +85,20 @@ def test_one_instance_called_twice_before_backward():
     torch.testing.assert_close(w.grad, 30 * z.detach())
     torch.testing.assert_close(z.grad, 3 * x.detach() + 30 * w.detach())
     assert f.size == w.size()  # what forward set on self can be read afterwards
+
+
+def test_a_model_that_keeps_an_instance_is_copied_and_saved():
+    class Model(torch.nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.scale = Scale(3.0)
+
+    copied = copy.deepcopy(Model())
+    loaded = pickle.loads(pickle.dumps(copied.scale))
+    for scale in (copied.scale, loaded):
+        x = torch.ones(2, requires_grad=True)
+        scale(x, torch.tensor([1.0, 2.0])).sum().backward()
+        assert x.grad.tolist() == [3.0, 6.0]
 
 
 def test_needs_input_grad_and_constants():

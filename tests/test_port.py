@@ -203,6 +203,12 @@ def test_files_of_every_kind_stay_what_they_are(tmp_path):
         assert (tmp_path / way / "link.py").is_symlink()
 
 
+def test_a_diff_that_nobody_reads(tmp_path, monkeypatch):
+    (tmp_path / "build.py").write_text("from torch.utils.ffi import create_extension\n")
+    monkeypatch.setattr(sys, "stdout", None)  # `ffi-ext port >&-`
+    assert cli.main(["port", str(tmp_path)]) == 0
+
+
 @pytest.mark.parametrize(
     ("old", "new"),
     [
@@ -377,6 +383,47 @@ def test_the_manner_of_published_packages(tmp_path):
     assert run(tmp_path, "use.py") == want
 
 
+@pytest.mark.parametrize(
+    ("old", "new", "note"),
+    [
+        (
+            "setup(name='a',\n      cffi_modules=['build.py:ffi'])\n",
+            "setup(name='a',\n      install_requires=[\"ffi-ext\"],\n      cffi_modules=['build.py:ffi'])\n",
+            "",
+        ),
+        (
+            "setup(cffi_modules=['build.py:ffi'], install_requires=['cffi>=1.0'])\n",
+            "setup(cffi_modules=['build.py:ffi'], install_requires=[\"ffi-ext\", 'cffi>=1.0'])\n",
+            "",
+        ),
+        (
+            "setup(cffi_modules=['b.py:ffi'], install_requires=needs)\n",
+            None,
+            "1: install_requires is no",
+        ),
+        ("options = {'cffi_modules': 1}\nsetup(**options)\n", None, "2: setup() gets cffi_modules"),
+    ],
+)
+def test_what_a_setup_requires(tmp_path, old, new, note):
+    (tmp_path / "setup.py").write_text(old)
+    (tmp_path / "pyproject.toml").write_text(
+        "[build-system]\nrequires = ['setuptools', 'ffi-ext']\n"
+    )
+    notes: list[str] = []
+    assert [f.after for f in port.port([tmp_path], notes)] == ([new] if new else [])
+    assert len(notes) == bool(note) and note in "".join(notes)
+    (tmp_path / "setup.py").write_text(new or old)
+    assert port.port([tmp_path], []) == []
+
+
+def test_a_pyproject_that_is_there_is_told(tmp_path):
+    (tmp_path / "setup.py").write_text("setup(cffi_modules=[], install_requires=['ffi-ext'])\n")
+    (tmp_path / "pyproject.toml").write_text("[build-system]\nrequires = ['setuptools', 'cffi']\n")
+    notes: list[str] = []
+    assert port.port([tmp_path], notes) == []
+    assert "pyproject.toml: add 'ffi-ext' to the requires of its [build-system]" in notes[0]
+
+
 SCALED = """\
 from torch.autograd import Function
 
@@ -410,6 +457,24 @@ def test_functions_that_packages_pass_on(tmp_path, capsys):
     assert "left to you" not in capsys.readouterr().out
     assert run(tmp_path, "use.py") == "[7.0, 7.0]\n"
     assert (tmp_path / "net.py").read_text() == other
+
+
+def test_a_module_with_the_name_of_its_function_stays(tmp_path):
+    for folder in ("functions", "modules"):
+        (tmp_path / folder).mkdir()
+        (tmp_path / folder / "__init__.py").write_text("from .linear import Linear\n")
+    (tmp_path / "functions" / "linear.py").write_text(SCALED.format(name="Linear"))
+    module = (
+        "import torch\nfrom functions.linear import Linear as F\n\n\nclass Linear(torch.nn.Module):\n"
+        "    def forward(self, x):\n        return F(2)(x)\n"
+    )
+    (tmp_path / "modules" / "linear.py").write_text(module)
+    use = "import modules\nfrom modules.linear import Linear\nprint(Linear()(1), modules.linear.Linear()(1))\n"
+    (tmp_path / "use.py").write_text(use)
+    changed = {file.path.name: file.after for file in port.port([tmp_path], [])}
+    assert list(changed) == ["linear.py"] and changed["linear.py"] == module.replace(
+        "F(2)(x)", "F.apply(2, x)"
+    )
 
 
 def test_what_asks_for_instances_is_told(tmp_path, capsys):

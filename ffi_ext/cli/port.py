@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import difflib
 import io
+import re
 import sys
 import tokenize
 from dataclasses import dataclass
@@ -96,8 +97,13 @@ def port(paths: list[Path], notes: list[str]) -> list[File]:
     named = {path.resolve(): path for path in sorted(found, key=Path.is_symlink, reverse=True)}
     read = (_read(path, notes) for path in sorted(named.values()))
     files = [file for file in read if file is not None]
-    old = [one for file in files for one in port_functions.old(file.after, file.path)]
-    bases = [one for file in files for one in port_calls.bases(file.after, file.path, old, local)]
+    both = [port_functions.classes(file.after, file.path) for file in files]
+    old = [one for functions, _ in both for one in functions]
+    shared = {one.name for one in old} & {name for _, others in both for name in others}
+    repository = port_calls.Repository(frozenset(local), frozenset(shared))
+    bases = [
+        one for file in files for one in port_calls.bases(file.after, file.path, old, repository)
+    ]
     known = []
     for file in files:
         file.after = port_scripts.imports(file.after)
@@ -105,13 +111,15 @@ def port(paths: list[Path], notes: list[str]) -> list[File]:
         file.after, converted = port_functions.functions(file.after, file.path, notes, of_file)
         known += converted
     for file in list(files):
-        text = port_calls.calls(file.after, file.path, known, local, notes)
+        text = port_calls.calls(file.after, file.path, known, repository, notes)
         text = port_scripts.first_elements(text, file.path, notes)
         text = port_scripts.volatile(text, file.path, notes)
-        file.after, builds = port_scripts.setup(text)
+        file.after, builds = port_scripts.setup(text, file.path, notes)
         project = file.path.with_name("pyproject.toml")
         if builds and not project.exists():
             files.append(File(project, "utf-8", None, PYPROJECT))
+        elif builds and not re.search(rb"ffi[-_]ext", project.read_bytes()):
+            notes.append(f"{project}: add 'ffi-ext' to the requires of its [build-system]")
     return [file for file in files if file.before != file.after]
 
 

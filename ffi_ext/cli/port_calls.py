@@ -3,27 +3,31 @@
 from __future__ import annotations
 
 import ast
-from collections.abc import Collection
+from dataclasses import dataclass
 from pathlib import PurePath
 
 from ffi_ext.cli.edits import Source, with_import
 from ffi_ext.cli.port_functions import Converted, Refused
 
 
-def calls(
-    text: str, file: PurePath, known: list[Converted], local: Collection[str], notes: list[str]
-) -> str:
-    """`F(p)(a)` becomes `F.apply(p, a)`, and `F(p)` elsewhere a partial of it.
+@dataclass(frozen=True)
+class Repository:
+    """What is ported: names of its modules and packages, and those of old Functions that other classes have, too."""
 
-    Args:
-        local: Names of the modules and packages that are ported.
-    """
+    local: frozenset[str]
+    shared: frozenset[str]
+
+
+def calls(
+    text: str, file: PurePath, known: list[Converted], repository: Repository, notes: list[str]
+) -> str:
+    """`F(p)(a)` becomes `F.apply(p, a)`, and `F(p)` elsewhere a partial of it."""
     said: set[str] = set()
     names = [made.name for made in known]
     # one a round: a call may stand in another's arguments
     while any(name in text for name in names):
         source = Source(text)
-        visible = named(source, file, known, local)
+        visible = named(source, file, known, repository)
         changed, needs_functools = False, False
         for node in ast.walk(source.tree):
             if not isinstance(node, ast.Call):
@@ -52,54 +56,65 @@ def calls(
 
 
 def bases(
-    text: str, file: PurePath, known: list[Converted], local: Collection[str]
+    text: str, file: PurePath, known: list[Converted], repository: Repository
 ) -> list[Converted]:
     """Those that classes of a file derive from."""
     if not any(made.name in text for made in known):
         return []
     source = Source(text)
-    visible = named(source, file, known, local)
+    visible = named(source, file, known, repository)
     classes = [node for node in ast.walk(source.tree) if isinstance(node, ast.ClassDef)]
     words = [ast.unparse(base) for node in classes for base in node.bases]
     return [visible[base] for base in words if base in visible]
 
 
 def named(
-    source: Source, file: PurePath, known: list[Converted], local: Collection[str]
+    source: Source, file: PurePath, known: list[Converted], repository: Repository
 ) -> dict[str, Converted]:
     """How a file names the classes: by their own name, and through modules that it imports."""
     names: dict[str, Converted] = {}
-    modules: dict[str, str] = {}  # as they are called here, and their last name
+    modules: dict[str, tuple[str, ...]] = {}  # as they are called here, and their path
     for node in ast.walk(source.tree):
         if isinstance(node, ast.ImportFrom):
-            parts = (node.module or "").split(".")
-            if not node.level and parts[0] not in local:
+            path = tuple(filter(None, (node.module or "").split(".")))
+            if node.level:
+                path = (*file.parents[min(node.level, len(file.parents)) - 1].parts, *path)
+            elif path[0] not in repository.local:
                 continue
             for alias in node.names:
-                modules[alias.asname or alias.name] = alias.name
+                modules[alias.asname or alias.name] = (*path, alias.name)
                 for name in {made.name for made in known}:
-                    if alias.name in (name, "*") and (one := _one(known, name, parts[-1])):
+                    if alias.name in (name, "*") and (one := _one(known, name, path, repository)):
                         names[name if alias.name == "*" else alias.asname or name] = one
         elif isinstance(node, ast.Import):
             for alias in node.names:
-                first, _, last = alias.name.rpartition(".")
-                if alias.name.partition(".")[0] in local:
-                    modules[alias.asname or alias.name.partition(".")[0]] = last
+                path = tuple(alias.name.split("."))
+                if path[0] in repository.local:
+                    modules[alias.asname or path[0]] = path if alias.asname else path[:1]
     for node in ast.walk(source.tree):
         if isinstance(node, ast.Attribute):
             words = ast.unparse(node)
-            *path, name = words.split(".")
-            if path and path[0] in modules:
-                last = modules[path[0]] if len(path) == 1 else path[-1]
-                if one := _one(known, name, last):
+            *path_here, name = words.split(".")
+            if path_here and path_here[0] in modules:
+                path = (*modules[path_here[0]], *path_here[1:])
+                if one := _one(known, name, path, repository):
                     names[words] = one
     return names | {made.name: made for made in known if made.file == file}
 
 
-def _one(known: list[Converted], name: str, module: str) -> Converted | None:
-    """The class of that name in the module, or in the package; else the only one, which others import from there."""
+def _one(
+    known: list[Converted], name: str, module: tuple[str, ...], repository: Repository
+) -> Converted | None:
+    """The class of that name in the module, or in the package; else the only one, which others import from there.
+
+    Where other classes have the name, too, such as the Module around it, it is that in just this module.
+    """
     found = [made for made in known if made.name == name]
-    near = [made for made in found if module in (made.file.stem, made.file.parent.name)]
+    if name in repository.shared:
+        ends = [(made, made.file.with_suffix("").parts) for made in found]
+        found = [made for made, parts in ends if parts[len(parts) - len(module) :] == module]
+    last = module[-1] if module else ""
+    near = [made for made in found if last in (made.file.stem, made.file.parent.name)]
     kinds = {(made.parameters, tuple(made.defaults.items())) for made in near or found}
     return (near or found)[0] if len(kinds) == 1 else None
 

@@ -34,11 +34,11 @@ class Refused(Exception):
     """Why a class stays as it is."""
 
 
-def old(text: str, file: PurePath) -> list[Converted]:
-    """The old-style Functions of a text, whatever becomes of them."""
-    tree = parse(text) if "Function" in text else ast.Module([], [])
-    names = [node.name for node in ast.walk(tree) if is_old_function(node)]  # type: ignore[attr-defined]
-    return [Converted(name, file, (), {}) for name in names]
+def classes(text: str, file: PurePath) -> tuple[list[Converted], list[str]]:
+    """The old-style Functions of a text, whatever becomes of them, and the names of its other classes."""
+    found = [node for node in ast.walk(parse(text)) if isinstance(node, ast.ClassDef)]
+    old = [Converted(node.name, file, (), {}) for node in found if is_old_function(node)]
+    return old, [node.name for node in found if not is_old_function(node)]
 
 
 def functions(

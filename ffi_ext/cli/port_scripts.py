@@ -97,7 +97,7 @@ def _import(node: ast.Import) -> list[str] | None:
     return lines
 
 
-def setup(text: str) -> tuple[str, bool]:
+def setup(text: str, file: PurePath, notes: list[str]) -> tuple[str, bool]:
     """A setup.py with cffi_modules asks for ffi-ext when it is installed. Returns whether it is one."""
     if "cffi_modules" not in text:
         return text, False
@@ -106,15 +106,42 @@ def setup(text: str) -> tuple[str, bool]:
     for node in ast.walk(source.tree):
         if not (isinstance(node, ast.Call) and last_name(node.func) == "setup"):
             continue
-        keywords = {k.arg: k.value for k in node.keywords}
-        if "cffi_modules" not in keywords:
-            continue
-        found = True
-        required = keywords.get("install_requires")
-        if isinstance(required, ast.List) and "ffi" not in source.of(required).replace("cffi", ""):
-            start = source.span(required)[0] + 1
-            source.edit(start, start, '"ffi-ext"' + (", " if required.elts else ""))
+        keywords = {keyword.arg: keyword for keyword in node.keywords}
+        if "cffi_modules" in keywords:
+            found = True
+            _require(source, keywords, file, notes)
+        elif None in keywords:  # **options
+            notes.append(
+                f"{file}:{node.lineno}: setup() gets cffi_modules by **: add 'ffi-ext' to install_requires, and to the "
+                "requires of [build-system] in a pyproject.toml"
+            )
     return source.result(), found
+
+
+def _require(
+    source: Source, keywords: dict[str | None, ast.keyword], file: PurePath, notes: list[str]
+) -> None:
+    """ffi-ext among install_requires, which a setup.py may not have."""
+    if "install_requires" not in keywords:
+        modules = keywords["cffi_modules"]
+        start = source.span(modules)[0]
+        before = source.text[source.line_start(modules.lineno) : start]
+        source.edit(
+            start,
+            start,
+            'install_requires=["ffi-ext"],' + (" " if before.strip() else f"\n{before}"),
+        )
+        return
+    required = keywords["install_requires"].value
+    if "ffi" in source.of(required).replace("cffi", ""):
+        return
+    if isinstance(required, ast.List):
+        start = source.span(required)[0] + 1
+        source.edit(start, start, '"ffi-ext"' + (", " if required.elts else ""))
+    else:
+        notes.append(
+            f"{file}:{required.lineno}: install_requires is no list here: add 'ffi-ext' to what it is"
+        )
 
 
 def first_elements(text: str, file: PurePath, notes: list[str]) -> str:

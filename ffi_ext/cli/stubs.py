@@ -56,8 +56,10 @@ def main(options: argparse.Namespace) -> int:
             return complain(f"there is no header or package directory {missing[0]!r}")
         binaries = [t for t in options.targets if Path(t).suffix in (".so", ".pyd")]
         if binaries:
-            folder = shlex.quote(os.path.dirname(binaries[0]) or ".")
-            return complain(f"{binaries[0]} is no header: for a built module, ffi-ext stubs {folder}")
+            package = shlex.quote(os.path.dirname(binaries[0]) or ".")
+            return complain(
+                f"{binaries[0]} is no header: for a built module, ffi-ext stubs {package}"
+            )
         try:
             text = of_headers(options.targets, options.include_dirs)
         except BuildError as error:

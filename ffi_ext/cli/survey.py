@@ -11,7 +11,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from ffi_ext import cuda, cuda_objects, elf, legacy, toolchain, wheels
+from ffi_ext import cuda, cuda_objects, elf, extension_arguments, legacy, toolchain, wheels
 from ffi_ext.cli.edits import parse
 from ffi_ext.paths import INCLUDE
 
@@ -32,6 +32,23 @@ PACKAGES = {
     "sklearn": "scikit-learn",
     "yaml": "pyyaml",
 }
+
+# Names that Python 2 has, and what they are today; methods begin with a dot.
+OF_PYTHON_2 = {
+    "basestring": "str",
+    "long": "int",
+    "raw_input": "input",
+    "reduce": "functools.reduce",
+    "unichr": "chr",
+    "unicode": "str",
+    "xrange": "range",
+    ".has_key": "key in dict",
+    ".iteritems": ".items",
+    ".iterkeys": ".keys",
+    ".itervalues": ".values",
+}
+# In what a script asks before it does the one thing or the other.
+ASKS_FOR_PYTHON = re.compile(r"version|\bPY_?[23]\b", re.I)
 
 
 def files(folder: Path, *suffixes: str) -> list[Path]:
@@ -117,6 +134,10 @@ def scripts(folder: Path, report: Report) -> None:
         for what, count in counts.items():
             if count:
                 old.append(f"{what} ({count} in {shown})")
+        for name, line in sorted(_of_python_2(tree).items()):
+            report.problems.append(
+                f"{shown}:{line}: {name.lstrip('.')} is of Python 2: write {OF_PYTHON_2[name]}"
+            )
     if mistaken:
         report.notes.append(
             f"torch's BuildExtension is called as create_extension: {', '.join(sorted(mistaken))}. It works "
@@ -134,7 +155,7 @@ def scripts(folder: Path, report: Report) -> None:
 def _optional_imports(tree: ast.Module) -> Iterator[ast.AST]:
     """The imports that a script does without: it catches their ImportError, or asks for Python's version before."""
     for node in ast.walk(tree):
-        if isinstance(node, ast.If) and re.search(r"version|\bPY_?[23]\b", ast.unparse(node.test)):
+        if isinstance(node, ast.If) and ASKS_FOR_PYTHON.search(ast.unparse(node.test)):
             yield from (*node.body, *node.orelse)
         elif isinstance(node, ast.Try):
             types = [ast.unparse(h.type) if h.type else "Exception" for h in node.handlers]
@@ -144,6 +165,43 @@ def _optional_imports(tree: ast.Module) -> Iterator[ast.AST]:
                 names += [n.module or "" for n in node.body if isinstance(n, ast.ImportFrom)]
                 if all(_is_installed(name.partition(".")[0]) for name in names):
                     yield from (found for handler in node.handlers for found in handler.body)
+
+
+def _of_python_2(tree: ast.Module) -> dict[str, int]:
+    """Names of Python 2 that a script uses and does not define or import, and where it does first."""
+    used: dict[str, int] = {}
+    known: set[str] = set()
+    guarded: set[ast.AST] = set()
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Try):
+            types = [ast.unparse(h.type) if h.type else "Exception" for h in node.handlers]
+            if any(re.search(r"NameError|AttributeError|\bException", words) for words in types):
+                guarded |= {found for part in node.body for found in ast.walk(part)}
+        elif isinstance(node, (ast.If, ast.IfExp, ast.BoolOp)):
+            test = node if isinstance(node, ast.BoolOp) else node.test
+            if ASKS_FOR_PYTHON.search(ast.unparse(test)):
+                guarded |= set(ast.walk(node))
+        if isinstance(node, ast.Name) and not isinstance(node.ctx, ast.Load):
+            known.add(node.id)
+        elif isinstance(node, ast.alias):
+            known.add(node.asname or node.name)
+        elif isinstance(node, ast.arg):
+            known.add(node.arg)
+        elif isinstance(node, (ast.FunctionDef, ast.ClassDef)):
+            known.add(node.name)
+    for node in ast.walk(tree):
+        name = ""
+        if isinstance(node, ast.Name):
+            name = node.id
+        elif isinstance(node, ast.Attribute) and last_name(node.value) not in ("six", "future"):
+            name = f".{node.attr}"
+        if (
+            name in OF_PYTHON_2
+            and node not in guarded
+            and not {name, name.lstrip("."), "*"} & known
+        ):
+            used.setdefault(name, node.lineno)  # type: ignore[attr-defined]
+    return used
 
 
 def _is_beside(init: Path, name: str) -> bool:
@@ -222,12 +280,13 @@ def _files_of(lists: dict[str, list[str]], path: Path, shown: str, report: Repor
                 report.problems.append(
                     f"{shown}: {text} needs nvcc: {cuda.how_to_install()}; or leave it out"
                 )
-            if (path.parent / text).exists():
+            there = Path(extension_arguments.joined(path.parent, text))
+            if there.exists():
                 continue
             if key == "headers" and toolchain.find_header(text, ()):
                 continue  # a library's
             is_object = key == "extra_objects"
-            source = cuda_objects.source_of(path.parent / text) if is_object else None
+            source = cuda_objects.source_of(there) if is_object else None
             if source is not None:
                 report.notes.append(
                     f"{shown}: {text} is not there: it is made from {os.path.relpath(source, path.parent)}"

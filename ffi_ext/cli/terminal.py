@@ -36,6 +36,8 @@ def print_diff(lines: list[str], encoding: str) -> None:
     Lines without a line break at their end are said to have none.
     """
     colours = {"+": GREEN, "-": RED, "@": CYAN}
+    if sys.stdout is None:  # it was closed before Python started
+        return
     sys.stdout.flush()
     for number, line in enumerate(lines):
         text = line.removesuffix("\n")
