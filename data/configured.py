@@ -68,8 +68,8 @@ def make_data_loader(
 ) -> Loader:
     """Batches of (ImageList, targets, indices) as DATALOADER, SOLVER and TEST ask for them.
 
-    In training: SOLVER.MAX_ITER batches, each epoch in another order. In a test: every image once, in order where
-    images of both shapes are not kept apart.
+    In training: SOLVER.MAX_ITER batches, each epoch in another order. In a test: every image once (the first ones
+    twice, where the ranks would get unequally many), in order where images of both shapes are not kept apart.
 
     Args:
         config: DATALOADER's ASPECT_RATIO_GROUPING keeps images that are wider than high from the others,

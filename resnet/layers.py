@@ -18,11 +18,12 @@ from resnet.deformable_pooling import (
     ModulatedDeformRoIPoolingPack,
 )
 from resnet.ops import deform_conv2d, frozen_batch_norm, roi_align, roi_pool
+from resnet.ops.native import LOW_PRECISION
 from resnet.poolers import LevelMapper, Pooler
 
 # torch.fx, and with it torchvision's create_feature_extractor, records calls of these as they are: they look at
 # types and layouts, which a Proxy has not.
-for _name in ("deform_conv2d", "frozen_batch_norm"):
+for _name in ("affine_of", "deform_conv2d", "frozen_batch_norm"):
     torch.fx.wrap(_name)
 
 __all__ = [
@@ -38,11 +39,27 @@ __all__ = [
 ]
 
 
+def affine_of(
+    weight: torch.Tensor,
+    bias: torch.Tensor,
+    mean: torch.Tensor,
+    variance: torch.Tensor,
+    eps: float,
+) -> tuple[torch.Tensor, torch.Tensor]:
+    """The scale and the bias (C) of a normalisation with these statistics; of half precision, in float32."""
+    weight, bias, mean, variance = (
+        values.float() if values.dtype in LOW_PRECISION else values
+        for values in (weight, bias, mean, variance)
+    )
+    scale = weight * (variance + eps).rsqrt()
+    return scale, bias - mean * scale
+
+
 class FrozenBatchNorm2d(nn.Module):
     """Batch normalisation whose statistics and affine parameters are constants.
 
     y = x * scale + (bias - running_mean * scale) with scale = weight / sqrt(running_var + eps);
-    all are buffers (C). Input in half precision is computed in float32, the buffers stay as they are.
+    all are buffers (C). Half precision is computed in float32, the buffers stay as they are.
 
     Args:
         channels: C.
@@ -71,9 +88,8 @@ class FrozenBatchNorm2d(nn.Module):
         super()._load_from_state_dict(state_dict, prefix, *arguments)
 
     def affine(self) -> tuple[torch.Tensor, torch.Tensor]:
-        """The scale and the bias (C) that the four buffers amount to."""
-        scale = self.weight * (self.running_var + self.eps).rsqrt()
-        return scale, self.bias - self.running_mean * scale
+        """The scale and the bias (C) that the four buffers amount to; of half precision, in float32."""
+        return affine_of(self.weight, self.bias, self.running_mean, self.running_var, self.eps)
 
     def forward(
         self,
@@ -84,8 +100,8 @@ class FrozenBatchNorm2d(nn.Module):
         inplace: bool = False,
     ) -> torch.Tensor:
         """relu(normalised x + residual), in one pass; see `resnet.ops.frozen_batch_norm`."""
-        scale, bias = self.affine()
-        return frozen_batch_norm(x, scale, bias, residual, relu=relu, inplace=inplace)
+        pair = self.affine()  # of which torch.fx sees one value
+        return frozen_batch_norm(x, pair[0], pair[1], residual, relu=relu, inplace=inplace)
 
     def extra_repr(self) -> str:
         return f"{self.weight.shape[0]}, eps={self.eps}"

@@ -1,7 +1,8 @@
 """`python -m resnet.train`: a small ResNet learns the handwritten digits that scikit-learn carries.
 
 Alone, or `torchrun --nproc-per-node 2 -m resnet.train` in parallel. A checkpoint is written after
-each epoch, and `--resume` goes on from it to the same weights, bit for bit, that an unbroken run has.
+each epoch, and `--resume` goes on from it to the same weights, bit for bit, that an unbroken run with as
+many threads has.
 """
 
 from __future__ import annotations
@@ -40,7 +41,7 @@ RANGES: dict[str, tuple[Callable[[Any], bool], str]] = {
 
 @dataclasses.dataclass
 class Settings:
-    """What decides the result, beside the number of processes and torch's version."""
+    """What decides the result, beside the numbers of processes and threads, and torch's version."""
 
     epochs: int = 25
     batch_size: int = 64  # of all processes together

@@ -167,9 +167,9 @@ static geometry check(const THTensor *columns, int argument, const THTensor *map
   g.group_channels = g.channels / columns->size[0];
   g.first = first;
   g.positions = columns->size[1];
-  REQUIRE(first >= 0 && first + g.positions <= g.out_size[0] * g.out_size[1], argument,
-          "positions %lld to %lld do not lie within offset %s", (long long)first,
-          (long long)(first + g.positions), THTensor_(sizeDesc)(offset).str);
+  REQUIRE(first >= 0 && first <= g.out_size[0] * g.out_size[1] - g.positions, argument,
+          "%lld positions from %lld on do not lie within offset %s", (long long)g.positions,
+          (long long)first, THTensor_(sizeDesc)(offset).str);
   f->offset = THTensor_(data)(offset);
   f->mask = mask ? THTensor_(data)(mask) : NULL;
   for (int i = 0; i < 3; i++) {

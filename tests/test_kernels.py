@@ -505,3 +505,16 @@ def test_nms_checks_and_resizes():
     with pytest.raises(Exception, match="threshold must be a number, got NaN"):
         nms(boxes, torch.ones(3), math.nan)
     assert keep.tolist() == [2, 1]
+
+
+# ------------------------------------------------------------------------------------ deform_columns
+
+
+@pytest.mark.parametrize("first", [-1, 21, 2**63 - 1])
+def test_deform_columns_takes_positions_within_the_offsets(first):
+    image, offset = torch.zeros(4, 6, 5), torch.zeros(18, 6, 5)
+    where = (3, 3, 1, 1, 1, 1, 1, 1, first)
+    with pytest.raises(RuntimeError, match=rf"10 positions from {first} on do not lie within"):
+        kernels.deform_columns_float(
+            image, offset, kernels._ffi.NULL, *where, torch.empty(1, 10, 36)
+        )

@@ -30,7 +30,11 @@ def test_frozen_batch_norm_under_autocast_and_in_bfloat16():
     y.float().sum().backward()
     assert convolution.weight.grad.isfinite().all()
     assert layer.running_mean.dtype == torch.float32  # the original cast its buffers for good
-    assert layer.bfloat16()(low).dtype == torch.bfloat16
+    y = layer.bfloat16()(low)
+    assert y.dtype == torch.bfloat16
+    mean, variance = layer.running_mean.float(), layer.running_var.float()
+    exact = F.batch_norm(low.float(), mean, variance, eps=0.0)
+    assert ((y.float() - exact).abs() <= exact.abs() * 2**-8).all()
 
 
 def test_frozen_batch_norm_compiles_to_the_formula_and_exports():

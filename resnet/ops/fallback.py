@@ -9,6 +9,8 @@ from __future__ import annotations
 import torch
 import torch.nn.functional as F
 
+from resnet.ops.native import LOW_PRECISION
+
 
 def frozen_batch_norm(
     x: torch.Tensor,
@@ -18,7 +20,7 @@ def frozen_batch_norm(
     relu: bool,
 ) -> torch.Tensor:
     dtype = x.dtype
-    if dtype in (torch.float16, torch.bfloat16):
+    if dtype in LOW_PRECISION:
         x, scale, bias = x.float(), scale.float(), bias.float()
     y = x * scale.view(1, -1, 1, 1) + bias.view(1, -1, 1, 1)
     if residual is not None:

@@ -84,7 +84,7 @@ _torch_only = _choice == "torch"
 
 _SUFFIX = {torch.float32: "float", torch.float64: "double"}
 _NULL = FFI.NULL  # the object that each `_ffi.NULL` is: calls know it at sight
-_LOW_PRECISION = (torch.float16, torch.bfloat16)
+LOW_PRECISION = (torch.float16, torch.bfloat16)
 
 
 def available(device: str = "cpu") -> bool:
@@ -151,7 +151,7 @@ def working_dtype(name: str, tensor: torch.Tensor) -> torch.dtype:
         TypeError: The tensor is not of a floating-point type.
     """
     dtype = tensor.dtype if isinstance(tensor, torch.Tensor) else None
-    if dtype in _LOW_PRECISION:
+    if dtype in LOW_PRECISION:
         return torch.float32
     if not isinstance(dtype, torch.dtype) or dtype not in _SUFFIX:
         raise wrong_dtype(name, tensor)

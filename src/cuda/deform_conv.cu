@@ -114,9 +114,9 @@ geometry<element<Tensor>> check_geometry(const Tensor *columns, int argument, co
   g.group_channels = g.channels / columns->size[0];
   g.first = first;
   g.positions = columns->size[1];
-  REQUIRE(first >= 0 && first + g.positions <= g.out_size[0] * g.out_size[1], argument,
-          "positions %lld to %lld do not lie within offset %s", (long long)first,
-          (long long)(first + g.positions), desc_of(offset).str);
+  REQUIRE(first >= 0 && first <= g.out_size[0] * g.out_size[1] - g.positions, argument,
+          "%lld positions from %lld on do not lie within offset %s", (long long)g.positions,
+          (long long)first, desc_of(offset).str);
   g.offset = data_of(offset);
   g.mask = mask ? data_of(mask) : NULL;
   for (int i = 0; i < 3; i++) {
