@@ -645,15 +645,21 @@ def test_a_layout_inside_of_what_has_no_name(build):
 def test_variables_sized_by_the_compiler_and_vectors(build):
     header = (
         "typedef float four __attribute__((vector_size(16)));\nfour add(four a);\nint at(four *p);\n"
-        "enum { N = sizeof(int) };\nextern short table[N];\nint of(const int v[N]);\n"
+        "enum { N = sizeof(int) };\nextern short table[N], other[sizeof(int) / 2];\nint of(const int v[N]);\n"
+        "typedef float row[sizeof(int)];\nfloat last(const row r);\nint at_most(int n, const int v[(int)8.0]);\n"
     )
     source = (
         f"{header}short table[N] = {{1, 2, 3, 4}};\nfour add(four a) {{ return a; }}\n"
-        "int at(four *p) { return 1; }\nint of(const int *v) { return v[3]; }\n"
+        "int at(four *p) { return 1; }\nint of(const int *v) { return v[3]; }\nshort other[2] = {5, 6};\n"
+        "float last(const row r) { return r[3]; }\nint at_most(int n, const int *v) { return v[n - 1]; }\n"
     )
     module = build(header, source)
-    assert module.__all__ == ["of", "N", "table"]
+    assert module.__all__ == ["of", "last", "at_most", "N", "table", "other"]
     assert list(module.table) == [1, 2, 3, 4] and module.of([5, 6, 7, 8]) == 8
+    assert list(module.other) == [5, 6] and module.at_most(2, [7, 8]) == 8
+    assert module.last([0, 1, 2, 3]) == 3
+    with pytest.raises(ValueError, match="expected 4 values for const row r, got 3"):
+        module.last([1, 2, 3])
 
 
 def test_variables_that_only_c_knows(build):

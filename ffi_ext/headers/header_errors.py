@@ -68,7 +68,7 @@ def _hint(text: str, reason: str, kept: Sequence[Statement]) -> str:
     no_function = "Invalid function definition" in reason
     if "At end of input" in reason or (no_function and re.search(r"\)\s*\w", text)):
         return "hint: is a ; missing at its end?"
-    if "simple numeric constant" in reason or "partial but has no C name" in reason:
+    if re.search("simple numeric constant|actual array length|partial but has no C name", reason):
         return "hint: the size of an array must be a number here; write a pointer, or the number"
     named = {name for statement in kept for name in statement.defines}
     known = types.known_names() | named

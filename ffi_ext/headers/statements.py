@@ -194,14 +194,14 @@ def _type_and_variable(declaration: str, match: re.Match[str]) -> tuple[str, str
 
 
 def _without_sizes(declaration: str) -> str:
-    """C99's `int n, float v[n]`, or `v[*]`, as `int n, float v[]`: to the function, a pointer either way."""
+    """C99's `int n, float v[n]`, `v[*]`, and what is left to the compiler, as `float v[]`: to C, a pointer either way."""
     if "[" not in declaration:
         return declaration
     names = {ctext.parameter_name(parameter) for parameter in ctext.parameters_of(declaration)}
 
     def without(match: re.Match[str]) -> str:
-        of_parameters = match[1].strip() == "*" or names & set(ctext.identifiers(match[1]))
-        return "[]" if of_parameters else match[0]
+        is_open = match[1].strip() in ("*", "...") or names & set(ctext.identifiers(match[1]))
+        return "[]" if is_open else match[0]
 
     return re.sub(r"(?<!\])\[([^\]]*)\]", without, declaration)
 
@@ -242,7 +242,7 @@ def _clean(text: str) -> str:
     if "_Complex" in text:
         text = _COMPLEX_FIRST.sub(r"\1 _Complex", text)
         text = _LONG_COMPLEX.sub("_Complex_long_double", text)
-    if "{" in text:
+    if "{" in text or "[" in text:
         text = layouts.asking_the_compiler(text)
     return _NAME_IN_PARENTHESES.sub(r"\1 \2", " ".join(_NOISE.sub(" ", text).split()))
 
