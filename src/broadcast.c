@@ -256,8 +256,10 @@ static void walk_all(walk *w, panel_function compute, size_t in_element, size_t 
     walk w;                                                                                     \
     broadcast_inputs(&w, a->nDimension, a->size, a->stride, b->nDimension, b->size, b->stride); \
     if (!out) out = TH_CONCAT_4(TH, Out, Tensor_, new)();                                       \
-    if (out->nDimension != w.axes || memcmp(out->size, w.size, w.axes * sizeof(int64_t)))       \
+    if (out->nDimension != w.axes || memcmp(out->size, w.size, w.axes * sizeof(int64_t))) {     \
+      REQUIRE_NO_INPUT(out, 3, a, b);                                                           \
       TH_CONCAT_4(TH, Out, Tensor_, resizeNd)(out, elements_of(&w) ? w.axes : 0, w.size, NULL); \
+    }                                                                                           \
     for (int axis = 0; axis < out->nDimension; axis++) w.stride[OUT][axis] = out->stride[axis]; \
     walk_all(&w, TH_CONCAT_3(operation, _panel_, type_name), sizeof(real), sizeof(out_real),    \
              THTensor_(data)(a), THTensor_(data)(b), TH_CONCAT_4(TH, Out, Tensor_, data)(out)); \

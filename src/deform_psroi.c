@@ -425,8 +425,10 @@ void deform_psroi_forward(const THTensor *input, const THTensor *rois, const THT
   THTensor *const results[2] = {output, top_count};
   for (int i = 0; i < 2; i++)
     if (results[i] &&
-        (results[i]->nDimension != 4 || memcmp(results[i]->size, wanted, sizeof wanted)))
+        (results[i]->nDimension != 4 || memcmp(results[i]->size, wanted, sizeof wanted))) {
+      REQUIRE_NO_INPUT(results[i], 11 + i, input, rois, trans);
       THTensor_(resize4d)(results[i], wanted[0], wanted[1], wanted[2], wanted[3]);
+    }
   if (g.regions == 0) return;
 
   const real *map = THTensor_(data)(input);

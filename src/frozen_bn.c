@@ -101,7 +101,10 @@ void frozen_bn_forward(const THTensor *input, const THTensor *scale, const THTen
   REQUIRE(residual == NULL || THTensor_(isSameSizeAs)(residual, input), 4,
           "residual must be NULL or have input's shape %s, got %s", THTensor_(sizeDesc)(input).str,
           THTensor_(sizeDesc)(residual).str);
-  if (!THTensor_(isSameSizeAs)(output, input)) THTensor_(resizeAs)(output, (THTensor *)input);
+  if (!THTensor_(isSameSizeAs)(output, input)) {
+    REQUIRE_NO_INPUT(output, 6, scale, bias);
+    THTensor_(resizeAs)(output, (THTensor *)input);
+  }
   if (elements == 0) return;
 
   const real *x = THTensor_(data)(input), *r = residual ? THTensor_(data)(residual) : NULL;
@@ -190,10 +193,14 @@ void frozen_bn_backward(const THTensor *grad_output, const THTensor *output, con
   REQUIRE(THTensor_(nElement)(scale) == channels && scale->nDimension <= 1, 3,
           "scale must have one value per channel of grad_output, shape [%lld], got %s",
           (long long)channels, THTensor_(sizeDesc)(scale).str);
-  if (grad_input && !THTensor_(isSameSizeAs)(grad_input, grad_output))
+  if (grad_input && !THTensor_(isSameSizeAs)(grad_input, grad_output)) {
+    REQUIRE_NO_INPUT(grad_input, 4, scale);
     THTensor_(resizeAs)(grad_input, (THTensor *)grad_output);
-  if (grad_residual && !THTensor_(isSameSizeAs)(grad_residual, grad_output))
+  }
+  if (grad_residual && !THTensor_(isSameSizeAs)(grad_residual, grad_output)) {
+    REQUIRE_NO_INPUT(grad_residual, 5, scale);
     THTensor_(resizeAs)(grad_residual, (THTensor *)grad_output);
+  }
   if (elements == 0 || (!grad_input && !grad_residual)) return;
 
   const real *g = THTensor_(data)(grad_output), *out = output ? THTensor_(data)(output) : NULL;

@@ -22,6 +22,21 @@
     if (!(condition)) THArgCheck(0, argument, __VA_ARGS__); \
   } while (0)
 
+/* Before an output, which is that argument, is resized: of an input that is the same tensor the
+ * elements would be read by the new shape. */
+static inline void require_no_input(const void *output, int argument, const void *const *inputs,
+                                    size_t count) {
+  for (size_t i = 0; i < count; i++)
+    REQUIRE(inputs[i] != output, argument,
+            "an output of another shape than the result's must be no input, too");
+}
+
+#define REQUIRE_NO_INPUT(output, argument, ...)                                 \
+  do {                                                                          \
+    const void *const inputs[] = {__VA_ARGS__};                                 \
+    require_no_input(output, argument, inputs, sizeof inputs / sizeof *inputs); \
+  } while (0)
+
 /* A function so marked is compiled for several x86-64 levels, and the loader picks the best one:
  * one binary for every machine (uint8 normalisation runs 4x faster with AVX2 than with the
  * baseline's SSE2). Needs gcc and glibc's ifunc. */

@@ -57,8 +57,10 @@ void normalize_image(const THByteTensor *image, const THTensor *mean, const THTe
   }
   const int64_t height = shape[0], width = shape[1], channels = shape[2];
   if (output->nDimension != 3 || output->size[0] != channels || output->size[1] != height ||
-      output->size[2] != width)
+      output->size[2] != width) {
+    REQUIRE_NO_INPUT(output, 5, mean, std);
     THTensor_(resize3d)(output, channels, height, width);
+  }
   if (height == 0 || width == 0 || channels == 0) return;
 
   const uint8_t *in = THByteTensor_data(image);

@@ -34,6 +34,7 @@ void pointwise_prepare(const THFloatTensor *weight, THFloatTensor *prepared) {
           1, "weight must be (O, C), O a multiple of %d and C of %d, got %s", COLUMNS, WIDEST,
           THFloatTensor_sizeDesc(weight).str);
   const int64_t outputs = weight->size[0], channels = weight->size[1];
+  REQUIRE_NO_INPUT(prepared, 2, weight);
   THFloatTensor_resize3d(prepared, outputs / COLUMNS, channels, COLUMNS);
   const float *from = THFloatTensor_data(weight);
   float *to = THFloatTensor_data(prepared);

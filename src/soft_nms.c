@@ -78,6 +78,7 @@ void soft_nms(const THTensor *boxes, const THTensor *scores, int method, double 
   REQUIRE(sigma > 0, 4, "sigma must be positive, got %g", sigma);
   REQUIRE(iou_threshold == iou_threshold, 5, "iou_threshold must be a number, got NaN");
   REQUIRE(score_threshold >= 0, 6, "score_threshold must not be negative, got %g", score_threshold);
+  REQUIRE_NO_INPUT(kept_scores, 9, boxes);
   THLongTensor_resize1d(keep, count);
   THTensor_(resize1d)(kept_scores, count);
   REQUIRE(THLongTensor_isContiguous(keep), 8, "keep must be contiguous");

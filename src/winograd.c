@@ -91,6 +91,7 @@ void winograd_prepare(const THFloatTensor *weight, THFloatTensor *prepared) {
           1, "weight must be (O, C, 3, 3), O a multiple of %d and C of %d, got %s", COLUMNS, WIDEST,
           THFloatTensor_sizeDesc(weight).str);
   const int64_t outputs = weight->size[0], channels = weight->size[1];
+  REQUIRE_NO_INPUT(prepared, 2, weight);
   THFloatTensor_resize4d(prepared, PLANES, outputs / COLUMNS, channels, COLUMNS);
   const float *g = THFloatTensor_data(weight);
   float *to = THFloatTensor_data(prepared);

@@ -326,3 +326,12 @@ def test_what_winograd_does_not_support(weight, geometry):
 def test_what_pointwise_does_not_support(weight, geometry):
     assert PointwiseConvolution.supports(torch.ones(32, 16, 1, 1), BARE)
     assert not PointwiseConvolution.supports(weight, geometry)
+
+
+@pytest.mark.parametrize(("prepare", "shape"), [("winograd", (32, 16, 3, 3)), ("pointwise", (32, 16))])
+def test_weights_are_not_prepared_in_place(module, prepare, shape):
+    weight = torch.rand(shape)
+    before = weight.clone()
+    with pytest.raises(NativeError, match="must be no input"):
+        getattr(module, f"{prepare}_prepare")(weight, weight)
+    assert torch.equal(weight, before)

@@ -25,7 +25,7 @@ from tests.operators import differentiable, selections  # noqa: E402
 NAN = math.nan
 # Arguments of wrong calls.
 X, S, E = torch.rand(2, 3, 5, 6), torch.rand(3), torch.empty(0)
-R, B = torch.tensor([[0.0, 1, 1, 3, 4]]), torch.rand(3, 4)
+R, B, Q = torch.tensor([[0.0, 1, 1, 3, 4]]), torch.rand(3, 4), torch.rand(2, 4)
 J, L = torch.empty(0, dtype=torch.int32), torch.empty(0, dtype=torch.int64)
 # Numbers of a deformable ROI pooling, and its offsets.
 P, T = (1.0, 3, 1, 2, 2, 4, 0.1), torch.rand(1, 2, 2, 2)
@@ -235,19 +235,46 @@ WRONG = [
     ("normalize_image", [X[0].byte(), X, S, 0, E]),
     ("normalize_image", [X[0].byte(), S[:2], S, 0, E]),
 ]
+# Of another shape than the result's, and an input, too.
+OUTPUTS = [
+    ("box_iou_forward", [B, Q, 0, B]),
+    ("box_iou_backward", [torch.rand(3, 2), B, Q, 0, Q, torch.rand(2, 4)]),
+    ("roi_align_forward", [X, R, 1.0, 2, 2, 0, 0, X]),
+    ("roi_align_forward", [X, R, 1.0, 2, 2, 0, 0, R]),
+    ("roi_pool_forward", [X, R, 1.0, 2, 2, X, J]),
+    ("deform_psroi_forward", [X, R, T, *P, T, None]),
+    ("deform_psroi_forward", [X, R, T, *P, torch.rand(1, 3, 2, 2), R]),
+    ("frozen_bn_forward", [X, S, S, None, 0, S]),
+    ("frozen_bn_backward", [X, None, S, S, None]),
+    ("normalize_image", [torch.ones(5, 6, 3).byte(), S, S, 0, S]),
+    ("soft_nms", [B, S, 0, 0.5, 0.5, 0.1, 0, L, B]),
+    ("broadcast_add", [S, torch.rand(2, 3), S]),
+]
 
 
-@pytest.mark.parametrize("number", range(len(WRONG)))
-def test_checks_speak_the_same_words(twins, number):
-    function, arguments = WRONG[number]
+def what_both_say(twins, function, arguments):
     said = []
     for module, ending in ((kernels, ""), (twins, "_cuda")):
         given = [module._ffi.NULL if x is None else x for x in arguments]
         with pytest.raises(NativeError) as caught:
             getattr(module, f"{function}_float{ending}")(*given)
         words = str(caught.value).replace("_cuda", "")
-        said.append(re.sub(r"( at|\s*\(?in| \[).*\.(c|cu|cuh|h):\d+\S*", "", words))
+        said.append(re.sub(r" at \S+:\d+", "", words))
     assert said[0] == said[1]
+    return said[0]
+
+
+@pytest.mark.parametrize("number", range(len(WRONG)))
+def test_checks_speak_the_same_words(twins, number):
+    assert "invalid argument" in what_both_say(twins, *WRONG[number])
+
+
+@pytest.mark.parametrize("number", range(len(OUTPUTS)))
+def test_an_output_that_is_resized_is_no_input(twins, number):
+    function, arguments = OUTPUTS[number]
+    shapes = [x.shape for x in arguments if isinstance(x, torch.Tensor)]
+    assert "must be no input" in what_both_say(twins, function, arguments)
+    assert shapes == [x.shape for x in arguments if isinstance(x, torch.Tensor)]
 
 
 def test_regions_that_are_none_give_nan_and_no_gradient(twins):

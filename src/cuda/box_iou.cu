@@ -8,7 +8,7 @@ void box_iou_forward(const Tensor *boxes1, const Tensor *boxes2, int plus_one, T
   check_boxes(boxes1, 1, "boxes1");
   check_boxes(boxes2, 2, "boxes2");
   const int64_t n = boxes1->size[0], m = boxes2->size[0];
-  resize_if_needed(iou, {n, m});
+  resize_if_needed(iou, 4, {n, m}, {boxes1, boxes2});
   if (n == 0 || m == 0) return;
   const box_rows<real> rows1 = rows_of(boxes1, plus_one), rows2 = rows_of(boxes2, plus_one);
   real *out = data_of(iou);
@@ -77,8 +77,8 @@ void box_iou_backward(const Tensor *grad_iou, const Tensor *boxes1, const Tensor
   REQUIRE(grad_iou->nDimension == 2 && grad_iou->size[0] == n && grad_iou->size[1] == m, 1,
           "grad_iou must be (N, M) = [%lld x %lld], got %s", (long long)n, (long long)m,
           desc_of(grad_iou).str);
-  resize_if_needed(grad_boxes1, {n, 4});
-  resize_if_needed(grad_boxes2, {m, 4});
+  resize_if_needed(grad_boxes1, 5, {n, 4}, {grad_iou, boxes2});
+  resize_if_needed(grad_boxes2, 6, {m, 4}, {grad_iou, boxes1});
   if (n == 0 && m == 0) return;
   const cudaStream_t stream = current_stream();
   const auto rows1 = rows_of(boxes1, plus_one), rows2 = rows_of(boxes2, plus_one);

@@ -34,8 +34,10 @@ Out *compute(const Tensor *a, const Tensor *b, Out *out, Function function) {
   all_axes w;
   broadcast_inputs(&w, a, b);
   if (!out) out = new_tensor<Out>();
-  if (!same_shape(out->nDimension, out->size, w.axes, w.size))
+  if (!same_shape(out->nDimension, out->size, w.axes, w.size)) {
+    REQUIRE_NO_INPUT(out, 3, a, b);
     resize(out, w.count() ? w.axes : 0, w.size);
+  }
   for (int axis = 0; axis < out->nDimension; axis++) w.stride[OUT][axis] = out->stride[axis];
   if (w.count() == 0) return out;
   const element<Tensor> *x = data_of(a), *y = data_of(b);

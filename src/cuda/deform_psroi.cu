@@ -182,11 +182,12 @@ outputs outputs_of(const geometry<real> &g, int64_t channel_stride) {
 }
 
 template <typename Tensor>
-void pool(const geometry<element<Tensor>> &g, const Tensor *input, Tensor *output,
-          Tensor *top_count) {
+void pool(const geometry<element<Tensor>> &g, const Tensor *input, const Tensor *rois,
+          const Tensor *trans, Tensor *output, Tensor *top_count) {
   typedef element<Tensor> real;
-  resize_if_needed(output, {g.regions, g.output_dim, g.pooled, g.pooled});
-  if (top_count) resize_if_needed(top_count, {g.regions, g.output_dim, g.pooled, g.pooled});
+  const int64_t wanted[4] = {g.regions, g.output_dim, g.pooled, g.pooled};
+  resize_if_needed(output, 11, 4, wanted, {input, rois, trans});
+  if (top_count) resize_if_needed(top_count, 12, 4, wanted, {input, rois, trans});
   if (g.regions == 0) return;
   const real *map = data_of(input);
   real *out = data_of(output), *counts = top_count ? data_of(top_count) : NULL;
@@ -300,7 +301,7 @@ void check_grad_trans(const Tensor *trans, const Tensor *grad_trans) {
   void deform_psroi_forward_##name##_cuda(const Tensor *input, const Tensor *rois,                \
                                           const Tensor *trans, NUMBER_PARAMETERS, Tensor *output, \
                                           Tensor *top_count) {                                    \
-    pool(check_geometry(input, 1, rois, trans, NUMBERS), input, output, top_count);               \
+    pool(check_geometry(input, 1, rois, trans, NUMBERS), input, rois, trans, output, top_count);  \
   }                                                                                               \
   void deform_psroi_input_backward_##name##_cuda(const Tensor *grad_output, const Tensor *rois,   \
                                                  const Tensor *trans, NUMBER_PARAMETERS,          \

@@ -42,7 +42,7 @@ void dense(const Tensor *grad, const Tensor *logits, const Tensor *targets, doub
   REQUIRE(gamma >= 0, first + 3, "gamma must not be negative, got %g", gamma);
   REQUIRE(logits->nDimension <= MAX_AXES, first, "logits must have at most %d dimensions, got %d",
           MAX_AXES, logits->nDimension);
-  resize_as_if_needed(out, logits);
+  resize_as_if_needed(out, first + 4, logits, {});
   if (elements_of(logits) == 0) return;
 
   enum { LOGIT, TARGET, GRAD, OUT, OPERANDS };
@@ -77,7 +77,7 @@ void classified(const Tensor *grad, const Tensor *logits, const THCudaLongTensor
   REQUIRE(!grad || same_size(grad, logits), 1, "grad_loss must have the shape of logits %s, got %s",
           desc_of(logits).str, desc_of(grad).str);
   REQUIRE(gamma >= 0, first + 3, "gamma must not be negative, got %g", gamma);
-  resize_as_if_needed(out, logits);
+  resize_as_if_needed(out, first + 4, logits, {});
   if (rows == 0 || columns == 0) return;
 
   const real *x = data_of(logits), *weights = grad ? data_of(grad) : NULL;

@@ -29,7 +29,7 @@ void frozen_bn_forward(const Tensor *input, const Tensor *scale, const Tensor *b
   REQUIRE(residual == NULL || same_size(residual, input), 4,
           "residual must be NULL or have input's shape %s, got %s", desc_of(input).str,
           desc_of(residual).str);
-  resize_as_if_needed(output, input);
+  resize_as_if_needed(output, 6, input, {scale, bias});
   if (elements_of(input) == 0) return;
 
   enum { X, SCALE, BIAS, RESIDUAL, OUT, OPERANDS };
@@ -64,8 +64,8 @@ void frozen_bn_backward(const Tensor *grad_output, const Tensor *output, const T
   REQUIRE(elements_of(scale) == channels && scale->nDimension <= 1, 3,
           "scale must have one value per channel of grad_output, shape [%lld], got %s",
           (long long)channels, desc_of(scale).str);
-  if (grad_input) resize_as_if_needed(grad_input, grad_output);
-  if (grad_residual) resize_as_if_needed(grad_residual, grad_output);
+  if (grad_input) resize_as_if_needed(grad_input, 4, grad_output, {scale});
+  if (grad_residual) resize_as_if_needed(grad_residual, 5, grad_output, {scale});
   if (elements_of(grad_output) == 0 || (!grad_input && !grad_residual)) return;
 
   enum { GRAD, Y, SCALE, GRAD_INPUT, GRAD_RESIDUAL, OPERANDS };

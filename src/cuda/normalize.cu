@@ -61,7 +61,7 @@ void normalize(const THCudaByteTensor *image, const Tensor *mean, const Tensor *
                    "mean");
     broadcast_size(&size[axis], padded_size(std->nDimension, std->size, axis, 3), axis, 3, "std");
   }
-  resize_if_needed(output, {size[2], size[0], size[1]});
+  resize_if_needed(output, 5, {size[2], size[0], size[1]}, {mean, std});
   if (size[0] == 0 || size[1] == 0 || size[2] == 0) return;
   for (int axis = 0; axis < 3; axis++) stride[OUT][axis] = output->stride[axis == 2 ? 0 : axis + 1];
   const uint8_t *in = data_of(image);

@@ -172,7 +172,7 @@ void roi_align_forward(const Tensor *input, const Tensor *rois, double spatial_s
   const int64_t count = rois->size[0], channels = input->size[1];
   REQUIRE(count == 0 || channels == 0 || (input->size[2] > 0 && input->size[3] > 0), 1,
           "input must have pixels to sample, got %s", desc_of(input).str);
-  resize_if_needed(output, {count, channels, pooled_height, pooled_width});
+  resize_if_needed(output, 8, {count, channels, pooled_height, pooled_width}, {input, rois});
   if (count == 0 || channels == 0) return;
 
   const auto s =

@@ -30,8 +30,8 @@ void roi_pool_forward(const Tensor *input, const Tensor *rois, double spatial_sc
           "input must have pixels to sample, got %s", desc_of(input).str);
   REQUIRE(height == 0 || width <= INT32_MAX / height, 1,
           "input must have less than 2^31 pixels in a plane, got %s", desc_of(input).str);
-  resize_if_needed(output, {count, channels, pooled_height, pooled_width});
-  resize_if_needed(argmax, {count, channels, pooled_height, pooled_width});
+  resize_if_needed(output, 6, {count, channels, pooled_height, pooled_width}, {input, rois});
+  resize_if_needed(argmax, 7, {count, channels, pooled_height, pooled_width}, {});
   if (count == 0 || channels == 0) return;
 
   const real *map = data_of(input), *roi_data = data_of(rois), scale = (real)spatial_scale;

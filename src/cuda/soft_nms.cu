@@ -82,6 +82,7 @@ void soft_nms(const Tensor *boxes, const Tensor *scores, int method, double sigm
   REQUIRE(sigma > 0, 4, "sigma must be positive, got %g", sigma);
   REQUIRE(iou_threshold == iou_threshold, 5, "iou_threshold must be a number, got NaN");
   REQUIRE(score_threshold >= 0, 6, "score_threshold must not be negative, got %g", score_threshold);
+  REQUIRE_NO_INPUT(kept_scores, 9, boxes);
   resize(keep, 1, &count);
   resize(kept_scores, 1, &count);
   REQUIRE(is_contiguous(keep), 8, "keep must be contiguous");

@@ -46,16 +46,26 @@ int same_size(const A *a, const B *b) {
   return same_shape(a->nDimension, a->size, b->nDimension, b->size);
 }
 
-/* Gives a result its shape; where it has that already, it keeps its memory and strides. */
+/* Gives a result, which is that argument, its shape; where it has that already, it keeps its memory
+ * and strides. Else it must be none of these inputs. */
 template <typename Tensor>
-void resize_if_needed(Tensor *t, std::initializer_list<int64_t> size) {
-  if (!same_shape(t->nDimension, t->size, (int)size.size(), size.begin()))
-    resize(t, (int)size.size(), size.begin());
+void resize_if_needed(Tensor *t, int argument, int dimensions, const int64_t *size,
+                      std::initializer_list<const void *> inputs) {
+  if (same_shape(t->nDimension, t->size, dimensions, size)) return;
+  require_no_input(t, argument, inputs.begin(), inputs.size());
+  resize(t, dimensions, size);
+}
+
+template <typename Tensor>
+void resize_if_needed(Tensor *t, int argument, std::initializer_list<int64_t> size,
+                      std::initializer_list<const void *> inputs) {
+  resize_if_needed(t, argument, (int)size.size(), size.begin(), inputs);
 }
 
 template <typename Tensor, typename Like>
-void resize_as_if_needed(Tensor *t, const Like *like) {
-  if (!same_size(t, like)) resize(t, like->nDimension, like->size);
+void resize_as_if_needed(Tensor *t, int argument, const Like *like,
+                         std::initializer_list<const void *> inputs) {
+  resize_if_needed(t, argument, like->nDimension, like->size, inputs);
 }
 
 /* The strides of a tensor of 4 dimensions, in a form that kernels can take with them. */
