@@ -328,7 +328,9 @@ def test_what_pointwise_does_not_support(weight, geometry):
     assert not PointwiseConvolution.supports(weight, geometry)
 
 
-@pytest.mark.parametrize(("prepare", "shape"), [("winograd", (32, 16, 3, 3)), ("pointwise", (32, 16))])
+@pytest.mark.parametrize(
+    ("prepare", "shape"), [("winograd", (32, 16, 3, 3)), ("pointwise", (32, 16))]
+)
 def test_weights_are_not_prepared_in_place(module, prepare, shape):
     weight = torch.rand(shape)
     before = weight.clone()
