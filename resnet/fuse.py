@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 from collections.abc import Mapping, Sequence
+from itertools import pairwise
 from typing import TypeVar
 
 import torch
@@ -156,14 +157,14 @@ def _replace(module: nn.Module, path: str, made: nn.Module) -> None:
 def _owns_its_input(model: nn.Module, path: str, block: Block) -> bool:
     """Whether what the block adds to its result is needed by nobody else.
 
-    It is the result of its own `downsample`, or of the block before it in the stage. Elsewhere than in a
-    stage it may be the caller's.
+    It is the result of its own `downsample`, or of the block just before it in a stage. What another module
+    gives, or a caller, may be needed again: nn.Identity and nn.Dropout give what they got.
     """
     above, _, name = path.rpartition(".")
     stage = model.get_submodule(above) if name else None
-    return block.downsample is not None or (
-        isinstance(stage, nn.Sequential) and next(iter(stage)) is not block
-    )
+    blocks = list(stage) if type(stage) is nn.Sequential else []
+    before = next((one for one, after in pairwise(blocks) if after is block), None)
+    return block.downsample is not None or isinstance(before, Block)
 
 
 def implementations_of(model: nn.Module) -> dict[str, str]:
