@@ -20,7 +20,7 @@ import pytest
 
 import ffi_ext
 from ffi_ext import cli, create_extension, legacy
-from ffi_ext.cli import completion, survey, terminal
+from ffi_ext.cli import completion, survey_names, terminal
 
 PACKAGES = Path(__file__).with_name("packages")
 
@@ -99,7 +99,7 @@ def test_doctor_reads_the_tables_of_a_pyproject_toml(tmp_path, capsys, monkeypat
 
 
 def test_doctor_names_the_package_of_a_module(tmp_path, capsys, monkeypatch):
-    monkeypatch.setitem(survey.PACKAGES, "ffi_ext_nowhere", "'nowhere<8'")
+    monkeypatch.setitem(survey_names.PACKAGES, "ffi_ext_nowhere", "'nowhere<8'")
     (tmp_path / "build.py").write_text("import ffi_ext_nowhere, ffi_ext_elsewhere\n")
     assert cli.main(["doctor", str(tmp_path)]) == 1
     out = capsys.readouterr().out
