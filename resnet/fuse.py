@@ -14,7 +14,7 @@ from resnet import convolution_kernels  # noqa: F401  which registers its ways
 from resnet.blocks import Block, Folded, Part
 from resnet.convolutions import CONVOLUTIONS, FoldedConvolution, Geometry
 from resnet.fpn import FPN, LastLevelP6P7
-from resnet.layers import FrozenBatchNorm2d
+from resnet.layers import FrozenBatchNorm2d, affine_of
 from resnet.registry import did_you_mean
 
 M = TypeVar("M", bound=nn.Module)
@@ -27,9 +27,7 @@ def affine(norm: nn.Module) -> tuple[torch.Tensor, torch.Tensor] | None:
     known = isinstance(norm, (FrozenBatchNorm2d, nn.modules.batchnorm._BatchNorm))
     if not known or any(value is None for value in values):
         return None
-    weight, bias, mean, variance = (value.detach().double() for value in values)
-    scale = weight * (variance + norm.eps).rsqrt()
-    return scale, bias - mean * scale
+    return affine_of(*(value.detach().double() for value in values), norm.eps)
 
 
 def fold(
