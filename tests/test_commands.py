@@ -520,8 +520,9 @@ def test_doctor_finds_copies_of_torch_utils_ffi(tmp_path, capsys):
 
 
 def test_doctor_finds_names_of_python_2(tmp_path, capsys):
-    (tmp_path / "old.py").write_text(
-        "import six\nfor i in xrange(3):\n    d.iteritems()\n    six.iteritems(d)\n    xrange(i)\n"
+    (tmp_path / "old.py").write_text(  # with a byte order mark, as editors of Windows write it
+        "\ufeffimport six\nfor i in xrange(3):\n    d.iteritems()\n    six.iteritems(d)\n    xrange(i)\n",
+        encoding="utf-8",
     )
     (tmp_path / "both.py").write_text(
         "from functools import reduce\ntry:\n    xrange\nexcept NameError:\n    xrange = range\n"

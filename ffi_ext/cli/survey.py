@@ -115,7 +115,7 @@ def scripts(folder: Path, report: Report) -> None:
 
 def _parsed(path: Path, shown: str, report: Report) -> ast.Module | None:
     try:
-        return parse(path.read_text(encoding="utf-8", errors="replace"))
+        return parse(path.read_text(encoding="utf-8-sig", errors="replace"))
     except SyntaxError as error:
         cure = "convert that file by hand or with 2to3"
         if "async" in (error.text or ""):
