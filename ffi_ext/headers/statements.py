@@ -194,7 +194,7 @@ def _type_and_variable(declaration: str, match: re.Match[str]) -> tuple[str, str
 
 
 def _without_sizes(declaration: str) -> str:
-    """C99's `float v[n]`, `v[*]`, and a size that is left to the compiler, as `float v[]`: to C, a pointer either way."""
+    """C99's `float v[n]`, `v[*]`, and sizes that are left to the compiler, as `float v[]`: to C, all are pointers."""
     if "[" not in declaration:
         return declaration
     names = {ctext.parameter_name(parameter) for parameter in ctext.parameters_of(declaration)}
