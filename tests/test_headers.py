@@ -308,6 +308,12 @@ def test_parameter_names(text, name):
         ("/* Of a section. */\n// Of f.\nint f(int n);", ["Of f."]),
         ("/* Of a section. */\n\nint f(int n);", [""]),
         ("int f(int x); /* Long,\n of f. */ int g(int x);", ["", ""]),
+        ("/* Of f. */ int f(int x); /* beside */\nint g(int x);", ["Of f.", ""]),
+        ("int f(int x); /* Long,\n   of f. */\nint g(int x);", ["Long,\nof f.", ""]),
+        (
+            '/* @param n */\n#ifdef __cplusplus\nextern "C"\n#endif\nint f(int n);\nint g(int n);',
+            ["@param n", ""],
+        ),
         (
             "/*! Of f. */\nint f(int x);\nint g(int x); /**< Of g. */\nint h(int x); ///< Of h.",
             ["Of f.", "Of g.", "Of h."],
