@@ -237,7 +237,9 @@ class CffiFunction:
             raise cffi_values.explained(self, self.ctype.args, given, error) from None
 
     def __repr__(self) -> str:
-        return f"<C function {self.module}.{self.name} through cffi: {self.doc}>"
+        from ffi_ext import refusals
+
+        return f"<C function {self.module}.{self.name} through cffi: {refusals.prototype(self)}>"
 
     def __reduce__(self) -> str:
         return self.name

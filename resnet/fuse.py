@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 from collections.abc import Mapping, Sequence
+from itertools import pairwise
 from typing import TypeVar
 
 import torch
@@ -13,7 +14,7 @@ from resnet import convolution_kernels  # noqa: F401  which registers its ways
 from resnet.blocks import Block, Folded, Part
 from resnet.convolutions import CONVOLUTIONS, FoldedConvolution, Geometry
 from resnet.fpn import FPN, LastLevelP6P7
-from resnet.layers import FrozenBatchNorm2d
+from resnet.layers import FrozenBatchNorm2d, affine_of
 from resnet.registry import did_you_mean
 
 M = TypeVar("M", bound=nn.Module)
@@ -26,9 +27,7 @@ def affine(norm: nn.Module) -> tuple[torch.Tensor, torch.Tensor] | None:
     known = isinstance(norm, (FrozenBatchNorm2d, nn.modules.batchnorm._BatchNorm))
     if not known or any(value is None for value in values):
         return None
-    weight, bias, mean, variance = (value.detach().double() for value in values)
-    scale = weight * (variance + norm.eps).rsqrt()
-    return scale, bias - mean * scale
+    return affine_of(*(value.detach().double() for value in values), norm.eps)
 
 
 def fold(
@@ -156,14 +155,14 @@ def _replace(module: nn.Module, path: str, made: nn.Module) -> None:
 def _owns_its_input(model: nn.Module, path: str, block: Block) -> bool:
     """Whether what the block adds to its result is needed by nobody else.
 
-    It is the result of its own `downsample`, or of the block before it in the stage. Elsewhere than in a
-    stage it may be the caller's.
+    It is the result of its own `downsample`, or of the block just before it in a stage. What another module
+    gives, or a caller, may be needed again: nn.Identity and nn.Dropout give what they got.
     """
     above, _, name = path.rpartition(".")
     stage = model.get_submodule(above) if name else None
-    return block.downsample is not None or (
-        isinstance(stage, nn.Sequential) and next(iter(stage)) is not block
-    )
+    blocks = list(stage) if type(stage) is nn.Sequential else []
+    before = next((one for one, after in pairwise(blocks) if after is block), None)
+    return block.downsample is not None or isinstance(before, Block)
 
 
 def implementations_of(model: nn.Module) -> dict[str, str]:

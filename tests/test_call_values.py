@@ -154,6 +154,7 @@ def test_named_parameters_of_a_variadic_function_take_text_and_memory(module):
         module.dimensions.__doc__
         == "int dimensions(const THFloatTensor *t, ...)\n\nHow many there are."
     )
+    assert repr(module.dimensions).endswith("cffi: int dimensions(const THFloatTensor *t, ...)>")
     frozen, saved = np.arange(3, dtype="f"), torch.arange(3.0)
     frozen.flags.writeable = False
     assert module.last_of(frozen) == module.last_of(saved) == module.last_of([0, 1, 2]) == 2

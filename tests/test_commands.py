@@ -20,7 +20,7 @@ import pytest
 
 import ffi_ext
 from ffi_ext import cli, create_extension, legacy
-from ffi_ext.cli import completion, survey, terminal
+from ffi_ext.cli import completion, survey_names, terminal
 
 PACKAGES = Path(__file__).with_name("packages")
 
@@ -99,7 +99,7 @@ def test_doctor_reads_the_tables_of_a_pyproject_toml(tmp_path, capsys, monkeypat
 
 
 def test_doctor_names_the_package_of_a_module(tmp_path, capsys, monkeypatch):
-    monkeypatch.setitem(survey.PACKAGES, "ffi_ext_nowhere", "'nowhere<8'")
+    monkeypatch.setitem(survey_names.PACKAGES, "ffi_ext_nowhere", "'nowhere<8'")
     (tmp_path / "build.py").write_text("import ffi_ext_nowhere, ffi_ext_elsewhere\n")
     assert cli.main(["doctor", str(tmp_path)]) == 1
     out = capsys.readouterr().out
@@ -520,8 +520,9 @@ def test_doctor_finds_copies_of_torch_utils_ffi(tmp_path, capsys):
 
 
 def test_doctor_finds_names_of_python_2(tmp_path, capsys):
-    (tmp_path / "old.py").write_text(
-        "import six\nfor i in xrange(3):\n    d.iteritems()\n    six.iteritems(d)\n    xrange(i)\n"
+    (tmp_path / "old.py").write_text(  # with a byte order mark, as editors of Windows write it
+        "\ufeffimport six\nfor i in xrange(3):\n    d.iteritems()\n    six.iteritems(d)\n    xrange(i)\n",
+        encoding="utf-8",
     )
     (tmp_path / "both.py").write_text(
         "from functools import reduce\ntry:\n    xrange\nexcept NameError:\n    xrange = range\n"

@@ -308,6 +308,12 @@ def test_parameter_names(text, name):
         ("/* Of a section. */\n// Of f.\nint f(int n);", ["Of f."]),
         ("/* Of a section. */\n\nint f(int n);", [""]),
         ("int f(int x); /* Long,\n of f. */ int g(int x);", ["", ""]),
+        ("/* Of f. */ int f(int x); /* beside */\nint g(int x);", ["Of f.", ""]),
+        ("int f(int x); /* Long,\n   of f. */\nint g(int x);", ["Long,\nof f.", ""]),
+        (
+            '/* @param n */\n#ifdef __cplusplus\nextern "C"\n#endif\nint f(int n);\nint g(int n);',
+            ["@param n", ""],
+        ),
         (
             "/*! Of f. */\nint f(int x);\nint g(int x); /**< Of g. */\nint h(int x); ///< Of h.",
             ["Of f.", "Of g.", "Of h."],
@@ -606,6 +612,8 @@ LAYOUTS = {
     "struct [[gnu::packed]] t { char a; int v; }; typedef struct { struct t t; short last; } s": "",
     "typedef struct { unsigned aligned : 1, v : 3; short last; } s": "",
     "typedef struct { unsigned v : 3; char pad[16 - sizeof(int)]; short last; } s": "",
+    "enum { N = sizeof(int), M }; struct t { int v[M]; }; "
+    "typedef struct { unsigned v : 3; char pad[16 - sizeof(int)], end[N]; struct t t; short last; } s": "",
     "typedef struct { char a; int v __attribute__((aligned(16))); short last; } s": "",
     "typedef struct { _Alignas(32) float v[4]; int last; } s": "",
     "typedef struct { alignas(16) float v[4]; int last; } s": "#include <stdalign.h>\n",

@@ -141,18 +141,35 @@ def test_a_heads_input_stays_what_it_was():
 class Twice(torch.nn.Module):
     """A model of one's own, which still needs what its block has added to its result."""
 
-    def __init__(self):
+    def __init__(self, *before, stage=torch.nn.Sequential):
         super().__init__()
         self.block = BLOCKS["BasicBlockWithFixedBatchNorm"](16, 16, 16)
+        if before:
+            self.block = stage(*before, self.block)
 
     def forward(self, x):
         return x + self.block(x)
 
 
-@pytest.mark.parametrize("make", [Twice, lambda: Twice().block])
+class Dense(torch.nn.Sequential):
+    def forward(self, x):
+        for part in self:
+            x = x + part(x)
+        return x
+
+
+@pytest.mark.parametrize(
+    "make",
+    [
+        Twice,
+        lambda: Twice().block,
+        lambda: Twice(torch.nn.Dropout()),
+        lambda: Twice(Twice().block, stage=Dense),
+    ],
+)
 def test_the_input_of_a_block_outside_of_a_stage_stays_what_it_was(make):
     torch.manual_seed(0)
-    model = randomize(make())
+    model = randomize(make()).eval()
     x = torch.randn(1, 16, 8, 8).contiguous(memory_format=torch.channels_last)
     before = x.clone()
     with torch.no_grad():

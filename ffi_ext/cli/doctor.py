@@ -115,11 +115,11 @@ def examine(folder: Path | None) -> Report:
     report = Report()
     machine(report)
     if folder is not None:
-        from ffi_ext.cli import survey
+        from ffi_ext.cli import survey, survey_sources
 
         survey.scripts(folder, report)
         survey.tables(folder, report)
-        survey.sources(folder, report)
+        survey_sources.sources(folder, report)
         if not report.extensions:
             report.notes.append(
                 "no call of create_extension and no [[tool.ffi-ext.extension]] was found"

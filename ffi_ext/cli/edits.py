@@ -113,6 +113,13 @@ class Source:
         return None
 
 
+def last_name(node: ast.expr) -> str:
+    """The last name of a dotted one: Function of torch.autograd.Function."""
+    if isinstance(node, ast.Attribute):
+        return node.attr
+    return node.id if isinstance(node, ast.Name) else ""
+
+
 def own_nodes(function: ast.AST) -> Iterator[ast.AST]:
     """The nodes of a function without those of functions inside it."""
     for child in ast.iter_child_nodes(function):

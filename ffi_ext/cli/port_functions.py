@@ -14,8 +14,8 @@ from dataclasses import dataclass
 from itertools import pairwise
 from pathlib import PurePath
 
-from ffi_ext.cli.edits import Source, own_nodes, parse, with_import
-from ffi_ext.cli.survey import is_old_function, last_name
+from ffi_ext.cli.edits import Source, last_name, own_nodes, parse, with_import
+from ffi_ext.cli.survey import is_old_function
 
 ONCE = "from torch.autograd.function import once_differentiable"
 

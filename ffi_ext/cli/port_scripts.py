@@ -9,8 +9,8 @@ import tokenize
 from collections.abc import Collection
 from pathlib import PurePath
 
-from ffi_ext.cli.edits import Source, with_import
-from ffi_ext.cli.survey import is_called_build_extension, last_name
+from ffi_ext.cli.edits import Source, last_name, with_import
+from ffi_ext.cli.survey import is_called_build_extension
 
 OLD = "torch.utils.ffi"
 # What a number's name looks like, for `.data[0]`, which on anything longer was an index.

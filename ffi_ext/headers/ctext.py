@@ -123,23 +123,29 @@ def comment_before(original: list[str], first: int) -> list[str]:
     return _block(original, first, begins[1]) if begins else []
 
 
+# What may stand between a comment and its function: nothing, #ifdef __cplusplus and its kin, extern "C".
+_BETWEEN = re.compile(r'\s*(?:#\s*(?:if|el|endif).*|extern\s*"C"\s*\{?\s*)?$')
+
+
 def _comment_above(original: list[str], first: int) -> list[str]:
     """The lines of the comment directly above line `first`; from the next with @param on, if only comments follow."""
     nearest: list[str] | None = None
     lines: list[str] = []
-    while (last := _last_above(original, first - len(lines))) and (more := _ending(original, last)):
-        lines = [*more, *original[last : first - 1]]
+    while (last := _last_above(original, first)) and (more := _ending(original, last)):
+        is_apart = last < first - 1
+        lines = [*more, "", *lines] if is_apart else [*more, *lines]
         if _has_param(more):
             return lines
         if nearest is None:
-            nearest = more if last == first - 1 else []
+            nearest = [] if is_apart else more
+        first = last - len(more) + 1
     return nearest or []
 
 
 def _last_above(original: list[str], number: int) -> int:
-    """The line above that is not blank; 0 if there is none."""
+    """The line above that says something of its own; 0 if there is none."""
     number = min(number - 1, len(original))
-    while number > 0 and not original[number - 1].strip():
+    while number > 0 and _BETWEEN.match(original[number - 1]):
         number -= 1
     return number
 
@@ -159,21 +165,34 @@ def _has_param(lines: list[str]) -> bool:
 
 
 def _block(original: list[str], number: int, last: str) -> list[str]:
-    """The lines of the /* comment */ that ends on line `number`, with `last` of that; none if code stands before it."""
+    """The lines of the /* comment */ that ends on line `number`, with `last` of that; none if code stands beside it."""
     lines = [last]
     while "/*" not in lines[0] and number > 1:
         number -= 1
         lines.insert(0, original[number - 1])
-    return lines if lines[0].strip().startswith("/*") else []
+    return lines if _is_comment(lines) else []
+
+
+def _is_comment(lines: list[str]) -> bool:
+    return not re.sub(r"/\*.*?\*/", "", "\n".join(lines), flags=re.S).strip()
 
 
 def comment_of(original: list[str], first: int, last: int) -> str:
-    """The comment before line `first`, else the one that ends line `last`."""
+    """The comment before line `first`, else the one behind the ; of line `last`."""
     lines = comment_before(original, first)
     if not lines and 0 < last <= len(original):
-        beside = re.search(r";\s*(//.*|/\*.*?\*/)\s*$", original[last - 1])
-        lines = [beside[1]] if beside else []
+        lines = _comment_behind(original, last)
     return _undecorated(lines)
+
+
+def _comment_behind(original: list[str], last: int) -> list[str]:
+    """The lines of the comment that begins behind the ; of line `last`; none if code stands behind it."""
+    begins = re.search(r";\s*(//.*|/\*.*)$", original[last - 1])
+    lines = [begins[1]] if begins else []
+    while lines and lines[0].startswith("/*") and "*/" not in lines[-1] and last < len(original):
+        lines.append(original[last])
+        last += 1
+    return lines if begins and (begins[1].startswith("//") or _is_comment(lines)) else []
 
 
 def _undecorated(lines: list[str]) -> str:

@@ -28,10 +28,13 @@ def with_unknown_sizes(declaration: str, names: set[str]) -> str:
     return re.sub(r"\[([^][]*)\]", size, declaration)
 
 
-def sizes_of(text: str) -> list[str]:
-    """The sizes of arrays in a type that cffi leaves to the compiler."""
+def sizes_asked_for(text: str, declaration: str) -> list[str]:
+    """What the header has in the place of each `[...]` of a declaration; nothing of one that has lost some arrays."""
     text = ctext.without_attributes(text)
-    return [size for size in re.findall(r"\[([^][]*)\]", text) if not _is_computed(size)]
+    of_text, declared = (re.findall(r"\[([^][]*)\]", one) for one in (text, declaration))
+    if len(of_text) != len(declared):
+        return []
+    return [size for size, given in zip(of_text, declared, strict=True) if given == "..."]
 
 
 def without_fields(declaration: str, types: set[str]) -> str:

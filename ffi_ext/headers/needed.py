@@ -108,7 +108,7 @@ def sized(
     its own layout is wrong it says so when the struct is used, and the rest works.
     """
     unsized = [statement for statement in kept if "[...]" in statement.declaration]
-    expressions = [text for statement in unsized for text in layouts.sizes_of(statement.text)]
+    expressions = [x for s in unsized for x in layouts.sizes_asked_for(s.text, s.declaration)]
     values = compiler.values(headers, expressions) if expressions else []
     if values is None or len(values) != sum(s.declaration.count("[...]") for s in unsized):
         return

@@ -1,0 +1,85 @@
+"""What the C and CUDA of a repository use that is no more: functions of TH and THC, textures, architectures."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from ffi_ext import cuda, elf
+from ffi_ext.cli.survey import files
+from ffi_ext.paths import INCLUDE
+
+if TYPE_CHECKING:
+    from ffi_ext.cli.doctor import Report
+
+
+def _known_names() -> set[str]:
+    """What the runtime defines and the headers declare."""
+    package = Path(__file__).parents[1]
+    headers = "\n".join(p.read_text() for p in INCLUDE.rglob("*.*h"))
+    known = set(re.findall(r"\b_*THC?\w+", headers))
+    for library in package.glob("_runtime*.so"):
+        symbols = elf.symbols(library)
+        known |= symbols.defined if symbols else set()
+    return known
+
+
+def sources(folder: Path, report: Report) -> None:
+    """Names of TH and THC that are used and that nothing here or in the runtime defines; dead CUDA."""
+    text = {
+        p: p.read_text(encoding="utf-8", errors="replace")
+        for p in files(folder, ".c", ".cpp", ".cc", ".cu", ".h")
+    }
+    everything = "\n".join(text.values())
+    known = _known_names()
+    for path, content in text.items():
+        shown = path.relative_to(folder)
+        code = re.sub(r"/\*.*?\*/|//[^\n]*|\"(?:\\.|[^\"\\\n])*\"", " ", content, flags=re.S)
+        used = set(
+            re.findall(
+                r"\b(THC?[A-Z]\w*?(?:Tensor|Storage|Blas|Random|Vector|State)_\w+)\s*\(", code
+            )
+        )
+        generic = {  # THTensor_(name): its float kind stands for all
+            f"{'THCuda' if cuda_kind else 'THFloat'}{kind}_{name}": f"TH{cuda_kind}{kind}_({name})"
+            for cuda_kind, kind, name in re.findall(r"\bTH(C?)(Tensor|Storage)_\((\w+)\)", code)
+        }
+        unknown = {
+            generic.get(name, name)
+            for name in (used | set(generic)) - known
+            if not _is_defined(generic.get(name, name), everything)
+        }
+        if unknown:
+            report.problems.append(
+                f"{shown}: {', '.join(sorted(unknown))}: not part of ffi_ext's TH and THC; write the "
+                "operation out over the tensor's data, or do it in Python before the call"
+            )
+        if re.search(r"\btexture\s*<", code):
+            report.problems.append(
+                f"{shown}: texture references are gone since CUDA 12: use texture objects or plain loads "
+                "(__ldg)"
+            )
+    _architectures(folder, report)
+
+
+def _is_defined(name: str, text: str) -> bool:
+    escaped = re.escape(name)
+    return bool(re.search(rf"{escaped}\s*\([^;{{}}]*\)\s*\{{|#\s*define\s+{escaped}(?!\w)", text))
+
+
+def _architectures(folder: Path, report: Report) -> None:
+    nvcc = cuda.nvcc()
+    if nvcc is None:
+        return
+    known = set(cuda.supported(nvcc))
+    for path in files(folder, ".sh", ".mk", ".py") + [
+        p for p in folder.rglob("Makefile") if p.is_file()
+    ]:
+        text = path.read_text(encoding="utf-8", errors="replace")
+        gone = sorted({int(n) for n in re.findall(r"(?:sm|compute)_(\d+)", text)} - known)
+        if gone and known:
+            report.notes.append(
+                f"{path.relative_to(folder)}: architectures {', '.join(map(str, gone))} are gone from this "
+                "nvcc: left out under `ffi-ext run`"
+            )
