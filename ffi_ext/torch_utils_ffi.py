@@ -40,8 +40,8 @@ def _torch_type(record: types.Record) -> str:
     return f"{place}{record.element.name}{record.kind}"
 
 
-# C's names of tensors and storages as cffi spells them, and the names of torch's types.
-_cffi_to_torch = {f"struct {name} *": _torch_type(record) for name, record in types.RECORDS.items()}
+# The structs of tensors and storages as cffi spells them (scripts append the "*"), and the names of torch's types.
+_cffi_to_torch = {f"struct {name}": _torch_type(record) for name, record in types.RECORDS.items()}
 _torch_to_cffi = {torch_type: c_type for c_type, torch_type in _cffi_to_torch.items()}
 
 

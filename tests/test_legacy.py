@@ -10,6 +10,7 @@ import subprocess
 import sys
 from pathlib import Path
 
+import cffi
 import pytest
 
 import ffi_ext
@@ -304,7 +305,11 @@ def test_every_spelling_of_the_import(monkeypatch):
         assert ffi.create_extension is create_extension
         assert "ffi_ext's" in create_extension.__doc__
         assert torch.utils.ffi._wrap_function is _wrap_function
-        assert ffi._cffi_to_torch["struct THCudaLongStorage *"] == "torch.cuda.LongStorage"
+        assert ffi._cffi_to_torch["struct THCudaLongStorage"] == "torch.cuda.LongStorage"
+        named = ffi._torch_to_cffi[torch.ones(2).type()] + "*"
+        c = cffi.FFI()
+        c.cdef(ffi._typedefs)
+        assert c.typeof(named) is c.typeof("THFloatTensor *")
         assert "typedef struct THFloatTensor THFloatTensor;\n" in ffi._typedefs
         assert _wrap_function(3, None) == 3
         with pytest.raises(TypeError, match="a function of a cffi module's lib"):
