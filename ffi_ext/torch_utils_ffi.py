@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import difflib
 import warnings
+from types import SimpleNamespace
 from typing import Any
 
 import _cffi_backend
@@ -60,7 +61,9 @@ def _wrap_function(function: Any, ffi: Any) -> Any:
     if not callable(function):
         return function
     lib, name = getattr(function, "__self__", None), getattr(function, "__name__", "")
-    if not isinstance(lib, _cffi_backend.Lib):
+    if isinstance(function, _cffi_backend.FFI.CData):  # a variadic one: a pointer, without its name
+        lib, name = SimpleNamespace(function=function), "function"
+    elif not isinstance(lib, _cffi_backend.Lib):
         raise TypeError(
             f"_wrap_function() expected a function of a cffi module's lib, got {function!r}"
         )

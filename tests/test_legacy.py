@@ -22,6 +22,7 @@ int my_lib_add_forward(THFloatTensor *input1, THFloatTensor *input2, THFloatTens
 THFloatTensor *new_tensor(int a);
 float int_to_float(int a);
 void bad_func(THFloatTensor *tensor, int a, float b);
+void fill_with(THFloatTensor *tensor, ...);
 """
 SOURCE = """
 #include <TH/TH.h>
@@ -44,6 +45,13 @@ void bad_func(THFloatTensor *tensor, int a, float b)
 {
     THFloatTensor_mul(tensor, tensor, a);
     THArgCheck(a > 100, 2, "must be large");
+}
+void fill_with(THFloatTensor *tensor, ...)
+{
+    va_list rest;
+    va_start(rest, tensor);
+    THFloatTensor_fill(tensor, va_arg(rest, double));
+    va_end(rest);
 }
 """
 BUILD = """
@@ -87,6 +95,8 @@ except torch.FatalError as error:
 else:
     raise AssertionError('no error')
 assert t.tolist() == [[2.0] * 2] * 2
+my_lib.fill_with(t, my_lib._ffi.cast('double', 5))
+assert t.tolist() == [[5.0] * 2] * 2
 print('fine')
 """
 OLD_INIT = """
