@@ -10,7 +10,7 @@
 #define N _MERSENNE_STATE_N
 #define M _MERSENNE_STATE_M
 
-/* Each has a seed of its own: code that makes one in every call wants other numbers in every call. */
+/* Each has a seed of its own: code that makes one in every call wants other numbers each time. */
 THGenerator *THGenerator_new(void) {
   THGenerator *self = THAlloc(sizeof *self);
   THRandom_seed(self);
