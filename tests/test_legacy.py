@@ -156,6 +156,29 @@ def test_a_package_generated_years_ago_works(repository):
     assert ran.stdout == "fine\n", ran.stderr
 
 
+def test_a_package_generated_years_ago_takes_no_tensor_for_a_number(repository):
+    """The original's TypeError: converted, [1.5] would be 1."""
+    assert ffi_ext_command(repository, "run", "build.py").returncode == 0
+    (repository / "_ext" / "my_lib" / "__init__.py").write_text(OLD_INIT)
+    (repository / "test.py").write_text("""
+import torch
+from _ext import my_lib
+t = torch.ones(2)
+for f, arguments in (
+    (my_lib.int_to_float, (torch.tensor([1.5]),)),
+    (my_lib.int_to_float, (torch.ones(2),)),
+    (my_lib.bad_func, (t, 200, torch.tensor(1.5))),
+):
+    try:
+        print(f(*arguments))
+    except TypeError as error:
+        assert "take the number out with .item()" in str(error), error
+print(my_lib.int_to_float(torch.tensor(3).item()), t.tolist())
+""")
+    ran = ffi_ext_command(repository, "run", "test.py")
+    assert ran.stdout == "3.0 [1.0, 1.0]\n", ran.stderr
+
+
 def test_a_built_package_may_be_renamed(repository):
     assert ffi_ext_command(repository, "run", "build.py").returncode == 0
     (repository / "ops").mkdir()
