@@ -80,6 +80,10 @@ def _for_cffi(function: Function, index: int, c_type: Any, value: object) -> obj
         if types.may_write(code) and not tensor.is_inference():
             torch.autograd.graph.increment_version(tensor)
         return ffi.cast(c_type, tensor.data_ptr())
+    if isinstance(value, torch.Tensor) and c_type.kind in ("primitive", "enum"):
+        # cffi would cut [1.5] to 1 for an int
+        text = f"expected {c_type.cname}, got {describe(value)}: take the number out with .item()"
+        raise refusal(function, index, text, TypeError)
     return value
 
 

@@ -10,6 +10,7 @@ from __future__ import annotations
 import copyreg
 import ctypes
 import sys
+import weakref
 from collections.abc import Callable
 from typing import Any
 
@@ -47,7 +48,8 @@ class _Call(Function):
     """One call of an old-style Function, as today's autograd knows it."""
 
     @staticmethod
-    def forward(ctx: Any, call: Any, *inputs: Any) -> Any:
+    def forward(ctx: Any, calls: tuple[Any, Any], *inputs: Any) -> Any:
+        call, ctx.instance = calls
         raw = tuple(_raw(value) for value in inputs)
         of_raw = {id(r): value for r, value in zip(raw, inputs, strict=True)}
         call._needs_input_grad = ctx.needs_input_grad[1:]
@@ -74,13 +76,16 @@ class _Call(Function):
 
     @staticmethod
     def backward(ctx: Any, *gradients: Any) -> Any:
-        call = ctx.call
+        call, instance, before = ctx.call, ctx.instance(), dict(ctx.call.__dict__)
         saved = call._saved = ctx.saved_tensors  # once: checkpoints give it away
         try:
             with torch.no_grad():  # as in the original: once differentiable
                 result = call.backward(*map(_with_memory, gradients))
         finally:
             call.__dict__.pop("_saved", None)
+        if instance is not None:  # what backward leaves on self is read there
+            now = call.__dict__.items()
+            instance.__dict__.update({k: v for k, v in now if before.get(k, _ABSENT) is not v})
         result = tuple(result) if isinstance(result, (tuple, list)) else (result,)
         if len(result) < ctx.count or any(extra is not None for extra in result[ctx.count :]):
             raise RuntimeError(
@@ -104,7 +109,8 @@ def _call(self: Any, *inputs: Any) -> Any:
     if bridge is None:
         bridge = type(cls.__name__, (_Call,), {"__module__": cls.__module__})
         cls._bridge = bridge
-    outputs = bridge.apply(call, *inputs)
+    # Weak: what the instance keeps may lead back to this call, through its outputs' history.
+    outputs = bridge.apply((call, weakref.ref(self)), *inputs)
     self.__dict__.update(call.__dict__)
     return outputs
 

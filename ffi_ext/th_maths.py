@@ -55,12 +55,12 @@ def _mean(t: Tensor, dimension: int, keep: int) -> Tensor:
     return total.div(t.shape[dimension], rounding_mode="trunc")
 
 
-def _along(function: Callable[..., Any]) -> Callable[..., Any]:
-    """(t, dimension, keepdim), with TH's check of the dimension: none counts from the end."""
+def _along(function: Callable[..., Any], place: int = 1) -> Callable[..., Any]:
+    """With TH's check of the dimension, the argument at `place`: none counts from the end."""
 
-    def along(t: Tensor, dimension: int, *rest: Any) -> Any:
-        _check(t, dimension)
-        return function(t, dimension, *rest)
+    def along(t: Tensor, *rest: Any) -> Any:
+        _check(t, rest[place - 1])
+        return function(t, *rest)
 
     return along
 
@@ -83,23 +83,23 @@ FUNCTIONS: dict[str, Callable[..., Any]] = {
     "median": _along(lambda t, d, keep: t.contiguous().median(d, bool(keep))),
     "medianall": lambda t: t.median(),
     "mode": _along(lambda t, d, keep: t.mode(d, bool(keep))),
-    "kthvalue": lambda t, k, d, keep: t.kthvalue(k, d, bool(keep)),
+    "kthvalue": _along(lambda t, k, d, keep: t.kthvalue(k, d, bool(keep)), 2),
     "sort": _along(lambda t, d, descending: t.sort(d, bool(descending))),
-    "topk": lambda t, k, d, largest, order: t.topk(k, d, bool(largest), bool(order)),
+    "topk": _along(lambda t, k, d, largest, order: t.topk(k, d, bool(largest), bool(order)), 2),
     "cat": lambda a, b, d: torch.cat([a, b], d),
     "catArray": torch.cat,
     "diag": torch.diag,
     "tril": torch.tril,
     "triu": torch.triu,
     "nonzero": torch.nonzero,
-    "gather": torch.gather,
-    "scatter": Tensor.scatter_,
-    "scatterAdd": Tensor.scatter_add_,
-    "scatterFill": Tensor.scatter_,
-    "indexSelect": torch.index_select,
-    "indexCopy": Tensor.index_copy_,
-    "indexAdd": Tensor.index_add_,
-    "indexFill": Tensor.index_fill_,
+    "gather": _along(torch.gather),
+    "scatter": _along(Tensor.scatter_),
+    "scatterAdd": _along(Tensor.scatter_add_),
+    "scatterFill": _along(Tensor.scatter_),
+    "indexSelect": _along(torch.index_select),
+    "indexCopy": _along(Tensor.index_copy_),
+    "indexAdd": _along(Tensor.index_add_),
+    "indexFill": _along(Tensor.index_fill_),
     "take": torch.take,
     "put": lambda t, index, source, accumulate: t.put_(index, source, bool(accumulate)),
     "logicalAnd": _along(lambda t, d, keep: t.all(d, bool(keep))),
@@ -107,8 +107,8 @@ FUNCTIONS: dict[str, Callable[..., Any]] = {
     "mean": _along(_mean),
     "std": _along(lambda t, d, biased, keep: t.std(d, not biased, bool(keep))),
     "var": _along(lambda t, d, biased, keep: t.var(d, not biased, bool(keep))),
-    "norm": lambda t, p, d, keep: torch.linalg.vector_norm(t, p, d, bool(keep)),
-    "renorm": torch.renorm,
+    "norm": _along(lambda t, p, d, keep: torch.linalg.vector_norm(t, p, d, bool(keep)), 2),
+    "renorm": _along(torch.renorm, 2),
     "histc": _histc,
     "bhistc": _bhistc,
 }

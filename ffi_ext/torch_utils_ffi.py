@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import difflib
 import warnings
+from types import SimpleNamespace
 from typing import Any
 
 import _cffi_backend
@@ -40,8 +41,8 @@ def _torch_type(record: types.Record) -> str:
     return f"{place}{record.element.name}{record.kind}"
 
 
-# C's names of tensors and storages as cffi spells them, and the names of torch's types.
-_cffi_to_torch = {f"struct {name} *": _torch_type(record) for name, record in types.RECORDS.items()}
+# The structs of tensors and storages as cffi spells them (scripts append the "*"), and the names of torch's types.
+_cffi_to_torch = {f"struct {name}": _torch_type(record) for name, record in types.RECORDS.items()}
 _torch_to_cffi = {torch_type: c_type for c_type, torch_type in _cffi_to_torch.items()}
 
 
@@ -60,7 +61,9 @@ def _wrap_function(function: Any, ffi: Any) -> Any:
     if not callable(function):
         return function
     lib, name = getattr(function, "__self__", None), getattr(function, "__name__", "")
-    if not isinstance(lib, _cffi_backend.Lib):
+    if isinstance(function, _cffi_backend.FFI.CData):  # a variadic one: a pointer, without its name
+        lib, name = SimpleNamespace(function=function), "function"
+    elif not isinstance(lib, _cffi_backend.Lib):
         raise TypeError(
             f"_wrap_function() expected a function of a cffi module's lib, got {function!r}"
         )

@@ -10,6 +10,7 @@ import subprocess
 import sys
 from pathlib import Path
 
+import cffi
 import pytest
 
 import ffi_ext
@@ -21,6 +22,7 @@ int my_lib_add_forward(THFloatTensor *input1, THFloatTensor *input2, THFloatTens
 THFloatTensor *new_tensor(int a);
 float int_to_float(int a);
 void bad_func(THFloatTensor *tensor, int a, float b);
+void fill_with(THFloatTensor *tensor, ...);
 """
 SOURCE = """
 #include <TH/TH.h>
@@ -43,6 +45,13 @@ void bad_func(THFloatTensor *tensor, int a, float b)
 {
     THFloatTensor_mul(tensor, tensor, a);
     THArgCheck(a > 100, 2, "must be large");
+}
+void fill_with(THFloatTensor *tensor, ...)
+{
+    va_list rest;
+    va_start(rest, tensor);
+    THFloatTensor_fill(tensor, va_arg(rest, double));
+    va_end(rest);
 }
 """
 BUILD = """
@@ -86,6 +95,8 @@ except torch.FatalError as error:
 else:
     raise AssertionError('no error')
 assert t.tolist() == [[2.0] * 2] * 2
+my_lib.fill_with(t, my_lib._ffi.cast('double', 5))
+assert t.tolist() == [[5.0] * 2] * 2
 print('fine')
 """
 OLD_INIT = """
@@ -143,6 +154,29 @@ def test_a_package_generated_years_ago_works(repository):
     (repository / "_ext" / "my_lib" / "__init__.py").write_text(OLD_INIT)
     ran = ffi_ext_command(repository, "run", "test.py")
     assert ran.stdout == "fine\n", ran.stderr
+
+
+def test_a_package_generated_years_ago_takes_no_tensor_for_a_number(repository):
+    """The original's TypeError: converted, [1.5] would be 1."""
+    assert ffi_ext_command(repository, "run", "build.py").returncode == 0
+    (repository / "_ext" / "my_lib" / "__init__.py").write_text(OLD_INIT)
+    (repository / "test.py").write_text("""
+import torch
+from _ext import my_lib
+t = torch.ones(2)
+for f, arguments in (
+    (my_lib.int_to_float, (torch.tensor([1.5]),)),
+    (my_lib.int_to_float, (torch.ones(2),)),
+    (my_lib.bad_func, (t, 200, torch.tensor(1.5))),
+):
+    try:
+        print(f(*arguments))
+    except TypeError as error:
+        assert "take the number out with .item()" in str(error), error
+print(my_lib.int_to_float(torch.tensor(3).item()), t.tolist())
+""")
+    ran = ffi_ext_command(repository, "run", "test.py")
+    assert ran.stdout == "3.0 [1.0, 1.0]\n", ran.stderr
 
 
 def test_a_built_package_may_be_renamed(repository):
@@ -304,7 +338,11 @@ def test_every_spelling_of_the_import(monkeypatch):
         assert ffi.create_extension is create_extension
         assert "ffi_ext's" in create_extension.__doc__
         assert torch.utils.ffi._wrap_function is _wrap_function
-        assert ffi._cffi_to_torch["struct THCudaLongStorage *"] == "torch.cuda.LongStorage"
+        assert ffi._cffi_to_torch["struct THCudaLongStorage"] == "torch.cuda.LongStorage"
+        named = ffi._torch_to_cffi[torch.ones(2).type()] + "*"
+        c = cffi.FFI()
+        c.cdef(ffi._typedefs)
+        assert c.typeof(named) is c.typeof("THFloatTensor *")
         assert "typedef struct THFloatTensor THFloatTensor;\n" in ffi._typedefs
         assert _wrap_function(3, None) == 3
         with pytest.raises(TypeError, match="a function of a cffi module's lib"):

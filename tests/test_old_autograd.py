@@ -87,6 +87,30 @@ def test_one_instance_called_twice_before_backward():
     assert f.size == w.size()  # what forward set on self can be read afterwards
 
 
+def test_what_backward_leaves_on_self_is_on_the_instance():
+    class Watched(Function):
+        passes = 0
+
+        def forward(self, x):
+            self.input = x
+            return 2 * x
+
+        def backward(self, grad):
+            self.seen = grad
+            self.passes += 1
+            return 2 * grad
+
+    x, function = leaf(3), Watched()
+    first, second = function(x), function(x + 1)
+    (5 * first).sum().backward()
+    assert function.seen.tolist() == [5, 5, 5] and function.passes == 1
+    assert torch.equal(function.input, x.detach() + 1)  # the later forward's stays
+    function.first = first  # a way back to the call; it must not keep the instance alive
+    alive = weakref.ref(function)
+    del function, first, second
+    assert alive() is None
+
+
 def test_a_model_that_keeps_an_instance_is_copied_and_saved():
     class Model(torch.nn.Module):
         def __init__(self):

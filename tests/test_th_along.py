@@ -183,6 +183,30 @@ def test_errors_name_the_dimension(call):
         call("addmm", out, 1, t, 1, t, t)
 
 
+def test_no_dimension_counts_from_the_end(call):
+    """Of code that still subtracts 1 from dimension 0: the last dimension's numbers would look right."""
+    t, v, one = call.like([[3, 1], [1, 2]]), call.like([0]), torch.LongTensor([0, 1])
+    i, place = torch.LongTensor(), torch.LongTensor([[0, 1], [1, 0]])
+    calls = {
+        "kthvalue": (v, i, t, 1, -1, 0),
+        "topk": (v, i, t, 1, -1, 1, 1),
+        "gather": (v, t, -1, place),
+        "scatter": (t, -1, place, t.clone()),
+        "scatterAdd": (t, -1, place, t.clone()),
+        "scatterFill": (t, -1, place, 9),
+        "indexSelect": (v, t, -1, one),
+        "indexCopy": (t, -1, one, t.clone()),
+        "indexAdd": (t, -1, one, t.clone()),
+        "indexFill": (t, -1, one, 9),
+    }
+    if t.is_floating_point():
+        calls |= {"norm": (v, t, 2, -1, 0), "renorm": (v, t, 2, -1, 1)}
+    for name, arguments in calls.items():
+        with pytest.raises(ffi_ext.NativeError, match="dimension -1 out of range of 2D tensor"):
+            call(name, *arguments)
+    assert v.tolist() == [0] and t.tolist() == [[3, 1], [1, 2]]
+
+
 def test_matrices(call):
     a, b, t = values_of(call, 2, 3), values_of(call, 3, 4, seed=1), values_of(call, 2, 4, seed=2)
     x, y, z = a.numpy(), b.numpy(), t.clone().numpy()

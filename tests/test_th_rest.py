@@ -208,7 +208,9 @@ void drawn(THDoubleTensor *t, THDoubleTensor *u, THFloatTensor *f, long seed, in
 }
 long generators(THByteTensor *state) {
   long yes = 0, digit = 1;
-  THGenerator *g = seeded(11), *copy = THGenerator_new();
+  THGenerator *g = seeded(11), *copy = THGenerator_new(), *other = THGenerator_new();
+  CHECK(THGenerator_isValid(copy) && THRandom_initialSeed(copy) != THRandom_initialSeed(other));
+  THGenerator_free(other);
   CHECK(THGenerator_isValid(g) && THRandom_initialSeed(g) == 11);
   THRandom_random(g);
   THGenerator_copy(copy, g);
@@ -424,7 +426,7 @@ def test_integers_of_the_generator(th):
 
 def test_generators(th):
     state = torch.ByteTensor()
-    assert th.generators(state) == 11111 and state.numel() > 624 * 8
+    assert th.generators(state) == 111111 and state.numel() > 624 * 8
 
 
 def test_error_handlers(th):

@@ -10,12 +10,10 @@
 #define N _MERSENNE_STATE_N
 #define M _MERSENNE_STATE_M
 
+/* Each has a seed of its own: code that makes one in every call wants other numbers each time. */
 THGenerator *THGenerator_new(void) {
   THGenerator *self = THAlloc(sizeof *self);
-  memset(self, 0, sizeof *self);
-  self->left = 1;
-  THRandom_manualSeed(self, 5489); /* mt19937's own */
-  self->seeded = 0;
+  THRandom_seed(self);
   return self;
 }
 
