@@ -70,11 +70,17 @@ def differentiable(
         if named:
             inputs = inspect.signature(forward).bind(*inputs, **named).args
         compiling = torch.compiler.is_compiling()
+        in_func = torch._C._are_functorch_transforms_active()
+        if compiling and in_func:
+            # It would leave the backward out there, as of every autograd Function, and the gradient would be 0.
+            raise NotImplementedError(
+                f"{name}() is a C function, whose gradient torch.compile does not see within torch.func (grad, vjp ...): "
+                "call torch.func's function outside of what is compiled, or take the gradient by backward()"
+            )
         if compiling and not (torch.is_grad_enabled() and _require_grad(inputs)):
             return forward(*inputs)  # else torch.compile may take the first of two inputs for ctx
         if compiling:
             inputs = _each_once(inputs)
-        in_func = not compiling and torch._C._are_functorch_transforms_active()
         result: torch.Tensor = (transformed if in_func else plain).apply(*inputs)
         return result
 
