@@ -35,7 +35,8 @@ def test_doctor_reads_a_repository_without_running_it(tmp_path, capsys):
     folder = tmp_path / "repo"
     shutil.copytree(PACKAGES / "tutorial", folder)
     (folder / "build.py").write_text(
-        (folder / "build.py").read_text() + "\nraise SystemExit('was run')\n"
+        "\ufeff" + (folder / "build.py").read_text() + "\nraise SystemExit('was run')\n",
+        encoding="utf-8",  # with the mark that editors on Windows write
     )
     (folder / "old.py").write_text("print 'hello'\n")
     (folder / "mistake.py").write_text(
