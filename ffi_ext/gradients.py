@@ -74,8 +74,8 @@ def differentiable(
         if compiling and in_func:
             # It would leave the backward out there, as of every autograd Function, and the gradient would be 0.
             raise NotImplementedError(
-                f"{name}() is a C function, whose gradient torch.compile does not see within torch.func (grad, vjp ...): "
-                "call torch.func's function outside of what is compiled, or take the gradient by backward()"
+                f"{name}() is a C function, whose gradient torch.compile does not see within torch.func (grad, vjp "
+                "...): call torch.func's function outside of what is compiled, or take the gradient by backward()"
             )
         if compiling and not (torch.is_grad_enabled() and _require_grad(inputs)):
             return forward(*inputs)  # else torch.compile may take the first of two inputs for ctx

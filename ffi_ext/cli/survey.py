@@ -214,7 +214,7 @@ def _is_beside(init: Path, name: str) -> bool:
 
 def _parsed(path: Path, shown: str, report: Report) -> ast.Module | None:
     try:
-        return parse(path.read_text(encoding="utf-8-sig", errors="replace"))  # a byte order mark is none of the text
+        return parse(path.read_text(encoding="utf-8-sig", errors="replace"))  # -sig: a mark first
     except SyntaxError as error:
         cure = "convert that file by hand or with 2to3"
         if "async" in (error.text or ""):
