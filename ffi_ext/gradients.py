@@ -115,7 +115,10 @@ def _functions(
         places = list(zip(ctx.tensors, ctx.others, strict=True))
         inputs = [next(tensors) if is_tensor else other for is_tensor, other in places]
         with torch.no_grad():
-            given = backward(*grads, *inputs, *tensors)
+            # C wants what torch.func has wrapped; as an operator it gets that by itself
+            in_func = torch._C._are_functorch_transforms_active()
+            call = unwrapping.apply if in_func else backward
+            given = call(*grads, *inputs, *tensors)
         if given is None:  # a return was forgotten
             given = ()
         given = [given] if isinstance(given, torch.Tensor) else list(given)
@@ -144,6 +147,14 @@ def _functions(
 
     apart = {"forward": forward, "setup_context": setup_context, "vmap": vmap}
     transformed: Any = type(name, (plain,), {n: staticmethod(f) for n, f in apart.items()})
+
+    def gradients_of(*arguments: Any) -> Any:
+        given = backward(*arguments)
+        return tuple(given) if isinstance(given, list) else given
+
+    apart = {"forward": gradients_of, "setup_context": lambda *_: None, "vmap": vmap}
+    members = {n: staticmethod(f) for n, f in apart.items()}
+    unwrapping: Any = type(f"{name}_backward", (torch.autograd.Function,), members)
     return plain, transformed
 
 

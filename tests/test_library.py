@@ -296,7 +296,13 @@ def test_gradients_of_gradients_are_refused(my_lib):
             g.sum().backward()
 
 
-def test_torch_func(my_lib):
+@pytest.mark.parametrize("registered", [False, True])
+def test_torch_func(registered):
+    import ffi_ext
+
+    my_lib = ffi_ext.load_inline(f"func_{registered}", ADD_SOURCE, ADD)
+    if registered:
+        library.register(my_lib)
     add = library.differentiable(my_lib.add_forward, my_lib.add_backward)
     rows = library.differentiable(
         my_lib.rows_forward, my_lib.rows_backward, shape=lambda x: x.shape[:1]
