@@ -70,11 +70,17 @@ def differentiable(
         if named:
             inputs = inspect.signature(forward).bind(*inputs, **named).args
         compiling = torch.compiler.is_compiling()
+        in_func = torch._C._are_functorch_transforms_active()
+        if compiling and in_func:
+            # It would leave the backward out there, as of every autograd Function, and the gradient would be 0.
+            raise NotImplementedError(
+                f"{name}() is a C function, whose gradient torch.compile does not see within torch.func (grad, vjp "
+                "...): call torch.func's function outside of what is compiled, or take the gradient by backward()"
+            )
         if compiling and not (torch.is_grad_enabled() and _require_grad(inputs)):
             return forward(*inputs)  # else torch.compile may take the first of two inputs for ctx
         if compiling:
             inputs = _each_once(inputs)
-        in_func = not compiling and torch._C._are_functorch_transforms_active()
         result: torch.Tensor = (transformed if in_func else plain).apply(*inputs)
         return result
 
@@ -109,7 +115,10 @@ def _functions(
         places = list(zip(ctx.tensors, ctx.others, strict=True))
         inputs = [next(tensors) if is_tensor else other for is_tensor, other in places]
         with torch.no_grad():
-            given = backward(*grads, *inputs, *tensors)
+            # C wants what torch.func has wrapped; as an operator it gets that by itself
+            in_func = torch._C._are_functorch_transforms_active()
+            call = unwrapping.apply if in_func else backward
+            given = call(*grads, *inputs, *tensors)
         if given is None:  # a return was forgotten
             given = ()
         given = [given] if isinstance(given, torch.Tensor) else list(given)
@@ -138,6 +147,14 @@ def _functions(
 
     apart = {"forward": forward, "setup_context": setup_context, "vmap": vmap}
     transformed: Any = type(name, (plain,), {n: staticmethod(f) for n, f in apart.items()})
+
+    def gradients_of(*arguments: Any) -> Any:
+        given = backward(*arguments)
+        return tuple(given) if isinstance(given, list) else given
+
+    apart = {"forward": gradients_of, "setup_context": lambda *_: None, "vmap": vmap}
+    members = {n: staticmethod(f) for n, f in apart.items()}
+    unwrapping: Any = type(f"{name}_backward", (torch.autograd.Function,), members)
     return plain, transformed
 
 

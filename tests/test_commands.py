@@ -35,7 +35,8 @@ def test_doctor_reads_a_repository_without_running_it(tmp_path, capsys):
     folder = tmp_path / "repo"
     shutil.copytree(PACKAGES / "tutorial", folder)
     (folder / "build.py").write_text(
-        (folder / "build.py").read_text() + "\nraise SystemExit('was run')\n"
+        "\ufeff" + (folder / "build.py").read_text() + "\nraise SystemExit('was run')\n",
+        encoding="utf-8",  # with the mark that editors on Windows write
     )
     (folder / "old.py").write_text("print 'hello'\n")
     (folder / "mistake.py").write_text(
@@ -64,6 +65,7 @@ def test_doctor_reads_a_repository_without_running_it(tmp_path, capsys):
 def test_a_script_that_python_cannot_read_stops_nobody(tmp_path, capsys, command):
     (tmp_path / "table.py").write_text("x = " + "+".join(["1"] * 100_000))
     (tmp_path / "image.py").write_bytes(bytes(100))
+    (tmp_path / "deep.py").write_text("x = " + "-" * 100_000 + "1")  # Python: a MemoryError
     (tmp_path / "ours.py").write_text("from torch.utils.ffi import create_extension as c\n")
     cli.main([command, str(tmp_path)])
     shown = capsys.readouterr()
@@ -73,6 +75,7 @@ def test_a_script_that_python_cannot_read_stops_nobody(tmp_path, capsys, command
     # a SyntaxError since Python 3.11.4, a ValueError before
     why = r"\(source code (string )?cannot contain null bytes\)"
     assert re.search(rf"image\.py: (no Python 3|cannot be read) {why}", said)
+    assert "deep.py: cannot be read (" in said
     assert "torch" in shown.out  # of ours.py
 
 

@@ -296,7 +296,13 @@ def test_gradients_of_gradients_are_refused(my_lib):
             g.sum().backward()
 
 
-def test_torch_func(my_lib):
+@pytest.mark.parametrize("registered", [False, True])
+def test_torch_func(registered):
+    import ffi_ext
+
+    my_lib = ffi_ext.load_inline(f"func_{registered}", ADD_SOURCE, ADD)
+    if registered:
+        library.register(my_lib)
     add = library.differentiable(my_lib.add_forward, my_lib.add_backward)
     rows = library.differentiable(
         my_lib.rows_forward, my_lib.rows_backward, shape=lambda x: x.shape[:1]
@@ -309,6 +315,24 @@ def test_torch_func(my_lib):
     torch.testing.assert_close(back(a)[0], 2.5 * a)
     with pytest.raises(RuntimeError, match=r"add_forward\(\) is a C function, which vmap has no"):
         torch.func.vmap(lambda a: add(a, a, 2.5))(a)
+
+
+@pytest.mark.skipif(
+    not SEES_THROUGH, reason="torch.compile sees through differentiable() from 2.6 on"
+)
+@pytest.mark.filterwarnings("ignore:Dynamo does not know")  # it runs the frame uncompiled
+def test_torch_func_that_is_compiled_gives_no_gradient_of_0(my_lib):
+    library.register(my_lib, "ffi_ext_func")
+    add = library.differentiable(my_lib.add_forward, my_lib.add_backward)
+    a = torch.rand(3, dtype=torch.float64)
+
+    def gradient(a):
+        return torch.func.grad(lambda a: add(a, a, 2.5).square().sum())(a)
+
+    with pytest.raises(Exception, match=r"add_forward\(\) is a C function, whose gradient torch"):
+        torch.compile(gradient, fullgraph=True, backend="aot_eager")(a)
+    got = torch.compile(gradient, backend="aot_eager")(a)
+    torch.testing.assert_close(got, 2 * 3.5**2 * a)
 
 
 def test_names_and_types_of_arguments(my_lib):

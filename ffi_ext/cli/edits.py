@@ -13,10 +13,14 @@ def parse(text: str) -> ast.Module:
 
     Raises:
         SyntaxError, ValueError: The text is no Python 3.
+        RecursionError: It is nested too deeply for this Python.
     """
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
-        tree = ast.parse(text)
+        try:
+            tree = ast.parse(text)
+        except MemoryError:  # of the parser's own stack; it has no text
+            raise RecursionError("it is nested too deeply for Python's parser") from None
     for node in ast.walk(tree):
         caught = node.type if isinstance(node, ast.ExceptHandler) else None
         if not isinstance(caught, ast.Tuple):
