@@ -94,7 +94,8 @@ def compile_command(
         if plan.gnu89_inline and not generated:
             standard.append("-fgnu89-inline")
     if generated:
-        optimize = ["-O0", *(toolchain.QUICK if quick and plan.stable else ["-w"])]
+        # The user's own abs() is called, not the compiler's.
+        optimize = ["-O0", "-fno-builtin", *(toolchain.QUICK if quick and plan.stable else ["-w"])]
         flags = [flag for flag in flags if not _FOR_THE_USERS.match(flag)]
     else:
         optimize = ["-O3", "-DNDEBUG"]  # as distutils: asserts of old name variables that are gone

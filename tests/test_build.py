@@ -153,6 +153,15 @@ def test_no_import_has_denormal_numbers_taken_for_0(project, monkeypatch):
     assert printed(project, code) == 1
 
 
+def test_a_function_that_compilers_know_is_the_one_that_was_built(project):
+    (project / "lib.h").write_text("int abs(int n);\n")
+    (project / "one.c").write_text("int abs(int n) { return n + 7; }\n")
+    make(project, sources=["one.c"]).build()
+    assert (
+        printed(project, "import ext.lib; print(ext.lib.abs(-3) + 10 * ext.lib._lib.abs(-3))") == 44
+    )
+
+
 def test_functions_of_the_c_library_need_no_source(project):
     (project / "sys.h").write_text("int getpid(void); double cos(double x);\n")
     make(project, headers=["sys.h"], sources=[]).build()
