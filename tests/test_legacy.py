@@ -485,6 +485,7 @@ try:
     time.sleep(60)
 except KeyboardInterrupt:
     time.sleep(0.5)
+    open("saved", "w").close()
     print("saved")
 """
 
@@ -507,7 +508,7 @@ def test_a_script_has_the_time_that_it_takes_to_save_its_work_after_ctrl_c(tmp_p
     finally:
         assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 0, shown
         os.close(terminal)
-    assert b"saved" in shown
+    assert (tmp_path / "saved").exists()  # a terminal's last words may be lost with it
 
 
 @pytest.mark.skipif(sys.platform == "win32", reason="there is no SIGTERM")
