@@ -6,6 +6,7 @@ import contextlib
 import os
 import pty
 import shutil
+import signal
 import subprocess
 import sys
 from pathlib import Path
@@ -495,6 +496,7 @@ def test_a_script_has_the_time_that_it_takes_to_save_its_work_after_ctrl_c(tmp_p
     (tmp_path / "train.py").write_text(SAVES)
     child, terminal = pty.fork()
     if child == 0:
+        signal.signal(signal.SIGINT, signal.SIG_DFL)  # a shell's background job ignores it
         os.chdir(tmp_path)
         os.execv(sys.executable, [sys.executable, "-m", "ffi_ext", "run", "train.py"])
     shown = b""
