@@ -11,7 +11,6 @@ import torch
 
 from ffi_ext import tiers, types
 from ffi_ext.headers import ctext
-from ffi_ext.names import python_name
 from ffi_ext.refusals import INTEGER_CODES, Function, describe, prototype, refusal, shown
 
 _C_NAMES = {"?": "_Bool", "b": "int8_t", "B": "uint8_t", "h": "short", "H": "unsigned short"}
@@ -34,11 +33,10 @@ def named(function: Function, c_types: tuple[Any, ...]) -> tuple[tuple[str, ...]
     texts = _parameters(prototype(function))
     if len(texts) != len(c_types):
         texts = [""] * len(c_types)
-    names = [ctext.parameter_name(text) or f"arg{i}" for i, text in enumerate(texts)]
     codes = [code_of(c_type.cname) for c_type in c_types]
     for i, (code, text) in enumerate(zip(codes, texts, strict=True)):
         codes[i] = code[0].lower() + code[1:] if is_const(text) else code
-    return tuple(map(python_name, names)), tuple(codes)
+    return tuple(ctext.parameter_names(texts, len(texts))), tuple(codes)
 
 
 def is_const(declared: str) -> bool:

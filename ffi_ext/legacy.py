@@ -240,8 +240,8 @@ def explain_errors() -> None:
                 "ffi_ext: setuptools has pkg_resources no more: pip install 'setuptools<81'",
                 file=sys.stderr,
             )
-        elif isinstance(value, ModuleNotFoundError) and gone(value.name or ""):
-            print(f"ffi_ext: {gone(value.name or '')}", file=sys.stderr)
+        elif isinstance(value, ModuleNotFoundError) and (cure := gone(value.name or "")):
+            print(f"ffi_ext: {cure}", file=sys.stderr)
         elif isinstance(value, (AttributeError, ImportError)) and any(
             word in str(value) for word in ("'_safe_call'", "'_accumulate' from 'torch._utils'")
         ):

@@ -62,8 +62,8 @@ def imports(imported: dict[str, str], local: set[str], report: Report) -> None:
             continue
         report.needs.append(name)
         found = _is_installed(name)
-        if not found and legacy.gone(name):
-            report.problems.append(f"{where}: {legacy.gone(name)}")
+        if not found and (cure := legacy.gone(name)):
+            report.problems.append(f"{where}: {cure}")
         elif not found:
             package = PACKAGES.get(name, name)
             report.problems.append(f"{where}: {name} is not installed: pip install {package}")

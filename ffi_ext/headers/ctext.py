@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Sequence
+
+from ffi_ext.names import python_name
 
 _DIRECTIVE = re.compile(r"^[ \t]*#(?:[^\n\\]|\\\n|\\.)*", re.M)
 IDENTIFIER = re.compile(r"[A-Za-z_]\w*")
@@ -112,6 +115,18 @@ def parameter_name(text: str) -> str | None:
     if named and named[0] in ("struct", "union", "enum"):
         named = named[1:]
     return named[-1] if len(named) > 1 else None
+
+
+def parameter_names(texts: Sequence[str], count: int) -> list[str]:
+    """Names as Python shows them: arg<i> where there is none, keywords with an underscore."""
+    names: list[str] = []
+    for index in range(count):
+        name = parameter_name(texts[index]) if index < len(texts) else None
+        name = python_name(name) if name else f"arg{index}"
+        while name in names:
+            name += "_"
+        names.append(name)
+    return names
 
 
 def comment_before(original: list[str], first: int) -> list[str]:

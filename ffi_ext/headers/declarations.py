@@ -221,7 +221,9 @@ def _function(ffi: cffi.FFI, statement: Statement, of_library: bool) -> Function
     texts = ctext.parameters_of(statement.declaration)
     parameters = tuple(
         Parameter(name, _c_name(tp), _code(tp, model, of_library=of_library))
-        for name, tp in zip(_parameter_names(texts, len(declared.args)), declared.args, strict=True)
+        for name, tp in zip(
+            ctext.parameter_names(texts, len(declared.args)), declared.args, strict=True
+        )
     )
     for parameter, text in zip(parameters, texts, strict=False):
         if parameter.code in types.ARRAY_CODES and "[" in text:
@@ -324,15 +326,3 @@ def _integer_of(enumerators: Sequence[int]) -> str:
     if low < 0:
         return "int" if low >= -(1 << 31) and high < 1 << 31 else "long"
     return "unsigned int" if high < 1 << 32 else "unsigned long"
-
-
-def _parameter_names(texts: Sequence[str], count: int) -> list[str]:
-    """Names as Python shows them: arg<i> where there is none, keywords with an underscore."""
-    names: list[str] = []
-    for index in range(count):
-        name = ctext.parameter_name(texts[index]) if index < len(texts) else None
-        name = python_name(name) if name else f"arg{index}"
-        while name in names:
-            name += "_"
-        names.append(name)
-    return names
