@@ -128,6 +128,19 @@ def test_compile_without_a_graph_break(name):
         torch.testing.assert_close(*pairs, rtol=1e-12, atol=1e-12)
 
 
+@pytest.mark.filterwarnings("ignore:`torch.jit:DeprecationWarning")
+@pytest.mark.filterwarnings("ignore::torch.jit.TracerWarning")
+@pytest.mark.parametrize("name", ALL)
+def test_jit_trace_records_the_call(name):
+    """And not the memory that the kernel wrote to while it looked on."""
+    case = case_of(name)
+    inputs = [x.detach() for x in case.inputs]
+    traced = torch.jit.trace(case.call, tuple(inputs))
+    others = [inputs[0].flip(0), *inputs[1:]]
+    ours, theirs = traced(*others), case.call(*others)
+    torch.testing.assert_close(ours, theirs, rtol=1e-12, atol=1e-12)
+
+
 def test_functional_transforms_see_through():
     case = case_of("roi_align")
     x, rois = case.inputs

@@ -203,13 +203,17 @@ def test_pyramids(body, gn):
             close(fused(images), backbone(images), 2e-5 if gn else 4e-6)
 
 
-@pytest.mark.parametrize("way", ["export", "compile"])
+@pytest.mark.filterwarnings("ignore:`torch.jit:DeprecationWarning")
+@pytest.mark.filterwarnings("ignore::torch.jit.TracerWarning")
+@pytest.mark.parametrize("way", ["export", "compile", "jit"])
 def test_who_follows_a_fused_model_sees_torchs_operators(way):
     model = randomize(ResNet(SPECS[:1], **{**SMALL, "width_per_group": 32}))
     fused, images = model.fuse(), torch.randn(1, 3, 96, 96)
     with torch.no_grad():
         if way == "export":
             followed = torch.export.export(fused, (images,)).module()
+        elif way == "jit":
+            followed = torch.jit.trace(fused, images)
         else:
             followed = torch.compile(fused, fullgraph=True, backend="aot_eager")
         close(followed(images), fused(images))

@@ -164,11 +164,11 @@ def or_null(tensor: torch.Tensor | None) -> Any:
 
 
 def is_traced(*arguments: Any) -> bool:
-    """Whether somebody looks on: torch.compile, export, a fake tensor or another subclass.
+    """Whether somebody looks on: torch.compile, export, torch.jit.trace, a fake tensor or another subclass.
 
     torch's operators cost some 20 us a call, which nobody needs to pay who runs eagerly.
     """
-    if torch.compiler.is_compiling():
+    if torch.compiler.is_compiling() or torch.jit.is_tracing():
         return True
     return torch._C._len_torch_dispatch_stack() > 0 or any(
         isinstance(x, torch.Tensor) and type(x) not in (torch.Tensor, torch.nn.Parameter)
