@@ -19,12 +19,26 @@ class Bitmaps:
 
     Args:
         bitmaps: (N, H, W) uint8 or bool, 1 where the instance is.
+
+    Raises:
+        TypeError: it is no tensor.
+        ValueError: another shape, or other values than 0 and 1.
     """
 
     def __init__(self, bitmaps: torch.Tensor) -> None:
+        if not isinstance(bitmaps, torch.Tensor):
+            raise TypeError(
+                f"Bitmaps: expected a tensor, got a {type(bitmaps).__name__}; torch.as_tensor makes one of it"
+            )
         if bitmaps.dim() != 3:
             raise ValueError(f"Bitmaps: expected (N, H, W), got {tuple(bitmaps.shape)}")
         self.masks = bitmaps.to(torch.uint8)
+        kept = bitmaps.dtype in (torch.bool, torch.uint8) or bool((self.masks == bitmaps).all())
+        if not kept or (self.masks.numel() and self.masks.max() > 1):
+            raise ValueError(
+                f"Bitmaps: expected 0 and 1, got values from {bitmaps.min():g} to {bitmaps.max():g}; say which are "
+                "the instance's, as in bitmaps > 127"
+            )
 
     @property
     def size(self) -> tuple[int, int]:

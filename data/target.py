@@ -16,7 +16,7 @@ class Target:
     """Boxes of one image with what belongs to each.
 
     Attributes:
-        size: height and width of the image.
+        size: height and width of the image, in this order.
         boxes: (N, 4) float32: x1, y1, x2, y2 in pixels.
         labels: (N) int64.
         masks: N instance masks, or None.
@@ -33,8 +33,17 @@ class Target:
     plus_one: int = 0
 
     def __post_init__(self) -> None:
+        for name, values in {"boxes": self.boxes, "labels": self.labels}.items():
+            if not isinstance(values, torch.Tensor):
+                raise TypeError(
+                    f"Target: {name} must be a tensor, got a {type(values).__name__}; torch.as_tensor makes one of it"
+                )
         if self.boxes.dim() != 2 or self.boxes.shape[1] != 4:
             raise ValueError(f"Target: boxes must be (N, 4), got {tuple(self.boxes.shape)}")
+        if not self.boxes.is_floating_point():  # of which a resize would round its factors
+            raise TypeError(
+                f"Target: boxes must be of a floating-point type, got {self.boxes.dtype}; convert them with .float()"
+            )
         rows = {"labels": self.labels, "masks": self.masks, **self.fields}
         for name, values in rows.items():
             if values is not None and len(values) != len(self.boxes):
@@ -42,6 +51,11 @@ class Target:
                     f"Target: {name} must have a row for each of the {len(self.boxes)} boxes, "
                     f"got {len(values)}"
                 )
+        if self.masks is not None and tuple(self.masks.size) != tuple(self.size):
+            raise ValueError(
+                f"Target: masks must have the image's height and width {tuple(self.size)}, "
+                f"got {tuple(self.masks.size)}"
+            )
 
     def __len__(self) -> int:
         return len(self.boxes)

@@ -11,7 +11,7 @@ import inspect
 import math
 import operator
 import random
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from numbers import Integral, Real
 from typing import Any
@@ -112,6 +112,27 @@ def check_transform(name: str, transform: Any) -> None:
         ) from None
 
 
+# What a dictionary holds of an image's geometry, where it is a target of torchvision's detectors.
+_PLACES = frozenset(("boxes", "masks", "keypoints"))
+
+
+def _follow(target: Any, step: Callable[[Target], Target]) -> Any:
+    """A target after a step that moves the image's pixels; what is no `Target` stays as it is.
+
+    Raises:
+        TypeError: a dictionary with boxes, masks or keypoints, which would be those of another image then.
+    """
+    if isinstance(target, Target):
+        return step(target)
+    if isinstance(target, Mapping) and (places := sorted(_PLACES & target.keys())):
+        raise TypeError(
+            "transforms: expected a data.Target, whose boxes and masks follow the image when it is resized, flipped "
+            f"or cropped, got a dictionary with {', '.join(places)}; make a Target of it, or give what is to "
+            "stay as it is another name"
+        )
+    return target
+
+
 class Compose:
     """Transforms one after the other.
 
@@ -194,8 +215,7 @@ class Resize:
 
     def __call__(self, picture: Picture, target: Any, rng: random.Random) -> tuple[Picture, Any]:
         size = self.result_size(picture.size, rng.choice(self.min_sizes))
-        if isinstance(target, Target):
-            target = target.resize(size)
+        target = _follow(target, lambda target: target.resize(size))
         return replace(picture, size=size, antialias=self.antialias), target
 
 
@@ -214,8 +234,7 @@ class RandomHorizontalFlip:
     def __call__(self, picture: Picture, target: Any, rng: random.Random) -> tuple[Picture, Any]:
         if rng.random() >= self.p:
             return picture, target
-        if isinstance(target, Target):
-            target = target.flip_horizontal()
+        target = _follow(target, Target.flip_horizontal)
         return replace(picture, flip_horizontal=not picture.flip_horizontal), target
 
 
@@ -228,8 +247,7 @@ class RandomVerticalFlip:
     def __call__(self, picture: Picture, target: Any, rng: random.Random) -> tuple[Picture, Any]:
         if rng.random() >= self.p:
             return picture, target
-        if isinstance(target, Target):
-            target = target.flip_vertical()
+        target = _follow(target, Target.flip_vertical)
         return replace(picture, flip_vertical=not picture.flip_vertical), target
 
 
@@ -285,10 +303,10 @@ class RandomResizedCrop:
             raise ValueError("RandomResizedCrop: must come before resizing and flips")
         top, left, height, width = picture.crop
         y, x, h, w = self.draw_crop(height, width, rng)
-        if isinstance(target, Target):
-            target = target.crop(y, x, h, w).resize(self.output_size)
+        size = self.output_size
+        target = _follow(target, lambda target: target.crop(y, x, h, w).resize(size))
         crop = (top + y, left + x, h, w)
-        return replace(picture, crop=crop, size=self.output_size, antialias=self.antialias), target
+        return replace(picture, crop=crop, size=size, antialias=self.antialias), target
 
 
 class ColorJitter:

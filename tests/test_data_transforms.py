@@ -153,6 +153,28 @@ def test_targets_are_checked():
         Target((4, 4), torch.ones(2, 4), torch.ones(1))
     with pytest.raises(ValueError, match=r"expected \(N, H, W\), got \(4, 4\)"):
         Bitmaps(torch.ones(4, 4))
+    with pytest.raises(TypeError, match="boxes must be of a floating-point type, got torch.int64"):
+        Target((4, 4), torch.ones(1, 4, dtype=torch.int64), torch.ones(1))
+    for values in ([[1, 2, 3, 4]], torch.ones(1, 4)), (torch.ones(1, 4), np.ones(1)):
+        with pytest.raises(TypeError, match=r"must be a tensor, got a .*; torch.as_tensor makes"):
+            Target((4, 4), *values)
+    with pytest.raises(ValueError, match=r"the image's height and width \(4, 6\), got \(6, 4\)"):
+        Target((4, 6), torch.ones(1, 4), torch.ones(1), Bitmaps(torch.ones(1, 6, 4)))
+    with pytest.raises(TypeError, match="Bitmaps: expected a tensor, got a ndarray"):
+        Bitmaps(np.ones((1, 2, 2)))
+    for value in (255, 0.5, -1, 256.0):  # of which a resize would take more than half covered
+        with pytest.raises(ValueError, match=f"Bitmaps: .* from {min(value, 0):g} to {max(value, 0):g};"):
+            Bitmaps(torch.tensor([[[0, value]]]))
+
+
+@pytest.mark.parametrize(
+    "step", [Resize(4), RandomHorizontalFlip(1), RandomVerticalFlip(1), RandomResizedCrop(4)]
+)
+def test_dictionaries_of_boxes_do_not_stay_where_they_are_in_silence(step):
+    picture, rng = Picture.of(np.zeros((8, 8, 3), np.uint8)), random.Random(0)
+    with pytest.raises(TypeError, match="expected a data.Target, .* a dictionary with boxes, masks"):
+        step(picture, {"masks": 0, "boxes": torch.ones(1, 4), "labels": 1}, rng)
+    assert step(picture, {"labels": 1}, rng)[1] == {"labels": 1}
 
 
 def test_random_resized_crops_have_the_area_and_shape_that_was_asked_for():
