@@ -71,6 +71,12 @@ def _decompressed(text: str) -> list[int] | None:
     return counts if shift == 0 else None
 
 
+def _has_segmentation(entry: dict[str, Any]) -> bool:
+    """Whether an annotation says more than its box."""
+    segmentation = entry.get("segmentation")
+    return any(segmentation) if isinstance(segmentation, list) else segmentation is not None
+
+
 class CocoDetection(ImageDataset, DetectionDataset):
     """Boxes, labels and masks of a COCO annotation file.
 
@@ -78,7 +84,7 @@ class CocoDetection(ImageDataset, DetectionDataset):
     `contiguous_ids[category_id]`, and `category_ids` leads back. Regions of crowds are left out.
     Boxes are clipped to the image; those without area are removed, and polygons of fewer than three
     points. A file without annotations, such as that of test-dev, gives empty targets. Where an object has
-    no segmentation, or null, its image has no masks.
+    no segmentation (null, or a list of nothing, which programs write that know boxes alone), its image has no masks.
 
     Args:
         folder: of the images.
@@ -211,7 +217,7 @@ class CocoDetection(ImageDataset, DetectionDataset):
         boxes[:, 2:] += boxes[:, :2] - self.plus_one
         labels = [self.contiguous_ids[entry["category_id"]] for entry in objects]
         masks = None
-        if self.masks and all(entry.get("segmentation") is not None for entry in objects):
+        if self.masks and all(map(_has_segmentation, objects)):
             masks = self._masks(objects, size)
         return Target(
             size,

@@ -14,6 +14,7 @@ from torch.utils.data import ConcatDataset, Subset
 
 from data.files import ImageFileError, JpegFile
 from data.locks import fork_safe_lock
+from data.target import Target
 from data.transforms import Picture, check_transform
 
 # What a dataset must define, and how: the lines stand in the error as they are here.
@@ -152,6 +153,10 @@ class SkipCount:
     def __init__(self) -> None:
         self.cells = torch.zeros(self.CELLS, dtype=torch.int64).share_memory_()
 
+    def __setstate__(self, state: dict[str, torch.Tensor]) -> None:
+        """A copy counts for itself, in shared memory, too; what a worker process is sent is shared already."""
+        self.cells = state["cells"].share_memory_()
+
     def add(self) -> None:
         worker = torch.utils.data.get_worker_info()
         with _counting:
@@ -212,6 +217,11 @@ class ImageDataset(Dataset):
                     f"(H, W, 3) of uint8 or what data.open_rgb gave, got {_described(sample)}"
                 )
             picture, target = Picture.of(pixels), sample[1]
+            if isinstance(target, Target) and tuple(target.size) != picture.size:
+                raise ValueError(
+                    f"{type(self).__qualname__}.read({index}): expected a Target of the pixels' height and width "
+                    f"{picture.size}, got one of {tuple(target.size)}; a Pillow image's size is (width, height)"
+                )
             if self.transforms is not None:
                 picture, target = self.transforms(picture, target, rng)
             return picture.decoded(), target

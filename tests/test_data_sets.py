@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import json
 import pickle
 import random
@@ -91,6 +92,15 @@ def test_what_read_gives_is_checked(sample, got):
         type("Mine", (data.ImageDataset,), methods)()[0]
 
 
+def test_a_target_of_an_image_of_another_size_is_refused():
+    """As one is that took Pillow's size, (width, height), for the height and the width."""
+    target = data.Target((30, 20), torch.ones(1, 4), torch.ones(1))
+    sample = np.zeros((20, 30, 3), np.uint8), target
+    methods = {"__len__": lambda self: 1, "read": lambda self, index: sample}
+    with pytest.raises(ValueError, match=r"Mine.read\(0\): .* \(20, 30\), got one of \(30, 20\); a Pil"):
+        type("Mine", (data.ImageDataset,), methods)()[0]
+
+
 @pytest.fixture
 def folder(tmp_path):
     for name, count in [("cat", 3), ("dog", 2)]:
@@ -149,6 +159,17 @@ def test_broken_files_are_skipped_and_counted(folder, workers, context):
     with pytest.warns(UserWarning, match=r"skipped sample 3: .*0\.PNG: .* an empty one"):
         assert dataset[3] is None
     assert dataset.skipped == 3
+
+
+@pytest.mark.parametrize("copied", [copy.deepcopy, lambda x: pickle.loads(pickle.dumps(x))])
+def test_copies_count_what_their_workers_skip(folder, copied):
+    (folder / "cat" / "broken.png").write_bytes(b"no image")
+    dataset = copied(data.ImageFolder(folder, on_error="skip"))
+    with pytest.warns(UserWarning, match="skipped sample"):
+        assert dataset[0] is None
+    workers = dict(num_workers=1, multiprocessing_context="fork")
+    loader = DataLoader(dataset, collate_fn=data.PadCollate(), **workers)
+    assert len(list(loader)) == len(dataset) and dataset.skipped == 2
 
 
 def test_threads_count_each_skipped_sample():
@@ -486,9 +507,11 @@ def test_coco_files_that_are_wrong(coco, change, text):
         data.CocoDetection(folder, write_coco(folder, change(contents)))
 
 
-def test_coco_objects_without_a_segmentation(coco):
+@pytest.mark.parametrize("none", [None, [], [[]]])
+def test_coco_objects_without_a_segmentation(coco, none):
+    """[] is what Roboflow and others write beside a box; masks of nothing would train a model to see nothing."""
     folder, contents = coco
-    dataset = data.CocoDetection(folder, write_coco(folder, changed(contents, segmentation=None)))
+    dataset = data.CocoDetection(folder, write_coco(folder, changed(contents, segmentation=none)))
     target = dataset.target(0)
     assert len(target) == 2 and target.masks is None
 
