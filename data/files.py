@@ -5,10 +5,12 @@ from __future__ import annotations
 import io
 import os
 import re
+from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 import numpy as np
-from PIL import Image, ImageOps, UnidentifiedImageError
+from PIL import Image, ImageOps, TiffImagePlugin, UnidentifiedImageError
 
 from data.buffers import BufferPool
 from data.ops import decode_jpeg_part
@@ -104,11 +106,11 @@ def decode_rgb(contents: bytes, name: str, *, max_pixels: int | None = None) -> 
         ImageFileError: broken, cut off, too large, PostScript, or with values that have no defined range.
     """
     max_pixels = MAX_PIXELS if max_pixels is None else max_pixels
-    if _is_jpeg(contents):
-        pixels = _decode_jpeg(contents, name, max_pixels)
-        if pixels is not None:
-            return pixels
     try:
+        if _is_jpeg(contents):
+            pixels = _decode_jpeg(contents, name, max_pixels)
+            if pixels is not None:
+                return pixels
         with Image.open(io.BytesIO(contents)) as image:
             _check_size(name, image.height, image.width, max_pixels)
             if image.format == "EPS":  # a program, which Pillow would have Ghostscript run
@@ -117,7 +119,7 @@ def decode_rgb(contents: bytes, name: str, *, max_pixels: int | None = None) -> 
                     "convert it to PNG"
                 )
             upright = ImageOps.exif_transpose(image) or image
-            return _rgb(upright, name, image.format)
+            return _rgb(upright, name, image.format, getattr(image, "tag_v2", {}))
     except ImageFileError:
         raise
     except MemoryError:
@@ -254,8 +256,10 @@ def _upright(pixels: np.ndarray, orientation: int) -> np.ndarray:
     return np.ascontiguousarray(pixels)
 
 
-def _rgb(image: Image.Image, name: str, file_format: str | None) -> np.ndarray:
-    """(H, W, 3) uint8 of a Pillow image of any mode."""
+def _rgb(
+    image: Image.Image, name: str, file_format: str | None, tags: Mapping[int, Any]
+) -> np.ndarray:
+    """(H, W, 3) uint8 of a Pillow image of any mode; tags are a TIFF's."""
     # "I" is for 32 bits, and for the 16 of these formats
     if image.mode == "F" or (image.mode == "I" and file_format not in ("PNG", "PPM")):
         kind = "floating-point" if image.mode == "F" else "32-bit"
@@ -263,5 +267,11 @@ def _rgb(image: Image.Image, name: str, file_format: str | None) -> np.ndarray:
             f"{name}: {kind} pixels have no defined range; write them as 8 or 16 bits"
         )
     if image.mode.startswith("I"):
-        return np.repeat((np.asarray(image) >> 8).astype(np.uint8)[..., None], 3, axis=2)
+        # Pillow leaves what 12 bits of a TIFF say as it is, and white where that is 0.
+        bits = tags.get(TiffImagePlugin.BITSPERSAMPLE, (16,))[0]
+        grey = (np.asarray(image) >> (bits - 8)).astype(np.uint8)
+        if tags.get(TiffImagePlugin.PHOTOMETRIC_INTERPRETATION) == 0:
+            grey = 255 - grey
+        return np.repeat(grey[..., None], 3, axis=2)
+    image.info.pop("transparency", None)  # Pillow would warn that converting a palette drops it
     return np.array(image.convert("RGB"))

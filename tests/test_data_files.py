@@ -218,6 +218,56 @@ def test_pillows_own_limit_says_how_to_set_it(tmp_path, monkeypatch):
         read_rgb(tmp_path / "a.png", max_pixels=10**9)
 
 
+def test_pillows_own_limit_on_a_photograph_that_lies_on_its_side(tmp_path, monkeypatch):
+    """Of which Pillow tells the orientation, when the pixels are there already."""
+    exif = Image.Exif()
+    exif[0x0112] = 6
+    (tmp_path / "cat").mkdir()
+    Image.fromarray(SMOOTH).save(tmp_path / "cat" / "a.jpg", exif=exif)
+    monkeypatch.setattr(Image, "MAX_IMAGE_PIXELS", 100)
+    with pytest.raises(
+        ImageFileError, match=r"a\.jpg: .*888 pixels.* PIL\.Image\.MAX_IMAGE_PIXELS"
+    ):
+        ImageFolder(tmp_path)[0]
+    with pytest.warns(UserWarning, match=r"skipped sample 0: .*a\.jpg"):
+        assert ImageFolder(tmp_path, on_error="skip")[0] is None
+
+
+def with_tags(contents: bytes, tags: dict[int, int]) -> bytes:
+    """A little-endian TIFF with other numbers for tags that it has."""
+    changed = bytearray(contents)
+    (start,) = struct.unpack_from("<I", contents, 4)
+    (count,) = struct.unpack_from("<H", contents, start)
+    for entry in range(start + 2, start + 2 + 12 * count, 12):
+        (tag,) = struct.unpack_from("<H", contents, entry)
+        if tag in tags:
+            struct.pack_into("<I", changed, entry + 8, tags[tag])
+    return bytes(changed)
+
+
+def test_tiffs_whose_grey_pillow_leaves_as_it_stands_there(tmp_path):
+    """TIFF 6.0: PhotometricInterpretation (262) 0 is white at zero; BitsPerSample (258) 12, packed."""
+    path = tmp_path / "a.tif"
+    Image.fromarray(SIXTEEN).save(path)
+    path.write_bytes(with_tags(path.read_bytes(), {262: 0}))
+    assert np.array_equal(read_rgb(path), repeated(255 - (SIXTEEN >> 8)))
+
+    twelve = SIXTEEN[:, :36] >> 4
+    pairs = twelve.reshape(24, 18, 2).astype(int)
+    packed = np.stack(
+        [pairs[..., 0] >> 4, (pairs[..., 0] & 15) << 4 | pairs[..., 1] >> 8, pairs[..., 1] & 255], 2
+    )
+    Image.fromarray(packed.astype(np.uint8).reshape(24, 54)).save(path)
+    path.write_bytes(with_tags(path.read_bytes(), {256: 36, 258: 12}))
+    assert np.array_equal(read_rgb(path), repeated((twelve >> 4).astype(np.uint8)))
+
+
+@pytest.mark.filterwarnings("error")
+def test_transparent_colours_of_a_palette_are_dropped_without_a_warning(tmp_path):
+    palette().save(tmp_path / "a.png", transparency=bytes([0, 99, 255]))
+    assert np.array_equal(read_rgb(tmp_path / "a.png"), COLOURS[GREY % 5])
+
+
 def test_what_has_no_defined_range_is_refused(tmp_path):
     Image.fromarray(np.ones((4, 4), np.float32)).save(tmp_path / "float.tif")
     with pytest.raises(ImageFileError, match=r"float\.tif: floating-point pixels have no defined"):
