@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import os
 import re
+import resource
+import signal
 import socket
 import subprocess
 import sys
@@ -131,7 +133,7 @@ def test_what_is_no_checkpoint(digits, tmp_path, content, text):
         trainer.resume(path)
 
 
-def test_a_checkpoint_that_cannot_be_written(tmp_path, monkeypatch, capsys):
+def test_a_checkpoint_that_cannot_be_written(tmp_path, capsys):
     (tmp_path / "file").touch()
     for where in (tmp_path / "file" / "a.pth", tmp_path / "file" / "b" / "a.pth"):
         assert main(["--epochs", "1", "--checkpoint", str(where)]) == 1
@@ -141,13 +143,30 @@ def test_a_checkpoint_that_cannot_be_written(tmp_path, monkeypatch, capsys):
     assert "expected a file, got the directory" in shown.err
     assert "epoch 1" not in shown.out + shown.err  # it is told before an epoch is lost
 
-    def full(content, path):
-        path.touch()
-        raise OSError("No space left on device")
-
-    monkeypatch.setattr(torch, "save", full)
-    assert main(["--epochs", "1", "--width", "2", "--checkpoint", str(tmp_path / "a.pth")]) == 1
+    # a disk that is full after 4,096 bytes, more or less
+    before = resource.getrlimit(resource.RLIMIT_FSIZE)
+    handler = signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (4096, before[1]))
+    try:
+        assert main(["--epochs", "1", "--width", "2", "--checkpoint", str(tmp_path / "a.pth")]) == 1
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, before)
+        signal.signal(signal.SIGXFSZ, handler)
+    assert "File too large" in capsys.readouterr().err
     assert [path.name for path in tmp_path.iterdir()] == ["file"]
+
+
+def test_a_run_that_diverges_ends_and_keeps_its_checkpoint(tmp_path, capsys, monkeypatch):
+    arguments = ["--epochs", "2", "--width", "2", "--checkpoint", str(tmp_path / "a.pth")]
+    assert main([*arguments, "--stop-after", "1"]) == 0
+    kept = (tmp_path / "a.pth").read_bytes()
+    spoilt = lambda images, generator: images * torch.nan  # noqa: E731
+    monkeypatch.setattr("resnet.train.shifted", spoilt)
+    capsys.readouterr()
+    assert main([*arguments, "--resume"]) == 1
+    shown = capsys.readouterr()
+    assert "expected a finite loss, got nan in epoch 2" in shown.err and "epoch 2" not in shown.out
+    assert (tmp_path / "a.pth").read_bytes() == kept
 
 
 @pytest.mark.parametrize(
