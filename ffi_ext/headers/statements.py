@@ -183,10 +183,7 @@ def _type_and_variable(declaration: str, match: re.Match[str]) -> tuple[str, str
 
     Without a name of its own, a type is none that the generated C could speak of: of an enum the enumerators are left.
     """
-    end, depth = match.end(), 1
-    while end < len(declaration) and depth:
-        depth += (declaration[end] == "{") - (declaration[end] == "}")
-        end += 1
+    end = ctext.closing(declaration, match.end()) + 1
     defined = f"{declaration[match.start(2) : end]};"
     if match["tag"]:
         return defined, f"{match[1]}{match[2]} {match['tag']} {declaration[end:].lstrip()}"
