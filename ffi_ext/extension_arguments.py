@@ -78,12 +78,13 @@ class Arguments:
 
 def checked(
     name: Name,
+    /,
     headers: object,
     sources: object,
-    verbose: object,
-    with_cuda: object,
-    package: object,
-    keywords: dict[str, Any],
+    verbose: object = True,
+    with_cuda: object = False,
+    package: object = False,
+    **keywords: Any,
 ) -> Arguments:
     """The arguments that follow the name; raises as create_extension() says."""
     header_paths, of_libraries = _headers(headers, name.base, keywords.get("include_dirs"))
