@@ -48,8 +48,7 @@ def main(options: argparse.Namespace) -> int:
         try:
             text = of_module(_imported(folder), _package(folder))
         except (ImportError, TypeError) as error:
-            complain(f"{folder} cannot be imported: {error}")
-            return PROBLEMS
+            return complain(f"{folder} cannot be imported: {error}", PROBLEMS)
     else:
         missing = [t for t in options.targets if not Path(t).is_file()]
         if missing:
@@ -63,15 +62,13 @@ def main(options: argparse.Namespace) -> int:
         try:
             text = of_headers(options.targets, options.include_dirs)
         except BuildError as error:
-            complain(str(error))
-            return PROBLEMS
+            return complain(str(error), PROBLEMS)
     if options.check:
         if output is None:
             return complain("--check of headers needs -o FILE, the stub to compare with")
         if output.is_file() and output.read_text(encoding="utf-8") == text:
             return OK
-        complain(f"{output} is missing or not what `ffi-ext stubs` writes")
-        return PROBLEMS
+        return complain(f"{output} is missing or not what `ffi-ext stubs` writes", PROBLEMS)
     if output is None:
         print(text, end="")
     else:
