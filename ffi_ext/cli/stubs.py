@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import argparse
-import importlib.util
 import os
 import re
 import shlex
@@ -98,24 +97,16 @@ def _package(folder: Path) -> str:
 
 
 def _imported(folder: Path) -> ModuleType:
-    name = f"_ffi_ext_stubs.{folder.name}"  # beside Python's own zlib, say
-    spec = importlib.util.spec_from_file_location(
-        name, folder / "__init__.py", submodule_search_locations=[str(folder)]
-    )
-    if spec is None or spec.loader is None:
-        raise ImportError(f"{folder} is no package")
-    module = importlib.util.module_from_spec(spec)
-    sys.modules[name] = module
-    from ffi_ext import legacy
+    from ffi_ext import inline, legacy
 
+    name = f"_ffi_ext_stubs.{folder.name}"  # beside Python's own zlib, say
     there = legacy.Finder in sys.meta_path
     legacy.install()  # packages that were generated long ago ask for torch.utils.ffi
     try:
-        spec.loader.exec_module(module)
+        return inline.imported_as(name, folder)
     finally:
         if not there:
             legacy.uninstall()
-    return module
 
 
 def of_module(module: ModuleType, package: str) -> str:
