@@ -216,9 +216,7 @@ def _each_declared(flat: str) -> list[str]:
 
 
 def _variable(text: str, declared: str, where: str, comment: str) -> Statement:
-    pointer = re.search(r"\(\s*\*\s*(\w+)", declared)
-    names = ctext.identifiers(re.sub(r"\[[^]]*\]", "", declared))
-    name = pointer.group(1) if pointer else names[-1] if names else ""
+    name = ctext.parameter_name(declared) or ""
     if re.match(r"(?:static\s+const|const\s+static)\b", declared) and "*" not in declared:
         return Statement(CONSTANT, name, text, declared, where, comment)
     if re.match(r"static\b", declared):
