@@ -121,45 +121,45 @@ def _check_dtype_and_device(
 
 def _checked_facts(function: Function, index: int, tensor: torch.Tensor) -> tiers.Facts:
     """The facts of a tensor whose memory C may read as it stands."""
-    problem = None
+    found = _facts_or_problem(function.codes[index + 1], tensor)
+    if isinstance(found, str):
+        raise refusal(function, index, f"got {describe(tensor)} that C cannot work on: {found}")
+    return found
+
+
+def _facts_or_problem(code: str, tensor: torch.Tensor) -> tiers.Facts | str:
     if tensor.is_nested:
-        problem = (
+        return (
             "a nested tensor has no strided memory; pad it with torch.nested.to_padded_tensor(..., 0), or pass the "
             "tensors of .unbind()"
         )
-    elif tensor.layout is not torch.strided:
+    if tensor.layout is not torch.strided:
         layout = str(tensor.layout).removeprefix("torch.")
-        problem = f"a {layout} tensor has no strided memory; convert it with .to_dense()"
-    elif tensor.is_conj() or tensor.is_neg():
-        problem = "its values are conjugated or negated lazily; use .resolve_conj().resolve_neg()"
-    elif torch._C._functorch.is_functorch_wrapped_tensor(tensor):
-        problem = "it is wrapped by torch.func (vmap, grad ...); C functions need a plain tensor"
-    elif tensor.dtype not in tiers.SCALAR_TYPES:
-        problem = f"C has no view on {tensor.dtype}"
-    elif (
-        function.codes[index + 1] not in (*types.ARRAY_CODES, *types.MEMORY_CODES)
-        and tensor.dtype not in _TH_DTYPES
-    ):
-        problem = f"{tensor.dtype} has no TH type"
-    if problem is None:
-        try:
-            address = tensor.data_ptr()  # gives a copy-on-write tensor memory of its own
-            facts = tiers.facts_of(tensor)
-        except (RuntimeError, NotImplementedError) as error:
-            if "allocate" in str(error) and type(error).__name__ != "NotImplementedError":
-                raise MemoryError(str(error)) from error
-            problem = f"its memory cannot be reached ({str(error).splitlines()[0]})"
-    if problem is None:
-        if tensor.numel() and not (address and facts[5]):
-            problem = (
-                f"{type(tensor).__name__} has no memory behind it (a fake tensor, a wrapper "
-                "subclass, or a storage that was freed)"
-            )
-        elif not _covers(facts):
-            problem = "its storage is smaller than its shape needs (it was resized below the view)"
-        else:
-            return facts
-    raise refusal(function, index, f"got {describe(tensor)} that C cannot work on: {problem}")
+        return f"a {layout} tensor has no strided memory; convert it with .to_dense()"
+    if tensor.is_conj() or tensor.is_neg():
+        return "its values are conjugated or negated lazily; use .resolve_conj().resolve_neg()"
+    if torch._C._functorch.is_functorch_wrapped_tensor(tensor):
+        return "it is wrapped by torch.func (vmap, grad ...); C functions need a plain tensor"
+    if tensor.dtype not in tiers.SCALAR_TYPES:
+        return f"C has no view on {tensor.dtype}"
+    takes_any = code in (*types.ARRAY_CODES, *types.MEMORY_CODES)
+    if tensor.dtype not in _TH_DTYPES and not takes_any:
+        return f"{tensor.dtype} has no TH type"
+    try:
+        address = tensor.data_ptr()  # gives a copy-on-write tensor memory of its own
+        facts = tiers.facts_of(tensor)
+    except (RuntimeError, NotImplementedError) as error:
+        if "allocate" in str(error) and type(error).__name__ != "NotImplementedError":
+            raise MemoryError(str(error)) from error
+        return f"its memory cannot be reached ({str(error).splitlines()[0]})"
+    if tensor.numel() and not (address and facts[5]):
+        return (
+            f"{type(tensor).__name__} has no memory behind it (a fake tensor, a wrapper "
+            "subclass, or a storage that was freed)"
+        )
+    if not _covers(facts):
+        return "its storage is smaller than its shape needs (it was resized below the view)"
+    return facts
 
 
 def _covers(facts: tiers.Facts) -> bool:

@@ -70,7 +70,7 @@ def create_extension(
     """
     target = name_of(name, base_of(relative_to))
     refuse_to_replace(target.folder / "__init__.py", target.package)
-    return _make(checked(target, headers, sources, verbose, with_cuda, package, kwargs))
+    return _make(checked(target, headers, sources, verbose, with_cuda, package, **kwargs))
 
 
 def of_table(table: dict[str, Any], folder: Path) -> Extension:
@@ -80,10 +80,7 @@ def of_table(table: dict[str, Any], folder: Path) -> Extension:
     """
     keywords = dict(table)
     target = replace(name_of(keywords.pop("name"), folder), has_namespaces=True)
-    headers, sources = keywords.pop("headers"), keywords.pop("sources")
-    verbose = keywords.pop("verbose", True)
-    flags = (keywords.pop("with_cuda", False), keywords.pop("package", False))
-    return _make(checked(target, headers, sources, verbose, *flags, keywords))
+    return _make(checked(target, **keywords))
 
 
 def add_directories(options: dict[str, Any], with_cuda: bool) -> None:
@@ -116,27 +113,15 @@ def _find_libraries_of_pip(options: dict[str, Any]) -> None:
                 options[key] = [*options.get(key, []), str(found.parent)]
 
 
-def build_and_keep(
-    name: str,
-    kept: Path,
-    /,
-    *,
-    relative_to: str,
-    headers: str | Sequence[str],
-    sources: str | Sequence[str],
-    verbose: bool,
-    with_cuda: bool = False,
-    package: bool = False,
-    **kwargs: Any,
-) -> None:
+def build_and_keep(name: str, kept: Path, /, *, relative_to: str, **arguments: Any) -> None:
     """create_extension(...).build(), for what every process builds again and is the same most times.
 
     Args:
         kept: A file for what is generated of the headers: as long as it is current they are not read again, which
             takes longer than all else where nothing has changed.
+        **arguments: Of create_extension.
     """
-    target = name_of(name, base_of(relative_to))
-    given = checked(target, headers, sources, verbose, with_cuda, package, kwargs)
+    given = checked(name_of(name, base_of(relative_to)), **arguments)
     add_directories(given.options, given.with_cuda)
     read = preprocess.Reader(given.options, given.with_cuda)
     key = generated.key(given, read, _is_limited(given))

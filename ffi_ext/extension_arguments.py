@@ -5,7 +5,7 @@ from __future__ import annotations
 import difflib
 import keyword
 import os
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, TypeGuard
@@ -16,15 +16,6 @@ from ffi_ext.units import is_installed
 LOADER_WORDS = ("$ORIGIN", "@loader_path", "@rpath")  # of runtime_library_dirs: known at import
 PATH_LISTS = ("include_dirs", "library_dirs", "runtime_library_dirs", "extra_objects", "depends")
 TEXT_LISTS = ("undef_macros", "libraries", "extra_link_args", "swig_opts", "export_symbols")
-OTHERS = {
-    "define_macros",
-    "extra_compile_args",
-    "language",
-    "source_extension",
-    "py_limited_api",
-    "optional",
-}
-KEYWORDS = frozenset({*PATH_LISTS, *TEXT_LISTS, *OTHERS})
 LANGUAGES = ("c", "c++")
 NAMED = {"name", "headers", "sources", "verbose", "with_cuda", "package", "relative_to"}
 
@@ -78,29 +69,26 @@ class Arguments:
 
 def checked(
     name: Name,
+    /,
     headers: object,
     sources: object,
-    verbose: object,
-    with_cuda: object,
-    package: object,
-    keywords: dict[str, Any],
+    verbose: object = True,
+    with_cuda: object = False,
+    package: object = False,
+    **keywords: Any,
 ) -> Arguments:
     """The arguments that follow the name; raises as create_extension() says."""
     header_paths, of_libraries = _headers(headers, name.base, keywords.get("include_dirs"))
     source_paths = _files("sources", sources, name.base)
-    for argument, value in (("verbose", verbose), ("with_cuda", with_cuda), ("package", package)):
-        if not isinstance(value, (bool, int)):
-            raise _wrong(argument, "True or False", value)
-    options = options_of(keywords, name.base)
     return Arguments(
         name,
         header_paths,
         of_libraries,
         source_paths,
-        bool(verbose),
-        bool(with_cuda),
-        bool(package),
-        options,
+        bool(_flag("verbose", verbose)),
+        bool(_flag("with_cuda", with_cuda)),
+        bool(_flag("package", package)),
+        options_of(keywords, name.base),
     )
 
 
@@ -274,61 +262,64 @@ def options_of(kwargs: dict[str, Any], base: Path) -> dict[str, Any]:
             raise TypeError(f"create_extension() got an unknown keyword argument '{key}'{hint}")
         if value is None:
             continue
+        options[key] = _CHECKS[key](key, value)
         if key in PATH_LISTS:
             options[key] = [
                 p if p.startswith(LOADER_WORDS) else os.path.normpath(joined(base, p))
-                for p in _texts(key, value)
+                for p in options[key]
             ]
-        elif key in TEXT_LISTS:
-            options[key] = _texts(key, value)
-        elif key == "define_macros":
-            options[key] = _macros(value)
-        elif key == "extra_compile_args":
-            options[key] = _compile_args(value)
-        elif key in ("language", "source_extension") and not isinstance(value, str):
-            raise _wrong(key, "a str", value)
-        elif key in ("py_limited_api", "optional") and not isinstance(value, (bool, int)):
-            raise _wrong(key, "True or False", value)
-        else:
-            options[key] = value
-    if options.get("language") not in (None, *LANGUAGES):
-        raise ValueError(
-            f"create_extension() argument 'language': expected 'c' or 'c++', got {options['language']!r}"
-        )
     return options
 
 
-def _macros(value: object) -> list[tuple[str, str | None]]:
+def _flag(argument: str, value: object) -> object:
+    if not isinstance(value, (bool, int)):
+        raise _wrong(argument, "True or False", value)
+    return value
+
+
+def _text(argument: str, value: object) -> str:
+    if not isinstance(value, str):
+        raise _wrong(argument, "a str", value)
+    return value
+
+
+def _language(argument: str, value: Any) -> str:
+    if _text(argument, value) not in LANGUAGES:
+        raise ValueError(
+            f"create_extension() argument '{argument}': expected 'c' or 'c++', got {value!r}"
+        )
+    return value
+
+
+def _macros(argument: str, value: object) -> list[tuple[str, str | None]]:
     if not isinstance(value, (list, tuple)):
-        raise _wrong("define_macros", "a list of (name, value) pairs", value)
+        raise _wrong(argument, "a list of (name, value) pairs", value)
     macros: list[tuple[str, str | None]] = []
     for item in value:
         pair = [item] if isinstance(item, str) else item
         if not isinstance(pair, (list, tuple)) or len(pair) not in (1, 2):
-            raise _wrong("define_macros", "a list of (name, value) pairs", item)
+            raise _wrong(argument, "a list of (name, value) pairs", item)
         name, text = pair[0], pair[1] if len(pair) == 2 else None
         if not isinstance(name, str):
-            raise _wrong("define_macros", "a list of (name, value) pairs", item)
+            raise _wrong(argument, "a list of (name, value) pairs", item)
         if not name.isidentifier():
-            raise ValueError(
-                f"create_extension() argument 'define_macros': {name!r} is no macro name"
-            )
+            raise ValueError(f"create_extension() argument '{argument}': {name!r} is no macro name")
         macros.append((name, None if text is None else str(text)))
     return macros
 
 
-def _compile_args(value: object) -> dict[str, list[str]]:
+def _compile_args(argument: str, value: object) -> dict[str, list[str]]:
     if isinstance(value, dict):
         unknown = set(value) - {"cc", "cxx", "nvcc"}
         if unknown:
             raise ValueError(
-                "create_extension() argument 'extra_compile_args': a dict has the keys 'cc', 'cxx' "
+                f"create_extension() argument '{argument}': a dict has the keys 'cc', 'cxx' "
                 f"and 'nvcc', got {sorted(map(str, unknown))}"
             )
-        return {key: _texts(f"extra_compile_args[{key!r}]", args) for key, args in value.items()}
+        return {key: _texts(f"{argument}[{key!r}]", args) for key, args in value.items()}
     if isinstance(value, str):
-        raise _wrong("extra_compile_args", "a list of str, or a dict of lists", value)
-    args = _texts("extra_compile_args", value)
+        raise _wrong(argument, "a list of str, or a dict of lists", value)
+    args = _texts(argument, value)
     of_c = [a for a in args if not a.startswith(("-std=c++", "-std=gnu++"))]
     # What headers see; -march=native is known to bring intrinsics that nvcc cannot read.
     of_headers = [a for a in toolchain.preprocessor_words(args) if not a.startswith(("-m", "-std"))]
@@ -337,3 +328,16 @@ def _compile_args(value: object) -> dict[str, list[str]]:
         "cxx": [a for a in args if not a.startswith("-std=") or "++" in a],
         "nvcc": cuda.of_host(of_headers),
     }
+
+
+# How a keyword's value is checked, and what it is in a setuptools Extension.
+_CHECKS: dict[str, Callable[[str, Any], Any]] = {
+    **dict.fromkeys((*PATH_LISTS, *TEXT_LISTS), _texts),
+    "define_macros": _macros,
+    "extra_compile_args": _compile_args,
+    "language": _language,
+    "source_extension": _text,
+    "py_limited_api": _flag,
+    "optional": _flag,
+}
+KEYWORDS = frozenset(_CHECKS)

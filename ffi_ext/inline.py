@@ -58,17 +58,21 @@ def _imported(name: str, folder: Path) -> ModuleType:
     for file in (folder / name / "__init__.py", binary):
         if not (place / file.name).exists():
             cache.replace(place / file.name, file.read_bytes())
-    unique = f"_ffi_ext_loaded_{next(_serial)}.{name}"
+    return imported_as(f"_ffi_ext_loaded_{next(_serial)}.{name}", place)
+
+
+def imported_as(name: str, package: Path) -> ModuleType:
+    """The package in a directory, as a module of that name."""
     spec = importlib.util.spec_from_file_location(
-        unique, place / "__init__.py", submodule_search_locations=[str(place)]
+        name, package / "__init__.py", submodule_search_locations=[str(package)]
     )
     assert spec is not None and spec.loader is not None
     module = importlib.util.module_from_spec(spec)
-    sys.modules[unique] = module
+    sys.modules[name] = module
     try:
         spec.loader.exec_module(module)
     except BaseException:
-        del sys.modules[unique]
+        del sys.modules[name]
         raise
     return module
 

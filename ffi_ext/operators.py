@@ -20,8 +20,11 @@ _LIBRARIES: dict[str, tuple[str, torch.library.Library]] = {}
 # when its library goes, and torch.ops.space.name.default, which compiled graphs and others keep, points there.
 _ANCHORS: dict[str, torch.library.Library] = {}
 _OPERATORS: dict[int, tuple[Any, Operator]] = {}  # by id(function); the function is kept with it
-# SymInt: a size goes through as it is, and what is compiled holds for every size.
-_SCHEMA = {"i": "SymInt", "u": "SymInt", "f": "float", "d": "float"}
+# Of numbers, by their codes. SymInt: a size goes through as it is, and what is compiled holds for every size.
+_SCHEMA = {code: "float" if member in "fd" else "SymInt" for code, member in types.MEMBERS.items()}
+_SCHEMA["?"] = "bool"
+del _SCHEMA["c"]  # bytes
+_DTYPES = {"SymInt": torch.int64, "float": torch.float64, "bool": torch.bool}
 
 
 @dataclass(frozen=True)
@@ -159,29 +162,18 @@ def _schema(function: Any) -> str | None:
             mark = "?" if constraints.decode(said).optional else ""
             parts.append(f"Tensor{f'({chr(letter)}!)' if mutated else ''}{mark} {name}")
             letter += mutated
-        elif code == "?":
-            parts.append(f"bool {name}")
-        elif len(code) == 1 and types.MEMBERS.get(code) in _SCHEMA and code != "c":
-            parts.append(f"{_SCHEMA[types.MEMBERS[code]]} {name}")
+        elif code in _SCHEMA:
+            parts.append(f"{_SCHEMA[code]} {name}")
         else:
             return None
-    result = codes[0]
-    if result == "v":
-        returns = "()"
-    elif len(result) == 1 and types.MEMBERS.get(result) in _SCHEMA and result != "c":
-        returns = "Tensor"
-    else:
+    if (codes[0] != "v" and codes[0] not in _SCHEMA) or letter > ord("z") + 1:
         return None
-    if letter > ord("z") + 1:
-        return None
-    return f"({', '.join(parts)}) -> {returns}"
+    return f"({', '.join(parts)}) -> {'()' if codes[0] == 'v' else 'Tensor'}"
 
 
 def _result_dtype(function: Any) -> torch.dtype | None:
     code = function.__self__.codes[0]
-    if code == "v":
-        return None
-    return torch.float64 if code in "fd" else torch.bool if code == "?" else torch.int64
+    return None if code == "v" else _DTYPES[_SCHEMA[code]]
 
 
 def _implementation(function: Callable[..., Any], dtype: torch.dtype | None) -> Callable[..., Any]:

@@ -13,7 +13,6 @@ from ffi_ext import types
 from ffi_ext.headers import ctext
 
 _NAME = re.compile(r"\b([A-Za-z_]\w*)\s*\(")
-_PARENTHESIS = re.compile(r"[()]")
 _BODY = re.compile(r"\s*\{")
 _SAYS_NOTHING = frozenset(("const", "volatile", "register", "restrict", "__restrict"))
 _SAYS_NOTHING |= frozenset(("struct", "static", "extern", "inline", "TH_API", "THC_API"))
@@ -42,7 +41,7 @@ def differences(text: str, prototypes: Mapping[str, str]) -> Iterator[tuple[str,
         name = match[1]
         if name not in prototypes or found.get(name, "") is None:
             continue
-        end = _closing(plain, match.end())
+        end = ctext.closing(plain, match.end()) + 1
         if not _BODY.match(plain, end):
             continue
         start = max(plain.rfind(mark, 0, match.start()) for mark in ";{}") + 1
@@ -53,16 +52,6 @@ def differences(text: str, prototypes: Mapping[str, str]) -> Iterator[tuple[str,
     for name, place in found.items():
         if place:
             yield name, *place
-
-
-def _closing(text: str, start: int) -> int:
-    """Behind the parenthesis that closes the one before `start`."""
-    depth = 1
-    for match in _PARENTHESIS.finditer(text, start):
-        depth += 1 if match[0] == "(" else -1
-        if not depth:
-            return match.end()
-    return len(text)
 
 
 def _fits(result: str, named: str, prototype: str) -> bool:

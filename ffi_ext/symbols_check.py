@@ -61,7 +61,7 @@ def find(binary: Path, declared: dict[str, str], link: list[str], temporary: Pat
         return Missing()
     if not any(name.startswith("PyInit") for name in found.defined):
         raise _no_library("it does not define the function that Python calls at the import")
-    runtime = _runtime_names()
+    runtime = runtime_names()
     suspects = [n for n in found.undefined if n not in runtime and not _in_process(n)]
     if not suspects:
         return Missing()
@@ -173,12 +173,12 @@ def warn_of_unwinder(binary: bytes, linked: Path) -> None:
 
 
 def _with_the_nearest(name: str) -> str:
-    near = difflib.get_close_matches(name, _runtime_names(), n=1, cutoff=0.9)
+    near = difflib.get_close_matches(name, runtime_names(), n=1, cutoff=0.9)
     return f"{name} (did you mean {near[0]}?)" if near else name
 
 
 @functools.cache
-def _runtime_names() -> frozenset[str]:
+def runtime_names() -> frozenset[str]:
     """What the runtime defines: some thousand names, read once in a process (6 ms)."""
     for path in Path(__file__).parent.glob("_runtime*.so"):
         found = elf.symbols(path)

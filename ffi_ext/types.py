@@ -137,34 +137,31 @@ MAX_PARAMETERS = 64  # of a function: FFI_EXT_MAX_ARGUMENTS in include/ffi_ext/a
 MEMBERS = {scalar.code: scalar.member for scalar in SCALARS.values()}
 
 
-def code_for(
-    c_type: str, kind: str, const: bool, result: bool = False, of_library: bool = False
-) -> str:
-    """The signature code of a parameter or result.
+def scalar_code(c_type: str) -> str:
+    """The signature code of a value of that primitive type; "x" if cffi is to carry it."""
+    return SCALARS[c_type].code if c_type in SCALARS else "x"
+
+
+def pointer_code(target: str, const: bool, result: bool, of_library: bool) -> str:
+    """The signature code of a pointer.
 
     Args:
-        c_type: The type as cffi spells it, without `const`.
-        kind: cffi's kind of it: "void", "primitive", "pointer", "struct", "enum" ...
-        const: Whether a pointer's target is const.
-        result: A `const char *` result stays a pointer, a parameter takes bytes.
+        target: The type that it points to as cffi spells it, without `const`.
+        const: Whether that is const.
+        result: It is returned: a `const char *` stays a pointer, where a parameter takes bytes.
         of_library: What a tensor is to `void *` of a library is its memory. Code for torch.utils.ffi gets its record.
     """
-    if kind == "void":
-        return "v"
-    if kind == "primitive":
-        return SCALARS[c_type].code if c_type in SCALARS else "x"
-    if kind in ("pointer", "array"):
-        target = c_type.removesuffix("*").strip().removeprefix("struct ")
-        if target == ARRAY and not result:
-            return ARRAY_CODES[const]
-        if target in RECORDS and c_type.endswith("*"):
-            code = RECORDS[target].code
-            return code.swapcase()[0] + code[1] if const and not result else code
-        if c_type == "char *" and const and not result:
-            return "s"  # bytes as they are; what C may write to is a copy
-        has_memory = kind == "pointer" and c_type.endswith("*") and not result
-        return "Mm"[const] if has_memory and (of_library or target != "void") else "p"
-    return "x"
+    name = target.removeprefix("struct ")
+    if name in RECORDS:
+        code = RECORDS[name].code
+        return code.swapcase()[0] + code[1] if const and not result else code
+    if result:
+        return "p"
+    if name == ARRAY:
+        return ARRAY_CODES[const]
+    if name == "char" and const:
+        return "s"  # bytes as they are; what C may write to is a copy
+    return "Mm"[const] if of_library or name != "void" else "p"
 
 
 def record_of(code: str) -> Record | None:

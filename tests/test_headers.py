@@ -487,11 +487,11 @@ def test_functions_whose_names_stand_in_parentheses(build):
 
 def test_functions_whose_result_stands_around_them(build):
     header = "int (*operation(char which))(int, int);\nconst int (*pair(int first))[2];\n"
-    header += "extern int (*chosen)(int, int);\n"
+    header += "extern int (*chosen)(int, int);\nextern int (*const fixed)(int, int);\n"
     source = r"""
     #include <ffi_ext.h>
     static int add(int a, int b) { return a + b; }
-    int (*chosen)(int, int) = add;
+    int (*chosen)(int, int) = add, (*const fixed)(int, int) = add;
     int (*operation(char which))(int, int) {
       FFI_CHECK(which == '+', "no operation %c", which);
       return add;
@@ -503,8 +503,8 @@ def test_functions_whose_result_stands_around_them(build):
     }
     """
     module = build(header, header + source)
-    assert module.__all__ == ["operation", "pair", "chosen"]
-    assert module.operation(which=b"+")(2, 3) == module.chosen(2, 3) == 5
+    assert module.__all__ == ["operation", "pair", "chosen", "fixed"]
+    assert module.operation(which=b"+")(2, 3) == module.chosen(2, 3) == module.fixed(2, 3) == 5
     assert list(module.pair(4)[0]) == [4, 5]
     with pytest.raises(ffi_ext.NativeError, match="no operation x"):  # not the end of the process
         module.operation(b"x")

@@ -87,12 +87,10 @@ def main(arguments: list[str] | None = None) -> int:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return PROBLEMS
     except BuildError as error:
-        complain(f"{options.command}: {error}")
-        return PROBLEMS
+        return complain(f"{options.command}: {error}", PROBLEMS)
     except OSError as error:  # a name that is too long, a folder that may not be read, a full disk
         said = f"{error.filename or 'the output'}: {error.strerror}" if error.strerror else error
-        complain(f"{options.command}: {said}")
-        return PROBLEMS
+        return complain(f"{options.command}: {said}", PROBLEMS)
     except KeyboardInterrupt:
         print("ffi-ext: interrupted", file=sys.stderr)
         return 130

@@ -105,6 +105,5 @@ def _extension(headers: list[str], sources: list[str], options: argparse.Namespa
     except (FileNotFoundError, ValueError) as error:
         return complain(str(error).replace("create_extension() argument", "argument"))
     except BuildError as error:
-        complain(str(error))
-        return PROBLEMS
+        return complain(str(error), PROBLEMS)
     return OK

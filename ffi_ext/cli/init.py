@@ -180,8 +180,9 @@ def main(options: argparse.Namespace) -> int:
     except OSError as error:  # a full disk has no file name
         for file in made:  # half a project would be in the next try's way
             file.unlink(missing_ok=True)
-        complain(f"init: {error.filename or made[-1]} cannot be written: {error.strerror}")
-        return PROBLEMS
+        return complain(
+            f"init: {error.filename or made[-1]} cannot be written: {error.strerror}", PROBLEMS
+        )
     for file in made:
         print(f"made {file}")
     command = f"cd {shlex.quote(str(folder))} && pip install --no-build-isolation -e . && python -m pytest"

@@ -123,8 +123,7 @@ def main(options: argparse.Namespace) -> int:
     except FileNotFoundError as error:
         return complain(f"inspect: {error}")
     except ValueError as error:  # ElfError and the like: a damaged binary
-        complain(f"inspect: {error}")
-        return PROBLEMS
+        return complain(f"inspect: {error}", PROBLEMS)
     if options.json:
         print(json.dumps(facts, indent=2))
         return OK

@@ -69,8 +69,7 @@ def main(options: argparse.Namespace) -> int:
             try:
                 print(_write(file, not options.no_backup))
             except OSError as error:
-                complain(f"{file.path} cannot be written: {error.strerror}")
-                return PROBLEMS
+                return complain(f"{file.path} cannot be written: {error.strerror}", PROBLEMS)
         else:
             print_diff(_diff(file), file.encoding.removesuffix("-sig"))
     out = sys.stdout if options.write else sys.stderr  # the diff is to be a patch

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import argparse
-import importlib.util
 import os
 import re
 import shlex
@@ -48,8 +47,7 @@ def main(options: argparse.Namespace) -> int:
         try:
             text = of_module(_imported(folder), _package(folder))
         except (ImportError, TypeError) as error:
-            complain(f"{folder} cannot be imported: {error}")
-            return PROBLEMS
+            return complain(f"{folder} cannot be imported: {error}", PROBLEMS)
     else:
         missing = [t for t in options.targets if not Path(t).is_file()]
         if missing:
@@ -63,15 +61,13 @@ def main(options: argparse.Namespace) -> int:
         try:
             text = of_headers(options.targets, options.include_dirs)
         except BuildError as error:
-            complain(str(error))
-            return PROBLEMS
+            return complain(str(error), PROBLEMS)
     if options.check:
         if output is None:
             return complain("--check of headers needs -o FILE, the stub to compare with")
         if output.is_file() and output.read_text(encoding="utf-8") == text:
             return OK
-        complain(f"{output} is missing or not what `ffi-ext stubs` writes")
-        return PROBLEMS
+        return complain(f"{output} is missing or not what `ffi-ext stubs` writes", PROBLEMS)
     if output is None:
         print(text, end="")
     else:
@@ -101,24 +97,16 @@ def _package(folder: Path) -> str:
 
 
 def _imported(folder: Path) -> ModuleType:
-    name = f"_ffi_ext_stubs.{folder.name}"  # beside Python's own zlib, say
-    spec = importlib.util.spec_from_file_location(
-        name, folder / "__init__.py", submodule_search_locations=[str(folder)]
-    )
-    if spec is None or spec.loader is None:
-        raise ImportError(f"{folder} is no package")
-    module = importlib.util.module_from_spec(spec)
-    sys.modules[name] = module
-    from ffi_ext import legacy
+    from ffi_ext import inline, legacy
 
+    name = f"_ffi_ext_stubs.{folder.name}"  # beside Python's own zlib, say
     there = legacy.Finder in sys.meta_path
     legacy.install()  # packages that were generated long ago ask for torch.utils.ffi
     try:
-        spec.loader.exec_module(module)
+        return inline.imported_as(name, folder)
     finally:
         if not there:
             legacy.uninstall()
-    return module
 
 
 def of_module(module: ModuleType, package: str) -> str:

@@ -6,8 +6,9 @@ import re
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from ffi_ext import cuda, elf
+from ffi_ext import cuda, symbols_check
 from ffi_ext.cli.survey import files
+from ffi_ext.headers import ctext
 from ffi_ext.paths import INCLUDE
 
 if TYPE_CHECKING:
@@ -16,13 +17,8 @@ if TYPE_CHECKING:
 
 def _known_names() -> set[str]:
     """What the runtime defines and the headers declare."""
-    package = Path(__file__).parents[1]
     headers = "\n".join(p.read_text() for p in INCLUDE.rglob("*.*h"))
-    known = set(re.findall(r"\b_*THC?\w+", headers))
-    for library in package.glob("_runtime*.so"):
-        symbols = elf.symbols(library)
-        known |= symbols.defined if symbols else set()
-    return known
+    return {*re.findall(r"\b_*THC?\w+", headers), *symbols_check.runtime_names()}
 
 
 def sources(folder: Path, report: Report) -> None:
@@ -35,7 +31,7 @@ def sources(folder: Path, report: Report) -> None:
     known = _known_names()
     for path, content in text.items():
         shown = path.relative_to(folder)
-        code = re.sub(r"/\*.*?\*/|//[^\n]*|\"(?:\\.|[^\"\\\n])*\"", " ", content, flags=re.S)
+        code = ctext.blank_quoted(ctext.blank_comments(content))
         used = set(
             re.findall(
                 r"\b(THC?[A-Z]\w*?(?:Tensor|Storage|Blas|Random|Vector|State)_\w+)\s*\(", code

@@ -24,10 +24,10 @@ def coloured(text: str, colour: str, stream: TextIO | None = None) -> str:
     return f"\033[{colour}m{text}\033[0m" if has_colours(stream or sys.stdout) else text
 
 
-def complain(text: str) -> int:
-    """Says on stderr what is wrong. Returns the exit code of wrong use."""
+def complain(text: str, code: int = USAGE) -> int:
+    """Says on stderr what is wrong. Returns the exit code, that of wrong use by default."""
     print(f"{coloured('ffi-ext:', RED, sys.stderr)} {text}", file=sys.stderr)
-    return USAGE
+    return code
 
 
 def print_diff(lines: list[str], encoding: str) -> None:

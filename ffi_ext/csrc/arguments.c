@@ -15,29 +15,28 @@ static void refuse(ffi_call *c, int index, PyObject *value, PyObject *type) {
 /* An int from whatever has __index__ (NumPy's integers too), or a cdata integer; not from floats,
  * strings, tensors. */
 static PyObject *as_integer(ffi_call *c, int index, PyObject *value) {
-  PyObject *number = NULL;
   if (PyLong_Check(value)) {
     Py_INCREF(value);
     return value;
   }
-  if (!ffi_is_tensor(value)) {
-    if (PyIndex_Check(value)) {
-      number = PyNumber_Index(value);
-      if (!number && PyErr_ExceptionMatches(PyExc_TypeError)) { /* an array of several */
-        PyErr_Clear();
-        refuse(c, index, value, PyExc_TypeError);
-      }
-      return number;
+  if (ffi_is_tensor(value)) {
+    refuse(c, index, value, PyExc_TypeError);
+    return NULL;
+  }
+  PyObject *number;
+  if (PyIndex_Check(value)) {
+    number = PyNumber_Index(value);
+    if (!number && PyErr_ExceptionMatches(PyExc_TypeError)) { /* an array of several */
+      PyErr_Clear();
+      refuse(c, index, value, PyExc_TypeError);
     }
-    PyObject *pair =
-        PyObject_CallFunction(ffi_hook.convert, "OiO", (PyObject *)c->function, index, value);
-    if (!pair) return NULL;
-    number = PySequence_GetItem(pair, 0);
-    Py_DECREF(pair);
     return number;
   }
-  refuse(c, index, value, PyExc_TypeError);
-  return NULL;
+  PyObject *pair =
+      PyObject_CallFunction(ffi_hook.convert, "OiO", (PyObject *)c->function, index, value);
+  number = pair ? PySequence_GetItem(pair, 0) : NULL;
+  Py_XDECREF(pair);
+  return number;
 }
 
 static int take_signed(ffi_call *c, int index, PyObject *value, unsigned bits, ffi_ext_slot *slot) {
@@ -97,12 +96,7 @@ static int take_double(ffi_call *c, int index, PyObject *value, double *out) {
   return -1;
 }
 
-/* cffi's own conversion, for what the dispatcher does not carry. */
-static int take_converted(ffi_call *c, int index, PyObject *value, ffi_ext_slot *slot) {
-  const int taken = ffi_take_cffi(c, index, value, &slot->p);
-  if (taken <= 0) return taken;
-  PyObject *pair =
-      PyObject_CallFunction(ffi_hook.convert, "OiO", (PyObject *)c->function, index, value);
+int ffi_take_pair(ffi_call *c, PyObject *pair, ffi_ext_slot *slot) {
   if (!pair) return -1;
   PyObject *address = PySequence_GetItem(pair, 0);
   c->keep[c->kept++] = pair;
@@ -110,6 +104,15 @@ static int take_converted(ffi_call *c, int index, PyObject *value, ffi_ext_slot 
   slot->u = PyLong_AsUnsignedLongLongMask(address);
   Py_DECREF(address);
   return PyErr_Occurred() ? -1 : 0;
+}
+
+/* cffi's own conversion, for what the dispatcher does not carry. */
+static int take_converted(ffi_call *c, int index, PyObject *value, ffi_ext_slot *slot) {
+  const int taken = ffi_take_cffi(c, index, value, &slot->p);
+  if (taken <= 0) return taken;
+  PyObject *pair =
+      PyObject_CallFunction(ffi_hook.convert, "OiO", (PyObject *)c->function, index, value);
+  return ffi_take_pair(c, pair, slot);
 }
 
 /* What stands for a tensor's record: _ffi.NULL, None where the header says optional, or a record's

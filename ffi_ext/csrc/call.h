@@ -58,6 +58,9 @@ PyObject *ffi_call_finish(ffi_call *c, PyObject *result);
 int ffi_take_argument(ffi_call *c, int index, PyObject *const *args);
 int ffi_take_tensor(ffi_call *c, int index, PyObject *const *args, const ffi_parameter *p,
                     ffi_ext_slot *slot);
+/* The address that a hook gave, with what keeps it alive: that is the call's from now on. 0, or -1
+ * with an exception, the hook's among them. */
+int ffi_take_pair(ffi_call *c, PyObject *pair, ffi_ext_slot *slot);
 
 /* cffi_values.c: a pointer (from cdata, a list or a tuple) or a struct by value, as its address. 0,
  * -1 with an exception, or 1: Python has to convert it, or to say what is wrong. */

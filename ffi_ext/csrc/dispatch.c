@@ -70,13 +70,7 @@ static int order_arguments(ffi_function *function, PyObject *const *args, Py_ssi
 static int allocate_result(ffi_call *c) {
   if (!ffi_struct_room(c)) return 0;
   PyObject *pair = PyObject_CallFunction(ffi_hook.allocate, "O", (PyObject *)c->function);
-  if (!pair) return -1;
-  PyObject *address = PySequence_GetItem(pair, 0);
-  c->keep[c->kept++] = pair;
-  if (!address) return -1;
-  c->slots[0].u = PyLong_AsUnsignedLongLongMask(address);
-  Py_DECREF(address);
-  return 0;
+  return ffi_take_pair(c, pair, &c->slots[0]);
 }
 
 PyObject *ffi_native_error(const char *text) {

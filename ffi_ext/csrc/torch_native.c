@@ -232,17 +232,12 @@ static PyObject *make(void *owner, const ffi_tensor *geometry, void **kept) {
   return result;
 }
 
-typedef struct bump_request {
-  void *handle;
-} bump_request;
-
-static void bump(void *argument) { api.bump_version(((bump_request *)argument)->handle); }
+static void bump(void *handle) { api.bump_version(handle); }
 
 static void bump_version(void *handle, int always) {
   if (!always && !api.grad_mode()) return;
   char text[FFI_TEXT_ROOM]; /* inference tensors have no version: nothing to tell anyone */
-  bump_request request = {handle};
-  ffi_try(bump, &request, text);
+  ffi_try(bump, handle, text);
 }
 
 static const ffi_operations operations = {

@@ -10,7 +10,8 @@ from ffi_ext.names import python_name
 _DIRECTIVE = re.compile(r"^[ \t]*#(?:[^\n\\]|\\\n|\\.)*", re.M)
 IDENTIFIER = re.compile(r"[A-Za-z_]\w*")
 _TOKENS = re.compile(r'"(?:[^"\\\n]|\\.)*"|\'(?:[^\'\\\n]|\\.)*\'|/\*.*?\*/|//[^\n]*', re.S)
-_ATTRIBUTE = re.compile(r"\b(?:__attribute__|__attribute|__asm__|asm|__declspec)\s*\(|\[\[")
+_ATTRIBUTE = re.compile(r"\b(?:__attribute__|__attribute|__asm__|asm|__declspec)\s*\(|\[(?=\[)")
+_BRACKET = re.compile(r"[][(){}]")
 _TYPE_WORDS = frozenset(
     ("void", "char", "short", "int", "long", "float", "double", "signed", "unsigned")
     + ("_Bool", "bool", "_Complex", "const", "volatile", "register", "struct", "union", "enum")
@@ -56,16 +57,23 @@ def cut(text: str, mark: str = ",") -> list[str]:
     return pieces
 
 
+def closing(text: str, start: int) -> int:
+    """Where the bracket before `start` is closed; the end of the text if nowhere."""
+    depth = 1
+    for match in _BRACKET.finditer(text, start):
+        depth += 1 if match[0] in "([{" else -1
+        if not depth:
+            return match.start()
+    return len(text)
+
+
 def without_attributes(text: str) -> str:
     """Removes `__attribute__((...))` and its kin, and C23's [[...]], up to the bracket that closes them."""
     if not _ATTRIBUTE.search(text):
         return text
     plain = blank_quoted(text)
     while match := _ATTRIBUTE.search(plain):
-        depth, end = len(match[0]) if match[0] == "[[" else 1, match.end()
-        while end < len(plain) and depth:
-            depth += (plain[end] in "([") - (plain[end] in ")]")
-            end += 1
+        end = closing(plain, match.end()) + 1
         text, plain = (t[: match.start()] + " " + t[end:] for t in (text, plain))
     return text
 
@@ -78,24 +86,9 @@ def parameters_of(declaration: str) -> list[str]:
     """The parameters of a function declaration, as text; none for (void) and ()."""
     open_at = declaration.index("(")
     around = RESULT_AROUND.match(declaration, open_at)
-    open_at = around.end() if around else open_at
-    depth, pieces, current = 0, [], ""
-    for character in declaration[open_at:]:
-        if character in "([":
-            depth += 1
-            if depth == 1 and character == "(":
-                continue
-        elif character in ")]":
-            depth -= 1
-            if depth == 0:
-                break
-        if character == "," and depth == 1:
-            pieces.append(current)
-            current = ""
-        else:
-            current += character
-    pieces.append(current)
-    return [piece.strip() for piece in pieces if piece.strip() not in ("", "void", "...")]
+    start = (around.end() if around else open_at) + 1
+    pieces = (piece.strip() for piece in cut(declaration[start : closing(declaration, start)]))
+    return [piece for piece in pieces if piece not in ("", "void", "...")]
 
 
 def parameter_name(text: str) -> str | None:

@@ -298,26 +298,19 @@ def _c_name(tp: Any) -> str:
 
 
 def _code(tp: Any, model: Any, result: bool = False, of_library: bool = False) -> str:
-    const = False
+    """The signature code of a parameter or result."""
     if isinstance(tp, model.VoidType):
-        kind = "void"
-    elif isinstance(tp, model.PrimitiveType):
-        kind = "primitive"
-        return types.code_for(tp.name, kind, const, result)
-    elif isinstance(tp, model.EnumType) and not tp.partial:
-        return types.code_for(_integer_of(tp.enumvalues), "primitive", const, result)
-    elif isinstance(tp, model.PointerType):
-        kind = "pointer"
+        return "v"
+    if isinstance(tp, model.PrimitiveType):
+        return types.scalar_code(tp.name)
+    if isinstance(tp, model.EnumType) and not tp.partial:
+        return types.scalar_code(_integer_of(tp.enumvalues))
+    if isinstance(tp, model.PointerType) and not isinstance(tp, model.NamedPointerType):
         const = bool(tp.quals & model.Q_CONST)
-        if isinstance(tp, model.NamedPointerType):  # typedef struct { ... } *handle;
-            return types.code_for(tp.name, kind, const, result)
-        target = tp.totype.get_c_name()
-        return types.code_for(f"{target} *", kind, const, result, of_library)
-    elif isinstance(tp, (model.FunctionPtrType, model.RawFunctionType, model.ArrayType)):
-        kind = "array"
-    else:
-        kind = "struct"
-    return types.code_for(_c_name(tp), kind, const, result)
+        return types.pointer_code(_c_name(tp.totype), const, result, of_library)
+    # the first: typedef struct { ... } *handle;
+    addresses = (model.NamedPointerType, model.BaseFunctionType, model.ArrayType)
+    return "p" if isinstance(tp, addresses) else "x"
 
 
 def _integer_of(enumerators: Sequence[int]) -> str:

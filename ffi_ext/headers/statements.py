@@ -33,11 +33,19 @@ NOT_IN_PYTHON = frozenset(
 _DEFINES = re.compile(
     r"((?:(?:extern|static|const|volatile)\s+)*)(struct|union|enum)\b\s*(?P<tag>\w*)\s*\{"
 )
-_OF_ATOMIC = re.compile(r"\b_Atomic\s*\(([^()]*)\)")
-_TYPED_ENUM = re.compile(r"(\benum\b\s*\w*)\s*:\s*[A-Za-z_][\w\s]*(?=[{;])")
-_CONSTEXPR = re.compile(r"^\s*(?:static\s+)?constexpr\b(?:\s+static\b)?")
-_COMPLEX_FIRST = re.compile(r"\b_Complex\s+(float|double)\b")  # <complex.h>: `complex double`
-_LONG_COMPLEX = re.compile(r"\blong\s+double\s+_Complex\b|\b_Complex\s+long\s+double\b")
+_TYPE = re.compile(r"(?:const\s+)?(?:struct|union|enum)\b(?:\s+(\w+))?[^()=;]*\{\}\s*;?$")
+_INCOMPLETE = re.compile(r"(?:struct|union|enum)\s+(\w+)\s*;$")
+# What cffi's parser does not know, by a word of it, and what it reads instead.
+_REWRITTEN = (
+    ("constexpr", r"^\s*(?:static\s+)?constexpr\b(?:\s+static\b)?", "static const "),
+    ("alignas", r"\balignas\b", "_Alignas"),
+    ("enum", r"(\benum\b\s*\w*)\s*:\s*[A-Za-z_][\w\s]*(?=[{;])", r"\1"),  # cffi asks for its size
+    ("_Atomic", r"\b_Atomic\s*\(([^()]*)\)", r"_Atomic \1"),
+    ("__signed", r"\b__signed(?:__)?\b", "signed"),
+    ("_Complex", r"\b_Complex\s+(float|double)\b", r"\1 _Complex"),  # <complex.h>: complex double
+    ("_Complex", r"\blong\s+double\s+_Complex\b", "_Complex_long_double"),
+    ("_Complex", r"\b_Complex\s+long\s+double\b", "_Complex_long_double"),
+)
 
 
 @dataclass(frozen=True)
@@ -147,14 +155,9 @@ def _statement(text: str, header: Path, original: list[str], line: int) -> list[
     comment = ctext.comment_of(original, line, last)
     if declaration.startswith(("_Static_assert", "static_assert")):
         return [Statement(DROPPED, "", text, "", where)]
-    if declaration.startswith("typedef"):
-        names, values = _typedef_names(declaration), _enumerators(declaration)
-        return [Statement(TYPE, "", text, declaration, where, comment, names, values, packed)]
-    if re.match(r"(?:const\s+)?(?:struct|union|enum)\b[^()=;]*\{\}\s*;?$", flat) or re.match(
-        r"(?:struct|union|enum)\s+\w+\s*;$", flat
-    ):
-        tag = re.match(r"(?:const\s+)?(?:struct|union|enum)\s+(\w+)", flat)
-        names, values = (tag.group(1),) if tag else (), _enumerators(declaration)
+    names = _type_names(declaration, flat)
+    if names is not None:
+        values = _enumerators(declaration)
         return [Statement(TYPE, "", text, declaration, where, comment, names, values, packed)]
     around = ctext.RESULT_AROUND.match(flat, max(flat.find("("), 0))
     function = around or re.match(r"(?![^(]*\(\s*\*)[^(=]*?\b([A-Za-z_]\w*)\s*\(", flat)
@@ -183,10 +186,7 @@ def _type_and_variable(declaration: str, match: re.Match[str]) -> tuple[str, str
 
     Without a name of its own, a type is none that the generated C could speak of: of an enum the enumerators are left.
     """
-    end, depth = match.end(), 1
-    while end < len(declaration) and depth:
-        depth += (declaration[end] == "{") - (declaration[end] == "}")
-        end += 1
+    end = ctext.closing(declaration, match.end()) + 1
     defined = f"{declaration[match.start(2) : end]};"
     if match["tag"]:
         return defined, f"{match[1]}{match[2]} {match['tag']} {declaration[end:].lstrip()}"
@@ -216,9 +216,7 @@ def _each_declared(flat: str) -> list[str]:
 
 
 def _variable(text: str, declared: str, where: str, comment: str) -> Statement:
-    pointer = re.search(r"\(\s*\*\s*(\w+)", declared)
-    names = ctext.identifiers(re.sub(r"\[[^]]*\]", "", declared))
-    name = pointer.group(1) if pointer else names[-1] if names else ""
+    name = ctext.parameter_name(declared) or ""
     if re.match(r"(?:static\s+const|const\s+static)\b", declared) and "*" not in declared:
         return Statement(CONSTANT, name, text, declared, where, comment)
     if re.match(r"static\b", declared):
@@ -230,21 +228,20 @@ def _variable(text: str, declared: str, where: str, comment: str) -> Statement:
 def _clean(text: str) -> str:
     """On one line, without what cffi's parser does not know."""
     text = ctext.without_attributes(text)
-    text = _CONSTEXPR.sub("static const ", text)
-    if "alignas" in text:
-        text = re.sub(r"\balignas\b", "_Alignas", text)
-    if "enum" in text:  # cffi asks the compiler for its size
-        text = _TYPED_ENUM.sub(r"\1", text)
-    if "_Atomic" in text:
-        text = _OF_ATOMIC.sub(r"_Atomic \1", text)
-    if "__signed" in text:
-        text = re.sub(r"\b__signed(?:__)?\b", "signed", text)
-    if "_Complex" in text:
-        text = _COMPLEX_FIRST.sub(r"\1 _Complex", text)
-        text = _LONG_COMPLEX.sub("_Complex_long_double", text)
+    for word, pattern, replacement in _REWRITTEN:
+        if word in text:  # nearly none has, and patterns take longer
+            text = re.sub(pattern, replacement, text)
     if "{" in text or "[" in text:
         text = layouts.asking_the_compiler(text)
     return _NAME_IN_PARENTHESES.sub(r"\1 \2", " ".join(_NOISE.sub(" ", text).split()))
+
+
+def _type_names(declaration: str, flat: str) -> tuple[str, ...] | None:
+    """What a type's declaration names; None of everything else."""
+    if declaration.startswith("typedef"):
+        return _typedef_names(declaration)
+    match = _TYPE.match(flat) or _INCOMPLETE.match(flat)
+    return match and tuple(filter(None, match.groups()))
 
 
 def _typedef_names(declaration: str) -> tuple[str, ...]:
