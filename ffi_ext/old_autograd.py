@@ -50,6 +50,7 @@ class _Call(Function):
     @staticmethod
     def forward(ctx: Any, calls: tuple[Any, Any], *inputs: Any) -> Any:
         call, ctx.instance = calls
+        call.__dict__["_ctx"] = weakref.ref(ctx)
         raw = tuple(_raw(value) for value in inputs)
         of_raw = {id(r): value for r, value in zip(raw, inputs, strict=True)}
         call._needs_input_grad = ctx.needs_input_grad[1:]
@@ -76,17 +77,20 @@ class _Call(Function):
 
     @staticmethod
     def backward(ctx: Any, *gradients: Any) -> Any:
-        call, instance, before = ctx.call, ctx.instance(), dict(ctx.call.__dict__)
+        call, instance = ctx.call, ctx.instance()
+        if instance is not None and instance._ctx() is ctx:
+            call = instance  # no call came after: what was set on it since is there
+        before = dict(call.__dict__)
         saved = call._saved = ctx.saved_tensors  # once: checkpoints give it away
         try:
-            with torch.no_grad():  # as in the original: once differentiable
+            with torch.enable_grad():  # as in the original: it may make variables and run a net again
                 result = call.backward(*map(_with_memory, gradients))
         finally:
             call.__dict__.pop("_saved", None)
         if instance is not None:  # what backward leaves on self is read there
             now = call.__dict__.items()
             instance.__dict__.update({k: v for k, v in now if before.get(k, _ABSENT) is not v})
-        result = tuple(result) if isinstance(result, (tuple, list)) else (result,)
+        result = tuple(map(_raw, result if isinstance(result, (tuple, list)) else (result,)))
         if len(result) < ctx.count or any(extra is not None for extra in result[ctx.count :]):
             raise RuntimeError(
                 f"{type(call).__name__}.backward returned an invalid number of gradient tensors "
@@ -135,7 +139,16 @@ def _nothing(self: Any, *args: Any, **kwargs: Any) -> None:
 
 def _reduce(self: Any, protocol: int) -> tuple[Any, ...]:
     """Models keep instances, and are copied and saved: copy.deepcopy(model), torch.save(model)."""
-    return copyreg.__newobj__, (type(self),), self.__dict__  # type: ignore[attr-defined]
+    state = {name: value for name, value in self.__dict__.items() if name != "_ctx"}
+    return copyreg.__newobj__, (type(self),), state  # type: ignore[attr-defined]
+
+
+def _saved(self: Any) -> tuple[Any, ...]:
+    """What the last call saved: also for those who ask between forward and backward."""
+    if "_saved" in self.__dict__:
+        return self._saved  # type: ignore[no-any-return]
+    ctx = self.__dict__["_ctx"]() if "_ctx" in self.__dict__ else None
+    return () if ctx is None else ctx.saved_tensors  # type: ignore[no-any-return]
 
 
 _INSTANCES: dict[str, Any] = {
@@ -146,8 +159,8 @@ _INSTANCES: dict[str, Any] = {
     "mark_dirty": _keeps("_dirty"),
     "mark_non_differentiable": _keeps("_constant"),
     "mark_shared_storage": _nothing,
-    "saved_tensors": property(lambda self: tuple(map(_raw, self.__dict__.get("_saved", ())))),
-    "saved_variables": property(lambda self: self.__dict__.get("_saved", ())),
+    "saved_tensors": property(lambda self: tuple(map(_raw, _saved(self)))),
+    "saved_variables": property(_saved),
     "needs_input_grad": property(lambda self: self.__dict__.get("_needs_input_grad", ())),
 }
 

@@ -111,6 +111,48 @@ def test_what_backward_leaves_on_self_is_on_the_instance():
     assert alive() is None
 
 
+def test_between_forward_and_backward_an_instance_has_what_it_saved_and_takes_what_is_set():
+    x, z, function = leaf(3), leaf(3), Scale(2.0)
+    out = function(x, z)
+    assert [t.tolist() for t in function.saved_tensors] == [x.tolist(), z.tolist()]
+    assert not function.saved_tensors[0].requires_grad
+    assert function.saved_variables[0] is x
+    function.factor = 5.0
+    assert pickle.loads(pickle.dumps(function)).factor == 5.0
+    out.sum().backward()
+    torch.testing.assert_close(x.grad, 5 * z.detach())
+    del out
+    assert function.saved_tensors == ()
+
+
+def test_a_backward_may_run_a_net_of_its_own():
+    class Recomputed(Function):
+        """y = sin(weight x), which keeps nothing: backward runs it again, with a graph."""
+
+        def __init__(self, weight):
+            self.weight = weight
+
+        def net(self, x):
+            return torch.sin(self.weight * x)
+
+        def forward(self, x):
+            self.x = x
+            return self.net(x)
+
+        def backward(self, grad):
+            x = Variable(self.x, requires_grad=True)
+            out = self.net(x)
+            out.backward(grad)
+            self.out = out
+            return x.grad * self.weight / self.weight  # a Variable's history goes no further
+
+    x, weight = leaf(4), leaf(4)
+    Recomputed(weight)(x).backward(torch.full((4,), 3.0, dtype=torch.double))
+    want = 3 * weight.detach() * torch.cos(weight.detach() * x.detach())
+    torch.testing.assert_close(x.grad, want)
+    assert not x.grad.requires_grad
+
+
 def test_a_model_that_keeps_an_instance_is_copied_and_saved():
     class Model(torch.nn.Module):
         def __init__(self):

@@ -275,6 +275,12 @@ def test_first_elements(old, new):
     assert [any(name in note for note in notes) for name in left] == [True] * len(notes)
 
 
+def test_what_a_first_element_may_become_is_told_with_its_parentheses():
+    notes: list[str] = []
+    port_scripts.first_elements("import torch\ny = (a - b).data[0]\n", Path("a.py"), notes)
+    assert "if it is a number write (a - b).item(); the first of several is (a - b).data[0] still" in notes[0]
+
+
 @pytest.mark.parametrize(
     ("old", "new", "note"),
     [
@@ -320,6 +326,7 @@ def test_volatile(old, new, note):
         ("def forward(self, x):\n  return self.backward(x)", "uses self.backward"),
         ("def forward(self, x):\n  ctx = 1\n  return x", "uses the name ctx"),
         ("def __call__(self):\n  pass\n def forward(self, x):\n  return x", "method __call__"),
+        ("def again(self):\n  pass\n def forward(self, x):\n  return x", "again is for others to call"),
         (
             "def __init__(self, k=K):\n  self.k = k\n def forward(self, x):\n  return x",
             "no constant",
@@ -438,6 +445,14 @@ class {name}(Function):
     def backward(self, grad):
         return grad * self.k
 """
+
+
+def test_two_functions_of_a_file_share_an_import():
+    text = "from torch.autograd import Variable, Function\n" + "".join(
+        SCALED.format(name=name).partition("\n")[2] for name in ("One", "Two")
+    )
+    ported, made = port_functions.functions(text, Path("a.py"), [])
+    assert len(made) == 2 and ported.count("import once_differentiable") == 1
 
 
 def test_functions_that_packages_pass_on(tmp_path, capsys):
