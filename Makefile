@@ -37,7 +37,7 @@ help:
 	@echo "make kernels   only what changed of the runtime, _ext.kernels, _ext.convolution and _ext.jpeg; runtime: only that"
 	@echo "make lint    ruff, mypy, clang-format"
 	@echo "make format  the same tools, correcting"
-	@echo "make test-cuda   the CUDA tests, with what is skipped and why"
+	@echo "make test-cuda   the CUDA tests, with what is skipped and why, and compute-sanitizer over the kernels"
 	@echo "make asan    the runtime's and the kernels' tests under AddressSanitizer and UndefinedBehaviorSanitizer, leaks"
 	@echo "make demo    photographs through a detector's backbone, ROIAlign and NMS; a picture"
 	@echo "make train   a small ResNet learns handwritten digits"
@@ -100,18 +100,8 @@ demo: kernels
 train: kernels
 	$(PY) -m resnet.train
 
-# Each part runs whatever becomes of the others. compute-sanitizer looks at this project's kernels only: with torch's it
-# takes many times as long. Errors that CUDA's functions return are the tests' business: libraries ask the driver for
-# functions that it need not have. These kernels share no memory: for races and barriers one element type is enough.
-SANITIZER := command -v compute-sanitizer >/dev/null && nvidia-smi -L >/dev/null 2>&1
-CHECKED := --kernel-regex kns=run_ --report-api-errors no --error-exitcode 1
 test-cuda: kernels
-	@status=0; $(PY) -m pytest -rs tests/test_cuda.py tests/test_thc.py tests/test_cuda_kernels.py || status=1; \
-	if $(SANITIZER); then for tool in memcheck racecheck synccheck; do echo "compute-sanitizer --tool $$tool"; \
-	  test $$tool = memcheck && tests="gpu and (function or images)" || tests="gpu_every and float"; \
-	  PYTORCH_NO_CUDA_MEMORY_CACHING=1 timeout 300 compute-sanitizer --tool $$tool $(CHECKED) \
-	  $(PY) -m pytest -q tests/test_cuda_kernels.py -k "$$tests" || status=1; done; \
-	else echo "compute-sanitizer was not run: it is not on PATH, or there is no GPU"; fi; exit $$status
+	@$(PY) scripts/check_cuda.py tests memcheck racecheck synccheck
 
 COUNT ?= 500
 CALLS ?= 1000000

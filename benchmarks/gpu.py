@@ -12,6 +12,7 @@ import statistics
 import sys
 import traceback
 from collections.abc import Callable, Iterator
+from importlib import metadata
 from pathlib import Path
 from typing import Any
 
@@ -148,17 +149,45 @@ def call_overhead(table: Table, rounds: int, failed: list[str]) -> None:
     table.add("a call on a CUDA tensor", ours, "on a CPU tensor", theirs, "us", at_most=1.2)
 
 
+def facts() -> dict[str, str]:
+    """What the figures were taken on."""
+    found = {**machine(), "GPU": torch.cuda.get_device_name(), "CUDA": str(torch.version.cuda)}
+    with contextlib.suppress(metadata.PackageNotFoundError):
+        found["torchvision"] = metadata.version("torchvision")
+    return found
+
+
+PAGE = """# Performance on a GPU
+
+`make bench-cuda` prints the table of this page, `--markdown FILE` writes the page. Times are the GPU's between events,
+medians of interleaved rounds; a call's is process CPU time.
+
+{facts}
+
+```text
+{table}
+```
+"""
+
+
+def page(found: dict[str, str], table: Table) -> str:
+    """docs/performance_cuda.md."""
+    listed = "\n".join(f"* {name}: {value}" for name, value in found.items())
+    return PAGE.format(facts=listed, table="\n".join(table.lines()))
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--json", metavar="FILE", help="write machine and rows there, too")
+    parser.add_argument("--markdown", metavar="FILE", help="write them there as a page")
     parser.add_argument("--rounds", type=int, default=7, help="samples of each figure")
     options = parser.parse_args()
     reason = why_not()
     if reason:
         print(f"nothing was measured: {reason}")
         return
-    facts = {**machine(), "GPU": torch.cuda.get_device_name(), "CUDA": str(torch.version.cuda)}
-    for name, value in facts.items():
+    found = facts()
+    for name, value in found.items():
         print(f"{name}: {value}")
     torch.manual_seed(0)
     table = Table()
@@ -168,7 +197,9 @@ def main() -> None:
             part(table, options.rounds, failed)
     table.print()
     if options.json:
-        Path(options.json).write_text(json.dumps({"machine": facts, "rows": table.rows}, indent=2))
+        Path(options.json).write_text(json.dumps({"machine": found, "rows": table.rows}, indent=2))
+    if options.markdown:
+        Path(options.markdown).write_text(page(found, table))
     if failed:
         sys.exit(f"not measured: {', '.join(failed)}")
 

@@ -44,13 +44,17 @@ class Table:
             )
         )
 
+    def lines(self) -> list[str]:
+        head = f"{'claim':<46}{'ours':>11}  {'peer':<38}{'theirs':>11}{'ratio':>9}{'mark':>9}  met"
+        rows = [
+            f"{row['claim']:<46}{row['ours']:>8.4g} {row['unit']:<2}  {row['peer']:<38}{row['theirs']:>8.4g} "
+            f"{row['unit']:<2}{row['ratio']:>8.3g}x{row['mark']:>9}  {row['met']}".rstrip()
+            for row in self.rows
+        ]
+        return [head, *rows]
+
     def print(self) -> None:
-        print(f"{'claim':<46}{'ours':>11}  {'peer':<38}{'theirs':>11}{'ratio':>9}{'mark':>9}  met")
-        for row in self.rows:
-            print(
-                f"{row['claim']:<46}{row['ours']:>8.4g} {row['unit']:<2}  {row['peer']:<38}{row['theirs']:>8.4g} "
-                f"{row['unit']:<2}{row['ratio']:>8.3g}x{row['mark']:>9}  {row['met']}"
-            )
+        print(*self.lines(), sep="\n")
 
 
 def interleaved(

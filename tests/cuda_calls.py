@@ -230,6 +230,13 @@ def _images(dtype: torch.dtype) -> Iterator[Call]:
         yield Call(f"normalize part {reverse}", "normalize_image", arguments, True)
         arguments = [image, per_channel, per_channel.flip(0), reverse, Out(room[:, 1:9, 1:13])]
         yield Call(f"normalize shifted {reverse}", "normalize_image", arguments, True)
+    # crops, of which the first alone can be read four bytes at once in every row
+    wide, wider = torch.randint(0, 256, (2, 8, 17, 3), dtype=torch.uint8)[:, :, :16].unbind()
+    wider = torch.cat([wide, wider], 1)
+    for reverse, crop in itertools.product((0, 1), (wider[:, 4:16], wider[:, 1:13], wide[:, :12])):
+        arguments = [crop, per_channel, per_channel.flip(0), reverse, out]
+        label = f"normalize crop {crop.stride()} {crop.storage_offset()} {reverse}"
+        yield Call(label, "normalize_image", arguments, True)
 
 
 def floating(dtype: torch.dtype) -> list[Call]:

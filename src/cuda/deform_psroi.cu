@@ -39,8 +39,8 @@ struct bin_axis {
 template <typename real>
 BOTH bin_axis<real> axis_of(const geometry<real> &g, const output_place &p, int axis) {
   const real *roi = g.roi(p.k);
-  const real low = (real)round((double)roi[(2 - axis) * g.rois_stride[1]]); /* y1, x1 */
-  const real high = (real)round((double)roi[(4 - axis) * g.rois_stride[1]]);
+  const real low = round(roi[(2 - axis) * g.rois_stride[1]]); /* y1, x1 */
+  const real high = round(roi[(4 - axis) * g.rois_stride[1]]);
   const real first = low * g.spatial_scale - (real)0.5;
   const real last = (high + 1) * g.spatial_scale - (real)0.5;
   const real extent = last - first > (real)0.1 ? last - first : (real)0.1;

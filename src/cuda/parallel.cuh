@@ -36,10 +36,10 @@ void parallel_warps(cudaStream_t stream, int64_t count, Function function) {
   parallel(stream, count * LANES, [=] DEVICE(int64_t at) { function(at / LANES, at % LANES); });
 }
 
-/* The bound matters: a compiler that expects more warps saves registers, and lets each load wait
- * for the one before. */
+/* The 1 matters: a compiler that expects more warps on a multiprocessor saves registers, and lets
+ * loads wait for others. */
 template <typename Function>
-__global__ void __launch_bounds__(LANES) run_warp(Function function) {
+__global__ void __launch_bounds__(LANES, 1) run_warp(Function function) {
   function((int64_t)threadIdx.x);
 }
 

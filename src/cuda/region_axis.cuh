@@ -39,7 +39,7 @@ BOTH region_axis<real> axis_of(const settings<real> &s, const real *roi, int64_t
   a.start = start;
   a.length = length / (real)s.pooled[axis];
   a.bins = s.pooled[axis];
-  a.grid = s.sampling_ratio > 0 ? s.sampling_ratio : (int)ceil((double)a.length);
+  a.grid = s.sampling_ratio > 0 ? s.sampling_ratio : (int)ceil(a.length);
   a.size = s.size[axis];
   a.slack = (real)1e-6 * (fabs(start) + fabs(end) + fabs(length));
   return a;

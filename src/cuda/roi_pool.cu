@@ -6,12 +6,12 @@
 template <typename real>
 BOTH void bin_pixels(const real *roi, int64_t stride, real spatial_scale, int axis, int64_t bin,
                      int64_t bins, int64_t size, int64_t *first, int64_t *last) {
-  const int64_t start = (int64_t)round((double)(roi[(2 - axis) * stride] * spatial_scale));
-  const int64_t end = (int64_t)round((double)(roi[(4 - axis) * stride] * spatial_scale));
+  const int64_t start = (int64_t)round(roi[(2 - axis) * stride] * spatial_scale);
+  const int64_t end = (int64_t)round(roi[(4 - axis) * stride] * spatial_scale);
   const int64_t length = end - start + 1 > 1 ? end - start + 1 : 1;
   const real step = (real)length / (real)bins;
-  *first = (int64_t)floor((double)((real)bin * step)) + start;
-  *last = (int64_t)ceil((double)((real)(bin + 1) * step)) + start;
+  *first = (int64_t)floor((real)bin * step) + start;
+  *last = (int64_t)ceil((real)(bin + 1) * step) + start;
   if (*first < 0) *first = 0;
   if (*last > size) *last = size;
 }

@@ -1,0 +1,148 @@
+"""On a machine with a GPU: the CUDA tests, the kernels beside torchvision's, compute-sanitizer over them.
+
+What is built is used as it is, and nothing is installed: `make test-cuda` builds first. A machine without a network
+gets this project's folder with what another one has built, and runs `python3 scripts/check_cuda.py`.
+"""
+
+from __future__ import annotations
+
+import argparse
+import contextlib
+import importlib.util
+import os
+import shutil
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Iterable
+from pathlib import Path
+
+ROOT = Path(__file__).resolve().parent.parent
+sys.path.insert(0, str(ROOT))
+
+from ffi_ext import cuda  # noqa: E402
+
+TESTS = ["tests/test_cuda.py", "tests/test_thc.py", "tests/test_cuda_kernels.py"]
+# This project's kernels only: with torch's it takes many times as long. Errors that CUDA's functions return are the
+# tests' business: libraries ask the driver for functions that it need not have.
+CHECKED = ["--kernel-name", "kns=run_", "--report-api-errors", "no", "--error-exitcode", "1"]
+# These kernels share no memory: for races and barriers one element type is enough.
+FEW, MANY = "gpu_every and float", "gpu and (function or images)"
+SANITIZED = {"memcheck": MANY, "racecheck": FEW, "synccheck": FEW}
+# Seconds, in the order of what a GPU that is lent for minutes is wanted for most.
+PARTS = {"tests": 400, "bench": 200, "memcheck": 300, "racecheck": 300, "synccheck": 300}
+LEAST = 5  # in which none of them gets anywhere
+SPOKEN = 20  # last lines of a part that are shown where its log is a file
+
+
+def sanitizer() -> str | None:
+    """compute-sanitizer on PATH or in the toolkit."""
+    home = cuda.home()
+    folders = [home / "bin", home / "compute-sanitizer"] if home else []
+    path = os.pathsep.join([os.environ.get("PATH", os.defpath), *map(str, folders)])
+    return shutil.which("compute-sanitizer", path=path)
+
+
+def why_no_gpu() -> str:
+    """Why torch has no GPU here, or ""."""
+    question = "import torch; print(torch.cuda.is_available(), torch.__version__)"
+    done = subprocess.run(
+        [sys.executable, "-c", question], capture_output=True, text=True, check=False
+    )
+    available, _, version = done.stdout.strip().partition(" ")
+    if done.returncode:
+        return f"torch cannot be imported: {done.stderr.strip().splitlines()[-1]}"
+    return "" if available == "True" else f"there is no GPU for torch {version}"
+
+
+def command(part: str, folder: Path | None) -> list[str]:
+    """What a part runs; its results go to the folder."""
+    python = [sys.executable]
+    if part == "tests":
+        at_once = ["-n", str(len(TESTS)), "--dist", "loadfile"]
+        return [
+            *(*python, "-m", "pytest", "-q", "-rs", "-p", "no:cacheprovider", *TESTS),
+            *(at_once if importlib.util.find_spec("xdist") else []),
+        ]
+    if part == "bench":
+        page = ["--markdown", str(folder / "performance_cuda.md")] if folder else []
+        return [*python, "benchmarks/gpu.py", *page]
+    pytest = [*python, "-m", "pytest", "-q", "-p", "no:cacheprovider"]
+    chosen = ["tests/test_cuda_kernels.py", "-k", SANITIZED[part]]
+    return [sanitizer() or "compute-sanitizer", "--tool", part, *CHECKED, *pytest, *chosen]
+
+
+def run(words: list[str], seconds: float, log: Path | None) -> str:
+    """Runs a command for so long at most, its children too. Returns "", or what went wrong."""
+    path = os.pathsep.join([str(ROOT), *filter(None, [os.environ.get("PYTHONPATH")])])
+    environment = os.environ | {"PYTHONPATH": path, "PYTHONUNBUFFERED": "1"}
+    if "--tool" in words:  # which is to know each piece of memory
+        environment["PYTORCH_NO_CUDA_MEMORY_CACHING"] = "1"
+    with contextlib.ExitStack() as stack:
+        output = stack.enter_context(log.open("w")) if log else None
+        child = subprocess.Popen(
+            words,
+            cwd=ROOT,
+            env=environment,
+            stdout=output,
+            stderr=subprocess.STDOUT,
+            start_new_session=True,
+        )
+        try:
+            status = child.wait(seconds)
+        except BaseException as error:
+            os.killpg(child.pid, signal.SIGKILL)
+            child.wait()
+            if not isinstance(error, subprocess.TimeoutExpired):
+                raise
+            return f"not done after {seconds:.0f} s"
+    return f"exit status {status}" if status else ""
+
+
+def check(parts: Iterable[str], seconds: float, folder: Path | None) -> dict[str, str]:
+    """Runs each part, whatever becomes of the others. Returns a line on each."""
+    ends = time.monotonic() + seconds
+    missing = why_no_gpu()
+    said: dict[str, str] = {}
+    for part in parts:
+        left = min(PARTS[part], ends - time.monotonic())
+        if missing and part != "tests":
+            said[part] = f"not run: {missing}"
+        elif part in SANITIZED and not sanitizer():
+            said[part] = "not run: compute-sanitizer is neither on PATH nor in the toolkit"
+        elif left < LEAST:
+            said[part] = "failed: no time was left"
+        else:
+            print(f"\n{part}:", flush=True)
+            log = folder / f"{part}.log" if folder else None
+            begun = time.monotonic()
+            wrong = run(command(part, folder), left, log)
+            said[part] = f"failed: {wrong}" if wrong else "ok"
+            said[part] += f", {time.monotonic() - begun:.0f} s"
+            if log:
+                lines = log.read_text(errors="replace").splitlines() or [""]
+                said[part] += f": {lines[-1]}"
+                print(*lines[-SPOKEN:], sep="\n", flush=True)
+    return said
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("parts", nargs="*", metavar="PART", help=", ".join(PARTS) + "; else all")
+    parser.add_argument("--out", type=Path, metavar="FOLDER", help="logs, and the page of figures")
+    parser.add_argument("--seconds", type=float, default=3600, help="of all parts together")
+    options = parser.parse_args()
+    unknown = [part for part in options.parts if part not in PARTS]
+    if unknown:
+        parser.error(f"there is no part {unknown[0]!r}, but {', '.join(PARTS)}")
+    if options.out:
+        options.out = options.out.resolve()
+        options.out.mkdir(parents=True, exist_ok=True)
+    said = check(options.parts or PARTS, options.seconds, options.out)
+    print("\n" + "\n".join(f"{part:<10} {line}" for part, line in said.items()))
+    return int(any(line.startswith("failed") for line in said.values()))
+
+
+if __name__ == "__main__":
+    sys.exit(main())

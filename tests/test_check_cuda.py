@@ -1,0 +1,83 @@
+"""scripts/check_cuda.py, which a machine with a GPU runs: its parts, without one."""
+
+from __future__ import annotations
+
+import importlib
+import os
+import re
+import sys
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).resolve().parent.parent
+
+
+@pytest.fixture
+def check_cuda(monkeypatch):
+    monkeypatch.syspath_prepend(ROOT / "scripts")
+    module = importlib.import_module("check_cuda")
+    monkeypatch.setattr(module, "why_no_gpu", lambda: "")
+    return module
+
+
+def test_each_part_is_told_of_whatever_becomes_of_the_others(check_cuda, tmp_path, monkeypatch):
+    texts = {"tests": "print('3 passed')", "bench": "import sys; sys.exit('wrong')"}
+    texts |= {"memcheck": "import time; time.sleep(60)", "racecheck": ""}
+    monkeypatch.setattr(check_cuda, "LEAST", 0.1)
+    monkeypatch.setattr(
+        check_cuda, "PARTS", {"tests": 60, "bench": 60, "memcheck": 0.2, "racecheck": 0}
+    )
+    monkeypatch.setattr(check_cuda, "sanitizer", lambda: "compute-sanitizer")
+    monkeypatch.setattr(
+        check_cuda, "command", lambda part, folder: [sys.executable, "-c", texts[part]]
+    )
+    said = check_cuda.check(texts, 60, tmp_path)
+    assert [re.sub(r", \d+ s", "", line) for line in said.values()] == [
+        "ok: 3 passed",
+        "failed: exit status 1: wrong",
+        "failed: not done after 0 s: ",
+        "failed: no time was left",
+    ]
+    assert (tmp_path / "tests.log").read_text() == "3 passed\n"
+
+
+def test_what_is_given_up_takes_its_children_along(check_cuda, tmp_path):
+    """compute-sanitizer starts what it checks: both would keep the GPU."""
+    log = tmp_path / "log"
+    text = (
+        "import subprocess as s; c = s.Popen(['sleep', '60']); print(c.pid, flush=True); c.wait()"
+    )
+    assert check_cuda.run([sys.executable, "-c", text], 1.5, log) == "not done after 2 s"
+    child = Path("/proc", log.read_text().strip(), "stat")
+    assert not child.exists() or child.read_text().rpartition(")")[2].split()[0] == "Z"
+
+
+def test_packages_that_lie_elsewhere_are_found_and_memory_is_not_cached(
+    check_cuda, tmp_path, monkeypatch
+):
+    monkeypatch.setenv("PYTHONPATH", "/elsewhere")
+    text = "import os; print(os.environ['PYTHONPATH'], os.environ.get('PYTORCH_NO_CUDA_MEMORY_CACHING'))"
+    for more, cached in ([], "None"), (["--tool"], "1"):
+        assert check_cuda.run([sys.executable, "-c", text, *more], 60, tmp_path / "log") == ""
+        assert (tmp_path / "log").read_text() == f"{ROOT}{os.pathsep}/elsewhere {cached}\n"
+
+
+def test_without_a_gpu_there_is_nothing_to_measure(check_cuda, monkeypatch):
+    monkeypatch.setattr(check_cuda, "why_no_gpu", lambda: "there is no GPU for torch 2.13.0")
+    assert check_cuda.check(["bench", "synccheck"], 60, None) == {
+        "bench": "not run: there is no GPU for torch 2.13.0",
+        "synccheck": "not run: there is no GPU for torch 2.13.0",
+    }
+
+
+def test_the_sanitizer_of_the_toolkit_is_found(check_cuda, tmp_path, monkeypatch):
+    monkeypatch.setenv("PATH", "")
+    monkeypatch.setenv("CUDA_HOME", str(tmp_path))
+    assert check_cuda.sanitizer() is None
+    tool = tmp_path / "compute-sanitizer" / "compute-sanitizer"
+    tool.parent.mkdir()
+    tool.write_text("")
+    tool.chmod(0o755)
+    assert check_cuda.sanitizer() == str(tool)
+    assert check_cuda.command("racecheck", None)[:3] == [str(tool), "--tool", "racecheck"]
