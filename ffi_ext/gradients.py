@@ -13,6 +13,8 @@ from ffi_ext.names import python_name
 from ffi_ext.operators import Signature, operator_of, signature_of
 from ffi_ext.refusals import DTYPES
 
+_COMPILE_KNOWS_FUNC = torch.torch_version.TorchVersion(torch.__version__) >= "2.6"
+
 
 def differentiable(
     forward: Callable[..., Any],
@@ -70,7 +72,7 @@ def differentiable(
         if named:
             inputs = inspect.signature(forward).bind(*inputs, **named).args
         compiling = torch.compiler.is_compiling()
-        in_func = torch._C._are_functorch_transforms_active()
+        in_func = _in_func()
         if compiling and in_func:
             # It would leave the backward out there, as of every autograd Function, and the gradient would be 0.
             raise NotImplementedError(
@@ -90,6 +92,13 @@ def differentiable(
     run.__code__ = run.__code__.replace(co_name=name)
     run.__wrapped__ = forward  # type: ignore[attr-defined]  # its parameters are what help() shows
     return run
+
+
+def _in_func() -> bool:
+    """Whether a transform of torch.func is at work; torch.compile can be asked from torch 2.6 on."""
+    if not _COMPILE_KNOWS_FUNC and torch.compiler.is_compiling():
+        return False
+    return torch._C._are_functorch_transforms_active()
 
 
 def _functions(
@@ -116,8 +125,7 @@ def _functions(
         inputs = [next(tensors) if is_tensor else other for is_tensor, other in places]
         with torch.no_grad():
             # C wants what torch.func has wrapped; as an operator it gets that by itself
-            in_func = torch._C._are_functorch_transforms_active()
-            call = unwrapping.apply if in_func else backward
+            call = unwrapping.apply if _in_func() else backward
             given = call(*grads, *inputs, *tensors)
         if given is None:  # a return was forgotten
             given = ()
