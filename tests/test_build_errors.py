@@ -5,12 +5,12 @@ from __future__ import annotations
 import re
 import shutil
 import subprocess
-import sys
 
 import pytest
 
 from ffi_ext import BuildError, compile_errors, toolchain
 from tests.binaries import SUFFIX
+from tests.processes import python
 from tests.small_project import litter, make, value
 
 
@@ -147,7 +147,7 @@ def test_openmp_for_the_compiler_alone_is_told(project):
         "int one(void) {\n  int n = 0;\n#pragma omp parallel\n  n = 1;\n  return n;\n}\n"
     )
     words = ["-m", "ffi_ext", "build", "lib.h", "one.c", "two.c", "--cflag=-fopenmp"]
-    done = subprocess.run([sys.executable, *words], cwd=project, capture_output=True, text=True)
+    done = python(*words, cwd=project)
     assert done.returncode == 0 and "nothing that is linked defines" in done.stderr
     assert "Add -fopenmp to extra_link_args." in done.stderr
 
