@@ -58,10 +58,7 @@ static PyObject *cffi_arguments(ffi_call *c, PyObject *args, const ffi_parameter
       Py_INCREF(value);
       made = value;
     }
-    if (!made)
-      Py_CLEAR(converted);
-    else
-      PyTuple_SetItem(converted, i, made);
+    ffi_tuple_set(&converted, i, made);
   }
   return converted;
 }
