@@ -50,7 +50,7 @@ def imports(text: str) -> str:
 
 
 def _words(aliases: list[ast.alias]) -> str:
-    return ", ".join(a.name + (f" as {a.asname}" if a.asname else "") for a in aliases)
+    return ", ".join(map(ast.unparse, aliases))
 
 
 def _from(node: ast.ImportFrom, called: bool, used: bool) -> list[str] | None:
