@@ -50,9 +50,9 @@ _REWRITTEN = (
 )
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Statement:
-    """One top-level statement of a header."""
+    """One top-level statement of a header. Two that say the same are two."""
 
     kind: str
     name: str
