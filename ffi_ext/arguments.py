@@ -16,10 +16,10 @@ from ffi_ext.cffi_values import (
     types_of,
     writable_copy,
 )
-from ffi_ext.refusals import DTYPES, ELEMENTS, Function, describe, is_storage, refusal, wanted
+from ffi_ext.refusals import DTYPES, Function, describe, is_storage, refusal, wanted
 
 _TH_DTYPES = frozenset(DTYPES.values())
-_NUMPY_DTYPES = {letter: np.dtype(element.dtype) for letter, element in ELEMENTS.items()}
+_NUMPY_DTYPES = {element.letter: np.dtype(element.dtype) for element in types.ELEMENTS}
 _NO_TENSOR = (
     ": NULL is module._ffi.NULL, if the function accepts it; `@param name [optional]` in the header makes "
     "None NULL"

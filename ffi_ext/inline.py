@@ -132,7 +132,7 @@ def load(
             "load() argument 'headers': expected the header whose functions are to be exported, got none; "
             "load_inline() exports what its text defines"
         )
-    folder = _folder("load", name, sorted(kwargs.items(), key=lambda item: item[0]))
+    folder = _folder("load", name, sorted(kwargs.items()))
     _build("load", name, folder, verbose=verbose, **kwargs)
     return _imported(name, folder)
 
@@ -166,11 +166,8 @@ def load_inline(
         HeaderError, BuildError: The traceback ends at the line of the C text.
     """
     name = _checked_name("load_inline", name)
-    for argument, text in (
-        ("c_source", c_source),
-        ("header", header),
-        ("cuda_source", cuda_source),
-    ):
+    given = {"c_source": c_source, "header": header, "cuda_source": cuda_source}
+    for argument, text in given.items():
         if not isinstance(text, str) and (argument == "c_source" or text is not None):
             raise TypeError(
                 f"load_inline() argument '{argument}': expected C text, a str, got {type(text).__name__}"
@@ -183,7 +180,7 @@ def load_inline(
             )
     kwargs = absolute(kwargs)
     with_cuda = bool(kwargs.pop("with_cuda", False)) or cuda_source is not None
-    options = sorted(kwargs.items(), key=lambda item: item[0])
+    options = sorted(kwargs.items())
     content = (c_source, header, cuda_source, with_cuda, options)
     folder = _folder("load_inline", name, content)
     include = "#include <TH/TH.h>\n#include <ffi_ext.h>\n" + (
@@ -201,7 +198,6 @@ def load_inline(
     for file, text in texts.items():
         cache.write_if_changed(folder / file, text)
     shown = {f"{name} (c_source)": c_source, f"{name} (cuda_source)": cuda_source or ""}
-    shown[f"{name}.h"] = header
     try:
         _build(
             "load_inline",
@@ -213,13 +209,11 @@ def load_inline(
             with_cuda=with_cuda,
             **kwargs,
         )
-    except HeaderError as error:
-        if header_is_ours:
+    except BuildError as error:
+        if header_is_ours and isinstance(error, HeaderError):
             cxx = kwargs.get("language") == "c++"
             raise HeaderError(_of_c_source(name, str(error), cxx)) from None
-        _raise_in_text(error, shown)
-    except BuildError as error:
-        _raise_in_text(error, shown)
+        _raise_in_text(error, {**shown, f"{name}.h": header})
     return _imported(name, folder)
 
 

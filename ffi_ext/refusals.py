@@ -10,8 +10,7 @@ import torch
 
 from ffi_ext import types
 
-ELEMENTS = {element.letter: element for element in types.ELEMENTS}
-DTYPES = {letter: getattr(torch, element.dtype) for letter, element in ELEMENTS.items()}
+DTYPES = {element.letter: getattr(torch, element.dtype) for element in types.ELEMENTS}
 INTEGER_CODES = frozenset("?bBhHiIlLqQ")
 
 
@@ -44,19 +43,12 @@ def refusal(
     return kind(f"{_where(function, index)}: {text}\n  in {prototype(function)}")
 
 
-def type_name(dtype: torch.dtype, kind: str = "Tensor") -> str:
-    for letter, known in DTYPES.items():
-        if known == dtype:
-            return f"torch.{ELEMENTS[letter].name}{kind}"
-    return f"a torch {kind.lower()} of {dtype}"
-
-
 def wanted(code: str) -> str:
     record = types.record_of(code)
     assert record is not None
     place = "a CUDA device" if record.device == "cuda" else "the CPU"
-    name = type_name(DTYPES[record.element.letter], record.kind)
-    return f"a {name} ({record.element.dtype}) on {place}"
+    element = record.element
+    return f"a torch.{element.name}{record.kind} ({element.dtype}) on {place}"
 
 
 def is_storage(value: object) -> bool:

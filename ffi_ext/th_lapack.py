@@ -209,7 +209,7 @@ FUNCTIONS: dict[str, Callable[..., None]] = {
 }
 
 
-def call(name: str, tensors: list[Tensor], letters: str) -> tuple[Any, ...]:
+def call(name: str, tensors: tuple[Tensor, ...], letters: str) -> tuple[Any, ...]:
     """Runs a routine for C.
 
     Args:

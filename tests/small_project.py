@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import subprocess
-import sys
 from pathlib import Path
 from typing import Any
 
 from ffi_ext import create_extension
+from tests.processes import python
 
 
 def write(folder: Path) -> None:
@@ -26,9 +25,7 @@ def make(project: Path, **kwargs: Any) -> Any:
 
 def printed(project: Path, code: str) -> int:
     """The number that a Python in the project's folder prints."""
-    done = subprocess.run(
-        [sys.executable, "-c", code], cwd=project, capture_output=True, text=True, check=False
-    )
+    done = python("-c", code, cwd=project)
     assert done.returncode == 0, done.stderr
     return int(done.stdout)
 

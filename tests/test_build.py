@@ -18,6 +18,7 @@ import pytest
 
 from ffi_ext import BuildError, elf, plan, toolchain
 from tests.binaries import OWN_SUFFIX, SUFFIX
+from tests.processes import python
 from tests.small_project import imported_value as value
 from tests.small_project import litter, make, printed
 
@@ -238,9 +239,7 @@ def test_pythons_own_headers_are_not_needed(project, monkeypatch, language):
     ext.build()
     generated = "_lib.cpp" if language == "c++" else "_lib.c"
     assert compiled(project) == [generated, "link", "wide.c"]  # each once: the short way sufficed
-    done = subprocess.run(
-        [sys.executable, "-c", WIDE_CALLS], cwd=project, capture_output=True, text=True, check=False
-    )
+    done = python("-c", WIDE_CALLS, cwd=project)
     assert done.returncode == 0, done.stderr
 
 
@@ -591,9 +590,7 @@ def test_old_and_new_init_import_with_either_binary(project):
             assert value(project) == 1
     (folder / "__init__.py").write_bytes(old_init)
     code = "import ext.lib; ext.lib.two()"
-    done = subprocess.run(
-        [sys.executable, "-c", code], cwd=project, capture_output=True, text=True, check=False
-    )
+    done = python("-c", code, cwd=project)
     assert "build the extension again" in done.stderr
 
 
@@ -611,9 +608,7 @@ def test_a_build_says_that_this_process_has_the_old_binary(project):
         "try: ext.lib.new()\n"
         "except AttributeError as error: print(error)\n"
     )
-    done = subprocess.run(
-        [sys.executable, "-c", code], cwd=project, capture_output=True, text=True, check=False
-    )
+    done = python("-c", code, cwd=project)
     assert done.returncode == 0, done.stderr
     said = done.stdout.splitlines()
     assert said[:3] == [

@@ -13,6 +13,7 @@ import torch
 from torch._subclasses import FakeTensorMode
 
 from ffi_ext import HeaderError, constraints
+from tests.processes import python
 
 DOCUMENT = Path(__file__).parent.parent / "docs" / "c_interface.md"
 
@@ -393,15 +394,9 @@ def test_the_python_tier_gives_the_same(module):
         "try: m.shapes(torch.zeros(2, 3), t, t, t)\n"
         "except ValueError as error: print(str(error).splitlines()[0])\n"
     )
-    import os
 
     folder = str(Path(module.__file__).parent.parent)
-    ran = subprocess.run(
-        [sys.executable, "-c", code, folder],
-        capture_output=True,
-        text=True,
-        env={**os.environ, "FFI_EXT_TIER": "python"},
-    )
+    ran = python("-c", code, folder, FFI_EXT_TIER="python")
     first, second = ran.stdout.splitlines()
     assert first.startswith("15 2 10 48 1.0 [1 2 1 2 1 2 1 2 1 3 /48"), ran.stderr
     assert second == "shapes() argument 1 'a': expected the shape (N, _, 3), got (2, 3)"

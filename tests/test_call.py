@@ -9,7 +9,6 @@ import os
 import pickle
 import shutil
 import subprocess
-import sys
 import sysconfig
 import threading
 import time
@@ -24,6 +23,7 @@ import ffi_ext
 from ffi_ext import runtime
 from tests import huge_pages
 from tests.binaries import FREE_THREADED
+from tests.processes import python
 
 HEADER = """
 int add(const THFloatTensor *a, const THFloatTensor *b, THFloatTensor *out, float scale);
@@ -600,13 +600,7 @@ def test_an_exception_that_c_sets_is_the_calls(build):
 def test_a_free_threaded_python_has_a_gil_for_c_that_needs_one(build, source, gil):
     module = build("int one(void);", source + "\nint one(void) { return 1; }\n")
     code = f"import sys, {module.__name__} as m; print(m.one(), sys._is_gil_enabled())"
-    done = subprocess.run(
-        [sys.executable, "-c", code],
-        cwd=Path(module.__file__).parents[2],
-        capture_output=True,
-        text=True,
-        check=False,
-    )
+    done = python("-c", code, cwd=Path(module.__file__).parents[2])
     assert done.stdout == f"1 {gil}\n", done.stderr
     assert ("has been enabled to load module" in done.stderr) == gil
 
@@ -627,13 +621,7 @@ def test_the_python_tier_gives_the_same(module):
         "print('same')"
     )
     folder = module.__file__.rsplit("/", 3)[0]
-    done = subprocess.run(
-        [sys.executable, "-c", code, folder],
-        capture_output=True,
-        text=True,
-        env={**os.environ, "FFI_EXT_TIER": "python"},
-        check=False,
-    )
+    done = python("-c", code, folder, FFI_EXT_TIER="python")
     assert done.stdout.strip() == "same", done.stderr
 
 
@@ -647,8 +635,6 @@ def test_the_first_call_may_be_made_anywhere(module, context):
         "print(m.same(x) is x, ffi_ext.runtime.tier(), ffi_ext.runtime._runtime.describe(x) is None)"
     )
     folder = module.__file__.rsplit("/", 3)[0]
-    done = subprocess.run(
-        [sys.executable, "-c", code, folder], capture_output=True, text=True, check=False
-    )
+    done = python("-c", code, folder)
     tier = runtime.tier()
     assert done.stdout.split() == ["True", tier, str(tier == "python")], done.stderr

@@ -21,6 +21,7 @@ import pytest
 import ffi_ext
 from ffi_ext import cli, create_extension, legacy
 from ffi_ext.cli import completion, survey_names, terminal
+from tests.processes import python
 
 PACKAGES = Path(__file__).with_name("packages")
 
@@ -177,16 +178,6 @@ def project(tmp_path, monkeypatch):
     (tmp_path / "lib.c").write_text(SOURCE)
     monkeypatch.chdir(tmp_path)
     return tmp_path
-
-
-def python(*words: str, **environment: str) -> subprocess.CompletedProcess[str]:
-    return subprocess.run(
-        [sys.executable, *words],
-        capture_output=True,
-        text=True,
-        check=False,
-        env={**os.environ, **environment},
-    )
 
 
 def test_help_and_completion_import_no_torch():

@@ -15,6 +15,7 @@ import torch
 import ffi_ext
 from ffi_ext import create_extension
 from tests.binaries import OWN_SUFFIX, SUFFIX
+from tests.processes import python
 
 HEADER = "int twice(int x);\n"
 SOURCE = "int twice(int x) { return 2 * x; }\n"
@@ -239,13 +240,7 @@ def test_an_error_that_no_thread_catches_is_printed_at_the_end_of_the_process(pr
         "void fail_elsewhere(void) { pthread_t t; pthread_create(&t, 0, work, 0); pthread_join(t, 0); }\n"
     )
     create(project, "thr_ext", "thr.h", "thr.c", extra_link_args=["-pthread"]).build()
-    done = subprocess.run(
-        [sys.executable, "-c", "import thr_ext; thr_ext.fail_elsewhere()"],
-        cwd=project,
-        capture_output=True,
-        text=True,
-        check=False,
-    )
+    done = python("-c", "import thr_ext; thr_ext.fail_elsewhere()", cwd=project)
     assert done.returncode == -6 and "nobody waits at" in done.stderr
 
 
@@ -287,9 +282,7 @@ def test_package_mode(project, how):
     arguments = (
         ["setup.py", "-q", "build_ext", "--inplace"] if how == "cffi_modules" else ["build.py"]
     )
-    done = subprocess.run(
-        [sys.executable, *arguments], cwd=project, capture_output=True, text=True, check=False
-    )
+    done = python(*arguments, cwd=project)
     assert done.returncode == 0, done.stderr
     suffix = OWN_SUFFIX if how == "cffi_modules" else SUFFIX
     assert {"__init__.py", f"_lib{suffix}"} <= set(

@@ -64,12 +64,19 @@ def test_a_header_that_the_system_does_not_let_read(tmp_path, monkeypatch, first
         ("enum e { A, B;\nint g(int b);\n", "hint: it has 1 { and 0 }"),
         ("int f(int a, );\n", "hint: expected a C declaration, such as"),
         ("int f(int n, int v[n][n]);\n", "size of an array must be a number"),
+        ("int f(int a);\n\nint broken(;\n", "one.h:3: cannot parse"),
+        ("#include <stdint.h>\nint f(int a);\nvector<int> v(void);\n", "one.h:3: cannot parse"),
+        (
+            "int f(int a);\nint f(void);\n",
+            "one.h:2: multiple declarations of function f.*one.h:1 and differs",
+        ),
     ],
 )
 def test_what_a_header_that_cannot_be_read_is_told(tmp_path, header, said):
     (tmp_path / "one.h").write_text(header)
-    with pytest.raises(HeaderError, match=said):
+    with pytest.raises(HeaderError, match=said) as caught:
         create_extension("told.one", "one.h", [], relative_to=str(tmp_path / "b.py"))
+    assert isinstance(caught.value, BuildError) and not (tmp_path / "told").exists()
 
 
 @pytest.mark.parametrize(
@@ -92,9 +99,17 @@ def test_a_type_of_an_included_file_that_cannot_be_read(tmp_path, types, said):
         create_extension("told.one", "one.h", [], relative_to=str(tmp_path / "b.py"))
 
 
-def test_a_header_of_cxx_is_told_apart_from_a_source(tmp_path):
-    (tmp_path / "one.h").write_text("#include <unordered_map>\nint f(int a);\n")
-    with pytest.raises(BuildError, match=r"hint: headers are read as C.*#ifdef __cplusplus"):
+@pytest.mark.parametrize(
+    ("header", "said"),
+    [
+        ("#include <unordered_map>\n", r"hint: headers are read as C.*#ifdef __cplusplus"),
+        ("#include <no_such_header.h>\n", r"failed: \S*one.h:1: no_such_header"),
+        ("#if 1\nint f(int a);\n", r"failed: \S*one.h:1: unterminated"),
+    ],
+)
+def test_what_the_compiler_does_not_read(tmp_path, header, said):
+    (tmp_path / "one.h").write_text(header)
+    with pytest.raises(BuildError, match=said):
         create_extension("told.one", "one.h", [], relative_to=str(tmp_path / "b.py"))
 
 

@@ -15,6 +15,7 @@ import torch
 import ffi_ext
 from ffi_ext import BuildError, HeaderError, cuda
 from ffi_ext.headers import definitions
+from tests.processes import python
 
 SOURCE = """
 /* twice(x) { } */
@@ -45,15 +46,11 @@ def test_the_same_text_compiles_once(tmp_path):
         f"import ffi_ext\nsource = {SOURCE!r}\n"
         "print(ffi_ext.load_inline('inl', source, 'int twice(int x);').twice(2))"
     )
-    first = subprocess.run(
-        [sys.executable, "-c", code], capture_output=True, text=True, check=False
-    )
+    first = python("-c", code)
     assert first.stdout == "4\n", first.stderr
     before = {p: p.stat().st_mtime_ns for p in (tmp_path / "cache").rglob("*.o")}
     assert len(before) == 2
-    again = subprocess.run(
-        [sys.executable, "-c", code], capture_output=True, text=True, check=False
-    )
+    again = python("-c", code)
     assert again.stdout == "4\n"
     assert {p: p.stat().st_mtime_ns for p in (tmp_path / "cache").rglob("*.o")} == before
 

@@ -17,6 +17,7 @@ import pytest
 import ffi_ext
 from ffi_ext import cli
 from ffi_ext.cli import enable, run
+from tests.processes import python
 
 HEADER = """
 int my_lib_add_forward(THFloatTensor *input1, THFloatTensor *input2, THFloatTensor *output);
@@ -595,5 +596,5 @@ def test_what_a_build_script_appends_to_the_package_stays(tmp_path, monkeypatch,
         text = (tmp_path / "_ext/my_lib/__init__.py").read_text()
         assert text.count("EXTRA") == 1 and text.count("_bind(") == 1
     code = "from _ext import my_lib; print(my_lib.EXTRA)"
-    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
+    done = python("-c", code)
     assert done.stdout.strip() == "[3.0]", done.stderr

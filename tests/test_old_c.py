@@ -14,6 +14,7 @@ from ffi_ext import create_extension
 from ffi_ext.paths import INCLUDE
 from ffi_ext.toolchain import LENIENT_CXX
 from ffi_ext.units import is_installed
+from tests.processes import python
 
 NEVER_INLINED = "__attribute__((noinline))"
 
@@ -167,9 +168,7 @@ def test_inline_without_static(tmp_path, monkeypatch, capfd):
 
     assert "`inline` without `static` is read as before C99" in build(True)
     code = "from inl.lib import *; print(clipped(.25), clipped(3), clipped_long(7))"
-    done = subprocess.run(
-        [sys.executable, "-c", code], cwd=tmp_path, capture_output=True, text=True
-    )
+    done = python("-c", code, cwd=tmp_path)
     assert done.stdout.split() == ["0.25", "1.0", "10"], done.stderr
     assert "is up to date" in build(True)
 

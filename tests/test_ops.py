@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import os
 import subprocess
-import sys
 from pathlib import Path
 
 import pytest
@@ -17,6 +15,7 @@ from resnet import ops  # noqa: E402
 from resnet.ops import native  # noqa: E402
 from tests import huge_pages  # noqa: E402
 from tests.operators import Case, differentiable, selections  # noqa: E402
+from tests.processes import python  # noqa: E402
 
 ROOT = Path(__file__).resolve().parent.parent
 GRADS, ALL = list(differentiable()), [*differentiable(), *selections()]
@@ -277,13 +276,7 @@ except ModuleNotFoundError as error:
 
 
 def run(text: str, **environment: str) -> subprocess.CompletedProcess[str]:
-    return subprocess.run(
-        [sys.executable, "-c", text],
-        cwd=ROOT,
-        env={**os.environ, **environment},
-        capture_output=True,
-        text=True,
-    )
+    return python("-c", text, cwd=ROOT, **environment)
 
 
 def test_large_results_lie_in_huge_pages():

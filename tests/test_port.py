@@ -13,6 +13,7 @@ import pytest
 from ffi_ext import cli
 from ffi_ext.cli import port, port_functions, port_scripts
 from ffi_ext.cli.edits import Source
+from tests.processes import python
 
 PACKAGES = Path(__file__).with_name("packages")
 
@@ -115,9 +116,7 @@ print(evaluate([torch.ones(2), torch.ones(2) * 2]))
 
 
 def run(folder: Path, *command: str) -> str:
-    done = subprocess.run(
-        [sys.executable, *command], cwd=folder, capture_output=True, text=True, check=False
-    )
+    done = python(*command, cwd=folder)
     assert done.returncode == 0, done.stderr
     return done.stdout
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import random
 import signal
-import subprocess
 import sys
 import textwrap
 import threading
@@ -18,6 +17,7 @@ from hypothesis import strategies as st
 from torch.torch_version import TorchVersion
 
 from ffi_ext import NativeError
+from tests.processes import python
 from tests.reliability import attack, prototypes
 from tests.test_reliability_build import harness
 
@@ -100,7 +100,7 @@ def test_endless_recursion_through_c_is_an_error_of_python(build, tmp_path):
         print(deepest)
         """
     )
-    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
+    done = python("-c", code)
     assert done.returncode == 0, (done.returncode, done.stderr[-500:])
     assert 20 < int(done.stdout) < 1000
 

@@ -14,6 +14,7 @@ from pathlib import Path
 import pytest
 
 from ffi_ext import BuildError, create_extension, elf
+from tests.processes import python
 from tests.small_project import make, value
 
 REPOSITORY = Path(__file__).parents[1]
@@ -210,9 +211,7 @@ def test_texts_of_headers_and_macros_run_nothing(project):
         print(ext.lib.one(0))
         """
     )
-    done = subprocess.run(
-        [sys.executable, "-c", check], cwd=project, capture_output=True, text=True, check=False
-    )
+    done = python("-c", check, cwd=project)
     assert done.returncode == 0, done.stderr
     assert int(done.stdout) == len(text)
     assert not [path for path in project.rglob("owned") if path.is_file()]

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import gc
 import importlib
-import subprocess
 import sys
 import threading
 import time
@@ -14,6 +13,7 @@ import pytest
 import torch
 
 from ffi_ext import NativeError, create_extension
+from tests.processes import python
 from tests.reliability import children
 
 HEADER = """
@@ -292,7 +292,7 @@ print(deepest)
 @pytest.mark.parametrize(("kilobytes", "depth"), [(128, 1), (1024, 20), (8192, 1000)])
 def test_nested_calls_on_small_stacks(lib, home, kilobytes, depth):
     code = STACK.format(path=str(home), module=lib.__name__, depth=depth, size=kilobytes << 10)
-    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
+    done = python("-c", code)
     assert done.returncode == 0, (done.returncode, done.stderr[-500:])
     assert int(done.stdout) >= min(depth, 90)
 

@@ -5,7 +5,6 @@ from __future__ import annotations
 import re
 import resource
 import subprocess
-import sys
 from pathlib import Path
 
 import numpy as np
@@ -14,6 +13,7 @@ import torch
 
 import ffi_ext
 from ffi_ext import toolchain
+from tests.processes import python
 
 SOURCES = Path(__file__).parent / "th"
 TYPES = {
@@ -384,9 +384,7 @@ def test_declared_headers_declare_what_the_lists_do(header, least):
 
 def test_the_table_of_functions_in_the_docs_is_up_to_date():
     script = Path(__file__).parent.parent / "scripts" / "th_api.py"
-    done = subprocess.run(
-        [sys.executable, str(script), "--check"], capture_output=True, text=True, check=False
-    )
+    done = python(script, "--check")
     assert done.returncode == 0, done.stderr
 
 

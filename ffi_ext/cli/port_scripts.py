@@ -49,8 +49,9 @@ def imports(text: str) -> str:
     return source.result()
 
 
-def _words(aliases: list[ast.alias]) -> str:
-    return ", ".join(a.name + (f" as {a.asname}" if a.asname else "") for a in aliases)
+def _line(start: str, names: list[ast.alias]) -> list[str]:
+    """The import that begins so and brings these names, if there are any."""
+    return [f"{start} {', '.join(map(ast.unparse, names))}"] if names else []
 
 
 def _from(node: ast.ImportFrom, called: bool, used: bool) -> list[str] | None:
@@ -59,21 +60,19 @@ def _from(node: ast.ImportFrom, called: bool, used: bool) -> list[str] | None:
         ours = [a for a in node.names if a.name in ("create_extension", "*")]
         rest = [a for a in node.names if a not in ours]
         lines = ["from ffi_ext import create_extension" + _as(a) for a in ours]
-        return lines + ([f"from ffi_ext.torch_utils_ffi import {_words(rest)}"] if rest else [])
+        return lines + _line("from ffi_ext.torch_utils_ffi import", rest)
     if node.module == "torch.utils" and any(a.name == "ffi" for a in node.names):
         ffi = [a for a in node.names if a.name == "ffi"]
         rest = [a for a in node.names if a.name != "ffi"]
         lines = [f"from ffi_ext import torch_utils_ffi as {a.asname or 'ffi'}" for a in ffi]
-        return ([f"from torch.utils import {_words(rest)}"] if rest else []) + lines
+        return _line("from torch.utils import", rest) + lines
     if node.module == "torch.utils.cpp_extension":
         names = {(a.name, a.asname) for a in node.names}
-        wrong = {("BuildExtension", "create_extension")} | (
-            {("BuildExtension", None)} if called else set()
-        )
-        if names & wrong:
-            gone = wrong - ({("BuildExtension", None)} if used else set())
+        renamed, plain = ("BuildExtension", "create_extension"), ("BuildExtension", None)
+        if renamed in names or (called and plain in names):
+            gone = {renamed, plain} if called and not used else {renamed}
             rest = [a for a in node.names if (a.name, a.asname) not in gone]
-            lines = [f"from torch.utils.cpp_extension import {_words(rest)}"] if rest else []
+            lines = _line("from torch.utils.cpp_extension import", rest)
             return [*lines, "from ffi_ext import create_extension"]
     return None
 
@@ -87,7 +86,7 @@ def _import(node: ast.Import) -> list[str] | None:
     if not ours:
         return None
     rest = [a for a in node.names if a.name != OLD]
-    lines = [f"import {_words(rest)}"] if rest else []
+    lines = _line("import", rest)
     for alias in ours:
         if alias.asname:
             lines.append(f"from ffi_ext import torch_utils_ffi as {alias.asname}")

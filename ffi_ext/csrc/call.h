@@ -81,8 +81,8 @@ int ffi_numpy_set_up(void);
  * view has no tensor's fields. */
 int ffi_numpy_describe(PyObject *value, int writable, ffi_view *view);
 
-/* dispatch.c: a result that Python makes of an address or a tensor, whose reference is consumed. */
-PyObject *ffi_call_result(ffi_call *c, PyObject *value);
+/* dispatch.c: a returned TH*Tensor * or TH*Storage *, taking over the reference; None for NULL. */
+PyObject *ffi_record_result(ffi_call *c, int kind, void *record);
 /* Raises NativeError; returns NULL. */
 PyObject *ffi_native_error(const char *text);
 

@@ -58,10 +58,7 @@ static PyObject *cffi_arguments(ffi_call *c, PyObject *args, const ffi_parameter
       Py_INCREF(value);
       made = value;
     }
-    if (!made)
-      Py_CLEAR(converted);
-    else
-      PyTuple_SetItem(converted, i, made);
+    ffi_tuple_set(&converted, i, made);
   }
   return converted;
 }
@@ -103,14 +100,7 @@ PyObject *ffi_call_cffi(PyObject *self, PyObject *arguments) {
     if (address) {
       void *record = (void *)(uintptr_t)PyLong_AsUnsignedLongLongMask(address);
       Py_DECREF(address);
-      if (parameters[0].kind == FFI_TENSOR) {
-        result = ffi_tensor_result(&c.frame, record);
-      } else if (!record) {
-        Py_INCREF(Py_None);
-        result = Py_None;
-      } else {
-        result = ffi_call_result(&c, ffi_storage_result(&c.frame, record));
-      }
+      result = ffi_record_result(&c, parameters[0].kind, record);
     }
   }
   result = ffi_call_finish(&c, result);

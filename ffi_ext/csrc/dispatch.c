@@ -9,11 +9,18 @@
 ffi_hooks ffi_hook;
 int ffi_ready;
 
-PyObject *ffi_call_result(ffi_call *c, PyObject *value) {
+/* A result that Python makes of an address or a tensor, whose reference is consumed. */
+static PyObject *hooked_result(ffi_call *c, PyObject *value) {
   if (!value) return NULL;
   PyObject *result = PyObject_CallFunction(ffi_hook.result, "OO", (PyObject *)c->function, value);
   Py_DECREF(value);
   return result;
+}
+
+PyObject *ffi_record_result(ffi_call *c, int kind, void *record) {
+  if (!record) Py_RETURN_NONE;
+  if (kind == FFI_TENSOR) return ffi_tensor_result(&c->frame, record);
+  return hooked_result(c, ffi_storage_result(&c->frame, record));
 }
 
 static PyObject *give_result(ffi_call *c) {
@@ -26,17 +33,15 @@ static PyObject *give_result(ffi_call *c) {
     case FFI_UNSIGNED: return PyLong_FromUnsignedLongLong(slot->u);
     case FFI_FLOATING: return PyFloat_FromDouble(slot->f);
     case FFI_DOUBLED: return PyFloat_FromDouble(slot->d);
-    case FFI_TENSOR: return ffi_tensor_result(&c->frame, slot->p);
-    case FFI_STORAGE:
-      if (!slot->p) Py_RETURN_NONE;
-      return ffi_call_result(c, ffi_storage_result(&c->frame, slot->p));
+    case FFI_TENSOR:
+    case FFI_STORAGE: return ffi_record_result(c, p->kind, slot->p);
     default: break;
   }
   const char letter = (char)slot->i;
   if (p->code == 'c') return PyBytes_FromStringAndSize(&letter, 1);
   PyObject *result = ffi_cffi_result(c->function, slot->p);
   if (result || PyErr_Occurred()) return result;
-  return ffi_call_result(c, PyLong_FromUnsignedLongLong(slot->u));
+  return hooked_result(c, PyLong_FromUnsignedLongLong(slot->u));
 }
 
 /* Puts positional and keyword arguments in the order of the parameters. Returns -1 with an

@@ -57,7 +57,6 @@ static PyObject *object_of(ffi_tensor *t) {
 }
 
 PyObject *ffi_tensor_result(ffi_frame *frame, ffi_tensor *t) {
-  if (!t) Py_RETURN_NONE;
   ffi_entry *entry = entry_of(frame, t);
   if (entry) { /* an argument: with a reference to take over (after retain), or without */
     if (ffi_count(&t->refcount) > 1) __atomic_sub_fetch(&t->refcount, 1, __ATOMIC_ACQ_REL);
@@ -104,7 +103,6 @@ static PyObject *whole_of(ffi_storage *s) {
 }
 
 PyObject *ffi_storage_result(ffi_frame *frame, ffi_storage *s) {
-  if (!s) Py_RETURN_NONE;
   if (ffi_count(&s->refcount) <= 0) return freed_result();
   ffi_turn turn;
   ffi_turn_begin(&turn, 1);

@@ -9,16 +9,10 @@
 
 #define MAX_RESULTS 4
 
-static PyObject *list_of(ffi_tensor **tensors, int count) {
-  PyObject *list = PyList_New(count);
-  for (int i = 0; list && i < count; i++) {
-    PyObject *tensor = ffi_tensor_alias(tensors[i]);
-    if (!tensor)
-      Py_CLEAR(list);
-    else
-      PyList_SetItem(list, i, tensor);
-  }
-  return list;
+static PyObject *tuple_of(ffi_tensor **tensors, int count) {
+  PyObject *tuple = PyTuple_New(count);
+  for (int i = 0; tuple && i < count; i++) ffi_tuple_set(&tuple, i, ffi_tensor_alias(tensors[i]));
+  return tuple;
 }
 
 /* The next argument as a Python object, by its code. */
@@ -39,7 +33,7 @@ static PyObject *next_argument(char code, va_list *arguments) {
     }
     default: { /* 'n': an array of tensors and their number */
       ffi_tensor **tensors = va_arg(*arguments, ffi_tensor **);
-      return list_of(tensors, va_arg(*arguments, int));
+      return tuple_of(tensors, va_arg(*arguments, int));
     }
   }
 }
@@ -81,13 +75,8 @@ static int call(const char *name, const char *codes, va_list *arguments, char *t
   for (; *codes == 'w'; codes++) results[count++] = va_arg(*arguments, ffi_tensor *);
   Py_ssize_t inputs = (Py_ssize_t)strlen(codes);
   PyObject *tuple = PyTuple_New(inputs);
-  for (Py_ssize_t i = 0; tuple && i < inputs; i++) {
-    PyObject *argument = next_argument(codes[i], arguments);
-    if (!argument)
-      Py_CLEAR(tuple);
-    else
-      PyTuple_SetItem(tuple, i, argument);
-  }
+  for (Py_ssize_t i = 0; tuple && i < inputs; i++)
+    ffi_tuple_set(&tuple, i, next_argument(codes[i], arguments));
   PyObject *values = tuple ? PyObject_CallFunction(ffi_hook.maths, "sOi", name, tuple,
                                                    count && results[0] ? results[0]->cuda : 0)
                            : NULL;

@@ -85,8 +85,8 @@ def _declare_all(
 ) -> Declarations:
     """Declares to `ffi` what is exported: `kept`, those of the functions `inline` that can be, and constants."""
     ordered, left_out = needed.needed([*kept, *inline], found.foreign)
-    kept = [statement for statement in kept if id(statement) not in left_out]
-    inline = [statement for statement in inline if id(statement) not in left_out]
+    kept = [statement for statement in kept if statement not in left_out]
+    inline = [statement for statement in inline if statement not in left_out]
     ordered = [statement for statement in ordered if statement not in inline]
     lines = header_constants.lines(constants)
     _declare_in_turn(ffi, ordered, lines, needed.sized(ordered, found.to_include, trials.compiler))

@@ -31,7 +31,7 @@ def unreadable(
 
     Args:
         statements: What was declared.
-        macros: The lines for macros that are numbers.
+        macros: The lines for macros that are constants.
         first: What cffi said of all of it.
     """
     import cffi

@@ -34,8 +34,8 @@ def once(every: Sequence[Statement]) -> Iterator[Statement]:
 
 def needed(
     kept: Sequence[Statement], foreign: Sequence[Statement]
-) -> tuple[list[Statement], set[int]]:
-    """What to declare, and the ids of what is for C alone, since it names a type that Python has not.
+) -> tuple[list[Statement], set[Statement]]:
+    """What to declare, and what is for C alone, since it names a type that Python has not.
 
     That is `kept` and the types of other files that they use, each behind the names that it uses. The headers are read
     one by one: what one of them declares may be used by those that were named before it.
@@ -52,17 +52,17 @@ def needed(
             for name in (*statement.defines, *statement.enumerators):
                 by_name.setdefault(name, {}).setdefault(form(statement), statement)
     ordered: list[Statement] = []
-    left_out: set[int] = set()
+    left_out: set[Statement] = set()
     beyond = set(NOT_IN_PYTHON)
     computed: set[str] = set()  # enumerators whose values the compiler tells when all is declared
-    seen: set[int] = set()
+    seen: set[Statement] = set()
     # Of structs: their fields may come later, and may speak of what comes before.
     tags: list[str] = []
 
     def add(statement: Statement) -> None:
-        if id(statement) in seen:
+        if statement in seen:
             return
-        seen.add(id(statement))
+        seen.add(statement)
         later = _TAG.findall(statement.declaration)
         tags.extend(later)
         if "{" in statement.declaration:  # before a mere mention: cffi wants an enum's body first
@@ -82,7 +82,7 @@ def needed(
             ordered.append(replace(statement, declaration=fewer))
         else:
             beyond.update(statement.defines)
-            left_out.add(id(statement))
+            left_out.add(statement)
 
     def pull(name: str, tag: bool = False) -> None:
         if name not in known:

@@ -33,6 +33,8 @@ NOT_IN_PYTHON = frozenset(
 _DEFINES = re.compile(
     r"((?:(?:extern|static|const|volatile)\s+)*)(struct|union|enum)\b\s*(?P<tag>\w*)\s*\{"
 )
+_LINKAGE = re.compile(r'extern\s*"C(?:\+\+)?"(\s*\{)?')
+_MARK = re.compile("[][(){};\1]")
 _TYPE = re.compile(r"(?:const\s+)?(?:struct|union|enum)\b(?:\s+(\w+))?[^()=;]*\{\}\s*;?$")
 _INCOMPLETE = re.compile(r"(?:struct|union|enum)\s+(\w+)\s*;$")
 # What cffi's parser does not know, by a word of it, and what it reads instead.
@@ -48,9 +50,9 @@ _REWRITTEN = (
 )
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Statement:
-    """One top-level statement of a header."""
+    """One top-level statement of a header. Two that say the same are two."""
 
     kind: str
     name: str
@@ -81,53 +83,41 @@ def split(text: str, header: Path) -> list[Statement]:
 
 
 def statements_of(text: str, header: Path, original: list[str]) -> Iterator[Statement]:
-    text = re.sub(r'extern\s*"C(?:\+\+)?"', lambda m: "\1" + " " * (len(m.group()) - 1), text)
-    depth = parentheses = 0
-    start = None
-    linkage = 0  # open extern "C" { blocks
-    pending_linkage = False
-    body_of_function = False
+    """The statements of a text without comments, of a header that has the lines `original`."""
+    text = _LINKAGE.sub(_marked, text)
+    plain = ctext.blank_quoted(text)
     breaks = [match.start() for match in re.finditer("\n", text)]
-    for position, character in enumerate(ctext.blank_quoted(text)):
-        if character == "\1":
-            pending_linkage = True
+    start = end = linkage = 0  # open extern "C" { blocks
+    while match := _MARK.search(plain, end):
+        mark, place, end = match[0], match.start(), match.end()
+        before = text[start:place].lstrip()
+        line = bisect(breaks, place - len(before)) + 1
+        if mark in "([{":
+            end = ctext.closing(plain, end) + 1
+            if mark != "{" or end > len(text) or not _heads_a_body(before):
+                continue
+            yield _with_body(before + text[place:end], header, original, line)
+        elif mark == ";" and before:
+            yield from _statement(f"{before};", header, original, line)
+        elif mark in "\1}" and not before and (linkage or mark == "\1"):
+            linkage += 1 if mark == "\1" else -1
+        elif mark != ";":
             continue
-        if start is None:
-            if character.isspace() or character == ";":
-                continue
-            if character == "{" and pending_linkage:
-                linkage += 1
-                pending_linkage = False
-                continue
-            if character == "}" and linkage:
-                linkage -= 1
-                continue
-            start = position
-            pending_linkage = False
-            body_of_function = False
-        if character in "([":
-            parentheses += 1
-        elif character in ")]":
-            parentheses -= 1
-        elif character == "{":
-            if depth == 0:
-                before = text[start:position].rstrip()
-                if before.endswith(")"):  # struct __attribute__((packed)) { is no function
-                    before = ctext.without_attributes(before).rstrip()
-                body_of_function = before.endswith(")") or before.endswith("const")
-            depth += 1
-        elif character == "}":
-            depth -= 1
-            if depth == 0 and body_of_function:
-                line = bisect(breaks, start) + 1
-                yield _with_body(text[start : position + 1], header, original, line)
-                start = None
-        elif character == ";" and depth == 0 and parentheses == 0:
-            line = bisect(breaks, start) + 1
-            yield from _statement(text[start : position + 1], header, original, line)
-            start = None
-    if start is not None and text[start:].strip():
-        yield from _statement(text[start:], header, original, bisect(breaks, start) + 1)
+        start = end
+    if rest := text[start:].lstrip():
+        line = bisect(breaks, len(text) - len(rest)) + 1
+        yield from _statement(rest, header, original, line)
+
+
+def _marked(match: re.Match[str]) -> str:
+    """Blanks for extern "C", of which a block begins with a character that C has not."""
+    return ("\1" if match[1] else " ") + re.sub(r"[^\n]", " ", match[0][1:])
+
+
+def _heads_a_body(before: str) -> bool:
+    if before.rstrip().endswith(")"):  # struct __attribute__((packed)) { is no function
+        before = ctext.without_attributes(before)
+    return before.rstrip().endswith((")", "const"))
 
 
 def _with_body(text: str, header: Path, original: list[str], line: int) -> Statement:
