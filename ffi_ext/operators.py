@@ -22,6 +22,8 @@ _ANCHORS: dict[str, torch.library.Library] = {}
 _OPERATORS: dict[int, tuple[Any, Operator]] = {}  # by id(function); the function is kept with it
 # SymInt: a size goes through as it is, and what is compiled holds for every size.
 _SCHEMA = {"i": "SymInt", "u": "SymInt", "f": "float", "d": "float"}
+# torch.compile passes an operator's arguments by name, among parameters of its own that have these.
+_NAMES_OF_TORCH = ("mode", "node")
 
 
 @dataclass(frozen=True)
@@ -32,6 +34,7 @@ class Operator:
         name: "namespace::function".
         schema: torch's, as in "(Tensor a, Tensor(b!) out) -> Tensor". A number that C returns comes as a
             tensor without dimensions (int64, float64 or bool), since compiled graphs hold nothing else.
+            C's parameters `mode` and `node` are `mode_` and `node_`: torch.compile fails on the bare names.
         call: The operator, torch.ops.<namespace>.<function>.default.
     """
 
@@ -151,7 +154,8 @@ def _schema(function: Any) -> str | None:
     if signature_of(function) is None:
         return None
     record = function.__self__
-    names, codes = record.names, record.codes
+    names = [f"{name}_" if name in _NAMES_OF_TORCH else name for name in record.names]
+    codes = record.codes
     parts, letter = [], ord("a")
     for name, code, said in zip(names, codes[1:], record.constraints, strict=True):
         if types.is_tensor(code):
