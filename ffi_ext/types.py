@@ -138,7 +138,7 @@ MEMBERS = {scalar.code: scalar.member for scalar in SCALARS.values()}
 
 
 def code_for(
-    c_type: str, kind: str, const: bool, result: bool = False, of_library: bool = False
+    c_type: str, kind: str, const: bool, result: bool = False, void_is_memory: bool = False
 ) -> str:
     """The signature code of a parameter or result.
 
@@ -147,7 +147,7 @@ def code_for(
         kind: cffi's kind of it: "void", "primitive", "pointer", "struct", "enum" ...
         const: Whether a pointer's target is const.
         result: A `const char *` result stays a pointer, a parameter takes bytes.
-        of_library: What a tensor is to `void *` of a library is its memory. Code for torch.utils.ffi gets its record.
+        void_is_memory: A tensor for `void *` is its memory. Code for torch.utils.ffi gets its record.
     """
     if kind == "void":
         return "v"
@@ -163,7 +163,7 @@ def code_for(
         if c_type == "char *" and const and not result:
             return "s"  # bytes as they are; what C may write to is a copy
         has_memory = kind == "pointer" and c_type.endswith("*") and not result
-        return "Mm"[const] if has_memory and (of_library or target != "void") else "p"
+        return "Mm"[const] if has_memory and (void_is_memory or target != "void") else "p"
     return "x"
 
 
@@ -216,3 +216,8 @@ def is_tensor(code: str) -> bool:
 def is_th_name(name: str) -> bool:
     """Whether a C name could be one of TH's or THC's functions."""
     return re.match(r"_*THC?[A-Z_]", name) is not None
+
+
+def names_th(text: str) -> bool:
+    """Whether C text uses a type, a function or a macro of TH's or THC's; to include TH.h is not enough."""
+    return re.search(r"\b_*THC?(?:[A-Z][a-z]|_)", text) is not None

@@ -300,6 +300,19 @@ def test_void_pointers_of_own_headers_get_records(build):
             module.dimensions(torch.zeros(2, dtype=torch.bfloat16))
 
 
+def test_void_pointers_where_nothing_uses_th_are_memory(build):
+    """As of a library whose sources and header are the project's: the TH record that C overwrote was torch's."""
+    prototype = "/* THIS IS THE OTHER */ int sum_bytes(const void *from, int n)"
+    body = " { int s = 0; while (n--) s += ((const unsigned char *)from)[n]; return s; }"
+    values = torch.tensor([[256, 3]], dtype=torch.int16)
+    module = build(prototype + ";", f"#include <TH/TH.h>\n{prototype}{body}")
+    for module in (module, ffi_ext.load_inline("bytes_of", prototype + body)):
+        for given in (values, values.numpy(), b"\0\1\3\0"):
+            assert module.sum_bytes(given, 4) == 4
+        with pytest.raises(ValueError, match="one behind the other for const void"):
+            module.sum_bytes(values.expand(2, 2), 4)
+
+
 def test_void_pointers_of_a_library_are_memory(tmp_path, monkeypatch):
     (tmp_path / "far.h").write_text(
         "int far_sum(const void *bytes, int n);\nvoid far_clear(void *to, int n);\n"
