@@ -234,3 +234,16 @@ def test_what_the_project_declares_itself_must_be_there(far, tmp_path):
     (tmp_path / "own.h").write_text('#include "sub/far.h"\nint far_off(void);\n')
     with pytest.raises(BuildError, match=r"defined in none of the sources: far_off \(own\.h:2\)"):
         ffi_ext.load("far_six", headers=[str(tmp_path / "own.h"), "sub/far.h"], **linked(far))
+
+
+def test_a_library_that_is_there_as_sources(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "near").mkdir()
+    (tmp_path / "near" / "near.h").write_text("int near_twice(int n);\nint near_off(void);\n")
+    (tmp_path / "near" / "near.c").write_text("int near_twice(int n) { return 2 * n; }\n")
+    with pytest.raises(BuildError, match="near_off .*by its bare name and its directory in include"):
+        ffi_ext.load("near", "near/near.c", "near/near.h")
+    module = ffi_ext.load("near", "near/near.c", "near.h", include_dirs="near")
+    assert module.near_twice(4) == 8
+    with pytest.raises(NativeError, match="near_off: the libraries that are linked do not have"):
+        module.near_off()
