@@ -192,7 +192,6 @@ def test_a_function_in_a_header_that_only_c_reads_leaves_the_others(far):
     (far / "include" / "sub" / "far.h").write_text(
         "int far_twice(int n);\nstatic inline int far_same(int n) { return n; }\n"
         "static inline int far_strange(__typeof__(3) n) { return n; }\n"
-        "static inline int far_stranger(int v[2][sizeof(int)]) { return v[0][0]; }\n"
     )
     module = ffi_ext.load("far_odd_one", headers="sub/far.h", **linked(far))
     assert module.__all__ == ["far_twice", "far_same"] and module.far_same(4) == 4
