@@ -926,6 +926,20 @@ def test_rows_that_are_as_long_as_a_parameter_says(build):
         module.multiply(2, 3, b.T, b, c)
 
 
+@pytest.mark.parametrize("suffix", [".hpp", ".hh", ".inc"])
+def test_headers_of_any_suffix_are_read_as_c(tmp_path, monkeypatch, suffix):
+    """Of a .hpp compilers defined __cplusplus, and of a name that says nothing to them they read nothing."""
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / f"both{suffix}").write_text(
+        "#ifdef __cplusplus\n#include <vector>\ntemplate <class T> T same(T x) { return x; }\n"
+        'extern "C" {\n#endif\nint f(int x);\n#ifdef __cplusplus\n}\n#endif\n'
+    )
+    (tmp_path / "both.cpp").write_text(
+        f'#include "both{suffix}"\nint f(int x) {{ return same(x); }}\n'
+    )
+    assert ffi_ext.load("both", "both.cpp", f"both{suffix}").f(3) == 3
+
+
 def test_attributes_of_c23(build):
     header = """
     [[nodiscard]] int f(int x);
