@@ -68,6 +68,15 @@ def test_a_header_is_found_in_include_dirs_and_beside_the_script_first(far, tmp_
     assert own.__all__ == ["far_twice"]
 
 
+@pytest.mark.parametrize("of_c", [list, lambda flags: {"cc": flags}])
+def test_a_header_is_found_by_the_flags_of_pkg_config(far, monkeypatch, of_c):
+    monkeypatch.delenv("CPATH")
+    flags = of_c([f"-I{far / 'include' / 'sub'}"])
+    link = [f"-L{far / 'lib'}", "-lfar"]
+    found = ffi_ext.load("far_pc", headers="far.h", extra_compile_args=flags, extra_link_args=link)
+    assert found.far_twice(2) == 4
+
+
 def test_the_command_and_a_pyproject_toml_take_a_librarys_header(
     far, tmp_path, monkeypatch, capsys
 ):
