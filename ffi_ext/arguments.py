@@ -11,6 +11,7 @@ from ffi_ext import constraints, tiers, types
 from ffi_ext.cffi_values import (
     check_length,
     declared,
+    is_known,
     is_pairs,
     takes_text,
     types_of,
@@ -204,11 +205,7 @@ def _for_memory(function: Function, index: int, code: str, value: object) -> tor
     element, size = (numbers[index + 1] for numbers in function.types[2:])
     array = isinstance(value, np.ndarray)
     if element < 0:
-        address = f"'{c_type.cname}', {'array.ctypes.data' if array else 'tensor.data_ptr()'}"
-        cure = f"declare a TH...Tensor * parameter, or pass the address with module._ffi.cast({address})"
-        if c_type.item.kind in ("struct", "union") and c_type.item.fields is not None:
-            of, memory = ffi.getctype(c_type.item, "[]"), "array" if array else "tensor.numpy()"
-            cure = f"as the memory of structs it is module._ffi.from_buffer('{of}', {memory})"
+        cure = _cure_for_memory(ffi, c_type, array)
         raise refusal(function, index, f"expected {c_type.cname}, got {describe(value)}: {cure}")
     tensor = _on_array(function, index, code, value) if isinstance(value, np.ndarray) else value
     assert isinstance(tensor, torch.Tensor)
@@ -237,6 +234,22 @@ def _for_memory(function: Function, index: int, code: str, value: object) -> tor
         text = f"expected {count} values {wanted_for}, got {tensor.numel()}"
         raise refusal(function, index, text, ValueError)
     return tensor
+
+
+def _cure_for_memory(ffi: Any, c_type: Any, array: bool) -> str:
+    """What to pass for a pointer to what no tensor or array consists of."""
+    item, memory = c_type.item, "array" if array else "tensor.numpy()"
+    if item.kind in ("struct", "union"):
+        if not is_known(ffi, item):
+            return "only C makes one, such as a function of the module returns"
+        return f"as the memory of structs it is module._ffi.from_buffer('{ffi.getctype(item, '[]')}', {memory})"
+    if item.kind == "pointer" and item.item.kind == "primitive":
+        row = ffi.getctype(item.item, "[]")
+        return (
+            f"it is a list of its rows, [module._ffi.from_buffer('{row}', row) for row in {memory}]"
+        )
+    address = "array.ctypes.data" if array else "tensor.data_ptr()"
+    return f"declare a TH...Tensor * parameter, or pass the address with module._ffi.cast('{c_type.cname}', {address})"
 
 
 def _same_elements(tensor: torch.Tensor, wanted: torch.dtype) -> bool:

@@ -97,6 +97,15 @@ _FLOATS = ("float", "double", "long double")
 _COMPLEX = {"float": "complex64", "double": "complex128"}
 
 
+def is_known(ffi: Any, c_type: Any) -> bool:
+    """Whether values of a type can be made: no struct that only C knows. (`fields` of one ends the process in cffi 2.1.)"""
+    try:
+        ffi.sizeof(c_type)
+    except ffi.error:
+        return False
+    return True
+
+
 def is_pairs(c_type: Any) -> bool:
     """Whether a pointer's elements are pairs of real numbers: rows of two, or complex numbers such as fftw_complex."""
     item = c_type.item
@@ -239,6 +248,8 @@ def _pointer(ffi: Any, c_type: Any, declared: str, least: int, value: object) ->
         holder = pointer = ffi.new(ffi.getctype(item, f"[{max(len(value), 1)}]"), value)
     elif isinstance(value, (bytes, bytearray)) and is_text:
         holder = pointer = ffi.from_buffer(value)
+    elif item.cname == "FILE" and hasattr(value, "fileno"):
+        holder, pointer = value, ffi.cast(c_type, value)
     else:
         holder = _cell(ffi, c_type, value)
         pointer = holder[0]
@@ -278,7 +289,9 @@ def _hint(ffi: Any, c_type: Any, value: object) -> str:
         return f" (got {describe(value)}: declare a tensor, or pass module._ffi.from_buffer({of}value))"
     if isinstance(value, ffi.CData) and ffi.typeof(value) is item:
         return " (its address is module._ffi.addressof(value))"
-    if isinstance(value, (int, float, dict, np.generic)) and item and item.kind != "void":
+    if item and item.cname == "FILE":
+        return " (C takes a file that Python has opened, as open(path) returns it)"
+    if isinstance(value, (int, float, dict, np.generic)) and item and is_known(ffi, item):
         return f" (C wants the address of one: module._ffi.new({c_type.cname!r}, value))"
     return ""
 
@@ -292,7 +305,8 @@ def _hint_of_field(ffi: Any, c_type: Any, error: str) -> str:
         return " (an array in a struct: of a tensor or a NumPy array, .tolist())"
     if "pointer, not NoneType" in error:
         return " (NULL is module._ffi.NULL)"
-    if re.search(r"pointer, not (?!cdata|dict|tuple)", error):
+    of_field = f"'{c_type.cname}'" not in error
+    if of_field and re.search(r"pointer, not (?!cdata|dict|tuple)", error):
         return (
             " (a pointer in a struct is an address, such as of module._ffi.new('char[]', text), "
             "module._ffi.from_buffer('float[]', array), module._ffi.callback(type, f) or "

@@ -13,7 +13,16 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from ffi_ext import build as builder
-from ffi_ext import cache, cuda, cuda_libraries, cuda_objects, generated, toolchain, wheel_tags
+from ffi_ext import (
+    cache,
+    cuda,
+    cuda_libraries,
+    cuda_objects,
+    generated,
+    toolchain,
+    types,
+    wheel_tags,
+)
 from ffi_ext.extension_arguments import Arguments, base_of, checked, name_of
 from ffi_ext.generated import Generated
 from ffi_ext.headers import ctext, preprocess
@@ -190,10 +199,16 @@ def _declared(given: Arguments, read: preprocess.Reader) -> tuple[Any, Declarati
     from ffi_ext.headers import declarations
 
     ffi = cffi.FFI()
+    texts = (_text_at(path) for path in (*given.headers, *given.sources))
     # Headers in the project's folder define functions for the project's own sources.
     inline = {h for h in given.of_libraries if not h.is_relative_to(given.name.base)}
     declared = declarations.read(
-        given.headers, read, ffi, given.of_libraries, with_inline=frozenset(inline)
+        given.headers,
+        read,
+        ffi,
+        given.of_libraries,
+        with_inline=frozenset(inline),
+        knows_th=any(map(types.names_th, texts)),
     )
     if given.headers and not declared.names:
         _warn_of_nothing(given)

@@ -78,7 +78,7 @@ def checked(
     **keywords: Any,
 ) -> Arguments:
     """The arguments that follow the name; raises as create_extension() says."""
-    header_paths, of_libraries = _headers(headers, name.base, keywords.get("include_dirs"))
+    header_paths, of_libraries = _headers(headers, name.base, keywords)
     source_paths = _files("sources", sources, name.base)
     return Arguments(
         name,
@@ -161,18 +161,26 @@ def _texts(argument: str, value: object) -> list[str]:
 
 
 def _headers(
-    value: object, base: Path, include_dirs: object
+    value: object, base: Path, keywords: dict[str, Any]
 ) -> tuple[tuple[Path, ...], frozenset[Path]]:
     """The headers, and those among them that are a library's, as `#include <fftw3.h>` finds them, not the project's."""
     found, given = {}, _texts("headers", value)
     for text in given:
         if not os.path.exists(joined(base, text)):
-            folders = [joined(base, p) for p in _texts("include_dirs", include_dirs or ())]
-            if path := toolchain.find_header(text, folders):
+            given_dirs = _texts("include_dirs", keywords.get("include_dirs") or ())
+            folders = [joined(base, p) for p in given_dirs]
+            if path := toolchain.find_header(text, folders, _for_c(keywords)):
                 found[text] = os.path.abspath(path)
     paths = _files("headers", [found.get(text, text) for text in given], base)
     of_libraries = {p for p in paths if str(p) in found.values() or is_installed(str(p))}
     return paths, frozenset(of_libraries)
+
+
+def _for_c(keywords: dict[str, Any]) -> list[str]:
+    """The flags for the C compiler among keywords that are not checked yet."""
+    given = keywords.get("extra_compile_args")
+    given = given.get("cc") if isinstance(given, dict) else given
+    return [flag for flag in given if isinstance(flag, str)] if _is_several(given) else []
 
 
 def _files(argument: str, value: object, base: Path) -> tuple[Path, ...]:
@@ -239,7 +247,9 @@ def absolute(arguments: dict[str, Any]) -> dict[str, Any]:
         path = rooted(value)
         known = not isinstance(path, str) or os.path.exists(path)
         folders = [include_dirs] if isinstance(include_dirs, str) else include_dirs
-        return path if known or not toolchain.find_header(os.fspath(value), folders) else value
+        if known or not toolchain.find_header(os.fspath(value), folders, _for_c(arguments)):
+            return path
+        return value
 
     if "headers" in arguments:
         result["headers"] = header(arguments["headers"])

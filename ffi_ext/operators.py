@@ -25,6 +25,8 @@ _SCHEMA = {code: "float" if member in "fd" else "SymInt" for code, member in typ
 _SCHEMA["?"] = "bool"
 del _SCHEMA["c"]  # bytes
 _DTYPES = {"SymInt": torch.int64, "float": torch.float64, "bool": torch.bool}
+# torch.compile passes an operator's arguments by name, among parameters of its own that have these.
+_NAMES_OF_TORCH = ("mode", "node")
 
 
 @dataclass(frozen=True)
@@ -35,6 +37,7 @@ class Operator:
         name: "namespace::function".
         schema: torch's, as in "(Tensor a, Tensor(b!) out) -> Tensor". A number that C returns comes as a
             tensor without dimensions (int64, float64 or bool), since compiled graphs hold nothing else.
+            C's parameters `mode` and `node` are `mode_` and `node_`: torch.compile fails on the bare names.
         call: The operator, torch.ops.<namespace>.<function>.default.
     """
 
@@ -154,7 +157,8 @@ def _schema(function: Any) -> str | None:
     if signature_of(function) is None:
         return None
     record = function.__self__
-    names, codes = record.names, record.codes
+    names = [f"{name}_" if name in _NAMES_OF_TORCH else name for name in record.names]
+    codes = record.codes
     parts, letter = [], ord("a")
     for name, code, said in zip(names, codes[1:], record.constraints, strict=True):
         if types.is_tensor(code):

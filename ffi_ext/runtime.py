@@ -175,6 +175,7 @@ def _let_live(
         raise AttributeError(f"module {package!r} has no attribute {name!r}")
 
     namespace["__getattr__"] = __getattr__
+    namespace["__dir__"] = lambda: sorted({*namespace, *live})
     if package in sys.modules:
 
         class Module(ModuleType):

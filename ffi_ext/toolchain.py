@@ -209,11 +209,13 @@ def preprocessor_words(arguments: Iterable[str]) -> list[str]:
     return found
 
 
-def find_header(name: str, include_dirs: Iterable[str]) -> str | None:
-    """The file that `#include <name>` means, in these directories or where the compiler looks by itself."""
+def find_header(
+    name: str, include_dirs: Iterable[str], arguments: Sequence[str] = ()
+) -> str | None:
+    """The file that `#include <name>` means, in these directories or where the compiler looks with these arguments."""
     if os.path.isabs(name):
         return None
-    flags = preprocessor_words(environment_flags("CFLAGS", "CPPFLAGS"))
+    flags = preprocessor_words([*environment_flags("CFLAGS", "CPPFLAGS"), *arguments])
     folders = list(include_dirs)
     with contextlib.suppress(BuildError):  # there is no compiler
         command = (*c_compiler().command, *flags)

@@ -142,14 +142,14 @@ def scalar_code(c_type: str) -> str:
     return SCALARS[c_type].code if c_type in SCALARS else "x"
 
 
-def pointer_code(target: str, const: bool, result: bool, of_library: bool) -> str:
+def pointer_code(target: str, const: bool, result: bool, void_is_memory: bool) -> str:
     """The signature code of a pointer.
 
     Args:
         target: The type that it points to as cffi spells it, without `const`.
         const: Whether that is const.
         result: It is returned: a `const char *` stays a pointer, where a parameter takes bytes.
-        of_library: What a tensor is to `void *` of a library is its memory. Code for torch.utils.ffi gets its record.
+        void_is_memory: A tensor for `void *` is its memory. Code for torch.utils.ffi gets its record.
     """
     name = target.removeprefix("struct ")
     if name in RECORDS:
@@ -161,7 +161,7 @@ def pointer_code(target: str, const: bool, result: bool, of_library: bool) -> st
         return ARRAY_CODES[const]
     if name == "char" and const:
         return "s"  # bytes as they are; what C may write to is a copy
-    return "Mm"[const] if of_library or name != "void" else "p"
+    return "Mm"[const] if void_is_memory or name != "void" else "p"
 
 
 def record_of(code: str) -> Record | None:
@@ -213,3 +213,8 @@ def is_tensor(code: str) -> bool:
 def is_th_name(name: str) -> bool:
     """Whether a C name could be one of TH's or THC's functions."""
     return re.match(r"_*THC?[A-Z_]", name) is not None
+
+
+def names_th(text: str) -> bool:
+    """Whether C text uses a type, a function or a macro of TH's or THC's; to include TH.h is not enough."""
+    return re.search(r"\b_*THC?(?:[A-Z][a-z]|_)", text) is not None

@@ -68,6 +68,15 @@ def test_a_header_is_found_in_include_dirs_and_beside_the_script_first(far, tmp_
     assert own.__all__ == ["far_twice"]
 
 
+@pytest.mark.parametrize("of_c", [list, lambda flags: {"cc": flags}])
+def test_a_header_is_found_by_the_flags_of_pkg_config(far, monkeypatch, of_c):
+    monkeypatch.delenv("CPATH")
+    flags = of_c([f"-I{far / 'include' / 'sub'}"])
+    link = [f"-L{far / 'lib'}", "-lfar"]
+    found = ffi_ext.load("far_pc", headers="far.h", extra_compile_args=flags, extra_link_args=link)
+    assert found.far_twice(2) == 4
+
+
 def test_the_command_and_a_pyproject_toml_take_a_librarys_header(
     far, tmp_path, monkeypatch, capsys
 ):
@@ -192,7 +201,6 @@ def test_a_function_in_a_header_that_only_c_reads_leaves_the_others(far):
     (far / "include" / "sub" / "far.h").write_text(
         "int far_twice(int n);\nstatic inline int far_same(int n) { return n; }\n"
         "static inline int far_strange(__typeof__(3) n) { return n; }\n"
-        "static inline int far_stranger(int v[2][sizeof(int)]) { return v[0][0]; }\n"
     )
     module = ffi_ext.load("far_odd_one", headers="sub/far.h", **linked(far))
     assert module.__all__ == ["far_twice", "far_same"] and module.far_same(4) == 4
@@ -234,3 +242,16 @@ def test_what_the_project_declares_itself_must_be_there(far, tmp_path):
     (tmp_path / "own.h").write_text('#include "sub/far.h"\nint far_off(void);\n')
     with pytest.raises(BuildError, match=r"defined in none of the sources: far_off \(own\.h:2\)"):
         ffi_ext.load("far_six", headers=[str(tmp_path / "own.h"), "sub/far.h"], **linked(far))
+
+
+def test_a_library_that_is_there_as_sources(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "near").mkdir()
+    (tmp_path / "near" / "near.h").write_text("int near_twice(int n);\nint near_off(void);\n")
+    (tmp_path / "near" / "near.c").write_text("int near_twice(int n) { return 2 * n; }\n")
+    with pytest.raises(BuildError, match="near_off .*by its bare name and its directory in include"):
+        ffi_ext.load("near", "near/near.c", "near/near.h")
+    module = ffi_ext.load("near", "near/near.c", "near.h", include_dirs="near")
+    assert module.near_twice(4) == 8
+    with pytest.raises(NativeError, match="near_off: the libraries that are linked do not have"):
+        module.near_off()

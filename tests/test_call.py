@@ -438,7 +438,7 @@ def test_constants_and_variables(module):
         module.counter = "x"
     module.other = 1  # as any module
     assert module.other == 1
-    assert "add" in module.__all__ and "counter" in module.__all__
+    assert {"add", "counter"} <= {*module.__all__} and {"add", "counter"} <= {*dir(module)}
     assert callable(module._lib.bump) and module._ffi.sizeof("int") == 4
     with pytest.raises(AttributeError, match="no attribute 'missing'"):
         module.missing  # noqa: B018

@@ -905,6 +905,41 @@ def test_static_asserts_and_sizes_that_are_parameters(build):
     assert module.last(2, [3, 4], [0, 0, 0, 30]) == 34
 
 
+def test_rows_that_are_as_long_as_a_parameter_says(build):
+    text = "void multiply(int n, int k, const double a[n][k], const double b[static k][n], double c[n][n])"
+    body = """ {
+      for (int i = 0; i < n; i++)
+        for (int j = 0; j < n; j++) {
+          c[i][j] = 0;
+          for (int l = 0; l < k; l++) c[i][j] += a[i][l] * b[l][j];
+        }
+    }"""
+    import torch
+
+    declared = text.replace("a[n][k]", "a[*][*]").replace("c[n][n]", "c[2][sizeof(double) / 4]")
+    module = build(declared + ";", text + body)
+    a, b = torch.rand(2, 3, dtype=torch.float64), torch.rand(3, 2, dtype=torch.float64)
+    c = torch.empty(2, 2, dtype=torch.float64)
+    module.multiply(2, 3, a, b.numpy(), c)
+    torch.testing.assert_close(c, a @ b)
+    with pytest.raises(ValueError, match="expected elements one behind the other"):
+        module.multiply(2, 3, b.T, b, c)
+
+
+@pytest.mark.parametrize("suffix", [".hpp", ".hh", ".inc"])
+def test_headers_of_any_suffix_are_read_as_c(tmp_path, monkeypatch, suffix):
+    """Of a .hpp compilers defined __cplusplus, and of a name that says nothing to them they read nothing."""
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / f"both{suffix}").write_text(
+        "#ifdef __cplusplus\n#include <vector>\ntemplate <class T> T same(T x) { return x; }\n"
+        'extern "C" {\n#endif\nint f(int x);\n#ifdef __cplusplus\n}\n#endif\n'
+    )
+    (tmp_path / "both.cpp").write_text(
+        f'#include "both{suffix}"\nint f(int x) {{ return same(x); }}\n'
+    )
+    assert ffi_ext.load("both", "both.cpp", f"both{suffix}").f(3) == 3
+
+
 def test_attributes_of_c23(build):
     header = """
     [[nodiscard]] int f(int x);

@@ -31,6 +31,7 @@ void note(int value);
 int noted(void);
 /* @param x [optional] */
 int given(const THFloatTensor *x);
+void shifted(const THFloatTensor *node, int mode, THFloatTensor *out);
 """
 SOURCE = """
 #include <TH/TH.h>
@@ -55,6 +56,9 @@ static int kept;
 void note(int value) { kept = value; }
 int noted(void) { return kept; }
 int given(const THFloatTensor *x) { return x != NULL; }
+void shifted(const THFloatTensor *node, int mode, THFloatTensor *out) {
+  THFloatTensor_add(out, (THFloatTensor *)node, mode);
+}
 """
 
 
@@ -85,6 +89,7 @@ def test_schemas_come_from_prototypes(operators):
         "note": "(SymInt value) -> ()",
         "noted": "() -> Tensor",
         "given": "(Tensor? x) -> Tensor",
+        "shifted": "(Tensor node_, SymInt mode_, Tensor(a!) out) -> ()",
     }
 
 
@@ -108,6 +113,18 @@ def test_compile_without_a_graph_break(operators):
     compiled = torch.compile(f, fullgraph=True, backend="aot_eager")
     for got, want in zip(compiled(x, y), ((x + 1).square().sin(), y * 6 + 1), strict=True):
         torch.testing.assert_close(got, want)
+
+
+def test_parameters_that_torch_compile_has_names_of_its_own_for(operators):
+    """torch.compile failed on `mode`: "got multiple values for argument 'mode'"; Inductor on `node` likewise."""
+
+    def f(x):
+        out = torch.empty_like(x)
+        operators["shifted"].call(x, 2, out)
+        return out
+
+    x = torch.rand(3)
+    torch.testing.assert_close(torch.compile(f, fullgraph=True, backend="aot_eager")(x), x + 2)
 
 
 def test_one_graph_serves_all_sizes(operators):

@@ -29,7 +29,9 @@ TYPES = {
 HEADER = """
 #include <stddef.h>
 #include <stdint.h>
+#include <stdio.h>
 typedef double pair[2];
+struct handle;
 typedef struct { int x; } point;
 double total(const double *values, int n);
 void twice(double *values, int n);
@@ -43,6 +45,8 @@ int count(const char *text, char letter);
 void fill(char *text, char letter, int n);
 int x_of(const point *p);
 double first_of(double **rows);
+int kept_in(struct handle *h);
+int line_of(FILE *file, const char *text);
 int is_null(const double *p);
 double both(int n, const double *a, double by, const double *b);
 """ + "".join(
@@ -61,6 +65,8 @@ int count(const char *text, char letter) { int n = 0; for (; *text; text++) n +=
 void fill(char *text, char letter, int n) { while (n--) *text++ = letter; }
 int x_of(const point *p) { return p->x; }
 double first_of(double **rows) { return rows[0][0]; }
+int kept_in(struct handle *h) { return h != NULL; }
+int line_of(FILE *file, const char *text) { return fprintf(file, "%s\\n", text); }
 int is_null(const double *p) { return !p; }
 double both(int n, const double *a, double by, const double *b) { return n * by + a[0] + b[0]; }
 """ + "".join(
@@ -264,9 +270,33 @@ def test_what_has_no_memory_for_c(module):
         with pytest.raises(TypeError, match=rf"expected point \*, .*buffer\('point\[\]', {memory}"):
             module.x_of(value)
     assert module.x_of(module._ffi.from_buffer("point[]", np.full(1, 5, "i"))) == 5
-    for value, argument in ((x, r"tensor.data_ptr\(\)"), (np.ones(2), "array.ctypes.data")):
-        with pytest.raises(TypeError, match=rf"_ffi.cast\('double \* \*', {argument}\)"):
+    for value in (torch.full((1, 2), 3.0, dtype=torch.float64), np.full((1, 2), 3.0)):
+        with pytest.raises(TypeError, match=r"a list of its rows, \[(.*) for row in (.*)\]") as caught:
             module.first_of(value)
+        as_said = str(caught.value).splitlines()[0].partition("its rows, ")[2]
+        known = {"module": module, "array": value, "tensor": value}
+        assert module.first_of(eval(as_said, known)) == 3  # its address alone ends the process
+
+
+@pytest.mark.parametrize("wrong", [torch.ones(2), np.ones(2)])
+def test_a_tensor_for_a_struct_that_only_c_knows(module, wrong):
+    """To ask cffi 2.1 for the fields of one ended the process."""
+    with pytest.raises(TypeError, match=r"expected struct handle \*, got .*: only C makes one"):
+        module.kept_in(wrong)
+    with pytest.raises(TypeError, match=r"must be a cdata pointer, not str\n"):
+        module.kept_in("name")
+
+
+def test_files(module, tmp_path):
+    with (tmp_path / "lines").open("w") as file:
+        file.write("first\n")
+        assert module.line_of(file, b"second") == 7
+        file.write("third\n")
+    assert (tmp_path / "lines").read_text() == "first\nsecond\nthird\n"
+    with pytest.raises(ValueError, match="'file': I/O operation on closed file"):
+        module.line_of(file, b"fourth")
+    with pytest.raises(TypeError, match=r"'FILE \*' .*, not str \(C takes a file that Python has"):
+        module.line_of("lines", b"fourth")
 
 
 def test_autograd_is_told_of_what_c_may_write(module):
@@ -298,6 +328,19 @@ def test_void_pointers_of_own_headers_get_records(build):
             assert module.dimensions(torch.zeros(2, 3, dtype=dtype)) == 2
         with pytest.raises(TypeError, match="torch.bfloat16 has no TH type"):
             module.dimensions(torch.zeros(2, dtype=torch.bfloat16))
+
+
+def test_void_pointers_where_nothing_uses_th_are_memory(build):
+    """As of a library whose sources and header are the project's: the TH record that C overwrote was torch's."""
+    prototype = "/* THIS IS THE OTHER */ int sum_bytes(const void *from, int n)"
+    body = " { int s = 0; while (n--) s += ((const unsigned char *)from)[n]; return s; }"
+    values = torch.tensor([[256, 3]], dtype=torch.int16)
+    module = build(prototype + ";", f"#include <TH/TH.h>\n{prototype}{body}")
+    for module in (module, ffi_ext.load_inline("bytes_of", prototype + body)):
+        for given in (values, values.numpy(), b"\0\1\3\0"):
+            assert module.sum_bytes(given, 4) == 4
+        with pytest.raises(ValueError, match="one behind the other for const void"):
+            module.sum_bytes(values.expand(2, 2), 4)
 
 
 def test_void_pointers_of_a_library_are_memory(tmp_path, monkeypatch):

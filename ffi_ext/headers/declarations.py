@@ -39,12 +39,14 @@ def read(
     ffi: cffi.FFI,
     of_libraries: frozenset[Path] = frozenset(),
     with_inline: frozenset[Path] = frozenset(),
+    knows_th: bool = True,
 ) -> Declarations:
     """Reads the headers and declares to `ffi` what they export.
 
     Args:
         of_libraries: Those of the headers that are not the project's own.
         with_inline: Those of which the static functions that they define are exported.
+        knows_th: A tensor for `void *` of the project's own headers is TH's record. Else its memory, as for libraries.
 
     Raises:
         HeaderError: A header is no C that can be declared, or two declare the same function otherwise. The
@@ -68,10 +70,10 @@ def read(
     if inline:
         try:
             functions = [*inline.values()]
-            return _declare_all(ffi, found, kept, functions, constants, libraries, trials)
+            return _declare_all(ffi, found, kept, functions, constants, libraries, trials, knows_th)
         except HeaderError:  # they may use types that only C reads
             _forget(ffi)
-    return _declare_all(ffi, found, kept, [], constants, libraries, trials)
+    return _declare_all(ffi, found, kept, [], constants, libraries, trials, knows_th)
 
 
 def _declare_all(
@@ -82,6 +84,7 @@ def _declare_all(
     constants: dict[str, str],
     of_libraries: set[str],
     trials: Trials,
+    knows_th: bool,
 ) -> Declarations:
     """Declares to `ffi` what is exported: `kept`, those of the functions `inline` that can be, and constants."""
     ordered, left_out = needed.needed([*kept, *inline], found.foreign)
@@ -104,7 +107,9 @@ def _declare_all(
         all_constants |= dict.fromkeys(statement.enumerators, "int")
         if statement.kind == CONSTANT:
             all_constants[statement.name] = header_constants.type_of(in_cffi, statement.name)
-    functions = [_function(ffi, s, of_library(s)) for s in kept if s.kind == FUNCTION]
+    functions = [
+        _function(ffi, s, of_library(s) or not knows_th) for s in kept if s.kind == FUNCTION
+    ]
     return Declarations(
         functions=(*functions, *_inline_functions(ffi, inline, trials)),
         constants={python_name(name): kind for name, kind in all_constants.items()},
@@ -198,7 +203,7 @@ def _is_const(in_cffi: dict[str, Any], name: str) -> bool:
     return bool(qualifiers & model.Q_CONST)
 
 
-def _function(ffi: cffi.FFI, statement: Statement, of_library: bool) -> Function:
+def _function(ffi: cffi.FFI, statement: Statement, void_is_memory: bool) -> Function:
     from cffi import model
 
     entry = ffi._parser._declarations.get(f"function {statement.name}")  # type: ignore[attr-defined]
@@ -220,7 +225,7 @@ def _function(ffi: cffi.FFI, statement: Statement, of_library: bool) -> Function
         )
     texts = ctext.parameters_of(statement.declaration)
     parameters = tuple(
-        Parameter(name, _c_name(tp), _code(tp, model, of_library=of_library))
+        Parameter(name, _c_name(tp), _code(tp, model, void_is_memory=void_is_memory))
         for name, tp in zip(
             ctext.parameter_names(texts, len(declared.args)), declared.args, strict=True
         )
@@ -297,7 +302,7 @@ def _c_name(tp: Any) -> str:
     return name
 
 
-def _code(tp: Any, model: Any, result: bool = False, of_library: bool = False) -> str:
+def _code(tp: Any, model: Any, result: bool = False, void_is_memory: bool = False) -> str:
     """The signature code of a parameter or result."""
     if isinstance(tp, model.VoidType):
         return "v"
@@ -307,7 +312,7 @@ def _code(tp: Any, model: Any, result: bool = False, of_library: bool = False) -
         return types.scalar_code(_integer_of(tp.enumvalues))
     if isinstance(tp, model.PointerType) and not isinstance(tp, model.NamedPointerType):
         const = bool(tp.quals & model.Q_CONST)
-        return types.pointer_code(_c_name(tp.totype), const, result, of_library)
+        return types.pointer_code(_c_name(tp.totype), const, result, void_is_memory)
     # the first: typedef struct { ... } *handle;
     addresses = (model.NamedPointerType, model.BaseFunctionType, model.ArrayType)
     return "p" if isinstance(tp, addresses) else "x"

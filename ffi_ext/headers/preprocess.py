@@ -25,9 +25,15 @@ class Reader:
 
     def __call__(self, header: Path) -> str:
         """`$CC -E -dD` of a header."""
-        text, files = _text((*self.command, toolchain.safe_path(header)), self.identity, header)
+        command = (*self.command, *self._language_of(header), toolchain.safe_path(header))
+        text, files = _text(command, self.identity, header)
         self.files |= files
         return text
+
+    def _language_of(self, header: Path) -> tuple[str, ...]:
+        """Compilers take a .hpp for C++; generated C includes it as C, with what it has behind no #ifdef __cplusplus."""
+        in_cxx = toolchain.c_compiler_is_cxx() or self._options.get("language") == "c++"
+        return () if in_cxx or header.suffix == ".h" else ("-x", "c")
 
     @property
     def identity(self) -> tuple[str, ...]:

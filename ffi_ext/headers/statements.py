@@ -184,16 +184,25 @@ def _type_and_variable(declaration: str, match: re.Match[str]) -> tuple[str, str
 
 
 def _without_sizes(declaration: str) -> str:
-    """C99's `float v[n]` and `v[*]`, and sizes left to the compiler, as `float v[]`: to C, a pointer either way."""
+    """C99's `float v[n]` and `v[*]`, and sizes left to the compiler, as `float v[]`: to C, a pointer either way.
+
+    So is `float m[n][k]`, whose rows are as long as only the call says.
+    """
     if "[" not in declaration:
         return declaration
     names = {ctext.parameter_name(parameter) for parameter in ctext.parameters_of(declaration)}
 
-    def without(match: re.Match[str]) -> str:
-        is_open = match[1].strip() in ("*", "...") or names & set(ctext.identifiers(match[1]))
-        return "[]" if is_open else match[0]
+    def is_open(size: str) -> bool:
+        words = {size.strip(), *ctext.identifiers(size)}
+        return not words.isdisjoint({"*", "...", *names})
 
-    return re.sub(r"(?<!\])\[([^\]]*)\]", without, declaration)
+    def without(match: re.Match[str]) -> str:
+        first, *others = re.findall(r"\[([^\]]*)\]", match[0])
+        if any(map(is_open, others)):
+            return "[]"
+        return re.sub(r"\[[^\]]*\]", "[]", match[0], count=1) if is_open(first) else match[0]
+
+    return re.sub(r"\[[^\]]*\](?:\s*\[[^\]]*\])*", without, declaration)
 
 
 def _each_declared(flat: str) -> list[str]:
