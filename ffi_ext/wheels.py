@@ -26,8 +26,7 @@ def finalize(distribution: Any) -> None:
         extension = Extension(
             f"{name}._{name.rpartition('.')[2]}",
             sources=listed(table.get("sources", [])),
-            depends=[h for h in listed(table["headers"]) if os.path.exists(h)]  # not a library's
-            + listed(table.get("depends", [])),
+            depends=[*_own_headers(table), *listed(table.get("depends", []))],
             py_limited_api=toolchain.uses_limited_api(table.get("py_limited_api")),
         )
         extension._ffi_ext = table
@@ -91,6 +90,14 @@ def tables_of(path: Path) -> list[dict[str, Any]]:
         )
     result: list[dict[str, Any]] = tables
     return result
+
+
+def _own_headers(table: dict[str, Any]) -> Iterator[str]:
+    """The files of the headers that lie in the project: not those of an installed library."""
+    folders = ["", *(f for f in listed(table.get("include_dirs", [])) if not os.path.isabs(f))]
+    for header in listed(table["headers"]):
+        places = [os.path.join(folder, header) for folder in folders]
+        yield from [place for place in places if os.path.exists(place)][:1]
 
 
 def listed(value: Any) -> list[str]:

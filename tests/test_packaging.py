@@ -336,6 +336,16 @@ def test_the_tags_of_wheels(source, given, limited, tag, tmp_path, monkeypatch):
         assert "-".join(command.get_tag()[:2]) == (own if tag == "own" else tag)
 
 
+def test_the_headers_of_a_source_distribution(tmp_path, monkeypatch):
+    """Those of the project, also where they are named as the compiler finds them, and no installed library's."""
+    (tmp_path / "vendor").mkdir()
+    (tmp_path / "vendor" / "near.h").write_text("int near(void);\n")
+    table = "[[tool.ffi-ext.extension]]\nname = 'pkg.two'\nsources = []\ninclude_dirs = 'vendor'\n"
+    headers = "headers = ['one.h', 'near.h', 'string.h']\n"
+    distribution = distribution_of(tmp_path, monkeypatch, "pkg.one", table=table + headers)
+    assert distribution.ext_modules[1].depends == ["one.h", "vendor/near.h"]
+
+
 def test_namespace_packages_stay_namespaces(tmp_path, monkeypatch):
     """An __init__.py in a wheel's namespace would hide the namespace's other distributions."""
     regular = tmp_path / "src" / "space" / "deep" / "tools"
