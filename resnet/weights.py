@@ -15,6 +15,7 @@ import torch
 from torch import nn
 
 from resnet.caffe2 import below_wrappers, from_caffe2
+from resnet.convolutions import FoldedConvolution
 from resnet.pickles import load_pickle
 
 # Other names of the same entry, one after the other: parts of a name between dots, and what stands for them.
@@ -214,7 +215,8 @@ def load_weights(
     Raises:
         TypeError: model is no module, or source neither a file nor a state_dict.
         ValueError: nothing matches; or strict and not everything does: the text is the report. Or the model has
-            no memory (it is on meta), eps is no variance, or no name begins with prefix.
+            no memory (it is on meta), it is fused and does not take them all, eps is no variance, or no name begins
+            with prefix.
     """
     if not isinstance(model, nn.Module):
         raise TypeError(
@@ -257,6 +259,11 @@ def load_weights(
         [name for name in given if name not in used and not name.endswith(counts)],
         ambiguous,
     )
+    if report.unused and any(isinstance(part, FoldedConvolution) for part in model.modules()):
+        raise ValueError(
+            f"load_weights: the model is fused, and its convolutions keep their weights: {len(report.unused)} of "
+            "the source's would not be used; load them into the model that was fused, and call its fuse() then"
+        )
     if not matched or (strict and (report.missing or report.misfits)):
         where = "" if isinstance(source, Mapping) else f"{source}: "
         raise ValueError(f"{where}the weights do not fit the model: {report}")
