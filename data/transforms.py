@@ -154,11 +154,14 @@ class Compose:
 
     @property
     def output_size(self) -> tuple[int, int] | None:
-        """Height and width of every result, or None if they depend on the image."""
+        """Height and width of every result, or None if they depend on the image.
+
+        A transform of one's own says so by an `output_size`, or it may give any.
+        """
         size = None
         for transform in self.transforms:
-            size = None if isinstance(transform, Resize) else size
-            size = getattr(transform, "output_size", size)
+            if not isinstance(transform, _OF_ANY_SIZE):
+                size = getattr(transform, "output_size", None)
         return size
 
     def __call__(self, picture: Picture, target: Any, rng: random.Random) -> tuple[Picture, Any]:
@@ -403,3 +406,7 @@ class Normalize:
         return replace(
             picture, mean=self.mean, std=self.std, reverse_channels=self.to_bgr255
         ), target
+
+
+# What gives the size that it is given.
+_OF_ANY_SIZE = (ColorJitter, Normalize, RandomHorizontalFlip, RandomVerticalFlip)
