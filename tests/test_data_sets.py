@@ -97,7 +97,9 @@ def test_a_target_of_an_image_of_another_size_is_refused():
     target = data.Target((30, 20), torch.ones(1, 4), torch.ones(1))
     sample = np.zeros((20, 30, 3), np.uint8), target
     methods = {"__len__": lambda self: 1, "read": lambda self, index: sample}
-    with pytest.raises(ValueError, match=r"Mine.read\(0\): .* \(20, 30\), got one of \(30, 20\); a Pil"):
+    with pytest.raises(
+        ValueError, match=r"Mine.read\(0\): .* \(20, 30\), got one of \(30, 20\); a Pil"
+    ):
         type("Mine", (data.ImageDataset,), methods)()[0]
 
 

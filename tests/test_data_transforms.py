@@ -163,7 +163,9 @@ def test_targets_are_checked():
     with pytest.raises(TypeError, match="Bitmaps: expected a tensor, got a ndarray"):
         Bitmaps(np.ones((1, 2, 2)))
     for value in (255, 0.5, -1, 256.0):  # of which a resize would take more than half covered
-        with pytest.raises(ValueError, match=f"Bitmaps: .* from {min(value, 0):g} to {max(value, 0):g};"):
+        with pytest.raises(
+            ValueError, match=f"Bitmaps: .* from {min(value, 0):g} to {max(value, 0):g};"
+        ):
             Bitmaps(torch.tensor([[[0, value]]]))
 
 
@@ -172,7 +174,9 @@ def test_targets_are_checked():
 )
 def test_dictionaries_of_boxes_do_not_stay_where_they_are_in_silence(step):
     picture, rng = Picture.of(np.zeros((8, 8, 3), np.uint8)), random.Random(0)
-    with pytest.raises(TypeError, match="expected a data.Target, .* a dictionary with boxes, masks"):
+    with pytest.raises(
+        TypeError, match="expected a data.Target, .* a dictionary with boxes, masks"
+    ):
         step(picture, {"masks": 0, "boxes": torch.ones(1, 4), "labels": 1}, rng)
     assert step(picture, {"labels": 1}, rng)[1] == {"labels": 1}
 

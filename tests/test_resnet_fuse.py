@@ -100,7 +100,9 @@ def test_a_fused_models_weights_are_in_no_state_dict():
     model = build_classifier("R-18", 3)
     fused = model.fuse()
     assert list(fused.state_dict()) == ["fc.weight", "fc.bias"]
-    with pytest.raises(ValueError, match="load_weights: the model is fused, .* 100 of the source's"):
+    with pytest.raises(
+        ValueError, match="load_weights: the model is fused, .* 100 of the source's"
+    ):
         load_weights(fused, model.state_dict())
     assert len(load_weights(fused, {"fc.bias": torch.ones(3)}).matched) == 1
 
