@@ -380,6 +380,9 @@ class Normalize:
         std: likewise.
         to_bgr255: True: the result's channels are blue, green, red, and the numbers are in grey
             levels of 0..255. False: red, green, blue, and 0..1.
+
+    Raises:
+        ValueError: not three finite numbers each, a std that is not above 0, or numbers of the other scale.
     """
 
     def __init__(
@@ -399,6 +402,16 @@ class Normalize:
         if not finite or not (self.std > 0).all():
             raise ValueError(
                 f"Normalize: expected finite numbers, those of std above 0, got mean {mean} and std {std}"
+            )
+        if to_bgr255 and (self.std < 1).all():
+            raise ValueError(
+                f"Normalize: expected grey levels of 0..255, got mean {mean} and std {std}, which are for 0..1: "
+                "multiply them by 255, or give to_bgr255=False (and the channels are red, green, blue then)"
+            )
+        if not to_bgr255 and self.mean.max() > unit:
+            raise ValueError(
+                f"Normalize: expected a mean of 0..1 with to_bgr255=False, got {mean}, which are grey levels of "
+                "0..255: divide mean and std by 255"
             )
         self.to_bgr255 = to_bgr255
 

@@ -276,6 +276,12 @@ def test_normalize_in_both_orders():
         (lambda: Normalize(std=[0, 1, 1]), r"those of std above 0, got mean .* std \[0, 1, 1\]"),
         (lambda: Normalize(std=[math.nan, 1, 1]), "expected finite numbers"),
         (lambda: Normalize([math.inf, 1, 1]), "expected finite numbers"),
+        # torchvision's numbers for ImageNet, and Caffe2's, each where the other's scale is asked for
+        (
+            lambda: Normalize((0.485, 0.456, 0.406), (0.229, 0.224, 0.225)),
+            r"expected grey levels of 0\.\.255, got .* give to_bgr255=False",
+        ),
+        (lambda: Normalize(to_bgr255=False), r"expected a mean of 0\.\.1 with to_bgr255=False, got"),
         (
             lambda: RandomHorizontalFlip(2),
             "RandomHorizontalFlip: expected a probability p from 0 to",
