@@ -216,6 +216,14 @@ def test_a_thousand_random_failures():
     assert sum(ended.values()) == 1000 and min(ended.values()) > 100
 
 
+def test_an_iterator_that_ends_in_a_sample_does_not_end_the_epoch():
+    """As next() of nothing does: the rest of the images would be left out in silence."""
+    iterator = iter(data.Loader(Failing({5: StopIteration()}), 4))
+    assert next(iterator)[2] == [0, 1, 2, 3]
+    with pytest.raises(RuntimeError, match="Loader: a sample of batch 1 raised StopIteration"):
+        next(iterator)
+
+
 def test_an_ended_iterator_gives_nothing_more():
     iterator = iter(data.Loader(Failing({5: ValueError("here")}), 4))
     assert next(iterator)[2] == [0, 1, 2, 3]
