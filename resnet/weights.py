@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import math
 import re
+import warnings
 import zipfile
 from collections import defaultdict
 from collections.abc import Mapping
@@ -16,6 +17,7 @@ from torch import nn
 
 from resnet.caffe2 import below_wrappers, from_caffe2
 from resnet.convolutions import FoldedConvolution
+from resnet.layers import FrozenBatchNorm2d
 from resnet.pickles import load_pickle
 
 # Other names of the same entry, one after the other: parts of a name between dots, and what stands for them.
@@ -207,7 +209,7 @@ def load_weights(
         model: any; its entries that match nothing keep their values.
         source: a file (see `read_weights`), or a state_dict.
         eps: added to the running variances: 1e-5 for torchvision's, timm's and detectron2's weights in a
-            FrozenBatchNorm2d with eps 0.
+            FrozenBatchNorm2d with eps 0. A warning tells of trained batch norms there without it.
         strict: everything in the model must be in the source, in its shape.
         prefix: only entries of the source whose names begin with it, where several would fit the model's:
             "teacher." or "roi_heads.mask".
@@ -267,6 +269,17 @@ def load_weights(
     if not matched or (strict and (report.missing or report.misfits)):
         where = "" if isinstance(source, Mapping) else f"{source}: "
         raise ValueError(f"{where}the weights do not fit the model: {report}")
+    without_eps = [
+        name
+        for name, part in model.named_modules()
+        if isinstance(part, FrozenBatchNorm2d) and not part.eps and f"{name}.running_var" in matched
+    ]
+    if eps == 0 and without_eps and any(name.endswith(counts) for name in given):
+        warnings.warn(
+            "load_weights: the source has batch norms that were trained, which add an eps to their variances, 1e-5 as "
+            f"a rule, and the model's {without_eps[0]} and {len(without_eps) - 1} others add none; give eps=1e-5",
+            stacklevel=2,
+        )
     with torch.no_grad():
         for name, other in matched.items():
             value = given[other]
