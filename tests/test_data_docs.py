@@ -43,7 +43,7 @@ def test_the_folder_of_pictures(tmp_path, monkeypatch, capsys):
     """With small numbers, and its cut out of the middle beside Pillow's."""
     first, _, example, *_ = re.findall(r"```python\n(.*?)```", TEXT, re.DOTALL)
     noise = np.random.default_rng(0)
-    for part, kind, count in [("train", "cat", 2), ("train", "dog", 1), ("test", "cat", 3)]:
+    for part, kind, count in [("train", "cat", 2), ("train", "dog", 1), ("test", "dog", 3)]:
         (tmp_path / "pictures" / part / kind).mkdir(parents=True)
         for number in range(count):
             pixels = noise.integers(0, 256, (96, 64, 3), dtype=np.uint8)
@@ -55,6 +55,7 @@ def test_the_folder_of_pictures(tmp_path, monkeypatch, capsys):
         example = re.sub(rf"(?<!\.)\b{number}\b", small, example)
     exec(example, names)
     assert re.fullmatch(r"\d of 3\n", capsys.readouterr().out)
+    assert {names["testing"][index][1] for index in range(3)} == {1}
 
     whole = Image.fromarray(pixels).resize((32, 48), Image.Resampling.BILINEAR)
     expected = np.asarray(whole.crop((2, 10, 30, 38))).astype(float) / 255

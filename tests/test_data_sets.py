@@ -163,6 +163,14 @@ def test_broken_files_are_skipped_and_counted(folder, workers, context):
     assert dataset.skipped == 3
 
 
+def test_a_folder_that_lacks_a_class_keeps_the_others_numbers(folder):
+    dataset = data.ImageFolder(folder, classes=["bird", "cat", "cow", "dog"])
+    assert dataset.classes == ["bird", "cat", "cow", "dog"]
+    assert [number for _, number in dataset.samples] == [1, 1, 1, 3, 3] and dataset[4][1] == 3
+    with pytest.raises(ValueError, match="folders of the classes bird, dog in .*, got 'cat', too"):
+        data.ImageFolder(folder, classes=["bird", "dog"])
+
+
 @pytest.mark.parametrize("copied", [copy.deepcopy, lambda x: pickle.loads(pickle.dumps(x))])
 def test_copies_count_what_their_workers_skip(folder, copied):
     (folder / "cat" / "broken.png").write_bytes(b"no image")
