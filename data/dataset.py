@@ -145,17 +145,27 @@ _counting = fork_safe_lock()  # of this process's threads: data.Loader's workers
 
 
 class SkipCount:
-    """How many samples were skipped, counted over threads, and over worker processes in shared memory."""
+    """How many samples were skipped, counted over threads, and over worker processes in shared memory.
+
+    Args:
+        shared: in memory shared with worker processes, which takes a file descriptor: a process has 1,024 as a
+            rule, and may have as many datasets that skip nothing.
+    """
 
     # a cell for each worker, so that no two processes write to one
     CELLS = 256
 
-    def __init__(self) -> None:
-        self.cells = torch.zeros(self.CELLS, dtype=torch.int64).share_memory_()
+    def __init__(self, shared: bool = True) -> None:
+        self.shared = shared
+        self.cells = torch.zeros(self.CELLS, dtype=torch.int64)
+        if shared:
+            self.cells.share_memory_()
 
-    def __setstate__(self, state: dict[str, torch.Tensor]) -> None:
+    def __setstate__(self, state: dict[str, Any]) -> None:
         """A copy counts for itself, in shared memory, too; what a worker process is sent is shared already."""
-        self.cells = state["cells"].share_memory_()
+        self.__dict__.update(state)
+        if self.shared:
+            self.cells.share_memory_()
 
     def add(self) -> None:
         worker = torch.utils.data.get_worker_info()
@@ -194,7 +204,7 @@ class ImageDataset(Dataset):
             check_transform(f"{type(self).__name__}: transforms", transforms)
         self.transforms = transforms
         self.on_error = on_error
-        self._skipped = SkipCount()
+        self._skipped = SkipCount(shared=on_error == "skip")
 
     @property
     def skipped(self) -> int:

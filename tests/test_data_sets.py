@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 import json
+import os
 import pickle
 import random
 import sys
@@ -180,6 +181,13 @@ def test_copies_count_what_their_workers_skip(folder, copied):
     workers = dict(num_workers=1, multiprocessing_context="fork")
     loader = DataLoader(dataset, collate_fn=data.PadCollate(), **workers)
     assert len(list(loader)) == len(dataset) and dataset.skipped == 2
+
+
+def test_datasets_that_skip_nothing_take_no_file_descriptors():
+    """Of which a process has 1,024 as a rule: a dataset for each video, say, in one ConcatDataset."""
+    before = len(os.listdir("/proc/self/fd"))
+    sets = [data.Shapes(1) for _ in range(50)]
+    assert len(os.listdir("/proc/self/fd")) - before < len(sets)
 
 
 def test_threads_count_each_skipped_sample():
