@@ -15,7 +15,7 @@ from torch.utils.data import ConcatDataset, Subset
 from data.files import ImageFileError, JpegFile
 from data.locks import fork_safe_lock
 from data.target import Target
-from data.transforms import Picture, check_transform
+from data.transforms import Picture, check_transform, transformed
 
 # What a dataset must define, and how: the lines stand in the error as they are here.
 CONTRACT = {
@@ -233,7 +233,8 @@ class ImageDataset(Dataset):
                     f"{picture.size}, got one of {tuple(target.size)}; a Pillow image's size is (width, height)"
                 )
             if self.transforms is not None:
-                picture, target = self.transforms(picture, target, rng)
+                name = f"{type(self).__qualname__}: transforms"
+                picture, target = transformed(name, self.transforms, picture, target, rng)
             return picture.decoded(), target
         except (ImageFileError, FileNotFoundError) as error:
             if self.on_error == "raise":

@@ -112,6 +112,25 @@ def check_transform(name: str, transform: Any) -> None:
         ) from None
 
 
+def transformed(
+    name: str, transform: Transform, picture: Picture, target: Any, rng: random.Random
+) -> tuple[Picture, Any]:
+    """What a transform returns.
+
+    Raises:
+        TypeError: it is no picture with its target, as where a function forgets to return them.
+    """
+    result: Any = transform(picture, target, rng)
+    is_pair = isinstance(result, (tuple, list)) and len(result) == 2
+    if not is_pair or not isinstance(result[0], Picture):
+        kinds = [type(part).__name__ for part in result] if is_pair else [type(result).__name__]
+        raise TypeError(
+            f"{name}: expected a transform that returns its picture and target, a Picture and anything, got "
+            f"{' and '.join(kinds)}"
+        )
+    return result[0], result[1]
+
+
 # What a dictionary holds of an image's geometry, where it is a target of torchvision's detectors.
 _PLACES = frozenset(("boxes", "masks", "keypoints"))
 
@@ -165,8 +184,9 @@ class Compose:
         return size
 
     def __call__(self, picture: Picture, target: Any, rng: random.Random) -> tuple[Picture, Any]:
-        for transform in self.transforms:
-            picture, target = transform(picture, target, rng)
+        for number, transform in enumerate(self.transforms):
+            name = f"Compose: number {number}"
+            picture, target = transformed(name, transform, picture, target, rng)
         return picture, target
 
 

@@ -281,7 +281,10 @@ def test_normalize_in_both_orders():
             lambda: Normalize((0.485, 0.456, 0.406), (0.229, 0.224, 0.225)),
             r"expected grey levels of 0\.\.255, got .* give to_bgr255=False",
         ),
-        (lambda: Normalize(to_bgr255=False), r"expected a mean of 0\.\.1 with to_bgr255=False, got"),
+        (
+            lambda: Normalize(to_bgr255=False),
+            r"expected a mean of 0\.\.1 with to_bgr255=False, got",
+        ),
         (
             lambda: RandomHorizontalFlip(2),
             "RandomHorizontalFlip: expected a probability p from 0 to",
@@ -319,6 +322,24 @@ def test_what_is_no_transform_is_told_when_it_is_given():
     with pytest.raises(TypeError, match="Compose: expected a list of transforms, got a Resize"):
         Compose(Resize(3))
     assert len(Compose([Resize(3), Compose([]), lambda *sample: sample[:2], max]).transforms) == 4
+
+
+@pytest.mark.parametrize(
+    ("transform", "got"),
+    [
+        (lambda picture, target, rng: None, "NoneType"),
+        (lambda picture, target, rng: picture, "Picture"),
+        (lambda picture, target, rng: (picture.pixels, target), "ndarray and int"),
+        (lambda picture, target, rng: (picture, target, rng), "tuple"),
+    ],
+)
+def test_what_transforms_return_is_checked(transform, got):
+    text = rf"expected a transform that returns its picture and target, .* got {got}$"
+    with pytest.raises(TypeError, match=f"Compose: number 1: {text}"):
+        Compose([Resize(4), transform])(Picture.of(PIXELS), 3, random.Random(0))
+    dataset = data.Digits(transforms=transform)
+    with pytest.raises(TypeError, match=f"Digits: transforms: {text}"):
+        dataset[0]
 
 
 def test_targets_fields_stay_as_they_are():
