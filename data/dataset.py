@@ -60,6 +60,15 @@ def _is_rgb(pixels: Any) -> bool:
     return fits and pixels.shape[2:] == (3,)
 
 
+def _check_size(name: str, picture: Picture, target: Any, hint: str) -> None:
+    """Raises a ValueError for boxes of an image of another size than the picture's."""
+    if isinstance(target, Target) and tuple(target.size) != tuple(picture.size):
+        raise ValueError(
+            f"{name}: expected a Target of the picture's height and width {tuple(picture.size)}, got one of "
+            f"{tuple(target.size)}; {hint}"
+        )
+
+
 def _joined(names: list[str]) -> str:
     return f"{', '.join(names[:-1])} and {names[-1]}"
 
@@ -227,14 +236,13 @@ class ImageDataset(Dataset):
                     f"(H, W, 3) of uint8 or what data.open_rgb gave, got {_described(sample)}"
                 )
             picture, target = Picture.of(pixels), sample[1]
-            if isinstance(target, Target) and tuple(target.size) != picture.size:
-                raise ValueError(
-                    f"{type(self).__qualname__}.read({index}): expected a Target of the pixels' height and width "
-                    f"{picture.size}, got one of {tuple(target.size)}; a Pillow image's size is (width, height)"
-                )
+            hint = "a Pillow image's size is (width, height)"
+            _check_size(f"{type(self).__qualname__}.read({index})", picture, target, hint)
             if self.transforms is not None:
                 name = f"{type(self).__qualname__}: transforms"
                 picture, target = transformed(name, self.transforms, picture, target, rng)
+                hint = "what moves the picture moves its target, too: see Target's methods"
+                _check_size(name, picture, target, hint)
             return picture.decoded(), target
         except (ImageFileError, FileNotFoundError) as error:
             if self.on_error == "raise":

@@ -10,6 +10,7 @@ import random
 import sys
 import threading
 import warnings
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -102,6 +103,16 @@ def test_a_target_of_an_image_of_another_size_is_refused():
         ValueError, match=r"Mine.read\(0\): .* \(20, 30\), got one of \(30, 20\); a Pil"
     ):
         type("Mine", (data.ImageDataset,), methods)()[0]
+
+
+def test_a_transform_that_forgets_the_target_is_told():
+    def halved(picture, target, rng):
+        return replace(picture, size=(picture.size[0] // 2, picture.size[1] // 2)), target
+
+    with pytest.raises(
+        ValueError, match=r"Shapes: transforms: .* \(20, 30\), got one of \(40, 60\)"
+    ):
+        data.Shapes(1, size=(40, 60), transforms=halved)[0]
 
 
 @pytest.fixture
