@@ -15,7 +15,7 @@ from torch.utils.data import ConcatDataset, Subset
 from data.files import ImageFileError, JpegFile
 from data.locks import fork_safe_lock
 from data.target import Target
-from data.transforms import Picture, check_transform
+from data.transforms import Picture, check_transform, transformed
 
 # What a dataset must define, and how: the lines stand in the error as they are here.
 CONTRACT = {
@@ -58,6 +58,15 @@ def _is_rgb(pixels: Any) -> bool:
         return True
     fits = isinstance(pixels, np.ndarray) and pixels.dtype == np.uint8 and pixels.size > 0
     return fits and pixels.shape[2:] == (3,)
+
+
+def _check_size(name: str, picture: Picture, target: Any, hint: str) -> None:
+    """Raises a ValueError for boxes of an image of another size than the picture's."""
+    if isinstance(target, Target) and tuple(target.size) != tuple(picture.size):
+        raise ValueError(
+            f"{name}: expected a Target of the picture's height and width {tuple(picture.size)}, got one of "
+            f"{tuple(target.size)}; {hint}"
+        )
 
 
 def _joined(names: list[str]) -> str:
@@ -145,17 +154,27 @@ _counting = fork_safe_lock()  # of this process's threads: data.Loader's workers
 
 
 class SkipCount:
-    """How many samples were skipped, counted over threads, and over worker processes in shared memory."""
+    """How many samples were skipped, counted over threads, and over worker processes in shared memory.
+
+    Args:
+        shared: in memory shared with worker processes, which takes a file descriptor: a process has 1,024 as a
+            rule, and may have as many datasets that skip nothing.
+    """
 
     # a cell for each worker, so that no two processes write to one
     CELLS = 256
 
-    def __init__(self) -> None:
-        self.cells = torch.zeros(self.CELLS, dtype=torch.int64).share_memory_()
+    def __init__(self, shared: bool = True) -> None:
+        self.shared = shared
+        self.cells = torch.zeros(self.CELLS, dtype=torch.int64)
+        if shared:
+            self.cells.share_memory_()
 
-    def __setstate__(self, state: dict[str, torch.Tensor]) -> None:
+    def __setstate__(self, state: dict[str, Any]) -> None:
         """A copy counts for itself, in shared memory, too; what a worker process is sent is shared already."""
-        self.cells = state["cells"].share_memory_()
+        self.__dict__.update(state)
+        if self.shared:
+            self.cells.share_memory_()
 
     def add(self) -> None:
         worker = torch.utils.data.get_worker_info()
@@ -194,7 +213,7 @@ class ImageDataset(Dataset):
             check_transform(f"{type(self).__name__}: transforms", transforms)
         self.transforms = transforms
         self.on_error = on_error
-        self._skipped = SkipCount()
+        self._skipped = SkipCount(shared=on_error == "skip")
 
     @property
     def skipped(self) -> int:
@@ -217,13 +236,13 @@ class ImageDataset(Dataset):
                     f"(H, W, 3) of uint8 or what data.open_rgb gave, got {_described(sample)}"
                 )
             picture, target = Picture.of(pixels), sample[1]
-            if isinstance(target, Target) and tuple(target.size) != picture.size:
-                raise ValueError(
-                    f"{type(self).__qualname__}.read({index}): expected a Target of the pixels' height and width "
-                    f"{picture.size}, got one of {tuple(target.size)}; a Pillow image's size is (width, height)"
-                )
+            hint = "a Pillow image's size is (width, height)"
+            _check_size(f"{type(self).__qualname__}.read({index})", picture, target, hint)
             if self.transforms is not None:
-                picture, target = self.transforms(picture, target, rng)
+                name = f"{type(self).__qualname__}: transforms"
+                picture, target = transformed(name, self.transforms, picture, target, rng)
+                hint = "what moves the picture moves its target, too: see Target's methods"
+                _check_size(name, picture, target, hint)
             return picture.decoded(), target
         except (ImageFileError, FileNotFoundError) as error:
             if self.on_error == "raise":

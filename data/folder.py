@@ -5,6 +5,7 @@ from __future__ import annotations
 import gzip
 import importlib.util
 import os
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -39,24 +40,36 @@ class ImageFolder(ImageDataset):
 
     Args:
         root: the folder of the class folders, which are searched to any depth, links to folders included.
+        classes: their names in the order of their numbers, such as the `classes` of another set, whose
+            numbers these are to be: root may lack some of the folders then. None: those that there are.
         **options: of `ImageDataset`.
 
     Raises:
         FileNotFoundError: no such folder, no class folder in it, or one without images.
+        ValueError: a folder that is none of the classes.
     """
 
-    def __init__(self, root: str | Path, **options: Any) -> None:
+    def __init__(
+        self, root: str | Path, *, classes: Sequence[str] | None = None, **options: Any
+    ) -> None:
         super().__init__(**options)
         self.root = Path(root)
         if not self.root.is_dir():
             raise FileNotFoundError(f"ImageFolder: {root} is no folder")
-        self.classes = sorted(entry.name for entry in self.root.iterdir() if entry.is_dir())
-        if not self.classes:
+        found = sorted(entry.name for entry in self.root.iterdir() if entry.is_dir())
+        if not found:
             raise FileNotFoundError(
                 f"ImageFolder: expected a folder per class in {root}, such as {root}/cat/1.jpg"
             )
+        self.classes = found if classes is None else list(classes)
         self.samples: list[tuple[Path, int]] = []
-        for number, name in enumerate(self.classes):
+        for name in found:
+            if name not in self.classes:
+                raise ValueError(
+                    f"ImageFolder: expected folders of the classes {', '.join(self.classes)} in {root}, got {name!r}, "
+                    "too; move it away, or give classes that have it"
+                )
+            number = self.classes.index(name)
             files = images_below(self.root / name)
             if not files:
                 raise FileNotFoundError(

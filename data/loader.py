@@ -66,7 +66,13 @@ class _LoaderIterator(Iterator[Batch]):
                         self._run.done.wait()
                 self._pending.popleft()
                 if batch.errors:
-                    raise batch.errors[min(batch.errors)]
+                    error = batch.errors[min(batch.errors)]
+                    if isinstance(error, StopIteration):  # which would be taken for the epoch's end
+                        raise RuntimeError(
+                            f"Loader: a sample of batch {batch.number} raised StopIteration, as next() does where "
+                            "nothing is left; give it a default, next(iterator, None)"
+                        ) from error
+                    raise error
                 self._position["batch"] = batch.number + 1
                 self._fill()
                 if batch.result is not None:  # not every image of it was skipped

@@ -112,6 +112,25 @@ def check_transform(name: str, transform: Any) -> None:
         ) from None
 
 
+def transformed(
+    name: str, transform: Transform, picture: Picture, target: Any, rng: random.Random
+) -> tuple[Picture, Any]:
+    """What a transform returns.
+
+    Raises:
+        TypeError: it is no picture with its target, as where a function forgets to return them.
+    """
+    result: Any = transform(picture, target, rng)
+    is_pair = isinstance(result, (tuple, list)) and len(result) == 2
+    if not is_pair or not isinstance(result[0], Picture):
+        kinds = [type(part).__name__ for part in result] if is_pair else [type(result).__name__]
+        raise TypeError(
+            f"{name}: expected a transform that returns its picture and target, a Picture and anything, got "
+            f"{' and '.join(kinds)}"
+        )
+    return result[0], result[1]
+
+
 # What a dictionary holds of an image's geometry, where it is a target of torchvision's detectors.
 _PLACES = frozenset(("boxes", "masks", "keypoints"))
 
@@ -154,16 +173,20 @@ class Compose:
 
     @property
     def output_size(self) -> tuple[int, int] | None:
-        """Height and width of every result, or None if they depend on the image."""
+        """Height and width of every result, or None if they depend on the image.
+
+        A transform of one's own says so by an `output_size`, or it may give any.
+        """
         size = None
         for transform in self.transforms:
-            size = None if isinstance(transform, Resize) else size
-            size = getattr(transform, "output_size", size)
+            if not isinstance(transform, _OF_ANY_SIZE):
+                size = getattr(transform, "output_size", None)
         return size
 
     def __call__(self, picture: Picture, target: Any, rng: random.Random) -> tuple[Picture, Any]:
-        for transform in self.transforms:
-            picture, target = transform(picture, target, rng)
+        for number, transform in enumerate(self.transforms):
+            name = f"Compose: number {number}"
+            picture, target = transformed(name, transform, picture, target, rng)
         return picture, target
 
 
@@ -377,6 +400,9 @@ class Normalize:
         std: likewise.
         to_bgr255: True: the result's channels are blue, green, red, and the numbers are in grey
             levels of 0..255. False: red, green, blue, and 0..1.
+
+    Raises:
+        ValueError: not three finite numbers each, a std that is not above 0, or numbers of the other scale.
     """
 
     def __init__(
@@ -397,9 +423,23 @@ class Normalize:
             raise ValueError(
                 f"Normalize: expected finite numbers, those of std above 0, got mean {mean} and std {std}"
             )
+        if to_bgr255 and (self.std < 1).all():
+            raise ValueError(
+                f"Normalize: expected grey levels of 0..255, got mean {mean} and std {std}, which are for 0..1: "
+                "multiply them by 255, or give to_bgr255=False (and the channels are red, green, blue then)"
+            )
+        if not to_bgr255 and self.mean.max() > unit:
+            raise ValueError(
+                f"Normalize: expected a mean of 0..1 with to_bgr255=False, got {mean}, which are grey levels of "
+                "0..255: divide mean and std by 255"
+            )
         self.to_bgr255 = to_bgr255
 
     def __call__(self, picture: Picture, target: Any, rng: random.Random) -> tuple[Picture, Any]:
         return replace(
             picture, mean=self.mean, std=self.std, reverse_channels=self.to_bgr255
         ), target
+
+
+# What gives the size that it is given.
+_OF_ANY_SIZE = (ColorJitter, Normalize, RandomHorizontalFlip, RandomVerticalFlip)

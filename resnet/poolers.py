@@ -105,9 +105,7 @@ class Pooler(nn.Module):
             )
         for i, b in enumerate(boxes):
             check_boxes("Pooler", f"boxes[{i}]", b)
-        numbered = [
-            torch.cat([b.new_full((len(b), 1), float(i)), b], 1) for i, b in enumerate(boxes)
-        ]
+        numbered = [torch.cat([torch.full_like(b[:, :1], i), b], 1) for i, b in enumerate(boxes)]
         rois = torch.cat(numbered) if numbered else features[0].new_empty(0, 5)
         settings = (self.sampling_ratio, self.aligned)
         if len(features) == 1:

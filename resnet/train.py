@@ -294,7 +294,7 @@ def train(options: argparse.Namespace, rank: int, world: int, device: torch.devi
     start = time.perf_counter()
     while trainer.epoch < last:
         loss = trainer.run_epoch()
-        if not math.isfinite(loss):  # the same in all processes; what was saved before is still of use
+        if not math.isfinite(loss):  # in all processes alike; what was saved stays as it is
             raise ValueError(
                 f"expected a finite loss, got {loss} in epoch {trainer.epoch}, from which no training comes back; "
                 "try a smaller --learning-rate"

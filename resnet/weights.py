@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import math
 import re
+import warnings
 import zipfile
 from collections import defaultdict
 from collections.abc import Mapping
@@ -15,6 +16,8 @@ import torch
 from torch import nn
 
 from resnet.caffe2 import below_wrappers, from_caffe2
+from resnet.convolutions import FoldedConvolution
+from resnet.layers import FrozenBatchNorm2d
 from resnet.pickles import load_pickle
 
 # Other names of the same entry, one after the other: parts of a name between dots, and what stands for them.
@@ -206,7 +209,7 @@ def load_weights(
         model: any; its entries that match nothing keep their values.
         source: a file (see `read_weights`), or a state_dict.
         eps: added to the running variances: 1e-5 for torchvision's, timm's and detectron2's weights in a
-            FrozenBatchNorm2d with eps 0.
+            FrozenBatchNorm2d with eps 0. A warning tells of trained batch norms there without it.
         strict: everything in the model must be in the source, in its shape.
         prefix: only entries of the source whose names begin with it, where several would fit the model's:
             "teacher." or "roi_heads.mask".
@@ -214,7 +217,8 @@ def load_weights(
     Raises:
         TypeError: model is no module, or source neither a file nor a state_dict.
         ValueError: nothing matches; or strict and not everything does: the text is the report. Or the model has
-            no memory (it is on meta), eps is no variance, or no name begins with prefix.
+            no memory (it is on meta), it is fused and does not take them all, eps is no variance, or no name begins
+            with prefix.
     """
     if not isinstance(model, nn.Module):
         raise TypeError(
@@ -257,9 +261,25 @@ def load_weights(
         [name for name in given if name not in used and not name.endswith(counts)],
         ambiguous,
     )
+    if report.unused and any(isinstance(part, FoldedConvolution) for part in model.modules()):
+        raise ValueError(
+            f"load_weights: the model is fused, and its convolutions keep their weights: {len(report.unused)} of "
+            "the source's would not be used; load them into the model that was fused, and call its fuse() then"
+        )
     if not matched or (strict and (report.missing or report.misfits)):
         where = "" if isinstance(source, Mapping) else f"{source}: "
         raise ValueError(f"{where}the weights do not fit the model: {report}")
+    without_eps = [
+        name
+        for name, part in model.named_modules()
+        if isinstance(part, FrozenBatchNorm2d) and not part.eps and f"{name}.running_var" in matched
+    ]
+    if eps == 0 and without_eps and any(name.endswith(counts) for name in given):
+        warnings.warn(
+            "load_weights: the source has batch norms that were trained, which add an eps to their variances, 1e-5 as "
+            f"a rule, and the model's {without_eps[0]} and {len(without_eps) - 1} others add none; give eps=1e-5",
+            stacklevel=2,
+        )
     with torch.no_grad():
         for name, other in matched.items():
             value = given[other]

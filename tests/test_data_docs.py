@@ -15,7 +15,7 @@ TEXT = (Path(__file__).resolve().parent.parent / "docs" / "data.md").read_text()
 
 
 def test_examples(tmp_path):
-    batches, configured, own, transform = re.findall(r"```python\n(.*?)```", TEXT, re.DOTALL)
+    batches, configured, _, own, transform = re.findall(r"```python\n(.*?)```", TEXT, re.DOTALL)
     names: dict = {}
     exec(batches, names)
     assert names["batch"].shape[:2] == (2, 3) and names["batch"].shape[2] % 32 == 0
@@ -37,3 +37,29 @@ def test_examples(tmp_path):
     levels = {int(image.amax()) for image in runs[0]}
     assert levels <= {0xFF, 0xF0, 0xE0} and len(levels) > 1
     assert all(map(np.array_equal, *runs)) and runs[0][0].shape == (1, 3, 640, 800)
+
+
+def test_the_folder_of_pictures(tmp_path, monkeypatch, capsys):
+    """With small numbers, and its cut out of the middle beside Pillow's."""
+    first, _, example, *_ = re.findall(r"```python\n(.*?)```", TEXT, re.DOTALL)
+    noise = np.random.default_rng(0)
+    for part, kind, count in [("train", "cat", 2), ("train", "dog", 1), ("test", "dog", 3)]:
+        (tmp_path / "pictures" / part / kind).mkdir(parents=True)
+        for number in range(count):
+            pixels = noise.integers(0, 256, (96, 64, 3), dtype=np.uint8)
+            Image.fromarray(pixels).save(tmp_path / f"pictures/{part}/{kind}/{number}.png")
+    monkeypatch.chdir(tmp_path)
+    names: dict = {}
+    exec(first, names)
+    for number, small in [("224", "28"), ("256", "32"), ("64", "2")]:
+        example = re.sub(rf"(?<!\.)\b{number}\b", small, example)
+    exec(example, names)
+    assert re.fullmatch(r"\d of 3\n", capsys.readouterr().out)
+    assert {names["testing"][index][1] for index in range(3)} == {1}
+
+    whole = Image.fromarray(pixels).resize((32, 48), Image.Resampling.BILINEAR)
+    expected = np.asarray(whole.crop((2, 10, 30, 38))).astype(float) / 255
+    ours = names["testing"][2][0].permute(1, 2, 0).numpy() * [0.229, 0.224, 0.225]
+    inside = np.s_[1:-1, 1:-1]  # where the filter does not reach beyond what is cut out
+    apart = (ours + [0.485, 0.456, 0.406] - expected)[inside]
+    assert names["testing"][2][0].shape == (3, 28, 28) and np.abs(apart).max() <= 1 / 255

@@ -11,6 +11,7 @@ import sys
 import threading
 import time
 import warnings
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -215,6 +216,14 @@ def test_a_thousand_random_failures():
     assert sum(ended.values()) == 1000 and min(ended.values()) > 100
 
 
+def test_an_iterator_that_ends_in_a_sample_does_not_end_the_epoch():
+    """As next() of nothing does: the rest of the images would be left out in silence."""
+    iterator = iter(data.Loader(Failing({5: StopIteration()}), 4))
+    assert next(iterator)[2] == [0, 1, 2, 3]
+    with pytest.raises(RuntimeError, match="Loader: a sample of batch 1 raised StopIteration"):
+        next(iterator)
+
+
 def test_an_ended_iterator_gives_nothing_more():
     iterator = iter(data.Loader(Failing({5: ValueError("here")}), 4))
     assert next(iterator)[2] == [0, 1, 2, 3]
@@ -239,10 +248,24 @@ def test_skipped_files_leave_smaller_batches():
     assert batches == [[0, 2, 3], [8, 9, 10]] and dataset.skipped == 6
 
 
+def test_a_transform_behind_a_crop_may_change_the_size():
+    def turned(picture, target, rng):
+        picture = picture.decoded()
+        top, left, height, width = picture.crop
+        pixels = picture.pixels[top : top + height, left : left + width].swapaxes(0, 1)
+        crop, size = (0, 0, width, height), picture.size[::-1]
+        return replace(picture, pixels=pixels, crop=crop, size=size), target
+
+    dataset = Failing({}, transforms=Compose([RandomResizedCrop((4, 6)), turned]))
+    images, _, _ = next(iter(data.Loader(dataset, 3)))
+    assert images.tensors.shape == (3, 3, 6, 4)
+
+
 def test_images_of_one_size_are_drawn_at_once_with_the_same_result():
     transforms = Compose([RandomResizedCrop((17, 22)), RandomHorizontalFlip(), Normalize()])
     assert transforms.output_size == (17, 22)
     assert Compose([RandomResizedCrop(9), Resize(12)]).output_size is None
+    assert Compose([RandomResizedCrop(9), lambda *sample: sample[:2]]).output_size is None
 
     class Sized(Failing):
         def prepare(self, index: int, rng: random.Random) -> Any:

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import copy
 import json
+import os
 import pickle
 import random
 import sys
 import threading
 import warnings
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -97,8 +99,20 @@ def test_a_target_of_an_image_of_another_size_is_refused():
     target = data.Target((30, 20), torch.ones(1, 4), torch.ones(1))
     sample = np.zeros((20, 30, 3), np.uint8), target
     methods = {"__len__": lambda self: 1, "read": lambda self, index: sample}
-    with pytest.raises(ValueError, match=r"Mine.read\(0\): .* \(20, 30\), got one of \(30, 20\); a Pil"):
+    with pytest.raises(
+        ValueError, match=r"Mine.read\(0\): .* \(20, 30\), got one of \(30, 20\); a Pil"
+    ):
         type("Mine", (data.ImageDataset,), methods)()[0]
+
+
+def test_a_transform_that_forgets_the_target_is_told():
+    def halved(picture, target, rng):
+        return replace(picture, size=(picture.size[0] // 2, picture.size[1] // 2)), target
+
+    with pytest.raises(
+        ValueError, match=r"Shapes: transforms: .* \(20, 30\), got one of \(40, 60\)"
+    ):
+        data.Shapes(1, size=(40, 60), transforms=halved)[0]
 
 
 @pytest.fixture
@@ -161,6 +175,14 @@ def test_broken_files_are_skipped_and_counted(folder, workers, context):
     assert dataset.skipped == 3
 
 
+def test_a_folder_that_lacks_a_class_keeps_the_others_numbers(folder):
+    dataset = data.ImageFolder(folder, classes=["bird", "cat", "cow", "dog"])
+    assert dataset.classes == ["bird", "cat", "cow", "dog"]
+    assert [number for _, number in dataset.samples] == [1, 1, 1, 3, 3] and dataset[4][1] == 3
+    with pytest.raises(ValueError, match="folders of the classes bird, dog in .*, got 'cat', too"):
+        data.ImageFolder(folder, classes=["bird", "dog"])
+
+
 @pytest.mark.parametrize("copied", [copy.deepcopy, lambda x: pickle.loads(pickle.dumps(x))])
 def test_copies_count_what_their_workers_skip(folder, copied):
     (folder / "cat" / "broken.png").write_bytes(b"no image")
@@ -170,6 +192,13 @@ def test_copies_count_what_their_workers_skip(folder, copied):
     workers = dict(num_workers=1, multiprocessing_context="fork")
     loader = DataLoader(dataset, collate_fn=data.PadCollate(), **workers)
     assert len(list(loader)) == len(dataset) and dataset.skipped == 2
+
+
+def test_datasets_that_skip_nothing_take_no_file_descriptors():
+    """Of which a process has 1,024 as a rule: a dataset for each video, say, in one ConcatDataset."""
+    before = len(os.listdir("/proc/self/fd"))
+    sets = [data.Shapes(1) for _ in range(50)]
+    assert len(os.listdir("/proc/self/fd")) - before < len(sets)
 
 
 def test_threads_count_each_skipped_sample():

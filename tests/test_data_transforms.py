@@ -163,7 +163,9 @@ def test_targets_are_checked():
     with pytest.raises(TypeError, match="Bitmaps: expected a tensor, got a ndarray"):
         Bitmaps(np.ones((1, 2, 2)))
     for value in (255, 0.5, -1, 256.0):  # of which a resize would take more than half covered
-        with pytest.raises(ValueError, match=f"Bitmaps: .* from {min(value, 0):g} to {max(value, 0):g};"):
+        with pytest.raises(
+            ValueError, match=f"Bitmaps: .* from {min(value, 0):g} to {max(value, 0):g};"
+        ):
             Bitmaps(torch.tensor([[[0, value]]]))
 
 
@@ -172,7 +174,9 @@ def test_targets_are_checked():
 )
 def test_dictionaries_of_boxes_do_not_stay_where_they_are_in_silence(step):
     picture, rng = Picture.of(np.zeros((8, 8, 3), np.uint8)), random.Random(0)
-    with pytest.raises(TypeError, match="expected a data.Target, .* a dictionary with boxes, masks"):
+    with pytest.raises(
+        TypeError, match="expected a data.Target, .* a dictionary with boxes, masks"
+    ):
         step(picture, {"masks": 0, "boxes": torch.ones(1, 4), "labels": 1}, rng)
     assert step(picture, {"labels": 1}, rng)[1] == {"labels": 1}
 
@@ -272,6 +276,15 @@ def test_normalize_in_both_orders():
         (lambda: Normalize(std=[0, 1, 1]), r"those of std above 0, got mean .* std \[0, 1, 1\]"),
         (lambda: Normalize(std=[math.nan, 1, 1]), "expected finite numbers"),
         (lambda: Normalize([math.inf, 1, 1]), "expected finite numbers"),
+        # torchvision's numbers for ImageNet, and Caffe2's, each where the other's scale is asked for
+        (
+            lambda: Normalize((0.485, 0.456, 0.406), (0.229, 0.224, 0.225)),
+            r"expected grey levels of 0\.\.255, got .* give to_bgr255=False",
+        ),
+        (
+            lambda: Normalize(to_bgr255=False),
+            r"expected a mean of 0\.\.1 with to_bgr255=False, got",
+        ),
         (
             lambda: RandomHorizontalFlip(2),
             "RandomHorizontalFlip: expected a probability p from 0 to",
@@ -309,6 +322,24 @@ def test_what_is_no_transform_is_told_when_it_is_given():
     with pytest.raises(TypeError, match="Compose: expected a list of transforms, got a Resize"):
         Compose(Resize(3))
     assert len(Compose([Resize(3), Compose([]), lambda *sample: sample[:2], max]).transforms) == 4
+
+
+@pytest.mark.parametrize(
+    ("transform", "got"),
+    [
+        (lambda picture, target, rng: None, "NoneType"),
+        (lambda picture, target, rng: picture, "Picture"),
+        (lambda picture, target, rng: (picture.pixels, target), "ndarray and int"),
+        (lambda picture, target, rng: (picture, target, rng), "tuple"),
+    ],
+)
+def test_what_transforms_return_is_checked(transform, got):
+    text = rf"expected a transform that returns its picture and target, .* got {got}$"
+    with pytest.raises(TypeError, match=f"Compose: number 1: {text}"):
+        Compose([Resize(4), transform])(Picture.of(PIXELS), 3, random.Random(0))
+    dataset = data.Digits(transforms=transform)
+    with pytest.raises(TypeError, match=f"Digits: transforms: {text}"):
+        dataset[0]
 
 
 def test_targets_fields_stay_as_they_are():

@@ -125,6 +125,17 @@ def test_pooler_is_torchvisions(tv):
         Pooler(7, [1 / 4, 1 / 16], 2)
 
 
+@pytest.mark.filterwarnings("ignore:`torch.jit:DeprecationWarning")
+@pytest.mark.filterwarnings("ignore::torch.jit.TracerWarning")
+def test_a_traced_pooler_takes_any_number_of_boxes():
+    pooler = Pooler(2, [1 / 4, 1 / 8], 2)
+    features = [torch.randn(1, 3, 32 // s, 32 // s) for s in (1, 2)]
+    boxes = torch.tensor([[0.0, 0, 30, 20], [0, 0, 100, 128], [8, 8, 20, 20]])
+    traced = torch.jit.trace(lambda a, b, boxes: pooler([a, b], [boxes]), (*features, boxes))
+    fewer = boxes[1:] / 2
+    assert torch.equal(traced(*features, fewer), pooler(features, [fewer]))
+
+
 def test_roi_layers_carry_their_settings():
     x, rois = torch.randn(1, 3, 9, 9), torch.tensor([[0.0, 1, 1, 12, 9]])
     align, pool = layers.ROIAlign((2, 3), 0.5, 2, aligned=True), layers.ROIPool(2, 0.5)

@@ -21,7 +21,9 @@ from resnet import (  # noqa: E402
     ResNet,
     ResNetHead,
     StageSpec,
-    build_backbone,  # noqa: E402
+    build_backbone,
+    build_classifier,
+    load_weights,
 )
 from resnet.convolutions import (  # noqa: E402
     CONVOLUTIONS,
@@ -95,8 +97,14 @@ def test_fused_features_are_the_models(block, way):
 
 
 def test_a_fused_models_weights_are_in_no_state_dict():
-    fused = ResNet(SPECS, **SMALL).fuse()
-    assert fused.state_dict() == {}
+    model = build_classifier("R-18", 3)
+    fused = model.fuse()
+    assert list(fused.state_dict()) == ["fc.weight", "fc.bias"]
+    with pytest.raises(
+        ValueError, match="load_weights: the model is fused, .* 100 of the source's"
+    ):
+        load_weights(fused, model.state_dict())
+    assert len(load_weights(fused, {"fc.bias": torch.ones(3)}).matched) == 1
 
 
 def test_features_stay_what_they_were():

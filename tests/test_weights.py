@@ -6,6 +6,8 @@ import argparse
 import collections
 import pickle
 import re
+import warnings
+from functools import partial
 
 import numpy as np
 import pytest
@@ -14,7 +16,15 @@ import torch
 pytest.importorskip("_ext.kernels", reason="run `python build_ffi.py` first")
 
 from benchmarks import torchvision_cpu  # noqa: E402
-from resnet import Config, ResNet, StageSpec, build_backbone, build_resnet  # noqa: E402
+from resnet import (  # noqa: E402
+    NORMS,
+    Config,
+    FrozenBatchNorm2d,
+    ResNet,
+    StageSpec,
+    build_backbone,
+    build_resnet,
+)
 from resnet.caffe2 import from_caffe2, our_name  # noqa: E402
 from resnet.pickles import load_pickle  # noqa: E402
 from resnet.weights import load_weights, match, read_weights, unwrap  # noqa: E402
@@ -332,6 +342,25 @@ def test_variances_that_are_none(eps):
     assert torch.equal(model.stem.bn1.running_var, before)
 
 
+def test_variances_of_trained_batch_norms_without_an_eps_are_told_of():
+    """Which count their batches; with torch's 1e-5 left out, a channel that is nearly always the same explodes."""
+    small = dict(width_per_group=4, stem_out_channels=4, res2_out_channels=8)
+    of_batches = dict(stem="StemWithBatchNorm", block="BottleneckWithBatchNorm")
+    trained = ResNet([StageSpec(1, 1, True)], **small, **of_batches)
+    frozen, values = ResNet([StageSpec(1, 1, True)], **small), trained.state_dict()
+    with pytest.warns(
+        UserWarning, match="the model's stem.bn1 and 4 others add none; give eps=1e-5"
+    ):
+        load_weights(frozen, values)
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        load_weights(frozen, values, eps=1e-5)
+        load_weights(frozen, frozen.state_dict())
+        load_weights(trained, values)
+        norms = NORMS | {"FrozenBN": partial(FrozenBatchNorm2d, eps=1e-5)}
+        load_weights(ResNet([StageSpec(1, 1, True)], norms=norms, **small), values)
+
+
 def test_models_without_memory_are_refused():
     with torch.device("meta"):
         model = small_resnet()
@@ -415,6 +444,7 @@ def test_detectron2s_names(tmp_path, keys):
     )
 
 
+@pytest.mark.filterwarnings("ignore:load_weights")
 def test_the_report():
     model = small_resnet()
     values = fill(model.state_dict())
