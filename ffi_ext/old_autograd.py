@@ -83,7 +83,8 @@ class _Call(Function):
         before = dict(call.__dict__)
         saved = call._saved = ctx.saved_tensors  # once: checkpoints give it away
         try:
-            with torch.enable_grad():  # as in the original: it may make variables and run a net again
+            # As in the original: it may make variables and run a net again. What it was given has no history.
+            with torch.enable_grad():
                 result = call.backward(*map(_with_memory, gradients))
         finally:
             call.__dict__.pop("_saved", None)

@@ -448,6 +448,14 @@ def test_exit_codes_and_messages(tmp_path):
     assert ffi_ext_command(tmp_path).returncode == 2
 
 
+def test_a_crash_in_c_is_told_with_its_place_in_the_script(tmp_path):
+    (tmp_path / "crash.py").write_text("import ctypes\n\nctypes.string_at(0)\n")
+    done = ffi_ext_command(tmp_path, "run", "crash.py")
+    assert done.returncode == 128 + signal.SIGSEGV
+    assert 'crash.py", line 3 in <module>' in done.stderr
+    assert "crash.py was ended by SIGSEGV, an error in its C code: build that with" in done.stderr
+
+
 def test_options_before_the_script_are_pythons(tmp_path):
     (tmp_path / "tools").mkdir()
     (tmp_path / "tools" / "train.py").write_text(
