@@ -296,6 +296,8 @@ def test_build_extension_stays_the_command_that_it_is():
             assert isinstance(ours(Distribution()), original)
             command = ours.with_options(use_ninja=False)(Distribution())
             assert isinstance(command, ours) and command.use_ninja is False
+            with pytest.raises(TypeError, match="missing 1 required positional argument: 'name'"):
+                ours(headers=["a.h"], sources=["a.c"])
         finally:
             ffi_ext.uninstall()
         assert cpp_extension.BuildExtension is original
