@@ -564,12 +564,14 @@ def test_doctor_knows_the_folders_of_a_repository_and_extensions_without_a_name(
 
 
 def test_doctor_finds_copies_of_torch_utils_ffi(tmp_path, capsys):
-    (tmp_path / "ffiext.py").write_text(
-        "def _wrap(f, *a):\n    return torch._C._safe_call(f, *a)\n"
+    (tmp_path / "ffi_ext.py").write_text(
+        "import torch\ndef _wrap(f, *a):\n    return torch._C._safe_call(f, *a)\n"
     )
     cli.main(["doctor", str(tmp_path), "--json"])
-    notes = "\n".join(json.loads(capsys.readouterr().out)["notes"])
-    assert "ffiext.py:2: this is a copy of torch.utils.ffi" in notes
+    report = json.loads(capsys.readouterr().out)
+    assert "ffi_ext.py:3: this is a copy of torch.utils.ffi" in "\n".join(report["notes"])
+    (problem,) = report["problems"]  # a name that is taken; not what torch has no more
+    assert "ffi_ext.py: it hides ffi_ext from Pythons that start in its folder" in problem
 
 
 def test_doctor_finds_names_of_python_2(tmp_path, capsys):

@@ -62,6 +62,7 @@ def scripts(folder: Path, report: Report) -> None:
         if tree is None:
             continue
         counts = {"`.data[0]`": 0, "`volatile`": 0}
+        is_copy = False
         optional = set(survey_names.optional_imports(tree))
         for node in ast.walk(tree):
             if isinstance(node, ast.Import):
@@ -93,6 +94,7 @@ def scripts(folder: Path, report: Report) -> None:
             elif is_old_function(node):
                 old.append(f"{node.name} ({shown}:{node.lineno})")  # type: ignore[attr-defined]
             elif isinstance(node, ast.Attribute) and node.attr == "_safe_call":
+                is_copy = True
                 report.notes.append(f"{shown}:{node.lineno}: {legacy.COPIED}")
         for what, count in counts.items():
             if count:
@@ -101,7 +103,12 @@ def scripts(folder: Path, report: Report) -> None:
             report.problems.append(
                 f"{shown}:{line}: {name.lstrip('.')} is of Python 2: write {survey_names.OF_PYTHON_2[name]}"
             )
-        for name, line in survey_names.of_libraries(tree, local).items():
+        if path.name == "ffi_ext.py":
+            report.problems.append(
+                f"{shown}: it hides ffi_ext from Pythons that start in its folder: remove it, or call it otherwise"
+            )
+        asked = {} if is_copy else survey_names.of_libraries(tree, local)
+        for name, line in asked.items():
             missing.setdefault(name, []).append(f"{shown}:{line}")
     for name, places in sorted(missing.items()):
         more = f" (and {len(places) - 1} files more)" if len(places) > 1 else ""
