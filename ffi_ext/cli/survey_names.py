@@ -53,6 +53,8 @@ OF_PYTHON_2 = {
 ASKS_FOR_PYTHON = re.compile(r"version|hasattr|\bPY_?[23]\b", re.I)
 # Libraries that are imported to see what they have; of others, and of Python's own, those that are loaded.
 SEEN = ("numpy", "scipy", "torch")
+# Not asked for: what ffi_ext has, and what the repository may fill itself.
+FILLED = (legacy.NAME, "torch.ops.", "torch.classes.")
 # What `ffi-ext run` brings back, beside torch.utils.ffi.
 BROUGHT_BACK = (
     "torch._six",
@@ -195,7 +197,7 @@ def of_libraries(tree: ast.Module, local: set[str]) -> dict[str, int]:
                 module = None if node in guarded else module_of(node.value)
                 if module is not None and not has(module, node.attr):
                     missing.setdefault(f"{module.__name__}.{node.attr}", node.lineno)
-    return {name: line for name, line in missing.items() if not name.startswith(legacy.NAME)}
+    return {name: line for name, line in missing.items() if not name.startswith(FILLED)}
 
 
 def _module(name: str) -> ModuleType | None:
