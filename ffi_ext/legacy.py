@@ -101,7 +101,8 @@ def _called_build_extension(cpp_extension) -> None:  # type: ignore[no-untyped-d
 
     class BuildExtension(original):  # type: ignore[misc, valid-type]
         def __new__(cls, *args, **kwargs):  # type: ignore[no-untyped-def]
-            if not isinstance(kwargs.get("name", args[0] if args else None), str):
+            name = kwargs.get("name", args[0] if args else None)
+            if not isinstance(name, str) and "headers" not in kwargs:
                 return super().__new__(cls)  # of a Distribution, as setuptools calls it
             from ffi_ext import torch_utils_ffi
 

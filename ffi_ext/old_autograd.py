@@ -3,18 +3,25 @@
 The original's Functions (PyTorch 0.1.12 to 0.3.1) have instance methods `forward` and `backward`, keep
 their state on `self`, and are called as `F(arguments)(inputs)`. Here each such call becomes a call of a
 Function of today. Functions with static methods never come here: their `ctx` is of another class.
+
+Beside them, the few names of torch's own that scripts of that time import and that are no more.
 """
 
 from __future__ import annotations
 
+import collections.abc
 import copyreg
 import ctypes
+import math
+import queue
 import sys
 import weakref
 from collections.abc import Callable
+from types import ModuleType
 from typing import Any
 
 import torch
+import torch.utils.data.dataloader
 from torch.autograd import Function
 
 from ffi_ext.gradients import once
@@ -83,7 +90,8 @@ class _Call(Function):
         before = dict(call.__dict__)
         saved = call._saved = ctx.saved_tensors  # once: checkpoints give it away
         try:
-            with torch.enable_grad():  # as in the original: it may make variables and run a net again
+            # As in the original: it may make variables and run a net again. What it was given has no history.
+            with torch.enable_grad():
                 result = call.backward(*map(_with_memory, gradients))
         finally:
             call.__dict__.pop("_saved", None)
@@ -236,12 +244,49 @@ def _assert_no_grad(tensor: torch.Tensor) -> None:
 
 _LOSSES: dict[str, Any] = {"_assert_no_grad": _assert_no_grad}
 
+# What a batch's tensors were made with, by NumPy's names of types: Detectron.pytorch's gather() imports it.
+_LOADER: dict[str, Any] = {
+    "numpy_type_map": {
+        "float64": torch.DoubleTensor,
+        "float32": torch.FloatTensor,
+        "float16": torch.HalfTensor,
+        "int64": torch.LongTensor,
+        "int32": torch.IntTensor,
+        "int16": torch.ShortTensor,
+        "int8": torch.CharTensor,
+        "uint8": torch.ByteTensor,
+    }
+}
+
+
+def _six() -> ModuleType:
+    """torch's module of names that Python 2 and 3 have both, which loaders of data import; it went in torch 2.0."""
+    six = ModuleType("torch._six", "From ffi_ext: names of torch before 2.0.")
+    six.__dict__.update(
+        {"PY2": False, "PY3": True, "inf": math.inf, "nan": math.nan, "queue": queue},
+        string_classes=(str, bytes),
+        int_classes=int,
+        container_abcs=collections.abc,
+        FileNotFoundError=FileNotFoundError,
+    )
+    return six
+
 
 def install() -> None:
-    """Makes old-style Functions, `.data[0]`, `backward(torch.ones(1))` and `retain_variables` work. Once is enough."""
+    """Makes old-style Functions, `.data[0]`, `backward(torch.ones(1))` and `retain_variables` work, and `torch._six`.
+
+    Once is enough.
+    """
     if _originals:
         return
-    changed = ((Function, _INSTANCES), (torch.Tensor, _TENSORS), (torch.nn.modules.loss, _LOSSES))
+    sys.modules.setdefault("torch._six", _six())
+    changed = (
+        (Function, _INSTANCES),
+        (torch.Tensor, _TENSORS),
+        (torch.nn.modules.loss, _LOSSES),
+        (torch.utils.data.dataloader, _LOADER),
+        (torch, {"_six": sys.modules["torch._six"]}),
+    )
     for owner, names in changed:
         for name, value in names.items():
             _originals[owner, name] = owner.__dict__.get(name, _ABSENT)
@@ -257,3 +302,4 @@ def uninstall() -> None:
         else:
             setattr(owner, name, value)
     _originals.clear()
+    sys.modules.pop("torch._six", None)

@@ -6,6 +6,7 @@ import errno
 import io
 import json
 import os
+import platform
 import pty
 import re
 import select
@@ -14,8 +15,10 @@ import signal
 import subprocess
 import sys
 import time
+from importlib import metadata
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 import ffi_ext
@@ -504,13 +507,62 @@ def test_doctor_asks_for_no_module_that_a_script_does_without(tmp_path, capsys):
     assert "pip install StringIO" not in problems
 
 
+def test_doctor_finds_what_libraries_have_no_more(tmp_path, capsys, monkeypatch):
+    """Names that NumPy 1.24, Python 3.10 and torch 1.0 dropped."""
+    monkeypatch.delattr("numpy.float", raising=False)  # older ones have it still
+    (tmp_path / "old.py").write_text(
+        "import numpy as np, collections, torch, torch.backends.cudnn as cudnn\n"
+        "from torch._thnn import type2backend\nfrom torch.nn import _functions, Module as M, functional as F\n"
+        "from torch._six import inf\nimport torch.nn as nn\n"
+        "a = np.zeros(3).astype(np.float)\nb = np.float\nc = collections.Mapping\nd = torch.btrifact(a)\n"
+        "e = F.relu(nn.Linear(2, 3), M, cudnn.benchmark, np.linalg.norm(a), torch.FloatTensor)\n"
+        "f = np.no_such_place.deeper\n"
+    )
+    (tmp_path / "both.py").write_text(
+        "import numpy as np, collections\nimport torch.utils.ffi\n"
+        "try:\n    real = np.float\nexcept AttributeError:\n    real = np.floating_\n"
+        "if hasattr(np, 'float'):\n    real = np.float\n"
+        "try:\n    from torch._thnn import type2backend\nexcept ImportError:\n    pass\n"
+        "def g(torch):\n    return torch.utils.ffi, torch.nonsense\n"
+        "import torch as t\ncollections.mine = t.ops.mine.scale(1)\n"
+    )
+    (tmp_path / "more.py").write_text("import numpy\nx = numpy.float(3)\n")
+    assert cli.main(["doctor", str(tmp_path), "--json"]) == 1
+    report = json.loads(capsys.readouterr().out)
+    python, torch, numpy = platform.python_version(), metadata.version("torch"), np.__version__
+    rewrite = "rewrite what needs it, or use a version that has it"
+    assert report["problems"] == [
+        f"old.py:8: Python {python} has no collections.Mapping: write collections.abc.Mapping",
+        f"more.py:2 (and 1 files more): numpy {numpy} has no numpy.float: write float",
+        f"old.py:11: numpy {numpy} has no numpy.no_such_place: {rewrite}",
+        f"old.py:2: torch {torch} has no torch._thnn: {rewrite}",
+        f"old.py:9: torch {torch} has no torch.btrifact: {rewrite}",
+        f"old.py:3: torch {torch} has no torch.nn._functions: {rewrite}",
+    ]
+    back = "`ffi-ext run` and install(autograd=True) bring it back"
+    assert f"old.py:4: torch {torch} has no torch._six: {back}" in report["notes"]
+
+
+def test_doctor_knows_the_folders_of_a_repository_and_extensions_without_a_name(tmp_path, capsys):
+    """Folders without __init__.py can be imported from the repository's own."""
+    (tmp_path / "lib" / "nms").mkdir(parents=True)
+    (tmp_path / "lib" / "nms" / "wrapper.py").write_text("from lib.nms.wrapped import nms\n")
+    build = "from torch.utils.cpp_extension import BuildExtension\nBuildExtension(headers=[], sources=[])\n"
+    (tmp_path / "build.py").write_text(build)
+    assert cli.main(["doctor", str(tmp_path), "--json"]) == 1
+    problems = json.loads(capsys.readouterr().out)["problems"]
+    assert problems == ["build.py:2: the extension has no name: give it one, such as '_ext.my_lib'"]
+
+
 def test_doctor_finds_copies_of_torch_utils_ffi(tmp_path, capsys):
-    (tmp_path / "ffiext.py").write_text(
-        "def _wrap(f, *a):\n    return torch._C._safe_call(f, *a)\n"
+    (tmp_path / "ffi_ext.py").write_text(
+        "import torch\ndef _wrap(f, *a):\n    return torch._C._safe_call(f, *a)\n"
     )
     cli.main(["doctor", str(tmp_path), "--json"])
-    notes = "\n".join(json.loads(capsys.readouterr().out)["notes"])
-    assert "ffiext.py:2: this is a copy of torch.utils.ffi" in notes
+    report = json.loads(capsys.readouterr().out)
+    assert "ffi_ext.py:3: this is a copy of torch.utils.ffi" in "\n".join(report["notes"])
+    (problem,) = report["problems"]  # a name that is taken; not what torch has no more
+    assert "ffi_ext.py: it hides ffi_ext from Pythons that start in its folder" in problem
 
 
 def test_doctor_finds_names_of_python_2(tmp_path, capsys):

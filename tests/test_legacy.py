@@ -297,6 +297,8 @@ def test_build_extension_stays_the_command_that_it_is():
             assert isinstance(ours(Distribution()), original)
             command = ours.with_options(use_ninja=False)(Distribution())
             assert isinstance(command, ours) and command.use_ninja is False
+            with pytest.raises(TypeError, match="missing 1 required positional argument: 'name'"):
+                ours(headers=["a.h"], sources=["a.c"])
         finally:
             ffi_ext.uninstall()
         assert cpp_extension.BuildExtension is original
@@ -447,6 +449,14 @@ def test_exit_codes_and_messages(tmp_path):
     assert done.returncode == 2 and "command not found: no-such-command" in done.stderr
     assert ffi_ext_command(tmp_path, "run").returncode == 2
     assert ffi_ext_command(tmp_path).returncode == 2
+
+
+def test_a_crash_in_c_is_told_with_its_place_in_the_script(tmp_path):
+    (tmp_path / "crash.py").write_text("import ctypes\n\nctypes.string_at(0)\n")
+    done = ffi_ext_command(tmp_path, "run", "crash.py")
+    assert done.returncode == 128 + signal.SIGSEGV
+    assert 'crash.py", line 3 in <module>' in done.stderr
+    assert "crash.py was ended by SIGSEGV, an error in its C code: build that with" in done.stderr
 
 
 def test_options_before_the_script_are_pythons(tmp_path):

@@ -10,6 +10,7 @@ import subprocess
 import sys
 import weakref
 
+import numpy as np
 import pytest
 import torch
 from torch.autograd import Function, Variable
@@ -315,6 +316,18 @@ def test_losses_may_ask_for_targets_without_gradient():
         _assert_no_grad(torch.ones(2, requires_grad=True))
 
 
+def test_what_loaders_of_data_import():
+    """Their gather() makes a batch of NumPy's numbers; names as of torch 1.0."""
+    from torch._six import container_abcs, int_classes, string_classes
+    from torch.utils.data.dataloader import numpy_type_map
+
+    assert torch._six.inf == float("inf")
+    assert isinstance("a", string_classes) and isinstance(1, int_classes)
+    assert isinstance([1], container_abcs.Sequence)
+    made = numpy_type_map[np.float32(1).dtype.name]([1.0, 2.0])
+    assert made.dtype is torch.float32 and made.tolist() == [1, 2]
+
+
 def test_volatile():
     with pytest.warns(UserWarning, match="volatile"):
         assert not Variable(torch.ones(2), volatile=True).requires_grad
@@ -326,6 +339,10 @@ def test_uninstall_takes_it_back():
         Scale(1.0)(leaf(1), leaf(1))
     with pytest.raises(IndexError):
         torch.tensor(1.0)[0]
+    with pytest.raises(ImportError, match="numpy_type_map"):
+        from torch.utils.data.dataloader import numpy_type_map  # noqa: F401
+    with pytest.raises(ImportError, match="torch._six"):
+        from torch._six import inf  # noqa: F401
 
 
 SCRIPT = """

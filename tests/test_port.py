@@ -277,7 +277,10 @@ def test_first_elements(old, new):
 def test_what_a_first_element_may_become_is_told_with_its_parentheses():
     notes: list[str] = []
     port_scripts.first_elements("import torch\ny = (a - b).data[0]\n", Path("a.py"), notes)
-    assert "if it is a number write (a - b).item(); the first of several is (a - b).data[0] still" in notes[0]
+    assert (
+        "if it is a number write (a - b).item(); the first of several is (a - b).data[0] still"
+        in notes[0]
+    )
 
 
 @pytest.mark.parametrize(
@@ -325,7 +328,10 @@ def test_volatile(old, new, note):
         ("def forward(self, x):\n  return self.backward(x)", "uses self.backward"),
         ("def forward(self, x):\n  ctx = 1\n  return x", "uses the name ctx"),
         ("def __call__(self):\n  pass\n def forward(self, x):\n  return x", "method __call__"),
-        ("def again(self):\n  pass\n def forward(self, x):\n  return x", "again is for others to call"),
+        (
+            "def again(self):\n  pass\n def forward(self, x):\n  return x",
+            "again is for others to call",
+        ),
         (
             "def __init__(self, k=K):\n  self.k = k\n def forward(self, x):\n  return x",
             "no constant",

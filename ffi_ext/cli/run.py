@@ -43,6 +43,8 @@ def _environment(wrappers: Path) -> dict[str, str]:
     env["FFI_EXT_WRAPPERS"] = str(wrappers)
     # What pip reads as --no-build-isolation: for a pip that a script calls.
     env["PIP_NO_BUILD_ISOLATION"] = "0"
+    # Where in the script C code crashed: no shell says "Segmentation fault" for a child of ours.
+    env.setdefault("PYTHONFAULTHANDLER", "1")
     # CMake 4 refuses projects that ask for one before 3.5, unless it is told not to.
     env.setdefault("CMAKE_POLICY_VERSION_MINIMUM", "3.5")
     # Scripts that compile for themselves (g++ -I$TORCH/lib/include ...): torch's headers are ours now.
@@ -126,8 +128,24 @@ def _is_in_foreground() -> bool:
         return False
 
 
+NAMES = ("SIGABRT", "SIGBUS", "SIGFPE", "SIGILL", "SIGSEGV")
+CRASHES = {int(getattr(signal, name)): name for name in NAMES if hasattr(signal, name)}
+
+
+def _ended_by(number: int, words: list[str]) -> int:
+    """The exit code of what a signal ended, as a shell gives it; a shell also says that it crashed."""
+    if number in CRASHES:
+        complain(
+            f"{shlex.join(words)} was ended by {CRASHES[number]}, an error in its C code: build that with "
+            "CFLAGS='-g -fsanitize=address', run it with LD_PRELOAD=$(gcc -print-file-name=libasan.so), and its line "
+            "is named"
+        )
+    return 128 + number
+
+
 def run(command: list[str], quiet: bool = False) -> int:
     """Runs a script or, after `--`, a command, with torch.utils.ffi in place for all its children."""
+    words = command
     if command[:1] == ["--"]:
         command = _without_isolation(command[1:])
     elif command and command[0].startswith("-"):  # -m MODULE, -u SCRIPT: Python's options
@@ -155,4 +173,4 @@ def run(command: list[str], quiet: bool = False) -> int:
             code = _call(command, env, subprocess.DEVNULL if quiet else None)
         except OSError as error:
             return complain(f"{shlex.join(command)} cannot be started: {error.strerror}")
-    return 128 - code if code < 0 else code  # ended by a signal: as a shell says it
+    return _ended_by(-code, words) if code < 0 else code

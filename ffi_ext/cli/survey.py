@@ -50,8 +50,10 @@ def is_called_build_extension(node: ast.AST) -> bool:
 def scripts(folder: Path, report: Report) -> None:
     """Reads every Python file: extensions, what is missing, what today's torch does not take."""
     paths = files(folder, ".py")
-    local = {p.stem for p in paths} | {p.parent.name for p in paths} | {"_ext"}
+    folders = {part for p in paths for part in p.relative_to(folder).parts[:-1]}
+    local = {p.stem for p in paths} | folders | {folder.resolve().name, "_ext"}
     imported: dict[str, str] = {}
+    missing: dict[str, list[str]] = {}
     old: list[str] = []
     mistaken: set[str] = set()
     for path in paths:
@@ -60,6 +62,7 @@ def scripts(folder: Path, report: Report) -> None:
         if tree is None:
             continue
         counts = {"`.data[0]`": 0, "`volatile`": 0}
+        is_copy = False
         optional = set(survey_names.optional_imports(tree))
         for node in ast.walk(tree):
             if isinstance(node, ast.Import):
@@ -91,6 +94,7 @@ def scripts(folder: Path, report: Report) -> None:
             elif is_old_function(node):
                 old.append(f"{node.name} ({shown}:{node.lineno})")  # type: ignore[attr-defined]
             elif isinstance(node, ast.Attribute) and node.attr == "_safe_call":
+                is_copy = True
                 report.notes.append(f"{shown}:{node.lineno}: {legacy.COPIED}")
         for what, count in counts.items():
             if count:
@@ -99,6 +103,17 @@ def scripts(folder: Path, report: Report) -> None:
             report.problems.append(
                 f"{shown}:{line}: {name.lstrip('.')} is of Python 2: write {survey_names.OF_PYTHON_2[name]}"
             )
+        if path.name == "ffi_ext.py":
+            report.problems.append(
+                f"{shown}: it hides ffi_ext from Pythons that start in its folder: remove it, or call it otherwise"
+            )
+        asked = {} if is_copy else survey_names.of_libraries(tree, local)
+        for name, line in asked.items():
+            missing.setdefault(name, []).append(f"{shown}:{line}")
+    for name, places in sorted(missing.items()):
+        more = f" (and {len(places) - 1} files more)" if len(places) > 1 else ""
+        found = report.notes if name in survey_names.BROUGHT_BACK else report.problems
+        found.append(f"{places[0]}{more}: {survey_names.without(name)}")
     if mistaken:
         report.notes.append(
             f"torch's BuildExtension is called as create_extension: {', '.join(sorted(mistaken))}. It works "
@@ -153,6 +168,10 @@ def _extension(tree: ast.Module, call: ast.Call, path: Path, shown: str, report:
     arguments |= dict(zip(("name", "headers", "sources"), call.args, strict=False))
     name = arguments.get("name")
     report.extensions.append(f"{shown}:{call.lineno}: {ast.unparse(name) if name else '?'}")
+    if name is None and not call.args and all(keyword.arg for keyword in call.keywords):
+        report.problems.append(
+            f"{shown}:{call.lineno}: the extension has no name: give it one, such as '_ext.my_lib'"
+        )
     _files_of({key: _strings(arguments.get(key), tree) for key in LISTS}, path, shown, report)
 
 

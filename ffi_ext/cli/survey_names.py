@@ -3,11 +3,17 @@
 from __future__ import annotations
 
 import ast
+import builtins
+import collections.abc
+import contextlib
 import importlib.util
+import platform
 import re
 import sys
+import warnings
 from collections.abc import Iterator
 from pathlib import Path
+from types import ModuleType
 from typing import TYPE_CHECKING
 
 from ffi_ext import legacy
@@ -44,12 +50,22 @@ OF_PYTHON_2 = {
     ".itervalues": ".values",
 }
 # In what a script asks before it does the one thing or the other.
-ASKS_FOR_PYTHON = re.compile(r"version|\bPY_?[23]\b", re.I)
+ASKS_FOR_PYTHON = re.compile(r"version|hasattr|\bPY_?[23]\b", re.I)
+# Libraries that are imported to see what they have; of others, and of Python's own, those that are loaded.
+SEEN = ("numpy", "scipy", "torch")
+# Not asked for: what ffi_ext has, and what the repository may fill itself.
+FILLED = (legacy.NAME, "torch.ops.", "torch.classes.")
+# What `ffi-ext run` brings back, beside torch.utils.ffi.
+BROUGHT_BACK = (
+    "torch._six",
+    "torch.nn.modules.loss._assert_no_grad",
+    "torch.utils.data.dataloader.numpy_type_map",
+)
 
 
 def _is_installed(name: str) -> bool:
     try:
-        return importlib.util.find_spec(name) is not None
+        return name in sys.modules or importlib.util.find_spec(name) is not None
     except (ImportError, ValueError):
         return False
 
@@ -85,24 +101,9 @@ def optional_imports(tree: ast.Module) -> Iterator[ast.AST]:
 def of_python_2(tree: ast.Module) -> dict[str, int]:
     """Names of Python 2 that a script uses and does not define or import, and where it does first."""
     used: dict[str, int] = {}
-    known: set[str] = set()
-    guarded: set[ast.AST] = set()
-    for node in ast.walk(tree):
-        if isinstance(node, ast.Try):
-            if _catches(node, "NameError|AttributeError"):
-                guarded |= {found for part in node.body for found in ast.walk(part)}
-        elif isinstance(node, (ast.If, ast.IfExp, ast.BoolOp)):
-            test = node if isinstance(node, ast.BoolOp) else node.test
-            if ASKS_FOR_PYTHON.search(ast.unparse(test)):
-                guarded |= set(ast.walk(node))
-        if isinstance(node, ast.Name) and not isinstance(node.ctx, ast.Load):
-            known.add(node.id)
-        elif isinstance(node, ast.alias):
-            known.add(node.asname or node.name)
-        elif isinstance(node, ast.arg):
-            known.add(node.arg)
-        elif isinstance(node, (ast.FunctionDef, ast.ClassDef)):
-            known.add(node.name)
+    guarded = _guarded(tree, "NameError|AttributeError")
+    known = _defined(tree)
+    known |= {a.asname or a.name for a in ast.walk(tree) if isinstance(a, ast.alias)}
     for node in ast.walk(tree):
         name = ""
         if isinstance(node, ast.Name):
@@ -116,6 +117,111 @@ def of_python_2(tree: ast.Module) -> dict[str, int]:
         ):
             used.setdefault(name, node.lineno)  # type: ignore[attr-defined]
     return used
+
+
+def _guarded(tree: ast.Module, errors: str) -> set[ast.AST]:
+    """What a script tries, ready for these errors, or does after a question for a version."""
+    guarded: set[ast.AST] = set()
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Try):
+            if _catches(node, errors):
+                guarded |= set(ast.walk(node))
+        elif isinstance(node, (ast.If, ast.IfExp, ast.BoolOp)):
+            test = node if isinstance(node, ast.BoolOp) else node.test
+            if ASKS_FOR_PYTHON.search(ast.unparse(test)):
+                guarded |= set(ast.walk(node))
+    return guarded
+
+
+def _defined(tree: ast.Module) -> set[str]:
+    """Names that a script gives to something else than what it imports."""
+    known: set[str] = set()
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Name) and not isinstance(node.ctx, ast.Load):
+            known.add(node.id)
+        elif isinstance(node, ast.arg):
+            known.add(node.arg)
+        elif isinstance(node, (ast.FunctionDef, ast.ClassDef)):
+            known.add(node.name)
+    return known
+
+
+def of_libraries(tree: ast.Module, local: set[str]) -> dict[str, int]:
+    """What a script asks of modules of this Python that they do not have, such as numpy.float, and where it does first.
+
+    Args:
+        local: Names of the repository's own modules.
+    """
+    guarded = _guarded(tree, "ImportError|ModuleNotFound|AttributeError")
+    modules: dict[str, ModuleType] = {}  # by their names in the script
+    missing: dict[str, int] = {}
+
+    def has(module: ModuleType, name: str) -> bool:
+        return hasattr(module, name) or _is_installed(f"{module.__name__}.{name}")
+
+    def module_of(node: ast.expr) -> ModuleType | None:
+        if isinstance(node, ast.Name):
+            return modules.get(node.id)
+        outer = module_of(node.value) if isinstance(node, ast.Attribute) else None
+        inner = getattr(outer, node.attr, None) if isinstance(node, ast.Attribute) else None
+        return inner if isinstance(inner, ModuleType) else None
+
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        for node in ast.walk(tree):
+            if isinstance(node, ast.Import):
+                imported = [(a.name, a) for a in node.names]
+            elif isinstance(node, ast.ImportFrom) and node.module and not node.level:
+                imported = [(node.module, a) for a in node.names]
+            else:
+                continue
+            for path, alias in imported:
+                first = path.partition(".")[0]
+                module = None if first in local else _module(path)
+                lost = path if first in SEEN and not _is_installed(path) else ""
+                name, inner = alias.asname or alias.name, module
+                if isinstance(node, ast.ImportFrom):
+                    if module is not None and alias.name != "*" and not has(module, alias.name):
+                        lost = f"{path}.{alias.name}"
+                    inner = getattr(module, alias.name, None)
+                elif not alias.asname:
+                    name, inner = first, _module(first)
+                if isinstance(inner, ModuleType):
+                    modules[name] = inner
+                if lost and first not in local and node not in guarded:
+                    missing.setdefault(lost, node.lineno)
+        for name in {*_defined(tree), *local} & set(modules):
+            del modules[name]
+        for node in ast.walk(tree):
+            if isinstance(node, ast.Attribute) and isinstance(node.ctx, ast.Load):
+                module = None if node in guarded else module_of(node.value)
+                if module is not None and not has(module, node.attr):
+                    missing.setdefault(f"{module.__name__}.{node.attr}", node.lineno)
+    return {name: line for name, line in missing.items() if not name.startswith(FILLED)}
+
+
+def _module(name: str) -> ModuleType | None:
+    if name.partition(".")[0] in SEEN and name not in sys.modules:
+        with contextlib.suppress(Exception):
+            importlib.import_module(name)
+    return sys.modules.get(name)
+
+
+def without(name: str) -> str:
+    """That a library has something no more, and what to do."""
+    path, _, last = name.rpartition(".")
+    first = name.partition(".")[0]
+    version = getattr(sys.modules.get(first), "__version__", "")
+    if first in sys.stdlib_module_names:
+        first, version = "Python", platform.python_version()
+    cure = "rewrite what needs it, or use a version that has it"
+    if path == "numpy" and hasattr(builtins, last):
+        cure = f"write {last}"
+    elif path == "collections" and hasattr(collections.abc, last):
+        cure = f"write collections.abc.{last}"
+    elif name in BROUGHT_BACK:
+        cure = "`ffi-ext run` and install(autograd=True) bring it back"
+    return f"{first} {version} has no {name}: {cure}"
 
 
 def is_beside(init: Path, name: str) -> bool:
