@@ -184,13 +184,18 @@ def attack_one_module(functions: int, calls: int, seed: int, home: Path) -> dict
     r = random.Random(seed)
     made = prototypes.functions(functions, r)
     attack = Attack(build(made, home), made, r)
-    for _ in range(max(2000, calls // 10)):  # pools and caches fill
-        attack.once()
-    gc.collect()
     passed = passed_values(made)
-    before, memory = [*map(sys.getrefcount, passed)], children.resident_bytes()
-    for _ in range(calls // 2):
-        attack.once()
+
+    def the_same_calls() -> None:
+        again = random.Random(seed)
+        for _ in range(calls // 8):
+            attack.once(again)
+
+    the_same_calls()
+    before = [*map(sys.getrefcount, passed)]
+    # Torch and NumPy go on filling caches of their own for a while.
+    children.refuse_growth(the_same_calls, "the same calls once more", most=50 + calls // 200)
+    memory = children.resident_bytes()
     in_threads(attack, calls // 2, 8, seed)
     gc.collect()
     after, grown = [*map(sys.getrefcount, passed)], children.resident_bytes() - memory

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import ctypes
+import gc
 import json
 import os
 import pickle
@@ -120,11 +121,29 @@ class _Allocated(ctypes.Structure):
 
 
 def allocated_bytes() -> int:
-    """Memory that malloc has given out, of its main arena and of its own mappings."""
+    """Memory that malloc has given out, of all its arenas and of its own mappings."""
     mallinfo2 = ctypes.CDLL(None).mallinfo2
     mallinfo2.restype = _Allocated
     now = mallinfo2()
     return int(now.uordblks + now.hblkhd)
+
+
+def refuse_growth(work: Callable[[], Any], what: str, most: int = 50) -> None:
+    """Does the same work some times.
+
+    Raises:
+        AssertionError: Each time left `most` of Python's blocks behind, or kilobytes of what malloc gives out.
+    """
+    grown = []
+    for _ in range(4):
+        gc.collect()
+        before = sys.getallocatedblocks(), allocated_bytes()
+        work()
+        gc.collect()
+        after = sys.getallocatedblocks(), allocated_bytes()
+        grown.append([now - then for now, then in zip(after, before, strict=True)])
+    blocks, size = map(min, zip(*grown[1:], strict=True))  # at first pools and caches fill
+    assert blocks < most and size < 2000, f"{what}: {blocks} blocks, {size} bytes more each time"
 
 
 def address_space() -> int:

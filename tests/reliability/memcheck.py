@@ -16,7 +16,7 @@ from pathlib import Path
 
 from tests.reliability import children
 
-OURS = re.compile(r"/_(?:runtime|kernels|oom|threads|memcheck)[^/]*\.so$")
+OURS = re.compile(r"/_(?:runtime|kernels|ways|threads|memcheck)[^/]*\.so$")
 HEADER = "int branch(void);\n"
 SOURCE = """#include <stdlib.h>
 int branch(void) { /* the control: a jump that depends on memory never set */

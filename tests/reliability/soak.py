@@ -18,7 +18,7 @@ from typing import Any
 import torch
 
 from ffi_ext import BuildError, NativeError, create_extension, load_inline
-from tests.reliability import attack, children, prototypes
+from tests.reliability import attack, children, prototypes, ways
 
 WARM_UP = 0.2  # of the time, before the first measurement
 
@@ -70,14 +70,12 @@ def churn_step(module: Any) -> None:
 
 
 def main(minutes: int, seconds: int) -> int:
-    from tests.reliability import oom
-
     home = Path(tempfile.mkdtemp(prefix="soak-"))
     os.environ["FFI_EXT_CACHE"] = str(home / "cache")
     r = random.Random(1)
     made = prototypes.functions(60, r)
     under = attack.Attack(attack.build(made, home), made, r)
-    churned = load_inline("soak_churn", oom.SOURCE.replace("#include <TH/TH.h>", ""), oom.HEADER)
+    churned = load_inline("soak_churn", ways.SOURCE, ways.HEADER)
     length = minutes * 60 + seconds
     started = time.monotonic()
     rounds, samples, failures = 0, [], []

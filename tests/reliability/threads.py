@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sys
 import threading
+from collections.abc import Callable
 from contextlib import suppress
 from types import ModuleType
 
@@ -24,14 +25,18 @@ void share(THFloatTensor *t);
 void keep(THFloatTensor *t);
 void reshape_kept(long times);
 void let_go(void);
+void let_go_later(void);
 THFloatTensor *latest(long round);
 THFloatStorage *latest_storage(void);
 double norm(const struct pair *of);
 float total(const ffi_ext_tensor *t);
+void race(void);
 """
 SOURCE = """#include <TH/TH.h>
 #include <ffi_ext.h>
 #include <pthread.h>
+#include <sched.h>
+#include <time.h>
 struct pair { double x, y; };
 static THFloatTensor *shared;
 static __thread THFloatTensor *kept;
@@ -55,6 +60,11 @@ void reshape_kept(long times) {
   for (long i = 0; i < times; i++) THFloatTensor_resize2d(kept, i % 2 ? 6 : 2, i % 2 ? 1 : 3);
 }
 void let_go(void) { THFloatTensor_free(kept); kept = NULL; }
+void let_go_later(void) {
+  struct timespec pause = {0, 100000};
+  nanosleep(&pause, NULL);
+  let_go();
+}
 static pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER;
 static THFloatTensor *made; /* in the round `made_in` */
 static long made_in = -1;
@@ -83,6 +93,13 @@ float total(const ffi_ext_tensor *t) {
   for (int64_t i = 0; i < t->numel; i++) sum += ((const float *)t->data)[i];
   return sum;
 }
+void race(void) { /* the control: of two threads, once both are here, a race that must be found */
+  static int here;
+  static long count;
+  __atomic_add_fetch(&here, 1, __ATOMIC_RELAXED);
+  while (__atomic_load_n(&here, __ATOMIC_RELAXED) < 2) sched_yield();
+  count++;
+}
 """
 
 
@@ -107,10 +124,26 @@ def one_round(lib: ModuleType, number: int, shared: torch.Tensor) -> None:
     lib.reshape_kept(2 * (number % 40) + 1)
     assert own.shape == (2, 3), own.shape
     lib.let_go()
+    # The lists of what C keeps grow with the GIL and shrink without it, in the midst of other threads' calls.
+    for _ in range(10):
+        lib.keep(torch.ones(6))
+        assert lib.first(shared) == 2.0 * shared.dim()
+        lib.let_go_later()
 
 
-def main(threads: int, rounds: int) -> int:
+def in_threads(work: Callable[[], None], threads: int) -> None:
+    running = [threading.Thread(target=work) for _ in range(threads)]
+    for thread in running:
+        thread.start()
+    for thread in running:
+        thread.join()
+
+
+def main(threads: int, rounds: int, control: int) -> int:
     lib = load_inline("threads", SOURCE, HEADER)
+    if control:
+        in_threads(lib.race, 2)
+        return 0  # the sanitizer makes another status of it
     shared = torch.full((3, 3), 2.0)
     lib.share(shared)
     failures: list[str] = []
@@ -131,14 +164,10 @@ def main(threads: int, rounds: int) -> int:
             failures.append(repr(error))
             together.abort()
 
-    running = [threading.Thread(target=work) for _ in range(threads)]
-    for thread in running:
-        thread.start()
-    for thread in running:
-        thread.join()
+    in_threads(work, threads)
     return children.finish("threads", {"threads": threads, "rounds": rounds}, failures)
 
 
 if __name__ == "__main__":
-    options = children.arguments(__doc__ or "", threads=8, rounds=100)
-    sys.exit(main(options.threads, options.rounds))
+    options = children.arguments(__doc__ or "", threads=8, rounds=100, control=0)
+    sys.exit(main(options.threads, options.rounds, options.control))
