@@ -12,6 +12,7 @@ import sys
 from collections.abc import Iterator
 from pathlib import Path
 
+import numpy as np
 import pytest
 import torch
 
@@ -257,6 +258,16 @@ def test_the_wrong_device_is_refused(calls, asked, learned):
         calls.total(cpu)
     with pytest.raises(TypeError, match="only_cuda.*argument 1 't'.* on cuda"):
         calls.only_cuda(cpu)
+
+
+def test_what_is_no_tensor_is_told_the_way_to_a_gpu(calls):
+    for function in (calls.total, calls.only_cuda):
+        with pytest.raises(
+            TypeError, match=r"copy it there with torch.from_numpy\(...\).to\('cuda'\)"
+        ):
+            function(np.ones(2, dtype=np.float32))
+        with pytest.raises(TypeError, match=r"with torch.tensor\(....*, device='cuda'\)"):
+            function([1.0])
 
 
 def test_storages_on_memory_of_other_allocators(calls, asked, monkeypatch):
