@@ -89,18 +89,23 @@ def _for_cffi(function: Function, index: int, c_type: Any, value: object) -> obj
 
 
 def _not_a_tensor(code: str, value: object) -> str:
-    hint = _made_a_tensor(value, f"..., dtype={DTYPES[code[1]]}")
+    record = types.record_of(code)
+    assert record is not None
+    hint = _made_a_tensor(value, f"..., dtype={DTYPES[code[1]]}", record.device)
     if is_storage(value):
         hint = ": a storage is no tensor; pass the tensor itself"
     return f"expected {wanted(code)}, got {describe(value)}{hint}"
 
 
-def _made_a_tensor(value: object, arguments: str = "...") -> str:
+def _made_a_tensor(value: object, arguments: str = "...", device: str = "cpu") -> str:
     """What to do with a value that is no tensor."""
     if value is None:
         return _NO_TENSOR
     if isinstance(value, (list, tuple)):
-        return f": make it a tensor with torch.tensor({arguments})"
+        there = "" if device == "cpu" else f", device={device!r}"
+        return f": make it a tensor with torch.tensor({arguments}{there})"
+    if isinstance(value, np.ndarray) and device != "cpu":
+        return f": copy it there with torch.from_numpy(...).to({device!r})"
     if hasattr(value, "__dlpack__"):
         return ": make it a tensor on the same memory with torch.from_dlpack(...)"
     return ""
@@ -180,7 +185,7 @@ def _from_numpy(
     if code in types.ARRAY_CODES:
         _check_device(function, index, value)
     elif not types.takes_arrays(code):
-        raise refusal(function, index, f"expected {wanted(code)}, got {describe(value)}")
+        raise refusal(function, index, _not_a_tensor(code, value))
     elif value.dtype != (dtype := _NUMPY_DTYPES[code[1]]):
         text = f"expected {wanted(code)} or a NumPy array of {dtype}, got {describe(value)}"
         raise refusal(function, index, f"{text}; convert it with .astype(numpy.{dtype})")
@@ -277,7 +282,7 @@ def _check_device(function: Function, index: int, value: object) -> None:
     if device in devices or (isinstance(value, np.ndarray) and "cpu" in devices):
         return
     where = " or ".join(devices)
-    hint = _made_a_tensor(value)
+    hint = _made_a_tensor(value, device=devices[0])
     if isinstance(value, torch.Tensor):
         hint = f"; move it with .to({devices[0]!r})" if device != "meta" else ""
     raise refusal(function, index, f"expected a tensor on {where}, got {describe(value)}{hint}")

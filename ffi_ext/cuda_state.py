@@ -114,6 +114,8 @@ def _exchange_device(device: int) -> int:
 ANSWERS: dict[str, Callable[[int], Any]] = {
     "current_device": lambda _: torch.cuda.current_device(),
     "exchange_device": _exchange_device,
+    # not set_device: a GPU that nobody uses would get a context, hundreds of MB of its memory
+    "return_to_device": lambda device: torch.cuda._maybe_exchange_device(device),
     "device_count": lambda _: torch.cuda.device_count(),
     # both devices in one number: the first one times 1000, and the other
     "peer_access": lambda pair: torch.cuda.can_device_access_peer(*divmod(pair, 1000)),

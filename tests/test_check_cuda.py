@@ -45,10 +45,8 @@ def test_each_part_is_told_of_whatever_becomes_of_the_others(check_cuda, tmp_pat
 def test_what_is_given_up_takes_its_children_along(check_cuda, tmp_path):
     """compute-sanitizer starts what it checks: both would keep the GPU."""
     log = tmp_path / "log"
-    text = (
-        "import subprocess as s; c = s.Popen(['sleep', '60']); print(c.pid, flush=True); c.wait()"
-    )
-    assert check_cuda.run([sys.executable, "-c", text], 1.5, log) == "not done after 2 s"
+    words = ["sh", "-c", "sleep 60 & echo $!; wait"]
+    assert check_cuda.run(words, 0.6, log) == "not done after 1 s"
     child = Path("/proc", log.read_text().strip(), "stat")
     assert not child.exists() or child.read_text().rpartition(")")[2].split()[0] == "Z"
 

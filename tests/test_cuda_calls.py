@@ -12,6 +12,7 @@ import sys
 from collections.abc import Iterator
 from pathlib import Path
 
+import numpy as np
 import pytest
 import torch
 
@@ -137,8 +138,8 @@ def asked(monkeypatch):
     """The questions to torch.cuda, which here has two GPUs."""
     log, current = [], [0]
 
-    def exchange(device):
-        log.append(("exchange", device))
+    def exchange(device, name="exchange"):
+        log.append((name, device))
         before, current[0] = current[0], device
         return before
 
@@ -147,6 +148,9 @@ def asked(monkeypatch):
         return 70 + device
 
     monkeypatch.setitem(cuda_state.ANSWERS, "exchange_device", exchange)
+    monkeypatch.setattr(
+        torch.cuda, "_maybe_exchange_device", lambda device: exchange(device, "return")
+    )
     monkeypatch.setitem(cuda_state.ANSWERS, "current_stream", stream)
     monkeypatch.setitem(cuda_state.ANSWERS, "current_device", lambda _: current[0])
     return log
@@ -171,13 +175,14 @@ def test_fields_tell_cuda_tensors_from_others(calls, asked, monkeypatch):
 
 
 def test_the_device_of_the_first_tensor_is_current_during_the_call(calls, asked):
+    """Where nobody used the GPU from before, torch does not set it: it would get a context, and lose memory."""
     first, second = torch.ones(2), torch.ones(2)
     with as_cuda(first), as_cuda(second, index=1):
         calls.total(first)
         assert asked == [("exchange", 0)]
         asked.clear()
         calls.total(second)
-        assert asked == [("exchange", 1), ("exchange", 0)]
+        assert asked == [("exchange", 1), ("return", 0)]  # by torch's way back
         assert calls.stream_of(second) == 71 + 1000
     assert calls.stream_of(first) == 0
 
@@ -253,6 +258,16 @@ def test_the_wrong_device_is_refused(calls, asked, learned):
         calls.total(cpu)
     with pytest.raises(TypeError, match="only_cuda.*argument 1 't'.* on cuda"):
         calls.only_cuda(cpu)
+
+
+def test_what_is_no_tensor_is_told_the_way_to_a_gpu(calls):
+    for function in (calls.total, calls.only_cuda):
+        with pytest.raises(
+            TypeError, match=r"copy it there with torch.from_numpy\(...\).to\('cuda'\)"
+        ):
+            function(np.ones(2, dtype=np.float32))
+        with pytest.raises(TypeError, match=r"with torch.tensor\(....*, device='cuda'\)"):
+            function([1.0])
 
 
 def test_storages_on_memory_of_other_allocators(calls, asked, monkeypatch):

@@ -464,6 +464,24 @@ def test_gpu_the_current_stream_and_a_graph(cuda_module):
 
 
 @needs_gpu
+def test_gpu_more_elements_than_an_int_counts(cuda_module):
+    """In 64 bits, and in more blocks than other tests need."""
+    if torch.cuda.mem_get_info()[0] < 16 << 30:
+        pytest.skip("it takes 16 GB of a GPU's memory")
+    half = (1 << 30) + 512
+    x, scale = torch.ones(1, 2, 1, half, device="cuda"), torch.tensor([2.0, 3.0], device="cuda")
+    cuda_module.frozen_bn_forward_float_cuda(x, scale, scale, cuda_module._ffi.NULL, 0, x)
+    assert x[0, 0].eq(4).all() and x[0, 1].eq(6).all()
+    del x
+    a, b = torch.ones(2 * half, dtype=torch.uint8, device="cuda"), scale[:1].byte()
+    out = torch.empty_like(a)
+    cuda_module.broadcast_add_uint8_cuda(a, b, out)
+    assert out.eq(3).all()
+    del a, out
+    torch.cuda.empty_cache()
+
+
+@needs_gpu
 def test_gpu_images():
     image = torch.randint(0, 256, (30, 40, 3), dtype=torch.uint8)
     mean, std = [100.0, 110.0, 120.0], [2.0, 3.0, 4.0]

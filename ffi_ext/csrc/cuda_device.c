@@ -13,6 +13,7 @@ typedef signed char device_index; /* c10::DeviceIndex */
 static struct {
   device_index (*current_device)(void);
   device_index (*exchange_device)(device_index);
+  device_index (*return_to_device)(device_index);
   int32_t (*current_stream)(int32_t, void **);
   int32_t (*allocate)(uint64_t, void **);
   int32_t (*release)(void *);
@@ -23,6 +24,7 @@ static struct {
 void ffi_cuda_look_up(void) {
   *(void **)&native.current_device = ffi_native_symbol("_ZN3c104cuda14current_deviceEv");
   *(void **)&native.exchange_device = ffi_native_symbol("_ZN3c104cuda14ExchangeDeviceEa");
+  *(void **)&native.return_to_device = ffi_native_symbol("_ZN3c104cuda19MaybeExchangeDeviceEa");
   *(void **)&native.current_stream = ffi_native_symbol("aoti_torch_get_current_cuda_stream");
   if (getenv("PYTORCH_NO_CUDA_MEMORY_CACHING")) return; /* which they do not ask: cuda_state.py */
   *(void **)&native.allocate = ffi_native_symbol("aoti_torch_cuda_caching_allocator_raw_alloc");
@@ -32,22 +34,29 @@ void ffi_cuda_look_up(void) {
 static int is_trusted(void) { return __atomic_load_n(&native.trusted, __ATOMIC_ACQUIRE); }
 
 /* c10's functions throw. */
+enum question { CURRENT, EXCHANGE, RETURN };
 typedef struct device_request {
-  int device, exchange;
+  int device;
+  enum question question;
 } device_request;
 
 static void ask_device(void *argument) {
   device_request *r = argument;
-  r->device =
-      r->exchange ? native.exchange_device((device_index)r->device) : native.current_device();
+  const device_index device = (device_index)r->device;
+  switch (r->question) {
+    case CURRENT: r->device = native.current_device(); break;
+    case EXCHANGE: r->device = native.exchange_device(device); break;
+    case RETURN: r->device = native.return_to_device(device); break;
+  }
 }
 
 void ffi_cuda_verify(void) {
-  if (is_trusted() || !native.current_device || !native.exchange_device || !native.current_stream)
+  if (is_trusted() || !native.current_device || !native.exchange_device ||
+      !native.return_to_device || !native.current_stream)
     return;
   char text[FFI_TEXT_ROOM];
   long long device, stream, count;
-  device_request request = {0, 0};
+  device_request request = {0, CURRENT};
   void *found = NULL;
   if (ffi_cuda_answer("current_device", 0, &device, text) ||
       ffi_cuda_answer("current_stream", device, &stream, text) ||
@@ -83,17 +92,22 @@ static int ask(const char *name, device_request *request, char *text) {
 }
 
 int ffi_cuda_current_device(int *device, char *text) {
-  device_request request = {0, 0};
+  device_request request = {0, CURRENT};
   if (ask("current_device", &request, text)) return -1;
   *device = request.device;
   return 0;
 }
 
 int ffi_cuda_exchange_device(int device, int *before, char *text) {
-  device_request request = {device, 1};
+  device_request request = {device, EXCHANGE};
   if (ask("exchange_device", &request, text)) return -1;
   *before = request.device;
   return 0;
+}
+
+int ffi_cuda_return_to_device(int device, char *text) {
+  device_request request = {device, RETURN};
+  return ask("return_to_device", &request, text);
 }
 
 int ffi_cuda_current_stream(int device, void **stream, char *text) {

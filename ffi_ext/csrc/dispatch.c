@@ -99,8 +99,7 @@ int ffi_enter_device(const ffi_call *c, int *before) {
 
 void ffi_leave_device(int before) {
   char text[FFI_TEXT_ROOM]; /* of no error: it was the current one a moment ago */
-  int index;
-  ffi_cuda_exchange_device(before - 1, &index, text);
+  ffi_cuda_return_to_device(before - 1, text);
 }
 
 /* Takes the function's last CUDA error, so that the next call is not blamed for it. Returns whether

@@ -70,6 +70,11 @@ static int exchange_device(int device) {
   return before;
 }
 
+static void return_to_device(int device) {
+  char text[FFI_TEXT_ROOM];
+  if (ffi_cuda_return_to_device(device, text)) ffi_throw(text);
+}
+
 /* torch sets the current GPU's stream. */
 void THCState_setStreamOnDevice(THCState *s, int device, THCStream *stream) {
   (void)s;
@@ -80,7 +85,7 @@ void THCState_setStreamOnDevice(THCState *s, int device, THCStream *stream) {
   long long nothing;
   const int failed =
       ffi_cuda_answer("set_stream", (long long)(uintptr_t)stream->stream, &nothing, text);
-  exchange_device(before);
+  return_to_device(before);
   if (failed) ffi_throw(text);
 }
 void THCState_setStream(THCState *s, THCStream *stream) {
@@ -103,7 +108,7 @@ void *THCState_getDeviceScratchSpace(THCState *s, int device, int stream) {
   char text[FFI_TEXT_ROOM];
   long long address;
   const int failed = ffi_cuda_answer("malloc", (long long)scratch_bytes, &address, text);
-  exchange_device(before);
+  return_to_device(before);
   if (failed) ffi_throw(text);
   void *none = NULL;
   space = (void *)(uintptr_t)address;

@@ -10,8 +10,9 @@ typedef unsigned long long word;
 
 #define AHEAD 32 /* words that a lane waits for together */
 
-/* Boxes that one index counts. */
-#define CHUNK 512
+/* Boxes that one index counts: few, so that a thousand boxes are work for more than a few
+ * multiprocessors. */
+#define CHUNK 128
 
 /* Keys that sort as the scores do from high to low, with NaNs at the end. */
 inline BOTH uint64_t key_of_score(double score) {
