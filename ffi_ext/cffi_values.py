@@ -223,7 +223,7 @@ def takes_text(ffi: Any, c_type: Any) -> bool:
     return bool(item.kind == "void" or (item.kind == "primitive" and ffi.sizeof(item) == 1))
 
 
-def writable_copy(text: bytes, least: int = 0) -> bytearray:
+def writable_copy(text: bytes, least: int) -> bytearray:
     """Of text that C may write to, with a 0 at its end."""
     return bytearray(text.ljust(max(len(text) + 1, least), b"\0"))
 

@@ -28,18 +28,17 @@ def objects(paths: Sequence[str]) -> Objects:
     present: list[str] = []
     rebuilt: list[Path] = []
     left_out: list[str] = []
+    compiles = bool(paths) and cuda.nvcc() is not None
     for text in paths:
         path = Path(text)
         source = source_of(path)
-        exists = path.exists()
-        dead = exists and _calls_removed_runtime(path)
-        if exists and not dead and not (source is not None and _is_older(path, source)):
+        dead = path.exists() and _calls_removed_runtime(path)
+        usable = path.exists() and not dead
+        if usable and not (compiles and source is not None and _is_older(path, source)):
             present.append(text)
-        elif source is not None and cuda.nvcc() is not None:
+        elif compiles and source is not None:
             rebuilt.append(source)
-        elif exists and not dead:
-            present.append(text)
-        elif (source is not None or dead or ".cu" in path.suffixes) and cuda.nvcc() is None:
+        elif not compiles and (source is not None or dead or ".cu" in path.suffixes):
             left_out.append(text)
         elif dead:
             raise BuildError(
@@ -48,10 +47,9 @@ def objects(paths: Sequence[str]) -> Objects:
                 f"nvcc -c -Xcompiler -fPIC -o {path.name} ITS_SOURCE.cu"
             )
         else:
-            hint = "run the repository's make.sh first" if path.suffix in (".o", ".a") else ""
+            hint = "; run the repository's make.sh first" if path.suffix in (".o", ".a") else ""
             raise BuildError(
-                f"create_extension() argument 'extra_objects': {text} does not exist"
-                + (f"; {hint}" if hint else "")
+                f"create_extension() argument 'extra_objects': {text} does not exist{hint}"
             )
     return Objects(tuple(present), tuple(rebuilt), tuple(left_out))
 

@@ -1,4 +1,4 @@
-"""What THC's C functions ask of torch.cuda: one line an answer, all of them integers."""
+"""What THC's C functions ask of torch.cuda: one line an answer, all of them integers; None is 0."""
 
 from __future__ import annotations
 
@@ -9,16 +9,11 @@ from typing import Any
 import torch
 
 
-def _stream(device: int) -> int:
-    return int(torch.cuda.current_stream(device).cuda_stream)
-
-
-def _set_stream(pointer: int) -> int:
+def _set_stream(pointer: int) -> None:
     """On the current device. An ExternalStream of 0 would be a new stream, not the default one."""
     torch.cuda.set_stream(
         torch.cuda.ExternalStream(pointer) if pointer else torch.cuda.default_stream()
     )
-    return 0
 
 
 _STREAMS: dict[int, torch.cuda.Stream] = {}  # made for C, which may keep their addresses
@@ -38,27 +33,15 @@ def _host_malloc(size: int) -> int:
     return memory.data_ptr()
 
 
-def _host_free(pointer: int) -> int:
+def _host_free(pointer: int) -> None:
     if _PINNED.pop(pointer, None) is None:
         raise ValueError(f"THCudaHostFree: THCudaHostAlloc did not return {pointer:#x}")
-    return 0
 
 
-def _host_record(pointer: int) -> int:
+def _host_record(pointer: int) -> None:
     """A copy of torch's own, in the current stream: torch reuses the memory when it has ended."""
     if pointer in _PINNED:
         _PINNED[pointer][:1].to("cuda", non_blocking=True)
-    return 0
-
-
-def _sleep(cycles: int) -> int:
-    torch.cuda._sleep(cycles)
-    return 0
-
-
-def _empty_cache(_: int) -> int:
-    torch.cuda.empty_cache()
-    return 0
 
 
 # For compute-sanitizer, which is to know each piece of memory, torch's tensors have their own with this; the functions
@@ -76,22 +59,11 @@ def _malloc(size: int) -> int:
     return memory.data_ptr()
 
 
-def _free(pointer: int) -> int:
+def _free(pointer: int) -> None:
     if _UNCACHED is None:
         torch.cuda.caching_allocator_delete(pointer)
     else:
         del _UNCACHED[pointer]
-    return 0
-
-
-def _manual_seed(seed: int) -> int:
-    torch.cuda.manual_seed(seed)
-    return 0
-
-
-def _manual_seed_all(seed: int) -> int:
-    torch.cuda.manual_seed_all(seed)
-    return 0
 
 
 def _seed(_: int) -> int:
@@ -119,21 +91,21 @@ ANSWERS: dict[str, Callable[[int], Any]] = {
     "device_count": lambda _: torch.cuda.device_count(),
     # both devices in one number: the first one times 1000, and the other
     "peer_access": lambda pair: torch.cuda.can_device_access_peer(*divmod(pair, 1000)),
-    "current_stream": _stream,
+    "current_stream": lambda device: torch.cuda.current_stream(device).cuda_stream,
     "set_stream": _set_stream,
     "blas_handle": lambda _: torch.cuda.current_blas_handle(),
     "new_stream": _new_stream,
     "host_malloc": _host_malloc,
     "host_free": _host_free,
     "host_record": _host_record,
-    "empty_cache": _empty_cache,
-    "sleep": _sleep,
+    "empty_cache": lambda _: torch.cuda.empty_cache(),
+    "sleep": lambda cycles: torch.cuda._sleep(cycles),
     "malloc": _malloc,
     "free": _free,
     "free_bytes": lambda _: torch.cuda.mem_get_info()[0],
     "total_bytes": lambda _: torch.cuda.mem_get_info()[1],
-    "manual_seed": _manual_seed,
-    "manual_seed_all": _manual_seed_all,
+    "manual_seed": lambda seed: torch.cuda.manual_seed(seed),
+    "manual_seed_all": lambda seed: torch.cuda.manual_seed_all(seed),
     "seed": _seed,
     "seed_all": _seed_all,
     "initial_seed": lambda _: torch.cuda.initial_seed(),
@@ -146,4 +118,4 @@ def answer(name: str, number: int) -> int:
     Returns:
         64 bits, which C may read as unsigned: seeds fill them.
     """
-    return (int(ANSWERS[name](number)) + 2**63) % 2**64 - 2**63
+    return (int(ANSWERS[name](number) or 0) + 2**63) % 2**64 - 2**63

@@ -188,8 +188,8 @@ _FOR_A_PART = ("-Xpreprocessor", "-Xclang", "-mllvm")  # behind which Apple has 
 
 def preprocessor_flags(
     include_dirs: Iterable[str],
-    define_macros: Iterable[tuple[str, str | None]] = (),
-    undef_macros: Iterable[str] = (),
+    define_macros: Iterable[tuple[str, str | None]],
+    undef_macros: Iterable[str],
 ) -> list[str]:
     """Include directories and macros, as compilers take them."""
     flags = [f"-I{path}" for path in include_dirs]

@@ -33,11 +33,15 @@ def main(options: argparse.Namespace) -> int:
     return run(options.words)
 
 
+def _joined(*folders: str | None) -> str:
+    return os.pathsep.join(filter(None, folders))
+
+
 def _environment(wrappers: Path) -> dict[str, str]:
     """The user's, with the hook for every Python that the command starts, this Python and our nvcc first."""
     env = dict(os.environ)
     startup = str(Path(__file__).parent.with_name("startup"))
-    env["PYTHONPATH"] = os.pathsep.join(filter(None, [startup, env.get("PYTHONPATH", "")]))
+    env["PYTHONPATH"] = _joined(startup, env.get("PYTHONPATH"))
     first = [str(wrappers), str(Path(sys.executable).parent)]
     env["PATH"] = os.pathsep.join([*first, env.get("PATH", os.defpath)])
     env["FFI_EXT_WRAPPERS"] = str(wrappers)
@@ -50,16 +54,12 @@ def _environment(wrappers: Path) -> dict[str, str]:
     # Scripts that compile for themselves (g++ -I$TORCH/lib/include ...): torch's headers are ours now.
     # So are those of cuRAND, cuBLAS ...: the toolkit may lack what pip installed beside torch, libraries too. Last of
     # all, since the runtime may be there in another version than nvcc's.
-    cuda_headers = cuda.include_dirs()
-    env["CPATH"] = os.pathsep.join(
-        filter(None, [*INCLUDE_DIRS, env.get("CPATH", ""), *cuda_headers])
-    )
-    cxx = [str(toolchain.CXX_HEADERS), env.get("CPLUS_INCLUDE_PATH")]
-    env["CPLUS_INCLUDE_PATH"] = os.pathsep.join(filter(None, cxx))
+    env["CPATH"] = _joined(*INCLUDE_DIRS, env.get("CPATH"), *cuda.include_dirs())
+    env["CPLUS_INCLUDE_PATH"] = _joined(str(toolchain.CXX_HEADERS), env.get("CPLUS_INCLUDE_PATH"))
     libraries = wrappers / "lib"
     libraries.mkdir()
     cuda_libraries.name_pip_libraries(libraries)
-    env["LIBRARY_PATH"] = os.pathsep.join(filter(None, [env.get("LIBRARY_PATH"), str(libraries)]))
+    env["LIBRARY_PATH"] = _joined(env.get("LIBRARY_PATH"), str(libraries))
     nvcc = wrappers / "nvcc"
     nvcc.write_text(f'#!/bin/sh\nexec {shlex.quote(sys.executable)} -m ffi_ext.nvcc "$@"\n')
     nvcc.chmod(0o755)

@@ -54,10 +54,10 @@ const ffi_ext_module_table ffi_ext_table = {{FFI_EXT_ABI, {count}, ffi_ext_funct
 def preamble(
     declarations: Declarations,
     *,
-    with_cuda: bool = False,
-    cxx_names: bool = False,
-    keeps_gil: bool = False,
-    needs_gil: bool = False,
+    with_cuda: bool,
+    cxx_names: bool,
+    keeps_gil: bool,
+    needs_gil: bool,
 ) -> str:
     """The source for `ffi.set_source`: headers, trampolines and table. Valid C99 and C++.
 
