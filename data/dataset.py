@@ -128,7 +128,9 @@ class DetectionDataset(Dataset):
     required = ("get_img_info",)
 
 
-def part_of(dataset: Any, index: int, method: str, caller: str, kind: str) -> tuple[Any, int]:
+def part_of(
+    dataset: Any, index: int, method: str, caller: str, kind: str, instead: str
+) -> tuple[Any, int]:
     """The set that has `method`, below torch's Subsets and ConcatDatasets, and the index there."""
     while not hasattr(dataset, method):
         if isinstance(dataset, Subset):
@@ -144,8 +146,8 @@ def part_of(dataset: Any, index: int, method: str, caller: str, kind: str) -> tu
             dataset = dataset.datasets[number]
         else:
             raise TypeError(
-                f"{caller}: expected a data.{kind}, or a Subset or ConcatDataset of such, got "
-                f"{type(dataset).__name__}; give it `{method}`"
+                f"{caller}: expected a data.{kind}, or a Subset or ConcatDataset of such, got a "
+                f"{type(dataset).__module__}.{type(dataset).__qualname__}, which has no {method}(); {instead}"
             )
     return dataset, index
 

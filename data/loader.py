@@ -24,6 +24,8 @@ from data.transforms import Picture
 
 __all__ = ["Loader"]
 
+_INSTEAD = "torch's DataLoader takes any other"
+
 
 def _output_size(dataset: Any) -> tuple[int, int] | None:
     """The size that all of a dataset's images have, if its transforms say so."""
@@ -196,7 +198,7 @@ class Loader:
 
         def prepare(batch: int, place: int, index: int) -> tuple[Picture, Any] | None:
             rng = random.Random(f"{seed} {epoch} {batch} {place} {index}")
-            part, at = part_of(dataset, index, "prepare", "Loader", "ImageDataset")
+            part, at = part_of(dataset, index, "prepare", "Loader", "ImageDataset", _INSTEAD)
             return part.prepare(at, rng)
 
         run = Run(self.pool, self.size_divisibility, _output_size(dataset), self.threads)

@@ -76,7 +76,8 @@ def aspect_groups(dataset: Any, edges: Sequence[float] = (1.0,)) -> list[int]:
     """
     groups = []
     for number in range(len(dataset)):
-        part, index = part_of(dataset, number, "get_img_info", "aspect_groups", "DetectionDataset")
+        names = ("get_img_info", "aspect_groups", "DetectionDataset", "give it one")
+        part, index = part_of(dataset, number, *names)
         info = part.get_img_info(index)
         groups.append(bisect_right(edges, info["height"] / info["width"]))
     return groups

@@ -142,7 +142,8 @@ def test_subsets_concatenations_and_batch_samplers():
     orders = [[batch[2] for batch in loader] for _ in range(2)]
     assert orders[0] != orders[1] and sorted(sum(orders[1], [])) == list(range(6))
     with pytest.raises(
-        TypeError, match="expected a data.ImageDataset, or a Subset or ConcatDataset"
+        TypeError,
+        match="expected a data.ImageDataset, .* got a builtins.list, which .*; torch's DataLoader",
     ):
         list(data.Loader([1, 2, 3]))
     for wrong, least in [
