@@ -71,18 +71,23 @@ class Child:
             os._exit(code)
 
     def wait(self, seconds: float) -> Outcome:
-        """The outcome; whoever is late is killed with its whole session's group."""
+        """The outcome; whoever is late is killed with its whole session's group.
+
+        The end is the child's: what it has forked may live on, and has the pipe open.
+        """
         late, chunks, deadline = False, [], time.monotonic() + seconds
+        ended = os.pidfd_open(self.pid)
         while True:
-            ready, _, _ = select.select([self._read], [], [], max(0, deadline - time.monotonic()))
+            left = max(0, deadline - time.monotonic())
+            ready, _, _ = select.select([self._read, ended], [], [], left)
             if not ready:
                 late = True
                 os.killpg(self.pid, signal.SIGKILL)
-                break
-            chunk = os.read(self._read, 1 << 16)
+            chunk = os.read(self._read, 1 << 16) if self._read in ready else b""
             if not chunk:
                 break
             chunks.append(chunk)
+        os.close(ended)
         os.close(self._read)
         _, status = os.waitpid(self.pid, 0)
         if late:

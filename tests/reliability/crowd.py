@@ -201,14 +201,15 @@ def readers_beside_a_builder(c: Crowd) -> None:
 
     builder = children.Child(rebuild)
     seen = []
-    for _ in range(4 * c.size):
-        outcome = children.run(read)
-        assert outcome.fine, f"an import while the module was rebuilt: {outcome}"
-        seen.append(outcome.value)
-    stop.touch()
-    outcome = builder.wait(60)
-    stop.unlink()
-    assert outcome.fine and seen == sorted(seen), (outcome, seen)
+    try:
+        for _ in range(4 * c.size):
+            outcome = children.run(read)
+            assert outcome.fine, f"an import while the module was rebuilt: {outcome}"
+            seen.append(outcome.value)
+    finally:
+        stop.touch()
+        built = builder.wait(60)
+    assert built.fine and seen == sorted(seen), (built, seen)
 
 
 def killed_holders(c: Crowd) -> None:
