@@ -120,13 +120,10 @@ static PyObject *describe(PyObject *unused, PyObject *tensor) {
   (void)unused;
   ffi_view view;
   if (!ffi_handle_offset || ffi_fields_describe(tensor, &view) || view.type < 0) Py_RETURN_NONE;
-  PyObject *size = PyTuple_New(view.ndim), *stride = PyTuple_New(view.ndim);
-  for (int i = 0; size && stride && i < view.ndim; i++) {
-    ffi_tuple_set(&size, i, PyLong_FromLongLong(view.size[i]));
-    ffi_tuple_set(&stride, i, PyLong_FromLongLong(view.stride[i]));
-  }
-  return Py_BuildValue("(iNNLKKLii)", ffi_scalar_type[view.type], size, stride,
-                       (long long)view.offset, (unsigned long long)(uintptr_t)view.identity,
+  return Py_BuildValue("(iNNLKKLii)", ffi_scalar_type[view.type],
+                       ffi_number_tuple(view.size, view.ndim),
+                       ffi_number_tuple(view.stride, view.ndim), (long long)view.offset,
+                       (unsigned long long)(uintptr_t)view.identity,
                        (unsigned long long)(uintptr_t)view.storage_data,
                        (long long)view.storage_bytes, view.requires_grad, view.cuda);
 }

@@ -26,10 +26,7 @@ static PyObject *next_argument(char code, va_list *arguments) {
     case 'h': return PyFloat_FromDouble(TH_half2float(va_arg(*arguments, THHalf)));
     case 'z': {
       const THLongStorage *sizes = va_arg(*arguments, THLongStorage *);
-      PyObject *tuple = PyTuple_New(sizes->size);
-      for (Py_ssize_t i = 0; tuple && i < sizes->size; i++)
-        ffi_tuple_set(&tuple, i, PyLong_FromLongLong(sizes->data[i]));
-      return tuple;
+      return ffi_number_tuple(sizes->data, (int)sizes->size);
     }
     default: { /* 'n': an array of tensors and their number */
       ffi_tensor **tensors = va_arg(*arguments, ffi_tensor **);

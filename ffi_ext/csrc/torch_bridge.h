@@ -15,6 +15,11 @@ static inline void ffi_tuple_set(PyObject **tuple, Py_ssize_t index, PyObject *i
   if (!item || PyTuple_SetItem(*tuple, index, item)) Py_CLEAR(*tuple);
 }
 
+/* torch_python.c: numbers as a tuple of Python's (new reference), and back: how many there are, or
+ * -1, perhaps with an exception. */
+PyObject *ffi_number_tuple(const int64_t *values, int count);
+int ffi_read_numbers(PyObject *tuple, int64_t *out, int room);
+
 /* A torch tensor as it stands: pointers into the tensor itself, good for as long as it is not
  * changed. */
 typedef struct ffi_view {

@@ -110,18 +110,6 @@ static int find(const probe *probes, int count, enum field field, size_t *found)
   return -1;
 }
 
-static int read_numbers(PyObject *sequence, int64_t *out, Py_ssize_t room) {
-  Py_ssize_t n = PySequence_Size(sequence);
-  if (n < 0 || n > room) return -1;
-  for (Py_ssize_t i = 0; i < n; i++) {
-    PyObject *item = PySequence_GetItem(sequence, i);
-    if (!item) return -1;
-    out[i] = PyLong_AsLongLong(item);
-    Py_DECREF(item);
-  }
-  return (int)n;
-}
-
 static int read_probe(PyObject *item, Py_ssize_t header, probe *p) {
   PyObject *tensor, *size, *stride;
   unsigned long long keyset, storage, data, bytes;
@@ -140,8 +128,8 @@ static int read_probe(PyObject *item, Py_ssize_t header, probe *p) {
   p->storage = (const char *)(uintptr_t)storage;
   p->storage_bytes = readable(p->storage);
   p->keyset = keyset, p->data = data, p->bytes = bytes, p->offset = offset, p->dtype = dtype;
-  p->ndim = read_numbers(size, p->size, 16);
-  if (p->ndim < 0 || read_numbers(stride, p->stride, 16) != p->ndim) return -1;
+  p->ndim = ffi_read_numbers(size, p->size, 16);
+  if (p->ndim < 0 || ffi_read_numbers(stride, p->stride, 16) != p->ndim) return -1;
   p->numel = 1;
   for (int i = 0; i < p->ndim; i++) p->numel *= p->size[i];
   return 0;

@@ -29,10 +29,17 @@ static PyObject *call(const char *name, PyObject *arguments) {
   return result;
 }
 
-static PyObject *numbers(const int64_t *values, int count) {
+PyObject *ffi_number_tuple(const int64_t *values, int count) {
   PyObject *tuple = PyTuple_New(count);
   for (int i = 0; tuple && i < count; i++) ffi_tuple_set(&tuple, i, PyLong_FromLongLong(values[i]));
   return tuple;
+}
+
+int ffi_read_numbers(PyObject *tuple, int64_t *out, int room) {
+  Py_ssize_t count = PyTuple_Size(tuple);
+  if (count < 0 || count > room) return -1;
+  for (Py_ssize_t i = 0; i < count; i++) out[i] = PyLong_AsLongLong(PyTuple_GetItem(tuple, i));
+  return (int)count;
 }
 
 static void *keep(void *handle) {
@@ -107,7 +114,8 @@ static int grow(void *handle, void *identity, ptrdiff_t bytes, void **data, char
 
 static PyObject *geometry_arguments(PyObject *first, PyObject *owner, const ffi_tensor *t) {
   return Py_BuildValue("(OOnNN)", first, owner, (Py_ssize_t)t->storageOffset,
-                       numbers(t->size, t->nDimension), numbers(t->stride, t->nDimension));
+                       ffi_number_tuple(t->size, t->nDimension),
+                       ffi_number_tuple(t->stride, t->nDimension));
 }
 
 int ffi_python_assign(PyObject *target, PyObject *owner, const ffi_tensor *geometry, char *text) {
@@ -165,13 +173,6 @@ int ffi_python_load(PyObject *mapping, const ffi_operations **out) {
   return 0;
 }
 
-static int read_numbers(PyObject *tuple, int64_t *out, int room) {
-  Py_ssize_t count = PyTuple_Size(tuple);
-  if (count < 0 || count > room) return -1;
-  for (Py_ssize_t i = 0; i < count; i++) out[i] = PyLong_AsLongLong(PyTuple_GetItem(tuple, i));
-  return (int)count;
-}
-
 /* `facts`: (scalar type, size, stride, offset, storage address, data address, bytes, requires
  * grad, GPU's index + 1). */
 int ffi_python_describe(PyObject *facts, PyObject *tensor, ffi_view *view) {
@@ -182,8 +183,8 @@ int ffi_python_describe(PyObject *facts, PyObject *tensor, ffi_view *view) {
   if (!PyArg_ParseTuple(facts, "iO!O!LKKLii", &scalar, &PyTuple_Type, &size, &PyTuple_Type, &stride,
                         &offset, &identity, &data, &bytes, &view->requires_grad, &view->cuda))
     return -1;
-  view->ndim = read_numbers(size, view->buffer, 32);
-  if (view->ndim < 0 || read_numbers(stride, view->buffer + 32, 32) != view->ndim) {
+  view->ndim = ffi_read_numbers(size, view->buffer, 32);
+  if (view->ndim < 0 || ffi_read_numbers(stride, view->buffer + 32, 32) != view->ndim) {
     if (!PyErr_Occurred())
       PyErr_SetString(PyExc_TypeError, "tensors of more than 32 dimensions are not supported");
     return -1;
