@@ -98,7 +98,10 @@ _COMPLEX = {"float": "complex64", "double": "complex128"}
 
 
 def is_known(ffi: Any, c_type: Any) -> bool:
-    """Whether values of a type can be made: no struct that only C knows. (`fields` of one ends the process in cffi 2.1.)"""
+    """Whether values of a type can be made: it is no struct that only C knows.
+
+    To ask for the `fields` of one ends the process in cffi 2.1.
+    """
     try:
         ffi.sizeof(c_type)
     except ffi.error:

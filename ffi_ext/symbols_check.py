@@ -135,7 +135,8 @@ def refuse(missing: Missing, declared: dict[str, str], of_libraries: frozenset[s
         if headers:
             raise BuildError(
                 f"no library that is linked has a function of {', '.join(headers)}: {places}. Name the library in "
-                "`libraries`: of libz.so it is libraries=['z']; of one that is all header, define what it lacks in a source"
+                "`libraries`: of libz.so it is libraries=['z']; of one that is all header, define what it lacks in "
+                "a source"
             )
         raise BuildError(
             f"declared in a header but defined in none of the sources: {places}. Define "

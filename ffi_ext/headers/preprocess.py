@@ -31,7 +31,7 @@ class Reader:
         return text
 
     def _language_of(self, header: Path) -> tuple[str, ...]:
-        """Compilers take a .hpp for C++; generated C includes it as C, with what it has behind no #ifdef __cplusplus."""
+        """Compilers take a .hpp for C++, and generated C includes it as C, without what #ifdef __cplusplus guards."""
         in_cxx = toolchain.c_compiler_is_cxx() or self._options.get("language") == "c++"
         return () if in_cxx or header.suffix == ".h" else ("-x", "c")
 
