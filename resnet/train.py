@@ -10,7 +10,6 @@ from __future__ import annotations
 import argparse
 import dataclasses
 import gc
-import io
 import math
 import os
 import sys
@@ -195,12 +194,10 @@ class Trainer:
             "settings": dataclasses.asdict(self.settings),
             "world": self.world,
         }
-        contents = io.BytesIO()  # a full disk makes torch.save say that positions differ
-        torch.save(content, contents)
         path.parent.mkdir(parents=True, exist_ok=True)
         temporary = path.with_name(f".{path.name}.{os.getpid()}")
         try:
-            temporary.write_bytes(contents.getbuffer())
+            torch.save(content, temporary)
             os.replace(temporary, path)
         finally:
             temporary.unlink(missing_ok=True)
@@ -294,11 +291,6 @@ def train(options: argparse.Namespace, rank: int, world: int, device: torch.devi
     start = time.perf_counter()
     while trainer.epoch < last:
         loss = trainer.run_epoch()
-        if not math.isfinite(loss):  # the same in all processes; what was saved before is still of use
-            raise ValueError(
-                f"expected a finite loss, got {loss} in epoch {trainer.epoch}, from which no training comes back; "
-                "try a smaller --learning-rate"
-            )
         if rank == 0:
             accuracy = trainer.accuracy()
             text = f"epoch {trainer.epoch}: loss {loss:.4f}, test accuracy {accuracy:.2%}"
