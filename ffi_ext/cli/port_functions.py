@@ -80,14 +80,14 @@ def functions(
 def _import_once(text: str) -> str:
     """After the import that brings Function, or at the top."""
     source = Source(text)
-    for node in source.tree.body:
-        if isinstance(node, (ast.Import, ast.ImportFrom)):
-            if "once_differentiable" in source.of(node):
-                return text
-            if isinstance(node, ast.ImportFrom) and any(a.name == "Function" for a in node.names):
-                end = source.span(node)[1]
-                source.edit(end, end, f"\n{ONCE}")
-                return source.result()
+    imports = [n for n in source.tree.body if isinstance(n, (ast.Import, ast.ImportFrom))]
+    if any("once_differentiable" in source.of(node) for node in imports):
+        return text
+    for node in imports:
+        if isinstance(node, ast.ImportFrom) and any(a.name == "Function" for a in node.names):
+            end = source.span(node)[1]
+            source.edit(end, end, f"\n{ONCE}")
+            return source.result()
     return with_import(text, ONCE)
 
 
@@ -126,6 +126,7 @@ class _Class:
     def check(self) -> None:
         if len(self.node.bases) != 1 or last_name(self.node.bases[0]) != "Function":
             raise Refused("its base is not Function alone; make it static by hand")
+        called = {n.attr for n in ast.walk(self.node) if isinstance(n, ast.Attribute)}
         for name, method in self.methods.items():
             decorators = [ast.unparse(d) for d in method.decorator_list]
             if decorators and decorators != ["staticmethod"]:
@@ -136,6 +137,10 @@ class _Class:
                 continue
             if not method.args.args:
                 raise Refused(f"{name} has no parameter self")
+            if name not in ("__init__", "forward", "backward", *called):
+                raise Refused(
+                    f"{name} is for others to call on an instance, and there would be none"
+                )
             this = method.args.args[0].arg
             for node in ast.walk(method):
                 if isinstance(node, ast.Name) and node.id == "ctx" and this != "ctx":

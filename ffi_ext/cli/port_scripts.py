@@ -168,9 +168,10 @@ def first_elements(text: str, file: PurePath, notes: list[str]) -> str:
         if ast.unparse(base.value) in computed or _is_number(base.value) or NUMBER.search(name):
             source.replace(node, f"{source.of(base.value)}.item()")
         elif "torch" in text:  # else it is some other library's data
+            tensor = source.of(base).rpartition(".")[0]  # with its parentheses
             notes.append(
                 f"{file}:{node.lineno}: {source.of(node)} stays as it is: if it is a number write "
-                f"{source.of(base.value)}.item(); the first of several is {source.of(base)}[0] still"
+                f"{tensor}.item(); the first of several is {source.of(base)}[0] still"
             )
     return source.result()
 

@@ -88,6 +88,8 @@ def _of_another_language(script: Path) -> str:
     """What runs a script that is none of Python's, by its name or its first line."""
     if script.suffix == ".py":
         return ""
+    if script.suffix == ".ipynb":
+        return "jupyter nbconvert --to notebook --execute"
     with script.open("rb") as file:
         first = os.fsdecode(file.readline(200)).strip()
     if first.startswith("#!") and "python" not in first:
