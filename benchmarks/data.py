@@ -81,7 +81,9 @@ DETECTION = Compose([Resize(800, 1333), Normalize(data_peers.MEAN)])
 
 def classification(antialias: bool) -> Compose:
     crop = RandomResizedCrop(data_peers.CROP, antialias=antialias)
-    return Compose([crop, RandomHorizontalFlip(), Normalize(data_peers.MEAN, (57.0,) * 3)])
+    return Compose(
+        [crop, RandomHorizontalFlip(), Normalize(data_peers.MEAN, (data_peers.STD,) * 3)]
+    )
 
 
 def epoch_of(loader: data.Loader) -> Callable[[], None]:

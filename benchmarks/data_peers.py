@@ -22,6 +22,7 @@ from PIL import Image
 Pipeline = Callable[[list[bytes]], torch.Tensor]
 
 MEAN = (102.9801, 115.9465, 122.7717)  # blue, green, red, as in maskrcnn-benchmark; its std is 1
+STD = 57.0  # of the classification, for all colours
 SIZE, PADDED = (800, 1066), (800, 1088)  # of 480 x 640 pixels, and up to a multiple of 32
 CROP = 224
 
@@ -60,19 +61,21 @@ def opencv_classification(files: list[bytes]) -> torch.Tensor:
         top, left, h, w = random_crop(*image.shape[:2])
         crop = cv2.resize(image[top : top + h, left : left + w], (CROP, CROP))
         crops.append(cv2.flip(crop, 1) if random.random() < 0.5 else crop)
-    return torch.from_numpy(cv2.dnn.blobFromImages(crops, 1 / 57.0, mean=MEAN))
+    return torch.from_numpy(cv2.dnn.blobFromImages(crops, 1 / STD, mean=MEAN))
 
 
 def _albumentations() -> dict[str, dict[str, Pipeline]]:
     import albumentations
     from albumentations.pytorch import ToTensorV2
 
-    normalize = albumentations.Normalize(MEAN, (1.0, 1.0, 1.0), max_pixel_value=1.0)
+    normalize, scaled = (
+        albumentations.Normalize(MEAN, (std,) * 3, max_pixel_value=1.0) for std in (1.0, STD)
+    )
     pad = albumentations.PadIfNeeded(*PADDED, position="top_left", border_mode=0)
     detection = albumentations.Compose([albumentations.Resize(*SIZE), normalize, pad, ToTensorV2()])
     crop = albumentations.RandomResizedCrop((CROP, CROP))
     flip = albumentations.HorizontalFlip()
-    classification = albumentations.Compose([crop, flip, normalize, ToTensorV2()])
+    classification = albumentations.Compose([crop, flip, scaled, ToTensorV2()])
 
     def pipeline(compose: Any) -> Pipeline:
         return lambda files: torch.stack([compose(image=_imdecode(f))["image"] for f in files])
@@ -87,14 +90,12 @@ def _torchvision() -> dict[str, dict[str, Pipeline]]:
     """v2 on uint8 tensors; decoded by simplejpeg, which is faster than torchvision's reader."""
     from torchvision.transforms import v2
 
-    mean, std = list(MEAN[::-1]), [1.0, 1.0, 1.0]
+    normalize, scaled = (v2.Normalize(MEAN[::-1], [std] * 3, inplace=True) for std in (1.0, STD))
     right, bottom = PADDED[1] - SIZE[1], PADDED[0] - SIZE[0]
     float32 = v2.ToDtype(torch.float32)
-    detection = v2.Compose(
-        [v2.Resize(SIZE), float32, v2.Normalize(mean, std), v2.Pad([0, 0, right, bottom])]
-    )
+    detection = v2.Compose([v2.Resize(SIZE), float32, normalize, v2.Pad([0, 0, right, bottom])])
     crop = [v2.RandomResizedCrop(CROP, antialias=True), v2.RandomHorizontalFlip()]
-    classification = v2.Compose([*crop, float32, v2.Normalize(mean, std)])
+    classification = v2.Compose([*crop, float32, scaled])
 
     def pipeline(compose: Any) -> Pipeline:
         def run(files: list[bytes]) -> torch.Tensor:

@@ -125,6 +125,7 @@ def peers(table: Table, rounds: int, failed: list[str]) -> None:
             claims += kernels.losses(tv)
     for claim in claims:
         with reported(claim.name, failed):
+            claim.check()
             times = milliseconds({"ours": claim.ours, "theirs": claim.theirs}, rounds)
             most = 1.0 if claim.name.startswith(TO_BEAT) else None
             table.add(claim.name, times["ours"], claim.peer, times["theirs"], "ms", at_most=most)

@@ -21,7 +21,7 @@ from ffi_ext import toolchain
 
 EIGHT = [f"t{i}" for i in range(8)]
 
-# Each checks what ours checks: the element type of every tensor.
+# Each checks the element type of every tensor; ours its device and memory, too.
 TORCH = """\
 #include <torch/extension.h>
 #include <torch/library.h>

@@ -372,6 +372,26 @@ def test_every_header_that_is_included_is_followed(project, monkeypatch, how):
     assert compiled(project) == []
 
 
+def test_an_object_of_others_that_changed_is_linked_again(project):
+    (project / "one.c").write_text("int of_object(void);\nint one(void) { return of_object(); }\n")
+    for number in (5, 6):
+        (project / "given.c").write_text(f"int of_object(void) {{ return {number}; }}\n")
+        subprocess.run(["gcc", "-fPIC", "-c", "given.c"], cwd=project, check=True)
+        make(project, extra_objects=["given.o"]).build()
+        assert value(project) == number
+
+
+def test_a_binary_that_another_tool_left_is_not_imported_in_place_of_the_new_one(project):
+    """Python looks for names with its own version first."""
+    make(project).build()
+    own = project / "ext" / "lib" / f"_lib{sysconfig.get_config_var('EXT_SUFFIX')}"
+    if own.exists():
+        pytest.skip("this Python's binaries have that name")
+    own.write_bytes(b"not this one")
+    make(project).build()
+    assert not own.exists() and value(project) == 1
+
+
 def test_a_library_that_changed_is_linked_again(project):
     (project / "one.c").write_text(
         "int of_library(void);\nint one(void) { return of_library(); }\n"

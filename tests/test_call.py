@@ -242,7 +242,7 @@ def odd_tensors():
 
     freed, shrunk = torch.zeros(3), torch.zeros(8)
     freed.untyped_storage().resize_(0)
-    shrunk.untyped_storage().resize_(8)
+    shrunk.untyped_storage().resize_(28)  # of 32 bytes
     with FakeTensorMode() as mode:
         fake = mode.from_tensor(torch.zeros(3))
     return {
@@ -367,6 +367,16 @@ def test_a_saved_weight_may_be_used_again_before_backward(module):
     assert out.tolist() == [20, 50]
     out.sum().backward()
     assert weight.grad.tolist() == [4, 10]
+
+
+@pytest.mark.parametrize("size", [2, 1000])
+def test_an_array_keeps_its_shape(module, size):
+    """Smaller would be without a word otherwise: C's result would end in a tensor that nobody has."""
+    array = np.arange(4, dtype=np.float32)
+    with pytest.raises(ffi_ext.NativeError, match="its memory belongs to NumPy"):
+        module.grow(array, size)
+    module.grow(array, 4)
+    assert array.tolist() == [0, 1, 2, 3]
 
 
 @pytest.mark.parametrize("how", ["numpy", "viewed", "buffer", "shared", "parameter", "empty numpy"])

@@ -50,7 +50,12 @@ THFloatTensor *back(THFloatTensor *t) { return t; }
 THFloatTensor *retained(THFloatTensor *t) { THFloatTensor_retain(t); return t; }
 static THFloatTensor *held[100];
 static int holds;
-void hold(int count) { while (holds < count) held[holds++] = THFloatTensor_newWithSize1d(1); }
+void hold(int count) {
+  while (holds < count) {
+    THFloatTensor *t = THFloatTensor_newWithSize1d(1); /* which may not come back */
+    held[holds++] = t;
+  }
+}
 void drop(void) { while (holds) THFloatTensor_free(held[--holds]); }
 void let_go(void) { if (kept) THFloatTensor_free(kept); kept = 0; }
 void keep(THFloatTensor *t) { let_go(); THFloatTensor_retain(t); kept = t; }
@@ -100,7 +105,7 @@ def calls(lib: Any) -> dict[str, Callable[[], Any]]:
         "view": lambda: lib.same(torch.ones(3, 3)),
         "argument back": lambda: lib.back(t),
         "retained argument back": lambda: lib.retained(t),
-        "more records than a thread keeps": lambda: (lib.hold(40), lib.drop()),
+        "more records than a thread keeps": lambda: (lib.hold(80), lib.drop()),
         "keep": lambda: (lib.keep(torch.ones(2)), lib.let_go()),
         "error in C": lambda: lib.fail(),
         "storage": lambda: lib.stored(storage),
