@@ -269,12 +269,15 @@ def load_weights(
     if not matched or (strict and (report.missing or report.misfits)):
         where = "" if isinstance(source, Mapping) else f"{source}: "
         raise ValueError(f"{where}the weights do not fit the model: {report}")
+    # A norm that was trained has counted its batches; the source may have frozen ones beside it.
+    trained = {name.removesuffix(counts) + "running_var" for name in given if name.endswith(counts)}
     without_eps = [
         name
         for name, part in model.named_modules()
-        if isinstance(part, FrozenBatchNorm2d) and not part.eps and f"{name}.running_var" in matched
+        if isinstance(part, FrozenBatchNorm2d) and not part.eps
+        if matched.get(f"{name}.running_var") in trained
     ]
-    if eps == 0 and without_eps and any(name.endswith(counts) for name in given):
+    if eps == 0 and without_eps:
         warnings.warn(
             "load_weights: the source has batch norms that were trained, which add an eps to their variances, 1e-5 as "
             f"a rule, and the model's {without_eps[0]} and {len(without_eps) - 1} others add none; give eps=1e-5",

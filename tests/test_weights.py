@@ -359,6 +359,9 @@ def test_variances_of_trained_batch_norms_without_an_eps_are_told_of():
         load_weights(trained, values)
         norms = NORMS | {"FrozenBN": partial(FrozenBatchNorm2d, eps=1e-5)}
         load_weights(ResNet([StageSpec(1, 1, True)], norms=norms, **small), values)
+        # a frozen body's variances have theirs, if the norm of a head beside it was trained
+        whole = torch.nn.ModuleDict({"body": frozen, "head": torch.nn.BatchNorm2d(4)})
+        load_weights(whole, whole.state_dict())
 
 
 def test_models_without_memory_are_refused():
