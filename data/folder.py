@@ -63,20 +63,20 @@ class ImageFolder(ImageDataset):
             )
         self.classes = found if classes is None else list(classes)
         self.samples: list[tuple[Path, int]] = []
+        numbers = {name: number for number, name in enumerate(self.classes)}
         for name in found:
-            if name not in self.classes:
+            if name not in numbers:
                 raise ValueError(
                     f"ImageFolder: expected folders of the classes {', '.join(self.classes)} in {root}, got {name!r}, "
                     "too; move it away, or give classes that have it"
                 )
-            number = self.classes.index(name)
             files = images_below(self.root / name)
             if not files:
                 raise FileNotFoundError(
                     f"ImageFolder: class {name!r} has no images in {self.root / name}; "
                     f"expected files that end in {', '.join(sorted(SUFFIXES))}"
                 )
-            self.samples += [(path, number) for path in files]
+            self.samples += [(path, numbers[name]) for path in files]
 
     def read(self, index: int) -> tuple[np.ndarray | JpegFile, int]:
         path, number = self.samples[index]
