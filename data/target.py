@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field, replace
 
+import numpy as np
 import torch
 
 from data.masks import Bitmaps, Polygons
@@ -51,6 +52,11 @@ class Target:
                     f"Target: {name} must have a row for each of the {len(self.boxes)} boxes, "
                     f"got {len(values)}"
                 )
+        if isinstance(self.masks, (torch.Tensor, np.ndarray, list)):
+            raise TypeError(
+                "Target: masks must be data.masks.Bitmaps(tensor) or Polygons(lists, size), which follow the image, got "
+                f"a {type(self.masks).__name__}"
+            )
         if self.masks is not None and tuple(self.masks.size) != tuple(self.size):
             raise ValueError(
                 f"Target: masks must have the image's height and width {tuple(self.size)}, "

@@ -160,6 +160,10 @@ def test_targets_are_checked():
             Target((4, 4), *values)
     with pytest.raises(ValueError, match=r"the image's height and width \(4, 6\), got \(6, 4\)"):
         Target((4, 6), torch.ones(1, 4), torch.ones(1), Bitmaps(torch.ones(1, 6, 4)))
+    for masks in torch.ones(1, 4, 4), np.ones((1, 4, 4)), [[[0, 0, 1, 1, 2, 0]]]:
+        kind = type(masks).__name__
+        with pytest.raises(TypeError, match=rf"masks must be data.masks.Bitmaps.*, got a {kind}$"):
+            Target((4, 4), torch.ones(1, 4), torch.ones(1), masks)
     with pytest.raises(TypeError, match="Bitmaps: expected a tensor, got a ndarray"):
         Bitmaps(np.ones((1, 2, 2)))
     for value in (255, 0.5, -1, 256.0):  # of which a resize would take more than half covered
