@@ -126,8 +126,10 @@ class _Allocated(ctypes.Structure):
 
 
 def allocated_bytes() -> int:
-    """Memory that malloc has given out, of all its arenas and of its own mappings."""
-    mallinfo2 = ctypes.CDLL(None).mallinfo2
+    """Memory that malloc has given out, of all its arenas and of its own mappings; 0 where it does not tell."""
+    mallinfo2 = getattr(ctypes.CDLL(None), "mallinfo2", None)
+    if mallinfo2 is None:  # glibc before 2.33, as of RHEL 8 and Ubuntu 20.04
+        return 0
     mallinfo2.restype = _Allocated
     now = mallinfo2()
     return int(now.uordblks + now.hblkhd)
