@@ -42,8 +42,9 @@ class Claim(NamedTuple):
         """What computes something else is not to be compared. (Ours may write to its input: theirs comes first.)"""
         theirs, ours = (as_tuple(function()) for function in (self.theirs, self.ours))
         for a, b in zip(ours, theirs, strict=True):
-            error = float((a - b).abs().max() / b.abs().max())
-            if a.shape != b.shape or not error < 1e-3:
+            alike = a.shape == b.shape  # NMS may keep another number
+            error = float((a - b).abs().max() / b.abs().max()) if alike else math.inf
+            if not error < 1e-3:
                 raise AssertionError(f"{self.name}: {error:.0e} from {self.peer}")
 
 

@@ -54,8 +54,8 @@ class Target:
                 )
         if isinstance(self.masks, (torch.Tensor, np.ndarray, list)):
             raise TypeError(
-                "Target: masks must be data.masks.Bitmaps(tensor) or Polygons(lists, size), which follow the image, got "
-                f"a {type(self.masks).__name__}"
+                "Target: masks must be data.masks.Bitmaps(tensor) or Polygons(lists, size), which follow the image, "
+                f"got a {type(self.masks).__name__}"
             )
         if self.masks is not None and tuple(self.masks.size) != tuple(self.size):
             raise ValueError(
