@@ -217,7 +217,7 @@ def load_weights(
     Raises:
         TypeError: model is no module, or source neither a file nor a state_dict.
         ValueError: nothing matches; or strict and not everything does: the text is the report. Or the model has
-            no memory (it is on meta), it is fused and does not take them all, eps is no variance, or no name begins
+            no memory (it is on meta), it is fused and would not take convolutions, eps is no variance, or no name begins
             with prefix.
     """
     if not isinstance(model, nn.Module):
@@ -261,7 +261,8 @@ def load_weights(
         [name for name in given if name not in used and not name.endswith(counts)],
         ambiguous,
     )
-    if report.unused and any(isinstance(part, FoldedConvolution) for part in model.modules()):
+    is_fused = any(isinstance(part, FoldedConvolution) for part in model.modules())
+    if is_fused and any(given[name].ndim == 4 for name in report.unused):  # a convolution's
         raise ValueError(
             f"load_weights: the model is fused, and its convolutions keep their weights: {len(report.unused)} of "
             "the source's would not be used; load them into the model that was fused, and call its fuse() then"
