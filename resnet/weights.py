@@ -217,8 +217,8 @@ def load_weights(
     Raises:
         TypeError: model is no module, or source neither a file nor a state_dict.
         ValueError: nothing matches; or strict and not everything does: the text is the report. Or the model has
-            no memory (it is on meta), it is fused and would not take convolutions, eps is no variance, or no name begins
-            with prefix.
+            no memory (it is on meta), it is fused and would not take convolutions, eps is no variance, or no name
+            begins with prefix.
     """
     if not isinstance(model, nn.Module):
         raise TypeError(
