@@ -343,6 +343,29 @@ def test_void_pointers_where_nothing_uses_th_are_memory(build):
             module.sum_bytes(values.expand(2, 2), 4)
 
 
+def test_void_pointers_of_sources_that_include_what_uses_th_get_records(tmp_path, monkeypatch):
+    monkeypatch.setenv("FFI_EXT_CACHE", str(tmp_path / "cache"))
+    (tmp_path / "shared").mkdir()
+    (tmp_path / "mine.h").write_text("int length(void *of);\n")
+    (tmp_path / "mine.c").write_text(
+        '#include "part.h"\nint length(void *of) { return length_of(of); }\n'
+    )
+    part = '#ifndef HERE\n#define HERE\n#include "shared/../part.h"\n#include "of_th.h"\n#endif\n'
+    (tmp_path / "part.h").write_text(part)
+    body = "static int length_of(void *of) { return *(unsigned char *)of; }\n"
+    (tmp_path / "shared/of_th.h").write_text(body)
+    monkeypatch.chdir(tmp_path)
+
+    def length() -> int:
+        module = ffi_ext.load("mine", "mine.c", "mine.h", include_dirs=["shared"])
+        return module.length(torch.full((7,), 9, dtype=torch.uint8))
+
+    assert length() == 9
+    record = "#include <TH/TH.h>\n" + body.replace("*(unsigned char *)of", "THByteTensor_nElement(of)")
+    (tmp_path / "shared/of_th.h").write_text(record)
+    assert length() == 7
+
+
 def test_void_pointers_of_a_library_are_memory(tmp_path, monkeypatch):
     (tmp_path / "far.h").write_text(
         "int far_sum(const void *bytes, int n);\nvoid far_clear(void *to, int n);\n"
