@@ -209,7 +209,7 @@ def _declared(given: Arguments, read: preprocess.Reader) -> tuple[Any, Declarati
         ffi,
         given.of_libraries,
         with_inline=frozenset(inline),
-        knows_th=any(map(types.names_th, _texts(given).values())),
+        knows_th=any(map(_uses_th, _texts(given).values())),
     )
     if given.headers and not declared.names:
         _warn_of_nothing(given)
@@ -229,6 +229,11 @@ def _texts(given: Arguments) -> dict[Path, str]:
             places = (Path(at, name) for at in (path.parent, *given.options["include_dirs"]))
             waiting += [place.resolve() for place in places if place.is_file()][:1]
     return texts
+
+
+def _uses_th(text: str) -> bool:
+    """Not in a comment or in quotes alone."""
+    return types.names_th(text) and types.names_th(ctext.blank_quoted(ctext.blank_comments(text)))
 
 
 def _generated(ffi: cffi.FFI, declared: Declarations, given: Arguments, preamble: str) -> Generated:

@@ -332,7 +332,7 @@ def test_void_pointers_of_own_headers_get_records(build):
 
 def test_void_pointers_where_nothing_uses_th_are_memory(build):
     """As of a library whose sources and header are the project's: the TH record that C overwrote was torch's."""
-    prototype = "/* THIS IS THE OTHER */ int sum_bytes(const void *from, int n)"
+    prototype = "/* THIS WAS A THFloatTensor */ int sum_bytes(const void *from, int n)"
     body = " { int s = 0; while (n--) s += ((const unsigned char *)from)[n]; return s; }"
     values = torch.tensor([[256, 3]], dtype=torch.int16)
     built = build(prototype + ";", f"#include <TH/TH.h>\n{prototype}{body}")
