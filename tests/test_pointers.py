@@ -361,7 +361,9 @@ def test_void_pointers_of_sources_that_include_what_uses_th_get_records(tmp_path
         return module.length(torch.full((7,), 9, dtype=torch.uint8))
 
     assert length() == 9
-    record = "#include <TH/TH.h>\n" + body.replace("*(unsigned char *)of", "THByteTensor_nElement(of)")
+    record = "#include <TH/TH.h>\n" + body.replace(
+        "*(unsigned char *)of", "THByteTensor_nElement(of)"
+    )
     (tmp_path / "shared/of_th.h").write_text(record)
     assert length() == 7
 
