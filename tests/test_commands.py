@@ -543,7 +543,7 @@ def test_doctor_finds_what_libraries_have_no_more(tmp_path, capsys, monkeypatch)
     assert f"old.py:4: torch {torch} has no torch._six: {back}" in report["notes"]
 
 
-def test_doctor_passes_over_names_that_a_repository_brings_back_and_those_of_other_systems(
+def test_doctor_passes_over_names_that_a_repository_brings_back_and_those_of_elsewhere(
     tmp_path, capsys, monkeypatch
 ):
     monkeypatch.delattr("numpy.float", raising=False)
@@ -555,6 +555,7 @@ def test_doctor_passes_over_names_that_a_repository_brings_back_and_those_of_oth
         "clock = time.no_clock if sys.platform == 'win32' else time.time\n"
         "if os.name == 'nt':\n    ctypes.no_windll.kernel32.SetConsoleMode(7, 7)\n"
         "if platform.system() == 'Windows':\n    import no_such_winreg\n    os.no_startfile(x)\n"
+        "import torch\ngather, set_title = torch._C._no_gather, lambda: ctypes.windll.kernel32\n"
     )
     assert cli.main(["doctor", str(tmp_path), "--json"]) == 0
     assert json.loads(capsys.readouterr().out)["problems"] == []

@@ -50,11 +50,14 @@ OF_PYTHON_2 = {
     ".itervalues": ".values",
 }
 # In what a script asks before it does the one thing or the other: of Python, a library or the system.
-ASKS = re.compile(r"version|hasattr|\bPY_?[23]\b|platform|\bos\.name\b", re.I)
+ASKS = re.compile(
+    r"version|hasattr|\bPY_?[23]\b|platform|\bos\.name\b|\bis_?win|TYPE_CHECKING", re.I
+)
 # Libraries that are imported to see what they have; of others, and of Python's own, those that are loaded.
 SEEN = ("numpy", "scipy", "torch")
-# Not asked for: what ffi_ext has, and what the repository may fill itself.
-FILLED = (legacy.NAME, "torch.ops.", "torch.classes.")
+# Not asked for: what ffi_ext has, what the repository may fill itself, what other builds of torch have (with CUDA) and
+# Python on Windows.
+FILLED = (legacy.NAME, "torch.ops.", "torch.classes.", "torch._C._", "ctypes.win", "ctypes.Win")
 # What `ffi-ext run` brings back, beside torch.utils.ffi.
 BROUGHT_BACK = (
     "torch._six",
