@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import subprocess
+import tempfile
 
 import numpy as np
 import pytest
@@ -293,6 +294,10 @@ def test_files(module, tmp_path):
         assert module.line_of(file, b"second") == 7
         file.write("third\n")
     assert (tmp_path / "lines").read_text() == "first\nsecond\nthird\n"
+    with tempfile.NamedTemporaryFile("w+") as named:
+        assert module.line_of(named, b"named") == 6
+        named.seek(0)
+        assert named.read() == "named\n"
     with pytest.raises(ValueError, match="'file': I/O operation on closed file"):
         module.line_of(file, b"fourth")
     with pytest.raises(TypeError, match=r"'FILE \*' .*, not str \(C takes a file that Python has"):
