@@ -252,7 +252,8 @@ def _pointer(ffi: Any, c_type: Any, declared: str, least: int, value: object) ->
     elif isinstance(value, (bytes, bytearray)) and is_text:
         holder = pointer = ffi.from_buffer(value)
     elif item.cname == "FILE" and hasattr(value, "fileno"):
-        holder, pointer = value, ffi.cast(c_type, value)
+        file = getattr(value, "file", value)  # of a NamedTemporaryFile
+        holder, pointer = value, ffi.cast(c_type, file)
     else:
         holder = _cell(ffi, c_type, value)
         pointer = holder[0]

@@ -29,6 +29,8 @@ from ffi_ext.headers import ctext, preprocess
 from ffi_ext.paths import INCLUDE
 from ffi_ext.plan import Plan
 
+_INCLUDED = re.compile(r'^[ \t]*#[ \t]*include[ \t]*"([^"\n]+)"', re.M)
+
 if TYPE_CHECKING:
     import cffi
 
@@ -139,7 +141,7 @@ def build_and_keep(name: str, kept: Path, /, *, relative_to: str, **arguments: A
         started = cache.clock()
         ffi, declared = _declared(given, read)
         made = _generated(ffi, declared, given, _preamble(declared, given))
-        files = {*read.files, *map(str, (*given.headers, *given.sources))}
+        files = {*read.files, *map(str, _texts(given))}
         is_warned_of = given.headers and not declared.names  # each time
         if read.is_sure and not is_warned_of:
             generated.keep(kept, key, made, files, started)
@@ -199,7 +201,6 @@ def _declared(given: Arguments, read: preprocess.Reader) -> tuple[Any, Declarati
     from ffi_ext.headers import declarations
 
     ffi = cffi.FFI()
-    texts = (_text_at(path) for path in (*given.headers, *given.sources))
     # Headers in the project's folder define functions for the project's own sources.
     inline = {h for h in given.of_libraries if not h.is_relative_to(given.name.base)}
     declared = declarations.read(
@@ -208,11 +209,31 @@ def _declared(given: Arguments, read: preprocess.Reader) -> tuple[Any, Declarati
         ffi,
         given.of_libraries,
         with_inline=frozenset(inline),
-        knows_th=any(map(types.names_th, texts)),
+        knows_th=any(map(_uses_th, _texts(given).values())),
     )
     if given.headers and not declared.names:
         _warn_of_nothing(given)
     return ffi, declared
+
+
+def _texts(given: Arguments) -> dict[Path, str]:
+    """The headers and sources, and what these include from beside them or from include_dirs, but for TH's headers."""
+    texts: dict[Path, str] = {}
+    waiting = [*given.headers, *given.sources]
+    while waiting:
+        path = waiting.pop()
+        if path in texts or path.is_relative_to(INCLUDE):
+            continue
+        texts[path] = _text_at(path)
+        for name in _INCLUDED.findall(texts[path]):
+            places = (Path(at, name) for at in (path.parent, *given.options["include_dirs"]))
+            waiting += [place.resolve() for place in places if place.is_file()][:1]
+    return texts
+
+
+def _uses_th(text: str) -> bool:
+    """Not in a comment or in quotes alone."""
+    return types.names_th(text) and types.names_th(ctext.blank_quoted(ctext.blank_comments(text)))
 
 
 def _generated(ffi: cffi.FFI, declared: Declarations, given: Arguments, preamble: str) -> Generated:

@@ -85,19 +85,27 @@ class _Call(Function):
     @staticmethod
     def backward(ctx: Any, *gradients: Any) -> Any:
         call, instance = ctx.call, ctx.instance()
-        if instance is not None and instance._ctx() is ctx:
-            call = instance  # no call came after: what was set on it since is there
+        saved = ctx.saved_tensors  # once: checkpoints give it away
+        own = dict(call.__dict__)
+        now = {} if instance is None else dict(instance.__dict__)  # at once: other threads call it
+        if "_ctx" in now and now["_ctx"]() is ctx:
+            call.__dict__.update(now)  # no call came after: what was set on it since is there
         before = dict(call.__dict__)
-        saved = call._saved = ctx.saved_tensors  # once: checkpoints give it away
+        call._saved = saved
         try:
             # As in the original: it may make variables and run a net again. What it was given has no history.
             with torch.enable_grad():
                 result = call.backward(*map(_with_memory, gradients))
         finally:
-            call.__dict__.pop("_saved", None)
+            left = call.__dict__
+            left.pop("_saved", None)
+            changed = {k: v for k, v in left.items() if before.get(k, _ABSENT) is not v}
+            # What else was set on the instance may be this call's output: a cycle, never freed.
+            call.__dict__ = {k: v for k, v in (own | changed).items() if k in left}
         if instance is not None:  # what backward leaves on self is read there
-            now = call.__dict__.items()
-            instance.__dict__.update({k: v for k, v in now if before.get(k, _ABSENT) is not v})
+            instance.__dict__.update(changed)
+            for name in before.keys() - left.keys():
+                instance.__dict__.pop(name, None)
         result = tuple(map(_raw, result if isinstance(result, (tuple, list)) else (result,)))
         if len(result) < ctx.count or any(extra is not None for extra in result[ctx.count :]):
             raise RuntimeError(

@@ -52,7 +52,8 @@ def why_no_gpu() -> str:
     )
     available, _, version = done.stdout.strip().partition(" ")
     if done.returncode:
-        return f"torch cannot be imported: {done.stderr.strip().splitlines()[-1]}"
+        last = done.stderr.strip().splitlines()[-1:]  # a crash says nothing
+        return f"torch cannot be imported: {last[0] if last else f'exit status {done.returncode}'}"
     return "" if available == "True" else f"there is no GPU for torch {version}"
 
 
@@ -139,6 +140,7 @@ def main() -> int:
     if options.out:
         options.out = options.out.resolve()
         options.out.mkdir(parents=True, exist_ok=True)
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))  # as timeout(1) ends us: by run()
     said = check(options.parts or PARTS, options.seconds, options.out)
     print("\n" + "\n".join(f"{part:<10} {line}" for part, line in said.items()))
     return int(any(line.startswith("failed") for line in said.values()))

@@ -6,6 +6,7 @@ import contextlib
 import importlib
 import os
 import re
+import subprocess
 import sys
 import time
 from pathlib import Path
@@ -49,11 +50,43 @@ def test_what_is_given_up_takes_its_children_along(check_cuda, tmp_path):
     log = tmp_path / "log"
     words = ["sh", "-c", "sleep 60 & echo $!; wait"]
     assert check_cuda.run(words, 0.6, log) == "not done after 1 s"
+    assert_ends(log)
+
+
+def assert_ends(log: Path) -> None:
+    """The process of which a part has written the number."""
     child = Path("/proc", log.read_text().strip(), "stat")
     ends = time.monotonic() + 10
     with contextlib.suppress(FileNotFoundError, ProcessLookupError):  # it is gone
         while child.read_text().rpartition(")")[2].split()[0] != "Z":
             assert time.monotonic() < ends
+
+
+def test_a_time_limit_on_all_of_it_takes_the_part_that_runs_along(tmp_path):
+    """timeout 600 python3 scripts/check_cuda.py: what ran went on, and kept the GPU."""
+    script = (
+        "import sys; sys.path.insert(0, 'scripts'); import check_cuda\n"
+        "check_cuda.why_no_gpu = lambda: ''\n"
+        "check_cuda.command = lambda *_: ['sh', '-c', 'echo $$; exec sleep 60']\n"
+        f"sys.argv = ['check_cuda.py', 'tests', '--out', {str(tmp_path)!r}]\n"
+        "sys.exit(check_cuda.main())"
+    )
+    log = tmp_path / "tests.log"
+    with subprocess.Popen([sys.executable, "-c", script], cwd=ROOT) as process:
+        ends = time.monotonic() + 30
+        while not (log.exists() and log.read_text()):
+            assert time.monotonic() < ends
+            time.sleep(0.02)
+        process.terminate()
+    assert process.returncode == 143
+    assert_ends(log)
+
+
+def test_a_torch_that_crashes_is_told_of(monkeypatch):
+    monkeypatch.syspath_prepend(ROOT / "scripts")
+    monkeypatch.setattr(sys, "executable", "false")
+    why = importlib.import_module("check_cuda").why_no_gpu()
+    assert why == "torch cannot be imported: exit status 1"
 
 
 def test_packages_that_lie_elsewhere_are_found_and_memory_is_not_cached(

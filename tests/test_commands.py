@@ -543,6 +543,24 @@ def test_doctor_finds_what_libraries_have_no_more(tmp_path, capsys, monkeypatch)
     assert f"old.py:4: torch {torch} has no torch._six: {back}" in report["notes"]
 
 
+def test_doctor_passes_over_names_that_a_repository_brings_back_and_those_of_elsewhere(
+    tmp_path, capsys, monkeypatch
+):
+    monkeypatch.delattr("numpy.float", raising=False)
+    (tmp_path / "compat.py").write_text(
+        "import numpy as np\nif not hasattr(np, 'float'):\n    np.float = float\n"
+    )
+    (tmp_path / "train.py").write_text(
+        "import compat, ctypes, numpy, os, platform, sys, time\nx = numpy.float(3)\n"
+        "clock = time.no_clock if sys.platform == 'win32' else time.time\n"
+        "if os.name == 'nt':\n    ctypes.no_windll.kernel32.SetConsoleMode(7, 7)\n"
+        "if platform.system() == 'Windows':\n    import no_such_winreg\n    os.no_startfile(x)\n"
+        "import torch\ngather, set_title = torch._C._no_gather, lambda: ctypes.windll.kernel32\n"
+    )
+    assert cli.main(["doctor", str(tmp_path), "--json"]) == 0
+    assert json.loads(capsys.readouterr().out)["problems"] == []
+
+
 def test_doctor_knows_the_folders_of_a_repository_and_extensions_without_a_name(tmp_path, capsys):
     """Folders without __init__.py can be imported from the repository's own."""
     (tmp_path / "lib" / "nms").mkdir(parents=True)

@@ -940,6 +940,15 @@ def test_headers_of_any_suffix_are_read_as_c(tmp_path, monkeypatch, suffix):
     assert ffi_ext.load("both", "both.cpp", f"both{suffix}").f(3) == 3
 
 
+def test_headers_of_modules_in_cxx_are_read_as_cxx(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    for header in ("in.hpp", "in.inc"):
+        (tmp_path / header).write_text('#include <vector>\nextern "C" int f(int x);\n')
+        (tmp_path / "in.cpp").write_text(f'#include "{header}"\nint f(int x) {{ return x; }}\n')
+        for keywords in ({"language": "c++"}, {"source_extension": ".cpp"}):
+            assert ffi_ext.load("in_cxx", "in.cpp", header, **keywords).f(3) == 3
+
+
 def test_attributes_of_c23(build):
     header = """
     [[nodiscard]] int f(int x);

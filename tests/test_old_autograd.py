@@ -8,6 +8,7 @@ import gc
 import pickle
 import subprocess
 import sys
+import threading
 import weakref
 
 import numpy as np
@@ -124,6 +125,53 @@ def test_between_forward_and_backward_an_instance_has_what_it_saved_and_takes_wh
     torch.testing.assert_close(x.grad, 5 * z.detach())
     del out
     assert function.saved_tensors == ()
+
+
+def test_one_instance_in_two_threads():
+    """As replicas of a DataParallel model have it: the second's whole step falls into the first's backward."""
+
+    class Square(Function):
+        def forward(self, x):
+            self.save_for_backward(x)
+            return x * x
+
+        def backward(self, grad):
+            if others:
+                thread = threading.Thread(target=lambda: function(others.pop()).sum().backward())
+                thread.start()
+                thread.join()
+            (x,) = self.saved_tensors
+            return 2 * x * grad
+
+    x, other, function = leaf(3), leaf(4), Square()
+    others = [other]
+    function(x).sum().backward()
+    torch.testing.assert_close(x.grad, 2 * x.detach())
+    torch.testing.assert_close(other.grad, 2 * other.detach())
+
+
+def test_what_backward_gives_up_is_freed_and_an_output_on_the_instance_is_no_cycle():
+    class Doubled(Function):
+        def forward(self, x):
+            self.one, self.two = x * 2, x * 3
+            return self.one + 0
+
+        def backward(self, grad):
+            self.one = None
+            del self.two
+            return 2 * grad
+
+    x, function = leaf(3), Doubled()
+    out = function(x)
+    kept = [weakref.ref(function.one), weakref.ref(function.two)]
+    function.out = out
+    out.sum().backward()
+    assert [alive() for alive in kept] == [None, None]
+    assert function.one is None and not hasattr(function, "two")
+    alive = weakref.ref(out)
+    del out, function
+    gc.collect()
+    assert alive() is None
 
 
 def test_a_backward_may_run_a_net_of_its_own():

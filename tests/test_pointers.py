@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import subprocess
+import tempfile
 
 import numpy as np
 import pytest
@@ -293,6 +294,10 @@ def test_files(module, tmp_path):
         assert module.line_of(file, b"second") == 7
         file.write("third\n")
     assert (tmp_path / "lines").read_text() == "first\nsecond\nthird\n"
+    with tempfile.NamedTemporaryFile("w+") as named:
+        assert module.line_of(named, b"named") == 6
+        named.seek(0)
+        assert named.read() == "named\n"
     with pytest.raises(ValueError, match="'file': I/O operation on closed file"):
         module.line_of(file, b"fourth")
     with pytest.raises(TypeError, match=r"'FILE \*' .*, not str \(C takes a file that Python has"):
@@ -332,7 +337,7 @@ def test_void_pointers_of_own_headers_get_records(build):
 
 def test_void_pointers_where_nothing_uses_th_are_memory(build):
     """As of a library whose sources and header are the project's: the TH record that C overwrote was torch's."""
-    prototype = "/* THIS IS THE OTHER */ int sum_bytes(const void *from, int n)"
+    prototype = "/* THIS WAS A THFloatTensor */ int sum_bytes(const void *from, int n)"
     body = " { int s = 0; while (n--) s += ((const unsigned char *)from)[n]; return s; }"
     values = torch.tensor([[256, 3]], dtype=torch.int16)
     built = build(prototype + ";", f"#include <TH/TH.h>\n{prototype}{body}")
@@ -341,6 +346,31 @@ def test_void_pointers_where_nothing_uses_th_are_memory(build):
             assert module.sum_bytes(given, 4) == 4
         with pytest.raises(ValueError, match="one behind the other for const void"):
             module.sum_bytes(values.expand(2, 2), 4)
+
+
+def test_void_pointers_of_sources_that_include_what_uses_th_get_records(tmp_path, monkeypatch):
+    monkeypatch.setenv("FFI_EXT_CACHE", str(tmp_path / "cache"))
+    (tmp_path / "shared").mkdir()
+    (tmp_path / "mine.h").write_text("int length(void *of);\n")
+    (tmp_path / "mine.c").write_text(
+        '#include "part.h"\nint length(void *of) { return length_of(of); }\n'
+    )
+    part = '#ifndef HERE\n#define HERE\n#include "shared/../part.h"\n#include "of_th.h"\n#endif\n'
+    (tmp_path / "part.h").write_text(part)
+    body = "static int length_of(void *of) { return *(unsigned char *)of; }\n"
+    (tmp_path / "shared/of_th.h").write_text(body)
+    monkeypatch.chdir(tmp_path)
+
+    def length() -> int:
+        module = ffi_ext.load("mine", "mine.c", "mine.h", include_dirs=["shared"])
+        return module.length(torch.full((7,), 9, dtype=torch.uint8))
+
+    assert length() == 9
+    record = "#include <TH/TH.h>\n" + body.replace(
+        "*(unsigned char *)of", "THByteTensor_nElement(of)"
+    )
+    (tmp_path / "shared/of_th.h").write_text(record)
+    assert length() == 7
 
 
 def test_void_pointers_of_a_library_are_memory(tmp_path, monkeypatch):

@@ -54,6 +54,7 @@ def scripts(folder: Path, report: Report) -> None:
     local = {p.stem for p in paths} | folders | {folder.resolve().name, "_ext"}
     imported: dict[str, str] = {}
     missing: dict[str, list[str]] = {}
+    given: set[str] = set()
     old: list[str] = []
     mistaken: set[str] = set()
     for path in paths:
@@ -107,10 +108,12 @@ def scripts(folder: Path, report: Report) -> None:
             report.problems.append(
                 f"{shown}: it hides ffi_ext from Pythons that start in its folder: remove it, or call it otherwise"
             )
-        asked = {} if is_copy else survey_names.of_libraries(tree, local)
-        for name, line in asked.items():
+        asked, filled = survey_names.of_libraries(tree, local)
+        for name, line in ({} if is_copy else asked).items():
             missing.setdefault(name, []).append(f"{shown}:{line}")
-    for name, places in sorted(missing.items()):
+        given |= filled
+    for name in sorted(missing.keys() - given):
+        places = missing[name]
         more = f" (and {len(places) - 1} files more)" if len(places) > 1 else ""
         found = report.notes if name in survey_names.BROUGHT_BACK else report.problems
         found.append(f"{places[0]}{more}: {survey_names.without(name)}")

@@ -49,12 +49,15 @@ OF_PYTHON_2 = {
     ".iterkeys": ".keys",
     ".itervalues": ".values",
 }
-# In what a script asks before it does the one thing or the other.
-ASKS_FOR_PYTHON = re.compile(r"version|hasattr|\bPY_?[23]\b", re.I)
+# In what a script asks before it does the one thing or the other: of Python, a library or the system.
+ASKS = re.compile(
+    r"version|hasattr|\bPY_?[23]\b|platform|\bos\.name\b|\bis_?win|TYPE_CHECKING", re.I
+)
 # Libraries that are imported to see what they have; of others, and of Python's own, those that are loaded.
 SEEN = ("numpy", "scipy", "torch")
-# Not asked for: what ffi_ext has, and what the repository may fill itself.
-FILLED = (legacy.NAME, "torch.ops.", "torch.classes.")
+# Not asked for: what ffi_ext has, what the repository may fill itself, what other builds of torch have (with CUDA) and
+# Python on Windows.
+FILLED = (legacy.NAME, "torch.ops.", "torch.classes.", "torch._C._", "ctypes.win", "ctypes.Win")
 # What `ffi-ext run` brings back, beside torch.utils.ffi.
 BROUGHT_BACK = (
     "torch._six",
@@ -86,9 +89,9 @@ def imports(imported: dict[str, str], local: set[str], report: Report) -> None:
 
 
 def optional_imports(tree: ast.Module) -> Iterator[ast.AST]:
-    """The imports that a script does without: it catches their ImportError, or asks for Python's version before."""
+    """The imports that a script does without: it catches their ImportError, or asks for a version or system before."""
     for node in ast.walk(tree):
-        if isinstance(node, ast.If) and ASKS_FOR_PYTHON.search(ast.unparse(node.test)):
+        if isinstance(node, ast.If) and ASKS.search(ast.unparse(node.test)):
             yield from (*node.body, *node.orelse)
         elif isinstance(node, ast.Try) and _catches(node, "ImportError|ModuleNotFound"):
             yield from node.body
@@ -128,7 +131,7 @@ def _guarded(tree: ast.Module, errors: str) -> set[ast.AST]:
                 guarded |= set(ast.walk(node))
         elif isinstance(node, (ast.If, ast.IfExp, ast.BoolOp)):
             test = node if isinstance(node, ast.BoolOp) else node.test
-            if ASKS_FOR_PYTHON.search(ast.unparse(test)):
+            if ASKS.search(ast.unparse(test)):
                 guarded |= set(ast.walk(node))
     return guarded
 
@@ -146,8 +149,10 @@ def _defined(tree: ast.Module) -> set[str]:
     return known
 
 
-def of_libraries(tree: ast.Module, local: set[str]) -> dict[str, int]:
+def of_libraries(tree: ast.Module, local: set[str]) -> tuple[dict[str, int], set[str]]:
     """What a script asks of modules of this Python that they do not have, such as numpy.float, and where it does first.
+
+    And what it gives them itself: `np.float = float`.
 
     Args:
         local: Names of the repository's own modules.
@@ -155,6 +160,7 @@ def of_libraries(tree: ast.Module, local: set[str]) -> dict[str, int]:
     guarded = _guarded(tree, "ImportError|ModuleNotFound|AttributeError")
     modules: dict[str, ModuleType] = {}  # by their names in the script
     missing: dict[str, int] = {}
+    given: set[str] = set()
 
     def has(module: ModuleType, name: str) -> bool:
         return hasattr(module, name) or _is_installed(f"{module.__name__}.{name}")
@@ -193,11 +199,14 @@ def of_libraries(tree: ast.Module, local: set[str]) -> dict[str, int]:
         for name in {*_defined(tree), *local} & set(modules):
             del modules[name]
         for node in ast.walk(tree):
-            if isinstance(node, ast.Attribute) and isinstance(node.ctx, ast.Load):
-                module = None if node in guarded else module_of(node.value)
-                if module is not None and not has(module, node.attr):
-                    missing.setdefault(f"{module.__name__}.{node.attr}", node.lineno)
-    return {name: line for name, line in missing.items() if not name.startswith(FILLED)}
+            if not isinstance(node, ast.Attribute) or (module := module_of(node.value)) is None:
+                continue
+            name = f"{module.__name__}.{node.attr}"
+            if isinstance(node.ctx, ast.Store):
+                given.add(name)
+            elif node not in guarded and not has(module, node.attr):
+                missing.setdefault(name, node.lineno)
+    return {name: line for name, line in missing.items() if not name.startswith(FILLED)}, given
 
 
 def _module(name: str) -> ModuleType | None:

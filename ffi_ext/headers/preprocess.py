@@ -32,8 +32,12 @@ class Reader:
 
     def _language_of(self, header: Path) -> tuple[str, ...]:
         """Compilers take a .hpp for C++, and generated C includes it as C, without what #ifdef __cplusplus guards."""
-        in_cxx = toolchain.c_compiler_is_cxx() or self._options.get("language") == "c++"
-        return () if in_cxx or header.suffix == ".h" else ("-x", "c")
+        if header.suffix == ".h":
+            return ()
+        options = self._options
+        in_cxx = options.get("language") == "c++" or toolchain.c_compiler_is_cxx()
+        in_cxx = in_cxx or options.get("source_extension") in toolchain.CXX_SUFFIXES
+        return ("-x", "c++" if in_cxx else "c")
 
     @property
     def identity(self) -> tuple[str, ...]:
