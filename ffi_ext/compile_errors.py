@@ -112,7 +112,7 @@ _HINTS = (
         "two sources define the same function; is one of them included by the other or listed twice, or does a "
         "header have the function's body? There it must be static inline, and a variable extern",
     ),
-    (r"(\S+\.\S+): relocation .*recompile with -fPIC", "{0} was compiled without -fPIC"),
+    (r"(?<!\S)(\S+\.[^\s.]+): relocation .*recompile with -fPIC", "{0} was compiled without -fPIC"),
     (r"recompile with -fPIC", "a file in extra_objects was compiled without -fPIC"),
     (
         r"conflicting declaration of .* with 'C' linkage|has a different language linkage",
@@ -120,7 +120,7 @@ _HINTS = (
         "around the source's #include of it",
     ),
     (
-        r"conflicting types for '(\w+)'[\s\S]*?^(/[^\n:]+):\d+:\d+: note: previous",
+        r"conflicting types for '(\w+)'[\s\S]{,8000}?^(/[^\n:]+):\d+:\d+: note: previous",
         "{1} has another {0}: make them equal, or if that is not yours, rename the one that is",
     ),
     (
