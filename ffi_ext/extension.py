@@ -29,8 +29,6 @@ from ffi_ext.headers import ctext, preprocess
 from ffi_ext.paths import INCLUDE
 from ffi_ext.plan import Plan
 
-_INCLUDED = re.compile(r'^[ \t]*#[ \t]*include[ \t]*"([^"\n]+)"', re.M)
-
 if TYPE_CHECKING:
     import cffi
 
@@ -40,6 +38,9 @@ if TYPE_CHECKING:
         """What create_extension returns."""
 
         def build(self) -> None: ...
+
+
+_INCLUDED = re.compile(r'^[ \t]*#[ \t]*include[ \t]*"([^"\n]+)"', re.M)
 
 
 def create_extension(
@@ -139,9 +140,10 @@ def build_and_keep(name: str, kept: Path, /, *, relative_to: str, **arguments: A
     made = generated.find(kept, key)
     if made is None:
         started = cache.clock()
-        ffi, declared = _declared(given, read)
+        texts = _texts(given)
+        ffi, declared = _declared(given, read, texts)
         made = _generated(ffi, declared, given, _preamble(declared, given))
-        files = {*read.files, *map(str, _texts(given))}
+        files = {*read.files, *map(str, texts)}
         is_warned_of = given.headers and not declared.names  # each time
         if read.is_sure and not is_warned_of:
             generated.keep(kept, key, made, files, started)
@@ -153,7 +155,8 @@ def _make(given: Arguments) -> Extension:
 
     target, options = given.name, given.options
     add_directories(options, given.with_cuda)
-    ffi, declared = _declared(given, preprocess.Reader(options, given.with_cuda))
+    read = preprocess.Reader(options, given.with_cuda)
+    ffi, declared = _declared(given, read, _texts(given))
     preamble = _preamble(declared, given)
     limited = _is_limited(given)
     ffi.set_source(
@@ -194,8 +197,10 @@ def _make(given: Arguments) -> Extension:
     return ffi
 
 
-def _declared(given: Arguments, read: preprocess.Reader) -> tuple[Any, Declarations]:
-    """A cffi.FFI with what the headers declare, and what that is."""
+def _declared(
+    given: Arguments, read: preprocess.Reader, texts: dict[Path, str]
+) -> tuple[Any, Declarations]:
+    """A cffi.FFI with what the headers declare, and what that is. `texts`: see _texts."""
     import cffi
 
     from ffi_ext.headers import declarations
@@ -209,7 +214,7 @@ def _declared(given: Arguments, read: preprocess.Reader) -> tuple[Any, Declarati
         ffi,
         given.of_libraries,
         with_inline=frozenset(inline),
-        knows_th=any(map(_uses_th, _texts(given).values())),
+        knows_th=any(map(_uses_th, texts.values())),
     )
     if given.headers and not declared.names:
         _warn_of_nothing(given)
