@@ -24,9 +24,8 @@ from tests.reliability import children, ways
 EXPECTED = ("MemoryError", "NativeError", "RuntimeError", "OutOfMemoryError")
 
 
-Attempt = Callable[
-    [int], "str | None"
-]  # lets an allocation fail: what is wrong then; None: there was none
+# Lets the allocation of that number fail. Returns what is wrong then; None where there was no such allocation.
+Attempt = Callable[[int], "str | None"]
 
 
 def outcome(call: Callable[[], Any], fails: Callable[[], None], works: Callable[[], Any]) -> str:
