@@ -336,14 +336,12 @@ def _from_storage(
 ) -> torch.Tensor:
     dtype = DTYPES[record.element.letter]
     text = f"expected {wanted(record.code)}, got {describe(value)}"
-    if isinstance(value, torch.Tensor):
+    if isinstance(value, (torch.Tensor, torch.UntypedStorage)):
         raise refusal(function, index, f"{text}: pass tensor.storage()")
-    if not is_storage(value):
+    if not isinstance(value, torch.storage.TypedStorage):
         raise refusal(function, index, text)
-    got = getattr(value, "dtype", torch.uint8)
-    untyped = value.untyped() if isinstance(value, torch.storage.TypedStorage) else value
-    assert isinstance(untyped, torch.UntypedStorage)
-    if got != dtype or untyped.device.type != record.device:
+    untyped = value._untyped_storage  # .untyped() warns that storages with a type are deprecated
+    if value.dtype != dtype or untyped.device.type != record.device:
         raise refusal(function, index, text)
     tensor = torch.empty(0, dtype=dtype, device=untyped.device)
     return tensor.set_(untyped, 0, (untyped.nbytes() // dtype.itemsize,), (1,))

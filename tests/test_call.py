@@ -204,12 +204,22 @@ def test_results(module):
     storage = module.storage_of(t)
     assert storage.dtype == torch.float32 and storage.data_ptr() == t.untyped_storage().data_ptr()
     assert module.storage_size(storage) == len(storage)
-    with pytest.raises(TypeError, match="FloatStorage"):
-        module.storage_size(t)
+    for other in (t, t.untyped_storage()):
+        with pytest.raises(TypeError, match=r"FloatStorage .*: pass tensor\.storage\(\)"):
+            module.storage_size(other)
     with pytest.raises(TypeError, match="FloatTensor"):
         module.fill(storage, 1.0)
     with pytest.raises(TypeError, match="DoubleStorage|float64"):
         module.storage_size(torch.zeros(2).double().storage())
+
+
+def test_a_storage_is_passed_without_a_warning(module, recwarn):
+    torch.storage._set_always_warn_typed_storage_removal(True)  # once a process, else
+    try:
+        assert module.storage_size(module.storage_of(torch.ones(3))) == 3
+    finally:
+        torch.storage._set_always_warn_typed_storage_removal(False)
+    assert not recwarn.list
 
 
 def test_large_memory_made_in_c_is_of_huge_pages(module):
