@@ -98,7 +98,7 @@ def compile_command(
         optimize = ["-O0", "-fno-builtin", *(toolchain.QUICK if quick and plan.stable else ["-w"])]
         flags = [flag for flag in flags if not _FOR_THE_USERS.match(flag)]
     else:
-        optimize = ["-O3", "-DNDEBUG"]  # as distutils: asserts of old name variables that are gone
+        optimize = ["-O3"]
     always = ["-fPIC", "-fasynchronous-unwind-tables"]
     if not generated and not quick:  # distutils gave all sources Python.h
         always += [word for path in toolchain.python_headers() for word in ("-idirafter", path)]

@@ -138,6 +138,23 @@ def test_flags_mean_the_same_in_headers_and_in_sources(project, monkeypatch, by)
     assert printed(project, code) == 2 * 2 * 2
 
 
+@pytest.mark.parametrize("suffix", [".c", ".cpp"])
+def test_a_member_for_asserts_is_there_for_all_or_for_none(project, suffix):
+    (project / "lib.h").write_text(
+        "#ifdef __cplusplus\nextern \"C\" {\n#endif\n"
+        "struct counted {\n#ifndef NDEBUG\n  int magic;\n#endif\n  int count;\n};\n"
+        "int one(struct counted *c);\n#ifdef __cplusplus\n}\n#endif\n"
+    )
+    one = project / f"one{suffix}"
+    one.write_text('#include "lib.h"\nint one(struct counted *c) { return c->count; }\n')
+    make(project, sources=[str(one)]).build()
+    code = (
+        "import sys; sys.path.insert(0, 'ext/lib'); from _lib import ffi, lib; "
+        "print(lib.one(ffi.new('struct counted *', {'count': 7})))"
+    )
+    assert printed(project, code) == 7
+
+
 def test_a_flag_for_a_part_of_the_compiler_stays_with_what_names_that_part():
     """Apple's clang takes -fopenmp behind -Xpreprocessor alone, and no -m... of LLVM's without -mllvm."""
     words = ["-O2", "-Xpreprocessor", "-fopenmp", "-Wall", "-mllvm", "-misched=shuffle"]
@@ -287,6 +304,7 @@ def test_builds_are_reproducible(project, monkeypatch):
         binaries.append((project / "ext" / "lib" / f"_lib{SUFFIX}").read_bytes())
     assert binaries[0] == binaries[1]
     assert value(project, "two") == 1
+    assert b"lib_call.h" not in binaries[0]  # under build isolation ffi_ext has another path each time
     monkeypatch.setenv("SOURCE_DATE_EPOCH", "1600000000")  # 2020
     make(project).build()
     assert value(project, "two") == 0
