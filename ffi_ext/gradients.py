@@ -70,7 +70,14 @@ def differentiable(
 
     def run(*inputs: Any, **named: Any) -> torch.Tensor:
         if named:
-            inputs = inspect.signature(forward).bind(*inputs, **named).args
+            bound = inspect.signature(forward).bind(*inputs, **named)
+            bound.apply_defaults()  # of those before what was named
+            for lost in named.keys() & bound.kwargs.keys():
+                raise TypeError(
+                    f"{name}() argument '{lost}': backward gets forward's inputs by position, and forward takes "
+                    "this one by keyword alone; take `*` or `**` out of its parameters"
+                )
+            inputs = bound.args
         compiling = torch.compiler.is_compiling()
         in_func = _in_func()
         if compiling and in_func:
@@ -268,9 +275,12 @@ def _allocating(
         grad = grad.resolve_conj().resolve_neg()  # lazy where y.conj() made the loss
         if in_channels_last and grad.dim() == 4:
             grad = grad.contiguous(memory_format=torch.channels_last)
+        elif torch.compiler.is_compiling() or grad.numel() == 0:
+            # torch calls any empty tensor contiguous, also an expanded one, whose strides TH does not; whether it is
+            # empty cannot be asked of sizes that depend on data, and the compiler leaves out a copy that is none
+            grad = grad.clone(memory_format=torch.contiguous_format)
         else:
-            # torch calls any empty tensor contiguous, also an expanded one, whose strides TH does not
-            grad = grad.contiguous() if grad.numel() else grad.new_empty(grad.shape)
+            grad = grad.contiguous()
         arguments = [
             grad if n in incoming else gradients[made[n]] if n in made else values[n]
             for n in parameters

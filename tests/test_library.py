@@ -154,6 +154,20 @@ def test_sizes_that_depend_on_data(operators):
     assert exported(-x).tolist() == [4]
 
 
+@pytest.mark.skipif(
+    not SEES_THROUGH, reason="torch.compile sees through differentiable() from 2.6 on"
+)
+def test_gradients_of_sizes_that_depend_on_data(my_lib):
+    library.register(my_lib, "ffi_ext_of_data")
+    square = library.differentiable(my_lib.keyword, my_lib.keyword_backward)
+    with torch._dynamo.config.patch(capture_dynamic_output_shape_ops=True):
+        compiled = torch.compile(lambda x: square(x[x > 0]), fullgraph=True, backend="aot_eager")
+        for values in ([1.0, -2.0, 3.0], [-1.0, -1.0, -1.0]):
+            x = torch.tensor(values, dtype=torch.float64, requires_grad=True)
+            compiled(x).sum().backward()
+            assert x.grad.tolist() == [2 * value * (value > 0) for value in values]
+
+
 def test_a_call_that_gives_nothing_stays_in_a_compiled_graph(operators):
     def f(x):
         operators["note"].call(7)
@@ -653,6 +667,19 @@ def test_several_outputs_of_python_functions():
         assert grad.tolist() == [23.0, 43.0] and place == 1
         (grad,) = torch.autograd.grad(way(x, 3.0)[1].sum(), x)
         assert grad.tolist() == [2.0, 4.0]
+
+
+def test_arguments_of_python_functions_by_name():
+    def forward(x, low=0.0, high=1.0, *, by=1.0):
+        return x.clamp(low, high) * by
+
+    clamp = library.differentiable(forward, lambda grad, x, low, high: grad * (x > low) * (x < high))
+    x = torch.tensor([-1.0, 2.0, 4.0], requires_grad=True)
+    y = clamp(x, high=3.0)
+    y.sum().backward()
+    assert y.tolist() == [0.0, 2.0, 3.0] and x.grad.tolist() == [0.0, 1.0, 0.0]
+    with pytest.raises(TypeError, match="forward.. argument 'by': .*by keyword alone; take `\\*`"):
+        clamp(x, by=2.0)
 
 
 @pytest.mark.skipif(
