@@ -24,10 +24,9 @@ from ffi_ext import (
     wheel_tags,
 )
 from ffi_ext.extension_arguments import Arguments, base_of, checked, name_of
-from ffi_ext.generated import Generated
 from ffi_ext.headers import ctext, preprocess
 from ffi_ext.paths import INCLUDE
-from ffi_ext.plan import Plan
+from ffi_ext.plan import Generated, Plan
 
 if TYPE_CHECKING:
     import cffi
@@ -165,14 +164,16 @@ def _make(given: Arguments) -> Extension:
         source_extension=_suffix(given),
         **_for_setuptools(given, limited),
     )
-    init_path, pyi_path = _init_and_stub(given)
+    init_path = target.folder / "__init__.py"
     init = module.init_py(target.package, target.last, declared)
     builder.make_packages(target.parents, target.folder)
     if given.package:  # setup.py's find_packages() looks for them before anything is built
         if "setuptools" in sys.modules and limited:
             wheel_tags.tag_stable()
         cache.write_if_changed(init_path, init)
-        cache.write_if_changed(pyi_path, stub.stub_pyi(target.package, declared))
+        cache.write_if_changed(
+            init_path.with_suffix(".pyi"), stub.stub_pyi(target.package, declared)
+        )
     elif not init_path.exists():  # build scripts may add to it before they build
         cache.replace(init_path, init.encode("utf-8", "surrogateescape"))
     before = _text_at(init_path)
@@ -265,22 +266,16 @@ def _plan(given: Arguments, made: Generated) -> Plan:
     objects = cuda_objects.objects(options.get("extra_objects", ()))
     for path in objects.left_out:
         print(f"ffi_ext: {path} is missing and there is no nvcc to make it: left out")
-    init_path, pyi_path = _init_and_stub(given)
     return Plan(
         target=target.folder / f"_{target.last}{toolchain.extension_suffix(stable)}",
         own_target=target.folder / own if stable and toolchain.is_free_threaded() else None,
-        generated=made.source,
+        generated=made,
         generated_suffix=_suffix(given),
         sources=(*given.sources, *(p for p in objects.rebuilt if p not in given.sources)),
         extra_objects=objects.present,
         with_cuda=given.with_cuda,
         left_out=objects.left_out,
-        texts=((init_path, made.init), (pyi_path, made.stub)),
         packages=target.parents,
-        declared=made.places,
-        prototypes=made.prototypes,
-        has_inline=made.has_inline,
-        data=frozenset(made.data),
         of_libraries=frozenset(path.name for path in given.of_libraries),
         stable=stable,
         **_for_plan(options),
@@ -295,10 +290,6 @@ def _suffix(given: Arguments) -> str:
     """Of the generated source."""
     default = ".cpp" if given.options.get("language") == "c++" else ".c"
     return str(given.options.get("source_extension", default))
-
-
-def _init_and_stub(given: Arguments) -> tuple[Path, Path]:
-    return given.name.folder / "__init__.py", given.name.folder / "__init__.pyi"
 
 
 def refuse_to_replace(init: Path, package: str) -> None:
