@@ -19,6 +19,7 @@ from ffi_ext import (
     cuda_libraries,
     cuda_objects,
     generated,
+    included,
     toolchain,
     types,
     wheel_tags,
@@ -37,9 +38,6 @@ if TYPE_CHECKING:
         """What create_extension returns."""
 
         def build(self) -> None: ...
-
-
-_INCLUDED = re.compile(r'^[ \t]*#[ \t]*include[ \t]*"([^"\n]+)"', re.M)
 
 
 def create_extension(
@@ -176,12 +174,12 @@ def _make(given: Arguments) -> Extension:
         )
     elif not init_path.exists():  # build scripts may add to it before they build
         cache.replace(init_path, init.encode("utf-8", "surrogateescape"))
-    before = _text_at(init_path)
+    before = included.text_at(init_path)
 
     def build() -> None:
         """Compiles the extension and installs it beside the build script."""
         made = _generated(ffi, declared, given, preamble)
-        init_now = made.init + _added(before, _text_at(init_path))
+        init_now = made.init + _added(before, included.text_at(init_path))
         builder.build(_plan(given, replace(made, init=init_now)), given.verbose)
 
     to_extension = ffi.distutils_extension
@@ -223,18 +221,8 @@ def _declared(
 
 
 def _texts(given: Arguments) -> dict[Path, str]:
-    """The headers and sources, and what these include from beside them or from include_dirs, but for TH's headers."""
-    texts: dict[Path, str] = {}
-    waiting = [*given.headers, *given.sources]
-    while waiting:
-        path = waiting.pop()
-        if path in texts or path.is_relative_to(INCLUDE):
-            continue
-        texts[path] = _text_at(path)
-        for name in _INCLUDED.findall(texts[path]):
-            places = (Path(at, name) for at in (path.parent, *given.options["include_dirs"]))
-            waiting += [place.resolve() for place in places if place.is_file()][:1]
-    return texts
+    """The headers and sources, and what these include."""
+    return included.texts((*given.headers, *given.sources), given.options["include_dirs"])
 
 
 def _uses_th(text: str) -> bool:
@@ -294,7 +282,7 @@ def _suffix(given: Arguments) -> str:
 
 def refuse_to_replace(init: Path, package: str) -> None:
     """A package of somebody's own stays: what builds have written, in 2017 too, takes the binary's _ffi."""
-    text = _text_at(init)
+    text = included.text_at(init)
     says_something = re.search(r"^\s*[^\s#]", text, re.M)
     if says_something and "ffi as _ffi" not in text:
         raise ValueError(
@@ -319,7 +307,7 @@ def _preamble(declared: Declarations, given: Arguments) -> str:
     from ffi_ext.codegen import csource, origin
 
     # The compiler knows better what is included (build.KEEPS_GIL); setuptools does not ask.
-    texts = [_text_at(path) for path in (*given.headers, *given.sources)]
+    texts = [included.text_at(path) for path in (*given.headers, *given.sources)]
     text = csource.preamble(
         declared,
         with_cuda=given.with_cuda,
@@ -350,13 +338,6 @@ def _works_on_objects(texts: Sequence[str], unless: str) -> bool:
         return False
     code = [ctext.blank_comments(text) for text in texts]
     return any(map(include.search, code)) and not any(unless in text for text in code)
-
-
-def _text_at(path: Path) -> str:
-    try:
-        return path.read_bytes().decode("utf-8", "surrogateescape")
-    except OSError:
-        return ""
 
 
 def _added(before: str, now: str) -> str:
