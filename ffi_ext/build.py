@@ -88,6 +88,7 @@ class Build:
         record = cache.load_json(self.record_path)
         self.record = record if record.get("version") == RECORD_VERSION else {}
         self.sources = plan.sources  # the user's; the plan may come to have stand-ins beside them
+        self.made = plan.generated
         self.plan = replace(plan, gnu89_inline=bool(self.record.get("gnu89_inline")))
         is_own = self.record.get("target") == str(plan.own_target)
         self.target = plan.own_target if plan.own_target and is_own else plan.target
@@ -110,11 +111,10 @@ class Build:
 
     def units(self) -> list[Unit]:
         """The generated source and the user's."""
-        generated = (
-            self.folder / f"{self.plan.target.name.split('.')[0]}{self.plan.generated_suffix}"
-        )
-        cache.write_if_changed(generated, self.plan.generated)
-        content = self.plan.generated.encode("utf-8", "surrogateescape")  # as it was written
+        stem = self.plan.target.name.split(".")[0]
+        generated = self.folder / f"{stem}{self.plan.generated_suffix}"
+        cache.write_if_changed(generated, self.made.source)
+        content = self.made.source.encode("utf-8", "surrogateescape")  # as it was written
         units = [unit_of(self.plan, generated, content, generated=True)]
         for source in self.plan.sources:
             try:
@@ -249,10 +249,10 @@ class Build:
             ):
                 continue  # C++ tells functions apart by their types
             text = unit.source.read_text(encoding="utf-8", errors="replace")
-            for name, head, line in prototypes.differences(text, self.plan.prototypes):
+            for name, head, line in prototypes.differences(text, self.made.prototypes):
                 warnings.warn(
-                    f"{unit.shown}:{line} defines {head}, and {self.plan.declared[name]} declares "
-                    f"{self.plan.prototypes[name]}: a call hands over other values than the function reads. "
+                    f"{unit.shown}:{line} defines {head}, and {self.made.places[name]} declares "
+                    f"{self.made.prototypes[name]}: a call hands over other values than the function reads. "
                     "Make them equal; a source that includes the header is checked by the compiler",
                     stacklevel=2,
                 )
@@ -275,7 +275,7 @@ class Build:
     def link_key(self, command: list[str]) -> str:
         inputs = [cache.file_digest(path) for path in self.plan.extra_objects]
         libraries = [(str(path), cache.state(path)) for path in linked_libraries(self.plan)]
-        declared = sorted(self.plan.declared.items())
+        declared = sorted(self.made.places.items())
         return cache.digest(json.dumps([command, inputs, libraries, declared]).encode())
 
     def link(self, command: list[str], temporary: Path) -> tuple[bytes, symbols_check.Missing]:
@@ -291,10 +291,10 @@ class Build:
             self.say(log.rstrip())
         if status or not output.exists():
             raise compile_errors.explain(f"linking {self.plan.target.name}", log)
-        missing = symbols_check.find(output, self.plan.declared, command, temporary)
+        missing = symbols_check.find(output, self.made.places, command, temporary)
         return output.read_bytes(), missing
 
-    def has_inline(self, units: Iterable[Unit]) -> bool:
+    def says_inline(self, units: Iterable[Unit]) -> bool:
         """Whether a C source, or a header of the user's that it includes, says `inline`."""
         for unit in units:
             if not is_cxx(unit.source, self.plan.language):
@@ -311,7 +311,7 @@ class Build:
             units = [unit for unit in units if unit.source != self.stand_ins]
         binary, missing = self.link(self.link_command(units), temporary)
         useful = (missing.declared or missing.others) and not self.plan.gnu89_inline
-        if useful and self.has_inline(unit for unit in units if not unit.generated):
+        if useful and self.says_inline(unit for unit in units if not unit.generated):
             as_c99 = self.plan
             self.plan = replace(self.plan, gnu89_inline=True)
             old_units = self.compile_all(temporary)
@@ -327,17 +327,17 @@ class Build:
             names = missing.declared + missing.others
             reasons = {name: (f"{name} {why}", f"{files}:0") for name in names}
             units, binary, missing = self.link_with(self.folder / "left_out.c", reasons, temporary)
-        absent = symbols_check.absent(missing, self.plan.declared, self.plan.of_libraries)
-        if self.plan.has_inline:  # which call functions of libraries that need not be linked
-            absent += [name for name in missing.others if name not in self.plan.data]
+        where = self.made.places
+        absent = symbols_check.absent(missing, where, self.plan.of_libraries)
+        if self.made.has_inline:  # which call functions of libraries that need not be linked
+            absent += [name for name in missing.others if name not in self.made.data]
         if absent:
             why = "the libraries that are linked do not have this function, which is declared"
-            where = self.plan.declared
-            places = {name: (f"{name}: {why}", where.get(name, "header:0")) for name in absent}
-            units, binary, missing = self.link_with(self.stand_ins, places, temporary)
+            reasons = {name: (f"{name}: {why}", where.get(name, "header:0")) for name in absent}
+            units, binary, missing = self.link_with(self.stand_ins, reasons, temporary)
             self.absent = absent
             symbols_check.tell_of(absent)
-        symbols_check.refuse(missing, self.plan.declared, self.plan.of_libraries)
+        symbols_check.refuse(missing, where, self.plan.of_libraries)
         symbols_check.warn_of_unwinder(binary, temporary / self.plan.target.name)
         return units, binary
 
@@ -358,9 +358,11 @@ class Build:
     def install(self, binary: bytes | None) -> None:
         """The binary first: the old and the new __init__.py both import with it."""
         target = self.target
+        init = target.with_name("__init__.py")
+        texts = {init: self.made.init, init.with_suffix(".pyi"): self.made.stub}
         make_packages(self.plan.packages, target.parent)
         if self.locked:
-            for path in (target, *(path for path, _ in self.plan.texts), *self.plan.packages):
+            for path in (target, *texts, *self.plan.packages):
                 cache.sweep(path.parent, path.name)
         if binary is not None:
             if _is_loaded(target):
@@ -370,7 +372,7 @@ class Build:
         for other in target.parent.glob(f"{stem}.*"):
             if other != target and other.suffix in (".so", ".pyd"):
                 other.unlink()  # it could be imported in place of the new one
-        for path, text in self.plan.texts:
+        for path, text in texts.items():
             cache.write_if_changed(path, text)
 
     def save(self, units: list[Unit], link_key: str, binary: str) -> None:

@@ -10,7 +10,7 @@ import shutil
 import subprocess
 import sysconfig
 import warnings
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from functools import cache
 from itertools import islice
 from pathlib import Path
@@ -199,7 +199,7 @@ def of_host(flags: Iterable[str]) -> list[str]:
     return found
 
 
-def options(compiler: str, source: Path, given: list[str], folders: Iterable[str]) -> list[str]:
+def options(compiler: str, source: Path, given: list[str], folders: Sequence[str]) -> list[str]:
     """nvcc's options for a source: ours, and what is given between them.
 
     Args:

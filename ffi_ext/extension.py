@@ -19,15 +19,15 @@ from ffi_ext import (
     cuda_libraries,
     cuda_objects,
     generated,
+    included,
     toolchain,
     types,
     wheel_tags,
 )
 from ffi_ext.extension_arguments import Arguments, base_of, checked, name_of
-from ffi_ext.generated import Generated
 from ffi_ext.headers import ctext, preprocess
 from ffi_ext.paths import INCLUDE
-from ffi_ext.plan import Plan
+from ffi_ext.plan import Generated, Plan
 
 if TYPE_CHECKING:
     import cffi
@@ -38,9 +38,6 @@ if TYPE_CHECKING:
         """What create_extension returns."""
 
         def build(self) -> None: ...
-
-
-_INCLUDED = re.compile(r'^[ \t]*#[ \t]*include[ \t]*"([^"\n]+)"', re.M)
 
 
 def create_extension(
@@ -165,22 +162,24 @@ def _make(given: Arguments) -> Extension:
         source_extension=_suffix(given),
         **_for_setuptools(given, limited),
     )
-    init_path, pyi_path = _init_and_stub(given)
+    init_path = target.folder / "__init__.py"
     init = module.init_py(target.package, target.last, declared)
     builder.make_packages(target.parents, target.folder)
     if given.package:  # setup.py's find_packages() looks for them before anything is built
         if "setuptools" in sys.modules and limited:
             wheel_tags.tag_stable()
         cache.write_if_changed(init_path, init)
-        cache.write_if_changed(pyi_path, stub.stub_pyi(target.package, declared))
+        cache.write_if_changed(
+            init_path.with_suffix(".pyi"), stub.stub_pyi(target.package, declared)
+        )
     elif not init_path.exists():  # build scripts may add to it before they build
         cache.replace(init_path, init.encode("utf-8", "surrogateescape"))
-    before = _text_at(init_path)
+    before = included.text_at(init_path)
 
     def build() -> None:
         """Compiles the extension and installs it beside the build script."""
         made = _generated(ffi, declared, given, preamble)
-        init_now = made.init + _added(before, _text_at(init_path))
+        init_now = made.init + _added(before, included.text_at(init_path))
         builder.build(_plan(given, replace(made, init=init_now)), given.verbose)
 
     to_extension = ffi.distutils_extension
@@ -222,18 +221,8 @@ def _declared(
 
 
 def _texts(given: Arguments) -> dict[Path, str]:
-    """The headers and sources, and what these include from beside them or from include_dirs, but for TH's headers."""
-    texts: dict[Path, str] = {}
-    waiting = [*given.headers, *given.sources]
-    while waiting:
-        path = waiting.pop()
-        if path in texts or path.is_relative_to(INCLUDE):
-            continue
-        texts[path] = _text_at(path)
-        for name in _INCLUDED.findall(texts[path]):
-            places = (Path(at, name) for at in (path.parent, *given.options["include_dirs"]))
-            waiting += [place.resolve() for place in places if place.is_file()][:1]
-    return texts
+    """The headers and sources, and what these include."""
+    return included.texts((*given.headers, *given.sources), given.options["include_dirs"])
 
 
 def _uses_th(text: str) -> bool:
@@ -265,22 +254,16 @@ def _plan(given: Arguments, made: Generated) -> Plan:
     objects = cuda_objects.objects(options.get("extra_objects", ()))
     for path in objects.left_out:
         print(f"ffi_ext: {path} is missing and there is no nvcc to make it: left out")
-    init_path, pyi_path = _init_and_stub(given)
     return Plan(
         target=target.folder / f"_{target.last}{toolchain.extension_suffix(stable)}",
         own_target=target.folder / own if stable and toolchain.is_free_threaded() else None,
-        generated=made.source,
+        generated=made,
         generated_suffix=_suffix(given),
         sources=(*given.sources, *(p for p in objects.rebuilt if p not in given.sources)),
         extra_objects=objects.present,
         with_cuda=given.with_cuda,
         left_out=objects.left_out,
-        texts=((init_path, made.init), (pyi_path, made.stub)),
         packages=target.parents,
-        declared=made.places,
-        prototypes=made.prototypes,
-        has_inline=made.has_inline,
-        data=frozenset(made.data),
         of_libraries=frozenset(path.name for path in given.of_libraries),
         stable=stable,
         **_for_plan(options),
@@ -297,13 +280,9 @@ def _suffix(given: Arguments) -> str:
     return str(given.options.get("source_extension", default))
 
 
-def _init_and_stub(given: Arguments) -> tuple[Path, Path]:
-    return given.name.folder / "__init__.py", given.name.folder / "__init__.pyi"
-
-
 def refuse_to_replace(init: Path, package: str) -> None:
     """A package of somebody's own stays: what builds have written, in 2017 too, takes the binary's _ffi."""
-    text = _text_at(init)
+    text = included.text_at(init)
     says_something = re.search(r"^\s*[^\s#]", text, re.M)
     if says_something and "ffi as _ffi" not in text:
         raise ValueError(
@@ -328,7 +307,7 @@ def _preamble(declared: Declarations, given: Arguments) -> str:
     from ffi_ext.codegen import csource, origin
 
     # The compiler knows better what is included (build.KEEPS_GIL); setuptools does not ask.
-    texts = [_text_at(path) for path in (*given.headers, *given.sources)]
+    texts = [included.text_at(path) for path in (*given.headers, *given.sources)]
     text = csource.preamble(
         declared,
         with_cuda=given.with_cuda,
@@ -359,13 +338,6 @@ def _works_on_objects(texts: Sequence[str], unless: str) -> bool:
         return False
     code = [ctext.blank_comments(text) for text in texts]
     return any(map(include.search, code)) and not any(unless in text for text in code)
-
-
-def _text_at(path: Path) -> str:
-    try:
-        return path.read_bytes().decode("utf-8", "surrogateescape")
-    except OSError:
-        return ""
 
 
 def _added(before: str, now: str) -> str:

@@ -3,29 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, replace
 from importlib.metadata import version
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from ffi_ext import cache
+from ffi_ext.plan import Generated
 
 if TYPE_CHECKING:
     from ffi_ext.extension_arguments import Arguments
     from ffi_ext.headers.preprocess import Reader
-
-
-@dataclass(frozen=True)
-class Generated:
-    """What is generated of headers."""
-
-    source: str  # the binary's C
-    init: str  # __init__.py
-    stub: str  # __init__.pyi
-    places: dict[str, str]  # function -> "my_lib.h:12", of those that are defined elsewhere
-    prototypes: dict[str, str]  # function -> "int f(int n)", of the same
-    has_inline: bool  # there are others, which libraries' headers define
-    data: list[str]  # variables that headers declare
 
 
 def key(given: Arguments, read: Reader, limited: bool) -> str:

@@ -10,13 +10,14 @@ Beside them, the few names of torch's own that scripts of that time import and t
 from __future__ import annotations
 
 import collections.abc
+import contextlib
 import copyreg
 import ctypes
 import math
 import queue
 import sys
 import weakref
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from types import ModuleType
 from typing import Any
 
@@ -84,28 +85,10 @@ class _Call(Function):
 
     @staticmethod
     def backward(ctx: Any, *gradients: Any) -> Any:
-        call, instance = ctx.call, ctx.instance()
-        saved = ctx.saved_tensors  # once: checkpoints give it away
-        own = dict(call.__dict__)
-        now = {} if instance is None else dict(instance.__dict__)  # at once: other threads call it
-        if "_ctx" in now and now["_ctx"]() is ctx:
-            call.__dict__.update(now)  # no call came after: what was set on it since is there
-        before = dict(call.__dict__)
-        call._saved = saved
-        try:
-            # As in the original: it may make variables and run a net again. What it was given has no history.
-            with torch.enable_grad():
-                result = call.backward(*map(_with_memory, gradients))
-        finally:
-            left = call.__dict__
-            left.pop("_saved", None)
-            changed = {k: v for k, v in left.items() if before.get(k, _ABSENT) is not v}
-            # What else was set on the instance may be this call's output: a cycle, never freed.
-            call.__dict__ = {k: v for k, v in (own | changed).items() if k in left}
-        if instance is not None:  # what backward leaves on self is read there
-            instance.__dict__.update(changed)
-            for name in before.keys() - left.keys():
-                instance.__dict__.pop(name, None)
+        call, saved = ctx.call, ctx.saved_tensors  # once: checkpoints give it away
+        # As in the original: it may make variables and run a net again. What it was given has no history.
+        with _self_of_backward(ctx, saved), torch.enable_grad():
+            result = call.backward(*map(_with_memory, gradients))
         result = tuple(map(_raw, result if isinstance(result, (tuple, list)) else (result,)))
         if len(result) < ctx.count or any(extra is not None for extra in result[ctx.count :]):
             raise RuntimeError(
@@ -113,6 +96,30 @@ class _Call(Function):
                 f"(expected {ctx.count}, one for each input of forward, but got {len(result)})"
             )
         return None, *once(result[: ctx.count], [*gradients, *saved])
+
+
+@contextlib.contextmanager
+def _self_of_backward(ctx: Any, saved: tuple[Any, ...]) -> Iterator[None]:
+    """What the instance was given since forward is on the call, and what backward leaves on it is on the instance."""
+    call, instance = ctx.call, ctx.instance()
+    own = dict(call.__dict__)
+    now = {} if instance is None else dict(instance.__dict__)  # at once: other threads call it
+    if "_ctx" in now and now["_ctx"]() is ctx:  # no other call came after this one
+        call.__dict__.update(now)
+    before = dict(call.__dict__)
+    call._saved = saved
+    try:
+        yield
+    finally:
+        left = call.__dict__
+        left.pop("_saved", None)
+        changed = {k: v for k, v in left.items() if before.get(k, _ABSENT) is not v}
+        # What else was set on the instance may be this call's output: a cycle, never freed.
+        call.__dict__ = {k: v for k, v in (own | changed).items() if k in left}
+    if instance is not None:
+        instance.__dict__.update(changed)
+        for name in before.keys() - left.keys():
+            instance.__dict__.pop(name, None)
 
 
 def _call(self: Any, *inputs: Any) -> Any:

@@ -14,17 +14,27 @@ from ffi_ext import cuda, cuda_libraries, cuda_objects, toolchain
 
 
 @dataclass(frozen=True)
+class Generated:
+    """What is generated of headers."""
+
+    source: str  # the binary's C: cffi's, with our preamble
+    init: str  # __init__.py
+    stub: str  # __init__.pyi
+    places: dict[str, str]  # function -> "my_lib.h:12", of those that are defined elsewhere
+    prototypes: dict[str, str]  # function -> "int f(int n)", of the same
+    has_inline: bool  # there are others, which libraries' headers define
+    data: list[str]  # variables that headers declare
+
+
+@dataclass(frozen=True)
 class Plan:
     """Everything that a build needs to know. Paths are absolute."""
 
     target: Path  # the binary; with `own_target`, of the name that it has if it serves every Python
-    generated: str  # cffi's C source with our preamble
-    generated_suffix: str
+    generated: Generated
+    generated_suffix: str  # of the binary's C
     sources: tuple[Path, ...]
-    texts: tuple[tuple[Path, str], ...]  # files to write after the binary
     packages: tuple[Path, ...]  # __init__.py files to make where there are none
-    declared: dict[str, str]  # function -> "my_lib.h:12"
-    prototypes: dict[str, str]  # function -> "int f(int n)"
     of_libraries: frozenset[str]  # names of the headers that are not the project's own
     # Whether the binary may serve every Python. It does if its code includes none of Python's own headers; else those
     # that have a GIL, as the generated code then keeps to abi3 ("limited"), or this one that has none.
@@ -43,8 +53,6 @@ class Plan:
     depends: tuple[str, ...] = ()
     language: str | None = None
     with_cuda: bool = False  # C sources may call the CUDA runtime
-    has_inline: bool = False  # functions are exported that libraries' headers define
-    data: frozenset[str] = frozenset()  # variables that headers declare
     gnu89_inline: bool = False  # `inline` without `static` defines the function, as before C99
 
 

@@ -443,7 +443,8 @@ def test_every_way_to_name_a_library(tmp_path, libraries, words):
     library = tmp_path / "libgiven.a"
     library.touch()
     arguments = tuple(word.format(tmp_path) for word in words)
-    nothing = (tmp_path / "a.so", "", ".c", (), (), (), {}, {}, frozenset())
+    generated = plan.Generated("", "", "", {}, {}, False, [])
+    nothing = (tmp_path / "a.so", generated, ".c", (), (), frozenset())
     named = plan.Plan(*nothing, stable=True, libraries=tuple(libraries), link_args=arguments)
     assert plan.linked_libraries(named) == [library]
 

@@ -454,7 +454,8 @@ def test_doctor_finds_what_is_missing(tmp_path, capsys):
     (tmp_path / "helper.py").write_text("x = y.cuda(async=True)\n")
     (tmp_path / "pkg").mkdir()
     (tmp_path / "pkg" / "__init__.py").write_text(
-        "import numpy\nimport fft, sys\nfrom . import sys\n"
+        "import numpy\nimport fft, sys\nfrom . import sys\nfrom fft import ffts\n"
+        "try:\n    import fft\nexcept ImportError:\n    from . import fft\n"
     )
     (tmp_path / "pkg" / "fft.py").touch()
     (tmp_path / "pkg" / "sys.py").touch()
@@ -474,14 +475,15 @@ def test_doctor_finds_what_is_missing(tmp_path, capsys):
         "no_such_package is not installed",
         "the object made/gone.o is not there, nor made/gone.cu",
         "helper.py:1: no Python 3",
-        "pkg/__init__.py:2: `import fft` finds the fft beside it in Python 2 alone",
+        "pkg/__init__.py:2: `import fft` finds the fft beside it in Python 2 alone: write `from . import fft`",
+        "pkg/__init__.py:4: `from fft import ffts` finds the fft beside it in Python 2 alone: write `from .fft ",
         "write non_blocking=True",
         "a.c: THTensor_(invented): not part",
         "texture references are gone",
     ):
         assert text in problems
     assert "mine" not in problems and "fill" not in problems and "import sys" not in problems
-    assert "import numpy" not in problems
+    assert "import numpy" not in problems and "pkg/__init__.py:6" not in problems
     notes = "\n".join(report["notes"])
     assert "pool.cu.o is not there: it is made from src/pool_kernel.cu" in notes
     assert "fft.py is not there" not in notes  # of a script that was written on Windows

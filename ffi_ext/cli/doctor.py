@@ -10,21 +10,11 @@ import json
 import platform
 import sys
 import sysconfig
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict
 from pathlib import Path
 
+from ffi_ext.cli.report import Report
 from ffi_ext.cli.terminal import BOLD, GREEN, OK, PROBLEMS, RED, YELLOW, coloured, complain
-
-
-@dataclass
-class Report:
-    """Facts, what will fail (with the cure), and what is repaired on the way or worth knowing."""
-
-    machine: dict[str, str] = field(default_factory=dict)
-    extensions: list[str] = field(default_factory=list)
-    needs: list[str] = field(default_factory=list)
-    problems: list[str] = field(default_factory=list)
-    notes: list[str] = field(default_factory=list)
 
 
 def add(parser: argparse.ArgumentParser) -> None:

@@ -5,15 +5,13 @@ from __future__ import annotations
 import ast
 import os
 import re
+from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 from ffi_ext import cuda, cuda_objects, extension_arguments, legacy, toolchain, wheels
 from ffi_ext.cli import survey_names
 from ffi_ext.cli.edits import last_name, parse
-
-if TYPE_CHECKING:
-    from ffi_ext.cli.doctor import Report
+from ffi_ext.cli.report import Report
 
 SKIPPED = {".git", ".venv", "venv", "node_modules", "__pycache__", "build", "dist"}
 LISTS = ("headers", "sources", "extra_objects")
@@ -47,88 +45,102 @@ def is_called_build_extension(node: ast.AST) -> bool:
     )
 
 
+def _modules(node: ast.AST) -> list[str]:
+    """The modules that an import asks for, by the first of their names."""
+    if isinstance(node, ast.Import):
+        return [alias.name.partition(".")[0] for alias in node.names]
+    if isinstance(node, ast.ImportFrom) and node.module and not node.level:
+        return [node.module.partition(".")[0]]
+    return []
+
+
+@dataclass
+class _InAll:
+    """What is told once for all scripts."""
+
+    local: set[str]  # names of the repository's own modules
+    imported: dict[str, str] = field(default_factory=dict)  # modules, and where each is first
+    missing: dict[str, list[str]] = field(default_factory=dict)  # of libraries, and where
+    given: set[str] = field(default_factory=set)  # what scripts themselves give to libraries
+    old: list[str] = field(default_factory=list)
+    mistaken: dict[str, None] = field(default_factory=dict)  # files that mean create_extension
+
+
 def scripts(folder: Path, report: Report) -> None:
     """Reads every Python file: extensions, what is missing, what today's torch does not take."""
     paths = files(folder, ".py")
     folders = {part for p in paths for part in p.relative_to(folder).parts[:-1]}
-    local = {p.stem for p in paths} | folders | {folder.resolve().name, "_ext"}
-    imported: dict[str, str] = {}
-    missing: dict[str, list[str]] = {}
-    given: set[str] = set()
-    old: list[str] = []
-    mistaken: set[str] = set()
+    found = _InAll({p.stem for p in paths} | folders | {folder.resolve().name, "_ext"})
     for path in paths:
         shown = str(path.relative_to(folder))
-        tree = _parsed(path, shown, report)
-        if tree is None:
-            continue
-        counts = {"`.data[0]`": 0, "`volatile`": 0}
-        is_copy = False
-        optional = set(survey_names.optional_imports(tree))
-        for node in ast.walk(tree):
-            if isinstance(node, ast.Import):
-                for alias in node.names:
-                    first = alias.name.partition(".")[0]
-                    if node not in optional:
-                        imported.setdefault(first, f"{shown}:{node.lineno}")
-                    if path.name == "__init__.py" and survey_names.is_beside(path, first):
-                        report.problems.append(
-                            f"{shown}:{node.lineno}: `import {first}` finds the {first} beside it in Python 2 "
-                            f"alone: write `from . import {first}`"
-                        )
-            elif isinstance(node, ast.ImportFrom):
-                if node.module and not node.level and node not in optional:
-                    imported.setdefault(node.module.partition(".")[0], f"{shown}:{node.lineno}")
-                if ("BuildExtension", "create_extension") in {
-                    (a.name, a.asname) for a in node.names
-                }:
-                    mistaken.add(shown)
-            elif isinstance(node, ast.Call):
-                called = is_called_build_extension(node)
-                if called:
-                    mistaken.add(shown)
-                if called or last_name(node.func) == "create_extension":
-                    _extension(tree, node, path, shown, report)
-                counts["`volatile`"] += any(k.arg == "volatile" for k in node.keywords)
-            elif isinstance(node, ast.Subscript):
-                counts["`.data[0]`"] += ast.unparse(node).endswith(".data[0]")
-            elif is_old_function(node):
-                old.append(f"{node.name} ({shown}:{node.lineno})")  # type: ignore[attr-defined]
-            elif isinstance(node, ast.Attribute) and node.attr == "_safe_call":
-                is_copy = True
-                report.notes.append(f"{shown}:{node.lineno}: {legacy.COPIED}")
-        for what, count in counts.items():
-            if count:
-                old.append(f"{what} ({count} in {shown})")
-        for name, line in sorted(survey_names.of_python_2(tree).items()):
-            report.problems.append(
-                f"{shown}:{line}: {name.lstrip('.')} is of Python 2: write {survey_names.OF_PYTHON_2[name]}"
-            )
-        if path.name == "ffi_ext.py":
-            report.problems.append(
-                f"{shown}: it hides ffi_ext from Pythons that start in its folder: remove it, or call it otherwise"
-            )
-        asked, filled = survey_names.of_libraries(tree, local)
-        for name, line in ({} if is_copy else asked).items():
-            missing.setdefault(name, []).append(f"{shown}:{line}")
-        given |= filled
-    for name in sorted(missing.keys() - given):
-        places = missing[name]
+        if tree := _parsed(path, shown, report):
+            _script(tree, path, shown, report, found)
+    for name in sorted(found.missing.keys() - found.given):
+        places = found.missing[name]
         more = f" (and {len(places) - 1} files more)" if len(places) > 1 else ""
-        found = report.notes if name in survey_names.BROUGHT_BACK else report.problems
-        found.append(f"{places[0]}{more}: {survey_names.without(name)}")
-    if mistaken:
+        told = report.notes if name in survey_names.BROUGHT_BACK else report.problems
+        told.append(f"{places[0]}{more}: {survey_names.without(name)}")
+    if found.mistaken:
         report.notes.append(
-            f"torch's BuildExtension is called as create_extension: {', '.join(sorted(mistaken))}. It works "
+            f"torch's BuildExtension is called as create_extension: {', '.join(found.mistaken)}. It works "
             "under `ffi-ext run` and after install(); `ffi-ext port` rewrites it"
         )
-    if old:
-        volatile = " (volatile saves no memory there)" if "volatile" in " ".join(old) else ""
+    if old := ", ".join(found.old):
+        volatile = " (volatile saves no memory there)" if "volatile" in old else ""
         report.notes.append(
-            f"of before PyTorch 0.4: {', '.join(old)}. They work under `ffi-ext run` and after "
+            f"of before PyTorch 0.4: {old}. They work under `ffi-ext run` and after "
             f"install(autograd=True){volatile}; `ffi-ext port` rewrites them"
         )
-    survey_names.imports(imported, local, report)
+    survey_names.imports(found.imported, found.local, report)
+
+
+def _script(tree: ast.Module, path: Path, shown: str, report: Report, found: _InAll) -> None:
+    """Reads one."""
+    is_copy = False
+    counts = {"`.data[0]`": 0, "`volatile`": 0}
+    optional = set(survey_names.optional_imports(tree))
+    for node in ast.walk(tree):
+        for name in () if node in optional else _modules(node):
+            place = f"{shown}:{node.lineno}"  # type: ignore[attr-defined]
+            found.imported.setdefault(name, place)
+            if path.name == "__init__.py" and survey_names.is_beside(path, name):
+                words = ast.unparse(node)
+                today = words.replace("from ", "from .", 1)
+                if isinstance(node, ast.Import):
+                    words, today = f"import {name}", f"from . import {name}"
+                report.problems.append(
+                    f"{place}: `{words}` finds the {name} beside it in Python 2 alone: write `{today}`"
+                )
+        if isinstance(node, ast.ImportFrom):
+            if ("BuildExtension", "create_extension") in {(a.name, a.asname) for a in node.names}:
+                found.mistaken[shown] = None
+        elif isinstance(node, ast.Call):
+            called = is_called_build_extension(node)
+            if called:
+                found.mistaken[shown] = None
+            if called or last_name(node.func) == "create_extension":
+                _extension(tree, node, path, shown, report)
+            counts["`volatile`"] += any(k.arg == "volatile" for k in node.keywords)
+        elif isinstance(node, ast.Subscript):
+            counts["`.data[0]`"] += ast.unparse(node).endswith(".data[0]")
+        elif is_old_function(node):
+            found.old.append(f"{node.name} ({shown}:{node.lineno})")  # type: ignore[attr-defined]
+        elif isinstance(node, ast.Attribute) and node.attr == "_safe_call":
+            is_copy = True
+            report.notes.append(f"{shown}:{node.lineno}: {legacy.COPIED}")
+    found.old += [f"{what} ({count} in {shown})" for what, count in counts.items() if count]
+    for name, line in sorted(survey_names.of_python_2(tree).items()):
+        report.problems.append(
+            f"{shown}:{line}: {name.lstrip('.')} is of Python 2: write {survey_names.OF_PYTHON_2[name]}"
+        )
+    if path.name == "ffi_ext.py":
+        report.problems.append(
+            f"{shown}: it hides ffi_ext from Pythons that start in its folder: remove it, or call it otherwise"
+        )
+    asked, filled = survey_names.of_libraries(tree, found.local)
+    for name, line in ({} if is_copy else asked).items():
+        found.missing.setdefault(name, []).append(f"{shown}:{line}")
+    found.given |= filled
 
 
 def _parsed(path: Path, shown: str, report: Report) -> ast.Module | None:

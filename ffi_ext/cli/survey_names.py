@@ -11,16 +11,13 @@ import platform
 import re
 import sys
 import warnings
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from types import ModuleType
-from typing import TYPE_CHECKING
 
 from ffi_ext import legacy
 from ffi_ext.cli.edits import last_name
-
-if TYPE_CHECKING:
-    from ffi_ext.cli.doctor import Report
+from ffi_ext.cli.report import Report
 
 # What to install for a module of another name.
 PACKAGES = {
@@ -161,52 +158,65 @@ def of_libraries(tree: ast.Module, local: set[str]) -> tuple[dict[str, int], set
     modules: dict[str, ModuleType] = {}  # by their names in the script
     missing: dict[str, int] = {}
     given: set[str] = set()
-
-    def has(module: ModuleType, name: str) -> bool:
-        return hasattr(module, name) or _is_installed(f"{module.__name__}.{name}")
-
-    def module_of(node: ast.expr) -> ModuleType | None:
-        if isinstance(node, ast.Name):
-            return modules.get(node.id)
-        outer = module_of(node.value) if isinstance(node, ast.Attribute) else None
-        inner = getattr(outer, node.attr, None) if isinstance(node, ast.Attribute) else None
-        return inner if isinstance(inner, ModuleType) else None
-
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         for node in ast.walk(tree):
-            if isinstance(node, ast.Import):
-                imported = [(a.name, a) for a in node.names]
-            elif isinstance(node, ast.ImportFrom) and node.module and not node.level:
-                imported = [(node.module, a) for a in node.names]
-            else:
-                continue
-            for path, alias in imported:
-                first = path.partition(".")[0]
-                module = None if first in local else _module(path)
-                lost = path if first in SEEN and not _is_installed(path) else ""
-                name, inner = alias.asname or alias.name, module
-                if isinstance(node, ast.ImportFrom):
-                    if module is not None and alias.name != "*" and not has(module, alias.name):
-                        lost = f"{path}.{alias.name}"
-                    inner = getattr(module, alias.name, None)
-                elif not alias.asname:
-                    name, inner = first, _module(first)
-                if isinstance(inner, ModuleType):
-                    modules[name] = inner
-                if lost and first not in local and node not in guarded:
-                    missing.setdefault(lost, node.lineno)
+            for name, value, lost in _imported(node, local):
+                if isinstance(value, ModuleType):
+                    modules[name] = value
+                if lost and node not in guarded:
+                    missing.setdefault(lost, node.lineno)  # type: ignore[attr-defined]
         for name in {*_defined(tree), *local} & set(modules):
             del modules[name]
-        for node in ast.walk(tree):
-            if not isinstance(node, ast.Attribute) or (module := module_of(node.value)) is None:
-                continue
-            name = f"{module.__name__}.{node.attr}"
-            if isinstance(node.ctx, ast.Store):
-                given.add(name)
-            elif node not in guarded and not has(module, node.attr):
-                missing.setdefault(name, node.lineno)
+        for used in (node for node in ast.walk(tree) if isinstance(node, ast.Attribute)):
+            if module := _module_of(used.value, modules):
+                name = f"{module.__name__}.{used.attr}"
+                if isinstance(used.ctx, ast.Store):
+                    given.add(name)
+                elif used not in guarded and not _has(module, used.attr):
+                    missing.setdefault(name, used.lineno)
     return {name: line for name, line in missing.items() if not name.startswith(FILLED)}, given
+
+
+def _imported(node: ast.AST, local: set[str]) -> Iterator[tuple[str, object, str]]:
+    """What an import binds: a name, what it is in this Python, and what of the import is not there, or ""."""
+    if isinstance(node, ast.Import):
+        for alias in node.names:
+            first = alias.name.partition(".")[0]
+            if first not in local:
+                module = _module(alias.name)
+                lost = "" if _is_there(alias.name) else alias.name
+                yield (
+                    (alias.asname, module, lost) if alias.asname else (first, _module(first), lost)
+                )
+    elif isinstance(node, ast.ImportFrom) and node.module and not node.level:
+        if node.module.partition(".")[0] in local:
+            return
+        module = _module(node.module)
+        for alias in node.names:
+            lost = "" if _is_there(node.module) else node.module
+            if module is not None and alias.name != "*" and not _has(module, alias.name):
+                lost = f"{node.module}.{alias.name}"
+            yield alias.asname or alias.name, getattr(module, alias.name, None), lost
+
+
+def _is_there(path: str) -> bool:
+    """Whether a module is installed; another library's than those of SEEN need not be."""
+    return path.partition(".")[0] not in SEEN or _is_installed(path)
+
+
+def _has(module: ModuleType, name: str) -> bool:
+    return hasattr(module, name) or _is_installed(f"{module.__name__}.{name}")
+
+
+def _module_of(node: ast.expr, modules: Mapping[str, ModuleType]) -> ModuleType | None:
+    """The module that an expression such as `np.linalg` is."""
+    if isinstance(node, ast.Name):
+        return modules.get(node.id)
+    if not isinstance(node, ast.Attribute):
+        return None
+    inner = getattr(_module_of(node.value, modules), node.attr, None)
+    return inner if isinstance(inner, ModuleType) else None
 
 
 def _module(name: str) -> ModuleType | None:

@@ -4,15 +4,12 @@ from __future__ import annotations
 
 import re
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 from ffi_ext import cuda, symbols_check
+from ffi_ext.cli.report import Report
 from ffi_ext.cli.survey import files
 from ffi_ext.headers import ctext
 from ffi_ext.paths import INCLUDE
-
-if TYPE_CHECKING:
-    from ffi_ext.cli.doctor import Report
 
 
 def _known_names() -> set[str]:
