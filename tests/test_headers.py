@@ -1016,3 +1016,22 @@ def test_the_words_of_c23(build, tmp_path):
     aligned = module._ffi.new("aligned *", {"last": 9})
     assert module._ffi.sizeof("aligned") == 32
     assert module.last_of(aligned) == 2
+
+
+def test_types_whose_members_are_in_included_files(build, tmp_path):
+    """A list of names for several uses is a file of its own."""
+    (tmp_path / "colours.def").write_text("COLOUR(RED)\n/* sizeof(int) */\nCOLOUR(BLUE)\n")
+    (tmp_path / "fields.inc").write_text("int x;\ndouble y[2];\n")
+    header = (
+        '#define COLOUR(name) name,\nenum colour {\n  NONE,\n#include "colours.def"\n  N_COLOURS\n};\n'
+        'struct point {\n#include "fields.inc"\n};\n#undef COLOUR\n#define COLOUR(name) name ## _AGAIN,\n'
+        'enum again {\n#include "colours.def"\n  OTHER,\n#undef COLOUR\n#define COLOUR(name) OTHER_ ## name,\n'
+        '#include "colours.def"\n};\n'
+        "/* The sum. */\ndouble sum(struct point p, enum colour c);\n"
+    )
+    source = header + "double sum(struct point p, enum colour c) { return p.x + p.y[1] + c; }\n"
+    module = build(header, source)
+    assert (module.RED, module.BLUE, module.N_COLOURS) == (1, 2, 3)
+    assert (module.RED_AGAIN, module.OTHER, module.OTHER_BLUE) == (0, 2, 4)
+    assert module.sum({"x": 4, "y": [0, 2.5]}, module.BLUE) == 8.5
+    assert module.sum.__doc__.endswith("The sum.")
