@@ -83,8 +83,8 @@ def test_what_a_header_that_cannot_be_read_is_told(tmp_path, header, said):
     ("types", "said"),
     [
         (
-            "typedef struct { typeof(1) v; } wide;\n",
-            r"types.h:1: cannot parse .*\n.*typeof.*\nhint: ",
+            "typedef struct { _BitInt(7) v; } wide;\n",
+            r"types.h:1: cannot parse .*\n.*_BitInt.*\nhint: ",
         ),
         (
             "\ntypedef struct { union { int v[NONE + sizeof(int)]; } u; } wide;\n",

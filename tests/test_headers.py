@@ -6,9 +6,11 @@ import os
 import re
 import subprocess
 import sys
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import cffi
+import numpy as np
 import pytest
 
 import ffi_ext
@@ -823,14 +825,19 @@ def test_a_prototype_is_as_written(build):
 
 def test_variables_and_constants_of_one_declaration(build):
     module = build(
-        "static const int A = 1, B = 2;\n"
-        "extern int first, second[3];\nextern double third, *fourth; // none\nint f(void);",
+        "static const int A = 1, B = 2;\nstatic int const C = 3;\n"
+        "extern int first, second[3];\nextern double third, *fourth; // none\n"
+        "extern int (*fifth)(void), (*sixth)(int), f(void);",
         "int first = 3, second[3] = {4, 5, 6};\ndouble third = 1.5, *fourth;\n"
-        "int f(void) { return first; }",
+        "int f(void) { return first; }\nint (*fifth)(void) = f, (*sixth)(int);\n",
     )
-    assert module.__all__ == ["f", "A", "B", "first", "second", "third", "fourth"]
-    assert (module.A, module.B, module.first, list(module.second)) == (1, 2, 3, [4, 5, 6])
+    assert module.__all__ == [
+        *("f", "A", "B", "C", "first", "second", "third", "fourth", "fifth", "sixth")
+    ]
+    assert (module.A, module.B, module.C) == (1, 2, 3)
+    assert (module.first, list(module.second)) == (3, [4, 5, 6])
     assert (module.third, module.fourth) == (1.5, module._ffi.NULL)
+    assert (module.fifth(), module.sixth) == (3, module._ffi.NULL)
     module.first = 7
     assert module.f() == 7
 
@@ -1016,3 +1023,49 @@ def test_the_words_of_c23(build, tmp_path):
     aligned = module._ffi.new("aligned *", {"last": 9})
     assert module._ffi.sizeof("aligned") == 32
     assert module.last_of(aligned) == 2
+
+
+def test_the_words_of_gnu_c(build):
+    """Headers that are read by `gcc -ansi`, too, write keywords so."""
+    header = (
+        "__inline__ int first(__const char *__restrict__ text, __const__ int *__volatile__ n) __asm(\"first_of\");\n"
+        "extern __thread int own;\ntypedef __typeof__(sizeof(int)) size;\nsize for_c(typeof(int) n);\n"
+    )
+    source = (
+        'int first(const char *text, const int *n) __asm("first_of");\n'
+        "int first(const char *text, const int *n) { return text[0] + *n; }\n"
+        "__thread int own = 4;\nunsigned long for_c(int n) { return n; }\n"
+    )
+    module = build(header, source)
+    assert module.__all__ == ["first", "own"]
+    assert module.first(b"0", np.array([2], np.int32)) == 50
+    module.own += 1
+    with ThreadPoolExecutor() as threads:
+        assert (module.own, threads.submit(lambda: module.own).result()) == (5, 4)
+
+
+def test_characters_that_are_brackets_commas_and_quotes(build):
+    header = "enum sign { OPEN = '[', CLOSE = ']', BODY = '{', END = '}', COMMA = ',', SEMICOLON = ';', "
+    header += "QUOTE = '\"', APOSTROPHE = '\\'', BACKSLASH = '\\\\', AFTER };\nenum sign next(enum sign s);\n"
+    module = build(header, header + "enum sign next(enum sign s) { return s + 1; }\n")
+    found = [getattr(module, name) for name in module.__all__ if name.isupper()]
+    assert found == [*map(ord, "[]{},;\"'\\"), 93] and module.next(module.OPEN) == ord("\\")
+
+
+def test_types_whose_members_are_in_included_files(build, tmp_path):
+    """A list of names for several uses is a file of its own."""
+    (tmp_path / "colours.def").write_text("COLOUR(RED)\n/* sizeof(int) */\nCOLOUR(BLUE)\n")
+    (tmp_path / "fields.inc").write_text("int x;\ndouble y[2];\n")
+    header = (
+        '#define COLOUR(name) name,\nenum colour {\n  NONE,\n#include "colours.def"\n  N_COLOURS\n};\n'
+        'struct point {\n#include "fields.inc"\n};\n#undef COLOUR\n#define COLOUR(name) name ## _AGAIN,\n'
+        'enum again {\n#include "colours.def"\n  OTHER,\n#undef COLOUR\n#define COLOUR(name) OTHER_ ## name,\n'
+        '#include "colours.def"\n};\n'
+        "/* The sum. */\ndouble sum(struct point p, enum colour c);\n"
+    )
+    source = header + "double sum(struct point p, enum colour c) { return p.x + p.y[1] + c; }\n"
+    module = build(header, source)
+    assert (module.RED, module.BLUE, module.N_COLOURS) == (1, 2, 3)
+    assert (module.RED_AGAIN, module.OTHER, module.OTHER_BLUE) == (0, 2, 4)
+    assert module.sum({"x": 4, "y": [0, 2.5]}, module.BLUE) == 8.5
+    assert module.sum.__doc__.endswith("The sum.")

@@ -10,7 +10,7 @@ from ffi_ext.names import python_name
 _DIRECTIVE = re.compile(r"^[ \t]*#(?:[^\n\\]|\\\n|\\.)*", re.M)
 IDENTIFIER = re.compile(r"[A-Za-z_]\w*")
 _TOKENS = re.compile(r'"(?:[^"\\\n]|\\.)*"|\'(?:[^\'\\\n]|\\.)*\'|/\*.*?\*/|//[^\n]*', re.S)
-_ATTRIBUTE = re.compile(r"\b(?:__attribute__|__attribute|__asm__|asm|__declspec)\s*\(|\[(?=\[)")
+_ATTRIBUTE = re.compile(r"\b(?:__attribute__|__attribute|__asm__|__asm|asm|__declspec)\s*\(|\[(?=\[)")
 _BRACKET = re.compile(r"[][(){}]")
 _TYPE_WORDS = frozenset(
     ("void", "char", "short", "int", "long", "float", "double", "signed", "unsigned")

@@ -7,7 +7,7 @@ import re
 from ffi_ext.headers import ctext
 
 # A number that cffi computes itself: no sizeof, cast, comparison, ? : or escape.
-_COMPUTED = re.compile(r"(?:[\s()+\-*/%^\w]|'[^'\\]'|<<|>>|&(?!&)|\|(?!\|))*")
+_COMPUTED = re.compile(r"(?:[\s()+\-*/%^\w]|<<|>>|&(?!&)|\|(?!\|))*")
 _CAST = r"\(\s*[A-Za-z_][\w\s]*\)\s*[-+~]"  # or a name in parentheses: the compiler knows either
 _NOT_COMPUTED = re.compile(rf"\b(?:sizeof|_Alignof)\b|\)\s*[\w('\"]|{_CAST}")
 
@@ -61,8 +61,6 @@ def _is_computed(value: str) -> bool:
 
 def _with_values_of_the_compiler(match: re.Match[str]) -> str:
     """An enum's enumerators: `A = ...` where cffi is to ask the compiler."""
-    if "','" in match[2]:
-        return match[0]
     items = []
     for item in ctext.cut(match[2]):
         name, equals, value = item.partition("=")

@@ -17,6 +17,9 @@ _UNDEF = re.compile(r"^#undef\s+([A-Za-z_]\w*)")
 # Of included files only types matter; TH's thousands of prototypes would cost more than all else.
 _PROTOTYPE = re.compile(r"^[ \t]*extern\b[^\"{}\n;]*\)[ \t]*;[ \t]*$", re.M)
 
+# A { of a type or a body, which extern "C" has not, and no } behind it.
+_OPEN = re.compile(r'[^"\s]\s*\{[^{}]*$')
+
 # Of which file, from which line on, the lines, and whether the file begins.
 _Piece = tuple[Path, int, list[str], bool]
 
@@ -27,12 +30,20 @@ def split(text: str, header: Path) -> tuple[list[Statement], list[Statement], di
     macros: dict[str, str] = {}
     here, line, mine, packing = header, 1, False, ""
     outer: list[str] = []  # what #pragma pack(pop) goes back to
+    unfinished: list[str] = []  # the header's rows since the last file that it includes
+    within = 0  # enum { #include "names.def" }: the header's line that it is the text of
     for row in text.split("\n"):
         marker = _MARKER.match(row)
         if marker:
             name = re.sub(r"\\(.)", r"\1", marker.group(2))
+            if mine and marker.group(3):
+                if _OPEN.search("\n".join(unfinished)):
+                    within = pieces[-1][1] + len(pieces[-1][2])
+                else:
+                    unfinished = []
             here, line = Path(name), int(marker.group(1))
             mine = not name.startswith("<") and _same(here, header)
+            within = 0 if mine else within
             pieces.append((here, line, [], marker.group(3) is not None))
             continue
         define, undef = _DEFINE.match(row), _UNDEF.match(row)
@@ -54,7 +65,12 @@ def split(text: str, header: Path) -> tuple[list[Statement], list[Statement], di
             row = ""
         elif packing:
             row = re.sub(r"\b(?:struct|union)\b", rf"\g<0> __attribute__(({packing}))", row)
-        pieces[-1][2].append(row)
+        if mine:
+            unfinished.append(row)
+        if within:
+            pieces.append((header, within, [row], False))
+        else:
+            pieces[-1][2].append(row)
     original = header.read_text(encoding="utf-8-sig", errors="replace").split("\n")
     own = list(_own(pieces, header, original))
     foreign = [

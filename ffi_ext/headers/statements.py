@@ -19,9 +19,10 @@ _PACKED = re.compile(_GIVEN + r"packed(?:__)?\b")
 # Where cffi would lay the fields out otherwise than the compiler does.
 _ALIGNED = re.compile(r"\b(?:_Alignas|alignas)\s*\(|" + _GIVEN + r"aligned(?:__)?\b")
 _NOISE = re.compile(
-    r"\b(?:TH_API|THC_API|TH_EXTERNC|THC_EXTERNC|__extension__|_Noreturn|restrict|__restrict__"
-    r"|__restrict|__const__|__volatile__|__inline__|__inline|inline)\b"
+    r"\b(?:TH_API|THC_API|TH_EXTERNC|THC_EXTERNC|__extension__|_Noreturn|restrict|inline)\b"
 )
+# A character that is no escape. A number's brackets, commas and quotes are none.
+_CHARACTER = re.compile(r"(?<!\w)'(?:([ -&(-\[\]-~])|\\([\\'\"]))'")
 # int (f)(int n): libraries write it so that a macro f(n) does not hit the declaration.
 _NAME_IN_PARENTHESES = re.compile(r"^([^(=]*[\w*\s])\(\s*([A-Za-z_]\w*)\s*\)(?=\s*\()")
 # Types of which Python can make no value: what takes one is for C alone.
@@ -29,6 +30,7 @@ NOT_IN_PYTHON = frozenset(
     ("va_list", "__builtin_va_list", "__int128", "__int128_t", "__uint128_t", "__float128")
     + ("_Float16", "_Float32", "_Float64", "_Float128", "_Float32x", "_Float64x", "__bf16")
     + ("__fp16", "_Decimal32", "_Decimal64", "_Decimal128", "_Complex_long_double", "_Vector")
+    + ("__typeof__",)
 )
 _DEFINES = re.compile(
     r"((?:(?:extern|static|const|volatile)\s+)*)(struct|union|enum)\b\s*(?P<tag>\w*)\s*\{"
@@ -43,7 +45,9 @@ _REWRITTEN = (
     ("alignas", r"\balignas\b", "_Alignas"),
     ("enum", r"(\benum\b\s*\w*)\s*:\s*[A-Za-z_][\w\s]*(?=[{;])", r"\1"),  # cffi asks for its size
     ("_Atomic", r"\b_Atomic\s*\(([^()]*)\)", r"_Atomic \1"),
-    ("__signed", r"\b__signed(?:__)?\b", "signed"),
+    ("__", r"\b__(const|volatile|restrict|inline|signed)(?:__)?\b", r"\1"),  # GNU's of C before C89
+    ("typeof", r"\b(?:__)?typeof(?:__)?\s*\((?:[^()]|\([^()]*\))*\)", "__typeof__"),
+    ("__thread", r"\b__thread\b", "_Thread_local"),
     ("_Complex", r"\b_Complex\s+(float|double)\b", r"\1 _Complex"),  # <complex.h>: complex double
     ("_Complex", r"\blong\s+double\s+_Complex\b", "_Complex_long_double"),
     ("_Complex", r"\b_Complex\s+long\s+double\b", "_Complex_long_double"),
@@ -149,38 +153,35 @@ def _statement(text: str, header: Path, original: list[str], line: int) -> list[
     if names is not None:
         values = _enumerators(declaration)
         return [Statement(TYPE, "", text, declaration, where, comment, names, values, packed)]
+    if (apart := _apart(declaration, flat)) is not None:
+        found = [one for piece in apart for one in _statement(piece, header, original, line)]
+        found = [replace(one, text=text, comment=comment, packed=packed) for one in found]
+        return found or [Statement(DROPPED, "", text, "", where)]
     around = ctext.RESULT_AROUND.match(flat, max(flat.find("("), 0))
     function = around or re.match(r"(?![^(]*\(\s*\*)[^(=]*?\b([A-Za-z_]\w*)\s*\(", flat)
-    if function:
-        if re.match(r"static\b", declaration):
-            return [Statement(DROPPED, "", text, "", where)]
-        if len(each := _each_declared(flat)) > 1:  # int f(void), g(int n);
-            apart = [one for piece in each for one in _statement(piece, header, original, line)]
-            return [replace(one, text=text, comment=comment) for one in apart]
-        declaration = _without_sizes(re.sub(r"^extern\s+", "", declaration))
-        return [Statement(FUNCTION, function.group(1), text, declaration, where, comment)]
-    found: list[Statement] = []
-    defines = _DEFINES.match(declaration)
-    if defines and declaration.count("{") == declaration.count("}"):
-        defined, declaration = _type_and_variable(declaration, defines)
-        flat = re.sub(r"\{.*\}", "{}", declaration, flags=re.S)
-        types = _statement(defined, header, original, line) if defined else []
-        found = [replace(one, text=text, packed=packed) for one in types]
-    variables = _each_declared(flat) if flat else []
-    found += [_variable(text, declared, where, comment) for declared in variables]
-    return found or [Statement(DROPPED, "", text, "", where)]
+    if not function:
+        return [_variable(text, _each_declared(flat)[0], where, comment)]
+    if re.match(r"static\b", declaration):
+        return [Statement(DROPPED, "", text, "", where)]
+    declaration = _without_sizes(re.sub(r"^extern\s+", "", declaration))
+    return [Statement(FUNCTION, function.group(1), text, declaration, where, comment)]
 
 
-def _type_and_variable(declaration: str, match: re.Match[str]) -> tuple[str, str]:
-    """`extern struct s { int n; } v;` as `struct s { int n; };` and `extern struct s v;`.
+def _apart(declaration: str, flat: str) -> list[str] | None:
+    """The declarations that one is short for; None if it is for itself alone.
 
-    Without a name of its own, a type is none that the generated C could speak of: of an enum the enumerators are left.
+    `extern struct s { int n; } v;` is `struct s { int n; };` and `extern struct s v;`. A type without a name of its own
+    is none that the generated C could speak of: of an enum the enumerators are left.
     """
+    match = _DEFINES.match(declaration)
+    if not match or declaration.count("{") != declaration.count("}"):
+        each = _each_declared(flat)
+        return each if len(each) > 1 else None
     end = ctext.closing(declaration, match.end()) + 1
     defined = f"{declaration[match.start(2) : end]};"
     if match["tag"]:
-        return defined, f"{match[1]}{match[2]} {match['tag']} {declaration[end:].lstrip()}"
-    return (defined if match[2] == "enum" else ""), ""
+        return [defined, f"{match[1]}{match[2]} {match['tag']} {declaration[end:].lstrip()}"]
+    return [defined] if match[2] == "enum" else []
 
 
 def _without_sizes(declaration: str) -> str:
@@ -209,16 +210,19 @@ def _each_declared(flat: str) -> list[str]:
     """`extern int a = 1, *b, f(int n);` as `extern int a;`, `extern int *b;` and `extern int f(int n);`."""
     end = ";" if flat.endswith(";") else ""
     first, *others = (piece.partition("=")[0].strip() for piece in ctext.cut(flat.rstrip("; ")))
-    specifiers = re.match(r"((?:\w+\s+)+?)\s*(?:[*(]|\w+\s*(?:[\[(]|$))", first.replace("*", " *"))
+    # up to *p, a[, f( of a function, and (*p)
+    declarator = r"(?:[*(]|\w+\s*(?:\[|\((?!\s*\*)|$))"
+    specifiers = re.match(rf"((?:\w+\s+)+?)\s*{declarator}", first.replace("*", " *"))
     type_ = specifiers[1].rstrip() if specifiers else ""
     return [first + end, *(f"{type_} {other}{end}" for other in others if type_)]
 
 
 def _variable(text: str, declared: str, where: str, comment: str) -> Statement:
     name = ctext.parameter_name(declared) or ""
-    if re.match(r"(?:static\s+const|const\s+static)\b", declared) and "*" not in declared:
+    words = ctext.identifiers(declared)
+    if "static" in words and "const" in words and "*" not in declared:
         return Statement(CONSTANT, name, text, declared, where, comment)
-    if re.match(r"static\b", declared):
+    if "static" in words:
         return Statement(DROPPED, "", text, "", where)
     declared = re.sub(r"^extern\s+", "", declared)
     return Statement(VARIABLE, name, text, "extern " + declared, where, comment)
@@ -227,6 +231,8 @@ def _variable(text: str, declared: str, where: str, comment: str) -> Statement:
 def _clean(text: str) -> str:
     """On one line, without what cffi's parser does not know."""
     text = ctext.without_attributes(text)
+    if "'" in text:
+        text = _CHARACTER.sub(lambda match: str(ord(match[1] or match[2])), text)
     for word, pattern, replacement in _REWRITTEN:
         if word in text:  # nearly none has, and patterns take longer
             text = re.sub(pattern, replacement, text)
