@@ -38,6 +38,8 @@ void th(const THFloatTensor *x, THFloatTensor *y);
 /* @param x [output] */
 void first(ffi_ext_tensor *x, const ffi_ext_tensor *y);
 float halves(const ffi_ext_tensor *x, ffi_ext_tensor *y);
+/* The sum of `a`'s sizes and strides. */
+long numbers_of(const ffi_ext_tensor *a, const ffi_ext_tensor *b);
 """
 SOURCE = """
 #include <TH/TH.h>
@@ -66,6 +68,11 @@ float halves(const ffi_ext_tensor *x, ffi_ext_tensor *y) {
     to[i] = x->dtype == FFI_EXT_FLOAT16 ? ffi_ext_to_float16(ffi_ext_from_float16(from[i]) * 3)
                                         : ffi_ext_to_bfloat16(ffi_ext_from_bfloat16(from[i]) * 3);
   return 0;
+}
+long numbers_of(const ffi_ext_tensor *a, const ffi_ext_tensor *b) {
+  long sum = 0;
+  for (int i = 0; i < a->ndim; i++) sum += a->shape[i] + a->stride[i];
+  return sum;
 }
 """
 
@@ -111,6 +118,9 @@ def test_shapes_that_reach_c(module):
     assert what_c_sees(module, many) == f"1 1 10 48 1.0 [1 2 1 2 1 2 1 2 1 3 {strides}] 0"
     expanded = torch.ones(1, dtype=torch.bool).expand(5)
     assert what_c_sees(module, expanded) == "11 1 1 5 1.0 [5 /0] 1"
+    for dimensions in range(7, 11):  # each has a room of its own, whatever the next one has
+        a, b = torch.zeros([1] * dimensions), torch.zeros([3] * dimensions)
+        assert module.numbers_of(a, b) == 2 * dimensions
 
 
 def test_numpy_subclasses_null_and_parameters(module):
@@ -185,6 +195,9 @@ def test_autograd_notices_writes(module):
     module.zero(data)
     with pytest.raises(RuntimeError, match="modified by an inplace operation"):
         z.backward()
+    z = (w * data).sum()
+    module.is_null(data)  # const: C only reads it
+    z.backward()
     with torch.inference_mode():
         x = torch.ones(3)
         module.zero(x)  # has no version
@@ -253,7 +266,12 @@ def test_constraints_at_th_parameters_and_outputs(module):
     with pytest.raises(ValueError, match="share no memory, got one that overlaps 'x'"):
         module.first(square, square.t())
     module.first(square[:2], square[2:])
-    module.first(square[:0], square)  # no elements, no overlap
+    with pytest.raises(ValueError, match="share no memory"):
+        module.first(square.view(-1)[:5], square.view(-1)[4:])  # one element
+    array = np.zeros(8)
+    for empty in (square[:0], array[4:4]):  # no elements, no overlap
+        module.first(empty, square)
+        module.first(empty, array[2:])
 
 
 def test_sixteen_bits_round_as_torch_does(module):
