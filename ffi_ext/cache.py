@@ -24,11 +24,11 @@ PATIENCE = 5.0  # seconds of waiting for another build before that is said
 
 def root() -> Path | None:
     """$FFI_EXT_CACHE, else $XDG_CACHE_HOME/ffi_ext, else ~/.cache/ffi_ext; None if not ours to write."""
-    named = os.environ.get("FFI_EXT_CACHE")
-    base = Path(named) if named else None
-    if base is None:
-        xdg = os.environ.get("XDG_CACHE_HOME")
-        base = (Path(xdg) if xdg else Path(os.path.expanduser("~/.cache"))) / "ffi_ext"
+    usual = Path(os.environ.get("XDG_CACHE_HOME") or "~/.cache", "ffi_ext")
+    # Only shells replace the ~ of what they set, and no container file or CI's table of variables does.
+    base = Path(os.path.expanduser(os.environ.get("FFI_EXT_CACHE") or usual))
+    if str(base).startswith("~"):
+        return None  # nobody's home: a user without one, as in containers
     try:
         base.mkdir(parents=True, exist_ok=True, mode=0o700)
         status = base.stat()

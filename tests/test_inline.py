@@ -13,7 +13,7 @@ import pytest
 import torch
 
 import ffi_ext
-from ffi_ext import BuildError, HeaderError, cuda
+from ffi_ext import BuildError, HeaderError, cache, cuda
 from ffi_ext.headers import definitions
 from tests.processes import python
 
@@ -186,6 +186,20 @@ def test_where_modules_are_kept(tmp_path, monkeypatch):
     monkeypatch.setenv("HOME", str(tmp_path / "home"))
     module = ffi_ext.load_inline("kept", "int f(void) { return 1; }")
     assert Path(module.__file__).is_relative_to(tmp_path / "home" / ".cache" / "ffi_ext")
+
+
+def test_a_tilde_is_the_home_and_no_folder_of_that_name(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("HOME", str(tmp_path / "home"))
+    monkeypatch.setenv("FFI_EXT_CACHE", "~/kept")
+    assert cache.root() == tmp_path / "home" / "kept"
+    monkeypatch.delenv("FFI_EXT_CACHE")
+    monkeypatch.setenv("XDG_CACHE_HOME", "~/xdg")
+    assert cache.root() == tmp_path / "home" / "xdg" / "ffi_ext"
+    monkeypatch.delenv("XDG_CACHE_HOME")
+    monkeypatch.setattr(os.path, "expanduser", lambda path: os.fspath(path))  # has no home
+    assert cache.root() is None
+    assert [path.name for path in tmp_path.iterdir()] == ["home"]
 
 
 @pytest.mark.skipif(
