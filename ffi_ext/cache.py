@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import fcntl
 import hashlib
 import inspect
 import json
@@ -14,6 +15,7 @@ import sys
 import tempfile
 import time
 from collections.abc import Iterable, Iterator
+from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import Any
 
@@ -24,11 +26,11 @@ PATIENCE = 5.0  # seconds of waiting for another build before that is said
 
 def root() -> Path | None:
     """$FFI_EXT_CACHE, else $XDG_CACHE_HOME/ffi_ext, else ~/.cache/ffi_ext; None if not ours to write."""
-    named = os.environ.get("FFI_EXT_CACHE")
-    base = Path(named) if named else None
-    if base is None:
-        xdg = os.environ.get("XDG_CACHE_HOME")
-        base = (Path(xdg) if xdg else Path(os.path.expanduser("~/.cache"))) / "ffi_ext"
+    usual = Path(os.environ.get("XDG_CACHE_HOME") or "~/.cache", "ffi_ext")
+    # Only shells replace the ~ of what they set, and no container file or CI's table of variables does.
+    base = Path(os.path.expanduser(os.environ.get("FFI_EXT_CACHE") or usual))
+    if str(base).startswith("~"):
+        return None  # nobody's home: a user without one, as in containers
     try:
         base.mkdir(parents=True, exist_ok=True, mode=0o700)
         status = base.stat()
@@ -41,6 +43,26 @@ def root() -> Path | None:
     except OSError:
         return None
     return base.resolve()
+
+
+def hold(base: Path, alone: bool = False) -> AbstractContextManager[object]:
+    """Holds the cache `base` until its end: builds do at the same time, who removes from it does alone.
+
+    Raises:
+        BlockingIOError: It was wanted alone, and others hold it.
+    """
+    try:
+        lock = (base / "lock").open("ab+")
+    except OSError:  # no room on the disk
+        return contextlib.nullcontext()
+    try:
+        fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB if alone else fcntl.LOCK_SH)
+    except BlockingIOError:
+        lock.close()
+        raise
+    except OSError:  # the file system has no locks
+        pass
+    return lock
 
 
 @contextlib.contextmanager
@@ -56,10 +78,17 @@ def workplace(target: Path) -> Iterator[tuple[Path, bool]]:
         with tempfile.TemporaryDirectory(prefix="ffi_ext-") as temporary:
             yield Path(temporary), False
         return
+    with hold(base), _locked(base, target) as place:
+        yield place
+
+
+@contextlib.contextmanager
+def _locked(base: Path, target: Path) -> Iterator[tuple[Path, bool]]:
+    from filelock import FileLock, Timeout
+
     key = hashlib.sha256(os.fsencode(target)).hexdigest()[:16]
     folder = base / f"{target.name.split('.')[0][:40]}-{key}"
     folder.mkdir(exist_ok=True, mode=0o700)
-    from filelock import FileLock, Timeout
 
     # No file in place of a lock that the file system refuses: it would outlive a build that is killed. (Older filelocks
     # cannot be told.)

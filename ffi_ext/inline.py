@@ -23,14 +23,18 @@ from ffi_ext.headers import definitions, preprocess
 _serial = itertools.count()
 
 
-def _folder(caller: str, name: str, content: object) -> Path:
-    """The directory of the module with that content: the same content meets the same binary."""
+def _root(caller: str) -> Path:
     root = cache.root()
     if root is None:
         raise BuildError(
             f"{caller}() keeps modules in a directory of yours: $FFI_EXT_CACHE, $XDG_CACHE_HOME/ffi_ext or "
             "~/.cache/ffi_ext, which must be writable, and by nobody else. Set FFI_EXT_CACHE to another one"
         )
+    return root
+
+
+def _folder(root: Path, name: str, content: object) -> Path:
+    """The directory of the module with that content: the same content meets the same binary."""
     of_python = toolchain.extension_suffix(toolchain.uses_limited_api(None))
     key = cache.digest(repr((content, of_python)).encode("utf-8", "surrogateescape"))[:20]
     folder = root / "modules" / f"{name}-{key}"
@@ -132,9 +136,11 @@ def load(
             "load() argument 'headers': expected the header whose functions are to be exported, got none; "
             "load_inline() exports what its text defines"
         )
-    folder = _folder("load", name, sorted(kwargs.items()))
-    _build("load", name, folder, verbose=verbose, **kwargs)
-    return _imported(name, folder)
+    root = _root("load")
+    with cache.hold(root):
+        folder = _folder(root, name, sorted(kwargs.items()))
+        _build("load", name, folder, verbose=verbose, **kwargs)
+        return _imported(name, folder)
 
 
 def load_inline(
@@ -182,39 +188,41 @@ def load_inline(
     with_cuda = bool(kwargs.pop("with_cuda", False)) or cuda_source is not None
     options = sorted(kwargs.items())
     content = (c_source, header, cuda_source, with_cuda, options)
-    folder = _folder("load_inline", name, content)
-    include = "#include <TH/TH.h>\n#include <ffi_ext.h>\n" + (
-        "#include <THC/THC.h>\n" if with_cuda else ""
-    )
-    header_is_ours = header is None
-    if header is None:
-        header = _exported(folder / f"{name}_rows", include, c_source, kwargs, with_cuda)
-    texts = {
-        f"{name}.h": header,
-        f"{name}.c": f'{include}#line 1 "{name} (c_source)"\n{c_source}\n',
-    }
-    if cuda_source is not None:
-        texts[f"{name}.cu"] = f'#line 1 "{name} (cuda_source)"\n{cuda_source}\n'
-    for file, text in texts.items():
-        cache.write_if_changed(folder / file, text)
-    shown = {f"{name} (c_source)": c_source, f"{name} (cuda_source)": cuda_source or ""}
-    try:
-        _build(
-            "load_inline",
-            name,
-            folder,
-            headers=[f"{name}.h"],
-            sources=[file for file in texts if not file.endswith(".h")],
-            verbose=verbose,
-            with_cuda=with_cuda,
-            **kwargs,
+    root = _root("load_inline")
+    with cache.hold(root):
+        folder = _folder(root, name, content)
+        include = "#include <TH/TH.h>\n#include <ffi_ext.h>\n" + (
+            "#include <THC/THC.h>\n" if with_cuda else ""
         )
-    except BuildError as error:
-        if header_is_ours and isinstance(error, HeaderError):
-            cxx = kwargs.get("language") == "c++"
-            raise HeaderError(_of_c_source(name, str(error), cxx)) from None
-        _raise_in_text(error, {**shown, f"{name}.h": header})
-    return _imported(name, folder)
+        header_is_ours = header is None
+        if header is None:
+            header = _exported(folder / f"{name}_rows", include, c_source, kwargs, with_cuda)
+        texts = {
+            f"{name}.h": header,
+            f"{name}.c": f'{include}#line 1 "{name} (c_source)"\n{c_source}\n',
+        }
+        if cuda_source is not None:
+            texts[f"{name}.cu"] = f'#line 1 "{name} (cuda_source)"\n{cuda_source}\n'
+        for file, text in texts.items():
+            cache.write_if_changed(folder / file, text)
+        shown = {f"{name} (c_source)": c_source, f"{name} (cuda_source)": cuda_source or ""}
+        try:
+            _build(
+                "load_inline",
+                name,
+                folder,
+                headers=[f"{name}.h"],
+                sources=[file for file in texts if not file.endswith(".h")],
+                verbose=verbose,
+                with_cuda=with_cuda,
+                **kwargs,
+            )
+        except BuildError as error:
+            if header_is_ours and isinstance(error, HeaderError):
+                cxx = kwargs.get("language") == "c++"
+                raise HeaderError(_of_c_source(name, str(error), cxx)) from None
+            _raise_in_text(error, {**shown, f"{name}.h": header})
+        return _imported(name, folder)
 
 
 def _exported(

@@ -27,8 +27,8 @@ CXX_SUFFIXES = (".cpp", ".cc", ".cxx", ".C", ".c++", ".mm")
 CUDA_SUFFIXES = (".cu",)
 HEADER_SUFFIXES = (".h", ".hpp", ".hh", ".hxx", ".cuh")  # compiled to no object
 
-# As distutils: asserts of old name variables that are gone. Headers are read and generated code is compiled with it, too:
-# a struct may have a member more without it.
+# As distutils: asserts of old name variables that are gone. Headers are read with it, too, and generated code is
+# compiled with it: without it a struct may have one member more.
 RELEASE = "-DNDEBUG"
 # gnu11 alone would fuse a * b + c where the processor can, and change results.
 NEVER_FUSED = "-ffp-contract=off"

@@ -141,7 +141,7 @@ def test_flags_mean_the_same_in_headers_and_in_sources(project, monkeypatch, by)
 @pytest.mark.parametrize("suffix", [".c", ".cpp"])
 def test_a_member_for_asserts_is_there_for_all_or_for_none(project, suffix):
     (project / "lib.h").write_text(
-        "#ifdef __cplusplus\nextern \"C\" {\n#endif\n"
+        '#ifdef __cplusplus\nextern "C" {\n#endif\n'
         "struct counted {\n#ifndef NDEBUG\n  int magic;\n#endif\n  int count;\n};\n"
         "int one(struct counted *c);\n#ifdef __cplusplus\n}\n#endif\n"
     )
@@ -304,7 +304,8 @@ def test_builds_are_reproducible(project, monkeypatch):
         binaries.append((project / "ext" / "lib" / f"_lib{SUFFIX}").read_bytes())
     assert binaries[0] == binaries[1]
     assert value(project, "two") == 1
-    assert b"lib_call.h" not in binaries[0]  # under build isolation ffi_ext has another path each time
+    # Under build isolation ffi_ext has another path each time.
+    assert b"lib_call.h" not in binaries[0]
     monkeypatch.setenv("SOURCE_DATE_EPOCH", "1600000000")  # 2020
     make(project).build()
     assert value(project, "two") == 0

@@ -13,7 +13,7 @@ import pytest
 import torch
 
 import ffi_ext
-from ffi_ext import BuildError, HeaderError, cuda
+from ffi_ext import BuildError, HeaderError, cache, cli, cuda, inline
 from ffi_ext.headers import definitions
 from tests.processes import python
 
@@ -186,6 +186,35 @@ def test_where_modules_are_kept(tmp_path, monkeypatch):
     monkeypatch.setenv("HOME", str(tmp_path / "home"))
     module = ffi_ext.load_inline("kept", "int f(void) { return 1; }")
     assert Path(module.__file__).is_relative_to(tmp_path / "home" / ".cache" / "ffi_ext")
+
+
+def test_the_cache_is_not_removed_under_a_build(monkeypatch, capsys):
+    """Else the compiler, or the import, misses files, and the error tells of a wrong include directory."""
+    build, codes = inline.build_and_keep, []
+
+    def cleaned(*arguments, **keywords):
+        codes.append(cli.main(["clean", "--cache"]))
+        build(*arguments, **keywords)
+
+    monkeypatch.setattr(inline, "build_and_keep", cleaned)
+    assert ffi_ext.load_inline("held", "int f(void) { return 5; }").f() == 5
+    assert codes == [1] and "something is being built in" in capsys.readouterr().err
+    assert cli.main(["clean", "--cache"]) == 0
+    assert not list(cache.root().rglob("_held.*"))
+
+
+def test_a_tilde_is_the_home_and_no_folder_of_that_name(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("HOME", str(tmp_path / "home"))
+    monkeypatch.setenv("FFI_EXT_CACHE", "~/kept")
+    assert cache.root() == tmp_path / "home" / "kept"
+    monkeypatch.delenv("FFI_EXT_CACHE")
+    monkeypatch.setenv("XDG_CACHE_HOME", "~/xdg")
+    assert cache.root() == tmp_path / "home" / "xdg" / "ffi_ext"
+    monkeypatch.delenv("XDG_CACHE_HOME")
+    monkeypatch.setattr(os.path, "expanduser", lambda path: os.fspath(path))  # has no home
+    assert cache.root() is None
+    assert [path.name for path in tmp_path.iterdir()] == ["home"]
 
 
 @pytest.mark.skipif(

@@ -126,6 +126,15 @@ def _cache(days: float | None, dry_run: bool) -> int:
     root = cache.root()
     if root is None:
         return complain("there is no cache that is yours alone to write to: nothing to remove")
+    try:
+        lock = cache.hold(root, alone=True)
+    except BlockingIOError:
+        return complain(f"something is being built in {root}: again when that is done", PROBLEMS)
+    with lock:
+        return _directories(root, days, dry_run)
+
+
+def _directories(root: Path, days: float | None, dry_run: bool) -> int:
     folders = [path for path in sorted(root.iterdir()) if path.is_dir()]
     modules = root / "modules"
     if modules in folders:
