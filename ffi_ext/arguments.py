@@ -157,7 +157,10 @@ def _facts_or_problem(code: str, tensor: torch.Tensor) -> tiers.Facts | str:
     except (RuntimeError, NotImplementedError) as error:
         if "allocate" in str(error) and type(error).__name__ != "NotImplementedError":
             raise MemoryError(str(error)) from error
-        return f"its memory cannot be reached ({str(error).splitlines()[0]})"
+        return (
+            f"the memory of a {type(tensor).__name__} cannot be reached ({str(error).splitlines()[0]}); give the "
+            "plain tensor that it stands for, as .to_local() of a DTensor does"
+        )
     if tensor.numel() and not (address and facts[5]):
         return (
             f"{type(tensor).__name__} has no memory behind it (a fake tensor, a wrapper "

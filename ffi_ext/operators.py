@@ -11,6 +11,7 @@ from types import ModuleType
 from typing import Any
 
 import torch
+import torch.utils.checkpoint
 
 from ffi_ext import constraints, types
 
@@ -25,6 +26,9 @@ _SCHEMA = {code: "float" if member in "fd" else "SymInt" for code, member in typ
 _SCHEMA["?"] = "bool"
 del _SCHEMA["c"]  # bytes
 _DTYPES = {"SymInt": torch.int64, "float": torch.float64, "bool": torch.bool}
+# Operators that a selective checkpoint does not keep the results of, whatever it was told: it would not call them
+# again, and what they write to would stay as it was allocated. torch 2.4 has no such set.
+_CALLED_AGAIN = getattr(torch.utils.checkpoint, "SAC_IGNORED_OPS", set())
 # torch.compile passes an operator's arguments by name, among parameters of its own that have these.
 _NAMES_OF_TORCH = ("mode", "node")
 
@@ -53,8 +57,9 @@ def register(module: ModuleType, namespace: str | None = None) -> dict[str, Oper
     eager code goes. Under torch.compile the outputs must come in their final shapes, which the compiler has to
     know: a function that resizes what it is given is not seen through correctly. What a function does beside
     writing to its arguments is unknown to it, too: of two equal calls one may be left, and none of a call whose
-    outputs nobody reads. One that has no output at all stays. Gradients do not go through operators:
-    `differentiable` gives them.
+    outputs nobody reads. One that has no output at all stays. A selective checkpoint calls an operator with
+    outputs again, also one that it was told to save. Gradients do not go through operators: `differentiable` gives
+    them.
 
     Args:
         module: A module that `create_extension`, `load` or `load_inline` made.
@@ -109,7 +114,9 @@ def register(module: ModuleType, namespace: str | None = None) -> dict[str, Oper
             anchor = _ANCHORS[f"{space}::{name}"] = torch.library.Library(space, "IMPL")
             anchor.impl(name, _never_called, "PrivateUse3")
         call = getattr(getattr(torch.ops, space), name).default
-        if dtype is None and "!" not in schema:
+        if "!" in schema:
+            _CALLED_AGAIN.add(call)
+        elif dtype is None:
             torch.fx.node.has_side_effect(call)  # what else would it be called for
         operators[name] = operator = Operator(f"{space}::{name}", schema, call)
         _OPERATORS[id(function)] = (function, operator)

@@ -295,6 +295,13 @@ def test_tensors_that_c_must_not_see(module, kind):
     assert t.tolist() == [2, 2]
 
 
+def test_a_tensor_that_wraps_others_is_named(module):
+    from torch.testing._internal.two_tensor import TwoTensor
+
+    with pytest.raises(TypeError, match="the memory of a TwoTensor cannot be reached .* give the"):
+        module.fill(TwoTensor(torch.zeros(3), torch.zeros(3)), 1.0)
+
+
 @pytest.mark.filterwarnings("ignore")
 @pytest.mark.parametrize(
     "layout",

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import inspect
 import re
 import subprocess
@@ -11,6 +12,7 @@ from pathlib import Path
 
 import pytest
 import torch
+import torch.utils.checkpoint
 from torch._dynamo.testing import CompileCounterWithBackend
 
 from ffi_ext import library
@@ -701,11 +703,9 @@ def test_what_is_no_function_is_refused(operators, my_lib):
 
 
 def test_checkpoints_and_inputs_that_are_none(my_lib):
-    from torch.utils.checkpoint import checkpoint
-
     add = library.differentiable(my_lib.add_forward, my_lib.add_backward)
     a = torch.ones(3, dtype=torch.float64, requires_grad=True)
-    checkpoint(add, a, a, 1.0, use_reentrant=False).sum().backward()
+    torch.utils.checkpoint.checkpoint(add, a, a, 1.0, use_reentrant=False).sum().backward()
     assert a.grad.tolist() == [2.0] * 3
 
     def backward(grad, x, bias):
@@ -722,6 +722,29 @@ def test_checkpoints_and_inputs_that_are_none(my_lib):
     wrong = library.differentiable(lambda x: x * 2, lambda grad, x: None)
     with pytest.raises(ValueError, match="one gradient for each tensor among the inputs, 1, got 0"):
         wrong(a).sum().backward()
+
+
+@pytest.mark.skipif(
+    not hasattr(torch.utils.checkpoint, "SAC_IGNORED_OPS"), reason="torch 2.4 has no such set"
+)
+def test_a_selective_checkpoint_that_is_told_to_save_an_operator(operators):
+    """It skipped the second call, whose output then held what the memory had held before."""
+    square = operators["square"].call
+
+    def forward(x):
+        out = torch.full_like(x, 100.0)
+        square(x, out)
+        return out
+
+    square_of = library.differentiable(forward, lambda grad, x: 2 * x * grad)
+    x = torch.tensor([1.0, 2.0], dtype=torch.float64, requires_grad=True)
+    contexts = functools.partial(
+        torch.utils.checkpoint.create_selective_checkpoint_contexts, [square]
+    )
+    torch.utils.checkpoint.checkpoint(
+        lambda x: square_of(x).square(), x, use_reentrant=False, context_fn=contexts
+    ).sum().backward()
+    assert x.grad.tolist() == [4.0, 32.0]
 
 
 OPTIONAL = """
