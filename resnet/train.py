@@ -197,6 +197,7 @@ class Trainer:
         }
         contents = io.BytesIO()  # a full disk makes torch.save say that positions differ
         torch.save(content, contents)
+        path = path.resolve()  # of a link, the file that it leads to
         path.parent.mkdir(parents=True, exist_ok=True)
         temporary = path.with_name(f".{path.name}.{os.getpid()}")
         try:
@@ -255,8 +256,11 @@ def parse(arguments: Sequence[str] | None) -> argparse.Namespace:
     options = parser.parse_args(arguments)
     if options.resume and options.checkpoint is None:
         parser.error("--resume needs --checkpoint FILE")
-    if options.checkpoint is not None and options.checkpoint.is_dir():
-        parser.error(f"--checkpoint: expected a file, got the directory {options.checkpoint}")
+    where = options.checkpoint
+    if where is not None and where.exists() and not where.is_file():
+        # what a checkpoint would take the place of: root may replace /dev/null, which the system needs
+        kind = "directory" if where.is_dir() else "device or pipe"
+        parser.error(f"--checkpoint: expected a file, got the {kind} {where}")
     if options.stop_after is not None and options.stop_after < 0:
         parser.error(f"--stop-after must be at least 0, got {options.stop_after}")
     return options

@@ -208,8 +208,9 @@ def load_weights(
     Args:
         model: any; its entries that match nothing keep their values.
         source: a file (see `read_weights`), or a state_dict.
-        eps: added to the running variances: 1e-5 for torchvision's, timm's and detectron2's weights in a
-            FrozenBatchNorm2d with eps 0. A warning tells of trained batch norms there without it.
+        eps: added to the running variances of norms that add none themselves: 1e-5 for torchvision's, timm's and
+            detectron2's weights in a FrozenBatchNorm2d with eps 0. A warning tells of trained batch norms there
+            without it.
         strict: everything in the model must be in the source, in its shape.
         prefix: only entries of the source whose names begin with it, where several would fit the model's:
             "teacher." or "roi_heads.mask".
@@ -284,8 +285,14 @@ def load_weights(
             f"a rule, and the model's {without_eps[0]} and {len(without_eps) - 1} others add none; give eps=1e-5",
             stacklevel=2,
         )
+    # by a norm that adds its own, such as a BatchNorm2d, it would be added twice
+    without = {
+        f"{name}.running_var"
+        for name, part in model.named_modules(remove_duplicate=False)
+        if not getattr(part, "eps", 0)
+    }
     with torch.no_grad():
         for name, other in matched.items():
             value = given[other]
-            wanted[name].copy_(value + eps if name.endswith("running_var") else value)
+            wanted[name].copy_(value + eps if name in without else value)
     return report

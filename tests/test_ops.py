@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import subprocess
 from pathlib import Path
 
@@ -68,6 +69,23 @@ def test_half_precision_is_computed_in_float32(name):
     assert y.dtype == torch.bfloat16
     exact = case.call(*[x.float() if x.is_floating_point() else x for x in low])
     assert torch.equal(y, exact.bfloat16())
+
+
+@pytest.mark.parametrize("plain", [False, True])
+@pytest.mark.parametrize("name", ALL)
+def test_autocast_changes_nothing(name, plain):
+    """Models run under it on a GPU, where plain torch computes if the kernels are not built."""
+    case = case_of(name, torch.float32)
+    with ops.plain_torch() if plain else contextlib.nullcontext():
+        results = []
+        for on in (False, True):
+            with torch.autocast("cpu", torch.bfloat16, enabled=on):
+                y = case.call(*case.inputs)
+            y = y if isinstance(y, tuple) else (y,)
+            gradients = torch.autograd.grad(y[0].sum(), leaves(case)) if leaves(case) else ()
+            results.append([*y, *gradients])
+    for expected, found in zip(*results, strict=True):
+        assert found.dtype == expected.dtype and torch.equal(found, expected)
 
 
 def registered(name: str):

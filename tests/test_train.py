@@ -103,6 +103,13 @@ def test_resuming_is_exact(digits, tmp_path):
         )
 
 
+def test_a_link_leads_to_the_checkpoint(digits, tmp_path):
+    (tmp_path / "latest.pth").symlink_to("runs/1.pth")
+    Trainer(SHORT, part(digits)).save(tmp_path / "latest.pth")
+    assert (tmp_path / "latest.pth").is_symlink()
+    Trainer(SHORT, part(digits)).resume(tmp_path / "runs" / "1.pth")
+
+
 @pytest.mark.parametrize(
     ("content", "text"),
     [
@@ -137,10 +144,16 @@ def test_a_checkpoint_that_cannot_be_written(tmp_path, capsys):
     (tmp_path / "file").touch()
     for where in (tmp_path / "file" / "a.pth", tmp_path / "file" / "b" / "a.pth"):
         assert main(["--epochs", "1", "--checkpoint", str(where)]) == 1
-    with pytest.raises(SystemExit, match="2"):
-        main(["--checkpoint", str(tmp_path)])
+    pipe = tmp_path / "pipe"
+    os.mkfifo(pipe)
+    for where in (tmp_path, pipe):
+        with pytest.raises(SystemExit, match="2"):
+            main(["--epochs", "1", "--width", "2", "--checkpoint", str(where)])
+    assert pipe.is_fifo()
+    pipe.unlink()
     shown = capsys.readouterr()
     assert "expected a file, got the directory" in shown.err
+    assert "expected a file, got the device or pipe" in shown.err
     assert "epoch 1" not in shown.out + shown.err  # it is told before an epoch is lost
 
     # a disk that is full after 4,096 bytes, more or less

@@ -333,6 +333,15 @@ def test_a_prefix_chooses_among_several():
         load_weights(model, saved, prefix="third")
 
 
+def test_norms_that_add_an_eps_get_no_other():
+    """As in a model whose body is frozen, and whose other norms learn."""
+    model = torch.nn.ModuleDict({"body": small_resnet(), "head": torch.nn.BatchNorm2d(4)})
+    load_weights(model, {n: torch.ones_like(v) for n, v in model.state_dict().items()}, eps=1e-5)
+    frozen = model["body"].stem.bn1.running_var
+    assert torch.equal(frozen, torch.ones_like(frozen) + 1e-5)
+    assert torch.equal(model["head"].running_var, torch.ones(4))
+
+
 @pytest.mark.parametrize("eps", [-5.0, float("nan"), float("inf")])
 def test_variances_that_are_none(eps):
     model = small_resnet()

@@ -6,10 +6,30 @@ by autograd. They are written to be short and to bear any input, not to be fast.
 
 from __future__ import annotations
 
+import functools
+from collections.abc import Callable
+
 import torch
 import torch.nn.functional as F
 
 from resnet.ops.native import LOW_PRECISION
+
+# asked here, where torch.compile of torch 2.4 does not look
+_WITH_AUTOCAST = [d for d in ("cpu", "cuda", "xpu", "mps") if torch.amp.is_autocast_available(d)]
+
+
+def _in_own_precision(operator: Callable[..., torch.Tensor]) -> Callable[..., torch.Tensor]:
+    """Of products of matrices: autocast would compute them in half precision, which the kernels do not know of."""
+
+    @functools.wraps(operator)
+    def call(x: torch.Tensor, *arguments: object) -> torch.Tensor:
+        device = x.device.type
+        if device in _WITH_AUTOCAST and torch.is_autocast_enabled(device):
+            with torch.autocast(device, enabled=False):
+                return operator(x, *arguments)
+        return operator(x, *arguments)
+
+    return call
 
 
 def frozen_batch_norm(
@@ -57,6 +77,7 @@ def _axis_weights(
     return weights
 
 
+@_in_own_precision
 def roi_align(
     x: torch.Tensor,
     rois: torch.Tensor,
@@ -201,6 +222,7 @@ def sigmoid_focal_loss(
     return loss if alpha < 0 else loss * (alpha * targets + (1 - alpha) * (1 - targets))
 
 
+@_in_own_precision
 def deform_conv2d(
     x: torch.Tensor,
     offset: torch.Tensor,
@@ -265,6 +287,7 @@ def _bin_weights(
     return weights.scatter_add(-1, high.long(), part * counted), counted.sum(-1)
 
 
+@_in_own_precision
 def deform_roi_pooling(
     x: torch.Tensor,
     rois: torch.Tensor,
