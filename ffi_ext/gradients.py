@@ -81,7 +81,7 @@ def differentiable(
         compiling = torch.compiler.is_compiling()
         in_func = _in_func()
         if compiling and in_func:
-            # It would leave the backward out there, as of every autograd Function, and the gradient would be 0.
+            # torch.compile leaves out the backward of every autograd Function there: the gradient would be 0.
             raise NotImplementedError(
                 f"{name}() is a C function, whose gradient torch.compile does not see within torch.func (grad, vjp "
                 "...): call torch.func's function outside of what is compiled, or take the gradient by backward()"

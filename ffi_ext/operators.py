@@ -15,13 +15,13 @@ import torch.utils.checkpoint
 
 from ffi_ext import constraints, types
 
-# torch forgets the operators of a library that nobody keeps. With them, the name of the module that they are of.
+# By namespace, the name of the registered module and its library: torch forgets the operators of one that nobody keeps.
 _LIBRARIES: dict[str, tuple[str, torch.library.Library]] = {}
-# One kernel of each operator, which is never called, for good: an operator that has one stays where it is in memory
-# when its library goes, and torch.ops.space.name.default, which compiled graphs and others keep, points there.
+# By operator, a library with one kernel of it that is never called and never goes: as long as an operator has a kernel
+# it stays where it is in memory, and there point compiled graphs and all who keep torch.ops.space.name.default.
 _ANCHORS: dict[str, torch.library.Library] = {}
 _OPERATORS: dict[int, tuple[Any, Operator]] = {}  # by id(function); the function is kept with it
-# Of numbers, by their codes. SymInt: a size goes through as it is, and what is compiled holds for every size.
+# torch's types of numbers, by our codes. SymInt: sizes stay symbols, and a compiled graph holds for every size.
 _SCHEMA = {code: "float" if member in "fd" else "SymInt" for code, member in types.MEMBERS.items()}
 _SCHEMA["?"] = "bool"
 del _SCHEMA["c"]  # bytes

@@ -36,8 +36,8 @@ class Plan:
     sources: tuple[Path, ...]
     packages: tuple[Path, ...]  # __init__.py files to make where there are none
     of_libraries: frozenset[str]  # names of the headers that are not the project's own
-    # Whether the binary may serve every Python. It does if its code includes none of Python's own headers; else those
-    # that have a GIL, as the generated code then keeps to abi3 ("limited"), or this one that has none.
+    # Whether the binary may serve every Python, as it does if its code includes none of Python's own headers. With them
+    # a binary made by a Python with a GIL serves all that have one (abi3), one made without a GIL that Python alone.
     stable: bool
     own_target: Path | None = None  # of one that serves this Python alone, on Pythons without a GIL
     include_dirs: tuple[str, ...] = ()

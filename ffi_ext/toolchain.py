@@ -33,8 +33,8 @@ RELEASE = "-DNDEBUG"
 # gnu11 alone would fuse a * b + c where the processor can, and change results.
 NEVER_FUSED = "-ffp-contract=off"
 
-# What code of 2017 needs from a compiler of today: these were warnings then, or nothing. The header has those that
-# not every compiler knows by a name, and all for scripts that compile by themselves.
+# What code of 2017 needs from a compiler of today: these were warnings then, or nothing. The header says it once more
+# by pragmas, for compilers that do not know an option's name and for scripts that call a compiler themselves.
 _LENIENT_HEADER = ("-include", str(INCLUDE / "ffi_ext" / "lenient.h"))
 LENIENT = (
     "-Wno-error=implicit-function-declaration",
@@ -181,7 +181,7 @@ def environment_flags(*names: str) -> list[str]:
     return [word for name in names for word in _words(name)]
 
 
-# What has words of its own in headers (bool, true, alignas), macros that headers ask (__AVX2__, _OPENMP), other types.
+# Options that change what a header says: its keywords (bool, alignas), macros that it tests (__AVX2__), sizes of types.
 _OF_HEADERS = re.compile(
     r"-std=(?:c|gnu)2[3xy]$|-m|-fopenmp|-f(?:no-)?(?:short-enums|(?:un)?signed-char)"
 )
@@ -201,7 +201,7 @@ def preprocessor_flags(
 
 
 def preprocessor_words(arguments: Iterable[str]) -> list[str]:
-    """Those of a compiler's arguments that change what a header says, with the values that stand apart."""
+    """Those of a compiler's arguments that change what a header says; a value in a word of its own goes with them."""
     words = iter(arguments)
     found: list[str] = []
     for word in words:

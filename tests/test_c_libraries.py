@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import subprocess
-import sys
 from pathlib import Path
 
 import pytest
 
 import ffi_ext
 from ffi_ext import BuildError, NativeError, cli, create_extension
+from tests.processes import python
 
 HEADER = """
 #ifndef FAR_H
@@ -104,11 +104,11 @@ def test_a_table_of_a_pyproject_toml_is_built_with_a_library(far, tmp_path, monk
     (tmp_path / "setup.py").write_text(
         "import setuptools\nsetuptools.setup(name='p', packages=[])\n"
     )
-    command = [sys.executable, "setup.py", "-q", "build_ext", "--build-lib", "out"]
-    subprocess.run(command, check=True, capture_output=True)
+    done = python("setup.py", "-q", "build_ext", "--build-lib", "out")
+    assert done.returncode == 0, done.stderr
     use = "import sys; sys.path.insert(0, 'out'); import pkg.far; print(pkg.far.far_twice(4))"
-    done = subprocess.run([sys.executable, "-c", use], check=True, capture_output=True, text=True)
-    assert done.stdout == "8\n"
+    done = python("-c", use)
+    assert done.stdout == "8\n", done.stderr
     binary = next((tmp_path / "out" / "pkg" / "far").glob("_far.*so"))
     dynamic = subprocess.run(["readelf", "-d", binary], check=True, capture_output=True, text=True)
     assert f"[$ORIGIN/x:{tmp_path}/lib]" in dynamic.stdout

@@ -26,6 +26,7 @@ from ffi_ext import (
     tiers,
     toolchain,
 )
+from tests.processes import python
 
 needs_nvcc = pytest.mark.skipif(cuda.nvcc() is None, reason="there is no nvcc on this machine")
 needs_gpu = pytest.mark.skipif(not torch.cuda.is_available(), reason="there is no GPU for torch")
@@ -672,23 +673,12 @@ ffi = create_extension("old._ext.gpu", ["gpu.h"], ["gpu.c"], with_cuda=True, pac
         'from setuptools import setup\nimport build\nsetup(name="old", packages=["old"], ext_package="",'
         ' cffi_modules=["build.py:ffi"])\n'
     )
-    command = [sys.executable, "-m", "ffi_ext", "run", "--", sys.executable]
-    done = subprocess.run(
-        [*command, "setup.py", "build_ext", "--inplace"],
-        cwd=tmp_path,
-        capture_output=True,
-        text=True,
-        check=False,
-    )
+    command = ["-m", "ffi_ext", "run", "--", sys.executable]
+    done = python(*command, "setup.py", "build_ext", "--inplace", cwd=tmp_path)
     assert done.returncode == 0, done.stderr
     assert (tmp_path / "objects" / "kernel.so").exists()
-    tried = subprocess.run(
-        [*command, "-c", "from old._ext import gpu; print(gpu.scale.__name__)"],
-        cwd=tmp_path,
-        capture_output=True,
-        text=True,
-        check=False,
-    )
+    code = "from old._ext import gpu; print(gpu.scale.__name__)"
+    tried = python(*command, "-c", code, cwd=tmp_path)
     assert tried.stdout == "scale\n", tried.stderr
 
 

@@ -8,7 +8,6 @@ from __future__ import annotations
 import contextlib
 import ctypes
 import subprocess
-import sys
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -18,6 +17,7 @@ import torch
 
 import ffi_ext
 from ffi_ext import arguments, cuda_state, runtime, tiers
+from tests.processes import python
 
 pytestmark = pytest.mark.skipif(
     runtime.tier() != "native" or torch.version.cuda is not None,
@@ -231,9 +231,7 @@ def test_errors_are_those_of_the_modules_own_runtime(tmp_path):
     script = ERRORS_OF_TORCH.format(
         tests=str(Path(__file__).parent), library=str(library), folder=str(tmp_path)
     )
-    done = subprocess.run(
-        [sys.executable, "-c", script], capture_output=True, text=True, check=False
-    )
+    done = python("-c", script)
     assert done.stdout.splitlines() == ["1 0", "cuda runtime error (700) : its own", "0"], (
         done.stderr
     )

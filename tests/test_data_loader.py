@@ -33,6 +33,7 @@ from data.transforms import (  # noqa: E402
     RandomResizedCrop,
     Resize,
 )
+from tests.processes import python
 
 TRANSFORMS = Compose([Resize((24, 32, 40), 60), RandomHorizontalFlip(), Normalize()])
 
@@ -376,13 +377,7 @@ os._exit(0)
 
 @pytest.mark.skipif(not hasattr(os, "fork"), reason="there is no fork here")
 def test_forked_workers_wait_for_no_thread_of_their_parent():
-    run = subprocess.run(
-        [sys.executable, "-W", "ignore", "-c", FORKING],
-        cwd=Path(__file__).resolve().parent.parent,
-        capture_output=True,
-        text=True,
-        timeout=120,
-    )
+    run = python("-W", "ignore", "-c", FORKING, cwd=Path(__file__).resolve().parent.parent)
     assert (run.returncode, run.stdout, run.stderr) == (0, "", "")
 
 

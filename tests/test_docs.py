@@ -17,6 +17,7 @@ from pathlib import Path
 import pytest
 
 from ffi_ext import runtime
+from tests.processes import python
 
 ROOT = Path(__file__).parent.parent
 DOCUMENTS = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
@@ -75,17 +76,8 @@ def test_code_blocks(document, tmp_path, monkeypatch):
         elif kind == "python":
             script = tmp_path / f"block{index}.py"
             script.write_text(body)
-            env = dict(os.environ)
-            if document.stem in OF_THE_APPLICATION:
-                env["PYTHONPATH"] = str(ROOT)
-            said = subprocess.run(
-                [sys.executable, script],
-                cwd=folder,
-                env=env,
-                capture_output=True,
-                text=True,
-                check=False,
-            )
+            env = {"PYTHONPATH": str(ROOT)} if document.stem in OF_THE_APPLICATION else {}
+            said = python(script, cwd=folder, **env)
             assert said.returncode == 0, f"{body}\n{said.stderr}"
         elif kind == "console":
             commands = re.findall(r"^\$ (.*)\n((?:(?!\$ ).*\n)*)", body, re.M)

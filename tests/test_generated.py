@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-import subprocess
-import sys
-
 import pytest
 
 import ffi_ext
 from ffi_ext import cache
 from ffi_ext.headers import declarations
+from tests.processes import python
 
 
 @pytest.fixture
@@ -46,10 +44,7 @@ def test_another_process_reads_no_header(project):
         "import sys, ffi_ext\nmodule = ffi_ext.load('own', 'own.c', ['own.h', 'inner.h'])\n"
         "print(module.half(7), module.SIZE, 'pycparser' in sys.modules)"
     )
-    said = [
-        subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
-        for _ in range(3)
-    ]
+    said = [python("-c", code) for _ in range(3)]
     assert said[0].stdout == "3 3 True\n" and said[2].stdout == "3 3 False\n"
 
 

@@ -16,6 +16,7 @@ import pytest
 import ffi_ext
 from ffi_ext import BuildError, create_extension
 from ffi_ext.headers import ctext, statements
+from tests.processes import python
 
 HEADER = r"""
 #ifndef REAL_HEADER_H
@@ -197,14 +198,8 @@ def test_a_build_script_is_typed_where_cffi_is(tmp_path):
     (tmp_path / "build.py").write_text(
         "import ffi_ext\nffi_ext.create_extension('a.b', 'b.h', ['b.c']).build()\n"
     )
-    done = subprocess.run(
-        [sys.executable, "-m", "mypy", "--strict", "build.py"],
-        env={**os.environ, "PYTHONPATH": str(Path(ffi_ext.__file__).parents[1])},
-        cwd=tmp_path,
-        capture_output=True,
-        text=True,
-        check=False,
-    )
+    path = str(Path(ffi_ext.__file__).parents[1])
+    done = python("-m", "mypy", "--strict", "build.py", cwd=tmp_path, PYTHONPATH=path)
     assert done.returncode == 0, done.stdout
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import subprocess
 import sys
 import threading
@@ -224,8 +223,7 @@ def test_a_cache_whose_name_the_locale_cannot_say(tmp_path):
     """Python reads it as surrogates then, and they go back to the same bytes."""
     code = "import ffi_ext; print(ffi_ext.load_inline('m', 'int f(void) { return 7; }').f())"
     own = {"FFI_EXT_CACHE": str(tmp_path / "\u00fc"), "LC_ALL": "POSIX"}
-    env = {**os.environ, **own, "PYTHONUTF8": "0", "PYTHONCOERCECLOCALE": "0"}
-    run = subprocess.run([sys.executable, "-c", code], env=env, capture_output=True, text=True)
+    run = python("-c", code, PYTHONUTF8="0", PYTHONCOERCECLOCALE="0", **own)
     assert run.stdout == "7\n", run.stderr
 
 

@@ -128,9 +128,8 @@ def repository(tmp_path):
 
 
 def ffi_ext_command(folder, *arguments):
-    command = [sys.executable, "-m", "ffi_ext", *arguments]
-    env = {**os.environ, "PYTHONPATH": str(Path(ffi_ext.__file__).parents[1])}
-    return subprocess.run(command, cwd=folder, capture_output=True, text=True, check=False, env=env)
+    path = str(Path(ffi_ext.__file__).parents[1])
+    return python("-m", "ffi_ext", *arguments, cwd=folder, PYTHONPATH=path)
 
 
 @pytest.mark.parametrize("how", [["build.py"], ["--", "sh", "make.sh"]])
@@ -551,11 +550,7 @@ def test_the_users_own_sitecustomize_runs(tmp_path, monkeypatch):
     (tmp_path / "sitecustomize.py").write_text("import builtins; builtins.own = 42")
     (tmp_path / "script.py").write_text("from torch.utils.ffi import create_extension; print(own)")
     path = os.pathsep.join([str(tmp_path), str(Path(ffi_ext.__file__).parents[1])])
-    command = [sys.executable, "-m", "ffi_ext", "run", "script.py"]
-    env = {**os.environ, "PYTHONPATH": path}
-    done = subprocess.run(
-        command, cwd=tmp_path, env=env, capture_output=True, text=True, check=False
-    )
+    done = python("-m", "ffi_ext", "run", "script.py", cwd=tmp_path, PYTHONPATH=path)
     assert done.stdout == "42\n", done.stderr
 
 
@@ -566,9 +561,7 @@ def test_enable_and_disable(tmp_path, monkeypatch, capsys):
         f"import site; site.addsitedir({str(tmp_path)!r}); import sys; print('torch' in sys.modules); "
         "import torch.utils.ffi; print(torch.utils.ffi.create_extension.__module__)"
     )
-    env = {**os.environ, "PYTHONPATH": str(Path(ffi_ext.__file__).parents[1])}
-    command = [sys.executable, "-c", program]
-    done = subprocess.run(command, capture_output=True, text=True, env=env, check=False)
+    done = python("-c", program, PYTHONPATH=str(Path(ffi_ext.__file__).parents[1]))
     assert done.stdout.split() == ["False", "torch.utils.ffi"], done.stderr
     assert cli.main(["disable"]) == 0
     assert list(tmp_path.iterdir()) == []

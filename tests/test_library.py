@@ -5,8 +5,6 @@ from __future__ import annotations
 import functools
 import inspect
 import re
-import subprocess
-import sys
 import warnings
 from pathlib import Path
 
@@ -16,6 +14,7 @@ import torch.utils.checkpoint
 from torch._dynamo.testing import CompileCounterWithBackend
 
 from ffi_ext import library
+from tests.processes import python
 
 # differentiable() under torch.compile, as the docs say
 SEES_THROUGH = torch.torch_version.TorchVersion(torch.__version__) >= "2.6"
@@ -461,10 +460,9 @@ show()
 def test_operators_that_were_kept_compute_with_the_module_of_now(tmp_path):
     """In a process of its own: torch would call what is no more."""
     (tmp_path / "kept.py").write_text(KEPT)
-    command = [sys.executable, str(tmp_path / "kept.py")]
     ones, tens = [*range(1, 9)], [*range(10, 90, 10)]
     for _ in range(2):
-        done = subprocess.run(command, capture_output=True, text=True, check=False)
+        done = python(tmp_path / "kept.py")
         assert done.stdout.splitlines() == [f"{ones} {ones}", f"{tens} {tens}"], done.stderr
 
 

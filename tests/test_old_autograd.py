@@ -6,8 +6,6 @@ import copy
 import ctypes
 import gc
 import pickle
-import subprocess
-import sys
 import threading
 import weakref
 
@@ -19,6 +17,7 @@ from torch.utils.checkpoint import checkpoint
 
 import ffi_ext
 from ffi_ext.cli import run
+from tests.processes import python
 
 
 @pytest.fixture(autouse=True)
@@ -411,8 +410,7 @@ print(loss.data[0], x.grad.tolist())
 
 def test_under_the_runner(tmp_path):
     (tmp_path / "train.py").write_text(SCRIPT)
-    command = [sys.executable, "-m", "ffi_ext", "run", "train.py"]
-    done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, check=False)
+    done = python("-m", "ffi_ext", "run", "train.py", cwd=tmp_path)
     assert done.stdout.split("\n")[0] == "6.0 [2.0, 2.0, 2.0]", done.stderr
     said = [line for line in done.stderr.splitlines() if line.startswith("ffi_ext:")]
     assert len(said) == 2 and "Double" in said[0] and "loss.data" in said[1]

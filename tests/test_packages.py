@@ -15,14 +15,14 @@ import pytest
 
 from ffi_ext import elf, nvcc
 from tests.binaries import OWN_WHEEL_TAG
+from tests.processes import python
 
 PACKAGES = Path(__file__).with_name("packages")
 
 
 def run(folder: Path, *command: str, **environment: str) -> str:
-    full = [sys.executable, "-m", "ffi_ext", "run", *command]
-    env = {**os.environ, "FFI_EXT_CACHE": str(folder / ".cache"), **environment}
-    done = subprocess.run(full, cwd=folder, env=env, capture_output=True, text=True, check=False)
+    environment = {"FFI_EXT_CACHE": str(folder / ".cache"), **environment}
+    done = python("-m", "ffi_ext", "run", *command, cwd=folder, **environment)
     assert done.returncode == 0, f"{command}\n{done.stdout}\n{done.stderr}"
     return done.stdout + done.stderr
 

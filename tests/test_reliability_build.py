@@ -22,8 +22,7 @@ REPOSITORY = Path(__file__).parents[1]
 
 def harness(name: str, *arguments: object) -> dict:
     """Runs a harness as the make target does. Returns its report."""
-    command = [sys.executable, "-m", f"tests.reliability.{name}", *map(str, arguments)]
-    done = subprocess.run(command, cwd=REPOSITORY, capture_output=True, text=True, check=False)
+    done = python("-m", f"tests.reliability.{name}", *arguments, cwd=REPOSITORY)
     assert done.returncode == 0, done.stdout[-4000:] + done.stderr[-4000:]
     return json.loads(done.stdout.splitlines()[-1])
 
@@ -241,15 +240,7 @@ def test_no_process_of_a_build_is_a_shell_and_nothing_is_written_elsewhere(proje
         assert written and not outside, outside
         """
     )
-    environment = os.environ | {"CC": "gcc", "PYTHONDONTWRITEBYTECODE": "1"}
-    done = subprocess.run(
-        [sys.executable, "-c", code],
-        cwd=project,
-        env=environment,
-        capture_output=True,
-        text=True,
-        check=False,
-    )
+    done = python("-c", code, cwd=project, CC="gcc", PYTHONDONTWRITEBYTECODE="1")
     assert done.returncode == 0, done.stderr
 
 

@@ -202,46 +202,29 @@ def volatile(text: str, file: PurePath, notes: list[str]) -> str:
             return text
         call, keyword = calls[0]
         _drop_keyword(source, call, keyword)
-        value = keyword.value
-        off = isinstance(value, ast.Constant) and not value.value
-        bare = source.result()
-        if off:
-            text = bare
+        text, value = source.result(), keyword.value
+        if isinstance(value, ast.Constant) and not value.value:  # volatile=False
             continue
         statement = _statement(source, call)
-        block = source.body_of(statement)
-        owner = source.parents.get(id(statement))
-        rest = block[block.index(statement) :] if block else []
-        backward = any(
-            isinstance(n, ast.Attribute) and n.attr == "backward" for s in rest for n in ast.walk(s)
-        )
-        always = isinstance(value, ast.Constant)
-        words = "torch.no_grad()" if always else f"torch.set_grad_enabled(not ({source.of(value)}))"
+        words = "torch.no_grad()"
+        if not isinstance(value, ast.Constant):
+            words = f"torch.set_grad_enabled(not ({source.of(value)}))"
         if _is_within(source, statement, ("torch.no_grad()", words)):
-            text = bare
             continue
-        wrappable = isinstance(owner, (ast.FunctionDef, ast.For, ast.While, ast.With, ast.Module))
-        yields = any(isinstance(n, (ast.Yield, ast.YieldFrom)) for s in rest for n in ast.walk(s))
-        if not wrappable or backward or yields or not _is_first_on_line(source, statement):
-            why = (
-                "something after it calls backward()"
-                if backward
-                else "a block that yields is left to those who take what it gives"
-                if yields
-                else "what depends on it stands outside this block"
-            )
+        block = source.body_of(statement)
+        rest = block[block.index(statement) :] if block else []
+        if why := _why_no_block(source, statement, rest):
             notes.append(
                 f"{file}:{call.lineno}: volatile is removed and no `with {words}:` put in its place, since "
                 f"{why}: put one around what needs no gradient"
             )
-            text = bare
             continue
         if _is_returned(call, statement, rest):
             notes.append(
                 f"{file}:{call.lineno}: what was volatile here is returned: put `with torch.no_grad():` around what "
                 "is computed of it, too"
             )
-        text = _wrapped(source, bare, rest, words)
+        text = _wrapped(source, text, rest, words)
         names = {
             a.asname or a.name
             for n in ast.walk(source.tree)
@@ -251,6 +234,20 @@ def volatile(text: str, file: PurePath, notes: list[str]) -> str:
         if "torch" not in names:
             text = with_import(text, "import torch")
     return text
+
+
+def _why_no_block(source: Source, statement: ast.stmt, rest: list[ast.stmt]) -> str:
+    """Why no `with` can be put around a statement and the rest of its block; "" if it can."""
+    inside = [node for one in rest for node in ast.walk(one)]
+    if any(isinstance(node, ast.Attribute) and node.attr == "backward" for node in inside):
+        return "something after it calls backward()"
+    if any(isinstance(node, (ast.Yield, ast.YieldFrom)) for node in inside):
+        return "a block that yields is left to those who take what it gives"
+    owner = source.parents.get(id(statement))
+    wrappable = isinstance(owner, (ast.FunctionDef, ast.For, ast.While, ast.With, ast.Module))
+    if not wrappable or source.indent(statement).strip():  # or not the first on its line
+        return "what depends on it stands outside this block"
+    return ""
 
 
 def _drop_keyword(source: Source, call: ast.Call, keyword: ast.keyword) -> None:
@@ -295,10 +292,6 @@ def _is_returned(call: ast.Call, statement: ast.stmt, rest: list[ast.stmt]) -> b
     returned = [n.value for s in rest for n in ast.walk(s) if isinstance(n, ast.Return)]
     single = [one for v in returned for one in (v.elts if isinstance(v, ast.Tuple) else [v])]
     return any(one is call or isinstance(one, ast.Name) and one.id in names for one in single)
-
-
-def _is_first_on_line(source: Source, statement: ast.stmt) -> bool:
-    return not source.indent(statement).strip()
 
 
 def _wrapped(source: Source, bare: str, rest: list[ast.stmt], words: str) -> str:

@@ -46,14 +46,14 @@ OF_PYTHON_2 = {
     ".iterkeys": ".keys",
     ".itervalues": ".values",
 }
-# In what a script asks before it does the one thing or the other: of Python, a library or the system.
+# In a condition on what there is: the version of Python or of a library, or the system.
 ASKS = re.compile(
     r"version|hasattr|\bPY_?[23]\b|platform|\bos\.name\b|\bis_?win|TYPE_CHECKING", re.I
 )
-# Libraries that are imported to see what they have; of others, and of Python's own, those that are loaded.
+# Libraries that are imported to see what they have. Of all others only those that are loaded anyway are looked at.
 SEEN = ("numpy", "scipy", "torch")
-# Not asked for: what ffi_ext has, what the repository may fill itself, what other builds of torch have (with CUDA) and
-# Python on Windows.
+# Names that may be missing here: ffi_ext brings them, the repository fills them, or they are in other builds of torch
+# (with CUDA) and in Python on Windows.
 FILLED = (legacy.NAME, "torch.ops.", "torch.classes.", "torch._C._", "ctypes.win", "ctypes.Win")
 # What `ffi-ext run` brings back, beside torch.utils.ffi.
 BROUGHT_BACK = (

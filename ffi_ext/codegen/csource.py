@@ -81,7 +81,7 @@ def preamble(
         wraps = not cxx_names and path not in declarations.with_linkage
         lines += [*opening, include, *closing] if wraps else [include]
     lines += opening
-    # They do not keep the module from its import: cffi refuses to read what lies at NULL.
+    # Weak, so that the module can be imported without them; cffi refuses to read what lies at NULL.
     if declarations.may_lack:
         weak = [f"#pragma weak {name}" for name in declarations.may_lack]
         lines += ["#ifdef __ELF__", *weak, "#endif"]
@@ -90,7 +90,7 @@ def preamble(
     lines.append("\nstatic const ffi_ext_function ffi_ext_functions[] = {")
     lines += [_entry(index, function) for index, function in enumerate(functions)]
     lines.append("    {0, 0, 0, 0},\n};\n")
-    # Where it is not said, the link says it; Windows has no such symbols.
+    # What is not known here, the link tells by a symbol (build.KEEPS_GIL), as Windows cannot.
     said, linked = ("ffi_ext_functions",) * 2 if keeps_gil else ("0", "&ffi_ext_keeps_gil")
     lines.append(_TABLE.format(count=len(functions), said=said, linked=linked))
     lines += [*closing, ""]

@@ -46,7 +46,8 @@ def read(
     Args:
         of_libraries: Those of the headers that are not the project's own.
         with_inline: Those of which the static functions that they define are exported.
-        knows_th: A tensor for `void *` of the project's own headers is TH's record. Else its memory, as for libraries.
+        knows_th: The project uses TH: a tensor for a `void *` of its own headers is TH's record. Without TH, and for
+            libraries, it is the tensor's memory.
 
     Raises:
         HeaderError: A header is no C that can be declared, or two declare the same function otherwise. The
@@ -182,9 +183,9 @@ def _declare_in_turn(
 
 
 def _is_opaque_variable(ffi: cffi.FFI, statement: Statement, of_library: bool) -> bool:
-    """Whether it is a variable of which only C knows what is in it: it then is no longer declared to `ffi`.
+    """Whether it is a variable of a struct that no header defines. It is then taken out of what `ffi` has.
 
-    One of the project's own that is not const is refused, since a forgotten #include is the likeliest cause.
+    Not so the project's own that are not const, which are refused: a forgotten #include is the likeliest cause.
     """
     declared = ffi._parser._declarations  # type: ignore[attr-defined]
     if statement.kind == VARIABLE:

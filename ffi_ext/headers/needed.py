@@ -35,10 +35,10 @@ def once(every: Sequence[Statement]) -> Iterator[Statement]:
 def needed(
     kept: Sequence[Statement], foreign: Sequence[Statement]
 ) -> tuple[list[Statement], set[Statement]]:
-    """What to declare, and what is for C alone, since it names a type that Python has not.
+    """What to declare, in order, and what is left to C alone, since it names a type that Python has not.
 
-    That is `kept` and the types of other files that they use, each behind the names that it uses. The headers are read
-    one by one: what one of them declares may be used by those that were named before it.
+    To declare are `kept` and the types of other files that they use, each behind what it uses itself: a header may use
+    what one that is named after it declares.
     """
     known = types.known_names()
 

@@ -21,7 +21,7 @@ class Reader:
         self._options = options
         self.with_cuda = with_cuda
         self.files: set[str] = set()  # that were read
-        self.is_sure = True  # else a question had no answer, and has one another time perhaps
+        self.is_sure = True  # else the compiler could not answer, and another time perhaps can
 
     def __call__(self, header: Path) -> str:
         """`$CC -E -dD` of a header."""
