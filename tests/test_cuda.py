@@ -682,25 +682,14 @@ ffi = create_extension("old._ext.gpu", ["gpu.h"], ["gpu.c"], with_cuda=True, pac
     assert tried.stdout == "scale\n", tried.stderr
 
 
-HALVE = """
-#include <ffi_ext.h>
-__global__ void halve_kernel(float *x, int64_t n) {
-  const int64_t i = blockIdx.x * (int64_t)blockDim.x + threadIdx.x;
-  if (i < n) x[i] /= 2;
-}
-extern "C" void halve(ffi_ext_tensor *t) {
-  const int blocks = (int)((t->numel + 255) / 256);
-  halve_kernel<<<blocks, 256, 0, (cudaStream_t)t->stream>>>((float *)t->data, t->numel);
-}
-"""
-
-
 @needs_nvcc
-def test_a_plain_tensor_brings_its_stream(build):
-    header = "/* @param t [float32, cuda, contiguous] */\nvoid halve(ffi_ext_tensor *t);"
-    halve = build(header, HALVE, suffix=".cu", with_cuda=True).halve
+def test_the_example_of_the_documents_launches_on_its_tensors_stream(tmp_path):
+    page = (Path(__file__).parent.parent / "docs" / "cuda.md").read_text()
+    for file, text in re.findall(r'^```\w+ title="(saxpy[^"]+)"\n(.*?)^```$', page, re.M | re.S):
+        (tmp_path / file).write_text(text)
+    saxpy = ffi_ext.load("saxpy", str(tmp_path / "saxpy.cu"), str(tmp_path / "saxpy.h")).saxpy
     with pytest.raises(TypeError, match="expected a tensor on cuda, got .* on cpu"):
-        halve(torch.ones(3))
+        saxpy(2.0, torch.ones(3), torch.ones(3))
     if not torch.cuda.is_available():
         return
     whole = torch.arange(1001.0).cuda()
@@ -708,9 +697,9 @@ def test_a_plain_tensor_brings_its_stream(build):
     stream.wait_stream(torch.cuda.current_stream())
     with torch.cuda.stream(stream):
         torch.cuda._sleep(10_000_000)
-        halve(whole[1:])
+        saxpy(2.0, whole[1:], whole[1:])
     stream.synchronize()
-    torch.testing.assert_close(whole.cpu(), torch.arange(1001.0) / 2)
+    torch.testing.assert_close(whole.cpu(), torch.arange(1001.0) * 3)
 
 
 @needs_gpu
