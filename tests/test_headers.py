@@ -286,6 +286,8 @@ def test_what_the_build_asks_for_comes_after_cppflags_for_headers_and_sources(
         ("void (**hooks)(int)", "hooks"),
         ("void (*const hooks[2])(int)", "hooks"),
         ("void (**)(int)", None),
+        ("void (*)(my_type_t)", None),
+        ("unsigned char const", None),
         ("int (*const)(int)", None),
         ("my_type_t", None),
         ("const my_type_t x", "x"),
@@ -305,17 +307,15 @@ def test_parameter_names(text, name):
         ("/* Of f. */ int f(int x);\n/* Of g. */ int g(int x);", ["Of f.", "Of g."]),
         ("int f(int x); /* Of f. */\nint g(int x);  // Of g.", ["Of f.", "Of g."]),
         ("/* Above. */\n/* beside */ int f(int x);", ["Above."]),
-        ("/* Long,\n * of f. */ int f(int x);\n", ["Long,\nof f."]),
-        ("/* @param n */\n\n// clang-format off\nint f(int n);", ["@param n\n\nclang-format off"]),
+        ("/* Long,\n * of f, \n *x of it. */ int f(int x);\n", ["Long,\nof f,\n*x of it."]),
+        ("  // Of f.\nint f(int n);\n// Of none.", ["Of f."]),
+        ("// of f */\nint f(int n);", [""]),
+        ("/* @param n */ \n\n// clang-format off\nint f(int n);", ["@param n\n\nclang-format off"]),
         ("/* Of a section. */\n// Of f.\nint f(int n);", ["Of f."]),
         ("/* Of a section. */\n\nint f(int n);", [""]),
         ("int f(int x); /* Long,\n of f. */ int g(int x);", ["", ""]),
         ("/* Of f. */ int f(int x); /* beside */\nint g(int x);", ["Of f.", ""]),
-        ("int f(int x); /* Long,\n   of f. */\nint g(int x);", ["Long,\nof f.", ""]),
-        (
-            '/* @param n */\n#ifdef __cplusplus\nextern "C"\n#endif\nint f(int n);\nint g(int n);',
-            ["@param n", ""],
-        ),
+        ("int f(int x); /* Long,\n   text,\n   of f. */\nint g(int x);", ["Long,\ntext,\nof f.", ""]),
         (
             "/*! Of f. */\nint f(int x);\nint g(int x); /**< Of g. */\nint h(int x); ///< Of h.",
             ["Of f.", "Of g.", "Of h."],
@@ -324,6 +324,19 @@ def test_parameter_names(text, name):
 )
 def test_comments_of_functions(text, comments):
     assert [s.comment for s in statements.split(text, Path("h.h"))] == comments
+
+
+def test_what_may_stand_between_a_comment_and_its_function():
+    """The preprocessor leaves none of it."""
+    rows = ["/* @param n */", "#ifdef __cplusplus", 'extern "C" {', "", "#endif", "int f(int n);"]
+    assert ctext.comment_of(rows, 6, 6) == "@param n"
+    rows[1] = "#define N 3"
+    assert ctext.comment_of(rows, 6, 6) == ""
+
+
+def test_parameters_without_names_of_their_own():
+    names = ctext.parameter_names(["int arg1", "int", "int in", "int in_"], 4)
+    assert names == ["arg1", "arg1_", "in_", "in__"]
 
 
 def test_linkage_is_read_over():
@@ -739,6 +752,22 @@ def test_types_that_python_has_not_are_for_c(build, tmp_path):
     places = [ffi.sizeof("struct state"), ffi.offsetof("struct state", "b")]
     places += [ffi.sizeof("other"), ffi.offsetof("other", "c")]
     assert places == [module.place(i) for i in range(4)]
+
+
+def test_functions_of_types_without_a_name_are_for_c(build):
+    header = """
+    typedef struct { int n; } one[1], *any;
+    typedef enum { RED, BLUE } two[2];
+    struct holder { one x; int after; };
+    int of_one(const one x), of_two(two x), called(int (*by)(one x));
+    extern one variable;
+    int any_of(any x), after(struct holder h);
+    """
+    source = header + "int any_of(any x) { return x->n; }\nint after(struct holder h) { return h.after; }"
+    module = build(header, source)
+    assert module.__all__ == ["any_of", "after", "RED", "BLUE"]
+    assert module.any_of(module._ffi.new("one", [[3]])) == 3
+    assert module.after({"x": [[4]], "after": 5}) == 5
 
 
 def test_a_header_that_another_includes_is_read_as_a_part_of_it(tmp_path):
