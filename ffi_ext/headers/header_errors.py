@@ -54,11 +54,15 @@ def unreadable(
 def _hint(text: str, reason: str, kept: Sequence[Statement]) -> str:
     if re.search(r"\b(class|template|namespace)\b|::|&|\([^()]*\w *=", text):
         return 'hint: headers hold C declarations; keep C++ in the sources, behind extern "C" functions'
+    if "/*" in text:
+        return "hint: is a */ missing?"
     for opening, closing in ("()", "[]", "{}"):
         if (count := text.count(opening)) != (closed := text.count(closing)):
             return f"hint: it has {count} {opening} and {closed} {closing}"
     if reason == "before: }":
         return "hint: is a ; missing before the }?"
+    if re.search(r"\}[\s*]*\w+[\s*]+\w", text):
+        return "hint: is a ; missing behind the }?"
     if "Half" in text:
         return (
             "hint: TH has no half arithmetic; THHalfTensor and THCudaHalfTensor pointers are known"

@@ -178,9 +178,11 @@ def _apart(declaration: str, flat: str) -> list[str] | None:
         each = _each_declared(flat)
         return each if len(each) > 1 else None
     end = ctext.closing(declaration, match.end()) + 1
-    defined = f"{declaration[match.start(2) : end]};"
+    defined, declared = f"{declaration[match.start(2) : end]};", declaration[end:].lstrip()
     if match["tag"]:
-        return [defined, f"{match[1]}{match[2]} {match['tag']} {declaration[end:].lstrip()}"]
+        return [defined, f"{match[1]}{match[2]} {match['tag']} {declared}"]
+    if "(" in declared.partition("=")[0]:  # a function, perhaps one behind a forgotten ;
+        return None
     return [defined] if match[2] == "enum" else []
 
 
