@@ -420,9 +420,9 @@ def test_numbers_that_the_compiler_computes(build):
     """Of enumerators and sizes of arrays cffi knows sums and shifts; the compiler knows all of them."""
     header = """enum sizes {
   A = sizeof(int) * 2, B, C = (int)0x80000000, D = ~0, E = 1 ? 2 : 3, F = '\\n', G = (1 << 3) | 0x10u, H = A > 3 && B,
-  I = 'x', J
+  I = 'x', J, K = A && B, L = 0 || A
 };
-enum plain { COMMA = ',', P = (3), Q };
+enum plain { COMMA = ',', P = (3), Q, R = 64 >> 2 & 24 ^ 1 };
 typedef struct { char gap[8 - sizeof(int)]; __signed__ char v[sizeof(int)][3], w[P + 1]; double x; } padded;
 enum sizes same(enum sizes size);
 double sum(const padded *p);
@@ -436,10 +436,10 @@ padded made(int n) {{ padded p = {{{{0}}}}; p.x = n; return p; }}
 int size(void) {{ return sizeof(padded); }}
 """
     module = build(header, source)
-    values = {name: getattr(module, name) for name in "ABCDEFGHIJ"}
+    values = {name: getattr(module, name) for name in "ABCDEFGHIJKL"}
     first = {"A": 8, "B": 9, "C": -(2**31), "D": -1, "E": 2, "F": 10, "G": 24, "H": 1}
-    assert values == first | {"I": ord("x"), "J": ord("y")}
-    assert [module.COMMA, module.P, module.Q] == [44, 3, 4]
+    assert values == first | {"I": ord("x"), "J": ord("y"), "K": 1, "L": 1}
+    assert [module.COMMA, module.P, module.Q, module.R] == [44, 3, 4, 17]
     assert module.same(module.C) == -(2**31) and module.same(8) == 8
     p = module._ffi.new("padded *", {"x": 1.5})
     p.v[3][2], p.w[3] = -4, 5

@@ -42,9 +42,9 @@ def without_fields(declaration: str, types: set[str]) -> str:
 
     "" of what is neither.
     """
-    head, brace, rest = declaration.partition("{")
+    head, _, rest = declaration.partition("{")
     body, end, tail = rest.rpartition("}")
-    if not brace or not end or not re.search(r"\b(?:struct|union)\b", head):
+    if not end or not re.search(r"\b(?:struct|union)\b", head):
         return ""
     if not types.isdisjoint(ctext.identifiers(head + tail)):
         return ""
