@@ -67,7 +67,8 @@ def test_a_header_that_the_system_does_not_let_read(tmp_path, monkeypatch, first
         ("enum e { A, B;\nint g(int b);\n", "hint: it has 1 { and 0 }"),
         ("int f(int a, );\n", "hint: expected a C declaration, such as"),
         ("struct s { int a[n]; };\n", "size of an array must be a number"),
-        ("int f(int a);\n\nint broken(;\n", "one.h:3: cannot parse"),
+        ("int f(THFloatTensor *a);\n\nint broken(;\n", "one.h:3: cannot parse"),
+        ("void f(THHalf *a);\n", r"is THHalf a type\? #include the header .*TH/TH.h"),
         ("#include <stdint.h>\nint f(int a);\nvector<int> v(void);\n", "one.h:3: cannot parse"),
         (
             "int f(int a);\nint f(void);\n",

@@ -1085,16 +1085,33 @@ def test_types_whose_members_are_in_included_files(build, tmp_path):
     """A list of names for several uses is a file of its own."""
     (tmp_path / "colours.def").write_text("COLOUR(RED)\n/* sizeof(int) */\nCOLOUR(BLUE)\n")
     (tmp_path / "fields.inc").write_text("int x;\ndouble y[2];\n")
-    header = (
-        '#define COLOUR(name) name,\nenum colour {\n  NONE,\n#include "colours.def"\n  N_COLOURS\n};\n'
-        'struct point {\n#include "fields.inc"\n};\n#undef COLOUR\n#define COLOUR(name) name ## _AGAIN,\n'
-        'enum again {\n#include "colours.def"\n  OTHER,\n#undef COLOUR\n#define COLOUR(name) OTHER_ ## name,\n'
-        '#include "colours.def"\n};\n'
-        "/* The sum. */\ndouble sum(struct point p, enum colour c);\n"
-    )
+    (tmp_path / "other.h").write_text("int of_another_header(int n);\n")
+    header = """#define COLOUR(name) name,
+enum colour {
+  NONE,
+#include "colours.def"
+  N_COLOURS
+};
+#undef COLOUR
+#define COLOUR(name) name ## _AGAIN,
+enum again {
+#include "colours.def"
+  OTHER,
+#undef COLOUR
+#define COLOUR(name) OTHER_ ## name,
+#include "colours.def"
+};
+static const char text[] = "is {";
+#include "other.h"
+struct point {
+#include "fields.inc"
+};
+/* The sum. */
+double sum(struct point p, enum colour c);
+"""
     source = header + "double sum(struct point p, enum colour c) { return p.x + p.y[1] + c; }\n"
     module = build(header, source)
     assert (module.RED, module.BLUE, module.N_COLOURS) == (1, 2, 3)
     assert (module.RED_AGAIN, module.OTHER, module.OTHER_BLUE) == (0, 2, 4)
     assert module.sum({"x": 4, "y": [0, 2.5]}, module.BLUE) == 8.5
-    assert module.sum.__doc__.endswith("The sum.")
+    assert module.sum.__doc__.endswith("The sum.") and "of_another_header" not in module.__all__
