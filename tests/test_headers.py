@@ -627,6 +627,7 @@ LAYOUTS = {
     "struct [[gnu::packed]] t { char a; int v; }; typedef struct { struct t t; short last; } s": "",
     "typedef struct { unsigned aligned : 1, v : 3; short last; } s": "",
     "typedef struct { unsigned v : 3; char pad[16 - sizeof(int)]; short last; } s": "",
+    "typedef struct { unsigned a : 7, v : (sizeof(unsigned) * 8 - 7); short last; } s": "",
     "enum { N = sizeof(int), M }; struct t { int v[M]; }; "
     "typedef struct { unsigned v : 3; char pad[16 - sizeof(int)], end[N]; struct t t; short last; } s": "",
     "typedef struct { char a; int v __attribute__((aligned(16))); short last; } s": "",

@@ -37,6 +37,11 @@ def sizes_asked_for(text: str, declaration: str) -> list[str]:
     return [size for size, given in zip(of_text, declared, strict=True) if given == "..."]
 
 
+def has_unknown_width(declaration: str) -> bool:
+    """Whether only the compiler can compute how wide a bit-field is."""
+    return not all(map(_is_computed, re.findall(r":([^:;,{}]*)[;,]", declaration)))
+
+
 def without_fields(declaration: str, types: set[str]) -> str:
     """A struct or union without bit-fields and the fields that name one of the types; C tells where the others lie.
 
@@ -51,7 +56,7 @@ def without_fields(declaration: str, types: set[str]) -> str:
     fields = ctext.cut(body, ";")
     kept = [f for f in fields if f.strip() and types.isdisjoint(ctext.identifiers(f))]
     # Of those cffi asks nobody where they lie.
-    kept = [f for f in kept if not re.search(r":\s*\w+\s*$", f)]
+    kept = [f for f in kept if not re.search(r":[^{}]*$", f)]
     return head + "{" + ";".join([*kept, " ..."]) + "; }" + tail
 
 
