@@ -48,6 +48,8 @@ _PARAM = re.compile(
 )
 _EACH = re.compile(r"\([^()]*\)|[^,()]+(?:\([^()]*\))?")
 
+_SUBJECTS = {"dtypes": "dtype", "dtype_of": "dtype", "devices": "device"}
+
 Size = int | str  # a number, a name that stands for one size in the whole call, "_" or "..."
 
 
@@ -144,7 +146,8 @@ def parse(text: str, earlier: Sequence[str]) -> Constraint:
 
     def put(key: str, value: object) -> None:
         if key in fields:
-            raise ConstraintError(f"two items say what the {key.replace('_of', '')} is")
+            write = "; write float32|float64 for either" if key == "dtypes" else ""
+            raise ConstraintError(f"two items say what the {_SUBJECTS.get(key, key)} is{write}")
         fields[key] = value
 
     for item in (found.strip() for found in _EACH.findall(text)):
@@ -179,6 +182,8 @@ def _dtypes(item: str) -> tuple[str, ...]:
         if word not in DTYPES and word not in GROUPS:
             if shape := re.search(r"\(.*\)", word):
                 raise ConstraintError(f"unknown item {word!r}; a shape is {shape[0]} alone")
+            if word in _WORDS:
+                raise ConstraintError(f"{word} is an item of its own: write it behind a comma")
             known = [*DTYPES, *GROUPS, *_WORDS]
             raise ConstraintError(f"unknown word {word!r}{_near(word, known)}")
         words += GROUPS.get(word, (word,))

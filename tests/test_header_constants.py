@@ -59,6 +59,7 @@ OTHERS = {
     "WIDE": 'L"wide"',
     "PAIR": "{1, 2}",
     "EMPTY": "",
+    "STAR": "*",
     "VARIABLE": "(counter + 1)",
     "COMMA": "(f(), 1)",
     "BY_ZERO": "(SIZE / (LETTER - 97))",

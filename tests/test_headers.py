@@ -281,6 +281,8 @@ def test_what_the_build_asks_for_comes_after_cppflags_for_headers_and_sources(
         ("void (**hooks)(int)", "hooks"),
         ("void (*const hooks[2])(int)", "hooks"),
         ("void (**)(int)", None),
+        ("void (*)(my_type_t)", None),
+        ("unsigned char const", None),
         ("int (*const)(int)", None),
         ("my_type_t", None),
         ("const my_type_t x", "x"),
@@ -300,17 +302,15 @@ def test_parameter_names(text, name):
         ("/* Of f. */ int f(int x);\n/* Of g. */ int g(int x);", ["Of f.", "Of g."]),
         ("int f(int x); /* Of f. */\nint g(int x);  // Of g.", ["Of f.", "Of g."]),
         ("/* Above. */\n/* beside */ int f(int x);", ["Above."]),
-        ("/* Long,\n * of f. */ int f(int x);\n", ["Long,\nof f."]),
-        ("/* @param n */\n\n// clang-format off\nint f(int n);", ["@param n\n\nclang-format off"]),
+        ("/* Long,\n * of f, \n *x of it. */ int f(int x);\n", ["Long,\nof f,\n*x of it."]),
+        ("  // Of f.\nint f(int n);\n// Of none.", ["Of f."]),
+        ("// of f */\nint f(int n);", [""]),
+        ("/* @param n */ \n\n// clang-format off\nint f(int n);", ["@param n\n\nclang-format off"]),
         ("/* Of a section. */\n// Of f.\nint f(int n);", ["Of f."]),
         ("/* Of a section. */\n\nint f(int n);", [""]),
         ("int f(int x); /* Long,\n of f. */ int g(int x);", ["", ""]),
         ("/* Of f. */ int f(int x); /* beside */\nint g(int x);", ["Of f.", ""]),
-        ("int f(int x); /* Long,\n   of f. */\nint g(int x);", ["Long,\nof f.", ""]),
-        (
-            '/* @param n */\n#ifdef __cplusplus\nextern "C"\n#endif\nint f(int n);\nint g(int n);',
-            ["@param n", ""],
-        ),
+        ("int f(int x); /* Long,\n   text,\n   of f. */\nint g(int x);", ["Long,\ntext,\nof f.", ""]),
         (
             "/*! Of f. */\nint f(int x);\nint g(int x); /**< Of g. */\nint h(int x); ///< Of h.",
             ["Of f.", "Of g.", "Of h."],
@@ -319,6 +319,19 @@ def test_parameter_names(text, name):
 )
 def test_comments_of_functions(text, comments):
     assert [s.comment for s in statements.split(text, Path("h.h"))] == comments
+
+
+def test_what_may_stand_between_a_comment_and_its_function():
+    """The preprocessor leaves none of it."""
+    rows = ["/* @param n */", "#ifdef __cplusplus", 'extern "C" {', "", "#endif", "int f(int n);"]
+    assert ctext.comment_of(rows, 6, 6) == "@param n"
+    rows[1] = "#define N 3"
+    assert ctext.comment_of(rows, 6, 6) == ""
+
+
+def test_parameters_without_names_of_their_own():
+    names = ctext.parameter_names(["int arg1", "int", "int in", "int in_"], 4)
+    assert names == ["arg1", "arg1_", "in_", "in__"]
 
 
 def test_linkage_is_read_over():
@@ -402,9 +415,9 @@ def test_numbers_that_the_compiler_computes(build):
     """Of enumerators and sizes of arrays cffi knows sums and shifts; the compiler knows all of them."""
     header = """enum sizes {
   A = sizeof(int) * 2, B, C = (int)0x80000000, D = ~0, E = 1 ? 2 : 3, F = '\\n', G = (1 << 3) | 0x10u, H = A > 3 && B,
-  I = 'x', J
+  I = 'x', J, K = A && B, L = 0 || A
 };
-enum plain { COMMA = ',', P = (3), Q };
+enum plain { COMMA = ',', P = (3), Q, R = 64 >> 2 & 24 ^ 1 };
 typedef struct { char gap[8 - sizeof(int)]; __signed__ char v[sizeof(int)][3], w[P + 1]; double x; } padded;
 enum sizes same(enum sizes size);
 double sum(const padded *p);
@@ -418,10 +431,10 @@ padded made(int n) {{ padded p = {{{{0}}}}; p.x = n; return p; }}
 int size(void) {{ return sizeof(padded); }}
 """
     module = build(header, source)
-    values = {name: getattr(module, name) for name in "ABCDEFGHIJ"}
+    values = {name: getattr(module, name) for name in "ABCDEFGHIJKL"}
     first = {"A": 8, "B": 9, "C": -(2**31), "D": -1, "E": 2, "F": 10, "G": 24, "H": 1}
-    assert values == first | {"I": ord("x"), "J": ord("y")}
-    assert [module.COMMA, module.P, module.Q] == [44, 3, 4]
+    assert values == first | {"I": ord("x"), "J": ord("y"), "K": 1, "L": 1}
+    assert [module.COMMA, module.P, module.Q, module.R] == [44, 3, 4, 17]
     assert module.same(module.C) == -(2**31) and module.same(8) == 8
     p = module._ffi.new("padded *", {"x": 1.5})
     p.v[3][2], p.w[3] = -4, 5
@@ -609,6 +622,7 @@ LAYOUTS = {
     "struct [[gnu::packed]] t { char a; int v; }; typedef struct { struct t t; short last; } s": "",
     "typedef struct { unsigned aligned : 1, v : 3; short last; } s": "",
     "typedef struct { unsigned v : 3; char pad[16 - sizeof(int)]; short last; } s": "",
+    "typedef struct { unsigned a : 7, v : (sizeof(unsigned) * 8 - 7); short last; } s": "",
     "enum { N = sizeof(int), M }; struct t { int v[M]; }; "
     "typedef struct { unsigned v : 3; char pad[16 - sizeof(int)], end[N]; struct t t; short last; } s": "",
     "typedef struct { char a; int v __attribute__((aligned(16))); short last; } s": "",
@@ -734,6 +748,22 @@ def test_types_that_python_has_not_are_for_c(build, tmp_path):
     places = [ffi.sizeof("struct state"), ffi.offsetof("struct state", "b")]
     places += [ffi.sizeof("other"), ffi.offsetof("other", "c")]
     assert places == [module.place(i) for i in range(4)]
+
+
+def test_functions_of_types_without_a_name_are_for_c(build):
+    header = """
+    typedef struct { int n; } one[1], *any;
+    typedef enum { RED, BLUE } two[2];
+    struct holder { one x; int after; };
+    int of_one(const one x), of_two(two x), called(int (*by)(one x));
+    extern one variable;
+    int any_of(any x), after(struct holder h);
+    """
+    source = header + "int any_of(any x) { return x->n; }\nint after(struct holder h) { return h.after; }"
+    module = build(header, source)
+    assert module.__all__ == ["any_of", "after", "RED", "BLUE"]
+    assert module.any_of(module._ffi.new("one", [[3]])) == 3
+    assert module.after({"x": [[4]], "after": 5}) == 5
 
 
 def test_a_header_that_another_includes_is_read_as_a_part_of_it(tmp_path):
@@ -1051,16 +1081,33 @@ def test_types_whose_members_are_in_included_files(build, tmp_path):
     """A list of names for several uses is a file of its own."""
     (tmp_path / "colours.def").write_text("COLOUR(RED)\n/* sizeof(int) */\nCOLOUR(BLUE)\n")
     (tmp_path / "fields.inc").write_text("int x;\ndouble y[2];\n")
-    header = (
-        '#define COLOUR(name) name,\nenum colour {\n  NONE,\n#include "colours.def"\n  N_COLOURS\n};\n'
-        'struct point {\n#include "fields.inc"\n};\n#undef COLOUR\n#define COLOUR(name) name ## _AGAIN,\n'
-        'enum again {\n#include "colours.def"\n  OTHER,\n#undef COLOUR\n#define COLOUR(name) OTHER_ ## name,\n'
-        '#include "colours.def"\n};\n'
-        "/* The sum. */\ndouble sum(struct point p, enum colour c);\n"
-    )
+    (tmp_path / "other.h").write_text("int of_another_header(int n);\n")
+    header = """#define COLOUR(name) name,
+enum colour {
+  NONE,
+#include "colours.def"
+  N_COLOURS
+};
+#undef COLOUR
+#define COLOUR(name) name ## _AGAIN,
+enum again {
+#include "colours.def"
+  OTHER,
+#undef COLOUR
+#define COLOUR(name) OTHER_ ## name,
+#include "colours.def"
+};
+static const char text[] = "is {";
+#include "other.h"
+struct point {
+#include "fields.inc"
+};
+/* The sum. */
+double sum(struct point p, enum colour c);
+"""
     source = header + "double sum(struct point p, enum colour c) { return p.x + p.y[1] + c; }\n"
     module = build(header, source)
     assert (module.RED, module.BLUE, module.N_COLOURS) == (1, 2, 3)
     assert (module.RED_AGAIN, module.OTHER, module.OTHER_BLUE) == (0, 2, 4)
     assert module.sum({"x": 4, "y": [0, 2.5]}, module.BLUE) == 8.5
-    assert module.sum.__doc__.endswith("The sum.")
+    assert module.sum.__doc__.endswith("The sum.") and "of_another_header" not in module.__all__

@@ -33,6 +33,10 @@ def test_definitions_that_fit(definition):
     assert list(prototypes.differences(definition + "}", {"f": DECLARED})) == []
 
 
+def test_no_parameters_in_either_way():
+    assert list(prototypes.differences("int f() { return 1; }", {"f": "int f(void)"})) == []
+
+
 @pytest.mark.parametrize(
     "definition",
     [

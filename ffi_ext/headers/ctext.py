@@ -12,10 +12,9 @@ IDENTIFIER = re.compile(r"[A-Za-z_]\w*")
 _TOKENS = re.compile(r'"(?:[^"\\\n]|\\.)*"|\'(?:[^\'\\\n]|\\.)*\'|/\*.*?\*/|//[^\n]*', re.S)
 _ATTRIBUTE = re.compile(r"\b(?:__attribute__|__attribute|__asm__|__asm|asm|__declspec)\s*\(|\[(?=\[)")
 _BRACKET = re.compile(r"[][(){}]")
-_TYPE_WORDS = frozenset(
-    ("void", "char", "short", "int", "long", "float", "double", "signed", "unsigned")
-    + ("_Bool", "bool", "_Complex", "const", "volatile", "register", "struct", "union", "enum")
-)
+_QUALIFIERS = ("const", "volatile", "register")
+# The last of a type that has several words.
+_LAST_OF_TYPES = ("char", "short", "int", "long", "double", "signed", "unsigned", "_Complex")
 
 
 def _blank(match: re.Match[str]) -> str:
@@ -69,8 +68,6 @@ def closing(text: str, start: int) -> int:
 
 def without_attributes(text: str) -> str:
     """Removes `__attribute__((...))` and its kin, and C23's [[...]], up to the bracket that closes them."""
-    if not _ATTRIBUTE.search(text):
-        return text
     plain = blank_quoted(text)
     while match := _ATTRIBUTE.search(plain):
         end = closing(plain, match.end()) + 1
@@ -79,7 +76,7 @@ def without_attributes(text: str) -> str:
 
 
 # int (*f(char c))(int): what f returns, a pointer to a function or an array, stands around it.
-RESULT_AROUND = re.compile(r"\(\s*\*[\s*]*(?:const\s+)?([A-Za-z_]\w*)\s*(?=\()")
+RESULT_AROUND = re.compile(r"\(\s*\*[\s*]*([A-Za-z_]\w*)\s*(?=\()")
 
 
 def parameters_of(declaration: str) -> list[str]:
@@ -101,20 +98,17 @@ def parameter_name(text: str) -> str | None:
     before = text.partition("(")[0]
     if before != text and (function := parameter_name(before)):
         return function  # int compare(const void *a, const void *b)
-    words = IDENTIFIER.findall(re.sub(r"\[[^]]*\]", "", text))
-    if not words or words[-1] in _TYPE_WORDS:
-        return None
-    named = [w for w in words if w not in ("const", "volatile", "register")]
-    if named and named[0] in ("struct", "union", "enum"):
-        named = named[1:]
-    return named[-1] if len(named) > 1 else None
+    words = [w for w in identifiers(re.sub(r"\[[^]]*\]", "", text)) if w not in _QUALIFIERS]
+    if words and words[0] in ("struct", "union", "enum"):
+        words = words[1:]
+    return words[-1] if len(words) > 1 and words[-1] not in _LAST_OF_TYPES else None
 
 
 def parameter_names(texts: Sequence[str], count: int) -> list[str]:
     """Names as Python shows them: arg<i> where there is none, keywords with an underscore."""
     names: list[str] = []
-    for index in range(count):
-        name = parameter_name(texts[index]) if index < len(texts) else None
+    for index, text in enumerate(texts[:count]):
+        name = parameter_name(text)
         name = python_name(name) if name else f"arg{index}"
         while name in names:
             name += "_"
@@ -132,7 +126,7 @@ def comment_before(original: list[str], first: int) -> list[str]:
 
 
 # What may stand between a comment and its function: nothing, #ifdef __cplusplus and its kin, extern "C".
-_BETWEEN = re.compile(r'\s*(?:#\s*(?:if|el|endif).*|extern\s*"C"\s*\{?\s*)?$')
+_BETWEEN = re.compile(r'\s*(?:#\s*(?:if|endif).*|extern\s*"C"\s*\{?\s*)?$')
 
 
 def _comment_above(original: list[str], first: int) -> list[str]:
@@ -169,7 +163,7 @@ def _ending(original: list[str], last: int) -> list[str]:
 
 
 def _has_param(lines: list[str]) -> bool:
-    return re.search(r"[@\\]param\b", "\n".join(lines)) is not None
+    return re.search(r"[@\\]param", "\n".join(lines)) is not None
 
 
 def _block(original: list[str], number: int, last: str) -> list[str]:
@@ -205,6 +199,4 @@ def _comment_behind(original: list[str], last: int) -> list[str]:
 
 def _undecorated(lines: list[str]) -> str:
     rows = (re.sub(r"\s*\*+/$", "", line.strip()) for line in lines)
-    return "\n".join(
-        re.sub(r"^(?:/\*+!?<?|//+!?<?|\*(?!\w))\s?", "", row).rstrip() for row in rows
-    ).strip()
+    return "\n".join(re.sub(r"^(?:/\*+!?<?|//+!?<?|\*(?!\w))\s?", "", row) for row in rows).strip()

@@ -99,6 +99,7 @@ def _declare_all(
         return statements.file_of(statement.where) in of_libraries
 
     kept = [s for s in kept if not _is_opaque_variable(ffi, s, of_library(s))]
+    kept = [s for s in kept if not _is_nameless(ffi, s)]
     for statement in kept:
         header_errors.refuse_opaque(ffi, statement)
     variables = [s for s in kept if s.kind == VARIABLE]
@@ -136,7 +137,8 @@ def _inline_functions(ffi: cffi.FFI, inline: Sequence[Statement], trials: Trials
         try:
             ffi.cdef(statement.declaration)
             header_errors.refuse_opaque(ffi, statement)
-            found.append(replace(_function(ffi, statement, True), has_body=True))
+            if not _is_nameless(ffi, statement):
+                found.append(replace(_function(ffi, statement, True), has_body=True))
         except header_errors.of_cffi() + (HeaderError,):
             declared.pop(f"function {statement.name}", None)
     fit = trials.callable(found) if found else []
@@ -192,6 +194,21 @@ def _is_opaque_variable(ffi: cffi.FFI, statement: Statement, of_library: bool) -
         for kind in ("constant", "variable")[: 1 + of_library]:
             key = f"{kind} {statement.name}"
             if key in declared and header_errors.without_definition(declared[key][0]):
+                del declared[key]
+                return True
+    return False
+
+
+def _is_nameless(ffi: cffi.FFI, statement: Statement) -> bool:
+    """Whether generated C has no name for a type in it, as of `typedef struct { int n; } v[1];`: it is undeclared then."""
+    from cffi import VerificationError
+
+    declared = ffi._parser._declarations  # type: ignore[attr-defined]
+    for key in (f"{kind} {statement.name}" for kind in ("function", "variable", "constant")):
+        if key in declared:
+            try:
+                declared[key][0].get_c_name()
+            except VerificationError:
                 del declared[key]
                 return True
     return False

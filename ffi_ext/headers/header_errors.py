@@ -54,15 +54,15 @@ def unreadable(
 def _hint(text: str, reason: str, kept: Sequence[Statement]) -> str:
     if re.search(r"\b(class|template|namespace)\b|::|&|\([^()]*\w *=", text):
         return 'hint: headers hold C declarations; keep C++ in the sources, behind extern "C" functions'
+    if "/*" in text:
+        return "hint: is a */ missing?"
     for opening, closing in ("()", "[]", "{}"):
         if (count := text.count(opening)) != (closed := text.count(closing)):
             return f"hint: it has {count} {opening} and {closed} {closing}"
     if reason == "before: }":
         return "hint: is a ; missing before the }?"
-    if "Half" in text:
-        return (
-            "hint: TH has no half arithmetic; THHalfTensor and THCudaHalfTensor pointers are known"
-        )
+    if re.search(r"\}[\s*]*\w+[\s*]+\w", text):
+        return "hint: is a ; missing behind the }?"
     if reason.startswith("Unsupported type") or "bitfields and" in reason:
         return "hint: Python knows no such type; declare the struct without its fields, and pass a pointer to it"
     no_function = "Invalid function definition" in reason
@@ -86,7 +86,7 @@ def _hint(text: str, reason: str, kept: Sequence[Statement]) -> str:
     if not unknown:
         return "hint: expected a C declaration, such as int f(const THFloatTensor *x, int n);"
     return (
-        f"hint: is {unknown} a type? #include the header that defines it (THC/THC.h, stdint.h ...), "
+        f"hint: is {unknown} a type? #include the header that defines it (THC/THC.h, TH/TH.h, stdint.h ...), "
         "declare it with typedef, or, if this is a part of a library's header, name that one before it"
     )
 

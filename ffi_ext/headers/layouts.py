@@ -37,21 +37,26 @@ def sizes_asked_for(text: str, declaration: str) -> list[str]:
     return [size for size, given in zip(of_text, declared, strict=True) if given == "..."]
 
 
+def has_unknown_width(declaration: str) -> bool:
+    """Whether only the compiler can compute how wide a bit-field is."""
+    return not all(map(_is_computed, re.findall(r":([^:;,{}]*)[;,]", declaration)))
+
+
 def without_fields(declaration: str, types: set[str]) -> str:
     """A struct or union without bit-fields and the fields that name one of the types; C tells where the others lie.
 
     "" of what is neither.
     """
-    head, brace, rest = declaration.partition("{")
+    head, _, rest = declaration.partition("{")
     body, end, tail = rest.rpartition("}")
-    if not brace or not end or not re.search(r"\b(?:struct|union)\b", head):
+    if not end or not re.search(r"\b(?:struct|union)\b", head):
         return ""
     if not types.isdisjoint(ctext.identifiers(head + tail)):
         return ""
     fields = ctext.cut(body, ";")
     kept = [f for f in fields if f.strip() and types.isdisjoint(ctext.identifiers(f))]
     # Of those cffi asks nobody where they lie.
-    kept = [f for f in kept if not re.search(r":\s*\w+\s*$", f)]
+    kept = [f for f in kept if not re.search(r":[^{}]*$", f)]
     return head + "{" + ";".join([*kept, " ..."]) + "; }" + tail
 
 

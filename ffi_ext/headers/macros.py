@@ -39,13 +39,13 @@ def float_macros(macros: dict[str, str]) -> list[str]:
     """The macros whose values are floating-point literals."""
     number = r"\s*[-+]?\s*(?:\d+\.\d*|\.\d+|\d+(?=[eE]))(?:[eE][-+]?\d+)?[fFlL]?\s*"
     literal = re.compile(rf"{number}|\({number}\)")
-    return [name for name, value in macros.items() if literal.fullmatch(value.strip())]
+    return [name for name, value in macros.items() if literal.fullmatch(value)]
 
 
 def string_macros(macros: dict[str, str]) -> list[str]:
     """The macros whose values are string literals, one or several; with an escape, the compiler is to be asked."""
     literals = re.compile(r'"[^"\\]*"(?:\s*"[^"\\]*")*')
-    return [name for name, value in macros.items() if literals.fullmatch(value.strip())]
+    return [name for name, value in macros.items() if literals.fullmatch(value)]
 
 
 def to_ask(macros: dict[str, str], known: Collection[str]) -> list[str]:
@@ -70,8 +70,6 @@ def _may_be_constant(value: str, known: Collection[str]) -> bool:
 
 
 def _is_integer(value: str, known: set[str]) -> bool:
-    if not value.strip():
-        return False
     rest = re.sub(r"\b(?:0[xX][0-9a-fA-F]+|0[bB][01]+|\d+)[uUlL]*\b", "1", value)
     rest = ctext.IDENTIFIER.sub(lambda match: "1" if match.group() in known else "?", rest)
     # No / or %: where a macro that is 0 divides, only the compiler knows that the value is none.

@@ -7,6 +7,7 @@ from collections.abc import Iterable, Iterator
 from functools import cache
 from pathlib import Path
 
+from ffi_ext.headers import ctext
 from ffi_ext.headers.statements import Statement, statements_of
 
 # No file has a null in its name. A flag 1 says that it begins here.
@@ -37,7 +38,7 @@ def split(text: str, header: Path) -> tuple[list[Statement], list[Statement], di
         if marker:
             name = re.sub(r"\\(.)", r"\1", marker.group(2))
             if mine and marker.group(3):
-                if _OPEN.search("\n".join(unfinished)):
+                if _OPEN.search(ctext.blank_quoted("\n".join(unfinished))):
                     within = pieces[-1][1] + len(pieces[-1][2])
                 else:
                     unfinished = []

@@ -140,8 +140,9 @@ def _statement(text: str, header: Path, original: list[str], line: int) -> list[
     where = f"{header.name}:{line}"
     declaration = _clean(text)
     packed = "packed" in text and _PACKED.search(text) is not None
-    aligned = "{" in text and "lig" in text and _ALIGNED.search(text)
-    if aligned and (asked := layouts.without_fields(declaration, set())):
+    unknown = "{" in text and "lig" in text and _ALIGNED.search(text)
+    unknown = unknown or (":" in text and layouts.has_unknown_width(declaration))
+    if unknown and (asked := layouts.without_fields(declaration, set())):
         declaration, packed = asked, False
     if "vector_size" in text:
         declaration = declaration.replace("typedef", "typedef _Vector", 1)
@@ -178,9 +179,11 @@ def _apart(declaration: str, flat: str) -> list[str] | None:
         each = _each_declared(flat)
         return each if len(each) > 1 else None
     end = ctext.closing(declaration, match.end()) + 1
-    defined = f"{declaration[match.start(2) : end]};"
+    defined, declared = f"{declaration[match.start(2) : end]};", declaration[end:].lstrip()
     if match["tag"]:
-        return [defined, f"{match[1]}{match[2]} {match['tag']} {declaration[end:].lstrip()}"]
+        return [defined, f"{match[1]}{match[2]} {match['tag']} {declared}"]
+    if "(" in declared.partition("=")[0]:  # a function, perhaps one behind a forgotten ;
+        return None
     return [defined] if match[2] == "enum" else []
 
 
