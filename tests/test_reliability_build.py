@@ -10,11 +10,13 @@ import sys
 import textwrap
 import time
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 
 from ffi_ext import BuildError, create_extension, elf
 from tests.processes import python
+from tests.reliability import children, faults
 from tests.small_project import make, value
 
 REPOSITORY = Path(__file__).parents[1]
@@ -247,3 +249,23 @@ def test_no_process_of_a_build_is_a_shell_and_nothing_is_written_elsewhere(proje
 def test_thirty_faults_in_a_row():
     report = harness("faults", "--count", 30, "--seed", 7)
     assert report["faults"] == 30 and len(report["kinds"]) >= 14
+
+
+def test_a_build_that_an_interrupt_does_not_end_is_a_failure(tmp_path, monkeypatch):
+    ready = tmp_path / "ready"
+
+    def deaf():
+        signal.signal(signal.SIGINT, signal.SIG_IGN)
+        ready.touch()
+        time.sleep(60)
+
+    def moment():
+        while not ready.exists():
+            time.sleep(0.01)
+        return 0
+
+    wait = children.Child.wait
+    monkeypatch.setattr(children.Child, "wait", lambda child, _: wait(child, 0.3))
+    project = SimpleNamespace(build=deaf, random=SimpleNamespace(random=moment))
+    with pytest.raises(AssertionError, match="did not end within its time"):
+        faults.interrupted(project)

@@ -210,6 +210,8 @@ def readers_beside_a_builder(c: Crowd) -> None:
         stop.touch()
         built = builder.wait(60)
     assert built.fine and seen == sorted(seen), (built, seen)
+    last = children.run(read)
+    assert last.value == built.value, f"number {built.value} was built last: {last}"
 
 
 def killed_holders(c: Crowd) -> None:
