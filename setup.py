@@ -11,6 +11,12 @@ from pathlib import Path
 from setuptools import Extension, setup
 from setuptools.command.build_ext import build_ext
 
+if sys.platform == "win32":
+    raise SystemExit(
+        "ffi_ext: expected Linux or macOS, got Windows: the C runtime is written for their compilers, threads and dynamic "
+        "linkers. In WSL (wsl --install) ffi_ext installs as on Linux"
+    )
+
 CSRC = Path("ffi_ext/csrc")
 FREE_THREADED = bool(sysconfig.get_config_var("Py_GIL_DISABLED"))
 

@@ -85,8 +85,9 @@ class Program:
 
     @property
     def is_gcc(self) -> bool:
-        """Whether the file says so by its name; a wrapper such as ccache does not."""
-        return "gcc" in self._name or "g++" in self._name
+        """Whether the file says so by its name; a wrapper such as ccache does not, and macOS's gcc is clang."""
+        is_apples = sys.platform == "darwin" and self._name in ("gcc", "g++")
+        return ("gcc" in self._name or "g++" in self._name) and not is_apples
 
     def errors_up_to(self, count: int) -> list[str]:
         """The words that have it end after so many errors, and tell of those in a macro where that is used."""

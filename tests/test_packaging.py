@@ -157,6 +157,16 @@ def test_init_refuses_names(name, tmp_path, monkeypatch, capsys):
     assert "init: " in capsys.readouterr().err and not list(tmp_path.iterdir())
 
 
+def test_uv_is_told_of_all_that_a_build_reads(tmp_path):
+    """It builds a project again only if a file of its cache-keys has changed."""
+    tomllib = pytest.importorskip("tomllib")
+    assert cli.main(["init", "ops", str(tmp_path)]) == 0
+    tools = tomllib.loads((tmp_path / "pyproject.toml").read_text())["tool"]
+    keys = {path for key in tools["uv"]["cache-keys"] for path in tmp_path.glob(key["file"])}
+    (table,) = tools["ffi-ext"]["extension"]
+    assert {tmp_path / f for f in ("pyproject.toml", *table["headers"], *table["sources"])} <= keys
+
+
 def test_init_says_what_a_shell_takes(tmp_path, capsys):
     folder = tmp_path / "my folder"
     assert cli.main(["init", "ops", str(folder)]) == 0
