@@ -438,3 +438,35 @@ def test_one_binary_serves_other_pythons(build, tmp_path):
         pytest.skip(f"cffi cannot be installed for {', '.join(pythons)}")
     assert all(line.startswith("called by 3.") for line in shown), shown
     assert len(set(shown)) == len(shown)
+
+
+@pytest.fixture
+def makefile(tmp_path):
+    """Runs make by this project's Makefile in a folder of that name."""
+    if shutil.which("make") is None:
+        pytest.skip("there is no make")
+
+    def run_make(folder: str, *words: str) -> subprocess.CompletedProcess[str]:
+        (tmp_path / folder).mkdir(exist_ok=True)
+        shutil.copy(ROOT / "Makefile", tmp_path / folder)
+        env = {k: v for k, v in os.environ.items() if k not in ("VIRTUAL_ENV", "MAKEFLAGS")}
+        command = ["make", "-C", str(tmp_path / folder), *words]
+        return subprocess.run(command, env=env, capture_output=True, text=True, check=False)
+
+    return run_make
+
+
+def test_make_says_that_it_takes_no_blanks(makefile):
+    assert "expected paths without one" in makefile("my clone", "help").stderr
+    assert "make build" in makefile("clone", "help").stdout
+
+
+def test_half_an_environment_is_made_again(makefile, tmp_path):
+    """Without python3-venv Debian's Python makes one that has no pip, and fails."""
+    half = tmp_path / "half"
+    half.write_text('#!/bin/sh\nmkdir -p "$3/bin" && touch "$3/bin/python"; exit 1\n')
+    half.chmod(0o755)
+    python = tmp_path / "clone" / ".venv" / "bin" / "python"
+    for _ in range(2):
+        made = makefile("clone", str(python), f"PYTHON={half}", "TORCH=2.13.0")
+        assert f"{half} -m venv" in made.stdout and made.returncode and not python.exists()
