@@ -98,10 +98,25 @@ def test_the_wheel_of_ffi_ext(wheelhouse):
         assert f"ffi_ext/{name}" in names, name
     for name in ("cli/port.py", "startup/sitecustomize.py", "codegen/stub.py"):
         assert f"ffi_ext/{name}" in names, name
+    assert "License-Expression: BSD-3-Clause" in metadata(wheel)
     required = [line for line in metadata(wheel) if line.startswith("Requires-Dist")]
     runtime = {line.split()[1].split(">")[0] for line in required if "extra ==" not in line}
     assert runtime == {"torch", "cffi", "numpy", "setuptools", "filelock"}
     assert "Requires-Dist: setuptools>=70.1" in required  # for --no-build-isolation; see wheels.py
+
+
+@pytest.mark.parametrize(
+    ("compiler", "said"), [("no-such-cc", "no-such-cc"), ("broken", "stdlib.h: No such file")]
+)
+def test_an_installation_says_what_is_wrong_with_the_compiler(tmp_path, compiler, said):
+    shutil.copy(ROOT / "setup.py", tmp_path)
+    (tmp_path / "broken").write_text("#!/bin/sh\necho stdlib.h: No such file >&2; exit 1\n")
+    (tmp_path / "broken").chmod(0o755)
+    env = {**os.environ, "CC": compiler, "PATH": f"{tmp_path}{os.pathsep}{os.environ['PATH']}"}
+    command = [sys.executable, "setup.py", "--version"]
+    done = subprocess.run(command, cwd=tmp_path, env=env, capture_output=True, text=True)
+    assert done.returncode and "Traceback" not in done.stderr
+    assert said in done.stderr and "apt install gcc g++ libc6-dev" in done.stderr
 
 
 def test_the_wheel_of_ffi_ext_is_manylinux(wheelhouse, tmp_path):
