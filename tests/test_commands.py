@@ -374,6 +374,19 @@ def test_clean_of_the_cache(project, monkeypatch, capsys):
     assert ffi_ext.load_inline("cleaned", "int f(void) { return 1; }").f() == 1
 
 
+def test_clean_of_the_cache_keeps_what_lies_beside(project, monkeypatch):
+    """$FFI_EXT_CACHE may be a folder of more, such as ~/.cache, or by mistake the home."""
+    monkeypatch.setenv("FFI_EXT_CACHE", str(project / "cache"))
+    others = ["pip/http", "modules/mine/a.c", "headers/my.h", "_private/a-0123456789abcdef"]
+    for name in others:
+        (project / "cache" / name).parent.mkdir(parents=True)
+        (project / "cache" / name).touch()
+    ffi_ext.load_inline("beside", "int f(void) { return 1; }")
+    assert cli.main(["clean", "--cache"]) == 0
+    assert not list((project / "cache").rglob("*.o"))
+    assert all((project / "cache" / name).exists() for name in others)
+
+
 def test_colours_on_a_terminal_only(monkeypatch):
     class Terminal(io.StringIO):
         def isatty(self) -> bool:
