@@ -138,8 +138,10 @@ def test_flags_mean_the_same_in_headers_and_in_sources(project, monkeypatch, by)
     assert printed(project, code) == 2 * 2 * 2
 
 
-@pytest.mark.parametrize("suffix", [".c", ".cpp"])
-def test_a_member_for_asserts_is_there_for_all_or_for_none(project, suffix):
+@pytest.mark.parametrize(
+    ("suffix", "given"), [(".c", {}), (".cpp", {}), (".c", {"undef_macros": ["NDEBUG"]})]
+)
+def test_a_member_for_asserts_is_there_for_all_or_for_none(project, suffix, given):
     (project / "lib.h").write_text(
         '#ifdef __cplusplus\nextern "C" {\n#endif\n'
         "struct counted {\n#ifndef NDEBUG\n  int magic;\n#endif\n  int count;\n};\n"
@@ -147,7 +149,7 @@ def test_a_member_for_asserts_is_there_for_all_or_for_none(project, suffix):
     )
     one = project / f"one{suffix}"
     one.write_text('#include "lib.h"\nint one(struct counted *c) { return c->count; }\n')
-    make(project, sources=[str(one)]).build()
+    make(project, sources=[str(one)], **given).build()
     code = (
         "import sys; sys.path.insert(0, 'ext/lib'); from _lib import ffi, lib; "
         "print(lib.one(ffi.new('struct counted *', {'count': 7})))"
