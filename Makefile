@@ -13,6 +13,10 @@ VENV := $(VIRTUAL_ENV)
 else
 VENV := $(CURDIR)/.venv
 endif
+ifneq ($(words $(CURDIR) $(VENV)),2)
+$(error make takes a blank for the end of a name: expected paths without one, got $(CURDIR) and the environment \
+  $(VENV); move them, or build with pip install -e . && python build_ffi.py)
+endif
 PY := $(VENV)/bin/python
 # Stamps, in the environment that they tell of: what is done is not done again.
 STAMPS := $(VENV)/.ffi_ext$(subst /,-,$(CURDIR))
@@ -30,6 +34,8 @@ PIP_INSTALL := $(PY) -m pip install --quiet --disable-pip-version-check -c const
 .PHONY: help build test test-cuda faults crowd attack oom fuzz fuzz-guided soak reliability asan tsan memcheck analyze lint \
   format bench bench-kernels bench-cuda bench-data clean machine runtime kernels wheel docs demo train
 .DEFAULT_GOAL := help
+# An environment that could not be completed, as on Debian without python3-venv, would be taken for one.
+.DELETE_ON_ERROR:
 
 help:
 	@echo "make build   set up, build the runtime and _ext.kernels, self-check on photographs"

@@ -11,6 +11,12 @@ from pathlib import Path
 from setuptools import Extension, setup
 from setuptools.command.build_ext import build_ext
 
+if sys.platform == "win32":
+    raise SystemExit(
+        "ffi_ext: expected Linux or macOS, got Windows: the C runtime is written for their compilers, threads and "
+        "dynamic linkers. In WSL (wsl --install) ffi_ext installs as on Linux"
+    )
+
 CSRC = Path("ffi_ext/csrc")
 FREE_THREADED = bool(sysconfig.get_config_var("Py_GIL_DISABLED"))
 
@@ -36,13 +42,20 @@ def declare() -> None:
     """
     compiler = shlex.split(os.environ.get("CC") or str(sysconfig.get_config_var("CC")))
     flags = ["-E", "-DFFI_EXT_DECLARE", "-DFFI_EXT_NO_CUDA_HEADERS", "-Iffi_ext/include"]
-    done = subprocess.run(
-        [*compiler, *flags, "-xc", "-"],
-        input='#include "THC/THC.h"',  # and TH
-        capture_output=True,
-        text=True,
-        check=True,
-    )
+    try:
+        done = subprocess.run(
+            [*compiler, *flags, "-xc", "-"],
+            input='#include "THC/THC.h"',  # and TH
+            stdout=subprocess.PIPE,  # what is wrong is there to read
+            text=True,
+            check=True,
+        )
+    except (OSError, subprocess.CalledProcessError) as error:
+        raise SystemExit(
+            f"ffi_ext: its C runtime is compiled when it is installed, and the C compiler failed: {error}. A C and a "
+            "C++ compiler with the C library's headers are needed: apt install gcc g++ libc6-dev (dnf install gcc "
+            "gcc-c++; xcode-select --install), or set CC and CXX"
+        ) from None
     header_of = {
         f"generic/{name}.h": header for header, names in DECLARED.items() for name in names
     }

@@ -7,6 +7,7 @@ import hashlib
 import inspect
 import json
 import os
+import re
 import secrets
 import shutil
 import stat
@@ -66,6 +67,17 @@ def hold(base: Path, alone: bool = False) -> AbstractContextManager[object]:
     except OSError:  # the file system has no locks
         pass
     return lock
+
+
+def kept(base: Path) -> list[Path]:
+    """The directories that builds keep in the cache `base`, by their names: what else lies there is somebody's own."""
+    found = [path for path in base.glob("_*") if re.fullmatch(r"_\w*-[0-9a-f]{16}", path.name)]
+    modules = (base / "modules").glob("*")
+    found += [path for path in modules if re.fullmatch(r"\w+-[0-9a-f]{20}", path.name)]
+    headers = base / "headers"
+    if all(re.match(r"\.?[0-9a-f]{32}\.json", path.name) for path in headers.glob("*")):
+        found.append(headers)
+    return sorted(path for path in found if path.is_dir())
 
 
 @contextlib.contextmanager

@@ -107,7 +107,7 @@ def compile_command(
         flags = [flag for flag in flags if not _FOR_THE_USERS.match(flag)]
     else:
         optimize = ["-O3"]
-    always = ["-fPIC", "-fasynchronous-unwind-tables"]
+    always = [toolchain.RELEASE, "-fPIC", "-fasynchronous-unwind-tables"]
     if not generated and not quick:  # distutils gave all sources Python.h
         always += [word for path in toolchain.python_headers() for word in ("-idirafter", path)]
     if quick and program.is_gcc:

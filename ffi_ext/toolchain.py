@@ -27,9 +27,10 @@ CXX_SUFFIXES = (".cpp", ".cc", ".cxx", ".C", ".c++", ".mm")
 CUDA_SUFFIXES = (".cu",)
 HEADER_SUFFIXES = (".h", ".hpp", ".hh", ".hxx", ".cuh")  # compiled to no object
 
-# As distutils: asserts of old name variables that are gone. Headers are read with it, too, and generated code is
-# compiled with it: without it a struct may have one member more.
+# As distutils, before the user's flags: asserts of old name variables that are gone. Headers are read with it, too, and
+# generated code is compiled with it: without it a struct may have one member more.
 RELEASE = "-DNDEBUG"
+
 # gnu11 alone would fuse a * b + c where the processor can, and change results.
 NEVER_FUSED = "-ffp-contract=off"
 
@@ -45,7 +46,7 @@ LENIENT = (
     *_LENIENT_HEADER,
 )
 CXX_HEADERS = INCLUDE / "ffi_ext" / "cxx"  # in the place of the compiler's own
-LENIENT_CXX = (RELEASE, *_LENIENT_HEADER, f"-I{CXX_HEADERS}")
+LENIENT_CXX = (*_LENIENT_HEADER, f"-I{CXX_HEADERS}")
 
 # gcc notes for each token the macros it came out of, a tenth of the time of TH's headers. Only the
 # message of an error needs that.
@@ -85,8 +86,9 @@ class Program:
 
     @property
     def is_gcc(self) -> bool:
-        """Whether the file says so by its name; a wrapper such as ccache does not."""
-        return "gcc" in self._name or "g++" in self._name
+        """Whether the file says so by its name; a wrapper such as ccache does not, and macOS's gcc is clang."""
+        is_apples = sys.platform == "darwin" and self._name in ("gcc", "g++")
+        return ("gcc" in self._name or "g++" in self._name) and not is_apples
 
     def errors_up_to(self, count: int) -> list[str]:
         """The words that have it end after so many errors, and tell of those in a macro where that is used."""
@@ -146,11 +148,11 @@ def c_compiler_is_cxx() -> bool:
 
 
 def c_dialect() -> list[str]:
-    """How headers and sources are read, where nothing else is said; no C++ compiler takes C's -std.
+    """-std of headers and sources, where nothing else is said; no C++ compiler takes C's.
 
     Compilers of 2017 took C99 with GNU's extensions (typeof, asm, drand48 in the headers).
     """
-    return [RELEASE] if c_compiler_is_cxx() else [RELEASE, "-std=gnu11"]
+    return [] if c_compiler_is_cxx() else ["-std=gnu11"]
 
 
 def c_standard() -> list[str]:

@@ -38,6 +38,20 @@ def finalize(distribution: Any) -> None:
         wheel_tags.tag_stable()
 
 
+def _parsed(path: Path) -> dict[str, Any]:
+    from setuptools.compat.py310 import tomllib
+
+    with path.open("rb") as file:
+        content: dict[str, Any] = tomllib.load(file)
+    return content
+
+
+def is_required(path: Path) -> bool:
+    """Whether the [build-system] of a pyproject.toml requires ffi_ext: else pip builds without the tables."""
+    required = _parsed(path).get("build-system", {}).get("requires", [])
+    return any(re.match(r"\s*ffi[-_.]ext(?![\w.-])", str(name), re.I) for name in required)
+
+
 def tables_of(path: Path) -> list[dict[str, Any]]:
     """[[tool.ffi-ext.extension]] of a pyproject.toml, checked as far as setuptools needs it.
 
@@ -46,10 +60,7 @@ def tables_of(path: Path) -> list[dict[str, Any]]:
     """
     if not re.search(rb"ffi[-_]ext", path.read_bytes()):
         return []  # nearly all
-    from setuptools.compat.py310 import tomllib
-
-    with path.open("rb") as file:
-        tools = tomllib.load(file).get("tool", {})
+    tools = _parsed(path).get("tool", {})
     if "ffi_ext" in tools:
         raise ValueError(
             "pyproject.toml: [tool.ffi_ext] is nobody's: write ffi-ext, as in [[tool.ffi-ext.extension]]"

@@ -138,8 +138,10 @@ def test_flags_mean_the_same_in_headers_and_in_sources(project, monkeypatch, by)
     assert printed(project, code) == 2 * 2 * 2
 
 
-@pytest.mark.parametrize("suffix", [".c", ".cpp"])
-def test_a_member_for_asserts_is_there_for_all_or_for_none(project, suffix):
+@pytest.mark.parametrize(
+    ("suffix", "given"), [(".c", {}), (".cpp", {}), (".c", {"undef_macros": ["NDEBUG"]})]
+)
+def test_a_member_for_asserts_is_there_for_all_or_for_none(project, suffix, given):
     (project / "lib.h").write_text(
         '#ifdef __cplusplus\nextern "C" {\n#endif\n'
         "struct counted {\n#ifndef NDEBUG\n  int magic;\n#endif\n  int count;\n};\n"
@@ -147,7 +149,7 @@ def test_a_member_for_asserts_is_there_for_all_or_for_none(project, suffix):
     )
     one = project / f"one{suffix}"
     one.write_text('#include "lib.h"\nint one(struct counted *c) { return c->count; }\n')
-    make(project, sources=[str(one)]).build()
+    make(project, sources=[str(one)], **given).build()
     code = (
         "import sys; sys.path.insert(0, 'ext/lib'); from _lib import ffi, lib; "
         "print(lib.one(ffi.new('struct counted *', {'count': 7})))"
@@ -159,6 +161,12 @@ def test_a_flag_for_a_part_of_the_compiler_stays_with_what_names_that_part():
     """Apple's clang takes -fopenmp behind -Xpreprocessor alone, and no -m... of LLVM's without -mllvm."""
     words = ["-O2", "-Xpreprocessor", "-fopenmp", "-Wall", "-mllvm", "-misched=shuffle"]
     assert toolchain.preprocessor_words(words) == [*words[1:3], *words[4:]]
+
+
+@pytest.mark.parametrize(("name", "is_gcc"), [("gcc", False), ("g++", False), ("gcc-14", True)])
+def test_gcc_of_macos_is_clang_which_does_not_know_its_flags(monkeypatch, name, is_gcc):
+    monkeypatch.setattr(sys, "platform", "darwin")
+    assert toolchain.Program((name,), f"/no/{name}").is_gcc == is_gcc
 
 
 @pytest.mark.skipif(platform.machine() != "x86_64", reason="linkers add this on x86-64 alone")

@@ -94,6 +94,8 @@ def test_doctor_reads_the_tables_of_a_pyproject_toml(tmp_path, capsys, monkeypat
     assert report["extensions"] == ["pyproject.toml: 'pkg.k'"]
     absent = [note for note in report["notes"] if "is not there" in note]
     assert len(absent) == 1 and absent[0].startswith("pyproject.toml: csrc/more.c is")
+    said = "pyproject.toml: the requires of its [build-system] lack 'ffi-ext'"
+    assert any(problem.startswith(said) for problem in report["problems"])
     monkeypatch.chdir(tmp_path)
     assert cli.main(["build"]) == 2
     assert "-e . builds what pyproject.toml declares" in capsys.readouterr().err
@@ -103,6 +105,11 @@ def test_doctor_reads_the_tables_of_a_pyproject_toml(tmp_path, capsys, monkeypat
         "pyproject.toml: [[tool.ffi-ext.extension]] 'pkg.k': 'sources' is"
         in capsys.readouterr().out
     )
+
+
+def test_doctor_finds_nothing_wrong_with_a_project_made_by_init(tmp_path, capsys):
+    assert cli.main(["init", "ops", str(tmp_path)]) == 0
+    assert cli.main(["doctor", str(tmp_path)]) == 0, capsys.readouterr().out
 
 
 def test_doctor_names_the_package_of_a_module(tmp_path, capsys, monkeypatch):
@@ -365,6 +372,19 @@ def test_clean_of_the_cache(project, monkeypatch, capsys):
     assert cli.main(["clean", "--cache"]) == 0
     assert not list((project / "cache").rglob("*.o"))
     assert ffi_ext.load_inline("cleaned", "int f(void) { return 1; }").f() == 1
+
+
+def test_clean_of_the_cache_keeps_what_lies_beside(project, monkeypatch):
+    """$FFI_EXT_CACHE may be a folder of more, such as ~/.cache, or by mistake the home."""
+    monkeypatch.setenv("FFI_EXT_CACHE", str(project / "cache"))
+    others = ["pip/http", "modules/mine/a.c", "headers/my.h", "_private/a-0123456789abcdef"]
+    for name in others:
+        (project / "cache" / name).parent.mkdir(parents=True)
+        (project / "cache" / name).touch()
+    ffi_ext.load_inline("beside", "int f(void) { return 1; }")
+    assert cli.main(["clean", "--cache"]) == 0
+    assert not list((project / "cache").rglob("*.o"))
+    assert all((project / "cache" / name).exists() for name in others)
 
 
 def test_colours_on_a_terminal_only(monkeypatch):

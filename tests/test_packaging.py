@@ -98,10 +98,25 @@ def test_the_wheel_of_ffi_ext(wheelhouse):
         assert f"ffi_ext/{name}" in names, name
     for name in ("cli/port.py", "startup/sitecustomize.py", "codegen/stub.py"):
         assert f"ffi_ext/{name}" in names, name
+    assert "License-Expression: BSD-3-Clause" in metadata(wheel)
     required = [line for line in metadata(wheel) if line.startswith("Requires-Dist")]
     runtime = {line.split()[1].split(">")[0] for line in required if "extra ==" not in line}
     assert runtime == {"torch", "cffi", "numpy", "setuptools", "filelock"}
     assert "Requires-Dist: setuptools>=70.1" in required  # for --no-build-isolation; see wheels.py
+
+
+@pytest.mark.parametrize(
+    ("compiler", "said"), [("no-such-cc", "no-such-cc"), ("broken", "stdlib.h: No such file")]
+)
+def test_an_installation_says_what_is_wrong_with_the_compiler(tmp_path, compiler, said):
+    shutil.copy(ROOT / "setup.py", tmp_path)
+    (tmp_path / "broken").write_text("#!/bin/sh\necho stdlib.h: No such file >&2; exit 1\n")
+    (tmp_path / "broken").chmod(0o755)
+    env = {**os.environ, "CC": compiler, "PATH": f"{tmp_path}{os.pathsep}{os.environ['PATH']}"}
+    command = [sys.executable, "setup.py", "--version"]
+    done = subprocess.run(command, cwd=tmp_path, env=env, capture_output=True, text=True)
+    assert done.returncode and "Traceback" not in done.stderr
+    assert said in done.stderr and "apt install gcc g++ libc6-dev" in done.stderr
 
 
 def test_the_wheel_of_ffi_ext_is_manylinux(wheelhouse, tmp_path):
@@ -155,6 +170,16 @@ def test_init_refuses_names(name, tmp_path, monkeypatch, capsys):
     monkeypatch.chdir(tmp_path)
     assert cli.main(["init", name]) == 2
     assert "init: " in capsys.readouterr().err and not list(tmp_path.iterdir())
+
+
+def test_uv_is_told_of_all_that_a_build_reads(tmp_path):
+    """It builds a project again only if a file of its cache-keys has changed."""
+    tomllib = pytest.importorskip("tomllib")
+    assert cli.main(["init", "ops", str(tmp_path)]) == 0
+    tools = tomllib.loads((tmp_path / "pyproject.toml").read_text())["tool"]
+    keys = {path for key in tools["uv"]["cache-keys"] for path in tmp_path.glob(key["file"])}
+    (table,) = tools["ffi-ext"]["extension"]
+    assert {tmp_path / f for f in ("pyproject.toml", *table["headers"], *table["sources"])} <= keys
 
 
 def test_init_says_what_a_shell_takes(tmp_path, capsys):
@@ -428,3 +453,35 @@ def test_one_binary_serves_other_pythons(build, tmp_path):
         pytest.skip(f"cffi cannot be installed for {', '.join(pythons)}")
     assert all(line.startswith("called by 3.") for line in shown), shown
     assert len(set(shown)) == len(shown)
+
+
+@pytest.fixture
+def makefile(tmp_path):
+    """Runs make by this project's Makefile in a folder of that name."""
+    if shutil.which("make") is None:
+        pytest.skip("there is no make")
+
+    def run_make(folder: str, *words: str) -> subprocess.CompletedProcess[str]:
+        (tmp_path / folder).mkdir(exist_ok=True)
+        shutil.copy(ROOT / "Makefile", tmp_path / folder)
+        env = {k: v for k, v in os.environ.items() if k not in ("VIRTUAL_ENV", "MAKEFLAGS")}
+        command = ["make", "-C", str(tmp_path / folder), *words]
+        return subprocess.run(command, env=env, capture_output=True, text=True, check=False)
+
+    return run_make
+
+
+def test_make_says_that_it_takes_no_blanks(makefile):
+    assert "expected paths without one" in makefile("my clone", "help").stderr
+    assert "make build" in makefile("clone", "help").stdout
+
+
+def test_half_an_environment_is_made_again(makefile, tmp_path):
+    """Without python3-venv Debian's Python makes one that has no pip, and fails."""
+    half = tmp_path / "half"
+    half.write_text('#!/bin/sh\nmkdir -p "$3/bin" && touch "$3/bin/python"; exit 1\n')
+    half.chmod(0o755)
+    python = tmp_path / "clone" / ".venv" / "bin" / "python"
+    for _ in range(2):
+        made = makefile("clone", str(python), f"PYTHON={half}", "TORCH=2.13.0")
+        assert f"{half} -m venv" in made.stdout and made.returncode and not python.exists()

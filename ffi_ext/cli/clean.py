@@ -131,15 +131,10 @@ def _cache(days: float | None, dry_run: bool) -> int:
     except BlockingIOError:
         return complain(f"something is being built in {root}: again when that is done", PROBLEMS)
     with lock:
-        return _directories(root, days, dry_run)
+        return _directories(root, cache.kept(root), days, dry_run)
 
 
-def _directories(root: Path, days: float | None, dry_run: bool) -> int:
-    folders = [path for path in sorted(root.iterdir()) if path.is_dir()]
-    modules = root / "modules"
-    if modules in folders:
-        folders.remove(modules)
-        folders += sorted(modules.iterdir())
+def _directories(root: Path, folders: list[Path], days: float | None, dry_run: bool) -> int:
     limit = None if days is None else time.time() - days * 86400
     size = 0
     count = 0

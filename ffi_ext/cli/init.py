@@ -115,6 +115,9 @@ sources = ["csrc/NAME.c"]
 packages = ["NAME"]
 package-data = { NAME = ["py.typed"] }
 
+[tool.uv]  # uv sync and uv run build again when one of these has changed
+cache-keys = [{ file = "pyproject.toml" }, { file = "csrc/**/*" }]
+
 [tool.pytest.ini_options]
 testpaths = ["tests"]
 """

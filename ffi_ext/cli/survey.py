@@ -201,6 +201,11 @@ def tables(folder: Path, report: Report) -> None:
         except ValueError as error:
             report.problems.append(f"{shown}: {str(error).removeprefix('pyproject.toml: ')}")
             continue
+        if found and not wheels.is_required(path):
+            report.problems.append(
+                f"{shown}: the requires of its [build-system] lack 'ffi-ext': pip, which builds in an environment of "
+                "its own, leaves the extensions out and does not say so"
+            )
         for table in found:
             report.extensions.append(f"{shown}: {table['name']!r}")
             lists = {key: wheels.listed(table.get(key, [])) for key in LISTS}

@@ -54,7 +54,7 @@ class Reader:
         options = self._options
         language = "cxx" if options.get("language") == "c++" else "cc"
         given = toolchain.environment_flags("CXXFLAGS" if language == "cxx" else "CFLAGS")
-        flags = toolchain.preprocessor_words(given)
+        flags = [toolchain.RELEASE, *toolchain.preprocessor_words(given)]
         flags += toolchain.environment_flags("CPPFLAGS")
         flags += toolchain.preprocessor_flags(
             options["include_dirs"],
