@@ -151,6 +151,11 @@ def _facts_or_problem(code: str, tensor: torch.Tensor) -> tiers.Facts | str:
     takes_any = code in (*types.ARRAY_CODES, *types.MEMORY_CODES)
     if tensor.dtype not in _TH_DTYPES and not takes_any:
         return f"{tensor.dtype} has no TH type"
+    if type(tensor).__name__ in ("FakeTensor", "FunctionalTensor"):
+        return (
+            "it has no memory behind it: torch.export, torch.compile and their like see through operators alone, which "
+            "ffi_ext.library.register(module) makes"
+        )
     try:
         address = tensor.data_ptr()  # gives a copy-on-write tensor memory of its own
         facts = tiers.facts_of(tensor)
@@ -158,14 +163,11 @@ def _facts_or_problem(code: str, tensor: torch.Tensor) -> tiers.Facts | str:
         if "allocate" in str(error) and type(error).__name__ != "NotImplementedError":
             raise MemoryError(str(error)) from error
         return (
-            f"the memory of a {type(tensor).__name__} cannot be reached ({str(error).splitlines()[0]}); give the "
-            "plain tensor that it stands for, as .to_local() of a DTensor does"
+            f"a {type(tensor).__name__} has no memory of its own ({str(error).splitlines()[0]}); give the plain tensor "
+            "that it stands for, as .to_local() of a DTensor does"
         )
     if tensor.numel() and not (address and facts[5]):
-        return (
-            f"{type(tensor).__name__} has no memory behind it (a fake tensor, a wrapper "
-            "subclass, or a storage that was freed)"
-        )
+        return "it has no memory behind it (a wrapper subclass, or a storage that was freed)"
     if not _covers(facts):
         return "its storage is smaller than its shape needs (it was resized below the view)"
     return facts

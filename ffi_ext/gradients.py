@@ -36,9 +36,10 @@ def differentiable(
 
     A C forward has one output, the tensor that is not const (the last one, if none is const). The
     parameters of a C backward are known by their names: `grad`, `grad_out`, `grad_output` or
-    `grad_<the output's name>` is the gradient that comes in; a name of forward's is that argument, and the
-    output's name the output; `grad_<name>` is where the gradient of the input `<name>` is written, into a
-    tensor of the input's shape. What the names do not say is an error here, not at the first call.
+    `grad_<the output's name>` is the gradient that comes in; a name of forward's inputs is that argument, first of
+    all, and the output's name the output; `grad_<name>` is where the gradient of the input `<name>` is written, into a
+    tensor of the input's shape that no zeros were put in. What the names do not say is an error here, not at the
+    first call.
     A number that C returns is not looked at: what goes wrong there is for THError or FFI_CHECK to say.
 
     Returns:
@@ -335,18 +336,26 @@ def _roles(
     inputs = [name for name in ours.names if name != output]
     # grad_in is that of C's `in`, which is in_ in Python
     named = {n: python_name(n[5:]) for n in theirs.names if n.startswith("grad_")}
-    incoming = {"grad", "grad_out", "grad_output", *(n for n, of in named.items() if of == output)}
-    made = {n: of for n, of in named.items() if of in inputs}
+    # unless forward is a backward itself, whose input is called so
+    general = {"grad", "grad_out", "grad_output"}.difference(inputs)
+    incoming = general.union(n for n, of in named.items() if of == output)
+    differentiated = [name for name in inputs if name in ours.tensors]
+    made = {n: of for n, of in named.items() if of in differentiated and n in theirs.mutable}
     for name in theirs.names:
         if name not in {*incoming, *made, *inputs, output}:
             raise ValueError(
-                f"differentiable(): parameter '{name}' of {backward.__doc__} is none of grad_{output}, grad_<input>, "
-                f"{', '.join([*inputs, output])}: rename it in the header, or give Python functions"
+                f"differentiable(): parameter '{name}' of {backward.__doc__} is none of grad_{output}, grad_<input> (of a "
+                f"tensor, without const), {', '.join([*inputs, output])}: rename it in the header, or give Python functions"
             )
     if not made:
         raise ValueError(
             f"differentiable(): {backward.__doc__} writes no gradient: name its outputs grad_<input>, as in "
-            f"{' or '.join(f'grad_{name}' for name in inputs if name in ours.tensors)}"
+            f"{' or '.join(f'grad_{name}' for name in differentiated)}"
+        )
+    if incoming.isdisjoint(theirs.names):
+        raise ValueError(
+            f"differentiable(): {backward.__doc__} takes no gradient that comes in: name it grad_{output}, or give "
+            "Python functions that multiply by it"
         )
     return output, inputs, incoming, made
 

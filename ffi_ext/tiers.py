@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from torch.utils._python_dispatch import _disable_current_modes
 
 from ffi_ext import constraints
 
@@ -205,8 +206,14 @@ def choose(runtime: Any) -> str:
     Returns:
         The name of the tier: "native" or "python".
     """
-    # The first call may be made in any context; the samples are plain CPU tensors.
-    with torch.inference_mode(False), torch.device("cpu"):
+    # The first call may be made in any context, such as torch.func.grad or a FakeTensorMode, where the same calls of
+    # torch make other tensors; the samples are plain CPU tensors.
+    with (
+        _disable_current_modes(),
+        torch._C._DisableFuncTorch(),
+        torch.inference_mode(False),
+        torch.device("cpu"),
+    ):
         return _choose(runtime)
 
 

@@ -217,7 +217,12 @@ void old_forward(THDoubleTensor *a, THDoubleTensor *b, THDoubleTensor *out);
 void old_backward(THDoubleTensor *grad, THDoubleTensor *a, THDoubleTensor *b, THDoubleTensor *grad_a);
 void keyword(const THDoubleTensor *in, THDoubleTensor *is);
 void keyword_backward(const THDoubleTensor *grad_is, const THDoubleTensor *in, THDoubleTensor *grad_in);
+void pulled(const THDoubleTensor *grad_out, const THDoubleTensor *x, THDoubleTensor *grad_x);
+void pulled_backward(const THDoubleTensor *grad_grad_x, const THDoubleTensor *grad_out, const THDoubleTensor *x,
+                     THDoubleTensor *grad_grad_out, THDoubleTensor *grad_x);
 void odd(const THDoubleTensor *what, THDoubleTensor *grad_a);
+void unscaled(const THDoubleTensor *a, const THDoubleTensor *b, THDoubleTensor *grad_a);
+void number(const THDoubleTensor *grad_out, THDoubleTensor *grad_a, THDoubleTensor *grad_by);
 void several(const THDoubleTensor *a, THDoubleTensor *x, THDoubleTensor *y);
 void none(const THDoubleTensor *a);
 """
@@ -249,7 +254,17 @@ void keyword_backward(const THDoubleTensor *grad_is, const THDoubleTensor *in, T
   THDoubleTensor_cmul(grad_in, T(grad_is), T(in));
   THDoubleTensor_mul(grad_in, grad_in, 2);
 }
+void pulled(const THDoubleTensor *grad_out, const THDoubleTensor *x, THDoubleTensor *grad_x) {
+  THDoubleTensor_cmul(grad_x, T(grad_out), T(x));
+}
+void pulled_backward(const THDoubleTensor *grad_grad_x, const THDoubleTensor *grad_out, const THDoubleTensor *x,
+                     THDoubleTensor *grad_grad_out, THDoubleTensor *grad_x) {
+  pulled(grad_grad_x, x, grad_grad_out);
+  pulled(grad_grad_x, grad_out, grad_x);
+}
 void odd(const THDoubleTensor *what, THDoubleTensor *grad_a) {}
+void unscaled(const THDoubleTensor *a, const THDoubleTensor *b, THDoubleTensor *grad_a) {}
+void number(const THDoubleTensor *grad_out, THDoubleTensor *grad_a, THDoubleTensor *grad_by) {}
 void several(const THDoubleTensor *a, THDoubleTensor *x, THDoubleTensor *y) {}
 void none(const THDoubleTensor *a) {}
 """
@@ -277,6 +292,8 @@ def test_autograd_in_one_line(my_lib, registered):
     assert torch.autograd.gradcheck(rows, (a,))
     square = library.differentiable(my_lib.keyword, my_lib.keyword_backward)
     assert torch.autograd.gradcheck(square, (a,))
+    of_backward = library.differentiable(my_lib.pulled, my_lib.pulled_backward)
+    assert torch.autograd.gradcheck(of_backward, (a, b))
     old = library.differentiable(my_lib.old_forward, my_lib.old_backward)
     got = torch.autograd.grad(old(a, b).sum(), (a, b), allow_unused=True)
     assert got[0].tolist() == b.tolist() and got[1] is None  # it names no grad_b
@@ -309,6 +326,8 @@ def test_autograd_in_one_line(my_lib, registered):
             "add_forward",
             "writes no gradient: name its outputs grad_<input>, as in grad_a or grad_b",
         ),
+        ("add_forward", "number", "parameter 'grad_by' .* grad_<input> .of a tensor, without const"),
+        ("old_forward", "unscaled", "takes no gradient that comes in: name it grad_out, or give"),
     ],
 )
 def test_parameters_that_cannot_be_told_apart(my_lib, forward, backward, said):
