@@ -60,6 +60,18 @@ def test_many_regions(tv, operator, count):
     same_gradients(ours, theirs, [x], 1e-4)  # sums of many in another order
 
 
+@pytest.mark.parametrize("channels", [3, 17])  # without slabs, and with them
+def test_regions_whose_plans_take_more_than_is_kept_of_them(tv, channels):
+    """One region takes 3,200 pulls of 16 bytes of an axis, and room like that 800 times is more than 32 MiB."""
+    torch.manual_seed(2)
+    x = torch.randn(2, channels, 1600, 30, requires_grad=True)
+    corners = torch.rand(800, 2) * torch.tensor([20.0, 1580.0])
+    rois = torch.cat([torch.randint(0, 2, (800, 1)), corners, corners + 8], 1)
+    rois[0] = torch.tensor([0.0, 0, 0, 20, 1600])
+    ours, theirs = (m.roi_align(x, rois, 7) for m in (ops, tv))
+    same_gradients(ours, theirs, [x], 1e-4)
+
+
 @pytest.mark.parametrize("dtype", DTYPES)
 @pytest.mark.parametrize("size", [(3, 4), (1, 1), (9, 9)])
 def test_roi_pool_is_torchvisions(tv, maps, dtype, size):
