@@ -360,6 +360,7 @@ def test_nan_infinite_and_empty_boxes(plain):
         keep, values = ops.soft_nms(boxes, scores)
         assert keep.tolist() == [2, 3, 1, 4, 5]
         assert values.tolist() == scores[keep].tolist()
+        assert ops.nms(boxes, torch.tensor([-0.0, 0, 0, -0.0, -0.0, 0]), 2).tolist() == [*range(6)]
         iou = ops.box_iou(boxes, boxes)
         assert iou[4, 5] == 0 and iou[0, 1] == 1 and iou[2, 0].isnan() and iou[0, 3] == 0
 
