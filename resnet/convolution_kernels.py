@@ -80,7 +80,7 @@ class WinogradConvolution:
     def __call__(
         self, x: torch.Tensor, residual: torch.Tensor | None, relu: bool, overwrite: bool
     ) -> torch.Tensor:
-        if is_traced(x):
+        if is_traced(x) or not available():  # a saved model may be loaded where they are not
             return self.otherwise(x, residual, relu, overwrite)
         shape = self.geometry.result(x, self.weight)
         count, _, height, width = shape
@@ -110,7 +110,7 @@ class PointwiseConvolution:
     def __call__(
         self, x: torch.Tensor, residual: torch.Tensor | None, relu: bool, overwrite: bool
     ) -> torch.Tensor:
-        if is_traced(x):
+        if is_traced(x) or not available():
             return self.traced(x, residual, relu, overwrite)
         shape = (len(x), len(self.weight), *x.shape[2:])
         x, residual, out = _operands(x, residual, overwrite, shape)

@@ -42,6 +42,9 @@ def fold(
         return None
     if isinstance(convolution.padding, str):  # "same", which pads one side more than the other
         return None
+    for part in (convolution, norm):
+        if part is not None and (part._forward_hooks or part._forward_pre_hooks):
+            return None  # they may change what goes in or comes out
     weight = convolution.weight.detach()
     bias = torch.zeros(len(weight), dtype=torch.float64, device=weight.device)
     if convolution.bias is not None:
@@ -72,8 +75,9 @@ def fuse(
 
     Frozen and batch normalisations become part of the convolutions before them, the addition and
     the ReLU of a block part of its last convolution, which writes to the memory of what it adds.
-    The features are channels_last but with torch's own convolutions. Group normalisations and
-    deformable convolutions stay as they are. The results differ by rounding (about 1e-6 of the
+    The features are channels_last but with torch's own convolutions. Group normalisations,
+    deformable convolutions, and what has a hook (of torch.nn.utils.prune, too, before its remove)
+    stay as they are. The results differ by rounding (about 1e-6 of the
     largest feature). Folded convolutions have no entries in the copy's state_dict: save the model's, or
     the whole copy with torch.save.
 

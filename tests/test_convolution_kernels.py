@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib
+import io
 import sys
 from pathlib import Path
 
@@ -258,14 +259,28 @@ def test_fused_models_take_them_and_compute_the_same():
                     close(ours, theirs, 2e-6)
 
 
-@pytest.mark.parametrize("missing", ["module", "vectors"])
-def test_without_them_others_compute(monkeypatch, missing):
-    class NoVectors:
-        convolution_lanes = staticmethod(lambda: 0)
+class NoVectors:
+    """The module on a processor that it has no vectors for."""
 
-    monkeypatch.setattr(
-        convolution_kernels, "_kernels", None if missing == "module" else NoVectors()
-    )
+    convolution_lanes = staticmethod(lambda: 0)
+
+
+@pytest.mark.parametrize("there", [None, NoVectors()], ids=["no module", "no vectors"])
+def test_a_fused_model_that_was_saved_computes_where_they_are_not(monkeypatch, there):
+    model = ResNet([StageSpec(1, 1, True)], stem_out_channels=32, res2_out_channels=64).eval()
+    file = io.BytesIO()
+    torch.save(model.fuse(), file)
+    monkeypatch.setattr(convolution_kernels, "_kernels", there)
+    fused = torch.load(io.BytesIO(file.getvalue()), weights_only=False)
+    assert {"winograd", "pointwise"} <= set(implementations_of(fused).values())
+    images = torch.randn(1, 3, 64, 64)
+    with torch.no_grad():
+        close(fused(images)[0], model(images)[0])
+
+
+@pytest.mark.parametrize("there", [None, NoVectors()], ids=["no module", "no vectors"])
+def test_without_them_others_compute(monkeypatch, there):
+    monkeypatch.setattr(convolution_kernels, "_kernels", there)
     model = ResNet([StageSpec(1, 1, True)], stem_out_channels=32, res2_out_channels=64).eval()
     fused, images = model.fuse(), torch.randn(1, 3, 64, 64)
     assert not set(implementations_of(fused).values()) & {"winograd", "pointwise"}

@@ -21,15 +21,16 @@ LAYOUTS = ["contiguous", "channels_last", "strided", "sliced channels"]
 
 def laid_out(tensor: torch.Tensor, layout: str) -> torch.Tensor:
     """The same (N, C, H, W) values in another layout of memory."""
+    filler = math.nan if tensor.is_floating_point() else 77
     if layout == "channels_last":
         return tensor.clone(memory_format=torch.channels_last)
     if layout == "strided":
         n, c, h, w = tensor.shape
-        room = tensor.new_full((n, c, 2 * h, 3 * w), math.nan)
+        room = tensor.new_full((n, c, 2 * h, 3 * w), filler)
         room[:, :, ::2, ::3] = tensor
         return room[:, :, ::2, ::3]
     if layout == "sliced channels":
-        room = tensor.new_full((tensor.shape[0], tensor.shape[1] + 3, *tensor.shape[2:]), math.nan)
+        room = tensor.new_full((tensor.shape[0], tensor.shape[1] + 3, *tensor.shape[2:]), filler)
         room[:, 2:-1] = tensor
         return room[:, 2:-1]
     return tensor.clone(memory_format=torch.contiguous_format)
@@ -410,6 +411,42 @@ def test_roi_align_shapes():
     output = torch.empty(0)
     kernels.roi_align_forward_float(images, torch.zeros(2, 5), 1.0, 2, 3, 0, 0, output)
     assert output.shape == (2, 3, 2, 3)
+
+
+@pytest.mark.parametrize("layout", LAYOUTS[1:])
+@pytest.mark.parametrize("channels", [5, 40])
+def test_results_of_any_strides(layout, channels):
+    """As C may ask for them; the operators of torch give results without gaps."""
+    torch.manual_seed(0)
+    images, corners = torch.randn(2, channels, 9, 11), torch.rand(30, 2) * 6
+    rois = torch.cat([torch.arange(30)[:, None] % 2, corners, corners + torch.rand(30, 2) * 8], 1)
+    grad = torch.randn(30, channels, 3, 2)
+
+    def results(layout):
+        pooled, grad_align, largest, grad_pool, places = (
+            laid_out(torch.zeros_like(like), layout)
+            for like in (grad, images, grad, images, grad.int())
+        )
+        kernels.roi_align_forward_float(images, rois, 0.5, 3, 2, 2, 0, pooled)
+        kernels.roi_align_backward_float(grad, rois, 0.5, 3, 2, 2, 0, grad_align)
+        kernels.roi_pool_forward_float(images, rois, 0.5, 3, 2, largest, places)
+        kernels.roi_pool_backward_float(grad, rois, places, grad_pool)
+        return pooled, grad_align, largest, places, grad_pool
+
+    for ours, dense in zip(results(layout), results("contiguous"), strict=True):
+        torch.testing.assert_close(ours, dense, rtol=1e-6, atol=1e-6)
+
+
+@pytest.mark.parametrize("layout", ["contiguous", "strided"])
+def test_roi_pool_backward_takes_places_within_the_map(layout):
+    grad, rois, places = torch.ones(1, 1, 1, 2), torch.zeros(1, 5), torch.zeros(1, 1, 1, 2).int()
+    images = laid_out(torch.zeros(1, 1, 2, 3), layout)
+    places[..., 0], places[..., 1] = 5, -1  # the last pixel, and an empty bin
+    kernels.roi_pool_backward_float(grad, rois, places, images)
+    assert images.flatten().tolist() == [0, 0, 0, 0, 0, 1]
+    places[..., 0] = 6
+    with pytest.raises(Exception, match="argmax must hold pixels of grad_input .*, 1 lie beyond"):
+        kernels.roi_pool_backward_float(grad, rois, places, images)
 
 
 # ---------------------------------------------------------------------------------------------- NMS

@@ -60,10 +60,23 @@ def test_many_regions(tv, operator, count):
     same_gradients(ours, theirs, [x], 1e-4)  # sums of many in another order
 
 
+@pytest.mark.parametrize("channels", [3, 17])  # without slabs, and with them
+def test_regions_whose_plans_take_more_than_is_kept_of_them(tv, channels):
+    """One region takes 3,200 pulls of 16 bytes of an axis, and room like that 800 times is more than 32 MiB."""
+    torch.manual_seed(2)
+    x = torch.randn(2, channels, 1600, 30, requires_grad=True)
+    corners = torch.rand(800, 2) * torch.tensor([20.0, 1580.0])
+    rois = torch.cat([torch.randint(0, 2, (800, 1)), corners, corners + 8], 1)
+    rois[0] = torch.tensor([0.0, 0, 0, 20, 1600])
+    ours, theirs = (m.roi_align(x, rois, 7) for m in (ops, tv))
+    same_gradients(ours, theirs, [x], 1e-4)
+
+
 @pytest.mark.parametrize("dtype", DTYPES)
 @pytest.mark.parametrize("size", [(3, 4), (1, 1), (9, 9)])
 def test_roi_pool_is_torchvisions(tv, maps, dtype, size):
-    x = maps.to(dtype).requires_grad_()
+    # of whole numbers a bin has several maxima, and the first gets the gradient
+    x = maps.to(dtype).round_().requires_grad_()
     # halves are rounded away from zero
     rois = torch.tensor([*ROIS, [0, 1, 1, 5, 7], [1, -3, -1, 3, 9]], dtype=dtype)
     ours, theirs = ops.roi_pool(x, rois, size, 0.5), tv.roi_pool(x, rois, size, 0.5)
@@ -347,6 +360,7 @@ def test_nan_infinite_and_empty_boxes(plain):
         keep, values = ops.soft_nms(boxes, scores)
         assert keep.tolist() == [2, 3, 1, 4, 5]
         assert values.tolist() == scores[keep].tolist()
+        assert ops.nms(boxes, torch.tensor([-0.0, 0, 0, -0.0, -0.0, 0]), 2).tolist() == [*range(6)]
         iou = ops.box_iou(boxes, boxes)
         assert iou[4, 5] == 0 and iou[0, 1] == 1 and iou[2, 0].isnan() and iou[0, 3] == 0
 
@@ -412,6 +426,9 @@ def test_bad_arguments_are_explained(plain):
         (lambda: ops.sigmoid_focal_loss(boxes, torch.tensor([1, 2, 5])), "class 5 of row 2"),
         (lambda: ops.sigmoid_focal_loss(boxes, boxes, reduction="max"), "none, mean, sum"),
         (lambda: ops.sigmoid_focal_loss(boxes, boxes, gamma=-1), "gamma must not be negative"),
+        (lambda: ops.sigmoid_focal_loss(boxes, boxes, 2.0, 0.25), "alpha must be .* got 2.0; gamma"),
+        (lambda: ops.sigmoid_focal_loss(boxes, boxes, math.nan), "alpha must be a number from 0"),
+        (lambda: ops.sigmoid_focal_loss(boxes, boxes > 0.5), "dense targets are of a floating"),
         (
             lambda: ops.deform_conv2d(x, offset[:, :17], weight),
             "offset must be .* got .1, 17, 6, 6",

@@ -10,6 +10,7 @@ from functools import partial
 import pytest
 import torch
 from torch.autograd import forward_ad
+from torch.nn.utils import prune
 
 pytest.importorskip("_ext.kernels", reason="run `python build_ffi.py` first")
 
@@ -94,6 +95,20 @@ def test_fused_features_are_the_models(block, way):
     with torch.no_grad():
         close([f.double() for f in fused(images)], double(images.double()))
         close(double.fuse()(images.double()), double(images.double()), 1e-13)
+
+
+def test_hooks_that_change_something_still_do():
+    """Also that of torch's prune, which computes the weights."""
+    model = randomize(ResNet(SPECS, **SMALL)).requires_grad_(False)
+    model.layer1[0].conv2.register_forward_hook(lambda module, x, y: 2 * y)
+    model.layer1[0].bn1.register_forward_pre_hook(lambda module, x: 3 * x[0])
+    pruned = model.layer2[0].conv2
+    prune.random_unstructured(pruned, "weight", 0.5)
+    pruned.weight_orig *= 2  # as an optimizer's step leaves it
+    fused, images = model.fuse(), torch.randn(2, 3, 32, 32)
+    names = implementations_of(fused)
+    assert "layer1.0.conv3" in names and "layer1.0.conv2" not in names
+    close(fused(images), model(images))
 
 
 def test_a_fused_models_weights_are_in_no_state_dict():

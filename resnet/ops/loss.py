@@ -93,11 +93,17 @@ def sigmoid_focal_loss(
     if not dense and (logits.dim() != 2 or targets.shape != logits.shape[:1]):
         raise ValueError(
             "sigmoid_focal_loss: class numbers must be (N) for logits (N, C), "
-            f"got {tuple(targets.shape)} for {tuple(logits.shape)}"
+            f"got {tuple(targets.shape)} for {tuple(logits.shape)}; dense targets are of a floating-point type: "
+            "convert them with .float()"
         )
     if reduction not in _REDUCTIONS:
         raise ValueError(
             f"sigmoid_focal_loss: reduction must be one of {', '.join(_REDUCTIONS)}, got {reduction!r}"
+        )
+    if not alpha <= 1:  # 2, perhaps, of arguments in maskrcnn-benchmark's order
+        raise ValueError(
+            "sigmoid_focal_loss: alpha must be a number from 0 to 1, or negative for no weights, got "
+            f"{alpha}; gamma comes after it"
         )
     if not gamma >= 0:
         raise ValueError(f"sigmoid_focal_loss: gamma must not be negative, got {gamma}")
