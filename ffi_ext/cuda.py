@@ -34,6 +34,8 @@ NAMES = {
     "Blackwell": "10.0;12.0+PTX",
 }
 
+OURS = ".ffi_ext"  # a file beside our nvcc
+
 # conda has the toolkit's headers and libraries below targets/ alone.
 _MACHINE = platform.machine()
 _TARGETS = [
@@ -47,7 +49,7 @@ def home() -> Path | None:
     """The toolkit's directory: CUDA_HOME, CUDA_PATH, nvcc on PATH, the usual place, pip's nvidia-cuda-nvcc."""
     for variable in ("CUDA_HOME", "CUDA_PATH"):
         value = os.environ.get(variable)
-        if value and Path(value).is_dir():
+        if value and Path(value).is_dir() and not _is_ours(Path(value, "bin")):
             return Path(value)
     compiler = real_nvcc_on_path()
     if compiler:
@@ -62,11 +64,16 @@ def home() -> Path | None:
     return USUAL if USUAL.is_dir() else None
 
 
+def _is_ours(folder: Path) -> bool:
+    """Whether its nvcc is the one that `ffi-ext run` puts before the toolkit's, and that calls the toolkit's."""
+    return (folder / OURS).exists()
+
+
 def real_nvcc_on_path() -> str | None:
-    """nvcc on PATH, but for the one that `ffi-ext run` puts before it."""
-    ours = os.environ.get("FFI_EXT_WRAPPERS")
+    """nvcc on PATH, but for ours."""
     entries = os.environ.get("PATH", os.defpath).split(os.pathsep)
-    return shutil.which("nvcc", path=os.pathsep.join(entry for entry in entries if entry != ours))
+    theirs = [entry for entry in entries if not _is_ours(Path(entry))]
+    return shutil.which("nvcc", path=os.pathsep.join(theirs))
 
 
 def nvcc() -> str | None:

@@ -22,7 +22,7 @@ import pytest
 import torch
 
 import ffi_ext
-from ffi_ext import cli, create_extension, legacy
+from ffi_ext import cli, create_extension, cuda, legacy
 from ffi_ext.cli import completion, survey_names, terminal
 from tests.processes import python
 
@@ -592,6 +592,27 @@ def test_doctor_knows_the_folders_of_a_repository_and_extensions_without_a_name(
     assert cli.main(["doctor", str(tmp_path), "--json"]) == 1
     problems = json.loads(capsys.readouterr().out)["problems"]
     assert problems == ["build.py:2: the extension has no name: give it one, such as '_ext.my_lib'"]
+
+
+def test_doctor_tells_scripts_whose_nvcc_run_cannot_reach(tmp_path, capsys, monkeypatch):
+    monkeypatch.setattr(cuda, "nvcc", lambda: sys.executable)
+    monkeypatch.setattr(cuda, "supported", lambda compiler: (75, 90))
+    line = " -c k.cu -gencode arch=compute_52,code=sm_52 -gencode arch=compute_90,code=sm_90\n"
+    (tmp_path / "Makefile").write_text(
+        f"NVCC := /usr/local/cuda-8.0/bin/nvcc\nk.o:\n\t$(NVCC){line}"
+    )
+    (tmp_path / "make.sh").write_text(f"CUDA_PATH=/usr/local/cuda\n${{CUDA_PATH}}/bin/nvcc{line}")
+    (tmp_path / "other.sh").write_text(f"# /usr/local/cuda/bin/nvcc\nnvcc{line}")
+    cli.main(["doctor", str(tmp_path), "--json"])
+    report = json.loads(capsys.readouterr().out)
+    gone = "architectures 52 are gone from this nvcc"
+    assert report["problems"] == [
+        f"Makefile: {gone}, which it calls as /usr/local/cuda-8.0/bin/nvcc: `ffi-ext run -- make NVCC=nvcc` leaves "
+        "them out"
+    ]
+    called, alone = (note for note in report["notes"] if gone in note)
+    assert called.startswith(f"make.sh: {gone}, which it calls as ${{CUDA_PATH}}/bin/nvcc: ")
+    assert alone == f"other.sh: {gone}: left out under `ffi-ext run`"
 
 
 def test_doctor_finds_copies_of_torch_utils_ffi(tmp_path, capsys):

@@ -99,13 +99,50 @@ def test_dead_architectures_are_dropped_from_nvcc_lines():
     assert (" ".join(kept), " ".join(dropped)) == (alive, dead)
 
 
+def toolkit(folder: Path, compiles: str) -> dict[str, str]:
+    """A CUDA toolkit whose nvcc knows the architecture 80 and does `compiles` with a line; what makes it be found."""
+    for name in ("bin/nvcc", "include/cuda_runtime.h", "lib64/libcudart.so"):
+        (folder / name).parent.mkdir(parents=True)
+        (folder / name).touch()
+    (folder / "bin" / "nvcc").write_text(
+        f'#!/bin/sh\n[ "$1" = --list-gpu-arch ] && echo compute_80 || {compiles}\n'
+    )
+    (folder / "bin" / "nvcc").chmod(0o755)
+    return {"PATH": os.pathsep.join([str(folder / "bin"), os.environ["PATH"]]), "CUDA_HOME": ""}
+
+
+# As Fast R-CNN's setup.py does, which hundreds of repositories have.
+LOCATES = """
+import os, shutil, subprocess
+nvcc = shutil.which("nvcc")
+home = os.path.dirname(os.path.dirname(nvcc))
+for path in (home + "/include/cuda_runtime.h", home + "/lib64/libcudart.so"):
+    assert os.path.exists(path), path
+os.environ["CUDA_HOME"] = home
+line = [home + "/bin/nvcc", "-c", "kernel.cu", "-arch=sm_30"]
+assert subprocess.run(line, timeout=60).returncode == 0
+assert os.environ["CUDA_NVCC_EXECUTABLE"] == nvcc  # CMake's FindCUDA calls this one
+print(nvcc, file=open("noted", "w"))
+"""
+
+
+def test_scripts_that_look_for_the_toolkit_beside_nvcc_find_it(tmp_path):
+    environment = toolkit(tmp_path / "toolkit", 'echo "$@" >> lines')
+    (tmp_path / "locates.py").write_text(LOCATES)
+    run(tmp_path, "locates.py", **environment)
+    # CMake notes nvcc's path for the make that is another command.
+    run(tmp_path, "--", "sh", "-c", "$(cat noted) -c kernel.cu -arch=sm_35", **environment)
+    nested = "-m ffi_ext run -- nvcc -c kernel.cu -arch=sm_37".split()
+    run(tmp_path, "--", sys.executable, *nested, **environment)
+    lines = (tmp_path / "lines").read_text().splitlines()
+    assert len(lines) == 3
+    assert all(line.startswith("-c kernel.cu -gencode=arch=compute_80") for line in lines), lines
+
+
 @pytest.mark.parametrize("compiler", ["nvcc", "gcc"])
 def test_scripts_own_lines_find_the_headers_that_pip_installed(tmp_path, compiler):
     """As torch's own packages bring them; the toolkit's and the script's own come before."""
-    nvcc = tmp_path / "toolkit" / "bin" / "nvcc"
-    nvcc.parent.mkdir(parents=True)
-    nvcc.write_text('#!/bin/sh\n[ "$1" = --list-gpu-arch ] || exec gcc -x c "$@"\n')
-    nvcc.chmod(0o755)
+    toolkit(tmp_path / "toolkit", 'exec gcc -x c "$@"')
     texts = {
         "site/nvidia/__init__.py": "",  # as CUDA 12's have it, which may be installed, too
         "site/nvidia/curand/include/curand_own.h": "#define OWN 1",

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import contextlib
 import os
 import shlex
 import shutil
@@ -13,7 +14,7 @@ import tempfile
 from pathlib import Path
 from types import FrameType
 
-from ffi_ext import cuda, cuda_libraries, toolchain
+from ffi_ext import cache, cuda, cuda_libraries, toolchain
 from ffi_ext.cli.terminal import complain
 from ffi_ext.paths import INCLUDE_DIRS
 
@@ -37,14 +38,40 @@ def _joined(*folders: str | None) -> str:
     return os.pathsep.join(filter(None, folders))
 
 
-def _environment(wrappers: Path) -> dict[str, str]:
+def _nvcc(temporary: Path) -> Path:
+    """Ours, in what scripts that find it on PATH take for the toolkit: bin/nvcc, include, lib64.
+
+    In the cache, at the same place each time: CMake and configure scripts note it for the `make` that follows.
+    """
+    script = f'#!/bin/sh\nexec {shlex.quote(sys.executable)} -m ffi_ext.nvcc "$@"\n'
+    name = cache.digest(f"{script}{cuda.home()}".encode())[:16]
+    toolkit = (cache.root() or temporary) / f"nvcc-{name}"
+    folder = toolkit / "bin"
+    folder.mkdir(parents=True, exist_ok=True)
+    (folder / cuda.OURS).touch()
+    nvcc = folder / "nvcc"
+    if not nvcc.exists():
+        fresh = cache.fresh_name(nvcc)
+        fresh.write_text(script)
+        fresh.chmod(0o755)
+        fresh.replace(nvcc)
+    for link, places in (("include", cuda.include_dirs()), ("lib64", cuda.library_dirs())):
+        if places:
+            with contextlib.suppress(FileExistsError):
+                (toolkit / link).symlink_to(places[0])
+    return nvcc
+
+
+def _environment(temporary: Path) -> dict[str, str]:
     """The user's, with the hook for every Python that the command starts, this Python and our nvcc first."""
     env = dict(os.environ)
     startup = str(Path(__file__).parent.with_name("startup"))
     env["PYTHONPATH"] = _joined(startup, env.get("PYTHONPATH"))
-    first = [str(wrappers), str(Path(sys.executable).parent)]
+    nvcc = _nvcc(temporary)
+    first = [str(nvcc.parent), str(Path(sys.executable).parent)]
     env["PATH"] = os.pathsep.join([*first, env.get("PATH", os.defpath)])
-    env["FFI_EXT_WRAPPERS"] = str(wrappers)
+    if cuda.nvcc():  # CMake's FindCUDA looks for it in the toolkit first
+        env.setdefault("CUDA_NVCC_EXECUTABLE", str(nvcc))
     # What pip reads as --no-build-isolation: for a pip that a script calls.
     env["PIP_NO_BUILD_ISOLATION"] = "0"
     # Where in the script C code crashed: no shell says "Segmentation fault" for a child of ours.
@@ -56,13 +83,8 @@ def _environment(wrappers: Path) -> dict[str, str]:
     # all, since the runtime may be there in another version than nvcc's.
     env["CPATH"] = _joined(*INCLUDE_DIRS, env.get("CPATH"), *cuda.include_dirs())
     env["CPLUS_INCLUDE_PATH"] = _joined(str(toolchain.CXX_HEADERS), env.get("CPLUS_INCLUDE_PATH"))
-    libraries = wrappers / "lib"
-    libraries.mkdir()
-    cuda_libraries.name_pip_libraries(libraries)
-    env["LIBRARY_PATH"] = _joined(env.get("LIBRARY_PATH"), str(libraries))
-    nvcc = wrappers / "nvcc"
-    nvcc.write_text(f'#!/bin/sh\nexec {shlex.quote(sys.executable)} -m ffi_ext.nvcc "$@"\n')
-    nvcc.chmod(0o755)
+    cuda_libraries.name_pip_libraries(temporary)
+    env["LIBRARY_PATH"] = _joined(env.get("LIBRARY_PATH"), str(temporary))
     return env
 
 
@@ -163,8 +185,8 @@ def run(command: list[str], quiet: bool = False) -> int:
         command = [sys.executable, *command] if command else []
     if not command:
         return complain("nothing to run: ffi-ext run SCRIPT [ARGS], or ffi-ext run -- COMMAND ...")
-    with tempfile.TemporaryDirectory(prefix="ffi_ext-run-") as wrappers:
-        env = _environment(Path(wrappers))
+    with tempfile.TemporaryDirectory(prefix="ffi_ext-run-") as temporary:
+        env = _environment(Path(temporary))
         if shutil.which(command[0], path=env["PATH"]) is None:
             if Path(command[0]).is_file():
                 return complain(

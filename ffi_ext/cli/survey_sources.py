@@ -71,8 +71,20 @@ def _architectures(folder: Path, report: Report) -> None:
     ]:
         text = path.read_text(encoding="utf-8", errors="replace")
         gone = sorted({int(n) for n in re.findall(r"(?:sm|compute)_(\d+)", text)} - known)
-        if gone and known:
+        if not gone or not known:
+            continue
+        numbers = ", ".join(map(str, gone))
+        said = f"{path.relative_to(folder)}: architectures {numbers} are gone from this nvcc"
+        by_path = re.search(r"^[^#\n]*?(?:(\w+)\s*[:?]?=\s*)?([$/~]\S*/nvcc)\b", text, re.M)
+        if by_path is None or path.suffix == ".py":
+            report.notes.append(f"{said}: left out under `ffi-ext run`")
+        elif by_path[1] and path.suffix != ".sh":
+            report.problems.append(
+                f"{said}, which it calls as {by_path[2]}: "
+                f"`ffi-ext run -- make {by_path[1]}=nvcc` leaves them out"
+            )
+        else:
             report.notes.append(
-                f"{path.relative_to(folder)}: architectures {', '.join(map(str, gone))} are gone from this "
-                "nvcc: left out under `ffi-ext run`"
+                f"{said}, which it calls as {by_path[2]}: that line fails, and the build "
+                "makes the objects itself"
             )
