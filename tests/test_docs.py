@@ -23,6 +23,12 @@ ROOT = Path(__file__).parent.parent
 DOCUMENTS = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
 BLOCK = re.compile(r"^```(\w+)(?: title=\"([^\"]+)\")?\n(.*?)^```$", re.M | re.S)
 OF_THE_APPLICATION = {"resnet", "kernels"}  # their readers start Python in the project's folder
+# Scripts in one Python, which imports torch once; each has its own names.
+EACH = """if 1:
+    import sys
+    for path in sys.argv[1:]:
+        exec(compile(open(path).read(), path, "exec"), {"__name__": "__main__"})
+"""
 KINDS = {"c", "cpp", "toml", "python", "console", "text"}
 
 
@@ -60,7 +66,7 @@ def test_code_blocks(document, tmp_path, monkeypatch):
     folder = tmp_path / "work"
     folder.mkdir()
     text = document.read_text()
-    blocks = list(BLOCK.finditer(text))
+    blocks, scripts = list(BLOCK.finditer(text)), []
     opened = re.findall(r"^```\S", text, re.M)
     assert len(blocks) == len(opened), "a block that the test cannot read"
     for index, match in enumerate(blocks):
@@ -74,11 +80,8 @@ def test_code_blocks(document, tmp_path, monkeypatch):
             if kind == "python" and between == "prints":
                 assert lines(run(folder, f"{sys.executable} {title}")) == lines(following[3])
         elif kind == "python":
-            script = tmp_path / f"block{index}.py"
-            script.write_text(body)
-            env = {"PYTHONPATH": str(ROOT)} if document.stem in OF_THE_APPLICATION else {}
-            said = python(script, cwd=folder, **env)
-            assert said.returncode == 0, f"{body}\n{said.stderr}"
+            scripts.append(tmp_path / f"block{index}.py")
+            scripts[-1].write_text(body)
         elif kind == "console":
             commands = re.findall(r"^\$ (.*)\n((?:(?!\$ ).*\n)*)", body, re.M)
             assert commands, "a console block without a command"
@@ -93,6 +96,9 @@ def test_code_blocks(document, tmp_path, monkeypatch):
                     assert all(lines("\n".join(p)) <= got for p in wanted), (command, got)
                 else:
                     assert got == lines(shown), command
+    env = {"PYTHONPATH": str(ROOT)} if document.stem in OF_THE_APPLICATION else {}
+    done = python("-c", EACH, *scripts, cwd=folder, **env)
+    assert done.returncode == 0, done.stderr
 
 
 def slug(heading: str) -> str:
