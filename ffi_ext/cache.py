@@ -137,6 +137,13 @@ def replace(path: Path, data: bytes) -> None:
         ) from error
 
 
+def remove_namesakes(binary: Path) -> None:
+    """Removes a module's other binaries, which could be imported in place of this one."""
+    for other in binary.parent.glob(f"{binary.name.partition('.')[0]}.*"):
+        if other != binary and other.suffix in (".so", ".pyd"):
+            other.unlink()
+
+
 def write_if_changed(path: Path, text: str) -> bool:
     """Writes a text file unless it holds that text already. Returns whether it wrote."""
     data = text.encode("utf-8", "surrogateescape")
