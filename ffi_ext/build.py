@@ -368,10 +368,7 @@ class Build:
             if _is_loaded(target):
                 print(f"ffi_ext: {target.name} is in use here: restart Python to run the new one")
             cache.replace(target, binary)
-        stem = target.name.split(".")[0]
-        for other in target.parent.glob(f"{stem}.*"):
-            if other != target and other.suffix in (".so", ".pyd"):
-                other.unlink()  # it could be imported in place of the new one
+        cache.remove_namesakes(target)
         for path, text in texts.items():
             cache.write_if_changed(path, text)
 

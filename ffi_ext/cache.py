@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import fcntl
 import hashlib
 import inspect
 import json
@@ -51,10 +52,6 @@ def hold(base: Path, alone: bool = False) -> AbstractContextManager[object]:
     Raises:
         BlockingIOError: It was wanted alone, and others hold it.
     """
-    if sys.platform == "win32":  # a file in use cannot be removed there
-        return contextlib.nullcontext()
-    import fcntl
-
     try:
         lock = (base / "lock").open("ab+")
     except OSError:  # no room on the disk
@@ -179,6 +176,13 @@ def replace(path: Path, data: bytes) -> None:
             f"{path} could not be written ({error.strerror}); what was there before is unchanged. "
             "Make room on the disk, or the directory writable"
         ) from error
+
+
+def remove_namesakes(binary: Path) -> None:
+    """Removes a module's other binaries, which could be imported in place of this one."""
+    for other in binary.parent.glob(f"{binary.name.partition('.')[0]}.*"):
+        if other != binary and other.suffix in (".so", ".pyd"):
+            other.unlink()
 
 
 def write_if_changed(path: Path, text: str) -> bool:

@@ -163,9 +163,7 @@ def _command(base: Any) -> Any:
                 place = Path(path)
                 place.parent.mkdir(parents=True, exist_ok=True)
                 cache.replace(place, Path(built).read_bytes())
-                for other in place.parent.glob(f"{place.name.partition('.')[0]}.*"):
-                    if other != place and other.suffix in (".so", ".pyd"):
-                        other.unlink()  # it could be imported in place of the new one
+                cache.remove_namesakes(place)
 
         def get_outputs(self) -> list[str]:
             return sorted({*super().get_outputs(), *(built for built, _ in self._ours())})

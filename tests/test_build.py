@@ -19,8 +19,7 @@ import pytest
 from ffi_ext import BuildError, elf, plan, toolchain
 from tests.binaries import OWN_SUFFIX, SUFFIX
 from tests.processes import python
-from tests.small_project import imported_value as value
-from tests.small_project import litter, make, printed
+from tests.small_project import imported_value, litter, make, printed, value
 
 GCC = shutil.which("gcc")
 
@@ -54,7 +53,7 @@ def test_only_what_changed_is_compiled(project):
     (project / "value.h").write_text("#define VALUE 10\n")
     make(project).build()
     assert compiled(project) == ["link", "one.c"]
-    assert value(project) == 10
+    assert imported_value(project) == 10
     (project / "two.c").write_text("int two(void) { return 22; }\n")
     make(project).build()
     assert compiled(project) == ["link", "two.c"]
@@ -84,7 +83,7 @@ def test_binaries_that_would_shadow_the_new_one_are_removed(project):
         path.write_bytes(b"old")
     make(project).build()
     assert not any(path.exists() for path in stale)
-    assert value(project, "two") == 2
+    assert imported_value(project, "two") == 2
 
 
 def test_a_compiler_whose_path_has_blanks(project, monkeypatch):
@@ -191,7 +190,7 @@ def test_a_function_that_compilers_know_is_the_one_that_was_built(project):
 def test_functions_of_the_c_library_need_no_source(project):
     (project / "sys.h").write_text("int getpid(void); double cos(double x);\n")
     make(project, headers=["sys.h"], sources=[]).build()
-    assert value(project, "getpid") > 0
+    assert imported_value(project, "getpid") > 0
 
 
 WIDE = """\
@@ -283,7 +282,7 @@ def test_a_header_may_use_what_it_does_not_include(project, body):
     compiled(project)
     ext.build()
     assert compiled(project) == ["_lib.c", "_lib.c", "link", "one.c"]
-    assert value(project) == 1
+    assert imported_value(project) == 1
     assert (project / "ext" / "lib" / f"_lib{OWN_SUFFIX}").is_file()
     compiled(project)
     ext.build()
@@ -521,6 +520,7 @@ def test_odd_file_names(project):
         define_macros=[("TEXT", '"; rm -rf / #')],
     ).build()
     assert [value(project, f"odd{n}") for n in range(5)] == [0, 1, 2, 3, 4]
+    assert imported_value(project, "odd4") == 4
 
 
 def test_a_source_that_changes_while_it_is_compiled_is_noticed(project):
@@ -613,32 +613,34 @@ def test_a_killed_build_leaves_the_old_module_and_the_next_one_clears_up(project
         process.wait()
         assert value(project, "two") == 2
     make(project).build()
-    assert value(project) == 60 and litter(project) == []
+    assert imported_value(project) == 60 and litter(project) == []
 
 
 def test_old_and_new_init_import_with_either_binary(project):
     make(project).build()
-    folder = project / "ext" / "lib"
-    old_init, old_binary = (
-        (folder / "__init__.py").read_bytes(),
-        (folder / f"_lib{SUFFIX}").read_bytes(),
-    )
+    shutil.copytree(project / "ext", project / "old" / "ext")
     (project / "lib.h").write_text("int one(void);\nint three(void);\n#define SIZE 3\n")
     (project / "two.c").write_text("int three(void) { return 3; }\n")
     make(project).build()
-    new_init, new_binary = (
-        (folder / "__init__.py").read_bytes(),
-        (folder / f"_lib{SUFFIX}").read_bytes(),
-    )
-    for init in (old_init, new_init):
-        for binary in (old_binary, new_binary):
-            (folder / f"_lib{SUFFIX}").unlink()
-            (folder / f"_lib{SUFFIX}").write_bytes(binary)
-            (folder / "__init__.py").write_bytes(init)
-            assert value(project) == 1
-    (folder / "__init__.py").write_bytes(old_init)
-    code = "import ext.lib; ext.lib.two()"
+    shutil.copytree(project / "ext", project / "new" / "ext")
+    for init, binary in (("new", "old"), ("old", "new")):
+        folder = shutil.copytree(project / init, project / f"{init} with {binary}")
+        shutil.copy(
+            *(place / "ext" / "lib" / f"_lib{SUFFIX}" for place in (project / binary, folder))
+        )
+    code = """if 1:
+        import sys
+        for place in ("old", "new", "new with old", "old with new"):
+            sys.path.insert(0, place)
+            import ext.lib
+            print(ext.lib.__file__.split("/")[-4], ext.lib.one())
+            function = ext.lib.__dict__.get("two")
+            for name in ("ext", "ext.lib", "ext.lib._lib"):
+                del sys.modules[name]
+        function()
+    """
     done = python("-c", code, cwd=project)
+    assert done.stdout == "old 1\nnew 1\nnew with old 1\nold with new 1\n", done.stderr
     assert "build the extension again" in done.stderr
 
 

@@ -195,37 +195,26 @@ def test_cxx_sources_throw_into_python(project):
         assert module.alive() == 0, "the destructor ran"
 
 
-def test_a_users_function_named_like_ths_is_the_one_called(project):
-    (project / "own.h").write_text(
-        "long THFloatTensor_nElement(const THFloatTensor *t); long ask(THFloatTensor *t);\n"
-    )
-    (project / "own.c").write_text(
+def test_a_users_function_named_like_ths_is_the_one_called(build):
+    module = build(
+        "long ask(THFloatTensor *t);",
         "#include <TH/TH.h>\nptrdiff_t THFloatTensor_nElement(const THFloatTensor *t) { return 77; }\n"
-        "long ask(THFloatTensor *t) { return THFloatTensor_nElement(t); }\n"
+        "long ask(THFloatTensor *t) { return THFloatTensor_nElement(t); }\n",
     )
-    (project / "own.h").write_text("long ask(THFloatTensor *t);\n")
-    create(project, "own_ext", "own.h", "own.c").build()
-    assert load("own_ext").ask(torch.zeros(3)) == 77
+    assert module.ask(torch.zeros(3)) == 77
 
 
-def test_openmp_errors_on_the_master_thread_leave_the_next_region_whole(project):
-    (project / "omp.h").write_text("void fail_inside(void); int count(void);\n")
-    (project / "omp.c").write_text(
+def test_openmp_errors_on_the_master_thread_leave_the_next_region_whole(build):
+    module = build(
+        "void fail_inside(void); int count(void);",
         "#include <TH/TH.h>\n#include <omp.h>\n"
         "void fail_inside(void) {\n#pragma omp parallel for num_threads(2) schedule(static)\n"
         '  for (int i = 0; i < 2; i++) if (omp_get_thread_num() == 0) THError("inside");\n}\n'
         "int count(void) { int n = 0;\n#pragma omp parallel for num_threads(2) reduction(+:n)\n"
-        "  for (int i = 0; i < 100; i++) n += i; return n + 10000 * omp_get_level(); }\n"
-    )
-    create(
-        project,
-        "omp_ext",
-        "omp.h",
-        "omp.c",
+        "  for (int i = 0; i < 100; i++) n += i; return n + 10000 * omp_get_level(); }\n",
         extra_compile_args=["-fopenmp"],
         extra_link_args=["-fopenmp"],
-    ).build()
-    module = load("omp_ext")
+    )
     for _ in range(50):
         with pytest.raises(ffi_ext.NativeError, match="inside"):
             module.fail_inside()

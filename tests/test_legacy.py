@@ -132,6 +132,27 @@ def ffi_ext_command(folder, *arguments):
     return python("-m", "ffi_ext", *arguments, cwd=folder, PYTHONPATH=path)
 
 
+def built_and_tested(repository, build):
+    """Runs a build script and, in the same Python, the test. Returns what was said of the build."""
+    (repository / "build.py").write_text(build + TEST)
+    done = ffi_ext_command(repository, "run", "build.py")
+    assert done.returncode == 0 and done.stdout.endswith("fine\n"), done.stderr
+    return done.stderr
+
+
+@pytest.fixture
+def package(repository):
+    """The repository's built package."""
+    ffi_ext.create_extension(
+        "_ext.my_lib",
+        "src/my_lib.h",
+        "src/my_lib.c",
+        relative_to=repository / "build.py",
+        verbose=False,
+    ).build()
+    return repository / "_ext" / "my_lib"
+
+
 @pytest.mark.parametrize("how", [["build.py"], ["--", "sh", "make.sh"]])
 def test_an_unmodified_repository_builds_and_runs(repository, how):
     built = ffi_ext_command(repository, "run", *how)
@@ -150,17 +171,15 @@ def test_scripts_that_compile_for_themselves_find_the_headers(tmp_path):
     assert (tmp_path / "own.o").exists()
 
 
-def test_a_package_generated_years_ago_works(repository):
-    assert ffi_ext_command(repository, "run", "build.py").returncode == 0
-    (repository / "_ext" / "my_lib" / "__init__.py").write_text(OLD_INIT)
+def test_a_package_generated_years_ago_works(repository, package):
+    (package / "__init__.py").write_text(OLD_INIT)
     ran = ffi_ext_command(repository, "run", "test.py")
     assert ran.stdout == "fine\n", ran.stderr
 
 
-def test_a_package_generated_years_ago_takes_no_tensor_for_a_number(repository):
+def test_a_package_generated_years_ago_takes_no_tensor_for_a_number(repository, package):
     """The original's TypeError: converted, [1.5] would be 1."""
-    assert ffi_ext_command(repository, "run", "build.py").returncode == 0
-    (repository / "_ext" / "my_lib" / "__init__.py").write_text(OLD_INIT)
+    (package / "__init__.py").write_text(OLD_INIT)
     (repository / "test.py").write_text("""
 import torch
 from _ext import my_lib
@@ -180,10 +199,9 @@ print(my_lib.int_to_float(torch.tensor(3).item()), t.tolist())
     assert ran.stdout == "3.0 [1.0, 1.0]\n", ran.stderr
 
 
-def test_a_built_package_may_be_renamed(repository):
-    assert ffi_ext_command(repository, "run", "build.py").returncode == 0
+def test_a_built_package_may_be_renamed(repository, package):
     (repository / "ops").mkdir()
-    (repository / "_ext" / "my_lib").rename(repository / "ops" / "adding")
+    package.rename(repository / "ops" / "adding")
     test = TEST.replace("from _ext import my_lib", "from ops import adding as my_lib")
     (repository / "test.py").write_text(test)
     ran = ffi_ext_command(repository, "run", "test.py")
@@ -196,34 +214,23 @@ def test_keywords_and_iterables_as_lenient_as_the_originals(repository):
     build = build.replace(
         "sources=sources,", "sources=filter(None, sources), include_dirs={'src'},"
     )
-    (repository / "build.py").write_text(build)
-    built = ffi_ext_command(repository, "run", "build.py")
-    assert built.returncode == 0, built.stderr
     said = "ignores the unknown keyword 'langauge' (did you mean 'language'?)"
-    assert said in built.stderr
-    assert ffi_ext_command(repository, "run", "test.py").stdout == "fine\n"
+    assert said in built_and_tested(repository, build)
 
 
 def test_languages_that_distutils_did_not_know(repository):
-    (repository / "build.py").write_text(
-        BUILD.replace("headers=headers,", "headers=headers, language='cc',")
-    )
-    built = ffi_ext_command(repository, "run", "build.py")
-    assert built.returncode == 0, built.stderr
-    assert "ignores language='cc', which is 'c' or 'c++'" in built.stderr
-    assert ffi_ext_command(repository, "run", "test.py").stdout == "fine\n"
+    build = BUILD.replace("headers=headers,", "headers=headers, language='cc',")
+    said = "ignores language='cc', which is 'c' or 'c++'"
+    assert said in built_and_tested(repository, build)
 
 
 def test_sources_are_of_the_language_that_their_suffixes_say(repository):
     """language="c++" had distutils link as C++, and compile no C as that."""
-    (repository / "build.py").write_text(
-        BUILD.replace("headers=headers,", "headers=headers, language='c++',")
-    )
     with (repository / "src" / "my_lib.c").open("a") as source:
         source.write("#include <stdlib.h>\nint *of_c(int class) { return malloc(class); }\n")
-    built = ffi_ext_command(repository, "run", "build.py")
-    assert built.returncode == 0, built.stderr
-    assert ffi_ext_command(repository, "run", "test.py").stdout == "fine\n"
+    built_and_tested(
+        repository, BUILD.replace("headers=headers,", "headers=headers, language='c++',")
+    )
 
 
 SETUP = """
@@ -276,11 +283,8 @@ def test_build_extension_called_as_create_extension(repository, imported):
     build = BUILD.replace(
         "torch.utils.ffi import create_extension", "torch.utils.cpp_extension import " + imported
     )
-    (repository / "build.py").write_text(build.replace("create_extension(", name + "("))
-    built = ffi_ext_command(repository, "run", "build.py")
-    assert built.returncode == 0, built.stderr
-    assert "BuildExtension(name, headers, ...) is create_extension here" in built.stderr
-    assert ffi_ext_command(repository, "run", "test.py").stdout == "fine\n"
+    said = built_and_tested(repository, build.replace("create_extension(", name + "("))
+    assert "BuildExtension(name, headers, ...) is create_extension here" in said
 
 
 def test_build_extension_stays_the_command_that_it_is():
@@ -309,9 +313,7 @@ def test_asserts_are_left_out_as_by_distutils(repository):
         "{ return a; }", "{ assert(gone); return a; }"
     )
     (repository / "src" / "my_lib.c").write_text(source)
-    built = ffi_ext_command(repository, "run", "build.py")
-    assert built.returncode == 0, built.stderr
-    assert ffi_ext_command(repository, "run", "test.py").stdout == "fine\n"
+    built_and_tested(repository, BUILD)
     undefined = BUILD.replace("define_macros=defines", "undef_macros=['NDEBUG']")
     (repository / "build.py").write_text(undefined)
     built = ffi_ext_command(repository, "run", "build.py")
@@ -394,9 +396,12 @@ def test_what_else_an_old_script_asks_for_is_told(tmp_path, line, said):
     assert done.returncode == 1 and said in done.stderr.splitlines()[-1]
 
 
-@pytest.mark.parametrize("line", ["torch.zeros(2, 6 / 2)", "range(6 / 2)", "torch.ones(3)[2 / 2]"])
+@pytest.mark.parametrize(
+    "line",
+    ["import torch; torch.zeros(2, 6 / 2)", "range(6 / 2)", "import torch; torch.ones(3)[2 / 2]"],
+)
 def test_a_whole_number_that_became_a_float_is_told(tmp_path, line):
-    (tmp_path / "old.py").write_text(f"import torch\n{line}\n")
+    (tmp_path / "old.py").write_text(line)
     done = ffi_ext_command(tmp_path, "run", "old.py")
     assert done.returncode == 1 and "Python 2's / of whole numbers is //" in done.stderr
     (tmp_path / "other.py").write_text("raise TypeError('expected int, got str')\n")
@@ -588,20 +593,17 @@ def test_pip_in_a_script_builds_without_isolation(tmp_path):
 
 
 @pytest.mark.parametrize("when", ["before", "after"])
-def test_what_a_build_script_appends_to_the_package_stays(tmp_path, monkeypatch, when):
-    monkeypatch.setenv("FFI_EXT_CACHE", str(tmp_path / "cache"))
-    (tmp_path / "src").mkdir()
-    (tmp_path / "src" / "my_lib.h").write_text(HEADER)
-    (tmp_path / "src" / "my_lib.c").write_text(SOURCE)
+def test_what_a_build_script_appends_to_the_package_stays(repository, when):
+    build = (  # without torch, whose import takes longer than all else
+        "from ffi_ext import create_extension\n"
+        "ffi = create_extension('_ext.my_lib', 'src/my_lib.h', 'src/my_lib.c', relative_to=__file__)\n"
+    )
     append = "open('_ext/my_lib/__init__.py', 'a').write('\\nEXTRA = [int_to_float(3)]\\n')\n"
-    build = BUILD.split("if __name__")[0]
     steps = [append, "ffi.build()\n"] if when == "before" else ["ffi.build()\n", append]
-    (tmp_path / "build.py").write_text(build + "".join(steps))
-    monkeypatch.chdir(tmp_path)
+    (repository / "build.py").write_text(build + "".join(steps))
     for _ in range(2):
-        assert run.run(["build.py"]) == 0
-        text = (tmp_path / "_ext/my_lib/__init__.py").read_text()
+        assert python("build.py", cwd=repository).returncode == 0
+        text = (repository / "_ext/my_lib/__init__.py").read_text()
         assert text.count("EXTRA") == 1 and text.count("_bind(") == 1
-    code = "from _ext import my_lib; print(my_lib.EXTRA)"
-    done = python("-c", code)
+    done = python("-c", "from _ext import my_lib; print(my_lib.EXTRA)", cwd=repository)
     assert done.stdout.strip() == "[3.0]", done.stderr
