@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import json
 import os
+import shlex
 import shutil
 import sys
 import tempfile
@@ -142,11 +143,12 @@ class Build:
             seen: The states of files in the round before. One that is stamped later than now, by a
                 clock that was set back since, counts as unchanged if it had that state already.
         """
-        self.say(f"{label} {unit.shown}")
         started = cache.clock()
         output, depfile = temporary / f"{unit.key[:32]}.o", temporary / f"{unit.key[:32]}.d"
         output_flags = ["-MD", "-MF", str(depfile), "-o", str(output)]
         quick, _ = compile_command(self.plan, unit.source, unit.generated, quick=True)
+        command = f"\n{shlex.join(quick)}" if _says_all() else ""
+        self.say(f"{label} {unit.shown}{command}")
         status, log = self.compilers.run([*quick, *output_flags])
         again = bool(status) and quick != unit.command
         if again:
@@ -286,6 +288,8 @@ class Build:
 
     def link_once(self, command: list[str], temporary: Path) -> tuple[bytes, symbols_check.Missing]:
         output = temporary / self.plan.target.name
+        if _says_all():
+            self.say(f"linking {output.name}\n{shlex.join(command)}")
         status, log = self.compilers.run([*command, "-o", str(output)])
         if log.strip():
             self.say(log.rstrip())

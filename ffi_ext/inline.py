@@ -44,7 +44,9 @@ def _folder(root: Path, name: str, content: object) -> Path:
 
 def _checked_name(caller: str, name: object) -> str:
     if not isinstance(name, str) or not name.isidentifier() or keyword.iskeyword(name):
-        raise ValueError(f"{caller}() argument 'name': expected a Python identifier, got {name!r}")
+        raise ValueError(
+            f"{caller}() argument 'name': expected a Python identifier and no keyword, got {name!r}"
+        )
     return name
 
 

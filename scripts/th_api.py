@@ -21,6 +21,30 @@ The functions of PyTorch 0.3.1's C interface that sources may call, from the hea
 `THCharTensor_` and `THByteTensor_`; `THCuda<T>Tensor_` likewise, with `THCudaTensor_` for float. Half tensors
 have what makes, shapes, keeps and copies them. `Lapack_` is there for `float` and `double`.
 
+## Those that one needs most
+
+| call | does |
+|---|---|
+| `THFloatTensor_data(t)` | the pointer to the first element |
+| `THFloatTensor_nElement(t)`, `t->nDimension` | the number of elements, of dimensions |
+| `t->size[d]`, `t->stride[d]` | a size; how many elements further the next one lies |
+| `THFloatTensor_isContiguous(t)`, `THFloatTensor_isSameSizeAs(a, b)` | 1 or 0 |
+| `THFloatTensor_get2d(t, i, j)`, `THFloatTensor_set2d(t, i, j, value)` | one element, whatever the strides; `1d` to `4d` |
+| `TH_TENSOR_APPLY2(float, a, float, b, *a_data += *b_data;)` | a loop over all elements, whatever the strides; `APPLY` to `APPLY3` |
+| `THFloatTensor_resize2d(t, rows, columns)`, `THFloatTensor_resizeAs(t, like)` | another size; ask for `data` again afterwards |
+| `THFloatTensor_fill(t, 1)`, `THFloatTensor_zero(t)`, `THFloatTensor_copy(to, from)` | set all elements |
+| `THFloatTensor_cadd(out, a, 2, b)`, `THFloatTensor_cmul(out, a, b)`, `THFloatTensor_mul(out, a, 2)` | a + 2 b, a b, 2 a for each element |
+| `THFloatTensor_sumall(t)`, `THFloatTensor_maxall(t)` | one number |
+| `THFloatTensor_addmm(out, 1, c, 1, a, b)` | the product of matrices: 1 c + 1 a b |
+| `THFloatTensor_new()`, `THFloatTensor_newWithSize2d(rows, columns)`, `THFloatTensor_newClone(t)` | a new tensor: return it, or free it |
+| `THFloatTensor_newContiguous(t)` | the tensor itself or a copy that is contiguous: free it in both cases |
+| `THFloatTensor_free(t)`, `THFloatTensor_retain(t)` | give up a reference, take one |
+| `THArgCheck(condition, 2, "got %d", n)`, `THError("got %d", n)` | raise `ffi_ext.NativeError`; 2 is the argument's number |
+
+The prototypes stand in the headers, in the directory that `python -c "import ffi_ext; print(ffi_ext.get_include())"` prints.
+
+## Rules
+
 Functions of two tensors on each element (`cadd`, `cmul`, `ltTensor` ...) take both in the order of their elements: they
 need as many, not the same shape, and the result takes the first one's; nothing is broadcast. Dimensions and indices
 count from 0.

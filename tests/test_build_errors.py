@@ -36,7 +36,9 @@ def test_the_whole_output_where_it_is_asked_for(setting, is_told, project, monke
         make(project).build()
     assert "set FFI_EXT_VERBOSE=1" in str(caught.value)
     out = capfd.readouterr().out
-    assert ("[1/" in out and '"two"' in out) is is_told and bool(out) is is_told
+    # what is compiled, by which command, and what comes of it
+    said = ("[1/" in out, "-O3 -DNDEBUG" in out, '"two"' in out)
+    assert set(said) == {is_told} and bool(out) is is_told
 
 
 @pytest.mark.parametrize(

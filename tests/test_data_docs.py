@@ -21,17 +21,20 @@ def test_examples(tmp_path):
     assert names["batch"].shape[:2] == (2, 3) and names["batch"].shape[2] % 32 == 0
     assert len(names["sizes"]) == 2 and names["boxes"].shape[1] == 4
     assert names["state"] == {"seed": 1, "batch_size": 2, "epoch": 0, "batch": 1}
+    names = {}
     exec(configured, names)
     assert (
         len(names["loader"]) == 90000
         and names["loader"].batch_sampler.batch_sampler.batch_size == 2
     )
+    names = {}
     exec(own, names)
     Image.fromarray(np.zeros((4, 5, 3), np.uint8)).save(tmp_path / "a.png")
     image, label, index = names["Mine"]([tmp_path / "a.png"], [3])[0]
     assert image.shape == (3, 4, 5) and (label, index) == (3, 0)
+    own_names, names = names, {}
     exec(transform, names)
-    files = names["Mine"]([tmp_path / "a.png"] * 9, range(9), transforms=names["transforms"])
+    files = own_names["Mine"]([tmp_path / "a.png"] * 9, range(9), transforms=names["transforms"])
     Image.fromarray(np.full((4, 5, 3), 0xFF, np.uint8)).save(tmp_path / "a.png")
     runs = [[b[0].tensors for b in names["data"].Loader(files, seed=1)] for _ in range(2)]
     levels = {int(image.amax()) for image in runs[0]}
@@ -41,7 +44,7 @@ def test_examples(tmp_path):
 
 def test_the_folder_of_pictures(tmp_path, monkeypatch, capsys):
     """With small numbers, and its cut out of the middle beside Pillow's."""
-    first, _, example, *_ = re.findall(r"```python\n(.*?)```", TEXT, re.DOTALL)
+    _, _, example, *_ = re.findall(r"```python\n(.*?)```", TEXT, re.DOTALL)
     noise = np.random.default_rng(0)
     for part, kind, count in [("train", "cat", 2), ("train", "dog", 1), ("test", "dog", 3)]:
         (tmp_path / "pictures" / part / kind).mkdir(parents=True)
@@ -50,7 +53,6 @@ def test_the_folder_of_pictures(tmp_path, monkeypatch, capsys):
             Image.fromarray(pixels).save(tmp_path / f"pictures/{part}/{kind}/{number}.png")
     monkeypatch.chdir(tmp_path)
     names: dict = {}
-    exec(first, names)
     for number, small in [("224", "28"), ("256", "32"), ("64", "2")]:
         example = re.sub(rf"(?<!\.)\b{number}\b", small, example)
     exec(example, names)

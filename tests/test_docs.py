@@ -126,6 +126,13 @@ def test_links_lead_somewhere(document):
         assert (ROOT / named).exists(), named
 
 
+def test_functions_that_are_named_are_there():
+    table = (ROOT / "docs" / "th_api.md").read_text()
+    listed = set(re.findall(r"^\| `TH(?:Cuda)?<T>Tensor_(\w+)`", table, re.M))
+    named = {n for d in DOCUMENTS for n in re.findall(r"TH[A-Z]\w+Tensor_(\w+)", d.read_text())}
+    assert len(listed) > 200 and not named - listed
+
+
 def test_every_document_is_in_the_navigation():
     there = {path.name for path in DOCUMENTS[1:]}
     assert set(re.findall(r"(\w+\.md)$", (ROOT / "mkdocs.yml").read_text(), re.M)) == there

@@ -16,7 +16,7 @@ examples:
   ffi-ext build                                 the build script that lies here
   ffi-ext build tools/build.py                  that one; torch.utils.ffi is in place
   ffi-ext build my_lib.h my_lib.c               _ext.my_lib, below the current directory
-  ffi-ext build -n pkg._C a.h a.c k.cu --cuda   .cu sources are compiled by nvcc
+  ffi-ext build -n pkg._C a.h a.c k.cu          .cu sources are compiled by nvcc
 """
 
 
@@ -28,11 +28,20 @@ def add(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "-n", "--name", help="dotted name of the module; _ext.<first header> by default"
     )
-    parser.add_argument("--cuda", action="store_true", help="use the CUDA toolkit and <THC/THC.h>")
-    parser.add_argument("-I", dest="include_dirs", action="append", default=[], metavar="DIR")
-    parser.add_argument("-L", dest="library_dirs", action="append", default=[], metavar="DIR")
-    parser.add_argument("-l", dest="libraries", action="append", default=[], metavar="NAME")
-    parser.add_argument("-D", dest="macros", action="append", default=[], metavar="NAME[=VALUE]")
+    parser.add_argument(
+        "--cuda",
+        action="store_true",
+        help="for <THC/THC.h> in C sources; .cu sources have it unasked",
+    )
+    for flag, argument, metavar, meaning in (
+        ("-I", "include_dirs", "DIR", "headers lie there"),
+        ("-L", "library_dirs", "DIR", "libraries lie there"),
+        ("-l", "libraries", "NAME", "link with it: z is libz.so"),
+        ("-D", "macros", "NAME[=VALUE]", "define a macro, which headers see, too"),
+    ):
+        parser.add_argument(
+            flag, dest=argument, action="append", default=[], metavar=metavar, help=meaning
+        )
     parser.add_argument(
         "--cflag",
         action="append",
@@ -103,7 +112,8 @@ def _extension(headers: list[str], sources: list[str], options: argparse.Namespa
             **kwargs,
         ).build()
     except (FileNotFoundError, ValueError) as error:
-        return complain(str(error).replace("create_extension() argument", "argument"))
+        text = str(error).replace("create_extension() argument", "argument")
+        return complain(text.replace(" (relative paths start at the directory of relative_to)", ""))
     except BuildError as error:
         return complain(str(error), PROBLEMS)
     return OK

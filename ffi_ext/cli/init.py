@@ -108,7 +108,7 @@ dependencies = ["ffi-ext"]
 name = "NAME.kernels"
 headers = ["csrc/NAME.h"]
 sources = ["csrc/NAME.c"]
-# with_cuda = true, and .cu files in sources: nvcc compiles them
+# .cu files in sources are compiled by nvcc; with_cuda = true gives C sources <THC/THC.h>
 # define_macros, include_dirs, libraries, extra_compile_args ...: as of ffi_ext.create_extension
 
 [tool.setuptools]
@@ -143,7 +143,10 @@ GITIGNORE = "__pycache__/\n/build/\n/dist/\n*.egg-info/\n/NAME/kernels/\n"
 
 
 def add(parser: argparse.ArgumentParser) -> None:
-    parser.epilog = "example:\n  ffi-ext init my_ops && cd my_ops && pip install --no-build-isolation -e . && pytest"
+    parser.epilog = (
+        "example:\n  ffi-ext init my_ops && cd my_ops && pip install --no-build-isolation -e . && "
+        "python -m pytest"
+    )
     parser.add_argument("name", help="the package's name, an identifier such as my_ops")
     parser.add_argument("directory", nargs="?", help="where to; a new directory NAME by default")
 

@@ -28,13 +28,21 @@ def add(parser: argparse.ArgumentParser) -> None:
         "targets", nargs="+", metavar="TARGET", help="headers, or one generated package's directory"
     )
     parser.add_argument("-o", "--output", metavar="FILE", help="where to write it")
-    parser.add_argument("-I", dest="include_dirs", action="append", default=[], metavar="DIR")
+    parser.add_argument(
+        "-I",
+        dest="include_dirs",
+        action="append",
+        default=[],
+        metavar="DIR",
+        help="headers lie there",
+    )
     parser.add_argument("--check", action="store_true", help="write nothing, compare")
 
 
 def main(options: argparse.Namespace) -> int:
     from ffi_ext import cache
     from ffi_ext.errors import BuildError
+    from ffi_ext.toolchain import CUDA_SUFFIXES, CXX_SUFFIXES
 
     folder = Path(options.targets[0])
     output = Path(options.output) if options.output else None
@@ -57,6 +65,13 @@ def main(options: argparse.Namespace) -> int:
             package = shlex.quote(os.path.dirname(binaries[0]) or ".")
             return complain(
                 f"{binaries[0]} is no header: for a built module, ffi-ext stubs {package}"
+            )
+        sources = [
+            t for t in options.targets if Path(t).suffix in (".c", *CXX_SUFFIXES, *CUDA_SUFFIXES)
+        ]
+        if sources:
+            return complain(
+                f"{sources[0]} is a source: a stub has the functions of headers; name its header"
             )
         try:
             text = of_headers(options.targets, options.include_dirs)
