@@ -64,16 +64,27 @@ double prodall_Long(THLongTensor *t) { return THLongTensor_prodall(t); }
 double trace_Double(THDoubleTensor *t) { return THDoubleTensor_trace(t); }
 double dist_Double(THDoubleTensor *t, THDoubleTensor *u, double p) { return THDoubleTensor_dist(t, u, p); }
 void logspace_Double(THDoubleTensor *r, double a, double b, long n) { THDoubleTensor_logspace(r, a, b, n); }
-void blas_Double(THDoubleTensor *y, THDoubleTensor *x, THDoubleTensor *a, int which) {
-  double *Y = THDoubleTensor_data(y), *X = THDoubleTensor_data(x), *A = THDoubleTensor_data(a);
-  const long m = a->size[0], n = a->size[1];
+/* Matrices are column-major: of tensors whose first stride is 1, the second the leading dimension. */
+#define OF(t) THDoubleTensor_data(t), t->stride[t->nDimension - 1]
+#define LETTER(transposed) transposed ? 't' : 'n'
+void vectors(int which, THDoubleTensor *x, THDoubleTensor *y, double a) {
+  const long n = x->size[0];
   switch (which) {
-    case 0: THDoubleBlas_axpy(n, 2.5, X, 1, Y, 1); break;
-    case 1: THDoubleBlas_scal(n, -2, Y, 1); break;
-    case 2: THDoubleBlas_gemv('t', n, m, 2, A, n, X, 1, 3, Y, 1); break;
-    case 3: THDoubleBlas_ger(n, m, 2, X, 1, Y, 1, A, n); break;
-    case 4: THDoubleBlas_axpy(n / 2, 2.5, X + 1, 2, Y, 2); break;
+    case 0: THDoubleBlas_axpy(n, a, OF(x), OF(y)); break;
+    case 1: THDoubleBlas_copy(n, OF(x), OF(y)); break;
+    case 2: THDoubleBlas_swap(n, OF(x), OF(y)); break;
+    case 3: THDoubleBlas_scal(n, a, OF(y)); break;
   }
+}
+double dot(THDoubleTensor *x, THDoubleTensor *y) { return THDoubleBlas_dot(x->size[0], OF(x), OF(y)); }
+void gemv(int t, double alpha, THDoubleTensor *a, THDoubleTensor *x, double beta, THDoubleTensor *y) {
+  THDoubleBlas_gemv(LETTER(t), a->size[0], a->size[1], alpha, OF(a), OF(x), beta, OF(y));
+}
+void ger(double alpha, THDoubleTensor *x, THDoubleTensor *y, THDoubleTensor *a) {
+  THDoubleBlas_ger(a->size[0], a->size[1], alpha, OF(x), OF(y), OF(a));
+}
+void gemm(int ta, int tb, double alpha, THDoubleTensor *a, THDoubleTensor *b, double beta, THDoubleTensor *c) {
+  THDoubleBlas_gemm(LETTER(ta), LETTER(tb), c->size[0], c->size[1], a->size[!ta], alpha, OF(a), OF(b), beta, OF(c));
 }
 
 /* Which functions say yes, one decimal each. */
@@ -262,7 +273,11 @@ double prodall_Long(THLongTensor *t);
 double trace_Double(THDoubleTensor *t);
 double dist_Double(THDoubleTensor *t, THDoubleTensor *u, double p);
 void logspace_Double(THDoubleTensor *r, double a, double b, long n);
-void blas_Double(THDoubleTensor *y, THDoubleTensor *x, THDoubleTensor *a, int which);
+void vectors(int which, THDoubleTensor *x, THDoubleTensor *y, double a);
+double dot(THDoubleTensor *x, THDoubleTensor *y);
+void gemv(int t, double alpha, THDoubleTensor *a, THDoubleTensor *x, double beta, THDoubleTensor *y);
+void ger(double alpha, THDoubleTensor *x, THDoubleTensor *y, THDoubleTensor *a);
+void gemm(int ta, int tb, double alpha, THDoubleTensor *a, THDoubleTensor *b, double beta, THDoubleTensor *c);
 long structure(THFloatTensor *t, THLongTensor *sizes);
 long storages(THFloatTensor *out);
 int blocks(void);
@@ -338,26 +353,57 @@ def test_numbers_of_whole_tensors(th):
     np.testing.assert_allclose(out.numpy(), np.logspace(-1, 2, 7))
 
 
-def test_blas(th):
-    a, x = torch.rand(6, 6).double(), torch.rand(6).double()
-    for which, expected in enumerate(
-        [
-            lambda y: y + 2.5 * x,
-            lambda y: -2 * y,
-            lambda y: 2 * a @ x + 3 * y,
-            None,
-            lambda y: torch.where(torch.arange(6) % 2 == 0, y + 2.5 * x[[1, 0, 3, 0, 5, 0]], y),
-        ]
-    ):
-        y = torch.rand(6).double()
-        if expected:
-            want = expected(y)
-            th.blas_Double(y, x, a, which)
-            torch.testing.assert_close(y, want)
-        else:  # ger: a += 2 x y', column-major
-            b, want = a.clone(), a + 2 * y[:, None] * x[None]
-            th.blas_Double(y, x, b, which)
-            torch.testing.assert_close(b, want)
+def spread(values):
+    """The same in memory with gaps of NaN: a vector of stride 3, a column-major matrix with two unused rows."""
+    values = torch.as_tensor(values)
+    if values.dim() == 1:
+        return torch.full((len(values), 3), torch.nan, dtype=torch.float64)[:, 0].copy_(values)
+    room = torch.full(values.t().shape, torch.nan, dtype=torch.float64)
+    return torch.nn.functional.pad(room, (0, 2), value=torch.nan)[:, :-2].t().copy_(values)
+
+
+def written(function, out, want):
+    """What lies in the gaps must stay."""
+    function(out)
+    np.testing.assert_allclose(out.numpy(), want)
+    last = sum((n - 1) * step for n, step in zip(out.shape, out.stride(), strict=True))
+    memory = torch.as_strided(out, (last + 1,), (1,))
+    assert memory.isfinite().sum() == out.numel()
+
+
+def test_blas_of_vectors(th):
+    x, y = np.random.default_rng(0).random((2, 5))
+    written(lambda out: th.vectors(0, spread(x), out, 2.5), spread(y), y + 2.5 * x)
+    written(lambda out: th.vectors(1, spread(x), out, 0), spread(y), x)
+    other = spread(y)
+    written(lambda out: th.vectors(2, other, out, 0), spread(x), y)
+    assert other.tolist() == x.tolist()
+    written(lambda out: th.vectors(3, out, out, -2), spread(y), -2 * y)
+    written(lambda out: th.vectors(3, out, out, 0), spread(y * np.nan), 0 * y)
+    assert th.dot(spread(x), spread(y)) == pytest.approx(x @ y)
+
+
+@pytest.mark.parametrize("shape", [(3, 5), (5, 3)])
+def test_blas_of_a_matrix_and_vectors(th, shape):
+    a, x, y = (np.random.default_rng(1).random(n) for n in (shape, shape[1], shape[0]))
+    for beta, before in ((3, y), (0, y * np.nan)):  # nothing of what is multiplied by 0
+        want = 2 * a @ x + (beta * y if beta else 0)
+        written(lambda out: th.gemv(0, 2, spread(a), spread(x), beta, out), spread(before), want)
+        turned = spread(np.ascontiguousarray(a.T))
+        written(lambda out: th.gemv(1, 2, turned, spread(x), beta, out), spread(before), want)
+    written(lambda out: th.ger(2, spread(y), spread(x), out), spread(a), a + 2 * np.outer(y, x))
+
+
+@pytest.mark.parametrize("rows", [2, 5])
+@pytest.mark.parametrize("ta", [0, 1])
+@pytest.mark.parametrize("tb", [0, 1])
+def test_blas_of_matrices(th, ta, tb, rows):
+    r = np.random.default_rng(2)
+    a, b, c = r.random((rows, 4)), r.random((4, 3)), r.random((rows, 3))
+    left, right = spread(np.ascontiguousarray(a.T) if ta else a), spread(b.T.copy() if tb else b)
+    for beta, before in ((3, c), (0, c * np.nan)):
+        want = 2 * a @ b + (beta * c if beta else 0)
+        written(lambda out: th.gemm(ta, tb, 2, left, right, beta, out), spread(before), want)
 
 
 def test_structure(th):
