@@ -66,7 +66,8 @@ def create_extension(
         **kwargs: As of a setuptools Extension: define_macros, undef_macros, include_dirs,
             library_dirs, libraries, runtime_library_dirs, extra_objects, extra_compile_args (a
             list, of which .cu sources get what headers see, such as -DN=4, or a dict with "cc", "cxx"
-            and "nvcc"), extra_link_args, depends, language, source_extension, py_limited_api.
+            and "nvcc"), extra_link_args, depends, language, source_extension, py_limited_api, optional (setuptools
+            leaves it out if it cannot be built).
 
     Returns:
         A cffi.FFI. Its `build()` compiles and installs the module; `compile()`,
@@ -348,7 +349,7 @@ def _added(before: str, now: str) -> str:
 def _for_setuptools(given: Arguments, limited: bool) -> dict[str, Any]:
     """The keywords for cffi's set_source, as a setuptools Extension takes them."""
     options, sources = given.options, given.sources
-    keywords = {k: v for k, v in options.items() if k not in ("source_extension", "optional")}
+    keywords = {k: v for k, v in options.items() if k != "source_extension"}
     args = options.get("extra_compile_args", {})
     cxx = any(path.suffix in toolchain.CXX_SUFFIXES for path in sources)
     in_c = not cxx and options.get("language") != "c++"

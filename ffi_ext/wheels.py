@@ -8,6 +8,8 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+from ffi_ext.errors import BuildError
+
 
 def finalize(distribution: Any) -> None:
     """setuptools calls this for every project (an entry point); most have no [tool.ffi-ext]."""
@@ -138,7 +140,12 @@ def _command(base: Any) -> Any:
 
                 place = self.get_finalized_command("build_py").get_package_dir(table["name"])
                 extension.refuse_to_replace(Path(place, "__init__.py"), table["name"])
-                _build(table, Path(self.build_lib).absolute())
+                try:
+                    _build(table, Path(self.build_lib).absolute())
+                except BuildError as error:
+                    if not table.get("optional"):
+                        raise
+                    self.warn(f"{table['name']} is optional, and is left out: {error}")
 
         def get_ext_filename(self, fullname: str) -> str:
             from ffi_ext import toolchain
@@ -179,6 +186,10 @@ def _command(base: Any) -> Any:
                 if getattr(ext, "_ffi_ext", None) is None:
                     continue
                 folder, binary = os.path.split(self.get_ext_filename(ext.name))
+                if ext._ffi_ext.get("optional") and not os.path.exists(
+                    os.path.join(self.build_lib, folder, binary)
+                ):
+                    continue
                 place = packages.get_package_dir(ext.name.rpartition(".")[0])
                 for name in (binary, "__init__.py", "__init__.pyi"):
                     yield os.path.join(self.build_lib, folder, name), os.path.join(place, name)

@@ -326,7 +326,11 @@ def test_autograd_in_one_line(my_lib, registered):
             "add_forward",
             "writes no gradient: name its outputs grad_<input>, as in grad_a or grad_b",
         ),
-        ("add_forward", "number", "parameter 'grad_by' .* grad_<input> .of a tensor, without const"),
+        (
+            "add_forward",
+            "number",
+            "parameter 'grad_by' .* grad_<input> .of a tensor, without const",
+        ),
         ("old_forward", "unscaled", "takes no gradient that comes in: name it grad_out, or give"),
     ],
 )
@@ -692,7 +696,9 @@ def test_arguments_of_python_functions_by_name():
     def forward(x, low=0.0, high=1.0, *, by=1.0):
         return x.clamp(low, high) * by
 
-    clamp = library.differentiable(forward, lambda grad, x, low, high: grad * (x > low) * (x < high))
+    clamp = library.differentiable(
+        forward, lambda grad, x, low, high: grad * (x > low) * (x < high)
+    )
     x = torch.tensor([-1.0, 2.0, 4.0], requires_grad=True)
     y = clamp(x, high=3.0)
     y.sum().backward()

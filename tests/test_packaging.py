@@ -18,7 +18,7 @@ from pathlib import Path
 import pytest
 import setuptools
 
-from ffi_ext import cli, toolchain, wheel_tags, wheels
+from ffi_ext import BuildError, cli, create_extension, toolchain, wheel_tags, wheels
 from tests.binaries import FREE_THREADED, OWN_SUFFIX, OWN_WHEEL_TAG, SUFFIX, WHEEL_TAG
 
 ROOT = Path(__file__).parent.parent
@@ -359,6 +359,23 @@ def test_the_tags_of_wheels(source, given, limited, tag, tmp_path, monkeypatch):
     own = f"cp3{sys.version_info.minor}-cp3{sys.version_info.minor}{'t' * FREE_THREADED}"
     for _ in range(2):  # for the name, and for what is inside
         assert "-".join(command.get_tag()[:2]) == (own if tag == "own" else tag)
+
+
+def test_an_optional_extension_that_cannot_be_built_is_left_out(tmp_path, monkeypatch, caplog):
+    """As setuptools does it: with a warning."""
+    one = ("pkg.one", "#error no\n", "verbose = false\n")
+    with pytest.raises(BuildError, match="#error no"):
+        distribution_of(tmp_path, monkeypatch, *one).run_command("build_ext")
+    table = f"{one[2]}optional = true\n"
+    distribution = distribution_of(tmp_path, monkeypatch, *one[:2], table)
+    command = distribution.get_command_obj("build_ext")
+    command.inplace = True
+    distribution.run_command("build_ext")
+    assert "pkg.one is optional, and is left out" in caplog.text
+    assert not list(tmp_path.rglob("_one.*.so"))
+    given = {"headers": "one.h", "sources": "one.c", "relative_to": str(tmp_path / "build.py")}
+    made = create_extension("other.one", package=True, optional=True, **given)
+    assert made.distutils_extension(str(tmp_path)).optional
 
 
 def test_the_headers_of_a_source_distribution(tmp_path, monkeypatch):

@@ -386,11 +386,17 @@ def test_blas_of_vectors(th):
 @pytest.mark.parametrize("shape", [(3, 5), (5, 3)])
 def test_blas_of_a_matrix_and_vectors(th, shape):
     a, x, y = (np.random.default_rng(1).random(n) for n in (shape, shape[1], shape[0]))
+    turned = spread(np.ascontiguousarray(a.T))
     for beta, before in ((3, y), (0, y * np.nan)):  # nothing of what is multiplied by 0
         want = 2 * a @ x + (beta * y if beta else 0)
-        written(lambda out: th.gemv(0, 2, spread(a), spread(x), beta, out), spread(before), want)
-        turned = spread(np.ascontiguousarray(a.T))
-        written(lambda out: th.gemv(1, 2, turned, spread(x), beta, out), spread(before), want)
+        written(
+            lambda out, beta=beta: th.gemv(0, 2, spread(a), spread(x), beta, out),
+            spread(before),
+            want,
+        )
+        written(
+            lambda out, beta=beta: th.gemv(1, 2, turned, spread(x), beta, out), spread(before), want
+        )
     written(lambda out: th.ger(2, spread(y), spread(x), out), spread(a), a + 2 * np.outer(y, x))
 
 
@@ -403,7 +409,9 @@ def test_blas_of_matrices(th, ta, tb, rows):
     left, right = spread(np.ascontiguousarray(a.T) if ta else a), spread(b.T.copy() if tb else b)
     for beta, before in ((3, c), (0, c * np.nan)):
         want = 2 * a @ b + (beta * c if beta else 0)
-        written(lambda out: th.gemm(ta, tb, 2, left, right, beta, out), spread(before), want)
+        written(
+            lambda out, beta=beta: th.gemm(ta, tb, 2, left, right, beta, out), spread(before), want
+        )
 
 
 def test_structure(th):
