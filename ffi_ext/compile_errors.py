@@ -33,7 +33,7 @@ _C_COMPLAINT = re.compile(  # which g++ words differently
 )
 # A header, as gcc and clang say it; gcc says the same of programs, plugins and objects, without a line.
 _NOT_FOUND = re.compile(
-    r"[\d>]: (?:fatal )?error: ([\w./+-]+): No such file or directory|'([\w./+-]+)' file not found"
+    r"[\d>]: (?:fatal )?error: ([\w./\\+-]+): No such file or directory|'([\w./\\+-]+)' file not found"
 )
 # Before the library's name, as GNU's linkers, lld, mold and Apple's say it.
 _NO_LIBRARY = r"(?:cannot find -l|unable to find library -l|library not found(?: for -l|: ))"
@@ -199,6 +199,8 @@ def _hint(text: str) -> str:
 
 
 def _missing_header(name: str) -> str:
+    if "\\" in name:
+        return "a path of Windows: write it with /, which works there, too"
     if name in ("Python.h", "pyconfig.h"):
         return (
             f"Python's own headers are not in {sysconfig.get_paths()['include']}: apt install python3-dev (dnf install "

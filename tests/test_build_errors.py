@@ -221,6 +221,7 @@ def test_a_full_disk_is_the_cause_of_what_it_makes_go_missing():
     [
         ("omp.h", "apt install libomp-dev"),
         ("no/such.h", "is the directory of such.h in include_dirs?"),
+        (r"TH\TH.h", "a path of Windows: write it with /"),
     ],
 )
 def test_a_missing_header_as_clang_tells_it(name, hint):

@@ -132,8 +132,8 @@ def test_scripts_that_look_for_the_toolkit_beside_nvcc_find_it(tmp_path):
     run(tmp_path, "locates.py", **environment)
     # CMake notes nvcc's path for the make that is another command.
     run(tmp_path, "--", "sh", "-c", "$(cat noted) -c kernel.cu -arch=sm_35", **environment)
-    nested = ["-m", "ffi_ext", "run", "--", "nvcc", "-c", "kernel.cu", "-arch=sm_37"]
-    run(tmp_path, "--", sys.executable, *nested, **environment)
+    nested = f"{sys.executable} -m ffi_ext run -- nvcc -c kernel.cu -arch=sm_37"
+    run(tmp_path, "--", "sh", "-c", nested, **environment)
     lines = (tmp_path / "lines").read_text().splitlines()
     assert len(lines) == 3
     assert all(line.startswith("-c kernel.cu -gencode=arch=compute_80") for line in lines), lines

@@ -413,7 +413,19 @@ def test_the_manner_of_published_packages(tmp_path):
             None,
             "1: install_requires is no",
         ),
-        ("options = {'cffi_modules': 1}\nsetup(**options)\n", None, "2: setup() gets cffi_modules"),
+        (
+            "options = {'cffi_modules': 1}\nsetup(**options)\n",
+            None,
+            "2: setup() gets its extensions",
+        ),
+        (  # as the bindings of warp-ctc have it
+            "from torch.utils.ffi import create_extension\n"
+            "setup(ext_modules=[create_extension('a', 'a.h', ['a.c']).distutils_extension()])\n",
+            "from ffi_ext import create_extension\n"
+            'setup(install_requires=["ffi-ext"], '
+            "ext_modules=[create_extension('a', 'a.h', ['a.c']).distutils_extension()])\n",
+            "",
+        ),
     ],
 )
 def test_what_a_setup_requires(tmp_path, old, new, note):
@@ -426,6 +438,23 @@ def test_what_a_setup_requires(tmp_path, old, new, note):
     assert len(notes) == bool(note) and note in "".join(notes)
     (tmp_path / "setup.py").write_text(new or old)
     assert port.port([tmp_path], []) == []
+
+
+def test_names_that_run_alone_brings_back_are_told(tmp_path):
+    (tmp_path / "loss.py").write_text(
+        "from torch.nn.modules.loss import _assert_no_grad\nimport torch\n"
+        "try:\n    from torch._six import inf\nexcept ImportError:\n    from math import inf\n"
+    )
+    (tmp_path / "data.py").write_text("import torch\nisinstance(1, torch._six.int_classes)\n")
+    notes: list[str] = []
+    assert port.port([tmp_path], notes) == []
+    data, loss = notes
+    assert data.startswith(f"{tmp_path / 'data.py'}:2: torch has no torch._six any more: ")
+    assert "int_classes int" in data
+    assert loss == (
+        f"{tmp_path / 'loss.py'}:1: torch has no torch.nn.modules.loss._assert_no_grad any more: leave its import "
+        "and its calls out"
+    )
 
 
 def test_a_pyproject_that_is_there_is_told(tmp_path):

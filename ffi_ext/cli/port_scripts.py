@@ -11,6 +11,7 @@ from pathlib import PurePath
 
 from ffi_ext.cli.edits import Source, last_name, with_import
 from ffi_ext.cli.survey import is_called_build_extension
+from ffi_ext.cli.survey_names import BROUGHT_BACK, optional_imports
 
 OLD = "torch.utils.ffi"
 # What a number's name looks like, for `.data[0]`, which on anything longer was an index.
@@ -97,8 +98,9 @@ def _import(node: ast.Import) -> list[str] | None:
 
 
 def setup(text: str, file: PurePath, notes: list[str]) -> tuple[str, bool]:
-    """A setup.py with cffi_modules asks for ffi-ext when it is installed. Returns whether it is one."""
-    if "cffi_modules" not in text:
+    """A setup.py that builds extensions asks for ffi-ext when it is installed. Returns whether it is one."""
+    of_its_own = "create_extension" in text and ".distutils_extension" in text
+    if "cffi_modules" not in text and not of_its_own:
         return text, False
     source = Source(text)
     found = False
@@ -106,23 +108,27 @@ def setup(text: str, file: PurePath, notes: list[str]) -> tuple[str, bool]:
         if not (isinstance(node, ast.Call) and last_name(node.func) == "setup"):
             continue
         keywords = {keyword.arg: keyword for keyword in node.keywords}
-        if "cffi_modules" in keywords:
+        modules = keywords.get("cffi_modules") or (of_its_own and keywords.get("ext_modules"))
+        if modules:
             found = True
-            _require(source, keywords, file, notes)
+            _require(source, keywords, modules, file, notes)
         elif None in keywords:  # **options
             notes.append(
-                f"{file}:{node.lineno}: setup() gets cffi_modules by **: add 'ffi-ext' to install_requires, and to the "
-                "requires of [build-system] in a pyproject.toml"
+                f"{file}:{node.lineno}: setup() gets its extensions by **: add 'ffi-ext' to install_requires, and to "
+                "the requires of [build-system] in a pyproject.toml"
             )
     return source.result(), found
 
 
 def _require(
-    source: Source, keywords: dict[str | None, ast.keyword], file: PurePath, notes: list[str]
+    source: Source,
+    keywords: dict[str | None, ast.keyword],
+    modules: ast.keyword,
+    file: PurePath,
+    notes: list[str],
 ) -> None:
     """ffi-ext among install_requires, which a setup.py may not have."""
     if "install_requires" not in keywords:
-        modules = keywords["cffi_modules"]
         start = source.span(modules)[0]
         before = source.text[source.line_start(modules.lineno) : start]
         source.edit(
@@ -141,6 +147,28 @@ def _require(
         notes.append(
             f"{file}:{required.lineno}: install_requires is no list here: add 'ffi-ext' to what it is"
         )
+
+
+def gone(text: str, file: PurePath, notes: list[str]) -> None:
+    """Names of torch's that `ffi-ext run` brings back, and nothing does for a script that runs by itself."""
+    if not any(name.rpartition(".")[2] in text for name in BROUGHT_BACK):
+        return
+    tree = ast.parse(text)
+    optional = set(optional_imports(tree))
+    told: set[str] = set()
+    for node in ast.walk(tree):
+        names: set[str] = set()
+        if isinstance(node, ast.ImportFrom) and node.module and not node.level:
+            names = {node.module, *(f"{node.module}.{alias.name}" for alias in node.names)}
+        elif isinstance(node, ast.Import):
+            names = {alias.name for alias in node.names}
+        elif isinstance(node, ast.Attribute):
+            names = {ast.unparse(node)}
+        for name in names & set(BROUGHT_BACK) - told:
+            if node not in optional:
+                told.add(name)
+                line = node.lineno  # type: ignore[attr-defined]
+                notes.append(f"{file}:{line}: torch has no {name} any more: {BROUGHT_BACK[name]}")
 
 
 def first_elements(text: str, file: PurePath, notes: list[str]) -> str:

@@ -55,12 +55,12 @@ SEEN = ("numpy", "scipy", "torch")
 # Names that may be missing here: ffi_ext brings them, the repository fills them, or they are in other builds of torch
 # (with CUDA) and in Python on Windows.
 FILLED = (legacy.NAME, "torch.ops.", "torch.classes.", "torch._C._", "ctypes.win", "ctypes.Win")
-# What `ffi-ext run` brings back, beside torch.utils.ffi.
-BROUGHT_BACK = (
-    "torch._six",
-    "torch.nn.modules.loss._assert_no_grad",
-    "torch.utils.data.dataloader.numpy_type_map",
-)
+# What `ffi-ext run` brings back, beside torch.utils.ffi, and what to write instead.
+BROUGHT_BACK = {
+    "torch._six": "string_classes is (str, bytes), int_classes int, container_abcs collections.abc, inf math.inf",
+    "torch.nn.modules.loss._assert_no_grad": "leave its import and its calls out",
+    "torch.utils.data.dataloader.numpy_type_map": "torch.as_tensor takes NumPy's numbers of every type",
+}
 
 
 def _is_installed(name: str) -> bool:

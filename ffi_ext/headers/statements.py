@@ -140,9 +140,9 @@ def _statement(text: str, header: Path, original: list[str], line: int) -> list[
     where = f"{header.name}:{line}"
     declaration = _clean(text)
     packed = "packed" in text and _PACKED.search(text) is not None
-    unknown = "{" in text and "lig" in text and _ALIGNED.search(text)
-    unknown = unknown or (":" in text and layouts.has_unknown_width(declaration))
-    if unknown and (asked := layouts.without_fields(declaration, set())):
+    aligned = "{" in text and "lig" in text and _ALIGNED.search(text)
+    wide = ":" in text and layouts.has_unknown_width(declaration)
+    if (aligned or wide) and (asked := layouts.without_fields(declaration, set())):
         declaration, packed = asked, False
     if "vector_size" in text:
         declaration = declaration.replace("typedef", "typedef _Vector", 1)
