@@ -12,7 +12,7 @@ import torch.nn.functional as F
 kernels = pytest.importorskip("_ext.kernels", reason="run `python build_ffi.py` first")
 
 from data.ops import broadcast_shapes, normalize_image  # noqa: E402
-from resnet.ops import frozen_batch_norm, nms, roi_align  # noqa: E402
+from resnet.ops import box_iou, frozen_batch_norm, nms, roi_align  # noqa: E402
 from tests.operators import ROIS  # noqa: E402
 
 DTYPES = [torch.float32, torch.float64]
@@ -435,6 +435,15 @@ def test_results_of_any_strides(layout, channels):
 
     for ours, dense in zip(results(layout), results("contiguous"), strict=True):
         torch.testing.assert_close(ours, dense, rtol=1e-6, atol=1e-6)
+
+
+def test_box_iou_of_any_strides():
+    """Of more pairs than one thread takes, whose rows do not lie in one piece."""
+    corners = torch.rand(300, 2) * 50
+    boxes = torch.cat([corners, corners + 20], 1)
+    iou = torch.zeros(200, 600).t()[::2]
+    kernels.box_iou_forward_float(boxes, boxes[:200], 0, iou)
+    assert torch.equal(iou, box_iou(boxes, boxes[:200]))
 
 
 @pytest.mark.parametrize("layout", ["contiguous", "strided"])
