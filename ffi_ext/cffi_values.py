@@ -189,8 +189,10 @@ def convert(function: Function, index: int, value: object) -> tuple[int, object]
         hint = _hint(ffi, c_type, value) or _hint_of_field(ffi, c_type, str(error))
         raise refusal(function, index, f"{error}{hint}") from None
     except KeyError as error:  # of a dict for a struct
-        fields = f"; {c_type.cname} has {_fields(c_type)}" if c_type.kind == "struct" else ""
-        raise refusal(function, index, f"no field is named {error}{fields}") from None
+        has = ""
+        if c_type.kind == "struct":
+            has = f"; {c_type.cname} has {', '.join(name for name, _ in c_type.fields)}"
+        raise refusal(function, index, f"no field is named {error}{has}") from None
     except (OverflowError, ValueError, IndexError) as error:
         raise refusal(function, index, str(error), type(error)) from None
 
@@ -206,10 +208,6 @@ def _is_whole(ffi: Any, value: object) -> bool:
 def _cell(ffi: Any, c_type: Any, value: object) -> Any:
     """An array of one, since `ffi.new(type, None)` would leave the value unset."""
     return ffi.new(ffi.getctype(c_type, "[1]"), [value])
-
-
-def _fields(c_type: Any) -> str:
-    return ", ".join(name for name, _ in c_type.fields)
 
 
 _parameters = functools.cache(ctext.parameters_of)  # by prototype

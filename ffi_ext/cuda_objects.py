@@ -34,7 +34,8 @@ def objects(paths: Sequence[str]) -> Objects:
         source = source_of(path)
         dead = path.exists() and _calls_removed_runtime(path)
         usable = path.exists() and not dead
-        if usable and not (compiles and source is not None and _is_older(path, source)):
+        is_stale = usable and source is not None and path.stat().st_mtime < source.stat().st_mtime
+        if usable and not (compiles and is_stale):
             present.append(text)
         elif compiles and source is not None:
             rebuilt.append(source)
@@ -90,10 +91,6 @@ def is_compiled_cuda(path: str) -> bool:
         return b"__cudaRegisterFatBinary" in Path(path).read_bytes()
     except OSError:
         return False
-
-
-def _is_older(path: Path, source: Path) -> bool:
-    return path.stat().st_mtime < source.stat().st_mtime
 
 
 def _calls_removed_runtime(path: Path) -> bool:

@@ -191,8 +191,8 @@ def _files(argument: str, value: object, base: Path) -> tuple[Path, ...]:
             kind, near = "does not exist", []
             if path.exists():
                 kind = "is a directory" if path.is_dir() else "is no regular file"
-            else:
-                near = difflib.get_close_matches(path.name, _siblings(path), n=1)
+            elif path.parent.is_dir():
+                near = difflib.get_close_matches(path.name, os.listdir(path.parent), n=1)
             hint = f"; did you mean {near[0]}?" if near else ""
             places = f"in {base} (relative paths start at the directory of relative_to)"
             where = "" if os.path.isabs(text) else f" {places}"
@@ -221,10 +221,6 @@ def joined(base: Path, text: str) -> str:
     if os.sep == "/" and not os.path.exists(path):
         path = os.path.join(base, text.replace("\\", "/"))
     return path
-
-
-def _siblings(path: Path) -> list[str]:
-    return os.listdir(path.parent) if path.parent.is_dir() else []
 
 
 def absolute(arguments: dict[str, Any]) -> dict[str, Any]:

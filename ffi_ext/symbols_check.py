@@ -61,8 +61,8 @@ def find(binary: Path, declared: dict[str, str], link: list[str], temporary: Pat
         return Missing()
     if not any(name.startswith("PyInit") for name in found.defined):
         raise _no_library("it does not define the function that Python calls at the import")
-    runtime = runtime_names()
-    suspects = [n for n in found.undefined if n not in runtime and not _in_process(n)]
+    runtime, process = runtime_names(), ctypes.CDLL(None)  # which has the C library's and Python's
+    suspects = [n for n in found.undefined if n not in runtime and not hasattr(process, n)]
     if not suspects:
         return Missing()
     nowhere = sorted(_unresolved(link, temporary).intersection(suspects))
@@ -196,8 +196,3 @@ def _unresolved(link: list[str], temporary: Path) -> set[str]:
     _, log = toolchain.run([*link, *options, "-o", str(temporary / "trial")])
     found = _UNRESOLVED.findall(log)
     return {name or other for name, other in found}
-
-
-def _in_process(name: str) -> bool:
-    """Whether the C library or the interpreter has it (cos, getpid ...)."""
-    return hasattr(ctypes.CDLL(None), name)

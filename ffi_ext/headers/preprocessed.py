@@ -29,7 +29,8 @@ def split(text: str, header: Path) -> tuple[list[Statement], list[Statement], di
     """The header's own statements, those of the files it includes, and its own macros."""
     pieces: list[_Piece] = []
     macros: dict[str, str] = {}
-    here, line, mine, packing = header, 1, False, ""
+    here, line, mine = header, 1, False
+    packing = ""
     outer: list[str] = []  # what #pragma pack(pop) goes back to
     unfinished: list[str] = []  # the header's rows since the last file that it includes
     within = 0  # enum { #include "names.def" }: the header's line that it is the text of
@@ -55,14 +56,7 @@ def split(text: str, header: Path) -> tuple[list[Statement], list[Statement], di
         if not pieces:
             pieces.append((here, line, [], False))
         if row.startswith("#"):
-            if pack := _PACK.match(row):
-                words = [word.strip() for word in pack[1].split(",")]
-                if words[0] == "push":
-                    outer.append(packing)
-                if words[0] == "pop":
-                    packing = outer.pop() if outer else ""
-                elif words[-1].isdigit() or words == [""]:
-                    packing = {"": "", "1": "packed"}.get(words[-1], "aligned")
+            packing = _packing_after(row, packing, outer)
             row = ""
         elif packing:
             row = re.sub(r"\b(?:struct|union)\b", rf"\g<0> __attribute__(({packing}))", row)
@@ -80,6 +74,21 @@ def split(text: str, header: Path) -> tuple[list[Statement], list[Statement], di
         for s in statements_of(_PROTOTYPE.sub("", rows), path, [])
     ]
     return own, foreign, macros
+
+
+def _packing_after(row: str, packing: str, outer: list[str]) -> str:
+    """The attribute of structs behind a directive: "packed" or "aligned" by a #pragma pack, else ""."""
+    pack = _PACK.match(row)
+    if pack is None:
+        return packing
+    words = [word.strip() for word in pack[1].split(",")]
+    if words[0] == "push":
+        outer.append(packing)
+    if words[0] == "pop":
+        return outer.pop() if outer else ""
+    if words[-1].isdigit() or words == [""]:
+        return {"": "", "1": "packed"}.get(words[-1], "aligned")
+    return packing
 
 
 def macros_of(texts: Iterable[str]) -> set[str]:
