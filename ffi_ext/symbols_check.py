@@ -193,6 +193,11 @@ def _unresolved(link: list[str], temporary: Path) -> set[str]:
     """The names that the libraries of the link do not have either."""
     options = ["-Wl,--no-demangle", "-Wl,--unresolved-symbols=report-all"]
     options += ["-Wl,-z,defs", "-Wl,--warn-unresolved-symbols"]  # mold asks for the first
-    _, log = toolchain.run([*link, *options, "-o", str(temporary / "trial")])
+    options += ["-o", str(temporary / "trial")]
+    status, log = toolchain.run([*link, *options])
+    if status:  # GNU's ld looks into what libraries need themselves, and then wants it named
+        at = next(index for index, word in enumerate(link) if word.endswith(".o"))
+        deep = [*link[:at], "-Wl,--copy-dt-needed-entries", *link[at:]]
+        _, log = toolchain.run([*deep, *options])
     found = _UNRESOLVED.findall(log)
     return {name or other for name, other in found}

@@ -160,6 +160,20 @@ def test_another_library_brings_what_the_first_lacks(far, capfd):
     assert capfd.readouterr().err == ""
 
 
+def test_a_header_that_calls_what_the_library_needs_itself(far, capfd):
+    """What the library lacks is found then, too."""
+    header = "int deep(void);\nstatic inline int far_through(void) { return deep(); }\n"
+    (far / "include" / "upper.h").write_text(f"{header}int far_up(void);\nint far_odd(int n);\n")
+    (far / "deep.c").write_text("int deep(void) { return 4; }\n")
+    (far / "upper.c").write_text("int deep(void);\nint far_up(void) { return deep(); }\n")
+    for name, needs in (("deep", []), ("upper", [f"-L{far / 'lib'}", "-ldeep"])):
+        command = ["gcc", "-shared", "-fPIC", "-o", far / "lib" / f"lib{name}.so", far / f"{name}.c"]
+        subprocess.run([*command, *needs, f"-Wl,-rpath,{far / 'lib'}"], check=True)
+    module = ffi_ext.load("far_up", headers="upper.h", **{**linked(far), "libraries": ["upper"]})
+    assert (module.far_up(), module.far_through()) == (4, 4)
+    assert "the libraries do not have far_odd: calling it raises" in capfd.readouterr().err
+
+
 def test_a_library_that_is_not_named_is_an_error(far):
     with pytest.raises(
         BuildError,
