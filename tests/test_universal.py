@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 
-from ffi_ext import toolchain, universal
+from ffi_ext import elf, toolchain, universal
 from tests.binaries import OWN_SUFFIX, SUFFIX
 
 HEADER = "int twice(int x);\n"
@@ -109,6 +109,21 @@ def test_other_files_are_not_taken(tmp_path, content):
     (tmp_path / "_a.abi3.so").write_bytes(content)
     assert not universal.is_universal(tmp_path / "_a.abi3.so")
     assert universal.Finder.find_spec("any._a", [str(tmp_path)]) is None
+
+
+def test_c_as_cffi_wrote_it_before_2_1_compiles(tmp_path):
+    """It includes no more than this; of later versions generated C includes the others itself."""
+    source = tmp_path / "old.c"
+    source.write_text(
+        "#include <Python.h>\n#include <stddef.h>\n"
+        "void f(size_t n) { void *p = n < 640 ? alloca(n) : PyObject_Malloc(n); memset(p, 0, n); }\n"
+        "#if PY_MAJOR_VERSION >= 3\nPyMODINIT_FUNC PyInit_old(void) { return NULL; }\n#endif\n"
+    )
+    compiler = [*toolchain.c_compiler().command, *toolchain.c_standard(), *toolchain.QUICK]
+    binary = tmp_path / "old.so"
+    command = [*compiler, f"-I{toolchain.PYTHON_H}", "-fPIC", "-shared", source, "-o", binary]
+    subprocess.run(command, check=True)
+    assert "PyInit_old" in elf.symbols(binary).defined
 
 
 def test_every_python_has_what_our_header_declares():

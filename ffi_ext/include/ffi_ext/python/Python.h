@@ -8,6 +8,10 @@
 #include <assert.h>
 #include <stddef.h>
 #include <sys/types.h>
+/* As Python's own does: cffi before 2.1 does not include what it calls, and writes for Python 2 where no version is said. */
+#include <stdlib.h>
+#include <string.h>
+#define PY_MAJOR_VERSION 3
 
 #ifdef __cplusplus
 #define PyMODINIT_FUNC extern "C" __attribute__((visibility("default"))) PyObject *
