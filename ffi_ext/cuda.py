@@ -49,7 +49,7 @@ def home() -> Path | None:
     """The toolkit's directory: CUDA_HOME, CUDA_PATH, nvcc on PATH, the usual place, pip's nvidia-cuda-nvcc."""
     for variable in ("CUDA_HOME", "CUDA_PATH"):
         value = os.environ.get(variable)
-        if value and Path(value).is_dir() and not _is_ours(Path(value, "bin")):
+        if value and Path(value).is_dir() and not _is_ours(os.path.join(value, "bin")):
             return Path(value)
     compiler = real_nvcc_on_path()
     if compiler:
@@ -64,15 +64,15 @@ def home() -> Path | None:
     return USUAL if USUAL.is_dir() else None
 
 
-def _is_ours(folder: Path) -> bool:
+def _is_ours(folder: str) -> bool:
     """Whether its nvcc is the one that `ffi-ext run` puts before the toolkit's, and that calls the toolkit's."""
-    return (folder / OURS).exists()
+    return os.path.exists(os.path.join(folder, OURS))  # of a folder that may not be read: no
 
 
 def real_nvcc_on_path() -> str | None:
     """nvcc on PATH, but for ours."""
     entries = os.environ.get("PATH", os.defpath).split(os.pathsep)
-    theirs = [entry for entry in entries if not _is_ours(Path(entry))]
+    theirs = [entry for entry in entries if not _is_ours(entry)]
     return shutil.which("nvcc", path=os.pathsep.join(theirs))
 
 
