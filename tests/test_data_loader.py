@@ -108,6 +108,9 @@ def test_two_epochs_resumed_anywhere_give_the_same_batches():
         while len(got) < 10:
             got += kept(resumed)
         assert_equal(got, expected)
+    # numbers that torch.load(weights_only=True) takes, and json
+    state = data.Loader(shapes(), np.int64(3), seed=np.uint32(9)).state_dict()
+    assert {type(value) for value in state.values()} == {int}
     with pytest.raises(ValueError, match="seed 9, this one's is 1: it would give other batches"):
         data.Loader(shapes(), seed=1).load_state_dict(make().state_dict())
     with pytest.raises(ValueError, match="batch_size 3, this one's is 4: it would give other"):
