@@ -144,7 +144,7 @@ class Loader:
             raise ValueError(
                 "Loader: batch_sampler decides on batch_size, shuffle and drop_last: leave them out"
             )
-        self.dataset, self.seed = dataset, seed
+        self.dataset, self.seed = dataset, int(seed)  # torch.load takes no NumPy number in a state
         if batch_sampler is None:
             sampler = EpochSampler(len(dataset), shuffle=shuffle, seed=seed)
             batch_sampler = BatchSampler(sampler, int(batch_size), drop_last)

@@ -104,7 +104,7 @@ class GroupedBatchSampler(Sampler[list[int]]):
     ) -> None:
         check_whole("GroupedBatchSampler: batch_size", batch_size, 1)
         self.sampler, self.groups = sampler, list(groups)
-        self.batch_size, self.drop_uneven = batch_size, drop_uneven
+        self.batch_size, self.drop_uneven = int(batch_size), drop_uneven
 
     def set_epoch(self, epoch: int) -> None:
         """Passed on to the sampler."""

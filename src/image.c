@@ -40,10 +40,10 @@ static double filter_support(int64_t in, int64_t out, int antialias) {
   return antialias && scale > 1.0 ? scale : 1.0;
 }
 
-/* The most taps that an output needs. */
+/* The most taps that an output needs: pixels whose centres are less than the support away on either
+ * side. */
 static int64_t filter_taps(int64_t in, int64_t out, int antialias) {
-  const double support = filter_support(in, out, antialias);
-  const int64_t taps = support == 1.0 ? 2 : (int64_t)ceil(support) * 2 + 1;
+  const int64_t taps = (int64_t)ceil(filter_support(in, out, antialias)) * 2;
   return taps < in ? taps : in;
 }
 

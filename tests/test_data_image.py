@@ -42,6 +42,18 @@ def test_like_pillow_within_one_grey_level(size, crop):
     assert np.abs(grey_levels(image, size, crop=crop) - np.asarray(expected, int)).max() <= 1
 
 
+@pytest.mark.parametrize("length", [1, 2, 3, 5, 8, 12, 17, 24, 60])
+def test_every_scale_like_pillow_in_floating_point(length):
+    """Of a row and of a column; Pillow rounds nothing where its pixels are floats."""
+    row = np.random.default_rng(length).integers(0, 256, (1, length, 1), dtype=np.uint8)
+    given = Image.fromarray(row[..., 0].astype(np.float32))
+    for other in range(1, 40):
+        expected = np.asarray(given.resize((other, 1), Image.Resampling.BILINEAR))
+        for image, size in ((row, (1, other)), (row.transpose(1, 0, 2).copy(), (other, 1))):
+            found = prepare_image(image, torch.empty(1, *size), mean=[0.0], std=[1.0])
+            np.testing.assert_allclose(found.numpy().ravel(), expected.ravel(), atol=1e-3)
+
+
 @pytest.mark.parametrize("size", SIZES)
 def test_like_opencv_within_one_grey_level(size):
     cv2 = pytest.importorskip("cv2", reason="needs opencv-python-headless")

@@ -109,6 +109,13 @@ def test_two_epochs_resumed_anywhere_give_the_same_batches():
         while len(got) < 10:
             got += kept(resumed)
         assert_equal(got, expected)
+    # numbers that torch.load(weights_only=True) takes, and json
+    grouped = data.GroupedBatchSampler(range(4), [0] * 4, np.int64(2))
+    for loader in (
+        data.Loader(shapes(), np.int64(3), seed=np.uint32(9)),
+        data.Loader(shapes(), batch_sampler=grouped),
+    ):
+        assert {type(value) for value in loader.state_dict().values()} == {int}
     with pytest.raises(ValueError, match="seed 9, this one's is 1: it would give other batches"):
         data.Loader(shapes(), seed=1).load_state_dict(make().state_dict())
     with pytest.raises(ValueError, match="batch_size 3, this one's is 4: it would give other"):

@@ -426,10 +426,7 @@ def test_bad_arguments_are_explained(plain):
         (lambda: ops.sigmoid_focal_loss(boxes, torch.tensor([1, 2, 5])), "class 5 of row 2"),
         (lambda: ops.sigmoid_focal_loss(boxes, boxes, reduction="max"), "none, mean, sum"),
         (lambda: ops.sigmoid_focal_loss(boxes, boxes, gamma=-1), "gamma must not be negative"),
-        (
-            lambda: ops.sigmoid_focal_loss(boxes, boxes, 2.0, 0.25),
-            "alpha must be .* got 2.0; gamma",
-        ),
+        (lambda: ops.sigmoid_focal_loss(boxes, boxes, 2.0, 0.25), "alpha must .* got 2.0; gamma"),
         (lambda: ops.sigmoid_focal_loss(boxes, boxes, math.nan), "alpha must be a number from 0"),
         (lambda: ops.sigmoid_focal_loss(boxes, boxes > 0.5), "dense targets are of a floating"),
         (
