@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import sys
 from pathlib import Path
 
 import numpy as np
@@ -74,21 +73,8 @@ long numbers_of(const ffi_ext_tensor *a, const ffi_ext_tensor *b) {
 
 
 @pytest.fixture(scope="module")
-def module(tmp_path_factory):
-    import importlib
-
-    from ffi_ext import create_extension
-
-    folder = tmp_path_factory.mktemp("c_interface")
-    (folder / "t.h").write_text(HEADER)
-    (folder / "t.c").write_text(SOURCE)
-    place = str(folder / "build.py")
-    create_extension("c_interface", ["t.h"], ["t.c"], relative_to=place, verbose=False).build()
-    sys.path.insert(0, str(folder))
-    try:
-        return importlib.import_module("c_interface")
-    finally:
-        sys.path.remove(str(folder))
+def module(build_once):
+    return build_once(HEADER, SOURCE)
 
 
 def what_c_sees(module, tensor) -> str:
@@ -389,7 +375,7 @@ def test_encoding_is_undone_by_decoding(constraint):
 
 def test_the_python_tier_gives_the_same(module):
     code = (
-        "import sys; sys.path.insert(0, sys.argv[1]); import torch, c_interface as m\n"
+        f"import torch, {module.__name__} as m\n"
         "t = torch.zeros(300, dtype=torch.uint8)\n"
         "x = torch.zeros(1, 2, 1, 2, 1, 2, 1, 2, 1, 3, dtype=torch.bfloat16)\n"
         "print(bytes(t[:m.seen(x, t)].tolist()).decode())\n"
@@ -397,8 +383,7 @@ def test_the_python_tier_gives_the_same(module):
         "except ValueError as error: print(str(error).splitlines()[0])\n"
     )
 
-    folder = str(Path(module.__file__).parent.parent)
-    ran = python("-c", code, folder, FFI_EXT_TIER="python")
+    ran = python("-c", code, cwd=Path(module.__file__).parents[2], FFI_EXT_TIER="python")
     first, second = ran.stdout.splitlines()
     assert first.startswith("15 2 10 48 1.0 [1 2 1 2 1 2 1 2 1 3 /48"), ran.stderr
     assert second == "shapes() argument 1 'a': expected the shape (N, _, 3), got (2, 3)"

@@ -4,15 +4,15 @@ from __future__ import annotations
 
 import contextlib
 import gc
-import importlib
 import sys
 import threading
+from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
 
-from ffi_ext import NativeError, create_extension, load_inline
+from ffi_ext import NativeError, load_inline
 from tests.processes import python
 from tests.reliability import children, ways
 
@@ -104,26 +104,8 @@ void make_own(int64_t n) { THFloatStorage_newWithAllocator(n, &THDefaultAllocato
 
 
 @pytest.fixture(scope="module")
-def home(tmp_path_factory):
-    return tmp_path_factory.mktemp("records")
-
-
-@pytest.fixture(scope="module")
-def lib(home):
-    (home / "records.h").write_text(HEADER)
-    (home / "records.c").write_text(SOURCE)
-    create_extension(
-        "_records.records",
-        ["records.h"],
-        ["records.c"],
-        relative_to=str(home / "build.py"),
-        verbose=False,
-    ).build()
-    sys.path.insert(0, str(home))
-    try:
-        return importlib.import_module("_records.records")
-    finally:
-        sys.path.remove(str(home))
+def lib(build_once):
+    return build_once(HEADER, SOURCE)
 
 
 def still_works(lib) -> None:
@@ -300,8 +282,9 @@ print(deepest)
 
 
 @pytest.mark.parametrize(("kilobytes", "depth"), [(128, 1), (1024, 20), (8192, 1000)])
-def test_nested_calls_on_small_stacks(lib, home, kilobytes, depth):
-    code = STACK.format(path=str(home), module=lib.__name__, depth=depth, size=kilobytes << 10)
+def test_nested_calls_on_small_stacks(lib, kilobytes, depth):
+    home = str(Path(lib.__file__).parents[2])
+    code = STACK.format(path=home, module=lib.__name__, depth=depth, size=kilobytes << 10)
     done = python("-c", code)
     assert done.returncode == 0, (done.returncode, done.stderr[-500:])
     assert int(done.stdout) >= min(depth, 90)

@@ -66,7 +66,7 @@ EXTRA = {
 
 
 @pytest.fixture(scope="module")
-def th(tmp_path_factory):
+def th(build_once):
     heads = dict(EXTRA)
     for real, c_type in TYPES.items():
         for name, text in {
@@ -80,18 +80,8 @@ def th(tmp_path_factory):
             )
             names = ", ".join(part.split()[-1].lstrip("*") for part in parameters.split(","))
             heads[f"void {real}_{name}({parameters})"] = f"TH{real}Tensor_{name}({names});"
-    folder = tmp_path_factory.mktemp("along")
-    (folder / "along.h").write_text("".join(f"{head};\n" for head in heads))
     body = "".join(f"{head} {{ {code} }}\n" for head, code in heads.items())
-    (folder / "along.c").write_text(f"#include <TH/TH.h>\n{body}")
-    with pytest.MonkeyPatch.context() as patch:
-        patch.syspath_prepend(str(folder))
-        ffi_ext.create_extension(
-            "th_along", "along.h", ["along.c"], verbose=False, relative_to=str(folder / "build.py")
-        ).build()
-        import th_along
-
-        yield th_along
+    return build_once("".join(f"{head};\n" for head in heads), f"#include <TH/TH.h>\n{body}")
 
 
 @pytest.fixture(params=TYPES)

@@ -198,19 +198,8 @@ def wrappers() -> tuple[str, str]:
 
 
 @pytest.fixture(scope="module")
-def th(tmp_path_factory):
-    folder = tmp_path_factory.mktemp("maths")
-    header, source = wrappers()
-    (folder / "maths.h").write_text(header)
-    (folder / "maths.c").write_text(source)
-    with pytest.MonkeyPatch.context() as patch:
-        patch.syspath_prepend(str(folder))
-        ffi_ext.create_extension(
-            "th_maths", "maths.h", ["maths.c"], verbose=False, relative_to=str(folder / "build.py")
-        ).build()
-        import th_maths
-
-        yield th_maths
+def th(build_once):
+    return build_once(*wrappers())
 
 
 def inputs(real, low=-50, high=50):

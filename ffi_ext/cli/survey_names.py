@@ -186,9 +186,8 @@ def _imported(node: ast.AST, local: set[str]) -> Iterator[tuple[str, object, str
             if first not in local:
                 module = _module(alias.name)
                 lost = "" if _is_there(alias.name) else alias.name
-                yield (
-                    (alias.asname, module, lost) if alias.asname else (first, _module(first), lost)
-                )
+                name, value = (alias.asname, module) if alias.asname else (first, _module(first))
+                yield name, value, lost
     elif isinstance(node, ast.ImportFrom) and node.module and not node.level:
         if node.module.partition(".")[0] in local:
             return
@@ -201,7 +200,7 @@ def _imported(node: ast.AST, local: set[str]) -> Iterator[tuple[str, object, str
 
 
 def _is_there(path: str) -> bool:
-    """Whether a module is installed; another library's than those of SEEN need not be."""
+    """Whether a module is installed, or of a library that is not looked at (see SEEN)."""
     return path.partition(".")[0] not in SEEN or _is_installed(path)
 
 

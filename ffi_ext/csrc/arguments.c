@@ -4,12 +4,17 @@
 #include "call.h"
 #include "cuda_device.h"
 
-static void refuse(ffi_call *c, int index, PyObject *value, PyObject *type) {
-  PyObject *nothing =
-      PyObject_CallFunction(ffi_hook.refuse, "OiOO", (PyObject *)c->function, index, value, type);
+/* What a hook that only raises has returned: nothing. */
+static int raised(PyObject *nothing) {
   Py_XDECREF(nothing);
   if (!PyErr_Occurred())
     PyErr_SetString(PyExc_SystemError, "ffi_ext: an argument was refused without a reason");
+  return -1;
+}
+
+static int refuse(ffi_call *c, int index, PyObject *value, PyObject *type) {
+  return raised(
+      PyObject_CallFunction(ffi_hook.refuse, "OiOO", (PyObject *)c->function, index, value, type));
 }
 
 /* An int from whatever has __index__ (NumPy's integers too), or a cdata integer; not from floats,
@@ -47,10 +52,7 @@ static int take_signed(ffi_call *c, int index, PyObject *value, unsigned bits, f
   Py_DECREF(number);
   if (taken == -1 && !overflow && PyErr_Occurred()) return -1;
   if (!overflow && bits < 64) overflow = taken >> (bits - 1) != 0 && taken >> (bits - 1) != -1;
-  if (overflow) {
-    refuse(c, index, value, PyExc_OverflowError);
-    return -1;
-  }
+  if (overflow) return refuse(c, index, value, PyExc_OverflowError);
   slot->i = taken;
   return 0;
 }
@@ -67,10 +69,7 @@ static int take_unsigned(ffi_call *c, int index, PyObject *value, unsigned bits,
     PyErr_Clear();
     overflow = 1;
   }
-  if (overflow || (bits < 64 && taken >> bits)) {
-    refuse(c, index, value, PyExc_OverflowError);
-    return -1;
-  }
+  if (overflow || (bits < 64 && taken >> bits)) return refuse(c, index, value, PyExc_OverflowError);
   slot->u = taken;
   return 0;
 }
@@ -80,20 +79,13 @@ static int take_double(ffi_call *c, int index, PyObject *value, double *out) {
     *out = PyFloat_AsDouble(value);
     return 0;
   }
-  if (ffi_is_tensor(value)) {
-    refuse(c, index, value, PyExc_TypeError);
-    return -1;
-  }
+  if (ffi_is_tensor(value)) return refuse(c, index, value, PyExc_TypeError);
   *out = PyFloat_AsDouble(value);
   if (*out != -1.0 || !PyErr_Occurred()) return 0;
-  if (PyErr_ExceptionMatches(PyExc_TypeError)) {
-    PyErr_Clear();
-    refuse(c, index, value, PyExc_TypeError);
-  } else if (PyLong_Check(value)) { /* too large for a double */
-    PyErr_Clear();
-    refuse(c, index, value, PyExc_OverflowError);
-  }
-  return -1;
+  const int other = PyErr_ExceptionMatches(PyExc_TypeError);
+  if (!other && !PyLong_Check(value)) return -1; /* of its own __float__ */
+  PyErr_Clear();
+  return refuse(c, index, value, other ? PyExc_TypeError : PyExc_OverflowError);
 }
 
 int ffi_take_pair(ffi_call *c, PyObject *pair, ffi_ext_slot *slot) {
@@ -168,10 +160,7 @@ static int unfit(ffi_call *c, int index, PyObject *const *args) {
   PyObject *nothing =
       given ? PyObject_CallFunction(ffi_hook.unfit, "OO", (PyObject *)c->function, given) : NULL;
   Py_XDECREF(given);
-  Py_XDECREF(nothing);
-  if (!PyErr_Occurred())
-    PyErr_SetString(PyExc_SystemError, "ffi_ext: an argument was refused without a reason");
-  return -1;
+  return raised(nothing);
 }
 
 /* The call's GPU is that of its CUDA tensors, which lie on one. */

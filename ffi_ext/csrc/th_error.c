@@ -41,18 +41,20 @@ static void report(const char *text) {
   ffi_throw(text); /* a handler that returns must not let the caller go on */
 }
 
-static void append_place(char *text, size_t room, int length, const char *file, int line) {
+enum { ROOM = FFI_TH_TEXT + FFI_TEXT_ROOM };
+
+static void write_error(char *text, const char *file, int line, const char *fmt, va_list values) {
+  int length = vsnprintf(text, FFI_TH_TEXT, fmt, values);
   if (length < 0 || (size_t)length >= FFI_TH_TEXT) length = FFI_TH_TEXT - 1;
-  snprintf(text + length, room - (size_t)length, " at %s:%d", file, line);
+  snprintf(text + length, ROOM - (size_t)length, " at %s:%d", file, line);
 }
 
 void _THError(const char *file, const int line, const char *fmt, ...) {
-  char text[FFI_TH_TEXT + FFI_TEXT_ROOM];
-  va_list arguments;
-  va_start(arguments, fmt);
-  int length = vsnprintf(text, FFI_TH_TEXT, fmt, arguments);
-  va_end(arguments);
-  append_place(text, sizeof text, length, file, line);
+  char text[ROOM];
+  va_list values;
+  va_start(values, fmt);
+  write_error(text, file, line, fmt, values);
+  va_end(values);
   report(text);
 }
 
@@ -67,12 +69,11 @@ void _THAssertionFailed(const char *file, const int line, const char *exp, const
 
 void _THArgCheck(const char *file, int line, int condition, int argNumber, const char *fmt, ...) {
   if (condition) return;
-  char text[FFI_TH_TEXT + FFI_TEXT_ROOM];
-  va_list arguments;
-  va_start(arguments, fmt);
-  int length = vsnprintf(text, FFI_TH_TEXT, fmt, arguments);
-  va_end(arguments);
-  append_place(text, sizeof text, length, file, line);
+  char text[ROOM];
+  va_list values;
+  va_start(values, fmt);
+  write_error(text, file, line, fmt, values);
+  va_end(values);
   const argument_handler *handler = thread_argument.call ? &thread_argument : &default_argument;
   handler->call(argNumber, text, handler->data);
   raise_argument_error(argNumber, text, NULL);
