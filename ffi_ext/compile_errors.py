@@ -135,6 +135,20 @@ _HINTS = (
 _CUDA_HEADERS = ("cub/", "cublas", "cufft", "curand", "cusolver", "cusparse", "npp", "thrust/")
 
 
+_UNDECLARED = re.compile(
+    r"^([^\n:]+:\d+):\d+: warning: (?:implicit declaration of|call to undeclared) function '(\w+)",
+    re.M,
+)
+# gcc knows the types of these, and takes them
+_BUILT_IN = re.compile(r"incompatible implicit declaration of built-in function '(\w+)")
+
+
+def undeclared(log: str) -> list[tuple[str, str]]:
+    """The functions that were called without a declaration: FILE:LINE, and the name."""
+    built_in = set(_BUILT_IN.findall(log))
+    return [(where, name) for where, name in _UNDECLARED.findall(log) if name not in built_in]
+
+
 def explain(action: str, log: str) -> BuildError:
     """The error to raise for a compiler that failed.
 
