@@ -83,10 +83,7 @@ _HINTS = (
         r'class "__half" has no member "x"',
         "the bits of a half are __half_as_ushort(value), and THC_half2float(value) is its number",
     ),
-    (
-        r"unknown type name 'bool'",
-        'C needs #include <stdbool.h> for bool before C23: extra_compile_args=["-std=gnu23"]',
-    ),
+    (r"unknown type name 'bool'", "C before C23 has bool in <stdbool.h>: #include it"),
     (
         r"(?m)^ *\d+ \| .*(?:\b__(?:global|device)__\b|<<<|\b(?:block|thread)Idx\b)",
         "this is CUDA, which nvcc compiles: name the file .cu",
