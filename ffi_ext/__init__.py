@@ -1,4 +1,8 @@
-"""torch.utils.ffi.create_extension for today's PyTorch."""
+"""torch.utils.ffi.create_extension for today's PyTorch.
+
+`create_extension` describes an extension, whose `build()` makes the module; `load` and `load_inline` build and import
+in one call. `ffi_ext.library` has gradients and operators; `install` brings torch.utils.ffi back.
+"""
 
 from __future__ import annotations
 
@@ -39,7 +43,7 @@ _HOMES = {
 
 
 def get_include() -> str:
-    """The directory to put on a C compiler's include path for <TH/TH.h> and <ffi_ext/abi.h>."""
+    """The directory to put on a C compiler's include path for <ffi_ext.h>, <TH/TH.h> and <THC/THC.h>."""
     from ffi_ext.paths import INCLUDE
 
     return str(INCLUDE)

@@ -83,10 +83,7 @@ _HINTS = (
         r'class "__half" has no member "x"',
         "the bits of a half are __half_as_ushort(value), and THC_half2float(value) is its number",
     ),
-    (
-        r"unknown type name 'bool'",
-        'C needs #include <stdbool.h> for bool before C23: extra_compile_args=["-std=gnu23"]',
-    ),
+    (r"unknown type name 'bool'", "C before C23 has bool in <stdbool.h>: #include it"),
     (
         r"(?m)^ *\d+ \| .*(?:\b__(?:global|device)__\b|<<<|\b(?:block|thread)Idx\b)",
         "this is CUDA, which nvcc compiles: name the file .cu",
@@ -133,6 +130,20 @@ _HINTS = (
     ),
 )
 _CUDA_HEADERS = ("cub/", "cublas", "cufft", "curand", "cusolver", "cusparse", "npp", "thrust/")
+
+
+_UNDECLARED = re.compile(
+    r"^([^\n:]+:\d+):\d+: warning: (?:implicit declaration of|call to undeclared) function '(\w+)",
+    re.M,
+)
+# gcc knows the types of these, and takes them
+_BUILT_IN = re.compile(r"incompatible implicit declaration of built-in function '(\w+)")
+
+
+def undeclared(log: str) -> list[tuple[str, str]]:
+    """The functions that were called without a declaration: FILE:LINE, and the name."""
+    built_in = set(_BUILT_IN.findall(log))
+    return [(where, name) for where, name in _UNDECLARED.findall(log) if name not in built_in]
 
 
 def explain(action: str, log: str) -> BuildError:

@@ -125,7 +125,7 @@ testpaths = ["tests"]
 README = """\
 # DISTRIBUTION
 
-    pip install --no-build-isolation -e .     # builds NAME/kernels; again after a change of csrc/
+    pip install --no-build-isolation -e . pytest     # builds NAME/kernels; again after a change of csrc/
     python -m pytest
     pip wheel --no-build-isolation --no-deps -w dist .    # one wheel for every Python from 3.10 on
 
@@ -144,7 +144,7 @@ GITIGNORE = "__pycache__/\n/build/\n/dist/\n*.egg-info/\n/NAME/kernels/\n"
 
 def add(parser: argparse.ArgumentParser) -> None:
     parser.epilog = (
-        "example:\n  ffi-ext init my_ops && cd my_ops && pip install --no-build-isolation -e . && "
+        "example:\n  ffi-ext init my_ops && cd my_ops && pip install --no-build-isolation -e . pytest && "
         "python -m pytest"
     )
     parser.add_argument("name", help="the package's name, an identifier such as my_ops")
@@ -191,6 +191,6 @@ def main(options: argparse.Namespace) -> int:
         )
     for file in made:
         print(f"made {file}")
-    command = f"cd {shlex.quote(str(folder))} && pip install --no-build-isolation -e . && python -m pytest"
+    command = f"cd {shlex.quote(str(folder))} && pip install --no-build-isolation -e . pytest && python -m pytest"
     print(f"next: {coloured(command, BOLD)}")
     return OK
