@@ -103,7 +103,7 @@ def test_the_wheel_of_ffi_ext(wheelhouse):
     runtime = {line.split()[1].split(">")[0] for line in required if "extra ==" not in line}
     assert runtime == {"torch", "cffi", "numpy", "setuptools", "filelock"}
     assert "Requires-Dist: setuptools>=70.1" in required  # for --no-build-isolation; see wheels.py
-    assert "Requires-Dist: filelock>=3.12" in required  # the first that locks for all threads of a process
+    assert "Requires-Dist: filelock>=3.12" in required  # the first whose locks all threads share
 
 
 @pytest.mark.parametrize(
