@@ -82,6 +82,9 @@ def run(words: list[str], seconds: float, log: Path | None) -> str:
         environment["PYTORCH_NO_CUDA_MEMORY_CACHING"] = "1"
     with contextlib.ExitStack() as stack:
         output = stack.enter_context(log.open("w")) if log else None
+        # A SIGTERM meanwhile would leave behind a child whose number is not known yet.
+        free = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGTERM})
+        stack.callback(signal.pthread_sigmask, signal.SIG_SETMASK, free)
         child = subprocess.Popen(
             words,
             cwd=ROOT,
@@ -89,8 +92,10 @@ def run(words: list[str], seconds: float, log: Path | None) -> str:
             stdout=output,
             stderr=subprocess.STDOUT,
             start_new_session=True,
+            preexec_fn=lambda: signal.pthread_sigmask(signal.SIG_SETMASK, free),
         )
         try:
+            signal.pthread_sigmask(signal.SIG_SETMASK, free)
             status = child.wait(seconds)
         except BaseException as error:
             os.killpg(child.pid, signal.SIGKILL)
