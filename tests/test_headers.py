@@ -1119,3 +1119,28 @@ double sum(struct point p, enum colour c);
     assert (module.RED_AGAIN, module.OTHER, module.OTHER_BLUE) == (0, 2, 4)
     assert module.sum({"x": 4, "y": [0, 2.5]}, module.BLUE) == 8.5
     assert module.sum.__doc__.endswith("The sum.") and "of_another_header" not in module.__all__
+
+
+def test_functions_that_are_declared_by_their_type(build):
+    header = """
+    typedef double fold(const float *values, int n);
+    typedef int (*choose(int which))(int);
+    /* The sum. */
+    extern fold sum, *chosen;
+    choose one_of;
+    """
+    source = f"""{header}
+    double sum(const float *values, int n) {{ double s = 0; while (n--) s += values[n]; return s; }}
+    double (*chosen)(const float *, int) = sum;
+    static int next(int n) {{ return n + 1; }}
+    int (*one_of(int which))(int) {{ return next; }}
+    """
+    module = build(header, source)
+    assert module.sum(np.float32([1, 2, 0.5]), 3) == 3.5 and module.sum.__doc__.endswith("The sum.")
+    assert module.one_of(0)(4) == 5 and module.__all__ == ["sum", "one_of", "chosen"]
+
+
+def test_a_name_for_an_enum_behind_it(build):
+    header = "enum hue { RED, BLUE = 3 };\ntypedef enum hue hue;\nhue same(hue of);\n"
+    module = build(header, header + "hue same(hue of) { return of; }\n")
+    assert module.same(module.BLUE) == 3

@@ -21,6 +21,7 @@ DECLARED = "int f(const THFloatTensor *t, long n, float by, const float *a)"
         "signed f(struct THFloatTensor const *t, unsigned long n, float by, float *restrict a) {",
         "TH_API int f(THTensor *t, index n, real by, real *a) {",  # typedefs and macros may be the same
         "int f(ARGUMENTS) {",
+        "int f(THFloatTensor *t, size_t n, float by, float *a) {",
         "__attribute__((noinline)) int f(THFloatTensor *t, long n, float by, float *a) {",
         '__attribute__((target("fma"))) EXPORT(float, 2) f(THFloatTensor *t, long n, float by, float *a) {',
         "/* int f(int n) { */ static int g(int f) {",
@@ -42,6 +43,9 @@ def test_no_parameters_in_either_way():
     [
         "int f(const THDoubleTensor *t, long n, float by, const float *a) {",
         "int f(const THFloatTensor *t, int n, float by, const float *a) {",
+        "static int f(const THFloatTensor *t, uint32_t n, float by, const float *a) {",
+        "TH_API int f(struct THDoubleTensor const *t, long n, float by, const float *a) {",
+        "int f(const THFloatTensor *t, unsigned short n, float by, const float *a) {",
         "int f(const THFloatTensor *t, long n, double by, const float *a) {",
         "int f(const THFloatTensor *t, long n, float by, const double *a) {",
         "int f(const THFloatTensor *t, long n, float by, float **a) {",

@@ -99,7 +99,7 @@ def _declare_all(
         return statements.file_of(statement.where) in of_libraries
 
     kept = [s for s in kept if not _is_opaque_variable(ffi, s, of_library(s))]
-    kept = [s for s in kept if not _is_nameless(ffi, s)]
+    kept = [_with_parameters(ffi, s) for s in kept if not _is_nameless(ffi, s)]
     for statement in kept:
         header_errors.refuse_opaque(ffi, statement)
     variables = [s for s in kept if s.kind == VARIABLE]
@@ -212,6 +212,16 @@ def _is_nameless(ffi: cffi.FFI, statement: Statement) -> bool:
                 del declared[key]
                 return True
     return False
+
+
+def _with_parameters(ffi: cffi.FFI, statement: Statement) -> Statement:
+    """A function that is declared by the name of its type, `typedef int op(int); op add;`, as `int add(int);`."""
+    entry = ffi._parser._declarations.get(f"function {statement.name}")  # type: ignore[attr-defined]
+    if statement.kind != VARIABLE or not entry:
+        return statement
+    parameters = [*map(_c_name, entry[0].args), *(["..."] if entry[0].ellipsis else [])]
+    declared = f"{statement.name}({', '.join(parameters) or 'void'})"
+    return replace(statement, kind=FUNCTION, declaration=f"{entry[0].result.get_c_name(declared)};")
 
 
 def _is_const(in_cffi: dict[str, Any], name: str) -> bool:

@@ -11,7 +11,7 @@ from ffi_ext import types
 from ffi_ext.errors import HeaderError
 from ffi_ext.headers import ctext, layouts
 from ffi_ext.headers.preprocess import Reader
-from ffi_ext.headers.statements import FUNCTION, NOT_IN_PYTHON, TYPE, Statement
+from ffi_ext.headers.statements import FUNCTION, NOT_IN_PYTHON, Statement
 
 _TAG = re.compile(r"\b(?:struct|union)\s+(\w+)")
 
@@ -48,9 +48,8 @@ def needed(
 
     by_name: dict[str, dict[tuple[bool, bool], Statement]] = {}
     for statement in (*kept, *foreign):
-        if statement.kind == TYPE:
-            for name in (*statement.defines, *statement.enumerators):
-                by_name.setdefault(name, {}).setdefault(form(statement), statement)
+        for name in (*statement.defines, *statement.enumerators):
+            by_name.setdefault(name, {}).setdefault(form(statement), statement)
     ordered: list[Statement] = []
     left_out: set[Statement] = set()
     beyond = set(NOT_IN_PYTHON)
