@@ -100,6 +100,7 @@ def test_shapes_that_reach_c(module):
     assert what_c_sees(module, many) == f"1 1 10 48 1.0 [1 2 1 2 1 2 1 2 1 3 {strides}] 0"
     expanded = torch.ones(1, dtype=torch.bool).expand(5)
     assert what_c_sees(module, expanded) == "11 1 1 5 1.0 [5 /0] 1"
+    assert what_c_sees(module, torch.arange(9, dtype=torch.uint8)[4:]) == "0 1 1 5 1.0 [5 /1] 4"
     for dimensions in range(7, 11):  # each has a room of its own, whatever the next one has
         a, b = torch.zeros([1] * dimensions), torch.zeros([3] * dimensions)
         assert module.numbers_of(a, b) == 2 * dimensions
@@ -117,6 +118,9 @@ def test_numpy_subclasses_null_and_parameters(module):
     array.flags.writeable = False
     with pytest.raises(ValueError, match="read-only"):
         module.zero(array)
+    if np.lib.NumpyVersion(np.__version__) >= "2.0.0":  # before, NumPy had no more
+        with pytest.raises(TypeError, match="more than 32 dimensions are not supported"):
+            module.zero(np.ones([1] * 33))
     many = np.ones((1, 2) * 5, np.int8)
     assert what_c_sees(module, many).startswith("1 1 10 32 1.0 [1 2 1 2 1 2 1 2 1 2 ")
     with FakeTensorMode():  # it is real nevertheless
@@ -144,6 +148,7 @@ def test_a_numpy_array_is_what_its_tensor_is(module, kind):
         (np.ones(3)[::-1], "negative"),
         (np.ones(3, ">f8"), "byte order|endian|not supported"),
         (np.ones(3, "i1,f8")["f1"], "not a multiple of the element"),
+        (np.ones(3, "c8,f4")["f0"], "not a multiple of the element"),  # aligned
         (np.array([None]), "object"),
         (np.array(["a"]), "str"),
         (np.ones(2, "M8[s]"), "datetime"),

@@ -147,6 +147,8 @@ def test_named_parameters_of_a_variadic_function_take_text_and_memory(module):
     out = torch.zeros(1, dtype=torch.float64)
     assert module.sum_into(out, np.arange(4, dtype=np.float32), 4) == out.item() == 6
     assert out._version == 1
+    with torch.inference_mode():  # of tensors without a version
+        assert module.sum_into(torch.zeros(1, dtype=torch.float64), [2.0], 1) == 2
     for wrong in (torch.zeros(1), out.expand(3), torch.zeros(1, dtype=torch.float64).to_sparse()):
         with pytest.raises((TypeError, ValueError), match=r"sum_into\(\) argument 1 'out': "):
             module.sum_into(wrong, [1.0], 1)

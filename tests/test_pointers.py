@@ -193,6 +193,7 @@ def test_signs_text_and_complex_numbers(module):
     out = torch.zeros(2, dtype=torch.int64)
     sizes(out, torch.tensor([3, 4]), 2)
     assert out.tolist() == [3, 4]
+    sizes(out, torch.zeros(5, 0, dtype=torch.int64), 0)  # no elements need no memory
     text = torch.tensor(list(b"hello\0"), dtype=torch.uint8)
     assert module.count(text, b"l") == 2 and module.count(b"hello", b"l") == 2
     module.fill(text, b"x", 3)

@@ -179,7 +179,7 @@ NASTY = (
     r"""/* ends here? * / \" ' \\ ??/ %s {0} ''' """
     + '"""'
     + r""" \
-   import os; os.system("touch owned") #$(touch owned) `touch owned` \N{DASH} é */
+   import os; os.system("touch owned") #$(touch owned) `touch owned` \N{DASH} "é" */
 """
 )
 

@@ -39,6 +39,7 @@ void grow(THFloatTensor *t, int64_t n);
 void grow_two(THFloatTensor *a, THFloatTensor *b, int64_t n);
 void grow_int(THIntTensor *t, int64_t n);
 THFloatTensor *foreign(void);
+THFloatStorage *foreign_storage(void);
 void grow_foreign(int64_t n);
 void resize_own(int64_t n);
 void make_own(int64_t n);
@@ -92,6 +93,11 @@ THFloatTensor *foreign(void) {
   own = THFloatStorage_newWithData(THAlloc(4 * sizeof(float)), 4);
   THFloatStorage_fill(own, 2);
   return THFloatTensor_newWithStorage1d(own, 0, 4, 1);
+}
+THFloatStorage *foreign_storage(void) {
+  THFloatTensor_free(foreign());
+  THFloatStorage_retain(own);
+  return own;
 }
 void grow_foreign(int64_t n) { THFloatStorage_resize(own, n); }
 void resize_own(int64_t n) {
@@ -356,8 +362,9 @@ def test_swapped_storages_stay_known(lib):
     still_works(lib)
 
 
-def test_memory_of_c_that_torch_has_stays_where_it_is(lib):
-    t = lib.foreign()
+@pytest.mark.parametrize("name", ["foreign", "foreign_storage"])
+def test_memory_of_c_that_torch_has_stays_where_it_is(lib, name):
+    t = getattr(lib, name)()
     with pytest.raises(NativeError, match="not resizable"):
         lib.grow_foreign(1 << 22)
     assert t.tolist() == [2, 2, 2, 2]

@@ -332,6 +332,8 @@ def test_logic_medians_and_modes(th):
     th.Byte_logicalAny(out, t, 0, 1)
     assert out.tolist() == [[1, 1]]
     assert th.medianall(torch.tensor([5.0, 1, 4, 2])) == 2  # the lower of the two in the middle
+    with pytest.raises(ffi_ext.NativeError, match="argument 1: tensor must have one dimension"):
+        th.medianall(torch.zeros(0))
     values, index = torch.zeros(0), torch.zeros(0, dtype=torch.int64)
     th.Float_mode(values, index, torch.tensor([[3.0, 1, 3]]), 1, 0)
     assert values.tolist() == [3] and index.tolist()[0] in (0, 2)

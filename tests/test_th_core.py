@@ -171,6 +171,7 @@ def test_shapes_across_the_border(th):
     assert list(th.sizes(torch.zeros(2, 3))) == [2, 3]
     assert th.describes(torch.zeros(2, 3), b"[2 x 3]") and th.describes(torch.empty(0), b"[]")
     assert (th.contiguous(torch.zeros(3, 3)), th.contiguous(torch.zeros(3, 3).t())) == (1, 0)
+    assert th.contiguous(torch.zeros(9).as_strided((2, 1, 3), (3, 7, 1))) == 1
 
 
 def test_views_in_place_change_the_torch_tensor(th):
@@ -184,6 +185,11 @@ def test_views_in_place_change_the_torch_tensor(th):
     ones = torch.zeros(1, 1)
     th.squeeze(ones)
     assert ones.shape == (1,)
+    th.squeeze1d(ones, 0)  # there are no tensors without dimensions
+    assert ones.shape == (1,)
+    row = torch.zeros(2, 3)
+    th.unsqueeze1d(row, 0)
+    assert row.stride() == (6, 3, 1)
     source, target = torch.arange(10.0), torch.zeros(3)
     th.set(target, source)
     assert target.data_ptr() == source.data_ptr() and target.shape == (10,)
@@ -199,9 +205,43 @@ def test_views_in_place_change_the_torch_tensor(th):
     assert th.view(torch.arange(6.0), 2, -1).tolist() == [[0, 1, 2], [3, 4, 5]]
     assert th.expand(torch.tensor([1.0, 2.0]), 2, 2).tolist() == [[1, 2], [1, 2]]
     assert th.expand(torch.ones(1), 2, 3).stride() == (0, 0)
+    assert th.expand(torch.ones(3), 1, 3).stride() == (3, 1)
     grown = torch.arange(4.0)
     th.resize_view(grown, 50)
     assert grown.tolist() == [7] * 4 and grown.untyped_storage().nbytes() == 200
+
+
+def test_a_copy_into_what_it_is_made_of(th):
+    t = torch.arange(100.0)
+    th.Float_copy(t[1:], t[:-1])
+    assert t.tolist() == [0, *range(99)]
+
+
+@pytest.mark.parametrize(
+    "t",
+    [
+        torch.rand(2, 3, 4),
+        torch.rand(4, 3, 2).transpose(0, 2),
+        torch.rand(3, 2, 4).transpose(0, 1),
+        torch.rand(2, 3, 8)[..., :4],
+        torch.rand(4, 3, 4)[::2],
+        torch.rand(1, 24, 1).transpose(0, 1),
+        torch.rand(6, 1, 8)[:, :, ::2],
+        torch.rand(24).as_strided((2, 1, 12), (12, 7, 1)),
+        torch.rand(4, 6).t(),
+    ],
+    ids=lambda t: f"{tuple(t.shape)} {t.stride()}",
+)
+def test_a_tensor_has_the_views_that_torch_gives_it(th, t):
+    for shape in [(24, 1), (1, 24), (2, 12), (12, 2), (3, 8), (8, 3), (4, 6), (6, 4)]:
+        try:
+            want = t.view(shape)
+        except RuntimeError:
+            with pytest.raises(ffi_ext.NativeError, match="spans across two contiguous subspaces"):
+                th.view(t, *shape)
+        else:
+            got = th.view(t, *shape)
+            assert torch.equal(got, want) and got.data_ptr() == t.data_ptr()
 
 
 def test_shapes_that_broadcast_are_expanded_together(th):
@@ -248,6 +288,24 @@ def test_records_that_c_keeps(th):
     th.drop()
 
 
+def test_what_python_does_to_a_kept_tensor_c_sees_at_the_next_call(th):
+    memory = torch.arange(8.0)
+    t = memory[:4].view(2, 2)
+    th.keep(t)
+    t.t_()
+    assert th.Float_get2d(t, 0, 1) == 2
+    t.set_(memory.untyped_storage(), 4, (2, 2), (1, 2))
+    assert th.is_kept(t) == 1 and th.Float_get2d(t, 0, 1) == 6
+    t.requires_grad_()
+    assert th.is_kept(t) == 1
+    with pytest.raises(ffi_ext.NativeError, match="it requires grad"):
+        th.grow_kept(9)
+    t.requires_grad_(False)
+    t.data = t.double()  # as module.double() does
+    assert th.Double_get2d(t, 0, 1) == 6
+    th.drop()
+
+
 ERRORS = [
     (
         lambda th: th.Float_select(torch.zeros(3), 0, 0),
@@ -255,7 +313,14 @@ ERRORS = [
     ),
     (lambda th: th.Float_select(torch.zeros(3, 3), 2, 0), "invalid argument 2: out of range at "),
     (lambda th: th.Float_select(torch.zeros(3, 3), 0, 3), "invalid argument 3: out of range at "),
+    (lambda th: th.Float_select(torch.zeros(3, 3), 0, -1), "invalid argument 3: out of range at "),
     (lambda th: th.Float_narrow(torch.zeros(3), 0, 0, 0), "invalid argument 4: out of range at "),
+    (lambda th: th.Float_narrow(torch.zeros(3), 0, -1, 1), "invalid argument 3: out of range at "),
+    (lambda th: th.Float_narrow(torch.zeros(3), 0, 1, 3), "invalid argument 4: out of range at "),
+    (
+        lambda th: th.Float_narrow(torch.zeros(3), 0, 1, 2**63 - 1),
+        "invalid argument 4: out of range at ",
+    ),
     (
         lambda th: th.Float_get2d(torch.zeros(3), 0, 0),
         "invalid argument 1: tensor must have two dimensions at ",
@@ -265,7 +330,13 @@ ERRORS = [
         "invalid argument 1: tensor must have two dimensions at ",
     ),
     (lambda th: th.Float_get2d(torch.zeros(3, 3), 0, 3), "invalid argument 2: out of range at "),
+    (lambda th: th.Float_get2d(torch.zeros(3, 3), 0, -1), "invalid argument 2: out of range at "),
     (lambda th: th.Float_unfold(torch.zeros(3), 0, 4, 1), "invalid argument 3: out of range at "),
+    (lambda th: th.Float_unfold(torch.zeros(3), 0, 2, 0), "invalid argument 4: invalid step at "),
+    (
+        lambda th: th.set_strided(torch.zeros(1), torch.zeros(3), -1, 1, 1),
+        "Tensor: invalid storage offset at ",
+    ),
     (
         lambda th: th.Float_copy(torch.zeros(3), torch.zeros(4)),
         "inconsistent tensor size, expected ",
@@ -282,6 +353,30 @@ ERRORS = [
     (
         lambda th: th.view(torch.arange(6.0), 4, -1),
         "invalid argument 2: size '[4 x -1]' is invalid for input with 6 elements",
+    ),
+    (
+        lambda th: th.view(torch.arange(6.0), 0, -1),
+        "invalid argument 2: size '[0 x -1]' is invalid for input with 6 elements",
+    ),
+    (
+        lambda th: th.view(torch.arange(6.0), 4, 2),
+        "invalid argument 2: size '[4 x 2]' is invalid for input with 6 elements",
+    ),
+    (
+        lambda th: th.view(torch.arange(6.0), -1, -1),
+        "invalid argument 1: only one dimension can be inferred at ",
+    ),
+    (
+        lambda th: th.expand(torch.zeros(2, 2, 2), 2, 2),
+        "invalid argument 1: the number of sizes provided (2) must be greater or equal",
+    ),
+    (
+        lambda th: th.expand(torch.zeros(3), 3, 4),
+        "The expanded size of the tensor (4) must match the existing size (3)",
+    ),
+    (
+        lambda th: th.expand(torch.zeros(3), -1, 3),
+        "The expanded size of the tensor (-1) isn't allowed in a leading, non-existing dimension 0.",
     ),
 ]
 

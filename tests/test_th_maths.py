@@ -337,6 +337,43 @@ def test_all_elements_to_one_number(th, name):
             assert getattr(th, f"{real}_{name}")(t) == pytest.approx(float(expected(t)), rel=1e-5)
 
 
+@pytest.mark.parametrize("real", FLOATING)
+def test_what_is_no_number_is_the_least_and_the_greatest(th, real):
+    for place in (0, 2, 4):
+        t = torch.arange(5, dtype=TYPES[real][1])
+        t[place] = torch.nan
+        assert all(np.isnan(getattr(th, f"{real}_{name}")(t)) for name in ("minall", "maxall"))
+    t = torch.tensor([1.0, 2, 0], dtype=TYPES[real][1])
+    for name in ("remainder", "fmod"):
+        out = torch.zeros(0, dtype=t.dtype)
+        getattr(th, f"{real}_{name}")(out, t, 0)
+        assert out.isnan().all()
+
+
+@pytest.mark.parametrize("real", sorted({*INTEGERS} - {"Byte"}))
+def test_divisors_below_zero(th, real):
+    dtype = TYPES[real][1]
+    bits, least = torch.iinfo(dtype).bits, torch.iinfo(dtype).min
+    values = [least, least + 1, -7, -6, 0, 6, 7, -(least + 1)]
+
+    def wrapped(n):
+        return (n - least) % 2**bits + least
+
+    for v in (-1, -3, least):
+        quotients = [abs(x) // -v * (1 if x < 0 else -1) for x in values]
+        want = {
+            "div": [wrapped(q) for q in quotients],
+            "fmod": [x - q * v for x, q in zip(values, quotients, strict=True)],
+            "remainder": [x % v for x in values],  # Python's has the sign of the divisor
+        }
+        t, out = torch.tensor(values, dtype=dtype), torch.zeros(0, dtype=dtype)
+        for name, numbers in want.items():
+            getattr(th, f"{real}_{name}")(out, t, v)
+            assert out.tolist() == numbers, name
+            getattr(th, f"{real}_c{name}")(out, t, torch.full_like(t, v))
+            assert out.tolist() == numbers, name
+
+
 @pytest.mark.parametrize("shape", [(0,), (0, 3), (2, 0)])
 @pytest.mark.parametrize("name", ["minall", "maxall"])
 def test_no_element_is_the_greatest_of_none(th, name, shape):
@@ -359,9 +396,25 @@ def test_norms_variances_and_steps(th):
         out = torch.zeros(0, dtype=t.dtype)
         getattr(th, f"{real}_linspace")(out, -1, 3, 9)
         torch.testing.assert_close(out, torch.linspace(-1, 3, 9, dtype=t.dtype))
+        getattr(th, f"{real}_linspace")(out, 3, 3, 1)
+        assert out.tolist() == [3]
+        with pytest.raises(ffi_ext.NativeError, match="invalid number of points"):
+            getattr(th, f"{real}_linspace")(out, 3, 4, 1)
+        getattr(th, f"{real}_pow")(out, t, 2)
+        torch.testing.assert_close(out, t * t)
+        assert getattr(th, f"{real}_normall")(torch.tensor([0, 3, 0], dtype=t.dtype), 0) == 1
+    assert th.Double_sumall(torch.tensor([1 + 2.0**-40], dtype=torch.float64)) == 1 + 2.0**-40
+    out = torch.zeros(0)
+    th.Float_eye(out, 3, 0)
+    assert torch.equal(out, torch.eye(3))
     out = torch.zeros(0)
     th.Float_arange(out, 1, 2, 0.25)
     assert torch.equal(out, torch.arange(1, 2, 0.25))
+    spread = torch.zeros(2, 4)
+    th.Float_arange(spread[:, ::2], 1, 2, 0.25)  # of as many elements: its shape stays
+    assert spread.tolist() == [[1, 0, 1.25, 0], [1.5, 0, 1.75, 0]]
+    with pytest.raises(ffi_ext.NativeError, match="invalid argument 2: upper bound"):
+        th.Float_arange(out, 2, 1, 0.25)
     with pytest.raises(ffi_ext.NativeError, match="invalid argument 3: step must be nonzero"):
         th.Float_arange(out, 1, 2, 0)
 

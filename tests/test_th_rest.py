@@ -6,6 +6,8 @@ the formula of their distribution on the generator's uniform numbers, whose stre
 
 from __future__ import annotations
 
+import importlib
+
 import numpy as np
 import pytest
 import scipy.special
@@ -247,6 +249,89 @@ void handlers(int which) {
   THSetArgErrorHandler(NULL, NULL);
   if (which == 3) THArgCheck(0, 7, "wrong %s", "way");
 }
+
+static void quiet(const char *text, void *data) { (void)text, (void)data; }
+static void quiet_argument(int index, const char *text, void *data) { (void)index, (void)text, (void)data; }
+void handlers_that_return(int which) {
+  THSetErrorHandler(which == 1 ? quiet : NULL, NULL);
+  THSetArgErrorHandler(which == 2 ? quiet_argument : NULL, NULL);
+  if (which == 1) THError("all the same");
+  if (which == 2) THArgCheck(0, 7, "all the same");
+}
+
+/* A check each. */
+void refused(int which) {
+  static THGenerator *g;
+  static THDoubleTensor *t;
+  static THByteTensor *state, *mask;
+  static THLongStorage *one, *two;
+  static THFloatStorage *two_floats;
+  if (!g) g = seeded(1), t = THDoubleTensor_newWithSize1d(3), state = THByteTensor_new(), mask = THByteTensor_new();
+  if (!one) one = THLongStorage_newWithSize1(1), two = THLongStorage_newWithSize2(1, 2);
+  if (!two_floats) two_floats = THFloatStorage_newWithSize(2);
+  THByteTensor_getRNGState(g, state);
+  THByteTensor_resize1d(mask, 2);
+  THByteTensor_fill(mask, 1);
+  switch (which) {
+    case 0: THDoubleTensor_cappedRandom(t, g, 0); break;
+    case 1: THDoubleTensor_clampedRandom(t, g, 3, 3); break;
+    case 2: THRandom_normal(g, 0, 0); break;
+    case 3: THRandom_logNormal(g, 0, -1); break;
+    case 4: THRandom_geometric(g, 1); break;
+    case 5: THRandom_bernoulli(g, 1.5); break;
+    case 6: THByteTensor_setRNGState(g, mask); break;
+    case 7: ((THGenerator *)THByteTensor_data(state))->left = 10000; THByteTensor_setRNGState(g, state); break;
+    case 8: THDoubleTensor_setStorage(t, t->storage, 0, two, one); break;
+    case 9: THDoubleTensor_resize(t, two, one); break;
+    case 10: THFloatStorage_copyLong(two_floats, one); break;
+    case 11: THLongStorage_copy(two, one); break;
+    case 12: THFloatStorage_set(two_floats, 2, 1); break;
+    case 13: THFloatStorage_set(two_floats, -1, 1); break;
+    case 14: THDoubleTensor_maskedCopy(t, mask, t); break;
+    case 15: THByteTensor_resize1d(mask, 3); THByteTensor_fill(mask, 1);
+             THDoubleTensor_maskedCopy(t, mask, THDoubleTensor_newWithSize1d(2)); break;
+    case 16: THDoubleTensor_lerp(t, t, THDoubleTensor_newWithSize1d(2), 0.5); break;
+    case 17: THDoubleTensor_polygamma(t, 2, t); break;
+    case 18: THLogSub(1, 2); break;
+  }
+}
+
+/* What other files do not try. */
+int equal(THDoubleTensor *a, THDoubleTensor *b) { return THDoubleTensor_equal(a, b); }
+int is_set_to(THDoubleTensor *a, THDoubleTensor *b) { return THDoubleTensor_isSetTo(a, b); }
+void range(THLongTensor *r, long a, long b, long step) { THLongTensor_range(r, a, b, step); }
+void reshape(THDoubleTensor *r, THDoubleTensor *t, long a, long b) {
+  THLongStorage *size = THLongStorage_newWithSize2(a, b);
+  THDoubleTensor_reshape(r, t, size);
+  THLongStorage_free(size);
+}
+void lerp(THDoubleTensor *r, THDoubleTensor *a, THDoubleTensor *b, double v) { THDoubleTensor_lerp(r, a, b, v); }
+void polygamma(THDoubleTensor *r, long n, THDoubleTensor *t) { THDoubleTensor_polygamma(r, n, t); }
+double scalar(int which, double a, double b) {
+  switch (which) {
+    case 0: return TH_digamma(a);
+    case 1: return TH_trigamma(a);
+    case 2: return TH_erfinv(a);
+    case 3: return THLogAdd(a, b);
+    default: return THLogSub(a, b);
+  }
+}
+long memory(void) {
+  long yes = 0, digit = 1;
+  double *block = THRealloc(NULL, 16);
+  CHECK(block != NULL);
+  CHECK(THRealloc(block, 0) == NULL);
+  int32_t count = 2;
+  CHECK(!THAtomicDecrementRef(&count) && THAtomicDecrementRef(&count) && count == 0);
+  THFloatStorage *s = THFloatStorage_newWithSize(1);
+  THFloatStorage_clearFlag(s, TH_STORAGE_REFCOUNTED);
+  THFloatStorage_retain(s);
+  THFloatStorage_free(s), THFloatStorage_free(s);
+  CHECK(s->refcount == 1);
+  THFloatStorage_setFlag(s, TH_STORAGE_REFCOUNTED);
+  THFloatStorage_free(s);
+  return yes;
+}
 double general(THDoubleTensor *t) {
   double *d = THDoubleTensor_data(t), *block = THAlloc(16), *more = THRealloc(block, 64);
   more[7] = 3;
@@ -284,12 +369,23 @@ void integers(THLongTensor *t, long seed, int wide);
 void drawn(THDoubleTensor *t, THDoubleTensor *u, THFloatTensor *f, long seed, int which);
 long generators(THByteTensor *state);
 void handlers(int which);
+void handlers_that_return(int which);
+void refused(int which);
+int equal(THDoubleTensor *a, THDoubleTensor *b);
+int is_set_to(THDoubleTensor *a, THDoubleTensor *b);
+void range(THLongTensor *r, long a, long b, long step);
+void reshape(THDoubleTensor *r, THDoubleTensor *t, long a, long b);
+void lerp(THDoubleTensor *r, THDoubleTensor *a, THDoubleTensor *b, double v);
+void polygamma(THDoubleTensor *r, long n, THDoubleTensor *t);
+double scalar(int which, double a, double b);
+long memory(void);
 double general(THDoubleTensor *t);
 """
 
 
 @pytest.fixture(scope="module")
-def th(build_once):
+def th(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("rest")
     header, source = HEADER, SOURCE
     for name, (types, arguments, _) in MATHS.items():
         for real in types:
@@ -298,7 +394,15 @@ def th(build_once):
             head += f", {TYPES[real]} v, {TYPES[real]} w)"
             header += head + ";\n"
             source += f"{head} {{ TH{real}Tensor_{name}(r, {arguments}); }}\n"
-    return build_once(header, "#include <stdlib.h>\n#include <string.h>\n" + source)
+    (folder / "rest.h").write_text(header)
+    (folder / "rest.c").write_text("#include <stdlib.h>\n#include <string.h>\n" + source)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.syspath_prepend(str(folder))
+        place = str(folder / "build.py")
+        ffi_ext.create_extension(
+            "th_rest", "rest.h", ["rest.c"], relative_to=place, verbose=False
+        ).build()
+        yield importlib.import_module("th_rest")
 
 
 def shapes(real):
@@ -333,7 +437,8 @@ def test_numbers_of_whole_tensors(th):
     assert th.prodall_Float(t) == pytest.approx(-36.0)
     assert th.prodall_Long(torch.tensor([[3, 5], [7, 2]]).t()) == 210
     d, e = torch.rand(4, 5).double(), torch.rand(4, 5).double()
-    assert th.trace_Double(d) == pytest.approx(np.trace(d.numpy()))
+    for matrix in (d, d.t()):
+        assert th.trace_Double(matrix) == pytest.approx(np.trace(matrix.numpy()))
     for p in (1, 2, 3.5):
         want = np.linalg.norm((d - e).numpy().ravel(), p)
         assert th.dist_Double(d, e, p) == pytest.approx(want)
@@ -351,9 +456,9 @@ def spread(values):
     return torch.nn.functional.pad(room, (0, 2), value=torch.nan)[:, :-2].t().copy_(values)
 
 
-def written(function, out, want):
-    """What lies in the gaps must stay."""
-    function(out)
+def written(out, want, function, *arguments):
+    """Of function(*arguments), `out` among them: what it holds; what lies in its gaps must stay."""
+    function(*arguments)
     np.testing.assert_allclose(out.numpy(), want)
     last = sum((n - 1) * step for n, step in zip(out.shape, out.stride(), strict=True))
     memory = torch.as_strided(out, (last + 1,), (1,))
@@ -362,31 +467,27 @@ def written(function, out, want):
 
 def test_blas_of_vectors(th):
     x, y = np.random.default_rng(0).random((2, 5))
-    written(lambda out: th.vectors(0, spread(x), out, 2.5), spread(y), y + 2.5 * x)
-    written(lambda out: th.vectors(1, spread(x), out, 0), spread(y), x)
-    other = spread(y)
-    written(lambda out: th.vectors(2, other, out, 0), spread(x), y)
+    for which, a, want in [(0, 2.5, y + 2.5 * x), (1, 0, x), (3, -2, -2 * y)]:
+        out = spread(y)
+        written(out, want, th.vectors, which, spread(x), out, a)
+    out, other = spread(x), spread(y)
+    written(out, y, th.vectors, 2, other, out, 0)
     assert other.tolist() == x.tolist()
-    written(lambda out: th.vectors(3, out, out, -2), spread(y), -2 * y)
-    written(lambda out: th.vectors(3, out, out, 0), spread(y * np.nan), 0 * y)
+    out = spread(y * np.nan)
+    written(out, 0 * y, th.vectors, 3, out, out, 0)
     assert th.dot(spread(x), spread(y)) == pytest.approx(x @ y)
 
 
 @pytest.mark.parametrize("shape", [(3, 5), (5, 3)])
 def test_blas_of_a_matrix_and_vectors(th, shape):
     a, x, y = (np.random.default_rng(1).random(n) for n in (shape, shape[1], shape[0]))
-    turned = spread(np.ascontiguousarray(a.T))
     for beta, before in ((3, y), (0, y * np.nan)):  # nothing of what is multiplied by 0
         want = 2 * a @ x + (beta * y if beta else 0)
-        written(
-            lambda out, beta=beta: th.gemv(0, 2, spread(a), spread(x), beta, out),
-            spread(before),
-            want,
-        )
-        written(
-            lambda out, beta=beta: th.gemv(1, 2, turned, spread(x), beta, out), spread(before), want
-        )
-    written(lambda out: th.ger(2, spread(y), spread(x), out), spread(a), a + 2 * np.outer(y, x))
+        for turned, matrix in ((0, spread(a)), (1, spread(a.T.copy()))):
+            out = spread(before)
+            written(out, want, th.gemv, turned, 2, matrix, spread(x), beta, out)
+    out = spread(a)
+    written(out, a + 2 * np.outer(y, x), th.ger, 2, spread(y), spread(x), out)
 
 
 @pytest.mark.parametrize("rows", [2, 5])
@@ -395,12 +496,43 @@ def test_blas_of_a_matrix_and_vectors(th, shape):
 def test_blas_of_matrices(th, ta, tb, rows):
     r = np.random.default_rng(2)
     a, b, c = r.random((rows, 4)), r.random((4, 3)), r.random((rows, 3))
-    left, right = spread(np.ascontiguousarray(a.T) if ta else a), spread(b.T.copy() if tb else b)
+    left, right = spread(a.T.copy() if ta else a), spread(b.T.copy() if tb else b)
     for beta, before in ((3, c), (0, c * np.nan)):
+        out = spread(before)
         want = 2 * a @ b + (beta * c if beta else 0)
-        written(
-            lambda out, beta=beta: th.gemm(ta, tb, 2, left, right, beta, out), spread(before), want
-        )
+        written(out, want, th.gemm, ta, tb, 2, left, right, beta, out)
+
+
+@pytest.mark.parametrize("real", ["Long", "Int", "Short", "Char"])
+def test_shifts_to_the_right_bring_zeros_in(th, real):
+    """Not the sign: 0.3.1 shifted the unsigned integer of the same bits."""
+    bits, values = torch.iinfo(DTYPES[real]).bits, [-1, -8, -100, 100]
+    t, out = torch.tensor(values, dtype=DTYPES[real]), torch.zeros(0, dtype=DTYPES[real])
+    for name in ("rshift", "crshift"):
+        getattr(th, f"{real}_{name}")(out, t, torch.full_like(t, 2), 2, 0)
+        assert out.tolist() == [x % 2**bits >> 2 for x in values]
+
+
+def test_what_compares_and_makes_whole_tensors(th):
+    t = torch.arange(6.0).double().view(2, 3)
+    assert th.equal(t, t.t().contiguous().t()) == 1 and th.equal(t, t + 1) == 0
+    assert th.equal(t, t.view(3, 2)) == 0
+    square = torch.arange(9.0).double().view(3, 3)[:2, :2]
+    assert th.is_set_to(square, square.view(2, 2)) == 1 and th.is_set_to(square, square.t()) == 0
+    assert th.is_set_to(square[0], square[1]) == 0
+    out = torch.zeros(0, dtype=torch.int64)
+    th.range(out, 1, 9, 4)
+    assert out.tolist() == [1, 5, 9]
+    th.range(out, 1, -6, -3)
+    assert out.tolist() == [1, -2, -5]
+    out = torch.zeros(0, dtype=torch.float64)
+    th.reshape(out, t.t(), 2, 3)
+    assert torch.equal(out, t.t().reshape(2, 3))
+    th.lerp(out, t, t.t(), 0.25)
+    assert torch.equal(out, t + 0.25 * (t.t().reshape(2, 3) - t))
+    for n in (0, 1):
+        th.polygamma(out, n, t + 1)
+        np.testing.assert_allclose(out.numpy(), scipy.special.polygamma(n, t.numpy() + 1))
 
 
 def test_structure(th):
@@ -474,11 +606,75 @@ def test_generators(th):
 
 def test_error_handlers(th):
     th.handlers(0)
-    with pytest.raises(ffi_ext.NativeError, match=r"^mine: 7 wrong way at .*\.c:\d+ at"):
+    with pytest.raises(ffi_ext.NativeError, match=r"^mine: 7 wrong way at .*rest\.c:\d+ at"):
         th.handlers(2)
     with pytest.raises(ffi_ext.NativeError, match="^invalid argument 7: wrong way at"):
         th.handlers(3)
     th.handlers(1)
+
+
+@pytest.mark.parametrize("which", [1, 2])
+def test_a_handler_that_returns_does_not_let_c_go_on(th, which):
+    try:
+        with pytest.raises(ffi_ext.NativeError, match="all the same at "):
+            th.handlers_that_return(which)
+    finally:
+        th.handlers_that_return(0)
+
+
+REFUSED = [
+    "1: max must be positive, but got: max = 0",
+    "2: max must be greater than min, but got: min = 3, max = 3",
+    "2: standard deviation must be strictly positive",
+    "2: standard deviation must be strictly positive",
+    "1: must be > 0 and < 1",
+    "1: must be >= 0 and <= 1",
+    "1: RNG state is wrong size",
+    "1: Invalid generator state",
+    "5: inconsistent size/stride sizes",
+    "3: invalid stride",
+    "2: size mismatch",
+    "2: size mismatch",
+    "2: out of bounds",
+    "2: out of bounds",
+    "Number of elements of destination tensor != Number of elements in mask",
+    "Number of elements of src < number of ones in mask",
+    "2: sizes do not match",
+    "polygamma(n,x) is not implemented for n>=2",
+    "LogSub: log_a (1.000000) should be greater than log_b (2.000000)",
+]
+
+
+@pytest.mark.parametrize("which", range(len(REFUSED)))
+def test_what_is_refused(th, which):
+    with pytest.raises(ffi_ext.NativeError) as caught:
+        th.refused(which)
+    assert str(caught.value).removeprefix("invalid argument ").startswith(REFUSED[which])
+
+
+def test_poles_and_limits(th):
+    inf, nan = np.inf, np.nan
+    for which, arguments, want in [
+        (0, (0.0, 0), -inf),
+        (0, (-0.0, 0), inf),
+        (0, (-1, 0), nan),
+        (1, (-1, 0), inf),
+        (2, (1, 0), inf),
+        (2, (-1, 0), -inf),
+        (2, (1.5, 0), nan),
+        (3, (-inf, 2), 2),
+        (3, (-inf, -inf), -inf),
+        (3, (1, 2), np.logaddexp(1, 2)),
+        (4, (2, -inf), 2),
+        (4, (-inf, -inf), -inf),
+        (4, (2, 2), -inf),
+        (4, (2, 1), 2 + np.log1p(-np.exp(-1))),
+    ]:
+        np.testing.assert_allclose(th.scalar(which, *arguments), want, err_msg=str(arguments))
+
+
+def test_memory_and_references(th):
+    assert th.memory() == 1111
 
 
 def test_scalar_functions(th):

@@ -43,7 +43,6 @@ def _function(function: Function) -> str:
     if len(function.result_code) == 2:
         result += " | None"
     doc = documentation(function).replace("\\", "\\\\").replace('"""', "'''")
-    doc = doc[:-1] + '\\"' if doc.endswith('"') else doc
     lines = doc.split("\n")
     body = "\n".join([lines[0], *(f"    {line}".rstrip() for line in lines[1:])])
     end = "" if len(lines) == 1 else "\n    "

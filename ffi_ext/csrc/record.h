@@ -125,7 +125,7 @@ void ffi_tensor_drop(ffi_tensor *t);
 int ffi_records_set_up(void);
 /* kept.c: whether every reference is a call's, or none is left. */
 int ffi_only_lent(const int *refcount, const int *lent);
-/* Make room for n dimensions; does not change nDimension. Throws when out of memory. */
+/* Make room for n dimensions, whose sizes and strides the caller sets. Throws without memory. */
 void ffi_tensor_reserve(ffi_tensor *t, int n);
 /* kept.c. Call after any change of size, stride, nDimension, storage or storageOffset of a record.
  */

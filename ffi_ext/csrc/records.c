@@ -169,8 +169,6 @@ int ffi_tensor_try_reserve(ffi_tensor *t, int n) {
   if (n <= t->capacity) return 0;
   int64_t *block = malloc(2 * (size_t)n * sizeof *block);
   if (!block) return -1;
-  memcpy(block, t->size, (size_t)t->nDimension * sizeof *block);
-  memcpy(block + n, t->stride, (size_t)t->nDimension * sizeof *block);
   if (t->size != t->inline_size) free(t->size);
   t->size = block;
   t->stride = block + n;

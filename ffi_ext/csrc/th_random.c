@@ -114,7 +114,6 @@ double THRandom_cauchy(THGenerator *gen, double median, double sigma) {
   return median + sigma * tan(M_PI * (uniform53(gen) - 0.5));
 }
 double THRandom_logNormal(THGenerator *gen, double mean, double stdv) {
-  THArgCheck(stdv > 0, 2, "standard deviation must be strictly positive");
   return exp(THRandom_normal(gen, mean, stdv));
 }
 int THRandom_geometric(THGenerator *gen, double p) {

@@ -90,13 +90,12 @@ int THLongStorage_inferExpandGeometry(int64_t *tensorSizes, int64_t *tensorStrid
                                  : 1;
     int64_t target = sizes->data[i];
     const char *problem = NULL;
-    if (target == -1) {
-      if (d < 0)
-        problem =
-            "The expanded size of the tensor (%lld) isn't allowed in a leading, non-existing "
-            "dimension %lld.";
+    if (target == -1 && d < 0)
+      problem =
+          "The expanded size of the tensor (%lld) isn't allowed in a leading, non-existing "
+          "dimension %lld.";
+    else if (target == -1)
       target = size;
-    }
     if (!problem && size != target) {
       if (size == 1) {
         size = target;

@@ -9,7 +9,6 @@
 /* Recurrence up to x >= 10, then the asymptotic series (Abramowitz and Stegun 6.3.18); reflection
  * below zero. */
 double TH_digamma(double x) {
-  if (x == 0) return copysign(INFINITY, -x);
   if (x < 0) {
     if (x == floor(x)) return NAN;
     return TH_digamma(1 - x) - M_PI / tan(M_PI * x);
@@ -67,7 +66,6 @@ double THLogAdd(double log_a, double log_b) {
 
 double THLogSub(double log_a, double log_b) {
   if (log_a < log_b) THError("LogSub: log_a (%f) should be greater than log_b (%f)", log_a, log_b);
-  if (log_b == -INFINITY) return log_a;
   if (log_a == log_b) return -INFINITY;
   return log_a + log1p(-exp(log_b - log_a));
 }

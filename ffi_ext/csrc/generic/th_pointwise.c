@@ -32,8 +32,7 @@
 
 #define EACH2(OUT_TYPE, out, a, b, CODE)                                         \
   if (THTensor_(isContiguous)(a) && THTensor_(isContiguous)(b) &&                \
-      ffi_th_is_contiguous(RECORD(out)) &&                                       \
-      ffi_th_elements(RECORD(a)) == ffi_th_elements(RECORD(b))) {                \
+      ffi_th_is_contiguous(RECORD(out))) {                                       \
     const ptrdiff_t n_ = ffi_th_elements(RECORD(a));                             \
     const real *a_ = DATA(a), *b_ = DATA(b);                                     \
     OUT_TYPE *out_ = DATA(out);                                                  \
@@ -113,7 +112,7 @@
 #define NO_ZERO_IN(t) (void)0
 #define DIVISOR(y) (y)
 #define MOD(x, y) fmod(x, y)
-#define REMAINDER(x, y) ((y) == 0 ? NAN : (x) - (y) * floor((x) / (y)))
+#define REMAINDER(x, y) ((x) - (y) * floor((x) / (y)))
 #define LEFT(x, y) ((x) * pow(2, y))
 #define RIGHT(x, y) ((x) / pow(2, y))
 #define BITS(NAME) THError(NAME " is only supported for integer type tensors")

@@ -311,7 +311,6 @@ void THTensor_(set4d)(THTensor *self, int64_t x0, int64_t x1, int64_t x2, int64_
 }
 
 void THTensor_(fill)(THTensor *self, real value) {
-  if (!self->storage) return;
   if (THTensor_(isContiguous)(self)) {
     real *restrict data = THTensor_(data)(self);
     const ptrdiff_t n = THTensor_(nElement)(self);
