@@ -222,7 +222,6 @@ def test_no_process_of_a_build_is_a_shell_and_nothing_is_written_elsewhere(proje
     code = textwrap.dedent(
         """
         import os, sys, ffi_ext
-        import filelock  # some versions try out links in a temporary directory then
         started, written = [], []
         def hook(event, arguments):
             if event == "subprocess.Popen":
