@@ -18,7 +18,7 @@ import time
 from collections.abc import Iterable, Iterator
 from contextlib import AbstractContextManager
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO
 
 from ffi_ext.errors import BuildError
 
@@ -46,12 +46,26 @@ def root() -> Path | None:
     return base.resolve()
 
 
+_locked_files: set[BinaryIO] = set()
+
+
+def _close_locked_files() -> None:
+    for file in _locked_files:
+        file.close()
+    _locked_files.clear()
+
+
+# A fork copies a lock, which would last as long as the child, though what forked is killed.
+os.register_at_fork(after_in_child=_close_locked_files)
+
+
 def _lock(path: Path, how: int) -> AbstractContextManager[object]:
-    """Locks a file until its end; what a fork has copied of the lock ends then, too."""
+    """Locks a file until its end."""
     with contextlib.ExitStack() as stack:
         file = stack.enter_context(path.open("ab+"))  # NFS wants both for LOCK_SH
         fcntl.flock(file, how)
-        stack.callback(fcntl.flock, file, fcntl.LOCK_UN)
+        _locked_files.add(file)
+        stack.callback(_locked_files.discard, file)
         return stack.pop_all()
 
 
