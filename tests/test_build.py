@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import fcntl
 import os
 import platform
 import shutil
@@ -575,12 +576,10 @@ def test_where_locks_are_refused_builds_at_once_all_succeed(project, monkeypatch
     """At the price of compiling twice; names are unique and files are replaced whole."""
     import errno
 
-    import filelock
-
-    def refused(self, *args, **kwargs):
+    def refused(*arguments):
         raise OSError(errno.ENOLCK, "No locks available")
 
-    monkeypatch.setattr(filelock.FileLock, "acquire", refused)
+    monkeypatch.setattr(fcntl, "flock", refused)
     failures = []
 
     def build():

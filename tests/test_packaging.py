@@ -101,9 +101,8 @@ def test_the_wheel_of_ffi_ext(wheelhouse):
     assert "License-Expression: BSD-3-Clause" in metadata(wheel)
     required = [line for line in metadata(wheel) if line.startswith("Requires-Dist")]
     runtime = {line.split()[1].split(">")[0] for line in required if "extra ==" not in line}
-    assert runtime == {"torch", "cffi", "numpy", "setuptools", "filelock"}
+    assert runtime == {"torch", "cffi", "numpy", "setuptools"}
     assert "Requires-Dist: setuptools>=70.1" in required  # for --no-build-isolation; see wheels.py
-    assert "Requires-Dist: filelock>=3.12" in required  # the first whose locks all threads share
 
 
 @pytest.mark.parametrize(
@@ -217,7 +216,7 @@ def stand_in(folder: Path, name: str, version: str) -> None:
 @pytest.fixture(scope="session")
 def for_builds(wheelhouse: Path) -> Path:
     """What build isolation installs. Builds need neither torch nor NumPy: empty wheels stand in for both."""
-    names = ["setuptools", "cffi", "pycparser", "filelock"]
+    names = ["setuptools", "cffi", "pycparser"]
     pinned = [f"{name}=={importlib.metadata.version(name)}" for name in names]
     done = subprocess.run(
         [sys.executable, "-m", "pip", "download", "-q", "--no-deps", "-d", wheelhouse, *pinned],

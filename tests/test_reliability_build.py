@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import fcntl
 import json
 import os
 import signal
@@ -14,7 +15,7 @@ from types import SimpleNamespace
 
 import pytest
 
-from ffi_ext import BuildError, create_extension, elf
+from ffi_ext import BuildError, cache, create_extension, elf
 from tests.processes import python
 from tests.reliability import children, faults
 from tests.small_project import make, value
@@ -218,12 +219,29 @@ def test_texts_of_headers_and_macros_run_nothing(project):
     assert not [path for path in project.rglob("owned") if path.is_file()]
 
 
+def test_a_forked_child_does_not_hold_the_locks_of_a_build_that_was_killed(project):
+    code = (
+        "import os, signal; from pathlib import Path; from ffi_ext import cache\n"
+        "with cache.workplace(Path('m.so')):\n"
+        "    child = os.fork()\n"
+        "    if child == 0: os.close(1); os.close(2); signal.pause()\n"
+        "    print(child, flush=True); os.kill(os.getpid(), signal.SIGKILL)"
+    )
+    done = python("-c", code, cwd=project)
+    try:
+        with cache.hold(cache.root(), alone=True):
+            (workplace,) = cache.root().glob("m-*")
+            with (workplace / "lock").open() as lock:
+                fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    finally:
+        os.kill(int(done.stdout), signal.SIGKILL)
+
+
 def test_no_process_of_a_build_is_a_shell_and_nothing_is_written_elsewhere(project):
     """Asked of the interpreter: each process that starts, and each file opened for writing."""
     code = textwrap.dedent(
         """
         import os, sys, ffi_ext
-        import filelock  # some versions try out links in a temporary directory then
         started, written = [], []
         def hook(event, arguments):
             if event == "subprocess.Popen":

@@ -11,7 +11,6 @@ import sys
 import tempfile
 import threading
 import time
-import warnings
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -273,7 +272,6 @@ def locks_refused(c: Crowd) -> None:
         c.write("unlocked", code)
 
         def work(index: int, code: int = code) -> None:
-            warnings.simplefilter("ignore")  # filelock says that it makes do without
             with refused_locks(code):
                 c.build("unlocked")
                 c.use("unlocked", code)
