@@ -28,7 +28,7 @@ del _SCHEMA["c"]  # bytes
 _DTYPES = {"SymInt": torch.int64, "float": torch.float64, "bool": torch.bool}
 # Operators that a selective checkpoint does not keep the results of, whatever it was told: it would not call them
 # again, and what they write to would stay as it was allocated. torch 2.4 has no such set.
-_CALLED_AGAIN = getattr(torch.utils.checkpoint, "SAC_IGNORED_OPS", set())
+_CALLED_AGAIN: set[Any] = getattr(torch.utils.checkpoint, "SAC_IGNORED_OPS", set())
 # torch.compile passes an operator's arguments by name, among parameters of its own that have these.
 _NAMES_OF_TORCH = ("mode", "node")
 

@@ -301,7 +301,9 @@ def test_autograd_in_one_line(my_lib, registered):
     assert str(inspect.signature(add)) == "(a, b, by)"
     with pytest.raises(TypeError, match="takes a, b, by: got 1"):
         add(a)
-    with pytest.raises(TypeError, match="'by': expected a number, got a tensor, which would get no"):
+    with pytest.raises(
+        TypeError, match="'by': expected a number, got a tensor, which would get no"
+    ):
         add(a, b, torch.tensor(2.5, requires_grad=True))
     if registered and SEES_THROUGH:
 
@@ -329,7 +331,11 @@ def test_autograd_in_one_line(my_lib, registered):
             "add_forward",
             "writes no gradient: name its outputs grad_<input>, as in grad_a or grad_b",
         ),
-        ("add_forward", "number", "parameter 'grad_by' .* grad_<input> .of a tensor, without const"),
+        (
+            "add_forward",
+            "number",
+            "parameter 'grad_by' .* grad_<input> .of a tensor, without const",
+        ),
         ("old_forward", "unscaled", "takes no gradient that comes in: name it grad_out, or give"),
     ],
 )
@@ -694,12 +700,16 @@ def test_several_outputs_of_python_functions():
 
 def test_a_list_is_several_outputs_and_no_input_with_a_gradient():
     """Both went by autograd: outputs without history, an input whose gradient stayed None."""
-    split = library.differentiable(lambda x: [x[:1] * 2, x[1:] * 3], lambda a, b, x: torch.cat([2 * a, 3 * b]))
+    split = library.differentiable(
+        lambda x: [x[:1] * 2, x[1:] * 3], lambda a, b, x: torch.cat([2 * a, 3 * b])
+    )
     x = torch.tensor([1.0, 2.0], requires_grad=True)
     sum(part.sum() for part in split(x)).backward()
     assert x.grad.tolist() == [2.0, 3.0]
     total = library.differentiable(lambda parts: sum(parts), lambda grad, parts: ())
-    with pytest.raises(TypeError, match="require gradients in a tuple, where autograd does not see"):
+    with pytest.raises(
+        TypeError, match="require gradients in a tuple, where autograd does not see"
+    ):
         total((x, x))
     with torch.no_grad():
         assert total([x, x]).tolist() == [2.0, 4.0]
@@ -709,7 +719,9 @@ def test_arguments_of_python_functions_by_name():
     def forward(x, low=0.0, high=1.0, *, by=1.0):
         return x.clamp(low, high) * by
 
-    clamp = library.differentiable(forward, lambda grad, x, low, high: grad * (x > low) * (x < high))
+    clamp = library.differentiable(
+        forward, lambda grad, x, low, high: grad * (x > low) * (x < high)
+    )
     x = torch.tensor([-1.0, 2.0, 4.0], requires_grad=True)
     y = clamp(x, high=3.0)
     y.sum().backward()
