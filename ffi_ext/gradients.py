@@ -79,6 +79,12 @@ def differentiable(
                     "this one by keyword alone; take `*` or `**` out of its parameters"
                 )
             inputs = bound.args
+        for x in inputs:
+            if isinstance(x, (list, tuple)) and torch.is_grad_enabled() and _require_grad(x):
+                raise TypeError(
+                    f"{name}() got tensors that require gradients in a {type(x).__name__}, where autograd does not see "
+                    "them: give them one by one, as in f(*tensors)"
+                )
         compiling = torch.compiler.is_compiling()
         in_func = _in_func()
         if compiling and in_func:
@@ -121,8 +127,10 @@ def _functions(
         ctx.others = [None if isinstance(x, torch.Tensor) else x for x in inputs]
         ctx.save_for_backward(*kept, *([output] if keeps_output else []))
 
+    outputs_of, gradients_of = _tuple_for_list(forward), _tuple_for_list(backward)
+
     def forward_and_keep(ctx: Any, *inputs: Any) -> Any:
-        result = forward(*inputs)
+        result = outputs_of(*inputs)
         setup_context(ctx, inputs, result)
         return result
 
@@ -161,17 +169,23 @@ def _functions(
             "and torch.stack the results"
         )
 
-    apart = {"forward": forward, "setup_context": setup_context, "vmap": vmap}
+    apart = {"forward": outputs_of, "setup_context": setup_context, "vmap": vmap}
     transformed: Any = type(name, (plain,), {n: staticmethod(f) for n, f in apart.items()})
-
-    def gradients_of(*arguments: Any) -> Any:
-        given = backward(*arguments)
-        return tuple(given) if isinstance(given, list) else given
 
     apart = {"forward": gradients_of, "setup_context": lambda *_: None, "vmap": vmap}
     members = {n: staticmethod(f) for n, f in apart.items()}
     unwrapping: Any = type(f"{name}_backward", (torch.autograd.Function,), members)
     return plain, transformed
+
+
+def _tuple_for_list(function: Callable[..., Any]) -> Callable[..., Any]:
+    """The same function; of a list, autograd takes no notice."""
+
+    def call(*arguments: Any) -> Any:
+        result = function(*arguments)
+        return tuple(result) if isinstance(result, list) else result
+
+    return call
 
 
 def _each_once(inputs: Sequence[Any]) -> tuple[Any, ...]:
@@ -246,6 +260,7 @@ def _allocating(
     formats = {_format_of(backward, name) for name in theirs.names if name in incoming}
     in_channels_last = formats == {torch.channels_last}
     differentiated = [name for name in inputs if name in ours.tensors]
+    numbers = [i for i, name in enumerate(inputs) if name not in ours.tensors]
     takes_output = output in theirs.names
     passed = [*inputs, output] if takes_output else inputs
     parameters = theirs.names  # torch.compile before 2.11 knows no classes of ours in a backward
@@ -260,6 +275,12 @@ def _allocating(
             raise TypeError(
                 f"{forward.__name__}() argument '{inputs[like_of]}': expected a torch.Tensor, got {type(like).__name__}"
             )
+        for i in numbers:
+            if isinstance(given[i], torch.Tensor):
+                raise TypeError(
+                    f"{forward.__name__}() argument '{inputs[i]}': expected a number, got a tensor, which would get no "
+                    "gradient; take the number out with .item()"
+                )
         kind = dtype or getattr(given[dtype_of], "dtype", like.dtype)
         out = like.new_empty(tuple(shape(*given)), dtype=kind) if shape else like
         if not shape or out_format is torch.channels_last:

@@ -300,6 +300,10 @@ def test_autograd_in_one_line(my_lib, registered):
     assert str(inspect.signature(add)) == "(a, b, by)"
     with pytest.raises(TypeError, match="takes a, b, by: got 1"):
         add(a)
+    with pytest.raises(
+        TypeError, match="'by': expected a number, got a tensor, which would get no"
+    ):
+        add(a, b, torch.tensor(2.5, requires_grad=True))
     if registered and SEES_THROUGH:
 
         def f(a, b):
@@ -690,6 +694,23 @@ def test_several_outputs_of_python_functions():
         assert grad.tolist() == [23.0, 43.0] and place == 1
         (grad,) = torch.autograd.grad(way(x, 3.0)[1].sum(), x)
         assert grad.tolist() == [2.0, 4.0]
+
+
+def test_a_list_is_several_outputs_and_no_input_with_a_gradient():
+    """Both went by autograd: outputs without history, an input whose gradient stayed None."""
+    split = library.differentiable(
+        lambda x: [x[:1] * 2, x[1:] * 3], lambda a, b, x: torch.cat([2 * a, 3 * b])
+    )
+    x = torch.tensor([1.0, 2.0], requires_grad=True)
+    sum(part.sum() for part in split(x)).backward()
+    assert x.grad.tolist() == [2.0, 3.0]
+    total = library.differentiable(lambda parts: sum(parts), lambda grad, parts: ())
+    with pytest.raises(
+        TypeError, match="require gradients in a tuple, where autograd does not see"
+    ):
+        total((x, x))
+    with torch.no_grad():
+        assert total([x, x]).tolist() == [2.0, 4.0]
 
 
 def test_arguments_of_python_functions_by_name():
