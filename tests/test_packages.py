@@ -181,6 +181,13 @@ def test_a_library_that_no_toolkit_has_any_more_is_dropped_from_nvcc_lines():
     assert dropped == ["-lcublas_device"]
 
 
+def test_host_compilers_that_are_not_installed_are_dropped_from_nvcc_lines(tmp_path):
+    line = f"-c a.cu -ccbin gcc-0.9 --compiler-bindir=/nowhere/g++ -ccbin cc --compiler-bindir {tmp_path} -O2"
+    kept, dropped = nvcc.repaired(line.split(), [80])
+    assert " ".join(kept) == f"-c a.cu -ccbin cc --compiler-bindir {tmp_path} -O2"
+    assert " ".join(dropped) == "-ccbin gcc-0.9 --compiler-bindir=/nowhere/g++"
+
+
 def test_dialects_that_todays_thrust_refuses_are_dropped_from_nvcc_lines():
     line = "-c a.cu -std=c++11 --std c++14 -std c++17 -Xcompiler -std=c99 -arch=sm_80"
     kept, dropped = nvcc.repaired(line.split(), [80])
