@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import os
 import re
+import shutil
 import subprocess
 import sys
 from collections.abc import Sequence
@@ -20,6 +21,7 @@ _PAIRED = ("-gencode", "--generate-code", "-arch", "--gpu-architecture", "-code"
 # Thrust and CUB, which sources include without a word of the dialect, refuse these since CUDA 13.
 _DIALECT = ("-std", "--std")
 _OLD_DIALECTS = ("c++03", "c++0x", "c++11", "c++14")
+_HOST_COMPILER = ("-ccbin", "--compiler-bindir")
 # Of CUDA before 10; scripts link it whether their kernels call cuBLAS or not.
 _GONE = "-lcublas_device"
 
@@ -28,21 +30,28 @@ def repaired(arguments: Sequence[str], known: Sequence[int]) -> tuple[list[str],
     """The arguments without options for architectures that are not in `known`, and those left out.
 
     `-gencode arch=compute_30,code=sm_30`, `-gencode=...`, `-arch=sm_30`, `-arch sm_30` and `-code` alike;
-    so are C++ dialects before nvcc's own default, C++17, and a library that no toolkit has had since.
+    so are C++ dialects before nvcc's own default, C++17, a library that no toolkit has had since, and a compiler
+    of the time (`-ccbin gcc-4.9`) that is not installed.
     """
     kept: list[str] = []
     dropped: list[str] = []
     words = iter(arguments)
     for word in words:
         option = [word]
-        if word in (*_PAIRED, *_DIALECT):
+        if word in (*_PAIRED, *_DIALECT, *_HOST_COMPILER):
             option += [value for value in [next(words, None)] if value is not None]
         name, _, value = " ".join(option).replace(" ", "=", 1).partition("=")
         numbers = [int(n) for n in re.findall(r"(?:sm|compute|lto)_(\d+)", value)]
         dead = name in _PAIRED and known and any(number not in known for number in numbers)
         dead = dead or (name in _DIALECT and value in _OLD_DIALECTS) or word == _GONE
+        dead = dead or (name in _HOST_COMPILER and not _is_installed(value))
         (dropped if dead else kept).extend(option)
     return kept, dropped
+
+
+def _is_installed(compiler: str) -> bool:
+    """Whether there is a host compiler of that name or path, or a folder with one."""
+    return shutil.which(compiler) is not None or os.path.isdir(compiler)
 
 
 def main() -> int:

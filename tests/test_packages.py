@@ -139,6 +139,28 @@ def test_scripts_that_look_for_the_toolkit_beside_nvcc_find_it(tmp_path):
     assert all(line.startswith("-c kernel.cu -gencode=arch=compute_80") for line in lines), lines
 
 
+def test_scripts_that_call_python_get_the_one_that_is_python3_alone(tmp_path):
+    """As on Debian, whose make.sh said that there is no python."""
+    bin_folder = tmp_path / "bin"
+    bin_folder.mkdir()
+    python3 = bin_folder / "python3"
+    python3.symlink_to(os.path.realpath(sys.executable))
+    (bin_folder / "sh").symlink_to("/bin/sh")
+    line = 'import sys; print(sys.executable, "ffi_ext.legacy" in sys.modules, sys.argv[1:])'
+    done = subprocess.run(
+        [python3, "-m", "ffi_ext", "run", "--", "sh", "-c", f"python -c '{line}' 'a  b'"],
+        env={
+            "PATH": str(bin_folder),
+            "PYTHONPATH": os.pathsep.join(sys.path),
+            "FFI_EXT_CACHE": str(tmp_path / "cache"),
+        },
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.stdout == f"{python3} True ['a  b']\n", done.stderr
+
+
 @pytest.mark.parametrize("compiler", ["nvcc", "gcc"])
 def test_scripts_own_lines_find_the_headers_that_pip_installed(tmp_path, compiler):
     """As torch's own packages bring them; the toolkit's and the script's own come before."""
@@ -179,6 +201,13 @@ def test_a_library_that_no_toolkit_has_any_more_is_dropped_from_nvcc_lines():
     kept, dropped = nvcc.repaired(line.split(), [80])
     assert " ".join(kept) == "-lcudadevrt a.cu -o a.o -rdc=true -shared"
     assert dropped == ["-lcublas_device"]
+
+
+def test_host_compilers_that_are_not_installed_are_dropped_from_nvcc_lines(tmp_path):
+    line = f"-c a.cu -ccbin gcc-0.9 --compiler-bindir=/nowhere/g++ -ccbin cc --compiler-bindir {tmp_path} -O2"
+    kept, dropped = nvcc.repaired(line.split(), [80])
+    assert " ".join(kept) == f"-c a.cu -ccbin cc --compiler-bindir {tmp_path} -O2"
+    assert " ".join(dropped) == "-ccbin gcc-0.9 --compiler-bindir=/nowhere/g++"
 
 
 def test_dialects_that_todays_thrust_refuses_are_dropped_from_nvcc_lines():

@@ -38,28 +38,31 @@ def _joined(*folders: str | None) -> str:
     return os.pathsep.join(filter(None, folders))
 
 
-def _nvcc(temporary: Path) -> Path:
-    """Ours, in what scripts that find it on PATH take for the toolkit: bin/nvcc, include, lib64.
+def _programs(temporary: Path) -> Path:
+    """A folder with our nvcc, in what scripts that find it on PATH take for the toolkit: bin, include, lib64.
 
     In the cache, at the same place each time: CMake and configure scripts note it for the `make` that follows.
     """
-    script = f'#!/bin/sh\nexec {shlex.quote(sys.executable)} -m ffi_ext.nvcc "$@"\n'
-    name = cache.digest(f"{script}{cuda.home()}".encode())[:16]
+    this_python = shlex.quote(sys.executable)
+    scripts = {"nvcc": f'#!/bin/sh\nexec {this_python} -m ffi_ext.nvcc "$@"\n'}
+    if not Path(sys.executable).with_name("python").exists():  # Debian has python3 alone
+        scripts["python"] = f'#!/bin/sh\nexec {this_python} "$@"\n'
+    name = cache.digest(f"{scripts}{cuda.home()}".encode())[:16]
     toolkit = (cache.root() or temporary) / f"nvcc-{name}"
     folder = toolkit / "bin"
     folder.mkdir(parents=True, exist_ok=True)
     (folder / cuda.OURS).touch()
-    nvcc = folder / "nvcc"
-    if not nvcc.exists():
-        fresh = cache.fresh_name(nvcc)
-        fresh.write_text(script)
-        fresh.chmod(0o755)
-        fresh.replace(nvcc)
+    for program, script in scripts.items():
+        if not (folder / program).exists():
+            fresh = cache.fresh_name(folder / program)
+            fresh.write_text(script)
+            fresh.chmod(0o755)
+            fresh.replace(folder / program)
     for link, places in (("include", cuda.include_dirs()), ("lib64", cuda.library_dirs())):
         if places:
             with contextlib.suppress(FileExistsError):
                 (toolkit / link).symlink_to(places[0])
-    return nvcc
+    return folder
 
 
 def _environment(temporary: Path) -> dict[str, str]:
@@ -67,11 +70,11 @@ def _environment(temporary: Path) -> dict[str, str]:
     env = dict(os.environ)
     startup = str(Path(__file__).parent.with_name("startup"))
     env["PYTHONPATH"] = _joined(startup, env.get("PYTHONPATH"))
-    nvcc = _nvcc(temporary)
-    first = [str(nvcc.parent), str(Path(sys.executable).parent)]
+    programs = _programs(temporary)
+    first = [str(programs), str(Path(sys.executable).parent)]
     env["PATH"] = os.pathsep.join([*first, env.get("PATH", os.defpath)])
     if cuda.nvcc():  # CMake's FindCUDA looks for it in the toolkit first
-        env.setdefault("CUDA_NVCC_EXECUTABLE", str(nvcc))
+        env.setdefault("CUDA_NVCC_EXECUTABLE", str(programs / "nvcc"))
     # What pip reads as --no-build-isolation: for a pip that a script calls.
     env["PIP_NO_BUILD_ISOLATION"] = "0"
     # Where in the script C code crashed: no shell says "Segmentation fault" for a child of ours.
