@@ -287,7 +287,7 @@ def load_weights(
         )
     # by a norm that adds its own, such as a BatchNorm2d, it would be added twice
     without = {
-        f"{name}.running_var"
+        f"{name}.running_var".removeprefix(".")  # the model itself has no name
         for name, part in model.named_modules(remove_duplicate=False)
         if not getattr(part, "eps", 0)
     }

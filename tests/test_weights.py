@@ -340,6 +340,9 @@ def test_norms_that_add_an_eps_get_no_other():
     frozen = model["body"].stem.bn1.running_var
     assert torch.equal(frozen, torch.ones_like(frozen) + 1e-5)
     assert torch.equal(model["head"].running_var, torch.ones(4))
+    alone = FrozenBatchNorm2d(4)
+    load_weights(alone, alone.state_dict(), eps=1e-5)
+    assert torch.equal(alone.running_var, torch.ones(4) + 1e-5)
 
 
 @pytest.mark.parametrize("eps", [-5.0, float("nan"), float("inf")])
