@@ -41,7 +41,8 @@ have what makes, shapes, keeps and copies them. `Lapack_` is there for `float` a
 | `THFloatTensor_free(t)`, `THFloatTensor_retain(t)` | give up a reference, take one |
 | `THArgCheck(condition, 2, "got %d", n)`, `THError("got %d", n)` | raise `ffi_ext.NativeError`; 2 is the argument's number |
 
-The prototypes stand in the headers, in the directory that `python -c "import ffi_ext; print(ffi_ext.get_include())"` prints.
+The prototypes stand in the headers, in the directory that
+`python -c "import ffi_ext; print(ffi_ext.get_include())"` prints.
 
 ## Rules
 
@@ -73,7 +74,7 @@ the function.
 | `THFloatTensor_size` and its kin | 0.4.1, C++ | of a `THCudaTensor`: both ways compile |
 | sizes and strides | before 0.3.0 | `long` for `int64_t`: the same type on Linux |
 
-"""
+"""  # noqa: E501 - a row of a table is one line
 
 
 def _clean(path: Path) -> str:
