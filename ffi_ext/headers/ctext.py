@@ -10,7 +10,9 @@ from ffi_ext.names import python_name
 _DIRECTIVE = re.compile(r"^[ \t]*#(?:[^\n\\]|\\\n|\\.)*", re.M)
 IDENTIFIER = re.compile(r"[A-Za-z_]\w*")
 _TOKENS = re.compile(r'"(?:[^"\\\n]|\\.)*"|\'(?:[^\'\\\n]|\\.)*\'|/\*.*?\*/|//[^\n]*', re.S)
-_ATTRIBUTE = re.compile(r"\b(?:__attribute__|__attribute|__asm__|__asm|asm|__declspec)\s*\(|\[(?=\[)")
+_ATTRIBUTE = re.compile(
+    r"\b(?:__attribute__|__attribute|__asm__|__asm|asm|__declspec)\s*\(|\[(?=\[)"
+)
 _BRACKET = re.compile(r"[][(){}]")
 _QUALIFIERS = ("const", "volatile", "register")
 # The last of a type that has several words.
