@@ -1078,8 +1078,8 @@ def test_the_words_of_gnu_c(build):
 
 
 def test_characters_that_are_brackets_commas_and_quotes(build):
-    header = "enum sign { OPEN = '[', CLOSE = ']', BODY = '{', END = '}', COMMA = ',', SEMICOLON = ';'"
-    header += ", QUOTE = '\"', APOSTROPHE = '\\'', BACKSLASH = '\\\\', AFTER };\nenum sign next(enum sign s);\n"
+    header = "enum sign { OPEN = '[', CLOSE = ']', BODY = '{', END = '}', COMMA = ',', LAST = ';', "
+    header += "QUOTE = '\"', APOSTROPHE = '\\'', BACKSLASH = '\\\\', AFTER };\nenum sign next(enum sign s);\n"
     module = build(header, header + "enum sign next(enum sign s) { return s + 1; }\n")
     found = [getattr(module, name) for name in module.__all__ if name.isupper()]
     assert found == [*map(ord, "[]{},;\"'\\"), 93] and module.next(module.OPEN) == ord("\\")
