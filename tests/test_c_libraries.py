@@ -167,15 +167,9 @@ def test_a_header_that_calls_what_the_library_needs_itself(far, capfd):
     (far / "deep.c").write_text("int deep(void) { return 4; }\n")
     (far / "upper.c").write_text("int deep(void);\nint far_up(void) { return deep(); }\n")
     for name, needs in (("deep", []), ("upper", [f"-L{far / 'lib'}", "-ldeep"])):
-        command = [
-            "gcc",
-            "-shared",
-            "-fPIC",
-            "-o",
-            far / "lib" / f"lib{name}.so",
-            far / f"{name}.c",
-        ]
-        subprocess.run([*command, *needs, f"-Wl,-rpath,{far / 'lib'}"], check=True)
+        library = far / "lib" / f"lib{name}.so"
+        command = ["gcc", "-shared", "-fPIC", "-o", library, far / f"{name}.c", *needs]
+        subprocess.run([*command, f"-Wl,-rpath,{far / 'lib'}"], check=True)
     module = ffi_ext.load("far_up", headers="upper.h", **{**linked(far), "libraries": ["upper"]})
     assert (module.far_up(), module.far_through()) == (4, 4)
     assert "the libraries do not have far_odd: calling it raises" in capfd.readouterr().err

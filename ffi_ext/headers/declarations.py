@@ -200,7 +200,7 @@ def _is_opaque_variable(ffi: cffi.FFI, statement: Statement, of_library: bool) -
 
 
 def _is_nameless(ffi: cffi.FFI, statement: Statement) -> bool:
-    """Whether generated C has no name for a type in it: `typedef struct { int n; } v[1];`. It is undeclared then."""
+    """Whether a type in it has no name in C, as of `typedef struct { int n; } v[1];`: it then is no longer declared."""
     from cffi import VerificationError
 
     declared = ffi._parser._declarations  # type: ignore[attr-defined]

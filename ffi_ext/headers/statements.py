@@ -141,8 +141,8 @@ def _statement(text: str, header: Path, original: list[str], line: int) -> list[
     declaration = _clean(text)
     packed = "packed" in text and _PACKED.search(text) is not None
     aligned = "{" in text and "lig" in text and _ALIGNED.search(text)
-    wide = ":" in text and layouts.has_unknown_width(declaration)
-    if (aligned or wide) and (asked := layouts.without_fields(declaration, set())):
+    unknown = ":" in text and layouts.has_unknown_width(declaration)
+    if (aligned or unknown) and (asked := layouts.without_fields(declaration, set())):
         declaration, packed = asked, False
     if "vector_size" in text:
         declaration = declaration.replace("typedef", "typedef _Vector", 1)
@@ -179,7 +179,7 @@ def _apart(declaration: str, flat: str) -> list[str] | None:
         each = _each_declared(flat)
         return each if len(each) > 1 else None
     end = ctext.closing(declaration, match.end()) + 1
-    defined, declared = f"{declaration[match.start(2) : end]};", declaration[end:].lstrip()
+    defined, declared = f"{declaration[match.start(2) : end]};", declaration[end:]
     if match["tag"]:
         return [defined, f"{match[1]}{match[2]} {match['tag']} {declared}"]
     if "(" in declared.partition("=")[0]:  # a function, perhaps one behind a forgotten ;
@@ -216,7 +216,7 @@ def _each_declared(flat: str) -> list[str]:
     # up to *p, a[, f( of a function, and (*p)
     declarator = r"(?:[*(]|\w+\s*(?:\[|\((?!\s*\*)|$))"
     specifiers = re.match(rf"((?:\w+\s+)+?)\s*{declarator}", first.replace("*", " *"))
-    type_ = specifiers[1].rstrip() if specifiers else ""
+    type_ = specifiers[1] if specifiers else ""
     return [first + end, *(f"{type_} {other}{end}" for other in others if type_)]
 
 
