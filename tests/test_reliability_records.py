@@ -38,6 +38,10 @@ void swap_with_kept(THFloatTensor *t);
 void grow(THFloatTensor *t, int64_t n);
 void grow_two(THFloatTensor *a, THFloatTensor *b, int64_t n);
 void grow_int(THIntTensor *t, int64_t n);
+void grow_one(int of_ints, THFloatTensor *a, THIntTensor *b, int64_t n);
+THFloatTensor *emptied(void);
+THFloatTensor *made_beside_a_kept_view(void);
+THFloatTensor *made_and_kept(void);
 THFloatTensor *foreign(void);
 THFloatStorage *foreign_storage(void);
 void grow_foreign(int64_t n);
@@ -88,6 +92,26 @@ void swap_with_kept(THFloatTensor *t) { THFloatStorage_swap(kept_storage, t->sto
 void grow(THFloatTensor *t, int64_t n) { THFloatTensor_resize1d(t, n); }
 void grow_two(THFloatTensor *a, THFloatTensor *b, int64_t n) { grow(a, n); grow(b, n); }
 void grow_int(THIntTensor *t, int64_t n) { THIntTensor_resize1d(t, n); }
+void grow_one(int of_ints, THFloatTensor *a, THIntTensor *b, int64_t n) {
+  if (of_ints) grow_int(b, n); else grow(a, n);
+}
+THFloatTensor *emptied(void) {
+  THFloatTensor *t = THFloatTensor_newWithSize1d(3);
+  THFloatTensor_resize1d(t, 0);
+  return t;
+}
+THFloatTensor *made_beside_a_kept_view(void) {
+  THFloatTensor *t = THFloatTensor_newWithSize1d(3);
+  THFloatTensor_fill(t, 7);
+  kept[count++] = THFloatTensor_newWithTensor(t);
+  return t;
+}
+THFloatTensor *made_and_kept(void) {
+  THFloatTensor *t = THFloatTensor_newWithSize1d(3);
+  THFloatTensor_fill(t, 7);
+  keep(t);
+  return t;
+}
 static THFloatStorage *own;
 THFloatTensor *foreign(void) {
   own = THFloatStorage_newWithData(THAlloc(4 * sizeof(float)), 4);
@@ -349,6 +373,14 @@ def test_a_kept_storage_is_not_moved_behind_its_back(lib):
     still_works(lib)
 
 
+@pytest.mark.parametrize("of_ints", [0, 1])
+def test_one_memory_as_two_element_types_is_not_moved(lib, of_ints):
+    x = torch.arange(4.0)
+    with pytest.raises(NativeError, match="not resizable"):
+        lib.grow_one(of_ints, x, x.view(torch.int32), 100_000)
+    assert x.tolist() == [0, 1, 2, 3]
+
+
 def test_swapped_storages_stay_known(lib):
     other, kept, argument = torch.arange(3.0), torch.arange(4.0), torch.arange(5.0)
     lib.keep(other)
@@ -360,6 +392,20 @@ def test_swapped_storages_stay_known(lib):
     lib.let_go_storage()
     lib.let_go()
     still_works(lib)
+
+
+def test_a_result_whose_memory_c_keeps_too(lib):
+    t = lib.made_beside_a_kept_view()
+    t.set_(torch.zeros(5))  # the memory is C's alone now
+    others = [torch.full((3,), 9.0) for _ in range(20)]
+    assert lib.kept_first() == 7 and len(others) == 20
+    lib.let_go()
+    view = lib.made_and_kept()[1:]
+    lib.grow(view, 100_000)  # which moves it
+    others = [torch.full((3,), 9.0) for _ in range(20)]
+    assert lib.kept_first() == 7 and len(others) == 20
+    lib.let_go()
+    assert lib.emptied().shape == (0,)
 
 
 @pytest.mark.parametrize("name", ["foreign", "foreign_storage"])

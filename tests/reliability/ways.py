@@ -104,7 +104,7 @@ def calls(lib: Any) -> dict[str, Callable[[], Any]]:
         "result": lambda: lib.fresh(10),
         "view": lambda: lib.same(torch.ones(3, 3)),
         "argument back": lambda: lib.back(t),
-        "retained argument back": lambda: lib.retained(t),
+        "retained argument back": lambda: lib.retained(torch.ones(4)),
         "more records than a thread keeps": lambda: (lib.hold(80), lib.drop()),
         "keep": lambda: (lib.keep(torch.ones(2)), lib.let_go()),
         "error in C": lambda: lib.fail(),
