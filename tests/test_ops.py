@@ -166,6 +166,18 @@ def test_functional_transforms_see_through():
     torch.testing.assert_close(ours, theirs)
 
 
+def test_in_place_within_a_functional_transform_and_without_gradients():
+    """As of a teacher that a loss for torch.func.grad calls: C was given the wrapped tensor, and refused it."""
+    x, one = torch.rand(1, 3, 2, 2), torch.ones(3)
+
+    def loss(by):
+        with torch.no_grad():
+            target = ops.frozen_batch_norm(x * by, 2 * one, one, inplace=True)
+        return (target * by).sum()
+
+    torch.testing.assert_close(torch.func.grad(loss)(torch.tensor(1.0)), (2 * x + 1).sum())
+
+
 SECOND = "first derivatives, backward; got a second or a forward one"
 
 

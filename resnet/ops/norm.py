@@ -136,7 +136,11 @@ def frozen_batch_norm(
         return fallback.frozen_batch_norm(x, scale, bias, residual, relu)
     scale, bias = scale.to(dtype), bias.to(dtype)
     residual = residual if residual is None else residual.to(dtype)
-    if inplace and not is_recorded(x, scale, bias, residual) and not is_traced(x):
+    if inplace and not (
+        torch._C._are_functorch_transforms_active()  # x may be wrapped
+        or is_recorded(x, scale, bias, residual)
+        or is_traced(x)
+    ):
         kernel("frozen_bn_forward", x)(x, scale, bias, or_null(residual), int(relu), x)
         return x
     return _frozen_bn_op(x, scale, bias, residual, relu)
