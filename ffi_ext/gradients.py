@@ -259,8 +259,8 @@ def _allocating(
     made_formats = {name: _format_of(backward, name) for name in made}
     formats = {_format_of(backward, name) for name in theirs.names if name in incoming}
     in_channels_last = formats == {torch.channels_last}
-    differentiated = [name for name in inputs if name in ours.tensors]
-    numbers = [i for i, name in enumerate(inputs) if name not in ours.tensors]
+    codes = dict(zip(ours.names, forward.__self__.codes[1:], strict=True))
+    numbers = [i for i, name in enumerate(inputs) if codes[name] in types.MEMBERS]
     takes_output = output in theirs.names
     passed = [*inputs, output] if takes_output else inputs
     parameters = theirs.names  # torch.compile before 2.11 knows no classes of ours in a backward
@@ -308,7 +308,7 @@ def _allocating(
             for n in parameters
         ]
         call_backward(*arguments)
-        return [gradients.get(n) for n in differentiated if values[n] is not None]
+        return [gradients.get(n) for n in inputs if isinstance(values[n], torch.Tensor)]
 
     run_forward.__name__, run_forward.__doc__ = forward.__name__, forward.__doc__
     kind = inspect.Parameter.POSITIONAL_OR_KEYWORD

@@ -220,6 +220,8 @@ void keyword_backward(const THDoubleTensor *grad_is, const THDoubleTensor *in, T
 void pulled(const THDoubleTensor *grad_out, const THDoubleTensor *x, THDoubleTensor *grad_x);
 void pulled_backward(const THDoubleTensor *grad_grad_x, const THDoubleTensor *grad_out, const THDoubleTensor *x,
                      THDoubleTensor *grad_grad_out, THDoubleTensor *grad_x);
+void weighted(const THDoubleTensor *x, const double *by, THDoubleTensor *out);
+void weighted_backward(const THDoubleTensor *grad, const double *by, THDoubleTensor *grad_x);
 void odd(const THDoubleTensor *what, THDoubleTensor *grad_a);
 void unscaled(const THDoubleTensor *a, const THDoubleTensor *b, THDoubleTensor *grad_a);
 void number(const THDoubleTensor *grad_out, THDoubleTensor *grad_a, THDoubleTensor *grad_by);
@@ -261,6 +263,13 @@ void pulled_backward(const THDoubleTensor *grad_grad_x, const THDoubleTensor *gr
                      THDoubleTensor *grad_grad_out, THDoubleTensor *grad_x) {
   pulled(grad_grad_x, x, grad_grad_out);
   pulled(grad_grad_x, grad_out, grad_x);
+}
+void weighted(const THDoubleTensor *x, const double *by, THDoubleTensor *out) {
+  for (long i = 0; i < x->size[0]; i++)
+    THDoubleTensor_set1d(out, i, by[i] * THDoubleTensor_get1d(T(x), i));
+}
+void weighted_backward(const THDoubleTensor *grad, const double *by, THDoubleTensor *grad_x) {
+  weighted(grad, by, grad_x);
 }
 void odd(const THDoubleTensor *what, THDoubleTensor *grad_a) {}
 void unscaled(const THDoubleTensor *a, const THDoubleTensor *b, THDoubleTensor *grad_a) {}
@@ -711,6 +720,17 @@ def test_a_list_is_several_outputs_and_no_input_with_a_gradient():
         total((x, x))
     with torch.no_grad():
         assert total([x, x]).tolist() == [2.0, 4.0]
+
+
+def test_a_tensor_for_a_pointer_is_an_input_without_a_gradient(my_lib):
+    """It was refused as if the parameter were a number."""
+    weighted = library.differentiable(my_lib.weighted, my_lib.weighted_backward)
+    x = torch.tensor([1.0, 2.0], dtype=torch.float64, requires_grad=True)
+    by = torch.tensor([3.0, 5.0], dtype=torch.float64)
+    for weights in (by, by.numpy(), by.clone().requires_grad_()):
+        out = weighted(x, weights)
+        assert out.tolist() == [3.0, 10.0]
+        assert torch.autograd.grad(out.sum(), x)[0].tolist() == [3.0, 5.0]
 
 
 def test_arguments_of_python_functions_by_name():
