@@ -1084,6 +1084,7 @@ def test_types_whose_members_are_in_included_files(build, tmp_path):
     """A list of names for several uses is a file of its own."""
     (tmp_path / "colours.def").write_text("COLOUR(RED)\n/* sizeof(int) */\nCOLOUR(BLUE)\n")
     (tmp_path / "fields.inc").write_text("int x;\ndouble y[2];\n")
+    (tmp_path / "end.inc").write_text("int end;\n};\n")
     (tmp_path / "other.h").write_text("int of_another_header(int n);\n")
     header = """#define COLOUR(name) name,
 enum colour {
@@ -1101,6 +1102,9 @@ enum again {
 #include "colours.def"
 };
 static const char text[] = "is {";
+#include "other.h"
+struct range {
+#include "end.inc"
 #include "other.h"
 struct point {
 #include "fields.inc"

@@ -32,7 +32,7 @@ def split(text: str, header: Path) -> tuple[list[Statement], list[Statement], di
     here, line, mine = header, 1, False
     packing = ""
     outer: list[str] = []  # what #pragma pack(pop) goes back to
-    unfinished: list[str] = []  # the header's rows since the last file that it includes
+    unfinished: list[str] = []  # rows since the last file that a declaration did not include
     within = 0  # enum { #include "names.def" }: the header's line that it is the text of
     for row in text.split("\n"):
         marker = _MARKER.match(row)
@@ -60,7 +60,7 @@ def split(text: str, header: Path) -> tuple[list[Statement], list[Statement], di
             row = ""
         elif packing:
             row = re.sub(r"\b(?:struct|union)\b", rf"\g<0> __attribute__(({packing}))", row)
-        if mine:
+        if mine or within:
             unfinished.append(row)
         if within:
             pieces.append((header, within, [row], False))
