@@ -40,7 +40,7 @@ def repaired(arguments: Sequence[str], known: Sequence[int]) -> tuple[list[str],
         option = [word]
         if word in (*_PAIRED, *_DIALECT, *_HOST_COMPILER):
             option += [value for value in [next(words, None)] if value is not None]
-        name, _, value = " ".join(option).replace(" ", "=", 1).partition("=")
+        name, _, value = "=".join(option).partition("=")
         numbers = [int(n) for n in re.findall(r"(?:sm|compute|lto)_(\d+)", value)]
         dead = name in _PAIRED and known and any(number not in known for number in numbers)
         dead = dead or (name in _DIALECT and value in _OLD_DIALECTS) or word == _GONE

@@ -208,6 +208,9 @@ def test_host_compilers_that_are_not_installed_are_dropped_from_nvcc_lines(tmp_p
     kept, dropped = nvcc.repaired(line.split(), [80])
     assert " ".join(kept) == f"-c a.cu -ccbin cc --compiler-bindir {tmp_path} -O2"
     assert " ".join(dropped) == "-ccbin gcc-0.9 --compiler-bindir=/nowhere/g++"
+    (tmp_path / "my tools").mkdir()
+    word = f"-ccbin={tmp_path}/my tools"
+    assert nvcc.repaired([word], [80]) == ([word], [])
 
 
 def test_dialects_that_todays_thrust_refuses_are_dropped_from_nvcc_lines():
