@@ -241,7 +241,7 @@ class Build:
             if error is not None:
                 raise error
         while self.undeclared:
-            where, name = self.undeclared.pop()
+            where, name = self.undeclared.pop(0)
             warnings.warn(
                 f"{where}: {name}() is called and nothing declares it: C takes its result for an int. "
                 "#include its header",
