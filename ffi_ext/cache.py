@@ -63,9 +63,9 @@ def _lock(path: Path, how: int) -> AbstractContextManager[object]:
     """Locks a file until its end."""
     with contextlib.ExitStack() as stack:
         file = stack.enter_context(path.open("ab+"))  # NFS wants both for LOCK_SH
-        fcntl.flock(file, how)
         _locked_files.add(file)
         stack.callback(_locked_files.discard, file)
+        fcntl.flock(file, how)
         return stack.pop_all()
 
 

@@ -90,7 +90,7 @@ def preamble(
     lines.append("\nstatic const ffi_ext_function ffi_ext_functions[] = {")
     lines += [_entry(index, function) for index, function in enumerate(functions)]
     lines.append("    {0, 0, 0, 0},\n};\n")
-    # What is not known here, the link tells by a symbol (build.KEEPS_GIL), as Windows cannot.
+    # If the caller does not know, the link says it by a weak symbol (build.KEEPS_GIL).
     said, linked = ("ffi_ext_functions",) * 2 if keeps_gil else ("0", "&ffi_ext_keeps_gil")
     lines.append(_TABLE.format(count=len(functions), said=said, linked=linked))
     lines += [*closing, ""]
