@@ -109,8 +109,7 @@ LINUX_GCC = sys.platform.startswith("linux") and "gcc" in (
 )
 LINK_TIME = ["-flto=auto"] if LINUX_GCC and "-fno-lto" not in os.environ.get("CFLAGS", "") else []
 
-if os.name == "posix":
-    declare()
+declare()
 # Exceptions pass through C: inlined into what catches them, it must not count as code that never throws.
 compile_args = [
     "-O3",

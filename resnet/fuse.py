@@ -77,9 +77,9 @@ def fuse(
     the ReLU of a block part of its last convolution, which writes to the memory of what it adds.
     The features are channels_last but with torch's own convolutions. Group normalisations,
     deformable convolutions, and what has a hook (of torch.nn.utils.prune, too, before its remove)
-    stay as they are. The results differ by rounding (about 1e-6 of the
-    largest feature). Folded convolutions have no entries in the copy's state_dict: save the model's, or
-    the whole copy with torch.save.
+    stay as they are. The results differ by rounding (about 1e-6 of the largest feature). Folded
+    convolutions have no entries in the copy's state_dict: save the model's, or the whole copy with
+    torch.save.
 
     Args:
         model: a ResNet, head, backbone or classifier, or any model with such parts.

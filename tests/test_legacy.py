@@ -510,7 +510,6 @@ except KeyboardInterrupt:
 """
 
 
-@pytest.mark.skipif(sys.platform == "win32", reason="there are no terminals of POSIX")
 def test_a_script_has_the_time_that_it_takes_to_save_its_work_after_ctrl_c(tmp_path):
     (tmp_path / "train.py").write_text(SAVES)
     child, terminal = pty.fork()
@@ -532,7 +531,6 @@ def test_a_script_has_the_time_that_it_takes_to_save_its_work_after_ctrl_c(tmp_p
     assert (tmp_path / "saved").exists()  # a terminal's last words may be lost with it
 
 
-@pytest.mark.skipif(sys.platform == "win32", reason="there is no SIGTERM")
 def test_what_ends_the_runner_ends_the_script(tmp_path):
     """As `kill`, `docker stop` and the like do; the script went on, as nobody's child."""
     (tmp_path / "train.py").write_text(SAVES)

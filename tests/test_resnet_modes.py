@@ -123,12 +123,12 @@ def test_fx_takes_features_out_by_name(deformable):
 
 def test_vmap_takes_plain_torch(model):
     images = torch.randn(3, 2, 3, 32, 32)
-    with torch.no_grad():
-        with pytest.raises(TypeError, match="it is wrapped by torch.func"):
+    for recorded in (False, True):  # norms write in place where nothing is recorded
+        with torch.set_grad_enabled(recorded), pytest.raises(RuntimeError, match="plain_torch"):
             torch.vmap(model)(images)
-        with plain_torch():
-            for ours, theirs in zip(torch.vmap(model)(images), model(images[1]), strict=True):
-                torch.testing.assert_close(ours[1], theirs)
+    with torch.no_grad(), plain_torch():
+        for ours, theirs in zip(torch.vmap(model)(images), model(images[1]), strict=True):
+            torch.testing.assert_close(ours[1], theirs)
 
 
 @pytest.mark.parametrize("dtype", [torch.bfloat16, torch.float16])

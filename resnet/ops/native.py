@@ -254,10 +254,16 @@ def _functions(
             "asked for; compute within `resnet.ops.plain_torch()`"
         )
 
+    def no_vmap(*_: Any) -> Any:
+        raise RuntimeError(
+            f"resnet::{name}: the kernels have no rule for torch.vmap; compute within `resnet.ops.plain_torch()`"
+        )
+
     derivatives = {"backward": staticmethod(backward or refused), "jvp": staticmethod(refused)}
     apart = {
         "forward": staticmethod(forward),
         "setup_context": staticmethod(setup_context or nothing),
+        "vmap": staticmethod(no_vmap),
     }
     transformed: Any = type(name, (torch.autograd.Function,), {**derivatives, **apart})
     together = {**derivatives, "forward": staticmethod(both)}
