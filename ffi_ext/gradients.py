@@ -80,7 +80,7 @@ def differentiable(
                     f"{name}() argument '{lost}': backward gets forward's inputs by position, and forward takes "
                     "this one by keyword alone; take `*` or `**` out of its parameters"
                 )
-            inputs = bound.args[:count]  # defaults behind the last one are as little given as by position
+            inputs = bound.args[:count]  # as by position: without the defaults behind the last
         for x in inputs:
             if isinstance(x, (list, tuple)) and torch.is_grad_enabled() and _require_grad(x):
                 raise TypeError(
