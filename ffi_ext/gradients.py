@@ -71,14 +71,16 @@ def differentiable(
 
     def run(*inputs: Any, **named: Any) -> torch.Tensor:
         if named:
-            bound = inspect.signature(forward).bind(*inputs, **named)
-            bound.apply_defaults()  # of those before what was named
+            signature = inspect.signature(forward)
+            bound = signature.bind(*inputs, **named)
+            count = 1 + max(map([*signature.parameters].index, bound.arguments))
+            bound.apply_defaults()
             for lost in named.keys() & bound.kwargs.keys():
                 raise TypeError(
                     f"{name}() argument '{lost}': backward gets forward's inputs by position, and forward takes "
                     "this one by keyword alone; take `*` or `**` out of its parameters"
                 )
-            inputs = bound.args
+            inputs = bound.args[:count]  # as by position: without the defaults behind the last
         for x in inputs:
             if isinstance(x, (list, tuple)) and torch.is_grad_enabled() and _require_grad(x):
                 raise TypeError(

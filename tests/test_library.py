@@ -744,6 +744,9 @@ def test_arguments_of_python_functions_by_name():
     y = clamp(x, high=3.0)
     y.sum().backward()
     assert y.tolist() == [0.0, 2.0, 3.0] and x.grad.tolist() == [0.0, 1.0, 0.0]
+    twice = library.differentiable(lambda x, by=2.0: x * by, lambda grad, x: grad * 2)
+    for y in (twice(x), twice(x=x)):
+        assert torch.autograd.grad(y.sum(), x)[0].tolist() == [2.0, 2.0, 2.0]
     with pytest.raises(TypeError, match="forward.. argument 'by': .*by keyword alone; take `\\*`"):
         clamp(x, by=2.0)
 
