@@ -23,23 +23,21 @@ from ffi_ext.headers import definitions, preprocess
 _serial = itertools.count()
 
 
-def _root(caller: str) -> Path:
+@contextlib.contextmanager
+def _folder(caller: str, name: str, content: object) -> Iterator[Path]:
+    """The directory of the module with that content, held: the same content meets the same binary."""
     root = cache.root()
     if root is None:
         raise BuildError(
             f"{caller}() keeps modules in a directory of yours: $FFI_EXT_CACHE, $XDG_CACHE_HOME/ffi_ext or "
             "~/.cache/ffi_ext, which must be writable, and by nobody else. Set FFI_EXT_CACHE to another one"
         )
-    return root
-
-
-def _folder(root: Path, name: str, content: object) -> Path:
-    """The directory of the module with that content: the same content meets the same binary."""
     of_python = toolchain.extension_suffix(toolchain.uses_limited_api(None))
     key = cache.digest(repr((content, of_python)).encode("utf-8", "surrogateescape"))[:20]
     folder = root / "modules" / f"{name}-{key}"
-    folder.mkdir(parents=True, exist_ok=True, mode=0o700)
-    return folder
+    with cache.hold(root):
+        folder.mkdir(parents=True, exist_ok=True, mode=0o700)
+        yield folder
 
 
 def _checked_name(caller: str, name: object) -> str:
@@ -138,9 +136,7 @@ def load(
             "load() argument 'headers': expected the header whose functions are to be exported, got none; "
             "load_inline() exports what its text defines"
         )
-    root = _root("load")
-    with cache.hold(root):
-        folder = _folder(root, name, sorted(kwargs.items()))
+    with _folder("load", name, sorted(kwargs.items())) as folder:
         _build("load", name, folder, verbose=verbose, **kwargs)
         return _imported(name, folder)
 
@@ -190,9 +186,7 @@ def load_inline(
     with_cuda = bool(kwargs.pop("with_cuda", False)) or cuda_source is not None
     options = sorted(kwargs.items())
     content = (c_source, header, cuda_source, with_cuda, options)
-    root = _root("load_inline")
-    with cache.hold(root):
-        folder = _folder(root, name, content)
+    with _folder("load_inline", name, content) as folder:
         include = "#include <TH/TH.h>\n#include <ffi_ext.h>\n" + (
             "#include <THC/THC.h>\n" if with_cuda else ""
         )
