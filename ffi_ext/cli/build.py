@@ -93,27 +93,29 @@ def main(options: argparse.Namespace) -> int:
 def _extension(headers: list[str], sources: list[str], options: argparse.Namespace) -> int:
     from ffi_ext.errors import BuildError
     from ffi_ext.extension import create_extension
+    from ffi_ext.extension_arguments import absolute
 
     name = options.name or "_ext." + re.sub(r"\W", "_", Path(headers[0]).stem, flags=re.ASCII)
     macros = [tuple(macro.split("=", 1)) for macro in options.macros]
-    kwargs = {key: getattr(options, key) for key in ("include_dirs", "library_dirs", "libraries")}
-    args = {"cc": options.cflag, "cxx": options.cflag, "nvcc": []}
+    arguments = absolute(
+        {
+            "headers": headers,
+            "sources": sources,
+            "include_dirs": options.include_dirs,
+            "library_dirs": options.library_dirs,
+            "libraries": options.libraries,
+            "define_macros": macros,
+            "extra_compile_args": {"cc": options.cflag, "cxx": options.cflag, "nvcc": []},
+            "extra_link_args": options.ldflag,
+        }
+    )
+    with_cuda = options.cuda or any(source.endswith(".cu") for source in sources)
     try:
         create_extension(
-            name,
-            headers,
-            sources,
-            verbose=not options.quiet,
-            with_cuda=options.cuda or any(source.endswith(".cu") for source in sources),
-            relative_to=os.path.join(os.getcwd(), "build.py"),
-            define_macros=macros,
-            extra_compile_args=args,
-            extra_link_args=options.ldflag,
-            **kwargs,
+            name, verbose=not options.quiet, with_cuda=with_cuda, **arguments
         ).build()
     except (FileNotFoundError, ValueError) as error:
-        text = str(error).replace("create_extension() argument", "argument")
-        return complain(text.replace(" (relative paths start at the directory of relative_to)", ""))
+        return complain(str(error).removeprefix("create_extension() "))
     except BuildError as error:
         return complain(str(error), PROBLEMS)
     return OK
