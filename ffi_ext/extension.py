@@ -140,7 +140,7 @@ def build_and_keep(name: str, kept: Path, /, *, relative_to: str, **arguments: A
         started = cache.clock()
         texts = _texts(given)
         ffi, declared = _declared(given, read, texts)
-        made = _generated(ffi, declared, given, _preamble(declared, given))
+        made = _generated(ffi, declared, given, _preamble(declared, given, texts))
         files = {*read.files, *map(str, texts)}
         is_warned_of = given.headers and not declared.names  # each time
         if read.is_sure and not is_warned_of:
@@ -154,8 +154,9 @@ def _make(given: Arguments) -> Extension:
     target, options = given.name, given.options
     add_directories(options, given.with_cuda)
     read = preprocess.Reader(options, given.with_cuda)
-    ffi, declared = _declared(given, read, _texts(given))
-    preamble = _preamble(declared, given)
+    texts = _texts(given)
+    ffi, declared = _declared(given, read, texts)
+    preamble = _preamble(declared, given, texts)
     limited = _is_limited(given)
     ffi.set_source(
         f"{target.package}._{target.last}" if given.package else f"_{target.last}",
@@ -303,18 +304,18 @@ def _warn_of_nothing(given: Arguments) -> None:
     )
 
 
-def _preamble(declared: Declarations, given: Arguments) -> str:
+def _preamble(declared: Declarations, given: Arguments, texts: dict[Path, str]) -> str:
     """The C before cffi's: the headers, our trampolines and table, and what the binary is built from."""
     from ffi_ext.codegen import csource, origin
 
     # The compiler knows better what is included (build.KEEPS_GIL); setuptools does not ask.
-    texts = [included.text_at(path) for path in (*given.headers, *given.sources)]
+    named = [texts.get(path, "") for path in (*given.headers, *given.sources)]
     text = csource.preamble(
         declared,
         with_cuda=given.with_cuda,
         cxx_names=toolchain.c_compiler_is_cxx(),
-        keeps_gil=_works_on_objects(texts, "PyGILState_Ensure"),
-        needs_gil=toolchain.is_free_threaded() and _works_on_objects(texts, "Py_GIL_DISABLED"),
+        keeps_gil=_works_on_objects(named, "PyGILState_Ensure"),
+        needs_gil=toolchain.is_free_threaded() and _works_on_objects(named, "Py_GIL_DISABLED"),
     )
     return text + origin.origin(declared, given.sources, given.with_cuda, given.options)
 
