@@ -386,6 +386,13 @@ class Build:
         for path, text in texts.items():
             cache.write_if_changed(path, text)
 
+    def remove_what_is_new(self) -> None:
+        """The __init__.py that a first build has not come to use, whose import would speak of a missing binary."""
+        folder = self.plan.target.parent
+        with contextlib.suppress(OSError):
+            if self.plan.is_new and os.listdir(folder) == ["__init__.py"]:
+                shutil.rmtree(folder)
+
     def save(self, units: list[Unit], link_key: str, binary: str) -> None:
         used = {unit.key: self.objects[unit.key] for unit in units}
         record = {
@@ -429,6 +436,9 @@ class Build:
             if binary is not None:
                 self.save(units, link_key, installed)
             return binary is not None
+        except BaseException:
+            self.remove_what_is_new()
+            raise
         finally:
             shutil.rmtree(temporary, ignore_errors=True)
 

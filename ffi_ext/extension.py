@@ -165,6 +165,7 @@ def _make(given: Arguments) -> Extension:
         **_for_setuptools(given, limited),
     )
     init_path = target.folder / "__init__.py"
+    is_new = not init_path.exists()
     init = module.init_py(target.package, target.last, declared)
     builder.make_packages(target.parents, target.folder)
     if given.package:  # setup.py's find_packages() looks for them before anything is built
@@ -174,7 +175,7 @@ def _make(given: Arguments) -> Extension:
         cache.write_if_changed(
             init_path.with_suffix(".pyi"), stub.stub_pyi(target.package, declared)
         )
-    elif not init_path.exists():  # build scripts may add to it before they build
+    elif is_new:  # build scripts may add to it before they build
         cache.replace(init_path, init.encode("utf-8", "surrogateescape"))
     before = included.text_at(init_path)
 
@@ -182,7 +183,8 @@ def _make(given: Arguments) -> Extension:
         """Compiles the extension and installs it beside the build script."""
         made = _generated(ffi, declared, given, preamble)
         init_now = made.init + _added(before, included.text_at(init_path))
-        builder.build(_plan(given, replace(made, init=init_now)), given.verbose)
+        plan = replace(_plan(given, replace(made, init=init_now)), is_new=is_new)
+        builder.build(plan, given.verbose)
 
     to_extension = ffi.distutils_extension
 

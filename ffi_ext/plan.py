@@ -53,6 +53,7 @@ class Plan:
     depends: tuple[str, ...] = ()
     language: str | None = None
     with_cuda: bool = False  # C sources may call the CUDA runtime
+    is_new: bool = False  # the module's __init__.py was written for this build: if it fails, there is to be none
     gnu89_inline: bool = False  # `inline` without `static` defines the function, as before C99
 
 

@@ -51,6 +51,18 @@ def test_an_object_of_a_failed_build_is_not_taken_for_an_earlier_ones(project):
     assert (value(project), value(project, "two")) == (1, 3)
 
 
+def test_a_first_build_that_fails_leaves_no_package(project):
+    """Its import would speak of a missing _lib, of a package that is none."""
+    (project / "two.c").write_text("int two(void) { return broken; }\n")
+    extension = make(project)
+    with pytest.raises(BuildError):
+        extension.build()
+    assert not (project / "ext" / "lib").exists()
+    (project / "two.c").write_text("int two(void) { return 2; }\n")
+    extension.build()
+    assert value(project, "two") == 2
+
+
 @pytest.mark.parametrize("damage", [b"", b"not an object"])
 def test_damaged_objects_in_the_cache_are_made_again(project, damage):
     make(project).build()
