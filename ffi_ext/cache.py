@@ -35,9 +35,7 @@ def root() -> Path | None:
     try:
         base.mkdir(parents=True, exist_ok=True, mode=0o700)
         status = base.stat()
-        if hasattr(os, "getuid") and (
-            status.st_uid != os.getuid() or status.st_mode & (stat.S_IWGRP | stat.S_IWOTH)
-        ):
+        if status.st_uid != os.getuid() or status.st_mode & (stat.S_IWGRP | stat.S_IWOTH):
             return None  # others could plant objects there
         if not os.access(base, os.W_OK | os.X_OK):
             return None

@@ -133,11 +133,9 @@ def _call(command: list[str], env: dict[str, str], out: int | None) -> int:
             if number != signal.SIGINT or not _is_in_foreground():
                 process.send_signal(number)
 
-        names = ("SIGINT", "SIGTERM", "SIGHUP")
-        numbers = [getattr(signal, name) for name in names if hasattr(signal, name)]
         ours = {  # what nohup has us ignore, the command ignores, too
             number: signal.signal(number, pass_on)
-            for number in numbers
+            for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
             if signal.getsignal(number) != signal.SIG_IGN
         }
         try:
@@ -155,15 +153,14 @@ def _is_in_foreground() -> bool:
         return False
 
 
-NAMES = ("SIGABRT", "SIGBUS", "SIGFPE", "SIGILL", "SIGSEGV")
-CRASHES = {int(getattr(signal, name)): name for name in NAMES if hasattr(signal, name)}
+CRASHES = (signal.SIGABRT, signal.SIGBUS, signal.SIGFPE, signal.SIGILL, signal.SIGSEGV)
 
 
 def _ended_by(number: int, words: list[str]) -> int:
     """The exit code of what a signal ended, as a shell gives it; a shell also says that it crashed."""
     if number in CRASHES:
         complain(
-            f"{shlex.join(words)} was ended by {CRASHES[number]}, an error in its C code: build that with "
+            f"{shlex.join(words)} was ended by {signal.Signals(number).name}, an error in its C code: build that with "
             "CFLAGS='-g -fsanitize=address', run it with LD_PRELOAD=$(gcc -print-file-name=libasan.so), and its line "
             "is named"
         )
