@@ -35,7 +35,7 @@ def finalize(distribution: Any) -> None:
         extensions.append(extension)
     distribution.ext_modules = [*(distribution.ext_modules or []), *extensions]
     base = distribution.cmdclass.get("build_ext", build_ext)
-    distribution.cmdclass["build_ext"] = _command(base)
+    distribution.cmdclass["build_ext"] = type("BuildExt", (_BuildsOurs, base), {})
     if toolchain.may_be_stable(None):
         wheel_tags.tag_stable()
 
@@ -117,81 +117,74 @@ def listed(value: Any) -> list[str]:
     return [value] if isinstance(value, str) else list(value)
 
 
-def _build(table: dict[str, Any], base: Path) -> None:
-    """Builds an extension of the project in this directory below `base`."""
-    from ffi_ext import extension
-    from ffi_ext.extension_arguments import absolute
-
-    extension.of_table(absolute(table), base).build()
+_BuildExt: Any = object  # setuptools' build_ext, or the project's own: see finalize()
 
 
-def _command(base: Any) -> Any:
-    """build_ext that builds ours by ffi_ext (so .cu sources, checks and the cache work) and others as ever."""
+class _BuildsOurs(_BuildExt):  # type: ignore[misc]
+    """Builds ours by ffi_ext (so .cu sources, checks and the cache work) and others as ever."""
 
-    class BuildExt(base):  # type: ignore[misc]
-        extensions: list[Any]
+    extensions: list[Any]
 
-        def build_extension(self, ext: Any) -> None:
-            table = getattr(ext, "_ffi_ext", None)
-            if table is None:
-                super().build_extension(ext)
-            else:
-                from ffi_ext import extension
+    def build_extension(self, ext: Any) -> None:
+        table = getattr(ext, "_ffi_ext", None)
+        if table is None:
+            super().build_extension(ext)
+            return
+        from ffi_ext import extension
+        from ffi_ext.extension_arguments import absolute
 
-                place = self.get_finalized_command("build_py").get_package_dir(table["name"])
-                extension.refuse_to_replace(Path(place, "__init__.py"), table["name"])
-                try:
-                    _build(table, Path(self.build_lib).absolute())
-                except BuildError as error:
-                    if not table.get("optional"):
-                        raise
-                    self.warn(f"{table['name']} is optional, and is left out: {error}")
+        place = self.get_finalized_command("build_py").get_package_dir(table["name"])
+        extension.refuse_to_replace(Path(place, "__init__.py"), table["name"])
+        try:
+            extension.of_table(absolute(table), Path(self.build_lib).absolute()).build()
+        except BuildError as error:
+            if not table.get("optional"):
+                raise
+            self.warn(f"{table['name']} is optional, and is left out: {error}")
 
-        def get_ext_filename(self, fullname: str) -> str:
-            from ffi_ext import toolchain
+    def get_ext_filename(self, fullname: str) -> str:
+        from ffi_ext import toolchain
 
-            ext = self.ext_map.get(fullname)
+        ext = self.ext_map.get(fullname)
+        if getattr(ext, "_ffi_ext", None) is None:
+            return str(super().get_ext_filename(fullname))
+        path = os.path.join(*fullname.split("."))
+        own = path + toolchain.extension_suffix(False)
+        if os.path.exists(os.path.join(self.build_lib, own)):
+            return own
+        return path + toolchain.extension_suffix(toolchain.may_be_stable(None))
+
+    def copy_extensions_to_source(self) -> None:  # editable installs
+        from ffi_ext import cache
+
+        every: list[Any] = self.extensions
+        self.extensions = [e for e in every if getattr(e, "_ffi_ext", None) is None]
+        super().copy_extensions_to_source()
+        self.extensions = every
+        for built, path in self._ours():
+            place = Path(path)
+            place.parent.mkdir(parents=True, exist_ok=True)
+            cache.replace(place, Path(built).read_bytes())
+            cache.remove_namesakes(place)
+
+    def get_outputs(self) -> list[str]:
+        return sorted({*super().get_outputs(), *(built for built, _ in self._ours())})
+
+    def get_output_mapping(self) -> dict[str, str]:
+        mapping: dict[str, str] = super().get_output_mapping()
+        return mapping | dict(self._ours()) if self.inplace else mapping
+
+    def _ours(self) -> Iterator[tuple[str, str]]:
+        """The files that we build, and where an editable install has them in the source tree."""
+        packages = self.get_finalized_command("build_py")
+        for ext in self.extensions:
             if getattr(ext, "_ffi_ext", None) is None:
-                return str(super().get_ext_filename(fullname))
-            path = os.path.join(*fullname.split("."))
-            own = path + toolchain.extension_suffix(False)
-            if os.path.exists(os.path.join(self.build_lib, own)):
-                return own
-            return path + toolchain.extension_suffix(toolchain.may_be_stable(None))
-
-        def copy_extensions_to_source(self) -> None:  # editable installs
-            from ffi_ext import cache
-
-            every: list[Any] = self.extensions
-            self.extensions = [e for e in every if getattr(e, "_ffi_ext", None) is None]
-            super().copy_extensions_to_source()
-            self.extensions = every
-            for built, path in self._ours():
-                place = Path(path)
-                place.parent.mkdir(parents=True, exist_ok=True)
-                cache.replace(place, Path(built).read_bytes())
-                cache.remove_namesakes(place)
-
-        def get_outputs(self) -> list[str]:
-            return sorted({*super().get_outputs(), *(built for built, _ in self._ours())})
-
-        def get_output_mapping(self) -> dict[str, str]:
-            mapping: dict[str, str] = super().get_output_mapping()
-            return mapping | dict(self._ours()) if self.inplace else mapping
-
-        def _ours(self) -> Iterator[tuple[str, str]]:
-            """The files that we build, and where an editable install has them in the source tree."""
-            packages = self.get_finalized_command("build_py")
-            for ext in self.extensions:
-                if getattr(ext, "_ffi_ext", None) is None:
-                    continue
-                folder, binary = os.path.split(self.get_ext_filename(ext.name))
-                if ext._ffi_ext.get("optional") and not os.path.exists(
-                    os.path.join(self.build_lib, folder, binary)
-                ):
-                    continue
-                place = packages.get_package_dir(ext.name.rpartition(".")[0])
-                for name in (binary, "__init__.py", "__init__.pyi"):
-                    yield os.path.join(self.build_lib, folder, name), os.path.join(place, name)
-
-    return BuildExt
+                continue
+            folder, binary = os.path.split(self.get_ext_filename(ext.name))
+            if ext._ffi_ext.get("optional") and not os.path.exists(
+                os.path.join(self.build_lib, folder, binary)
+            ):
+                continue
+            place = packages.get_package_dir(ext.name.rpartition(".")[0])
+            for name in (binary, "__init__.py", "__init__.pyi"):
+                yield os.path.join(self.build_lib, folder, name), os.path.join(place, name)
