@@ -17,7 +17,7 @@ class ImageList(NamedTuple):
     image_sizes: list[tuple[int, int]]  # height, width of each
 
 
-def padded_size(sizes: Sequence[Sequence[int]], size_divisibility: int = 0) -> tuple[int, int]:
+def padded_size(sizes: Sequence[Sequence[int]], size_divisibility: int) -> tuple[int, int]:
     """The least height and width, multiples of size_divisibility, that have room for all sizes."""
     step = max(size_divisibility, 1)
     height = -(-max(size[0] for size in sizes) // step) * step

@@ -14,8 +14,7 @@ def fork_safe_lock() -> threading.Lock:
     A child would wait for ever for a thread that it does not have: data.Loader's are some.
     """
     lock = threading.Lock()
-    if hasattr(os, "register_at_fork"):
-        os.register_at_fork(
-            before=lock.acquire, after_in_parent=lock.release, after_in_child=lock.release
-        )
+    os.register_at_fork(
+        before=lock.acquire, after_in_parent=lock.release, after_in_child=lock.release
+    )
     return lock

@@ -67,7 +67,7 @@ def norms_of(config: Config, norms: Mapping[str, Any]) -> dict[str, Any]:
     return {**norms, "GN": partial(group_norm, **settings)}
 
 
-def build_body(config: Config, norms: Mapping[str, Any] = NORMS) -> ResNet:
+def build_body(config: Config, norms: Mapping[str, Any]) -> ResNet:
     """The ResNet that MODEL.BACKBONE and MODEL.RESNETS describe.
 
     Raises:

@@ -13,7 +13,7 @@ from resnet.norms import Norm
 
 
 def conv_with_kaiming_uniform(
-    inputs: int, outputs: int, size: int, *, norm: Norm | None = None, relu: bool = False
+    inputs: int, outputs: int, size: int, *, norm: Norm | None, relu: bool
 ) -> nn.Module:
     """A convolution of stride 1, alone with a bias, or followed by a norm and a ReLU."""
     layer = nn.Conv2d(inputs, outputs, size, padding=(size - 1) // 2, bias=norm is None)

@@ -167,8 +167,9 @@ def check_roi_align(
     ]
 
 
-def check_nms(boxes: torch.Tensor, scores: torch.Tensor, threshold: float = 0.3) -> Row:
+def check_nms(boxes: torch.Tensor, scores: torch.Tensor) -> Row:
     """No kept boxes overlap by more than the threshold; each other does, with a better kept one."""
+    threshold = 0.3
     kept = nms(boxes, scores, threshold)
     corners = (
         torch.maximum(boxes[:, None, :2], boxes[kept, :2]),

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import gc
-import os
 import random
 import signal
 import subprocess
@@ -382,7 +381,6 @@ os._exit(0)
 """
 
 
-@pytest.mark.skipif(not hasattr(os, "fork"), reason="there is no fork here")
 def test_forked_workers_wait_for_no_thread_of_their_parent():
     run = python("-W", "ignore", "-c", FORKING, cwd=Path(__file__).resolve().parent.parent)
     assert (run.returncode, run.stdout, run.stderr) == (0, "", "")
