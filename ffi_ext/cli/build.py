@@ -111,9 +111,7 @@ def _extension(headers: list[str], sources: list[str], options: argparse.Namespa
     )
     with_cuda = options.cuda or any(source.endswith(".cu") for source in sources)
     try:
-        create_extension(
-            name, verbose=not options.quiet, with_cuda=with_cuda, **arguments
-        ).build()
+        create_extension(name, verbose=not options.quiet, with_cuda=with_cuda, **arguments).build()
     except (FileNotFoundError, ValueError) as error:
         return complain(str(error).removeprefix("create_extension() "))
     except BuildError as error:

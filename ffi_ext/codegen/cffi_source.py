@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from cffi import model, recompiler
 
-from ffi_ext.headers.declared import Declarations
+from ffi_ext.headers.declared import Declarations, in_cffi
 
 if TYPE_CHECKING:
     import cffi
@@ -62,12 +62,12 @@ def cffi_source(
     """
     # cffi puts the module into sys.modules under the name that it is made with, beside the name that
     # it is imported by: with a plain `_io` the standard library's would be lost. This one nobody imports.
-    generator = _Recompiler(ffi, f"ffi_ext:{module_name}")
+    generator, known = _Recompiler(ffi, f"ffi_ext:{module_name}"), in_cffi(ffi)
     generator.trampolines = {
         function.name: index
         for index, function in enumerate(declarations.table)
         if "x" not in (function.result_code, *(p.code for p in function.parameters))
-        and _is_carried(ffi._parser._declarations[f"function {function.name}"][0])  # type: ignore[attr-defined]
+        and _is_carried(known[f"function {function.name}"][0])
     }
     generator.collect_type_table()
     generator.collect_step_tables()

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 from ffi_ext import constraints, types
 from ffi_ext.errors import HeaderError
 from ffi_ext.headers import ctext, header_constants, header_errors, needed, read_headers, statements
-from ffi_ext.headers.declared import Declarations, Function, Parameter
+from ffi_ext.headers.declared import Declarations, Function, Parameter, in_cffi
 from ffi_ext.headers.read_headers import Headers
 from ffi_ext.headers.statements import (
     CONSTANT,
@@ -103,12 +103,12 @@ def _declare_all(
     for statement in kept:
         header_errors.refuse_opaque(ffi, statement)
     variables = [s for s in kept if s.kind == VARIABLE]
-    in_cffi = ffi._parser._declarations  # type: ignore[attr-defined]
+    known = in_cffi(ffi)
     all_constants = dict(constants)
     for statement in kept:
         all_constants |= dict.fromkeys(statement.enumerators, "int")
         if statement.kind == CONSTANT:
-            all_constants[statement.name] = header_constants.type_of(in_cffi, statement.name)
+            all_constants[statement.name] = header_constants.type_of(known, statement.name)
     functions = [
         _function(ffi, s, of_library(s) or not knows_th) for s in kept if s.kind == FUNCTION
     ]
@@ -121,17 +121,17 @@ def _declare_all(
         with_linkage=frozenset(found.with_linkage),
         # cffi reads a const number at the import, so that one is not there
         may_lack=tuple(
-            s.name for s in variables if of_library(s) and f"variable {s.name}" in in_cffi
+            s.name for s in variables if of_library(s) and f"variable {s.name}" in known
         ),
         has_bool=found.has_bool,
-        read_only=tuple(python_name(s.name) for s in variables if _is_const(in_cffi, s.name)),
+        read_only=tuple(python_name(s.name) for s in variables if _is_const(known, s.name)),
         data=frozenset(s.name for s in (*variables, *found.foreign) if s.kind == VARIABLE),
     )
 
 
 def _inline_functions(ffi: cffi.FFI, inline: Sequence[Statement], trials: Trials) -> list[Function]:
     """Those of the functions with bodies that Python can call: what else there is, is written as only C reads it."""
-    declared = ffi._parser._declarations  # type: ignore[attr-defined]
+    declared = in_cffi(ffi)
     found: list[Function] = []
     for statement in inline:
         try:
@@ -189,7 +189,7 @@ def _is_opaque_variable(ffi: cffi.FFI, statement: Statement, of_library: bool) -
 
     Not so the project's own that are not const, which are refused: a forgotten #include is the likeliest cause.
     """
-    declared = ffi._parser._declarations  # type: ignore[attr-defined]
+    declared = in_cffi(ffi)
     if statement.kind == VARIABLE:
         for kind in ("constant", "variable")[: 1 + of_library]:
             key = f"{kind} {statement.name}"
@@ -203,7 +203,7 @@ def _is_nameless(ffi: cffi.FFI, statement: Statement) -> bool:
     """Whether a type in it has no name in C, as of `typedef struct { int n; } v[1];`: it then is no longer declared."""
     from cffi import VerificationError
 
-    declared = ffi._parser._declarations  # type: ignore[attr-defined]
+    declared = in_cffi(ffi)
     for key in (f"{kind} {statement.name}" for kind in ("function", "variable", "constant")):
         if key in declared:
             try:
@@ -216,7 +216,7 @@ def _is_nameless(ffi: cffi.FFI, statement: Statement) -> bool:
 
 def _with_parameters(ffi: cffi.FFI, statement: Statement) -> Statement:
     """A function that is declared by the name of its type, `typedef int op(int); op add;`, as `int add(int);`."""
-    entry = ffi._parser._declarations.get(f"function {statement.name}")  # type: ignore[attr-defined]
+    entry = in_cffi(ffi).get(f"function {statement.name}")
     if statement.kind != VARIABLE or not entry:
         return statement
     parameters = [*map(_c_name, entry[0].args), *(["..."] if entry[0].ellipsis else [])]
@@ -224,17 +224,17 @@ def _with_parameters(ffi: cffi.FFI, statement: Statement) -> Statement:
     return replace(statement, kind=FUNCTION, declaration=f"{entry[0].result.get_c_name(declared)};")
 
 
-def _is_const(in_cffi: dict[str, Any], name: str) -> bool:
+def _is_const(known: dict[str, Any], name: str) -> bool:
     from cffi import model
 
-    _, qualifiers = in_cffi.get(f"variable {name}", (None, 0))
+    _, qualifiers = known.get(f"variable {name}", (None, 0))
     return bool(qualifiers & model.Q_CONST)
 
 
 def _function(ffi: cffi.FFI, statement: Statement, void_is_memory: bool) -> Function:
     from cffi import model
 
-    entry = ffi._parser._declarations.get(f"function {statement.name}")  # type: ignore[attr-defined]
+    entry = in_cffi(ffi).get(f"function {statement.name}")
     if entry is None or not hasattr(entry[0], "args"):
         raise HeaderError(
             f"{statement.where}: this reads as the function {statement.name} but declares none:\n"

@@ -4,6 +4,19 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    import cffi
+
+
+def in_cffi(ffi: cffi.FFI) -> dict[str, tuple[Any, int]]:
+    """What was declared to it, by "function f", "variable v", "struct s" ...: cffi's types, and their qualifiers.
+
+    cffi itself tells of types alone, and of no names.
+    """
+    known: dict[str, tuple[Any, int]] = ffi._parser._declarations  # type: ignore[attr-defined]
+    return known
 
 
 @dataclass(frozen=True)

@@ -48,9 +48,9 @@ def _is_float(declaration: str) -> bool:
     return re.search(r"\b(?:float|double)\b", declaration) is not None
 
 
-def type_of(in_cffi: dict[str, Any], name: str) -> str:
+def type_of(known: dict[str, Any], name: str) -> str:
     """The type in Python of a variable that is `static const`; "Any" for structs and arrays, which are cffi's."""
-    tp = in_cffi.get(f"constant {name}", (None,))[0]
+    tp = known.get(f"constant {name}", (None,))[0]
     if hasattr(tp, "is_float_type") and tp.is_float_type():
         return "float"
     is_integer = hasattr(tp, "is_integer_type") and tp.is_integer_type()

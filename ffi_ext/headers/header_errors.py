@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from ffi_ext import types
 from ffi_ext.errors import HeaderError
+from ffi_ext.headers.declared import in_cffi
 from ffi_ext.headers.statements import TYPE, Statement
 
 if TYPE_CHECKING:
@@ -102,7 +103,7 @@ def without_definition(value: Any) -> str:
 
 def refuse_opaque(ffi: cffi.FFI, statement: Statement) -> None:
     """cffi answers with an exception of its own, or not at all, to values without a definition."""
-    declared = ffi._parser._declarations  # type: ignore[attr-defined]
+    declared = in_cffi(ffi)
     kinds = ("struct", "union", "anonymous")  # the last: a typedef's struct without a tag
     names = [f"{kind} {name}" for kind in kinds for name in statement.defines]
     names += [f"function {statement.name}", f"variable {statement.name}"]
