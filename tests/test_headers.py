@@ -289,6 +289,11 @@ def test_what_the_build_asks_for_comes_after_cppflags_for_headers_and_sources(
         ("int compare(const void *a, const void *b)", "compare"),
         ("double f(double)", "f"),
         ("float (a)[3]", "a"),
+        ("int (*const *table)(int)", "table"),
+        ("int (*volatile last)(int)", "last"),
+        ("void (*(*of)(int))(double)", "of"),
+        ("int apply(int (*)(int), double x)", "apply"),
+        ("int apply(int (*f)(int))", "apply"),
     ],
 )
 def test_parameter_names(text, name):
@@ -938,6 +943,23 @@ def test_static_asserts_and_sizes_that_are_parameters(build):
     declared = text.replace("v[n]", "v[*]") + ";"
     module = build(declared, text + " { return v[n - 1] + w[2 * n - 1]; }")
     assert module.last(2, [3, 4], [0, 0, 0, 30]) == 34
+
+
+def test_static_asserts_inside_of_structs(build):
+    text = """
+    #include <assert.h>
+    typedef struct { char a; _Static_assert(sizeof(int[2]) == 8, "[;"); int b; static_assert(1 < 2, "}"); } pair;
+    int of(pair p)"""
+    module = build(text + ";", text + " { return p.b; }")
+    assert module.of((b"a", 7)) == 7
+
+
+def test_packing_by_an_operator_in_a_header_without_directives(build):
+    text = """
+    _Pragma("pack(push, 1)") typedef struct { char a; int b; } pair; _Pragma("pack(pop)")
+    int of(pair p)"""
+    module = build(text + ";", text + " { return p.b; }")
+    assert module._ffi.sizeof("pair") == 5 and module.of((b"a", 7)) == 7
 
 
 def test_rows_that_are_as_long_as_a_parameter_says(build):
