@@ -330,8 +330,11 @@ def test_what_may_stand_between_a_comment_and_its_function():
     """The preprocessor leaves none of it."""
     rows = ["/* @param n */", "#ifdef __cplusplus", 'extern "C" {', "", "#endif", "int f(int n);"]
     assert ctext.comment_of(rows, 6, 6) == "@param n"
-    rows[1] = "#define N 3"
-    assert ctext.comment_of(rows, 6, 6) == ""
+    rows[1:5] = ["#pragma omp declare simd", "EXPORT"]  # where a macro EXPORT is empty
+    assert ctext.comment_of(rows, 4, 4) == "@param n"
+    for other in ("#define N 3", "DECLARE_OPERATORS(float)", "int g(int n);"):
+        rows[1] = other
+        assert ctext.comment_of(rows, 4, 4) == ""
 
 
 def test_parameters_without_names_of_their_own():
@@ -952,6 +955,13 @@ def test_static_asserts_inside_of_structs(build):
     int of(pair p)"""
     module = build(text + ";", text + " { return p.b; }")
     assert module.of((b"a", 7)) == 7
+
+
+def test_variables_with_an_alignment(build):
+    text = "_Alignas(64) int table[2]; alignas(sizeof(double)) {} char text[8];"
+    header = "#include <stdalign.h>\nextern " + text.format("extern")
+    module = build(header, "#include <stdalign.h>\n" + text.replace(";", " = {{3, 4}};", 1).format(""))
+    assert list(module.table) == [3, 4] and len(module.text) == 8
 
 
 def test_packing_by_an_operator_in_a_header_without_directives(build):

@@ -11,8 +11,8 @@ _DIRECTIVE = re.compile(r"^[ \t]*#(?:[^\n\\]|\\\n|\\.)*", re.M)
 IDENTIFIER = re.compile(r"[A-Za-z_]\w*")
 _TOKENS = re.compile(r'"(?:[^"\\\n]|\\.)*"|\'(?:[^\'\\\n]|\\.)*\'|/\*.*?\*/|//[^\n]*', re.S)
 _ATTRIBUTE = re.compile(
-    r"\b(?:__attribute__|__attribute|__asm__|__asm|asm|__declspec|_Static_assert|static_assert)\s*\("
-    r"|\[(?=\[)"
+    r"\b(?:__attribute__|__attribute|__asm__|__asm|asm|__declspec|_Alignas|alignas|_Static_assert|static_assert)"
+    r"\s*\(|\[(?=\[)"
 )
 _BRACKET = re.compile(r"[][(){}]")
 _QUALIFIERS = re.compile(r"\b(?:const|volatile|register)\b")
@@ -126,8 +126,9 @@ def comment_before(original: list[str], first: int) -> list[str]:
     return _block(original, first, begins[1]) if begins else []
 
 
-# What may stand between a comment and its function: nothing, #ifdef __cplusplus and its kin, extern "C".
-_BETWEEN = re.compile(r'\s*(?:#\s*(?:if|endif).*|extern\s*"C"\s*\{?\s*)?$')
+# What may stand between a comment and its function: nothing, #ifdef __cplusplus and its kin, extern "C", and a macro
+# such as EXPORT, which the preprocessor has left nothing of.
+_BETWEEN = re.compile(r'\s*(?:#\s*(?:if|endif|pragma).*|extern\s*"C"\s*\{?\s*|[A-Za-z_]\w*\s*)?$')
 
 
 def _comment_above(original: list[str], first: int) -> list[str]:

@@ -42,7 +42,6 @@ _INCOMPLETE = re.compile(r"(?:struct|union|enum)\s+(\w+)\s*;$")
 # What cffi's parser does not know, by a word of it, and what it reads instead.
 _REWRITTEN = (
     ("constexpr", r"^\s*(?:static\s+)?constexpr\b(?:\s+static\b)?", "static const "),
-    ("alignas", r"\balignas\b", "_Alignas"),
     ("enum", r"(\benum\b\s*\w*)\s*:\s*[A-Za-z_][\w\s]*(?=[{;])", r"\1"),  # cffi asks for its size
     ("_Atomic", r"\b_Atomic\s*\(([^()]*)\)", r"_Atomic \1"),
     ("__", r"\b__(const|volatile|restrict|inline|signed)(?:__)?\b", r"\1"),  # GNU's of C before C89
