@@ -44,7 +44,7 @@ _MAX_NAMES = 32  # of sizes, in one function: FFI_CONSTRAINT_NAMES there
 _PLACES = [str(index) for index in range(types.MAX_PARAMETERS)]  # parameters, as encoded
 _WORDS = ("contiguous", "channels_last", "output", "optional", "cpu", "cuda")
 _PARAM = re.compile(
-    r"[@\\]param(?:\[[a-z, ]*\])?\s+(\w+(?:\s*,\s*\w+)*)\s*[:-]?\s*\[([^\]]*)\](?:\s*\[([^\]]*)\])?"
+    r"[@\\]param(?:\s*\[[a-z, ]*\])?\s+(\w+(?:\s*,\s*\w+)*)\s*[:-]?\s*\[([^\]]*)\](?:\s*\[([^\]]*)\])?"
 )
 _EACH = re.compile(r"\([^()]*\)|[^,()]+(?:\([^()]*\))?")
 

@@ -343,6 +343,7 @@ def test_ways_to_state_one_constraint(build):
     comments = {
         "listed": "/** @param x, y [float32] */\n",
         "colon": "/* @param[in] x: [float32]\n * @param[out] y: [float32] */\n",
+        "spaced": "/* @param [in] x [float32]\n * @param [in, out] y [float32] */\n",
         "dash": "// \\param x - [float32]\n// \\param y - [float32]\n",
         "apart": "/* @param x [float32]\n * @param y [float32] */\n\n",
     }

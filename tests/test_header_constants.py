@@ -29,6 +29,7 @@ NUMBERS = {
     "OF_THE_HEADER": ("SECOND", 7),
     "LARGEST": ("DBL_MAX", sys.float_info.max),
     "ENDLESS": ("__builtin_inff()", math.inf),
+    "DIVIDED": ("(-1.0 / 0)", -math.inf),
     "OF_ANOTHER_HEADER": ("INNER", 9),
     "QUOTIENT": ("(LETTER / 2 % 5)", 3),
     "OFFSET": ("offsetof(struct two, b)", 4),

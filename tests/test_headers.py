@@ -289,6 +289,11 @@ def test_what_the_build_asks_for_comes_after_cppflags_for_headers_and_sources(
         ("int compare(const void *a, const void *b)", "compare"),
         ("double f(double)", "f"),
         ("float (a)[3]", "a"),
+        ("int (*const *table)(int)", "table"),
+        ("int (*volatile last)(int)", "last"),
+        ("void (*(*of)(int))(double)", "of"),
+        ("int apply(int (*)(int), double x)", "apply"),
+        ("int apply(int (*f)(int))", "apply"),
     ],
 )
 def test_parameter_names(text, name):
@@ -325,8 +330,11 @@ def test_what_may_stand_between_a_comment_and_its_function():
     """The preprocessor leaves none of it."""
     rows = ["/* @param n */", "#ifdef __cplusplus", 'extern "C" {', "", "#endif", "int f(int n);"]
     assert ctext.comment_of(rows, 6, 6) == "@param n"
-    rows[1] = "#define N 3"
-    assert ctext.comment_of(rows, 6, 6) == ""
+    rows[1:5] = ["#pragma omp declare simd", "EXPORT"]  # where a macro EXPORT is empty
+    assert ctext.comment_of(rows, 4, 4) == "@param n"
+    for other in ("#define N 3", "DECLARE_OPERATORS(float)", "int g(int n);"):
+        rows[1] = other
+        assert ctext.comment_of(rows, 4, 4) == ""
 
 
 def test_parameters_without_names_of_their_own():
@@ -938,6 +946,30 @@ def test_static_asserts_and_sizes_that_are_parameters(build):
     declared = text.replace("v[n]", "v[*]") + ";"
     module = build(declared, text + " { return v[n - 1] + w[2 * n - 1]; }")
     assert module.last(2, [3, 4], [0, 0, 0, 30]) == 34
+
+
+def test_static_asserts_inside_of_structs(build):
+    text = """
+    #include <assert.h>
+    typedef struct { char a; _Static_assert(sizeof(int[2]) == 8, "[;"); int b; static_assert(1 < 2, "}"); } pair;
+    int of(pair p)"""
+    module = build(text + ";", text + " { return p.b; }")
+    assert module.of((b"a", 7)) == 7
+
+
+def test_variables_with_an_alignment(build):
+    text = "_Alignas(64) int table[2]; alignas(sizeof(double)) {} char text[8];"
+    header = "#include <stdalign.h>\nextern " + text.format("extern")
+    module = build(header, "#include <stdalign.h>\n" + text.replace(";", " = {{3, 4}};", 1).format(""))
+    assert list(module.table) == [3, 4] and len(module.text) == 8
+
+
+def test_packing_by_an_operator_in_a_header_without_directives(build):
+    text = """
+    _Pragma("pack(push, 1)") typedef struct { char a; int b; } pair; _Pragma("pack(pop)")
+    int of(pair p)"""
+    module = build(text + ";", text + " { return p.b; }")
+    assert module._ffi.sizeof("pair") == 5 and module.of((b"a", 7)) == 7
 
 
 def test_rows_that_are_as_long_as_a_parameter_says(build):

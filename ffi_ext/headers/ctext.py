@@ -11,10 +11,11 @@ _DIRECTIVE = re.compile(r"^[ \t]*#(?:[^\n\\]|\\\n|\\.)*", re.M)
 IDENTIFIER = re.compile(r"[A-Za-z_]\w*")
 _TOKENS = re.compile(r'"(?:[^"\\\n]|\\.)*"|\'(?:[^\'\\\n]|\\.)*\'|/\*.*?\*/|//[^\n]*', re.S)
 _ATTRIBUTE = re.compile(
-    r"\b(?:__attribute__|__attribute|__asm__|__asm|asm|__declspec)\s*\(|\[(?=\[)"
+    r"\b(?:__attribute__|__attribute|__asm__|__asm|asm|__declspec|_Alignas|alignas|_Static_assert|static_assert)"
+    r"\s*\(|\[(?=\[)"
 )
 _BRACKET = re.compile(r"[][(){}]")
-_QUALIFIERS = ("const", "volatile", "register")
+_QUALIFIERS = re.compile(r"\b(?:const|volatile|register)\b")
 # The last of a type that has several words.
 _LAST_OF_TYPES = ("char", "short", "int", "long", "double", "signed", "unsigned", "_Complex")
 
@@ -69,7 +70,7 @@ def closing(text: str, start: int) -> int:
 
 
 def without_attributes(text: str) -> str:
-    """Removes `__attribute__((...))` and its kin, and C23's [[...]], up to the bracket that closes them."""
+    """Removes `__attribute__((...))` and its kin, C23's [[...]], and static asserts, up to the closing bracket."""
     plain = blank_quoted(text)
     while match := _ATTRIBUTE.search(plain):
         end = closing(plain, match.end()) + 1
@@ -92,15 +93,13 @@ def parameters_of(declaration: str) -> list[str]:
 
 def parameter_name(text: str) -> str | None:
     """The name in a parameter declaration, if it has one."""
-    pointer = re.search(r"\(\s*\*[\s*]*(?:const\s+)?(\w+)", text)
-    if pointer:
-        return pointer.group(1) if pointer.group(1) != "const" else None
-    if re.search(r"\(\s*\*[\s*]*\)", text):
-        return None
+    text = _QUALIFIERS.sub(" ", text)
     before = text.partition("(")[0]
     if before != text and (function := parameter_name(before)):
         return function  # int compare(const void *a, const void *b)
-    words = [w for w in identifiers(re.sub(r"\[[^]]*\]", "", text)) if w not in _QUALIFIERS]
+    if pointer := re.search(r"\(\s*\*[\s*(]*(\w*)", text):
+        return pointer[1] or None
+    words = identifiers(re.sub(r"\[[^]]*\]", "", text))
     if words and words[0] in ("struct", "union", "enum"):
         words = words[1:]
     return words[-1] if len(words) > 1 and words[-1] not in _LAST_OF_TYPES else None
@@ -127,8 +126,9 @@ def comment_before(original: list[str], first: int) -> list[str]:
     return _block(original, first, begins[1]) if begins else []
 
 
-# What may stand between a comment and its function: nothing, #ifdef __cplusplus and its kin, extern "C".
-_BETWEEN = re.compile(r'\s*(?:#\s*(?:if|endif).*|extern\s*"C"\s*\{?\s*)?$')
+# What may stand between a comment and its function: nothing, #ifdef __cplusplus and its kin, extern "C", and a macro
+# such as EXPORT, which the preprocessor has left nothing of.
+_BETWEEN = re.compile(r'\s*(?:#\s*(?:if|endif|pragma).*|extern\s*"C"\s*\{?\s*|[A-Za-z_]\w*\s*)?$')
 
 
 def _comment_above(original: list[str], first: int) -> list[str]:

@@ -15,15 +15,7 @@ from ffi_ext.errors import HeaderError
 from ffi_ext.headers import ctext, header_constants, header_errors, needed, read_headers, statements
 from ffi_ext.headers.declared import Declarations, Function, Parameter, in_cffi
 from ffi_ext.headers.read_headers import Headers
-from ffi_ext.headers.statements import (
-    CONSTANT,
-    DROPPED,
-    FUNCTION,
-    INLINE,
-    TYPE,
-    VARIABLE,
-    Statement,
-)
+from ffi_ext.headers.statements import CONSTANT, FUNCTION, INLINE, TYPE, VARIABLE, Statement
 from ffi_ext.headers.trials import Trials
 from ffi_ext.names import python_name
 
@@ -60,7 +52,7 @@ def read(
         for statement in found.own
         if statement.kind == INLINE and statements.file_of(statement.where) in names
     }
-    own = [statement for statement in found.own if statement.kind not in (DROPPED, INLINE)]
+    own = [statement for statement in found.own if statement.kind != INLINE]
     # one header's types, another's use
     kept = sorted(needed.once(own), key=lambda statement: statement.kind != TYPE)
     trials = Trials(compiler, found)

@@ -113,7 +113,8 @@ class Reader:
         cxx = self._options.get("language") == "c++"
         program, command = self._of_sources()
         command += ["-Drestrict=__restrict"] if cxx or toolchain.c_compiler_is_cxx() else []
-        command += ["-w", "-O0", "-S", "-o", os.devnull]
+        # To gcc 1.0 / 0, an old INFINITY, is else no constant, since the division might be trapped.
+        command += ["-fno-trapping-math", "-w", "-O0", "-S", "-o", os.devnull]
         kept = _kept(command, kind, includes)
         content = cache.digest(json.dumps([program.identity, trials, texts]).encode())
         record = cache.load_json(kept) if kept else {}

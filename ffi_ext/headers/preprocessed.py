@@ -105,7 +105,7 @@ def files_of(text: str) -> frozenset[Path]:
 
 def is_among(files: frozenset[Path], header: Path) -> bool:
     """Whether a header is one of `files_of`."""
-    return bool(files) and _resolved(header) in files
+    return _resolved(header) in files
 
 
 @cache

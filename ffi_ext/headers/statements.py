@@ -10,7 +10,7 @@ from pathlib import Path
 
 from ffi_ext.headers import ctext, layouts
 
-FUNCTION, TYPE, CONSTANT, VARIABLE, DROPPED = "function", "type", "constant", "variable", "dropped"
+FUNCTION, TYPE, CONSTANT, VARIABLE = "function", "type", "constant", "variable"
 INLINE = "inline"  # a static function with its body; the declaration is its prototype
 
 # __attribute__((..., or C23's [[gnu::..., up to the word.
@@ -42,7 +42,6 @@ _INCOMPLETE = re.compile(r"(?:struct|union|enum)\s+(\w+)\s*;$")
 # What cffi's parser does not know, by a word of it, and what it reads instead.
 _REWRITTEN = (
     ("constexpr", r"^\s*(?:static\s+)?constexpr\b(?:\s+static\b)?", "static const "),
-    ("alignas", r"\balignas\b", "_Alignas"),
     ("enum", r"(\benum\b\s*\w*)\s*:\s*[A-Za-z_][\w\s]*(?=[{;])", r"\1"),  # cffi asks for its size
     ("_Atomic", r"\b_Atomic\s*\(([^()]*)\)", r"_Atomic \1"),
     ("__", r"\b__(const|volatile|restrict|inline|signed)(?:__)?\b", r"\1"),  # GNU's of C before C89
@@ -75,10 +74,10 @@ def file_of(where: str) -> str:
 
 
 def has_directives(text: str) -> bool:
-    """Whether a header needs the preprocessor: for directives (`%:` is a `#`), or lines that a backslash joins."""
+    """Whether a header needs the preprocessor: for directives (`%:` is a `#`) or lines that a backslash joins."""
     if re.search(r"\\[ \t]*$", text, re.M):  # in a // comment, too, which goes on then
         return True
-    return re.search(r"^[ \t]*(?:#|%:)", ctext.blank_comments(text), re.M) is not None
+    return re.search(r"^[ \t]*(?:#|%:)|\b_Pragma\b", ctext.blank_comments(text), re.M) is not None
 
 
 def split(text: str, header: Path) -> list[Statement]:
@@ -100,7 +99,7 @@ def statements_of(text: str, header: Path, original: list[str]) -> Iterator[Stat
             end = ctext.closing(plain, end) + 1
             if mark != "{" or end > len(text) or not _heads_a_body(before):
                 continue
-            yield _with_body(before + text[place:end], header, original, line)
+            yield from _with_body(before + text[place:end], header, original, line)
         elif mark == ";" and before:
             yield from _statement(f"{before};", header, original, line)
         elif mark in "\1}" and not before and (linkage or mark == "\1"):
@@ -124,18 +123,18 @@ def _heads_a_body(before: str) -> bool:
     return before.rstrip().endswith((")", "const"))
 
 
-def _with_body(text: str, header: Path, original: list[str], line: int) -> Statement:
+def _with_body(text: str, header: Path, original: list[str], line: int) -> list[Statement]:
+    """Of what has a body, a static function."""
     before, parenthesis, rest = ctext.without_attributes(text.partition("{")[0]).partition("(")
     named, statics = re.subn(r"\bstatic\b", "", before)
-    if statics and original:  # those of other headers are not asked for
-        found = _statement(named + parenthesis + rest + ";", header, original, line)
-        if found[0].kind == FUNCTION:
-            return replace(found[0], kind=INLINE)
-    return Statement(DROPPED, "", text, "", f"{header.name}:{line}")
+    if not statics or not original:  # those of other headers are not asked for
+        return []
+    found = _statement(named + parenthesis + rest + ";", header, original, line)
+    return [replace(one, kind=INLINE) for one in found if one.kind == FUNCTION]
 
 
 def _statement(text: str, header: Path, original: list[str], line: int) -> list[Statement]:
-    """What stands before a semicolon: one statement, but for functions and variables, which are one each."""
+    """What stands before a semicolon, as far as others see it: functions and variables are a statement each."""
     last = line + text.count("\n")
     where = f"{header.name}:{line}"
     declaration = _clean(text)
@@ -148,22 +147,21 @@ def _statement(text: str, header: Path, original: list[str], line: int) -> list[
         declaration = declaration.replace("typedef", "typedef _Vector", 1)
     flat = re.sub(r"\{.*\}", "{}", declaration, flags=re.S)
     comment = ctext.comment_of(original, line, last)
-    if declaration.startswith(("_Static_assert", "static_assert")):
-        return [Statement(DROPPED, "", text, "", where)]
+    if declaration == ";":  # of a static assert
+        return []
     names = _type_names(declaration, flat)
     if names is not None:
         values = _enumerators(declaration)
         return [Statement(TYPE, "", text, declaration, where, comment, names, values, packed)]
     if (apart := _apart(declaration, flat)) is not None:
         found = [one for piece in apart for one in _statement(piece, header, original, line)]
-        found = [replace(one, text=text, comment=comment, packed=packed) for one in found]
-        return found or [Statement(DROPPED, "", text, "", where)]
+        return [replace(one, text=text, comment=comment, packed=packed) for one in found]
     around = ctext.RESULT_AROUND.match(flat, max(flat.find("("), 0))
     function = around or re.match(r"(?![^(]*\(\s*\*)[^(=]*?\b([A-Za-z_]\w*)\s*\(", flat)
     if not function:
-        return [_variable(text, _each_declared(flat)[0], where, comment)]
+        return _variable(text, _each_declared(flat)[0], where, comment)
     if re.match(r"static\b", declaration):
-        return [Statement(DROPPED, "", text, "", where)]
+        return []
     declaration = _without_sizes(re.sub(r"^extern\s+", "", declaration))
     return [Statement(FUNCTION, function.group(1), text, declaration, where, comment)]
 
@@ -220,15 +218,15 @@ def _each_declared(flat: str) -> list[str]:
     return [first + end, *(f"{type_} {other}{end}" for other in others if type_)]
 
 
-def _variable(text: str, declared: str, where: str, comment: str) -> Statement:
+def _variable(text: str, declared: str, where: str, comment: str) -> list[Statement]:
     name = ctext.parameter_name(declared) or ""
     words = ctext.identifiers(declared)
     if "static" in words and "const" in words and "*" not in declared:
-        return Statement(CONSTANT, name, text, declared, where, comment)
+        return [Statement(CONSTANT, name, text, declared, where, comment)]
     if "static" in words:
-        return Statement(DROPPED, "", text, "", where)
+        return []
     declared = re.sub(r"^extern\s+", "", declared)
-    return Statement(VARIABLE, name, text, "extern " + declared, where, comment)
+    return [Statement(VARIABLE, name, text, "extern " + declared, where, comment)]
 
 
 def _clean(text: str) -> str:
