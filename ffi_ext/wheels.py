@@ -125,6 +125,19 @@ def _build(table: dict[str, Any], base: Path) -> None:
     extension.of_table(absolute(table), base).build()
 
 
+def _refuse_to_hide(name: str, build_py: Any) -> None:
+    """The packages above an extension: the build would write an empty __init__.py for one that the wheel lacks."""
+    package = name.rpartition(".")[0]
+    while package:
+        init = Path(build_py.get_package_dir(package), "__init__.py")
+        if init.is_file() and package not in (build_py.packages or ()):
+            raise ValueError(
+                f"pyproject.toml: [[tool.ffi-ext.extension]] {name!r}: the wheel would be without {init}: add "
+                f"{package!r} to the packages of [tool.setuptools], which lists each one"
+            )
+        package = package.rpartition(".")[0]
+
+
 def _command(base: Any) -> Any:
     """build_ext that builds ours by ffi_ext (so .cu sources, checks and the cache work) and others as ever."""
 
@@ -138,8 +151,10 @@ def _command(base: Any) -> Any:
             else:
                 from ffi_ext import extension
 
-                place = self.get_finalized_command("build_py").get_package_dir(table["name"])
+                build_py = self.get_finalized_command("build_py")
+                place = build_py.get_package_dir(table["name"])
                 extension.refuse_to_replace(Path(place, "__init__.py"), table["name"])
+                _refuse_to_hide(table["name"], build_py)
                 try:
                     _build(table, Path(self.build_lib).absolute())
                 except BuildError as error:
