@@ -21,7 +21,8 @@ SUFFIXES = {".bmp", ".gif", ".jpeg", ".jpg", ".pgm", ".png", ".ppm", ".tif", ".t
 
 def images_below(folder: Path) -> list[Path]:
     """The image files below a folder, by name. Links to folders are followed; each folder is looked at once, so
-    that a link to one above ends."""
+    that a link to one above ends. Hidden names are not looked at: Jupyter's copies in .ipynb_checkpoints, the "._1.jpg"
+    that macOS adds for 1.jpg."""
     found: list[Path] = []
     seen = set()
     for place, folders, names in os.walk(folder, followlinks=True):
@@ -30,8 +31,10 @@ def images_below(folder: Path) -> list[Path]:
             folders.clear()
             continue
         seen.add(real)
-        folders.sort()  # of two links to one folder, the first by name
-        found += [Path(place, name) for name in names if Path(name).suffix.lower() in SUFFIXES]
+        # sorted: of two links to one folder, the first by name
+        folders[:] = sorted(name for name in folders if not name.startswith("."))
+        shown = (name for name in names if not name.startswith("."))
+        found += [Path(place, name) for name in shown if Path(name).suffix.lower() in SUFFIXES]
     return sorted(found)
 
 
@@ -39,7 +42,8 @@ class ImageFolder(ImageDataset):
     """One folder per class below `root`, in the order of their names; targets are class numbers.
 
     Args:
-        root: the folder of the class folders, which are searched to any depth, links to folders included.
+        root: the folder of the class folders, which are searched to any depth, links to folders included, hidden
+            files and folders (.ipynb_checkpoints) not.
         classes: their names in the order of their numbers, such as the `classes` of another set, whose
             numbers these are to be: root may lack some of the folders then. None: those that there are.
         **options: of `ImageDataset`.
@@ -56,7 +60,8 @@ class ImageFolder(ImageDataset):
         self.root = Path(root)
         if not self.root.is_dir():
             raise FileNotFoundError(f"ImageFolder: {root} is no folder")
-        found = sorted(entry.name for entry in self.root.iterdir() if entry.is_dir())
+        folders = (entry.name for entry in self.root.iterdir() if entry.is_dir())
+        found = sorted(name for name in folders if not name.startswith("."))
         if not found:
             raise FileNotFoundError(
                 f"ImageFolder: expected a folder per class in {root}, such as {root}/cat/1.jpg"

@@ -92,6 +92,7 @@ def _number_of(ffi: Any, c_type: Any, length: int) -> int:
 
 ANY_ELEMENT = 255  # FFI_ANY_ELEMENT in csrc/function.h
 _WIDE = ("wchar_t", "char16_t", "char32_t")
+_NUMBER_OR_FIELDS = (int, float, dict, np.generic)
 _ROWS = (torch.Tensor, np.ndarray, list, tuple)
 _FLOATS = ("float", "double", "long double")
 _COMPLEX = {"float": "complex64", "double": "complex128"}
@@ -289,11 +290,12 @@ def _hint(ffi: Any, c_type: Any, value: object) -> str:
     if isinstance(value, (np.ndarray, bytearray, memoryview)) and item:
         of = "" if item.kind == "void" else f"'{ffi.getctype(item, '[]')}', "
         return f" (got {describe(value)}: declare a tensor, or pass module._ffi.from_buffer({of}value))"
-    if isinstance(value, ffi.CData) and ffi.typeof(value) is item:
+    is_one = isinstance(value, ffi.CData) and ffi.typeof(value) is item
+    if is_one and item and item.kind in ("struct", "union"):
         return " (its address is module._ffi.addressof(value))"
     if item and item.cname == "FILE":
         return " (C takes a file that Python has opened, as open(path) returns it)"
-    if isinstance(value, (int, float, dict, np.generic)) and item and is_known(ffi, item):
+    if item and is_known(ffi, item) and (is_one or isinstance(value, _NUMBER_OR_FIELDS)):
         return f" (C wants the address of one: module._ffi.new({c_type.cname!r}, value))"
     return ""
 
@@ -303,6 +305,8 @@ def _hint_of_field(ffi: Any, c_type: Any, error: str) -> str:
     item = c_type.item if c_type.kind == "pointer" else c_type
     if item.kind not in ("struct", "union"):
         return ""
+    if c_type is not item and f"'{item.cname}' must be a list or tuple" in error:
+        return " (a pointer takes a list of structs: [value])"
     if re.search("must be a list or tuple.* not (Tensor|numpy)", error):
         return " (an array in a struct: of a tensor or a NumPy array, .tolist())"
     if "pointer, not NoneType" in error:
@@ -333,7 +337,11 @@ def explained(
                 hint = _hint(ffi, c_type, value)
                 text = f"expected {c_type.cname}, got {describe(value)} ({reason}){hint}"
                 return refusal(function, index, text, type(error))
-    hint = ": such as module._ffi.cast('int', value)" if "variadic part" in str(error) else ""
+    hint = ""
+    if unknown := re.search(r"variadic part.*\(got (\w+)\)", str(error)):
+        made = {"float": "cast('double', value)", "bytes": "new('char[]', value)"}
+        made |= {"str": "new('char[]', value.encode())"}
+        hint = ": such as module._ffi." + made.get(unknown[1], "cast('int', value)")
     return type(error)(f"{function.name}(): {error}{hint}\n  in {prototype(function)}")
 
 

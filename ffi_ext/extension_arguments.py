@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import difflib
+import glob
 import keyword
 import os
 from collections.abc import Callable, Iterable
@@ -17,6 +18,12 @@ LOADER_WORDS = ("$ORIGIN", "@loader_path", "@rpath")  # of runtime_library_dirs:
 PATH_LISTS = ("include_dirs", "library_dirs", "runtime_library_dirs", "extra_objects", "depends")
 TEXT_LISTS = ("undef_macros", "libraries", "extra_link_args", "swig_opts", "export_symbols")
 LANGUAGES = ("c", "c++")
+_OF_CPP_EXTENSION = {  # what torch.utils.cpp_extension calls them
+    "extra_cflags": ["extra_compile_args"],
+    "extra_cuda_cflags": ["extra_compile_args"],
+    "extra_include_paths": ["include_dirs"],
+    "extra_ldflags": ["extra_link_args"],
+}
 NAMED = {"name", "headers", "sources", "verbose", "with_cuda", "package", "relative_to"}
 
 
@@ -183,17 +190,27 @@ def _for_c(keywords: dict[str, Any]) -> list[str]:
     return [flag for flag in given if isinstance(flag, str)] if _is_several(given) else []
 
 
+def _near(path: Path) -> str | None:
+    """A file of nearly that name, or of the name in a folder below; seen from the folder where it was looked for."""
+    if not path.parent.is_dir():
+        return None
+    names = [entry.name for entry in os.scandir(path.parent) if entry.is_file()]
+    near = difflib.get_close_matches(path.name, names)
+    near.sort(key=lambda name: Path(name).suffix.lower() != path.suffix.lower())
+    below = sorted(path.parent.glob(f"*/{glob.escape(path.name)}"))
+    return next(iter([*(str(found.relative_to(path.parent)) for found in below), *near]), None)
+
+
 def _files(argument: str, value: object, base: Path) -> tuple[Path, ...]:
     paths = []
     for text in _texts(argument, value):
         path = Path(joined(base, text))
         if not path.is_file():
-            kind, near = "does not exist", []
+            kind, hint = "does not exist", ""
             if path.exists():
                 kind = "is a directory" if path.is_dir() else "is no regular file"
-            elif path.parent.is_dir():
-                near = difflib.get_close_matches(path.name, os.listdir(path.parent), n=1)
-            hint = f"; did you mean {near[0]}?" if near else ""
+            elif near := _near(path):
+                hint = f"; did you mean {near}?"
             places = f"in {base} (relative paths start at the directory of relative_to)"
             where = "" if os.path.isabs(text) else f" {places}"
             if argument == "headers" and not path.exists():
@@ -263,7 +280,7 @@ def options_of(kwargs: dict[str, Any], base: Path) -> dict[str, Any]:
     for key, value in kwargs.items():
         if key not in KEYWORDS:
             known = sorted((KEYWORDS | NAMED) - {key})
-            near = difflib.get_close_matches(key, known, n=1)
+            near = _OF_CPP_EXTENSION.get(key) or difflib.get_close_matches(key, known, n=1)
             hint = f"; did you mean '{near[0]}'?" if near else f"; known are {', '.join(known)}"
             raise TypeError(f"create_extension() got an unknown keyword argument '{key}'{hint}")
         if value is None:

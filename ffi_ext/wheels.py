@@ -117,6 +117,19 @@ def listed(value: Any) -> list[str]:
     return [value] if isinstance(value, str) else list(value)
 
 
+def _refuse_to_hide(name: str, build_py: Any) -> None:
+    """The packages above an extension: the build would write an empty __init__.py for one that the wheel lacks."""
+    package = name.rpartition(".")[0]
+    while package:
+        init = Path(build_py.get_package_dir(package), "__init__.py")
+        if init.is_file() and package not in (build_py.packages or ()):
+            raise ValueError(
+                f"pyproject.toml: [[tool.ffi-ext.extension]] {name!r}: the wheel would be without {init}: add "
+                f"{package!r} to the packages of [tool.setuptools], which lists each one"
+            )
+        package = package.rpartition(".")[0]
+
+
 _BuildExt: Any = object  # setuptools' build_ext, or the project's own: see finalize()
 
 
@@ -133,8 +146,10 @@ class _BuildsOurs(_BuildExt):  # type: ignore[misc]
         from ffi_ext import extension
         from ffi_ext.extension_arguments import absolute
 
-        place = self.get_finalized_command("build_py").get_package_dir(table["name"])
+        build_py = self.get_finalized_command("build_py")
+        place = build_py.get_package_dir(table["name"])
         extension.refuse_to_replace(Path(place, "__init__.py"), table["name"])
+        _refuse_to_hide(table["name"], build_py)
         try:
             extension.of_table(absolute(table), Path(self.build_lib).absolute()).build()
         except BuildError as error:

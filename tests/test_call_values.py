@@ -453,6 +453,13 @@ def test_what_cffi_refuses_says_what_to_do(module):
             module.of_rows([row], 1)
     with pytest.raises(TypeError, match=r"module._ffi.addressof\(value\)"):
         module.move(module.flip((1, 2)))
+    row = ffi.new("double *", 5)
+    with pytest.raises(TypeError, match=r"one: module._ffi.new\('double \* \*', value\)"):
+        module.of_rows(row, 1)  # cffi has no addressof() of a pointer
+    assert module.of_rows(ffi.new("double * *", row), 1) == 5
+    with pytest.raises(TypeError, match=r"a pointer takes a list of structs: \[value\]"):
+        module.move((1, 2))
+    module.move([(1, 2)])
     with pytest.raises(
         TypeError,
         match="an integer is required for 'enum colour', got str 'RED': pass .* RED or GREEN",

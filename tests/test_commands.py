@@ -241,6 +241,19 @@ def test_build_inspect_stubs_and_clean(project, capfd):
     assert cli.main(["clean"]) == 0 and "nothing here was made by ffi_ext" in capfd.readouterr().out
 
 
+def test_build_of_what_a_makefile_has_built(project, capfd):
+    """A library's objects were taken for sources, and every header but .h and .hpp, too."""
+    (project / "one.hh").write_text("int one(void);\n")
+    (project / "one.c").write_text("int one(void) { return 1; }\n")
+    subprocess.run(["cc", "-c", "-fPIC", "one.c"], check=True)
+    subprocess.run(["ar", "rc", "libone.a", "one.o"], check=True)
+    for number, built in enumerate(("one.o", "libone.a")):
+        assert cli.main(["build", "-q", "-n", f"made{number}", "one.hh", built]) == 0
+    used = python("-c", "import made0, made1; print(made0.one() + made1.one())")
+    assert used.stdout == "2\n", used.stderr
+    assert capfd.readouterr().out == ""
+
+
 @pytest.mark.parametrize("added", ["\nmine = 1\n", "TABLE = dict(\n    one=1,\n)\n"])
 def test_clean_keeps_an_init_that_was_added_to(project, capfd, added):
     assert cli.main(["build", "-q", "lib.h", "lib.c"]) == 0

@@ -7,6 +7,7 @@ import json
 import os
 import pickle
 import random
+import shutil
 import sys
 import threading
 import warnings
@@ -555,6 +556,15 @@ def test_coco_image_of_another_size(coco):
         Image.new("RGB", size).save(folder / "0.png")
         with pytest.raises(ValueError, match=rf"0\.png: expected 20 x 30 .* got {got}$"):
             dataset[0]
+
+
+def test_image_folder_leaves_hidden_names_out(folder):
+    """Copies that Jupyter keeps were samples or a class, and so were the files that macOS writes into archives."""
+    for hidden in (".ipynb_checkpoints/0.PNG", "cat/.ipynb_checkpoints/0.PNG", "dog/deep/._0.PNG"):
+        (folder / hidden).parent.mkdir(exist_ok=True)
+        shutil.copy(folder / "cat" / "deep" / "0.PNG", folder / hidden)
+    dataset = data.ImageFolder(folder)
+    assert dataset.classes == ["cat", "dog"] and len(dataset) == 5
 
 
 def test_image_folder_follows_links(folder, tmp_path_factory):

@@ -312,6 +312,8 @@ WRONG = [
     (dict(headers=b"lib.h"), TypeError, "argument 'headers'"),
     (dict(headers=["lib.h", 3]), TypeError, "argument 'headers'.*int 3"),
     (dict(headers="lbi.h"), FileNotFoundError, "did you mean lib.h"),
+    (dict(headers="own.h"), FileNotFoundError, "did you mean include/own.h"),
+    (dict(sources="lib.C"), FileNotFoundError, "did you mean lib.c"),
     (dict(sources="nowhere/lib.c"), FileNotFoundError, "argument 'sources'.*does not exist"),
     (dict(sources=None), TypeError, "argument 'sources'"),
     (dict(sources="."), FileNotFoundError, r"is a directory in .* relative_to\)$"),
@@ -324,6 +326,8 @@ WRONG = [
     (dict(package=[]), TypeError, "argument 'package'"),
     (dict(relative_to=5), TypeError, "argument 'relative_to'"),
     (dict(extra_compile_arg=["-O3"]), TypeError, "did you mean 'extra_compile_args'"),
+    (dict(extra_cflags=["-O3"]), TypeError, "did you mean 'extra_compile_args'"),
+    (dict(extra_include_paths=["."]), TypeError, "did you mean 'include_dirs'"),
     (dict(extra_compile_args="-O3"), TypeError, "extra_compile_args"),
     (dict(extra_compile_args={"gcc": []}), ValueError, "'cc', 'cxx' and 'nvcc'"),
     (dict(define_macros={"A": 1}), TypeError, "define_macros"),
@@ -335,6 +339,8 @@ WRONG = [
 
 @pytest.mark.parametrize(("arguments", "error", "text"), WRONG)
 def test_wrong_arguments_are_refused_before_anything_is_written(project, arguments, error, text):
+    (project / "include").mkdir()
+    (project / "include" / "own.h").touch()
     before = files(project)
     with pytest.raises(error, match=text):
         create(project, **arguments)

@@ -404,6 +404,18 @@ def test_namespace_packages_stay_namespaces(tmp_path, monkeypatch):
     assert importlib.import_module("space").__file__ is None
 
 
+def test_a_package_above_that_the_wheel_lacks(tmp_path, monkeypatch):
+    """It had an empty __init__.py in place of the one that an editable install imports."""
+    for folder in ("pkg", "pkg/ops"):
+        (tmp_path / folder).mkdir()
+        (tmp_path / folder / "__init__.py").touch()
+    distribution = distribution_of(tmp_path, monkeypatch, "pkg.ops.one", packages=["pkg"])
+    text = "'pkg.ops.one': the wheel would be without pkg/ops/__init__.py: add 'pkg.ops' to the"
+    with pytest.raises(ValueError, match=text):
+        distribution.run_command("build_ext")
+    assert not (tmp_path / "build").exists()
+
+
 def test_a_package_of_somebodys_own_stays_in_the_source_tree(tmp_path, monkeypatch):
     own = tmp_path / "src" / "my_ops" / "kernels" / "__init__.py"
     own.parent.mkdir(parents=True)

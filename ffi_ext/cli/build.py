@@ -10,6 +10,7 @@ from pathlib import Path
 
 from ffi_ext.cli.terminal import OK, PROBLEMS, complain
 
+OBJECT_SUFFIXES = (".o", ".a", ".so")
 SCRIPTS = ("build_ffi.py", "build.py")
 EXAMPLES = """\
 examples:
@@ -23,7 +24,10 @@ examples:
 def add(parser: argparse.ArgumentParser) -> None:
     parser.epilog = EXAMPLES
     parser.add_argument(
-        "files", nargs="*", metavar="FILE", help="a build script, or headers (.h) and sources"
+        "files",
+        nargs="*",
+        metavar="FILE",
+        help="a build script, or headers (.h), sources and objects (.o, .a, .so)",
     )
     parser.add_argument(
         "-n", "--name", help="dotted name of the module; _ext.<first header> by default"
@@ -60,9 +64,12 @@ def add(parser: argparse.ArgumentParser) -> None:
 
 
 def main(options: argparse.Namespace) -> int:
-    headers = [f for f in options.files if f.endswith((".h", ".hpp"))]
+    from ffi_ext.toolchain import HEADER_SUFFIXES
+
+    headers = [f for f in options.files if f.endswith(HEADER_SUFFIXES)]
+    objects = [f for f in options.files if f.endswith(OBJECT_SUFFIXES)]
     scripts = [f for f in options.files if f.endswith(".py")]
-    sources = [f for f in options.files if f not in headers and f not in scripts]
+    sources = [f for f in options.files if f not in (*headers, *objects, *scripts)]
     if not options.files:
         scripts = [name for name in SCRIPTS if Path(name).is_file()][:1]
         if not scripts:
@@ -72,7 +79,7 @@ def main(options: argparse.Namespace) -> int:
                 cure = "pip install --no-build-isolation -e . builds what pyproject.toml declares"
             return complain(f"there is no {' or '.join(SCRIPTS)} in {os.getcwd()}: {cure}")
     if scripts:
-        if headers or sources or len(scripts) > 1:
+        if headers or sources or objects or len(scripts) > 1:
             return complain("one build script, or headers and sources; not both")
         from ffi_ext.cli.run import run
 
@@ -84,13 +91,15 @@ def main(options: argparse.Namespace) -> int:
             f"`cd {shlex.quote(folders[0])} && ffi-ext build`"
         )
     of_c = headers and not os.path.exists(headers[0])  # string.h, which needs no -l
-    if not headers or not (sources or options.libraries or of_c):
+    if not headers or not (sources or objects or options.libraries or of_c):
         missing = "source (.c, .cpp, .cu)" if headers else "header (.h)"
         return complain(f"a {missing} is missing: its functions are what the module has")
-    return _extension(headers, sources, options)
+    return _extension(headers, sources, objects, options)
 
 
-def _extension(headers: list[str], sources: list[str], options: argparse.Namespace) -> int:
+def _extension(
+    headers: list[str], sources: list[str], objects: list[str], options: argparse.Namespace
+) -> int:
     from ffi_ext.errors import BuildError
     from ffi_ext.extension import create_extension
     from ffi_ext.extension_arguments import absolute
@@ -107,6 +116,7 @@ def _extension(headers: list[str], sources: list[str], options: argparse.Namespa
             "define_macros": macros,
             "extra_compile_args": {"cc": options.cflag, "cxx": options.cflag, "nvcc": []},
             "extra_link_args": options.ldflag,
+            "extra_objects": objects,
         }
     )
     with_cuda = options.cuda or any(source.endswith(".cu") for source in sources)
