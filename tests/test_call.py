@@ -332,9 +332,7 @@ def test_errors_from_c(module):
         ffi_ext.NativeError, match=r"^invalid argument 2: must be positive at .*\.c:\d+$"
     ):
         module.check(0)
-    with pytest.raises(
-        ffi_ext.NativeError, match=r"^Assertion `a > 0' failed\.  at .*\.c:\d+$"
-    ):
+    with pytest.raises(ffi_ext.NativeError, match=r"^Assertion `a > 0' failed\.  at .*\.c:\d+$"):
         module.assert_positive(-1)
     module.check(1)
 
