@@ -265,24 +265,12 @@ def _allocating(
     numbers = [i for i, name in enumerate(inputs) if codes[name] in types.MEMBERS]
     takes_output = output in theirs.names
     passed = [*inputs, output] if takes_output else inputs
-    parameters = theirs.names  # torch.compile before 2.11 knows no classes of ours in a backward
+    # for torch.compile, which knows no classes of ours in a backward before torch 2.11, and no name of a builtin
+    parameters, name = theirs.names, forward.__name__
 
     def run_forward(*given: Any) -> torch.Tensor:
-        if len(given) != len(inputs):
-            raise TypeError(
-                f"{forward.__name__}() takes {', '.join(inputs)}: got {len(given)} arguments"
-            )
+        _check_inputs(name, inputs, given, like_of, numbers)
         like = given[like_of]
-        if not isinstance(like, torch.Tensor):
-            raise TypeError(
-                f"{forward.__name__}() argument '{inputs[like_of]}': expected a torch.Tensor, got {type(like).__name__}"
-            )
-        for i in numbers:
-            if isinstance(given[i], torch.Tensor):
-                raise TypeError(
-                    f"{forward.__name__}() argument '{inputs[i]}': expected a number, got a tensor, which would get no "
-                    "gradient; take the number out with .item()"
-                )
         kind = dtype or getattr(given[dtype_of], "dtype", like.dtype)
         out = like.new_empty(tuple(shape(*given)), dtype=kind) if shape else like
         if not shape or out_format is torch.channels_last:
@@ -296,15 +284,7 @@ def _allocating(
             of: None if (x := values[of]) is None else _empty_like(x, made_formats[n])
             for n, of in made.items()
         }
-        grad = grad.resolve_conj().resolve_neg()  # lazy where y.conj() made the loss
-        if in_channels_last and grad.dim() == 4:
-            grad = grad.contiguous(memory_format=torch.channels_last)
-        elif torch.compiler.is_compiling() or grad.numel() == 0:
-            # torch calls any empty tensor contiguous, also an expanded one, whose strides TH does not; whether it is
-            # empty cannot be asked of sizes that depend on data, and the compiler leaves out a copy that is none
-            grad = grad.clone(memory_format=torch.contiguous_format)
-        else:
-            grad = grad.contiguous()
+        grad = _in_memory(grad, in_channels_last)
         arguments = [
             grad if n in incoming else gradients[made[n]] if n in made else values[n]
             for n in parameters
@@ -312,13 +292,43 @@ def _allocating(
         call_backward(*arguments)
         return [gradients.get(n) for n in inputs if isinstance(values[n], torch.Tensor)]
 
-    run_forward.__name__, run_forward.__doc__ = forward.__name__, forward.__doc__
+    run_forward.__name__, run_forward.__doc__ = name, forward.__doc__
     kind = inspect.Parameter.POSITIONAL_OR_KEYWORD
     run_forward.__signature__ = inspect.Signature(  # type: ignore[attr-defined]
         [inspect.Parameter(name, kind) for name in inputs]
     )
     run_backward.needs_output = takes_output  # type: ignore[attr-defined]
     return run_forward, run_backward  # type: ignore[return-value]
+
+
+def _check_inputs(
+    name: str, inputs: Sequence[str], given: Sequence[Any], like_of: int, numbers: Sequence[int]
+) -> None:
+    """Raises for what C would take otherwise than autograd does."""
+    if len(given) != len(inputs):
+        raise TypeError(f"{name}() takes {', '.join(inputs)}: got {len(given)} arguments")
+    if not isinstance(given[like_of], torch.Tensor):
+        raise TypeError(
+            f"{name}() argument '{inputs[like_of]}': expected a torch.Tensor, got {type(given[like_of]).__name__}"
+        )
+    for i in numbers:
+        if isinstance(given[i], torch.Tensor):
+            raise TypeError(
+                f"{name}() argument '{inputs[i]}': expected a number, got a tensor, which would get no gradient; take "
+                "the number out with .item()"
+            )
+
+
+def _in_memory(grad: torch.Tensor, channels_last: bool) -> torch.Tensor:
+    """An incoming gradient whose elements lie as C's backward takes them."""
+    grad = grad.resolve_conj().resolve_neg()  # lazy where y.conj() made the loss
+    if channels_last and grad.dim() == 4:
+        return grad.contiguous(memory_format=torch.channels_last)
+    if torch.compiler.is_compiling() or grad.numel() == 0:
+        # torch calls any empty tensor contiguous, also an expanded one, whose strides TH does not; whether it is
+        # empty cannot be asked of sizes that depend on data, and the compiler leaves out a copy that is none
+        return grad.clone(memory_format=torch.contiguous_format)
+    return grad.contiguous()
 
 
 def _format_of(function: Any, parameter: str) -> torch.memory_format:

@@ -209,7 +209,9 @@ def fork_workers() -> None:
 
 
 def gone(module: str) -> str:
-    """What to do about one of GONE or RENAMED; else nothing."""
+    """What to do about one of GONE or RENAMED, and about setuptools' pkg_resources; else nothing."""
+    if module == "pkg_resources":
+        return "setuptools has pkg_resources no more: pip install 'setuptools<81'"
     if module in RENAMED:
         return (
             f"Python 2's module {module} is {RENAMED[module]} in Python 3: rewrite what imports it"
@@ -234,11 +236,6 @@ def explain_errors() -> None:
                 "except, or async as a name, are errors of the language itself and out of ffi_ext's "
                 "reach. Rewrite that line, or convert the file with `python -m lib2to3 -w` of a Python "
                 "before 3.13",
-                file=sys.stderr,
-            )
-        elif isinstance(value, ModuleNotFoundError) and value.name == "pkg_resources":
-            print(
-                "ffi_ext: setuptools has pkg_resources no more: pip install 'setuptools<81'",
                 file=sys.stderr,
             )
         elif isinstance(value, ModuleNotFoundError) and (cure := gone(value.name or "")):

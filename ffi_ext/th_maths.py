@@ -34,11 +34,7 @@ def _bhistc(t: Tensor, bins: int, least: float, most: float) -> Tensor:
     """A row's histogram in each row; the range, where none is given, is the whole tensor's."""
     if least == most:
         least, most = (float(extreme) for extreme in torch.aminmax(t))
-    return torch.stack([_histc(row, bins, least, most) for row in t])
-
-
-def _histc(t: Tensor, bins: int, least: float, most: float) -> Tensor:
-    return torch.histc(t, bins, least, most)
+    return torch.stack([torch.histc(row, bins, least, most) for row in t])
 
 
 def _check(t: Tensor, dimension: int) -> None:
@@ -109,7 +105,7 @@ FUNCTIONS: dict[str, Callable[..., Any]] = {
     "var": _along(lambda t, d, biased, keep: t.var(d, not biased, bool(keep))),
     "norm": _along(lambda t, p, d, keep: torch.linalg.vector_norm(t, p, d, bool(keep)), 2),
     "renorm": _along(torch.renorm, 2),
-    "histc": _histc,
+    "histc": torch.histc,
     "bhistc": _bhistc,
 }
 

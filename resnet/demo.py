@@ -24,7 +24,7 @@ from resnet.layers import Pooler
 from resnet.ops import nms, plain_torch
 from resnet.picture import draw, output_file
 from resnet.progress import Progress
-from resnet.proposals import SIZES, THRESHOLD, score_boxes
+from resnet.proposals import SIZES, THRESHOLD, score_boxes, see_edges
 
 PICTURE = Path(__file__).resolve().parent.parent / "build" / "demo.png"
 BOXES = 100  # at most so many of an image are pooled
@@ -46,15 +46,10 @@ class Timed(NamedTuple):
 
 
 def seeded_backbone() -> Backbone:
-    """An untrained R-50-FPN, the same every time.
-
-    The stem's filters have their mean taken out: they answer to edges, not brightness.
-    """
+    """An untrained R-50-FPN, the same every time."""
     torch.manual_seed(0)
     model = build_backbone(Config.from_dict(SETTINGS)).eval()
-    with torch.no_grad():
-        weight = model.body.stem.conv1.weight
-        weight -= weight.mean((1, 2, 3), keepdim=True)
+    see_edges(model.body.stem)
     return model
 
 

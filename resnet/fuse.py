@@ -94,19 +94,8 @@ def fuse(
         ValueError: preference is empty, or implementations has a convolution that the model does not
             have or that cannot be folded; or what is asked for does not support a layer.
     """
-    if isinstance(preference, str):
-        raise TypeError(
-            f"fuse: preference must be a list of names, got {preference!r}; give [{preference!r}]"
-        )
-    if preference is not None and not preference:
-        raise ValueError(
-            f"fuse: preference must have one of {', '.join(CONVOLUTIONS)} or more, or be None, got "
-            f"{preference!r}"
-        )
     wanted = dict(implementations or {})
-    for way in (*(preference or ()), *wanted.values()):
-        if way not in CONVOLUTIONS:
-            raise KeyError(f"fuse: {CONVOLUTIONS.missing(way)}")
+    _check_ways(wanted, preference)
 
     def folded(
         name: str, convolution: nn.Module, norm: nn.Module | None, overwrite: bool
@@ -148,6 +137,21 @@ def fuse(
             f"fuse: there is no convolution {name!r} to fuse{did_you_mean(name, names)}; the model has {has}"
         )
     return fused
+
+
+def _check_ways(wanted: Mapping[str, str], preference: Sequence[str] | None) -> None:
+    if isinstance(preference, str):
+        raise TypeError(
+            f"fuse: preference must be a list of names, got {preference!r}; give [{preference!r}]"
+        )
+    if preference is not None and not preference:
+        raise ValueError(
+            f"fuse: preference must have one of {', '.join(CONVOLUTIONS)} or more, or be None, got "
+            f"{preference!r}"
+        )
+    for way in (*(preference or ()), *wanted.values()):
+        if way not in CONVOLUTIONS:
+            raise KeyError(f"fuse: {CONVOLUTIONS.missing(way)}")
 
 
 def _replace(module: nn.Module, path: str, made: nn.Module) -> None:

@@ -154,9 +154,8 @@ def draw(
     features: Mapping[str, tuple[torch.Tensor, float | None]],
     found: Sequence[tuple[torch.Tensor, torch.Tensor, torch.Tensor]],
     output: Path,
-    title: str = "Photographs through the generated functions of _ext.kernels",
-    explanation: str = "normalize_image -> ResNet-50 with frozen_bn (random weights, so the maps "
-    "show structure, not meaning) -> roi_align scores boxes by what stands out -> nms keeps the best",
+    title: str,
+    explanation: str,
 ) -> None:
     """Write the picture.
 

@@ -1,8 +1,9 @@
-"""Boxes around what stands out in an image: what the self-check has for lack of a detector."""
+"""Boxes around what stands out in an image: what self-check and demo have for lack of a detector."""
 
 from __future__ import annotations
 
 import torch
+from torch import nn
 
 from resnet.ops import nms, roi_align
 
@@ -10,6 +11,13 @@ SIZES = (72, 104, 144, 200)  # pixels
 RATIOS = (0.6, 1.0, 1.6)  # height / width
 STEP = 16
 THRESHOLD = 0.1  # of the NMS
+
+
+def see_edges(stem: nn.Module) -> None:
+    """Takes the mean out of an untrained stem's filters: they then answer to edges, not brightness."""
+    with torch.no_grad():
+        weight = stem.conv1.weight
+        weight -= weight.mean((1, 2, 3), keepdim=True)
 
 
 def anchors(height: int, width: int) -> torch.Tensor:

@@ -24,7 +24,7 @@ from resnet.checks import Row, check_convolutions, check_others, compared, milli
 from resnet.model import ResNet, build_resnet
 from resnet.ops import frozen_batch_norm, nms, roi_align
 from resnet.picture import draw, output_file
-from resnet.proposals import propose
+from resnet.proposals import propose, see_edges
 
 PICTURE = Path(__file__).resolve().parent.parent / "build" / "selfcheck.png"
 SEED = 0
@@ -227,15 +227,10 @@ def print_table(rows: Sequence[Row], module: Any) -> None:
 
 
 def seeded_model() -> ResNet:
-    """An untrained R-50 with all features, the same every time.
-
-    The stem's filters are random with their mean taken out: they answer to edges, not brightness.
-    """
+    """An untrained R-50 with all features, the same every time."""
     torch.manual_seed(SEED)
     model = build_resnet("R-50-FPN").eval()
-    with torch.no_grad():
-        weight = model.stem.conv1.weight
-        weight -= weight.mean((1, 2, 3), keepdim=True)
+    see_edges(model.stem)
     return model
 
 
@@ -312,7 +307,16 @@ def main(arguments: Sequence[str] | None = None) -> int:
         print(f"\nFAILED: {', '.join(failed)}")
 
     settings.output.parent.mkdir(parents=True, exist_ok=True)
-    draw(paths, images, features, found, settings.output)
+    draw(
+        paths,
+        images,
+        features,
+        found,
+        settings.output,
+        "Photographs through the generated functions of _ext.kernels",
+        "normalize_image -> ResNet-50 with frozen_bn (random weights, so the maps show structure, not meaning) -> "
+        "roi_align scores boxes by what stands out -> nms keeps the best",
+    )
     print(f"\npicture: {settings.output}")
     return 1 if failed or missing else 0
 

@@ -43,6 +43,8 @@ _SAME = [
     ]
 ]
 
+_COUNTS = "num_batches_tracked"  # of norms; of no use to a model that has learned
+
 
 @dataclasses.dataclass
 class Report:
@@ -195,6 +197,42 @@ def match(
     return matched, ambiguous
 
 
+def compared(wanted: Mapping[str, torch.Tensor], given: Mapping[str, torch.Tensor]) -> Report:
+    """What becomes of a model's entries and a file's, by their names and shapes."""
+    matched, ambiguous = match(wanted, given)
+    misfits = {}
+    for name, other in list(matched.items()):
+        shapes = tuple(wanted[name].shape), tuple(given[other].shape)
+        if shapes[0] != shapes[1]:
+            misfits[name] = (other, *shapes)
+            del matched[name]
+    used = {*matched.values(), *(other for other, *_ in misfits.values())}
+    missing = [name for name in wanted if name not in matched and name not in misfits]
+    return Report(
+        matched,
+        [name for name in missing if not name.endswith(_COUNTS)],
+        misfits,
+        [name for name in given if name not in used and not name.endswith(_COUNTS)],
+        ambiguous,
+    )
+
+
+def trained_without_eps(
+    model: nn.Module, matched: Mapping[str, str], given: Mapping[str, Any]
+) -> list[str]:
+    """The frozen norms that add no eps, and are to have the statistics of norms that do.
+
+    A norm that was trained has counted its batches; a file may have frozen ones beside it.
+    """
+    trained = {n.removesuffix(_COUNTS) + "running_var" for n in given if n.endswith(_COUNTS)}
+    return [
+        name
+        for name, part in model.named_modules()
+        if isinstance(part, FrozenBatchNorm2d) and not part.eps
+        if matched.get(f"{name}.running_var") in trained
+    ]
+
+
 def load_weights(
     model: nn.Module,
     source: str | Path | Mapping[str, Any],
@@ -246,39 +284,17 @@ def load_weights(
             f"load_weights: expected names that begin with the prefix {prefix!r}, got "
             f"{', '.join(list(every)[:5])}, ..."
         )
-    matched, ambiguous = match(wanted, given)
-    misfits = {}
-    for name, other in list(matched.items()):
-        shapes = tuple(wanted[name].shape), tuple(given[other].shape)
-        if shapes[0] != shapes[1]:
-            misfits[name] = (other, *shapes)
-            del matched[name]
-    used = {*matched.values(), *(other for other, *_ in misfits.values())}
-    counts = "num_batches_tracked"  # of no use to a model that has learned
-    report = Report(
-        matched,
-        [n for n in wanted if n not in matched and n not in misfits and not n.endswith(counts)],
-        misfits,
-        [name for name in given if name not in used and not name.endswith(counts)],
-        ambiguous,
-    )
+    report = compared(wanted, given)
     is_fused = any(isinstance(part, FoldedConvolution) for part in model.modules())
     if is_fused and any(given[name].ndim == 4 for name in report.unused):  # a convolution's
         raise ValueError(
             f"load_weights: the model is fused, and its convolutions keep their weights: {len(report.unused)} of "
             "the source's would not be used; load them into the model that was fused, and call its fuse() then"
         )
-    if not matched or (strict and (report.missing or report.misfits)):
+    if not report.matched or (strict and (report.missing or report.misfits)):
         where = "" if isinstance(source, Mapping) else f"{source}: "
         raise ValueError(f"{where}the weights do not fit the model: {report}")
-    # A norm that was trained has counted its batches; the source may have frozen ones beside it.
-    trained = {name.removesuffix(counts) + "running_var" for name in given if name.endswith(counts)}
-    without_eps = [
-        name
-        for name, part in model.named_modules()
-        if isinstance(part, FrozenBatchNorm2d) and not part.eps
-        if matched.get(f"{name}.running_var") in trained
-    ]
+    without_eps = trained_without_eps(model, report.matched, given)
     if eps == 0 and without_eps:
         warnings.warn(
             "load_weights: the source has batch norms that were trained, which add an eps to their variances, 1e-5 as "
@@ -292,7 +308,7 @@ def load_weights(
         if not getattr(part, "eps", 0)
     }
     with torch.no_grad():
-        for name, other in matched.items():
+        for name, other in report.matched.items():
             value = given[other]
             wanted[name].copy_(value + eps if name in without else value)
     return report

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import fcntl
 import os
 import platform
@@ -574,7 +575,6 @@ def test_files_are_made_by_the_umask_which_is_not_touched(project, monkeypatch, 
 
 def test_where_locks_are_refused_builds_at_once_all_succeed(project, monkeypatch):
     """At the price of compiling twice; names are unique and files are replaced whole."""
-    import errno
 
     def refused(*arguments):
         raise OSError(errno.ENOLCK, "No locks available")

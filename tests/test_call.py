@@ -100,24 +100,8 @@ void bump(void) { counter++; }
 
 
 @pytest.fixture(scope="module")
-def module(tmp_path_factory):
-    patch = pytest.MonkeyPatch()
-    folder = tmp_path_factory.mktemp("call")
-    (folder / "calls.h").write_text(HEADER)
-    (folder / "calls.c").write_text(SOURCE)
-    ffi_ext.create_extension(
-        "_calls.calls",
-        "calls.h",
-        ["calls.c"],
-        verbose=False,
-        relative_to=str(folder / "build.py"),
-        extra_compile_args=["-std=gnu99"],
-    ).build()
-    patch.syspath_prepend(str(folder))
-    import _calls.calls
-
-    yield _calls.calls
-    patch.undo()
+def module(build_once):
+    return build_once(HEADER, SOURCE, extra_compile_args=["-std=gnu99"])
 
 
 def test_the_native_tier_is_verified_with_this_torch():
@@ -341,16 +325,14 @@ def test_copy_on_write_storages_are_separated_first(module):
 
 
 def test_errors_from_c(module):
-    with pytest.raises(torch.FatalError, match=r"^my error 7 at .*calls\.c:\d+$") as caught:
+    with pytest.raises(torch.FatalError, match=r"^my error 7 at .*\.c:\d+$") as caught:
         module.fail(7)
     assert isinstance(caught.value, (RuntimeError, ffi_ext.NativeError))
     with pytest.raises(
-        ffi_ext.NativeError, match=r"^invalid argument 2: must be positive at .*calls\.c:\d+$"
+        ffi_ext.NativeError, match=r"^invalid argument 2: must be positive at .*\.c:\d+$"
     ):
         module.check(0)
-    with pytest.raises(
-        ffi_ext.NativeError, match=r"^Assertion `a > 0' failed\.  at .*calls\.c:\d+$"
-    ):
+    with pytest.raises(ffi_ext.NativeError, match=r"^Assertion `a > 0' failed\.  at .*\.c:\d+$"):
         module.assert_positive(-1)
     module.check(1)
 
@@ -421,7 +403,7 @@ def test_introspection_and_pickling(module):
     assert module.lambda_(import_=2, arg1=3.0) == 5
     assert pickle.loads(pickle.dumps(module.add)) is module.add
     assert copy.deepcopy(module.add) is module.add
-    assert module.add.__name__ == "add" and module.add.__module__ == "_calls.calls"
+    assert module.add.__name__ == "add" and module.add.__module__ == module.__name__
     assert module.add.__doc__.startswith("int add(const THFloatTensor *a")
 
 
@@ -634,8 +616,7 @@ def test_a_free_threaded_python_has_a_gil_for_c_that_needs_one(build, source, gi
 
 def test_the_python_tier_gives_the_same(module):
     code = (
-        "import sys, torch, numpy; sys.path.insert(0, sys.argv[1])\n"
-        "import _calls.calls as m, ffi_ext.runtime\n"
+        f"import torch, numpy, {module.__name__} as m, ffi_ext.runtime\n"
         "assert ffi_ext.runtime.tier() == 'python'\n"
         "out = torch.empty(0); a = torch.arange(6.).view(2, 3)\n"
         "assert m.add(a, a, out, 2.0) == 1 and torch.equal(out, 3 * a)\n"
@@ -647,8 +628,7 @@ def test_the_python_tier_gives_the_same(module):
         "assert m.storage_size(m.storage_of(t)) == 50\n"
         "print('same')"
     )
-    folder = module.__file__.rsplit("/", 3)[0]
-    done = python("-c", code, folder, FFI_EXT_TIER="python")
+    done = python("-c", code, cwd=Path(module.__file__).parents[2], FFI_EXT_TIER="python")
     assert done.stdout.strip() == "same", done.stderr
 
 
@@ -662,14 +642,12 @@ def test_the_python_tier_gives_the_same(module):
 )
 def test_the_first_call_may_be_made_anywhere(module, first_call):
     code = (
-        "import sys, torch; sys.path.insert(0, sys.argv[1])\n"
+        f"import torch, {module.__name__} as m, ffi_ext.runtime\n"
         "from torch._subclasses import FakeTensorMode\n"
-        "import _calls.calls as m, ffi_ext.runtime\n"
         "x = torch.ones(2)\n"
         f"{first_call}\n"
         "print(m.same(x) is x, ffi_ext.runtime.tier(), ffi_ext.runtime._runtime.describe(x) is None)"
     )
-    folder = module.__file__.rsplit("/", 3)[0]
-    done = python("-c", code, folder)
+    done = python("-c", code, cwd=Path(module.__file__).parents[2])
     tier = runtime.tier()
     assert done.stdout.split() == ["True", tier, str(tier == "python")], done.stderr

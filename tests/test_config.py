@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pytest
 import torch
+import torch.nn.functional as F
 
 pytest.importorskip("_ext.kernels", reason="run `python build_ffi.py` first")
 yaml = pytest.importorskip("yaml", reason="PyYAML is not installed")
@@ -382,8 +383,6 @@ def test_names_of_the_pyramid():
 @pytest.mark.parametrize("use_c5", [True, False])
 def test_pyramid_equals_its_formula(use_c5):
     """In NumPy's terms: each level is the 3x3 of the 1x1 plus the level above, repeated 2 x 2."""
-    import torch.nn.functional as F
-
     torch.manual_seed(0)
     config = Config.from_dict(
         SMALL | {"MODEL.BACKBONE.CONV_BODY": "R-50-FPN-RETINANET", "MODEL.RETINANET.USE_C5": use_c5}

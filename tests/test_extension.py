@@ -348,8 +348,6 @@ def test_wrong_arguments_are_refused_before_anything_is_written(project, argumen
 
 
 def test_what_the_package_has():
-    import ffi_ext
-
     assert set(ffi_ext.__all__) <= set(dir(ffi_ext))
     with pytest.raises(AttributeError, match="no attribute 'lod': it has .*load_inline"):
         ffi_ext.lod  # noqa: B018

@@ -5,13 +5,13 @@ from __future__ import annotations
 import os
 import re
 import subprocess
-import sys
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import cffi
 import numpy as np
 import pytest
+import torch
 
 import ffi_ext
 from ffi_ext import BuildError, create_extension
@@ -64,7 +64,6 @@ unsigned int flags(void);
 """
 
 SOURCE = r"""
-#include "real.h"
 #include <stdarg.h>
 int counter = 1;
 int add(int a, const int b) { return a + b; }
@@ -90,50 +89,22 @@ int of_types(void) { return 3; }
 """
 
 
-@pytest.fixture
-def module(tmp_path, monkeypatch):
-    import importlib
-
-    import ffi_ext
-
-    (tmp_path / "inc" / "shared").mkdir(parents=True)
-    (tmp_path / "inc" / "real.h").write_text(HEADER)
-    (tmp_path / "inc" / "shared" / "types.h").write_text(
+@pytest.fixture(scope="module")
+def module(build_once, tmp_path_factory):
+    folder = tmp_path_factory.mktemp("inc")
+    (folder / "shared").mkdir()
+    (folder / "shared" / "types.h").write_text(
         "#ifndef TYPES_H\n#define TYPES_H\ntypedef int coordinate_t;\n"
         "typedef struct { coordinate_t x, y; } point_t;\nint of_types(void);\n#endif\n"
     )
-    (tmp_path / "real.c").write_text(SOURCE)
-    monkeypatch.syspath_prepend(str(tmp_path))
-    ffi_ext.create_extension(
-        "real_headers",
-        ["inc/real.h"],
-        ["real.c"],
-        include_dirs=["inc"],
-        relative_to=str(tmp_path / "b.py"),
-        verbose=False,
-    ).build()
-    sys.modules.pop("real_headers", None)
-    return importlib.import_module("real_headers")
+    return build_once(HEADER, HEADER + SOURCE, include_dirs=[str(folder)])
 
 
-def test_a_real_header(module, tmp_path):
-    import torch
-
+def test_a_real_header(module):
     assert module.__all__ == [
         *("add", "mirror", "scale_all", "wide", "lambda_", "each", "first_of", "formatted"),
-        *(
-            "flags",
-            "SIZE",
-            "TWICE",
-            "HEX",
-            "PI",
-            "TITLE",
-            "FAST",
-            "SLOW",
-            "SLOWER",
-            "LIMIT",
-            "counter",
-        ),
+        *("flags", "SIZE", "TWICE", "HEX", "PI", "TITLE", "FAST", "SLOW", "SLOWER", "LIMIT"),
+        "counter",
     ]
     assert (module.SIZE, module.TWICE, module.HEX) == (12, 24, 16)
     assert (module.FAST, module.SLOW, module.SLOWER, module.LIMIT) == (0, 7, 8, 5)
@@ -172,14 +143,15 @@ def test_a_real_header(module, tmp_path):
         with pytest.raises(TypeError, match=text):
             module.formatted(b"%d", value)
     assert module.flags() == 2**32 - 1
-    stub = (tmp_path / "real_headers" / "__init__.pyi").read_text()
+    stub = Path(module.__file__).with_suffix(".pyi").read_text()
     assert "def add(a: int, b: int) -> int:" in stub and "SIZE: int" in stub
     assert "PI: float" in stub
     assert "def lambda_(import_: int, arg1: int, None_: int) -> int:" in stub
 
 
-def test_the_stub_is_valid(module, tmp_path):
+def test_the_stub_is_valid(module):
     pytest.importorskip("mypy")
+    folder = Path(module.__file__).parents[2]
     call = "lib.scale_all({}, lib._ffi.NULL, 2.0)"
     right = ["x: int = lib.add(1, 2)", "t = torch.ones(2)", call.format("t")]
     texts = ("b'%d'", "bytearray(4)", "t.byte()", "t.byte().numpy()", "lib._ffi.NULL")
@@ -190,10 +162,9 @@ def test_the_stub_is_valid(module, tmp_path):
         call.format("[1.0]"),
         "lib.formatted('%d')",
     ]
-    lines = ["import torch", "import real_headers as lib", *right, *wrong]
-    (tmp_path / "user.py").write_text("\n".join([*lines, ""]))
-    command = [sys.executable, "-m", "mypy", "--strict", "user.py"]
-    done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, check=False)
+    lines = ["import torch", f"import {module.__name__} as lib", *right, *wrong]
+    (folder / "user.py").write_text("\n".join([*lines, ""]))
+    done = python("-m", "mypy", "--strict", "user.py", cwd=folder)
     places = re.findall(r"^(\S+?):(\d+): error", done.stdout, re.M)
     assert {file for file, _ in places} == {"user.py"}, done.stdout
     assert {lines[int(line) - 1] for _, line in places} == {*wrong}, done.stdout
@@ -212,22 +183,15 @@ def test_a_build_script_is_typed_where_cffi_is(tmp_path):
     assert done.returncode == 0, done.stdout
 
 
-def test_a_header_of_the_list_that_another_includes_exports_once(tmp_path, monkeypatch):
-    import ffi_ext
-
+def test_a_header_of_the_list_that_another_includes_exports_once(tmp_path):
     (tmp_path / "a.h").write_text('#pragma once\n#include "b.h"\nb_t use_b(b_t x);\n')
     (tmp_path / "b.h").write_text("#pragma once\ntypedef double b_t;\nb_t of_b(b_t x);\n")
     (tmp_path / "ab.c").write_text(
         '#include "a.h"\nb_t use_b(b_t x) { return x / 2; }\nb_t of_b(b_t x) { return x * 2; }\n'
     )
-    monkeypatch.syspath_prepend(str(tmp_path))
-    ffi_ext.create_extension(
-        "ab_ext", ["a.h", "b.h"], ["ab.c"], relative_to=str(tmp_path / "b.py"), verbose=False
-    ).build()
-    import ab_ext
-
-    assert ab_ext.__all__ == ["use_b", "of_b"]
-    assert (ab_ext.use_b(3.0), ab_ext.of_b(3.0)) == (1.5, 6.0)
+    module = ffi_ext.load("ab", tmp_path / "ab.c", [tmp_path / "a.h", tmp_path / "b.h"])
+    assert module.__all__ == ["use_b", "of_b"]
+    assert (module.use_b(3.0), module.of_b(3.0)) == (1.5, 6.0)
 
 
 def test_macros_of_the_extension_choose_declarations(build):
@@ -374,12 +338,10 @@ def test_cxx_of_a_header_that_says_its_linkage(tmp_path, monkeypatch):
     assert (module.larger(3, 8), module.same([4])[0]) == (8, 4)
 
 
-def test_a_header_without_directives_starts_no_compiler(build, monkeypatch, tmp_path):
-    import ffi_ext
-
+def test_a_header_without_directives_starts_no_compiler(monkeypatch, tmp_path):
     monkeypatch.setenv("CC", "no-such-compiler")
     (tmp_path / "plain.h").write_text("/* # no directive */ int plain(int x); // #either\n")
-    ffi = ffi_ext.create_extension("plain_ext", "plain.h", [], relative_to=str(tmp_path / "b.py"))
+    ffi = create_extension("plain_ext", "plain.h", [], relative_to=str(tmp_path / "b.py"))
     assert "int(*)(int)" in str(ffi.typeof("int(*)(int)"))
 
 
@@ -922,15 +884,6 @@ def test_variables_and_enumerators_named_as_keywords(build):
     compile(Path(module.__file__).with_suffix(".pyi").read_text(), "stub", "exec")
 
 
-def test_functions_that_share_a_declaration(build):
-    header = "/* Both. */\nextern int one(int n), *two(void), three;\n"
-    source = "int three = 3; int *two(void) { return &three; } int one(int n) { return n; }"
-    module = build(header, source)
-    assert module.__all__ == ["one", "two", "three"]
-    assert (module.one(5), module.two()[0], module.three) == (5, 3, 3)
-    assert module.one.__doc__ == "int one(int n)\n\nBoth."
-
-
 def test_const_variables_are_not_written_to(build):
     header = "extern const int one; extern const char text[]; extern const int grid[2][2]; extern int pair[2];\n"
     source = 'const int one = 1; const char text[] = "abc"; const int grid[2][2] = {{1, 2}, {3, 4}}; int pair[2];'
@@ -992,8 +945,6 @@ def test_rows_that_are_as_long_as_a_parameter_says(build):
           for (int l = 0; l < k; l++) c[i][j] += a[i][l] * b[l][j];
         }
     }"""
-    import torch
-
     declared = text.replace("a[n][k]", "a[*][*]").replace("c[n][n]", "c[2][sizeof(double) / 4]")
     module = build(declared + ";", text + body)
     a, b = torch.rand(2, 3, dtype=torch.float64), torch.rand(3, 2, dtype=torch.float64)

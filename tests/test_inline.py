@@ -244,7 +244,6 @@ def test_files(tmp_path, monkeypatch):
     assert ffi_ext.load("lib", "lib.c", "lib.h").value() == 3
     (tmp_path / "lib.c").write_text("int value(void) { return 4; }\n")
     assert ffi_ext.load("lib", ["lib.c"], ["lib.h"]).value() == 4
-    assert ffi_ext.load("lib", Path().glob("*.c"), {"lib.h"}).value() == 4
     with pytest.raises(
         ValueError, match=r"^load\(\) argument 'headers': expected .*got none; load_in"
     ):
@@ -258,12 +257,11 @@ def test_files(tmp_path, monkeypatch):
 
 
 def test_files_as_glob_finds_them(tmp_path, monkeypatch):
-    monkeypatch.setenv("FFI_EXT_CACHE", str(tmp_path / "cache"))
     (tmp_path / "lib.h").write_text("int value(void);\n")
     (tmp_path / "lib.c").write_text("int value(void) { return 3; }\n")
     monkeypatch.chdir(tmp_path)
     for folder in (Path(), tmp_path, Path()):
-        module = ffi_ext.load("lib", folder.glob("*.c"), (name for name in ["lib.h"]))
+        module = ffi_ext.load("lib", folder.glob("*.c"), {"lib.h"})
         assert module.value() == 3
     assert len(list((tmp_path / "cache" / "modules").iterdir())) == 1  # it was built once
 

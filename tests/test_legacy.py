@@ -364,22 +364,18 @@ def test_every_spelling_of_the_import(monkeypatch):
         import torch.utils.ffi  # noqa: F811
 
 
-def test_what_setuptools_dropped_is_told(tmp_path):
-    (tmp_path / "pkg_resources.py").write_text(
-        "raise ModuleNotFoundError('gone', name='pkg_resources')\n"
-    )
-    (tmp_path / "build.py").write_text("from pkg_resources import parse_version\n")
+@pytest.mark.parametrize(
+    ("module", "said"),
+    [
+        ("pkg_resources", "pip install 'setuptools<81'"),
+        ("imp", "Python 3.12 dropped its module imp: "),
+    ],
+)
+def test_a_module_that_was_dropped_is_told(tmp_path, module, said):
+    (tmp_path / f"{module}.py").write_text(f"raise ModuleNotFoundError('gone', name={module!r})\n")
+    (tmp_path / "build.py").write_text(f"import {module}\n")
     done = ffi_ext_command(tmp_path, "run", "build.py")
-    assert done.returncode == 1
-    assert "pip install 'setuptools<81'" in done.stderr.splitlines()[-1]
-
-
-def test_what_python_dropped_is_told(tmp_path):
-    (tmp_path / "imp.py").write_text("raise ModuleNotFoundError('gone', name='imp')\n")
-    (tmp_path / "build.py").write_text("import imp\n")
-    done = ffi_ext_command(tmp_path, "run", "build.py")
-    assert done.returncode == 1
-    assert "Python 3.12 dropped its module imp: " in done.stderr.splitlines()[-1]
+    assert done.returncode == 1 and said in done.stderr.splitlines()[-1]
 
 
 @pytest.mark.parametrize(

@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+import importlib
 import re
+import sys
 
 import cffi
 import pytest
+
+from ffi_ext import create_extension
 
 HEADER = """
 typedef struct { int x, y; } pair;
@@ -75,11 +79,6 @@ int added(int count, ...) {
 @pytest.fixture(scope="module")
 def libraries(tmp_path_factory):
     """(ffi, lib) as ffi_ext makes them, and as cffi alone does."""
-    import importlib
-    import sys
-
-    from ffi_ext import create_extension
-
     folder = tmp_path_factory.mktemp("lib")
     (folder / "all.h").write_text(HEADER)
     (folder / "all.c").write_text(SOURCE)

@@ -13,6 +13,7 @@ import torch
 import torch.utils.checkpoint
 from torch._dynamo.testing import CompileCounterWithBackend
 
+import ffi_ext
 from ffi_ext import library
 from tests.processes import python
 
@@ -64,13 +65,8 @@ void shifted(const THFloatTensor *node, int mode, THFloatTensor *out) {
 
 
 @pytest.fixture(scope="module")
-def operators(tmp_path_factory):
-    import ffi_ext
-
-    patch = pytest.MonkeyPatch()
-    patch.setenv("FFI_EXT_CACHE", str(tmp_path_factory.mktemp("cache")))
+def operators():
     module = ffi_ext.load_inline("operated", SOURCE, "#include <stdbool.h>\n" + HEADER)
-    patch.undo()
     return library.register(module, "ffi_ext_test")
 
 
@@ -281,8 +277,6 @@ void none(const THDoubleTensor *a) {}
 
 @pytest.fixture(scope="module")
 def my_lib():
-    import ffi_ext
-
     return ffi_ext.load_inline("my_lib", ADD_SOURCE, ADD)
 
 
@@ -366,8 +360,6 @@ def test_gradients_of_gradients_are_refused(my_lib):
 
 @pytest.mark.parametrize("registered", [False, True])
 def test_torch_func(registered):
-    import ffi_ext
-
     my_lib = ffi_ext.load_inline(f"func_{registered}", ADD_SOURCE, ADD)
     if registered:
         library.register(my_lib)
@@ -448,8 +440,6 @@ def test_an_output_that_c_resizes_is_refused_under_compile(my_lib):
 
 
 def test_a_rebuilt_module_replaces_the_operators():
-    import ffi_ext
-
     for value in (1, 2):
         module = ffi_ext.load_inline(
             "again", f"void set(THFloatTensor *t) {{ THFloatTensor_fill(t, {value}); }}"

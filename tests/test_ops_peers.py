@@ -384,6 +384,14 @@ def test_roi_pool_of_nan_and_infinity():
 
 
 @pytest.mark.parametrize("plain", [False, True])
+def test_roi_pool_rounds_corners_as_c_does(plain):
+    """The number below a half to 0: a half more of it is 1 in float32."""
+    x, below = torch.arange(16.0).view(1, 1, 4, 4), 0.5 - 2**-25
+    with ops.plain_torch() if plain else torch.enable_grad():
+        assert ops.roi_pool(x, torch.tensor([[0, below, 0, below, 3]]), 1).item() == 12
+
+
+@pytest.mark.parametrize("plain", [False, True])
 def test_bad_arguments_are_explained(plain):
     x, boxes = torch.randn(1, 4, 8, 8), torch.rand(3, 4)
     weight, offset = torch.randn(2, 4, 3, 3), torch.randn(1, 18, 6, 6)

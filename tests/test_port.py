@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import shutil
 import subprocess
 import sys
@@ -351,8 +352,6 @@ def test_what_cannot_be_static_stays_and_is_said(body, why):
     notes: list[str] = []
     assert port_functions.functions(text, Path("a.py"), notes) == (text, [])
     (note,) = notes
-    import re
-
     assert note.startswith("a.py:1: F stays as it is: ") and re.search(why, note)
 
 

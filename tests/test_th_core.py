@@ -42,23 +42,8 @@ def header() -> str:
 
 
 @pytest.fixture(scope="module")
-def th(tmp_path_factory):
-    folder = tmp_path_factory.mktemp("th")
-    (folder / "probe.h").write_text(header())
-    ffi_ext.create_extension(
-        "th_probe",
-        "probe.h",
-        [str(SOURCES / "probe.c")],
-        include_dirs=[str(SOURCES)],
-        relative_to=str(folder / "build.py"),
-        verbose=False,
-    ).build()
-    patch = pytest.MonkeyPatch()
-    patch.syspath_prepend(str(folder))
-    import th_probe
-
-    yield th_probe
-    patch.undo()
+def th(build_once):
+    return build_once(header(), '#include "probe.c"\n', include_dirs=[str(SOURCES)])
 
 
 @pytest.fixture(params=list(TYPES))

@@ -80,7 +80,7 @@ class Routines:
 
 
 @pytest.fixture(scope="module", params=[("Float", torch.float32), ("Double", torch.float64)])
-def routines(request, tmp_path_factory):
+def routines(request):
     return Routines(*request.param)
 
 

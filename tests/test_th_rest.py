@@ -6,8 +6,6 @@ the formula of their distribution on the generator's uniform numbers, whose stre
 
 from __future__ import annotations
 
-import importlib
-
 import numpy as np
 import pytest
 import scipy.special
@@ -384,9 +382,8 @@ double general(THDoubleTensor *t);
 
 
 @pytest.fixture(scope="module")
-def th(tmp_path_factory):
-    folder = tmp_path_factory.mktemp("rest")
-    header, source = HEADER, SOURCE
+def th(build_once):
+    header, source = HEADER, "#include <stdlib.h>\n#include <string.h>\n" + SOURCE
     for name, (types, arguments, _) in MATHS.items():
         for real in types:
             result = "Byte" if name.endswith("Tensor") else real
@@ -394,15 +391,7 @@ def th(tmp_path_factory):
             head += f", {TYPES[real]} v, {TYPES[real]} w)"
             header += head + ";\n"
             source += f"{head} {{ TH{real}Tensor_{name}(r, {arguments}); }}\n"
-    (folder / "rest.h").write_text(header)
-    (folder / "rest.c").write_text("#include <stdlib.h>\n#include <string.h>\n" + source)
-    with pytest.MonkeyPatch.context() as patch:
-        patch.syspath_prepend(str(folder))
-        place = str(folder / "build.py")
-        ffi_ext.create_extension(
-            "th_rest", "rest.h", ["rest.c"], relative_to=place, verbose=False
-        ).build()
-        yield importlib.import_module("th_rest")
+    return build_once(header, source)
 
 
 def shapes(real):
@@ -606,7 +595,7 @@ def test_generators(th):
 
 def test_error_handlers(th):
     th.handlers(0)
-    with pytest.raises(ffi_ext.NativeError, match=r"^mine: 7 wrong way at .*rest\.c:\d+ at"):
+    with pytest.raises(ffi_ext.NativeError, match=r"^mine: 7 wrong way at .*\.c:\d+ at"):
         th.handlers(2)
     with pytest.raises(ffi_ext.NativeError, match="^invalid argument 7: wrong way at"):
         th.handlers(3)

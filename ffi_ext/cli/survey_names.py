@@ -25,7 +25,6 @@ PACKAGES = {
     "cv2": "opencv-python",
     "distutils": "setuptools",
     "mpl_toolkits": "matplotlib",
-    "pkg_resources": "'setuptools<81'",
     "pyximport": "cython",
     "skimage": "scikit-image",
     "sklearn": "scikit-learn",

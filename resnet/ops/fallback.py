@@ -103,6 +103,12 @@ def roi_align(
     return torch.cat(pooled)
 
 
+def _rounded(x: torch.Tensor) -> torch.Tensor:
+    """Halves away from zero, as C rounds; torch.round rounds them to even."""
+    whole = x.trunc()
+    return whole + ((x - whole).abs() >= 0.5).to(x.dtype) * x.sign()
+
+
 def _bin_edges(
     first: float, last: float, bins: int, size: int, like: torch.Tensor
 ) -> list[tuple[int, int]]:
@@ -118,9 +124,7 @@ def _bin_edges(
 def roi_pool(
     x: torch.Tensor, rois: torch.Tensor, size: tuple[int, int], spatial_scale: float
 ) -> torch.Tensor:
-    scaled = rois[:, 1:] * spatial_scale
-    # torch.round rounds halves to even, C's round away from zero
-    corners = (scaled.abs() + 0.5).floor() * scaled.sign()
+    corners = _rounded(rois[:, 1:] * spatial_scale)
     pooled = [x[:0].sum((2, 3), keepdim=True).expand(0, -1, *size)]
     for image, (x1, y1, x2, y2) in zip(rois[:, 0].long().tolist(), corners.tolist(), strict=True):
         bins = []
@@ -261,12 +265,6 @@ def deform_conv2d(
     matrix = torch.stack(taps, 2).view(batch, groups, group_channels * kh * kw, out_h * out_w)
     product = weight.reshape(groups, outputs // groups, -1) @ matrix
     return product.reshape(batch, outputs, out_h, out_w)
-
-
-def _rounded(x: torch.Tensor) -> torch.Tensor:
-    """Halves away from zero, as C rounds; torch.round rounds them to even."""
-    whole = x.trunc()
-    return whole + ((x - whole).abs() >= 0.5).to(x.dtype) * x.sign()
 
 
 def _bin_weights(

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import errno
 import fcntl
+import importlib
 import os
 import shutil
 import signal
@@ -77,8 +79,6 @@ class Crowd:
 
     def use(self, name: str, number: int) -> None:
         """Imports the module and calls it."""
-        import importlib
-
         with _invalidating:
             importlib.invalidate_caches()
         module = importlib.import_module(f"crowd.{name}")
@@ -194,8 +194,6 @@ def readers_beside_a_builder(c: Crowd) -> None:
         return number
 
     def read() -> int:
-        import importlib
-
         return int(importlib.import_module("crowd.moving").number())
 
     builder = children.Child(rebuild)
@@ -265,8 +263,6 @@ def refused_locks(code: int) -> Iterator[None]:
 
 def locks_refused(c: Crowd) -> None:
     """A file system without locks: compiles may double, modules are whole, kills leave nothing held."""
-    import errno
-
     for code in (errno.ENOLCK, errno.ENOSYS, errno.EIO):
         c.fresh()
         c.write("unlocked", code)
@@ -318,8 +314,6 @@ class Squares(torch.utils.data.Dataset[int]):
         return 64
 
     def __getitem__(self, index: int) -> int:
-        import importlib
-
         module = importlib.import_module("crowd.worker")
         return int(module.sum(torch.full((index,), index, dtype=torch.int32)))
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import errno
 import fcntl
 import importlib
 import os
@@ -167,8 +168,6 @@ def killed_at_random(p: Project) -> str:
 
 def operation_refused(p: Project) -> str:
     """One file operation fails: no space, no permission, an input/output error, too many files."""
-    import errno
-
     number = p.random.randint(1, 60)
     code = p.random.choice([errno.ENOSPC, errno.EACCES, errno.EIO, errno.EMFILE, errno.EROFS])
 
