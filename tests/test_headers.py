@@ -958,9 +958,11 @@ def test_static_asserts_inside_of_structs(build):
 
 
 def test_variables_with_an_alignment(build):
-    text = "_Alignas(64) int table[2]; alignas(sizeof(double)) {} char text[8];"
-    header = "#include <stdalign.h>\nextern " + text.format("extern")
-    module = build(header, "#include <stdalign.h>\n" + text.replace(";", " = {{3, 4}};", 1).format(""))
+    include = "#include <stdalign.h>\n"
+    module = build(
+        include + "extern _Alignas(64) int table[2]; alignas(sizeof(double)) extern char text[8];",
+        include + "_Alignas(64) int table[2] = {3, 4}; alignas(8) char text[8];",
+    )
     assert list(module.table) == [3, 4] and len(module.text) == 8
 
 

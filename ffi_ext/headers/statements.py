@@ -174,7 +174,7 @@ def _apart(declaration: str, flat: str) -> list[str] | None:
     """
     match = _DEFINES.match(declaration)
     end = ctext.closing(declaration, match.end()) + 1 if match else 0
-    if not match or declaration[end - 1 : end] != "}":  # with a bracket that nothing closes, for one
+    if not match or declaration[end - 1 : end] != "}":  # a bracket of it is missing
         each = _each_declared(flat)
         return each if len(each) > 1 else None
     defined, declared = f"{declaration[match.start(2) : end]};", declaration[end:]
