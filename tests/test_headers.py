@@ -326,6 +326,14 @@ def test_comments_of_functions(text, comments):
     assert [s.comment for s in statements.split(text, Path("h.h"))] == comments
 
 
+@pytest.mark.parametrize("first", ["", "#define SIZE 3\n"])
+def test_a_header_of_before_utf8(project, first):
+    text = f"{first}/* Größe */\nint f(void);\n"
+    (project / "old.h").write_text(text, encoding="latin-1")
+    (project / "old.c").write_text("int f(void) { return 3; }\n")
+    assert ffi_ext.load("old", project / "old.c", project / "old.h").f.__doc__.endswith("Größe")
+
+
 def test_what_may_stand_between_a_comment_and_its_function():
     """The preprocessor leaves none of it."""
     rows = ["/* @param n */", "#ifdef __cplusplus", 'extern "C" {', "", "#endif", "int f(int n);"]
