@@ -192,7 +192,10 @@ def _dtypes(item: str) -> tuple[str, ...]:
 
 def _shape(item: str) -> tuple[Size, ...]:
     sizes: list[Size] = []
-    for word in (part.strip() for part in item.strip("()").split(",")):
+    words = [part.strip() for part in item.strip("()").split(",")]
+    if len(words) > 1 and not words[-1]:  # (N,), as Python writes it
+        words.pop()
+    for word in words:
         if word.isdecimal():
             sizes.append(int(word))
         elif word in ("_", "...") or word.isidentifier():
@@ -290,7 +293,12 @@ def problem(
     if elsewhere:
         text = f"expected a tensor on {elsewhere[0].device}, where '{elsewhere[0].name}' is"
         return TypeError, f"{text}, got one on {got.device}"
-    overlapping = [repr(v.name) for v in passed[:-1] if v and _overlap(v.memory, got.memory)]
+    overlapping = [
+        repr(value.name)
+        for earlier, value in zip(constraints[:-1], passed[:-1], strict=True)
+        if value and (constraint.output or (earlier and earlier.output))
+        if _overlap(value.memory, got.memory)
+    ]
     text = "expected an output and inputs that share no memory"
     return (
         ValueError,

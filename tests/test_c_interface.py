@@ -32,6 +32,9 @@ int shapes(const ffi_ext_tensor *a, const ffi_ext_tensor *b, const ffi_ext_tenso
 void th(const THFloatTensor *x, THFloatTensor *y);
 /* @param x [output] */
 void first(ffi_ext_tensor *x, const ffi_ext_tensor *y);
+/* @param out [output]
+ * @param more [output] */
+void several(const ffi_ext_tensor *a, ffi_ext_tensor *out, const ffi_ext_tensor *b, ffi_ext_tensor *more);
 float halves(const ffi_ext_tensor *x, ffi_ext_tensor *y);
 /* The sum of `a`'s sizes and strides. */
 long numbers_of(const ffi_ext_tensor *a, const ffi_ext_tensor *b);
@@ -56,6 +59,7 @@ int shapes(const ffi_ext_tensor *a, const ffi_ext_tensor *b, const ffi_ext_tenso
            const ffi_ext_tensor *d) { return a && b && c && d; }
 void th(const THFloatTensor *x, THFloatTensor *y) { THFloatTensor_fill(y, x->size[0]); }
 void first(ffi_ext_tensor *x, const ffi_ext_tensor *y) {}
+void several(const ffi_ext_tensor *a, ffi_ext_tensor *out, const ffi_ext_tensor *b, ffi_ext_tensor *more) {}
 float halves(const ffi_ext_tensor *x, ffi_ext_tensor *y) {
   const uint16_t *from = x->data;
   uint16_t *to = y->data;
@@ -215,6 +219,8 @@ def test_constraints_that_hold(module):
     assert module.shapes(*[module._ffi.NULL] * 4) == 0  # C itself must look at those
     a, b, c, d = good()
     assert module.shapes(module._ffi.NULL, b, c, d) == 0  # nothing to compare b and c with
+    with pytest.raises(ValueError, match=r"expected the shape \(2, ..., N\) with N = 5 from 'b'"):
+        module.shapes(module._ffi.NULL, b, c, torch.zeros(2, 3))
 
 
 @pytest.mark.parametrize(
@@ -261,6 +267,28 @@ def test_constraints_at_th_parameters_and_outputs(module):
         module.first(empty, array[2:])
 
 
+@pytest.mark.parametrize(
+    ("places", "text"),  # of the bytes of a, out, b and more
+    [
+        ([(0, 4), (4, 8), (0, 4), (8, 12)], ""),  # inputs may share
+        ([(8, 12), (4, 8), (0, 4), (12, 16)], ""),
+        ([(4, 8), (0, 4), (3, 8), (8, 12)], "3 'b': .* got one that overlaps 'out'\n"),
+        ([(0, 4), (4, 8), (0, 4), (7, 12)], "4 'more': .* got one that overlaps 'out'\n"),
+        (
+            [(8, 12), (4, 8), (8, 12), (0, 9)],
+            "4 'more': .* got one that overlaps 'a', 'out', 'b'\n",
+        ),
+    ],
+)
+def test_the_tensors_that_an_output_overlaps_are_named(module, places, text):
+    memory = torch.zeros(16, dtype=torch.uint8)
+    arguments = [memory[first:last] for first, last in places]
+    if not text:
+        return module.several(*arguments)
+    with pytest.raises(ValueError, match=rf"several\(\) argument {text}"):
+        module.several(*arguments)
+
+
 def test_sixteen_bits_round_as_torch_does(module):
     bits = torch.arange(-(2**15), 2**15, dtype=torch.int32).to(torch.int16)
     for dtype in (torch.float16, torch.bfloat16):
@@ -281,6 +309,7 @@ def test_sixteen_bits_round_as_torch_does(module):
         ("@param x [like(y)]", r"like\(y\) must name an earlier parameter"),
         ("@param x [(N, ..., ...)]", "at most one ..."),
         ("@param x [(N, 1.5)]", "'1.5' is no size"),
+        ("@param x [(N,,3)]", "'' is no size"),
         (f"@param x [({', '.join(map(chr, range(97, 114)))})]", "a shape has at most 16 sizes"),
         ("@param x [float32, int8]", r"two items .* the dtype is; write float32\|float64"),
         ("@param x [cpu|float32]", "cpu is an item of its own: write it behind"),
@@ -346,6 +375,8 @@ def test_ways_to_state_one_constraint(build):
         "spaced": "/* @param [in] x [float32]\n * @param [in, out] y [float32] */\n",
         "dash": "// \\param x - [float32]\n// \\param y - [float32]\n",
         "apart": "/* @param x [float32]\n * @param y [float32] */\n\n",
+        "of_python": "/* @param x [float32, (N,)]\n * @param y [ float32, ( N, ) ] */\n",
+        "words": "/* @param x [float32] [in metres]\n * @param y [float32] [out] */\n",
     }
     header = "/* Of the file. */\n\nint plain(void);\n" + "".join(
         f"{comment}{f.format(name)};\n" for name, comment in comments.items()

@@ -57,6 +57,14 @@ def test_a_header_that_the_system_does_not_let_read(tmp_path, monkeypatch, first
         ("ffi_ext_tensor *f(int a);\n", "one.h:1: f cannot return an ffi_ext_tensor.*output param"),
         ("int f(int a)", "is a ; missing at its end"),
         ("extern struct s { int a;", "one.h:1: cannot parse this declaration"),
+        (
+            "struct s { int a[3; };\nint f(struct s x);\n",
+            r"one.h:1: .*\n.*\nhint: it has 1 \[ and 0 \]",
+        ),
+        (
+            "struct s { int (*g)(int; };\nint f(int n);\n",
+            r"one.h:1: .*\n.*\nhint: it has 3 \( and 2 \)",
+        ),
         ("extern enumerated { A } a;\n", "one.h:1: cannot parse this declaration"),
         ("int f(int a)\nint g(int b);\n", "is a ; missing at its end"),
         ("int f(int a;\nint g(int b);\n", r"one.h:1: .*\n.*\nhint: it has 2 \( and 1 \)"),

@@ -299,6 +299,14 @@ def test_comments_of_functions(text, comments):
     assert [s.comment for s in statements.split(text, Path("h.h"))] == comments
 
 
+@pytest.mark.parametrize("first", ["", "#define SIZE 3\n"])
+def test_a_header_of_before_utf8(project, first):
+    text = f"{first}/* Größe */\nint f(void);\n"
+    (project / "old.h").write_text(text, encoding="latin-1")
+    (project / "old.c").write_text("int f(void) { return 3; }\n")
+    assert ffi_ext.load("old", project / "old.c", project / "old.h").f.__doc__.endswith("Größe")
+
+
 def test_what_may_stand_between_a_comment_and_its_function():
     """The preprocessor leaves none of it."""
     rows = ["/* @param n */", "#ifdef __cplusplus", 'extern "C" {', "", "#endif", "int f(int n);"]
@@ -920,10 +928,10 @@ def test_static_asserts_inside_of_structs(build):
 
 
 def test_variables_with_an_alignment(build):
-    text = "_Alignas(64) int table[2]; alignas(sizeof(double)) {} char text[8];"
-    header = "#include <stdalign.h>\nextern " + text.format("extern")
+    include = "#include <stdalign.h>\n"
     module = build(
-        header, "#include <stdalign.h>\n" + text.replace(";", " = {{3, 4}};", 1).format("")
+        include + "extern _Alignas(64) int table[2]; alignas(sizeof(double)) extern char text[8];",
+        include + "_Alignas(64) int table[2] = {3, 4}; alignas(8) char text[8];",
     )
     assert list(module.table) == [3, 4] and len(module.text) == 8
 

@@ -25,8 +25,15 @@ _OPEN = re.compile(r'[^"\s]\s*\{[^{}]*$')
 _Piece = tuple[Path, int, list[str], bool]
 
 
-def split(text: str, header: Path) -> tuple[list[Statement], list[Statement], dict[str, str]]:
-    """The header's own statements, those of the files it includes, and its own macros."""
+def split(
+    text: str, header: Path, original: list[str]
+) -> tuple[list[Statement], list[Statement], dict[str, str]]:
+    """The header's own statements, those of the files it includes, and its own macros.
+
+    Args:
+        text: The preprocessor's.
+        original: The header's lines.
+    """
     pieces: list[_Piece] = []
     macros: dict[str, str] = {}
     here, line, mine = header, 1, False
@@ -66,7 +73,6 @@ def split(text: str, header: Path) -> tuple[list[Statement], list[Statement], di
             pieces.append((header, within, [row], False))
         else:
             pieces[-1][2].append(row)
-    original = header.read_text(encoding="utf-8-sig", errors="replace").split("\n")
     own = list(_own(pieces, header, original))
     foreign = [
         s

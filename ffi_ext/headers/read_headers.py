@@ -60,7 +60,7 @@ def read(headers: Sequence[Path], compiler: Reader) -> Headers:
                 found.texts.append(whole)
             if not known and len(headers) > 1:
                 wholes[whole] = preprocessed.files_of(whole)
-            own, foreign, defined = preprocessed.split(whole, header)
+            own, foreign, defined = preprocessed.split(whole, header, text.split("\n"))
         except OSError as error:
             raise HeaderError(f"the header {header} cannot be read: {error}") from error
         found.own += own

@@ -173,10 +173,10 @@ def _apart(declaration: str, flat: str) -> list[str] | None:
     is none that the generated C could speak of: of an enum the enumerators are left.
     """
     match = _DEFINES.match(declaration)
-    if not match or declaration.count("{") != declaration.count("}"):
+    end = ctext.closing(declaration, match.end()) + 1 if match else 0
+    if not match or declaration[end - 1 : end] != "}":  # a bracket of it is missing
         each = _each_declared(flat)
         return each if len(each) > 1 else None
-    end = ctext.closing(declaration, match.end()) + 1
     defined, declared = f"{declaration[match.start(2) : end]};", declaration[end:]
     if match["tag"]:
         return [defined, f"{match[1]}{match[2]} {match['tag']} {declared}"]

@@ -61,10 +61,8 @@ def _read_header(data: bytes) -> None:
 
 
 def _split_preprocessed(data: bytes) -> None:
-    with tempfile.TemporaryDirectory() as folder:
-        path = Path(folder) / "fuzz.h"
-        path.write_bytes(data)
-        preprocessed.split(data.decode("utf-8", "replace"), path)
+    text = data.decode("utf-8", "replace")
+    preprocessed.split(text, Path("fuzz.h"), text.split("\n"))
 
 
 def _read_c_text(data: bytes) -> None:
