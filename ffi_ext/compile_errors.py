@@ -267,4 +267,7 @@ def _missing_header(name: str) -> str:
                 "kernel over THCudaTensor_data() of contiguous tensors"
             )
         return f"{name} is no header of TH's C interface that this version has"
-    return f"is the directory of {Path(name).name} in include_dirs? (relative ones start at the build script)"
+    return (
+        f"is the directory of {Path(name).name} in include_dirs? (relative ones start at the build script, of load and "
+        "load_inline at the current directory)"
+    )

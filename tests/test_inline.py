@@ -127,6 +127,11 @@ def test_types_of_the_c_text(source, said):
     with pytest.raises(HeaderError, match=r"unknown item 'shape\(n\)'; a shape is \(n\) alone$"):
         text = "/** @param x [shape(n)] */\nvoid f(const ffi_ext_tensor *x) {}"
         ffi_ext.load_inline("own", text)
+    for wrong in ("ffi_ext_tensor", "THFloatTensor"):
+        with pytest.raises(HeaderError, match=rf"hint: .* or use a pointer: {wrong} \*$"):
+            ffi_ext.load_inline("own", f"void f({wrong} x) {{ }}")
+    with pytest.raises(HeaderError, match="array of tensors, .*: declare a parameter for each$"):
+        ffi_ext.load_inline("own", "void f(ffi_ext_tensor xs[2]) { }")
     types, _, function = source.partition("\n")
     module = ffi_ext.load_inline(
         "own", f'#include "own.h"\n{function}', f"{types}\n{function.partition(' {')[0]};\n"
