@@ -100,7 +100,7 @@ class Build:
         self.objects: dict[str, dict[str, Any]] = self.record.get("objects", {})
         self.states: dict[str, tuple[int, ...] | None] = {}  # of the files that units were made of
         self.compiled = 0
-        self.undeclared: list[tuple[str, str]] = []  # told where the compiler's warnings are not
+        self.mistakes: list[str] = []  # told where the compiler's warnings are not
         self.compilers = toolchain.Compilers()
 
     def say(self, text: str) -> None:
@@ -158,8 +158,8 @@ class Build:
             self.say(log.rstrip())
         if status or not output.exists():
             raise compile_errors.explain(f"compiling {unit.source}", log)
-        if not self.verbose:
-            self.undeclared += compile_errors.undeclared(log)
+        if not self.verbose and not unit.generated:
+            self.mistakes += compile_errors.mistakes(log)
         compiled = output.read_bytes()
         content = cache.digest(compiled)
         name = f"{content[:32]}.o"
@@ -240,13 +240,8 @@ class Build:
         for error in errors:
             if error is not None:
                 raise error
-        while self.undeclared:
-            where, name = self.undeclared.pop(0)
-            warnings.warn(
-                f"{where}: {name}() is called and nothing declares it: C takes its result for an int. "
-                "#include its header",
-                stacklevel=2,
-            )
+        while self.mistakes:
+            warnings.warn(self.mistakes.pop(0), stacklevel=2)
 
     def warn_of(self, units: Iterable[Unit], stale: Iterable[Unit]) -> None:
         """What compiles and cannot work; a header may have changed, so all of the sources are compared."""

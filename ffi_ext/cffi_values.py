@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+import ctypes
 import functools
+import os
 import re
+from array import array
+from collections.abc import Iterator, Set
 from typing import Any
 
 import numpy as np
@@ -93,6 +97,7 @@ def _number_of(ffi: Any, c_type: Any, length: int) -> int:
 ANY_ELEMENT = 255  # FFI_ANY_ELEMENT in csrc/function.h
 _WIDE = ("wchar_t", "char16_t", "char32_t")
 _NUMBER_OR_FIELDS = (int, float, dict, np.generic)
+_BUFFERS = (np.ndarray, bytearray, memoryview, array, ctypes.Array)
 _ROWS = (torch.Tensor, np.ndarray, list, tuple)
 _FLOATS = ("float", "double", "long double")
 _COMPLEX = {"float": "complex64", "double": "complex128"}
@@ -269,9 +274,12 @@ def _hint(ffi: Any, c_type: Any, value: object) -> str:
     is_text = "char" in c_type.cname and not any(wide in c_type.cname for wide in _WIDE)
     if is_text and any(isinstance(x, str) for x in (value, *rows)):
         return " (C strings are bytes: use .encode())"
+    if is_text and isinstance(value, os.PathLike):
+        return " (C strings are bytes: use os.fsencode(value))"
     if kind not in ("pointer", "function"):
         return ""
-    if value is None:
+    is_opaque = item is None or not is_known(ffi, item)
+    if value is None or (isinstance(value, int) and is_opaque):
         return " (NULL is module._ffi.NULL)"
     if callable(value) and kind == "function":
         return (
@@ -287,7 +295,7 @@ def _hint(ffi: Any, c_type: Any, value: object) -> str:
             " (no array of tensors can be passed: declare a parameter for each, or pass torch.cat of them"
             " and their sizes)"
         )
-    if isinstance(value, (np.ndarray, bytearray, memoryview)) and item:
+    if isinstance(value, _BUFFERS) and item:
         of = "" if item.kind == "void" else f"'{ffi.getctype(item, '[]')}', "
         return f" (got {describe(value)}: declare a tensor, or pass module._ffi.from_buffer({of}value))"
     is_one = isinstance(value, ffi.CData) and ffi.typeof(value) is item
@@ -295,8 +303,12 @@ def _hint(ffi: Any, c_type: Any, value: object) -> str:
         return " (its address is module._ffi.addressof(value))"
     if item and item.cname == "FILE":
         return " (C takes a file that Python has opened, as open(path) returns it)"
-    if item and is_known(ffi, item) and (is_one or isinstance(value, _NUMBER_OR_FIELDS)):
+    if not is_opaque and (is_one or isinstance(value, _NUMBER_OR_FIELDS)):
         return f" (C wants the address of one: module._ffi.new({c_type.cname!r}, value))"
+    if item and item.kind == "void" and not isinstance(value, ffi.CData):
+        return " (memory is a tensor, an array or bytes; for a callback to get it back: module._ffi.new_handle(value))"
+    if isinstance(value, (Iterator, range, Set)):
+        return " (C takes a list: list(value))"
     return ""
 
 
@@ -305,7 +317,8 @@ def _hint_of_field(ffi: Any, c_type: Any, error: str) -> str:
     item = c_type.item if c_type.kind == "pointer" else c_type
     if item.kind not in ("struct", "union"):
         return ""
-    if c_type is not item and f"'{item.cname}' must be a list or tuple" in error:
+    of_numbers = rf"'{re.escape(item.cname)}' must be a list or tuple.* not (int|float)$"
+    if c_type is not item and re.search(of_numbers, error):
         return " (a pointer takes a list of structs: [value])"
     if re.search("must be a list or tuple.* not (Tensor|numpy)", error):
         return " (an array in a struct: of a tensor or a NumPy array, .tolist())"

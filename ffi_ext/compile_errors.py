@@ -138,12 +138,25 @@ _UNDECLARED = re.compile(
 )
 # gcc knows the types of these, and takes them
 _BUILT_IN = re.compile(r"incompatible implicit declaration of built-in function '(\w+)")
+# errors from gcc 14 and clang 16 on, but for what keeps sources of 2017 (toolchain.LENIENT)
+_MISTAKEN = re.compile(
+    r"^([^\n:]+:\d+):\d+: warning: (.*) \[-W(?:incompatible-pointer-types|int-conversion)\]", re.M
+)
 
 
-def undeclared(log: str) -> list[tuple[str, str]]:
-    """The functions that were called without a declaration: FILE:LINE, and the name."""
+def mistakes(log: str) -> list[str]:
+    """Warnings of what C compiles and gives wrong numbers: an undeclared function, a pointer to another type."""
     built_in = set(_BUILT_IN.findall(log))
-    return [(where, name) for where, name in _UNDECLARED.findall(log) if name not in built_in]
+    undeclared = [
+        f"{where}: {name}() is called and nothing declares it: C takes its result for an int. #include its header"
+        for where, name in _UNDECLARED.findall(log)
+        if name not in built_in
+    ]
+    mistaken = [
+        f"{where}: {text}: what lies there is read as another type. A cast says that it is meant"
+        for where, text in _MISTAKEN.findall(log)
+    ]
+    return undeclared + mistaken
 
 
 def explain(action: str, log: str) -> BuildError:
@@ -254,4 +267,7 @@ def _missing_header(name: str) -> str:
                 "kernel over THCudaTensor_data() of contiguous tensors"
             )
         return f"{name} is no header of TH's C interface that this version has"
-    return f"is the directory of {Path(name).name} in include_dirs? (relative ones start at the build script)"
+    return (
+        f"is the directory of {Path(name).name} in include_dirs? (relative ones start at the build script, of load and "
+        "load_inline at the current directory)"
+    )

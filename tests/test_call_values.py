@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+import ctypes
+from array import array
+from pathlib import Path
+
 import numpy as np
 import pytest
 import torch
@@ -453,6 +457,20 @@ def test_what_cffi_refuses_says_what_to_do(module):
             module.of_rows([row], 1)
     with pytest.raises(TypeError, match=r"module._ffi.addressof\(value\)"):
         module.move(module.flip((1, 2)))
+    for value, said in (
+        (range(3), r"list\(value\)"),
+        (array("d", [1, 2]), r"from_buffer\('double\[\]', value\)"),
+        ((ctypes.c_double * 2)(1, 2), r"from_buffer\('double\[\]', value\)"),
+    ):
+        with pytest.raises(TypeError, match=said):
+            module.total(value, 2)
+    assert module.total(ffi.from_buffer("double[]", array("d", [1, 2])), 2) == 3
+    with pytest.raises(TypeError, match="'f': .*NULL is module._ffi.NULL"):
+        module.apply(0, 1)
+    with pytest.raises(TypeError, match=r"'text': .*os.fsencode\(value\)"):
+        module.shout(Path("text"))
+    with pytest.raises(TypeError, match=r"'tensor': .*module._ffi.new_handle\(value\)"):
+        module.any_dimensions({})
     row = ffi.new("double *", 5)
     with pytest.raises(TypeError, match=r"one: module._ffi.new\('double \* \*', value\)"):
         module.of_rows(row, 1)  # cffi has no addressof() of a pointer

@@ -127,6 +127,11 @@ def test_types_of_the_c_text(source, said):
     with pytest.raises(HeaderError, match=r"unknown item 'shape\(n\)'; a shape is \(n\) alone$"):
         text = "/** @param x [shape(n)] */\nvoid f(const ffi_ext_tensor *x) {}"
         ffi_ext.load_inline("own", text)
+    for wrong in ("ffi_ext_tensor", "THFloatTensor"):
+        with pytest.raises(HeaderError, match=rf"hint: .* or use a pointer: {wrong} \*$"):
+            ffi_ext.load_inline("own", f"void f({wrong} x) {{ }}")
+    with pytest.raises(HeaderError, match="array of tensors, .*: declare a parameter for each$"):
+        ffi_ext.load_inline("own", "void f(ffi_ext_tensor xs[2]) { }")
     types, _, function = source.partition("\n")
     module = ffi_ext.load_inline(
         "own", f'#include "own.h"\n{function}', f"{types}\n{function.partition(' {')[0]};\n"
@@ -448,3 +453,16 @@ def test_a_function_that_nothing_declares_is_told_where_warnings_are_not_shown()
     assert names == ["wcstod()", "iswalpha()"]  # the compiler knows cabs
     declared = f"#include <complex.h>\n#include <wctype.h>\n#include <wchar.h>\n{source}"
     assert ffi_ext.load_inline("declared", declared).f() == 3.5
+
+
+def test_a_pointer_of_another_type_is_told_where_warnings_are_not_shown():
+    """A double tensor read as floats gave numbers, in silence."""
+    source = """
+    double a(THDoubleTensor *t) { return THFloatTensor_sumall(t); }
+    double b(THDoubleTensor *t) { const float *p = THDoubleTensor_data(t); return p[0]; }
+    double c(double *p, int n) { double *end = n; return p < end; }
+    """
+    with pytest.warns(UserWarning, match="read as another type") as said:
+        ffi_ext.load_inline("mixed", source)
+    lines = [str(warning.message).partition(": ")[0] for warning in said]
+    assert lines == [f"mixed (c_source):{line}" for line in (2, 3, 4)]
