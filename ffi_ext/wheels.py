@@ -117,14 +117,6 @@ def listed(value: Any) -> list[str]:
     return [value] if isinstance(value, str) else list(value)
 
 
-def _build(table: dict[str, Any], base: Path) -> None:
-    """Builds an extension of the project in this directory below `base`."""
-    from ffi_ext import extension
-    from ffi_ext.extension_arguments import absolute
-
-    extension.of_table(absolute(table), base).build()
-
-
 def _command(base: Any) -> Any:
     """build_ext that builds ours by ffi_ext (so .cu sources, checks and the cache work) and others as ever."""
 
@@ -137,11 +129,13 @@ def _command(base: Any) -> Any:
                 super().build_extension(ext)
             else:
                 from ffi_ext import extension
+                from ffi_ext.extension_arguments import absolute
 
-                place = self.get_finalized_command("build_py").get_package_dir(table["name"])
-                extension.refuse_to_replace(Path(place, "__init__.py"), table["name"])
+                place = Path(self.get_finalized_command("build_py").get_package_dir(table["name"]))
+                extension.refuse_to_replace(place / "__init__.py", table["name"])
+                folder = Path(self.build_lib).absolute()
                 try:
-                    _build(table, Path(self.build_lib).absolute())
+                    extension.of_table(absolute(table), folder, place.absolute()).build()
                 except BuildError as error:
                     if not table.get("optional"):
                         raise

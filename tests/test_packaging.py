@@ -378,6 +378,36 @@ def test_an_optional_extension_that_cannot_be_built_is_left_out(tmp_path, monkey
     assert made.distutils_extension(str(tmp_path)).optional
 
 
+def test_an_editable_install_compiles_what_has_changed(tmp_path, monkeypatch, capsys):
+    """setuptools has it built in another directory each time."""
+    compiled = []
+    for number, text in enumerate(["", "", "/* changed */\n"]):
+        distribution = distribution_of(tmp_path, monkeypatch, "pkg.one", text)
+        distribution.get_command_obj("build").build_lib = str(tmp_path / f"lib{number}")
+        distribution.run_command("build_ext")
+        compiled.append(
+            [line.split()[-1] for line in capsys.readouterr().out.split("\n") if line[:1] == "["]
+        )
+        assert (tmp_path / f"lib{number}" / "pkg" / "one" / f"_one{SUFFIX}").is_file()
+    assert [sorted(names) for names in compiled] == [["_one.c", "one.c"], [], ["one.c"]]
+
+
+def test_a_wheel_does_not_say_where_it_was_built(tmp_path, monkeypatch):
+    """Errors of C name the file by the project's folder, as setuptools' own do, and builds are reproducible."""
+    built = []
+    for folder in (tmp_path / "a", tmp_path / "other place"):
+        (folder / "inc").mkdir(parents=True)
+        (folder / "inc" / "there.h").write_text("const char *there = __FILE__;\n")
+        source = '#include "there.h"\nconst char *here = __FILE__;\n'
+        table = "verbose = false\ninclude_dirs = 'inc'\n"
+        distribution = distribution_of(folder, monkeypatch, "pkg.one", source, table)
+        distribution.run_command("build")
+        (binary,) = folder.glob("build/lib*/pkg/one/_one.*so")
+        built.append(binary.read_bytes())
+    assert b"\0one.c\0" in built[0] and b"\0inc/there.h\0" in built[0]
+    assert built[0] == built[1]
+
+
 def test_the_headers_of_a_source_distribution(tmp_path, monkeypatch):
     """Those of the project, also where they are named as the compiler finds them, and no installed library's."""
     (tmp_path / "vendor").mkdir()
