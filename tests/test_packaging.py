@@ -411,12 +411,23 @@ def test_a_wheel_does_not_say_where_it_was_built(tmp_path, monkeypatch):
 
 def test_the_headers_of_a_source_distribution(tmp_path, monkeypatch):
     """Those of the project, also where they are named as the compiler finds them, and no installed library's."""
-    (tmp_path / "vendor").mkdir()
+    (tmp_path / "project" / "vendor").mkdir(parents=True)
+    (tmp_path / "outside.h").touch()
+    tmp_path /= "project"
     (tmp_path / "vendor" / "near.h").write_text("int near(void);\n")
-    table = "[[tool.ffi-ext.extension]]\nname = 'pkg.two'\nsources = []\ninclude_dirs = 'vendor'\n"
+    (tmp_path / "vendor" / "inner.h").write_text('#include "deep/rows.inc"\n')
+    (tmp_path / "vendor" / "deep").mkdir()
+    (tmp_path / "vendor" / "deep" / "rows.inc").touch()
+    table = (
+        "[[tool.ffi-ext.extension]]\nname = 'pkg.two'\nsources = 'two.c'\ninclude_dirs = 'vendor'\n"
+    )
     headers = "headers = ['one.h', 'near.h', 'string.h']\n"
+    (tmp_path / "two.c").write_text(
+        '#include "inner.h"\n#include "../outside.h"\n#include "TH/TH.h"\n#include "string.h"\n'
+    )
     distribution = distribution_of(tmp_path, monkeypatch, "pkg.one", table=table + headers)
-    assert distribution.ext_modules[1].depends == ["one.h", "vendor/near.h"]
+    depends = ["one.h", "vendor/deep/rows.inc", "vendor/inner.h", "vendor/near.h"]
+    assert distribution.ext_modules[1].depends == depends
 
 
 def test_namespace_packages_stay_namespaces(tmp_path, monkeypatch):
