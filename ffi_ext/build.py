@@ -91,8 +91,8 @@ class Build:
         self.sources = plan.sources  # the user's; the plan may come to have stand-ins beside them
         self.made = plan.generated
         self.plan = replace(plan, gnu89_inline=bool(self.record.get("gnu89_inline")))
-        is_own = self.record.get("target") == str(plan.own_target)
-        self.target = plan.own_target if plan.own_target and is_own else plan.target
+        own = plan.own_target
+        self.target = own if own and self.record.get("target") == own.name else plan.target
         self.absent: list[str] = self.record.get("absent", [])  # what the libraries do not have
         self.stand_ins = folder / "absent.c"
         if self.absent:
@@ -395,7 +395,7 @@ class Build:
             "objects": used,
             "link": link_key,
             "binary": binary,
-            "target": str(self.target),
+            "target": self.target.name,
             "gnu89_inline": self.plan.gnu89_inline,
             "absent": self.absent,
         }
@@ -447,7 +447,7 @@ def build(plan: Plan, verbose: bool = True) -> None:
     started = time.perf_counter()
     verbose = verbose or _says_all()
     try:
-        with cache.workplace(plan.target) as (folder, locked):
+        with cache.workplace(plan.home or plan.target) as (folder, locked):
             work = Build(plan, folder, locked, verbose)
             changed = work.run()
     except OSError as error:

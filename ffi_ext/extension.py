@@ -83,13 +83,15 @@ def create_extension(
     return _make(checked(target, headers, sources, verbose, with_cuda, package, **kwargs))
 
 
-def of_table(table: dict[str, Any], folder: Path) -> Extension:
-    """create_extension() for a table of a pyproject.toml, in `folder`, which has the project's packages.
+def of_table(table: dict[str, Any], folder: Path, home: Path) -> Extension:
+    """create_extension() for a table of a pyproject.toml in the current directory.
 
-    A package there without __init__.py is a namespace, and stays one.
+    Args:
+        folder: It gets the packages. One there without __init__.py is a namespace, and stays one.
+        home: The extension's package in the project.
     """
     keywords = dict(table)
-    target = replace(name_of(keywords.pop("name"), folder), has_namespaces=True)
+    target = replace(name_of(keywords.pop("name"), folder), home=home)
     return _make(checked(target, **keywords))
 
 
@@ -261,6 +263,7 @@ def _plan(given: Arguments, made: Generated) -> Plan:
     return Plan(
         target=target.folder / f"_{target.last}{toolchain.extension_suffix(stable)}",
         own_target=target.folder / own if stable and toolchain.is_free_threaded() else None,
+        home=target.home and target.home / own,
         generated=made,
         generated_suffix=_suffix(given),
         sources=(*given.sources, *(p for p in objects.rebuilt if p not in given.sources)),

@@ -33,7 +33,9 @@ class Name:
 
     parts: tuple[str, ...]
     base: Path
-    has_namespaces: bool = False  # packages without __init__.py, above the first that has one
+    # Of a pyproject.toml's table: the package's folder in the project, whose packages without __init__.py, above the
+    # first that has one, are namespaces.
+    home: Path | None = None
 
     @property
     def last(self) -> str:
@@ -55,7 +57,7 @@ class Name:
         for part in self.parts[:-1]:
             here = here / part if part else here
             init = here / "__init__.py"
-            if folders or not self.has_namespaces or init.exists():
+            if folders or not self.home or init.exists():
                 folders.append(init)
         return tuple(folders)
 

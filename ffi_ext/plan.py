@@ -40,6 +40,8 @@ class Plan:
     # a binary made by a Python with a GIL serves all that have one (abi3), one made without a GIL that Python alone.
     stable: bool
     own_target: Path | None = None  # of one that serves this Python alone, on Pythons without a GIL
+    # Of a project's table: what stands for the target, which an editable install has in another directory each time.
+    home: Path | None = None
     include_dirs: tuple[str, ...] = ()
     define_macros: tuple[tuple[str, str | None], ...] = ()
     undef_macros: tuple[str, ...] = ()
@@ -55,6 +57,16 @@ class Plan:
     with_cuda: bool = False  # C sources may call the CUDA runtime
     is_new: bool = False  # the module's __init__.py was written for this build: if it fails, there is to be none
     gnu89_inline: bool = False  # `inline` without `static` defines the function, as before C99
+
+
+def _named(plan: Plan, path: str | Path) -> str:
+    """A file or directory as compilers are told of it, and as __FILE__ has it.
+
+    Of a project's table from the project's directory, which builds run in: wheels are to tell neither where they were
+    built nor one build from another.
+    """
+    is_within = plan.home and Path(path).is_relative_to(Path.cwd())
+    return toolchain.safe_path(os.path.relpath(path) if is_within else path)
 
 
 def is_cxx(path: Path, language: str | None) -> bool:
@@ -75,7 +87,8 @@ def compile_command(
         quick: One that makes the same object sooner and without Python's own headers, or fails: then the other one
             tells.
     """
-    given = toolchain.preprocessor_flags(plan.include_dirs, plan.define_macros, plan.undef_macros)
+    include_dirs = [_named(plan, path) for path in plan.include_dirs]
+    given = toolchain.preprocessor_flags(include_dirs, plan.define_macros, plan.undef_macros)
     common = [*toolchain.environment_flags("CPPFLAGS"), *given]
     if generated:
         common += [f"-I{path}" for path in toolchain.python_includes(plan.stable, quick)]
@@ -87,7 +100,7 @@ def compile_command(
             [*cuda.of_host(common), *plan.compile_args.get("nvcc", ())],
             plan.include_dirs,
         )
-        return (*program.command, *flags, "-c", toolchain.safe_path(source)), program.identity
+        return (*program.command, *flags, "-c", _named(plan, source)), program.identity
     if is_cxx(source, plan.language):
         program = toolchain.cxx_compiler()
         flags = toolchain.environment_flags("CXXFLAGS")
@@ -114,7 +127,7 @@ def compile_command(
     if quick and program.is_gcc:
         always.append(toolchain.NO_MACRO_NOTES)
     words = [*program.command, *standard, *optimize, *always, *flags, *common, *arguments]
-    return (*words, "-c", toolchain.safe_path(source)), program.identity
+    return (*words, "-c", _named(plan, source)), program.identity
 
 
 # At a link they bring code that has the whole process take denormal numbers for 0, torch's and NumPy's too.

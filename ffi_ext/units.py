@@ -82,4 +82,5 @@ def dependencies_of(depfile: Path, source: Path) -> list[str]:
     unescaped = joined.replace("$$", "$").replace("\\#", "#")
     found = [n.replace("\0", " ").replace("\1", "\t") for n in re.split(r"[ \n]+", unescaped) if n]
     # A name with a line break comes out in pieces, which exist nowhere.
-    return [os.path.abspath(n) for n in found if Path(n) != source and os.path.exists(n)]
+    paths = [os.path.abspath(n) for n in found if os.path.exists(n)]
+    return [path for path in paths if path != str(source)]

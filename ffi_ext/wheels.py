@@ -8,6 +8,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+from ffi_ext import included
 from ffi_ext.errors import BuildError
 
 
@@ -28,7 +29,7 @@ def finalize(distribution: Any) -> None:
         extension = Extension(
             f"{name}._{name.rpartition('.')[2]}",
             sources=listed(table.get("sources", [])),
-            depends=[*_own_headers(table), *listed(table.get("depends", []))],
+            depends=[*_own_files(table), *listed(table.get("depends", []))],
             py_limited_api=toolchain.uses_limited_api(table.get("py_limited_api")),
         )
         extension._ffi_ext = table
@@ -105,12 +106,17 @@ def tables_of(path: Path) -> list[dict[str, Any]]:
     return result
 
 
-def _own_headers(table: dict[str, Any]) -> Iterator[str]:
-    """The files of the headers that lie in the project: not those of an installed library."""
-    folders = ["", *(f for f in listed(table.get("include_dirs", [])) if not os.path.isabs(f))]
+def _own_files(table: dict[str, Any]) -> list[str]:
+    """The project's headers, and what these and the sources include by names in quotes: no installed library's."""
+    root = Path.cwd()
+    folders = [os.path.join(root, folder) for folder in listed(table.get("include_dirs", []))]
+    headers = []
     for header in listed(table["headers"]):
-        places = [os.path.join(folder, header) for folder in folders]
-        yield from [place for place in places if os.path.exists(place)][:1]
+        places = [Path(folder, header) for folder in (root, *folders)]
+        headers += [place for place in places if place.is_file()][:1]
+    sources = [Path(root, source) for source in listed(table.get("sources", []))]
+    read = {*included.texts([*headers, *sources], folders)} - {*sources}
+    return sorted(str(path.relative_to(root)) for path in read if path.is_relative_to(root))
 
 
 def listed(value: Any) -> list[str]:
@@ -147,11 +153,12 @@ class _BuildsOurs(_BuildExt):  # type: ignore[misc]
         from ffi_ext.extension_arguments import absolute
 
         build_py = self.get_finalized_command("build_py")
-        place = build_py.get_package_dir(table["name"])
-        extension.refuse_to_replace(Path(place, "__init__.py"), table["name"])
+        place = Path(build_py.get_package_dir(table["name"]))
+        extension.refuse_to_replace(place / "__init__.py", table["name"])
         _refuse_to_hide(table["name"], build_py)
+        folder = Path(self.build_lib).absolute()
         try:
-            extension.of_table(absolute(table), Path(self.build_lib).absolute()).build()
+            extension.of_table(absolute(table), folder, place.absolute()).build()
         except BuildError as error:
             if not table.get("optional"):
                 raise

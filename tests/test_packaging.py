@@ -152,17 +152,18 @@ def test_a_project_made_by_init(wheelhouse, fresh, tmp_path):
     }
     assert kernels | {"fresh_ops/py.typed"} <= names
     assert not any("csrc" in name or "build" in name for name in names)
-    assert not (folder / "fresh_ops" / "kernels").exists()  # the source stays clean
+    assert not (folder / "src" / "fresh_ops" / "kernels").exists()  # the source stays clean
     install(fresh, out, "fresh-ops")
-    shutil.copytree(folder / "tests", tmp_path / "elsewhere")
-    run(fresh, "-m", "pytest", "-q", "-p", "no:cacheprovider", tmp_path / "elsewhere", cwd=tmp_path)
+    # As tox, nox and CI do; in the project's folder, where -m has Python look first.
+    run(fresh, "-m", "pytest", "-q", "-p", "no:cacheprovider", cwd=folder)
     options = ["--no-deps", "--no-build-isolation", "--no-index"]
     pip("install", *options, "-e", ".", cwd=folder, python=fresh)
     code = "from fresh_ops import kernels; print(kernels.__file__)"
-    assert run(fresh, "-c", code).strip() == str(folder / "fresh_ops" / "kernels" / "__init__.py")
+    kernels_at = folder / "src" / "fresh_ops" / "kernels" / "__init__.py"
+    assert run(fresh, "-c", code).strip() == str(kernels_at)
     pytest.importorskip("mypy")  # py.typed promises types
     checker = [sys.executable, "-m", "mypy", "--strict", "--python-executable", fresh]
-    run(*checker, "fresh_ops", cwd=folder)
+    run(*checker, "src/fresh_ops", cwd=folder)
 
 
 @pytest.mark.parametrize("name", ["a-b", "class", "", "torch", "1a", "signal"])
@@ -378,14 +379,55 @@ def test_an_optional_extension_that_cannot_be_built_is_left_out(tmp_path, monkey
     assert made.distutils_extension(str(tmp_path)).optional
 
 
+def test_an_editable_install_compiles_what_has_changed(tmp_path, monkeypatch, capsys):
+    """setuptools has it built in another directory each time."""
+    compiled = []
+    for number, text in enumerate(["", "", "/* changed */\n"]):
+        distribution = distribution_of(tmp_path, monkeypatch, "pkg.one", text)
+        distribution.get_command_obj("build").build_lib = str(tmp_path / f"lib{number}")
+        distribution.run_command("build_ext")
+        compiled.append(
+            [line.split()[-1] for line in capsys.readouterr().out.split("\n") if line[:1] == "["]
+        )
+        assert (tmp_path / f"lib{number}" / "pkg" / "one" / f"_one{SUFFIX}").is_file()
+    assert [sorted(names) for names in compiled] == [["_one.c", "one.c"], [], ["one.c"]]
+
+
+def test_a_wheel_does_not_say_where_it_was_built(tmp_path, monkeypatch):
+    """Errors of C name the file by the project's folder, as setuptools' own do, and builds are reproducible."""
+    built = []
+    for folder in (tmp_path / "a", tmp_path / "other place"):
+        (folder / "inc").mkdir(parents=True)
+        (folder / "inc" / "there.h").write_text("const char *there = __FILE__;\n")
+        source = '#include "there.h"\nconst char *here = __FILE__;\n'
+        table = "verbose = false\ninclude_dirs = 'inc'\n"
+        distribution = distribution_of(folder, monkeypatch, "pkg.one", source, table)
+        distribution.run_command("build")
+        (binary,) = folder.glob("build/lib*/pkg/one/_one.*so")
+        built.append(binary.read_bytes())
+    assert b"\0one.c\0" in built[0] and b"\0inc/there.h\0" in built[0]
+    assert built[0] == built[1]
+
+
 def test_the_headers_of_a_source_distribution(tmp_path, monkeypatch):
     """Those of the project, also where they are named as the compiler finds them, and no installed library's."""
-    (tmp_path / "vendor").mkdir()
+    (tmp_path / "project" / "vendor").mkdir(parents=True)
+    (tmp_path / "outside.h").touch()
+    tmp_path /= "project"
     (tmp_path / "vendor" / "near.h").write_text("int near(void);\n")
-    table = "[[tool.ffi-ext.extension]]\nname = 'pkg.two'\nsources = []\ninclude_dirs = 'vendor'\n"
+    (tmp_path / "vendor" / "inner.h").write_text('#include "deep/rows.inc"\n')
+    (tmp_path / "vendor" / "deep").mkdir()
+    (tmp_path / "vendor" / "deep" / "rows.inc").touch()
+    table = (
+        "[[tool.ffi-ext.extension]]\nname = 'pkg.two'\nsources = 'two.c'\ninclude_dirs = 'vendor'\n"
+    )
     headers = "headers = ['one.h', 'near.h', 'string.h']\n"
+    (tmp_path / "two.c").write_text(
+        '#include "inner.h"\n#include "../outside.h"\n#include "TH/TH.h"\n#include "string.h"\n'
+    )
     distribution = distribution_of(tmp_path, monkeypatch, "pkg.one", table=table + headers)
-    assert distribution.ext_modules[1].depends == ["one.h", "vendor/near.h"]
+    depends = ["one.h", "vendor/deep/rows.inc", "vendor/inner.h", "vendor/near.h"]
+    assert distribution.ext_modules[1].depends == depends
 
 
 def test_namespace_packages_stay_namespaces(tmp_path, monkeypatch):

@@ -113,6 +113,7 @@ sources = ["csrc/NAME.c"]
 
 [tool.setuptools]
 packages = ["NAME"]
+package-dir = { "" = "src" }
 package-data = { NAME = ["py.typed"] }
 
 [tool.uv]  # uv sync and uv run build again when one of these has changed
@@ -125,7 +126,7 @@ testpaths = ["tests"]
 README = """\
 # DISTRIBUTION
 
-    pip install --no-build-isolation -e . pytest     # builds NAME/kernels; again after a change of csrc/
+    pip install --no-build-isolation -e . pytest     # builds src/NAME/kernels; again after a change of csrc/
     python -m pytest
     pip wheel --no-build-isolation --no-deps -w dist .    # one wheel for every Python from 3.10 on
 
@@ -133,13 +134,13 @@ README = """\
 |---|---|
 | `csrc/NAME.h` | what Python sees: prototypes with comments |
 | `csrc/NAME.c` | the kernels |
-| `NAME/__init__.py` | the package around them: gradients, operators |
+| `src/NAME/` | the package around them: gradients, operators |
 | `tests/` | the kernels against torch |
 
 `--no-build-isolation` builds with the ffi_ext of this environment; without it pip looks for one to build with.
 """
 
-GITIGNORE = "__pycache__/\n/build/\n/dist/\n*.egg-info/\n/NAME/kernels/\n"
+GITIGNORE = "__pycache__/\n/build/\n/dist/\n*.egg-info/\n/src/NAME/kernels/\n"
 
 
 def add(parser: argparse.ArgumentParser) -> None:
@@ -168,8 +169,9 @@ def main(options: argparse.Namespace) -> int:
         ".gitignore": GITIGNORE,
         f"csrc/{name}.h": HEADER,
         f"csrc/{name}.c": SOURCE,
-        f"{name}/__init__.py": PACKAGE,
-        f"{name}/py.typed": "",
+        # Not beside tests/, where Python would find it in the place of an installed one that has the binary.
+        f"src/{name}/__init__.py": PACKAGE,
+        f"src/{name}/py.typed": "",
         f"tests/test_{name}.py": TEST,
     }
     there = [path for path in files if (folder / path).exists()]
