@@ -61,7 +61,7 @@ def _fits(result: str, named: str, prototype: str) -> bool:
         return any(re.fullmatch(r"\w+", text) for text in given)
     declared = re.sub(r"\w+$", "", prototype[: prototype.index("(")].rstrip())
     pairs = [*zip(given, wanted, strict=True), (f"{result} result", f"{declared} result")]
-    return all(_equal(_type(a), _type(b)) for a, b in pairs)
+    return all(a == b or _equal(_type(a), _type(b)) for a, b in pairs)
 
 
 def _type(text: str) -> Type | None:

@@ -119,6 +119,39 @@ def test_other_compilers_tell_the_same(project, monkeypatch, compiler):
     assert not {*OTHERS} & {*module.__all__}
 
 
+def test_a_number_costs_the_compiler_no_function(build):
+    """Of which cffi has one for each; libraries' headers have a thousand numbers."""
+    numbers = {
+        "LOW": -5,
+        "NEXT": -4,
+        "TOP": 2**32 - 1,
+        "NONE": 0,
+        "ALL": 2**64 - 1,
+        "MIN": -(2**63),
+    }
+    module = build(
+        "enum e { LOW = -5, NEXT, TOP = 4294967295u };\n#define NONE 0\n#define ALL (~0ull)\n"
+        "#define MIN (-9223372036854775807LL - 1)\n#define HALF 0.5\nvoid between(void);\nextern const int OWN;\n",
+        "const int OWN = 8;\nvoid between(void) { }\n",
+    )
+    assert {name: getattr(module, name) for name in numbers} == numbers
+    assert (module.HALF, module.OWN) == (0.5, 8)
+    assert module._ffi.sizeof("char[TOP]") == 2**32 - 1
+    (binary,) = Path(module.__file__).parent.glob("*.so")
+    text = binary.read_bytes()
+    assert b"ffi_ext_number" in text and b"_cffi_const_TOP" not in text
+
+
+def test_a_number_that_no_table_can_have_is_one(build, monkeypatch):
+    """clang computes strlen() where an array's size stands, and in generated code it may not."""
+    if shutil.which("clang") is None:
+        pytest.skip("there is no clang here")
+    monkeypatch.setenv("CC", "clang")
+    header = '#include <string.h>\n#define LENGTH strlen("four")\n#define SEVEN 7\nvoid f(void);\n'
+    module = build(header, "void f(void) { }\n")
+    assert (module.LENGTH, module.SEVEN) == (4, 7)
+
+
 def test_the_compiler_is_asked_once(project, monkeypatch):
     def build():
         ffi_ext.create_extension("own", "own.h", "own.c", verbose=False).build()

@@ -1,4 +1,4 @@
-"""cffi's C source of a module, with one short line for each function that our trampolines carry."""
+"""cffi's C source of a module, with a line for each function that our trampolines carry, and for each number."""
 
 from __future__ import annotations
 
@@ -16,11 +16,45 @@ if TYPE_CHECKING:
 class _Recompiler(recompiler.Recompiler):  # type: ignore[misc]
     """Writes `_lib.f` for a function that has a trampoline as a call of include/ffi_ext/lib_call.h.
 
-    Where cffi no longer asks for these two methods, its own wrappers come back: longer, not wrong.
+    And the values of macros and enumerators as a table, since a compiler takes as long for one of cffi's functions that
+    return them as for one that works: a header may have a thousand. Where a value is no constant expression the quick
+    command (toolchain.QUICK) fails, and the other has cffi's functions.
+
+    Where cffi no longer asks for these methods, its own wrappers come back: longer, not wrong.
     """
 
     trampolines: dict[str, int]  # function -> its place in our table
     _included = False
+
+    def _generate(self, step_name: str) -> None:
+        self._numbers: set[str] = set()
+        super()._generate(step_name)
+        if self._numbers:
+            self._write_numbers()
+
+    def _generate_cpy_const(self, is_int: bool, name: str, tp: Any = None, **others: Any) -> None:
+        is_variable = tp is not None
+        if not is_int or is_variable:
+            super()._generate_cpy_const(is_int, name, tp, **others)
+            return
+        self._numbers.add(name)
+        self._prnt(f"#ifdef FFI_EXT_QUICK\n#define _cffi_const_{name} ffi_ext_number\n#else")
+        super()._generate_cpy_const(is_int, name, **others)
+        self._prnt("#endif")
+
+    def _write_numbers(self) -> None:
+        """By the places that they have in cffi's table of all names, of which cffi tells the function."""
+        names = [entry.name for entry in self._lsts["global"]]
+        self._prnt("#ifdef FFI_EXT_QUICK")
+        self._prnt("static const struct { unsigned long long value; int negative; }")
+        self._prnt("ffi_ext_numbers[] = {")
+        for name in names:
+            value = f"(unsigned long long)(({name}) | 0), ({name}) <= 0"
+            self._prnt(f"  {{ {value if name in self._numbers else '0, 0'} }},")
+        self._prnt("};")
+        self._prnt("static int ffi_ext_number(struct _cffi_getconst_s *asked) {")
+        self._prnt("  asked->value = ffi_ext_numbers[asked->gindex].value;")
+        self._prnt("  return ffi_ext_numbers[asked->gindex].negative;\n}\n#endif\n")
 
     def _generate_cpy_function_decl(self, tp: Any, name: str) -> None:
         if name not in self.trampolines:
