@@ -359,8 +359,8 @@ def _for_setuptools(given: Arguments, limited: bool) -> dict[str, Any]:
     args = options.get("extra_compile_args", {})
     cxx = any(path.suffix in toolchain.CXX_SUFFIXES for path in sources)
     in_c = not cxx and options.get("language") != "c++"
-    standard = toolchain.c_standard() if in_c else toolchain.LENIENT_CXX
     given_flags = args.get("cxx", []) if cxx else args.get("cc", args.get("cxx", []))
+    standard = (toolchain.c_standard if in_c else toolchain.cxx_standard)(given_flags)
     flags = [*standard, "-fasynchronous-unwind-tables", *given_flags]
     keywords["extra_compile_args"] = flags if sys.platform != "win32" else args.get("cc", [])
     keywords["sources"] = [str(path) for path in sources]

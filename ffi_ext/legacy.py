@@ -116,6 +116,13 @@ def _called_build_extension(cpp_extension) -> None:  # type: ignore[no-untyped-d
     cpp_extension.BuildExtension = BuildExtension
 
 
+def _old_setup(dist) -> None:  # type: ignore[no-untyped-def]
+    """What a setup.py of 2017 takes for granted."""
+    import distutils.ccompiler  # noqa: F401 - setuptools of then had imported it: `from setuptools import distutils`
+
+    _required_by_setup(dist)
+
+
 def _required_by_setup(dist) -> None:  # type: ignore[no-untyped-def]
     """`setup_requires=["torch==0.3.1"]`: what is here in another version is not fetched."""
     original = dist.Distribution.fetch_build_eggs
@@ -150,7 +157,7 @@ def _fork(context) -> None:  # type: ignore[no-untyped-def]
 
 TORCH = After("torch", _old_autograd)
 CPP_EXTENSION = After("torch.utils.cpp_extension", _called_build_extension)
-SETUPTOOLS = After("setuptools.dist", _required_by_setup)
+SETUPTOOLS = After("setuptools.dist", _old_setup)
 
 
 def install(autograd: bool = False) -> None:

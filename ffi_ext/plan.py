@@ -105,14 +105,14 @@ def compile_command(
         program = toolchain.cxx_compiler()
         flags = toolchain.environment_flags("CXXFLAGS")
         arguments = list(plan.compile_args.get("cxx", ()))
-        standard = list(toolchain.LENIENT_CXX)
+        standard = toolchain.cxx_standard(arguments)
     else:
         program = toolchain.c_compiler()
         flags = toolchain.environment_flags("CFLAGS")
         arguments = list(plan.compile_args.get("cc", ()))
         if generated:  # it includes the headers, and is not the user's to optimize or to warn of
             arguments = toolchain.preprocessor_words(arguments)
-        standard = toolchain.c_standard()
+        standard = toolchain.c_standard(arguments)
         if plan.gnu89_inline and not generated:
             standard.append("-fgnu89-inline")
     if generated:

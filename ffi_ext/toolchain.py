@@ -47,6 +47,10 @@ LENIENT = (
 )
 CXX_HEADERS = INCLUDE / "ffi_ext" / "cxx"  # in the place of the compiler's own
 LENIENT_CXX = (*_LENIENT_HEADER, f"-I{CXX_HEADERS}")
+# A C++ function that ends without the value it promises came back to its caller all the same. Compilers of today take its
+# end for a place that is never reached, and leave out whatever leads there. gcc does not where that place is to trap.
+_GCC_COMES_BACK = ("-fsanitize=unreachable", "-fsanitize-undefined-trap-on-error")
+_CLANG_COMES_BACK = ("-fno-strict-return",)
 
 # gcc notes for each token the macros it came out of, a tenth of the time of TH's headers. Only the
 # message of an error needs that.
@@ -90,11 +94,16 @@ class Program:
         is_apples = sys.platform == "darwin" and self._name in ("gcc", "g++")
         return ("gcc" in self._name or "g++" in self._name) and not is_apples
 
+    @property
+    def is_clang(self) -> bool:
+        """The same of clang."""
+        return "clang" in self._name
+
     def errors_up_to(self, count: int) -> list[str]:
         """The words that have it end after so many errors, and tell of those in a macro where that is used."""
         if self.is_gcc:
             return [NO_MACRO_NOTES, f"-fmax-errors={count}"]
-        return [f"-ferror-limit={count}"] if "clang" in self._name else []
+        return [f"-ferror-limit={count}"] if self.is_clang else []
 
     @property
     def _name(self) -> str:
@@ -155,16 +164,36 @@ def c_dialect() -> list[str]:
     return [] if c_compiler_is_cxx() else ["-std=gnu11"]
 
 
-def c_standard() -> list[str]:
-    """What C means, where the user's flags behind it say nothing else."""
-    lenient = LENIENT_CXX if c_compiler_is_cxx() else LENIENT
+def c_standard(given: Iterable[str] = ()) -> list[str]:
+    """What C means, where the user's flags behind it, `given`, say nothing else."""
+    lenient = cxx_standard(given, "CC") if c_compiler_is_cxx() else LENIENT
     return [*c_dialect(), NEVER_FUSED, *lenient]
+
+
+def _default_cxx() -> str:
+    return "g++" if shutil.which("g++") or not shutil.which("c++") else "c++"
 
 
 def cxx_compiler() -> Program:
     """$CXX, else g++, else c++."""
-    default = "g++" if shutil.which("g++") or not shutil.which("c++") else "c++"
-    return _program("CXX", default, "g++" if shutil.which("apt-get") else "gcc-c++")
+    return _program("CXX", _default_cxx(), "g++" if shutil.which("apt-get") else "gcc-c++")
+
+
+def cxx_standard(given: Iterable[str], variable: str = "CXX") -> list[str]:
+    """What C++ means, where the user's flags behind it say nothing else.
+
+    Args:
+        given: Those flags.
+        variable: The compiler's; it need not be there.
+    """
+    words = [*environment_flags("CFLAGS", "CXXFLAGS"), *given]
+    if any(re.match(r"-fsanitize=(?!(?:address|thread|leak)$)", word) for word in words):
+        return [*LENIENT_CXX]  # what looks for undefined behaviour shall tell of it, and not trap
+    command = _command(variable) or [_default_cxx()]
+    program = Program(tuple(command), shutil.which(command[0]) or command[0])
+    if program.is_gcc:
+        return [*LENIENT_CXX, *_GCC_COMES_BACK]
+    return [*LENIENT_CXX, *(_CLANG_COMES_BACK if program.is_clang else ())]
 
 
 def nvcc() -> Program:

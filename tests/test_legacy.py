@@ -260,6 +260,14 @@ def test_what_setup_requires_is_not_fetched_where_it_is_here(tmp_path, requires,
     ] == said
 
 
+def test_a_setup_that_does_not_import_distutils_ccompiler(tmp_path):
+    (tmp_path / "setup.py").write_text(
+        "from setuptools import distutils\nprint(distutils.ccompiler.CCompiler.compile.__name__)\n"
+    )
+    done = ffi_ext_command(tmp_path, "run", "setup.py")
+    assert done.stdout == "compile\n", done.stderr
+
+
 def test_what_is_not_here_is_left_to_setuptools():
     from setuptools.dist import Distribution
 

@@ -12,7 +12,7 @@ import torch
 
 from ffi_ext import create_extension
 from ffi_ext.paths import INCLUDE
-from ffi_ext.toolchain import LENIENT_CXX
+from ffi_ext.toolchain import LENIENT_CXX, cxx_standard
 from ffi_ext.units import is_installed
 from tests.processes import python
 
@@ -86,6 +86,36 @@ def test_errors_of_templates_that_nothing_instantiates_are_warnings(build):
     assert module.two() == 2
 
 
+@pytest.mark.parametrize("compiler", ["g++", "clang++"])
+@pytest.mark.parametrize("variable", ["CXX", "CC"])
+def test_cxx_functions_that_end_without_their_value_come_back(build, monkeypatch, compiler, variable):
+    """Compilers of today take the end for a place that is never reached: the loop would not be entered."""
+    if not shutil.which(compiler):
+        pytest.skip(f"no {compiler}")
+    monkeypatch.setenv(variable, compiler)
+    source = """
+        static int add(int *total, int n) { *total += n; }
+        extern "C" int sum_below(int n) {
+          int total = 0;
+          for (int i = 0; i < n; i++) add(&total, i);
+          return total;
+        }
+        """
+    suffix = ".cpp"
+    if variable == "CC":  # C by its name; see test_c_sources_that_a_cxx_compiler_reads
+        source, suffix = source.replace('extern "C"', ""), ".c"
+    assert build("int sum_below(int n);", source, suffix=suffix).sum_below(5) == 10
+
+
+def test_a_sanitizer_tells_of_them_itself(monkeypatch):
+    monkeypatch.setenv("CXX", "g++")
+    monkeypatch.delenv("CXXFLAGS", raising=False)
+    assert "-fsanitize=unreachable" in cxx_standard([])
+    assert cxx_standard(["-fsanitize=undefined"]) == list(LENIENT_CXX)
+    monkeypatch.setenv("CXXFLAGS", "-fsanitize=undefined")
+    assert cxx_standard([]) == list(LENIENT_CXX)
+
+
 @pytest.mark.parametrize(("suffix", "before"), [(".c", ""), (".cpp", 'extern "C"')])
 def test_openmps_header_within_extern_c(build, suffix, before):
     """gcc 15's has templates. `-fopenmp` is not needed for its types."""
@@ -99,7 +129,7 @@ def test_setuptools_gets_them_for_cxx_too(tmp_path):
     (tmp_path / "a.cpp").write_text('extern "C" int two(void) { return 2; }')
     ffi = create_extension("_ext.a", "a.h", ["a.cpp"], relative_to=str(tmp_path / "build.py"))
     flags = ffi.distutils_extension(str(tmp_path)).extra_compile_args
-    assert set(LENIENT_CXX) <= set(flags)
+    assert set(cxx_standard([])) <= set(flags)
 
 
 HEADERS = sorted(path.name for path in (INCLUDE / "TH").glob("*.h") if "Generate" not in path.name)
