@@ -11,7 +11,7 @@ import torch.nn.functional as F
 
 kernels = pytest.importorskip("_ext.kernels", reason="run `python build_ffi.py` first")
 
-from data.ops import broadcast_shapes, normalize_image  # noqa: E402
+from data.ops import normalize_image  # noqa: E402
 from resnet.ops import box_iou, frozen_batch_norm, nms, roi_align  # noqa: E402
 from tests.operators import ROIS  # noqa: E402
 
@@ -76,26 +76,6 @@ def test_normalize_follows_numpy_over_generated_shapes(dtype):
                 std_shape,
                 reverse,
             )
-
-
-def test_broadcast_shapes_is_numpys():
-    rng = np.random.default_rng(2)
-    agreed = refused = 0
-    for _ in range(3000):
-        shapes = [
-            tuple(rng.choice([0, 1, 2, 3], rng.integers(0, 5)).tolist())
-            for _ in range(rng.integers(1, 4))
-        ]
-        try:
-            expected = np.broadcast_shapes(*shapes)
-        except ValueError:
-            refused += 1
-            with pytest.raises(ValueError, match="do not broadcast: axis -"):
-                broadcast_shapes(*shapes)
-        else:
-            agreed += 1
-            assert broadcast_shapes(*shapes) == expected
-    assert agreed > 300 and refused > 300
 
 
 PIXELS = torch.arange(20 * 30 * 3).remainder(251).to(torch.uint8)
