@@ -5,6 +5,7 @@ from __future__ import annotations
 import importlib
 import io
 import sys
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -21,6 +22,7 @@ from resnet import ResNet, StageSpec, convolution_kernels  # noqa: E402
 from resnet.convolution_kernels import PointwiseConvolution, WinogradConvolution  # noqa: E402
 from resnet.convolutions import Geometry  # noqa: E402
 from resnet.fuse import implementations_of  # noqa: E402
+from tests.operators import by_threads  # noqa: E402
 
 ROOT = Path(__file__).resolve().parent.parent
 LAST = torch.channels_last
@@ -157,18 +159,11 @@ def test_pointwise_writes_nothing_beside_its_result(module):
 
 
 def test_no_result_depends_on_threads(module):
-    before = torch.get_num_threads()
     for sizes in [(1, 64, 64, 30, 30), (2, 32, 32, 100, 90), (1, 1024, 64, 7, 7)]:
         x, weight, bias = layer(*sizes)
-        results = []
-        for threads in (1, 2, 5):
-            torch.set_num_threads(threads)
-            results.append(
-                [winograd(module, x, weight, bias), pointwise(module, x, weight[..., 0, 0], bias)]
-            )
-        torch.set_num_threads(before)
-        for others in results[1:]:
-            assert all(map(torch.equal, results[0], others))
+        for compute, w in [(winograd, weight), (pointwise, weight[..., 0, 0])]:
+            one, *others = by_threads(partial(compute, module, x, w, bias), 1, 2, 5)
+            assert all(torch.equal(one, other) for other in others)
 
 
 def test_nan_and_infinity_stay_where_they_are(module):

@@ -13,28 +13,9 @@ kernels = pytest.importorskip("_ext.kernels", reason="run `python build_ffi.py` 
 
 from data.ops import normalize_image  # noqa: E402
 from resnet.ops import box_iou, frozen_batch_norm, nms, roi_align  # noqa: E402
-from tests.operators import ROIS  # noqa: E402
+from tests.operators import LAYOUTS, ROIS, laid_out  # noqa: E402
 
 DTYPES = [torch.float32, torch.float64]
-LAYOUTS = ["contiguous", "channels_last", "strided", "sliced channels"]
-
-
-def laid_out(tensor: torch.Tensor, layout: str) -> torch.Tensor:
-    """The same (N, C, H, W) values in another layout of memory."""
-    filler = math.nan if tensor.is_floating_point() else 77
-    if layout == "channels_last":
-        return tensor.clone(memory_format=torch.channels_last)
-    if layout == "strided":
-        n, c, h, w = tensor.shape
-        room = tensor.new_full((n, c, 2 * h, 3 * w), filler)
-        room[:, :, ::2, ::3] = tensor
-        return room[:, :, ::2, ::3]
-    if layout == "sliced channels":
-        room = tensor.new_full((tensor.shape[0], tensor.shape[1] + 3, *tensor.shape[2:]), filler)
-        room[:, 2:-1] = tensor
-        return room[:, 2:-1]
-    return tensor.clone(memory_format=torch.contiguous_format)
-
 
 # ------------------------------------------------------------------------------------ normalisation
 
