@@ -304,38 +304,29 @@ def test_few_tiles_are_computed_otherwise(monkeypatch):
 
 
 @pytest.mark.parametrize(
-    ("weight", "geometry"),
+    ("way", "shape", "settings"),
     [
-        (torch.ones(32, 16, 1, 1), PLAIN),
-        (torch.ones(32, 16, 3, 3), PLAIN._replace(stride=(2, 2))),
-        (torch.ones(32, 16, 3, 3), PLAIN._replace(dilation=(2, 2))),
-        (torch.ones(32, 16, 3, 3), PLAIN._replace(groups=2)),
-        (torch.ones(32, 16, 3, 3), PLAIN._replace(padding=(3, 1))),
-        (torch.ones(24, 16, 3, 3), PLAIN),
-        (torch.ones(32, 24, 3, 3), PLAIN),
-        (torch.ones(32, 16, 3, 3).double(), PLAIN),
+        (WinogradConvolution, (32, 16, 3, 3), {"stride": (2, 2)}),
+        (WinogradConvolution, (32, 16, 3, 3), {"dilation": (2, 2)}),
+        (WinogradConvolution, (32, 16, 3, 3), {"groups": 2}),
+        (WinogradConvolution, (32, 16, 3, 3), {"padding": (3, 1)}),
+        (WinogradConvolution, (32, 16, 1, 1), {}),
+        (WinogradConvolution, (24, 16, 3, 3), {}),
+        (WinogradConvolution, (32, 24, 3, 3), {}),
+        (PointwiseConvolution, (32, 16, 1, 1), {"stride": (2, 2)}),
+        (PointwiseConvolution, (32, 16, 1, 1), {"padding": (0, 1)}),
+        (PointwiseConvolution, (32, 16, 1, 1), {"groups": 2}),
+        (PointwiseConvolution, (32, 16, 3, 3), {}),
+        (PointwiseConvolution, (24, 16, 1, 1), {}),
+        (PointwiseConvolution, (32, 24, 1, 1), {}),
     ],
 )
-def test_what_winograd_does_not_support(weight, geometry):
-    assert WinogradConvolution.supports(torch.ones(32, 16, 3, 3), PLAIN)
-    assert not WinogradConvolution.supports(weight, geometry)
-
-
-@pytest.mark.parametrize(
-    ("weight", "geometry"),
-    [
-        (torch.ones(32, 16, 3, 3), BARE),
-        (torch.ones(32, 16, 1, 1), BARE._replace(stride=(2, 2))),
-        (torch.ones(32, 16, 1, 1), BARE._replace(padding=(0, 1))),
-        (torch.ones(32, 16, 1, 1), BARE._replace(groups=2)),
-        (torch.ones(24, 16, 1, 1), BARE),
-        (torch.ones(32, 24, 1, 1), BARE),
-        (torch.ones(32, 16, 1, 1).double(), BARE),
-    ],
-)
-def test_what_pointwise_does_not_support(weight, geometry):
-    assert PointwiseConvolution.supports(torch.ones(32, 16, 1, 1), BARE)
-    assert not PointwiseConvolution.supports(weight, geometry)
+def test_what_is_not_supported(way, shape, settings):
+    side, plain = (3, PLAIN) if way is WinogradConvolution else (1, BARE)
+    good = torch.ones(32, 16, side, side)
+    assert way.supports(good, plain)
+    assert not way.supports(good.double(), plain)
+    assert not way.supports(torch.ones(shape), plain._replace(**settings))
 
 
 @pytest.mark.parametrize(
