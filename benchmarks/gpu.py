@@ -172,7 +172,7 @@ medians of interleaved rounds; a call's is process CPU time.
 
 
 def page(found: dict[str, str], table: Table) -> str:
-    """docs/performance_cuda.md."""
+    """The page that docs/ has of a GPU: its facts and the table, in Markdown."""
     listed = "\n".join(f"* {name}: {value}" for name, value in found.items())
     return PAGE.format(facts=listed, table="\n".join(table.lines()))
 

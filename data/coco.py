@@ -41,6 +41,27 @@ PARTS: dict[str, dict[str, tuple[Callable[[Any], bool] | None, str]]] = {
 }
 
 
+def _parts_of(path: Path) -> dict[str, Any]:
+    """What a COCO file says, whose parts have entries with all of their keys.
+
+    Raises:
+        ValueError: it is no such file.
+    """
+    try:
+        contents = json.loads(path.read_bytes())
+    except (ValueError, RecursionError) as error:
+        raise ValueError(f"{path}: expected a COCO file in JSON, got: {error}") from error
+    if isinstance(contents, dict):
+        contents.setdefault("annotations", [])
+    for part, keys in PARTS.items():
+        if not isinstance(contents, dict) or not isinstance(contents.get(part), list):
+            raise ValueError(f"{path}: expected a COCO file with a list {part!r}")
+        for entry in contents[part]:
+            if not isinstance(entry, dict) or not entry.keys() >= keys.keys():
+                raise ValueError(f"{path}: expected {part} with {', '.join(keys)}, got {entry}")
+    return contents
+
+
 def _is_numbers(values: Any) -> bool:
     """Whether this is a list of finite numbers of pixels."""
     return isinstance(values, list) and all(
@@ -113,22 +134,7 @@ class CocoDetection(ImageDataset, DetectionDataset):
         super().__init__(**options)
         self.folder, self.annotations = Path(folder), Path(annotations)
         self.masks, self.plus_one = masks, int(plus_one)
-        try:
-            contents = json.loads(self.annotations.read_bytes())
-        except (ValueError, RecursionError) as error:
-            raise ValueError(
-                f"{annotations}: expected a COCO file in JSON, got: {error}"
-            ) from error
-        if isinstance(contents, dict):
-            contents.setdefault("annotations", [])
-        for part, keys in PARTS.items():
-            if not isinstance(contents, dict) or not isinstance(contents.get(part), list):
-                raise ValueError(f"{annotations}: expected a COCO file with a list {part!r}")
-            for entry in contents[part]:
-                if not isinstance(entry, dict) or not entry.keys() >= keys.keys():
-                    raise ValueError(
-                        f"{annotations}: expected {part} with {', '.join(keys)}, got {entry}"
-                    )
+        contents = _parts_of(self.annotations)
         categories = self._by_id("categories", contents["categories"])
         self.categories = {number: entry["name"] for number, entry in categories.items()}
         self.category_ids = sorted(self.categories)
@@ -141,7 +147,7 @@ class CocoDetection(ImageDataset, DetectionDataset):
             for key, known in [("image_id", images), ("category_id", self.categories)]:
                 if not _is_id(entry[key]) or entry[key] not in known:
                     raise ValueError(
-                        f"{annotations}: annotation {entry['id']} has the {key} "
+                        f"{self.annotations}: annotation {entry['id']} has the {key} "
                         f"{entry[key]!r}, which the file does not define"
                     )
             self._check(entry)

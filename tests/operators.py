@@ -1,7 +1,8 @@
-"""Each operator of resnet.ops with inputs to call it with: what the tests of operators run over."""
+"""Each operator of resnet.ops with inputs to call it with, and the layouts and threads that tests of them go over."""
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from typing import Any, NamedTuple
 
@@ -19,6 +20,36 @@ ROIS = [
     [0, 100, 100, 120, 120],
     [0, 12, 9, 4, 3],
 ]
+LAYOUTS = ["contiguous", "channels_last", "strided", "sliced channels"]
+
+
+def laid_out(tensor: torch.Tensor, layout: str) -> torch.Tensor:
+    """The same (N, C, H, W) values in another layout of memory."""
+    filler = math.nan if tensor.is_floating_point() else 77
+    if layout == "channels_last":
+        return tensor.clone(memory_format=torch.channels_last)
+    if layout == "strided":
+        n, c, h, w = tensor.shape
+        room = tensor.new_full((n, c, 2 * h, 3 * w), filler)
+        room[:, :, ::2, ::3] = tensor
+        return room[:, :, ::2, ::3]
+    if layout == "sliced channels":
+        room = tensor.new_full((tensor.shape[0], tensor.shape[1] + 3, *tensor.shape[2:]), filler)
+        room[:, 2:-1] = tensor
+        return room[:, 2:-1]
+    return tensor.clone(memory_format=torch.contiguous_format)
+
+
+def by_threads(call: Callable[[], Any], *counts: int) -> list[Any]:
+    """What a call gives with each of these numbers of threads."""
+    results, before = [], torch.get_num_threads()
+    try:
+        for count in counts:
+            torch.set_num_threads(count)
+            results.append(call())
+    finally:
+        torch.set_num_threads(before)
+    return results
 
 
 class Case(NamedTuple):

@@ -5,6 +5,7 @@ from __future__ import annotations
 import importlib
 import io
 import sys
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -21,6 +22,7 @@ from resnet import ResNet, StageSpec, convolution_kernels  # noqa: E402
 from resnet.convolution_kernels import PointwiseConvolution, WinogradConvolution  # noqa: E402
 from resnet.convolutions import Geometry  # noqa: E402
 from resnet.fuse import implementations_of  # noqa: E402
+from tests.operators import by_threads  # noqa: E402
 
 ROOT = Path(__file__).resolve().parent.parent
 LAST = torch.channels_last
@@ -157,18 +159,11 @@ def test_pointwise_writes_nothing_beside_its_result(module):
 
 
 def test_no_result_depends_on_threads(module):
-    before = torch.get_num_threads()
     for sizes in [(1, 64, 64, 30, 30), (2, 32, 32, 100, 90), (1, 1024, 64, 7, 7)]:
         x, weight, bias = layer(*sizes)
-        results = []
-        for threads in (1, 2, 5):
-            torch.set_num_threads(threads)
-            results.append(
-                [winograd(module, x, weight, bias), pointwise(module, x, weight[..., 0, 0], bias)]
-            )
-        torch.set_num_threads(before)
-        for others in results[1:]:
-            assert all(map(torch.equal, results[0], others))
+        for compute, w in [(winograd, weight), (pointwise, weight[..., 0, 0])]:
+            one, *others = by_threads(partial(compute, module, x, w, bias), 1, 2, 5)
+            assert all(torch.equal(one, other) for other in others)
 
 
 def test_nan_and_infinity_stay_where_they_are(module):
@@ -309,38 +304,29 @@ def test_few_tiles_are_computed_otherwise(monkeypatch):
 
 
 @pytest.mark.parametrize(
-    ("weight", "geometry"),
+    ("way", "shape", "settings"),
     [
-        (torch.ones(32, 16, 1, 1), PLAIN),
-        (torch.ones(32, 16, 3, 3), PLAIN._replace(stride=(2, 2))),
-        (torch.ones(32, 16, 3, 3), PLAIN._replace(dilation=(2, 2))),
-        (torch.ones(32, 16, 3, 3), PLAIN._replace(groups=2)),
-        (torch.ones(32, 16, 3, 3), PLAIN._replace(padding=(3, 1))),
-        (torch.ones(24, 16, 3, 3), PLAIN),
-        (torch.ones(32, 24, 3, 3), PLAIN),
-        (torch.ones(32, 16, 3, 3).double(), PLAIN),
+        (WinogradConvolution, (32, 16, 3, 3), {"stride": (2, 2)}),
+        (WinogradConvolution, (32, 16, 3, 3), {"dilation": (2, 2)}),
+        (WinogradConvolution, (32, 16, 3, 3), {"groups": 2}),
+        (WinogradConvolution, (32, 16, 3, 3), {"padding": (3, 1)}),
+        (WinogradConvolution, (32, 16, 1, 1), {}),
+        (WinogradConvolution, (24, 16, 3, 3), {}),
+        (WinogradConvolution, (32, 24, 3, 3), {}),
+        (PointwiseConvolution, (32, 16, 1, 1), {"stride": (2, 2)}),
+        (PointwiseConvolution, (32, 16, 1, 1), {"padding": (0, 1)}),
+        (PointwiseConvolution, (32, 16, 1, 1), {"groups": 2}),
+        (PointwiseConvolution, (32, 16, 3, 3), {}),
+        (PointwiseConvolution, (24, 16, 1, 1), {}),
+        (PointwiseConvolution, (32, 24, 1, 1), {}),
     ],
 )
-def test_what_winograd_does_not_support(weight, geometry):
-    assert WinogradConvolution.supports(torch.ones(32, 16, 3, 3), PLAIN)
-    assert not WinogradConvolution.supports(weight, geometry)
-
-
-@pytest.mark.parametrize(
-    ("weight", "geometry"),
-    [
-        (torch.ones(32, 16, 3, 3), BARE),
-        (torch.ones(32, 16, 1, 1), BARE._replace(stride=(2, 2))),
-        (torch.ones(32, 16, 1, 1), BARE._replace(padding=(0, 1))),
-        (torch.ones(32, 16, 1, 1), BARE._replace(groups=2)),
-        (torch.ones(24, 16, 1, 1), BARE),
-        (torch.ones(32, 24, 1, 1), BARE),
-        (torch.ones(32, 16, 1, 1).double(), BARE),
-    ],
-)
-def test_what_pointwise_does_not_support(weight, geometry):
-    assert PointwiseConvolution.supports(torch.ones(32, 16, 1, 1), BARE)
-    assert not PointwiseConvolution.supports(weight, geometry)
+def test_what_is_not_supported(way, shape, settings):
+    side, plain = (3, PLAIN) if way is WinogradConvolution else (1, BARE)
+    good = torch.ones(32, 16, side, side)
+    assert way.supports(good, plain)
+    assert not way.supports(good.double(), plain)
+    assert not way.supports(torch.ones(shape), plain._replace(**settings))
 
 
 @pytest.mark.parametrize(

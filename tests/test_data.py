@@ -99,9 +99,7 @@ def test_photographs_are_normalised(pictures):
         assert plain[index].path == str(paths[index])
 
 
-@pytest.mark.parametrize(
-    ("workers", "context"), [(0, None), (1, "fork"), (2, "fork"), (1, "spawn")]
-)
+@pytest.mark.parametrize(("workers", "context"), [(0, None), (2, "fork"), (1, "spawn")])
 def test_loader_gives_padded_batches(pictures, workers, context):
     paths, pixels = pictures
     dataset = data.Photographs(paths)

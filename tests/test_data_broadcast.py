@@ -60,6 +60,26 @@ def assert_same(ours: np.ndarray, theirs: np.ndarray) -> None:
     assert np.array_equal(ours, theirs, equal_nan=theirs.dtype.kind == "f")
 
 
+def test_broadcast_shapes_is_numpys():
+    rng = np.random.default_rng(2)
+    agreed = refused = 0
+    for _ in range(3000):
+        given = [
+            tuple(rng.choice([0, 1, 2, 3], rng.integers(0, 5)).tolist())
+            for _ in range(rng.integers(1, 4))
+        ]
+        try:
+            expected = np.broadcast_shapes(*given)
+        except ValueError:
+            refused += 1
+            with pytest.raises(ValueError, match="do not broadcast: axis -"):
+                ops.broadcast_shapes(*given)
+        else:
+            agreed += 1
+            assert ops.broadcast_shapes(*given) == expected
+    assert agreed > 300 and refused > 300
+
+
 @pytest.mark.parametrize("operation", OPERATIONS)
 def test_like_numpy_for_generated_shapes_and_strides(operation):
     rng = np.random.default_rng(OPERATIONS.index(operation))

@@ -581,9 +581,7 @@ def test_image_folder_follows_links(folder, tmp_path_factory):
     assert names == [*deep[:3], "cat/linked/a.png", *deep[3:]]
 
 
-@pytest.mark.parametrize(
-    ("workers", "context"), [(0, None), (1, "fork"), (2, "fork"), (1, "spawn"), (2, "spawn")]
-)
+@pytest.mark.parametrize(("workers", "context"), [(0, None), (2, "fork"), (2, "spawn")])
 def test_data_loader_with_workers_samplers_and_combinations(workers, context):
     transforms = Compose([Resize(32, 50), Normalize()])
     dataset = data.Shapes(6, size=(40, 50), transforms=transforms)

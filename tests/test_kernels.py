@@ -11,30 +11,11 @@ import torch.nn.functional as F
 
 kernels = pytest.importorskip("_ext.kernels", reason="run `python build_ffi.py` first")
 
-from data.ops import broadcast_shapes, normalize_image  # noqa: E402
+from data.ops import normalize_image  # noqa: E402
 from resnet.ops import box_iou, frozen_batch_norm, nms, roi_align  # noqa: E402
-from tests.operators import ROIS  # noqa: E402
+from tests.operators import LAYOUTS, ROIS, laid_out  # noqa: E402
 
 DTYPES = [torch.float32, torch.float64]
-LAYOUTS = ["contiguous", "channels_last", "strided", "sliced channels"]
-
-
-def laid_out(tensor: torch.Tensor, layout: str) -> torch.Tensor:
-    """The same (N, C, H, W) values in another layout of memory."""
-    filler = math.nan if tensor.is_floating_point() else 77
-    if layout == "channels_last":
-        return tensor.clone(memory_format=torch.channels_last)
-    if layout == "strided":
-        n, c, h, w = tensor.shape
-        room = tensor.new_full((n, c, 2 * h, 3 * w), filler)
-        room[:, :, ::2, ::3] = tensor
-        return room[:, :, ::2, ::3]
-    if layout == "sliced channels":
-        room = tensor.new_full((tensor.shape[0], tensor.shape[1] + 3, *tensor.shape[2:]), filler)
-        room[:, 2:-1] = tensor
-        return room[:, 2:-1]
-    return tensor.clone(memory_format=torch.contiguous_format)
-
 
 # ------------------------------------------------------------------------------------ normalisation
 
@@ -78,50 +59,25 @@ def test_normalize_follows_numpy_over_generated_shapes(dtype):
             )
 
 
-def test_broadcast_shapes_is_numpys():
-    rng = np.random.default_rng(2)
-    agreed = refused = 0
-    for _ in range(3000):
-        shapes = [
-            tuple(rng.choice([0, 1, 2, 3], rng.integers(0, 5)).tolist())
-            for _ in range(rng.integers(1, 4))
-        ]
-        try:
-            expected = np.broadcast_shapes(*shapes)
-        except ValueError:
-            refused += 1
-            with pytest.raises(ValueError, match="do not broadcast: axis -"):
-                broadcast_shapes(*shapes)
-        else:
-            agreed += 1
-            assert broadcast_shapes(*shapes) == expected
-    assert agreed > 300 and refused > 300
+PIXELS = torch.arange(20 * 30 * 3).remainder(251).to(torch.uint8)
 
 
 @pytest.mark.parametrize("reverse", [False, True])
-@pytest.mark.parametrize("step", [(1, 1, 1), (2, 3, 1), (-1, 1, 1), (1, -1, 1), (1, 1, -1)])
-def test_normalize_strided_images(step, reverse):
-    if min(step) < 0:
-        base = (
-            torch.arange(20 * 30 * 3, dtype=torch.int64)
-            .remainder(251)
-            .to(torch.uint8)
-            .view(3, 30, 20)
-        )
-        image = base.permute(2, 1, 0) if step[0] < 0 else base.permute(1, 2, 0)
-    else:
-        base = (
-            torch.arange(20 * 30 * 3, dtype=torch.int64)
-            .remainder(251)
-            .to(torch.uint8)
-            .view(20, 30, 3)
-        )
-        image = base[:: step[0], :: step[1]]
+@pytest.mark.parametrize(
+    "image",
+    [
+        PIXELS.view(20, 30, 3),
+        PIXELS.view(20, 30, 3)[::2, ::3],
+        PIXELS.view(3, 30, 20).permute(1, 2, 0),
+        PIXELS.view(3, 30, 20).permute(2, 1, 0),
+    ],
+    ids=["contiguous", "strided", "planes", "planes of columns"],
+)
+def test_normalize_strided_images(image, reverse):
     mean, std = [102.9801, 115.9465, 122.7717], [58.395, 57.12, 57.375]
     ours = normalize_image(image, mean, std, reverse_channels=reverse)
-    assert np.array_equal(
-        ours.numpy(), numpy_normalize(image.numpy(), mean, std, np.float32, reverse)
-    )
+    theirs = numpy_normalize(image.numpy(), mean, std, np.float32, reverse)
+    assert np.array_equal(ours.numpy(), theirs)
 
 
 def test_normalize_large_image_and_a_place_in_a_batch():
@@ -216,21 +172,12 @@ def test_frozen_bn_forward_and_backward(dtype, layout, residual_layout, relu):
             assert torch.equal(frozen_batch_norm(x, scale, bias, r, relu=relu), y)
 
 
-def test_frozen_bn_gradcheck():
+def test_frozen_bn_gradient_of_the_residual_alone():
     torch.manual_seed(0)
-    x = torch.randn(2, 3, 4, 5, dtype=torch.float64, requires_grad=True)
-    residual = torch.randn(2, 3, 4, 5, dtype=torch.float64, requires_grad=True)
-    scale, bias = torch.randn(3, dtype=torch.float64), torch.randn(3, dtype=torch.float64)
-    for relu in (False, True):
-        assert torch.autograd.gradcheck(
-            lambda x, r, relu=relu: frozen_batch_norm(x, scale, bias, r, relu=relu), (x, residual)
-        )
-        assert torch.autograd.gradcheck(
-            lambda x, relu=relu: frozen_batch_norm(x, scale, bias, relu=relu), (x,)
-        )
-    frozen = x.detach()
+    x, residual = torch.randn(2, 2, 3, 4, 5, dtype=torch.float64)
+    scale, bias = torch.randn(2, 3, dtype=torch.float64)
     assert torch.autograd.gradcheck(
-        lambda r: frozen_batch_norm(frozen, scale, bias, r, relu=True), (residual,)
+        lambda r: frozen_batch_norm(x, scale, bias, r, relu=True), residual.requires_grad_()
     )
 
 
@@ -338,78 +285,11 @@ def test_roi_align_many_channels_and_a_region_far_larger_than_the_map():
     assert roi_align(images, huge, 2).abs().max() < 1e-9
 
 
-@pytest.mark.parametrize("aligned", [False, True])
-@pytest.mark.parametrize("sampling_ratio", [0, 2])
-def test_roi_align_gradcheck(sampling_ratio, aligned):
-    torch.manual_seed(0)
-    rois = torch.tensor(ROIS, dtype=torch.float64)
-    for layout in LAYOUTS[:2]:
-        images = laid_out(torch.randn(2, 3, 6, 7, dtype=torch.float64), layout).requires_grad_()
-        assert torch.autograd.gradcheck(
-            lambda x: roi_align(x, rois, (2, 3), 0.5, sampling_ratio, aligned), (images,)
-        )
-
-
-def test_roi_align_backward_does_not_depend_on_threads():
-    torch.manual_seed(0)
-    images = torch.randn(2, 40, 20, 20, requires_grad=True)
-    rois = torch.cat(
-        [torch.randint(0, 2, (50, 1)), torch.rand(50, 2) * 10, torch.rand(50, 2) * 10 + 10], 1
-    )
-    results = []
-    for threads in (1, 2):
-        before = torch.get_num_threads()
-        torch.set_num_threads(threads)
-        try:
-            results.append(
-                torch.autograd.grad(roi_align(images, rois, 7).square().sum(), images)[0]
-            )
-        finally:
-            torch.set_num_threads(before)
-    assert torch.equal(*results)
-
-
-@pytest.mark.parametrize(
-    ("roi", "message"),
-    [
-        ([2, 0, 0, 4, 4], "batch index of ROI 1 must be one of 0..1, got 2"),
-        ([-1, 0, 0, 4, 4], "batch index of ROI 1 must be one of 0..1, got -1"),
-        ([0.5, 0, 0, 4, 4], "batch index of ROI 1 must be one of 0..1, got 0.5"),
-        ([math.nan, 0, 0, 4, 4], "batch index of ROI 1 must be one of 0..1, got"),
-        ([1e30, 0, 0, 4, 4], "batch index of ROI 1"),
-        ([0, math.nan, 0, 4, 4], "x1 of ROI 1 must be a finite number"),
-        ([0, 0, 0, math.inf, 4], "x2 of ROI 1 must be a finite number"),
-        ([0, 0, -math.inf, 4, 4], "y1 of ROI 1 must be a finite number"),
-        ([0, 0, 0, 4, 1e30], "y2 of ROI 1 must be a finite number of at most 2\\^24 pixels"),
-    ],
-)
-def test_roi_align_refuses_bad_regions(roi, message):
-    images = torch.randn(2, 3, 8, 8)
-    rois = torch.tensor([[0, 0, 0, 4, 4], roi])
-    with pytest.raises(Exception, match=message):
-        roi_align(images, rois, 2)
-    assert roi_align(images, rois[:1], 2).shape == (1, 3, 2, 2)
-
-
-def test_roi_align_shapes():
-    images = torch.randn(2, 3, 8, 8, requires_grad=True)
-    result = roi_align(images, torch.empty(0, 5), 7)
-    assert result.shape == (0, 3, 7, 7)
-    result.sum().backward()
-    assert images.grad.shape == images.shape and not images.grad.any()
-    assert roi_align(torch.randn(1, 0, 8, 8), torch.zeros(2, 5), 7).shape == (2, 0, 7, 7)
-    with pytest.raises(ValueError, match=r"rois must be \(K, 5\).*got \(2, 4\)"):
-        roi_align(images, torch.zeros(2, 4), 7)
-    with pytest.raises(Exception, match="input must have pixels to sample"):
-        roi_align(torch.randn(1, 3, 0, 8), torch.zeros(2, 5), 7)
-    with pytest.raises(Exception, match="pooled size must be positive, got 0 x 7"):
-        kernels.roi_align_forward_float(images, torch.zeros(2, 5), 1.0, 0, 7, 0, 0, torch.empty(0))
-    with pytest.raises(Exception, match="spatial_scale must be a positive number, got nan"):
-        kernels.roi_align_forward_float(
-            images, torch.zeros(2, 5), math.nan, 7, 7, 0, 0, torch.empty(0)
-        )
+def test_roi_align_in_c_resizes_the_output():
     output = torch.empty(0)
-    kernels.roi_align_forward_float(images, torch.zeros(2, 5), 1.0, 2, 3, 0, 0, output)
+    kernels.roi_align_forward_float(
+        torch.randn(2, 3, 8, 8), torch.zeros(2, 5), 1.0, 2, 3, 0, 0, output
+    )
     assert output.shape == (2, 3, 2, 3)
 
 
@@ -523,18 +403,6 @@ def test_nms_threshold_is_strict_and_exact():
     ]
 
 
-def test_nms_nan_infinite_zero_sized_and_empty():
-    nan, inf = math.nan, math.inf
-    boxes = torch.tensor(
-        [[0.0, 0, 4, 4], [0, 0, 4, 4], [nan, 0, 4, 4], [0, 0, inf, inf], [2, 2, 2, 2], [2, 2, 2, 2]]
-    )
-    scores = torch.tensor([nan, 0.5, 0.9, 0.8, 0.3, 0.2])
-    # box 0 has the last rank and falls to box 1; two boxes without area do not overlap (0 / 0)
-    assert nms(boxes, scores, 0.5).tolist() == [2, 3, 1, 4, 5]
-    result = nms(torch.empty(0, 4), torch.empty(0), 0.5)
-    assert result.shape == (0,) and result.dtype == torch.int64
-
-
 def test_nms_checks_and_resizes():
     keep = torch.empty(0, dtype=torch.int64)
     boxes = torch.tensor([[0.0, 0, 4, 4], [0, 0, 4, 4], [8, 8, 9, 9]])
@@ -548,8 +416,6 @@ def test_nms_checks_and_resizes():
         Exception, match=r"scores must have one value per box, shape \[3\], got \[2\]"
     ):
         kernels.nms_float(boxes, torch.ones(2), 0.5, 0, keep)
-    with pytest.raises(Exception, match="threshold must be a number, got NaN"):
-        nms(boxes, torch.ones(3), math.nan)
     assert keep.tolist() == [2, 1]
 
 

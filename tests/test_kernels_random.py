@@ -97,13 +97,8 @@ def test_frozen_batch_norm_backward(dtype):
         got = []
         for function in (ops.frozen_batch_norm, fallback.frozen_batch_norm):
             x, other = inputs[0].clone().requires_grad_(), residual.clone().requires_grad_()
-            ours = function is ops.frozen_batch_norm
-            y = (
-                function(x, *inputs[1:], residual=other, relu=True)
-                if ours
-                else function(x, *inputs[1:], other, True)
-            )
-            y.backward(placed(grad, rng) if ours else grad)
+            y = function(x, *inputs[1:], residual=other, relu=True)
+            y.backward(placed(grad, rng) if function is ops.frozen_batch_norm else grad)
             got.append((x.grad, other.grad))
         for mine, torchs in zip(*got, strict=True):
             assert_close(mine, torchs, 4 * ROUNDING[dtype] * torchs.double().abs() + LEAST[dtype])

@@ -15,7 +15,7 @@ pytest.importorskip("_ext.kernels", reason="run `python build_ffi.py` first")
 from resnet import ops  # noqa: E402
 from resnet.ops import native  # noqa: E402
 from tests import huge_pages  # noqa: E402
-from tests.operators import Case, differentiable, selections  # noqa: E402
+from tests.operators import Case, by_threads, differentiable, selections  # noqa: E402
 from tests.processes import python  # noqa: E402
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -248,17 +248,13 @@ def test_results_do_not_depend_on_threads(name):
         inputs[0] = torch.cat([case.inputs[0].detach()] * 40, 1)
     for x, original in zip(inputs, case.inputs, strict=True):
         x.requires_grad_(original.requires_grad)
-    results, before = [], torch.get_num_threads()
-    for threads in (1, 2):
-        torch.set_num_threads(threads)
-        try:
-            y = case.call(*inputs)
-            trained = [x for x in inputs if x.requires_grad]
-            results.append([y, *torch.autograd.grad(y.square().sum(), trained)])
-        finally:
-            torch.set_num_threads(before)
-    for one, two in zip(*results, strict=True):
-        assert torch.equal(one, two)
+
+    def results():
+        y = case.call(*inputs)
+        trained = [x for x in inputs if x.requires_grad]
+        return [y, *torch.autograd.grad(y.square().sum(), trained)]
+
+    assert all(map(torch.equal, *by_threads(results, 1, 2)))
 
 
 @pytest.mark.parametrize("width", [1, 3, 64])
@@ -267,18 +263,15 @@ def test_gradients_of_deformed_samples_do_not_depend_on_threads(width):
     torch.manual_seed(0)
     offset, mask = 3 * torch.randn(2 * 2 * 9, 20, width), torch.rand(2 * 9, 20, width)
     columns = torch.rand(4, 20 * width, 9 * 32)
-    settings, results = (3, 3, 1, 1, 1, 1, 1, 1, 0), []
-    before = torch.get_num_threads()
-    for threads in (1, 2, 5):
-        torch.set_num_threads(threads)
-        try:
-            grad = torch.zeros(20, width, 128).permute(2, 0, 1)
-            kernels.deform_input_backward_float(columns, offset, mask, *settings, grad)
-            results.append(grad)
-        finally:
-            torch.set_num_threads(before)
-    assert torch.equal(results[0], results[1]) and torch.equal(results[0], results[2])
-    assert results[0].abs().sum() > 0
+
+    def gradient():
+        grad = torch.zeros(20, width, 128).permute(2, 0, 1)
+        kernels.deform_input_backward_float(columns, offset, mask, 3, 3, 1, 1, 1, 1, 1, 1, 0, grad)
+        return grad
+
+    one, *others = by_threads(gradient, 1, 2, 5)
+    assert all(torch.equal(one, other) for other in others)
+    assert one.abs().sum() > 0
 
 
 WITHOUT_KERNELS = """

@@ -301,6 +301,7 @@ BAD_ROIS = [
     ([math.nan, 0, 0, 4, 4], "batch index of ROI 1 must be one of 0..1, got"),
     ([math.inf, 0, 0, 4, 4], "batch index of ROI 1 must be one of 0..1, got inf"),
     ([0, math.nan, 0, 4, 4], "x1 of ROI 1 must be a finite number"),
+    ([0, 0, -math.inf, 4, 4], "y1 of ROI 1 must be a finite number"),
     ([0, 0, 0, math.inf, 4], "x2 of ROI 1 must be a finite number"),
     ([0, 0, 0, 4, 1e30], "y2 of ROI 1 must be a finite number of at most 2\\^24 pixels"),
 ]
@@ -325,7 +326,9 @@ def test_empty_inputs(plain):
         for y in (ops.roi_align(x, none, 7), ops.roi_pool(x, none, 7), deform_pooling(x, none, 7)):
             assert y.shape == (0, 3, 7, 7)
             assert not torch.autograd.grad(y.sum(), x)[0].any()
-        assert ops.roi_pool(torch.randn(1, 0, 8, 8), torch.zeros(2, 5), 7).shape == (2, 0, 7, 7)
+        for operator in (ops.roi_align, ops.roi_pool):
+            y = operator(torch.randn(1, 0, 8, 8), torch.zeros(2, 5), 7)
+            assert y.shape == (2, 0, 7, 7)
         offset = torch.empty(0, 2, 7, 7, requires_grad=True)
         y = ops.deform_roi_pooling(x, none, offset, 1.0, 7, 3, False)
         assert y.shape == (0, 3, 7, 7)

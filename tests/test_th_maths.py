@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import resource
 
 import numpy as np
@@ -103,17 +104,41 @@ NUMBERS = {
     "meanall": (FLOATING, torch.mean),
     "numel": (ALL, torch.numel),
 }
+OTHERS = """
+static THGenerator *seeded(long seed) {
+  THGenerator *g = THGenerator_new();
+  THRandom_manualSeed(g, (uint64_t)seed);
+  return g;
+}
+#define WITH(CALL) THGenerator *g = seeded(seed); CALL; THGenerator_free(g);
+long first(long seed) { WITH(long r = (long)THRandom_random(g)) return r; }
+void uniform(THFloatTensor *t, long seed) { WITH(THFloatTensor_uniform(t, g, 0, 1)) }
+void uniform_double(THDoubleTensor *t, long seed) { WITH(THDoubleTensor_uniform(t, g, 0, 1)) }
+void normal(THFloatTensor *t, long seed) { WITH(THFloatTensor_normal(t, g, 0, 1)) }
+void randperm(THLongTensor *t, long seed, long n) { WITH(THLongTensor_randperm(t, g, n)) }
+void bernoulli(THByteTensor *t, long seed, double p) { WITH(THByteTensor_bernoulli(t, g, p)) }
+void scalars(THDoubleTensor *t, long seed) {
+  WITH(double *d = THDoubleTensor_data(t); d[0] = THRandom_uniform(g, 0, 1);
+       d[1] = THRandom_normal(g, 0, 1); d[2] = THRandom_normal(g, 0, 1))
+}
+void gemm(int ta, int tb, THFloatTensor *c, THFloatTensor *a, THFloatTensor *b, long m, long n, long k) {
+  THFloatBlas_gemm(ta ? 't' : 'n', tb ? 't' : 'n', m, n, k, 2, THFloatTensor_data(a), ta ? k : m,
+                   THFloatTensor_data(b), tb ? n : k, 3, THFloatTensor_data(c), m);
+}
+"""
 
 
 def wrappers() -> tuple[str, str]:
     """A C function `<Type>_<name>` for each TH function under test: header and source."""
-    lines = []
+    lines = ["#include <TH/TH.h>"]
 
     def add(result: str, real: str, name: str, parameters: str) -> None:
         parameters = parameters.replace("T *", f"TH{real}Tensor *")
         parameters = parameters.replace("real ", TYPES[real][0] + " ")
         names = ", ".join(part.split()[-1].lstrip("*") for part in parameters.split(","))
-        lines.append((f"{result} {real}_{name}({parameters})", f"TH{real}Tensor_{name}({names})"))
+        call = f"TH{real}Tensor_{name}({names})"
+        back = "return " if result != "void" else ""
+        lines.append(f"{result} {real}_{name}({parameters}) {{ {back}{call}; }}")
 
     for table, parameters in (
         (UNARY, "T *r, T *t"),
@@ -129,7 +154,8 @@ def wrappers() -> tuple[str, str]:
             head = f"void {real}Vector_{name}({t} *r, {t} *t, {t} *u)"
             data = ", ".join(f"*{a} = {t}_data({b})" for a, b in zip("zxy", "rtu", strict=True))
             memory = f"{TYPES[real][0]} {data}; ptrdiff_t n = {t}_nElement(t)"
-            lines.append((head, f"{memory}; (void)x, (void)y; TH{real}Vector_{name}({arguments})"))
+            call = f"TH{real}Vector_{name}({arguments})"
+            lines.append(f"{head} {{ {memory}; (void)x, (void)y; {call}; }}")
     for real in ALL:
         for name in COMPARE:
             add("void", real, f"{name}Value", "THByteTensor *r, T *t, real v")
@@ -150,51 +176,10 @@ def wrappers() -> tuple[str, str]:
         add("double", real, "normall", "T *t, real v")
         add("double", real, "varall", "T *t, int biased")
         add("void", real, "linspace", "T *r, real a, real b, long n")
-    lines.append(
-        (
-            "void Float_arange(THFloatTensor *r, double a, double b, double c)",
-            "THFloatTensor_arange(r, a, b, c)",
-        )
-    )
-    source = "#include <TH/TH.h>\n"
-    for head, call in lines:
-        source += f"{head} {{ {'return ' if head.startswith('double') else ''}{call}; }}\n"
-    source += """
-    static THGenerator *seeded(long seed) {
-      THGenerator *g = THGenerator_new();
-      THRandom_manualSeed(g, (uint64_t)seed);
-      return g;
-    }
-    #define WITH(CALL) THGenerator *g = seeded(seed); CALL; THGenerator_free(g);
-    long first(long seed) { WITH(long r = (long)THRandom_random(g)) return r; }
-    void uniform(THFloatTensor *t, long seed) { WITH(THFloatTensor_uniform(t, g, 0, 1)) }
-    void uniform_double(THDoubleTensor *t, long seed) { WITH(THDoubleTensor_uniform(t, g, 0, 1)) }
-    void normal(THFloatTensor *t, long seed) { WITH(THFloatTensor_normal(t, g, 0, 1)) }
-    void randperm(THLongTensor *t, long seed, long n) { WITH(THLongTensor_randperm(t, g, n)) }
-    void bernoulli(THByteTensor *t, long seed, double p) { WITH(THByteTensor_bernoulli(t, g, p)) }
-    void scalars(THDoubleTensor *t, long seed) {
-      WITH(double *d = THDoubleTensor_data(t); d[0] = THRandom_uniform(g, 0, 1);
-           d[1] = THRandom_normal(g, 0, 1); d[2] = THRandom_normal(g, 0, 1))
-    }
-    void gemm(int ta, int tb, THFloatTensor *c, THFloatTensor *a, THFloatTensor *b, long m, long n, long k) {
-      THFloatBlas_gemm(ta ? 't' : 'n', tb ? 't' : 'n', m, n, k, 2, THFloatTensor_data(a), ta ? k : m,
-                       THFloatTensor_data(b), tb ? n : k, 3, THFloatTensor_data(c), m);
-    }
-    """
-    header = (
-        ";\n".join(head for head, _ in lines)
-        + """;
-    long first(long seed);
-    void uniform(THFloatTensor *t, long seed);
-    void uniform_double(THDoubleTensor *t, long seed);
-    void normal(THFloatTensor *t, long seed);
-    void randperm(THLongTensor *t, long seed, long n);
-    void bernoulli(THByteTensor *t, long seed, double p);
-    void scalars(THDoubleTensor *t, long seed);
-    void gemm(int ta, int tb, THFloatTensor *c, THFloatTensor *a, THFloatTensor *b, long m, long n, long k);
-    """
-    )
-    return header, source
+    add("void", "Float", "arange", "T *r, double a, double b, double c")
+    source = "\n".join(lines) + OTHERS
+    heads = re.findall(r"^((?:void|long|double) .*?\)) {", source, re.MULTILINE)
+    return ";\n".join(heads) + ";\n", source
 
 
 @pytest.fixture(scope="module")
