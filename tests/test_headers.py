@@ -308,6 +308,7 @@ def test_parameter_names(text, name):
         ("int f(int x); /* Of f. */\nint g(int x);  // Of g.", ["Of f.", "Of g."]),
         ("/* Above. */\n/* beside */ int f(int x);", ["Above."]),
         ("/* Long,\n * of f, \n *x of it. */ int f(int x);\n", ["Long,\nof f,\n*x of it."]),
+        ("/* Of f.\n   a blank behind: */ \nint f(int n);", ["Of f.\na blank behind:"]),
         ("  // Of f.\nint f(int n);\n// Of none.", ["Of f."]),
         ("// of f */\nint f(int n);", [""]),
         ("/* @param n */ \n\n// clang-format off\nint f(int n);", ["@param n\n\nclang-format off"]),
@@ -980,6 +981,13 @@ def test_packing_by_an_operator_in_a_header_without_directives(build):
     int of(pair p)"""
     module = build(text + ";", text + " { return p.b; }")
     assert module._ffi.sizeof("pair") == 5 and module.of((b"a", 7)) == 7
+
+
+def test_rows_of_a_number_of_values(build):
+    text = "double last(int n, const double points[n][3])"
+    module = build(text + ";", text + " { return points[n - 1][2]; }")
+    assert module.last(2, [[1, 2, 3], [4, 5, 6]]) == 6
+    assert module.last(2, np.arange(6.0).reshape(2, 3)) == 5
 
 
 def test_rows_that_are_as_long_as_a_parameter_says(build):
