@@ -483,7 +483,8 @@ int size_of(int which) {
 def test_packing_that_ends_goes_back_to_the_one_around_it(build):
     header = (
         "#pragma pack(push, 1)\nstruct a { char c; int n; };\n#pragma pack(push, 2)\nstruct b { char c; int n; };\n"
-        "#pragma pack(pop)\nstruct c { char c; int n; };\n#pragma pack(pop)\nstruct d { char c; int n; };\n"
+        "#pragma pack(pop)\n#pragma pack(push)\nstruct c { char c; int n; };\n"
+        "#pragma pack(pop)\n#pragma pack(pop)\nstruct d { char c; int n; };\n"
         "struct __attribute__ ( ( packed ) ) e { char c; int n; };\n"
         "int sum(struct a a, struct b b, struct c c, struct d d, struct e e);\n"
     )
@@ -817,10 +818,10 @@ def test_enumerators_that_are_macros_of_themselves_too(build):
 
 
 ENUMS = {
-    "enum few { A, B = 5 }": (0, 2**32 - 1),
-    "typedef enum { C = -1, D } few": (-(2**31), 2**31 - 1),
-    "enum few { E = 1, F = 1L << 40 }": (0, 2**64 - 1),
-    "typedef enum { G = -(1L << 40), H } few": (-(2**63), 2**63 - 1),
+    "enum few { A, B = 0xFFFFFFFF }": (0, 2**32 - 1),
+    "typedef enum { C = -2147483647 - 1, D = 2147483647 } few": (-(2**31), 2**31 - 1),
+    "enum few { E = 1, F = 1L << 32 }": (0, 2**64 - 1),
+    "typedef enum { G = -1, H = 1L << 31 } few": (-(2**63), 2**63 - 1),
 }
 
 
