@@ -217,6 +217,10 @@ def test_constraints_that_hold(module):
     integers = [t.long() for t in good()]
     assert module.shapes(*integers) == 1
     assert module.shapes(*[module._ffi.NULL] * 4) == 0  # C itself must look at those
+    empty = [t[:, :0] for t in good()]  # their strides do not matter
+    assert empty[0].is_contiguous() and empty[0].stride() == (12, 3, 1)
+    b, d = torch.zeros(0, 5), torch.zeros(2, 0, 5, 5).to(memory_format=torch.channels_last)
+    assert module.shapes(empty[0], b, empty[2], d) == 1
     a, b, c, d = good()
     assert module.shapes(module._ffi.NULL, b, c, d) == 0  # nothing to compare b and c with
     with pytest.raises(ValueError, match=r"expected the shape \(2, ..., N\) with N = 5 from 'b'"):

@@ -281,6 +281,7 @@ def test_parameter_names(text, name):
         ("int f(int x); /* Of f. */\nint g(int x);  // Of g.", ["Of f.", "Of g."]),
         ("/* Above. */\n/* beside */ int f(int x);", ["Above."]),
         ("/* Long,\n * of f, \n *x of it. */ int f(int x);\n", ["Long,\nof f,\n*x of it."]),
+        ("/* Of f.\n   a blank behind: */ \nint f(int n);", ["Of f.\na blank behind:"]),
         ("  // Of f.\nint f(int n);\n// Of none.", ["Of f."]),
         ("// of f */\nint f(int n);", [""]),
         ("/* @param n */ \n\n// clang-format off\nint f(int n);", ["@param n\n\nclang-format off"]),
@@ -453,7 +454,8 @@ int size_of(int which) {
 def test_packing_that_ends_goes_back_to_the_one_around_it(build):
     header = (
         "#pragma pack(push, 1)\nstruct a { char c; int n; };\n#pragma pack(push, 2)\nstruct b { char c; int n; };\n"
-        "#pragma pack(pop)\nstruct c { char c; int n; };\n#pragma pack(pop)\nstruct d { char c; int n; };\n"
+        "#pragma pack(pop)\n#pragma pack(push)\nstruct c { char c; int n; };\n"
+        "#pragma pack(pop)\n#pragma pack(pop)\nstruct d { char c; int n; };\n"
         "struct __attribute__ ( ( packed ) ) e { char c; int n; };\n"
         "int sum(struct a a, struct b b, struct c c, struct d d, struct e e);\n"
     )
@@ -787,10 +789,10 @@ def test_enumerators_that_are_macros_of_themselves_too(build):
 
 
 ENUMS = {
-    "enum few { A, B = 5 }": (0, 2**32 - 1),
-    "typedef enum { C = -1, D } few": (-(2**31), 2**31 - 1),
-    "enum few { E = 1, F = 1L << 40 }": (0, 2**64 - 1),
-    "typedef enum { G = -(1L << 40), H } few": (-(2**63), 2**63 - 1),
+    "enum few { A, B = 0xFFFFFFFF }": (0, 2**32 - 1),
+    "typedef enum { C = -2147483647 - 1, D = 2147483647 } few": (-(2**31), 2**31 - 1),
+    "enum few { E = 1, F = 1L << 32 }": (0, 2**64 - 1),
+    "typedef enum { G = -1, H = 1L << 31 } few": (-(2**63), 2**63 - 1),
 }
 
 
@@ -942,6 +944,13 @@ def test_packing_by_an_operator_in_a_header_without_directives(build):
     int of(pair p)"""
     module = build(text + ";", text + " { return p.b; }")
     assert module._ffi.sizeof("pair") == 5 and module.of((b"a", 7)) == 7
+
+
+def test_rows_of_a_number_of_values(build):
+    text = "double last(int n, const double points[n][3])"
+    module = build(text + ";", text + " { return points[n - 1][2]; }")
+    assert module.last(2, [[1, 2, 3], [4, 5, 6]]) == 6
+    assert module.last(2, np.arange(6.0).reshape(2, 3)) == 5
 
 
 def test_rows_that_are_as_long_as_a_parameter_says(build):

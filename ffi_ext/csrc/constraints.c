@@ -157,13 +157,14 @@ static int shape_fits(const ffi_constraint *k, const ffi_seen *t, ffi_sizes *siz
  * do not count. */
 static int lies_dense(const ffi_seen *t, const signed char *order) {
   int64_t expected = 1;
+  int dense = 1;
   for (int i = 0; i < t->ndim; i++) {
     const int axis = order ? order[i] : t->ndim - 1 - i;
-    if (t->shape[axis] == 0) return 1;
-    if (t->shape[axis] != 1 && t->stride[axis] != expected) return 0;
-    expected *= t->shape[axis];
+    if (t->shape[axis] == 0) return 1; /* no element lies in a wrong place */
+    dense = dense && (t->shape[axis] == 1 || t->stride[axis] == expected);
+    if (dense) expected *= t->shape[axis];
   }
-  return 1;
+  return dense;
 }
 
 static int layout_fits(int layout, const ffi_seen *t) {

@@ -68,6 +68,6 @@ def _with_values_of_the_compiler(match: re.Match[str]) -> str:
     """An enum's enumerators: `A = ...` where cffi is to ask the compiler."""
     items = []
     for item in ctext.cut(match[2]):
-        name, equals, value = item.partition("=")
-        items.append(item if not equals or _is_computed(value) else f"{name}= ...")
+        name, _, value = item.partition("=")
+        items.append(item if _is_computed(value) else f"{name}= ...")
     return match[1] + ",".join(items)
