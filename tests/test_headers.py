@@ -1154,3 +1154,34 @@ def test_a_name_for_an_enum_behind_it(build):
     header = "enum hue { RED, BLUE = 3 };\ntypedef enum hue hue;\nhue same(hue of);\n"
     module = build(header, header + "hue same(hue of) { return of; }\n")
     assert module.same(module.BLUE) == 3
+
+
+def test_functions_are_those_that_cffi_declares(tmp_path):
+    """Whose parser reads the types of most of them once."""
+    types = (
+        "typedef void nothing; typedef struct own own_t; struct pair { int a, b; }; enum e { ONE, TWO };\n"
+        "typedef int array_t[3]; typedef int function_t(int n); typedef int (*pointer_t)(int n);\n"
+    )
+    functions = (
+        "void none(void); void unsaid(); nothing of_nothing(nothing); const char *text(const char *, unsigned);\n"
+        "unsigned long long wide(unsigned long long a, long long unsigned b, short *const *c, char **d);\n"
+        "struct pair paired(struct pair a, struct pair *b, const struct unknown *c, enum e d, own_t *e);\n"
+        "void decayed(array_t a, function_t b, pointer_t c, int d[3], int (*e)[4], void (*f)(void));\n"
+        "void same_names(int a, int *a2); int again(int a, int *a2); int sum(int count, ...); void *pointer(void *v);\n"
+        "pointer_t returned(int); const int constant(const int n, volatile int *v); _Bool b(_Bool b);\n"
+    )
+    (tmp_path / "k.h").write_text(types + functions)
+    theirs = cffi.FFI()
+    theirs.cdef(types + functions)
+    at = str(tmp_path / "build.py")
+    ours = create_extension("k", "k.h", [], relative_to=at, verbose=False)
+
+    def declared(ffi):
+        found = ffi._parser._declarations.items()
+        return {
+            name: (tp.result.get_c_name(), [a.get_c_name() for a in tp.args], tp.ellipsis)
+            for name, (tp, _) in found
+            if name.startswith("function ")
+        }
+
+    assert declared(ours) == declared(theirs) and len(declared(ours)) == 14

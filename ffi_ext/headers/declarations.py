@@ -145,13 +145,42 @@ def _forget(ffi: cffi.FFI) -> None:
     ffi.__init__()  # type: ignore[misc]
 
 
+# A function whose types are words and *, as nearly all are: what it returns, its name, and its parameters.
+_PLAIN = re.compile(r"([\w\s*]*[\s*])(\w+)\s*\(([\w\s*,]*)\);")
+_OF_TYPES = "ffi_ext_types"
+
+
 def _declare(ffi: cffi.FFI, kept: Sequence[Statement], constants: Sequence[str]) -> None:
-    """Declares to `ffi` the statements, and the lines for macros that are constants."""
+    """Declares to `ffi` the statements, and the lines for macros that are constants.
+
+    cffi's parser takes most of the time that a header is read in, and a thousand functions have some dozen parameters
+    that differ: it reads these once, as those of one function, and the others are declared from what it made of them.
+    """
+    from cffi import model
+
     lines = [(False, types.TH_TYPEDEFS), *((False, line) for line in constants)]
-    lines += [(statement.packed, statement.declaration) for statement in kept]
+    plain: list[tuple[str, str, list[str]]] = []
+    for statement in kept:
+        match = statement.kind == FUNCTION and _PLAIN.fullmatch(statement.declaration)
+        texts = [text.strip() for text in match[3].split(",")] if match else []
+        texts = [] if texts in ([""], ["void"]) else texts
+        if match and {"", "void"}.isdisjoint(texts):
+            plain.append((match[2], match[1].strip(), texts))
+        else:
+            lines.append((statement.packed, statement.declaration))
+    each = dict.fromkeys(text for _, result, texts in plain for text in (result, *texts))
+    each.pop("void", None)
+    lines.append((False, f"void {_OF_TYPES}({', '.join(['int', *each])});"))
     try:
         for packed, group in itertools.groupby(lines, lambda line: line[0]):
             ffi.cdef("\n".join(text for _, text in group), packed=packed)
+        parser = ffi._parser  # type: ignore[attr-defined]
+        _, *found = parser._declarations.pop(f"function {_OF_TYPES}")[0].args
+        of_text = dict(zip(each, found, strict=True), void=model.void_type)
+        for name, result, texts in plain:
+            arguments = tuple(tp for text in texts if (tp := of_text[text]) is not model.void_type)
+            function = model.FunctionPtrType(arguments, of_text[result], False)
+            parser._declare(f"function {name}", function)
     except header_errors.of_cffi() as error:
         raise header_errors.unreadable(kept, constants, error) from None
 

@@ -128,9 +128,11 @@ def roi_pool(
     pooled = [x[:0].sum((2, 3), keepdim=True).expand(0, -1, *size)]
     for image, (x1, y1, x2, y2) in zip(rois[:, 0].long().tolist(), corners.tolist(), strict=True):
         bins = []
+        planes = x[image]  # backward fills a tensor as large as what is cut: not x for every bin
         for top, bottom in _bin_edges(y1, y2, size[0], x.shape[2], x):
+            rows = planes[:, top:bottom]
             for left, right in _bin_edges(x1, x2, size[1], x.shape[3], x):
-                pixels = x[image, :, top:bottom, left:right].flatten(1)
+                pixels = rows[:, :, left:right].flatten(1)
                 empty = pixels.shape[1] == 0
                 bins.append(x.new_zeros(x.shape[1]) if empty else pixels.max(1).values)
         pooled.append(torch.stack(bins, 1).view(1, x.shape[1], *size))
