@@ -616,13 +616,18 @@ def test_doctor_tells_scripts_whose_nvcc_run_cannot_reach(tmp_path, capsys, monk
         f"NVCC := /usr/local/cuda-8.0/bin/nvcc\nk.o:\n\t$(NVCC){line}"
     )
     (tmp_path / "make.sh").write_text(f"CUDA_PATH=/usr/local/cuda\n${{CUDA_PATH}}/bin/nvcc{line}")
+    (tmp_path / "rules.mk").write_text(f"main:\n\t/opt/cuda/bin/nvcc{line}\tpython build.py\n")
+    (tmp_path / "stops.sh").write_text(f"set -ex\n/opt/cuda/bin/nvcc{line}python build.py\n")
     (tmp_path / "other.sh").write_text(f"# /usr/local/cuda/bin/nvcc\nnvcc{line}")
     cli.main(["doctor", str(tmp_path), "--json"])
     report = json.loads(capsys.readouterr().out)
     gone = "architectures 52 are gone from this nvcc"
-    assert report["problems"] == [
+    stops = "which it calls as /opt/cuda/bin/nvcc: it stops at that line; run the build script alone, which makes the objects itself"
+    assert sorted(report["problems"]) == [
         f"Makefile: {gone}, which it calls as /usr/local/cuda-8.0/bin/nvcc: `ffi-ext run -- make NVCC=nvcc` leaves "
-        "them out"
+        "them out",
+        f"rules.mk: {gone}, {stops}",
+        f"stops.sh: {gone}, {stops}",
     ]
     called, alone = (note for note in report["notes"] if gone in note)
     assert called.startswith(f"make.sh: {gone}, which it calls as ${{CUDA_PATH}}/bin/nvcc: ")

@@ -83,6 +83,11 @@ def _architectures(folder: Path, report: Report) -> None:
                 f"{said}, which it calls as {by_path[2]}: "
                 f"`ffi-ext run -- make {by_path[1]}=nvcc` leaves them out"
             )
+        elif path.suffix != ".sh" or re.search(r"^\s*set\s+-\w*e", text, re.M):
+            report.problems.append(
+                f"{said}, which it calls as {by_path[2]}: it stops at that line; run the build script alone, which "
+                "makes the objects itself"
+            )
         else:
             report.notes.append(
                 f"{said}, which it calls as {by_path[2]}: that line fails, and the build "

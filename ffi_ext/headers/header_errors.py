@@ -81,6 +81,9 @@ def _hint(text: str, reason: str, kept: Sequence[Statement]) -> str:
     if no_function or "Missing type" in reason:  # the type of the result is unknown
         words = re.findall(r"\b(?!const\b|extern\b|typedef\b)\w+", text)[:1]
     unknown = next((word for word in words if word not in known), "")
+    if of_all := re.fullmatch("(THC?)(Tensor|Storage)", unknown):
+        typed = ("THFloat" if of_all[1] == "TH" else "THCuda") + of_all[2]
+        return f"hint: {unknown} was PyTorch 0.4.1's for all element types: write {typed}, or another that has one"
     near = difflib.get_close_matches(unknown, known, n=1, cutoff=0.75)
     if near:
         return f"hint: {unknown} is an unknown type; did you mean {near[0]}?"
