@@ -264,8 +264,9 @@ def _raise_in_text(error: BuildError, texts: dict[str, str]) -> NoReturn:
         if found is None:
             continue
         number = int(found[1])
-        linecache.cache[file] = (len(text), None, text.splitlines(keepends=True), file)
-        code = compile("\n" * (number - 1) + "raise error", file, "exec")
+        shown = f"<{file}>"  # no file: coverage and the like do not look for one
+        linecache.cache[shown] = (len(text), None, text.splitlines(keepends=True), shown)
+        code = compile("\n" * (number - 1) + "raise error", shown, "exec")
         error.__traceback__ = None  # the builder's own frames say nothing about the text
         exec(code, {"error": error})  # a frame at that line; notebooks and debuggers show it, too
     raise error
