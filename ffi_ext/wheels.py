@@ -112,7 +112,7 @@ def _own_files(table: dict[str, Any]) -> list[str]:
     folders = [os.path.join(root, folder) for folder in listed(table.get("include_dirs", []))]
     headers = []
     for header in listed(table["headers"]):
-        places = [Path(folder, header) for folder in (root, *folders)]
+        places = [Path(folder, header) for folder in (str(root), *folders)]
         headers += [place for place in places if place.is_file()][:1]
     sources = [Path(root, source) for source in listed(table.get("sources", []))]
     read = {*included.texts([*headers, *sources], folders)} - {*sources}
@@ -121,6 +121,23 @@ def _own_files(table: dict[str, Any]) -> list[str]:
 
 def listed(value: Any) -> list[str]:
     return [value] if isinstance(value, str) else list(value)
+
+
+def _build(table: dict[str, Any], base: Path, place: Path) -> None:
+    """Builds an extension of the project in this directory below `base`; `place` is its package in the project."""
+    from ffi_ext import extension
+    from ffi_ext.extension_arguments import absolute, refusals_of
+
+    name = table["name"]
+    where = f"pyproject.toml: [[tool.ffi-ext.extension]] {name!r}"
+    if (module := place.with_suffix(".py")).exists():
+        raise ValueError(
+            f"{where}: the build makes a package of that name, which would hide your module {module}: take another "
+            f"name, such as '{name.rpartition('.')[0]}._C'"
+        )
+    with refusals_of(where):
+        extension.refuse_to_replace(place / "__init__.py", name)
+        extension.of_table(absolute(table), base, place.absolute()).build()
 
 
 def _command(base: Any) -> Any:
@@ -134,18 +151,14 @@ def _command(base: Any) -> Any:
             if table is None:
                 super().build_extension(ext)
             else:
-                from ffi_ext import extension
-                from ffi_ext.extension_arguments import absolute
-
-                place = Path(self.get_finalized_command("build_py").get_package_dir(table["name"]))
-                extension.refuse_to_replace(place / "__init__.py", table["name"])
-                folder = Path(self.build_lib).absolute()
+                name = table["name"]
+                place = Path(self.get_finalized_command("build_py").get_package_dir(name))
                 try:
-                    extension.of_table(absolute(table), folder, place.absolute()).build()
+                    _build(table, Path(self.build_lib).absolute(), place)
                 except BuildError as error:
                     if not table.get("optional"):
                         raise
-                    self.warn(f"{table['name']} is optional, and is left out: {error}")
+                    self.warn(f"{name} is optional, and is left out: {error}")
 
         def get_ext_filename(self, fullname: str) -> str:
             from ffi_ext import toolchain

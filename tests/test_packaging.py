@@ -446,16 +446,30 @@ def test_namespace_packages_stay_namespaces(tmp_path, monkeypatch):
     assert importlib.import_module("space").__file__ is None
 
 
-def test_a_package_of_somebodys_own_stays_in_the_source_tree(tmp_path, monkeypatch):
-    own = tmp_path / "src" / "my_ops" / "kernels" / "__init__.py"
+@pytest.mark.parametrize(
+    ("file", "said"),
+    [
+        ("kernels/__init__.py", "would replace src/my_ops/kernels/__init__.py"),
+        ("kernels.py", r"would hide your module src/my_ops/kernels\.py: .*'my_ops\._C'"),
+    ],
+)
+def test_a_package_or_module_of_somebodys_own_stays(file, said, tmp_path, monkeypatch):
+    own = tmp_path / "src" / "my_ops" / file
     own.parent.mkdir(parents=True)
     own.write_text("PRECIOUS = 42\n")
     options = {"package_dir": {"": "src"}}
     distribution = distribution_of(tmp_path, monkeypatch, "my_ops.kernels", **options)
     distribution.get_command_obj("build_ext").inplace = True
-    with pytest.raises(ValueError, match="would replace src/my_ops/kernels/__init__.py"):
+    with pytest.raises(ValueError, match=said):
         distribution.run_command("build_ext")
     assert own.read_text() == "PRECIOUS = 42\n"
+
+
+def test_what_a_table_must_not_have_is_told_of_the_table(tmp_path, monkeypatch):
+    distribution = distribution_of(tmp_path, monkeypatch, "pkg.one", table="header_dirs = []\n")
+    said = r"pyproject\.toml: \[\[tool\.ffi-ext\.extension\]\] 'pkg\.one' got an unknown .*'header_dirs'"
+    with pytest.raises(TypeError, match=said):
+        distribution.run_command("build_ext")
 
 
 def test_c_on_pythons_headers_is_for_one_free_threaded_python(monkeypatch):
