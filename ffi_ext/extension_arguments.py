@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import contextlib
 import difflib
 import glob
 import keyword
 import os
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, TypeGuard
@@ -99,6 +100,17 @@ def checked(
         bool(_flag("package", package)),
         options_of(keywords, name.base),
     )
+
+
+@contextlib.contextmanager
+def refusals_of(giver: str) -> Iterator[None]:
+    """Refusals of create_extension() name what the user has given the arguments to."""
+    try:
+        yield
+    except (TypeError, ValueError, FileNotFoundError) as error:
+        if type(error) not in (TypeError, ValueError, FileNotFoundError):
+            raise  # a kind of them that is not made of a text alone
+        raise type(error)(str(error).replace("create_extension()", giver, 1)) from None
 
 
 def base_of(relative_to: object) -> Path:

@@ -17,7 +17,7 @@ from typing import Any, NoReturn
 from ffi_ext import cache, toolchain
 from ffi_ext.errors import BuildError, HeaderError
 from ffi_ext.extension import add_directories, build_and_keep
-from ffi_ext.extension_arguments import absolute, options_of
+from ffi_ext.extension_arguments import absolute, options_of, refusals_of
 from ffi_ext.headers import definitions, preprocess
 
 _serial = itertools.count()
@@ -88,19 +88,8 @@ def _build(caller: str, name: str, folder: Path, **arguments: Any) -> None:
         raise TypeError(
             f"{caller}() got an unknown keyword argument 'relative_to'; relative paths start at the current directory"
         )
-    with _refusals_of(caller):
+    with refusals_of(f"{caller}()"):
         build_and_keep(name, folder / "generated.json", relative_to=place, **arguments)
-
-
-@contextlib.contextmanager
-def _refusals_of(caller: str) -> Iterator[None]:
-    """Refusals of create_extension() name the function that the user has called."""
-    try:
-        yield
-    except (TypeError, ValueError, FileNotFoundError) as error:
-        if type(error) not in (TypeError, ValueError, FileNotFoundError):
-            raise  # a kind of them that is not made of a text alone
-        raise type(error)(str(error).replace("create_extension()", f"{caller}()", 1)) from None
 
 
 def load(
@@ -227,7 +216,7 @@ def _exported(
     """The prototypes of what `c_source` defines, where #if leaves it."""
     cxx, answer = kwargs.get("language") == "c++", None
     if definitions.has_conditions(c_source):
-        with _refusals_of("load_inline"):
+        with refusals_of("load_inline()"):
             options = options_of(kwargs, place.parent)
         add_directories(options, with_cuda)
         asking = place.with_suffix(".cpp" if cxx else ".c")
@@ -267,8 +256,9 @@ def _raise_in_text(error: BuildError, texts: dict[str, str]) -> NoReturn:
         if found is None:
             continue
         number = int(found[1])
-        linecache.cache[file] = (len(text), None, text.splitlines(keepends=True), file)
-        code = compile("\n" * (number - 1) + "raise error", file, "exec")
+        shown = f"<{file}>"  # no file: coverage and the like do not look for one
+        linecache.cache[shown] = (len(text), None, text.splitlines(keepends=True), shown)
+        code = compile("\n" * (number - 1) + "raise error", shown, "exec")
         error.__traceback__ = None  # the builder's own frames say nothing about the text
         exec(code, {"error": error})  # a frame at that line; notebooks and debuggers show it, too
     raise error

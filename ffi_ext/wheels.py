@@ -112,7 +112,7 @@ def _own_files(table: dict[str, Any]) -> list[str]:
     folders = [os.path.join(root, folder) for folder in listed(table.get("include_dirs", []))]
     headers = []
     for header in listed(table["headers"]):
-        places = [Path(folder, header) for folder in (root, *folders)]
+        places = [Path(folder, header) for folder in (str(root), *folders)]
         headers += [place for place in places if place.is_file()][:1]
     sources = [Path(root, source) for source in listed(table.get("sources", []))]
     read = {*included.texts([*headers, *sources], folders)} - {*sources}
@@ -123,7 +123,7 @@ def listed(value: Any) -> list[str]:
     return [value] if isinstance(value, str) else list(value)
 
 
-def _refuse_to_hide(name: str, build_py: Any) -> None:
+def _refuse_to_empty(name: str, build_py: Any) -> None:
     """The packages above an extension: the build would write an empty __init__.py for one that the wheel lacks."""
     package = name.rpartition(".")[0]
     while package:
@@ -134,6 +134,22 @@ def _refuse_to_hide(name: str, build_py: Any) -> None:
                 f"{package!r} to the packages of [tool.setuptools], which lists each one"
             )
         package = package.rpartition(".")[0]
+
+
+def _build(table: dict[str, Any], base: Path, build_py: Any) -> None:
+    """Builds an extension of the project in this directory below `base`."""
+    from ffi_ext import extension
+    from ffi_ext.extension_arguments import absolute, refusals_of
+
+    name = table["name"]
+    place = Path(build_py.get_package_dir(name))
+    where = f"pyproject.toml: [[tool.ffi-ext.extension]] {name!r}"
+    if hidden := extension.hidden_by(place, name):
+        raise ValueError(f"{where}: {hidden}")
+    _refuse_to_empty(name, build_py)
+    with refusals_of(where):
+        extension.refuse_to_replace(place / "__init__.py", name)
+        extension.of_table(absolute(table), base, place.absolute()).build()
 
 
 _BuildExt: Any = object  # setuptools' build_ext, or the project's own: see finalize()
@@ -149,16 +165,9 @@ class _BuildsOurs(_BuildExt):  # type: ignore[misc]
         if table is None:
             super().build_extension(ext)
             return
-        from ffi_ext import extension
-        from ffi_ext.extension_arguments import absolute
-
         build_py = self.get_finalized_command("build_py")
-        place = Path(build_py.get_package_dir(table["name"]))
-        extension.refuse_to_replace(place / "__init__.py", table["name"])
-        _refuse_to_hide(table["name"], build_py)
-        folder = Path(self.build_lib).absolute()
         try:
-            extension.of_table(absolute(table), folder, place.absolute()).build()
+            _build(table, Path(self.build_lib).absolute(), build_py)
         except BuildError as error:
             if not table.get("optional"):
                 raise

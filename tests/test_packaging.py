@@ -458,16 +458,30 @@ def test_a_package_above_that_the_wheel_lacks(tmp_path, monkeypatch):
     assert not (tmp_path / "build").exists()
 
 
-def test_a_package_of_somebodys_own_stays_in_the_source_tree(tmp_path, monkeypatch):
-    own = tmp_path / "src" / "my_ops" / "kernels" / "__init__.py"
+@pytest.mark.parametrize(
+    ("file", "said"),
+    [
+        ("kernels/__init__.py", "would replace src/my_ops/kernels/__init__.py"),
+        ("kernels.py", r"would find the folder kernels, and never src/my_ops/kernels\.py: .*'my_ops\._kernels'"),
+    ],
+)
+def test_a_package_or_module_of_somebodys_own_stays(file, said, tmp_path, monkeypatch):
+    own = tmp_path / "src" / "my_ops" / file
     own.parent.mkdir(parents=True)
     own.write_text("PRECIOUS = 42\n")
     options = {"package_dir": {"": "src"}}
     distribution = distribution_of(tmp_path, monkeypatch, "my_ops.kernels", **options)
     distribution.get_command_obj("build_ext").inplace = True
-    with pytest.raises(ValueError, match="would replace src/my_ops/kernels/__init__.py"):
+    with pytest.raises(ValueError, match=said):
         distribution.run_command("build_ext")
     assert own.read_text() == "PRECIOUS = 42\n"
+
+
+def test_what_a_table_must_not_have_is_told_of_the_table(tmp_path, monkeypatch):
+    distribution = distribution_of(tmp_path, monkeypatch, "pkg.one", table="header_dirs = []\n")
+    said = r"pyproject\.toml: \[\[tool\.ffi-ext\.extension\]\] 'pkg\.one' got an unknown .*'header_dirs'"
+    with pytest.raises(TypeError, match=said):
+        distribution.run_command("build_ext")
 
 
 def test_c_on_pythons_headers_is_for_one_free_threaded_python(monkeypatch):
