@@ -125,7 +125,7 @@ def _build(table: dict[str, Any], base: Path) -> None:
     extension.of_table(absolute(table), base).build()
 
 
-def _refuse_to_hide(name: str, build_py: Any) -> None:
+def _refuse_to_empty(name: str, build_py: Any) -> None:
     """The packages above an extension: the build would write an empty __init__.py for one that the wheel lacks."""
     package = name.rpartition(".")[0]
     while package:
@@ -154,7 +154,11 @@ def _command(base: Any) -> Any:
                 build_py = self.get_finalized_command("build_py")
                 place = build_py.get_package_dir(table["name"])
                 extension.refuse_to_replace(Path(place, "__init__.py"), table["name"])
-                _refuse_to_hide(table["name"], build_py)
+                if hidden := extension.hidden_by(Path(place), table["name"]):
+                    raise ValueError(
+                        f"pyproject.toml: [[tool.ffi-ext.extension]] {table['name']!r}: {hidden}"
+                    )
+                _refuse_to_empty(table["name"], build_py)
                 try:
                     _build(table, Path(self.build_lib).absolute())
                 except BuildError as error:

@@ -6,6 +6,7 @@ import importlib
 import os
 import subprocess
 import sys
+import warnings
 from pathlib import Path
 
 import cffi
@@ -353,6 +354,17 @@ def test_what_the_package_has():
     assert set(ffi_ext.__all__) <= set(dir(ffi_ext))
     with pytest.raises(AttributeError, match="no attribute 'lod': it has .*load_inline"):
         ffi_ext.lod  # noqa: B018
+
+
+def test_a_module_of_the_packages_name_is_not_hidden_in_silence(project, monkeypatch):
+    (project / "sub").mkdir()
+    (project / "sub" / "fast.py").touch()
+    with pytest.warns(UserWarning, match=r"importing sub.fast .* never .*fast.py: .* 'sub._fast'"):
+        create(project, "sub.fast")
+    monkeypatch.setattr(sys.modules["__main__"], "__file__", str(project / "sub" / "fast.py"))
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        create(project, "sub.fast")  # its build script
 
 
 @pytest.mark.parametrize("package", [False, True])

@@ -416,6 +416,14 @@ def test_a_package_above_that_the_wheel_lacks(tmp_path, monkeypatch):
     assert not (tmp_path / "build").exists()
 
 
+def test_a_module_beside_an_extension_of_its_name(tmp_path, monkeypatch):
+    (tmp_path / "pkg").mkdir()
+    (tmp_path / "pkg" / "one.py").touch()
+    distribution = distribution_of(tmp_path, monkeypatch, "pkg.one", packages=["pkg"])
+    with pytest.raises(ValueError, match=r"importing pkg.one .* never pkg/one.py: .* 'pkg._one'"):
+        distribution.run_command("build_ext")
+
+
 def test_a_package_of_somebodys_own_stays_in_the_source_tree(tmp_path, monkeypatch):
     own = tmp_path / "src" / "my_ops" / "kernels" / "__init__.py"
     own.parent.mkdir(parents=True)
