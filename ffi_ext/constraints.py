@@ -126,6 +126,18 @@ def in_comment(
     return found
 
 
+def refuse_parameters_as_sizes(found: dict[int, Constraint], names: Sequence[str]) -> None:
+    """`(n, 3)` beside an `int n` reads as if the two were compared."""
+    for index, constraint in found.items():
+        for place, size in enumerate(constraint.shape or ()):
+            if size in names:
+                name = names[index]
+                raise ConstraintError(
+                    f"@param {name} [... {size} ...]: {size} is a parameter, and no shape is compared with one: give "
+                    f"the size another name, and compare in C, as by FFI_CHECK({name}->shape[{place}] == {size}, ...)"
+                )
+
+
 def _is_constraint(text: str, earlier: Sequence[str]) -> bool:
     """Whether a second pair of brackets was meant to be read, too."""
     try:

@@ -240,7 +240,9 @@ def _exported(
 def _of_c_source(name: str, text: str, cxx: bool) -> str:
     """A prototype of `c_source` that cannot be read: the header that it stands in is no file of the user's."""
     text = re.sub(rf"^{name}\.h:\d+: ", f"{name} (c_source): ", text)
-    of_types = re.search("cannot parse|declares none|value of '(?!ffi_ext_|TH).* no header has", text)
+    of_types = re.search(
+        "cannot parse|declares none|value of '(?!ffi_ext_|TH).* no header has", text
+    )
     if not of_types or "did you mean" in text:
         return text
     hint = (

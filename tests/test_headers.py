@@ -166,7 +166,9 @@ def test_a_real_header(module, tmp_path):
         (b"text", "new('char[]', value)"),
         ("text", "new('char[]', value.encode())"),
     ):
-        text = rf"formatted\(\): argument 2 passed in the variadic part.*module._ffi.{re.escape(made)}"
+        text = (
+            rf"formatted\(\): argument 2 passed in the variadic part.*module._ffi.{re.escape(made)}"
+        )
         with pytest.raises(TypeError, match=text):
             module.formatted(b"%d", value)
     assert module.flags() == 2**32 - 1

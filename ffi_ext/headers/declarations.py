@@ -302,10 +302,13 @@ def _constrained(statement: Statement, parameters: tuple[Parameter, ...]) -> tup
         return parameters
     names = [parameter.name for parameter in parameters]
     tensors = [types.is_tensor(parameter.code) for parameter in parameters]
+    is_new = any(parameter.code in types.ARRAY_CODES for parameter in parameters)
     try:
         found = constraints.in_comment(statement.comment, names, tensors)
+        if is_new:
+            constraints.refuse_parameters_as_sizes(found, names)
     except constraints.ConstraintError as error:
-        if any(parameter.code in types.ARRAY_CODES for parameter in parameters):
+        if is_new:
             raise HeaderError(f"{statement.where}: {error}") from None
         return parameters  # documentation of code that is older than constraints
     return tuple(
