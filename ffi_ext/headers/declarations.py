@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import itertools
 import re
+import warnings
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -98,6 +99,14 @@ def _declare_all(
     def of_library(statement: Statement) -> bool:
         return statements.file_of(statement.where) in of_libraries
 
+    for statement in left_out:
+        half = re.search(r"\b(?:_Float16|__bf16|__fp16)\b", statement.declaration)
+        if half and statement.kind == FUNCTION and not of_library(statement):
+            warnings.warn(
+                f"{statement.name}() is left out, since Python has no {half[0]}: take a tensor as a "
+                f"const {types.ARRAY} *, whose data C may cast",
+                stacklevel=2,
+            )
     kept = [s for s in kept if not _is_opaque_variable(ffi, s, of_library(s))]
     kept = [_with_parameters(ffi, s) for s in kept if not _is_nameless(ffi, s)]
     for statement in kept:
