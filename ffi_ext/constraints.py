@@ -196,6 +196,10 @@ def _dtypes(item: str) -> tuple[str, ...]:
                 raise ConstraintError(f"unknown item {word!r}; a shape is {shape[0]} alone")
             if word in _WORDS:
                 raise ConstraintError(f"{word} is an item of its own: write it behind a comma")
+            if re.fullmatch(r"[A-Z]\w?|\d+|_|\.\.\.", word):
+                raise ConstraintError(
+                    f"unknown word {word!r}; sizes stand in brackets of their own, (N, 3)"
+                )
             known = [*DTYPES, *GROUPS, *_WORDS]
             raise ConstraintError(f"unknown word {word!r}{_near(word, known)}")
         words += GROUPS.get(word, (word,))
