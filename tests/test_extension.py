@@ -111,6 +111,19 @@ def test_relative_to_is_a_file_and_a_directory_means_its_parent(project, monkeyp
     assert load("from_cwd").twice(4) == 8
 
 
+def test_a_reload_after_a_build_says_that_the_old_binary_stays(project):
+    create(project, "again").build()
+    module = load("again")
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        importlib.reload(module)
+    (project / "lib.c").write_text("int twice(int x) { return 3 * x; }\n")
+    create(project, "again").build()
+    with pytest.warns(UserWarning, match="again was built again .*: restart Python"):
+        importlib.reload(module)
+    assert module.twice(2) == 4
+
+
 def test_a_script_written_on_windows_may_have_backslashes_in_its_paths(project):
     (project / "src" / "inc").mkdir(parents=True)
     (project / "src" / "inc" / "deep.h").write_text("#define DEEP 100\n")
