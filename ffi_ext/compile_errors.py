@@ -88,6 +88,10 @@ _HINTS = (
         r"(?m)^ *\d+ \| .*(?:\b__(?:global|device)__\b|<<<|\b(?:block|thread)Idx\b)",
         "this is CUDA, which nvcc compiles: name the file .cu",
     ),
+    (
+        r"before '\.\.\.' token",
+        "the ... of cffi's cdef is no C: write what it stands for, or name the library's own header",
+    ),
     (r"unknown type name 'THC(?:uda|State)", "THC's types need with_cuda=True"),
     (
         r"(?:unknown type name|undeclared identifier) '(?:ffi_ext_|FFI_)"

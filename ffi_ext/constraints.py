@@ -126,6 +126,18 @@ def in_comment(
     return found
 
 
+def refuse_parameters_as_sizes(found: dict[int, Constraint], names: Sequence[str]) -> None:
+    """`(n, 3)` beside an `int n` reads as if the two were compared."""
+    for index, constraint in found.items():
+        for place, size in enumerate(constraint.shape or ()):
+            if size in names:
+                name = names[index]
+                raise ConstraintError(
+                    f"@param {name} [... {size} ...]: {size} is a parameter, and no shape is compared with one: give "
+                    f"the size another name, and compare in C, as by FFI_CHECK({name}->shape[{place}] == {size}, ...)"
+                )
+
+
 def _is_constraint(text: str, earlier: Sequence[str]) -> bool:
     """Whether a second pair of brackets was meant to be read, too."""
     try:
@@ -184,6 +196,10 @@ def _dtypes(item: str) -> tuple[str, ...]:
                 raise ConstraintError(f"unknown item {word!r}; a shape is {shape[0]} alone")
             if word in _WORDS:
                 raise ConstraintError(f"{word} is an item of its own: write it behind a comma")
+            if re.fullmatch(r"[A-Z]\w?|\d+|_|\.\.\.", word):
+                raise ConstraintError(
+                    f"unknown word {word!r}; sizes stand in brackets of their own, (N, 3)"
+                )
             known = [*DTYPES, *GROUPS, *_WORDS]
             raise ConstraintError(f"unknown word {word!r}{_near(word, known)}")
         words += GROUPS.get(word, (word,))

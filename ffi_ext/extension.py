@@ -80,6 +80,8 @@ def create_extension(
     """
     target = name_of(name, base_of(relative_to))
     refuse_to_replace(target.folder / "__init__.py", target.package)
+    if hidden := hidden_by(target.folder, target.package):
+        warnings.warn(f"create_extension() argument 'name': {hidden}", stacklevel=2)
     return _make(checked(target, headers, sources, verbose, with_cuda, package, **kwargs))
 
 
@@ -296,6 +298,19 @@ def refuse_to_replace(init: Path, package: str) -> None:
             f"create_extension() argument 'name': the build would replace {init}, which no build has written: "
             f"take another name, such as '{package}._C', or remove that file"
         )
+
+
+def hidden_by(folder: Path, package: str) -> str:
+    """Says which module nobody can import beside the package; a build script of its name nobody means to."""
+    module = folder.with_name(f"{folder.name}.py")
+    script = getattr(sys.modules["__main__"], "__file__", None) or ""
+    if not module.is_file() or os.path.abspath(script) == os.path.abspath(module):
+        return ""
+    name = package.rpartition(".")[2]
+    return (
+        f"importing {package} would find the folder {folder.name}, and never {module}: take another name, such as "
+        f"'{package[: -len(name)]}_{name}'"
+    )
 
 
 def _warn_of_nothing(given: Arguments) -> None:

@@ -209,7 +209,8 @@ def _near(path: Path) -> str | None:
     if not path.parent.is_dir():
         return None
     names = [entry.name for entry in os.scandir(path.parent) if entry.is_file()]
-    near = difflib.get_close_matches(path.name, names)
+    by_lower = {name.lower(): name for name in names}
+    near = [by_lower[name] for name in difflib.get_close_matches(path.name.lower(), by_lower)]
     near.sort(key=lambda name: Path(name).suffix.lower() != path.suffix.lower())
     below = sorted(path.parent.glob(f"*/{glob.escape(path.name)}"))
     return next(iter([*(str(found.relative_to(path.parent)) for found in below), *near]), None)

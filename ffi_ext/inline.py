@@ -206,6 +206,15 @@ def load_inline(
             if header_is_ours and isinstance(error, HeaderError):
                 cxx = kwargs.get("language") == "c++"
                 raise HeaderError(_of_c_source(name, str(error), cxx)) from None
+            unknown = re.search(r"unknown type name '(\w+)'", str(error))
+            if (
+                unknown
+                and re.search(rf"\b{unknown[1]}\b", header)
+                and f'"{name}.h"' not in c_source
+            ):
+                error.args = (
+                    f'{error}\nhint: #include "{name}.h" in c_source has the types of the argument header',
+                )
             _raise_in_text(error, {**shown, f"{name}.h": header})
         return _imported(name, folder)
 

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import sys
 import threading
+import warnings
 from collections.abc import Callable, Mapping, MutableMapping, Sequence
 from types import ModuleType
 from typing import Any
@@ -136,6 +138,7 @@ def bind(
     if binary is None:  # the folder was renamed or copied since it was built
         inside = [module for path, module in sys.modules.items() if path.startswith(f"{package}.")]
         binary = next(module for module in inside if getattr(module, "lib", None) is lib)
+    _warn_of_newer(binary, package)
     table = _runtime.bind(binary.__file__, package, binary, python_name)
     for name in functions:
         function, c_name = table.get(name), _c_name(lib, name)
@@ -154,6 +157,19 @@ def bind(
             namespace[name] = ffi.string(getattr(lib, c_name))
     if variables:  # only then: Python looks names up in modules with a __getattr__ the long way
         _let_live(namespace, frozenset(variables), frozenset(read_only))
+
+
+def _warn_of_newer(binary: ModuleType, package: str) -> None:
+    """A module that is reloaded keeps the binary that the process has, whatever was built since."""
+    with contextlib.suppress(OSError):
+        file = os.stat(binary.__file__ or "")
+        state = (file.st_ino, file.st_mtime_ns)
+        if vars(binary).setdefault("_state", state) != state:
+            warnings.warn(
+                f"{package} was built again since this process imported it, and stays as it was: restart Python, or "
+                "use ffi_ext.load(), which gives the new one",
+                stacklevel=3,
+            )
 
 
 def _let_live(

@@ -53,6 +53,7 @@ def test_the_whole_output_where_it_is_asked_for(setting, is_told, project, monke
         ("__global__ void k(int *p) { *p = 0; }\n", "name the file .cu"),
         ("#define __global__\n__global__ void k(int *p) { p[threadIdx.x] = 0; }\n", "the file .cu"),
         ("bool f(void);\n", "stdbool.h"),
+        ("struct s { int a; ...; };\n", "cffi's cdef is no C"),
         ("#include <vector>\n", r'this is C\+\+: pass language="c\+\+"'),
         ("template <class T> T g(T x) { return x; }\n", r"this is C\+\+"),
         ('extern "C" int g(void);\n', r"this is C\+\+"),

@@ -314,6 +314,8 @@ def test_sixteen_bits_round_as_torch_does(module):
         ("@param x [(N, ..., ...)]", "at most one ..."),
         ("@param x [(N, 1.5)]", "'1.5' is no size"),
         ("@param x [(N,,3)]", "'' is no size"),
+        ("@param x [float32, N, 3]", r"'N'; sizes stand in brackets of their own, \(N, 3\)"),
+        ("@param x [(n, 3)]", r"n is a parameter, and no shape is .*FFI_CHECK\(x->shape\[0\] == n"),
         (f"@param x [({', '.join(map(chr, range(97, 114)))})]", "a shape has at most 16 sizes"),
         ("@param x [float32, int8]", r"two items .* the dtype is; write float32\|float64"),
         ("@param x [cpu|float32]", "cpu is an item of its own: write it behind"),

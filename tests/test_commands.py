@@ -254,6 +254,12 @@ def test_build_of_what_a_makefile_has_built(project, capfd):
     assert capfd.readouterr().out == ""
 
 
+def test_build_says_its_own_name_for_what_is_missing(project, capfd):
+    (project / "lib.c").write_text('#include "elsewhere.h"\n')
+    assert cli.main(["build", "-q", "lib.h", "lib.c"]) == 1
+    assert capfd.readouterr().err.endswith("on the command line include_dirs is -I DIR\n")
+
+
 @pytest.mark.parametrize("added", ["\nmine = 1\n", "TABLE = dict(\n    one=1,\n)\n"])
 def test_clean_keeps_an_init_that_was_added_to(project, capfd, added):
     assert cli.main(["build", "-q", "lib.h", "lib.c"]) == 0

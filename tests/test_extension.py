@@ -6,6 +6,7 @@ import importlib
 import os
 import subprocess
 import sys
+import warnings
 from pathlib import Path
 
 import cffi
@@ -108,6 +109,19 @@ def test_relative_to_is_a_file_and_a_directory_means_its_parent(project, monkeyp
     monkeypatch.chdir(project)
     create_extension("from_cwd", ["lib.h"], ["lib.c"], verbose=False).build()
     assert load("from_cwd").twice(4) == 8
+
+
+def test_a_reload_after_a_build_says_that_the_old_binary_stays(project):
+    create(project, "again").build()
+    module = load("again")
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        importlib.reload(module)
+    (project / "lib.c").write_text("int twice(int x) { return 3 * x; }\n")
+    create(project, "again").build()
+    with pytest.warns(UserWarning, match="again was built again .*: restart Python"):
+        importlib.reload(module)
+    assert module.twice(2) == 4
 
 
 def test_a_script_written_on_windows_may_have_backslashes_in_its_paths(project):
@@ -313,7 +327,7 @@ WRONG = [
     (dict(headers=["lib.h", 3]), TypeError, "argument 'headers'.*int 3"),
     (dict(headers="lbi.h"), FileNotFoundError, "did you mean lib.h"),
     (dict(headers="own.h"), FileNotFoundError, "did you mean include/own.h"),
-    (dict(sources="lib.C"), FileNotFoundError, "did you mean lib.c"),
+    (dict(sources="LIB.C"), FileNotFoundError, "did you mean lib.c"),
     (dict(sources="nowhere/lib.c"), FileNotFoundError, "argument 'sources'.*does not exist"),
     (dict(sources=None), TypeError, "argument 'sources'"),
     (dict(sources="."), FileNotFoundError, r"is a directory in .* relative_to\)$"),
@@ -351,6 +365,17 @@ def test_what_the_package_has():
     assert set(ffi_ext.__all__) <= set(dir(ffi_ext))
     with pytest.raises(AttributeError, match="no attribute 'lod': it has .*load_inline"):
         ffi_ext.lod  # noqa: B018
+
+
+def test_a_module_of_the_packages_name_is_not_hidden_in_silence(project, monkeypatch):
+    (project / "sub").mkdir()
+    (project / "sub" / "fast.py").touch()
+    with pytest.warns(UserWarning, match=r"importing sub.fast .* never .*fast.py: .* 'sub._fast'"):
+        create(project, "sub.fast")
+    monkeypatch.setattr(sys.modules["__main__"], "__file__", str(project / "sub" / "fast.py"))
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        create(project, "sub.fast")  # its build script
 
 
 @pytest.mark.parametrize("package", [False, True])

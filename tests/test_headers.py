@@ -568,6 +568,16 @@ def test_functions_of_one_declaration(build):
     assert module.same.__doc__ == "int *same(int *p)\n\nBoth."
 
 
+def test_functions_that_take_a_half_are_told_of(tmp_path):
+    """A kernel on `_Float16 *` was not there, without a word."""
+    (tmp_path / "half.h").write_text("int f(int n, const _Float16 *x);\nint g(void);\n")
+    (tmp_path / "half.c").touch()
+    with pytest.warns(
+        UserWarning, match=r"f\(\) is left out, since Python has no _Float16: take a"
+    ):
+        create_extension("half", "half.h", "half.c", relative_to=str(tmp_path / "build.py"))
+
+
 def test_functions_that_take_a_va_list_are_for_c(build):
     header = "#include <stdarg.h>\nint sum(int n, va_list all);\nint two(int n, ...);\n"
     source = (

@@ -134,10 +134,12 @@ def test_types_of_the_c_text(source, said):
     with pytest.raises(HeaderError, match="array of tensors, .*: declare a parameter for each$"):
         ffi_ext.load_inline("own", "void f(ffi_ext_tensor xs[2]) { }")
     types, _, function = source.partition("\n")
-    module = ffi_ext.load_inline(
-        "own", f'#include "own.h"\n{function}', f"{types}\n{function.partition(' {')[0]};\n"
-    )
+    declared = f"{types}\n{function.partition(' {')[0]};\n"
+    module = ffi_ext.load_inline("own", f'#include "own.h"\n{function}', declared)
     assert module.__all__[0] == "f"
+    if "typedef" in types:
+        with pytest.raises(BuildError, match='hint: #include "own.h" in c_source has the types'):
+            ffi_ext.load_inline("own", function, declared)
 
 
 def test_keywords_are_refused_in_the_name_of_the_function_that_was_called(tmp_path):

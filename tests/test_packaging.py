@@ -462,7 +462,10 @@ def test_a_package_above_that_the_wheel_lacks(tmp_path, monkeypatch):
     ("file", "said"),
     [
         ("kernels/__init__.py", "would replace src/my_ops/kernels/__init__.py"),
-        ("kernels.py", r"would find the folder kernels, and never src/my_ops/kernels\.py: .*'my_ops\._kernels'"),
+        (
+            "kernels.py",
+            r"would find the folder kernels, and never src/my_ops/kernels\.py: .*'my_ops\._kernels'",
+        ),
     ],
 )
 def test_a_package_or_module_of_somebodys_own_stays(file, said, tmp_path, monkeypatch):

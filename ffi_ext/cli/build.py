@@ -11,6 +11,13 @@ from pathlib import Path
 from ffi_ext.cli.terminal import OK, PROBLEMS, complain
 
 OBJECT_SUFFIXES = (".o", ".a", ".so")
+FLAGS = {  # what errors call create_extension's arguments
+    "include_dirs": "-I DIR",
+    "library_dirs": "-L DIR",
+    "libraries=": "-l NAME",
+    "extra_compile_args": "--cflag=FLAG",
+    "extra_link_args": "--ldflag=FLAG",
+}
 SCRIPTS = ("build_ffi.py", "build.py")
 EXAMPLES = """\
 examples:
@@ -125,5 +132,7 @@ def _extension(
     except (FileNotFoundError, ValueError) as error:
         return complain(str(error).removeprefix("create_extension() "))
     except BuildError as error:
-        return complain(str(error), PROBLEMS)
+        options_here = [f"{name} is {flag}" for name, flag in FLAGS.items() if name in str(error)]
+        here = f"\non the command line {', '.join(options_here)}" if options_here else ""
+        return complain(f"{error}{here}", PROBLEMS)
     return OK

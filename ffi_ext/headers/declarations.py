@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import itertools
 import re
+import warnings
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -90,6 +91,14 @@ def _declare_all(
     def of_library(statement: Statement) -> bool:
         return statements.file_of(statement.where) in of_libraries
 
+    for statement in left_out:
+        half = re.search(r"\b(?:_Float16|__bf16|__fp16)\b", statement.declaration)
+        if half and statement.kind == FUNCTION and not of_library(statement):
+            warnings.warn(
+                f"{statement.name}() is left out, since Python has no {half[0]}: take a tensor as a "
+                f"const {types.ARRAY} *, whose data C may cast",
+                stacklevel=2,
+            )
     kept = [s for s in kept if not _is_opaque_variable(ffi, s, of_library(s))]
     kept = [_with_parameters(ffi, s) for s in kept if not _is_nameless(ffi, s)]
     for statement in kept:
@@ -323,10 +332,13 @@ def _constrained(statement: Statement, parameters: tuple[Parameter, ...]) -> tup
         return parameters
     names = [parameter.name for parameter in parameters]
     tensors = [types.is_tensor(parameter.code) for parameter in parameters]
+    is_new = any(parameter.code in types.ARRAY_CODES for parameter in parameters)
     try:
         found = constraints.in_comment(statement.comment, names, tensors)
+        if is_new:
+            constraints.refuse_parameters_as_sizes(found, names)
     except constraints.ConstraintError as error:
-        if any(parameter.code in types.ARRAY_CODES for parameter in parameters):
+        if is_new:
             raise HeaderError(f"{statement.where}: {error}") from None
         return parameters  # documentation of code that is older than constraints
     return tuple(
