@@ -47,8 +47,8 @@ LENIENT = (
 )
 CXX_HEADERS = INCLUDE / "ffi_ext" / "cxx"  # in the place of the compiler's own
 LENIENT_CXX = (*_LENIENT_HEADER, f"-I{CXX_HEADERS}")
-# A C++ function that ends without the value it promises came back to its caller all the same. Compilers of today take its
-# end for a place that is never reached, and leave out whatever leads there. gcc does not where that place is to trap.
+# A C++ function that ends without the value it promises came back to its caller all the same. Compilers of today take
+# its end for a place that is never reached, and leave out whatever leads there. gcc does not where such a place is to trap.
 _GCC_COMES_BACK = ("-fsanitize=unreachable", "-fsanitize-undefined-trap-on-error")
 _CLANG_COMES_BACK = ("-fno-strict-return",)
 

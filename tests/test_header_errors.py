@@ -52,7 +52,10 @@ def test_a_header_that_the_system_does_not_let_read(tmp_path, monkeypatch, first
         ("size_t f(foo_t t);\n", "hint: is foo_t a type"),
         ("int f(THCState *state);\n", r"is THCState a type\? #include the header .*\(THC/THC.h"),
         ("const THFlotTensor *f(int a);\n", "did you mean THFloatTensor"),
-        ("void f(THTensor *t);\n", "hint: THTensor was PyTorch 0.4.1's for all element types: write THFloatTensor"),
+        (
+            "void f(THTensor *t);\n",
+            "hint: THTensor was PyTorch 0.4.1's for all element types: write THFloatTensor",
+        ),
         ("THCTensor *f(void);\n", "hint: THCTensor was .* write THCudaTensor, or another"),
         ("at::Tensor f(int a);\n", "hint: headers hold C declarations; keep C"),
         ("int f(int a, int b = 3);\n", "hint: headers hold C declarations; keep C"),

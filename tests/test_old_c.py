@@ -88,7 +88,9 @@ def test_errors_of_templates_that_nothing_instantiates_are_warnings(build):
 
 @pytest.mark.parametrize("compiler", ["g++", "clang++"])
 @pytest.mark.parametrize("variable", ["CXX", "CC"])
-def test_cxx_functions_that_end_without_their_value_come_back(build, monkeypatch, compiler, variable):
+def test_cxx_functions_that_end_without_their_value_come_back(
+    build, monkeypatch, compiler, variable
+):
     """Compilers of today take the end for a place that is never reached: the loop would not be entered."""
     if not shutil.which(compiler):
         pytest.skip(f"no {compiler}")
