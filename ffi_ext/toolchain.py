@@ -48,7 +48,7 @@ LENIENT = (
 CXX_HEADERS = INCLUDE / "ffi_ext" / "cxx"  # in the place of the compiler's own
 LENIENT_CXX = (*_LENIENT_HEADER, f"-I{CXX_HEADERS}")
 # A C++ function that ends without the value it promises came back to its caller all the same. Compilers of today take
-# its end for a place that is never reached, and leave out whatever leads there. gcc does not, if that place is to trap.
+# its end for a place that is never reached, and leave out whatever leads there. gcc does not where that is to trap.
 _GCC_COMES_BACK = ("-fsanitize=unreachable", "-fsanitize-undefined-trap-on-error")
 _CLANG_COMES_BACK = ("-fno-strict-return",)
 
@@ -92,7 +92,7 @@ class Program:
     def is_gcc(self) -> bool:
         """Whether the file says so by its name; a wrapper such as ccache does not, and macOS's gcc is clang."""
         is_apples = sys.platform == "darwin" and self._name in ("gcc", "g++")
-        return ("gcc" in self._name or "g++" in self._name) and not is_apples
+        return ("gcc" in self._name or "g++" in self._name) and not is_apples and not self.is_clang
 
     @property
     def is_clang(self) -> bool:
@@ -190,7 +190,8 @@ def cxx_standard(given: Iterable[str], variable: str = "CXX") -> list[str]:
     if any(re.match(r"-fsanitize=(?!(?:address|thread|leak)$)", word) for word in words):
         return [*LENIENT_CXX]  # what looks for undefined behaviour shall tell of it, and not trap
     command = _command(variable) or [_default_cxx()]
-    program = Program(tuple(command), shutil.which(command[0]) or command[0])
+    named = [word for word in command if not word.startswith("-")][-1:] or command  # behind ccache
+    program = Program(tuple(command), shutil.which(named[0]) or named[0])
     if program.is_gcc:
         return [*LENIENT_CXX, *_GCC_COMES_BACK]
     return [*LENIENT_CXX, *(_CLANG_COMES_BACK if program.is_clang else ())]

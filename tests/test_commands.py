@@ -628,7 +628,8 @@ def test_doctor_tells_scripts_whose_nvcc_run_cannot_reach(tmp_path, capsys, monk
     cli.main(["doctor", str(tmp_path), "--json"])
     report = json.loads(capsys.readouterr().out)
     gone = "architectures 52 are gone from this nvcc"
-    stops = "which it calls as /opt/cuda/bin/nvcc: it stops at that line; run the build script alone, which makes the objects itself"
+    stops = "which it calls as /opt/cuda/bin/nvcc: it stops at that line; run the build script alone, which makes "
+    stops += "the objects itself"
     assert sorted(report["problems"]) == [
         f"Makefile: {gone}, which it calls as /usr/local/cuda-8.0/bin/nvcc: `ffi-ext run -- make NVCC=nvcc` leaves "
         "them out",

@@ -109,12 +109,23 @@ def test_cxx_functions_that_end_without_their_value_come_back(
     assert build("int sum_below(int n);", source, suffix=suffix).sum_below(5) == 10
 
 
-def test_a_sanitizer_tells_of_them_itself(monkeypatch):
+@pytest.mark.parametrize(
+    ("compiler", "flag"),
+    [
+        ("g++", "-fsanitize=unreachable"),
+        ("ccache g++ -pipe", "-fsanitize=unreachable"),
+        ("ccache /opt/bin/clang++", "-fno-strict-return"),
+    ],
+)
+def test_which_flag_that_is(monkeypatch, compiler, flag):
+    monkeypatch.setenv("CXX", compiler)
+    assert flag in cxx_standard(["-fsanitize=address"])
+
+
+def test_what_looks_for_undefined_behaviour_tells_of_them_itself(monkeypatch):
     monkeypatch.setenv("CXX", "g++")
-    monkeypatch.delenv("CXXFLAGS", raising=False)
-    assert "-fsanitize=unreachable" in cxx_standard([])
     assert cxx_standard(["-fsanitize=undefined"]) == list(LENIENT_CXX)
-    monkeypatch.setenv("CXXFLAGS", "-fsanitize=undefined")
+    monkeypatch.setenv("CXXFLAGS", "-fsanitize=address,undefined")
     assert cxx_standard([]) == list(LENIENT_CXX)
 
 
