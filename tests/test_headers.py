@@ -205,6 +205,23 @@ def test_macros_of_the_extension_choose_declarations(build):
     ]
 
 
+@pytest.mark.parametrize(
+    "options",
+    [
+        {"define_macros": [("API", ""), ("REAL", "float")]},
+        {"extra_compile_args": ["-DAPI=", "-D", "REAL=float"]},
+        {"extra_compile_args": ["-include", "given.h"]},
+    ],
+)
+def test_macros_of_the_extension_in_a_header_without_directives(build, tmp_path, options):
+    (tmp_path / "given.h").write_text("#define API\n#define REAL float\n")
+    function = "API REAL half(REAL x)"
+    module = build(
+        f"{function};\n", f"{function} {{ return x / 2; }}\n", include_dirs=["."], **options
+    )
+    assert module.half(3) == 1.5 and module.half.__doc__ == "float half(float x)"
+
+
 @pytest.mark.parametrize("apart", [False, True])
 @pytest.mark.parametrize("as_dict", [False, True])
 def test_compile_args_of_the_preprocessor_hold_for_header_and_trampolines(

@@ -12,6 +12,7 @@ from typing import Any
 
 from ffi_ext import cache, compile_errors, toolchain
 from ffi_ext.errors import BuildError
+from ffi_ext.headers import ctext
 
 
 class Reader:
@@ -64,6 +65,13 @@ class Reader:
         return flags + toolchain.preprocessor_words(
             options.get("extra_compile_args", {}).get(language, ())
         )
+
+    def may_change(self, text: str) -> bool:
+        """Whether the options define a word of a text, or have a file included before it."""
+        flags = " ".join(self._flags())
+        defined = re.findall(r"(?<!\S)-D ?(\w+)", flags)
+        before = re.search(r"(?<!\S)-i(?:nclude|macros)\b", flags)
+        return before is not None or not {*defined}.isdisjoint(ctext.identifiers(text))
 
     def values(self, headers: Sequence[Path], expressions: Sequence[str]) -> list[int] | None:
         """What the compiler computes of constant expressions behind these headers; None if it cannot."""

@@ -51,7 +51,7 @@ def read(headers: Sequence[Path], compiler: Reader) -> Headers:
             known = [w for w, files in wholes.items() if preprocessed.is_among(files, header)]
             if not known:
                 found.to_include.append(header)
-            if not known and not statements.has_directives(text):
+            if not (known or statements.has_directives(text) or compiler.may_change(text)):
                 found.own += statements.split(text, header)
                 found.texts.append(text)
                 continue

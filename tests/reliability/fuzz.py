@@ -44,6 +44,9 @@ class NoCompiler(preprocess.Reader):
     def __call__(self, header: Path) -> str:
         return header.read_text(errors="replace")
 
+    def may_change(self, text: str) -> bool:
+        return False
+
     def values(self, headers: Any, expressions: Any) -> None:
         return None
 
