@@ -411,7 +411,7 @@ class Build:
             cache.sweep_folder(self.folder)
         temporary = Path(tempfile.mkdtemp(prefix="tmp-", dir=self.folder))
         try:
-            if not all(self.is_fresh(unit) for unit in self.units()):
+            if self.plan.gnu89_inline and not all(map(self.is_fresh, self.units())):
                 self.plan = replace(self.plan, gnu89_inline=False)
             units = self.compile_all(temporary)
             link_key = self.link_key(self.link_command(units))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Iterable
 from dataclasses import asdict, replace
 from importlib.metadata import version
@@ -18,12 +19,17 @@ if TYPE_CHECKING:
 
 def key(given: Arguments, read: Reader, limited: bool) -> str:
     """What the generated depends on beside the content of files: arguments, compiler, and the generators."""
-    package = Path(__file__).parent
-    code = [(str(path), cache.state(path)) for path in sorted(package.rglob("*.py"))]
     theirs = sorted(given.of_libraries)  # a set has another order in each process
     said = (replace(given, of_libraries=frozenset(), verbose=False), theirs, limited)
-    tools = (read.command, read.identity, version("cffi"), version("pycparser"), code)
+    tools = (read.command, read.identity, *_generators())
     return cache.digest(repr((said, tools)).encode("utf-8", "surrogateescape"))
+
+
+@functools.cache  # a process keeps the code that it has imported
+def _generators() -> tuple[object, ...]:
+    package = Path(__file__).parent
+    code = [(str(path), cache.state(path)) for path in sorted(package.rglob("*.py"))]
+    return version("cffi"), version("pycparser"), code
 
 
 def find(kept: Path, key: str) -> Generated | None:

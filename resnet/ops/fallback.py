@@ -242,29 +242,26 @@ def deform_conv2d(
     outputs, group_channels, kh, kw = weight.shape
     out_h, out_w = offset.shape[2:]
     deformable_groups, groups = offset.shape[1] // (2 * kh * kw), channels // group_channels
-    offset = offset.view(batch, deformable_groups, kh, kw, 2, out_h, out_w)
+    offset = offset.view(batch, deformable_groups, kh * kw, 2, out_h, out_w)
     # a NaN lies outside, where samples are 0
     offset = offset.nan_to_num(nan=-1e6, posinf=1e6, neginf=-1e6)
     rows = torch.arange(out_h, device=x.device).view(-1, 1) * stride[0] - padding[0]
     columns = torch.arange(out_w, device=x.device) * stride[1] - padding[1]
+    tap = torch.arange(kh * kw, device=x.device).view(-1, 1, 1)
+    at_y = rows + tap // kw * dilation[0] + offset[:, :, :, 0]
+    at_x = columns + tap % kw * dilation[1] + offset[:, :, :, 1]
+    # a pixel of zeros around x, so that an axis of one pixel has a length
+    grid = torch.stack([2 * (at_x + 1) / (width + 1) - 1, 2 * (at_y + 1) / (height + 1) - 1], -1)
     parts = x.view(batch, deformable_groups, channels // deformable_groups, height, width)
-    taps = []
-    for i in range(kh):
-        for j in range(kw):
-            at_y = rows + i * dilation[0] + offset[:, :, i, j, 0]
-            at_x = columns + j * dilation[1] + offset[:, :, i, j, 1]
-            # a pixel of zeros around x, so that an axis of one pixel has a length
-            grid = torch.stack(
-                [2 * (at_x + 1) / (width + 1) - 1, 2 * (at_y + 1) / (height + 1) - 1], -1
-            )
-            sampled = F.grid_sample(
-                F.pad(parts.flatten(0, 1), (1, 1, 1, 1)), grid.flatten(0, 1), align_corners=True
-            ).view(batch, deformable_groups, channels // deformable_groups, out_h, out_w)
-            if mask is not None:
-                factors = mask.view(batch, deformable_groups, kh, kw, out_h, out_w)
-                sampled = sampled * factors[:, :, i, j, None]
-            taps.append(sampled.reshape(batch, channels, out_h * out_w))
-    matrix = torch.stack(taps, 2).view(batch, groups, group_channels * kh * kw, out_h * out_w)
+    # all taps at once, one below the other
+    sampled = F.grid_sample(
+        F.pad(parts.flatten(0, 1), (1, 1, 1, 1)),
+        grid.flatten(0, 1).flatten(1, 2),
+        align_corners=True,
+    ).view(*parts.shape[:3], kh * kw, out_h, out_w)
+    if mask is not None:
+        sampled = sampled * mask.view(batch, deformable_groups, 1, kh * kw, out_h, out_w)
+    matrix = sampled.reshape(batch, groups, group_channels * kh * kw, out_h * out_w)
     product = weight.reshape(groups, outputs // groups, -1) @ matrix
     return product.reshape(batch, outputs, out_h, out_w)
 
