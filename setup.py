@@ -120,8 +120,9 @@ compile_args = [
     "-fexceptions",
     *LINK_TIME,
 ]
+# A link that compiles has the last word on -g, which setuptools passes: half of the binary, and where it was built.
 link_args = ["-Wl,-Bsymbolic-functions", f"-Wl,--version-script={CSRC / 'exports.map'}", "-O3"]
-link_args += LINK_TIME
+link_args += ["-g0", *LINK_TIME]
 
 setup(
     options={} if FREE_THREADED else {"bdist_wheel": {"py_limited_api": "cp310"}},

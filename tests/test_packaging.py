@@ -89,6 +89,8 @@ def test_the_wheel_of_ffi_ext(wheelhouse):
     assert f"-{OWN_WHEEL_TAG}-" in wheel.name
     with zipfile.ZipFile(wheel) as archive:
         names = set(archive.namelist())
+        # Half of it would be for debuggers, and say where it was built.
+        assert b".debug_info" not in archive.read(f"ffi_ext/_runtime{OWN_SUFFIX}")
     for name in (
         "py.typed",
         f"_runtime{OWN_SUFFIX}",
