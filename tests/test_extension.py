@@ -373,7 +373,8 @@ def test_a_module_of_the_packages_name_is_not_hidden_in_silence(project, monkeyp
     with pytest.warns(UserWarning, match=r"importing sub.fast .* never .*fast.py: .* 'sub._fast'"):
         create(project, "sub.fast")
     script = str(project / "sub" / "fast.py")
-    monkeypatch.setattr(sys.modules["__main__"], "__file__", script, raising=False)  # xdist's has none
+    # xdist's workers have no file
+    monkeypatch.setattr(sys.modules["__main__"], "__file__", script, raising=False)
     with warnings.catch_warnings():
         warnings.simplefilter("error")
         create(project, "sub.fast")  # its build script
