@@ -64,6 +64,8 @@ QUICK = ("-DFFI_EXT_QUICK", "-Werror=implicit-function-declaration")
 # What compilers ask the environment for: where headers are, and what __DATE__ and __TIME__ say.
 _ASKED_FOR = ("CPATH", "C_INCLUDE_PATH", "CPLUS_INCLUDE_PATH", "SOURCE_DATE_EPOCH")
 
+_WRAPPERS = ("ccache", "distcc", "icecc", "sccache")
+
 
 @dataclass(frozen=True)
 class Program:
@@ -90,7 +92,7 @@ class Program:
 
     @property
     def is_gcc(self) -> bool:
-        """Whether the file says so by its name; a wrapper such as ccache does not, and macOS's gcc is clang."""
+        """Whether the file says so by its name; that of "ccache gcc" does not, and macOS's gcc is clang."""
         is_apples = sys.platform == "darwin" and self._name in ("gcc", "g++")
         return ("gcc" in self._name or "g++" in self._name) and not is_apples and not self.is_clang
 
@@ -107,7 +109,9 @@ class Program:
 
     @property
     def _name(self) -> str:
-        return os.path.basename(os.path.realpath(self.path))
+        """The file's; that of a link to a wrapper, /usr/lib/ccache/g++, says what the wrapper calls."""
+        name = os.path.basename(os.path.realpath(self.path))
+        return os.path.basename(self.path) if name in _WRAPPERS else name
 
 
 def _words(variable: str) -> list[str]:
@@ -186,12 +190,14 @@ def cxx_standard(given: Iterable[str], variable: str = "CXX") -> list[str]:
         given: Those flags.
         variable: The compiler's; it need not be there.
     """
-    words = [*environment_flags("CFLAGS", "CXXFLAGS"), *given]
-    if any(re.match(r"-fsanitize=(?!(?:address|thread|leak)$)", word) for word in words):
+    flags = [*environment_flags("CFLAGS", "CXXFLAGS"), *given]
+    if any(re.match(r"-fsanitize=(?!(?:address|thread|leak)$)", flag) for flag in flags):
         return [*LENIENT_CXX]  # what looks for undefined behaviour shall tell of it, and not trap
     command = _command(variable) or [_default_cxx()]
-    named = [word for word in command if not word.startswith("-")][-1:] or command  # behind ccache
-    program = Program(tuple(command), shutil.which(named[0]) or named[0])
+    words = [word for word in command if not word.startswith("-")]
+    # Behind "ccache g++", and before what -isystem names.
+    named = next((word for word in words if "++" in os.path.basename(word)), command[0])
+    program = Program(tuple(command), shutil.which(named) or named)
     if program.is_gcc:
         return [*LENIENT_CXX, *_GCC_COMES_BACK]
     return [*LENIENT_CXX, *(_CLANG_COMES_BACK if program.is_clang else ())]
