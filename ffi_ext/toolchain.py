@@ -51,6 +51,8 @@ LENIENT_CXX = (*_LENIENT_HEADER, f"-I{CXX_HEADERS}")
 # its end for a place that is never reached, and leave out whatever leads there. gcc does not where that is to trap.
 _GCC_COMES_BACK = ("-fsanitize=unreachable", "-fsanitize-undefined-trap-on-error")
 _CLANG_COMES_BACK = ("-fno-strict-return",)
+# Its value may end with a quote, behind nvcc's -Xcompiler.
+_LOOKS_FOR_UNDEFINED = re.compile(r"-fsanitize=(?!(?:address|thread|leak)\W?$)")
 
 # gcc notes for each token the macros it came out of, a tenth of the time of TH's headers. Only the
 # message of an error needs that.
@@ -190,17 +192,27 @@ def cxx_standard(given: Iterable[str], variable: str = "CXX") -> list[str]:
         given: Those flags.
         variable: The compiler's; it need not be there.
     """
-    flags = [*environment_flags("CFLAGS", "CXXFLAGS"), *given]
-    if any(re.match(r"-fsanitize=(?!(?:address|thread|leak)$)", flag) for flag in flags):
-        return [*LENIENT_CXX]  # what looks for undefined behaviour shall tell of it, and not trap
     command = _command(variable) or [_default_cxx()]
     words = [word for word in command if not word.startswith("-")]
     # Behind "ccache g++", and before what -isystem names.
     named = next((word for word in words if "++" in os.path.basename(word)), command[0])
-    program = Program(tuple(command), shutil.which(named) or named)
+    return [*LENIENT_CXX, *comes_back(named, given)]
+
+
+def comes_back(compiler: str, given: Iterable[str]) -> tuple[str, ...]:
+    """The flags for C++ functions that end without their value.
+
+    Args:
+        compiler: Its name or path; it need not be there.
+        given: The user's flags.
+    """
+    flags = [*environment_flags("CFLAGS", "CXXFLAGS"), *given]
+    if any(_LOOKS_FOR_UNDEFINED.search(flag) for flag in flags):
+        return ()  # what looks for undefined behaviour shall tell of it, and not trap
+    program = Program((compiler,), shutil.which(compiler) or compiler)
     if program.is_gcc:
-        return [*LENIENT_CXX, *_GCC_COMES_BACK]
-    return [*LENIENT_CXX, *(_CLANG_COMES_BACK if program.is_clang else ())]
+        return _GCC_COMES_BACK
+    return _CLANG_COMES_BACK if program.is_clang else ()
 
 
 def nvcc() -> Program:
