@@ -386,7 +386,8 @@ class Build:
         folder = self.plan.target.parent
         with contextlib.suppress(OSError):
             if self.plan.is_new and os.listdir(folder) == ["__init__.py"]:
-                shutil.rmtree(folder)
+                (folder / "__init__.py").unlink()
+                folder.rmdir()  # not of what another build puts there now
 
     def save(self, units: list[Unit], link_key: str, binary: str) -> None:
         used = {unit.key: self.objects[unit.key] for unit in units}

@@ -278,9 +278,12 @@ def _hint(ffi: Any, c_type: Any, value: object) -> str:
         return " (C strings are bytes: use os.fsencode(value))"
     if kind not in ("pointer", "function"):
         return ""
+    is_file = item is not None and item.cname == "FILE"
     is_opaque = item is None or not is_known(ffi, item)
-    if value is None or (isinstance(value, int) and is_opaque):
+    if value is None or (is_opaque and isinstance(value, int) and value == 0):
         return " (NULL is module._ffi.NULL)"
+    if is_opaque and isinstance(value, int) and not is_file:
+        return f" (of an address: module._ffi.cast({c_type.cname!r}, value))"
     if callable(value) and kind == "function":
         return (
             f" (make a C function of it: module._ffi.callback({c_type.cname!r}, f), kept as long as C may"
@@ -301,13 +304,13 @@ def _hint(ffi: Any, c_type: Any, value: object) -> str:
     is_one = isinstance(value, ffi.CData) and ffi.typeof(value) is item
     if is_one and item and item.kind in ("struct", "union"):
         return " (its address is module._ffi.addressof(value))"
-    if item and item.cname == "FILE":
+    if is_file:
         return " (C takes a file that Python has opened, as open(path) returns it)"
     if not is_opaque and (is_one or isinstance(value, _NUMBER_OR_FIELDS)):
         return f" (C wants the address of one: module._ffi.new({c_type.cname!r}, value))"
     if item and item.kind == "void" and not isinstance(value, ffi.CData):
         return " (memory is a tensor, an array or bytes; for a callback to get it back: module._ffi.new_handle(value))"
-    if isinstance(value, (Iterator, range, Set)):
+    if item and isinstance(value, (Iterator, range, Set)):
         return " (C takes a list: list(value))"
     return ""
 
@@ -351,9 +354,10 @@ def explained(
                 text = f"expected {c_type.cname}, got {describe(value)} ({reason}){hint}"
                 return refusal(function, index, text, type(error))
     hint = ""
-    if unknown := re.search(r"variadic part.*\(got (\w+)\)", str(error)):
-        made = {"float": "cast('double', value)", "bytes": "new('char[]', value)"}
-        made |= {"str": "new('char[]', value.encode())"}
+    if unknown := re.search(r"variadic part.*\(got ([\w.]+)\)", str(error)):
+        made = dict.fromkeys(("float", "numpy.float32", "numpy.float64"), "cast('double', value)")
+        made |= {"bytes": "new('char[]', value)", "str": "new('char[]', value.encode())"}
+        made |= {"numpy.ndarray": "from_buffer(value)"}
         hint = ": such as module._ffi." + made.get(unknown[1], "cast('int', value)")
     return type(error)(f"{function.name}(): {error}{hint}\n  in {prototype(function)}")
 

@@ -157,7 +157,7 @@ def mistakes(log: str) -> list[str]:
         if name not in built_in
     ]
     mistaken = [
-        f"{where}: {text}: what lies there is read as another type. A cast says that it is meant"
+        f"{where}: {text}: C takes it for the other type, as it is. A cast says that it is meant"
         for where, text in _MISTAKEN.findall(log)
     ]
     return undeclared + mistaken

@@ -11,19 +11,30 @@ from functools import cache
 from pathlib import Path
 
 _OLDEST = 9  # what any nvcc of a CUDA that torch >= 2.4 is built for takes
-_CHOSEN = re.compile(r"-ccbin|--compiler-bindir|-allow-unsupported-compiler")
+_CHOSEN = re.compile(r"(?:-ccbin|--compiler-bindir)[=\s]*(\S+)")
 
 
 def flags(nvcc: str, given: Iterable[str] = ()) -> list[str]:
-    """`-ccbin g++-15` where gcc is newer than this nvcc takes and an older one is installed beside it.
+    """nvcc's options for it: which one, where its own choice is one that it refuses, and what C++ means.
 
     Args:
         nvcc: The compiler's path.
         given: Its other arguments; a choice in them, or in nvcc's own variables, stands.
     """
-    ours = [os.environ.get(f"NVCC_{name}_FLAGS", "") for name in ("PREPEND", "APPEND")]
-    if os.environ.get("NVCC_CCBIN") or any(map(_CHOSEN.search, [*given, *ours])):
-        return []
+    from ffi_ext import toolchain  # which knows nvcc
+
+    variables = [os.environ.get(f"NVCC_{name}_FLAGS", "") for name in ("PREPEND", "APPEND")]
+    said = " ".join([*given, *variables])
+    chosen = [*filter(None, [os.environ.get("NVCC_CCBIN")]), *_CHOSEN.findall(said)]
+    found = []
+    if not chosen and "-allow-unsupported-compiler" not in said:
+        found = _accepted(nvcc)
+    meaning = toolchain.comes_back((chosen or ["g++"])[-1], said.split())
+    return [*found, *(word for flag in meaning for word in ("-Xcompiler", flag))]
+
+
+def _accepted(nvcc: str) -> list[str]:
+    """`-ccbin g++-15` where gcc is newer than this nvcc takes and an older one is installed beside it."""
     newest = _newest_accepted(nvcc)
     if newest is None or _gcc() <= newest:
         return []

@@ -51,6 +51,8 @@ LENIENT_CXX = (*_LENIENT_HEADER, f"-I{CXX_HEADERS}")
 # its end for a place that is never reached, and leave out whatever leads there. gcc does not where that is to trap.
 _GCC_COMES_BACK = ("-fsanitize=unreachable", "-fsanitize-undefined-trap-on-error")
 _CLANG_COMES_BACK = ("-fno-strict-return",)
+# Its value may end with a quote, behind nvcc's -Xcompiler.
+_LOOKS_FOR_UNDEFINED = re.compile(r"-fsanitize=(?!(?:address|thread|leak)\W?$)")
 
 # gcc notes for each token the macros it came out of, a tenth of the time of TH's headers. Only the
 # message of an error needs that.
@@ -63,6 +65,8 @@ QUICK = ("-DFFI_EXT_QUICK", "-Werror=implicit-function-declaration")
 
 # What compilers ask the environment for: where headers are, and what __DATE__ and __TIME__ say.
 _ASKED_FOR = ("CPATH", "C_INCLUDE_PATH", "CPLUS_INCLUDE_PATH", "SOURCE_DATE_EPOCH")
+
+_WRAPPERS = ("ccache", "distcc", "icecc", "sccache")
 
 
 @dataclass(frozen=True)
@@ -90,7 +94,7 @@ class Program:
 
     @property
     def is_gcc(self) -> bool:
-        """Whether the file says so by its name; a wrapper such as ccache does not, and macOS's gcc is clang."""
+        """Whether the file says so by its name; that of "ccache gcc" does not, and macOS's gcc is clang."""
         is_apples = sys.platform == "darwin" and self._name in ("gcc", "g++")
         return ("gcc" in self._name or "g++" in self._name) and not is_apples and not self.is_clang
 
@@ -107,7 +111,9 @@ class Program:
 
     @property
     def _name(self) -> str:
-        return os.path.basename(os.path.realpath(self.path))
+        """The file's; that of a link to a wrapper, /usr/lib/ccache/g++, says what the wrapper calls."""
+        name = os.path.basename(os.path.realpath(self.path))
+        return os.path.basename(self.path) if name in _WRAPPERS else name
 
 
 def _words(variable: str) -> list[str]:
@@ -186,15 +192,27 @@ def cxx_standard(given: Iterable[str], variable: str = "CXX") -> list[str]:
         given: Those flags.
         variable: The compiler's; it need not be there.
     """
-    words = [*environment_flags("CFLAGS", "CXXFLAGS"), *given]
-    if any(re.match(r"-fsanitize=(?!(?:address|thread|leak)$)", word) for word in words):
-        return [*LENIENT_CXX]  # what looks for undefined behaviour shall tell of it, and not trap
     command = _command(variable) or [_default_cxx()]
-    named = [word for word in command if not word.startswith("-")][-1:] or command  # behind ccache
-    program = Program(tuple(command), shutil.which(named[0]) or named[0])
+    words = [word for word in command if not word.startswith("-")]
+    # Behind "ccache g++", and before what -isystem names.
+    named = next((word for word in words if "++" in os.path.basename(word)), command[0])
+    return [*LENIENT_CXX, *comes_back(named, given)]
+
+
+def comes_back(compiler: str, given: Iterable[str]) -> tuple[str, ...]:
+    """The flags for C++ functions that end without their value.
+
+    Args:
+        compiler: Its name or path; it need not be there.
+        given: The user's flags.
+    """
+    flags = [*environment_flags("CFLAGS", "CXXFLAGS"), *given]
+    if any(_LOOKS_FOR_UNDEFINED.search(flag) for flag in flags):
+        return ()  # what looks for undefined behaviour shall tell of it, and not trap
+    program = Program((compiler,), shutil.which(compiler) or compiler)
     if program.is_gcc:
-        return [*LENIENT_CXX, *_GCC_COMES_BACK]
-    return [*LENIENT_CXX, *(_CLANG_COMES_BACK if program.is_clang else ())]
+        return _GCC_COMES_BACK
+    return _CLANG_COMES_BACK if program.is_clang else ()
 
 
 def nvcc() -> Program:

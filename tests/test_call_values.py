@@ -467,6 +467,10 @@ def test_what_cffi_refuses_says_what_to_do(module):
     assert module.total(ffi.from_buffer("double[]", array("d", [1, 2])), 2) == 3
     with pytest.raises(TypeError, match="'f': .*NULL is module._ffi.NULL"):
         module.apply(0, 1)
+    with pytest.raises(TypeError, match=r"'f': .*address: module._ffi.cast\('int\(\*\)\(int\)'"):
+        module.apply(4096, 1)
+    with pytest.raises(TypeError, match=r"'tensor': .*address: module._ffi.cast\('void \*'"):
+        module.any_dimensions(torch.ones(1).data_ptr())
     with pytest.raises(TypeError, match=r"'text': .*os.fsencode\(value\)"):
         module.shout(Path("text"))
     with pytest.raises(TypeError, match=r"'tensor': .*module._ffi.new_handle\(value\)"):

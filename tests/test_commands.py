@@ -258,6 +258,8 @@ def test_build_says_its_own_name_for_what_is_missing(project, capfd):
     (project / "lib.c").write_text('#include "elsewhere.h"\n')
     assert cli.main(["build", "-q", "lib.h", "lib.c"]) == 1
     assert capfd.readouterr().err.endswith("on the command line include_dirs is -I DIR\n")
+    assert cli.main(["build", "-q", "lib.h", "libnone.a"]) == 1
+    assert capfd.readouterr().err.startswith("ffi-ext: argument 'extra_objects': ")
 
 
 @pytest.mark.parametrize("added", ["\nmine = 1\n", "TABLE = dict(\n    one=1,\n)\n"])

@@ -340,14 +340,52 @@ def test_a_gcc_that_nvcc_takes_is_found_beside_one_that_is_too_new(tmp_path, mon
     for function in (host_compiler._gcc, host_compiler._newest_accepted):
         function.cache_clear()
     nvcc = str(tmp_path / "bin" / "nvcc")
-    assert host_compiler.flags(nvcc) == ["-ccbin", str(tools / "g++-14")]
-    assert host_compiler.flags(nvcc, ["-O3", "-ccbin=/usr/bin/clang++"]) == []
+
+    def choice(*given):
+        found = host_compiler.flags(nvcc, given)
+        return found[: found.index("-Xcompiler")]
+
+    assert choice() == ["-ccbin", str(tools / "g++-14")]
+    assert choice("-O3", "-ccbin=/usr/bin/clang++") == choice("-ccbin", "clang++") == []
     monkeypatch.setenv("NVCC_PREPEND_FLAGS", "-allow-unsupported-compiler")
-    assert host_compiler.flags(nvcc) == []
+    assert choice() == []
     monkeypatch.delenv("NVCC_PREPEND_FLAGS")
     (tools / "g++-14").unlink()
-    assert host_compiler.flags(nvcc) == []  # nvcc says what it misses
+    assert choice() == []  # nvcc says what it misses
     host_compiler._gcc.cache_clear()
+
+
+@needs_nvcc
+def test_functions_of_kernels_files_that_end_without_their_value_come_back(build, monkeypatch):
+    """Those that launch kernels in 2017 often did; see test_cxx_functions_that_end_without_their_value_come_back."""
+    monkeypatch.setenv("TORCH_CUDA_ARCH_LIST", "9.0")
+    source = """
+    static int add(int *total, int n) { *total += n; }
+    extern "C" int sum_below(int n) {
+      int total = 0;
+      for (int i = 0; i < n; i++) add(&total, i);
+      return total;
+    }
+    """
+    module = build("int sum_below(int n);", source, suffix=".cu", with_cuda=True)
+    assert module.sum_below(5) == 10
+
+
+@pytest.mark.parametrize(
+    ("given", "flags"),
+    [
+        ([], ["-fsanitize=unreachable", "-fsanitize-undefined-trap-on-error"]),
+        (["-ccbin", "clang++-14"], ["-fno-strict-return"]),
+        (["-ccbin=/opt/nvc++"], []),
+        (["-Xcompiler", '"-fsanitize=undefined"'], []),
+    ],
+)
+def test_which_flags_of_the_host_compiler_those_are(given, flags, monkeypatch):
+    for name in ("NVCC_CCBIN", "NVCC_PREPEND_FLAGS", "NVCC_APPEND_FLAGS"):
+        monkeypatch.delenv(name, raising=False)
+    monkeypatch.setattr(host_compiler, "_accepted", lambda nvcc: [])
+    found = host_compiler.flags("nvcc", given)
+    assert found[1::2] == flags and set(found[::2]) <= {"-Xcompiler"}
 
 
 def test_a_host_compiler_that_is_too_new_is_told_with_the_ones_that_are_not():

@@ -134,6 +134,9 @@ def test_a_real_header(module):
     for value, made in (
         (42, "cast('int', value)"),
         (0.5, "cast('double', value)"),
+        (np.int64(42), "cast('int', value)"),
+        (np.float32(0.5), "cast('double', value)"),
+        (np.zeros(2), "from_buffer(value)"),
         (b"text", "new('char[]', value)"),
         ("text", "new('char[]', value.encode())"),
     ):

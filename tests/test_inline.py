@@ -465,7 +465,7 @@ def test_a_pointer_of_another_type_is_told_where_warnings_are_not_shown():
     double b(THDoubleTensor *t) { const float *p = THDoubleTensor_data(t); return p[0]; }
     double c(double *p, int n) { double *end = n; return p < end; }
     """
-    with pytest.warns(UserWarning, match="read as another type") as said:
+    with pytest.warns(UserWarning, match="for the other type") as said:
         ffi_ext.load_inline("mixed", source)
     lines = [str(warning.message).partition(": ")[0] for warning in said]
     assert lines == [f"mixed (c_source):{line}" for line in (2, 3, 4)]

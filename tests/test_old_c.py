@@ -114,12 +114,25 @@ def test_cxx_functions_that_end_without_their_value_come_back(
     [
         ("g++", "-fsanitize=unreachable"),
         ("ccache g++ -pipe", "-fsanitize=unreachable"),
+        ("g++ -isystem /opt/include", "-fsanitize=unreachable"),
         ("ccache /opt/bin/clang++", "-fno-strict-return"),
     ],
 )
 def test_which_flag_that_is(monkeypatch, compiler, flag):
     monkeypatch.setenv("CXX", compiler)
     assert flag in cxx_standard(["-fsanitize=address"])
+
+
+def test_which_flag_that_is_where_the_compilers_names_are_links_to_ccache(tmp_path, monkeypatch):
+    """As of Debian's /usr/lib/ccache in PATH."""
+    (tmp_path / "ccache").touch(0o755)
+    for name in ("g++", "clang++"):
+        (tmp_path / name).symlink_to("ccache")
+    monkeypatch.setenv("PATH", str(tmp_path))
+    monkeypatch.delenv("CXX", raising=False)
+    assert "-fsanitize=unreachable" in cxx_standard([])
+    monkeypatch.setenv("CXX", "clang++")
+    assert "-fno-strict-return" in cxx_standard([])
 
 
 def test_what_looks_for_undefined_behaviour_tells_of_them_itself(monkeypatch):

@@ -134,5 +134,5 @@ def _extension(
     except BuildError as error:
         options_here = [f"{name} is {flag}" for name, flag in FLAGS.items() if name in str(error)]
         here = f"\non the command line {', '.join(options_here)}" if options_here else ""
-        return complain(f"{error}{here}", PROBLEMS)
+        return complain(str(error).removeprefix("create_extension() ") + here, PROBLEMS)
     return OK

@@ -76,6 +76,8 @@ def _hint(text: str, reason: str, kept: Sequence[Statement]) -> str:
     text = re.sub(r"\b(?:struct|union|enum)\s+\w+", "int", text)  # a tag needs no declaration
     before = re.search(r"before: (\S+)", reason)
     words = re.findall(rf"(\w+)\b\s*{re.escape(before[1])}", text) if before else []
+    if before and before[1].isidentifier():  # pycparser 2 of every parameter but the first
+        words = re.findall(rf"\b({before[1]})\b\s*[*\w]", text) + words
     if "Invalid declaration" in reason:  # pycparser 3 of every parameter but the first
         words = re.findall(r",\s*(?:const\s+)?(?!unsigned\b|signed\b)(\w+)\b\s*[*\w]", text)
     if no_function or "Missing type" in reason:  # the type of the result is unknown
