@@ -16,7 +16,7 @@ import torch
 import ffi_ext
 from ffi_ext import BuildError, create_extension
 from ffi_ext.headers import ctext, statements
-from tests.processes import mypy, python
+from tests.processes import mypy
 
 HEADER = r"""
 #ifndef REAL_HEADER_H
