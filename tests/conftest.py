@@ -24,10 +24,13 @@ os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
 
 @pytest.fixture(scope="session", autouse=True)
 def own_cache(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
-    """Builds of the tests do not meet those of the user; mypy reads torch once."""
+    """Builds of the tests do not meet those of the user."""
     patch = pytest.MonkeyPatch()
     patch.setenv("FFI_EXT_CACHE", str(tmp_path_factory.mktemp("cache")))
-    patch.setenv("MYPY_CACHE_DIR", str(tmp_path_factory.mktemp("mypy")))
+    own = tmp_path_factory.getbasetemp()
+    mypy = (own.parent if "PYTEST_XDIST_WORKER" in os.environ else own) / "mypy"
+    mypy.mkdir(exist_ok=True)
+    patch.setenv("MYPY_CACHE_DIR", str(mypy))  # see processes.mypy
     yield
     patch.undo()
 

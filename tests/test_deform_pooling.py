@@ -12,7 +12,7 @@ kernels = pytest.importorskip("_ext.kernels", reason="run `python build_ffi.py` 
 
 from ffi_ext import NativeError  # noqa: E402
 from resnet import ops  # noqa: E402
-from tests.operators import ROIS, by_threads, laid_out  # noqa: E402
+from tests.operators import LAYOUTS, ROIS, by_threads, laid_out  # noqa: E402
 
 NULL = kernels._ffi.NULL
 # Tiny ones and ones whose corners are halves, beside those of the other operators.
@@ -78,38 +78,33 @@ SETTINGS = [
 ]
 
 
-@pytest.mark.parametrize("layout", ["contiguous", "channels_last", "strided"])
 @pytest.mark.parametrize("setting", SETTINGS, ids=str)
-def test_it_is_the_definition(setting, layout):
+def test_it_is_the_definition(setting):
     channels, group, classes, size, part, samples = setting
     torch.manual_seed(0)
-    maps = torch.randn(2, channels * group * group, 6, 7, dtype=torch.float64)
+    maps = torch.randn(2, channels * group * group, 6, 7, dtype=torch.float64, requires_grad=True)
     rois = torch.tensor(REGIONS, dtype=torch.float64)
     offset = torch.randn(len(rois), 2 * classes, part, part, dtype=torch.float64)
     offset = offset.requires_grad_() if classes else None
-    theirs_x, ours_x = maps.clone().requires_grad_(), laid_out(maps, layout).requires_grad_()
-    theirs, counts = by_samples(
-        theirs_x, rois, offset, 0.5, size, channels, group, part, samples, 0.3
-    )
-    settings = (0.5, size, channels, not classes, group, part, samples, 0.3)
-    ours = ops.deform_roi_pooling(ours_x, rois, offset, *settings)
-    torch.testing.assert_close(ours, theirs, rtol=1e-12, atol=1e-12)
-    assert 0 < (counts == 0).sum() < 0.7 * counts.numel()  # some bins are empty
-    grad = torch.randn(ours.shape, dtype=torch.float64)
     moved = [offset] if classes else []
-    for a, b in zip(
-        torch.autograd.grad(ours, [ours_x, *moved], grad),
-        torch.autograd.grad(theirs, [theirs_x, *moved], grad),
-        strict=True,
-    ):
-        torch.testing.assert_close(a, b, rtol=1e-11, atol=1e-11)
-    out, found = torch.empty(0, dtype=torch.float64), torch.empty(0, dtype=torch.float64)
-    numbers = (0.5, channels, group, size, part, samples, 0.3)
-    given = NULL if offset is None else offset.detach()
-    kernels.deform_psroi_forward_double(ours_x.detach(), rois, given, *numbers, out, found)
-    assert torch.equal(found, counts) and torch.equal(out, ours)
-    single = [None if t is None else t.detach().float() for t in (ours_x, rois, offset)]
-    assert (ops.deform_roi_pooling(*single, *settings) - theirs).abs().max() < 1e-5
+    theirs, counts = by_samples(maps, rois, offset, 0.5, size, channels, group, part, samples, 0.3)
+    assert 0 < (counts == 0).sum() < 0.7 * counts.numel()  # some bins are empty
+    grad = torch.randn(theirs.shape, dtype=torch.float64)
+    their_grads = torch.autograd.grad(theirs, [maps, *moved], grad)
+    settings = (0.5, size, channels, not classes, group, part, samples, 0.3)
+    for layout in LAYOUTS:
+        x = laid_out(maps.detach(), layout).requires_grad_()
+        ours = ops.deform_roi_pooling(x, rois, offset, *settings)
+        torch.testing.assert_close(ours, theirs, rtol=1e-12, atol=1e-12)
+        grads = torch.autograd.grad(ours, [x, *moved], grad)
+        torch.testing.assert_close(grads, their_grads, rtol=1e-11, atol=1e-11)
+        out, found = torch.empty(0, dtype=torch.float64), torch.empty(0, dtype=torch.float64)
+        numbers = (0.5, channels, group, size, part, samples, 0.3)
+        given = NULL if offset is None else offset.detach()
+        kernels.deform_psroi_forward_double(x.detach(), rois, given, *numbers, out, found)
+        assert torch.equal(found, counts) and torch.equal(out, ours)
+        single = [None if t is None else t.detach().float() for t in (x, rois, offset)]
+        assert (ops.deform_roi_pooling(*single, *settings) - theirs).abs().max() < 1e-5
 
 
 @pytest.mark.parametrize("plain", [False, True])

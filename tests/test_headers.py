@@ -16,7 +16,7 @@ import torch
 import ffi_ext
 from ffi_ext import BuildError, create_extension
 from ffi_ext.headers import ctext, statements
-from tests.processes import python
+from tests.processes import mypy
 
 HEADER = r"""
 #ifndef REAL_HEADER_H
@@ -167,7 +167,7 @@ def test_the_stub_is_valid(module):
     ]
     lines = ["import torch", f"import {module.__name__} as lib", *right, *wrong]
     (folder / "user.py").write_text("\n".join([*lines, ""]))
-    done = python("-m", "mypy", "--strict", "user.py", cwd=folder)
+    done = mypy("user.py", cwd=folder)
     places = re.findall(r"^(\S+?):(\d+): error", done.stdout, re.M)
     assert {file for file, _ in places} == {"user.py"}, done.stdout
     assert {lines[int(line) - 1] for _, line in places} == {*wrong}, done.stdout
@@ -182,7 +182,7 @@ def test_a_build_script_is_typed_where_cffi_is(tmp_path):
         "import ffi_ext\nffi_ext.create_extension('a.b', 'b.h', ['b.c']).build()\n"
     )
     path = str(Path(ffi_ext.__file__).parents[1])
-    done = python("-m", "mypy", "--strict", "build.py", cwd=tmp_path, PYTHONPATH=path)
+    done = mypy("build.py", cwd=tmp_path, PYTHONPATH=path)
     assert done.returncode == 0, done.stdout
 
 

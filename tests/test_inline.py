@@ -268,8 +268,8 @@ def test_files_as_glob_finds_them(tmp_path, monkeypatch):
     (tmp_path / "lib.h").write_text("int value(void);\n")
     (tmp_path / "lib.c").write_text("int value(void) { return 3; }\n")
     monkeypatch.chdir(tmp_path)
-    for folder in (Path(), tmp_path, Path()):
-        module = ffi_ext.load("lib", folder.glob("*.c"), {"lib.h"})
+    for folder, headers in [(Path(), {"lib.h"}), (tmp_path, tmp_path.glob("*.h"))]:
+        module = ffi_ext.load("lib", folder.glob("*.c"), headers)
         assert module.value() == 3
     assert len(list((tmp_path / "cache" / "modules").iterdir())) == 1  # it was built once
 

@@ -20,6 +20,7 @@ import setuptools
 
 from ffi_ext import BuildError, cli, create_extension, toolchain, wheel_tags, wheels
 from tests.binaries import FREE_THREADED, OWN_SUFFIX, OWN_WHEEL_TAG, SUFFIX, WHEEL_TAG
+from tests.processes import mypy
 
 ROOT = Path(__file__).parent.parent
 SCRIPTS = Path(__file__).with_name("scripts")
@@ -164,8 +165,8 @@ def test_a_project_made_by_init(wheelhouse, fresh, tmp_path):
     kernels_at = folder / "src" / "fresh_ops" / "kernels" / "__init__.py"
     assert run(fresh, "-c", code).strip() == str(kernels_at)
     pytest.importorskip("mypy")  # py.typed promises types
-    checker = [sys.executable, "-m", "mypy", "--strict", "--python-executable", fresh]
-    run(*checker, "src/fresh_ops", cwd=folder)
+    checked = mypy("--python-executable", fresh, "src/fresh_ops", cwd=folder)
+    assert checked.returncode == 0, checked.stdout
 
 
 @pytest.mark.parametrize("name", ["a-b", "class", "", "torch", "1a", "signal"])

@@ -126,13 +126,18 @@ def roi_pool(
 ) -> torch.Tensor:
     corners = _rounded(rois[:, 1:] * spatial_scale)
     pooled = [x[:0].sum((2, 3), keepdim=True).expand(0, -1, *size)]
+    images = x.unbind()
     for image, (x1, y1, x2, y2) in zip(rois[:, 0].long().tolist(), corners.tolist(), strict=True):
+        rows = _bin_edges(y1, y2, size[0], x.shape[2], x)
+        columns = _bin_edges(x1, x2, size[1], x.shape[3], x)
+        top, left = rows[0][0], columns[0][0]
+        # backward fills a tensor as large as what is cut: an image once for each region, not for each bin
+        region = images[image][:, top : rows[-1][1], left : columns[-1][1]]
         bins = []
-        planes = x[image]  # backward fills a tensor as large as what is cut: not x for every bin
-        for top, bottom in _bin_edges(y1, y2, size[0], x.shape[2], x):
-            rows = planes[:, top:bottom]
-            for left, right in _bin_edges(x1, x2, size[1], x.shape[3], x):
-                pixels = rows[:, :, left:right].flatten(1)
+        for first, last in rows:
+            band = region[:, first - top : last - top]
+            for start, end in columns:
+                pixels = band[:, :, start - left : end - left].flatten(1)
                 empty = pixels.shape[1] == 0
                 bins.append(x.new_zeros(x.shape[1]) if empty else pixels.max(1).values)
         pooled.append(torch.stack(bins, 1).view(1, x.shape[1], *size))
