@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import keyword
+from collections.abc import Sequence
 
 # What a generated module needs itself, or Python of it.
 _OF_MODULES = frozenset(
@@ -15,3 +16,8 @@ _OF_MODULES = frozenset(
 def python_name(c_name: str) -> str:
     """The name that C's has in Python: keywords and a module's own attributes get a trailing underscore."""
     return c_name + "_" if keyword.iskeyword(c_name) or c_name in _OF_MODULES else c_name
+
+
+def name_of_the_rest(names: Sequence[str]) -> str:
+    """What signatures call the arguments that C takes as `...`, behind parameters of these names."""
+    return "args_" if "args" in names else "args"

@@ -19,12 +19,16 @@ class Function(Protocol):
 
     name: str
     module: str
-    names: tuple[str, ...]
-    codes: tuple[str, ...]
     constraints: tuple[str, ...]
     doc: str
     origin: Any  # (ffi, lib, C's name)
     types: Any  # see cffi_values.types_of
+
+    @property
+    def names(self) -> tuple[str, ...]: ...
+
+    @property
+    def codes(self) -> tuple[str, ...]: ...
 
 
 def prototype(function: Function) -> str:

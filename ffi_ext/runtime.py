@@ -3,18 +3,22 @@
 from __future__ import annotations
 
 import contextlib
+import functools
 import os
 import sys
 import threading
 import warnings
 from collections.abc import Callable, Mapping, MutableMapping, Sequence
 from types import ModuleType
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import _cffi_backend
 import torch
 
-from ffi_ext.names import python_name
+from ffi_ext.names import name_of_the_rest, python_name
+
+if TYPE_CHECKING:
+    import inspect
 
 
 class NativeError(torch.FatalError, RuntimeError):  # type: ignore[misc, name-defined]
@@ -222,12 +226,11 @@ def _missing(name: str, package: str, path: str | None) -> Callable[..., Any]:
 class CffiFunction:
     """A function that goes through cffi's `lib.f`: a variadic one, or one built elsewhere.
 
-    Tensor arguments become records as in the dispatcher; cffi converts the rest.
+    Tensor arguments become records as in the dispatcher; cffi converts the rest. Its prototype is read when somebody
+    asks for names or types: what reads it takes longer to import than the module that has the function.
     """
 
     def __init__(self, lib: Any, ffi: Any, name: str, module: str, doc: str) -> None:
-        from ffi_ext import cffi_values
-
         self._function = getattr(lib, name)
         self.ctype = ffi.typeof(self._function)
         if self.ctype.kind == "pointer":
@@ -236,10 +239,37 @@ class CffiFunction:
         self.types: Any = None
         self.name = self.__name__ = self.__qualname__ = python_name(name)
         self.module = self.__module__ = module
-        self.doc = self.__doc__ = doc or cffi_values.prototype_of(name, self.ctype)
-        self.names, codes = cffi_values.named(self, self.ctype.args)
-        self.codes = (cffi_values.code_of(self.ctype.result.cname), *codes)
+        if not doc:
+            from ffi_ext import cffi_values
+
+            doc = cffi_values.prototype_of(name, self.ctype)
+        self.doc = self.__doc__ = doc
         self.constraints: tuple[str, ...] = ()
+
+    @functools.cached_property
+    def _named(self) -> tuple[tuple[str, ...], tuple[str, ...]]:
+        from ffi_ext import cffi_values
+
+        return cffi_values.named(self, self.ctype.args)
+
+    @functools.cached_property
+    def names(self) -> tuple[str, ...]:
+        return self._named[0]
+
+    @functools.cached_property
+    def codes(self) -> tuple[str, ...]:
+        from ffi_ext import cffi_values
+
+        return (cffi_values.code_of(self.ctype.result.cname), *self._named[1])
+
+    @functools.cached_property
+    def __signature__(self) -> inspect.Signature:
+        from inspect import Parameter, Signature
+
+        found = [Parameter(name, Parameter.POSITIONAL_ONLY) for name in self.names]
+        if self.ctype.ellipsis:
+            found.append(Parameter(name_of_the_rest(self.names), Parameter.VAR_POSITIONAL))
+        return Signature(found)
 
     def __call__(self, *args: Any, **named: Any) -> Any:
         from ffi_ext import arguments, cffi_values, refusals

@@ -674,8 +674,12 @@ def test_a_build_imports_neither_torch_nor_setuptools(project):
 
 
 def test_importing_a_module_imports_no_parser(project):
+    with (project / "lib.h").open("a") as header, (project / "one.c").open("a") as source:
+        header.write("int total(int count, ...);\n")
+        source.write("int total(int count, ...) { return count; }\n")
     make(project).build()
     code = "import ext.lib, sys; assert not {'cffi', 'pycparser', 'setuptools', 'ffi_ext.types'} & set(sys.modules)"
+    code += "; assert ext.lib.total(3) == 3"
     subprocess.run([sys.executable, "-c", code], cwd=project, check=True)
 
 

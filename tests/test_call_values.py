@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ctypes
+import inspect
 from array import array
 from pathlib import Path
 
@@ -35,6 +36,7 @@ char upper(char c);
 int apply(int (*f)(int), int x);
 int variadic(int n, ...);
 int written(char *text, size_t room, const char *format, ...);
+int joined(int args, ...);
 double sum_into(double *out, const float *values, int n, ...);
 /* How many there are. */
 int dimensions(const THFloatTensor *t, ...);
@@ -86,6 +88,7 @@ int variadic(int n, ...) {
   va_end(rest);
   return s;
 }
+int joined(int args, ...) { return args; }
 int written(char *text, size_t room, const char *format, ...) {
   va_list rest;
   va_start(rest, format);
@@ -161,6 +164,10 @@ def test_named_parameters_of_a_variadic_function_take_text_and_memory(module):
         == "int dimensions(const THFloatTensor *t, ...)\n\nHow many there are."
     )
     assert repr(module.dimensions).endswith("cffi: int dimensions(const THFloatTensor *t, ...)>")
+    assert str(inspect.signature(module.written)) == "(text, room, format, /, *args)"
+    assert str(inspect.signature(module.joined)) == "(args, /, *args_)"
+    stub = Path(module.__file__).with_suffix(".pyi").read_text()
+    assert "def joined(args: int, /, *args_: Any) -> int:" in stub
     frozen, saved = np.arange(3, dtype="f"), torch.arange(3.0)
     frozen.flags.writeable = False
     assert module.last_of(frozen) == module.last_of(saved) == module.last_of([0, 1, 2]) == 2

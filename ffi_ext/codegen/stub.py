@@ -6,6 +6,7 @@ from ffi_ext import constraints, types
 from ffi_ext.codegen import module
 from ffi_ext.codegen.csource import documentation
 from ffi_ext.headers.declared import Declarations, Function, Parameter
+from ffi_ext.names import name_of_the_rest
 
 _HEAD = '''\
 """Types of {package}, made by ffi_ext; changes are lost at the next build."""
@@ -38,7 +39,8 @@ def _annotation(parameter: Parameter) -> str:
 def _function(function: Function) -> str:
     parameters = [f"{p.name}: {_annotation(p)}" for p in function.parameters]
     if function.variadic:  # which takes no keywords
-        parameters += ["/", "*args: Any"] if parameters else ["*args: Any"]
+        rest = f"*{name_of_the_rest([p.name for p in function.parameters])}: Any"
+        parameters += ["/", rest] if parameters else [rest]
     result = types.annotation_for(function.result_code, result=True)
     if len(function.result_code) == 2:
         result += " | None"
