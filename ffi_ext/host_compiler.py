@@ -12,18 +12,27 @@ from pathlib import Path
 
 _OLDEST = 9  # what any nvcc of a CUDA that torch >= 2.4 is built for takes
 _CHOSEN = re.compile(r"-ccbin|--compiler-bindir|-allow-unsupported-compiler")
+# As in .cpp sources, see toolchain.py: a launcher that ends without the value it promises comes back.
+_COMES_BACK = "-Xcompiler=-fsanitize=unreachable,-fsanitize-undefined-trap-on-error"
 
 
 def flags(nvcc: str, given: Iterable[str] = ()) -> list[str]:
-    """`-ccbin g++-15` where gcc is newer than this nvcc takes and an older one is installed beside it.
+    """What nvcc is told of gcc; nothing where another host compiler is chosen.
 
     Args:
         nvcc: The compiler's path.
         given: Its other arguments; a choice in them, or in nvcc's own variables, stands.
     """
     ours = [os.environ.get(f"NVCC_{name}_FLAGS", "") for name in ("PREPEND", "APPEND")]
-    if os.environ.get("NVCC_CCBIN") or any(map(_CHOSEN.search, [*given, *ours])):
+    words = [*given, *ours]
+    if os.environ.get("NVCC_CCBIN") or any(map(_CHOSEN.search, words)):
         return []
+    sanitized = any("-fsanitize=" in word for word in words)  # it shall tell, and not trap
+    return [*_older_gcc(nvcc), *([] if sanitized else [_COMES_BACK])]
+
+
+def _older_gcc(nvcc: str) -> list[str]:
+    """`-ccbin g++-15` where gcc is newer than this nvcc takes and an older one is installed beside it."""
     newest = _newest_accepted(nvcc)
     if newest is None or _gcc() <= newest:
         return []

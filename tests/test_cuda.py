@@ -340,13 +340,13 @@ def test_a_gcc_that_nvcc_takes_is_found_beside_one_that_is_too_new(tmp_path, mon
     for function in (host_compiler._gcc, host_compiler._newest_accepted):
         function.cache_clear()
     nvcc = str(tmp_path / "bin" / "nvcc")
-    assert host_compiler.flags(nvcc) == ["-ccbin", str(tools / "g++-14")]
+    assert host_compiler.flags(nvcc)[:2] == ["-ccbin", str(tools / "g++-14")]
     assert host_compiler.flags(nvcc, ["-O3", "-ccbin=/usr/bin/clang++"]) == []
     monkeypatch.setenv("NVCC_PREPEND_FLAGS", "-allow-unsupported-compiler")
     assert host_compiler.flags(nvcc) == []
     monkeypatch.delenv("NVCC_PREPEND_FLAGS")
     (tools / "g++-14").unlink()
-    assert host_compiler.flags(nvcc) == []  # nvcc says what it misses
+    assert "-ccbin" not in host_compiler.flags(nvcc)  # nvcc says what it misses
     host_compiler._gcc.cache_clear()
 
 
@@ -659,6 +659,29 @@ extern "C" int sum(void) { return FROM_CPPFLAGS + ends[1] + GIVEN + BESIDE; }
         extra_link_args=["-fopenmp"],
     ).sum
     assert sum_of() == 3 + 20 + 4000 + 500
+
+
+@needs_nvcc
+def test_launchers_that_end_without_their_value_come_back(build, monkeypatch):
+    """As those of a .cpp: gcc of today would leave out the loop that calls one."""
+    monkeypatch.setenv("TORCH_CUDA_ARCH_LIST", "9.0")
+    source = """
+static int launch(int *total, int n) { *total += n; }
+extern "C" int sum_below(int n) {
+  int total = 0;
+  for (int i = 0; i < n; i++) launch(&total, i);
+  return total;
+}
+"""
+    assert build("int sum_below(int n);", source, suffix=".cu").sum_below(5) == 10
+
+
+def test_what_looks_for_undefined_behaviour_in_kernels_tells_of_them_itself(monkeypatch):
+    for name in ("NVCC_CCBIN", "NVCC_PREPEND_FLAGS", "NVCC_APPEND_FLAGS"):
+        monkeypatch.delenv(name, raising=False)
+    assert any("unreachable" in flag for flag in host_compiler.flags("nvcc", ["-O3"]))
+    given = ["-Xcompiler", '"-fsanitize=undefined"']
+    assert not any("unreachable" in flag for flag in host_compiler.flags("nvcc", given))
 
 
 @needs_nvcc
