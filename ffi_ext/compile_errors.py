@@ -102,6 +102,10 @@ _HINTS = (
         r"unknown type name '(?:TH\w*Real\w*|real)'",
         "real and THTensor are for files that TH_GENERIC_FILE names: write the type, such as float and THFloatTensor",
     ),
+    (
+        r"error: (?:unknown type name )?'(THFile|THMapAllocatorContext)'",
+        "{0} is not in ffi_ext: read and write files in Python (torch.from_file maps one), and pass the tensor",
+    ),
     (r"unknown type name 'TH", "#include <TH/TH.h> at the top of the source"),
     (
         r"undefined (?:reference to [`']|symbol: )(?:Py|TH|_TH)",

@@ -193,9 +193,13 @@ def _make(given: Arguments) -> Extension:
     to_extension = ffi.distutils_extension
 
     def distutils_extension(*arguments: Any, **keywords: Any) -> Any:
-        """cffi's, with the CUDA objects that it links."""
+        """cffi's, with the CUDA objects that it links, and for every Python as with cffi_modules."""
         _make_objects(options)
-        return to_extension(*arguments, **keywords)
+        made = to_extension(*arguments, **keywords)
+        made.py_limited_api = limited
+        if limited:
+            wheel_tags.tag_stable()
+        return made
 
     if given.package and "setuptools" in sys.modules:  # cffi_modules of a setup.py
         _make_objects(options)

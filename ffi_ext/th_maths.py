@@ -51,6 +51,18 @@ def _mean(t: Tensor, dimension: int, keep: int) -> Tensor:
     return total.div(t.shape[dimension], rounding_mode="trunc")
 
 
+def _of_batches(function: Callable[..., Tensor]) -> Callable[..., Tensor]:
+    """With TH's check, since torch speaks of a dimension out of range."""
+
+    def checked(beta: float, t: Tensor, alpha: float, *batches: Tensor) -> Tensor:
+        for batch in batches:
+            if batch.dim() != 3:
+                raise ValueError(f"expected 3D tensor, got {batch.dim()}D")
+        return function(t, *batches, beta=beta, alpha=alpha)
+
+    return checked
+
+
 def _along(function: Callable[..., Any], place: int = 1) -> Callable[..., Any]:
     """With TH's check of the dimension, the argument at `place`: none counts from the end."""
 
@@ -65,8 +77,8 @@ FUNCTIONS: dict[str, Callable[..., Any]] = {
     "addmm": lambda beta, t, alpha, a, b: torch.addmm(t, a, b, beta=beta, alpha=alpha),
     "addmv": lambda beta, t, alpha, a, b: torch.addmv(t, a, b, beta=beta, alpha=alpha),
     "addr": lambda beta, t, alpha, a, b: torch.addr(t, a, b, beta=beta, alpha=alpha),
-    "addbmm": lambda beta, t, alpha, a, b: torch.addbmm(t, a, b, beta=beta, alpha=alpha),
-    "baddbmm": lambda beta, t, alpha, a, b: torch.baddbmm(t, a, b, beta=beta, alpha=alpha),
+    "addbmm": _of_batches(torch.addbmm),
+    "baddbmm": _of_batches(torch.baddbmm),
     "match": _match,
     "cross": _cross,
     "sum": _along(lambda t, d, keep: t.sum(d, bool(keep), dtype=t.dtype)),

@@ -19,7 +19,7 @@ The functions of PyTorch 0.3.1's C interface that sources may call, from the hea
 `<THC/THC.h>` include. "C": computed by the runtime in C. "torch": done by torch on the tensor's device.
 `TH<T>Tensor_` stands for `THFloatTensor_`, `THDoubleTensor_`, `THLongTensor_`, `THIntTensor_`, `THShortTensor_`,
 `THCharTensor_` and `THByteTensor_`; `THCuda<T>Tensor_` likewise, with `THCudaTensor_` for float. Half tensors
-have what makes, shapes, keeps and copies them. `Lapack_` is there for `float` and `double`.
+have what makes, shapes, keeps and copies them, and `THCudaHalfTensor` has maths. `Lapack_` is there for `float` and `double`.
 
 ## Those that one needs most
 
@@ -52,7 +52,8 @@ count from 0.
 
 Not declared, since torch has nothing like them or does it by itself: `THCState_setPeerToPeerAccess`,
 `THCState_getCudaUVAAllocator`, `THCState_getRngState`, `THCRandom_generatorStates`, `THCCachingAllocator_recordStream`
-and `_getBaseAllocation`, `THCCachingHostAllocator_*`, `THCSetGCHandler`, and
+and `_getBaseAllocation`, `THCCachingHostAllocator_*`, the counts of memory of 0.4.1's `THCCachingAllocator_*` (they are in
+`torch.cuda`), `THCSetGCHandler`, and
 `THCuda<T>Tensor_calculateAdvancedIndexingOffsets`, a part of indexing in Python. Files (`THFile` and its kin) and
 memory maps (`THMapAllocatorContext`) are Python's: map one with `torch.from_file` and pass the tensor.
 

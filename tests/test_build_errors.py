@@ -71,6 +71,7 @@ def test_the_whole_output_where_it_is_asked_for(setting, is_told, project, monke
         ('int g(int a) { FFI_CHECK(a, "no"); return a; }\n', "a macro of <ffi_ext.h>"),
         ("#include <TH/TH.h>\nvoid g(THTensor *t);\n", "write the type, .* THFloatTensor"),
         ("#include <TH/TH.h>\nreal g(void);\n", "write the type, such as float"),
+        ("#include <TH/TH.h>\nvoid g(THFile *f);\n", "THFile is not in ffi_ext: .* in Python"),
         (
             "#include <TH/TH.h>\nvoid g(THFloatTensor *t) { THFloatTensor_sum(t, t, 0); }\n",
             "THFloatTensor_sum has other parameters .* no last argument keepdim",

@@ -365,6 +365,29 @@ def test_the_tags_of_wheels(source, given, limited, tag, tmp_path, monkeypatch):
         assert "-".join(command.get_tag()[:2]) == (own if tag == "own" else tag)
 
 
+@pytest.mark.parametrize("limited", [True, False])
+def test_an_extension_by_cffis_own_road_is_for_every_python(limited, tmp_path, monkeypatch):
+    """`ext_modules=[ffi.distutils_extension()]`, the road of setup.py files that know no cffi_modules."""
+    monkeypatch.chdir(tmp_path)
+    Path("one.h").write_text("int one(void);\n")
+    Path("one.c").write_text("int one(void) { return 1; }\n")
+    given = {} if limited else {"py_limited_api": False}
+    made = create_extension(
+        "pkg.one", "one.h", ["one.c"], package=True, relative_to=str(tmp_path / "setup.py"), **given
+    )
+    extension = made.distutils_extension(str(tmp_path / "temporary"))
+    distribution = setuptools.Distribution({"packages": ["pkg"], "ext_modules": [extension]})
+    distribution.get_command_obj("build_ext").inplace = True
+    distribution.run_command("build_ext")
+    own = sysconfig.get_config_var("EXT_SUFFIX")
+    assert Path(f"pkg/one/_one{OWN_SUFFIX if limited else own}").exists()
+    monkeypatch.syspath_prepend(str(tmp_path))
+    assert importlib.import_module("pkg.one").one() == 1
+    tag = distribution.get_command_obj("bdist_wheel")
+    tag.ensure_finalized()
+    assert ("abi3" in tag.get_tag()[1]) is (limited and not FREE_THREADED)
+
+
 def test_an_optional_extension_that_cannot_be_built_is_left_out(tmp_path, monkeypatch, caplog):
     """As setuptools does it: with a warning."""
     one = ("pkg.one", "#error no\n", "verbose = false\n")

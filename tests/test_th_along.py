@@ -215,6 +215,9 @@ def test_matrices(call):
     same(out, z + 4 * (x @ y))
     call("baddbmm", out, 1, torch.stack([t, t]), 2, stack_a, stack_b)
     same(out, np.stack([z + 2 * (x @ y)] * 2))
+    for name in ("addbmm", "baddbmm"):
+        with pytest.raises(ffi_ext.NativeError, match="expected 3D tensor, got 2D"):
+            call(name, out, 1, t, 2, stack_a, b)
     call("cross", out, a, a.flip(0), -1)
     if call.real != "Byte":
         same(out, np.cross(x, x[::-1]))

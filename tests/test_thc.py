@@ -12,6 +12,7 @@ import importlib
 import re
 from pathlib import Path
 
+import numpy as np
 import pytest
 import torch
 
@@ -47,6 +48,10 @@ def test_every_function_of_the_lists_has_a_meaning_and_is_linked():
         missing = [n for n in forwarded if f"TH{real}Tensor_{n}" not in defined]
         missing += [f"{k}_{n}" for k, n in structural if f"TH{real}{k}_{n}" not in defined]
         assert missing == [], real
+    of_floats = text[text.index("defined(THC_REAL_IS_HALF)\nTHC_FUNCTION(linspace") :].split(
+        "#endif"
+    )[0]
+    assert [n for n in functions(of_floats) if f"THCudaHalfTensor_{n}" not in defined] == []
 
 
 HEADER = """
@@ -57,6 +62,7 @@ void storages(THFloatTensor *r, THFloatTensor *a);
 long logical(THByteTensor *mask);
 long integers(THIntTensor *r, THIntTensor *a, THIntTensor *b, int which);
 double halves(THHalfTensor *t, int which);
+void two(THFloatTensor *r, THFloatTensor *second, THFloatTensor *a, THFloatTensor *b, int which);
 void structure(THFloatTensor *t, THLongTensor *out);
 void fresh(void);
 void check(int error);
@@ -147,7 +153,10 @@ void storages(THFloatTensor *r, THFloatTensor *a) {
   THHalfStorage_free(half);
 }
 long logical(THByteTensor *mask) {
-  return THCudaByteTensor_logicalall(state, B(mask)) + 10 * THCudaByteTensor_logicalany(state, B(mask));
+  const int all = THCudaByteTensor_logicalall(state, B(mask)), any = THCudaByteTensor_logicalany(state, B(mask));
+  THAssert(THCudaByteTensor_logicalAndAll(state, B(mask)) == all);
+  THAssert(THCudaByteTensor_logicalAnyAll(state, B(mask)) == any);
+  return all + 10 * any;
 }
 double number(THFloatTensor *a, THFloatTensor *b, int which) {
   switch (which) {
@@ -181,7 +190,20 @@ double halves(THHalfTensor *t, int which) {
     case 0: return THCudaHalfTensor_sumall(state, half);
     case 1: return THCudaHalfTensor_prodall(state, half);
     case 2: return THCudaHalfTensor_dot(state, half, half);
+    case 4: return THCudaHalfTensor_normall(state, half, TH_float2half(2));
+    case 5: return THCudaHalfTensor_stdall(state, half, 1);
+    case 6:
+      THCudaHalfTensor_exp(state, half, half);
+      THCudaHalfTensor_pow(state, half, half, TH_float2half(2));
+      return 0;
     default: return THCudaHalfTensor_trace(state, half);
+  }
+}
+void two(THFloatTensor *r, THFloatTensor *second, THFloatTensor *a, THFloatTensor *b, int which) {
+  switch (which) {
+    case 0: THCudaTensor_geqrf(state, F(r), F(second), F(a)); break;
+    case 1: THCudaTensor_trtrs(state, F(r), F(second), F(b), F(a), "U", "N", "N"); break;
+    default: THCudaTensor_polygamma(state, F(r), 1, F(a)); break;
   }
 }
 void structure(THFloatTensor *t, THLongTensor *out) {
@@ -405,6 +427,32 @@ def test_sums_of_halves_are_no_halves(thc):
     assert thc.halves(t, 2) == 900 * 300**2
     assert thc.halves(torch.full((300, 300), 300.0).half(), 3) == 300 * 300
     assert thc.halves(t[0, :3], 1) == 300**3
+
+
+def test_maths_of_halves(thc):
+    t = torch.full((30, 30), 3000.0).half()
+    assert thc.halves(t, 4) == 30 * 3000
+    t[::2] = -3000
+    assert thc.halves(t, 5) == pytest.approx(3000)
+    t = torch.tensor([-1.0, 0.0, 0.5]).half()
+    thc.halves(t, 6)
+    torch.testing.assert_close(t, torch.tensor([-2.0, 0.0, 1.0]).exp().half(), rtol=0.003, atol=0)
+
+
+def test_what_0_4_1_has_more(thc):
+    r, second = torch.empty(0), torch.empty(0)
+    thc.two(r, second, a, b, 0)
+    reflectors, scales = np.linalg.qr(a.numpy(), mode="raw")  # LAPACK's columns
+    torch.testing.assert_close(r, torch.from_numpy(reflectors.T))
+    torch.testing.assert_close(second, torch.from_numpy(scales))
+    thc.two(r, second, a, b, 1)
+    torch.testing.assert_close(a.triu() @ r, b)
+    assert torch.equal(second, a)
+    thc.two(r, second, a, b, 2)
+    places = torch.arange(
+        100_000, dtype=torch.double
+    )  # trigamma, but for 1 / 100,000 of its series
+    torch.testing.assert_close(r, (a.double()[..., None] + places).pow(-2).sum(-1).float())
 
 
 def test_storages_and_logical(thc):

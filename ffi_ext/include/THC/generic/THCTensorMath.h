@@ -153,7 +153,7 @@ THC_FUNCTION(sort, (THCState *state, THCTensor* sorted, THCudaLongTensor* indice
 THC_FUNCTION(sortKeyValueInplace, (THCState *state, THCTensor *keys, THCudaLongTensor *values, int dim, int order), "ttii", keys, values, dim, order)
 THC_FUNCTION(topk, (THCState *state, THCTensor* topK, THCudaLongTensor* indices, THCTensor* input, int64_t k, int dim, int dir, int sorted), "wwtliii", topK, indices, input, k, dim, dir, sorted)
 
-#if defined(THC_REAL_IS_FLOAT) || defined(THC_REAL_IS_DOUBLE)
+#if defined(THC_REAL_IS_FLOAT) || defined(THC_REAL_IS_DOUBLE) || defined(THC_REAL_IS_HALF)
 THC_FUNCTION(linspace, (THCState *state, THCTensor *r_, real a, real b, int64_t n), "w" THC_REAL THC_REAL "l", r_, a, b, n)
 THC_FUNCTION(logspace, (THCState *state, THCTensor *r_, real a, real b, int64_t n), "w" THC_REAL THC_REAL "l", r_, a, b, n)
 THC_FUNCTION(acos, (THCState *state, THCTensor *self, THCTensor *src), "wt", self, src)
@@ -178,6 +178,7 @@ THC_FUNCTION(log, (THCState *state, THCTensor *self, THCTensor *src), "wt", self
 THC_FUNCTION(log10, (THCState *state, THCTensor *self, THCTensor *src), "wt", self, src)
 THC_FUNCTION(log1p, (THCState *state, THCTensor *self, THCTensor *src), "wt", self, src)
 THC_FUNCTION(log2, (THCState *state, THCTensor *self, THCTensor *src), "wt", self, src)
+THC_FUNCTION(polygamma, (THCState *state, THCTensor *self, int64_t n, THCTensor *src), "wlt", self, n, src)
 THC_FUNCTION(pow, (THCState *state, THCTensor *self, THCTensor *src, real value), "wt" THC_REAL, self, src, value)
 THC_FUNCTION(round, (THCState *state, THCTensor *self, THCTensor *src), "wt", self, src)
 THC_FUNCTION(rsqrt, (THCState *state, THCTensor *self, THCTensor *src), "wt", self, src)
@@ -209,6 +210,7 @@ THC_FUNCTION(randn, (THCState *state, THCTensor *r_, THLongStorage *size), "wz",
 THC_FUNCTION(uniform, (THCState *state, THCTensor *self, double a, double b), "tdd", self, a, b)
 #endif
 #if defined(THC_REAL_IS_FLOAT) || defined(THC_REAL_IS_DOUBLE)
+THC_FUNCTION(geqrf, (THCState *state, THCTensor *ra, THCTensor *rtau, THCTensor *a), "wwt", ra, rtau, a)
 THC_FUNCTION(gesv, (THCState *state, THCTensor *rb, THCTensor *ra, THCTensor *b, THCTensor *a), "wwtt", rb, ra, b, a)
 THC_FUNCTION(gels, (THCState *state, THCTensor *rb, THCTensor *ra, THCTensor *b, THCTensor *a), "wwtt", rb, ra, b, a)
 THC_FUNCTION(syev, (THCState *state, THCTensor *re, THCTensor *rv, THCTensor *a, const char *jobz, const char *uplo), "wwtcc", re, rv, a, jobz, uplo)
@@ -220,6 +222,7 @@ THC_FUNCTION(potrf, (THCState *state, THCTensor *ra, THCTensor *a, const char *u
 THC_FUNCTION(potri, (THCState *state, THCTensor *ra, THCTensor *a, const char *uplo), "wtc", ra, a, uplo)
 THC_FUNCTION(potrs, (THCState *state, THCTensor *rb, THCTensor *b, THCTensor *a, const char *uplo), "wttc", rb, b, a, uplo)
 THC_FUNCTION(qr, (THCState *state, THCTensor *rq, THCTensor *rr, THCTensor *a), "wwt", rq, rr, a)
+THC_FUNCTION(trtrs, (THCState *state, THCTensor *rb, THCTensor *ra, THCTensor *b, THCTensor *a, const char *uplo, const char *trans, const char *diag), "wwttccc", rb, ra, b, a, uplo, trans, diag)
 THC_FUNCTION(btrifact, (THCState *state, THCTensor *ra, THCudaIntTensor *rpivots, THCudaIntTensor *rinfo, int pivot, THCTensor *a), "wwwit", ra, rpivots, rinfo, pivot, a)
 THC_FUNCTION(btrisolve, (THCState *state, THCTensor *rb, THCTensor *b, THCTensor *atf, THCudaIntTensor *pivots), "wttt", rb, b, atf, pivots)
 THC_FUNCTION(multinomialAliasSetup, (THCState *state, THCTensor *probs, THCudaLongTensor *J, THCTensor *q), "wwt", J, q, probs)
@@ -233,6 +236,10 @@ THC_FUNCTION(conv2DRevger, (THCState *state, THCTensor *output, float beta, floa
 THC_FUNCTION(conv2DRevgerm, (THCState *state, THCTensor *output, float beta, float alpha, THCTensor *input, THCTensor *kernel, int64_t srow, int64_t scol), "wtddttll", output, output, beta, alpha, input, kernel, srow, scol)
 #endif
 #ifdef THC_REAL_IS_BYTE
+THC_FUNCTION(logicalAnd, (THCState *state, THCTensor *self, THCTensor *src, int dimension, int keepdim), "wtii", self, src, dimension, keepdim)
+THC_FUNCTION(logicalAny, (THCState *state, THCTensor *self, THCTensor *src, int dimension, int keepdim), "wtii", self, src, dimension, keepdim)
+THC_VALUE(int, logicalAndAll, (THCState *state, THCTensor *self), "t", self)
+THC_VALUE(int, logicalAnyAll, (THCState *state, THCTensor *self), "t", self)
 THC_VALUE(int, logicalall, (THCState *state, THCTensor *self), "t", self)
 THC_VALUE(int, logicalany, (THCState *state, THCTensor *self), "t", self)
 #endif
