@@ -699,14 +699,6 @@ extern "C" int sum(void) { return FROM_CPPFLAGS + ends[1] + GIVEN + BESIDE; }
     assert sum_of() == 3 + 20 + 4000 + 500
 
 
-def test_what_looks_for_undefined_behaviour_in_kernels_tells_of_them_itself(monkeypatch):
-    for name in ("NVCC_CCBIN", "NVCC_PREPEND_FLAGS", "NVCC_APPEND_FLAGS"):
-        monkeypatch.delenv(name, raising=False)
-    assert any("unreachable" in flag for flag in host_compiler.flags("nvcc", ["-O3"]))
-    given = ["-Xcompiler", '"-fsanitize=undefined"']
-    assert not any("unreachable" in flag for flag in host_compiler.flags("nvcc", given))
-
-
 @needs_nvcc
 def test_setup_py_makes_the_cuda_objects_that_are_missing(folder, tmp_path):
     for name in ("gpu.h", "gpu.c", "kernel.cu", "by.h"):
