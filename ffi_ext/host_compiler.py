@@ -12,33 +12,41 @@ from pathlib import Path
 
 _OLDEST = 9  # what any nvcc of a CUDA that torch >= 2.4 is built for takes
 _CHOSEN = re.compile(r"-ccbin|--compiler-bindir|-allow-unsupported-compiler")
-# As in .cpp sources, see toolchain.py: a launcher that ends without the value it promises comes back.
-_COMES_BACK = "-Xcompiler=-fsanitize=unreachable,-fsanitize-undefined-trap-on-error"
 
 
 def flags(nvcc: str, given: Iterable[str] = ()) -> list[str]:
-    """What nvcc is told of gcc; nothing where another host compiler is chosen.
+    """`-ccbin g++-15` where gcc is newer than this nvcc takes and an older one is installed beside it.
 
     Args:
         nvcc: The compiler's path.
         given: Its other arguments; a choice in them, or in nvcc's own variables, stands.
     """
-    ours = [os.environ.get(f"NVCC_{name}_FLAGS", "") for name in ("PREPEND", "APPEND")]
-    words = [*given, *ours]
-    if os.environ.get("NVCC_CCBIN") or any(map(_CHOSEN.search, words)):
+    if _is_chosen(given):
         return []
-    sanitized = any("-fsanitize=" in word for word in words)  # it shall tell, and not trap
-    return [*_older_gcc(nvcc), *([] if sanitized else [_COMES_BACK])]
-
-
-def _older_gcc(nvcc: str) -> list[str]:
-    """`-ccbin g++-15` where gcc is newer than this nvcc takes and an older one is installed beside it."""
     newest = _newest_accepted(nvcc)
     if newest is None or _gcc() <= newest:
         return []
     names = (f"g++-{version}" for version in range(newest, _OLDEST - 1, -1))
     found = next(filter(None, map(shutil.which, names)), None)
     return ["-ccbin", found] if found else []
+
+
+def comes_back(given: Iterable[str]) -> list[str]:
+    """What has gcc's functions come back without the value that they promise, see toolchain.py.
+
+    Args:
+        given: nvcc's other arguments. What looks for undefined behaviour shall tell of it, and not trap; another
+            host compiler may not know the options.
+    """
+    words = list(given)
+    if _is_chosen(words) or any("-fsanitize=" in word for word in words):
+        return []
+    return ["-Xcompiler=-fsanitize=unreachable,-fsanitize-undefined-trap-on-error"]
+
+
+def _is_chosen(given: Iterable[str]) -> bool:
+    ours = [os.environ.get(f"NVCC_{name}_FLAGS", "") for name in ("PREPEND", "APPEND")]
+    return bool(os.environ.get("NVCC_CCBIN")) or any(map(_CHOSEN.search, [*given, *ours]))
 
 
 @cache
