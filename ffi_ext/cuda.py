@@ -218,7 +218,8 @@ def options(compiler: str, source: Path, given: list[str], folders: Sequence[str
     words = ["-O3", "-Xcompiler", "-fPIC", *EXTENSIONS, *given]
     if not any(word.startswith(("-arch", "--gpu-arch", "-gencode")) for word in given):
         words += architecture_flags(compiler)
-    return [*words, *host_compiler.flags(compiler, given), *cuda_shims.flags(source, folders)]
+    words += [*host_compiler.flags(compiler, given), *host_compiler.comes_back(given)]
+    return [*words, *cuda_shims.flags(source, folders)]
 
 
 def pip_folders(name: str) -> list[Path]:

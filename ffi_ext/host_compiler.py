@@ -15,32 +15,44 @@ _CHOSEN = re.compile(r"(?:-ccbin|--compiler-bindir)[=\s]*(\S+)")
 
 
 def flags(nvcc: str, given: Iterable[str] = ()) -> list[str]:
-    """nvcc's options for it: which one, where its own choice is one that it refuses, and what C++ means.
+    """`-ccbin g++-15` where gcc is newer than this nvcc takes and an older one is installed beside it.
 
     Args:
         nvcc: The compiler's path.
         given: Its other arguments; a choice in them, or in nvcc's own variables, stands.
     """
-    from ffi_ext import toolchain  # which knows nvcc
-
-    variables = [os.environ.get(f"NVCC_{name}_FLAGS", "") for name in ("PREPEND", "APPEND")]
-    said = " ".join([*given, *variables])
-    chosen = [*filter(None, [os.environ.get("NVCC_CCBIN")]), *_CHOSEN.findall(said)]
-    found = []
-    if not chosen and "-allow-unsupported-compiler" not in said:
-        found = _accepted(nvcc)
-    meaning = toolchain.comes_back((chosen or ["g++"])[-1], said.split())
-    return [*found, *(word for flag in meaning for word in ("-Xcompiler", flag))]
-
-
-def _accepted(nvcc: str) -> list[str]:
-    """`-ccbin g++-15` where gcc is newer than this nvcc takes and an older one is installed beside it."""
+    said = _said(given)
+    if _chosen(said) or "-allow-unsupported-compiler" in said:
+        return []
     newest = _newest_accepted(nvcc)
     if newest is None or _gcc() <= newest:
         return []
     names = (f"g++-{version}" for version in range(newest, _OLDEST - 1, -1))
     found = next(filter(None, map(shutil.which, names)), None)
     return ["-ccbin", found] if found else []
+
+
+def comes_back(given: Iterable[str]) -> list[str]:
+    """What nvcc is told for functions of a .cu that end without the value that they promise, see toolchain.py.
+
+    Args:
+        given: nvcc's other arguments.
+    """
+    from ffi_ext import toolchain  # which knows nvcc
+
+    said = _said(given)
+    found = toolchain.comes_back((_chosen(said) or ["g++"])[-1], said.split())
+    return [word for flag in found for word in ("-Xcompiler", flag)]
+
+
+def _said(given: Iterable[str]) -> str:
+    """What nvcc reads: its arguments, and its variables."""
+    variables = [os.environ.get(f"NVCC_{name}_FLAGS", "") for name in ("PREPEND", "APPEND")]
+    return " ".join([*given, *variables])
+
+
+def _chosen(said: str) -> list[str]:
+    return [*filter(None, [os.environ.get("NVCC_CCBIN")]), *_CHOSEN.findall(said)]
 
 
 @cache

@@ -76,6 +76,8 @@ def main() -> int:
         )
     arguments += host_compiler.flags(real, arguments)
     folders = [f"-I{folder}" for folder in INCLUDE_DIRS]
+    if any(word.endswith(".cu") for word in arguments):
+        arguments += host_compiler.comes_back(arguments)
     for word in sys.argv[1:]:
         if word.endswith(".cu"):
             searched = re.findall(r"(?:^|\0)-I\0?([^\0]+)", "\0".join(sys.argv[1:]))
