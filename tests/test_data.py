@@ -14,12 +14,29 @@ pytest.importorskip("_ext.kernels", reason="run `python build_ffi.py` first")
 Image = pytest.importorskip("PIL.Image", reason="needs Pillow")
 
 import data  # noqa: E402
+from tests.processes import python  # noqa: E402
 
+ROOT = Path(__file__).resolve().parent.parent
 METHODS = {
     "__init__": lambda self: None,
     "__getitem__": lambda self, index: index,
     "__len__": lambda self: 3,
 }
+
+
+@pytest.mark.parametrize("built", ["kernels", ""])
+def test_what_a_machine_has_built(built, tmp_path):
+    """Without nvcc and libjpeg's header only the kernels; and a build of these may have failed."""
+    (tmp_path / "_ext").mkdir()
+    (tmp_path / "_ext" / "__init__.py").touch()
+    if built:
+        (tmp_path / "_ext" / built).symlink_to(ROOT / "_ext" / built)
+    code = "import data.ops.native as door; print(door.kernels_cuda, door.jpeg)"
+    done = python("-c", code, cwd=tmp_path, PYTHONPATH=str(ROOT))
+    if built:
+        assert done.stdout == "None None\n", done.stderr
+    else:
+        assert "ModuleNotFoundError: data needs the kernels in _ext.kernels" in done.stderr
 
 
 @pytest.mark.parametrize("present", range(8))

@@ -9,7 +9,7 @@ import torch
 
 try:
     from _ext import kernels
-except ModuleNotFoundError as error:
+except ImportError as error:
     raise ModuleNotFoundError(
         f"data needs the kernels in _ext.kernels, which cannot be imported ({error}); "
         "build them with `python build_ffi.py` in the project's folder, and start Python there",
@@ -18,12 +18,12 @@ except ModuleNotFoundError as error:
 
 try:
     from _ext import kernels_cuda
-except ModuleNotFoundError:  # optional: build_ffi.py says what it needs
+except ImportError:  # optional: build_ffi.py says what it needs
     kernels_cuda = None
 
 try:
     from _ext import jpeg
-except ModuleNotFoundError:  # optional, too
+except ImportError:  # optional, too
     jpeg = None
 
 
