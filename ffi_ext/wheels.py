@@ -123,17 +123,18 @@ def listed(value: Any) -> list[str]:
     return [value] if isinstance(value, str) else list(value)
 
 
-def _refuse_to_empty(name: str, build_py: Any) -> None:
-    """The packages above an extension: the build would write an empty __init__.py for one that the wheel lacks."""
+def _emptied_by(name: str, build_py: Any) -> str:
+    """Says which package above the extension the wheel lacks: the build would write an empty __init__.py for it."""
     package = name.rpartition(".")[0]
     while package:
         init = Path(build_py.get_package_dir(package), "__init__.py")
         if init.is_file() and package not in (build_py.packages or ()):
-            raise ValueError(
-                f"pyproject.toml: [[tool.ffi-ext.extension]] {name!r}: the wheel would be without {init}: add "
-                f"{package!r} to the packages of [tool.setuptools], which lists each one"
+            return (
+                f"the wheel would be without {init}: add {package!r} to the packages of [tool.setuptools], which lists "
+                "each one"
             )
         package = package.rpartition(".")[0]
+    return ""
 
 
 def _build(table: dict[str, Any], base: Path, build_py: Any) -> None:
@@ -144,9 +145,8 @@ def _build(table: dict[str, Any], base: Path, build_py: Any) -> None:
     name = table["name"]
     place = Path(build_py.get_package_dir(name))
     where = f"pyproject.toml: [[tool.ffi-ext.extension]] {name!r}"
-    if hidden := extension.hidden_by(place, name):
-        raise ValueError(f"{where}: {hidden}")
-    _refuse_to_empty(name, build_py)
+    if problem := extension.hidden_by(place, name) or _emptied_by(name, build_py):
+        raise ValueError(f"{where}: {problem}")
     with refusals_of(where):
         extension.refuse_to_replace(place / "__init__.py", name)
         extension.of_table(absolute(table), base, place.absolute()).build()

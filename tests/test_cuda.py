@@ -350,22 +350,6 @@ def test_a_gcc_that_nvcc_takes_is_found_beside_one_that_is_too_new(tmp_path, mon
     host_compiler._gcc.cache_clear()
 
 
-@needs_nvcc
-def test_functions_of_kernels_files_that_end_without_their_value_come_back(build, monkeypatch):
-    """Those that launch kernels in 2017 often did; see test_cxx_functions_that_end_without_their_value_come_back."""
-    monkeypatch.setenv("TORCH_CUDA_ARCH_LIST", "9.0")
-    source = """
-    static int add(int *total, int n) { *total += n; }
-    extern "C" int sum_below(int n) {
-      int total = 0;
-      for (int i = 0; i < n; i++) add(&total, i);
-      return total;
-    }
-    """
-    module = build("int sum_below(int n);", source, suffix=".cu", with_cuda=True)
-    assert module.sum_below(5) == 10
-
-
 @pytest.mark.parametrize(
     ("given", "flags"),
     [

@@ -10,7 +10,7 @@ import sys
 import pytest
 import torch
 
-from ffi_ext import create_extension
+from ffi_ext import create_extension, cuda
 from ffi_ext.paths import INCLUDE
 from ffi_ext.toolchain import LENIENT_CXX, cxx_standard
 from ffi_ext.units import is_installed
@@ -86,6 +86,16 @@ def test_errors_of_templates_that_nothing_instantiates_are_warnings(build):
     assert module.two() == 2
 
 
+WITHOUT_ITS_VALUE = """
+static int add(int *total, int n) { *total += n; }
+extern "C" int sum_below(int n) {
+  int total = 0;
+  for (int i = 0; i < n; i++) add(&total, i);
+  return total;
+}
+"""
+
+
 @pytest.mark.parametrize("compiler", ["g++", "clang++"])
 @pytest.mark.parametrize("variable", ["CXX", "CC"])
 def test_cxx_functions_that_end_without_their_value_come_back(
@@ -95,18 +105,18 @@ def test_cxx_functions_that_end_without_their_value_come_back(
     if not shutil.which(compiler):
         pytest.skip(f"no {compiler}")
     monkeypatch.setenv(variable, compiler)
-    source = """
-        static int add(int *total, int n) { *total += n; }
-        extern "C" int sum_below(int n) {
-          int total = 0;
-          for (int i = 0; i < n; i++) add(&total, i);
-          return total;
-        }
-        """
-    suffix = ".cpp"
+    source, suffix = WITHOUT_ITS_VALUE, ".cpp"
     if variable == "CC":  # C by its name; see test_c_sources_that_a_cxx_compiler_reads
         source, suffix = source.replace('extern "C"', ""), ".c"
     assert build("int sum_below(int n);", source, suffix=suffix).sum_below(5) == 10
+
+
+@pytest.mark.skipif(cuda.nvcc() is None, reason="there is no nvcc on this machine")
+def test_those_of_kernels_files_come_back(build, monkeypatch):
+    """Those that launch kernels in 2017 often ended so."""
+    monkeypatch.setenv("TORCH_CUDA_ARCH_LIST", "9.0")
+    module = build("int sum_below(int n);", WITHOUT_ITS_VALUE, suffix=".cu", with_cuda=True)
+    assert module.sum_below(5) == 10
 
 
 @pytest.mark.parametrize(

@@ -154,9 +154,21 @@ def _forget(ffi: cffi.FFI) -> None:
     ffi.__init__()  # type: ignore[misc]
 
 
-# A function whose types are words and *, as nearly all are: what it returns, its name, and its parameters.
 _PLAIN = re.compile(r"([\w\s*]*[\s*])(\w+)\s*\(([\w\s*,]*)\);")
 _OF_TYPES = "ffi_ext_types"
+
+
+def _parts_of_plain(declaration: str) -> tuple[str, str, list[str]] | None:
+    """Name, result and parameters of a function whose types are words and *, as those of nearly all are."""
+    match = _PLAIN.fullmatch(declaration)
+    if not match:
+        return None
+    parameters = [text.strip() for text in match[3].split(",")]
+    if parameters in ([""], ["void"]):
+        parameters = []
+    if not {"", "void"}.isdisjoint(parameters):
+        return None  # cffi says what is wrong with it
+    return match[2], match[1].strip(), parameters
 
 
 def _declare(ffi: cffi.FFI, kept: Sequence[Statement], constants: Sequence[str]) -> None:
@@ -170,11 +182,8 @@ def _declare(ffi: cffi.FFI, kept: Sequence[Statement], constants: Sequence[str])
     lines = [(False, types.TH_TYPEDEFS), *((False, line) for line in constants)]
     plain: list[tuple[str, str, list[str]]] = []
     for statement in kept:
-        match = statement.kind == FUNCTION and _PLAIN.fullmatch(statement.declaration)
-        texts = [text.strip() for text in match[3].split(",")] if match else []
-        texts = [] if texts in ([""], ["void"]) else texts
-        if match and {"", "void"}.isdisjoint(texts):
-            plain.append((match[2], match[1].strip(), texts))
+        if statement.kind == FUNCTION and (parts := _parts_of_plain(statement.declaration)):
+            plain.append(parts)
         else:
             lines.append((statement.packed, statement.declaration))
     each = dict.fromkeys(text for _, result, texts in plain for text in (result, *texts))
