@@ -812,6 +812,49 @@ def test_a_header_that_another_includes_is_read_as_a_part_of_it(tmp_path):
         ffi_ext.load("parts", tmp_path / "all.c", headers[1:])
 
 
+def test_a_header_may_use_macros_of_those_before_it(tmp_path):
+    """As the generated C does, which includes all of them: a config.h, or X11/Xlib.h before its extensions."""
+    (tmp_path / "config.h").write_text("#define API(type) extern type\n#define HAVE_MORE 1\n")
+    (tmp_path / "plain.h").write_text("API(int) plain(int x);\n")
+    (tmp_path / "more.h").write_text("#ifdef HAVE_MORE\nint more(int x);\n#endif\n")
+    (tmp_path / "part.h").write_text("#ifndef HAVE_MORE\n#error config.h?\n#endif\n#define N 3\n")
+    headers = [tmp_path / name for name in ("config.h", "plain.h", "more.h", "part.h")]
+    source = tmp_path / "all.c"
+    source.write_text("int plain(int x) { return x; }\nint more(int x) { return x + 1; }\n")
+    module = ffi_ext.load("behind", source, headers)
+    assert module.__all__ == ["plain", "more", "HAVE_MORE", "N"]
+    assert (module.plain(3), module.more(3)) == (3, 4)
+
+
+def test_lines_that_a_header_says_are_of_another_file(build):
+    """As flex and bison write them: `#line` changes names and numbers, and not whose text it is."""
+    header = r"""int first(int a,
+    int b);
+#line 1 "grammar.y"
+typedef struct { int n;
+  double d; } token;
+#line 7 "parser.h"
+#include <stddef.h>
+/* Of the second. */
+int second(token *t,
+    size_t n);
+#line 1
+#define SIZE 3
+/* Of the third. */
+int third(token *t);
+"""
+    source = (
+        "int first(int a, int b) { return a - b; }\nint third(token *t) { return t->n; }\n"
+        "int second(token *t, size_t n) { return (int)(t->d * n); }\n"
+    )
+    module = build(header, header + source)
+    assert module.__all__ == ["first", "second", "third", "SIZE"]
+    assert module.second.__doc__.endswith("Of the second.")
+    assert module.third.__doc__.endswith("Of the third.")
+    token = module._ffi.new("token *", {"n": 7, "d": 1.5})
+    assert (module.first(5, 3), module.second(token, 4), module.third(token)) == (2, 6, 7)
+
+
 def test_enumerators_that_are_macros_of_themselves_too(build):
     header = "enum kind { A,\n#define A A\n  B = 5\n#define B B\n};\nint f(enum kind k);\n"
     module = build(header, "int f(int k) { return k; }\n")

@@ -24,9 +24,11 @@ class Reader:
         self.files: set[str] = set()  # that were read
         self.is_sure = True  # else the compiler could not answer, and another time perhaps can
 
-    def __call__(self, header: Path) -> str:
-        """`$CC -E -dD` of a header."""
-        command = (*self.command, *self._language_of(header), toolchain.safe_path(header))
+    def __call__(self, header: Path, before: Sequence[Path] = ()) -> str:
+        """`$CC -E -dD` of a header, behind others."""
+        included = (word for path in before for word in ("-include", str(path)))
+        language = self._language_of(header)
+        command = (*self.command, *included, *language, toolchain.safe_path(header))
         text, files = _text(command, self.identity, header)
         self.files |= files
         return text

@@ -10,8 +10,10 @@ from pathlib import Path
 from ffi_ext.headers import ctext
 from ffi_ext.headers.statements import Statement, statements_of
 
-# No file has a null in its name. A flag 1 says that it begins here.
-_MARKER = re.compile(r'^#\s+(\d+)\s+"((?:[^"\\\0]|\\[^\0])*)"(\s+1\b)?')
+# No file has a null in its name. A flag 1 says that it begins here, a 2 that it goes on behind what it included; without
+# either one it may be a name that a #line gives to what follows in the same file.
+_MARKER = re.compile(r'^#\s+(\d+)\s+"((?:[^"\\\0]|\\[^\0])*)"(?:\s+([12])\b)?')
+_LINE = re.compile(r'\s*#\s*(?:line\s+)?(\d+)(?:\s+"(.*?)")?')
 _DEFINE = re.compile(r"^#define\s+([A-Za-z_]\w*)(\(?)\s*(.*)$")
 _PACK = re.compile(r"^#\s*pragma\s+pack\s*\((.*)\)")
 _UNDEF = re.compile(r"^#undef\s+([A-Za-z_]\w*)")
@@ -37,6 +39,8 @@ def split(
     pieces: list[_Piece] = []
     macros: dict[str, str] = {}
     here, line, mine = header, 1, False
+    files: list[Path] = []  # that are open
+    lines = _Lines(original)
     packing = ""
     outer: list[str] = []  # what #pragma pack(pop) goes back to
     unfinished: list[str] = []  # rows since the last file that a declaration did not include
@@ -44,16 +48,22 @@ def split(
     for row in text.split("\n"):
         marker = _MARKER.match(row)
         if marker:
-            name = re.sub(r"\\(.)", r"\1", marker.group(2))
-            if mine and marker.group(3):
+            name, begins = re.sub(r"\\(.)", r"\1", marker.group(2)), marker.group(3) == "1"
+            if mine and begins:
                 if _OPEN.search(ctext.blank_quoted("\n".join(unfinished))):
                     within = pieces[-1][1] + len(pieces[-1][2])
                 else:
                     unfinished = []
-            here, line = Path(name), int(marker.group(1))
+            if marker.group(3) == "2":
+                files.pop()
+            if begins or not files:
+                files.append(Path(name))
+            here, line = Path(name) if name.startswith("<") else files[-1], int(marker.group(1))
             mine = not name.startswith("<") and _same(here, header)
+            if mine or here != files[-1]:
+                line = lines.place_of(line, name, marker.group(3))
             within = 0 if mine else within
-            pieces.append((here, line, [], marker.group(3) is not None))
+            pieces.append((here, line, [], begins))
             continue
         define, undef = _DEFINE.match(row), _UNDEF.match(row)
         if mine and define and not define.group(2):
@@ -80,6 +90,27 @@ def split(
         for s in statements_of(_PROTOTYPE.sub("", rows), path, [])
     ]
     return own, foreign, macros
+
+
+class _Lines:
+    """Where a header's lines stand, to which a #line may give other numbers."""
+
+    def __init__(self, original: list[str]) -> None:
+        rows = enumerate(map(_LINE.match, original), start=1)
+        self._directives = [(place, int(row[1]), row[2]) for place, row in rows if row]
+        self._last = self._further = 0  # the directive that counts, and by how much
+        self._name = ""  # of the marker before, as "<command-line>"
+
+    def place_of(self, number: int, name: str, flag: str | None) -> int:
+        """The line of which a marker gives number and name."""
+        same, self._name = (None if name == self._name else name), name
+        if flag == "1":
+            self._last = self._further = 0
+        for place, said, of in self._directives if flag is None else ():
+            if place > self._last and said == number and of in (name, same):
+                self._last, self._further = place, place + 1 - number
+                break
+        return number + self._further
 
 
 def _packing_after(row: str, packing: str, outer: list[str]) -> str:
