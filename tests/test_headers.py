@@ -917,17 +917,22 @@ def test_variables_and_constants_of_one_declaration(build):
     module = build(
         "static const int A = 1, B = 2;\nstatic int const C = 3;\nstatic int own, of_c(int n);\n"
         "extern int first, second[3];\nextern double* fourth, third; // none\n"
-        "extern int (*fifth)(void), (*sixth)(int), f(void);",
+        "extern int (*fifth)(void), (*sixth)(int), f(void);\n"
+        "typedef double real; extern real (*seventh)(real); extern void (*eighth)(int);",
         "int first = 3, second[3] = {4, 5, 6};\ndouble third = 1.5, *fourth;\n"
-        "int f(void) { return first; }\nint (*fifth)(void) = f, (*sixth)(int);\n",
+        "int f(void) { return first; }\nint (*fifth)(void) = f, (*sixth)(int);\n"
+        "static double twice(double x) { return 2 * x; }\n"
+        "double (*seventh)(double) = twice; void (*eighth)(int);\n",
     )
     assert module.__all__ == [
-        *("f", "A", "B", "C", "first", "second", "fourth", "third", "fifth", "sixth")
+        *("f", "A", "B", "C", "first", "second", "fourth", "third"),
+        *("fifth", "sixth", "seventh", "eighth"),
     ]
     assert (module.A, module.B, module.C) == (1, 2, 3)
     assert (module.first, list(module.second)) == (3, [4, 5, 6])
     assert (module.third, module.fourth) == (1.5, module._ffi.NULL)
     assert (module.fifth(), module.sixth) == (3, module._ffi.NULL)
+    assert (module.seventh(1.5), module.eighth) == (3.0, module._ffi.NULL)
     module.first = 7
     assert module.f() == 7
 

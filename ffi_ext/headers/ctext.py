@@ -15,7 +15,7 @@ _ATTRIBUTE = re.compile(
     r"\s*\(|\[(?=\[)"
 )
 _BRACKET = re.compile(r"[][(){}]")
-_QUALIFIERS = re.compile(r"\b(?:const|volatile|register)\b")
+_QUALIFIERS = re.compile(r"\b(?:const|volatile|register|extern|static|_Thread_local|_Atomic)\b")
 # The last of a type that has several words.
 _LAST_OF_TYPES = ("char", "short", "int", "long", "double", "signed", "unsigned", "_Complex")
 
