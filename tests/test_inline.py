@@ -287,7 +287,7 @@ def test_relative_directories_start_at_the_current_one(tmp_path, monkeypatch):
 
 def test_exported():
     text = "struct s { int a; };\nextern int g;\n#define F(x) { x }\nstatic void h(void) {}\n"
-    text += 'const char *n(struct s *p) { return "}{"; }'
+    text += 'const char *n(struct s *p) { int b = 2; if (b) b = 1; { p->a = b; } return "}{"; }'
     assert definitions.exported(text) == "const char *n(struct s *p);\n"
 
 
@@ -392,6 +392,7 @@ int sum(int n) {
 }
 }
 struct S { int m() { return 1; } };
+int behind(int n) { return n; }
 """,
         language="c++",
     )

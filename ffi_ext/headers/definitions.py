@@ -60,7 +60,7 @@ def exported(source: str, cxx: bool = False, answer: str | None = None) -> str:
             linkage = True
         elif mark == "{":
             exported_here = not cxx or linkage or head.startswith("extern ")
-            if depth == 0 and exported_here and head.endswith(")") and not _is_hidden(head, cxx):
+            if exported_here and head.endswith(")") and not _is_hidden(head, cxx):
                 begins = start + len(piece) - len(piece.lstrip())
                 prototypes += ctext.comment_before(rows, text.count("\n", 0, begins) + 1)
                 prototypes += [re.sub(r"\b(__inline__|__inline|inline|extern)\s+", "", head) + ";"]
