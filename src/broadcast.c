@@ -227,8 +227,15 @@ static void walk_all(walk *w, panel_function compute, size_t in_element, size_t 
     OUTPUT = EXPRESSION(x, y);                           \
   }
 
-/* A function of the header, and its loops over a panel. */
+/* A function of the header, and its loops over a panel. That over elements which lie apart gains
+ * little from wider vectors (floats take 0.7 of the time without, bytes 1.3): it is compiled once,
+ * and this file in three quarters of the time. */
 #define DEFINE(operation, EXPRESSION, out_real, Out)                                            \
+  __attribute__((noinline)) static void TH_CONCAT_3(operation, _apart_, type_name)(             \
+      const real *a, int64_t sa, const real *b, int64_t sb, out_real *out, int64_t so,          \
+      int64_t n) {                                                                              \
+    ROW_LOOP(a[i * sa], b[i * sb], out[i * so], EXPRESSION);                                    \
+  }                                                                                             \
   KERNEL_CLONES_256                                                                             \
   static void TH_CONCAT_3(operation, _panel_, type_name)(const panel *p) {                      \
     const int64_t n = p->n, rows = p->rows;                                                     \
@@ -246,7 +253,7 @@ static void walk_all(walk *w, panel_function compute, size_t in_element, size_t 
         const real a0 = *a;                                                                     \
         ROW_LOOP(a0, b[i], out[i], EXPRESSION)                                                  \
       } else {                                                                                  \
-        ROW_LOOP(a[i * sa], b[i * sb], out[i * so], EXPRESSION)                                 \
+        TH_CONCAT_3(operation, _apart_, type_name)(a, sa, b, sb, out, so, n);                   \
       }                                                                                         \
     }                                                                                           \
   }                                                                                             \
