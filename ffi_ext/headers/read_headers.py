@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass, field
@@ -80,8 +79,12 @@ def _preprocessed(
 
     The generated C includes all of them. To read each behind all others would take three times as long.
     """
-    with contextlib.suppress(*([BuildError] if uses else [])):  # #error: include that one first
+    try:
         alone = compiler(header)
+    except BuildError:  # as an #error that says to include another one first
+        if not uses:
+            raise
+    else:
         if uses <= preprocessed.macros_of([alone]):
             return alone
     return compiler(header, to_include[:-1])
