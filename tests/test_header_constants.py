@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import re
 import shutil
 import subprocess
 import sys
@@ -241,14 +242,21 @@ def test_a_variable_is_no_constant_though_a_macro_has_its_name(project):
     assert module.__all__.count("version") == 1 and module.HALF == 0.5
 
 
-def test_a_static_array_stays_what_cffi_makes_of_it(project):
+def test_constants_that_are_static_variables(project):
+    """An array or a struct stays what cffi makes of it."""
     (project / "own.h").write_text(
         'struct p { int x; };\nstatic const char NAME[] = "name";\nstatic const struct p P = {3};\nint f(void);\n'
+        "static const int BASE = 2;\n#define NEXT (BASE + 1)\nstatic const float PART = 0.25f;\n"
+        "enum kind { FIRST = 4 };\nstatic const enum kind KIND = FIRST;\n#define CALLED f\n"
     )
     module = ffi_ext.load("own", "own.c", "own.h")
     assert module._ffi.string(module.NAME) == b"name" and module.P.x == 3
+    assert (module.BASE, module.NEXT, module.PART, module.KIND) == (2, 3, 0.25, 4)
+    assert "CALLED" not in module.__all__
     (stub,) = (project / "cache").rglob("own/__init__.pyi")
-    assert "NAME: Any" in stub.read_text() and "P: Any" in stub.read_text()
+    types = dict(re.findall(r"^(\w+): (\w+)$", stub.read_text(), re.M))
+    integers = dict.fromkeys(["BASE", "NEXT", "KIND", "FIRST"], "int")
+    assert types.items() >= {"NAME": "Any", "P": "Any", "PART": "float", **integers}.items()
 
 
 @pytest.mark.parametrize(
