@@ -8,6 +8,7 @@ import inspect
 import os
 import pickle
 import shutil
+import signal
 import subprocess
 import sysconfig
 import threading
@@ -591,6 +592,45 @@ def test_an_exception_that_c_sets_is_the_calls(build):
             with pytest.raises(ValueError, match="^n is negative: -4$"):
                 call(-4)
         assert module.checked(5) == 5
+
+
+def test_ctrl_c_while_c_is_at_work(build):
+    """Python code that the call runs afterwards, as TH's maths and the Python tier do, is the first to hear of it."""
+    module = build(
+        """void quiet(void);
+        void summed(THFloatTensor *r, THFloatTensor *of);
+        void grown(THFloatTensor *t);
+        THFloatTensor *fresh(void);
+        void any(ffi_ext_tensor *t);
+        void variadic(THFloatTensor *r, ...);""",
+        """#include <TH/TH.h>
+        #include <ffi_ext.h>
+        #include <signal.h>
+        void quiet(void) { raise(SIGINT); }
+        void summed(THFloatTensor *r, THFloatTensor *of) { raise(SIGINT); THFloatTensor_sum(r, of, 0, 1); }
+        void grown(THFloatTensor *t) { raise(SIGINT); THFloatTensor_resize1d(t, 100); }
+        THFloatTensor *fresh(void) { raise(SIGINT); return THFloatTensor_newWithSize1d(2); }
+        void any(ffi_ext_tensor *t) { raise(SIGINT); }
+        void variadic(THFloatTensor *r, ...) { raise(SIGINT); THFloatTensor_sum(r, r, 0, 1); }""",
+    )
+    t = torch.ones(3, 3)
+    calls = {
+        "quiet": module.quiet,
+        "summed": lambda: module.summed(torch.empty(0), t),
+        "grown": lambda: module.grown(torch.empty(1)),
+        "fresh": module.fresh,
+        "any": lambda: module.any(t),
+        "variadic": lambda: module.variadic(torch.ones(3)),
+        "autograd": lambda: module.grown(torch.ones(100, requires_grad=True) * 1),
+    }
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    try:
+        for name, call in calls.items():
+            with pytest.raises(KeyboardInterrupt):
+                call()
+                pytest.fail(f"{name}: not heard")
+    finally:
+        signal.signal(signal.SIGINT, before)
 
 
 @pytest.mark.skipif(not FREE_THREADED, reason="this Python always has a GIL")

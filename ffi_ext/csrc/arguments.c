@@ -231,7 +231,7 @@ static int take_array(ffi_call *c, int index, PyObject *const *args, const ffi_p
   if (view.cuda) {
     char text[FFI_TEXT_ROOM];
     if (ffi_cuda_current_stream(view.cuda - 1, &t->stream, text)) {
-      PyErr_SetString(PyExc_RuntimeError, text);
+      ffi_raise(PyExc_RuntimeError, text);
       return -1;
     }
   }

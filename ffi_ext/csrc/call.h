@@ -83,8 +83,6 @@ int ffi_numpy_describe(PyObject *value, int writable, ffi_view *view);
 
 /* dispatch.c: a returned TH*Tensor * or TH*Storage *, taking over the reference; None for NULL. */
 PyObject *ffi_record_result(ffi_call *c, int kind, void *record);
-/* Raises NativeError; returns NULL. */
-PyObject *ffi_native_error(const char *text);
 
 /* signature.c: one code. 0, or -1: it is unknown. */
 int ffi_parse_code(const char **at, ffi_parameter *p);

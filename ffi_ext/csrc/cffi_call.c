@@ -87,7 +87,7 @@ PyObject *ffi_call_cffi(PyObject *self, PyObject *arguments) {
     PyThreadState *state = PyThreadState_Get();
     if (ffi_guard_call(NULL, call_python, c.slots, text, sizeof text)) {
       PyEval_RestoreThread(state);
-      ffi_native_error(text);
+      ffi_raise(ffi_hook.native_error, text);
     } else {
       result = c.slots[0].p;
     }

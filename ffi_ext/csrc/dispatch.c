@@ -78,19 +78,12 @@ static int allocate_result(ffi_call *c) {
   return ffi_take_pair(c, pair, &c->slots[0]);
 }
 
-PyObject *ffi_native_error(const char *text) {
-  PyObject *message = PyUnicode_DecodeUTF8(text, (Py_ssize_t)strlen(text), "replace");
-  if (message) PyErr_SetObject(ffi_hook.native_error, message);
-  Py_XDECREF(message);
-  return NULL;
-}
-
 int ffi_enter_device(const ffi_call *c, int *before) {
   if (!c->cuda) return 0;
   char text[FFI_TEXT_ROOM];
   int index;
   if (ffi_cuda_exchange_device(c->cuda - 1, &index, text)) {
-    PyErr_SetString(PyExc_RuntimeError, text);
+    ffi_raise(PyExc_RuntimeError, text);
     return -1;
   }
   *before = index + 1 == c->cuda ? 0 : index + 1;
@@ -148,12 +141,14 @@ static PyObject *run(ffi_call *c, PyObject *const *args) {
   if (device) ffi_leave_device(device);
   if (function->launches) failed = launch_error(function->table, failed, text);
 
-  if (failed) return ffi_native_error(text);
+  if (failed) return ffi_raise(ffi_hook.native_error, text);
   return PyErr_Occurred() ? NULL : give_result(c); /* C that has Python's functions sets errors */
 }
 
 PyObject *ffi_call_finish(ffi_call *c, PyObject *result) {
   PyObject *type = NULL, *value = NULL, *traceback = NULL;
+  /* Of a signal that came while C was at work, before the Python tier hears it and goes on. */
+  if (result && !ffi_handle_offset && PyErr_CheckSignals()) Py_CLEAR(result);
   if (!result) PyErr_Fetch(&type, &value, &traceback);
   for (int i = 0; i < c->written; i++) ffi_torch->bump_version(c->bump[i], 1);
   if (ffi_leave(&c->frame)) Py_CLEAR(result);

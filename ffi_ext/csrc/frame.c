@@ -167,7 +167,7 @@ static int write_back(ffi_entry *entry, char *text) {
     ffi_keep_in_place(t->storage, adopted);
     Py_XDECREF(adopted);
   }
-  if (failed) PyErr_SetString(PyExc_RuntimeError, text);
+  if (failed) ffi_raise(PyExc_RuntimeError, text);
   return failed;
 }
 

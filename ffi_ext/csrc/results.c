@@ -28,7 +28,7 @@ static PyObject *new_object(const ffi_tensor *t) {
   void *owner = t->storage->owner;
   char text[FFI_TEXT_ROOM];
   if (ffi_torch->assign(owner, owner, t, text)) {
-    PyErr_SetString(PyExc_RuntimeError, text);
+    ffi_raise(PyExc_RuntimeError, text);
     return NULL;
   }
   return ffi_torch->object(owner);

@@ -94,8 +94,14 @@ int ffi_native_load(const ffi_operations **operations);
 
 /* torch_python.c: the same through Python; `helpers` maps names to callables. */
 int ffi_python_load(PyObject *helpers, const ffi_operations **operations);
-/* The text of the Python error that is set, which is cleared. GIL held. */
+/* The text of the Python error that is set, which is cleared. GIL held.
+ *
+ * A signal that came while C was at work is heard by the first Python code that runs, even if that
+ * is torch's: KeyboardInterrupt and the like are no errors of torch's or of C's. They stay set, C
+ * is ended by the text, and ffi_raise() leaves them to be the call's exception. */
 void ffi_take_error(char *text);
+/* Raises an error with that text, or another. Returns NULL. */
+PyObject *ffi_raise(PyObject *type, const char *text);
 /* For tensors that are on no CPU, in the native tier, too: `target`, `owner` are Python objects. */
 PyObject *ffi_python_create(int type, int cuda, ptrdiff_t elements, void **data, void **identity,
                             char *text);

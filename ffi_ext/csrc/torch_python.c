@@ -2,6 +2,7 @@
  * it. A handle is the tensor's PyObject here. `helpers` is a mapping of callables from
  * ffi_ext/tiers.py. */
 #include <stdio.h>
+#include <string.h>
 
 #include "torch_bridge.h"
 
@@ -9,6 +10,10 @@ static PyObject *helpers;
 
 void ffi_take_error(char *text) {
   PyObject *type, *value, *traceback, *string = NULL;
+  if (PyErr_Occurred() && !PyErr_ExceptionMatches(PyExc_Exception)) {
+    snprintf(text, FFI_TEXT_ROOM, "interrupted");
+    return;
+  }
   PyErr_Fetch(&type, &value, &traceback);
   if (value) string = PyObject_Str(value);
   const char *utf8 = string ? PyUnicode_AsUTF8AndSize(string, NULL) : NULL;
@@ -18,6 +23,14 @@ void ffi_take_error(char *text) {
   Py_XDECREF(type);
   Py_XDECREF(value);
   Py_XDECREF(traceback);
+}
+
+PyObject *ffi_raise(PyObject *type, const char *text) {
+  if (PyErr_Occurred()) return NULL;
+  PyObject *message = PyUnicode_DecodeUTF8(text, (Py_ssize_t)strlen(text), "replace");
+  if (message) PyErr_SetObject(type, message);
+  Py_XDECREF(message);
+  return NULL;
 }
 
 static PyObject *call(const char *name, PyObject *arguments) {
