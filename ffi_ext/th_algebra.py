@@ -89,6 +89,12 @@ def _gesvd(a: Tensor, jobu: str) -> tuple[Tensor | None, Tensor, Tensor | None]:
     return u, s, vh.mT
 
 
+def _orgqr(a: Tensor, tau: Tensor) -> Tensor:
+    """Q in the columns of the reflectors; those beyond them, of a wide matrix, stay."""
+    q = torch.linalg.householder_product(a[:, : len(tau)], tau)
+    return torch.cat([q, a[:, len(tau) :]], 1)
+
+
 def _btrifact(pivot: int, a: Tensor) -> tuple[Tensor, Tensor, Tensor]:
     factors, pivots, info = torch.linalg.lu_factor_ex(a, pivot=bool(pivot))
     return factors, pivots, info
@@ -177,9 +183,9 @@ FUNCTIONS: dict[str, Callable[..., Any]] = {
     "potrs": lambda b, a, uplo: torch.cholesky_solve(_columns(b), a, upper=is_letter(uplo, "U")),
     "qr": torch.linalg.qr,
     "geqrf": torch.geqrf,
-    "orgqr": torch.linalg.householder_product,
+    "orgqr": _orgqr,
     "ormqr": lambda a, tau, c, side, trans: torch.ormqr(
-        a, tau, c, left=is_letter(side, "L"), transpose=not is_letter(trans, "N")
+        a[:, : len(tau)], tau, c, left=is_letter(side, "L"), transpose=not is_letter(trans, "N")
     ),
     "btrifact": _btrifact,
     "btrisolve": _btrisolve,

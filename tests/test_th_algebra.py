@@ -44,8 +44,24 @@ void outer(THFloatTensor *out, double beta, double alpha, THFloatTensor *x, THFl
 void alias(THDoubleTensor *p, THLongTensor *J, THDoubleTensor *q, THLongTensor *draws);
 void map(THFloatTensor *out, THFloatTensor *x, THFloatTensor *k, long columns, long rows, THFloatTensor *table,
          long fanin);
+void in_place(const char *name, THDoubleTensor *b, THDoubleTensor *a);
 """
 MORE_SOURCE = """
+#include <string.h>
+void in_place(const char *name, THDoubleTensor *b, THDoubleTensor *a) {
+#define IS(NAME) (strcmp(name, #NAME) == 0)
+  if (IS(gesv)) THDoubleTensor_gesv(b, a, NULL, NULL);
+  if (IS(gels)) THDoubleTensor_gels(b, a, NULL, NULL);
+  if (IS(trtrs)) THDoubleTensor_trtrs(b, a, NULL, NULL, "U", "N", "N");
+  if (IS(potrs)) THDoubleTensor_potrs(b, NULL, a, "U");
+  if (IS(syev)) THDoubleTensor_syev(b, a, NULL, "V", "U");
+  if (IS(gesvd2)) THDoubleTensor_gesvd2(b, b, b, a, NULL, "N");
+  if (IS(getri)) THDoubleTensor_getri(a, NULL);
+  if (IS(potrf)) THDoubleTensor_potrf(a, NULL, "U");
+  if (IS(potri)) THDoubleTensor_potri(a, NULL, "U");
+  if (IS(geqrf)) THDoubleTensor_geqrf(a, b, NULL);
+  if (IS(orgqr)) THDoubleTensor_orgqr(a, NULL, b);
+}
 #define C(t) ((THCudaTensor *)t)
 void conv(THFloatTensor *out, double beta, THFloatTensor *x, THFloatTensor *k, long rows,
           long columns, const char *kind) {
@@ -211,6 +227,37 @@ def test_reflectors(library):
     (turned,) = library("ormqr", factors, tau, c, "L", "T")
     close(turned[:4], q.T @ c)
     close(library("ormqr", factors, tau, turned, "L", "N")[0], c)
+
+
+def test_reflectors_of_a_wide_matrix(library):
+    factors, tau = library("geqrf", WIDE)
+    (q,) = library("orgqr", factors, tau)
+    unit(q[:, :3])
+    close(q[:, :3] @ factors.triu(), WIDE)
+    assert torch.equal(q[:, 3:], factors[:, 3:])
+    close(library("ormqr", factors, tau, WIDE, "L", "T")[0], factors.triu())
+
+
+def test_a_matrix_that_is_NULL_is_the_results(module):
+    def call(name, b, a):
+        b, a = b.clone(), a.clone()
+        module.in_place(module._ffi.new("char[]", name.encode()), b, a)
+        return b, a
+
+    one = torch.eye(5, dtype=A.dtype)
+    close(A @ call("gesv", B, A)[0], B)
+    close(A @ call("gels", B, A)[0], B)
+    close(A.triu() @ call("trtrs", B, A)[0], B)
+    close(A @ call("getri", B, A)[1], one)
+    upper = call("potrf", B, SPD)[1]
+    close(upper.T @ upper, SPD)
+    close(SPD @ call("potri", B, upper)[1], one)
+    close(SPD @ call("potrs", B, upper)[0], B)
+    values, vectors = call("syev", B, SPD)
+    close(SPD @ vectors, vectors * values)
+    assert torch.equal(call("gesvd2", B, A)[1], A)
+    tau, factors = call("geqrf", B, A)
+    close(call("orgqr", tau, factors)[1] @ factors.triu(), A)
 
 
 def test_batches(library):
