@@ -218,8 +218,8 @@ class CocoDetection(ImageDataset, DetectionDataset):
         """The boxes of image number `index`, without opening it."""
         info = self.images[index]
         objects, size = self._objects[info["id"]], (info["height"], info["width"])
-        boxes = torch.tensor([entry["bbox"] for entry in objects], dtype=torch.float32)
-        boxes = boxes.reshape(-1, 4)
+        corners = [entry["bbox"] for entry in objects]
+        boxes = torch.tensor(corners, dtype=torch.float32, device="cpu").reshape(-1, 4)
         boxes[:, 2:] += boxes[:, :2] - self.plus_one
         labels = [self.contiguous_ids[entry["category_id"]] for entry in objects]
         masks = None
@@ -228,7 +228,7 @@ class CocoDetection(ImageDataset, DetectionDataset):
         return Target(
             size,
             boxes,
-            torch.tensor(labels, dtype=torch.int64),
+            torch.tensor(labels, dtype=torch.int64, device="cpu"),
             masks,
             plus_one=self.plus_one,
         ).clip()

@@ -168,7 +168,7 @@ class SkipCount:
 
     def __init__(self, shared: bool = True) -> None:
         self.shared = shared
-        self.cells = torch.zeros(self.CELLS, dtype=torch.int64)
+        self.cells = torch.zeros(self.CELLS, dtype=torch.int64, device="cpu")
         if shared:
             self.cells.share_memory_()
 
@@ -255,7 +255,7 @@ class ImageDataset(Dataset):
 
     def __getitem__(self, index: int) -> tuple[torch.Tensor, Any, int] | None:
         # seeded by torch's generator, which DataLoader seeds in each worker
-        rng = random.Random(int(torch.randint(2**62, ())))
+        rng = random.Random(int(torch.randint(2**62, (), device="cpu")))
         prepared = self.prepare(index, rng)
         if prepared is None:
             return None

@@ -94,7 +94,7 @@ class Polygons:
         return len(self.polygons)
 
     def __getitem__(self, rows: torch.Tensor) -> Polygons:
-        numbers = torch.arange(len(self))[rows].tolist()
+        numbers = torch.arange(len(self), device="cpu")[rows].tolist()
         return Polygons([self.polygons[number] for number in numbers], self.size)
 
     def _mapped(self, scale: np.ndarray, shift: np.ndarray, size: tuple[int, int]) -> Polygons:
@@ -120,7 +120,7 @@ class Polygons:
 
         Pillow, which does it otherwise, may differ by the pixels that an edge passes through.
         """
-        masks = torch.zeros(len(self), *self.size, dtype=torch.uint8)
+        masks = torch.zeros(len(self), *self.size, dtype=torch.uint8, device="cpu")
         for mask, instance in zip(masks, self.polygons, strict=True):
             mask[:] = torch.from_numpy(_drawn(instance, self.size))
         return masks

@@ -48,6 +48,7 @@ class Run:
 
     def serve(self) -> None:
         """A worker thread."""
+        torch.get_num_threads()  # tells OpenMP torch.set_num_threads' number, for what transforms compute
         while True:
             with self.work:
                 while not self.tasks and not self.closed:

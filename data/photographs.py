@@ -67,8 +67,8 @@ class Photographs(Dataset):
                 f"got one {type(paths).__name__}; write Photographs([{str(paths)!r}])"
             )
         self.paths = [Path(path) for path in (bundled_photographs() if paths is None else paths)]
-        self.mean = torch.as_tensor(mean, dtype=torch.float32)
-        self.std = torch.as_tensor(std, dtype=torch.float32)
+        self.mean = torch.as_tensor(mean, dtype=torch.float32, device="cpu")
+        self.std = torch.as_tensor(std, dtype=torch.float32, device="cpu")
         self.to_bgr = to_bgr
 
     def __getitem__(self, index: int) -> Photograph:

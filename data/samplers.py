@@ -52,11 +52,11 @@ class EpochSampler(Sampler[int]):
         self.epoch = epoch
 
     def __iter__(self) -> Iterator[int]:
-        order = torch.arange(self.length)
+        order = torch.arange(self.length, device="cpu")
         if self.shuffle:
             seed = np.random.SeedSequence((self.seed, self.epoch)).generate_state(1, np.uint64)
             generator = torch.Generator().manual_seed(int(seed[0] >> np.uint64(1)))
-            order = torch.randperm(self.length, generator=generator)
+            order = torch.randperm(self.length, generator=generator, device="cpu")
         total = len(self) * self.world
         while 0 < len(order) < total:
             order = torch.cat([order, order[: total - len(order)]])

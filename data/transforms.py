@@ -55,8 +55,8 @@ class Picture:
     size: tuple[int, int]
     flip_horizontal: bool = False
     flip_vertical: bool = False
-    mean: torch.Tensor = torch.zeros(3)
-    std: torch.Tensor = torch.ones(3)
+    mean: torch.Tensor = torch.zeros(3, device="cpu")
+    std: torch.Tensor = torch.ones(3, device="cpu")
     reverse_channels: bool = False
     antialias: bool = True
 
@@ -79,9 +79,11 @@ class Picture:
     def draw(self, place: torch.Tensor | None = None) -> torch.Tensor:
         """(3, height, width) float32, in `place` if that is given, which is padded with zeros."""
         picture = self.decoded()
+        if place is None:
+            place = torch.empty(3, *self.size, dtype=torch.float32, device="cpu")
         return prepare_image(
             picture.pixels,
-            torch.empty(3, *self.size, dtype=torch.float32) if place is None else place,
+            place,
             self.size,
             crop=picture.crop,
             mean=self.mean,
@@ -412,8 +414,8 @@ class Normalize:
         to_bgr255: bool = True,
     ) -> None:
         unit = 1.0 if to_bgr255 else 255.0
-        self.mean = torch.tensor(mean, dtype=torch.float32) * unit
-        self.std = torch.tensor(std, dtype=torch.float32) * unit
+        self.mean = torch.tensor(mean, dtype=torch.float32, device="cpu") * unit
+        self.std = torch.tensor(std, dtype=torch.float32, device="cpu") * unit
         if self.mean.shape != (3,) or self.std.shape != (3,):  # the pictures' channels
             raise ValueError(
                 f"Normalize: expected three numbers, one per channel, got mean {mean} and std {std}"

@@ -59,13 +59,15 @@ def apply(
     """relu(norm(convolution(x)) + residual); a folded convolution does all of it itself."""
     if isinstance(norm, Folded):
         return convolution(x, residual, relu)
+    y = convolution(x)
     if hooked(norm):  # which is to see the norm's own input and result, and may keep them
-        y = norm(convolution(x))
+        y = norm(y)
         y = y if residual is None else y + residual
         return F.relu(y) if relu else y
-    # a hook may have kept the convolution's result, or who traces the model may ask for it
-    kept = any(map(hooked, convolution.modules())) or isinstance(x, torch.fx.Proxy)
-    return normalize(norm, convolution(x), residual, relu=relu, inplace=not kept)
+    # a hook may have kept the convolution's result, or who traces the model may ask for it; or it is x itself, which
+    # nn.Identity in a convolution's place gives
+    kept = y is x or any(map(hooked, convolution.modules())) or isinstance(x, torch.fx.Proxy)
+    return normalize(norm, y, residual, relu=relu, inplace=not kept)
 
 
 class Folded(nn.Module):

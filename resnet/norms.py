@@ -61,4 +61,4 @@ def normalize(
     y = norm(x)
     if residual is not None:
         y = y + residual
-    return F.relu(y, inplace=True) if relu else y
+    return F.relu(y, inplace=inplace or y is not x) if relu else y

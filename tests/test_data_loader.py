@@ -25,6 +25,7 @@ pytest.importorskip("PIL", reason="needs Pillow")
 import data  # noqa: E402
 from data.buffers import BufferPool  # noqa: E402
 from data.transforms import (  # noqa: E402
+    ColorJitter,
     Compose,
     Normalize,
     Picture,
@@ -80,6 +81,21 @@ def test_threads_change_nothing(threads, prefetch):
     assert [batch[3] for batch in first] != [batch[3] for batch in second]
     other = kept(data.Loader(shapes(), 4, shuffle=True, seed=6))
     assert [batch[3] for batch in other] != [batch[3] for batch in first]
+
+
+def test_batches_are_on_the_cpu_whatever_the_default_device():
+    """Of torch.set_default_device("cuda"), meta takes the part."""
+    expected = kept(data.Loader(shapes(4), 2, shuffle=True))
+    jittered = Compose([ColorJitter(0.5), RandomResizedCrop(8), Normalize()])
+    with torch.device("meta"):
+        dataset = data.Shapes(4, size=(30, 44), most=2, on_error="skip", transforms=jittered)
+        image, target, _ = dataset[0]
+        polygons = data.Polygons([[[0, 0, 4, 0, 4, 4]]] * 2, (6, 8))
+        masks = polygons[torch.tensor([True, False], device="cpu")].bitmaps()
+        assert int(dataset.skipped) == 0
+        assert_equal(kept(data.Loader(shapes(4), 2, shuffle=True)), expected)
+    tensors = [image, target.boxes, target.labels, target.masks.bitmaps(), masks]
+    assert all(tensor.is_cpu for tensor in tensors) and masks.sum() > 0
 
 
 def test_transforms_are_drawn_anew_in_each_epoch():

@@ -327,6 +327,8 @@ def test_coco(coco):
     assert legacy.target(0).boxes.tolist() == [[2, 3, 11, 8], [5, 4, 6, 9]]
     copy = pickle.loads(pickle.dumps(dataset))
     assert torch.equal(copy[0][0], dataset[0][0])
+    with torch.device("meta"):  # in a program whose default device is a GPU
+        assert torch.equal(dataset[0][0], copy[0][0]) and dataset.target(0).boxes.is_cpu
 
 
 def changed(contents, **values):

@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import contextlib
+import ctypes
+import importlib
 import subprocess
+import threading
 from pathlib import Path
 
 import pytest
@@ -255,6 +258,28 @@ def test_results_do_not_depend_on_threads(name):
         return [y, *torch.autograd.grad(y.square().sum(), trained)]
 
     assert all(map(torch.equal, *by_threads(results, 1, 2)))
+
+
+def test_a_new_thread_takes_torchs_number_of_threads():
+    """OpenMP's own number for it is that of the cores."""
+    kernels = importlib.import_module("_ext.kernels._kernels")
+    openmp = ctypes.CDLL(kernels.__file__)  # which finds the functions of what that is linked to, too
+    boxes, scores, numbers = torch.rand(8, 4), torch.rand(8), []
+
+    def work():
+        ops.nms(boxes, scores, 0.5)
+        numbers.append(openmp.omp_get_max_threads())
+
+    ops.nms(boxes, scores, 0.5)  # a process's first call does more
+    before = torch.get_num_threads()
+    torch.set_num_threads(before + 3)
+    try:
+        thread = threading.Thread(target=work)
+        thread.start()
+        thread.join()
+    finally:
+        torch.set_num_threads(before)
+    assert numbers == [before + 3]
 
 
 @pytest.mark.parametrize("width", [1, 3, 64])

@@ -249,6 +249,25 @@ def test_hooks_of_norms_see_what_the_norms_take_and_give(kind):
     assert model.layer1[0].conv1.weight.grad.abs().max() > 0
 
 
+@pytest.mark.parametrize("layers", [["conv1"], ["conv1", "bn1"]])
+def test_a_layer_that_was_taken_out_gives_the_blocks_input_which_stays_what_it_is(layers):
+    """As where one asks how much a layer does. What is added at the end is the block's own input."""
+    block = BasicBlock(16, 16, 16)
+    randomize_norms(block.eval())
+    for name in layers:
+        setattr(block, name, torch.nn.Identity())
+    given = torch.randn(1, 16, 6, 5, requires_grad=True)
+    x = given.relu()
+    y = F.relu(x if "bn1" in layers else formula(block.bn1, x))
+    y = F.relu(x + formula(block.bn2, F.conv2d(y, block.conv2.weight, padding=1)))
+    torch.testing.assert_close(block(x), y, rtol=1e-4, atol=1e-5)
+    grads = (torch.autograd.grad(z.sum(), given, retain_graph=True) for z in (block(x), y))
+    (ours,), (theirs,) = grads
+    torch.testing.assert_close(ours, theirs, rtol=1e-4, atol=1e-5)
+    with torch.no_grad():
+        torch.testing.assert_close(block(x.clone()), y, rtol=1e-4, atol=1e-5)
+
+
 @pytest.mark.parametrize("model_of", ["ResNet", "classifier"])
 def test_hooks_of_all_modules_keep_what_they_see(model_of):
     specs = [StageSpec(1, 2, True)]

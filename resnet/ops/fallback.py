@@ -114,8 +114,8 @@ def _bin_edges(
 ) -> list[tuple[int, int]]:
     """The pixels [start, end) of each bin of a region's axis, in like's precision."""
     length = max(last - first + 1, 1.0)
-    step = torch.tensor(length, dtype=like.dtype) / bins
-    number = torch.arange(bins + 1, dtype=like.dtype)
+    step = torch.tensor(length, dtype=like.dtype, device="cpu") / bins
+    number = torch.arange(bins + 1, dtype=like.dtype, device="cpu")
     starts = ((number[:-1] * step).floor() + first).clamp(0, size).long().tolist()
     ends = ((number[1:] * step).ceil() + first).clamp(0, size).long().tolist()
     return list(zip(starts, ends, strict=True))

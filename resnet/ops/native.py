@@ -121,6 +121,7 @@ def kernel(name: str, tensor: torch.Tensor) -> Any:
         raise ModuleNotFoundError(f"{name}: {why_not}; {HOW_TO_BUILD}")
     if tensor.dtype not in _SUFFIX:
         raise wrong_dtype(name, tensor)
+    torch.get_num_threads()  # tells OpenMP torch.set_num_threads' number where this is a new thread's first work
     return getattr(kernels, f"{name}_{_SUFFIX[tensor.dtype]}{MODULES[device][1]}")
 
 
