@@ -276,6 +276,8 @@ def _hint(ffi: Any, c_type: Any, value: object) -> str:
         return " (C strings are bytes: use .encode())"
     if is_text and isinstance(value, os.PathLike):
         return " (C strings are bytes: use os.fsencode(value))"
+    if isinstance(value, ffi.CData) and c_type is getattr(ffi.typeof(value), "item", None):
+        return " (what it points to is value[0])"
     if kind not in ("pointer", "function"):
         return ""
     is_file = item is not None and item.cname == "FILE"

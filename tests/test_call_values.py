@@ -486,6 +486,9 @@ def test_what_cffi_refuses_says_what_to_do(module):
     with pytest.raises(TypeError, match=r"one: module._ffi.new\('double \* \*', value\)"):
         module.of_rows(row, 1)  # cffi has no addressof() of a pointer
     assert module.of_rows(ffi.new("double * *", row), 1) == 5
+    for f, given in ((module.move, "struct point * *"), (module.flip, "struct point *")):
+        with pytest.raises(TypeError, match=r"'p': .*\(what it points to is value\[0\]\)"):
+            f(ffi.new(given))
     with pytest.raises(TypeError, match=r"a pointer takes a list of structs: \[value\]"):
         module.move((1, 2))
     module.move([(1, 2)])
