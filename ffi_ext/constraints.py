@@ -280,7 +280,10 @@ def problem(
     constraint, got = constraints[-1] or Constraint(), passed[-1]
     assert got is not None
     if constraint.dtypes and got.dtype not in constraint.dtypes:
-        return TypeError, f"expected {_either(constraint.dtypes)}, {_of_dtype(got, constraint.dtypes)}"
+        return (
+            TypeError,
+            f"expected {_either(constraint.dtypes)}, {_of_dtype(got, constraint.dtypes)}",
+        )
     for reference in (constraint.dtype_of, constraint.like):
         other = passed[reference] if reference is not None else None
         if other and other.dtype != got.dtype:

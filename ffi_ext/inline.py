@@ -209,6 +209,7 @@ def load_inline(
             unknown = re.search(r"unknown type name '(\w+)'", str(error))
             if (
                 unknown
+                and not header_is_ours
                 and re.search(rf"\b{unknown[1]}\b", header)
                 and f'"{name}.h"' not in c_source
             ):

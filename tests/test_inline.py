@@ -125,6 +125,9 @@ def test_types_of_the_c_text(source, said):
         ffi_ext.load_inline("own", of_a_macro)
     with pytest.raises(HeaderError, match=r"flot is an unknown type; did you mean float\?"):
         ffi_ext.load_inline("own", "int f(flot x) { return x; }")
+    with pytest.raises(BuildError, match="hint: C before C23 has bool in <stdbool.h>") as e:
+        ffi_ext.load_inline("own", "bool f(bool x) { return x; }")
+    assert "argument header" not in str(e.value)  # which was not given
     with pytest.raises(HeaderError, match=r"unknown item 'shape\(n\)'; a shape is \(n\) alone$"):
         text = "/** @param x [shape(n)] */\nvoid f(const ffi_ext_tensor *x) {}"
         ffi_ext.load_inline("own", text)
