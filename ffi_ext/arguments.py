@@ -298,14 +298,15 @@ def unfit(function: Function, given: tuple[object, ...]) -> None:
     index = len(given) - 1
     known = [constraints.decode(text) if text else None for text in function.constraints]
     passed = [
-        _passed(name, value) if types.is_tensor(code) else None
+        _passed(name, code, value) if types.is_tensor(code) else None
         for name, code, value in zip(function.names, function.codes[1:], given, strict=False)
     ]
     kind, text = constraints.problem(known[: index + 1], passed)
     raise refusal(function, index, text, kind)
 
 
-def _passed(name: str, value: object) -> constraints.Passed | None:
+def _passed(name: str, code: str, value: object) -> constraints.Passed | None:
+    is_array = isinstance(value, np.ndarray)
     if isinstance(value, np.ndarray):
         value = torch.from_numpy(np.asarray(_ReadOnly(value)))
     if not isinstance(value, torch.Tensor):
@@ -322,6 +323,8 @@ def _passed(name: str, value: object) -> constraints.Passed | None:
         contiguous=value.is_contiguous(),
         channels_last=value.dim() == 4 and value.is_contiguous(memory_format=torch.channels_last),
         memory=(first, end),
+        is_array=is_array,
+        is_written=types.may_write(code),
     )
 
 

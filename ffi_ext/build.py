@@ -431,6 +431,8 @@ class Build:
             self.install(binary)
             if binary is not None:
                 self.save(units, link_key, installed)
+                linked = [*map(Path, self.plan.extra_objects), *linked_libraries(self.plan)]
+                symbols_check.tell_of_lost(self.target, linked)
             return binary is not None
         except BaseException:
             self.remove_what_is_new()

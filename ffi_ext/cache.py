@@ -26,22 +26,36 @@ PATIENCE = 5.0  # seconds of waiting for another build before that is said
 
 
 def root() -> Path | None:
-    """$FFI_EXT_CACHE, else $XDG_CACHE_HOME/ffi_ext, else ~/.cache/ffi_ext; None if not ours to write."""
+    """$FFI_EXT_CACHE, else $XDG_CACHE_HOME/ffi_ext, else ~/.cache/ffi_ext; None if not ours alone to write."""
+    base = _base()
+    return None if _fault(base) else base.resolve()
+
+
+def why_none() -> str:
+    """The directory that root() refuses, and why."""
+    base = _base()
+    return f"{base} {_fault(base)}"
+
+
+def _base() -> Path:
     usual = Path(os.environ.get("XDG_CACHE_HOME") or "~/.cache", "ffi_ext")
     # Only shells replace the ~ of what they set, and no container file or CI's table of variables does.
-    base = Path(os.path.expanduser(os.environ.get("FFI_EXT_CACHE") or usual))
+    return Path(os.path.expanduser(os.environ.get("FFI_EXT_CACHE") or usual))
+
+
+def _fault(base: Path) -> str:
     if str(base).startswith("~"):
-        return None  # nobody's home: a user without one, as in containers
+        return "is nowhere, since there is no home"  # a user without one, as in containers
     try:
         base.mkdir(parents=True, exist_ok=True, mode=0o700)
         status = base.stat()
-        if status.st_uid != os.getuid() or status.st_mode & (stat.S_IWGRP | stat.S_IWOTH):
-            return None  # others could plant objects there
-        if not os.access(base, os.W_OK | os.X_OK):
-            return None
-    except OSError:
-        return None
-    return base.resolve()
+    except OSError as error:
+        return f"cannot be made ({error.strerror})"
+    if status.st_uid != os.getuid():
+        return f"belongs to user {status.st_uid}, not to you ({os.getuid()})"
+    if status.st_mode & (stat.S_IWGRP | stat.S_IWOTH):
+        return "may be written to by others, who could plant objects there (chmod go-w)"
+    return "" if os.access(base, os.W_OK | os.X_OK) else "cannot be written to"
 
 
 _locked_files: set[BinaryIO] = set()

@@ -98,6 +98,7 @@ ANY_ELEMENT = 255  # FFI_ANY_ELEMENT in csrc/function.h
 _WIDE = ("wchar_t", "char16_t", "char32_t")
 _NUMBER_OR_FIELDS = (int, float, dict, np.generic)
 _BUFFERS = (np.ndarray, bytearray, memoryview, array, ctypes.Array)
+_OF_CTYPES = (ctypes._SimpleCData, ctypes._Pointer, type(ctypes.byref(ctypes.c_int())))
 _ROWS = (torch.Tensor, np.ndarray, list, tuple)
 _FLOATS = ("float", "double", "long double")
 _COMPLEX = {"float": "complex64", "double": "complex128"}
@@ -276,6 +277,8 @@ def _hint(ffi: Any, c_type: Any, value: object) -> str:
         return " (C strings are bytes: use .encode())"
     if is_text and isinstance(value, os.PathLike):
         return " (C strings are bytes: use os.fsencode(value))"
+    if isinstance(value, ffi.CData) and c_type is getattr(ffi.typeof(value), "item", None):
+        return " (what it points to is value[0])"
     if kind not in ("pointer", "function"):
         return ""
     is_file = item is not None and item.cname == "FILE"
@@ -298,6 +301,8 @@ def _hint(ffi: Any, c_type: Any, value: object) -> str:
             " (no array of tensors can be passed: declare a parameter for each, or pass torch.cat of them"
             " and their sizes)"
         )
+    if isinstance(value, _OF_CTYPES):
+        return " (of ctypes: pass the array or the bytes that it was made of)"
     if isinstance(value, _BUFFERS) and item:
         of = "" if item.kind == "void" else f"'{ffi.getctype(item, '[]')}', "
         return f" (got {describe(value)}: declare a tensor, or pass module._ffi.from_buffer({of}value))"
@@ -307,7 +312,9 @@ def _hint(ffi: Any, c_type: Any, value: object) -> str:
     if is_file:
         return " (C takes a file that Python has opened, as open(path) returns it)"
     if not is_opaque and (is_one or isinstance(value, _NUMBER_OR_FIELDS)):
-        return f" (C wants the address of one: module._ffi.new({c_type.cname!r}, value))"
+        memory = "; for memory pass the tensor or the array, not its address"
+        of_number = memory if isinstance(value, int) and item and item.kind == "primitive" else ""
+        return f" (C wants the address of one: module._ffi.new({c_type.cname!r}, value){of_number})"
     if item and item.kind == "void" and not isinstance(value, ffi.CData):
         return " (memory is a tensor, an array or bytes; for a callback to get it back: module._ffi.new_handle(value))"
     if item and isinstance(value, (Iterator, range, Set)):

@@ -241,6 +241,8 @@ class Passed:
     contiguous: bool
     channels_last: bool
     memory: tuple[int, int]  # first byte, and the one behind the last
+    is_array: bool  # NumPy's
+    is_written: bool  # C may write to it: a converted copy would get the result
 
 
 def bind_sizes(
@@ -278,12 +280,15 @@ def problem(
     constraint, got = constraints[-1] or Constraint(), passed[-1]
     assert got is not None
     if constraint.dtypes and got.dtype not in constraint.dtypes:
-        return TypeError, f"expected {_either(constraint.dtypes)}, got a tensor of {got.dtype}"
+        return (
+            TypeError,
+            f"expected {_either(constraint.dtypes)}, {_of_dtype(got, constraint.dtypes)}",
+        )
     for reference in (constraint.dtype_of, constraint.like):
         other = passed[reference] if reference is not None else None
         if other and other.dtype != got.dtype:
-            text = f"expected {other.dtype}, as '{other.name}' has it, got a tensor of {got.dtype}"
-            return TypeError, text
+            text = f"expected {other.dtype}, as '{other.name}' has it"
+            return TypeError, f"{text}, {_of_dtype(got, [other.dtype])}"
     other = passed[constraint.like] if constraint.like is not None else None
     if other and other.shape != got.shape:
         return ValueError, f"expected the shape {other.shape} of '{other.name}', got {got.shape}"
@@ -299,10 +304,13 @@ def problem(
             text = f"expected the shape ({shown})" + (f" with {', '.join(given)}" if given else "")
             return ValueError, f"{text}, got {got.shape}"
     if constraint.layout == "contiguous" and not got.contiguous:
-        return ValueError, "expected a contiguous tensor; make it one with .contiguous()"
+        cure = "numpy.ascontiguousarray(...)" if got.is_array else ".contiguous()"
+        how = f"C writes to it: {_NEW}" if got.is_written else f"make it one with {cure}"
+        return ValueError, f"expected a contiguous tensor; {how}"
     if constraint.layout == "channels_last" and not got.channels_last:
-        how = ".contiguous(memory_format=torch.channels_last)"
-        return ValueError, f"expected a channels_last tensor (N, C, H, W); make it one with {how}"
+        how = "make it one with .contiguous(memory_format=torch.channels_last)"
+        how = f"C writes to it: {_NEW}" if got.is_written else how
+        return ValueError, f"expected a channels_last tensor (N, C, H, W); {how}"
     elsewhere = [value for value in passed[:-1] if value and value.device != got.device]
     kind = got.device.partition(":")[0]
     elsewhere.sort(key=lambda value: not value.device.startswith(kind))  # another GPU, then the CPU
@@ -320,6 +328,20 @@ def problem(
         ValueError,
         f"{text}, got one that overlaps {', '.join(overlapping) or 'another argument'}",
     )
+
+
+_NEW = "pass one that was made so, no copy"
+
+
+def _of_dtype(got: Passed, wanted: Sequence[str]) -> str:
+    text = f"got {'an array' if got.is_array else 'a tensor'} of {got.dtype}"
+    if got.is_written:
+        return f"{text}; C writes to it: {_NEW}"
+    if len(wanted) > 1:
+        return text
+    in_numpy = got.is_array and wanted[0] != "bfloat16"
+    cure = f".astype({wanted[0]!r})" if in_numpy else f".to(torch.{wanted[0]})"
+    return f"{text}; convert it with {cure}"
 
 
 def _either(words: Sequence[str]) -> str:

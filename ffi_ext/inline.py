@@ -29,8 +29,8 @@ def _folder(caller: str, name: str, content: object) -> Iterator[Path]:
     root = cache.root()
     if root is None:
         raise BuildError(
-            f"{caller}() keeps modules in a directory of yours: $FFI_EXT_CACHE, $XDG_CACHE_HOME/ffi_ext or "
-            "~/.cache/ffi_ext, which must be writable, and by nobody else. Set FFI_EXT_CACHE to another one"
+            f"{caller}() keeps modules in a directory that only you may write to; {cache.why_none()}. "
+            "Set FFI_EXT_CACHE to another one"
         )
     of_python = toolchain.extension_suffix(toolchain.uses_limited_api(None))
     key = cache.digest(repr((content, of_python)).encode("utf-8", "surrogateescape"))[:20]
@@ -209,6 +209,7 @@ def load_inline(
             unknown = re.search(r"unknown type name '(\w+)'", str(error))
             if (
                 unknown
+                and not header_is_ours
                 and re.search(rf"\b{unknown[1]}\b", header)
                 and f'"{name}.h"' not in c_source
             ):

@@ -6,7 +6,9 @@ import ctypes
 import difflib
 import functools
 import re
+import shutil
 import sys
+from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -172,6 +174,21 @@ def warn_of_unwinder(binary: bytes, linked: Path) -> None:
             "Leave out -static-libgcc, or catch all in C++",
             file=sys.stderr,
         )
+
+
+def tell_of_lost(binary: Path, libraries: Iterable[Path]) -> None:
+    """Says which of the linked libraries the import will not find: -L and a path are for the linker alone."""
+    shared = {path.parent for path in libraries if ".so" in path.suffixes}
+    if not shared or not (ldd := shutil.which("ldd")):
+        return
+    _, listed = toolchain.run([ldd, str(binary)])
+    for name in re.findall(r"^\s*(\S+) => not found", listed, re.MULTILINE):
+        for folder in [folder for folder in sorted(shared) if (folder / name).exists()][:1]:
+            print(
+                f"ffi_ext: the import will not find {name}, which lies in {folder.absolute()}: name that directory in "
+                "runtime_library_dirs (-R of `ffi-ext build`), where $ORIGIN is the module's own directory",
+                file=sys.stderr,
+            )
 
 
 def _with_the_nearest(name: str) -> str:

@@ -28,7 +28,7 @@ void on_gpu(ffi_ext_tensor *t);
 int shapes(const ffi_ext_tensor *a, const ffi_ext_tensor *b, const ffi_ext_tensor *c,
            const ffi_ext_tensor *d);
 /* @param x [(N, N)] square
- * @param y [(N), output] */
+ * @param y [(N), contiguous, output] */
 void th(const THFloatTensor *x, THFloatTensor *y);
 /* @param x [output] */
 void first(ffi_ext_tensor *x, const ffi_ext_tensor *y);
@@ -233,11 +233,13 @@ def test_constraints_that_hold(module):
         (0, torch.zeros(5, 4, 3).double(), TypeError, "expected float32 or int64, got a tensor of float64"),
         (0, torch.zeros(5, 3), ValueError, r"expected the shape \(N, _, 3\), got \(5, 3\)"),
         (0, torch.zeros(5, 4, 2), ValueError, r"expected the shape \(N, _, 3\), got \(5, 4, 2\)"),
-        (1, torch.zeros(5).long(), TypeError, "expected float32, as 'a' has it, got a tensor of int64"),
+        (1, torch.zeros(5).long(), TypeError, r"expected float32, as 'a' has it, got .* int64; convert it with \.to\(torch\.float32\)"),
+        (1, np.zeros(5), TypeError, r"expected float32, as 'a' has it, got an array of float64; convert it with \.astype\('float32'\)"),
         (1, torch.zeros(4), ValueError, r"expected the shape \(..., N\) with N = 5 from 'a', got \(4,\)"),
         (1, torch.zeros(()), ValueError, r"expected the shape \(..., N\) with N = 5 from 'a', got \(\)"),
         (2, torch.zeros(5, 4, 4), ValueError, r"expected the shape \(5, 4, 3\) of 'a', got \(5, 4, 4\)"),
-        (2, torch.zeros(3, 4, 5).permute(2, 1, 0), ValueError, "expected a contiguous tensor"),
+        (2, torch.zeros(3, 4, 5).permute(2, 1, 0), ValueError, r"expected a contiguous tensor; make it one with \.contiguous\(\)"),
+        (2, np.zeros((3, 4, 5), "f4").T, ValueError, r"expected a contiguous tensor; make it one with numpy\.ascontiguousarray"),
         (3, torch.zeros(2, 7, 6, 5), ValueError, "expected a channels_last tensor"),
         (3, torch.zeros(2), ValueError, r"expected the shape \(2, ..., N\)"),
         (3, torch.zeros(3, 5), ValueError, r"expected the shape \(2, ..., N\)"),
@@ -257,6 +259,8 @@ def test_constraints_at_th_parameters_and_outputs(module):
     assert y.tolist() == [4.0] * 4
     with pytest.raises(ValueError, match=r"expected the shape \(N, N\)"):
         module.th(torch.zeros(4, 3), y)
+    with pytest.raises(ValueError, match="contiguous tensor; C writes to it: pass one .* no copy"):
+        module.th(torch.zeros(4, 4), torch.zeros(8)[::2])
     square = torch.zeros(4, 4)
     with pytest.raises(ValueError, match="share no memory, got one that overlaps 'x'"):
         module.th(square, square[2])
@@ -443,7 +447,7 @@ def test_the_python_tier_gives_the_same(module):
 def test_tensors_on_different_devices(devices, said):
     """What is said of the last one; whether it is refused is the dispatcher's, on machines with GPUs."""
     passed = [
-        constraints.Passed(name, "float32", (2,), device, True, False, (0, 0))
+        constraints.Passed(name, "float32", (2,), device, True, False, (0, 0), False, False)
         for name, device in zip("abc", devices, strict=False)
     ]
     found = constraints.problem([None] * len(passed), passed)

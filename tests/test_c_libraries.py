@@ -92,6 +92,19 @@ def test_the_command_and_a_pyproject_toml_take_a_librarys_header(
         assert capsys.readouterr().out.count(f"{header} is not there") == notes
 
 
+def test_options_among_files_and_a_library_that_the_import_will_not_find(
+    far, tmp_path, monkeypatch, capfd
+):
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.delenv("LD_LIBRARY_PATH")
+    (far / "lib" / "more.c").write_text("int far_odd(int n) { return n % 2; }\n")
+    for where, lost in ("", True), ("-R lib", False):
+        words = f"build -L lib -l far -q -n _cmd.far sub/far.h {where} lib/more.c"
+        assert cli.main(words.split()) == 0
+        said = f"will not find libfar.so, which lies in {tmp_path / 'lib'}: name that directory"
+        assert (said in capfd.readouterr().err) == lost, where
+
+
 def test_a_table_of_a_pyproject_toml_is_built_with_a_library(far, tmp_path, monkeypatch):
     """Its paths start at the project, those of runtime_library_dirs too, but for the loader's words."""
     monkeypatch.chdir(tmp_path)

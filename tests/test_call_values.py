@@ -448,6 +448,18 @@ def test_what_cffi_refuses_says_what_to_do(module):
     with pytest.raises(TypeError, match=r"one: module._ffi.new\('double \*', value\)"):
         module.total(3, 1)
     assert module.total(ffi.new("double *", 3), 1) == 3
+    with pytest.raises(
+        TypeError, match=r"for memory pass the tensor or the array, not its address"
+    ):
+        module.total(torch.ones(1).double().data_ptr(), 1)
+    number = ctypes.c_double(3)
+    for given in (
+        ctypes.byref(number),
+        ctypes.pointer(number),
+        np.ones(1).ctypes.data_as(ctypes.c_void_p),
+    ):
+        with pytest.raises(TypeError, match="of ctypes: pass the array"):
+            module.total(given, 1)
     with pytest.raises(TypeError, match=r"module._ffi.new\('struct point \*', value\)"):
         module.move({"x": 1})
     with pytest.raises(TypeError, match="'tensors': .*no array of tensors .*torch.cat"):
@@ -486,6 +498,9 @@ def test_what_cffi_refuses_says_what_to_do(module):
     with pytest.raises(TypeError, match=r"one: module._ffi.new\('double \* \*', value\)"):
         module.of_rows(row, 1)  # cffi has no addressof() of a pointer
     assert module.of_rows(ffi.new("double * *", row), 1) == 5
+    for f, given in ((module.move, "struct point * *"), (module.flip, "struct point *")):
+        with pytest.raises(TypeError, match=r"'p': .*\(what it points to is value\[0\]\)"):
+            f(ffi.new(given))
     with pytest.raises(TypeError, match=r"a pointer takes a list of structs: \[value\]"):
         module.move((1, 2))
     module.move([(1, 2)])

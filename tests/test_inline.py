@@ -125,6 +125,9 @@ def test_types_of_the_c_text(source, said):
         ffi_ext.load_inline("own", of_a_macro)
     with pytest.raises(HeaderError, match=r"flot is an unknown type; did you mean float\?"):
         ffi_ext.load_inline("own", "int f(flot x) { return x; }")
+    with pytest.raises(BuildError, match="hint: C before C23 has bool in <stdbool.h>") as e:
+        ffi_ext.load_inline("own", "bool f(bool x) { return x; }")
+    assert "argument header" not in str(e.value)  # which was not given
     with pytest.raises(HeaderError, match=r"unknown item 'shape\(n\)'; a shape is \(n\) alone$"):
         text = "/** @param x [shape(n)] */\nvoid f(const ffi_ext_tensor *x) {}"
         ffi_ext.load_inline("own", text)
@@ -240,8 +243,17 @@ def test_a_cache_that_others_may_write_to_is_refused(tmp_path, monkeypatch):
     shared = tmp_path / "shared"
     shared.mkdir()
     shared.chmod(0o777)
-    monkeypatch.setenv("FFI_EXT_CACHE", str(shared))
-    with pytest.raises(BuildError, match="by nobody else"):
+    (tmp_path / "file").touch()
+    for path, why in (
+        (shared, r"may be written to by others, .*chmod go-w"),
+        (tmp_path / "file", r"cannot be made \(File exists\)"),
+    ):
+        monkeypatch.setenv("FFI_EXT_CACHE", str(path))
+        with pytest.raises(BuildError, match=f"only you may write to; {path} {why}"):
+            ffi_ext.load_inline("inl", SOURCE)
+    monkeypatch.setenv("FFI_EXT_CACHE", str(tmp_path))
+    monkeypatch.setattr(os, "getuid", lambda: tmp_path.stat().st_uid + 1)
+    with pytest.raises(BuildError, match=r"belongs to user \d+, not to you \(\d+\)"):
         ffi_ext.load_inline("inl", SOURCE)
 
 

@@ -35,8 +35,8 @@ exit codes: 0 it went well; 1 it did not, or problems were found; 2 wrong use. `
 """
 
 
-def parser(only: str | None = None) -> argparse.ArgumentParser:
-    """The whole parser, or the one that has the options of one command only, which is quicker."""
+def parser(with_options: bool = True) -> argparse.ArgumentParser:
+    """The parser of all commands; without their options it is made faster."""
     from ffi_ext import __version__
 
     top = argparse.ArgumentParser(
@@ -48,15 +48,24 @@ def parser(only: str | None = None) -> argparse.ArgumentParser:
     top.add_argument("--version", action="version", version=f"ffi-ext {__version__}")
     commands = top.add_subparsers(dest="command", required=True, metavar="COMMAND")
     for name, (module, text) in COMMANDS.items():
-        one = commands.add_parser(
-            name,
-            help=text,
-            description=text[0].upper() + text[1:] + ".",
-            formatter_class=argparse.RawDescriptionHelpFormatter,
-        )
-        if only in (None, name):
+        one = commands.add_parser(name, help=text)
+        if with_options:
             importlib.import_module(f"ffi_ext.cli.{module}").add(one)
     return top
+
+
+def _options(command: str, words: list[str]) -> argparse.Namespace:
+    """A command's options, which may stand among its files, as gcc's: `build a.h -I include libb.a`."""
+    module, text = COMMANDS[command]
+    one = argparse.ArgumentParser(
+        prog=f"ffi-ext {command}",
+        description=text[0].upper() + text[1:] + ".",
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    importlib.import_module(f"ffi_ext.cli.{module}").add(one)
+    options = argparse.Namespace(command=command)
+    parse = one.parse_args if command == "run" else one.parse_intermixed_args
+    return parse(words, options)
 
 
 def main(arguments: list[str] | None = None) -> int:
@@ -65,18 +74,19 @@ def main(arguments: list[str] | None = None) -> int:
     if isinstance(sys.stdout, io.TextIOWrapper):  # file names may have any bytes
         sys.stdout.reconfigure(errors="backslashreplace")
     if not words:
-        parser("").print_help(sys.stderr)
+        parser(with_options=False).print_help(sys.stderr)
         return USAGE
     try:
         os.getcwd()
     except FileNotFoundError:
         return complain("the current directory was removed: cd to one that is there")
-    first = words[0] if words[0] in COMMANDS else None
-    if first == "run" and words[1:2] not in (["-h"], ["--help"]):
+    if words[0] not in COMMANDS:
+        options = parser(with_options=False).parse_args(words)
+    elif words[0] == "run" and words[1:2] not in (["-h"], ["--help"]):
         # Options before a script are Python's, such as -m; argparse would take them for its own.
-        options = argparse.Namespace(command=first, words=words[1:])
+        options = argparse.Namespace(command="run", words=words[1:])
     else:
-        options = parser(first or "").parse_args(words)
+        options = _options(words[0], words[1:])
     command = importlib.import_module(f"ffi_ext.cli.{COMMANDS[options.command][0]}")
     try:
         code: int = command.main(options)

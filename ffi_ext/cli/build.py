@@ -25,6 +25,7 @@ examples:
   ffi-ext build tools/build.py                  that one; torch.utils.ffi is in place
   ffi-ext build my_lib.h my_lib.c               _ext.my_lib, below the current directory
   ffi-ext build -n pkg._C a.h a.c k.cu          .cu sources are compiled by nvcc
+  ffi-ext build zlib.h -l z                     a library's own header
 """
 
 
@@ -47,6 +48,7 @@ def add(parser: argparse.ArgumentParser) -> None:
     for flag, argument, metavar, meaning in (
         ("-I", "include_dirs", "DIR", "headers lie there"),
         ("-L", "library_dirs", "DIR", "libraries lie there"),
+        ("-R", "runtime_library_dirs", "DIR", "the import looks for libraries there"),
         ("-l", "libraries", "NAME", "link with it: z is libz.so"),
         ("-D", "macros", "NAME[=VALUE]", "define a macro, which headers see, too"),
     ):
@@ -119,6 +121,7 @@ def _extension(
             "sources": sources,
             "include_dirs": options.include_dirs,
             "library_dirs": options.library_dirs,
+            "runtime_library_dirs": options.runtime_library_dirs,
             "libraries": options.libraries,
             "define_macros": macros,
             "extra_compile_args": {"cc": options.cflag, "cxx": options.cflag, "nvcc": []},

@@ -125,7 +125,7 @@ def _cache(days: float | None, dry_run: bool) -> int:
 
     root = cache.root()
     if root is None:
-        return complain("there is no cache that is yours alone to write to: nothing to remove")
+        return complain(f"nothing to remove: {cache.why_none()}")
     try:
         lock = cache.hold(root, alone=True)
     except BlockingIOError:

@@ -70,8 +70,8 @@ def machine(report: Report) -> None:
     facts["cache"] = str(root) if root else "none"
     if root is None:
         report.notes.append(
-            "there is no cache that is yours alone to write to: builds start anew each time, load() and "
-            "load_inline() fail. Set FFI_EXT_CACHE to a directory of yours"
+            f"there is no cache that only you may write to: {cache.why_none()}. Builds start anew each time, "
+            "load() and load_inline() fail. Set FFI_EXT_CACHE to another directory"
         )
 
 
