@@ -42,14 +42,16 @@ def needed(
     """
     known = types.known_names()
 
-    def form(statement: Statement) -> tuple[bool, bool]:
-        """`typedef struct p p;` and `struct p { ... };` say different things of the same name."""
-        return statement.declaration.startswith("typedef"), "{" in statement.declaration
+    def form(statement: Statement, name: str) -> tuple[bool, bool, bool]:
+        """`typedef struct p p;`, `typedef struct p *q;` and `struct p { ... };` say different things of the name p."""
+        is_typedef, has_body = statement.declaration.startswith("typedef"), "{" in statement.declaration
+        is_tag = statement.defines[-1:] == (name,) and statement.defines.count(name) == 1
+        return is_typedef, has_body, is_tag
 
-    by_name: dict[str, dict[tuple[bool, bool], Statement]] = {}
+    by_name: dict[str, dict[tuple[bool, bool, bool], Statement]] = {}
     for statement in (*kept, *foreign):
         for name in (*statement.defines, *statement.enumerators):
-            by_name.setdefault(name, {}).setdefault(form(statement), statement)
+            by_name.setdefault(name, {}).setdefault(form(statement, name), statement)
     ordered: list[Statement] = []
     left_out: set[Statement] = set()
     beyond = set(NOT_IN_PYTHON)
@@ -57,6 +59,12 @@ def needed(
     seen: set[Statement] = set()
     # Of structs: their fields may come later, and may speak of what comes before.
     tags: list[str] = []
+
+    def without_fields(name: str) -> Statement | None:
+        """Of `typedef struct p p;` and a struct or another typedef with the fields, the first."""
+        typedef = by_name.get(name, {}).get((True, False, False))
+        is_struct = typedef and typedef.declaration.startswith(("typedef struct", "typedef union"))
+        return typedef if is_struct else None
 
     def add(statement: Statement) -> None:
         if statement in seen:
@@ -70,6 +78,8 @@ def needed(
         for used in words:
             if used not in later:
                 pull(used)
+            elif typedef := without_fields(used):  # struct p { p *next; };
+                add(typedef)
         if "= ..." in statement.declaration:
             computed.update(statement.enumerators)
         elif computed and statement.kind != FUNCTION:
@@ -85,8 +95,10 @@ def needed(
 
     def pull(name: str, tag: bool = False) -> None:
         if name not in known:
+            typedef = without_fields(name)
             for statement in by_name.get(name, {}).values():
-                if tag or not statement.declaration.startswith(("struct", "union")):
+                declared = statement.declaration.removeprefix("typedef " if typedef else "")
+                if tag or statement is typedef or not declared.startswith(("struct", "union")):
                     add(statement)
                 else:
                     tags.append(name)
