@@ -619,10 +619,27 @@ def test_headers_in_an_order_of_their_own(tmp_path):
     assert (module.second(b), module.first(a, [10, 20], module.OFF)) == (5, 5 + 20 + 3 + 4)
 
 
-def test_a_prototype_may_be_repeated(build):
-    header = "int one(int n);\nint two(void);\nint   one(int n);\n"
-    module = build(header, "int one(int n) { return n; }\nint two(void) { return 2; }\n")
-    assert module.__all__ == ["one", "two"] and module.one(4) == 4
+def test_what_c_lets_be_repeated(build):
+    """With other names, or fewer words; whether they agree is the compiler's to say."""
+    header = (
+        "int one(int n);\nint two(void);\nint   one(int n);\nint three();\nunsigned four(int);\n"
+        "int three(const int n);\n/* Of the fourth. */\nunsigned int four(int m);\n"
+        "typedef struct s *handle;\ntypedef int (*visit)(int);\nextern const char *text;\n"
+        "typedef struct s *handle;\ntypedef int (*visit)(int n);\nextern const char *text;\n"
+        "extern int table[];\nextern int table[2];\n"
+    )
+    source = (
+        "int one(int n) { return n; }\nint two(void) { return 2; }\n"
+        "int three(int n) { return n; }\nunsigned four(int n) { return n; }\n"
+        'const char *text = "a";\nint table[2] = {3, 4};\n'
+    )
+    module = build(header, source)
+    assert module.__all__ == ["one", "two", "three", "four", "text", "table"]
+    assert (module._ffi.string(module.text), list(module.table)) == (b"a", [3, 4])
+    assert (module.one(4), module.three(3)) == (4, 3)
+    assert module.four.__doc__ == "unsigned int four(int m)\n\nOf the fourth."
+    with pytest.raises(BuildError, match=r"h:\d+: conflicting types for 'one'[\s\S]*has another one: make"):
+        build(header + "int one(void);\n", source)
 
 
 def test_functions_of_one_declaration(build):

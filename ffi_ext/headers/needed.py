@@ -8,28 +8,31 @@ from dataclasses import replace
 from pathlib import Path
 
 from ffi_ext import types
-from ffi_ext.errors import HeaderError
 from ffi_ext.headers import ctext, layouts
 from ffi_ext.headers.preprocess import Reader
-from ffi_ext.headers.statements import FUNCTION, NOT_IN_PYTHON, Statement
+from ffi_ext.headers.statements import FUNCTION, NOT_IN_PYTHON, TYPE, Statement
 
 _TAG = re.compile(r"\b(?:struct|union)\s+(\w+)")
 
 
-def once(every: Sequence[Statement]) -> Iterator[Statement]:
-    """Each function once. C lets a prototype be repeated, and headers of libraries do."""
-    seen: dict[str, Statement] = {}
+def once(every: Sequence[Statement]) -> list[Statement]:
+    """Each function, variable and typedef once. C lets them be repeated, in other words, too: the compiler compares them.
+
+    `int f();` and `extern int v[];` say less than others, and what has no comment says less than what has one.
+    """
+    found: dict[object, Statement] = {}
+
+    def says(statement: Statement) -> tuple[bool, bool]:
+        return not statement.declaration.endswith(("();", "[];")), statement.comment != ""
+
     for statement in every:
-        if statement.kind == FUNCTION:
-            first = seen.setdefault(statement.name, statement)
-            if first.declaration != statement.declaration:
-                raise HeaderError(
-                    f"{statement.where}: multiple declarations of function {statement.name}; the first "
-                    f"is at {first.where} and differs. Declare each function once over all headers"
-                )
-            if first is not statement:
-                continue
-        yield statement
+        key: object = statement.kind, statement.name
+        if statement.kind == TYPE:
+            is_typedef = statement.declaration.startswith("typedef")
+            key = statement.defines if is_typedef and "{" not in statement.declaration else statement
+        if says(statement) > says(found.setdefault(key, statement)):
+            found[key] = statement
+    return [*found.values()]
 
 
 def needed(
