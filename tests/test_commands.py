@@ -128,11 +128,13 @@ def test_inspect(build, capsys):
     module = build(
         "void f(THFloatTensor *t, int n);",
         "#include <TH/TH.h>\nvoid f(THFloatTensor *t, int n) { THFloatTensor_fill(t, n); }",
+        extra_compile_args={"cc": ["-DMORE"]},
     )
     assert cli.main(["inspect", str(Path(module.__file__).parent), "--json"]) == 0
     facts = json.loads(capsys.readouterr().out)
     assert facts["ABI"] == "abi3: every Python from 3.10 on, with a GIL and without"
     assert facts["TH functions"] == ["THFloatTensor_fill"]
+    assert facts["built from"]["extra_compile_args"] == {"cc": ["-DMORE"]}
     assert len(facts["functions"]) == 1 and facts["functions"][0].startswith("def f(t: ")
     assert any(name.startswith("libc.") for name in facts["libraries"])
 

@@ -419,6 +419,53 @@ struct plain { char packed; int n; };
 """
 
 
+def test_structs_of_which_a_typedef_without_fields_comes_first(tmp_path, build):
+    """C lets a typedef be repeated, and fields speak of their own struct by it, be it an included header's."""
+    (tmp_path / "types.h").write_text(
+        "#pragma once\ntypedef struct node *link;\ntypedef struct node node;\ntypedef double value;\n"
+        "typedef enum mode mode;\nenum mode { OFF, ON };\n"
+    )
+    header = """#include "types.h"
+struct node { value of; node *next; };
+typedef struct table table;
+typedef struct { int n; table *isa; } command;
+typedef value (*run)(const command c, node *n);
+typedef struct table { run exec; mode m; } table;
+typedef struct { table of; node n; } whole;
+value call(command c, node *n, link l);
+value of(whole w);
+"""
+    source = (
+        "static value next(const command c, node *n) { return c.n + n->next->of; }\n"
+        "value call(command c, node *n, link l) {\n"
+        "  table t = {next, ON}; c.isa = &t; return c.isa->exec(c, n) + l->of; }\n"
+        "value of(whole w) { return w.n.of + w.of.m; }\n"
+    )
+    module = build(header, '#include "types.h"\n' + header + source, include_dirs=[str(tmp_path)])
+    last = module._ffi.new("node *", {"of": 0.5})
+    node = module._ffi.new("node *", {"of": 2, "next": last})
+    assert module.call({"n": 4}, node, node) == 4 + 0.5 + 2
+    assert module.of({"n": {"of": 2}, "of": {"m": 1}}) == 3
+
+
+def test_words_of_a_type_in_any_order(build):
+    """As VLFeat writes them; C99, 6.7.2, lets them stand in any."""
+    header = """typedef char unsigned u8; typedef long long unsigned u64;
+struct s { int unsigned a : 3, b; };
+int unsigned wrapped(u8 x, u64 y, int const long z, double long *p, int longer, short int unsigned w);
+"""
+    source = (
+        "int unsigned wrapped(u8 x, u64 y, int const long z, double long *p, int longer,\n"
+        "                     short int unsigned w) { return x + y + z + (int)*p + longer + w - 10; }\n"
+    )
+    module = build(header, header + source)
+    p = module._ffi.new("long double *", 1)
+    assert module.wrapped(0, 2**32, 2, p, 3, 3) == 2**32 - 1
+    with pytest.raises(OverflowError):
+        module.wrapped(256, 0, 0, p, 0, 0)
+    assert module._ffi.new("struct s *", {"a": 7, "b": 2**32 - 1}).b == 2**32 - 1
+
+
 def test_numbers_that_the_compiler_computes(build):
     """Of enumerators and sizes of arrays cffi knows sums and shifts; the compiler knows all of them."""
     header = """enum sizes {
@@ -572,10 +619,27 @@ def test_headers_in_an_order_of_their_own(tmp_path):
     assert (module.second(b), module.first(a, [10, 20], module.OFF)) == (5, 5 + 20 + 3 + 4)
 
 
-def test_a_prototype_may_be_repeated(build):
-    header = "int one(int n);\nint two(void);\nint   one(int n);\n"
-    module = build(header, "int one(int n) { return n; }\nint two(void) { return 2; }\n")
-    assert module.__all__ == ["one", "two"] and module.one(4) == 4
+def test_what_c_lets_be_repeated(build):
+    """With other names, or fewer words; whether they agree is the compiler's to say."""
+    header = (
+        "int one(int n);\nint two(void);\nint   one(int n);\nint three();\nunsigned four(int);\n"
+        "int three(const int n);\n/* Of the fourth. */\nunsigned int four(int m);\n"
+        "typedef struct s *handle;\ntypedef int (*visit)(int);\nextern const char *text;\n"
+        "typedef struct s *handle;\ntypedef int (*visit)(int n);\nextern const char *text;\n"
+        "extern int table[];\nextern int table[2];\n"
+    )
+    source = (
+        "int one(int n) { return n; }\nint two(void) { return 2; }\n"
+        "int three(int n) { return n; }\nunsigned four(int n) { return n; }\n"
+        'const char *text = "a";\nint table[2] = {3, 4};\n'
+    )
+    module = build(header, source)
+    assert module.__all__ == ["one", "two", "three", "four", "text", "table"]
+    assert (module._ffi.string(module.text), list(module.table)) == (b"a", [3, 4])
+    assert (module.one(4), module.three(3)) == (4, 3)
+    assert module.four.__doc__ == "unsigned int four(int m)\n\nOf the fourth."
+    with pytest.raises(BuildError, match=r"h:\d+: conflicting types for 'one'[\s\S]*has another one: make"):
+        build(header + "int one(void);\n", source)
 
 
 def test_functions_of_one_declaration(build):

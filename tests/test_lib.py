@@ -149,6 +149,7 @@ CALLS = {
     "a struct": lambda ffi, lib: (lambda p: (p.x, p.y))(lib.swapped({"x": 1, "y": 2})),
     "an enum": lambda ffi, lib: lib.other(0),
     "a callback": lambda ffi, lib: lib.apply(ffi.callback("int(int)", lambda x: x + 1), 41),
+    "no callback": lambda ffi, lib: lib.apply(3, 41),
     "long double": lambda ffi, lib: float(lib.extended(1.5)),
     "variadic": lambda ffi, lib: lib.added(2, ffi.cast("int", 3), ffi.cast("int", 4)),
     "addressof": lambda ffi, lib: ffi.addressof(lib, "narrow")(1, 2, 3, 4),

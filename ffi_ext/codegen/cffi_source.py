@@ -33,8 +33,7 @@ class _Recompiler(recompiler.Recompiler):  # type: ignore[misc]
             self._write_numbers()
 
     def _generate_cpy_const(self, is_int: bool, name: str, tp: Any = None, **others: Any) -> None:
-        is_variable = tp is not None
-        if not is_int or is_variable:
+        if tp is not None:  # a variable
             super()._generate_cpy_const(is_int, name, tp, **others)
             return
         self._numbers.add(name)

@@ -43,8 +43,7 @@ def read(
             libraries, it is the tensor's memory.
 
     Raises:
-        HeaderError: A header is no C that can be declared, or two declare the same function otherwise. The
-            text names file and line.
+        HeaderError: A header is no C that can be declared. The text names file and line.
     """
     found = read_headers.read(headers, compiler)
     names = {path.name for path in with_inline}

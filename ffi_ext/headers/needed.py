@@ -8,28 +8,31 @@ from dataclasses import replace
 from pathlib import Path
 
 from ffi_ext import types
-from ffi_ext.errors import HeaderError
 from ffi_ext.headers import ctext, layouts
 from ffi_ext.headers.preprocess import Reader
-from ffi_ext.headers.statements import FUNCTION, NOT_IN_PYTHON, Statement
+from ffi_ext.headers.statements import FUNCTION, NOT_IN_PYTHON, TYPE, Statement
 
 _TAG = re.compile(r"\b(?:struct|union)\s+(\w+)")
 
 
-def once(every: Sequence[Statement]) -> Iterator[Statement]:
-    """Each function once. C lets a prototype be repeated, and headers of libraries do."""
-    seen: dict[str, Statement] = {}
+def once(every: Sequence[Statement]) -> list[Statement]:
+    """Each function, variable and typedef once. C lets them be repeated, in other words, too: the compiler compares them.
+
+    `int f();` and `extern int v[];` say less than others, and what has no comment says less than what has one.
+    """
+    found: dict[object, Statement] = {}
+
+    def says(statement: Statement) -> tuple[bool, bool]:
+        return not statement.declaration.endswith(("();", "[];")), statement.comment != ""
+
     for statement in every:
-        if statement.kind == FUNCTION:
-            first = seen.setdefault(statement.name, statement)
-            if first.declaration != statement.declaration:
-                raise HeaderError(
-                    f"{statement.where}: multiple declarations of function {statement.name}; the first "
-                    f"is at {first.where} and differs. Declare each function once over all headers"
-                )
-            if first is not statement:
-                continue
-        yield statement
+        key: object = statement.kind, statement.name
+        if statement.kind == TYPE:
+            is_typedef = statement.declaration.startswith("typedef")
+            key = statement.defines if is_typedef and "{" not in statement.declaration else statement
+        if says(statement) > says(found.setdefault(key, statement)):
+            found[key] = statement
+    return [*found.values()]
 
 
 def needed(
@@ -42,14 +45,16 @@ def needed(
     """
     known = types.known_names()
 
-    def form(statement: Statement) -> tuple[bool, bool]:
-        """`typedef struct p p;` and `struct p { ... };` say different things of the same name."""
-        return statement.declaration.startswith("typedef"), "{" in statement.declaration
+    def form(statement: Statement, name: str) -> tuple[bool, bool, bool]:
+        """`typedef struct p p;`, `typedef struct p *q;` and `struct p { ... };` say different things of the name p."""
+        is_typedef, has_body = statement.declaration.startswith("typedef"), "{" in statement.declaration
+        is_tag = statement.defines[-1:] == (name,) and statement.defines.count(name) == 1
+        return is_typedef, has_body, is_tag
 
-    by_name: dict[str, dict[tuple[bool, bool], Statement]] = {}
+    by_name: dict[str, dict[tuple[bool, bool, bool], Statement]] = {}
     for statement in (*kept, *foreign):
         for name in (*statement.defines, *statement.enumerators):
-            by_name.setdefault(name, {}).setdefault(form(statement), statement)
+            by_name.setdefault(name, {}).setdefault(form(statement, name), statement)
     ordered: list[Statement] = []
     left_out: set[Statement] = set()
     beyond = set(NOT_IN_PYTHON)
@@ -57,6 +62,12 @@ def needed(
     seen: set[Statement] = set()
     # Of structs: their fields may come later, and may speak of what comes before.
     tags: list[str] = []
+
+    def without_fields(name: str) -> Statement | None:
+        """Of `typedef struct p p;` and a struct or another typedef with the fields, the first."""
+        typedef = by_name.get(name, {}).get((True, False, False))
+        is_struct = typedef and typedef.declaration.startswith(("typedef struct", "typedef union"))
+        return typedef if is_struct else None
 
     def add(statement: Statement) -> None:
         if statement in seen:
@@ -70,6 +81,8 @@ def needed(
         for used in words:
             if used not in later:
                 pull(used)
+            elif typedef := without_fields(used):  # struct p { p *next; };
+                add(typedef)
         if "= ..." in statement.declaration:
             computed.update(statement.enumerators)
         elif computed and statement.kind != FUNCTION:
@@ -85,8 +98,10 @@ def needed(
 
     def pull(name: str, tag: bool = False) -> None:
         if name not in known:
+            typedef = without_fields(name)
             for statement in by_name.get(name, {}).values():
-                if tag or not statement.declaration.startswith(("struct", "union")):
+                declared = statement.declaration.removeprefix("typedef " if typedef else "")
+                if tag or statement is typedef or not declared.startswith(("struct", "union")):
                     add(statement)
                 else:
                     tags.append(name)

@@ -39,8 +39,11 @@ _LINKAGE = re.compile(r'extern\s*"C(?:\+\+)?"(\s*\{)?')
 _MARK = re.compile("[][(){};\1]")
 _TYPE = re.compile(r"(?:const\s+)?(?:struct|union|enum)\b(?:\s+(\w+))?[^()=;]*\{\}\s*;?$")
 _INCOMPLETE = re.compile(r"(?:struct|union|enum)\s+(\w+)\s*;$")
+# `int unsigned`, `double long`: what cffi takes in the other order alone.
+_TYPE_FIRST = r"\b(char|int|double)((?:\s+(?:const|volatile|signed|unsigned|long|short))*\s+(?:signed|unsigned|long|short))\b"
 # What cffi's parser does not know, by a word of it, and what it reads instead.
 _REWRITTEN = (
+    *((word, _TYPE_FIRST, r"\2 \1") for word in ("signed", "long", "short")),
     ("constexpr", r"^\s*(?:static\s+)?constexpr\b(?:\s+static\b)?", "static const "),
     ("enum", r"(\benum\b\s*\w*)\s*:\s*[A-Za-z_][\w\s]*(?=[{;])", r"\1"),  # cffi asks for its size
     ("_Atomic", r"\b_Atomic\s*\(([^()]*)\)", r"_Atomic \1"),
