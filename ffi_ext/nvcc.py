@@ -15,6 +15,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from ffi_ext import cuda, cuda_shims, host_compiler
+from ffi_ext.errors import BuildError
 from ffi_ext.paths import INCLUDE_DIRS
 
 _PAIRED = ("-gencode", "--generate-code", "-arch", "--gpu-architecture", "-code", "--gpu-code")
@@ -67,7 +68,11 @@ def main() -> int:
     if dropped:
         architectures = [word for word in arguments if word.startswith(_PAIRED)]
         if not architectures and any(word.startswith(_PAIRED) for word in dropped):
-            architectures = cuda.architecture_flags(real)
+            try:
+                architectures = cuda.architecture_flags(real)
+            except BuildError as error:
+                print(f"ffi_ext: {error}", file=sys.stderr)
+                return 1
             arguments += architectures
         instead = f", now {' '.join(architectures)}" if architectures else ""
         print(

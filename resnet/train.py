@@ -283,6 +283,23 @@ def processes() -> list[int]:
     return numbers
 
 
+def device_of(local: int) -> torch.device:
+    """The GPU of process `local` of this machine; the CPU where there is no GPU.
+
+    Raises:
+        ValueError: There are fewer GPUs than processes, and two cannot share one.
+    """
+    if not torch.cuda.is_available():
+        return torch.device("cpu")
+    count = torch.cuda.device_count()
+    if local >= count:
+        raise ValueError(
+            f"expected a GPU for each process, got process {local} (from 0 on) and {count} GPU{'s' if count > 1 else ''}; "
+            f"start it with --nproc-per-node {count}, or with CUDA_VISIBLE_DEVICES= on the CPU"
+        )
+    return torch.device("cuda", local)
+
+
 def train(options: argparse.Namespace, rank: int, world: int, device: torch.device) -> Trainer:
     """Run the epochs that are left; rank 0 reports and writes checkpoints."""
     names = [field.name for field in dataclasses.fields(Settings)]
@@ -326,15 +343,14 @@ def main(arguments: Sequence[str] | None = None) -> int:
     options = parse(arguments)
     try:
         world, rank, local = processes()
+        device = device_of(local)
     except ValueError as error:
         print(f"resnet.train: {error}", file=sys.stderr)
         return 1
-    cuda = torch.cuda.is_available()
-    device = torch.device("cuda", local) if cuda else torch.device("cpu")
     if world > 1:
-        if cuda:
+        if device.type == "cuda":
             torch.cuda.set_device(device)
-        dist.init_process_group("nccl" if cuda else "gloo")
+        dist.init_process_group("nccl" if device.type == "cuda" else "gloo")
     try:
         train(options, rank, world, device)
     except (ValueError, OSError) as error:

@@ -108,7 +108,11 @@ def toolkit(folder: Path, compiles: str) -> dict[str, str]:
         f'#!/bin/sh\n[ "$1" = --list-gpu-arch ] && echo compute_80 || {compiles}\n'
     )
     (folder / "bin" / "nvcc").chmod(0o755)
-    return {"PATH": os.pathsep.join([str(folder / "bin"), os.environ["PATH"]]), "CUDA_HOME": ""}
+    return {
+        "PATH": os.pathsep.join([str(folder / "bin"), os.environ["PATH"]]),
+        "CUDA_HOME": "",
+        "TORCH_CUDA_ARCH_LIST": "",  # which images with CUDA set
+    }
 
 
 # As Fast R-CNN's setup.py does, which hundreds of repositories have.
@@ -137,6 +141,10 @@ def test_scripts_that_look_for_the_toolkit_beside_nvcc_find_it(tmp_path):
     lines = (tmp_path / "lines").read_text().splitlines()
     assert len(lines) == 3
     assert all(line.startswith("-c kernel.cu -gencode=arch=compute_80") for line in lines), lines
+    dead = ["-m", "ffi_ext", "run", "--", "nvcc", "-c", "kernel.cu", "-arch=sm_30"]
+    done = python(*dead, cwd=tmp_path, **environment | {"TORCH_CUDA_ARCH_LIST": "9.0"})
+    assert done.returncode == 1
+    assert done.stderr.startswith("ffi_ext: TORCH_CUDA_ARCH_LIST: '9.0' is no architecture of ")
 
 
 def test_scripts_that_call_python_get_the_one_that_is_python3_alone(tmp_path):

@@ -239,6 +239,18 @@ def test_command_line(tmp_path, capsys):
     assert "--stop-after must be at least 0, got -1" in capsys.readouterr().err
 
 
+def test_more_processes_than_gpus(monkeypatch, capsys):
+    """NCCL's own words are of an invalid device ordinal, or of a duplicate GPU."""
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
+    monkeypatch.setattr(torch.cuda, "device_count", lambda: 1)
+    for name, number in (("WORLD_SIZE", "2"), ("RANK", "1"), ("LOCAL_RANK", "1")):
+        monkeypatch.setenv(name, number)
+    assert main([]) == 1
+    said = capsys.readouterr().err
+    assert "expected a GPU for each process, got process 1 (from 0 on) and 1 GPU;" in said
+    assert "--nproc-per-node 1" in said
+
+
 def free_port():
     with socket.socket() as listener:
         listener.bind(("127.0.0.1", 0))
@@ -250,7 +262,8 @@ def test_two_processes_learn_the_same():
     command = [sys.executable, "-m", "torch.distributed.run", "--nproc-per-node", "2"]
     command += ["--master-port", str(free_port()), "-m", "resnet.train"]
     short = ["--epochs", "2", "--width", "4"]
-    environment = {**os.environ, "OMP_NUM_THREADS": "1"}
+    # Two processes cannot share a GPU.
+    environment = {**os.environ, "OMP_NUM_THREADS": "1", "CUDA_VISIBLE_DEVICES": ""}
     runs = [
         subprocess.run(
             [*start, *short], cwd=ROOT, env=environment, capture_output=True, text=True, timeout=240

@@ -11,6 +11,9 @@ from ffi_ext.cli.survey import files
 from ffi_ext.headers import ctext
 from ffi_ext.paths import INCLUDE
 
+# A variable or parameter; `asm volatile` is no matter of memory.
+_VOLATILE = re.compile(r"(?<!asm )(?<!asm__ )\bvolatile\b")
+
 
 def _known_names() -> set[str]:
     """What the runtime defines and the headers declare."""
@@ -52,6 +55,11 @@ def sources(folder: Path, report: Report) -> None:
             report.problems.append(
                 f"{shown}: texture references are gone since CUDA 12: use texture objects or plain loads "
                 "(__ldg)"
+            )
+        if _VOLATILE.search(code) and "__shared__" in code and "__syncwarp" not in code:
+            report.notes.append(
+                f"{shown}: volatile shared memory: where it sums within a warp, it counts on threads in step, which "
+                "GPUs since Volta do not promise; write __syncwarp() between the steps"
             )
     _architectures(folder, report)
 
