@@ -17,7 +17,7 @@ from torch.utils.data import BatchSampler, ConcatDataset, Subset
 
 from data.buffers import BufferPool
 from data.checks import check_whole
-from data.dataset import part_of
+from data.dataset import ImageDataset, part_of
 from data.pending import Batch, PendingBatch, Run
 from data.samplers import EpochSampler, IterationBatchSampler, begin_epoch
 from data.transforms import Picture
@@ -25,6 +25,19 @@ from data.transforms import Picture
 __all__ = ["Loader"]
 
 _INSTEAD = "torch's DataLoader takes any other"
+
+
+def _check_items(dataset: Any) -> None:
+    """Raises a TypeError for a set whose own __getitem__ says what its samples are: threads call `prepare`."""
+    for base in (ImageDataset, Subset, ConcatDataset):
+        if isinstance(dataset, base) and type(dataset).__getitem__ is not base.__getitem__:
+            raise TypeError(
+                f"Loader: expected samples as read() and transforms make them, got {type(dataset).__qualname__} with a "
+                f"__getitem__ of its own, which is not called here; write it as read() or a transform, or {_INSTEAD}"
+            )
+    parts = [dataset.dataset] if isinstance(dataset, Subset) else getattr(dataset, "datasets", [])
+    for part in parts:
+        _check_items(part)
 
 
 def _output_size(dataset: Any) -> tuple[int, int] | None:
@@ -120,6 +133,7 @@ class Loader:
 
     Raises:
         ValueError: numbers out of range or not whole, or a batch_sampler with one of what it stands for.
+        TypeError: a dataset, or a part of it, with a `__getitem__` of its own.
     """
 
     def __init__(
@@ -144,6 +158,7 @@ class Loader:
             raise ValueError(
                 "Loader: batch_sampler decides on batch_size, shuffle and drop_last: leave them out"
             )
+        _check_items(dataset)
         self.dataset, self.seed = dataset, int(seed)  # torch.load takes no NumPy number in a state
         if batch_sampler is None:
             sampler = EpochSampler(len(dataset), shuffle=shuffle, seed=seed)

@@ -43,10 +43,18 @@ class Part(nn.Module):
 
 
 def hooked(module: nn.Module) -> bool:
-    """Whether a hook looks at what the module takes or gives."""
-    own = (module._forward_hooks, module._forward_pre_hooks, module._backward_hooks)
+    """Whether a hook looks at what the module takes or gives, or at their gradients."""
     every = nn.modules.module
-    return any(own) or any((every._global_forward_hooks, every._global_forward_pre_hooks))
+    return bool(
+        module._forward_hooks
+        or module._forward_pre_hooks
+        or module._backward_hooks
+        or module._backward_pre_hooks
+        or every._global_forward_hooks
+        or every._global_forward_pre_hooks
+        or every._global_backward_hooks
+        or every._global_backward_pre_hooks
+    )
 
 
 def apply(

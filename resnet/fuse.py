@@ -119,7 +119,7 @@ def fuse(
                     prefix + convolution,
                     part.get_submodule(convolution),
                     part.get_submodule(norm),
-                    overwrite=isinstance(part, Block) and _owns_its_input(fused, path, part),
+                    overwrite=isinstance(part, Block) and _owns_its_input(fused, part),
                 )
                 if made is not None:
                     _replace(part, convolution, made)
@@ -160,17 +160,19 @@ def _replace(module: nn.Module, path: str, made: nn.Module) -> None:
     setattr(module.get_submodule(parent), name, made)
 
 
-def _owns_its_input(model: nn.Module, path: str, block: Block) -> bool:
+def _owns_its_input(model: nn.Module, block: Block) -> bool:
     """Whether what the block adds to its result is needed by nobody else.
 
-    It is the result of its own `downsample`, or of the block just before it in a stage. What another module
-    gives, or a caller, may be needed again: nn.Identity and nn.Dropout give what they got.
+    It is the result of its own `downsample`, or, in each place that the block has, of the block just before it in a
+    stage. What another module gives, or a caller, may be needed again: nn.Identity and nn.Dropout give what they got.
     """
-    above, _, name = path.rpartition(".")
-    stage = model.get_submodule(above) if name else None
-    blocks = list(stage) if type(stage) is nn.Sequential else []
-    before = next((one for one, after in pairwise(blocks) if after is block), None)
-    return block.downsample is not None or isinstance(before, Block)
+    places = [
+        type(parent) is nn.Sequential and isinstance(before, Block)
+        for parent in model.modules()
+        for before, child in pairwise((None, *parent._modules.values()))
+        if child is block
+    ]
+    return block.downsample is not None or (len(places) > 0 and all(places))
 
 
 def implementations_of(model: nn.Module) -> dict[str, str]:

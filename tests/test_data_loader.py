@@ -263,6 +263,17 @@ def test_an_ended_iterator_gives_nothing_more():
         next(iterator)
 
 
+@pytest.mark.parametrize("kind", [data.Shapes, Subset, ConcatDataset])
+def test_samples_by_a_getitem_of_ones_own_are_not_left_out(kind):
+    """As a Subset often gives another transform to a part of a set."""
+    methods = ("__getitem__", "__getitems__")  # Subset asks for both
+    own = type("Own", (kind,), dict.fromkeys(methods, lambda self, index: None))
+    arguments = {data.Shapes: (4,), Subset: (shapes(), [1]), ConcatDataset: ([shapes()],)}[kind]
+    for dataset in (own(*arguments), Subset(own(*arguments), [0])):
+        with pytest.raises(TypeError, match="got Own with a __getitem__ of its own, which is"):
+            data.Loader(dataset)
+
+
 def test_skipped_files_leave_smaller_batches():
     broken = data.ImageFileError("x.jpg: broken")
     dataset = Failing(dict.fromkeys([1, 4, 5, 6, 7, 11], broken), on_error="skip")

@@ -263,7 +263,7 @@ def test_results_do_not_depend_on_threads(name):
 def test_a_new_thread_takes_torchs_number_of_threads():
     """OpenMP's own number for it is that of the cores."""
     kernels = importlib.import_module("_ext.kernels._kernels")
-    openmp = ctypes.CDLL(kernels.__file__)  # which finds the functions of what that is linked to, too
+    openmp = ctypes.CDLL(kernels.__file__)  # finds what that is linked to, too
     boxes, scores, numbers = torch.rand(8, 4), torch.rand(8), []
 
     def work():

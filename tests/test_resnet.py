@@ -288,6 +288,26 @@ def test_hooks_of_all_modules_keep_what_they_see(model_of):
     assert len(kept) > 40 and all(torch.equal(value, copy) for value, copy in kept)
 
 
+@pytest.mark.parametrize("kind", ["full_backward_hook", "full_backward_pre_hook"])
+@pytest.mark.parametrize("every", [False, True])
+def test_hooks_of_gradients_change_none(kind, every):
+    model = ResNet([StageSpec(1, 1, True)], block="BottleneckWithGN", stem="StemWithGN")
+    images, seen = torch.randn(1, 3, 32, 32, requires_grad=True), []
+    model(images)[0].sum().backward()
+    expected = [parameter.grad.clone() for parameter in model.parameters()]
+    model.zero_grad()
+    everywhere = getattr(torch.nn.modules.module, f"register_module_{kind}")
+    registers = [everywhere] if every else [getattr(m, f"register_{kind}") for m in model.modules()]
+    handles = [register(lambda module, *_: seen.append(module)) for register in registers]
+    try:
+        model(images)[0].sum().backward()
+    finally:
+        for handle in handles:
+            handle.remove()
+    torch.testing.assert_close([parameter.grad for parameter in model.parameters()], expected)
+    assert {model.stem.bn1, model.layer1[0].bn3, model.layer1[0].downsample[1]} <= {*seen}
+
+
 def test_models_of_norms_that_are_lambdas_can_be_pickled():
     norms = NORMS | {"FrozenBN": lambda channels: FrozenBatchNorm2d(channels, eps=1e-5)}
     for build in (ResNet, ResNetHead):

@@ -175,6 +175,12 @@ class Twice(torch.nn.Module):
         return x + self.block(x)
 
 
+def repeated():
+    """One block several times in a stage, with the same weights."""
+    block = Twice().block
+    return torch.nn.Sequential(block, block, block)
+
+
 class Dense(torch.nn.Sequential):
     def forward(self, x):
         for part in self:
@@ -189,6 +195,7 @@ class Dense(torch.nn.Sequential):
         lambda: Twice().block,
         lambda: Twice(torch.nn.Dropout()),
         lambda: Twice(Twice().block, stage=Dense),
+        repeated,
     ],
 )
 def test_the_input_of_a_block_outside_of_a_stage_stays_what_it_was(make):
