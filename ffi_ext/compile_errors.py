@@ -257,8 +257,11 @@ def _missing_header(name: str) -> str:
     if name.startswith(("ATen/", "torch/")):
         return (
             f"{name} belongs to PyTorch's C++ library, whose interface changes from version to version and is no "
-            "part of torch.utils.ffi: write the source on <TH/TH.h>, or port it to torch.utils.cpp_extension"
+            "part of torch.utils.ffi: write the source on <ffi_ext.h> or <TH/TH.h> (docs/tutorial.md has a table), "
+            "or build it with torch.utils.cpp_extension"
         )
+    if name.startswith(("pybind11/", "nanobind/")):
+        return f"{name} is not needed: a header of C prototypes is the binding (docs/tutorial.md has a table)"
     if re.match("THC?(?:U?NN)?(?:/|[A-Z][a-z]|\\.)", name):
         headers = [path for path in INCLUDE.rglob("*") if path.suffix in (".h", ".cuh")]
         known = [str(path.relative_to(INCLUDE)) for path in headers]
