@@ -230,9 +230,21 @@ def _hint(text: str) -> str:
     return ""
 
 
+# Images of containers have gcc without them.
+_OF_C = re.compile(
+    r"(assert|ctype|errno|float|inttypes|limits|locale|math|signal|stdint|stdio|stdlib|string|time|unistd|wchar"
+    r"|features|sys/types)\.h|bits/.*"
+)
+
+
 def _missing_header(name: str) -> str:
     if "\\" in name:
         return "a path of Windows: write it with /, which works there, too"
+    if _OF_C.fullmatch(name):
+        return (
+            f"{name} is one of C's own headers, which are a package of their own: apt install libc6-dev "
+            "(dnf install glibc-devel; apk add musl-dev)"
+        )
     if name in ("Python.h", "pyconfig.h"):
         return (
             f"Python's own headers are not in {sysconfig.get_paths()['include']}: apt install python3-dev (dnf install "
