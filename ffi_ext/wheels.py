@@ -84,8 +84,8 @@ def tables_of(path: Path) -> list[dict[str, Any]]:
             near = difflib.get_close_matches(missing[0], table, n=1, cutoff=0.8)
             found = f", and there is {near[0]!r}" if near else ""
             raise ValueError(
-                f"pyproject.toml: [[tool.ffi-ext.extension]] {table.get('name', '')!r}: {missing[0]!r} is missing{found}; "
-                "it takes name, headers, sources and the keywords of create_extension"
+                f"pyproject.toml: [[tool.ffi-ext.extension]] {table.get('name', '')!r}: {missing[0]!r} is "
+                f"missing{found}; it takes name, headers, sources and the keywords of create_extension"
             )
         for key in ("headers", "sources", "depends"):
             value = table.get(key, [])
