@@ -377,9 +377,9 @@ def _roles(
     for name in theirs.names:
         if name not in {*incoming, *made, *inputs, output}:
             raise ValueError(
-                f"differentiable(): parameter '{name}' of {_prototype(backward)} is none of grad_{output}, grad_<input> "
-                f"(of a tensor, without const), {', '.join([*inputs, output])}: rename it in the header, or give "
-                "Python functions"
+                f"differentiable(): parameter '{name}' of {_prototype(backward)} is none of grad_{output}, "
+                f"grad_<input> (of a tensor, without const), {', '.join([*inputs, output])}: rename it in the header, or "
+                "give Python functions"
             )
     if not made:
         raise ValueError(
