@@ -378,8 +378,8 @@ def _roles(
         if name not in {*incoming, *made, *inputs, output}:
             raise ValueError(
                 f"differentiable(): parameter '{name}' of {_prototype(backward)} is none of grad_{output}, "
-                f"grad_<input> (of a tensor, without const), {', '.join([*inputs, output])}: rename it in the header, or "
-                "give Python functions"
+                f"grad_<input> (of a tensor, without const), {', '.join([*inputs, output])}: rename it in the "
+                "header, or give Python functions"
             )
     if not made:
         raise ValueError(
