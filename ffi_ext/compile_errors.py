@@ -230,9 +230,21 @@ def _hint(text: str) -> str:
     return ""
 
 
+# Images of containers have gcc without them.
+_OF_C = re.compile(
+    r"(assert|ctype|errno|float|inttypes|limits|locale|math|signal|stdint|stdio|stdlib|string|time|unistd|wchar"
+    r"|features|sys/types)\.h|bits/.*"
+)
+
+
 def _missing_header(name: str) -> str:
     if "\\" in name:
         return "a path of Windows: write it with /, which works there, too"
+    if _OF_C.fullmatch(name):
+        return (
+            f"{name} is one of C's own headers, which are a package of their own: apt install libc6-dev "
+            "(dnf install glibc-devel; apk add musl-dev)"
+        )
     if name in ("Python.h", "pyconfig.h"):
         return (
             f"Python's own headers are not in {sysconfig.get_paths()['include']}: apt install python3-dev (dnf install "
@@ -257,8 +269,11 @@ def _missing_header(name: str) -> str:
     if name.startswith(("ATen/", "torch/")):
         return (
             f"{name} belongs to PyTorch's C++ library, whose interface changes from version to version and is no "
-            "part of torch.utils.ffi: write the source on <TH/TH.h>, or port it to torch.utils.cpp_extension"
+            "part of torch.utils.ffi: write the source on <ffi_ext.h> or <TH/TH.h> (docs/tutorial.md has a table), "
+            "or build it with torch.utils.cpp_extension"
         )
+    if name.startswith(("pybind11/", "nanobind/")):
+        return f"{name} is not needed: a header of C prototypes is the binding (docs/tutorial.md has a table)"
     if re.match("THC?(?:U?NN)?(?:/|[A-Z][a-z]|\\.)", name):
         headers = [path for path in INCLUDE.rglob("*") if path.suffix in (".h", ".cuh")]
         known = [str(path.relative_to(INCLUDE)) for path in headers]

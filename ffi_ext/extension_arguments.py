@@ -341,7 +341,10 @@ def _macros(argument: str, value: object) -> list[tuple[str, str | None]]:
         if not isinstance(name, str):
             raise _wrong(argument, "a list of (name, value) pairs", item)
         if not name.isidentifier():
-            raise ValueError(f"create_extension() argument '{argument}': {name!r} is no macro name")
+            pair = f"; write {tuple(name.split('=', 1))!r}" if "=" in name else ""
+            raise ValueError(
+                f"create_extension() argument '{argument}': {name!r} is no macro name{pair}"
+            )
         macros.append((name, None if text is None else str(text)))
     return macros
 

@@ -255,7 +255,7 @@ def _allocating(
     place = ours.names.index(output)
     first = next((i for i, name in enumerate(inputs) if name in ours.tensors), None)
     if first is None:
-        raise ValueError(f"differentiable(): {forward.__doc__} has no tensor input")
+        raise ValueError(f"differentiable(): {_prototype(forward)} has no tensor input")
     like_of, dtype_of, dtype = _made_like(forward, place, first)
     out_format = _format_of(forward, output)
     made_formats = {name: _format_of(backward, name) for name in made}
@@ -358,11 +358,11 @@ def _roles(
     """
     if not ours.mutable:
         raise ValueError(
-            f"differentiable(): {forward.__doc__} has no tensor that it may write to: its output must not be const"
+            f"differentiable(): {_prototype(forward)} has no tensor that it may write to: its output must not be const"
         )
     if len(ours.mutable) > 1 and len(ours.mutable) < len(ours.tensors):
         raise ValueError(
-            f"differentiable(): {forward.__doc__} has several outputs ({', '.join(ours.mutable)}): make the inputs "
+            f"differentiable(): {_prototype(forward)} has several outputs ({', '.join(ours.mutable)}): make the inputs "
             "const, or give Python functions for forward and backward"
         )
     output = ours.mutable[-1]
@@ -377,21 +377,25 @@ def _roles(
     for name in theirs.names:
         if name not in {*incoming, *made, *inputs, output}:
             raise ValueError(
-                f"differentiable(): parameter '{name}' of {backward.__doc__} is none of grad_{output}, grad_<input> "
-                f"(of a tensor, without const), {', '.join([*inputs, output])}: rename it in the header, or give "
-                "Python functions"
+                f"differentiable(): parameter '{name}' of {_prototype(backward)} is none of grad_{output}, "
+                f"grad_<input> (of a tensor, without const), {', '.join([*inputs, output])}: rename it in the "
+                "header, or give Python functions"
             )
     if not made:
         raise ValueError(
-            f"differentiable(): {backward.__doc__} writes no gradient: name its outputs grad_<input>, as in "
+            f"differentiable(): {_prototype(backward)} writes no gradient: name its outputs grad_<input>, as in "
             f"{' or '.join(f'grad_{name}' for name in differentiated)}"
         )
     if incoming.isdisjoint(theirs.names):
         raise ValueError(
-            f"differentiable(): {backward.__doc__} takes no gradient that comes in: name it grad_{output}, or give "
+            f"differentiable(): {_prototype(backward)} takes no gradient that comes in: name it grad_{output}, or give "
             "Python functions that multiply by it"
         )
     return output, inputs, incoming, made
+
+
+def _prototype(function: Any) -> str:
+    return str(function.__doc__).partition("\n\n")[0]  # the header's comment stands below
 
 
 def _made_like(function: Any, place: int, first: int) -> tuple[int, int, torch.dtype | None]:

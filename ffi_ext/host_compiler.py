@@ -10,6 +10,8 @@ from collections.abc import Iterable
 from functools import cache
 from pathlib import Path
 
+from ffi_ext import toolchain
+
 _OLDEST = 9  # what any nvcc of a CUDA that torch >= 2.4 is built for takes
 _CHOSEN = re.compile(r"(?:-ccbin|--compiler-bindir)[=\s]*(\S+)")
 
@@ -38,8 +40,6 @@ def comes_back(given: Iterable[str]) -> list[str]:
     Args:
         given: nvcc's other arguments.
     """
-    from ffi_ext import toolchain  # which knows nvcc
-
     said = _said(given)
     found = toolchain.comes_back((_chosen(said) or ["g++"])[-1], said.split())
     return [word for flag in found for word in ("-Xcompiler", flag)]

@@ -11,6 +11,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from ffi_ext import cuda, cuda_libraries, cuda_objects, toolchain
+from ffi_ext.errors import BuildError
 
 
 @dataclass(frozen=True)
@@ -93,7 +94,7 @@ def compile_command(
     if generated:
         common += [f"-I{path}" for path in toolchain.python_includes(plan.stable, quick)]
     if source.suffix in toolchain.CUDA_SUFFIXES:
-        program = toolchain.nvcc()
+        program = _nvcc()
         flags = cuda.options(
             program.path,
             source,
@@ -128,6 +129,16 @@ def compile_command(
         always.append(toolchain.NO_MACRO_NOTES)
     words = [*program.command, *standard, *optimize, *always, *flags, *common, *arguments]
     return (*words, "-c", _named(plan, source)), program.identity
+
+
+def _nvcc() -> toolchain.Program:
+    path = cuda.nvcc()
+    if path is None:
+        raise BuildError(
+            f"no nvcc: .cu sources need it: {cuda.how_to_install()}. Or leave the .cu sources out to build "
+            "the CPU part"
+        )
+    return toolchain.Program((path,), path)
 
 
 # At a link they bring code that has the whole process take denormal numbers for 0, torch's and NumPy's too.

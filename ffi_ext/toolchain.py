@@ -18,7 +18,6 @@ from functools import cache
 from itertools import islice
 from pathlib import Path
 
-from ffi_ext import cuda
 from ffi_ext.errors import BuildError
 from ffi_ext.paths import INCLUDE
 from ffi_ext.universal import PYTHON_H
@@ -213,17 +212,6 @@ def comes_back(compiler: str, given: Iterable[str]) -> tuple[str, ...]:
     if program.is_gcc:
         return _GCC_COMES_BACK
     return _CLANG_COMES_BACK if program.is_clang else ()
-
-
-def nvcc() -> Program:
-    """nvcc of the CUDA toolkit."""
-    path = cuda.nvcc()
-    if path is None:
-        raise BuildError(
-            f"no nvcc: .cu sources need it: {cuda.how_to_install()}. Or leave the .cu sources out to build "
-            "the CPU part"
-        )
-    return Program((path,), path)
 
 
 def environment_flags(*names: str) -> list[str]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import difflib
 import os
 import re
 from collections.abc import Iterator
@@ -80,9 +81,11 @@ def tables_of(path: Path) -> list[dict[str, Any]]:
         missing = [key for key in ("name", "headers") if not table.get(key)]
         missing += ["sources"] if "sources" not in table else []  # a library needs none: []
         if missing:
+            near = difflib.get_close_matches(missing[0], table, n=1, cutoff=0.8)
+            found = f", and there is {near[0]!r}" if near else ""
             raise ValueError(
-                f"pyproject.toml: [[tool.ffi-ext.extension]] {table.get('name', '')!r}: {missing[0]!r} is missing; "
-                "it takes name, headers, sources and the keywords of create_extension"
+                f"pyproject.toml: [[tool.ffi-ext.extension]] {table.get('name', '')!r}: {missing[0]!r} is "
+                f"missing{found}; it takes name, headers, sources and the keywords of create_extension"
             )
         for key in ("headers", "sources", "depends"):
             value = table.get(key, [])

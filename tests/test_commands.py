@@ -300,7 +300,11 @@ TOO_LONG = 1 if sys.version_info < (3, 14) else 2
         (["build", "lib.h", "x.py"], 2, "not both"),
         (["build", "x.py"], 2, "there is no script 'x.py'"),
         (["build", "lib.h", "lbi.c"], 2, "did you mean lib.c?"),
-        (["build", "lib.h", "lib.c", "-n", "a-b"], 2, "is no module name"),
+        (
+            ["build", "lib.h", "lib.c", "-n", "a-b"],
+            2,
+            "on the command line argument 'name' is -n NAME",
+        ),
         (["build", "lib.h", "lib.c", "-D", "1X"], 2, "'1X' is no macro name"),
         (["build", "lib.h", "bad.c"], 1, "bad.c:1: "),
         (["stubs", "nothing.h"], 2, "no header or package directory 'nothing.h'"),

@@ -345,7 +345,8 @@ WRONG = [
     (dict(extra_compile_args="-O3"), TypeError, "extra_compile_args"),
     (dict(extra_compile_args={"gcc": []}), ValueError, "'cc', 'cxx' and 'nvcc'"),
     (dict(define_macros={"A": 1}), TypeError, "define_macros"),
-    (dict(define_macros=[("A B", "1")]), ValueError, "no macro name"),
+    (dict(define_macros=[("A B", "1")]), ValueError, "'A B' is no macro name$"),
+    (dict(define_macros=["N=4"]), ValueError, r"no macro name; write \('N', '4'\)"),
     (dict(include_dirs=[3]), TypeError, "include_dirs"),
     (dict(language="fortran"), ValueError, "language"),
 ]

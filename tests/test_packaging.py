@@ -262,7 +262,11 @@ def test_build_isolation(kind, for_builds, fresh, tmp_path):
     ("text", "said"),
     [
         ("[tool.ffi-ext]\nname = 'a'\n", "has no 'name'"),
-        ("[[tool.ffi-ext.extension]]\nname = 'a.b'\n", "'headers' is missing"),
+        ("[[tool.ffi-ext.extension]]\nname = 'a.b'\n", "'headers' is missing; it takes"),
+        (
+            "[[tool.ffi-ext.extension]]\nname = 'a.b'\nheader = 'a.h'\n",
+            "'headers' is missing, and there is 'header'; it takes",
+        ),
         ("[[tool.ffi_ext.extension]]\nname = 'a.b'\n", "is nobody's: write ffi-ext"),
         (
             "[[tool.ffi-ext.extension]]\nname = 'a.b'\nheaders = 'a.h'\nsources = 'a.c'\n" * 2,

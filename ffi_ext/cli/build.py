@@ -12,6 +12,7 @@ from ffi_ext.cli.terminal import OK, PROBLEMS, complain
 
 OBJECT_SUFFIXES = (".o", ".a", ".so")
 FLAGS = {  # what errors call create_extension's arguments
+    "argument 'name'": "-n NAME",
     "include_dirs": "-I DIR",
     "library_dirs": "-L DIR",
     "libraries=": "-l NAME",
@@ -133,9 +134,13 @@ def _extension(
     try:
         create_extension(name, verbose=not options.quiet, with_cuda=with_cuda, **arguments).build()
     except (FileNotFoundError, ValueError) as error:
-        return complain(str(error).removeprefix("create_extension() "))
+        return complain(_said_here(error))
     except BuildError as error:
-        options_here = [f"{name} is {flag}" for name, flag in FLAGS.items() if name in str(error)]
-        here = f"\non the command line {', '.join(options_here)}" if options_here else ""
-        return complain(str(error).removeprefix("create_extension() ") + here, PROBLEMS)
+        return complain(_said_here(error), PROBLEMS)
     return OK
+
+
+def _said_here(error: Exception) -> str:
+    options = [f"{name} is {flag}" for name, flag in FLAGS.items() if name in str(error)]
+    here = f"\non the command line {', '.join(options)}" if options else ""
+    return str(error).removeprefix("create_extension() ") + here
