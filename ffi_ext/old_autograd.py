@@ -334,7 +334,7 @@ def _six() -> ModuleType:
 
 
 def install() -> None:
-    """Makes old-style Functions, and what tensors of their time did that today's do not (_TENSORS), work, and `torch._six`.
+    """Makes old-style Functions, and what tensors of their time did (_TENSORS), work, and `torch._six`.
 
     Once is enough.
     """
