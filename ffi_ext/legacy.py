@@ -251,12 +251,13 @@ def explain_errors() -> None:
             word in str(value) for word in ("'_safe_call'", "'_accumulate' from 'torch._utils'")
         ):
             print(f"ffi_ext: {COPIED}", file=sys.stderr)
-        elif issubclass(kind, (TypeError, IndexError)) and all(
-            word in str(value) for word in ("float", "int")
+        elif issubclass(kind, (TypeError, IndexError)) and (
+            all(word in str(value) for word in ("float", "int"))
+            or "tensors used as indices must be" in str(value)
         ):
             print(
                 "ffi_ext: if that number is the result of a division: Python 2's / of whole numbers "
-                "is // now",
+                "is // now, and that of old integer tensors, too",
                 file=sys.stderr,
             )
 

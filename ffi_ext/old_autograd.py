@@ -1,4 +1,4 @@
-"""autograd as scripts before PyTorch 0.4 use it: Functions that are instances, and `.data[0]` of a scalar.
+"""autograd as scripts before PyTorch 0.4 use it: Functions that are instances, `.data[0]` of a scalar, masks of bytes.
 
 The original's Functions (PyTorch 0.1.12 to 0.3.1) have instance methods `forward` and `backward`, keep
 their state on `self`, and are called as `F(arguments)(inputs)`. Here each such call becomes a call of a
@@ -216,6 +216,46 @@ def _backward_of_old(self: torch.Tensor, *args: Any, **kwargs: Any) -> None:
     _backward(self, gradient, *args[1:], **kwargs)
 
 
+_index: Callable[..., Any] | None = getattr(torch.Tensor, "index", None)
+
+
+def _index_of_old(self: torch.Tensor, *args: Any, **kwargs: Any) -> Any:
+    """`tensor.index((rows,))`, as Faster R-CNN picks its labels. torch uses the name for something else since."""
+    if len(args) == 1 and not kwargs:
+        _say_once("tensor.index(i) is tensor[i] today")
+        return self[args[0]]
+    if _index is None:
+        raise AttributeError("'Tensor' object has no attribute 'index'")
+    return _index(self, *args, **kwargs)
+
+
+def _with_masks_of_bytes(name: str) -> Callable[..., Any]:
+    """A method whose first argument was a tensor of bytes before there were bools."""
+    original = getattr(torch.Tensor, name)
+
+    def method(self: torch.Tensor, *args: Any, **kwargs: Any) -> Any:
+        try:
+            return original(self, *args, **kwargs)
+        except RuntimeError:
+            mask = args[0] if args else None
+            if not isinstance(mask, torch.Tensor) or mask.dtype is not torch.uint8:
+                raise
+            _say_once("a mask of bytes is one of bools today")
+            return original(self, mask.bool(), *args[1:], **kwargs)
+
+    return method
+
+
+_rsub: Callable[..., torch.Tensor] = torch.Tensor.__rsub__
+
+
+def _rsub_of_masks(self: torch.Tensor, other: Any) -> torch.Tensor:
+    if self.dtype is torch.bool and type(other) is int and other == 1:
+        _say_once("1 - mask is ~mask today")
+        return ~self
+    return _rsub(self, other)
+
+
 _PY_SQ_ITEM = 44  # typeslots.h
 
 
@@ -246,6 +286,12 @@ def _derived(cls: type[torch.Tensor], **keywords: Any) -> None:
 _TENSORS: dict[str, Any] = {
     "__getitem__": _getitem_of_scalars,
     "backward": _backward_of_old,
+    "index": _index_of_old,
+    "__rsub__": _rsub_of_masks,
+    "__setitem__": _with_masks_of_bytes("__setitem__"),
+    "masked_fill": _with_masks_of_bytes("masked_fill"),
+    "masked_fill_": _with_masks_of_bytes("masked_fill_"),
+    "masked_select": _with_masks_of_bytes("masked_select"),
     "__init_subclass__": classmethod(_derived),
 }
 
@@ -288,7 +334,7 @@ def _six() -> ModuleType:
 
 
 def install() -> None:
-    """Makes old-style Functions, `.data[0]`, `backward(torch.ones(1))` and `retain_variables` work, and `torch._six`.
+    """Makes old-style Functions, and what tensors of their time did (_TENSORS), work, and `torch._six`.
 
     Once is enough.
     """

@@ -402,7 +402,12 @@ def test_what_else_an_old_script_asks_for_is_told(tmp_path, line, said):
 
 @pytest.mark.parametrize(
     "line",
-    ["import torch; torch.zeros(2, 6 / 2)", "range(6 / 2)", "import torch; torch.ones(3)[2 / 2]"],
+    [
+        "import torch; torch.zeros(2, 6 / 2)",
+        "range(6 / 2)",
+        "import torch; torch.ones(3)[2 / 2]",
+        "import torch; torch.ones(3)[torch.arange(2) / 2]",
+    ],
 )
 def test_a_whole_number_that_became_a_float_is_told(tmp_path, line):
     (tmp_path / "old.py").write_text(line)

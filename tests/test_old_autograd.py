@@ -355,6 +355,29 @@ def test_a_loss_takes_a_gradient_of_one_element():
         (x * x).sum().backward(torch.ones(2))
 
 
+def test_an_index_is_given_to_index():
+    x, rows = torch.arange(6.0).view(3, 2), torch.tensor([2, 0])
+    for index in (rows, (rows,), (rows, torch.tensor([1, 0]))):
+        assert torch.equal(x.index(index), x[index])
+    assert [1, 2].index(2) == 1
+
+
+def test_masks_of_bytes():
+    x, bools = torch.arange(4.0), torch.tensor([True, False, False, True])
+    for mask in (bools.byte(), Variable(torch.ByteTensor([1, 0, 0, 1]))):
+        assert x.masked_select(mask).tolist() == [0, 3]
+        assert x.masked_fill(mask, 7).tolist() == [7, 1, 2, 7]
+        assert x.clone().masked_fill_(mask, 7).tolist() == [7, 1, 2, 7]
+        set_ = x.clone()
+        set_[mask] = 5
+        assert set_.tolist() == [5, 1, 2, 5]
+    assert (1 - (x > 2)).tolist() == [1, 1, 1, 0] and (1 - x).tolist() == [1, 0, -1, -2]
+    with pytest.raises(RuntimeError, match="mask"):
+        x.masked_fill(x, 7)
+    with pytest.raises(RuntimeError, match="bool tensor is not supported"):
+        2 - bools
+
+
 def test_losses_may_ask_for_targets_without_gradient():
     from torch.nn.modules.loss import _assert_no_grad
 
@@ -386,6 +409,8 @@ def test_uninstall_takes_it_back():
         Scale(1.0)(leaf(1), leaf(1))
     with pytest.raises(IndexError):
         torch.tensor(1.0)[0]
+    with pytest.raises(RuntimeError, match="boolean masks"):
+        torch.ones(1).masked_fill_(torch.ones(1).byte(), 1)
     with pytest.raises(ImportError, match="numpy_type_map"):
         from torch.utils.data.dataloader import numpy_type_map  # noqa: F401
     with pytest.raises(ImportError, match="torch._six"):

@@ -275,6 +275,19 @@ def test_first_elements(old, new):
     assert [any(name in note for note in notes) for name in left] == [True] * len(notes)
 
 
+@pytest.mark.parametrize(
+    ("old", "new"),
+    [
+        ("y = x.view(-1).index((i.view(-1),))\\\n  .view(2)", "y = x.view(-1)[(i.view(-1),)]\\\n  .view(2)"),
+        ("y = x.index((i,)).index((j.index((k,)),))", "y = x[(i,)][(j[(k,)],)]"),
+        ("y = (a + b).index((i,))", "y = (a + b)[(i,)]"),
+        ("y = names.index('a') + x.index(i) + index((i,)) + x.index((i, j))", None),
+    ],
+)  # fmt: skip
+def test_indices(old, new):
+    assert port_scripts.indices(old) == (new or old)
+
+
 def test_what_a_first_element_may_become_is_told_with_its_parentheses():
     notes: list[str] = []
     port_scripts.first_elements("import torch\ny = (a - b).data[0]\n", Path("a.py"), notes)

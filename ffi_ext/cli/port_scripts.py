@@ -1,4 +1,4 @@
-"""Build scripts, generated __init__ files, `.data[0]` and `volatile`: what each becomes today."""
+"""Build scripts, generated __init__ files, `.data[0]`, `.index((i,))` and `volatile`: what each becomes today."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from collections.abc import Collection
 from pathlib import PurePath
 
 from ffi_ext.cli.edits import Source, last_name, with_import
-from ffi_ext.cli.survey import is_called_build_extension
+from ffi_ext.cli.survey import is_called_build_extension, is_index
 from ffi_ext.cli.survey_names import BROUGHT_BACK, optional_imports
 
 OLD = "torch.utils.ffi"
@@ -201,6 +201,21 @@ def first_elements(text: str, file: PurePath, notes: list[str]) -> str:
                 f"{file}:{node.lineno}: {source.of(node)} stays as it is: if it is a number write "
                 f"{tensor}.item(); the first of several is {source.of(base)}[0] still"
             )
+    return source.result()
+
+
+def indices(text: str) -> str:
+    """`tensor.index((rows,))` becomes `tensor[(rows,)]`."""
+    if ".index(" not in text:
+        return text
+    source = Source(text)
+    for node in ast.walk(source.tree):
+        if is_index(node):
+            _, end = source.span(node)
+            first, last = source.span(node.args[0])  # type: ignore[attr-defined]
+            dot = source.text.rindex(".", 0, source.span(node.func)[1])  # type: ignore[attr-defined]
+            source.edit(dot, first, "[")
+            source.edit(last, end, "]")
     return source.result()
 
 

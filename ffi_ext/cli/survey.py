@@ -35,6 +35,18 @@ def is_old_function(node: ast.AST) -> bool:
     )
 
 
+def is_index(node: ast.AST) -> bool:
+    """`tensor.index((rows,))`. An index without a tuple may be that of a list or a text."""
+    return (
+        isinstance(node, ast.Call)
+        and isinstance(node.func, ast.Attribute)
+        and node.func.attr == "index"
+        and [type(a) for a in node.args] == [ast.Tuple]
+        and len(node.args[0].elts) == 1  # type: ignore[attr-defined]
+        and not node.keywords
+    )
+
+
 def is_called_build_extension(node: ast.AST) -> bool:
     """Whether it is BuildExtension(headers=...): create_extension's arguments for a command of setuptools."""
     return (
@@ -97,7 +109,7 @@ def scripts(folder: Path, report: Report) -> None:
 def _script(tree: ast.Module, path: Path, shown: str, report: Report, found: _InAll) -> None:
     """Reads one."""
     is_copy = False
-    counts = {"`.data[0]`": 0, "`volatile`": 0}
+    counts = {"`.data[0]`": 0, "`.index((i,))`": 0, "`volatile`": 0}
     optional = set(survey_names.optional_imports(tree))
     for node in ast.walk(tree):
         for name in () if node in optional else _modules(node):
@@ -120,6 +132,7 @@ def _script(tree: ast.Module, path: Path, shown: str, report: Report, found: _In
                 found.mistaken[shown] = None
             if called or last_name(node.func) == "create_extension":
                 _extension(tree, node, path, shown, report)
+            counts["`.index((i,))`"] += is_index(node)
             counts["`volatile`"] += any(k.arg == "volatile" for k in node.keywords)
         elif isinstance(node, ast.Subscript):
             counts["`.data[0]`"] += ast.unparse(node).endswith(".data[0]")
