@@ -239,6 +239,15 @@ long generators(THByteTensor *state) {
   THGenerator_free(g), THGenerator_free(copy);
   return yes;
 }
+int stays_within_its_state(int miscounted) {
+  THGenerator *g = seeded(3);
+  for (int i = 0; i < 600; i++) THRandom_random(g);
+  g->left += miscounted; /* it was 25 */
+  int yes = 1;
+  for (int i = 0; i < 2000; i++) yes &= THRandom_random(g) <= UINT32_MAX && THGenerator_isValid(g);
+  THGenerator_free(g);
+  return yes;
+}
 
 static char seen[200];
 static void on_error(const char *text, void *data) { strncpy(seen, text, 150); strcat(seen, data); THError("mine"); }
@@ -370,6 +379,7 @@ void stream(THDoubleTensor *t, long seed, int normal);
 void integers(THLongTensor *t, long seed, int wide);
 void drawn(THDoubleTensor *t, THDoubleTensor *u, THFloatTensor *f, long seed, int which);
 long generators(THByteTensor *state);
+int stays_within_its_state(int miscounted);
 void handlers(int which);
 void handlers_that_return(int which);
 void refused(int which);
@@ -595,6 +605,11 @@ def test_integers_of_the_generator(th):
 def test_generators(th):
     state = torch.ByteTensor()
     assert th.generators(state) == 111111 and state.numel() > 624 * 8
+
+
+def test_a_generator_that_threads_have_shared_ends_where_its_state_does(th):
+    """Of two decrements at once one is lost, or none meets the 0."""
+    assert th.stays_within_its_state(500) == th.stays_within_its_state(-25) == 1
 
 
 def test_error_handlers(th):

@@ -63,8 +63,10 @@ static void next_state(THGenerator *gen) {
   gen->next = 0;
 }
 
+/* Threads that share a generator may draw a number twice, and lose some of what `left` counts: the
+ * state's end is where it is. */
 uint64_t THRandom_random(THGenerator *gen) {
-  if (--gen->left == 0) next_state(gen);
+  if (--gen->left <= 0 || gen->next >= N) next_state(gen);
   uint64_t y = gen->state[gen->next++];
   y ^= y >> 11;
   y ^= y << 7 & 0x9d2c5680u;
