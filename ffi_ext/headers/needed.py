@@ -16,7 +16,7 @@ _TAG = re.compile(r"\b(?:struct|union)\s+(\w+)")
 
 
 def once(every: Sequence[Statement]) -> list[Statement]:
-    """Each function, variable and typedef once. C lets them be repeated, in other words, too: the compiler compares them.
+    """Each function, variable and typedef once: C lets them be repeated, in other words, too, and compares them.
 
     `int f();` and `extern int v[];` say less than others, and what has no comment says less than what has one.
     """
@@ -29,7 +29,9 @@ def once(every: Sequence[Statement]) -> list[Statement]:
         key: object = statement.kind, statement.name
         if statement.kind == TYPE:
             is_typedef = statement.declaration.startswith("typedef")
-            key = statement.defines if is_typedef and "{" not in statement.declaration else statement
+            key = (
+                statement.defines if is_typedef and "{" not in statement.declaration else statement
+            )
         if says(statement) > says(found.setdefault(key, statement)):
             found[key] = statement
     return [*found.values()]
@@ -47,7 +49,10 @@ def needed(
 
     def form(statement: Statement, name: str) -> tuple[bool, bool, bool]:
         """`typedef struct p p;`, `typedef struct p *q;` and `struct p { ... };` say different things of the name p."""
-        is_typedef, has_body = statement.declaration.startswith("typedef"), "{" in statement.declaration
+        is_typedef, has_body = (
+            statement.declaration.startswith("typedef"),
+            "{" in statement.declaration,
+        )
         is_tag = statement.defines[-1:] == (name,) and statement.defines.count(name) == 1
         return is_typedef, has_body, is_tag
 

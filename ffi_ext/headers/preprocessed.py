@@ -10,8 +10,8 @@ from pathlib import Path
 from ffi_ext.headers import ctext
 from ffi_ext.headers.statements import Statement, statements_of
 
-# No file has a null in its name. A flag 1 says that it begins here, a 2 that it goes on behind what it included; without
-# either one it may be a name that a #line gives to what follows in the same file.
+# No file has a null in its name. A flag 1 says that it begins here, a 2 that it goes on behind what it
+# included; without either one it may be a name that a #line gives to what follows in the same file.
 _MARKER = re.compile(r'^#\s+(\d+)\s+"((?:[^"\\\0]|\\[^\0])*)"(?:\s+([12])\b)?')
 _LINE = re.compile(r'\s*#\s*(?:line\s+)?(\d+)(?:\s+"(.*?)")?')
 _DEFINE = re.compile(r"^#define\s+([A-Za-z_]\w*)(\(?)\s*(.*)$")

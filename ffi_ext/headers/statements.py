@@ -40,7 +40,8 @@ _MARK = re.compile("[][(){};\1]")
 _TYPE = re.compile(r"(?:const\s+)?(?:struct|union|enum)\b(?:\s+(\w+))?[^()=;]*\{\}\s*;?$")
 _INCOMPLETE = re.compile(r"(?:struct|union|enum)\s+(\w+)\s*;$")
 # `int unsigned`, `double long`: what cffi takes in the other order alone.
-_TYPE_FIRST = r"\b(char|int|double)((?:\s+(?:const|volatile|signed|unsigned|long|short))*\s+(?:signed|unsigned|long|short))\b"
+_SIZE = r"(?:signed|unsigned|long|short)"
+_TYPE_FIRST = rf"\b(char|int|double)((?:\s+(?:const|volatile|{_SIZE}))*\s+{_SIZE})\b"
 # What cffi's parser does not know, by a word of it, and what it reads instead.
 _REWRITTEN = (
     *((word, _TYPE_FIRST, r"\2 \1") for word in ("signed", "long", "short")),
