@@ -149,6 +149,8 @@ def test_a_real_header(module):
     stub = Path(module.__file__).with_suffix(".pyi").read_text()
     assert "def add(a: int, b: int) -> int:" in stub and "SIZE: int" in stub
     assert "PI: float" in stub
+    assert '    """unsigned int flags(void)"""\n' in stub
+    assert '    """point_t mirror(point_t p)\n\n    swaps x and y\n    """\n' in stub
     assert "def lambda_(import_: int, arg1: int, None_: int) -> int:" in stub
 
 
