@@ -640,7 +640,9 @@ def test_what_c_lets_be_repeated(build):
     assert (module._ffi.string(module.text), list(module.table)) == (b"a", [3, 4])
     assert (module.one(4), module.three(3)) == (4, 3)
     assert module.four.__doc__ == "unsigned int four(int m)\n\nOf the fourth."
-    with pytest.raises(BuildError, match=r"h:\d+: conflicting types for 'one'[\s\S]*has another one: make"):
+    with pytest.raises(
+        BuildError, match=r"h:\d+: conflicting types for 'one'[\s\S]*has another one: make"
+    ):
         build(header + "int one(void);\n", source)
 
 

@@ -10,8 +10,8 @@ from pathlib import Path
 from ffi_ext.headers import ctext
 from ffi_ext.headers.statements import Statement, statements_of
 
-# No file has a null in its name. A flag 1 says that it begins here, a 2 that it goes on behind what it included; without
-# either one it may be a name that a #line gives to what follows in the same file.
+# No file has a null in its name. A flag 1 says that it begins here, a 2 that it goes on behind what it included;
+# without either it may be a name that a #line gives to what follows in the same file.
 _MARKER = re.compile(r'^#\s+(\d+)\s+"((?:[^"\\\0]|\\[^\0])*)"(?:\s+([12])\b)?')
 _LINE = re.compile(r'\s*#\s*(?:line\s+)?(\d+)(?:\s+"(.*?)")?')
 _DEFINE = re.compile(r"^#define\s+([A-Za-z_]\w*)(\(?)\s*(.*)$")
@@ -151,7 +151,7 @@ def _resolved(path: Path) -> Path:
 
 
 def _same(path: Path, header: Path) -> bool:
-    return path == header or _resolved(path) == _resolved(header)
+    return _resolved(path) == _resolved(header)
 
 
 def _own(pieces: list[_Piece], header: Path, original: list[str]) -> Iterator[Statement]:

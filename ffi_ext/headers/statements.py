@@ -40,7 +40,8 @@ _MARK = re.compile("[][(){};\1]")
 _TYPE = re.compile(r"(?:const\s+)?(?:struct|union|enum)\b(?:\s+(\w+))?[^()=;]*\{\}\s*;?$")
 _INCOMPLETE = re.compile(r"(?:struct|union|enum)\s+(\w+)\s*;$")
 # `int unsigned`, `double long`: what cffi takes in the other order alone.
-_TYPE_FIRST = r"\b(char|int|double)((?:\s+(?:const|volatile|signed|unsigned|long|short))*\s+(?:signed|unsigned|long|short))\b"
+_SIZE = r"(?:signed|unsigned|long|short)"
+_TYPE_FIRST = rf"\b(char|int|double)((?:\s+(?:const|volatile|{_SIZE}))*\s+{_SIZE})\b"
 # What cffi's parser does not know, by a word of it, and what it reads instead.
 _REWRITTEN = (
     *((word, _TYPE_FIRST, r"\2 \1") for word in ("signed", "long", "short")),
@@ -94,7 +95,7 @@ def statements_of(text: str, header: Path, original: list[str]) -> Iterator[Stat
     plain = ctext.blank_quoted(text)
     breaks = [match.start() for match in re.finditer("\n", text)]
     start = end = linkage = 0  # open extern "C" { blocks
-    statics: set[str] = set()  # functions whose prototypes say it, and their definitions then need not
+    statics: set[str] = set()  # that a prototype says to be; their definitions then need not
     while match := _MARK.search(plain, end):
         mark, place, end = match[0], match.start(), match.end()
         before = text[start:place].lstrip()
