@@ -429,6 +429,8 @@ def test_structs_of_which_a_typedef_without_fields_comes_first(tmp_path, build):
     )
     header = """#include "types.h"
 struct node { value of; node *next; };
+enum kind { FEW = 2, MANY };
+typedef enum kind kind;
 typedef struct table table;
 typedef struct { int n; table *isa; } command;
 typedef value (*run)(const command c, node *n);
@@ -447,7 +449,7 @@ value of(whole w);
     last = module._ffi.new("node *", {"of": 0.5})
     node = module._ffi.new("node *", {"of": 2, "next": last})
     assert module.call({"n": 4}, node, node) == 4 + 0.5 + 2
-    assert module.of({"n": {"of": 2}, "of": {"m": 1}}) == 3
+    assert module.of({"n": {"of": 2}, "of": {"m": 1}}) == 3 and module.FEW == 2
 
 
 def test_words_of_a_type_in_any_order(build):
@@ -906,21 +908,27 @@ typedef struct { int n;
 /* Of the second. */
 int second(token *t,
     size_t n);
-#line 1
+#line 7
 #define SIZE 3
 /* Of the third. */
 int third(token *t);
+#line 1
+/* Of the fourth. */
+int fourth(int a,
+    int b);
 """
     source = (
         "int first(int a, int b) { return a - b; }\nint third(token *t) { return t->n; }\n"
+        "int fourth(int a, int b) { return a * b; }\n"
         "int second(token *t, size_t n) { return (int)(t->d * n); }\n"
     )
     module = build(header, header + source)
-    assert module.__all__ == ["first", "second", "third", "SIZE"]
-    assert module.second.__doc__.endswith("Of the second.")
-    assert module.third.__doc__.endswith("Of the third.")
+    assert module.__all__ == ["first", "second", "third", "fourth", "SIZE"]
+    for name in ("second", "third", "fourth"):
+        assert getattr(module, name).__doc__.endswith(f"\n\nOf the {name}.")
     token = module._ffi.new("token *", {"n": 7, "d": 1.5})
     assert (module.first(5, 3), module.second(token, 4), module.third(token)) == (2, 6, 7)
+    assert module.fourth(5, 3) == 15
 
 
 def test_enumerators_that_are_macros_of_themselves_too(build):

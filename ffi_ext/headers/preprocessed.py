@@ -58,10 +58,11 @@ def split(
                 files.pop()
             if begins or not files:
                 files.append(Path(name))
-            here, line = Path(name) if name.startswith("<") else files[-1], int(marker.group(1))
-            mine = not name.startswith("<") and _same(here, header)
-            if mine or here != files[-1]:
-                line = lines.place_of(line, name, marker.group(3))
+            of_compiler = name.startswith("<")  # <built-in>, <command-line>
+            here, line = Path(name) if of_compiler else files[-1], int(marker.group(1))
+            mine = not of_compiler and _same(here, header)
+            if mine or of_compiler:
+                line = lines.place_of(line, name)
             within = 0 if mine else within
             pieces.append((here, line, [], begins))
             continue
@@ -99,14 +100,12 @@ class _Lines:
         rows = enumerate(map(_LINE.match, original), start=1)
         self._directives = [(place, int(row[1]), row[2]) for place, row in rows if row]
         self._last = self._further = 0  # the directive that counts, and by how much
-        self._name = ""  # of the marker before, as "<command-line>"
+        self._name = ""  # of the marker before
 
-    def place_of(self, number: int, name: str, flag: str | None) -> int:
+    def place_of(self, number: int, name: str) -> int:
         """The line of which a marker gives number and name."""
         same, self._name = (None if name == self._name else name), name
-        if flag == "1":
-            self._last = self._further = 0
-        for place, said, of in self._directives if flag is None else ():
+        for place, said, of in self._directives:
             if place > self._last and said == number and of in (name, same):
                 self._last, self._further = place, place + 1 - number
                 break
