@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import re
+import shutil
 import subprocess
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -896,8 +897,12 @@ def test_a_header_may_use_macros_of_those_before_it(tmp_path):
     assert (module.plain(3), module.more(3)) == (3, 4)
 
 
-def test_lines_that_a_header_says_are_of_another_file(build):
+@pytest.mark.parametrize("compiler", ["gcc", "clang"])
+def test_lines_that_a_header_says_are_of_another_file(build, monkeypatch, compiler):
     """As flex and bison write them: `#line` changes names and numbers, and not whose text it is."""
+    if shutil.which(compiler) is None:
+        pytest.skip(f"there is no {compiler} on this machine")
+    monkeypatch.setenv("CC", compiler)
     header = r"""int first(int a,
     int b);
 #line 1 "grammar.y"

@@ -61,8 +61,10 @@ def split(
             of_compiler = name.startswith("<")  # <built-in>, <command-line>
             here, line = Path(name) if of_compiler else files[-1], int(marker.group(1))
             mine = not of_compiler and _same(here, header)
-            if mine or of_compiler:
+            if mine:
                 line = lines.place_of(line, name)
+            elif of_compiler:
+                lines.name = name
             within = 0 if mine else within
             pieces.append((here, line, [], begins))
             continue
@@ -100,11 +102,11 @@ class _Lines:
         rows = enumerate(map(_LINE.match, original), start=1)
         self._directives = [(place, int(row[1]), row[2]) for place, row in rows if row]
         self._last = self._further = 0  # the directive that counts, and by how much
-        self._name = ""  # of the marker before
+        self.name = ""  # of the marker before
 
     def place_of(self, number: int, name: str) -> int:
         """The line of which a marker gives number and name."""
-        same, self._name = (None if name == self._name else name), name
+        same, self.name = (None if name == self.name else name), name
         for place, said, of in self._directives:
             if place > self._last and said == number and of in (name, same):
                 self._last, self._further = place, place + 1 - number
