@@ -377,6 +377,18 @@ def test_a_header_without_directives_starts_no_compiler(monkeypatch, tmp_path):
     assert "int(*)(int)" in str(ffi.typeof("int(*)(int)"))
 
 
+def test_a_header_is_read_again_where_cpath_names_another_folder(tmp_path, monkeypatch):
+    """The command is the same, and so are the files of the answer that was kept."""
+    monkeypatch.setenv("FFI_EXT_CACHE", str(tmp_path / "cache"))
+    (tmp_path / "one.h").write_text("#include <of_cpath.h>\nnumber f(void);\n")
+    for c_type in ("int", "double", "int"):
+        (tmp_path / c_type).mkdir(exist_ok=True)
+        (tmp_path / c_type / "of_cpath.h").write_text(f"typedef {c_type} number;\n")
+        monkeypatch.setenv("CPATH", str(tmp_path / c_type))
+        ffi = create_extension("of_cpath", "one.h", [], relative_to=str(tmp_path / "b.py"))
+        assert ffi.typeof("number").cname == c_type
+
+
 def test_types_of_headers_that_include_each_other(build):
     module = build(
         "#include <sys/types.h>\n#include <time.h>\noff_t twice(off_t x);\ntime_t later(time_t t);\n",
