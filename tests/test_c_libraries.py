@@ -206,8 +206,10 @@ static inline int32_t far_sum(const far_pair *pair) { return pair->a + pair->b; 
 static __inline__ __attribute__((always_inline)) int far_four_times(int n) { return far_twice(far_twice(n)); }
 __attribute__((unused)) static far_pair far_swapped(far_pair p) { far_pair r = {p.b, p.a}; return r; }
 static int far_of_many(const char *format, ...) { return format[0]; }
+static inline __attribute__((const)) int far_later(int n);
 static inline int far_of_list(__builtin_va_list list) { return 0; }
 inline int far_not_static(int n) { return n; }
+int far_later(int n) { return n; }
 """
 
 
@@ -215,7 +217,7 @@ def test_functions_that_the_header_of_a_library_has_itself(far):
     (far / "include" / "sub" / "far.h").write_text(INLINE)
     module = ffi_ext.load("far_inline", headers="sub/far.h", **linked(far))
     names = ["far_twice", "far_odd", "far_sum", "far_four_times", "far_swapped", "far_of_many"]
-    assert module.__all__ == names
+    assert module.__all__ == [*names, "far_later"] and module.far_later(3) == 3
     assert module.far_sum(module._ffi.new("far_pair *", (40, 2))) == 42
     assert module.far_sum.__doc__ == "int32_t far_sum(const far_pair *pair)\n\nThe sum of both."
     swapped = module.far_swapped((1, 2))

@@ -225,9 +225,9 @@ def test_a_name_that_nobody_knows_takes_no_more_runs_of_the_compiler(project, mo
 def test_constants_of_a_module_in_cxx(project):
     """The compiler that is asked is the one that compiles what was generated."""
     (project / "own.h").write_text(
-        "#define OF_C _Generic(1, int: 3)\n#define N (int(4.5) + 0)\nint f(void);\n"
+        "#define OF_C _Generic(1, int: 3)\n#define N (int(4.5) + 0)\nint f(const int *restrict p);\n"
     )
-    (project / "own.cpp").write_text('extern "C" int f(void) { return 1; }\n')
+    (project / "own.cpp").write_text('extern "C" int f(const int *p) { return *p; }\n')
     module = ffi_ext.load("own", "own.cpp", "own.h", language="c++")
     assert module.__all__ == ["f", "N"] and module.N == 4
 

@@ -71,6 +71,7 @@ def test_a_header_that_the_system_does_not_let_read(tmp_path, monkeypatch, first
             r"one.h:1: .*\n.*\nhint: it has 3 \( and 2 \)",
         ),
         ("extern enumerated { A } a;\n", "one.h:1: cannot parse this declaration"),
+        ("API(int) f(int a);\n", r"hint: is API a macro\?.*name that one before it"),
         ("int f(int a)\nint g(int b);\n", "is a ; missing at its end"),
         ("int f(int a;\nint g(int b);\n", r"one.h:1: .*\n.*\nhint: it has 2 \( and 1 \)"),
         ("struct s { int a };\n", "is a ; missing before the }"),

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import re
+import shutil
 import subprocess
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -149,6 +150,8 @@ def test_a_real_header(module):
     stub = Path(module.__file__).with_suffix(".pyi").read_text()
     assert "def add(a: int, b: int) -> int:" in stub and "SIZE: int" in stub
     assert "PI: float" in stub
+    assert '    """unsigned int flags(void)"""\n' in stub
+    assert '    """point_t mirror(point_t p)\n\n    swaps x and y\n    """\n' in stub
     assert "def lambda_(import_: int, arg1: int, None_: int) -> int:" in stub
 
 
@@ -374,6 +377,18 @@ def test_a_header_without_directives_starts_no_compiler(monkeypatch, tmp_path):
     assert "int(*)(int)" in str(ffi.typeof("int(*)(int)"))
 
 
+def test_a_header_is_read_again_where_cpath_names_another_folder(tmp_path, monkeypatch):
+    """The command is the same, and so are the files of the answer that was kept."""
+    monkeypatch.setenv("FFI_EXT_CACHE", str(tmp_path / "cache"))
+    (tmp_path / "one.h").write_text("#include <of_cpath.h>\nnumber f(void);\n")
+    for c_type in ("int", "double", "int"):
+        (tmp_path / c_type).mkdir(exist_ok=True)
+        (tmp_path / c_type / "of_cpath.h").write_text(f"typedef {c_type} number;\n")
+        monkeypatch.setenv("CPATH", str(tmp_path / c_type))
+        ffi = create_extension("of_cpath", "one.h", [], relative_to=str(tmp_path / "b.py"))
+        assert ffi.typeof("number").cname == c_type
+
+
 def test_types_of_headers_that_include_each_other(build):
     module = build(
         "#include <sys/types.h>\n#include <time.h>\noff_t twice(off_t x);\ntime_t later(time_t t);\n",
@@ -427,6 +442,8 @@ def test_structs_of_which_a_typedef_without_fields_comes_first(tmp_path, build):
     )
     header = """#include "types.h"
 struct node { value of; node *next; };
+enum kind { FEW = 2, MANY };
+typedef enum kind kind;
 typedef struct table table;
 typedef struct { int n; table *isa; } command;
 typedef value (*run)(const command c, node *n);
@@ -445,7 +462,7 @@ value of(whole w);
     last = module._ffi.new("node *", {"of": 0.5})
     node = module._ffi.new("node *", {"of": 2, "next": last})
     assert module.call({"n": 4}, node, node) == 4 + 0.5 + 2
-    assert module.of({"n": {"of": 2}, "of": {"m": 1}}) == 3
+    assert module.of({"n": {"of": 2}, "of": {"m": 1}}) == 3 and module.FEW == 2
 
 
 def test_words_of_a_type_in_any_order(build):
@@ -892,8 +909,12 @@ def test_a_header_may_use_macros_of_those_before_it(tmp_path):
     assert (module.plain(3), module.more(3)) == (3, 4)
 
 
-def test_lines_that_a_header_says_are_of_another_file(build):
+@pytest.mark.parametrize("compiler", ["gcc", "clang"])
+def test_lines_that_a_header_says_are_of_another_file(build, monkeypatch, compiler):
     """As flex and bison write them: `#line` changes names and numbers, and not whose text it is."""
+    if shutil.which(compiler) is None:
+        pytest.skip(f"there is no {compiler} on this machine")
+    monkeypatch.setenv("CC", compiler)
     header = r"""int first(int a,
     int b);
 #line 1 "grammar.y"
@@ -904,21 +925,27 @@ typedef struct { int n;
 /* Of the second. */
 int second(token *t,
     size_t n);
-#line 1
+#line 7
 #define SIZE 3
 /* Of the third. */
 int third(token *t);
+#line 1
+/* Of the fourth. */
+int fourth(int a,
+    int b);
 """
     source = (
         "int first(int a, int b) { return a - b; }\nint third(token *t) { return t->n; }\n"
+        "int fourth(int a, int b) { return a * b; }\n"
         "int second(token *t, size_t n) { return (int)(t->d * n); }\n"
     )
     module = build(header, header + source)
-    assert module.__all__ == ["first", "second", "third", "SIZE"]
-    assert module.second.__doc__.endswith("Of the second.")
-    assert module.third.__doc__.endswith("Of the third.")
+    assert module.__all__ == ["first", "second", "third", "fourth", "SIZE"]
+    for name in ("second", "third", "fourth"):
+        assert getattr(module, name).__doc__.endswith(f"\n\nOf the {name}.")
     token = module._ffi.new("token *", {"n": 7, "d": 1.5})
     assert (module.first(5, 3), module.second(token, 4), module.third(token)) == (2, 6, 7)
+    assert module.fourth(5, 3) == 15
 
 
 def test_enumerators_that_are_macros_of_themselves_too(build):

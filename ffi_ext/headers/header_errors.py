@@ -66,6 +66,8 @@ def _hint(text: str, reason: str, kept: Sequence[Statement]) -> str:
         return "hint: is a ; missing behind the }?"
     if reason.startswith("Unsupported type") or "bitfields and" in reason:
         return "hint: Python knows no such type; declare the struct without its fields, and pass a pointer to it"
+    if macro := re.match(r"(\w+)\s*\([^()]*\)\s*\w[\w\s*]*\(.*\)\s*;", text, re.S):
+        return f"hint: is {macro[1]} a macro? #include the header that defines it, or name that one before it"
     no_function = "Invalid function definition" in reason
     if "At end of input" in reason or (no_function and re.search(r"\)\s*\w", text)):
         return "hint: is a ; missing at its end?"

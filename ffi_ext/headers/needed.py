@@ -16,7 +16,7 @@ _TAG = re.compile(r"\b(?:struct|union)\s+(\w+)")
 
 
 def once(every: Sequence[Statement]) -> list[Statement]:
-    """Each function, variable and typedef once: C lets them be repeated, in other words, too, and compares them.
+    """Each function, variable and typedef once. C lets them be repeated, in other words, too; the compiler compares.
 
     `int f();` and `extern int v[];` say less than others, and what has no comment says less than what has one.
     """
@@ -26,12 +26,11 @@ def once(every: Sequence[Statement]) -> list[Statement]:
         return not statement.declaration.endswith(("();", "[];")), statement.comment != ""
 
     for statement in every:
+        declaration = statement.declaration
         key: object = statement.kind, statement.name
         if statement.kind == TYPE:
-            is_typedef = statement.declaration.startswith("typedef")
-            key = (
-                statement.defines if is_typedef and "{" not in statement.declaration else statement
-            )
+            is_short = declaration.startswith("typedef") and "{" not in declaration
+            key = statement.defines if is_short else statement
         if says(statement) > says(found.setdefault(key, statement)):
             found[key] = statement
     return [*found.values()]
@@ -49,12 +48,9 @@ def needed(
 
     def form(statement: Statement, name: str) -> tuple[bool, bool, bool]:
         """`typedef struct p p;`, `typedef struct p *q;` and `struct p { ... };` say different things of the name p."""
-        is_typedef, has_body = (
-            statement.declaration.startswith("typedef"),
-            "{" in statement.declaration,
-        )
+        declaration = statement.declaration
         is_tag = statement.defines[-1:] == (name,) and statement.defines.count(name) == 1
-        return is_typedef, has_body, is_tag
+        return declaration.startswith("typedef"), "{" in declaration, is_tag
 
     by_name: dict[str, dict[tuple[bool, bool, bool], Statement]] = {}
     for statement in (*kept, *foreign):

@@ -10,8 +10,8 @@ from pathlib import Path
 from ffi_ext.headers import ctext
 from ffi_ext.headers.statements import Statement, statements_of
 
-# No file has a null in its name. A flag 1 says that it begins here, a 2 that it goes on behind what it
-# included; without either one it may be a name that a #line gives to what follows in the same file.
+# No file has a null in its name. A flag 1 says that it begins here, a 2 that it goes on behind what it included;
+# without either it may be a name that a #line gives to what follows in the same file.
 _MARKER = re.compile(r'^#\s+(\d+)\s+"((?:[^"\\\0]|\\[^\0])*)"(?:\s+([12])\b)?')
 _LINE = re.compile(r'\s*#\s*(?:line\s+)?(\d+)(?:\s+"(.*?)")?')
 _DEFINE = re.compile(r"^#define\s+([A-Za-z_]\w*)(\(?)\s*(.*)$")
@@ -58,10 +58,13 @@ def split(
                 files.pop()
             if begins or not files:
                 files.append(Path(name))
-            here, line = Path(name) if name.startswith("<") else files[-1], int(marker.group(1))
-            mine = not name.startswith("<") and _same(here, header)
-            if mine or here != files[-1]:
-                line = lines.place_of(line, name, marker.group(3))
+            of_compiler = name.startswith("<")  # <built-in>, <command-line>
+            here, line = Path(name) if of_compiler else files[-1], int(marker.group(1))
+            mine = not of_compiler and _same(here, header)
+            if mine:
+                line = lines.place_of(line, name)
+            elif of_compiler:
+                lines.name = name
             within = 0 if mine else within
             pieces.append((here, line, [], begins))
             continue
@@ -99,14 +102,12 @@ class _Lines:
         rows = enumerate(map(_LINE.match, original), start=1)
         self._directives = [(place, int(row[1]), row[2]) for place, row in rows if row]
         self._last = self._further = 0  # the directive that counts, and by how much
-        self._name = ""  # of the marker before, as "<command-line>"
+        self.name = ""  # of the marker before
 
-    def place_of(self, number: int, name: str, flag: str | None) -> int:
+    def place_of(self, number: int, name: str) -> int:
         """The line of which a marker gives number and name."""
-        same, self._name = (None if name == self._name else name), name
-        if flag == "1":
-            self._last = self._further = 0
-        for place, said, of in self._directives if flag is None else ():
+        same, self.name = (None if name == self.name else name), name
+        for place, said, of in self._directives:
             if place > self._last and said == number and of in (name, same):
                 self._last, self._further = place, place + 1 - number
                 break
@@ -151,7 +152,7 @@ def _resolved(path: Path) -> Path:
 
 
 def _same(path: Path, header: Path) -> bool:
-    return path == header or _resolved(path) == _resolved(header)
+    return _resolved(path) == _resolved(header)
 
 
 def _own(pieces: list[_Piece], header: Path, original: list[str]) -> Iterator[Statement]:

@@ -95,6 +95,7 @@ def statements_of(text: str, header: Path, original: list[str]) -> Iterator[Stat
     plain = ctext.blank_quoted(text)
     breaks = [match.start() for match in re.finditer("\n", text)]
     start = end = linkage = 0  # open extern "C" { blocks
+    statics: set[str] = set()  # that a prototype says to be; their definitions then need not
     while match := _MARK.search(plain, end):
         mark, place, end = match[0], match.start(), match.end()
         before = text[start:place].lstrip()
@@ -103,8 +104,10 @@ def statements_of(text: str, header: Path, original: list[str]) -> Iterator[Stat
             end = ctext.closing(plain, end) + 1
             if mark != "{" or end > len(text) or not _heads_a_body(before):
                 continue
-            yield from _with_body(before + text[place:end], header, original, line)
+            yield from _with_body(before + text[place:end], header, original, line, statics)
         elif mark == ";" and before:
+            if before.startswith("static"):
+                statics.update(re.findall(r"(\w+)\s*\(", ctext.without_attributes(before))[:1])
             yield from _statement(f"{before};", header, original, line)
         elif mark in "\1}" and not before and (linkage or mark == "\1"):
             linkage += 1 if mark == "\1" else -1
@@ -127,11 +130,14 @@ def _heads_a_body(before: str) -> bool:
     return before.rstrip().endswith((")", "const"))
 
 
-def _with_body(text: str, header: Path, original: list[str], line: int) -> list[Statement]:
+def _with_body(
+    text: str, header: Path, original: list[str], line: int, statics: set[str]
+) -> list[Statement]:
     """Of what has a body, a static function."""
     before, parenthesis, rest = ctext.without_attributes(text.partition("{")[0]).partition("(")
-    named, statics = re.subn(r"\bstatic\b", "", before)
-    if not statics or not original:  # those of other headers are not asked for
+    named, count = re.subn(r"\bstatic\b", "", before)
+    is_static = count or not statics.isdisjoint(ctext.identifiers(before)[-1:])
+    if not is_static or not original:  # those of other headers are not asked for
         return []
     found = _statement(named + parenthesis + rest + ";", header, original, line)
     return [replace(one, kind=INLINE) for one in found if one.kind == FUNCTION]
