@@ -31,6 +31,14 @@ OF_A_COPY = 0.8
 TO_BEAT = ("ROIAlign", "NMS")
 
 
+class Told(Table):
+    """Each row is printed when it is there: a kernel that hangs leaves the others'."""
+
+    def add(self, *row: Any, **marks: Any) -> None:
+        super().add(*row, **marks)
+        print(self.lines()[-1], flush=True)
+
+
 def why_not() -> str:
     """Why nothing can be measured here, or ""."""
     if not torch.cuda.is_available():
@@ -191,12 +199,12 @@ def main() -> None:
     for name, value in found.items():
         print(f"{name}: {value}")
     torch.manual_seed(0)
-    table = Table()
+    table = Told()
     failed: list[str] = []
+    print(table.lines()[0])
     for part in (bandwidths, peers, call_overhead):
         with reported(part.__name__, failed):
             part(table, options.rounds, failed)
-    table.print()
     if options.json:
         Path(options.json).write_text(json.dumps({"machine": found, "rows": table.rows}, indent=2))
     if options.markdown:

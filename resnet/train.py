@@ -295,8 +295,8 @@ def device_of(local: int) -> torch.device:
     if local >= count:
         gpus = f"{count} GPU{'s' if count > 1 else ''}"
         raise ValueError(
-            f"expected a GPU for each process, got process {local} (from 0 on) and {gpus}; "
-            f"start it with --nproc-per-node {count}, or with CUDA_VISIBLE_DEVICES= on the CPU"
+            f"expected a GPU for each process, got process {local} (from 0 on) and {gpus}; start it with "
+            f"--nproc-per-node {count}, or with CUDA_VISIBLE_DEVICES= on the CPU"
         )
     return torch.device("cuda", local)
 

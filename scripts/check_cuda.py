@@ -10,6 +10,7 @@ import argparse
 import contextlib
 import importlib.util
 import os
+import resource
 import shutil
 import signal
 import subprocess
@@ -34,6 +35,7 @@ SANITIZED = {"memcheck": MANY, "racecheck": FEW, "synccheck": FEW}
 PARTS = {"tests": 400, "bench": 200, "memcheck": 300, "racecheck": 300, "synccheck": 300}
 LEAST = 5  # in which none of them gets anywhere
 SPOKEN = 20  # last lines of a part that are shown where its log is a file
+LAST_WORDS = 5  # in which what hangs says where
 
 
 def sanitizer() -> str | None:
@@ -75,9 +77,16 @@ def command(part: str, folder: Path | None) -> list[str]:
 
 
 def run(words: list[str], seconds: float, log: Path | None) -> str:
-    """Runs a command for so long at most, its children too. Returns "", or what went wrong."""
+    """Runs a command for so long at most, its children too. Returns "", or what went wrong.
+
+    A kernel that never ends would tell nobody which it is: each Python writes where it is before it is ended.
+    """
     path = os.pathsep.join([str(ROOT), *filter(None, [os.environ.get("PYTHONPATH")])])
-    environment = os.environ | {"PYTHONPATH": path, "PYTHONUNBUFFERED": "1"}
+    environment = os.environ | {
+        "PYTHONPATH": path,
+        "PYTHONUNBUFFERED": "1",
+        "PYTHONFAULTHANDLER": "1",
+    }
     if "--tool" in words:  # which is to know each piece of memory
         environment["PYTORCH_NO_CUDA_MEMORY_CACHING"] = "1"
     with contextlib.ExitStack() as stack:
@@ -85,6 +94,11 @@ def run(words: list[str], seconds: float, log: Path | None) -> str:
         # A SIGTERM meanwhile would leave behind a child whose number is not known yet.
         free = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGTERM})
         stack.callback(signal.pthread_sigmask, signal.SIG_SETMASK, free)
+
+        def prepare() -> None:
+            signal.pthread_sigmask(signal.SIG_SETMASK, free)
+            resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
+
         child = subprocess.Popen(
             words,
             cwd=ROOT,
@@ -92,17 +106,21 @@ def run(words: list[str], seconds: float, log: Path | None) -> str:
             stdout=output,
             stderr=subprocess.STDOUT,
             start_new_session=True,
-            preexec_fn=lambda: signal.pthread_sigmask(signal.SIG_SETMASK, free),
+            preexec_fn=prepare,
         )
         try:
             signal.pthread_sigmask(signal.SIG_SETMASK, free)
             status = child.wait(seconds)
-        except BaseException as error:
-            os.killpg(child.pid, signal.SIGKILL)
-            child.wait()
-            if not isinstance(error, subprocess.TimeoutExpired):
-                raise
+        except subprocess.TimeoutExpired:
+            os.killpg(child.pid, signal.SIGABRT)
+            with contextlib.suppress(subprocess.TimeoutExpired):
+                child.wait(LAST_WORDS)
+            time.sleep(0.2)  # for those of its children
             return f"not done after {seconds:.0f} s"
+        finally:
+            with contextlib.suppress(ProcessLookupError):
+                os.killpg(child.pid, signal.SIGKILL)
+            child.wait()
     return f"exit status {status}" if status else ""
 
 

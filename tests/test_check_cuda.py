@@ -36,7 +36,9 @@ def test_each_part_is_told_of_whatever_becomes_of_the_others(check_cuda, tmp_pat
         check_cuda, "command", lambda part, folder: [sys.executable, "-c", texts[part]]
     )
     said = check_cuda.check(texts, 60, tmp_path)
-    assert [re.sub(r", \d+ s", "", line) for line in said.values()] == [
+    lines = [re.sub(r", \d+ s", "", line) for line in said.values()]
+    lines[2] = re.sub("(?<=s: ).*", "", lines[2])  # where it was, if it had begun
+    assert lines == [
         "ok: 3 passed",
         "failed: exit status 1: wrong",
         "failed: not done after 0 s: ",
@@ -51,6 +53,20 @@ def test_what_is_given_up_takes_its_children_along(check_cuda, tmp_path):
     words = ["sh", "-c", "sleep 60 & echo $!; wait"]
     assert check_cuda.run(words, 0.6, log) == "not done after 1 s"
     assert_ends(log)
+
+
+def test_what_hangs_says_where(check_cuda, tmp_path):
+    """And so do its children, as pytest's workers."""
+    (tmp_path / "hangs.py").write_text(
+        "import subprocess, sys, time\n"
+        "def in_a_kernel(): time.sleep(60)\n"
+        "def in_a_test(): subprocess.run([sys.executable, __file__, 'worker'])\n"
+        "in_a_kernel() if sys.argv[1:] else in_a_test()\n"
+    )
+    log = tmp_path / "log"
+    words = [sys.executable, str(tmp_path / "hangs.py")]
+    assert check_cuda.run(words, 1, log) == "not done after 1 s"
+    assert "in in_a_kernel" in log.read_text() and "in in_a_test" in log.read_text()
 
 
 def assert_ends(log: Path) -> None:

@@ -512,8 +512,7 @@ def test_doctor_finds_what_is_missing(tmp_path, capsys):
     (tmp_path / "src").mkdir()
     (tmp_path / "src" / "pool_kernel.cu").touch()
     (tmp_path / "a.h").touch()
-    in_step = "__global__ void k() {{ __shared__ {} s[32]; if (threadIdx.x < 16) "
-    in_step += "s[threadIdx.x] += s[threadIdx.x + 16]; {} }}"
+    in_step = "__global__ void k(int i) {{ __shared__ {} s[32]; s[i] += s[i + 16]; {} }}"
     (tmp_path / "in_step.cu").write_text(in_step.format("volatile float", ""))
     (tmp_path / "synced.cu").write_text(in_step.format("volatile float", "__syncwarp();"))
     (tmp_path / "asm.cu").write_text(in_step.format("float", 'asm volatile("");'))
