@@ -1,12 +1,13 @@
 """maskrcnn-benchmark's configuration as typed dataclasses: the same keys, defaults and YAML files.
 
 What `resnet` and `data.configured` use is typed and checked. The sections of detectors and their training are
-carried along as they stand in a file (`Any` and `Section` below), so that complete files can be read.
+carried along unchecked (`Any` and `Section` below), so that complete files can be read.
 """
 
 from __future__ import annotations
 
 import ast
+import contextlib
 import dataclasses
 import typing
 from collections.abc import Iterator, Mapping
@@ -223,10 +224,25 @@ def describe(kind: Any) -> str:
     return names.get(kind, "a section with keys")
 
 
+def literal(value: Any, known: dict[int, Any]) -> Any:
+    """A value of a file, where as in the original's a text may stand for a Python literal ("(800,)", "1e-5").
+
+    Args:
+        value: of a key, or a section.
+        known: sections that were met before: by aliases one may stand in more places than memory holds.
+    """
+    if isinstance(value, Mapping):
+        if id(value) not in known:
+            known[id(value)] = {key: literal(below, known) for key, below in value.items()}
+        return known[id(value)]
+    if isinstance(value, str):
+        with contextlib.suppress(ValueError, SyntaxError, TypeError):
+            return ast.literal_eval(value)
+    return value
+
+
 def convert(key: str, value: Any, kind: Any) -> Any:
     """A value of a file as its key's type.
-
-    As in the original's files, a text may stand for a Python literal ("(800,)", "1e-5").
 
     Raises:
         ValueError: it is of another type.
@@ -235,10 +251,7 @@ def convert(key: str, value: Any, kind: Any) -> Any:
     if kind is Any:
         return value
     if isinstance(value, str) and kind is not str:
-        try:
-            value = ast.literal_eval(value)
-        except (ValueError, SyntaxError):
-            value = given
+        value = literal(value, {})
     if typing.get_origin(kind) is tuple:
         (element, _) = typing.get_args(kind)
         parts = list(value) if isinstance(value, (list, tuple)) else [value]
@@ -280,8 +293,9 @@ def assign(config: Config, key: str, value: Any) -> None:
             section = getattr(section, name)
             continue
         if names[depth:]:  # of a section that is not checked
-            getattr(section, name)[".".join(names[depth:])] = value
+            getattr(section, name)[".".join(names[depth:])] = literal(value, {})
         else:
+            value = literal(value, {}) if kinds[name] in (Any, Section) else value
             setattr(section, name, convert(key, value, kinds[name]))
         return
     merge(config, value, key)

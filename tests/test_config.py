@@ -79,7 +79,9 @@ DATASETS:
 DATALOADER:
   SIZE_DIVISIBILITY: 32
 SOLVER:
-  BASE_LR: 0.02
+  BASE_LR: 2e-2
+  STEPS: (60000, 80000)
+  WARMUP: {METHOD: linear, FACTORS: "(0.1, None)"}
 """
 
 
@@ -107,8 +109,15 @@ def test_a_file_of_the_originals_form(tmp_path):
     found = {key: value for key, _, value in leaves(config)}
     assert {key: found[key] for key in DEFAULTS} == DEFAULTS | changed
     assert found["MODEL.WEIGHT"] == "catalog://ImageNetPretrained/MSRA/R-50"
-    assert found["MODEL.RPN"]["USE_FPN"] is True
-    assert found["SOLVER"] == {"BASE_LR": 0.02, "GAMMA": 0.5}
+    assert found["MODEL.RPN"] == {"USE_FPN": True, "ANCHOR_STRIDE": (4, 8, 16, 32, 64)}
+    assert found["DATASETS"] == {"TEST": ("coco_2014_minival",)}
+    warmup = {"METHOD": "linear", "FACTORS": (0.1, None)}
+    assert found["SOLVER"] == {
+        "BASE_LR": 0.02,
+        "GAMMA": 0.5,
+        "STEPS": (60000, 80000),
+        "WARMUP": warmup,
+    }
     assert Config().MODEL.RESNETS.STRIDE_IN_1X1 and not Config().SOLVER  # defaults are not shared
 
 
@@ -291,6 +300,16 @@ def test_what_aliases_make_large_is_explained_in_short(tmp_path, end):
     with pytest.raises(ValueError, match=r"expected a .* got \[\[") as error:
         Config.from_yaml(path)
     assert len(str(error.value)) < 1000
+
+
+def test_sections_that_aliases_make_large_are_read(tmp_path):
+    path = tmp_path / "small.yaml"
+    lines = [f"  A{i}: &a{i} {{X: *a{i - 1}, Y: *a{i - 1}}}" for i in range(1, 31)]
+    path.write_text("\n".join(["SOLVER:", '  A0: &a0 "(1, 2)"', *lines]))
+    section = Config.from_yaml(path).SOLVER["A30"]
+    while isinstance(section, dict):
+        section = section["X"]
+    assert section == (1, 2)
 
 
 # What only a model can judge.
