@@ -9,6 +9,7 @@ from __future__ import annotations
 import ast
 import contextlib
 import dataclasses
+import functools
 import typing
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
@@ -186,7 +187,8 @@ class Config:
         """Convert what was assigned; raise a ValueError that names the first key that does not fit."""
         for key, kind, given in list(leaves(self)):
             value = convert(key, given, kind)
-            assign(self, key, value)
+            *above, name = key.split(".")
+            setattr(functools.reduce(getattr, above, self), name, value)
             holds, text = CHECKS.get(key, ANY)
             if not holds(value):
                 raise ValueError(f"{key}: expected {text}, got {value!r}")
@@ -274,6 +276,13 @@ def _element(key: str, value: Any, kind: type, given: Any, whole: Any) -> Any:
     return value
 
 
+def merged(before: Any, after: Any) -> Any:
+    """Of two sections one with the keys of both; else the latter."""
+    if not (isinstance(before, Mapping) and isinstance(after, Mapping)):
+        return after
+    return {**before, **{key: merged(before.get(key), value) for key, value in after.items()}}
+
+
 def assign(config: Config, key: str, value: Any) -> None:
     """Set the value of a dotted key, or several values of a section.
 
@@ -292,11 +301,15 @@ def assign(config: Config, key: str, value: Any) -> None:
         if dataclasses.is_dataclass(kinds[name]):
             section = getattr(section, name)
             continue
-        if names[depth:]:  # of a section that is not checked
-            getattr(section, name)[".".join(names[depth:])] = literal(value, {})
-        else:
-            value = literal(value, {}) if kinds[name] in (Any, Section) else value
-            setattr(section, name, convert(key, value, kinds[name]))
+        if kinds[name] in (Any, Section):
+            for below in reversed(names[depth:]):
+                value = {below: value}
+            value = merged(getattr(section, name), literal(value, {}))
+        elif names[depth:]:
+            raise ValueError(
+                f"{key}: there is no such key; {'.'.join(names[:depth])} is no section"
+            )
+        setattr(section, name, convert(key, value, kinds[name]))
         return
     merge(config, value, key)
 

@@ -254,6 +254,7 @@ def test_every_range_has_such_a_case():
         ({"MODELS": {}}, "MODELS: there is no such key; expected one of MODEL, INPUT, .*'MODEL'"),
         ({"MODEL": 3}, "MODEL: expected a section with keys, got 3"),
         ({"SOLVER": [1]}, r"SOLVER: expected a section with keys, got \[1\]"),
+        ({"OUTPUT_DIR.X": 1}, "OUTPUT_DIR.X: there is no such key; OUTPUT_DIR is no section"),
         ({"MODEL.RESNETS.NUM_GROUPS": True}, "NUM_GROUPS: expected an int, got True"),
         ({"MODEL.RESNETS.NUM_GROUPS": 1.0}, "NUM_GROUPS: expected an int, got 1.0"),
         ({"MODEL.RESNETS.STRIDE_IN_1X1": 1}, "STRIDE_IN_1X1: expected true or false, a bool"),
@@ -300,6 +301,28 @@ def test_what_aliases_make_large_is_explained_in_short(tmp_path, end):
     with pytest.raises(ValueError, match=r"expected a .* got \[\[") as error:
         Config.from_yaml(path)
     assert len(str(error.value)) < 1000
+
+
+@pytest.mark.parametrize(
+    "overrides",
+    [
+        {"TEST.AUG.ENABLED": True, "SOLVER.GAMMA": 0.5},
+        {"TEST": {"AUG": {"ENABLED": True}}, "SOLVER": {"GAMMA": 0.5}},
+        {"TEST.AUG": {"ENABLED": True}, "SOLVER": {"GAMMA": "0.5"}},
+    ],
+)
+def test_overrides_leave_the_other_keys_of_a_section(tmp_path, overrides):
+    path = tmp_path / "small.yaml"
+    path.write_text("""
+TEST: {IMS_PER_BATCH: 4, AUG: &aug {ENABLED: False, SCALES: "(400, 500)"}}
+SOLVER: {BASE_LR: 0.1}
+DATASETS: {AUG: *aug}
+""")
+    config = Config.from_yaml(path, overrides)
+    test, solver, others = config.TEST, config.SOLVER, config.DATASETS
+    assert test == {"IMS_PER_BATCH": 4, "AUG": {"ENABLED": True, "SCALES": (400, 500)}}
+    assert solver == {"BASE_LR": 0.1, "GAMMA": 0.5}
+    assert others == {"AUG": {"ENABLED": False, "SCALES": (400, 500)}}
 
 
 def test_sections_that_aliases_make_large_are_read(tmp_path):
