@@ -1,13 +1,15 @@
 """maskrcnn-benchmark's configuration as typed dataclasses: the same keys, defaults and YAML files.
 
 What `resnet` and `data.configured` use is typed and checked. The sections of detectors and their training are
-carried along as they stand in a file (`Any` and `Section` below), so that complete files can be read.
+carried along unchecked (`Any` and `Section` below), so that complete files can be read.
 """
 
 from __future__ import annotations
 
 import ast
+import contextlib
 import dataclasses
+import functools
 import typing
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
@@ -185,7 +187,8 @@ class Config:
         """Convert what was assigned; raise a ValueError that names the first key that does not fit."""
         for key, kind, given in list(leaves(self)):
             value = convert(key, given, kind)
-            assign(self, key, value)
+            *above, name = key.split(".")
+            setattr(functools.reduce(getattr, above, self), name, value)
             holds, text = CHECKS.get(key, ANY)
             if not holds(value):
                 raise ValueError(f"{key}: expected {text}, got {value!r}")
@@ -223,10 +226,25 @@ def describe(kind: Any) -> str:
     return names.get(kind, "a section with keys")
 
 
+def literal(value: Any, known: dict[int, Any]) -> Any:
+    """A value of a file, where as in the original's a text may stand for a Python literal ("(800,)", "1e-5").
+
+    Args:
+        value: of a key, or a section.
+        known: sections that were met before: by aliases one may stand in more places than memory holds.
+    """
+    if isinstance(value, Mapping):
+        if id(value) not in known:
+            known[id(value)] = {key: literal(below, known) for key, below in value.items()}
+        return known[id(value)]
+    if isinstance(value, str):
+        with contextlib.suppress(ValueError, SyntaxError, TypeError):
+            return ast.literal_eval(value)
+    return value
+
+
 def convert(key: str, value: Any, kind: Any) -> Any:
     """A value of a file as its key's type.
-
-    As in the original's files, a text may stand for a Python literal ("(800,)", "1e-5").
 
     Raises:
         ValueError: it is of another type.
@@ -235,10 +253,7 @@ def convert(key: str, value: Any, kind: Any) -> Any:
     if kind is Any:
         return value
     if isinstance(value, str) and kind is not str:
-        try:
-            value = ast.literal_eval(value)
-        except (ValueError, SyntaxError):
-            value = given
+        value = literal(value, {})
     if typing.get_origin(kind) is tuple:
         (element, _) = typing.get_args(kind)
         parts = list(value) if isinstance(value, (list, tuple)) else [value]
@@ -261,6 +276,13 @@ def _element(key: str, value: Any, kind: type, given: Any, whole: Any) -> Any:
     return value
 
 
+def merged(before: Any, after: Any) -> Any:
+    """Of two sections one with the keys of both; else the latter."""
+    if not (isinstance(before, Mapping) and isinstance(after, Mapping)):
+        return after
+    return {**before, **{key: merged(before.get(key), value) for key, value in after.items()}}
+
+
 def assign(config: Config, key: str, value: Any) -> None:
     """Set the value of a dotted key, or several values of a section.
 
@@ -279,10 +301,15 @@ def assign(config: Config, key: str, value: Any) -> None:
         if dataclasses.is_dataclass(kinds[name]):
             section = getattr(section, name)
             continue
-        if names[depth:]:  # of a section that is not checked
-            getattr(section, name)[".".join(names[depth:])] = value
-        else:
-            setattr(section, name, convert(key, value, kinds[name]))
+        if kinds[name] in (Any, Section):
+            for below in reversed(names[depth:]):
+                value = {below: value}
+            value = merged(getattr(section, name), literal(value, {}))
+        elif names[depth:]:
+            raise ValueError(
+                f"{key}: there is no such key; {'.'.join(names[:depth])} is no section"
+            )
+        setattr(section, name, convert(key, value, kinds[name]))
         return
     merge(config, value, key)
 

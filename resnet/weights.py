@@ -8,7 +8,7 @@ import re
 import warnings
 import zipfile
 from collections import defaultdict
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -37,11 +37,15 @@ _SAME = [
         *((f"fpn_lateral{stage + 1}", f"fpn.fpn_inner{stage}") for stage in range(1, 5)),
         *((f"fpn_output{stage + 1}", f"fpn.fpn_layer{stage}") for stage in range(1, 5)),
         ("top_block", "fpn.top_blocks"),
+        ("extra_blocks", "top_blocks"),  # torchvision's
         # a convolution of the pyramid beside its norm, which is below it there and the next entry here
         (r"(fpn_(?:inner|layer)\d)\.0", r"\1"),
         (r"(fpn_(?:inner|layer)\d)\.1", r"\1.norm"),
     ]
 ]
+
+# A pyramid's convolutions in torchvision's detectors, by numbers that begin with the first level and 0.
+_LEVEL = re.compile(r"(?<![^.])(inner|layer)_blocks\.(\d)\.")
 
 _COUNTS = "num_batches_tracked"  # of norms; of no use to a model that has learned
 
@@ -139,10 +143,17 @@ def unwrap(content: Any) -> dict[str, torch.Tensor]:
     return state
 
 
-def _canonical(name: str) -> str:
-    for pattern, other in _SAME:
-        name = pattern.sub(other, name)
-    return name
+def _canonical(names: Iterable[str]) -> dict[str, str]:
+    """Each name, and what it is called here."""
+    levels = {found[2] for found in map(_LEVEL.search, names) if found}
+    first = 5 - len(levels)  # the last one is that of stage 4
+    ours = {}
+    for name in names:
+        short = _LEVEL.sub(lambda found: f"fpn_{found[1]}{int(found[2]) + first}.", name)
+        for pattern, other in _SAME:
+            short = pattern.sub(other, short)
+        ours[name] = short
+    return ours
 
 
 def match(
@@ -157,11 +168,12 @@ def match(
     stem's, which torchvision writes without "stem.", are then those with the same before them as the
     others: "backbone.body.bn1.weight" beside "backbone.body.layer1.0.bn1.weight".
     """
-    by_name = {_canonical(name): name for name in given}
+    ours, theirs = _canonical(wanted), _canonical(given)
+    by_name = {short: name for name, short in theirs.items()}
     takers: dict[str, list[tuple[int, str]]] = defaultdict(list)
     rest = []
-    for name in wanted:
-        parts = _canonical(name).split(".")
+    for name, short in ours.items():
+        parts = short.split(".")
         endings = [(i, ".".join(parts[i:])) for i in range(len(parts))]
         before, found = next(((i, end) for i, end in endings if end in by_name), (0, None))
         if found is None:
@@ -175,20 +187,18 @@ def match(
             if before == least:
                 matched[name] = by_name[found]
     longer = defaultdict(list)
-    for name in given:
-        parts = _canonical(name).split(".")
+    for name, short in theirs.items():
+        parts = short.split(".")
         for i in range(1, len(parts)):
             longer[".".join(parts[i:])].append(name)
     befores = dict.fromkeys(
-        _canonical(found).removesuffix(_canonical(name))
-        for name in rest
-        for found in longer[_canonical(name)]
+        theirs[found].removesuffix(ours[name]) for name in rest for found in longer[ours[name]]
     )
     ambiguous = {}
     for name in rest:
-        fitting = longer[_canonical(name)]
+        fitting = longer[ours[name]]
         if not fitting and "stem." in name:
-            short = _canonical(name).replace("stem.", "")
+            short = ours[name].replace("stem.", "")
             fitting = [by_name[before + short] for before in befores if before + short in by_name]
         if len(fitting) == 1:
             matched[name] = fitting[0]

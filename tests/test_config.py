@@ -79,7 +79,9 @@ DATASETS:
 DATALOADER:
   SIZE_DIVISIBILITY: 32
 SOLVER:
-  BASE_LR: 0.02
+  BASE_LR: 2e-2
+  STEPS: (60000, 80000)
+  WARMUP: {METHOD: linear, FACTORS: "(0.1, None)"}
 """
 
 
@@ -107,8 +109,15 @@ def test_a_file_of_the_originals_form(tmp_path):
     found = {key: value for key, _, value in leaves(config)}
     assert {key: found[key] for key in DEFAULTS} == DEFAULTS | changed
     assert found["MODEL.WEIGHT"] == "catalog://ImageNetPretrained/MSRA/R-50"
-    assert found["MODEL.RPN"]["USE_FPN"] is True
-    assert found["SOLVER"] == {"BASE_LR": 0.02, "GAMMA": 0.5}
+    assert found["MODEL.RPN"] == {"USE_FPN": True, "ANCHOR_STRIDE": (4, 8, 16, 32, 64)}
+    assert found["DATASETS"] == {"TEST": ("coco_2014_minival",)}
+    warmup = {"METHOD": "linear", "FACTORS": (0.1, None)}
+    assert found["SOLVER"] == {
+        "BASE_LR": 0.02,
+        "GAMMA": 0.5,
+        "STEPS": (60000, 80000),
+        "WARMUP": warmup,
+    }
     assert Config().MODEL.RESNETS.STRIDE_IN_1X1 and not Config().SOLVER  # defaults are not shared
 
 
@@ -245,6 +254,7 @@ def test_every_range_has_such_a_case():
         ({"MODELS": {}}, "MODELS: there is no such key; expected one of MODEL, INPUT, .*'MODEL'"),
         ({"MODEL": 3}, "MODEL: expected a section with keys, got 3"),
         ({"SOLVER": [1]}, r"SOLVER: expected a section with keys, got \[1\]"),
+        ({"OUTPUT_DIR.X": 1}, "OUTPUT_DIR.X: there is no such key; OUTPUT_DIR is no section"),
         ({"MODEL.RESNETS.NUM_GROUPS": True}, "NUM_GROUPS: expected an int, got True"),
         ({"MODEL.RESNETS.NUM_GROUPS": 1.0}, "NUM_GROUPS: expected an int, got 1.0"),
         ({"MODEL.RESNETS.STRIDE_IN_1X1": 1}, "STRIDE_IN_1X1: expected true or false, a bool"),
@@ -291,6 +301,38 @@ def test_what_aliases_make_large_is_explained_in_short(tmp_path, end):
     with pytest.raises(ValueError, match=r"expected a .* got \[\[") as error:
         Config.from_yaml(path)
     assert len(str(error.value)) < 1000
+
+
+@pytest.mark.parametrize(
+    "overrides",
+    [
+        {"TEST.AUG.ENABLED": True, "SOLVER.GAMMA": 0.5},
+        {"TEST": {"AUG": {"ENABLED": True}}, "SOLVER": {"GAMMA": 0.5}},
+        {"TEST.AUG": {"ENABLED": True}, "SOLVER": {"GAMMA": "0.5"}},
+    ],
+)
+def test_overrides_leave_the_other_keys_of_a_section(tmp_path, overrides):
+    path = tmp_path / "small.yaml"
+    path.write_text("""
+TEST: {IMS_PER_BATCH: 4, AUG: &aug {ENABLED: False, SCALES: "(400, 500)"}}
+SOLVER: {BASE_LR: 0.1}
+DATASETS: {AUG: *aug}
+""")
+    config = Config.from_yaml(path, overrides)
+    test, solver, others = config.TEST, config.SOLVER, config.DATASETS
+    assert test == {"IMS_PER_BATCH": 4, "AUG": {"ENABLED": True, "SCALES": (400, 500)}}
+    assert solver == {"BASE_LR": 0.1, "GAMMA": 0.5}
+    assert others == {"AUG": {"ENABLED": False, "SCALES": (400, 500)}}
+
+
+def test_sections_that_aliases_make_large_are_read(tmp_path):
+    path = tmp_path / "small.yaml"
+    lines = [f"  A{i}: &a{i} {{X: *a{i - 1}, Y: *a{i - 1}}}" for i in range(1, 31)]
+    path.write_text("\n".join(["SOLVER:", '  A0: &a0 "(1, 2)"', *lines]))
+    section = Config.from_yaml(path).SOLVER["A30"]
+    while isinstance(section, dict):
+        section = section["X"]
+    assert section == (1, 2)
 
 
 # What only a model can judge.

@@ -346,6 +346,14 @@ def test_what_transforms_return_is_checked(transform, got):
         dataset[0]
 
 
+def test_targets_fields_may_be_texts():
+    values = (20, 30), torch.tensor([[1.0, 2, 3, 4], [25, 2, 29, 9]]), torch.ones(2)
+    target = Target(*values, fields={"name": np.array(["cat", "dog"])})
+    assert target.crop(0, 20, 10, 10).fields["name"].tolist() == ["dog"]
+    with pytest.raises(TypeError, match="field 'name' must be a tensor or an array .* got a list"):
+        Target(*values, fields={"name": ["cat", "dog"]})
+
+
 def test_targets_fields_stay_as_they_are():
     """What resizing, flips and crops do not know of, and cannot move."""
     points = torch.tensor([[3.0, 4.0]])

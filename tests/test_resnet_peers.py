@@ -8,7 +8,14 @@ import torch
 pytest.importorskip("_ext.kernels", reason="run `python build_ffi.py` first")
 
 from benchmarks import torchvision_cpu  # noqa: E402
-from resnet import NORMS, FrozenBatchNorm2d, build_resnet  # noqa: E402
+from resnet import (  # noqa: E402
+    NORMS,
+    Config,
+    FrozenBatchNorm2d,
+    build_backbone,
+    build_resnet,
+    load_weights,
+)
 from resnet.ops import plain_torch  # noqa: E402
 
 X_50_32X4D = dict(num_groups=32, width_per_group=4)
@@ -93,6 +100,34 @@ def test_features_equal_torchvisions(models, theirs, ours, settings):
         for ours in (model, model.fuse()):
             for a, b in zip(ours(images), expected, strict=True):
                 assert (a - b).abs().max() <= 2e-6 * b.abs().max()
+
+
+@pytest.mark.parametrize("use_c5", [None, False, True])
+def test_pyramids_equal_torchvisions(models, use_c5):
+    """Of Faster R-CNN, and of both RetinaNets, whose first level is stage 2's."""
+    from torchvision.models.detection.backbone_utils import resnet_fpn_backbone
+    from torchvision.ops.feature_pyramid_network import LastLevelP6P7
+
+    keys = {"MODEL.RESNETS.RES2_OUT_CHANNELS": 64, "MODEL.RESNETS.BACKBONE_OUT_CHANNELS": 256,
+            "MODEL.RESNETS.TRANS_FUNC": "BasicBlockWithFixedBatchNorm"}  # fmt: skip
+    retina = {}
+    if use_c5 is not None:
+        top = LastLevelP6P7(512 if use_c5 else 256, 256)
+        retina = dict(returned_layers=[2, 3, 4], extra_blocks=top)
+        keys["MODEL.RETINANET.USE_C5"] = use_c5
+    peer = resnet_fpn_backbone(backbone_name="resnet18", weights=None, **retina).eval()
+    state = random_state(peer)
+    peer.load_state_dict(state)
+    keys["MODEL.BACKBONE.CONV_BODY"] = "R-18-FPN-RETINANET" if retina else "R-18-FPN"
+    model = build_backbone(Config.from_dict(keys)).eval()
+    detector = {f"backbone.{name}": value for name, value in state.items()}
+    detector["rpn.head.conv.0.0.weight"] = torch.zeros(1)
+    report = load_weights(model, detector, eps=1e-5, strict=True)
+    assert report.unused == ["rpn.head.conv.0.0.weight"]
+    images = torch.randn(1, 3, 70, 100, generator=torch.Generator().manual_seed(1))
+    with torch.no_grad():
+        for a, b in zip(model(images), peer(images).values(), strict=True):
+            assert (a - b).abs().max() <= 1e-5 * b.abs().max()
 
 
 def test_features_equal_timms(models):
