@@ -11,7 +11,6 @@ import sys
 import tempfile
 import threading
 import time
-import warnings
 from collections.abc import Iterable, Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -28,7 +27,7 @@ from ffi_ext import (
     toolchain,
     universal,
 )
-from ffi_ext.errors import BuildError
+from ffi_ext.errors import BuildError, warn
 from ffi_ext.plan import Plan, compile_command, is_cxx, link_command, linked_libraries
 from ffi_ext.units import (
     RECORD_VERSION,
@@ -241,7 +240,7 @@ class Build:
             if error is not None:
                 raise error
         while self.mistakes:
-            warnings.warn(self.mistakes.pop(0), stacklevel=2)
+            warn(self.mistakes.pop(0))
 
     def warn_of(self, units: Iterable[Unit], stale: Iterable[Unit]) -> None:
         """What compiles and cannot work; a header may have changed, so all of the sources are compared."""
@@ -257,11 +256,10 @@ class Build:
                 continue  # C++ tells functions apart by their types
             text = unit.source.read_text(encoding="utf-8", errors="replace")
             for name, head, line in prototypes.differences(text, self.made.prototypes):
-                warnings.warn(
+                warn(
                     f"{unit.shown}:{line} defines {head}, and {self.made.places[name]} declares "
                     f"{self.made.prototypes[name]}: a call hands over other values than the function reads. "
-                    "Make them equal; a source that includes the header is checked by the compiler",
-                    stacklevel=2,
+                    "Make them equal; a source that includes the header is checked by the compiler"
                 )
 
     def link_command(self, units: list[Unit]) -> list[str]:
