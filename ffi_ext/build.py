@@ -121,7 +121,9 @@ class Build:
             try:
                 content = source.read_bytes()
             except OSError as error:
-                raise FileNotFoundError(f"the source {source} cannot be read: {error}") from error
+                raise FileNotFoundError(
+                    f"the source {source} cannot be read: {error.strerror}"
+                ) from error
             units.append(unit_of(self.plan, source, content))
         return units
 

@@ -62,7 +62,7 @@ def read(headers: Sequence[Path], compiler: Reader) -> Headers:
                 wholes[whole] = preprocessed.files_of(whole)
             own, foreign, defined = preprocessed.split(whole, header, text.split("\n"))
         except OSError as error:
-            raise HeaderError(f"the header {header} cannot be read: {error}") from error
+            raise HeaderError(f"the header {header} cannot be read: {error.strerror}") from error
         found.own += own
         found.foreign += foreign
         found.macros |= defined
