@@ -145,12 +145,13 @@ class Build:
             seen: The states of files in the round before. One that is stamped later than now, by a
                 clock that was set back since, counts as unchanged if it had that state already.
         """
+        self.say(f"{label} {unit.shown}")  # at once: those that begin together are in order then
         started = cache.clock()
         output, depfile = temporary / f"{unit.key[:32]}.o", temporary / f"{unit.key[:32]}.d"
         output_flags = ["-MD", "-MF", str(depfile), "-o", str(output)]
         quick, _ = compile_command(self.plan, unit.source, unit.generated, quick=True)
-        command = f"\n{shlex.join(quick)}" if _says_all() else ""
-        self.say(f"{label} {unit.shown}{command}")
+        if _says_all():
+            self.say(shlex.join(quick))
         status, log = self.compilers.run([*quick, *output_flags])
         again = bool(status) and quick != unit.command
         if again:
