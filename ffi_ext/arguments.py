@@ -111,17 +111,30 @@ def _made_a_tensor(value: object, arguments: str = "...", device: str = "cpu") -
     return ""
 
 
+def _is_written(function: Function, index: int) -> bool:
+    """Whether C writes to a tensor or memory, as far as the header tells: one without any const says nothing."""
+    codes = function.codes[1:]
+    tells = codes[index] in types.ARRAY_CODES or any(map(types.is_const_data, codes))
+    return tells and types.may_write(codes[index])
+
+
+def _converted(function: Function, index: int, how: str) -> str:
+    """What to do with an argument of another kind. What C writes into a copy would be lost."""
+    return f"; {constraints.NO_COPY if _is_written(function, index) else how}"
+
+
 def _check_dtype_and_device(
     function: Function, index: int, record: types.Record, value: torch.Tensor
 ) -> None:
     text = f"expected {wanted(record.code)}, got {describe(value)}"
     if value.dtype != DTYPES[record.element.letter]:
-        hint = f"; convert it with .{record.element.conversion}()"
+        hint = _converted(function, index, f"convert it with .{record.element.conversion}()")
         if value.is_quantized:
             hint = "; a quantized tensor must be dequantized first"
         raise refusal(function, index, text + hint)
     if value.device.type != record.device:
-        hint = "" if value.device.type == "meta" else f"; move it with .to('{record.device}')"
+        hint = _converted(function, index, f"move it with .to('{record.device}')")
+        hint = "" if value.device.type == "meta" else hint
         raise refusal(function, index, text + hint)
 
 
@@ -193,7 +206,8 @@ def _from_numpy(
         raise refusal(function, index, _not_a_tensor(code, value))
     elif value.dtype != (dtype := _NUMPY_DTYPES[code[1]]):
         text = f"expected {wanted(code)} or a NumPy array of {dtype}, got {describe(value)}"
-        raise refusal(function, index, f"{text}; convert it with .astype(numpy.{dtype})")
+        cure = _converted(function, index, f"convert it with .astype(numpy.{dtype})")
+        raise refusal(function, index, text + cure)
     return _on_array(function, index, code, value)
 
 
@@ -232,13 +246,16 @@ def _for_memory(function: Function, index: int, code: str, value: object) -> tor
         if in_pairs and tensor.dtype == of.to_real():
             cure += f", or with .{'reshape' if array else 'view'}(-1, 2) if its numbers are pairs"
         text = f"expected elements of {dtype} {wanted_for}, got {describe(value)}"
-        raise refusal(function, index, f"{text}; convert it with {cure}")
+        raise refusal(
+            function, index, text + _converted(function, index, f"convert it with {cure}")
+        )
     if tensor.device.type != "cpu":
         raise refusal(function, index, f"expected a tensor on the CPU, got {describe(value)}")
     if not tensor.is_contiguous():
         cure = "numpy.ascontiguousarray(...)" if array else "....contiguous()"
         text = f"expected elements one behind the other {wanted_for}, got the strides {tensor.stride()}"
-        raise refusal(function, index, f"{text}; copy it with {cure}", ValueError)
+        cure = _converted(function, index, f"copy it with {cure}")
+        raise refusal(function, index, text + cure, ValueError)
     if tensor.nbytes < size:
         count = size // tensor.itemsize
         text = f"expected {count} values {wanted_for}, got {tensor.numel()}"
@@ -289,7 +306,8 @@ def _check_device(function: Function, index: int, value: object) -> None:
     where = " or ".join(devices)
     hint = _made_a_tensor(value, device=devices[0])
     if isinstance(value, torch.Tensor):
-        hint = f"; move it with .to({devices[0]!r})" if device != "meta" else ""
+        hint = _converted(function, index, f"move it with .to({devices[0]!r})")
+        hint = hint if device != "meta" else ""
     raise refusal(function, index, f"expected a tensor on {where}, got {describe(value)}{hint}")
 
 
@@ -298,14 +316,16 @@ def unfit(function: Function, given: tuple[object, ...]) -> None:
     index = len(given) - 1
     known = [constraints.decode(text) if text else None for text in function.constraints]
     passed = [
-        _passed(name, code, value) if types.is_tensor(code) else None
-        for name, code, value in zip(function.names, function.codes[1:], given, strict=False)
+        _passed(name, value, _is_written(function, place)) if types.is_tensor(code) else None
+        for place, (name, code, value) in enumerate(
+            zip(function.names, function.codes[1:], given, strict=False)
+        )
     ]
     kind, text = constraints.problem(known[: index + 1], passed)
     raise refusal(function, index, text, kind)
 
 
-def _passed(name: str, code: str, value: object) -> constraints.Passed | None:
+def _passed(name: str, value: object, is_written: bool) -> constraints.Passed | None:
     is_array = isinstance(value, np.ndarray)
     if isinstance(value, np.ndarray):
         value = torch.from_numpy(np.asarray(_ReadOnly(value)))
@@ -324,7 +344,7 @@ def _passed(name: str, code: str, value: object) -> constraints.Passed | None:
         channels_last=value.dim() == 4 and value.is_contiguous(memory_format=torch.channels_last),
         memory=(first, end),
         is_array=is_array,
-        is_written=types.may_write(code),
+        is_written=is_written,
     )
 
 

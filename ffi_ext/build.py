@@ -11,7 +11,6 @@ import sys
 import tempfile
 import threading
 import time
-import warnings
 from collections.abc import Iterable, Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -28,7 +27,7 @@ from ffi_ext import (
     toolchain,
     universal,
 )
-from ffi_ext.errors import BuildError
+from ffi_ext.errors import BuildError, warn
 from ffi_ext.plan import Plan, compile_command, is_cxx, link_command, linked_libraries
 from ffi_ext.units import (
     RECORD_VERSION,
@@ -122,7 +121,9 @@ class Build:
             try:
                 content = source.read_bytes()
             except OSError as error:
-                raise FileNotFoundError(f"the source {source} cannot be read: {error}") from error
+                raise FileNotFoundError(
+                    f"the source {source} cannot be read: {error.strerror}"
+                ) from error
             units.append(unit_of(self.plan, source, content))
         return units
 
@@ -144,12 +145,13 @@ class Build:
             seen: The states of files in the round before. One that is stamped later than now, by a
                 clock that was set back since, counts as unchanged if it had that state already.
         """
+        self.say(f"{label} {unit.shown}")  # at once: those that begin together are in order then
         started = cache.clock()
         output, depfile = temporary / f"{unit.key[:32]}.o", temporary / f"{unit.key[:32]}.d"
         output_flags = ["-MD", "-MF", str(depfile), "-o", str(output)]
         quick, _ = compile_command(self.plan, unit.source, unit.generated, quick=True)
-        command = f"\n{shlex.join(quick)}" if _says_all() else ""
-        self.say(f"{label} {unit.shown}{command}")
+        if _says_all():
+            self.say(shlex.join(quick))
         status, log = self.compilers.run([*quick, *output_flags])
         again = bool(status) and quick != unit.command
         if again:
@@ -241,7 +243,7 @@ class Build:
             if error is not None:
                 raise error
         while self.mistakes:
-            warnings.warn(self.mistakes.pop(0), stacklevel=2)
+            warn(self.mistakes.pop(0))
 
     def warn_of(self, units: Iterable[Unit], stale: Iterable[Unit]) -> None:
         """What compiles and cannot work; a header may have changed, so all of the sources are compared."""
@@ -257,11 +259,10 @@ class Build:
                 continue  # C++ tells functions apart by their types
             text = unit.source.read_text(encoding="utf-8", errors="replace")
             for name, head, line in prototypes.differences(text, self.made.prototypes):
-                warnings.warn(
+                warn(
                     f"{unit.shown}:{line} defines {head}, and {self.made.places[name]} declares "
                     f"{self.made.prototypes[name]}: a call hands over other values than the function reads. "
-                    "Make them equal; a source that includes the header is checked by the compiler",
-                    stacklevel=2,
+                    "Make them equal; a source that includes the header is checked by the compiler"
                 )
 
     def link_command(self, units: list[Unit]) -> list[str]:

@@ -305,11 +305,11 @@ def problem(
             return ValueError, f"{text}, got {got.shape}"
     if constraint.layout == "contiguous" and not got.contiguous:
         cure = "numpy.ascontiguousarray(...)" if got.is_array else ".contiguous()"
-        how = f"C writes to it: {_NEW}" if got.is_written else f"make it one with {cure}"
+        how = NO_COPY if got.is_written else f"make it one with {cure}"
         return ValueError, f"expected a contiguous tensor; {how}"
     if constraint.layout == "channels_last" and not got.channels_last:
         how = "make it one with .contiguous(memory_format=torch.channels_last)"
-        how = f"C writes to it: {_NEW}" if got.is_written else how
+        how = NO_COPY if got.is_written else how
         return ValueError, f"expected a channels_last tensor (N, C, H, W); {how}"
     elsewhere = [value for value in passed[:-1] if value and value.device != got.device]
     kind = got.device.partition(":")[0]
@@ -330,13 +330,13 @@ def problem(
     )
 
 
-_NEW = "pass one that was made so, no copy"
+NO_COPY = "C writes to it: pass one that was made so, no copy"
 
 
 def _of_dtype(got: Passed, wanted: Sequence[str]) -> str:
     text = f"got {'an array' if got.is_array else 'a tensor'} of {got.dtype}"
     if got.is_written:
-        return f"{text}; C writes to it: {_NEW}"
+        return f"{text}; {NO_COPY}"
     if len(wanted) > 1:
         return text
     in_numpy = got.is_array and wanted[0] != "bfloat16"

@@ -9,14 +9,13 @@ import re
 import shutil
 import subprocess
 import sysconfig
-import warnings
 from collections.abc import Iterable, Sequence
 from functools import cache
 from itertools import islice
 from pathlib import Path
 
 from ffi_ext import cuda_shims, host_compiler
-from ffi_ext.errors import BuildError
+from ffi_ext.errors import BuildError, warn
 
 USUAL = Path("/usr/local/cuda")  # where NVIDIA's installers put the toolkit
 # What nvcc accepts beyond its default; scripts of old ask for both where their kernels need them.
@@ -179,10 +178,9 @@ def warn_of_another_major() -> None:
     """Before CUDA sources are compiled by a toolkit that torch's driver may not know."""
     ours, torchs = _toolkit_version(), _torch_cuda()
     if ours and torchs and ours.partition(".")[0] != torchs.partition(".")[0]:
-        warnings.warn(
+        warn(
             f"the toolkit in {home()} is CUDA {ours}, torch is built for CUDA {torchs}: kernels run only where "
-            f"the driver is new enough for both. Set CUDA_HOME to a toolkit of CUDA {torchs.partition('.')[0]}",
-            stacklevel=2,
+            f"the driver is new enough for both. Set CUDA_HOME to a toolkit of CUDA {torchs.partition('.')[0]}"
         )
 
 

@@ -1,6 +1,9 @@
-"""Exceptions of the build. No torch, no cffi: they must be there when those are not."""
+"""Exceptions and warnings of the build. No torch, no cffi: they must be there when those are not."""
 
 from __future__ import annotations
+
+import sys
+import warnings
 
 
 class BuildError(RuntimeError):
@@ -17,3 +20,11 @@ class BuildError(RuntimeError):
 
 class HeaderError(BuildError):
     """A header could not be read as C declarations."""
+
+
+def warn(text: str) -> None:
+    """A warning at the user's line, the first one outside of ffi_ext."""
+    frame, level = sys._getframe(), 1
+    while frame.f_back and frame.f_globals.get("__name__", "").partition(".")[0] == "ffi_ext":
+        frame, level = frame.f_back, level + 1
+    warnings.warn(text, stacklevel=level)

@@ -6,7 +6,6 @@ import glob
 import os
 import re
 import sys
-import warnings
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -24,6 +23,7 @@ from ffi_ext import (
     types,
     wheel_tags,
 )
+from ffi_ext.errors import warn
 from ffi_ext.extension_arguments import Arguments, base_of, checked, name_of
 from ffi_ext.headers import ctext, preprocess
 from ffi_ext.paths import INCLUDE
@@ -81,7 +81,7 @@ def create_extension(
     target = name_of(name, base_of(relative_to))
     refuse_to_replace(target.folder / "__init__.py", target.package)
     if hidden := hidden_by(target.folder, target.package):
-        warnings.warn(f"create_extension() argument 'name': {hidden}", stacklevel=2)
+        warn(f"create_extension() argument 'name': {hidden}")
     return _make(checked(target, headers, sources, verbose, with_cuda, package, **kwargs))
 
 
@@ -320,11 +320,10 @@ def hidden_by(folder: Path, package: str) -> str:
 def _warn_of_nothing(given: Arguments) -> None:
     from ffi_ext.codegen import csource
 
-    warnings.warn(
+    warn(
         f"{csource.header_names(given.headers)} declares no function, constant or variable: "
         f"{given.name.package} will be empty. Is all of it static, behind an #ifdef, or in a header that it "
-        "includes? Only what stands in the named headers themselves is exported",
-        stacklevel=5,  # of create_extension()
+        "includes? Only what stands in the named headers themselves is exported"
     )
 
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import inspect
 import re
-import warnings
 from collections.abc import Callable
 from dataclasses import dataclass
 from types import ModuleType
@@ -14,6 +13,7 @@ import torch
 import torch.utils.checkpoint
 
 from ffi_ext import constraints, types
+from ffi_ext.errors import warn
 
 # By namespace, the name of the registered module and its library: torch forgets the operators of one that nobody keeps.
 _LIBRARIES: dict[str, tuple[str, torch.library.Library]] = {}
@@ -93,10 +93,9 @@ def register(module: ModuleType, namespace: str | None = None) -> dict[str, Oper
     own_name = _without_load(module.__name__)
     other_name, before = _LIBRARIES.get(space, (own_name, None))
     if other_name != own_name:
-        warnings.warn(
+        warn(
             f"register(): torch.ops.{space} had the operators of {other_name}, in whose place those of {own_name} are "
-            "now; give one of them another namespace=",
-            stacklevel=2,
+            "now; give one of them another namespace="
         )
     if before is not None:
         before._destroy()

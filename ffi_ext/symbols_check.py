@@ -185,8 +185,9 @@ def tell_of_lost(binary: Path, libraries: Iterable[Path]) -> None:
     for name in re.findall(r"^\s*(\S+) => not found", listed, re.MULTILINE):
         for folder in [folder for folder in sorted(shared) if (folder / name).exists()][:1]:
             print(
-                f"ffi_ext: the import will not find {name}, which lies in {folder.absolute()}: name that directory in "
-                "runtime_library_dirs (-R of `ffi-ext build`), where $ORIGIN is the module's own directory",
+                f"ffi_ext: the import will not find {name}, unless the process has loaded it by then: it lies in "
+                f"{folder.absolute()}. Name that directory in runtime_library_dirs (-R of `ffi-ext build`), where "
+                "$ORIGIN is the module's own",
                 file=sys.stderr,
             )
 

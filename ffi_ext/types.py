@@ -171,9 +171,16 @@ def record_of(code: str) -> Record | None:
 
 def may_write(code: str) -> bool:
     """Whether C may write to the tensor, storage or memory that a parameter of this code takes: it is not const."""
-    return code[0].isupper() and (
-        record_of(code) is not None or code in (*ARRAY_CODES, *MEMORY_CODES)
-    )
+    return code[0].isupper() and _is_data(code)
+
+
+def is_const_data(code: str) -> bool:
+    """Whether a parameter of this code takes a tensor, storage or memory, no text, which C only reads."""
+    return code[0].islower() and code != "s" and _is_data(code)
+
+
+def _is_data(code: str) -> bool:
+    return record_of(code) is not None or code in (*ARRAY_CODES, *MEMORY_CODES)
 
 
 def annotation_for(code: str, result: bool = False) -> str:

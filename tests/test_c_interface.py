@@ -261,6 +261,9 @@ def test_constraints_at_th_parameters_and_outputs(module):
         module.th(torch.zeros(4, 3), y)
     with pytest.raises(ValueError, match="contiguous tensor; C writes to it: pass one .* no copy"):
         module.th(torch.zeros(4, 4), torch.zeros(8)[::2])
+    for output in (torch.zeros(4).double(), np.zeros(4)):
+        with pytest.raises(TypeError, match="got .*float64.*; C writes to it: pass one .* no copy"):
+            module.th(torch.zeros(4, 4), output)
     square = torch.zeros(4, 4)
     with pytest.raises(ValueError, match="share no memory, got one that overlaps 'x'"):
         module.th(square, square[2])

@@ -21,7 +21,7 @@ def test_a_header_that_the_system_does_not_let_read(tmp_path, monkeypatch, first
         return real(path, *arguments, **named)
 
     monkeypatch.setattr(Path, "read_text", refuse)
-    with pytest.raises(HeaderError, match="the header .*h.h cannot be read: .*Permission denied"):
+    with pytest.raises(HeaderError, match="the header .*h.h cannot be read: Permission denied$"):
         create_extension("denied.h", ["h.h"], ["h.c"], relative_to=str(tmp_path / "b.py"))
 
 

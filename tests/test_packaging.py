@@ -101,6 +101,7 @@ def test_the_wheel_of_ffi_ext(wheelhouse):
         assert f"ffi_ext/{name}" in names, name
     for name in ("cli/port.py", "startup/sitecustomize.py", "codegen/stub.py"):
         assert f"ffi_ext/{name}" in names, name
+    assert not any("csrc" in name for name in names)
     assert "License-Expression: BSD-3-Clause" in metadata(wheel)
     required = [line for line in metadata(wheel) if line.startswith("Requires-Dist")]
     runtime = {line.split()[1].split(">")[0] for line in required if "extra ==" not in line}

@@ -8,7 +8,7 @@ import pytest
 import torch
 
 import ffi_ext
-from ffi_ext import prototypes
+from ffi_ext import cli, prototypes
 
 DECLARED = "int f(const THFloatTensor *t, long n, float by, const float *a)"
 
@@ -73,5 +73,14 @@ def test_a_build_warns(build):
     t = torch.ones(2)
     module.scale(t, 3)
     assert t.tolist() == [3, 3]
-    with pytest.warns(UserWarning, match="int g"):
+    with pytest.warns(UserWarning, match="int g") as caught:
         ffi_ext.load_inline("differs", "int g(int a) { return a; }", header="int g(double a);")
+    assert caught[0].filename == __file__  # no line of ffi_ext's
+
+
+def test_a_command_warns_without_a_line_of_ffi_ext(tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "differs.h").write_text("int g(double a);\n")
+    (tmp_path / "differs.c").write_text("int g(int a) { return a; }\n")
+    assert cli.main(["build", "differs.h", "differs.c", "-q"]) == 0
+    assert capsys.readouterr().err.startswith("ffi-ext: differs.c:1 defines int g(int a), and ")

@@ -7,8 +7,9 @@ import importlib
 import io
 import os
 import sys
+import warnings
 
-from ffi_ext.cli.terminal import PROBLEMS, USAGE, complain
+from ffi_ext.cli.terminal import PROBLEMS, USAGE, complain, warn
 from ffi_ext.errors import BuildError
 
 # Name -> module and help. A module has `add(parser)` and `main(options) -> exit code`, and says in its
@@ -89,7 +90,9 @@ def main(arguments: list[str] | None = None) -> int:
         options = _options(words[0], words[1:])
     command = importlib.import_module(f"ffi_ext.cli.{COMMANDS[options.command][0]}")
     try:
-        code: int = command.main(options)
+        with warnings.catch_warnings():
+            warnings.showwarning = warn
+            code: int = command.main(options)
         if sys.stdout is not None:
             sys.stdout.flush()
         return code

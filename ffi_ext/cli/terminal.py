@@ -30,6 +30,11 @@ def complain(text: str, code: int = USAGE) -> int:
     return code
 
 
+def warn(message: object, *_: object, **__: object) -> None:
+    """For warnings.showwarning, which shows a line of ffi_ext's to who has called a command."""
+    print(f"{coloured('ffi-ext:', YELLOW, sys.stderr)} {message}", file=sys.stderr)
+
+
 def print_diff(lines: list[str], encoding: str) -> None:
     """A unified diff: for a person with colours, for a program in the file's own bytes, as a patch must have them.
 

@@ -5,14 +5,13 @@ from __future__ import annotations
 import contextlib
 import itertools
 import re
-import warnings
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from ffi_ext import constraints, types
-from ffi_ext.errors import HeaderError
+from ffi_ext.errors import HeaderError, warn
 from ffi_ext.headers import ctext, header_constants, header_errors, needed, read_headers, statements
 from ffi_ext.headers.declared import Declarations, Function, Parameter, in_cffi
 from ffi_ext.headers.read_headers import Headers
@@ -93,10 +92,9 @@ def _declare_all(
     for statement in left_out:
         half = re.search(r"\b(?:_Float16|__bf16|__fp16)\b", statement.declaration)
         if half and statement.kind == FUNCTION and not of_library(statement):
-            warnings.warn(
+            warn(
                 f"{statement.name}() is left out, since Python has no {half[0]}: take a tensor as a "
-                f"const {types.ARRAY} *, whose data C may cast",
-                stacklevel=2,
+                f"const {types.ARRAY} *, whose data C may cast"
             )
     kept = [s for s in kept if not _is_opaque_variable(ffi, s, of_library(s))]
     kept = [_with_parameters(ffi, s) for s in kept if not _is_nameless(ffi, s)]

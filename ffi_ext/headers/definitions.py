@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import re
-import warnings
 
+from ffi_ext.errors import warn
 from ffi_ext.headers import ctext
 
 _CONDITION = re.compile(r"^[ \t]*#[ \t]*if", re.M)
@@ -74,10 +74,9 @@ def exported(source: str, cxx: bool = False, answer: str | None = None) -> str:
         if depth == 0:
             start = match.end()
     if depth:
-        warnings.warn(
+        warn(
             "load_inline() argument 'c_source': more { than }: functions behind the { without its } are not found; "
-            "name the functions to export in `header`",
-            stacklevel=4,  # of load_inline()
+            "name the functions to export in `header`"
         )
     if not prototypes:
         kind = 'is extern "C"' if cxx else "is neither static nor inline"

@@ -65,7 +65,7 @@ def read(headers: Sequence[Path], compiler: Reader) -> Headers:
                 macros |= preprocessed.macros_of([whole])
             own, foreign, defined = preprocessed.split(whole, header, text.split("\n"))
         except OSError as error:
-            raise HeaderError(f"the header {header} cannot be read: {error}") from error
+            raise HeaderError(f"the header {header} cannot be read: {error.strerror}") from error
         found.own += own
         found.foreign += foreign
         found.macros |= defined
