@@ -378,6 +378,27 @@ def test_masks_of_bytes():
         2 - bools
 
 
+@pytest.mark.parametrize("layer", [torch.nn.Conv2d, torch.nn.ConvTranspose2d])
+def test_images_that_numpy_transposed_become_planes(layer):
+    """C reads them as planes, and convolutions once made no others."""
+    x = torch.from_numpy(np.random.rand(1, 5, 6, 3).astype("float32").transpose(0, 3, 1, 2))
+    net = layer(3, 4, 3)
+    y = net(x)
+    assert y.is_contiguous() and y.view(4, -1).shape[1] == y[0, 0].numel()
+    torch.testing.assert_close(torch.jit.script(net)(x), y)
+    torch.testing.assert_close(torch.compile(net, backend="eager", fullgraph=True)(x), y)
+    ffi_ext.uninstall()
+    torch.testing.assert_close(net(x), y)
+    assert not net(x).is_contiguous()
+
+
+def test_a_model_in_channels_last_stays_so():
+    net = torch.nn.Sequential(torch.nn.Conv2d(3, 4, 3), torch.nn.Conv2d(4, 5, 1))
+    net = net.to(memory_format=torch.channels_last)
+    x = torch.rand(1, 3, 5, 6).to(memory_format=torch.channels_last)
+    assert not net(x).is_contiguous()
+
+
 def test_losses_may_ask_for_targets_without_gradient():
     from torch.nn.modules.loss import _assert_no_grad
 
