@@ -419,6 +419,24 @@ def test_what_loaders_of_data_import():
     assert made.dtype is torch.float32 and made.tolist() == [1, 2]
 
 
+def test_names_that_numpy_and_collections_dropped():
+    import collections
+
+    assert isinstance({}, collections.Mapping) and not isinstance({}, collections.Sequence)
+    assert np.zeros(2, np.float).dtype == np.float64 and np.arange(2.5).astype(np.int).tolist() == [
+        0,
+        1,
+        2,
+    ]
+    assert (
+        np.zeros(1, dtype=np.bool).dtype == bool
+        and np.array(["a"], dtype=np.object).dtype == object
+    )
+    ffi_ext.uninstall()
+    assert "Mapping" not in vars(collections) and "object" not in vars(np)
+    assert collections.OrderedDict and np.float32
+
+
 def test_volatile():
     with pytest.warns(UserWarning, match="volatile"):
         assert not Variable(torch.ones(2), volatile=True).requires_grad
@@ -450,14 +468,15 @@ class Double(Function):
 x = Variable(torch.ones(3), requires_grad=True)
 loss = Double()(x).sum()
 loss.backward()
-print(loss.data[0], x.grad.tolist())
+import numpy as np
+print(loss.data[0], x.grad.tolist(), np.float(2))
 """
 
 
 def test_under_the_runner(tmp_path):
     (tmp_path / "train.py").write_text(SCRIPT)
     done = python("-m", "ffi_ext", "run", "train.py", cwd=tmp_path)
-    assert done.stdout.split("\n")[0] == "6.0 [2.0, 2.0, 2.0]", done.stderr
+    assert done.stdout.split("\n")[0] == "6.0 [2.0, 2.0, 2.0] 2.0", done.stderr
     said = [line for line in done.stderr.splitlines() if line.startswith("ffi_ext:")]
     assert len(said) == 2 and "Double" in said[0] and "loss.data" in said[1]
 

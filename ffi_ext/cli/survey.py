@@ -90,7 +90,7 @@ def scripts(folder: Path, report: Report) -> None:
     for name in sorted(found.missing.keys() - found.given):
         places = found.missing[name]
         more = f" (and {len(places) - 1} files more)" if len(places) > 1 else ""
-        told = report.notes if name in survey_names.BROUGHT_BACK else report.problems
+        told = report.notes if survey_names.is_brought_back(name) else report.problems
         told.append(f"{places[0]}{more}: {survey_names.without(name)}")
     if found.mistaken:
         report.notes.append(
