@@ -1,4 +1,4 @@
-"""autograd and tensors as scripts before PyTorch 0.4 use them: Functions that are instances, `.data[0]`, masks of bytes.
+"""autograd and tensors as scripts before PyTorch 0.4 use them: Functions as instances, `.data[0]`, masks of bytes.
 
 The original's Functions (PyTorch 0.1.12 to 0.3.1) have instance methods `forward` and `backward`, keep
 their state on `self`, and are called as `F(arguments)(inputs)`. Here each such call becomes a call of a
