@@ -272,6 +272,26 @@ def gone(module: str) -> str:
     )
 
 
+def beside(module: str, traceback) -> str:  # type: ignore[no-untyped-def]
+    """What to do about a module that Python 2 found in the folder of the file that imports it; else nothing."""
+    import os
+
+    place = ("", 0)
+    while traceback is not None:
+        file = traceback.tb_frame.f_code.co_filename
+        place = place if file.startswith("<frozen ") else (file, traceback.tb_lineno)
+        traceback = traceback.tb_next
+    name = module.partition(".")[0]
+    folder = os.path.dirname(os.path.abspath(place[0]))
+    ends = (f"{name}.py", os.path.join(name, "__init__.py"))
+    if not name or not any(os.path.exists(os.path.join(folder, end)) for end in ends):
+        return ""
+    return (
+        f"{name} lies beside {place[0]}, where Python 2 alone looks: in line {place[1]} write `from .{name} import "
+        f"...` or `from . import {name}`, or set PYTHONPATH={folder}"
+    )
+
+
 def explain_errors() -> None:
     """Tells Python 2, words that became keywords and dropped modules apart from what we could repair."""
     show = sys.excepthook
@@ -286,7 +306,9 @@ def explain_errors() -> None:
                 "before 3.13",
                 file=sys.stderr,
             )
-        elif isinstance(value, ModuleNotFoundError) and (cure := gone(value.name or "")):
+        elif isinstance(value, ModuleNotFoundError) and (
+            cure := gone(value.name or "") or beside(value.name or "", traceback)
+        ):
             print(f"ffi_ext: {cure}", file=sys.stderr)
         elif isinstance(value, (AttributeError, ImportError)) and any(
             word in str(value) for word in ("'_safe_call'", "'_accumulate' from 'torch._utils'")
