@@ -308,7 +308,8 @@ def _convolution_of_old(name: str) -> Callable[..., torch.Tensor]:
     @functools.wraps(original)
     def convolution(input: Any, weight: Any, *args: Any, **kwargs: Any) -> torch.Tensor:
         if (
-            input.dim() == 4
+            isinstance(input, torch.Tensor)  # or a proxy of torch.fx
+            and input.dim() == 4
             and not input.is_contiguous()
             and not weight.is_contiguous(memory_format=torch.channels_last)
         ):

@@ -386,6 +386,10 @@ def test_images_that_numpy_transposed_become_planes(layer):
     y = net(x)
     assert y.is_contiguous() and y.view(4, -1).shape[1] == y[0, 0].numel()
     torch.testing.assert_close(torch.jit.script(net)(x), y)
+    functional = torch.nn.functional.conv2d
+    assert torch.equal(
+        torch.fx.symbolic_trace(lambda x, w: functional(x, w))(x, x), functional(x, x)
+    )
     torch.testing.assert_close(torch.compile(net, backend="eager", fullgraph=True)(x), y)
     ffi_ext.uninstall()
     torch.testing.assert_close(net(x), y)
