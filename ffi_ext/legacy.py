@@ -33,6 +33,17 @@ RENAMED = {
     "urlparse": "urllib.parse",
 }
 
+# Python's types by the names that NumPy had for them until 1.24.
+OF_NUMPY = {
+    "bool": bool,
+    "complex": complex,
+    "float": float,
+    "int": int,
+    "object": object,
+    "str": str,
+}
+OF_NUMPY |= {"long": int, "unicode": str}
+
 # What forums told to paste into a file of one's own, when PyTorch 1.0 had dropped torch.utils.ffi.
 COPIED = (
     "this is a copy of torch.utils.ffi, made of parts of PyTorch that are no more: import create_extension and "
@@ -90,6 +101,27 @@ def _old_autograd(torch) -> None:  # type: ignore[no-untyped-def]
     from ffi_ext import old_autograd
 
     old_autograd.install()
+
+
+_lent: list = []  # type: ignore[type-arg] # modules and names that they have of us
+
+
+def _lend(module, names) -> None:  # type: ignore[no-untyped-def]
+    for name, value in names.items():
+        if name not in vars(module):
+            setattr(module, name, value)
+            _lent.append((module, name))
+
+
+def _old_numpy(numpy) -> None:  # type: ignore[no-untyped-def]
+    _lend(numpy, OF_NUMPY)
+
+
+def _old_collections() -> None:
+    """Mapping, Sequence and their kin, which Python 3.10 has in collections.abc alone."""
+    import collections.abc
+
+    _lend(collections, {name: getattr(collections.abc, name) for name in collections.abc.__all__})
 
 
 def _called_build_extension(cpp_extension) -> None:  # type: ignore[no-untyped-def]
@@ -156,6 +188,7 @@ def _fork(context) -> None:  # type: ignore[no-untyped-def]
 
 
 TORCH = After("torch", _old_autograd)
+NUMPY = After("numpy", _old_numpy)
 CPP_EXTENSION = After("torch.utils.cpp_extension", _called_build_extension)
 SETUPTOOLS = After("setuptools.dist", _old_setup)
 
@@ -165,7 +198,8 @@ def install(autograd: bool = False) -> None:
 
     Args:
         autograd: Also make old-style autograd Functions (instances with `forward` and `backward`,
-            called as `F(arguments)(inputs)`) and `.data[0]` of a tensor without dimensions work.
+            called as `F(arguments)(inputs)`) and `.data[0]` of a tensor without dimensions work, and names
+            that NumPy and collections have dropped (`numpy.float`, `collections.Mapping`).
     """
     if Finder not in sys.meta_path:
         sys.meta_path.insert(0, Finder)  # type: ignore[arg-type]
@@ -174,6 +208,8 @@ def install(autograd: bool = False) -> None:
     SETUPTOOLS.install()
     if autograd:
         TORCH.install()
+        NUMPY.install()
+        _old_collections()
 
 
 def uninstall() -> None:
@@ -196,6 +232,11 @@ def uninstall() -> None:
         sys.meta_path.remove(TORCH)  # type: ignore[arg-type]
         if "ffi_ext.old_autograd" in sys.modules:
             sys.modules["ffi_ext.old_autograd"].uninstall()
+    if NUMPY in sys.meta_path:
+        sys.meta_path.remove(NUMPY)  # type: ignore[arg-type]
+    while _lent:
+        module, name = _lent.pop()
+        vars(module).pop(name, None)
 
 
 def _put_back(owner: object, name: str) -> None:
@@ -231,6 +272,26 @@ def gone(module: str) -> str:
     )
 
 
+def beside(module: str, traceback) -> str:  # type: ignore[no-untyped-def]
+    """What to do about a module that Python 2 found in the folder of the file that imports it; else nothing."""
+    import os
+
+    place = ("", 0)
+    while traceback is not None:
+        file = traceback.tb_frame.f_code.co_filename
+        place = place if file.startswith("<frozen ") else (file, traceback.tb_lineno)
+        traceback = traceback.tb_next
+    name = module.partition(".")[0]
+    folder = os.path.dirname(os.path.abspath(place[0]))
+    ends = (f"{name}.py", os.path.join(name, "__init__.py"))
+    if not name or not any(os.path.exists(os.path.join(folder, end)) for end in ends):
+        return ""
+    return (
+        f"{name} lies beside {place[0]}, where Python 2 alone looks: in line {place[1]} write `from .{name} import "
+        f"...` or `from . import {name}`, or set PYTHONPATH={folder}"
+    )
+
+
 def explain_errors() -> None:
     """Tells Python 2, words that became keywords and dropped modules apart from what we could repair."""
     show = sys.excepthook
@@ -245,7 +306,9 @@ def explain_errors() -> None:
                 "before 3.13",
                 file=sys.stderr,
             )
-        elif isinstance(value, ModuleNotFoundError) and (cure := gone(value.name or "")):
+        elif isinstance(value, ModuleNotFoundError) and (
+            cure := gone(value.name or "") or beside(value.name or "", traceback)
+        ):
             print(f"ffi_ext: {cure}", file=sys.stderr)
         elif isinstance(value, (AttributeError, ImportError)) and any(
             word in str(value) for word in ("'_safe_call'", "'_accumulate' from 'torch._utils'")

@@ -1,4 +1,4 @@
-"""autograd as scripts before PyTorch 0.4 use it: Functions that are instances, `.data[0]` of a scalar, masks of bytes.
+"""autograd and tensors as scripts before PyTorch 0.4 use them: Functions as instances, `.data[0]`, masks of bytes.
 
 The original's Functions (PyTorch 0.1.12 to 0.3.1) have instance methods `forward` and `backward`, keep
 their state on `self`, and are called as `F(arguments)(inputs)`. Here each such call becomes a call of a
@@ -13,6 +13,7 @@ import collections.abc
 import contextlib
 import copyreg
 import ctypes
+import functools
 import math
 import queue
 import sys
@@ -294,6 +295,33 @@ _TENSORS: dict[str, Any] = {
 }
 
 
+def _convolution_of_old(name: str) -> Callable[..., torch.Tensor]:
+    """A convolution whose output lies channel by channel, as all did, and as C and `.view` of the time expect it.
+
+    Today's keeps the order of an image that NumPy has transposed, (height, width, channel), and so does what
+    follows it. A model that asks for that order has its weights in it, too.
+    """
+    original = getattr(torch.nn.functional, name)
+
+    @functools.wraps(original)
+    def convolution(input: Any, weight: Any, *args: Any, **kwargs: Any) -> torch.Tensor:
+        if (
+            isinstance(input, torch.Tensor)  # or a proxy of torch.fx
+            and input.dim() == 4
+            and not input.is_contiguous()
+            and not weight.is_contiguous(memory_format=torch.channels_last)
+        ):
+            _say_once("convolutions of transposed images make contiguous tensors, as they did")
+            input = input.contiguous()
+        return original(input, weight, *args, **kwargs)  # type: ignore[no-any-return]
+
+    torch.jit._builtins._register_builtin(convolution, f"aten::{name}")  # else it is no script
+    return convolution
+
+
+_CONVOLUTIONS = {name: _convolution_of_old(name) for name in ("conv2d", "conv_transpose2d")}
+
+
 def _assert_no_grad(tensor: torch.Tensor) -> None:
     """torch's own until 1.0, which losses with a C part import: those of CTC and of transducers."""
     assert not tensor.requires_grad, (
@@ -342,6 +370,7 @@ def install() -> None:
     changed = (
         (Function, _INSTANCES),
         (torch.Tensor, _TENSORS),
+        (torch.nn.functional, _CONVOLUTIONS),
         (torch.nn.modules.loss, _LOSSES),
         (torch.utils.data.dataloader, _LOADER),
         (torch, {"_six": sys.modules["torch._six"]}),

@@ -587,15 +587,31 @@ def test_doctor_finds_what_libraries_have_no_more(tmp_path, capsys, monkeypatch)
     python, numpy = platform.python_version(), np.__version__
     rewrite = "rewrite what needs it, or use a version that has it"
     assert report["problems"] == [
-        f"old.py:8: Python {python} has no collections.Mapping: write collections.abc.Mapping",
-        f"more.py:2 (and 1 files more): numpy {numpy} has no numpy.float: write float",
         f"old.py:11: numpy {numpy} has no numpy.no_such_place: {rewrite}",
         f"old.py:2: torch {torch.__version__} has no torch._thnn: {rewrite}",
         f"old.py:9: torch {torch.__version__} has no torch.btrifact: {rewrite}",
         f"old.py:3: torch {torch.__version__} has no torch.nn._functions: {rewrite}",
     ]
     back = "`ffi-ext run` and install(autograd=True) bring it back"
-    assert f"old.py:4: torch {torch.__version__} has no torch._six: {back}" in report["notes"]
+    assert report["notes"][:3] == [
+        f"old.py:8: Python {python} has no collections.Mapping: write collections.abc.Mapping; {back}",
+        f"more.py:2 (and 1 files more): numpy {numpy} has no numpy.float: write float; {back}",
+        f"old.py:4: torch {torch.__version__} has no torch._six: {back}",
+    ]
+
+
+def test_doctor_tells_samplings_whose_default_has_changed(tmp_path, capsys):
+    (tmp_path / "old.py").write_text(
+        "import torch.nn as nn, torch.nn.functional as F\ny = F.grid_sample(x, g)\nz = F.affine_grid(t, s)\n"
+    )
+    (tmp_path / "older.py").write_text("up = nn.Upsample(scale_factor=2, mode='bilinear')\n")
+    (tmp_path / "new.py").write_text(
+        "y = F.grid_sample(x, g, align_corners=False)\nz = nn.Upsample(scale_factor=2)\nw = grid_sample(x)\n"
+        "v = F.upsample(x, 3, mode='nearest')\n"
+    )
+    cli.main(["doctor", str(tmp_path), "--json"])
+    (note,) = [n for n in json.loads(capsys.readouterr().out)["notes"] if "align_corners" in n]
+    assert note.startswith("old.py:2 (and 1 files more): no align_corners: it was True")
 
 
 def test_doctor_passes_over_names_that_a_repository_brings_back_and_those_of_elsewhere(

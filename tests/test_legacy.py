@@ -400,6 +400,24 @@ def test_what_else_an_old_script_asks_for_is_told(tmp_path, line, said):
     assert done.returncode == 1 and said in done.stderr.splitlines()[-1]
 
 
+def test_a_module_that_python_2_found_beside_the_file_is_told(tmp_path):
+    package = tmp_path / "rpn"
+    package.mkdir()
+    (package / "layer.py").write_text("x = 1\n")
+    (package / "net.py").write_text("import os\nfrom layer import x\n")
+    (tmp_path / "train.py").write_text("import rpn.net\n")
+    done = ffi_ext_command(tmp_path, "run", "train.py")
+    said = done.stderr.splitlines()[-1]
+    assert said.startswith(
+        f"ffi_ext: layer lies beside {package / 'net.py'}, where Python 2 alone looks"
+    )
+    assert "in line 2 write `from .layer import ...`" in said and said.endswith(
+        f"PYTHONPATH={package}"
+    )
+    (package / "layer.py").unlink()
+    assert "lies beside" not in ffi_ext_command(tmp_path, "run", "train.py").stderr
+
+
 @pytest.mark.parametrize(
     "line",
     [

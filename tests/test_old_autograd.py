@@ -378,6 +378,31 @@ def test_masks_of_bytes():
         2 - bools
 
 
+@pytest.mark.parametrize("layer", [torch.nn.Conv2d, torch.nn.ConvTranspose2d])
+def test_images_that_numpy_transposed_become_planes(layer):
+    """C reads them as planes, and convolutions once made no others."""
+    x = torch.from_numpy(np.random.rand(1, 5, 6, 3).astype("float32").transpose(0, 3, 1, 2))
+    net = layer(3, 4, 3)
+    y = net(x)
+    assert y.is_contiguous() and y.view(4, -1).shape[1] == y[0, 0].numel()
+    torch.testing.assert_close(torch.jit.script(net)(x), y)
+    functional = torch.nn.functional.conv2d
+    assert torch.equal(
+        torch.fx.symbolic_trace(lambda x, w: functional(x, w))(x, x), functional(x, x)
+    )
+    torch.testing.assert_close(torch.compile(net, backend="eager", fullgraph=True)(x), y)
+    ffi_ext.uninstall()
+    torch.testing.assert_close(net(x), y)
+    assert not net(x).is_contiguous()
+
+
+def test_a_model_in_channels_last_stays_so():
+    net = torch.nn.Sequential(torch.nn.Conv2d(3, 4, 3), torch.nn.Conv2d(4, 5, 1))
+    net = net.to(memory_format=torch.channels_last)
+    x = torch.rand(1, 3, 5, 6).to(memory_format=torch.channels_last)
+    assert not net(x).is_contiguous()
+
+
 def test_losses_may_ask_for_targets_without_gradient():
     from torch.nn.modules.loss import _assert_no_grad
 
@@ -396,6 +421,24 @@ def test_what_loaders_of_data_import():
     assert isinstance([1], container_abcs.Sequence)
     made = numpy_type_map[np.float32(1).dtype.name]([1.0, 2.0])
     assert made.dtype is torch.float32 and made.tolist() == [1, 2]
+
+
+def test_names_that_numpy_and_collections_dropped():
+    import collections
+
+    assert isinstance({}, collections.Mapping) and not isinstance({}, collections.Sequence)
+    assert np.zeros(2, np.float).dtype == np.float64 and np.arange(2.5).astype(np.int).tolist() == [
+        0,
+        1,
+        2,
+    ]
+    assert (
+        np.zeros(1, dtype=np.bool).dtype == bool
+        and np.array(["a"], dtype=np.object).dtype == object
+    )
+    ffi_ext.uninstall()
+    assert "Mapping" not in vars(collections) and "object" not in vars(np)
+    assert collections.OrderedDict and np.float32
 
 
 def test_volatile():
@@ -429,14 +472,15 @@ class Double(Function):
 x = Variable(torch.ones(3), requires_grad=True)
 loss = Double()(x).sum()
 loss.backward()
-print(loss.data[0], x.grad.tolist())
+import numpy as np
+print(loss.data[0], x.grad.tolist(), np.float(2))
 """
 
 
 def test_under_the_runner(tmp_path):
     (tmp_path / "train.py").write_text(SCRIPT)
     done = python("-m", "ffi_ext", "run", "train.py", cwd=tmp_path)
-    assert done.stdout.split("\n")[0] == "6.0 [2.0, 2.0, 2.0]", done.stderr
+    assert done.stdout.split("\n")[0] == "6.0 [2.0, 2.0, 2.0] 2.0", done.stderr
     said = [line for line in done.stderr.splitlines() if line.startswith("ffi_ext:")]
     assert len(said) == 2 and "Double" in said[0] and "loss.data" in said[1]
 

@@ -47,6 +47,15 @@ def is_index(node: ast.AST) -> bool:
     )
 
 
+def leaves_corners(node: ast.Call) -> bool:
+    """A sampling of torch's whose default was another one when the code was written."""
+    keywords = {k.arg: ast.unparse(k.value) for k in node.keywords}
+    name = last_name(node.func) if isinstance(node.func, ast.Attribute) else ""
+    samples = name in ("grid_sample", "affine_grid")
+    scales = name in ("upsample", "Upsample") and "linear" in keywords.get("mode", "")
+    return (samples or scales) and "align_corners" not in keywords
+
+
 def is_called_build_extension(node: ast.AST) -> bool:
     """Whether it is BuildExtension(headers=...): create_extension's arguments for a command of setuptools."""
     return (
@@ -75,6 +84,7 @@ class _InAll:
     missing: dict[str, list[str]] = field(default_factory=dict)  # of libraries, and where
     given: set[str] = field(default_factory=set)  # what scripts themselves give to libraries
     old: list[str] = field(default_factory=list)
+    corners: list[str] = field(default_factory=list)  # first in each file
     mistaken: dict[str, None] = field(default_factory=dict)  # files that mean create_extension
 
 
@@ -88,10 +98,13 @@ def scripts(folder: Path, report: Report) -> None:
         if tree := _parsed(path, shown, report):
             _script(tree, path, shown, report, found)
     for name in sorted(found.missing.keys() - found.given):
-        places = found.missing[name]
-        more = f" (and {len(places) - 1} files more)" if len(places) > 1 else ""
-        told = report.notes if name in survey_names.BROUGHT_BACK else report.problems
-        told.append(f"{places[0]}{more}: {survey_names.without(name)}")
+        told = report.notes if survey_names.is_brought_back(name) else report.problems
+        told.append(f"{_first(found.missing[name])}: {survey_names.without(name)}")
+    if found.corners:
+        report.notes.append(
+            f"{_first(found.corners)}: no align_corners: it was True, in upsample until PyTorch 0.4, in grid_sample "
+            "and affine_grid until 1.3, and is False: pass align_corners=True for the numbers of that time"
+        )
     if found.mistaken:
         report.notes.append(
             f"torch's BuildExtension is called as create_extension: {', '.join(found.mistaken)}. It works "
@@ -106,9 +119,14 @@ def scripts(folder: Path, report: Report) -> None:
     survey_names.imports(found.imported, found.local, report)
 
 
+def _first(places: list[str]) -> str:
+    return places[0] + (f" (and {len(places) - 1} files more)" if len(places) > 1 else "")
+
+
 def _script(tree: ast.Module, path: Path, shown: str, report: Report, found: _InAll) -> None:
     """Reads one."""
     is_copy = False
+    corners = ""
     counts = {"`.data[0]`": 0, "`.index((i,))`": 0, "`volatile`": 0}
     optional = set(survey_names.optional_imports(tree))
     for node in ast.walk(tree):
@@ -132,6 +150,8 @@ def _script(tree: ast.Module, path: Path, shown: str, report: Report, found: _In
                 found.mistaken[shown] = None
             if called or last_name(node.func) == "create_extension":
                 _extension(tree, node, path, shown, report)
+            if leaves_corners(node):
+                corners = corners or f"{shown}:{node.lineno}"
             counts["`.index((i,))`"] += is_index(node)
             counts["`volatile`"] += any(k.arg == "volatile" for k in node.keywords)
         elif isinstance(node, ast.Subscript):
@@ -141,6 +161,7 @@ def _script(tree: ast.Module, path: Path, shown: str, report: Report, found: _In
         elif isinstance(node, ast.Attribute) and node.attr == "_safe_call":
             is_copy = True
             report.notes.append(f"{shown}:{node.lineno}: {legacy.COPIED}")
+    found.corners += [corners] if corners else []
     found.old += [f"{what} ({count} in {shown})" for what, count in counts.items() if count]
     for name, line in sorted(survey_names.of_python_2(tree).items()):
         report.problems.append(

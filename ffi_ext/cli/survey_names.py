@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import ast
-import builtins
 import collections.abc
 import contextlib
 import importlib.util
@@ -54,7 +53,7 @@ SEEN = ("numpy", "scipy", "torch")
 # Names that may be missing here: ffi_ext brings them, the repository fills them, or they are in other builds of torch
 # (with CUDA) and in Python on Windows.
 FILLED = (legacy.NAME, "torch.ops.", "torch.classes.", "torch._C._", "ctypes.win", "ctypes.Win")
-# What `ffi-ext run` brings back, beside torch.utils.ffi, and what to write instead.
+# What `ffi-ext run` brings back of torch, beside torch.utils.ffi, and what to write instead.
 BROUGHT_BACK = {
     "torch._six": "string_classes is (str, bytes), int_classes int, container_abcs collections.abc, inf math.inf",
     "torch.nn.modules.loss._assert_no_grad": "leave its import and its calls out",
@@ -224,6 +223,14 @@ def _module(name: str) -> ModuleType | None:
     return sys.modules.get(name)
 
 
+def is_brought_back(name: str) -> bool:
+    path, _, last = name.rpartition(".")
+    of_numpy = path == "numpy" and last in legacy.OF_NUMPY
+    return (
+        name in BROUGHT_BACK or of_numpy or path == "collections" and hasattr(collections.abc, last)
+    )
+
+
 def without(name: str) -> str:
     """That a library has something no more, and what to do."""
     path, _, last = name.rpartition(".")
@@ -232,12 +239,13 @@ def without(name: str) -> str:
     if first in sys.stdlib_module_names:
         first, version = "Python", platform.python_version()
     cure = "rewrite what needs it, or use a version that has it"
-    if path == "numpy" and hasattr(builtins, last):
-        cure = f"write {last}"
+    if path == "numpy" and last in legacy.OF_NUMPY:
+        cure = f"write {legacy.OF_NUMPY[last].__name__}"
     elif path == "collections" and hasattr(collections.abc, last):
         cure = f"write collections.abc.{last}"
-    elif name in BROUGHT_BACK:
-        cure = "`ffi-ext run` and install(autograd=True) bring it back"
+    if is_brought_back(name):
+        cure = f"{cure}; " if cure.startswith("write") else ""
+        cure += "`ffi-ext run` and install(autograd=True) bring it back"
     return f"{first} {version} has no {name}: {cure}"
 
 
