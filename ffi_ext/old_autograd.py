@@ -217,7 +217,7 @@ def _backward_of_old(self: torch.Tensor, *args: Any, **kwargs: Any) -> None:
     _backward(self, gradient, *args[1:], **kwargs)
 
 
-_index: Callable[..., Any] | None = getattr(torch.Tensor, "index", None)
+_index: Callable[..., Any] = getattr(torch.Tensor, "index", _getitem)
 
 
 def _index_of_old(self: torch.Tensor, *args: Any, **kwargs: Any) -> Any:
@@ -225,8 +225,6 @@ def _index_of_old(self: torch.Tensor, *args: Any, **kwargs: Any) -> Any:
     if len(args) == 1 and not kwargs:
         _say_once("tensor.index(i) is tensor[i] today")
         return self[args[0]]
-    if _index is None:
-        raise AttributeError("'Tensor' object has no attribute 'index'")
     return _index(self, *args, **kwargs)
 
 
