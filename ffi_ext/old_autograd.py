@@ -217,7 +217,7 @@ def _backward_of_old(self: torch.Tensor, *args: Any, **kwargs: Any) -> None:
     _backward(self, gradient, *args[1:], **kwargs)
 
 
-_index: Callable[..., Any] = getattr(torch.Tensor, "index", torch.Tensor.__getitem__)
+_index: Callable[..., Any] = getattr(torch.Tensor, "index", _getitem)
 
 
 def _index_of_old(self: torch.Tensor, *args: Any, **kwargs: Any) -> Any:

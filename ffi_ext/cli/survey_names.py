@@ -44,6 +44,14 @@ OF_PYTHON_2 = {
     ".iterkeys": ".keys",
     ".itervalues": ".values",
 }
+# What SciPy had of images until 1.3, and its kin.
+OF_SCIPY = {
+    "scipy.misc.imread": "imageio.v2.imread",
+    "scipy.misc.imresize": "numpy.array(PIL.Image.fromarray(image).resize((width, height), PIL.Image.BILINEAR))",
+    "scipy.misc.imsave": "imageio.v2.imwrite",
+    "scipy.misc.toimage": "PIL.Image.fromarray, of uint8",
+    "scipy.misc.logsumexp": "scipy.special.logsumexp",
+}
 # In a condition on what there is: the version of Python or of a library, or the system.
 ASKS = re.compile(
     r"version|hasattr|\bPY_?[23]\b|platform|\bos\.name\b|\bis_?win|TYPE_CHECKING", re.I
@@ -241,6 +249,8 @@ def without(name: str) -> str:
     cure = "rewrite what needs it, or use a version that has it"
     if path == "numpy" and last in legacy.OF_NUMPY:
         cure = f"write {legacy.OF_NUMPY[last].__name__}"
+    elif name in OF_SCIPY:
+        cure = f"write {OF_SCIPY[name]}"
     elif path == "collections" and hasattr(collections.abc, last):
         cure = f"write collections.abc.{last}"
     if is_brought_back(name):
