@@ -118,7 +118,8 @@ def stand_ins(reasons: dict[str, tuple[str, str]]) -> str:
     lines.append("void _THError(const char *file, const int line, const char *fmt, ...);")
     for name, (reason, place) in reasons.items():
         file, _, line = re.sub(r'[\\"\n\r%?]', "_", place).rpartition(":")
-        lines.append(f'void {name}(void) {{ _THError("{file}", {line}, "{reason}"); }}')
+        head = f"void {name}(void)"  # declared, too, for who has CFLAGS=-Werror=missing-prototypes
+        lines.append(f'{head};\n{head} {{ _THError("{file}", {line}, "{reason}"); }}')
     return "\n".join([*lines, "#ifdef __cplusplus", "}", "#endif", ""])
 
 

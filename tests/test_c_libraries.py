@@ -53,7 +53,8 @@ def linked(far: Path) -> dict[str, list[str]]:
     }
 
 
-def test_a_header_is_found_where_the_compiler_looks(far):
+def test_a_header_is_found_where_the_compiler_looks(far, monkeypatch):
+    monkeypatch.setenv("CFLAGS", "-Werror -Wmissing-prototypes")  # for what is generated, too
     module = ffi_ext.load("far_one", headers="sub/far.h", **linked(far))
     assert (module.far_twice(21), module.FAR_VERSION) == (42, 7)
     assert "far_hidden" not in module.__all__
@@ -73,7 +74,7 @@ def test_a_header_is_found_in_include_dirs_and_beside_the_script_first(far, tmp_
 def test_a_header_is_found_by_the_flags_of_pkg_config(far, monkeypatch, of_c):
     monkeypatch.delenv("CPATH")
     flags = of_c([f"-I{far / 'include' / 'sub'}"])
-    link = [f"-L{far / 'lib'}", "-lfar"]
+    link = [f"-L{far / 'lib'}", "-lfar", f"-Wl,-rpath,{far / 'lib'}"]
     found = ffi_ext.load("far_pc", headers="far.h", extra_compile_args=flags, extra_link_args=link)
     assert found.far_twice(2) == 4
 
