@@ -461,7 +461,7 @@ def test_what_c_lets_be_repeated(build):
         "int three(const int n);\n/* Of the fourth. */\nunsigned int four(int m);\n"
         "typedef struct s *handle;\ntypedef int (*visit)(int);\nextern const char *text;\n"
         "typedef struct s *handle;\ntypedef int (*visit)(int n);\nextern const char *text;\n"
-        "extern int table[];\nextern int table[2];\n"
+        "extern int table[ ];\nextern int table[2];\n"
     )
     source = (
         "int one(int n) { return n; }\nint two(void) { return 2; }\n"
@@ -538,16 +538,26 @@ def test_a_header_that_another_includes_is_read_as_a_part_of_it(tmp_path):
 
 def test_a_header_may_use_macros_of_those_before_it(tmp_path):
     """As the generated C does, which includes all of them: a config.h, or X11/Xlib.h before its extensions."""
-    (tmp_path / "config.h").write_text("#define API(type) extern type\n#define HAVE_MORE 1\n")
+    (tmp_path / "config.h").write_text(
+        "#define API(type) extern type\n#define HAVE_MORE 1\n#define REAL double\n"
+    )
     (tmp_path / "plain.h").write_text("API(int) plain(int x);\n")
     (tmp_path / "more.h").write_text("#ifdef HAVE_MORE\nint more(int x);\n#endif\n")
     (tmp_path / "part.h").write_text("#ifndef HAVE_MORE\n#error config.h?\n#endif\n#define N 3\n")
-    headers = [tmp_path / name for name in ("config.h", "plain.h", "more.h", "part.h")]
+    (tmp_path / "real.h").write_text(
+        "#ifndef REAL\n#define REAL float\n#endif\nREAL first(REAL *p);\n"
+    )
+    names = ("config.h", "plain.h", "more.h", "part.h", "real.h")
+    headers = [tmp_path / name for name in names]
     source = tmp_path / "all.c"
-    source.write_text("int plain(int x) { return x; }\nint more(int x) { return x + 1; }\n")
+    source.write_text(
+        "int plain(int x) { return x; }\nint more(int x) { return x + 1; }\ndouble first(double *p) { return *p; }\n"
+    )
     module = ffi_ext.load("behind", source, headers)
-    assert module.__all__ == ["plain", "more", "HAVE_MORE", "N"]
-    assert (module.plain(3), module.more(3)) == (3, 4)
+    assert module.__all__ == ["plain", "more", "first", "HAVE_MORE", "N"]
+    assert (module.plain(3), module.more(3), module.first([0.5])) == (3, 4, 0.5)
+    with pytest.raises(TypeError, match="float64"):
+        module.first(torch.ones(1))  # whose floats C would read as doubles
 
 
 @pytest.mark.parametrize("compiler", ["gcc", "clang"])

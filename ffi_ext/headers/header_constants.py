@@ -39,7 +39,7 @@ def of_macros(found: Headers, kept: Sequence[Statement], trials: Trials) -> dict
     others = {name: value for name, value in candidates.items() if name not in constants}
     if others:
         known = declared | {name for s in found.foreign for name in (s.name, *s.enumerators)}
-        to_ask = macros.to_ask(others, known | preprocessed.macros_of(found.texts))
+        to_ask = macros.to_ask(others, known.union(preprocessed.macros_of(found.texts)))
         constants |= trials.constants(to_ask) if to_ask else {}
     return constants
 

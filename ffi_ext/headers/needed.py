@@ -23,7 +23,8 @@ def once(every: Sequence[Statement]) -> list[Statement]:
     found: dict[object, Statement] = {}
 
     def says(statement: Statement) -> tuple[bool, bool]:
-        return not statement.declaration.endswith(("();", "[];")), statement.comment != ""
+        is_vague = re.search(r"(\(\s*\)|\[\s*\]);$", statement.declaration)
+        return is_vague is None, statement.comment != ""
 
     for statement in every:
         declaration = statement.declaration

@@ -129,9 +129,9 @@ def _packing_after(row: str, packing: str, outer: list[str]) -> str:
     return packing
 
 
-def macros_of(texts: Iterable[str]) -> set[str]:
-    """The names of all macros in preprocessed texts."""
-    return {name for text in texts for name in re.findall(r"^#define (\w+)", text, re.M)}
+def macros_of(texts: Iterable[str]) -> dict[str, str]:
+    """All macros in preprocessed texts, and what they stand for."""
+    return dict(pair for text in texts for pair in re.findall(r"^#define (\w+)(.*)", text, re.M))
 
 
 def files_of(text: str) -> frozenset[Path]:

@@ -42,7 +42,7 @@ def read(headers: Sequence[Path], compiler: Reader) -> Headers:
     """
     found = Headers(tuple(headers))
     wholes: dict[str, frozenset[Path]] = {}  # preprocessed texts, and the files that are in each
-    macros: set[str] = set()  # of these
+    macros: dict[str, str] = {}  # of these
     for header in headers:
         try:
             text = _text_of(header)
@@ -52,7 +52,7 @@ def read(headers: Sequence[Path], compiler: Reader) -> Headers:
             known = [w for w, files in wholes.items() if preprocessed.is_among(files, header)]
             if not known:
                 found.to_include.append(header)
-            uses = macros.intersection(ctext.identifiers(text))
+            uses = {name: macros[name] for name in macros.keys() & ctext.identifiers(text)}
             if not (known or uses or statements.has_directives(text) or compiler.may_change(text)):
                 found.own += statements.split(text, header)
                 found.texts.append(text)
@@ -73,9 +73,9 @@ def read(headers: Sequence[Path], compiler: Reader) -> Headers:
 
 
 def _preprocessed(
-    header: Path, compiler: Reader, uses: set[str], to_include: Sequence[Path]
+    header: Path, compiler: Reader, uses: dict[str, str], to_include: Sequence[Path]
 ) -> str:
-    """A header by itself, or behind those before it if it `uses` macros that only they define.
+    """A header by itself, or behind those before it if it `uses` macros that are not the same by itself.
 
     The generated C includes all of them. To read each behind all others would take three times as long.
     """
@@ -85,7 +85,7 @@ def _preprocessed(
         if not uses:
             raise
     else:
-        if uses <= preprocessed.macros_of([alone]):
+        if uses.items() <= preprocessed.macros_of([alone]).items():
             return alone
     return compiler(header, to_include[:-1])
 
