@@ -34,7 +34,7 @@ _ABSENT = object()
 
 
 def _say_once(text: str) -> None:
-    if text not in _said:
+    if text not in _said and not torch.compiler.is_compiling():  # Dynamo knows no print
         _said.add(text)
         print(f"ffi_ext: {text}", file=sys.stderr)
 
@@ -230,17 +230,14 @@ def _index_of_old(self: torch.Tensor, *args: Any, **kwargs: Any) -> Any:
 
 def _with_masks_of_bytes(name: str) -> Callable[..., Any]:
     """A method whose first argument was a tensor of bytes before there were bools."""
-    original = getattr(torch.Tensor, name)
+    # Dynamo traces torch.masked_fill, and not always the method behind it.
+    original = getattr(torch, name, None) or getattr(torch.Tensor, name)
 
-    def method(self: torch.Tensor, *args: Any, **kwargs: Any) -> Any:
-        try:
-            return original(self, *args, **kwargs)
-        except RuntimeError:
-            mask = args[0] if args else None
-            if not isinstance(mask, torch.Tensor) or mask.dtype is not torch.uint8:
-                raise
+    def method(self: torch.Tensor, mask: Any, *args: Any, **kwargs: Any) -> Any:
+        if isinstance(mask, torch.Tensor) and mask.dtype is torch.uint8:
             _say_once("a mask of bytes is one of bools today")
-            return original(self, mask.bool(), *args[1:], **kwargs)
+            mask = mask.bool()
+        return original(self, mask, *args, **kwargs)
 
     return method
 
@@ -295,11 +292,14 @@ _TENSORS: dict[str, Any] = {
 }
 
 
+_LAST = {4: torch.channels_last, 5: torch.channels_last_3d}
+
+
 def _convolution_of_old(name: str) -> Callable[..., torch.Tensor]:
     """A convolution whose output lies channel by channel, as all did, and as C and `.view` of the time expect it.
 
-    Today's keeps the order of an image that NumPy has transposed, (height, width, channel), and so does what
-    follows it. A model that asks for that order has its weights in it, too.
+    Today's keeps the order of an image or a video that NumPy has transposed, (height, width, channel), and so does
+    what follows it. A model that asks for that order has its weights in it, too.
     """
     original = getattr(torch.nn.functional, name)
 
@@ -307,9 +307,9 @@ def _convolution_of_old(name: str) -> Callable[..., torch.Tensor]:
     def convolution(input: Any, weight: Any, *args: Any, **kwargs: Any) -> torch.Tensor:
         if (
             isinstance(input, torch.Tensor)  # or a proxy of torch.fx
-            and input.dim() == 4
+            and input.dim() in _LAST
             and not input.is_contiguous()
-            and not weight.is_contiguous(memory_format=torch.channels_last)
+            and not weight.is_contiguous(memory_format=_LAST[input.dim()])
         ):
             _say_once("convolutions of transposed images make contiguous tensors, as they did")
             input = input.contiguous()
@@ -319,7 +319,10 @@ def _convolution_of_old(name: str) -> Callable[..., torch.Tensor]:
     return convolution
 
 
-_CONVOLUTIONS = {name: _convolution_of_old(name) for name in ("conv2d", "conv_transpose2d")}
+_CONVOLUTIONS = {
+    name: _convolution_of_old(name)
+    for name in ("conv2d", "conv3d", "conv_transpose2d", "conv_transpose3d")
+}
 
 
 def _assert_no_grad(tensor: torch.Tensor) -> None:

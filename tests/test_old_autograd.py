@@ -366,6 +366,7 @@ def test_masks_of_bytes():
     x, bools = torch.arange(4.0), torch.tensor([True, False, False, True])
     for mask in (bools.byte(), Variable(torch.ByteTensor([1, 0, 0, 1]))):
         assert x.masked_select(mask).tolist() == [0, 3]
+        assert x.masked_fill(mask, 7).tolist() == x.masked_fill(mask=mask, value=7).tolist()
         assert x.masked_fill(mask, 7).tolist() == [7, 1, 2, 7]
         assert x.clone().masked_fill_(mask, 7).tolist() == [7, 1, 2, 7]
         set_ = x.clone()
@@ -376,6 +377,17 @@ def test_masks_of_bytes():
         x.masked_fill(x, 7)
     with pytest.raises(RuntimeError, match="bool tensor is not supported"):
         2 - bools
+
+
+def test_masks_under_torch_compile():
+    """Masks of bools, too, of a script of today that is run so."""
+
+    def filled(x, mask):
+        return x.masked_fill(mask, 7).masked_select(mask)
+
+    compiled = torch.compile(filled, backend="eager", fullgraph=True)
+    x, bools = torch.arange(4.0), torch.tensor([True, False, False, True])
+    assert compiled(x, bools).tolist() == compiled(x, bools.byte()).tolist() == [7, 7]
 
 
 @pytest.mark.parametrize("layer", [torch.nn.Conv2d, torch.nn.ConvTranspose2d])
@@ -394,6 +406,17 @@ def test_images_that_numpy_transposed_become_planes(layer):
     ffi_ext.uninstall()
     torch.testing.assert_close(net(x), y)
     assert not net(x).is_contiguous()
+
+
+@pytest.mark.parametrize("layer", [torch.nn.Conv3d, torch.nn.ConvTranspose3d])
+def test_videos_that_numpy_transposed_become_volumes(layer):
+    x = torch.from_numpy(np.random.rand(2, 4, 8, 6, 3).astype("float32").transpose(0, 4, 1, 2, 3))
+    net = layer(3, 4, 3)
+    y = net(x)
+    assert y.is_contiguous()
+    torch.testing.assert_close(net(x.contiguous()), y)
+    x = x.to(memory_format=torch.channels_last_3d)
+    assert not net.to(memory_format=torch.channels_last_3d)(x).is_contiguous()
 
 
 def test_a_model_in_channels_last_stays_so():
