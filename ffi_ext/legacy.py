@@ -34,14 +34,7 @@ RENAMED = {
 }
 
 # Python's types by the names that NumPy had for them until 1.24.
-OF_NUMPY = {
-    "bool": bool,
-    "complex": complex,
-    "float": float,
-    "int": int,
-    "object": object,
-    "str": str,
-}
+OF_NUMPY = {kind.__name__: kind for kind in (bool, complex, float, int, object, str)}
 OF_NUMPY |= {"long": int, "unicode": str}
 
 # What forums told to paste into a file of one's own, when PyTorch 1.0 had dropped torch.utils.ffi.
@@ -281,14 +274,13 @@ def beside(module: str, traceback) -> str:  # type: ignore[no-untyped-def]
         file = traceback.tb_frame.f_code.co_filename
         place = place if file.startswith("<frozen ") else (file, traceback.tb_lineno)
         traceback = traceback.tb_next
-    name = module.partition(".")[0]
     folder = os.path.dirname(os.path.abspath(place[0]))
-    ends = (f"{name}.py", os.path.join(name, "__init__.py"))
-    if not name or not any(os.path.exists(os.path.join(folder, end)) for end in ends):
-        return ""
+    ends = (f"{module}.py", os.path.join(module, "__init__.py"))
+    if not module or not any(os.path.exists(os.path.join(folder, end)) for end in ends):
+        return ""  # of a.b, too, which was looked for in a
     return (
-        f"{name} lies beside {place[0]}, where Python 2 alone looks: in line {place[1]} write `from .{name} import "
-        f"...` or `from . import {name}`, or set PYTHONPATH={folder}"
+        f"{module} lies beside {place[0]}, where Python 2 alone looks: in line {place[1]} write `from .{module} import "
+        f"...` or `from . import {module}`, or set PYTHONPATH={folder}"
     )
 
 

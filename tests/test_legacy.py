@@ -427,6 +427,10 @@ def test_a_module_that_python_2_found_beside_the_file_is_told(tmp_path):
     )
     (package / "layer.py").unlink()
     assert "lies beside" not in ffi_ext_command(tmp_path, "run", "train.py").stderr
+    (package / "__init__.py").touch()
+    (tmp_path / "train.py").write_text("import rpn.nothing\n")  # rpn itself was found
+    done = ffi_ext_command(tmp_path, "run", "train.py")
+    assert "rpn.nothing" in done.stderr and "lies beside" not in done.stderr
 
 
 @pytest.mark.parametrize(
