@@ -547,15 +547,21 @@ def test_a_header_may_use_macros_of_those_before_it(tmp_path):
     (tmp_path / "real.h").write_text(
         "#ifndef REAL\n#define REAL float\n#endif\nREAL first(REAL *p);\n"
     )
-    names = ("config.h", "plain.h", "more.h", "part.h", "real.h")
+    (tmp_path / "types.h").write_text(
+        "#ifdef HAVE_MORE\ntypedef short id;\n#else\ntypedef int id;\n#endif\n"
+    )
+    (tmp_path / "last.h").write_text('#include "types.h"\nid last(id *p);\n')
+    names = ("config.h", "plain.h", "more.h", "part.h", "real.h", "last.h")
     headers = [tmp_path / name for name in names]
     source = tmp_path / "all.c"
     source.write_text(
-        "int plain(int x) { return x; }\nint more(int x) { return x + 1; }\ndouble first(double *p) { return *p; }\n"
+        "int plain(int x) { return x; }\nint more(int x) { return x + 1; }\n"
+        "double first(double *p) { return *p; }\nshort last(short *p) { return p[1]; }\n"
     )
     module = ffi_ext.load("behind", source, headers)
-    assert module.__all__ == ["plain", "more", "first", "HAVE_MORE", "N"]
+    assert module.__all__ == ["plain", "more", "first", "last", "HAVE_MORE", "N"]
     assert (module.plain(3), module.more(3), module.first([0.5])) == (3, 4, 0.5)
+    assert module.last(torch.tensor([2, 3], dtype=torch.int16)) == 3
     with pytest.raises(TypeError, match="float64"):
         module.first(torch.ones(1))  # whose floats C would read as doubles
 

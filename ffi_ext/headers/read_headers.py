@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass, field
@@ -52,12 +53,14 @@ def read(headers: Sequence[Path], compiler: Reader) -> Headers:
             known = [w for w, files in wholes.items() if preprocessed.is_among(files, header)]
             if not known:
                 found.to_include.append(header)
-            uses = {name: macros[name] for name in macros.keys() & ctext.identifiers(text)}
+            uses = not macros.keys().isdisjoint(ctext.identifiers(text))
             if not (known or uses or statements.has_directives(text) or compiler.may_change(text)):
                 found.own += statements.split(text, header)
                 found.texts.append(text)
                 continue
-            whole = known[0] if known else _preprocessed(header, compiler, uses, found.to_include)
+            seen = frozenset[Path]().union(*wholes.values())
+            before = found.to_include[:-1]
+            whole = known[0] if known else _preprocessed(header, compiler, before, macros, seen)
             if not known:
                 found.texts.append(whole)
             if not known and len(headers) > 1:
@@ -73,21 +76,31 @@ def read(headers: Sequence[Path], compiler: Reader) -> Headers:
 
 
 def _preprocessed(
-    header: Path, compiler: Reader, uses: dict[str, str], to_include: Sequence[Path]
+    header: Path,
+    compiler: Reader,
+    before: Sequence[Path],
+    macros: dict[str, str],
+    seen: frozenset[Path],
 ) -> str:
-    """A header by itself, or behind those before it if it `uses` macros that are not the same by itself.
+    """A header by itself, or behind those `before` it if it, or what it includes, says other things there.
 
     The generated C includes all of them. To read each behind all others would take three times as long.
+
+    Args:
+        macros: Of those before it.
+        seen: The files that those before it include.
     """
-    try:
+    if not before:
+        return compiler(header)
+    with contextlib.suppress(BuildError):  # as of an #error that says to include another one first
         alone = compiler(header)
-    except BuildError:  # as an #error that says to include another one first
-        if not uses:
-            raise
-    else:
-        if uses.items() <= preprocessed.macros_of([alone]).items():
+        new = (path for path in preprocessed.files_of(alone) - seen if path.is_file())
+        words = {word for path in new for word in ctext.identifiers(_text_of(path))}
+        used = macros.keys() & words
+        own = preprocessed.macros_of([alone]) if used else {}
+        if all(macros[name] == own.get(name) for name in used):
             return alone
-    return compiler(header, to_include[:-1])
+    return compiler(header, before)
 
 
 def _text_of(header: Path) -> str:
