@@ -70,7 +70,8 @@ void ffi_cuda_verify(void) {
 
 int ffi_cuda_answer(const char *name, long long number, long long *value, char *text) {
   PyGILState_STATE gil = PyGILState_Ensure();
-  PyObject *answer = PyObject_CallFunction(ffi_hook.cuda, "sL", name, number);
+  PyObject *answer =
+      PyErr_Occurred() ? NULL : PyObject_CallFunction(ffi_hook.cuda, "sL", name, number);
   *value = answer ? PyLong_AsLongLong(answer) : -1;
   Py_XDECREF(answer);
   const int failed = PyErr_Occurred() != NULL;

@@ -98,7 +98,8 @@ int ffi_python_load(PyObject *helpers, const ffi_operations **operations);
  *
  * A signal that came while C was at work is heard by the first Python code that runs, even if that
  * is torch's: KeyboardInterrupt and the like are no errors of torch's or of C's. They stay set, C
- * is ended by the text, and ffi_raise() leaves them to be the call's exception. */
+ * is ended by the text, and ffi_raise() leaves them to be the call's exception. C++ that catches
+ * the text and goes on gets it again: no Python code may run while they are set. */
 void ffi_take_error(char *text);
 /* Raises an error with that text, or another. Returns NULL. */
 PyObject *ffi_raise(PyObject *type, const char *text);

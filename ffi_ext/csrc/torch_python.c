@@ -35,7 +35,7 @@ PyObject *ffi_raise(PyObject *type, const char *text) {
 
 static PyObject *call(const char *name, PyObject *arguments) {
   if (!arguments) return NULL;
-  PyObject *function = PyMapping_GetItemString(helpers, name);
+  PyObject *function = PyErr_Occurred() ? NULL : PyMapping_GetItemString(helpers, name);
   PyObject *result = function ? PyObject_CallObject(function, arguments) : NULL;
   Py_XDECREF(function);
   Py_DECREF(arguments);
