@@ -596,6 +596,10 @@ def test_an_exception_that_c_sets_is_the_calls(build):
 
 def test_ctrl_c_while_c_is_at_work(build):
     """Python code that the call runs afterwards, as TH's maths and the Python tier do, is the first to hear of it."""
+
+    def out_of_time(number, frame):
+        raise TimeoutError
+
     module = build(
         """void quiet(void);
         void summed(THFloatTensor *r, THFloatTensor *of);
@@ -642,6 +646,9 @@ def test_ctrl_c_while_c_is_at_work(build):
             with pytest.raises(KeyboardInterrupt):
                 call()
                 pytest.fail(f"{name}: not heard")
+        signal.signal(signal.SIGINT, out_of_time)
+        with pytest.raises(TimeoutError):
+            module.goes_on(torch.empty(0), t)
     finally:
         signal.signal(signal.SIGINT, before)
 
