@@ -327,7 +327,7 @@ DATASETS: {AUG: *aug}
 
 @pytest.mark.parametrize("text", ["-" * 50_000 + "1", "1+" * 50_000 + "1", "[" * 500, "{[]: 1}"])
 def test_texts_that_are_no_literals_stay_texts(text):
-    assert Config.from_dict({"SOLVER": {"NOTE": text}}).SOLVER == {"NOTE": text}
+    assert {"NOTE": text} == Config.from_dict({"SOLVER": {"NOTE": text}}).SOLVER
 
 
 def test_sections_that_aliases_make_large_are_read(tmp_path):
