@@ -29,15 +29,22 @@ _INSTEAD = "torch's DataLoader takes any other"
 
 def _check_items(dataset: Any) -> None:
     """Raises a TypeError for a set whose own __getitem__ says what its samples are: threads call `prepare`."""
+    kind = type(dataset)
     for base in (ImageDataset, Subset, ConcatDataset):
-        if isinstance(dataset, base) and type(dataset).__getitem__ is not base.__getitem__:
+        if (
+            isinstance(dataset, base)
+            and kind.__getitem__ is not base.__getitem__
+            and getattr(kind, "prepare", None) is getattr(base, "prepare", None)
+        ):
             raise TypeError(
-                f"Loader: expected samples as read() and transforms make them, got {type(dataset).__qualname__} with a "
+                f"Loader: expected samples as read() and transforms make them, got {kind.__qualname__} with a "
                 f"__getitem__ of its own, which is not called here; write it as read() or a transform, or {_INSTEAD}"
             )
-    parts = [dataset.dataset] if isinstance(dataset, Subset) else getattr(dataset, "datasets", [])
-    for part in parts:
-        _check_items(part)
+    if isinstance(dataset, Subset):
+        _check_items(dataset.dataset)
+    if isinstance(dataset, ConcatDataset):
+        for part in dataset.datasets:
+            _check_items(part)
 
 
 def _output_size(dataset: Any) -> tuple[int, int] | None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field, replace
+from typing import Any
 
 import numpy as np
 import torch
@@ -21,8 +22,9 @@ class Target:
         boxes: (N, 4) float32: x1, y1, x2, y2 in pixels.
         labels: (N) int64.
         masks: N instance masks, or None.
-        fields: whatever else has N rows: tensors or arrays by name. Their rows are chosen with the boxes; what they
-            hold stays as it is when the image is resized, flipped or cropped, coordinates, too.
+        fields: whatever else has N rows that a tensor may choose: tensors, arrays, masks, by name. Their rows are
+            chosen with the boxes; what they hold stays as it is when the image is resized, flipped or cropped,
+            coordinates, too.
         plus_one: 0: x2 is where the box ends. 1: x2 is its last pixel, as in maskrcnn-benchmark.
     """
 
@@ -30,7 +32,7 @@ class Target:
     boxes: torch.Tensor
     labels: torch.Tensor
     masks: Bitmaps | Polygons | None = None
-    fields: dict[str, torch.Tensor | np.ndarray] = field(default_factory=dict)
+    fields: dict[str, Any] = field(default_factory=dict)
     plus_one: int = 0
 
     def __post_init__(self) -> None:
@@ -40,9 +42,7 @@ class Target:
                     f"Target: {name} must be a tensor, got a {type(values).__name__}; torch.as_tensor makes one of it"
                 )
         for name, values in self.fields.items():
-            if not isinstance(
-                values, (torch.Tensor, np.ndarray)
-            ):  # whose rows no other tensor chooses
+            if isinstance(values, (list, tuple)):  # whose rows no tensor chooses
                 raise TypeError(
                     f"Target: field {name!r} must be a tensor or an array with a row for each box, got a "
                     f"{type(values).__name__}; np.array makes one of it"

@@ -308,8 +308,8 @@ def problem(
         how = NO_COPY if got.is_written else f"make it one with {cure}"
         return ValueError, f"expected a contiguous tensor; {how}"
     if constraint.layout == "channels_last" and not got.channels_last:
-        how = "make it one with .contiguous(memory_format=torch.channels_last)"
-        how = NO_COPY if got.is_written else how
+        cure = f"{_torchs(got)}.contiguous(memory_format=torch.channels_last)"
+        how = NO_COPY if got.is_written else f"make it one with {cure}"
         return ValueError, f"expected a channels_last tensor (N, C, H, W); {how}"
     elsewhere = [value for value in passed[:-1] if value and value.device != got.device]
     kind = got.device.partition(":")[0]
@@ -330,7 +330,7 @@ def problem(
     )
 
 
-NO_COPY = "C writes to it: pass one that was made so, no copy"
+NO_COPY = "C may write to it (it is not const), and a copy would get the result: create it so"
 
 
 def _of_dtype(got: Passed, wanted: Sequence[str]) -> str:
@@ -340,8 +340,12 @@ def _of_dtype(got: Passed, wanted: Sequence[str]) -> str:
     if len(wanted) > 1:
         return text
     in_numpy = got.is_array and wanted[0] != "bfloat16"
-    cure = f".astype({wanted[0]!r})" if in_numpy else f".to(torch.{wanted[0]})"
+    cure = f".astype({wanted[0]!r})" if in_numpy else f"{_torchs(got)}.to(torch.{wanted[0]})"
     return f"{text}; convert it with {cure}"
+
+
+def _torchs(got: Passed) -> str:
+    return "torch.from_numpy(...)" if got.is_array else ""
 
 
 def _either(words: Sequence[str]) -> str:

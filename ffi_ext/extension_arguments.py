@@ -341,9 +341,10 @@ def _macros(argument: str, value: object) -> list[tuple[str, str | None]]:
         if not isinstance(name, str):
             raise _wrong(argument, "a list of (name, value) pairs", item)
         if not name.isidentifier():
-            pair = f"; write {tuple(name.split('=', 1))!r}" if "=" in name else ""
+            bare, given, number = name.removeprefix("-D").partition("=")
+            hint = f"; write {(bare, number if given else None)!r}" if bare.isidentifier() else ""
             raise ValueError(
-                f"create_extension() argument '{argument}': {name!r} is no macro name{pair}"
+                f"create_extension() argument '{argument}': {name!r} is no macro name{hint}"
             )
         macros.append((name, None if text is None else str(text)))
     return macros

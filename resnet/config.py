@@ -238,7 +238,8 @@ def literal(value: Any, known: dict[int, Any]) -> Any:
             known[id(value)] = {key: literal(below, known) for key, below in value.items()}
         return known[id(value)]
     if isinstance(value, str):
-        with contextlib.suppress(ValueError, SyntaxError, TypeError):
+        # all that literal_eval raises; the last two of a text that is nested too deeply
+        with contextlib.suppress(ValueError, SyntaxError, TypeError, MemoryError, RecursionError):
             return ast.literal_eval(value)
     return value
 

@@ -112,6 +112,7 @@ def fuse(
     for path, part in list(fused.named_modules()):
         prefix = f"{path}." if path else ""
         if isinstance(part, Part):
+            overwrite = isinstance(part, Block) and _owns_its_input(fused, part)
             for convolution, norm in part.pairs:
                 if convolution.startswith("downsample") and getattr(part, "downsample", 0) is None:
                     continue
@@ -119,7 +120,7 @@ def fuse(
                     prefix + convolution,
                     part.get_submodule(convolution),
                     part.get_submodule(norm),
-                    overwrite=isinstance(part, Block) and _owns_its_input(fused, part),
+                    overwrite,
                 )
                 if made is not None:
                     _replace(part, convolution, made)

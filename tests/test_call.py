@@ -596,22 +596,38 @@ def test_an_exception_that_c_sets_is_the_calls(build):
 
 def test_ctrl_c_while_c_is_at_work(build):
     """Python code that the call runs afterwards, as TH's maths and the Python tier do, is the first to hear of it."""
+
+    def out_of_time(number, frame):
+        raise TimeoutError
+
     module = build(
         """void quiet(void);
         void summed(THFloatTensor *r, THFloatTensor *of);
         void grown(THFloatTensor *t);
         THFloatTensor *fresh(void);
         void any(ffi_ext_tensor *t);
-        void variadic(THFloatTensor *r, ...);""",
+        void variadic(THFloatTensor *r, ...);
+        void goes_on(THFloatTensor *r, THFloatTensor *of);""",
         """#include <TH/TH.h>
         #include <ffi_ext.h>
         #include <signal.h>
+        template <class F> static void attempt(F f) { try { f(); } catch (...) { } }
+        extern "C" {
         void quiet(void) { raise(SIGINT); }
         void summed(THFloatTensor *r, THFloatTensor *of) { raise(SIGINT); THFloatTensor_sum(r, of, 0, 1); }
         void grown(THFloatTensor *t) { raise(SIGINT); THFloatTensor_resize1d(t, 100); }
         THFloatTensor *fresh(void) { raise(SIGINT); return THFloatTensor_newWithSize1d(2); }
         void any(ffi_ext_tensor *t) { raise(SIGINT); }
-        void variadic(THFloatTensor *r, ...) { raise(SIGINT); THFloatTensor_sum(r, r, 0, 1); }""",
+        void variadic(THFloatTensor *r, ...) { raise(SIGINT); THFloatTensor_sum(r, r, 0, 1); }
+        void goes_on(THFloatTensor *r, THFloatTensor *of) {
+          raise(SIGINT);
+          for (int i = 0; i < 3; i++) {
+            attempt([&] { THFloatTensor_sum(r, of, 0, 1); });
+            attempt([&] { THFloatTensor_resize1d(r, 100 * (i + 1)); });
+          }
+        }
+        }""",
+        suffix=".cpp",
     )
     t = torch.ones(3, 3)
     calls = {
@@ -621,6 +637,7 @@ def test_ctrl_c_while_c_is_at_work(build):
         "fresh": module.fresh,
         "any": lambda: module.any(t),
         "variadic": lambda: module.variadic(torch.ones(3)),
+        "goes_on": lambda: module.goes_on(torch.empty(0), t),
         "autograd": lambda: module.grown(torch.ones(100, requires_grad=True) * 1),
     }
     before = signal.signal(signal.SIGINT, signal.default_int_handler)
@@ -629,6 +646,9 @@ def test_ctrl_c_while_c_is_at_work(build):
             with pytest.raises(KeyboardInterrupt):
                 call()
                 pytest.fail(f"{name}: not heard")
+        signal.signal(signal.SIGINT, out_of_time)
+        with pytest.raises(TimeoutError):
+            module.goes_on(torch.empty(0), t)
     finally:
         signal.signal(signal.SIGINT, before)
 

@@ -325,6 +325,11 @@ DATASETS: {AUG: *aug}
     assert others == {"AUG": {"ENABLED": False, "SCALES": (400, 500)}}
 
 
+@pytest.mark.parametrize("text", ["-" * 50_000 + "1", "1+" * 50_000 + "1", "[" * 500, "{[]: 1}"])
+def test_texts_that_are_no_literals_stay_texts(text):
+    assert {"NOTE": text} == Config.from_dict({"SOLVER": {"NOTE": text}}).SOLVER
+
+
 def test_sections_that_aliases_make_large_are_read(tmp_path):
     path = tmp_path / "small.yaml"
     lines = [f"  A{i}: &a{i} {{X: *a{i - 1}, Y: *a{i - 1}}}" for i in range(1, 31)]

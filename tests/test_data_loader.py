@@ -274,6 +274,20 @@ def test_samples_by_a_getitem_of_ones_own_are_not_left_out(kind):
             data.Loader(dataset)
 
 
+def test_a_set_that_says_both_what_samples_are_and_what_threads_call_is_taken_at_its_word():
+    class Second(data.Shapes):
+        datasets = None  # ConcatDataset's, of which this is none
+
+        def prepare(self, index, rng):
+            return super().prepare(1, rng)
+
+        def __getitem__(self, index):
+            return super().__getitem__(1)
+
+    first, second = (target for _, (target,), _ in data.Loader(Second(2), 1))
+    assert torch.equal(first.boxes, second.boxes)
+
+
 def test_skipped_files_leave_smaller_batches():
     broken = data.ImageFileError("x.jpg: broken")
     dataset = Failing(dict.fromkeys([1, 4, 5, 6, 7, 11], broken), on_error="skip")

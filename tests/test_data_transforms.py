@@ -346,10 +346,12 @@ def test_what_transforms_return_is_checked(transform, got):
         dataset[0]
 
 
-def test_targets_fields_may_be_texts():
+def test_targets_fields_may_be_texts_and_masks():
     values = (20, 30), torch.tensor([[1.0, 2, 3, 4], [25, 2, 29, 9]]), torch.ones(2)
-    target = Target(*values, fields={"name": np.array(["cat", "dog"])})
-    assert target.crop(0, 20, 10, 10).fields["name"].tolist() == ["dog"]
+    seen = Polygons([[[1, 2, 3, 2, 3, 4]], [[25, 2, 29, 2, 29, 9]]], (20, 30))
+    target = Target(*values, fields={"name": np.array(["cat", "dog"]), "seen": seen})
+    fields = target.crop(0, 20, 10, 10).fields
+    assert fields["name"].tolist() == ["dog"] and len(fields["seen"]) == 1
     with pytest.raises(TypeError, match="field 'name' must be a tensor or an array .* got a list"):
         Target(*values, fields={"name": ["cat", "dog"]})
 

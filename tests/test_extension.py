@@ -347,6 +347,8 @@ WRONG = [
     (dict(define_macros={"A": 1}), TypeError, "define_macros"),
     (dict(define_macros=[("A B", "1")]), ValueError, "'A B' is no macro name$"),
     (dict(define_macros=["N=4"]), ValueError, r"no macro name; write \('N', '4'\)"),
+    (dict(define_macros=["-DN=4"]), ValueError, r"no macro name; write \('N', '4'\)"),
+    (dict(define_macros=[("-DN", None)]), ValueError, r"no macro name; write \('N', None\)"),
     (dict(include_dirs=[3]), TypeError, "include_dirs"),
     (dict(language="fortran"), ValueError, "language"),
 ]

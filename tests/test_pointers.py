@@ -102,7 +102,7 @@ def test_every_element_type(module, c_type):
     cure = rf"convert it with .astype\(numpy.{TYPES[c_type]}\)"
     with pytest.raises(TypeError, match=rf"'in_': expected .* NumPy array of float16; {cure}"):
         copy(out, wrong.numpy(), 5)
-    cure = "C writes to it: pass one that was made so, no copy"  # which would get the result
+    cure = r"C may write to it \(it is not const\), and a copy would get the result: create it so"
     with pytest.raises(TypeError, match=rf"'out': expected .* NumPy array of float16; {cure}"):
         copy(wrong.numpy(), values, 5)
 

@@ -70,11 +70,15 @@ void ffi_cuda_verify(void) {
 
 int ffi_cuda_answer(const char *name, long long number, long long *value, char *text) {
   PyGILState_STATE gil = PyGILState_Ensure();
+  /* An interrupted call frees its memory still. */
+  PyObject *type, *before, *traceback;
+  PyErr_Fetch(&type, &before, &traceback);
   PyObject *answer = PyObject_CallFunction(ffi_hook.cuda, "sL", name, number);
   *value = answer ? PyLong_AsLongLong(answer) : -1;
   Py_XDECREF(answer);
   const int failed = PyErr_Occurred() != NULL;
   if (failed) ffi_take_error(text);
+  if (type) PyErr_Restore(type, before, traceback);
   PyGILState_Release(gil);
   return failed ? -1 : 0;
 }

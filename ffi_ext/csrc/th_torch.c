@@ -91,8 +91,11 @@ static int call(const char *name, const char *codes, va_list *arguments, char *t
 static int call_with_gil(const char *name, const char *codes, va_list *arguments, char *text) {
   text[0] = '\0';
   PyGILState_STATE gil = PyGILState_Ensure();
-  int failed = call(name, codes, arguments, text);
-  if (PyErr_Occurred()) ffi_take_error(text);
+  int failed = -1;
+  if (!ffi_interrupted(text)) {
+    failed = call(name, codes, arguments, text);
+    if (PyErr_Occurred()) ffi_take_error(text);
+  }
   PyGILState_Release(gil);
   return failed;
 }

@@ -94,11 +94,12 @@ int ffi_native_load(const ffi_operations **operations);
 
 /* torch_python.c: the same through Python; `helpers` maps names to callables. */
 int ffi_python_load(PyObject *helpers, const ffi_operations **operations);
-/* The text of the Python error that is set, which is cleared. GIL held.
- *
- * A signal that came while C was at work is heard by the first Python code that runs, even if that
- * is torch's: KeyboardInterrupt and the like are no errors of torch's or of C's. They stay set, C
- * is ended by the text, and ffi_raise() leaves them to be the call's exception. */
+/* Whether an exception is set, or a signal that came while C was at work raises one now;
+ * "interrupted" is the text then. No Python code may run with it: C is ended by the text, again and
+ * again where C++ catches it, and ffi_raise() leaves the exception to be the call's. GIL held. */
+int ffi_interrupted(char *text);
+/* The text of the Python error that is set, which is cleared: but KeyboardInterrupt and the like,
+ * which are no errors of torch's or of C's, stay, as above. GIL held. */
 void ffi_take_error(char *text);
 /* Raises an error with that text, or another. Returns NULL. */
 PyObject *ffi_raise(PyObject *type, const char *text);

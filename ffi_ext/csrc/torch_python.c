@@ -25,6 +25,12 @@ void ffi_take_error(char *text) {
   Py_XDECREF(traceback);
 }
 
+int ffi_interrupted(char *text) {
+  if (!PyErr_Occurred() && !PyErr_CheckSignals()) return 0;
+  snprintf(text, FFI_TEXT_ROOM, "interrupted");
+  return 1;
+}
+
 PyObject *ffi_raise(PyObject *type, const char *text) {
   if (PyErr_Occurred()) return NULL;
   PyObject *message = PyUnicode_DecodeUTF8(text, (Py_ssize_t)strlen(text), "replace");
@@ -88,6 +94,7 @@ static int unpack(PyObject *triple, void **identity, void **data) {
 
 PyObject *ffi_python_create(int type, int cuda, ptrdiff_t elements, void **data, void **identity,
                             char *text) {
+  if (ffi_interrupted(text)) return NULL;
   PyObject *triple =
       call("create", Py_BuildValue("(iin)", ffi_scalar_type[type], cuda, (Py_ssize_t)elements));
   PyObject *tensor = NULL;
@@ -109,6 +116,7 @@ static void *create(int type, int cuda, ptrdiff_t elements, void **data, void **
 }
 
 int ffi_python_grow(PyObject *tensor, ptrdiff_t bytes, void **data, char *text) {
+  if (ffi_interrupted(text)) return -1;
   void *same;
   PyObject *triple = call("grow", Py_BuildValue("(On)", tensor, (Py_ssize_t)bytes));
   int failed = !triple || unpack(triple, &same, data);
@@ -132,6 +140,7 @@ static PyObject *geometry_arguments(PyObject *first, PyObject *owner, const ffi_
 }
 
 int ffi_python_assign(PyObject *target, PyObject *owner, const ffi_tensor *geometry, char *text) {
+  if (ffi_interrupted(text)) return -1;
   PyObject *done = call("assign", geometry_arguments(target, owner, geometry));
   if (!done) ffi_take_error(text);
   int failed = !done;
