@@ -228,16 +228,20 @@ def _index_of_old(self: torch.Tensor, *args: Any, **kwargs: Any) -> Any:
     return _index(self, *args, **kwargs)
 
 
+def _mask_of_bools(index: Any) -> Any:
+    if isinstance(index, torch.Tensor) and index.dtype is torch.uint8:
+        _say_once("a mask of bytes is one of bools today")
+        return index.bool()
+    return tuple(map(_mask_of_bools, index)) if isinstance(index, tuple) else index
+
+
 def _with_masks_of_bytes(name: str) -> Callable[..., Any]:
     """A method whose first argument was a tensor of bytes before there were bools."""
     # Dynamo traces torch.masked_fill, and not always the method behind it.
     original = getattr(torch, name, None) or getattr(torch.Tensor, name)
 
     def method(self: torch.Tensor, mask: Any, *args: Any, **kwargs: Any) -> Any:
-        if isinstance(mask, torch.Tensor) and mask.dtype is torch.uint8:
-            _say_once("a mask of bytes is one of bools today")
-            mask = mask.bool()
-        return original(self, mask, *args, **kwargs)
+        return original(self, _mask_of_bools(mask), *args, **kwargs)
 
     return method
 

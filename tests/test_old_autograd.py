@@ -372,6 +372,10 @@ def test_masks_of_bytes():
         set_ = x.clone()
         set_[mask] = 5
         assert set_.tolist() == [5, 1, 2, 5]
+        rows = x.view(4, 1).repeat(1, 2)
+        rows[mask, :] = 5
+        rows[mask, 0] = 6
+        assert rows.tolist() == [[6, 5], [1, 1], [2, 2], [6, 5]]
     assert (1 - (x > 2)).tolist() == [1, 1, 1, 0] and (1 - x).tolist() == [1, 0, -1, -2]
     with pytest.raises(RuntimeError, match="mask"):
         x.masked_fill(x, 7)
@@ -383,11 +387,13 @@ def test_masks_under_torch_compile():
     """Masks of bools, too, of a script of today that is run so."""
 
     def filled(x, mask):
-        return x.masked_fill(mask, 7).masked_select(mask)
+        y = x.view(2, 2).clone()
+        y[0, mask[:2]] = 8
+        return x.masked_fill(mask, 7).masked_select(mask) + y[0, 0]
 
     compiled = torch.compile(filled, backend="eager", fullgraph=True)
     x, bools = torch.arange(4.0), torch.tensor([True, False, False, True])
-    assert compiled(x, bools).tolist() == compiled(x, bools.byte()).tolist() == [7, 7]
+    assert compiled(x, bools).tolist() == compiled(x, bools.byte()).tolist() == [15, 15]
 
 
 @pytest.mark.parametrize("layer", [torch.nn.Conv2d, torch.nn.ConvTranspose2d])
