@@ -140,7 +140,7 @@ class Loader:
 
     Raises:
         ValueError: numbers out of range or not whole, or a batch_sampler with one of what it stands for.
-        TypeError: a dataset, or a part of it, with a `__getitem__` of its own.
+        TypeError: a dataset, or a part of it, with a `__getitem__` of its own and no such `prepare`.
     """
 
     def __init__(
