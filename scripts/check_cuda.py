@@ -115,7 +115,7 @@ def run(words: list[str], seconds: float, log: Path | None) -> str:
             os.killpg(child.pid, signal.SIGABRT)
             with contextlib.suppress(subprocess.TimeoutExpired):
                 child.wait(LAST_WORDS)
-            time.sleep(0.2)  # for those of its children
+            time.sleep(1)  # for those of its children
             return f"not done after {seconds:.0f} s"
         finally:
             with contextlib.suppress(ProcessLookupError):

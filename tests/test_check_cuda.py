@@ -55,14 +55,24 @@ def test_what_is_given_up_takes_its_children_along(check_cuda, tmp_path):
     assert_ends(log)
 
 
-def test_what_hangs_says_where(check_cuda, tmp_path):
+def test_what_hangs_says_where(check_cuda, tmp_path, monkeypatch):
     """And so do its children, as pytest's workers."""
+    begun = tmp_path / "begun"
     (tmp_path / "hangs.py").write_text(
         "import subprocess, sys, time\n"
-        "def in_a_kernel(): time.sleep(60)\n"
+        f"def in_a_kernel(): open({str(begun)!r}, 'w').close(); time.sleep(60)\n"
         "def in_a_test(): subprocess.run([sys.executable, __file__, 'worker'])\n"
         "in_a_kernel() if sys.argv[1:] else in_a_test()\n"
     )
+
+    def wait_until_it_hangs(child, seconds):
+        while not begun.exists():
+            assert child.poll() is None
+            time.sleep(0.01)
+        monkeypatch.undo()
+        raise subprocess.TimeoutExpired(child.args, seconds)
+
+    monkeypatch.setattr(subprocess.Popen, "wait", wait_until_it_hangs)
     log = tmp_path / "log"
     words = [sys.executable, str(tmp_path / "hangs.py")]
     assert check_cuda.run(words, 1, log) == "not done after 1 s"
