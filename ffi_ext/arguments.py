@@ -119,8 +119,15 @@ def _is_written(function: Function, index: int) -> bool:
 
 
 def _converted(function: Function, index: int, how: str) -> str:
-    """What to do with an argument of another kind. What C writes into a copy would be lost."""
-    return f"; {constraints.NO_COPY if _is_written(function, index) else how}"
+    """What to do with an argument of another kind."""
+    return f"; {constraints.cure_of(_is_written(function, index), how)}"
+
+
+def _moved(function: Function, index: int, value: torch.Tensor, device: str) -> str:
+    """What to do with a tensor on another device; one without memory cannot be moved."""
+    if value.device.type == "meta":
+        return ""
+    return _converted(function, index, f"move it with .to({device!r})")
 
 
 def _check_dtype_and_device(
@@ -133,8 +140,7 @@ def _check_dtype_and_device(
             hint = "; a quantized tensor must be dequantized first"
         raise refusal(function, index, text + hint)
     if value.device.type != record.device:
-        hint = _converted(function, index, f"move it with .to('{record.device}')")
-        hint = "" if value.device.type == "meta" else hint
+        hint = _moved(function, index, value, record.device)
         raise refusal(function, index, text + hint)
 
 
@@ -306,8 +312,7 @@ def _check_device(function: Function, index: int, value: object) -> None:
     where = " or ".join(devices)
     hint = _made_a_tensor(value, device=devices[0])
     if isinstance(value, torch.Tensor):
-        hint = _converted(function, index, f"move it with .to({devices[0]!r})")
-        hint = hint if device != "meta" else ""
+        hint = _moved(function, index, value, devices[0])
     raise refusal(function, index, f"expected a tensor on {where}, got {describe(value)}{hint}")
 
 

@@ -28,7 +28,7 @@ from ffi_ext import (
     universal,
 )
 from ffi_ext.errors import BuildError, warn
-from ffi_ext.plan import Plan, compile_command, is_cxx, link_command, linked_libraries
+from ffi_ext.plan import Plan, compile_command, is_cxx, link_command, linked_files, linked_libraries
 from ffi_ext.units import (
     RECORD_VERSION,
     Unit,
@@ -274,7 +274,7 @@ class Build:
                 command.append(f"-Wl,--defsym={universal.USES_PYTHON_H}=1")
             on_objects = any(made["calls_python"] for unit, made in known if not unit.generated)
             if on_objects and not any(made["takes_gil"] for _, made in known):
-                others = [*map(Path, self.plan.extra_objects), *linked_libraries(self.plan)]
+                others = linked_files(self.plan)
                 of_users = (path for path in others if not is_installed(str(path)))
                 if not any(elf.has_name(path.read_bytes(), TAKES_GIL) for path in of_users):
                     command.append(f"-Wl,--defsym={KEEPS_GIL}=ffi_ext_table")
@@ -432,8 +432,7 @@ class Build:
             self.install(binary)
             if binary is not None:
                 self.save(units, link_key, installed)
-                linked = [*map(Path, self.plan.extra_objects), *linked_libraries(self.plan)]
-                symbols_check.tell_of_lost(self.target, linked)
+                symbols_check.tell_of_lost(self.target, linked_files(self.plan))
             return binary is not None
         except BaseException:
             self.remove_what_is_new()

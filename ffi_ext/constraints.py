@@ -305,11 +305,11 @@ def problem(
             return ValueError, f"{text}, got {got.shape}"
     if constraint.layout == "contiguous" and not got.contiguous:
         cure = "numpy.ascontiguousarray(...)" if got.is_array else ".contiguous()"
-        how = NO_COPY if got.is_written else f"make it one with {cure}"
+        how = cure_of(got.is_written, f"make it one with {cure}")
         return ValueError, f"expected a contiguous tensor; {how}"
     if constraint.layout == "channels_last" and not got.channels_last:
         cure = f"{_torchs(got)}.contiguous(memory_format=torch.channels_last)"
-        how = NO_COPY if got.is_written else f"make it one with {cure}"
+        how = cure_of(got.is_written, f"make it one with {cure}")
         return ValueError, f"expected a channels_last tensor (N, C, H, W); {how}"
     elsewhere = [value for value in passed[:-1] if value and value.device != got.device]
     kind = got.device.partition(":")[0]
@@ -330,18 +330,20 @@ def problem(
     )
 
 
-NO_COPY = "C may write to it (it is not const), and a copy would get the result: create it so"
+def cure_of(is_written: bool, how: str) -> str:
+    """How to make an argument what it has to be; of what C writes a copy would get the result."""
+    if is_written:
+        return "C may write to it (it is not const), and a copy would get the result: create it so"
+    return how
 
 
 def _of_dtype(got: Passed, wanted: Sequence[str]) -> str:
     text = f"got {'an array' if got.is_array else 'a tensor'} of {got.dtype}"
-    if got.is_written:
-        return f"{text}; {NO_COPY}"
-    if len(wanted) > 1:
+    if len(wanted) > 1 and not got.is_written:
         return text
     in_numpy = got.is_array and wanted[0] != "bfloat16"
     cure = f".astype({wanted[0]!r})" if in_numpy else f"{_torchs(got)}.to(torch.{wanted[0]})"
-    return f"{text}; convert it with {cure}"
+    return f"{text}; {cure_of(got.is_written, f'convert it with {cure}')}"
 
 
 def _torchs(got: Passed) -> str:

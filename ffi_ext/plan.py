@@ -177,6 +177,11 @@ _SYSTEM = [sysconfig.get_config_var("LIBDIR"), "/usr/local/lib", "/usr/lib64", "
 _SYSTEM += [f"/usr/lib/{sysconfig.get_config_var('MULTIARCH')}"]
 
 
+def linked_files(plan: Plan) -> list[Path]:
+    """What the link reads beside what is compiled: objects and libraries."""
+    return [*map(Path, plan.extra_objects), *linked_libraries(plan)]
+
+
 def linked_libraries(plan: Plan) -> list[Path]:
     """The files of libraries that the link may read: those of given names where linkers look, and what flags name."""
     given = [*plan.link_args, *toolchain.environment_flags("LDFLAGS")]

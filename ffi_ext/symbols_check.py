@@ -184,7 +184,8 @@ def tell_of_lost(binary: Path, libraries: Iterable[Path]) -> None:
         return
     _, listed = toolchain.run([ldd, str(binary)])
     for name in re.findall(r"^\s*(\S+) => not found", listed, re.MULTILINE):
-        for folder in [folder for folder in sorted(shared) if (folder / name).exists()][:1]:
+        folder = next((folder for folder in sorted(shared) if (folder / name).exists()), None)
+        if folder is not None:
             print(
                 f"ffi_ext: the import will not find {name}, unless the process has loaded it by then: it lies in "
                 f"{folder.absolute()}. Name that directory in runtime_library_dirs (-R of `ffi-ext build`), where "

@@ -231,31 +231,30 @@ def _module(name: str) -> ModuleType | None:
     return sys.modules.get(name)
 
 
-def is_brought_back(name: str) -> bool:
+def _instead(name: str) -> tuple[str, bool]:
+    """What to write for a name that a library has no more, or "", and whether `ffi-ext run` brings it back."""
     path, _, last = name.rpartition(".")
-    of_numpy = path == "numpy" and last in legacy.OF_NUMPY
-    return (
-        name in BROUGHT_BACK or of_numpy or path == "collections" and hasattr(collections.abc, last)
-    )
+    if path == "numpy" and last in legacy.OF_NUMPY:
+        return legacy.OF_NUMPY[last].__name__, True
+    if path == "collections" and hasattr(collections.abc, last):
+        return f"collections.abc.{last}", True
+    return OF_SCIPY.get(name, ""), name in BROUGHT_BACK
+
+
+def is_brought_back(name: str) -> bool:
+    return _instead(name)[1]
 
 
 def without(name: str) -> str:
     """That a library has something no more, and what to do."""
-    path, _, last = name.rpartition(".")
     first = name.partition(".")[0]
     version = getattr(sys.modules.get(first), "__version__", "")
     if first in sys.stdlib_module_names:
         first, version = "Python", platform.python_version()
-    cure = "rewrite what needs it, or use a version that has it"
-    if path == "numpy" and last in legacy.OF_NUMPY:
-        cure = f"write {legacy.OF_NUMPY[last].__name__}"
-    elif name in OF_SCIPY:
-        cure = f"write {OF_SCIPY[name]}"
-    elif path == "collections" and hasattr(collections.abc, last):
-        cure = f"write collections.abc.{last}"
-    if is_brought_back(name):
-        cure = f"{cure}; " if cure.startswith("write") else ""
-        cure += "`ffi-ext run` and install(autograd=True) bring it back"
+    written, is_back = _instead(name)
+    cures = [f"write {written}"] if written else []
+    cures += ["`ffi-ext run` and install(autograd=True) bring it back"] if is_back else []
+    cure = "; ".join(cures) or "rewrite what needs it, or use a version that has it"
     return f"{first} {version} has no {name}: {cure}"
 
 
