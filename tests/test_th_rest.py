@@ -581,6 +581,10 @@ def test_distributions_are_their_formulas_on_the_uniform_stream(th):
 def test_normal_numbers_are_scaled_standard_ones(th):
     count = 40
     z = drawn(th, count, 5)
+    # Box and Muller on one pair of uniform numbers after the other, whatever the tensor's length: 0.3.1's way
+    angle, u = 2 * np.pi * numbers(th, count, 5)[::2], numbers(th, count, 5)[1::2]
+    pairs = np.sqrt(-2 * np.log(1 - u)) * [np.cos(angle), np.sin(angle)]
+    np.testing.assert_allclose(z, pairs.T.ravel())
     u = torch.linspace(0.5, 3, count, dtype=torch.float64)
     np.testing.assert_allclose(drawn(th, count, 6), np.exp(0.5 + 2 * numbers(th, count, 5, 1)))
     np.testing.assert_allclose(drawn(th, count, 7, u), u.numpy() + 2 * z)
