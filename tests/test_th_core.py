@@ -363,6 +363,10 @@ ERRORS = [
         lambda th: th.expand(torch.zeros(3), -1, 3),
         "The expanded size of the tensor (-1) isn't allowed in a leading, non-existing dimension 0.",
     ),
+    (
+        lambda th: th.expand(torch.zeros(0), 4, 2),  # the numbers would be memory that nobody wrote
+        "invalid argument 0: can't expand an empty tensor at ",
+    ),
 ]
 
 
