@@ -81,7 +81,7 @@ void THTensor_(setRNGState)(THGenerator *gen, THTensor *self) {
   THArgCheck(THTensor_(nElement)(self) == sizeof *gen, 1, "RNG state is wrong size");
   THArgCheck(THTensor_(isContiguous)(self), 1, "RNG state needs to be contiguous");
   memcpy(&state, self->storage->data + self->storageOffset, sizeof state);
-  THArgCheck(THGenerator_isValid(&state), 1, "Invalid generator state");
+  THArgCheck(THGenerator_isValid(&state), 1, "Invalid RNG state");
   *gen = state;
 }
 #endif
