@@ -268,7 +268,12 @@ def test_package_data_that_names_the_binary_as_it_was_called(tmp_path):
     )
     folder = tmp_path / "old" / "_ext" / "add"
     folder.mkdir(parents=True)
-    for path in ("old/__init__.py", "old/_ext/add/_add.abi3.so", "old/libcore.so", "old/_ext/add/_more.abi3.so"):
+    for path in (
+        "old/__init__.py",
+        "old/_ext/add/_add.abi3.so",
+        "old/libcore.so",
+        "old/_ext/add/_more.abi3.so",
+    ):
         (tmp_path / path).touch()
     done = ffi_ext_command(tmp_path, "run", "setup.py", "build")
     built = sorted(p.name for p in (tmp_path / "build" / "lib").rglob("*") if p.is_file())
