@@ -214,6 +214,11 @@ def test_architectures(monkeypatch):
     ]
     monkeypatch.setenv("TORCH_CUDA_ARCH_LIST", "9.0a")
     assert cuda.architecture_flags(compiler) == ["-gencode=arch=compute_90a,code=sm_90a"]
+    monkeypatch.setenv("TORCH_CUDA_ARCH_LIST", "9.0;Hopper;9.0")  # whose 9.0+PTX stays
+    assert cuda.architecture_flags(compiler) == [
+        "-gencode=arch=compute_90,code=sm_90",
+        "-gencode=arch=compute_90,code=compute_90",
+    ]
     monkeypatch.delenv("TORCH_CUDA_ARCH_LIST")
     monkeypatch.setattr(cuda, "_devices", lambda: ())
     ptx = [f"-gencode=arch=compute_{known[i]},code=compute_{known[i]}" for i in (0, -1)]
