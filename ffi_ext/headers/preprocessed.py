@@ -40,7 +40,7 @@ def split(
     macros: dict[str, str] = {}
     here, line, mine = header, 1, False
     files: list[Path] = []  # that are open
-    lines = _Lines(original)
+    lines, before = _Lines(original), ""  # the name in the marker before
     packing = ""
     outer: list[str] = []  # what #pragma pack(pop) goes back to
     unfinished: list[str] = []  # rows since the last file that a declaration did not include
@@ -62,9 +62,9 @@ def split(
             here, line = Path(name) if of_compiler else files[-1], int(marker.group(1))
             mine = not of_compiler and _same(here, header)
             if mine:
-                line = lines.place_of(line, name)
-            elif of_compiler:
-                lines.name = name
+                line = lines.place_of(line, name, name == before)
+            if mine or of_compiler:
+                before = name
             within = 0 if mine else within
             pieces.append((here, line, [], begins))
             continue
@@ -102,13 +102,12 @@ class _Lines:
         rows = enumerate(map(_LINE.match, original), start=1)
         self._directives = [(place, int(row[1]), row[2]) for place, row in rows if row]
         self._last = self._further = 0  # the directive that counts, and by how much
-        self.name = ""  # of the marker before
 
-    def place_of(self, number: int, name: str) -> int:
-        """The line of which a marker gives number and name."""
-        same, self.name = (None if name == self.name else name), name
+    def place_of(self, number: int, name: str, again: bool) -> int:
+        """The line of which a marker gives number and name; `again`: the one before gave that name, too."""
+        names = (name, None) if again else (name,)  # None: of a #line without one
         for place, said, of in self._directives:
-            if place > self._last and said == number and of in (name, same):
+            if place > self._last and said == number and of in names:
                 self._last, self._further = place, place + 1 - number
                 break
         return number + self._further
