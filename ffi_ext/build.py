@@ -101,6 +101,12 @@ class Build:
         self.compiled = 0
         self.mistakes: list[str] = []  # told where the compiler's warnings are not
         self.compilers = toolchain.Compilers()
+        self.temporary: Path  # a folder in that one, while this runs
+
+    @property
+    def linked(self) -> Path:
+        """What the link makes, before it is installed."""
+        return self.temporary / self.plan.target.name
 
     def say(self, text: str) -> None:
         if self.verbose and sys.stdout is not None:
@@ -133,9 +139,7 @@ class Build:
             return False
         return all(signature(path) == seen for path, seen in known["dependencies"].items())
 
-    def compile(
-        self, unit: Unit, temporary: Path, label: str, seen: dict[str, tuple[int, ...] | None]
-    ) -> None:
+    def compile(self, unit: Unit, label: str, seen: dict[str, tuple[int, ...] | None]) -> None:
         """Compiles into the cache, and has it done again if a file changed meanwhile.
 
         An object's name says its content: neither a build that failed nor one beside this can put
@@ -147,7 +151,8 @@ class Build:
         """
         self.say(f"{label} {unit.shown}")  # at once: those that begin together are in order then
         started = cache.clock()
-        output, depfile = temporary / f"{unit.key[:32]}.o", temporary / f"{unit.key[:32]}.d"
+        output = self.temporary / f"{unit.key[:32]}.o"
+        depfile = output.with_suffix(".d")
         output_flags = ["-MD", "-MF", str(depfile), "-o", str(output)]
         quick, _ = compile_command(self.plan, unit.source, unit.generated, quick=True)
         if _says_all():
@@ -183,7 +188,7 @@ class Build:
         }
         self.compiled += 1
 
-    def compile_all(self, temporary: Path) -> list[Unit]:
+    def compile_all(self) -> list[Unit]:
         """Brings every object up to date. Returns the units they belong to."""
         for _ in range(5):
             units = self.units()
@@ -193,7 +198,7 @@ class Build:
             # Else the longest may begin when all others are done.
             stale.sort(key=milliseconds, reverse=True)
             seen, self.states = self.states, dict(self.states)
-            self.compile_at_once(units, stale, temporary, seen)
+            self.compile_at_once(units, stale, seen)
             # Once more round: a source that changed while it was compiled has another key now.
         raise BuildError(
             "the sources change faster than they can be compiled; build again when they are still"
@@ -203,7 +208,6 @@ class Build:
         self,
         units: Sequence[Unit],
         stale: Sequence[Unit],
-        temporary: Path,
         seen: dict[str, tuple[int, ...] | None],
     ) -> None:
         """Compiles the stale units, as many at once as there are jobs. Raises the error of the first that failed."""
@@ -218,7 +222,7 @@ class Build:
                 if unit is None:
                     return
                 try:
-                    self.compile(unit, temporary, f"[{index + 1}/{len(stale)}]", seen)
+                    self.compile(unit, f"[{index + 1}/{len(stale)}]", seen)
                 except BaseException as error:  # raised by the caller's thread
                     errors[index] = error
 
@@ -286,23 +290,22 @@ class Build:
         declared = sorted(self.made.places.items())
         return cache.digest(json.dumps([command, inputs, libraries, declared]).encode())
 
-    def link(self, command: list[str], temporary: Path) -> tuple[bytes, symbols_check.Missing]:
+    def link(self, command: list[str]) -> tuple[bytes, symbols_check.Missing]:
         """Links, and once more with the toolkit's libraries whose functions are missing."""
-        binary, missing = self.link_once(command, temporary)
+        binary, missing = self.link_once(command)
         words = cuda_libraries.library_words(missing.others)
-        return self.link_once([*command, *words], temporary) if words else (binary, missing)
+        return self.link_once([*command, *words]) if words else (binary, missing)
 
-    def link_once(self, command: list[str], temporary: Path) -> tuple[bytes, symbols_check.Missing]:
-        output = temporary / self.plan.target.name
+    def link_once(self, command: list[str]) -> tuple[bytes, symbols_check.Missing]:
         if _says_all():
-            self.say(f"linking {output.name}\n{shlex.join(command)}")
-        status, log = self.compilers.run([*command, "-o", str(output)])
+            self.say(f"linking {self.linked.name}\n{shlex.join(command)}")
+        status, log = self.compilers.run([*command, "-o", str(self.linked)])
         if log.strip():
             self.say(log.rstrip())
-        if status or not output.exists():
+        if status or not self.linked.exists():
             raise compile_errors.explain(f"linking {self.plan.target.name}", log)
-        missing = symbols_check.find(output, self.made.places, command, temporary)
-        return output.read_bytes(), missing
+        missing = symbols_check.find(self.linked, self.made.places, command)
+        return self.linked.read_bytes(), missing
 
     def says_inline(self, units: Iterable[Unit]) -> bool:
         """Whether a C source, or a header of the user's that it includes, says `inline`."""
@@ -314,18 +317,18 @@ class Build:
                         return True
         return False
 
-    def link_all(self, units: list[Unit], temporary: Path) -> tuple[list[Unit], bytes]:
+    def link_all(self, units: list[Unit]) -> tuple[list[Unit], bytes]:
         """Links, and once more by the inline rules before C99 if functions are missing by C99's."""
         if self.absent:  # other libraries may be linked now
             self.absent, self.plan = [], replace(self.plan, sources=self.sources)
             units = [unit for unit in units if unit.source != self.stand_ins]
-        binary, missing = self.link(self.link_command(units), temporary)
+        binary, missing = self.link(self.link_command(units))
         useful = (missing.declared or missing.others) and not self.plan.gnu89_inline
         if useful and self.says_inline(unit for unit in units if not unit.generated):
             as_c99 = self.plan
             self.plan = replace(self.plan, gnu89_inline=True)
-            old_units = self.compile_all(temporary)
-            old_binary, old_missing = self.link(self.link_command(old_units), temporary)
+            old_units = self.compile_all()
+            old_binary, old_missing = self.link(self.link_command(old_units))
             if len(old_missing.names) < len(missing.names):
                 self.say("`inline` without `static` is read as before C99")
                 units, binary, missing = old_units, old_binary, old_missing
@@ -336,7 +339,7 @@ class Build:
             why = "is CUDA code that was left out: there was no nvcc when this was built"
             names = missing.declared + missing.others
             reasons = {name: (f"{name} {why}", f"{files}:0") for name in names}
-            units, binary, missing = self.link_with(self.folder / "left_out.c", reasons, temporary)
+            units, binary, missing = self.link_with(self.folder / "left_out.c", reasons)
         where = self.made.places
         absent = symbols_check.absent(missing, where, self.plan.of_libraries)
         if self.made.has_inline:  # which call functions of libraries that need not be linked
@@ -344,26 +347,26 @@ class Build:
         if absent:
             why = "the libraries that are linked do not have this function, which is declared"
             reasons = {name: (f"{name}: {why}", where.get(name, "header:0")) for name in absent}
-            units, binary, missing = self.link_with(self.stand_ins, reasons, temporary)
+            units, binary, missing = self.link_with(self.stand_ins, reasons)
             self.absent = absent
             symbols_check.tell_of(absent)
         symbols_check.refuse(missing, where, self.plan.of_libraries)
-        symbols_check.warn_of_unwinder(binary, temporary / self.plan.target.name)
+        symbols_check.warn_of_unwinder(binary, self.linked)
         return units, binary
 
-    def named(self, linked: Path) -> Path:
+    def named(self) -> Path:
         """The target of what was linked: a binary for this Python alone has another name, if that can happen."""
         own = self.plan.own_target
-        return own if own and not universal.is_universal(linked) else self.plan.target
+        return own if own and not universal.is_universal(self.linked) else self.plan.target
 
     def link_with(
-        self, stand_ins: Path, reasons: dict[str, tuple[str, str]], temporary: Path
+        self, stand_ins: Path, reasons: dict[str, tuple[str, str]]
     ) -> tuple[list[Unit], bytes, symbols_check.Missing]:
         """Links with functions that raise in the place of those that nothing defines."""
         cache.write_if_changed(stand_ins, symbols_check.stand_ins(reasons))
         self.plan = replace(self.plan, sources=(*self.plan.sources, stand_ins))
-        units = self.compile_all(temporary)
-        return units, *self.link(self.link_command(units), temporary)
+        units = self.compile_all()
+        return units, *self.link(self.link_command(units))
 
     def install(self, binary: bytes | None) -> None:
         """The binary first: the old and the new __init__.py both import with it."""
@@ -411,11 +414,11 @@ class Build:
         """Builds what is not up to date. Returns whether anything was."""
         if self.locked:
             cache.sweep_folder(self.folder)
-        temporary = Path(tempfile.mkdtemp(prefix="tmp-", dir=self.folder))
+        self.temporary = Path(tempfile.mkdtemp(prefix="tmp-", dir=self.folder))
         try:
             if self.plan.gnu89_inline and not all(map(self.is_fresh, self.units())):
                 self.plan = replace(self.plan, gnu89_inline=False)
-            units = self.compile_all(temporary)
+            units = self.compile_all()
             link_key = self.link_key(self.link_command(units))
             installed = cache.file_digest(self.target)
             binary = None
@@ -425,8 +428,8 @@ class Build:
                 or self.record.get("link") != link_key
                 or self.record.get("binary") != installed
             ):
-                units, binary = self.link_all(units, temporary)
-                self.target = self.named(temporary / self.plan.target.name)
+                units, binary = self.link_all(units)
+                self.target = self.named()
                 link_key = self.link_key(self.link_command(units))
                 installed = cache.digest(binary)
             self.install(binary)
@@ -438,7 +441,7 @@ class Build:
             self.remove_what_is_new()
             raise
         finally:
-            shutil.rmtree(temporary, ignore_errors=True)
+            shutil.rmtree(self.temporary, ignore_errors=True)
 
 
 def build(plan: Plan, verbose: bool = True) -> None:

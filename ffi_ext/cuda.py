@@ -134,7 +134,8 @@ def architecture_flags(compiler: str) -> list[str]:
                     f"TORCH_CUDA_ARCH_LIST: {word!r} is no architecture of {compiler}, which has {have}. "
                     'Write for example "8.0;9.0+PTX", "native" or one of ' + ", ".join(NAMES)
                 )
-            wanted[f"{number}{match[3]}"] = bool(match[4])
+            name = f"{number}{match[3]}"
+            wanted[name] = wanted.get(name, False) or bool(match[4])
     if not wanted:
         present = [number for number in _devices() if not known or number in known]
         wanted = dict.fromkeys(map(str, present), False)

@@ -159,38 +159,25 @@ def load_inline(
         HeaderError, BuildError: The traceback ends at the line of the C text.
     """
     name = _checked_name("load_inline", name)
-    given = {"c_source": c_source, "header": header, "cuda_source": cuda_source}
-    for argument, text in given.items():
-        if not isinstance(text, str) and (argument == "c_source" or text is not None):
-            raise TypeError(
-                f"load_inline() argument '{argument}': expected C text, a str, got {type(text).__name__}"
-            )
-    for argument in ("sources", "headers"):
-        if argument in kwargs:
-            raise TypeError(
-                f"load_inline() got an unknown keyword argument '{argument}'; its texts are c_source, header and "
-                "cuda_source, and load() takes files"
-            )
+    _check_texts({"c_source": c_source, "header": header, "cuda_source": cuda_source}, kwargs)
     kwargs = absolute(kwargs)
     with_cuda = bool(kwargs.pop("with_cuda", False)) or cuda_source is not None
-    options = sorted(kwargs.items())
-    content = (c_source, header, cuda_source, with_cuda, options)
+    content = (c_source, header, cuda_source, with_cuda, sorted(kwargs.items()))
     with _folder("load_inline", name, content) as folder:
         include = "#include <TH/TH.h>\n#include <ffi_ext.h>\n" + (
             "#include <THC/THC.h>\n" if with_cuda else ""
         )
-        header_is_ours = header is None
-        if header is None:
-            header = _exported(folder / f"{name}_rows", include, c_source, kwargs, with_cuda)
+        declared = header
+        if declared is None:
+            declared = _exported(folder / f"{name}_rows", include, c_source, kwargs, with_cuda)
         texts = {
-            f"{name}.h": header,
+            f"{name}.h": declared,
             f"{name}.c": f'{include}#line 1 "{name} (c_source)"\n{c_source}\n',
         }
         if cuda_source is not None:
             texts[f"{name}.cu"] = f'#line 1 "{name} (cuda_source)"\n{cuda_source}\n'
         for file, text in texts.items():
             cache.write_if_changed(folder / file, text)
-        shown = {f"{name} (c_source)": c_source, f"{name} (cuda_source)": cuda_source or ""}
         try:
             _build(
                 "load_inline",
@@ -203,21 +190,32 @@ def load_inline(
                 **kwargs,
             )
         except BuildError as error:
-            if header_is_ours and isinstance(error, HeaderError):
+            if header is None and isinstance(error, HeaderError):
                 cxx = kwargs.get("language") == "c++"
                 raise HeaderError(_of_c_source(name, str(error), cxx)) from None
             unknown = re.search(r"unknown type name '(\w+)'", str(error))
-            if (
-                unknown
-                and not header_is_ours
-                and re.search(rf"\b{unknown[1]}\b", header)
-                and f'"{name}.h"' not in c_source
-            ):
+            is_in_header = unknown and re.search(rf"\b{unknown[1]}\b", header or "")
+            if is_in_header and f'"{name}.h"' not in c_source:
                 error.args = (
                     f'{error}\nhint: #include "{name}.h" in c_source has the types of the argument header',
                 )
-            _raise_in_text(error, {**shown, f"{name}.h": header})
+            shown = {f"{name} (c_source)": c_source, f"{name} (cuda_source)": cuda_source or ""}
+            _raise_in_text(error, {**shown, f"{name}.h": declared})
         return _imported(name, folder)
+
+
+def _check_texts(texts: dict[str, object], others: dict[str, Any]) -> None:
+    for argument, text in texts.items():
+        if not isinstance(text, str) and (argument == "c_source" or text is not None):
+            raise TypeError(
+                f"load_inline() argument '{argument}': expected C text, a str, got {type(text).__name__}"
+            )
+    for argument in ("sources", "headers"):
+        if argument in others:
+            raise TypeError(
+                f"load_inline() got an unknown keyword argument '{argument}'; its texts are c_source, header and "
+                "cuda_source, and load() takes files"
+            )
 
 
 def _exported(

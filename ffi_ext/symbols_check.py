@@ -41,14 +41,13 @@ class Missing:
         return self.declared + self.th + self.others
 
 
-def find(binary: Path, declared: dict[str, str], link: list[str], temporary: Path) -> Missing:
+def find(binary: Path, declared: dict[str, str], link: list[str]) -> Missing:
     """Looks for names that nothing defines.
 
     Args:
-        binary: The linked extension.
+        binary: The linked extension, in a folder to write in.
         declared: The functions it must have, and where each is declared.
         link: The command that linked it, without the output.
-        temporary: A directory to write in.
 
     Raises:
         BuildError: The file is not what a linker that succeeded leaves.
@@ -67,7 +66,7 @@ def find(binary: Path, declared: dict[str, str], link: list[str], temporary: Pat
     suspects = [n for n in found.undefined if n not in runtime and not hasattr(process, n)]
     if not suspects:
         return Missing()
-    nowhere = sorted(_unresolved(link, temporary).intersection(suspects))
+    nowhere = sorted(_unresolved(link, binary.with_name("trial")).intersection(suspects))
     rest = [name for name in nowhere if name not in declared]
     return Missing(
         declared=tuple(name for name in nowhere if name in declared),
@@ -209,11 +208,11 @@ def runtime_names() -> frozenset[str]:
     return frozenset()
 
 
-def _unresolved(link: list[str], temporary: Path) -> set[str]:
+def _unresolved(link: list[str], output: Path) -> set[str]:
     """The names that the libraries of the link do not have either."""
     options = ["-Wl,--no-demangle", "-Wl,--unresolved-symbols=report-all"]
     options += ["-Wl,-z,defs", "-Wl,--warn-unresolved-symbols"]  # mold asks for the first
-    options += ["-o", str(temporary / "trial")]
+    options += ["-o", str(output)]
     status, log = toolchain.run([*link, *options])
     if status:  # GNU's ld looks into what libraries need themselves, and then wants it named
         at = next(index for index, word in enumerate(link) if word.endswith(".o"))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import fcntl
+import json
 import os
 import subprocess
 import sys
@@ -21,6 +22,35 @@ def python(
         text=True,
         check=False,
     )
+
+
+_FORKS = """
+import json, os, sys, traceback
+setup, codes = json.loads(sys.argv[1])
+exec(setup)
+ends = []
+for code in codes:
+    end, start = os.pipe()
+    if not os.fork():
+        os.dup2(start, 1)
+        try:
+            exec(code)
+        except BaseException:
+            traceback.print_exc()
+        sys.stdout.flush()
+        os._exit(0)
+    os.close(start)
+    ends.append(end)
+print(json.dumps([open(end).read() for end in ends]))
+"""
+
+
+def forks(setup: str, *codes: str, cwd: Path | None = None) -> list[str]:
+    """What each code prints in a fork of its own of a Python that has run `setup`: torch is imported once."""
+    done = python("-c", _FORKS, json.dumps([setup, codes]), cwd=cwd)
+    print(done.stderr)
+    found: list[str] = json.loads(done.stdout)
+    return found
 
 
 def mypy(*words: object, cwd: Path, **environment: str) -> subprocess.CompletedProcess[str]:

@@ -36,11 +36,6 @@ def value(project: Path, name: str = "one") -> int:
     return printed(project, f"import ctypes; print(ctypes.CDLL({str(binary)!r}).{name}())")
 
 
-def imported_value(project: Path, name: str = "one") -> int:
-    """What the installed module computes."""
-    return printed(project, f"import ext.lib; print(ext.lib.{name}())")
-
-
 def litter(project: Path) -> list[Path]:
     """What a build has left behind."""
     return [p for p in project.rglob("*") if ".tmp" in p.name or p.name.startswith("tmp-")]

@@ -15,6 +15,7 @@ import signal
 import subprocess
 import sys
 import time
+import warnings
 from pathlib import Path
 
 import numpy as np
@@ -263,6 +264,14 @@ def test_build_says_its_own_name_for_what_is_missing(project, capfd):
     assert capfd.readouterr().err.endswith("on the command line include_dirs is -I DIR\n")
     assert cli.main(["build", "-q", "lib.h", "libnone.a"]) == 1
     assert capfd.readouterr().err.startswith("ffi-ext: argument 'extra_objects': ")
+
+
+def test_a_warning_that_is_to_be_an_error_is_told_as_one(project, capfd):
+    (project / "lib.h").write_text("\n")
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")  # PYTHONWARNINGS=error
+        assert cli.main(["build", "-q", "lib.h", "lib.c"]) == 1
+    assert capfd.readouterr().err.startswith("ffi-ext: build: lib.h declares no function")
 
 
 @pytest.mark.parametrize("added", ["\nmine = 1\n", "TABLE = dict(\n    one=1,\n)\n"])

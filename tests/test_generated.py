@@ -40,12 +40,14 @@ def load():
 
 
 def test_another_process_reads_no_header(project):
+    for _ in range(2):  # a header that is as young as the build may have been read half-way
+        ffi_ext.load("own", "own.c", ["own.h", "inner.h"])
     code = (
         "import sys, ffi_ext\nmodule = ffi_ext.load('own', 'own.c', ['own.h', 'inner.h'])\n"
         "print(module.half(7), module.SIZE, 'pycparser' in sys.modules)"
     )
-    said = [python("-c", code) for _ in range(3)]
-    assert said[0].stdout == "3 3 True\n" and said[2].stdout == "3 3 False\n"
+    said = python("-c", code)
+    assert said.stdout == "3 3 False\n", said.stderr
 
 
 def test_what_changes_is_read_again(project, readings, monkeypatch):

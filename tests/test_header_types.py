@@ -301,7 +301,7 @@ def test_types_that_python_has_not_are_for_c(build, tmp_path):
         "_Complex long double far(int n);\nint sized(const union table *t);\n"
         "void set(printer p);\nint low(pair of);\nvoid quad(quads *q);\nextern wide variable;\n"
         "int of(const struct state *s, const other *o);\nlong place(int which);\nint code(printer *none, int n);\n"
-        "enum { LAST = 9 };\n"
+        "enum { LAST = sizeof(int) };\nextern wide row[LAST];\n"
     )
     source = (
         f"{header}#include <stddef.h>\nint of(const struct state *s, const other *o) {{ return s->a + s->b + o->c; }}\n"

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import subprocess
 import sys
 import threading
 import traceback
@@ -15,7 +14,7 @@ import torch
 import ffi_ext
 from ffi_ext import BuildError, HeaderError, cache, cli, cuda, inline
 from ffi_ext.headers import definitions
-from tests.processes import python
+from tests.processes import forks, python
 
 SOURCE = """
 /* twice(x) { } */
@@ -42,16 +41,13 @@ def test_text_becomes_a_module():
 
 
 def test_the_same_text_compiles_once(tmp_path):
-    code = (
-        f"import ffi_ext\nsource = {SOURCE!r}\n"
-        "print(ffi_ext.load_inline('inl', source, 'int twice(int x);').twice(2))"
-    )
-    first = python("-c", code)
-    assert first.stdout == "4\n", first.stderr
+    header = "int twice(int x);"
+    assert ffi_ext.load_inline("inl", SOURCE, header).twice(2) == 4
     before = {p: p.stat().st_mtime_ns for p in (tmp_path / "cache").rglob("*.o")}
     assert len(before) == 2
+    code = f"import ffi_ext; print(ffi_ext.load_inline('inl', {SOURCE!r}, {header!r}).twice(2))"
     again = python("-c", code)
-    assert again.stdout == "4\n"
+    assert again.stdout == "4\n", again.stderr
     assert {p: p.stat().st_mtime_ns for p in (tmp_path / "cache").rglob("*.o")} == before
 
 
@@ -173,19 +169,15 @@ def test_what_is_no_text(arguments, said):
 
 def test_processes_load_at_once(tmp_path):
     """One compile of each content, and each gets its module."""
-    code = (
-        "import ffi_ext\nfrom ffi_ext import build\ncompile, n = build.Build.compile, []\n"
+    setup = (
+        "import torch, ffi_ext\nfrom ffi_ext import build\ncompile, n = build.Build.compile, []\n"
         "build.Build.compile = lambda *a: (n.append(1), compile(*a))[1]\n"
+    )
+    code = (
         "m = ffi_ext.load_inline('at_once', 'int f(int x) { return x + 1; }', 'int f(int x);')\n"
         "print(len(n), m.f(41))"
     )
-    running = [
-        subprocess.Popen([sys.executable, "-c", code], stdout=subprocess.PIPE, text=True)
-        for _ in range(4)
-    ]
-    answers = [process.communicate()[0].split() for process in running]
-    assert [answer[1] for answer in answers] == ["42"] * 4
-    assert sorted(answer[0] for answer in answers) == ["0", "0", "0", "2"]
+    assert sorted(forks(setup, *[code] * 4)) == ["0 42\n", "0 42\n", "0 42\n", "2 42\n"]
 
 
 def test_where_modules_are_kept(tmp_path, monkeypatch):

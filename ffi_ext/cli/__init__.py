@@ -99,7 +99,7 @@ def main(arguments: list[str] | None = None) -> int:
     except BrokenPipeError:  # `ffi-ext ... | head`
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return PROBLEMS
-    except BuildError as error:
+    except (BuildError, Warning) as error:  # of -W error
         return complain(f"{options.command}: {error}", PROBLEMS)
     except OSError as error:  # a name that is too long, a folder that may not be read, a full disk
         said = f"{error.filename or 'the output'}: {error.strerror}" if error.strerror else error

@@ -8,10 +8,16 @@
 
 static PyObject *helpers;
 
+int ffi_interrupted(char *text) {
+  if (!PyErr_Occurred() && !PyErr_CheckSignals()) return 0;
+  snprintf(text, FFI_TEXT_ROOM, "interrupted");
+  return 1;
+}
+
 void ffi_take_error(char *text) {
   PyObject *type, *value, *traceback, *string = NULL;
   if (PyErr_Occurred() && !PyErr_ExceptionMatches(PyExc_Exception)) {
-    snprintf(text, FFI_TEXT_ROOM, "interrupted");
+    ffi_interrupted(text);
     return;
   }
   PyErr_Fetch(&type, &value, &traceback);
@@ -23,12 +29,6 @@ void ffi_take_error(char *text) {
   Py_XDECREF(type);
   Py_XDECREF(value);
   Py_XDECREF(traceback);
-}
-
-int ffi_interrupted(char *text) {
-  if (!PyErr_Occurred() && !PyErr_CheckSignals()) return 0;
-  snprintf(text, FFI_TEXT_ROOM, "interrupted");
-  return 1;
 }
 
 PyObject *ffi_raise(PyObject *type, const char *text) {

@@ -45,74 +45,92 @@ def needed(
     To declare are `kept` and the types of other files that they use, each behind what it uses itself: a header may use
     what one that is named after it declares.
     """
-    known = types.known_names()
+    order = _Order((*kept, *foreign))
+    for statement in kept:
+        order.add(statement)
+    order.add_structs()
+    return order.found, order.left_out
 
-    def form(statement: Statement, name: str) -> tuple[bool, bool, bool]:
-        """`typedef struct p p;`, `typedef struct p *q;` and `struct p { ... };` say different things of the name p."""
-        declaration = statement.declaration
-        is_tag = statement.defines[-1:] == (name,) and statement.defines.count(name) == 1
-        return declaration.startswith("typedef"), "{" in declaration, is_tag
 
-    by_name: dict[str, dict[tuple[bool, bool, bool], Statement]] = {}
-    for statement in (*kept, *foreign):
-        for name in (*statement.defines, *statement.enumerators):
-            by_name.setdefault(name, {}).setdefault(form(statement, name), statement)
-    ordered: list[Statement] = []
-    left_out: set[Statement] = set()
-    beyond = set(NOT_IN_PYTHON)
-    computed: set[str] = set()  # enumerators whose values the compiler tells when all is declared
-    seen: set[Statement] = set()
-    # Of structs: their fields may come later, and may speak of what comes before.
-    tags: list[str] = []
+def _form(statement: Statement, name: str) -> tuple[bool, bool, bool]:
+    """`typedef struct p p;`, `typedef struct p *q;` and `struct p { ... };` say different things of the name p."""
+    declaration = statement.declaration
+    is_tag = statement.defines[-1:] == (name,) and statement.defines.count(name) == 1
+    return declaration.startswith("typedef"), "{" in declaration, is_tag
 
-    def without_fields(name: str) -> Statement | None:
-        """Of `typedef struct p p;` and a struct or another typedef with the fields, the first."""
-        typedef = by_name.get(name, {}).get((True, False, False))
-        is_struct = typedef and typedef.declaration.startswith(("typedef struct", "typedef union"))
-        return typedef if is_struct else None
 
-    def add(statement: Statement) -> None:
-        if statement in seen:
+class _Order:
+    """Statements, each behind what it uses."""
+
+    def __init__(self, every: Sequence[Statement]) -> None:
+        self.found: list[Statement] = []
+        self.left_out: set[Statement] = set()
+        self._known = types.known_names()
+        self._beyond = set(NOT_IN_PYTHON)
+        self._computed: set[str] = (
+            set()
+        )  # enumerators whose values the compiler tells when all is declared
+        self._seen: set[Statement] = set()
+        # Of structs: their fields may come later, and may speak of what comes before.
+        self._tags: list[str] = []
+        self._by_name: dict[str, dict[tuple[bool, bool, bool], Statement]] = {}
+        for statement in every:
+            for name in (*statement.defines, *statement.enumerators):
+                forms = self._by_name.setdefault(name, {})
+                forms.setdefault(_form(statement, name), statement)
+
+    def add(self, statement: Statement) -> None:
+        if statement in self._seen:
             return
-        seen.add(statement)
+        self._seen.add(statement)
         later = _TAG.findall(statement.declaration)
-        tags.extend(later)
+        self._tags.extend(later)
         if "{" in statement.declaration:  # before a mere mention: cffi wants an enum's body first
             later.extend(statement.defines)
         words = ctext.identifiers(statement.declaration)
         for used in words:
             if used not in later:
-                pull(used)
-            elif typedef := without_fields(used):  # struct p { p *next; };
-                add(typedef)
+                self._pull(used)
+            elif typedef := self._without_fields(used):  # struct p { p *next; };
+                self.add(typedef)
+        self._put(statement, words)
+
+    def add_structs(self) -> None:
+        """Those of which the tags alone were wanted so far."""
+        while self._tags:
+            self._pull(self._tags.pop(), tag=True)
+
+    def _put(self, statement: Statement, words: Sequence[str]) -> None:
+        declared = statement
         if "= ..." in statement.declaration:
-            computed.update(statement.enumerators)
-        elif computed and statement.kind != FUNCTION:
-            sized = layouts.with_unknown_sizes(statement.declaration, computed)
-            statement = replace(statement, declaration=sized)
-        if beyond.isdisjoint(words):
-            ordered.append(statement)
-        elif fewer := layouts.without_fields(statement.declaration, beyond):
-            ordered.append(replace(statement, declaration=fewer))
+            self._computed.update(statement.enumerators)
+        elif self._computed and statement.kind != FUNCTION:
+            sized = layouts.with_unknown_sizes(statement.declaration, self._computed)
+            declared = replace(statement, declaration=sized)
+        if self._beyond.isdisjoint(words):
+            self.found.append(declared)
+        elif fewer := layouts.without_fields(declared.declaration, self._beyond):
+            self.found.append(replace(statement, declaration=fewer))
         else:
-            beyond.update(statement.defines)
-            left_out.add(statement)
+            self._beyond.update(statement.defines)
+            self.left_out.add(statement)
 
-    def pull(name: str, tag: bool = False) -> None:
-        if name not in known:
-            typedef = without_fields(name)
-            for statement in by_name.get(name, {}).values():
-                declared = statement.declaration.removeprefix("typedef " if typedef else "")
-                if tag or statement is typedef or not declared.startswith(("struct", "union")):
-                    add(statement)
-                else:
-                    tags.append(name)
+    def _pull(self, name: str, tag: bool = False) -> None:
+        if name in self._known:
+            return
+        typedef = self._without_fields(name)
+        for statement in self._by_name.get(name, {}).values():
+            declared = statement.declaration.removeprefix("typedef " if typedef else "")
+            if tag or statement is typedef or not declared.startswith(("struct", "union")):
+                self.add(statement)
+            else:
+                self._tags.append(name)
 
-    for statement in kept:
-        add(statement)
-    while tags:
-        pull(tags.pop(), tag=True)
-    return ordered, left_out
+    def _without_fields(self, name: str) -> Statement | None:
+        """Of `typedef struct p p;` and a struct or another typedef with the fields, the first."""
+        typedef = self._by_name.get(name, {}).get((True, False, False))
+        is_struct = typedef and typedef.declaration.startswith(("typedef struct", "typedef union"))
+        return typedef if is_struct else None
 
 
 def sized(

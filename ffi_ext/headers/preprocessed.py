@@ -36,63 +36,76 @@ def split(
         text: The preprocessor's.
         original: The header's lines.
     """
-    pieces: list[_Piece] = []
-    macros: dict[str, str] = {}
-    here, line, mine = header, 1, False
-    files: list[Path] = []  # that are open
-    lines = _Lines(original)
-    packing = ""
-    outer: list[str] = []  # what #pragma pack(pop) goes back to
-    unfinished: list[str] = []  # rows since the last file that a declaration did not include
-    within = 0  # enum { #include "names.def" }: the header's line that it is the text of
+    rows = _Rows(header, original)
     for row in text.split("\n"):
-        marker = _MARKER.match(row)
-        if marker:
-            name, begins = re.sub(r"\\(.)", r"\1", marker.group(2)), marker.group(3) == "1"
-            if mine and begins:
-                if _OPEN.search(ctext.blank_quoted("\n".join(unfinished))):
-                    within = pieces[-1][1] + len(pieces[-1][2])
-                else:
-                    unfinished = []
-            if marker.group(3) == "2":
-                files.pop()
-            if begins or not files:
-                files.append(Path(name))
-            of_compiler = name.startswith("<")  # <built-in>, <command-line>
-            here, line = Path(name) if of_compiler else files[-1], int(marker.group(1))
-            mine = not of_compiler and _same(here, header)
-            if mine:
-                line = lines.place_of(line, name)
-            elif of_compiler:
-                lines.name = name
-            within = 0 if mine else within
-            pieces.append((here, line, [], begins))
-            continue
-        define, undef = _DEFINE.match(row), _UNDEF.match(row)
-        if mine and define and not define.group(2):
-            macros[define.group(1)] = define.group(3)
-        elif undef:
-            macros.pop(undef.group(1), None)
-        if not pieces:
-            pieces.append((here, line, [], False))
-        if row.startswith("#"):
-            packing = _packing_after(row, packing, outer)
-            row = ""
-        elif packing:
-            row = re.sub(r"\b(?:struct|union)\b", rf"\g<0> __attribute__(({packing}))", row)
-        if mine or within:
-            unfinished.append(row)
-        if within:
-            pieces.append((header, within, [row], False))
+        if not row.startswith("#"):
+            rows.take(row)
+        elif marker := _MARKER.match(row):
+            rows.go_to(int(marker[1]), re.sub(r"\\(.)", r"\1", marker[2]), marker[3])
         else:
-            pieces[-1][2].append(row)
-    own = list(_own(pieces, header, original))
+            rows.obey(row)
+            rows.take("")
+    own = list(_own(rows.pieces, header, original))
     foreign = [
         s
-        for path, rows in _others(pieces, header)
-        for s in statements_of(_PROTOTYPE.sub("", rows), path, [])
+        for path, others in _others(rows.pieces, header)
+        for s in statements_of(_PROTOTYPE.sub("", others), path, [])
     ]
-    return own, foreign, macros
+    return own, foreign, rows.macros
+
+
+class _Rows:
+    """The rows of preprocessed text: whose they are, and the header's own macros."""
+
+    def __init__(self, header: Path, original: list[str]) -> None:
+        self._header = header
+        self.pieces: list[_Piece] = [(header, 1, [], False)]
+        self.macros: dict[str, str] = {}
+        self._files: list[Path] = []  # that are open
+        self._mine = False
+        self._lines, self._before = _Lines(original), ""  # the name in the marker before
+        self._packing = ""
+        self._outer: list[str] = []  # what #pragma pack(pop) goes back to
+        self._unfinished: list[str] = []  # since the last file that a declaration did not include
+        self._within = 0  # enum { #include "names.def" }: the header's line that it is the text of
+
+    def go_to(self, line: int, name: str, flag: str | None) -> None:
+        """What a marker says of the rows behind it."""
+        begins, of_compiler = flag == "1", name.startswith("<")  # <built-in>, <command-line>
+        if self._mine and begins:
+            if _OPEN.search(ctext.blank_quoted("\n".join(self._unfinished))):
+                self._within = self.pieces[-1][1] + len(self.pieces[-1][2])
+            else:
+                self._unfinished = []
+        if flag == "2":
+            self._files.pop()
+        if begins or not self._files:
+            self._files.append(Path(name))
+        here = Path(name) if of_compiler else self._files[-1]
+        self._mine = not of_compiler and _same(here, self._header)
+        if self._mine:
+            line, self._within = self._lines.place_of(line, name, name == self._before), 0
+        if self._mine or of_compiler:
+            self._before = name
+        self.pieces.append((here, line, [], begins))
+
+    def obey(self, directive: str) -> None:
+        define, undef = _DEFINE.match(directive), _UNDEF.match(directive)
+        if self._mine and define and not define[2]:
+            self.macros[define[1]] = define[3]
+        elif undef:
+            self.macros.pop(undef[1], None)
+        self._packing = _packing_after(directive, self._packing, self._outer)
+
+    def take(self, row: str) -> None:
+        if self._packing:
+            row = re.sub(r"\b(?:struct|union)\b", rf"\g<0> __attribute__(({self._packing}))", row)
+        if self._mine or self._within:
+            self._unfinished.append(row)
+        if self._within:
+            self.pieces.append((self._header, self._within, [row], False))
+        else:
+            self.pieces[-1][2].append(row)
 
 
 class _Lines:
@@ -102,13 +115,12 @@ class _Lines:
         rows = enumerate(map(_LINE.match, original), start=1)
         self._directives = [(place, int(row[1]), row[2]) for place, row in rows if row]
         self._last = self._further = 0  # the directive that counts, and by how much
-        self.name = ""  # of the marker before
 
-    def place_of(self, number: int, name: str) -> int:
-        """The line of which a marker gives number and name."""
-        same, self.name = (None if name == self.name else name), name
+    def place_of(self, number: int, name: str, again: bool) -> int:
+        """The line of which a marker gives number and name; `again`: the one before gave that name, too."""
+        names = (name, None) if again else (name,)  # None: of a #line without one
         for place, said, of in self._directives:
-            if place > self._last and said == number and of in (name, same):
+            if place > self._last and said == number and of in names:
                 self._last, self._further = place, place + 1 - number
                 break
         return number + self._further

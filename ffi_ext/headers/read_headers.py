@@ -28,6 +28,9 @@ class Headers:
     texts: list[str] = field(default_factory=list)  # with what they include
     to_include: list[Path] = field(default_factory=list)  # those that none before them includes
     with_linkage: set[Path] = field(default_factory=set)  # which say extern "C" themselves
+    # Where there are several: the files in each preprocessed text, and the macros of these texts.
+    files: dict[str, frozenset[Path]] = field(default_factory=dict)
+    all_macros: dict[str, str] = field(default_factory=dict)
 
     @property
     def has_bool(self) -> bool:
@@ -42,65 +45,55 @@ def read(headers: Sequence[Path], compiler: Reader) -> Headers:
         HeaderError: One cannot be read.
     """
     found = Headers(tuple(headers))
-    wholes: dict[str, frozenset[Path]] = {}  # preprocessed texts, and the files that are in each
-    macros: dict[str, str] = {}  # of these
     for header in headers:
         try:
-            text = _text_of(header)
-            if '"C"' in text and re.search(r'extern\s*"C"', ctext.blank_comments(text)):
-                found.with_linkage.add(header)
-            # A part of a library's header, such as curl/easy.h, may be unfit to be read or included by itself.
-            known = [w for w, files in wholes.items() if preprocessed.is_among(files, header)]
-            if not known:
-                found.to_include.append(header)
-            uses = not macros.keys().isdisjoint(ctext.identifiers(text))
-            if not (known or uses or statements.has_directives(text) or compiler.may_change(text)):
-                found.own += statements.split(text, header)
-                found.texts.append(text)
-                continue
-            seen = frozenset[Path]().union(*wholes.values())
-            before = found.to_include[:-1]
-            whole = known[0] if known else _preprocessed(header, compiler, before, macros, seen)
-            if not known:
-                found.texts.append(whole)
-            if not known and len(headers) > 1:
-                wholes[whole] = preprocessed.files_of(whole)
-                macros |= preprocessed.macros_of([whole])
-            own, foreign, defined = preprocessed.split(whole, header, text.split("\n"))
+            _add(found, header, compiler)
         except OSError as error:
             raise HeaderError(f"the header {header} cannot be read: {error.strerror}") from error
-        found.own += own
-        found.foreign += foreign
-        found.macros |= defined
     return found
 
 
-def _preprocessed(
-    header: Path,
-    compiler: Reader,
-    before: Sequence[Path],
-    macros: dict[str, str],
-    seen: frozenset[Path],
-) -> str:
+def _add(found: Headers, header: Path, compiler: Reader) -> None:
+    text = _text_of(header)
+    if '"C"' in text and re.search(r'extern\s*"C"', ctext.blank_comments(text)):
+        found.with_linkage.add(header)
+    # A part of a library's header, such as curl/easy.h, may be unfit to be read or included by itself.
+    wholes = (w for w, files in found.files.items() if preprocessed.is_among(files, header))
+    whole = next(wholes, None)
+    if whole is None:
+        uses_macros = not found.all_macros.keys().isdisjoint(ctext.identifiers(text))
+        if uses_macros or statements.has_directives(text) or compiler.may_change(text):
+            whole = _preprocessed(header, compiler, found)
+            if len(found.paths) > 1:
+                found.files[whole] = preprocessed.files_of(whole)
+                found.all_macros |= preprocessed.macros_of([whole])
+        found.to_include.append(header)
+        found.texts.append(text if whole is None else whole)
+    if whole is None:
+        found.own += statements.split(text, header)
+        return
+    own, foreign, macros = preprocessed.split(whole, header, text.split("\n"))
+    found.own += own
+    found.foreign += foreign
+    found.macros |= macros
+
+
+def _preprocessed(header: Path, compiler: Reader, before: Headers) -> str:
     """A header by itself, or behind those `before` it if it, or what it includes, says other things there.
 
     The generated C includes all of them. To read each behind all others would take three times as long.
-
-    Args:
-        macros: Of those before it.
-        seen: The files that those before it include.
     """
-    if not before:
+    if not before.to_include:
         return compiler(header)
     with contextlib.suppress(BuildError):  # as of an #error that says to include another one first
         alone = compiler(header)
-        new = (path for path in preprocessed.files_of(alone) - seen if path.is_file())
-        words = {word for path in new for word in ctext.identifiers(_text_of(path))}
-        used = macros.keys() & words
+        new = preprocessed.files_of(alone).difference(*before.files.values())
+        words = {word for p in new if p.is_file() for word in ctext.identifiers(_text_of(p))}
+        used = before.all_macros.keys() & words
         own = preprocessed.macros_of([alone]) if used else {}
-        if all(macros[name] == own.get(name) for name in used):
+        if all(before.all_macros[name] == own.get(name) for name in used):
             return alone
-    return compiler(header, before)
+    return compiler(header, before.to_include)
 
 
 def _text_of(header: Path) -> str:

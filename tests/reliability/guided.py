@@ -14,7 +14,7 @@ from tests.reliability import children
 # The modules whose branches guide the mutations.
 READERS = [
     f"ffi_ext.headers.{name}"
-    for name in ("ctext", "statements", "macros", "declarations", "definitions")
+    for name in ("ctext", "statements", "header_constants", "declarations", "definitions")
 ]
 READERS += ["ffi_ext.compile_errors", "ffi_ext.elf"]
 READERS += ["resnet.weights", "resnet.yaml_file", "data.files", "yaml", "pickle"]
