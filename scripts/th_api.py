@@ -58,7 +58,7 @@ keep their dimensions, which 0.3.1 cut at the first 0: ask `nElement`, not `nDim
 torch tensor without dimensions, `torch.tensor(5.)`, is one element of shape `[1]` in C.
 
 Where 0.3.1 left the result to its algorithm, or was wrong, torch's may be another: which of several equal elements `sort`,
-`topk` and `median` give the index of; `median` of what holds a NaN, which is NaN; `dot` of small integers, which does not wrap.
+`topk`, `median` and `mode` give the index of; `median` of what holds a NaN, which is NaN; `dot` of small integers, which does not wrap.
 `gather` gives its result the index's shape.
 
 Not declared, since torch has nothing like them or does it by itself: `THCState_setPeerToPeerAccess`,
