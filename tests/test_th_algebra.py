@@ -259,7 +259,7 @@ def test_reflectors_of_a_wide_matrix(library):
     ids=lambda value: value if isinstance(value, str) else "",
 )
 def test_matrices_of_lapack_lie_in_columns(module, name, rows, inputs):
-    """As in 0.3.1: C of then gives their memory to LAPACK. What has its size, as a view of Python's, keeps its strides."""
+    """As in 0.3.1: C of then gives their memory to LAPACK. What has its size, as a view does, keeps its strides."""
     given = [module._ffi.new("char[]", x.encode()) if isinstance(x, str) else x for x in inputs]
     fresh = [torch.empty(0, dtype=A.dtype) for _ in rows]
     getattr(module, f"th_{name}")(*fresh, *given)
