@@ -25,8 +25,7 @@ def _cat(tensors: list[Tensor], dimension: int) -> Tensor:
     """Of tensors of any shapes: behind its last dimension each has a size of 1, so that vectors become columns."""
     longest = max([dimension + 1, *(t.dim() for t in tensors)])
     full = [
-        t if t.dim() == longest or t.shape == (0,) else t[(..., *[None] * (longest - t.dim()))]
-        for t in tensors
+        t if t.shape == (0,) else t.reshape(*t.shape, *[1] * (longest - t.dim())) for t in tensors
     ]
     return torch.cat(full, dimension)
 
