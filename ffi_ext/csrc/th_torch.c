@@ -86,8 +86,8 @@ static int call(const char *name, const char *codes, va_list *arguments, char *t
   if (!values) return -1;
   for (int i = 0; i < count && !failed; i++) {
     PyObject *value = PySequence_GetItem(values, i);
-    failed = !value || (results[i] && value != Py_None &&
-                        give(results[i], kinds[i] == 'm', value, text));
+    failed = !value ||
+             (results[i] && value != Py_None && give(results[i], kinds[i] == 'm', value, text));
     Py_XDECREF(value);
   }
   Py_DECREF(values);
