@@ -59,13 +59,16 @@ def read(
     libraries = {path.name for path in of_libraries}
     for statement in kept:
         inline.pop(statement.name, None)
+
+    def declare(functions: list[Statement]) -> Declarations:
+        return _declare_all(ffi, found, kept, functions, constants, libraries, trials, knows_th)
+
     if inline:
         try:
-            functions = [*inline.values()]
-            return _declare_all(ffi, found, kept, functions, constants, libraries, trials, knows_th)
+            return declare([*inline.values()])
         except HeaderError:  # they may use types that only C reads
             _forget(ffi)
-    return _declare_all(ffi, found, kept, [], constants, libraries, trials, knows_th)
+    return declare([])
 
 
 def _declare_all(
