@@ -40,7 +40,9 @@ def adapt(function: Function, index: int, value: object) -> tuple[torch.Tensor, 
     elif isinstance(value, np.ndarray):
         tensor = _from_numpy(function, index, code, value)
     elif code in types.ARRAY_CODES:
-        tensor = _for_array(function, index, value)
+        _check_device(function, index, value)
+        assert isinstance(value, torch.Tensor)
+        tensor = value
     elif record is None:
         tensor = _for_void_pointer(function, index, value)
     elif record.kind == "Storage":
@@ -297,14 +299,8 @@ def _same_elements(tensor: torch.Tensor, wanted: torch.dtype) -> bool:
     return integers and unsigned and given.itemsize == wanted.itemsize
 
 
-def _for_array(function: Function, index: int, value: object) -> torch.Tensor:
-    """A tensor of any element type, where the constraint allows its device."""
-    _check_device(function, index, value)
-    assert isinstance(value, torch.Tensor)
-    return value
-
-
 def _check_device(function: Function, index: int, value: object) -> None:
+    """Raises for what is no tensor or array, or lies where the constraint does not allow it."""
     devices = constraints.decode(function.constraints[index]).devices
     device = value.device.type if isinstance(value, torch.Tensor) else ""
     if device in devices or (isinstance(value, np.ndarray) and "cpu" in devices):
