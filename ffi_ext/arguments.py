@@ -283,7 +283,10 @@ def _cure_for_memory(ffi: Any, c_type: Any, array: bool) -> str:
         return (
             f"it is a list of its rows, [module._ffi.from_buffer('{row}', row) for row in {memory}]"
         )
-    address = "array.ctypes.data" if array else "tensor.data_ptr()"
+    return _as_address(c_type, "array.ctypes.data" if array else "tensor.data_ptr()")
+
+
+def _as_address(c_type: Any, address: str) -> str:
     return f"declare a TH...Tensor * parameter, or pass the address with module._ffi.cast('{c_type.cname}', {address})"
 
 
@@ -381,12 +384,8 @@ def _for_void_pointer(function: Function, index: int, value: object) -> torch.Te
     assert isinstance(value, torch.Tensor)
     c_type = types_of(function)[index + 1]
     if c_type.cname not in ("void *", "void const *"):
-        raise refusal(
-            function,
-            index,
-            f"expected {c_type.cname}, got {describe(value)}: declare a TH...Tensor * parameter, or"
-            f" pass the address with module._ffi.cast('{c_type.cname}', tensor.data_ptr())",
-        )
+        cure = _as_address(c_type, "tensor.data_ptr()")
+        raise refusal(function, index, f"expected {c_type.cname}, got {describe(value)}: {cure}")
     if value.device.type != "cpu":
         raise refusal(function, index, f"expected a tensor on the CPU, got {describe(value)}")
     return value
