@@ -13,6 +13,7 @@ from functools import partial
 from itertools import islice
 from typing import Any
 
+import torch
 from torch.utils.data import BatchSampler, ConcatDataset, Subset
 
 from data.buffers import BufferPool
@@ -57,6 +58,21 @@ def _output_size(dataset: Any) -> tuple[int, int] | None:
     return getattr(getattr(dataset, "transforms", None), "output_size", None)
 
 
+def _indices_of(batch: Any) -> list[Any]:
+    """The indices of a batch; of a tensor, as torch.randperm(n).split(4) has them, as numbers.
+
+    Raises:
+        TypeError: it is a single one.
+    """
+    indices = batch.tolist() if isinstance(batch, torch.Tensor) else batch
+    if not isinstance(indices, Iterable):
+        raise TypeError(
+            f"Loader: expected a batch_sampler that gives lists of indices, got {batch!r} of it; "
+            "torch.utils.data.BatchSampler(sampler, batch_size, drop_last) makes them of a sampler"
+        )
+    return list(indices)
+
+
 class _LoaderIterator(Iterator[Batch]):
     """One epoch, or the rest of it."""
 
@@ -77,7 +93,7 @@ class _LoaderIterator(Iterator[Batch]):
     def _fill(self) -> None:
         for number, indices in islice(self._batches, self._prefetch - len(self._pending)):
             prepare = partial(self._prepare, number)
-            self._pending.append(PendingBatch(self._run, prepare, number, indices))
+            self._pending.append(PendingBatch(self._run, prepare, number, _indices_of(indices)))
 
     def __next__(self) -> Batch:
         try:
@@ -191,7 +207,9 @@ class Loader:
         return {"seed": self.seed, "batch_size": getattr(self.batch_sampler, "batch_size", None)}
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
-        """The next iterator goes on where `state_dict` was called.
+        """The next iterator goes on where `state_dict` was called, in batches that are the same again.
+
+        An `EpochSampler` gives them so, and torch's RandomSampler, which draws from the process's generator, does not.
 
         Raises:
             ValueError: it is no such state, or one of a loader with another seed or batch size.

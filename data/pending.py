@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import threading
 from collections import deque
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable
 from functools import partial
 from typing import Any
 
@@ -83,9 +83,9 @@ class PendingBatch:
     """A batch in the making."""
 
     def __init__(
-        self, run: Run, prepare: Callable[[int, int], Any], number: int, indices: Sequence[int]
+        self, run: Run, prepare: Callable[[int, int], Any], number: int, indices: list[int]
     ) -> None:
-        self.run, self.number, self.indices = run, number, list(indices)
+        self.run, self.number, self.indices = run, number, indices
         self.prepare = prepare
         self.samples: list[Any] = [None] * len(self.indices)
         self.errors: dict[int, BaseException] = {}

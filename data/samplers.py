@@ -135,7 +135,10 @@ class GroupedBatchSampler(Sampler[list[int]]):
 
     def __len__(self) -> int:
         """Batches of the epoch that is set; another one may have a few more or fewer per rank."""
-        return len(self._batches())
+        # A sampler of torch draws from the process's generator: the run would go on with other numbers where somebody,
+        # such as a progress bar, asks for the length.
+        with torch.random.fork_rng(devices=[]):
+            return len(self._batches())
 
 
 class IterationBatchSampler(Sampler[list[int]]):

@@ -178,7 +178,14 @@ def _functions(
             "and torch.stack the results"
         )
 
-    apart = {"forward": outputs_of, "setup_context": setup_context, "vmap": vmap}
+    def jvp(*_: Any) -> Any:
+        raise RuntimeError(
+            f"{name}() is a C function with a backward alone, got a forward derivative asked for (jvp, jacfwd, hessian "
+            "...): take torch.func.grad or vjp, or backward()"
+        )
+
+    # jvp of this one alone: a Function that has one torch.compile does not take
+    apart = {"forward": outputs_of, "setup_context": setup_context, "vmap": vmap, "jvp": jvp}
     transformed: Any = type(name, (plain,), {n: staticmethod(f) for n, f in apart.items()})
 
     apart = {"forward": gradients_of, "setup_context": lambda *_: None, "vmap": vmap}

@@ -21,6 +21,13 @@ def _cross(a: Tensor, b: Tensor, dimension: int) -> Tensor:
     return torch.linalg.cross(a, b, dim=dimension)
 
 
+def _cat(tensors: list[Tensor], dimension: int) -> Tensor:
+    """Of tensors of any shapes: behind its last dimension each has a size of 1, so that vectors become columns."""
+    longest = max([dimension + 1, *(t.dim() for t in tensors)])
+    full = [t if t.shape == (0,) else t[(..., *[None] * (longest - t.dim()))] for t in tensors]
+    return torch.cat(full, dimension)
+
+
 def _match(a: Tensor, b: Tensor, gain: float) -> Tensor:
     rows, columns = a.reshape(len(a), 1, -1), b.reshape(1, len(b), -1)
     if rows.shape[2] != columns.shape[2]:
@@ -94,8 +101,8 @@ FUNCTIONS: dict[str, Callable[..., Any]] = {
     "kthvalue": _along(lambda t, k, d, keep: t.kthvalue(k, d, bool(keep)), 2),
     "sort": _along(lambda t, d, descending: t.sort(d, bool(descending))),
     "topk": _along(lambda t, k, d, largest, order: t.topk(k, d, bool(largest), bool(order)), 2),
-    "cat": lambda a, b, d: torch.cat([a, b], d),
-    "catArray": torch.cat,
+    "cat": lambda a, b, d: _cat([a, b], d),
+    "catArray": _cat,
     "diag": torch.diag,
     "tril": torch.tril,
     "triu": torch.triu,

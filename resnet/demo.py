@@ -159,7 +159,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     )
     parser.add_argument("photographs", nargs="*", type=Path, help="files (default: bundled ones)")
     parser.add_argument(
-        "--output", type=output_file, default=PICTURE, help="(default: %(default)s)"
+        "--output", type=output_file, default=str(PICTURE), help="(default: %(default)s)"
     )
     parser.add_argument("--repeats", type=int, default=3, help="of each stage (default: 3)")
     options = parser.parse_args(arguments)
@@ -183,7 +183,6 @@ def main(arguments: Sequence[str] | None = None) -> int:
         f"torch {torch.__version__}, {torch.get_num_threads()} threads; medians of wall time, plain torch once\n"
     )
     print_table(rows)
-    options.output.parent.mkdir(parents=True, exist_ok=True)
     draw(
         names,
         images,

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import functools
+import os
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -133,10 +134,11 @@ def draw_crops(
 
 
 def output_file(text: str) -> Path:
-    """The picture's file of a command line: told apart from what Pillow cannot write before all is computed.
+    """The picture's file of a command line, whose folder is made: before all is computed it is told what cannot be
+    written.
 
     Raises:
-        argparse.ArgumentTypeError: it is such.
+        argparse.ArgumentTypeError: Pillow does not know its kind, or nobody may write there.
     """
     path = Path(text)
     if path.is_dir():
@@ -144,6 +146,17 @@ def output_file(text: str) -> Path:
     if Image.registered_extensions().get(path.suffix.lower()) not in Image.SAVE:
         raise argparse.ArgumentTypeError(
             f"expected the name of a picture, such as {path.stem}.png, got {path}"
+        )
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise argparse.ArgumentTypeError(
+            f"expected a file in a folder that is there or can be made, got: {error}"
+        ) from error
+    place = path if path.exists() else path.parent
+    if not os.access(place, os.W_OK):
+        raise argparse.ArgumentTypeError(
+            f"expected a file that you may write, got {path}; {place} is read-only to you"
         )
     return path
 

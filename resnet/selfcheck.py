@@ -273,7 +273,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument(
         "--output",
         type=output_file,
-        default=PICTURE,
+        default=str(PICTURE),  # as a text, which argparse has `type` check
         help="the picture to write (default: %(default)s)",
     )
     parser.add_argument(
@@ -313,7 +313,6 @@ def main(arguments: Sequence[str] | None = None) -> int:
     pixels = torch.from_numpy(read_rgb(paths[0]))
     passed = report(pixels, features["layer1"][0], boxes, scores)
 
-    settings.output.parent.mkdir(parents=True, exist_ok=True)
     draw(
         paths,
         images,

@@ -610,6 +610,57 @@ def test_doctor_finds_what_libraries_have_no_more(tmp_path, capsys, monkeypatch)
     ]
 
 
+def test_doctor_tells_questions_for_the_class_of_a_tensor(tmp_path, capsys):
+    """transducer, lgamma, torch-unique and torch-spline-conv of PyTorch 0.3 ask so, and take the wrong way or stop."""
+    (tmp_path / "old.py").write_text(
+        "a = type(x) is torch.FloatTensor\nb = x.__class__ not in (torch.cuda.IntTensor, torch.ByteTensor)\n"
+        "c = type(x).__name__.replace('Tensor', '')\n"
+        "d = type(x) is type(y) or type(x) == torch.Tensor or isinstance(x, torch.FloatTensor)\n"
+        "e = type(self).__name__ + x.type() == torch.FloatTensor\n"
+    )
+    assert cli.main(["doctor", str(tmp_path), "--json"]) == 1
+    every = "every tensor is a torch.Tensor since PyTorch 0.4: ask isinstance(x, "
+    several = "(torch.cuda.IntTensor, torch.ByteTensor)"
+    assert json.loads(capsys.readouterr().out)["problems"] == [
+        f"old.py:1: type(x) is torch.FloatTensor: {every}torch.FloatTensor)",
+        f"old.py:2: x.__class__ not in {several}: {every}{several})",
+        "old.py:3: type(x).__name__ is 'Tensor' for every tensor since PyTorch 0.4: take x.type(), 'torch.FloatTensor' "
+        "still",
+    ]
+
+
+def test_doctor_knows_what_a_repository_makes_itself(tmp_path, capsys):
+    """Modules of its own build and setup.py, functions of generic files, paths that a script puts together."""
+    (tmp_path / "build.py").write_text(
+        "from torch.utils.ffi import create_extension\nnames = ['Basis']\n"
+        "create_extension('no_such_engine.core', headers=['TH{}.h'.format(n) for n in names], sources=[])\n"
+    )
+    (tmp_path / "setup.py").write_text(
+        "setup(packages=['no_such_made'], package_dir={'no_such_made': '.'})\n"
+    )
+    (tmp_path / "__init__.py").write_text(
+        "import os, sys\nsys.path.append(os.path.dirname(__file__))\nfrom no_such_common import add\n"
+        "import no_such_engine\nimport no_such_made.more\n"
+    )
+    (tmp_path / "no_such_common.py").touch()
+    (tmp_path / "THBasis.h").write_text(
+        "void THFloatTensor_linear(THFloatTensor *b);\nvoid THCudaDoubleTensor_linear(THCudaDoubleTensor *b);\n"
+        "void THDoubleTensor_cubic(THDoubleTensor *b);\n"
+    )
+    (tmp_path / "THBasis.c").write_text(
+        "void THTensor_(linear)(THTensor *b) {\n}\nvoid THCTensor_(linear)(THCTensor *b) {\n}\n"
+        "void THTensor_(cubic)(THTensor *b);\n"
+    )
+    assert cli.main(["doctor", str(tmp_path), "--json"]) == 1
+    report = json.loads(capsys.readouterr().out)
+    unknown = "THDoubleTensor_cubic: not part of ffi_ext's TH"
+    assert [p.split(": ", 1)[1][: len(unknown)] for p in report["problems"]] == [
+        "THTensor_(cubic): not part of ffi_ext's TH and THC; write the"[: len(unknown)],
+        unknown,
+    ]
+    assert report["notes"] == []
+
+
 def test_doctor_tells_samplings_whose_default_has_changed(tmp_path, capsys):
     (tmp_path / "old.py").write_text(
         "import torch.nn as nn, torch.nn.functional as F\ny = F.grid_sample(x, g)\nz = F.affine_grid(t, s)\n"

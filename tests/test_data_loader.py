@@ -204,6 +204,17 @@ class Failing(data.ImageDataset):
         return 12
 
 
+def test_batches_of_tensors_and_a_sampler_in_the_batch_samplers_place():
+    order = torch.tensor([3, 0, 2, 1])
+    given = kept(data.Loader(shapes(4), batch_sampler=order.split(2)))
+    assert_equal(given, kept(data.Loader(shapes(4), batch_sampler=[[3, 0], [2, 1]])))
+    for sampler in (data.EpochSampler(4, shuffle=False), order[1:]):
+        with pytest.raises(TypeError, match="expected a batch_sampler that gives lists .* got .*0"):
+            iter(data.Loader(shapes(4), batch_sampler=sampler))
+    gc.collect()
+    assert no_threads_left()
+
+
 def test_a_thousand_random_failures():
     rng = random.Random(0)
     kinds = [ValueError, data.ImageFileError, OSError, KeyError, MemoryError, SystemExit]

@@ -6,7 +6,13 @@ import random
 
 import pytest
 import torch
-from torch.utils.data import BatchSampler, ConcatDataset, DistributedSampler, Subset
+from torch.utils.data import (
+    BatchSampler,
+    ConcatDataset,
+    DistributedSampler,
+    RandomSampler,
+    Subset,
+)
 
 pytest.importorskip("_ext.kernels", reason="run `python build_ffi.py` first")
 
@@ -74,6 +80,17 @@ def test_grouping_by_aspect_ratio():
         data.aspect_groups(Subset([1, 2], [0]))
     batches = list(GroupedBatchSampler(EpochSampler(6), data.aspect_groups(dataset), 3))
     assert sorted(sorted(batch) for batch in batches) == [[0, 2, 4], [1, 3, 5]]
+
+
+def test_asking_for_the_length_changes_no_order():
+    """As a progress bar does; torch's RandomSampler draws from the generator that the run draws from."""
+    given = []
+    for asked in (False, True):
+        torch.manual_seed(3)
+        batches = GroupedBatchSampler(RandomSampler(range(9)), [i % 2 for i in range(9)], 2)
+        assert not asked or len(batches) == 5
+        given.append((list(batches), torch.rand(1).item()))
+    assert given[0] == given[1]
 
 
 def batches_of_epochs() -> GroupedBatchSampler:

@@ -376,6 +376,9 @@ def test_torch_func(registered):
     torch.testing.assert_close(back(a)[0], 2.5 * a)
     with pytest.raises(RuntimeError, match=r"add_forward\(\) is a C function, which vmap has no"):
         torch.func.vmap(lambda a: add(a, a, 2.5))(a)
+    for forward in (torch.func.jacfwd, torch.func.hessian):
+        with pytest.raises(RuntimeError, match=r"add_forward\(\) is a C function with a backward al"):
+            forward(lambda a: add(a, a, 2.5).sum())(a)
 
 
 @pytest.mark.skipif(

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+
 import numpy as np
 import pytest
 import torch
@@ -38,11 +40,18 @@ def test_selfcheck_prints_every_prototype_and_draws(tmp_path, capsys):
 
 
 @pytest.mark.parametrize("command", [selfcheck.main, demo.main])
-def test_what_cannot_be_written_is_told_first(command, tmp_path, capsys):
+def test_what_cannot_be_written_is_told_first(command, tmp_path, capsys, monkeypatch):
+    (tmp_path / "file").touch()
+    read_only = tmp_path / "read-only"
+    read_only.mkdir()
+    # root may write everywhere
+    monkeypatch.setattr(os, "access", lambda place, mode: place != read_only)
     for output, text in [
         (tmp_path, f"expected a file, got the directory {tmp_path}"),
         (tmp_path / "a.xyz", f"expected the name of a picture, such as a.png, got {tmp_path}"),
         (tmp_path / "b", "such as b.png"),
+        (tmp_path / "file" / "c.png", "expected a file in a folder that is there or can be made"),
+        (read_only / "d.png", f"expected a file that you may write, got {read_only / 'd.png'}"),
     ]:
         with pytest.raises(SystemExit, match="2"):
             command(["--output", str(output)])

@@ -252,6 +252,19 @@ def test_joining_and_cutting(call, th):
     assert t.tolist() == [[1, 1], [0, 0], [0, 0], [3, 3]]
 
 
+def test_vectors_are_joined_as_columns(th):
+    """What a tensor lacks in dimensions has the size 1, behind its own: published code made tables so."""
+    x, y, nothing, out = torch.arange(3.0), torch.arange(3.0) + 5, torch.empty(0), torch.empty(0)
+    th.cat_all(out, x, y, x, 1)
+    np.testing.assert_array_equal(out, np.column_stack([x, y, x]))
+    th.cat_all(out, torch.stack([x, y], 1), x, nothing, 1)
+    np.testing.assert_array_equal(out, np.column_stack([x, y, x]))
+    th.cat_all(out, x, nothing, torch.stack([x, y], 1), -1)
+    np.testing.assert_array_equal(out, np.column_stack([x, x, y]))
+    with pytest.raises(ffi_ext.NativeError, match="Sizes of tensors must match"):
+        th.cat_all(out, x, y[:2], x, 1)
+
+
 def test_indices(call):
     t, u = values_of(call, 3, 4), values_of(call, 2, 4, seed=1)
     n, m = t.numpy().copy(), u.numpy()

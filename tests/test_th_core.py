@@ -229,6 +229,17 @@ def test_a_tensor_has_the_views_that_torch_gives_it(th, t):
             assert torch.equal(got, want) and got.data_ptr() == t.data_ptr()
 
 
+def test_slices_come_in_the_order_of_0_3_1(th):
+    """The first dimension runs fastest: code of then counts slices, and draws random numbers for them."""
+    t = torch.zeros(2, 3, 4)
+    th.number_slices(t, 1)
+    order = np.arange(8).reshape(2, 4, order="F")
+    np.testing.assert_array_equal(t, np.repeat(order[:, None], 3, axis=1))
+    t = torch.zeros(4, 3, 2).permute(2, 1, 0)  # whatever the strides
+    th.number_slices(t, 2)
+    np.testing.assert_array_equal(t[:, :, 3], np.arange(6).reshape(2, 3, order="F"))
+
+
 def test_shapes_that_broadcast_are_expanded_together(th):
     a, b, out = torch.arange(3.0).view(3, 1), torch.arange(8.0).view(2, 1, 4), torch.zeros(0)
     assert list(th.expand_both(out, a, b)) == [2, 3, 4]
@@ -362,6 +373,10 @@ ERRORS = [
     (
         lambda th: th.expand(torch.zeros(3), -1, 3),
         "The expanded size of the tensor (-1) isn't allowed in a leading, non-existing dimension 0.",
+    ),
+    (
+        lambda th: th.expand(torch.zeros(0), 4, 2),  # the numbers would be memory that nobody wrote
+        "invalid argument 0: can't expand an empty tensor at ",
     ),
 ]
 

@@ -56,6 +56,35 @@ def leaves_corners(node: ast.Call) -> bool:
     return (samples or scales) and "align_corners" not in keywords
 
 
+def _is_class_of(node: ast.AST) -> bool:
+    """`type(x)` or `x.__class__`."""
+    if isinstance(node, ast.Call):
+        return isinstance(node.func, ast.Name) and node.func.id == "type" and len(node.args) == 1
+    return isinstance(node, ast.Attribute) and node.attr == "__class__"
+
+
+def asks_for_class(node: ast.AST) -> str:
+    """What is wrong with a question for the class that tensors of one element type had until PyTorch 0.4, or ""."""
+    if isinstance(node, ast.Compare):
+        sides = [node.left, *node.comparators]
+        if not any(map(_is_class_of, sides)):
+            return ""
+        others = " ".join(ast.unparse(side) for side in sides if not _is_class_of(side))
+        if re.search(r"\btorch\.(cuda\.)?[A-Z]\w+Tensor\b", others):
+            asked = ast.unparse(node)
+            return f"{asked}: every tensor is a torch.Tensor since PyTorch 0.4: ask isinstance(x, {others})"
+    elif (
+        isinstance(node, ast.Attribute)
+        and node.attr == "replace"
+        and isinstance(node.value, ast.Attribute)
+        and node.value.attr == "__name__"
+        and _is_class_of(node.value.value)
+    ):
+        asked = ast.unparse(node.value)
+        return f"{asked} is 'Tensor' for every tensor since PyTorch 0.4: take x.type(), 'torch.FloatTensor' still"
+    return ""
+
+
 def is_called_build_extension(node: ast.AST) -> bool:
     """Whether it is BuildExtension(headers=...): create_extension's arguments for a command of setuptools."""
     return (
@@ -129,11 +158,15 @@ def _script(tree: ast.Module, path: Path, shown: str, report: Report, found: _In
     corners = ""
     counts = {"`.data[0]`": 0, "`.index((i,))`": 0, "`volatile`": 0}
     optional = set(survey_names.optional_imports(tree))
+    alone = path.name == "__init__.py" and not any(  # Python 3 finds nothing beside it
+        isinstance(n, ast.Attribute) and n.attr == "path" and last_name(n.value) == "sys"
+        for n in ast.walk(tree)
+    )
     for node in ast.walk(tree):
         for name in () if node in optional else _modules(node):
             place = f"{shown}:{node.lineno}"  # type: ignore[attr-defined]
             found.imported.setdefault(name, place)
-            if path.name == "__init__.py" and survey_names.is_beside(path, name):
+            if alone and survey_names.is_beside(path, name):
                 words = ast.unparse(node)
                 today = words.replace("from ", "from .", 1)
                 if isinstance(node, ast.Import):
@@ -149,7 +182,10 @@ def _script(tree: ast.Module, path: Path, shown: str, report: Report, found: _In
             if called:
                 found.mistaken[shown] = None
             if called or last_name(node.func) == "create_extension":
-                _extension(tree, node, path, shown, report)
+                found.local |= _extension(tree, node, path, shown, report)
+            elif last_name(node.func) == "setup":
+                given = [k.value for k in node.keywords if k.arg in ("packages", "py_modules")]
+                found.local |= {text for value in given for text in _strings(value, tree)}
             if leaves_corners(node):
                 corners = corners or f"{shown}:{node.lineno}"
             counts["`.index((i,))`"] += is_index(node)
@@ -161,6 +197,8 @@ def _script(tree: ast.Module, path: Path, shown: str, report: Report, found: _In
         elif isinstance(node, ast.Attribute) and node.attr == "_safe_call":
             is_copy = True
             report.notes.append(f"{shown}:{node.lineno}: {legacy.COPIED}")
+        if question := asks_for_class(node):
+            report.problems.append(f"{shown}:{node.lineno}: {question}")  # type: ignore[attr-defined]
     found.corners += [corners] if corners else []
     found.old += [f"{what} ({count} in {shown})" for what, count in counts.items() if count]
     for name, line in sorted(survey_names.of_python_2(tree).items()):
@@ -200,7 +238,8 @@ def _strings(node: ast.expr | None, tree: ast.Module, depth: int = 0) -> list[st
     if isinstance(node, ast.BinOp):
         return _strings(node.left, tree, depth) + _strings(node.right, tree, depth)
     if isinstance(node, ast.ListComp):
-        return _strings(node.generators[0].iter, tree, depth)
+        adds = any(isinstance(n, ast.Constant) for n in ast.walk(node.elt))  # "src/{}.c".format(x)
+        return [] if adds else _strings(node.generators[0].iter, tree, depth)
     if isinstance(node, ast.Name) and depth < 3:
         found: list[str] = []
         for other in ast.walk(tree):
@@ -212,7 +251,10 @@ def _strings(node: ast.expr | None, tree: ast.Module, depth: int = 0) -> list[st
     return []
 
 
-def _extension(tree: ast.Module, call: ast.Call, path: Path, shown: str, report: Report) -> None:
+def _extension(
+    tree: ast.Module, call: ast.Call, path: Path, shown: str, report: Report
+) -> set[str]:
+    """Reads one; the modules that it makes."""
     arguments: dict[str, ast.expr] = {k.arg: k.value for k in call.keywords if k.arg}
     arguments |= dict(zip(("name", "headers", "sources"), call.args, strict=False))
     name = arguments.get("name")
@@ -222,6 +264,7 @@ def _extension(tree: ast.Module, call: ast.Call, path: Path, shown: str, report:
             f"{shown}:{call.lineno}: the extension has no name: give it one, such as '_ext.my_lib'"
         )
     _files_of({key: _strings(arguments.get(key), tree) for key in LISTS}, path, shown, report)
+    return {text.partition(".")[0] for text in _strings(name, tree)}
 
 
 def tables(folder: Path, report: Report) -> None:
@@ -267,10 +310,11 @@ def _files_of(lists: dict[str, list[str]], path: Path, shown: str, report: Repor
                     + ("" if cuda.nvcc() else "; without nvcc it is left out")
                 )
             elif is_object:
-                cu = re.sub(r"(\.cu)?\.o$", "", text) + ".cu"
+                cu, is_cuda = re.subn(r"(\.cu)?\.o$", ".cu", text)
+                nor = f", nor {cu} to make it from" if is_cuda else ""
                 report.problems.append(
-                    f"{shown}: the object {text} is not there, nor {cu} to make it from: run the "
-                    "repository's own make.sh or Makefile first (ffi-ext run -- sh make.sh)"
+                    f"{shown}: the object {text} is not there{nor}: run the repository's own make.sh or Makefile "
+                    "first (ffi-ext run -- sh make.sh)"
                 )
             else:
                 report.notes.append(

@@ -65,8 +65,14 @@ def sources(folder: Path, report: Report) -> None:
 
 
 def _is_defined(name: str, text: str) -> bool:
+    """Whether some file defines it, or `THTensor_(name)` for THFloatTensor_name and its kin, or has a macro of it."""
     escaped = re.escape(name)
-    return bool(re.search(rf"{escaped}\s*\([^;{{}}]*\)\s*\{{|#\s*define\s+{escaped}(?!\w)", text))
+    generic = rf"\bTHC*(Tensor|Storage)_\({re.escape(name.partition('_')[2])}\)"
+    return bool(
+        re.search(
+            rf"({escaped}|{generic})\s*\([^;{{}}]*\)\s*\{{|#\s*define\s+{escaped}(?!\w)", text
+        )
+    )
 
 
 def _architectures(folder: Path, report: Report) -> None:

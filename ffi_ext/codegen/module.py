@@ -5,6 +5,10 @@ from __future__ import annotations
 from ffi_ext.codegen.csource import documentation, header_names
 from ffi_ext.headers.declared import Declarations
 
+# The names of __all__ are bound when the module runs, and the stub has their types: an editor that opens this file
+# beside it would mark each as missing.
+_FOR_EDITORS = "# pyright: basic, reportUnsupportedDunderAll=false"
+
 
 def init_py(package: str, last: str, declarations: Declarations) -> str:
     """The text of `<package>/__init__.py` beside the binary `_<last>`."""
@@ -27,7 +31,7 @@ def init_py(package: str, last: str, declarations: Declarations) -> str:
     listed = "".join(f"\n    {argument}," for argument in arguments)
     return (
         f'"""{package}: made by ffi_ext from {_plain(source)}; changes are lost at the next build."""'
-        "\n\nfrom ffi_ext.runtime import bind as _bind\n\n"
+        f"\n\n{_FOR_EDITORS}\nfrom ffi_ext.runtime import bind as _bind\n\n"
         f"from ._{last} import ffi as _ffi, lib as _lib\n\n"
         f"{all_of(declarations)}\n"
         f"_bind(\n    globals(),{listed}\n)\n"

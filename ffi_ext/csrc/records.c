@@ -103,7 +103,7 @@ void ffi_storage_dispose(ffi_storage *s) {
   if (s->allocator) {
     if (s->cuda)
       ffi_cuda_storage_free(s);
-    else if ((s->flag & FFI_FREEMEM) && s->data)
+    else if (s->flag & FFI_FREEMEM) /* memory or none: it may let go of its context here */
       s->allocator->free(s->allocatorContext, s->data);
   } else if (s->owned) {
     ffi_storage_release_owner(s);

@@ -1,5 +1,6 @@
 /* Functions of one number that C lacks: digamma, trigamma, the inverse of erf, sums of logarithms.
  */
+#include <float.h>
 #include <math.h>
 
 #include "TH/THLogAdd.h"
@@ -57,16 +58,21 @@ double ffi_lgamma(double x) {
   return lgamma_r(x, &sign);
 }
 
-/* log(exp(a) + exp(b)), and the difference. */
+const double THLog2Pi = 1.83787706640934548355;
+const double THLogZero = -DBL_MAX;
+const double THLogOne = 0;
+
+/* log(exp(a) + exp(b)), and the difference. A NaN stays one, which fmax would drop. */
 double THLogAdd(double log_a, double log_b) {
-  const double more = fmax(log_a, log_b), less = fmin(log_a, log_b);
+  const int ordered = log_a < log_b;
+  const double more = ordered ? log_b : log_a, less = ordered ? log_a : log_b;
   if (less == -INFINITY) return more;
   return more + log1p(exp(less - more));
 }
 
 double THLogSub(double log_a, double log_b) {
   if (log_a < log_b) THError("LogSub: log_a (%f) should be greater than log_b (%f)", log_a, log_b);
-  if (log_a == log_b) return -INFINITY;
+  if (log_a == log_b) return THLogZero;
   return log_a + log1p(-exp(log_b - log_a));
 }
 

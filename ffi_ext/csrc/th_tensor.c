@@ -319,6 +319,7 @@ void ffi_th_expand(ffi_tensor *t, ffi_tensor *source, THLongStorage *size) {
              "the number of sizes provided (%td) must be greater or equal to the number of "
              "dimensions in the tensor (%d)",
              size->size, source->nDimension);
+  THArgCheck(source->nDimension > 0, 0, "can't expand an empty tensor");
   check_dimensions((int)size->size);
   if (THLongStorage_inferExpandGeometry(source->size, source->stride, source->nDimension, size,
                                         &sizes, &strides, text, sizeof text))

@@ -113,3 +113,8 @@ int infer_size(THLongStorage *out, THFloatTensor *a, THFloatTensor *b) {
   if (failed) THError("%s", text);
   return failed;
 }
+/* The slices of t along dimension d are numbered in the order in which the loop meets them. */
+void number_slices(THFloatTensor *t, int d) {
+  float number = 0;
+  TH_TENSOR_DIM_APPLY(float, t, d, for (int64_t i = 0; i < t_size; i++) t_data[i * t_stride] = number; number++;);
+}

@@ -81,7 +81,7 @@ void THTensor_(setRNGState)(THGenerator *gen, THTensor *self) {
   THArgCheck(THTensor_(nElement)(self) == sizeof *gen, 1, "RNG state is wrong size");
   THArgCheck(THTensor_(isContiguous)(self), 1, "RNG state needs to be contiguous");
   memcpy(&state, self->storage->data + self->storageOffset, sizeof state);
-  THArgCheck(THGenerator_isValid(&state), 1, "Invalid generator state");
+  THArgCheck(THGenerator_isValid(&state), 1, "Invalid RNG state");
   *gen = state;
 }
 #endif
@@ -109,30 +109,8 @@ void THTensor_(logNormal)(THTensor *self, THGenerator *gen, double mean, double 
   FILL(THRandom_logNormal(gen, mean, stdv));
 }
 
-/* Sixteen uniform numbers to sixteen normal ones. */
-static void THTensor_(normal16)(real *data, double mean, double stdv) {
-  for (int j = 0; j < 8; j++) {
-    const real u1 = 1 - data[j], u2 = data[j + 8]; /* 1 - [0, 1): the logarithm never meets 0 */
-    const real radius = (real)sqrt(-2 * log(u1)), theta = (real)(2.0 * M_PI * u2);
-    data[j] = (real)(radius * cos(theta) * stdv + mean);
-    data[j + 8] = (real)(radius * sin(theta) * stdv + mean);
-  }
-}
-
-/* Sixteen and more in blocks; an incomplete last block is drawn anew as the last sixteen elements.
- */
 void THTensor_(normal)(THTensor *self, THGenerator *gen, double mean, double stdv) {
-  const ptrdiff_t n = THTensor_(nElement)(self);
-  if (n < 16 || !THTensor_(isContiguous)(self)) {
-    FILL(THRandom_normal(gen, mean, stdv));
-    return;
-  }
-  real *data = DATA(self);
-  for (ptrdiff_t i = 0; i < n; i++) data[i] = (real)UNIFORM(0, 1);
-  for (ptrdiff_t i = 0; i + 16 <= n; i += 16) THTensor_(normal16)(data + i, mean, stdv);
-  if (n % 16 == 0) return;
-  for (ptrdiff_t i = n - 16; i < n; i++) data[i] = (real)UNIFORM(0, 1);
-  THTensor_(normal16)(data + n - 16, mean, stdv);
+  FILL(THRandom_normal(gen, mean, stdv));
 }
 
 void THTensor_(normal_means)(THTensor *self, THGenerator *gen, THTensor *means, double stddev) {

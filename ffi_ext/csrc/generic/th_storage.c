@@ -60,8 +60,9 @@ THStorage *THStorage_(newWithData)(real *data, ptrdiff_t size) {
 
 THStorage *THStorage_(newWithAllocator)(ptrdiff_t size, THAllocator *allocator,
                                         void *allocatorContext) {
+  if (!allocator) return THStorage_(newWithSize)(size); /* torch's, of another storage's field */
   const ptrdiff_t bytes = ffi_bytes_of(size, TYPE_NUMBER);
-  real *data = size ? allocator->malloc(allocatorContext, bytes) : NULL;
+  real *data = allocator->malloc(allocatorContext, bytes);
   return THStorage_(newWithDataAndAllocator)(data, size, allocator, allocatorContext);
 }
 

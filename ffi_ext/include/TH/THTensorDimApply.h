@@ -1,6 +1,7 @@
 /* Loops over the slices of tensors along one dimension.
  *
- * CODE runs once for each slice and sees T_data (its first element), T_stride and T_size (along DIMENSION). */
+ * CODE runs once for each slice and sees T_data (its first element), T_stride and T_size (along DIMENSION). The first
+ * dimension runs fastest, as in 0.3.1: CODE may count the slices, or draw random numbers for each. */
 #ifndef TH_TENSOR_DIM_APPLY_INC
 #define TH_TENSOR_DIM_APPLY_INC
 
@@ -58,8 +59,8 @@
 
 /* On to the next slice; FORWARD and BACK move every tensor along dimension TH_TENSOR_DIM_APPLY_i. */
 #define TH_TENSOR_DIM_APPLY_NEXT(TENSOR, DIMENSION, FORWARD, BACK)                               \
-  for (TH_TENSOR_DIM_APPLY_i = (TENSOR)->nDimension - 1; TH_TENSOR_DIM_APPLY_i >= 0;             \
-       TH_TENSOR_DIM_APPLY_i--) {                                                                \
+  for (TH_TENSOR_DIM_APPLY_i = 0; TH_TENSOR_DIM_APPLY_i < (TENSOR)->nDimension;                  \
+       TH_TENSOR_DIM_APPLY_i++) {                                                                \
     if (TH_TENSOR_DIM_APPLY_i == (DIMENSION)) continue;                                          \
     FORWARD                                                                                      \
     if (++TH_TENSOR_DIM_APPLY_counter[TH_TENSOR_DIM_APPLY_i] <                                   \
@@ -68,7 +69,7 @@
     BACK                                                                                         \
     TH_TENSOR_DIM_APPLY_counter[TH_TENSOR_DIM_APPLY_i] = 0;                                      \
   }                                                                                              \
-  if (TH_TENSOR_DIM_APPLY_i < 0) TH_TENSOR_DIM_APPLY_hasFinished = 1;
+  if (TH_TENSOR_DIM_APPLY_i == (TENSOR)->nDimension) TH_TENSOR_DIM_APPLY_hasFinished = 1;
 
 #define TH_TENSOR_DIM_APPLY_NEXT1(TENSOR, DIMENSION)                                             \
   TH_TENSOR_DIM_APPLY_NEXT(TENSOR, DIMENSION,                                                    \
