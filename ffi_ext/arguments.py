@@ -40,7 +40,9 @@ def adapt(function: Function, index: int, value: object) -> tuple[torch.Tensor, 
     elif isinstance(value, np.ndarray):
         tensor = _from_numpy(function, index, code, value)
     elif code in types.ARRAY_CODES:
-        tensor = _for_array(function, index, value)
+        _check_device(function, index, value)
+        assert isinstance(value, torch.Tensor)
+        tensor = value
     elif record is None:
         tensor = _for_void_pointer(function, index, value)
     elif record.kind == "Storage":
@@ -281,7 +283,10 @@ def _cure_for_memory(ffi: Any, c_type: Any, array: bool) -> str:
         return (
             f"it is a list of its rows, [module._ffi.from_buffer('{row}', row) for row in {memory}]"
         )
-    address = "array.ctypes.data" if array else "tensor.data_ptr()"
+    return _as_address(c_type, "array.ctypes.data" if array else "tensor.data_ptr()")
+
+
+def _as_address(c_type: Any, address: str) -> str:
     return f"declare a TH...Tensor * parameter, or pass the address with module._ffi.cast('{c_type.cname}', {address})"
 
 
@@ -297,14 +302,8 @@ def _same_elements(tensor: torch.Tensor, wanted: torch.dtype) -> bool:
     return integers and unsigned and given.itemsize == wanted.itemsize
 
 
-def _for_array(function: Function, index: int, value: object) -> torch.Tensor:
-    """A tensor of any element type, where the constraint allows its device."""
-    _check_device(function, index, value)
-    assert isinstance(value, torch.Tensor)
-    return value
-
-
 def _check_device(function: Function, index: int, value: object) -> None:
+    """Raises for what is no tensor or array, or lies where the constraint does not allow it."""
     devices = constraints.decode(function.constraints[index]).devices
     device = value.device.type if isinstance(value, torch.Tensor) else ""
     if device in devices or (isinstance(value, np.ndarray) and "cpu" in devices):
@@ -385,12 +384,8 @@ def _for_void_pointer(function: Function, index: int, value: object) -> torch.Te
     assert isinstance(value, torch.Tensor)
     c_type = types_of(function)[index + 1]
     if c_type.cname not in ("void *", "void const *"):
-        raise refusal(
-            function,
-            index,
-            f"expected {c_type.cname}, got {describe(value)}: declare a TH...Tensor * parameter, or"
-            f" pass the address with module._ffi.cast('{c_type.cname}', tensor.data_ptr())",
-        )
+        cure = _as_address(c_type, "tensor.data_ptr()")
+        raise refusal(function, index, f"expected {c_type.cname}, got {describe(value)}: {cure}")
     if value.device.type != "cpu":
         raise refusal(function, index, f"expected a tensor on the CPU, got {describe(value)}")
     return value

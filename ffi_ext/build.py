@@ -284,11 +284,12 @@ class Build:
                     command.append(f"-Wl,--defsym={KEEPS_GIL}=ffi_ext_table")
         return command
 
-    def link_key(self, command: list[str]) -> str:
-        inputs = [cache.file_digest(path) for path in self.plan.extra_objects]
+    def link_key(self, units: list[Unit]) -> str:
+        objects = [cache.file_digest(path) for path in self.plan.extra_objects]
         libraries = [(str(path), cache.state(path)) for path in linked_libraries(self.plan)]
         declared = sorted(self.made.places.items())
-        return cache.digest(json.dumps([command, inputs, libraries, declared]).encode())
+        described = json.dumps([self.link_command(units), objects, libraries, declared])
+        return cache.digest(described.encode())
 
     def link(self, command: list[str]) -> tuple[bytes, symbols_check.Missing]:
         """Links, and once more with the toolkit's libraries whose functions are missing."""
@@ -419,7 +420,7 @@ class Build:
             if self.plan.gnu89_inline and not all(map(self.is_fresh, self.units())):
                 self.plan = replace(self.plan, gnu89_inline=False)
             units = self.compile_all()
-            link_key = self.link_key(self.link_command(units))
+            link_key = self.link_key(units)
             installed = cache.file_digest(self.target)
             binary = None
             if (
@@ -430,7 +431,7 @@ class Build:
             ):
                 units, binary = self.link_all(units)
                 self.target = self.named()
-                link_key = self.link_key(self.link_command(units))
+                link_key = self.link_key(units)
                 installed = cache.digest(binary)
             self.install(binary)
             if binary is not None:

@@ -186,8 +186,7 @@ def replace(path: Path, data: bytes) -> None:
     """
     temporary = fresh_name(path)
     try:
-        is_binary = data[:4] in (b"\x7fELF", b"MZ\x90\0") or path.suffix in (".so", ".pyd")
-        mode = 0o777 if is_binary else 0o666  # less the umask
+        mode = 0o777 if path.suffix in (".so", ".pyd") else 0o666  # less the umask
         with open(os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL, mode), "wb") as file:
             file.write(data)
             file.flush()

@@ -23,13 +23,10 @@ _C_NAMES |= {"q": "int64_t", "Q": "uint64_t", "f": "float", "d": "double"}
 
 
 def code_of(c_type: str) -> str:
-    """The signature code of a TH type or a pointer to values as cffi spells it; "p" for every other type."""
+    """The signature code of a pointer to what C may write to, as cffi spells it; "p" for every other type."""
     if not c_type.endswith("*"):
         return "v" if c_type == "void" else "p"
-    name = c_type[:-1].strip().removeprefix("const ").removeprefix("struct ").strip()
-    if name in types.RECORDS:
-        return types.RECORDS[name].code
-    return "p" if name == "void" else "M"
+    return types.pointer_code(c_type[:-1].strip(), const=False, result=False, void_is_memory=False)
 
 
 def named(function: Function, c_types: tuple[Any, ...]) -> tuple[tuple[str, ...], tuple[str, ...]]:

@@ -273,17 +273,17 @@ def problem(
         constraints: Of the parameters up to this one; None where there is none.
         passed: What was passed for them; None where it is no tensor.
     """
+    *before, (constraint, got) = [
+        (constraint or Constraint(), value)
+        for constraint, value in zip(constraints, passed, strict=True)
+        if value
+    ]
     known: dict[str, tuple[int, str]] = {}
-    for earlier, value in zip(constraints[:-1], passed[:-1], strict=True):
-        if earlier and earlier.shape is not None and value:
-            bind_sizes(earlier.shape, value.shape, known, value.name)
-    constraint, got = constraints[-1] or Constraint(), passed[-1]
-    assert got is not None
+    for earlier, value in before:
+        bind_sizes(earlier.shape or ["..."], value.shape, known, value.name)
     if constraint.dtypes and got.dtype not in constraint.dtypes:
-        return (
-            TypeError,
-            f"expected {_either(constraint.dtypes)}, {_of_dtype(got, constraint.dtypes)}",
-        )
+        wanted = _either(constraint.dtypes)
+        return TypeError, f"expected {wanted}, {_of_dtype(got, constraint.dtypes)}"
     for reference in (constraint.dtype_of, constraint.like):
         other = passed[reference] if reference is not None else None
         if other and other.dtype != got.dtype:
@@ -311,7 +311,7 @@ def problem(
         cure = f"{_torchs(got)}.contiguous(memory_format=torch.channels_last)"
         how = cure_of(got.is_written, f"make it one with {cure}")
         return ValueError, f"expected a channels_last tensor (N, C, H, W); {how}"
-    elsewhere = [value for value in passed[:-1] if value and value.device != got.device]
+    elsewhere = [value for _, value in before if value.device != got.device]
     kind = got.device.partition(":")[0]
     elsewhere.sort(key=lambda value: not value.device.startswith(kind))  # another GPU, then the CPU
     if elsewhere:
@@ -319,9 +319,8 @@ def problem(
         return TypeError, f"{text}, got one on {got.device}"
     overlapping = [
         repr(value.name)
-        for earlier, value in zip(constraints[:-1], passed[:-1], strict=True)
-        if value and (constraint.output or (earlier and earlier.output))
-        if _overlap(value.memory, got.memory)
+        for earlier, value in before
+        if (constraint.output or earlier.output) and _overlap(value.memory, got.memory)
     ]
     text = "expected an output and inputs that share no memory"
     return (

@@ -71,16 +71,7 @@ def differentiable(
 
     def run(*inputs: Any, **named: Any) -> torch.Tensor:
         if named:
-            signature = inspect.signature(forward)
-            bound = signature.bind(*inputs, **named)
-            count = 1 + max(map([*signature.parameters].index, bound.arguments))
-            bound.apply_defaults()
-            for lost in named.keys() & bound.kwargs.keys():
-                raise TypeError(
-                    f"{name}() argument '{lost}': backward gets forward's inputs by position, and forward takes "
-                    "this one by keyword alone; take `*` or `**` out of its parameters"
-                )
-            inputs = bound.args[:count]  # as by position: without the defaults behind the last
+            inputs = _by_position(forward, name, inputs, named)
         for x in inputs:
             if isinstance(x, (list, tuple)) and torch.is_grad_enabled() and _require_grad(x):
                 raise TypeError(
@@ -108,6 +99,22 @@ def differentiable(
     run.__code__ = run.__code__.replace(co_name=name)
     run.__wrapped__ = forward  # type: ignore[attr-defined]  # its parameters are what help() shows
     return run
+
+
+def _by_position(
+    forward: Callable[..., Any], name: str, inputs: tuple[Any, ...], named: dict[str, Any]
+) -> tuple[Any, ...]:
+    """All of forward's inputs, without the defaults behind the last that is given."""
+    signature = inspect.signature(forward)
+    bound = signature.bind(*inputs, **named)
+    count = 1 + max(map([*signature.parameters].index, bound.arguments))
+    bound.apply_defaults()
+    for lost in named.keys() & bound.kwargs.keys():
+        raise TypeError(
+            f"{name}() argument '{lost}': backward gets forward's inputs by position, and forward takes "
+            "this one by keyword alone; take `*` or `**` out of its parameters"
+        )
+    return bound.args[:count]
 
 
 def _in_func() -> bool:

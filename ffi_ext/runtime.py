@@ -149,7 +149,7 @@ def bind(
         if function is not None:
             function.__self__.origin = (ffi, lib, c_name)
         elif hasattr(lib, c_name):
-            function = through_cffi(lib, ffi, c_name, package, (variadic or {}).get(name, ""))
+            function = CffiFunction(lib, ffi, c_name, package, (variadic or {}).get(name, ""))
         else:
             function = _missing(name, package, binary.__file__)
         namespace[name] = function
@@ -228,9 +228,12 @@ class CffiFunction:
 
     Tensor arguments become records as in the dispatcher; cffi converts the rest. Its prototype is read when somebody
     asks for names or types: what reads it takes longer to import than the module that has the function.
+
+    Args:
+        doc: The header's prototype and comment, if they are known. cffi does not know of const.
     """
 
-    def __init__(self, lib: Any, ffi: Any, name: str, module: str, doc: str) -> None:
+    def __init__(self, lib: Any, ffi: Any, name: str, module: str, doc: str = "") -> None:
         self._function = getattr(lib, name)
         self.ctype = ffi.typeof(self._function)
         if self.ctype.kind == "pointer":
@@ -290,12 +293,3 @@ class CffiFunction:
 
     def __reduce__(self) -> str:
         return self.name
-
-
-def through_cffi(lib: Any, ffi: Any, name: str, module: str, doc: str = "") -> CffiFunction:
-    """Wraps `lib.<name>` of any cffi module such that it takes and returns tensors.
-
-    Args:
-        doc: The header's prototype and comment, if they are known. cffi does not know of const.
-    """
-    return CffiFunction(lib, ffi, name, module, doc)

@@ -68,7 +68,7 @@ def _wrap_function(function: Any, ffi: Any) -> Any:
             f"_wrap_function() expected a function of a cffi module's lib, got {function!r}"
         )
     module = getattr(function, "__module__", None) or "_ext"
-    return runtime.through_cffi(lib, ffi, name, module)
+    return runtime.CffiFunction(lib, ffi, name, module)
 
 
 def _setup_wrapper(with_cuda: bool) -> tuple[str, list[str], list[str]]:

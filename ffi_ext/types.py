@@ -135,6 +135,7 @@ SCALARS = {
 }
 MAX_PARAMETERS = 64  # of a function: FFI_EXT_MAX_ARGUMENTS in include/ffi_ext/abi.h
 MEMBERS = {scalar.code: scalar.member for scalar in SCALARS.values()}
+_ANNOTATIONS = {scalar.code: scalar.annotation for scalar in SCALARS.values()}
 
 
 def scalar_code(c_type: str) -> str:
@@ -197,10 +198,7 @@ def annotation_for(code: str, result: bool = False) -> str:
         return "torch.Tensor | numpy.ndarray[Any, Any] | _CData"
     if code == "s":
         return "bytes | bytearray | torch.Tensor | numpy.ndarray[Any, Any] | _CData"
-    for scalar in SCALARS.values():
-        if scalar.code == code:
-            return scalar.annotation
-    return "Any"
+    return _ANNOTATIONS.get(code, "Any")
 
 
 def takes_arrays(code: str) -> bool:

@@ -12,8 +12,8 @@ import signal
 import subprocess
 import sys
 import sysconfig
-import threading
 import time
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import cffi
@@ -550,11 +550,8 @@ def start(project):
 
 def test_processes_and_threads_that_build_at_once_compile_once(project):
     running = [start(project) for _ in range(8)]
-    threads = [threading.Thread(target=lambda: make(project).build()) for _ in range(8)]
-    for thread in threads:
-        thread.start()
-    for thread in threads:
-        thread.join()
+    with ThreadPoolExecutor(8) as threads:
+        list(threads.map(lambda _: make(project).build(), range(8)))
     assert [process.wait() for process in running] == [0] * 8
     assert compiled(project) == ["_lib.c", "link", "one.c", "two.c"]
     assert value(project) == 1 and litter(project) == []
@@ -581,20 +578,8 @@ def test_where_locks_are_refused_builds_at_once_all_succeed(project, monkeypatch
         raise OSError(errno.ENOLCK, "No locks available")
 
     monkeypatch.setattr(fcntl, "flock", refused)
-    failures = []
-
-    def build():
-        try:
-            make(project).build()
-        except BaseException as error:
-            failures.append(error)
-
-    threads = [threading.Thread(target=build) for _ in range(8)]
-    for thread in threads:
-        thread.start()
-    for thread in threads:
-        thread.join()
-    assert failures == []
+    with ThreadPoolExecutor(8) as threads:
+        list(threads.map(lambda _: make(project).build(), range(8)))
     assert compiled(project).count("one.c") >= 1
     assert value(project) == 1
     make(project).build()  # the record that is left may be another build's than the binary

@@ -26,6 +26,7 @@ import torch
 import ffi_ext
 from ffi_ext import cli, create_extension, cuda, legacy
 from ffi_ext.cli import completion, survey_names, terminal
+from ffi_ext.inline import imported_as
 from tests.processes import python
 
 PACKAGES = Path(__file__).with_name("packages")
@@ -216,8 +217,7 @@ def test_every_command_has_help(capsys):
 def test_build_inspect_stubs_and_clean(project, capfd):
     assert cli.main(["build", "lib.h", "lib.c", "-n", "pkg._C.lib", "-DN=3", "--cflag=-O2"]) == 0
     assert "built pkg/_C/lib/_lib" in capfd.readouterr().out
-    used = python("-c", "from pkg._C import lib; print(lib.twice(4))")
-    assert used.stdout == "8\n", used.stderr
+    assert imported_as("_of_commands", project / "pkg" / "_C" / "lib").twice(4) == 8
     assert cli.main(["inspect", "pkg/_C/lib", "--json"]) == 0
     facts = json.loads(capfd.readouterr().out)
     assert facts["prototypes"] == ["int twice(int x)", "void fill(THFloatTensor *t, float value)"]
@@ -252,9 +252,9 @@ def test_build_of_what_a_makefile_has_built(project, capfd):
     subprocess.run(["cc", "-c", "-fPIC", "one.c"], check=True)
     subprocess.run(["ar", "rc", "libone.a", "one.o"], check=True)
     for number, built in enumerate(("one.o", "libone.a")):
-        assert cli.main(["build", "-q", "-n", f"made{number}", "one.hh", built]) == 0
-    used = python("-c", "import made0, made1; print(made0.one() + made1.one())")
-    assert used.stdout == "2\n", used.stderr
+        name = f"made{number}"
+        assert cli.main(["build", "-q", "-n", name, "one.hh", built]) == 0
+        assert imported_as(f"_of_a_makefile{number}", project / name).one() == 1
     assert capfd.readouterr().out == ""
 
 
@@ -396,8 +396,7 @@ def test_init_on_a_full_disk_leaves_nothing_in_the_way(project, monkeypatch, cap
 def test_a_header_of_any_name_makes_a_module_that_imports(project, capfd):
     Path("gr\u00f6\u00dfe.h").write_text(Path("lib.h").read_text())
     assert cli.main(["build", "gr\u00f6\u00dfe.h", "lib.c"]) == 0
-    code = "from _ext import gr__e; assert gr__e.twice(21) == 42"
-    assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
+    assert imported_as("_of_any_name", project / "_ext" / "gr__e").twice(21) == 42
 
 
 def test_clean_of_the_cache(project, monkeypatch, capsys):

@@ -13,6 +13,8 @@ from tests.processes import python
 @pytest.fixture
 def project(tmp_path, monkeypatch):
     """A header that includes another, and its source."""
+    tmp_path = tmp_path / "back\\slash"  # which compilers escape
+    tmp_path.mkdir()
     monkeypatch.setenv("FFI_EXT_CACHE", str(tmp_path / "cache"))
     monkeypatch.chdir(tmp_path)
     (tmp_path / "inner.h").write_text("typedef int number;\n")

@@ -611,18 +611,6 @@ int fourth(int a,
     assert module.fourth(5, 3) == 15
 
 
-def test_macros_that_are_numbers(build):
-    names = {"A": "1.5", "B": "(-2e-3)", "C": ".5f", "D": "3.", "E": "1e5", "F": "- 2.5L"}
-    others = {"G": "1.0 * x", "J": "1.0.0"}
-    header = "".join(f"#define {n} {v}\n" for n, v in (names | others).items()) + "int f(void);\n"
-    module = build(header + "static const float K = 0.25f;\n", "int f(void) { return 1; }")
-    assert module.__all__ == ["f", *names, "K"]
-    values = [getattr(module, name) for name in names]
-    assert values == [1.5, -0.002, 0.5, 3.0, 100000.0, -2.5] and module.K == 0.25
-    stub = Path(module.__file__).with_suffix(".pyi").read_text()
-    assert "E: float" in stub and "K: float" in stub
-
-
 def test_brackets_in_quotes_are_none(build):
     text = "static inline int o(char c) { return c == '{' || c == '\"'; }\nint f(void);\n"
     text += 'static inline const char *e(void) { return "}(\\""; }\nint g(int n);\n'

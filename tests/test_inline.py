@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import os
 import sys
-import threading
 import traceback
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
@@ -58,19 +58,11 @@ def test_another_text_under_the_same_name_is_another_module():
 
 
 def test_threads_load_at_once():
-    results = []
+    def returned(number):
+        return ffi_ext.load_inline("many", f"int f(void) {{ return {number}; }}").f()
 
-    def work(number):
-        results.append(
-            ffi_ext.load_inline("many", f"int f(void) {{ return {number % 3}; }}").f() - number % 3
-        )
-
-    threads = [threading.Thread(target=work, args=(n,)) for n in range(8)]
-    for thread in threads:
-        thread.start()
-    for thread in threads:
-        thread.join()
-    assert results == [0] * 8
+    with ThreadPoolExecutor(8) as threads:
+        assert list(threads.map(returned, [0, 1, 2] * 3)) == [0, 1, 2] * 3
 
 
 def test_errors_name_the_line():

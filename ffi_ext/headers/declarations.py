@@ -10,6 +10,9 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import cffi
+from cffi import model
+
 from ffi_ext import constraints, types
 from ffi_ext.errors import HeaderError, warn
 from ffi_ext.headers import ctext, header_constants, header_errors, needed, read_headers, statements
@@ -20,8 +23,6 @@ from ffi_ext.headers.trials import Trials
 from ffi_ext.names import python_name
 
 if TYPE_CHECKING:
-    import cffi
-
     from ffi_ext.headers.preprocess import Reader
 
 
@@ -59,13 +60,16 @@ def read(
     libraries = {path.name for path in of_libraries}
     for statement in kept:
         inline.pop(statement.name, None)
+
+    def declare(functions: list[Statement]) -> Declarations:
+        return _declare_all(ffi, found, kept, functions, constants, libraries, trials, knows_th)
+
     if inline:
         try:
-            functions = [*inline.values()]
-            return _declare_all(ffi, found, kept, functions, constants, libraries, trials, knows_th)
+            return declare([*inline.values()])
         except HeaderError:  # they may use types that only C reads
             _forget(ffi)
-    return _declare_all(ffi, found, kept, [], constants, libraries, trials, knows_th)
+    return declare([])
 
 
 def _declare_all(
@@ -137,7 +141,7 @@ def _inline_functions(ffi: cffi.FFI, inline: Sequence[Statement], trials: Trials
             header_errors.refuse_opaque(ffi, statement)
             if not _is_nameless(ffi, statement):
                 found.append(replace(_function(ffi, statement, True), has_body=True))
-        except header_errors.of_cffi() + (HeaderError,):
+        except (*header_errors.OF_CFFI, HeaderError):
             declared.pop(f"function {statement.name}", None)
     fit = trials.callable(found) if found else []
     for function in found:
@@ -174,8 +178,6 @@ def _declare(ffi: cffi.FFI, kept: Sequence[Statement], constants: Sequence[str])
     cffi's parser takes most of the time that a header is read in, and a thousand functions have some dozen parameters
     that differ: it reads these once, as those of one function, and the others are declared from what it made of them.
     """
-    from cffi import model
-
     lines = [(False, types.TH_TYPEDEFS), *((False, line) for line in constants)]
     plain: list[tuple[str, str, list[str]]] = []
     for statement in kept:
@@ -196,7 +198,7 @@ def _declare(ffi: cffi.FFI, kept: Sequence[Statement], constants: Sequence[str])
             arguments = tuple(tp for text in texts if (tp := of_text[text]) is not model.void_type)
             function = model.FunctionPtrType(arguments, of_text[result], False)
             parser._declare(f"function {name}", function)
-    except header_errors.of_cffi() as error:
+    except header_errors.OF_CFFI as error:
         raise header_errors.unreadable(kept, constants, error) from None
 
 
@@ -237,14 +239,12 @@ def _is_opaque_variable(ffi: cffi.FFI, statement: Statement, of_library: bool) -
 
 def _is_nameless(ffi: cffi.FFI, statement: Statement) -> bool:
     """Whether a type in it has no name in C, as of `typedef struct { int n; } v[1];`: it then is no longer declared."""
-    from cffi import VerificationError
-
     declared = in_cffi(ffi)
     for key in (f"{kind} {statement.name}" for kind in ("function", "variable", "constant")):
         if key in declared:
             try:
                 declared[key][0].get_c_name()
-            except VerificationError:
+            except cffi.VerificationError:
                 del declared[key]
                 return True
     return False
@@ -261,15 +261,11 @@ def _with_parameters(ffi: cffi.FFI, statement: Statement) -> Statement:
 
 
 def _is_const(known: dict[str, Any], name: str) -> bool:
-    from cffi import model
-
     _, qualifiers = known.get(f"variable {name}", (None, 0))
     return bool(qualifiers & model.Q_CONST)
 
 
 def _function(ffi: cffi.FFI, statement: Statement, void_is_memory: bool) -> Function:
-    from cffi import model
-
     entry = in_cffi(ffi).get(f"function {statement.name}")
     if entry is None or not hasattr(entry[0], "args"):
         raise HeaderError(
@@ -289,7 +285,7 @@ def _function(ffi: cffi.FFI, statement: Statement, void_is_memory: bool) -> Func
         )
     texts = ctext.parameters_of(statement.declaration)
     parameters = tuple(
-        Parameter(name, _c_name(tp), _code(tp, model, void_is_memory=void_is_memory))
+        Parameter(name, _c_name(tp), _code(tp, void_is_memory=void_is_memory))
         for name, tp in zip(
             ctext.parameter_names(texts, len(declared.args)), declared.args, strict=True
         )
@@ -307,7 +303,7 @@ def _function(ffi: cffi.FFI, statement: Statement, void_is_memory: bool) -> Func
         name=statement.name,
         python_name=python_name(statement.name),
         result=_c_name(declared.result),
-        result_code=_code(declared.result, model, result=True),
+        result_code=_code(declared.result, result=True),
         parameters=parameters,
         variadic=bool(declared.ellipsis),
         prototype=_with_lengths(ffi, statement.declaration.rstrip("; ")),
@@ -369,7 +365,7 @@ def _c_name(tp: Any) -> str:
     return name
 
 
-def _code(tp: Any, model: Any, result: bool = False, void_is_memory: bool = False) -> str:
+def _code(tp: Any, result: bool = False, void_is_memory: bool = False) -> str:
     """The signature code of a parameter or result."""
     if isinstance(tp, model.VoidType):
         return "v"

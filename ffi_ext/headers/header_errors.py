@@ -5,22 +5,17 @@ from __future__ import annotations
 import difflib
 import re
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Any
+from typing import Any
+
+import cffi
 
 from ffi_ext import types
 from ffi_ext.errors import HeaderError
 from ffi_ext.headers.declared import in_cffi
 from ffi_ext.headers.statements import TYPE, Statement
 
-if TYPE_CHECKING:
-    import cffi
-
-
-def of_cffi() -> tuple[type[Exception], ...]:
-    """What cffi raises for a declaration that it does not take."""
-    import cffi
-
-    return (cffi.CDefError, cffi.FFIError, NotImplementedError, AssertionError)
+# What cffi raises for a declaration that it does not take.
+OF_CFFI = (cffi.CDefError, cffi.FFIError, NotImplementedError, AssertionError)
 
 
 def unreadable(
@@ -35,14 +30,12 @@ def unreadable(
         macros: The lines for macros that are constants.
         first: What cffi said of all of it.
     """
-    import cffi
-
     trial = cffi.FFI()
     trial.cdef(types.TH_TYPEDEFS + "\n".join(macros))
     for statement in statements:
         try:
             trial.cdef(statement.declaration, packed=statement.packed)
-        except of_cffi() as error:
+        except OF_CFFI as error:
             reason = str(error).splitlines()[-1] if str(error) else type(error).__name__
             reason = re.sub(r"^.*<cdef source string>:(?:\d+:){0,2}\s*", "", reason)
             return HeaderError(

@@ -12,7 +12,7 @@ from typing import Any
 
 from ffi_ext import cache, compile_errors, toolchain
 from ffi_ext.errors import BuildError
-from ffi_ext.headers import ctext
+from ffi_ext.headers import ctext, preprocessed
 
 
 class Reader:
@@ -176,7 +176,7 @@ def _text(
     status, text = toolchain.run(command, apart=True)
     if status:
         raise compile_errors.explain(f"reading the header {header}", text)
-    names = {str(header), *_included(text)}
+    names = {str(header), *filter(os.path.isfile, preprocessed.names_of(text))}
     if kept:
         digests = cache.digests(names, started)
         if digests is not None:
@@ -189,9 +189,3 @@ def _kept(*question: object) -> Path | None:
     root = cache.root()
     key = cache.digest(json.dumps(question).encode())[:32]
     return root / "headers" / f"{key}.json" if root else None
-
-
-def _included(text: str) -> set[str]:
-    """The files named by line markers."""
-    found = re.findall(r'^# \d+ "((?:[^"\\]|\\.)*)"', text, re.M)
-    return {name for name in found if not name.startswith("<") and os.path.isfile(name)}

@@ -41,7 +41,7 @@ def split(
         if not row.startswith("#"):
             rows.take(row)
         elif marker := _MARKER.match(row):
-            rows.go_to(int(marker[1]), re.sub(r"\\(.)", r"\1", marker[2]), marker[3])
+            rows.go_to(int(marker[1]), _unescaped(marker[2]), marker[3])
         else:
             rows.obey(row)
             rows.take("")
@@ -146,16 +146,25 @@ def macros_of(texts: Iterable[str]) -> dict[str, str]:
     return dict(pair for text in texts for pair in re.findall(r"^#define (\w+)(.*)", text, re.M))
 
 
+def names_of(text: str) -> set[str]:
+    """The files that preprocessed text came from, as the compiler names them."""
+    rows = map(_MARKER.match, {*re.findall(r"^# .*", text, re.M)})
+    names = {_unescaped(row[2]) for row in rows if row}
+    return {name for name in names if not name.startswith("<")}
+
+
 def files_of(text: str) -> frozenset[Path]:
-    """The files that preprocessed text came from."""
-    rows = map(_MARKER.match, re.findall(r"^# .*", text, re.M))
-    names = {re.sub(r"\\(.)", r"\1", row[2]) for row in rows if row}
-    return frozenset(_resolved(Path(name)) for name in names if not name.startswith("<"))
+    """The same files, each under one name."""
+    return frozenset(_resolved(Path(name)) for name in names_of(text))
 
 
 def is_among(files: frozenset[Path], header: Path) -> bool:
     """Whether a header is one of `files_of`."""
     return _resolved(header) in files
+
+
+def _unescaped(name: str) -> str:
+    return re.sub(r"\\(.)", r"\1", name)
 
 
 @cache
