@@ -377,7 +377,9 @@ def test_torch_func(registered):
     with pytest.raises(RuntimeError, match=r"add_forward\(\) is a C function, which vmap has no"):
         torch.func.vmap(lambda a: add(a, a, 2.5))(a)
     for forward in (torch.func.jacfwd, torch.func.hessian):
-        with pytest.raises(RuntimeError, match=r"add_forward\(\) is a C function with a backward al"):
+        with pytest.raises(
+            RuntimeError, match=r"add_forward\(\) is a C function with a backward al"
+        ):
             forward(lambda a: add(a, a, 2.5).sum())(a)
 
 
@@ -411,7 +413,9 @@ def test_onnx_is_not_written_without_the_c_function(my_lib, tmp_path):
     a = torch.rand(3, dtype=torch.float64)
     has_another = "dynamo" in inspect.signature(torch.onnx.export).parameters  # from torch 2.5 on
     by_tracing = {"dynamo": False} if has_another else {}
-    with pytest.raises(NotImplementedError, match=r"add_forward\(\) is a C function, for which ONN"):
+    with pytest.raises(
+        NotImplementedError, match=r"add_forward\(\) is a C function, for which ONN"
+    ):
         torch.onnx.export(Model(), (a,), str(tmp_path / "a.onnx"), **by_tracing)
     torch.testing.assert_close(torch.jit.trace(Model(), a)(a + 1), 3.5 * (a + 1))
 
