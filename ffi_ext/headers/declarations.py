@@ -348,8 +348,8 @@ def _constrained(statement: Statement, parameters: tuple[Parameter, ...]) -> tup
             raise HeaderError(f"{statement.where}: {error}") from None
         if constraints.were_meant(statement.comment, names, tensors):
             warn(
-                f"{statement.where}: {error}. So calls of {statement.name}() check nothing of what its comment has in "
-                "brackets: mend it, or put what is no constraint into other brackets"
+                f"{statement.name}(): {error}. So its calls check nothing of what its comment has in brackets: mend "
+                "it, or put what is no constraint into other brackets"
             )
         return parameters  # documentation of code that is older than constraints
     return tuple(
