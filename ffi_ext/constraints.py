@@ -140,18 +140,18 @@ def refuse_parameters_as_sizes(found: dict[int, Constraint], names: Sequence[str
 
 
 def were_meant(comment: str, names: Sequence[str], tensors: Sequence[bool]) -> bool:
-    """Whether some brackets at a tensor are a constraint, or would be but for a slip of the pen.
+    """Whether some brackets are a tensor's constraint, or would be but for a slip of the pen, in its name, too.
 
     The brackets of documentation that is older than constraints ("[input]") are neither.
     """
+    numbers = {name for name, is_tensor in zip(names, tensors, strict=True) if not is_tensor}
     for listed, text, _ in _PARAM.findall(comment):
-        for name in set(re.findall(r"\w+", listed)) & set(names):
-            index = list(names).index(name)
-            slips = any(
-                difflib.get_close_matches(w, _KNOWN, 1, 0.85) for w in re.findall(r"\w+", text)
-            )
-            if tensors[index] and (slips or _is_constraint(text, names[:index])):
-                return True
+        words = re.findall(r"\w+", text)
+        slips = any(difflib.get_close_matches(word, _KNOWN, 1, 0.85) for word in words)
+        if not numbers.issuperset(re.findall(r"\w+", listed)) and (
+            slips or _is_constraint(text, names)
+        ):
+            return True
     return False
 
 

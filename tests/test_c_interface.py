@@ -345,6 +345,7 @@ def test_constraints_that_cannot_be_read(build, comment, text):
     [
         ("@param x [contiguous]\n * @param n [1..4]", "n is no tensor"),
         ("@param x [contigous]", "did you mean 'contiguous'"),
+        ("@param a [contiguous]", "there is no parameter a"),
         ("@param x [contiguous]\n * @param y [the second]", "unknown word 'the second'"),
         ("@param x [input]\n * @param n [elements]", ""),  # of 2016
         ("@param x [contiguous]\n * @param n (1..4)", ""),
