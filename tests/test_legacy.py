@@ -645,11 +645,12 @@ def test_pip_builds_without_isolation():
         assert run._without_isolation(other) == other
 
 
-def test_pip_in_a_script_builds_without_isolation(tmp_path):
-    """pip reads its options from the environment, and this one inverted: 0 and false switch isolation off."""
-    (tmp_path / "make.sh").write_text("python -m pip config debug\n")
+def test_pip_and_uv_in_a_script_build_without_isolation(tmp_path):
+    """Both read it from the environment, pip inverted: 0 and false switch isolation off."""
+    (tmp_path / "make.sh").write_text("python -m pip config debug\necho uv $UV_NO_BUILD_ISOLATION\n")
     done = ffi_ext_command(tmp_path, "run", "--", "sh", "make.sh")
     assert "PIP_NO_BUILD_ISOLATION='0'" in done.stdout, done.stdout + done.stderr
+    assert "uv 1\n" in done.stdout
 
 
 @pytest.mark.parametrize("when", ["before", "after"])
