@@ -647,7 +647,9 @@ def test_pip_builds_without_isolation():
 
 def test_pip_and_uv_in_a_script_build_without_isolation(tmp_path):
     """Both read it from the environment, pip inverted: 0 and false switch isolation off."""
-    (tmp_path / "make.sh").write_text("python -m pip config debug\necho uv $UV_NO_BUILD_ISOLATION\n")
+    (tmp_path / "make.sh").write_text(
+        "python -m pip config debug\necho uv $UV_NO_BUILD_ISOLATION\n"
+    )
     done = ffi_ext_command(tmp_path, "run", "--", "sh", "make.sh")
     assert "PIP_NO_BUILD_ISOLATION='0'" in done.stdout, done.stdout + done.stderr
     assert "uv 1\n" in done.stdout
