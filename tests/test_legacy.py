@@ -260,26 +260,6 @@ def test_what_setup_requires_is_not_fetched_where_it_is_here(tmp_path, requires,
     ] == said
 
 
-def test_package_data_that_names_the_binary_as_it_was_called(tmp_path):
-    """As MinkowskiEngine 0.1 does: setuptools leaves out what is not there, and does not say so."""
-    (tmp_path / "setup.py").write_text(
-        "from setuptools import setup\n"
-        "setup(name='old', packages=['old'], package_data={'old': ['_ext/add/_add.so', 'libcore.so']})\n"
-    )
-    folder = tmp_path / "old" / "_ext" / "add"
-    folder.mkdir(parents=True)
-    for path in (
-        "old/__init__.py",
-        "old/_ext/add/_add.abi3.so",
-        "old/libcore.so",
-        "old/_ext/add/_more.abi3.so",
-    ):
-        (tmp_path / path).touch()
-    done = ffi_ext_command(tmp_path, "run", "setup.py", "build")
-    built = sorted(p.name for p in (tmp_path / "build" / "lib").rglob("*") if p.is_file())
-    assert built == ["__init__.py", "_add.abi3.so", "libcore.so"], done.stderr
-
-
 def test_a_setup_that_does_not_import_distutils_ccompiler(tmp_path):
     (tmp_path / "setup.py").write_text(
         "from setuptools import distutils\nprint(distutils.ccompiler.CCompiler.compile.__name__)\n"
