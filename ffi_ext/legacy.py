@@ -146,7 +146,6 @@ def _old_setup(dist) -> None:  # type: ignore[no-untyped-def]
     import distutils.ccompiler  # noqa: F401 - setuptools of then had imported it: `from setuptools import distutils`
 
     _required_by_setup(dist)
-    _binaries_by_name(dist)
 
 
 def _required_by_setup(dist) -> None:  # type: ignore[no-untyped-def]
@@ -174,22 +173,6 @@ def _required_by_setup(dist) -> None:  # type: ignore[no-untyped-def]
 
     fetch_build_eggs.original = original  # type: ignore[attr-defined]
     dist.Distribution.fetch_build_eggs = fetch_build_eggs
-
-
-def _binaries_by_name(dist) -> None:  # type: ignore[no-untyped-def]
-    """`package_data={"pkg": ["_ext/add/_add.so"]}`: the binary is there as _add.abi3.so, or by this Python's name."""
-    original = dist.Distribution.finalize_options
-
-    def finalize_options(self):  # type: ignore[no-untyped-def]
-        import re
-
-        original(self)
-        for package, patterns in (self.package_data or {}).items():
-            ours = [re.sub(r"(^|/)(_\w+)\.so$", r"\1\2.*.so", pattern) for pattern in patterns]
-            self.package_data[package] = list(dict.fromkeys([*patterns, *ours]))
-
-    finalize_options.original = original  # type: ignore[attr-defined]
-    dist.Distribution.finalize_options = finalize_options
 
 
 def _fork(context) -> None:  # type: ignore[no-untyped-def]
@@ -235,9 +218,9 @@ def uninstall() -> None:
         _put_back(sys.modules.get(CPP_EXTENSION.name), "BuildExtension")
     if SETUPTOOLS in sys.meta_path:
         sys.meta_path.remove(SETUPTOOLS)  # type: ignore[arg-type]
-        distribution = getattr(sys.modules.get(SETUPTOOLS.name), "Distribution", None)
-        _put_back(distribution, "fetch_build_eggs")
-        _put_back(distribution, "finalize_options")
+        _put_back(
+            getattr(sys.modules.get(SETUPTOOLS.name), "Distribution", None), "fetch_build_eggs"
+        )
     if TORCH in sys.meta_path:
         sys.meta_path.remove(TORCH)  # type: ignore[arg-type]
         if "ffi_ext.old_autograd" in sys.modules:

@@ -20,6 +20,7 @@ def finalize(distribution: Any) -> None:
     path = Path("pyproject.toml")
     tables = tables_of(path) if path.is_file() else []
     _add_made(distribution)
+    _add_binaries(distribution)
     if not tables:
         return
     from setuptools import Extension
@@ -62,6 +63,13 @@ def _add_made(distribution: Any) -> None:
         found = find_package_path(package, distribution.package_dir or {}, ".")
         if Path(found).resolve() == folder.resolve():
             distribution.packages = listed = [*listed, package]
+
+
+def _add_binaries(distribution: Any) -> None:
+    """`package_data={"pkg": ["_ext/_add.so"]}`, as the original called it: it is _add.abi3.so, or of this Python."""
+    for package, patterns in (distribution.package_data or {}).items():
+        ours = [re.sub(r"(^|/)(_\w+)\.so$", r"\1\2.*.so", pattern) for pattern in patterns]
+        distribution.package_data[package] = list(dict.fromkeys([*patterns, *ours]))
 
 
 def _parsed(path: Path) -> dict[str, Any]:

@@ -260,26 +260,6 @@ def test_what_setup_requires_is_not_fetched_where_it_is_here(tmp_path, requires,
     ] == said
 
 
-def test_package_data_that_names_the_binary_as_it_was_called(tmp_path):
-    """As MinkowskiEngine 0.1 does: setuptools leaves out what is not there, and does not say so."""
-    (tmp_path / "setup.py").write_text(
-        "from setuptools import setup\n"
-        "setup(name='old', packages=['old'], package_data={'old': ['_ext/add/_add.so', 'libcore.so']})\n"
-    )
-    folder = tmp_path / "old" / "_ext" / "add"
-    folder.mkdir(parents=True)
-    for path in (
-        "old/__init__.py",
-        "old/_ext/add/_add.abi3.so",
-        "old/libcore.so",
-        "old/_ext/add/_more.abi3.so",
-    ):
-        (tmp_path / path).touch()
-    done = ffi_ext_command(tmp_path, "run", "setup.py", "build")
-    built = sorted(p.name for p in (tmp_path / "build" / "lib").rglob("*") if p.is_file())
-    assert built == ["__init__.py", "_add.abi3.so", "libcore.so"], done.stderr
-
-
 def test_a_setup_that_does_not_import_distutils_ccompiler(tmp_path):
     (tmp_path / "setup.py").write_text(
         "from setuptools import distutils\nprint(distutils.ccompiler.CCompiler.compile.__name__)\n"
@@ -645,11 +625,14 @@ def test_pip_builds_without_isolation():
         assert run._without_isolation(other) == other
 
 
-def test_pip_in_a_script_builds_without_isolation(tmp_path):
-    """pip reads its options from the environment, and this one inverted: 0 and false switch isolation off."""
-    (tmp_path / "make.sh").write_text("python -m pip config debug\n")
+def test_pip_and_uv_in_a_script_build_without_isolation(tmp_path):
+    """Both read it from the environment, pip inverted: 0 and false switch isolation off."""
+    (tmp_path / "make.sh").write_text(
+        "python -m pip config debug\necho uv $UV_NO_BUILD_ISOLATION\n"
+    )
     done = ffi_ext_command(tmp_path, "run", "--", "sh", "make.sh")
     assert "PIP_NO_BUILD_ISOLATION='0'" in done.stdout, done.stdout + done.stderr
+    assert "uv 1\n" in done.stdout
 
 
 @pytest.mark.parametrize("when", ["before", "after"])

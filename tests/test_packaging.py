@@ -419,6 +419,23 @@ def test_what_a_build_script_makes_after_find_packages_is_installed(tmp_path, mo
         assert distribution.packages == given["packages"]  # not theirs
 
 
+def test_package_data_that_names_the_binary_as_it_was_called(tmp_path, monkeypatch):
+    """As MinkowskiEngine 0.1 does: setuptools leaves out what is not there, and does not say so."""
+    monkeypatch.chdir(tmp_path)
+    folder = Path("pkg", "_ext", "add")
+    folder.mkdir(parents=True)
+    for path in ("_add.abi3.so", "_more.abi3.so", "../../__init__.py", "../../libcore.so"):
+        (folder / path).touch()
+    data = {"pkg": ["_ext/add/_add.so", "libcore.so"]}
+    distribution = setuptools.Distribution(
+        {"script_name": "setup.py", "packages": ["pkg"], "package_data": data}
+    )
+    wheels.finalize(distribution)  # the entry point of an installed ffi_ext does it
+    distribution.run_command("build_py")
+    built = sorted(path.name for path in Path("build").rglob("*") if path.is_file())
+    assert built == ["__init__.py", "_add.abi3.so", "libcore.so"]
+
+
 def test_an_optional_extension_that_cannot_be_built_is_left_out(tmp_path, monkeypatch, caplog):
     """As setuptools does it: with a warning."""
     one = ("pkg.one", "#error no\n", "verbose = false\n")

@@ -75,8 +75,9 @@ def _environment(temporary: Path) -> dict[str, str]:
     env["PATH"] = os.pathsep.join([*first, env.get("PATH", os.defpath)])
     if cuda.nvcc():  # CMake's FindCUDA looks for it in the toolkit first
         env.setdefault("CUDA_NVCC_EXECUTABLE", str(programs / "nvcc"))
-    # What pip reads as --no-build-isolation: for a pip that a script calls.
+    # What pip and uv read as --no-build-isolation: for a pip that a script calls, and for every uv.
     env["PIP_NO_BUILD_ISOLATION"] = "0"
+    env["UV_NO_BUILD_ISOLATION"] = "1"
     # Where in the script C code crashed: no shell says "Segmentation fault" for a child of ours.
     env.setdefault("PYTHONFAULTHANDLER", "1")
     # CMake 4 refuses projects that ask for one before 3.5, unless it is told not to.
