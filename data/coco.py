@@ -262,8 +262,9 @@ class CocoDetection(ImageDataset, DetectionDataset):
             raise ValueError(
                 f"{where}: expected counts of {size[0] * size[1]} pixels, as a list or compressed, got {given!r}"
             )
-        bits = np.repeat(np.arange(len(numbers)) % 2, numbers)
-        return bits.reshape(size[::-1]).T.astype(np.uint8)
+        # bytes before they are repeated: integers would be eight times the mask
+        ones = (np.arange(len(numbers)) % 2).astype(np.uint8)
+        return np.repeat(ones, numbers).reshape(size[::-1]).T
 
     def __len__(self) -> int:
         return len(self.images)

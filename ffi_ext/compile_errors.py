@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import difflib
+import platform
 import re
 import sysconfig
 from pathlib import Path
@@ -37,6 +38,7 @@ _NOT_FOUND = re.compile(
 )
 # Before the library's name, as GNU's linkers, lld, mold and Apple's say it.
 _NO_LIBRARY = r"(?:cannot find -l|unable to find library -l|library not found(?: for -l|: ))"
+_MACHINE = platform.machine()
 # What the output has, and what to do: the first that is found. {0} is the first group.
 _HINTS = (
     (
@@ -127,6 +129,18 @@ _HINTS = (
     (
         r"conflicting types for '(\w+)'[\s\S]{,8000}?^(/[^\n:]+):\d+:\d+: note: previous",
         "{1} has another {0}: make them equal, or if that is not yours, rename the one that is",
+    ),
+    (
+        r"(?:unrecognized command-line option|unsupported option|does not support) '-m|unknown target CPU"
+        r"|(?:value|argument) \W*\S+ (?:for|to option) '-m",
+        f"flags that begin with -m are each for one kind of processor, and this one, {_MACHINE}, has no such: leave "
+        "it out here",
+    ),
+    (
+        r"Error: (?:unknown mnemonic|no such instruction)|unrecognized instruction mnemonic"
+        r"|unknown register name .* in '?asm|attribute 'target\(.*\)' is not valid",
+        f"these are instructions of one kind of processor, and this one is {_MACHINE}: put them behind #ifdef "
+        "__x86_64__ or __aarch64__, and plain C behind the #else",
     ),
     (
         r"error: (.+): linker input file not found",
@@ -230,6 +244,8 @@ def _hint(text: str) -> str:
     return ""
 
 
+# Of instructions, which the compilers for other processors do not have: those of x86, else of ARM.
+_OF_A_PROCESSOR = re.compile(r"(\w*intrin|cpuid)\.h|arm_(?:acle|bf16|fp16|neon|sve)\.h")
 # Images of containers have gcc without them.
 _OF_C = re.compile(
     r"(assert|ctype|errno|float|inttypes|limits|locale|math|signal|stdint|stdio|stdlib|string|time|unistd|wchar"
@@ -244,6 +260,12 @@ def _missing_header(name: str) -> str:
         return (
             f"{name} is one of C's own headers, which are a package of their own: apt install libc6-dev "
             "(dnf install glibc-devel; apk add musl-dev)"
+        )
+    if of := _OF_A_PROCESSOR.fullmatch(name):
+        kind, macro = ("x86", "__x86_64__") if of[1] else ("ARM", "__aarch64__")
+        return (
+            f"{name} has instructions of {kind} processors, and this one is {_MACHINE}: put what uses them behind "
+            f"#ifdef {macro}, and plain C behind the #else, or take a library that has them for all processors (SIMDe)"
         )
     if name in ("Python.h", "pyconfig.h"):
         return (

@@ -43,6 +43,7 @@ _MAX_SIZES = 16  # of a shape: FFI_CONSTRAINT_DIMS in csrc/constraints.h
 _MAX_NAMES = 32  # of sizes, in one function: FFI_CONSTRAINT_NAMES there
 _PLACES = [str(index) for index in range(types.MAX_PARAMETERS)]  # parameters, as encoded
 _WORDS = ("contiguous", "channels_last", "output", "optional", "cpu", "cuda")
+_KNOWN = [*DTYPES, *GROUPS, *_WORDS]
 _PARAM = re.compile(
     r"[@\\]param(?:\s*\[[a-z, ]*\])?\s+(\w+(?:\s*,\s*\w+)*)\s*[:-]?\s*\[([^\]]*)\](?:\s*\[([^\]]*)\])?"
 )
@@ -138,6 +139,22 @@ def refuse_parameters_as_sizes(found: dict[int, Constraint], names: Sequence[str
                 )
 
 
+def were_meant(comment: str, names: Sequence[str], tensors: Sequence[bool]) -> bool:
+    """Whether some brackets are a tensor's constraint, or would be but for a slip of the pen, in its name, too.
+
+    The brackets of documentation that is older than constraints ("[input]") are neither.
+    """
+    numbers = {name for name, is_tensor in zip(names, tensors, strict=True) if not is_tensor}
+    for listed, text, _ in _PARAM.findall(comment):
+        words = re.findall(r"\w+", text)
+        slips = any(difflib.get_close_matches(word, _KNOWN, 1, 0.85) for word in words)
+        if not numbers.issuperset(re.findall(r"\w+", listed)) and (
+            slips or _is_constraint(text, names)
+        ):
+            return True
+    return False
+
+
 def _is_constraint(text: str, earlier: Sequence[str]) -> bool:
     """Whether a second pair of brackets was meant to be read, too."""
     try:
@@ -200,8 +217,7 @@ def _dtypes(item: str) -> tuple[str, ...]:
                 raise ConstraintError(
                     f"unknown word {word!r}; sizes stand in brackets of their own, (N, 3)"
                 )
-            known = [*DTYPES, *GROUPS, *_WORDS]
-            raise ConstraintError(f"unknown word {word!r}{_near(word, known)}")
+            raise ConstraintError(f"unknown word {word!r}{_near(word, _KNOWN)}")
         words += GROUPS.get(word, (word,))
     return tuple(dict.fromkeys(words))
 

@@ -14,7 +14,7 @@ from functools import cache
 from itertools import islice
 from pathlib import Path
 
-from ffi_ext import cuda_shims, host_compiler
+from ffi_ext import cuda_shims, host_compiler, toolchain
 from ffi_ext.errors import BuildError, warn
 
 USUAL = Path("/usr/local/cuda")  # where NVIDIA's installers put the toolkit
@@ -214,7 +214,7 @@ def options(compiler: str, source: Path, given: list[str], folders: Sequence[str
         given: Include directories, macros, and what the user adds.
         folders: The include directories.
     """
-    words = ["-O3", "-Xcompiler", "-fPIC", *EXTENSIONS, *given]
+    words = ["-O3", "-Xcompiler", f"-fPIC,{toolchain.NEVER_FUSED}", *EXTENSIONS, *given]
     if not any(word.startswith(("-arch", "--gpu-arch", "-gencode")) for word in given):
         words += architecture_flags(compiler)
     words += [*host_compiler.flags(compiler, given), *host_compiler.comes_back(given)]

@@ -24,7 +24,7 @@ from ffi_ext import (
     wheel_tags,
 )
 from ffi_ext.errors import warn
-from ffi_ext.extension_arguments import Arguments, base_of, checked, name_of
+from ffi_ext.extension_arguments import Arguments, Name, base_of, checked, name_of
 from ffi_ext.headers import ctext, preprocess
 from ffi_ext.paths import INCLUDE
 from ffi_ext.plan import Generated, Plan
@@ -173,8 +173,8 @@ def _make(given: Arguments) -> Extension:
     init = module.init_py(target.package, target.last, declared)
     builder.make_packages(target.parents, target.folder)
     if given.package:  # setup.py's find_packages() looks for them before anything is built
-        if "setuptools" in sys.modules and limited:
-            wheel_tags.tag_stable()
+        if "setuptools" in sys.modules:
+            _tell_setuptools(target, limited)
         cache.write_if_changed(init_path, init)
         cache.write_if_changed(
             init_path.with_suffix(".pyi"), stub.stub_pyi(target.package, declared)
@@ -206,6 +206,18 @@ def _make(given: Arguments) -> Extension:
     ffi.distutils_extension = distutils_extension
     ffi.build = build
     return ffi
+
+
+def _tell_setuptools(target: Name, limited: bool) -> None:
+    """What a setup.py that runs a build script needs to know of the module before it is built."""
+    from ffi_ext import wheels
+
+    if limited:
+        wheel_tags.tag_stable()
+    package, folder = target.package, target.folder
+    while package:
+        wheels.made[package] = folder
+        package, folder = package.rpartition(".")[0], folder.parent
 
 
 def _declared(

@@ -86,6 +86,11 @@ def differentiable(
                 f"{name}() is a C function, whose gradient torch.compile does not see within torch.func (grad, vjp "
                 "...): call torch.func's function outside of what is compiled, or take the gradient by backward()"
             )
+        if not compiling and torch._C._is_tracing() and torch.onnx.is_in_onnx_export():
+            raise NotImplementedError(
+                f"{name}() is a C function, for which ONNX has no operator: torch.onnx.export would leave its call out "
+                "of the file; write that part in torch, or export what is before and behind it"
+            )
         if compiling and not (torch.is_grad_enabled() and _require_grad(inputs)):
             return forward(*inputs)  # else torch.compile may take the first of two inputs for ctx
         if compiling:

@@ -228,6 +228,22 @@ def _index_of_old(self: torch.Tensor, *args: Any, **kwargs: Any) -> Any:
     return _index(self, *args, **kwargs)
 
 
+_WHOLE_NUMBERS = {torch.uint8, torch.int8, torch.int16, torch.int32, torch.int64}
+_new: Callable[..., torch.Tensor] = torch.Tensor.new
+
+
+def _new_of_old(self: torch.Tensor, *args: Any, **kwargs: Any) -> torch.Tensor:
+    """`x.new(index.max() + 1)` makes so many elements: a reduction was a number.
+
+    Today that is a tensor of one element, or an error where the types differ; C code writes behind it.
+    """
+    size = args[0] if len(args) == 1 and not kwargs else None
+    if isinstance(size, torch.Tensor) and size.dim() == 0 and size.dtype in _WHOLE_NUMBERS:
+        _say_once("new(n) of a tensor without dimensions makes n elements")
+        args = (int(size),)
+    return _new(self, *args, **kwargs)
+
+
 def _mask_of_bools(index: Any) -> Any:
     if isinstance(index, torch.Tensor) and index.dtype is torch.uint8:
         _say_once("a mask of bytes is one of bools today")
@@ -287,6 +303,7 @@ _TENSORS: dict[str, Any] = {
     "__getitem__": _getitem_of_scalars,
     "backward": _backward_of_old,
     "index": _index_of_old,
+    "new": _new_of_old,
     "__rsub__": _rsub_of_masks,
     "__setitem__": _with_masks_of_bytes("__setitem__"),
     "masked_fill": _with_masks_of_bytes("masked_fill"),

@@ -24,7 +24,9 @@ def _cross(a: Tensor, b: Tensor, dimension: int) -> Tensor:
 def _cat(tensors: list[Tensor], dimension: int) -> Tensor:
     """Of tensors of any shapes: behind its last dimension each has a size of 1, so that vectors become columns."""
     longest = max([dimension + 1, *(t.dim() for t in tensors)])
-    full = [t if t.shape == (0,) else t[(..., *[None] * (longest - t.dim()))] for t in tensors]
+    full = [
+        t if t.shape == (0,) else t.reshape(*t.shape, *[1] * (longest - t.dim())) for t in tensors
+    ]
     return torch.cat(full, dimension)
 
 

@@ -30,7 +30,7 @@ HEADER_SUFFIXES = (".h", ".hpp", ".hh", ".hxx", ".cuh")  # compiled to no object
 # generated code is compiled with it: without it a struct may have one member more.
 RELEASE = "-DNDEBUG"
 
-# gnu11 alone would fuse a * b + c where the processor can, and change results.
+# By themselves gcc and clang fuse a * b + c where the processor can (aarch64's all do), and change results.
 NEVER_FUSED = "-ffp-contract=off"
 
 # What code of 2017 needs from a compiler of today: these were warnings then, or nothing. The header says it once more
@@ -171,8 +171,9 @@ def c_dialect() -> list[str]:
 
 def c_standard(given: Iterable[str] = ()) -> list[str]:
     """What C means, where the user's flags behind it, `given`, say nothing else."""
-    lenient = cxx_standard(given, "CC") if c_compiler_is_cxx() else LENIENT
-    return [*c_dialect(), NEVER_FUSED, *lenient]
+    if c_compiler_is_cxx():
+        return cxx_standard(given, "CC")
+    return [*c_dialect(), NEVER_FUSED, *LENIENT]
 
 
 def _default_cxx() -> str:
@@ -195,7 +196,7 @@ def cxx_standard(given: Iterable[str], variable: str = "CXX") -> list[str]:
     words = [word for word in command if not word.startswith("-")]
     # Behind "ccache g++", and before what -isystem names.
     named = next((word for word in words if "++" in os.path.basename(word)), command[0])
-    return [*LENIENT_CXX, *comes_back(named, given)]
+    return [NEVER_FUSED, *LENIENT_CXX, *comes_back(named, given)]
 
 
 def comes_back(compiler: str, given: Iterable[str]) -> tuple[str, ...]:

@@ -12,11 +12,14 @@ from typing import Any
 from ffi_ext import included
 from ffi_ext.errors import BuildError
 
+made: dict[str, Path] = {}  # packages that build scripts made in this process, and their folders
+
 
 def finalize(distribution: Any) -> None:
     """setuptools calls this for every project (an entry point); most have no [tool.ffi-ext]."""
     path = Path("pyproject.toml")
     tables = tables_of(path) if path.is_file() else []
+    _add_made(distribution)
     if not tables:
         return
     from setuptools import Extension
@@ -40,6 +43,25 @@ def finalize(distribution: Any) -> None:
     distribution.cmdclass["build_ext"] = type("BuildExt", (_BuildsOurs, base), {})
     if toolchain.may_be_stable(None):
         wheel_tags.tag_stable()
+
+
+finalize.order = 1  # type: ignore[attr-defined] # cffi_modules, whose scripts are run at 0, come first
+
+
+def _add_made(distribution: Any) -> None:
+    """Packages that a build script made after the find_packages() of the setup.py that runs it had looked.
+
+    Without them a binary is installed without its __init__.py: a namespace, which is empty.
+    """
+    from setuptools.discovery import find_package_path
+
+    listed = distribution.packages or []
+    for package, folder in made.items():
+        if package in listed or package.partition(".")[0] not in listed:
+            continue
+        found = find_package_path(package, distribution.package_dir or {}, ".")
+        if Path(found).resolve() == folder.resolve():
+            distribution.packages = listed = [*listed, package]
 
 
 def _parsed(path: Path) -> dict[str, Any]:

@@ -155,7 +155,7 @@ def run(paths: Sequence[Path] | None, repeats: int) -> tuple[list[Timed], list[s
 
 def main(arguments: Sequence[str] | None = None) -> int:
     parser = argparse.ArgumentParser(
-        prog="python -m resnet.demo", description=__doc__.split("\n\n")[0]
+        prog="python -m resnet.demo", description=(__doc__ or "").partition("\n\n")[0]
     )
     parser.add_argument("photographs", nargs="*", type=Path, help="files (default: bundled ones)")
     parser.add_argument(

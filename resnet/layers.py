@@ -18,7 +18,7 @@ from resnet.deformable_pooling import (
     ModulatedDeformRoIPoolingPack,
 )
 from resnet.ops import deform_conv2d, frozen_batch_norm, roi_align, roi_pool
-from resnet.ops.native import LOW_PRECISION
+from resnet.ops.native import LOW_PRECISION, two_of
 from resnet.poolers import LevelMapper, Pooler
 
 # torch.fx, and with it torchvision's create_feature_extractor, records calls of these as they are: they look at
@@ -184,7 +184,7 @@ class DeformConv2d(nn.Module):
             raise ValueError(
                 f"DeformConv2d: groups must divide out_channels {out_channels}, got {groups}"
             )
-        size = (kernel_size, kernel_size) if isinstance(kernel_size, int) else tuple(kernel_size)
+        size = two_of("DeformConv2d: kernel_size", kernel_size, "(vertical, horizontal)")
         self.kernel_size, self.stride, self.padding = size, stride, padding
         self.dilation, self.groups, self.deformable_groups = dilation, groups, deformable_groups
         self.weight = nn.Parameter(torch.empty(out_channels, in_channels // groups, *size))

@@ -241,7 +241,7 @@ class Trainer:
 
 def parse(arguments: Sequence[str] | None) -> argparse.Namespace:
     parser = argparse.ArgumentParser(
-        prog="python -m resnet.train", description=__doc__.split("\n\n")[0]
+        prog="python -m resnet.train", description=(__doc__ or "").partition("\n\n")[0]
     )
     for field in dataclasses.fields(Settings):
         parser.add_argument(

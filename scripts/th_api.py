@@ -50,6 +50,17 @@ Functions of two tensors on each element (`cadd`, `cmul`, `ltTensor` ...) take b
 need as many, not the same shape, and the result takes the first one's; nothing is broadcast. Dimensions and indices
 count from 0.
 
+Matrices that LAPACK's functions make (`gesv`, `potrf`, `qr` ...) lie in columns, with strides of 1 and the number of rows, as in
+0.3.1: `newContiguous` gives rows. A result that has the right size before the call keeps its strides.
+
+A tensor of shape `(0,)` has no dimensions in C, as in 0.3.1, and its `storage` may be NULL. Other shapes without elements
+keep their dimensions, which 0.3.1 cut at the first 0: ask `nElement`, not `nDimension`, whether there is anything. A
+torch tensor without dimensions, `torch.tensor(5.)`, is one element of shape `[1]` in C.
+
+Where 0.3.1 left the result to its algorithm, or was wrong, torch's may be another: which of several equal elements `sort`,
+`topk`, `median` and `mode` give the index of; `median` of what holds a NaN, which is NaN; `dot` of small integers, which does not wrap.
+`gather` gives its result the index's shape.
+
 Not declared, since torch has nothing like them or does it by itself: `THCState_setPeerToPeerAccess`,
 `THCState_getCudaUVAAllocator`, `THCState_getRngState`, `THCRandom_generatorStates`, `THCCachingAllocator_recordStream`
 and `_getBaseAllocation`, `THCCachingHostAllocator_*`, the counts of memory of 0.4.1's `THCCachingAllocator_*` (they are in

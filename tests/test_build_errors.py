@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import platform
 import re
 import shutil
 import subprocess
@@ -195,6 +196,31 @@ def test_what_a_linker_says_and_not_that_it_failed(project, monkeypatch):
 def test_hints_for_other_linkers(log, hint):
     """As lld 14 and mold 1.10 print it."""
     assert re.search(f"hint: .*{hint}", str(compile_errors.explain("linking _a.so", log)))
+
+
+@pytest.mark.parametrize(
+    ("log", "hint"),
+    [
+        ("gcc: error: unrecognized command-line option '-mavx2'", "leave it out"),
+        ("cc1: error: unknown value 'core-avx2' for '-march'", "leave it out"),
+        ("cc1: error: bad value ('armv8-a') for '-march=' switch", "leave it out"),
+        ("clang: error: the clang compiler does not support '-march=haswell'", "leave it out"),
+        ("error: unknown target CPU 'armv8-a'", "leave it out"),
+        ("clang: error: unsupported option '-mavx2' for target 'aarch64'", "leave it out"),
+        ("clang: error: unsupported argument 'haswell' to option '-march='", "leave it out"),
+        ("/tmp/a.s:13: Error: unknown mnemonic `movl' -- `movl $1,x0'", "plain C behind"),
+        ("/tmp/a.s:13: Error: no such instruction: `fmadd d0,d0,d1,d2'", "plain C behind"),
+        ("a.c:1:18: error: unknown register name 'ebx' in 'asm'", "plain C behind"),
+        ("a.c:1:1: error: pragma or attribute 'target(\"avx2\")' is not valid", "plain C behind"),
+        ("a.c:3:10: fatal error: xmmintrin.h: No such file or directory", "of x86 processors"),
+        ("a.c:3:10: fatal error: x86intrin.h: No such file or directory", "of x86 processors"),
+        ("a.c:3:10: fatal error: arm_neon.h: No such file or directory", "of ARM processors"),
+    ],
+)
+def test_code_for_another_processor_is_told(log, hint):
+    """As gcc 12 and clang 14 to 21 for x86-64 and for aarch64 print it."""
+    said = str(compile_errors.explain("compiling a.c", log))
+    assert re.search(f"hint: .*{hint}", said) and platform.machine() in said
 
 
 @pytest.mark.parametrize("compiler", ["gcc", "clang"])

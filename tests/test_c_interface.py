@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from pathlib import Path
 
 import numpy as np
@@ -337,6 +338,30 @@ def test_constraints_that_cannot_be_read(build, comment, text):
     header = f"/* {comment} */\nvoid f(const ffi_ext_tensor *x, int n, const ffi_ext_tensor *y);"
     with pytest.raises(HeaderError, match=text):
         build(header, "")
+
+
+@pytest.mark.parametrize(
+    "comment, said",
+    [
+        ("@param x [contiguous]\n * @param n [1..4]", "n is no tensor"),
+        ("@param x [contigous]", "did you mean 'contiguous'"),
+        ("@param a [contiguous]", "there is no parameter a"),
+        ("@param x [contiguous]\n * @param y [the second]", "unknown word 'the second'"),
+        ("@param x [input]\n * @param n [elements]", ""),  # of 2016
+        ("@param x [contiguous]\n * @param n (1..4)", ""),
+    ],
+)
+def test_constraints_of_th_functions_that_are_not_checked_are_told(build, comment, said):
+    """All brackets of such a function are text where one is: the others were dropped without a word."""
+    prototype = "int f(const THFloatTensor *x, int n, const THFloatTensor *y)"
+    source = f"#include <TH/TH.h>\n{prototype} {{ return n; }}"
+    with warnings.catch_warnings(record=True) as told:
+        warnings.simplefilter("always")
+        module = build(f"/* {comment} */\n{prototype};", source)
+    assert [said in str(w.message) for w in told] == [True] * bool(said), told
+    if "(1..4)" in comment:
+        with pytest.raises(ValueError, match="expected a contiguous tensor"):
+            module.f(torch.ones(2, 3).t(), 1, torch.ones(2))
 
 
 def test_as_many_parameters_and_names_of_sizes_as_a_call_has_room_for(build):

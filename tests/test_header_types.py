@@ -10,6 +10,8 @@ import pytest
 import torch
 
 from ffi_ext import create_extension
+from ffi_ext.headers import declarations
+from tests.reliability.fuzz import NoCompiler
 
 
 def test_types_of_headers_that_include_each_other(build):
@@ -295,7 +297,8 @@ def test_types_that_python_has_not_are_for_c(build, tmp_path):
     )
     header = (
         '#include <stdarg.h>\n#include "wide.h"\n'
-        "typedef int (*printer)(const char *, va_list);\ntypedef __float128 quads[2];\n"
+        "typedef int (*printer)(const char *, va_list);\n"
+        "#ifdef __SIZEOF_FLOAT128__\ntypedef __float128 quads[2];\n#else\ntypedef _Float128 quads[2];\n#endif\n"
         "struct state { int a; printer print; wide w; char b; };\n"
         "typedef struct { wide w; union { quads q; int k; } u; short c; } other;\n"
         "_Complex long double far(int n);\nint sized(const union table *t);\n"
@@ -318,6 +321,28 @@ def test_types_that_python_has_not_are_for_c(build, tmp_path):
     places = [ffi.sizeof("struct state"), ffi.offsetof("struct state", "b")]
     places += [ffi.sizeof("other"), ffi.offsetof("other", "c")]
     assert places == [module.place(i) for i in range(4)]
+
+
+@pytest.mark.parametrize(
+    "typedef",
+    [
+        "typedef __Float32x4_t four;",
+        "typedef __Int8x8_t four;",
+        "typedef __Poly8_t four;",
+        "typedef float32x4x2_t four;",
+        "typedef __attribute__((neon_vector_type(4))) float four;",
+        "typedef float four __attribute__((ext_vector_type(4)));",
+    ],
+)
+def test_vectors_of_arm_and_of_clang_are_for_c(tmp_path, typedef):
+    """As arm_neon.h of gcc 12 and of clang 14 begins; the last is of any processor."""
+    header = tmp_path / "vectors.h"
+    header.write_text(
+        f"{typedef}\ntypedef struct {{ four val[2]; int n; }} pair;\nfour twice(four x);\n"
+        "void store(float *to, four x);\nint last(const pair *p);\nint one(int x);\n"
+    )
+    declared = declarations.read((header,), NoCompiler({}), cffi.FFI())
+    assert [function.name for function in declared.functions] == ["last", "one"]
 
 
 def test_functions_of_types_without_a_name_are_for_c(build):

@@ -377,7 +377,9 @@ def test_torch_func(registered):
     with pytest.raises(RuntimeError, match=r"add_forward\(\) is a C function, which vmap has no"):
         torch.func.vmap(lambda a: add(a, a, 2.5))(a)
     for forward in (torch.func.jacfwd, torch.func.hessian):
-        with pytest.raises(RuntimeError, match=r"add_forward\(\) is a C function with a backward al"):
+        with pytest.raises(
+            RuntimeError, match=r"add_forward\(\) is a C function with a backward al"
+        ):
             forward(lambda a: add(a, a, 2.5).sum())(a)
 
 
@@ -397,6 +399,25 @@ def test_torch_func_that_is_compiled_gives_no_gradient_of_0(my_lib):
         torch.compile(gradient, fullgraph=True, backend="aot_eager")(a)
     got = torch.compile(gradient, backend="aot_eager")(a)
     torch.testing.assert_close(got, 2 * 3.5**2 * a)
+
+
+@pytest.mark.filterwarnings("ignore::DeprecationWarning")
+def test_onnx_is_not_written_without_the_c_function(my_lib, tmp_path):
+    """By torch.jit.trace, which the exporter of torch before 2.9 uses, the file had memory as it was allocated."""
+
+    class Model(torch.nn.Module):
+        def forward(self, a):
+            return add(a, a, 2.5)
+
+    add = library.differentiable(my_lib.add_forward, my_lib.add_backward)
+    a = torch.rand(3, dtype=torch.float64)
+    has_another = "dynamo" in inspect.signature(torch.onnx.export).parameters  # from torch 2.5 on
+    by_tracing = {"dynamo": False} if has_another else {}
+    with pytest.raises(
+        NotImplementedError, match=r"add_forward\(\) is a C function, for which ONN"
+    ):
+        torch.onnx.export(Model(), (a,), str(tmp_path / "a.onnx"), **by_tracing)
+    torch.testing.assert_close(torch.jit.trace(Model(), a)(a + 1), 3.5 * (a + 1))
 
 
 def test_names_and_types_of_arguments(my_lib):

@@ -362,6 +362,18 @@ def test_an_index_is_given_to_index():
     assert [1, 2].index(2) == 1
 
 
+def test_new_takes_a_reduction_for_a_size():
+    """As torch_cluster 1.0.3 makes what its C code fills: `row.new(row.max() + 1)`."""
+    row = torch.tensor([0, 3, 2])
+    for like in (row, row.float(), Variable(row).int()):
+        made = like.new(row.max() + 1).zero_()
+        assert made.tolist() == [0, 0, 0, 0] and made.dtype is like.dtype
+        assert like.new(row.max() + 1, 2).shape == (4, 2)
+        assert like.new([5, 6]).tolist() == [5, 6] and like.new(3).shape == (3,)
+    assert row.new(row).data_ptr() == row.data_ptr()  # another tensor's memory, as ever
+    assert row.float().new(torch.tensor(2.5)).tolist() == 2.5
+
+
 def test_masks_of_bytes():
     x, bools = torch.arange(4.0), torch.tensor([True, False, False, True])
     for mask in (bools.byte(), Variable(torch.ByteTensor([1, 0, 0, 1]))):

@@ -12,7 +12,7 @@ import torch
 
 from ffi_ext import create_extension, cuda
 from ffi_ext.paths import INCLUDE
-from ffi_ext.toolchain import LENIENT_CXX, cxx_standard
+from ffi_ext.toolchain import LENIENT_CXX, NEVER_FUSED, cxx_standard
 from ffi_ext.units import is_installed
 from tests.processes import python
 
@@ -147,9 +147,9 @@ def test_which_flag_that_is_where_the_compilers_names_are_links_to_ccache(tmp_pa
 
 def test_what_looks_for_undefined_behaviour_tells_of_them_itself(monkeypatch):
     monkeypatch.setenv("CXX", "g++")
-    assert cxx_standard(["-fsanitize=undefined"]) == list(LENIENT_CXX)
+    assert cxx_standard(["-fsanitize=undefined"]) == [NEVER_FUSED, *LENIENT_CXX]
     monkeypatch.setenv("CXXFLAGS", "-fsanitize=address,undefined")
-    assert cxx_standard([]) == list(LENIENT_CXX)
+    assert cxx_standard([]) == [NEVER_FUSED, *LENIENT_CXX]
 
 
 @pytest.mark.parametrize(("suffix", "before"), [(".c", ""), (".cpp", 'extern "C"')])
@@ -197,14 +197,16 @@ def test_gnu_c_is_the_default(build):
     assert module.draw() == ((0x5DEECE66D * (3 << 16 | 0x330E) + 0xB) % 2**48) / 2**48
 
 
-def test_products_are_rounded_before_they_are_added(build):
+@pytest.mark.parametrize(("suffix", "before"), [(".c", ""), (".cpp", 'extern "C" ')])
+def test_products_are_rounded_before_they_are_added(build, suffix, before):
     """(1 + 2^-27)^2 - 1 - 2^-26 is 2^-54 when fused, 0 when the product is rounded to double."""
     module = build(
         "double f(double a, double c);",
-        "#ifdef __x86_64__\n"
+        f"{before}\n#ifdef __x86_64__\n"
         '__attribute__((target("fma")))\n'  # which other processors have always
         "#endif\n"
         "double f(double a, double c) { return a * a + c; }",
+        suffix=suffix,
     )
     a = 1 + 2.0**-27
     assert module.f(a, -(1 + 2.0**-26)) == 0.0

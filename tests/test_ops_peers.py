@@ -420,6 +420,11 @@ def test_bad_arguments_are_explained(plain):
         ),
         (lambda: ops.roi_align(x, rois, (3,)), r"roi_align: output_size must be .* got \(3,\)"),
         (lambda: ops.deform_conv2d(x[:, :0], offset, weight), "weight must be"),
+        (
+            lambda: ops.deform_conv2d(x, offset, weight, padding="same"),
+            r"deform_conv2d: padding must be a number or \(vertical, horizontal\), got 'same'",
+        ),
+        (lambda: ops.deform_conv2d(x, offset, weight, stride=1.0), "stride must be .* got 1.0"),
         (lambda: ops.roi_pool(x, rois[:, :4], 2), r"rois must be \(K, 5\).*got \(2, 4\)"),
         (lambda: ops.roi_pool(x[0], rois, 2), r"x must be \(N, C, H, W\), got \(4, 8, 8\)"),
         (lambda: ops.roi_align(x, rois, 0), "pooled size must be positive, got 0 x 0"),
@@ -464,6 +469,9 @@ def test_bad_arguments_are_explained(plain):
         (lambda: deform(offset=move, part=3), r"offset must be .* = \(2, 2 \* classes, 3, 3\)"),
     ]
     with ops.plain_torch() if plain else torch.enable_grad():
+        two, one = np.array([2, 1])  # its integers, too, as of a size that NumPy computed
+        assert ops.roi_align(x, rois, two).shape == (2, 4, 2, 2)
+        assert ops.deform_conv2d(x, offset, weight, stride=one).shape == (1, 2, 6, 6)
         for call, message in cases:
             with pytest.raises((RuntimeError, ValueError), match=message):
                 call()

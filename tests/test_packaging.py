@@ -393,6 +393,32 @@ def test_an_extension_by_cffis_own_road_is_for_every_python(limited, tmp_path, m
     assert ("abi3" in tag.get_tag()[1]) is (limited and not FREE_THREADED)
 
 
+def test_what_a_build_script_makes_after_find_packages_is_installed(tmp_path, monkeypatch):
+    """`python setup.py install` in a fresh clone of pytorch_scatter: the binary without its package is an empty one."""
+    monkeypatch.chdir(tmp_path)
+    for name in ("pkg/__init__.py", "other/__init__.py"):
+        Path(name).parent.mkdir()
+        Path(name).touch()
+    Path("one.h").write_text("int one(void);\n")
+    Path("one.c").write_text("int one(void) { return 1; }\n")
+    Path("build.py").write_text(
+        "from ffi_ext import create_extension\n"
+        "ffi = create_extension('pkg._ext.one', 'one.h', ['one.c'], package=True, relative_to=__file__)\n"
+    )
+    for before in (["other", "pkg"], ["other", "pkg", "pkg._ext", "pkg._ext.one"]):
+        found = sorted(setuptools.find_packages())
+        assert found == before
+        distribution = setuptools.Distribution(
+            {"packages": found, "cffi_modules": ["build.py:ffi"]}
+        )
+        wheels.finalize(distribution)  # the entry point of an installed ffi_ext does it
+        assert sorted(distribution.packages) == ["other", "pkg", "pkg._ext", "pkg._ext.one"]
+    for given in ({"packages": ["other"]}, {"packages": ["pkg"], "package_dir": {"pkg": "other"}}):
+        distribution = setuptools.Distribution({**given, "cffi_modules": ["build.py:ffi"]})
+        wheels.finalize(distribution)
+        assert distribution.packages == given["packages"]  # not theirs
+
+
 def test_an_optional_extension_that_cannot_be_built_is_left_out(tmp_path, monkeypatch, caplog):
     """As setuptools does it: with a warning."""
     one = ("pkg.one", "#error no\n", "verbose = false\n")

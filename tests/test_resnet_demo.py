@@ -13,7 +13,7 @@ Image = pytest.importorskip("PIL.Image", reason="needs Pillow")
 pytest.importorskip("sklearn", reason="needs scikit-learn")
 
 from data.photographs import bundled_photographs  # noqa: E402
-from resnet import demo  # noqa: E402
+from resnet import demo, train  # noqa: E402
 from resnet.picture import CAPTION, LINE, LINES, layout  # noqa: E402
 from resnet.progress import Progress  # noqa: E402
 
@@ -65,6 +65,14 @@ def test_maps_beside_a_photograph_of_any_shape_do_not_overlap(size):
     assert place.lower >= place.tile + CAPTION  # the first row's texts
     assert place.height >= place.lower + max(place.tile + CAPTION, LINES * LINE)
     assert place.height >= 690 * size[0] // size[1]
+
+
+@pytest.mark.parametrize("module", [demo, train])
+def test_python_without_docstrings_has_commands(module, monkeypatch):
+    """As with PYTHONOPTIMIZE=2."""
+    monkeypatch.setattr(module, "__doc__", None)
+    with pytest.raises(SystemExit, match="^0$"):
+        module.main(["--help"])
 
 
 def test_demo_refuses(capsys, tmp_path):

@@ -238,6 +238,43 @@ def test_reflectors_of_a_wide_matrix(library):
     close(library("ormqr", factors, tau, WIDE, "L", "T")[0], factors.triu())
 
 
+@pytest.mark.parametrize(
+    ("name", "rows", "inputs"),
+    [
+        ("gesv", [(5, 2), (5, 5)], (B, A)),
+        ("gels", [(7, 2), (7, 4)], (TALL[:, :2], TALL)),
+        ("trtrs", [(5, 2), (5, 5)], (B, A, "U", "N", "N")),
+        ("syev", [None, (5, 5)], (SPD, "V", "U")),
+        ("geev", [None, (5, 5)], (A, "V")),
+        ("gesvd", [(7, 7), None, None], (TALL, "A")),
+        ("getri", [(5, 5)], (A,)),
+        ("potrf", [(5, 5)], (SPD, "U")),
+        ("potri", [(5, 5)], (A, "U")),
+        ("potrs", [(5, 2)], (B, A, "U")),
+        ("qr", [(7, 4), None], (TALL,)),
+        ("geqrf", [(7, 4), None], (TALL,)),
+        ("orgqr", [(7, 4)], (TALL, TALL[0])),
+        ("ormqr", [(7, 2)], (TALL, TALL[0], TALL[:, :2], "L", "N")),
+    ],
+    ids=lambda value: value if isinstance(value, str) else "",
+)
+def test_matrices_of_lapack_lie_in_columns(module, name, rows, inputs):
+    """As in 0.3.1: C of then gives their memory to LAPACK. What has its size, as a view does, keeps its strides."""
+    given = [module._ffi.new("char[]", x.encode()) if isinstance(x, str) else x for x in inputs]
+    fresh = [torch.empty(0, dtype=A.dtype) for _ in rows]
+    getattr(module, f"th_{name}")(*fresh, *given)
+    for result, shape in zip(fresh, rows, strict=True):
+        if shape:
+            assert result.shape == shape and result.stride() == (1, shape[0])
+        else:
+            assert result.is_contiguous()
+    again = [torch.zeros(*result.shape, 2, dtype=A.dtype)[..., 0] for result in fresh]
+    strides = [result.stride() for result in again]
+    getattr(module, f"th_{name}")(*again, *given)
+    assert [result.stride() for result in again] == strides
+    close(again, fresh)
+
+
 def test_a_matrix_that_is_NULL_is_the_results(module):
     def call(name, b, a):
         b, a = b.clone(), a.clone()

@@ -335,6 +335,17 @@ def test_what_is_no_number_is_the_least_and_the_greatest(th, real):
         assert out.isnan().all()
 
 
+def test_products_are_rounded_before_they_are_subtracted_or_added(th):
+    """As NumPy, step by step. Where processors fuse the two, as ARM's can, 0.5 % 0.1 was -2.8e-17."""
+    x = torch.arange(1, 100, dtype=torch.float64) / 10
+    y, out = torch.full_like(x, 0.1), torch.zeros(0, dtype=torch.float64)
+    a, b = x.numpy(), y.numpy()
+    th.Double_cremainder(out, x, y)
+    assert np.array_equal(out.numpy(), a - b * np.floor(a / b))
+    th.Double_cadd(out, x, 0.1, x)
+    assert np.array_equal(out.numpy(), a + 0.1 * a)
+
+
 @pytest.mark.parametrize("real", sorted({*INTEGERS} - {"Byte"}))
 def test_divisors_below_zero(th, real):
     dtype = TYPES[real][1]

@@ -209,6 +209,13 @@ void integers(THLongTensor *t, long seed, int wide) {
     THLongTensor_data(t)[i] = (long)(wide ? THRandom_random64(g) : THRandom_random(g));
   THGenerator_free(g);
 }
+void whole_range(THIntTensor *t, THLongTensor *l, long seed) {
+  THGenerator *g = seeded(seed);
+  THIntTensor_clampedRandom(t, g, INT32_MIN, INT32_MAX + 1LL);
+  THRandom_manualSeed(g, (uint64_t)seed);
+  THLongTensor_cappedRandom(l, g, 1LL << 40);
+  THGenerator_free(g);
+}
 void drawn(THDoubleTensor *t, THDoubleTensor *u, THFloatTensor *f, long seed, int which) {
   THGenerator *g = seeded(seed);
   switch (which) {
@@ -388,6 +395,7 @@ long storages(THFloatTensor *out);
 int blocks(void);
 void stream(THDoubleTensor *t, long seed, int normal);
 void integers(THLongTensor *t, long seed, int wide);
+void whole_range(THIntTensor *t, THLongTensor *l, long seed);
 void drawn(THDoubleTensor *t, THDoubleTensor *u, THFloatTensor *f, long seed, int which);
 long generators(THByteTensor *state);
 int stays_within_its_state(int miscounted);
@@ -616,6 +624,10 @@ def test_integers_of_the_generator(th):
     th.integers(numbers, 5, 0)
     assert drawn(th, 6, 11).tolist() == (numbers % 10).tolist()
     assert drawn(th, 6, 12).tolist() == (numbers % 11 - 5).tolist()
+    ints, longs = torch.zeros(6, dtype=torch.int32), torch.zeros(3, dtype=torch.int64)
+    th.whole_range(ints, longs, 5)  # 0.3.1 draws 64 bits for what can hold more than 32 alone
+    assert ints.tolist() == (numbers - 2**31).tolist()
+    assert longs.tolist() == (numbers[::2] % 2**8 * 2**32 + numbers[1::2]).tolist()
 
 
 def test_generators(th):

@@ -57,6 +57,8 @@ ptrdiff_t ffi_th_offset(const ffi_tensor *t, int n, const int64_t *index,
                         const char *wrong_dimension);
 void ffi_th_resize(ffi_tensor *t, int n, const int64_t *size, const int64_t *stride);
 void ffi_th_resize_as(ffi_tensor *t, const ffi_tensor *source);
+/* As LAPACK's results: a matrix of another size comes to lie in columns. */
+void ffi_th_resize_columns(ffi_tensor *t, int n, const int64_t *size);
 void ffi_th_set_storage(ffi_tensor *t, ffi_storage *s, ptrdiff_t offset, int n, const int64_t *size,
                         const int64_t *stride);
 void ffi_th_set(ffi_tensor *t, ffi_tensor *source);

@@ -147,6 +147,12 @@ void ffi_th_resize_as(ffi_tensor *t, const ffi_tensor *source) {
   if (!ffi_th_same_size(t, source)) ffi_th_resize(t, source->nDimension, source->size, NULL);
 }
 
+void ffi_th_resize_columns(ffi_tensor *t, int n, const int64_t *size) {
+  const int64_t stride[] = {1, size[0]};
+  const int columns = n == 2 && !THSize_isSameSizeAs(t->size, t->nDimension, size, n);
+  ffi_th_resize(t, n, size, columns ? stride : NULL);
+}
+
 void ffi_th_set_storage(ffi_tensor *t, ffi_storage *s, ptrdiff_t offset, int n, const int64_t *size,
                         const int64_t *stride) {
   shape planned;

@@ -37,18 +37,21 @@ static PyObject *next_argument(char code, va_list *arguments) {
 
 typedef struct resize_request {
   ffi_tensor *tensor;
-  int n;
+  int columns, n;
   int64_t size[FFI_MAX_DIMS];
 } resize_request;
 
 static void resize(void *argument) {
   resize_request *request = argument;
-  ffi_th_resize(request->tensor, request->n, request->size, NULL);
+  if (request->columns)
+    ffi_th_resize_columns(request->tensor, request->n, request->size);
+  else
+    ffi_th_resize(request->tensor, request->n, request->size, NULL);
 }
 
 /* Gives the record the value's shape and elements. Returns -1 with the text or a Python error. */
-static int give(ffi_tensor *to, PyObject *value, char *text) {
-  resize_request request = {.tensor = to};
+static int give(ffi_tensor *to, int columns, PyObject *value, char *text) {
+  resize_request request = {.tensor = to, .columns = columns};
   PyObject *size = PyObject_CallMethod(value, "size", NULL);
   if (!size) return -1;
   request.n = (int)PyTuple_Size(size);
@@ -68,8 +71,10 @@ static int give(ffi_tensor *to, PyObject *value, char *text) {
 
 static int call(const char *name, const char *codes, va_list *arguments, char *text) {
   ffi_tensor *results[MAX_RESULTS];
+  const char *const kinds = codes;
   int count = 0, failed = 0;
-  for (; *codes == 'w'; codes++) results[count++] = va_arg(*arguments, ffi_tensor *);
+  for (; *codes == 'w' || *codes == 'm'; codes++)
+    results[count++] = va_arg(*arguments, ffi_tensor *);
   Py_ssize_t inputs = (Py_ssize_t)strlen(codes);
   PyObject *tuple = PyTuple_New(inputs);
   for (Py_ssize_t i = 0; tuple && i < inputs; i++)
@@ -81,7 +86,8 @@ static int call(const char *name, const char *codes, va_list *arguments, char *t
   if (!values) return -1;
   for (int i = 0; i < count && !failed; i++) {
     PyObject *value = PySequence_GetItem(values, i);
-    failed = !value || (results[i] && value != Py_None && give(results[i], value, text));
+    failed = !value ||
+             (results[i] && value != Py_None && give(results[i], kinds[i] == 'm', value, text));
     Py_XDECREF(value);
   }
   Py_DECREF(values);

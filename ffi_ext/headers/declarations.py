@@ -342,6 +342,11 @@ def _constrained(statement: Statement, parameters: tuple[Parameter, ...]) -> tup
     except constraints.ConstraintError as error:
         if is_new:
             raise HeaderError(f"{statement.where}: {error}") from None
+        if any(tensors) and constraints.were_meant(statement.comment, names, tensors):
+            warn(
+                f"{statement.name}(): {error}. So its calls check nothing of what its comment has in brackets: mend "
+                "it, or put what is no constraint into other brackets"
+            )
         return parameters  # documentation of code that is older than constraints
     return tuple(
         replace(parameter, constraint=found[index].encoded()) if index in found else parameter

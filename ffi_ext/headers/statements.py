@@ -32,6 +32,8 @@ NOT_IN_PYTHON = frozenset(
     + ("__fp16", "_Decimal32", "_Decimal64", "_Decimal128", "_Complex_long_double", "_Vector")
     + ("__typeof__",)
 )
+# What a vector's typedef has: GNU's attribute or clang's, or a type of gcc's that arm_neon.h is made of.
+_OF_VECTORS = re.compile(r"vector_(?:size|type)\b|\b__(?:Int|Uint|Float|Poly|Bfloat)\d+(?:x\d+)?_t\b")
 _DEFINES = re.compile(
     r"((?:(?:extern|static|const|volatile)\s+)*)(struct|union|enum)\b\s*(?P<tag>\w*)\s*\{"
 )
@@ -54,6 +56,8 @@ _REWRITTEN = (
     ("_Complex", r"\b_Complex\s+(float|double)\b", r"\1 _Complex"),  # <complex.h>: complex double
     ("_Complex", r"\blong\s+double\s+_Complex\b", "_Complex_long_double"),
     ("_Complex", r"\b_Complex\s+long\s+double\b", "_Complex_long_double"),
+    # structs of arm_neon.h's vectors, which gcc knows without a declaration
+    *((end, rf"\b(?:u?int|float|poly|bfloat)\d+x\d+{end}\b", "_Vector") for end in ("x2_t", "x3_t", "x4_t")),
 )
 
 
@@ -153,7 +157,7 @@ def _statement(text: str, header: Path, original: list[str], line: int) -> list[
     unknown = ":" in text and layouts.has_unknown_width(declaration)
     if (aligned or unknown) and (asked := layouts.without_fields(declaration, set())):
         declaration, packed = asked, False
-    if "vector_size" in text:
+    if declaration.startswith("typedef") and _OF_VECTORS.search(text):
         declaration = declaration.replace("typedef", "typedef _Vector", 1)
     flat = re.sub(r"\{.*\}", "{}", declaration, flags=re.S)
     comment = ctext.comment_of(original, line, last)

@@ -8,7 +8,14 @@ from typing import List  # noqa: UP035  as torch.library of torch 2.6 wants it
 import torch
 
 from resnet.ops import fallback
-from resnet.ops.native import kernel, operator, or_null, use_kernels, working_dtype
+from resnet.ops.native import (
+    kernel,
+    operator,
+    or_null,
+    two_of,
+    use_kernels,
+    working_dtype,
+)
 
 # Bytes of the samples that are multiplied at once. On the CPU they stay in the second-level cache; on a GPU they are
 # as many as a product that fills it needs.
@@ -157,11 +164,6 @@ def _backward(ctx, grad):
 _deform_conv2d_op = operator(_deform_conv2d, _fake, _setup, _backward)
 
 
-def _pair(value: int | tuple[int, int]) -> tuple[int, int]:
-    first, second = (value, value) if isinstance(value, int) else value
-    return int(first), int(second)
-
-
 def deform_conv2d(
     x: torch.Tensor,
     offset: torch.Tensor,
@@ -190,7 +192,10 @@ def deform_conv2d(
     Returns:
         (N, O, H', W') of x's dtype and memory format.
     """
-    steps, pads, dilations = _pair(stride), _pair(padding), _pair(dilation)
+    axes = "(vertical, horizontal)"
+    steps = two_of("deform_conv2d: stride", stride, axes)
+    pads = two_of("deform_conv2d: padding", padding, axes)
+    dilations = two_of("deform_conv2d: dilation", dilation, axes)
     _check(x, offset, weight, bias, steps, pads, dilations, mask)
     dtype = working_dtype("deform_conv2d", x)
     values, offset, weight = x.to(dtype), offset.to(dtype), weight.to(dtype)

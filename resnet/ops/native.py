@@ -6,7 +6,8 @@ import contextlib
 import importlib
 import os
 import warnings
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
+from numbers import Integral
 from typing import Any, get_type_hints
 
 import torch
@@ -157,6 +158,23 @@ def working_dtype(name: str, tensor: torch.Tensor) -> torch.dtype:
     if not isinstance(dtype, torch.dtype) or dtype not in _SUFFIX:
         raise wrong_dtype(name, tensor)
     return dtype
+
+
+def two_of(name: str, value: Any, meaning: str) -> tuple[int, int]:
+    """A number that holds for both axes, or one for each; NumPy's integers, too.
+
+    Args:
+        name: of the function and its argument, for the error.
+        value: as given.
+        meaning: of the two, such as "(height, width)".
+
+    Raises:
+        ValueError: it is anything else.
+    """
+    both = (value, value) if isinstance(value, Integral) else value
+    if not isinstance(both, Sequence) or len(both) != 2:
+        raise ValueError(f"{name} must be a number or {meaning}, got {value!r}")
+    return int(both[0]), int(both[1])
 
 
 def or_null(tensor: torch.Tensor | None) -> Any:

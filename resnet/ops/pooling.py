@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from typing import List  # noqa: UP035  as torch.library of torch 2.6 wants it
 
 import torch
 
 from resnet.ops import fallback
 from resnet.ops.memory import in_huge_pages
-from resnet.ops.native import kernel, operator, use_kernels, working_dtype
+from resnet.ops.native import kernel, operator, two_of, use_kernels, working_dtype
 
 # Beyond 2^24 a float cannot tell neighbouring pixels apart.
 LARGEST_COORDINATE = 2.0**24
@@ -116,13 +115,7 @@ _roi_pool_op = operator(_roi_pool, _fake_pool, _setup_pool, _pool_backward)
 
 
 def _size(name: str, output_size: int | tuple[int, int]) -> tuple[int, int]:
-    if isinstance(output_size, int):
-        return output_size, output_size
-    if not isinstance(output_size, Sequence) or len(output_size) != 2:
-        raise ValueError(
-            f"{name}: output_size must be a number or (height, width), got {output_size!r}"
-        )
-    return int(output_size[0]), int(output_size[1])
+    return two_of(f"{name}: output_size", output_size, "(height, width)")
 
 
 def check_shapes(

@@ -1,6 +1,6 @@
 /* TH<Type>Tensor_*: what works along dimensions, with indices, or on matrices: one line a function,
- * done by torch. The codes: w a result (resized), t a tensor, n an array of them with its length, i
- * int, l int64_t, d double, c a text. */
+ * done by torch. The codes: w a result (resized), m one that is a matrix of LAPACK's, t a tensor, n
+ * an array of them with its length, i int, l int64_t, d double, c a text. */
 #ifndef TH_GENERIC_FILE
 #define TH_GENERIC_FILE "generic/th_along.c"
 #else
@@ -71,23 +71,23 @@ VOID(bhistc, (THTensor *r, THTensor *t, int64_t bins, real least, real most), "w
 
 /* A matrix that is NULL is the result's own: LAPACK works in place. */
 #define GIVEN(matrix, result) ((matrix) ? (matrix) : (result))
-VOID(gesv, (THTensor *rb, THTensor *ra, THTensor *b, THTensor *a), "wwtt", rb, ra, GIVEN(b, rb), GIVEN(a, ra))
-VOID(gels, (THTensor *rb, THTensor *ra, THTensor *b, THTensor *a), "wwtt", rb, ra, GIVEN(b, rb), GIVEN(a, ra))
-VOID(syev, (THTensor *re, THTensor *rv, THTensor *a, const char *jobz, const char *uplo), "wwtcc", re, rv, GIVEN(a, rv), jobz, uplo)
-VOID(geev, (THTensor *re, THTensor *rv, THTensor *a, const char *jobvr), "wwtc", re, rv, a, jobvr)
-VOID(gesvd, (THTensor *ru, THTensor *rs, THTensor *rv, THTensor *a, const char *jobu), "wwwtc", ru, rs, rv, a, jobu)
-VOID(gesvd2, (THTensor *ru, THTensor *rs, THTensor *rv, THTensor *ra, THTensor *a, const char *jobu), "wwwwtc", ru, rs, rv, ra, GIVEN(a, ra), jobu)
-VOID(getri, (THTensor *ra, THTensor *a), "wt", ra, GIVEN(a, ra))
-VOID(potrf, (THTensor *ra, THTensor *a, const char *uplo), "wtc", ra, GIVEN(a, ra), uplo)
-VOID(potri, (THTensor *ra, THTensor *a, const char *uplo), "wtc", ra, GIVEN(a, ra), uplo)
-VOID(potrs, (THTensor *rb, THTensor *b, THTensor *a, const char *uplo), "wttc", rb, GIVEN(b, rb), a, uplo)
-VOID(qr, (THTensor *rq, THTensor *rr, THTensor *a), "wwt", rq, rr, a)
+VOID(gesv, (THTensor *rb, THTensor *ra, THTensor *b, THTensor *a), "mmtt", rb, ra, GIVEN(b, rb), GIVEN(a, ra))
+VOID(gels, (THTensor *rb, THTensor *ra, THTensor *b, THTensor *a), "mmtt", rb, ra, GIVEN(b, rb), GIVEN(a, ra))
+VOID(syev, (THTensor *re, THTensor *rv, THTensor *a, const char *jobz, const char *uplo), "wmtcc", re, rv, GIVEN(a, rv), jobz, uplo)
+VOID(geev, (THTensor *re, THTensor *rv, THTensor *a, const char *jobvr), "wmtc", re, rv, a, jobvr)
+VOID(gesvd, (THTensor *ru, THTensor *rs, THTensor *rv, THTensor *a, const char *jobu), "mwwtc", ru, rs, rv, a, jobu)
+VOID(gesvd2, (THTensor *ru, THTensor *rs, THTensor *rv, THTensor *ra, THTensor *a, const char *jobu), "mwwmtc", ru, rs, rv, ra, GIVEN(a, ra), jobu)
+VOID(getri, (THTensor *ra, THTensor *a), "mt", ra, GIVEN(a, ra))
+VOID(potrf, (THTensor *ra, THTensor *a, const char *uplo), "mtc", ra, GIVEN(a, ra), uplo)
+VOID(potri, (THTensor *ra, THTensor *a, const char *uplo), "mtc", ra, GIVEN(a, ra), uplo)
+VOID(potrs, (THTensor *rb, THTensor *b, THTensor *a, const char *uplo), "mttc", rb, GIVEN(b, rb), a, uplo)
+VOID(qr, (THTensor *rq, THTensor *rr, THTensor *a), "mwt", rq, rr, a)
 VOID(btrifact, (THTensor *ra, THIntTensor *rpivots, THIntTensor *rinfo, int pivot, THTensor *a), "wwwit", ra, rpivots, rinfo, pivot, a)
 VOID(btrisolve, (THTensor *rb, THTensor *b, THTensor *atf, THIntTensor *pivots), "wttt", rb, b, atf, pivots)
-VOID(trtrs, (THTensor *rb, THTensor *ra, THTensor *b, THTensor *a, const char *uplo, const char *trans, const char *diag), "wwttccc", rb, ra, GIVEN(b, rb), GIVEN(a, ra), uplo, trans, diag)
-VOID(geqrf, (THTensor *ra, THTensor *rtau, THTensor *a), "wwt", ra, rtau, GIVEN(a, ra))
-VOID(orgqr, (THTensor *ra, THTensor *a, THTensor *tau), "wtt", ra, GIVEN(a, ra), tau)
-VOID(ormqr, (THTensor *ra, THTensor *a, THTensor *tau, THTensor *c, const char *side, const char *trans), "wtttcc", ra, GIVEN(a, ra), tau, c, side, trans)
+VOID(trtrs, (THTensor *rb, THTensor *ra, THTensor *b, THTensor *a, const char *uplo, const char *trans, const char *diag), "mmttccc", rb, ra, GIVEN(b, rb), GIVEN(a, ra), uplo, trans, diag)
+VOID(geqrf, (THTensor *ra, THTensor *rtau, THTensor *a), "mwt", ra, rtau, GIVEN(a, ra))
+VOID(orgqr, (THTensor *ra, THTensor *a, THTensor *tau), "mtt", ra, GIVEN(a, ra), tau)
+VOID(ormqr, (THTensor *ra, THTensor *a, THTensor *tau, THTensor *c, const char *side, const char *trans), "mtttcc", ra, GIVEN(a, ra), tau, c, side, trans)
 #undef GIVEN
 #endif
 /* clang-format on */

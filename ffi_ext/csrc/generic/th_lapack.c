@@ -116,6 +116,7 @@ void THTensor_(pstrf)(THTensor *ra, THIntTensor *rpiv, THTensor *a, const char *
                    &info);
   if (pivots != rpiv) THIntTensor_copy(rpiv, pivots);
   THTensor_(transpose)(factor, NULL, 0, 1);
+  ffi_th_resize_columns((ffi_tensor *)ra, 2, factor->size);
   if (*uplo == 'U' || *uplo == 'u')
     THTensor_(triu)(ra, factor, 0);
   else

@@ -30,11 +30,13 @@ void THTensor_(clampedRandom)(THTensor *self, THGenerator *gen, int64_t min, int
   THArgCheck(max > min, 2, "max must be greater than min, but got: min = %lld, max = %lld",
              (long long)min, (long long)max);
   const uint64_t range = (uint64_t)max - (uint64_t)min;
+#if defined(TH_REAL_IS_LONG) || defined(TH_REAL_IS_FLOAT) || defined(TH_REAL_IS_DOUBLE)
   if (range >> 32) {
     FILL((int64_t)(THRandom_random64(gen) % range) + min);
-  } else {
-    FILL((int64_t)(THRandom_random(gen) % range) + min);
+    return;
   }
+#endif
+  FILL((int64_t)(THRandom_random(gen) % range) + min);
 }
 
 void THTensor_(cappedRandom)(THTensor *self, THGenerator *gen, int64_t max) {
