@@ -33,7 +33,9 @@ NOT_IN_PYTHON = frozenset(
     + ("__typeof__",)
 )
 # What a vector's typedef has: GNU's attribute or clang's, or a type of gcc's that arm_neon.h is made of.
-_OF_VECTORS = re.compile(r"vector_(?:size|type)\b|\b__(?:Int|Uint|Float|Poly|Bfloat)\d+(?:x\d+)?_t\b")
+_OF_VECTORS = re.compile(
+    r"vector_(?:size|type)\b|\b__(?:Int|Uint|Float|Poly|Bfloat)\d+(?:x\d+)?_t\b"
+)
 _DEFINES = re.compile(
     r"((?:(?:extern|static|const|volatile)\s+)*)(struct|union|enum)\b\s*(?P<tag>\w*)\s*\{"
 )
@@ -57,7 +59,10 @@ _REWRITTEN = (
     ("_Complex", r"\blong\s+double\s+_Complex\b", "_Complex_long_double"),
     ("_Complex", r"\b_Complex\s+long\s+double\b", "_Complex_long_double"),
     # structs of arm_neon.h's vectors, which gcc knows without a declaration
-    *((end, rf"\b(?:u?int|float|poly|bfloat)\d+x\d+{end}\b", "_Vector") for end in ("x2_t", "x3_t", "x4_t")),
+    *(
+        (end, rf"\b(?:u?int|float|poly|bfloat)\d+x\d+{end}\b", "_Vector")
+        for end in ("x2_t", "x3_t", "x4_t")
+    ),
 )
 
 
