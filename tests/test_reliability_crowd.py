@@ -6,5 +6,5 @@ from tests.test_reliability_build import harness
 
 
 def test_a_crowd():
-    report = harness("crowd", "--size", 8, "--rounds", 1)
+    report = harness("crowd", "--size", 4, "--rounds", 1)
     assert report["crowds"] == 11

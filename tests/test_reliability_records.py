@@ -13,7 +13,7 @@ import pytest
 import torch
 
 from ffi_ext import NativeError, load_inline
-from tests.processes import python
+from tests.processes import forks
 from tests.reliability import children, ways
 
 HEADER = """
@@ -293,11 +293,7 @@ def test_a_child_forked_while_a_thread_of_c_has_the_lock(lib):
 
 
 STACK = """
-import sys, threading
-sys.path.insert(0, {path!r})
-import torch, {module} as lib
-t, deepest = torch.ones(3), 0
-lib.first(t)
+deepest = 0
 def callback(n):
     global deepest
     deepest = max(deepest, n)
@@ -311,13 +307,13 @@ print(deepest)
 """
 
 
-@pytest.mark.parametrize(("kilobytes", "depth"), [(128, 1), (1024, 20), (8192, 1000)])
-def test_nested_calls_on_small_stacks(lib, kilobytes, depth):
-    home = str(Path(lib.__file__).parents[2])
-    code = STACK.format(path=home, module=lib.__name__, depth=depth, size=kilobytes << 10)
-    done = python("-c", code)
-    assert done.returncode == 0, (done.returncode, done.stderr[-500:])
-    assert int(done.stdout) >= min(depth, 90)
+def test_nested_calls_on_small_stacks(lib):
+    setup = f"import threading, torch, {lib.__name__} as lib\nt = torch.ones(3)\nlib.first(t)\n"
+    depths = {128: 1, 1024: 20, 8192: 1000}  # by kilobytes
+    codes = [STACK.format(depth=depth, size=size << 10) for size, depth in depths.items()]
+    reached = forks(setup, *codes, cwd=Path(lib.__file__).parents[2])
+    for text, depth in zip(reached, depths.values(), strict=True):
+        assert int(text) >= min(depth, 90)
 
 
 def test_what_one_threads_c_resizes_is_left_to_its_call(build):

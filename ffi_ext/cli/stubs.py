@@ -42,37 +42,18 @@ def add(parser: argparse.ArgumentParser) -> None:
 def main(options: argparse.Namespace) -> int:
     from ffi_ext import cache
     from ffi_ext.errors import BuildError
-    from ffi_ext.toolchain import CUDA_SUFFIXES, CXX_SUFFIXES
 
+    if problem := _unfit(options.targets):
+        return complain(problem)
     folder = Path(options.targets[0])
     output = Path(options.output) if options.output else None
     if folder.is_dir():
-        if len(options.targets) > 1:
-            return complain("one package at a time, or headers")
-        if not (folder / "__init__.py").is_file():
-            return complain(f"{folder} is no package: name a generated one, such as _ext/my_lib")
         output = output or folder / "__init__.pyi"
         try:
             text = of_module(_imported(folder), _package(folder))
         except (ImportError, TypeError) as error:
             return complain(f"{folder} cannot be imported: {error}", PROBLEMS)
     else:
-        missing = [t for t in options.targets if not Path(t).is_file()]
-        if missing:
-            return complain(f"there is no header or package directory {missing[0]!r}")
-        binaries = [t for t in options.targets if Path(t).suffix in (".so", ".pyd")]
-        if binaries:
-            package = shlex.quote(os.path.dirname(binaries[0]) or ".")
-            return complain(
-                f"{binaries[0]} is no header: for a built module, ffi-ext stubs {package}"
-            )
-        sources = [
-            t for t in options.targets if Path(t).suffix in (".c", *CXX_SUFFIXES, *CUDA_SUFFIXES)
-        ]
-        if sources:
-            return complain(
-                f"{sources[0]} is a source: a stub has the functions of headers; name its header"
-            )
         try:
             text = of_headers(options.targets, options.include_dirs)
         except BuildError as error:
@@ -89,6 +70,29 @@ def main(options: argparse.Namespace) -> int:
         cache.write_if_changed(output, text)
         print(f"wrote {output}")
     return OK
+
+
+def _unfit(targets: list[str]) -> str:
+    """What is wrong with them, if they are neither headers nor one package."""
+    from ffi_ext.toolchain import CUDA_SUFFIXES, CXX_SUFFIXES
+
+    folder = Path(targets[0])
+    if folder.is_dir():
+        if len(targets) > 1:
+            return "one package at a time, or headers"
+        if not (folder / "__init__.py").is_file():
+            return f"{folder} is no package: name a generated one, such as _ext/my_lib"
+        return ""
+    for target in targets:
+        suffix = Path(target).suffix
+        if not Path(target).is_file():
+            return f"there is no header or package directory {target!r}"
+        if suffix in (".so", ".pyd"):
+            package = shlex.quote(os.path.dirname(target) or ".")
+            return f"{target} is no header: for a built module, ffi-ext stubs {package}"
+        if suffix in (".c", *CXX_SUFFIXES, *CUDA_SUFFIXES):
+            return f"{target} is a source: a stub has the functions of headers; name its header"
+    return ""
 
 
 def of_headers(headers: list[str], include_dirs: list[str]) -> str:
