@@ -128,13 +128,18 @@ class DetectionDataset(Dataset):
     required = ("get_img_info",)
 
 
+def _plain(index: Any) -> Any:
+    """An index of a tensor as a number: Subset(dataset, torch.randperm(n)[:k]) gives tensors."""
+    return index.item() if isinstance(index, torch.Tensor) else index
+
+
 def part_of(
     dataset: Any, index: int, method: str, caller: str, kind: str, instead: str
 ) -> tuple[Any, int]:
     """The set that has `method`, below torch's Subsets and ConcatDatasets, and the index there."""
     while not hasattr(dataset, method):
         if isinstance(dataset, Subset):
-            index, dataset = dataset.indices[index], dataset.dataset
+            index, dataset = _plain(dataset.indices[index]), dataset.dataset
         elif isinstance(dataset, ConcatDataset):
             if index < -len(dataset) or index >= len(dataset):
                 raise IndexError(
@@ -254,6 +259,7 @@ class ImageDataset(Dataset):
             return None
 
     def __getitem__(self, index: int) -> tuple[torch.Tensor, Any, int] | None:
+        index = _plain(index)
         # seeded by torch's generator, which DataLoader seeds in each worker
         rng = random.Random(int(torch.randint(2**62, (), device="cpu")))
         prepared = self.prepare(index, rng)

@@ -108,7 +108,14 @@ def fuse(
             wanted.pop(name, None)
         return made
 
-    fused = copy.deepcopy(model).eval().requires_grad_(False)
+    # what a hook computed of parameters, as torch.nn.utils.prune's do; deepcopy refuses what has a history
+    computed = {
+        id(value): value.detach()
+        for part in model.modules()
+        for value in vars(part).values()
+        if isinstance(value, torch.Tensor) and not value.is_leaf
+    }
+    fused = copy.deepcopy(model, computed).eval().requires_grad_(False)
     for path, part in list(fused.named_modules()):
         prefix = f"{path}." if path else ""
         if isinstance(part, Part):

@@ -160,6 +160,10 @@ def test_subsets_concatenations_and_batch_samplers():
         else:
             with pytest.raises(IndexError, match=f"index {index} is not in a set of 8 samples"):
                 list(data.Loader(chosen))
+    by_tensor = Subset(dataset, torch.tensor([5, 1]))  # as of torch.randperm(6)[:2]
+    ((images, _, _),) = data.Loader(by_tensor, 2)
+    assert torch.equal(images.tensors[0], dataset[5][0]) and by_tensor[1][2] == 1
+    assert type(by_tensor[1][2]) is int
     grouped = data.GroupedBatchSampler(data.EpochSampler(6, seed=1), data.aspect_groups(dataset), 2)
     loader = data.Loader(dataset, batch_sampler=grouped)
     orders = [[batch[2] for batch in loader] for _ in range(2)]

@@ -433,6 +433,27 @@ int second(void) { return 2; }
     assert module.second() == 2
 
 
+def test_comments_of_prototypes_above_their_functions_come_along():
+    """As where a header and its source are one text; what the comment asks for was not checked."""
+    module = ffi_ext.load_inline(
+        "declared",
+        """
+/* Of both. @param x [float32] */
+int first(const ffi_ext_tensor *x);
+/* @param x [float32] */
+int second(const ffi_ext_tensor *x);
+
+int first(const ffi_ext_tensor *x) { return second(x); }
+/* Its own. @param x [int64] */
+int second(const ffi_ext_tensor *x) { return 2; }
+""",
+    )
+    assert "Of both." in module.first.__doc__ and "Its own." in module.second.__doc__
+    with pytest.raises(TypeError, match="argument 1 'x': expected .*float32"):
+        module.first(torch.ones(2).double())
+    assert module.second(torch.ones(2).long()) == 2
+
+
 @pytest.mark.skipif(cuda.nvcc() is None, reason="there is no nvcc on this machine")
 def test_cuda_text():
     module = ffi_ext.load_inline(

@@ -161,6 +161,21 @@ def test_jit_trace_records_the_call(name):
     torch.testing.assert_close(ours, theirs, rtol=1e-12, atol=1e-12)
 
 
+def test_a_size_that_export_leaves_open():
+    """It comes as torch.SymInt where torch.export is not strict, and int() would fix it."""
+
+    class Halved(torch.nn.Module):
+        def forward(self, x, rois):
+            return ops.roi_align(x, rois, x.shape[2] // 2), ops.roi_pool(x, rois, x.shape[2:])
+
+    rois, module = torch.tensor([[0.0, 1, 1, 6, 5]]), Halved()
+    height = {2: torch.export.Dim("height", min=4, max=64)}
+    example = (torch.randn(1, 2, 8, 7), rois)
+    exported = torch.export.export(module, example, dynamic_shapes=(height, {}), strict=False)
+    x = torch.randn(1, 2, 12, 7)
+    torch.testing.assert_close(exported.module()(x, rois), module(x, rois))
+
+
 def test_functional_transforms_see_through():
     case = case_of("roi_align")
     x, rois = case.inputs

@@ -111,6 +111,19 @@ def test_hooks_that_change_something_still_do():
     close(fused(images), model(images))
 
 
+def test_a_pruned_model_that_trains():
+    """Its masked weights have a history, which deepcopy refuses; the model keeps it."""
+    model = randomize(ResNet(SPECS, **SMALL))
+    pruned = model.layer2[0].conv2
+    prune.l1_unstructured(pruned, "weight", 0.5)
+    images = torch.randn(2, 3, 32, 32)
+    expected = model(images)
+    close(model.fuse()(images), expected)
+    expected[-1].sum().backward()
+    kept = pruned.weight_orig.grad != 0
+    assert kept.any() and torch.equal(kept, kept & pruned.weight_mask.bool())
+
+
 def test_a_fused_models_weights_are_in_no_state_dict():
     model = build_classifier("R-18", 3)
     fused = model.fuse()

@@ -34,7 +34,8 @@ def asking_for_rows(source: str) -> str:
 def exported(source: str, cxx: bool = False, answer: str | None = None) -> str:
     """The prototypes of the functions that C text defines at its top level and that are neither static nor inline.
 
-    Each has the comment before it, which may say what the arguments must be. Of C++, those that are extern "C".
+    Each has the comment before it, or before a prototype above it, which may say what the arguments must be. Of C++,
+    those that are extern "C".
 
     Args:
         source: The text.
@@ -52,17 +53,21 @@ def exported(source: str, cxx: bool = False, answer: str | None = None) -> str:
     rows = source.split("\n")
     prototypes, start, depth, linkage = [], 0, 0, False
     behind = 0  # the last function
+    declared: dict[str, list[str]] = {}  # the comments of prototypes
     for match in re.finditer(r"[{};]", text):
         mark = match.group()
         piece = text[start : match.start()]
         head = "" if depth else _head(piece)
+        name = re.search(r"(\w+)\s*\(", head) if head.endswith(")") else None
+        if name:
+            begins = start + len(piece) - len(piece.lstrip())
+            comment = ctext.comment_before(rows, text.count("\n", 0, begins) + 1)
         if mark == "{" and depth == 0 and head == "extern":  # extern "C" {
             linkage = True
         elif mark == "{":
             exported_here = not cxx or linkage or head.startswith("extern ")
-            if exported_here and head.endswith(")") and not _is_hidden(head, cxx):
-                begins = start + len(piece) - len(piece.lstrip())
-                prototypes += ctext.comment_before(rows, text.count("\n", 0, begins) + 1)
+            if exported_here and name and not _is_hidden(head, cxx):
+                prototypes += comment or declared.get(name[1], [])
                 prototypes += [re.sub(r"\b(__inline__|__inline|inline|extern)\s+", "", head) + ";"]
             elif depth == 0 and not head and not cxx:
                 _refuse_of_before_c89(text, behind, match.start())
@@ -71,6 +76,8 @@ def exported(source: str, cxx: bool = False, answer: str | None = None) -> str:
             linkage = linkage and depth > 0
             depth = max(depth - 1, 0)
             behind = match.end()
+        elif name:
+            declared[name[1]] = comment
         if depth == 0:
             start = match.end()
     if depth:

@@ -171,10 +171,12 @@ def two_of(name: str, value: Any, meaning: str) -> tuple[int, int]:
     Raises:
         ValueError: it is anything else.
     """
-    both = (value, value) if isinstance(value, Integral) else value
+    both = (value, value) if isinstance(value, (Integral, torch.SymInt)) else value
     if not isinstance(both, Sequence) or len(both) != 2:
         raise ValueError(f"{name} must be a number or {meaning}, got {value!r}")
-    return int(both[0]), int(both[1])
+    # int() would make a size that torch.export leaves open a number
+    first, second = [v if isinstance(v, torch.SymInt) else int(v) for v in both]
+    return first, second
 
 
 def or_null(tensor: torch.Tensor | None) -> Any:
