@@ -131,6 +131,11 @@ _HINTS = (
         "{1} has another {0}: make them equal, or if that is not yours, rename the one that is",
     ),
     (
+        r"unsupported option '-fopenmp'",
+        "Apple's clang takes -Xpreprocessor -fopenmp instead, and a library of OpenMP for the link: brew install libomp. "
+        "Without either the loops run in one thread",
+    ),
+    (
         r"(?:unrecognized command-line option|unsupported option|does not support) '-m|unknown target CPU"
         r"|(?:value|argument) \W*\S+ (?:for|to option) '-m",
         f"flags that begin with -m are each for one kind of processor, and this one, {_MACHINE}, has no such: leave "
