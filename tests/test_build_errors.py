@@ -210,6 +210,12 @@ def test_hints_for_other_compilers_and_linkers(log, hint):
 @pytest.mark.parametrize(
     ("log", "hint"),
     [
+        ("/usr/bin/ld: a.o: error adding symbols: file in wrong format", "a.o is for another"),
+        ("ld.lld: error: a.o is incompatible with elf_x86_64", "a.o is for another"),
+        (
+            "ld: skipping incompatible /opt/libz.so when searching for -lz\nld: cannot find -lz: No such file or directory",
+            "/opt/libz.so is for another",
+        ),
         ("gcc: error: unrecognized command-line option '-mavx2'", "leave it out"),
         ("cc1: error: unknown value 'core-avx2' for '-march'", "leave it out"),
         ("cc1: error: bad value ('armv8-a') for '-march=' switch", "leave it out"),
@@ -227,7 +233,7 @@ def test_hints_for_other_compilers_and_linkers(log, hint):
     ],
 )
 def test_code_for_another_processor_is_told(log, hint):
-    """As gcc 12 and clang 14 to 21 for x86-64 and for aarch64 print it."""
+    """As gcc 12, clang 14 to 21 and their linkers for x86-64 and for aarch64 print it."""
     said = str(compile_errors.explain("compiling a.c", log))
     assert re.search(f"hint: .*{hint}", said) and platform.machine() in said
 
