@@ -1,6 +1,11 @@
 """Builds the kernels of src/ into the importable modules of `_ext`: `python build_ffi.py`."""
 
+import sys
+
 from ffi_ext import BuildError, create_extension
+
+# Apple's clang has none by itself: the loops run in one thread.
+OPENMP = [] if sys.platform == "darwin" else ["-fopenmp"]
 
 # Header -> sources.
 FAMILIES = {
@@ -24,8 +29,8 @@ ffi = create_extension(
     sources=[f"src/{source}.c" for source in SOURCES],
     include_dirs=["include", "src"],
     relative_to=__file__,
-    extra_compile_args=["-fopenmp"],
-    extra_link_args=["-fopenmp"],
+    extra_compile_args=OPENMP,
+    extra_link_args=OPENMP,
 )
 
 # Optional: the same functions on a GPU, where nvcc is installed.
@@ -48,8 +53,8 @@ convolution = create_extension(
     include_dirs=["include", "src"],
     relative_to=__file__,
     # sums of products, which nobody else's bits are asked of
-    extra_compile_args=["-fopenmp", "-ffp-contract=fast"],
-    extra_link_args=["-fopenmp"],
+    extra_compile_args=[*OPENMP, "-ffp-contract=fast"],
+    extra_link_args=OPENMP,
 )
 
 # Optional: parts of JPEGs, where libjpeg-turbo's header and library are installed.

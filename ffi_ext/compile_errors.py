@@ -50,6 +50,17 @@ _HINTS = (
         r'previous function "rsqrtf?"',
         "CUDA before 13.2 does not go with glibc 2.42 or newer: a newer toolkit does",
     ),
+    *(
+        (
+            pattern,
+            f"{{0}} is for another kind of processor than this one, {_MACHINE}: compile it here, or take its source",
+        )
+        for pattern in (
+            r"skipping incompatible (\S+) when searching for (-l\S+)\n[\s\S]{,4000}cannot find \2:",
+            r"(?<!\S)(\S+): (?:error adding symbols: )?file in wrong format",
+            r"error: (\S+)(?: is incompatible with elf|: unsupported ELF machine)",
+        )
+    ),
     (
         _NO_LIBRARY + r"(\S*/[^\s:]+)",
         "libraries are names: the file {0} goes into extra_objects",
@@ -129,6 +140,11 @@ _HINTS = (
     (
         r"conflicting types for '(\w+)'[\s\S]{,8000}?^(/[^\n:]+):\d+:\d+: note: previous",
         "{1} has another {0}: make them equal, or if that is not yours, rename the one that is",
+    ),
+    (
+        r"unsupported option '-fopenmp'",
+        "Apple's clang takes -Xpreprocessor -fopenmp instead, and a library of OpenMP for the link: brew install "
+        "libomp. Without either the loops run in one thread",
     ),
     (
         r"(?:unrecognized command-line option|unsupported option|does not support) '-m|unknown target CPU"

@@ -167,6 +167,8 @@ def refuse(missing: Missing, declared: dict[str, str], of_libraries: frozenset[s
 
 def warn_of_unwinder(binary: bytes, linked: Path) -> None:
     """C++ that throws finds what catches in the runtime by the unwinder that both share, the system's."""
+    if not binary.startswith(b"\x7fELF"):
+        return  # macOS's linker has no other
     has_one = elf.has_name(binary, b"_Unwind_RaiseException")
     if has_one and not any(re.search("gcc_s|unwind", name) for name in elf.needed(linked)):
         print(

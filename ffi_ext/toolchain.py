@@ -94,13 +94,13 @@ class Program:
     @property
     def is_gcc(self) -> bool:
         """Whether the file says so by its name; that of "ccache gcc" does not, and macOS's gcc is clang."""
-        is_apples = sys.platform == "darwin" and self._name in ("gcc", "g++")
-        return ("gcc" in self._name or "g++" in self._name) and not is_apples and not self.is_clang
+        return ("gcc" in self._name or "g++" in self._name) and not self.is_clang
 
     @property
     def is_clang(self) -> bool:
         """The same of clang."""
-        return "clang" in self._name
+        is_apples = sys.platform == "darwin" and self._name in ("cc", "c++", "gcc", "g++")
+        return is_apples or "clang" in self._name
 
     def errors_up_to(self, count: int) -> list[str]:
         """The words that have it end after so many errors, and tell of those in a macro where that is used."""

@@ -166,10 +166,11 @@ def test_a_flag_for_a_part_of_the_compiler_stays_with_what_names_that_part():
     assert toolchain.preprocessor_words(words) == [*words[1:3], *words[4:]]
 
 
-@pytest.mark.parametrize(("name", "is_gcc"), [("gcc", False), ("g++", False), ("gcc-14", True)])
+@pytest.mark.parametrize(("name", "is_gcc"), [("cc", False), ("g++", False), ("gcc-14", True)])
 def test_gcc_of_macos_is_clang_which_does_not_know_its_flags(monkeypatch, name, is_gcc):
     monkeypatch.setattr(sys, "platform", "darwin")
-    assert toolchain.Program((name,), f"/no/{name}").is_gcc == is_gcc
+    program = toolchain.Program((name,), f"/no/{name}")
+    assert (program.is_gcc, program.is_clang) == (is_gcc, not is_gcc)
 
 
 @pytest.mark.skipif(platform.machine() != "x86_64", reason="linkers add this on x86-64 alone")

@@ -9,7 +9,7 @@ import subprocess
 
 import pytest
 
-from ffi_ext import BuildError, compile_errors, toolchain
+from ffi_ext import BuildError, compile_errors, symbols_check, toolchain
 from tests.binaries import SUFFIX
 from tests.processes import python
 from tests.small_project import litter, make, value
@@ -168,6 +168,14 @@ def test_an_unwinder_that_is_linked_in_is_told(project, capfd, static):
     assert ("Leave out -static-libgcc" in capfd.readouterr().err) == (len(static) == 2)
 
 
+def test_binaries_of_macos_share_the_systems_unwinder(tmp_path, capfd):
+    """A Mach-O file says what it needs where nobody looks, so every C++ that throws was warned of."""
+    linked = tmp_path / "_lib.so"
+    linked.write_bytes(b"\xcf\xfa\xed\xfe" + b"\0_Unwind_RaiseException\0")
+    symbols_check.warn_of_unwinder(linked.read_bytes(), linked)
+    assert capfd.readouterr().err == ""
+
+
 def test_what_a_linker_says_and_not_that_it_failed(project, monkeypatch):
     (project / "broken.o").write_bytes(b"no object")
     with pytest.raises(BuildError, match=rf"linking _lib{SUFFIX} failed: .*broken\.o"):
@@ -182,6 +190,7 @@ def test_what_a_linker_says_and_not_that_it_failed(project, monkeypatch):
 @pytest.mark.parametrize(
     ("log", "hint"),
     [
+        ("clang: error: unsupported option '-fopenmp'", "takes -Xpreprocessor -fopenmp"),
         ("ld.lld: error: unable to find library -lfoo", "the library foo is not installed"),
         ("mold: fatal: library not found: foo", "the library foo is not installed"),
         ("ld.lld: error: undefined symbol: PyList_New\n>>> referenced by a.c", "take -Wl,-z,defs"),
@@ -193,14 +202,20 @@ def test_what_a_linker_says_and_not_that_it_failed(project, monkeypatch):
         ),
     ],
 )
-def test_hints_for_other_linkers(log, hint):
-    """As lld 14 and mold 1.10 print it."""
+def test_hints_for_other_compilers_and_linkers(log, hint):
+    """As Apple's clang, lld 14 and mold 1.10 print it."""
     assert re.search(f"hint: .*{hint}", str(compile_errors.explain("linking _a.so", log)))
 
 
 @pytest.mark.parametrize(
     ("log", "hint"),
     [
+        ("/usr/bin/ld: a.o: error adding symbols: file in wrong format", "a.o is for another"),
+        ("ld.lld: error: a.o is incompatible with elf_x86_64", "a.o is for another"),
+        (
+            "ld: skipping incompatible /opt/libz.so when searching for -lz\nld: cannot find -lz: No such file or directory",
+            "/opt/libz.so is for another",
+        ),
         ("gcc: error: unrecognized command-line option '-mavx2'", "leave it out"),
         ("cc1: error: unknown value 'core-avx2' for '-march'", "leave it out"),
         ("cc1: error: bad value ('armv8-a') for '-march=' switch", "leave it out"),
@@ -218,7 +233,7 @@ def test_hints_for_other_linkers(log, hint):
     ],
 )
 def test_code_for_another_processor_is_told(log, hint):
-    """As gcc 12 and clang 14 to 21 for x86-64 and for aarch64 print it."""
+    """As gcc 12, clang 14 to 21 and their linkers for x86-64 and for aarch64 print it."""
     said = str(compile_errors.explain("compiling a.c", log))
     assert re.search(f"hint: .*{hint}", said) and platform.machine() in said
 

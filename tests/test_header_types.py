@@ -332,10 +332,11 @@ def test_types_that_python_has_not_are_for_c(build, tmp_path):
         "typedef float32x4x2_t four;",
         "typedef __attribute__((neon_vector_type(4))) float four;",
         "typedef float four __attribute__((ext_vector_type(4)));",
+        "typedef float four __attribute__ ((__vector_size__ (16), __may_alias__));",
     ],
 )
 def test_vectors_of_arm_and_of_clang_are_for_c(tmp_path, typedef):
-    """As arm_neon.h of gcc 12 and of clang 14 begins; the last is of any processor."""
+    """As arm_neon.h of gcc 12 and of clang 14 begins, and x86's; the last but one is of any processor."""
     header = tmp_path / "vectors.h"
     header.write_text(
         f"{typedef}\ntypedef struct {{ four val[2]; int n; }} pair;\nfour twice(four x);\n"

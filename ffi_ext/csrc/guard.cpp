@@ -9,6 +9,12 @@
 
 namespace {
 
+#ifdef __GLIBCXX__
+using forced_unwind = abi::__forced_unwind;  // of a thread that is cancelled, which must go on
+#else
+struct forced_unwind {};  // libc++ has none
+#endif
+
 struct native_error : std::runtime_error {
   using std::runtime_error::runtime_error;
 };
@@ -39,7 +45,7 @@ extern "C" int ffi_guard_call(const ffi_ext_module_table *table, void (*call)(ff
   try {
     call(slots);
     failed = 0;
-  } catch (abi::__forced_unwind &) {
+  } catch (forced_unwind &) {
     calls_under_way--;
     throw;
   } catch (const std::exception &error) {
@@ -60,7 +66,7 @@ extern "C" int ffi_try(void (*function)(void *), void *argument, char *text) {
   try {
     function(argument);
     return 0;
-  } catch (abi::__forced_unwind &) {
+  } catch (forced_unwind &) {
     throw;
   } catch (const std::exception &error) {
     copy_text(text, FFI_TEXT_ROOM, error.what());

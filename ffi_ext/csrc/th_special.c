@@ -1,5 +1,6 @@
 /* Functions of one number that C lacks: digamma, trigamma, the inverse of erf, sums of logarithms.
  */
+#define _REENTRANT 1 /* lgamma_r, on macOS */
 #include <float.h>
 #include <math.h>
 

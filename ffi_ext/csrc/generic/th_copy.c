@@ -17,7 +17,11 @@ void THTensor_(copy)(THTensor *tensor, THTensor *src) {
 #ifdef TH_REAL_IS_HALF
 #define TO_REAL(value) TH_float2half((float)(value))
 #else
+#ifdef TH_REAL_IS_BYTE /* -1.0 is 255, as in torch; straight to an unsigned type it is 0 on ARM */
+#define TO_REAL(value) ((real)(int32_t)(value))
+#else
 #define TO_REAL(value) ((real)(value))
+#endif
 void THTensor_(zero)(THTensor *self) { THTensor_(fill)(self, 0); }
 #endif
 
