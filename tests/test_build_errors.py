@@ -213,7 +213,8 @@ def test_hints_for_other_compilers_and_linkers(log, hint):
         ("/usr/bin/ld: a.o: error adding symbols: file in wrong format", "a.o is for another"),
         ("ld.lld: error: a.o is incompatible with elf_x86_64", "a.o is for another"),
         (
-            "ld: skipping incompatible /opt/libz.so when searching for -lz\nld: cannot find -lz: No such file or directory",
+            "ld: skipping incompatible /opt/libz.so when searching for -lz\n"
+            "ld: cannot find -lz: No such file or directory",
             "/opt/libz.so is for another",
         ),
         ("gcc: error: unrecognized command-line option '-mavx2'", "leave it out"),
