@@ -51,7 +51,10 @@ _HINTS = (
         "CUDA before 13.2 does not go with glibc 2.42 or newer: a newer toolkit does",
     ),
     *(
-        (pattern, f"{{0}} is for another kind of processor than this one, {_MACHINE}: compile it here, or take its source")
+        (
+            pattern,
+            f"{{0}} is for another kind of processor than this one, {_MACHINE}: compile it anew",
+        )
         for pattern in (
             r"skipping incompatible (\S+) when searching for (-l\S+)\n[\s\S]{,4000}cannot find \2:",
             r"(?<!\S)(\S+): (?:error adding symbols: )?file in wrong format",
@@ -140,7 +143,7 @@ _HINTS = (
     ),
     (
         r"unsupported option '-fopenmp'",
-        "Apple's clang takes -Xpreprocessor -fopenmp instead, and a library of OpenMP for the link: brew install libomp. "
+        "Apple's clang takes -Xpreprocessor -fopenmp instead, and OpenMP's library for the link: brew install libomp. "
         "Without either the loops run in one thread",
     ),
     (

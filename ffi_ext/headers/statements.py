@@ -57,7 +57,10 @@ _REWRITTEN = (
     ("_Complex", r"\blong\s+double\s+_Complex\b", "_Complex_long_double"),
     ("_Complex", r"\b_Complex\s+long\s+double\b", "_Complex_long_double"),
     # structs of arm_neon.h's vectors, which gcc knows without a declaration
-    *((end, rf"\b(?:u?int|float|poly|bfloat)\d+x\d+{end}\b", "_Vector") for end in ("x2_t", "x3_t", "x4_t")),
+    *(
+        (end, rf"\b(?:u?int|float|poly|bfloat)\d+x\d+{end}\b", "_Vector")
+        for end in ("x2_t", "x3_t", "x4_t")
+    ),
 )
 
 
