@@ -53,7 +53,7 @@ _HINTS = (
     *(
         (
             pattern,
-            f"{{0}} is for another kind of processor than this one, {_MACHINE}: compile it here, or take its source",
+            f"{{0}} is for another kind of processor than this one, {_MACHINE}: compile it anew",
         )
         for pattern in (
             r"skipping incompatible (\S+) when searching for (-l\S+)\n[\s\S]{,4000}cannot find \2:",
@@ -143,8 +143,8 @@ _HINTS = (
     ),
     (
         r"unsupported option '-fopenmp'",
-        "Apple's clang takes -Xpreprocessor -fopenmp instead, and a library of OpenMP for the link: brew install "
-        "libomp. Without either the loops run in one thread",
+        "Apple's clang takes -Xpreprocessor -fopenmp instead, and OpenMP's library for the link: brew install libomp. "
+        "Without either the loops run in one thread",
     ),
     (
         r"(?:unrecognized command-line option|unsupported option|does not support) '-m|unknown target CPU"

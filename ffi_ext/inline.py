@@ -7,6 +7,7 @@ import importlib.util
 import itertools
 import keyword
 import linecache
+import platform
 import re
 import sys
 from collections.abc import Iterator, Sequence
@@ -32,8 +33,9 @@ def _folder(caller: str, name: str, content: object) -> Iterator[Path]:
             f"{caller}() keeps modules in a directory that only you may write to; {cache.why_none()}. "
             "Set FFI_EXT_CACHE to another one"
         )
-    of_python = toolchain.extension_suffix(toolchain.uses_limited_api(None))
-    key = cache.digest(repr((content, of_python)).encode("utf-8", "surrogateescape"))[:20]
+    # Machines may share a home: each kind keeps binaries of its own there.
+    kind = toolchain.extension_suffix(toolchain.uses_limited_api(None)), platform.machine()
+    key = cache.digest(repr((content, kind)).encode("utf-8", "surrogateescape"))[:20]
     folder = root / "modules" / f"{name}-{key}"
     with cache.hold(root):
         folder.mkdir(parents=True, exist_ok=True, mode=0o700)

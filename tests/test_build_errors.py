@@ -138,6 +138,7 @@ def test_pythons_headers_are_found_and_their_lack_is_told(project, monkeypatch):
         make(project).build()
 
 
+@pytest.mark.skipif(platform.machine() != "x86_64", reason="ARM's code for programs is as good")
 def test_a_library_of_code_for_programs_is_named(project):
     """A static one among extra_link_args, as Debian has that of libjpeg-turbo."""
     (project / "far.c").write_text("static int far[9];\nint *where(void) { return far; }\n")
@@ -213,8 +214,7 @@ def test_hints_for_other_compilers_and_linkers(log, hint):
         ("/usr/bin/ld: a.o: error adding symbols: file in wrong format", "a.o is for another"),
         ("ld.lld: error: a.o is incompatible with elf_x86_64", "a.o is for another"),
         (
-            "ld: skipping incompatible /opt/libz.so when searching for -lz\n"
-            "ld: cannot find -lz: No such file or directory",
+            "ld: skipping incompatible /opt/libz.so when searching for -lz\nld: cannot find -lz: No such file",
             "/opt/libz.so is for another",
         ),
         ("gcc: error: unrecognized command-line option '-mavx2'", "leave it out"),

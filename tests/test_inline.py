@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import platform
 import sys
 import traceback
 from concurrent.futures import ThreadPoolExecutor
@@ -181,6 +182,15 @@ def test_where_modules_are_kept(tmp_path, monkeypatch):
     monkeypatch.setenv("HOME", str(tmp_path / "home"))
     module = ffi_ext.load_inline("kept", "int f(void) { return 1; }")
     assert Path(module.__file__).is_relative_to(tmp_path / "home" / ".cache" / "ffi_ext")
+
+
+def test_kinds_of_machines_that_share_a_home_keep_binaries_of_their_own(monkeypatch):
+    """x86 login nodes and ARM compute nodes rebuilt each other's at every change, or imported them."""
+    here = ffi_ext.load_inline("kinds", "int one(void) { return 1; }")
+    monkeypatch.setattr(platform, "machine", lambda: "other")
+    there = ffi_ext.load_inline("kinds", "int one(void) { return 1; }")
+    folders = {Path(module.__file__).parents[2] for module in (here, there)}
+    assert len(folders) == 2
 
 
 def test_the_cache_is_not_removed_under_a_build(monkeypatch, capsys):

@@ -86,6 +86,12 @@ def test_errors_of_templates_that_nothing_instantiates_are_warnings(build):
     assert module.two() == 2
 
 
+PRODUCT = """
+#ifdef __x86_64__
+__attribute__((target("fma"))) /* which other processors have always */
+#endif
+double f(double a, double c) { return a * a + c; }
+"""
 WITHOUT_ITS_VALUE = """
 static int add(int *total, int n) { *total += n; }
 extern "C" int sum_below(int n) {
@@ -112,11 +118,14 @@ def test_cxx_functions_that_end_without_their_value_come_back(
 
 
 @pytest.mark.skipif(cuda.nvcc() is None, reason="there is no nvcc on this machine")
-def test_those_of_kernels_files_come_back(build, monkeypatch):
-    """Those that launch kernels in 2017 often ended so."""
+def test_those_of_kernels_files_come_back_and_products_are_rounded_there(build, monkeypatch):
+    """Those that launch kernels in 2017 often ended so. The products are of the CPU's half."""
     monkeypatch.setenv("TORCH_CUDA_ARCH_LIST", "9.0")
-    module = build("int sum_below(int n);", WITHOUT_ITS_VALUE, suffix=".cu", with_cuda=True)
+    header = "int sum_below(int n);\ndouble f(double a, double c);\n"
+    source = f'{WITHOUT_ITS_VALUE}extern "C" {PRODUCT}'
+    module = build(header, source, suffix=".cu", with_cuda=True)
     assert module.sum_below(5) == 10
+    assert module.f(1 + 2.0**-27, -(1 + 2.0**-26)) == 0.0
 
 
 @pytest.mark.parametrize(
@@ -200,14 +209,7 @@ def test_gnu_c_is_the_default(build):
 @pytest.mark.parametrize(("suffix", "before"), [(".c", ""), (".cpp", 'extern "C" ')])
 def test_products_are_rounded_before_they_are_added(build, suffix, before):
     """(1 + 2^-27)^2 - 1 - 2^-26 is 2^-54 when fused, 0 when the product is rounded to double."""
-    module = build(
-        "double f(double a, double c);",
-        f"{before}\n#ifdef __x86_64__\n"
-        '__attribute__((target("fma")))\n'  # which other processors have always
-        "#endif\n"
-        "double f(double a, double c) { return a * a + c; }",
-        suffix=suffix,
-    )
+    module = build("double f(double a, double c);", before + PRODUCT, suffix=suffix)
     a = 1 + 2.0**-27
     assert module.f(a, -(1 + 2.0**-26)) == 0.0
 
