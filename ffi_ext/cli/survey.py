@@ -77,7 +77,8 @@ def asks_for_class(node: ast.AST) -> str:
     elif isinstance(node, ast.Call) and last_name(node.func) == "replace":
         asks = r"(type\(.+\)|.+\.__class__)\.__name__(?=\.replace\('Tensor',)"
         if found := re.match(asks, ast.unparse(node)):
-            return f"{found[0]} is 'Tensor' for every tensor since PyTorch 0.4: take x.type(), 'torch.FloatTensor' still"
+            cure = "take x.type(), 'torch.FloatTensor' still"
+            return f"{found[0]} is 'Tensor' for every tensor since PyTorch 0.4: {cure}"
     return ""
 
 
