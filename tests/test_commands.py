@@ -659,7 +659,7 @@ def test_doctor_knows_what_a_repository_makes_itself(tmp_path, capsys):
         "THTensor_(cubic): not part of ffi_ext's TH and THC; write the"[: len(unknown)],
         unknown,
     ]
-    assert report["notes"] == []
+    assert not [note for note in report["notes"] if ".py: " in note]  # others are of this machine
 
 
 def test_doctor_tells_samplings_whose_default_has_changed(tmp_path, capsys):
