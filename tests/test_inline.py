@@ -340,7 +340,7 @@ int n(int x) { return (int)std::vector<int>(x).size(); }
 
 def test_heads_of_functions():
     text = """
-__attribute__((target("sse2"), unused)) int a(int x) { return x; }
+__attribute__((section(".text.a"), unused)) int a(int x) { return x; }
 int __attribute__((noinline)) b(int x) { return x; }
 static int hidden(n) int n; { return n; }
 int static there(int x) { return x; }
