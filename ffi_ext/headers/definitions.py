@@ -34,7 +34,7 @@ def asking_for_rows(source: str) -> str:
 def exported(source: str, cxx: bool = False, answer: str | None = None) -> str:
     """The prototypes of the functions that C text defines at its top level and that are neither static nor inline.
 
-    Each has the comment before it, or before a prototype above it, which may say what the arguments must be. Of C++,
+    Each has the comment before it, or before a prototype above it, whichever says what the arguments must be. Of C++,
     those that are extern "C".
 
     Args:
@@ -67,7 +67,9 @@ def exported(source: str, cxx: bool = False, answer: str | None = None) -> str:
         elif mark == "{":
             exported_here = not cxx or linkage or head.startswith("extern ")
             if exported_here and name and not _is_hidden(head, cxx):
-                prototypes += comment or declared.get(name[1], [])
+                above = declared.get(name[1], [])
+                # "/* The slow way. */" at a body hides no constraints of the prototype.
+                prototypes += max(comment, above, key=lambda c: ("param" in "".join(c), bool(c)))
                 prototypes += [re.sub(r"\b(__inline__|__inline|inline|extern)\s+", "", head) + ";"]
             elif depth == 0 and not head and not cxx:
                 _refuse_of_before_c89(text, behind, match.start())
