@@ -267,6 +267,7 @@ def test_a_full_disk_is_the_cause_of_what_it_makes_go_missing():
     [
         ("omp.h", "apt install libomp-dev"),
         ("no/such.h", "is the directory of such.h in include_dirs?"),
+        ("intrin.h", "is the directory of intrin.h in include_dirs?"),  # MSVC's, of any processor
         (r"TH\TH.h", "a path of Windows: write it with /"),
     ],
 )
