@@ -56,7 +56,7 @@ _HINTS = (
             f"{{0}} is for another kind of processor than this one, {_MACHINE}: compile it anew",
         )
         for pattern in (
-            r"skipping incompatible (\S+) when searching for (-l\S+)\n[\s\S]{,4000}cannot find \2:",
+            r"skipping incompatible (\S+) when searching for (-l\S+)\n[\s\S]{,4000}cannot find \2(?::|$)",
             r"(?<!\S)(\S+): (?:error adding symbols: )?file in wrong format",
             r"error: (\S+)(?: is incompatible with elf|: unsupported ELF machine)",
         )
