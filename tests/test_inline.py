@@ -458,7 +458,7 @@ int third(const ffi_ext_tensor *x);
 int first(const ffi_ext_tensor *x) { return second(x); }
 /* Its own. @param x [int64] */
 int second(const ffi_ext_tensor *x) { return 2; }
-/* The slow way. */
+/* The slow way. @param x is only counted */
 int third(const ffi_ext_tensor *x) { return 3; }
 """,
     )
