@@ -260,7 +260,7 @@ def _hint(text: str) -> str:
     return ""
 
 
-# Of instructions, which the compilers for other processors do not have: those of x86, else of ARM. (intrin.h is MSVC's.)
+# Of instructions, which the compilers for other processors do not have: those of x86, else of ARM. intrin.h is MSVC's.
 _OF_A_PROCESSOR = re.compile(r"(\w+intrin|cpuid)\.h|arm_(?:acle|bf16|fp16|neon|sve)\.h")
 # Images of containers have gcc without them.
 _OF_C = re.compile(
