@@ -128,8 +128,8 @@ class DetectionDataset(Dataset):
     required = ("get_img_info",)
 
 
-def _plain(index: Any) -> Any:
-    """An index of a tensor as a number: Subset(dataset, torch.randperm(n)[:k]) gives tensors."""
+def plain(index: Any) -> Any:
+    """An index of a tensor as a number: Subset(dataset, torch.randperm(n)[:k]) and samplers give tensors."""
     return index.item() if isinstance(index, torch.Tensor) else index
 
 
@@ -139,7 +139,7 @@ def part_of(
     """The set that has `method`, below torch's Subsets and ConcatDatasets, and the index there."""
     while not hasattr(dataset, method):
         if isinstance(dataset, Subset):
-            index, dataset = _plain(dataset.indices[index]), dataset.dataset
+            index, dataset = plain(dataset.indices[index]), dataset.dataset
         elif isinstance(dataset, ConcatDataset):
             if index < -len(dataset) or index >= len(dataset):
                 raise IndexError(
@@ -259,7 +259,7 @@ class ImageDataset(Dataset):
             return None
 
     def __getitem__(self, index: int) -> tuple[torch.Tensor, Any, int] | None:
-        index = _plain(index)
+        index = plain(index)
         # seeded by torch's generator, which DataLoader seeds in each worker
         rng = random.Random(int(torch.randint(2**62, (), device="cpu")))
         prepared = self.prepare(index, rng)

@@ -18,7 +18,7 @@ from torch.utils.data import BatchSampler, ConcatDataset, Subset
 
 from data.buffers import BufferPool
 from data.checks import check_whole
-from data.dataset import ImageDataset, part_of
+from data.dataset import ImageDataset, part_of, plain
 from data.pending import Batch, PendingBatch, Run
 from data.samplers import EpochSampler, IterationBatchSampler, begin_epoch
 from data.transforms import Picture
@@ -59,7 +59,7 @@ def _output_size(dataset: Any) -> tuple[int, int] | None:
 
 
 def _indices_of(batch: Any) -> list[Any]:
-    """The indices of a batch; of a tensor, as torch.randperm(n).split(4) has them, as numbers.
+    """The indices of a batch; those of tensors, as of torch.randperm(n), as numbers.
 
     Raises:
         TypeError: it is a single one.
@@ -70,7 +70,7 @@ def _indices_of(batch: Any) -> list[Any]:
             f"Loader: expected a batch_sampler that gives lists of indices, got {batch!r} of it; "
             "torch.utils.data.BatchSampler(sampler, batch_size, drop_last) makes them of a sampler"
         )
-    return list(indices)
+    return [plain(index) for index in indices]
 
 
 class _LoaderIterator(Iterator[Batch]):

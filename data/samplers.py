@@ -135,10 +135,16 @@ class GroupedBatchSampler(Sampler[list[int]]):
 
     def __len__(self) -> int:
         """Batches of the epoch that is set; another one may have a few more or fewer per rank."""
-        # A sampler of torch draws from the process's generator: the run would go on with other numbers where somebody,
-        # such as a progress bar, asks for the length.
-        with torch.random.fork_rng(devices=[]):
+        # A sampler of torch draws from the process's generator, or from its own: the run would go on with other numbers
+        # where somebody, such as a progress bar, asks for the length.
+        own = getattr(self.sampler, "generator", None)
+        drawn = [g for g in (torch.default_generator, own) if isinstance(g, torch.Generator)]
+        states = [generator.get_state() for generator in drawn]
+        try:
             return len(self._batches())
+        finally:
+            for generator, state in zip(drawn, states, strict=True):
+                generator.set_state(state)
 
 
 class IterationBatchSampler(Sampler[list[int]]):

@@ -141,19 +141,19 @@ def output_file(text: str) -> Path:
         argparse.ArgumentTypeError: Pillow does not know its kind, or nobody may write there.
     """
     path = Path(text)
-    if path.is_dir():
-        raise argparse.ArgumentTypeError(f"expected a file, got the directory {path}")
-    if Image.registered_extensions().get(path.suffix.lower()) not in Image.SAVE:
-        raise argparse.ArgumentTypeError(
-            f"expected the name of a picture, such as {path.stem}.png, got {path}"
-        )
-    try:
+    try:  # to ask may be refused, too, as below a folder that others may not enter
+        if path.is_dir():
+            raise argparse.ArgumentTypeError(f"expected a file, got the directory {path}")
+        if Image.registered_extensions().get(path.suffix.lower()) not in Image.SAVE:
+            raise argparse.ArgumentTypeError(
+                f"expected the name of a picture, such as {path.stem}.png, got {path}"
+            )
         path.parent.mkdir(parents=True, exist_ok=True)
+        place = path if path.exists() else path.parent
     except OSError as error:
         raise argparse.ArgumentTypeError(
             f"expected a file in a folder that is there or can be made, got: {error}"
         ) from error
-    place = path if path.exists() else path.parent
     if not os.access(place, os.W_OK):
         raise argparse.ArgumentTypeError(
             f"expected a file that you may write, got {path}; {place} is read-only to you"

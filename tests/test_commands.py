@@ -617,6 +617,7 @@ def test_doctor_tells_questions_for_the_class_of_a_tensor(tmp_path, capsys):
         "c = type(x).__name__.replace('Tensor', '')\n"
         "d = type(x) is type(y) or type(x) == torch.Tensor or isinstance(x, torch.FloatTensor)\n"
         "e = type(self).__name__ + x.type() == torch.FloatTensor\n"
+        "f = type(self).__name__.replace('Loss', ''), type(x) in (torch.Tensor, torch.FloatTensor)\n"
     )
     assert cli.main(["doctor", str(tmp_path), "--json"]) == 1
     every = "every tensor is a torch.Tensor since PyTorch 0.4: ask isinstance(x, "

@@ -17,7 +17,7 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
-from torch.utils.data import ConcatDataset, Subset
+from torch.utils.data import BatchSampler, ConcatDataset, Subset
 
 pytest.importorskip("_ext.kernels", reason="run `python build_ffi.py` first")
 pytest.importorskip("PIL", reason="needs Pillow")
@@ -210,8 +210,9 @@ class Failing(data.ImageDataset):
 
 def test_batches_of_tensors_and_a_sampler_in_the_batch_samplers_place():
     order = torch.tensor([3, 0, 2, 1])
-    given = kept(data.Loader(shapes(4), batch_sampler=order.split(2)))
-    assert_equal(given, kept(data.Loader(shapes(4), batch_sampler=[[3, 0], [2, 1]])))
+    expected = kept(data.Loader(shapes(4), batch_sampler=[[3, 0], [2, 1]]))
+    for batches in (order.split(2), BatchSampler(order, 2, False)):
+        assert_equal(kept(data.Loader(shapes(4), batch_sampler=batches)), expected)
     for sampler in (data.EpochSampler(4, shuffle=False), order[1:]):
         with pytest.raises(TypeError, match="expected a batch_sampler that gives lists .* got .*0"):
             iter(data.Loader(shapes(4), batch_sampler=sampler))

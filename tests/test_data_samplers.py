@@ -82,14 +82,16 @@ def test_grouping_by_aspect_ratio():
     assert sorted(sorted(batch) for batch in batches) == [[0, 2, 4], [1, 3, 5]]
 
 
-def test_asking_for_the_length_changes_no_order():
-    """As a progress bar does; torch's RandomSampler draws from the generator that the run draws from."""
+@pytest.mark.parametrize("own", [None, torch.Generator()])
+def test_asking_for_the_length_changes_no_order(own):
+    """As a progress bar does; torch's RandomSampler draws from the generator that the run draws from, or its own."""
     given = []
     for asked in (False, True):
-        torch.manual_seed(3)
-        batches = GroupedBatchSampler(RandomSampler(range(9)), [i % 2 for i in range(9)], 2)
+        (own or torch.default_generator).manual_seed(3)
+        sampler = RandomSampler(range(9), generator=own)
+        batches = GroupedBatchSampler(sampler, [i % 2 for i in range(9)], 2)
         assert not asked or len(batches) == 5
-        given.append((list(batches), torch.rand(1).item()))
+        given.append((list(batches), torch.rand(1, generator=own).item()))
     assert given[0] == given[1]
 
 

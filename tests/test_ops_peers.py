@@ -422,9 +422,11 @@ def test_bad_arguments_are_explained(plain):
         (lambda: ops.deform_conv2d(x[:, :0], offset, weight), "weight must be"),
         (
             lambda: ops.deform_conv2d(x, offset, weight, padding="same"),
-            r"deform_conv2d: padding must be a number or \(vertical, horizontal\), got 'same'",
+            r"deform_conv2d: padding must be a whole number or \(vertical, horizontal\), got 'same'",
         ),
         (lambda: ops.deform_conv2d(x, offset, weight, stride=1.0), "stride must be .* got 1.0"),
+        (lambda: ops.roi_pool(x, rois, (2.5, 2)), r"output_size must be .* got \(2.5, 2\)"),
+        (lambda: ops.roi_align(x, rois, "22"), "output_size must be a whole number or .* got '22'"),
         (lambda: ops.roi_pool(x, rois[:, :4], 2), r"rois must be \(K, 5\).*got \(2, 4\)"),
         (lambda: ops.roi_pool(x[0], rois, 2), r"x must be \(N, C, H, W\), got \(4, 8, 8\)"),
         (lambda: ops.roi_align(x, rois, 0), "pooled size must be positive, got 0 x 0"),

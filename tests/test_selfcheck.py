@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import errno
 import os
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -44,7 +46,15 @@ def test_what_cannot_be_written_is_told_first(command, tmp_path, capsys, monkeyp
     (tmp_path / "file").touch()
     read_only = tmp_path / "read-only"
     read_only.mkdir()
-    # root may write everywhere
+    locked, is_dir = tmp_path / "locked" / "e.png", Path.is_dir
+
+    def enters(path):
+        if path == locked:
+            raise PermissionError(errno.EACCES, "Permission denied", str(path))
+        return is_dir(path)
+
+    # root may enter and write everywhere
+    monkeypatch.setattr(Path, "is_dir", enters)
     monkeypatch.setattr(os, "access", lambda place, mode: place != read_only)
     for output, text in [
         (tmp_path, f"expected a file, got the directory {tmp_path}"),
@@ -52,6 +62,7 @@ def test_what_cannot_be_written_is_told_first(command, tmp_path, capsys, monkeyp
         (tmp_path / "b", "such as b.png"),
         (tmp_path / "file" / "c.png", "expected a file in a folder that is there or can be made"),
         (read_only / "d.png", f"expected a file that you may write, got {read_only / 'd.png'}"),
+        (locked, "that is there or can be made, got: [Errno 13] Permission denied"),
     ]:
         with pytest.raises(SystemExit, match="2"):
             command(["--output", str(output)])

@@ -70,18 +70,15 @@ def asks_for_class(node: ast.AST) -> str:
         if not any(map(_is_class_of, sides)):
             return ""
         others = " ".join(ast.unparse(side) for side in sides if not _is_class_of(side))
-        if re.search(r"\btorch\.(cuda\.)?[A-Z]\w+Tensor\b", others):
+        old = r"\btorch\.(cuda\.)?[A-Z]\w+Tensor\b"
+        if re.search(old, others) and not re.search(r"\btorch\.Tensor\b", others):
             asked = ast.unparse(node)
             return f"{asked}: every tensor is a torch.Tensor since PyTorch 0.4: ask isinstance(x, {others})"
-    elif (
-        isinstance(node, ast.Attribute)
-        and node.attr == "replace"
-        and isinstance(node.value, ast.Attribute)
-        and node.value.attr == "__name__"
-        and _is_class_of(node.value.value)
-    ):
-        asked = ast.unparse(node.value)
-        return f"{asked} is 'Tensor' for every tensor since PyTorch 0.4: take x.type(), 'torch.FloatTensor' still"
+    elif isinstance(node, ast.Call) and last_name(node.func) == "replace":
+        asks = r"(type\(.+\)|.+\.__class__)\.__name__(?=\.replace\('Tensor',)"
+        if found := re.match(asks, ast.unparse(node)):
+            cure = "take x.type(), 'torch.FloatTensor' still"
+            return f"{found[0]} is 'Tensor' for every tensor since PyTorch 0.4: {cure}"
     return ""
 
 

@@ -161,7 +161,7 @@ def working_dtype(name: str, tensor: torch.Tensor) -> torch.dtype:
 
 
 def two_of(name: str, value: Any, meaning: str) -> tuple[int, int]:
-    """A number that holds for both axes, or one for each; NumPy's integers, too.
+    """A whole number that holds for both axes, or one for each; NumPy's integers, too.
 
     Args:
         name: of the function and its argument, for the error.
@@ -172,8 +172,10 @@ def two_of(name: str, value: Any, meaning: str) -> tuple[int, int]:
         ValueError: it is anything else.
     """
     both = (value, value) if isinstance(value, (Integral, torch.SymInt)) else value
-    if not isinstance(both, Sequence) or len(both) != 2:
-        raise ValueError(f"{name} must be a number or {meaning}, got {value!r}")
+    whole = (Integral, torch.SymInt, torch.Tensor)  # the last as torch.jit.trace has sizes
+    is_pair = isinstance(both, Sequence) and len(both) == 2
+    if not is_pair or not all(isinstance(v, whole) for v in both):
+        raise ValueError(f"{name} must be a whole number or {meaning}, got {value!r}")
     # int() would make a size that torch.export leaves open a number
     first, second = [v if isinstance(v, torch.SymInt) else int(v) for v in both]
     return first, second
