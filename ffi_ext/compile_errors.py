@@ -56,7 +56,7 @@ _HINTS = (
             f"{{0}} is for another kind of processor than this one, {_MACHINE}: compile it anew",
         )
         for pattern in (
-            r"skipping incompatible (\S+) when searching for (-l\S+)\n[\s\S]{,4000}cannot find \2:",
+            r"skipping incompatible (\S+) when searching for (-l\S+)\n[\s\S]{,4000}cannot find \2(?::|$)",
             r"(?<!\S)(\S+): (?:error adding symbols: )?file in wrong format",
             r"error: (\S+)(?: is incompatible with elf|: unsupported ELF machine)",
         )
@@ -260,8 +260,8 @@ def _hint(text: str) -> str:
     return ""
 
 
-# Of instructions, which the compilers for other processors do not have: those of x86, else of ARM.
-_OF_A_PROCESSOR = re.compile(r"(\w*intrin|cpuid)\.h|arm_(?:acle|bf16|fp16|neon|sve)\.h")
+# Of instructions, which the compilers for other processors do not have: those of x86, else of ARM. intrin.h is MSVC's.
+_OF_A_PROCESSOR = re.compile(r"(\w+intrin|cpuid)\.h|arm_(?:acle|bf16|fp16|neon|sve)\.h")
 # Images of containers have gcc without them.
 _OF_C = re.compile(
     r"(assert|ctype|errno|float|inttypes|limits|locale|math|signal|stdint|stdio|stdlib|string|time|unistd|wchar"

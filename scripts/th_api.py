@@ -51,7 +51,8 @@ need as many, not the same shape, and the result takes the first one's; nothing 
 count from 0.
 
 Matrices that LAPACK's functions make (`gesv`, `potrf`, `qr` ...) lie in columns, with strides of 1 and the number of rows, as in
-0.3.1: `newContiguous` gives rows. A result that has the right size before the call keeps its strides.
+0.3.1: `newContiguous` gives rows. A result that has the right size before the call keeps its strides, where
+0.3.1 turned a contiguous one into columns, too.
 
 A tensor of shape `(0,)` has no dimensions in C, as in 0.3.1, and its `storage` may be NULL. Other shapes without elements
 keep their dimensions, which 0.3.1 cut at the first 0: ask `nElement`, not `nDimension`, whether there is anything. A

@@ -217,6 +217,10 @@ def test_hints_for_other_compilers_and_linkers(log, hint):
             "ld: skipping incompatible /opt/libz.so when searching for -lz\nld: cannot find -lz: No such file",
             "/opt/libz.so is for another",
         ),
+        (  # binutils 2.35
+            "ld: skipping incompatible /opt/libz.so when searching for -lz\nld: cannot find -lz\ncollect2: error",
+            "/opt/libz.so is for another",
+        ),
         ("gcc: error: unrecognized command-line option '-mavx2'", "leave it out"),
         ("cc1: error: unknown value 'core-avx2' for '-march'", "leave it out"),
         ("cc1: error: bad value ('armv8-a') for '-march=' switch", "leave it out"),
@@ -267,6 +271,7 @@ def test_a_full_disk_is_the_cause_of_what_it_makes_go_missing():
     [
         ("omp.h", "apt install libomp-dev"),
         ("no/such.h", "is the directory of such.h in include_dirs?"),
+        ("intrin.h", "is the directory of intrin.h in include_dirs?"),  # MSVC's, of any processor
         (r"TH\TH.h", "a path of Windows: write it with /"),
     ],
 )

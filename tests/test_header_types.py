@@ -346,6 +346,21 @@ def test_vectors_of_arm_and_of_clang_are_for_c(tmp_path, typedef):
     assert [function.name for function in declared.functions] == ["last", "one"]
 
 
+@pytest.mark.parametrize(
+    "typedef",
+    [
+        "typedef float vector_type[3];",
+        "typedef struct { int vector_size; } vector_type;",
+        "typedef enum { no_vector_type } vector_type;",
+        "typedef int (*vector_size_t)(void), vector_type;",
+    ],
+)
+def test_what_is_named_after_vectors_is_none(tmp_path, typedef):
+    (tmp_path / "named.h").write_text(f"{typedef}\nint length(vector_type *of);\n")
+    declared = declarations.read((tmp_path / "named.h",), NoCompiler({}), cffi.FFI())
+    assert [function.name for function in declared.functions] == ["length"]
+
+
 def test_functions_of_types_without_a_name_are_for_c(build):
     header = """
     typedef struct { int n; } one[1], *any;

@@ -340,7 +340,7 @@ int n(int x) { return (int)std::vector<int>(x).size(); }
 
 def test_heads_of_functions():
     text = """
-__attribute__((target("sse2"), unused)) int a(int x) { return x; }
+__attribute__((section(".text.a"), unused)) int a(int x) { return x; }
 int __attribute__((noinline)) b(int x) { return x; }
 static int hidden(n) int n; { return n; }
 int static there(int x) { return x; }
@@ -452,15 +452,20 @@ def test_comments_of_prototypes_above_their_functions_come_along():
 int first(const ffi_ext_tensor *x);
 /* @param x [float32] */
 int second(const ffi_ext_tensor *x);
+/* @param x [float32] */
+int third(const ffi_ext_tensor *x);
 
 int first(const ffi_ext_tensor *x) { return second(x); }
 /* Its own. @param x [int64] */
 int second(const ffi_ext_tensor *x) { return 2; }
+/* The slow way. @param x is only counted */
+int third(const ffi_ext_tensor *x) { return 3; }
 """,
     )
     assert "Of both." in module.first.__doc__ and "Its own." in module.second.__doc__
-    with pytest.raises(TypeError, match="argument 1 'x': expected .*float32"):
-        module.first(torch.ones(2).double())
+    for checked in (module.first, module.third):
+        with pytest.raises(TypeError, match="argument 1 'x': expected .*float32"):
+            checked(torch.ones(2).double())
     assert module.second(torch.ones(2).long()) == 2
 
 

@@ -431,7 +431,7 @@ def test_sums_of_halves_are_no_halves(thc):
 
 def test_maths_of_halves(thc):
     t = torch.full((30, 30), 3000.0).half()
-    assert thc.halves(t, 4) == 30 * 3000
+    assert thc.halves(t, 4) == pytest.approx(30 * 3000, rel=1e-5)  # on ARM
     t[::2] = -3000
     assert thc.halves(t, 5) == pytest.approx(3000)
     t = torch.tensor([-1.0, 0.0, 0.5]).half()

@@ -7,6 +7,7 @@ import re
 from ffi_ext.errors import warn
 from ffi_ext.headers import ctext
 
+_CONSTRAINT = re.compile(r"[@\\]param\b[^[]*\[")
 _CONDITION = re.compile(r"^[ \t]*#[ \t]*if", re.M)
 _NOEXCEPT = re.compile(r"\s*\bnoexcept\b(?:\s*\([^()]*\))?")
 _RESULT_BEHIND = re.compile(r"\bauto\b(.*\))\s*->\s*(.*\S)")  # auto f(int x) -> int
@@ -34,7 +35,7 @@ def asking_for_rows(source: str) -> str:
 def exported(source: str, cxx: bool = False, answer: str | None = None) -> str:
     """The prototypes of the functions that C text defines at its top level and that are neither static nor inline.
 
-    Each has the comment before it, or before a prototype above it, which may say what the arguments must be. Of C++,
+    Each has the comment before it, or before a prototype above it, whichever says what the arguments must be. Of C++,
     those that are extern "C".
 
     Args:
@@ -67,7 +68,7 @@ def exported(source: str, cxx: bool = False, answer: str | None = None) -> str:
         elif mark == "{":
             exported_here = not cxx or linkage or head.startswith("extern ")
             if exported_here and name and not _is_hidden(head, cxx):
-                prototypes += comment or declared.get(name[1], [])
+                prototypes += max(comment, declared.get(name[1], []), key=_tells)
                 prototypes += [re.sub(r"\b(__inline__|__inline|inline|extern)\s+", "", head) + ";"]
             elif depth == 0 and not head and not cxx:
                 _refuse_of_before_c89(text, behind, match.start())
@@ -99,6 +100,11 @@ def _head(piece: str) -> str:
     head = " ".join(ctext.without_attributes(piece).split())
     head = _COMPLEX.sub(lambda match: f"{match[1] or match[2]} _Complex", head)
     return _RESULT_BEHIND.sub(r"\2\1", _NOEXCEPT.sub("", head))
+
+
+def _tells(comment: list[str]) -> tuple[bool, bool]:
+    """For the choice between two: "/* The slow way. */" at a body hides no constraints at its prototype."""
+    return _CONSTRAINT.search("".join(comment)) is not None, bool(comment)
 
 
 def _is_hidden(head: str, cxx: bool) -> bool:

@@ -67,9 +67,8 @@ class _Order:
         self.left_out: set[Statement] = set()
         self._known = types.known_names()
         self._beyond = set(NOT_IN_PYTHON)
-        self._computed: set[str] = (
-            set()
-        )  # enumerators whose values the compiler tells when all is declared
+        # Enumerators whose values the compiler tells when all is declared.
+        self._computed: set[str] = set()
         self._seen: set[Statement] = set()
         # Of structs: their fields may come later, and may speak of what comes before.
         self._tags: list[str] = []

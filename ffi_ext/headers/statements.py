@@ -33,7 +33,10 @@ NOT_IN_PYTHON = frozenset(
     + ("__typeof__",)
 )
 # What a vector's typedef has: GNU's attribute or clang's, or a type of gcc's that arm_neon.h is made of.
-_OF_VECTORS = re.compile(r"vector_(?:size|type)|\b__(?:Int|Uint|Float|Poly|Bfloat)\d+(?:x\d+)?_t\b")
+_OF_VECTORS = re.compile(
+    _GIVEN
+    + r"\w*vector_(?:size|type)(?:__)?\s*\(|\b__(?:Int|Uint|Float|Poly|Bfloat)\d+(?:x\d+)?_t\b"
+)
 _DEFINES = re.compile(
     r"((?:(?:extern|static|const|volatile)\s+)*)(struct|union|enum)\b\s*(?P<tag>\w*)\s*\{"
 )
