@@ -241,6 +241,8 @@ def _new_of_old(self: torch.Tensor, *args: Any, **kwargs: Any) -> torch.Tensor:
     if isinstance(size, torch.Tensor) and size.dim() == 0 and size.dtype in _WHOLE_NUMBERS:
         _say_once("new(n) of a tensor without dimensions makes n elements")
         args = (int(size),)
+    if args and not kwargs and all(isinstance(size, (int, torch.Size)) for size in args):
+        return self.new_empty(*args)  # the same; Dynamo knows no _new
     return _new(self, *args, **kwargs)
 
 

@@ -411,6 +411,17 @@ def test_masks_under_torch_compile():
         assert compiled(x, bools).tolist() == compiled(x, bools.byte()).tolist() == [15, 15]
 
 
+def test_new_under_torch_compile():
+    compiled = torch.compile(
+        lambda x: (x.new(2, len(x)).zero_(), x.new(x.size()).fill_(3), x.new(1).fill_(4)),
+        backend="eager",
+        fullgraph=True,
+    )
+    made = compiled(torch.arange(3))
+    assert [t.tolist() for t in made] == [[[0, 0, 0], [0, 0, 0]], [3, 3, 3], [4]]
+    assert {t.dtype for t in made} == {torch.int64}
+
+
 @pytest.mark.parametrize("layer", [torch.nn.Conv2d, torch.nn.ConvTranspose2d])
 def test_images_that_numpy_transposed_become_planes(layer):
     """C reads them as planes, and convolutions once made no others."""
