@@ -637,7 +637,7 @@ def test_doctor_knows_what_a_repository_makes_itself(tmp_path, capsys):
         "create_extension('no_such_engine.core', headers=['TH{}.h'.format(n) for n in names], sources=[])\n"
     )
     (tmp_path / "setup.py").write_text(
-        "setup(packages=['no_such_made'], package_dir={'no_such_made': '.'})\n"
+        "setup(packages=['no_such_made.more'], package_dir={'no_such_made.more': '.'})\n"
     )
     (tmp_path / "__init__.py").write_text(
         "import os, sys\nsys.path.append(os.path.dirname(__file__))\nfrom no_such_common import add\n"

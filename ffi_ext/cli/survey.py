@@ -182,7 +182,8 @@ def _script(tree: ast.Module, path: Path, shown: str, report: Report, found: _In
                 found.local |= _extension(tree, node, path, shown, report)
             elif last_name(node.func) == "setup":
                 given = [k.value for k in node.keywords if k.arg in ("packages", "py_modules")]
-                found.local |= {text for value in given for text in _strings(value, tree)}
+                listed = [text for value in given for text in _strings(value, tree)]
+                found.local |= {text.partition(".")[0] for text in listed}
             if leaves_corners(node):
                 corners = corners or f"{shown}:{node.lineno}"
             counts["`.index((i,))`"] += is_index(node)
