@@ -613,7 +613,7 @@ def test_doctor_finds_what_libraries_have_no_more(tmp_path, capsys, monkeypatch)
 def test_doctor_tells_questions_for_the_class_of_a_tensor(tmp_path, capsys):
     """transducer, lgamma, torch-unique and torch-spline-conv of PyTorch 0.3 ask so, and take the wrong way or stop."""
     (tmp_path / "old.py").write_text(
-        "a = type(x) is torch.FloatTensor\nb = x.__class__ not in (torch.cuda.IntTensor, torch.ByteTensor)\n"
+        "a = type(x) is torch.FloatTensor\nb = x.__class__ not in [torch.cuda.IntTensor, torch.ByteTensor]\n"
         "c = type(x).__name__.replace('Tensor', '')\n"
         "d = type(x) is type(y) or type(x) == torch.Tensor or isinstance(x, torch.FloatTensor)\n"
         "e = type(self).__name__ + x.type() == torch.FloatTensor\n"
@@ -624,7 +624,7 @@ def test_doctor_tells_questions_for_the_class_of_a_tensor(tmp_path, capsys):
     several = "(torch.cuda.IntTensor, torch.ByteTensor)"
     assert json.loads(capsys.readouterr().out)["problems"] == [
         f"old.py:1: type(x) is torch.FloatTensor: {every}torch.FloatTensor)",
-        f"old.py:2: x.__class__ not in {several}: {every}{several})",
+        f"old.py:2: x.__class__ not in [{several[1:-1]}]: {every}{several})",
         "old.py:3: type(x).__name__ is 'Tensor' for every tensor since PyTorch 0.4: take x.type(), 'torch.FloatTensor' "
         "still",
     ]

@@ -69,7 +69,12 @@ def asks_for_class(node: ast.AST) -> str:
         sides = [node.left, *node.comparators]
         if not any(map(_is_class_of, sides)):
             return ""
-        others = " ".join(ast.unparse(side) for side in sides if not _is_class_of(side))
+        others = " ".join(
+            # isinstance takes no lists
+            ast.unparse(ast.Tuple(side.elts) if isinstance(side, (ast.List, ast.Set)) else side)
+            for side in sides
+            if not _is_class_of(side)
+        )
         old = r"\btorch\.(cuda\.)?[A-Z]\w+Tensor\b"
         if re.search(old, others) and not re.search(r"\btorch\.Tensor\b", others):
             asked = ast.unparse(node)
