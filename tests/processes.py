@@ -47,7 +47,8 @@ print(json.dumps([open(end).read() for end in ends]))
 
 def forks(setup: str, *codes: str, cwd: Path | None = None) -> list[str]:
     """What each code prints in a fork of its own of a Python that has run `setup`: torch is imported once."""
-    done = python("-c", _FORKS, json.dumps([setup, codes]), cwd=cwd)
+    # with threads of torch's in `setup`, forks would wait for those that they do not have
+    done = python("-c", _FORKS, json.dumps([setup, codes]), cwd=cwd, OMP_NUM_THREADS="1")
     print(done.stderr)
     found: list[str] = json.loads(done.stdout)
     return found
