@@ -452,13 +452,12 @@ def test_comments_of_prototypes_above_their_functions_come_along():
 int first(const ffi_ext_tensor *x);
 /* @param x [float32] */
 int second(const ffi_ext_tensor *x);
-/* @param x [float32] */
-int third(const ffi_ext_tensor *x);
+int third(const ffi_ext_tensor *x); // @param x [float32]
 
 int first(const ffi_ext_tensor *x) { return second(x); }
 /* Its own. @param x [int64] */
 int second(const ffi_ext_tensor *x) { return 2; }
-/* The slow way. @param x is only counted */
+/* The slow way. */
 int third(const ffi_ext_tensor *x) { return 3; }
 """,
     )

@@ -7,7 +7,6 @@ import re
 from ffi_ext.errors import warn
 from ffi_ext.headers import ctext
 
-_CONSTRAINT = re.compile(r"[@\\]param\b[^[]*\[")
 _CONDITION = re.compile(r"^[ \t]*#[ \t]*if", re.M)
 _NOEXCEPT = re.compile(r"\s*\bnoexcept\b(?:\s*\([^()]*\))?")
 _RESULT_BEHIND = re.compile(r"\bauto\b(.*\))\s*->\s*(.*\S)")  # auto f(int x) -> int
@@ -35,7 +34,7 @@ def asking_for_rows(source: str) -> str:
 def exported(source: str, cxx: bool = False, answer: str | None = None) -> str:
     """The prototypes of the functions that C text defines at its top level and that are neither static nor inline.
 
-    Each has the comment before it, or before a prototype above it, whichever says what the arguments must be. Of C++,
+    Each has the comment before it, or at a prototype above it, whichever says what the arguments must be. Of C++,
     those that are extern "C".
 
     Args:
@@ -78,7 +77,8 @@ def exported(source: str, cxx: bool = False, answer: str | None = None) -> str:
             depth = max(depth - 1, 0)
             behind = match.end()
         elif name:
-            declared[name[1]] = comment
+            last = text.count("\n", 0, match.end()) + 1
+            declared[name[1]] = comment or ctext.comment_behind(rows, last)
         if depth == 0:
             start = match.end()
     if depth:
@@ -104,7 +104,7 @@ def _head(piece: str) -> str:
 
 def _tells(comment: list[str]) -> tuple[bool, bool]:
     """For the choice between two: "/* The slow way. */" at a body hides no constraints at its prototype."""
-    return _CONSTRAINT.search("".join(comment)) is not None, bool(comment)
+    return ctext.has_param(comment), bool(comment)
 
 
 def _is_hidden(head: str, cxx: bool) -> bool:
