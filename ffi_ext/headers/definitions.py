@@ -70,7 +70,8 @@ def exported(source: str, cxx: bool = False, answer: str | None = None) -> str:
         elif mark == "{":
             others_see = name not in statics and not _is_hidden(head, cxx)
             if name and others_see and (in_c or name in declared):
-                prototypes += max(comment, declared.get(name, []), key=_tells)
+                above = declared.get(name, [])
+                prototypes += comment if _tells(comment) >= _tells(above) else above
                 prototypes += [re.sub(r"\b(__inline__|__inline|inline|extern)\s+", "", head) + ";"]
             elif depth == 0 and not head and not cxx:
                 _refuse_of_before_c89(text, behind, match.start())
