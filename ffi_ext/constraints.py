@@ -142,15 +142,17 @@ def refuse_parameters_as_sizes(found: dict[int, Constraint], names: Sequence[str
 def were_meant(comment: str, names: Sequence[str], tensors: Sequence[bool]) -> bool:
     """Whether some brackets are a tensor's constraint, or would be but for a slip of the pen, in its name, too.
 
-    The brackets of documentation that is older than constraints ("[input]") are neither.
+    The brackets of documentation that is older than constraints ("[input]") are neither, and so may be those that say
+    "output" or "optional" alone.
     """
     numbers = {name for name, is_tensor in zip(names, tensors, strict=True) if not is_tensor}
-    for listed, text, _ in _PARAM.findall(comment):
-        words = re.findall(r"\w+", text)
-        slips = any(difflib.get_close_matches(word, _KNOWN, 1, 0.85) for word in words)
-        if not numbers.issuperset(re.findall(r"\w+", listed)) and (
-            slips or _is_constraint(text, names)
-        ):
+    telling = [word for word in _KNOWN if word not in ("output", "optional")]
+    for listed, *texts in _PARAM.findall(comment):
+        words = {*re.findall(r"\w+", " ".join(texts))} - {"output", "optional"}
+        if not words or numbers.issuperset(re.findall(r"\w+", listed)):
+            continue
+        slips = any(difflib.get_close_matches(word, telling, 1, 0.85) for word in words)
+        if slips or any(_is_constraint(text, names) for text in texts):
             return True
     return False
 

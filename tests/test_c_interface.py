@@ -347,7 +347,10 @@ def test_constraints_that_cannot_be_read(build, comment, text):
         ("@param x [contigous]", "did you mean 'contiguous'"),
         ("@param a [contiguous]", "there is no parameter a"),
         ("@param x [contiguous]\n * @param y [the second]", "unknown word 'the second'"),
+        ("@param x [input] [contiguous]", "write all items into one pair"),
         ("@param x [input]\n * @param n [elements]", ""),  # of 2016
+        ("@param x [in, optional]\n * @param y [output]", ""),
+        ("@param x [N x C x H x W]\n * @param y [optional]", ""),
         ("@param x [contiguous]\n * @param n (1..4)", ""),
     ],
 )

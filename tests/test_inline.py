@@ -452,13 +452,12 @@ def test_comments_of_prototypes_above_their_functions_come_along():
 int first(const ffi_ext_tensor *x);
 /* @param x [float32] */
 int second(const ffi_ext_tensor *x);
-/* @param x [float32] */
-int third(const ffi_ext_tensor *x);
+int third(const ffi_ext_tensor *x); // @param x [float32]
 
 int first(const ffi_ext_tensor *x) { return second(x); }
 /* Its own. @param x [int64] */
 int second(const ffi_ext_tensor *x) { return 2; }
-/* The slow way. @param x is only counted */
+/* The slow way. */
 int third(const ffi_ext_tensor *x) { return 3; }
 """,
     )
@@ -467,6 +466,28 @@ int third(const ffi_ext_tensor *x) { return 3; }
         with pytest.raises(TypeError, match="argument 1 'x': expected .*float32"):
             checked(torch.ones(2).double())
     assert module.second(torch.ones(2).long()) == 2
+
+
+@pytest.mark.parametrize("language", ["c", "c++"])
+def test_prototypes_say_whether_others_see_a_function(language):
+    """A header of C++ says extern "C" for its source; static need not be said twice in C."""
+    header = """
+#ifdef __cplusplus
+extern "C" {
+#endif
+/* One more. */
+int more(int x);
+#ifdef __cplusplus
+}
+#endif
+static int own(int x);
+extern int of_files(int x);  /* which is not C's in C++ */
+"""
+    source = "int more(int x) { return own(x) + 1; }\nint own(int x) { return x; }\n"
+    source += "int of_files(int x) { return x; }\n"
+    module = ffi_ext.load_inline("declared_before", header + source, language=language)
+    assert module.__all__ == ["more", "of_files"][: 2 if language == "c" else 1]
+    assert "One more." in module.more.__doc__ and module.more(2) == 3
 
 
 @pytest.mark.skipif(cuda.nvcc() is None, reason="there is no nvcc on this machine")

@@ -138,7 +138,7 @@ def _comment_above(original: list[str], first: int) -> list[str]:
     while (last := _last_above(original, first)) and (more := _ending(original, last)):
         is_apart = last < first - 1
         lines = [*more, "", *lines] if is_apart else [*more, *lines]
-        if _has_param(more):
+        if has_param(more):
             return lines
         if nearest is None:
             nearest = [] if is_apart else more
@@ -164,7 +164,7 @@ def _ending(original: list[str], last: int) -> list[str]:
     return original[first:last]
 
 
-def _has_param(lines: list[str]) -> bool:
+def has_param(lines: list[str]) -> bool:
     return re.search(r"[@\\]param", "\n".join(lines)) is not None
 
 
@@ -185,11 +185,11 @@ def comment_of(original: list[str], first: int, last: int) -> str:
     """The comment before line `first`, else the one behind the ; of line `last`."""
     lines = comment_before(original, first)
     if not lines and 0 < last <= len(original):
-        lines = _comment_behind(original, last)
+        lines = comment_behind(original, last)
     return _undecorated(lines)
 
 
-def _comment_behind(original: list[str], last: int) -> list[str]:
+def comment_behind(original: list[str], last: int) -> list[str]:
     """The lines of the comment that begins behind the ; of line `last`; none if code stands behind it."""
     begins = re.search(r";\s*(//.*|/\*.*)$", original[last - 1])
     lines = [begins[1]] if begins else []

@@ -7,7 +7,6 @@ import re
 from ffi_ext.errors import warn
 from ffi_ext.headers import ctext
 
-_CONSTRAINT = re.compile(r"[@\\]param\b[^[]*\[")
 _CONDITION = re.compile(r"^[ \t]*#[ \t]*if", re.M)
 _NOEXCEPT = re.compile(r"\s*\bnoexcept\b(?:\s*\([^()]*\))?")
 _RESULT_BEHIND = re.compile(r"\bauto\b(.*\))\s*->\s*(.*\S)")  # auto f(int x) -> int
@@ -35,8 +34,8 @@ def asking_for_rows(source: str) -> str:
 def exported(source: str, cxx: bool = False, answer: str | None = None) -> str:
     """The prototypes of the functions that C text defines at its top level and that are neither static nor inline.
 
-    Each has the comment before it, or before a prototype above it, whichever says what the arguments must be. Of C++,
-    those that are extern "C".
+    Each has the comment before it, or at a prototype above it, whichever says what the arguments must be. Of C++,
+    those that are extern "C", there or here.
 
     Args:
         source: The text.
@@ -55,20 +54,24 @@ def exported(source: str, cxx: bool = False, answer: str | None = None) -> str:
     prototypes, start, depth, linkage = [], 0, 0, False
     behind = 0  # the last function
     declared: dict[str, list[str]] = {}  # the comments of prototypes
+    statics: set[str] = set()  # prototypes, too
     for match in re.finditer(r"[{};]", text):
         mark = match.group()
         piece = text[start : match.start()]
         head = "" if depth else _head(piece)
-        name = re.search(r"(\w+)\s*\(", head) if head.endswith(")") else None
-        if name:
+        called = re.search(r"(\w+)\s*\(", head) if head.endswith(")") else None
+        if name := called[1] if called else "":
             begins = start + len(piece) - len(piece.lstrip())
-            comment = ctext.comment_before(rows, text.count("\n", 0, begins) + 1)
+            line = text.count("\n", 0, begins) + 1
+            comment = ctext.comment_before(rows, line)
+            in_c = not cxx or linkage or (head.startswith("extern ") and '"C"' in rows[line - 1])
         if mark == "{" and depth == 0 and head == "extern":  # extern "C" {
             linkage = True
         elif mark == "{":
-            exported_here = not cxx or linkage or head.startswith("extern ")
-            if exported_here and name and not _is_hidden(head, cxx):
-                prototypes += max(comment, declared.get(name[1], []), key=_tells)
+            others_see = name not in statics and not _is_hidden(head, cxx)
+            if name and others_see and (in_c or name in declared):
+                above = declared.get(name, [])
+                prototypes += comment if _tells(comment) >= _tells(above) else above
                 prototypes += [re.sub(r"\b(__inline__|__inline|inline|extern)\s+", "", head) + ";"]
             elif depth == 0 and not head and not cxx:
                 _refuse_of_before_c89(text, behind, match.start())
@@ -77,8 +80,11 @@ def exported(source: str, cxx: bool = False, answer: str | None = None) -> str:
             linkage = linkage and depth > 0
             depth = max(depth - 1, 0)
             behind = match.end()
-        elif name:
-            declared[name[1]] = comment
+        elif name and head.startswith("static "):
+            statics.add(name)
+        elif name and in_c:
+            last = text.count("\n", 0, match.end()) + 1
+            declared[name] = comment or ctext.comment_behind(rows, last)
         if depth == 0:
             start = match.end()
     if depth:
@@ -104,7 +110,7 @@ def _head(piece: str) -> str:
 
 def _tells(comment: list[str]) -> tuple[bool, bool]:
     """For the choice between two: "/* The slow way. */" at a body hides no constraints at its prototype."""
-    return _CONSTRAINT.search("".join(comment)) is not None, bool(comment)
+    return ctext.has_param(comment), bool(comment)
 
 
 def _is_hidden(head: str, cxx: bool) -> bool:
