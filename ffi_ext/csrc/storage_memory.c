@@ -3,6 +3,7 @@
 
 #ifdef __linux__
 #include <sys/mman.h>
+#include <unistd.h>
 #endif
 
 PyObject *ffi_adopt_helper;
@@ -15,10 +16,11 @@ ptrdiff_t ffi_bytes_of(ptrdiff_t elements, int type) {
 }
 
 /* A page of 4 KiB costs a fault when it is first touched: for large results more than computing
- * them, so the kernel is asked for pages of 2 MiB, as NumPy does for its arrays of this size. */
+ * them, so the kernel is asked for pages of 2 MiB, as NumPy does for its arrays of this size. It
+ * refuses a start that is not a page's, and those of ARM may have 16 or 64 KiB. */
 static void ask_for_huge_pages(void *data, ptrdiff_t bytes) {
 #ifdef MADV_HUGEPAGE
-  const uintptr_t least = 4 << 20, page = 4096;
+  const uintptr_t least = 4 << 20, page = (uintptr_t)sysconf(_SC_PAGESIZE);
   if (bytes < (ptrdiff_t)least) return;
   const uintptr_t first = ((uintptr_t)data + page - 1) & ~(page - 1);
   madvise((void *)first, (uintptr_t)data + (uintptr_t)bytes - first, MADV_HUGEPAGE);
