@@ -146,9 +146,10 @@ def were_meant(comment: str, names: Sequence[str], tensors: Sequence[bool]) -> b
     "output" or "optional" alone.
     """
     numbers = {name for name, is_tensor in zip(names, tensors, strict=True) if not is_tensor}
-    telling = [word for word in _KNOWN if word not in ("output", "optional")]
+    prose = {"output", "optional"}
+    telling = [word for word in _KNOWN if word not in prose]
     for listed, *texts in _PARAM.findall(comment):
-        words = {*re.findall(r"\w+", " ".join(texts))} - {"output", "optional"}
+        words = {*re.findall(r"\w+", " ".join(texts))} - prose
         if not words or numbers.issuperset(re.findall(r"\w+", listed)):
             continue
         slips = any(difflib.get_close_matches(word, telling, 1, 0.85) for word in words)

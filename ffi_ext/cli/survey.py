@@ -67,18 +67,18 @@ def asks_for_class(node: ast.AST) -> str:
     """What is wrong with a question for the class that tensors of one element type had until PyTorch 0.4, or ""."""
     if isinstance(node, ast.Compare):
         sides = [node.left, *node.comparators]
-        if not any(map(_is_class_of, sides)):
+        others = [side for side in sides if not _is_class_of(side)]
+        if len(others) == len(sides):
             return ""
-        others = " ".join(
+        classes = " ".join(
             # isinstance takes no lists
             ast.unparse(ast.Tuple(side.elts) if isinstance(side, (ast.List, ast.Set)) else side)
-            for side in sides
-            if not _is_class_of(side)
+            for side in others
         )
         old = r"\btorch\.(cuda\.)?[A-Z]\w+Tensor\b"
-        if re.search(old, others) and not re.search(r"\btorch\.Tensor\b", others):
+        if re.search(old, classes) and not re.search(r"\btorch\.Tensor\b", classes):
             asked = ast.unparse(node)
-            return f"{asked}: every tensor is a torch.Tensor since PyTorch 0.4: ask isinstance(x, {others})"
+            return f"{asked}: every tensor is a torch.Tensor since PyTorch 0.4: ask isinstance(x, {classes})"
     elif isinstance(node, ast.Call) and last_name(node.func) == "replace":
         asks = r"(type\(.+\)|.+\.__class__)\.__name__(?=\.replace\('Tensor',)"
         if found := re.match(asks, ast.unparse(node)):

@@ -8,14 +8,7 @@ from typing import List  # noqa: UP035  as torch.library of torch 2.6 wants it
 import torch
 
 from resnet.ops import fallback
-from resnet.ops.native import (
-    kernel,
-    operator,
-    or_null,
-    two_of,
-    use_kernels,
-    working_dtype,
-)
+from resnet.ops.native import kernel, operator, or_null, two_of, use_kernels, working_dtype
 
 # Bytes of the samples that are multiplied at once. On the CPU they stay in the second-level cache; on a GPU they are
 # as many as a product that fills it needs.
