@@ -53,6 +53,20 @@ def _with_memory(gradient: Any) -> Any:
     return _raw(gradient.contiguous() if is_strided else gradient)
 
 
+def _given(call: Any, inputs: tuple[Any, ...]) -> tuple[Any, ...]:
+    """What forward gets of the inputs.
+
+    One that asks them for requires_grad, to save them only then, as DCNv2 does, is of PyTorch 0.4: they had it there.
+    """
+    given = tuple(map(_raw, inputs))
+    code = getattr(call.forward, "__code__", None)
+    if code is not None and "requires_grad" in code.co_names:
+        for raw, value in zip(given, inputs, strict=True):
+            if raw is not value:
+                raw.requires_grad_()
+    return given
+
+
 class _Call(Function):
     """One call of an old-style Function, as today's autograd knows it."""
 
@@ -60,7 +74,7 @@ class _Call(Function):
     def forward(ctx: Any, calls: tuple[Any, Any], *inputs: Any) -> Any:
         call, ctx.instance = calls
         call.__dict__["_ctx"] = weakref.ref(ctx)
-        raw = tuple(_raw(value) for value in inputs)
+        raw = _given(call, inputs)
         of_raw = {id(r): value for r, value in zip(raw, inputs, strict=True)}
         call._needs_input_grad = ctx.needs_input_grad[1:]
         result = call.forward(*raw)

@@ -37,7 +37,6 @@ class Scale(Function):
     def forward(self, x, z):
         self.size = x.size()
         self.save_for_backward(x, z)
-        assert not x.requires_grad
         return torch.from_numpy(self.factor * x.numpy() * z.numpy())
 
     def backward(self, grad):
@@ -213,6 +212,36 @@ def test_a_model_that_keeps_an_instance_is_copied_and_saved():
         x = torch.ones(2, requires_grad=True)
         scale(x, torch.tensor([1.0, 2.0])).sum().backward()
         assert x.grad.tolist() == [3.0, 6.0]
+
+
+def test_forward_may_ask_whether_its_inputs_require_grad():
+    """As DCNv2's and CenterNet's do before they save them; other Functions may call numpy() on theirs."""
+
+    class Product(Function):
+        def forward(self, x, y):
+            self.asked = x.requires_grad, y.requires_grad
+            if x.requires_grad or y.requires_grad:
+                self.save_for_backward(x, y)
+            return x * y
+
+        def backward(self, grad):
+            x, y = self.saved_tensors
+            assert not x.requires_grad
+            return grad * y, grad * x
+
+    class OfNumpy(Function):
+        def forward(self, x):
+            return torch.from_numpy(x.numpy() * 2)
+
+        def backward(self, grad):
+            return grad * 2
+
+    x, y = torch.tensor([1.0, 2.0], requires_grad=True), torch.tensor([3.0, 4.0])
+    product = Product()
+    result = product(x, y)
+    assert product.asked == (True, False) and result.requires_grad
+    OfNumpy()(result).sum().backward()
+    assert x.grad.tolist() == [6.0, 8.0]
 
 
 def test_needs_input_grad_and_constants():
