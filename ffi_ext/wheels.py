@@ -9,7 +9,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from ffi_ext import included
+from ffi_ext import included, wheel_tags
 from ffi_ext.errors import BuildError
 
 made: dict[str, Path] = {}  # packages that build scripts made in this process, and their folders
@@ -26,7 +26,7 @@ def finalize(distribution: Any) -> None:
     from setuptools import Extension
     from setuptools.command.build_ext import build_ext
 
-    from ffi_ext import toolchain, wheel_tags
+    from ffi_ext import toolchain
 
     extensions = []
     for table in tables:
@@ -73,6 +73,7 @@ def _add_binaries(distribution: Any) -> None:
 
 
 def _parsed(path: Path) -> dict[str, Any]:
+    wheel_tags.check_setuptools()
     from setuptools.compat.py310 import tomllib
 
     with path.open("rb") as file:
