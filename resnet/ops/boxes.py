@@ -205,7 +205,7 @@ def _suppress(
     plus_one: bool,
 ) -> torch.Tensor:
     _check_scores(name, boxes, scores)
-    threshold = _check_number(name, "threshold", threshold)
+    threshold = _check_number(name, "iou_threshold", threshold)
     dtype = working_dtype(name, boxes)
     boxes, scores = boxes.detach().to(dtype), scores.detach().to(dtype)
     if use_kernels(boxes):
