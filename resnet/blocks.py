@@ -27,7 +27,7 @@ def conv(
 
 
 class Part(nn.Module):
-    """What stems and blocks have in common: convolutions conv1, conv2 ..., and bn1, bn2 ..., the norms that follow them."""
+    """What stems and blocks have in common: convolutions conv1, conv2 ..., and bn1, bn2 ..., the norms after them."""
 
     # the norm of NORMS that a subclass is made with if it is given none
     norm_type: ClassVar[str] = "FrozenBN"
