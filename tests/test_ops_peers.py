@@ -395,6 +395,16 @@ def test_roi_pool_rounds_corners_as_c_does(plain):
 
 
 @pytest.mark.parametrize("plain", [False, True])
+def test_roi_pool_gives_gradients_of_regions_far_beyond_the_image(plain):
+    """2^25 pixels of the image are 2^21 of a map of stride 16, where a float still tells neighbours apart."""
+    x = torch.arange(16.0).view(1, 1, 4, 4).requires_grad_()
+    with ops.plain_torch() if plain else torch.enable_grad():
+        y = ops.roi_pool(x, torch.tensor([[0.0, 0, 0, 2**25, 2**25]]), 1, 1 / 16)
+    y.backward(torch.ones_like(y))
+    assert y.item() == 15 and x.grad.flatten().tolist() == [0.0] * 15 + [1.0]
+
+
+@pytest.mark.parametrize("plain", [False, True])
 def test_bad_arguments_are_explained(plain):
     x, boxes = torch.randn(1, 4, 8, 8), torch.rand(3, 4)
     weight, offset = torch.randn(2, 4, 3, 3), torch.randn(1, 18, 6, 6)
@@ -436,7 +446,7 @@ def test_bad_arguments_are_explained(plain):
         (lambda: ops.roi_pool(x[:, :, :0], rois, 2), "must have pixels to sample"),
         (lambda: ops.box_iou(boxes, boxes[:, :3]), r"boxes2 must be \(N, 4\)"),
         (lambda: ops.nms(boxes, scores[:2], 0.5), r"one value per box, shape \(3,\), got \(2,\)"),
-        (lambda: ops.nms(boxes, scores, math.nan), "threshold must be a number, got NaN"),
+        (lambda: ops.nms(boxes, scores, math.nan), "iou_threshold must be a number, got NaN"),
         (lambda: ops.batched_nms(boxes, scores, scores, 0.5), "groups must have one integer"),
         (lambda: ops.soft_nms(boxes, scores, method="lineal"), "one of linear, gaussian, hard"),
         (lambda: ops.soft_nms(boxes, scores, sigma=0), "sigma must be positive, got 0"),
