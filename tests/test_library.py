@@ -374,6 +374,8 @@ def test_torch_func(registered):
     torch.testing.assert_close(got, want)
     _, back = torch.func.vjp(lambda b: add(a, b, 2.5), b)
     torch.testing.assert_close(back(a)[0], 2.5 * a)
+    _, back = torch.func.vjp(rows, a)  # whose backward gets what was saved when vjp had wrapped it
+    torch.testing.assert_close(back(torch.ones(2).double())[0][:, 0], a[:, 0].exp())
     with pytest.raises(RuntimeError, match=r"add_forward\(\) is a C function, which vmap has no"):
         torch.func.vmap(lambda a: add(a, a, 2.5))(a)
     for forward in (torch.func.jacfwd, torch.func.hessian):
