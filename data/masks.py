@@ -160,13 +160,11 @@ def _inside(polygon: np.ndarray, size: tuple[int, int]) -> np.ndarray:
     """(H, W) uint8: 1 where a pixel's centre has an odd number of the polygon's edges to its left."""
     (x, y), (next_x, next_y) = polygon.T, np.roll(polygon, -1, axis=0).T
     centres = np.arange(size[0])[:, None] + 0.5
-    row, edge = (
-        (y <= centres) != (next_y <= centres)
-    ).nonzero()  # edges that cross a row of centres
+    crosses = (y <= centres) != (next_y <= centres)  # (H, edges): edges that cross a row of centres
+    row, edge = crosses.nonzero()
     slope = (next_x - x)[edge] / (next_y - y)[edge]
-    column = np.ceil(
-        x[edge] + (row + 0.5 - y[edge]) * slope - 0.5
-    )  # the first whose centre is not left of it
+    at = x[edge] + (row + 0.5 - y[edge]) * slope
+    column = np.ceil(at - 0.5)  # the first whose centre is not left of the edge
     crossed = np.zeros((size[0], size[1] + 1), np.uint8)
     np.add.at(crossed, (row, column.clip(0, size[1]).astype(int)), 1)
     return np.cumsum(crossed, axis=1, dtype=np.uint8)[:, :-1] & 1

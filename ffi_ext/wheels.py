@@ -71,6 +71,7 @@ def _add_binaries(distribution: Any) -> None:
 
 
 def _parsed(path: Path) -> dict[str, Any]:
+    wheel_tags.check_setuptools()
     from setuptools.compat.py310 import tomllib
 
     with path.open("rb") as file:
