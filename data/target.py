@@ -49,6 +49,8 @@ class Target:
                 )
         if self.boxes.dim() != 2 or self.boxes.shape[1] != 4:
             raise ValueError(f"Target: boxes must be (N, 4), got {tuple(self.boxes.shape)}")
+        if self.labels.dim() == 0:
+            raise ValueError("Target: labels must be (N), got ()")
         if not self.boxes.is_floating_point():  # of which a resize would round its factors
             raise TypeError(
                 f"Target: boxes must be of a floating-point type, got {self.boxes.dtype}; convert them with .float()"

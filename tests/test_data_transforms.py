@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import random
+import sys
 
 import numpy as np
 import pytest
@@ -117,10 +118,12 @@ def test_plus_one_boxes_flip_as_the_reference_does():
     assert wide.clip().boxes.tolist() == [[0, 3, 29, 8]]
 
 
-def test_polygons_follow_too():
-    pytest.importorskip(
-        "pycocotools", reason="needs pycocotools: pixels of polygons differ without it"
-    )
+@pytest.mark.parametrize("installed", [True, False])
+def test_polygons_follow_too(installed, monkeypatch):
+    if installed:
+        pytest.importorskip("pycocotools", reason="needs pycocotools")
+    else:
+        monkeypatch.setitem(sys.modules, "pycocotools", None)
     square = [2.0, 3.0, 12.0, 3.0, 12.0, 9.0, 2.0, 9.0]
     polygons = Polygons([[square], [square[:4] + square[:2] + square[:2], square]], (20, 30))
     plain = polygons.bitmaps()
@@ -131,6 +134,21 @@ def test_polygons_follow_too():
     doubled = plain.repeat_interleave(2, 1).repeat_interleave(2, 2)
     assert torch.equal(polygons.resize((40, 60)).bitmaps(), doubled)
     assert len(polygons[torch.tensor([False, True])]) == 1
+
+
+def test_polygons_without_pycocotools_cover_the_pixels_whose_centre_is_inside(monkeypatch):
+    monkeypatch.setitem(sys.modules, "pycocotools", None)
+    rng, (y, x) = np.random.default_rng(0), np.mgrid[:20, :30] + 0.5
+    for _ in range(50):  # triangles: a centre is on one side of all three edges
+        triangle = rng.uniform(-10, 40, (3, 2))
+        sides = [(b[0] - a[0]) * (y - a[1]) - (b[1] - a[1]) * (x - a[0])
+                 for a, b in zip(triangle, np.roll(triangle, -1, 0), strict=True)]  # fmt: skip
+        inside = (np.array(sides) > 0).all(0) | (np.array(sides) < 0).all(0)
+        (mask,) = Polygons([[triangle]], (20, 30)).bitmaps()
+        assert np.array_equal(mask, inside)
+    star = [[15, 1, 24, 18, 4, 6, 27, 6, 6, 18]]  # around whose middle the edges go twice
+    mask = Polygons([star, [*star, [14, 8, 17, 8, 17, 11, 14, 11]]], (20, 30)).bitmaps()
+    assert mask[:, 4, 15].tolist() == [1, 1] and mask[:, 9, 15].tolist() == [0, 1]
 
 
 def test_crops_clip_and_remove_boxes():

@@ -83,7 +83,7 @@ def parts(package: Path) -> list[Path]:
     files = [
         path
         for path in sorted(package.glob(f"{imported[1]}.*" if imported else "_*.*"))
-        if path.suffix in (".so", ".pyd")
+        if path.suffix == ".so"
     ]
     files += [p for p in (package / "__init__.pyi", package / "__pycache__") if p.exists()]
     if re.search(r"^_bind\(\n(?:    .*\n)*\)\n\Z", text, re.M):
