@@ -207,13 +207,11 @@ def _make(given: Arguments) -> Extension:
 
 def _tell_setuptools(target: Name, limited: bool) -> None:
     """What a setup.py that runs a build script needs to know of the module before it is built."""
-    from ffi_ext import wheels
-
     if limited:
         wheel_tags.tag_stable()
     package, folder = target.package, target.folder
     while package:
-        wheels.made[package] = folder
+        wheel_tags.made[package] = folder
         package, folder = package.rpartition(".")[0], folder.parent
 
 

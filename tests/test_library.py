@@ -518,6 +518,30 @@ def test_operators_that_were_kept_compute_with_the_module_of_now(tmp_path):
     assert done.stdout.splitlines() == [f"{ones} {ones}", f"{tens} {tens}"], done.stderr
 
 
+def test_what_was_compiled_for_another_schema_is_compiled_again():
+    """Graphs are kept on the disk by their text, in which a result's type and what is written to do not stand."""
+
+    def registered(result, const):
+        text = f"{result} set({const} THFloatTensor *x, THFloatTensor *y) {{ THFloatTensor_fill(%s, 7); return 1; }}"
+        text %= "y" if const else "x"
+        library.register(ffi_ext.load_inline("schema", text), "ffi_ext_schema")
+        return getattr(getattr(torch.compiler, "config", None), "cache_key_tag", None)
+
+    @torch.compile(fullgraph=True, backend="aot_eager")
+    def call(x):
+        x, y = x + 1, x + 2
+        torch.ops.ffi_ext_schema.set(x, y)
+        return x, y
+
+    tags = []
+    for result, const in [("int", "const"), ("int", ""), ("double", ""), ("int", "const")]:
+        tags.append(registered(result, const))
+        expected = ([1], [7]) if const else ([7], [2])
+        assert tuple(t.tolist() for t in call(torch.zeros(1))) == expected
+    if tags[0] is not None:  # torch.compile has one from torch 2.7 on
+        assert tags[0] == tags[3] and len({*tags}) == 3
+
+
 def test_another_modules_operators_are_replaced_with_a_warning(build):
     text = "void copied(const ffi_ext_tensor *x, ffi_ext_tensor *out)"
     first, second = (build(f"{text};", f"#include <ffi_ext.h>\n{text} {{}}") for _ in range(2))
