@@ -399,6 +399,29 @@ def test_masks_of_bytes():
         2 - bools
 
 
+@pytest.mark.filterwarnings("ignore:Profiler")
+def test_functions_under_torch_compile():
+    """They run between what is compiled."""
+
+    class Square(Function):
+        def __init__(self, times):
+            self.times = times
+
+        def forward(self, x):
+            self.save_for_backward(x)
+            return torch.from_numpy(x.numpy() ** 2 * self.times)
+
+        def backward(self, grad):
+            (x,) = self.saved_tensors
+            return grad * 2 * self.times * x
+
+    square, x = Square(3), torch.arange(3.0).requires_grad_()
+    compiled = torch.compile(lambda x: square(x + 1) * 2, backend="aot_eager")
+    for _ in range(2):
+        (grad,) = torch.autograd.grad(compiled(x).sum(), x)
+        assert grad.tolist() == [12, 24, 36]
+
+
 def test_masks_under_torch_compile():
     """Masks of bools, too, of a script of today that is run so."""
 
