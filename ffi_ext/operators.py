@@ -141,7 +141,7 @@ def _mark_caches(space: str, kinds: list[tuple[str, str, torch.dtype | None]]) -
     if before != mark:
         torch.compiler.reset()
         _MARKS[space] = mark
-    config = getattr(torch.compiler, "config", None)
+    config: Any = getattr(torch.compiler, "config", None)
     if hasattr(config, "cache_key_tag"):  # from torch 2.7 on
         config.cache_key_tag = config.cache_key_tag.replace(before, "") + mark
 
