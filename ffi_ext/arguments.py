@@ -120,6 +120,8 @@ def _made_a_tensor(value: object, arguments: str = "...", device: str = "cpu") -
         return f": make it a tensor with torch.tensor({arguments}{there})"
     if isinstance(value, np.ndarray) and device != "cpu":
         return f": copy it there with torch.from_numpy(...).to({device!r})"
+    if isinstance(value, type):  # torch.FloatTensor itself, whose instances have what follows
+        return ": it is a class; make a tensor, as torch.empty(0) does"
     if hasattr(value, "__dlpack__"):
         return ": make it a tensor on the same memory with torch.from_dlpack(...)"
     return ""

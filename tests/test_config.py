@@ -413,6 +413,19 @@ def test_other_norms_stand_for_the_configurations_names():
     assert len(frozen) > 5 and {norm.eps for norm in frozen} == {1e-5}
 
 
+def test_weights_begin_as_the_originals():
+    """kaiming_uniform_ with a = 1, uniform up to sqrt(3 / inputs of an output); biases are 0."""
+    torch.manual_seed(0)
+    body = {"MODEL.BACKBONE.CONV_BODY": "R-50-FPN-RETINANET"}
+    layers = build_backbone(Config.from_dict(SMALL | body)).modules()
+    convolutions = [layer for layer in layers if isinstance(layer, torch.nn.Conv2d)]
+    assert {layer.bias is None for layer in convolutions} == {True, False}
+    for layer in convolutions:
+        bound = (3 / layer.weight[0].numel()) ** 0.5
+        assert 0.9 * bound < layer.weight.abs().max() <= bound
+        assert layer.bias is None or not layer.bias.any()
+
+
 def test_names_of_the_pyramid():
     def names(**values):
         config = Config.from_dict(SMALL | {"MODEL.BACKBONE.CONV_BODY": "R-50-FPN"} | values)

@@ -100,13 +100,19 @@ def test_boxes_and_masks_follow_the_image(step, index):
             assert np.abs(colours - colours[:, :1]).max() < 1e-3, label
 
 
-def test_flips_are_drawn_with_their_probability():
+@pytest.mark.parametrize(
+    ("kind", "field"),
+    [(RandomHorizontalFlip, "flip_horizontal"), (RandomVerticalFlip, "flip_vertical")],
+)
+def test_flips_are_drawn_with_their_probability(kind, field):
     rng = random.Random(0)
-    flip = RandomHorizontalFlip(0.3)
-    flips = [flip(Picture.of(PIXELS), None, rng)[0].flip_horizontal for _ in range(2000)]
-    assert abs(np.mean(flips) - 0.3) < 0.04
-    twice = Compose([RandomHorizontalFlip(1.0), RandomHorizontalFlip(1.0)])
-    assert not twice(Picture.of(PIXELS), None, rng)[0].flip_horizontal
+    shares = [
+        np.mean([getattr(flip(Picture.of(PIXELS), None, rng)[0], field) for _ in range(2000)])
+        for flip in (kind(0.0), kind(0.3), kind(1.0))
+    ]
+    assert shares == [0.0, pytest.approx(0.3, abs=0.04), 1.0]
+    twice = Compose([kind(1.0), kind(1.0)])
+    assert not getattr(twice(Picture.of(PIXELS), None, rng)[0], field)
 
 
 def test_plus_one_boxes_flip_as_the_reference_does():
@@ -239,8 +245,10 @@ def test_random_resized_crop_takes_that_part():
     part = Image.fromarray(PIXELS[top : top + height, left : left + width])
     expected = np.asarray(part.resize((7, 5), Image.Resampling.BILINEAR), np.float32)
     assert np.abs(picture.draw().numpy().transpose(1, 2, 0) - expected).max() < 1.01
-    with pytest.raises(ValueError, match="must come before resizing and flips"):
-        crop(picture, None, random.Random(1))
+    for before in (Resize(10), RandomHorizontalFlip(1), RandomVerticalFlip(1)):
+        changed, _ = before(Picture.of(PIXELS), None, random.Random(1))
+        with pytest.raises(ValueError, match="must come before resizing and flips"):
+            crop(changed, None, random.Random(1))
 
 
 def luma(pixels: np.ndarray) -> np.ndarray:
@@ -305,6 +313,7 @@ def test_normalize_in_both_orders():
         (lambda: RandomResizedCrop(8, ratio=(0, 1)), r"ratio: expected .* above 0, got \(0, 1\)"),
         (lambda: RandomResizedCrop(8, scale=(1, 0.5)), r"scale: expected .* got \(1, 0.5\)"),
         (lambda: Normalize((0.5,), (0.2,)), "Normalize: expected three numbers"),
+        (lambda: Normalize(std=(57.0,)), "Normalize: expected three numbers"),
         (lambda: Resize(-5, 10), "Resize: min_size: expected sizes of at least 1, .* got -5"),
         (lambda: Resize(5, 0), r"Resize: max_size: expected sizes of at least 1, .* got \[0\]"),
         (lambda: Resize(()), "expected sizes of at least 1"),

@@ -16,12 +16,16 @@ from torch.autograd import Function, Variable
 from torch.utils.checkpoint import checkpoint
 
 import ffi_ext
+from ffi_ext import old_autograd
 from ffi_ext.cli import run
 from tests.processes import python
 
 
 @pytest.fixture(autouse=True)
-def installed():
+def installed(monkeypatch):
+    monkeypatch.setattr(
+        old_autograd, "_said", set()
+    )  # what one test was told, the next one is, too
     ffi_ext.install(autograd=True)
     yield
     ffi_ext.uninstall()

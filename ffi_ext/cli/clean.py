@@ -34,7 +34,10 @@ def add(parser: argparse.ArgumentParser) -> None:
 
 
 def _days(text: str) -> float:
-    days = float(text)
+    try:
+        days = float(text)
+    except ValueError:
+        days = -1
     if not days >= 0:  # a NaN is not
         raise argparse.ArgumentTypeError(f"expected a number of days from 0 on, got {text!r}")
     return days

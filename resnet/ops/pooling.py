@@ -103,8 +103,7 @@ _roi_pool_backward_op = operator(
 def _setup_pool(ctx, inputs, output) -> None:
     ctx.shape = list(inputs[0].shape)
     ctx.save_for_backward(inputs[1], output[1])
-    if hasattr(ctx, "mark_non_differentiable"):
-        ctx.mark_non_differentiable(output[1])
+    ctx.mark_non_differentiable(output[1])
 
 
 def _pool_backward(ctx, grad, _):
