@@ -25,7 +25,8 @@ _OF_CPP_EXTENSION = {  # what torch.utils.cpp_extension calls them
     "extra_include_paths": ["include_dirs"],
     "extra_ldflags": ["extra_link_args"],
 }
-NAMED = {"name", "headers", "sources", "verbose", "with_cuda", "package", "relative_to"}
+FLAGS = {"verbose", "with_cuda", "package"}
+NAMED = {"name", "headers", "sources", "relative_to", *FLAGS}
 
 
 @dataclass(frozen=True)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import inspect
 import re
 from collections.abc import Callable
@@ -21,6 +22,8 @@ _LIBRARIES: dict[str, tuple[str, torch.library.Library]] = {}
 # it stays where it is in memory, and there point compiled graphs and all who keep torch.ops.space.name.default.
 _ANCHORS: dict[str, torch.library.Library] = {}
 _OPERATORS: dict[int, tuple[Any, Operator]] = {}  # by id(function); the function is kept with it
+# By namespace, what stands for its schemas in the keys of torch.compile's caches.
+_MARKS: dict[str, str] = {}
 # torch's types of numbers, by our codes. SymInt: sizes stay symbols, and a compiled graph holds for every size.
 _SCHEMA = {code: "float" if member in "fd" else "SymInt" for code, member in types.MEMBERS.items()}
 _SCHEMA["?"] = "bool"
@@ -117,9 +120,32 @@ def register(module: ModuleType, namespace: str | None = None) -> dict[str, Oper
             _CALLED_AGAIN.add(call)
         elif dtype is None:
             torch.fx.node.has_side_effect(call)  # what else would it be called for
+        if (
+            before is not None
+        ):  # graphs, and torch's dispatcher, keep what was made first, with the schema of then
+            for _, kept in _OPERATORS.values():
+                if kept.name == f"{space}::{name}":
+                    vars(kept.call).update(vars(call))
         operators[name] = operator = Operator(f"{space}::{name}", schema, call)
         _OPERATORS[id(function)] = (function, operator)
+    _mark_caches(space, [(n, s, _result_dtype(functions[n])) for n, s in sorted(schemas.items())])
     return operators
+
+
+def _mark_caches(space: str, kinds: list[tuple[str, str, torch.dtype | None]]) -> None:
+    """What torch.compile has kept holds for operators of these schemas and results alone.
+
+    Its caches, in this process and on the disk, go by the text of a graph: `count(x)` would still be taken for an int64
+    when C's count() returns a double, and be read as one.
+    """
+    mark = f" {space}:{hashlib.sha256(repr(kinds).encode()).hexdigest()[:16]}"
+    before = _MARKS.setdefault(space, mark)
+    if before != mark:
+        torch.compiler.reset()
+        _MARKS[space] = mark
+    config: Any = getattr(torch.compiler, "config", None)
+    if hasattr(config, "cache_key_tag"):  # from torch 2.7 on
+        config.cache_key_tag = config.cache_key_tag.replace(before, "") + mark
 
 
 def _without_load(name: str) -> str:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import functools
+import importlib
 import os
 import sys
 import threading
@@ -206,6 +207,9 @@ def _let_live(
                     setattr(lib, _c_name(lib, name), value)
                 else:
                     super().__setattr__(name, value)
+
+            def __reduce__(self) -> tuple[Any, ...]:  # cloudpickle and dill know ModuleType alone
+                return importlib.import_module, (package,)
 
         sys.modules[package].__class__ = Module
 

@@ -1,4 +1,4 @@
-"""The names of binaries and wheels that setuptools makes: for every Python that the binaries serve."""
+"""What builds tell setuptools: that binaries and wheels are for every Python that they serve, and what they made."""
 
 from __future__ import annotations
 
@@ -11,9 +11,28 @@ OLDEST = "cp310"  # the oldest Python that ffi_ext serves
 # 3.15t and later) for those without.
 EVERY = (f"{OLDEST}.cp314", "abi3.abi3t.cp314t")
 
+made: dict[str, Path] = {}  # packages that build scripts made in this process, and their folders
+
+
+def check_setuptools() -> None:
+    """Says what to do about the one that new environments of Python 3.10 and 3.11 begin with, which makes no wheels.
+
+    Raises:
+        ImportError: It is that old.
+    """
+    import setuptools
+
+    try:
+        import setuptools.command.bdist_wheel  # noqa: F401
+    except ImportError as error:
+        raise ImportError(
+            f"ffi_ext needs setuptools 70.1 or newer, got {setuptools.__version__}: pip install -U setuptools"
+        ) from error
+
 
 def tag_stable() -> None:
     """Makes setuptools name binaries and wheels as what they are: for every Python. Once is enough."""
+    check_setuptools()
     from setuptools.command.bdist_wheel import bdist_wheel
     from setuptools.command.build_ext import build_ext
 

@@ -9,10 +9,8 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from ffi_ext import included
+from ffi_ext import included, wheel_tags
 from ffi_ext.errors import BuildError
-
-made: dict[str, Path] = {}  # packages that build scripts made in this process, and their folders
 
 
 def finalize(distribution: Any) -> None:
@@ -26,7 +24,7 @@ def finalize(distribution: Any) -> None:
     from setuptools import Extension
     from setuptools.command.build_ext import build_ext
 
-    from ffi_ext import toolchain, wheel_tags
+    from ffi_ext import toolchain
 
     extensions = []
     for table in tables:
@@ -57,7 +55,7 @@ def _add_made(distribution: Any) -> None:
     from setuptools.discovery import find_package_path
 
     listed = distribution.packages or []
-    for package, folder in made.items():
+    for package, folder in wheel_tags.made.items():
         if package in listed or package.partition(".")[0] not in listed:
             continue
         found = find_package_path(package, distribution.package_dir or {}, ".")
@@ -73,6 +71,7 @@ def _add_binaries(distribution: Any) -> None:
 
 
 def _parsed(path: Path) -> dict[str, Any]:
+    wheel_tags.check_setuptools()
     from setuptools.compat.py310 import tomllib
 
     with path.open("rb") as file:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import pickle
 from pathlib import Path
 
 import pytest
@@ -56,6 +57,7 @@ def test_variables_and_constants_of_one_declaration(build):
         *("fifth", "sixth", "seventh", "eighth"),
     ]
     assert (module.A, module.B, module.C) == (1, 2, 3)
+    assert pickle.loads(pickle.dumps(module)) is module  # as cloudpickle does with every module
     assert (module.first, list(module.second)) == (3, [4, 5, 6])
     assert (module.third, module.fourth) == (1.5, module._ffi.NULL)
     assert (module.fifth(), module.sixth) == (3, module._ffi.NULL)

@@ -16,12 +16,16 @@ from torch.autograd import Function, Variable
 from torch.utils.checkpoint import checkpoint
 
 import ffi_ext
+from ffi_ext import old_autograd
 from ffi_ext.cli import run
 from tests.processes import python
 
 
 @pytest.fixture(autouse=True)
-def installed():
+def installed(monkeypatch):
+    monkeypatch.setattr(
+        old_autograd, "_said", set()
+    )  # what one test was told, the next one is, too
     ffi_ext.install(autograd=True)
     yield
     ffi_ext.uninstall()
@@ -436,6 +440,29 @@ def test_masks_of_bytes():
         x.masked_fill(x, 7)
     with pytest.raises(RuntimeError, match="bool tensor is not supported"):
         2 - bools
+
+
+@pytest.mark.filterwarnings("ignore:Profiler")
+def test_functions_under_torch_compile():
+    """They run between what is compiled."""
+
+    class Square(Function):
+        def __init__(self, times):
+            self.times = times
+
+        def forward(self, x):
+            self.save_for_backward(x)
+            return torch.from_numpy(x.numpy() ** 2 * self.times)
+
+        def backward(self, grad):
+            (x,) = self.saved_tensors
+            return grad * 2 * self.times * x
+
+    square, x = Square(3), torch.arange(3.0).requires_grad_()
+    compiled = torch.compile(lambda x: square(x + 1) * 2, backend="aot_eager")
+    for _ in range(2):
+        (grad,) = torch.autograd.grad(compiled(x).sum(), x)
+        assert grad.tolist() == [12, 24, 36]
 
 
 def test_masks_under_torch_compile():

@@ -177,12 +177,19 @@ def test_a_size_that_export_leaves_open():
     torch.testing.assert_close(exported.module()(x, rois), module(x, rois))
 
 
-def test_functional_transforms_see_through():
-    case = case_of("roi_align")
-    x, rois = case.inputs
-    ours = torch.func.grad(lambda x: case.call(x, rois).square().sum())(x.detach())
-    theirs = torch.autograd.grad(case.call(x, rois).square().sum(), x)[0]
-    torch.testing.assert_close(ours, theirs)
+@pytest.mark.parametrize("name", GRADS)
+def test_functional_transforms_see_through(name):
+    case = case_of(name)
+    x, *others = [leaf.detach() for leaf in case.inputs]
+
+    def loss(x):
+        return case.call(x, *others).square().sum()
+
+    theirs = torch.autograd.grad(loss(x.requires_grad_()), x)[0]
+    x = x.detach()
+    torch.testing.assert_close(torch.func.grad(loss)(x), theirs)
+    value, back = torch.func.vjp(loss, x)  # back is called when the transform has returned
+    torch.testing.assert_close(back(torch.ones_like(value))[0], theirs)
 
 
 def test_in_place_within_a_functional_transform_and_without_gradients():

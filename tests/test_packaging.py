@@ -294,6 +294,15 @@ def test_tables_that_are_wrong(text, said, tmp_path, monkeypatch):
         wheels.finalize(object())
 
 
+def test_a_setuptools_that_makes_no_wheels(tmp_path, monkeypatch):
+    text = "[[tool.ffi-ext.extension]]\nname = 'a.b'\nheaders = 'a.h'\nsources = 'a.c'\n"
+    (tmp_path / "pyproject.toml").write_text(text)
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setitem(sys.modules, "setuptools.command.bdist_wheel", None)
+    with pytest.raises(ImportError, match="70.1 or newer, got .*: pip install -U setuptools"):
+        wheels.finalize(object())
+
+
 @pytest.mark.parametrize("mode", ["lenient", "strict", "elsewhere"])
 def test_editable_installs(mode, fresh, tmp_path):
     place = tmp_path / ("lib" if mode == "elsewhere" else "my_ops")
