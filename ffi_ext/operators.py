@@ -22,8 +22,8 @@ _LIBRARIES: dict[str, tuple[str, torch.library.Library]] = {}
 # it stays where it is in memory, and there point compiled graphs and all who keep torch.ops.space.name.default.
 _ANCHORS: dict[str, torch.library.Library] = {}
 _OPERATORS: dict[int, tuple[Any, Operator]] = {}  # by id(function); the function is kept with it
-# By namespace, what stands for its schemas in the keys of torch.compile's caches.
-_MARKS: dict[str, str] = {}
+# By namespace, its operators' schemas and results.
+_KINDS: dict[str, list[tuple[str, str, torch.dtype | None]]] = {}
 # torch's types of numbers, by our codes. SymInt: sizes stay symbols, and a compiled graph holds for every size.
 _SCHEMA = {code: "float" if member in "fd" else "SymInt" for code, member in types.MEMBERS.items()}
 _SCHEMA["?"] = "bool"
@@ -136,14 +136,14 @@ def _mark_caches(space: str, kinds: list[tuple[str, str, torch.dtype | None]]) -
     Its caches, in this process and on the disk, go by the text of a graph: `count(x)` would still be taken for an int64
     when C's count() returns a double, and be read as one.
     """
-    mark = f" {space}:{hashlib.sha256(repr(kinds).encode()).hexdigest()[:16]}"
-    before = _MARKS.setdefault(space, mark)
-    if before != mark:
+    if _KINDS.setdefault(space, kinds) != kinds:
         torch.compiler.reset()
-        _MARKS[space] = mark
+    _KINDS[space] = kinds
     config = getattr(torch.compiler, "config", None)
     if hasattr(config, "cache_key_tag"):  # from torch 2.7 on
-        config.cache_key_tag = config.cache_key_tag.replace(before, "") + mark
+        mark = hashlib.sha256(repr(sorted(_KINDS.items())).encode()).hexdigest()[:16]
+        theirs = re.sub(" ffi_ext:[0-9a-f]{16}", "", config.cache_key_tag)
+        config.cache_key_tag = f"{theirs} ffi_ext:{mark}"
 
 
 def _without_load(name: str) -> str:
