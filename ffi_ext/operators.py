@@ -120,7 +120,9 @@ def register(module: ModuleType, namespace: str | None = None) -> dict[str, Oper
             _CALLED_AGAIN.add(call)
         elif dtype is None:
             torch.fx.node.has_side_effect(call)  # what else would it be called for
-        if before is not None:  # graphs, and torch's dispatcher, keep what was made first, with the schema of then
+        if (
+            before is not None
+        ):  # graphs, and torch's dispatcher, keep what was made first, with the schema of then
             for _, kept in _OPERATORS.values():
                 if kept.name == f"{space}::{name}":
                     vars(kept.call).update(vars(call))
@@ -139,7 +141,7 @@ def _mark_caches(space: str, kinds: list[tuple[str, str, torch.dtype | None]]) -
     if _KINDS.setdefault(space, kinds) != kinds:
         torch.compiler.reset()
     _KINDS[space] = kinds
-    config = getattr(torch.compiler, "config", None)
+    config: Any = getattr(torch.compiler, "config", None)
     if hasattr(config, "cache_key_tag"):  # from torch 2.7 on
         mark = hashlib.sha256(repr(sorted(_KINDS.items())).encode()).hexdigest()[:16]
         theirs = re.sub(" ffi_ext:[0-9a-f]{16}", "", config.cache_key_tag)
