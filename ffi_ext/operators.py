@@ -120,9 +120,8 @@ def register(module: ModuleType, namespace: str | None = None) -> dict[str, Oper
             _CALLED_AGAIN.add(call)
         elif dtype is None:
             torch.fx.node.has_side_effect(call)  # what else would it be called for
-        if (
-            before is not None
-        ):  # graphs, and torch's dispatcher, keep what was made first, with the schema of then
+        # Graphs, and torch's dispatcher, keep what was made first, which has the schema of then.
+        if before is not None:
             for _, kept in _OPERATORS.values():
                 if kept.name == f"{space}::{name}":
                     vars(kept.call).update(vars(call))
