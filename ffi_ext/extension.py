@@ -391,8 +391,7 @@ def _for_setuptools(given: Arguments, limited: bool) -> dict[str, Any]:
     keywords["sources"] = [str(path) for path in sources]
     if any(path.suffix in toolchain.CUDA_SUFFIXES for path in sources):
         # setuptools compiles no .cu: the setup.py has a build_ext that does, as torch's, by such a dict.
-        host = keywords["extra_compile_args"]
-        keywords["extra_compile_args"] = {"cxx": host, "nvcc": args.get("nvcc", [])}
+        keywords["extra_compile_args"] = {"cxx": flags, "nvcc": args.get("nvcc", [])}
     if sys.platform.startswith("linux"):
         kernels = bool(options.get("extra_objects"))
         runtime = cuda_libraries.runtime_words(kernels) if given.with_cuda else []

@@ -248,6 +248,19 @@ def _new_of_old(self: torch.Tensor, *args: Any, **kwargs: Any) -> torch.Tensor:
     return _new(self, *args, **kwargs)
 
 
+_data: Any = torch._C.TensorBase.data
+
+
+def _data_of_old(self: torch.Tensor) -> torch.Tensor:
+    """`grad = Variable(x.new())`, of whose `.data` C makes a gradient, as FlowNet2's correlation has it.
+
+    C's resizing was the Variable's; today `.data` has a shape of its own.
+    """
+    if type(self) is torch.Tensor and not self.requires_grad and self.numel() == 0:
+        return self
+    return _data.__get__(self)  # type: ignore[no-any-return]
+
+
 def _mask_of_bools(index: Any) -> Any:
     if isinstance(index, torch.Tensor) and index.dtype is torch.uint8:
         _say_once("a mask of bytes is one of bools today")
@@ -308,6 +321,7 @@ _TENSORS: dict[str, Any] = {
     "backward": _backward_of_old,
     "index": _index_of_old,
     "new": _new_of_old,
+    "data": property(_data_of_old, _data.__set__),
     "__rsub__": _rsub_of_masks,
     "__setitem__": _with_masks_of_bytes("__setitem__"),
     "masked_fill": _with_masks_of_bytes("masked_fill"),

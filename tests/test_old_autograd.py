@@ -378,6 +378,20 @@ def test_new_takes_a_reduction_for_a_size():
     assert row.float().new(torch.tensor(2.5)).tolist() == 2.5
 
 
+def test_what_becomes_of_the_data_of_an_empty_variable_becomes_of_it():
+    """As FlowNet2's correlation returns what its C code has resized."""
+    x = torch.ones(3, requires_grad=True)
+    grad = Variable(x.new())
+    grad.data.resize_(2, 3).fill_(5)
+    assert grad.tolist() == [[5.0] * 3] * 2
+    x.data[0] = 2
+    assert not x.data.requires_grad and x.tolist() == [2.0, 1.0, 1.0]
+    x.data = torch.zeros(0)
+    assert x.shape == (0,) and not x.data.requires_grad and x.data is not x
+    compiled = torch.compile(lambda x: x.data + 1, backend="eager", fullgraph=True)
+    assert compiled(torch.zeros(2)).tolist() == [1.0, 1.0]
+
+
 def test_masks_of_bytes():
     x, bools = torch.arange(4.0), torch.tensor([True, False, False, True])
     for mask in (bools.byte(), Variable(torch.ByteTensor([1, 0, 0, 1]))):
