@@ -94,13 +94,12 @@ PYBIND11_MODULE(pybind_fill, m) {
 
 @dataclass
 class Built:
-    """What a tool made: the function, its binary, the source, and the time."""
+    """What a tool made: the function, its binary, the source, and whether there is a stub."""
 
     fill: Callable[..., Any]
     binary: Path
     source: str
-    stub: bool = False
-    seconds: float = 0.0
+    stub: bool
 
 
 def _one(folder: Path, pattern: str) -> Path:

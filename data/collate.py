@@ -16,6 +16,9 @@ class ImageList(NamedTuple):
     tensors: torch.Tensor  # (N, C, H, W)
     image_sizes: list[tuple[int, int]]  # height, width of each
 
+    def to(self, device: torch.device | str) -> ImageList:
+        return self._replace(tensors=self.tensors.to(device))
+
 
 def padded_size(sizes: Sequence[Sequence[int]], size_divisibility: int) -> tuple[int, int]:
     """The least height and width, multiples of size_divisibility, that have room for all sizes."""
@@ -35,10 +38,16 @@ def pad_images(images: Sequence[torch.Tensor], size_divisibility: int = 0) -> Im
     Raises:
         ValueError: no images, or images that do not fit together.
     """
+    check_whole("pad_images: size_divisibility", size_divisibility, 0)
     if not images:
         raise ValueError("pad_images: expected at least one image, got none")
     first = images[0]
     for number, image in enumerate(images):
+        if not isinstance(image, torch.Tensor):
+            raise TypeError(
+                f"pad_images: expected images as tensors (C, H, W), got a {type(image).__name__} as number {number}; "
+                "torch.from_numpy makes one of an array, and .permute(2, 0, 1) brings (H, W, C) into that order"
+            )
         if image.dim() != 3 or image.shape[0] != first.shape[0] or image.dtype != first.dtype:
             raise ValueError(
                 f"pad_images: expected images ({first.shape[0]}, H, W) of {first.dtype} "

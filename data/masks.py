@@ -6,7 +6,6 @@ from collections.abc import Sequence
 
 import numpy as np
 import torch
-from PIL import Image, ImageDraw
 
 __all__ = ["Bitmaps", "Polygons"]
 
@@ -50,6 +49,9 @@ class Bitmaps:
 
     def __getitem__(self, rows: torch.Tensor) -> Bitmaps:
         return Bitmaps(self.masks[rows])
+
+    def to(self, device: torch.device | str) -> Bitmaps:
+        return Bitmaps(self.masks.to(device))
 
     def resize(self, size: tuple[int, int]) -> Bitmaps:
         """Bilinear, at least half covered. (The reference cuts off there, so masks lose their rim.)"""
@@ -116,9 +118,9 @@ class Polygons:
         return self._mapped(np.ones(2), np.array([-left, -top], np.float64), (height, width))
 
     def bitmaps(self) -> torch.Tensor:
-        """(N, H, W) uint8: pixels whose centre is inside, by pycocotools where it is installed.
+        """(N, H, W) uint8: pixels whose centre is inside; where pycocotools is installed, what that takes for them.
 
-        Pillow, which does it otherwise, may differ by the pixels that an edge passes through.
+        It may differ by pixels that an edge passes through.
         """
         masks = torch.zeros(len(self), *self.size, dtype=torch.uint8, device="cpu")
         for mask, instance in zip(masks, self.polygons, strict=True):
@@ -147,12 +149,25 @@ def _drawn(polygons: Sequence[np.ndarray], size: tuple[int, int]) -> np.ndarray:
     try:
         from pycocotools import mask as coco_mask
     except ModuleNotFoundError:
-        canvas = Image.new("L", (size[1], size[0]))
-        pen = ImageDraw.Draw(canvas)
+        drawn = np.zeros(size, np.uint8)
         for polygon in polygons:
-            pen.polygon([(x - 0.5, y - 0.5) for x, y in polygon], fill=1)
-        return np.array(canvas)
+            drawn |= _inside(polygon, size)
+        return drawn
     flat = [polygon.reshape(-1).tolist() for polygon in polygons]
     if not flat:
         return np.zeros(size, np.uint8)
     return coco_mask.decode(coco_mask.merge(coco_mask.frPyObjects(flat, *size)))
+
+
+def _inside(polygon: np.ndarray, size: tuple[int, int]) -> np.ndarray:
+    """(H, W) uint8: 1 where a pixel's centre has an odd number of the polygon's edges to its left."""
+    (x, y), (next_x, next_y) = polygon.T, np.roll(polygon, -1, axis=0).T
+    centres = np.arange(size[0])[:, None] + 0.5
+    crosses = (y <= centres) != (next_y <= centres)  # (H, edges): edges that cross a row of centres
+    row, edge = crosses.nonzero()
+    slope = (next_x - x)[edge] / (next_y - y)[edge]
+    at = x[edge] + (row + 0.5 - y[edge]) * slope
+    column = np.ceil(at - 0.5)  # the first whose centre is not left of the edge
+    crossed = np.zeros((size[0], size[1] + 1), np.uint8)
+    np.add.at(crossed, (row, column.clip(0, size[1]).astype(int)), 1)
+    return np.cumsum(crossed, axis=1, dtype=np.uint8)[:, :-1] & 1

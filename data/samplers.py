@@ -39,7 +39,9 @@ class EpochSampler(Sampler[int]):
     def __init__(
         self, length: int, *, shuffle: bool = True, seed: int = 0, rank: int = 0, world: int = 1
     ) -> None:
-        if not 0 <= rank < world:
+        check_whole("EpochSampler: rank", rank, 0)
+        check_whole("EpochSampler: world", world, 1)
+        if rank >= world:
             raise ValueError(f"EpochSampler: expected 0 <= rank < world, got {rank} and {world}")
         check_whole("EpochSampler: length", length, 0)
         check_whole("EpochSampler: seed", seed, 0)

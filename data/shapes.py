@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
 import torch
 
+from data.checks import check_whole
 from data.dataset import DetectionDataset, ImageDataset
 from data.masks import Bitmaps
 from data.target import Target
@@ -51,10 +53,12 @@ class Shapes(ImageDataset, DetectionDataset):
         **options: Any,
     ) -> None:
         super().__init__(**options)
-        if min(size) < 16 or most < 1:
-            raise ValueError(
-                f"Shapes: expected at least 16 x 16 pixels and one shape, got {size} and {most}"
-            )
+        check_whole("Shapes: length", length, 0)
+        check_whole("Shapes: most", most, 1)
+        if not isinstance(size, Sequence) or len(size) != 2:
+            raise ValueError(f"Shapes: size must be (height, width), got {size!r}")
+        for axis in size:
+            check_whole("Shapes: size", axis, 16)
         self.length, self.size, self.most, self.seed = length, size, most, seed
 
     def get_img_info(self, index: int) -> dict[str, int]:

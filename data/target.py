@@ -49,6 +49,8 @@ class Target:
                 )
         if self.boxes.dim() != 2 or self.boxes.shape[1] != 4:
             raise ValueError(f"Target: boxes must be (N, 4), got {tuple(self.boxes.shape)}")
+        if self.labels.dim() == 0:
+            raise ValueError("Target: labels must be (N), got ()")
         if not self.boxes.is_floating_point():  # of which a resize would round its factors
             raise TypeError(
                 f"Target: boxes must be of a floating-point type, got {self.boxes.dtype}; convert them with .float()"
@@ -82,6 +84,20 @@ class Target:
             labels=self.labels[rows],
             masks=None if self.masks is None else self.masks[rows],
             fields={name: values[rows] for name, values in self.fields.items()},
+        )
+
+    def to(self, device: torch.device | str) -> Target:
+        """With its tensors on another device; polygons and arrays stay where they are."""
+
+        def moved(values: Any) -> Any:
+            return values.to(device) if isinstance(values, (torch.Tensor, Bitmaps)) else values
+
+        return replace(
+            self,
+            boxes=self.boxes.to(device),
+            labels=self.labels.to(device),
+            masks=moved(self.masks),
+            fields={name: moved(values) for name, values in self.fields.items()},
         )
 
     def resize(self, size: tuple[int, int]) -> Target:

@@ -52,7 +52,19 @@ def adapt(function: Function, index: int, value: object) -> tuple[torch.Tensor, 
         _check_dtype_and_device(function, index, record, value)
     else:
         raise refusal(function, index, _not_a_tensor(code, value))
+    tensor = _without_dead_wrappers(tensor)
     return tensor, _checked_facts(function, index, tensor)
+
+
+def _without_dead_wrappers(tensor: torch.Tensor) -> torch.Tensor:
+    """The tensor inside of what a transform of torch.func that has returned leaves around it.
+
+    Such is what the function that `vjp` gives has saved. torch's own operators look inside, too.
+    """
+    unwrap = torch._C._functorch.unwrap_if_dead
+    while (inner := unwrap(tensor)) is not tensor:
+        tensor = inner
+    return tensor
 
 
 def for_cffi(function: Function, args: tuple[object, ...]) -> tuple[object, ...]:
@@ -108,6 +120,8 @@ def _made_a_tensor(value: object, arguments: str = "...", device: str = "cpu") -
         return f": make it a tensor with torch.tensor({arguments}{there})"
     if isinstance(value, np.ndarray) and device != "cpu":
         return f": copy it there with torch.from_numpy(...).to({device!r})"
+    if isinstance(value, type):  # torch.FloatTensor itself, whose instances have what follows
+        return ": it is a class; make a tensor, as torch.empty(0) does"
     if hasattr(value, "__dlpack__"):
         return ": make it a tensor on the same memory with torch.from_dlpack(...)"
     return ""
@@ -185,7 +199,7 @@ def _facts_or_problem(code: str, tensor: torch.Tensor) -> tiers.Facts | str:
             raise MemoryError(str(error)) from error
         return (
             f"a {type(tensor).__name__} has no memory of its own ({str(error).splitlines()[0]}); give the plain tensor "
-            "that it stands for, as .to_local() of a DTensor does"
+            "that it stands for, as .to_local() of a DTensor or .wait() of an AsyncCollectiveTensor does"
         )
     if tensor.numel() and not (address and facts[5]):
         return "it has no memory behind it (a wrapper subclass, or a storage that was freed)"

@@ -46,7 +46,7 @@ TAKES_GIL = rb"PyGILState_Ensure"  # what C calls that does so itself: its calls
 
 def _is_loaded(binary: Path) -> bool:
     """Whether this process has imported it: the dynamic linker then keeps what it loaded, whatever is built."""
-    if "ffi_ext.runtime" not in sys.modules or sys.platform == "win32":
+    if "ffi_ext.runtime" not in sys.modules:
         return False
     import ctypes  # torch, which the runtime needs, has imported it
 

@@ -186,7 +186,7 @@ def replace(path: Path, data: bytes) -> None:
     """
     temporary = fresh_name(path)
     try:
-        mode = 0o777 if path.suffix in (".so", ".pyd") else 0o666  # less the umask
+        mode = 0o777 if path.suffix == ".so" else 0o666  # less the umask
         with open(os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL, mode), "wb") as file:
             file.write(data)
             file.flush()
@@ -204,7 +204,7 @@ def replace(path: Path, data: bytes) -> None:
 def remove_namesakes(binary: Path) -> None:
     """Removes a module's other binaries, which could be imported in place of this one."""
     for other in binary.parent.glob(f"{binary.name.partition('.')[0]}.*"):
-        if other != binary and other.suffix in (".so", ".pyd"):
+        if other != binary and other.suffix == ".so":
             other.unlink()
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import glob
 import os
 import re
 import sys
@@ -102,11 +101,9 @@ def add_directories(options: dict[str, Any], with_cuda: bool) -> None:
     first = [str(INCLUDE), str(INCLUDE / "TH")]
     libraries: list[str] = []
     if with_cuda:
-        first.append(str(INCLUDE / "THC"))
-        first += cuda.include_dirs()
+        first += [str(INCLUDE / "THC"), *cuda.include_dirs()]
         libraries += map(str, cuda.library_dirs())
-        first += glob.glob("/Developer/NVIDIA/CUDA-*/include")
-        if sys.platform == "win32":
+        if sys.platform == "win32":  # the original's
             for variable in ("CUDA_PATH", "NVTOOLSEXT_PATH"):
                 root = os.environ.get(variable, "")
                 first.append(os.path.join(root, "include"))
@@ -210,13 +207,11 @@ def _make(given: Arguments) -> Extension:
 
 def _tell_setuptools(target: Name, limited: bool) -> None:
     """What a setup.py that runs a build script needs to know of the module before it is built."""
-    from ffi_ext import wheels
-
     if limited:
         wheel_tags.tag_stable()
     package, folder = target.package, target.folder
     while package:
-        wheels.made[package] = folder
+        wheel_tags.made[package] = folder
         package, folder = package.rpartition(".")[0], folder.parent
 
 
@@ -392,12 +387,11 @@ def _for_setuptools(given: Arguments, limited: bool) -> dict[str, Any]:
     given_flags = args.get("cxx", []) if cxx else args.get("cc", args.get("cxx", []))
     standard = (toolchain.c_standard if in_c else toolchain.cxx_standard)(given_flags)
     flags = [*standard, "-fasynchronous-unwind-tables", *given_flags]
-    keywords["extra_compile_args"] = flags if sys.platform != "win32" else args.get("cc", [])
+    keywords["extra_compile_args"] = flags
     keywords["sources"] = [str(path) for path in sources]
     if any(path.suffix in toolchain.CUDA_SUFFIXES for path in sources):
         # setuptools compiles no .cu: the setup.py has a build_ext that does, as torch's, by such a dict.
-        host = keywords["extra_compile_args"]
-        keywords["extra_compile_args"] = {"cxx": host, "nvcc": args.get("nvcc", [])}
+        keywords["extra_compile_args"] = {"cxx": flags, "nvcc": args.get("nvcc", [])}
     if sys.platform.startswith("linux"):
         kernels = bool(options.get("extra_objects"))
         runtime = cuda_libraries.runtime_words(kernels) if given.with_cuda else []

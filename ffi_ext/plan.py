@@ -158,7 +158,7 @@ def link_command(plan: Plan, sources: Iterable[Path], objects: Iterable[str | Pa
     words = [*program.command, *flags, "-shared"]
     if sys.platform == "darwin":
         words += ["-undefined", "dynamic_lookup"]
-    elif sys.platform != "win32":
+    else:
         words += ["-Wl,-Bsymbolic"]
         if plan.gnu89_inline:  # of a header, it is in each object that includes it
             words += ["-Wl,-z,muldefs"]

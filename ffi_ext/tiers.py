@@ -190,7 +190,7 @@ def _libraries() -> list[str]:
     folder = Path(torch.__file__).with_name("lib")
     found = []
     for stem in ("torch_cpu", "torch_python", "c10", "c10_cuda", "torch_cuda"):
-        for name in (f"lib{stem}.so", f"lib{stem}.dylib", f"{stem}.dll"):
+        for name in (f"lib{stem}.so", f"lib{stem}.dylib"):
             if (folder / name).exists():
                 found.append(str(folder / name))
     return found

@@ -312,8 +312,6 @@ def python_includes(stable: bool, quick: bool) -> list[str]:
 
 def extension_suffix(stable: bool) -> str:
     """How a binary's name ends: .abi3.so where one serves every Python."""
-    if sys.platform == "win32":
-        return ".pyd"
     suffix = str(sysconfig.get_config_var("EXT_SUFFIX") or ".so")
     return ".abi3.so" if stable else suffix
 
@@ -325,8 +323,7 @@ def is_free_threaded() -> bool:
 
 def may_be_stable(py_limited_api: bool | None) -> bool:
     """Whether the binary may serve every Python: not where it is refused, nor on debug Pythons."""
-    refused = py_limited_api is False or hasattr(sys, "gettotalrefcount")
-    return not refused and sys.platform != "win32"
+    return not (py_limited_api is False or hasattr(sys, "gettotalrefcount"))
 
 
 def uses_limited_api(py_limited_api: bool | None) -> bool:
@@ -408,9 +405,6 @@ class Compilers:
 
 
 def _kill_group(process: subprocess.Popen[bytes]) -> None:
-    if sys.platform == "win32":
-        process.kill()
-        return
     with contextlib.suppress(ProcessLookupError, PermissionError):
         os.killpg(process.pid, signal.SIGKILL)
 

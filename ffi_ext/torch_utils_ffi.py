@@ -10,7 +10,7 @@ from typing import Any
 import _cffi_backend
 
 from ffi_ext import extension, runtime, types
-from ffi_ext.extension_arguments import KEYWORDS, LANGUAGES, NAMED
+from ffi_ext.extension_arguments import FLAGS, KEYWORDS, LANGUAGES, NAMED
 
 __all__ = ["create_extension"]
 
@@ -18,12 +18,16 @@ _typedefs = types.TH_TYPEDEFS
 
 
 def create_extension(name: Any, headers: Any, sources: Any, *args: Any, **kwargs: Any) -> Any:
-    """ffi_ext's, as lenient as the original: keywords that it does not know are left out with a warning."""
+    """ffi_ext's, as lenient as the original: keywords that it does not know are left out with a warning.
+
+    Flags are what Python takes for true: the path of nvcc is, and None is not.
+    """
     for key in set(kwargs) - NAMED - KEYWORDS:
         near = difflib.get_close_matches(key, KEYWORDS, n=1)
         hint = f" (did you mean '{near[0]}'?)" if near else ""
         warnings.warn(f"create_extension() ignores the unknown keyword '{key}'{hint}", stacklevel=2)
         del kwargs[key]
+    kwargs |= {flag: bool(kwargs[flag]) for flag in kwargs.keys() & FLAGS}
     language = kwargs.get("language")
     if isinstance(language, str):  # for the linker: of that distutils knew "c++", and no other
         if language not in LANGUAGES:

@@ -1,4 +1,4 @@
-"""The names of binaries and wheels that setuptools makes: for every Python that the binaries serve."""
+"""What builds tell setuptools: that binaries and wheels are for every Python that they serve, and what they made."""
 
 from __future__ import annotations
 
@@ -10,6 +10,8 @@ OLDEST = "cp310"  # the oldest Python that ffi_ext serves
 # Pythons and ABIs of wheels whose binaries are universal: abi3 is for all with a GIL, cp314t and abi3t (which is for
 # 3.15t and later) for those without.
 EVERY = (f"{OLDEST}.cp314", "abi3.abi3t.cp314t")
+
+made: dict[str, Path] = {}  # packages that build scripts made in this process, and their folders
 
 
 def check_setuptools() -> None:

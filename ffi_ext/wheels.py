@@ -12,8 +12,6 @@ from typing import Any
 from ffi_ext import included, wheel_tags
 from ffi_ext.errors import BuildError
 
-made: dict[str, Path] = {}  # packages that build scripts made in this process, and their folders
-
 
 def finalize(distribution: Any) -> None:
     """setuptools calls this for every project (an entry point); most have no [tool.ffi-ext]."""
@@ -57,7 +55,7 @@ def _add_made(distribution: Any) -> None:
     from setuptools.discovery import find_package_path
 
     listed = distribution.packages or []
-    for package, folder in made.items():
+    for package, folder in wheel_tags.made.items():
         if package in listed or package.partition(".")[0] not in listed:
             continue
         found = find_package_path(package, distribution.package_dir or {}, ".")

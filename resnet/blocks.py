@@ -27,12 +27,15 @@ def conv(
 
 
 class Part(nn.Module):
-    """What stems and blocks have in common: convolutions, each with the norm that follows it."""
+    """What stems and blocks have in common: convolutions conv1, conv2 ..., and bn1, bn2 ..., the norms after them."""
 
     # the norm of NORMS that a subclass is made with if it is given none
     norm_type: ClassVar[str] = "FrozenBN"
-    # names of the convolutions and of their norms
-    pairs: ClassVar[tuple[tuple[str, str], ...]] = (("conv1", "bn1"),)
+    convolutions: ClassVar[int] = 1
+
+    def pairs(self) -> list[tuple[str, str]]:
+        """The names of the convolutions and of their norms."""
+        return [(f"conv{n}", f"bn{n}") for n in range(1, self.convolutions + 1)]
 
     def step(
         self, number: int, x: torch.Tensor, residual: torch.Tensor | None = None, relu: bool = True
@@ -125,7 +128,6 @@ class Block(Part):
     input.
     """
 
-    convolutions: ClassVar[int]
     # channels of the first stage's result for each of the stem's
     expansion: ClassVar[int]
     downsample: nn.Sequential | None
@@ -136,6 +138,10 @@ class Block(Part):
             self.downsample = nn.Sequential(
                 conv(in_channels, out_channels, 1, stride), norm(out_channels)
             )
+
+    def pairs(self) -> list[tuple[str, str]]:
+        projection = [("downsample.0", "downsample.1")] if self.downsample is not None else []
+        return super().pairs() + projection
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
         identity = x
@@ -179,12 +185,6 @@ class Bottleneck(Block):
 
     convolutions = 3
     expansion = 4
-    pairs = (
-        ("conv1", "bn1"),
-        ("conv2", "bn2"),
-        ("conv3", "bn3"),
-        ("downsample.0", "downsample.1"),
-    )
 
     def __init__(
         self,
@@ -229,7 +229,6 @@ class BasicBlock(Block):
 
     convolutions = 2
     expansion = 1
-    pairs = (("conv1", "bn1"), ("conv2", "bn2"), ("downsample.0", "downsample.1"))
 
     def __init__(
         self,

@@ -120,9 +120,7 @@ def fuse(
         prefix = f"{path}." if path else ""
         if isinstance(part, Part):
             overwrite = isinstance(part, Block) and _owns_its_input(fused, part)
-            for convolution, norm in part.pairs:
-                if convolution.startswith("downsample") and getattr(part, "downsample", 0) is None:
-                    continue
+            for convolution, norm in part.pairs():
                 made = folded(
                     prefix + convolution,
                     part.get_submodule(convolution),

@@ -202,8 +202,8 @@ class ResNet(Stages):
         settings: `Stages`' arguments.
 
     Raises:
-        ValueError: stages that are not 1, 2, ... in order, a freeze_at beyond the last, or another
-            number of deformable than of stages.
+        ValueError: stages that are not 1, 2, ... in order, a freeze_at beyond the last, or fewer
+            entries of deformable than stages.
     """
 
     def __init__(

@@ -38,11 +38,14 @@ static inline void check_prepare_image(layout image, int64_t top, int64_t left, 
           (long long)means);
   REQUIRE(stds == channels, 12, "std must have %lld elements, got %lld", (long long)channels,
           (long long)stds);
-  REQUIRE(place.dimensions == 3 && place.size[0] == channels && place.size[1] >= height &&
-              place.size[2] >= width,
-          13, "place must have the shape (%lld, h >= %lld, w >= %lld)", (long long)channels,
-          (long long)height, (long long)width);
-  REQUIRE(place.size[2] == 1 || place.stride[2] == 1, 13, "the rows of place must be contiguous");
+  REQUIRE(place.dimensions == 3, 13, "place must have 3 dimensions (C, h, w), got %d",
+          place.dimensions);
+  REQUIRE(place.size[0] == channels && place.size[1] >= height && place.size[2] >= width, 13,
+          "place must have the shape (%lld, h >= %lld, w >= %lld), got (%lld, %lld, %lld)",
+          (long long)channels, (long long)height, (long long)width, (long long)place.size[0],
+          (long long)place.size[1], (long long)place.size[2]);
+  REQUIRE(place.size[2] == 1 || place.stride[2] == 1, 13,
+          "the rows of place must be contiguous, got a stride of %lld", (long long)place.stride[2]);
 }
 
 #endif

@@ -397,11 +397,8 @@ void roi_align_backward(const THTensor *grad_output, const THTensor *rois, doubl
       count * channels * bins + batch * channels * pixels > PARALLEL_ELEMENTS ? MAX_THREADS : 1;
   const int slabs = in_stride[1] != 1 && channels >= BLOCK / 2 &&
                     count * bins * SLAB_GAIN > (count < batch ? count : batch) * pixels;
-  if (!slabs) THTensor_(zero)(grad_input);
-  if (count == 0) {
-    if (slabs) THTensor_(zero)(grad_input);
-    return;
-  }
+  if (!slabs) THTensor_(zero)(grad_input); /* of no regions, too */
+  if (count == 0) return;
 
   plan *plans;
   real *tiles;

@@ -238,7 +238,7 @@ void roi_pool_backward(const THTensor *grad_output, const THTensor *rois, const 
   REQUIRE(grad_input->nDimension == 4 && grad_input->size[1] == channels, 4,
           "grad_input must have the shape of forward's input (N, %lld, H, W), got %s",
           (long long)channels, THTensor_(sizeDesc)(grad_input).str);
-  check_rois(rois, grad_input->size[0], 1);
+  check_rois(rois, grad_input->size[0], 0); /* how far they reach, forward has seen */
   if (THTensor_(nElement)(grad_input) == 0) return;
   THTensor_(zero)(grad_input);
 

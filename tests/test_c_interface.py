@@ -502,6 +502,8 @@ def test_arrays_of_other_libraries_are_told_of_dlpack(module):
         with pytest.raises(TypeError, match=r"got Array: .*memory with torch.from_dlpack\(...\)"):
             call(Array(tensor))
     module.zero(torch.from_dlpack(Array(tensor)))
+    with pytest.raises(TypeError, match=r"it is a class; make a tensor, as torch.empty\(0\) does"):
+        module.zero(torch.FloatTensor)  # without the parentheses
     assert not tensor.any()
 
 

@@ -372,7 +372,10 @@ def test_a_current_directory_that_was_removed_is_told(tmp_path, monkeypatch, cap
 def test_an_age_is_a_number_of_days(project, capsys, days):
     with pytest.raises(SystemExit, match="2"):
         cli.main(["clean", "--cache", "--older-than", days, "--dry-run"])
-    assert "--older-than: " in capsys.readouterr().err
+    assert (
+        f"--older-than: expected a number of days from 0 on, got {days!r}"
+        in capsys.readouterr().err
+    )
 
 
 def test_init_on_a_full_disk_leaves_nothing_in_the_way(project, monkeypatch, capsys):

@@ -9,7 +9,7 @@ import torch.nn.functional as F
 pytest.importorskip("_ext.kernels", reason="run `python build_ffi.py` first")
 yaml = pytest.importorskip("yaml", reason="PyYAML is not installed")
 
-from resnet import Config, build_backbone  # noqa: E402
+from resnet import NORMS, Config, FrozenBatchNorm2d, build_backbone  # noqa: E402
 from resnet.config import leaves  # noqa: E402
 from resnet.config_checks import CHECKS  # noqa: E402
 
@@ -404,6 +404,26 @@ def test_backbones_name_their_features(body, strides, channels, batch):
         name: (batch, channels, -(-64 // stride), -(-96 // stride))
         for name, stride in strides.items()
     }
+
+
+def test_other_norms_stand_for_the_configurations_names():
+    norms = NORMS | {"FrozenBN": lambda channels: FrozenBatchNorm2d(channels, eps=1e-5)}
+    body = build_backbone(Config.from_dict(SMALL), norms=norms).body
+    frozen = [part for part in body.modules() if isinstance(part, FrozenBatchNorm2d)]
+    assert len(frozen) > 5 and {norm.eps for norm in frozen} == {1e-5}
+
+
+def test_weights_begin_as_the_originals():
+    """kaiming_uniform_ with a = 1, uniform up to sqrt(3 / inputs of an output); biases are 0."""
+    torch.manual_seed(0)
+    body = {"MODEL.BACKBONE.CONV_BODY": "R-50-FPN-RETINANET"}
+    layers = build_backbone(Config.from_dict(SMALL | body)).modules()
+    convolutions = [layer for layer in layers if isinstance(layer, torch.nn.Conv2d)]
+    assert {layer.bias is None for layer in convolutions} == {True, False}
+    for layer in convolutions:
+        bound = (3 / layer.weight[0].numel()) ** 0.5
+        assert 0.9 * bound < layer.weight.abs().max() <= bound
+        assert layer.bias is None or not layer.bias.any()
 
 
 def test_names_of_the_pyramid():

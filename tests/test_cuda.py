@@ -603,7 +603,9 @@ extern "C" double halves(int which) {
   const double results[] = {a + 0.25f, 0.25 - a, a * 2, 9 / a, a < 2.5, 2 == a, fmaxType(1.0f, a),
                             THC_half2float(sqrt(a)), THC_half2float(abs(b)), THC_half2float(fmaxType(a, b)),
                             THC_half2float(THCNumerics<half>::max()), THCNumerics<float>::min(),
-                            (double)THCNumerics<int64_t>::min(), (double)THCNumerics<unsigned char>::max()};
+                            (double)THCNumerics<int64_t>::min(), (double)THCNumerics<unsigned char>::max(),
+                            THC_half2float(THCNumerics<half>::sqrt(a)), THC_half2float(THCNumerics<half>::floor(a)),
+                            THC_half2float(THCNumerics<half>::pow(b, a - a)), (double)THCNumerics<int>::pow(3, 4)};
   return results[which];
 }
 """
@@ -648,8 +650,8 @@ def test_sources_on_thcunn_headers(tmp_path, monkeypatch):
     with pytest.raises(NativeError, match="dimensions 0 to 1 cannot become one"):
         centring.cast(3, found)
     expected = [2.5, -2, 4.5, 4, 1, 0, 2.25, 1.5, 4, 2.25]
-    expected += [65504, torch.finfo(torch.float32).min, -(2.0**63), 255]
-    assert [centring.halves(which) for which in range(14)] == expected
+    expected += [65504, torch.finfo(torch.float32).min, -(2.0**63), 255, 1.5, 2, 1, 81]
+    assert [centring.halves(which) for which in range(18)] == expected
     with pytest.raises(NativeError, match=r"t and like shapes do not match: \[2 x 3\], \[3 x 2\]"):
         centring.centre(torch.ones(2, 3), torch.ones(3, 2))
     with pytest.raises(

@@ -173,6 +173,8 @@ def test_pad_images_refuses_what_does_not_fit():
     assert data.pad_images([torch.ones(3, 5, 6)]).tensors.shape == (1, 3, 5, 6)
     with pytest.raises(ValueError, match="at least one image"):
         data.pad_images([])
+    with pytest.raises(TypeError, match=r"tensors \(C, H, W\), got a ndarray as number 1; torch"):
+        data.PadCollate()([(torch.ones(3, 5, 6), 0), (np.ones((5, 6, 3)), 0)])
     with pytest.raises(ValueError, match="PadCollate: expected at least one sample, got an empty"):
         data.PadCollate()([])
     with pytest.raises(ValueError, match=r"got \(1, 5, 6\) of torch.float32 as number 1"):

@@ -184,5 +184,22 @@ def test_types_that_are_refused():
         prepare_image(picture(), torch.empty(3, 4, 4, dtype=torch.float64))
     with pytest.raises(NativeError, match="1 to 4 channels, got 5"):
         prepare_image(picture(5), torch.empty(5, 4, 4))
-    with pytest.raises(NativeError, match="the rows of place must be contiguous"):
+    with pytest.raises(
+        NativeError, match="the rows of place must be contiguous, got a stride of 3"
+    ):
         prepare_image(picture(), torch.empty(4, 4, 3).permute(2, 0, 1))
+    with pytest.raises(NativeError, match=r"shape \(3, h >= 4, w >= 5\), got \(3, 4, 4\)"):
+        prepare_image(picture(), torch.empty(3, 4, 4), (4, 5))
+    with pytest.raises(NativeError, match="place must have 3 dimensions .C, h, w., got 2"):
+        prepare_image(picture(), torch.empty(4, 4), (4, 4))
+    place = torch.empty(3, 4, 4)
+    with pytest.raises(ValueError, match=r"size must be \(height, width\), got 4"):
+        prepare_image(picture(), place, 4)
+    with pytest.raises(
+        ValueError, match=r"crop must be \(top, left, height, width\), got \(4, 4\)"
+    ):
+        prepare_image(picture(), place, crop=(4, 4))
+    with pytest.raises(TypeError, match="prepare_image: mean must be numbers, got None"):
+        prepare_image(picture(), place, mean=None)
+    with pytest.raises(TypeError, match="result must be float32 or float64, got list"):
+        normalize_image(picture(), 0.0, 1.0, out=[])

@@ -412,6 +412,22 @@ def test_pool_of_growing_and_shrinking_batches():
     assert pool.allocated < 60
 
 
+def test_a_pool_keeps_so_many_blocks_and_none_that_is_too_large():
+    pool = BufferPool(keep=2, largest=1000)
+    held = [pool.array(100) for _ in range(5)]
+    assert pool.allocated == 5
+    held.clear()  # the memory of three is gone, which their user had in the end
+    held = [pool.array(100) for _ in range(3)]
+    assert pool.allocated == 6
+    held.clear()
+    pool.array(1000)  # more than a block had so far, but the one of that size is used again
+    pool.array(1000)
+    assert pool.allocated == 7
+    pool.array(1001)
+    pool.array(1001)
+    assert pool.allocated == 9
+
+
 FORKING = """
 import os, signal, sys, threading, time
 from data.buffers import BufferPool

@@ -149,3 +149,7 @@ def test_what_samplers_refuse():
         list(GroupedBatchSampler(EpochSampler(5), [0, 1], 2))
     with pytest.raises(ValueError, match="gave index -1, but groups has those of 0"):
         list(GroupedBatchSampler([-1], [0, 1], 2))
+    with pytest.raises(
+        ValueError, match="batch_size: expected a whole number of at least 1, got 0"
+    ):
+        GroupedBatchSampler([0], [0], 0)

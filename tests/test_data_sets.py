@@ -300,9 +300,6 @@ def coco(tmp_path):
 
 
 def test_coco(coco):
-    pytest.importorskip(
-        "pycocotools", reason="needs pycocotools: pixels of polygons differ without it"
-    )
     folder, contents = coco
     dataset = data.CocoDetection(folder, write_coco(folder, contents))
     assert [info["id"] for info in dataset.images] == [7, 8, 9]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import random
+import sys
 
 import numpy as np
 import pytest
@@ -99,13 +100,19 @@ def test_boxes_and_masks_follow_the_image(step, index):
             assert np.abs(colours - colours[:, :1]).max() < 1e-3, label
 
 
-def test_flips_are_drawn_with_their_probability():
+@pytest.mark.parametrize(
+    ("kind", "field"),
+    [(RandomHorizontalFlip, "flip_horizontal"), (RandomVerticalFlip, "flip_vertical")],
+)
+def test_flips_are_drawn_with_their_probability(kind, field):
     rng = random.Random(0)
-    flip = RandomHorizontalFlip(0.3)
-    flips = [flip(Picture.of(PIXELS), None, rng)[0].flip_horizontal for _ in range(2000)]
-    assert abs(np.mean(flips) - 0.3) < 0.04
-    twice = Compose([RandomHorizontalFlip(1.0), RandomHorizontalFlip(1.0)])
-    assert not twice(Picture.of(PIXELS), None, rng)[0].flip_horizontal
+    shares = [
+        np.mean([getattr(flip(Picture.of(PIXELS), None, rng)[0], field) for _ in range(2000)])
+        for flip in (kind(0.0), kind(0.3), kind(1.0))
+    ]
+    assert shares == [0.0, pytest.approx(0.3, abs=0.04), 1.0]
+    twice = Compose([kind(1.0), kind(1.0)])
+    assert not getattr(twice(Picture.of(PIXELS), None, rng)[0], field)
 
 
 def test_plus_one_boxes_flip_as_the_reference_does():
@@ -117,10 +124,12 @@ def test_plus_one_boxes_flip_as_the_reference_does():
     assert wide.clip().boxes.tolist() == [[0, 3, 29, 8]]
 
 
-def test_polygons_follow_too():
-    pytest.importorskip(
-        "pycocotools", reason="needs pycocotools: pixels of polygons differ without it"
-    )
+@pytest.mark.parametrize("installed", [True, False])
+def test_polygons_follow_too(installed, monkeypatch):
+    if installed:
+        pytest.importorskip("pycocotools", reason="needs pycocotools")
+    else:
+        monkeypatch.setitem(sys.modules, "pycocotools", None)
     square = [2.0, 3.0, 12.0, 3.0, 12.0, 9.0, 2.0, 9.0]
     polygons = Polygons([[square], [square[:4] + square[:2] + square[:2], square]], (20, 30))
     plain = polygons.bitmaps()
@@ -131,6 +140,21 @@ def test_polygons_follow_too():
     doubled = plain.repeat_interleave(2, 1).repeat_interleave(2, 2)
     assert torch.equal(polygons.resize((40, 60)).bitmaps(), doubled)
     assert len(polygons[torch.tensor([False, True])]) == 1
+
+
+def test_polygons_without_pycocotools_cover_the_pixels_whose_centre_is_inside(monkeypatch):
+    monkeypatch.setitem(sys.modules, "pycocotools", None)
+    rng, (y, x) = np.random.default_rng(0), np.mgrid[:20, :30] + 0.5
+    for _ in range(50):  # triangles: a centre is on one side of all three edges
+        triangle = rng.uniform(-10, 40, (3, 2))
+        sides = [(b[0] - a[0]) * (y - a[1]) - (b[1] - a[1]) * (x - a[0])
+                 for a, b in zip(triangle, np.roll(triangle, -1, 0), strict=True)]  # fmt: skip
+        inside = (np.array(sides) > 0).all(0) | (np.array(sides) < 0).all(0)
+        (mask,) = Polygons([[triangle]], (20, 30)).bitmaps()
+        assert np.array_equal(mask, inside)
+    star = [[15, 1, 24, 18, 4, 6, 27, 6, 6, 18]]  # around whose middle the edges go twice
+    mask = Polygons([star, [*star, [14, 8, 17, 8, 17, 11, 14, 11]]], (20, 30)).bitmaps()
+    assert mask[:, 4, 15].tolist() == [1, 1] and mask[:, 9, 15].tolist() == [0, 1]
 
 
 def test_crops_clip_and_remove_boxes():
@@ -144,6 +168,19 @@ def test_crops_clip_and_remove_boxes():
     assert part.labels.tolist() == [1, 2] and part.fields["id"].tolist() == [0, 1]
     assert part.masks.size == part.size == (10, 12) and len(part.masks) == 2
     assert len(target[torch.zeros(3, dtype=torch.bool)].resize((5, 5))) == 0
+
+
+def test_batches_on_another_device():
+    """As trainers bring them there: maskrcnn-benchmark's by these names, and Lightning and Accelerate."""
+    polygons, names = Polygons([[[0, 0, 4, 0, 4, 4]]], (20, 30)), np.array(["cat"])
+    fields = {"id": torch.arange(1), "name": names}
+    target = Target((20, 30), torch.ones(1, 4), torch.ones(1), polygons, fields).to("meta")
+    assert {x.device.type for x in (target.boxes, target.labels, target.fields["id"])} == {"meta"}
+    assert target.masks is polygons and target.fields["name"] is names and target.size == (20, 30)
+    bitmaps = Bitmaps(torch.eye(3)[None])
+    assert torch.equal(bitmaps.to("cpu").masks, bitmaps.masks)
+    images = data.pad_images([torch.ones(3, 5, 6)]).to("meta")
+    assert images.tensors.device.type == "meta" and images.image_sizes == [(5, 6)]
 
 
 def test_targets_are_checked():
@@ -208,8 +245,10 @@ def test_random_resized_crop_takes_that_part():
     part = Image.fromarray(PIXELS[top : top + height, left : left + width])
     expected = np.asarray(part.resize((7, 5), Image.Resampling.BILINEAR), np.float32)
     assert np.abs(picture.draw().numpy().transpose(1, 2, 0) - expected).max() < 1.01
-    with pytest.raises(ValueError, match="must come before resizing and flips"):
-        crop(picture, None, random.Random(1))
+    for before in (Resize(10), RandomHorizontalFlip(1), RandomVerticalFlip(1)):
+        changed, _ = before(Picture.of(PIXELS), None, random.Random(1))
+        with pytest.raises(ValueError, match="must come before resizing and flips"):
+            crop(changed, None, random.Random(1))
 
 
 def luma(pixels: np.ndarray) -> np.ndarray:
@@ -274,6 +313,7 @@ def test_normalize_in_both_orders():
         (lambda: RandomResizedCrop(8, ratio=(0, 1)), r"ratio: expected .* above 0, got \(0, 1\)"),
         (lambda: RandomResizedCrop(8, scale=(1, 0.5)), r"scale: expected .* got \(1, 0.5\)"),
         (lambda: Normalize((0.5,), (0.2,)), "Normalize: expected three numbers"),
+        (lambda: Normalize(std=(57.0,)), "Normalize: expected three numbers"),
         (lambda: Resize(-5, 10), "Resize: min_size: expected sizes of at least 1, .* got -5"),
         (lambda: Resize(5, 0), r"Resize: max_size: expected sizes of at least 1, .* got \[0\]"),
         (lambda: Resize(()), "expected sizes of at least 1"),

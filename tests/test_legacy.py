@@ -218,6 +218,12 @@ def test_keywords_and_iterables_as_lenient_as_the_originals(repository):
     assert said in built_and_tested(repository, build)
 
 
+def test_flags_are_what_python_takes_for_true(repository):
+    """As of `with_cuda=os.environ.get("CUDA_HOME")`."""
+    flags = "headers=headers, verbose=None, package=0,"
+    built_and_tested(repository, BUILD.replace("headers=headers,", flags))
+
+
 def test_languages_that_distutils_did_not_know(repository):
     build = BUILD.replace("headers=headers,", "headers=headers, language='cc',")
     said = "ignores language='cc', which is 'c' or 'c++'"

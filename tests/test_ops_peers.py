@@ -395,6 +395,16 @@ def test_roi_pool_rounds_corners_as_c_does(plain):
 
 
 @pytest.mark.parametrize("plain", [False, True])
+def test_roi_pool_gives_gradients_of_regions_far_beyond_the_image(plain):
+    """2^25 pixels of the image are 2^21 of a map of stride 16, where a float still tells neighbours apart."""
+    x = torch.arange(16.0).view(1, 1, 4, 4).requires_grad_()
+    with ops.plain_torch() if plain else torch.enable_grad():
+        y = ops.roi_pool(x, torch.tensor([[0.0, 0, 0, 2**25, 2**25]]), 1, 1 / 16)
+    y.backward(torch.ones_like(y))
+    assert y.item() == 15 and x.grad.flatten().tolist() == [0.0] * 15 + [1.0]
+
+
+@pytest.mark.parametrize("plain", [False, True])
 def test_bad_arguments_are_explained(plain):
     x, boxes = torch.randn(1, 4, 8, 8), torch.rand(3, 4)
     weight, offset = torch.randn(2, 4, 3, 3), torch.randn(1, 18, 6, 6)
@@ -430,12 +440,13 @@ def test_bad_arguments_are_explained(plain):
         (lambda: ops.roi_pool(x, rois[:, :4], 2), r"rois must be \(K, 5\).*got \(2, 4\)"),
         (lambda: ops.roi_pool(x[0], rois, 2), r"x must be \(N, C, H, W\), got \(4, 8, 8\)"),
         (lambda: ops.roi_align(x, rois, 0), "pooled size must be positive, got 0 x 0"),
-        (lambda: ops.roi_align(x, rois, 2, math.nan), "spatial_scale must be a positive number"),
+        (lambda: ops.roi_align(x, rois, 2, math.nan), "spatial_scale must be a number, got NaN"),
+        (lambda: ops.roi_align(x, rois, 2, -1.0), "spatial_scale must be a positive number"),
         (lambda: ops.roi_align(x, rois, 2, 1.0, 5000), "sampling_ratio must be at most 4096"),
         (lambda: ops.roi_pool(x[:, :, :0], rois, 2), "must have pixels to sample"),
         (lambda: ops.box_iou(boxes, boxes[:, :3]), r"boxes2 must be \(N, 4\)"),
         (lambda: ops.nms(boxes, scores[:2], 0.5), r"one value per box, shape \(3,\), got \(2,\)"),
-        (lambda: ops.nms(boxes, scores, math.nan), "threshold must be a number, got NaN"),
+        (lambda: ops.nms(boxes, scores, math.nan), "iou_threshold must be a number, got NaN"),
         (lambda: ops.batched_nms(boxes, scores, scores, 0.5), "groups must have one integer"),
         (lambda: ops.soft_nms(boxes, scores, method="lineal"), "one of linear, gaussian, hard"),
         (lambda: ops.soft_nms(boxes, scores, sigma=0), "sigma must be positive, got 0"),
@@ -445,7 +456,7 @@ def test_bad_arguments_are_explained(plain):
         (lambda: ops.sigmoid_focal_loss(boxes, boxes, reduction="max"), "none, mean, sum"),
         (lambda: ops.sigmoid_focal_loss(boxes, boxes, gamma=-1), "gamma must not be negative"),
         (lambda: ops.sigmoid_focal_loss(boxes, boxes, 2.0, 0.25), "alpha must .* got 2.0; gamma"),
-        (lambda: ops.sigmoid_focal_loss(boxes, boxes, math.nan), "alpha must be a number from 0"),
+        (lambda: ops.sigmoid_focal_loss(boxes, boxes, math.nan), "alpha must be a number, got"),
         (lambda: ops.sigmoid_focal_loss(boxes, boxes > 0.5), "dense targets are of a floating"),
         (
             lambda: ops.deform_conv2d(x, offset[:, :17], weight),
@@ -463,7 +474,8 @@ def test_bad_arguments_are_explained(plain):
         (lambda: deform(size=0), "pooled size must be positive, got 0 x 0"),
         (lambda: deform(samples=0), "sample_per_part must be 1 to 4096, got 0"),
         (lambda: deform(samples=5000), "sample_per_part must be 1 to 4096, got 5000"),
-        (lambda: deform(std=math.nan), "trans_std must be a number of 0 to 1, got nan"),
+        (lambda: deform(std=math.nan), "trans_std must be a number, got NaN"),
+        (lambda: deform(std=2.0), "trans_std must be a number of 0 to 1, got 2.0"),
         (lambda: deform(scale=0.0), "spatial_scale must be a positive number"),
         (lambda: deform(offset=move[:1]), r"= \(2, 2 \* classes, 2, 2\) .* got \(1, 2, 2, 2\)"),
         (lambda: deform(offset=move[:, :1]), r"offset must be .* got \(2, 1, 2, 2\)"),
@@ -490,8 +502,22 @@ def test_bad_arguments_are_explained(plain):
             (lambda: ops.nms(boxes, scores.tolist(), 0.5), "scores", "list"),
             (lambda: ops.batched_nms(boxes, scores, [0, 1], 0.5), "groups", "list"),
             (lambda: ops.box_iou(boxes, None), "boxes2", "NoneType"),
+            (lambda: ops.sigmoid_focal_loss(None, boxes), "logits", "NoneType"),
+            (lambda: ops.sigmoid_focal_loss(boxes, [1, 2]), "targets", "list"),
+            (lambda: ops.frozen_batch_norm(x, 1.0, scores), "scale", "float"),
+            (lambda: ops.deform_conv2d(x, offset, weight, [0.0]), "bias", "list"),
         ]:
             with pytest.raises(TypeError, match=f"{argument} must be a tensor, got a {kind}"):
+                call()
+        for call, argument in [
+            (lambda: ops.nms(boxes, scores, None), "nms: iou_threshold"),
+            (lambda: ops.soft_nms(boxes, scores, sigma=None), "soft_nms: sigma"),
+            (lambda: ops.roi_align(x, rois, 2, None), "roi_align: spatial_scale"),
+            (lambda: ops.roi_align(x, rois, 2, 1.0, None), "roi_align: sampling_ratio"),
+            (lambda: ops.sigmoid_focal_loss(boxes, boxes, None), "sigmoid_focal_loss: alpha"),
+            (lambda: deform(channels=None), "deform_roi_pooling: out_channels"),
+        ]:
+            with pytest.raises(TypeError, match=f"^{argument} must be a number, got None"):
                 call()
 
 

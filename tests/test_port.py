@@ -31,10 +31,10 @@ class Scale(Function):
     step = 10
 
     def __init__(self, factor, offset=0.5):
+        self.offset = offset
         super(Scale, self).__init__()
         # what it is scaled by
         self.factor = factor
-        self.offset = offset
 
     def shifted(self, x):
         return x + self.offset * self.step
@@ -341,6 +341,8 @@ def test_volatile(old, new, note):
         ),
         ("def forward(self, x):\n  return self.backward(x)", "uses self.backward"),
         ("def forward(self, x):\n  ctx = 1\n  return x", "uses the name ctx"),
+        ("def forward(self, x):\n  return super().forward(x)", "forward calls super"),
+        ("def forward():\n  return 1", "forward has no parameter self"),
         ("def __call__(self):\n  pass\n def forward(self, x):\n  return x", "method __call__"),
         (
             "def again(self):\n  pass\n def forward(self, x):\n  return x",

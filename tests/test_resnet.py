@@ -12,6 +12,7 @@ pytest.importorskip("_ext.kernels", reason="run `python build_ffi.py` first")
 
 from resnet import (  # noqa: E402
     BLOCKS,
+    FPN,
     NORMS,
     STAGE_SPECS,
     STEMS,
@@ -367,13 +368,11 @@ def test_bad_settings_are_explained():
     ):
         build_resnet("R-50-C4", freeze_at=5)
     for name in ("R-18-C5", "R-34-FPN"):
-        with pytest.raises(
-            ValueError, match=f"{name} is made of basic blocks, .* got BottleneckWithFixedBatchNorm"
-        ):
+        text = f"{name} is made of basic blocks, .* got BottleneckWithFixedBatchNorm"
+        with pytest.raises(ValueError, match=text):
             build_resnet(name)
-        with pytest.raises(
-            ValueError, match=f"res2_out_channels: expected 64 for {name}, .* got 256"
-        ):
+        text = f"res2_out_channels: expected 64 for {name}, .* got 256"
+        with pytest.raises(ValueError, match=text), torch.device("meta"):  # 1.4 GB of weights
             build_resnet(name, block=BASIC["block"])
     for build in (ResNet, ResNetHead):
         for wrong in ("R-50", 3, [1]):
@@ -387,6 +386,9 @@ def test_bad_settings_are_explained():
         ResNet([StageSpec(1, 0, True)])
     with pytest.raises(ValueError, match=r"stages that follow each other.*got \[2, 4\]"):
         ResNetHead([StageSpec(2, 1, False), StageSpec(4, 1, False)])
+    for channels in ([], [8, 0]):
+        with pytest.raises(ValueError, match="FPN: in_channels must end with the channels of a"):
+            FPN(channels, 8)
     with pytest.raises(ValueError, match="BasicBlock has neither groups.*got num_groups=2"):
         BasicBlock(8, 8, 8, num_groups=2)
     with pytest.raises(ValueError, match="needs a norm whose weight trains, got FrozenBatchNorm2d"):

@@ -11,7 +11,7 @@ import torch
 
 pytest.importorskip("_ext.kernels", reason="run `python build_ffi.py` first")
 
-from resnet import (  # noqa: E402  # noqa: E402
+from resnet import (  # noqa: E402
     Config,
     Deformable,
     ResNet,

@@ -598,6 +598,18 @@ def test_what_0_4_1_writes_otherwise(build, suffix):
     assert out.tolist() == [2, 3, 6, 9, 10, 6]
 
 
+def test_prototypes_that_c_plus_plus_would_refuse(build):
+    """0.3.1's: sums of floats are floats, as its objects read them, and copyCuda is between tensors of one type."""
+    source = """
+#include <THC/THC.h>
+float (*const sum)(THCState *, THCudaTensor *) = THCudaTensor_sumall;
+double (*const wide)(THCState *, THCudaDoubleTensor *) = THCudaDoubleTensor_sumall;
+void (*const copy)(THCState *, THCudaLongTensor *, THCudaLongTensor *) = THCudaLongTensor_copyCuda;
+extern "C" int there(void) { return sum && wide && copy; }
+"""
+    assert build("int there(void);", source, suffix=".cpp", with_cuda=True).there()
+
+
 ATOMICS = """
 #include <TH/TH.h>
 /* What nvcc has, for a GPU of Maxwell's; another thread always comes between a load and the first exchange. */

@@ -24,10 +24,21 @@ def _pixels(image: Any) -> Any:
     return on_array(image) if isinstance(image, np.ndarray) and image.dtype == np.uint8 else image
 
 
-def _numbers(values: Values, dtype: torch.dtype, device: torch.device) -> torch.Tensor:
+def _numbers(name: str, values: Values, dtype: torch.dtype, device: torch.device) -> torch.Tensor:
     """A mean or a standard deviation as a tensor."""
     given = on_array(values) if isinstance(values, np.ndarray) else values
-    return torch.as_tensor(given, dtype=dtype, device=device)
+    try:
+        return torch.as_tensor(given, dtype=dtype, device=device)
+    except (TypeError, ValueError) as error:
+        raise type(error)(f"{name} must be numbers, got {values!r}") from None
+
+
+def _whole(name: str, values: Any, meaning: str) -> Any:
+    """Whole numbers such as (height, width), one for each word of their meaning."""
+    count = meaning.count(",") + 1
+    if not isinstance(values, (Sequence, np.ndarray)) or len(values) != count:
+        raise ValueError(f"{name} must be {meaning}, got {values!r}")
+    return values
 
 
 def normalize_image(
@@ -66,10 +77,11 @@ def normalize_image(
         raise ValueError(
             f"normalize_image: image must have the shape (H, W, C), got {tuple(pixels.shape)}"
         )
-    dtype = dtype if out is None else out.dtype
+    dtype = dtype if out is None else getattr(out, "dtype", type(out).__name__)
     if dtype not in _NORMALIZE:
         raise TypeError(f"normalize_image: the result must be float32 or float64, got {dtype}")
-    mean, std = (_numbers(values, dtype, pixels.device) for values in (mean, std))
+    mean = _numbers("normalize_image: mean", mean, dtype, pixels.device)
+    std = _numbers("normalize_image: std", std, dtype, pixels.device)
     height, width, channels = broadcast_shapes(pixels.shape, mean.shape, std.shape)[-3:]
     if out is None:
         out = torch.empty(channels, height, width, dtype=dtype, device=pixels.device)
@@ -132,8 +144,14 @@ def prepare_image(
         )
     if pixels.stride(2) != 1 or pixels.stride(1) != pixels.shape[2]:
         pixels = pixels.contiguous()
-    height, width = size if size is not None else place.shape[-2:]
-    top, left, crop_height, crop_width = crop or (0, 0, pixels.shape[0], pixels.shape[1])
+    if size is None:
+        size = place.shape[-2:]
+    if crop is None:
+        crop = (0, 0, pixels.shape[0], pixels.shape[1])
+    height, width = _whole("prepare_image: size", size, "(height, width)")
+    top, left, crop_height, crop_width = _whole(
+        "prepare_image: crop", crop, "(top, left, height, width)"
+    )
     kernel_of("prepare_image", pixels)(
         pixels,
         top,
@@ -145,8 +163,8 @@ def prepare_image(
         int(antialias),
         int(flip_horizontal) + 2 * int(flip_vertical),
         int(reverse_channels),
-        _numbers(mean, torch.float32, pixels.device),
-        _numbers(std, torch.float32, pixels.device),
+        _numbers("prepare_image: mean", mean, torch.float32, pixels.device),
+        _numbers("prepare_image: std", std, torch.float32, pixels.device),
         place,
     )
     return place[:, :height, :width]

@@ -34,7 +34,10 @@ def add(parser: argparse.ArgumentParser) -> None:
 
 
 def _days(text: str) -> float:
-    days = float(text)
+    try:
+        days = float(text)
+    except ValueError:
+        days = -1
     if not days >= 0:  # a NaN is not
         raise argparse.ArgumentTypeError(f"expected a number of days from 0 on, got {text!r}")
     return days
@@ -83,7 +86,7 @@ def parts(package: Path) -> list[Path]:
     files = [
         path
         for path in sorted(package.glob(f"{imported[1]}.*" if imported else "_*.*"))
-        if path.suffix in (".so", ".pyd")
+        if path.suffix == ".so"
     ]
     files += [p for p in (package / "__init__.pyi", package / "__pycache__") if p.exists()]
     if re.search(r"^_bind\(\n(?:    .*\n)*\)\n\Z", text, re.M):

@@ -25,9 +25,9 @@ def binary_of(path: Path) -> Path:
     Raises:
         FileNotFoundError: There is none.
     """
-    if path.is_file() and path.suffix in (".so", ".pyd"):
+    if path.is_file() and path.suffix == ".so":
         return path
-    binaries = sorted(p for p in path.glob("_*.*") if p.suffix in (".so", ".pyd"))
+    binaries = sorted(path.glob("_*.so"))
     if not binaries:
         raise FileNotFoundError(
             f"{path} holds no binary _<name>.so: name the directory of a generated package, such as _ext/my_lib"

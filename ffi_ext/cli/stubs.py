@@ -87,7 +87,7 @@ def _unfit(targets: list[str]) -> str:
         suffix = Path(target).suffix
         if not Path(target).is_file():
             return f"there is no header or package directory {target!r}"
-        if suffix in (".so", ".pyd"):
+        if suffix == ".so":
             package = shlex.quote(os.path.dirname(target) or ".")
             return f"{target} is no header: for a built module, ffi-ext stubs {package}"
         if suffix in (".c", *CXX_SUFFIXES, *CUDA_SUFFIXES):

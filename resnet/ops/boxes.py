@@ -5,7 +5,14 @@ from __future__ import annotations
 import torch
 
 from resnet.ops import fallback
-from resnet.ops.native import kernel, operator, use_kernels, working_dtype
+from resnet.ops.native import (
+    check_number,
+    check_tensor,
+    kernel,
+    operator,
+    use_kernels,
+    working_dtype,
+)
 
 _METHODS = {"linear": 0, "gaussian": 1, "hard": 2}  # as in include/nms.h
 
@@ -97,15 +104,8 @@ def _fake_soft_nms(boxes, scores, method, sigma, iou_threshold, score_threshold,
 _soft_nms_op = operator(_soft_nms, _fake_soft_nms)
 
 
-def _check_tensor(name: str, argument: str, value: object) -> None:
-    if not isinstance(value, torch.Tensor):
-        raise TypeError(
-            f"{name}: {argument} must be a tensor, got a {type(value).__name__}; torch.as_tensor makes one of it"
-        )
-
-
 def check_boxes(name: str, argument: str, boxes: torch.Tensor) -> None:
-    _check_tensor(name, argument, boxes)
+    check_tensor(f"{name}: {argument}", boxes)
     if boxes.dim() != 2 or boxes.shape[1] != 4:
         raise ValueError(
             f"{name}: {argument} must be (N, 4) with rows of x1, y1, x2, y2, got {tuple(boxes.shape)}"
@@ -114,18 +114,12 @@ def check_boxes(name: str, argument: str, boxes: torch.Tensor) -> None:
 
 def _check_scores(name: str, boxes: torch.Tensor, scores: torch.Tensor) -> None:
     check_boxes(name, "boxes", boxes)
-    _check_tensor(name, "scores", scores)
+    check_tensor(f"{name}: scores", scores)
     if scores.dim() != 1 or scores.shape[0] != boxes.shape[0]:
         raise ValueError(
             f"{name}: scores must have one value per box, shape ({boxes.shape[0]},), "
             f"got {tuple(scores.shape)}"
         )
-
-
-def _check_number(name: str, argument: str, value: float) -> float:
-    if value != value:
-        raise ValueError(f"{name}: {argument} must be a number, got NaN")
-    return float(value)
 
 
 def box_iou(boxes1: torch.Tensor, boxes2: torch.Tensor, *, plus_one: bool = False) -> torch.Tensor:
@@ -143,7 +137,7 @@ def box_iou(boxes1: torch.Tensor, boxes2: torch.Tensor, *, plus_one: bool = Fals
     """
     check_boxes("box_iou", "boxes1", boxes1)
     check_boxes("box_iou", "boxes2", boxes2)
-    dtype = working_dtype("box_iou", boxes1)
+    dtype = working_dtype("box_iou: boxes1", boxes1)
     a, b = boxes1.to(dtype), boxes2.to(dtype)
     compute = _box_iou_op if use_kernels(a) else fallback.box_iou
     return compute(a, b, bool(plus_one)).to(boxes1.dtype)
@@ -187,7 +181,7 @@ def batched_nms(
         (M) int64 row numbers, best score first over all groups.
     """
     check_boxes("batched_nms", "boxes", boxes)
-    _check_tensor("batched_nms", "groups", groups)
+    check_tensor("batched_nms: groups", groups)
     if groups.shape != boxes.shape[:1] or groups.is_floating_point():
         raise ValueError(
             f"batched_nms: groups must have one integer per box, shape ({len(boxes)},), "
@@ -205,8 +199,9 @@ def _suppress(
     plus_one: bool,
 ) -> torch.Tensor:
     _check_scores(name, boxes, scores)
-    threshold = _check_number(name, "threshold", threshold)
-    dtype = working_dtype(name, boxes)
+    check_number(f"{name}: iou_threshold", threshold)
+    threshold = float(threshold)
+    dtype = working_dtype(f"{name}: boxes", boxes)
     boxes, scores = boxes.detach().to(dtype), scores.detach().to(dtype)
     if use_kernels(boxes):
         keep: torch.Tensor = _nms_op(boxes, scores, groups, threshold, bool(plus_one))
@@ -244,17 +239,21 @@ def soft_nms(
         scores the first row wins; a NaN is never kept.
     """
     _check_scores("soft_nms", boxes, scores)
-    if method not in _METHODS:
+    if not isinstance(method, str) or method not in _METHODS:
         raise ValueError(f"soft_nms: method must be one of {', '.join(_METHODS)}, got {method!r}")
+    for argument, number in [
+        ("sigma", sigma),
+        ("iou_threshold", iou_threshold),
+        ("score_threshold", score_threshold),
+    ]:
+        check_number(f"soft_nms: {argument}", number)
     if not sigma > 0:
         raise ValueError(f"soft_nms: sigma must be positive, got {sigma}")
-    iou_threshold = _check_number("soft_nms", "iou_threshold", iou_threshold)
-    score_threshold = _check_number("soft_nms", "score_threshold", score_threshold)
     if score_threshold < 0:
         raise ValueError(f"soft_nms: score_threshold must not be negative, got {score_threshold:g}")
-    dtype = working_dtype("soft_nms", boxes)
+    dtype = working_dtype("soft_nms: boxes", boxes)
     boxes, scores = boxes.detach().to(dtype), scores.detach().to(dtype)
-    numbers = (float(sigma), iou_threshold, score_threshold, bool(plus_one))
+    numbers = (float(sigma), float(iou_threshold), float(score_threshold), bool(plus_one))
     if use_kernels(boxes):
         keep, kept_scores = _soft_nms_op(boxes, scores, _METHODS[method], *numbers)
         return keep, kept_scores

@@ -8,7 +8,15 @@ from typing import List  # noqa: UP035  as torch.library of torch 2.6 wants it
 import torch
 
 from resnet.ops import fallback
-from resnet.ops.native import kernel, operator, or_null, two_of, use_kernels, working_dtype
+from resnet.ops.native import (
+    check_tensor,
+    kernel,
+    operator,
+    or_null,
+    two_of,
+    use_kernels,
+    working_dtype,
+)
 
 # Bytes of the samples that are multiplied at once. On the CPU they stay in the second-level cache; on a GPU they are
 # as many as a product that fills it needs.
@@ -190,7 +198,7 @@ def deform_conv2d(
     pads = two_of("deform_conv2d: padding", padding, axes)
     dilations = two_of("deform_conv2d: dilation", dilation, axes)
     _check(x, offset, weight, bias, steps, pads, dilations, mask)
-    dtype = working_dtype("deform_conv2d", x)
+    dtype = working_dtype("deform_conv2d: x", x)
     values, offset, weight = x.to(dtype), offset.to(dtype), weight.to(dtype)
     mask = None if mask is None else mask.to(dtype)
     if use_kernels(values):
@@ -203,7 +211,11 @@ def deform_conv2d(
 
 
 def _check(x, offset, weight, bias, stride, padding, dilation, mask) -> None:
+    for name, tensor in [("mask", mask), ("bias", bias)]:
+        if tensor is not None:
+            check_tensor(f"deform_conv2d: {name}", tensor)
     for name, tensor in [("x", x), ("offset", offset), ("weight", weight)]:
+        check_tensor(f"deform_conv2d: {name}", tensor)
         if tensor.dim() != 4:
             raise ValueError(
                 f"deform_conv2d: {name} must have 4 dimensions, got {tuple(tensor.shape)}"

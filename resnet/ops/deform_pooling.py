@@ -8,7 +8,14 @@ import torch
 
 from resnet.ops import fallback
 from resnet.ops.memory import in_huge_pages
-from resnet.ops.native import kernel, operator, or_null, use_kernels, working_dtype
+from resnet.ops.native import (
+    check_number,
+    kernel,
+    operator,
+    or_null,
+    use_kernels,
+    working_dtype,
+)
 from resnet.ops.pooling import MOST_SAMPLES, check_shapes, check_values
 
 # In `numbers`, as the C functions have them: output_dim, group_size, pooled_size, part_size, sample_per_part.
@@ -132,8 +139,17 @@ def deform_roi_pooling(
             (ValueError where plain torch computes). On a GPU, where nobody waits for the answer,
             the region's result is NaN instead.
     """
-    dtype = working_dtype("deform_roi_pooling", x)
+    dtype = working_dtype("deform_roi_pooling: x", x)
     part_size = out_size if part_size is None else part_size
+    for argument, number in [
+        ("out_channels", out_channels),
+        ("group_size", group_size),
+        ("out_size", out_size),
+        ("part_size", part_size),
+        ("sample_per_part", sample_per_part),
+        ("trans_std", trans_std),
+    ]:
+        check_number(f"deform_roi_pooling: {argument}", number)
     numbers = [int(n) for n in (out_channels, group_size, out_size, part_size, sample_per_part)]
     _check(x, rois, None if no_trans else offset, no_trans, spatial_scale, numbers, trans_std)
     input_dtype, x, rois = x.dtype, x.to(dtype), rois.detach().to(dtype)

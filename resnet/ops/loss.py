@@ -6,7 +6,14 @@ import torch
 
 from resnet.ops import fallback
 from resnet.ops.memory import in_huge_pages
-from resnet.ops.native import kernel, operator, use_kernels, working_dtype
+from resnet.ops.native import (
+    check_number,
+    check_tensor,
+    kernel,
+    operator,
+    use_kernels,
+    working_dtype,
+)
 
 
 def _name(targets: torch.Tensor, direction: str) -> str:
@@ -84,6 +91,8 @@ def sigmoid_focal_loss(
     Returns:
         The shape of logits, or a scalar.
     """
+    check_tensor("sigmoid_focal_loss: logits", logits)
+    check_tensor("sigmoid_focal_loss: targets", targets)
     dense = targets.is_floating_point()
     if dense and targets.shape != logits.shape:
         raise ValueError(
@@ -100,6 +109,8 @@ def sigmoid_focal_loss(
         raise ValueError(
             f"sigmoid_focal_loss: reduction must be one of {', '.join(_REDUCTIONS)}, got {reduction!r}"
         )
+    check_number("sigmoid_focal_loss: alpha", alpha)
+    check_number("sigmoid_focal_loss: gamma", gamma)
     if not alpha <= 1:  # 2, perhaps, of arguments in maskrcnn-benchmark's order
         raise ValueError(
             "sigmoid_focal_loss: alpha must be a number from 0 to 1, or negative for no weights, got "
@@ -109,7 +120,7 @@ def sigmoid_focal_loss(
         raise ValueError(f"sigmoid_focal_loss: gamma must not be negative, got {gamma}")
     if dense and targets.requires_grad:
         raise ValueError("sigmoid_focal_loss: targets get no gradient; detach() them")
-    dtype = working_dtype("sigmoid_focal_loss", logits)
+    dtype = working_dtype("sigmoid_focal_loss: logits", logits)
     values = logits.to(dtype)
     targets = targets.to(dtype) if dense else targets.long()
     compute = _focal_loss_op

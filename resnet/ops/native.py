@@ -7,7 +7,7 @@ import importlib
 import os
 import warnings
 from collections.abc import Callable, Iterator, Sequence
-from numbers import Integral
+from numbers import Integral, Real
 from typing import Any, get_type_hints
 
 import torch
@@ -121,7 +121,7 @@ def kernel(name: str, tensor: torch.Tensor) -> Any:
     if kernels is None:
         raise ModuleNotFoundError(f"{name}: {why_not}; {HOW_TO_BUILD}")
     if tensor.dtype not in _SUFFIX:
-        raise wrong_dtype(name, tensor)
+        raise wrong_dtype(f"{name}: what it is given", tensor)
     torch.get_num_threads()  # tells OpenMP torch.set_num_threads' number where this is a new thread's first work
     return getattr(kernels, f"{name}_{_SUFFIX[tensor.dtype]}{MODULES[device][1]}")
 
@@ -141,13 +141,17 @@ def _tell_of_any_order(name: str) -> None:
 def wrong_dtype(name: str, tensor: Any) -> TypeError:
     got = tensor.dtype if isinstance(tensor, torch.Tensor) else f"a {type(tensor).__name__}"
     return TypeError(
-        f"{name}: expected a float32 or float64 tensor (or float16 or bfloat16, computed in float32), "
+        f"{name} must be a float32 or float64 tensor (or float16 or bfloat16, computed in float32), "
         f"got {got}; convert it with .float()"
     )
 
 
 def working_dtype(name: str, tensor: torch.Tensor) -> torch.dtype:
     """The precision to compute in: float32 for half precision, else the tensor's own.
+
+    Args:
+        name: of the function and its argument, for the error.
+        tensor: as given.
 
     Raises:
         TypeError: The tensor is not of a floating-point type.
@@ -158,6 +162,22 @@ def working_dtype(name: str, tensor: torch.Tensor) -> torch.dtype:
     if not isinstance(dtype, torch.dtype) or dtype not in _SUFFIX:
         raise wrong_dtype(name, tensor)
     return dtype
+
+
+def check_tensor(name: str, value: object) -> None:
+    """Raises a TypeError that begins with the name, of the function and its argument, if it is none."""
+    if not isinstance(value, torch.Tensor):
+        raise TypeError(
+            f"{name} must be a tensor, got a {type(value).__name__}; torch.as_tensor makes one of it"
+        )
+
+
+def check_number(name: str, value: Any) -> None:
+    """The same of a number, and a ValueError of a NaN. The number may be one that torch.export leaves open."""
+    if not isinstance(value, (Real, torch.SymInt, torch.SymFloat, torch.Tensor)):
+        raise TypeError(f"{name} must be a number, got {value!r}")
+    if value != value:
+        raise ValueError(f"{name} must be a number, got NaN")
 
 
 def two_of(name: str, value: Any, meaning: str) -> tuple[int, int]:

@@ -7,6 +7,7 @@ import torch
 from resnet.ops import fallback
 from resnet.ops.memory import in_huge_pages
 from resnet.ops.native import (
+    check_tensor,
     is_recorded,
     is_traced,
     kernel,
@@ -123,12 +124,16 @@ def frozen_batch_norm(
     Returns:
         A tensor of x's shape, dtype and memory format.
     """
+    check_tensor("frozen_batch_norm: scale", scale)
+    check_tensor("frozen_batch_norm: bias", bias)
+    if residual is not None:
+        check_tensor("frozen_batch_norm: residual", residual)
     if torch.is_grad_enabled() and (scale.requires_grad or bias.requires_grad):
         raise ValueError(
             "frozen_batch_norm: scale and bias are frozen, expected tensors without requires_grad; "
             "detach() them, or train a torch.nn.BatchNorm2d"
         )
-    dtype = working_dtype("frozen_batch_norm", x)
+    dtype = working_dtype("frozen_batch_norm: x", x)
     exported = torch.compiler.is_compiling() or torch.jit.is_tracing()
     if dtype != x.dtype or exported or not use_kernels(x):
         if not torch.jit.is_tracing():  # which would warn of every comparison

@@ -8,7 +8,7 @@ import torch
 
 from resnet.ops import fallback
 from resnet.ops.memory import in_huge_pages
-from resnet.ops.native import kernel, operator, two_of, use_kernels, working_dtype
+from resnet.ops.native import check_number, kernel, operator, two_of, use_kernels, working_dtype
 
 # Beyond 2^24 a float cannot tell neighbouring pixels apart.
 LARGEST_COORDINATE = 2.0**24
@@ -103,8 +103,7 @@ _roi_pool_backward_op = operator(
 def _setup_pool(ctx, inputs, output) -> None:
     ctx.shape = list(inputs[0].shape)
     ctx.save_for_backward(inputs[1], output[1])
-    if hasattr(ctx, "mark_non_differentiable"):
-        ctx.mark_non_differentiable(output[1])
+    ctx.mark_non_differentiable(output[1])
 
 
 def _pool_backward(ctx, grad, _):
@@ -135,6 +134,7 @@ def check_shapes(
         raise ValueError(f"{name}: x must be (N, C, H, W), got {tuple(x.shape)}")
     if min(size) <= 0:
         raise ValueError(f"{name}: the pooled size must be positive, got {size[0]} x {size[1]}")
+    check_number(f"{name}: spatial_scale", spatial_scale)
     if not 0 < spatial_scale <= LARGEST_COORDINATE:
         raise ValueError(f"{name}: spatial_scale must be a positive number, got {spatial_scale}")
 
@@ -187,8 +187,9 @@ def roi_align(
             (ValueError where plain torch computes). On a GPU, where nobody waits for the answer,
             the region's result is NaN instead.
     """
-    size, dtype = _size("roi_align", output_size), working_dtype("roi_align", x)
+    size, dtype = _size("roi_align", output_size), working_dtype("roi_align: x", x)
     check_shapes("roi_align", x, rois, spatial_scale, size)
+    check_number("roi_align: sampling_ratio", sampling_ratio)
     if sampling_ratio > MOST_SAMPLES:
         raise ValueError(
             f"roi_align: sampling_ratio must be at most {MOST_SAMPLES}, got {sampling_ratio}"
@@ -225,7 +226,7 @@ def roi_pool(
     Raises:
         RuntimeError: as `roi_align`.
     """
-    size, dtype = _size("roi_pool", output_size), working_dtype("roi_pool", x)
+    size, dtype = _size("roi_pool", output_size), working_dtype("roi_pool: x", x)
     check_shapes("roi_pool", x, rois, spatial_scale, size)
     input_dtype, x, rois = x.dtype, x.to(dtype), rois.detach().to(dtype)
     if use_kernels(x):

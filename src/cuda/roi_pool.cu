@@ -104,7 +104,7 @@ void roi_pool_backward(const Tensor *grad_output, const Tensor *rois, const THCu
     const output_place p = o.place(i);
     const real *roi = roi_data + p.k * row;
     const int64_t pixel = where[from_where.at(p.k, p.channel, p.py, p.px)];
-    if (pixel < 0 || pixel >= pixels || !is_region(roi, column, batch, (real)1)) return;
+    if (pixel < 0 || pixel >= pixels || !is_region(roi, column, batch, (real)0)) return;
     const int64_t y = quotient(pixel, width), x = pixel - y * width;
     atomic_add(map + to.at((int64_t)roi[0], p.channel, y, x),
                grad[from.at(p.k, p.channel, p.py, p.px)]);

@@ -4,8 +4,12 @@
 #endif
 
 #define real float
+#ifdef THC_REAL_IS_FLOAT /* on GPUs, where doubles are slow, 0.3.1 summed floats in float */
+#define accreal float
+#else
 #define accreal double
-#define TH_CONVERT_REAL_TO_ACCREAL(_val) (double)(_val)
+#endif
+#define TH_CONVERT_REAL_TO_ACCREAL(_val) (accreal)(_val)
 #define TH_CONVERT_ACCREAL_TO_REAL(_val) (float)(_val)
 #define Real Float
 #define THInf FLT_MAX

@@ -8,6 +8,11 @@
 
 #include "THCHalf.h"
 
+/* What CUDA's functions take: they have none of a half that its many conversions do not make ambiguous. */
+template <typename T>
+static inline __host__ __device__ T ffi_ext_computed(T a) { return a; }
+static inline __host__ __device__ float ffi_ext_computed(half a) { return __half2float(a); }
+
 template <typename T>
 struct THCNumerics {
   static inline __host__ __device__ T min(); /* the least number, and the greatest */
@@ -24,15 +29,15 @@ struct THCNumerics {
   static inline __host__ __device__ T mul(T a, T b) { return a * b; }
   static inline __host__ __device__ T div(T a, T b) { return a / b; }
   static inline __host__ __device__ T abs(T a) { return a < T(0) ? -a : a; }
-  static inline __host__ __device__ T exp(T a) { return ::exp(a); }
-  static inline __host__ __device__ T log(T a) { return ::log(a); }
-  static inline __host__ __device__ T log1p(T a) { return ::log1p(a); }
-  static inline __host__ __device__ T sqrt(T a) { return ::sqrt(a); }
-  static inline __host__ __device__ T rsqrt(T a) { return T(1) / ::sqrt(a); }
-  static inline __host__ __device__ T tanh(T a) { return ::tanh(a); }
-  static inline __host__ __device__ T floor(T a) { return ::floor(a); }
-  static inline __host__ __device__ T ceil(T a) { return ::ceil(a); }
-  static inline __host__ __device__ T pow(T a, T b) { return ::pow(a, b); }
+  static inline __host__ __device__ T exp(T a) { return T(::exp(ffi_ext_computed(a))); }
+  static inline __host__ __device__ T log(T a) { return T(::log(ffi_ext_computed(a))); }
+  static inline __host__ __device__ T log1p(T a) { return T(::log1p(ffi_ext_computed(a))); }
+  static inline __host__ __device__ T sqrt(T a) { return T(::sqrt(ffi_ext_computed(a))); }
+  static inline __host__ __device__ T rsqrt(T a) { return T(1 / ::sqrt(ffi_ext_computed(a))); }
+  static inline __host__ __device__ T tanh(T a) { return T(::tanh(ffi_ext_computed(a))); }
+  static inline __host__ __device__ T floor(T a) { return T(::floor(ffi_ext_computed(a))); }
+  static inline __host__ __device__ T ceil(T a) { return T(::ceil(ffi_ext_computed(a))); }
+  static inline __host__ __device__ T pow(T a, T b) { return T(::pow(ffi_ext_computed(a), ffi_ext_computed(b))); }
   static inline __host__ __device__ T cinv(T a) { return T(1) / a; }
 };
 

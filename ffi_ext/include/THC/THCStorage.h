@@ -7,6 +7,8 @@
 
 #define THCStorage TH_CONCAT_3(TH, CReal, Storage)
 #define THCStorage_(NAME) TH_CONCAT_4(TH, CReal, Storage_, NAME)
+#define THC_STORAGE_GET(storage, idx) TH_STORAGE_GET(storage, idx)
+#define THC_STORAGE_SET(storage, idx, value) TH_STORAGE_SET(storage, idx, value)
 #define THC_FORWARD_STORAGE(RETURN, NAME, PARAMETERS, ARGUMENTS) \
   THC_API RETURN THCStorage_(NAME) PARAMETERS;
 
