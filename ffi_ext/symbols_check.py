@@ -16,12 +16,14 @@ from ffi_ext import elf, toolchain, types
 from ffi_ext.errors import BuildError
 from ffi_ext.headers import statements
 
-# What compilers call for flags that the linker must be given, too.
+# What compilers call for flags that the linker must be given, too, and in objects of other languages.
 _OF_FLAGS = {
     "-fopenmp": re.compile("GOMP_|omp_|__kmpc_"),
     "-fsanitize=address": re.compile("__asan_"),
     "-fsanitize=undefined": re.compile("__ubsan_"),
     "--coverage": re.compile("__gcov_|llvm_gcov"),
+    "-lstdc++": re.compile("__cxa_|__gxx_|_ZN?St|_Znw"),
+    "-lgfortran": re.compile("_gfortran_"),
 }
 
 # As GNU's linkers say it, and as lld and mold do.

@@ -160,6 +160,18 @@ def test_openmp_for_the_compiler_alone_is_told(project):
     assert "Add -fopenmp to extra_link_args." in done.stderr
 
 
+@pytest.mark.parametrize(
+    ("called", "flag"), [("__cxa_throw", "-lstdc++"), ("_gfortran_st_write", "-lgfortran")]
+)
+def test_the_library_of_another_language_is_named(project, capfd, called, flag):
+    """Objects that g++ or gfortran made are linked by gcc."""
+    text = f"void {called}(void);\nint two(void) {{ {called}(); return 2; }}\n"
+    (project / "two.c").write_text(text)
+    make(project).build()
+    assert f"defines {called}: the import fails unless" in (said := capfd.readouterr().err)
+    assert f"Add {flag} to extra_link_args." in said
+
+
 @pytest.mark.parametrize("static", [["libstdc++"], ["libgcc"], ["libstdc++", "libgcc"]])
 def test_an_unwinder_that_is_linked_in_is_told(project, capfd, static):
     """With both of these gcc links no libgcc_s, and the first exception ends the process by abort()."""
