@@ -163,6 +163,11 @@ _HINTS = (
         "{0} is no file, and among the flags for the compiler (extra_compile_args, CFLAGS) no flag",
     ),
     (
+        r"\bf951\b",
+        "this is Fortran: gfortran -O3 -fPIC -c makes an object of it, which goes into extra_objects; its functions need "
+        "bind(c)",
+    ),
+    (
         r"warning: (.+): '?linker'? input (?:file )?unused",
         "{0} is no source by its suffix, as .c, .cpp and .cu are: objects and libraries are extra_objects",
     ),

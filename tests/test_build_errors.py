@@ -234,6 +234,8 @@ def test_hints_for_other_compilers_and_linkers(log, hint):
             "/opt/libz.so is for another",
         ),
         ("gcc: error: unrecognized command-line option '-mavx2'", "leave it out"),
+        ("gcc: fatal error: cannot execute 'f951': execvp: No such file", "this is Fortran"),
+        ("f951: Fatal Error: To enable preprocessing, use '-cpp'", "this is Fortran"),
         ("cc1: error: unknown value 'core-avx2' for '-march'", "leave it out"),
         ("cc1: error: bad value ('armv8-a') for '-march=' switch", "leave it out"),
         ("clang: error: the clang compiler does not support '-march=haswell'", "leave it out"),
