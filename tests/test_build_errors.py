@@ -120,10 +120,18 @@ def test_what_is_missing_and_no_header_of_cxx(project, arguments, said, hint):
     )
 
 
-def test_a_language_that_gcc_lacks_is_no_cxx():
-    """As gcc 12 prints it for a .f90 without gfortran."""
-    log = "gcc: fatal error: cannot execute 'f951': execvp: No such file or directory\ncompilation terminated.\n"
-    assert "hint" not in str(compile_errors.explain("compiling a.f90", log))
+@pytest.mark.parametrize(
+    "log",
+    [
+        "gcc: fatal error: cannot execute 'f951': execvp: No such file or directory",
+        "f951: Warning: command-line option '-std=gnu11' is valid for C/ObjC but not for Fortran\n"
+        "f951: Fatal Error: To enable preprocessing, use '-cpp'",
+    ],
+)
+def test_fortran_is_no_cxx(log):
+    """As gcc 12 prints it without gfortran and with it."""
+    said = str(compile_errors.explain("compiling a.f90", f"{log}\ncompilation terminated.\n"))
+    assert "hint: this is Fortran" in said
 
 
 def test_pythons_headers_are_found_and_their_lack_is_told(project, monkeypatch):
@@ -234,8 +242,6 @@ def test_hints_for_other_compilers_and_linkers(log, hint):
             "/opt/libz.so is for another",
         ),
         ("gcc: error: unrecognized command-line option '-mavx2'", "leave it out"),
-        ("gcc: fatal error: cannot execute 'f951': execvp: No such file", "this is Fortran"),
-        ("f951: Fatal Error: To enable preprocessing, use '-cpp'", "this is Fortran"),
         ("cc1: error: unknown value 'core-avx2' for '-march'", "leave it out"),
         ("cc1: error: bad value ('armv8-a') for '-march=' switch", "leave it out"),
         ("clang: error: the clang compiler does not support '-march=haswell'", "leave it out"),
