@@ -522,6 +522,18 @@ def test_functions_that_packages_pass_on(tmp_path, capsys):
     assert (tmp_path / "net.py").read_text() == other
 
 
+def test_functions_of_the_package_that_a_file_lies_in(tmp_path):
+    (tmp_path / "ops" / "deep").mkdir(parents=True)
+    (tmp_path / "ops" / "scale.py").write_text(SCALED.format(name="Scale"))
+    (tmp_path / "ops" / "one.py").write_text("from . import scale\ny = scale.Scale(3)(1)\n")
+    (tmp_path / "ops" / "deep" / "two.py").write_text(
+        "from .. import scale as s\nfrom ..scale import Scale as S\ny = s.Scale(3)(1), S(4)(1)\n"
+    )
+    changed = {file.path.name: file.after for file in port.port([tmp_path], [])}
+    assert changed["one.py"].endswith("\ny = scale.Scale.apply(3, 1)\n")
+    assert changed["two.py"].endswith("\ny = s.Scale.apply(3, 1), S.apply(4, 1)\n")
+
+
 def test_a_module_with_the_name_of_its_function_stays(tmp_path):
     for folder in ("functions", "modules"):
         (tmp_path / folder).mkdir()
@@ -532,7 +544,7 @@ def test_a_module_with_the_name_of_its_function_stays(tmp_path):
         "    def forward(self, x):\n        return F(2)(x)\n"
     )
     (tmp_path / "modules" / "linear.py").write_text(module)
-    use = "import modules\nfrom modules.linear import Linear\nprint(Linear()(1), modules.linear.Linear()(1))\n"
+    use = "import modules\nfrom modules.linear import Linear\nprint(Linear(2)(1), modules.linear.Linear(2)(1))\n"
     (tmp_path / "use.py").write_text(use)
     changed = {file.path.name: file.after for file in port.port([tmp_path], [])}
     assert list(changed) == ["linear.py"] and changed["linear.py"] == module.replace(
@@ -551,6 +563,25 @@ def test_what_asks_for_instances_is_told(tmp_path, capsys):
     assert "use.py: scale.Other(3) stays as it is: its forward is asked for" in said
     assert "use.py:3: scale.Other is not called here" in said
     assert "scale.Base" not in said and (tmp_path / "use.py").read_text() == use
+
+
+@pytest.mark.parametrize("call", ["Scale(3, 4)(1)", "Scale(3, z=4)(1)"])
+def test_calls_with_arguments_that_there_are_not_stay(tmp_path, call):
+    (tmp_path / "scale.py").write_text(SCALED.format(name="Scale"))
+    (tmp_path / "use.py").write_text(f"from scale import Scale\n{call}\n")
+    notes: list[str] = []
+    assert [file.path.name for file in port.port([tmp_path], notes)] == ["scale.py"]
+    assert f"{call.partition(')')[0]}) stays as it is: Scale takes (k)" in notes[0]
+
+
+def test_what_was_kept_on_an_instance_is_told(tmp_path):
+    (tmp_path / "scale.py").write_text(SCALED.format(name="Scale"))
+    use = "from scale import Scale\nf = Scale(3)\ny = f(1)\nprint(f.mask, y.mask)\n"
+    (tmp_path / "use.py").write_text(use)
+    notes: list[str] = []
+    port.port([tmp_path], notes)
+    (note,) = notes
+    assert ": f.mask was kept on an instance, and there are none any more" in note
 
 
 def test_what_is_no_python_3_stays(tmp_path, capsys):
