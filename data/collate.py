@@ -16,6 +16,9 @@ class ImageList(NamedTuple):
     tensors: torch.Tensor  # (N, C, H, W)
     image_sizes: list[tuple[int, int]]  # height, width of each
 
+    def to(self, device: torch.device | str) -> ImageList:
+        return self._replace(tensors=self.tensors.to(device))
+
 
 def padded_size(sizes: Sequence[Sequence[int]], size_divisibility: int) -> tuple[int, int]:
     """The least height and width, multiples of size_divisibility, that have room for all sizes."""

@@ -50,6 +50,9 @@ class Bitmaps:
     def __getitem__(self, rows: torch.Tensor) -> Bitmaps:
         return Bitmaps(self.masks[rows])
 
+    def to(self, device: torch.device | str) -> Bitmaps:
+        return Bitmaps(self.masks.to(device))
+
     def resize(self, size: tuple[int, int]) -> Bitmaps:
         """Bilinear, at least half covered. (The reference cuts off there, so masks lose their rim.)"""
         if len(self) == 0:

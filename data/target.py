@@ -86,6 +86,20 @@ class Target:
             fields={name: values[rows] for name, values in self.fields.items()},
         )
 
+    def to(self, device: torch.device | str) -> Target:
+        """With its tensors on another device; polygons and arrays stay where they are."""
+
+        def moved(values: Any) -> Any:
+            return values.to(device) if isinstance(values, (torch.Tensor, Bitmaps)) else values
+
+        return replace(
+            self,
+            boxes=self.boxes.to(device),
+            labels=self.labels.to(device),
+            masks=moved(self.masks),
+            fields={name: moved(values) for name, values in self.fields.items()},
+        )
+
     def resize(self, size: tuple[int, int]) -> Target:
         """For the image resized to height and width `size`."""
         x, y = size[1] / self.size[1], size[0] / self.size[0]

@@ -199,7 +199,7 @@ def _facts_or_problem(code: str, tensor: torch.Tensor) -> tiers.Facts | str:
             raise MemoryError(str(error)) from error
         return (
             f"a {type(tensor).__name__} has no memory of its own ({str(error).splitlines()[0]}); give the plain tensor "
-            "that it stands for, as .to_local() of a DTensor does"
+            "that it stands for, as .to_local() of a DTensor or .wait() of an AsyncCollectiveTensor does"
         )
     if tensor.numel() and not (address and facts[5]):
         return "it has no memory behind it (a wrapper subclass, or a storage that was freed)"

@@ -17,7 +17,7 @@ from ffi_ext.units import is_installed
 
 LOADER_WORDS = ("$ORIGIN", "@loader_path", "@rpath")  # of runtime_library_dirs: known at import
 PATH_LISTS = ("include_dirs", "library_dirs", "runtime_library_dirs", "extra_objects", "depends")
-TEXT_LISTS = ("undef_macros", "libraries", "extra_link_args", "swig_opts", "export_symbols")
+TEXT_LISTS = ("undef_macros", "libraries", "swig_opts", "export_symbols")
 LANGUAGES = ("c", "c++")
 _OF_CPP_EXTENSION = {  # what torch.utils.cpp_extension calls them
     "extra_cflags": ["extra_compile_args"],
@@ -322,6 +322,12 @@ def _text(argument: str, value: object) -> str:
     return value
 
 
+def _link_args(argument: str, value: object) -> list[str]:
+    if isinstance(value, str) and " -" in value:
+        raise _wrong(argument, "a list of str, one for each flag", value)
+    return _texts(argument, value)
+
+
 def _language(argument: str, value: Any) -> str:
     if _text(argument, value) not in LANGUAGES:
         raise ValueError(
@@ -378,6 +384,7 @@ _CHECKS: dict[str, Callable[[str, Any], Any]] = {
     **dict.fromkeys((*PATH_LISTS, *TEXT_LISTS), _texts),
     "define_macros": _macros,
     "extra_compile_args": _compile_args,
+    "extra_link_args": _link_args,
     "language": _language,
     "source_extension": _text,
     "py_limited_api": _flag,

@@ -53,6 +53,20 @@ def _with_memory(gradient: Any) -> Any:
     return _raw(gradient.contiguous() if is_strided else gradient)
 
 
+def _given(call: Any, inputs: tuple[Any, ...]) -> tuple[Any, ...]:
+    """What forward gets of the inputs.
+
+    One that asks them for requires_grad, to save them only then, as DCNv2 does, is of PyTorch 0.4: they had it there.
+    """
+    given = tuple(map(_raw, inputs))
+    code = getattr(call.forward, "__code__", None)
+    if code is not None and "requires_grad" in code.co_names:
+        for raw, value in zip(given, inputs, strict=True):
+            if raw is not value:
+                raw.requires_grad_()
+    return given
+
+
 class _Call(Function):
     """One call of an old-style Function, as today's autograd knows it."""
 
@@ -60,7 +74,7 @@ class _Call(Function):
     def forward(ctx: Any, calls: tuple[Any, Any], *inputs: Any) -> Any:
         call, ctx.instance = calls
         call.__dict__["_ctx"] = weakref.ref(ctx)
-        raw = tuple(_raw(value) for value in inputs)
+        raw = _given(call, inputs)
         of_raw = {id(r): value for r, value in zip(raw, inputs, strict=True)}
         call._needs_input_grad = ctx.needs_input_grad[1:]
         result = call.forward(*raw)
@@ -248,6 +262,19 @@ def _new_of_old(self: torch.Tensor, *args: Any, **kwargs: Any) -> torch.Tensor:
     return _new(self, *args, **kwargs)
 
 
+_data: Any = torch._C.TensorBase.data
+
+
+def _data_of_old(self: torch.Tensor) -> torch.Tensor:
+    """`grad = Variable(x.new())`, of whose `.data` C makes a gradient, as FlowNet2's correlation has it.
+
+    C's resizing was the Variable's; today `.data` has a shape of its own.
+    """
+    if type(self) is torch.Tensor and not self.requires_grad and self.numel() == 0:
+        return self
+    return _data.__get__(self)  # type: ignore[no-any-return]
+
+
 def _mask_of_bools(index: Any) -> Any:
     if isinstance(index, torch.Tensor) and index.dtype is torch.uint8:
         _say_once("a mask of bytes is one of bools today")
@@ -308,6 +335,7 @@ _TENSORS: dict[str, Any] = {
     "backward": _backward_of_old,
     "index": _index_of_old,
     "new": _new_of_old,
+    "data": property(_data_of_old, _data.__set__),
     "__rsub__": _rsub_of_masks,
     "__setitem__": _with_masks_of_bytes("__setitem__"),
     "masked_fill": _with_masks_of_bytes("masked_fill"),

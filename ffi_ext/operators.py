@@ -22,8 +22,8 @@ _LIBRARIES: dict[str, tuple[str, torch.library.Library]] = {}
 # it stays where it is in memory, and there point compiled graphs and all who keep torch.ops.space.name.default.
 _ANCHORS: dict[str, torch.library.Library] = {}
 _OPERATORS: dict[int, tuple[Any, Operator]] = {}  # by id(function); the function is kept with it
-# By namespace, what stands for its schemas in the keys of torch.compile's caches.
-_MARKS: dict[str, str] = {}
+# By namespace, its operators' schemas and results.
+_KINDS: dict[str, list[tuple[str, str, torch.dtype | None]]] = {}
 # torch's types of numbers, by our codes. SymInt: sizes stay symbols, and a compiled graph holds for every size.
 _SCHEMA = {code: "float" if member in "fd" else "SymInt" for code, member in types.MEMBERS.items()}
 _SCHEMA["?"] = "bool"
@@ -120,9 +120,8 @@ def register(module: ModuleType, namespace: str | None = None) -> dict[str, Oper
             _CALLED_AGAIN.add(call)
         elif dtype is None:
             torch.fx.node.has_side_effect(call)  # what else would it be called for
-        if (
-            before is not None
-        ):  # graphs, and torch's dispatcher, keep what was made first, with the schema of then
+        # Graphs, and torch's dispatcher, keep what was made first, which has the schema of then.
+        if before is not None:
             for _, kept in _OPERATORS.values():
                 if kept.name == f"{space}::{name}":
                     vars(kept.call).update(vars(call))
@@ -138,14 +137,14 @@ def _mark_caches(space: str, kinds: list[tuple[str, str, torch.dtype | None]]) -
     Its caches, in this process and on the disk, go by the text of a graph: `count(x)` would still be taken for an int64
     when C's count() returns a double, and be read as one.
     """
-    mark = f" {space}:{hashlib.sha256(repr(kinds).encode()).hexdigest()[:16]}"
-    before = _MARKS.setdefault(space, mark)
-    if before != mark:
+    if _KINDS.setdefault(space, kinds) != kinds:
         torch.compiler.reset()
-        _MARKS[space] = mark
+    _KINDS[space] = kinds
     config: Any = getattr(torch.compiler, "config", None)
     if hasattr(config, "cache_key_tag"):  # from torch 2.7 on
-        config.cache_key_tag = config.cache_key_tag.replace(before, "") + mark
+        mark = hashlib.sha256(repr(sorted(_KINDS.items())).encode()).hexdigest()[:16]
+        theirs = re.sub(" ffi_ext:[0-9a-f]{16}", "", config.cache_key_tag)
+        config.cache_key_tag = f"{theirs} ffi_ext:{mark}"
 
 
 def _without_load(name: str) -> str:

@@ -128,7 +128,8 @@ def compile_command(
     if quick and program.is_gcc:
         always.append(toolchain.NO_MACRO_NOTES)
     words = [*program.command, *standard, *optimize, *always, *flags, *common, *arguments]
-    return (*words, "-c", _named(plan, source)), program.identity
+    identity = (*program.identity, *toolchain.native_to(words))
+    return (*words, "-c", _named(plan, source)), identity
 
 
 def _nvcc() -> toolchain.Program:

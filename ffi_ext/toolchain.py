@@ -65,6 +65,8 @@ QUICK = ("-DFFI_EXT_QUICK", "-Werror=implicit-function-declaration")
 # What compilers ask the environment for: where headers are, and what __DATE__ and __TIME__ say.
 _ASKED_FOR = ("CPATH", "C_INCLUDE_PATH", "CPLUS_INCLUDE_PATH", "SOURCE_DATE_EPOCH")
 
+PROCESSORS = "/proc/cpuinfo"  # Linux's, with what each of them has
+
 _WRAPPERS = ("ccache", "distcc", "icecc", "sccache")
 
 
@@ -272,6 +274,15 @@ def _include_path(command: tuple[str, ...], cpath: str | None) -> list[str]:
     _, text = run([*command, "-E", "-v", "-x", "c", os.devnull])
     _, _, listed = text.partition("search starts here:")
     return re.findall(r"^ (/.*)$", listed.partition("End of search list")[0], re.M)
+
+
+def native_to(words: Iterable[str]) -> list[str]:
+    """What -march=native means here: a cluster's machines share a home, and have several kinds of processors."""
+    if not any(word.endswith("=native") for word in words):
+        return []
+    with contextlib.suppress(OSError), open(PROCESSORS, encoding="utf-8") as lines:
+        return [*islice((line for line in lines if line.startswith(("flags", "Features"))), 1)]
+    return []
 
 
 def safe_path(path: str | Path) -> str:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
+from numbers import Real
 
 import torch
 from torch import nn
@@ -75,10 +76,11 @@ class Pooler(nn.Module):
         plus_one: bool = False,
     ) -> None:
         super().__init__()
-        levels = [-math.log2(scale) for scale in scales]
+        known = isinstance(scales, Sequence) and all(isinstance(s, Real) and s > 0 for s in scales)
+        levels = [-math.log2(scale) for scale in scales] if known else []
         if not levels or levels != [levels[0] + i for i in range(len(levels))] or levels[0] % 1:
             raise ValueError(
-                f"Pooler: scales must be powers of two, each half of the one before, got {list(scales)}"
+                f"Pooler: scales must be powers of two, each half of the one before, got {scales!r}"
             )
         self.output_size, self.scales = output_size, list(scales)
         self.sampling_ratio, self.aligned = sampling_ratio, aligned

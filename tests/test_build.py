@@ -65,6 +65,23 @@ def test_only_what_changed_is_compiled(project):
     assert compiled(project) == ["_lib.c", "link", "one.c", "two.c"]
 
 
+@pytest.mark.parametrize(
+    ("flag", "stale"),
+    [("-mtune=native", ["_lib.c", "link", "one.c", "two.c"]), ("-mtune=generic", [])],
+)
+def test_what_is_native_to_another_processor_is_compiled_again(project, monkeypatch, flag, stale):
+    """Machines of a cluster share the cache."""
+    processors = project / "cpuinfo"
+    monkeypatch.setattr(toolchain, "PROCESSORS", str(processors))
+    for flags in ("sse avx", "sse"):
+        processors.write_text(f"processor\t: 0\nflags\t\t: {flags}\n")
+        make(project, extra_compile_args=[flag]).build()
+        first = compiled(project)
+        make(project, extra_compile_args=[flag]).build()
+        assert compiled(project) == []
+    assert first == stale
+
+
 @pytest.mark.parametrize("damage", ["truncated", "foreign", "removed"])
 def test_a_binary_that_is_not_the_recorded_one_is_made_again(project, damage):
     make(project).build()

@@ -343,6 +343,7 @@ WRONG = [
     (dict(extra_cflags=["-O3"]), TypeError, "did you mean 'extra_compile_args'"),
     (dict(extra_include_paths=["."]), TypeError, "did you mean 'include_dirs'"),
     (dict(extra_compile_args="-O3"), TypeError, "extra_compile_args"),
+    (dict(extra_link_args="-lm -lz"), TypeError, "expected a list of str, one for each flag, got"),
     (dict(extra_compile_args={"gcc": []}), ValueError, "'cc', 'cxx' and 'nvcc'"),
     (dict(define_macros={"A": 1}), TypeError, "define_macros"),
     (dict(define_macros=[("A B", "1")]), ValueError, "'A B' is no macro name$"),

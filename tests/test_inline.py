@@ -297,6 +297,12 @@ def test_exported():
     assert definitions.exported(text) == "const char *n(struct s *p);\n"
 
 
+@pytest.mark.parametrize("end", ["\n", "\r\n"])
+def test_a_macro_of_several_lines_is_no_function(end):
+    lines = ["#define DEFINE(n) \\", "  int n##_1(int a) \\", "  { return a; }", "int g(int a) { return a; }"]
+    assert definitions.exported(end.join(lines)) == "int g(int a);\n"
+
+
 def test_what_the_preprocessor_leaves_out_is_not_exported():
     text = """
 #include <limits.h>

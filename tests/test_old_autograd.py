@@ -41,7 +41,6 @@ class Scale(Function):
     def forward(self, x, z):
         self.size = x.size()
         self.save_for_backward(x, z)
-        assert not x.requires_grad
         return torch.from_numpy(self.factor * x.numpy() * z.numpy())
 
     def backward(self, grad):
@@ -219,6 +218,36 @@ def test_a_model_that_keeps_an_instance_is_copied_and_saved():
         assert x.grad.tolist() == [3.0, 6.0]
 
 
+def test_forward_may_ask_whether_its_inputs_require_grad():
+    """As DCNv2's and CenterNet's do before they save them; other Functions may call numpy() on theirs."""
+
+    class Product(Function):
+        def forward(self, x, y):
+            self.asked = x.requires_grad, y.requires_grad
+            if x.requires_grad or y.requires_grad:
+                self.save_for_backward(x, y)
+            return x * y
+
+        def backward(self, grad):
+            x, y = self.saved_tensors
+            assert not x.requires_grad
+            return grad * y, grad * x
+
+    class OfNumpy(Function):
+        def forward(self, x):
+            return torch.from_numpy(x.numpy() * 2)
+
+        def backward(self, grad):
+            return grad * 2
+
+    x, y = torch.tensor([1.0, 2.0], requires_grad=True), torch.tensor([3.0, 4.0])
+    product = Product()
+    result = product(x, y)
+    assert product.asked == (True, False) and result.requires_grad
+    OfNumpy()(result).sum().backward()
+    assert x.grad.tolist() == [6.0, 8.0]
+
+
 def test_needs_input_grad_and_constants():
     x, z = torch.ones(2, dtype=torch.double), leaf(2)
     Scale(1.0)(x, z).sum().backward()
@@ -376,6 +405,20 @@ def test_new_takes_a_reduction_for_a_size():
         assert like.new([5, 6]).tolist() == [5, 6] and like.new(3).shape == (3,)
     assert row.new(row).data_ptr() == row.data_ptr()  # another tensor's memory, as ever
     assert row.float().new(torch.tensor(2.5)).tolist() == 2.5
+
+
+def test_what_becomes_of_the_data_of_an_empty_variable_becomes_of_it():
+    """As FlowNet2's correlation returns what its C code has resized."""
+    x = torch.ones(3, requires_grad=True)
+    grad = Variable(x.new())
+    grad.data.resize_(2, 3).fill_(5)
+    assert grad.tolist() == [[5.0] * 3] * 2
+    x.data[0] = 2
+    assert not x.data.requires_grad and x.tolist() == [2.0, 1.0, 1.0]
+    x.data = torch.zeros(0)
+    assert x.shape == (0,) and not x.data.requires_grad and x.data is not x
+    compiled = torch.compile(lambda x: x.data + 1, backend="eager", fullgraph=True)
+    assert compiled(torch.zeros(2)).tolist() == [1.0, 1.0]
 
 
 def test_masks_of_bytes():

@@ -161,6 +161,22 @@ def test_jit_trace_records_the_call(name):
     torch.testing.assert_close(ours, theirs, rtol=1e-12, atol=1e-12)
 
 
+def test_numbers_that_compiled_code_leaves_open():
+    """A number that differs from call to call, or comes of a size, is a symbol there."""
+    rois, boxes = torch.tensor([[0.0, 0, 0, 8, 8]]), torch.tensor([[0.0, 0, 9, 9], [1, 1, 9, 9]])
+
+    def both(x, samples, threshold):
+        aligned = ops.roi_align(x, rois, 3, 16 / x.shape[-1], samples)
+        return aligned, ops.nms(boxes, boxes[:, 0], threshold)
+
+    torch._dynamo.reset()
+    compiled = torch.compile(both, fullgraph=True, backend="aot_eager")
+    for size, samples, threshold in [(16, 2, 0.5), (32, 3, 0.9), (64, 1, 0.1)]:
+        given = (torch.rand(1, 2, size, size), samples, threshold)
+        for ours, want in zip(compiled(*given), both(*given), strict=True):
+            assert torch.equal(ours, want)
+
+
 def test_a_size_that_export_leaves_open():
     """It comes as torch.SymInt where torch.export is not strict, and int() would fix it."""
 

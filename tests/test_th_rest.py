@@ -715,6 +715,40 @@ def test_memory_and_references(th):
     assert th.memory() == 1111
 
 
+def test_mapped_files(build, tmp_path):
+    """As 0.3.1's newWithMapping: of a shared file the elements are the file's, which grows as asked."""
+    module = build(
+        "THIntStorage *map(const char *path, long size, int flags);",
+        """
+#include <TH/TH.h>
+THIntStorage *map(const char *path, long size, int flags) {
+  return THIntStorage_newWithMapping(path, size, flags);
+}
+""",
+    )
+    path = tmp_path / "numbers"
+    np.arange(5, dtype=np.int32).tofile(path)
+    name = str(path).encode()
+    own = torch.tensor([]).int().set_(module.map(name, 3, 0))
+    own[0] = 7
+    assert own.tolist() == [7, 1, 2] and np.fromfile(path, np.int32)[0] == 0
+    shared = torch.tensor([]).int().set_(module.map(name, 0, 1))
+    shared[0] = 8
+    assert np.fromfile(path, np.int32).tolist() == [8, 1, 2, 3, 4] == shared.tolist()
+    module.map(str(tmp_path / "new").encode(), 6, 1)
+    assert np.fromfile(tmp_path / "new", np.int32).tolist() == [0] * 6
+    for arguments, text in [
+        (
+            (name, 6, 0),
+            "unable to map 24 bytes of file <.*numbers> in read-only mode: it is shorter",
+        ),
+        ((b"/nowhere", 6, 0), "of file </nowhere> in read-only mode: No such file or directory"),
+        ((name, 6, 2), "argument 3: expected 0 or TH_ALLOCATOR_MAPPED_SHARED, got 2"),
+    ]:
+        with pytest.raises(ffi_ext.NativeError, match=text):
+            module.map(*arguments)
+
+
 def test_what_the_runtime_has_its_headers_declare():
     """A function that they do not is taken for one that returns an int, and is none in C++."""
     include = Path(ffi_ext.get_include())

@@ -80,6 +80,7 @@ typedef struct ffi_tensor {
   char owned;         /* `handle` is a reference of ours */
   char fixed;         /* may not change its geometry: a leaf that requires grad */
   int capacity;       /* dimensions that size and stride have room for */
+  char forgiven;      /* atomic. C has freed it once without a reference */
   int lent;           /* as of a storage */
   void *changed; /* atomic. Not NULL: geometry or storage differ from the torch tensor's, and the
                     runtime writes them back after the call; it says whose (kept.c) */
@@ -116,7 +117,7 @@ void ffi_storage_dispose(ffi_storage *s);
 /* References, NULL allowed. */
 void ffi_storage_take(ffi_storage *s);
 /* What C gives back (THTensor_free ...): throws where it has no reference, since it freed the
- * record before or never retained an argument. */
+ * record before or never retained an argument; one that a call holds may be freed once. */
 void ffi_storage_give_back(ffi_storage *s);
 void ffi_tensor_give_back(ffi_tensor *t);
 void ffi_storage_drop(ffi_storage *s);

@@ -42,6 +42,7 @@ void *ffi_hand_over(void *variable);
 /* th_storage.c */
 ffi_storage *ffi_th_storage_new(int type, ptrdiff_t size);
 ffi_storage *ffi_th_storage_new_on(int type, int cuda, ptrdiff_t size);
+ffi_storage *ffi_th_storage_new_mapped(int type, const char *path, ptrdiff_t size, int flags);
 ffi_storage *ffi_th_storage_new_with(int type, void *data, ptrdiff_t size, THAllocator *allocator,
                                      void *context);
 void ffi_th_storage_resize(ffi_storage *s, ptrdiff_t size);

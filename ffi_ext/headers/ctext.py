@@ -7,7 +7,7 @@ from collections.abc import Sequence
 
 from ffi_ext.names import python_name
 
-_DIRECTIVE = re.compile(r"^[ \t]*#(?:[^\n\\]|\\\n|\\.)*", re.M)
+_DIRECTIVE = re.compile(r"^[ \t]*#(?:[^\n\\]|\\\r?\n|\\.)*", re.M)
 IDENTIFIER = re.compile(r"[A-Za-z_]\w*")
 _TOKENS = re.compile(r'"(?:[^"\\\n]|\\.)*"|\'(?:[^\'\\\n]|\\.)*\'|/\*.*?\*/|//[^\n]*', re.S)
 _ATTRIBUTE = re.compile(

@@ -7,7 +7,7 @@ import importlib
 import os
 import warnings
 from collections.abc import Callable, Iterator, Sequence
-from numbers import Integral
+from numbers import Integral, Real
 from typing import Any, get_type_hints
 
 import torch
@@ -174,7 +174,7 @@ def check_tensor(name: str, value: object) -> None:
 
 def check_number(name: str, value: Any) -> None:
     """The same of a number, and a ValueError of a NaN. The number may be one that torch.export leaves open."""
-    if not hasattr(value, "__float__"):
+    if not isinstance(value, (Real, torch.SymInt, torch.SymFloat, torch.Tensor)):
         raise TypeError(f"{name} must be a number, got {value!r}")
     if value != value:
         raise ValueError(f"{name} must be a number, got NaN")

@@ -46,12 +46,7 @@ THStorage *THStorage_(newWithSize4)(real data0, real data1, real data2, real dat
 }
 
 THStorage *THStorage_(newWithMapping)(const char *filename, ptrdiff_t size, int flags) {
-  (void)size;
-  (void)flags;
-  THError(
-      "mapped files are not supported (%s): map the file with torch.from_file and pass the tensor",
-      filename);
-  return NULL;
+  return (THStorage *)ffi_th_storage_new_mapped(TYPE_NUMBER, filename, size, flags);
 }
 
 THStorage *THStorage_(newWithData)(real *data, ptrdiff_t size) {
