@@ -19,8 +19,9 @@ from ffi_ext.errors import warn
 # By namespace, the name of the registered module and its library: torch forgets the operators of one that nobody keeps.
 _LIBRARIES: dict[str, tuple[str, torch.library.Library]] = {}
 # By operator, a library with one kernel of it that is never called and never goes: as long as an operator has a kernel
-# it stays where it is in memory, and there point compiled graphs and all who keep torch.ops.space.name.default.
-_ANCHORS: dict[str, torch.library.Library] = {}
+# it stays where it is in memory, and there point compiled graphs and all who keep torch.ops.space.name.default. Beside
+# it all of these that there were: torch's dispatcher, too, keeps the first one.
+_ANCHORS: dict[str, tuple[torch.library.Library, list[Any]]] = {}
 _OPERATORS: dict[int, tuple[Any, Operator]] = {}  # by id(function); the function is kept with it
 # By namespace, its operators' schemas and results.
 _KINDS: dict[str, list[tuple[str, str, torch.dtype | None]]] = {}
@@ -102,6 +103,7 @@ def register(module: ModuleType, namespace: str | None = None) -> dict[str, Oper
         )
     if before is not None:
         before._destroy()
+        del _LIBRARIES[space], before  # else its end comes later, and torch then forgets what is made below by its names
     library = torch.library.Library(space, "FRAGMENT")
     _LIBRARIES[space] = own_name, library
     operators = {}
@@ -113,18 +115,18 @@ def register(module: ModuleType, namespace: str | None = None) -> dict[str, Oper
         library.impl(name, _implementation(function, dtype), "CompositeExplicitAutograd")
         torch.library.register_fake(f"{space}::{name}", _fake(function, dtype), lib=library)
         if f"{space}::{name}" not in _ANCHORS:
-            anchor = _ANCHORS[f"{space}::{name}"] = torch.library.Library(space, "IMPL")
+            anchor = torch.library.Library(space, "IMPL")
             anchor.impl(name, _never_called, "PrivateUse3")
+            _ANCHORS[f"{space}::{name}"] = anchor, []
         call = getattr(getattr(torch.ops, space), name).default
-        if "!" in schema:
-            _CALLED_AGAIN.add(call)
-        elif dtype is None:
-            torch.fx.node.has_side_effect(call)  # what else would it be called for
-        # Graphs, and torch's dispatcher, keep what was made first, which has the schema of then.
-        if before is not None:
-            for _, kept in _OPERATORS.values():
-                if kept.name == f"{space}::{name}":
-                    vars(kept.call).update(vars(call))
+        calls = _ANCHORS[f"{space}::{name}"][1]
+        calls.append(call)
+        for each in calls:
+            each._schema = call._schema
+            if "!" in schema:
+                _CALLED_AGAIN.add(each)
+            elif dtype is None:
+                torch.fx.node.has_side_effect(each)  # what else would it be called for
         operators[name] = operator = Operator(f"{space}::{name}", schema, call)
         _OPERATORS[id(function)] = (function, operator)
     _mark_caches(space, [(n, s, _result_dtype(functions[n])) for n, s in sorted(schemas.items())])

@@ -477,6 +477,24 @@ def test_a_rebuilt_module_replaces_the_operators():
         assert t.tolist() == [value, value] and list(operators) == ["set"]
 
 
+def test_operators_without_outputs_are_called_after_a_rebuild():
+    """Those that were kept, too; torch.compile leaves out what has neither an output nor a side effect."""
+    text = "static int n; void note(double by) {{ n += {} * by; }} int noted(void) {{ return n; }}"
+    for by in (1, 10, 10):
+        module = ffi_ext.load_inline("notes", text.format(by))
+        operators = library.register(module, "ffi_ext_notes")
+        kept = operators["note"].call if by == 1 else kept
+
+    def call(x):
+        kept(1.0)
+        torch.ops.ffi_ext_notes.note(2.0)
+        return x + 1
+
+    before = module.noted()
+    assert torch.compile(call, fullgraph=True, backend="aot_eager")(torch.ones(1)) == 2
+    assert module.noted() - before == 30
+
+
 KEPT = """
 import warnings
 import torch
@@ -524,7 +542,8 @@ def test_what_was_compiled_for_another_schema_is_compiled_again():
     def registered(result, const):
         text = f"{result} set({const} THFloatTensor *x, THFloatTensor *y) {{ THFloatTensor_fill(%s, 7); return 1; }}"
         text %= "y" if const else "x"
-        library.register(ffi_ext.load_inline("schema", text), "ffi_ext_schema")
+        for _ in range(2):  # as notebooks do
+            library.register(ffi_ext.load_inline("schema", text), "ffi_ext_schema")
         return getattr(getattr(torch.compiler, "config", None), "cache_key_tag", None)
 
     @torch.compile(fullgraph=True, backend="aot_eager")
