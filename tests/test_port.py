@@ -565,13 +565,20 @@ def test_what_asks_for_instances_is_told(tmp_path, capsys):
     assert "scale.Base" not in said and (tmp_path / "use.py").read_text() == use
 
 
-@pytest.mark.parametrize("call", ["Scale(3, 4)(1)", "Scale(3, z=4)(1)"])
-def test_calls_with_arguments_that_there_are_not_stay(tmp_path, call):
+@pytest.mark.parametrize(
+    ("call", "why"),
+    [
+        ("Scale(3, 4)", "Scale takes (k)"),
+        ("Scale(3, z=4)", "Scale takes (k)"),
+        ("Scale()", "it has no k"),
+    ],
+)
+def test_calls_with_other_arguments_than_the_constructors_stay(tmp_path, call, why):
     (tmp_path / "scale.py").write_text(SCALED.format(name="Scale"))
-    (tmp_path / "use.py").write_text(f"from scale import Scale\n{call}\n")
+    (tmp_path / "use.py").write_text(f"from scale import Scale\n{call}(1)\n")
     notes: list[str] = []
     assert [file.path.name for file in port.port([tmp_path], notes)] == ["scale.py"]
-    assert f"{call.partition(')')[0]}) stays as it is: Scale takes (k)" in notes[0]
+    assert f"{call} stays as it is: {why}" in notes[0]
 
 
 def test_what_was_kept_on_an_instance_is_told(tmp_path):
