@@ -299,7 +299,12 @@ def test_exported():
 
 @pytest.mark.parametrize("end", ["\n", "\r\n"])
 def test_a_macro_of_several_lines_is_no_function(end):
-    lines = ["#define DEFINE(n) \\", "  int n##_1(int a) \\", "  { return a; }", "int g(int a) { return a; }"]
+    lines = [
+        "#define DEFINE(n) \\",
+        "  int n##_1(int a) \\",
+        "  { return a; }",
+        "int g(int a) { return a; }",
+    ]
     assert definitions.exported(end.join(lines)) == "int g(int a);\n"
 
 
