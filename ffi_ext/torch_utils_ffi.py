@@ -27,6 +27,7 @@ def create_extension(name: Any, headers: Any, sources: Any, *args: Any, **kwargs
         hint = f" (did you mean '{near[0]}'?)" if near else ""
         warnings.warn(f"create_extension() ignores the unknown keyword '{key}'{hint}", stacklevel=2)
         del kwargs[key]
+    args = (*map(bool, args[: len(FLAGS)]), *args[len(FLAGS) :])
     kwargs |= {flag: bool(kwargs[flag]) for flag in kwargs.keys() & FLAGS}
     language = kwargs.get("language")
     if isinstance(language, str):  # for the linker: of that distutils knew "c++", and no other

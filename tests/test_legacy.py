@@ -222,6 +222,8 @@ def test_flags_are_what_python_takes_for_true(repository):
     """As of `with_cuda=os.environ.get("CUDA_HOME")`."""
     flags = "headers=headers, verbose=None, package=0,"
     built_and_tested(repository, BUILD.replace("headers=headers,", flags))
+    given = "headers=headers,\n    sources=sources,"
+    built_and_tested(repository, BUILD.replace(given, "headers, sources, None,"))
 
 
 def test_languages_that_distutils_did_not_know(repository):
