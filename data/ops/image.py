@@ -163,8 +163,8 @@ def prepare_image(
         int(antialias),
         int(flip_horizontal) + 2 * int(flip_vertical),
         int(reverse_channels),
-        _numbers("prepare_image: mean", mean, torch.float32, pixels.device),
-        _numbers("prepare_image: std", std, torch.float32, pixels.device),
+        _numbers("prepare_image: mean", mean, torch.float32, pixels.device).reshape(-1),
+        _numbers("prepare_image: std", std, torch.float32, pixels.device).reshape(-1),
         place,
     )
     return place[:, :height, :width]
