@@ -164,8 +164,7 @@ _HINTS = (
     ),
     (
         r"\bf951\b",
-        "this is Fortran: gfortran -O3 -fPIC -c makes an object of it, which goes into extra_objects; its functions need "
-        "bind(c)",
+        "this is Fortran: gfortran -O3 -fPIC -c makes an object of it, for extra_objects; its functions need bind(c)",
     ),
     (
         r"warning: (.+): '?linker'? input (?:file )?unused",

@@ -292,7 +292,7 @@ def test_regions_that_are_none_give_nan_and_no_gradient(twins):
     kernels.roi_align_backward_float(ones[:1], rois[:1], 1.0, 2, 2, 0, 0, expected)
     twins.roi_align_backward_float_cuda(ones, rois, 1.0, 2, 2, 0, 0, found)
     torch.testing.assert_close(found, expected)
-    where[1:] = 3
+    where[1:5] = 3  # of regions whose index is none; how far one reaches, forward alone asks
     where[0, 0, 0, 0] = 8 * 9  # beyond the plane
     twins.roi_pool_backward_float_cuda(ones, rois, where, found)
     assert found.sum() == 3 * 2 * 2 - 1 and found[1].sum() == 0

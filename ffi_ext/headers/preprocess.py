@@ -28,7 +28,10 @@ class Reader:
         """`$CC -E -dD` of a header, behind others."""
         included = (word for path in before for word in ("-include", str(path)))
         language = self._language_of(header)
-        command = (*self.command, *included, *language, toolchain.safe_path(header))
+        # clang refuses C's dialect in C++
+        dialect = toolchain.c_dialect() if "c++" in language else ()
+        asking = (word for word in self.command if word not in dialect)
+        command = (*asking, *included, *language, toolchain.safe_path(header))
         text, files = _text(command, self.identity, header)
         self.files |= files
         return text
