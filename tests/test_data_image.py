@@ -209,5 +209,5 @@ def test_types_that_are_refused():
         prepare_image(picture(), place, crop=(4, 4))
     with pytest.raises(TypeError, match="prepare_image: mean must be numbers, got None"):
         prepare_image(picture(), place, mean=None)
-    with pytest.raises(TypeError, match="result must be float32 or float64, got list"):
-        normalize_image(picture(), 0.0, 1.0, out=[])
+    with pytest.raises(TypeError, match="out must be a tensor, got a ndarray"):
+        normalize_image(picture(), 0.0, 1.0, out=np.empty((3, 40, 60), np.float32))
