@@ -16,8 +16,8 @@ class ImageList(NamedTuple):
     tensors: torch.Tensor  # (N, C, H, W)
     image_sizes: list[tuple[int, int]]  # height, width of each
 
-    def to(self, device: torch.device | str) -> ImageList:
-        return self._replace(tensors=self.tensors.to(device))
+    def to(self, device: torch.device | str, non_blocking: bool = False) -> ImageList:
+        return self._replace(tensors=self.tensors.to(device, non_blocking=non_blocking))
 
 
 def padded_size(sizes: Sequence[Sequence[int]], size_divisibility: int) -> tuple[int, int]:

@@ -50,8 +50,8 @@ class Bitmaps:
     def __getitem__(self, rows: torch.Tensor) -> Bitmaps:
         return Bitmaps(self.masks[rows])
 
-    def to(self, device: torch.device | str) -> Bitmaps:
-        return Bitmaps(self.masks.to(device))
+    def to(self, device: torch.device | str, non_blocking: bool = False) -> Bitmaps:
+        return Bitmaps(self.masks.to(device, non_blocking=non_blocking))
 
     def resize(self, size: tuple[int, int]) -> Bitmaps:
         """Bilinear, at least half covered. (The reference cuts off there, so masks lose their rim.)"""

@@ -55,7 +55,7 @@ class Shapes(ImageDataset, DetectionDataset):
         super().__init__(**options)
         check_whole("Shapes: length", length, 0)
         check_whole("Shapes: most", most, 1)
-        if not isinstance(size, Sequence) or len(size) != 2:
+        if not isinstance(size, (Sequence, np.ndarray)) or len(size) != 2:
             raise ValueError(f"Shapes: size must be (height, width), got {size!r}")
         for axis in size:
             check_whole("Shapes: size", axis, 16)

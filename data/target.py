@@ -86,16 +86,17 @@ class Target:
             fields={name: values[rows] for name, values in self.fields.items()},
         )
 
-    def to(self, device: torch.device | str) -> Target:
+    def to(self, device: torch.device | str, non_blocking: bool = False) -> Target:
         """With its tensors on another device; polygons and arrays stay where they are."""
 
         def moved(values: Any) -> Any:
-            return values.to(device) if isinstance(values, (torch.Tensor, Bitmaps)) else values
+            movable = isinstance(values, (torch.Tensor, Bitmaps))
+            return values.to(device, non_blocking=non_blocking) if movable else values
 
         return replace(
             self,
-            boxes=self.boxes.to(device),
-            labels=self.labels.to(device),
+            boxes=moved(self.boxes),
+            labels=moved(self.labels),
             masks=moved(self.masks),
             fields={name: moved(values) for name, values in self.fields.items()},
         )

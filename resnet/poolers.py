@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from numbers import Real
 
 import torch
 from torch import nn
@@ -76,8 +75,10 @@ class Pooler(nn.Module):
         plus_one: bool = False,
     ) -> None:
         super().__init__()
-        known = isinstance(scales, Sequence) and all(isinstance(s, Real) and s > 0 for s in scales)
-        levels = [-math.log2(scale) for scale in scales] if known else []
+        try:
+            levels = [-math.log2(scale) for scale in scales]
+        except (TypeError, ValueError):
+            levels = []
         if not levels or levels != [levels[0] + i for i in range(len(levels))] or levels[0] % 1:
             raise ValueError(
                 f"Pooler: scales must be powers of two, each half of the one before, got {scales!r}"

@@ -177,7 +177,7 @@ void prepare_image(const THByteTensor *image, int64_t top, int64_t left, int64_t
                    int reverse_channels, const THFloatTensor *mean, const THFloatTensor *std,
                    THFloatTensor *place) {
   check_prepare_image(LAYOUT_OF(image), top, left, crop_height, crop_width, height, width,
-                      THFloatTensor_nElement(mean), THFloatTensor_nElement(std), LAYOUT_OF(place));
+                      LAYOUT_OF(mean), LAYOUT_OF(std), LAYOUT_OF(place));
   const int64_t channels = image->size[2];
 
   float scale[4], shift[4];

@@ -12,10 +12,18 @@ typedef struct {
 
 #define LAYOUT_OF(tensor) ((layout){(tensor)->nDimension, (tensor)->size, (tensor)->stride})
 
-/* means, stds: the elements of mean and std. */
+/* mean or std: (C), or a number where there is one channel. */
+static inline void check_per_channel(layout values, int64_t channels, int argument,
+                                     const char *name) {
+  const int64_t elements = values.dimensions ? values.size[0] : 1;
+  REQUIRE(values.dimensions <= 1 && elements == channels, argument,
+          "%s must have %lld elements in one dimension, got %lld in %d", name, (long long)channels,
+          (long long)elements, values.dimensions);
+}
+
 static inline void check_prepare_image(layout image, int64_t top, int64_t left, int64_t crop_height,
                                        int64_t crop_width, int64_t height, int64_t width,
-                                       int64_t means, int64_t stds, layout place) {
+                                       layout mean, layout std, layout place) {
   REQUIRE(image.dimensions == 3, 1, "image must have 3 dimensions (H, W, C), got %d",
           image.dimensions);
   const int64_t channels = image.size[2];
@@ -34,10 +42,8 @@ static inline void check_prepare_image(layout image, int64_t top, int64_t left, 
           (long long)height, (long long)width);
   REQUIRE(crop_width <= INT32_MAX / 4 && crop_height <= INT32_MAX / 4, 4,
           "the crop must be smaller than 2^29 pixels a side");
-  REQUIRE(means == channels, 11, "mean must have %lld elements, got %lld", (long long)channels,
-          (long long)means);
-  REQUIRE(stds == channels, 12, "std must have %lld elements, got %lld", (long long)channels,
-          (long long)stds);
+  check_per_channel(mean, channels, 11, "mean");
+  check_per_channel(std, channels, 12, "std");
   REQUIRE(place.dimensions == 3, 13, "place must have 3 dimensions (C, h, w), got %d",
           place.dimensions);
   REQUIRE(place.size[0] == channels && place.size[1] >= height && place.size[2] >= width, 13,

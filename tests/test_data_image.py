@@ -12,6 +12,7 @@ import torch
 pytest.importorskip("_ext.kernels", reason="run `python build_ffi.py` first")
 Image = pytest.importorskip("PIL.Image", reason="needs Pillow")
 
+from _ext import kernels  # noqa: E402
 from data.ops import normalize_image, prepare_image  # noqa: E402
 from ffi_ext import NativeError  # noqa: E402
 
@@ -141,7 +142,7 @@ def test_arrays_that_torch_does_not_take():
     rows["pixel"] = picture()
     read_only = np.asarray(Image.fromarray(picture()))
     assert not read_only.flags.writeable
-    mean, std = np.arange(3.0)[::-1], np.arange(1.0, 4.0)[::-1]
+    mean, std = np.arange(3.0)[::-1], np.arange(1.0, 4.0)[::-1].reshape(1, 1, 3)
     with warnings.catch_warnings():
         warnings.simplefilter("error")
         for image in (picture()[..., ::-1], picture()[::-1, ::-1], rows["pixel"], read_only):
@@ -164,13 +165,20 @@ def test_arrays_that_torch_does_not_take():
         ({"crop": (2**62, 0, 5, 5)}, "must lie in the image"),
         ({"size": (51, 60)}, r"place must have the shape \(3, h >= 51, w >= 60\)"),
         ({"size": (0, 60)}, "at least one pixel"),
-        ({"mean": [1.0]}, "mean must have 3 elements, got 1"),
-        ({"std": [1.0] * 4}, "std must have 3 elements, got 4"),
+        ({"mean": [1.0]}, "mean must have 3 elements in one dimension, got 1 in 1"),
+        ({"std": [1.0] * 4}, "std must have 3 elements in one dimension, got 4 in 1"),
     ],
 )
 def test_what_is_refused(options, text):
     with pytest.raises(NativeError, match=text):
         prepare_image(picture(), torch.empty(3, 50, 60), **options)
+
+
+def test_a_mean_of_two_dimensions_is_refused():
+    """Its first stride leads beyond it."""
+    image, std, place = torch.from_numpy(picture()), torch.ones(3), torch.empty(3, 40, 60)
+    with pytest.raises(NativeError, match="mean must have 3 elements in one dimension, got 1 in 2"):
+        kernels.prepare_image(image, 0, 0, 40, 60, 40, 60, 1, 0, 0, torch.ones(1, 3), std, place)
 
 
 def test_types_that_are_refused():
@@ -201,5 +209,5 @@ def test_types_that_are_refused():
         prepare_image(picture(), place, crop=(4, 4))
     with pytest.raises(TypeError, match="prepare_image: mean must be numbers, got None"):
         prepare_image(picture(), place, mean=None)
-    with pytest.raises(TypeError, match="result must be float32 or float64, got list"):
-        normalize_image(picture(), 0.0, 1.0, out=[])
+    with pytest.raises(TypeError, match="out must be a tensor, got a ndarray"):
+        normalize_image(picture(), 0.0, 1.0, out=np.empty((3, 40, 60), np.float32))

@@ -174,12 +174,14 @@ def test_batches_on_another_device():
     """As trainers bring them there: maskrcnn-benchmark's by these names, and Lightning and Accelerate."""
     polygons, names = Polygons([[[0, 0, 4, 0, 4, 4]]], (20, 30)), np.array(["cat"])
     fields = {"id": torch.arange(1), "name": names}
-    target = Target((20, 30), torch.ones(1, 4), torch.ones(1), polygons, fields).to("meta")
+    target = Target((20, 30), torch.ones(1, 4), torch.ones(1), polygons, fields).to(
+        "meta", non_blocking=True
+    )
     assert {x.device.type for x in (target.boxes, target.labels, target.fields["id"])} == {"meta"}
     assert target.masks is polygons and target.fields["name"] is names and target.size == (20, 30)
     bitmaps = Bitmaps(torch.eye(3)[None])
     assert torch.equal(bitmaps.to("cpu").masks, bitmaps.masks)
-    images = data.pad_images([torch.ones(3, 5, 6)]).to("meta")
+    images = data.pad_images([torch.ones(3, 5, 6)]).to("meta", non_blocking=True)
     assert images.tensors.device.type == "meta" and images.image_sizes == [(5, 6)]
 
 

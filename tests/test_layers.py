@@ -123,6 +123,7 @@ def test_pooler_is_torchvisions(tv):
             pooler(features, [boxes[0], wrong])
     with pytest.raises(ValueError, match="powers of two, each half of the one before"):
         Pooler(7, [1 / 4, 1 / 16], 2)
+    assert Pooler(7, {"P2": 1 / 4, "P3": 1 / 8}.values(), 2).scales == [1 / 4, 1 / 8]
     for wrong, got in [(0.25, "0.25"), ([4, 0], r"\[4, 0\]"), (None, "None")]:
         with pytest.raises(ValueError, match=f"scales must be powers of two, .* got {got}"):
             Pooler(7, wrong, 2)

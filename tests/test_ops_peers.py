@@ -509,6 +509,8 @@ def test_bad_arguments_are_explained(plain):
         ]:
             with pytest.raises(TypeError, match=f"{argument} must be a tensor, got a {kind}"):
                 call()
+        for half in (np.array(0.5), torch.tensor(0.5)):  # as np.load gives it of a .npz
+            assert torch.equal(ops.nms(boxes, scores, half), ops.nms(boxes, scores, 0.5))
         for call, argument in [
             (lambda: ops.nms(boxes, scores, None), "nms: iou_threshold"),
             (lambda: ops.soft_nms(boxes, scores, sigma=None), "soft_nms: sigma"),

@@ -77,7 +77,9 @@ def normalize_image(
         raise ValueError(
             f"normalize_image: image must have the shape (H, W, C), got {tuple(pixels.shape)}"
         )
-    dtype = dtype if out is None else getattr(out, "dtype", type(out).__name__)
+    if out is not None and not isinstance(out, torch.Tensor):
+        raise TypeError(f"normalize_image: out must be a tensor, got a {type(out).__name__}")
+    dtype = dtype if out is None else out.dtype
     if dtype not in _NORMALIZE:
         raise TypeError(f"normalize_image: the result must be float32 or float64, got {dtype}")
     mean = _numbers("normalize_image: mean", mean, dtype, pixels.device)
@@ -163,8 +165,8 @@ def prepare_image(
         int(antialias),
         int(flip_horizontal) + 2 * int(flip_vertical),
         int(reverse_channels),
-        _numbers("prepare_image: mean", mean, torch.float32, pixels.device),
-        _numbers("prepare_image: std", std, torch.float32, pixels.device),
+        _numbers("prepare_image: mean", mean, torch.float32, pixels.device).reshape(-1),
+        _numbers("prepare_image: std", std, torch.float32, pixels.device).reshape(-1),
         place,
     )
     return place[:, :height, :width]

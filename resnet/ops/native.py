@@ -174,7 +174,9 @@ def check_tensor(name: str, value: object) -> None:
 
 def check_number(name: str, value: Any) -> None:
     """The same of a number, and a ValueError of a NaN. The number may be one that torch.export leaves open."""
-    if not isinstance(value, (Real, torch.SymInt, torch.SymFloat, torch.Tensor)):
+    # float and int are Real, too, but to ask for that takes 0.4 us
+    known = isinstance(value, (float, int, Real, torch.SymInt, torch.SymFloat))
+    if not known and not hasattr(value, "dtype"):  # as tensors and NumPy's arrays have it
         raise TypeError(f"{name} must be a number, got {value!r}")
     if value != value:
         raise ValueError(f"{name} must be a number, got NaN")

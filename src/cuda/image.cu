@@ -35,7 +35,7 @@ void prepare_image_cuda(const THCudaByteTensor *image, int64_t top, int64_t left
                         int antialias, int flip, int reverse_channels, const THCudaTensor *mean,
                         const THCudaTensor *std, THCudaTensor *place) {
   check_prepare_image(LAYOUT_OF(image), top, left, crop_height, crop_width, height, width,
-                      elements_of(mean), elements_of(std), LAYOUT_OF(place));
+                      LAYOUT_OF(mean), LAYOUT_OF(std), LAYOUT_OF(place));
   const int64_t channels = image->size[2];
 
   const int64_t row_stride = image->stride[0];
