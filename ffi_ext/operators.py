@@ -103,10 +103,8 @@ def register(module: ModuleType, namespace: str | None = None) -> dict[str, Oper
         )
     if before is not None:
         before._destroy()
-        del (
-            _LIBRARIES[space],
-            before,
-        )  # when it goes, torch forgets its names: of what is made below, if that is later
+        # When it goes, torch forgets its names: of what is made below, if that is later.
+        del _LIBRARIES[space], before
     library = torch.library.Library(space, "FRAGMENT")
     _LIBRARIES[space] = own_name, library
     operators = {}
