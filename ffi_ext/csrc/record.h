@@ -79,8 +79,8 @@ typedef struct ffi_tensor {
   unsigned char cuda; /* as of a storage; says where a storage goes that is made when it grows */
   char owned;         /* `handle` is a reference of ours */
   char fixed;         /* may not change its geometry: a leaf that requires grad */
-  int capacity;       /* dimensions that size and stride have room for */
   char forgiven;      /* atomic. C has freed it once without a reference */
+  int capacity;       /* dimensions that size and stride have room for */
   int lent;           /* as of a storage */
   void *changed; /* atomic. Not NULL: geometry or storage differ from the torch tensor's, and the
                     runtime writes them back after the call; it says whose (kept.c) */
