@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
 import torch
 
-from data.checks import check_whole
+from data.checks import check_each, check_whole
 from data.dataset import DetectionDataset, ImageDataset
 from data.masks import Bitmaps
 from data.target import Target
@@ -55,8 +54,7 @@ class Shapes(ImageDataset, DetectionDataset):
         super().__init__(**options)
         check_whole("Shapes: length", length, 0)
         check_whole("Shapes: most", most, 1)
-        if not isinstance(size, (Sequence, np.ndarray)) or len(size) != 2:
-            raise ValueError(f"Shapes: size must be (height, width), got {size!r}")
+        check_each("Shapes: size", size, "(height, width)")
         for axis in size:
             check_whole("Shapes: size", axis, 16)
         self.length, self.size, self.most, self.seed = length, size, most, seed

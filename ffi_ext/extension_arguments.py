@@ -25,7 +25,7 @@ _OF_CPP_EXTENSION = {  # what torch.utils.cpp_extension calls them
     "extra_include_paths": ["include_dirs"],
     "extra_ldflags": ["extra_link_args"],
 }
-FLAGS = {"verbose", "with_cuda", "package"}
+FLAGS = ("verbose", "with_cuda", "package")  # in the signature's order
 NAMED = {"name", "headers", "sources", "relative_to", *FLAGS}
 
 

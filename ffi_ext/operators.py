@@ -109,18 +109,18 @@ def register(module: ModuleType, namespace: str | None = None) -> dict[str, Oper
     _LIBRARIES[space] = own_name, library
     operators = {}
     for name, schema in schemas.items():
-        function = functions[name]
+        function, full_name = functions[name], f"{space}::{name}"
         library.define(f"{name}{schema}")
         dtype = _result_dtype(function)
         # For all devices and layouts, and where no argument is a tensor: the function says what it takes.
         library.impl(name, _implementation(function, dtype), "CompositeExplicitAutograd")
-        torch.library.register_fake(f"{space}::{name}", _fake(function, dtype), lib=library)
-        if f"{space}::{name}" not in _ANCHORS:
+        torch.library.register_fake(full_name, _fake(function, dtype), lib=library)
+        if full_name not in _ANCHORS:
             anchor = torch.library.Library(space, "IMPL")
             anchor.impl(name, _never_called, "PrivateUse3")
-            _ANCHORS[f"{space}::{name}"] = anchor, []
+            _ANCHORS[full_name] = anchor, []
         call = getattr(getattr(torch.ops, space), name).default
-        calls = _ANCHORS[f"{space}::{name}"][1]
+        calls = _ANCHORS[full_name][1]
         calls.append(call)
         for each in calls:
             each._schema = call._schema
@@ -128,7 +128,7 @@ def register(module: ModuleType, namespace: str | None = None) -> dict[str, Oper
                 _CALLED_AGAIN.add(each)
             elif dtype is None:
                 torch.fx.node.has_side_effect(each)  # what else would it be called for
-        operators[name] = operator = Operator(f"{space}::{name}", schema, call)
+        operators[name] = operator = Operator(full_name, schema, call)
         _OPERATORS[id(function)] = (function, operator)
     _mark_caches(space, [(n, s, _result_dtype(functions[n])) for n, s in sorted(schemas.items())])
     return operators

@@ -23,9 +23,8 @@ from tests.processes import python
 
 @pytest.fixture(autouse=True)
 def installed(monkeypatch):
-    monkeypatch.setattr(
-        old_autograd, "_said", set()
-    )  # what one test was told, the next one is, too
+    # What one test was told, the next one is, too.
+    monkeypatch.setattr(old_autograd, "_said", set())
     ffi_ext.install(autograd=True)
     yield
     ffi_ext.uninstall()

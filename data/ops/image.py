@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 import torch
 
+from data.checks import check_each
 from data.ops.broadcast import broadcast_shapes
 from data.ops.native import jpeg, kernel_of, on_array
 
@@ -31,14 +32,6 @@ def _numbers(name: str, values: Values, dtype: torch.dtype, device: torch.device
         return torch.as_tensor(given, dtype=dtype, device=device)
     except (TypeError, ValueError) as error:
         raise type(error)(f"{name} must be numbers, got {values!r}") from None
-
-
-def _whole(name: str, values: Any, meaning: str) -> Any:
-    """Whole numbers such as (height, width), one for each word of their meaning."""
-    count = meaning.count(",") + 1
-    if not isinstance(values, (Sequence, np.ndarray)) or len(values) != count:
-        raise ValueError(f"{name} must be {meaning}, got {values!r}")
-    return values
 
 
 def normalize_image(
@@ -150,10 +143,10 @@ def prepare_image(
         size = place.shape[-2:]
     if crop is None:
         crop = (0, 0, pixels.shape[0], pixels.shape[1])
-    height, width = _whole("prepare_image: size", size, "(height, width)")
-    top, left, crop_height, crop_width = _whole(
-        "prepare_image: crop", crop, "(top, left, height, width)"
-    )
+    check_each("prepare_image: size", size, "(height, width)")
+    check_each("prepare_image: crop", crop, "(top, left, height, width)")
+    height, width = size
+    top, left, crop_height, crop_width = crop
     kernel_of("prepare_image", pixels)(
         pixels,
         top,

@@ -28,10 +28,8 @@ class Reader:
         """`$CC -E -dD` of a header, behind others."""
         included = (word for path in before for word in ("-include", str(path)))
         language = self._language_of(header)
-        # clang refuses C's dialect in C++
-        dialect = toolchain.c_dialect() if "c++" in language else ()
-        asking = (word for word in self.command if word not in dialect)
-        command = (*asking, *included, *language, toolchain.safe_path(header))
+        dialect = () if "c++" in language else toolchain.c_dialect()  # clang refuses it in C++
+        command = (*self._command(dialect), *included, *language, toolchain.safe_path(header))
         text, files = _text(command, self.identity, header)
         self.files |= files
         return text
@@ -53,7 +51,9 @@ class Reader:
     @property
     def command(self) -> tuple[str, ...]:
         """The command that reads a header, which comes last."""
-        dialect = toolchain.c_dialect()
+        return self._command(toolchain.c_dialect())
+
+    def _command(self, dialect: Sequence[str]) -> tuple[str, ...]:
         return (*toolchain.c_compiler().command, "-E", "-dD", *dialect, *self._flags())
 
     def _flags(self) -> list[str]:
