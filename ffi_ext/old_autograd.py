@@ -27,6 +27,7 @@ import torch.utils.data.dataloader
 from torch.autograd import Function
 
 from ffi_ext.gradients import once
+from ffi_ext.legacy import RESHAPES
 
 _said: set[str] = set()
 _originals: dict[tuple[Any, str], Any] = {}  # what was there before; absent names are not in it
@@ -353,14 +354,13 @@ def _derived(cls: type[torch.Tensor], **keywords: Any) -> None:
     _no_sequence(cls)
 
 
-_RESHAPES = ("resize_", "resize_as_", "set_", "squeeze_", "unsqueeze_")
 _TENSORS: dict[str, Any] = {
     "__getitem__": _getitem_of_scalars,
     "backward": _backward_of_old,
     "index": _index_of_old,
     "new": _new_of_old,
     "data": property(_data_of_old, _data.__set__),
-    **{name: _with_its_variable(name) for name in _RESHAPES},
+    **{name: _with_its_variable(name) for name in RESHAPES},
     "__rsub__": _rsub_of_masks,
     "__setitem__": _with_masks_of_bytes("__setitem__"),
     "masked_fill": _with_masks_of_bytes("masked_fill"),
