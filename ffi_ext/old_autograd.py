@@ -426,6 +426,8 @@ _LOADER: dict[str, Any] = {
     }
 }
 
+_ITERATORS: dict[str, Any] = {"next": lambda self: next(self)}  # Python 2's, torch's own until 1.13
+
 
 def _six() -> ModuleType:
     """torch's module of names that Python 2 and 3 have both, which loaders of data import; it went in torch 2.0."""
@@ -454,6 +456,7 @@ def install() -> None:
         (torch.nn.functional, _CONVOLUTIONS),
         (torch.nn.modules.loss, _LOSSES),
         (torch.utils.data.dataloader, _LOADER),
+        (torch.utils.data.dataloader._BaseDataLoaderIter, _ITERATORS),
         (torch, {"_six": sys.modules["torch._six"]}),
     )
     for owner, names in changed:

@@ -9,9 +9,10 @@ import tokenize
 from collections.abc import Collection
 from pathlib import PurePath
 
+from ffi_ext import legacy
+from ffi_ext.cli import survey_names
 from ffi_ext.cli.edits import Source, last_name, with_import
-from ffi_ext.cli.survey import is_called_build_extension, is_index, is_reshape
-from ffi_ext.cli.survey_names import BROUGHT_BACK, optional_imports
+from ffi_ext.cli.survey import is_called_build_extension, is_index, is_reshape, nexts
 
 OLD = "torch.utils.ffi"
 # What a number's name looks like, for `.data[0]`, which on anything longer was an index.
@@ -20,6 +21,11 @@ NUMBER = re.compile(
     re.I,
 )
 REDUCTIONS = {"sum", "mean", "norm", "prod", "max", "min", "std", "var", "median", "dot", "dist"}
+# What may have a name of survey_names.BROUGHT_BACK, of legacy.OF_NUMPY or of collections.
+_GONE = re.compile(
+    "|".join(name.rpartition(".")[2] for name in survey_names.BROUGHT_BACK)
+    + rf"|\b(np|numpy)\.({'|'.join(legacy.OF_NUMPY)})\b|\bcollections\b"
+)
 # What has the lines of a text in it. f-strings are several tokens from Python 3.12 on.
 _TEXTS = (tokenize.STRING, getattr(tokenize, "FSTRING_MIDDLE", tokenize.STRING))
 
@@ -149,26 +155,14 @@ def _require(
         )
 
 
-def gone(text: str, file: PurePath, notes: list[str]) -> None:
-    """Names of torch's that `ffi-ext run` brings back, and nothing does for a script that runs by itself."""
-    if not any(name.rpartition(".")[2] in text for name in BROUGHT_BACK):
+def gone(text: str, file: PurePath, local: Collection[str], notes: list[str]) -> None:
+    """Names of libraries that `ffi-ext run` brings back, and nothing does for a script that runs by itself."""
+    if not _GONE.search(text):  # to look at libraries takes long
         return
-    tree = ast.parse(text)
-    optional = set(optional_imports(tree))
-    told: set[str] = set()
-    for node in ast.walk(tree):
-        names: set[str] = set()
-        if isinstance(node, ast.ImportFrom) and node.module and not node.level:
-            names = {node.module, *(f"{node.module}.{alias.name}" for alias in node.names)}
-        elif isinstance(node, ast.Import):
-            names = {alias.name for alias in node.names}
-        elif isinstance(node, ast.Attribute):
-            names = {ast.unparse(node)}
-        for name in names & set(BROUGHT_BACK) - told:
-            if node not in optional:
-                told.add(name)
-                line = node.lineno  # type: ignore[attr-defined]
-                notes.append(f"{file}:{line}: torch has no {name} any more: {BROUGHT_BACK[name]}")
+    asked, given = survey_names.of_libraries(ast.parse(text), set(local))
+    for name, line in asked.items():
+        if name not in given and survey_names.is_brought_back(name):
+            notes.append(f"{file}:{line}: {survey_names.without(name)}")
 
 
 def first_elements(text: str, file: PurePath, notes: list[str]) -> str:
@@ -216,6 +210,19 @@ def indices(text: str) -> str:
             dot = source.text.rindex(".", 0, source.span(node.func)[1])  # type: ignore[attr-defined]
             source.edit(dot, first, "[")
             source.edit(last, end, "]")
+    return source.result()
+
+
+def iterators(text: str) -> str:
+    """`batches.next()` becomes `next(batches)`."""
+    if ".next(" not in text:
+        return text
+    source = Source(text)
+    for node in nexts(source.tree):
+        start, _ = source.span(node)
+        _, end = source.span(node.func.value)  # type: ignore[attr-defined]
+        source.edit(start, start, "next(")
+        source.edit(end, source.span(node)[1], ")")
     return source.result()
 
 

@@ -60,6 +60,25 @@ def is_reshape(node: ast.AST) -> bool:
     )
 
 
+def nexts(tree: ast.Module) -> list[ast.Call]:
+    """`batches.next()` of what is an `iter(...)`, as a loader's."""
+    made = [n for n in ast.walk(tree) if isinstance(n, ast.Assign) and _is_iter(n.value)]
+    known = {ast.unparse(target) for node in made for target in node.targets}
+    return [
+        node
+        for node in ast.walk(tree)
+        if isinstance(node, ast.Call)
+        and isinstance(node.func, ast.Attribute)
+        and node.func.attr == "next"
+        and not node.args
+        and (_is_iter(node.func.value) or ast.unparse(node.func.value) in known)
+    ]
+
+
+def _is_iter(node: ast.AST) -> bool:
+    return isinstance(node, ast.Call) and ast.unparse(node.func) == "iter"
+
+
 def leaves_corners(node: ast.Call) -> bool:
     """A sampling of torch's whose default was another one when the code was written."""
     keywords = {k.arg: ast.unparse(k.value) for k in node.keywords}
@@ -171,7 +190,8 @@ def _script(tree: ast.Module, path: Path, shown: str, report: Report, found: _In
     """Reads one."""
     is_copy = False
     corners = ""
-    counts = {"`.data[0]`": 0, "`.index((i,))`": 0, "`.data.resize_()`": 0, "`volatile`": 0}
+    names = ("`.data[0]`", "`.index((i,))`", "`.data.resize_()`", "`volatile`")
+    counts = {"`.next()`": len(nexts(tree)), **dict.fromkeys(names, 0)}
     optional = set(survey_names.optional_imports(tree))
     alone = path.name == "__init__.py" and not any(  # Python 3 finds nothing beside it
         isinstance(n, ast.Attribute) and n.attr == "path" and last_name(n.value) == "sys"
