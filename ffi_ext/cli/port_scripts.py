@@ -43,14 +43,14 @@ def imports(text: str) -> str:
         if isinstance(node, ast.ImportFrom) and not node.level:
             lines = _from(node, bool(called), len(uses) > len(called))
         elif isinstance(node, ast.Import):
-            lines = _import(node)
+            lines = _import(node, source.tree)
         else:
             continue
         if lines is not None:
             before = source.indent(node)  # or `try:`, and the like
             source.replace(node, ("; " if before.strip() else "\n" + before).join(lines))
     for node in ast.walk(source.tree):  # torch.utils.ffi.create_extension(...)
-        if isinstance(node, ast.Attribute) and ast.unparse(node.value) == OLD:
+        if isinstance(node, ast.Attribute) and _is_old(node.value):
             home = "ffi_ext" if node.attr == "create_extension" else "ffi_ext.torch_utils_ffi"
             source.replace(node.value, home)
     return source.result()
@@ -88,7 +88,7 @@ def _as(alias: ast.alias) -> str:
     return f" as {alias.asname}" if alias.asname else ""
 
 
-def _import(node: ast.Import) -> list[str] | None:
+def _import(node: ast.Import, tree: ast.Module) -> list[str] | None:
     ours = [a for a in node.names if a.name == OLD]
     if not ours:
         return None
@@ -97,10 +97,19 @@ def _import(node: ast.Import) -> list[str] | None:
     for alias in ours:
         if alias.asname:
             lines.append(f"from ffi_ext import torch_utils_ffi as {alias.asname}")
-        else:  # it bound `torch`, too
-            lines += ["import torch"] if "import torch" not in lines else []
-            lines += ["import ffi_ext", "import ffi_ext.torch_utils_ffi"]
+            continue
+        before = [n for n in tree.body if isinstance(n, ast.Import) and n.lineno < node.lineno]
+        if "torch" not in {a.asname or a.name for n in (node, *before) for a in n.names}:
+            lines.append("import torch")  # which it bound, too
+        lines.append("import ffi_ext")
+        used = {n.attr for n in ast.walk(tree) if isinstance(n, ast.Attribute) and _is_old(n.value)}
+        if used != {"create_extension"}:
+            lines.append("import ffi_ext.torch_utils_ffi")
     return lines
+
+
+def _is_old(node: ast.expr) -> bool:
+    return isinstance(node, ast.Attribute) and ast.unparse(node) == OLD
 
 
 def setup(text: str, file: PurePath, notes: list[str]) -> tuple[str, bool]:
@@ -256,11 +265,14 @@ def _is_number(value: ast.expr) -> bool:
     """Whether a call's result has no dimensions: a loss, or a reduction of everything."""
     if not isinstance(value, ast.Call):
         return False
-    name = last_name(value.func)
-    reduced = name in REDUCTIONS and isinstance(value.func, ast.Attribute)
-    if reduced and isinstance(value.func, ast.Attribute):
-        return not value.args and not value.keywords or name in ("dot", "dist")
-    return name == "criterion" or name.endswith(("_loss", "Loss")) and name != "Loss"
+    name, function = last_name(value.func), value.func
+    if name in REDUCTIONS and isinstance(function, ast.Attribute):
+        tensors = 2 if name in ("dot", "dist") else 1
+        others = tensors - (ast.unparse(function.value) != "torch")  # x.sum(), torch.sum(x)
+        return len(value.args) == others and not value.keywords
+    if {"reduce", "reduction"} & {keyword.arg for keyword in value.keywords}:
+        return False
+    return name == "criterion" or name.endswith(("_loss", "Loss", "_entropy")) and name != "Loss"
 
 
 def volatile(text: str, file: PurePath, notes: list[str]) -> str:
