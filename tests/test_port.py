@@ -309,7 +309,7 @@ def test_indices(old, new):
         ("x.data.resize_(3).sum()", None, True),
         ("(x.data.t_())", "x.data = (x.data.t_())", False),
         ("x.data = x.data.resize_(3); x = x.data.t_()", None, False),
-        ("y = x.cpu().data.resize_(3); x.resize_(2); x.data.copy_(y)", None, False),
+        ("y = x.cpu().data.resize_(3); x.resize_(2); x.data.copy_(y); self.data.t_()", None, False),
     ],
 )
 def test_shapes_of_data(old, new, note):
