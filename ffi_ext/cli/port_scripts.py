@@ -10,7 +10,7 @@ from collections.abc import Collection
 from pathlib import PurePath
 
 from ffi_ext.cli.edits import Source, last_name, with_import
-from ffi_ext.cli.survey import is_called_build_extension, is_index
+from ffi_ext.cli.old_code import is_called_build_extension, is_index
 from ffi_ext.cli.survey_names import BROUGHT_BACK, optional_imports
 
 OLD = "torch.utils.ffi"
