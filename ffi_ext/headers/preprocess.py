@@ -10,7 +10,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from ffi_ext import cache, compile_errors, toolchain
+from ffi_ext import cache, compile_errors, compilers, toolchain
 from ffi_ext.errors import BuildError
 from ffi_ext.headers import ctext, preprocessed
 
@@ -89,7 +89,7 @@ class Reader:
             source.write_text("\n".join([*lines, ""]))
             command = [*toolchain.c_compiler().command, *toolchain.c_dialect(), *self._flags()]
             command += ["-w", "-S", "-o", "-"]
-            status, text = toolchain.run([*command, str(source)], apart=True)
+            status, text = compilers.run([*command, str(source)], apart=True)
         number = r"ffi_ext_value_(\d+):\s*\.(?:zero\s+8|(?:quad|xword|8byte)\s+(\d+))"
         found = dict(re.findall(number, text))
         if status or len(found) != len(expressions):
@@ -151,7 +151,7 @@ def _compiling(
         while left:
             rows = [f"void ffi_ext_trial_{index}(void) {{ {row} }}" for index, row in left.items()]
             source.write_text("\n".join([*includes, '#line 1 "ffi_ext_trials"', *rows, ""]))
-            status, text = toolchain.run([*command, str(source)])
+            status, text = compilers.run([*command, str(source)])
             if status == 0:
                 break
             wrong = {int(line) for line in re.findall(r"^ffi_ext_trials:(\d+):", text, re.M)}
@@ -176,7 +176,7 @@ def _text(
         if files and cache.are_current(files):
             return str(record["text"]), {*files}
     started = cache.clock()
-    status, text = toolchain.run(command, apart=True)
+    status, text = compilers.run(command, apart=True)
     if status:
         raise compile_errors.explain(f"reading the header {header}", text)
     names = {str(header), *filter(os.path.isfile, preprocessed.names_of(text))}
