@@ -1,6 +1,4 @@
 /* Element types: what enum ffi_type and torch's ScalarType numbers say of each other. */
-#include <string.h>
-
 #include "torch_bridge.h"
 
 const size_t ffi_type_size[FFI_TYPES] = {4, 8, 8, 4, 2, 1, 1, 2};
@@ -21,40 +19,14 @@ int ffi_type_of_scalar(int scalar_type) {
   return scalar_type >= 0 && scalar_type < 8 ? types[scalar_type] : -1;
 }
 
-/* Those that C gets a view on: torch's names, and bytes. */
-static const struct {
-  const char *name;
-  int bytes;
-} scalars[] = {
-    [FFI_EXT_UINT8] = {"uint8", 1},
-    [FFI_EXT_INT8] = {"int8", 1},
-    [FFI_EXT_INT16] = {"int16", 2},
-    [FFI_EXT_INT32] = {"int32", 4},
-    [FFI_EXT_INT64] = {"int64", 8},
-    [FFI_EXT_FLOAT16] = {"float16", 2},
-    [FFI_EXT_FLOAT32] = {"float32", 4},
-    [FFI_EXT_FLOAT64] = {"float64", 8},
-    [FFI_EXT_COMPLEX32] = {"complex32", 4},
-    [FFI_EXT_COMPLEX64] = {"complex64", 8},
-    [FFI_EXT_COMPLEX128] = {"complex128", 16},
-    [FFI_EXT_BOOL] = {"bool", 1},
-    [FFI_EXT_BFLOAT16] = {"bfloat16", 2},
-    [FFI_EXT_FLOAT8_E5M2] = {"float8_e5m2", 1},
-    [FFI_EXT_FLOAT8_E4M3FN] = {"float8_e4m3fn", 1},
-    [FFI_EXT_UINT16] = {"uint16", 2},
-    [FFI_EXT_UINT32] = {"uint32", 4},
-    [FFI_EXT_UINT64] = {"uint64", 8},
-};
-enum { SCALARS = sizeof scalars / sizeof *scalars };
-
 int ffi_scalar_bytes(int scalar_type) {
-  return scalar_type >= 0 && scalar_type < SCALARS ? scalars[scalar_type].bytes : 0;
-}
-
-int ffi_scalar_named(const char *text, size_t length) {
-  for (int i = 0; i < SCALARS; i++) {
-    const char *name = scalars[i].name;
-    if (name && strlen(name) == length && !memcmp(text, name, length)) return i;
-  }
-  return -1;
+  static const unsigned char bytes[30] = {
+      [FFI_EXT_UINT8] = 1,     [FFI_EXT_INT8] = 1,        [FFI_EXT_INT16] = 2,
+      [FFI_EXT_INT32] = 4,     [FFI_EXT_INT64] = 8,       [FFI_EXT_FLOAT16] = 2,
+      [FFI_EXT_FLOAT32] = 4,   [FFI_EXT_FLOAT64] = 8,     [FFI_EXT_COMPLEX32] = 4,
+      [FFI_EXT_COMPLEX64] = 8, [FFI_EXT_COMPLEX128] = 16, [FFI_EXT_BOOL] = 1,
+      [FFI_EXT_BFLOAT16] = 2,  [FFI_EXT_FLOAT8_E5M2] = 1, [FFI_EXT_FLOAT8_E4M3FN] = 1,
+      [FFI_EXT_UINT16] = 2,    [FFI_EXT_UINT32] = 4,      [FFI_EXT_UINT64] = 8,
+  };
+  return scalar_type >= 0 && scalar_type < 30 ? bytes[scalar_type] : 0;
 }

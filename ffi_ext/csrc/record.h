@@ -28,8 +28,6 @@ enum ffi_type {
 extern const size_t ffi_type_size[FFI_TYPES];
 extern const unsigned char
     ffi_type_shift[FFI_TYPES]; /* its logarithm: a division costs 4 ns a call */
-/* torch's ScalarType number of a type by its name ("float32"), or -1. */
-int ffi_scalar_named(const char *text, size_t length);
 
 /* Flags of 0.3.1. */
 #define FFI_REFCOUNTED 1
