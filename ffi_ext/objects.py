@@ -78,7 +78,7 @@ class Objects:
                 clock that was set back since, counts as unchanged if it had that state already.
         """
         # At once: those that begin together are in order then.
-        self.compilers.say(f"{label} {unit.shown}")
+        self.compilers.say(f"{label} {unit.source.name}")
         started = cache.clock()
         output = self.temporary / f"{unit.key[:32]}.o"
         depfile = output.with_suffix(".d")
@@ -190,7 +190,7 @@ class Objects:
             text = unit.source.read_text(encoding="utf-8", errors="replace")
             for name, head, line in prototypes.differences(text, plan.generated.prototypes):
                 warn(
-                    f"{unit.shown}:{line} defines {head}, and {plan.generated.places[name]} declares "
+                    f"{unit.source.name}:{line} defines {head}, and {plan.generated.places[name]} declares "
                     f"{plan.generated.prototypes[name]}: a call hands over other values than the function reads. "
                     "Make them equal; a source that includes the header is checked by the compiler"
                 )
