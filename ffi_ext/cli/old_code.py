@@ -5,6 +5,7 @@ from __future__ import annotations
 import ast
 import re
 
+from ffi_ext import legacy
 from ffi_ext.cli.edits import last_name
 
 
@@ -29,6 +30,19 @@ def is_index(node: ast.AST) -> bool:
         and [type(a) for a in node.args] == [ast.Tuple]
         and len(node.args[0].elts) == 1  # type: ignore[attr-defined]
         and not node.keywords
+    )
+
+
+def is_reshape(node: ast.AST) -> bool:
+    """`x.data.resize_(n)` of an x that has a name."""
+    if not (isinstance(node, ast.Call) and isinstance(node.func, ast.Attribute)):
+        return False
+    data = node.func.value
+    return (
+        node.func.attr in legacy.RESHAPES
+        and isinstance(data, ast.Attribute)
+        and data.attr == "data"
+        and isinstance(data.value, (ast.Name, ast.Attribute, ast.Subscript))
     )
 
 

@@ -1,4 +1,4 @@
-"""Build scripts, generated __init__ files, `.data[0]` and `.index((i,))`: what each becomes today."""
+"""Build scripts, generated __init__ files, `.data[0]`, `.data.resize_()` and the like: what each becomes today."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ import re
 from pathlib import PurePath
 
 from ffi_ext.cli.edits import Source, last_name
-from ffi_ext.cli.old_code import is_called_build_extension, is_index
+from ffi_ext.cli.old_code import is_called_build_extension, is_index, is_reshape
 from ffi_ext.cli.survey_names import BROUGHT_BACK, optional_imports
 
 OLD = "torch.utils.ffi"
@@ -211,6 +211,32 @@ def indices(text: str) -> str:
             dot = source.text.rindex(".", 0, source.span(node.func)[1])  # type: ignore[attr-defined]
             source.edit(dot, first, "[")
             source.edit(last, end, "]")
+    return source.result()
+
+
+def reshapes(text: str, file: PurePath, notes: list[str]) -> str:
+    """`x.data.resize_(n).copy_(y)` becomes `x.data = x.data.resize_(n).copy_(y)`: `.data` has a shape of its own."""
+    if not re.search(r"\.data\b", text):
+        return text
+    source = Source(text)
+    for node in ast.walk(source.tree):
+        if not is_reshape(node):
+            continue
+        data = node.func.value  # type: ignore[attr-defined]
+        outer = source.parents[id(node)]
+        while isinstance(outer, ast.Attribute) and outer.attr.endswith("_"):
+            call = source.parents[id(outer)]  # each of these gives back what it changed
+            outer = source.parents[id(call)]
+        start, _ = source.span(node)
+        if isinstance(outer, ast.Expr):
+            source.edit(start, start, f"{source.of(data)} = ")
+        elif not (
+            isinstance(outer, ast.Assign) and source.of(data) in map(source.of, outer.targets)
+        ):
+            notes.append(
+                f"{file}:{node.lineno}: {source.of(node)} changed {source.of(data.value)}, too; today it does not: "  # type: ignore[attr-defined]
+                f"if that is wanted, assign what it gives to {source.of(data)}"
+            )
     return source.result()
 
 

@@ -36,7 +36,7 @@ def volatile(text: str, file: PurePath, notes: list[str]) -> str:
         statement = _statement(source, call)
         words = "torch.no_grad()"
         if not isinstance(value, ast.Constant):
-            words = f"torch.set_grad_enabled(not ({source.of(value)}))"
+            words = f"torch.set_grad_enabled(torch.is_grad_enabled() and not ({source.of(value)}))"
         if _is_within(source, statement, ("torch.no_grad()", words)):
             continue
         block = source.body_of(statement)
