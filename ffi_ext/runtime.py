@@ -89,7 +89,7 @@ def _setup() -> None:
                     "cuda": cuda_state.answer,
                     "pointer": cffi_values.pointer,
                     "address": cffi_values.address,
-                    "adopt": tiers.adopt,
+                    **tiers.HOOKS,
                 }
             )
             _tier = tiers.choose(_runtime)
