@@ -18,6 +18,8 @@ from ffi_ext import cuda_shims, host_compiler, toolchain
 from ffi_ext.errors import BuildError, warn
 
 USUAL = Path("/usr/local/cuda")  # where NVIDIA's installers put the toolkit
+# Debian and Ubuntu have nvcc itself in the second, a script that calls it, headers and libraries in the first.
+SYSTEM, DEBIANS = Path("/usr"), Path("/usr/lib/nvidia-cuda-toolkit")
 # What nvcc accepts beyond its default; scripts of old ask for both where their kernels need them.
 EXTENSIONS = ("--extended-lambda", "--expt-relaxed-constexpr")
 
@@ -49,7 +51,7 @@ def home() -> Path | None:
     for variable in ("CUDA_HOME", "CUDA_PATH"):
         value = os.environ.get(variable)
         if value and Path(value).is_dir() and not _is_ours(os.path.join(value, "bin")):
-            return Path(value)
+            return SYSTEM if Path(value) == DEBIANS else Path(value)
     compiler = real_nvcc_on_path()
     if compiler:
         for root in (Path(compiler).parent.parent, Path(os.path.realpath(compiler)).parent.parent):
@@ -242,5 +244,7 @@ def include_dirs() -> list[str]:
     """The toolkit's headers: of its directory, of its C++ libraries (Thrust), and of what pip installed."""
     root = home()
     found = [root / folder / part for folder in _HEADERS for part in ("", "cccl")] if root else []
-    found += pip_folders("include")
-    return [str(path) for path in dict.fromkeys([*found, USUAL / "include"]) if path.is_dir()]
+    others = [*pip_folders("include"), USUAL / "include"]
+    if root == SYSTEM:  # compilers look there last, whatever they are told: these would hide its headers
+        others = [path for path in others if not (path / "cuda_runtime.h").exists()]
+    return [str(path) for path in dict.fromkeys([*found, *others]) if path.is_dir()]
