@@ -18,8 +18,7 @@ from ffi_ext import cuda_shims, host_compiler, toolchain
 from ffi_ext.errors import BuildError, warn
 
 USUAL = Path("/usr/local/cuda")  # where NVIDIA's installers put the toolkit
-# Debian and Ubuntu have nvcc itself in the second, a script that calls it, headers and libraries in the first.
-SYSTEM, DEBIANS = Path("/usr"), Path("/usr/lib/nvidia-cuda-toolkit")
+SYSTEM = Path("/usr")  # where Debian's and Ubuntu's have it
 # What nvcc accepts beyond its default; scripts of old ask for both where their kernels need them.
 EXTENSIONS = ("--extended-lambda", "--expt-relaxed-constexpr")
 
@@ -51,11 +50,12 @@ def home() -> Path | None:
     for variable in ("CUDA_HOME", "CUDA_PATH"):
         value = os.environ.get(variable)
         if value and Path(value).is_dir() and not _is_ours(os.path.join(value, "bin")):
-            return SYSTEM if Path(value) == DEBIANS else Path(value)
+            # /usr/lib/cuda and /usr/lib/nvidia-cuda-toolkit are advised for Debian's, which has little there
+            return next(filter(_has_headers, (Path(value), SYSTEM)), Path(value))
     compiler = real_nvcc_on_path()
     if compiler:
         for root in (Path(compiler).parent.parent, Path(os.path.realpath(compiler)).parent.parent):
-            if any((root / folder / "cuda_runtime.h").exists() for folder in _HEADERS):
+            if _has_headers(root):
                 return root
     if (USUAL / "bin" / "nvcc").exists():
         return USUAL
@@ -63,6 +63,10 @@ def home() -> Path | None:
         if (folder / "nvcc").exists():
             return folder.parent
     return USUAL if USUAL.is_dir() else None
+
+
+def _has_headers(root: Path) -> bool:
+    return any((root / folder / "cuda_runtime.h").exists() for folder in _HEADERS)
 
 
 def _is_ours(folder: str) -> bool:

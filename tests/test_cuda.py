@@ -322,16 +322,15 @@ def test_the_toolkit_may_be_condas(tmp_path, monkeypatch):
 
 def test_the_toolkit_may_be_debians(only_pip, tmp_path, monkeypatch):
     """Its headers lie where compilers look last: those of a torch for another CUDA would come before them."""
-    usr, debians = tmp_path / "usr", tmp_path / "usr" / "lib" / "nvidia-cuda-toolkit"
+    usr, advised = tmp_path / "usr", tmp_path / "usr" / "lib" / "cuda"
     cudnn = tmp_path / "nvidia" / "cudnn" / "include"
-    for folder in (usr / "bin", usr / "include", debians, cudnn):
+    for folder in (usr / "bin", usr / "include", advised, cudnn):
         folder.mkdir(parents=True)
     for file in (usr / "bin" / "nvcc", usr / "include" / "cuda_runtime.h", cudnn / "cudnn.h"):
         file.write_text("")
     monkeypatch.setattr(cuda, "SYSTEM", usr)
-    monkeypatch.setattr(cuda, "DEBIANS", debians)
     monkeypatch.setattr(cuda, "pip_folders", lambda name: [only_pip / name, cudnn])
-    monkeypatch.setenv("CUDA_HOME", str(debians))  # as one finds it advised
+    monkeypatch.setenv("CUDA_HOME", str(advised))
     assert (cuda.home(), cuda.nvcc()) == (usr, str(usr / "bin" / "nvcc"))
     assert cuda.include_dirs() == [str(usr / "include"), str(cudnn)]
 
