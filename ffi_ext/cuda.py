@@ -249,6 +249,8 @@ def include_dirs() -> list[str]:
     root = home()
     found = [root / folder / part for folder in _HEADERS for part in ("", "cccl")] if root else []
     others = [*pip_folders("include"), USUAL / "include"]
-    if root == SYSTEM:  # compilers look there last, whatever they are told: these would hide its headers
+    if (
+        root == SYSTEM
+    ):  # compilers look there last, whatever they are told: these would hide its headers
         others = [path for path in others if not (path / "cuda_runtime.h").exists()]
     return [str(path) for path in dict.fromkeys([*found, *others]) if path.is_dir()]

@@ -264,7 +264,7 @@ def test_files(tmp_path, monkeypatch):
         ffi_ext.load("lib", "lib.c")
     with pytest.raises(ValueError, match=r"^load\(\) argument 'sources': '.*lib.h' is a header by"):
         ffi_ext.load("lib", "lib.h", "lib.c")
-    with pytest.raises(FileNotFoundError, match="lbi.c' does not exist; did you mean lib.c"):
+    with pytest.raises(FileNotFoundError, match="'lbi.c' does not exist in .*; did you mean lib.c"):
         ffi_ext.load("lib", "lbi.c", "lib.h")
     with pytest.raises(TypeError, match="argument 'include_dirs': expected "):
         ffi_ext.load("lib", "lib.c", "lib.h", include_dirs=3)
