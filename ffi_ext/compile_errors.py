@@ -46,10 +46,6 @@ _HINTS = (
         "install one that this nvcc takes (Debian and Ubuntu: apt install g++-{0}): it is found by its name. Or say "
         "where one is: NVCC_CCBIN=/path/to/g++",
     ),
-    (
-        r'previous function "rsqrtf?"',
-        "CUDA before 13.2 does not go with glibc 2.42 or newer: a newer toolkit does",
-    ),
     *(
         (
             pattern,

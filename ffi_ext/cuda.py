@@ -224,7 +224,7 @@ def options(compiler: str, source: Path, given: list[str], folders: Sequence[str
     if not any(word.startswith(("-arch", "--gpu-arch", "-gencode")) for word in given):
         words += architecture_flags(compiler)
     words += [*host_compiler.flags(compiler, given), *host_compiler.comes_back(given)]
-    return [*words, *cuda_shims.flags(source, folders)]
+    return [*words, *cuda_shims.flags(source, folders), *as_system_headers()]
 
 
 def pip_folders(name: str) -> list[Path]:
@@ -254,3 +254,13 @@ def include_dirs() -> list[str]:
     ):  # compilers look there last, whatever they are told: these would hide its headers
         others = [path for path in others if not (path / "cuda_runtime.h").exists()]
     return [str(path) for path in dict.fromkeys([*found, *others]) if path.is_dir()]
+
+
+def as_system_headers() -> list[str]:
+    """nvcc's options by which the toolkit's headers are the system's, as they are where Debian has them.
+
+    In these nvcc accepts that glibc declares some functions again, with a noexcept that CUDA lacks: cospi and sinpi
+    since 2.41 (CUDA before 13.0), rsqrt since 2.42 (before 13.2).
+    """
+    folders = [folder for folder in include_dirs() if folder != str(SYSTEM / "include")]
+    return [word for folder in folders for word in ("-isystem", folder)]

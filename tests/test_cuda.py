@@ -333,6 +333,7 @@ def test_the_toolkit_may_be_debians(only_pip, tmp_path, monkeypatch):
     monkeypatch.setenv("CUDA_HOME", str(advised))
     assert (cuda.home(), cuda.nvcc()) == (usr, str(usr / "bin" / "nvcc"))
     assert cuda.include_dirs() == [str(usr / "include"), str(cudnn)]
+    assert cuda.as_system_headers() == ["-isystem", str(cudnn)]  # of the compilers' own none is one
 
 
 @pytest.mark.parametrize(
@@ -635,7 +636,7 @@ def test_sources_on_thcunn_headers(tmp_path, monkeypatch):
     monkeypatch.setenv("TORCH_CUDA_ARCH_LIST", "8.0")
     (tmp_path / "generic").mkdir()
     (tmp_path / "generic" / "centre.cu").write_text(CENTRE)
-    (tmp_path / "kernel.cu").write_text(THCUNN)
+    (tmp_path / "kernel.cu").write_text(GLIBC_2_42 + THCUNN)
     (tmp_path / "make.sh").write_text(
         "set -e\nnvcc -c -o kernel.o kernel.cu -Xcompiler -fPIC -I. -I/nowhere/torch/lib/THCUNN\npython build.py\n"
     )
@@ -676,6 +677,19 @@ def test_sources_on_thcunn_headers(tmp_path, monkeypatch):
         NativeError, match=r"t: 2 dimensions expected, of size 3 in dimension 1; it is \[3 x 2\]"
     ):
         centring.centre(torch.ones(3, 2), torch.ones(3, 2))
+
+
+# What glibc 2.42 says of a function that CUDA has, too.
+GLIBC_2_42 = 'extern "C" double rsqrt(double x) noexcept;\n'
+
+
+@needs_nvcc
+def test_glibcs_functions_may_have_the_names_of_cudas(build, monkeypatch):
+    """CUDA before 13.2 declares it otherwise, as CUDA before 13.0 does glibc 2.41's cospi: no .cu compiled."""
+    monkeypatch.setenv("TORCH_CUDA_ARCH_LIST", "9.0")
+    source = GLIBC_2_42 + "__global__ void k(double *x) { x[0] = rsqrt(x[1]); }\n"
+    source += 'extern "C" double of(double x) { return rsqrt(x); }\n'
+    assert build("double of(double x);", source, suffix=".cu").of(4.0) == 0.5
 
 
 @needs_nvcc
