@@ -112,6 +112,40 @@ def test_compile_without_a_graph_break(operators):
         torch.testing.assert_close(got, want)
 
 
+FIRST_CALL = """
+import torch, ffi_ext
+from torch._dynamo.testing import CompileCounter
+
+module = ffi_ext.load_inline("first_call", '''
+void product(const THFloatTensor *x, THFloatTensor *out) {
+  THFloatTensor_resizeAs(out, (THFloatTensor *)x);
+  THFloatTensor_addmm(out, 0, out, 1, (THFloatTensor *)x, (THFloatTensor *)x);
+}
+''')
+graphs = CompileCounter()
+
+
+@torch.compile(backend=graphs)
+def f(x):
+    out = torch.empty(0)
+    module.product(x + 1, out)
+    return out + 1
+
+
+print(f(torch.eye(2)).tolist(), graphs.frame_count)
+"""
+
+
+@pytest.mark.skipif(
+    not hasattr(torch._C._dynamo.eval_frame, "set_code_exec_strategy"), reason="as torch 2.4"
+)
+def test_torch_compile_leaves_the_first_call_alone():
+    """It compiled all that a process's first call and TH's mathematics do in Python, and warned of recompilations."""
+    done = python("-c", FIRST_CALL)
+    assert done.stdout == "[[6.0, 5.0], [5.0, 6.0]] 2\n", done.stderr
+    assert "recompile_limit" not in done.stderr
+
+
 def test_parameters_that_torch_compile_has_names_of_its_own_for(operators):
     """torch.compile failed on `mode`: "got multiple values for argument 'mode'"; Inductor on `node` likewise."""
 
