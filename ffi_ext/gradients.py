@@ -57,6 +57,11 @@ def differentiable(
                 f"differentiable() argument '{argument}': expected a function of a generated module, such as "
                 f"my_lib.add_{argument}, or one in Python, got {given!r}"
             )
+    if shape is not None and not callable(shape):
+        raise TypeError(
+            "differentiable() argument 'shape': expected a function of forward's inputs, such as lambda x: "
+            f"x.shape[:1], got {shape!r}"
+        )
     if signature_of(forward) is not None:
         forward, backward = _allocating(forward, backward, shape)
     elif shape is not None:
@@ -112,7 +117,10 @@ def _by_position(
 ) -> tuple[Any, ...]:
     """All of forward's inputs, without the defaults behind the last that is given."""
     signature = inspect.signature(forward)
-    bound = signature.bind(*inputs, **named)
+    try:
+        bound = signature.bind(*inputs, **named)
+    except TypeError as error:
+        raise TypeError(f"{name}(): {error}; it takes {', '.join(signature.parameters)}") from None
     count = 1 + max(map([*signature.parameters].index, bound.arguments))
     bound.apply_defaults()
     for lost in named.keys() & bound.kwargs.keys():
@@ -205,7 +213,9 @@ def _one_by_one(name: str, function: Any) -> Callable[..., Any]:
         results = []
         for i in range(info.batch_size):
             # copies, which lie in memory as tensors of their own do
-            item = tree_map(lambda x, d, i=i: x if d is None else x.select(d, i).clone(), inputs, in_dims)
+            item = tree_map(
+                lambda x, d, i=i: x if d is None else x.select(d, i).clone(), inputs, in_dims
+            )
             results.append(function.apply(*item))
         if isinstance(results[0], torch.Tensor):
             return torch.stack(results), 0

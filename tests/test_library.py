@@ -499,7 +499,7 @@ def test_names_and_types_of_arguments(my_lib):
     add = library.differentiable(my_lib.add_forward, my_lib.add_backward)
     a, b = torch.rand(2, dtype=torch.float64), torch.rand(2, dtype=torch.float64)
     assert torch.equal(add(a, by=2.0, b=b), add(a, b, 2.0))
-    with pytest.raises(TypeError, match="missing a required argument: 'by'"):
+    with pytest.raises(TypeError, match=r"add_forward\(\): missing .* 'by'; it takes a, b, by"):
         add(a, b=b)
     with pytest.raises(
         TypeError, match=r"add_forward\(\) argument 'a': expected a torch.Tensor, got str"
@@ -509,6 +509,11 @@ def test_names_and_types_of_arguments(my_lib):
         library.differentiable(lambda x: x, my_lib.add_backward)
     with pytest.raises(ValueError, match="argument 'namespace': expected a name"):
         library.register(my_lib, "bad name")
+    for namespace in (3, "class"):
+        with pytest.raises(ValueError, match="argument 'namespace': expected a name"):
+            library.register(my_lib, namespace)
+    with pytest.raises(TypeError, match=r"argument 'shape': expected a function .* got \(3,\)"):
+        library.differentiable(my_lib.add_forward, my_lib.add_backward, shape=(3,))
 
 
 def test_functions_of_numbers_alone(build):
