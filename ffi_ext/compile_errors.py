@@ -340,22 +340,26 @@ def _missing_header(name: str) -> str:
     if name.startswith(("pybind11/", "nanobind/")):
         return f"{name} is not needed: a header of C prototypes is the binding (docs/tutorial.md has a table)"
     if re.match("THC?(?:U?NN)?(?:/|[A-Z][a-z]|\\.)", name):
-        headers = [path for path in INCLUDE.rglob("*") if path.suffix in (".h", ".cuh")]
-        known = [str(path.relative_to(INCLUDE)) for path in headers]
-        known += [path.name for path in headers]
-        # What THC has in .cuh files and we have not is no misspelling of what we have.
-        cutoff = 0.9 if name.endswith(".cuh") else 0.6
-        close = difflib.get_close_matches(name, known, n=1, cutoff=cutoff)
-        close = close or [k for k in known if k.lower() == name.lower()]
-        if close:
-            return f"did you mean {close[0]}?"
-        if name.endswith(".cuh"):
-            return (
-                f"{name} is of the templates that THC's own kernels were made of, which ffi_ext has not: write a "
-                "kernel over THCudaTensor_data() of contiguous tensors"
-            )
-        return f"{name} is no header of TH's C interface that this version has"
+        return _missing_th_header(name)
     return (
         f"is the directory of {Path(name).name} in include_dirs? (relative ones start at the build script, of load and "
         "load_inline at the current directory)"
     )
+
+
+def _missing_th_header(name: str) -> str:
+    headers = [path for path in INCLUDE.rglob("*") if path.suffix in (".h", ".cuh")]
+    known = [str(path.relative_to(INCLUDE)) for path in headers]
+    known += [path.name for path in headers]
+    # What THC has in .cuh files and we have not is no misspelling of what we have.
+    cutoff = 0.9 if name.endswith(".cuh") else 0.6
+    close = difflib.get_close_matches(name, known, n=1, cutoff=cutoff)
+    close = close or [k for k in known if k.lower() == name.lower()]
+    if close:
+        return f"did you mean {close[0]}?"
+    if name.endswith(".cuh"):
+        return (
+            f"{name} is of the templates that THC's own kernels were made of, which ffi_ext has not: write a "
+            "kernel over THCudaTensor_data() of contiguous tensors"
+        )
+    return f"{name} is no header of TH's C interface that this version has"

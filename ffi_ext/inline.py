@@ -15,7 +15,7 @@ from pathlib import Path
 from types import ModuleType
 from typing import Any, NoReturn
 
-from ffi_ext import cache, toolchain
+from ffi_ext import cache, universal
 from ffi_ext.errors import BuildError, HeaderError
 from ffi_ext.extension import add_directories, build_and_keep
 from ffi_ext.extension_arguments import absolute, options_of, refusals_of
@@ -34,7 +34,7 @@ def _folder(caller: str, name: str, content: object) -> Iterator[Path]:
             "Set FFI_EXT_CACHE to another one"
         )
     # Machines may share a home: each kind keeps binaries of its own there.
-    kind = toolchain.extension_suffix(toolchain.uses_limited_api(None)), platform.machine()
+    kind = universal.extension_suffix(universal.uses_limited_api(None)), platform.machine()
     key = cache.digest(repr((content, kind)).encode("utf-8", "surrogateescape"))[:20]
     folder = root / "modules" / f"{name}-{key}"
     with cache.hold(root):
@@ -195,12 +195,7 @@ def load_inline(
             if header is None and isinstance(error, HeaderError):
                 cxx = kwargs.get("language") == "c++"
                 raise HeaderError(_of_c_source(name, str(error), cxx)) from None
-            unknown = re.search(r"unknown type name '(\w+)'", str(error))
-            is_in_header = unknown and re.search(rf"\b{unknown[1]}\b", header or "")
-            if is_in_header and f'"{name}.h"' not in c_source:
-                error.args = (
-                    f'{error}\nhint: #include "{name}.h" in c_source has the types of the argument header',
-                )
+            _hint_at_header(error, name, c_source, header or "")
             shown = {f"{name} (c_source)": c_source, f"{name} (cuda_source)": cuda_source or ""}
             _raise_in_text(error, {**shown, f"{name}.h": declared})
         return _imported(name, folder)
@@ -262,6 +257,15 @@ def _of_c_source(name: str, text: str, cxx: bool) -> str:
     elif "keep C++" in text:
         hint = 'this is C++: pass language="c++", and make what is to be exported extern "C"'
     return f"{text.partition(chr(10) + 'hint: ')[0]}\nhint: {hint}"
+
+
+def _hint_at_header(error: BuildError, name: str, c_source: str, header: str) -> None:
+    """Says of a type that `c_source` uses and `header` has how it comes there."""
+    unknown = re.search(r"unknown type name '(\w+)'", str(error))
+    is_in_header = unknown and re.search(rf"\b{unknown[1]}\b", header)
+    if is_in_header and f'"{name}.h"' not in c_source:
+        hint = f'hint: #include "{name}.h" in c_source has the types of the argument header'
+        error.args = (f"{error}\n{hint}",)
 
 
 def _raise_in_text(error: BuildError, texts: dict[str, str]) -> NoReturn:

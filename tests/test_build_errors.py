@@ -9,7 +9,7 @@ import subprocess
 
 import pytest
 
-from ffi_ext import BuildError, compile_errors, symbols_check, toolchain
+from ffi_ext import BuildError, compile_errors, symbols_check, universal
 from tests.binaries import SUFFIX
 from tests.processes import python
 from tests.small_project import litter, make, value
@@ -150,7 +150,7 @@ def test_pythons_headers_are_found_and_their_lack_is_told(project, monkeypatch):
     source = "#include <Python.h>\nint two(void) { return 2 + 0 * PY_MAJOR_VERSION; }\n"
     (project / "two.c").write_text(source)
     make(project).build()
-    monkeypatch.setattr(toolchain, "python_headers", lambda: [str(project / "nowhere")])
+    monkeypatch.setattr(universal, "python_headers", lambda: [str(project / "nowhere")])
     (project / "two.c").write_text(source + "\n")
     with pytest.raises(
         BuildError, match="(own headers are not in|needs all of Python.h).* python3-dev"

@@ -178,8 +178,8 @@ def test_what_is_no_text(arguments, said):
 def test_processes_load_at_once(tmp_path):
     """One compile of each content, and each gets its module."""
     setup = (
-        "import torch, ffi_ext\nfrom ffi_ext import build\ncompile, n = build.Build.compile, []\n"
-        "build.Build.compile = lambda *a: (n.append(1), compile(*a))[1]\n"
+        "import torch, ffi_ext\nfrom ffi_ext import objects\ncompile, n = objects.Objects.compile, []\n"
+        "objects.Objects.compile = lambda *a: (n.append(1), compile(*a))[1]\n"
     )
     code = (
         "m = ffi_ext.load_inline('at_once', 'int f(int x) { return x + 1; }', 'int f(int x);')\n"
