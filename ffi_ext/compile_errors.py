@@ -14,9 +14,15 @@ from ffi_ext.paths import INCLUDE
 _ERROR = re.compile(
     r"^(?P<file>[^\n:][^\n:]*):(?P<line>\d+):(?:\d+:)? (?:fatal )?error: (?P<text>.*)$", re.M
 )
-_NVCC = re.compile(r"^(?P<file>[^\n(]+)\((?P<line>\d+)\): error:? (?P<text>.*)$", re.M)
+_NVCC = re.compile(r"^(?P<file>[^\n]+?)\((?P<line>\d+)\): error:? (?P<text>.*)$", re.M)
 _LINKER = re.compile(
     r"^[^:\n]*?(?:ld(?:\.\w+)?|collect2|nvcc|cc1(?:plus)?)[^:\n]*: (?:error: |fatal\s*: ?)?(?P<text>.*)$",
+    re.M,
+)
+# Where the source uses what the error is in: a macro of ffi_ext's, or an intrinsic function of the compiler's.
+_USED = re.compile(
+    rf"^(?!{re.escape(str(INCLUDE))})(?P<file>[^\n:]+):(?P<line>\d+):\d+: note: "
+    "(?:in expansion of macro|called from here)",
     re.M,
 )
 _THAT_IT_FAILED = re.compile(r"ld returned \d+ exit status|linker command failed")
@@ -62,12 +68,18 @@ _HINTS = (
         "libraries are names: the file {0} goes into extra_objects",
     ),
     (
-        _NO_LIBRARY + r"lib([\w+-]+)",
-        "libraries are named without lib and without what follows a dot: libraries=['{0}']",
+        _NO_LIBRARY + r"(?:lib|-l)([\w+-]+)",
+        "libraries are named without -l, lib and what follows a dot: libraries=['{0}']",
     ),
     (
         _NO_LIBRARY + r"([\w.+-]+)",
         "the library {0} is not installed, or lies in a directory that is not in library_dirs",
+    ),
+    (
+        r"error: (?:too few arguments to function '_TH|expected \S*expression before '\)')"
+        r"[\s\S]{,900}?in expansion of macro '(?:FFI_CHECK|TH(?:ArgCheck|Error|AssertMsg))'",
+        'these macros take a text, too: FFI_CHECK(condition, "format", ...), THArgCheck(condition, argument, "format", '
+        '...), THError("format", ...)',
     ),
     (
         r"too (?:few|many) arguments to function '(_*TH\w+)'",
@@ -103,8 +115,8 @@ _HINTS = (
     ),
     (r"unknown type name 'THC(?:uda|State)", "THC's types need with_cuda=True"),
     (
-        r"(?:unknown type name|undeclared identifier) '(?:ffi_ext_|FFI_)"
-        r"|'(?:ffi_ext_|FFI_)\w+' (?:undeclared|was not declared|does not name a type)",
+        r"(?:unknown type name|undeclared identifier) '(?:ffi_ext_|FFI_)\w+'(?!.*'(?:ffi_ext_|FFI_))"
+        r"|'(?:ffi_ext_|FFI_)\w+' (?:undeclared|was not declared|does not name a type)(?!.*'(?:ffi_ext_|FFI_))",
         "#include <ffi_ext.h> at the top of the source",
     ),
     (
@@ -147,6 +159,15 @@ _HINTS = (
         r"|(?:value|argument) \W*\S+ (?:for|to option) '-m",
         f"flags that begin with -m are each for one kind of processor, and this one, {_MACHINE}, has no such: leave "
         "it out here",
+    ),
+    (
+        r"always_inline'? (?:function )?'(\w+)'(?:: target specific option| requires target feature)",
+        "not every processor of this kind has {0}: give extra_compile_args the flag that it needs, such as -mavx2 or "
+        "-mfma, or -march=native for all that this machine's has",
+    ),
+    (
+        r"argument to '-O' should be|(?:unrecognized command-line option|unknown argument:) '-[^'\n]* -",
+        "a list has an item for each flag: ['-O2', '-g']",
     ),
     (
         r"Error: (?:unknown mnemonic|no such instruction)|unrecognized instruction mnemonic"
@@ -207,9 +228,11 @@ def explain(action: str, log: str) -> BuildError:
     whole, log = log, "\n".join(row[:_LONGEST] for row in log[:_MOST].split("\n"))
     match = _ERROR.search(log) or _NVCC.search(log)
     if match:
-        text = match["text"].strip()
-        first = f"{match['file']}:{match['line']}: {text}"
-        line = _source_line(match["file"], int(match["line"]))
+        text, place = match["text"].strip(), match
+        if match["file"].startswith(str(INCLUDE)) or "always_inline" in text:
+            place = _USED.search(log, match.end()) or match
+        first = f"{place['file']}:{place['line']}: {text}"
+        line = _source_line(place["file"], int(place["line"]))
         if line:
             first += f"\n    {line}"
     else:

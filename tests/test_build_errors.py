@@ -79,6 +79,18 @@ def test_the_whole_output_where_it_is_asked_for(setting, is_told, project, monke
             "#include <TH/TH.h>\nvoid g(THFloatTensor *t) { THFloatTensor_sum(t, t, 0); }\n",
             "THFloatTensor_sum has other parameters .* no last argument keepdim",
         ),
+        (
+            "#include <ffi_ext.h>\nint g(int a) { FFI_CHECK(a > 0); return a; }\n",
+            r"two\.c:2: expected .*\n.*FFI_CHECK\(a > 0\).*\nhint: these macros take a text",
+        ),
+        (
+            "#include <TH/TH.h>\nvoid g(int a) { THArgCheck(a > 0); }\n",
+            r"two\.c:2: too few .*\n.*THArgCheck\(a > 0\).*\nhint: these macros take a text",
+        ),
+        (
+            "#include <ffi_ext.h>\nint g(void) { return FFI_EXT_FLOAT; }\n",
+            r"'FFI_EXT_FLOAT' undeclared .*did you mean 'FFI_EXT_FLOAT\d+'\?\n.*FLOAT; }\nThe comp",
+        ),
     ],
 )
 def test_hints(project, source, text):
@@ -197,6 +209,21 @@ def test_binaries_of_macos_share_the_systems_unwinder(tmp_path, capfd):
     assert capfd.readouterr().err == ""
 
 
+@pytest.mark.parametrize(
+    "log",
+    [
+        "/lib/avxintrin.h:909:1: error: inlining failed in call to 'always_inline' '_mm256_storeu_ps': target specific "
+        "option mismatch\na.c:2:51: note: called from here\n",
+        "a.c:2:3: error: always_inline function '_mm256_storeu_ps' requires target feature 'avx', but would be inlined",
+    ],
+)
+def test_an_instruction_that_was_not_asked_for(log):
+    """As gcc 12 and clang 14 say it."""
+    said = str(compile_errors.explain("compiling a.c", log))
+    assert "failed: a.c:2: " in said
+    assert "not every processor of this kind has _mm256_storeu_ps: " in said and "-mavx2" in said
+
+
 def test_what_a_linker_says_and_not_that_it_failed(project, monkeypatch):
     (project / "broken.o").write_bytes(b"no object")
     with pytest.raises(BuildError, match=rf"linking _lib{SUFFIX} failed: .*broken\.o"):
@@ -221,6 +248,10 @@ def test_what_a_linker_says_and_not_that_it_failed(project, monkeypatch):
             "ld.lld: error: relocation R_X86_64_PC32 cannot be used against symbol 'dat'; recompile with -fPIC",
             "a file in extra_objects was compiled",
         ),
+        ("ld: cannot find -l-lz: No such file or directory", r"without -l, .* libraries=\['z'\]"),
+        ("gcc: error: unrecognized command-line option '-fopenmp -g'", r"an item for each flag"),
+        ("cc1: error: argument to '-O' should be a non-negative integer", r"an item for each flag"),
+        ("clang: error: unknown argument: '-fopenmp -g'", r"an item for each flag"),
     ],
 )
 def test_hints_for_other_compilers_and_linkers(log, hint):
@@ -306,7 +337,7 @@ def test_a_missing_header_as_clang_tells_it(name, hint):
 def test_a_missing_library_is_named(project):
     with pytest.raises(BuildError, match="library no_such_library is not installed"):
         make(project, libraries=["no_such_library"]).build()
-    with pytest.raises(BuildError, match=r"without lib .*: libraries=\['m'\]"):
+    with pytest.raises(BuildError, match=r"without -l, lib .*: libraries=\['m'\]"):
         make(project, libraries=["libm.so"]).build()
     with pytest.raises(BuildError, match="hint: .*the file /opt/libx.so goes into extra_objects"):
         make(project, libraries=["/opt/libx.so"]).build()
