@@ -134,6 +134,7 @@ def test_those_of_kernels_files_come_back_and_products_are_rounded_there(build, 
         ("g++", "-fsanitize=unreachable"),
         ("ccache g++ -pipe", "-fsanitize=unreachable"),
         ("g++ -isystem /opt/include", "-fsanitize=unreachable"),
+        ("/opt/conda/bin/x86_64-conda-linux-gnu-c++", "-fsanitize=unreachable"),
         ("ccache /opt/bin/clang++", "-fno-strict-return"),
     ],
 )
