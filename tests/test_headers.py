@@ -16,7 +16,7 @@ import torch
 
 import ffi_ext
 from ffi_ext import BuildError, create_extension
-from ffi_ext.headers import ctext, statements
+from ffi_ext.headers import ctext, preprocessed, statements
 from tests.processes import mypy
 
 HEADER = r"""
@@ -687,6 +687,12 @@ def test_a_directory_whose_name_is_no_utf8(tmp_path):
     header.with_suffix(".c").write_text('#include "lib.h"\nint size(void) { return SIZE; }\n')
     module = ffi_ext.load("no_utf8", str(header.with_suffix(".c")), str(header))
     assert module.__all__ == ["size", "SIZE"] and module.size() == 4
+
+
+def test_names_as_gcc_and_as_clang_write_them():
+    markers = '# 1 "/home/josé/a\\\\101\\".h" 1\n# 1 "/home/jos\\303\\251/\\351.h" 1\n'
+    names = {'/home/josé/a\\101".h', os.fsdecode(b"/home/jos\xc3\xa9/\xe9.h")}
+    assert preprocessed.names_of(markers) == names
 
 
 def test_the_words_of_c23(build, tmp_path):
