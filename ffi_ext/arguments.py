@@ -7,11 +7,10 @@ from typing import Any
 import numpy as np
 import torch
 
-from ffi_ext import constraints, tiers, types
+from ffi_ext import cffi_hints, constraints, misfits, tiers, types
 from ffi_ext.cffi_values import (
     check_length,
     declared,
-    is_known,
     is_pairs,
     takes_text,
     types_of,
@@ -136,7 +135,7 @@ def _is_written(function: Function, index: int) -> bool:
 
 def _converted(function: Function, index: int, how: str) -> str:
     """What to do with an argument of another kind."""
-    return f"; {constraints.cure_of(_is_written(function, index), how)}"
+    return f"; {misfits.cure_of(_is_written(function, index), how)}"
 
 
 def _moved(function: Function, index: int, value: torch.Tensor, device: str) -> str:
@@ -251,7 +250,7 @@ def _for_memory(function: Function, index: int, code: str, value: object) -> tor
     element, size = (numbers[index + 1] for numbers in function.types[2:])
     array = isinstance(value, np.ndarray)
     if element < 0:
-        cure = _cure_for_memory(ffi, c_type, array)
+        cure = cffi_hints.for_memory(ffi, c_type, array)
         raise refusal(function, index, f"expected {c_type.cname}, got {describe(value)}: {cure}")
     tensor = _on_array(function, index, code, value) if isinstance(value, np.ndarray) else value
     assert isinstance(tensor, torch.Tensor)
@@ -283,25 +282,6 @@ def _for_memory(function: Function, index: int, code: str, value: object) -> tor
         text = f"expected {count} values {wanted_for}, got {tensor.numel()}"
         raise refusal(function, index, text, ValueError)
     return tensor
-
-
-def _cure_for_memory(ffi: Any, c_type: Any, array: bool) -> str:
-    """What to pass for a pointer to what no tensor or array consists of."""
-    item, memory = c_type.item, "array" if array else "tensor.numpy()"
-    if item.kind in ("struct", "union"):
-        if not is_known(ffi, item):
-            return "only C makes one, such as a function of the module returns"
-        return f"as the memory of structs it is module._ffi.from_buffer('{ffi.getctype(item, '[]')}', {memory})"
-    if item.kind == "pointer" and item.item.kind == "primitive":
-        row = ffi.getctype(item.item, "[]")
-        return (
-            f"it is a list of its rows, [module._ffi.from_buffer('{row}', row) for row in {memory}]"
-        )
-    return _as_address(c_type, "array.ctypes.data" if array else "tensor.data_ptr()")
-
-
-def _as_address(c_type: Any, address: str) -> str:
-    return f"declare a TH...Tensor * parameter, or pass the address with module._ffi.cast('{c_type.cname}', {address})"
 
 
 def _same_elements(tensor: torch.Tensor, wanted: torch.dtype) -> bool:
@@ -339,11 +319,11 @@ def unfit(function: Function, given: tuple[object, ...]) -> None:
             zip(function.names, function.codes[1:], given, strict=False)
         )
     ]
-    kind, text = constraints.problem(known[: index + 1], passed)
+    kind, text = misfits.problem(known[: index + 1], passed)
     raise refusal(function, index, text, kind)
 
 
-def _passed(name: str, value: object, is_written: bool) -> constraints.Passed | None:
+def _passed(name: str, value: object, is_written: bool) -> misfits.Passed | None:
     is_array = isinstance(value, np.ndarray)
     if isinstance(value, np.ndarray):
         value = torch.from_numpy(np.asarray(_ReadOnly(value)))
@@ -353,7 +333,7 @@ def _passed(name: str, value: object, is_written: bool) -> constraints.Passed | 
     first = value.data_ptr()
     spans = [(n - 1) * step for n, step in zip(value.shape, value.stride(), strict=True)]
     end = first + (sum(spans) + 1) * size if value.numel() else first
-    return constraints.Passed(
+    return misfits.Passed(
         name=name,
         dtype=str(value.dtype).removeprefix("torch."),
         shape=tuple(value.shape),
@@ -398,7 +378,7 @@ def _for_void_pointer(function: Function, index: int, value: object) -> torch.Te
     assert isinstance(value, torch.Tensor)
     c_type = types_of(function)[index + 1]
     if c_type.cname not in ("void *", "void const *"):
-        cure = _as_address(c_type, "tensor.data_ptr()")
+        cure = cffi_hints.as_address(c_type, "tensor.data_ptr()")
         raise refusal(function, index, f"expected {c_type.cname}, got {describe(value)}: {cure}")
     if value.device.type != "cpu":
         raise refusal(function, index, f"expected a tensor on the CPU, got {describe(value)}")

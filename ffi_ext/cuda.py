@@ -229,11 +229,11 @@ def pip_folders(name: str) -> list[Path]:
 
 
 def library_dirs() -> list[Path]:
-    """The toolkit's libraries: where NVIDIA's installers, conda, Debian and Windows have them."""
+    """The toolkit's libraries: where NVIDIA's installers, conda and Debian have them."""
     root = home()
     if root is None:
         return []
-    names = ["lib64", "lib", "lib/x64", *(f"{target}/lib" for target in _TARGETS)]
+    names = ["lib64", "lib", *(f"{target}/lib" for target in _TARGETS)]
     names.append(f"lib/{sysconfig.get_config_var('MULTIARCH')}")
     return [root / name for name in names if (root / name).is_dir()]
 

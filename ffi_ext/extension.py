@@ -103,11 +103,6 @@ def add_directories(options: dict[str, Any], with_cuda: bool) -> None:
     if with_cuda:
         first += [str(INCLUDE / "THC"), *cuda.include_dirs()]
         libraries += map(str, cuda.library_dirs())
-        if sys.platform == "win32":  # the original's
-            for variable in ("CUDA_PATH", "NVTOOLSEXT_PATH"):
-                root = os.environ.get(variable, "")
-                first.append(os.path.join(root, "include"))
-                libraries.append(os.path.join(root, "lib", "x64"))
     options["include_dirs"] = list(dict.fromkeys(first + options.get("include_dirs", [])))
     options["library_dirs"] = list(dict.fromkeys(libraries + options.get("library_dirs", [])))
     if with_cuda:

@@ -251,7 +251,7 @@ def _files(argument: str, value: object, base: Path) -> tuple[Path, ...]:
 def joined(base: Path, text: str) -> str:
     """A path of a script, which may have been written on Windows, with backslashes."""
     path = os.path.join(base, text)
-    if os.sep == "/" and not os.path.exists(path):
+    if not os.path.exists(path):
         path = os.path.join(base, text.replace("\\", "/"))
     return path
 

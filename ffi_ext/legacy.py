@@ -37,6 +37,9 @@ RENAMED = {
 OF_NUMPY = {kind.__name__: kind for kind in (bool, complex, float, int, object, str)}
 OF_NUMPY |= {"long": int, "unicode": str}
 
+# What gave `x.data` another shape gave it to x, too, before PyTorch 1.1.
+RESHAPES = ("resize_", "resize_as_", "set_", "squeeze_", "unsqueeze_")
+
 # What forums told to paste into a file of one's own, when PyTorch 1.0 had dropped torch.utils.ffi.
 COPIED = (
     "this is a copy of torch.utils.ffi, made of parts of PyTorch that are no more: import create_extension and "

@@ -27,6 +27,7 @@ import torch.utils.data.dataloader
 from torch.autograd import Function
 
 from ffi_ext.gradients import once
+from ffi_ext.legacy import RESHAPES
 
 _said: set[str] = set()
 _originals: dict[tuple[Any, str], Any] = {}  # what was there before; absent names are not in it
@@ -263,16 +264,39 @@ def _new_of_old(self: torch.Tensor, *args: Any, **kwargs: Any) -> torch.Tensor:
 
 
 _data: Any = torch._C.TensorBase.data
+# By the id of what `.data` gave: a weak reference to it, and one to its Variable.
+_variables: dict[int, tuple[Any, Any]] = {}
+_forget = _variables.pop
 
 
 def _data_of_old(self: torch.Tensor) -> torch.Tensor:
-    """`grad = Variable(x.new())`, of whose `.data` C makes a gradient, as FlowNet2's correlation has it.
+    """The shape of `.data` was the Variable's, too; today it has one of its own.
 
-    C's resizing was the Variable's; today `.data` has a shape of its own.
+    So an empty Variable is its own `.data`, of which C makes a gradient, as FlowNet2's correlation has it.
     """
     if type(self) is torch.Tensor and not self.requires_grad and self.numel() == 0:
         return self
-    return _data.__get__(self)  # type: ignore[no-any-return]
+    data: torch.Tensor = _data.__get__(self)
+    if self.is_leaf and not torch.compiler.is_dynamo_compiling():
+        key = id(data)
+        _variables[key] = weakref.ref(data, lambda _: _forget(key, None)), weakref.ref(self)
+    return data
+
+
+def _with_its_variable(name: str) -> Callable[..., torch.Tensor]:
+    """A method that gives `x.data` another shape, and x: `x.data.resize_(batch.size()).copy_(batch)`."""
+    original = getattr(torch.Tensor, name)
+
+    def method(self: torch.Tensor, *args: Any, **kwargs: Any) -> torch.Tensor:
+        result: torch.Tensor = original(self, *args, **kwargs)
+        if not torch.compiler.is_dynamo_compiling() and id(self) in _variables:
+            variable = _variables[id(self)][1]()
+            if variable is not None:
+                _say_once(f"x.data.{name}(...) changes x, too, as it did")
+                _data.__set__(variable, self)
+        return result
+
+    return method
 
 
 def _mask_of_bools(index: Any) -> Any:
@@ -336,6 +360,7 @@ _TENSORS: dict[str, Any] = {
     "index": _index_of_old,
     "new": _new_of_old,
     "data": property(_data_of_old, _data.__set__),
+    **{name: _with_its_variable(name) for name in RESHAPES},
     "__rsub__": _rsub_of_masks,
     "__setitem__": _with_masks_of_bytes("__setitem__"),
     "masked_fill": _with_masks_of_bytes("masked_fill"),

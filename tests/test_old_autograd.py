@@ -420,6 +420,25 @@ def test_what_becomes_of_the_data_of_an_empty_variable_becomes_of_it():
     assert compiled(torch.zeros(2)).tolist() == [1.0, 1.0]
 
 
+def test_a_shape_given_to_data_is_the_variables_too():
+    """As Faster R-CNN's and CRNN's training puts each batch into one Variable."""
+    x, batch = Variable(torch.FloatTensor(1)), torch.arange(6.0).view(2, 3)
+    x.data.resize_(batch.size()).copy_(batch)
+    assert torch.equal(x, batch)
+    x.data.resize_as_(batch[0]).zero_()
+    assert x.tolist() == [0.0] * 3
+    x.data.unsqueeze_(1)
+    assert x.shape == (3, 1) and x.data.squeeze_().shape == x.shape == (3,)
+    weight = torch.nn.Parameter(torch.zeros(2))  # as ORN's convolutions make theirs
+    weight.data.resize_(2, 2).fill_(3)
+    (weight * weight).sum().backward()
+    assert weight.grad.tolist() == [[6.0, 6.0], [6.0, 6.0]]
+    copy.deepcopy(weight.data).resize_(9)
+    (weight * 1).data.resize_(9)  # no leaf: its history has its shape
+    weight.detach().clone().squeeze_()
+    assert weight.shape == (2, 2)
+
+
 def test_masks_of_bytes():
     x, bools = torch.arange(4.0), torch.tensor([True, False, False, True])
     for mask in (bools.byte(), Variable(torch.ByteTensor([1, 0, 0, 1]))):

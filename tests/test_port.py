@@ -288,6 +288,25 @@ def test_indices(old, new):
     assert port_scripts.indices(old) == (new or old)
 
 
+@pytest.mark.parametrize(
+    ("old", "new", "note"),
+    [
+        ("x.data.resize_(b.size()).copy_(b)", "x.data = x.data.resize_(b.size()).copy_(b)", False),
+        ("self.w[0].data.unsqueeze_(0)", "self.w[0].data = self.w[0].data.unsqueeze_(0)", False),
+        ("y = x.data.resize_(3)", None, True),
+        ("x.data.resize_(3).sum()", None, True),
+        ("x.data = x.data.resize_(3)", None, False),
+        ("y = x.cpu().data.resize_(3); x.resize_(2); x.data.copy_(y)", None, False),
+    ],
+)
+def test_shapes_of_data(old, new, note):
+    notes: list[str] = []
+    assert port_scripts.reshapes(old, Path("a.py"), notes) == (new or old)
+    assert bool(notes) == note
+    if new:
+        assert port_scripts.reshapes(new, Path("a.py"), notes) == new
+
+
 def test_what_a_first_element_may_become_is_told_with_its_parentheses():
     notes: list[str] = []
     port_scripts.first_elements("import torch\ny = (a - b).data[0]\n", Path("a.py"), notes)
@@ -308,7 +327,7 @@ def test_what_a_first_element_may_become_is_told_with_its_parentheses():
         ),
         (
             "import torch\nfor i in d:\n    x = V(i, volatile=t)\n    y = V(i, volatile=t)\n    z = m(x)\n",
-            "import torch\nfor i in d:\n    with torch.set_grad_enabled(not (t)):\n        x = V(i)\n"
+            "import torch\nfor i in d:\n    with torch.set_grad_enabled(torch.is_grad_enabled() and not (t)):\n        x = V(i)\n"
             "        y = V(i)\n        z = m(x)\n",
             False,
         ),
@@ -319,7 +338,8 @@ def test_what_a_first_element_may_become_is_told_with_its_parentheses():
         ),
         (
             "def f(x, test):\n    x = V(x, volatile=test)\n",
-            "import torch\ndef f(x, test):\n    with torch.set_grad_enabled(not (test)):\n        x = V(x)\n",
+            "import torch\ndef f(x, test):\n    with torch.set_grad_enabled(torch.is_grad_enabled() and not (test)):\n"
+            "        x = V(x)\n",
             False,
         ),
         ("if cuda:\n    x = V(x, volatile=True)\n", "if cuda:\n    x = V(x)\n", True),

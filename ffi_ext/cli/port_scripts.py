@@ -1,4 +1,4 @@
-"""Build scripts, generated __init__ files, `.data[0]`, `.index((i,))` and `volatile`: what each becomes today."""
+"""Build scripts, generated __init__ files, `.data[0]`, `.data.resize_()` and the like: what each becomes today."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from collections.abc import Collection
 from pathlib import PurePath
 
 from ffi_ext.cli.edits import Source, last_name, with_import
-from ffi_ext.cli.survey import is_called_build_extension, is_index
+from ffi_ext.cli.survey import is_called_build_extension, is_index, is_reshape
 from ffi_ext.cli.survey_names import BROUGHT_BACK, optional_imports
 
 OLD = "torch.utils.ffi"
@@ -219,6 +219,32 @@ def indices(text: str) -> str:
     return source.result()
 
 
+def reshapes(text: str, file: PurePath, notes: list[str]) -> str:
+    """`x.data.resize_(n).copy_(y)` becomes `x.data = x.data.resize_(n).copy_(y)`: `.data` has a shape of its own."""
+    if not re.search(r"\.data\b", text):
+        return text
+    source = Source(text)
+    for node in ast.walk(source.tree):
+        if not is_reshape(node):
+            continue
+        data = node.func.value  # type: ignore[attr-defined]
+        outer = source.parents[id(node)]
+        while isinstance(outer, ast.Attribute) and outer.attr.endswith("_"):
+            call = source.parents[id(outer)]  # each of these gives back what it changed
+            outer = source.parents[id(call)]
+        start, _ = source.span(node)
+        if isinstance(outer, ast.Expr):
+            source.edit(start, start, f"{source.of(data)} = ")
+        elif not (
+            isinstance(outer, ast.Assign) and source.of(data) in map(source.of, outer.targets)
+        ):
+            notes.append(
+                f"{file}:{node.lineno}: {source.of(node)} changed {source.of(data.value)}, too; today it does not: "  # type: ignore[attr-defined]
+                f"if that is wanted, assign what it gives to {source.of(data)}"
+            )
+    return source.result()
+
+
 def _is_number(value: ast.expr) -> bool:
     """Whether a call's result has no dimensions: a loss, or a reduction of everything."""
     if not isinstance(value, ast.Call):
@@ -251,7 +277,7 @@ def volatile(text: str, file: PurePath, notes: list[str]) -> str:
         statement = _statement(source, call)
         words = "torch.no_grad()"
         if not isinstance(value, ast.Constant):
-            words = f"torch.set_grad_enabled(not ({source.of(value)}))"
+            words = f"torch.set_grad_enabled(torch.is_grad_enabled() and not ({source.of(value)}))"
         if _is_within(source, statement, ("torch.no_grad()", words)):
             continue
         block = source.body_of(statement)

@@ -47,6 +47,19 @@ def is_index(node: ast.AST) -> bool:
     )
 
 
+def is_reshape(node: ast.AST) -> bool:
+    """`x.data.resize_(n)` of an x that has a name."""
+    if not (isinstance(node, ast.Call) and isinstance(node.func, ast.Attribute)):
+        return False
+    data = node.func.value
+    return (
+        node.func.attr in legacy.RESHAPES
+        and isinstance(data, ast.Attribute)
+        and data.attr == "data"
+        and isinstance(data.value, (ast.Name, ast.Attribute, ast.Subscript))
+    )
+
+
 def leaves_corners(node: ast.Call) -> bool:
     """A sampling of torch's whose default was another one when the code was written."""
     keywords = {k.arg: ast.unparse(k.value) for k in node.keywords}
@@ -158,7 +171,7 @@ def _script(tree: ast.Module, path: Path, shown: str, report: Report, found: _In
     """Reads one."""
     is_copy = False
     corners = ""
-    counts = {"`.data[0]`": 0, "`.index((i,))`": 0, "`volatile`": 0}
+    counts = {"`.data[0]`": 0, "`.index((i,))`": 0, "`.data.resize_()`": 0, "`volatile`": 0}
     optional = set(survey_names.optional_imports(tree))
     alone = path.name == "__init__.py" and not any(  # Python 3 finds nothing beside it
         isinstance(n, ast.Attribute) and n.attr == "path" and last_name(n.value) == "sys"
@@ -192,6 +205,7 @@ def _script(tree: ast.Module, path: Path, shown: str, report: Report, found: _In
             if leaves_corners(node):
                 corners = corners or f"{shown}:{node.lineno}"
             counts["`.index((i,))`"] += is_index(node)
+            counts["`.data.resize_()`"] += is_reshape(node)
             counts["`volatile`"] += any(k.arg == "volatile" for k in node.keywords)
         elif isinstance(node, ast.Subscript):
             counts["`.data[0]`"] += ast.unparse(node).endswith(".data[0]")

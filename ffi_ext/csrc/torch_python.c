@@ -187,12 +187,11 @@ static const ffi_operations operations = {
     "python", keep, release, alias, create, grow, assign, make, object, bump_version,
 };
 
-int ffi_python_load(PyObject *mapping, const ffi_operations **out) {
+const ffi_operations *ffi_python_load(PyObject *mapping) {
   Py_INCREF(mapping);
   Py_XDECREF(helpers);
   helpers = mapping;
-  *out = &operations;
-  return 0;
+  return &operations;
 }
 
 /* `facts`: (scalar type, size, stride, offset, storage address, data address, bytes, requires

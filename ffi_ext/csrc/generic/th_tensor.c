@@ -22,9 +22,7 @@ THLongStorage *THTensor_(newStrideOf)(THTensor *self) {
   return ffi_th_numbers(self->nDimension, self->stride);
 }
 
-real *THTensor_(data)(const THTensor *self) {
-  return self->storage ? self->storage->data + self->storageOffset : NULL;
-}
+real *THTensor_(data)(const THTensor *self) { return DATA(self); }
 
 int THTensor_(isSameSizeAs)(const THTensor *self, const THTensor *src) {
   return ffi_th_same_size(RECORD(self), RECORD(src));
@@ -277,37 +275,31 @@ void THTensor_(expandNd)(THTensor **rets, THTensor **ops, int count) {
 }
 
 /* Elements. The indices are checked before the storage is read: an empty tensor has none. */
-static real *THTensor_(element)(const THTensor *self, int n, const int64_t *index,
-                                const char *wrong_dimension) {
-  const ptrdiff_t offset = ffi_th_offset(RECORD(self), n, index, wrong_dimension);
+static real *THTensor_(element)(const THTensor *self, int n, const int64_t *index) {
+  const ptrdiff_t offset = ffi_th_offset(RECORD(self), n, index);
   return self->storage->data + offset;
 }
-#define ELEMENT(self, n, words, ...) \
-  (*THTensor_(element)(self, n, (const int64_t[]){__VA_ARGS__}, "tensor must have " words))
+#define ELEMENT(self, n, ...) (*THTensor_(element)(self, n, (const int64_t[]){__VA_ARGS__}))
 
-real THTensor_(get1d)(const THTensor *self, int64_t x0) {
-  return ELEMENT(self, 1, "one dimension", x0);
-}
+real THTensor_(get1d)(const THTensor *self, int64_t x0) { return ELEMENT(self, 1, x0); }
 real THTensor_(get2d)(const THTensor *self, int64_t x0, int64_t x1) {
-  return ELEMENT(self, 2, "two dimensions", x0, x1);
+  return ELEMENT(self, 2, x0, x1);
 }
 real THTensor_(get3d)(const THTensor *self, int64_t x0, int64_t x1, int64_t x2) {
-  return ELEMENT(self, 3, "three dimensions", x0, x1, x2);
+  return ELEMENT(self, 3, x0, x1, x2);
 }
 real THTensor_(get4d)(const THTensor *self, int64_t x0, int64_t x1, int64_t x2, int64_t x3) {
-  return ELEMENT(self, 4, "four dimensions", x0, x1, x2, x3);
+  return ELEMENT(self, 4, x0, x1, x2, x3);
 }
-void THTensor_(set1d)(THTensor *self, int64_t x0, real value) {
-  ELEMENT(self, 1, "one dimension", x0) = value;
-}
+void THTensor_(set1d)(THTensor *self, int64_t x0, real value) { ELEMENT(self, 1, x0) = value; }
 void THTensor_(set2d)(THTensor *self, int64_t x0, int64_t x1, real value) {
-  ELEMENT(self, 2, "two dimensions", x0, x1) = value;
+  ELEMENT(self, 2, x0, x1) = value;
 }
 void THTensor_(set3d)(THTensor *self, int64_t x0, int64_t x1, int64_t x2, real value) {
-  ELEMENT(self, 3, "three dimensions", x0, x1, x2) = value;
+  ELEMENT(self, 3, x0, x1, x2) = value;
 }
 void THTensor_(set4d)(THTensor *self, int64_t x0, int64_t x1, int64_t x2, int64_t x3, real value) {
-  ELEMENT(self, 4, "four dimensions", x0, x1, x2, x3) = value;
+  ELEMENT(self, 4, x0, x1, x2, x3) = value;
 }
 
 void THTensor_(fill)(THTensor *self, real value) {
