@@ -19,7 +19,10 @@ def test_a_compile_error_is_distilled_and_the_old_module_stays(project):
     make(project).build()
     before = {p: p.read_bytes() for p in (project / "ext").rglob("*") if p.is_file()}
     (project / "two.c").write_text("int two(void) {\n  return undeclared_name;\n}\n")
-    with pytest.raises(BuildError, match=r"two\.c:2: .*undeclared.* .undeclared_name|two\.c:2: .undeclared_name. undeclared") as caught:
+    with pytest.raises(
+        BuildError,
+        match=r"two\.c:2: .*undeclared.* .undeclared_name|two\.c:2: .undeclared_name. undeclared",
+    ) as caught:
         make(project).build()
     assert "return undeclared_name;" in str(caught.value)
     assert "undeclared_name" in caught.value.log
@@ -227,7 +230,7 @@ def test_what_a_linker_says_and_not_that_it_failed(project, monkeypatch):
             r"this is C\+\+",
         ),
         (
-            "a.c:2:9: error: too few arguments to function call, expected 4, have 3\n    2 |  THFloatTensor_sum(t, t, 0);\n"
+            "a.c:2:9: error: too few arguments to function call, expected 4, have 3\n    2 |  THFloatTensor_sum(t);\n"
             "TH.h:3:6: note: 'THFloatTensor_sum' declared here",
             "no last argument keepdim",
         ),

@@ -64,7 +64,13 @@ def test_cuda_objects_on_a_machine_without_nvcc(package, tmp_path):
         found = shutil.which(tool)
         if found:
             (bin_folder / tool).symlink_to(found)
-    hidden = {"PATH": str(bin_folder), "CC": "gcc", "CXX": "g++", "CUDA_HOME": str(tmp_path), "CUDA_PATH": ""}
+    hidden = {
+        "PATH": str(bin_folder),
+        "CC": "gcc",
+        "CXX": "g++",
+        "CUDA_HOME": str(tmp_path),
+        "CUDA_PATH": "",
+    }
     said = run(package, "--", "sh", "make.sh", **hidden)
     assert "there is no nvcc on this machine" in said
     assert "scale_kernel.cu.o is missing and there is no nvcc to make it: left out" in said
