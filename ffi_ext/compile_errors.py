@@ -37,6 +37,7 @@ _CXX_LINE = re.compile(
 )
 _C_COMPLAINT = re.compile(  # which g++ words differently
     r"unknown type name|undeclared \(first use|'asm' or '__attribute__' before|before string constant"
+    r"|undeclared identifier 'std'|expected identifier or '\('"  # clang
 )
 # A header, as gcc and clang say it; gcc says the same of programs, plugins and objects, without a line.
 _NOT_FOUND = re.compile(
@@ -82,7 +83,7 @@ _HINTS = (
         '...), THError("format", ...)',
     ),
     (
-        r"too (?:few|many) arguments to function '(_*TH\w+)'",
+        r"too (?:few|many) arguments to function (?:call\b[\s\S]{,4000}? note: )?'(_*TH\w+)'",
         "{0} has other parameters in PyTorch 0.3.1, whose interface this is: in 0.1.12 the functions along a "
         "dimension had no last argument keepdim (pass 1), stdall and varall no biased (pass 0)",
     ),
@@ -110,7 +111,7 @@ _HINTS = (
         "this is CUDA, which nvcc compiles: name the file .cu",
     ),
     (
-        r"before '\.\.\.' token",
+        r"before '\.\.\.' token|type name requires a specifier or qualifier\n.*\.\.\.",
         "the ... of cffi's cdef is no C: write what it stands for, or name the library's own header",
     ),
     (r"unknown type name 'THC(?:uda|State)", "THC's types need with_cuda=True"),
