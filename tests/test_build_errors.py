@@ -9,7 +9,7 @@ import subprocess
 
 import pytest
 
-from ffi_ext import BuildError, compile_errors, symbols_check, universal
+from ffi_ext import BuildError, compile_errors, symbols_check, toolchain, universal
 from tests.binaries import SUFFIX
 from tests.processes import python
 from tests.small_project import litter, make, value
