@@ -145,9 +145,10 @@ def architecture_flags(compiler: str) -> list[str]:
     if not wanted:
         present = [number for number in _devices() if not known or number in known]
         wanted = dict.fromkeys(map(str, present), False)
+    flags = []
     if not wanted and known:
         wanted = {str(known[0]): True, str(known[-1]): True}
-    flags = []
+        flags.append("-Wno-deprecated-gpu-targets")  # nvcc's next version may not have the oldest
     for name, ptx in wanted.items():
         flags.append(f"-gencode=arch=compute_{name},code=sm_{name}")
         if ptx:

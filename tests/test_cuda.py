@@ -409,6 +409,29 @@ def test_atomic_additions_that_the_oldest_gpus_do_not_have_are_told(types):
     assert f"no atomicAdd of {types.split()[0]}s" in said and "TORCH_CUDA_ARCH_LIST" in said
 
 
+@pytest.mark.parametrize(
+    ("name", "said"),
+    [
+        ("THCState", "#include <THC/THC.h>"),
+        ("THCudaTensor", "#include <THC/THC.h>"),
+        ("THFloatStorage", "#include <TH/TH.h>"),
+        ("ffi_ext_tensor", "#include <ffi_ext.h>"),
+        ("FFI_CHECK", "#include <ffi_ext.h>"),
+        ("THFile", "THFile is not in ffi_ext"),
+        ("THCudaTensor_none", None),  # a function that nobody has
+    ],
+)
+def test_what_a_kernel_did_not_include_is_told(name, said):
+    """As nvcc 11.8, 12.4 and 13.0 say it; the first shows no line."""
+    log = f"""a.cu(1): error: identifier "{name}" is undefined
+
+1 error detected in the compilation of "a.cu".
+"""
+    hint = str(compile_errors.explain("compiling a.cu", log)).partition("\nhint: ")[2]
+    assert hint.startswith(said or "")
+    assert said or not hint
+
+
 def test_a_source_without_nvcc_is_refused_by_name(folder, monkeypatch):
     monkeypatch.setattr(cuda, "nvcc", lambda: None)
     with pytest.raises(BuildError, match="no nvcc: .cu sources need it: "):
