@@ -241,18 +241,30 @@ def test_gpus_of_before_turing_have_names_too(monkeypatch):
     ]
 
 
-def test_a_toolkit_of_another_major_version_is_told(monkeypatch, tmp_path):
+@pytest.mark.parametrize(
+    ("toolkits", "torchs", "said"),
+    [
+        (12040, "13.0", "is CUDA 12.4, torch is built for CUDA 13.0"),
+        (12040, "12.8", None),
+        (12040, None, None),
+        (11080, None, None),
+        (10020, None, "is CUDA 10.2, .* a toolkit of CUDA 11.8 or newer"),
+    ],
+)
+def test_a_toolkit_that_is_too_old_or_of_another_major_version_is_told(
+    monkeypatch, tmp_path, toolkits, torchs, said
+):
     (tmp_path / "include").mkdir()
-    (tmp_path / "include" / "cuda_runtime_api.h").write_text("#define CUDART_VERSION  12040\n")
+    for name, text in (("_api", f"#define CUDART_VERSION  {toolkits}\n"), ("", "")):
+        (tmp_path / "include" / f"cuda_runtime{name}.h").write_text(text)
     monkeypatch.setenv("CUDA_HOME", str(tmp_path))
-    for torchs, count in (("13.0", 1), ("12.8", 0), (None, 0)):
-        monkeypatch.setattr(cuda, "_torch_cuda", lambda torchs=torchs: torchs)
-        with warnings.catch_warnings(record=True) as found:
-            warnings.simplefilter("always")
-            cuda.warn_of_another_major()
-        assert len(found) == count
-        if found:
-            assert "is CUDA 12.4, torch is built for CUDA 13.0" in str(found[0].message)
+    monkeypatch.setattr(cuda, "_torch_cuda", lambda: torchs)
+    with warnings.catch_warnings(record=True) as found:
+        warnings.simplefilter("always")
+        cuda.warn_of_the_toolkit()
+    assert len(found) == (said is not None)
+    if said:
+        assert re.search(said, str(found[0].message))
 
 
 @pytest.fixture
