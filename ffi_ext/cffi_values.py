@@ -2,24 +2,16 @@
 
 from __future__ import annotations
 
-import ctypes
 import functools
-import os
 import re
-from array import array
-from collections.abc import Iterator, Set
 from typing import Any
 
 import numpy as np
 import torch
 
-from ffi_ext import tiers, types
+from ffi_ext import cffi_hints, tiers, types
 from ffi_ext.headers import ctext
 from ffi_ext.refusals import INTEGER_CODES, Function, describe, prototype, refusal, shown
-
-_C_NAMES = {"?": "_Bool", "b": "int8_t", "B": "uint8_t", "h": "short", "H": "unsigned short"}
-_C_NAMES |= {"i": "int", "I": "unsigned int", "l": "long", "L": "unsigned long"}
-_C_NAMES |= {"q": "int64_t", "Q": "uint64_t", "f": "float", "d": "double"}
 
 
 def code_of(c_type: str) -> str:
@@ -92,25 +84,8 @@ def _number_of(ffi: Any, c_type: Any, length: int) -> int:
 
 
 ANY_ELEMENT = 255  # FFI_ANY_ELEMENT in csrc/function.h
-_WIDE = ("wchar_t", "char16_t", "char32_t")
-_NUMBER_OR_FIELDS = (int, float, dict, np.generic)
-_BUFFERS = (np.ndarray, bytearray, memoryview, array, ctypes.Array)
-_OF_CTYPES = (ctypes._SimpleCData, ctypes._Pointer, type(ctypes.byref(ctypes.c_int())))
-_ROWS = (torch.Tensor, np.ndarray, list, tuple)
 _FLOATS = ("float", "double", "long double")
 _COMPLEX = {"float": "complex64", "double": "complex128"}
-
-
-def is_known(ffi: Any, c_type: Any) -> bool:
-    """Whether values of a type can be made: it is no struct that only C knows.
-
-    To ask for the `fields` of one ends the process in cffi 2.1.
-    """
-    try:
-        ffi.sizeof(c_type)
-    except ffi.error:
-        return False
-    return True
 
 
 def is_pairs(c_type: Any) -> bool:
@@ -131,7 +106,7 @@ def _element_of(ffi: Any, c_type: Any) -> int:
     name = item.cname
     if item.kind == "void":
         return ANY_ELEMENT
-    if item.kind != "primitive" or name in ("long double", *_WIDE):
+    if item.kind != "primitive" or name in ("long double", *cffi_hints.WIDE):
         return -1
     bits = 8 * ffi.sizeof(item)
     if name in _COMPLEX:
@@ -150,11 +125,12 @@ def refuse(function: Function, index: int, value: object, kind: type[Exception])
     """Raises for a scalar argument of the wrong type or out of range."""
     code = function.codes[index + 1]
     c_type = types_of(function)[index + 1]
-    c_name = c_type.cname if c_type.kind == "enum" else _C_NAMES[code]
     if kind is OverflowError:
-        raise refusal(function, index, f"integer {shown(value)} does not fit '{c_name}'", kind)
+        raise refusal(
+            function, index, f"integer {shown(value)} does not fit '{c_type.cname}'", kind
+        )
     noun = "an integer" if code in INTEGER_CODES else "a number"
-    text = f"{noun} is required for '{c_name}', got {describe(value)}"
+    text = f"{noun} is required for '{c_type.cname}', got {describe(value)}"
     if isinstance(value, torch.Tensor):
         text += ": take the number out with .item()"
     elif isinstance(value, str) and c_type.kind == "enum":
@@ -190,7 +166,9 @@ def convert(function: Function, index: int, value: object) -> tuple[int, object]
             return int(ffi.cast("uintptr_t", holder)), holder
         return _pointer(ffi, c_type, declared(function, index), function.types[1][index + 1], value)
     except TypeError as error:
-        hint = _hint(ffi, c_type, value) or _hint_of_field(ffi, c_type, str(error))
+        hint = cffi_hints.of_value(ffi, c_type, value) or cffi_hints.of_field(
+            ffi, c_type, str(error)
+        )
         raise refusal(function, index, f"{error}{hint}") from None
     except KeyError as error:  # of a dict for a struct
         has = ""
@@ -262,85 +240,6 @@ def _pointer(ffi: Any, c_type: Any, declared: str, least: int, value: object) ->
     return int(ffi.cast("uintptr_t", pointer)), (holder, value)
 
 
-def _hint(ffi: Any, c_type: Any, value: object) -> str:
-    """What to pass instead of what cffi has refused."""
-    kind = c_type.kind
-    item = c_type.item if kind == "pointer" else None
-    if isinstance(value, str) and item and item.cname in _WIDE:
-        return f" (make C's text of it: module._ffi.new('{item.cname}[]', text))"
-    rows = value if isinstance(value, (list, tuple)) else ()
-    is_text = "char" in c_type.cname and not any(wide in c_type.cname for wide in _WIDE)
-    if is_text and any(isinstance(x, str) for x in (value, *rows)):
-        return " (C strings are bytes: use .encode())"
-    if is_text and isinstance(value, os.PathLike):
-        return " (C strings are bytes: use os.fsencode(value))"
-    if isinstance(value, ffi.CData) and c_type is getattr(ffi.typeof(value), "item", None):
-        return " (what it points to is value[0])"
-    if kind not in ("pointer", "function"):
-        return ""
-    is_file = item is not None and item.cname == "FILE"
-    is_opaque = item is None or not is_known(ffi, item)
-    if value is None or (is_opaque and isinstance(value, int) and value == 0):
-        return " (NULL is module._ffi.NULL)"
-    if is_opaque and isinstance(value, int) and not is_file:
-        return f" (of an address: module._ffi.cast({c_type.cname!r}, value))"
-    if callable(value) and kind == "function":
-        return (
-            f" (make a C function of it: module._ffi.callback({c_type.cname!r}, f), kept as long as C may"
-            " call it)"
-        )
-    row = item.item if item and item.kind == "pointer" else None
-    if row and row.kind == "primitive" and any(isinstance(x, _ROWS) for x in rows):
-        array = ffi.getctype(row, "[]")
-        return f" (a row is an address, such as module._ffi.from_buffer('{array}', array))"
-    if any(isinstance(x, torch.Tensor) for x in rows):
-        return (
-            " (no array of tensors can be passed: declare a parameter for each, or pass torch.cat of them"
-            " and their sizes)"
-        )
-    if isinstance(value, _OF_CTYPES):
-        return " (of ctypes: pass the array or the bytes that it was made of)"
-    if isinstance(value, _BUFFERS) and item:
-        of = "" if item.kind == "void" else f"'{ffi.getctype(item, '[]')}', "
-        return f" (got {describe(value)}: declare a tensor, or pass module._ffi.from_buffer({of}value))"
-    is_one = isinstance(value, ffi.CData) and ffi.typeof(value) is item
-    if is_one and item and item.kind in ("struct", "union"):
-        return " (its address is module._ffi.addressof(value))"
-    if is_file:
-        return " (C takes a file that Python has opened, as open(path) returns it)"
-    if not is_opaque and (is_one or isinstance(value, _NUMBER_OR_FIELDS)):
-        memory = "; for memory pass the tensor or the array, not its address"
-        of_number = memory if isinstance(value, int) and item and item.kind == "primitive" else ""
-        return f" (C wants the address of one: module._ffi.new({c_type.cname!r}, value){of_number})"
-    if item and item.kind == "void" and not isinstance(value, ffi.CData):
-        return " (memory is a tensor, an array or bytes; for a callback to get it back: module._ffi.new_handle(value))"
-    if item and isinstance(value, (Iterator, range, Set)):
-        return " (C takes a list: list(value))"
-    return ""
-
-
-def _hint_of_field(ffi: Any, c_type: Any, error: str) -> str:
-    """What to write for a field of a struct, by itself or in a list, that cffi has refused."""
-    item = c_type.item if c_type.kind == "pointer" else c_type
-    if item.kind not in ("struct", "union"):
-        return ""
-    of_numbers = rf"'{re.escape(item.cname)}' must be a list or tuple.* not (int|float)$"
-    if c_type is not item and re.search(of_numbers, error):
-        return " (a pointer takes a list of structs: [value])"
-    if re.search("must be a list or tuple.* not (Tensor|numpy)", error):
-        return " (an array in a struct: of a tensor or a NumPy array, .tolist())"
-    if "pointer, not NoneType" in error:
-        return " (NULL is module._ffi.NULL)"
-    of_field = f"'{c_type.cname}'" not in error
-    if of_field and re.search(r"pointer, not (?!cdata|dict|tuple)", error):
-        return (
-            " (a pointer in a struct is an address, such as of module._ffi.new('char[]', text), "
-            "module._ffi.from_buffer('float[]', array), module._ffi.callback(type, f) or "
-            "module._ffi.cast('float *', tensor.data_ptr()); keep what it points to)"
-        )
-    return ""
-
-
 def explained(
     function: Function, c_types: tuple[Any, ...], args: tuple[object, ...], error: Exception
 ) -> Exception:
@@ -354,7 +253,7 @@ def explained(
             try:
                 _cell(ffi, c_type, value)
             except (TypeError, OverflowError) as reason:
-                hint = _hint(ffi, c_type, value)
+                hint = cffi_hints.of_value(ffi, c_type, value)
                 text = f"expected {c_type.cname}, got {describe(value)} ({reason}){hint}"
                 return refusal(function, index, text, type(error))
     hint = ""

@@ -242,11 +242,11 @@ def pip_folders(name: str) -> list[Path]:
 
 
 def library_dirs() -> list[Path]:
-    """The toolkit's libraries: where NVIDIA's installers, conda, Debian and Windows have them."""
+    """The toolkit's libraries: where NVIDIA's installers, conda and Debian have them."""
     root = home()
     if root is None:
         return []
-    names = ["lib64", "lib", "lib/x64", *(f"{target}/lib" for target in _TARGETS)]
+    names = ["lib64", "lib", *(f"{target}/lib" for target in _TARGETS)]
     names.append(f"lib/{sysconfig.get_config_var('MULTIARCH')}")
     return [root / name for name in names if (root / name).is_dir()]
 
@@ -256,7 +256,9 @@ def include_dirs() -> list[str]:
     root = home()
     found = [root / folder / part for folder in _HEADERS for part in ("", "cccl")] if root else []
     others = [*pip_folders("include"), USUAL / "include"]
-    if root == SYSTEM:  # compilers look there last, whatever they are told: these would hide its headers
+    if (
+        root == SYSTEM
+    ):  # compilers look there last, whatever they are told: these would hide its headers
         others = [path for path in others if not (path / "cuda_runtime.h").exists()]
     return [str(path) for path in dict.fromkeys([*found, *others]) if path.is_dir()]
 

@@ -10,7 +10,7 @@ import pytest
 import torch
 from torch._subclasses import FakeTensorMode
 
-from ffi_ext import HeaderError, constraints
+from ffi_ext import HeaderError, constraints, misfits
 from tests.processes import python
 
 HEADER = """
@@ -479,10 +479,10 @@ def test_the_python_tier_gives_the_same(module):
 def test_tensors_on_different_devices(devices, said):
     """What is said of the last one; whether it is refused is the dispatcher's, on machines with GPUs."""
     passed = [
-        constraints.Passed(name, "float32", (2,), device, True, False, (0, 0), False, False)
+        misfits.Passed(name, "float32", (2,), device, True, False, (0, 0), False, False)
         for name, device in zip("abc", devices, strict=False)
     ]
-    found = constraints.problem([None] * len(passed), passed)
+    found = misfits.problem([None] * len(passed), passed)
     assert found == (TypeError, f"expected a tensor on {said}")
 
 

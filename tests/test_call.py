@@ -149,8 +149,10 @@ def test_scalars_behave_as_in_cffi(module):
     for bad in (128, -129, 2**70):
         with pytest.raises(OverflowError, match=f"integer {bad} does not fit"):
             module.narrow_int(bad, 0, 0)
-    with pytest.raises(OverflowError):
+    with pytest.raises(OverflowError, match="integer -1 does not fit 'uint16_t'"):
         module.narrow_int(0, -1, 0)
+    with pytest.raises(OverflowError, match="integer -1 does not fit 'unsigned long long'"):
+        module.narrow_int(0, 0, -1)
     for bad in (1.5, "1", None, torch.tensor(1), np.float32(1)):
         with pytest.raises(TypeError, match="an integer is required"):
             module.narrow_int(bad, 0, 0)

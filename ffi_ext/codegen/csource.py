@@ -11,13 +11,11 @@ from ffi_ext.headers.declared import Declarations, Function
 # What the extension has if it is linked with OpenMP, with CUDA kernels, or with C that works on Python's objects, and
 # nothing otherwise. The CUDA functions have names of their own here, since CUDA's headers declare them with its types.
 _OPTIONAL = """\
-#ifndef _WIN32
 extern int omp_get_level(void) __attribute__((__weak__));
 extern void GOMP_parallel_end(void) __attribute__((__weak__));
 extern int ffi_ext_cuda_error(void) __asm__("cudaGetLastError") __attribute__((__weak__));
 extern const char *ffi_ext_cuda_text(int) __asm__("cudaGetErrorString") __attribute__((__weak__));
 extern const char ffi_ext_keeps_gil __attribute__((__weak__, __visibility__("hidden")));
-#endif
 """
 
 # cffi says of each module that it does without the GIL; this one has a free-threaded Python enable it.
@@ -33,21 +31,12 @@ static PyObject *ffi_ext_with_gil(PyObject *module) {
 _SLOTS = "ffi_ext_a"  # a header may have a type `a`, which the casts name
 
 _TABLE = """\
-#if defined(__GNUC__)
 __attribute__((__visibility__("default")))
-#elif defined(_WIN32)
-__declspec(dllexport)
-#endif
 extern const ffi_ext_module_table ffi_ext_table;
 const ffi_ext_module_table ffi_ext_table = {{FFI_EXT_ABI, {count}, ffi_ext_functions,
-#ifdef _WIN32
-                                            0, 0, 0, 0, {said}
-#else
                                             omp_get_level, GOMP_parallel_end,
                                             ffi_ext_cuda_error, ffi_ext_cuda_text,
-                                            {linked}
-#endif
-                                            }};
+                                            {keeps_gil}}};
 """
 
 
@@ -91,8 +80,8 @@ def preamble(
     lines += [_entry(index, function) for index, function in enumerate(functions)]
     lines.append("    {0, 0, 0, 0},\n};\n")
     # If the caller does not know, the link says it by a weak symbol (build.KEEPS_GIL).
-    said, linked = ("ffi_ext_functions",) * 2 if keeps_gil else ("0", "&ffi_ext_keeps_gil")
-    lines.append(_TABLE.format(count=len(functions), said=said, linked=linked))
+    said = "ffi_ext_functions" if keeps_gil else "&ffi_ext_keeps_gil"
+    lines.append(_TABLE.format(count=len(functions), keeps_gil=said))
     lines += [*closing, ""]
     return "\n".join(lines)
 

@@ -44,12 +44,9 @@ PyObject *ffi_storage_result(ffi_frame *frame, ffi_storage *s);
 /* A torch tensor on a record's memory as it stands (new reference; GIL held). */
 PyObject *ffi_tensor_alias(ffi_tensor *t);
 
-/* storage_memory.c: a storage whose memory is not torch's, as a tensor: (address, bytes, scalar
- * type, CUDA device + 1, capsule) -> tensor. */
-extern PyObject *ffi_adopt_helper;
-/* A handle on a tensor whose storage is s; *adopted holds it alive where s has none of its own. Of
- * a tensor that outlives the call the memory must stay where it is: see ffi_keep_in_place(). NULL
- * for an empty storage, or with an exception. */
+/* storage_memory.c: a handle on a tensor whose storage is s; *adopted holds it alive where s has
+ * none of its own. Of a tensor that outlives the call the memory must stay where it is: see
+ * ffi_keep_in_place(). NULL for an empty storage, or with an exception. */
 void *ffi_owner_of(ffi_storage *s, PyObject **adopted);
 void ffi_keep_in_place(ffi_storage *s, PyObject *adopted);
 

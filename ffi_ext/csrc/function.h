@@ -73,27 +73,39 @@ PyObject *ffi_dispatch(PyObject *self, PyObject *const *args, Py_ssize_t nargs, 
 /* (caller, lib.f, args): a call through cffi, see cffi_call.c. */
 PyObject *ffi_call_cffi(PyObject *self, PyObject *arguments);
 
-/* What Python adds: error texts, unusual arguments, cffi's conversions. `setup` fills in the rest
- * when first needed. */
+/* What Python adds: error texts, unusual arguments, cffi's conversions, by the names that
+ * ffi_ext/runtime.py gives them. */
+/* clang-format off */
+#define FFI_HOOKS(HOOK)                                                                            \
+  HOOK(tensor_type) HOOK(parameter_type) HOOK(array_type) HOOK(cdata_type) HOOK(ctype_type)        \
+  HOOK(cffi)      /* the capsule of the functions that cffi exports */                             \
+  HOOK(null)      /* the NULL of every generated module's _ffi */                                  \
+  HOOK(native_error)                                                                               \
+  HOOK(from_numpy)                                                                                 \
+  HOOK(adapt)     /* (function, index, value) -> (tensor, facts), or raises */                     \
+  HOOK(types)     /* (function): finds its `types` */                                              \
+  HOOK(convert)   /* (function, index, value) -> (address, what keeps it alive), or raises */      \
+  HOOK(allocate)  /* (function) -> (address, object): memory for a result by value */              \
+  HOOK(result)    /* (function, address) -> object: a pointer, storage or value result */          \
+  HOOK(refuse)    /* (function, index, value, exception type): raises for a bad argument */        \
+  HOOK(unfit)     /* (function, arguments up to the one that does not fit): raises */              \
+  HOOK(pointer)   /* (function, index, address) -> cdata of the parameter's type */                \
+  HOOK(address)   /* (function, cdata) -> int */                                                   \
+  HOOK(arity)     /* (function, positional count, keyword names): raises */                        \
+  HOOK(create)    /* (scalar type, CUDA device + 1, elements) -> (tensor, StorageImpl, data) */    \
+  HOOK(grow)      /* (tensor, bytes) -> the same */                                                \
+  HOOK(assign)    /* (tensor, owner, offset, size, stride): gives it the owner's storage, so */    \
+  HOOK(make)      /* ((scalar type, CUDA device + 1), owner, offset, size, stride) -> tensor */    \
+  HOOK(alias)     /* (tensor) -> an empty one on the same storage */                               \
+  HOOK(bump_version) /* (tensor, always) */                                                        \
+  HOOK(adopt)     /* (address, bytes, scalar type, CUDA device + 1, owner) -> tensor on it */      \
+  HOOK(cuda)      /* (name, number) -> int: what torch.cuda knows */                               \
+  HOOK(maths)     /* (name, arguments, CUDA device + 1) -> tuple of tensors: TH's, by torch */
+/* clang-format on */
+#define FFI_HOOK_FIELD(NAME) PyObject *NAME;
 typedef struct ffi_hooks {
-  PyObject *setup;
-  PyObject *tensor_type, *parameter_type, *array_type, *cdata_type, *ctype_type;
-  PyObject *cffi; /* the capsule of the functions that cffi exports */
-  PyObject *null; /* the NULL of every generated module's _ffi */
-  PyObject *native_error;
-  PyObject *from_numpy;
-  PyObject *adapt;    /* (function, index, value) -> (tensor, facts), or raises */
-  PyObject *types;    /* (function): finds its `types` */
-  PyObject *convert;  /* (function, index, value) -> (address, what keeps it alive), or raises */
-  PyObject *allocate; /* (function) -> (address, object): memory for a result by value */
-  PyObject *result;   /* (function, address) -> object: a pointer, storage or value result */
-  PyObject *refuse;   /* (function, index, value, exception type): raises for a bad argument */
-  PyObject *unfit;    /* (function, arguments up to the one that does not fit): raises */
-  PyObject *pointer;  /* (function, index, address) -> cdata of the parameter's type */
-  PyObject *address;  /* (function, cdata) -> int */
-  PyObject *arity;    /* (function, positional count, keyword names): raises */
-  PyObject *cuda;     /* (name, number) -> int: what torch.cuda knows */
-  PyObject *maths; /* (name, arguments) -> tuple of tensors: a function of TH's that torch does */
+  PyObject *setup; /* fills in the rest when the first call needs it */
+  FFI_HOOKS(FFI_HOOK_FIELD)
 } ffi_hooks;
 extern ffi_hooks ffi_hook;
 

@@ -25,14 +25,12 @@ static PyObject *bind(PyObject *unused, PyObject *args) {
   void *library = dlopen(PyBytes_AsString(path), RTLD_LAZY | RTLD_NOLOAD);
   const ffi_ext_module_table *table = library ? dlsym(library, "ffi_ext_table") : NULL;
   PyObject *functions = NULL;
-  if (!table)
-    functions = PyDict_New(); /* built without a table: Python wraps cffi's functions */
-  else if (table->abi != FFI_EXT_ABI)
+  if (table && table->abi != FFI_EXT_ABI)
     PyErr_Format(PyExc_ImportError,
                  "%s was built for the interface %u of ffi_ext, this is %d: build it again",
                  PyBytes_AsString(path), table->abi, FFI_EXT_ABI);
   else
-    functions = PyDict_New();
+    functions = PyDict_New(); /* of one that was built without a table Python wraps cffi's */
   for (uint32_t i = 0; functions && table && i < table->count; i++) {
     const ffi_ext_function *entry = &table->functions[i];
     PyObject *python_name = PyObject_CallFunction(rename, "s", entry->name);
@@ -48,35 +46,10 @@ static PyObject *bind(PyObject *unused, PyObject *args) {
 
 static PyObject *configure(PyObject *unused, PyObject *hooks) {
   (void)unused;
-  struct {
-    const char *name;
-    PyObject **where;
-  } wanted[] = {
-      {"tensor_type", &ffi_hook.tensor_type},
-      {"parameter_type", &ffi_hook.parameter_type},
-      {"native_error", &ffi_hook.native_error},
-      {"from_numpy", &ffi_hook.from_numpy},
-      {"adapt", &ffi_hook.adapt},
-      {"types", &ffi_hook.types},
-      {"convert", &ffi_hook.convert},
-      {"allocate", &ffi_hook.allocate},
-      {"result", &ffi_hook.result},
-      {"refuse", &ffi_hook.refuse},
-      {"array_type", &ffi_hook.array_type},
-      {"cdata_type", &ffi_hook.cdata_type},
-      {"ctype_type", &ffi_hook.ctype_type},
-      {"cffi", &ffi_hook.cffi},
-      {"null", &ffi_hook.null},
-      {"pointer", &ffi_hook.pointer},
-      {"address", &ffi_hook.address},
-      {"arity", &ffi_hook.arity},
-      {"unfit", &ffi_hook.unfit},
-      {"maths", &ffi_hook.maths},
-      {"cuda", &ffi_hook.cuda},
-      {"adopt", &ffi_adopt_helper},
-  };
-  for (size_t i = 0; i < sizeof wanted / sizeof *wanted; i++)
-    if (!(*wanted[i].where = PyMapping_GetItemString(hooks, wanted[i].name))) return NULL;
+#define TAKE(NAME) \
+  if (!(ffi_hook.NAME = PyMapping_GetItemString(hooks, #NAME))) return NULL;
+  FFI_HOOKS(TAKE)
+#undef TAKE
   Py_RETURN_NONE;
 }
 
@@ -98,19 +71,18 @@ static PyObject *start(PyObject *unused, PyObject *nothing) {
  * Python. */
 static PyObject *choose_tier(PyObject *unused, PyObject *args) {
   (void)unused;
-  PyObject *libraries, *probes, *helpers;
+  PyObject *libraries, *probes;
   Py_ssize_t header;
-  if (!PyArg_ParseTuple(args, "OOnO", &libraries, &probes, &header, &helpers)) return NULL;
-  ffi_python_load(helpers, &ffi_torch);
+  if (!PyArg_ParseTuple(args, "OOn", &libraries, &probes, &header)) return NULL;
+  ffi_torch = &ffi_python_operations;
   ffi_handle_offset = 0;
   const int opened = !ffi_native_open(libraries); /* THC looks there in either tier */
-  if (opened && PySequence_Size(probes) > 0 && !ffi_native_load(&ffi_torch) &&
-      !ffi_fields_calibrate(probes, header)) {
+  const ffi_operations *native = opened && PySequence_Size(probes) > 0 ? ffi_native_load() : NULL;
+  if (native && !ffi_fields_calibrate(probes, header)) {
+    ffi_torch = native;
     ffi_handle_offset = header;
-  } else {
-    PyErr_Clear();
-    ffi_python_load(helpers, &ffi_torch);
   }
+  PyErr_Clear();
   return PyUnicode_FromString(ffi_torch->name);
 }
 
@@ -136,7 +108,7 @@ static PyMethodDef module_methods[] = {
      "on_first_call(setup): called before the first C function is."},
     {"start", start, METH_NOARGS, "start(): the tier is chosen, and calls may go through."},
     {"choose_tier", choose_tier, METH_VARARGS,
-     "choose_tier(libraries, probes, header, helpers): the tier's name."},
+     "choose_tier(libraries, probes, header): the tier's name."},
     {"call_cffi", ffi_call_cffi, METH_VARARGS,
      "call_cffi(caller, target, args): a call through cffi's own function."},
     {"describe", describe, METH_O,

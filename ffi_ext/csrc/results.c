@@ -34,16 +34,23 @@ static PyObject *new_object(const ffi_tensor *t) {
   return ffi_torch->object(owner);
 }
 
+/* A torch tensor on the memory of a record's storage, for the length of the call alone unless it
+ * lasts; see ffi_operations.make. */
+static PyObject *made_of(const ffi_tensor *t, int lasts, void **kept) {
+  PyObject *adopted = NULL;
+  void *owner = t->storage ? ffi_owner_of(t->storage, &adopted) : NULL;
+  if (!owner && PyErr_Occurred()) return NULL;
+  PyObject *result = ffi_torch->make(owner, t, kept);
+  if (lasts) ffi_keep_in_place(t->storage, adopted);
+  Py_XDECREF(adopted);
+  return result;
+}
+
 /* The object of a record that C has kept, or may go on with. */
 static PyObject *object_of(ffi_tensor *t) {
   if (t->handle) return ffi_torch->object(t->handle); /* from an earlier call */
-  int kept_in_c = ffi_count(&t->refcount) > 1;
-  PyObject *adopted = NULL;
-  void *owner = t->storage ? ffi_owner_of(t->storage, &adopted) : NULL, *handle = NULL;
-  if (!owner && PyErr_Occurred()) return NULL;
-  PyObject *result = ffi_torch->make(owner, t, kept_in_c ? &handle : NULL);
-  ffi_keep_in_place(t->storage, adopted);
-  Py_XDECREF(adopted);
+  void *handle = NULL;
+  PyObject *result = made_of(t, 1, ffi_count(&t->refcount) > 1 ? &handle : NULL);
   if (handle && t->handle) { /* Python code ran, and another thread's call has made its object */
     ffi_torch->release(handle);
     Py_DECREF(result);
@@ -73,14 +80,7 @@ PyObject *ffi_tensor_result(ffi_frame *frame, ffi_tensor *t) {
   return result;
 }
 
-PyObject *ffi_tensor_alias(ffi_tensor *t) {
-  PyObject *adopted = NULL;
-  void *owner = t->storage ? ffi_owner_of(t->storage, &adopted) : NULL;
-  if (!owner && PyErr_Occurred()) return NULL;
-  PyObject *result = ffi_torch->make(owner, t, NULL);
-  Py_XDECREF(adopted);
-  return result;
-}
+PyObject *ffi_tensor_alias(ffi_tensor *t) { return made_of(t, 0, NULL); }
 
 /* A 1-dim tensor over all of the storage. */
 static PyObject *whole_of(ffi_storage *s) {
@@ -93,13 +93,7 @@ static PyObject *whole_of(ffi_storage *s) {
   whole.storage = s;
   whole.type = s->type;
   whole.cuda = s->cuda;
-  PyObject *adopted;
-  void *owner = ffi_owner_of(s, &adopted);
-  if (!owner && PyErr_Occurred()) return NULL;
-  PyObject *result = ffi_torch->make(owner, &whole, NULL);
-  ffi_keep_in_place(s, adopted);
-  Py_XDECREF(adopted);
-  return result;
+  return made_of(&whole, 1, NULL);
 }
 
 PyObject *ffi_storage_result(ffi_frame *frame, ffi_storage *s) {

@@ -1,12 +1,11 @@
 /* The memory of storages: torch's, and C's own as a tensor of torch's. */
 #include "frame.h"
+#include "function.h"
 
 #ifdef __linux__
 #include <sys/mman.h>
 #include <unistd.h>
 #endif
-
-PyObject *ffi_adopt_helper;
 
 ptrdiff_t ffi_bytes_of(ptrdiff_t elements, int type) {
   ptrdiff_t bytes;
@@ -66,7 +65,7 @@ static PyObject *adopt(ffi_storage *s) {
   if (!capsule) return NULL;
   __atomic_add_fetch(&s->refcount, 1, __ATOMIC_RELAXED);
   PyObject *tensor =
-      PyObject_CallFunction(ffi_adopt_helper, "KniiO", (unsigned long long)(uintptr_t)s->data,
+      PyObject_CallFunction(ffi_hook.adopt, "KniiO", (unsigned long long)(uintptr_t)s->data,
                             (Py_ssize_t)(s->size * (ptrdiff_t)ffi_type_size[s->type]),
                             ffi_scalar_type[s->type], s->cuda, capsule);
   Py_DECREF(capsule);

@@ -16,6 +16,9 @@
 #define FFI_NUMBER_Half FFI_HALF
 #define TYPE_NUMBER TH_CONCAT_2(FFI_NUMBER_, Real)
 
+/* A tensor's first element, whatever its type. */
+#define DATA(t) ((t)->storage ? (t)->storage->data + (t)->storageOffset : NULL)
+
 /* `make analyze`: tools do not see that these return only where the condition holds. */
 #ifdef FFI_ANALYZED
 #undef THArgCheck
@@ -40,7 +43,6 @@ void ffi_free_memory(void *variable);
 void *ffi_hand_over(void *variable);
 
 /* th_storage.c */
-ffi_storage *ffi_th_storage_new(int type, ptrdiff_t size);
 ffi_storage *ffi_th_storage_new_on(int type, int cuda, ptrdiff_t size);
 ffi_storage *ffi_th_storage_new_mapped(int type, const char *path, ptrdiff_t size, int flags);
 ffi_storage *ffi_th_storage_new_with(int type, void *data, ptrdiff_t size, THAllocator *allocator,
@@ -54,8 +56,8 @@ int ffi_th_is_contiguous(const ffi_tensor *t);
 int ffi_th_same_size(const ffi_tensor *a, const ffi_tensor *b);
 int64_t ffi_th_size(const ffi_tensor *t, int dimension);
 int64_t ffi_th_stride(const ffi_tensor *t, int dimension);
-ptrdiff_t ffi_th_offset(const ffi_tensor *t, int n, const int64_t *index,
-                        const char *wrong_dimension);
+/* Of the element at an index of n places, 1 to 4. */
+ptrdiff_t ffi_th_offset(const ffi_tensor *t, int n, const int64_t *index);
 void ffi_th_resize(ffi_tensor *t, int n, const int64_t *size, const int64_t *stride);
 void ffi_th_resize_as(ffi_tensor *t, const ffi_tensor *source);
 /* As LAPACK's results: a matrix of another size comes to lie in columns. */

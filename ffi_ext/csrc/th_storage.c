@@ -8,10 +8,6 @@
 
 #include "th_core.h"
 
-ffi_storage *ffi_th_storage_new(int type, ptrdiff_t size) {
-  return ffi_th_storage_new_on(type, 0, size);
-}
-
 ffi_storage *ffi_th_storage_new_on(int type, int cuda, ptrdiff_t size) {
   if (size < 0) THError("$ Torch: invalid memory size -- maybe an overflow?");
   ffi_storage *s = ffi_storage_alloc(type);

@@ -37,9 +37,10 @@ int64_t ffi_th_stride(const ffi_tensor *t, int dimension) {
   return t->stride[dimension];
 }
 
-ptrdiff_t ffi_th_offset(const ffi_tensor *t, int n, const int64_t *index,
-                        const char *wrong_dimension) {
-  THArgCheck(t->nDimension == n, 1, wrong_dimension);
+ptrdiff_t ffi_th_offset(const ffi_tensor *t, int n, const int64_t *index) {
+  static const char *const wanted[] = {"one dimension", "two dimensions", "three dimensions",
+                                       "four dimensions"};
+  THArgCheck(t->nDimension == n, 1, "tensor must have %s", wanted[n - 1]);
   ptrdiff_t offset = t->storageOffset;
   for (int d = 0; d < n; d++) {
     THArgCheck(index[d] >= 0 && index[d] < t->size[d], 2, "out of range");

@@ -89,11 +89,11 @@ int ffi_fields_is_ordinary(void *identity);
 int ffi_native_open(PyObject *libraries);
 /* A function of theirs, or NULL. */
 void *ffi_native_symbol(const char *name);
-/* Operations through the functions that they export. Returns 0 when all were found. */
-int ffi_native_load(const ffi_operations **operations);
+/* Operations through the functions that they export; NULL when one was not found. */
+const ffi_operations *ffi_native_load(void);
 
-/* torch_python.c: the same through Python; `helpers` maps names to callables. */
-int ffi_python_load(PyObject *helpers, const ffi_operations **operations);
+/* torch_python.c: the same through Python. */
+extern const ffi_operations ffi_python_operations;
 /* Whether an exception is set, or a signal that came while C was at work raises one now;
  * "interrupted" is the text then. No Python code may run with it: C is ended by the text, again and
  * again where C++ catches it, and ffi_raise() leaves the exception to be the call's. GIL held. */

@@ -72,7 +72,7 @@ static void *keep(void *handle) {
 }
 
 typedef struct wrap_request {
-  const void *handle;
+  void *handle;
   PyObject *object;
 } wrap_request;
 
@@ -82,7 +82,7 @@ static void wrap_now(void *argument) {
 }
 
 /* The Python object of a tensor; torch throws when there is no memory for one. */
-static PyObject *wrap(const void *handle) {
+static PyObject *wrap(void *handle) {
   char text[FFI_TEXT_ROOM];
   wrap_request request = {handle, NULL};
   if (ffi_try(wrap_now, &request, text)) {
@@ -208,8 +208,6 @@ static int assign(void *target, void *owner, const ffi_tensor *geometry, char *t
   return failed ? -1 : 0;
 }
 
-static PyObject *object(void *handle) { return wrap(handle); }
-
 static PyObject *make(void *owner, const ffi_tensor *geometry, void **kept) {
   if (geometry->cuda) {
     PyObject *from = owner ? wrap(owner) : NULL;
@@ -241,7 +239,7 @@ static void bump_version(void *handle, int always) {
 }
 
 static const ffi_operations operations = {
-    "native", keep, release, alias, create, grow, assign, make, object, bump_version,
+    "native", keep, release, alias, create, grow, assign, make, wrap, bump_version,
 };
 
 int ffi_native_open(PyObject *paths) {
@@ -260,11 +258,10 @@ int ffi_native_open(PyObject *paths) {
   return 0;
 }
 
-int ffi_native_load(const ffi_operations **out) {
+const ffi_operations *ffi_native_load(void) {
   for (size_t i = 0; i < sizeof wanted / sizeof *wanted; i++)
-    if (!(*wanted[i].where = ffi_native_symbol(wanted[i].name))) return -1;
+    if (!(*wanted[i].where = ffi_native_symbol(wanted[i].name))) return NULL;
   *(void **)&api.set_geometry = ffi_native_symbol(set_geometry_name);
   ffi_cuda_look_up();
-  *out = &operations;
-  return 0;
+  return &operations;
 }

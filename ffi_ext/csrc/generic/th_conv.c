@@ -8,18 +8,16 @@
 #else
 
 /* r += alpha * (t with k). t is (it, ir, ic), k is (kt, kr, kc), s the steps. What r's places are:
- * valid    r[z] += t[z * s + j] k[j]         of size (i - k) / s + 1
- * reversed r[z] += t[z + j * s] k[j]         of size i - (k - 1) * s
- * full     r[z * s + j] += t[z] k[j]         of size (i - 1) * s + k
+ * valid    r[z] += t[z * s + j] k[j]
+ * reversed r[z] += t[z + j * s] k[j]
+ * full     r[z * s + j] += t[z] k[j]
  * `flip` runs through the kernel backwards. */
 static void THTensor_(correlate)(real *r, real alpha, const real *t, const int64_t *i,
-                                 const real *k, const int64_t *n, const int64_t *s, int how,
-                                 int flip) {
+                                 const real *k, const int64_t *n, const int64_t *s,
+                                 enum ffi_places how, int flip) {
   int64_t o[3], places[3];
   for (int d = 0; d < 3; d++) {
-    o[d] = how == FFI_FULL       ? (i[d] - 1) * s[d] + n[d]
-           : how == FFI_REVERSED ? i[d] - (n[d] - 1) * s[d]
-                                 : (i[d] - n[d]) / s[d] + 1;
+    o[d] = ffi_conv_size(how, i[d], n[d], s[d]);
     places[d] = how == FFI_FULL ? i[d] : o[d];
   }
   const int64_t kernel = n[0] * n[1] * n[2];
@@ -92,7 +90,7 @@ static void THTensor_(over_planes)(THTensor *r, real beta, real alpha, THTensor 
   const int reversed = vf == NULL;
   THArgCheck(reversed || *vf == 'V' || *vf == 'F', 7, "type of convolution can 'V' or 'F'");
   THArgCheck(reversed || *xc == 'X' || *xc == 'C', 7, "type of convolution can 'X' or 'C'");
-  const int how = reversed ? FFI_REVERSED : *vf == 'F' ? FFI_FULL : FFI_VALID;
+  const enum ffi_places how = reversed ? FFI_REVERSED : *vf == 'F' ? FFI_FULL : FFI_VALID;
   const int flip = reversed ? 0 : how == FFI_FULL ? *xc == 'X' : *xc == 'C';
   if (pairs == FFI_ELEMENT)
     THArgCheck(t->size[0] == k->size[0], 4, "invalid number of input/kernel planes");
@@ -110,9 +108,7 @@ static void THTensor_(over_planes)(THTensor *r, real beta, real alpha, THTensor 
   for (int d = 0; d < 3; d++) {
     THArgCheck(how == FFI_FULL || i[d] >= (how == FFI_REVERSED ? (n[d] - 1) * s[d] + 1 : n[d]), 2,
                "conv: Input image is smaller than kernel");
-    o[d] = how == FFI_FULL       ? (i[d] - 1) * s[d] + n[d]
-           : how == FFI_REVERSED ? i[d] - (n[d] - 1) * s[d]
-                                 : (i[d] - n[d]) / s[d] + 1;
+    o[d] = ffi_conv_size(how, i[d], n[d], s[d]);
   }
   /* r's planes: of the batch, of the kernel, of the input */
   const int64_t batches = pairs == FFI_BATCH || pairs == FFI_BATCH_OUTER ? t->size[0] : 1;

@@ -12,7 +12,6 @@
 #endif
 
 #define RECORD(t) ((ffi_tensor *)(t))
-#define DATA(t) ((t)->storage ? (t)->storage->data + (t)->storageOffset : NULL)
 
 /* out[i] = CODE(x, y, ...) in element order; tensors that are contiguous go through one plain loop.
  */
@@ -365,7 +364,6 @@ void THTensor_(maskedSelect)(THTensor *tensor, THTensor *src, THByteTensor *mask
 
 #undef FLOATING
 #undef RECORD
-#undef DATA
 #undef EACH1
 #undef EACH2
 #undef UNARY

@@ -4,7 +4,6 @@
 #define TH_GENERIC_FILE "generic/th_random.c"
 #else
 
-#define DATA(t) ((t)->storage ? (t)->storage->data + (t)->storageOffset : NULL)
 #define FILL(VALUE) TH_TENSOR_APPLY(real, self, *self_data = (real)(VALUE);)
 
 /* Up to the largest number that the type holds, or counts exactly. */
@@ -145,7 +144,6 @@ void THTensor_(randn)(THTensor *r_, THGenerator *gen, THLongStorage *size) {
 #undef UNIFORM
 #endif
 
-#undef DATA
 #undef FILL
 #if defined(TH_REAL_IS_FLOAT) || defined(TH_REAL_IS_DOUBLE)
 /* The first place whose running sum is not below the sample. */

@@ -4,8 +4,6 @@
 #define TH_GENERIC_FILE "generic/th_reduce.c"
 #else
 
-#define DATA(t) ((t)->storage ? (t)->storage->data + (t)->storageOffset : NULL)
-
 ptrdiff_t THTensor_(numel)(THTensor *t) { return THTensor_(nElement)(t); }
 
 accreal THTensor_(sumall)(THTensor *t) {
@@ -181,5 +179,4 @@ void THTensor_(logspace)(THTensor *r_, real a, real b, int64_t n) {
 }
 #endif
 
-#undef DATA
 #endif

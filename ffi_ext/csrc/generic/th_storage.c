@@ -12,7 +12,7 @@ size_t THStorage_(elementSize)(void) { return sizeof(real); }
 THStorage *THStorage_(new)(void) { return THStorage_(newWithSize)(0); }
 
 THStorage *THStorage_(newWithSize)(ptrdiff_t size) {
-  return (THStorage *)ffi_th_storage_new(TYPE_NUMBER, size);
+  return (THStorage *)ffi_th_storage_new_on(TYPE_NUMBER, 0, size);
 }
 
 THStorage *THStorage_(newWithSize1)(real data0) {

@@ -122,7 +122,7 @@ THCStorage *THCTensor_(storage)(THCState *state, const THCTensor *self) {
 }
 real *THCTensor_(data)(THCState *state, const THCTensor *self) {
   (void)state;
-  return self->storage ? self->storage->data + self->storageOffset : NULL;
+  return DATA(self);
 }
 ptrdiff_t THCTensor_(numel)(THCState *state, THCTensor *t) {
   return THCTensor_(nElement)(state, t);
@@ -169,57 +169,36 @@ static void THCTensor_(write)(THCState *state, THCStorage *storage, ptrdiff_t of
   ffi_th_torch("copy", "tt", view, number);
 }
 
+#define OFFSET(self, n, ...) \
+  ffi_th_offset((const ffi_tensor *)(self), n, (const int64_t[]){__VA_ARGS__})
 real THCTensor_(get1d)(THCState *state, const THCTensor *self, int64_t x0) {
-  const int64_t index[] = {x0};
-  return THCTensor_(read)(
-      state, self->storage,
-      ffi_th_offset((ffi_tensor *)self, 1, index, "tensor must have one dimension"));
+  return THCTensor_(read)(state, self->storage, OFFSET(self, 1, x0));
 }
 void THCTensor_(set1d)(THCState *state, THCTensor *self, int64_t x0, real value) {
-  const int64_t index[] = {x0};
-  THCTensor_(write)(state, self->storage,
-                    ffi_th_offset((ffi_tensor *)self, 1, index, "tensor must have one dimension"),
-                    value);
+  THCTensor_(write)(state, self->storage, OFFSET(self, 1, x0), value);
 }
 real THCTensor_(get2d)(THCState *state, const THCTensor *self, int64_t x0, int64_t x1) {
-  const int64_t index[] = {x0, x1};
-  return THCTensor_(read)(
-      state, self->storage,
-      ffi_th_offset((ffi_tensor *)self, 2, index, "tensor must have two dimensions"));
+  return THCTensor_(read)(state, self->storage, OFFSET(self, 2, x0, x1));
 }
 void THCTensor_(set2d)(THCState *state, THCTensor *self, int64_t x0, int64_t x1, real value) {
-  const int64_t index[] = {x0, x1};
-  THCTensor_(write)(state, self->storage,
-                    ffi_th_offset((ffi_tensor *)self, 2, index, "tensor must have two dimensions"),
-                    value);
+  THCTensor_(write)(state, self->storage, OFFSET(self, 2, x0, x1), value);
 }
 real THCTensor_(get3d)(THCState *state, const THCTensor *self, int64_t x0, int64_t x1, int64_t x2) {
-  const int64_t index[] = {x0, x1, x2};
-  return THCTensor_(read)(
-      state, self->storage,
-      ffi_th_offset((ffi_tensor *)self, 3, index, "tensor must have three dimensions"));
+  return THCTensor_(read)(state, self->storage, OFFSET(self, 3, x0, x1, x2));
 }
 void THCTensor_(set3d)(THCState *state, THCTensor *self, int64_t x0, int64_t x1, int64_t x2,
                        real value) {
-  const int64_t index[] = {x0, x1, x2};
-  THCTensor_(write)(
-      state, self->storage,
-      ffi_th_offset((ffi_tensor *)self, 3, index, "tensor must have three dimensions"), value);
+  THCTensor_(write)(state, self->storage, OFFSET(self, 3, x0, x1, x2), value);
 }
 real THCTensor_(get4d)(THCState *state, const THCTensor *self, int64_t x0, int64_t x1, int64_t x2,
                        int64_t x3) {
-  const int64_t index[] = {x0, x1, x2, x3};
-  return THCTensor_(read)(
-      state, self->storage,
-      ffi_th_offset((ffi_tensor *)self, 4, index, "tensor must have four dimensions"));
+  return THCTensor_(read)(state, self->storage, OFFSET(self, 4, x0, x1, x2, x3));
 }
 void THCTensor_(set4d)(THCState *state, THCTensor *self, int64_t x0, int64_t x1, int64_t x2,
                        int64_t x3, real value) {
-  const int64_t index[] = {x0, x1, x2, x3};
-  THCTensor_(write)(state, self->storage,
-                    ffi_th_offset((ffi_tensor *)self, 4, index, "tensor must have four dimensions"),
-                    value);
+  THCTensor_(write)(state, self->storage, OFFSET(self, 4, x0, x1, x2, x3), value);
 }
+#undef OFFSET
 
 /* Storages. */
 THCStorage *THCStorage_(newWithSize)(THCState *state, ptrdiff_t size) {

@@ -23,10 +23,7 @@
 
 /* setup.py writes to declared/ what the files of generic/ declare for each element type: expanding them
  * takes a third of a small source's time. Without these files it is done all the same. */
-#if defined(FFI_EXT_DECLARE) /* it is being done: TH_API stays what it is */
-#elif defined(_WIN32)
-#define TH_API TH_EXTERNC __declspec(dllimport)
-#else
+#ifndef FFI_EXT_DECLARE /* else it is being done: TH_API stays what it is */
 #define TH_API TH_EXTERNC
 #endif
 #if defined(__has_include) && !defined(FFI_EXT_DECLARE)

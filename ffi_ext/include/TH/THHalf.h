@@ -11,8 +11,6 @@
 
 #if defined(__GNUC__)
 #define __thalign__(n) __attribute__((aligned(n)))
-#elif defined(_WIN32)
-#define __thalign__(n) __declspec(align(n))
 #else
 #define __thalign__(n)
 #endif
