@@ -117,7 +117,8 @@ _HINTS = (
     (r"unknown type name 'THC(?:uda|State)", "THC's types need with_cuda=True"),
     (
         r"(?:unknown type name|undeclared identifier) '(?:ffi_ext_|FFI_)\w+'(?!.*'(?:ffi_ext_|FFI_))"
-        r"|'(?:ffi_ext_|FFI_)\w+' (?:undeclared|was not declared|does not name a type)(?!.*'(?:ffi_ext_|FFI_))",
+        r"|'(?:ffi_ext_|FFI_)\w+' (?:undeclared|was not declared|does not name a type)(?!.*'(?:ffi_ext_|FFI_))"
+        r'|identifier "(?:ffi_ext_|FFI_)\w+" is undefined',
         "#include <ffi_ext.h> at the top of the source",
     ),
     (
@@ -125,10 +126,14 @@ _HINTS = (
         "real and THTensor are for files that TH_GENERIC_FILE names: write the type, such as float and THFloatTensor",
     ),
     (
-        r"error: (?:unknown type name )?'(THFile|THMapAllocatorContext)'",
+        r"(?:error: |unknown type name |identifier )['\"](THFile|THMapAllocatorContext)['\"]",
         "{0} is not in ffi_ext: read and write files in Python (torch.from_file maps one), and pass the tensor",
     ),
-    (r"unknown type name 'TH", "#include <TH/TH.h> at the top of the source"),
+    (r'identifier "THC\w*(?:State|Tensor|Storage)"', "#include <THC/THC.h> at the top of the source"),
+    (
+        r"unknown type name 'TH|identifier \"TH\w*(?:Tensor|Storage)\"",
+        "#include <TH/TH.h> at the top of the source",
+    ),
     (
         r"undefined (?:reference to [`']|symbol: )(?:Py|TH|_TH)",
         "Python and ffi_ext bring their functions when the module is imported: take -Wl,-z,defs and "

@@ -17,6 +17,7 @@ from pathlib import Path
 from ffi_ext import cuda_shims, host_compiler, toolchain
 from ffi_ext.errors import BuildError, warn
 
+OLDEST = 11, 8  # of the toolkits that a torch >= 2.4 was built for
 USUAL = Path("/usr/local/cuda")  # where NVIDIA's installers put the toolkit
 SYSTEM = Path("/usr")  # where Debian's and Ubuntu's have it
 # What nvcc accepts beyond its default; scripts of old ask for both where their kernels need them.
@@ -145,9 +146,10 @@ def architecture_flags(compiler: str) -> list[str]:
     if not wanted:
         present = [number for number in _devices() if not known or number in known]
         wanted = dict.fromkeys(map(str, present), False)
+    flags = []
     if not wanted and known:
         wanted = {str(known[0]): True, str(known[-1]): True}
-    flags = []
+        flags.append("-Wno-deprecated-gpu-targets")  # nvcc's next version may not have the oldest
     for name, ptx in wanted.items():
         flags.append(f"-gencode=arch=compute_{name},code=sm_{name}")
         if ptx:
@@ -181,10 +183,15 @@ def _toolkit_version() -> str | None:
     return f"{int(found[1]) // 1000}.{int(found[1]) % 1000 // 10}" if found else None
 
 
-def warn_of_another_major() -> None:
-    """Before CUDA sources are compiled by a toolkit that torch's driver may not know."""
+def warn_of_the_toolkit() -> None:
+    """Before CUDA sources are compiled: by one that is too old, or that torch's driver may not know."""
     ours, torchs = _toolkit_version(), _torch_cuda()
-    if ours and torchs and ours.partition(".")[0] != torchs.partition(".")[0]:
+    if ours and tuple(map(int, ours.split("."))) < OLDEST:
+        warn(
+            f"the toolkit in {home()} is CUDA {ours}, with which nothing was tried: what fails may be its age. Set "
+            f"CUDA_HOME to a toolkit of CUDA {OLDEST[0]}.{OLDEST[1]} or newer"
+        )
+    elif ours and torchs and ours.partition(".")[0] != torchs.partition(".")[0]:
         warn(
             f"the toolkit in {home()} is CUDA {ours}, torch is built for CUDA {torchs}: kernels run only where "
             f"the driver is new enough for both. Set CUDA_HOME to a toolkit of CUDA {torchs.partition('.')[0]}"

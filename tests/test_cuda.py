@@ -241,18 +241,30 @@ def test_gpus_of_before_turing_have_names_too(monkeypatch):
     ]
 
 
-def test_a_toolkit_of_another_major_version_is_told(monkeypatch, tmp_path):
+@pytest.mark.parametrize(
+    ("toolkits", "torchs", "said"),
+    [
+        (12040, "13.0", "is CUDA 12.4, torch is built for CUDA 13.0"),
+        (12040, "12.8", None),
+        (12040, None, None),
+        (11080, None, None),
+        (10020, None, "is CUDA 10.2, .* a toolkit of CUDA 11.8 or newer"),
+    ],
+)
+def test_a_toolkit_that_is_too_old_or_of_another_major_version_is_told(
+    monkeypatch, tmp_path, toolkits, torchs, said
+):
     (tmp_path / "include").mkdir()
-    (tmp_path / "include" / "cuda_runtime_api.h").write_text("#define CUDART_VERSION  12040\n")
+    for name, text in (("_api", f"#define CUDART_VERSION  {toolkits}\n"), ("", "")):
+        (tmp_path / "include" / f"cuda_runtime{name}.h").write_text(text)
     monkeypatch.setenv("CUDA_HOME", str(tmp_path))
-    for torchs, count in (("13.0", 1), ("12.8", 0), (None, 0)):
-        monkeypatch.setattr(cuda, "_torch_cuda", lambda torchs=torchs: torchs)
-        with warnings.catch_warnings(record=True) as found:
-            warnings.simplefilter("always")
-            cuda.warn_of_another_major()
-        assert len(found) == count
-        if found:
-            assert "is CUDA 12.4, torch is built for CUDA 13.0" in str(found[0].message)
+    monkeypatch.setattr(cuda, "_torch_cuda", lambda: torchs)
+    with warnings.catch_warnings(record=True) as found:
+        warnings.simplefilter("always")
+        cuda.warn_of_the_toolkit()
+    assert len(found) == (said is not None)
+    if said:
+        assert re.search(said, str(found[0].message))
 
 
 @pytest.fixture
@@ -407,6 +419,29 @@ def test_atomic_additions_that_the_oldest_gpus_do_not_have_are_told(types):
 """
     said = str(compile_errors.explain("compiling a.cu", log))
     assert f"no atomicAdd of {types.split()[0]}s" in said and "TORCH_CUDA_ARCH_LIST" in said
+
+
+@pytest.mark.parametrize(
+    ("name", "said"),
+    [
+        ("THCState", "#include <THC/THC.h>"),
+        ("THCudaTensor", "#include <THC/THC.h>"),
+        ("THFloatStorage", "#include <TH/TH.h>"),
+        ("ffi_ext_tensor", "#include <ffi_ext.h>"),
+        ("FFI_CHECK", "#include <ffi_ext.h>"),
+        ("THFile", "THFile is not in ffi_ext"),
+        ("THCudaTensor_none", None),  # a function that nobody has
+    ],
+)
+def test_what_a_kernel_did_not_include_is_told(name, said):
+    """As nvcc 11.8, 12.4 and 13.0 say it; the first shows no line."""
+    log = f"""a.cu(1): error: identifier "{name}" is undefined
+
+1 error detected in the compilation of "a.cu".
+"""
+    hint = str(compile_errors.explain("compiling a.cu", log)).partition("\nhint: ")[2]
+    assert hint.startswith(said or "")
+    assert said or not hint
 
 
 def test_a_source_without_nvcc_is_refused_by_name(folder, monkeypatch):

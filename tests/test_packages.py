@@ -107,6 +107,23 @@ def test_dead_architectures_are_dropped_from_nvcc_lines():
     assert (" ".join(kept), " ".join(dropped)) == (alive, dead)
 
 
+@pytest.mark.parametrize(
+    ("line", "newest"),
+    [
+        ("-gencode arch=compute_52,code=sm_52 -gencode=arch=compute_61,code=sm_61", "61"),
+        ("--generate-code arch=compute_52,code=[sm_52,sm_61]", "61"),
+        ("-arch compute_52 -code sm_52", "52"),
+        ("-gencode arch=compute_52,code=[sm_52,compute_52] -gencode arch=compute_61,code=sm_61", ""),
+        ("-arch=compute_52 -code=sm_52,compute_52", ""),
+        ("-arch=sm_52", ""),  # which stands for both
+        ("-O3", ""),
+    ],
+)
+def test_lines_with_code_for_old_gpus_alone_get_ptx_for_newer_ones(line, newest):
+    wanted = [f"-gencode=arch=compute_{newest},code=compute_{newest}"] if newest else []
+    assert nvcc.ptx(["-c", *line.split(), "k.cu"]) == wanted
+
+
 def toolkit(folder: Path, compiles: str) -> dict[str, str]:
     """A CUDA toolkit whose nvcc knows the architecture 80 and does `compiles` with a line; what makes it be found."""
     for name in ("bin/nvcc", "include/cuda_runtime.h", "lib64/libcudart.so"):
