@@ -18,6 +18,7 @@ from ffi_ext import cuda_shims, host_compiler, toolchain
 from ffi_ext.errors import BuildError, warn
 
 USUAL = Path("/usr/local/cuda")  # where NVIDIA's installers put the toolkit
+SYSTEM = Path("/usr")  # where Debian's and Ubuntu's have it
 # What nvcc accepts beyond its default; scripts of old ask for both where their kernels need them.
 EXTENSIONS = ("--extended-lambda", "--expt-relaxed-constexpr")
 
@@ -49,11 +50,12 @@ def home() -> Path | None:
     for variable in ("CUDA_HOME", "CUDA_PATH"):
         value = os.environ.get(variable)
         if value and Path(value).is_dir() and not _is_ours(os.path.join(value, "bin")):
-            return Path(value)
+            # /usr/lib/cuda and /usr/lib/nvidia-cuda-toolkit are advised for Debian's, which has little there
+            return next(filter(_has_headers, (Path(value), SYSTEM)), Path(value))
     compiler = real_nvcc_on_path()
     if compiler:
         for root in (Path(compiler).parent.parent, Path(os.path.realpath(compiler)).parent.parent):
-            if any((root / folder / "cuda_runtime.h").exists() for folder in _HEADERS):
+            if _has_headers(root):
                 return root
     if (USUAL / "bin" / "nvcc").exists():
         return USUAL
@@ -61,6 +63,10 @@ def home() -> Path | None:
         if (folder / "nvcc").exists():
             return folder.parent
     return USUAL if USUAL.is_dir() else None
+
+
+def _has_headers(root: Path) -> bool:
+    return any((root / folder / "cuda_runtime.h").exists() for folder in _HEADERS)
 
 
 def _is_ours(folder: str) -> bool:
@@ -218,7 +224,7 @@ def options(compiler: str, source: Path, given: list[str], folders: Sequence[str
     if not any(word.startswith(("-arch", "--gpu-arch", "-gencode")) for word in given):
         words += architecture_flags(compiler)
     words += [*host_compiler.flags(compiler, given), *host_compiler.comes_back(given)]
-    return [*words, *cuda_shims.flags(source, folders)]
+    return [*words, *cuda_shims.flags(source, folders), *as_system_headers()]
 
 
 def pip_folders(name: str) -> list[Path]:
@@ -242,5 +248,19 @@ def include_dirs() -> list[str]:
     """The toolkit's headers: of its directory, of its C++ libraries (Thrust), and of what pip installed."""
     root = home()
     found = [root / folder / part for folder in _HEADERS for part in ("", "cccl")] if root else []
-    found += pip_folders("include")
-    return [str(path) for path in dict.fromkeys([*found, USUAL / "include"]) if path.is_dir()]
+    others = [*pip_folders("include"), USUAL / "include"]
+    if (
+        root == SYSTEM
+    ):  # compilers look there last, whatever they are told: these would hide its headers
+        others = [path for path in others if not (path / "cuda_runtime.h").exists()]
+    return [str(path) for path in dict.fromkeys([*found, *others]) if path.is_dir()]
+
+
+def as_system_headers() -> list[str]:
+    """nvcc's options by which the toolkit's headers are the system's, as they are where Debian has them.
+
+    In these nvcc accepts that glibc declares some functions again, with a noexcept that CUDA lacks: cospi and sinpi
+    since 2.41 (CUDA before 13.0), rsqrt since 2.42 (before 13.2).
+    """
+    folders = [folder for folder in include_dirs() if folder != str(SYSTEM / "include")]
+    return [word for folder in folders for word in ("-isystem", folder)]

@@ -80,7 +80,7 @@ def main() -> int:
             file=sys.stderr,
         )
     arguments += host_compiler.flags(real, arguments)
-    folders = [f"-I{folder}" for folder in INCLUDE_DIRS]
+    folders = [*(f"-I{folder}" for folder in INCLUDE_DIRS), *cuda.as_system_headers()]
     if any(word.endswith(".cu") for word in arguments):
         arguments += host_compiler.comes_back(arguments)
     for word in sys.argv[1:]:

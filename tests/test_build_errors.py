@@ -9,7 +9,7 @@ import subprocess
 
 import pytest
 
-from ffi_ext import BuildError, compile_errors, symbols_check, toolchain
+from ffi_ext import BuildError, compile_errors, symbols_check, universal
 from tests.binaries import SUFFIX
 from tests.processes import python
 from tests.small_project import litter, make, value
@@ -82,6 +82,18 @@ def test_the_whole_output_where_it_is_asked_for(setting, is_told, project, monke
             "#include <TH/TH.h>\nvoid g(THFloatTensor *t) { THFloatTensor_sum(t, t, 0); }\n",
             "THFloatTensor_sum has other parameters .* no last argument keepdim",
         ),
+        (
+            "#include <ffi_ext.h>\nint g(int a) { FFI_CHECK(a > 0); return a; }\n",
+            r"two\.c:2: expected .*\n.*FFI_CHECK\(a > 0\).*\nhint: these macros take a text",
+        ),
+        (
+            "#include <TH/TH.h>\nvoid g(int a) { THArgCheck(a > 0); }\n",
+            r"two\.c:2: too few .*\n.*THArgCheck\(a > 0\).*\nhint: these macros take a text",
+        ),
+        (
+            "#include <ffi_ext.h>\nint g(void) { return FFI_EXT_FLOAT; }\n",
+            r"'FFI_EXT_FLOAT' undeclared .*did you mean 'FFI_EXT_FLOAT\d+'\?\n.*FLOAT; }\nThe comp",
+        ),
     ],
 )
 def test_hints(project, source, text):
@@ -143,7 +155,7 @@ def test_pythons_headers_are_found_and_their_lack_is_told(project, monkeypatch):
     source = "#include <Python.h>\nint two(void) { return 2 + 0 * PY_MAJOR_VERSION; }\n"
     (project / "two.c").write_text(source)
     make(project).build()
-    monkeypatch.setattr(toolchain, "python_headers", lambda: [str(project / "nowhere")])
+    monkeypatch.setattr(universal, "python_headers", lambda: [str(project / "nowhere")])
     (project / "two.c").write_text(source + "\n")
     with pytest.raises(
         BuildError, match="(own headers are not in|needs all of Python.h).* python3-dev"
@@ -202,6 +214,21 @@ def test_binaries_of_macos_share_the_systems_unwinder(tmp_path, capfd):
     assert capfd.readouterr().err == ""
 
 
+@pytest.mark.parametrize(
+    "log",
+    [
+        "/lib/avxintrin.h:909:1: error: inlining failed in call to 'always_inline' '_mm256_storeu_ps': target specific "
+        "option mismatch\na.c:2:51: note: called from here\n",
+        "a.c:2:3: error: always_inline function '_mm256_storeu_ps' requires target feature 'avx', but would be inlined",
+    ],
+)
+def test_an_instruction_that_was_not_asked_for(log):
+    """As gcc 12 and clang 14 say it."""
+    said = str(compile_errors.explain("compiling a.c", log))
+    assert "failed: a.c:2: " in said
+    assert "not every processor of this kind has _mm256_storeu_ps: " in said and "-mavx2" in said
+
+
 def test_what_a_linker_says_and_not_that_it_failed(project, monkeypatch):
     (project / "broken.o").write_bytes(b"no object")
     with pytest.raises(BuildError, match=rf"linking _lib{SUFFIX} failed: .*broken\.o"):
@@ -243,6 +270,10 @@ def test_what_a_linker_says_and_not_that_it_failed(project, monkeypatch):
             "ld.lld: error: relocation R_X86_64_PC32 cannot be used against symbol 'dat'; recompile with -fPIC",
             "a file in extra_objects was compiled",
         ),
+        ("ld: cannot find -l-lz: No such file or directory", r"without -l, .* libraries=\['z'\]"),
+        ("gcc: error: unrecognized command-line option '-fopenmp -g'", r"an item for each flag"),
+        ("cc1: error: argument to '-O' should be a non-negative integer", r"an item for each flag"),
+        ("clang: error: unknown argument: '-fopenmp -g'", r"an item for each flag"),
     ],
 )
 def test_hints_for_other_compilers_and_linkers(log, hint):
@@ -328,7 +359,7 @@ def test_a_missing_header_as_clang_tells_it(name, hint):
 def test_a_missing_library_is_named(project):
     with pytest.raises(BuildError, match="library no_such_library is not installed"):
         make(project, libraries=["no_such_library"]).build()
-    with pytest.raises(BuildError, match=r"without lib .*: libraries=\['m'\]"):
+    with pytest.raises(BuildError, match=r"without -l, lib .*: libraries=\['m'\]"):
         make(project, libraries=["libm.so"]).build()
     with pytest.raises(BuildError, match="hint: .*the file /opt/libx.so goes into extra_objects"):
         make(project, libraries=["/opt/libx.so"]).build()

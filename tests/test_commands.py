@@ -610,7 +610,8 @@ def test_doctor_finds_what_libraries_have_no_more(tmp_path, capsys, monkeypatch)
     assert [note for note in report["notes"] if back in note] == [
         f"old.py:8: Python {python} has no collections.Mapping: write collections.abc.Mapping; {back}",
         f"more.py:2 (and 1 files more): numpy {numpy} has no numpy.float: write float; {back}",
-        f"old.py:4: torch {torch.__version__} has no torch._six: {back}",
+        f"old.py:4: torch {torch.__version__} has no torch._six: string_classes is (str, bytes), int_classes int, "
+        f"container_abcs collections.abc, inf math.inf; {back}",
     ]
 
 

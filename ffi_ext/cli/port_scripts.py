@@ -3,15 +3,14 @@
 from __future__ import annotations
 
 import ast
-import io
 import re
-import tokenize
 from collections.abc import Collection
 from pathlib import PurePath
 
-from ffi_ext.cli.edits import Source, last_name, with_import
-from ffi_ext.cli.survey import is_called_build_extension, is_index, is_reshape
-from ffi_ext.cli.survey_names import BROUGHT_BACK, optional_imports
+from ffi_ext import legacy
+from ffi_ext.cli import survey_names
+from ffi_ext.cli.edits import Source, last_name
+from ffi_ext.cli.old_code import is_called_build_extension, is_index, is_reshape, nexts
 
 OLD = "torch.utils.ffi"
 # What a number's name looks like, for `.data[0]`, which on anything longer was an index.
@@ -20,8 +19,11 @@ NUMBER = re.compile(
     re.I,
 )
 REDUCTIONS = {"sum", "mean", "norm", "prod", "max", "min", "std", "var", "median", "dot", "dist"}
-# What has the lines of a text in it. f-strings are several tokens from Python 3.12 on.
-_TEXTS = (tokenize.STRING, getattr(tokenize, "FSTRING_MIDDLE", tokenize.STRING))
+# What may have a name of survey_names.BROUGHT_BACK, of legacy.OF_NUMPY or of collections.
+_GONE = re.compile(
+    "|".join(name.rpartition(".")[2] for name in survey_names.BROUGHT_BACK)
+    + rf"|\b(np|numpy)\.({'|'.join(legacy.OF_NUMPY)})\b|\bcollections\b"
+)
 
 
 def imports(text: str) -> str:
@@ -37,14 +39,14 @@ def imports(text: str) -> str:
         if isinstance(node, ast.ImportFrom) and not node.level:
             lines = _from(node, bool(called), len(uses) > len(called))
         elif isinstance(node, ast.Import):
-            lines = _import(node)
+            lines = _import(node, source.tree)
         else:
             continue
         if lines is not None:
             before = source.indent(node)  # or `try:`, and the like
             source.replace(node, ("; " if before.strip() else "\n" + before).join(lines))
     for node in ast.walk(source.tree):  # torch.utils.ffi.create_extension(...)
-        if isinstance(node, ast.Attribute) and ast.unparse(node.value) == OLD:
+        if isinstance(node, ast.Attribute) and _is_old(node.value):
             home = "ffi_ext" if node.attr == "create_extension" else "ffi_ext.torch_utils_ffi"
             source.replace(node.value, home)
     return source.result()
@@ -82,7 +84,7 @@ def _as(alias: ast.alias) -> str:
     return f" as {alias.asname}" if alias.asname else ""
 
 
-def _import(node: ast.Import) -> list[str] | None:
+def _import(node: ast.Import, tree: ast.Module) -> list[str] | None:
     ours = [a for a in node.names if a.name == OLD]
     if not ours:
         return None
@@ -91,10 +93,19 @@ def _import(node: ast.Import) -> list[str] | None:
     for alias in ours:
         if alias.asname:
             lines.append(f"from ffi_ext import torch_utils_ffi as {alias.asname}")
-        else:  # it bound `torch`, too
-            lines += ["import torch"] if "import torch" not in lines else []
-            lines += ["import ffi_ext", "import ffi_ext.torch_utils_ffi"]
+            continue
+        before = [n for n in tree.body if isinstance(n, ast.Import) and n.lineno < node.lineno]
+        if "torch" not in {a.asname or a.name for n in (node, *before) for a in n.names}:
+            lines.append("import torch")  # which it bound, too
+        lines.append("import ffi_ext")
+        used = {n.attr for n in ast.walk(tree) if isinstance(n, ast.Attribute) and _is_old(n.value)}
+        if used != {"create_extension"}:
+            lines.append("import ffi_ext.torch_utils_ffi")
     return lines
+
+
+def _is_old(node: ast.expr) -> bool:
+    return isinstance(node, ast.Attribute) and ast.unparse(node) == OLD
 
 
 def setup(text: str, file: PurePath, notes: list[str]) -> tuple[str, bool]:
@@ -149,26 +160,14 @@ def _require(
         )
 
 
-def gone(text: str, file: PurePath, notes: list[str]) -> None:
-    """Names of torch's that `ffi-ext run` brings back, and nothing does for a script that runs by itself."""
-    if not any(name.rpartition(".")[2] in text for name in BROUGHT_BACK):
+def gone(text: str, file: PurePath, local: Collection[str], notes: list[str]) -> None:
+    """Names of libraries that `ffi-ext run` brings back, and nothing does for a script that runs by itself."""
+    if not _GONE.search(text):  # to look at libraries takes long
         return
-    tree = ast.parse(text)
-    optional = set(optional_imports(tree))
-    told: set[str] = set()
-    for node in ast.walk(tree):
-        names: set[str] = set()
-        if isinstance(node, ast.ImportFrom) and node.module and not node.level:
-            names = {node.module, *(f"{node.module}.{alias.name}" for alias in node.names)}
-        elif isinstance(node, ast.Import):
-            names = {alias.name for alias in node.names}
-        elif isinstance(node, ast.Attribute):
-            names = {ast.unparse(node)}
-        for name in names & set(BROUGHT_BACK) - told:
-            if node not in optional:
-                told.add(name)
-                line = node.lineno  # type: ignore[attr-defined]
-                notes.append(f"{file}:{line}: torch has no {name} any more: {BROUGHT_BACK[name]}")
+    asked, given = survey_names.of_libraries(ast.parse(text), set(local))
+    for name, line in asked.items():
+        if name not in given and survey_names.is_brought_back(name):
+            notes.append(f"{file}:{line}: {survey_names.without(name)}")
 
 
 def first_elements(text: str, file: PurePath, notes: list[str]) -> str:
@@ -219,6 +218,19 @@ def indices(text: str) -> str:
     return source.result()
 
 
+def iterators(text: str) -> str:
+    """`batches.next()` becomes `next(batches)`."""
+    if ".next(" not in text:
+        return text
+    source = Source(text)
+    for node in nexts(source.tree):
+        start, _ = source.span(node)
+        _, end = source.span(node.func.value)  # type: ignore[attr-defined]
+        source.edit(start, start, "next(")
+        source.edit(end, source.span(node)[1], ")")
+    return source.result()
+
+
 def reshapes(text: str, file: PurePath, notes: list[str]) -> str:
     """`x.data.resize_(n).copy_(y)` becomes `x.data = x.data.resize_(n).copy_(y)`: `.data` has a shape of its own."""
     if not re.search(r"\.data\b", text):
@@ -249,137 +261,11 @@ def _is_number(value: ast.expr) -> bool:
     """Whether a call's result has no dimensions: a loss, or a reduction of everything."""
     if not isinstance(value, ast.Call):
         return False
-    name = last_name(value.func)
-    reduced = name in REDUCTIONS and isinstance(value.func, ast.Attribute)
-    if reduced and isinstance(value.func, ast.Attribute):
-        return not value.args and not value.keywords or name in ("dot", "dist")
-    return name == "criterion" or name.endswith(("_loss", "Loss")) and name != "Loss"
-
-
-def volatile(text: str, file: PurePath, notes: list[str]) -> str:
-    """`Variable(x, volatile=True)` becomes `Variable(x)`, and what follows it runs under torch.no_grad()."""
-    while "volatile" in text:  # one a round: places move
-        source = Source(text)
-        calls = [
-            (node, keyword)
-            for node in ast.walk(source.tree)
-            if isinstance(node, ast.Call)
-            for keyword in node.keywords
-            if keyword.arg == "volatile"
-        ]
-        if not calls:
-            return text
-        call, keyword = calls[0]
-        _drop_keyword(source, call, keyword)
-        text, value = source.result(), keyword.value
-        if isinstance(value, ast.Constant) and not value.value:  # volatile=False
-            continue
-        statement = _statement(source, call)
-        words = "torch.no_grad()"
-        if not isinstance(value, ast.Constant):
-            words = f"torch.set_grad_enabled(torch.is_grad_enabled() and not ({source.of(value)}))"
-        if _is_within(source, statement, ("torch.no_grad()", words)):
-            continue
-        block = source.body_of(statement)
-        rest = block[block.index(statement) :] if block else []
-        if why := _why_no_block(source, statement, rest):
-            notes.append(
-                f"{file}:{call.lineno}: volatile is removed and no `with {words}:` put in its place, since "
-                f"{why}: put one around what needs no gradient"
-            )
-            continue
-        if _is_returned(call, statement, rest):
-            notes.append(
-                f"{file}:{call.lineno}: what was volatile here is returned: put `with torch.no_grad():` around what "
-                "is computed of it, too"
-            )
-        text = _wrapped(source, text, rest, words)
-        names = {
-            a.asname or a.name
-            for n in ast.walk(source.tree)
-            if isinstance(n, ast.Import)
-            for a in n.names
-        }
-        if "torch" not in names:
-            text = with_import(text, "import torch")
-    return text
-
-
-def _why_no_block(source: Source, statement: ast.stmt, rest: list[ast.stmt]) -> str:
-    """Why no `with` can be put around a statement and the rest of its block; "" if it can."""
-    inside = [node for one in rest for node in ast.walk(one)]
-    if any(isinstance(node, ast.Attribute) and node.attr == "backward" for node in inside):
-        return "something after it calls backward()"
-    if any(isinstance(node, (ast.Yield, ast.YieldFrom)) for node in inside):
-        return "a block that yields is left to those who take what it gives"
-    owner = source.parents.get(id(statement))
-    wrappable = isinstance(owner, (ast.FunctionDef, ast.For, ast.While, ast.With, ast.Module))
-    if not wrappable or source.indent(statement).strip():  # or not the first on its line
-        return "what depends on it stands outside this block"
-    return ""
-
-
-def _drop_keyword(source: Source, call: ast.Call, keyword: ast.keyword) -> None:
-    """With the comma before it, or after it where it is the first."""
-    start = source.span(keyword)[0]
-    end = source.span(keyword)[1]
-    before = [*call.args, *(k for k in call.keywords if k is not keyword)]
-    before = [node for node in before if source.span(node)[0] < start]
-    if before:
-        start = max(source.span(node)[1] for node in before)
-        inside = source.text[start : source.span(keyword)[0]]
-        if "#" in inside:  # a comment between them stays
-            start += inside.index(",")
-            source.edit(start, start + 1, "")
-            start = source.span(keyword)[0]
-    else:
-        comma = re.match(r"\s*,\s*", source.text[end:])
-        end += comma.end() if comma else 0
-    source.edit(start, end, "")
-
-
-def _statement(source: Source, node: ast.AST) -> ast.stmt:
-    while not isinstance(node, ast.stmt):
-        node = source.parents[id(node)]
-    return node
-
-
-def _is_within(source: Source, node: ast.AST, words: Collection[str]) -> bool:
-    """Whether it stands in a `with` of one of these in its function."""
-    while not isinstance(node, (ast.FunctionDef, ast.Module)):
-        node = source.parents[id(node)]
-        if isinstance(node, ast.With) and any(
-            source.of(item.context_expr) in words for item in node.items
-        ):
-            return True
-    return False
-
-
-def _is_returned(call: ast.Call, statement: ast.stmt, rest: list[ast.stmt]) -> bool:
-    """Whether a function gives away what the call makes, itself or in a tuple."""
-    names = {t.id for t in getattr(statement, "targets", []) if isinstance(t, ast.Name)}
-    returned = [n.value for s in rest for n in ast.walk(s) if isinstance(n, ast.Return)]
-    single = [one for v in returned for one in (v.elts if isinstance(v, ast.Tuple) else [v])]
-    return any(one is call or isinstance(one, ast.Name) and one.id in names for one in single)
-
-
-def _wrapped(source: Source, bare: str, rest: list[ast.stmt], words: str) -> str:
-    """`bare`, the text without the keyword, with `with words:` around the statements of `rest`.
-
-    Lines inside texts in three quotes are not moved.
-    """
-    first, last = rest[0].lineno, rest[-1].end_lineno or 0
-    lines = re.findall(r"[^\r\n]*(?:\r\n|\n|\r)|[^\r\n]+\Z", bare)
-    last -= len(re.findall(r"\r\n|\n|\r", source.text)) - len(re.findall(r"\r\n|\n|\r", bare))
-    inside: set[int] = set()
-    for token in tokenize.generate_tokens(io.StringIO(bare).readline):
-        if token.type in _TEXTS:
-            inside |= set(range(token.start[0] + 1, token.end[0] + 1))
-    indent = source.indent(rest[0])
-    step = "\t" if indent.startswith("\t") else "    "
-    moved = [
-        line if number in inside or not line.strip() else step + line
-        for number, line in enumerate(lines[first - 1 : last], start=first)
-    ]
-    head = f"{indent}with {words}:{source.newline}"
-    return "".join([*lines[: first - 1], head, *moved, *lines[last:]])
+    name, function = last_name(value.func), value.func
+    if name in REDUCTIONS and isinstance(function, ast.Attribute):
+        tensors = 2 if name in ("dot", "dist") else 1
+        others = tensors - (ast.unparse(function.value) != "torch")  # x.sum(), torch.sum(x)
+        return len(value.args) == others and not value.keywords
+    if {"reduce", "reduction"} & {keyword.arg for keyword in value.keywords}:
+        return False
+    return name == "criterion" or name.endswith(("_loss", "Loss", "_entropy")) and name != "Loss"
