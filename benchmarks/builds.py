@@ -16,7 +16,7 @@ from peers import TORCH, TVM
 from table import Table, wall
 
 import ffi_ext
-from ffi_ext import toolchain
+from ffi_ext import toolchain, universal
 
 HEADER = """\
 int add3(const THFloatTensor *a, const THFloatTensor *b, THFloatTensor *out, float scale);
@@ -75,7 +75,7 @@ def cold_and_unchanged(table: Table, folder: Path, rounds: int) -> float:
     generated = next(folder.joinpath("cache").glob("_warm_up-*/_warm_up.c"))
     includes = [
         f"-I{ffi_ext.get_include()}",
-        *[f"-I{p}" for p in toolchain.python_includes(False, False)],
+        *[f"-I{p}" for p in universal.python_includes(False, False)],
     ]
     sources = [(folder / "add.c", "-O3"), (folder / "pool.c", "-O3"), (generated, "-O0")]
     commands = [

@@ -25,12 +25,12 @@ import torch
 from table import Table
 
 import ffi_ext
-from ffi_ext import toolchain
+from ffi_ext import compilers, toolchain
 
 
 def machine() -> dict[str, str]:
     """What the figures were taken on."""
-    compiler = toolchain.run([*toolchain.c_compiler().command, "--version"])[1].splitlines()[0]
+    compiler = compilers.run([*toolchain.c_compiler().command, "--version"])[1].splitlines()[0]
     model = platform.processor() or platform.machine()
     info = Path("/proc/cpuinfo")
     if info.exists():

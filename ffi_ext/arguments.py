@@ -32,27 +32,173 @@ def adapt(function: Function, index: int, value: object) -> tuple[torch.Tensor, 
     Raises:
         TypeError: The argument is not a tensor that C could work on as declared.
     """
-    code = function.codes[index + 1]
-    record = types.record_of(code)
-    if code in types.MEMORY_CODES:
-        tensor = _for_memory(function, index, code, value)
-    elif isinstance(value, np.ndarray):
-        tensor = _from_numpy(function, index, code, value)
-    elif code in types.ARRAY_CODES:
-        _check_device(function, index, value)
-        assert isinstance(value, torch.Tensor)
-        tensor = value
-    elif record is None:
-        tensor = _for_void_pointer(function, index, value)
-    elif record.kind == "Storage":
-        tensor = _from_storage(function, index, record, value)
-    elif isinstance(value, torch.Tensor):
-        tensor = value
-        _check_dtype_and_device(function, index, record, value)
-    else:
-        raise refusal(function, index, _not_a_tensor(code, value))
-    tensor = _without_dead_wrappers(tensor)
-    return tensor, _checked_facts(function, index, tensor)
+    argument = _Argument(function, index, value)
+    tensor = _without_dead_wrappers(argument.tensor())
+    found = _facts_or_problem(argument.code, tensor)
+    if isinstance(found, str):
+        raise argument.refusal(f"got {describe(tensor)} that C cannot work on: {found}")
+    return tensor, found
+
+
+class _Argument:
+    """An argument of a call, as it was passed."""
+
+    def __init__(self, function: Function, index: int, value: object) -> None:
+        self.function, self.index, self.value = function, index, value
+        self.code = function.codes[index + 1]
+
+    def tensor(self) -> torch.Tensor:
+        """The tensor that it is, or one on its memory; of the type and on the device that C wants."""
+        record = types.record_of(self.code)
+        if self.code in types.MEMORY_CODES:
+            return self._for_memory()
+        if isinstance(self.value, np.ndarray):
+            return self._from_numpy(self.value)
+        if self.code in types.ARRAY_CODES:
+            return self._for_array()
+        if record is None:
+            return self._for_void_pointer()
+        if record.kind == "Storage":
+            return self._from_storage(record)
+        if isinstance(self.value, torch.Tensor):
+            return self._of_record(record, self.value)
+        raise self._no_tensor()
+
+    def refusal(self, text: str, kind: type[Exception] = TypeError) -> Exception:
+        return refusal(self.function, self.index, text, kind)
+
+    def unexpected(self, wanted: str, hint: str = "") -> Exception:
+        """Of another kind than is wanted."""
+        return self.refusal(f"expected {wanted}, got {describe(self.value)}{hint}")
+
+    def converted(self, how: str) -> str:
+        """What to do with an argument of another kind."""
+        return f"; {misfits.cure_of(_is_written(self.function, self.index), how)}"
+
+    def moved(self, tensor: torch.Tensor, device: str) -> str:
+        """What to do with a tensor on another device; one without memory cannot be moved."""
+        if tensor.device.type == "meta":
+            return ""
+        return self.converted(f"move it with .to({device!r})")
+
+    def _no_tensor(self) -> Exception:
+        record = types.record_of(self.code)
+        assert record is not None
+        hint = _made_a_tensor(self.value, record.device, f"..., dtype={DTYPES[self.code[1]]}")
+        if is_storage(self.value):
+            hint = ": a storage is no tensor; pass the tensor itself"
+        return self.unexpected(wanted(self.code), hint)
+
+    def _of_record(self, record: types.Record, tensor: torch.Tensor) -> torch.Tensor:
+        if tensor.dtype != DTYPES[record.element.letter]:
+            hint = self.converted(f"convert it with .{record.element.conversion}()")
+            if tensor.is_quantized:
+                hint = "; a quantized tensor must be dequantized first"
+            raise self.unexpected(wanted(record.code), hint)
+        if tensor.device.type != record.device:
+            raise self.unexpected(wanted(record.code), self.moved(tensor, record.device))
+        return tensor
+
+    def _from_numpy(self, array: np.ndarray[Any, Any]) -> torch.Tensor:
+        """A tensor on an array's memory."""
+        if self.code in types.ARRAY_CODES:
+            self._check_device()
+        elif not types.takes_arrays(self.code):
+            raise self._no_tensor()
+        elif array.dtype != (dtype := _NUMPY_DTYPES[self.code[1]]):
+            cure = self.converted(f"convert it with .astype(numpy.{dtype})")
+            raise self.unexpected(f"{wanted(self.code)} or a NumPy array of {dtype}", cure)
+        return self._on_array(array)
+
+    def _on_array(self, array: np.ndarray[Any, Any]) -> torch.Tensor:
+        if not array.flags.writeable and types.may_write(self.code):
+            text = "the C function may write to it (its parameter is not const), and this array is"
+            raise self.refusal(f"{text} read-only; pass a copy", ValueError)
+        try:
+            return torch.from_numpy(
+                array if array.flags.writeable else np.asarray(_ReadOnly(array))
+            )
+        except (TypeError, ValueError) as error:
+            raise self.refusal(f"this NumPy array cannot be used ({error})") from error
+
+    def _for_array(self) -> torch.Tensor:
+        self._check_device()
+        assert isinstance(self.value, torch.Tensor)
+        return self.value
+
+    def _check_device(self) -> None:
+        """Raises for what is no tensor or array, or lies where the constraint does not allow it."""
+        value = self.value
+        devices = constraints.decode(self.function.constraints[self.index]).devices
+        device = value.device.type if isinstance(value, torch.Tensor) else ""
+        if device in devices or (isinstance(value, np.ndarray) and "cpu" in devices):
+            return
+        hint = _made_a_tensor(value, devices[0])
+        if isinstance(value, torch.Tensor):
+            hint = self.moved(value, devices[0])
+        raise self.unexpected(f"a tensor on {' or '.join(devices)}", hint)
+
+    def _for_memory(self) -> torch.Tensor:
+        """A tensor whose elements C gets by a plain pointer: of C's type, and one behind the other."""
+        function, index, value = self.function, self.index, self.value
+        c_type, ffi = types_of(function)[index + 1], function.origin[0]
+        element, size = (numbers[index + 1] for numbers in function.types[2:])
+        array = isinstance(value, np.ndarray)
+        if element < 0:
+            raise self.unexpected(c_type.cname, f": {cffi_hints.for_memory(ffi, c_type, array)}")
+        tensor = self._on_array(value) if isinstance(value, np.ndarray) else value
+        assert isinstance(tensor, torch.Tensor)
+        if tensor.layout is not torch.strided or tensor.is_nested:
+            return tensor  # _facts_or_problem refuses it
+        wanted_for = f"for {declared(function, index)}"
+        of = tiers.DTYPES.get(element, tensor.dtype)  # void takes any
+        in_pairs = is_pairs(c_type) and not tensor.is_complex()
+        if in_pairs and (size or tensor.shape[-1:] == (2,)):
+            of = of.to_real()
+        if not _same_elements(tensor, of):
+            dtype = str(of).removeprefix("torch.")
+            cure = f".astype(numpy.{dtype})" if array else f".to(torch.{dtype})"
+            if in_pairs and tensor.dtype == of.to_real():
+                cure += (
+                    f", or with .{'reshape' if array else 'view'}(-1, 2) if its numbers are pairs"
+                )
+            cure = self.converted(f"convert it with {cure}")
+            raise self.unexpected(f"elements of {dtype} {wanted_for}", cure)
+        if tensor.device.type != "cpu":
+            raise self.unexpected("a tensor on the CPU")
+        if not tensor.is_contiguous():
+            cure = "numpy.ascontiguousarray(...)" if array else "....contiguous()"
+            text = f"expected elements one behind the other {wanted_for}, got the strides {tensor.stride()}"
+            raise self.refusal(text + self.converted(f"copy it with {cure}"), ValueError)
+        if tensor.nbytes < size:
+            count = size // tensor.itemsize
+            text = f"expected {count} values {wanted_for}, got {tensor.numel()}"
+            raise self.refusal(text, ValueError)
+        return tensor
+
+    def _from_storage(self, record: types.Record) -> torch.Tensor:
+        value, dtype = self.value, DTYPES[record.element.letter]
+        if isinstance(value, (torch.Tensor, torch.UntypedStorage)):
+            raise self.unexpected(wanted(record.code), ": pass tensor.storage()")
+        if not isinstance(value, torch.storage.TypedStorage):
+            raise self.unexpected(wanted(record.code))
+        # .untyped() warns that storages with a type are deprecated
+        untyped = value._untyped_storage
+        if value.dtype != dtype or untyped.device.type != record.device:
+            raise self.unexpected(wanted(record.code))
+        tensor = torch.empty(0, dtype=dtype, device=untyped.device)
+        return tensor.set_(untyped, 0, (untyped.nbytes() // dtype.itemsize,), (1,))
+
+    def _for_void_pointer(self) -> torch.Tensor:
+        """A tensor where C takes a pointer: its record, for `void *` alone."""
+        assert isinstance(self.value, torch.Tensor)
+        c_type = types_of(self.function)[self.index + 1]
+        if c_type.cname not in ("void *", "void const *"):
+            cure = cffi_hints.as_address(c_type, "tensor.data_ptr()")
+            raise self.unexpected(c_type.cname, f": {cure}")
+        if self.value.device.type != "cpu":
+            raise self.unexpected("a tensor on the CPU")
+        return self.value
 
 
 def _without_dead_wrappers(tensor: torch.Tensor) -> torch.Tensor:
@@ -64,6 +210,91 @@ def _without_dead_wrappers(tensor: torch.Tensor) -> torch.Tensor:
     while (inner := unwrap(tensor)) is not tensor:
         tensor = inner
     return tensor
+
+
+def _made_a_tensor(value: object, device: str, arguments: str = "...") -> str:
+    """What to do with a value that is no tensor."""
+    if value is None:
+        return _NO_TENSOR
+    if isinstance(value, (list, tuple)):
+        there = "" if device == "cpu" else f", device={device!r}"
+        return f": make it a tensor with torch.tensor({arguments}{there})"
+    if isinstance(value, np.ndarray) and device != "cpu":
+        return f": copy it there with torch.from_numpy(...).to({device!r})"
+    if isinstance(value, type):  # torch.FloatTensor itself, whose instances have what follows
+        return ": it is a class; make a tensor, as torch.empty(0) does"
+    if hasattr(value, "__dlpack__"):
+        return ": make it a tensor on the same memory with torch.from_dlpack(...)"
+    return ""
+
+
+def _is_written(function: Function, index: int) -> bool:
+    """Whether C writes to a tensor or memory, as far as the header tells: one without any const says nothing."""
+    codes = function.codes[1:]
+    tells = codes[index] in types.ARRAY_CODES or any(map(types.is_const_data, codes))
+    return tells and types.may_write(codes[index])
+
+
+def _same_elements(tensor: torch.Tensor, wanted: torch.dtype) -> bool:
+    """Also what differs in the sign alone, since torch has little for unsigned integers; and pairs, of complex ones."""
+    given = tensor.dtype
+    if given == wanted:
+        return True
+    if wanted.is_complex and given == wanted.to_real():
+        return tensor.shape[-1:] == (2,)  # as view_as_real makes them
+    integers = not any(d.is_floating_point or d.is_complex for d in (given, wanted))
+    unsigned = not wanted.is_signed and wanted != torch.bool  # of which C has 0 and 1 alone
+    return integers and unsigned and given.itemsize == wanted.itemsize
+
+
+def _facts_or_problem(code: str, tensor: torch.Tensor) -> tiers.Facts | str:
+    if tensor.is_nested:
+        return (
+            "a nested tensor has no strided memory; pad it with torch.nested.to_padded_tensor(..., 0), or pass the "
+            "tensors of .unbind()"
+        )
+    if tensor.layout is not torch.strided:
+        layout = str(tensor.layout).removeprefix("torch.")
+        return f"a {layout} tensor has no strided memory; convert it with .to_dense()"
+    if tensor.is_conj() or tensor.is_neg():
+        return "its values are conjugated or negated lazily; use .resolve_conj().resolve_neg()"
+    if torch._C._functorch.is_functorch_wrapped_tensor(tensor):
+        return "it is wrapped by torch.func (vmap, grad ...); C functions need a plain tensor"
+    if tensor.dtype not in tiers.SCALAR_TYPES:
+        return f"C has no view on {tensor.dtype}"
+    takes_any = code in (*types.ARRAY_CODES, *types.MEMORY_CODES)
+    if tensor.dtype not in _TH_DTYPES and not takes_any:
+        return f"{tensor.dtype} has no TH type"
+    if type(tensor).__name__ in ("FakeTensor", "FunctionalTensor"):
+        return (
+            "it has no memory behind it: torch.export, torch.compile and their like see through operators alone, which "
+            "ffi_ext.library.register(module) makes"
+        )
+    try:
+        address = tensor.data_ptr()  # gives a copy-on-write tensor memory of its own
+        facts = tiers.facts_of(tensor)
+    except RuntimeError as error:
+        if "allocate" in str(error) and not isinstance(error, NotImplementedError):
+            raise MemoryError(str(error)) from error
+        return (
+            f"a {type(tensor).__name__} has no memory of its own ({str(error).splitlines()[0]}); give the plain tensor "
+            "that it stands for, as .to_local() of a DTensor or .wait() of an AsyncCollectiveTensor does"
+        )
+    if tensor.numel() and not (address and facts[5]):
+        return "it has no memory behind it (a wrapper subclass, or a storage that was freed)"
+    if not _covers(facts):
+        return "its storage is smaller than its shape needs (it was resized below the view)"
+    return facts
+
+
+def _covers(facts: tiers.Facts) -> bool:
+    scalar_type, size, stride, offset, _, _, storage_bytes, *_ = facts
+    if 0 in size:
+        return True
+    last = offset
+    for n, step in zip(size, stride, strict=True):
+        last += (n - 1) * step
+    return (last + 1) * tiers.DTYPES[scalar_type].itemsize <= storage_bytes
 
 
 def for_cffi(function: Function, args: tuple[object, ...]) -> tuple[object, ...]:
@@ -99,214 +330,6 @@ def _for_cffi(function: Function, index: int, c_type: Any, value: object) -> obj
         text = f"expected {c_type.cname}, got {describe(value)}: take the number out with .item()"
         raise refusal(function, index, text, TypeError)
     return value
-
-
-def _not_a_tensor(code: str, value: object) -> str:
-    record = types.record_of(code)
-    assert record is not None
-    hint = _made_a_tensor(value, f"..., dtype={DTYPES[code[1]]}", record.device)
-    if is_storage(value):
-        hint = ": a storage is no tensor; pass the tensor itself"
-    return f"expected {wanted(code)}, got {describe(value)}{hint}"
-
-
-def _made_a_tensor(value: object, arguments: str = "...", device: str = "cpu") -> str:
-    """What to do with a value that is no tensor."""
-    if value is None:
-        return _NO_TENSOR
-    if isinstance(value, (list, tuple)):
-        there = "" if device == "cpu" else f", device={device!r}"
-        return f": make it a tensor with torch.tensor({arguments}{there})"
-    if isinstance(value, np.ndarray) and device != "cpu":
-        return f": copy it there with torch.from_numpy(...).to({device!r})"
-    if isinstance(value, type):  # torch.FloatTensor itself, whose instances have what follows
-        return ": it is a class; make a tensor, as torch.empty(0) does"
-    if hasattr(value, "__dlpack__"):
-        return ": make it a tensor on the same memory with torch.from_dlpack(...)"
-    return ""
-
-
-def _is_written(function: Function, index: int) -> bool:
-    """Whether C writes to a tensor or memory, as far as the header tells: one without any const says nothing."""
-    codes = function.codes[1:]
-    tells = codes[index] in types.ARRAY_CODES or any(map(types.is_const_data, codes))
-    return tells and types.may_write(codes[index])
-
-
-def _converted(function: Function, index: int, how: str) -> str:
-    """What to do with an argument of another kind."""
-    return f"; {misfits.cure_of(_is_written(function, index), how)}"
-
-
-def _moved(function: Function, index: int, value: torch.Tensor, device: str) -> str:
-    """What to do with a tensor on another device; one without memory cannot be moved."""
-    if value.device.type == "meta":
-        return ""
-    return _converted(function, index, f"move it with .to({device!r})")
-
-
-def _check_dtype_and_device(
-    function: Function, index: int, record: types.Record, value: torch.Tensor
-) -> None:
-    text = f"expected {wanted(record.code)}, got {describe(value)}"
-    if value.dtype != DTYPES[record.element.letter]:
-        hint = _converted(function, index, f"convert it with .{record.element.conversion}()")
-        if value.is_quantized:
-            hint = "; a quantized tensor must be dequantized first"
-        raise refusal(function, index, text + hint)
-    if value.device.type != record.device:
-        hint = _moved(function, index, value, record.device)
-        raise refusal(function, index, text + hint)
-
-
-def _checked_facts(function: Function, index: int, tensor: torch.Tensor) -> tiers.Facts:
-    """The facts of a tensor whose memory C may read as it stands."""
-    found = _facts_or_problem(function.codes[index + 1], tensor)
-    if isinstance(found, str):
-        raise refusal(function, index, f"got {describe(tensor)} that C cannot work on: {found}")
-    return found
-
-
-def _facts_or_problem(code: str, tensor: torch.Tensor) -> tiers.Facts | str:
-    if tensor.is_nested:
-        return (
-            "a nested tensor has no strided memory; pad it with torch.nested.to_padded_tensor(..., 0), or pass the "
-            "tensors of .unbind()"
-        )
-    if tensor.layout is not torch.strided:
-        layout = str(tensor.layout).removeprefix("torch.")
-        return f"a {layout} tensor has no strided memory; convert it with .to_dense()"
-    if tensor.is_conj() or tensor.is_neg():
-        return "its values are conjugated or negated lazily; use .resolve_conj().resolve_neg()"
-    if torch._C._functorch.is_functorch_wrapped_tensor(tensor):
-        return "it is wrapped by torch.func (vmap, grad ...); C functions need a plain tensor"
-    if tensor.dtype not in tiers.SCALAR_TYPES:
-        return f"C has no view on {tensor.dtype}"
-    takes_any = code in (*types.ARRAY_CODES, *types.MEMORY_CODES)
-    if tensor.dtype not in _TH_DTYPES and not takes_any:
-        return f"{tensor.dtype} has no TH type"
-    if type(tensor).__name__ in ("FakeTensor", "FunctionalTensor"):
-        return (
-            "it has no memory behind it: torch.export, torch.compile and their like see through operators alone, which "
-            "ffi_ext.library.register(module) makes"
-        )
-    try:
-        address = tensor.data_ptr()  # gives a copy-on-write tensor memory of its own
-        facts = tiers.facts_of(tensor)
-    except (RuntimeError, NotImplementedError) as error:
-        if "allocate" in str(error) and type(error).__name__ != "NotImplementedError":
-            raise MemoryError(str(error)) from error
-        return (
-            f"a {type(tensor).__name__} has no memory of its own ({str(error).splitlines()[0]}); give the plain tensor "
-            "that it stands for, as .to_local() of a DTensor or .wait() of an AsyncCollectiveTensor does"
-        )
-    if tensor.numel() and not (address and facts[5]):
-        return "it has no memory behind it (a wrapper subclass, or a storage that was freed)"
-    if not _covers(facts):
-        return "its storage is smaller than its shape needs (it was resized below the view)"
-    return facts
-
-
-def _covers(facts: tiers.Facts) -> bool:
-    scalar_type, size, stride, offset, _, _, storage_bytes, *_ = facts
-    if 0 in size:
-        return True
-    last = offset
-    for n, step in zip(size, stride, strict=True):
-        last += (n - 1) * step
-    return (last + 1) * tiers.DTYPES[scalar_type].itemsize <= storage_bytes
-
-
-def _from_numpy(
-    function: Function, index: int, code: str, value: np.ndarray[Any, Any]
-) -> torch.Tensor:
-    """A tensor on an array's memory."""
-    if code in types.ARRAY_CODES:
-        _check_device(function, index, value)
-    elif not types.takes_arrays(code):
-        raise refusal(function, index, _not_a_tensor(code, value))
-    elif value.dtype != (dtype := _NUMPY_DTYPES[code[1]]):
-        text = f"expected {wanted(code)} or a NumPy array of {dtype}, got {describe(value)}"
-        cure = _converted(function, index, f"convert it with .astype(numpy.{dtype})")
-        raise refusal(function, index, text + cure)
-    return _on_array(function, index, code, value)
-
-
-def _on_array(
-    function: Function, index: int, code: str, value: np.ndarray[Any, Any]
-) -> torch.Tensor:
-    if not value.flags.writeable and types.may_write(code):
-        text = "the C function may write to it (its parameter is not const), and this array is"
-        raise refusal(function, index, f"{text} read-only; pass a copy", ValueError)
-    try:
-        return torch.from_numpy(value if value.flags.writeable else np.asarray(_ReadOnly(value)))
-    except (TypeError, ValueError) as error:
-        raise refusal(function, index, f"this NumPy array cannot be used ({error})") from error
-
-
-def _for_memory(function: Function, index: int, code: str, value: object) -> torch.Tensor:
-    """A tensor whose elements C gets by a plain pointer: of C's type, and one behind the other."""
-    c_type, ffi = types_of(function)[index + 1], function.origin[0]
-    element, size = (numbers[index + 1] for numbers in function.types[2:])
-    array = isinstance(value, np.ndarray)
-    if element < 0:
-        cure = cffi_hints.for_memory(ffi, c_type, array)
-        raise refusal(function, index, f"expected {c_type.cname}, got {describe(value)}: {cure}")
-    tensor = _on_array(function, index, code, value) if isinstance(value, np.ndarray) else value
-    assert isinstance(tensor, torch.Tensor)
-    if tensor.layout is not torch.strided or tensor.is_nested:
-        return tensor  # _checked_facts refuses it
-    wanted_for = f"for {declared(function, index)}"
-    of = tiers.DTYPES.get(element, tensor.dtype)  # void takes any
-    in_pairs = is_pairs(c_type) and not tensor.is_complex()
-    if in_pairs and (size or tensor.shape[-1:] == (2,)):
-        of = of.to_real()
-    if not _same_elements(tensor, of):
-        dtype = str(of).removeprefix("torch.")
-        cure = f".astype(numpy.{dtype})" if array else f".to(torch.{dtype})"
-        if in_pairs and tensor.dtype == of.to_real():
-            cure += f", or with .{'reshape' if array else 'view'}(-1, 2) if its numbers are pairs"
-        text = f"expected elements of {dtype} {wanted_for}, got {describe(value)}"
-        raise refusal(
-            function, index, text + _converted(function, index, f"convert it with {cure}")
-        )
-    if tensor.device.type != "cpu":
-        raise refusal(function, index, f"expected a tensor on the CPU, got {describe(value)}")
-    if not tensor.is_contiguous():
-        cure = "numpy.ascontiguousarray(...)" if array else "....contiguous()"
-        text = f"expected elements one behind the other {wanted_for}, got the strides {tensor.stride()}"
-        cure = _converted(function, index, f"copy it with {cure}")
-        raise refusal(function, index, text + cure, ValueError)
-    if tensor.nbytes < size:
-        count = size // tensor.itemsize
-        text = f"expected {count} values {wanted_for}, got {tensor.numel()}"
-        raise refusal(function, index, text, ValueError)
-    return tensor
-
-
-def _same_elements(tensor: torch.Tensor, wanted: torch.dtype) -> bool:
-    """Also what differs in the sign alone, since torch has little for unsigned integers; and pairs, of complex ones."""
-    given = tensor.dtype
-    if given == wanted:
-        return True
-    if wanted.is_complex and given == wanted.to_real():
-        return tensor.shape[-1:] == (2,)  # as view_as_real makes them
-    integers = not any(d.is_floating_point or d.is_complex for d in (given, wanted))
-    unsigned = not wanted.is_signed and wanted != torch.bool  # of which C has 0 and 1 alone
-    return integers and unsigned and given.itemsize == wanted.itemsize
-
-
-def _check_device(function: Function, index: int, value: object) -> None:
-    """Raises for what is no tensor or array, or lies where the constraint does not allow it."""
-    devices = constraints.decode(function.constraints[index]).devices
-    device = value.device.type if isinstance(value, torch.Tensor) else ""
-    if device in devices or (isinstance(value, np.ndarray) and "cpu" in devices):
-        return
-    where = " or ".join(devices)
-    hint = _made_a_tensor(value, device=devices[0])
-    if isinstance(value, torch.Tensor):
-        hint = _moved(function, index, value, devices[0])
-    raise refusal(function, index, f"expected a tensor on {where}, got {describe(value)}{hint}")
 
 
 def unfit(function: Function, given: tuple[object, ...]) -> None:
@@ -355,31 +378,3 @@ class _ReadOnly:
         interface = {k: v for k, v in array.__array_interface__.items() if v is not None}
         interface["data"] = (interface["data"][0], False)
         self.__array_interface__ = interface
-
-
-def _from_storage(
-    function: Function, index: int, record: types.Record, value: object
-) -> torch.Tensor:
-    dtype = DTYPES[record.element.letter]
-    text = f"expected {wanted(record.code)}, got {describe(value)}"
-    if isinstance(value, (torch.Tensor, torch.UntypedStorage)):
-        raise refusal(function, index, f"{text}: pass tensor.storage()")
-    if not isinstance(value, torch.storage.TypedStorage):
-        raise refusal(function, index, text)
-    untyped = value._untyped_storage  # .untyped() warns that storages with a type are deprecated
-    if value.dtype != dtype or untyped.device.type != record.device:
-        raise refusal(function, index, text)
-    tensor = torch.empty(0, dtype=dtype, device=untyped.device)
-    return tensor.set_(untyped, 0, (untyped.nbytes() // dtype.itemsize,), (1,))
-
-
-def _for_void_pointer(function: Function, index: int, value: object) -> torch.Tensor:
-    """A tensor where C takes a pointer: its record, for `void *` alone."""
-    assert isinstance(value, torch.Tensor)
-    c_type = types_of(function)[index + 1]
-    if c_type.cname not in ("void *", "void const *"):
-        cure = cffi_hints.as_address(c_type, "tensor.data_ptr()")
-        raise refusal(function, index, f"expected {c_type.cname}, got {describe(value)}: {cure}")
-    if value.device.type != "cpu":
-        raise refusal(function, index, f"expected a tensor on the CPU, got {describe(value)}")
-    return value

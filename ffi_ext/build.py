@@ -1,4 +1,4 @@
-"""One build: what changed is compiled in parallel, linked, checked and installed atomically."""
+"""One build: what changed is compiled, linked, checked and installed atomically."""
 
 from __future__ import annotations
 
@@ -9,39 +9,31 @@ import shlex
 import shutil
 import sys
 import tempfile
-import threading
 import time
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
 
 from ffi_ext import (
     cache,
     compile_errors,
-    cuda,
+    compilers,
     cuda_libraries,
     elf,
-    prototypes,
     symbols_check,
-    toolchain,
     universal,
 )
-from ffi_ext.errors import BuildError, warn
-from ffi_ext.plan import Plan, compile_command, is_cxx, link_command, linked_files, linked_libraries
+from ffi_ext.errors import BuildError
+from ffi_ext.objects import TAKES_GIL, Objects
+from ffi_ext.plan import Plan, is_cxx, link_command, linked_files, linked_libraries
 from ffi_ext.units import (
     RECORD_VERSION,
     Unit,
-    dependencies_of,
     is_installed,
-    milliseconds,
-    signature,
-    unit_of,
 )
 
 # A symbol of binaries with C that works on Python's objects: calls keep the GIL. The link has it defined.
 KEEPS_GIL = "ffi_ext_keeps_gil"
-TAKES_GIL = rb"PyGILState_Ensure"  # what C calls that does so itself: its calls release the GIL
 
 
 def _is_loaded(binary: Path) -> bool:
@@ -55,10 +47,6 @@ def _is_loaded(binary: Path) -> bool:
     except OSError:
         return False
     return True
-
-
-def _says_all() -> bool:
-    return os.environ.get("FFI_EXT_VERBOSE", "0") not in ("", "0")
 
 
 def make_packages(packages: Iterable[Path], folder: Path) -> None:
@@ -83,7 +71,6 @@ class Build:
     def __init__(self, plan: Plan, folder: Path, locked: bool, verbose: bool) -> None:
         self.folder = folder
         self.locked = locked  # else others may build here: nothing that could be theirs is removed
-        self.verbose = verbose
         self.record_path = folder / "record.json"
         record = cache.load_json(self.record_path)
         self.record = record if record.get("version") == RECORD_VERSION else {}
@@ -96,184 +83,20 @@ class Build:
         self.stand_ins = folder / "absent.c"
         if self.absent:
             self.plan = replace(self.plan, sources=(*plan.sources, self.stand_ins))
-        self.objects: dict[str, dict[str, Any]] = self.record.get("objects", {})
-        self.states: dict[str, tuple[int, ...] | None] = {}  # of the files that units were made of
-        self.compiled = 0
-        self.mistakes: list[str] = []  # told where the compiler's warnings are not
-        self.compilers = toolchain.Compilers()
-        self.temporary: Path  # a folder in that one, while this runs
+        self.compilers = compilers.Compilers(verbose)
+        known = self.record.get("objects", {})
+        self.objects = Objects(folder, known, self.compilers)
 
     @property
     def linked(self) -> Path:
         """What the link makes, before it is installed."""
-        return self.temporary / self.plan.target.name
-
-    def say(self, text: str) -> None:
-        if self.verbose and sys.stdout is not None:
-            encoding = getattr(sys.stdout, "encoding", None) or "utf-8"
-            line = f"{text}\n".encode(encoding, "backslashreplace").decode(encoding)
-            with contextlib.suppress(OSError):  # who reads it may have gone
-                sys.stdout.write(line)  # one write: compilers run side by side
-                sys.stdout.flush()
-
-    def units(self) -> list[Unit]:
-        """The generated source and the user's."""
-        stem = self.plan.target.name.split(".")[0]
-        generated = self.folder / f"{stem}{self.plan.generated_suffix}"
-        cache.write_if_changed(generated, self.made.source)
-        content = self.made.source.encode("utf-8", "surrogateescape")  # as it was written
-        units = [unit_of(self.plan, generated, content, generated=True)]
-        for source in self.plan.sources:
-            try:
-                content = source.read_bytes()
-            except OSError as error:
-                raise FileNotFoundError(
-                    f"the source {source} cannot be read: {error.strerror}"
-                ) from error
-            units.append(unit_of(self.plan, source, content))
-        return units
-
-    def is_fresh(self, unit: Unit) -> bool:
-        known = self.objects.get(unit.key)
-        if not known or cache.file_digest(self.folder / known["object"]) != known["digest"]:
-            return False
-        return all(signature(path) == seen for path, seen in known["dependencies"].items())
-
-    def compile(self, unit: Unit, label: str, seen: dict[str, tuple[int, ...] | None]) -> None:
-        """Compiles into the cache, and has it done again if a file changed meanwhile.
-
-        An object's name says its content: neither a build that failed nor one beside this can put
-        another object where a record tells of this one.
-
-        Args:
-            seen: The states of files in the round before. One that is stamped later than now, by a
-                clock that was set back since, counts as unchanged if it had that state already.
-        """
-        self.say(f"{label} {unit.shown}")  # at once: those that begin together are in order then
-        started = cache.clock()
-        output = self.temporary / f"{unit.key[:32]}.o"
-        depfile = output.with_suffix(".d")
-        output_flags = ["-MD", "-MF", str(depfile), "-o", str(output)]
-        quick, _ = compile_command(self.plan, unit.source, unit.generated, quick=True)
-        if _says_all():
-            self.say(shlex.join(quick))
-        status, log = self.compilers.run([*quick, *output_flags])
-        again = bool(status) and quick != unit.command
-        if again:
-            status, log = self.compilers.run([*unit.command, *output_flags])
-        if log.strip() and (not unit.generated or (status and _says_all())):
-            self.say(log.rstrip())
-        if status or not output.exists():
-            raise compile_errors.explain(f"compiling {unit.source}", log)
-        if not self.verbose and not unit.generated:
-            self.mistakes += compile_errors.mistakes(log)
-        compiled = output.read_bytes()
-        content = cache.digest(compiled)
-        name = f"{content[:32]}.o"
-        os.replace(output, self.folder / name)
-        dependencies = {path: signature(path) for path in dependencies_of(depfile, unit.source)}
-        uses_python = again or any(map(universal.is_pythons_own, dependencies))
-        for path in (str(unit.source), *dependencies):
-            self.states[path] = state = cache.state(path)
-            changed = cache.may_have_changed(path, started)
-            if changed and (state is None or seen.get(path) != state):
-                dependencies[str(unit.source)] = None  # never equal: compiled again, once more
-        self.objects[unit.key] = {
-            "object": name,
-            "digest": content,
-            "dependencies": dependencies,
-            "uses_python": uses_python,
-            "calls_python": uses_python and elf.has_name(compiled, rb"_?Py[A-Z_]\w+"),
-            "takes_gil": elf.has_name(compiled, TAKES_GIL),
-        }
-        self.compiled += 1
-
-    def compile_all(self) -> list[Unit]:
-        """Brings every object up to date. Returns the units they belong to."""
-        for _ in range(5):
-            units = self.units()
-            stale = [unit for unit in units if not self.is_fresh(unit)]
-            if not stale:
-                return units
-            # Else the longest may begin when all others are done.
-            stale.sort(key=milliseconds, reverse=True)
-            seen, self.states = self.states, dict(self.states)
-            self.compile_at_once(units, stale, seen)
-            # Once more round: a source that changed while it was compiled has another key now.
-        raise BuildError(
-            "the sources change faster than they can be compiled; build again when they are still"
-        )
-
-    def compile_at_once(
-        self,
-        units: Sequence[Unit],
-        stale: Sequence[Unit],
-        seen: dict[str, tuple[int, ...] | None],
-    ) -> None:
-        """Compiles the stale units, as many at once as there are jobs. Raises the error of the first that failed."""
-        waiting = enumerate(stale)
-        errors: list[BaseException | None] = [None] * len(stale)
-        one_at_a_time = threading.Lock()
-
-        def work() -> None:
-            while True:
-                with one_at_a_time:
-                    index, unit = next(waiting, (-1, None))
-                if unit is None:
-                    return
-                try:
-                    self.compile(unit, f"[{index + 1}/{len(stale)}]", seen)
-                except BaseException as error:  # raised by the caller's thread
-                    errors[index] = error
-
-        # Daemons: Ctrl-C may come while one starts, and nobody then knows to wait for it.
-        count = min(toolchain.jobs(), len(stale))
-        workers = [threading.Thread(target=work, daemon=True) for _ in range(count)]
-        try:
-            for worker in workers:
-                worker.start()
-            self.warn_of(units, stale)  # while the compilers run
-            for worker in workers:
-                # Python looks for signals between waits, not in one: Ctrl-C just before it would be seen after it.
-                while worker.is_alive():
-                    worker.join(timeout=0.2)
-        except BaseException:
-            self.compilers.end()
-            for worker in workers:
-                if worker.is_alive():
-                    worker.join()
-            raise
-        for error in errors:
-            if error is not None:
-                raise error
-        while self.mistakes:
-            warn(self.mistakes.pop(0))
-
-    def warn_of(self, units: Iterable[Unit], stale: Iterable[Unit]) -> None:
-        """What compiles and cannot work; a header may have changed, so all of the sources are compared."""
-        if any(unit.source.suffix in toolchain.CUDA_SUFFIXES for unit in stale):
-            cuda.warn_of_another_major()
-        for unit in units:
-            if (
-                unit.generated
-                or unit.source.suffix != ".c"
-                or unit.source.parent == self.folder
-                or is_cxx(unit.source, self.plan.language)
-            ):
-                continue  # C++ tells functions apart by their types
-            text = unit.source.read_text(encoding="utf-8", errors="replace")
-            for name, head, line in prototypes.differences(text, self.made.prototypes):
-                warn(
-                    f"{unit.shown}:{line} defines {head}, and {self.made.places[name]} declares "
-                    f"{self.made.prototypes[name]}: a call hands over other values than the function reads. "
-                    "Make them equal; a source that includes the header is checked by the compiler"
-                )
+        return self.objects.temporary / self.plan.target.name
 
     def link_command(self, units: list[Unit]) -> list[str]:
-        objects = [self.folder / self.objects[unit.key]["object"] for unit in units]
+        objects = [self.folder / self.objects.of(unit)["object"] for unit in units]
         command = link_command(self.plan, [unit.source for unit in units], objects)
         if sys.platform.startswith("linux"):
-            known = [(unit, self.objects[unit.key]) for unit in units]
+            known = [(unit, self.objects.of(unit)) for unit in units]
             if self.plan.extra_objects or any(made["uses_python"] for _, made in known):
                 command.append(f"-Wl,--defsym={universal.USES_PYTHON_H}=1")
             on_objects = any(made["calls_python"] for unit, made in known if not unit.generated)
@@ -298,11 +121,11 @@ class Build:
         return self.link_once([*command, *words]) if words else (binary, missing)
 
     def link_once(self, command: list[str]) -> tuple[bytes, symbols_check.Missing]:
-        if _says_all():
-            self.say(f"linking {self.linked.name}\n{shlex.join(command)}")
+        if compilers.says_all():
+            self.compilers.say(f"linking {self.linked.name}\n{shlex.join(command)}")
         status, log = self.compilers.run([*command, "-o", str(self.linked)])
         if log.strip():
-            self.say(log.rstrip())
+            self.compilers.say(log.rstrip())
         if status or not self.linked.exists():
             raise compile_errors.explain(f"linking {self.plan.target.name}", log)
         missing = symbols_check.find(self.linked, self.made.places, command)
@@ -312,7 +135,7 @@ class Build:
         """Whether a C source, or a header of the user's that it includes, says `inline`."""
         for unit in units:
             if not is_cxx(unit.source, self.plan.language):
-                paths = [str(unit.source), *self.objects[unit.key]["dependencies"]]
+                paths = [str(unit.source), *self.objects.of(unit)["dependencies"]]
                 for path in paths:
                     if not is_installed(path) and b"inline" in Path(path).read_bytes():
                         return True
@@ -328,10 +151,10 @@ class Build:
         if useful and self.says_inline(unit for unit in units if not unit.generated):
             as_c99 = self.plan
             self.plan = replace(self.plan, gnu89_inline=True)
-            old_units = self.compile_all()
+            old_units = self.objects.compile_all(self.plan)
             old_binary, old_missing = self.link(self.link_command(old_units))
             if len(old_missing.names) < len(missing.names):
-                self.say("`inline` without `static` is read as before C99")
+                self.compilers.say("`inline` without `static` is read as before C99")
                 units, binary, missing = old_units, old_binary, old_missing
             else:
                 self.plan = as_c99
@@ -366,7 +189,7 @@ class Build:
         """Links with functions that raise in the place of those that nothing defines."""
         cache.write_if_changed(stand_ins, symbols_check.stand_ins(reasons))
         self.plan = replace(self.plan, sources=(*self.plan.sources, stand_ins))
-        units = self.compile_all()
+        units = self.objects.compile_all(self.plan)
         return units, *self.link(self.link_command(units))
 
     def install(self, binary: bytes | None) -> None:
@@ -395,7 +218,7 @@ class Build:
                 folder.rmdir()  # not of what another build puts there now
 
     def save(self, units: list[Unit], link_key: str, binary: str) -> None:
-        used = {unit.key: self.objects[unit.key] for unit in units}
+        used = {unit.key: self.objects.of(unit) for unit in units}
         record = {
             "version": RECORD_VERSION,
             "objects": used,
@@ -415,16 +238,18 @@ class Build:
         """Builds what is not up to date. Returns whether anything was."""
         if self.locked:
             cache.sweep_folder(self.folder)
-        self.temporary = Path(tempfile.mkdtemp(prefix="tmp-", dir=self.folder))
+        self.objects.temporary = Path(tempfile.mkdtemp(prefix="tmp-", dir=self.folder))
         try:
-            if self.plan.gnu89_inline and not all(map(self.is_fresh, self.units())):
+            if self.plan.gnu89_inline and not all(
+                map(self.objects.is_fresh, self.objects.units(self.plan))
+            ):
                 self.plan = replace(self.plan, gnu89_inline=False)
-            units = self.compile_all()
+            units = self.objects.compile_all(self.plan)
             link_key = self.link_key(units)
             installed = cache.file_digest(self.target)
             binary = None
             if (
-                self.compiled
+                self.objects.compiled
                 or installed is None
                 or self.record.get("link") != link_key
                 or self.record.get("binary") != installed
@@ -442,7 +267,7 @@ class Build:
             self.remove_what_is_new()
             raise
         finally:
-            shutil.rmtree(self.temporary, ignore_errors=True)
+            shutil.rmtree(self.objects.temporary, ignore_errors=True)
 
 
 def build(plan: Plan, verbose: bool = True) -> None:
@@ -452,7 +277,7 @@ def build(plan: Plan, verbose: bool = True) -> None:
         BuildError: With the first cause; the module that was there before is unchanged.
     """
     started = time.perf_counter()
-    verbose = verbose or _says_all()
+    verbose = verbose or compilers.says_all()
     try:
         with cache.workplace(plan.home or plan.target) as (folder, locked):
             work = Build(plan, folder, locked, verbose)
@@ -467,4 +292,6 @@ def build(plan: Plan, verbose: bool = True) -> None:
         ) from error
     took = time.perf_counter() - started
     name = os.path.relpath(work.target)
-    work.say(f"built {name} in {took:.2f} s" if changed else f"{name} is up to date ({took:.3f} s)")
+    work.compilers.say(
+        f"built {name} in {took:.2f} s" if changed else f"{name} is up to date ({took:.3f} s)"
+    )

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from ffi_ext import compile_errors, cuda, toolchain
+from ffi_ext import compile_errors, compilers, cuda, toolchain
 from ffi_ext.errors import BuildError
 
 
@@ -80,7 +80,7 @@ def make(paths: Sequence[str], flags: Sequence[str]) -> None:
         options = cuda.options(compiler, source, cuda.of_host(flags), folders)
         command = [compiler, *options, f"-I{source.parent}"]
         path.parent.mkdir(parents=True, exist_ok=True)
-        status, log = toolchain.run([*command, "-c", toolchain.safe_path(source), "-o", text])
+        status, log = compilers.run([*command, "-c", toolchain.safe_path(source), "-o", text])
         if status:
             raise compile_errors.explain(f"compiling {source}", log)
 

@@ -19,19 +19,16 @@ from ffi_ext import (
     generated,
     included,
     toolchain,
-    types,
+    universal,
     wheel_tags,
 )
 from ffi_ext.errors import warn
 from ffi_ext.extension_arguments import Arguments, Name, base_of, checked, name_of
-from ffi_ext.headers import ctext, preprocess
 from ffi_ext.paths import INCLUDE
 from ffi_ext.plan import Generated, Plan
 
 if TYPE_CHECKING:
     import cffi
-
-    from ffi_ext.headers.declared import Declarations
 
     class Extension(cffi.FFI):
         """What create_extension returns."""
@@ -81,7 +78,9 @@ def create_extension(
     refuse_to_replace(target.folder / "__init__.py", target.package)
     if hidden := hidden_by(target.folder, target.package):
         warn(f"create_extension() argument 'name': {hidden}")
-    return _make(checked(target, headers, sources, verbose, with_cuda, package, **kwargs))
+    return _make(
+        checked(target, target.base, headers, sources, verbose, with_cuda, package, **kwargs)
+    )
 
 
 def of_table(table: dict[str, Any], folder: Path, home: Path) -> Extension:
@@ -93,7 +92,7 @@ def of_table(table: dict[str, Any], folder: Path, home: Path) -> Extension:
     """
     keywords = dict(table)
     target = replace(name_of(keywords.pop("name"), folder), home=home)
-    return _make(checked(target, **keywords))
+    return _make(checked(target, base_of("."), **keywords))
 
 
 def add_directories(options: dict[str, Any], with_cuda: bool) -> None:
@@ -119,65 +118,41 @@ def _find_libraries_of_pip(options: dict[str, Any]) -> None:
                 options[key] = [*options.get(key, []), str(found.parent)]
 
 
-def build_and_keep(name: str, kept: Path, /, *, relative_to: str, **arguments: Any) -> None:
+def build_and_keep(given: Arguments, kept: Path) -> None:
     """create_extension(...).build(), for what every process builds again and is the same most times.
 
     Args:
         kept: A file for what is generated of the headers: as long as it is current they are not read again, which
             takes longer than all else where nothing has changed.
-        **arguments: Of create_extension.
     """
-    given = checked(name_of(name, base_of(relative_to)), **arguments)
     add_directories(given.options, given.with_cuda)
-    read = preprocess.Reader(given.options, given.with_cuda)
-    key = generated.key(given, read, _is_limited(given))
-    made = generated.find(kept, key)
-    if made is None:
-        started = cache.clock()
-        texts = _texts(given)
-        ffi, declared = _declared(given, read, texts)
-        made = _generated(ffi, declared, given, _preamble(declared, given, texts))
-        files = {*read.files, *map(str, texts)}
-        is_warned_of = given.headers and not declared.names  # each time
-        if read.is_sure and not is_warned_of:
-            generated.keep(kept, key, made, files, started)
-    builder.build(_plan(given, made), given.verbose)
+    builder.build(_plan(given, generated.kept_or_made(given, kept)), given.verbose)
 
 
 def _make(given: Arguments) -> Extension:
-    from ffi_ext.codegen import module, stub
-
     target, options = given.name, given.options
     add_directories(options, given.with_cuda)
-    read = preprocess.Reader(options, given.with_cuda)
-    texts = _texts(given)
-    ffi, declared = _declared(given, read, texts)
-    preamble = _preamble(declared, given, texts)
-    limited = _is_limited(given)
+    source = generated.Source(given)
+    ffi, limited = source.ffi, generated.is_limited(given)
     ffi.set_source(
         f"{target.package}._{target.last}" if given.package else f"_{target.last}",
-        preamble,
+        source.preamble,
         source_extension=_suffix(given),
         **_for_setuptools(given, limited),
     )
     init_path = target.folder / "__init__.py"
     is_new = not init_path.exists()
-    init = module.init_py(target.package, target.last, declared)
     builder.make_packages(target.parents, target.folder)
     if given.package:  # setup.py's find_packages() looks for them before anything is built
-        if "setuptools" in sys.modules:
-            _tell_setuptools(target, limited)
-        cache.write_if_changed(init_path, init)
-        cache.write_if_changed(
-            init_path.with_suffix(".pyi"), stub.stub_pyi(target.package, declared)
-        )
+        cache.write_if_changed(init_path, source.init)
+        cache.write_if_changed(init_path.with_suffix(".pyi"), source.stub)
     elif is_new:  # build scripts may add to it before they build
-        cache.replace(init_path, init.encode("utf-8", "surrogateescape"))
+        cache.replace(init_path, source.init.encode("utf-8", "surrogateescape"))
     before = included.text_at(init_path)
 
     def build() -> None:
         """Compiles the extension and installs it beside the build script."""
-        made = _generated(ffi, declared, given, preamble)
+        made = source.generated()
         init_now = made.init + _added(before, included.text_at(init_path))
         plan = replace(_plan(given, replace(made, init=init_now)), is_new=is_new)
         builder.build(plan, given.verbose)
@@ -194,6 +169,7 @@ def _make(given: Arguments) -> Extension:
         return made
 
     if given.package and "setuptools" in sys.modules:  # cffi_modules of a setup.py
+        _tell_setuptools(target, limited)
         _make_objects(options)
     ffi.distutils_extension = distutils_extension
     ffi.build = build
@@ -210,67 +186,16 @@ def _tell_setuptools(target: Name, limited: bool) -> None:
         package, folder = package.rpartition(".")[0], folder.parent
 
 
-def _declared(
-    given: Arguments, read: preprocess.Reader, texts: dict[Path, str]
-) -> tuple[Any, Declarations]:
-    """A cffi.FFI with what the headers declare, and what that is. `texts`: see _texts."""
-    import cffi
-
-    from ffi_ext.headers import declarations
-
-    ffi = cffi.FFI()
-    # Headers in the project's folder define functions for the project's own sources.
-    inline = {h for h in given.of_libraries if not h.is_relative_to(given.name.base)}
-    declared = declarations.read(
-        given.headers,
-        read,
-        ffi,
-        given.of_libraries,
-        with_inline=frozenset(inline),
-        knows_th=any(map(_uses_th, texts.values())),
-    )
-    if given.headers and not declared.names:
-        _warn_of_nothing(given)
-    return ffi, declared
-
-
-def _texts(given: Arguments) -> dict[Path, str]:
-    """The headers and sources, and what these include."""
-    return included.texts((*given.headers, *given.sources), given.options["include_dirs"])
-
-
-def _uses_th(text: str) -> bool:
-    """Not in a comment or in quotes alone."""
-    return types.names_th(text) and types.names_th(ctext.blank_quoted(ctext.blank_comments(text)))
-
-
-def _generated(ffi: cffi.FFI, declared: Declarations, given: Arguments, preamble: str) -> Generated:
-    from ffi_ext.codegen import cffi_source, module, stub
-
-    target = given.name
-    full_name = f"{target.package}._{target.last}"
-    elsewhere = [function for function in declared.functions if not function.has_body]
-    return Generated(
-        source=cffi_source.cffi_source(ffi, full_name, preamble, declared, _is_limited(given)),
-        init=module.init_py(target.package, target.last, declared),
-        stub=stub.stub_pyi(target.package, declared),
-        places={function.name: function.location for function in elsewhere},
-        prototypes={function.name: function.prototype for function in elsewhere},
-        has_inline=len(elsewhere) < len(declared.functions),
-        data=sorted(declared.data),
-    )
-
-
 def _plan(given: Arguments, made: Generated) -> Plan:
     target, options = given.name, given.options
-    stable = toolchain.may_be_stable(options.get("py_limited_api"))
-    own = f"_{target.last}{toolchain.extension_suffix(False)}"
+    stable = universal.may_be_stable(options.get("py_limited_api"))
+    own = f"_{target.last}{universal.extension_suffix(False)}"
     objects = cuda_objects.objects(options.get("extra_objects", ()))
     for path in objects.left_out:
         print(f"ffi_ext: {path} is missing and there is no nvcc to make it: left out")
     return Plan(
-        target=target.folder / f"_{target.last}{toolchain.extension_suffix(stable)}",
-        own_target=target.folder / own if stable and toolchain.is_free_threaded() else None,
+        target=target.folder / f"_{target.last}{universal.extension_suffix(stable)}",
+        own_target=target.folder / own if stable and universal.is_free_threaded() else None,
         home=target.home and target.home / own,
         generated=made,
         generated_suffix=_suffix(given),
@@ -283,10 +208,6 @@ def _plan(given: Arguments, made: Generated) -> Plan:
         stable=stable,
         **_for_plan(options),
     )
-
-
-def _is_limited(given: Arguments) -> bool:
-    return toolchain.uses_limited_api(given.options.get("py_limited_api"))
 
 
 def _suffix(given: Arguments) -> str:
@@ -319,52 +240,12 @@ def hidden_by(folder: Path, package: str) -> str:
     )
 
 
-def _warn_of_nothing(given: Arguments) -> None:
-    from ffi_ext.codegen import csource
-
-    warn(
-        f"{csource.header_names(given.headers)} declares no function, constant or variable: "
-        f"{given.name.package} will be empty. Is all of it static, behind an #ifdef, or in a header that it "
-        "includes? Only what stands in the named headers themselves is exported"
-    )
-
-
-def _preamble(declared: Declarations, given: Arguments, texts: dict[Path, str]) -> str:
-    """The C before cffi's: the headers, our trampolines and table, and what the binary is built from."""
-    from ffi_ext.codegen import csource, origin
-
-    # The compiler knows better what is included (build.KEEPS_GIL); setuptools does not ask.
-    named = [texts.get(path, "") for path in (*given.headers, *given.sources)]
-    text = csource.preamble(
-        declared,
-        with_cuda=given.with_cuda,
-        cxx_names=toolchain.c_compiler_is_cxx(),
-        keeps_gil=_works_on_objects(named, "PyGILState_Ensure"),
-        needs_gil=toolchain.is_free_threaded() and _works_on_objects(named, "Py_GIL_DISABLED"),
-    )
-    return text + origin.origin(declared, given.sources, given.with_cuda, given.options)
-
-
 def _make_objects(options: dict[str, Any]) -> None:
     """The CUDA objects among extra_objects, for setuptools."""
     flags = toolchain.preprocessor_flags(
         *(options.get(name, ()) for name in ("include_dirs", "define_macros", "undef_macros"))
     )
     cuda_objects.make(options.get("extra_objects", ()), flags)
-
-
-def _works_on_objects(texts: Sequence[str], unless: str) -> bool:
-    """Whether C code works on Python's objects and takes for granted that it may, as none does that names `unless`.
-
-    Where it does not take the GIL itself (PyGILState_Ensure), the GIL stays with the call; the original released it,
-    which went well as long as Python did without its thread's state. Where it knows of no Python without a GIL
-    (Py_GIL_DISABLED), a free-threaded one enables it.
-    """
-    include = re.compile(r'^[ \t]*#[ \t]*include[ \t]*[<"]Python\.h', re.M)
-    if not any(map(include.search, texts)):  # nearly all
-        return False
-    code = [ctext.blank_comments(text) for text in texts]
-    return any(map(include.search, code)) and not any(unless in text for text in code)
 
 
 def _added(before: str, now: str) -> str:

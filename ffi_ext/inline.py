@@ -11,14 +11,23 @@ import platform
 import re
 import sys
 from collections.abc import Iterator, Sequence
+from dataclasses import replace
 from pathlib import Path
 from types import ModuleType
 from typing import Any, NoReturn
 
-from ffi_ext import cache, toolchain
+from ffi_ext import cache, universal
 from ffi_ext.errors import BuildError, HeaderError
 from ffi_ext.extension import add_directories, build_and_keep
-from ffi_ext.extension_arguments import absolute, options_of, refusals_of
+from ffi_ext.extension_arguments import (
+    NAMED,
+    Name,
+    base_of,
+    checked,
+    name_of,
+    options_of,
+    refusals_of,
+)
 from ffi_ext.headers import definitions, preprocess
 
 _serial = itertools.count()
@@ -34,7 +43,7 @@ def _folder(caller: str, name: str, content: object) -> Iterator[Path]:
             "Set FFI_EXT_CACHE to another one"
         )
     # Machines may share a home: each kind keeps binaries of its own there.
-    kind = toolchain.extension_suffix(toolchain.uses_limited_api(None)), platform.machine()
+    kind = universal.extension_suffix(universal.uses_limited_api(None)), platform.machine()
     key = cache.digest(repr((content, kind)).encode("utf-8", "surrogateescape"))[:20]
     folder = root / "modules" / f"{name}-{key}"
     with cache.hold(root):
@@ -83,15 +92,11 @@ def imported_as(name: str, package: Path) -> ModuleType:
     return module
 
 
-def _build(caller: str, name: str, folder: Path, **arguments: Any) -> None:
-    """Builds in that directory."""
-    place = str(folder / "build.py")
-    if "relative_to" in arguments:
+def _refuse_relative_to(caller: str, keywords: dict[str, Any]) -> None:
+    if "relative_to" in keywords:
         raise TypeError(
             f"{caller}() got an unknown keyword argument 'relative_to'; relative paths start at the current directory"
         )
-    with refusals_of(f"{caller}()"):
-        build_and_keep(name, folder / "generated.json", relative_to=place, **arguments)
 
 
 def load(
@@ -121,14 +126,20 @@ def load(
             `build()`.
     """
     name = _checked_name("load", name)
-    kwargs = absolute({"sources": sources, "headers": headers, **kwargs})
-    if not kwargs["headers"]:
+    _refuse_relative_to("load", kwargs)
+    if not headers:
         raise ValueError(
             "load() argument 'headers': expected the header whose functions are to be exported, got none; "
             "load_inline() exports what its text defines"
         )
-    with _folder("load", name, sorted(kwargs.items())) as folder:
-        _build("load", name, folder, verbose=verbose, **kwargs)
+    with refusals_of("load()"):
+        given = checked(
+            Name((name,), Path()), base_of("."), headers, sources, verbose=verbose, **kwargs
+        )
+    with _folder("load", name, given.said) as folder:
+        with refusals_of("load()"):
+            given = replace(given, name=name_of(name, folder))
+            build_and_keep(given, folder / "generated.json")
         return _imported(name, folder)
 
 
@@ -162,16 +173,18 @@ def load_inline(
     """
     name = _checked_name("load_inline", name)
     _check_texts({"c_source": c_source, "header": header, "cuda_source": cuda_source}, kwargs)
-    kwargs = absolute(kwargs)
+    _refuse_relative_to("load_inline", kwargs)
     with_cuda = bool(kwargs.pop("with_cuda", False)) or cuda_source is not None
-    content = (c_source, header, cuda_source, with_cuda, sorted(kwargs.items()))
+    with refusals_of("load_inline()"):
+        options = options_of({k: v for k, v in kwargs.items() if k not in NAMED}, base_of("."))
+    content = (c_source, header, cuda_source, with_cuda, sorted(options.items()))
     with _folder("load_inline", name, content) as folder:
         include = "#include <TH/TH.h>\n#include <ffi_ext.h>\n" + (
             "#include <THC/THC.h>\n" if with_cuda else ""
         )
         declared = header
         if declared is None:
-            declared = _exported(folder / f"{name}_rows", include, c_source, kwargs, with_cuda)
+            declared = _exported(folder / f"{name}_rows", include, c_source, options, with_cuda)
         texts = {
             f"{name}.h": declared,
             f"{name}.c": f'{include}#line 1 "{name} (c_source)"\n{c_source}\n',
@@ -181,26 +194,23 @@ def load_inline(
         for file, text in texts.items():
             cache.write_if_changed(folder / file, text)
         try:
-            _build(
-                "load_inline",
-                name,
-                folder,
-                headers=[f"{name}.h"],
-                sources=[file for file in texts if not file.endswith(".h")],
-                verbose=verbose,
-                with_cuda=with_cuda,
-                **kwargs,
-            )
+            with refusals_of("load_inline()"):
+                header_path, *sources = [str(folder / file) for file in texts]
+                given = checked(
+                    name_of(name, folder),
+                    base_of("."),
+                    header_path,
+                    sources,
+                    verbose=verbose,
+                    with_cuda=with_cuda,
+                    **kwargs,
+                )
+                build_and_keep(given, folder / "generated.json")
         except BuildError as error:
             if header is None and isinstance(error, HeaderError):
                 cxx = kwargs.get("language") == "c++"
                 raise HeaderError(_of_c_source(name, str(error), cxx)) from None
-            unknown = re.search(r"unknown type name '(\w+)'", str(error))
-            is_in_header = unknown and re.search(rf"\b{unknown[1]}\b", header or "")
-            if is_in_header and f'"{name}.h"' not in c_source:
-                error.args = (
-                    f'{error}\nhint: #include "{name}.h" in c_source has the types of the argument header',
-                )
+            _hint_at_header(error, name, c_source, header or "")
             shown = {f"{name} (c_source)": c_source, f"{name} (cuda_source)": cuda_source or ""}
             _raise_in_text(error, {**shown, f"{name}.h": declared})
         return _imported(name, folder)
@@ -212,7 +222,12 @@ def _check_texts(texts: dict[str, object], others: dict[str, Any]) -> None:
             raise TypeError(
                 f"load_inline() argument '{argument}': expected C text, a str, got {type(text).__name__}"
             )
-    for argument in ("sources", "headers"):
+        if isinstance(text, str) and re.fullmatch(r"[\w./-]+\.\w+", text):
+            raise ValueError(
+                f"load_inline() argument '{argument}': expected C text, got the name of a file, {text!r}; load() takes "
+                "files"
+            )
+    for argument in ("sources", "headers", "cpp_sources", "cuda_sources"):
         if argument in others:
             raise TypeError(
                 f"load_inline() got an unknown keyword argument '{argument}'; its texts are c_source, header and "
@@ -221,13 +236,11 @@ def _check_texts(texts: dict[str, object], others: dict[str, Any]) -> None:
 
 
 def _exported(
-    place: Path, include: str, c_source: str, kwargs: dict[str, Any], with_cuda: bool
+    place: Path, include: str, c_source: str, options: dict[str, Any], with_cuda: bool
 ) -> str:
     """The prototypes of what `c_source` defines, where #if leaves it."""
-    cxx, answer = kwargs.get("language") == "c++", None
+    cxx, answer = options.get("language") == "c++", None
     if definitions.has_conditions(c_source):
-        with refusals_of("load_inline()"):
-            options = options_of(kwargs, place.parent)
         add_directories(options, with_cuda)
         asking = place.with_suffix(".cpp" if cxx else ".c")
         cache.write_if_changed(asking, include + definitions.asking_for_rows(c_source))
@@ -242,21 +255,30 @@ def _of_c_source(name: str, text: str, cxx: bool) -> str:
     of_types = re.search(
         "cannot parse|declares none|value of '(?!ffi_ext_|TH).* no header has", text
     )
-    if not of_types or "did you mean" in text:
+    if not of_types or "did you mean" in text or "hint: TH" in text:
         return text
     hint = (
         "types that prototypes use go into `header`, with the prototypes; "
         f'#include "{name}.h" in c_source has them there'
     )
-    if macro := re.search(r"^ *(\w+)\([^()]*\) \w", text, re.M):
-        hint = (
-            f"is {macro[1]} a macro? Functions that macros define, or begin, are named in `header`"
-        )
+    if "__global__" in text:
+        hint = "this is CUDA, which nvcc compiles: pass it as cuda_source, and its prototypes as header"
+    elif macro := re.search(r"^ *(\w+)\([^()]*\) \w|^ *([A-Z][A-Z0-9_]+) \w+ ", text, re.M):
+        hint = f"is {macro[1] or macro[2]} a macro? Functions that macros define, or begin, are named in `header`"
     if "keep C++" in text and cxx:
         hint = 'what is extern "C" is read as C: a pointer for a reference, no namespace, no default value'
     elif "keep C++" in text:
         hint = 'this is C++: pass language="c++", and make what is to be exported extern "C"'
     return f"{text.partition(chr(10) + 'hint: ')[0]}\nhint: {hint}"
+
+
+def _hint_at_header(error: BuildError, name: str, c_source: str, header: str) -> None:
+    """Says of a type that `c_source` uses and `header` has how it comes there."""
+    unknown = re.search(r"unknown type name '(\w+)'", str(error))
+    is_in_header = unknown and re.search(rf"\b{unknown[1]}\b", header)
+    if is_in_header and f'"{name}.h"' not in c_source:
+        hint = f'hint: #include "{name}.h" in c_source has the types of the argument header'
+        error.args = (f"{error}\n{hint}",)
 
 
 def _raise_in_text(error: BuildError, texts: dict[str, str]) -> NoReturn:

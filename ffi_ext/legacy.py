@@ -92,21 +92,42 @@ class After:
             if self.name in sys.modules:
                 self.act(sys.modules[self.name])
 
-
-def _old_autograd(torch) -> None:  # type: ignore[no-untyped-def]
-    from ffi_ext import old_autograd
-
-    old_autograd.install()
+    def uninstall(self) -> None:
+        if self in sys.meta_path:
+            sys.meta_path.remove(self)  # type: ignore[arg-type]
 
 
-_lent: list = []  # type: ignore[type-arg] # modules and names that they have of us
+_ABSENT = object()
+_given: list = []  # type: ignore[type-arg] # modules and classes, their names, what these are now, and were before
+
+
+def _give(owner, name, value) -> None:  # type: ignore[no-untyped-def]
+    """Makes a module's or class's name mean something else, until uninstall()."""
+    _given.append((owner, name, value, vars(owner).get(name, _ABSENT)))
+    setattr(owner, name, value)
+
+
+def _take_back() -> None:
+    while _given:
+        owner, name, value, before = _given.pop()
+        if vars(owner).get(name) is not value:  # somebody else's by now
+            continue
+        if before is _ABSENT:
+            delattr(owner, name)
+        else:
+            setattr(owner, name, before)
 
 
 def _lend(module, names) -> None:  # type: ignore[no-untyped-def]
     for name, value in names.items():
         if name not in vars(module):
-            setattr(module, name, value)
-            _lent.append((module, name))
+            _give(module, name, value)
+
+
+def _old_torch(torch) -> None:  # type: ignore[no-untyped-def]
+    from ffi_ext import old_torch
+
+    old_torch.bring_back(_give)
 
 
 def _old_numpy(numpy) -> None:  # type: ignore[no-untyped-def]
@@ -140,22 +161,17 @@ def _called_build_extension(cpp_extension) -> None:  # type: ignore[no-untyped-d
             )
             return torch_utils_ffi.create_extension(*args, **kwargs)
 
-    BuildExtension.original = original
-    cpp_extension.BuildExtension = BuildExtension
+    _give(cpp_extension, "BuildExtension", BuildExtension)
 
 
 def _old_setup(dist) -> None:  # type: ignore[no-untyped-def]
     """What a setup.py of 2017 takes for granted."""
     import distutils.ccompiler  # noqa: F401 - setuptools of then had imported it: `from setuptools import distutils`
 
-    _required_by_setup(dist)
-
-
-def _required_by_setup(dist) -> None:  # type: ignore[no-untyped-def]
-    """`setup_requires=["torch==0.3.1"]`: what is here in another version is not fetched."""
     original = dist.Distribution.fetch_build_eggs
 
     def fetch_build_eggs(self, requires):  # type: ignore[no-untyped-def]
+        """`setup_requires=["torch==0.3.1"]`: what is here in another version is not fetched."""
         import re
         from importlib import metadata
 
@@ -174,8 +190,7 @@ def _required_by_setup(dist) -> None:  # type: ignore[no-untyped-def]
                 print(f"ffi_ext: setup_requires {requirement}: {here} is here", file=sys.stderr)
         return original(self, missing) if missing else []
 
-    fetch_build_eggs.original = original  # type: ignore[attr-defined]
-    dist.Distribution.fetch_build_eggs = fetch_build_eggs
+    _give(dist.Distribution, "fetch_build_eggs", fetch_build_eggs)
 
 
 def _fork(context) -> None:  # type: ignore[no-untyped-def]
@@ -183,7 +198,7 @@ def _fork(context) -> None:  # type: ignore[no-untyped-def]
     default._default_context = context._concrete_contexts["fork"]
 
 
-TORCH = After("torch", _old_autograd)
+TORCH = After("torch", _old_torch)
 NUMPY = After("numpy", _old_numpy)
 CPP_EXTENSION = After("torch.utils.cpp_extension", _called_build_extension)
 SETUPTOOLS = After("setuptools.dist", _old_setup)
@@ -216,30 +231,10 @@ def uninstall() -> None:
         utils = sys.modules.get("torch.utils")
         if module is not None and getattr(utils, "ffi", None) is module:
             del utils.ffi  # type: ignore[union-attr]
-    if CPP_EXTENSION in sys.meta_path:
-        sys.meta_path.remove(CPP_EXTENSION)  # type: ignore[arg-type]
-        _put_back(sys.modules.get(CPP_EXTENSION.name), "BuildExtension")
-    if SETUPTOOLS in sys.meta_path:
-        sys.meta_path.remove(SETUPTOOLS)  # type: ignore[arg-type]
-        _put_back(
-            getattr(sys.modules.get(SETUPTOOLS.name), "Distribution", None), "fetch_build_eggs"
-        )
-    if TORCH in sys.meta_path:
-        sys.meta_path.remove(TORCH)  # type: ignore[arg-type]
-        if "ffi_ext.old_autograd" in sys.modules:
-            sys.modules["ffi_ext.old_autograd"].uninstall()
-    if NUMPY in sys.meta_path:
-        sys.meta_path.remove(NUMPY)  # type: ignore[arg-type]
-    while _lent:
-        module, name = _lent.pop()
-        vars(module).pop(name, None)
-
-
-def _put_back(owner: object, name: str) -> None:
-    """Gives a module's or class's name the original that our replacement has kept."""
-    original = getattr(getattr(owner, name, None), "original", None)
-    if original is not None:
-        setattr(owner, name, original)
+    for hook in (CPP_EXTENSION, SETUPTOOLS, TORCH, NUMPY):
+        hook.uninstall()
+    _take_back()
+    sys.modules.pop("torch._six", None)  # old_torch.py's
 
 
 def fork_workers() -> None:

@@ -10,7 +10,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from ffi_ext import cuda, cuda_libraries, cuda_objects, toolchain
+from ffi_ext import cuda, cuda_libraries, cuda_objects, toolchain, universal
 from ffi_ext.errors import BuildError
 
 
@@ -92,7 +92,7 @@ def compile_command(
     given = toolchain.preprocessor_flags(include_dirs, plan.define_macros, plan.undef_macros)
     common = [*toolchain.environment_flags("CPPFLAGS"), *given]
     if generated:
-        common += [f"-I{path}" for path in toolchain.python_includes(plan.stable, quick)]
+        common += [f"-I{path}" for path in universal.python_includes(plan.stable, quick)]
     if source.suffix in toolchain.CUDA_SUFFIXES:
         program = _nvcc()
         flags = cuda.options(
@@ -124,7 +124,7 @@ def compile_command(
         optimize = ["-O3"]
     always = [toolchain.RELEASE, "-fPIC", "-fasynchronous-unwind-tables"]
     if not generated and not quick:  # distutils gave all sources Python.h
-        always += [word for path in toolchain.python_headers() for word in ("-idirafter", path)]
+        always += [word for path in universal.python_headers() for word in ("-idirafter", path)]
     if quick and program.is_gcc:
         always.append(toolchain.NO_MACRO_NOTES)
     words = [*program.command, *standard, *optimize, *always, *flags, *common, *arguments]

@@ -12,7 +12,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
-from ffi_ext import elf, toolchain, types
+from ffi_ext import compilers, elf, types
 from ffi_ext.errors import BuildError
 from ffi_ext.headers import statements
 
@@ -185,7 +185,7 @@ def tell_of_lost(binary: Path, libraries: Iterable[Path]) -> None:
     shared = {path.parent for path in libraries if ".so" in path.suffixes}
     if not shared or not (ldd := shutil.which("ldd")):
         return
-    _, listed = toolchain.run([ldd, str(binary)])
+    _, listed = compilers.run([ldd, str(binary)])
     for name in re.findall(r"^\s*(\S+) => not found", listed, re.MULTILINE):
         folder = next((folder for folder in sorted(shared) if (folder / name).exists()), None)
         if folder is not None:
@@ -217,10 +217,10 @@ def _unresolved(link: list[str], output: Path) -> set[str]:
     options = ["-Wl,--no-demangle", "-Wl,--unresolved-symbols=report-all"]
     options += ["-Wl,-z,defs", "-Wl,--warn-unresolved-symbols"]  # mold asks for the first
     options += ["-o", str(output)]
-    status, log = toolchain.run([*link, *options])
+    status, log = compilers.run([*link, *options])
     if status:  # GNU's ld looks into what libraries need themselves, and then wants it named
         at = next(index for index, word in enumerate(link) if word.endswith(".o"))
         deep = [*link[:at], "-Wl,--copy-dt-needed-entries", *link[at:]]
-        _, log = toolchain.run([*deep, *options])
+        _, log = compilers.run([*deep, *options])
     found = _UNRESOLVED.findall(log)
     return {name or other for name, other in found}

@@ -7,20 +7,16 @@ import os
 import re
 import shlex
 import shutil
-import signal
-import subprocess
 import sys
-import sysconfig
-import threading
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from functools import cache
 from itertools import islice
 from pathlib import Path
 
+from ffi_ext import compilers
 from ffi_ext.errors import BuildError
 from ffi_ext.paths import INCLUDE
-from ffi_ext.universal import PYTHON_H
 
 CXX_SUFFIXES = (".cpp", ".cc", ".cxx", ".C", ".c++", ".mm")
 CUDA_SUFFIXES = (".cu",)
@@ -95,8 +91,11 @@ class Program:
 
     @property
     def is_gcc(self) -> bool:
-        """Whether the file says so by its name; that of "ccache gcc" does not, and macOS's gcc is clang."""
-        return ("gcc" in self._name or "g++" in self._name) and not self.is_clang
+        """Whether the file says so by its name; that of "ccache gcc" does not, and macOS's gcc is clang.
+
+        conda's CC and CXX are x86_64-conda-linux-gnu-cc and -c++, files of their own.
+        """
+        return bool(re.search(r"gcc|g\+\+|-gnu-c(c|\+\+)$", self._name)) and not self.is_clang
 
     @property
     def is_clang(self) -> bool:
@@ -271,7 +270,7 @@ def find_header(
 @cache
 def _include_path(command: tuple[str, ...], cpath: str | None) -> list[str]:
     """Where a compiler looks for headers, as gcc and clang tell; asked for once in a process and for each $CPATH."""
-    _, text = run([*command, "-E", "-v", "-x", "c", os.devnull])
+    _, text = compilers.run([*command, "-E", "-v", "-x", "c", os.devnull])
     _, _, listed = text.partition("search starts here:")
     return re.findall(r"^ (/.*)$", listed.partition("End of search list")[0], re.M)
 
@@ -291,46 +290,6 @@ def safe_path(path: str | Path) -> str:
     return os.path.join(".", text) if text.startswith("-") else text
 
 
-@cache
-def python_headers() -> list[str]:
-    """The directories of Python's own headers, which need not be installed."""
-    paths = sysconfig.get_paths()
-    return list(dict.fromkeys([paths["include"], paths["platinclude"]]))
-
-
-def python_includes(stable: bool, quick: bool) -> list[str]:
-    """The directories of Python.h: of Python's own, or of what suffices for nearly all code that cffi generates.
-
-    Args:
-        stable: The binary may serve every Python.
-        quick: It need not compile, if it then does with Python's own.
-    """
-    own = python_headers()
-    is_there = os.path.isfile(os.path.join(own[0], "Python.h"))
-    return [str(PYTHON_H)] if stable and (quick or not is_there) else own
-
-
-def extension_suffix(stable: bool) -> str:
-    """How a binary's name ends: .abi3.so where one serves every Python."""
-    suffix = str(sysconfig.get_config_var("EXT_SUFFIX") or ".so")
-    return ".abi3.so" if stable else suffix
-
-
-def is_free_threaded() -> bool:
-    """Whether this is a Python without a GIL."""
-    return bool(sysconfig.get_config_var("Py_GIL_DISABLED"))
-
-
-def may_be_stable(py_limited_api: bool | None) -> bool:
-    """Whether the binary may serve every Python: not where it is refused, nor on debug Pythons."""
-    return not (py_limited_api is False or hasattr(sys, "gettotalrefcount"))
-
-
-def uses_limited_api(py_limited_api: bool | None) -> bool:
-    """Whether C that includes Python's own headers keeps to abi3, which free-threaded Pythons do not have."""
-    return may_be_stable(py_limited_api) and not is_free_threaded()
-
-
 def jobs() -> int:
     """How many compilers run at once: $MAX_JOBS, else the cores that this process may use."""
     value = os.environ.get("MAX_JOBS", "")
@@ -340,75 +299,3 @@ def jobs() -> int:
         return len(os.sched_getaffinity(0))
     except AttributeError:
         return os.cpu_count() or 1
-
-
-_COLOURS = re.compile(r"\x1b\[[\d;]*[mK]")  # of messages, where flags ask for them
-
-
-class Compilers:
-    """The compilers that one build runs, each the leader of a process group, so that all of them can be ended."""
-
-    def __init__(self) -> None:
-        self._lock = threading.Lock()
-        self._running: set[subprocess.Popen[bytes]] = set()
-        self._ended = False
-
-    def run(self, command: Sequence[str], apart: bool = False) -> tuple[int, str]:
-        """Runs a compiler. Returns its exit status and all it printed.
-
-        Args:
-            apart: What it prints of errors and warnings is no part of its output: it is returned
-                only if the compiler failed.
-
-        Raises:
-            BuildError: It could not be started.
-        """
-        environment = dict(os.environ, LC_ALL="C")  # the messages are read by errors' hints
-        with self._lock:
-            if self._ended:
-                raise BuildError(f"{command[0]} was not started: the build was interrupted")
-            try:
-                process = subprocess.Popen(
-                    list(command),
-                    stdin=subprocess.DEVNULL,
-                    stdout=subprocess.PIPE,
-                    stderr=subprocess.PIPE if apart else subprocess.STDOUT,
-                    env=environment,
-                    start_new_session=True,
-                )
-            except OSError as error:
-                raise BuildError(f"{command[0]} could not be started: {error}") from error
-            self._running.add(process)
-        try:
-            output, errors = process.communicate()
-        except BaseException:  # Ctrl-C: a compiler may hang, and has children of its own
-            _kill_group(process)
-            process.wait()
-            raise
-        finally:
-            with self._lock:
-                self._running.discard(process)
-        # It names files, which may have any bytes in their names.
-        if apart and not process.returncode:
-            return 0, output.decode("utf-8", "surrogateescape")
-        text = _COLOURS.sub("", (errors if apart else output).decode("utf-8", "replace"))
-        if process.returncode and not text.strip():
-            text = f"{shlex.join(command)} printed nothing and ended with {process.returncode}"
-        return process.returncode, text
-
-    def end(self) -> None:
-        """Kills those that run, with their children, and starts no more."""
-        with self._lock:
-            self._ended = True
-            for process in self._running:
-                _kill_group(process)
-
-
-def _kill_group(process: subprocess.Popen[bytes]) -> None:
-    with contextlib.suppress(ProcessLookupError, PermissionError):
-        os.killpg(process.pid, signal.SIGKILL)
-
-
-def run(command: Sequence[str], apart: bool = False) -> tuple[int, str]:
-    """Runs one compiler; as Compilers.run."""
-    return Compilers().run(command, apart)

@@ -24,7 +24,6 @@ class Unit:
     source: Path
     command: tuple[str, ...]
     key: str  # of command, compiler and source
-    shown: str
     generated: bool
 
 
@@ -34,7 +33,7 @@ def unit_of(plan: Plan, source: Path, content: bytes, generated: bool = False) -
     words = command[:-1] if generated else command
     depends = [cache.file_digest(path) for path in plan.depends]
     described = json.dumps([RECORD_VERSION, words, identity, cache.digest(content), depends])
-    return Unit(source, command, cache.digest(described.encode()), source.name, generated)
+    return Unit(source, command, cache.digest(described.encode()), generated)
 
 
 def milliseconds(unit: Unit) -> float:

@@ -1,4 +1,4 @@
-"""Binaries of which one file serves every Python, with a GIL and without: of Python they use functions alone."""
+"""Which Pythons a binary serves: one, all that have a GIL (abi3), or every one, of which it uses functions alone."""
 
 from __future__ import annotations
 
@@ -6,6 +6,8 @@ import functools
 import importlib.util
 import os
 import re
+import sys
+import sysconfig
 from collections.abc import Sequence
 from importlib.machinery import ModuleSpec
 from pathlib import Path
@@ -16,6 +18,46 @@ from ffi_ext.paths import INCLUDE
 PYTHON_H = INCLUDE / "ffi_ext" / "python"  # the folder of ours
 # A symbol of binaries with code that may have read Python's own headers: the link has it defined.
 USES_PYTHON_H = "ffi_ext_uses_python_h"
+
+
+@functools.cache
+def python_headers() -> list[str]:
+    """The directories of Python's own headers, which need not be installed."""
+    paths = sysconfig.get_paths()
+    return list(dict.fromkeys([paths["include"], paths["platinclude"]]))
+
+
+def python_includes(stable: bool, quick: bool) -> list[str]:
+    """The directories of Python.h: of Python's own, or of what suffices for nearly all code that cffi generates.
+
+    Args:
+        stable: The binary may serve every Python.
+        quick: It need not compile, if it then does with Python's own.
+    """
+    own = python_headers()
+    is_there = os.path.isfile(os.path.join(own[0], "Python.h"))
+    return [str(PYTHON_H)] if stable and (quick or not is_there) else own
+
+
+def extension_suffix(stable: bool) -> str:
+    """How a binary's name ends: .abi3.so where one serves every Python."""
+    suffix = str(sysconfig.get_config_var("EXT_SUFFIX") or ".so")
+    return ".abi3.so" if stable else suffix
+
+
+def is_free_threaded() -> bool:
+    """Whether this is a Python without a GIL."""
+    return bool(sysconfig.get_config_var("Py_GIL_DISABLED"))
+
+
+def may_be_stable(py_limited_api: bool | None) -> bool:
+    """Whether the binary may serve every Python: not where it is refused, nor on debug Pythons."""
+    return not (py_limited_api is False or hasattr(sys, "gettotalrefcount"))
+
+
+def uses_limited_api(py_limited_api: bool | None) -> bool:
+    """Whether C that includes Python's own headers keeps to abi3, which free-threaded Pythons do not have."""
+    return may_be_stable(py_limited_api) and not is_free_threaded()
 
 
 @functools.cache

@@ -24,7 +24,7 @@ def finalize(distribution: Any) -> None:
     from setuptools import Extension
     from setuptools.command.build_ext import build_ext
 
-    from ffi_ext import toolchain
+    from ffi_ext import universal
 
     extensions = []
     for table in tables:
@@ -33,14 +33,14 @@ def finalize(distribution: Any) -> None:
             f"{name}._{name.rpartition('.')[2]}",
             sources=listed(table.get("sources", [])),
             depends=[*_own_files(table), *listed(table.get("depends", []))],
-            py_limited_api=toolchain.uses_limited_api(table.get("py_limited_api")),
+            py_limited_api=universal.uses_limited_api(table.get("py_limited_api")),
         )
         extension._ffi_ext = table
         extensions.append(extension)
     distribution.ext_modules = [*(distribution.ext_modules or []), *extensions]
     base = distribution.cmdclass.get("build_ext", build_ext)
     distribution.cmdclass["build_ext"] = type("BuildExt", (_BuildsOurs, base), {})
-    if toolchain.may_be_stable(None):
+    if universal.may_be_stable(None):
         wheel_tags.tag_stable()
 
 
@@ -107,28 +107,7 @@ def tables_of(path: Path) -> list[dict[str, Any]]:
             f"pyproject.toml: {what}: each extension is one [[tool.ffi-ext.extension]]"
         )
     for table in tables:
-        missing = [key for key in ("name", "headers") if not table.get(key)]
-        missing += ["sources"] if "sources" not in table else []  # a library needs none: []
-        if missing:
-            near = difflib.get_close_matches(missing[0], table, n=1, cutoff=0.8)
-            found = f", and there is {near[0]!r}" if near else ""
-            raise ValueError(
-                f"pyproject.toml: [[tool.ffi-ext.extension]] {table.get('name', '')!r}: {missing[0]!r} is "
-                f"missing{found}; it takes name, headers, sources and the keywords of create_extension"
-            )
-        for key in ("headers", "sources", "depends"):
-            value = table.get(key, [])
-            files = value if isinstance(value, list) else [value]
-            if not all(isinstance(file, str) for file in files):
-                raise ValueError(
-                    f"pyproject.toml: [[tool.ffi-ext.extension]] {table['name']!r}: {key} = {value!r}: expected a "
-                    "file, or a list of files"
-                )
-        if not isinstance(table["name"], str) or "." not in table["name"]:
-            raise ValueError(
-                f"pyproject.toml: [[tool.ffi-ext.extension]] name = {table['name']!r}: expected a module in your "
-                "package, such as 'my_package.kernels'"
-            )
+        _check(table)
     names = [table["name"] for table in tables]
     if twice := [name for name in names if names.count(name) > 1]:
         raise ValueError(
@@ -136,6 +115,31 @@ def tables_of(path: Path) -> list[dict[str, Any]]:
         )
     result: list[dict[str, Any]] = tables
     return result
+
+
+def _check(table: dict[str, Any]) -> None:
+    missing = [key for key in ("name", "headers") if not table.get(key)]
+    missing += ["sources"] if "sources" not in table else []  # a library needs none: []
+    if missing:
+        near = difflib.get_close_matches(missing[0], table, n=1, cutoff=0.8)
+        found = f", and there is {near[0]!r}" if near else ""
+        raise ValueError(
+            f"pyproject.toml: [[tool.ffi-ext.extension]] {table.get('name', '')!r}: {missing[0]!r} is "
+            f"missing{found}; it takes name, headers, sources and the keywords of create_extension"
+        )
+    for key in ("headers", "sources", "depends"):
+        value = table.get(key, [])
+        files = value if isinstance(value, list) else [value]
+        if not all(isinstance(file, str) for file in files):
+            raise ValueError(
+                f"pyproject.toml: [[tool.ffi-ext.extension]] {table['name']!r}: {key} = {value!r}: expected a "
+                "file, or a list of files"
+            )
+    if not isinstance(table["name"], str) or "." not in table["name"]:
+        raise ValueError(
+            f"pyproject.toml: [[tool.ffi-ext.extension]] name = {table['name']!r}: expected a module in your "
+            "package, such as 'my_package.kernels'"
+        )
 
 
 def _own_files(table: dict[str, Any]) -> list[str]:
@@ -172,7 +176,7 @@ def _emptied_by(name: str, build_py: Any) -> str:
 def _build(table: dict[str, Any], base: Path, build_py: Any) -> None:
     """Builds an extension of the project in this directory below `base`."""
     from ffi_ext import extension
-    from ffi_ext.extension_arguments import absolute, refusals_of
+    from ffi_ext.extension_arguments import refusals_of
 
     name = table["name"]
     place = Path(build_py.get_package_dir(name))
@@ -181,7 +185,7 @@ def _build(table: dict[str, Any], base: Path, build_py: Any) -> None:
         raise ValueError(f"{where}: {problem}")
     with refusals_of(where):
         extension.refuse_to_replace(place / "__init__.py", name)
-        extension.of_table(absolute(table), base, place.absolute()).build()
+        extension.of_table(table, base, place.absolute()).build()
 
 
 _BuildExt: Any = object  # setuptools' build_ext, or the project's own: see finalize()
@@ -206,16 +210,16 @@ class _BuildsOurs(_BuildExt):  # type: ignore[misc]
             self.warn(f"{table['name']} is optional, and is left out: {error}")
 
     def get_ext_filename(self, fullname: str) -> str:
-        from ffi_ext import toolchain
+        from ffi_ext import universal
 
         ext = self.ext_map.get(fullname)
         if getattr(ext, "_ffi_ext", None) is None:
             return str(super().get_ext_filename(fullname))
         path = os.path.join(*fullname.split("."))
-        own = path + toolchain.extension_suffix(False)
+        own = path + universal.extension_suffix(False)
         if os.path.exists(os.path.join(self.build_lib, own)):
             return own
-        return path + toolchain.extension_suffix(toolchain.may_be_stable(None))
+        return path + universal.extension_suffix(universal.may_be_stable(None))
 
     def copy_extensions_to_source(self) -> None:  # editable installs
         from ffi_ext import cache

@@ -417,6 +417,7 @@ def test_clean_of_the_cache(project, monkeypatch, capsys):
 def test_clean_of_the_cache_keeps_what_lies_beside(project, monkeypatch):
     """$FFI_EXT_CACHE may be a folder of more, such as ~/.cache, or by mistake the home."""
     monkeypatch.setenv("FFI_EXT_CACHE", str(project / "cache"))
+    (project / "cache").mkdir(mode=0o755)  # Debian's umask for users is 002
     others = ["pip/http", "modules/mine/a.c", "headers/my.h", "_private/a-0123456789abcdef"]
     for name in others:
         (project / "cache" / name).parent.mkdir(parents=True)

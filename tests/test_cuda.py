@@ -205,10 +205,10 @@ def test_architectures(monkeypatch):
     known = cuda.supported(compiler)
     assert len(known) > 3 and known == tuple(sorted(known))
     newest = known[-1]
-    monkeypatch.setenv("TORCH_CUDA_ARCH_LIST", f"Hopper {newest // 10}.{newest % 10}+PTX")
+    monkeypatch.setenv("TORCH_CUDA_ARCH_LIST", f"Turing {newest // 10}.{newest % 10}+PTX")
     assert cuda.architecture_flags(compiler) == [
-        "-gencode=arch=compute_90,code=sm_90",
-        "-gencode=arch=compute_90,code=compute_90",
+        "-gencode=arch=compute_75,code=sm_75",
+        "-gencode=arch=compute_75,code=compute_75",
         f"-gencode=arch=compute_{newest},code=sm_{newest}",
         f"-gencode=arch=compute_{newest},code=compute_{newest}",
     ]
@@ -241,18 +241,30 @@ def test_gpus_of_before_turing_have_names_too(monkeypatch):
     ]
 
 
-def test_a_toolkit_of_another_major_version_is_told(monkeypatch, tmp_path):
+@pytest.mark.parametrize(
+    ("toolkits", "torchs", "said"),
+    [
+        (12040, "13.0", "is CUDA 12.4, torch is built for CUDA 13.0"),
+        (12040, "12.8", None),
+        (12040, None, None),
+        (11080, None, None),
+        (10020, None, "is CUDA 10.2, .* a toolkit of CUDA 11.8 or newer"),
+    ],
+)
+def test_a_toolkit_that_is_too_old_or_of_another_major_version_is_told(
+    monkeypatch, tmp_path, toolkits, torchs, said
+):
     (tmp_path / "include").mkdir()
-    (tmp_path / "include" / "cuda_runtime_api.h").write_text("#define CUDART_VERSION  12040\n")
+    for name, text in (("_api", f"#define CUDART_VERSION  {toolkits}\n"), ("", "")):
+        (tmp_path / "include" / f"cuda_runtime{name}.h").write_text(text)
     monkeypatch.setenv("CUDA_HOME", str(tmp_path))
-    for torchs, count in (("13.0", 1), ("12.8", 0), (None, 0)):
-        monkeypatch.setattr(cuda, "_torch_cuda", lambda torchs=torchs: torchs)
-        with warnings.catch_warnings(record=True) as found:
-            warnings.simplefilter("always")
-            cuda.warn_of_another_major()
-        assert len(found) == count
-        if found:
-            assert "is CUDA 12.4, torch is built for CUDA 13.0" in str(found[0].message)
+    monkeypatch.setattr(cuda, "_torch_cuda", lambda: torchs)
+    with warnings.catch_warnings(record=True) as found:
+        warnings.simplefilter("always")
+        cuda.warn_of_the_toolkit()
+    assert len(found) == (said is not None)
+    if said:
+        assert re.search(said, str(found[0].message))
 
 
 @pytest.fixture
@@ -272,6 +284,8 @@ def only_pip(tmp_path, monkeypatch):
 
 
 def test_thc_sources_where_cudas_headers_are_not_all_there(only_pip, build):
+    if Path("/usr/include/crt").exists():
+        pytest.skip("the toolkit's headers are among the compiler's own, as Debian has them")
     header = "int f(int x); int g(THCudaTensor *t);"
     source = (
         "#include <THC/THC.h>\nint f(int x) { return x + 1; } int g(THCudaTensor *t) { return 1; }"
@@ -316,6 +330,22 @@ def test_the_toolkit_may_be_condas(tmp_path, monkeypatch):
     assert cuda.include_dirs()[0] == str(target / "include")
     assert cuda.library_dirs() == [target / "lib"]
     assert cuda._toolkit_version() == "12.9"
+
+
+def test_the_toolkit_may_be_debians(only_pip, tmp_path, monkeypatch):
+    """Its headers lie where compilers look last: those of a torch for another CUDA would come before them."""
+    usr, advised = tmp_path / "usr", tmp_path / "usr" / "lib" / "cuda"
+    cudnn = tmp_path / "nvidia" / "cudnn" / "include"
+    for folder in (usr / "bin", usr / "include", advised, cudnn):
+        folder.mkdir(parents=True)
+    for file in (usr / "bin" / "nvcc", usr / "include" / "cuda_runtime.h", cudnn / "cudnn.h"):
+        file.write_text("")
+    monkeypatch.setattr(cuda, "SYSTEM", usr)
+    monkeypatch.setattr(cuda, "pip_folders", lambda name: [only_pip / name, cudnn])
+    monkeypatch.setenv("CUDA_HOME", str(advised))
+    assert (cuda.home(), cuda.nvcc()) == (usr, str(usr / "bin" / "nvcc"))
+    assert cuda.include_dirs() == [str(usr / "include"), str(cudnn)]
+    assert cuda.as_system_headers() == ["-isystem", str(cudnn)]  # of the compilers' own none is one
 
 
 @pytest.mark.parametrize(
@@ -389,6 +419,29 @@ def test_atomic_additions_that_the_oldest_gpus_do_not_have_are_told(types):
 """
     said = str(compile_errors.explain("compiling a.cu", log))
     assert f"no atomicAdd of {types.split()[0]}s" in said and "TORCH_CUDA_ARCH_LIST" in said
+
+
+@pytest.mark.parametrize(
+    ("name", "said"),
+    [
+        ("THCState", "#include <THC/THC.h>"),
+        ("THCudaTensor", "#include <THC/THC.h>"),
+        ("THFloatStorage", "#include <TH/TH.h>"),
+        ("ffi_ext_tensor", "#include <ffi_ext.h>"),
+        ("FFI_CHECK", "#include <ffi_ext.h>"),
+        ("THFile", "THFile is not in ffi_ext"),
+        ("THCudaTensor_none", None),  # a function that nobody has
+    ],
+)
+def test_what_a_kernel_did_not_include_is_told(name, said):
+    """As nvcc 11.8, 12.4 and 13.0 say it; the first shows no line."""
+    log = f"""a.cu(1): error: identifier "{name}" is undefined
+
+1 error detected in the compilation of "a.cu".
+"""
+    hint = str(compile_errors.explain("compiling a.cu", log)).partition("\nhint: ")[2]
+    assert hint.startswith(said or "")
+    assert said or not hint
 
 
 def test_a_source_without_nvcc_is_refused_by_name(folder, monkeypatch):
@@ -565,6 +618,7 @@ THCUNN = """
 #include "THCUNN.h"
 #include "common.h"
 #include "THCHalfAutoNumerics.cuh"
+#include "THCAtomics.cuh"
 #include "THCDeviceTensor.cuh"
 template <typename T>
 struct THC_CLASS Unused {};
@@ -599,13 +653,13 @@ extern "C" void cast(int which, int *to) {
   if (which == 4) note(THCDeviceTensor<float, 3>(NULL, sizes).downcastOuter<1>(), to);
 }
 extern "C" double halves(int which) {
-  const half a = THC_float2half(2.25f), b = THC_float2half(-4);
+  const half a = THC_float2half(2.25f), b = THC_float2half(-4), none = THC_float2half(0);
   const double results[] = {a + 0.25f, 0.25 - a, a * 2, 9 / a, a < 2.5, 2 == a, fmaxType(1.0f, a),
                             THC_half2float(sqrt(a)), THC_half2float(abs(b)), THC_half2float(fmaxType(a, b)),
                             THC_half2float(THCNumerics<half>::max()), THCNumerics<float>::min(),
                             (double)THCNumerics<int64_t>::min(), (double)THCNumerics<unsigned char>::max(),
                             THC_half2float(THCNumerics<half>::sqrt(a)), THC_half2float(THCNumerics<half>::floor(a)),
-                            THC_half2float(THCNumerics<half>::pow(b, a - a)), (double)THCNumerics<int>::pow(3, 4)};
+                            THC_half2float(THCNumerics<half>::pow(b, none)), (double)THCNumerics<int>::pow(3, 4)};
   return results[which];
 }
 """
@@ -617,7 +671,7 @@ def test_sources_on_thcunn_headers(tmp_path, monkeypatch):
     monkeypatch.setenv("TORCH_CUDA_ARCH_LIST", "8.0")
     (tmp_path / "generic").mkdir()
     (tmp_path / "generic" / "centre.cu").write_text(CENTRE)
-    (tmp_path / "kernel.cu").write_text(THCUNN)
+    (tmp_path / "kernel.cu").write_text(GLIBC_2_42 + THCUNN)
     (tmp_path / "make.sh").write_text(
         "set -e\nnvcc -c -o kernel.o kernel.cu -Xcompiler -fPIC -I. -I/nowhere/torch/lib/THCUNN\npython build.py\n"
     )
@@ -658,6 +712,19 @@ def test_sources_on_thcunn_headers(tmp_path, monkeypatch):
         NativeError, match=r"t: 2 dimensions expected, of size 3 in dimension 1; it is \[3 x 2\]"
     ):
         centring.centre(torch.ones(3, 2), torch.ones(3, 2))
+
+
+# What glibc 2.42 says of a function that CUDA has, too.
+GLIBC_2_42 = 'extern "C" double rsqrt(double x) noexcept;\n'
+
+
+@needs_nvcc
+def test_glibcs_functions_may_have_the_names_of_cudas(build, monkeypatch):
+    """CUDA before 13.2 declares it otherwise, as CUDA before 13.0 does glibc 2.41's cospi: no .cu compiled."""
+    monkeypatch.setenv("TORCH_CUDA_ARCH_LIST", "9.0")
+    source = GLIBC_2_42 + "__global__ void k(double *x) { x[0] = rsqrt(x[1]); }\n"
+    source += 'extern "C" double of(double x) { return rsqrt(x); }\n'
+    assert build("double of(double x);", source, suffix=".cu").of(4.0) == 0.5
 
 
 @needs_nvcc
@@ -814,6 +881,7 @@ def test_functions_of_the_toolkits_libraries_are_linked(tmp_path, build, monkeyp
     monkeypatch.setattr(cuda, "pip_folders", lambda name: [folder] if name == "lib" else [])
     assert build("int f(int x);", text).f(4) == 5
     assert "warning" not in capfd.readouterr().err
+    monkeypatch.setattr(cuda, "library_dirs", list)
     assert cuda_libraries.library_words(["cublasLtOwn", "curandown", "f"]) == []
 
 

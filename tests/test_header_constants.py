@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 import ffi_ext
-from ffi_ext import toolchain
+from ffi_ext import compilers, toolchain
 from ffi_ext.headers import preprocess
 from ffi_ext.inline import imported_as
 
@@ -207,9 +207,9 @@ def test_a_type_of_a_header_without_directives_changes(project):
 
 
 def test_a_compiler_that_died_is_asked_again(project, monkeypatch):
-    real = toolchain.run
+    real = compilers.run
     died = "gcc: fatal error: Killed signal terminated program cc1\n"
-    monkeypatch.setattr(toolchain, "run", lambda c, **k: (1, died) if "-S" in c else real(c, **k))
+    monkeypatch.setattr(compilers, "run", lambda c, **k: (1, died) if "-S" in c else real(c, **k))
     for _ in range(3):
         assert "SHIFTED" not in ffi_ext.load("own", "own.c", "own.h").__all__
     monkeypatch.undo()
@@ -222,8 +222,8 @@ def test_a_name_that_nobody_knows_takes_no_more_runs_of_the_compiler(project, mo
     rows = [f"#define REG_{i} (no_such_base + {i})\n" for i in range(200)]
     (project / "own.h").write_text("".join([*rows, "#define N (2 * sizeof(char))\nint f(void);\n"]))
     runs = []
-    real = toolchain.run
-    monkeypatch.setattr(toolchain, "run", lambda c, **k: runs.append(c) or real(c, **k))
+    real = compilers.run
+    monkeypatch.setattr(compilers, "run", lambda c, **k: runs.append(c) or real(c, **k))
     assert ffi_ext.load("own", "own.c", "own.h").__all__ == ["f", "N"]
     assert sum("-S" in command for command in runs) == 2
 
@@ -231,7 +231,8 @@ def test_a_name_that_nobody_knows_takes_no_more_runs_of_the_compiler(project, mo
 def test_constants_of_a_module_in_cxx(project):
     """The compiler that is asked is the one that compiles what was generated."""
     (project / "own.h").write_text(
-        "#define OF_C _Generic(1, int: 3)\n#define N (int(4.5) + 0)\nint f(const int *restrict p);\n"
+        "#define OF_C (__builtin_types_compatible_p(int, int) + 2)\n"
+        "#define N (int(4.5) + 0)\nint f(const int *restrict p);\n"
     )
     (project / "own.cpp").write_text('extern "C" int f(const int *p) { return *p; }\n')
     module = ffi_ext.load("own", "own.cpp", "own.h", language="c++")
@@ -276,6 +277,8 @@ def test_constants_that_are_static_variables(project):
     ],
 )
 def test_constants_of_cs_own_headers(project, name, constant, value):
+    if name == "inttypes.h" and toolchain.c_compiler().is_clang:
+        pytest.skip("clang has a header of its own, which includes C's")
     module = ffi_ext.load("of_c", headers=name)
     assert getattr(module, constant) == value
 

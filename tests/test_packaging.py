@@ -18,7 +18,7 @@ from pathlib import Path
 import pytest
 import setuptools
 
-from ffi_ext import BuildError, cli, create_extension, toolchain, wheel_tags, wheels
+from ffi_ext import BuildError, cli, create_extension, universal, wheel_tags, wheels
 from tests.binaries import FREE_THREADED, OWN_SUFFIX, OWN_WHEEL_TAG, SUFFIX, WHEEL_TAG
 from tests.processes import mypy
 
@@ -312,7 +312,7 @@ def test_editable_installs(mode, fresh, tmp_path):
     (place / "one.c").write_text("int one(void) { return 1; }\n")
     (place / "kernels").mkdir()
     (
-        place / "kernels" / f"_kernels{toolchain.extension_suffix(False)}"
+        place / "kernels" / f"_kernels{universal.extension_suffix(False)}"
     ).touch()  # of an earlier build
     (tmp_path / "pyproject.toml").write_text(
         "[project]\nname = 'my-ops'\nversion = '1'\n"
@@ -576,8 +576,8 @@ def test_c_on_pythons_headers_is_for_one_free_threaded_python(monkeypatch):
     known = {"Py_GIL_DISABLED": 1, "EXT_SUFFIX": suffix}
     real = sysconfig.get_config_var
     monkeypatch.setattr(sysconfig, "get_config_var", lambda name: known.get(name, real(name)))
-    assert toolchain.may_be_stable(None) and not toolchain.uses_limited_api(None)
-    assert toolchain.extension_suffix(toolchain.uses_limited_api(None)) == suffix
+    assert universal.may_be_stable(None) and not universal.uses_limited_api(None)
+    assert universal.extension_suffix(universal.uses_limited_api(None)) == suffix
 
 
 def other_pythons() -> list[str]:

@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 
 from ffi_ext import cli
-from ffi_ext.cli import port, port_functions, port_scripts
+from ffi_ext.cli import port, port_functions, port_scripts, port_volatile
 from ffi_ext.cli.edits import Source
 from tests.processes import python
 
@@ -366,7 +366,7 @@ def test_what_a_first_element_may_become_is_told_with_its_parentheses():
 )
 def test_volatile(old, new, note):
     notes: list[str] = []
-    assert port_scripts.volatile(old, Path("a.py"), notes) == new
+    assert port_volatile.volatile(old, Path("a.py"), notes) == new
     assert bool(notes) == note
 
 

@@ -42,7 +42,7 @@ def test_a_module_uses_functions_of_python_alone(build, monkeypatch, flags):
 )
 def test_what_reads_pythons_own_headers_does_not(build, header, source):
     """The last one calls what only the whole of TH.h declares, with which Python's headers are read."""
-    module = build(header, source + SOURCE, include_dirs=toolchain.python_headers())
+    module = build(header, source + SOURCE, include_dirs=universal.python_headers())
     binary = binary_of(module)
     assert module.twice(4) == 8
     assert binary.name.endswith(OWN_SUFFIX) and not universal.is_universal(binary)
@@ -99,7 +99,7 @@ def test_modules_of_others_are_left_to_python(tmp_path):
 
 
 def test_it_is_asked_by_pythons_without_a_gil_alone():
-    assert (universal.Finder in sys.meta_path) == toolchain.is_free_threaded()
+    assert (universal.Finder in sys.meta_path) == universal.is_free_threaded()
 
 
 @pytest.mark.parametrize(
@@ -121,13 +121,13 @@ def test_c_as_cffi_wrote_it_before_2_1_compiles(tmp_path):
     )
     compiler = [*toolchain.c_compiler().command, *toolchain.c_standard(), *toolchain.QUICK]
     binary = tmp_path / "old.so"
-    command = [*compiler, f"-I{toolchain.PYTHON_H}", "-fPIC", "-shared", source, "-o", binary]
+    command = [*compiler, f"-I{universal.PYTHON_H}", "-fPIC", "-shared", source, "-o", binary]
     subprocess.run(command, check=True)
     assert "PyInit_old" in elf.symbols(binary).defined
 
 
 def test_every_python_has_what_our_header_declares():
-    text = (toolchain.PYTHON_H / "Python.h").read_text()
+    text = (universal.PYTHON_H / "Python.h").read_text()
     declared = re.findall(r"^[\w *]+?\*?(Py\w+)\(", text, re.M)
     assert len(declared) > 20
     missing = [name for name in declared if not hasattr(ctypes.pythonapi, name)]

@@ -11,7 +11,6 @@ from pathlib import Path
 
 from ffi_ext.cli.terminal import OK, PROBLEMS, complain
 
-_OURS = re.compile(r'"""[\w.]*: made by ffi_ext from ')
 _SKIPPED = {".git", ".venv", "venv", "node_modules", "site-packages"}
 
 
@@ -69,12 +68,14 @@ def main(options: argparse.Namespace) -> int:
 
 def generated(folder: Path) -> Iterator[Path]:
     """The directories of generated packages."""
+    from ffi_ext.codegen import module
+
     for init in sorted(folder.rglob("__init__.py")):
         if _SKIPPED.intersection(init.relative_to(folder).parts):
             continue
         with init.open("rb") as file:
             head = file.read(200).decode("utf-8", "replace")
-        if _OURS.match(head):
+        if module.MADE.match(head):
             yield init.parent
 
 

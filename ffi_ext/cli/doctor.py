@@ -9,7 +9,6 @@ import argparse
 import json
 import platform
 import sys
-import sysconfig
 from dataclasses import asdict
 from pathlib import Path
 
@@ -27,22 +26,22 @@ def add(parser: argparse.ArgumentParser) -> None:
 
 
 def _version(command: tuple[str, ...]) -> str:
-    from ffi_ext import toolchain
+    from ffi_ext import compilers
 
-    status, text = toolchain.run([*command, "--version"])
+    status, text = compilers.run([*command, "--version"])
     lines = [line for line in text.splitlines() if line.strip()]
     return lines[-1 if "nvcc" in command[0] and status == 0 else 0].strip() if lines else "unknown"
 
 
 def machine(report: Report) -> None:
     """Fills in the machine's facts; what no build can do without is a problem."""
-    from ffi_ext import __version__, cache, cuda, toolchain
+    from ffi_ext import __version__, cache, cuda, toolchain, universal
     from ffi_ext.errors import BuildError
 
     facts = report.machine
     facts["ffi_ext"] = f"{__version__} ({Path(__file__).parents[1]})"
     facts["Python"] = f"{platform.python_version()} ({sys.executable})"
-    stable = toolchain.may_be_stable(None)
+    stable = universal.may_be_stable(None)
     facts["binaries"] = "abi3: every Python from 3.10 on" if stable else "this Python only"
     for name, find in (
         ("C compiler", toolchain.c_compiler),
@@ -53,7 +52,7 @@ def machine(report: Report) -> None:
         except BuildError as error:
             facts[name] = "none"
             (report.problems if name == "C compiler" else report.notes).append(str(error))
-    headers = Path(sysconfig.get_paths()["include"]) / "Python.h"
+    headers = Path(universal.python_headers()[0], "Python.h")
     if not headers.is_file() and not stable:
         report.problems.append(
             f"Python's headers are missing ({headers}): apt install python3-dev (dnf install python3-devel)"

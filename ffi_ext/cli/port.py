@@ -86,7 +86,7 @@ def main(options: argparse.Namespace) -> int:
 
 def port(paths: list[Path], notes: list[str]) -> list[File]:
     """What the files become; only those that change. `notes` takes what is left to the user."""
-    from ffi_ext.cli import port_calls, port_functions, port_scripts, survey
+    from ffi_ext.cli import port_calls, port_functions, port_scripts, port_volatile, survey
 
     found = [
         file for path in paths for file in (survey.files(path, ".py") if path.is_dir() else [path])
@@ -116,7 +116,7 @@ def port(paths: list[Path], notes: list[str]) -> list[File]:
         text = port_scripts.indices(text)
         text = port_scripts.iterators(text)
         text = port_scripts.reshapes(text, file.path, notes)
-        text = port_scripts.volatile(text, file.path, notes)
+        text = port_volatile.volatile(text, file.path, notes)
         port_scripts.gone(text, file.path, local, notes)
         file.after, builds = port_scripts.setup(text, file.path, notes)
         project = file.path.with_name("pyproject.toml")

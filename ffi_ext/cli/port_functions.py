@@ -15,7 +15,7 @@ from itertools import pairwise
 from pathlib import PurePath
 
 from ffi_ext.cli.edits import Source, last_name, own_nodes, parse, with_import
-from ffi_ext.cli.survey import is_old_function
+from ffi_ext.cli.old_code import is_old_function
 
 ONCE = "from torch.autograd.function import once_differentiable"
 

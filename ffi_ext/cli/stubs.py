@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import argparse
 import os
-import re
 import shlex
 import sys
 from pathlib import Path
@@ -110,8 +109,10 @@ def of_headers(headers: list[str], include_dirs: list[str]) -> str:
 
 def _package(folder: Path) -> str:
     """The dotted name that its __init__.py begins with."""
+    from ffi_ext.codegen import module
+
     head = (folder / "__init__.py").read_text(encoding="utf-8", errors="replace")[:200]
-    match = re.match(r'"""([\w.]+): made by ffi_ext', head)
+    match = module.MADE.match(head)
     return match[1] if match else folder.name
 
 

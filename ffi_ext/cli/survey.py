@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from ffi_ext import cuda, cuda_objects, extension_arguments, legacy, toolchain, wheels
-from ffi_ext.cli import survey_names
+from ffi_ext.cli import old_code, survey_names
 from ffi_ext.cli.edits import last_name, parse
 from ffi_ext.cli.report import Report
 
@@ -21,113 +21,6 @@ def files(folder: Path, *suffixes: str) -> list[Path]:
     """The files below a folder that end so, without those of environments and builds."""
     found = [p for p in sorted(folder.rglob("*")) if p.suffix in suffixes and p.is_file()]
     return [p for p in found if not SKIPPED.intersection(p.relative_to(folder).parts[:-1])]
-
-
-def is_old_function(node: ast.AST) -> bool:
-    """Whether a class is an autograd Function whose forward is no static method."""
-    return (
-        isinstance(node, ast.ClassDef)
-        and any(last_name(base) in ("Function", "InplaceFunction") for base in node.bases)
-        and any(
-            isinstance(item, ast.FunctionDef) and item.name == "forward" and not item.decorator_list
-            for item in node.body
-        )
-    )
-
-
-def is_index(node: ast.AST) -> bool:
-    """`tensor.index((rows,))`. An index without a tuple may be that of a list or a text."""
-    return (
-        isinstance(node, ast.Call)
-        and isinstance(node.func, ast.Attribute)
-        and node.func.attr == "index"
-        and [type(a) for a in node.args] == [ast.Tuple]
-        and len(node.args[0].elts) == 1  # type: ignore[attr-defined]
-        and not node.keywords
-    )
-
-
-def is_reshape(node: ast.AST) -> bool:
-    """`x.data.resize_(n)` of an x that has a name."""
-    if not (isinstance(node, ast.Call) and isinstance(node.func, ast.Attribute)):
-        return False
-    data = node.func.value
-    return (
-        node.func.attr in legacy.RESHAPES
-        and isinstance(data, ast.Attribute)
-        and data.attr == "data"
-        and isinstance(data.value, (ast.Name, ast.Attribute, ast.Subscript))
-        and last_name(data.value) != "self"  # a set of data, and its tensor
-    )
-
-
-def nexts(tree: ast.Module) -> list[ast.Call]:
-    """`batches.next()` of what is an `iter(...)`, as a loader's."""
-    made = [n for n in ast.walk(tree) if isinstance(n, ast.Assign) and _is_iter(n.value)]
-    known = {ast.unparse(target) for node in made for target in node.targets}
-    return [
-        node
-        for node in ast.walk(tree)
-        if isinstance(node, ast.Call)
-        and isinstance(node.func, ast.Attribute)
-        and node.func.attr == "next"
-        and not node.args
-        and (_is_iter(node.func.value) or ast.unparse(node.func.value) in known)
-    ]
-
-
-def _is_iter(node: ast.AST) -> bool:
-    return isinstance(node, ast.Call) and ast.unparse(node.func) == "iter"
-
-
-def leaves_corners(node: ast.Call) -> bool:
-    """A sampling of torch's whose default was another one when the code was written."""
-    keywords = {k.arg: ast.unparse(k.value) for k in node.keywords}
-    name = last_name(node.func) if isinstance(node.func, ast.Attribute) else ""
-    samples = name in ("grid_sample", "affine_grid")
-    scales = name in ("upsample", "Upsample") and "linear" in keywords.get("mode", "")
-    return (samples or scales) and "align_corners" not in keywords
-
-
-def _is_class_of(node: ast.AST) -> bool:
-    """`type(x)` or `x.__class__`."""
-    if isinstance(node, ast.Call):
-        return isinstance(node.func, ast.Name) and node.func.id == "type" and len(node.args) == 1
-    return isinstance(node, ast.Attribute) and node.attr == "__class__"
-
-
-def asks_for_class(node: ast.AST) -> str:
-    """What is wrong with a question for the class that tensors of one element type had until PyTorch 0.4, or ""."""
-    if isinstance(node, ast.Compare):
-        sides = [node.left, *node.comparators]
-        others = [side for side in sides if not _is_class_of(side)]
-        if len(others) == len(sides):
-            return ""
-        classes = " ".join(
-            # isinstance takes no lists
-            ast.unparse(ast.Tuple(side.elts) if isinstance(side, (ast.List, ast.Set)) else side)
-            for side in others
-        )
-        old = r"\btorch\.(cuda\.)?[A-Z]\w+Tensor\b"
-        if re.search(old, classes) and not re.search(r"\btorch\.Tensor\b", classes):
-            asked = ast.unparse(node)
-            return f"{asked}: every tensor is a torch.Tensor since PyTorch 0.4: ask isinstance(x, {classes})"
-    elif isinstance(node, ast.Call) and last_name(node.func) == "replace":
-        asks = r"(type\(.+\)|.+\.__class__)\.__name__(?=\.replace\('Tensor',)"
-        if found := re.match(asks, ast.unparse(node)):
-            cure = "take x.type(), 'torch.FloatTensor' still"
-            return f"{found[0]} is 'Tensor' for every tensor since PyTorch 0.4: {cure}"
-    return ""
-
-
-def is_called_build_extension(node: ast.AST) -> bool:
-    """Whether it is BuildExtension(headers=...): create_extension's arguments for a command of setuptools."""
-    return (
-        isinstance(node, ast.Call)
-        and isinstance(node.func, ast.Name)
-        and node.func.id == "BuildExtension"
-        and any(keyword.arg == "headers" for keyword in node.keywords)
-    )
 
 
 def _modules(node: ast.AST) -> list[str]:
@@ -192,7 +85,7 @@ def _script(tree: ast.Module, path: Path, shown: str, report: Report, found: _In
     is_copy = False
     corners = ""
     names = ("`.data[0]`", "`.index((i,))`", "`.data.resize_()`", "`volatile`")
-    counts = {"`.next()`": len(nexts(tree)), **dict.fromkeys(names, 0)}
+    counts = {"`.next()`": len(old_code.nexts(tree)), **dict.fromkeys(names, 0)}
     optional = set(survey_names.optional_imports(tree))
     alone = path.name == "__init__.py" and not any(  # Python 3 finds nothing beside it
         isinstance(n, ast.Attribute) and n.attr == "path" and last_name(n.value) == "sys"
@@ -214,7 +107,7 @@ def _script(tree: ast.Module, path: Path, shown: str, report: Report, found: _In
             if ("BuildExtension", "create_extension") in {(a.name, a.asname) for a in node.names}:
                 found.mistaken[shown] = None
         elif isinstance(node, ast.Call):
-            called = is_called_build_extension(node)
+            called = old_code.is_called_build_extension(node)
             if called:
                 found.mistaken[shown] = None
             if called or last_name(node.func) == "create_extension":
@@ -223,19 +116,19 @@ def _script(tree: ast.Module, path: Path, shown: str, report: Report, found: _In
                 given = [k.value for k in node.keywords if k.arg in ("packages", "py_modules")]
                 listed = [text for value in given for text in _strings(value, tree)]
                 found.local |= {text.partition(".")[0] for text in listed}
-            if leaves_corners(node):
+            if old_code.leaves_corners(node):
                 corners = corners or f"{shown}:{node.lineno}"
-            counts["`.index((i,))`"] += is_index(node)
-            counts["`.data.resize_()`"] += is_reshape(node)
+            counts["`.index((i,))`"] += old_code.is_index(node)
+            counts["`.data.resize_()`"] += old_code.is_reshape(node)
             counts["`volatile`"] += any(k.arg == "volatile" for k in node.keywords)
         elif isinstance(node, ast.Subscript):
             counts["`.data[0]`"] += ast.unparse(node).endswith(".data[0]")
-        elif is_old_function(node):
+        elif old_code.is_old_function(node):
             found.old.append(f"{node.name} ({shown}:{node.lineno})")  # type: ignore[attr-defined]
         elif isinstance(node, ast.Attribute) and node.attr == "_safe_call":
             is_copy = True
             report.notes.append(f"{shown}:{node.lineno}: {legacy.COPIED}")
-        if question := asks_for_class(node):
+        if question := old_code.asks_for_class(node):
             report.problems.append(f"{shown}:{node.lineno}: {question}")  # type: ignore[attr-defined]
     found.corners += [corners] if corners else []
     found.old += [f"{what} ({count} in {shown})" for what, count in counts.items() if count]

@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import re
+
 from ffi_ext.codegen.csource import documentation, header_names
 from ffi_ext.headers.declared import Declarations
 
 # The names of __all__ are bound when the module runs, and the stub has their types: an editor that opens this file
 # beside it would mark each as missing.
 _FOR_EDITORS = "# pyright: basic, reportUnsupportedDunderAll=false"
+
+MADE = re.compile(r'"""([\w.]*): made by ffi_ext from ')  # how it begins, with the package's name
 
 
 def init_py(package: str, last: str, declarations: Declarations) -> str:

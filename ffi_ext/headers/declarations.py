@@ -6,17 +6,18 @@ import contextlib
 import itertools
 import re
 from collections.abc import Iterator, Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import cffi
 from cffi import model
 
-from ffi_ext import constraints, types
+from ffi_ext import types
 from ffi_ext.errors import HeaderError, warn
-from ffi_ext.headers import ctext, header_constants, header_errors, needed, read_headers, statements
-from ffi_ext.headers.declared import Declarations, Function, Parameter, in_cffi
+from ffi_ext.headers import header_constants, header_errors, needed, read_headers, statements
+from ffi_ext.headers.declared import Declarations, Function, in_cffi
+from ffi_ext.headers.functions import function_of
 from ffi_ext.headers.read_headers import Headers
 from ffi_ext.headers.statements import CONSTANT, FUNCTION, INLINE, TYPE, VARIABLE, Statement
 from ffi_ext.headers.trials import Trials
@@ -57,78 +58,86 @@ def read(
     kept = sorted(needed.once(own), key=lambda statement: statement.kind != TYPE)
     trials = Trials(compiler, found)
     constants = header_constants.of_macros(found, kept, trials)
-    libraries = {path.name for path in of_libraries}
     for statement in kept:
         inline.pop(statement.name, None)
-
-    def declare(functions: list[Statement]) -> Declarations:
-        return _declare_all(ffi, found, kept, functions, constants, libraries, trials, knows_th)
-
+    libraries = {path.name for path in of_libraries}
+    export = _Export(ffi, found, trials, constants, libraries, knows_th)
     if inline:
         try:
-            return declare([*inline.values()])
+            return export.declared(kept, [*inline.values()])
         except HeaderError:  # they may use types that only C reads
             _forget(ffi)
-    return declare([])
+    return export.declared(kept, [])
 
 
-def _declare_all(
-    ffi: cffi.FFI,
-    found: Headers,
-    kept: list[Statement],
-    inline: list[Statement],
-    constants: dict[str, str],
-    of_libraries: set[str],
-    trials: Trials,
-    knows_th: bool,
-) -> Declarations:
-    """Declares to `ffi` what is exported: `kept`, those of the functions `inline` that can be, and constants."""
-    ordered, left_out = needed.needed([*kept, *inline], found.foreign)
-    kept = [statement for statement in kept if statement not in left_out]
-    inline = [statement for statement in inline if statement not in left_out]
-    ordered = [statement for statement in ordered if statement not in inline]
-    lines = header_constants.lines(constants)
-    _declare_in_turn(ffi, ordered, lines, needed.sized(ordered, found.to_include, trials.compiler))
+@dataclass(frozen=True)
+class _Export:
+    """What headers export, on its way into cffi."""
 
-    def of_library(statement: Statement) -> bool:
-        return statements.file_of(statement.where) in of_libraries
+    ffi: cffi.FFI
+    found: Headers
+    trials: Trials
+    constants: dict[str, str]  # macros
+    libraries: set[str]  # names of the headers that are not the project's own
+    knows_th: bool
 
-    for statement in left_out:
+    def declared(self, kept: list[Statement], inline: list[Statement]) -> Declarations:
+        """Declares what is exported: `kept`, those of the functions `inline` that can be, and constants."""
+        ordered, left_out = needed.needed([*kept, *inline], self.found.foreign)
+        kept = [statement for statement in kept if statement not in left_out]
+        inline = [statement for statement in inline if statement not in left_out]
+        ordered = [statement for statement in ordered if statement not in inline]
+        sized = needed.sized(ordered, self.found.to_include, self.trials.compiler)
+        _declare_in_turn(self.ffi, ordered, header_constants.lines(self.constants), sized)
+        for statement in left_out:
+            self.warn_of_half(statement)
+        kept = [s for s in kept if not _is_opaque_variable(self.ffi, s, self.is_of_library(s))]
+        kept = [_with_parameters(self.ffi, s) for s in kept if not _is_nameless(self.ffi, s)]
+        for statement in kept:
+            header_errors.refuse_opaque(self.ffi, statement)
+        functions = [
+            function_of(self.ffi, s, self.is_of_library(s) or not self.knows_th)
+            for s in kept
+            if s.kind == FUNCTION
+        ]
+        functions += _inline_functions(self.ffi, inline, self.trials)
+        return self.result(kept, functions)
+
+    def is_of_library(self, statement: Statement) -> bool:
+        return statements.file_of(statement.where) in self.libraries
+
+    def warn_of_half(self, statement: Statement) -> None:
+        """A function that is left out for want of a number in Python."""
         half = re.search(r"\b(?:_Float16|__bf16|__fp16)\b", statement.declaration)
-        if half and statement.kind == FUNCTION and not of_library(statement):
+        if half and statement.kind == FUNCTION and not self.is_of_library(statement):
             warn(
                 f"{statement.name}() is left out, since Python has no {half[0]}: take a tensor as a "
                 f"const {types.ARRAY} *, whose data C may cast"
             )
-    kept = [s for s in kept if not _is_opaque_variable(ffi, s, of_library(s))]
-    kept = [_with_parameters(ffi, s) for s in kept if not _is_nameless(ffi, s)]
-    for statement in kept:
-        header_errors.refuse_opaque(ffi, statement)
-    variables = [s for s in kept if s.kind == VARIABLE]
-    known = in_cffi(ffi)
-    all_constants = dict(constants)
-    for statement in kept:
-        all_constants |= dict.fromkeys(statement.enumerators, "int")
-        if statement.kind == CONSTANT:
-            all_constants[statement.name] = header_constants.type_of(known, statement.name)
-    functions = [
-        _function(ffi, s, of_library(s) or not knows_th) for s in kept if s.kind == FUNCTION
-    ]
-    return Declarations(
-        functions=(*functions, *_inline_functions(ffi, inline, trials)),
-        constants={python_name(name): kind for name, kind in all_constants.items()},
-        variables={python_name(s.name): s.where for s in variables},
-        headers=found.paths,
-        to_include=tuple(found.to_include),
-        with_linkage=frozenset(found.with_linkage),
-        # cffi reads a const number at the import, so that one is not there
-        may_lack=tuple(
-            s.name for s in variables if of_library(s) and f"variable {s.name}" in known
-        ),
-        has_bool=found.has_bool,
-        read_only=tuple(python_name(s.name) for s in variables if _is_const(known, s.name)),
-        data=frozenset(s.name for s in (*variables, *found.foreign) if s.kind == VARIABLE),
-    )
+
+    def result(self, kept: list[Statement], functions: list[Function]) -> Declarations:
+        found, known = self.found, in_cffi(self.ffi)
+        variables = [s for s in kept if s.kind == VARIABLE]
+        constants = dict(self.constants)
+        for statement in kept:
+            constants |= dict.fromkeys(statement.enumerators, "int")
+            if statement.kind == CONSTANT:
+                constants[statement.name] = header_constants.type_of(known, statement.name)
+        return Declarations(
+            functions=tuple(functions),
+            constants={python_name(name): kind for name, kind in constants.items()},
+            variables={python_name(s.name): s.where for s in variables},
+            headers=found.paths,
+            to_include=tuple(found.to_include),
+            with_linkage=frozenset(found.with_linkage),
+            # cffi reads a const number at the import, so that one is not there
+            may_lack=tuple(
+                s.name for s in variables if self.is_of_library(s) and f"variable {s.name}" in known
+            ),
+            has_bool=found.has_bool,
+            read_only=tuple(python_name(s.name) for s in variables if _is_const(known, s.name)),
+            data=frozenset(s.name for s in (*variables, *found.foreign) if s.kind == VARIABLE),
+        )
 
 
 def _inline_functions(ffi: cffi.FFI, inline: Sequence[Statement], trials: Trials) -> list[Function]:
@@ -140,7 +149,7 @@ def _inline_functions(ffi: cffi.FFI, inline: Sequence[Statement], trials: Trials
             ffi.cdef(statement.declaration)
             header_errors.refuse_opaque(ffi, statement)
             if not _is_nameless(ffi, statement):
-                found.append(replace(_function(ffi, statement, True), has_body=True))
+                found.append(replace(function_of(ffi, statement, True), has_body=True))
         except (*header_errors.OF_CFFI, HeaderError):
             declared.pop(f"function {statement.name}", None)
     fit = trials.callable(found) if found else []
@@ -255,7 +264,10 @@ def _with_parameters(ffi: cffi.FFI, statement: Statement) -> Statement:
     entry = in_cffi(ffi).get(f"function {statement.name}")
     if statement.kind != VARIABLE or not entry:
         return statement
-    parameters = [*map(_c_name, entry[0].args), *(["..."] if entry[0].ellipsis else [])]
+    parameters = [
+        *(tp.get_c_name() for tp in entry[0].args),
+        *(["..."] if entry[0].ellipsis else []),
+    ]
     declared = f"{statement.name}({', '.join(parameters) or 'void'})"
     return replace(statement, kind=FUNCTION, declaration=f"{entry[0].result.get_c_name(declared)};")
 
@@ -263,132 +275,3 @@ def _with_parameters(ffi: cffi.FFI, statement: Statement) -> Statement:
 def _is_const(known: dict[str, Any], name: str) -> bool:
     _, qualifiers = known.get(f"variable {name}", (None, 0))
     return bool(qualifiers & model.Q_CONST)
-
-
-def _function(ffi: cffi.FFI, statement: Statement, void_is_memory: bool) -> Function:
-    entry = in_cffi(ffi).get(f"function {statement.name}")
-    if entry is None or not hasattr(entry[0], "args"):
-        raise HeaderError(
-            f"{statement.where}: this reads as the function {statement.name} but declares none:\n"
-            f"    {' '.join(statement.text.split())}"
-        )
-    declared: Any = entry[0]
-    if len(declared.args) > types.MAX_PARAMETERS:
-        raise HeaderError(
-            f"{statement.where}: {statement.name} has {len(declared.args)} parameters, and a call passes "
-            f"at most {types.MAX_PARAMETERS}; pass some of them in a struct or an array"
-        )
-    if types.ARRAY in _c_name(declared.result):
-        raise HeaderError(
-            f"{statement.where}: {statement.name} cannot return an {types.ARRAY}, which is Python's and lasts for "
-            "the call alone: write to an output parameter, or return a TH tensor"
-        )
-    texts = ctext.parameters_of(statement.declaration)
-    parameters = tuple(
-        Parameter(name, _c_name(tp), _code(tp, void_is_memory=void_is_memory))
-        for name, tp in zip(
-            ctext.parameter_names(texts, len(declared.args)), declared.args, strict=True
-        )
-    )
-    for parameter, text in zip(parameters, texts, strict=False):
-        if parameter.code in types.ARRAY_CODES and "[" in text:
-            raise HeaderError(
-                f"{statement.where}: '{text}' of {statement.name} is an array of tensors, which no call passes: "
-                "declare a parameter for each"
-            )
-    parameters = _constrained(statement, parameters)
-    if declared.ellipsis:
-        _refuse_of_variadic(statement, parameters)
-    return Function(
-        name=statement.name,
-        python_name=python_name(statement.name),
-        result=_c_name(declared.result),
-        result_code=_code(declared.result, result=True),
-        parameters=parameters,
-        variadic=bool(declared.ellipsis),
-        prototype=_with_lengths(ffi, statement.declaration.rstrip("; ")),
-        comment=statement.comment,
-        location=statement.where,
-    )
-
-
-def _with_lengths(ffi: cffi.FFI, declaration: str) -> str:
-    """A prototype with `float a[3]` for `float (a)[static N + 1]`: what the parser of the built module reads."""
-
-    def length(match: re.Match[str]) -> str:
-        words = re.sub(r"\b(?:static|const|volatile)\b", "", match[1])
-        if not words.strip():
-            return "[]"
-        return f"[{ffi._parser.parse_type(f'char[{words}]').length}]"  # type: ignore[attr-defined]
-
-    text = re.sub(r"(?<=\()\s+|(?<=\*)\s+(?=\w)", "", declaration)
-    if "[" in text:
-        text = re.sub(r"\(\s*(\w+)\s*\)(?=\s*\[)", r"\1", text)
-        text = re.sub(r"\[(?![1-9]\d*\])([^][]*)\]", length, text)
-    return text
-
-
-def _constrained(statement: Statement, parameters: tuple[Parameter, ...]) -> tuple[Parameter, ...]:
-    """The parameters with the constraints that the comment states."""
-    if "param" not in statement.comment:
-        return parameters
-    names = [parameter.name for parameter in parameters]
-    tensors = [types.is_tensor(parameter.code) for parameter in parameters]
-    is_new = any(parameter.code in types.ARRAY_CODES for parameter in parameters)
-    try:
-        found = constraints.in_comment(statement.comment, names, tensors)
-        if is_new:
-            constraints.refuse_parameters_as_sizes(found, names)
-    except constraints.ConstraintError as error:
-        if is_new:
-            raise HeaderError(f"{statement.where}: {error}") from None
-        if any(tensors) and constraints.were_meant(statement.comment, names, tensors):
-            warn(
-                f"{statement.name}(): {error}. So its calls check nothing of what its comment has in brackets: mend "
-                "it, or put what is no constraint into other brackets"
-            )
-        return parameters  # documentation of code that is older than constraints
-    return tuple(
-        replace(parameter, constraint=found[index].encoded()) if index in found else parameter
-        for index, parameter in enumerate(parameters)
-    )
-
-
-def _refuse_of_variadic(statement: Statement, parameters: Sequence[Parameter]) -> None:
-    """cffi calls a variadic function: it has TH's tensors made for it, and nothing of the C interface."""
-    for parameter in parameters:
-        if parameter.code in types.ARRAY_CODES or parameter.constraint:
-            what = f"{types.ARRAY} *" if parameter.code in types.ARRAY_CODES else "constraints"
-            raise HeaderError(
-                f"{statement.where}: {statement.name} is variadic, and takes no {what}; declare "
-                "a function without ... that calls it"
-            )
-
-
-def _c_name(tp: Any) -> str:
-    name: str = tp.get_c_name()
-    return name
-
-
-def _code(tp: Any, result: bool = False, void_is_memory: bool = False) -> str:
-    """The signature code of a parameter or result."""
-    if isinstance(tp, model.VoidType):
-        return "v"
-    if isinstance(tp, model.PrimitiveType):
-        return types.scalar_code(tp.name)
-    if isinstance(tp, model.EnumType) and not tp.partial:
-        return types.scalar_code(_integer_of(tp.enumvalues))
-    if isinstance(tp, model.PointerType) and not isinstance(tp, model.NamedPointerType):
-        const = bool(tp.quals & model.Q_CONST)
-        return types.pointer_code(_c_name(tp.totype), const, result, void_is_memory)
-    # the first: typedef struct { ... } *handle;
-    addresses = (model.NamedPointerType, model.BaseFunctionType, model.ArrayType)
-    return "p" if isinstance(tp, addresses) else "x"
-
-
-def _integer_of(enumerators: Sequence[int]) -> str:
-    """The integer type that C's compilers give an enumeration of these values."""
-    low, high = min(enumerators), max(enumerators)
-    if low < 0:
-        return "int" if low >= -(1 << 31) and high < 1 << 31 else "long"
-    return "unsigned int" if high < 1 << 32 else "unsigned long"

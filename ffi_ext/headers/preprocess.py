@@ -10,7 +10,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from ffi_ext import cache, compile_errors, toolchain
+from ffi_ext import cache, compile_errors, compilers, toolchain
 from ffi_ext.errors import BuildError
 from ffi_ext.headers import ctext, preprocessed
 
@@ -20,6 +20,7 @@ class Reader:
 
     def __init__(self, options: dict[str, Any], with_cuda: bool = False) -> None:
         self._options = options
+        self._cxx = options.get("language") == "c++"
         self.with_cuda = with_cuda
         self.files: set[str] = set()  # that were read
         self.is_sure = True  # else the compiler could not answer, and another time perhaps can
@@ -38,9 +39,8 @@ class Reader:
         """Compilers take a .hpp for C++, and generated C includes it as C, without what #ifdef __cplusplus guards."""
         if header.suffix == ".h":
             return ()
-        options = self._options
-        in_cxx = options.get("language") == "c++" or toolchain.c_compiler_is_cxx()
-        in_cxx = in_cxx or options.get("source_extension") in toolchain.CXX_SUFFIXES
+        by_suffix = self._options.get("source_extension") in toolchain.CXX_SUFFIXES
+        in_cxx = self._cxx or by_suffix or toolchain.c_compiler_is_cxx()
         return ("-x", "c++" if in_cxx else "c")
 
     @property
@@ -58,8 +58,7 @@ class Reader:
 
     def _flags(self) -> list[str]:
         options = self._options
-        language = "cxx" if options.get("language") == "c++" else "cc"
-        given = toolchain.environment_flags("CXXFLAGS" if language == "cxx" else "CFLAGS")
+        given = toolchain.environment_flags("CXXFLAGS" if self._cxx else "CFLAGS")
         flags = [toolchain.RELEASE, *toolchain.preprocessor_words(given)]
         flags += toolchain.environment_flags("CPPFLAGS")
         flags += toolchain.preprocessor_flags(
@@ -68,7 +67,7 @@ class Reader:
             options.get("undef_macros", ()),
         )
         return flags + toolchain.preprocessor_words(
-            options.get("extra_compile_args", {}).get(language, ())
+            options.get("extra_compile_args", {}).get("cxx" if self._cxx else "cc", ())
         )
 
     def may_change(self, text: str) -> bool:
@@ -86,10 +85,10 @@ class Reader:
             lines.append(f"const unsigned long long ffi_ext_value_{index} = ({expression});")
         with tempfile.TemporaryDirectory() as folder:
             source = Path(folder, "values.c")
-            source.write_text("\n".join([*lines, ""]))
+            _write(source, lines)
             command = [*toolchain.c_compiler().command, *toolchain.c_dialect(), *self._flags()]
             command += ["-w", "-S", "-o", "-"]
-            status, text = toolchain.run([*command, str(source)], apart=True)
+            status, text = compilers.run([*command, str(source)], apart=True)
         number = r"ffi_ext_value_(\d+):\s*\.(?:zero\s+8|(?:quad|xword|8byte)\s+(\d+))"
         found = dict(re.findall(number, text))
         if status or len(found) != len(expressions):
@@ -106,9 +105,8 @@ class Reader:
 
     def _of_sources(self) -> tuple[toolchain.Program, list[str]]:
         """The compiler of sources, and its command."""
-        cxx = self._options.get("language") == "c++"
-        program = toolchain.cxx_compiler() if cxx else toolchain.c_compiler()
-        standard = toolchain.LENIENT_CXX if cxx else toolchain.c_standard()
+        program = toolchain.cxx_compiler() if self._cxx else toolchain.c_compiler()
+        standard = toolchain.LENIENT_CXX if self._cxx else toolchain.c_standard()
         return program, [*program.command, *standard, *self._flags()]
 
     def compiling(
@@ -123,9 +121,8 @@ class Reader:
             includes: The lines before them.
             texts: What these include: the answer is kept as long as it is the same.
         """
-        cxx = self._options.get("language") == "c++"
         program, command = self._of_sources()
-        command += ["-Drestrict=__restrict"] if cxx or toolchain.c_compiler_is_cxx() else []
+        command += ["-Drestrict=__restrict"] if self._cxx or toolchain.c_compiler_is_cxx() else []
         # To gcc 1.0 / 0, an old INFINITY, is else no constant, since the division might be trapped.
         command += ["-fno-trapping-math", "-w", "-O0", "-S", "-o", os.devnull]
         kept = _kept(command, kind, includes)
@@ -135,10 +132,15 @@ class Reader:
             return {*record["compiling"]}
         # Ten for each, which has one or two: compilers take seconds to tell all of what is wrong with a long header.
         command += program.errors_up_to(10 * len(trials))
-        found = _compiling(command, ".cpp" if cxx else ".c", includes, trials)
+        found = _compiling(command, ".cpp" if self._cxx else ".c", includes, trials)
         if kept and found is not None:
             cache.keep_json(kept, {"content": content, "compiling": sorted(found)})
         return found
+
+
+def _write(source: Path, lines: Sequence[str]) -> None:
+    """C text, with the names of headers, which may have any bytes."""
+    source.write_bytes("\n".join([*lines, ""]).encode("utf-8", "surrogateescape"))
 
 
 def _compiling(
@@ -150,8 +152,8 @@ def _compiling(
         source = Path(folder, f"trials{suffix}")
         while left:
             rows = [f"void ffi_ext_trial_{index}(void) {{ {row} }}" for index, row in left.items()]
-            source.write_text("\n".join([*includes, '#line 1 "ffi_ext_trials"', *rows, ""]))
-            status, text = toolchain.run([*command, str(source)])
+            _write(source, [*includes, '#line 1 "ffi_ext_trials"', *rows])
+            status, text = compilers.run([*command, str(source)])
             if status == 0:
                 break
             wrong = {int(line) for line in re.findall(r"^ffi_ext_trials:(\d+):", text, re.M)}
@@ -176,7 +178,7 @@ def _text(
         if files and cache.are_current(files):
             return str(record["text"]), {*files}
     started = cache.clock()
-    status, text = toolchain.run(command, apart=True)
+    status, text = compilers.run(command, apart=True)
     if status:
         raise compile_errors.explain(f"reading the header {header}", text)
     names = {str(header), *filter(os.path.isfile, preprocessed.names_of(text))}

@@ -17,7 +17,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from ffi_ext import compile_errors, elf
+from ffi_ext import compile_errors, compilers, elf
 from ffi_ext.errors import BuildError
 from ffi_ext.headers import declarations, definitions, preprocess, preprocessed
 from tests.reliability import children
@@ -197,7 +197,7 @@ def _small_library() -> bytes:
         source, out = Path(folder) / "s.c", Path(folder) / "s.so"
         source.write_text("#include <math.h>\ndouble f(double x) { return cos(x); }\n")
         command = [*toolchain.c_compiler().command, "-shared", "-fPIC", "-o", str(out), str(source)]
-        status, _ = toolchain.run([*command, "-lm", "-s"])
+        status, _ = compilers.run([*command, "-lm", "-s"])
         return out.read_bytes() if status == 0 else b""
 
 

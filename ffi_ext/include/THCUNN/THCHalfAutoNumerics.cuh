@@ -30,6 +30,29 @@ FFI_EXT_HALF_OPERATORS(int, float)
 #undef FFI_EXT_HALF_OPERATORS
 #undef FFI_EXT_HALF_OPERATOR
 
+#if defined(__CUDA_ARCH__) && __CUDA_ARCH__ < 530 && CUDART_VERSION < 12020
+/* Those of two halves, which CUDA before 12.2 has for later GPUs alone. */
+#define FFI_EXT_TWO_HALVES(RESULT, OP)                                   \
+  __device__ __forceinline__ RESULT operator OP(half a, half b) {        \
+    return __half2float(a) OP __half2float(b);                           \
+  }
+#define FFI_EXT_HALF_CHANGED(OP) \
+  FFI_EXT_TWO_HALVES(half, OP)   \
+  __device__ __forceinline__ half &operator OP##=(half &a, half b) { return a = a OP b; }
+FFI_EXT_HALF_CHANGED(+)
+FFI_EXT_HALF_CHANGED(-)
+FFI_EXT_HALF_CHANGED(*)
+FFI_EXT_HALF_CHANGED(/)
+FFI_EXT_TWO_HALVES(bool, ==)
+FFI_EXT_TWO_HALVES(bool, !=)
+FFI_EXT_TWO_HALVES(bool, <)
+FFI_EXT_TWO_HALVES(bool, <=)
+FFI_EXT_TWO_HALVES(bool, >)
+FFI_EXT_TWO_HALVES(bool, >=)
+#undef FFI_EXT_HALF_CHANGED
+#undef FFI_EXT_TWO_HALVES
+#endif
+
 #define FFI_EXT_HALF_FUNCTION(NAME)                       \
   __host__ __device__ __forceinline__ half NAME(half a) { \
     return __float2half(::NAME(__half2float(a)));         \
@@ -44,7 +67,9 @@ __host__ __device__ __forceinline__ half abs(half a) {
   return __float2half(::fabsf(__half2float(a)));
 }
 
-__host__ __device__ __forceinline__ half fmaxType(half a, half b) { return a >= b ? a : b; }
+__host__ __device__ __forceinline__ half fmaxType(half a, half b) {
+  return __half2float(a) >= __half2float(b) ? a : b;
+}
 __host__ __device__ __forceinline__ float fmaxType(float a, half b) {
   return ::fmaxf(a, __half2float(b));
 }

@@ -1,0 +1,211 @@
+"""Tensors as scripts before PyTorch 0.4 use them: `.data[0]`, masks of bytes, convolutions of transposed images."""
+
+from __future__ import annotations
+
+import ctypes
+import functools
+import weakref
+from collections.abc import Callable
+from typing import Any
+
+import torch
+
+from ffi_ext.legacy import RESHAPES
+from ffi_ext.old_autograd import say_once
+
+_getitem: Callable[..., Any] = torch._C.TensorBase.__getitem__
+
+
+def _getitem_of_scalars(self: torch.Tensor, index: Any) -> Any:
+    try:
+        return _getitem(self, index)
+    except IndexError:
+        if type(index) is not int or index not in (0, -1) or self.dim() != 0:
+            raise
+    say_once("[0] of a tensor without dimensions, as of loss.data, gives its number")
+    return self if self.requires_grad else self.item()
+
+
+_backward: Callable[..., None] = torch.Tensor.backward
+
+
+def _backward_of_old(self: torch.Tensor, *args: Any, **kwargs: Any) -> None:
+    if "retain_variables" in kwargs:
+        say_once("backward(retain_variables=...) is retain_graph=... today")
+        kwargs.setdefault("retain_graph", kwargs.pop("retain_variables"))
+    gradient = args[0] if args else kwargs.pop("gradient", None)
+    if isinstance(gradient, torch.Tensor) and self.dim() == 0 and gradient.shape == (1,):
+        say_once(
+            "backward() of a tensor without dimensions, as a loss is, takes a gradient without"
+        )
+        gradient = gradient.reshape(())
+    _backward(self, gradient, *args[1:], **kwargs)
+
+
+_index: Callable[..., Any] = getattr(torch.Tensor, "index", _getitem)
+
+
+def _index_of_old(self: torch.Tensor, *args: Any, **kwargs: Any) -> Any:
+    """`tensor.index((rows,))`, as Faster R-CNN picks its labels. torch uses the name for something else since."""
+    if len(args) == 1 and not kwargs:
+        say_once("tensor.index(i) is tensor[i] today")
+        return self[args[0]]
+    return _index(self, *args, **kwargs)
+
+
+_WHOLE_NUMBERS = {torch.uint8, torch.int8, torch.int16, torch.int32, torch.int64}
+_new: Callable[..., torch.Tensor] = torch.Tensor.new
+
+
+def _new_of_old(self: torch.Tensor, *args: Any, **kwargs: Any) -> torch.Tensor:
+    """`x.new(index.max() + 1)` makes so many elements: a reduction was a number.
+
+    Today that is a tensor of one element, or an error where the types differ; C code writes behind it.
+    """
+    size = args[0] if len(args) == 1 and not kwargs else None
+    if isinstance(size, torch.Tensor) and size.dim() == 0 and size.dtype in _WHOLE_NUMBERS:
+        say_once("new(n) of a tensor without dimensions makes n elements")
+        args = (int(size),)
+    if args and not kwargs and all(isinstance(size, (int, torch.Size)) for size in args):
+        return self.new_empty(*args)  # the same; Dynamo knows no _new
+    return _new(self, *args, **kwargs)
+
+
+_data: Any = torch._C.TensorBase.data
+# By the id of what `.data` gave: a weak reference to it, and one to its Variable.
+_variables: dict[int, tuple[Any, Any]] = {}
+_forget = _variables.pop
+
+
+def _data_of_old(self: torch.Tensor) -> torch.Tensor:
+    """The shape of `.data` was the Variable's, too; today it has one of its own.
+
+    So an empty Variable is its own `.data`, of which C makes a gradient, as FlowNet2's correlation has it.
+    """
+    if type(self) is torch.Tensor and not self.requires_grad and self.numel() == 0:
+        return self
+    data: torch.Tensor = _data.__get__(self)
+    if self.is_leaf and not torch.compiler.is_dynamo_compiling():
+        key = id(data)
+        _variables[key] = weakref.ref(data, lambda _: _forget(key, None)), weakref.ref(self)
+    return data
+
+
+def _with_its_variable(name: str) -> Callable[..., torch.Tensor]:
+    """A method that gives `x.data` another shape, and x: `x.data.resize_(batch.size()).copy_(batch)`."""
+    original = getattr(torch.Tensor, name)
+
+    def method(self: torch.Tensor, *args: Any, **kwargs: Any) -> torch.Tensor:
+        result: torch.Tensor = original(self, *args, **kwargs)
+        if not torch.compiler.is_dynamo_compiling() and id(self) in _variables:
+            variable = _variables[id(self)][1]()
+            if variable is not None:
+                say_once(f"x.data.{name}(...) changes x, too, as it did")
+                _data.__set__(variable, self)
+        return result
+
+    return method
+
+
+def _mask_of_bools(index: Any) -> Any:
+    if isinstance(index, torch.Tensor) and index.dtype is torch.uint8:
+        say_once("a mask of bytes is one of bools today")
+        return index.bool()
+    return tuple(map(_mask_of_bools, index)) if isinstance(index, tuple) else index
+
+
+def _with_masks_of_bytes(name: str) -> Callable[..., Any]:
+    """A method whose first argument was a tensor of bytes before there were bools."""
+    # Dynamo traces torch.masked_fill, and not always the method behind it.
+    original = getattr(torch, name, None) or getattr(torch.Tensor, name)
+
+    def method(self: torch.Tensor, mask: Any, *args: Any, **kwargs: Any) -> Any:
+        return original(self, _mask_of_bools(mask), *args, **kwargs)
+
+    return method
+
+
+_rsub: Callable[..., torch.Tensor] = torch.Tensor.__rsub__
+
+
+def _rsub_of_masks(self: torch.Tensor, other: Any) -> torch.Tensor:
+    if self.dtype is torch.bool and type(other) is int and other == 1:
+        say_once("1 - mask is ~mask today")
+        return ~self
+    return _rsub(self, other)
+
+
+_PY_SQ_ITEM = 44  # typeslots.h
+
+
+def no_sequence(cls: type) -> None:
+    """Takes back what Python gives a class along with `__getitem__`: that its objects are sequences.
+
+    torch asks that of what it finds in a list, and would want the length of a number's tensor.
+    """
+    word = ctypes.sizeof(ctypes.c_void_p)
+    # PyTypeObject: the object's header, ob_size, ten fields, tp_as_sequence, whose fourth is sq_item.
+    methods = ctypes.c_void_p.from_address(id(cls) + object.__basicsize__ + 11 * word)
+    get_slot = ctypes.pythonapi.PyType_GetSlot
+    get_slot.restype, get_slot.argtypes = ctypes.c_void_p, (ctypes.py_object, ctypes.c_int)
+    if methods.value:
+        item = ctypes.c_void_p.from_address(methods.value + 3 * word)
+        if item.value == get_slot(cls, _PY_SQ_ITEM):  # it lies where it always has
+            item.value = None
+    subclasses: list[type] = type.__subclasses__(cls)
+    for derived in subclasses:
+        no_sequence(derived)
+
+
+def _derived(cls: type[torch.Tensor], **keywords: Any) -> None:
+    super(torch.Tensor, cls).__init_subclass__(**keywords)
+    no_sequence(cls)
+
+
+TENSORS: dict[str, Any] = {
+    "__getitem__": _getitem_of_scalars,
+    "backward": _backward_of_old,
+    "index": _index_of_old,
+    "new": _new_of_old,
+    "data": property(_data_of_old, _data.__set__),
+    **{name: _with_its_variable(name) for name in RESHAPES},
+    "__rsub__": _rsub_of_masks,
+    "__setitem__": _with_masks_of_bytes("__setitem__"),
+    "masked_fill": _with_masks_of_bytes("masked_fill"),
+    "masked_fill_": _with_masks_of_bytes("masked_fill_"),
+    "masked_select": _with_masks_of_bytes("masked_select"),
+    "__init_subclass__": classmethod(_derived),
+}
+
+
+_LAST = {4: torch.channels_last, 5: torch.channels_last_3d}
+
+
+def _convolution_of_old(name: str) -> Callable[..., torch.Tensor]:
+    """A convolution whose output lies channel by channel, as all did, and as C and `.view` of the time expect it.
+
+    Today's keeps the order of an image or a video that NumPy has transposed, (height, width, channel), and so does
+    what follows it. A model that asks for that order has its weights in it, too.
+    """
+    original = getattr(torch.nn.functional, name)
+
+    @functools.wraps(original)
+    def convolution(input: Any, weight: Any, *args: Any, **kwargs: Any) -> torch.Tensor:
+        if (
+            isinstance(input, torch.Tensor)  # or a proxy of torch.fx
+            and input.dim() in _LAST
+            and not input.is_contiguous()
+            and not weight.is_contiguous(memory_format=_LAST[input.dim()])
+        ):
+            say_once("convolutions of transposed images make contiguous tensors, as they did")
+            input = input.contiguous()
+        return original(input, weight, *args, **kwargs)  # type: ignore[no-any-return]
+
+    torch.jit._builtins._register_builtin(convolution, f"aten::{name}")  # else it is no script
+    return convolution
+
+
+CONVOLUTIONS = {
+    name: _convolution_of_old(name)
+    for name in ("conv2d", "conv3d", "conv_transpose2d", "conv_transpose3d")
+}

@@ -1,0 +1,78 @@
+"""torch as it was before PyTorch 0.4, and the few names that scripts of that time import and that are no more."""
+
+from __future__ import annotations
+
+import collections.abc
+import math
+import queue
+import sys
+from collections.abc import Callable
+from types import ModuleType
+from typing import Any
+
+import torch
+import torch.utils.data.dataloader
+from torch.autograd import Function
+
+from ffi_ext.old_autograd import INSTANCES
+from ffi_ext.old_tensors import CONVOLUTIONS, TENSORS, no_sequence
+
+
+def _assert_no_grad(tensor: torch.Tensor) -> None:
+    """torch's own until 1.0, which losses with a C part import: those of CTC and of transducers."""
+    assert not tensor.requires_grad, (
+        "this loss has no gradient with respect to its targets and lengths: detach them"
+    )
+
+
+_LOSSES: dict[str, Any] = {"_assert_no_grad": _assert_no_grad}
+
+# What a batch's tensors were made with, by NumPy's names of types: Detectron.pytorch's gather() imports it.
+_LOADER: dict[str, Any] = {
+    "numpy_type_map": {
+        "float64": torch.DoubleTensor,
+        "float32": torch.FloatTensor,
+        "float16": torch.HalfTensor,
+        "int64": torch.LongTensor,
+        "int32": torch.IntTensor,
+        "int16": torch.ShortTensor,
+        "int8": torch.CharTensor,
+        "uint8": torch.ByteTensor,
+    }
+}
+
+_ITERATORS: dict[str, Any] = {"next": lambda self: next(self)}  # Python 2's, torch's own until 1.13
+
+
+def _six() -> ModuleType:
+    """torch's module of names that Python 2 and 3 have both, which loaders of data import; it went in torch 2.0."""
+    six = ModuleType("torch._six", "From ffi_ext: names of torch before 2.0.")
+    six.__dict__.update(
+        {"PY2": False, "PY3": True, "inf": math.inf, "nan": math.nan, "queue": queue},
+        string_classes=(str, bytes),
+        int_classes=int,
+        container_abcs=collections.abc,
+        FileNotFoundError=FileNotFoundError,
+    )
+    return six
+
+
+def bring_back(give: Callable[[Any, str, Any], None]) -> None:
+    """Makes old-style Functions, what tensors of their time did, and names of that time work.
+
+    Args:
+        give: Makes a name of a module or class mean a value, until ffi_ext.uninstall().
+    """
+    six = sys.modules.setdefault("torch._six", _six())
+    for owner, names in (
+        (Function, INSTANCES),
+        (torch.Tensor, TENSORS),
+        (torch.nn.functional, CONVOLUTIONS),
+        (torch.nn.modules.loss, _LOSSES),
+        (torch.utils.data.dataloader, _LOADER),
+        (torch.utils.data.dataloader._BaseDataLoaderIter, _ITERATORS),
+        (torch, {"_six": six}),
+    ):
+        for name, value in names.items():
+            give(owner, name, value)
+    no_sequence(torch.Tensor)
