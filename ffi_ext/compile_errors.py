@@ -14,9 +14,15 @@ from ffi_ext.paths import INCLUDE
 _ERROR = re.compile(
     r"^(?P<file>[^\n:][^\n:]*):(?P<line>\d+):(?:\d+:)? (?:fatal )?error: (?P<text>.*)$", re.M
 )
-_NVCC = re.compile(r"^(?P<file>[^\n(]+)\((?P<line>\d+)\): error:? (?P<text>.*)$", re.M)
+_NVCC = re.compile(r"^(?P<file>[^\n]+?)\((?P<line>\d+)\): error:? (?P<text>.*)$", re.M)
 _LINKER = re.compile(
     r"^[^:\n]*?(?:ld(?:\.\w+)?|collect2|nvcc|cc1(?:plus)?)[^:\n]*: (?:error: |fatal\s*: ?)?(?P<text>.*)$",
+    re.M,
+)
+# Where the source uses what the error is in: a macro of ffi_ext's, or an intrinsic function of the compiler's.
+_USED = re.compile(
+    rf"^(?!{re.escape(str(INCLUDE))})(?P<file>[^\n:]+):(?P<line>\d+):\d+: note: "
+    "(?:in expansion of macro|called from here)",
     re.M,
 )
 _THAT_IT_FAILED = re.compile(r"ld returned \d+ exit status|linker command failed")
@@ -31,6 +37,7 @@ _CXX_LINE = re.compile(
 )
 _C_COMPLAINT = re.compile(  # which g++ words differently
     r"unknown type name|undeclared \(first use|'asm' or '__attribute__' before|before string constant"
+    r"|undeclared identifier 'std'|expected identifier or '\('"  # clang
 )
 # A header, as gcc and clang say it; gcc says the same of programs, plugins and objects, without a line.
 _NOT_FOUND = re.compile(
@@ -45,10 +52,6 @@ _HINTS = (
         r"unsupported GNU version! gcc versions later than (\d+)",
         "install one that this nvcc takes (Debian and Ubuntu: apt install g++-{0}): it is found by its name. Or say "
         "where one is: NVCC_CCBIN=/path/to/g++",
-    ),
-    (
-        r'previous function "rsqrtf?"',
-        "CUDA before 13.2 does not go with glibc 2.42 or newer: a newer toolkit does",
     ),
     *(
         (
@@ -66,15 +69,21 @@ _HINTS = (
         "libraries are names: the file {0} goes into extra_objects",
     ),
     (
-        _NO_LIBRARY + r"lib([\w+-]+)",
-        "libraries are named without lib and without what follows a dot: libraries=['{0}']",
+        _NO_LIBRARY + r"(?:lib|-l)([\w+-]+)",
+        "libraries are named without -l, lib and what follows a dot: libraries=['{0}']",
     ),
     (
         _NO_LIBRARY + r"([\w.+-]+)",
         "the library {0} is not installed, or lies in a directory that is not in library_dirs",
     ),
     (
-        r"too (?:few|many) arguments to function '(_*TH\w+)'",
+        r"error: (?:too few arguments to function '_TH|expected \S*expression before '\)')"
+        r"[\s\S]{,900}?in expansion of macro '(?:FFI_CHECK|TH(?:ArgCheck|Error|AssertMsg))'",
+        'these macros take a text, too: FFI_CHECK(condition, "format", ...), THArgCheck(condition, argument, "format", '
+        '...), THError("format", ...)',
+    ),
+    (
+        r"too (?:few|many) arguments to function (?:call\b[\s\S]{,4000}? note: )?'(_*TH\w+)'",
         "{0} has other parameters in PyTorch 0.3.1, whose interface this is: in 0.1.12 the functions along a "
         "dimension had no last argument keepdim (pass 1), stdall and varall no biased (pass 0)",
     ),
@@ -102,13 +111,14 @@ _HINTS = (
         "this is CUDA, which nvcc compiles: name the file .cu",
     ),
     (
-        r"before '\.\.\.' token",
+        r"before '\.\.\.' token|type name requires a specifier or qualifier\n.*\.\.\.",
         "the ... of cffi's cdef is no C: write what it stands for, or name the library's own header",
     ),
     (r"unknown type name 'THC(?:uda|State)", "THC's types need with_cuda=True"),
     (
-        r"(?:unknown type name|undeclared identifier) '(?:ffi_ext_|FFI_)"
-        r"|'(?:ffi_ext_|FFI_)\w+' (?:undeclared|was not declared|does not name a type)",
+        r"(?:unknown type name|undeclared identifier) '(?:ffi_ext_|FFI_)\w+'(?!.*'(?:ffi_ext_|FFI_))"
+        r"|'(?:ffi_ext_|FFI_)\w+' (?:undeclared|was not declared|does not name a type)(?!.*'(?:ffi_ext_|FFI_))"
+        r'|identifier "(?:ffi_ext_|FFI_)\w+" is undefined',
         "#include <ffi_ext.h> at the top of the source",
     ),
     (
@@ -116,10 +126,14 @@ _HINTS = (
         "real and THTensor are for files that TH_GENERIC_FILE names: write the type, such as float and THFloatTensor",
     ),
     (
-        r"error: (?:unknown type name )?'(THFile|THMapAllocatorContext)'",
+        r"(?:error: |unknown type name |identifier )['\"](THFile|THMapAllocatorContext)['\"]",
         "{0} is not in ffi_ext: read and write files in Python (torch.from_file maps one), and pass the tensor",
     ),
-    (r"unknown type name 'TH", "#include <TH/TH.h> at the top of the source"),
+    (r'identifier "THC\w*(?:State|Tensor|Storage)"', "#include <THC/THC.h> at the top of the source"),
+    (
+        r"unknown type name 'TH|identifier \"TH\w*(?:Tensor|Storage)\"",
+        "#include <TH/TH.h> at the top of the source",
+    ),
     (
         r"undefined (?:reference to [`']|symbol: )(?:Py|TH|_TH)",
         "Python and ffi_ext bring their functions when the module is imported: take -Wl,-z,defs and "
@@ -151,6 +165,15 @@ _HINTS = (
         r"|(?:value|argument) \W*\S+ (?:for|to option) '-m",
         f"flags that begin with -m are each for one kind of processor, and this one, {_MACHINE}, has no such: leave "
         "it out here",
+    ),
+    (
+        r"always_inline'? (?:function )?'(\w+)'(?:: target specific option| requires target feature)",
+        "not every processor of this kind has {0}: give extra_compile_args the flag that it needs, such as -mavx2 or "
+        "-mfma, or -march=native for all that this machine's has",
+    ),
+    (
+        r"argument to '-O' should be|(?:unrecognized command-line option|unknown argument:) '-[^'\n]* -",
+        "a list has an item for each flag: ['-O2', '-g']",
     ),
     (
         r"Error: (?:unknown mnemonic|no such instruction)|unrecognized instruction mnemonic"
@@ -211,9 +234,11 @@ def explain(action: str, log: str) -> BuildError:
     whole, log = log, "\n".join(row[:_LONGEST] for row in log[:_MOST].split("\n"))
     match = _ERROR.search(log) or _NVCC.search(log)
     if match:
-        text = match["text"].strip()
-        first = f"{match['file']}:{match['line']}: {text}"
-        line = _source_line(match["file"], int(match["line"]))
+        text, place = match["text"].strip(), match
+        if match["file"].startswith(str(INCLUDE)) or "always_inline" in text:
+            place = _USED.search(log, match.end()) or match
+        first = f"{place['file']}:{place['line']}: {text}"
+        line = _source_line(place["file"], int(place["line"]))
         if line:
             first += f"\n    {line}"
     else:

@@ -159,6 +159,15 @@ def were_meant(comment: str, names: Sequence[str], tensors: Sequence[bool]) -> b
     return False
 
 
+def overlooked(comment: str, names: Sequence[str]) -> str:
+    """The first brackets that read as a constraint and are none, since they do not stand behind `@param name`."""
+    for text in re.findall(r"\[([^][]*)(?:\]|$)", _PARAM.sub("", comment)):
+        telling = re.search(r"\b(?:u?int|b?float|complex)\d|contiguous|channels_last|\(", text)
+        if telling and _is_constraint(text, names):
+            return " ".join(text.split())
+    return ""
+
+
 def _is_constraint(text: str, earlier: Sequence[str]) -> bool:
     """Whether a second pair of brackets was meant to be read, too."""
     try:

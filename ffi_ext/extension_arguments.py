@@ -205,11 +205,13 @@ def _headers(
     return paths, frozenset(of_libraries)
 
 
-def _near(path: Path) -> str | None:
+def _near(path: Path, argument: str) -> str | None:
     """A file of nearly that name, or of the name in a folder below; seen from the folder where it was looked for."""
     if not path.parent.is_dir():
         return None
     names = [entry.name for entry in os.scandir(path.parent) if entry.is_file()]
+    if argument == "sources":
+        names = [name for name in names if Path(name).suffix not in toolchain.HEADER_SUFFIXES]
     by_lower = {name.lower(): name for name in names}
     near = [by_lower[name] for name in difflib.get_close_matches(path.name.lower(), by_lower)]
     near.sort(key=lambda name: Path(name).suffix.lower() != path.suffix.lower())
@@ -225,7 +227,9 @@ def _files(argument: str, value: object, base: Path) -> tuple[Path, ...]:
             kind, hint = "does not exist", ""
             if path.exists():
                 kind = "is a directory" if path.is_dir() else "is no regular file"
-            elif near := _near(path):
+            elif ";" in text or "{" in text:
+                hint = "; C text is for load_inline()"
+            elif near := _near(path, argument):
                 hint = f"; did you mean {near}?"
             where = "" if os.path.isabs(text) else f" in {base}"
             if where and base != base_of("."):

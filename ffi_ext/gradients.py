@@ -7,6 +7,7 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 import torch
+from torch.utils._pytree import tree_map
 
 from ffi_ext.allocating import allocating
 from ffi_ext.operators import signature_of
@@ -54,6 +55,11 @@ def differentiable(
                 f"differentiable() argument '{argument}': expected a function of a generated module, such as "
                 f"my_lib.add_{argument}, or one in Python, got {given!r}"
             )
+    if shape is not None and not callable(shape):
+        raise TypeError(
+            "differentiable() argument 'shape': expected a function of forward's inputs, such as lambda x: "
+            f"x.shape[:1], got {shape!r}"
+        )
     if signature_of(forward) is not None:
         forward, backward = allocating(forward, backward, shape)
     elif shape is not None:
@@ -109,7 +115,10 @@ def _by_position(
 ) -> tuple[Any, ...]:
     """All of forward's inputs, without the defaults behind the last that is given."""
     signature = inspect.signature(forward)
-    bound = signature.bind(*inputs, **named)
+    try:
+        bound = signature.bind(*inputs, **named)
+    except TypeError as error:
+        raise TypeError(f"{name}(): {error}; it takes {', '.join(signature.parameters)}") from None
     count = 1 + max(map([*signature.parameters].index, bound.arguments))
     bound.apply_defaults()
     for lost in named.keys() & bound.kwargs.keys():
@@ -175,12 +184,6 @@ def _functions(
     )
 
     # torch.func wants setup_context apart, which costs 30 us a call.
-    def vmap(*_: Any) -> Any:
-        raise RuntimeError(
-            f"{name}() is a C function, which vmap has no rule for: call it on the whole batch, or on each item "
-            "and torch.stack the results"
-        )
-
     def jvp(*_: Any) -> Any:
         raise RuntimeError(
             f"{name}() is a C function with a backward alone, got a forward derivative asked for (jvp, jacfwd, hessian "
@@ -188,13 +191,36 @@ def _functions(
         )
 
     # jvp of this one alone: a Function that has one torch.compile does not take
-    apart = {"forward": outputs_of, "setup_context": setup_context, "vmap": vmap, "jvp": jvp}
+    apart = {"forward": outputs_of, "setup_context": setup_context, "jvp": jvp}
     transformed: Any = type(name, (plain,), {n: staticmethod(f) for n, f in apart.items()})
+    transformed.vmap = staticmethod(_one_by_one(name, transformed))
 
-    apart = {"forward": gradients_of, "setup_context": lambda *_: None, "vmap": vmap}
+    apart = {"forward": gradients_of, "setup_context": lambda *_: None}
     members = {n: staticmethod(f) for n, f in apart.items()}
     unwrapping: Any = type(f"{name}_backward", (torch.autograd.Function,), members)
+    unwrapping.vmap = staticmethod(_one_by_one(name, unwrapping))
     return plain, transformed
+
+
+def _one_by_one(name: str, function: Any) -> Callable[..., Any]:
+    """A rule for vmap: C knows nothing of its dimension, and is called for each item."""
+
+    def vmap(info: Any, in_dims: Any, *inputs: Any) -> Any:
+        if not info.batch_size:
+            raise ValueError(f"{name}(): expected items for vmap, got a dimension of size 0")
+        results = []
+        for i in range(info.batch_size):
+            # copies, which lie in memory as tensors of their own do
+            item = tree_map(
+                lambda x, d, i=i: x if d is None else x.select(d, i).clone(), inputs, in_dims
+            )
+            results.append(function.apply(*item))
+        if isinstance(results[0], torch.Tensor):
+            return torch.stack(results), 0
+        columns = [x[0] if x[0] is None else torch.stack(x) for x in zip(*results, strict=True)]
+        return tuple(columns), tuple(None if x is None else 0 for x in columns)
+
+    return vmap
 
 
 def _tuple_for_list(function: Callable[..., Any]) -> Callable[..., Any]:
@@ -223,6 +249,8 @@ def _require_grad(inputs: Sequence[Any]) -> bool:
 
 class _Once(torch.autograd.Function):
     """A gradient whose own gradient is an error, whatever of it is asked for."""
+
+    generate_vmap_rule = True
 
     @staticmethod
     def forward(gradient: torch.Tensor, *causes: torch.Tensor) -> torch.Tensor:

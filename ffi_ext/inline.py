@@ -222,7 +222,12 @@ def _check_texts(texts: dict[str, object], others: dict[str, Any]) -> None:
             raise TypeError(
                 f"load_inline() argument '{argument}': expected C text, a str, got {type(text).__name__}"
             )
-    for argument in ("sources", "headers"):
+        if isinstance(text, str) and re.fullmatch(r"[\w./-]+\.\w+", text):
+            raise ValueError(
+                f"load_inline() argument '{argument}': expected C text, got the name of a file, {text!r}; load() takes "
+                "files"
+            )
+    for argument in ("sources", "headers", "cpp_sources", "cuda_sources"):
         if argument in others:
             raise TypeError(
                 f"load_inline() got an unknown keyword argument '{argument}'; its texts are c_source, header and "
@@ -250,16 +255,16 @@ def _of_c_source(name: str, text: str, cxx: bool) -> str:
     of_types = re.search(
         "cannot parse|declares none|value of '(?!ffi_ext_|TH).* no header has", text
     )
-    if not of_types or "did you mean" in text:
+    if not of_types or "did you mean" in text or "hint: TH" in text:
         return text
     hint = (
         "types that prototypes use go into `header`, with the prototypes; "
         f'#include "{name}.h" in c_source has them there'
     )
-    if macro := re.search(r"^ *(\w+)\([^()]*\) \w", text, re.M):
-        hint = (
-            f"is {macro[1]} a macro? Functions that macros define, or begin, are named in `header`"
-        )
+    if "__global__" in text:
+        hint = "this is CUDA, which nvcc compiles: pass it as cuda_source, and its prototypes as header"
+    elif macro := re.search(r"^ *(\w+)\([^()]*\) \w|^ *([A-Z][A-Z0-9_]+) \w+ ", text, re.M):
+        hint = f"is {macro[1] or macro[2]} a macro? Functions that macros define, or begin, are named in `header`"
     if "keep C++" in text and cxx:
         hint = 'what is extern "C" is read as C: a pointer for a reference, no namespace, no default value'
     elif "keep C++" in text:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import inspect
+import keyword
 import re
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -86,7 +87,7 @@ def register(module: ModuleType, namespace: str | None = None) -> dict[str, Oper
             f"register() argument 'module': expected a module made by ffi_ext, got {module!r}"
         )
     space = namespace or module.__name__.rpartition(".")[2]
-    if not space.isidentifier():
+    if not isinstance(space, str) or not space.isidentifier() or keyword.iskeyword(space):
         raise ValueError(
             f"register() argument 'namespace': expected a name as in torch.ops.<name>, got {space!r}"
         )

@@ -66,36 +66,51 @@ def _setup() -> None:
 
     with _setup_lock:
         if _tier is None:
-            _runtime.configure(
-                {
-                    "tensor_type": torch.Tensor,
-                    "parameter_type": torch.nn.Parameter,
-                    "array_type": numpy.ndarray,
-                    "cdata_type": _cffi_backend._CDataBase,
-                    "ctype_type": _cffi_backend.CType,
-                    "cffi": _cffi_backend._C_API,
-                    "null": _cffi_backend.FFI.NULL,
-                    "native_error": NativeError,
-                    "from_numpy": torch.from_numpy,
-                    "adapt": arguments.adapt,
-                    "types": cffi_values.types_of,
-                    "convert": cffi_values.convert,
-                    "allocate": cffi_values.allocate,
-                    "result": cffi_values.result,
-                    "refuse": cffi_values.refuse,
-                    "arity": refusals.arity,
-                    "unfit": arguments.unfit,
-                    "maths": th_maths.call,
-                    "cuda": cuda_state.answer,
-                    "pointer": cffi_values.pointer,
-                    "address": cffi_values.address,
-                    **tiers.HOOKS,
-                }
-            )
+            hooks = {
+                "tensor_type": torch.Tensor,
+                "parameter_type": torch.nn.Parameter,
+                "array_type": numpy.ndarray,
+                "cdata_type": _cffi_backend._CDataBase,
+                "ctype_type": _cffi_backend.CType,
+                "cffi": _cffi_backend._C_API,
+                "null": _cffi_backend.FFI.NULL,
+                "native_error": NativeError,
+                "from_numpy": torch.from_numpy,
+                "adapt": arguments.adapt,
+                "types": cffi_values.types_of,
+                "convert": cffi_values.convert,
+                "allocate": cffi_values.allocate,
+                "result": cffi_values.result,
+                "refuse": cffi_values.refuse,
+                "arity": refusals.arity,
+                "unfit": arguments.unfit,
+                "maths": th_maths.call,
+                "cuda": cuda_state.answer,
+                "pointer": cffi_values.pointer,
+                "address": cffi_values.address,
+                **tiers.HOOKS,
+            }
+            _runtime.configure(hooks)
+            _untraced(*hooks.values())
             _tier = tiers.choose(_runtime)
             _runtime.start()
 
 
+def _untraced(*functions: Any) -> None:
+    """Keeps torch.compile from compiling these, and all that they call.
+
+    Where a graph breaks at a call of C, it takes up every Python function that C calls: in a process's first call the
+    whole of `_setup`, which takes half a minute and warns of recompilations.
+    """
+    eval_frame: Any = torch._C._dynamo.eval_frame
+    if hasattr(eval_frame, "set_code_exec_strategy"):  # torch 2.4 has none
+        skip = eval_frame._FrameAction.SKIP
+        strategy = eval_frame._FrameExecStrategy(skip, skip)
+        for code in (f.__code__ for f in functions if hasattr(f, "__code__")):
+            eval_frame.set_code_exec_strategy(code, strategy)
+
+
+_untraced(_setup)
 _runtime.on_first_call(_setup)
 
 

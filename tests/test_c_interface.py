@@ -367,6 +367,27 @@ def test_constraints_of_th_functions_that_are_not_checked_are_told(build, commen
             module.f(torch.ones(2, 3).t(), 1, torch.ones(2))
 
 
+@pytest.mark.parametrize(
+    "comment, ignored",
+    [
+        ("@param x the rows [float32, (N, C)]", "[float32, (N, C)]"),
+        ("@param x and y [float32]", "[float32]"),
+        ("@params x [contiguous]", "[contiguous]"),
+        ("x: [(N, 3)]", "[(N, 3)]"),
+        ("@param x [float32, (N,\n *   C)", "[float32, (N, C)]"),  # no bracket at its end
+        ("@param x [float32] in [0, 1], [sorted], a row for each [item], not [bool]", ""),
+    ],
+)
+def test_constraints_that_stand_where_none_is_read_are_told(build, comment, ignored):
+    prototype = "int f(const ffi_ext_tensor *x, const ffi_ext_tensor *y)"
+    source = f"#include <ffi_ext.h>\n{prototype} {{ return 1; }}"
+    with warnings.catch_warnings(record=True) as told:
+        warnings.simplefilter("always")
+        build(f"/* {comment} */\n{prototype};", source)
+    said = f"f(): {ignored} in its comment checks nothing: write it behind the parameter's name, as"
+    assert [said in str(w.message) for w in told] == [True] * bool(ignored), told
+
+
 def test_as_many_parameters_and_names_of_sizes_as_a_call_has_room_for(build):
     """The builder's limits are those of the runtime: more is refused here, not by the import."""
     names = [f"s{i}" for i in range(33)]

@@ -328,6 +328,8 @@ WRONG = [
     (dict(headers="lbi.h"), FileNotFoundError, "did you mean lib.h"),
     (dict(headers="own.h"), FileNotFoundError, "did you mean include/own.h"),
     (dict(sources="LIB.C"), FileNotFoundError, "did you mean lib.c"),
+    (dict(sources="lib.cc"), FileNotFoundError, r"did you mean lib.c\?"),
+    (dict(sources="own.h", headers="int f(int);"), FileNotFoundError, "C text is for load_inline"),
     (dict(sources="nowhere/lib.c"), FileNotFoundError, "argument 'sources'.*does not exist"),
     (dict(sources=None), TypeError, "argument 'sources'"),
     (dict(sources="."), FileNotFoundError, r"is a directory in .* relative_to\)$"),

@@ -112,6 +112,12 @@ def test_types_of_the_c_text(source, said):
     )
     with pytest.raises(HeaderError, match="hint: is SUM a macro.* are named in `header`"):
         ffi_ext.load_inline("own", of_a_macro)
+    with pytest.raises(HeaderError, match="hint: is API a macro.* are named in `header`"):
+        ffi_ext.load_inline("own", "#define API\nAPI int f(int x) { return x; }")
+    with pytest.raises(HeaderError, match="hint: this is CUDA, .* pass it as cuda_source, and its"):
+        ffi_ext.load_inline("own", "__global__ void k(float *x) {}")
+    with pytest.raises(HeaderError, match="hint: THTensor was PyTorch 0.4.1's"):
+        ffi_ext.load_inline("own", "void f(THTensor *x) {}")
     with pytest.raises(HeaderError, match=r"flot is an unknown type; did you mean float\?"):
         ffi_ext.load_inline("own", "int f(flot x) { return x; }")
     with pytest.raises(BuildError, match="hint: C before C23 has bool in <stdbool.h>") as e:
@@ -158,6 +164,15 @@ def test_keywords_are_refused_in_the_name_of_the_function_that_was_called(tmp_pa
 def test_what_is_no_text(arguments, said):
     with pytest.raises(TypeError, match=said):
         ffi_ext.load_inline("no_text", *arguments)
+    for files in (("src/a.c",), ("int f(void) { return 1; }", "a.h")):
+        with pytest.raises(
+            ValueError, match=r"expected C text, got the name of a file, '.*a\.[ch]'"
+        ):
+            ffi_ext.load_inline("no_text", *files)
+    with pytest.raises(
+        TypeError, match="'cpp_sources'; its texts are c_source, header and cuda_so"
+    ):
+        ffi_ext.load_inline("no_text", "", cpp_sources="")
 
 
 def test_processes_load_at_once(tmp_path):
@@ -511,6 +526,10 @@ def test_cuda_text():
         'extern "C" int launch(float *p) { k<<<1, 1>>>(p); return 5; }',
     )
     assert module.run(module._ffi.NULL) == 5
+    with pytest.raises(BuildError, match=r"gpu \(cuda_source\):2: identifier") as error:
+        ffi_ext.load_inline("gpu", "", "void f(void);", "\nvoid f(void) { g(); }")
+    last = traceback.extract_tb(error.tb)[-1]
+    assert (last.filename, last.lineno) == ("<gpu (cuda_source)>", 2)
 
 
 def test_a_function_that_nothing_declares_is_told_where_warnings_are_not_shown():

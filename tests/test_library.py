@@ -112,6 +112,40 @@ def test_compile_without_a_graph_break(operators):
         torch.testing.assert_close(got, want)
 
 
+FIRST_CALL = """
+import torch, ffi_ext
+from torch._dynamo.testing import CompileCounter
+
+module = ffi_ext.load_inline("first_call", '''
+void product(const THFloatTensor *x, THFloatTensor *out) {
+  THFloatTensor_resizeAs(out, (THFloatTensor *)x);
+  THFloatTensor_addmm(out, 0, out, 1, (THFloatTensor *)x, (THFloatTensor *)x);
+}
+''')
+graphs = CompileCounter()
+
+
+@torch.compile(backend=graphs)
+def f(x):
+    out = torch.empty(0)
+    module.product(x + 1, out)
+    return out + 1
+
+
+print(f(torch.eye(2)).tolist(), graphs.frame_count)
+"""
+
+
+@pytest.mark.skipif(
+    not hasattr(torch._C._dynamo.eval_frame, "set_code_exec_strategy"), reason="as torch 2.4"
+)
+def test_torch_compile_leaves_the_first_call_alone():
+    """It compiled all that a process's first call and TH's mathematics do in Python, and warned of recompilations."""
+    done = python("-c", FIRST_CALL)
+    assert done.stdout == "[[6.0, 5.0], [5.0, 6.0]] 2\n", done.stderr
+    assert "recompile_limit" not in done.stderr
+
+
 def test_parameters_that_torch_compile_has_names_of_its_own_for(operators):
     """torch.compile failed on `mode`: "got multiple values for argument 'mode'"; Inductor on `node` likewise."""
 
@@ -376,13 +410,52 @@ def test_torch_func(registered):
     torch.testing.assert_close(back(a)[0], 2.5 * a)
     _, back = torch.func.vjp(rows, a)  # whose backward gets what was saved when vjp had wrapped it
     torch.testing.assert_close(back(torch.ones(2).double())[0][:, 0], a[:, 0].exp())
-    with pytest.raises(RuntimeError, match=r"add_forward\(\) is a C function, which vmap has no"):
-        torch.func.vmap(lambda a: add(a, a, 2.5))(a)
     for forward in (torch.func.jacfwd, torch.func.hessian):
         with pytest.raises(
             RuntimeError, match=r"add_forward\(\) is a C function with a backward al"
         ):
             forward(lambda a: add(a, a, 2.5).sum())(a)
+
+
+@pytest.mark.parametrize("registered", [False, True])
+def test_vmap_calls_c_for_each_item(registered):
+    my_lib = ffi_ext.load_inline(f"vmap_{registered}", ADD_SOURCE, ADD)
+    if registered:
+        library.register(my_lib)
+    add = library.differentiable(my_lib.add_forward, my_lib.add_backward)
+    func, a, b = torch.func, torch.rand(3, 4).double(), torch.rand(3, 4).double()
+
+    def check(of):
+        torch.testing.assert_close(of(add), of(lambda a, b, by: a + by * b))
+
+    check(lambda f: func.vmap(f, (0, 0, None))(a, b, 2.5))
+    check(lambda f: func.vmap(f, (1, None, None), out_dims=1)(a, b[:, 0], 2.5))
+    check(lambda f: func.vmap(func.vmap(f, (0, None, None)), (0, 0, None))(a, b[:, 0], 2.5))
+    check(lambda f: func.jacrev(lambda a, b: f(a, b, 2.5).exp(), (0, 1))(a[0], b[0]))
+
+    def loss(f):
+        return lambda a, b: f(a, b, 2.5).square().sum()
+
+    check(lambda f: func.vmap(func.grad(loss(f), (0, 1)), (0, None))(a, b[0]))
+    check(lambda f: func.grad(lambda b: func.vmap(loss(f), (0, None))(a, b).exp().sum())(b[0]))
+    second = func.grad(lambda b: func.grad(loss(add), 1)(a[0], b).sum())
+    for of in (second, func.vmap(second)):
+        with pytest.raises(RuntimeError, match="no second derivative"):
+            of(b[0] if of is second else b)
+    with pytest.raises(ValueError, match="expected items for vmap, got a dimension of size 0"):
+        func.vmap(add, (0, 0, None))(a[:0], b[:0], 2.5)
+
+
+def test_vmap_of_several_outputs_and_of_lists():
+    both = library.differentiable(
+        lambda xs, k: [xs[0] * k, xs[1] + k], lambda p, q, xs, k: (p * xs[0] + q).sum()
+    )
+    a, b, k = torch.rand(3, 2), torch.rand(3, 2), torch.rand(3)
+    got = torch.func.vmap(both)([a, b], k)
+    torch.testing.assert_close(got, (a * k[:, None], b + k[:, None]))
+    total = torch.func.grad(lambda k, xs: sum(t.sum() for t in both(xs, k)))
+    got = torch.func.vmap(total)(k, [a, b])
+    torch.testing.assert_close(got, a.sum(1) + 2)
 
 
 @pytest.mark.skipif(
@@ -426,7 +499,7 @@ def test_names_and_types_of_arguments(my_lib):
     add = library.differentiable(my_lib.add_forward, my_lib.add_backward)
     a, b = torch.rand(2, dtype=torch.float64), torch.rand(2, dtype=torch.float64)
     assert torch.equal(add(a, by=2.0, b=b), add(a, b, 2.0))
-    with pytest.raises(TypeError, match="missing a required argument: 'by'"):
+    with pytest.raises(TypeError, match=r"add_forward\(\): missing .* 'by'; it takes a, b, by"):
         add(a, b=b)
     with pytest.raises(
         TypeError, match=r"add_forward\(\) argument 'a': expected a torch.Tensor, got str"
@@ -436,6 +509,11 @@ def test_names_and_types_of_arguments(my_lib):
         library.differentiable(lambda x: x, my_lib.add_backward)
     with pytest.raises(ValueError, match="argument 'namespace': expected a name"):
         library.register(my_lib, "bad name")
+    for namespace in (3, "class"):
+        with pytest.raises(ValueError, match="argument 'namespace': expected a name"):
+            library.register(my_lib, namespace)
+    with pytest.raises(TypeError, match=r"argument 'shape': expected a function .* got \(3,\)"):
+        library.differentiable(my_lib.add_forward, my_lib.add_backward, shape=(3,))
 
 
 def test_functions_of_numbers_alone(build):

@@ -46,6 +46,25 @@ def is_reshape(node: ast.AST) -> bool:
     )
 
 
+def nexts(tree: ast.Module) -> list[ast.Call]:
+    """`batches.next()` of what is an `iter(...)`, as a loader's."""
+    made = [n for n in ast.walk(tree) if isinstance(n, ast.Assign) and _is_iter(n.value)]
+    known = {ast.unparse(target) for node in made for target in node.targets}
+    return [
+        node
+        for node in ast.walk(tree)
+        if isinstance(node, ast.Call)
+        and isinstance(node.func, ast.Attribute)
+        and node.func.attr == "next"
+        and not node.args
+        and (_is_iter(node.func.value) or ast.unparse(node.func.value) in known)
+    ]
+
+
+def _is_iter(node: ast.AST) -> bool:
+    return isinstance(node, ast.Call) and ast.unparse(node.func) == "iter"
+
+
 def leaves_corners(node: ast.Call) -> bool:
     """A sampling of torch's whose default was another one when the code was written."""
     keywords = {k.arg: ast.unparse(k.value) for k in node.keywords}

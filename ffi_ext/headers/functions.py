@@ -83,11 +83,16 @@ def _with_lengths(ffi: cffi.FFI, declaration: str) -> str:
 
 def _constrained(statement: Statement, parameters: tuple[Parameter, ...]) -> tuple[Parameter, ...]:
     """The parameters with the constraints that the comment states."""
-    if "param" not in statement.comment:
+    if "[" not in statement.comment:
         return parameters
     names = [parameter.name for parameter in parameters]
     tensors = [types.is_tensor(parameter.code) for parameter in parameters]
     is_new = any(parameter.code in types.ARRAY_CODES for parameter in parameters)
+    if is_new and (text := constraints.overlooked(statement.comment, names)):
+        warn(
+            f"{statement.name}(): [{text}] in its comment checks nothing: write it behind the parameter's name, as in "
+            f"@param {names[tensors.index(True)]} [{text}]"
+        )
     try:
         found = constraints.in_comment(statement.comment, names, tensors)
         if is_new:
