@@ -249,8 +249,8 @@ def _fake(function: Any, dtype: torch.dtype | None) -> Callable[..., Any]:
         for name in (n for n in mutable if n in given and _begins_at_a_symbol(given[n])):
             # auto_functionalized_v2's sym_storage_offset, which Inductor takes for 0 in torch 2.13 and 2.15
             warn(
-                f"{function.__name__}() argument '{name}' is a part of a tensor whose sizes are not fixed: Inductor may "
-                "write to another part of it (PyTorch's issue 198068). Give the call a tensor of its own, and "
+                f"{function.__name__}() argument '{name}' is a part of a tensor whose sizes are not fixed: Inductor "
+                "may write to another part of it (PyTorch's issue 198068). Give the call a tensor of its own, and "
                 "torch.stack the results"
             )
         if dtype is None:
