@@ -43,6 +43,8 @@ def repaired(arguments: Sequence[str], known: Sequence[int]) -> tuple[list[str],
         if word in (*_PAIRED, *_DIALECT, *_HOST_COMPILER):
             option += [value for value in [next(words, None)] if value is not None]
         name, _, value = "=".join(option).partition("=")
+        if name in _HOST_COMPILER and _is_default(value):
+            continue
         numbers = [int(n) for n in re.findall(r"(?:sm|compute|lto)_(\d+)", value)]
         dead = name in _PAIRED and known and any(number not in known for number in numbers)
         dead = dead or (name in _DIALECT and value in _OLD_DIALECTS) or word == _GONE
@@ -67,6 +69,14 @@ def _is_installed(compiler: str) -> bool:
 
 def _architectures(words: Sequence[str]) -> list[str]:
     return [word for word in words if word.startswith(_PAIRED)]
+
+
+def _is_default(compiler: str) -> bool:
+    """Whether nvcc would call it anyway: CMake's FindCUDA names cc, also where an older gcc has to be found."""
+    chosen, *defaults = (
+        path and os.path.realpath(path) for path in map(shutil.which, (compiler, "gcc", "g++"))
+    )
+    return chosen is not None and chosen in defaults
 
 
 def main() -> int:

@@ -241,13 +241,15 @@ def test_a_library_that_no_toolkit_has_any_more_is_dropped_from_nvcc_lines():
 
 
 def test_host_compilers_that_are_not_installed_are_dropped_from_nvcc_lines(tmp_path):
-    line = f"-c a.cu -ccbin gcc-0.9 --compiler-bindir=/nowhere/g++ -ccbin cc --compiler-bindir {tmp_path} -O2"
+    line = f"-c a.cu -ccbin gcc-0.9 --compiler-bindir=/nowhere/g++ -ccbin ld --compiler-bindir {tmp_path} -O2"
     kept, dropped = nvcc.repaired(line.split(), [80])
-    assert " ".join(kept) == f"-c a.cu -ccbin cc --compiler-bindir {tmp_path} -O2"
+    assert " ".join(kept) == f"-c a.cu -ccbin ld --compiler-bindir {tmp_path} -O2"
     assert " ".join(dropped) == "-ccbin gcc-0.9 --compiler-bindir=/nowhere/g++"
     (tmp_path / "my tools").mkdir()
     word = f"-ccbin={tmp_path}/my tools"
     assert nvcc.repaired([word], [80]) == ([word], [])
+    line = f"-c a.cu -ccbin gcc --compiler-bindir={shutil.which('g++')}"  # as FindCUDA has it
+    assert nvcc.repaired(line.split(), [80]) == (["-c", "a.cu"], [])
 
 
 def test_dialects_that_todays_thrust_refuses_are_dropped_from_nvcc_lines():
