@@ -37,6 +37,7 @@ _CXX_LINE = re.compile(
 )
 _C_COMPLAINT = re.compile(  # which g++ words differently
     r"unknown type name|undeclared \(first use|'asm' or '__attribute__' before|before string constant"
+    r"|undeclared identifier 'std'|expected identifier or '\('"  # clang
 )
 # A header, as gcc and clang say it; gcc says the same of programs, plugins and objects, without a line.
 _NOT_FOUND = re.compile(
@@ -51,10 +52,6 @@ _HINTS = (
         r"unsupported GNU version! gcc versions later than (\d+)",
         "install one that this nvcc takes (Debian and Ubuntu: apt install g++-{0}): it is found by its name. Or say "
         "where one is: NVCC_CCBIN=/path/to/g++",
-    ),
-    (
-        r'previous function "rsqrtf?"',
-        "CUDA before 13.2 does not go with glibc 2.42 or newer: a newer toolkit does",
     ),
     *(
         (
@@ -86,7 +83,7 @@ _HINTS = (
         '...), THError("format", ...)',
     ),
     (
-        r"too (?:few|many) arguments to function '(_*TH\w+)'",
+        r"too (?:few|many) arguments to function (?:call\b[\s\S]{,4000}? note: )?'(_*TH\w+)'",
         "{0} has other parameters in PyTorch 0.3.1, whose interface this is: in 0.1.12 the functions along a "
         "dimension had no last argument keepdim (pass 1), stdall and varall no biased (pass 0)",
     ),
@@ -114,13 +111,14 @@ _HINTS = (
         "this is CUDA, which nvcc compiles: name the file .cu",
     ),
     (
-        r"before '\.\.\.' token",
+        r"before '\.\.\.' token|type name requires a specifier or qualifier\n.*\.\.\.",
         "the ... of cffi's cdef is no C: write what it stands for, or name the library's own header",
     ),
     (r"unknown type name 'THC(?:uda|State)", "THC's types need with_cuda=True"),
     (
         r"(?:unknown type name|undeclared identifier) '(?:ffi_ext_|FFI_)\w+'(?!.*'(?:ffi_ext_|FFI_))"
-        r"|'(?:ffi_ext_|FFI_)\w+' (?:undeclared|was not declared|does not name a type)(?!.*'(?:ffi_ext_|FFI_))",
+        r"|'(?:ffi_ext_|FFI_)\w+' (?:undeclared|was not declared|does not name a type)(?!.*'(?:ffi_ext_|FFI_))"
+        r'|identifier "(?:ffi_ext_|FFI_)\w+" is undefined',
         "#include <ffi_ext.h> at the top of the source",
     ),
     (
@@ -128,10 +126,17 @@ _HINTS = (
         "real and THTensor are for files that TH_GENERIC_FILE names: write the type, such as float and THFloatTensor",
     ),
     (
-        r"error: (?:unknown type name )?'(THFile|THMapAllocatorContext)'",
+        r"(?:error: |unknown type name |identifier )['\"](THFile|THMapAllocatorContext)['\"]",
         "{0} is not in ffi_ext: read and write files in Python (torch.from_file maps one), and pass the tensor",
     ),
-    (r"unknown type name 'TH", "#include <TH/TH.h> at the top of the source"),
+    (
+        r'identifier "THC\w*(?:State|Tensor|Storage)"',
+        "#include <THC/THC.h> at the top of the source",
+    ),
+    (
+        r"unknown type name 'TH|identifier \"TH\w*(?:Tensor|Storage)\"",
+        "#include <TH/TH.h> at the top of the source",
+    ),
     (
         r"undefined (?:reference to [`']|symbol: )(?:Py|TH|_TH)",
         "Python and ffi_ext bring their functions when the module is imported: take -Wl,-z,defs and "

@@ -17,6 +17,7 @@ from pathlib import Path
 from ffi_ext import cuda_shims, host_compiler, toolchain
 from ffi_ext.errors import BuildError, warn
 
+OLDEST = 11, 8  # of the toolkits that a torch >= 2.4 was built for
 USUAL = Path("/usr/local/cuda")  # where NVIDIA's installers put the toolkit
 SYSTEM = Path("/usr")  # where Debian's and Ubuntu's have it
 # What nvcc accepts beyond its default; scripts of old ask for both where their kernels need them.
@@ -145,9 +146,10 @@ def architecture_flags(compiler: str) -> list[str]:
     if not wanted:
         present = [number for number in _devices() if not known or number in known]
         wanted = dict.fromkeys(map(str, present), False)
+    flags = []
     if not wanted and known:
         wanted = {str(known[0]): True, str(known[-1]): True}
-    flags = []
+        flags.append("-Wno-deprecated-gpu-targets")  # nvcc's next version may not have the oldest
     for name, ptx in wanted.items():
         flags.append(f"-gencode=arch=compute_{name},code=sm_{name}")
         if ptx:
@@ -181,10 +183,15 @@ def _toolkit_version() -> str | None:
     return f"{int(found[1]) // 1000}.{int(found[1]) % 1000 // 10}" if found else None
 
 
-def warn_of_another_major() -> None:
-    """Before CUDA sources are compiled by a toolkit that torch's driver may not know."""
+def warn_of_the_toolkit() -> None:
+    """Before CUDA sources are compiled: by one that is too old, or that torch's driver may not know."""
     ours, torchs = _toolkit_version(), _torch_cuda()
-    if ours and torchs and ours.partition(".")[0] != torchs.partition(".")[0]:
+    if ours and tuple(map(int, ours.split("."))) < OLDEST:
+        warn(
+            f"the toolkit in {home()} is CUDA {ours}, with which nothing was tried: what fails may be its age. Set "
+            f"CUDA_HOME to a toolkit of CUDA {OLDEST[0]}.{OLDEST[1]} or newer"
+        )
+    elif ours and torchs and ours.partition(".")[0] != torchs.partition(".")[0]:
         warn(
             f"the toolkit in {home()} is CUDA {ours}, torch is built for CUDA {torchs}: kernels run only where "
             f"the driver is new enough for both. Set CUDA_HOME to a toolkit of CUDA {torchs.partition('.')[0]}"
@@ -224,7 +231,7 @@ def options(compiler: str, source: Path, given: list[str], folders: Sequence[str
     if not any(word.startswith(("-arch", "--gpu-arch", "-gencode")) for word in given):
         words += architecture_flags(compiler)
     words += [*host_compiler.flags(compiler, given), *host_compiler.comes_back(given)]
-    return [*words, *cuda_shims.flags(source, folders)]
+    return [*words, *cuda_shims.flags(source, folders), *as_system_headers()]
 
 
 def pip_folders(name: str) -> list[Path]:
@@ -249,6 +256,18 @@ def include_dirs() -> list[str]:
     root = home()
     found = [root / folder / part for folder in _HEADERS for part in ("", "cccl")] if root else []
     others = [*pip_folders("include"), USUAL / "include"]
-    if root == SYSTEM:  # compilers look there last, whatever they are told: these would hide its headers
+    if (
+        root == SYSTEM
+    ):  # compilers look there last, whatever they are told: these would hide its headers
         others = [path for path in others if not (path / "cuda_runtime.h").exists()]
     return [str(path) for path in dict.fromkeys([*found, *others]) if path.is_dir()]
+
+
+def as_system_headers() -> list[str]:
+    """nvcc's options by which the toolkit's headers are the system's, as they are where Debian has them.
+
+    In these nvcc accepts that glibc declares some functions again, with a noexcept that CUDA lacks: cospi and sinpi
+    since 2.41 (CUDA before 13.0), rsqrt since 2.42 (before 13.2).
+    """
+    folders = [folder for folder in include_dirs() if folder != str(SYSTEM / "include")]
+    return [word for folder in folders for word in ("-isystem", folder)]

@@ -78,7 +78,9 @@ def create_extension(
     refuse_to_replace(target.folder / "__init__.py", target.package)
     if hidden := hidden_by(target.folder, target.package):
         warn(f"create_extension() argument 'name': {hidden}")
-    return _make(checked(target, headers, sources, verbose, with_cuda, package, **kwargs))
+    return _make(
+        checked(target, target.base, headers, sources, verbose, with_cuda, package, **kwargs)
+    )
 
 
 def of_table(table: dict[str, Any], folder: Path, home: Path) -> Extension:
@@ -90,7 +92,7 @@ def of_table(table: dict[str, Any], folder: Path, home: Path) -> Extension:
     """
     keywords = dict(table)
     target = replace(name_of(keywords.pop("name"), folder), home=home)
-    return _make(checked(target, **keywords))
+    return _make(checked(target, base_of("."), **keywords))
 
 
 def add_directories(options: dict[str, Any], with_cuda: bool) -> None:
@@ -116,15 +118,13 @@ def _find_libraries_of_pip(options: dict[str, Any]) -> None:
                 options[key] = [*options.get(key, []), str(found.parent)]
 
 
-def build_and_keep(name: str, kept: Path, /, *, relative_to: str, **arguments: Any) -> None:
+def build_and_keep(given: Arguments, kept: Path) -> None:
     """create_extension(...).build(), for what every process builds again and is the same most times.
 
     Args:
         kept: A file for what is generated of the headers: as long as it is current they are not read again, which
             takes longer than all else where nothing has changed.
-        **arguments: Of create_extension.
     """
-    given = checked(name_of(name, base_of(relative_to)), **arguments)
     add_directories(given.options, given.with_cuda)
     builder.build(_plan(given, generated.kept_or_made(given, kept)), given.verbose)
 

@@ -8,9 +8,9 @@ import glob
 import keyword
 import os
 from collections.abc import Callable, Iterable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any, TypeGuard
+from typing import Any
 
 from ffi_ext import cuda, toolchain
 from ffi_ext.units import is_installed
@@ -77,9 +77,15 @@ class Arguments:
     package: bool
     options: dict[str, Any]  # the keywords, as a setuptools Extension has them
 
+    @property
+    def said(self) -> object:
+        """What tells one extension from others, in every process: a set has another order in each."""
+        return replace(self, of_libraries=frozenset(), verbose=False), sorted(self.of_libraries)
+
 
 def checked(
     name: Name,
+    base: Path,
     /,
     headers: object,
     sources: object,
@@ -88,9 +94,10 @@ def checked(
     package: object = False,
     **keywords: Any,
 ) -> Arguments:
-    """The arguments that follow the name; raises as create_extension() says."""
-    header_paths, of_libraries = _headers(headers, name.base, keywords)
-    source_paths = _files("sources", sources, name.base)
+    """The arguments that follow the name, with paths that start at `base`; raises as create_extension() says."""
+    options = options_of(keywords, base)
+    header_paths, of_libraries = _headers(headers, base, options)
+    source_paths = _files("sources", sources, base)
     return Arguments(
         name,
         header_paths,
@@ -99,7 +106,7 @@ def checked(
         bool(_flag("verbose", verbose)),
         bool(_flag("with_cuda", with_cuda)),
         bool(_flag("package", package)),
-        options_of(keywords, name.base),
+        options,
     )
 
 
@@ -137,72 +144,65 @@ def name_of(name: object, base: Path) -> Name:
     checked = parts[1:] if parts[0] == "" and len(parts) > 1 else parts  # '.ext.a' starts at base
     for part in checked:
         if not part.isidentifier() or keyword.iskeyword(part):
-            raise ValueError(
-                f"create_extension() argument 'name': {name!r} is no module name: {part!r} must be a "
-                "Python identifier and no keyword, since `import` and the C compiler both use it"
+            raise _refusal(
+                "name",
+                f"{name!r} is no module name: {part!r} must be a Python identifier and no keyword, since `import` "
+                "and the C compiler both use it",
             )
     if not parts[-1].isascii():
-        raise ValueError(
-            f"create_extension() argument 'name': {name!r}: {parts[-1]!r} must be of ASCII letters, digits and _, "
-            "since the binary has a C function of that name, PyInit_..."
+        raise _refusal(
+            "name",
+            f"{name!r}: {parts[-1]!r} must be of ASCII letters, digits and _, since the binary has a C function of "
+            "that name, PyInit_...",
         )
     if parts[0] in ("torch", "ffi_ext"):
-        raise ValueError(
-            f"create_extension() argument 'name': a package {parts[0]!r} in {base} would hide the one that "
-            "its functions need; take another name"
+        raise _refusal(
+            "name",
+            f"a package {parts[0]!r} in {base} would hide the one that its functions need; take another name",
         )
     return Name(tuple(parts), base)
 
 
-def _wrong(argument: str, expected: str, value: object) -> TypeError:
-    return TypeError(
-        f"create_extension() argument '{argument}': expected {expected}, got "
-        f"{type(value).__name__} {value!r}"
-    )
+def _refusal(argument: str, text: str, kind: type[Exception] = ValueError) -> Exception:
+    return kind(f"create_extension() argument '{argument}': {text}")
 
 
-def _is_several(value: object) -> TypeGuard[Iterable[Any]]:
-    """Whether it holds values, as a list does, or Path.glob()."""
-    return isinstance(value, Iterable) and not isinstance(value, (str, bytes, dict))
+def _wrong(argument: str, expected: str, value: object) -> Exception:
+    text = f"expected {expected}, got {type(value).__name__} {value!r}"
+    return _refusal(argument, text, TypeError)
 
 
 def _texts(argument: str, value: object) -> list[str]:
     if isinstance(value, (str, os.PathLike)):
         value = [value]
-    if not _is_several(value):
+    if isinstance(value, (bytes, dict)) or not isinstance(value, Iterable):  # Path.glob() is one
         raise _wrong(argument, "a str or a list of str", value)
     texts = []
-    for item in value:
+    # A set has another order in each process.
+    for item in sorted(value, key=str) if isinstance(value, (set, frozenset)) else value:
         text = os.fspath(item) if isinstance(item, os.PathLike) else item
         if not isinstance(text, str):
             raise _wrong(argument, "a list of str", item)
         if "\0" in text:
-            raise ValueError(f"create_extension() argument '{argument}': a null byte in {text!r}")
+            raise _refusal(argument, f"a null byte in {text!r}")
         texts.append(text)
     return texts
 
 
 def _headers(
-    value: object, base: Path, keywords: dict[str, Any]
+    value: object, base: Path, options: dict[str, Any]
 ) -> tuple[tuple[Path, ...], frozenset[Path]]:
     """The headers, and those among them that are a library's, as `#include <fftw3.h>` finds them, not the project's."""
     found, given = {}, _texts("headers", value)
+    folders, flags = options.get("include_dirs", ()), options.get("extra_compile_args", {})
     for text in given:
-        if not os.path.exists(joined(base, text)):
-            given_dirs = _texts("include_dirs", keywords.get("include_dirs") or ())
-            folders = [joined(base, p) for p in given_dirs]
-            if path := toolchain.find_header(text, folders, _for_c(keywords)):
-                found[text] = os.path.abspath(path)
+        is_there = os.path.exists(joined(base, text))
+        path = None if is_there else toolchain.find_header(text, folders, flags.get("cc", ()))
+        if path:
+            found[text] = os.path.abspath(path)
     paths = _files("headers", [found.get(text, text) for text in given], base)
     of_libraries = {p for p in paths if str(p) in found.values() or is_installed(str(p))}
     return paths, frozenset(of_libraries)
-
-
-def _for_c(keywords: dict[str, Any]) -> list[str]:
-    """The flags for the C compiler among keywords that are not checked yet."""
-    given = keywords.get("extra_compile_args")
-    given = given.get("cc") if isinstance(given, dict) else given
-    return [flag for flag in given if isinstance(flag, str)] if _is_several(given) else []
 
 
 def _near(path: Path, argument: str) -> str | None:
@@ -231,23 +231,24 @@ def _files(argument: str, value: object, base: Path) -> tuple[Path, ...]:
                 hint = "; C text is for load_inline()"
             elif near := _near(path, argument):
                 hint = f"; did you mean {near}?"
-            places = f"in {base} (relative paths start at the directory of relative_to)"
-            where = "" if os.path.isabs(text) else f" {places}"
+            where = "" if os.path.isabs(text) else f" in {base}"
+            if where and base != base_of("."):
+                where += " (relative paths start at the directory of relative_to)"
             if argument == "headers" and not path.exists():
                 where += " nor where the compiler looks for headers"
-            raise FileNotFoundError(
-                f"create_extension() argument '{argument}': {text!r} {kind}{where}{hint}"
-            )
+            raise _refusal(argument, f"{text!r} {kind}{where}{hint}", FileNotFoundError)
         if argument == "sources" and path.suffix in toolchain.HEADER_SUFFIXES:
-            raise ValueError(
-                f"create_extension() argument 'sources': {text!r} is a header by its suffix, of which no object is "
-                "made: take it out, or name it in `headers` to have its functions in Python"
+            raise _refusal(
+                argument,
+                f"{text!r} is a header by its suffix, of which no object is made: take it out, or name it in "
+                "`headers` to have its functions in Python",
             )
         paths.append(Path(os.path.normpath(path)))
         if argument == "headers" and {'"', "\n", "\r"} & set(str(paths[-1])):
-            raise ValueError(
-                f"create_extension() argument 'headers': C's #include cannot name {str(paths[-1])!r}; "
-                "rename the file or its directory, without quotes and line breaks"
+            raise _refusal(
+                argument,
+                f"C's #include cannot name {str(paths[-1])!r}; rename the file or its directory, without quotes and "
+                "line breaks",
             )
     return tuple(paths)
 
@@ -258,40 +259,6 @@ def joined(base: Path, text: str) -> str:
     if not os.path.exists(path):
         path = os.path.join(base, text.replace("\\", "/"))
     return path
-
-
-def absolute(arguments: dict[str, Any]) -> dict[str, Any]:
-    """The arguments with paths that start at the current directory. What is no path is refused later."""
-
-    def rooted(value: Any) -> Any:
-        if isinstance(value, (str, os.PathLike)):
-            path = os.fspath(value)
-            return path if path.startswith(LOADER_WORDS) else os.path.join(os.getcwd(), path)
-        return [rooted(item) for item in _each(value)] if _is_several(value) else value
-
-    paths = {"sources", *PATH_LISTS}
-    result = {key: rooted(value) if key in paths else value for key, value in arguments.items()}
-    include_dirs = result.get("include_dirs") or ()
-
-    def header(value: Any) -> Any:
-        """A library's, such as fftw3.h, keeps its name."""
-        if _is_several(value):
-            return [header(item) for item in _each(value)]
-        path = rooted(value)
-        known = not isinstance(path, str) or os.path.exists(path)
-        folders = [include_dirs] if isinstance(include_dirs, str) else include_dirs
-        if known or not toolchain.find_header(os.fspath(value), folders, _for_c(arguments)):
-            return path
-        return value
-
-    if "headers" in arguments:
-        result["headers"] = header(arguments["headers"])
-    return result
-
-
-def _each(values: Iterable[Any]) -> Iterable[Any]:
-    """A set has another order in each process."""
-    return sorted(values, key=str) if isinstance(values, (set, frozenset)) else values
 
 
 def options_of(kwargs: dict[str, Any], base: Path) -> dict[str, Any]:
@@ -334,9 +301,7 @@ def _link_args(argument: str, value: object) -> list[str]:
 
 def _language(argument: str, value: Any) -> str:
     if _text(argument, value) not in LANGUAGES:
-        raise ValueError(
-            f"create_extension() argument '{argument}': expected 'c' or 'c++', got {value!r}"
-        )
+        raise _refusal(argument, f"expected 'c' or 'c++', got {value!r}")
     return value
 
 
@@ -354,9 +319,7 @@ def _macros(argument: str, value: object) -> list[tuple[str, str | None]]:
         if not name.isidentifier():
             bare, given, number = name.removeprefix("-D").partition("=")
             hint = f"; write {(bare, number if given else None)!r}" if bare.isidentifier() else ""
-            raise ValueError(
-                f"create_extension() argument '{argument}': {name!r} is no macro name{hint}"
-            )
+            raise _refusal(argument, f"{name!r} is no macro name{hint}")
         macros.append((name, None if text is None else str(text)))
     return macros
 
@@ -365,10 +328,8 @@ def _compile_args(argument: str, value: object) -> dict[str, list[str]]:
     if isinstance(value, dict):
         unknown = set(value) - {"cc", "cxx", "nvcc"}
         if unknown:
-            raise ValueError(
-                f"create_extension() argument '{argument}': a dict has the keys 'cc', 'cxx' "
-                f"and 'nvcc', got {sorted(map(str, unknown))}"
-            )
+            given = sorted(map(str, unknown))
+            raise _refusal(argument, f"a dict has the keys 'cc', 'cxx' and 'nvcc', got {given}")
         return {key: _texts(f"{argument}[{key!r}]", args) for key, args in value.items()}
     if isinstance(value, str):
         raise _wrong(argument, "a list of str, or a dict of lists", value)

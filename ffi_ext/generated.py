@@ -5,7 +5,7 @@ from __future__ import annotations
 import functools
 import re
 from collections.abc import Iterable, Sequence
-from dataclasses import asdict, replace
+from dataclasses import asdict
 from importlib.metadata import version
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -147,8 +147,7 @@ def kept_or_made(given: Arguments, kept: Path) -> Generated:
 
 def _key(given: Arguments, read: preprocess.Reader) -> str:
     """What the generated depends on beside the content of files: arguments, compiler, and the generators."""
-    theirs = sorted(given.of_libraries)  # a set has another order in each process
-    said = (replace(given, of_libraries=frozenset(), verbose=False), theirs, is_limited(given))
+    said = (given.said, is_limited(given))
     tools = (read.command, read.identity, *_generators())
     return cache.digest(repr((said, tools)).encode("utf-8", "surrogateescape"))
 

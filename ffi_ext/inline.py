@@ -11,6 +11,7 @@ import platform
 import re
 import sys
 from collections.abc import Iterator, Sequence
+from dataclasses import replace
 from pathlib import Path
 from types import ModuleType
 from typing import Any, NoReturn
@@ -18,7 +19,15 @@ from typing import Any, NoReturn
 from ffi_ext import cache, universal
 from ffi_ext.errors import BuildError, HeaderError
 from ffi_ext.extension import add_directories, build_and_keep
-from ffi_ext.extension_arguments import absolute, options_of, refusals_of
+from ffi_ext.extension_arguments import (
+    NAMED,
+    Name,
+    base_of,
+    checked,
+    name_of,
+    options_of,
+    refusals_of,
+)
 from ffi_ext.headers import definitions, preprocess
 
 _serial = itertools.count()
@@ -83,15 +92,11 @@ def imported_as(name: str, package: Path) -> ModuleType:
     return module
 
 
-def _build(caller: str, name: str, folder: Path, **arguments: Any) -> None:
-    """Builds in that directory."""
-    place = str(folder / "build.py")
-    if "relative_to" in arguments:
+def _refuse_relative_to(caller: str, keywords: dict[str, Any]) -> None:
+    if "relative_to" in keywords:
         raise TypeError(
             f"{caller}() got an unknown keyword argument 'relative_to'; relative paths start at the current directory"
         )
-    with refusals_of(f"{caller}()"):
-        build_and_keep(name, folder / "generated.json", relative_to=place, **arguments)
 
 
 def load(
@@ -121,14 +126,20 @@ def load(
             `build()`.
     """
     name = _checked_name("load", name)
-    kwargs = absolute({"sources": sources, "headers": headers, **kwargs})
-    if not kwargs["headers"]:
+    _refuse_relative_to("load", kwargs)
+    if not headers:
         raise ValueError(
             "load() argument 'headers': expected the header whose functions are to be exported, got none; "
             "load_inline() exports what its text defines"
         )
-    with _folder("load", name, sorted(kwargs.items())) as folder:
-        _build("load", name, folder, verbose=verbose, **kwargs)
+    with refusals_of("load()"):
+        given = checked(
+            Name((name,), Path()), base_of("."), headers, sources, verbose=verbose, **kwargs
+        )
+    with _folder("load", name, given.said) as folder:
+        with refusals_of("load()"):
+            given = replace(given, name=name_of(name, folder))
+            build_and_keep(given, folder / "generated.json")
         return _imported(name, folder)
 
 
@@ -162,16 +173,18 @@ def load_inline(
     """
     name = _checked_name("load_inline", name)
     _check_texts({"c_source": c_source, "header": header, "cuda_source": cuda_source}, kwargs)
-    kwargs = absolute(kwargs)
+    _refuse_relative_to("load_inline", kwargs)
     with_cuda = bool(kwargs.pop("with_cuda", False)) or cuda_source is not None
-    content = (c_source, header, cuda_source, with_cuda, sorted(kwargs.items()))
+    with refusals_of("load_inline()"):
+        options = options_of({k: v for k, v in kwargs.items() if k not in NAMED}, base_of("."))
+    content = (c_source, header, cuda_source, with_cuda, sorted(options.items()))
     with _folder("load_inline", name, content) as folder:
         include = "#include <TH/TH.h>\n#include <ffi_ext.h>\n" + (
             "#include <THC/THC.h>\n" if with_cuda else ""
         )
         declared = header
         if declared is None:
-            declared = _exported(folder / f"{name}_rows", include, c_source, kwargs, with_cuda)
+            declared = _exported(folder / f"{name}_rows", include, c_source, options, with_cuda)
         texts = {
             f"{name}.h": declared,
             f"{name}.c": f'{include}#line 1 "{name} (c_source)"\n{c_source}\n',
@@ -181,16 +194,18 @@ def load_inline(
         for file, text in texts.items():
             cache.write_if_changed(folder / file, text)
         try:
-            _build(
-                "load_inline",
-                name,
-                folder,
-                headers=[f"{name}.h"],
-                sources=[file for file in texts if not file.endswith(".h")],
-                verbose=verbose,
-                with_cuda=with_cuda,
-                **kwargs,
-            )
+            with refusals_of("load_inline()"):
+                header_path, *sources = [str(folder / file) for file in texts]
+                given = checked(
+                    name_of(name, folder),
+                    base_of("."),
+                    header_path,
+                    sources,
+                    verbose=verbose,
+                    with_cuda=with_cuda,
+                    **kwargs,
+                )
+                build_and_keep(given, folder / "generated.json")
         except BuildError as error:
             if header is None and isinstance(error, HeaderError):
                 cxx = kwargs.get("language") == "c++"
@@ -221,13 +236,11 @@ def _check_texts(texts: dict[str, object], others: dict[str, Any]) -> None:
 
 
 def _exported(
-    place: Path, include: str, c_source: str, kwargs: dict[str, Any], with_cuda: bool
+    place: Path, include: str, c_source: str, options: dict[str, Any], with_cuda: bool
 ) -> str:
     """The prototypes of what `c_source` defines, where #if leaves it."""
-    cxx, answer = kwargs.get("language") == "c++", None
+    cxx, answer = options.get("language") == "c++", None
     if definitions.has_conditions(c_source):
-        with refusals_of("load_inline()"):
-            options = options_of(kwargs, place.parent)
         add_directories(options, with_cuda)
         asking = place.with_suffix(".cpp" if cxx else ".c")
         cache.write_if_changed(asking, include + definitions.asking_for_rows(c_source))

@@ -1,7 +1,8 @@
 """nvcc as scripts of 2017 call it: `ffi-ext run` puts this before the toolkit's on PATH.
 
-Architectures that the toolkit no longer compiles for are left out, the TH and THC headers are found, and a
-machine without nvcc is told so instead of stopping the script: the build then goes on without the CUDA part.
+Architectures that the toolkit no longer compiles for are left out, GPUs newer than all of a line get PTX, the
+TH and THC headers are found, and a machine without nvcc is told so instead of stopping the script: the build
+then goes on without the CUDA part.
 """
 
 from __future__ import annotations
@@ -42,6 +43,8 @@ def repaired(arguments: Sequence[str], known: Sequence[int]) -> tuple[list[str],
         if word in (*_PAIRED, *_DIALECT, *_HOST_COMPILER):
             option += [value for value in [next(words, None)] if value is not None]
         name, _, value = "=".join(option).partition("=")
+        if name in _HOST_COMPILER and _is_default(value):
+            continue
         numbers = [int(n) for n in re.findall(r"(?:sm|compute|lto)_(\d+)", value)]
         dead = name in _PAIRED and known and any(number not in known for number in numbers)
         dead = dead or (name in _DIALECT and value in _OLD_DIALECTS) or word == _GONE
@@ -50,9 +53,30 @@ def repaired(arguments: Sequence[str], known: Sequence[int]) -> tuple[list[str],
     return kept, dropped
 
 
+def ptx(arguments: Sequence[str]) -> list[str]:
+    """PTX of the newest architecture of a line that names some without: later GPUs have no code for them else."""
+    codes = re.findall(r"(?<!generate-)\bcode[= ](\S+)", " ".join(arguments))
+    numbers = [int(n) for code in codes for n in re.findall(r"sm_(\d+)", code)]
+    if not numbers or any("compute_" in code for code in codes):
+        return []
+    return [f"-gencode=arch=compute_{max(numbers)},code=compute_{max(numbers)}"]
+
+
 def _is_installed(compiler: str) -> bool:
     """Whether there is a host compiler of that name or path, or a folder with one."""
     return shutil.which(compiler) is not None or os.path.isdir(compiler)
+
+
+def _architectures(words: Sequence[str]) -> list[str]:
+    return [word for word in words if word.startswith(_PAIRED)]
+
+
+def _is_default(compiler: str) -> bool:
+    """Whether nvcc would call it anyway: CMake's FindCUDA names cc, also where an older gcc has to be found."""
+    chosen, *defaults = (
+        path and os.path.realpath(path) for path in map(shutil.which, (compiler, "gcc", "g++"))
+    )
+    return chosen is not None and chosen in defaults
 
 
 def main() -> int:
@@ -66,23 +90,23 @@ def main() -> int:
         return 0
     arguments, dropped = repaired(sys.argv[1:], cuda.supported(real))
     if dropped:
-        architectures = [word for word in arguments if word.startswith(_PAIRED)]
-        if not architectures and any(word.startswith(_PAIRED) for word in dropped):
+        instead = ""
+        if not _architectures(arguments) and _architectures(dropped):
             try:
-                architectures = cuda.architecture_flags(real)
+                flags = cuda.architecture_flags(real)
             except BuildError as error:
                 print(f"ffi_ext: {error}", file=sys.stderr)
                 return 1
-            arguments += architectures
-        instead = f", now {' '.join(architectures)}" if architectures else ""
+            arguments += flags
+            instead = f", now {' '.join(flags)}"
         print(
             f"ffi_ext: {real} of today does not go with {' '.join(dropped)}: left out{instead}",
             file=sys.stderr,
         )
     arguments += host_compiler.flags(real, arguments)
-    folders = [f"-I{folder}" for folder in INCLUDE_DIRS]
+    folders = [*(f"-I{folder}" for folder in INCLUDE_DIRS), *cuda.as_system_headers()]
     if any(word.endswith(".cu") for word in arguments):
-        arguments += host_compiler.comes_back(arguments)
+        arguments += [*host_compiler.comes_back(arguments), *ptx(arguments)]
     for word in sys.argv[1:]:
         if word.endswith(".cu"):
             searched = re.findall(r"(?:^|\0)-I\0?([^\0]+)", "\0".join(sys.argv[1:]))

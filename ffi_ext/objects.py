@@ -178,7 +178,7 @@ class Objects:
     def warn_of(self, plan: Plan, units: Iterable[Unit], stale: Iterable[Unit]) -> None:
         """What compiles and cannot work; a header may have changed, so all of the sources are compared."""
         if any(unit.source.suffix in toolchain.CUDA_SUFFIXES for unit in stale):
-            cuda.warn_of_another_major()
+            cuda.warn_of_the_toolkit()
         for unit in units:
             if (
                 unit.generated

@@ -41,6 +41,8 @@ _LOADER: dict[str, Any] = {
     }
 }
 
+_ITERATORS: dict[str, Any] = {"next": lambda self: next(self)}  # Python 2's, torch's own until 1.13
+
 
 def _six() -> ModuleType:
     """torch's module of names that Python 2 and 3 have both, which loaders of data import; it went in torch 2.0."""
@@ -68,6 +70,7 @@ def bring_back(give: Callable[[Any, str, Any], None]) -> None:
         (torch.nn.functional, CONVOLUTIONS),
         (torch.nn.modules.loss, _LOSSES),
         (torch.utils.data.dataloader, _LOADER),
+        (torch.utils.data.dataloader._BaseDataLoaderIter, _ITERATORS),
         (torch, {"_six": six}),
     ):
         for name, value in names.items():

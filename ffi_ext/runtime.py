@@ -88,10 +88,10 @@ def _setup() -> None:
                 "cuda": cuda_state.answer,
                 "pointer": cffi_values.pointer,
                 "address": cffi_values.address,
-                "adopt": tiers.adopt,
+                **tiers.HOOKS,
             }
             _runtime.configure(hooks)
-            _untraced(*hooks.values(), *tiers.HELPERS.values())
+            _untraced(*hooks.values())
             _tier = tiers.choose(_runtime)
             _runtime.start()
 

@@ -116,7 +116,7 @@ class _CudaMemory:
         }
 
 
-def adopt(address: int, size: int, scalar_type: int, cuda: int, owner: object) -> torch.Tensor:
+def _adopt(address: int, size: int, scalar_type: int, cuda: int, owner: object) -> torch.Tensor:
     """Memory that C allocated, as a 1-dim tensor that keeps `owner` alive."""
     dtype = DTYPES[scalar_type]
     if size == 0:
@@ -133,13 +133,14 @@ def _bump_version(tensor: torch.Tensor, always: int) -> None:
         torch.autograd.graph.increment_version(tensor)
 
 
-HELPERS: dict[str, Callable[..., Any]] = {
+HOOKS: dict[str, Callable[..., Any]] = {  # what C asks of torch: ffi_hooks in csrc/function.h
     "create": _create,
     "grow": _grow,
     "assign": _assign,
     "make": _make,
     "alias": _alias,
     "bump_version": _bump_version,
+    "adopt": _adopt,
 }
 
 
@@ -220,7 +221,7 @@ def choose(runtime: Any) -> str:
 def _choose(runtime: Any) -> str:
     header = object.__basicsize__
     if os.environ.get("FFI_EXT_TIER", "native") == "python":
-        return runtime.choose_tier(_libraries(), [], header, HELPERS)
+        return runtime.choose_tier(_libraries(), [], header)
     samples = _dense_samples()
     try:
         probes = _probes(samples)
@@ -229,9 +230,9 @@ def _choose(runtime: Any) -> str:
     # Where the C++ tensor lies in its Python object: before torch 2.10 behind a flag.
     for place in (header, header + 8):
         if (
-            runtime.choose_tier(_libraries(), probes, place, HELPERS) == "native"
+            runtime.choose_tier(_libraries(), probes, place) == "native"
             and all(runtime.describe(tensor) == facts_of(tensor) for tensor in samples)
             and all(runtime.describe(tensor) is None for tensor in _odd_samples())
         ):
             return "native"
-    return runtime.choose_tier(_libraries(), [], header, HELPERS)
+    return runtime.choose_tier(_libraries(), [], header)

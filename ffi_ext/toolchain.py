@@ -91,8 +91,11 @@ class Program:
 
     @property
     def is_gcc(self) -> bool:
-        """Whether the file says so by its name; that of "ccache gcc" does not, and macOS's gcc is clang."""
-        return ("gcc" in self._name or "g++" in self._name) and not self.is_clang
+        """Whether the file says so by its name; that of "ccache gcc" does not, and macOS's gcc is clang.
+
+        conda's CC and CXX are x86_64-conda-linux-gnu-cc and -c++, files of their own.
+        """
+        return bool(re.search(r"gcc|g\+\+|-gnu-c(c|\+\+)$", self._name)) and not self.is_clang
 
     @property
     def is_clang(self) -> bool:

@@ -176,7 +176,7 @@ def _emptied_by(name: str, build_py: Any) -> str:
 def _build(table: dict[str, Any], base: Path, build_py: Any) -> None:
     """Builds an extension of the project in this directory below `base`."""
     from ffi_ext import extension
-    from ffi_ext.extension_arguments import absolute, refusals_of
+    from ffi_ext.extension_arguments import refusals_of
 
     name = table["name"]
     place = Path(build_py.get_package_dir(name))
@@ -185,7 +185,7 @@ def _build(table: dict[str, Any], base: Path, build_py: Any) -> None:
         raise ValueError(f"{where}: {problem}")
     with refusals_of(where):
         extension.refuse_to_replace(place / "__init__.py", name)
-        extension.of_table(absolute(table), base, place.absolute()).build()
+        extension.of_table(table, base, place.absolute()).build()
 
 
 _BuildExt: Any = object  # setuptools' build_ext, or the project's own: see finalize()

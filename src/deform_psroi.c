@@ -449,7 +449,7 @@ void deform_psroi_forward(const THTensor *input, const THTensor *rois, const THT
       if (u.size[2] == 0 || u.size[3] == 0) continue;
       for (int64_t k = g.regions * part / parts; k < g.regions * (part + 1) / parts; k++) {
         if (image_of(&w, k) != u.image) continue;
-        if (w.slabs && !filled) gather_slab(from, w.stride, input->size, u.n, slab);
+        if (w.slabs && !filled) gather_slab(from, w.stride, g.size[0], g.size[1], u.n, slab);
         filled = 1;
         real *values = tile;
         FOR_BINS(u, y, x) {
@@ -499,7 +499,7 @@ void deform_psroi_input_backward(const THTensor *grad_output, const THTensor *ro
     for (int64_t k = 0; k < g.regions; k++) {
       if (image_of(&w, k) != u.image) continue;
       const real *shares = tile;
-      gather_slab(grad + bins_at(gs, k, &u), gs, u.size, u.n, tile);
+      gather_slab(grad + bins_at(gs, k, &u), gs, u.size[2], u.size[3], u.n, tile);
       FOR_BINS(u, y, x) {
         const plan *p = plan_of(&w, k, u.class_number, y, x);
         if (w.slabs)
@@ -547,10 +547,10 @@ void deform_psroi_trans_backward(const THTensor *grad_output, const THTensor *ro
       if (u.size[2] == 0 || u.size[3] == 0) continue;
       for (int64_t k = g.regions * part / parts; k < g.regions * (part + 1) / parts; k++) {
         if (image_of(&w, k) != u.image) continue;
-        if (w.slabs && !filled) gather_slab(from, w.stride, input->size, u.n, slab);
+        if (w.slabs && !filled) gather_slab(from, w.stride, g.size[0], g.size[1], u.n, slab);
         filled = 1;
         const real *shares = tile;
-        gather_slab(grad + bins_at(gs, k, &u), gs, u.size, u.n, tile);
+        gather_slab(grad + bins_at(gs, k, &u), gs, u.size[2], u.size[3], u.n, tile);
         FOR_BINS(u, y, x) {
           real *sum = w.sums + ((u.block * g.regions + k) * g.bins + y * g.pooled + x) * 2;
           const plan *p = plan_of(&w, k, u.class_number, y, x);

@@ -38,6 +38,7 @@
 #define plan_regions TH_CONCAT_2(roi_plan_regions_, real)
 #define make_plan TH_CONCAT_2(roi_make_plan_, real)
 #define axis_pulls TH_CONCAT_2(roi_axis_pulls_, real)
+#define window_pixels TH_CONCAT_2(roi_window_pixels_, real)
 #define samples_inside TH_CONCAT_2(roi_samples_inside_, real)
 #define pool_vectors TH_CONCAT_2(roi_pool_vectors_, real)
 #define pool_strided TH_CONCAT_2(roi_pool_strided_, real)
@@ -157,15 +158,38 @@ static int64_t axis_pulls(const region *r, int axis, int bins, int64_t size, rea
   return count;
 }
 
-/* What a region takes of the two axes. */
+/* What a region takes of the two axes, and the window [first, first + size) of pixels in which all
+ * of that lies: pulls count pixels from its first one. */
 typedef struct {
   pull *pulls[2];
-  int64_t *start[2];
+  int64_t *start[2], first[2], size[2];
 } plan;
 
-static void make_plan(const plan *p, const region *r, const int *pooled, const int64_t *size) {
-  axis_pulls(r, 0, pooled[0], size[2], r->count, p->pulls[0], p->start[0]);
-  axis_pulls(r, 1, pooled[1], size[3], 1, p->pulls[1], p->start[1]);
+/* About the number of pixels of a region's window. */
+static double window_pixels(const region *r, const int *pooled, const int64_t *size) {
+  double pixels = 1;
+  for (int axis = 0; axis < 2; axis++) {
+    const double last = (double)size[2 + axis], start = (double)r->start[axis];
+    const double end = start + pooled[axis] * (double)r->bin[axis];
+    pixels *= fabs(fmax(fmin(end, last), 0) - fmax(fmin(start, last), 0)) + 2;
+  }
+  return pixels;
+}
+
+static void make_plan(plan *p, const region *r, const int *pooled, const int64_t *size) {
+  for (int axis = 0; axis < 2; axis++) {
+    pull *pulls = p->pulls[axis];
+    const int64_t count = axis_pulls(r, axis, pooled[axis], size[2 + axis], axis ? 1 : r->count,
+                                     pulls, p->start[axis]);
+    int64_t first = count ? pulls[0].pixel : 0, last = count ? first : -1;
+    for (int64_t i = 0; i < count; i++) {
+      if (pulls[i].pixel < first) first = pulls[i].pixel;
+      if (pulls[i].pixel > last) last = pulls[i].pixel;
+    }
+    for (int64_t i = 0; i < count; i++) pulls[i].pixel -= first;
+    p->first[axis] = first;
+    p->size[axis] = last - first + 1;
+  }
 }
 
 /* Makes the plans of all regions where they may take the room, else room for one of each thread.
@@ -286,8 +310,18 @@ void roi_align_forward(const THTensor *input, const THTensor *rois, double spati
   const int64_t bins = (int64_t)pooled_height * pooled_width, pixels = size[2] * size[3];
   const int64_t blocks = (channels + BLOCK - 1) / BLOCK;
   const int threads = count * channels * bins > 1024 ? MAX_THREADS : 1;
-  const int slabs = in_stride[1] != 1 && channels >= BLOCK / 2 &&
-                    count * bins * SLAB_GAIN > (count < batch ? count : batch) * pixels;
+  /* Channels that are no neighbours are copied to a slab: those of the map once for all regions, or
+   * those of each region's window where that is less. */
+  const int last = in_stride[1] == 1, copied = channels >= BLOCK / 2;
+  const int64_t largest = bins * SLAB_GAIN < pixels ? bins * SLAB_GAIN : pixels;
+  double windows = 0;
+  for (int64_t k = 0; copied && k < count; k++) {
+    const region r = region_of(roi + k * rois->stride[0], rois->stride[1], (real)spatial_scale,
+                               pooled, sampling_ratio, aligned);
+    windows += fmin(window_pixels(&r, pooled, size), (double)largest);
+  }
+  const int slabs = windows > (last ? LAST_GAIN : WINDOW_GAIN) *
+                                  (double)((count < batch ? count : batch) * pixels);
   /* Threads that have no block of their own share the regions of one. */
   const int64_t units = slabs ? batch * blocks : 1;
   const int64_t parts = slabs ? (threads + units - 1) / units : count;
@@ -296,33 +330,39 @@ void roi_align_forward(const THTensor *input, const THTensor *rois, double spati
   real *tiles;
   const int made = plan_regions(&plans, &tiles, threads, rois, (real)spatial_scale, pooled,
                                 sampling_ratio, aligned, size);
+  const int64_t slab_pixels = slabs ? pixels : largest;
   real *slab_room =
-      slabs ? THAlloc((ptrdiff_t)((size_t)(threads * pixels * BLOCK) * sizeof(real))) : NULL;
+      copied ? THAlloc((ptrdiff_t)((size_t)(threads * slab_pixels * BLOCK) * sizeof(real))) : NULL;
 #pragma omp parallel for num_threads(threads) collapse(2) schedule(dynamic)
   for (int64_t unit = 0; unit < units; unit++)
     for (int64_t part = 0; part < parts; part++) {
       real *tile = tiles + THREAD * bins * BLOCK;
-      real *slab = slabs ? slab_room + THREAD * pixels * BLOCK : NULL;
+      real *slab = copied ? slab_room + THREAD * slab_pixels * BLOCK : NULL;
       const int64_t only = slabs ? unit / blocks : -1; /* the image of this slab */
       int filled = 0;
       for (int64_t k = count * part / parts; k < count * (part + 1) / parts; k++) {
         const region r = region_of(roi + k * rois->stride[0], rois->stride[1], (real)spatial_scale,
                                    pooled, sampling_ratio, aligned);
         if (slabs && r.batch != only) continue;
-        const plan *p = &plans[made ? k : THREAD];
+        plan *p = &plans[made ? k : THREAD];
         if (!made) make_plan(p, &r, pooled, size);
+        const int64_t corner = p->first[0] * in_stride[2] + p->first[1] * in_stride[3];
         for (int64_t b = slabs ? unit % blocks : 0; b < blocks; b++) {
           const int64_t first = b * BLOCK;
           const int64_t block = channels - first < BLOCK ? channels - first : BLOCK;
           const real *from = map + r.batch * in_stride[0] + first * in_stride[1];
           if (slabs) {
-            if (!filled) gather_slab(from, in_stride, size, block, slab);
+            if (!filled) gather_slab(from, in_stride, size[2], size[3], block, slab);
             filled = 1;
-            pool_vectors(slab, size[3] * BLOCK, BLOCK, p, pooled, tile);
-          } else if (in_stride[1] == 1 && block == BLOCK) {
-            pool_vectors(from, in_stride[2], in_stride[3], p, pooled, tile);
+            pool_vectors(slab + (p->first[0] * size[3] + p->first[1]) * BLOCK, size[3] * BLOCK,
+                         BLOCK, p, pooled, tile);
+          } else if (last && block == BLOCK) {
+            pool_vectors(from + corner, in_stride[2], in_stride[3], p, pooled, tile);
+          } else if (copied && p->size[0] * p->size[1] <= largest) {
+            gather_slab(from + corner, in_stride, p->size[0], p->size[1], block, slab);
+            pool_vectors(slab, p->size[1] * BLOCK, BLOCK, p, pooled, tile);
           } else {
-            pool_strided(from, in_stride, block, p, pooled, tile);
+            pool_strided(from + corner, in_stride, block, p, pooled, tile);
           }
           scatter_slab(tile, out + k * out_stride[0] + first * out_stride[1], out_stride,
                        output->size, block);
@@ -421,16 +461,18 @@ void roi_align_backward(const THTensor *grad_output, const THTensor *rois, doubl
         const region r = region_of(roi + k * rois->stride[0], rois->stride[1], (real)spatial_scale,
                                    pooled, sampling_ratio, aligned);
         if (r.batch != n) continue;
-        const plan *p = &plans[made ? k : THREAD];
+        plan *p = &plans[made ? k : THREAD];
         if (!made) make_plan(p, &r, pooled, size);
-        gather_slab(g + k * g_stride[0] + first * g_stride[1], g_stride, grad_output->size, block,
-                    tile);
+        const int64_t corner = p->first[0] * in_stride[2] + p->first[1] * in_stride[3];
+        gather_slab(g + k * g_stride[0] + first * g_stride[1], g_stride, pooled[0], pooled[1],
+                    block, tile);
         if (slabs)
-          spread_vectors(slab, size[3] * BLOCK, BLOCK, p, pooled, tile);
+          spread_vectors(slab + (p->first[0] * size[3] + p->first[1]) * BLOCK, size[3] * BLOCK,
+                         BLOCK, p, pooled, tile);
         else if (in_stride[1] == 1 && block == BLOCK)
-          spread_vectors(to, in_stride[2], in_stride[3], p, pooled, tile);
+          spread_vectors(to + corner, in_stride[2], in_stride[3], p, pooled, tile);
         else
-          spread_strided(to, in_stride, block, p, pooled, tile);
+          spread_strided(to + corner, in_stride, block, p, pooled, tile);
       }
       if (slabs) scatter_slab(slab, to, in_stride, size, block);
     }
@@ -449,6 +491,7 @@ void roi_align_backward(const THTensor *grad_output, const THTensor *rois, doubl
 #undef plan_regions
 #undef make_plan
 #undef axis_pulls
+#undef window_pixels
 #undef samples_inside
 #undef pool_vectors
 #undef pool_strided

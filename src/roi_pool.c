@@ -28,6 +28,7 @@
 #define region TH_CONCAT_2(roi_pool_region_, real)
 #define region_of TH_CONCAT_2(roi_pool_region_of_, real)
 #define bin_pixels TH_CONCAT_2(roi_pool_bin_pixels_, real)
+#define window_of TH_CONCAT_2(roi_pool_window_of_, real)
 #define place TH_CONCAT_2(roi_pool_place_, real)
 #define pool_vectors TH_CONCAT_2(roi_pool_pool_vectors_, real)
 #define scatter_places TH_CONCAT_2(roi_pool_scatter_places_, real)
@@ -70,27 +71,35 @@ static void bin_pixels(const region *r, int axis, int64_t bin, int64_t size, int
   if (*last > size) *last = size;
 }
 
+/* The pixels of an axis that a region's bins lie in; none is a length of 0. */
+static void window_of(const region *r, int axis, int bins, int64_t size, int64_t *first,
+                      int64_t *length) {
+  int64_t inner, end;
+  bin_pixels(r, axis, 0, size, first, &inner);
+  bin_pixels(r, axis, bins - 1, size, &inner, &end);
+  *length = end > *first ? end - *first : 0;
+}
+
 /* tile[bin][c], where[bin][c] = maximum and place for the BLOCK channels that are neighbours at
- * map.
- */
+ * map, which begins with pixel (first[0], first[1]). */
 KERNEL_CLONES_256
 static void pool_vectors(const real *map, int64_t row_stride, int64_t column_stride,
-                         const int64_t *size, const region *r, const int *pooled,
-                         real *restrict tile, place *restrict where) {
+                         const int64_t *first, const int64_t *size, const region *r,
+                         const int *pooled, real *restrict tile, place *restrict where) {
   for (int py = 0; py < pooled[0]; py++)
     for (int px = 0; px < pooled[1]; px++, tile += BLOCK, where += BLOCK) {
       int64_t y0, y1, x0, x1;
       bin_pixels(r, 0, py, size[2], &y0, &y1);
       bin_pixels(r, 1, px, size[3], &x0, &x1);
       const int empty = y0 >= y1 || x0 >= x1;
-      const real *corner = map + y0 * row_stride + x0 * column_stride;
+      const real *corner = map + (y0 - first[0]) * row_stride + (x0 - first[1]) * column_stride;
       for (int64_t c = 0; c < BLOCK; c++) {
         tile[c] = empty ? 0 : corner[c];
         where[c] = empty ? -1 : (place)(y0 * size[3] + x0);
       }
       for (int64_t y = y0; y < y1; y++)
         for (int64_t x = x0; x < x1; x++) {
-          const real *v = map + y * row_stride + x * column_stride;
+          const real *v = map + (y - first[0]) * row_stride + (x - first[1]) * column_stride;
           const place here = (place)(y * size[3] + x);
 #pragma omp simd
           for (int64_t c = 0; c < BLOCK; c++) {
@@ -180,12 +189,25 @@ void roi_pool_forward(const THTensor *input, const THTensor *rois, double spatia
   const int64_t bins = (int64_t)pooled_height * pooled_width, pixels = size[2] * size[3];
   const int64_t blocks = (channels + BLOCK - 1) / BLOCK;
   const int threads = count * channels * bins > 1024 ? MAX_THREADS : 1;
-  /* A slab costs about a visit of each pixel, and makes the visits of each bin's pixels faster. */
-  const int slabs = in_stride[1] != 1 && channels >= BLOCK / 2 && count > 4;
+  /* Channels that are no neighbours are copied to a slab: those of the map once for all regions, or
+   * those of each region's window where that is less. */
+  const int last = in_stride[1] == 1, copied = channels >= BLOCK / 2;
+  int64_t windows = 0, largest = 0;
+  for (int64_t k = 0; copied && k < count; k++) {
+    const region r =
+        region_of(roi + k * rois->stride[0], rois->stride[1], (real)spatial_scale, pooled);
+    int64_t begin[2], length[2];
+    for (int axis = 0; axis < 2; axis++)
+      window_of(&r, axis, pooled[axis], size[2 + axis], &begin[axis], &length[axis]);
+    windows += length[0] * length[1];
+    if (length[0] * length[1] > largest) largest = length[0] * length[1];
+  }
+  const int slabs = (double)windows > (last ? LAST_GAIN : WINDOW_GAIN) *
+                                          (double)((count < size[0] ? count : size[0]) * pixels);
   const int64_t units = slabs ? size[0] * blocks : 1;
   const int64_t parts = slabs ? (threads + units - 1) / units : count;
 
-  const size_t slab_elements = slabs ? (size_t)(pixels * BLOCK) : 0;
+  const size_t slab_elements = (size_t)((slabs ? pixels : largest) * BLOCK);
   const size_t tile_elements = (size_t)(bins * BLOCK);
   real *room =
       THAlloc((ptrdiff_t)((size_t)threads * (slab_elements + 2 * tile_elements) * sizeof(real)));
@@ -201,16 +223,25 @@ void roi_pool_forward(const THTensor *input, const THTensor *rois, double spatia
         const region r =
             region_of(roi + k * rois->stride[0], rois->stride[1], (real)spatial_scale, pooled);
         if (slabs && r.batch != only) continue;
+        int64_t begin[2], length[2];
+        for (int axis = 0; axis < 2; axis++)
+          window_of(&r, axis, pooled[axis], size[2 + axis], &begin[axis], &length[axis]);
+        const int64_t corner = begin[0] * in_stride[2] + begin[1] * in_stride[3];
         for (int64_t b = slabs ? unit % blocks : 0; b < blocks; b++) {
           const int64_t first = b * BLOCK;
           const int64_t block = channels - first < BLOCK ? channels - first : BLOCK;
           const real *from = map + r.batch * in_stride[0] + first * in_stride[1];
           if (slabs) {
-            if (!filled) gather_slab(from, in_stride, size, block, slab);
+            if (!filled) gather_slab(from, in_stride, size[2], size[3], block, slab);
             filled = 1;
-            pool_vectors(slab, size[3] * BLOCK, BLOCK, size, &r, pooled, tile, where);
-          } else if (in_stride[1] == 1 && block == BLOCK) {
-            pool_vectors(from, in_stride[2], in_stride[3], size, &r, pooled, tile, where);
+            pool_vectors(slab + (begin[0] * size[3] + begin[1]) * BLOCK, size[3] * BLOCK, BLOCK,
+                         begin, size, &r, pooled, tile, where);
+          } else if (last && block == BLOCK) {
+            pool_vectors(from + corner, in_stride[2], in_stride[3], begin, size, &r, pooled, tile,
+                         where);
+          } else if (copied) {
+            gather_slab(from + corner, in_stride, length[0], length[1], block, slab);
+            pool_vectors(slab, length[1] * BLOCK, BLOCK, begin, size, &r, pooled, tile, where);
           } else {
             pool_strided(from, in_stride, size, &r, pooled, block, tile, where);
           }
@@ -296,6 +327,7 @@ void roi_pool_backward(const THTensor *grad_output, const THTensor *rois, const 
 #undef region
 #undef region_of
 #undef bin_pixels
+#undef window_of
 #undef place
 #undef pool_vectors
 #undef pool_strided

@@ -1,5 +1,7 @@
 /* Undoes the names of rois.h. */
 #undef BLOCK
+#undef WINDOW_GAIN
+#undef LAST_GAIN
 #undef vector
 #undef check_rois
 #undef gather_slab

@@ -417,6 +417,7 @@ def test_clean_of_the_cache(project, monkeypatch, capsys):
 def test_clean_of_the_cache_keeps_what_lies_beside(project, monkeypatch):
     """$FFI_EXT_CACHE may be a folder of more, such as ~/.cache, or by mistake the home."""
     monkeypatch.setenv("FFI_EXT_CACHE", str(project / "cache"))
+    (project / "cache").mkdir(mode=0o755)  # Debian's umask for users is 002
     others = ["pip/http", "modules/mine/a.c", "headers/my.h", "_private/a-0123456789abcdef"]
     for name in others:
         (project / "cache" / name).parent.mkdir(parents=True)
@@ -609,7 +610,8 @@ def test_doctor_finds_what_libraries_have_no_more(tmp_path, capsys, monkeypatch)
     assert [note for note in report["notes"] if back in note] == [
         f"old.py:8: Python {python} has no collections.Mapping: write collections.abc.Mapping; {back}",
         f"more.py:2 (and 1 files more): numpy {numpy} has no numpy.float: write float; {back}",
-        f"old.py:4: torch {torch.__version__} has no torch._six: {back}",
+        f"old.py:4: torch {torch.__version__} has no torch._six: string_classes is (str, bytes), int_classes int, "
+        f"container_abcs collections.abc, inf math.inf; {back}",
     ]
 
 

@@ -241,18 +241,30 @@ def test_gpus_of_before_turing_have_names_too(monkeypatch):
     ]
 
 
-def test_a_toolkit_of_another_major_version_is_told(monkeypatch, tmp_path):
+@pytest.mark.parametrize(
+    ("toolkits", "torchs", "said"),
+    [
+        (12040, "13.0", "is CUDA 12.4, torch is built for CUDA 13.0"),
+        (12040, "12.8", None),
+        (12040, None, None),
+        (11080, None, None),
+        (10020, None, "is CUDA 10.2, .* a toolkit of CUDA 11.8 or newer"),
+    ],
+)
+def test_a_toolkit_that_is_too_old_or_of_another_major_version_is_told(
+    monkeypatch, tmp_path, toolkits, torchs, said
+):
     (tmp_path / "include").mkdir()
-    (tmp_path / "include" / "cuda_runtime_api.h").write_text("#define CUDART_VERSION  12040\n")
+    for name, text in (("_api", f"#define CUDART_VERSION  {toolkits}\n"), ("", "")):
+        (tmp_path / "include" / f"cuda_runtime{name}.h").write_text(text)
     monkeypatch.setenv("CUDA_HOME", str(tmp_path))
-    for torchs, count in (("13.0", 1), ("12.8", 0), (None, 0)):
-        monkeypatch.setattr(cuda, "_torch_cuda", lambda torchs=torchs: torchs)
-        with warnings.catch_warnings(record=True) as found:
-            warnings.simplefilter("always")
-            cuda.warn_of_another_major()
-        assert len(found) == count
-        if found:
-            assert "is CUDA 12.4, torch is built for CUDA 13.0" in str(found[0].message)
+    monkeypatch.setattr(cuda, "_torch_cuda", lambda: torchs)
+    with warnings.catch_warnings(record=True) as found:
+        warnings.simplefilter("always")
+        cuda.warn_of_the_toolkit()
+    assert len(found) == (said is not None)
+    if said:
+        assert re.search(said, str(found[0].message))
 
 
 @pytest.fixture
@@ -333,6 +345,7 @@ def test_the_toolkit_may_be_debians(only_pip, tmp_path, monkeypatch):
     monkeypatch.setenv("CUDA_HOME", str(advised))
     assert (cuda.home(), cuda.nvcc()) == (usr, str(usr / "bin" / "nvcc"))
     assert cuda.include_dirs() == [str(usr / "include"), str(cudnn)]
+    assert cuda.as_system_headers() == ["-isystem", str(cudnn)]  # of the compilers' own none is one
 
 
 @pytest.mark.parametrize(
@@ -406,6 +419,29 @@ def test_atomic_additions_that_the_oldest_gpus_do_not_have_are_told(types):
 """
     said = str(compile_errors.explain("compiling a.cu", log))
     assert f"no atomicAdd of {types.split()[0]}s" in said and "TORCH_CUDA_ARCH_LIST" in said
+
+
+@pytest.mark.parametrize(
+    ("name", "said"),
+    [
+        ("THCState", "#include <THC/THC.h>"),
+        ("THCudaTensor", "#include <THC/THC.h>"),
+        ("THFloatStorage", "#include <TH/TH.h>"),
+        ("ffi_ext_tensor", "#include <ffi_ext.h>"),
+        ("FFI_CHECK", "#include <ffi_ext.h>"),
+        ("THFile", "THFile is not in ffi_ext"),
+        ("THCudaTensor_none", None),  # a function that nobody has
+    ],
+)
+def test_what_a_kernel_did_not_include_is_told(name, said):
+    """As nvcc 11.8, 12.4 and 13.0 say it; the first shows no line."""
+    log = f"""a.cu(1): error: identifier "{name}" is undefined
+
+1 error detected in the compilation of "a.cu".
+"""
+    hint = str(compile_errors.explain("compiling a.cu", log)).partition("\nhint: ")[2]
+    assert hint.startswith(said or "")
+    assert said or not hint
 
 
 def test_a_source_without_nvcc_is_refused_by_name(folder, monkeypatch):
@@ -635,7 +671,7 @@ def test_sources_on_thcunn_headers(tmp_path, monkeypatch):
     monkeypatch.setenv("TORCH_CUDA_ARCH_LIST", "8.0")
     (tmp_path / "generic").mkdir()
     (tmp_path / "generic" / "centre.cu").write_text(CENTRE)
-    (tmp_path / "kernel.cu").write_text(THCUNN)
+    (tmp_path / "kernel.cu").write_text(GLIBC_2_42 + THCUNN)
     (tmp_path / "make.sh").write_text(
         "set -e\nnvcc -c -o kernel.o kernel.cu -Xcompiler -fPIC -I. -I/nowhere/torch/lib/THCUNN\npython build.py\n"
     )
@@ -676,6 +712,19 @@ def test_sources_on_thcunn_headers(tmp_path, monkeypatch):
         NativeError, match=r"t: 2 dimensions expected, of size 3 in dimension 1; it is \[3 x 2\]"
     ):
         centring.centre(torch.ones(3, 2), torch.ones(3, 2))
+
+
+# What glibc 2.42 says of a function that CUDA has, too.
+GLIBC_2_42 = 'extern "C" double rsqrt(double x) noexcept;\n'
+
+
+@needs_nvcc
+def test_glibcs_functions_may_have_the_names_of_cudas(build, monkeypatch):
+    """CUDA before 13.2 declares it otherwise, as CUDA before 13.0 does glibc 2.41's cospi: no .cu compiled."""
+    monkeypatch.setenv("TORCH_CUDA_ARCH_LIST", "9.0")
+    source = GLIBC_2_42 + "__global__ void k(double *x) { x[0] = rsqrt(x[1]); }\n"
+    source += 'extern "C" double of(double x) { return rsqrt(x); }\n'
+    assert build("double of(double x);", source, suffix=".cu").of(4.0) == 0.5
 
 
 @needs_nvcc

@@ -157,7 +157,9 @@ def messages() -> list[tuple[str, str]]:
             said: list[ast.expr] = []
             if isinstance(node, ast.Call):
                 name = ast.unparse(node.func)
-                if re.fullmatch(r"\w*(Error|Refused)|refusal|_error|_wrong", name):
+                if re.fullmatch(
+                    r"\w*(Error|Refused)|(\w+\.)?_?refusal|\w+\.unexpected|_error|_wrong", name
+                ):
                     said = node.args
             elif isinstance(node, ast.Tuple) and re.fullmatch(
                 r"\w+Error, .*", ast.unparse(node)[1:-1]

@@ -231,7 +231,8 @@ def test_a_name_that_nobody_knows_takes_no_more_runs_of_the_compiler(project, mo
 def test_constants_of_a_module_in_cxx(project):
     """The compiler that is asked is the one that compiles what was generated."""
     (project / "own.h").write_text(
-        "#define OF_C _Generic(1, int: 3)\n#define N (int(4.5) + 0)\nint f(const int *restrict p);\n"
+        "#define OF_C (__builtin_types_compatible_p(int, int) + 2)\n"
+        "#define N (int(4.5) + 0)\nint f(const int *restrict p);\n"
     )
     (project / "own.cpp").write_text('extern "C" int f(const int *p) { return *p; }\n')
     module = ffi_ext.load("own", "own.cpp", "own.h", language="c++")
@@ -276,6 +277,8 @@ def test_constants_that_are_static_variables(project):
     ],
 )
 def test_constants_of_cs_own_headers(project, name, constant, value):
+    if name == "inttypes.h" and toolchain.c_compiler().is_clang:
+        pytest.skip("clang has a header of its own, which includes C's")
     module = ffi_ext.load("of_c", headers=name)
     assert getattr(module, constant) == value
 

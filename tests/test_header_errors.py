@@ -117,7 +117,7 @@ def test_a_type_of_an_included_file_that_cannot_be_read(tmp_path, types, said):
     ("header", "said"),
     [
         ("#include <unordered_map>\n", r"hint: headers are read as C.*#ifdef __cplusplus"),
-        ("#include <no_such_header.h>\n", r"failed: \S*one.h:1: no_such_header"),
+        ("#include <no_such_header.h>\n", r"failed: \S*one.h:1: .?no_such_header"),
         ("#if 1\nint f(int a);\n", r"failed: \S*one.h:1: unterminated"),
     ],
 )

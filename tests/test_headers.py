@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ctypes
 import os
 import re
 import shutil
@@ -16,7 +17,7 @@ import torch
 
 import ffi_ext
 from ffi_ext import BuildError, create_extension
-from ffi_ext.headers import ctext, statements
+from ffi_ext.headers import ctext, preprocessed, statements
 from tests.processes import mypy
 
 HEADER = r"""
@@ -683,10 +684,21 @@ def test_a_directory_whose_name_is_no_utf8(tmp_path):
     folder = os.fsencode(tmp_path) + b"/caf\xe9"
     os.mkdir(folder)
     header = Path(os.fsdecode(folder), "lib.h")
-    header.write_text("#define SIZE 4\nint size(void);\n")
+    header.write_text(
+        "#define SIZE 4\n#define LONGS (2 * sizeof(long))\nint size(void);\n"
+        "struct outer { struct { char text[sizeof(long)]; } inner; };\n"
+    )
     header.with_suffix(".c").write_text('#include "lib.h"\nint size(void) { return SIZE; }\n')
     module = ffi_ext.load("no_utf8", str(header.with_suffix(".c")), str(header))
-    assert module.__all__ == ["size", "SIZE"] and module.size() == 4
+    assert module.__all__ == ["size", "SIZE", "LONGS"] and module.size() == 4
+    of_long = ctypes.sizeof(ctypes.c_long)
+    assert (module.LONGS, module._ffi.sizeof("struct outer")) == (2 * of_long, of_long)
+
+
+def test_names_as_gcc_and_as_clang_write_them():
+    markers = '# 1 "/home/josé/a\\\\101\\".h" 1\n# 1 "/home/jos\\303\\251/\\351.h" 1\n'
+    names = {'/home/josé/a\\101".h', os.fsdecode(b"/home/jos\xc3\xa9/\xe9.h")}
+    assert preprocessed.names_of(markers) == names
 
 
 def test_the_words_of_c23(build, tmp_path):

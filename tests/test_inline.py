@@ -240,7 +240,7 @@ def test_a_tilde_is_the_home_and_no_folder_of_that_name(tmp_path, monkeypatch):
 
 
 @pytest.mark.skipif(
-    sys.version_info >= (3, 13), reason="Python imports nothing in C from such a path from 3.13 on"
+    sys.version_info >= (3, 12), reason="Python imports nothing in C from such a path from 3.12 on"
 )
 def test_a_cache_whose_name_the_locale_cannot_say(tmp_path):
     """Python reads it as surrogates then, and they go back to the same bytes."""
@@ -281,7 +281,7 @@ def test_files(tmp_path, monkeypatch):
         ffi_ext.load("lib", "lib.c")
     with pytest.raises(ValueError, match=r"^load\(\) argument 'sources': '.*lib.h' is a header by"):
         ffi_ext.load("lib", "lib.h", "lib.c")
-    with pytest.raises(FileNotFoundError, match="lbi.c' does not exist; did you mean lib.c"):
+    with pytest.raises(FileNotFoundError, match="'lbi.c' does not exist in .*; did you mean lib.c"):
         ffi_ext.load("lib", "lbi.c", "lib.h")
     with pytest.raises(TypeError, match="argument 'include_dirs': expected "):
         ffi_ext.load("lib", "lib.c", "lib.h", include_dirs=3)

@@ -428,7 +428,7 @@ def test_a_shape_given_to_data_is_the_variables_too():
     x.data.resize_as_(batch[0]).zero_()
     assert x.tolist() == [0.0] * 3
     x.data.unsqueeze_(1)
-    assert x.shape == (3, 1) and x.data.squeeze_().shape == x.shape == (3,)
+    assert x.shape == (3, 1) and x.data.t_().shape == x.shape == (1, 3)
     weight = torch.nn.Parameter(torch.zeros(2))  # as ORN's convolutions make theirs
     weight.data.resize_(2, 2).fill_(3)
     (weight * weight).sum().backward()
@@ -554,8 +554,8 @@ def test_losses_may_ask_for_targets_without_gradient():
         _assert_no_grad(torch.ones(2, requires_grad=True))
 
 
-def test_what_loaders_of_data_import():
-    """Their gather() makes a batch of NumPy's numbers; names as of torch 1.0."""
+def test_what_loaders_of_data_import_and_call():
+    """Their gather() makes a batch of NumPy's numbers, names as of torch 1.0; their iterators are Python 2's, too."""
     from torch._six import container_abcs, int_classes, string_classes
     from torch.utils.data.dataloader import numpy_type_map
 
@@ -564,6 +564,9 @@ def test_what_loaders_of_data_import():
     assert isinstance([1], container_abcs.Sequence)
     made = numpy_type_map[np.float32(1).dtype.name]([1.0, 2.0])
     assert made.dtype is torch.float32 and made.tolist() == [1, 2]
+    for workers in (0, 1):
+        batches = iter(torch.utils.data.DataLoader(range(3), batch_size=2, num_workers=workers))
+        assert batches.next().tolist() == [0, 1] and batches.next().tolist() == [2]
 
 
 def test_names_that_numpy_and_collections_dropped():
@@ -601,6 +604,7 @@ def test_uninstall_takes_it_back():
         from torch.utils.data.dataloader import numpy_type_map  # noqa: F401
     with pytest.raises(ImportError, match="torch._six"):
         from torch._six import inf  # noqa: F401
+    assert not hasattr(iter(torch.utils.data.DataLoader([1])), "next")
 
 
 SCRIPT = """

@@ -47,15 +47,19 @@ def test_roi_align_is_torchvisions(tv, maps, dtype, ratio, aligned):
     same_gradients(ours, theirs, [x], TOLERANCE[dtype])
 
 
-@pytest.mark.parametrize("count", [1, 4, 200])  # few regions take another way than many
+@pytest.mark.parametrize("layout", [torch.contiguous_format, torch.channels_last])
+@pytest.mark.parametrize("count", [1, 5, 200])  # few regions take another way than many
 @pytest.mark.parametrize("operator", ["roi_align", "roi_pool"])
-def test_many_regions(tv, operator, count):
+def test_many_regions(tv, operator, count, layout):
+    """One region, or several with one of more pixels than are copied for it and one beside the map."""
     torch.manual_seed(1)
-    x = torch.randn(3, 40, 25, 31, requires_grad=True)
-    corners = torch.rand(count, 2) * 60
+    x = torch.randn(3, 40, 50, 62).to(memory_format=layout).requires_grad_()
+    corners = torch.rand(count, 2) * 120
     rois = torch.cat(
         [torch.randint(0, 3, (count, 1)), corners, corners + torch.rand(count, 2) * 60], 1
     )
+    if count > 1:
+        rois[:2, 1:] = torch.tensor([[2.0, 3, 244, 196], [-90, -80, -60, -20]])
     ours, theirs = (getattr(m, operator)(x, rois, 7, 0.25) for m in (ops, tv))
     same_gradients(ours, theirs, [x], 1e-4)  # sums of many in another order
 

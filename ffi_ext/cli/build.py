@@ -112,27 +112,26 @@ def _extension(
 ) -> int:
     from ffi_ext.errors import BuildError
     from ffi_ext.extension import create_extension
-    from ffi_ext.extension_arguments import absolute
 
     name = options.name or "_ext." + re.sub(r"\W", "_", Path(headers[0]).stem, flags=re.ASCII)
     macros = [tuple(macro.split("=", 1)) for macro in options.macros]
-    arguments = absolute(
-        {
-            "headers": headers,
-            "sources": sources,
-            "include_dirs": options.include_dirs,
-            "library_dirs": options.library_dirs,
-            "runtime_library_dirs": options.runtime_library_dirs,
-            "libraries": options.libraries,
-            "define_macros": macros,
-            "extra_compile_args": {"cc": options.cflag, "cxx": options.cflag, "nvcc": []},
-            "extra_link_args": options.ldflag,
-            "extra_objects": objects,
-        }
-    )
     with_cuda = options.cuda or any(source.endswith(".cu") for source in sources)
     try:
-        create_extension(name, verbose=not options.quiet, with_cuda=with_cuda, **arguments).build()
+        create_extension(
+            name,
+            headers,
+            sources,
+            verbose=not options.quiet,
+            with_cuda=with_cuda,
+            include_dirs=options.include_dirs,
+            library_dirs=options.library_dirs,
+            runtime_library_dirs=options.runtime_library_dirs,
+            libraries=options.libraries,
+            define_macros=macros,
+            extra_compile_args={"cc": options.cflag, "cxx": options.cflag, "nvcc": []},
+            extra_link_args=options.ldflag,
+            extra_objects=objects,
+        ).build()
     except (FileNotFoundError, ValueError) as error:
         return complain(_said_here(error))
     except BuildError as error:

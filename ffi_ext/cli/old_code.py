@@ -43,7 +43,27 @@ def is_reshape(node: ast.AST) -> bool:
         and isinstance(data, ast.Attribute)
         and data.attr == "data"
         and isinstance(data.value, (ast.Name, ast.Attribute, ast.Subscript))
+        and last_name(data.value) != "self"  # a set of data, and its tensor
     )
+
+
+def nexts(tree: ast.Module) -> list[ast.Call]:
+    """`batches.next()` of what is an `iter(...)`, as a loader's."""
+    made = [n for n in ast.walk(tree) if isinstance(n, ast.Assign) and _is_iter(n.value)]
+    known = {ast.unparse(target) for node in made for target in node.targets}
+    return [
+        node
+        for node in ast.walk(tree)
+        if isinstance(node, ast.Call)
+        and isinstance(node.func, ast.Attribute)
+        and node.func.attr == "next"
+        and not node.args
+        and (_is_iter(node.func.value) or ast.unparse(node.func.value) in known)
+    ]
+
+
+def _is_iter(node: ast.AST) -> bool:
+    return isinstance(node, ast.Call) and ast.unparse(node.func) == "iter"
 
 
 def leaves_corners(node: ast.Call) -> bool:

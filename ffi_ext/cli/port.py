@@ -17,8 +17,8 @@ from ffi_ext.cli.terminal import BOLD, OK, PROBLEMS, YELLOW, coloured, complain,
 EXAMPLES = """\
 What is rewritten: imports of torch.utils.ffi (and BuildExtension in its place) in build scripts and in
 __init__ files that it generated; autograd Functions with instance methods, and their calls; `.data[0]` of a number;
-`.index((i,))` and `.data.resize_()` of tensors; `volatile`; install_requires, and a pyproject.toml, for a setup.py
-that builds extensions.
+`.index((i,))` and `.data.resize_()` of tensors; `.next()` of iterators; `volatile`; install_requires, and a
+pyproject.toml, for a setup.py that builds extensions.
 What cannot be rewritten safely stays, and is listed. Run the repository's tests afterwards.
 examples:
   ffi-ext port old-model              the diff; nothing is changed
@@ -28,7 +28,7 @@ examples:
 
 PYPROJECT = """\
 [build-system]
-requires = ["setuptools>=70", "ffi-ext"]
+requires = ["setuptools>=70.1", "ffi-ext"]
 """  # without a build-backend setup.py may import what lies beside it, as it always could
 
 
@@ -114,9 +114,10 @@ def port(paths: list[Path], notes: list[str]) -> list[File]:
         text = port_calls.calls(file.after, file.path, known, repository, notes)
         text = port_scripts.first_elements(text, file.path, notes)
         text = port_scripts.indices(text)
+        text = port_scripts.iterators(text)
         text = port_scripts.reshapes(text, file.path, notes)
         text = port_volatile.volatile(text, file.path, notes)
-        port_scripts.gone(text, file.path, notes)
+        port_scripts.gone(text, file.path, local, notes)
         file.after, builds = port_scripts.setup(text, file.path, notes)
         project = file.path.with_name("pyproject.toml")
         if builds and not project.exists():

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import ast
 import re
+from collections.abc import Collection
 from pathlib import PurePath
 
+from ffi_ext import legacy
+from ffi_ext.cli import survey_names
 from ffi_ext.cli.edits import Source, last_name
-from ffi_ext.cli.old_code import is_called_build_extension, is_index, is_reshape
-from ffi_ext.cli.survey_names import BROUGHT_BACK, optional_imports
+from ffi_ext.cli.old_code import is_called_build_extension, is_index, is_reshape, nexts
 
 OLD = "torch.utils.ffi"
 # What a number's name looks like, for `.data[0]`, which on anything longer was an index.
@@ -17,6 +19,11 @@ NUMBER = re.compile(
     re.I,
 )
 REDUCTIONS = {"sum", "mean", "norm", "prod", "max", "min", "std", "var", "median", "dot", "dist"}
+# What may have a name of survey_names.BROUGHT_BACK, of legacy.OF_NUMPY or of collections.
+_GONE = re.compile(
+    "|".join(name.rpartition(".")[2] for name in survey_names.BROUGHT_BACK)
+    + rf"|\b(np|numpy)\.({'|'.join(legacy.OF_NUMPY)})\b|\bcollections\b"
+)
 
 
 def imports(text: str) -> str:
@@ -32,14 +39,14 @@ def imports(text: str) -> str:
         if isinstance(node, ast.ImportFrom) and not node.level:
             lines = _from(node, bool(called), len(uses) > len(called))
         elif isinstance(node, ast.Import):
-            lines = _import(node)
+            lines = _import(node, source.tree)
         else:
             continue
         if lines is not None:
             before = source.indent(node)  # or `try:`, and the like
             source.replace(node, ("; " if before.strip() else "\n" + before).join(lines))
     for node in ast.walk(source.tree):  # torch.utils.ffi.create_extension(...)
-        if isinstance(node, ast.Attribute) and ast.unparse(node.value) == OLD:
+        if isinstance(node, ast.Attribute) and _is_old(node.value):
             home = "ffi_ext" if node.attr == "create_extension" else "ffi_ext.torch_utils_ffi"
             source.replace(node.value, home)
     return source.result()
@@ -77,7 +84,7 @@ def _as(alias: ast.alias) -> str:
     return f" as {alias.asname}" if alias.asname else ""
 
 
-def _import(node: ast.Import) -> list[str] | None:
+def _import(node: ast.Import, tree: ast.Module) -> list[str] | None:
     ours = [a for a in node.names if a.name == OLD]
     if not ours:
         return None
@@ -86,10 +93,19 @@ def _import(node: ast.Import) -> list[str] | None:
     for alias in ours:
         if alias.asname:
             lines.append(f"from ffi_ext import torch_utils_ffi as {alias.asname}")
-        else:  # it bound `torch`, too
-            lines += ["import torch"] if "import torch" not in lines else []
-            lines += ["import ffi_ext", "import ffi_ext.torch_utils_ffi"]
+            continue
+        before = [n for n in tree.body if isinstance(n, ast.Import) and n.lineno < node.lineno]
+        if "torch" not in {a.asname or a.name for n in (node, *before) for a in n.names}:
+            lines.append("import torch")  # which it bound, too
+        lines.append("import ffi_ext")
+        used = {n.attr for n in ast.walk(tree) if isinstance(n, ast.Attribute) and _is_old(n.value)}
+        if used != {"create_extension"}:
+            lines.append("import ffi_ext.torch_utils_ffi")
     return lines
+
+
+def _is_old(node: ast.expr) -> bool:
+    return isinstance(node, ast.Attribute) and ast.unparse(node) == OLD
 
 
 def setup(text: str, file: PurePath, notes: list[str]) -> tuple[str, bool]:
@@ -144,26 +160,14 @@ def _require(
         )
 
 
-def gone(text: str, file: PurePath, notes: list[str]) -> None:
-    """Names of torch's that `ffi-ext run` brings back, and nothing does for a script that runs by itself."""
-    if not any(name.rpartition(".")[2] in text for name in BROUGHT_BACK):
+def gone(text: str, file: PurePath, local: Collection[str], notes: list[str]) -> None:
+    """Names of libraries that `ffi-ext run` brings back, and nothing does for a script that runs by itself."""
+    if not _GONE.search(text):  # to look at libraries takes long
         return
-    tree = ast.parse(text)
-    optional = set(optional_imports(tree))
-    told: set[str] = set()
-    for node in ast.walk(tree):
-        names: set[str] = set()
-        if isinstance(node, ast.ImportFrom) and node.module and not node.level:
-            names = {node.module, *(f"{node.module}.{alias.name}" for alias in node.names)}
-        elif isinstance(node, ast.Import):
-            names = {alias.name for alias in node.names}
-        elif isinstance(node, ast.Attribute):
-            names = {ast.unparse(node)}
-        for name in names & set(BROUGHT_BACK) - told:
-            if node not in optional:
-                told.add(name)
-                line = node.lineno  # type: ignore[attr-defined]
-                notes.append(f"{file}:{line}: torch has no {name} any more: {BROUGHT_BACK[name]}")
+    asked, given = survey_names.of_libraries(ast.parse(text), set(local))
+    for name, line in asked.items():
+        if name not in given and survey_names.is_brought_back(name):
+            notes.append(f"{file}:{line}: {survey_names.without(name)}")
 
 
 def first_elements(text: str, file: PurePath, notes: list[str]) -> str:
@@ -214,6 +218,19 @@ def indices(text: str) -> str:
     return source.result()
 
 
+def iterators(text: str) -> str:
+    """`batches.next()` becomes `next(batches)`."""
+    if ".next(" not in text:
+        return text
+    source = Source(text)
+    for node in nexts(source.tree):
+        start, _ = source.span(node)
+        _, end = source.span(node.func.value)  # type: ignore[attr-defined]
+        source.edit(start, start, "next(")
+        source.edit(end, source.span(node)[1], ")")
+    return source.result()
+
+
 def reshapes(text: str, file: PurePath, notes: list[str]) -> str:
     """`x.data.resize_(n).copy_(y)` becomes `x.data = x.data.resize_(n).copy_(y)`: `.data` has a shape of its own."""
     if not re.search(r"\.data\b", text):
@@ -227,12 +244,11 @@ def reshapes(text: str, file: PurePath, notes: list[str]) -> str:
         while isinstance(outer, ast.Attribute) and outer.attr.endswith("_"):
             call = source.parents[id(outer)]  # each of these gives back what it changed
             outer = source.parents[id(call)]
-        start, _ = source.span(node)
+        known = map(source.of, outer.targets) if isinstance(outer, ast.Assign) else ()
         if isinstance(outer, ast.Expr):
+            start, _ = source.span(outer)
             source.edit(start, start, f"{source.of(data)} = ")
-        elif not (
-            isinstance(outer, ast.Assign) and source.of(data) in map(source.of, outer.targets)
-        ):
+        elif not {source.of(data), source.of(data.value)}.intersection(known):
             notes.append(
                 f"{file}:{node.lineno}: {source.of(node)} changed {source.of(data.value)}, too; today it does not: "  # type: ignore[attr-defined]
                 f"if that is wanted, assign what it gives to {source.of(data)}"
@@ -244,8 +260,11 @@ def _is_number(value: ast.expr) -> bool:
     """Whether a call's result has no dimensions: a loss, or a reduction of everything."""
     if not isinstance(value, ast.Call):
         return False
-    name = last_name(value.func)
-    reduced = name in REDUCTIONS and isinstance(value.func, ast.Attribute)
-    if reduced and isinstance(value.func, ast.Attribute):
-        return not value.args and not value.keywords or name in ("dot", "dist")
-    return name == "criterion" or name.endswith(("_loss", "Loss")) and name != "Loss"
+    name, function = last_name(value.func), value.func
+    if name in REDUCTIONS and isinstance(function, ast.Attribute):
+        tensors = 2 if name in ("dot", "dist") else 1
+        others = tensors - (ast.unparse(function.value) != "torch")  # x.sum(), torch.sum(x)
+        return len(value.args) == others and not value.keywords
+    if {"reduce", "reduction"} & {keyword.arg for keyword in value.keywords}:
+        return False
+    return name == "criterion" or name.endswith(("_loss", "Loss", "_entropy")) and name != "Loss"

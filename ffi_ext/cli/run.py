@@ -47,7 +47,7 @@ def _programs(temporary: Path) -> Path:
     scripts = {"nvcc": f'#!/bin/sh\nexec {this_python} -m ffi_ext.nvcc "$@"\n'}
     if not Path(sys.executable).with_name("python").exists():  # Debian has python3 alone
         scripts["python"] = f'#!/bin/sh\nexec {this_python} "$@"\n'
-    name = cache.digest(f"{scripts}{cuda.home()}".encode())[:16]
+    name = cache.digest(os.fsencode(f"{scripts}{cuda.home()}"))[:16]
     toolkit = (cache.root() or temporary) / f"nvcc-{name}"
     folder = toolkit / "bin"
     folder.mkdir(parents=True, exist_ok=True)
@@ -55,7 +55,7 @@ def _programs(temporary: Path) -> Path:
     for program, script in scripts.items():
         if not (folder / program).exists():
             fresh = cache.fresh_name(folder / program)
-            fresh.write_text(script)
+            fresh.write_bytes(os.fsencode(script))
             fresh.chmod(0o755)
             fresh.replace(folder / program)
     for link, places in (("include", cuda.include_dirs()), ("lib64", cuda.library_dirs())):

@@ -84,7 +84,8 @@ def _script(tree: ast.Module, path: Path, shown: str, report: Report, found: _In
     """Reads one."""
     is_copy = False
     corners = ""
-    counts = {"`.data[0]`": 0, "`.index((i,))`": 0, "`.data.resize_()`": 0, "`volatile`": 0}
+    names = ("`.data[0]`", "`.index((i,))`", "`.data.resize_()`", "`volatile`")
+    counts = {"`.next()`": len(old_code.nexts(tree)), **dict.fromkeys(names, 0)}
     optional = set(survey_names.optional_imports(tree))
     alone = path.name == "__init__.py" and not any(  # Python 3 finds nothing beside it
         isinstance(n, ast.Attribute) and n.attr == "path" and last_name(n.value) == "sys"

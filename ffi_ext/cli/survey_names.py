@@ -253,6 +253,7 @@ def without(name: str) -> str:
         first, version = "Python", platform.python_version()
     written, is_back = _instead(name)
     cures = [f"write {written}"] if written else []
+    cures += [BROUGHT_BACK[name]] if name in BROUGHT_BACK else []
     cures += ["`ffi-ext run` and install(autograd=True) bring it back"] if is_back else []
     cure = "; ".join(cures) or "rewrite what needs it, or use a version that has it"
     return f"{first} {version} has no {name}: {cure}"

@@ -92,6 +92,12 @@ PyObject *ffi_call_cffi(PyObject *self, PyObject *arguments);
   HOOK(pointer)   /* (function, index, address) -> cdata of the parameter's type */                \
   HOOK(address)   /* (function, cdata) -> int */                                                   \
   HOOK(arity)     /* (function, positional count, keyword names): raises */                        \
+  HOOK(create)    /* (scalar type, CUDA device + 1, elements) -> (tensor, StorageImpl, data) */    \
+  HOOK(grow)      /* (tensor, bytes) -> the same */                                                \
+  HOOK(assign)    /* (tensor, owner, offset, size, stride): gives it the owner's storage, so */    \
+  HOOK(make)      /* ((scalar type, CUDA device + 1), owner, offset, size, stride) -> tensor */    \
+  HOOK(alias)     /* (tensor) -> an empty one on the same storage */                               \
+  HOOK(bump_version) /* (tensor, always) */                                                        \
   HOOK(adopt)     /* (address, bytes, scalar type, CUDA device + 1, owner) -> tensor on it */      \
   HOOK(cuda)      /* (name, number) -> int: what torch.cuda knows */                               \
   HOOK(maths)     /* (name, arguments, CUDA device + 1) -> tuple of tensors: TH's, by torch */

@@ -71,10 +71,10 @@ static PyObject *start(PyObject *unused, PyObject *nothing) {
  * Python. */
 static PyObject *choose_tier(PyObject *unused, PyObject *args) {
   (void)unused;
-  PyObject *libraries, *probes, *helpers;
+  PyObject *libraries, *probes;
   Py_ssize_t header;
-  if (!PyArg_ParseTuple(args, "OOnO", &libraries, &probes, &header, &helpers)) return NULL;
-  ffi_torch = ffi_python_load(helpers);
+  if (!PyArg_ParseTuple(args, "OOn", &libraries, &probes, &header)) return NULL;
+  ffi_torch = &ffi_python_operations;
   ffi_handle_offset = 0;
   const int opened = !ffi_native_open(libraries); /* THC looks there in either tier */
   const ffi_operations *native = opened && PySequence_Size(probes) > 0 ? ffi_native_load() : NULL;
@@ -108,7 +108,7 @@ static PyMethodDef module_methods[] = {
      "on_first_call(setup): called before the first C function is."},
     {"start", start, METH_NOARGS, "start(): the tier is chosen, and calls may go through."},
     {"choose_tier", choose_tier, METH_VARARGS,
-     "choose_tier(libraries, probes, header, helpers): the tier's name."},
+     "choose_tier(libraries, probes, header): the tier's name."},
     {"call_cffi", ffi_call_cffi, METH_VARARGS,
      "call_cffi(caller, target, args): a call through cffi's own function."},
     {"describe", describe, METH_O,

@@ -92,8 +92,8 @@ void *ffi_native_symbol(const char *name);
 /* Operations through the functions that they export; NULL when one was not found. */
 const ffi_operations *ffi_native_load(void);
 
-/* torch_python.c: the same through Python; `helpers` maps names to callables. */
-const ffi_operations *ffi_python_load(PyObject *helpers);
+/* torch_python.c: the same through Python. */
+extern const ffi_operations ffi_python_operations;
 /* Whether an exception is set, or a signal that came while C was at work raises one now;
  * "interrupted" is the text then. No Python code may run with it: C is ended by the text, again and
  * again where C++ catches it, and ffi_raise() leaves the exception to be the call's. GIL held. */

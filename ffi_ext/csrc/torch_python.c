@@ -1,12 +1,10 @@
-/* The Python tier: the same operations through torch's Python interface. Slow, but any torch has
- * it. A handle is the tensor's PyObject here. `helpers` is a mapping of callables from
- * ffi_ext/tiers.py. */
+/* The Python tier: the same operations through torch's Python interface, by hooks of
+ * ffi_ext/tiers.py. Slow, but any torch has it. A handle is the tensor's PyObject here. */
 #include <stdio.h>
 #include <string.h>
 
+#include "function.h"
 #include "torch_bridge.h"
-
-static PyObject *helpers;
 
 int ffi_interrupted(char *text) {
   if (!PyErr_Occurred() && !PyErr_CheckSignals()) return 0;
@@ -39,15 +37,6 @@ PyObject *ffi_raise(PyObject *type, const char *text) {
   return NULL;
 }
 
-static PyObject *call(const char *name, PyObject *arguments) {
-  if (!arguments) return NULL;
-  PyObject *function = PyMapping_GetItemString(helpers, name);
-  PyObject *result = function ? PyObject_CallObject(function, arguments) : NULL;
-  Py_XDECREF(function);
-  Py_DECREF(arguments);
-  return result;
-}
-
 PyObject *ffi_number_tuple(const int64_t *values, int count) {
   PyObject *tuple = PyTuple_New(count);
   for (int i = 0; tuple && i < count; i++) ffi_tuple_set(&tuple, i, PyLong_FromLongLong(values[i]));
@@ -76,7 +65,7 @@ static void release(void *owned) {
 
 static void *alias(void *handle) {
   PyGILState_STATE gil = PyGILState_Ensure();
-  PyObject *tensor = call("alias", Py_BuildValue("(O)", (PyObject *)handle));
+  PyObject *tensor = PyObject_CallFunction(ffi_hook.alias, "O", (PyObject *)handle);
   if (!tensor) PyErr_Clear(); /* the caller reports it */
   PyGILState_Release(gil);
   return tensor;
@@ -95,8 +84,8 @@ static int unpack(PyObject *triple, void **identity, void **data) {
 PyObject *ffi_python_create(int type, int cuda, ptrdiff_t elements, void **data, void **identity,
                             char *text) {
   if (ffi_interrupted(text)) return NULL;
-  PyObject *triple =
-      call("create", Py_BuildValue("(iin)", ffi_scalar_type[type], cuda, (Py_ssize_t)elements));
+  PyObject *triple = PyObject_CallFunction(ffi_hook.create, "iin", ffi_scalar_type[type], cuda,
+                                           (Py_ssize_t)elements);
   PyObject *tensor = NULL;
   if (triple && unpack(triple, identity, data) == 0) {
     tensor = PyTuple_GetItem(triple, 0);
@@ -118,7 +107,7 @@ static void *create(int type, int cuda, ptrdiff_t elements, void **data, void **
 int ffi_python_grow(PyObject *tensor, ptrdiff_t bytes, void **data, char *text) {
   if (ffi_interrupted(text)) return -1;
   void *same;
-  PyObject *triple = call("grow", Py_BuildValue("(On)", tensor, (Py_ssize_t)bytes));
+  PyObject *triple = PyObject_CallFunction(ffi_hook.grow, "On", tensor, (Py_ssize_t)bytes);
   int failed = !triple || unpack(triple, &same, data);
   if (failed) ffi_take_error(text);
   Py_XDECREF(triple);
@@ -133,15 +122,16 @@ static int grow(void *handle, void *identity, ptrdiff_t bytes, void **data, char
   return failed;
 }
 
-static PyObject *geometry_arguments(PyObject *first, PyObject *owner, const ffi_tensor *t) {
-  return Py_BuildValue("(OOnNN)", first, owner, (Py_ssize_t)t->storageOffset,
-                       ffi_number_tuple(t->size, t->nDimension),
-                       ffi_number_tuple(t->stride, t->nDimension));
+static PyObject *call_with_geometry(PyObject *hook, PyObject *first, PyObject *owner,
+                                    const ffi_tensor *t) {
+  return PyObject_CallFunction(hook, "OOnNN", first, owner, (Py_ssize_t)t->storageOffset,
+                               ffi_number_tuple(t->size, t->nDimension),
+                               ffi_number_tuple(t->stride, t->nDimension));
 }
 
 int ffi_python_assign(PyObject *target, PyObject *owner, const ffi_tensor *geometry, char *text) {
   if (ffi_interrupted(text)) return -1;
-  PyObject *done = call("assign", geometry_arguments(target, owner, geometry));
+  PyObject *done = call_with_geometry(ffi_hook.assign, target, owner, geometry);
   if (!done) ffi_take_error(text);
   int failed = !done;
   Py_XDECREF(done);
@@ -158,7 +148,7 @@ static int assign(void *target, void *owner, const ffi_tensor *geometry, char *t
 PyObject *ffi_python_make(PyObject *owner, const ffi_tensor *geometry) {
   PyObject *place = Py_BuildValue("(ii)", ffi_scalar_type[geometry->type], geometry->cuda);
   if (!place) return NULL;
-  PyObject *result = call("make", geometry_arguments(place, owner ? owner : Py_None, geometry));
+  PyObject *result = call_with_geometry(ffi_hook.make, place, owner ? owner : Py_None, geometry);
   Py_DECREF(place);
   return result;
 }
@@ -178,21 +168,14 @@ static PyObject *object(void *handle) {
 }
 
 static void bump_version(void *handle, int always) {
-  PyObject *done = call("bump_version", Py_BuildValue("(Oi)", (PyObject *)handle, always));
+  PyObject *done = PyObject_CallFunction(ffi_hook.bump_version, "Oi", (PyObject *)handle, always);
   if (!done) PyErr_Clear(); /* inference tensors have no version: nothing to tell anyone */
   Py_XDECREF(done);
 }
 
-static const ffi_operations operations = {
+const ffi_operations ffi_python_operations = {
     "python", keep, release, alias, create, grow, assign, make, object, bump_version,
 };
-
-const ffi_operations *ffi_python_load(PyObject *mapping) {
-  Py_INCREF(mapping);
-  Py_XDECREF(helpers);
-  helpers = mapping;
-  return &operations;
-}
 
 /* `facts`: (scalar type, size, stride, offset, storage address, data address, bytes, requires
  * grad, GPU's index + 1). */

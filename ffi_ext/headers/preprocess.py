@@ -85,7 +85,7 @@ class Reader:
             lines.append(f"const unsigned long long ffi_ext_value_{index} = ({expression});")
         with tempfile.TemporaryDirectory() as folder:
             source = Path(folder, "values.c")
-            source.write_text("\n".join([*lines, ""]))
+            _write(source, lines)
             command = [*toolchain.c_compiler().command, *toolchain.c_dialect(), *self._flags()]
             command += ["-w", "-S", "-o", "-"]
             status, text = compilers.run([*command, str(source)], apart=True)
@@ -138,6 +138,11 @@ class Reader:
         return found
 
 
+def _write(source: Path, lines: Sequence[str]) -> None:
+    """C text, with the names of headers, which may have any bytes."""
+    source.write_bytes("\n".join([*lines, ""]).encode("utf-8", "surrogateescape"))
+
+
 def _compiling(
     command: Sequence[str], suffix: str, includes: Sequence[str], trials: Sequence[str]
 ) -> set[int] | None:
@@ -147,7 +152,7 @@ def _compiling(
         source = Path(folder, f"trials{suffix}")
         while left:
             rows = [f"void ffi_ext_trial_{index}(void) {{ {row} }}" for index, row in left.items()]
-            source.write_text("\n".join([*includes, '#line 1 "ffi_ext_trials"', *rows, ""]))
+            _write(source, [*includes, '#line 1 "ffi_ext_trials"', *rows])
             status, text = compilers.run([*command, str(source)])
             if status == 0:
                 break

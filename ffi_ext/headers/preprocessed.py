@@ -164,7 +164,13 @@ def is_among(files: frozenset[Path], header: Path) -> bool:
 
 
 def _unescaped(name: str) -> str:
-    return re.sub(r"\\(.)", r"\1", name)
+    """As it was before gcc wrote \\ and \" in it; clang has all that is not ASCII in octal, too."""
+    raw = re.sub(
+        rb"\\(?:([0-7]{3})|(.))",
+        lambda found: bytes([int(found[1], 8)]) if found[1] else found[2],
+        name.encode("utf-8", "surrogateescape"),
+    )
+    return raw.decode("utf-8", "surrogateescape")
 
 
 @cache

@@ -1,4 +1,4 @@
-"""Memory of large results."""
+"""Memory of large results and copies."""
 
 from __future__ import annotations
 
@@ -6,6 +6,8 @@ import ctypes
 import mmap
 
 import torch
+
+from resnet.ops.native import is_traced
 
 _LARGE = 4 << 20  # bytes, as for NumPy's arrays
 _madvise = getattr(ctypes.CDLL(None), "madvise", None) if hasattr(mmap, "MADV_HUGEPAGE") else None
@@ -24,3 +26,10 @@ def in_huge_pages(new: torch.Tensor) -> torch.Tensor:
         begin = -(-begin // page) * page
         _madvise(begin, end - begin, mmap.MADV_HUGEPAGE)  # advice: nothing is lost where it fails
     return new
+
+
+def in_dtype(x: torch.Tensor, dtype: torch.dtype) -> torch.Tensor:
+    """x.to(dtype), in huge pages where that is a large copy."""
+    if x.dtype == dtype or is_traced(x) or torch._C._are_functorch_transforms_active():
+        return x.to(dtype)
+    return in_huge_pages(torch.empty_like(x, dtype=dtype)).copy_(x)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import torch
 
 from resnet.ops import fallback
-from resnet.ops.memory import in_huge_pages
+from resnet.ops.memory import in_dtype, in_huge_pages
 from resnet.ops.native import (
     check_tensor,
     is_recorded,
@@ -135,10 +135,14 @@ def frozen_batch_norm(
         )
     dtype = working_dtype("frozen_batch_norm: x", x)
     exported = torch.compiler.is_compiling() or torch.jit.is_tracing()
-    if dtype != x.dtype or exported or not use_kernels(x):
+    if exported or not use_kernels(x):
         if not torch.jit.is_tracing():  # which would warn of every comparison
             _check(x, scale, bias, residual)
         return fallback.frozen_batch_norm(x, scale, bias, residual, relu)
+    if dtype != x.dtype:
+        wide = residual if residual is None else in_dtype(residual, dtype)
+        y = frozen_batch_norm(in_dtype(x, dtype), scale, bias, wide, relu=relu, inplace=True)
+        return in_dtype(y, x.dtype)
     scale, bias = scale.to(dtype), bias.to(dtype)
     residual = residual if residual is None else residual.to(dtype)
     if inplace and not (

@@ -7,7 +7,7 @@ from typing import List  # noqa: UP035  as torch.library of torch 2.6 wants it
 import torch
 
 from resnet.ops import fallback
-from resnet.ops.memory import in_huge_pages
+from resnet.ops.memory import in_dtype, in_huge_pages
 from resnet.ops.native import check_number, kernel, operator, two_of, use_kernels, working_dtype
 
 # Beyond 2^24 a float cannot tell neighbouring pixels apart.
@@ -194,7 +194,7 @@ def roi_align(
         raise ValueError(
             f"roi_align: sampling_ratio must be at most {MOST_SAMPLES}, got {sampling_ratio}"
         )
-    input_dtype, x, rois = x.dtype, x.to(dtype), rois.detach().to(dtype)
+    input_dtype, x, rois = x.dtype, in_dtype(x, dtype), rois.detach().to(dtype)
     settings = (int(sampling_ratio), bool(aligned))
     if use_kernels(x):
         result = _roi_align_op(x, rois, float(spatial_scale), *size, *settings)
@@ -228,7 +228,7 @@ def roi_pool(
     """
     size, dtype = _size("roi_pool", output_size), working_dtype("roi_pool: x", x)
     check_shapes("roi_pool", x, rois, spatial_scale, size)
-    input_dtype, x, rois = x.dtype, x.to(dtype), rois.detach().to(dtype)
+    input_dtype, x, rois = x.dtype, in_dtype(x, dtype), rois.detach().to(dtype)
     if use_kernels(x):
         result = _roi_pool_op(x, rois, float(spatial_scale), *size)[0]
     else:

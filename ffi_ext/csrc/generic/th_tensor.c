@@ -75,60 +75,54 @@ void THTensor_(freeCopyTo)(THTensor *self, THTensor *dst) {
 void THTensor_(setFlag)(THTensor *self, const char flag) { self->flag |= flag; }
 void THTensor_(clearFlag)(THTensor *self, const char flag) { self->flag &= ~flag; }
 
-THTensor *THTensor_(newWithTensor)(THTensor *tensor) {
-  THTensor *self FFI_HELD = THTensor_(new)();
-  ffi_th_set(RECORD(self), RECORD(tensor));
-  return ffi_hand_over(&self);
-}
-
 THTensor *THTensor_(newWithSize)(THLongStorage *size, THLongStorage *stride) {
   return THTensor_(newWithStorage)(NULL, 0, size, stride);
 }
 
-THTensor *THTensor_(newWithSize1d)(int64_t size0) {
-  return THTensor_(newWithSize4d)(size0, -1, -1, -1);
-}
-THTensor *THTensor_(newWithSize2d)(int64_t size0, int64_t size1) {
-  return THTensor_(newWithSize4d)(size0, size1, -1, -1);
-}
-THTensor *THTensor_(newWithSize3d)(int64_t size0, int64_t size1, int64_t size2) {
-  return THTensor_(newWithSize4d)(size0, size1, size2, -1);
-}
-THTensor *THTensor_(newWithSize4d)(int64_t size0, int64_t size1, int64_t size2, int64_t size3) {
-  THTensor *self FFI_HELD = THTensor_(new)();
-  THTensor_(resize4d)(self, size0, size1, size2, size3);
-  return ffi_hand_over(&self);
-}
+/* clang-format off: a new record, and the function that fills it */
+#define NEW(NAME, PARAMETERS, FILL, ...)        \
+  THTensor *THTensor_(NAME) PARAMETERS {        \
+    THTensor *self FFI_HELD = THTensor_(new)(); \
+    THTensor_(FILL)(self, __VA_ARGS__);         \
+    return ffi_hand_over(&self);                \
+  }
+NEW(newWithTensor, (THTensor * tensor), set, tensor)
+NEW(newSelect, (THTensor * tensor, int dimension, int64_t index), select, tensor, dimension, index)
+NEW(newNarrow, (THTensor * tensor, int dimension, int64_t first, int64_t size), narrow, tensor,
+    dimension, first, size)
+NEW(newTranspose, (THTensor * tensor, int dimension1, int dimension2), transpose, tensor,
+    dimension1, dimension2)
+NEW(newUnfold, (THTensor * tensor, int dimension, int64_t size, int64_t step), unfold, tensor,
+    dimension, size, step)
+NEW(newExpand, (THTensor * tensor, THLongStorage *size), expand, tensor, size)
+NEW(newWithSize1d, (int64_t size0), resize1d, size0)
+NEW(newWithSize2d, (int64_t size0, int64_t size1), resize2d, size0, size1)
+NEW(newWithSize3d, (int64_t size0, int64_t size1, int64_t size2), resize3d, size0, size1, size2)
+NEW(newWithSize4d, (int64_t size0, int64_t size1, int64_t size2, int64_t size3), resize4d, size0,
+    size1, size2, size3)
+NEW(newWithStorage,
+    (THStorage * storage, ptrdiff_t offset, THLongStorage *size, THLongStorage *stride), setStorage,
+    storage, offset, size, stride)
+NEW(newWithStorage1d, (THStorage * storage, ptrdiff_t offset, int64_t size0, int64_t stride0),
+    setStorage1d, storage, offset, size0, stride0)
+NEW(newWithStorage2d,
+    (THStorage * storage, ptrdiff_t offset, int64_t size0, int64_t stride0, int64_t size1,
+     int64_t stride1),
+    setStorage2d, storage, offset, size0, stride0, size1, stride1)
+NEW(newWithStorage3d,
+    (THStorage * storage, ptrdiff_t offset, int64_t size0, int64_t stride0, int64_t size1,
+     int64_t stride1, int64_t size2, int64_t stride2),
+    setStorage3d, storage, offset, size0, stride0, size1, stride1, size2, stride2)
+NEW(newWithStorage4d,
+    (THStorage * storage, ptrdiff_t offset, int64_t size0, int64_t stride0, int64_t size1,
+     int64_t stride1, int64_t size2, int64_t stride2, int64_t size3, int64_t stride3),
+    setStorage4d, storage, offset, size0, stride0, size1, stride1, size2, stride2, size3, stride3)
+#undef NEW
+/* clang-format on */
 
-THTensor *THTensor_(newWithStorage)(THStorage *storage, ptrdiff_t offset, THLongStorage *size,
-                                    THLongStorage *stride) {
+THTensor *THTensor_(newView)(THTensor *tensor, THLongStorage *size) {
   THTensor *self FFI_HELD = THTensor_(new)();
-  THTensor_(setStorage)(self, storage, offset, size, stride);
-  return ffi_hand_over(&self);
-}
-
-THTensor *THTensor_(newWithStorage1d)(THStorage *storage, ptrdiff_t offset, int64_t size0,
-                                      int64_t stride0) {
-  return THTensor_(newWithStorage4d)(storage, offset, size0, stride0, -1, -1, -1, -1, -1, -1);
-}
-THTensor *THTensor_(newWithStorage2d)(THStorage *storage, ptrdiff_t offset, int64_t size0,
-                                      int64_t stride0, int64_t size1, int64_t stride1) {
-  return THTensor_(newWithStorage4d)(storage, offset, size0, stride0, size1, stride1, -1, -1, -1,
-                                     -1);
-}
-THTensor *THTensor_(newWithStorage3d)(THStorage *storage, ptrdiff_t offset, int64_t size0,
-                                      int64_t stride0, int64_t size1, int64_t stride1,
-                                      int64_t size2, int64_t stride2) {
-  return THTensor_(newWithStorage4d)(storage, offset, size0, stride0, size1, stride1, size2,
-                                     stride2, -1, -1);
-}
-THTensor *THTensor_(newWithStorage4d)(THStorage *storage, ptrdiff_t offset, int64_t size0,
-                                      int64_t stride0, int64_t size1, int64_t stride1,
-                                      int64_t size2, int64_t stride2, int64_t size3,
-                                      int64_t stride3) {
-  THTensor *self FFI_HELD = THTensor_(new)();
-  THTensor_(setStorage4d)(self, storage, offset, size0, stride0, size1, stride1, size2, stride2,
-                          size3, stride3);
+  ffi_th_view(RECORD(self), RECORD(tensor), size);
   return ffi_hand_over(&self);
 }
 
@@ -143,38 +137,6 @@ THTensor *THTensor_(newContiguous)(THTensor *self) {
   if (!THTensor_(isContiguous)(self)) return THTensor_(newClone)(self);
   THTensor_(retain)(self);
   return self;
-}
-
-/* New views. */
-THTensor *THTensor_(newSelect)(THTensor *tensor, int dimension, int64_t index) {
-  THTensor *self FFI_HELD = THTensor_(new)();
-  THTensor_(select)(self, tensor, dimension, index);
-  return ffi_hand_over(&self);
-}
-THTensor *THTensor_(newNarrow)(THTensor *tensor, int dimension, int64_t first, int64_t size) {
-  THTensor *self FFI_HELD = THTensor_(new)();
-  THTensor_(narrow)(self, tensor, dimension, first, size);
-  return ffi_hand_over(&self);
-}
-THTensor *THTensor_(newTranspose)(THTensor *tensor, int dimension1, int dimension2) {
-  THTensor *self FFI_HELD = THTensor_(new)();
-  THTensor_(transpose)(self, tensor, dimension1, dimension2);
-  return ffi_hand_over(&self);
-}
-THTensor *THTensor_(newUnfold)(THTensor *tensor, int dimension, int64_t size, int64_t step) {
-  THTensor *self FFI_HELD = THTensor_(new)();
-  THTensor_(unfold)(self, tensor, dimension, size, step);
-  return ffi_hand_over(&self);
-}
-THTensor *THTensor_(newView)(THTensor *tensor, THLongStorage *size) {
-  THTensor *self FFI_HELD = THTensor_(new)();
-  ffi_th_view(RECORD(self), RECORD(tensor), size);
-  return ffi_hand_over(&self);
-}
-THTensor *THTensor_(newExpand)(THTensor *tensor, THLongStorage *size) {
-  THTensor *self FFI_HELD = THTensor_(new)();
-  ffi_th_expand(RECORD(self), RECORD(tensor), size);
-  return ffi_hand_over(&self);
 }
 
 /* Resizing. */
