@@ -129,7 +129,10 @@ _HINTS = (
         r"(?:error: |unknown type name |identifier )['\"](THFile|THMapAllocatorContext)['\"]",
         "{0} is not in ffi_ext: read and write files in Python (torch.from_file maps one), and pass the tensor",
     ),
-    (r'identifier "THC\w*(?:State|Tensor|Storage)"', "#include <THC/THC.h> at the top of the source"),
+    (
+        r'identifier "THC\w*(?:State|Tensor|Storage)"',
+        "#include <THC/THC.h> at the top of the source",
+    ),
     (
         r"unknown type name 'TH|identifier \"TH\w*(?:Tensor|Storage)\"",
         "#include <TH/TH.h> at the top of the source",

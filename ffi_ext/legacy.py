@@ -38,7 +38,7 @@ OF_NUMPY = {kind.__name__: kind for kind in (bool, complex, float, int, object, 
 OF_NUMPY |= {"long": int, "unicode": str}
 
 # What gave `x.data` another shape gave it to x, too, before PyTorch 1.1.
-RESHAPES = ("resize_", "resize_as_", "set_", "squeeze_", "unsqueeze_")
+RESHAPES = ("resize_", "resize_as_", "set_", "squeeze_", "unsqueeze_", "t_", "transpose_")
 
 # What forums told to paste into a file of one's own, when PyTorch 1.0 had dropped torch.utils.ffi.
 COPIED = (

@@ -75,12 +75,12 @@ def _of_type(
 ) -> Problem | None:
     if constraint.dtypes and got.dtype not in constraint.dtypes:
         wanted = _either(constraint.dtypes)
-        return TypeError, f"expected {wanted}, {_of_dtype(got, constraint.dtypes)}"
+        return TypeError, f"expected {wanted}, {_got_dtype(got, constraint.dtypes)}"
     for reference in (constraint.dtype_of, constraint.like):
         other = passed[reference] if reference is not None else None
         if other and other.dtype != got.dtype:
             text = f"expected {other.dtype}, as '{other.name}' has it"
-            return TypeError, f"{text}, {_of_dtype(got, [other.dtype])}"
+            return TypeError, f"{text}, {_got_dtype(got, [other.dtype])}"
     return None
 
 
@@ -145,7 +145,7 @@ def cure_of(is_written: bool, how: str) -> str:
     return how
 
 
-def _of_dtype(got: Passed, wanted: Sequence[str]) -> str:
+def _got_dtype(got: Passed, wanted: Sequence[str]) -> str:
     text = f"got {'an array' if got.is_array else 'a tensor'} of {got.dtype}"
     if len(wanted) > 1 and not got.is_written:
         return text

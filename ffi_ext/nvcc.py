@@ -1,7 +1,8 @@
 """nvcc as scripts of 2017 call it: `ffi-ext run` puts this before the toolkit's on PATH.
 
-Architectures that the toolkit no longer compiles for are left out, GPUs newer than all of a line get PTX, the TH and
-THC headers are found, and a machine without nvcc is told so instead of stopping the script: the build then goes on without the CUDA part.
+Architectures that the toolkit no longer compiles for are left out, GPUs newer than all of a line get PTX, the
+TH and THC headers are found, and a machine without nvcc is told so instead of stopping the script: the build
+then goes on without the CUDA part.
 """
 
 from __future__ import annotations

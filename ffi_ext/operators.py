@@ -246,12 +246,24 @@ def _fake(function: Any, dtype: torch.dtype | None) -> Callable[..., Any]:
                         f"{function.__name__}() argument '{name}' is empty, to be resized in C: under torch.compile "
                         "outputs must come in their final shape, as torch.empty_like(x) makes them"
                     )
+        for name in (n for n in mutable if n in given and _begins_at_a_symbol(given[n])):
+            # auto_functionalized_v2's sym_storage_offset, which Inductor takes for 0 in torch 2.13 and 2.15
+            warn(
+                f"{function.__name__}() argument '{name}' is a part of a tensor whose sizes are not fixed: Inductor "
+                "may write to another part of it (PyTorch's issue 198068). Give the call a tensor of its own, and "
+                "torch.stack the results"
+            )
         if dtype is None:
             return None
         on_meta = any(x.device.type == "meta" for x in given.values())
         return torch.empty((), dtype=dtype, device="meta" if on_meta else "cpu")
 
     return fake
+
+
+def _begins_at_a_symbol(tensor: torch.Tensor) -> bool:
+    """Whether its place in the storage depends on sizes that the compiled code is for any of."""
+    return tensor.layout is torch.strided and type(tensor.storage_offset()) is not int
 
 
 def _is_empty(tensor: torch.Tensor) -> bool:

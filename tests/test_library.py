@@ -146,6 +146,31 @@ def test_torch_compile_leaves_the_first_call_alone():
     assert "recompile_limit" not in done.stderr
 
 
+@pytest.mark.skipif(not SEES_THROUGH, reason="torch 2.4 copies these, and writes to the right part")
+def test_outputs_that_are_parts_of_a_tensor_of_any_size(operators):
+    """Inductor of torch 2.13 and 2.15 wrote all rows to the first, without a word."""
+
+    def rows(x):
+        out = torch.zeros_like(x)
+        for i in range(2):
+            operators["square"].call(x[i], out[i])
+        return out
+
+    def stacked(x):
+        out = [torch.empty_like(row) for row in x]
+        for i in range(2):
+            operators["square"].call(x[i], out[i])
+        return torch.stack(out)
+
+    x = torch.rand(2, 3, dtype=torch.float64)
+    for f, dynamic in ((rows, False), (stacked, True)):
+        torch.testing.assert_close(
+            torch.compile(f, fullgraph=True, dynamic=dynamic, backend="aot_eager")(x), x * x
+        )
+    with pytest.warns(UserWarning, match="'out' is a part of a tensor .* a tensor of its own"):
+        torch.compile(rows, fullgraph=True, dynamic=True, backend="aot_eager")(x)
+
+
 def test_parameters_that_torch_compile_has_names_of_its_own_for(operators):
     """torch.compile failed on `mode`: "got multiple values for argument 'mode'"; Inductor on `node` likewise."""
 

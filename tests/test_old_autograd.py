@@ -428,7 +428,7 @@ def test_a_shape_given_to_data_is_the_variables_too():
     x.data.resize_as_(batch[0]).zero_()
     assert x.tolist() == [0.0] * 3
     x.data.unsqueeze_(1)
-    assert x.shape == (3, 1) and x.data.squeeze_().shape == x.shape == (3,)
+    assert x.shape == (3, 1) and x.data.t_().shape == x.shape == (1, 3)
     weight = torch.nn.Parameter(torch.zeros(2))  # as ORN's convolutions make theirs
     weight.data.resize_(2, 2).fill_(3)
     (weight * weight).sum().backward()

@@ -113,7 +113,10 @@ def test_dead_architectures_are_dropped_from_nvcc_lines():
         ("-gencode arch=compute_52,code=sm_52 -gencode=arch=compute_61,code=sm_61", "61"),
         ("--generate-code arch=compute_52,code=[sm_52,sm_61]", "61"),
         ("-arch compute_52 -code sm_52", "52"),
-        ("-gencode arch=compute_52,code=[sm_52,compute_52] -gencode arch=compute_61,code=sm_61", ""),
+        (
+            "-gencode arch=compute_52,code=[sm_52,compute_52] -gencode arch=compute_61,code=sm_61",
+            "",
+        ),
         ("-arch=compute_52 -code=sm_52,compute_52", ""),
         ("-arch=sm_52", ""),  # which stands for both
         ("-O3", ""),

@@ -307,8 +307,9 @@ def test_indices(old, new):
         ("self.w[0].data.unsqueeze_(0)", "self.w[0].data = self.w[0].data.unsqueeze_(0)", False),
         ("y = x.data.resize_(3)", None, True),
         ("x.data.resize_(3).sum()", None, True),
-        ("x.data = x.data.resize_(3)", None, False),
-        ("y = x.cpu().data.resize_(3); x.resize_(2); x.data.copy_(y)", None, False),
+        ("(x.data.t_())", "x.data = (x.data.t_())", False),
+        ("x.data = x.data.resize_(3); x = x.data.t_()", None, False),
+        ("y = x.cpu().data.resize_(3); x.resize_(2); x.data.copy_(y); self.data.t_()", None, False),
     ],
 )
 def test_shapes_of_data(old, new, note):

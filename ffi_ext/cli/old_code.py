@@ -43,6 +43,7 @@ def is_reshape(node: ast.AST) -> bool:
         and isinstance(data, ast.Attribute)
         and data.attr == "data"
         and isinstance(data.value, (ast.Name, ast.Attribute, ast.Subscript))
+        and last_name(data.value) != "self"  # a set of data, and its tensor
     )
 
 

@@ -28,7 +28,7 @@ examples:
 
 PYPROJECT = """\
 [build-system]
-requires = ["setuptools>=70", "ffi-ext"]
+requires = ["setuptools>=70.1", "ffi-ext"]
 """  # without a build-backend setup.py may import what lies beside it, as it always could
 
 

@@ -244,12 +244,11 @@ def reshapes(text: str, file: PurePath, notes: list[str]) -> str:
         while isinstance(outer, ast.Attribute) and outer.attr.endswith("_"):
             call = source.parents[id(outer)]  # each of these gives back what it changed
             outer = source.parents[id(call)]
-        start, _ = source.span(node)
+        known = map(source.of, outer.targets) if isinstance(outer, ast.Assign) else ()
         if isinstance(outer, ast.Expr):
+            start, _ = source.span(outer)
             source.edit(start, start, f"{source.of(data)} = ")
-        elif not (
-            isinstance(outer, ast.Assign) and source.of(data) in map(source.of, outer.targets)
-        ):
+        elif not {source.of(data), source.of(data.value)}.intersection(known):
             notes.append(
                 f"{file}:{node.lineno}: {source.of(node)} changed {source.of(data.value)}, too; today it does not: "  # type: ignore[attr-defined]
                 f"if that is wanted, assign what it gives to {source.of(data)}"

@@ -46,7 +46,7 @@ static inline uint8_t ffi_unsigned_Byte(uint8_t x) { return x; }
 enum ffi_places { FFI_VALID, FFI_REVERSED, FFI_FULL };
 
 /* The places of the result along an axis where input and kernel have i and k. */
-static int64_t ffi_conv_size(enum ffi_places how, int64_t i, int64_t k, int64_t step) {
+static inline int64_t ffi_conv_size(enum ffi_places how, int64_t i, int64_t k, int64_t step) {
   if (how == FFI_FULL) return (i - 1) * step + k;
   return how == FFI_REVERSED ? i - (k - 1) * step : (i - k) / step + 1;
 }

@@ -15,34 +15,20 @@ THStorage *THStorage_(newWithSize)(ptrdiff_t size) {
   return (THStorage *)ffi_th_storage_new_on(TYPE_NUMBER, 0, size);
 }
 
-THStorage *THStorage_(newWithSize1)(real data0) {
-  THStorage *self = THStorage_(newWithSize)(1);
-  self->data[0] = data0;
+static THStorage *THStorage_(of)(ptrdiff_t n, const real *values) {
+  THStorage *self = THStorage_(newWithSize)(n);
+  memcpy(self->data, values, (size_t)n * sizeof *values);
   return self;
 }
-
+THStorage *THStorage_(newWithSize1)(real data0) { return THStorage_(of)(1, &data0); }
 THStorage *THStorage_(newWithSize2)(real data0, real data1) {
-  THStorage *self = THStorage_(newWithSize)(2);
-  self->data[0] = data0;
-  self->data[1] = data1;
-  return self;
+  return THStorage_(of)(2, (const real[]){data0, data1});
 }
-
 THStorage *THStorage_(newWithSize3)(real data0, real data1, real data2) {
-  THStorage *self = THStorage_(newWithSize)(3);
-  self->data[0] = data0;
-  self->data[1] = data1;
-  self->data[2] = data2;
-  return self;
+  return THStorage_(of)(3, (const real[]){data0, data1, data2});
 }
-
 THStorage *THStorage_(newWithSize4)(real data0, real data1, real data2, real data3) {
-  THStorage *self = THStorage_(newWithSize)(4);
-  self->data[0] = data0;
-  self->data[1] = data1;
-  self->data[2] = data2;
-  self->data[3] = data3;
-  return self;
+  return THStorage_(of)(4, (const real[]){data0, data1, data2, data3});
 }
 
 THStorage *THStorage_(newWithMapping)(const char *filename, ptrdiff_t size, int flags) {

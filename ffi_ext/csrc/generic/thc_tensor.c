@@ -150,9 +150,9 @@ int THCTensor_(checkGPU)(THCState *state, unsigned int count, ...) {
 
 /* One element, as a view of one dimension; by way of a tensor on the CPU. */
 static THCTensor *THCTensor_(element)(THCState *state, THCStorage *storage, ptrdiff_t offset) {
-  THCTensor *view = THCTensor_(bare)();
+  THCTensor *view FFI_HELD = THCTensor_(bare)();
   THCTensor_(setStorage1d)(state, view, storage, offset, 1, 1);
-  return view;
+  return ffi_hand_over(&view);
 }
 
 static real THCTensor_(read)(THCState *state, THCStorage *storage, ptrdiff_t offset) {
@@ -206,32 +206,23 @@ THCStorage *THCStorage_(newWithSize)(THCState *state, ptrdiff_t size) {
   return (THCStorage *)ffi_th_storage_new_on(TYPE_NUMBER, ffi_cuda_current(), size);
 }
 THCStorage *THCStorage_(new)(THCState *state) { return THCStorage_(newWithSize)(state, 0); }
-THCStorage *THCStorage_(newWithSize1)(THCState *state, real value1) {
-  THCStorage *self = THCStorage_(newWithSize)(state, 1);
-  THCTensor_(write)(state, self, 0, value1);
+static THCStorage *THCStorage_(of)(THCState *state, ptrdiff_t n, const real *values) {
+  THCStorage *self = THCStorage_(newWithSize)(state, n);
+  for (ptrdiff_t i = 0; i < n; i++) THCTensor_(write)(state, self, i, values[i]);
   return self;
+}
+THCStorage *THCStorage_(newWithSize1)(THCState *state, real value1) {
+  return THCStorage_(of)(state, 1, &value1);
 }
 THCStorage *THCStorage_(newWithSize2)(THCState *state, real value1, real value2) {
-  THCStorage *self = THCStorage_(newWithSize)(state, 2);
-  THCTensor_(write)(state, self, 0, value1);
-  THCTensor_(write)(state, self, 1, value2);
-  return self;
+  return THCStorage_(of)(state, 2, (const real[]){value1, value2});
 }
 THCStorage *THCStorage_(newWithSize3)(THCState *state, real value1, real value2, real value3) {
-  THCStorage *self = THCStorage_(newWithSize)(state, 3);
-  THCTensor_(write)(state, self, 0, value1);
-  THCTensor_(write)(state, self, 1, value2);
-  THCTensor_(write)(state, self, 2, value3);
-  return self;
+  return THCStorage_(of)(state, 3, (const real[]){value1, value2, value3});
 }
 THCStorage *THCStorage_(newWithSize4)(THCState *state, real value1, real value2, real value3,
                                       real value4) {
-  THCStorage *self = THCStorage_(newWithSize)(state, 4);
-  THCTensor_(write)(state, self, 0, value1);
-  THCTensor_(write)(state, self, 1, value2);
-  THCTensor_(write)(state, self, 2, value3);
-  THCTensor_(write)(state, self, 3, value4);
-  return self;
+  return THCStorage_(of)(state, 4, (const real[]){value1, value2, value3, value4});
 }
 
 THCStorage *THCStorage_(newWithDataAndAllocator)(THCState *state, real *data, ptrdiff_t size,
@@ -279,7 +270,7 @@ void THCStorage_(rawCopy)(THCState *state, THCStorage *self, real *src) {
   ffi_cuda_copy(state, (ffi_storage *)self, src);
 }
 void THCStorage_(fill)(THCState *state, THCStorage *self, real value) {
-  for (ptrdiff_t i = 0; i < self->size && i < 1; i++) THCTensor_(write)(state, self, 0, value);
+  if (self->size) THCTensor_(write)(state, self, 0, value);
   if (self->size < 2) return;
   THCTensor *all FFI_HELD = THCTensor_(bare)();
   THCTensor *first FFI_HELD = THCTensor_(element)(state, self, 0);

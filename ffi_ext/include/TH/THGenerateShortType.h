@@ -1,8 +1,4 @@
 /* Includes TH_GENERIC_FILE with real = int16_t. */
-#ifndef TH_GENERIC_FILE
-#error "define TH_GENERIC_FILE before including THGenerateShortType.h"
-#endif
-
 #define real int16_t
 #define accreal int64_t
 #define TH_CONVERT_REAL_TO_ACCREAL(_val) (int64_t)(_val)
@@ -10,16 +6,5 @@
 #define Real Short
 #define THInf SHRT_MAX
 #define TH_REAL_IS_SHORT
-#line 1 TH_GENERIC_FILE
-#include TH_GENERIC_FILE
-#undef real
-#undef accreal
-#undef Real
-#undef THInf
+#include "THGenerateType.h"
 #undef TH_REAL_IS_SHORT
-#undef TH_CONVERT_REAL_TO_ACCREAL
-#undef TH_CONVERT_ACCREAL_TO_REAL
-
-#ifndef THGenerateManyTypes
-#undef TH_GENERIC_FILE
-#endif
