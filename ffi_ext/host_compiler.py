@@ -24,8 +24,10 @@ def flags(nvcc: str, given: Iterable[str] = ()) -> list[str]:
         given: Its other arguments; a choice in them, or in nvcc's own variables, stands.
     """
     said = _said(given)
-    if _chosen(said) or "-allow-unsupported-compiler" in said:
+    if _CHOSEN.search(said) or "-allow-unsupported-compiler" in said:
         return []
+    if chosen := os.environ.get("NVCC_CCBIN"):  # which nvcc itself does not read before CUDA 13
+        return ["-ccbin", chosen]
     newest = _newest_accepted(nvcc)
     if newest is None or _gcc() <= newest:
         return []
@@ -47,8 +49,8 @@ def comes_back(given: Iterable[str]) -> list[str]:
 
 def _said(given: Iterable[str]) -> str:
     """What nvcc reads: its arguments, and its variables."""
-    variables = [os.environ.get(f"NVCC_{name}_FLAGS", "") for name in ("PREPEND", "APPEND")]
-    return " ".join([*given, *variables])
+    first, last = (os.environ.get(f"NVCC_{name}_FLAGS", "") for name in ("PREPEND", "APPEND"))
+    return " ".join([first, *given, last])
 
 
 def _chosen(said: str) -> list[str]:

@@ -284,10 +284,16 @@ def _hint_at_header(error: BuildError, name: str, c_source: str, header: str) ->
 def _raise_in_text(error: BuildError, texts: dict[str, str]) -> NoReturn:
     """Raises an error such that its traceback ends at the line of the C text that it names."""
     for file, text in texts.items():
-        found = re.search(rf"(?<![\w/]){re.escape(file)}:(\d+): ", str(error))
+        found = re.search(rf"(?<![\w/]){re.escape(file)}:(\d+): .*", str(error))
         if found is None:
             continue
-        number = int(found[1])
+        number, lines = int(found[1]), text.splitlines()
+        if "(" in file and number <= len(
+            lines
+        ):  # Python before 3.13 shows no line of what is no file
+            error.args = (
+                str(error).replace(found[0], f"{found[0]}\n    {lines[number - 1].strip()}", 1),
+            )
         shown = f"<{file}>"  # no file: coverage and the like do not look for one
         linecache.cache[shown] = (len(text), None, text.splitlines(keepends=True), shown)
         code = compile("\n" * (number - 1) + "raise error", shown, "exec")

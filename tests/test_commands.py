@@ -592,7 +592,7 @@ def test_doctor_finds_what_libraries_have_no_more(tmp_path, capsys, monkeypatch)
         "if hasattr(np, 'float'):\n    real = np.float\n"
         "try:\n    from torch._thnn import type2backend\nexcept ImportError:\n    pass\n"
         "def g(torch):\n    return torch.utils.ffi, torch.nonsense\n"
-        "import torch as t\ncollections.mine = t.ops.mine.scale(1)\nu = t.classes.mine.Counter()\n"
+        "import torch as t\ncollections.mine = t.ops.mine.scale(1)\nt.classes.mine.Store.of.more\n"
     )
     (tmp_path / "more.py").write_text("import numpy\nx = numpy.float(3)\n")
     assert cli.main(["doctor", str(tmp_path), "--json"]) == 1

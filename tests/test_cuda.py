@@ -377,8 +377,11 @@ def test_a_gcc_that_nvcc_takes_is_found_beside_one_that_is_too_new(tmp_path, mon
     nvcc = str(tmp_path / "bin" / "nvcc")
     assert host_compiler.flags(nvcc) == ["-ccbin", str(tools / "g++-14")]
     assert host_compiler.flags(nvcc, ["-O3", "-ccbin=/usr/bin/clang++"]) == []
+    monkeypatch.setenv("NVCC_CCBIN", "/opt/g++")  # nvcc of CUDA 12 does not read it
+    assert host_compiler.flags(nvcc) == ["-ccbin", "/opt/g++"]
     monkeypatch.setenv("NVCC_PREPEND_FLAGS", "-allow-unsupported-compiler")
     assert host_compiler.flags(nvcc) == []
+    monkeypatch.delenv("NVCC_CCBIN")
     monkeypatch.delenv("NVCC_PREPEND_FLAGS")
     (tools / "g++-14").unlink()
     assert host_compiler.flags(nvcc) == []  # nvcc says what it misses

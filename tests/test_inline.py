@@ -67,7 +67,9 @@ def test_threads_load_at_once():
 
 
 def test_errors_name_the_line():
-    with pytest.raises(BuildError, match=r"broken \(c_source\):3: .*undeclared"):
+    with pytest.raises(
+        BuildError, match=r"broken \(c_source\):3: .*undeclared.*\n    return missing;\n"
+    ):
         ffi_ext.load_inline("broken", "int f(void)\n{\n  return missing;\n}\n")
     with pytest.raises(ValueError, match="defines no function"):
         ffi_ext.load_inline("nothing", "static int f(void) { return 1; }")

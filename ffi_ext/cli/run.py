@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import contextlib
 import os
+import re
 import shlex
 import shutil
 import signal
@@ -14,7 +15,7 @@ import tempfile
 from pathlib import Path
 from types import FrameType
 
-from ffi_ext import cache, cuda, cuda_libraries, toolchain
+from ffi_ext import cache, cuda, cuda_libraries, host_compiler, toolchain
 from ffi_ext.cli.terminal import complain
 from ffi_ext.paths import INCLUDE_DIRS
 
@@ -73,8 +74,12 @@ def _environment(temporary: Path) -> dict[str, str]:
     programs = _programs(temporary)
     first = [str(programs), str(Path(sys.executable).parent)]
     env["PATH"] = os.pathsep.join([*first, env.get("PATH", os.defpath)])
-    if cuda.nvcc():  # CMake's FindCUDA looks for it in the toolkit first
+    if compiler := cuda.nvcc():  # CMake's FindCUDA looks for it in the toolkit first
         env.setdefault("CUDA_NVCC_EXECUTABLE", str(programs / "nvcc"))
+        # The toolkit's own nvcc, called by its path, finds what ours would tell it of this system.
+        words = [*host_compiler.flags(compiler), *cuda.as_system_headers()]
+        if not any(re.search(r"\s", word) for word in words):
+            env["NVCC_PREPEND_FLAGS"] = " ".join([*words, env.get("NVCC_PREPEND_FLAGS", "")])
     # What pip and uv read as --no-build-isolation: for a pip that a script calls, and for every uv.
     env["PIP_NO_BUILD_ISOLATION"] = "0"
     env["UV_NO_BUILD_ISOLATION"] = "1"

@@ -61,6 +61,7 @@ SEEN = ("numpy", "scipy", "torch")
 # Names that may be missing here: ffi_ext brings them, the repository fills them, or they are in other builds of torch
 # (with CUDA) and in Python on Windows.
 FILLED = (legacy.NAME, "torch.ops.", "torch.classes.", "torch._C._", "ctypes.win", "ctypes.Win")
+_NOTHING = object()
 # What `ffi-ext run` brings back of torch, beside torch.utils.ffi, and what to write instead.
 BROUGHT_BACK = {
     "torch._six": "string_classes is (str, bytes), int_classes int, container_abcs collections.abc, inf math.inf",
@@ -211,10 +212,13 @@ def _is_there(path: str) -> bool:
 
 
 def _has(module: ModuleType, name: str) -> bool:
-    try:
-        return hasattr(module, name) or _is_installed(f"{module.__name__}.{name}")
-    except Exception:  # of a module that finds its own names, as torch.classes.NAME does: it is not known
-        return True
+    return _of(module, name) is not _NOTHING or _is_installed(f"{module.__name__}.{name}")
+
+
+def _of(module: ModuleType, name: str) -> object:
+    with contextlib.suppress(RuntimeError):  # torch.classes has what a library will register
+        return getattr(module, name, _NOTHING)
+    return None
 
 
 def _module_of(node: ast.expr, modules: Mapping[str, ModuleType]) -> ModuleType | None:
@@ -223,7 +227,8 @@ def _module_of(node: ast.expr, modules: Mapping[str, ModuleType]) -> ModuleType 
         return modules.get(node.id)
     if not isinstance(node, ast.Attribute):
         return None
-    inner = getattr(_module_of(node.value, modules), node.attr, None)
+    outer = _module_of(node.value, modules)
+    inner = _of(outer, node.attr) if outer else None
     return inner if isinstance(inner, ModuleType) else None
 
 
