@@ -84,8 +84,12 @@ def _script(tree: ast.Module, path: Path, shown: str, report: Report, found: _In
     """Reads one."""
     is_copy = False
     corners = ""
-    names = ("`.data[0]`", "`.index((i,))`", "`.data.resize_()`", "`volatile`")
-    counts = {"`.next()`": len(old_code.nexts(tree)), **dict.fromkeys(names, 0)}
+    names = ("`.data[0]`", "`.index((i,))`", "`volatile`")
+    counts = {
+        "`.next()`": len(old_code.nexts(tree)),
+        "`.data.resize_()`": len(old_code.reshapes(tree)),
+        **dict.fromkeys(names, 0),
+    }
     optional = set(survey_names.optional_imports(tree))
     alone = path.name == "__init__.py" and not any(  # Python 3 finds nothing beside it
         isinstance(n, ast.Attribute) and n.attr == "path" and last_name(n.value) == "sys"
@@ -119,7 +123,6 @@ def _script(tree: ast.Module, path: Path, shown: str, report: Report, found: _In
             if old_code.leaves_corners(node):
                 corners = corners or f"{shown}:{node.lineno}"
             counts["`.index((i,))`"] += old_code.is_index(node)
-            counts["`.data.resize_()`"] += old_code.is_reshape(node)
             counts["`volatile`"] += any(k.arg == "volatile" for k in node.keywords)
         elif isinstance(node, ast.Subscript):
             counts["`.data[0]`"] += ast.unparse(node).endswith(".data[0]")
