@@ -19,6 +19,7 @@ _LINKER = re.compile(
     r"^[^:\n]*?(?:ld(?:\.\w+)?|collect2|nvcc|cc1(?:plus)?)[^:\n]*: (?:error: |fatal\s*: ?)?(?P<text>.*)$",
     re.M,
 )
+_DIAGNOSTIC = re.compile(r": (?:fatal )?(?:error|warning): ")
 # Where the source uses what the error is in: a macro of ffi_ext's, or an intrinsic function of the compiler's.
 _USED = re.compile(
     rf"^(?!{re.escape(str(INCLUDE))})(?P<file>[^\n:]+):(?P<line>\d+):\d+: note: "
@@ -239,7 +240,9 @@ def explain(action: str, log: str) -> BuildError:
     if match:
         text, place = match["text"].strip(), match
         if match["file"].startswith(str(INCLUDE)) or "always_inline" in text:
-            place = _USED.search(log, match.end()) or match
+            following = _DIAGNOSTIC.search(log, match.end())
+            end = following.start() if following else len(log)
+            place = _USED.search(log, match.end(), end) or match
         first = f"{place['file']}:{place['line']}: {text}"
         line = _source_line(place["file"], int(place["line"]))
         if line:

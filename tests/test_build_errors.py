@@ -91,6 +91,10 @@ def test_the_whole_output_where_it_is_asked_for(setting, is_told, project, monke
             r"two\.c:2: too few .*\n.*THArgCheck\(a > 0\).*\nhint: these macros take a text",
         ),
         (
+            "typedef int THGenerator;\n#include <TH/TH.h>\n#define M(x) x + lost\nint g(void) { return M(1); }\n",
+            r"two\.c failed: .*/THRandom\.h:\d+: ",  # not where the macro is used
+        ),
+        (
             "#include <ffi_ext.h>\nint g(void) { return FFI_EXT_FLOAT; }\n",
             r"'FFI_EXT_FLOAT' undeclared .*did you mean 'FFI_EXT_FLOAT\d+'\?\n.*FLOAT; }\nThe comp",
         ),
