@@ -12,6 +12,7 @@ import torch
 
 from ffi_ext.legacy import RESHAPES
 from ffi_ext.old_autograd import say_once
+from ffi_ext.runtime import untraced
 
 _getitem: Callable[..., Any] = torch._C.TensorBase.__getitem__
 
@@ -91,17 +92,22 @@ def _data_of_old(self: torch.Tensor) -> torch.Tensor:
     return data
 
 
+untraced(_data_of_old)  # torch.compile makes code of it that asks for `.data`, and so calls it without end
+
+
 def _with_its_variable(name: str) -> Callable[..., torch.Tensor]:
     """A method that gives `x.data` another shape, and x: `x.data.resize_(batch.size()).copy_(batch)`."""
     original = getattr(torch.Tensor, name)
 
     def method(self: torch.Tensor, *args: Any, **kwargs: Any) -> torch.Tensor:
-        result: torch.Tensor = original(self, *args, **kwargs)
+        variable = None
         if not torch.compiler.is_dynamo_compiling() and id(self) in _variables:
             variable = _variables[id(self)][1]()
-            if variable is not None:
-                say_once(f"x.data.{name}(...) changes x, too, as it did")
-                _data.__set__(variable, self)
+        is_still_its = variable is not None and torch._C._is_alias_of(variable, self)
+        result: torch.Tensor = original(self, *args, **kwargs)
+        if is_still_its:  # else x.data = another has come between
+            say_once(f"x.data.{name}(...) changes x, too, as it did")
+            _data.__set__(variable, self)
         return result
 
     return method
@@ -162,6 +168,7 @@ def _derived(cls: type[torch.Tensor], **keywords: Any) -> None:
     no_sequence(cls)
 
 
+_MASKED = ("masked_fill", "masked_fill_", "masked_scatter", "masked_scatter_", "masked_select")
 TENSORS: dict[str, Any] = {
     "__getitem__": _getitem_of_scalars,
     "backward": _backward_of_old,
@@ -171,9 +178,7 @@ TENSORS: dict[str, Any] = {
     **{name: _with_its_variable(name) for name in RESHAPES},
     "__rsub__": _rsub_of_masks,
     "__setitem__": _with_masks_of_bytes("__setitem__"),
-    "masked_fill": _with_masks_of_bytes("masked_fill"),
-    "masked_fill_": _with_masks_of_bytes("masked_fill_"),
-    "masked_select": _with_masks_of_bytes("masked_select"),
+    **{name: _with_masks_of_bytes(name) for name in _MASKED},
     "__init_subclass__": classmethod(_derived),
 }
 

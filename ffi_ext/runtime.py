@@ -91,26 +91,27 @@ def _setup() -> None:
                 **tiers.HOOKS,
             }
             _runtime.configure(hooks)
-            _untraced(*hooks.values())
+            untraced(*hooks.values())
             _tier = tiers.choose(_runtime)
             _runtime.start()
 
 
-def _untraced(*functions: Any) -> None:
+def untraced(*functions: Any) -> None:
     """Keeps torch.compile from compiling these, and all that they call.
 
     Where a graph breaks at a call of C, it takes up every Python function that C calls: in a process's first call the
     whole of `_setup`, which takes half a minute and warns of recompilations.
     """
-    eval_frame: Any = torch._C._dynamo.eval_frame
-    if hasattr(eval_frame, "set_code_exec_strategy"):  # torch 2.4 has none
+    # torch 2.4 has no such thing, and none promises it.
+    with contextlib.suppress(AttributeError, TypeError):
+        eval_frame: Any = torch._C._dynamo.eval_frame
         skip = eval_frame._FrameAction.SKIP
         strategy = eval_frame._FrameExecStrategy(skip, skip)
         for code in (f.__code__ for f in functions if hasattr(f, "__code__")):
             eval_frame.set_code_exec_strategy(code, strategy)
 
 
-_untraced(_setup)
+untraced(_setup)
 _runtime.on_first_call(_setup)
 
 

@@ -418,6 +418,8 @@ def test_what_becomes_of_the_data_of_an_empty_variable_becomes_of_it():
     assert x.shape == (0,) and not x.data.requires_grad and x.data is not x
     compiled = torch.compile(lambda x: x.data + 1, backend="eager", fullgraph=True)
     assert compiled(torch.zeros(2)).tolist() == [1.0, 1.0]
+    as_it_is = torch.compile(lambda x: x.data, backend="eager")  # RecursionError
+    assert as_it_is(torch.zeros(2)).tolist() == [0.0, 0.0]
 
 
 def test_a_shape_given_to_data_is_the_variables_too():
@@ -436,7 +438,9 @@ def test_a_shape_given_to_data_is_the_variables_too():
     copy.deepcopy(weight.data).resize_(9)
     (weight * 1).data.resize_(9)  # no leaf: its history has its shape
     weight.detach().clone().squeeze_()
-    assert weight.shape == (2, 2)
+    before, weight.data = weight.data, torch.zeros(2, 2)
+    before.resize_(9)
+    assert weight.tolist() == [[0.0, 0.0], [0.0, 0.0]]
 
 
 def test_masks_of_bytes():
@@ -446,6 +450,8 @@ def test_masks_of_bytes():
         assert x.masked_fill(mask, 7).tolist() == x.masked_fill(mask=mask, value=7).tolist()
         assert x.masked_fill(mask, 7).tolist() == [7, 1, 2, 7]
         assert x.clone().masked_fill_(mask, 7).tolist() == [7, 1, 2, 7]
+        assert x.masked_scatter(mask, torch.tensor([8.0, 9.0])).tolist() == [8, 1, 2, 9]
+        assert x.clone().masked_scatter_(mask, -x).tolist() == [0, 1, 2, -1]
         set_ = x.clone()
         set_[mask] = 5
         assert set_.tolist() == [5, 1, 2, 5]

@@ -6,7 +6,7 @@ import ast
 import re
 
 from ffi_ext import legacy
-from ffi_ext.cli.edits import last_name
+from ffi_ext.cli.edits import last_name, nodes
 
 
 def is_old_function(node: ast.AST) -> bool:
@@ -62,11 +62,11 @@ def _is_reshape(node: ast.AST) -> bool:
 
 def nexts(tree: ast.Module) -> list[ast.Call]:
     """`batches.next()` of what is an `iter(...)`, as a loader's."""
-    made = [n for n in ast.walk(tree) if isinstance(n, ast.Assign) and _is_iter(n.value)]
+    made = [n for n in nodes(tree) if isinstance(n, ast.Assign) and _is_iter(n.value)]
     known = {ast.unparse(target) for node in made for target in node.targets}
     return [
         node
-        for node in ast.walk(tree)
+        for node in nodes(tree)
         if isinstance(node, ast.Call)
         and isinstance(node.func, ast.Attribute)
         and node.func.attr == "next"

@@ -10,7 +10,7 @@ from pathlib import Path
 
 from ffi_ext import cuda, cuda_objects, extension_arguments, legacy, toolchain, wheels
 from ffi_ext.cli import old_code, survey_names
-from ffi_ext.cli.edits import last_name, parse
+from ffi_ext.cli.edits import last_name, nodes, parse
 from ffi_ext.cli.report import Report
 
 SKIPPED = {".git", ".venv", "venv", "node_modules", "__pycache__", "build", "dist"}
@@ -93,9 +93,9 @@ def _script(tree: ast.Module, path: Path, shown: str, report: Report, found: _In
     optional = set(survey_names.optional_imports(tree))
     alone = path.name == "__init__.py" and not any(  # Python 3 finds nothing beside it
         isinstance(n, ast.Attribute) and n.attr == "path" and last_name(n.value) == "sys"
-        for n in ast.walk(tree)
+        for n in nodes(tree)
     )
-    for node in ast.walk(tree):
+    for node in nodes(tree):
         for name in () if node in optional else _modules(node):
             place = f"{shown}:{node.lineno}"  # type: ignore[attr-defined]
             found.imported.setdefault(name, place)
@@ -176,7 +176,7 @@ def _strings(node: ast.expr | None, tree: ast.Module, depth: int = 0) -> list[st
         return [] if adds else _strings(node.generators[0].iter, tree, depth)
     if isinstance(node, ast.Name) and depth < 3:
         found: list[str] = []
-        for other in ast.walk(tree):
+        for other in nodes(tree):
             if isinstance(other, (ast.Assign, ast.AugAssign)):
                 targets = other.targets if isinstance(other, ast.Assign) else [other.target]
                 if any(isinstance(t, ast.Name) and t.id == node.id for t in targets):
