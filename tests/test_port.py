@@ -366,6 +366,7 @@ def test_what_a_first_element_may_become_is_told_with_its_parentheses():
             False,
         ),
         ("if cuda:\n    x = V(x, volatile=True)\n", "if cuda:\n    x = V(x)\n", True),
+        ("@d\ndef f(x=V(1, volatile=True)):\n    y\n", "@d\ndef f(x=V(1)):\n    y\n", True),
     ],
 )
 def test_volatile(old, new, note):

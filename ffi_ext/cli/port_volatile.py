@@ -73,6 +73,8 @@ def _why_no_block(source: Source, statement: ast.stmt, rest: list[ast.stmt]) -> 
         return "a block that yields is left to those who take what it gives"
     owner = source.parents.get(id(statement))
     wrappable = isinstance(owner, (ast.FunctionDef, ast.For, ast.While, ast.With, ast.Module))
+    # a value of a parameter, or in a decorator, which stands above the line of its `def`
+    wrappable = wrappable and not isinstance(statement, (ast.FunctionDef, ast.ClassDef))
     if not wrappable or source.indent(statement).strip():  # or not the first on its line
         return "what depends on it stands outside this block"
     return ""
