@@ -81,8 +81,9 @@ def pooling(tv: Any) -> list[Claim]:
     rois = regions(512, 100, 168, 0.25)
     trained = x.clone().requires_grad_()
     c4, c4_rois = torch.randn(1, 1024, 50, 84), regions(128, 50, 84, 1 / 16)
-    align = lambda m, x: lambda: m.roi_align(x, rois, 7, 0.25, 2, True)  # noqa: E731
-    pool = lambda m, x: lambda: m.roi_pool(x, rois, 7, 0.25)  # noqa: E731
+    align = lambda m, x, rois=rois: lambda: m.roi_align(x, rois, 7, 0.25, 2, True)  # noqa: E731
+    pool = lambda m, x, rois=rois: lambda: m.roi_pool(x, rois, 7, 0.25)  # noqa: E731
+    few = rois[:10]  # an image's detections
     adaptive = lambda m: lambda: m.roi_align(c4, c4_rois, 14, 1 / 16, 0)  # noqa: E731
     pair = lambda make: [with_backward(make(m, trained), [trained]) for m in (ops, tv)]  # noqa: E731
     align_pair, pool_pair = pair(align), pair(pool)
@@ -90,11 +91,13 @@ def pooling(tv: Any) -> list[Claim]:
     return [
         Claim("ROIAlign forward", align(ops, x), peer, align(tv, x), 8),
         Claim("ROIAlign forward+backward", align_pair[0], peer, align_pair[1], 5),
+        Claim("ROIAlign of 10 regions", align(ops, x, few), peer, align(tv, x, few), None, 3),
         Claim(
             "ROIAlign 1024 x 50 x 84, 14 x 14, adaptive", adaptive(ops), peer, adaptive(tv), None
         ),
         Claim("ROIPool forward", pool(ops, x), peer, pool(tv, x), None),
         Claim("ROIPool forward+backward", pool_pair[0], peer, pool_pair[1], 4),
+        Claim("ROIPool of 10 regions", pool(ops, x, few), peer, pool(tv, x, few), None, 3),
     ]
 
 

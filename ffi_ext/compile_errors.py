@@ -135,7 +135,7 @@ _HINTS = (
         "#include <THC/THC.h> at the top of the source",
     ),
     (
-        r"unknown type name 'TH|identifier \"TH\w*(?:Tensor|Storage)\"",
+        r"unknown type name 'TH\w*'(?!.*'TH)|identifier \"TH\w*(?:Tensor|Storage)\"",
         "#include <TH/TH.h> at the top of the source",
     ),
     (

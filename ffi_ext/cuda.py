@@ -67,7 +67,11 @@ def home() -> Path | None:
 
 
 def _has_headers(root: Path) -> bool:
-    return any((root / folder / "cuda_runtime.h").exists() for folder in _HEADERS)
+    return any(_has_runtime(root / folder) for folder in _HEADERS)
+
+
+def _has_runtime(folder: Path) -> bool:
+    return (folder / "cuda_runtime.h").exists()
 
 
 def _is_ours(folder: str) -> bool:
@@ -227,11 +231,15 @@ def options(compiler: str, source: Path, given: list[str], folders: Sequence[str
         given: Include directories, macros, and what the user adds.
         folders: The include directories.
     """
+    # Another toolkit's headers, such as those of the /usr/local/cuda that old scripts name, stay behind this one's.
+    folders_of_cuda = [w for w in given if w.startswith("-I") and _has_runtime(Path(w[2:]))]
+    given = [word for word in given if word not in folders_of_cuda]
+    behind = [word for folder in folders_of_cuda for word in ("-isystem", folder[2:])]
     words = ["-O3", "-Xcompiler", f"-fPIC,{toolchain.NEVER_FUSED}", *EXTENSIONS, *given]
     if not any(word.startswith(("-arch", "--gpu-arch", "-gencode")) for word in given):
         words += architecture_flags(compiler)
     words += [*host_compiler.flags(compiler, given), *host_compiler.comes_back(given)]
-    return [*words, *cuda_shims.flags(source, folders), *as_system_headers()]
+    return [*words, *cuda_shims.flags(source, folders), *as_system_headers(), *behind]
 
 
 def pip_folders(name: str) -> list[Path]:
@@ -259,7 +267,7 @@ def include_dirs() -> list[str]:
     if (
         root == SYSTEM
     ):  # compilers look there last, whatever they are told: these would hide its headers
-        others = [path for path in others if not (path / "cuda_runtime.h").exists()]
+        others = [path for path in others if not _has_runtime(path)]
     return [str(path) for path in dict.fromkeys([*found, *others]) if path.is_dir()]
 
 

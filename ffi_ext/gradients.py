@@ -217,8 +217,12 @@ def _one_by_one(name: str, function: Any) -> Callable[..., Any]:
             results.append(function.apply(*item))
         if isinstance(results[0], torch.Tensor):
             return torch.stack(results), 0
-        columns = [x[0] if x[0] is None else torch.stack(x) for x in zip(*results, strict=True)]
-        return tuple(columns), tuple(None if x is None else 0 for x in columns)
+        columns = list(zip(*results, strict=True))
+        stacked = [isinstance(x[0], torch.Tensor) for x in columns]
+        return (
+            tuple(torch.stack(x) if s else x[0] for x, s in zip(columns, stacked, strict=True)),
+            tuple(0 if s else None for s in stacked),
+        )
 
     return vmap
 

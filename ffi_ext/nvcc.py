@@ -26,6 +26,7 @@ _OLD_DIALECTS = ("c++03", "c++0x", "c++11", "c++14")
 _HOST_COMPILER = ("-ccbin", "--compiler-bindir")
 # Of CUDA before 10; scripts link it whether their kernels call cuBLAS or not.
 _GONE = "-lcublas_device"
+_CUBIN = {"-cubin", "--cubin"}
 
 
 def repaired(arguments: Sequence[str], known: Sequence[int]) -> tuple[list[str], list[str]]:
@@ -54,10 +55,13 @@ def repaired(arguments: Sequence[str], known: Sequence[int]) -> tuple[list[str],
 
 
 def ptx(arguments: Sequence[str]) -> list[str]:
-    """PTX of the newest architecture of a line that names some without: later GPUs have no code for them else."""
+    """PTX of the newest architecture of a line that names some without: later GPUs have no code for them else.
+
+    Not of sm_90a and its kin, whose instructions no other GPU has; a cubin is code for one GPU.
+    """
     codes = re.findall(r"(?<!generate-)\bcode[= ](\S+)", " ".join(arguments))
-    numbers = [int(n) for code in codes for n in re.findall(r"sm_(\d+)", code)]
-    if not numbers or any("compute_" in code for code in codes):
+    numbers = [int(n) for code in codes for n in re.findall(r"sm_(\d+)\b", code)]
+    if not numbers or any("compute_" in code for code in codes) or _CUBIN.intersection(arguments):
         return []
     return [f"-gencode=arch=compute_{max(numbers)},code=compute_{max(numbers)}"]
 

@@ -172,6 +172,7 @@ def _derived(cls: type[torch.Tensor], **keywords: Any) -> None:
     no_sequence(cls)
 
 
+_MASKED = ("masked_fill", "masked_fill_", "masked_scatter", "masked_scatter_", "masked_select")
 TENSORS: dict[str, Any] = {
     "__getitem__": _getitem_of_scalars,
     "backward": _backward_of_old,
@@ -181,9 +182,7 @@ TENSORS: dict[str, Any] = {
     **{name: _with_its_variable(name) for name in RESHAPES},
     "__rsub__": _rsub_of_masks,
     "__setitem__": _with_masks_of_bytes("__setitem__"),
-    "masked_fill": _with_masks_of_bytes("masked_fill"),
-    "masked_fill_": _with_masks_of_bytes("masked_fill_"),
-    "masked_select": _with_masks_of_bytes("masked_select"),
+    **{name: _with_masks_of_bytes(name) for name in _MASKED},
     "__init_subclass__": classmethod(_derived),
 }
 

@@ -101,8 +101,8 @@ def tables_of(path: Path) -> list[dict[str, Any]]:
     tool = tools.get("ffi-ext", {})
     tables = tool.get("extension", [])
     unknown = sorted(set(tool) - {"extension"})
-    if unknown or not isinstance(tables, list):
-        what = f"[tool.ffi-ext] has no {unknown[0]!r}" if unknown else "it is one table"
+    if unknown or not isinstance(tables, list) or not all(isinstance(t, dict) for t in tables):
+        what = f"[tool.ffi-ext] has no {unknown[0]!r}" if unknown else "it is no list of tables"
         raise ValueError(
             f"pyproject.toml: {what}: each extension is one [[tool.ffi-ext.extension]]"
         )

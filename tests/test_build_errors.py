@@ -98,6 +98,10 @@ def test_the_whole_output_where_it_is_asked_for(setting, is_told, project, monke
             "#include <ffi_ext.h>\nint g(void) { return FFI_EXT_FLOAT; }\n",
             r"'FFI_EXT_FLOAT' undeclared .*did you mean 'FFI_EXT_FLOAT\d+'\?\n.*FLOAT; }\nThe comp",
         ),
+        (
+            "#include <TH/TH.h>\nvoid g(THFlaotTensor *t) {}\n",
+            r"did you mean 'THFloatTensor'\?\n.*{}\nThe comp",
+        ),
     ],
 )
 def test_hints(project, source, text):

@@ -721,6 +721,16 @@ def test_sources_on_thcunn_headers(tmp_path, monkeypatch):
 GLIBC_2_42 = 'extern "C" double rsqrt(double x) noexcept;\n'
 
 
+def test_another_toolkits_headers_among_the_users_stay_behind(tmp_path):
+    """Those of a hard-wired /usr/local/cuda, or of conda: as the system's, the toolkit's own come behind each -I."""
+    (tmp_path / "cuda_runtime.h").touch()
+    (tmp_path / "k.cu").touch()
+    given = ["-I/mine", f"-I{tmp_path}", "-arch=sm_80", "-ccbin=g++"]
+    words = cuda.options("nvcc", tmp_path / "k.cu", given, [])
+    assert "-I/mine" in words and f"-I{tmp_path}" not in words
+    assert words[-2:] == ["-isystem", str(tmp_path)]
+
+
 @needs_nvcc
 def test_glibcs_functions_may_have_the_names_of_cudas(build, monkeypatch):
     """CUDA before 13.2 declares it otherwise, as CUDA before 13.0 does glibc 2.41's cospi: no .cu compiled."""

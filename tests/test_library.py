@@ -478,6 +478,8 @@ def test_vmap_of_several_outputs_and_of_lists():
     a, b, k = torch.rand(3, 2), torch.rand(3, 2), torch.rand(3)
     got = torch.func.vmap(both)([a, b], k)
     torch.testing.assert_close(got, (a * k[:, None], b + k[:, None]))
+    counted = library.differentiable(lambda x: (x * 2, 1), lambda grad, _, x: grad * 2)
+    torch.testing.assert_close(torch.func.vmap(lambda x: counted(x)[0])(a), 2 * a)
     total = torch.func.grad(lambda k, xs: sum(t.sum() for t in both(xs, k)))
     got = torch.func.vmap(total)(k, [a, b])
     torch.testing.assert_close(got, a.sum(1) + 2)

@@ -452,6 +452,8 @@ def test_masks_of_bytes():
         assert x.masked_fill(mask, 7).tolist() == x.masked_fill(mask=mask, value=7).tolist()
         assert x.masked_fill(mask, 7).tolist() == [7, 1, 2, 7]
         assert x.clone().masked_fill_(mask, 7).tolist() == [7, 1, 2, 7]
+        assert x.masked_scatter(mask, torch.tensor([8.0, 9.0])).tolist() == [8, 1, 2, 9]
+        assert x.clone().masked_scatter_(mask, -x).tolist() == [0, 1, 2, -1]
         set_ = x.clone()
         set_[mask] = 5
         assert set_.tolist() == [5, 1, 2, 5]

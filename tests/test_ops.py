@@ -74,6 +74,27 @@ def test_half_precision_is_computed_in_float32(name):
     assert torch.equal(y, exact.bfloat16())
 
 
+@pytest.mark.parametrize("shape", [(2, 3, 4, 5), (1, 32, 260, 260)])  # and one in huge pages
+@pytest.mark.parametrize("dtype", [torch.bfloat16, torch.float16])
+def test_frozen_batch_norm_in_half_precision(dtype, shape):
+    """Its gradients are rounded once, too, and what it is given stays as it is."""
+    torch.manual_seed(0)
+    x, residual, grad = (torch.randn(shape).to(dtype) for _ in range(3))
+    scale, bias = torch.rand(2, shape[1])
+    pairs = []
+    for kind in (dtype, torch.float32):
+        given = [value.to(kind, copy=True).requires_grad_() for value in (x, residual)]
+        y = ops.frozen_batch_norm(given[0], scale, bias, given[1], relu=True)
+        pairs.append([y, *torch.autograd.grad(y, given, grad.to(kind))])
+    with torch.no_grad():
+        before = x.clone()
+        pairs[0].append(ops.frozen_batch_norm(x, scale, bias, residual, relu=True))
+        assert torch.equal(x, before)
+    pairs[1].append(pairs[1][0])
+    for found, exact in zip(*pairs, strict=True):
+        assert found.dtype == dtype and torch.equal(found, exact.to(dtype))
+
+
 @pytest.mark.parametrize("plain", [False, True])
 @pytest.mark.parametrize("name", ALL)
 def test_autocast_changes_nothing(name, plain):

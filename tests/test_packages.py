@@ -119,6 +119,8 @@ def test_dead_architectures_are_dropped_from_nvcc_lines():
         ),
         ("-arch=compute_52 -code=sm_52,compute_52", ""),
         ("-arch=sm_52", ""),  # which stands for both
+        ("-cubin -arch compute_52 -code sm_52", ""),  # may have code for one alone
+        ("-gencode arch=compute_90a,code=sm_90a", ""),  # whose instructions compute_90 has not
         ("-O3", ""),
     ],
 )

@@ -263,6 +263,8 @@ def test_build_isolation(kind, for_builds, fresh, tmp_path):
     ("text", "said"),
     [
         ("[tool.ffi-ext]\nname = 'a'\n", "has no 'name'"),
+        ("[tool.ffi-ext]\nextension = ['a.b']\n", "is no list of tables: each extension is one"),
+        ("[tool.ffi-ext.extension]\nname = 'a.b'\n", "is no list of tables: each extension is one"),
         ("[[tool.ffi-ext.extension]]\nname = 'a.b'\n", "'headers' is missing; it takes"),
         (
             "[[tool.ffi-ext.extension]]\nname = 'a.b'\nheader = 'a.h'\n",

@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 
 from ffi_ext import cli
-from ffi_ext.cli import port, port_functions, port_scripts, port_volatile
+from ffi_ext.cli import old_code, port, port_functions, port_scripts, port_volatile
 from ffi_ext.cli.edits import Source
 from tests.processes import python
 
@@ -273,6 +273,7 @@ def test_imports(old, new):
         ),
         ("v = torch.max(x, 1).data[0]", "v = torch.max(x, 1).data[0]"),
         ("v = F.cross_entropy(x, y).data[0]", "v = F.cross_entropy(x, y).item()"),
+        ("v = softmax_entropy(x).data[0]", "v = softmax_entropy(x).data[0]"),  # of each row
         (
             "v = F.nll_loss(x, y, reduce=False).data[0]",
             "v = F.nll_loss(x, y, reduce=False).data[0]",
@@ -318,11 +319,13 @@ def test_shapes_of_data(old, new, note):
     assert bool(notes) == note
     if new:
         assert port_scripts.reshapes(new, Path("a.py"), notes) == new
+        assert not old_code.reshapes(Source(new).tree)  # which doctor counts
 
 
 def test_iterators():
     old = "it = iter(loader)\nx, y = it.next()\nz = (iter(\n  b).next())[0] + self.next() + names.next(1)\n"
     new = "it = iter(loader)\nx, y = next(it)\nz = (next(iter(\n  b)))[0] + self.next() + names.next(1)\n"
+    old, new = f"{old}( it ) .next()\n", f"{new}next(( it ) )\n"
     assert port_scripts.iterators(old) == port_scripts.iterators(new) == new
 
 

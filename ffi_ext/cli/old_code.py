@@ -6,7 +6,7 @@ import ast
 import re
 
 from ffi_ext import legacy
-from ffi_ext.cli.edits import last_name
+from ffi_ext.cli.edits import last_name, nodes
 
 
 def is_old_function(node: ast.AST) -> bool:
@@ -33,8 +33,21 @@ def is_index(node: ast.AST) -> bool:
     )
 
 
-def is_reshape(node: ast.AST) -> bool:
-    """`x.data.resize_(n)` of an x that has a name."""
+def reshapes(tree: ast.Module) -> list[ast.Call]:
+    """`x.data.resize_(n)` of an x that has a name, but for `x.data = x.data.resize_(n)` and `x = ...`."""
+    assigned = {
+        id(node)
+        for one in ast.walk(tree)
+        if isinstance(one, ast.Assign)
+        for node in filter(_is_reshape, ast.walk(one.value))
+        if {ast.unparse(target) for target in one.targets}.intersection(
+            map(ast.unparse, (node.func.value, node.func.value.value))  # type: ignore[attr-defined]
+        )
+    }
+    return [n for n in filter(_is_reshape, ast.walk(tree)) if id(n) not in assigned]  # type: ignore[misc]
+
+
+def _is_reshape(node: ast.AST) -> bool:
     if not (isinstance(node, ast.Call) and isinstance(node.func, ast.Attribute)):
         return False
     data = node.func.value
@@ -49,11 +62,11 @@ def is_reshape(node: ast.AST) -> bool:
 
 def nexts(tree: ast.Module) -> list[ast.Call]:
     """`batches.next()` of what is an `iter(...)`, as a loader's."""
-    made = [n for n in ast.walk(tree) if isinstance(n, ast.Assign) and _is_iter(n.value)]
+    made = [n for n in nodes(tree) if isinstance(n, ast.Assign) and _is_iter(n.value)]
     known = {ast.unparse(target) for node in made for target in node.targets}
     return [
         node
-        for node in ast.walk(tree)
+        for node in nodes(tree)
         if isinstance(node, ast.Call)
         and isinstance(node.func, ast.Attribute)
         and node.func.attr == "next"

@@ -8,9 +8,9 @@ from collections.abc import Collection
 from pathlib import PurePath
 
 from ffi_ext import legacy
-from ffi_ext.cli import survey_names
+from ffi_ext.cli import old_code, survey_names
 from ffi_ext.cli.edits import Source, last_name
-from ffi_ext.cli.old_code import is_called_build_extension, is_index, is_reshape, nexts
+from ffi_ext.cli.old_code import is_called_build_extension, is_index, nexts
 
 OLD = "torch.utils.ffi"
 # What a number's name looks like, for `.data[0]`, which on anything longer was an index.
@@ -226,6 +226,7 @@ def iterators(text: str) -> str:
     for node in nexts(source.tree):
         start, _ = source.span(node)
         _, end = source.span(node.func.value)  # type: ignore[attr-defined]
+        end = source.text.index(".", end)  # behind its parentheses
         source.edit(start, start, "next(")
         source.edit(end, source.span(node)[1], ")")
     return source.result()
@@ -236,21 +237,18 @@ def reshapes(text: str, file: PurePath, notes: list[str]) -> str:
     if not re.search(r"\.data\b", text):
         return text
     source = Source(text)
-    for node in ast.walk(source.tree):
-        if not is_reshape(node):
-            continue
+    for node in old_code.reshapes(source.tree):
         data = node.func.value  # type: ignore[attr-defined]
         outer = source.parents[id(node)]
         while isinstance(outer, ast.Attribute) and outer.attr.endswith("_"):
             call = source.parents[id(outer)]  # each of these gives back what it changed
             outer = source.parents[id(call)]
-        known = map(source.of, outer.targets) if isinstance(outer, ast.Assign) else ()
         if isinstance(outer, ast.Expr):
             start, _ = source.span(outer)
             source.edit(start, start, f"{source.of(data)} = ")
-        elif not {source.of(data), source.of(data.value)}.intersection(known):
+        else:
             notes.append(
-                f"{file}:{node.lineno}: {source.of(node)} changed {source.of(data.value)}, too; today it does not: "  # type: ignore[attr-defined]
+                f"{file}:{node.lineno}: {source.of(node)} changed {source.of(data.value)}, too; today it does not: "
                 f"if that is wanted, assign what it gives to {source.of(data)}"
             )
     return source.result()
@@ -267,4 +265,5 @@ def _is_number(value: ast.expr) -> bool:
         return len(value.args) == others and not value.keywords
     if {"reduce", "reduction"} & {keyword.arg for keyword in value.keywords}:
         return False
-    return name == "criterion" or name.endswith(("_loss", "Loss", "_entropy")) and name != "Loss"
+    losses = ("_loss", "Loss", "cross_entropy")
+    return name == "criterion" or name.endswith(losses) and name != "Loss"

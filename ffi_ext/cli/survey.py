@@ -10,7 +10,7 @@ from pathlib import Path
 
 from ffi_ext import cuda, cuda_objects, extension_arguments, legacy, toolchain, wheels
 from ffi_ext.cli import old_code, survey_names
-from ffi_ext.cli.edits import last_name, parse
+from ffi_ext.cli.edits import last_name, nodes, parse
 from ffi_ext.cli.report import Report
 
 SKIPPED = {".git", ".venv", "venv", "node_modules", "__pycache__", "build", "dist"}
@@ -84,14 +84,18 @@ def _script(tree: ast.Module, path: Path, shown: str, report: Report, found: _In
     """Reads one."""
     is_copy = False
     corners = ""
-    names = ("`.data[0]`", "`.index((i,))`", "`.data.resize_()`", "`volatile`")
-    counts = {"`.next()`": len(old_code.nexts(tree)), **dict.fromkeys(names, 0)}
+    names = ("`.data[0]`", "`.index((i,))`", "`volatile`")
+    counts = {
+        "`.next()`": len(old_code.nexts(tree)),
+        "`.data.resize_()`": len(old_code.reshapes(tree)),
+        **dict.fromkeys(names, 0),
+    }
     optional = set(survey_names.optional_imports(tree))
     alone = path.name == "__init__.py" and not any(  # Python 3 finds nothing beside it
         isinstance(n, ast.Attribute) and n.attr == "path" and last_name(n.value) == "sys"
-        for n in ast.walk(tree)
+        for n in nodes(tree)
     )
-    for node in ast.walk(tree):
+    for node in nodes(tree):
         for name in () if node in optional else _modules(node):
             place = f"{shown}:{node.lineno}"  # type: ignore[attr-defined]
             found.imported.setdefault(name, place)
@@ -119,7 +123,6 @@ def _script(tree: ast.Module, path: Path, shown: str, report: Report, found: _In
             if old_code.leaves_corners(node):
                 corners = corners or f"{shown}:{node.lineno}"
             counts["`.index((i,))`"] += old_code.is_index(node)
-            counts["`.data.resize_()`"] += old_code.is_reshape(node)
             counts["`volatile`"] += any(k.arg == "volatile" for k in node.keywords)
         elif isinstance(node, ast.Subscript):
             counts["`.data[0]`"] += ast.unparse(node).endswith(".data[0]")
@@ -173,7 +176,7 @@ def _strings(node: ast.expr | None, tree: ast.Module, depth: int = 0) -> list[st
         return [] if adds else _strings(node.generators[0].iter, tree, depth)
     if isinstance(node, ast.Name) and depth < 3:
         found: list[str] = []
-        for other in ast.walk(tree):
+        for other in nodes(tree):
             if isinstance(other, (ast.Assign, ast.AugAssign)):
                 targets = other.targets if isinstance(other, ast.Assign) else [other.target]
                 if any(isinstance(t, ast.Name) and t.id == node.id for t in targets):

@@ -15,7 +15,7 @@ from pathlib import Path
 from types import ModuleType
 
 from ffi_ext import legacy
-from ffi_ext.cli.edits import last_name
+from ffi_ext.cli.edits import last_name, nodes
 from ffi_ext.cli.report import Report
 
 # What to install for a module of another name.
@@ -94,7 +94,7 @@ def imports(imported: dict[str, str], local: set[str], report: Report) -> None:
 
 def optional_imports(tree: ast.Module) -> Iterator[ast.AST]:
     """The imports that a script does without: it catches their ImportError, or asks for a version or system before."""
-    for node in ast.walk(tree):
+    for node in nodes(tree):
         if isinstance(node, ast.If) and ASKS.search(ast.unparse(node.test)):
             yield from (*node.body, *node.orelse)
         elif isinstance(node, ast.Try) and _catches(node, "ImportError|ModuleNotFound"):
@@ -110,8 +110,8 @@ def of_python_2(tree: ast.Module) -> dict[str, int]:
     used: dict[str, int] = {}
     guarded = _guarded(tree, "NameError|AttributeError")
     known = _defined(tree)
-    known |= {a.asname or a.name for a in ast.walk(tree) if isinstance(a, ast.alias)}
-    for node in ast.walk(tree):
+    known |= {a.asname or a.name for a in nodes(tree) if isinstance(a, ast.alias)}
+    for node in nodes(tree):
         name = ""
         if isinstance(node, ast.Name):
             name = node.id
@@ -129,7 +129,7 @@ def of_python_2(tree: ast.Module) -> dict[str, int]:
 def _guarded(tree: ast.Module, errors: str) -> set[ast.AST]:
     """What a script tries, ready for these errors, or does after a question for a version."""
     guarded: set[ast.AST] = set()
-    for node in ast.walk(tree):
+    for node in nodes(tree):
         if isinstance(node, ast.Try):
             if _catches(node, errors):
                 guarded |= set(ast.walk(node))
@@ -143,7 +143,7 @@ def _guarded(tree: ast.Module, errors: str) -> set[ast.AST]:
 def _defined(tree: ast.Module) -> set[str]:
     """Names that a script gives to something else than what it imports."""
     known: set[str] = set()
-    for node in ast.walk(tree):
+    for node in nodes(tree):
         if isinstance(node, ast.Name) and not isinstance(node.ctx, ast.Load):
             known.add(node.id)
         elif isinstance(node, ast.arg):
@@ -167,7 +167,7 @@ def of_libraries(tree: ast.Module, local: set[str]) -> tuple[dict[str, int], set
     given: set[str] = set()
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
-        for node in ast.walk(tree):
+        for node in nodes(tree):
             for name, value, lost in _imported(node, local):
                 if isinstance(value, ModuleType):
                     modules[name] = value
@@ -175,7 +175,7 @@ def of_libraries(tree: ast.Module, local: set[str]) -> tuple[dict[str, int], set
                     missing.setdefault(lost, node.lineno)  # type: ignore[attr-defined]
         for name in {*_defined(tree), *local} & set(modules):
             del modules[name]
-        for used in (node for node in ast.walk(tree) if isinstance(node, ast.Attribute)):
+        for used in (node for node in nodes(tree) if isinstance(node, ast.Attribute)):
             if module := _module_of(used.value, modules):
                 name = f"{module.__name__}.{used.attr}"
                 if isinstance(used.ctx, ast.Store):

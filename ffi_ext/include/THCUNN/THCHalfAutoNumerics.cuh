@@ -32,13 +32,13 @@ FFI_EXT_HALF_OPERATORS(int, float)
 
 #if defined(__CUDA_ARCH__) && __CUDA_ARCH__ < 530 && CUDART_VERSION < 12020
 /* Those of two halves, which CUDA before 12.2 has for later GPUs alone. */
-#define FFI_EXT_TWO_HALVES(RESULT, OP)                                   \
-  __device__ __forceinline__ RESULT operator OP(half a, half b) {        \
-    return __half2float(a) OP __half2float(b);                           \
+#define FFI_EXT_TWO_HALVES(RESULT, OP)                            \
+  __device__ __forceinline__ RESULT operator OP(half a, half b) { \
+    return __half2float(a) OP __half2float(b);                    \
   }
 #define FFI_EXT_HALF_CHANGED(OP) \
   FFI_EXT_TWO_HALVES(half, OP)   \
-  __device__ __forceinline__ half &operator OP##=(half &a, half b) { return a = a OP b; }
+  __device__ __forceinline__ half &operator OP## = (half & a, half b) { return a = a OP b; }
 FFI_EXT_HALF_CHANGED(+)
 FFI_EXT_HALF_CHANGED(-)
 FFI_EXT_HALF_CHANGED(*)
