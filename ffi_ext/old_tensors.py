@@ -93,9 +93,8 @@ def _data_of_old(self: torch.Tensor) -> torch.Tensor:
     return data
 
 
-untraced(
-    _data_of_old
-)  # torch.compile makes code of it that asks for `.data`, and so calls it without end
+# torch.compile makes code of it that asks for `.data`, and so calls it without end.
+untraced(_data_of_old)
 
 
 def _with_its_variable(name: str) -> Callable[..., torch.Tensor]:
