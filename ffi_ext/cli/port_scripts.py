@@ -9,7 +9,7 @@ from pathlib import PurePath
 
 from ffi_ext import legacy
 from ffi_ext.cli import old_code, survey_names
-from ffi_ext.cli.edits import Source, last_name
+from ffi_ext.cli.edits import Source, last_name, parse
 from ffi_ext.cli.old_code import is_called_build_extension, is_index, nexts
 
 OLD = "torch.utils.ffi"
@@ -164,7 +164,7 @@ def gone(text: str, file: PurePath, local: Collection[str], notes: list[str]) ->
     """Names of libraries that `ffi-ext run` brings back, and nothing does for a script that runs by itself."""
     if not _GONE.search(text):  # to look at libraries takes long
         return
-    asked, given = survey_names.of_libraries(ast.parse(text), set(local))
+    asked, given = survey_names.of_libraries(parse(text), set(local))
     for name, line in asked.items():
         if name not in given and survey_names.is_brought_back(name):
             notes.append(f"{file}:{line}: {survey_names.without(name)}")
