@@ -76,6 +76,7 @@ _data: Any = torch._C.TensorBase.data
 # By the id of what `.data` gave: a weak reference to it, and one to its Variable.
 _variables: dict[int, tuple[Any, Any]] = {}
 _forget = _variables.pop
+_share_memory: Callable[..., bool] = torch._C._is_alias_of  # type: ignore[attr-defined]
 
 
 def _data_of_old(self: torch.Tensor) -> torch.Tensor:
@@ -92,7 +93,8 @@ def _data_of_old(self: torch.Tensor) -> torch.Tensor:
     return data
 
 
-untraced(_data_of_old)  # torch.compile makes code of it that asks for `.data`, and so calls it without end
+# torch.compile makes code of it that asks for `.data`, and so calls it without end.
+untraced(_data_of_old)
 
 
 def _with_its_variable(name: str) -> Callable[..., torch.Tensor]:
@@ -103,13 +105,14 @@ def _with_its_variable(name: str) -> Callable[..., torch.Tensor]:
         variable = None
         if not torch.compiler.is_dynamo_compiling() and id(self) in _variables:
             variable = _variables[id(self)][1]()
-        is_still_its = variable is not None and torch._C._is_alias_of(variable, self)
+        is_still_its = variable is not None and _share_memory(variable, self)
         result: torch.Tensor = original(self, *args, **kwargs)
         if is_still_its:  # else x.data = another has come between
             say_once(f"x.data.{name}(...) changes x, too, as it did")
             _data.__set__(variable, self)
         return result
 
+    untraced(method)  # where a graph breaks at it, x changes all the same
     return method
 
 

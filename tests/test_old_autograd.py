@@ -438,6 +438,8 @@ def test_a_shape_given_to_data_is_the_variables_too():
     copy.deepcopy(weight.data).resize_(9)
     (weight * 1).data.resize_(9)  # no leaf: its history has its shape
     weight.detach().clone().squeeze_()
+    torch.compile(lambda x: x.data.resize_(3).zero_(), backend="eager")(x)  # torch 2.4 failed
+    assert x.tolist() == [0.0] * 3
     before, weight.data = weight.data, torch.zeros(2, 2)
     before.resize_(9)
     assert weight.tolist() == [[0.0, 0.0], [0.0, 0.0]]
