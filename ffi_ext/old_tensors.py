@@ -12,7 +12,7 @@ import torch
 
 from ffi_ext.legacy import RESHAPES
 from ffi_ext.old_autograd import say_once
-from ffi_ext.runtime import untraced
+from ffi_ext.untraced import untraced
 
 _getitem: Callable[..., Any] = torch._C.TensorBase.__getitem__
 

@@ -640,6 +640,13 @@ def test_under_the_runner(tmp_path):
     assert len(said) == 2 and "Double" in said[0] and "loss.data" in said[1]
 
 
+def test_a_generated_module_may_be_imported_before_torch(tmp_path):
+    """Its runtime imports torch, to which old tensors come then."""
+    (tmp_path / "a.py").write_text("import ffi_ext.runtime, torch\nprint(torch.ones(2).sum()[0])\n")
+    done = python("-m", "ffi_ext", "run", "a.py", cwd=tmp_path)
+    assert done.stdout == "2.0\n", done.stderr
+
+
 def test_python_2_is_named(tmp_path, capfd):
     (tmp_path / "old.py").write_text("import sys\nprint 'x'\n")
     assert run.run([str(tmp_path / "old.py")]) == 1
