@@ -231,15 +231,17 @@ def options(compiler: str, source: Path, given: list[str], folders: Sequence[str
         given: Include directories, macros, and what the user adds.
         folders: The include directories.
     """
-    # Another toolkit's headers, such as those of the /usr/local/cuda that old scripts name, stay behind this one's.
-    folders_of_cuda = [w for w in given if w.startswith("-I") and _has_runtime(Path(w[2:]))]
-    given = [word for word in given if word not in folders_of_cuda]
-    behind = [word for folder in folders_of_cuda for word in ("-isystem", folder[2:])]
+    toolkits = [w for w in given if w.startswith("-I") and _has_runtime(Path(w[2:]))]
+    given = [word for word in given if word not in toolkits]
     words = ["-O3", "-Xcompiler", f"-fPIC,{toolchain.NEVER_FUSED}", *EXTENSIONS, *given]
     if not any(word.startswith(("-arch", "--gpu-arch", "-gencode")) for word in given):
         words += architecture_flags(compiler)
     words += [*host_compiler.flags(compiler, given), *host_compiler.comes_back(given)]
-    return [*words, *cuda_shims.flags(source, folders), *as_system_headers(), *behind]
+    return [
+        *words,
+        *cuda_shims.flags(source, folders),
+        *as_system_headers([w[2:] for w in toolkits]),
+    ]
 
 
 def pip_folders(name: str) -> list[Path]:
@@ -271,11 +273,19 @@ def include_dirs() -> list[str]:
     return [str(path) for path in dict.fromkeys([*found, *others]) if path.is_dir()]
 
 
-def as_system_headers() -> list[str]:
+def as_system_headers(others: Sequence[str] = ()) -> list[str]:
     """nvcc's options by which the toolkit's headers are the system's, as they are where Debian has them.
 
     In these nvcc accepts that glibc declares some functions again, with a noexcept that CUDA lacks: cospi and sinpi
     since 2.41 (CUDA before 13.0), rsqrt since 2.42 (before 13.2).
+
+    Compilers look there last. So another toolkit's, such as those of the /usr/local/cuda that old scripts or $CPATH
+    name, are put behind them.
+
+    Args:
+        others: Folders that the user names.
     """
-    folders = [folder for folder in include_dirs() if folder != str(SYSTEM / "include")]
+    named = [*others, *os.environ.get("CPATH", "").split(os.pathsep)]
+    folders = [*include_dirs(), *(name for name in named if name and _has_runtime(Path(name)))]
+    folders = [folder for folder in dict.fromkeys(folders) if folder != str(SYSTEM / "include")]
     return [word for folder in folders for word in ("-isystem", folder)]

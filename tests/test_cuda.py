@@ -721,14 +721,17 @@ def test_sources_on_thcunn_headers(tmp_path, monkeypatch):
 GLIBC_2_42 = 'extern "C" double rsqrt(double x) noexcept;\n'
 
 
-def test_another_toolkits_headers_among_the_users_stay_behind(tmp_path):
+def test_another_toolkits_headers_among_the_users_stay_behind(tmp_path, monkeypatch):
     """Those of a hard-wired /usr/local/cuda, or of conda: as the system's, the toolkit's own come behind each -I."""
-    (tmp_path / "cuda_runtime.h").touch()
-    (tmp_path / "k.cu").touch()
+    (tmp_path / "mine").mkdir()
+    for name in ("cuda_runtime.h", "k.cu", "mine/cuda_runtime.h"):
+        (tmp_path / name).touch()
+    monkeypatch.setenv("CPATH", f"/nowhere:{tmp_path / 'mine'}")
+    assert cuda.as_system_headers()[-2:] == ["-isystem", str(tmp_path / "mine")]
     given = ["-I/mine", f"-I{tmp_path}", "-arch=sm_80", "-ccbin=g++"]
     words = cuda.options("nvcc", tmp_path / "k.cu", given, [])
     assert "-I/mine" in words and f"-I{tmp_path}" not in words
-    assert words[-2:] == ["-isystem", str(tmp_path)]
+    assert words[-4:] == ["-isystem", str(tmp_path), "-isystem", str(tmp_path / "mine")]
 
 
 @needs_nvcc
