@@ -266,9 +266,8 @@ def include_dirs() -> list[str]:
     root = home()
     found = [root / folder / part for folder in _HEADERS for part in ("", "cccl")] if root else []
     others = [*pip_folders("include"), USUAL / "include"]
-    if (
-        root == SYSTEM
-    ):  # compilers look there last, whatever they are told: these would hide its headers
+    # Compilers look in /usr/include last, whatever they are told: these would hide its headers.
+    if root == SYSTEM:
         others = [path for path in others if not _has_runtime(path)]
     return [str(path) for path in dict.fromkeys([*found, *others]) if path.is_dir()]
 

@@ -288,12 +288,10 @@ def _raise_in_text(error: BuildError, texts: dict[str, str]) -> NoReturn:
         if found is None:
             continue
         number, lines = int(found[1]), text.splitlines()
-        if "(" in file and number <= len(
-            lines
-        ):  # Python before 3.13 shows no line of what is no file
-            error.args = (
-                str(error).replace(found[0], f"{found[0]}\n    {lines[number - 1].strip()}", 1),
-            )
+        # The header is a file, whose line is said already; that of a text Python shows from 3.13 on.
+        if not file.endswith(".h") and number <= len(lines):
+            line = f"{found[0]}\n    {lines[number - 1].strip()}"
+            error.args = (str(error).replace(found[0], line, 1),)
         shown = f"<{file}>"  # no file: coverage and the like do not look for one
         linecache.cache[shown] = (len(text), None, text.splitlines(keepends=True), shown)
         code = compile("\n" * (number - 1) + "raise error", shown, "exec")
