@@ -345,6 +345,8 @@ def test_what_may_stand_between_a_comment_and_its_function():
     assert ctext.comment_of(rows, 6, 6) == "@param n"
     rows[1:5] = ["#pragma omp declare simd", "EXPORT"]  # where a macro EXPORT is empty
     assert ctext.comment_of(rows, 4, 4) == "@param n"
+    rows[1] = "#include <ffi_ext.h>"
+    assert ctext.comment_of(rows, 4, 4) == "@param n"
     for other in ("#define N 3", "DECLARE_OPERATORS(float)", "int g(int n);"):
         rows[1] = other
         assert ctext.comment_of(rows, 4, 4) == ""

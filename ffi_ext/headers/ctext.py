@@ -126,9 +126,11 @@ def comment_before(original: list[str], first: int) -> list[str]:
     return _block(original, first, begins[1]) if begins else []
 
 
-# What may stand between a comment and its function: nothing, #ifdef __cplusplus and its kin, extern "C", and a macro
+# What may stand between a comment and its function: nothing, #ifdef __cplusplus, #include, extern "C", and a macro
 # such as EXPORT, which the preprocessor has left nothing of.
-_BETWEEN = re.compile(r'\s*(?:#\s*(?:if|endif|pragma).*|extern\s*"C"\s*\{?\s*|[A-Za-z_]\w*\s*)?$')
+_BETWEEN = re.compile(
+    r'\s*(?:#\s*(?:if|endif|pragma|include).*|extern\s*"C"\s*\{?\s*|[A-Za-z_]\w*\s*)?$'
+)
 
 
 def _comment_above(original: list[str], first: int) -> list[str]:
