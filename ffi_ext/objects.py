@@ -14,9 +14,8 @@ from ffi_ext.errors import BuildError, warn
 from ffi_ext.plan import Plan, compile_command, is_cxx
 from ffi_ext.units import Unit, dependencies_of, milliseconds, signature, unit_of
 
-TAKES_GIL = (
-    rb"PyGILState_Ensure"  # what C calls that takes the GIL itself: its calls release the GIL
-)
+# What C calls that takes the GIL itself: its calls release the GIL.
+TAKES_GIL = rb"PyGILState_Ensure"
 
 States = dict[str, tuple[int, ...] | None]  # of files, see cache.state
 

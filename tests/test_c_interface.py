@@ -340,6 +340,15 @@ def test_constraints_that_cannot_be_read(build, comment, text):
         build(header, "")
 
 
+def commented(build, comment, prototype, include):
+    """A module with that function below the comment, and what its build has warned of."""
+    source = f"#include <{include}>\n{prototype} {{ return 1; }}"
+    with warnings.catch_warnings(record=True) as told:
+        warnings.simplefilter("always")
+        module = build(f"/* {comment} */\n{prototype};", source)
+    return module, [str(warning.message) for warning in told]
+
+
 @pytest.mark.parametrize(
     "comment, said",
     [
@@ -357,11 +366,8 @@ def test_constraints_that_cannot_be_read(build, comment, text):
 def test_constraints_of_th_functions_that_are_not_checked_are_told(build, comment, said):
     """All brackets of such a function are text where one is: the others were dropped without a word."""
     prototype = "int f(const THFloatTensor *x, int n, const THFloatTensor *y)"
-    source = f"#include <TH/TH.h>\n{prototype} {{ return n; }}"
-    with warnings.catch_warnings(record=True) as told:
-        warnings.simplefilter("always")
-        module = build(f"/* {comment} */\n{prototype};", source)
-    assert [said in str(w.message) for w in told] == [True] * bool(said), told
+    module, told = commented(build, comment, prototype, "TH/TH.h")
+    assert [said in text for text in told] == [True] * bool(said), told
     if "(1..4)" in comment:
         with pytest.raises(ValueError, match="expected a contiguous tensor"):
             module.f(torch.ones(2, 3).t(), 1, torch.ones(2))
@@ -380,12 +386,9 @@ def test_constraints_of_th_functions_that_are_not_checked_are_told(build, commen
 )
 def test_constraints_that_stand_where_none_is_read_are_told(build, comment, ignored):
     prototype = "int f(const ffi_ext_tensor *x, const ffi_ext_tensor *y)"
-    source = f"#include <ffi_ext.h>\n{prototype} {{ return 1; }}"
-    with warnings.catch_warnings(record=True) as told:
-        warnings.simplefilter("always")
-        build(f"/* {comment} */\n{prototype};", source)
+    _, told = commented(build, comment, prototype, "ffi_ext.h")
     said = f"f(): {ignored} in its comment checks nothing: write it behind the parameter's name, as"
-    assert [said in str(w.message) for w in told] == [True] * bool(ignored), told
+    assert [said in text for text in told] == [True] * bool(ignored), told
 
 
 def test_as_many_parameters_and_names_of_sizes_as_a_call_has_room_for(build):

@@ -37,14 +37,14 @@ def reshapes(tree: ast.Module) -> list[ast.Call]:
     """`x.data.resize_(n)` of an x that has a name, but for `x.data = x.data.resize_(n)` and `x = ...`."""
     assigned = {
         id(node)
-        for one in ast.walk(tree)
+        for one in nodes(tree)
         if isinstance(one, ast.Assign)
         for node in filter(_is_reshape, ast.walk(one.value))
         if {ast.unparse(target) for target in one.targets}.intersection(
             map(ast.unparse, (node.func.value, node.func.value.value))  # type: ignore[attr-defined]
         )
     }
-    return [n for n in filter(_is_reshape, ast.walk(tree)) if id(n) not in assigned]  # type: ignore[misc]
+    return [n for n in filter(_is_reshape, nodes(tree)) if id(n) not in assigned]  # type: ignore[misc]
 
 
 def _is_reshape(node: ast.AST) -> bool:

@@ -10,7 +10,6 @@ from pathlib import PurePath
 from ffi_ext import legacy
 from ffi_ext.cli import old_code, survey_names
 from ffi_ext.cli.edits import Source, last_name, parse
-from ffi_ext.cli.old_code import is_called_build_extension, is_index, nexts
 
 OLD = "torch.utils.ffi"
 # What a number's name looks like, for `.data[0]`, which on anything longer was an index.
@@ -31,9 +30,9 @@ def imports(text: str) -> str:
     if "torch.utils" not in text:
         return text
     source = Source(text)
-    called = [node.func for node in ast.walk(source.tree) if is_called_build_extension(node)]  # type: ignore[attr-defined]
-    for name in called:
-        source.replace(name, "create_extension")
+    called = [n for n in ast.walk(source.tree) if old_code.is_called_build_extension(n)]
+    for call in called:
+        source.replace(call.func, "create_extension")  # type: ignore[attr-defined]
     uses = [n for n in ast.walk(source.tree) if getattr(n, "id", "") == "BuildExtension"]
     for node in ast.walk(source.tree):
         if isinstance(node, ast.ImportFrom) and not node.level:
@@ -209,7 +208,7 @@ def indices(text: str) -> str:
         return text
     source = Source(text)
     for node in ast.walk(source.tree):
-        if is_index(node):
+        if old_code.is_index(node):
             _, end = source.span(node)
             first, last = source.span(node.args[0])  # type: ignore[attr-defined]
             dot = source.text.rindex(".", 0, source.span(node.func)[1])  # type: ignore[attr-defined]
@@ -223,7 +222,7 @@ def iterators(text: str) -> str:
     if ".next(" not in text:
         return text
     source = Source(text)
-    for node in nexts(source.tree):
+    for node in old_code.nexts(source.tree):
         start, _ = source.span(node)
         _, end = source.span(node.func.value)  # type: ignore[attr-defined]
         end = source.text.index(".", end)  # behind its parentheses
