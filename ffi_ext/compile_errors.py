@@ -78,8 +78,8 @@ _HINTS = (
         "the library {0} is not installed, or lies in a directory that is not in library_dirs",
     ),
     (
-        r"error: (?:too few arguments to function '_TH|expected \S*expression before '\)')"
-        r"[\s\S]{,900}?in expansion of macro '(?:FFI_CHECK|TH(?:ArgCheck|Error|AssertMsg))'",
+        r"error: (?:too few arguments to function (?:'_TH|call)|expected \S*expression(?: before '\)'|$))"
+        r"[\s\S]{,900}?(?:in expansion of|expanded from) macro '(?:FFI_CHECK|TH(?:ArgCheck|Error|AssertMsg))'",
         'these macros take a text, too: FFI_CHECK(condition, "format", ...), THArgCheck(condition, argument, "format", '
         '...), THError("format", ...)',
     ),
