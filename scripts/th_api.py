@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 import sys
+import textwrap
 from pathlib import Path
 
 import ffi_ext
@@ -16,8 +17,8 @@ INTRODUCTION = """\
 # TH and THC functions
 
 The functions of PyTorch 0.3.1's C interface that sources may call, from the headers that `<TH/TH.h>` and
-`<THC/THC.h>` include. "C": computed by the runtime in C. "torch": done by torch on the tensor's device.
-`TH<T>Tensor_` stands for `THFloatTensor_`, `THDoubleTensor_`, `THLongTensor_`, `THIntTensor_`, `THShortTensor_`,
+`<THC/THC.h>` include. "C": computed by the runtime in C. "torch": done by torch on the tensor's device. What a list begins with goes before each of
+its names. `TH<T>Tensor_` stands for `THFloatTensor_`, `THDoubleTensor_`, `THLongTensor_`, `THIntTensor_`, `THShortTensor_`,
 `THCharTensor_` and `THByteTensor_`; `THCuda<T>Tensor_` likewise, with `THCudaTensor_` for float. Half tensors
 have what makes, shapes, keeps and copies them, and `THCudaHalfTensor` has maths. `Lapack_` is there for `float` and `double`.
 
@@ -152,6 +153,19 @@ def _rows(header: Path, exported: frozenset[str]) -> list[tuple[str, str]]:
     return sorted(set(result))
 
 
+def _listed(rows: list[tuple[str, str]]) -> str:
+    """A paragraph for each way and what the names begin with: `TH<T>Tensor_` is said once."""
+    groups: dict[str, list[str]] = {}
+    for shown, how in rows:
+        beginning, _, rest = shown.partition("_") if "<T>" in shown else ("", "", shown)
+        title = f"`{beginning}_`, {how}:" if beginning else f"{how}:"
+        groups.setdefault(title, []).append(f"`{rest}`")
+    return "\n\n".join(
+        textwrap.fill(f"{title} {', '.join(names)}", 125, break_on_hyphens=False)
+        for title, names in groups.items()
+    )
+
+
 def text() -> str:
     """The document."""
     exported = _exported()
@@ -160,14 +174,8 @@ def text() -> str:
         for header in sorted((INCLUDE / library).rglob("*.h")):
             if header.parent.name == "declared" or header.name == "THCCompat.h":
                 continue  # what is elsewhere, too
-            rows = _rows(header, exported)
-            if not rows:
-                continue
-            parts.append(
-                f"## {header.relative_to(INCLUDE)}\n\n| function | computed by |\n|---|---|\n"
-            )
-            parts += [f"| `{name}` | {how} |\n" for name, how in rows]
-            parts.append("\n")
+            if rows := _rows(header, exported):
+                parts.append(f"## {header.relative_to(INCLUDE)}\n\n{_listed(rows)}\n\n")
     return "".join(parts).rstrip() + "\n"
 
 
