@@ -17,10 +17,10 @@ INTRODUCTION = """\
 # TH and THC functions
 
 The functions of PyTorch 0.3.1's C interface that sources may call, from the headers that `<TH/TH.h>` and
-`<THC/THC.h>` include. "C": computed by the runtime in C. "torch": done by torch on the tensor's device. What a list begins with goes before each of
-its names. `TH<T>Tensor_` stands for `THFloatTensor_`, `THDoubleTensor_`, `THLongTensor_`, `THIntTensor_`, `THShortTensor_`,
-`THCharTensor_` and `THByteTensor_`; `THCuda<T>Tensor_` likewise, with `THCudaTensor_` for float. Half tensors
-have what makes, shapes, keeps and copies them, and `THCudaHalfTensor` has maths. `Lapack_` is there for `float` and `double`.
+`<THC/THC.h>` include. "C": computed by the runtime in C. "torch": done by torch on the tensor's device. What a list begins
+with goes before each of its names. `TH<T>Tensor_` stands for `THFloatTensor_`, `THDoubleTensor_`, `THLongTensor_`,
+`THIntTensor_`, `THShortTensor_`, `THCharTensor_` and `THByteTensor_`; `THCuda<T>Tensor_` likewise, with `THCudaTensor_` for
+float. Half tensors have what makes, shapes, keeps and copies them, and `THCudaHalfTensor` has maths.
 
 ## Those that one needs most
 
@@ -116,7 +116,7 @@ def _rows(header: Path, exported: frozenset[str]) -> list[tuple[str, str]]:
         name = words[0] if line.startswith("copy") else words[-1]
         rows[name] = f"THCudaTensor_{name}"
     for kind, name in re.findall(
-        r"TH_API [\w\s*]*?\bTHC?(Tensor|Storage|Blas|Lapack|Vector)_\((\w+)\)", text
+        r"TH_API [\w\s*]*?\bTHC?(Tensor|Storage|Blas|Vector)_\((\w+)\)", text
     ):
         rows[f"{kind}:{name}"] = f"THFloat{kind}_{name}"
     for kind, name in re.findall(r"THC_API [\w\s*]*?\bTHC(Tensor|Storage)_\((\w+)\)", text):
@@ -144,7 +144,6 @@ def _rows(header: Path, exported: frozenset[str]) -> list[tuple[str, str]]:
         others.add(symbol.replace("THCudaTensor_", "THFloatTensor_"))
         by_torch = base in th_maths.FUNCTIONS and (thc or header.name == "THTensorMath.h")
         by_torch = by_torch or (thc and (base in thc_maths.FUNCTIONS or base.startswith("copy")))
-        by_torch |= symbol.startswith("THFloatLapack_") or base == "pstrf"
         by_torch |= base in th_algebra.FUNCTIONS and (thc or header.name == "THTensorLapack.h")
         computed = "torch" if by_torch else "C"
         if not others & exported:
