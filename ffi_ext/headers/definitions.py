@@ -38,8 +38,6 @@ def exported(source: str, cxx: bool = False, answer: str | None = None) -> str:
     those that are extern "C", there or here.
 
     Args:
-        source: The text.
-        cxx: It is C++.
         answer: The preprocessor's to `asking_for_rows`, where that is needed.
 
     Raises:
