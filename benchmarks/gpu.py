@@ -32,11 +32,17 @@ TO_BEAT = ("ROIAlign", "NMS")
 
 
 class Told(Table):
-    """Each row is printed when it is there: a kernel that hangs leaves the others'."""
+    """Each row is printed, and the page written, when it is there: a kernel that hangs leaves the others'."""
+
+    def __init__(self, found: dict[str, str], markdown: str | None) -> None:
+        super().__init__()
+        self.found, self.markdown = found, markdown
 
     def add(self, *row: Any, **marks: Any) -> None:
         super().add(*row, **marks)
         print(self.lines()[-1], flush=True)
+        if self.markdown:
+            Path(self.markdown).write_text(page(self.found, self))
 
 
 def why_not() -> str:
@@ -199,7 +205,7 @@ def main() -> None:
     for name, value in found.items():
         print(f"{name}: {value}")
     torch.manual_seed(0)
-    table = Told()
+    table = Told(found, options.markdown)
     failed: list[str] = []
     print(table.lines()[0])
     for part in (bandwidths, peers, call_overhead):
@@ -207,8 +213,6 @@ def main() -> None:
             part(table, options.rounds, failed)
     if options.json:
         Path(options.json).write_text(json.dumps({"machine": found, "rows": table.rows}, indent=2))
-    if options.markdown:
-        Path(options.markdown).write_text(page(found, table))
     if failed:
         sys.exit(f"not measured: {', '.join(failed)}")
 
