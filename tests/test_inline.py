@@ -395,15 +395,6 @@ extern "C" auto c(const double *x) -> double { return *x; }
     assert module.a(2) + module.b(3) == 5 and module.c([1.5]) == 1.5
 
 
-def test_what_cannot_be_found_is_told():
-    text = (
-        "#define END }\nint f(int x) { return x; }\nint g(int x) { if (x) { x++; END return x; }\n"
-    )
-    with pytest.warns(UserWarning, match="more { than }: functions behind") as caught:
-        module = ffi_ext.load_inline("uneven", f"{text}int h(int x) {{ return x; }}\n")
-    assert module.__all__ == ["f", "g"] and caught[0].filename == __file__
-
-
 def test_of_cxx_what_is_extern_c_is_exported():
     module = ffi_ext.load_inline(
         "cxx_text",

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import re
 
-from ffi_ext.errors import warn
 from ffi_ext.headers import ctext
 
 _CONDITION = re.compile(r"^[ \t]*#[ \t]*if", re.M)
@@ -81,11 +80,6 @@ def exported(source: str, cxx: bool = False, answer: str | None = None) -> str:
             declared[name] = comment or ctext.comment_behind(rows, last)
         if depth == 0:
             start = match.end()
-    if depth:
-        warn(
-            "load_inline() argument 'c_source': more { than }: functions behind the { without its } are not found; "
-            "name the functions to export in `header`"
-        )
     if not prototypes:
         kind = 'is extern "C"' if cxx else "is neither static nor inline"
         raise ValueError(
