@@ -18,7 +18,7 @@ ROOT = Path(__file__).resolve().parent.parent
 HEADER = ROOT / "include" / "kernels_cuda.h"
 # A CUDA tensor's type, and the CPU's.
 TYPES = {"THCudaTensor": "THFloatTensor", "THCudaDoubleTensor": "THDoubleTensor"}
-TYPES |= {f"THCuda{t}Tensor": f"TH{t}Tensor" for t in ("Byte", "Int", "Long")}
+TYPES |= {f"THCuda{t}Tensor": f"TH{t}Tensor" for t in ("Byte", "Short", "Int", "Long")}
 
 
 def on_cpu(text: str) -> str:
