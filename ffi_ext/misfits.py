@@ -21,6 +21,7 @@ class Passed:
     device: str
     contiguous: bool
     channels_last: bool
+    expanded: bool  # several elements in one place
     memory: tuple[int, int]  # first byte, and the one behind the last
     is_array: bool  # NumPy's
     is_written: bool  # C may write to it: a converted copy would get the result
@@ -60,6 +61,7 @@ def problem(constraints: Sequence[Constraint | None], passed: Sequence[Passed | 
         _of_type(constraint, got, passed)
         or _of_shape(constraint, got, passed, before)
         or _of_layout(constraint, got)
+        or _of_expansion(constraint, got)
         or _of_device(got, before)
         or _of_overlap(constraint, got, before)
     )
@@ -110,6 +112,14 @@ def _of_layout(constraint: Constraint, got: Passed) -> Problem | None:
     else:
         return None
     return ValueError, f"expected a {wanted}; {cure_of(got.is_written, f'make it one with {cure}')}"
+
+
+def _of_expansion(constraint: Constraint, got: Passed) -> Problem | None:
+    if not (constraint.output and got.expanded):
+        return None
+    return ValueError, (
+        "expected an output with a place for each element, got an expanded one: create it in its full size"
+    )
 
 
 def _of_device(got: Passed, before: Earlier) -> Problem | None:
