@@ -134,10 +134,8 @@ FUNCTIONS: dict[str, Callable[..., Any]] = {
 def _function(name: str) -> Callable[..., Any]:
     if name in FUNCTIONS:
         return FUNCTIONS[name]
-    from ffi_ext import th_algebra, th_lapack, thc_maths
+    from ffi_ext import th_algebra, thc_maths
 
-    if name == "lapack":
-        return th_lapack.call
     return th_algebra.FUNCTIONS.get(name) or thc_maths.FUNCTIONS[name]
 
 
