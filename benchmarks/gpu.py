@@ -132,11 +132,13 @@ def peers(table: Table, rounds: int, failed: list[str]) -> None:
     except (ImportError, RuntimeError, NotImplementedError) as error:
         print(f"without torchvision: {str(error).splitlines()[0]}")
         tv = None
+    families = [kernels.pooling, kernels.boxes, kernels.deformable, kernels.losses]
+    claims: list[kernels.Claim] = []
+    for make in families if tv is not None else []:
+        with reported(make.__name__, failed), torch.device("cuda"):
+            claims += make(tv)
     with torch.device("cuda"):
-        claims = kernels.frozen_bn()
-        if tv is not None:
-            claims = [*kernels.pooling(tv), *kernels.boxes(tv), *kernels.deformable(tv), *claims]
-            claims += kernels.losses(tv)
+        claims += kernels.frozen_bn()
     for claim in claims:
         with reported(claim.name, failed):
             claim.check()

@@ -67,11 +67,13 @@ def command(part: str, folder: Path | None) -> list[str]:
     """What a part runs; its results go to the folder."""
     python = [sys.executable]
     if part == "tests":
-        # A process whose GPU has failed is replaced (tests/conftest.py), and so is one that hangs.
-        at_once = ["-n", str(len(TESTS)), "--dist", "loadfile"]
+        # A process whose GPU has failed ends (tests/conftest.py), and so does one that hangs: another
+        # takes over. Under --dist loadfile it would begin with the same test.
+        at_once = ["-n", "3", "--dist", "worksteal"]
         given_up = ["--timeout", str(ONE_TEST), "--timeout-method", "thread"]
+        where = ["-o", f"faulthandler_timeout={ONE_TEST - 10}"]
         return [
-            *(*python, "-m", "pytest", "-v", "-rs", "-p", "no:cacheprovider", *TESTS),
+            *(*python, "-m", "pytest", "-v", "-rs", "-p", "no:cacheprovider", *where, *TESTS),
             *(at_once if importlib.util.find_spec("xdist") else []),
             *(given_up if importlib.util.find_spec("pytest_timeout") else []),
         ]
