@@ -183,10 +183,15 @@ def losses(tv: Any) -> list[Claim]:
     trained = logits.clone().requires_grad_()
     loss = lambda m, x: lambda: m.sigmoid_focal_loss(x, targets)  # noqa: E731
     both = [with_backward(loss(m, trained), [trained]) for m in (ops, tv)]
+    other = lambda m: lambda: m.sigmoid_focal_loss(logits, targets, gamma=1.5)  # noqa: E731
+    doubles = logits.double(), targets.double()
+    double = lambda m: lambda: m.sigmoid_focal_loss(*doubles)  # noqa: E731
     peer = "torchvision"
     return [
         Claim("focal loss 20000 x 80 forward", loss(ops, logits), peer, loss(tv, logits), 2),
         Claim("focal loss 20000 x 80 forward+backward", both[0], peer, both[1], None),
+        Claim("focal loss 20000 x 80, gamma 1.5", other(ops), peer, other(tv), None),
+        Claim("focal loss 20000 x 80 of doubles", double(ops), peer, double(tv), None),
     ]
 
 

@@ -173,7 +173,9 @@ def onednn_works(dtype: torch.dtype = torch.float32) -> bool:
         with torch.autocast("cpu", enabled=False):
             ours = OneDnnConvolution(weight, bias, geometry)
             for other, overwrite in [(None, False), (residual, False), (residual.clone(), True)]:
-                expected = theirs(x.float(), None if other is None else residual.float(), True, False)
+                expected = theirs(
+                    x.float(), None if other is None else residual.float(), True, False
+                )
                 found = ours(x, other, True, overwrite).float()
                 if not torch.allclose(found, expected, rtol=tolerance, atol=tolerance):
                     return False

@@ -94,8 +94,9 @@ static void forward_pixel(const real *x, const number *scale, const number *bias
 }
 
 /* The same over n elements of one channel that lie apart in memory. */
-static void forward_strided(const real *x, int64_t x_stride, number scale, number bias, const real *r,
-                            int64_t r_stride, int relu, real *y, int64_t y_stride, int64_t n) {
+static void forward_strided(const real *x, int64_t x_stride, number scale, number bias,
+                            const real *r, int64_t r_stride, int relu, real *y, int64_t y_stride,
+                            int64_t n) {
   for (int64_t i = 0; i < n; i++) {
     number v = LOAD(x[i * x_stride]) * scale + bias;
     if (r) v += LOAD(r[i * r_stride]);

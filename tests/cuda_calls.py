@@ -79,7 +79,9 @@ def _frozen_bn(dtype: torch.dtype) -> Iterator[Call]:
         for (name, input), other in zip(
             layouts(x).items(), reversed(layouts(residual).values()), strict=True
         ):
-            scale, bias = together[:, ::2] if name == "apart" or shape[1] == 5 else together[:, : shape[1]]
+            scale, bias = (
+                together[:, ::2] if name == "apart" or shape[1] == 5 else together[:, : shape[1]]
+            )
             for r, relu in itertools.product((None, other), (0, 1)):
                 out = Out(torch.empty_like(input))
                 label = f"frozen_bn {shape} {name} relu={relu} residual={r is not None}"

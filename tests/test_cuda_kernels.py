@@ -35,7 +35,8 @@ ALL_DTYPES = DTYPES | {"bfloat16": torch.bfloat16}  # which frozen batch norm al
 FLOATING = {
     name
     for name in kernels.__all__
-    if name.endswith(tuple(f"_{ending}" for ending in ALL_DTYPES)) and not name.startswith("broadcast_")
+    if name.endswith(tuple(f"_{ending}" for ending in ALL_DTYPES))
+    and not name.startswith("broadcast_")
 }
 TOLERANCE = {torch.float32: 2e-5, torch.float64: 1e-12}
 

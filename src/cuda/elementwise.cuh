@@ -100,7 +100,8 @@ struct bfloat16 {
   BOTH void operator=(float value) {
     uint32_t wide;
     memcpy(&wide, &value, sizeof wide);
-    bits = (uint16_t)(value != value ? wide >> 16 | 0x40 : (wide + 0x7fff + (wide >> 16 & 1)) >> 16);
+    bits =
+        (uint16_t)(value != value ? wide >> 16 | 0x40 : (wide + 0x7fff + (wide >> 16 & 1)) >> 16);
   }
 };
 
@@ -147,8 +148,7 @@ int in_packs(const walk<OPERANDS, AXES> &w, real *const *operand) {
   if (w.size[last] % N) return 0;
   for (int k = 0; k < OPERANDS; k++) {
     if (!operand[k] || (w.stride[k][last] == 0 && k < INPUTS)) continue;
-    if (w.stride[k][last] != 1 || (uintptr_t)operand[k] % (N * size_of<WIDE, real>(k)))
-      return 0;
+    if (w.stride[k][last] != 1 || (uintptr_t)operand[k] % (N * size_of<WIDE, real>(k))) return 0;
     for (int axis = 0; axis < last; axis++)
       if (w.stride[k][axis] % N) return 0;
   }
@@ -161,8 +161,8 @@ struct operands {
   bool repeated[OPERANDS]; /* along the last axis */
 };
 
-template <int N, int INPUTS, unsigned WIDE, typename real, int OPERANDS, int AXES,
-          typename integer, typename Function>
+template <int N, int INPUTS, unsigned WIDE, typename real, int OPERANDS, int AXES, typename integer,
+          typename Function>
 void launch_elementwise(cudaStream_t stream, walk<OPERANDS, AXES, integer> w, real *const *operand,
                         Function function) {
   operands<real, OPERANDS> given;

@@ -77,10 +77,10 @@ void frozen_bn_backward(const Tensor *grad_output, const Tensor *output, const V
   set_channels(&w, SCALE, scale);
   set_map(&w, GRAD_INPUT, grad_input);
   set_map(&w, GRAD_RESIDUAL, grad_residual);
-  real *operand[OPERANDS] = {
-      (real *)data_of(grad_output), output ? (real *)data_of(output) : NULL,
-      (real *)data_of(scale), grad_input ? (real *)data_of(grad_input) : NULL,
-      grad_residual ? (real *)data_of(grad_residual) : NULL};
+  real *operand[OPERANDS] = {(real *)data_of(grad_output), output ? (real *)data_of(output) : NULL,
+                             (real *)data_of(scale),
+                             grad_input ? (real *)data_of(grad_input) : NULL,
+                             grad_residual ? (real *)data_of(grad_residual) : NULL};
   const int rectified = output != NULL;
   constexpr unsigned WIDE = 1 << SCALE;
   typedef number_of<real> number;
