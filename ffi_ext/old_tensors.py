@@ -38,9 +38,7 @@ def _backward_of_old(self: torch.Tensor, *args: Any, **kwargs: Any) -> None:
     _backward(self, *args, **kwargs)
 
 
-def _backward_of_losses(
-    tensors: Any, grad_tensors: Any = None, *args: Any, **kwargs: Any
-) -> None:
+def _backward_of_losses(tensors: Any, grad_tensors: Any = None, *args: Any, **kwargs: Any) -> None:
     """torch.autograd.backward, which a tensor's backward() calls, too. A loss had one dimension."""
     if isinstance(tensors, torch.Tensor):
         grad_tensors = _without_dimensions(grad_tensors, tensors)

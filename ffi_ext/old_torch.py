@@ -43,7 +43,6 @@ _LOADER: dict[str, Any] = {
 }
 
 
-
 def _of_source(self: Any, data_source: Any = None) -> None:
     """What a Sampler was made with, and did nothing with: `super().__init__(data_source)`."""
 

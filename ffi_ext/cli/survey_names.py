@@ -51,7 +51,10 @@ OF_SCIPY = {
     "scipy.misc.imsave": "imageio.v2.imwrite",
     "scipy.misc.toimage": "PIL.Image.fromarray, of uint8",
     "scipy.misc.logsumexp": "scipy.special.logsumexp",
-    **{f"scipy.signal.{w}": f"scipy.signal.windows.{w}" for w in "bartlett blackman hamming hann".split()},
+    **{
+        f"scipy.signal.{w}": f"scipy.signal.windows.{w}"
+        for w in ("bartlett", "blackman", "hamming", "hann")
+    },
 }
 # In a condition on what there is: the version of Python or of a library, or the system.
 ASKS = re.compile(
