@@ -103,12 +103,7 @@ class Constraint:
 def in_comment(
     comment: str, names: Sequence[str], tensors: Sequence[bool]
 ) -> dict[int, Constraint]:
-    """The constraints that a function's comment states, by the parameters' places.
-
-    Args:
-        comment: Of the function. Only `@param name [...]` counts; other text is for people.
-        names: The parameters' names.
-        tensors: Which of them are tensors.
+    """The constraints that a function's comment states by `@param name [...]`, by the parameters' places.
 
     Raises:
         ConstraintError: A word in brackets is unknown, or the parameter is, or it is no tensor.

@@ -51,12 +51,7 @@ Earlier = list[tuple[Constraint, Passed]]
 
 
 def problem(constraints: Sequence[Constraint | None], passed: Sequence[Passed | None]) -> Problem:
-    """Why the last of the passed tensors does not fit.
-
-    Args:
-        constraints: Of the parameters up to this one; None where there is none.
-        passed: What was passed for them; None where it is no tensor.
-    """
+    """Why the last that was passed does not fit; None: a parameter without a constraint, what is no tensor."""
     *before, (constraint, got) = [
         (constraint or Constraint(), value)
         for constraint, value in zip(constraints, passed, strict=True)

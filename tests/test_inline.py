@@ -370,7 +370,6 @@ def test_heads_of_functions():
     text = """
 __attribute__((section(".text.a"), unused)) int a(int x) { return x; }
 int __attribute__((noinline)) b(int x) { return x; }
-static int hidden(n) int n; { return n; }
 int static there(int x) { return x; }
 inline int helper(int x) { return x + 1; }
 inline static int too(int x) { return helper(x); }
@@ -394,19 +393,6 @@ extern "C" auto c(const double *x) -> double { return *x; }
     )
     assert module.__all__ == ["a", "b", "c"]
     assert module.a(2) + module.b(3) == 5 and module.c([1.5]) == 1.5
-
-
-def test_what_cannot_be_found_is_told():
-    text = "int g(int x);\n\nint f(a, b)\n  int a;\n  double b;\n{ return a; }\n"
-    with pytest.raises(ValueError, match=r"'c_source', line 3: f has its parameters' types behind"):
-        ffi_ext.load_inline("old", text)
-    assert ffi_ext.load_inline("old", text, "int f(int a, double b);").f(3, 0.5) == 3
-    text = (
-        "#define END }\nint f(int x) { return x; }\nint g(int x) { if (x) { x++; END return x; }\n"
-    )
-    with pytest.warns(UserWarning, match="more { than }: functions behind") as caught:
-        module = ffi_ext.load_inline("uneven", f"{text}int h(int x) {{ return x; }}\n")
-    assert module.__all__ == ["f", "g"] and caught[0].filename == __file__
 
 
 def test_of_cxx_what_is_extern_c_is_exported():
