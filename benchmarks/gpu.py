@@ -32,11 +32,17 @@ TO_BEAT = ("ROIAlign", "NMS")
 
 
 class Told(Table):
-    """Each row is printed when it is there: a kernel that hangs leaves the others'."""
+    """Each row is printed, and the page written, when it is there: a kernel that hangs leaves the others'."""
+
+    def __init__(self, found: dict[str, str], markdown: str | None) -> None:
+        super().__init__()
+        self.found, self.markdown = found, markdown
 
     def add(self, *row: Any, **marks: Any) -> None:
         super().add(*row, **marks)
         print(self.lines()[-1], flush=True)
+        if self.markdown:
+            Path(self.markdown).write_text(page(self.found, self))
 
 
 def why_not() -> str:
@@ -126,11 +132,13 @@ def peers(table: Table, rounds: int, failed: list[str]) -> None:
     except (ImportError, RuntimeError, NotImplementedError) as error:
         print(f"without torchvision: {str(error).splitlines()[0]}")
         tv = None
+    families = [kernels.pooling, kernels.boxes, kernels.deformable, kernels.losses]
+    claims: list[kernels.Claim] = []
+    for make in families if tv is not None else []:
+        with reported(make.__name__, failed), torch.device("cuda"):
+            claims += make(tv)
     with torch.device("cuda"):
-        claims = kernels.frozen_bn()
-        if tv is not None:
-            claims = [*kernels.pooling(tv), *kernels.boxes(tv), *kernels.deformable(tv), *claims]
-            claims += kernels.losses(tv)
+        claims += kernels.frozen_bn()
     for claim in claims:
         with reported(claim.name, failed):
             claim.check()
@@ -199,7 +207,7 @@ def main() -> None:
     for name, value in found.items():
         print(f"{name}: {value}")
     torch.manual_seed(0)
-    table = Told()
+    table = Told(found, options.markdown)
     failed: list[str] = []
     print(table.lines()[0])
     for part in (bandwidths, peers, call_overhead):
@@ -207,8 +215,6 @@ def main() -> None:
             part(table, options.rounds, failed)
     if options.json:
         Path(options.json).write_text(json.dumps({"machine": found, "rows": table.rows}, indent=2))
-    if options.markdown:
-        Path(options.markdown).write_text(page(found, table))
     if failed:
         sys.exit(f"not measured: {', '.join(failed)}")
 

@@ -54,9 +54,11 @@ def pad_images(images: Sequence[torch.Tensor], size_divisibility: int = 0) -> Im
                 f"like the first, got {tuple(image.shape)} of {image.dtype} as number {number}"
             )
     height, width = padded_size([image.shape[1:] for image in images], size_divisibility)
-    batch = first.new_zeros(len(images), first.shape[0], height, width)
+    batch = first.new_empty(len(images), first.shape[0], height, width)
     for place, image in zip(batch, images, strict=True):
         place[:, : image.shape[1], : image.shape[2]] = image
+        place[:, image.shape[1] :] = 0
+        place[:, : image.shape[1], image.shape[2] :] = 0
     return ImageList(batch, [(image.shape[1], image.shape[2]) for image in images])
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from functools import partial
 
 import numpy as np
 import torch
@@ -57,8 +58,10 @@ class Bitmaps:
         """Bilinear, at least half covered. (The reference cuts off there, so masks lose their rim.)"""
         if len(self) == 0:
             return Bitmaps(self.masks.new_zeros(0, *size))
-        grown = torch.nn.functional.interpolate(self.masks[None].float(), size, mode="bilinear")
-        return Bitmaps(grown[0] >= 0.5)
+        # one at a time: floats of all are so much new memory that its page faults take most of the time
+        interpolate = partial(torch.nn.functional.interpolate, size=size, mode="bilinear")
+        grown = [interpolate(mask[None, None].float())[0, 0] >= 0.5 for mask in self.masks]
+        return Bitmaps(torch.stack(grown))
 
     def flip_horizontal(self) -> Bitmaps:
         return Bitmaps(self.masks.flip(2))

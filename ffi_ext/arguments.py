@@ -363,6 +363,8 @@ def _passed(name: str, value: object, is_written: bool) -> misfits.Passed | None
         device=str(value.device),
         contiguous=value.is_contiguous(),
         channels_last=value.dim() == 4 and value.is_contiguous(memory_format=torch.channels_last),
+        expanded=value.numel() > 0
+        and any(n > 1 and not step for n, step in zip(value.shape, value.stride(), strict=True)),
         memory=(first, end),
         is_array=is_array,
         is_written=is_written,

@@ -47,6 +47,8 @@ def of_value(ffi: Any, c_type: Any, value: object) -> str:
         return " (C strings are bytes: use os.fsencode(value))"
     if isinstance(value, ffi.CData) and c_type is getattr(ffi.typeof(value), "item", None):
         return " (what it points to is value[0])"
+    if c_type.cname == "char" and isinstance(value, int) and 0 <= value < 256:
+        return f" (of a number: bytes([{value}]))"  # a macro such as 'D' is one in Python, as in C
     if kind not in ("pointer", "function"):
         return ""
     is_file = item is not None and item.cname == "FILE"

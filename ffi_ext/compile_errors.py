@@ -229,12 +229,7 @@ def mistakes(log: str) -> list[str]:
 
 
 def explain(action: str, log: str) -> BuildError:
-    """The error to raise for a compiler that failed.
-
-    Args:
-        action: What was being done, such as "compiling src/my_lib.c".
-        log: All that the compiler printed.
-    """
+    """The error to raise for a compiler that failed at an action such as "compiling src/my_lib.c"."""
     whole, log = log, "\n".join(row[:_LONGEST] for row in log[:_MOST].split("\n"))
     match = _ERROR.search(log) or _NVCC.search(log)
     if match:

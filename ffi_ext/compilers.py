@@ -23,11 +23,7 @@ def says_all() -> bool:
 
 
 class Compilers:
-    """The compilers that one build runs, each the leader of a process group, so that all of them can be ended.
-
-    Args:
-        verbose: say() says it.
-    """
+    """The compilers that one build runs, each the leader of a process group, so that all of them can be ended."""
 
     def __init__(self, verbose: bool = False) -> None:
         self.verbose = verbose

@@ -43,7 +43,8 @@ def comes_back(given: Iterable[str]) -> list[str]:
         given: nvcc's other arguments.
     """
     said = _said(given)
-    found = toolchain.comes_back((_chosen(said) or ["g++"])[-1], said.split())
+    chosen = [os.environ.get("NVCC_CCBIN") or "g++", *_CHOSEN.findall(said)]
+    found = toolchain.comes_back(chosen[-1], said.split())
     return [word for flag in found for word in ("-Xcompiler", flag)]
 
 
@@ -51,10 +52,6 @@ def _said(given: Iterable[str]) -> str:
     """What nvcc reads: its arguments, and its variables."""
     first, last = (os.environ.get(f"NVCC_{name}_FLAGS", "") for name in ("PREPEND", "APPEND"))
     return " ".join([first, *given, last])
-
-
-def _chosen(said: str) -> list[str]:
-    return [*filter(None, [os.environ.get("NVCC_CCBIN")]), *_CHOSEN.findall(said)]
 
 
 @cache

@@ -20,7 +20,7 @@ from ffi_ext import cache, universal
 from ffi_ext.errors import BuildError, HeaderError
 from ffi_ext.extension import add_directories, build_and_keep
 from ffi_ext.extension_arguments import (
-    NAMED,
+    Arguments,
     Name,
     base_of,
     checked,
@@ -31,6 +31,7 @@ from ffi_ext.extension_arguments import (
 from ffi_ext.headers import definitions, preprocess
 
 _serial = itertools.count()
+_NAMED = {"name", "c_source", "header", "cuda_source", "verbose", "with_cuda"}  # of load_inline
 
 
 @contextlib.contextmanager
@@ -176,7 +177,7 @@ def load_inline(
     _refuse_relative_to("load_inline", kwargs)
     with_cuda = bool(kwargs.pop("with_cuda", False)) or cuda_source is not None
     with refusals_of("load_inline()"):
-        options = options_of({k: v for k, v in kwargs.items() if k not in NAMED}, base_of("."))
+        options = options_of(kwargs, base_of("."), _NAMED)
     content = (c_source, header, cuda_source, with_cuda, sorted(options.items()))
     with _folder("load_inline", name, content) as folder:
         include = "#include <TH/TH.h>\n#include <ffi_ext.h>\n" + (
@@ -195,16 +196,10 @@ def load_inline(
             cache.write_if_changed(folder / file, text)
         try:
             with refusals_of("load_inline()"):
-                header_path, *sources = [str(folder / file) for file in texts]
-                given = checked(
-                    name_of(name, folder),
-                    base_of("."),
-                    header_path,
-                    sources,
-                    verbose=verbose,
-                    with_cuda=with_cuda,
-                    **kwargs,
-                )
+                target = name_of(name, folder)
+                declaring, *sources = [folder / file for file in texts]
+                files = (declaring,), frozenset[Path](), tuple(sources)
+                given = Arguments(target, *files, bool(verbose), with_cuda, False, options)
                 build_and_keep(given, folder / "generated.json")
         except BuildError as error:
             if header is None and isinstance(error, HeaderError):

@@ -21,6 +21,7 @@ class Passed:
     device: str
     contiguous: bool
     channels_last: bool
+    expanded: bool  # several elements in one place
     memory: tuple[int, int]  # first byte, and the one behind the last
     is_array: bool  # NumPy's
     is_written: bool  # C may write to it: a converted copy would get the result
@@ -50,12 +51,7 @@ Earlier = list[tuple[Constraint, Passed]]
 
 
 def problem(constraints: Sequence[Constraint | None], passed: Sequence[Passed | None]) -> Problem:
-    """Why the last of the passed tensors does not fit.
-
-    Args:
-        constraints: Of the parameters up to this one; None where there is none.
-        passed: What was passed for them; None where it is no tensor.
-    """
+    """Why the last that was passed does not fit; None: a parameter without a constraint, what is no tensor."""
     *before, (constraint, got) = [
         (constraint or Constraint(), value)
         for constraint, value in zip(constraints, passed, strict=True)
@@ -65,6 +61,7 @@ def problem(constraints: Sequence[Constraint | None], passed: Sequence[Passed | 
         _of_type(constraint, got, passed)
         or _of_shape(constraint, got, passed, before)
         or _of_layout(constraint, got)
+        or _of_expansion(constraint, got)
         or _of_device(got, before)
         or _of_overlap(constraint, got, before)
     )
@@ -115,6 +112,14 @@ def _of_layout(constraint: Constraint, got: Passed) -> Problem | None:
     else:
         return None
     return ValueError, f"expected a {wanted}; {cure_of(got.is_written, f'make it one with {cure}')}"
+
+
+def _of_expansion(constraint: Constraint, got: Passed) -> Problem | None:
+    if not (constraint.output and got.expanded):
+        return None
+    return ValueError, (
+        "expected an output with a place for each element, got an expanded one: create it in its full size"
+    )
 
 
 def _of_device(got: Passed, before: Earlier) -> Problem | None:

@@ -21,13 +21,7 @@ States = dict[str, tuple[int, ...] | None]  # of files, see cache.state
 
 
 class Objects:
-    """Those of one build.
-
-    Args:
-        folder: Where they are kept.
-        known: What the build before says of them, by their units' keys.
-        by: The compilers that make them.
-    """
+    """Those of one build, kept in a folder; `known`: what the build before says of them, by their units' keys."""
 
     temporary: Path  # a folder in that one, while the build runs
 

@@ -25,11 +25,7 @@ Type = tuple[str, int]  # what it is, and how many * it has
 
 
 def differences(text: str, prototypes: Mapping[str, str]) -> Iterator[tuple[str, str, int]]:
-    """The definitions in a C source that are not what a header declares.
-
-    Args:
-        text: The source.
-        prototypes: The headers' functions: name -> "int f(int n)".
+    """The definitions in a C source that are not what a header declares, "int f(int n)" by its name.
 
     Yields:
         The function's name, its definition's head on one line, and the line that this begins on. A

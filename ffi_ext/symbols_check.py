@@ -44,12 +44,7 @@ class Missing:
 
 
 def find(binary: Path, declared: dict[str, str], link: list[str]) -> Missing:
-    """Looks for names that nothing defines.
-
-    Args:
-        binary: The linked extension, in a folder to write in.
-        declared: The functions it must have, and where each is declared.
-        link: The command that linked it, without the output.
+    """Looks for names that nothing defines in what `link`, without the output, has made in a folder to write in.
 
     Raises:
         BuildError: The file is not what a linker that succeeded leaves.

@@ -14,7 +14,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 
-def is_letter(letter: str, wanted: str) -> bool:
+def _is_letter(letter: str, wanted: str) -> bool:
     return letter[:1].upper() == wanted
 
 
@@ -45,48 +45,61 @@ def _gels(b: Tensor, a: Tensor) -> tuple[Tensor, Tensor]:
 
 
 def _trtrs(b: Tensor, a: Tensor, uplo: str, trans: str, diag: str) -> tuple[Tensor, Tensor]:
-    upper, transposed = is_letter(uplo, "U"), not is_letter(trans, "N")
+    upper, transposed = _is_letter(uplo, "U"), not _is_letter(trans, "N")
     triangle = a.triu() if upper else a.tril()
     solution = torch.linalg.solve_triangular(
         triangle.mT if transposed else triangle,
         _columns(b),
         upper=upper != transposed,
-        unitriangular=is_letter(diag, "U"),
+        unitriangular=_is_letter(diag, "U"),
     )
     return solution, a
 
 
 def _syev(a: Tensor, jobz: str, uplo: str) -> tuple[Tensor, Tensor | None]:
     values, vectors = torch.linalg.eigh(a, UPLO=uplo[:1].upper())
-    return values, None if is_letter(jobz, "N") else vectors
-
-
-def in_pairs(vectors: Tensor, imaginary: Tensor) -> Tensor:
-    """Complex columns as LAPACK packs them: of a conjugate pair the real parts, then the imaginary ones.
-
-    Args:
-        imaginary: Of the eigenvalues; in a pair the positive one is first.
-    """
-    packed = vectors.real.clone()
-    first = (imaginary > 0).nonzero().flatten()
-    packed[:, first + 1] = vectors.imag[:, first]
-    return packed
+    return values, None if _is_letter(jobz, "N") else vectors
 
 
 def _geev(a: Tensor, jobvr: str) -> tuple[Tensor, Tensor | None]:
     """Eigenvalues as (real, imaginary); of a conjugate pair's vectors the real and the imaginary part."""
     values, vectors = torch.linalg.eig(a)
     pairs = torch.stack([values.real, values.imag], 1)
-    if is_letter(jobvr, "N"):
+    if _is_letter(jobvr, "N"):
         return pairs, None
-    return pairs, in_pairs(vectors, values.imag)
+    packed = vectors.real.clone()
+    first = (values.imag > 0).nonzero().flatten()  # of a pair
+    packed[:, first + 1] = vectors.imag[:, first]
+    return pairs, packed
 
 
 def _gesvd(a: Tensor, jobu: str) -> tuple[Tensor | None, Tensor, Tensor | None]:
-    if is_letter(jobu, "N"):
+    if _is_letter(jobu, "N"):
         return None, torch.linalg.svdvals(a), None
-    u, s, vh = torch.linalg.svd(a, full_matrices=is_letter(jobu, "A"))
+    u, s, vh = torch.linalg.svd(a, full_matrices=_is_letter(jobu, "A"))
     return u, s, vh.mT
+
+
+def _pstrf(a: Tensor, uplo: str, tolerance: float) -> tuple[Tensor, Tensor]:
+    """P' A P = U' U with the largest diagonal element first, until it is not above the tolerance."""
+    half = a.triu() if _is_letter(uplo, "U") else a.tril()
+    rest = (half + half.mT - torch.diag(a.diagonal())).double()
+    if tolerance < 0:
+        tolerance = len(a) * torch.finfo(a.dtype).eps * float(rest.diagonal().max())
+    order, upper = torch.arange(len(a)), torch.zeros_like(rest)
+    for j in range(len(a)):
+        k = j + int(rest.diagonal()[j:].argmax())
+        if not rest[k, k] > tolerance:
+            upper[j:, j:] = rest[j:, j:].triu()
+            break
+        swapped = torch.arange(len(a))
+        swapped[[j, k]] = swapped[[k, j]]
+        rest, order = rest[swapped][:, swapped], order[swapped]
+        upper[:j] = upper[:j][:, swapped]
+        upper[j, j:] = rest[j, j:] / rest[j, j].sqrt()
+        rest = rest - torch.outer(upper[j], upper[j])
+        rest[: j + 1] = rest[:, : j + 1] = 0
+    return (upper if _is_letter(uplo, "U") else upper.mT).to(a.dtype), order + 1
 
 
 def _orgqr(a: Tensor, tau: Tensor) -> Tensor:
@@ -114,10 +127,10 @@ def _added(output: Tensor, beta: float, fresh: Tensor) -> Tensor:
 def _conv2d(
     output: Tensor, beta: float, x: Tensor, kernel: Tensor, rows: int, columns: int, kind: str
 ) -> Tensor:
-    full = is_letter(kind, "F")
+    full = _is_letter(kind, "F")
     if full and (rows, columns) != (1, 1):
         raise ValueError(f"a full convolution needs strides of 1, got {rows} and {columns}")
-    if not is_letter(kind[1:], "X"):
+    if not _is_letter(kind[1:], "X"):
         kernel = kernel.flip(2, 3)
     padding = (kernel.shape[2] - 1, kernel.shape[3] - 1) if full else 0
     batch = x if x.dim() == 4 else x[None]
@@ -178,14 +191,15 @@ FUNCTIONS: dict[str, Callable[..., Any]] = {
     "gesvd": _gesvd,
     "gesvd2": lambda a, jobu: (*_gesvd(a, jobu), a),
     "getri": torch.linalg.inv,
-    "potrf": lambda a, uplo: torch.linalg.cholesky(a, upper=is_letter(uplo, "U")),
-    "potri": lambda a, uplo: torch.cholesky_inverse(a, upper=is_letter(uplo, "U")),
-    "potrs": lambda b, a, uplo: torch.cholesky_solve(_columns(b), a, upper=is_letter(uplo, "U")),
+    "pstrf": _pstrf,
+    "potrf": lambda a, uplo: torch.linalg.cholesky(a, upper=_is_letter(uplo, "U")),
+    "potri": lambda a, uplo: torch.cholesky_inverse(a, upper=_is_letter(uplo, "U")),
+    "potrs": lambda b, a, uplo: torch.cholesky_solve(_columns(b), a, upper=_is_letter(uplo, "U")),
     "qr": torch.linalg.qr,
     "geqrf": torch.geqrf,
     "orgqr": _orgqr,
     "ormqr": lambda a, tau, c, side, trans: torch.ormqr(
-        a[:, : len(tau)], tau, c, left=is_letter(side, "L"), transpose=not is_letter(trans, "N")
+        a[:, : len(tau)], tau, c, left=_is_letter(side, "L"), transpose=not _is_letter(trans, "N")
     ),
     "btrifact": _btrifact,
     "btrisolve": _btrisolve,

@@ -134,19 +134,15 @@ FUNCTIONS: dict[str, Callable[..., Any]] = {
 def _function(name: str) -> Callable[..., Any]:
     if name in FUNCTIONS:
         return FUNCTIONS[name]
-    from ffi_ext import th_algebra, th_lapack, thc_maths
+    from ffi_ext import th_algebra, thc_maths
 
-    if name == "lapack":
-        return th_lapack.call
     return th_algebra.FUNCTIONS.get(name) or thc_maths.FUNCTIONS[name]
 
 
 def call(name: str, arguments: tuple[Any, ...], cuda: int) -> tuple[Tensor, ...]:
     """Runs a function for C; its results as a tuple.
 
-    Args:
-        cuda: Where the results go, and so what `torch.zeros` and the like are to make: a GPU's
-            index + 1, or 0, the CPU.
+    They go to a GPU of the index + 1, or 0, the CPU, and so do what `torch.zeros` and the like make.
     """
     # A default device of the user's is a mode, too; asking for it costs more than most functions.
     elsewhere = cuda or torch._C._len_torch_function_stack()

@@ -187,12 +187,7 @@ def cxx_compiler() -> Program:
 
 
 def cxx_standard(given: Iterable[str], variable: str = "CXX") -> list[str]:
-    """What C++ means, where the user's flags behind it say nothing else.
-
-    Args:
-        given: Those flags.
-        variable: The compiler's; it need not be there.
-    """
+    """What C++ means, where the user's flags behind it, `given`, say nothing else; the compiler need not be there."""
     command = _command(variable) or [_default_cxx()]
     words = [word for word in command if not word.startswith("-")]
     # Behind "ccache g++", and before what -isystem names.
@@ -201,12 +196,7 @@ def cxx_standard(given: Iterable[str], variable: str = "CXX") -> list[str]:
 
 
 def comes_back(compiler: str, given: Iterable[str]) -> tuple[str, ...]:
-    """The flags for C++ functions that end without their value.
-
-    Args:
-        compiler: Its name or path; it need not be there.
-        given: The user's flags.
-    """
+    """The flags for C++ functions that end without their value, of a compiler that need not be there."""
     flags = [*environment_flags("CFLAGS", "CXXFLAGS"), *given]
     if any(_LOOKS_FOR_UNDEFINED.search(flag) for flag in flags):
         return ()  # what looks for undefined behaviour shall tell of it, and not trap

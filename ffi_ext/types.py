@@ -78,11 +78,7 @@ def cpu_records() -> list[str]:
 
 
 def included_before(has_bool: bool) -> list[str]:
-    """What generated C includes before a module's headers, beside TH.
-
-    Args:
-        has_bool: The headers have a type of their own by that name, as before C99.
-    """
+    """What generated C includes before a module's headers, beside TH; some have a bool of their own, as before C99."""
     return ["ffi_ext.h", *([] if has_bool else ["stdbool.h"]), "stddef.h", "stdint.h"]
 
 

@@ -30,9 +30,7 @@ def python_headers() -> list[str]:
 def python_includes(stable: bool, quick: bool) -> list[str]:
     """The directories of Python.h: of Python's own, or of what suffices for nearly all code that cffi generates.
 
-    Args:
-        stable: The binary may serve every Python.
-        quick: It need not compile, if it then does with Python's own.
+    The latter for a binary that may serve every Python, where the `quick` command may fail or there is no other.
     """
     own = python_headers()
     is_there = os.path.isfile(os.path.join(own[0], "Python.h"))

@@ -20,6 +20,11 @@ void frozen_bn_forward_double(const THDoubleTensor *input, const THDoubleTensor 
                               const THDoubleTensor *bias, const THDoubleTensor *residual, int relu,
                               THDoubleTensor *output);
 
+/* The same for the bits of bfloat16, computed in float32 and rounded once. */
+void frozen_bn_forward_bfloat16(const THShortTensor *input, const THFloatTensor *scale,
+                                const THFloatTensor *bias, const THShortTensor *residual, int relu,
+                                THShortTensor *output);
+
 /* grad_residual = grad_output where the ReLU let it pass, else 0;  grad_input = grad_residual *
  * scale
  *
@@ -34,5 +39,10 @@ void frozen_bn_backward_float(const THFloatTensor *grad_output, const THFloatTen
 void frozen_bn_backward_double(const THDoubleTensor *grad_output, const THDoubleTensor *output,
                                const THDoubleTensor *scale, THDoubleTensor *grad_input,
                                THDoubleTensor *grad_residual);
+
+/* The same for the bits of bfloat16, computed in float32 and rounded once. */
+void frozen_bn_backward_bfloat16(const THShortTensor *grad_output, const THShortTensor *output,
+                                 const THFloatTensor *scale, THShortTensor *grad_input,
+                                 THShortTensor *grad_residual);
 
 #endif

@@ -124,6 +124,15 @@ BROADCAST_CUDA(int64, THCudaLongTensor, THCudaDoubleTensor)
 BROADCAST_CUDA(float, THCudaTensor, THCudaTensor)
 BROADCAST_CUDA(double, THCudaDoubleTensor, THCudaDoubleTensor)
 
+/* frozen_bn.h */
+void frozen_bn_forward_bfloat16_cuda(const THCudaShortTensor *input, const THCudaTensor *scale,
+                                     const THCudaTensor *bias, const THCudaShortTensor *residual,
+                                     int relu, THCudaShortTensor *output);
+void frozen_bn_backward_bfloat16_cuda(const THCudaShortTensor *grad_output,
+                                      const THCudaShortTensor *output, const THCudaTensor *scale,
+                                      THCudaShortTensor *grad_input,
+                                      THCudaShortTensor *grad_residual);
+
 #ifdef __cplusplus
 }
 #endif

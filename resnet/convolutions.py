@@ -103,7 +103,7 @@ class OneDnnConvolution:
 
     @staticmethod
     def supports(weight: torch.Tensor, geometry: Geometry) -> bool:
-        return weight.device.type == "cpu" and weight.dtype == torch.float32 and onednn_works()
+        return weight.device.type == "cpu" and onednn_works(weight.dtype)
 
     def __getstate__(self) -> dict[str, object]:
         """Copies and pickles prepare their own, since such tensors can be neither."""
@@ -151,24 +151,33 @@ class OneDnnConvolution:
         return convolution.binary(x, residual, *settings, "add", 1.0, None, [], None)
 
 
+_TOLERANCE = {torch.float32: 1e-4, torch.float16: 2e-3, torch.bfloat16: 2e-2}
+
+
 @functools.cache
-def onednn_works() -> bool:
+def onednn_works(dtype: torch.dtype = torch.float32) -> bool:
     """Whether torch has oneDNN's operators, they take what we give, and compute what they should.
 
-    Tried outside of what the caller has set: the answer is kept for all who ask.
+    (Half precision only where the processor has it.) Tried outside of what the caller has set: the answer is kept for
+    all who ask.
     """
+    if dtype not in _TOLERANCE:
+        return False
+    tolerance = _TOLERANCE[dtype]
     kind: Any = dict(generator=torch.Generator().manual_seed(0), dtype=torch.float32, device="cpu")
-    x, residual = (torch.randn(1, c, 6, 5, **kind) for c in (8, 16))
-    weight, bias = (torch.randn(s, **kind) for s in ((16, 8, 3, 3), (16,)))
+    x, residual = (torch.randn(1, c, 6, 5, **kind).to(dtype) for c in (8, 16))
+    weight, bias = (torch.randn(s, **kind).to(dtype) for s in ((16, 8, 3, 3), (16,)))
     geometry = Geometry((1, 1), (1, 1), (1, 1), 1)
-    theirs = TorchConvolution(weight, bias, geometry)
+    theirs = TorchConvolution(weight.float(), bias.float(), geometry)
     try:
         with torch.autocast("cpu", enabled=False):
             ours = OneDnnConvolution(weight, bias, geometry)
             for other, overwrite in [(None, False), (residual, False), (residual.clone(), True)]:
-                expected = theirs(x, None if other is None else residual, True, False)
-                found = ours(x, other, True, overwrite)
-                if not torch.allclose(found, expected, rtol=1e-4, atol=1e-4):
+                expected = theirs(
+                    x.float(), None if other is None else residual.float(), True, False
+                )
+                found = ours(x, other, True, overwrite).float()
+                if not torch.allclose(found, expected, rtol=tolerance, atol=tolerance):
                     return False
     except (AttributeError, RuntimeError, TypeError):
         return False

@@ -34,6 +34,8 @@ SANITIZED = {"memcheck": MANY, "racecheck": FEW, "synccheck": FEW}
 # Seconds, in the order of what a GPU that is lent for minutes is wanted for most.
 PARTS = {"tests": 400, "bench": 200, "memcheck": 300, "racecheck": 300, "synccheck": 300}
 LEAST = 5  # in which none of them gets anywhere
+ONE_TEST = 120  # of which one that hangs is given up, and the others go on
+ANSWER = 120  # a fresh machine reads torch from a slow disk
 SPOKEN = 20  # last lines of a part that are shown where its log is a file
 LAST_WORDS = 5  # in which what hangs says where
 
@@ -49,9 +51,11 @@ def sanitizer() -> str | None:
 def why_no_gpu() -> str:
     """Why torch has no GPU here, or ""."""
     question = "import torch; print(torch.cuda.is_available(), torch.__version__)"
-    done = subprocess.run(
-        [sys.executable, "-c", question], capture_output=True, text=True, check=False
-    )
+    asked = [sys.executable, "-c", question]
+    try:
+        done = subprocess.run(asked, capture_output=True, text=True, check=False, timeout=ANSWER)
+    except subprocess.TimeoutExpired:
+        return f"torch has not said within {ANSWER} s whether there is one"
     available, _, version = done.stdout.strip().partition(" ")
     if done.returncode:
         last = done.stderr.strip().splitlines()[-1:]  # a crash says nothing
@@ -63,10 +67,15 @@ def command(part: str, folder: Path | None) -> list[str]:
     """What a part runs; its results go to the folder."""
     python = [sys.executable]
     if part == "tests":
-        at_once = ["-n", str(len(TESTS)), "--dist", "loadfile"]
+        # A process whose GPU has failed ends (tests/conftest.py), and so does one that hangs: another
+        # takes over. Under --dist loadfile it would begin with the same test.
+        at_once = ["-n", "3", "--dist", "worksteal"]
+        given_up = ["--timeout", str(ONE_TEST), "--timeout-method", "thread"]
+        where = ["-o", f"faulthandler_timeout={ONE_TEST - 10}"]
         return [
-            *(*python, "-m", "pytest", "-q", "-rs", "-p", "no:cacheprovider", *TESTS),
+            *(*python, "-m", "pytest", "-v", "-rs", "-p", "no:cacheprovider", *where, *TESTS),
             *(at_once if importlib.util.find_spec("xdist") else []),
+            *(given_up if importlib.util.find_spec("pytest_timeout") else []),
         ]
     if part == "bench":
         page = ["--markdown", str(folder / "performance_cuda.md")] if folder else []
@@ -120,7 +129,8 @@ def run(words: list[str], seconds: float, log: Path | None) -> str:
         finally:
             with contextlib.suppress(ProcessLookupError):
                 os.killpg(child.pid, signal.SIGKILL)
-            child.wait()
+            with contextlib.suppress(subprocess.TimeoutExpired):  # a driver may hold what it has
+                child.wait(LAST_WORDS)
     return f"exit status {status}" if status else ""
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 import sys
+import textwrap
 from pathlib import Path
 
 import ffi_ext
@@ -16,10 +17,10 @@ INTRODUCTION = """\
 # TH and THC functions
 
 The functions of PyTorch 0.3.1's C interface that sources may call, from the headers that `<TH/TH.h>` and
-`<THC/THC.h>` include. "C": computed by the runtime in C. "torch": done by torch on the tensor's device.
-`TH<T>Tensor_` stands for `THFloatTensor_`, `THDoubleTensor_`, `THLongTensor_`, `THIntTensor_`, `THShortTensor_`,
-`THCharTensor_` and `THByteTensor_`; `THCuda<T>Tensor_` likewise, with `THCudaTensor_` for float. Half tensors
-have what makes, shapes, keeps and copies them, and `THCudaHalfTensor` has maths. `Lapack_` is there for `float` and `double`.
+`<THC/THC.h>` include. "C": computed by the runtime in C. "torch": done by torch on the tensor's device. What a list begins
+with goes before each of its names. `TH<T>Tensor_` stands for `THFloatTensor_`, `THDoubleTensor_`, `THLongTensor_`,
+`THIntTensor_`, `THShortTensor_`, `THCharTensor_` and `THByteTensor_`; `THCuda<T>Tensor_` likewise, with `THCudaTensor_` for
+float. Half tensors have what makes, shapes, keeps and copies them, and `THCudaHalfTensor` has maths.
 
 ## Those that one needs most
 
@@ -115,7 +116,7 @@ def _rows(header: Path, exported: frozenset[str]) -> list[tuple[str, str]]:
         name = words[0] if line.startswith("copy") else words[-1]
         rows[name] = f"THCudaTensor_{name}"
     for kind, name in re.findall(
-        r"TH_API [\w\s*]*?\bTHC?(Tensor|Storage|Blas|Lapack|Vector)_\((\w+)\)", text
+        r"TH_API [\w\s*]*?\bTHC?(Tensor|Storage|Blas|Vector)_\((\w+)\)", text
     ):
         rows[f"{kind}:{name}"] = f"THFloat{kind}_{name}"
     for kind, name in re.findall(r"THC_API [\w\s*]*?\bTHC(Tensor|Storage)_\((\w+)\)", text):
@@ -143,13 +144,25 @@ def _rows(header: Path, exported: frozenset[str]) -> list[tuple[str, str]]:
         others.add(symbol.replace("THCudaTensor_", "THFloatTensor_"))
         by_torch = base in th_maths.FUNCTIONS and (thc or header.name == "THTensorMath.h")
         by_torch = by_torch or (thc and (base in thc_maths.FUNCTIONS or base.startswith("copy")))
-        by_torch |= symbol.startswith("THFloatLapack_") or base == "pstrf"
         by_torch |= base in th_algebra.FUNCTIONS and (thc or header.name == "THTensorLapack.h")
         computed = "torch" if by_torch else "C"
         if not others & exported:
             raise SystemExit(f"{header.name} declares {shown}, which the runtime does not have")
         result.append((shown, computed))
     return sorted(set(result))
+
+
+def _listed(rows: list[tuple[str, str]]) -> str:
+    """A paragraph for each way and what the names begin with: `TH<T>Tensor_` is said once."""
+    groups: dict[str, list[str]] = {}
+    for shown, how in rows:
+        beginning, _, rest = shown.partition("_") if "<T>" in shown else ("", "", shown)
+        title = f"`{beginning}_`, {how}:" if beginning else f"{how}:"
+        groups.setdefault(title, []).append(f"`{rest}`")
+    return "\n\n".join(
+        textwrap.fill(f"{title} {', '.join(names)}", 125, break_on_hyphens=False)
+        for title, names in groups.items()
+    )
 
 
 def text() -> str:
@@ -160,14 +173,8 @@ def text() -> str:
         for header in sorted((INCLUDE / library).rglob("*.h")):
             if header.parent.name == "declared" or header.name == "THCCompat.h":
                 continue  # what is elsewhere, too
-            rows = _rows(header, exported)
-            if not rows:
-                continue
-            parts.append(
-                f"## {header.relative_to(INCLUDE)}\n\n| function | computed by |\n|---|---|\n"
-            )
-            parts += [f"| `{name}` | {how} |\n" for name, how in rows]
-            parts.append("\n")
+            if rows := _rows(header, exported):
+                parts.append(f"## {header.relative_to(INCLUDE)}\n\n{_listed(rows)}\n\n")
     return "".join(parts).rstrip() + "\n"
 
 

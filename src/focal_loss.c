@@ -33,7 +33,23 @@ INLINE float exp_minus_float(float a) {
   return series * power;
 }
 
-INLINE double exp_minus_double(double a) { return exp(-a); }
+/* The same in double precision, with an error of about 2e-16, for a <= 708. */
+INLINE double exp_minus_708(double a) {
+  const double rounds = 6755399441055744.0; /* 1.5 * 2^52 */
+  const double shifted = a * 1.4426950408889634 + rounds, k = shifted - rounds;
+  const double r = (k * 0x1.62e42fefa38p-1 - a) + k * 0x1.ef35793c7673p-45; /* ln 2 in two parts */
+  double series = 1;
+#pragma GCC unroll 13
+  for (int n = 13; n > 0; n--) series = 1 + r * (1.0 / n) * series;
+  uint64_t bits;
+  memcpy(&bits, &shifted, sizeof bits);
+  bits = (1023u - (bits - 0x4338000000000000u)) << 52; /* less the bits of `rounds` */
+  double power;
+  memcpy(&power, &bits, sizeof power);
+  return series * power;
+}
+
+INLINE double exp_minus_double(double a) { return exp_minus_708(a > 708 ? 708 : a); }
 
 /* log(1 + e) for 0 <= e <= 1: 2 artanh(s) with s = e / (2 + e) <= 1/3, by its series. */
 INLINE float log_1_plus_float(float e) {
@@ -45,7 +61,36 @@ INLINE float log_1_plus_float(float e) {
                              z * (1 / 9.f + z * (1 / 11.f + z * (1 / 13.f + z * (1 / 15.f))))))));
 }
 
-INLINE double log_1_plus_double(double e) { return log1p(e); }
+INLINE double log_1_plus_double(double e) {
+  const double s = e / (2 + e), z = s * s;
+  double series = 0;
+#pragma GCC unroll 17
+  for (int n = 33; n > 0; n -= 2) series = 1.0 / n + z * series;
+  return 2 * s * series;
+}
+
+/* |u|^gamma as exp(gamma log |u|), with an error of about 1e-16 (1 + |gamma log u|); u < 0 is what
+ * a target beyond 1 by a rounding gives. log u = k ln 2 + log m, m between sqrt(1/2) and sqrt(2),
+ * with log m by the series of artanh. (Of a limit that is a constant the compiler would make a
+ * branch, and no vectors.) */
+INLINE double power_of_double(double u, double gamma) {
+  uint64_t bits;
+  u = fabs(u);
+  memcpy(&bits, &u, sizeof bits);
+  const uint64_t from = bits - 0x3FE6A09E667F3BCDu; /* the bits of sqrt(1/2) */
+  const uint64_t k_bits = (from >> 52 ^ 0x800u) + 0x4338000000000000u;
+  double k, m;
+  bits -= from & 0xFFF0000000000000u;
+  memcpy(&k, &k_bits, sizeof k);
+  memcpy(&m, &bits, sizeof m);
+  k -= 6755399441055744.0 + 2048; /* with which k + 2048 is in the last bits of a number */
+  const double s = (m - 1) / (m + 1), z = s * s;
+  double series = 0;
+#pragma GCC unroll 11
+  for (int n = 21; n > 0; n -= 2) series = 1.0 / n + z * series;
+  const double minus_log = -(k * 0.6931471805599453 + 2 * s * series), most = 708 / gamma;
+  return exp_minus_708(gamma * (minus_log > most ? most : minus_log));
+}
 
 #define TH_GENERIC_FILE "focal_loss.c"
 #include <TH/THGenerateFloatTypes.h>
@@ -60,6 +105,8 @@ INLINE double log_1_plus_double(double e) { return log1p(e); }
 #define log_1_plus TH_CONCAT_2(log_1_plus_, real)
 #define power_of TH_CONCAT_2(focal_power_of_, real)
 #define value_of TH_CONCAT_2(focal_value_of_, real)
+#define dense_loop TH_CONCAT_2(focal_dense_loop_, real)
+#define classes_loop TH_CONCAT_2(focal_classes_loop_, real)
 #define run_dense TH_CONCAT_2(focal_run_dense_, real)
 #define run_classes TH_CONCAT_2(focal_run_classes_, real)
 #define dense TH_CONCAT_2(focal_dense_, real)
@@ -67,7 +114,7 @@ INLINE double log_1_plus_double(double e) { return log1p(e); }
 #define output_of TH_CONCAT_2(focal_output_of_, real)
 
 INLINE real power_of(real u, real gamma, int square) {
-  return square ? u * u : (real)pow((double)u, (double)gamma);
+  return square ? u * u : (real)power_of_double((double)u, (double)gamma);
 }
 
 /* The loss of logit x with target t, or (backward) its derivative by x. With p = sigmoid(x), q = 1
@@ -84,39 +131,48 @@ INLINE real value_of(real x, real t, real alpha, real gamma, int square, int bac
   return focus * (p * (1 - t) - q * t + gamma * relative * ce);
 }
 
-/* out = value (g == NULL), or g * derivative. The constants of value_of are known in each loop, so
- * that gamma == 2 becomes vectors. */
-KERNEL_CLONES_FMA
-static void run_dense(const real *g, const real *x, const real *t, real alpha, real gamma,
-                      int64_t n, real *restrict out) {
-  if (gamma == 2 && !g) {
+/* out = value (g == NULL), or g * derivative: with constants in each loop, so that all become
+ * vectors. */
+INLINE void dense_loop(const real *g, const real *x, const real *t, real alpha, real gamma,
+                       int square, int64_t n, real *restrict out) {
+  if (g) {
 #pragma omp simd
-    for (int64_t i = 0; i < n; i++) out[i] = value_of(x[i], t[i], alpha, 2, 1, 0);
-  } else if (gamma == 2) {
-#pragma omp simd
-    for (int64_t i = 0; i < n; i++) out[i] = g[i] * value_of(x[i], t[i], alpha, 2, 1, 1);
+    for (int64_t i = 0; i < n; i++) out[i] = g[i] * value_of(x[i], t[i], alpha, gamma, square, 1);
   } else {
-    for (int64_t i = 0; i < n; i++)
-      out[i] = g ? g[i] * value_of(x[i], t[i], alpha, gamma, 0, 1)
-                 : value_of(x[i], t[i], alpha, gamma, 0, 0);
+#pragma omp simd
+    for (int64_t i = 0; i < n; i++) out[i] = value_of(x[i], t[i], alpha, gamma, square, 0);
   }
 }
 
+KERNEL_CLONES_FMA
+static void run_dense(const real *g, const real *x, const real *t, real alpha, real gamma,
+                      int64_t n, real *restrict out) {
+  if (gamma == 2)
+    dense_loop(g, x, t, alpha, 2, 1, n, out);
+  else
+    dense_loop(g, x, t, alpha, gamma, 0, n, out);
+}
+
 /* The same for a row whose column `positive` has the target 1, the others 0. */
+INLINE void classes_loop(const real *g, const real *x, int32_t positive, real alpha, real gamma,
+                         int square, int32_t n, real *restrict out) {
+  if (g) {
+#pragma omp simd
+    for (int32_t i = 0; i < n; i++)
+      out[i] = g[i] * value_of(x[i], i == positive, alpha, gamma, square, 1);
+  } else {
+#pragma omp simd
+    for (int32_t i = 0; i < n; i++) out[i] = value_of(x[i], i == positive, alpha, gamma, square, 0);
+  }
+}
+
 KERNEL_CLONES_FMA
 static void run_classes(const real *g, const real *x, int32_t positive, real alpha, real gamma,
                         int32_t n, real *restrict out) {
-  if (gamma == 2 && !g) {
-#pragma omp simd
-    for (int32_t i = 0; i < n; i++) out[i] = value_of(x[i], i == positive, alpha, 2, 1, 0);
-  } else if (gamma == 2) {
-#pragma omp simd
-    for (int32_t i = 0; i < n; i++) out[i] = g[i] * value_of(x[i], i == positive, alpha, 2, 1, 1);
-  } else {
-    for (int32_t i = 0; i < n; i++)
-      out[i] = g ? g[i] * value_of(x[i], i == positive, alpha, gamma, 0, 1)
-                 : value_of(x[i], i == positive, alpha, gamma, 0, 0);
-  }
+  if (gamma == 2)
+    classes_loop(g, x, positive, alpha, 2, 1, n, out);
+  else
+    classes_loop(g, x, positive, alpha, gamma, 0, n, out);
 }
 
 /* A contiguous tensor to write to: out itself, or one to be copied to it. */
@@ -220,6 +276,8 @@ void class_focal_loss_backward(const THTensor *grad_loss, const THTensor *logits
 #undef log_1_plus
 #undef power_of
 #undef value_of
+#undef dense_loop
+#undef classes_loop
 #undef run_dense
 #undef run_classes
 #undef dense

@@ -1,9 +1,10 @@
 /* Frozen batch norm (+ residual) (+ ReLU), forward and backward. The file includes itself once per
- * precision. */
+ * precision; TH's type of 16 bits, short, stands for the bits of bfloat16. */
 #ifndef TH_GENERIC_FILE
 
-#include "frozen_bn.h"
+#include <ffi_ext.h>
 
+#include "frozen_bn.h"
 #include "kernels.h"
 
 /* How to walk over (N, C, H, W) tensors of any strides: as rows with one channel each, or as pixels
@@ -33,71 +34,90 @@ static walk plan_walk(const int64_t *size, const int64_t *const *strides, int co
 
 #define TH_GENERIC_FILE "frozen_bn.c"
 #include <TH/THGenerateFloatTypes.h>
+#define TH_GENERIC_FILE "frozen_bn.c"
+#include <TH/THGenerateShortType.h>
 
 #else
 
-#define frozen_bn_forward TH_CONCAT_2(frozen_bn_forward_, real)
-#define frozen_bn_backward TH_CONCAT_2(frozen_bn_backward_, real)
-#define forward_row TH_CONCAT_2(forward_row_, real)
-#define forward_pixel TH_CONCAT_2(forward_pixel_, real)
-#define forward_strided TH_CONCAT_2(forward_strided_, real)
-#define backward_row TH_CONCAT_2(backward_row_, real)
-#define backward_pixel TH_CONCAT_2(backward_pixel_, real)
-#define backward_strided TH_CONCAT_2(backward_strided_, real)
+#ifdef TH_REAL_IS_SHORT
+#define PRECISION bfloat16
+#define number float /* that is computed in, and that scale and bias have */
+#define LOAD(x) ffi_ext_from_bfloat16((uint16_t)(x))
+#define STORE(v) (real) ffi_ext_to_bfloat16(v)
+#define THValues THFloatTensor
+#define THValues_(NAME) TH_CONCAT_2(THFloatTensor_, NAME)
+#else
+#define PRECISION real
+#define number real
+#define LOAD(x) (x)
+#define STORE(v) (v)
+#define THValues THTensor
+#define THValues_ THTensor_
+#endif
+
+#define frozen_bn_forward TH_CONCAT_2(frozen_bn_forward_, PRECISION)
+#define frozen_bn_backward TH_CONCAT_2(frozen_bn_backward_, PRECISION)
+#define forward_row TH_CONCAT_2(forward_row_, PRECISION)
+#define forward_pixel TH_CONCAT_2(forward_pixel_, PRECISION)
+#define forward_strided TH_CONCAT_2(forward_strided_, PRECISION)
+#define backward_row TH_CONCAT_2(backward_row_, PRECISION)
+#define backward_pixel TH_CONCAT_2(backward_pixel_, PRECISION)
+#define backward_strided TH_CONCAT_2(backward_strided_, PRECISION)
 
 /* `v < 0 ? 0 : v` lets a NaN through, as torch.relu does. The compiler moves the loop-invariant
  * `if`s out of the loops; `omp simd` says that y may be x or r themselves. */
 
 /* y = relu(x * scale + bias + r) over n neighbours of one channel; r may be NULL. */
 KERNEL_CLONES
-static void forward_row(const real *x, real scale, real bias, const real *r, int relu, real *y,
+static void forward_row(const real *x, number scale, number bias, const real *r, int relu, real *y,
                         int64_t n) {
 #pragma omp simd
   for (int64_t i = 0; i < n; i++) {
-    real v = x[i] * scale + bias;
-    if (r) v += r[i];
+    number v = LOAD(x[i]) * scale + bias;
+    if (r) v += LOAD(r[i]);
     if (relu) v = v < 0 ? 0 : v;
-    y[i] = v;
+    y[i] = STORE(v);
   }
 }
 
 /* The same over the n channels of one pixel. */
 KERNEL_CLONES
-static void forward_pixel(const real *x, const real *scale, const real *bias, const real *r,
+static void forward_pixel(const real *x, const number *scale, const number *bias, const real *r,
                           int relu, real *y, int64_t n) {
 #pragma omp simd
   for (int64_t c = 0; c < n; c++) {
-    real v = x[c] * scale[c] + bias[c];
-    if (r) v += r[c];
+    number v = LOAD(x[c]) * scale[c] + bias[c];
+    if (r) v += LOAD(r[c]);
     if (relu) v = v < 0 ? 0 : v;
-    y[c] = v;
+    y[c] = STORE(v);
   }
 }
 
 /* The same over n elements of one channel that lie apart in memory. */
-static void forward_strided(const real *x, int64_t x_stride, real scale, real bias, const real *r,
-                            int64_t r_stride, int relu, real *y, int64_t y_stride, int64_t n) {
+static void forward_strided(const real *x, int64_t x_stride, number scale, number bias,
+                            const real *r, int64_t r_stride, int relu, real *y, int64_t y_stride,
+                            int64_t n) {
   for (int64_t i = 0; i < n; i++) {
-    real v = x[i * x_stride] * scale + bias;
-    if (r) v += r[i * r_stride];
+    number v = LOAD(x[i * x_stride]) * scale + bias;
+    if (r) v += LOAD(r[i * r_stride]);
     if (relu) v = v < 0 ? 0 : v;
-    y[i * y_stride] = v;
+    y[i * y_stride] = STORE(v);
   }
 }
 
-void frozen_bn_forward(const THTensor *input, const THTensor *scale, const THTensor *bias,
+void frozen_bn_forward(const THTensor *input, const THValues *scale, const THValues *bias,
                        const THTensor *residual, int relu, THTensor *output) {
   REQUIRE(input->nDimension == 4, 1, "input must have 4 dimensions (N, C, H, W), got %s",
           THTensor_(sizeDesc)(input).str);
   const int64_t batch = input->size[0], channels = input->size[1], height = input->size[2],
                 width = input->size[3];
   const int64_t elements = batch * channels * height * width;
-  REQUIRE(THTensor_(nElement)(scale) == channels && scale->nDimension <= 1, 2,
+  REQUIRE(THValues_(nElement)(scale) == channels && scale->nDimension <= 1, 2,
           "scale must have one value per channel of input, shape [%lld], got %s",
-          (long long)channels, THTensor_(sizeDesc)(scale).str);
-  REQUIRE(THTensor_(nElement)(bias) == channels && bias->nDimension <= 1, 3,
+          (long long)channels, THValues_(sizeDesc)(scale).str);
+  REQUIRE(THValues_(nElement)(bias) == channels && bias->nDimension <= 1, 3,
           "bias must have one value per channel of input, shape [%lld], got %s",
-          (long long)channels, THTensor_(sizeDesc)(bias).str);
+          (long long)channels, THValues_(sizeDesc)(bias).str);
   REQUIRE(residual == NULL || THTensor_(isSameSizeAs)(residual, input), 4,
           "residual must be NULL or have input's shape %s, got %s", THTensor_(sizeDesc)(input).str,
           THTensor_(sizeDesc)(residual).str);
@@ -108,7 +128,7 @@ void frozen_bn_forward(const THTensor *input, const THTensor *scale, const THTen
   if (elements == 0) return;
 
   const real *x = THTensor_(data)(input), *r = residual ? THTensor_(data)(residual) : NULL;
-  const real *a = THTensor_(data)(scale), *b = THTensor_(data)(bias);
+  const number *a = THValues_(data)(scale), *b = THValues_(data)(bias);
   real *y = THTensor_(data)(output);
   const int64_t *xs = input->stride, *ys = output->stride, *rs = residual ? residual->stride : xs;
   const int64_t as = scale->stride[0], bs = bias->stride[0];
@@ -143,43 +163,43 @@ void frozen_bn_forward(const THTensor *input, const THTensor *scale, const THTen
 /* gr = g where out > 0 (everywhere if out is NULL), gi = gr * scale, over n neighbours of one
  * channel. */
 KERNEL_CLONES
-static void backward_row(const real *g, const real *out, real scale, real *gi, real *gr,
+static void backward_row(const real *g, const real *out, number scale, real *gi, real *gr,
                          int64_t n) {
 #pragma omp simd
   for (int64_t i = 0; i < n; i++) {
-    real v = g[i];
-    if (out) v = out[i] <= 0 ? 0 : v;
-    if (gr) gr[i] = v;
-    if (gi) gi[i] = v * scale;
+    number v = LOAD(g[i]);
+    if (out) v = LOAD(out[i]) <= 0 ? 0 : v;
+    if (gr) gr[i] = STORE(v);
+    if (gi) gi[i] = STORE(v * scale);
   }
 }
 
 /* The same over the n channels of one pixel. */
 KERNEL_CLONES
-static void backward_pixel(const real *g, const real *out, const real *scale, real *gi, real *gr,
+static void backward_pixel(const real *g, const real *out, const number *scale, real *gi, real *gr,
                            int64_t n) {
 #pragma omp simd
   for (int64_t c = 0; c < n; c++) {
-    real v = g[c];
-    if (out) v = out[c] <= 0 ? 0 : v;
-    if (gr) gr[c] = v;
-    if (gi) gi[c] = v * scale[c];
+    number v = LOAD(g[c]);
+    if (out) v = LOAD(out[c]) <= 0 ? 0 : v;
+    if (gr) gr[c] = STORE(v);
+    if (gi) gi[c] = STORE(v * scale[c]);
   }
 }
 
 /* The same over n elements of one channel that lie apart in memory. */
 static void backward_strided(const real *g, int64_t g_stride, const real *out, int64_t out_stride,
-                             real scale, real *gi, int64_t gi_stride, real *gr, int64_t gr_stride,
+                             number scale, real *gi, int64_t gi_stride, real *gr, int64_t gr_stride,
                              int64_t n) {
   for (int64_t i = 0; i < n; i++) {
-    real v = g[i * g_stride];
-    if (out) v = out[i * out_stride] <= 0 ? 0 : v;
-    if (gr) gr[i * gr_stride] = v;
-    if (gi) gi[i * gi_stride] = v * scale;
+    number v = LOAD(g[i * g_stride]);
+    if (out) v = LOAD(out[i * out_stride]) <= 0 ? 0 : v;
+    if (gr) gr[i * gr_stride] = STORE(v);
+    if (gi) gi[i * gi_stride] = STORE(v * scale);
   }
 }
 
-void frozen_bn_backward(const THTensor *grad_output, const THTensor *output, const THTensor *scale,
+void frozen_bn_backward(const THTensor *grad_output, const THTensor *output, const THValues *scale,
                         THTensor *grad_input, THTensor *grad_residual) {
   REQUIRE(grad_output->nDimension == 4, 1,
           "grad_output must have 4 dimensions (N, C, H, W), got %s",
@@ -190,9 +210,9 @@ void frozen_bn_backward(const THTensor *grad_output, const THTensor *output, con
   REQUIRE(output == NULL || THTensor_(isSameSizeAs)(output, grad_output), 2,
           "output must be NULL or have grad_output's shape %s, got %s",
           THTensor_(sizeDesc)(grad_output).str, THTensor_(sizeDesc)(output).str);
-  REQUIRE(THTensor_(nElement)(scale) == channels && scale->nDimension <= 1, 3,
+  REQUIRE(THValues_(nElement)(scale) == channels && scale->nDimension <= 1, 3,
           "scale must have one value per channel of grad_output, shape [%lld], got %s",
-          (long long)channels, THTensor_(sizeDesc)(scale).str);
+          (long long)channels, THValues_(sizeDesc)(scale).str);
   if (grad_input && !THTensor_(isSameSizeAs)(grad_input, grad_output)) {
     REQUIRE_NO_INPUT(grad_input, 4, scale);
     THTensor_(resizeAs)(grad_input, (THTensor *)grad_output);
@@ -204,7 +224,7 @@ void frozen_bn_backward(const THTensor *grad_output, const THTensor *output, con
   if (elements == 0 || (!grad_input && !grad_residual)) return;
 
   const real *g = THTensor_(data)(grad_output), *out = output ? THTensor_(data)(output) : NULL;
-  const real *a = THTensor_(data)(scale);
+  const number *a = THValues_(data)(scale);
   real *gi = grad_input ? THTensor_(data)(grad_input) : NULL;
   real *gr = grad_residual ? THTensor_(data)(grad_residual) : NULL;
   const int64_t *gs = grad_output->stride, as = scale->stride[0];
@@ -241,6 +261,12 @@ void frozen_bn_backward(const THTensor *grad_output, const THTensor *output, con
       }
 }
 
+#undef PRECISION
+#undef number
+#undef LOAD
+#undef STORE
+#undef THValues
+#undef THValues_
 #undef frozen_bn_forward
 #undef frozen_bn_backward
 #undef forward_row

@@ -35,6 +35,30 @@ def own_cache(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
     patch.undo()
 
 
+_lost: list[str] = []
+
+
+@pytest.fixture(autouse=True)
+def gpu_errors(request: pytest.FixtureRequest) -> Iterator[None]:
+    """What fails on a GPU is told of the test that launched it, not of the next that asks the GPU something."""
+    yield
+    torch = sys.modules.get("torch")
+    if torch is None or not torch.cuda.is_initialized():
+        return
+    try:
+        torch.cuda.synchronize()
+    except RuntimeError:
+        _lost.append(request.node.nodeid)
+        raise
+
+
+@pytest.hookimpl(trylast=True)
+def pytest_runtest_logfinish() -> None:
+    """An illegal address ends the process's work on the GPU: pytest-xdist starts another for the other tests."""
+    if _lost and "PYTEST_XDIST_WORKER" in os.environ:
+        os._exit(1)
+
+
 def _maker(folder: Path) -> Callable[..., ModuleType]:
     def make(header: str, source: str, suffix: str = ".c", **kwargs: Any) -> ModuleType:
         name = f"made{next(_numbers)}"

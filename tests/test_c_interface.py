@@ -275,6 +275,12 @@ def test_constraints_at_th_parameters_and_outputs(module):
     with pytest.raises(ValueError, match="share no memory"):
         module.first(square.view(-1)[:5], square.view(-1)[4:])  # one element
     array = np.zeros(8)
+    rows = np.lib.stride_tricks.as_strided(np.zeros(4), (4, 4), (0, 8))
+    for expanded in (torch.zeros(4, 1).expand(4, 4), rows):
+        with pytest.raises(ValueError, match="a place for each element, got an expanded one"):
+            module.first(expanded, square)
+    module.first(torch.zeros(1).expand(1, 1), square)
+    module.first(torch.zeros(1).expand(0, 4), square)
     for empty in (square[:0], array[4:][:0]):  # no elements, no overlap
         module.first(empty, square)
         module.first(empty, array[2:])
@@ -317,6 +323,8 @@ def test_sixteen_bits_round_as_torch_does(module):
     "comment, text",
     [
         ("@param x [flaot32]", "unknown word 'flaot32'; did you mean 'float32'"),
+        ("@param x [float]", "unknown word 'float'; did you mean 'float32'"),
+        ("@param x [double|float]", "unknown word 'double'; did you mean 'float64'"),
         ("@param z [float32]", "there is no parameter z"),
         ("@param n [float32]", "n is no tensor"),
         ("@param x [like(y)]", r"like\(y\) must name an earlier parameter"),
@@ -503,7 +511,7 @@ def test_the_python_tier_gives_the_same(module):
 def test_tensors_on_different_devices(devices, said):
     """What is said of the last one; whether it is refused is the dispatcher's, on machines with GPUs."""
     passed = [
-        misfits.Passed(name, "float32", (2,), device, True, False, (0, 0), False, False)
+        misfits.Passed(name, "float32", (2,), device, True, False, False, (0, 0), False, False)
         for name, device in zip("abc", devices, strict=False)
     ]
     found = misfits.problem([None] * len(passed), passed)

@@ -494,6 +494,9 @@ def test_what_cffi_refuses_says_what_to_do(module):
         module.shout(Path("text"))
     with pytest.raises(TypeError, match=r"'tensor': .*module._ffi.new_handle\(value\)"):
         module.any_dimensions({})
+    with pytest.raises(TypeError, match=r"'c': .*bytes\(\[100\]\)"):
+        module.upper(ord("d"))
+    assert module.upper(bytes([100])) == b"D"
     row = ffi.new("double *", 5)
     with pytest.raises(TypeError, match=r"one: module._ffi.new\('double \* \*', value\)"):
         module.of_rows(row, 1)  # cffi has no addressof() of a pointer

@@ -125,6 +125,31 @@ def test_packages_that_lie_elsewhere_are_found_and_memory_is_not_cached(
         assert (tmp_path / "log").read_text() == f"{ROOT}{os.pathsep}/elsewhere {cached}\n"
 
 
+def test_a_gpu_that_is_lost_in_one_test_is_not_in_the_others(tmp_path):
+    """An illegal address fails all that its process does afterwards."""
+    pytest.importorskip("xdist")
+    test = tmp_path / "test_lost.py"
+    test.write_text(
+        "import torch\n"
+        "lost = False\n"
+        "def synchronize():\n"
+        "    if lost: raise RuntimeError('an illegal memory access')\n"
+        "def test_launch():\n"
+        "    global lost\n"
+        "    torch.cuda.is_initialized, torch.cuda.synchronize, lost = lambda: True, synchronize, True\n"
+        "def test_next(): assert not lost\n"
+        "def test_last(): assert not lost\n"
+    )
+    words = [sys.executable, "-m", "pytest", "-n1", "-p", "tests.conftest", str(test)]
+    environment = os.environ | {"PYTHONPATH": str(ROOT)}
+    environment.pop("PYTEST_XDIST_WORKER", None)
+    done = subprocess.run(words, capture_output=True, text=True, cwd=tmp_path, env=environment)
+    lines = done.stdout.splitlines()
+    assert "RuntimeError: an illegal memory access" in done.stdout
+    assert "worker 'gw0' crashed while running 'test_lost.py::test_launch'" in lines
+    assert "1 failed, 3 passed, 1 error" in lines[-1]
+
+
 def test_without_a_gpu_there_is_nothing_to_measure(check_cuda, monkeypatch):
     monkeypatch.setattr(check_cuda, "why_no_gpu", lambda: "there is no GPU for torch 2.13.0")
     assert check_cuda.check(["bench", "synccheck"], 60, None) == {

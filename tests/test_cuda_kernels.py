@@ -31,10 +31,12 @@ J, L = torch.empty(0, dtype=torch.int32), torch.empty(0, dtype=torch.int64)
 P, T = (1.0, 3, 1, 2, 2, 4, 0.1), torch.rand(1, 2, 2, 2)
 NAMES = [*differentiable(), *selections()]
 DTYPES = {"float": torch.float32, "double": torch.float64}
+ALL_DTYPES = DTYPES | {"bfloat16": torch.bfloat16}  # which frozen batch norm alone has
 FLOATING = {
     name
     for name in kernels.__all__
-    if name.endswith(("_float", "_double")) and not name.startswith("broadcast_")
+    if name.endswith(tuple(f"_{ending}" for ending in ALL_DTYPES))
+    and not name.startswith("broadcast_")
 }
 TOLERANCE = {torch.float32: 2e-5, torch.float64: 1e-12}
 
@@ -105,9 +107,9 @@ def compare_all(module, calls, ending, dtype, device="cpu"):
     assert not differences, "\n".join(differences)
 
 
-@pytest.mark.parametrize("ending", DTYPES)
+@pytest.mark.parametrize("ending", ALL_DTYPES)
 def test_every_function_computes_what_its_twin_does(twins, ending):
-    dtype = DTYPES[ending]
+    dtype = ALL_DTYPES[ending]
     calls = cuda_calls.floating(dtype)
     compare_all(twins, calls, f"_{ending}", dtype)
     called = {f"{call.function}_{ending}" for call in calls}
@@ -370,9 +372,9 @@ needs_gpu = pytest.mark.skipif(
 
 
 @needs_gpu
-@pytest.mark.parametrize("ending", DTYPES)
+@pytest.mark.parametrize("ending", ALL_DTYPES)
 def test_gpu_every_function_computes_what_its_twin_does(cuda_module, ending):
-    dtype = DTYPES[ending]
+    dtype = ALL_DTYPES[ending]
     compare_all(cuda_module, cuda_calls.floating(dtype), f"_{ending}", dtype, "cuda")
 
 

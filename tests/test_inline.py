@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import platform
+import re
 import sys
 import traceback
 from concurrent.futures import ThreadPoolExecutor
@@ -154,6 +155,13 @@ def test_keywords_are_refused_in_the_name_of_the_function_that_was_called(tmp_pa
             TypeError, match=rf"^load_inline\(\) .*'{name}'; its texts are c_source"
         ):
             ffi_ext.load_inline("kw", "int f(void) { return 1; }", **{name: "x"})
+    with pytest.raises(TypeError, match=r"'source'; did you mean 'c_source'"):
+        ffi_ext.load_inline("kw", source="int f(void) { return 1; }", c_source="")
+    with pytest.raises(
+        TypeError, match="'kept'; known are c_source, cuda_source, define_"
+    ) as caught:
+        ffi_ext.load_inline("kw", "int f(void) { return 1; }", kept=True)
+    assert not re.search("headers|sources|relative_to|package", str(caught.value))
     for name in ("kept", "relative_to"):
         with pytest.raises(TypeError, match=rf"^load\(\) got an unknown keyword argument '{name}'"):
             ffi_ext.load("kw", [], "string.h", **{name: "x"})
@@ -370,7 +378,6 @@ def test_heads_of_functions():
     text = """
 __attribute__((section(".text.a"), unused)) int a(int x) { return x; }
 int __attribute__((noinline)) b(int x) { return x; }
-static int hidden(n) int n; { return n; }
 int static there(int x) { return x; }
 inline int helper(int x) { return x + 1; }
 inline static int too(int x) { return helper(x); }
@@ -394,19 +401,6 @@ extern "C" auto c(const double *x) -> double { return *x; }
     )
     assert module.__all__ == ["a", "b", "c"]
     assert module.a(2) + module.b(3) == 5 and module.c([1.5]) == 1.5
-
-
-def test_what_cannot_be_found_is_told():
-    text = "int g(int x);\n\nint f(a, b)\n  int a;\n  double b;\n{ return a; }\n"
-    with pytest.raises(ValueError, match=r"'c_source', line 3: f has its parameters' types behind"):
-        ffi_ext.load_inline("old", text)
-    assert ffi_ext.load_inline("old", text, "int f(int a, double b);").f(3, 0.5) == 3
-    text = (
-        "#define END }\nint f(int x) { return x; }\nint g(int x) { if (x) { x++; END return x; }\n"
-    )
-    with pytest.warns(UserWarning, match="more { than }: functions behind") as caught:
-        module = ffi_ext.load_inline("uneven", f"{text}int h(int x) {{ return x; }}\n")
-    assert module.__all__ == ["f", "g"] and caught[0].filename == __file__
 
 
 def test_of_cxx_what_is_extern_c_is_exported():

@@ -172,6 +172,35 @@ def test_frozen_bn_forward_and_backward(dtype, layout, residual_layout, relu):
             assert torch.equal(frozen_batch_norm(x, scale, bias, r, relu=relu), y)
 
 
+@pytest.mark.parametrize("layout", LAYOUTS)
+@pytest.mark.parametrize("added", [None, torch.bfloat16, torch.float32])
+@pytest.mark.parametrize("relu", [False, True])
+def test_frozen_bn_of_bfloat16_is_rounded_once(layout, added, relu):
+    torch.manual_seed(0)
+    for shape in [(2, 5, 7, 9), (1, 64, 3, 3), (3, 1, 4, 1), (2, 48, 20, 30), (0, 3, 2, 2)]:
+        values, extra, grad = (torch.randn(shape).bfloat16() for _ in range(3))
+        scale, bias = torch.randn(2, shape[1])
+        if values.numel():
+            values.view(-1)[:3] = torch.tensor([math.nan, math.inf, -math.inf])
+        extra = None if added is None else extra.to(added) * 1.001  # float32 has more digits
+        x = laid_out(values, layout).requires_grad_()
+        r = None if added is None else laid_out(extra, layout).requires_grad_()
+        y = frozen_batch_norm(x, scale, bias, r, relu=relu)
+        exact = values.float() * scale.view(1, -1, 1, 1) + bias.view(1, -1, 1, 1)
+        exact = exact if added is None else exact + extra.float()
+        exact = exact.relu() if relu else exact
+        assert y.dtype == torch.bfloat16
+        torch.testing.assert_close(y, exact.bfloat16(), rtol=0, atol=0, equal_nan=True)
+        y.backward(laid_out(grad, layout))
+        passed = grad.where(~(y <= 0), 0.0) if relu else grad
+        assert torch.equal(x.grad, (passed.float() * scale.view(1, -1, 1, 1)).bfloat16())
+        assert added is None or torch.equal(r.grad, passed.to(added))
+        with torch.no_grad():
+            written = frozen_batch_norm(x, scale, bias, r, relu=relu, inplace=True)
+        torch.testing.assert_close(written, y, rtol=0, atol=0, equal_nan=True)
+        assert added == torch.float32 or written.data_ptr() == x.data_ptr()
+
+
 def test_frozen_bn_gradient_of_the_residual_alone():
     torch.manual_seed(0)
     x, residual = torch.randn(2, 2, 3, 4, 5, dtype=torch.float64)

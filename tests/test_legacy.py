@@ -401,6 +401,11 @@ def test_a_module_that_was_dropped_is_told(tmp_path, module, said):
         ("import cPickle", "Python 2's module cPickle is pickle in Python 3"),
         ("from torch._utils import _accumulate", "this is a copy of torch.utils.ffi"),
         ("import torch; torch._C._safe_call(print)", "this is a copy of torch.utils.ffi"),
+        ("import torch; {1: 'a'}[torch.arange(2)[1]]", "names[index[i].item()]"),
+        (
+            "import torch; torch.save(torch.nn.Linear(1, 1), 'm.pth'); torch.load('m.pth')",
+            "TORCH_FORCE_NO_WEIGHTS_ONLY_LOAD=1",
+        ),
     ],
 )
 def test_what_else_an_old_script_asks_for_is_told(tmp_path, line, said):

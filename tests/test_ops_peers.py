@@ -143,6 +143,23 @@ def test_focal_loss_is_torchvisions(tv, dtype, alpha, gamma):
     same_gradients(ours, theirs, [logits], tolerance * 4)
 
 
+@pytest.mark.parametrize("gamma", [0.0, 0.5, 1.5, 2.0, 5.0])
+def test_focal_loss_is_the_formula_in_longer_numbers(gamma):
+    """Of logits whose losses are tiny, too, and of targets that a rounding has brought beyond 1."""
+    if np.finfo(np.longdouble).eps > 1e-18:
+        pytest.skip("NumPy has no longer numbers here")
+    x = torch.cat([torch.linspace(-90, 90, 7001), torch.linspace(-0.01, 0.01, 500)]).double()
+    for t in (0.0, 0.3, 1.0):
+        loss = ops.sigmoid_focal_loss(x, torch.full_like(x, t), 0.25, gamma).numpy()
+        wide = x.numpy().astype(np.longdouble)
+        p, q = 1 / (1 + np.exp(-wide)), 1 / (1 + np.exp(wide))
+        ce = np.log1p(np.exp(-abs(wide))) + (np.maximum(wide, 0) - wide * t)
+        exact = (0.25 * t + 0.75 * (1 - t)) * (p * (1 - t) + q * t) ** np.longdouble(gamma) * ce
+        assert (abs(loss - exact) <= 2e-15 * (1 + gamma * 90) * exact).all()
+    beyond = ops.sigmoid_focal_loss(x, torch.full_like(x, 1 + 1e-15), 0.25, gamma)
+    torch.testing.assert_close(beyond, torch.from_numpy(loss), rtol=1e-9, atol=1e-9)
+
+
 GEOMETRIES = [
     # channels, outputs, groups, deformable groups, kernel, stride, padding, dilation
     (6, 4, 1, 1, (3, 3), 1, 1, 1),

@@ -341,6 +341,43 @@ def test_large_results_are_the_same_by_onednn(monkeypatch):
             assert torch.equal(ours, theirs) and ours.stride() == theirs.stride()
 
 
+@pytest.mark.parametrize("dtype", [torch.bfloat16, torch.float16])
+@pytest.mark.parametrize("geometry", [((1, 1), (1, 1), (1, 1), 1), ((2, 1), (1, 0), (1, 2), 2)])
+def test_onednn_in_half_precision(dtype, geometry, monkeypatch):
+    """Sums are of float32, rounded at most twice: before the addition of the residual, as torch does, and after it."""
+    if not onednn_works(dtype):
+        pytest.skip(f"no prepared oneDNN convolutions of {dtype} here")
+    geometry, unit = Geometry(*geometry), torch.finfo(dtype).eps / 2
+    weight, bias = torch.randn(16, 8 // geometry.groups, 3, 3).to(dtype), torch.randn(16).to(dtype)
+    ours = OneDnnConvolution(weight, bias, geometry)
+    exact = TorchConvolution(weight.double(), bias.double(), geometry)
+    for shape, large in [((2, 8, 9, 11), ours.LARGE), ((1, 8, 7, 5), 0), ((0, 8, 9, 9), 0)]:
+        monkeypatch.setattr(OneDnnConvolution, "LARGE", large)
+        x = torch.randn(shape).to(dtype)
+        residual = torch.randn(geometry.result(x, weight)).to(dtype)
+        for other, overwrite in [(None, False), (residual, False), (residual.clone(), True)]:
+            alone = exact(x.double(), None, False, False)
+            expected = (alone if other is None else alone + residual.double()).relu()
+            found = ours(x, other, True, overwrite)
+            assert found.dtype == dtype
+            rounding = unit * (expected if other is None else alone.abs() + expected)
+            assert ((found.double() - expected).abs() <= 1.01 * rounding + 1e-4).all()
+
+
+def test_a_fused_model_in_half_precision():
+    model = randomize(ResNet(SPECS, **SMALL))
+    images = torch.randn(2, 3, 64, 48)
+    with torch.no_grad():
+        expected = model(images)
+        low = model.bfloat16()
+        fused = low.fuse()
+        found = fused(images.bfloat16())
+    assert all(value.dtype == torch.bfloat16 for value in found)
+    close([value.float() for value in found], expected, 3e-2)
+    if onednn_works(torch.bfloat16):
+        assert set(implementations_of(fused).values()) == {"onednn"}
+
+
 def test_threads_do_not_meet_where_onednns_weights_are_kept():
     """What one thread looks through stays as it is while others prepare for images of other sizes."""
     if not onednn_works():

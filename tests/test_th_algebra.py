@@ -13,7 +13,7 @@ from scipy import signal
 
 import ffi_ext
 
-# Results, then inputs; T a double tensor, I an int tensor, "..." a text, i an int.
+# Results, then inputs; T a double tensor, I an int tensor, s a text, i an int, d a double.
 CALLS = {
     "gesv": "TT TT",
     "gels": "TT TT",
@@ -30,11 +30,13 @@ CALLS = {
     "geqrf": "TT T",
     "orgqr": "T TT",
     "ormqr": "T TTTss",
+    "pstrf": "TI Tsd",
     "btrifact": "TII iT",
     "btrisolve": "T TTI",
 }
-ONLY_TH = {"trtrs", "geqrf", "orgqr", "ormqr"}
-TYPES = {"T": "THDoubleTensor *", "I": "THIntTensor *", "s": "const char *", "i": "int "}
+ONLY_TH = {"trtrs", "geqrf", "orgqr", "ormqr", "pstrf"}
+TYPES = {"T": "THDoubleTensor *", "I": "THIntTensor *", "s": "const char *"}
+TYPES |= {"i": "int ", "d": "double "}
 CUDA = {"T": "(THCudaDoubleTensor *)", "I": "(THCudaIntTensor *)", "s": "", "i": ""}
 MORE = """
 void conv(THFloatTensor *out, double beta, THFloatTensor *x, THFloatTensor *k, long rows,
@@ -154,6 +156,22 @@ def test_cholesky(library, uplo):
     close(library("potrf", half, uplo)[0], factor)
     close(SPD @ library("potri", factor, uplo)[0], torch.eye(5, dtype=A.dtype))
     close(SPD @ library("potrs", B, factor, uplo)[0], B)
+
+
+@pytest.mark.parametrize("uplo", ["U", "l"])
+@pytest.mark.parametrize("tolerance", [-1.0, 1e-3, 1e9])
+def test_pivoted_cholesky(library, uplo, tolerance):
+    """Of rank 4; each diagonal element is at least as large as those behind it, until none is above the tolerance."""
+    whole = TALL @ TALL.T
+    half = whole.triu() if uplo == "U" else whole.tril()  # the other triangle is not read
+    factor, places = library("pstrf", half, uplo, tolerance)
+    upper, order = factor if uplo == "U" else factor.T, places.long() - 1
+    rank = 0 if tolerance == 1e9 else 4
+    head, rest = upper[:rank], upper[rank:, rank:]
+    ordered = whole[order][:, order]
+    close(head[:, :rank].T @ head, ordered[:rank])
+    close(rest, (ordered - head.T @ head)[rank:, rank:].triu())
+    assert (head.diagonal().diff() <= 0).all() and torch.equal(upper, upper.triu())
 
 
 def test_least_squares(library):

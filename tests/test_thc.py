@@ -530,7 +530,17 @@ def test_cuda_check(thc):
 def test_generic_files_see_half_and_its_maths(tmp_path, monkeypatch):
     monkeypatch.setenv("FFI_EXT_CACHE", str(tmp_path / "cache"))
     (tmp_path / "all.h").write_text(
-        "int types(void);\nfloat filled(THHalfTensor *t, float value);\n"
+        "int types(void);\nint doubled(void);\nfloat filled(THHalfTensor *t, float value);\n"
+    )
+    # A list of types of one's own goes by the names of the original's.
+    (tmp_path / "some.h").write_text(
+        "#define THCGenerateFloatTypes\n"
+        '#include "THC/THCGenerateFloatType.h"\n#include "THC/THCGenerateDoubleType.h"\n'
+        "#undef THCGenerateFloatTypes\n#undef THC_GENERIC_FILE\n"
+    )
+    (tmp_path / "double.c").write_text(
+        '#ifndef THC_GENERIC_FILE\n#define THC_GENERIC_FILE "double.c"\n#else\n'
+        "static int THCTensor_(twice)(void) { return 2 * sizeof(real); }\n#endif\n"
     )
     (tmp_path / "generic.c").write_text(
         '#ifndef THC_GENERIC_FILE\n#define THC_GENERIC_FILE "generic.c"\n#else\n'
@@ -540,7 +550,10 @@ def test_generic_files_see_half_and_its_maths(tmp_path, monkeypatch):
 #include <THC/THC.h>
 #include "generic.c"
 #include "THC/THCGenerateAllTypes.h"
+#include "double.c"
+#include "some.h"
 extern THCState *state;
+int doubled(void) { return THCudaTensor_twice() + 100 * THCudaDoubleTensor_twice(); }
 int types(void) {
   return THCudaByteTensor_number(NULL) + 10 * THCudaTensor_number(NULL) + 100 * THCudaHalfTensor_number(NULL);
 }
@@ -564,6 +577,7 @@ float filled(THHalfTensor *t, float value) {
     monkeypatch.syspath_prepend(tmp_path)
     lib = importlib.import_module("all_types.lib")
     assert lib.types() == 1 + 10 * 6 + 100 * 8
+    assert lib.doubled() == 2 * 4 + 100 * 2 * 8
     t = torch.zeros(2, 3, dtype=torch.half)
     assert lib.filled(t, 1.25) == 2.5 + 6 * 2.5
     assert t.tolist() == [[2.5] * 3] * 2

@@ -36,8 +36,8 @@ exit codes: 0 it went well; 1 it did not, or problems were found; 2 wrong use. `
 """
 
 
-def parser(with_options: bool = True) -> argparse.ArgumentParser:
-    """The parser of all commands; without their options it is made faster."""
+def _parser() -> argparse.ArgumentParser:
+    """Knows the commands, and no command's options."""
     from ffi_ext import __version__
 
     top = argparse.ArgumentParser(
@@ -48,15 +48,12 @@ def parser(with_options: bool = True) -> argparse.ArgumentParser:
     )
     top.add_argument("--version", action="version", version=f"ffi-ext {__version__}")
     commands = top.add_subparsers(dest="command", required=True, metavar="COMMAND")
-    for name, (module, text) in COMMANDS.items():
-        one = commands.add_parser(name, help=text)
-        if with_options:
-            importlib.import_module(f"ffi_ext.cli.{module}").add(one)
+    for name, (_, text) in COMMANDS.items():
+        commands.add_parser(name, help=text)
     return top
 
 
-def _options(command: str, words: list[str]) -> argparse.Namespace:
-    """A command's options, which may stand among its files, as gcc's: `build a.h -I include libb.a`."""
+def parser_of(command: str) -> argparse.ArgumentParser:
     module, text = COMMANDS[command]
     one = argparse.ArgumentParser(
         prog=f"ffi-ext {command}",
@@ -64,9 +61,14 @@ def _options(command: str, words: list[str]) -> argparse.Namespace:
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     importlib.import_module(f"ffi_ext.cli.{module}").add(one)
-    options = argparse.Namespace(command=command)
+    return one
+
+
+def _options(command: str, words: list[str]) -> argparse.Namespace:
+    """A command's options, which may stand among its files, as gcc's: `build a.h -I include libb.a`."""
+    one = parser_of(command)
     parse = one.parse_args if command == "run" else one.parse_intermixed_args
-    return parse(words, options)
+    return parse(words, argparse.Namespace(command=command))
 
 
 def main(arguments: list[str] | None = None) -> int:
@@ -75,14 +77,14 @@ def main(arguments: list[str] | None = None) -> int:
     if isinstance(sys.stdout, io.TextIOWrapper):  # file names may have any bytes
         sys.stdout.reconfigure(errors="backslashreplace")
     if not words:
-        parser(with_options=False).print_help(sys.stderr)
+        _parser().print_help(sys.stderr)
         return USAGE
     try:
         os.getcwd()
     except FileNotFoundError:
         return complain("the current directory was removed: cd to one that is there")
     if words[0] not in COMMANDS:
-        options = parser(with_options=False).parse_args(words)
+        options = _parser().parse_args(words)
     elif words[0] == "run" and words[1:2] not in (["-h"], ["--help"]):
         # Options before a script are Python's, such as -m; argparse would take them for its own.
         options = argparse.Namespace(command="run", words=words[1:])

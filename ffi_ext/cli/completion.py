@@ -1,4 +1,4 @@
-"""`ffi-ext completion`: tab completion, written from the parser itself."""
+"""`ffi-ext completion`: tab completion, written from the parsers themselves."""
 
 from __future__ import annotations
 
@@ -39,16 +39,14 @@ def add(parser: argparse.ArgumentParser) -> None:
 
 def _commands() -> dict[str, tuple[str, list[tuple[str, str]], list[str]]]:
     """Name -> help, its options with their help, and the words that its arguments may be."""
-    from ffi_ext.cli import COMMANDS
-    from ffi_ext.cli import parser as make
+    from ffi_ext.cli import COMMANDS, parser_of
 
-    (subparsers,) = (a for a in make()._actions if isinstance(a, argparse._SubParsersAction))
     table = {}
-    for name, one in subparsers.choices.items():
-        actions = [a for a in one._actions if a.help != argparse.SUPPRESS]
+    for name, (_, text) in COMMANDS.items():
+        actions = [a for a in parser_of(name)._actions if a.help != argparse.SUPPRESS]
         options = [(word, a.help or "") for a in actions for word in a.option_strings]
         words = [str(c) for a in actions if not a.option_strings for c in a.choices or ()]
-        table[name] = (COMMANDS[name][1], options, words)
+        table[name] = (text, options, words)
     return table
 
 

@@ -6,7 +6,7 @@ import ast
 import functools
 import re
 import warnings
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 
 
 def parse(text: str) -> ast.Module:
@@ -139,6 +139,11 @@ def own_nodes(function: ast.AST) -> Iterator[ast.AST]:
         if not isinstance(child, (ast.FunctionDef, ast.Lambda, ast.ClassDef)):
             yield child
             yield from own_nodes(child)
+
+
+def imported(nodes: Iterable[ast.AST]) -> set[str]:
+    """The names that `import` gives modules, where these statements are such."""
+    return {a.asname or a.name for n in nodes if isinstance(n, ast.Import) for a in n.names}
 
 
 def with_import(text: str, line: str) -> str:

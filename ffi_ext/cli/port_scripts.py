@@ -9,7 +9,7 @@ from pathlib import PurePath
 
 from ffi_ext import legacy
 from ffi_ext.cli import old_code, survey_names
-from ffi_ext.cli.edits import Source, last_name, parse
+from ffi_ext.cli.edits import Source, imported, last_name, parse
 
 OLD = "torch.utils.ffi"
 # What a number's name looks like, for `.data[0]`, which on anything longer was an index.
@@ -93,8 +93,7 @@ def _import(node: ast.Import, tree: ast.Module) -> list[str] | None:
         if alias.asname:
             lines.append(f"from ffi_ext import torch_utils_ffi as {alias.asname}")
             continue
-        before = [n for n in tree.body if isinstance(n, ast.Import) and n.lineno < node.lineno]
-        if "torch" not in {a.asname or a.name for n in (node, *before) for a in n.names}:
+        if "torch" not in imported([node, *(n for n in tree.body if n.lineno < node.lineno)]):
             lines.append("import torch")  # which it bound, too
         lines.append("import ffi_ext")
         used = {n.attr for n in ast.walk(tree) if isinstance(n, ast.Attribute) and _is_old(n.value)}

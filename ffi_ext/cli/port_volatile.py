@@ -9,7 +9,7 @@ import tokenize
 from collections.abc import Collection
 from pathlib import PurePath
 
-from ffi_ext.cli.edits import Source, with_import
+from ffi_ext.cli.edits import Source, imported, with_import
 
 # What has the lines of a text in it. f-strings are several tokens from Python 3.12 on.
 _TEXTS = (tokenize.STRING, getattr(tokenize, "FSTRING_MIDDLE", tokenize.STRING))
@@ -53,13 +53,7 @@ def volatile(text: str, file: PurePath, notes: list[str]) -> str:
                 "is computed of it, too"
             )
         text = _wrapped(source, text, rest, words)
-        names = {
-            a.asname or a.name
-            for n in ast.walk(source.tree)
-            if isinstance(n, ast.Import)
-            for a in n.names
-        }
-        if "torch" not in names:
+        if "torch" not in imported(ast.walk(source.tree)):
             text = with_import(text, "import torch")
     return text
 

@@ -84,15 +84,7 @@ def _is_carried(tp: Any) -> bool:
 def cffi_source(
     ffi: cffi.FFI, module_name: str, preamble: str, declarations: Declarations, limited: bool
 ) -> str:
-    """The whole C source of the binary.
-
-    Args:
-        ffi: With the module's declarations.
-        module_name: The binary's full name, whose last part its init function has.
-        preamble: `csource.preamble(declarations)`.
-        declarations: What the headers declare.
-        limited: For the stable ABI (abi3), else for this Python alone.
-    """
+    """The whole C source of the binary, for the stable ABI (abi3) or, not `limited`, for this Python alone."""
     # cffi puts the module into sys.modules under the name that it is made with, beside the name that
     # it is imported by: with a plain `_io` the standard library's would be lost. This one nobody imports.
     generator, known = _Recompiler(ffi, f"ffi_ext:{module_name}"), in_cffi(ffi)

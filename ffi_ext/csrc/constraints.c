@@ -174,6 +174,17 @@ static int layout_fits(int layout, const ffi_seen *t) {
   return t->ndim == 4 && lies_dense(t, channels_last);
 }
 
+/* An expanded tensor has one place for several elements: of what C writes the last would be left.
+ */
+static int is_expanded(const ffi_seen *t) {
+  int expanded = 0;
+  for (int i = 0; i < t->ndim; i++) {
+    if (t->shape[i] == 0) return 0;
+    expanded |= t->shape[i] > 1 && t->stride[i] == 0;
+  }
+  return expanded;
+}
+
 int ffi_seen_overlap(const ffi_seen *a, const ffi_seen *b) {
   return a->first < b->end && b->first < a->end;
 }
@@ -191,5 +202,6 @@ int ffi_constraint_fits(const ffi_constraint *k, const ffi_seen *seen, int index
         memcmp(other->shape, t->shape, (size_t)t->ndim * sizeof *t->shape))
       return 0;
   }
-  return (!k->has_shape || shape_fits(k, t, sizes)) && layout_fits(k->layout, t);
+  return (!k->has_shape || shape_fits(k, t, sizes)) && layout_fits(k->layout, t) &&
+         !(k->output && is_expanded(t));
 }

@@ -93,11 +93,6 @@ void ffi_cuda_storage_free(ffi_storage *s);
 void ffi_cuda_copy(struct THCState *state, ffi_storage *to, const void *from);
 /* th_torch.c: a function of TH's that torch does; th_along.c says what the codes mean. Throws. */
 void ffi_th_torch(const char *name, const char *codes, ...);
-/* The same for a routine of LAPACK's, whose letters are a string; drops the tensors. */
-void ffi_th_lapack(const char *name, const char *letters, ffi_tensor **tensors, size_t count);
-/* A tensor on memory that stays C's; `stride` NULL: one dimension without gaps. */
-ffi_tensor *ffi_th_borrowed(int type, void *data, int n, const int64_t *size,
-                            const int64_t *stride);
 /* Elements of one storage to another, of any types and devices, by torch. */
 void ffi_th_copy_storage(ffi_storage *to, ffi_storage *from);
 /* th_special.c */

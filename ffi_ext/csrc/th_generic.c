@@ -39,8 +39,6 @@ static inline uint8_t ffi_unsigned_Byte(uint8_t x) { return x; }
 #include "TH/THGenerateAllTypes.h"
 #define TH_GENERIC_FILE "../../csrc/generic/th_along.c"
 #include "TH/THGenerateAllTypes.h"
-#define TH_GENERIC_FILE "../../csrc/generic/th_lapack.c"
-#include "TH/THGenerateFloatTypes.h"
 
 /* How th_conv.c's places and planes meet. */
 enum ffi_places { FFI_VALID, FFI_REVERSED, FFI_FULL };

@@ -141,39 +141,3 @@ void ffi_th_copy_storage(ffi_storage *to, ffi_storage *from) {
   ffi_tensor_drop(source);
   if (failed) ffi_throw(text);
 }
-
-/* Memory of C's own, as a tensor for the length of a call. */
-static void *never_ours(void *context, ptrdiff_t size) {
-  (void)context;
-  (void)size;
-  return NULL;
-}
-static void stays(void *context, void *data) {
-  (void)context;
-  (void)data;
-}
-static THAllocator lender = {never_ours, NULL, stays};
-
-ffi_tensor *ffi_th_borrowed(int type, void *data, int n, const int64_t *size,
-                            const int64_t *stride) {
-  ptrdiff_t extent = 1;
-  int elements = 1; /* whether there are any: else `data` may be NULL */
-  for (int d = 0; d < n; d++) {
-    extent += (size[d] - 1) * (stride ? stride[d] : 1);
-    elements &= size[d] > 0;
-  }
-  if (!elements) extent = 0;
-  ffi_storage *s = ffi_th_storage_new_with(type, data, extent, &lender, NULL);
-  s->flag &= ~FFI_RESIZABLE;
-  ffi_tensor *t = ffi_tensor_alloc(type);
-  ffi_th_set_storage(t, s, 0, n, size, stride);
-  ffi_storage_drop(s);
-  return t;
-}
-
-void ffi_th_lapack(const char *name, const char *letters, ffi_tensor **tensors, size_t count) {
-  char text[FFI_TEXT_ROOM];
-  const int failed = try_torch(text, "lapack", "cnc", name, tensors, (int)count, letters);
-  for (size_t i = 0; i < count; i++) ffi_tensor_drop(tensors[i]);
-  if (failed) ffi_throw(text);
-}

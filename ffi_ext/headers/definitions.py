@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import re
 
-from ffi_ext.errors import warn
 from ffi_ext.headers import ctext
 
 _CONDITION = re.compile(r"^[ \t]*#[ \t]*if", re.M)
@@ -38,12 +37,10 @@ def exported(source: str, cxx: bool = False, answer: str | None = None) -> str:
     those that are extern "C", there or here.
 
     Args:
-        source: The text.
-        cxx: It is C++.
         answer: The preprocessor's to `asking_for_rows`, where that is needed.
 
     Raises:
-        ValueError: There is none, or one whose parameters' types stand behind the parentheses.
+        ValueError: There is none.
     """
     text = ctext.code_alone(source)
     if answer is not None:
@@ -52,7 +49,6 @@ def exported(source: str, cxx: bool = False, answer: str | None = None) -> str:
         text = "\n".join(line if index in left else "" for index, line in lines)
     rows = source.split("\n")
     prototypes, start, depth, linkage = [], 0, 0, False
-    behind = 0  # the last function
     declared: dict[str, list[str]] = {}  # the comments of prototypes
     statics: set[str] = set()  # prototypes, too
     for match in re.finditer(r"[{};]", text):
@@ -73,13 +69,10 @@ def exported(source: str, cxx: bool = False, answer: str | None = None) -> str:
                 above = declared.get(name, [])
                 prototypes += comment if _tells(comment) >= _tells(above) else above
                 prototypes += [re.sub(r"\b(__inline__|__inline|inline|extern)\s+", "", head) + ";"]
-            elif depth == 0 and not head and not cxx:
-                _refuse_of_before_c89(text, behind, match.start())
             depth += 1
         elif mark == "}":
             linkage = linkage and depth > 0
             depth = max(depth - 1, 0)
-            behind = match.end()
         elif name and head.startswith("static "):
             statics.add(name)
         elif name and in_c:
@@ -87,11 +80,6 @@ def exported(source: str, cxx: bool = False, answer: str | None = None) -> str:
             declared[name] = comment or ctext.comment_behind(rows, last)
         if depth == 0:
             start = match.end()
-    if depth:
-        warn(
-            "load_inline() argument 'c_source': more { than }: functions behind the { without its } are not found; "
-            "name the functions to export in `header`"
-        )
     if not prototypes:
         kind = 'is extern "C"' if cxx else "is neither static nor inline"
         raise ValueError(
@@ -118,14 +106,3 @@ def _is_hidden(head: str, cxx: bool) -> bool:
     words = set(re.findall(r"\w+", head.partition("(")[0]))
     inline = words & {"inline", "__inline", "__inline__"}
     return bool(words & {"static", "typedef"} or (inline and (cxx or "extern" not in words)))
-
-
-def _refuse_of_before_c89(text: str, start: int, end: int) -> None:
-    """For `int f(n) int n; {`, which ends here."""
-    head = re.search(r"([^;{}]*?\b(\w+)\s*\([\w\s,]*\))\s*\w[^(){}]*;\s*$", text[start:end])
-    if head and head[1].split()[0] != "static":
-        line = text.count("\n", 0, start + head.start(2)) + 1
-        raise ValueError(
-            f"load_inline() argument 'c_source', line {line}: {head[2]} has its parameters' types behind the "
-            "parentheses, as before C89; write them inside, or name the functions to export in `header`"
-        )

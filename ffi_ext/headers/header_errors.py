@@ -21,14 +21,9 @@ OF_CFFI = (cffi.CDefError, cffi.FFIError, NotImplementedError, AssertionError)
 def unreadable(
     statements: Sequence[Statement], macros: Sequence[str], first: Exception
 ) -> HeaderError:
-    """The error for the first statement that cffi refuses.
+    """The error for the first statement that cffi refuses; `first` is what it said of all of them.
 
-    All were parsed at once, for speed; now one after the other.
-
-    Args:
-        statements: What was declared.
-        macros: The lines for macros that are constants.
-        first: What cffi said of all of it.
+    They were parsed at once, for speed; now one after the other.
     """
     trial = cffi.FFI()
     trial.cdef(types.TH_TYPEDEFS + "\n".join(macros))

@@ -30,12 +30,7 @@ _Piece = tuple[Path, int, list[str], bool]
 def split(
     text: str, header: Path, original: list[str]
 ) -> tuple[list[Statement], list[Statement], dict[str, str]]:
-    """The header's own statements, those of the files it includes, and its own macros.
-
-    Args:
-        text: The preprocessor's.
-        original: The header's lines.
-    """
+    """The header's own statements, those of the files it includes, and its own macros; `original`: its lines."""
     rows = _Rows(header, original)
     for row in text.split("\n"):
         if not row.startswith("#"):

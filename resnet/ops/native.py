@@ -21,7 +21,7 @@ HOW_TO_BUILD = (
 # The generated modules, by the device that they compute on: name in _ext, and how its functions end.
 MODULES = {"cpu": ("kernels", ""), "cuda": ("kernels_cuda", "_cuda")}
 
-# What this package calls, with _float or _double behind it.
+# What this package calls, with _float or _double behind it, and frozen batch norm with _bfloat16, too.
 FUNCTIONS = (
     "frozen_bn_forward",
     "frozen_bn_backward",
@@ -62,9 +62,9 @@ def _load(module: str, ending: str) -> tuple[Any, str]:
         kernels = importlib.import_module(f"_ext.{module}")
     except ModuleNotFoundError as error:
         return None, f"the kernels in _ext.{module} cannot be imported ({error})"
-    for name in FUNCTIONS:
-        if not hasattr(kernels, f"{name}_float{ending}"):
-            why = f"are of an older version (no {name}_float{ending})"
+    for name in (*(f"{name}_float" for name in FUNCTIONS), "frozen_bn_forward_bfloat16"):
+        if not hasattr(kernels, name + ending):
+            why = f"are of an older version (no {name}{ending})"
             return None, f"the kernels in _ext.{module} {why}"
     return kernels, ""
 
@@ -83,7 +83,7 @@ if _why_not and not _choice:
     )
 _torch_only = _choice == "torch"
 
-_SUFFIX = {torch.float32: "float", torch.float64: "double"}
+_SUFFIX = {torch.float32: "float", torch.float64: "double", torch.bfloat16: "bfloat16"}
 _NULL = FFI.NULL  # the object that each `_ffi.NULL` is: calls know it at sight
 LOW_PRECISION = (torch.float16, torch.bfloat16)
 
@@ -120,10 +120,11 @@ def kernel(name: str, tensor: torch.Tensor) -> Any:
     kernels, why_not = _loaded.get(device, (None, f"there are no kernels for {device}"))
     if kernels is None:
         raise ModuleNotFoundError(f"{name}: {why_not}; {HOW_TO_BUILD}")
-    if tensor.dtype not in _SUFFIX:
+    function = getattr(kernels, f"{name}_{_SUFFIX.get(tensor.dtype)}{MODULES[device][1]}", None)
+    if function is None:
         raise wrong_dtype(f"{name}: what it is given", tensor)
     torch.get_num_threads()  # tells OpenMP torch.set_num_threads' number where this is a new thread's first work
-    return getattr(kernels, f"{name}_{_SUFFIX[tensor.dtype]}{MODULES[device][1]}")
+    return function
 
 
 def _tell_of_any_order(name: str) -> None:
@@ -193,6 +194,8 @@ def two_of(name: str, value: Any, meaning: str) -> tuple[int, int]:
     Raises:
         ValueError: it is anything else.
     """
+    if type(value) is int:  # to ask for an Integral takes a microsecond
+        return value, value
     both = (value, value) if isinstance(value, (Integral, torch.SymInt)) else value
     whole = (Integral, torch.SymInt, torch.Tensor)  # the last as torch.jit.trace has sizes
     is_pair = isinstance(both, Sequence) and len(both) == 2

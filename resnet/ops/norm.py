@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import torch
 
 from resnet.ops import fallback
@@ -18,6 +20,11 @@ from resnet.ops.native import (
 )
 
 
+def _bits(x: torch.Tensor | None) -> Any:
+    """x as the kernels take it: TH has no bfloat16, so its bits are a short's; NULL for None."""
+    return or_null(x.view(torch.int16) if x is not None and x.dtype == torch.bfloat16 else x)
+
+
 def _frozen_bn(
     x: torch.Tensor,
     scale: torch.Tensor,
@@ -26,8 +33,20 @@ def _frozen_bn(
     relu: bool,
 ) -> torch.Tensor:
     out = in_huge_pages(torch.empty_like(x))
-    kernel("frozen_bn_forward", x)(x, scale, bias, or_null(residual), int(relu), out)
+    _forward_into(out, x, scale, bias, residual, relu)
     return out
+
+
+def _forward_into(
+    out: torch.Tensor,
+    x: torch.Tensor,
+    scale: torch.Tensor,
+    bias: torch.Tensor,
+    residual: torch.Tensor | None,
+    relu: bool,
+) -> None:
+    forward = kernel("frozen_bn_forward", x)
+    forward(_bits(x), scale, bias, _bits(residual), int(relu), _bits(out))
 
 
 def _setup(ctx, inputs, output) -> None:
@@ -61,7 +80,7 @@ def _frozen_bn_backward(
     grad_x = in_huge_pages(torch.empty_like(grad)) if needs_x else None
     grad_residual = in_huge_pages(torch.empty_like(grad)) if needs_residual else None
     kernel("frozen_bn_backward", grad)(
-        grad, or_null(output), scale, or_null(grad_x), or_null(grad_residual)
+        _bits(grad), _bits(output), scale, _bits(grad_x), _bits(grad_residual)
     )
     none = grad.new_empty(0) if grad_x is None or grad_residual is None else grad
     return none if grad_x is None else grad_x, none if grad_residual is None else grad_residual
@@ -139,17 +158,18 @@ def frozen_batch_norm(
         if not torch.jit.is_tracing():  # which would warn of every comparison
             _check(x, scale, bias, residual)
         return fallback.frozen_batch_norm(x, scale, bias, residual, relu)
-    if dtype != x.dtype:
+    mixed = residual is not None and residual.dtype != x.dtype
+    if x.dtype == torch.float16 or (x.dtype == torch.bfloat16 and mixed):  # without kernels
         wide = residual if residual is None else in_dtype(residual, dtype)
         y = frozen_batch_norm(in_dtype(x, dtype), scale, bias, wide, relu=relu, inplace=True)
         return in_dtype(y, x.dtype)
     scale, bias = scale.to(dtype), bias.to(dtype)
-    residual = residual if residual is None else residual.to(dtype)
+    residual = residual if residual is None else residual.to(x.dtype)
     if inplace and not (
         torch._C._are_functorch_transforms_active()  # x may be wrapped
         or is_recorded(x, scale, bias, residual)
         or is_traced(x)
     ):
-        kernel("frozen_bn_forward", x)(x, scale, bias, or_null(residual), int(relu), x)
+        _forward_into(x, x, scale, bias, residual, relu)
         return x
     return _frozen_bn_op(x, scale, bias, residual, relu)

@@ -85,21 +85,70 @@ walk<OPERANDS, AXES, int> narrowed(const walk<OPERANDS, AXES> &w) {
   return narrow;
 }
 
-/* Neighbours in memory, read and written by one instruction of 16 bytes. */
+/* An element of bfloat16, computed with as a float. */
+struct bfloat16 {
+  uint16_t bits;
+
+  BOTH operator float() const {
+    const uint32_t wide = (uint32_t)bits << 16;
+    float value;
+    memcpy(&value, &wide, sizeof value);
+    return value;
+  }
+
+  /* To nearest, ties to even; a NaN stays one. */
+  BOTH void operator=(float value) {
+    uint32_t wide;
+    memcpy(&wide, &value, sizeof wide);
+    bits =
+        (uint16_t)(value != value ? wide >> 16 | 0x40 : (wide + 0x7fff + (wide >> 16 & 1)) >> 16);
+  }
+};
+
+/* What elements are computed in. */
+template <typename real>
+struct computed {
+  typedef real number;
+};
+template <>
+struct computed<bfloat16> {
+  typedef float number;
+};
+template <typename real>
+using number_of = typename computed<real>::number;
+
+/* Neighbours in memory, read and written by instructions of 16 bytes. */
 template <typename real, int N>
 struct alignas(N * sizeof(real)) pack {
   real lane[N];
 };
 
+/* N neighbours, or one that is repeated, which stays in one lane. */
+template <int N, typename real>
+DEVICE void read(const real *from, bool repeated, pack<number_of<real>, N> *value) {
+  if (repeated) {
+    value->lane[0] = *from;
+    return;
+  }
+  const pack<real, N> loaded = *(const pack<real, N> *)from;
+  for (int lane = 0; lane < N; lane++) value->lane[lane] = loaded.lane[lane];
+}
+
+/* The bits of WIDE are the operands whose elements are the numbers that are computed in. */
+template <unsigned WIDE, typename real>
+BOTH constexpr size_t size_of(int operand) {
+  return WIDE >> operand & 1 ? sizeof(number_of<real>) : sizeof(real);
+}
+
 /* Whether all operands can be walked N elements at a time: neighbours and aligned, or repeated,
  * which a result cannot be. */
-template <int N, int INPUTS, typename real, int OPERANDS, int AXES>
+template <int N, int INPUTS, unsigned WIDE, typename real, int OPERANDS, int AXES>
 int in_packs(const walk<OPERANDS, AXES> &w, real *const *operand) {
   const int last = w.axes - 1;
   if (w.size[last] % N) return 0;
   for (int k = 0; k < OPERANDS; k++) {
     if (!operand[k] || (w.stride[k][last] == 0 && k < INPUTS)) continue;
-    if (w.stride[k][last] != 1 || (uintptr_t)operand[k] % (N * sizeof(real))) return 0;
+    if (w.stride[k][last] != 1 || (uintptr_t)operand[k] % (N * size_of<WIDE, real>(k))) return 0;
     for (int axis = 0; axis < last; axis++)
       if (w.stride[k][axis] % N) return 0;
   }
@@ -112,7 +161,7 @@ struct operands {
   bool repeated[OPERANDS]; /* along the last axis */
 };
 
-template <int N, int INPUTS, typename real, int OPERANDS, int AXES, typename integer,
+template <int N, int INPUTS, unsigned WIDE, typename real, int OPERANDS, int AXES, typename integer,
           typename Function>
 void launch_elementwise(cudaStream_t stream, walk<OPERANDS, AXES, integer> w, real *const *operand,
                         Function function) {
@@ -127,54 +176,59 @@ void launch_elementwise(cudaStream_t stream, walk<OPERANDS, AXES, integer> w, re
   parallel(stream, w.count(), [=] DEVICE(int64_t i) {
     integer at[OPERANDS];
     w.place((integer)i, at);
-    pack<real, N> value[OPERANDS] = {};
+    typedef number_of<real> number;
+    pack<number, N> value[OPERANDS] = {};
     /* a repeated value stays in one lane until all loads are under way */
 #pragma unroll
     for (int k = 0; k < INPUTS; k++) {
       if (!given.of[k]) continue;
-      const real *from = given.of[k] + at[k];
-      if (given.repeated[k])
-        value[k].lane[0] = *from;
+      if (WIDE >> k & 1)
+        read<N>((const number *)given.of[k] + at[k], given.repeated[k], &value[k]);
       else
-        value[k] = *(const pack<real, N> *)from;
+        read<N>((const real *)given.of[k] + at[k], given.repeated[k], &value[k]);
     }
 #pragma unroll
     for (int lane = 0; lane < N; lane++) {
-      real element[OPERANDS];
+      number element[OPERANDS];
       for (int k = 0; k < INPUTS; k++) {
-        const real first = value[k].lane[0], own = value[k].lane[lane];
+        const number first = value[k].lane[0], own = value[k].lane[lane];
         element[k] = given.repeated[k] ? first : own;
       }
       function(element);
       for (int k = INPUTS; k < OPERANDS; k++) value[k].lane[lane] = element[k];
     }
 #pragma unroll
-    for (int k = INPUTS; k < OPERANDS; k++)
-      if (given.of[k]) *(pack<real, N> *)(given.of[k] + at[k]) = value[k];
+    for (int k = INPUTS; k < OPERANDS; k++) {
+      if (!given.of[k]) continue;
+      pack<real, N> result;
+      for (int lane = 0; lane < N; lane++) result.lane[lane] = value[k].lane[lane];
+      *(pack<real, N> *)(given.of[k] + at[k]) = result;
+    }
   });
 }
 
-template <int N, int INPUTS, typename real, int OPERANDS, int AXES, typename Function>
+template <int N, int INPUTS, unsigned WIDE, typename real, int OPERANDS, int AXES,
+          typename Function>
 void launch_in_bits(cudaStream_t stream, const walk<OPERANDS, AXES> &w, real *const *operand,
                     Function function) {
   if (w.is_narrow())
-    launch_elementwise<N, INPUTS>(stream, narrowed(w), operand, function);
+    launch_elementwise<N, INPUTS, WIDE>(stream, narrowed(w), operand, function);
   else
-    launch_elementwise<N, INPUTS>(stream, w, operand, function);
+    launch_elementwise<N, INPUTS, WIDE>(stream, w, operand, function);
 }
 
 /* function(element) for each element: element[0 .. INPUTS - 1] hold the operands' values, and the
  * others are to be set. An operand may be NULL: its value is then 0, or goes nowhere. */
-template <int INPUTS, typename real, int OPERANDS, int AXES, typename Function>
+template <int INPUTS, unsigned WIDE = 0, typename real, int OPERANDS, int AXES, typename Function>
 void elementwise(cudaStream_t stream, walk<OPERANDS, AXES> w, int leader, real *const *operand,
                  Function function) {
   constexpr int N = 16 / sizeof(real);
   if (w.count() == 0) return;
   w.simplify(leader);
-  if (in_packs<N, INPUTS>(w, operand))
-    launch_in_bits<N, INPUTS>(stream, w, operand, function);
+  if (in_packs<N, INPUTS, WIDE>(w, operand))
+    launch_in_bits<N, INPUTS, WIDE>(stream, w, operand, function);
   else
-    launch_in_bits<1, INPUTS>(stream, w, operand, function);
+    launch_in_bits<1, INPUTS, WIDE>(stream, w, operand, function);
 }
 
 #endif

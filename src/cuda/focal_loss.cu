@@ -18,7 +18,7 @@ BOTH real value_of(real x, real t, real alpha, real gamma, int backward) {
   const real ce = (x < 0 ? 0 : x) - x * t + log_1_plus(e);
   const real u = p * (1 - t) + q * t;
   const real weight = alpha < 0 ? 1 : alpha * t + (1 - alpha) * (1 - t);
-  const real power = gamma == 2 ? u * u : (real)pow((double)u, (double)gamma);
+  const real power = gamma == 2 ? u * u : (real)pow(fabs((double)u), (double)gamma);
   const real focus = weight * power;
   if (!backward) return focus * ce;
   const real relative = u > 0 ? p * q * (1 - 2 * t) / u : 0; /* d u / u */

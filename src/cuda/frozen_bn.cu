@@ -13,10 +13,10 @@ void set_channels(walk<OPERANDS, 4> *w, int k, const Tensor *values) {
   for (int axis = 0; axis < 4; axis++) w->stride[k][axis] = axis == 1 ? values->stride[0] : 0;
 }
 
-template <typename Tensor>
-void frozen_bn_forward(const Tensor *input, const Tensor *scale, const Tensor *bias,
+/* real: what the elements of Tensor stand for. Values: of scale and bias. */
+template <typename real, typename Tensor, typename Values>
+void frozen_bn_forward(const Tensor *input, const Values *scale, const Values *bias,
                        const Tensor *residual, int relu, Tensor *output) {
-  typedef element<Tensor> real;
   REQUIRE(input->nDimension == 4, 1, "input must have 4 dimensions (N, C, H, W), got %s",
           desc_of(input).str);
   const int64_t channels = input->size[1];
@@ -39,11 +39,13 @@ void frozen_bn_forward(const Tensor *input, const Tensor *scale, const Tensor *b
   set_channels(&w, BIAS, bias);
   set_map(&w, RESIDUAL, residual);
   set_map(&w, OUT, output);
-  real *operand[OPERANDS] = {data_of(input), data_of(scale), data_of(bias),
-                             residual ? data_of(residual) : NULL, data_of(output)};
+  real *operand[OPERANDS] = {(real *)data_of(input), (real *)data_of(scale), (real *)data_of(bias),
+                             residual ? (real *)data_of(residual) : NULL, (real *)data_of(output)};
   const int added = residual != NULL;
-  elementwise<OUT>(current_stream(), w, OUT, operand, [=] DEVICE(real *v) {
-    real y = v[X] * v[SCALE] + v[BIAS];
+  constexpr unsigned WIDE = 1 << SCALE | 1 << BIAS;
+  typedef number_of<real> number;
+  elementwise<OUT, WIDE>(current_stream(), w, OUT, operand, [=] DEVICE(number *v) {
+    number y = v[X] * v[SCALE] + v[BIAS];
     if (added) y += v[RESIDUAL]; /* -0 + 0 is 0 */
     if (relu) y = y < 0 ? 0 : y; /* lets a NaN through, as torch.relu does */
     v[OUT] = y;
@@ -51,10 +53,9 @@ void frozen_bn_forward(const Tensor *input, const Tensor *scale, const Tensor *b
   finish();
 }
 
-template <typename Tensor>
-void frozen_bn_backward(const Tensor *grad_output, const Tensor *output, const Tensor *scale,
+template <typename real, typename Tensor, typename Values>
+void frozen_bn_backward(const Tensor *grad_output, const Tensor *output, const Values *scale,
                         Tensor *grad_input, Tensor *grad_residual) {
-  typedef element<Tensor> real;
   REQUIRE(grad_output->nDimension == 4, 1,
           "grad_output must have 4 dimensions (N, C, H, W), got %s", desc_of(grad_output).str);
   const int64_t channels = grad_output->size[1];
@@ -76,28 +77,32 @@ void frozen_bn_backward(const Tensor *grad_output, const Tensor *output, const T
   set_channels(&w, SCALE, scale);
   set_map(&w, GRAD_INPUT, grad_input);
   set_map(&w, GRAD_RESIDUAL, grad_residual);
-  real *operand[OPERANDS] = {data_of(grad_output), output ? data_of(output) : NULL, data_of(scale),
-                             grad_input ? data_of(grad_input) : NULL,
-                             grad_residual ? data_of(grad_residual) : NULL};
+  real *operand[OPERANDS] = {(real *)data_of(grad_output), output ? (real *)data_of(output) : NULL,
+                             (real *)data_of(scale),
+                             grad_input ? (real *)data_of(grad_input) : NULL,
+                             grad_residual ? (real *)data_of(grad_residual) : NULL};
   const int rectified = output != NULL;
-  elementwise<GRAD_INPUT>(current_stream(), w, GRAD, operand, [=] DEVICE(real *v) {
-    const real passed = rectified && v[Y] <= 0 ? 0 : v[GRAD];
+  constexpr unsigned WIDE = 1 << SCALE;
+  typedef number_of<real> number;
+  elementwise<GRAD_INPUT, WIDE>(current_stream(), w, GRAD, operand, [=] DEVICE(number *v) {
+    const number passed = rectified && v[Y] <= 0 ? 0 : v[GRAD];
     v[GRAD_RESIDUAL] = passed;
     v[GRAD_INPUT] = passed * v[SCALE];
   });
   finish();
 }
 
-#define DEFINE(name, Tensor)                                                                 \
-  void frozen_bn_forward_##name##_cuda(const Tensor *input, const Tensor *scale,             \
-                                       const Tensor *bias, const Tensor *residual, int relu, \
+#define DEFINE(name, real, Tensor, Values)                                                   \
+  void frozen_bn_forward_##name##_cuda(const Tensor *input, const Values *scale,             \
+                                       const Values *bias, const Tensor *residual, int relu, \
                                        Tensor *output) {                                     \
-    frozen_bn_forward(input, scale, bias, residual, relu, output);                           \
+    frozen_bn_forward<real>(input, scale, bias, residual, relu, output);                     \
   }                                                                                          \
   void frozen_bn_backward_##name##_cuda(const Tensor *grad_output, const Tensor *output,     \
-                                        const Tensor *scale, Tensor *grad_input,             \
+                                        const Values *scale, Tensor *grad_input,             \
                                         Tensor *grad_residual) {                             \
-    frozen_bn_backward(grad_output, output, scale, grad_input, grad_residual);               \
+    frozen_bn_backward<real>(grad_output, output, scale, grad_input, grad_residual);         \
   }
-DEFINE(float, THCudaTensor)
-DEFINE(double, THCudaDoubleTensor)
+DEFINE(float, float, THCudaTensor, THCudaTensor)
+DEFINE(double, double, THCudaDoubleTensor, THCudaDoubleTensor)
+DEFINE(bfloat16, bfloat16, THCudaShortTensor, THCudaTensor)

@@ -30,6 +30,7 @@ Tensor *new_tensor();
 THC_TYPE(THCudaTensor, float)
 THC_TYPE(THCudaDoubleTensor, double)
 THC_TYPE(THCudaByteTensor, uint8_t)
+THC_TYPE(THCudaShortTensor, int16_t)
 THC_TYPE(THCudaIntTensor, int)
 THC_TYPE(THCudaLongTensor, int64_t)
 

@@ -88,6 +88,7 @@ VOID(trtrs, (THTensor *rb, THTensor *ra, THTensor *b, THTensor *a, const char *u
 VOID(geqrf, (THTensor *ra, THTensor *rtau, THTensor *a), "mwt", ra, rtau, GIVEN(a, ra))
 VOID(orgqr, (THTensor *ra, THTensor *a, THTensor *tau), "mtt", ra, GIVEN(a, ra), tau)
 VOID(ormqr, (THTensor *ra, THTensor *a, THTensor *tau, THTensor *c, const char *side, const char *trans), "mtttcc", ra, GIVEN(a, ra), tau, c, side, trans)
+VOID(pstrf, (THTensor *ra, THIntTensor *rpiv, THTensor *a, const char *uplo, real tol), "mwtcd", ra, rpiv, a, uplo, tol)
 #undef GIVEN
 #endif
 /* clang-format on */

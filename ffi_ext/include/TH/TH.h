@@ -5,7 +5,6 @@
 #include "THGeneral.h"
 
 #include "THBlas.h"
-#include "THLapack.h"
 #include "THAtomic.h"
 #include "THLogAdd.h"
 #include "THRandom.h"

@@ -2,7 +2,6 @@
 #ifndef TH_TENSOR_INC
 #define TH_TENSOR_INC
 
-#include "THLapack.h"
 #include "THRandom.h"
 #include "THStorage.h"
 #include "THTensorApply.h"

@@ -3,7 +3,7 @@
 #error "define THC_GENERIC_FILE before including THCGenerateAllTypes.h"
 #endif
 
-#define THCGenerateManyTypes
+#define THCGenerateAllTypes
 #include "THCGenerateByteType.h"
 #include "THCGenerateCharType.h"
 #include "THCGenerateShortType.h"
@@ -12,5 +12,5 @@
 #include "THCGenerateHalfType.h"
 #include "THCGenerateFloatType.h"
 #include "THCGenerateDoubleType.h"
-#undef THCGenerateManyTypes
+#undef THCGenerateAllTypes
 #undef THC_GENERIC_FILE

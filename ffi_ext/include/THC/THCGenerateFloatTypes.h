@@ -3,9 +3,9 @@
 #error "define THC_GENERIC_FILE before including THCGenerateFloatTypes.h"
 #endif
 
-#define THCGenerateManyTypes
+#define THCGenerateFloatTypes
 #include "THCGenerateHalfType.h"
 #include "THCGenerateFloatType.h"
 #include "THCGenerateDoubleType.h"
-#undef THCGenerateManyTypes
+#undef THCGenerateFloatTypes
 #undef THC_GENERIC_FILE

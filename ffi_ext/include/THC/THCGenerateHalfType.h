@@ -17,6 +17,6 @@
 #endif
 #undef THC_REAL_IS_HALF
 
-#ifndef THCGenerateManyTypes
+#if !defined(THCGenerateAllTypes) && !defined(THCGenerateFloatTypes)
 #undef THC_GENERIC_FILE
 #endif

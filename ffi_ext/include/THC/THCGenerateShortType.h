@@ -10,6 +10,6 @@
 #undef CReal
 #undef THC_REAL_IS_SHORT
 
-#ifndef THCGenerateManyTypes
+#if !defined(THCGenerateAllTypes) && !defined(THCGenerateFloatTypes)
 #undef THC_GENERIC_FILE
 #endif
