@@ -8,6 +8,7 @@ import sys
 import textwrap
 import time
 from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -61,9 +62,9 @@ void nap(int milliseconds) {
 """
 
 
-@pytest.fixture
-def lib(build):
-    return build(HEADER, SOURCE)
+@pytest.fixture(scope="module")
+def lib(build_once):
+    return build_once(HEADER, SOURCE)
 
 
 def test_c_calls_python_calls_c(lib):
@@ -80,13 +81,11 @@ def test_c_calls_python_calls_c(lib):
     assert lib.first(t, 1) == 2
 
 
-def test_endless_recursion_through_c_is_an_error_of_python(build, tmp_path):
-    module = build(HEADER, SOURCE)
+def test_endless_recursion_through_c_is_an_error_of_python(lib):
     code = textwrap.dedent(
         f"""
-        import sys, threading
-        sys.path.insert(0, {str(tmp_path)!r})
-        import {module.__name__} as lib
+        import threading
+        import {lib.__name__} as lib
         deepest = 0
         def callback(n):
             global deepest
@@ -100,7 +99,7 @@ def test_endless_recursion_through_c_is_an_error_of_python(build, tmp_path):
         print(deepest)
         """
     )
-    done = python("-c", code)
+    done = python("-c", code, cwd=Path(lib.__file__).parents[2])
     assert done.returncode == 0, (done.returncode, done.stderr[-500:])
     assert 20 < int(done.stdout) < 1000
 

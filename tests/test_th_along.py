@@ -7,9 +7,9 @@ import pytest
 import torch
 
 import ffi_ext
+from tests.th_types import C_TYPES, DTYPES, FLOATING
 
-TYPES = {"Float": "float", "Double": "double", "Long": "int64_t", "Byte": "uint8_t"}
-FLOATING = ("Float", "Double")
+TYPES = ("Float", "Double", "Long", "Byte")
 PROTOTYPES = {
     "addmm": "T *r, real beta, T *t, real alpha, T *a, T *b",
     "addmv": "T *r, real beta, T *t, real alpha, T *a, T *b",
@@ -68,12 +68,12 @@ EXTRA = {
 @pytest.fixture(scope="module")
 def th(build_once):
     heads = dict(EXTRA)
-    for real, c_type in TYPES.items():
+    for real in TYPES:
         for name, text in {
             **PROTOTYPES,
             **(FLOATING_PROTOTYPES if real in FLOATING else {}),
         }.items():
-            parameters = text.replace("real ", f"{c_type} ")
+            parameters = text.replace("real ", f"{C_TYPES[real]} ")
             parameters = ", ".join(
                 part.replace("T *", f"TH{real}Tensor *") if part.startswith("T ") else part
                 for part in parameters.split(", ")
@@ -91,8 +91,7 @@ def call(th, request):
     def function(name, *arguments):
         return getattr(th, f"{request.param}_{name}")(*arguments)
 
-    dtype = getattr(torch, TYPES[request.param].removesuffix("_t").replace("double", "float64"))
-    dtype = torch.float32 if request.param == "Float" else dtype
+    dtype = DTYPES[request.param]
 
     def like(*values):
         return torch.tensor(np.array(values[0] if len(values) == 1 else values)).to(dtype)
@@ -316,7 +315,7 @@ def test_statistics(th, real):
     def call(name, *arguments):
         return getattr(th, f"{real}_{name}")(*arguments)
 
-    dtype = torch.float32 if real == "Float" else torch.float64
+    dtype = DTYPES[real]
     t = torch.rand(4, 5, dtype=dtype)
     n, out = t.numpy(), torch.zeros(0, dtype=dtype)
     for d in (0, 1):

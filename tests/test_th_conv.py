@@ -47,9 +47,9 @@ void integers(THIntTensor *r, THIntTensor *t, THIntTensor *k) {
 """
 
 
-@pytest.fixture
-def conv(build):
-    return build(HEADER, SOURCE)
+@pytest.fixture(scope="module")
+def conv(build_once):
+    return build_once(HEADER, SOURCE)
 
 
 def one(t, k, steps, vf, xc):

@@ -14,17 +14,9 @@ import torch
 import ffi_ext
 from ffi_ext import toolchain
 from tests.processes import python
+from tests.th_types import DTYPES
 
 SOURCES = Path(__file__).parent / "th"
-TYPES = {
-    "Float": torch.float32,
-    "Double": torch.float64,
-    "Long": torch.int64,
-    "Int": torch.int32,
-    "Short": torch.int16,
-    "Char": torch.int8,
-    "Byte": torch.uint8,
-}
 
 
 def header() -> str:
@@ -32,7 +24,7 @@ def header() -> str:
     plain = re.sub(r"/\*.*?\*/", "", (SOURCES / "probe.c").read_text(), flags=re.S)
     generic = re.sub(r"/\*.*?\*/", "", (SOURCES / "generic_probe.c").read_text(), flags=re.S)
     lines = [m + ";" for m in re.findall(r"^((?!static)\w+ \*?\w+\([^)]*\)) \{", plain, re.M)]
-    for real in TYPES:
+    for real in DTYPES:
         for before, what, after in re.findall(
             r"^(\w+ \*?)NAME\((\w+)\)(\([^)]*\)) \{", generic, re.M
         ):
@@ -46,11 +38,11 @@ def th(build_once):
     return build_once(header(), '#include "probe.c"\n', include_dirs=[str(SOURCES)])
 
 
-@pytest.fixture(params=list(TYPES))
+@pytest.fixture(params=DTYPES)
 def typed(request, th):
     """(call, dtype): call("fill", ...) is the function of this element type."""
     name = request.param
-    return lambda what, *args: getattr(th, f"{name}_{what}")(*args), TYPES[name]
+    return lambda what, *args: getattr(th, f"{name}_{what}")(*args), DTYPES[name]
 
 
 def numbers(dtype, *shape):
@@ -118,18 +110,17 @@ def test_resizing_keeps_data_and_never_shrinks_the_storage(typed):
 
 
 @pytest.mark.parametrize("shape", [(0, 3), (3, 0), (2, 0, 2), (0, 0), (0,)])
-def test_shapes_without_elements_stay_as_they_are(typed, shape):
-    call, dtype = typed
-    source, t = torch.zeros(shape, dtype=dtype), numbers(dtype, 6)
-    call("resize_as", t, source)
+def test_shapes_without_elements_stay_as_they_are(th, shape):
+    source, t = torch.zeros(shape), torch.arange(6.0)
+    th.Float_resize_as(t, source)
     assert t.shape == shape and t.stride() == source.stride()
-    assert call("clone", source).shape == shape
-    fresh = torch.zeros(0, dtype=dtype)
-    call("resize_as", fresh, source)
+    assert th.Float_clone(source).shape == shape
+    fresh = torch.zeros(0)
+    th.Float_resize_as(fresh, source)
     assert fresh.shape == shape
-    call("resize2d", fresh, 2, 3)
+    th.Float_resize2d(fresh, 2, 3)
     assert fresh.shape == (2, 3)
-    call("resize2d", fresh, 4, 0)
+    th.Float_resize2d(fresh, 4, 0)
     assert fresh.shape == (4, 0)
 
 

@@ -11,19 +11,9 @@ import scipy.special
 import torch
 
 import ffi_ext
+from tests.th_types import ALL, C_TYPES, DTYPES, FLOATING
 
-TYPES = {
-    "Float": ("float", torch.float32),
-    "Double": ("double", torch.float64),
-    "Long": ("int64_t", torch.int64),
-    "Int": ("int32_t", torch.int32),
-    "Short": ("int16_t", torch.int16),
-    "Char": ("int8_t", torch.int8),
-    "Byte": ("uint8_t", torch.uint8),
-}
-FLOATING = ("Float", "Double")
-INTEGERS = tuple(set(TYPES) - set(FLOATING))
-ALL = tuple(TYPES)
+INTEGERS = tuple(set(ALL) - set(FLOATING))
 
 
 def special(function):
@@ -134,7 +124,7 @@ def wrappers() -> tuple[str, str]:
 
     def add(result: str, real: str, name: str, parameters: str) -> None:
         parameters = parameters.replace("T *", f"TH{real}Tensor *")
-        parameters = parameters.replace("real ", TYPES[real][0] + " ")
+        parameters = parameters.replace("real ", C_TYPES[real] + " ")
         names = ", ".join(part.split()[-1].lstrip("*") for part in parameters.split(","))
         call = f"TH{real}Tensor_{name}({names})"
         back = "return " if result != "void" else ""
@@ -153,7 +143,7 @@ def wrappers() -> tuple[str, str]:
             t = f"TH{real}Tensor"
             head = f"void {real}Vector_{name}({t} *r, {t} *t, {t} *u)"
             data = ", ".join(f"*{a} = {t}_data({b})" for a, b in zip("zxy", "rtu", strict=True))
-            memory = f"{TYPES[real][0]} {data}; ptrdiff_t n = {t}_nElement(t)"
+            memory = f"{C_TYPES[real]} {data}; ptrdiff_t n = {t}_nElement(t)"
             call = f"TH{real}Vector_{name}({arguments})"
             lines.append(f"{head} {{ {memory}; (void)x, (void)y; {call}; }}")
     for real in ALL:
@@ -189,7 +179,7 @@ def th(build_once):
 
 def inputs(real, low=-50, high=50):
     """Contiguous, strided, one-element and empty tensors."""
-    dtype = TYPES[real][1]
+    dtype = DTYPES[real]
     if dtype == torch.uint8:
         low = max(low, 1)
     torch.manual_seed(0)
@@ -230,7 +220,7 @@ def test_functions_of_one_tensor(th, name):
 
 @pytest.mark.parametrize("real", FLOATING)
 def test_zeros_have_signs(th, real):
-    t = torch.tensor([0.0, -0.0], dtype=TYPES[real][1])
+    t = torch.tensor([0.0, -0.0], dtype=DTYPES[real])
     for name, function in (("abs", np.abs), ("neg", np.negative)):
         out = torch.zeros(0, dtype=t.dtype)
         getattr(th, f"{real}_{name}")(out, t)
@@ -325,10 +315,10 @@ def test_all_elements_to_one_number(th, name):
 @pytest.mark.parametrize("real", FLOATING)
 def test_what_is_no_number_is_the_least_and_the_greatest(th, real):
     for place in (0, 2, 4):
-        t = torch.arange(5, dtype=TYPES[real][1])
+        t = torch.arange(5, dtype=DTYPES[real])
         t[place] = torch.nan
         assert all(np.isnan(getattr(th, f"{real}_{name}")(t)) for name in ("minall", "maxall"))
-    t = torch.tensor([1.0, 2, 0], dtype=TYPES[real][1])
+    t = torch.tensor([1.0, 2, 0], dtype=DTYPES[real])
     for name in ("remainder", "fmod"):
         out = torch.zeros(0, dtype=t.dtype)
         getattr(th, f"{real}_{name}")(out, t, 0)
@@ -348,7 +338,7 @@ def test_products_are_rounded_before_they_are_subtracted_or_added(th):
 
 @pytest.mark.parametrize("real", sorted({*INTEGERS} - {"Byte"}))
 def test_divisors_below_zero(th, real):
-    dtype = TYPES[real][1]
+    dtype = DTYPES[real]
     bits, least = torch.iinfo(dtype).bits, torch.iinfo(dtype).min
     values = [least, least + 1, -7, -6, 0, 6, 7, -(least + 1)]
 

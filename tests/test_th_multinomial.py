@@ -36,9 +36,9 @@ int threads(int n) {
 P = torch.tensor([0.1, 0.0, 2.0, 0.7, 0.2], dtype=torch.float64)
 
 
-@pytest.fixture
-def module(build):
-    return build(HEADER, SOURCE)
+@pytest.fixture(scope="module")
+def module(build_once):
+    return build_once(HEADER, SOURCE)
 
 
 def chi_square(samples, p):

@@ -16,19 +16,8 @@ import torch
 
 import ffi_ext
 from ffi_ext import elf
+from tests.th_types import ALL, C_TYPES, DTYPES, FLOATING
 
-TYPES = {
-    "Float": "float",
-    "Double": "double",
-    "Long": "int64_t",
-    "Int": "int32_t",
-    "Short": "int16_t",
-}
-TYPES |= {"Char": "int8_t", "Byte": "uint8_t"}
-DTYPES = {"Float": torch.float32, "Double": torch.float64, "Long": torch.int64, "Int": torch.int32}
-DTYPES |= {"Short": torch.int16, "Char": torch.int8, "Byte": torch.uint8}
-FLOATING = ("Float", "Double")
-ALL = tuple(TYPES)
 COMPARISONS = ("lt", "le", "gt", "ge", "eq", "ne")
 
 # name: (types, arguments in C, the result in torch of t, u and the numbers v, w)
@@ -422,7 +411,7 @@ def th(build_once):
         for real in types:
             result = "Byte" if name.endswith("Tensor") else real
             head = f"void {real}_{name}(TH{result}Tensor *r, TH{real}Tensor *t, TH{real}Tensor *u"
-            head += f", {TYPES[real]} v, {TYPES[real]} w)"
+            head += f", {C_TYPES[real]} v, {C_TYPES[real]} w)"
             header += head + ";\n"
             source += f"{head} {{ TH{real}Tensor_{name}(r, {arguments}); }}\n"
     return build_once(header, source)
