@@ -45,6 +45,16 @@ _MAX_NAMES = 32  # of sizes, in one function: FFI_CONSTRAINT_NAMES there
 _PLACES = [str(index) for index in range(types.MAX_PARAMETERS)]  # parameters, as encoded
 _WORDS = ("contiguous", "channels_last", "output", "optional", "cpu", "cuda")
 _KNOWN = [*DTYPES, *GROUPS, *_WORDS]
+# What torch calls C's types; of "float" the nearest word would be float64.
+_OF_C = {
+    "char": "int8",
+    "short": "int16",
+    "int": "int32",
+    "long": "int64",
+    "half": "float16",
+    "float": "float32",
+    "double": "float64",
+}
 _PARAM = re.compile(
     r"[@\\]param(?:\s*\[[a-z, ]*\])?\s+(\w+(?:\s*,\s*\w+)*)\s*[:-]?\s*\[([^\]]*)\](?:\s*\[([^\]]*)\])?"
 )
@@ -225,7 +235,7 @@ def _dtypes(item: str) -> tuple[str, ...]:
                 raise ConstraintError(
                     f"unknown word {word!r}; sizes stand in brackets of their own, (N, 3)"
                 )
-            raise ConstraintError(f"unknown word {word!r}{_near(word, _KNOWN)}")
+            raise ConstraintError(f"unknown word {word!r}{_near(_OF_C.get(word, word), _KNOWN)}")
         words += GROUPS.get(word, (word,))
     return tuple(dict.fromkeys(words))
 

@@ -261,12 +261,12 @@ def joined(base: Path, text: str) -> str:
     return path
 
 
-def options_of(kwargs: dict[str, Any], base: Path) -> dict[str, Any]:
-    """The keywords, checked, with relative paths resolved."""
+def options_of(kwargs: dict[str, Any], base: Path, named: set[str] = NAMED) -> dict[str, Any]:
+    """The keywords, checked, with relative paths resolved; `named`: the caller's own parameters."""
     options: dict[str, Any] = {}
     for key, value in kwargs.items():
         if key not in KEYWORDS:
-            known = sorted((KEYWORDS | NAMED) - {key})
+            known = sorted((KEYWORDS | named) - {key})
             near = _OF_CPP_EXTENSION.get(key) or difflib.get_close_matches(key, known, n=1)
             hint = f"; did you mean '{near[0]}'?" if near else f"; known are {', '.join(known)}"
             raise TypeError(f"create_extension() got an unknown keyword argument '{key}'{hint}")

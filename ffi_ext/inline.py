@@ -31,6 +31,7 @@ from ffi_ext.extension_arguments import (
 from ffi_ext.headers import definitions, preprocess
 
 _serial = itertools.count()
+_NAMED = {"name", "c_source", "header", "cuda_source", "verbose", "with_cuda"}  # of load_inline
 
 
 @contextlib.contextmanager
@@ -176,7 +177,7 @@ def load_inline(
     _refuse_relative_to("load_inline", kwargs)
     with_cuda = bool(kwargs.pop("with_cuda", False)) or cuda_source is not None
     with refusals_of("load_inline()"):
-        options = options_of(kwargs, base_of("."))
+        options = options_of(kwargs, base_of("."), _NAMED)
     content = (c_source, header, cuda_source, with_cuda, sorted(options.items()))
     with _folder("load_inline", name, content) as folder:
         include = "#include <TH/TH.h>\n#include <ffi_ext.h>\n" + (

@@ -304,6 +304,18 @@ def explain_errors() -> None:
             word in str(value) for word in ("'_safe_call'", "'_accumulate' from 'torch._utils'")
         ):
             print(f"ffi_ext: {COPIED}", file=sys.stderr)
+        elif kind is KeyError and type(value.args[0] if value.args else None).__name__ == "Tensor":
+            print(
+                "ffi_ext: an element of a tensor was a number before PyTorch 0.4, and is a tensor, which no dict "
+                "finds: names[index[i].item()]",
+                file=sys.stderr,
+            )
+        elif kind.__name__ == "UnpicklingError" and "weights_only" in str(value):
+            print(
+                "ffi_ext: torch.load took whole models and whatever else Python pickles until torch 2.6. If you trust "
+                "who made the file: TORCH_FORCE_NO_WEIGHTS_ONLY_LOAD=1 before the command",
+                file=sys.stderr,
+            )
         elif issubclass(kind, (TypeError, IndexError)) and (
             all(word in str(value) for word in ("float", "int"))
             or "tensors used as indices must be" in str(value)

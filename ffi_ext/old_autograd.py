@@ -24,7 +24,8 @@ _ABSENT = object()
 
 
 def say_once(text: str) -> None:
-    if text not in _said and not torch.compiler.is_compiling():  # Dynamo knows no print
+    # Dynamo knows no print, and would guard its code by what was said, which may change while it compiles.
+    if not torch.compiler.is_compiling() and text not in _said:
         _said.add(text)
         print(f"ffi_ext: {text}", file=sys.stderr)
 

@@ -28,19 +28,38 @@ def _getitem_of_scalars(self: torch.Tensor, index: Any) -> Any:
 
 
 _backward: Callable[..., None] = torch.Tensor.backward
+_backward_of_all: Callable[..., None] = torch.autograd.backward
 
 
 def _backward_of_old(self: torch.Tensor, *args: Any, **kwargs: Any) -> None:
     if "retain_variables" in kwargs:
         say_once("backward(retain_variables=...) is retain_graph=... today")
         kwargs.setdefault("retain_graph", kwargs.pop("retain_variables"))
-    gradient = args[0] if args else kwargs.pop("gradient", None)
-    if isinstance(gradient, torch.Tensor) and self.dim() == 0 and gradient.shape == (1,):
+    _backward(self, *args, **kwargs)
+
+
+def _backward_of_losses(tensors: Any, grad_tensors: Any = None, *args: Any, **kwargs: Any) -> None:
+    """torch.autograd.backward, which a tensor's backward() calls, too. A loss had one dimension."""
+    if isinstance(tensors, torch.Tensor):
+        grad_tensors = _without_dimensions(grad_tensors, tensors)
+    elif isinstance(grad_tensors, (list, tuple)) and len(grad_tensors) == len(tensors):
+        grad_tensors = list(map(_without_dimensions, grad_tensors, tensors))
+    _backward_of_all(tensors, grad_tensors, *args, **kwargs)
+
+
+def _without_dimensions(gradient: Any, of: Any) -> Any:
+    both = isinstance(gradient, torch.Tensor) and isinstance(of, torch.Tensor)
+    if both and of.dim() == 0 and gradient.shape == (1,):
         say_once(
             "backward() of a tensor without dimensions, as a loss is, takes a gradient without"
         )
-        gradient = gradient.reshape(())
-    _backward(self, gradient, *args[1:], **kwargs)
+        return gradient.reshape(())
+    return gradient
+
+
+def _rounded(self: torch.Tensor, digits: int | None = None) -> float:
+    """`round(x.sum(), 2)`: a reduction was a number."""
+    return round(self.item(), digits)
 
 
 _index: Callable[..., Any] = getattr(torch.Tensor, "index", _getitem)
@@ -174,6 +193,7 @@ def _derived(cls: type[torch.Tensor], **keywords: Any) -> None:
 _MASKED = ("masked_fill", "masked_fill_", "masked_scatter", "masked_scatter_", "masked_select")
 TENSORS: dict[str, Any] = {
     "__getitem__": _getitem_of_scalars,
+    "__round__": _rounded,
     "backward": _backward_of_old,
     "index": _index_of_old,
     "new": _new_of_old,
@@ -184,7 +204,7 @@ TENSORS: dict[str, Any] = {
     **{name: _with_masks_of_bytes(name) for name in _MASKED},
     "__init_subclass__": classmethod(_derived),
 }
-
+BACKWARD = {"backward": _backward_of_losses}
 
 _LAST = {4: torch.channels_last, 5: torch.channels_last_3d}
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import collections.abc
+import functools
 import math
 import queue
 import sys
@@ -14,8 +15,8 @@ import torch
 import torch.utils.data.dataloader
 from torch.autograd import Function
 
-from ffi_ext.old_autograd import INSTANCES
-from ffi_ext.old_tensors import CONVOLUTIONS, TENSORS, no_sequence
+from ffi_ext.old_autograd import INSTANCES, say_once
+from ffi_ext.old_tensors import BACKWARD, CONVOLUTIONS, TENSORS, no_sequence
 
 
 def _assert_no_grad(tensor: torch.Tensor) -> None:
@@ -41,7 +42,33 @@ _LOADER: dict[str, Any] = {
     }
 }
 
+
+def _of_source(self: Any, data_source: Any = None) -> None:
+    """What a Sampler was made with, and did nothing with: `super().__init__(data_source)`."""
+
+
+_SAMPLERS: dict[str, Any] = {"__init__": _of_source}
 _ITERATORS: dict[str, Any] = {"next": lambda self: next(self)}  # Python 2's, torch's own until 1.13
+
+
+def _leaving_zeros(owner: Any) -> dict[str, Any]:
+    """zero_grad() as it was until torch 2.0: a gradient is zeros then, and not None.
+
+    An optimizer leaves a parameter without a gradient alone; one of zeros decays, and moves on by its momentum.
+    """
+    original = owner.zero_grad
+
+    @functools.wraps(original)
+    def zero_grad(self: Any, set_to_none: bool = False) -> None:
+        if not set_to_none:
+            say_once("zero_grad() leaves gradients of zeros, as it did")
+        original(self, set_to_none)
+
+    return {"zero_grad": zero_grad}
+
+
+def _raise_from(value: BaseException, cause: BaseException | None) -> None:
+    raise value from cause
 
 
 def _six() -> ModuleType:
@@ -53,6 +80,7 @@ def _six() -> ModuleType:
         int_classes=int,
         container_abcs=collections.abc,
         FileNotFoundError=FileNotFoundError,
+        raise_from=_raise_from,
     )
     return six
 
@@ -67,6 +95,10 @@ def bring_back(give: Callable[[Any, str, Any], None]) -> None:
     for owner, names in (
         (Function, INSTANCES),
         (torch.Tensor, TENSORS),
+        (torch.autograd, BACKWARD),
+        (torch.nn.Module, _leaving_zeros(torch.nn.Module)),
+        (torch.optim.Optimizer, _leaving_zeros(torch.optim.Optimizer)),
+        (torch.utils.data.Sampler, _SAMPLERS),
         (torch.nn.functional, CONVOLUTIONS),
         (torch.nn.modules.loss, _LOSSES),
         (torch.utils.data.dataloader, _LOADER),

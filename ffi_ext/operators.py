@@ -76,7 +76,7 @@ def register(module: ModuleType, namespace: str | None = None) -> dict[str, Oper
 
     Raises:
         TypeError: The module is not a generated one.
-        ValueError: No function of it can be an operator.
+        ValueError: No function of it can be an operator, or torch.ops has something else of that name.
 
     Registering a rebuilt module under the same namespace replaces the operators of the one before: also those that
     were kept compute with the new module. Another module's are replaced with a warning.
@@ -95,6 +95,13 @@ def register(module: ModuleType, namespace: str | None = None) -> dict[str, Oper
     schemas = {n: s for n, f in functions.items() if (s := _schema(f)) is not None}
     if not schemas:
         raise ValueError(f"register(): no function of {module.__name__} can be a torch operator")
+    theirs = getattr(torch.ops, space)
+    for name in schemas:  # another library's operator, or what every namespace has, such as `name`
+        if f"{space}::{name}" not in _ANCHORS and hasattr(theirs, name):
+            raise ValueError(
+                f"register(): torch.ops.{space}.{name} is something else already: give another namespace=, or the C "
+                "function another name"
+            )
     own_name = _without_load(module.__name__)
     other_name, before = _LIBRARIES.get(space, (own_name, None))
     if other_name != own_name:

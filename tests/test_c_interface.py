@@ -323,6 +323,8 @@ def test_sixteen_bits_round_as_torch_does(module):
     "comment, text",
     [
         ("@param x [flaot32]", "unknown word 'flaot32'; did you mean 'float32'"),
+        ("@param x [float]", "unknown word 'float'; did you mean 'float32'"),
+        ("@param x [double|float]", "unknown word 'double'; did you mean 'float64'"),
         ("@param z [float32]", "there is no parameter z"),
         ("@param n [float32]", "n is no tensor"),
         ("@param x [like(y)]", r"like\(y\) must name an earlier parameter"),

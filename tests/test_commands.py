@@ -585,6 +585,7 @@ def test_doctor_finds_what_libraries_have_no_more(tmp_path, capsys, monkeypatch)
         "a = np.zeros(3).astype(np.float)\nb = np.float\nc = collections.Mapping\nd = torch.btrifact(a)\n"
         "e = F.relu(nn.Linear(2, 3), M, cudnn.benchmark, np.linalg.norm(a), torch.FloatTensor)\n"
         "f = np.no_such_place.deeper\nfrom scipy.misc import imread\n"
+        "import scipy.signal\ng = scipy.signal.hamming(3)\n"
     )
     (tmp_path / "both.py").write_text(
         "import numpy as np, collections\nimport torch.utils.ffi\n"
@@ -602,6 +603,7 @@ def test_doctor_finds_what_libraries_have_no_more(tmp_path, capsys, monkeypatch)
     assert report["problems"] == [
         f"old.py:11: numpy {numpy} has no numpy.no_such_place: {rewrite}",
         f"old.py:12: scipy {scipy.__version__} has no scipy.misc.imread: write imageio.v2.imread",
+        f"old.py:14: scipy {scipy.__version__} has no scipy.signal.hamming: write scipy.signal.windows.hamming",
         f"old.py:2: torch {torch.__version__} has no torch._thnn: {rewrite}",
         f"old.py:9: torch {torch.__version__} has no torch.btrifact: {rewrite}",
         f"old.py:3: torch {torch.__version__} has no torch.nn._functions: {rewrite}",

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import platform
+import re
 import sys
 import traceback
 from concurrent.futures import ThreadPoolExecutor
@@ -157,6 +158,13 @@ def test_keywords_are_refused_in_the_name_of_the_function_that_was_called(tmp_pa
             TypeError, match=rf"^load_inline\(\) .*'{name}'; its texts are c_source"
         ):
             ffi_ext.load_inline("kw", "int f(void) { return 1; }", **{name: "x"})
+    with pytest.raises(TypeError, match=r"'source'; did you mean 'c_source'"):
+        ffi_ext.load_inline("kw", source="int f(void) { return 1; }", c_source="")
+    with pytest.raises(
+        TypeError, match="'kept'; known are c_source, cuda_source, define_"
+    ) as caught:
+        ffi_ext.load_inline("kw", "int f(void) { return 1; }", kept=True)
+    assert not re.search("headers|sources|relative_to|package", str(caught.value))
     for name in ("kept", "relative_to"):
         with pytest.raises(TypeError, match=rf"^load\(\) got an unknown keyword argument '{name}'"):
             ffi_ext.load("kw", [], "string.h", **{name: "x"})

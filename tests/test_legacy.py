@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import os
 import pty
+import re
 import shutil
 import signal
 import subprocess
@@ -400,6 +401,11 @@ def test_a_module_that_was_dropped_is_told(tmp_path, module, said):
         ("import cPickle", "Python 2's module cPickle is pickle in Python 3"),
         ("from torch._utils import _accumulate", "this is a copy of torch.utils.ffi"),
         ("import torch; torch._C._safe_call(print)", "this is a copy of torch.utils.ffi"),
+        ("import torch; {1: 'a'}[torch.arange(2)[1]]", "names[index[i].item()]"),
+        (
+            "import torch; torch.save(torch.nn.Linear(1, 1), 'm.pth'); torch.load('m.pth')",
+            "TORCH_FORCE_NO_WEIGHTS_ONLY_LOAD=1",
+        ),
     ],
 )
 def test_what_else_an_old_script_asks_for_is_told(tmp_path, line, said):
@@ -524,7 +530,7 @@ def test_options_before_the_script_are_pythons(tmp_path):
     done = ffi_ext_command(tmp_path, "run", "-W", "error", "tools/train.py")
     assert done.returncode == 0 and done.stdout.endswith(" []\n"), done.stderr
     done = ffi_ext_command(tmp_path, "run", "--lr", "0.1", "tools/train.py")
-    assert done.returncode == 2 and "unknown option --lr" in done.stderr.lower()
+    assert done.returncode == 2 and re.search("[Uu]nknown option:? --lr", done.stderr)
     assert ffi_ext_command(tmp_path, "run", "-h").stdout.startswith("usage: ffi-ext run SCRIPT")
 
 

@@ -554,6 +554,22 @@ def test_functions_of_numbers_alone(build):
     assert torch.equal(torch.ops.ffi_ext_numbers.odd(3), torch.tensor(True))
 
 
+def test_names_that_torch_ops_has_already():
+    module = ffi_ext.load_inline(
+        "taken",
+        "void add(THFloatTensor *x) { THFloatTensor_add(x, x, 1); }\nint hypot_of(int x) { return x; }",
+    )
+    for namespace in ("aten", "prims"):
+        with pytest.raises(ValueError, match=rf"torch\.ops\.{namespace}\.add is something else"):
+            library.register(module, namespace)
+        assert not hasattr(getattr(torch.ops, namespace), "hypot_of")
+    library.register(module)
+    assert library.register(module).keys() == {"add", "hypot_of"}  # its own are its own
+    named = ffi_ext.load_inline("named", "int name(int x) { return x; }")
+    with pytest.raises(ValueError, match=r"torch\.ops\.named\.name is .*another name"):
+        library.register(named)
+
+
 def test_an_output_that_c_resizes_is_refused_under_compile(my_lib):
     library.register(my_lib, "ffi_ext_resized")
     add = torch.ops.ffi_ext_resized.add_forward

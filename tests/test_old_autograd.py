@@ -385,6 +385,52 @@ def test_a_loss_takes_a_gradient_of_one_element():
     assert x.grad.tolist() == [8.0, 8.0]
     with pytest.raises(RuntimeError, match="shape"):
         (x * x).sum().backward(torch.ones(2))
+    losses = [(x * x).sum(), (3 * x).sum()]
+    x.grad = None
+    torch.autograd.backward(losses, [torch.ones(1), 2 * torch.ones(1)])  # as deep-head-pose does
+    assert x.grad.tolist() == [8.0, 8.0]
+    torch.autograd.backward([(5 * x).sum()])
+    assert x.grad.tolist() == [13.0, 13.0]
+
+
+@pytest.mark.parametrize("of_optimizer", [True, False])
+def test_zero_grad_leaves_zeros(of_optimizer):
+    """A parameter without a part in the loss decays and moves on: w' = w - lr v', v' = momentum v + decay w."""
+    used, idle = torch.nn.Linear(2, 1), torch.nn.Linear(2, 1)
+    model = torch.nn.ModuleList([used, idle])
+    optimizer = torch.optim.SGD(model.parameters(), lr=0.1, momentum=0.9, weight_decay=0.5)
+    v, w = torch.zeros(1, 2), idle.weight.detach().clone()
+    for step in range(3):
+        (optimizer if of_optimizer else model).zero_grad()
+        loss = used(torch.ones(1, 2)).sum() + (idle(torch.ones(1, 2)).sum() if step == 0 else 0)
+        loss.backward()
+        optimizer.step()
+        v = 0.9 * v + 0.5 * w + (1 if step == 0 else 0)
+        w = w - 0.1 * v
+    assert torch.allclose(idle.weight.detach(), w)
+    model.zero_grad(set_to_none=True)
+    assert idle.weight.grad is None
+
+
+def test_a_reduction_is_rounded_as_a_number_is():
+    assert round(torch.tensor([1.0, 2.0]).sum() / 7, 2) == 0.43
+    assert round(torch.tensor(2.7)) == 3 and type(round(torch.tensor(2.7))) is int
+
+
+def test_a_sampler_is_made_with_its_source():
+    class Backwards(torch.utils.data.Sampler):
+        def __init__(self, source):
+            super().__init__(source)
+            self.source = source
+
+        def __iter__(self):
+            return iter(range(len(self.source) - 1, -1, -1))
+
+        def __len__(self):
+            return len(self.source)
+
+    loader = torch.utils.data.DataLoader([1, 2, 3], sampler=Backwards([1, 2, 3]))
+    assert [int(batch) for batch in loader] == [3, 2, 1]
 
 
 def test_an_index_is_given_to_index():
@@ -570,6 +616,9 @@ def test_what_loaders_of_data_import_and_call():
     assert torch._six.inf == float("inf")
     assert isinstance("a", string_classes) and isinstance(1, int_classes)
     assert isinstance([1], container_abcs.Sequence)
+    with pytest.raises(ValueError, match="one") as caught:
+        torch._six.raise_from(ValueError("one"), KeyError("two"))
+    assert isinstance(caught.value.__cause__, KeyError)
     made = numpy_type_map[np.float32(1).dtype.name]([1.0, 2.0])
     assert made.dtype is torch.float32 and made.tolist() == [1, 2]
     for workers in (0, 1):
@@ -613,6 +662,10 @@ def test_uninstall_takes_it_back():
     with pytest.raises(ImportError, match="torch._six"):
         from torch._six import inf  # noqa: F401
     assert not hasattr(iter(torch.utils.data.DataLoader([1])), "next")
+    weight = leaf(2)
+    weight.sum().backward()
+    torch.optim.SGD([weight], lr=1).zero_grad()
+    assert weight.grad is None
 
 
 SCRIPT = """

@@ -44,13 +44,17 @@ OF_PYTHON_2 = {
     ".iterkeys": ".keys",
     ".itervalues": ".values",
 }
-# What SciPy had of images until 1.3, and its kin.
+# What SciPy had of images until 1.3, and its kin; and in another place.
 OF_SCIPY = {
     "scipy.misc.imread": "imageio.v2.imread",
     "scipy.misc.imresize": "numpy.array(PIL.Image.fromarray(image).resize((width, height), PIL.Image.BILINEAR))",
     "scipy.misc.imsave": "imageio.v2.imwrite",
     "scipy.misc.toimage": "PIL.Image.fromarray, of uint8",
     "scipy.misc.logsumexp": "scipy.special.logsumexp",
+    **{
+        f"scipy.signal.{w}": f"scipy.signal.windows.{w}"
+        for w in ("bartlett", "blackman", "hamming", "hann")
+    },
 }
 # In a condition on what there is: the version of Python or of a library, or the system.
 ASKS = re.compile(

@@ -30,6 +30,8 @@ def in_huge_pages(new: torch.Tensor) -> torch.Tensor:
 
 def in_dtype(x: torch.Tensor, dtype: torch.dtype) -> torch.Tensor:
     """x.to(dtype), in huge pages where that is a large copy."""
-    if x.dtype == dtype or is_traced(x) or torch._C._are_functorch_transforms_active():
+    if x.dtype == dtype:
+        return x
+    if is_traced(x) or torch._C._are_functorch_transforms_active():
         return x.to(dtype)
     return in_huge_pages(torch.empty_like(x, dtype=dtype)).copy_(x)

@@ -194,6 +194,8 @@ def two_of(name: str, value: Any, meaning: str) -> tuple[int, int]:
     Raises:
         ValueError: it is anything else.
     """
+    if type(value) is int:  # to ask for an Integral takes a microsecond
+        return value, value
     both = (value, value) if isinstance(value, (Integral, torch.SymInt)) else value
     whole = (Integral, torch.SymInt, torch.Tensor)  # the last as torch.jit.trace has sizes
     is_pair = isinstance(both, Sequence) and len(both) == 2

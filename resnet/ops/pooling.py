@@ -194,14 +194,14 @@ def roi_align(
         raise ValueError(
             f"roi_align: sampling_ratio must be at most {MOST_SAMPLES}, got {sampling_ratio}"
         )
-    input_dtype, x, rois = x.dtype, in_dtype(x, dtype), rois.detach().to(dtype)
+    input_dtype, x, rois = x.dtype, in_dtype(x, dtype), in_dtype(rois.detach(), dtype)
     settings = (int(sampling_ratio), bool(aligned))
     if use_kernels(x):
         result = _roi_align_op(x, rois, float(spatial_scale), *size, *settings)
     else:
         check_values("roi_align", x, rois, spatial_scale)
         result = fallback.roi_align(x, rois, size, float(spatial_scale), *settings)
-    return result.to(input_dtype)
+    return in_dtype(result, input_dtype)
 
 
 def roi_pool(
@@ -228,10 +228,10 @@ def roi_pool(
     """
     size, dtype = _size("roi_pool", output_size), working_dtype("roi_pool: x", x)
     check_shapes("roi_pool", x, rois, spatial_scale, size)
-    input_dtype, x, rois = x.dtype, in_dtype(x, dtype), rois.detach().to(dtype)
+    input_dtype, x, rois = x.dtype, in_dtype(x, dtype), in_dtype(rois.detach(), dtype)
     if use_kernels(x):
         result = _roi_pool_op(x, rois, float(spatial_scale), *size)[0]
     else:
         check_values("roi_pool", x, rois, spatial_scale)
         result = fallback.roi_pool(x, rois, size, float(spatial_scale))
-    return result.to(input_dtype)
+    return in_dtype(result, input_dtype)
