@@ -154,9 +154,8 @@ def package(repository):
     return repository / "_ext" / "my_lib"
 
 
-@pytest.mark.parametrize("how", [["build.py"], ["--", "sh", "make.sh"]])
-def test_an_unmodified_repository_builds_and_runs(repository, how):
-    built = ffi_ext_command(repository, "run", *how)
+def test_an_unmodified_repository_builds_and_runs(repository):
+    built = ffi_ext_command(repository, "run", "--", "sh", "make.sh")
     assert built.returncode == 0, built.stderr
     ran = ffi_ext_command(repository, "run", "test.py")
     assert ran.stdout == "fine\n", ran.stderr
@@ -291,16 +290,13 @@ def test_what_is_not_here_is_left_to_setuptools():
         Distribution.fetch_build_eggs = original
 
 
-@pytest.mark.parametrize(
-    "imported", ["BuildExtension", "BuildExtension as create_extension", "BuildExtension as B"]
-)
-def test_build_extension_called_as_create_extension(repository, imported):
+def test_build_extension_called_as_create_extension(repository):
     """What forums told scripts to write for PyTorch 1.0: a class of setuptools with create_extension's arguments."""
-    name = imported.split()[-1]
     build = BUILD.replace(
-        "torch.utils.ffi import create_extension", "torch.utils.cpp_extension import " + imported
+        "torch.utils.ffi import create_extension",
+        "torch.utils.cpp_extension import BuildExtension as create_extension",
     )
-    said = built_and_tested(repository, build.replace("create_extension(", name + "("))
+    said = built_and_tested(repository, build)
     assert "BuildExtension(name, headers, ...) is create_extension here" in said
 
 
