@@ -5,6 +5,7 @@ from __future__ import annotations
 import importlib
 import itertools
 import os
+import shutil
 import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -104,6 +105,19 @@ def project(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     small_project.write(tmp_path)
     monkeypatch.setenv("FFI_EXT_CACHE", str(tmp_path / "cache"))
     return tmp_path
+
+
+@pytest.fixture
+def use_compiler(monkeypatch: pytest.MonkeyPatch) -> Callable[..., None]:
+    """use_compiler("clang"): builds of this test take it; where there is none the test is skipped."""
+
+    def use(command: str, variable: str = "CC") -> None:
+        program = command.split()[0]
+        if shutil.which(program) is None:
+            pytest.skip(f"there is no {program} on this machine")
+        monkeypatch.setenv(variable, command)
+
+    return use
 
 
 @pytest.fixture(scope="session")

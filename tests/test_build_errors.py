@@ -111,10 +111,8 @@ def test_hints(project, source, text):
 
 
 @pytest.mark.parametrize("compiler", ["g++", "clang++"])
-def test_a_header_without_extern_c_in_cxx(project, monkeypatch, compiler):
-    if shutil.which(compiler) is None:
-        pytest.skip(f"there is no {compiler} here")
-    monkeypatch.setenv("CXX", compiler)
+def test_a_header_without_extern_c_in_cxx(project, use_compiler, compiler):
+    use_compiler(compiler, "CXX")
     declared, defined = "int three(void);\n", 'extern "C" int three(void) { return 3; }\n'
     (project / "three.h").write_text(declared)
     (project / "three.cpp").write_text(f'#include "three.h"\n{defined}')
@@ -339,10 +337,8 @@ def test_code_for_another_processor_is_told(log, hint):
 
 
 @pytest.mark.parametrize("compiler", ["gcc", "clang"])
-def test_errors_in_colours(project, monkeypatch, compiler):
-    if shutil.which(compiler) is None:
-        pytest.skip(f"there is no {compiler}")
-    monkeypatch.setenv("CC", compiler)
+def test_errors_in_colours(project, monkeypatch, use_compiler, compiler):
+    use_compiler(compiler)
     flag = "-fdiagnostics-color=always" if compiler == "gcc" else "-fcolor-diagnostics"
     monkeypatch.setenv("CFLAGS", flag)
     (project / "two.c").write_text("#include <TH/TF.h>\n")

@@ -7,7 +7,6 @@ import ctypes
 import inspect
 import os
 import pickle
-import shutil
 import signal
 import subprocess
 import sysconfig
@@ -257,26 +256,12 @@ def odd_tensors():
     }
 
 
-ODD = [
-    "meta",
-    "fake",
-    "freed",
-    "shrunk",
-    "negated",
-    "conjugated",
-    "sparse",
-    "csr",
-    "nested",
-    "bool",
-    "bfloat16",
-]
-
-
 @pytest.mark.filterwarnings("ignore")
-@pytest.mark.parametrize("kind", ODD)
-def test_tensors_that_c_must_not_see(module, kind):
-    with pytest.raises(TypeError, match="argument 1 't'"):
-        module.fill(odd_tensors()[kind], 1.0)
+def test_tensors_that_c_must_not_see(module):
+    for kind, tensor in odd_tensors().items():
+        with pytest.raises(TypeError, match="argument 1 't'"):
+            module.fill(tensor, 1.0)
+            pytest.fail(f"{kind}: not refused")
     t = torch.zeros(2)
     module.fill(t, 2.0)
     assert t.tolist() == [2, 2]
@@ -543,12 +528,10 @@ int holds(void *check) { return ((int (*)(void))check)(); }
 
 @pytest.mark.parametrize("where", ["nowhere", "an object", "a library", "clang -flto"])
 def test_c_that_only_includes_python_h_or_takes_the_gil_elsewhere_runs_without_it(
-    tmp_path, monkeypatch, where
+    tmp_path, use_compiler, where
 ):
     if where == "clang -flto":
-        if shutil.which("clang") is None:
-            pytest.skip("there is no clang on this machine")
-        monkeypatch.setenv("CC", "clang")
+        use_compiler("clang")
     (tmp_path / "helper.h").write_text("#include <Python.h>\n")
     (tmp_path / "holds.h").write_text("int holds(void *check);\nint asks(void);\n")
     calls = (

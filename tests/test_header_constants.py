@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import math
 import re
-import shutil
 import sys
 from pathlib import Path
 
@@ -117,10 +116,8 @@ def test_the_compiler_tells_which_macros_are_constants(project):
 
 
 @pytest.mark.parametrize("compiler", ["clang", "g++", "ccache gcc"])
-def test_other_compilers_tell_the_same(project, monkeypatch, compiler):
-    if shutil.which(compiler.split()[0]) is None:
-        pytest.skip(f"there is no {compiler} here")
-    monkeypatch.setenv("CC", compiler)
+def test_other_compilers_tell_the_same(project, use_compiler, compiler):
+    use_compiler(compiler)
     module = ffi_ext.load("own", "own.c", "own.h")
     expected = {name: value for name, (_, value) in {**NUMBERS, **TEXTS}.items()}
     if compiler == "g++":
@@ -152,11 +149,9 @@ def test_a_number_costs_the_compiler_no_function(build):
     assert b"ffi_ext_number" in text and b"_cffi_const_TOP" not in text
 
 
-def test_a_number_that_no_table_can_have_is_one(build, monkeypatch):
+def test_a_number_that_no_table_can_have_is_one(build, use_compiler):
     """clang computes strlen() where an array's size stands, and in generated code it may not."""
-    if shutil.which("clang") is None:
-        pytest.skip("there is no clang here")
-    monkeypatch.setenv("CC", "clang")
+    use_compiler("clang")
     header = '#include <string.h>\n#define LENGTH strlen("four")\n#define SEVEN 7\nvoid f(void);\n'
     module = build(header, "void f(void) { }\n")
     assert (module.LENGTH, module.SEVEN) == (4, 7)

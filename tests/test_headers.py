@@ -5,7 +5,6 @@ from __future__ import annotations
 import ctypes
 import os
 import re
-import shutil
 import subprocess
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -576,11 +575,9 @@ def test_a_header_may_use_macros_of_those_before_it(tmp_path):
 
 
 @pytest.mark.parametrize("compiler", ["gcc", "clang"])
-def test_lines_that_a_header_says_are_of_another_file(build, monkeypatch, compiler):
+def test_lines_that_a_header_says_are_of_another_file(build, use_compiler, compiler):
     """As flex and bison write them: `#line` changes names and numbers, and not whose text it is."""
-    if shutil.which(compiler) is None:
-        pytest.skip(f"there is no {compiler} on this machine")
-    monkeypatch.setenv("CC", compiler)
+    use_compiler(compiler)
     header = r"""int first(int a,
     int b);
 #line 1 "grammar.y"
@@ -642,10 +639,8 @@ def test_headers_of_any_suffix_are_read_as_c(tmp_path, monkeypatch, suffix):
 
 
 @pytest.mark.parametrize("compiler", ["gcc", "clang"])  # which refuses C's -std for C++
-def test_headers_of_modules_in_cxx_are_read_as_cxx(tmp_path, monkeypatch, compiler):
-    if shutil.which(compiler) is None:
-        pytest.skip(f"there is no {compiler}")
-    monkeypatch.setenv("CC", compiler)
+def test_headers_of_modules_in_cxx_are_read_as_cxx(tmp_path, monkeypatch, use_compiler, compiler):
+    use_compiler(compiler)
     monkeypatch.chdir(tmp_path)
     for header in ("in.hpp", "in.inc"):
         (tmp_path / header).write_text('#include <vector>\nextern "C" int f(int x);\n')

@@ -110,6 +110,16 @@ def test_types_of_the_c_text(source, said):
     ) as e:
         ffi_ext.load_inline("own", source)
     assert "own.h:1" not in str(e.value)
+    types, _, function = source.partition("\n")
+    declared = f"{types}\n{function.partition(' {')[0]};\n"
+    module = ffi_ext.load_inline("own", f'#include "own.h"\n{function}', declared)
+    assert module.__all__[0] == "f"
+    if "typedef" in types:
+        with pytest.raises(BuildError, match='hint: #include "own.h" in c_source has the types'):
+            ffi_ext.load_inline("own", function, declared)
+
+
+def test_what_is_wrong_with_c_text_that_is_its_own_header():
     of_a_macro = (
         "#define SUM(t) t sum_##t(t a, t b) { return a + b; }\nSUM(int)\nint f(int x) { return x; }"
     )
@@ -134,13 +144,6 @@ def test_types_of_the_c_text(source, said):
             ffi_ext.load_inline("own", f"void f({wrong} x) {{ }}")
     with pytest.raises(HeaderError, match="array of tensors, .*: declare a parameter for each$"):
         ffi_ext.load_inline("own", "void f(ffi_ext_tensor xs[2]) { }")
-    types, _, function = source.partition("\n")
-    declared = f"{types}\n{function.partition(' {')[0]};\n"
-    module = ffi_ext.load_inline("own", f'#include "own.h"\n{function}', declared)
-    assert module.__all__[0] == "f"
-    if "typedef" in types:
-        with pytest.raises(BuildError, match='hint: #include "own.h" in c_source has the types'):
-            ffi_ext.load_inline("own", function, declared)
 
 
 def test_keywords_are_refused_in_the_name_of_the_function_that_was_called(tmp_path):
@@ -174,6 +177,9 @@ def test_keywords_are_refused_in_the_name_of_the_function_that_was_called(tmp_pa
 def test_what_is_no_text(arguments, said):
     with pytest.raises(TypeError, match=said):
         ffi_ext.load_inline("no_text", *arguments)
+
+
+def test_file_names_and_other_texts_that_are_no_c_text():
     for files in (("src/a.c",), ("int f(void) { return 1; }", "a.h")):
         with pytest.raises(
             ValueError, match=r"expected C text, got the name of a file, '.*a\.[ch]'"

@@ -418,14 +418,18 @@ def test_gradients_of_gradients_are_refused(my_lib):
             g.sum().backward()
 
 
-@pytest.mark.parametrize("registered", [False, True])
-def test_torch_func(registered):
-    my_lib = ffi_ext.load_inline(f"func_{registered}", ADD_SOURCE, ADD)
-    if registered:
-        library.register(my_lib)
-    add = library.differentiable(my_lib.add_forward, my_lib.add_backward)
+@pytest.fixture(scope="module", params=["plain", "registered"])
+def either_lib(request):
+    either = ffi_ext.load_inline(f"{request.param}_lib", ADD_SOURCE, ADD)
+    if request.param == "registered":
+        library.register(either)
+    return either
+
+
+def test_torch_func(either_lib):
+    add = library.differentiable(either_lib.add_forward, either_lib.add_backward)
     rows = library.differentiable(
-        my_lib.rows_forward, my_lib.rows_backward, shape=lambda x: x.shape[:1]
+        either_lib.rows_forward, either_lib.rows_backward, shape=lambda x: x.shape[:1]
     )
     a, b = torch.rand(2, 3, dtype=torch.float64), torch.rand(2, 3, dtype=torch.float64)
     got = torch.func.grad(lambda a, b: rows(add(a, b, 2.5)).sum(), argnums=(0, 1))(a, b)
@@ -442,12 +446,8 @@ def test_torch_func(registered):
             forward(lambda a: add(a, a, 2.5).sum())(a)
 
 
-@pytest.mark.parametrize("registered", [False, True])
-def test_vmap_calls_c_for_each_item(registered):
-    my_lib = ffi_ext.load_inline(f"vmap_{registered}", ADD_SOURCE, ADD)
-    if registered:
-        library.register(my_lib)
-    add = library.differentiable(my_lib.add_forward, my_lib.add_backward)
+def test_vmap_calls_c_for_each_item(either_lib):
+    add = library.differentiable(either_lib.add_forward, either_lib.add_backward)
     func, a, b = torch.func, torch.rand(3, 4).double(), torch.rand(3, 4).double()
 
     def check(of):

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import importlib
-import shutil
 import subprocess
 import sys
 
@@ -45,10 +44,8 @@ void something(void) { return nothing(); }
 
 @pytest.mark.parametrize("compiler", ["gcc", "clang"])
 @pytest.mark.parametrize("first", ["", "#include <TH/TH.h>\n"])
-def test_types_and_returns_that_are_missing_are_warnings(build, monkeypatch, compiler, first):
-    if shutil.which(compiler) is None:
-        pytest.skip(f"there is no {compiler} on this machine")
-    monkeypatch.setenv("CC", compiler)
+def test_types_and_returns_that_are_missing_are_warnings(build, use_compiler, compiler, first):
+    use_compiler(compiler)
     assert build("int positive(int a);", first + CARELESS).positive(2) == 5
 
 
@@ -107,12 +104,10 @@ extern "C" int sum_below(int n) {
 @pytest.mark.parametrize("compiler", ["g++", "clang++"])
 @pytest.mark.parametrize("variable", ["CXX", "CC"])
 def test_cxx_functions_that_end_without_their_value_come_back(
-    build, monkeypatch, compiler, variable
+    build, use_compiler, compiler, variable
 ):
     """Compilers of today take the end for a place that is never reached: the loop would not be entered."""
-    if not shutil.which(compiler):
-        pytest.skip(f"no {compiler}")
-    monkeypatch.setenv(variable, compiler)
+    use_compiler(compiler, variable)
     source, suffix = WITHOUT_ITS_VALUE, ".cpp"
     if variable == "CC":  # C by its name; see test_c_sources_that_a_cxx_compiler_reads
         source, suffix = source.replace('extern "C"', ""), ".c"
@@ -278,12 +273,10 @@ def test_a_name_that_nothing_defines_is_said_at_build_time(tmp_path, monkeypatch
 
 
 @pytest.mark.parametrize("compiler", ["g++", "clang++"])
-def test_c_sources_that_a_cxx_compiler_reads(tmp_path, monkeypatch, compiler):
+def test_c_sources_that_a_cxx_compiler_reads(tmp_path, monkeypatch, use_compiler, compiler):
     """CC=g++ python build.py: how scripts had templates in their .c files."""
     monkeypatch.setenv("FFI_EXT_CACHE", str(tmp_path / "cache"))
-    if not shutil.which(compiler):
-        pytest.skip(f"no {compiler}")
-    monkeypatch.setenv("CC", compiler)
+    use_compiler(compiler)
     (tmp_path / "lib.h").write_text("int twice(int x);\n")
     (tmp_path / "a.c").write_text(
         '#include "lib.h"\ntemplate <typename T> T two(T x) { return x + x; }\n'

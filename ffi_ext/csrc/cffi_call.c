@@ -81,11 +81,11 @@ PyObject *ffi_call_cffi(PyObject *self, PyObject *arguments) {
   int device = 0;
   PyObject *result = NULL, *converted = cffi_arguments(&c, args, parameters, count);
   if (converted && ffi_enter_device(&c, &device) == 0) {
-    char text[FFI_TH_TEXT + FFI_TEXT_ROOM];
+    char text[FFI_ERROR_ROOM];
     c.slots[1].p = target;
     c.slots[2].p = converted;
     PyThreadState *state = PyThreadState_Get();
-    if (ffi_guard_call(NULL, call_python, c.slots, text, sizeof text)) {
+    if (ffi_guard_call(NULL, call_python, c.slots, text)) {
       PyEval_RestoreThread(state);
       ffi_raise(ffi_hook.native_error, text);
     } else {

@@ -23,28 +23,25 @@ static PyObject *types_of(const ffi_function *function) {
   return __atomic_load_n(&function->types, __ATOMIC_ACQUIRE);
 }
 
+static PyObject *fact_of(PyObject *types, int fact, int place) {
+  return PyTuple_GetItem(PyTuple_GetItem(types, fact), place);
+}
+
 /* What cffi_values.types_of finds of a parameter (place 0: of the result): cffi's type, a borrowed
  * reference, and its number. NULL if it finds nothing. */
 static PyObject *type_of(const ffi_function *function, int place, Py_ssize_t *number) {
   PyObject *found = types_of(function);
   if (found == Py_None) return NULL;
-  PyObject *types = PyTuple_GetItem(found, 0), *numbers = PyTuple_GetItem(found, 1);
-  if (!PyTuple_Check(types) || PyTuple_Size(types) <= place) return NULL;
-  if (!PyTuple_Check(numbers) || PyTuple_Size(numbers) <= place) return NULL;
-  PyObject *type = PyTuple_GetItem(types, place);
-  *number = PyLong_AsSsize_t(PyTuple_GetItem(numbers, place));
+  PyObject *type = fact_of(found, FFI_C_TYPE, place);
+  *number = PyLong_AsSsize_t(fact_of(found, FFI_NUMBER, place));
   return Py_TYPE(type) == (PyTypeObject *)ffi_hook.ctype_type ? type : NULL;
 }
 
 int ffi_element_of(const ffi_function *function, int place, Py_ssize_t *bytes) {
-  Py_ssize_t number;
-  if (!type_of(function, place, &number)) return -1;
-  PyObject *elements = PyTuple_GetItem(function->types, 2),
-           *sizes = PyTuple_GetItem(function->types, 3);
-  if (!PyTuple_Check(elements) || PyTuple_Size(elements) <= place) return -1;
-  if (!PyTuple_Check(sizes) || PyTuple_Size(sizes) <= place) return -1;
-  *bytes = PyLong_AsSsize_t(PyTuple_GetItem(sizes, place));
-  return (int)PyLong_AsLong(PyTuple_GetItem(elements, place));
+  PyObject *found = types_of(function);
+  if (found == Py_None) return -1;
+  *bytes = PyLong_AsSsize_t(fact_of(found, FFI_BYTES, place));
+  return (int)PyLong_AsLong(fact_of(found, FFI_ELEMENT, place));
 }
 
 static void *exported(int place) {
@@ -74,6 +71,19 @@ static int array_of(ffi_call *c, PyObject *type, PyObject *items, void **out) {
   return *out && convert(*out, type, items) == 0 ? 0 : -1;
 }
 
+/* Whether cffi puts a list's items into memory as they are: into integers it would put int() of a
+ * NumPy float or of a tensor, cut. */
+static int are_kept(const ffi_function *function, int place, PyObject *items) {
+  Py_ssize_t bytes;
+  const int element = ffi_element_of(function, place, &bytes);
+  if (element < 0 || (element >= FFI_EXT_FLOAT16 && element <= FFI_EXT_COMPLEX128)) return 1;
+  for (Py_ssize_t i = 0, n = PyTuple_Size(items); i < n; i++) {
+    PyObject *item = PyTuple_GetItem(items, i);
+    if (!PyLong_Check(item) && !PyList_Check(item) && !PyTuple_Check(item)) return 0;
+  }
+  return 1;
+}
+
 static int struct_of(ffi_call *c, PyObject *type, PyObject *value, Py_ssize_t size, void **out) {
   int (*convert)(char *, PyObject *, PyObject *) = exported(TO_C);
   *out = memory(c, size);
@@ -101,7 +111,7 @@ int ffi_take_cffi(ffi_call *c, int index, PyObject *value, void **out) {
     if (items) c->keep[c->kept++] = items;
     if (!items)
       failed = -1;
-    else if (PyTuple_Size(items) >= number)
+    else if (PyTuple_Size(items) >= number && are_kept(c->function, index + 1, items))
       failed = array_of(c, type, items, out);
   }
   if (failed < 0 && PyErr_ExceptionMatches(PyExc_Exception)) { /* no KeyboardInterrupt */

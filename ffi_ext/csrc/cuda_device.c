@@ -35,6 +35,7 @@ static int is_trusted(void) { return __atomic_load_n(&native.trusted, __ATOMIC_A
 
 /* c10's functions throw. */
 enum question { CURRENT, EXCHANGE, RETURN };
+static const char *const in_python[] = {"current_device", "exchange_device", "return_to_device"};
 typedef struct device_request {
   int device;
   enum question question;
@@ -83,35 +84,35 @@ int ffi_cuda_answer(const char *name, long long number, long long *value, char *
   return failed ? -1 : 0;
 }
 
-static int ask(const char *name, device_request *request, char *text) {
+static int ask(device_request *request, char *text) {
   if (is_trusted()) {
     if (!native.only_gpu) return ffi_try(ask_device, request, text);
     request->device = 0;
     return 0;
   }
   long long value;
-  if (ffi_cuda_answer(name, request->device, &value, text)) return -1;
+  if (ffi_cuda_answer(in_python[request->question], request->device, &value, text)) return -1;
   request->device = (int)value;
   return 0;
 }
 
 int ffi_cuda_current_device(int *device, char *text) {
   device_request request = {0, CURRENT};
-  if (ask("current_device", &request, text)) return -1;
+  if (ask(&request, text)) return -1;
   *device = request.device;
   return 0;
 }
 
 int ffi_cuda_exchange_device(int device, int *before, char *text) {
   device_request request = {device, EXCHANGE};
-  if (ask("exchange_device", &request, text)) return -1;
+  if (ask(&request, text)) return -1;
   *before = request.device;
   return 0;
 }
 
 int ffi_cuda_return_to_device(int device, char *text) {
   device_request request = {device, RETURN};
-  return ask("return_to_device", &request, text);
+  return ask(&request, text);
 }
 
 int ffi_cuda_current_stream(int device, void **stream, char *text) {

@@ -115,7 +115,7 @@ static int is_by_pointer(const ffi_parameter *p, PyObject *value) {
 
 static PyObject *run(ffi_call *c, PyObject *const *args) {
   ffi_function *function = c->function;
-  char text[FFI_TH_TEXT + FFI_TEXT_ROOM]; /* of an error, and its place */
+  char text[FFI_ERROR_ROOM];
   /* Tensors last: a conversion that runs Python code (__index__ ...) may change a tensor, and C
    * must not get the address from before. */
   int pointers = 0; /* parameters of other pointer types that were given tensors or arrays */
@@ -136,7 +136,7 @@ static PyObject *run(ffi_call *c, PyObject *const *args) {
   int device = 0;
   if (function->has_cuda && ffi_enter_device(c, &device)) return NULL;
   PyThreadState *state = function->table->keeps_gil ? NULL : PyEval_SaveThread();
-  int failed = ffi_guard_call(function->table, function->entry->call, c->slots, text, sizeof text);
+  int failed = ffi_guard_call(function->table, function->entry->call, c->slots, text);
   if (state) PyEval_RestoreThread(state);
   if (device) ffi_leave_device(device);
   if (function->launches) failed = launch_error(function->table, failed, text);

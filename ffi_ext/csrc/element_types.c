@@ -1,7 +1,6 @@
 /* Element types: what enum ffi_type and torch's ScalarType numbers say of each other. */
 #include "torch_bridge.h"
 
-const size_t ffi_type_size[FFI_TYPES] = {4, 8, 8, 4, 2, 1, 1, 2};
 const unsigned char ffi_type_shift[FFI_TYPES] = {2, 3, 3, 2, 1, 0, 0, 1};
 
 const int ffi_scalar_type[FFI_TYPES] = {

@@ -23,8 +23,7 @@ static void function_dealloc(PyObject *self) {
   Py_XDECREF(f->origin);
   Py_XDECREF(f->types);
   Py_XDECREF(f->keepalive);
-  freefunc release = (freefunc)PyType_GetSlot(type, Py_tp_free);
-  release(self);
+  PyObject_Free(self);
   Py_DECREF(type);
 }
 
@@ -79,10 +78,18 @@ static PyObject *function_types(PyObject *self, void *closure) {
   return types;
 }
 
+static int is_tuple_of(PyObject *value, Py_ssize_t size) {
+  return PyTuple_Check(value) && PyTuple_Size(value) == size;
+}
+
 /* Calls in other threads may be looking at what was set: it stays. */
 static int function_set_types(PyObject *self, PyObject *types, void *closure) {
   (void)closure;
-  if (!types || !PyTuple_Check(types) || PyTuple_Size(types) != 4) {
+  const int count = ((ffi_function *)self)->count + 1; /* with the result */
+  int fits = types && is_tuple_of(types, FFI_TYPE_FACTS);
+  for (int i = 0; fits && i < FFI_TYPE_FACTS; i++)
+    fits = is_tuple_of(PyTuple_GetItem(types, i), count);
+  if (!fits) {
     PyErr_BadArgument();
     return -1;
   }
@@ -187,10 +194,8 @@ PyObject *ffi_function_callable(const ffi_ext_module_table *table, const ffi_ext
         "version of ffi_ext; build the extension again",
         entry->name, entry->signature, FFI_EXT_MAX_ARGUMENTS);
   }
-  /* tp_alloc by PyObject_New's zeroing kin: the fields start empty, so that a failure half-way can
-   * be released. */
-  allocfunc allocate = (allocfunc)PyType_GetSlot(function_type, Py_tp_alloc);
-  ffi_function *f = (ffi_function *)(allocate ? allocate : PyType_GenericAlloc)(function_type, 0);
+  /* Its fields start empty, so that a failure half-way can be released. */
+  ffi_function *f = (ffi_function *)PyType_GenericAlloc(function_type, 0);
   if (!f) return NULL;
   f->entry = entry;
   f->table = table;

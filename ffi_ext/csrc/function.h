@@ -37,6 +37,9 @@ typedef struct ffi_parameter {
   short constraint; /* its place among the function's, or -1 */
 } ffi_parameter;
 
+/* What `types` has of the result and of each parameter. */
+enum { FFI_C_TYPE, FFI_NUMBER, FFI_ELEMENT, FFI_BYTES, FFI_TYPE_FACTS };
+
 typedef struct ffi_function {
   PyObject_HEAD PyMethodDef method;
   const ffi_ext_function *entry;
@@ -51,7 +54,7 @@ typedef struct ffi_function {
   ffi_constraint *constraints;
   PyObject *name, *module, *names; /* names: a tuple of str */
   PyObject *origin;                /* Python's: (ffi, lib, C's name) */
-  PyObject *types;     /* atomic; cffi's, as cffi_values.types_of says, or None before */
+  PyObject *types;     /* atomic; tuples as cffi_values.types_of has them, or None before */
   PyObject *keepalive; /* the binary */
 } ffi_function;
 

@@ -39,7 +39,7 @@ void close_parallel_regions(const ffi_ext_module_table *table, int level) {
 }  // namespace
 
 extern "C" int ffi_guard_call(const ffi_ext_module_table *table, void (*call)(ffi_ext_slot *),
-                              ffi_ext_slot *slots, char *text, size_t room) {
+                              ffi_ext_slot *slots, char *text) {
   int level = calls_under_way++ && table && table->omp_level ? table->omp_level() : 0;
   int failed = 1;
   try {
@@ -49,9 +49,9 @@ extern "C" int ffi_guard_call(const ffi_ext_module_table *table, void (*call)(ff
     calls_under_way--;
     throw;
   } catch (const std::exception &error) {
-    copy_text(text, room, error.what());
+    copy_text(text, FFI_ERROR_ROOM, error.what());
   } catch (...) {
-    copy_text(text, room, "the C++ code threw something that is not a std::exception");
+    copy_text(text, FFI_ERROR_ROOM, "the C++ code threw something that is not a std::exception");
   }
   calls_under_way--;
   if (failed) close_parallel_regions(table, level);

@@ -24,10 +24,9 @@ enum ffi_type {
   FFI_HALF,
   FFI_TYPES
 };
-/* element_types.c */
-extern const size_t ffi_type_size[FFI_TYPES];
-extern const unsigned char
-    ffi_type_shift[FFI_TYPES]; /* its logarithm: a division costs 4 ns a call */
+/* element_types.c: the logarithm of an element's bytes: a division costs 4 ns a call. */
+extern const unsigned char ffi_type_shift[FFI_TYPES];
+static inline ptrdiff_t ffi_type_size(int type) { return (ptrdiff_t)1 << ffi_type_shift[type]; }
 
 /* Flags of 0.3.1. */
 #define FFI_REFCOUNTED 1

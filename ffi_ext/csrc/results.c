@@ -12,8 +12,7 @@ static ffi_entry *entry_of(ffi_frame *frame, const ffi_tensor *t) {
 }
 
 static PyObject *freed_result(void) {
-  PyErr_SetString(PyExc_RuntimeError, "the C function returned a record that it had freed");
-  return NULL;
+  return ffi_raise(PyExc_RuntimeError, "the C function returned a record that it had freed");
 }
 
 /* A record made in C that nobody else has, on memory made for it in this call. */
@@ -27,10 +26,7 @@ static int is_new_and_alone(const ffi_tensor *t) {
 static PyObject *new_object(const ffi_tensor *t) {
   void *owner = t->storage->owner;
   char text[FFI_TEXT_ROOM];
-  if (ffi_torch->assign(owner, owner, t, text)) {
-    ffi_raise(PyExc_RuntimeError, text);
-    return NULL;
-  }
+  if (ffi_torch->assign(owner, owner, t, text)) return ffi_raise(PyExc_RuntimeError, text);
   return ffi_torch->object(owner);
 }
 

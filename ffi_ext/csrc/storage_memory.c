@@ -9,7 +9,7 @@
 
 ptrdiff_t ffi_bytes_of(ptrdiff_t elements, int type) {
   ptrdiff_t bytes;
-  if (elements < 0 || __builtin_mul_overflow(elements, (ptrdiff_t)ffi_type_size[type], &bytes))
+  if (elements < 0 || __builtin_mul_overflow(elements, ffi_type_size(type), &bytes))
     ffi_throw("$ Torch: invalid memory size -- maybe an overflow?");
   return bytes;
 }
@@ -64,10 +64,9 @@ static PyObject *adopt(ffi_storage *s) {
   PyObject *capsule = PyCapsule_New(s, NULL, drop_capsule);
   if (!capsule) return NULL;
   __atomic_add_fetch(&s->refcount, 1, __ATOMIC_RELAXED);
-  PyObject *tensor =
-      PyObject_CallFunction(ffi_hook.adopt, "KniiO", (unsigned long long)(uintptr_t)s->data,
-                            (Py_ssize_t)(s->size * (ptrdiff_t)ffi_type_size[s->type]),
-                            ffi_scalar_type[s->type], s->cuda, capsule);
+  PyObject *tensor = PyObject_CallFunction(
+      ffi_hook.adopt, "KniiO", (unsigned long long)(uintptr_t)s->data,
+      (Py_ssize_t)(s->size * ffi_type_size(s->type)), ffi_scalar_type[s->type], s->cuda, capsule);
   Py_DECREF(capsule);
   return tensor;
 }
@@ -76,9 +75,7 @@ void *ffi_owner_of(ffi_storage *s, PyObject **adopted) {
   *adopted = NULL;
   if (s->owner || s->size == 0) return s->owner;
   *adopted = adopt(s);
-  return *adopted ? (ffi_handle_offset ? (void *)((char *)*adopted + ffi_handle_offset)
-                                       : (void *)*adopted)
-                  : NULL;
+  return *adopted ? (char *)*adopted + ffi_handle_offset : NULL;
 }
 
 void ffi_keep_in_place(ffi_storage *s, PyObject *adopted) {

@@ -82,7 +82,6 @@ void ffi_th_expand_together(ffi_tensor **results, ffi_tensor **sources, int coun
 long long ffi_cuda_ask(const char *name, long long number);
 int ffi_cuda_current(void);
 void *ffi_cuda_symbol(const char *name);
-struct THCState;
 struct _THCDeviceAllocator;
 /* thc_memory.c: storages on memory that is not torch's; allocator NULL: THCudaMalloc's. */
 ffi_storage *ffi_cuda_storage_new_with(int type, void *data, ptrdiff_t size,
@@ -90,7 +89,7 @@ ffi_storage *ffi_cuda_storage_new_with(int type, void *data, ptrdiff_t size,
 void ffi_cuda_storage_resize(ffi_storage *s, ptrdiff_t size);
 void ffi_cuda_storage_free(ffi_storage *s);
 /* thc_memory.c: fills a storage from raw memory of the same device. */
-void ffi_cuda_copy(struct THCState *state, ffi_storage *to, const void *from);
+void ffi_cuda_copy(ffi_storage *to, const void *from);
 /* th_torch.c: a function of TH's that torch does; th_along.c says what the codes mean. Throws. */
 void ffi_th_torch(const char *name, const char *codes, ...);
 /* Elements of one storage to another, of any types and devices, by torch. */

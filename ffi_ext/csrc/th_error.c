@@ -41,16 +41,14 @@ static void report(const char *text) {
   ffi_throw(text); /* a handler that returns must not let the caller go on */
 }
 
-enum { ROOM = FFI_TH_TEXT + FFI_TEXT_ROOM };
-
 static void write_error(char *text, const char *file, int line, const char *fmt, va_list values) {
   int length = vsnprintf(text, FFI_TH_TEXT, fmt, values);
   if (length < 0 || (size_t)length >= FFI_TH_TEXT) length = FFI_TH_TEXT - 1;
-  snprintf(text + length, ROOM - (size_t)length, " at %s:%d", file, line);
+  snprintf(text + length, FFI_ERROR_ROOM - (size_t)length, " at %s:%d", file, line);
 }
 
 void _THError(const char *file, const int line, const char *fmt, ...) {
-  char text[ROOM];
+  char text[FFI_ERROR_ROOM];
   va_list values;
   va_start(values, fmt);
   write_error(text, file, line, fmt, values);
@@ -69,7 +67,7 @@ void _THAssertionFailed(const char *file, const int line, const char *exp, const
 
 void _THArgCheck(const char *file, int line, int condition, int argNumber, const char *fmt, ...) {
   if (condition) return;
-  char text[ROOM];
+  char text[FFI_ERROR_ROOM];
   va_list values;
   va_start(values, fmt);
   write_error(text, file, line, fmt, values);

@@ -37,7 +37,7 @@ ffi_storage *ffi_th_storage_new_mapped(int type, const char *path, ptrdiff_t siz
              "expected 0 or TH_ALLOCATOR_MAPPED_SHARED, got %d; memory without a file is shared in "
              "Python, by tensor.share_memory_()",
              flags);
-  const size_t item = ffi_type_size[type];
+  const size_t item = (size_t)ffi_type_size(type);
   size_t bytes = size > 0 ? (size_t)ffi_bytes_of(size, type) : 0;
   const int file = open(path, (flags ? O_RDWR | O_CREAT : O_RDONLY) | O_CLOEXEC, 0600);
   struct stat about;
@@ -72,7 +72,7 @@ void ffi_th_storage_resize(ffi_storage *s, ptrdiff_t size) {
     return;
   }
   const ptrdiff_t bytes = ffi_bytes_of(size, s->type);
-  const ptrdiff_t kept = (size < s->size ? size : s->size) * (ptrdiff_t)ffi_type_size[s->type];
+  const ptrdiff_t kept = (size < s->size ? size : s->size) * ffi_type_size(s->type);
   void *data;
   if (s->allocator->realloc) {
     data = s->allocator->realloc(s->allocatorContext, s->data, bytes);

@@ -94,34 +94,20 @@ static int call(const char *name, const char *codes, va_list *arguments, char *t
   return failed ? -1 : 0;
 }
 
-static int call_with_gil(const char *name, const char *codes, va_list *arguments, char *text) {
+void ffi_th_torch(const char *name, const char *codes, ...) {
+  char text[FFI_TEXT_ROOM];
   text[0] = '\0';
-  PyGILState_STATE gil = PyGILState_Ensure();
   int failed = -1;
+  va_list arguments;
+  va_start(arguments, codes);
+  PyGILState_STATE gil = PyGILState_Ensure();
   if (!ffi_interrupted(text)) {
-    failed = call(name, codes, arguments, text);
+    failed = call(name, codes, &arguments, text);
     if (PyErr_Occurred()) ffi_take_error(text);
   }
   PyGILState_Release(gil);
-  return failed;
-}
-
-void ffi_th_torch(const char *name, const char *codes, ...) {
-  char text[FFI_TEXT_ROOM];
-  va_list arguments;
-  va_start(arguments, codes);
-  const int failed = call_with_gil(name, codes, &arguments, text);
   va_end(arguments);
   if (failed) ffi_throw(text);
-}
-
-/* The same for a caller that has tensors to drop before the error is thrown: -1, and its text. */
-static int try_torch(char *text, const char *name, const char *codes, ...) {
-  va_list arguments;
-  va_start(arguments, codes);
-  const int failed = call_with_gil(name, codes, &arguments, text);
-  va_end(arguments);
-  return failed;
 }
 
 static ffi_tensor *whole(ffi_storage *s) {
@@ -134,10 +120,7 @@ static ffi_tensor *whole(ffi_storage *s) {
 void ffi_th_copy_storage(ffi_storage *to, ffi_storage *from) {
   THArgCheck(to->size == from->size, 2, "size does not match");
   if (to->size == 0) return;
-  char text[FFI_TEXT_ROOM];
-  ffi_tensor *target = whole(to), *source = whole(from);
-  const int failed = try_torch(text, "copy", "tt", target, source);
-  ffi_tensor_drop(target);
-  ffi_tensor_drop(source);
-  if (failed) ffi_throw(text);
+  ffi_tensor *target FFI_HELD = whole(to);
+  ffi_tensor *source FFI_HELD = whole(from);
+  ffi_th_torch("copy", "tt", target, source);
 }

@@ -7,8 +7,8 @@
 #include "guard.h"
 #include "th_core.h"
 
-void ffi_cuda_copy(THCState *s, ffi_storage *to, const void *from) {
-  const size_t bytes = (size_t)to->size * ffi_type_size[to->type];
+void ffi_cuda_copy(ffi_storage *to, const void *from) {
+  const size_t bytes = (size_t)(to->size * ffi_type_size(to->type));
   if (!bytes) return;
   if (!to->cuda) {
     memmove(to->data, from, bytes);
@@ -17,7 +17,7 @@ void ffi_cuda_copy(THCState *s, ffi_storage *to, const void *from) {
   typedef cudaError_t (*copy)(void *, const void *, size_t, int, cudaStream_t);
   const int device_to_device = 3;
   THCudaCheck(((copy)ffi_cuda_symbol("cudaMemcpyAsync"))(to->data, from, bytes, device_to_device,
-                                                         THCState_getCurrentStream(s)));
+                                                         THCState_getCurrentStream(NULL)));
 }
 
 static cudaError_t torch_malloc(void *context, void **pointer, size_t size, cudaStream_t stream) {
@@ -79,7 +79,7 @@ void ffi_cuda_storage_resize(ffi_storage *s, ptrdiff_t size) {
   ffi_storage old = *s;
   s->data = data;
   s->size = size < old.size ? size : old.size;
-  ffi_cuda_copy(NULL, s, old.data);
+  ffi_cuda_copy(s, old.data);
   s->size = size;
   ffi_cuda_storage_free(&old);
 }

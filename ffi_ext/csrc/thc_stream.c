@@ -91,10 +91,6 @@ void THCState_setStreamOnDevice(THCState *s, int device, THCStream *stream) {
 void THCState_setStream(THCState *s, THCStream *stream) {
   THCState_setStreamOnDevice(s, stream->device, stream);
 }
-void THCState_setStreamHandle(THCState *s, cudaStream_t stream) {
-  (void)s;
-  ffi_cuda_ask("set_stream", (long long)(uintptr_t)stream);
-}
 
 /* 0.3.1 has 16 bytes for each multiprocessor; no GPU has more than a few hundred. */
 static const size_t scratch_bytes = 1 << 16;

@@ -112,8 +112,8 @@ static void *create(int type, int cuda, ptrdiff_t elements, void **data, void **
   const int64_t size = elements, stride = 1;
   void *owned = NULL;
   if (api.empty_strided(1, &size, &stride, ffi_scalar_type[type], 0, -1, &owned)) {
-    snprintf(text, FFI_TEXT_ROOM, "torch could not allocate a storage of %td elements of %zu bytes",
-             elements, ffi_type_size[type]);
+    snprintf(text, FFI_TEXT_ROOM, "torch could not allocate a storage of %td elements of %td bytes",
+             elements, ffi_type_size(type));
     return NULL;
   }
   *identity = ffi_fields_identity(owned);

@@ -144,9 +144,7 @@ static inline real THTensor_(divisor)(real y) {
 #define OR(x, y) ((x) | (y))
 #define XOR(x, y) ((x) ^ (y))
 #endif
-#ifdef TH_REAL_IS_BYTE
-#define QUOTIENT(x, y) ((x) / (y))
-#elif FLOATING
+#if FLOATING || defined(TH_REAL_IS_BYTE)
 #define QUOTIENT(x, y) ((x) / (y))
 #else
 #define QUOTIENT(x, y) ((y) == -1 ? (real)(0 - UNSIGNED(x)) : (x) / (y))

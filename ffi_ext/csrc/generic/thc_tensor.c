@@ -267,7 +267,8 @@ void THCStorage_(set)(THCState *state, THCStorage *self, ptrdiff_t index, real v
   THCTensor_(write)(state, self, index, value);
 }
 void THCStorage_(rawCopy)(THCState *state, THCStorage *self, real *src) {
-  ffi_cuda_copy(state, (ffi_storage *)self, src);
+  (void)state;
+  ffi_cuda_copy((ffi_storage *)self, src);
 }
 void THCStorage_(fill)(THCState *state, THCStorage *self, real value) {
   if (self->size) THCTensor_(write)(state, self, 0, value);

@@ -65,7 +65,6 @@ typedef struct THCState THCState;
 
 THC_API cudaStream_t THCState_getCurrentStream(THCState *state);
 THC_API cudaStream_t THCState_getCurrentStreamOnDevice(THCState *state, int device);
-THC_API void THCState_setStreamHandle(THCState *state, cudaStream_t stream);
 THC_API cublasHandle_t THCState_getCurrentBlasHandle(THCState *state);
 THC_API cusparseHandle_t THCState_getCurrentSparseHandle(THCState *state);
 THC_API int THCState_getNumDevices(THCState *state);
