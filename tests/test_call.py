@@ -282,8 +282,8 @@ def test_a_tensor_that_wraps_others_is_named(module):
         pytest.param(
             torch.jagged,
             marks=pytest.mark.skipif(
-                TorchVersion(torch.__version__) < "2.5",
-                reason="jagged tensors are padded from torch 2.5 on",
+                TorchVersion(torch.__version__) < "2.6",
+                reason="jagged tensors are padded from torch 2.6 on",
             ),
         ),
     ],
