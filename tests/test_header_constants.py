@@ -120,6 +120,8 @@ def test_other_compilers_tell_the_same(project, use_compiler, compiler):
     use_compiler(compiler)
     module = ffi_ext.load("own", "own.c", "own.h")
     expected = {name: value for name, (_, value) in {**NUMBERS, **TEXTS}.items()}
+    if compiler == "g++":
+        del expected["UTF8"]  # of another type from C++20 on, which gcc 16 takes for C++
     assert {name: getattr(module, name, None) for name in expected} == expected
     assert not {*OTHERS} & {*module.__all__}
 
@@ -267,7 +269,7 @@ def test_constants_that_are_static_variables(project):
         ("limits.h", "INT_MIN", -(2**31)),
         ("float.h", "DBL_EPSILON", sys.float_info.epsilon),
         ("math.h", "M_PI", math.pi),
-        ("inttypes.h", "PRIu16", b"u"),
+        ("inttypes.h", "PRIu64", b"lu"),
         ("stdlib.h", "EXIT_FAILURE", 1),
     ],
 )
