@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+import operator
 import re
 from typing import Any
 
@@ -206,6 +207,12 @@ def takes_text(ffi: Any, c_type: Any) -> bool:
     return bool(item.kind == "void" or (item.kind == "primitive" and ffi.sizeof(item) == 1))
 
 
+def is_integer(c_type: Any) -> bool:
+    name = c_type.cname
+    other = name in (*_FLOATS, "char", *cffi_hints.WIDE) or "omplex" in name
+    return c_type.kind == "primitive" and not other
+
+
 def writable_copy(text: bytes, least: int) -> bytearray:
     """Of text that C may write to, with a 0 at its end."""
     return bytearray(text.ljust(max(len(text) + 1, least), b"\0"))
@@ -228,6 +235,9 @@ def _pointer(ffi: Any, c_type: Any, declared: str, least: int, value: object) ->
     if isinstance(value, (list, tuple)) and least >= 0:
         if item.cname == "char *":
             value = [ffi.new("char[]", x) if isinstance(x, bytes) else x for x in value]
+        elif is_integer(item):  # cffi would cut a NumPy float, or a tensor
+            known = (int, float, np.bool_, ffi.CData)
+            value = [x if isinstance(x, known) else operator.index(x) for x in value]
         holder = pointer = ffi.new(ffi.getctype(item, f"[{max(len(value), 1)}]"), value)
     elif isinstance(value, (bytes, bytearray)) and is_text:
         holder = pointer = ffi.from_buffer(value)

@@ -50,6 +50,10 @@ _MACHINE = platform.machine()
 # What the output has, and what to do: the first that is found. {0} is the first group.
 _HINTS = (
     (
+        r"Killed signal terminated|unable to execute command: Killed|died due to signal 9|ended with -9$",
+        "the system ended the compiler, as it does where memory is short: MAX_JOBS=1 has one run at a time",
+    ),
+    (
         r"unsupported GNU version! gcc versions later than (\d+)",
         "install one that this nvcc takes (Debian and Ubuntu: apt install g++-{0}): it is found by its name. Or say "
         "where one is: NVCC_CCBIN=/path/to/g++",
@@ -78,8 +82,8 @@ _HINTS = (
         "the library {0} is not installed, or lies in a directory that is not in library_dirs",
     ),
     (
-        r"error: (?:too few arguments to function '_TH|expected \S*expression before '\)')"
-        r"[\s\S]{,900}?in expansion of macro '(?:FFI_CHECK|TH(?:ArgCheck|Error|AssertMsg))'",
+        r"error: (?:too few arguments to function (?:'_TH|call)|expected \S*expression(?: before '\)'|$))"
+        r"[\s\S]{,900}?(?:in expansion of|expanded from) macro '(?:FFI_CHECK|TH(?:ArgCheck|Error|AssertMsg))'",
         'these macros take a text, too: FFI_CHECK(condition, "format", ...), THArgCheck(condition, argument, "format", '
         '...), THError("format", ...)',
     ),

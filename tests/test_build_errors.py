@@ -267,6 +267,20 @@ def test_what_a_linker_says_and_not_that_it_failed(project, monkeypatch):
             "TH.h:3:6: note: 'THFloatTensor_sum' declared here",
             "no last argument keepdim",
         ),
+        (
+            "a.c:2:17: error: too few arguments to function call, expected at least 5, have 3\n"
+            "TH/THGeneral.h:79:68: note: expanded from macro 'THArgCheck'\n"
+            "TH/THGeneral.h:58:13: note: '_THArgCheck' declared here",
+            "these macros take a text",
+        ),
+        (
+            "a.c:2:16: error: expected expression\n    2 | int g(int a) { FFI_CHECK(a > 0); return a; }\n"
+            "ffi_ext.h:61:63: note: expanded from macro 'FFI_CHECK'",
+            "these macros take a text",
+        ),
+        ("gcc: fatal error: Killed signal terminated program cc1", "MAX_JOBS=1"),
+        ("clang: error: unable to execute command: Killed", "MAX_JOBS=1"),
+        ("nvcc error   : 'cicc' died due to signal 9 (Kill signal)", "MAX_JOBS=1"),
         ("ld.lld: error: unable to find library -lfoo", "the library foo is not installed"),
         ("mold: fatal: library not found: foo", "the library foo is not installed"),
         ("ld.lld: error: undefined symbol: PyList_New\n>>> referenced by a.c", "take -Wl,-z,defs"),

@@ -278,7 +278,12 @@ LISTS = {
     "double sum(const double *of, int n)": [([1, 2.5], 2), ((True, np.float32(2)), 2), ([], 0)],
     "int at(const int (*rows)[2], int n)": [([[1, 2], (3, 4)], 1)],
     "int first(struct pair *of, int n)": [([(5, 6), {"x": 7}], 1)],
-    "int second(const int of[2], int n)": [([8, 9], 0), ((8, 9, 10), 0)],
+    "int second(const int of[2], int n)": [
+        ([8, 9], 0),
+        ((8, 9, 10), 0),
+        ([8, np.int64(9)], 0),
+        ([np.bool_(True), torch.tensor(9)], 0),
+    ],
     "int size(const char *const *of, int n)": [([b"a", b"bc"], 1)],
 }
 
@@ -296,7 +301,13 @@ NO_LISTS = {
     "sum": [(["a"], 1), ([None], 1), ([[1.0]], 1), ("ab", 1), ({1.0}, 1), ([1, 2**2000], 2)],
     "at": [([1, 2], 0), ([[1, 2, 3]], 0)],
     "first": [([5], 0), ([{"z": 1}], 0)],
-    "second": [([8], 0), ([8, 2**31], 0), ([8, 1.5], 0)],
+    "second": [
+        ([8], 0),
+        *(
+            ([8, wrong], 0)
+            for wrong in (2**31, 1.5, np.float32(1.5), torch.tensor(1.5), torch.tensor([1.5]), "1")
+        ),
+    ],
     "size": [(["a"], 0)],
     "run": [([1], 0), ((), 0)],
     "any": [([1, 2], 0)],
@@ -314,7 +325,7 @@ def test_lists_at_every_call(build):
         "sum": [3.5, 3.0, 0.0],
         "at": [4],
         "first": [7],
-        "second": [9, 9],
+        "second": [9, 9, 9, 9],
         "size": [ord("c")],
     }
     for _ in range(3):

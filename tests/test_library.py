@@ -497,7 +497,9 @@ def test_torch_func_that_is_compiled_gives_no_gradient_of_0(my_lib):
     def gradient(a):
         return torch.func.grad(lambda a: add(a, a, 2.5).square().sum())(a)
 
-    with pytest.raises(Exception, match=r"add_forward\(\) is a C function, whose gradient torch"):
+    # torch 2.8 tells what was raised, and not its text
+    said = r"add_forward\(\) is a C function, whose gradient torch|<class 'NotImplementedError'>"
+    with pytest.raises(Exception, match=said):
         torch.compile(gradient, fullgraph=True, backend="aot_eager")(a)
     got = torch.compile(gradient, backend="aot_eager")(a)
     torch.testing.assert_close(got, 2 * 3.5**2 * a)

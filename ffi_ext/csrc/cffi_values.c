@@ -71,6 +71,19 @@ static int array_of(ffi_call *c, PyObject *type, PyObject *items, void **out) {
   return *out && convert(*out, type, items) == 0 ? 0 : -1;
 }
 
+/* Whether cffi puts a list's items into memory as they are: into integers it would put int() of a
+ * NumPy float or of a tensor, cut. */
+static int are_kept(const ffi_function *function, int place, PyObject *items) {
+  Py_ssize_t bytes;
+  const int element = ffi_element_of(function, place, &bytes);
+  if (element < 0 || (element >= FFI_EXT_FLOAT16 && element <= FFI_EXT_COMPLEX128)) return 1;
+  for (Py_ssize_t i = 0, n = PyTuple_Size(items); i < n; i++) {
+    PyObject *item = PyTuple_GetItem(items, i);
+    if (!PyLong_Check(item) && !PyList_Check(item) && !PyTuple_Check(item)) return 0;
+  }
+  return 1;
+}
+
 static int struct_of(ffi_call *c, PyObject *type, PyObject *value, Py_ssize_t size, void **out) {
   int (*convert)(char *, PyObject *, PyObject *) = exported(TO_C);
   *out = memory(c, size);
@@ -98,7 +111,7 @@ int ffi_take_cffi(ffi_call *c, int index, PyObject *value, void **out) {
     if (items) c->keep[c->kept++] = items;
     if (!items)
       failed = -1;
-    else if (PyTuple_Size(items) >= number)
+    else if (PyTuple_Size(items) >= number && are_kept(c->function, index + 1, items))
       failed = array_of(c, type, items, out);
   }
   if (failed < 0 && PyErr_ExceptionMatches(PyExc_Exception)) { /* no KeyboardInterrupt */
