@@ -43,8 +43,11 @@ _LOADER: dict[str, Any] = {
 }
 
 
-def _of_source(self: Any, data_source: Any = None) -> None:
+def _of_source(self: Any, *source: Any, **keywords: Any) -> None:
     """What a Sampler was made with, and did nothing with: `super().__init__(data_source)`."""
+    following = super(torch.utils.data.Sampler, self).__init__
+    if following.__qualname__ != "object.__init__":  # that of another base
+        following(*source, **keywords)
 
 
 _SAMPLERS: dict[str, Any] = {"__init__": _of_source}

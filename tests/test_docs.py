@@ -128,7 +128,9 @@ def test_links_lead_somewhere(document):
 
 def test_functions_that_are_named_are_there():
     table = (ROOT / "docs" / "th_api.md").read_text()
-    lists = re.findall(r"^`TH(?:Cuda)?<T>Tensor_`, (?:C|torch):(.*?)(?:\n\n|\Z)", table, re.M | re.S)
+    lists = re.findall(
+        r"^`TH(?:Cuda)?<T>Tensor_`, (?:C|torch):(.*?)(?:\n\n|\Z)", table, re.M | re.S
+    )
     listed = set(re.findall(r"\w+", " ".join(lists)))
     named = {n for d in DOCUMENTS for n in re.findall(r"TH[A-Z]\w+Tensor_(\w+)", d.read_text())}
     assert len(listed) > 200 and not named - listed

@@ -432,6 +432,16 @@ def test_a_sampler_is_made_with_its_source():
     loader = torch.utils.data.DataLoader([1, 2, 3], sampler=Backwards([1, 2, 3]))
     assert [int(batch) for batch in loader] == [3, 2, 1]
 
+    class Named:
+        def __init__(self, name):
+            self.name = name
+
+    class Mine(torch.utils.data.Sampler, Named):
+        def __iter__(self):
+            return iter(())
+
+    assert Mine("a").name == "a"
+
 
 def test_an_index_is_given_to_index():
     x, rows = torch.arange(6.0).view(3, 2), torch.tensor([2, 0])

@@ -20,10 +20,7 @@ static int refuse(ffi_call *c, int index, PyObject *value, PyObject *type) {
 /* An int from whatever has __index__ (NumPy's integers too), or a cdata integer; not from floats,
  * strings, tensors. */
 static PyObject *as_integer(ffi_call *c, int index, PyObject *value) {
-  if (PyLong_Check(value)) {
-    Py_INCREF(value);
-    return value;
-  }
+  if (PyLong_Check(value)) return Py_NewRef(value);
   if (ffi_is_tensor(value)) {
     refuse(c, index, value, PyExc_TypeError);
     return NULL;
@@ -153,10 +150,7 @@ static int keep_geometry(ffi_call *c, int index, ffi_view *view) {
 /* Raises what Python says of an argument that does not fit. */
 static int unfit(ffi_call *c, int index, PyObject *const *args) {
   PyObject *given = PyTuple_New(index + 1);
-  for (int i = 0; given && i <= index; i++) {
-    Py_INCREF(args[i]);
-    PyTuple_SetItem(given, i, args[i]);
-  }
+  for (int i = 0; given && i <= index; i++) PyTuple_SetItem(given, i, Py_NewRef(args[i]));
   PyObject *nothing =
       given ? PyObject_CallFunction(ffi_hook.unfit, "OO", (PyObject *)c->function, given) : NULL;
   Py_XDECREF(given);

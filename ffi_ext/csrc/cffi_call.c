@@ -55,8 +55,7 @@ static PyObject *cffi_arguments(ffi_call *c, PyObject *args, const ffi_parameter
                  : PyObject_CallFunction(ffi_hook.pointer, "OiK", (PyObject *)c->function, (int)i,
                                          (unsigned long long)(uintptr_t)slot.p);
     } else {
-      Py_INCREF(value);
-      made = value;
+      made = Py_NewRef(value);
     }
     ffi_tuple_set(&converted, i, made);
   }

@@ -73,9 +73,7 @@ static PyObject *function_constraints(PyObject *self, void *closure) {
 
 static PyObject *function_types(PyObject *self, void *closure) {
   (void)closure;
-  PyObject *types = __atomic_load_n(&((ffi_function *)self)->types, __ATOMIC_ACQUIRE);
-  Py_INCREF(types);
-  return types;
+  return Py_NewRef(__atomic_load_n(&((ffi_function *)self)->types, __ATOMIC_ACQUIRE));
 }
 
 static int is_tuple_of(PyObject *value, Py_ssize_t size) {
@@ -180,6 +178,11 @@ static int has_cuda_runtime(const ffi_ext_module_table *table) {
   return found;
 }
 
+static void *copied(const void *items, size_t bytes) {
+  void *copy = malloc(bytes + 1); /* of none, too */
+  return copy ? memcpy(copy, items, bytes) : NULL;
+}
+
 PyObject *ffi_function_callable(const ffi_ext_module_table *table, const ffi_ext_function *entry,
                                 const char *name, PyObject *module, PyObject *binary) {
   ffi_parameter result, parameters[FFI_EXT_MAX_ARGUMENTS];
@@ -208,29 +211,22 @@ PyObject *ffi_function_callable(const ffi_ext_module_table *table, const ffi_ext
   }
   f->launches = f->has_cuda && has_cuda_runtime(table);
   f->result = result;
-  f->parameters = malloc((size_t)(count ? count : 1) * sizeof *parameters);
-  if (constraint_count) f->constraints = malloc((size_t)constraint_count * sizeof *constraints);
+  f->parameters = copied(parameters, (size_t)count * sizeof *parameters);
+  f->constraints = copied(constraints, (size_t)constraint_count * sizeof *constraints);
   f->name = PyUnicode_FromString(name);
   f->names = names_of(entry->doc);
-  Py_INCREF(module);
-  f->module = module;
-  Py_INCREF(binary);
-  f->keepalive = binary;
-  Py_INCREF(Py_None);
-  f->origin = Py_None;
-  Py_INCREF(Py_None);
-  f->types = Py_None;
+  f->module = Py_NewRef(module);
+  f->keepalive = Py_NewRef(binary);
+  f->origin = Py_NewRef(Py_None);
+  f->types = Py_NewRef(Py_None);
   PyObject *callable = NULL;
-  if (!f->parameters || (constraint_count && !f->constraints))
+  if (!f->parameters || !f->constraints)
     PyErr_NoMemory();
   else if (f->name && f->names && PyTuple_Size(f->names) != count)
     PyErr_Format(PyExc_ImportError,
                  "%s: its documentation names %zd parameters, its signature %d; build it again",
                  entry->name, PyTuple_Size(f->names), count);
   else if (f->name && f->names) {
-    memcpy(f->parameters, parameters, (size_t)count * sizeof *parameters);
-    if (constraint_count)
-      memcpy(f->constraints, constraints, (size_t)constraint_count * sizeof *constraints);
     f->method.ml_name = PyUnicode_AsUTF8AndSize(f->name, NULL);
     f->method.ml_meth = (PyCFunction)(void (*)(void))ffi_dispatch;
     f->method.ml_flags = METH_FASTCALL | METH_KEYWORDS;

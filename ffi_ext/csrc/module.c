@@ -55,8 +55,7 @@ static PyObject *configure(PyObject *unused, PyObject *hooks) {
 
 static PyObject *on_first_call(PyObject *unused, PyObject *setup) {
   (void)unused;
-  Py_INCREF(setup);
-  ffi_hook.setup = setup;
+  ffi_hook.setup = Py_NewRef(setup);
   Py_RETURN_NONE;
 }
 

@@ -63,8 +63,7 @@ PyObject *ffi_tensor_result(ffi_frame *frame, ffi_tensor *t) {
   ffi_entry *entry = entry_of(frame, t);
   if (entry) { /* an argument: with a reference to take over (after retain), or without */
     if (ffi_count(&t->refcount) > 1) __atomic_sub_fetch(&t->refcount, 1, __ATOMIC_ACQ_REL);
-    Py_INCREF(entry->object);
-    return entry->object;
+    return Py_NewRef(entry->object);
   }
   if (ffi_count(&t->refcount) <= 0) return freed_result();
   ffi_turn turn;

@@ -155,17 +155,11 @@ PyObject *ffi_python_make(PyObject *owner, const ffi_tensor *geometry) {
 
 static PyObject *make(void *owner, const ffi_tensor *geometry, void **kept) {
   PyObject *result = ffi_python_make(owner, geometry);
-  if (result && kept) {
-    Py_INCREF(result);
-    *kept = result;
-  }
+  if (result && kept) *kept = Py_NewRef(result);
   return result;
 }
 
-static PyObject *object(void *handle) {
-  Py_INCREF((PyObject *)handle);
-  return handle;
-}
+static PyObject *object(void *handle) { return Py_NewRef((PyObject *)handle); }
 
 static void bump_version(void *handle, int always) {
   PyObject *done = PyObject_CallFunction(ffi_hook.bump_version, "Oi", (PyObject *)handle, always);
