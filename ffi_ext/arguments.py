@@ -336,12 +336,12 @@ def unfit(function: Function, given: tuple[object, ...]) -> None:
     """Raises for the last of the arguments, which does not fit its constraint or the earlier ones."""
     index = len(given) - 1
     known = [constraints.decode(text) if text else None for text in function.constraints]
-    passed = [
-        _passed(name, value, _is_written(function, place)) if types.is_tensor(code) else None
-        for place, (name, code, value) in enumerate(
-            zip(function.names, function.codes[1:], given, strict=False)
-        )
-    ]
+    passed = []
+    for place, value in enumerate(given):
+        is_output = getattr(known[place], "output", False)
+        is_written = is_output or _is_written(function, place)
+        is_tensor = types.is_tensor(function.codes[place + 1])
+        passed.append(_passed(function.names[place], value, is_written) if is_tensor else None)
     kind, text = misfits.problem(known[: index + 1], passed)
     raise refusal(function, index, text, kind)
 

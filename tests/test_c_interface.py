@@ -33,6 +33,8 @@ int shapes(const ffi_ext_tensor *a, const ffi_ext_tensor *b, const ffi_ext_tenso
 void th(const THFloatTensor *x, THFloatTensor *y);
 /* @param x [output] */
 void first(ffi_ext_tensor *x, const ffi_ext_tensor *y);
+/* @param x [output, contiguous] */
+void alone(ffi_ext_tensor *x);
 /* @param out [output]
  * @param more [output] */
 void several(const ffi_ext_tensor *a, ffi_ext_tensor *out, const ffi_ext_tensor *b, ffi_ext_tensor *more);
@@ -60,6 +62,7 @@ int shapes(const ffi_ext_tensor *a, const ffi_ext_tensor *b, const ffi_ext_tenso
            const ffi_ext_tensor *d) { return a && b && c && d; }
 void th(const THFloatTensor *x, THFloatTensor *y) { THFloatTensor_fill(y, x->size[0]); }
 void first(ffi_ext_tensor *x, const ffi_ext_tensor *y) {}
+void alone(ffi_ext_tensor *x) {}
 void several(const ffi_ext_tensor *a, ffi_ext_tensor *out, const ffi_ext_tensor *b, ffi_ext_tensor *more) {}
 float halves(const ffi_ext_tensor *x, ffi_ext_tensor *y) {
   const uint16_t *from = x->data;
@@ -279,6 +282,8 @@ def test_constraints_at_th_parameters_and_outputs(module):
     for expanded in (torch.zeros(4, 1).expand(4, 4), rows):
         with pytest.raises(ValueError, match="a place for each element, got an expanded one"):
             module.first(expanded, square)
+    with pytest.raises(ValueError, match="contiguous tensor; .* a copy would get the result"):
+        module.alone(square.t())  # an output, though its header says const of nothing
     module.first(torch.zeros(1).expand(1, 1), square)
     module.first(torch.zeros(1).expand(0, 4), square)
     for empty in (square[:0], array[4:][:0]):  # no elements, no overlap
