@@ -42,7 +42,7 @@ def _backward_of_losses(tensors: Any, grad_tensors: Any = None, *args: Any, **kw
     """torch.autograd.backward, which a tensor's backward() calls, too. A loss had one dimension."""
     if isinstance(tensors, torch.Tensor):
         grad_tensors = _without_dimensions(grad_tensors, tensors)
-    elif isinstance(grad_tensors, (list, tuple)) and len(grad_tensors) == len(tensors):
+    elif isinstance(tensors, (list, tuple)) and isinstance(grad_tensors, (list, tuple)):
         grad_tensors = list(map(_without_dimensions, grad_tensors, tensors))
     _backward_of_all(tensors, grad_tensors, *args, **kwargs)
 

@@ -390,7 +390,8 @@ def test_a_loss_takes_a_gradient_of_one_element():
     torch.autograd.backward(losses, [torch.ones(1), 2 * torch.ones(1)])  # as deep-head-pose does
     assert x.grad.tolist() == [8.0, 8.0]
     torch.autograd.backward([(5 * x).sum()])
-    assert x.grad.tolist() == [13.0, 13.0]
+    torch.autograd.backward((loss for loss in [x.sum()]), [torch.ones(())])  # any iterable, as ever
+    assert x.grad.tolist() == [14.0, 14.0]
 
 
 @pytest.mark.parametrize("of_optimizer", [True, False])
