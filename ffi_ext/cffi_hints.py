@@ -66,7 +66,7 @@ def of_value(ffi: Any, c_type: Any, value: object) -> str:
     if row and row.kind == "primitive" and any(isinstance(x, _ROWS) for x in rows):
         array = ffi.getctype(row, "[]")
         return f" (a row is an address, such as module._ffi.from_buffer('{array}', array))"
-    if any(isinstance(x, torch.Tensor) for x in rows):
+    if any(isinstance(x, torch.Tensor) and x.dim() for x in rows):  # one without is a number
         return (
             " (no array of tensors can be passed: declare a parameter for each, or pass torch.cat of them"
             " and their sizes)"

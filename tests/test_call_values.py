@@ -338,6 +338,9 @@ def test_lists_at_every_call(build):
                     (TypeError, ValueError, OverflowError, IndexError), match=rf"^{name}\(\) arg"
                 ):
                     getattr(module, name)(*call)
+    with pytest.raises(TypeError) as refused:  # a number of the wrong kind, and no array of tensors
+        module.second([8, torch.tensor(1.5)], 0)
+    assert "torch.cat" not in str(refused.value)
 
 
 def test_an_interrupt_in_a_conversion_is_not_lost(build):
