@@ -399,7 +399,7 @@ def test_a_module_that_was_dropped_is_told(tmp_path, module, said):
         ("import torch; torch._C._safe_call(print)", "this is a copy of torch.utils.ffi"),
         ("import torch; {1: 'a'}[torch.arange(2)[1]]", "names[index[i].item()]"),
         (
-            "import torch; torch.save(torch.nn.Linear(1, 1), 'm.pth'); torch.load('m.pth')",
+            "import torch; torch.save(torch.nn.Linear(1, 1), 'm'); torch.load('m', weights_only=True)",
             "TORCH_FORCE_NO_WEIGHTS_ONLY_LOAD=1",
         ),
     ],
