@@ -174,8 +174,7 @@ static int layout_fits(int layout, const ffi_seen *t) {
   return t->ndim == 4 && lies_dense(t, channels_last);
 }
 
-/* An expanded tensor has one place for several elements: of what C writes the last would be left.
- */
+/* Whether several elements have one place, where of what C writes the last would be left. */
 static int is_expanded(const ffi_seen *t) {
   int expanded = 0;
   for (int i = 0; i < t->ndim; i++) {
