@@ -256,24 +256,26 @@ static void pool_vectors(const real *map, int64_t row_stride, int64_t column_str
     }
 }
 
-/* The same for `block` channels that lie channel_stride apart: one after the other, since each lies
- * in pages of its own. */
+/* The same for `block` channels that lie stride[1] apart: neighbours together, others one after the
+ * other, since each lies in pages of its own. */
 static void pool_strided(const real *map, const int64_t *stride, int64_t block, const plan *p,
                          const int *pooled, real *tile) {
-  for (int64_t c = 0; c < block; c++, map += stride[1]) {
-    real *to = tile + c;
+  const int64_t together = stride[1] == 1 ? block : 1;
+  for (int64_t first = 0; first < block; first += together) {
+    real *to = tile;
     for (int py = 0; py < pooled[0]; py++)
-      for (int px = 0; px < pooled[1]; px++, to += BLOCK) {
-        real sum = 0;
-        for (int64_t i = p->start[0][py]; i < p->start[0][py + 1]; i++) {
-          const real *row = map + p->pulls[0][i].pixel * stride[2];
-          real line = 0;
-          for (int64_t j = p->start[1][px]; j < p->start[1][px + 1]; j++)
-            line += p->pulls[1][j].weight * row[p->pulls[1][j].pixel * stride[3]];
-          sum += p->pulls[0][i].weight * line;
+      for (int px = 0; px < pooled[1]; px++, to += BLOCK)
+        for (int64_t c = first; c < first + together; c++) {
+          real sum = 0;
+          for (int64_t i = p->start[0][py]; i < p->start[0][py + 1]; i++) {
+            const real *row = map + c * stride[1] + p->pulls[0][i].pixel * stride[2];
+            real line = 0;
+            for (int64_t j = p->start[1][px]; j < p->start[1][px + 1]; j++)
+              line += p->pulls[1][j].weight * row[p->pulls[1][j].pixel * stride[3]];
+            sum += p->pulls[0][i].weight * line;
+          }
+          to[c] = sum;
         }
-        *to = sum;
-      }
   }
 }
 

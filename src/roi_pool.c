@@ -13,8 +13,11 @@
  * others wait for their comparisons. (The masks of AVX-512's comparisons take a fifth longer.) */
 #define BLOCK_BYTES 128
 
-/* Channels that are worth a copy, which has the lanes of a whole block. */
+/* Channels that are worth a copy, which has the lanes of a whole block; less than half a block only
+ * where the map's copy takes no more bytes than that, since the pages of a larger one are new in
+ * each call. */
 #define LEAST_COPIED 8
+#define LARGEST_COPY (16 << 20)
 
 /* Channels whose gradients are summed together. */
 #define BACKWARD_CHANNELS 8
@@ -194,7 +197,9 @@ void roi_pool_forward(const THTensor *input, const THTensor *rois, double spatia
   const int threads = count * channels * bins > 1024 ? MAX_THREADS : 1;
   /* Channels that are no neighbours are copied to a slab: those of the map once for all regions, or
    * those of each region's window where that is less. */
-  const int last = in_stride[1] == 1, copied = channels >= LEAST_COPIED;
+  const int last = in_stride[1] == 1;
+  const int copied =
+      channels >= BLOCK / 2 || (channels >= LEAST_COPIED && pixels * BLOCK_BYTES <= LARGEST_COPY);
   int64_t windows = 0, largest = 0;
   for (int64_t k = 0; copied && k < count; k++) {
     const region r =
