@@ -68,8 +68,9 @@ def command(part: str, folder: Path | None) -> list[str]:
     python = [sys.executable]
     if part == "tests":
         # A process whose GPU has failed ends (tests/conftest.py), and so does one that hangs: another
-        # takes over. Under --dist loadfile it would begin with the same test.
-        at_once = ["-n", "3", "--dist", "worksteal"]
+        # takes over. Under --dist loadfile it would begin with the same test, and pytest-xdist has
+        # worksteal from 3.2 on, Debian 12 an older one.
+        at_once = ["-n", "3", "--dist", "load"]
         given_up = ["--timeout", str(ONE_TEST), "--timeout-method", "thread"]
         where = ["-o", f"faulthandler_timeout={ONE_TEST - 10}"]
         return [
