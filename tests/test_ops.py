@@ -243,6 +243,14 @@ def test_in_place_within_a_functional_transform_and_without_gradients():
     torch.testing.assert_close(torch.func.grad(loss)(torch.tensor(1.0)), (2 * x + 1).sum())
 
 
+def test_in_place_of_an_expanded_tensor():
+    """Which has one place for many elements: each was computed of the one before."""
+    x, two = torch.ones(1, 3, 1, 1).expand(2, 3, 4, 4), torch.full((3,), 2.0)
+    y = ops.frozen_batch_norm(x, two, two, inplace=True)
+    assert torch.equal(y, torch.full((2, 3, 4, 4), 4.0))
+    assert torch.equal(x, torch.ones(2, 3, 4, 4))
+
+
 SECOND = "first derivatives, backward; got a second or a forward one"
 
 

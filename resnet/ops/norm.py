@@ -138,7 +138,7 @@ def frozen_batch_norm(
         bias: (C), frozen likewise.
         residual: the shape of x, or None.
         relu: whether negative results become 0.
-        inplace: write to x where no gradient is recorded; x must then not be needed any more.
+        inplace: write to x where no gradient is recorded and x is not expanded; x must then not be needed any more.
 
     Returns:
         A tensor of x's shape, dtype and memory format.
@@ -169,6 +169,7 @@ def frozen_batch_norm(
         torch._C._are_functorch_transforms_active()  # x may be wrapped
         or is_recorded(x, scale, bias, residual)
         or is_traced(x)
+        or 0 in x.stride()  # expanded: results would be each other's inputs
     ):
         _forward_into(x, x, scale, bias, residual, relu)
         return x
