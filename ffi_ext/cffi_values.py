@@ -207,7 +207,7 @@ def takes_text(ffi: Any, c_type: Any) -> bool:
     return bool(item.kind == "void" or (item.kind == "primitive" and ffi.sizeof(item) == 1))
 
 
-def is_integer(c_type: Any) -> bool:
+def _is_integer(c_type: Any) -> bool:
     name = c_type.cname
     other = name in (*_FLOATS, "char", *cffi_hints.WIDE) or "omplex" in name
     return c_type.kind == "primitive" and not other
@@ -235,7 +235,7 @@ def _pointer(ffi: Any, c_type: Any, declared: str, least: int, value: object) ->
     if isinstance(value, (list, tuple)) and least >= 0:
         if item.cname == "char *":
             value = [ffi.new("char[]", x) if isinstance(x, bytes) else x for x in value]
-        elif is_integer(item):  # cffi would cut a NumPy float, or a tensor
+        elif _is_integer(item):  # cffi would cut a NumPy float, or a tensor
             known = (int, float, np.bool_, ffi.CData)
             value = [x if isinstance(x, known) else operator.index(x) for x in value]
         holder = pointer = ffi.new(ffi.getctype(item, f"[{max(len(value), 1)}]"), value)

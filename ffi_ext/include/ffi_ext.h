@@ -78,7 +78,14 @@ static inline uint16_t ffi_ext_to_float16(float value) {
   return bits;
 }
 
-static inline float ffi_ext_from_bfloat16(uint16_t bits) {
+/* bfloat16's are there for kernels of CUDA, too. */
+#ifdef __CUDACC__
+#define FFI_EXT_ANYWHERE static inline __host__ __device__
+#else
+#define FFI_EXT_ANYWHERE static inline
+#endif
+
+FFI_EXT_ANYWHERE float ffi_ext_from_bfloat16(uint16_t bits) {
   const uint32_t wide = (uint32_t)bits << 16;
   float value;
   memcpy(&value, &wide, sizeof value);
@@ -86,7 +93,7 @@ static inline float ffi_ext_from_bfloat16(uint16_t bits) {
 }
 
 /* To nearest, ties to even; a NaN stays one. */
-static inline uint16_t ffi_ext_to_bfloat16(float value) {
+FFI_EXT_ANYWHERE uint16_t ffi_ext_to_bfloat16(float value) {
   uint32_t bits;
   memcpy(&bits, &value, sizeof bits);
   if (value != value) return (uint16_t)(bits >> 16 | 0x40);

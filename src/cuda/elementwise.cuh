@@ -3,6 +3,8 @@
 #ifndef CUDA_ELEMENTWISE_CUH
 #define CUDA_ELEMENTWISE_CUH
 
+#include <ffi_ext.h>
+
 #include "parallel.cuh"
 
 template <int OPERANDS, int AXES, typename integer = int64_t>
@@ -89,20 +91,8 @@ walk<OPERANDS, AXES, int> narrowed(const walk<OPERANDS, AXES> &w) {
 struct bfloat16 {
   uint16_t bits;
 
-  BOTH operator float() const {
-    const uint32_t wide = (uint32_t)bits << 16;
-    float value;
-    memcpy(&value, &wide, sizeof value);
-    return value;
-  }
-
-  /* To nearest, ties to even; a NaN stays one. */
-  BOTH void operator=(float value) {
-    uint32_t wide;
-    memcpy(&wide, &value, sizeof wide);
-    bits =
-        (uint16_t)(value != value ? wide >> 16 | 0x40 : (wide + 0x7fff + (wide >> 16 & 1)) >> 16);
-  }
+  BOTH operator float() const { return ffi_ext_from_bfloat16(bits); }
+  BOTH void operator=(float value) { bits = ffi_ext_to_bfloat16(value); }
 };
 
 /* What elements are computed in. */
