@@ -250,7 +250,7 @@ def _of_c_source(name: str, text: str, cxx: bool) -> str:
     of_types = re.search(
         "cannot parse|declares none|value of '(?!ffi_ext_|TH).* no header has", text
     )
-    if not of_types or "did you mean" in text or "hint: TH" in text:
+    if not of_types or re.search("did you mean|hint: (TH|names)", text):
         return text
     hint = (
         "types that prototypes use go into `header`, with the prototypes; "

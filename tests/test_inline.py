@@ -131,6 +131,8 @@ def test_what_is_wrong_with_c_text_that_is_its_own_header():
         ffi_ext.load_inline("own", "__global__ void k(float *x) {}")
     with pytest.raises(HeaderError, match="hint: THTensor was PyTorch 0.4.1's"):
         ffi_ext.load_inline("own", "void f(THTensor *x) {}")
+    with pytest.raises(HeaderError, match=r"^own \(c_source\).*\n.*\nhint: .* rename größe$"):
+        ffi_ext.load_inline("own", "int f(int größe) { return größe; }")
     with pytest.raises(HeaderError, match=r"flot is an unknown type; did you mean float\?"):
         ffi_ext.load_inline("own", "int f(flot x) { return x; }")
     with pytest.raises(BuildError, match="hint: C before C23 has bool in <stdbool.h>") as e:
