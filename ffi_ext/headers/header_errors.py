@@ -33,7 +33,9 @@ def unreadable(
         except OF_CFFI as error:
             reason = str(error).splitlines()[-1] if str(error) else type(error).__name__
             reason = re.sub(r"^.*<cdef source string>:(?:\d+:){0,2}\s*", "", reason)
-            text = re.sub(r"\\U([\da-f]{8})", lambda code: chr(int(code[1], 16)), statement.text)  # gcc -E
+            text = re.sub(
+                r"\\U([\da-f]{8})", lambda code: chr(int(code[1], 16)), statement.text
+            )  # gcc -E
             return HeaderError(
                 f"{statement.where}: cannot parse this declaration ({reason}):\n"
                 f"    {' '.join(text.split())}\n{_hint(text, reason, statements)}"
