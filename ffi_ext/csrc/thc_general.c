@@ -41,10 +41,6 @@ int THCState_getNumDevices(THCState *s) {
   (void)s;
   return (int)ffi_cuda_ask("device_count", 0);
 }
-int THCState_getPeerToPeerAccess(THCState *s, int device, int other) {
-  (void)s;
-  return (int)ffi_cuda_ask("peer_access", device * 1000LL + other); /* both in one number */
-}
 
 cudaStream_t THCState_getCurrentStreamOnDevice(THCState *s, int device) {
   (void)s;
