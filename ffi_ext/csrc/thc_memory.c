@@ -21,23 +21,17 @@ void ffi_cuda_copy(ffi_storage *to, const void *from) {
 }
 
 static cudaError_t torch_malloc(void *context, void **pointer, size_t size, cudaStream_t stream) {
-  (void)context;
-  (void)stream;
   return THCudaMalloc(NULL, pointer, size);
 }
 /* A storage may go when no C function runs that an error could end. */
 static cudaError_t torch_free(void *context, void *pointer) {
-  (void)context;
   char text[FFI_TEXT_ROOM];
   return ffi_cuda_release(pointer, text) != 0;
 }
 static THCDeviceAllocator torch_allocator = {torch_malloc, NULL, torch_free, NULL, NULL, NULL};
 
 THCDeviceAllocator *THCCachingAllocator_get(void) { return &torch_allocator; }
-THCDeviceAllocator *THCState_getDeviceAllocator(THCState *s) {
-  (void)s;
-  return &torch_allocator;
-}
+THCDeviceAllocator *THCState_getDeviceAllocator(THCState *s) { return &torch_allocator; }
 
 static THCDeviceAllocator *allocator_of(const ffi_storage *s) {
   return (THCDeviceAllocator *)s->allocator;
