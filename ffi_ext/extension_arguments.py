@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from ffi_ext import cuda, toolchain
-from ffi_ext.units import is_installed
+from ffi_ext.paths import is_installed
 
 LOADER_WORDS = ("$ORIGIN", "@loader_path", "@rpath")  # of runtime_library_dirs: known at import
 PATH_LISTS = ("include_dirs", "library_dirs", "runtime_library_dirs", "extra_objects", "depends")
