@@ -128,12 +128,7 @@ def base_of(relative_to: object) -> Path:
     path = os.fspath(relative_to)
     if not isinstance(path, str):
         raise _wrong("relative_to", "a str path", relative_to)
-    try:
-        return Path(os.path.abspath(os.path.join(os.getcwd(), os.path.dirname(path))))
-    except FileNotFoundError:
-        raise FileNotFoundError(
-            "create_extension(): the current directory was removed: change to one that is there (os.chdir)"
-        ) from None
+    return Path(os.path.abspath(os.path.dirname(path)))
 
 
 def name_of(name: object, base: Path) -> Name:
