@@ -67,7 +67,7 @@ Not declared, since torch has nothing like them or does it by itself, and no pub
 of THC's state what sets it up (`THCState_alloc`, `THCudaInit` ...), counts streams and handles by numbers, or asks for
 another allocator, scratch space or peer access; pinned memory (`THCudaHostAlloc`, `THCCachingHostAllocator_*`), which
 `tensor.pin_memory()` makes; the counts of memory of 0.4.1's `THCCachingAllocator_*`, its `_recordStream` and
-`_getBaseAllocation`; `THCRandom_generatorStates`, `THCThreadLocal_*`, `THC_sleep`, `THCSetGCHandler`, and
+`_getBaseAllocation`; `THCRandom_generatorStates`, `THCThreadLocal_*`, `THC_sleep`, `THSetGCHandler` and THC's, and
 `THCuda<T>Tensor_calculateAdvancedIndexingOffsets`, a part of indexing in Python. Of `THVector.h` there are
 `TH<T>Vector_fill` and `_cadd`, which THNN's sources call. Files (`THFile` and its kin) and
 memory maps (`THMapAllocatorContext`) are Python's: map one with `torch.from_file` and pass the tensor.
