@@ -93,6 +93,11 @@ _HINTS = (
         "dimension had no last argument keepdim (pass 1), stdall and varall no biased (pass 0)",
     ),
     (
+        "Failed to preprocess host compiler properties",
+        "nvcc cannot call the C++ compiler for what runs on the CPU: the one that -ccbin or NVCC_CCBIN names, else g++ "
+        "on PATH",
+    ),
+    (
         r"error: (?:texture|surface) is not a template",
         "texture and surface references are gone since CUDA 12: read the memory itself (__ldg), or through a "
         "texture object (THCudaTensor_getTextureObject)",

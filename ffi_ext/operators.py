@@ -102,7 +102,7 @@ def register(module: ModuleType, namespace: str | None = None) -> dict[str, Oper
                 f"register(): torch.ops.{space}.{name} is something else already: give another namespace=, or the C "
                 "function another name"
             )
-    own_name = re.sub(r"^_ffi_ext_loaded_\d+\.", "", module.__name__)  # each load()'s is the same
+    own_name = re.sub(r"^ffi_ext\.loaded\..*\.", "", module.__name__)  # each load()'s is the same
     other_name, before = _LIBRARIES.get(space, (own_name, None))
     if other_name != own_name:
         warn(
