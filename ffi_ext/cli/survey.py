@@ -8,7 +8,7 @@ import re
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from ffi_ext import cuda, cuda_objects, extension_arguments, legacy, toolchain, wheels
+from ffi_ext import cuda, cuda_objects, extension_arguments, old_errors, toolchain, wheels
 from ffi_ext.cli import old_code, survey_names
 from ffi_ext.cli.edits import last_name, nodes, parse
 from ffi_ext.cli.report import Report
@@ -130,7 +130,7 @@ def _script(tree: ast.Module, path: Path, shown: str, report: Report, found: _In
             found.old.append(f"{node.name} ({shown}:{node.lineno})")  # type: ignore[attr-defined]
         elif isinstance(node, ast.Attribute) and node.attr == "_safe_call":
             is_copy = True
-            report.notes.append(f"{shown}:{node.lineno}: {legacy.COPIED}")
+            report.notes.append(f"{shown}:{node.lineno}: {old_errors.COPIED}")
         if question := old_code.asks_for_class(node):
             report.problems.append(f"{shown}:{node.lineno}: {question}")  # type: ignore[attr-defined]
     found.corners += [corners] if corners else []
