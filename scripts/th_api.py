@@ -116,7 +116,8 @@ def _rows(header: Path, exported: frozenset[str]) -> list[tuple[str, str]]:
     for line in listed:
         words = re.findall(r"\w+", line.split("(THCState")[0])
         name = words[0] if line.startswith("copy") else words[-1]
-        rows[name] = f"THCudaTensor_{name}"
+        kind = "Storage" if header.name == "THCStorage.h" else "Tensor"
+        rows[name] = f"THCuda{kind}_{name}"
     for kind, name in re.findall(
         r"TH_API [\w\s*]*?\bTHC?(Tensor|Storage|Blas|Vector)_\((\w+)\)", text
     ):
