@@ -6,16 +6,29 @@
 
 #include "th_core.h"
 
+static void (*gc_handler)(void *data);
+static void *gc_data;
+
+void THSetGCHandler(void (*torchGCHandlerFunction)(void *data), void *data) {
+  gc_handler = torchGCHandlerFunction;
+  gc_data = data;
+}
+
 /* The original counted the bytes to decide when to collect garbage; Python does that by itself. */
 void THHeapUpdate(ptrdiff_t size) {}
 
 void *THAlloc(ptrdiff_t size) {
   void *memory = NULL;
   if (size < 0) THError("$ Torch: invalid memory size -- maybe an overflow?");
-  if (size && posix_memalign(&memory, 64, (size_t)size))
-    THError("$ Torch: not enough memory: you tried to allocate %dGB. Buy new RAM!",
-            (int)(size / 1073741824));
-  return memory;
+  if (size == 0) return NULL;
+  for (int attempt = 0; attempt < 2; attempt++) {
+    if (posix_memalign(&memory, 64, (size_t)size) == 0) return memory;
+    if (attempt || !gc_handler) break;
+    gc_handler(gc_data);
+  }
+  THError("$ Torch: not enough memory: you tried to allocate %dGB. Buy new RAM!",
+          (int)(size / 1073741824));
+  return NULL;
 }
 
 void *THRealloc(void *ptr, ptrdiff_t size) {
@@ -26,6 +39,10 @@ void *THRealloc(void *ptr, ptrdiff_t size) {
   }
   if (size < 0) THError("$ Torch: invalid memory size -- maybe an overflow?");
   void *memory = realloc(ptr, (size_t)size);
+  if (!memory && gc_handler) {
+    gc_handler(gc_data);
+    memory = realloc(ptr, (size_t)size);
+  }
   if (!memory)
     THError("$ Torch: not enough memory: you tried to reallocate %dGB. Buy new RAM!",
             (int)(size / 1073741824));

@@ -65,6 +65,7 @@ TH_API void THSetDefaultArgErrorHandler(THArgErrorHandlerFunction new_handler, v
 TH_API void *THAlloc(ptrdiff_t size);
 TH_API void *THRealloc(void *ptr, ptrdiff_t size);
 TH_API void THFree(void *ptr);
+TH_API void THSetGCHandler(void (*torchGCHandlerFunction)(void *data), void *data);
 TH_API void THHeapUpdate(ptrdiff_t size);
 
 TH_API double THLog1p(const double x);
