@@ -1,2 +1,0 @@
-/* THC_sleep, where old sources look for it. */
-#include "THCGeneral.h"
