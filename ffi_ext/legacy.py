@@ -141,6 +141,24 @@ def _old_collections() -> None:
     _lend(collections, {name: getattr(collections.abc, name) for name in collections.abc.__all__})
 
 
+def _old_async() -> None:
+    from importlib.machinery import SourceFileLoader
+
+    original = SourceFileLoader.get_code
+
+    def get_code(self, fullname):  # type: ignore[no-untyped-def]
+        try:
+            return original(self, fullname)
+        except SyntaxError:
+            from ffi_ext import async_names
+
+            if compiled := async_names.code(self.get_filename(fullname)):
+                return compiled
+            raise
+
+    _lend(SourceFileLoader, {"get_code": get_code})
+
+
 def _called_build_extension(cpp_extension) -> None:  # type: ignore[no-untyped-def]
     """`BuildExtension("_ext.name", headers=..., sources=...)`, as forums told scripts to call it for PyTorch 1.0.
 
@@ -209,8 +227,9 @@ def install(autograd: bool = False) -> None:
 
     Args:
         autograd: Also make old-style autograd Functions (instances with `forward` and `backward`,
-            called as `F(arguments)(inputs)`) and `.data[0]` of a tensor without dimensions work, and names
-            that NumPy and collections have dropped (`numpy.float`, `collections.Mapping`).
+            called as `F(arguments)(inputs)`) and `.data[0]` of a tensor without dimensions work, names
+            that NumPy and collections have dropped (`numpy.float`, `collections.Mapping`), and modules
+            that call `x.cuda(async=True)`.
     """
     if Finder not in sys.meta_path:
         sys.meta_path.insert(0, Finder)  # type: ignore[arg-type]
@@ -221,6 +240,7 @@ def install(autograd: bool = False) -> None:
         TORCH.install()
         NUMPY.install()
         _old_collections()
+        _old_async()
 
 
 def uninstall() -> None:
@@ -283,17 +303,20 @@ def beside(module: str, traceback) -> str:  # type: ignore[no-untyped-def]
 
 
 def explain_errors() -> None:
-    """Tells Python 2, words that became keywords and dropped modules apart from what we could repair."""
+    """Tells Python 2 and dropped modules apart from what we could repair; repairs a script that has `async` as a name."""
     show = sys.excepthook
 
     def hook(kind, value, traceback):  # type: ignore[no-untyped-def]
+        if issubclass(kind, SyntaxError) and traceback is None:  # nothing has run yet
+            from ffi_ext import async_names
+
+            async_names.start_again(value.filename)
         show(kind, value, traceback)
         if issubclass(kind, SyntaxError) and value.filename:
             print(
                 f"ffi_ext: line {value.lineno} of {value.filename} is no Python 3: Python 2's print and "
-                "except, or async as a name, are errors of the language itself and out of ffi_ext's "
-                "reach. Rewrite that line, or convert the file with `python -m lib2to3 -w` of a Python "
-                "before 3.13",
+                "except are errors of the language itself and out of ffi_ext's reach. Rewrite that line, "
+                "or convert the file with `python -m lib2to3 -w` of a Python before 3.13",
                 file=sys.stderr,
             )
         elif isinstance(value, ModuleNotFoundError) and (

@@ -711,6 +711,44 @@ def test_a_generated_module_may_be_imported_before_torch(tmp_path):
     assert done.stdout == "2.0\n", done.stderr
 
 
+ASYNC = """
+import os, sys, pickle
+from loader import moved
+class Batch(object):
+    pass
+if __name__ == "__main__":
+    pickle.loads(pickle.dumps(Batch()))
+    print(moved(1, async=True), sys.argv[1:], os.path.basename(__file__), sys.flags.optimize)
+    print("see async=True")
+    sys.exit(3)
+"""
+LOADER = """
+def moved(x, async=False):
+    return {}.get(x, [x.real, async])  # a keyword today
+async def still(): pass
+"""
+
+
+def test_async_is_a_name_in_scripts_and_modules_of_before(tmp_path):
+    (tmp_path / "lib").mkdir()
+    (tmp_path / "lib" / "train.py").write_text(ASYNC)
+    (tmp_path / "lib" / "loader.py").write_text(LOADER)
+    for words in (
+        ["-O", "lib/train.py", "a", "-b"],
+        ["--", "sh", "-c", "python -O lib/train.py a -b"],
+    ):
+        done = python("-m", "ffi_ext", "run", *words, cwd=tmp_path)
+        assert done.stdout == "[1, True] ['a', '-b'] train.py 1\nsee async=True\n", done.stderr
+        assert done.returncode == 3
+        assert done.stderr.count("async is non_blocking in") == 2
+    assert not list(tmp_path.rglob("*.pyc"))  # which plain Python would take for the module
+    done = python("-m", "ffi_ext", "run", "-m", "train", cwd=tmp_path / "lib")
+    assert done.stdout.startswith("[1, True] [] train.py 0"), done.stderr
+    (tmp_path / "lib" / "loader.py").write_text(LOADER + "print 'x'\n")
+    done = python("-m", "ffi_ext", "run", "lib/train.py", cwd=tmp_path)
+    assert "line 5 of" in done.stderr and "loader.py is no Python 3" in done.stderr
+
+
 def test_python_2_is_named(tmp_path, capfd):
     (tmp_path / "old.py").write_text("import sys\nprint 'x'\n")
     assert run.run([str(tmp_path / "old.py")]) == 1

@@ -645,6 +645,19 @@ def test_what_was_kept_on_an_instance_is_told(tmp_path):
     assert ": f.mask was kept on an instance, and there are none any more" in note
 
 
+def test_async_is_non_blocking(tmp_path, capsys):
+    old = "def moved(x, async=True):\n    return x.cuda(async = async)\n\n\nprint(loss.sum().data[0], 'async')\n"
+    (tmp_path / "train.py").write_text(old)
+    cli.main(["doctor", str(tmp_path), "--json"])
+    assert "`async` as a name (3 in train.py)" in capsys.readouterr().out
+    (file,) = port.port([tmp_path], [])
+    assert file.before == old
+    assert file.after == (
+        "def moved(x, non_blocking=True):\n    return x.cuda(non_blocking = non_blocking)\n\n\n"
+        "print(loss.sum().item(), 'async')\n"
+    )
+
+
 def test_what_is_no_python_3_stays(tmp_path, capsys):
     (tmp_path / "old.py").write_bytes(b"print 'hello'\n")
     (tmp_path / "bytes.py").write_bytes(b"x = '\xff'\n")

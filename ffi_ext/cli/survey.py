@@ -10,7 +10,7 @@ from pathlib import Path
 
 from ffi_ext import cuda, cuda_objects, extension_arguments, legacy, toolchain, wheels
 from ffi_ext.cli import old_code, survey_names
-from ffi_ext.cli.edits import last_name, nodes, parse
+from ffi_ext.cli.edits import last_name, nodes, parse_old
 from ffi_ext.cli.report import Report
 
 SKIPPED = {".git", ".venv", "venv", "node_modules", "__pycache__", "build", "dist"}
@@ -52,7 +52,7 @@ def scripts(folder: Path, report: Report) -> None:
     found = _InAll({p.stem for p in paths} | folders | {folder.resolve().name, "_ext"})
     for path in paths:
         shown = str(path.relative_to(folder))
-        if tree := _parsed(path, shown, report):
+        if tree := _parsed(path, shown, report, found):
             _script(tree, path, shown, report, found)
     for name in sorted(found.missing.keys() - found.given):
         told = report.notes if survey_names.is_brought_back(name) else report.problems
@@ -149,13 +149,13 @@ def _script(tree: ast.Module, path: Path, shown: str, report: Report, found: _In
     found.given |= filled
 
 
-def _parsed(path: Path, shown: str, report: Report) -> ast.Module | None:
+def _parsed(path: Path, shown: str, report: Report, found: _InAll) -> ast.Module | None:
     try:
-        return parse(path.read_text(encoding="utf-8-sig", errors="replace"))
+        tree, _, count = parse_old(path.read_text(encoding="utf-8-sig", errors="replace"))
+        found.old += [f"`async` as a name ({count} in {shown})"] if count else []
+        return tree
     except SyntaxError as error:
         cure = "convert that file by hand or with 2to3"
-        if "async" in (error.text or ""):
-            cure = "`async` is a keyword since Python 3.7: write non_blocking=True for async=True"
         line = f":{error.lineno}" if error.lineno else ""  # a null byte has none
         report.problems.append(f"{shown}{line}: no Python 3 ({error.msg}): {cure}")
     except (OSError, ValueError, RecursionError) as error:  # the last of a sum of 50000 terms
