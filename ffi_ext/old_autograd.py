@@ -129,13 +129,15 @@ def _self_of_backward(ctx: Any, saved: tuple[Any, ...]) -> Iterator[None]:
 
 
 def _makes_variables(cls: type) -> bool:
-    """Whether its methods name Variable: before PyTorch 0.4 they had a graph, and backward could run a net again.
+    """Whether it or its module names Variable: they had a graph before PyTorch 0.4, and backward could run a net again.
 
     From 0.4 on backward ran without, and could write to the model's parameters.
     """
-    own = cls.__mro__[: cls.__mro__.index(Function)]
-    methods = [method for base in own for method in vars(base).values()]
-    return any("Variable" in method.__code__.co_names for method in methods if isfunction(method))
+    found = [*vars(cls).values()]
+    for value in vars(sys.modules.get(cls.__module__, cls)).values():
+        is_own = isinstance(value, type) and value.__module__ == cls.__module__
+        found += vars(value).values() if is_own else [value]
+    return any("Variable" in one.__code__.co_names for one in found if isfunction(one))
 
 
 def _call(self: Any, *inputs: Any) -> Any:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import copy
 import ctypes
 import gc
+import importlib
 import pickle
 import threading
 import weakref
@@ -203,28 +204,33 @@ def test_a_backward_may_run_a_net_of_its_own():
     assert not x.grad.requires_grad
 
 
-def test_a_backward_of_pytorch_0_4_writes_to_a_parameter():
+MEMORY = """
+from torch.autograd import Function
+
+class Memory(Function):
+    def __init__(self, rows):
+        super(Memory, self).__init__()
+        self.rows = rows
+    def forward(self, x, index):
+        self.save_for_backward(x, index)
+        return x.mm(self.rows.t())
+    def backward(self, grad):
+        x, index = self.saved_tensors
+        grad_x = grad.mm(self.rows)
+        for row, i in zip(x, index):
+            self.rows[i] = 0.5 * self.rows[i] + 0.5 * row
+        return grad_x, None
+"""
+
+
+def test_a_backward_of_pytorch_0_4_writes_to_a_parameter(tmp_path, monkeypatch):
     """As the memories of exemplars in person re-identification."""
-
-    class Memory(Function):
-        def __init__(self, rows):
-            super().__init__()
-            self.rows = rows
-
-        def forward(self, x, index):
-            self.save_for_backward(x, index)
-            return x.mm(self.rows.t())
-
-        def backward(self, grad):
-            x, index = self.saved_tensors
-            grad_x = grad.mm(self.rows)
-            for row, i in zip(x, index, strict=True):
-                self.rows[i] = 0.5 * self.rows[i] + 0.5 * row
-            return grad_x, None
-
+    (tmp_path / "memory_of_rows.py").write_text(MEMORY)
+    monkeypatch.syspath_prepend(tmp_path)
+    memory = importlib.import_module("memory_of_rows")
     x, rows = leaf(2, 3), torch.nn.Parameter(torch.randn(4, 3, dtype=torch.double))
     before = rows.detach().clone()
-    Memory(rows)(x, torch.tensor([3, 0])).sum().backward()
+    memory.Memory(rows)(x, torch.tensor([3, 0])).sum().backward()
     torch.testing.assert_close(x.grad, before.sum(0).expand(2, 3))
     before[[3, 0]] = (before[[3, 0]] + x.detach()) / 2
     torch.testing.assert_close(rows.detach(), before)
