@@ -341,6 +341,20 @@ def test_an_error_in_backward_keeps_its_type_and_text():
         Fails()(leaf(1)).backward()
 
 
+def test_the_class_of_a_tensor_is_variable():
+    def repackage_hidden(h):  # of torch's word_language_model, in every language model of the time
+        if type(h) == Variable:
+            return Variable(h.data)
+        return tuple(repackage_hidden(v) for v in h)
+
+    h = repackage_hidden((leaf(2), (leaf(3), leaf(4))))
+    assert [h[0].shape, h[1][1].requires_grad] == [(2,), False]
+    assert Variable == type(leaf(1)) == Variable != int and type(leaf(1)) in (int, Variable)
+    assert type(torch.nn.Parameter(leaf(1))) != Variable and {Variable: 1}[Variable] == 1
+    ffi_ext.uninstall()
+    assert type(leaf(1)) != Variable and {Variable: 1}[Variable] == 1
+
+
 def test_new_style_stays_untouched():
     class New(Function):
         @staticmethod

@@ -17,7 +17,7 @@ from ffi_ext.cli.terminal import BOLD, OK, PROBLEMS, YELLOW, coloured, complain,
 EXAMPLES = """\
 What is rewritten: imports of torch.utils.ffi (and BuildExtension in its place) in build scripts and in
 __init__ files that it generated; autograd Functions with instance methods, and their calls; `.data[0]` of a number;
-`.index((i,))` and `.data.resize_()` of tensors; `.next()` of iterators; `volatile`; `cuda(async=True)`;
+`.index((i,))` and `.data.resize_()` of tensors; `.next()` of iterators; `volatile`; `cuda(async=True)`; `type(x) == Variable`;
 install_requires, and a pyproject.toml, for a setup.py that builds extensions.
 What cannot be rewritten safely stays, and is listed. Run the repository's tests afterwards.
 examples:
@@ -114,6 +114,7 @@ def port(paths: list[Path], notes: list[str]) -> list[File]:
         text = port_calls.calls(file.after, file.path, known, repository, notes)
         text = port_scripts.first_elements(text, file.path, notes)
         text = port_scripts.indices(text)
+        text = port_scripts.variables(text)
         text = port_scripts.iterators(text)
         text = port_scripts.reshapes(text, file.path, notes)
         text = port_volatile.volatile(text, file.path, notes)

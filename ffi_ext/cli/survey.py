@@ -84,7 +84,7 @@ def _script(tree: ast.Module, path: Path, shown: str, report: Report, found: _In
     """Reads one."""
     is_copy = False
     corners = ""
-    names = ("`.data[0]`", "`.index((i,))`", "`volatile`")
+    names = ("`.data[0]`", "`.index((i,))`", "`volatile`", "`type(x) == Variable`")
     counts = {
         "`.next()`": len(old_code.nexts(tree)),
         "`.data.resize_()`": len(old_code.reshapes(tree)),
@@ -124,6 +124,8 @@ def _script(tree: ast.Module, path: Path, shown: str, report: Report, found: _In
                 corners = corners or f"{shown}:{node.lineno}"
             counts["`.index((i,))`"] += old_code.is_index(node)
             counts["`volatile`"] += any(k.arg == "volatile" for k in node.keywords)
+        elif isinstance(node, ast.Compare):
+            counts["`type(x) == Variable`"] += old_code.asks_for_variable(node)
         elif isinstance(node, ast.Subscript):
             counts["`.data[0]`"] += ast.unparse(node).endswith(".data[0]")
         elif old_code.is_old_function(node):
