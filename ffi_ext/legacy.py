@@ -333,6 +333,11 @@ def explain_errors() -> None:
                 "finds: names[index[i].item()]",
                 file=sys.stderr,
             )
+        elif issubclass(kind, IndexError) and "array is 0-dimensional" in str(value):
+            print(
+                "ffi_ext: a loss had one dimension before PyTorch 0.4: loss.item() for loss.data.numpy()[0]",
+                file=sys.stderr,
+            )
         elif kind.__name__ == "UnpicklingError" and "weights_only" in str(value):
             print(
                 "ffi_ext: torch.load took whole models and whatever else Python pickles until torch 2.6. If you trust "

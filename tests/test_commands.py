@@ -556,6 +556,22 @@ def test_doctor_finds_what_is_missing(tmp_path, capsys):
     assert report["needs"] == ["no_such_package", "torch"]
 
 
+def test_doctor_tells_of_submodules_that_were_not_cloned(tmp_path, capsys):
+    listed = "".join(
+        f'[submodule "{p}"]\n\tpath = {p}\n' for p in ("model_zoo", "egs/data", "there")
+    )
+    (tmp_path / ".gitmodules").write_text(listed)
+    (tmp_path / "model_zoo").mkdir()
+    (tmp_path / "there").mkdir()
+    (tmp_path / "there" / "a.c").touch()
+    (tmp_path / "main.py").write_text("import model_zoo\n")
+    assert cli.main(["doctor", str(tmp_path), "--json"]) == 1
+    report = json.loads(capsys.readouterr().out)
+    said = ": a git submodule, not here: git submodule update --init --recursive"
+    assert report["problems"] == [f"model_zoo{said}"] and f"egs/data{said}" in report["notes"]
+    assert report["needs"] == [] and "there:" not in "".join(report["notes"])
+
+
 def test_doctor_asks_for_no_module_that_a_script_does_without(tmp_path, capsys):
     (tmp_path / "old.py").write_text(
         "import sys\n"

@@ -5,6 +5,7 @@ from __future__ import annotations
 import ast
 import os
 import re
+from collections.abc import Collection
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -73,7 +74,23 @@ def scripts(folder: Path, report: Report) -> None:
             f"of before PyTorch 0.4: {old}. They work under `ffi-ext run` and after "
             f"install(autograd=True){volatile}; `ffi-ext port` rewrites them"
         )
+    found.local |= _submodules(folder, found.imported, report)
     survey_names.imports(found.imported, found.local, report)
+
+
+def _submodules(folder: Path, imported: Collection[str], report: Report) -> set[str]:
+    """The names of git's submodules; those that were not cloned are told."""
+    listed = folder / ".gitmodules"
+    text = listed.read_text(errors="replace") if listed.is_file() else ""
+    names: set[str] = set()
+    for path in re.findall(r"^\s*path\s*=\s*(.+?)\s*$", text, re.M):
+        names |= set(Path(path).parts)
+        if not any((folder / path).glob("*")):
+            told = report.problems if set(Path(path).parts) & set(imported) else report.notes
+            told.append(
+                f"{path}: a git submodule, not here: git submodule update --init --recursive"
+            )
+    return names
 
 
 def _first(places: list[str]) -> str:
