@@ -15,6 +15,7 @@ from typing import Any
 import pytest
 
 from ffi_ext import create_extension
+from ffi_ext.headers import definitions
 from tests import small_project
 
 _numbers = itertools.count()
@@ -61,8 +62,9 @@ def pytest_runtest_logfinish() -> None:
 
 
 def _maker(folder: Path) -> Callable[..., ModuleType]:
-    def make(header: str, source: str, suffix: str = ".c", **kwargs: Any) -> ModuleType:
+    def make(header: str | None, source: str, suffix: str = ".c", **kwargs: Any) -> ModuleType:
         name = f"made{next(_numbers)}"
+        header = definitions.exported(source, cxx=False) if header is None else header
         (folder / f"{name}.h").write_text(header)
         (folder / f"{name}{suffix}").write_text(source)
         create_extension(
@@ -84,7 +86,7 @@ def _maker(folder: Path) -> Callable[..., ModuleType]:
 def build(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[..., ModuleType]:
     """build(header, source, **kwargs): writes the texts below tmp_path, builds and imports a module.
 
-    Every module has a name of its own, so that the tests of one process do not share any.
+    Without a header (None) it has the functions of the source that are not static, as of load_inline. Every module has a name of its own, so that the tests of one process do not share any.
     """
     monkeypatch.syspath_prepend(str(tmp_path))
     return _maker(tmp_path)
