@@ -17,6 +17,7 @@ def _set_stream(pointer: int) -> None:
 
 
 _STREAMS: dict[int, torch.cuda.Stream] = {}  # made for C, which may keep their addresses
+_PINNED: dict[int, torch.Tensor] = {}  # memory that C has asked for, by its address
 
 
 def _new_stream(priority: int) -> int:
@@ -24,6 +25,23 @@ def _new_stream(priority: int) -> int:
     pointer = int(stream.cuda_stream)
     _STREAMS[pointer] = stream
     return pointer
+
+
+def _host_malloc(size: int) -> int:
+    memory = torch.empty(size, dtype=torch.uint8, device="cpu", pin_memory=True)
+    _PINNED[memory.data_ptr()] = memory
+    return memory.data_ptr()
+
+
+def _host_free(pointer: int) -> None:
+    if _PINNED.pop(pointer, None) is None:
+        raise ValueError(f"THCudaHostFree: THCudaHostAlloc did not return {pointer:#x}")
+
+
+def _host_record(pointer: int) -> None:
+    """A copy of torch's own, in the current stream: torch reuses the memory when it has ended."""
+    if pointer in _PINNED:
+        _PINNED[pointer][:1].to("cuda", non_blocking=True)
 
 
 # For compute-sanitizer, which is to know each piece of memory, torch's tensors have their own with this; the functions
@@ -71,11 +89,17 @@ ANSWERS: dict[str, Callable[[int], Any]] = {
     # not set_device: a GPU that nobody uses would get a context, hundreds of MB of its memory
     "return_to_device": lambda device: torch.cuda._maybe_exchange_device(device),
     "device_count": lambda _: torch.cuda.device_count(),
+    # both devices in one number: the first one times 1000, and the other
+    "peer_access": lambda pair: torch.cuda.can_device_access_peer(*divmod(pair, 1000)),
     "current_stream": lambda device: torch.cuda.current_stream(device).cuda_stream,
     "set_stream": _set_stream,
     "blas_handle": lambda _: torch.cuda.current_blas_handle(),
     "new_stream": _new_stream,
+    "host_malloc": _host_malloc,
+    "host_free": _host_free,
+    "host_record": _host_record,
     "empty_cache": lambda _: torch.cuda.empty_cache(),
+    "sleep": lambda cycles: torch.cuda._sleep(cycles),
     "malloc": _malloc,
     "free": _free,
     "free_bytes": lambda _: torch.cuda.mem_get_info()[0],

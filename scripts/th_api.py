@@ -63,13 +63,12 @@ Where 0.3.1 left the result to its algorithm, or was wrong, torch's may be anoth
 `topk`, `median` and `mode` give the index of; `median` of what holds a NaN, which is NaN; `dot` of small integers, which does not wrap.
 `gather` gives its result the index's shape.
 
-Not declared, since torch has nothing like them or does it by itself, and no published extension that is known calls them:
-of THC's state what sets it up (`THCState_alloc`, `THCudaInit` ...), counts streams and handles by numbers, or asks for
-another allocator, scratch space or peer access; pinned memory (`THCudaHostAlloc`, `THCCachingHostAllocator_*`), which
-`tensor.pin_memory()` makes; the counts of memory of 0.4.1's `THCCachingAllocator_*`, its `_recordStream` and
-`_getBaseAllocation`; `THCRandom_generatorStates`, `THCThreadLocal_*`, `THC_sleep`, `THCSetGCHandler`, and
-`THCuda<T>Tensor_calculateAdvancedIndexingOffsets`, a part of indexing in Python. Of `THVector.h` there are
-`TH<T>Vector_fill` and `_cadd`, which THNN's sources call. Files (`THFile` and its kin) and
+Not declared, since torch has nothing like them or does it by itself: `THCState_setPeerToPeerAccess`,
+`THCState_getCudaUVAAllocator`, `THCState_getRngState`, `THCRandom_generatorStates`, `THCCachingAllocator_recordStream`
+and `_getBaseAllocation`, `THCCachingHostAllocator_*`, the counts of memory of 0.4.1's `THCCachingAllocator_*` (they are in
+`torch.cuda`), `THCSetGCHandler`, and
+`THCuda<T>Tensor_calculateAdvancedIndexingOffsets`, a part of indexing in Python. Of `THVector.h` there are the eight functions
+that every version has. Files (`THFile` and its kin) and
 memory maps (`THMapAllocatorContext`) are Python's: map one with `torch.from_file` and pass the tensor.
 
 ## Prototypes of other versions
@@ -116,7 +115,8 @@ def _rows(header: Path, exported: frozenset[str]) -> list[tuple[str, str]]:
     for line in listed:
         words = re.findall(r"\w+", line.split("(THCState")[0])
         name = words[0] if line.startswith("copy") else words[-1]
-        rows[name] = f"THCudaTensor_{name}"
+        kind = "Storage" if header.name == "THCStorage.h" else "Tensor"
+        rows[name] = f"THCuda{kind}_{name}"
     for kind, name in re.findall(
         r"TH_API [\w\s*]*?\bTHC?(Tensor|Storage|Blas|Vector)_\((\w+)\)", text
     ):

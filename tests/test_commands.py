@@ -24,7 +24,7 @@ import scipy
 import torch
 
 import ffi_ext
-from ffi_ext import cli, cuda, legacy
+from ffi_ext import cli, cuda, old_errors
 from ffi_ext.cli import completion, survey_names, terminal
 from ffi_ext.inline import imported_as
 from tests.processes import python
@@ -122,7 +122,7 @@ def test_doctor_names_the_package_of_a_module(tmp_path, capsys, monkeypatch):
     out = capsys.readouterr().out
     assert "ffi_ext_nowhere is not installed: pip install 'nowhere<8'" in out
     assert "ffi_ext_elsewhere is not installed: pip install ffi_ext_elsewhere" in out
-    monkeypatch.setitem(legacy.GONE, "ffi_ext_elsewhere", "3.99")
+    monkeypatch.setitem(old_errors.GONE, "ffi_ext_elsewhere", "3.99")
     assert cli.main(["doctor", str(tmp_path)]) == 1
     assert "Python 3.99 dropped its module ffi_ext_elsewhere" in capsys.readouterr().out
 

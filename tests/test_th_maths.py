@@ -69,7 +69,13 @@ BINARY = {
 # THVector's, of n numbers in memory: arguments, and what comes out of x and y.
 VECTOR = {
     "fill": ("z, 3, n", lambda x, y: torch.full_like(x, 3)),
+    "copy": ("z, x, n", lambda x, y: x),
+    "adds": ("z, x, 3, n", lambda x, y: x + 3),
+    "muls": ("z, x, 3, n", lambda x, y: x * 3),
+    "divs": ("z, x, 3, n", lambda x, y: VALUE["div"][1](x, 3)),
     "cadd": ("z, x, y, 3, n", lambda x, y: x + 3 * y),
+    "cmul": ("z, x, y, n", torch.mul),
+    "cdiv": ("z, x, y, n", BINARY["cdiv"][1]),
 }
 COMPARE = {name: getattr(torch, name) for name in ("lt", "le", "gt", "ge", "eq", "ne")}
 NUMBERS = {
@@ -394,6 +400,7 @@ def test_integers_divided_by_zero_raise_and_change_nothing(th):
         lambda: th.Long_remainder(t, t, 0),
         lambda: th.Long_cdiv(t, t, zero),
         lambda: th.Long_cfmod(t, t, zero),
+        lambda: th.LongVector_cdiv(t, t, zero),
     ):
         with pytest.raises(ffi_ext.NativeError, match="divided by zero"):
             call()

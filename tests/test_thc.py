@@ -7,6 +7,7 @@ that there is none. On a GPU, the same C code takes CUDA tensors, and what torch
 
 from __future__ import annotations
 
+import gc
 import importlib
 import re
 from pathlib import Path
@@ -16,7 +17,7 @@ import pytest
 import torch
 
 import ffi_ext
-from ffi_ext import elf, th_algebra, th_maths, thc_maths
+from ffi_ext import cuda_state, elf, th_algebra, th_maths, thc_maths
 
 INCLUDE = Path(ffi_ext.get_include())
 LISTS = INCLUDE / "THC" / "generic"
@@ -67,6 +68,7 @@ void fresh(void);
 void check(int error);
 void generator(THByteTensor *bytes, int set);
 uint64_t seed(int all);
+long state_of(THLongTensor *out, THFloatTensor *pinned, int which);
 """
 SOURCE = r"""
 #include <THC/THC.h>
@@ -221,6 +223,48 @@ void structure(THFloatTensor *t, THLongTensor *out) {
   THCudaTensor_free(state, dense);
   THCudaTensor_free(state, flipped);
   THCudaTensor_free(state, row);
+}
+#include <THC/THCSleep.h>
+#include <THC/THCThreadLocal.h>
+#include <pthread.h>
+static void *of_another_thread(void *local) {
+  void *before = THCThreadLocal_get((THCThreadLocal)local);
+  THCThreadLocal_set((THCThreadLocal)local, local);
+  return before;
+}
+long state_of(THLongTensor *out, THFloatTensor *pinned, int which) {
+  if (which == 0) {
+    THCMagma_init(state);
+    THCState_setCurrentStreamIndex(state, THCState_getCurrentStreamIndex(state));
+    THCState_setCurrentBlasHandleIndex(state, THCState_getCurrentBlasHandleIndex(state));
+    THCState_setCurrentSparseHandleIndex(state, THCState_getCurrentSparseHandleIndex(state));
+    THCState_setDeviceAllocator(state, THCCachingAllocator_get());
+    THCState_setKernelPeerToPeerAccessEnabled(state, 1);
+    return THCState_getKernelPeerToPeerAccessEnabled(state);
+  }
+  if (which == 1) THCState_setCurrentStreamIndex(state, 3);
+  if (which == 2) THCState_setDeviceAllocator(state, NULL);
+  if (which == 3) THC_sleep(state, 1L << 40);
+  if (which == 4) {
+    THCThreadLocal local = THCThreadLocal_alloc();
+    pthread_t thread;
+    void *elsewhere = NULL;
+    THCThreadLocal_set(local, out);
+    pthread_create(&thread, NULL, of_another_thread, local);
+    pthread_join(thread, &elsewhere);
+    const long answer = (THCThreadLocal_get(local) == out) + 10 * (elsewhere == NULL);
+    THCThreadLocal_free(local);
+    return answer;
+  }
+  if (which == 5) {
+    THFloatStorage *storage = THFloatStorage_newWithAllocator(3, THCState_getCudaHostAllocator(state), NULL);
+    THFloatTensor_setStorage1d(pinned, storage, 0, 3, 1);
+    THFloatTensor_fill(pinned, 2);
+    THFloatStorage_free(storage);
+    THLongTensor_resize1d(out, 1);
+    THLongTensor_set1d(out, 0, (int64_t)THFloatTensor_data(pinned));
+  }
+  return 0;
 }
 void fresh(void) { THCudaTensor_free(state, THCudaTensor_newWithSize1d(state, 3)); }
 void check(int error) { THCudaCheck((cudaError_t)error); }
@@ -442,6 +486,35 @@ def test_the_generators_state_and_seed_are_torchs(thc, monkeypatch):
     assert [thc.seed(0), thc.seed(1)] == [(1 << 63) - 5, 7]
 
 
+def test_what_remains_of_the_state(thc, monkeypatch):
+    out, pinned = torch.LongTensor(), torch.FloatTensor()
+    assert thc.state_of(out, pinned, 0) == 1
+    with pytest.raises(torch.FatalError, match="streams of torch have no numbers: 3"):
+        thc.state_of(out, pinned, 1)
+    with pytest.raises(torch.FatalError, match="THCudaStorage_newWithAllocator"):
+        thc.state_of(out, pinned, 2)
+    slept = []
+    monkeypatch.setattr(torch.cuda, "_sleep", slept.append)
+    thc.state_of(out, pinned, 3)
+    assert slept == [1 << 40]
+    assert thc.state_of(out, pinned, 4) == 11
+
+
+def test_a_storage_in_pinned_memory_is_torchs(thc, monkeypatch):
+    """Without a GPU no memory can be pinned; who gave it and takes it back is seen all the same."""
+    memory, freed = torch.zeros(12, dtype=torch.uint8), []
+    monkeypatch.setitem(cuda_state.ANSWERS, "host_malloc", lambda size: memory.data_ptr())
+    monkeypatch.setitem(cuda_state.ANSWERS, "host_free", lambda address: freed.append(address) or 0)
+    out, pinned = torch.LongTensor(), torch.FloatTensor()
+    thc.state_of(out, pinned, 5)
+    assert out.tolist() == [memory.data_ptr()]
+    assert pinned.tolist() == [2.0, 2.0, 2.0]
+    assert memory.view(torch.float32).tolist() == [2.0, 2.0, 2.0]
+    del pinned
+    gc.collect()
+    assert freed == [memory.data_ptr()]
+
+
 @pytest.mark.skipif(torch.cuda.is_available(), reason="there is a GPU")
 def test_what_needs_a_gpu_says_so(thc):
     with pytest.raises(torch.FatalError, match="(?i)cuda|nvidia"):
@@ -621,7 +694,8 @@ double dot(THCudaTensor *a, THCudaTensor *b) {
 int handles(void) {
   const cusparseHandle_t sparse = THCState_getCurrentSparseHandle(state);
   const int same = sparse && sparse == THCState_getCurrentSparseHandle(state);
-  return same + 10 * (THCState_getCurrentBlasHandle(state) != NULL);
+  const int scratch = THCState_getCurrentDeviceScratchSpace(state) != NULL;
+  return same + 10 * scratch + 100 * (THCState_getCurrentBlasHandle(state) != NULL);
 }
 int own_stream(THCudaTensor *t) {
   THCStream *before = THCState_getStream(state), *own = THCStream_new(0);
@@ -703,7 +777,7 @@ def test_gpu_libraries_and_state(gpu_state):
     gpu_state.gemm(r, x, y)
     torch.testing.assert_close(r, x @ y)
     assert gpu_state.dot(x, x) == pytest.approx(float((x * x).sum()), rel=1e-5)
-    assert gpu_state.handles() == 11
+    assert gpu_state.handles() == 111
     assert gpu_state.devices(x) == 1000 + torch.cuda.device_count()
     assert gpu_state.own_stream(x) == 111
     torch.cuda.synchronize()
@@ -713,3 +787,13 @@ def test_gpu_libraries_and_state(gpu_state):
     assert torch.equal(x, torch.empty_like(x).uniform_(0, 1))
     grown = gpu_state.kept_across(y, 9)
     assert grown.is_cuda and grown.shape == (9, 4) and torch.equal(grown[:5], y)
+
+
+@needs_gpu
+def test_gpu_pinned_memory(thc):
+    out, pinned = torch.LongTensor(), torch.FloatTensor()
+    thc.state_of(out, pinned, 5)
+    assert pinned.is_pinned() and pinned.tolist() == [2.0, 2.0, 2.0]
+    del pinned
+    gc.collect()
+    assert cuda_state._PINNED == {}

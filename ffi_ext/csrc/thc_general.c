@@ -38,6 +38,9 @@ int ffi_cuda_current(void) {
 }
 
 int THCState_getNumDevices(THCState *s) { return (int)ffi_cuda_ask("device_count", 0); }
+int THCState_getPeerToPeerAccess(THCState *s, int device, int other) {
+  return (int)ffi_cuda_ask("peer_access", device * 1000LL + other); /* both in one number */
+}
 
 cudaStream_t THCState_getCurrentStreamOnDevice(THCState *s, int device) {
   char text[FFI_TEXT_ROOM];

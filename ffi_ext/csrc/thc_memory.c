@@ -1,4 +1,4 @@
-/* THC's memory: of other allocators, copies within a GPU. */
+/* THC's memory: of other allocators, pinned, copies within a GPU. */
 #define FFI_EXT_NO_CUDA_HEADERS
 #include <string.h>
 
@@ -32,6 +32,12 @@ static THCDeviceAllocator torch_allocator = {torch_malloc, NULL, torch_free, NUL
 
 THCDeviceAllocator *THCCachingAllocator_get(void) { return &torch_allocator; }
 THCDeviceAllocator *THCState_getDeviceAllocator(THCState *s) { return &torch_allocator; }
+void THCState_setDeviceAllocator(THCState *s, THCDeviceAllocator *allocator) {
+  if (allocator != &torch_allocator)
+    THError(
+        "torch allocates the memory of CUDA tensors; give an allocator of your own to "
+        "THCudaStorage_newWithAllocator");
+}
 
 static THCDeviceAllocator *allocator_of(const ffi_storage *s) {
   return (THCDeviceAllocator *)s->allocator;
@@ -71,7 +77,39 @@ void ffi_cuda_storage_resize(ffi_storage *s, ptrdiff_t size) {
   ffi_cuda_storage_free(&old);
 }
 
+void *THCudaHostAlloc(THCState *s, size_t size) {
+  return size ? (void *)(uintptr_t)ffi_cuda_ask("host_malloc", (long long)size) : NULL;
+}
+void THCudaHostFree(THCState *s, void *pointer) {
+  if (pointer) ffi_cuda_ask("host_free", (long long)(uintptr_t)pointer);
+}
+/* torch keeps pinned memory until its own copies that use it have ended; it is told of others. */
+void THCudaHostRecord(THCState *s, void *pointer) {
+  if (pointer) ffi_cuda_ask("host_record", (long long)(uintptr_t)pointer);
+}
+
+static void *host_malloc(void *context, ptrdiff_t size) {
+  (void)context;
+  if (size < 0) THError("$ Torch: invalid memory size -- maybe an overflow?");
+  return THCudaHostAlloc(NULL, (size_t)size);
+}
+static void host_free(void *context, void *pointer) {
+  (void)context;
+  char text[FFI_TEXT_ROOM];
+  long long nothing;
+  if (pointer) ffi_cuda_answer("host_free", (long long)(uintptr_t)pointer, &nothing, text);
+}
+static THAllocator host_allocator = {host_malloc, NULL, host_free};
+THAllocator *THCState_getCudaHostAllocator(THCState *s) { return &host_allocator; }
+
 cudaError_t THCCachingAllocator_emptyCache(void) {
   ffi_cuda_ask("empty_cache", 0);
   return 0;
+}
+int THCState_isCachingAllocatorEnabled(THCState *s) { return 1; }
+cudaError_t THCudaMemGetInfoCached(THCState *s, size_t *free_bytes, size_t *total_bytes,
+                                   size_t *largest_block) {
+  const cudaError_t error = THCudaMemGetInfo(s, free_bytes, total_bytes);
+  *largest_block = *free_bytes;
+  return error;
 }

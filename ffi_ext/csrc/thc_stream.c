@@ -1,4 +1,5 @@
-/* THC's streams, which are torch's, and what THC keeps for each of them: a cuSPARSE handle. */
+/* THC's streams, which are torch's, and what THC keeps for each of them: scratch space, a cuSPARSE
+ * handle. */
 #define FFI_EXT_NO_CUDA_HEADERS
 #include "THC/THCStream.h"
 
@@ -13,6 +14,7 @@
 /* Torch's streams are from a pool that lives as long as the process, and so do their records. */
 typedef struct known_stream {
   THCStream stream;
+  void *scratch;
   cusparseHandle_t sparse;
   struct known_stream *next;
 } known_stream;
@@ -87,6 +89,39 @@ void THCState_setStreamOnDevice(THCState *s, int device, THCStream *stream) {
 }
 void THCState_setStream(THCState *s, THCStream *stream) {
   THCState_setStreamOnDevice(s, stream->device, stream);
+}
+
+/* 0.3.1 has 16 bytes for each multiprocessor; no GPU has more than a few hundred. */
+static const size_t scratch_bytes = 1 << 16;
+
+void *THCState_getDeviceScratchSpace(THCState *s, int device, int stream) {
+  (void)stream; /* the current one: torch's have no numbers */
+  known_stream *known = current_on(s, device);
+  void *space = __atomic_load_n(&known->scratch, __ATOMIC_ACQUIRE);
+  if (space) return space;
+  const int before = exchange_device(device);
+  char text[FFI_TEXT_ROOM];
+  long long address;
+  const int failed = ffi_cuda_answer("malloc", (long long)scratch_bytes, &address, text);
+  return_to_device(before);
+  if (failed) ffi_throw(text);
+  void *none = NULL;
+  space = (void *)(uintptr_t)address;
+  if (__atomic_compare_exchange_n(&known->scratch, &none, space, 0, __ATOMIC_ACQ_REL,
+                                  __ATOMIC_ACQUIRE))
+    return space;
+  THCudaFree(s, space); /* another thread was quicker */
+  return none;
+}
+size_t THCState_getDeviceScratchSpaceSize(THCState *s, int device) {
+  (void)device;
+  return scratch_bytes;
+}
+void *THCState_getCurrentDeviceScratchSpace(THCState *s) {
+  return THCState_getDeviceScratchSpace(s, ffi_cuda_current() - 1, 0);
+}
+size_t THCState_getCurrentDeviceScratchSpaceSize(THCState *s) {
+  return THCState_getDeviceScratchSpaceSize(s, 0);
 }
 
 /* torch shows its cuSPARSE handles to nobody. A handle works on one stream, so each has its own. */

@@ -287,12 +287,32 @@ void THTensor_(polygamma)(THTensor *r_, int64_t n, THTensor *t) {
 #undef F
 #endif
 
-/* n numbers in memory: what THNN's loops call. */
+/* n numbers in memory: the functions that every TH had. */
+void THVector_(copy)(real *y, const real *x, const ptrdiff_t n) {
+  for (ptrdiff_t i = 0; i < n; i++) y[i] = x[i];
+}
 void THVector_(fill)(real *x, const real v, const ptrdiff_t n) {
   for (ptrdiff_t i = 0; i < n; i++) x[i] = v;
 }
 void THVector_(cadd)(real *z, const real *x, const real *y, const real v, const ptrdiff_t n) {
   for (ptrdiff_t i = 0; i < n; i++) z[i] = (real)(x[i] + v * y[i]);
+}
+void THVector_(adds)(real *y, const real *x, const real v, const ptrdiff_t n) {
+  for (ptrdiff_t i = 0; i < n; i++) y[i] = (real)(x[i] + v);
+}
+void THVector_(muls)(real *y, const real *x, const real v, const ptrdiff_t n) {
+  for (ptrdiff_t i = 0; i < n; i++) y[i] = (real)(x[i] * v);
+}
+void THVector_(divs)(real *y, const real *x, const real v, const ptrdiff_t n) {
+  NOT_ZERO(v);
+  for (ptrdiff_t i = 0; i < n; i++) y[i] = (real)QUOTIENT(x[i], v);
+}
+void THVector_(cmul)(real *z, const real *x, const real *y, const ptrdiff_t n) {
+  for (ptrdiff_t i = 0; i < n; i++) z[i] = (real)(x[i] * y[i]);
+}
+void THVector_(cdiv)(real *z, const real *x, const real *y, const ptrdiff_t n) {
+  for (ptrdiff_t i = 0; i < n && !FLOATING; i++) NOT_ZERO(y[i]);
+  for (ptrdiff_t i = 0; i < n; i++) z[i] = (real)QUOTIENT(x[i], DIVISOR(y[i]));
 }
 
 /* Masks hold 0 and 1. */

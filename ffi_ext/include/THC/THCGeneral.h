@@ -68,11 +68,14 @@ THC_API cudaStream_t THCState_getCurrentStreamOnDevice(THCState *state, int devi
 THC_API cublasHandle_t THCState_getCurrentBlasHandle(THCState *state);
 THC_API cusparseHandle_t THCState_getCurrentSparseHandle(THCState *state);
 THC_API int THCState_getNumDevices(THCState *state);
+THC_API int THCState_getPeerToPeerAccess(THCState *state, int device, int other);
 
 /* From torch's caching allocator. */
 THC_API cudaError_t THCudaMalloc(THCState *state, void **pointer, size_t size);
 THC_API cudaError_t THCudaFree(THCState *state, void *pointer);
 THC_API cudaError_t THCudaMemGetInfo(THCState *state, size_t *free_bytes, size_t *total_bytes);
+THC_API cudaError_t THCudaMemGetInfoCached(THCState *state, size_t *free_bytes, size_t *total_bytes,
+                                           size_t *largest_block);
 THC_API void THCHeapUpdate(THCState *state, ptrdiff_t size);
 /* Memory of a storage that is not torch's; realloc (old size, new size), emptyCache and cacheInfo
  * may be NULL. The first argument of malloc, realloc and free is the storage's context. */
@@ -85,10 +88,55 @@ typedef struct _THCDeviceAllocator {
   void *state;
 } THCDeviceAllocator;
 
-/* torch's caching allocator. */
+/* torch's caching allocator, which no other can replace. */
+THC_API int THCState_isCachingAllocatorEnabled(THCState *state);
 THC_API THCDeviceAllocator *THCCachingAllocator_get(void);
 THC_API THCDeviceAllocator *THCState_getDeviceAllocator(THCState *state);
+THC_API void THCState_setDeviceAllocator(THCState *state, THCDeviceAllocator *allocator);
 THC_API cudaError_t THCCachingAllocator_emptyCache(void);
+
+/* Pinned memory of the CPU. */
+THC_API void *THCudaHostAlloc(THCState *state, size_t size);
+THC_API void THCudaHostFree(THCState *state, void *pointer);
+THC_API void THCudaHostRecord(THCState *state, void *pointer);
+THC_API THAllocator *THCState_getCudaHostAllocator(THCState *state);
+
+/* A small buffer of the current GPU. */
+THC_API void *THCState_getCurrentDeviceScratchSpace(THCState *state);
+THC_API size_t THCState_getCurrentDeviceScratchSpaceSize(THCState *state);
+THC_API void *THCState_getDeviceScratchSpace(THCState *state, int device, int stream);
+THC_API size_t THCState_getDeviceScratchSpaceSize(THCState *state, int device);
+
+/* The process has one state and torch has set it up; streams and handles have no numbers any more. */
+THC_API THCState *THCState_alloc(void);
+THC_API void THCState_free(THCState *state);
+THC_API void THCudaInit(THCState *state);
+THC_API void THCudaShutdown(THCState *state);
+THC_API void THCState_reserveStreams(THCState *state, int count, int non_blocking);
+THC_API void THCState_reserveBlasHandles(THCState *state, int count);
+THC_API void THCState_reserveSparseHandles(THCState *state, int count);
+THC_API int THCState_getNumStreams(THCState *state);
+THC_API int THCState_getNumBlasHandles(THCState *state);
+THC_API int THCState_getNumSparseHandles(THCState *state);
+THC_API int THCState_getCurrentStreamIndex(THCState *state);
+THC_API int THCState_getCurrentBlasHandleIndex(THCState *state);
+THC_API int THCState_getCurrentSparseHandleIndex(THCState *state);
+THC_API void THCState_setCurrentStreamIndex(THCState *state, int stream);
+THC_API void THCState_setCurrentBlasHandleIndex(THCState *state, int handle);
+THC_API void THCState_setCurrentSparseHandleIndex(THCState *state, int handle);
+THC_API cudaStream_t THCState_getDeviceStream(THCState *state, int device, int stream);
+THC_API cublasHandle_t THCState_getDeviceBlasHandle(THCState *state, int device, int handle);
+THC_API cusparseHandle_t THCState_getDeviceSparseHandle(THCState *state, int device, int handle);
+
+THC_API void THCMagma_init(THCState *state);
+
+/* Whether the source's own kernels read the memory of other GPUs: kept for it, and used by nothing
+ * else. */
+THC_API int THCState_getKernelPeerToPeerAccessEnabled(THCState *state);
+THC_API void THCState_setKernelPeerToPeerAccessEnabled(THCState *state, int value);
+
+/* Keeps the current stream busy for so many cycles of the GPU's clock. */
+THC_API void THC_sleep(THCState *state, int64_t cycles);
 
 THC_API void __THCudaCheck(cudaError_t error, const char *file, const int line);
 THC_API void __THCudaCheckWarn(cudaError_t error, const char *file, const int line);

@@ -1,0 +1,2 @@
+/* THC_sleep, where old sources look for it. */
+#include "THCGeneral.h"
