@@ -18,6 +18,7 @@ from ffi_ext import cuda_shims, host_compiler, toolchain
 from ffi_ext.errors import BuildError, warn
 
 OLDEST = 11, 8  # of the toolkits that a torch >= 2.4 was built for
+VARIABLES = "CUDA_HOME", "CUDA_PATH"  # in which users say where it is
 USUAL = Path("/usr/local/cuda")  # where NVIDIA's installers put the toolkit
 SYSTEM = Path("/usr")  # where Debian's and Ubuntu's have it
 # What nvcc accepts beyond its default; scripts of old ask for both where their kernels need them.
@@ -48,7 +49,7 @@ _HEADERS = ["include", *(f"{target}/include" for target in _TARGETS)]
 
 def home() -> Path | None:
     """The toolkit's directory: CUDA_HOME, CUDA_PATH, nvcc on PATH, the usual place, pip's nvidia-cuda-nvcc."""
-    for variable in ("CUDA_HOME", "CUDA_PATH"):
+    for variable in VARIABLES:
         value = os.environ.get(variable)
         if value and Path(value).is_dir() and not _is_ours(os.path.join(value, "bin")):
             # /usr/lib/cuda and /usr/lib/nvidia-cuda-toolkit are advised for Debian's, which has little there
@@ -58,12 +59,27 @@ def home() -> Path | None:
         for root in (Path(compiler).parent.parent, Path(os.path.realpath(compiler)).parent.parent):
             if _has_headers(root):
                 return root
+        said = _root_that_it_says(compiler)
+        if said and _has_headers(said):
+            return said
     if (USUAL / "bin" / "nvcc").exists():
         return USUAL
     for folder in pip_folders("bin"):
         if (folder / "nvcc").exists():
             return folder.parent
     return USUAL if USUAL.is_dir() else None
+
+
+@cache
+def _root_that_it_says(compiler: str) -> Path | None:
+    """Where nvcc itself is: what is on PATH may be a script that calls it, such as ccache's."""
+    command = [compiler, "--dryrun", "x.cu"]
+    try:
+        done = subprocess.run(command, capture_output=True, text=True, check=False)
+    except OSError:
+        return None
+    found = re.search(r"^#\$ TOP=(.+)$", done.stderr, re.M)
+    return Path(os.path.normpath(found[1])) if found else None
 
 
 def _has_headers(root: Path) -> bool:
@@ -176,7 +192,9 @@ def how_to_install() -> str:
     version = _torch_cuda()
     by_pip = version and int(version.partition(".")[0]) >= 13
     first = f'pip install "cuda-toolkit[nvcc,cccl]=={version}.*", or ' if by_pip else ""
-    return f"{first}install the CUDA toolkit and set CUDA_HOME or PATH"
+    said = [f"{name}={os.environ[name]}" for name in VARIABLES if os.environ.get(name)]
+    wrong = f" (there is no bin/nvcc in {', '.join(said)})" if said else ""
+    return f"{first}install the CUDA toolkit and set CUDA_HOME or PATH{wrong}"
 
 
 def _toolkit_version() -> str | None:

@@ -48,9 +48,14 @@ def comes_back(given: Iterable[str]) -> list[str]:
     return [word for flag in found for word in ("-Xcompiler", flag)]
 
 
+def variables() -> tuple[str, str]:
+    """What nvcc reads before and after its arguments."""
+    return os.environ.get("NVCC_PREPEND_FLAGS", ""), os.environ.get("NVCC_APPEND_FLAGS", "")
+
+
 def _said(given: Iterable[str]) -> str:
     """What nvcc reads: its arguments, and its variables."""
-    first, last = (os.environ.get(f"NVCC_{name}_FLAGS", "") for name in ("PREPEND", "APPEND"))
+    first, last = variables()
     return " ".join([first, *given, last])
 
 

@@ -24,28 +24,35 @@ _PAIRED = ("-gencode", "--generate-code", "-arch", "--gpu-architecture", "-code"
 _DIALECT = ("-std", "--std")
 _OLD_DIALECTS = ("c++03", "c++0x", "c++11", "c++14")
 _HOST_COMPILER = ("-ccbin", "--compiler-bindir")
+_TO_HOST = ("-Xcompiler", "--compiler-options")
+_OLD_DIALECT_OF_HOST = re.compile(r"[\s,]*-std=(?:c|gnu)\+\+(?:03|0x|11|1y|14)\b")
 # Of CUDA before 10; scripts link it whether their kernels call cuBLAS or not.
 _GONE = "-lcublas_device"
 _CUBIN = {"-cubin", "--cubin"}
+_FOR_ONE_GPU = _CUBIN | {"-ptx", "--ptx"}
 
 
 def repaired(arguments: Sequence[str], known: Sequence[int]) -> tuple[list[str], list[str]]:
     """The arguments without options for architectures that are not in `known`, and those left out.
 
     `-gencode arch=compute_30,code=sm_30`, `-gencode=...`, `-arch=sm_30`, `-arch sm_30` and `-code` alike;
-    so are C++ dialects before nvcc's own default, C++17, a library that no toolkit has had since, and a compiler
-    of the time (`-ccbin gcc-4.9`) that is not installed.
+    so are C++ dialects before nvcc's own default, C++17 (behind -Xcompiler, too), a library that no toolkit has had
+    since, and a compiler of the time (`-ccbin gcc-4.9`) that is not installed.
     """
     kept: list[str] = []
     dropped: list[str] = []
     words = iter(arguments)
     for word in words:
         option = [word]
-        if word in (*_PAIRED, *_DIALECT, *_HOST_COMPILER):
+        if word in (*_PAIRED, *_DIALECT, *_HOST_COMPILER, *_TO_HOST):
             option += [value for value in [next(words, None)] if value is not None]
         name, _, value = "=".join(option).partition("=")
         if name in _HOST_COMPILER and _is_default(value):
             continue
+        if name in _TO_HOST and (old := _OLD_DIALECT_OF_HOST.search(value)):
+            dropped.append(old[0].strip(" ,"))
+            value = _OLD_DIALECT_OF_HOST.sub("", value).strip(" ,")
+            option = [name, value] if value.strip("'\"") else []
         numbers = [int(n) for n in re.findall(r"(?:sm|compute|lto)_(\d+)", value)]
         dead = name in _PAIRED and known and any(number not in known for number in numbers)
         dead = dead or (name in _DIALECT and value in _OLD_DIALECTS) or word == _GONE
@@ -98,6 +105,8 @@ def main() -> int:
         if not _architectures(arguments) and _architectures(dropped):
             try:
                 flags = cuda.architecture_flags(real)
+                if _FOR_ONE_GPU.intersection(arguments):
+                    flags = [flag for flag in flags if flag.startswith("-gencode")][:1]
             except BuildError as error:
                 print(f"ffi_ext: {error}", file=sys.stderr)
                 return 1

@@ -10,7 +10,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from ffi_ext import cuda, cuda_libraries, cuda_objects, toolchain, universal
+from ffi_ext import cuda, cuda_libraries, cuda_objects, host_compiler, toolchain, universal
 from ffi_ext.errors import BuildError
 
 
@@ -101,7 +101,8 @@ def compile_command(
             [*cuda.of_host(common), *plan.compile_args.get("nvcc", ())],
             plan.include_dirs,
         )
-        return (*program.command, *flags, "-c", _named(plan, source)), program.identity
+        identity = (*program.identity, *host_compiler.variables())
+        return (*program.command, *flags, "-c", _named(plan, source)), identity
     if is_cxx(source, plan.language):
         program = toolchain.cxx_compiler()
         flags = toolchain.environment_flags("CXXFLAGS")

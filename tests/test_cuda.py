@@ -199,6 +199,12 @@ def test_a_header_of_the_kernel_is_tracked(module, folder, capfd):
     assert "[1/1] kernel.cu" in out and "gpu.c" not in out
 
 
+def test_flags_in_nvccs_own_variables_are_tracked(module, folder, capfd, monkeypatch):
+    monkeypatch.setenv("NVCC_APPEND_FLAGS", "-lineinfo")
+    create(folder).build()
+    assert "[1/1] kernel.cu" in capfd.readouterr().out
+
+
 @needs_nvcc
 def test_architectures(monkeypatch):
     compiler = cuda.nvcc()
@@ -332,6 +338,19 @@ def test_the_toolkit_may_be_condas(tmp_path, monkeypatch):
     assert cuda._toolkit_version() == "12.9"
 
 
+def test_the_toolkit_may_be_behind_a_script(tmp_path, monkeypatch, only_pip):
+    """A nvcc on PATH that calls the real one, through ccache for example: what it says is where that lies."""
+    toolkit, scripts = tmp_path / "opt" / "cuda", tmp_path / "scripts"
+    for folder in (toolkit / "include", scripts):
+        folder.mkdir(parents=True)
+    (toolkit / "include" / "cuda_runtime.h").write_text("")
+    nvcc = scripts / "nvcc"
+    nvcc.write_text(f"#!/bin/sh\necho '#$ TOP={toolkit}/bin/..' >&2\n")
+    nvcc.chmod(0o755)
+    monkeypatch.setattr(cuda, "real_nvcc_on_path", lambda: str(nvcc))
+    assert (cuda.home(), cuda.nvcc()) == (toolkit, str(nvcc))
+
+
 def test_the_toolkit_may_be_debians(only_pip, tmp_path, monkeypatch):
     """Its headers lie where compilers look last: those of a torch for another CUDA would come before them."""
     usr, advised = tmp_path / "usr", tmp_path / "usr" / "lib" / "cuda"
@@ -358,6 +377,11 @@ def test_the_toolkit_may_be_debians(only_pip, tmp_path, monkeypatch):
 def test_what_to_do_without_nvcc(monkeypatch, torchs, said):
     monkeypatch.setattr(cuda, "_torch_cuda", lambda: torchs)
     assert cuda.how_to_install().startswith(said)
+
+
+def test_a_cuda_home_without_nvcc_is_told(monkeypatch, only_pip):
+    monkeypatch.setenv("CUDA_HOME", "/nowhere")
+    assert cuda.how_to_install().endswith("(there is no bin/nvcc in CUDA_HOME=/nowhere)")
 
 
 def test_a_gcc_that_nvcc_takes_is_found_beside_one_that_is_too_new(tmp_path, monkeypatch):
@@ -408,6 +432,15 @@ def test_a_host_compiler_that_is_too_new_is_told_with_the_ones_that_are_not():
     log = "host_config.h:137:2: error: #error -- unsupported GNU version! gcc versions later than 15 are not supported!"
     said = str(compile_errors.explain("compiling a.cu", log))
     assert "apt install g++-15" in said and "NVCC_CCBIN" in said
+
+
+def test_a_host_compiler_that_nvcc_cannot_call_is_told():
+    said = str(
+        compile_errors.explain(
+            "compiling a.cu", "nvcc fatal   : Failed to preprocess host compiler properties."
+        )
+    )
+    assert "NVCC_CCBIN names" in said
 
 
 @pytest.mark.parametrize("types", ["double *, double", "half *, __half"])

@@ -260,3 +260,8 @@ def test_dialects_that_todays_thrust_refuses_are_dropped_from_nvcc_lines():
     kept, dropped = nvcc.repaired(line.split(), [80])
     assert " ".join(kept) == "-c a.cu -std c++17 -Xcompiler -std=c99 -arch=sm_80"
     assert " ".join(dropped) == "-std=c++11 --std c++14"
+    line = ["-Xcompiler", "-std=c++11", "-c", "a.cu", "--compiler-options", "-fPIC -std=c++11 -g"]
+    kept, dropped = nvcc.repaired([*line, "-Xcompiler=-Wall,-std=gnu++0x"], [80])
+    assert kept == ["-c", "a.cu", "--compiler-options", "-fPIC -g", "-Xcompiler", "-Wall"]
+    assert dropped == ["-std=c++11", "-std=c++11", "-std=gnu++0x"]
+    assert nvcc.repaired(["-Xcompiler", "'-std=c++14'"], [80]) == ([], ["-std=c++14"])
