@@ -24,6 +24,8 @@ sys.path.insert(0, str(ROOT))
 
 from ffi_ext import cuda  # noqa: E402
 
+# Without one of these little would run; pycparser is cffi's.
+NEEDED = ("cffi", "numpy", "PIL", "pycparser", "pytest", "setuptools", "torch")
 TESTS = ["tests/test_cuda.py", "tests/test_thc.py", "tests/test_cuda_kernels.py"]
 # This project's kernels only: with torch's it takes many times as long. Errors that CUDA's functions return are the
 # tests' business: libraries ask the driver for functions that it need not have.
@@ -171,6 +173,9 @@ def main() -> int:
     unknown = [part for part in options.parts if part not in PARTS]
     if unknown:
         parser.error(f"there is no part {unknown[0]!r}, but {', '.join(PARTS)}")
+    lacking = [name for name in NEEDED if importlib.util.find_spec(name) is None]
+    if lacking:
+        parser.error(f"{sys.executable} has no {', '.join(lacking)}: install what pyproject.toml asks for, and pytest")
     if options.out:
         options.out = options.out.resolve()
         options.out.mkdir(parents=True, exist_ok=True)

@@ -168,3 +168,27 @@ def test_the_sanitizer_of_the_toolkit_is_found(check_cuda, tmp_path, monkeypatch
     tool.chmod(0o755)
     assert check_cuda.sanitizer() == str(tool)
     assert check_cuda.command("racecheck", None)[:3] == [str(tool), "--tool", "racecheck"]
+
+
+def test_a_python_that_lacks_something_is_told_before_anything_runs(
+    check_cuda, monkeypatch, capsys
+):
+    monkeypatch.setattr(check_cuda, "NEEDED", ("pytest", "no_such_module"))
+    monkeypatch.setattr(sys, "argv", ["check_cuda.py"])
+    with pytest.raises(SystemExit):
+        check_cuda.main()
+    assert f"{sys.executable} has no no_such_module: install" in capsys.readouterr().err
+
+
+def test_what_needs_a_gpu_runs_first(tmp_path):
+    test = tmp_path / "test_order.py"
+    test.write_text(
+        "import pytest\n"
+        "def test_other(): pass\n"
+        "@pytest.mark.skipif(False, reason='there is no GPU for torch')\n"
+        "def test_gpu(): pass\n"
+    )
+    words = [sys.executable, "-m", "pytest", "-v", "-p", "tests.conftest", str(test)]
+    environment = os.environ | {"PYTHONPATH": str(ROOT)}
+    done = subprocess.run(words, capture_output=True, text=True, cwd=tmp_path, env=environment)
+    assert re.findall(r"::(\w+) PASSED", done.stdout) == ["test_gpu", "test_other"]
