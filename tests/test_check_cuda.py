@@ -12,6 +12,7 @@ import time
 from pathlib import Path
 
 import pytest
+import torch
 
 ROOT = Path(__file__).resolve().parent.parent
 
@@ -168,6 +169,20 @@ def test_the_sanitizer_of_the_toolkit_is_found(check_cuda, tmp_path, monkeypatch
     tool.chmod(0o755)
     assert check_cuda.sanitizer() == str(tool)
     assert check_cuda.command("racecheck", None)[:3] == [str(tool), "--tool", "racecheck"]
+
+
+@pytest.mark.skipif(torch.cuda.is_available(), reason="there is a GPU")
+def test_a_sanitizer_without_the_gpu_is_no_success(check_cuda, tmp_path, monkeypatch):
+    """As where the system lends the GPU to programs, and not to what watches them."""
+    monkeypatch.setattr(check_cuda, "sanitizer", lambda: "env")
+    monkeypatch.setattr(check_cuda, "CHECKED", [])
+    words = [
+        word
+        for word in check_cuda.command("synccheck", None)
+        if word not in ("--tool", "synccheck")
+    ]
+    assert check_cuda.run(words, 60, tmp_path / "log") == "exit status 1"
+    assert re.search("CUDA|NVIDIA", (tmp_path / "log").read_text().splitlines()[-1])
 
 
 def test_a_python_that_lacks_something_is_told_before_anything_runs(
