@@ -116,6 +116,7 @@ compile_args = [
     "-g0",
     "-Wall",
     "-Wextra",
+    "-Wno-unused-parameter",  # of THC's functions, which take a state, of Python's, of callbacks
     "-fasynchronous-unwind-tables",
     "-fexceptions",
     # TH's numbers are those of plain C where processors can fuse a * b + c, too: the remainder of 0.5 and 0.1,

@@ -17,8 +17,9 @@ from pathlib import Path
 from ffi_ext import cache, compile_errors, compilers, cuda_libraries, elf, symbols_check, universal
 from ffi_ext.errors import BuildError
 from ffi_ext.objects import TAKES_GIL, Objects
+from ffi_ext.paths import is_installed
 from ffi_ext.plan import Plan, is_cxx, link_command, linked_files, linked_libraries
-from ffi_ext.units import RECORD_VERSION, Unit, is_installed
+from ffi_ext.units import RECORD_VERSION, Unit
 
 # A symbol of binaries with C that works on Python's objects: calls keep the GIL. The link has it defined.
 KEEPS_GIL = "ffi_ext_keeps_gil"

@@ -21,6 +21,7 @@ from pathlib import Path
 from typing import Any, BinaryIO
 
 from ffi_ext.errors import BuildError
+from ffi_ext.paths import is_installed
 
 PATIENCE = 5.0  # seconds of waiting for another build before that is said
 
@@ -250,24 +251,32 @@ def state(path: Path | str) -> tuple[int, ...] | None:
 
 def may_have_changed(path: Path | str, since: int) -> bool:
     """Whether a file was written, or given other times, after the moment `since` of clock()."""
-    try:
-        status = os.stat(path)
-    except OSError:
-        return True
-    return max(status.st_mtime_ns, status.st_ctime_ns) >= since
+    status = state(path)
+    return status is None or max(status[2:]) >= since
 
 
-def digests(paths: Iterable[str], since: int) -> dict[str, str | None] | None:
-    """The files' digests; None if one may have changed since that moment of clock(): what was read is not known."""
+Signature = str | list[int] | None
+
+
+def signature(path: str) -> Signature:
+    """What tells whether a file has changed: its content's digest; of installed ones size and time."""
+    if not is_installed(path):
+        return file_digest(path)
+    status = state(path)
+    return None if status is None else [*status[1:3]]
+
+
+def signatures(paths: Iterable[str], since: int) -> dict[str, Signature] | None:
+    """The files'; None if one may have changed since that moment of clock(): what was read is not known."""
     names = sorted(paths)
     if any(may_have_changed(name, since) for name in names):
         return None
-    return {name: file_digest(name) for name in names}
+    return {name: signature(name) for name in names}
 
 
-def are_current(known: dict[str, str | None]) -> bool:
-    """Whether all files still have these digests."""
-    return all(file_digest(path) == seen for path, seen in known.items())
+def are_current(known: dict[str, Signature]) -> bool:
+    """Whether all files still have these signatures."""
+    return all(signature(path) == seen for path, seen in known.items())
 
 
 def keep_json(path: Path, record: dict[str, Any]) -> None:

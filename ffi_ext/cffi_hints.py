@@ -57,6 +57,8 @@ def of_value(ffi: Any, c_type: Any, value: object) -> str:
         return " (NULL is module._ffi.NULL)"
     if is_opaque and isinstance(value, int) and not is_file:
         return f" (of an address: module._ffi.cast({c_type.cname!r}, value))"
+    if kind == "function" and (origin := getattr(getattr(value, "__self__", None), "origin", None)):
+        return f" (the C function itself is module._ffi.addressof(module._lib, {origin[2]!r}))"
     if callable(value) and kind == "function":
         return (
             f" (make a C function of it: module._ffi.callback({c_type.cname!r}, f), kept as long as C may"

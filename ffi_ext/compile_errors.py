@@ -120,10 +120,6 @@ _HINTS = (
         r"(?m)^ *\d+ \| .*(?:\b__(?:global|device)__\b|<<<|\b(?:block|thread)Idx\b)",
         "this is CUDA, which nvcc compiles: name the file .cu",
     ),
-    (
-        r"before '\.\.\.' token|type name requires a specifier or qualifier\n.*\.\.\.",
-        "the ... of cffi's cdef is no C: write what it stands for, or name the library's own header",
-    ),
     (r"unknown type name 'THC(?:uda|State)", "THC's types need with_cuda=True"),
     (
         r"(?:unknown type name|undeclared identifier) '(?:ffi_ext_|FFI_)\w+'(?!.*'(?:ffi_ext_|FFI_))"
@@ -197,10 +193,6 @@ _HINTS = (
     (
         r"error: (.+): linker input file not found",
         "{0} is no file, and among the flags for the compiler (extra_compile_args, CFLAGS) no flag",
-    ),
-    (
-        r"\bf951\b",
-        "this is Fortran: gfortran -O3 -fPIC -c makes an object of it, for extra_objects; its functions need bind(c)",
     ),
     (
         r"warning: (.+): '?linker'? input (?:file )?unused",

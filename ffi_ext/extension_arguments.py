@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from ffi_ext import cuda, toolchain
-from ffi_ext.units import is_installed
+from ffi_ext.paths import is_installed
 
 LOADER_WORDS = ("$ORIGIN", "@loader_path", "@rpath")  # of runtime_library_dirs: known at import
 PATH_LISTS = ("include_dirs", "library_dirs", "runtime_library_dirs", "extra_objects", "depends")
@@ -128,12 +128,7 @@ def base_of(relative_to: object) -> Path:
     path = os.fspath(relative_to)
     if not isinstance(path, str):
         raise _wrong("relative_to", "a str path", relative_to)
-    try:
-        return Path(os.path.abspath(os.path.join(os.getcwd(), os.path.dirname(path))))
-    except FileNotFoundError:
-        raise FileNotFoundError(
-            "create_extension(): the current directory was removed: change to one that is there (os.chdir)"
-        ) from None
+    return Path(os.path.abspath(os.path.dirname(path)))
 
 
 def name_of(name: object, base: Path) -> Name:

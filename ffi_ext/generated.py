@@ -169,6 +169,6 @@ def _find(kept: Path, key: str) -> Generated | None:
 
 def _keep(kept: Path, key: str, made: Generated, files: Iterable[str], started: int) -> None:
     """Keeps it, unless one of the files that it was made of may have changed since `started`."""
-    digests = cache.digests(files, started)
-    if digests is not None:
-        cache.keep_json(kept, {"key": key, "files": digests, "generated": asdict(made)})
+    signatures = cache.signatures(files, started)
+    if signatures is not None:
+        cache.keep_json(kept, {"key": key, "files": signatures, "generated": asdict(made)})

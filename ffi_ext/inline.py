@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import contextlib
 import importlib.util
-import itertools
 import keyword
 import linecache
 import platform
@@ -16,7 +15,7 @@ from pathlib import Path
 from types import ModuleType
 from typing import Any, NoReturn
 
-from ffi_ext import cache, universal
+from ffi_ext import cache, loaded, universal
 from ffi_ext.errors import BuildError, HeaderError
 from ffi_ext.extension import add_directories, build_and_keep
 from ffi_ext.extension_arguments import (
@@ -30,7 +29,6 @@ from ffi_ext.extension_arguments import (
 )
 from ffi_ext.headers import definitions, preprocess
 
-_serial = itertools.count()
 _NAMED = {"name", "c_source", "header", "cuda_source", "verbose", "with_cuda"}  # of load_inline
 
 
@@ -61,7 +59,7 @@ def _checked_name(caller: str, name: object) -> str:
 
 
 def _imported(name: str, folder: Path) -> ModuleType:
-    """A module of its own at each call: one built before under this name stays what it was.
+    """One built before under this name stays what it was.
 
     The dynamic linker takes a path for the library that it loaded from there once: each binary is
     imported from a directory of its own.
@@ -74,7 +72,9 @@ def _imported(name: str, folder: Path) -> ModuleType:
     for file in (folder / name / "__init__.py", binary):
         if not (place / file.name).exists():
             cache.replace(place / file.name, file.read_bytes())
-    return imported_as(f"_ffi_ext_loaded_{next(_serial)}.{name}", place)
+    loaded.look_in(folder.parent.parent)
+    importlib.invalidate_caches()  # the folders may be new
+    return importlib.import_module(f"{loaded.__name__}.{folder.name}.{place.parent.name}.{name}")
 
 
 def imported_as(name: str, package: Path) -> ModuleType:
@@ -250,7 +250,7 @@ def _of_c_source(name: str, text: str, cxx: bool) -> str:
     of_types = re.search(
         "cannot parse|declares none|value of '(?!ffi_ext_|TH).* no header has", text
     )
-    if not of_types or "did you mean" in text or "hint: TH" in text:
+    if not of_types or re.search("did you mean|hint: (TH|names)", text):
         return text
     hint = (
         "types that prototypes use go into `header`, with the prototypes; "

@@ -12,7 +12,7 @@ from typing import Any
 from ffi_ext import cache, compile_errors, compilers, cuda, elf, prototypes, toolchain, universal
 from ffi_ext.errors import BuildError, warn
 from ffi_ext.plan import Plan, compile_command, is_cxx
-from ffi_ext.units import Unit, dependencies_of, milliseconds, signature, unit_of
+from ffi_ext.units import Unit, dependencies_of, milliseconds, unit_of
 
 # What C calls that takes the GIL itself: its calls release the GIL.
 TAKES_GIL = rb"PyGILState_Ensure"
@@ -58,7 +58,7 @@ class Objects:
         known = self.known.get(unit.key)
         if not known or cache.file_digest(self.folder / known["object"]) != known["digest"]:
             return False
-        return all(signature(path) == seen for path, seen in known["dependencies"].items())
+        return cache.are_current(known["dependencies"])
 
     def compile(self, plan: Plan, unit: Unit, label: str, seen: States) -> None:
         """Compiles into the cache, and has it done again if a file changed meanwhile.
@@ -93,7 +93,7 @@ class Objects:
         content = cache.digest(compiled)
         name = f"{content[:32]}.o"
         os.replace(output, self.folder / name)
-        dependencies = {path: signature(path) for path in dependencies_of(depfile, unit.source)}
+        dependencies = {p: cache.signature(p) for p in dependencies_of(depfile, unit.source)}
         uses_python = again or any(map(universal.is_pythons_own, dependencies))
         for path in (str(unit.source), *dependencies):
             self.states[path] = state = cache.state(path)

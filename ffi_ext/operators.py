@@ -160,7 +160,7 @@ def _mark_caches(space: str, kinds: list[tuple[str, str, torch.dtype | None]]) -
 
 def _without_load(name: str) -> str:
     """A module's name; of each load() of the same the same."""
-    return re.sub(r"^_ffi_ext_loaded_\d+\.", "", name)
+    return re.sub(r"^ffi_ext\.loaded\..*\.", "", name)
 
 
 def _never_called(*arguments: Any) -> None:

@@ -117,19 +117,8 @@ class Program:
 
 
 def _words(variable: str) -> list[str]:
-    """What CC, CFLAGS and the like hold, split as a shell does.
-
-    Raises:
-        BuildError: A quote is never closed.
-    """
-    text = os.environ.get(variable, "")
-    try:
-        return shlex.split(text)
-    except ValueError as error:
-        raise BuildError(
-            f"${variable}: expected words as a shell splits them, got {text!r} ({error}); close the quote, or "
-            "write a backslash before it"
-        ) from error
+    """What CC, CFLAGS and the like hold, split as a shell does."""
+    return shlex.split(os.environ.get(variable, ""))
 
 
 def _command(variable: str) -> list[str]:

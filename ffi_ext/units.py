@@ -1,20 +1,17 @@
-"""Translation units: the command and the files that an object is made by and from, and whether they changed."""
+"""Translation units: the command and the files that an object is made by and from."""
 
 from __future__ import annotations
 
 import json
 import os
 import re
-import sys
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 from ffi_ext import cache, toolchain
-from ffi_ext.paths import INCLUDE
 from ffi_ext.plan import Plan, compile_command
 
-RECORD_VERSION = 5  # of what builds keep of each other
+RECORD_VERSION = 6  # of what builds keep of each other
 
 
 @dataclass(frozen=True)
@@ -44,28 +41,6 @@ def milliseconds(unit: Unit) -> float:
     if unit.source.suffix in toolchain.CUDA_SUFFIXES:
         return 3000 + 100 * kilobytes
     return (200 if unit.source.suffix in toolchain.CXX_SUFFIXES else 30) + 12 * kilobytes
-
-
-_INSTALLED = tuple(os.path.join(root, "") for root in (sys.base_prefix, str(INCLUDE), "/usr"))
-
-# Where containers have their projects.
-_PROJECTS = ("/usr/src/", "/usr/app/", "/usr/local/src/", "/usr/local/app/")
-
-
-def is_installed(path: str) -> bool:
-    """Whether a file came with the system, Python or ffi_ext."""
-    return path.startswith(_INSTALLED) and not path.startswith(_PROJECTS)
-
-
-def signature(path: str) -> list[Any] | None:
-    """What tells whether an included file changed: its content; size and time for installed ones."""
-    try:
-        status = os.stat(path)
-    except OSError:
-        return None
-    if is_installed(path):
-        return [status.st_size, status.st_mtime_ns]
-    return [cache.file_digest(path)]
 
 
 def dependencies_of(depfile: Path, source: Path) -> list[str]:

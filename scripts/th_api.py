@@ -67,7 +67,8 @@ Not declared, since torch has nothing like them or does it by itself: `THCState_
 `THCState_getCudaUVAAllocator`, `THCState_getRngState`, `THCRandom_generatorStates`, `THCCachingAllocator_recordStream`
 and `_getBaseAllocation`, `THCCachingHostAllocator_*`, the counts of memory of 0.4.1's `THCCachingAllocator_*` (they are in
 `torch.cuda`), `THCSetGCHandler`, and
-`THCuda<T>Tensor_calculateAdvancedIndexingOffsets`, a part of indexing in Python. Files (`THFile` and its kin) and
+`THCuda<T>Tensor_calculateAdvancedIndexingOffsets`, a part of indexing in Python. Of `THVector.h` there are the eight functions
+that every version has. Files (`THFile` and its kin) and
 memory maps (`THMapAllocatorContext`) are Python's: map one with `torch.from_file` and pass the tensor.
 
 ## Prototypes of other versions

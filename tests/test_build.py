@@ -63,6 +63,10 @@ def test_only_what_changed_is_compiled(project):
     assert compiled(project) == ["link", "two.c"]
     make(project, define_macros=[("X", "1")]).build()
     assert compiled(project) == ["_lib.c", "link", "one.c", "two.c"]
+    for text in ("1, 2", "3, 4"):
+        (project / "rows.txt").write_text(text)
+        make(project, depends=["rows.txt"]).build()
+        assert compiled(project) == ["_lib.c", "link", "one.c", "two.c"]
 
 
 @pytest.mark.parametrize(

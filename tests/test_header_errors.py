@@ -40,6 +40,8 @@ def test_a_header_that_the_system_does_not_let_read(tmp_path, monkeypatch, first
             "one.h:2: a value of 'struct p'",
         ),
         ("THFloatTensor f(int a);\n", "a pointer: THFloatTensor \\*"),
+        ("double f(double a, double größe);\n", "hint: names .* are of ASCII .* rename größe"),
+        ("#define N 3\nint f(double α_2[N]);\n", "double α_2.3.*\nhint: .* rename α_2"),
         ("int f(flot a);\n", "flot is an unknown type; did you mean float"),
         ("typedef int hue;\nint f(heu a, hue b);\n", "is heu a type"),
         ("void f(THFlotTensor *t);\n", "did you mean THFloatTensor"),

@@ -58,6 +58,7 @@ int first_of(const int values[4]);
 int formatted(const char *format, ...);
 static inline int hidden(int x) { return x + 1; }
 unsigned int flags(void);
+THDoubleTensor *made(int n);
 #ifdef __cplusplus
 }
 #endif
@@ -87,6 +88,7 @@ int formatted(const char *format, ...) {
   return n;
 }
 unsigned int flags(void) { return 0xffffffffu; }
+THDoubleTensor *made(int n) { return THDoubleTensor_newWithSize1d(n); }
 int of_types(void) { return 3; }
 """
 
@@ -105,7 +107,19 @@ def module(build_once, tmp_path_factory):
 def test_a_real_header(module):
     assert module.__all__ == [
         *("add", "mirror", "scale_all", "wide", "lambda_", "each", "first_of", "formatted"),
-        *("flags", "SIZE", "TWICE", "HEX", "PI", "TITLE", "FAST", "SLOW", "SLOWER", "LIMIT"),
+        *(
+            "flags",
+            "made",
+            "SIZE",
+            "TWICE",
+            "HEX",
+            "PI",
+            "TITLE",
+            "FAST",
+            "SLOW",
+            "SLOWER",
+            "LIMIT",
+        ),
         "counter",
     ]
     assert (module.SIZE, module.TWICE, module.HEX) == (12, 24, 16)
@@ -161,6 +175,7 @@ def test_the_stub_is_valid(module):
     folder = Path(module.__file__).parents[2]
     call = "lib.scale_all({}, lib._ffi.NULL, 2.0)"
     right = ["x: int = lib.add(1, 2)", "t = torch.ones(2)", call.format("t")]
+    right += ["new: torch.Tensor | None = lib.made(2)"]
     texts = ("b'%d'", "bytearray(4)", "t.byte()", "t.byte().numpy()", "lib._ffi.NULL")
     right += [f"lib.formatted({text})" for text in texts]
     wrong = [
@@ -168,6 +183,7 @@ def test_the_stub_is_valid(module):
         "y: str = lib.add(1, 2)",
         call.format("[1.0]"),
         "lib.formatted('%d')",
+        "lib.made(2).sum()",  # NULL is None
     ]
     lines = ["import torch", f"import {module.__name__} as lib", *right, *wrong]
     (folder / "user.py").write_text("\n".join([*lines, ""]))

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import base64
+import importlib
 import os
+import pickle
 import platform
 import re
 import sys
@@ -131,6 +134,8 @@ def test_what_is_wrong_with_c_text_that_is_its_own_header():
         ffi_ext.load_inline("own", "__global__ void k(float *x) {}")
     with pytest.raises(HeaderError, match="hint: THTensor was PyTorch 0.4.1's"):
         ffi_ext.load_inline("own", "void f(THTensor *x) {}")
+    with pytest.raises(HeaderError, match=r"^own \(c_source\).*\n.*\nhint: .* rename größe$"):
+        ffi_ext.load_inline("own", "int f(int größe) { return größe; }")
     with pytest.raises(HeaderError, match=r"flot is an unknown type; did you mean float\?"):
         ffi_ext.load_inline("own", "int f(flot x) { return x; }")
     with pytest.raises(BuildError, match="hint: C before C23 has bool in <stdbool.h>") as e:
@@ -204,6 +209,22 @@ def test_processes_load_at_once(tmp_path):
     assert sorted(forks(setup, *[code] * 4)) == ["0 42\n", "0 42\n", "0 42\n", "2 42\n"]
 
 
+def test_other_processes_import_what_was_loaded():
+    """A notebook's workers, of spawn or joblib, run no cell that would load it there."""
+    ffi_ext.load_inline("sent", "int f(void) { return 1; }")
+    module = ffi_ext.load_inline("sent", "int f(void) { return 2; }")
+    sent = base64.b64encode(pickle.dumps((module.f, module.__name__))).decode()
+    got = python(
+        "-c",
+        "import base64, importlib, pickle\n"
+        f"f, name = pickle.loads(base64.b64decode({sent!r}))\n"
+        "print(f(), importlib.import_module(name).f is f)",
+    )
+    assert got.stdout == "2 True\n"
+    assert importlib.reload(module).f() == 2
+    assert ffi_ext.load_inline("sent", "int f(void) { return 2; }") is module
+
+
 def test_where_modules_are_kept(tmp_path, monkeypatch):
     monkeypatch.delenv("FFI_EXT_CACHE")
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "xdg"))
@@ -211,7 +232,7 @@ def test_where_modules_are_kept(tmp_path, monkeypatch):
     assert Path(module.__file__).is_relative_to(tmp_path / "xdg" / "ffi_ext" / "modules")
     monkeypatch.delenv("XDG_CACHE_HOME")
     monkeypatch.setenv("HOME", str(tmp_path / "home"))
-    module = ffi_ext.load_inline("kept", "int f(void) { return 1; }")
+    module = ffi_ext.load_inline("kept", "int f(void) { return 2; }")
     assert Path(module.__file__).is_relative_to(tmp_path / "home" / ".cache" / "ffi_ext")
 
 

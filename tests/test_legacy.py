@@ -410,17 +410,6 @@ def test_what_else_an_old_script_asks_for_is_told(tmp_path, line, said):
     assert done.returncode == 1 and said in done.stderr.splitlines()[-1]
 
 
-@pytest.mark.parametrize("words", [["sh", "-e", "make.sh"], ["./make.sh"]])
-def test_a_shell_script_of_windows_is_told(tmp_path, words):
-    (tmp_path / "make.sh").write_bytes(b"#!/bin/sh\r\ncat no.py\r\n")
-    (tmp_path / "make.sh").chmod(0o755)
-    done = ffi_ext_command(tmp_path, "run", "--", *words)
-    assert done.returncode != 0
-    assert "make.sh has the line ends of Windows" in done.stderr.splitlines()[-1]
-    (tmp_path / "make.sh").write_bytes(b"#!/bin/sh\ncat no.py\n")
-    assert "Windows" not in ffi_ext_command(tmp_path, "run", "--", *words).stderr
-
-
 def test_a_module_that_python_2_found_beside_the_file_is_told(tmp_path):
     package = tmp_path / "rpn"
     package.mkdir()

@@ -10,9 +10,8 @@ import pytest
 import torch
 
 from ffi_ext import create_extension, cuda
-from ffi_ext.paths import INCLUDE
+from ffi_ext.paths import INCLUDE, is_installed
 from ffi_ext.toolchain import LENIENT_CXX, NEVER_FUSED, cxx_compiler, cxx_standard
-from ffi_ext.units import is_installed
 from tests.processes import python
 
 NEVER_INLINED = "__attribute__((noinline))"

@@ -79,10 +79,6 @@ def main(arguments: list[str] | None = None) -> int:
     if not words:
         _parser().print_help(sys.stderr)
         return USAGE
-    try:
-        os.getcwd()
-    except FileNotFoundError:
-        return complain("the current directory was removed: cd to one that is there")
     if words[0] not in COMMANDS:
         options = _parser().parse_args(words)
     elif words[0] == "run" and words[1:2] not in (["-h"], ["--help"]):

@@ -173,19 +173,6 @@ def _ended_by(number: int, words: list[str]) -> int:
     return 128 + number
 
 
-def _of_windows(command: list[str]) -> str:
-    """The shell script among the first words of a command, if its lines end as on Windows; else nothing."""
-    script = command[0]
-    if Path(script).name in ("sh", "bash", "dash", "zsh"):
-        script = next((word for word in command[1:] if not word.startswith("-")), "")
-    try:
-        with Path(script).open("rb") as file:
-            is_script = script != command[0] or file.read(2) == b"#!"
-            return script if is_script and file.readline().endswith(b"\r\n") else ""
-    except OSError:
-        return ""
-
-
 def run(command: list[str], quiet: bool = False) -> int:
     """Runs a script or, after `--`, a command, with torch.utils.ffi in place for all its children."""
     words = command
@@ -216,8 +203,4 @@ def run(command: list[str], quiet: bool = False) -> int:
             code = _call(command, env, subprocess.DEVNULL if quiet else None)
         except OSError as error:
             code = complain(f"{shlex.join(command)} cannot be started: {error.strerror}")
-    if code > 0 and (script := _of_windows(command)):
-        complain(
-            f"{script} has the line ends of Windows, which shells take for parts of words: sed -i 's/\\r$//' {script}"
-        )
     return _ended_by(-code, words) if code < 0 else code

@@ -139,10 +139,6 @@ def _script(tree: ast.Module, path: Path, shown: str, report: Report, found: _In
         report.problems.append(
             f"{shown}:{line}: {name.lstrip('.')} is of Python 2: write {survey_names.OF_PYTHON_2[name]}"
         )
-    if path.name == "ffi_ext.py":
-        report.problems.append(
-            f"{shown}: it hides ffi_ext from Pythons that start in its folder: remove it, or call it otherwise"
-        )
     asked, filled = survey_names.of_libraries(tree, found.local)
     for name, line in ({} if is_copy else asked).items():
         found.missing.setdefault(name, []).append(f"{shown}:{line}")

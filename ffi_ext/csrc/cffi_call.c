@@ -63,7 +63,6 @@ static PyObject *cffi_arguments(ffi_call *c, PyObject *args, const ffi_parameter
 }
 
 PyObject *ffi_call_cffi(PyObject *self, PyObject *arguments) {
-  (void)self;
   PyObject *caller, *target, *args;
   ffi_parameter parameters[FFI_EXT_MAX_ARGUMENTS + 1];
   Py_ssize_t count;

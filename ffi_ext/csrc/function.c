@@ -30,7 +30,6 @@ static void function_dealloc(PyObject *self) {
 /* A builtin pickles as getattr(its __self__, its name): this makes its __self__ the generated
  * module, by import. */
 static PyObject *function_reduce(PyObject *self, PyObject *unused) {
-  (void)unused;
   PyObject *importlib = PyImport_ImportModule("importlib");
   PyObject *load = importlib ? PyObject_GetAttrString(importlib, "import_module") : NULL;
   PyObject *result = load ? Py_BuildValue("(O(O))", load, ((ffi_function *)self)->module) : NULL;
@@ -40,14 +39,12 @@ static PyObject *function_reduce(PyObject *self, PyObject *unused) {
 }
 
 static PyObject *function_doc(PyObject *self, void *closure) {
-  (void)closure;
   const char *doc = ((ffi_function *)self)->entry->doc;
   const char *body = strstr(doc, "\n--\n\n");
   return PyUnicode_FromString(body ? body + 5 : doc);
 }
 
 static PyObject *function_codes(PyObject *self, void *closure) {
-  (void)closure;
   const ffi_function *f = (ffi_function *)self;
   PyObject *codes = PyTuple_New(f->count + 1);
   for (int i = 0; codes && i <= f->count; i++) {
@@ -60,7 +57,6 @@ static PyObject *function_codes(PyObject *self, void *closure) {
 }
 
 static PyObject *function_constraints(PyObject *self, void *closure) {
-  (void)closure;
   const ffi_function *f = (ffi_function *)self;
   PyObject *texts = PyTuple_New(f->count);
   for (int i = 0; texts && i < f->count; i++) {
@@ -72,7 +68,6 @@ static PyObject *function_constraints(PyObject *self, void *closure) {
 }
 
 static PyObject *function_types(PyObject *self, void *closure) {
-  (void)closure;
   return Py_NewRef(__atomic_load_n(&((ffi_function *)self)->types, __ATOMIC_ACQUIRE));
 }
 
@@ -82,7 +77,6 @@ static int is_tuple_of(PyObject *value, Py_ssize_t size) {
 
 /* Calls in other threads may be looking at what was set: it stays. */
 static int function_set_types(PyObject *self, PyObject *types, void *closure) {
-  (void)closure;
   const int count = ((ffi_function *)self)->count + 1; /* with the result */
   int fits = types && is_tuple_of(types, FFI_TYPE_FACTS);
   for (int i = 0; fits && i < FFI_TYPE_FACTS; i++)

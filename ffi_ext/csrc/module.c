@@ -18,7 +18,6 @@ PyObject *ffi_turn_object;
 #endif
 
 static PyObject *bind(PyObject *unused, PyObject *args) {
-  (void)unused;
   PyObject *path, *module, *binary, *rename;
   if (!PyArg_ParseTuple(args, "O&OOO", PyUnicode_FSConverter, &path, &module, &binary, &rename))
     return NULL;
@@ -45,7 +44,6 @@ static PyObject *bind(PyObject *unused, PyObject *args) {
 }
 
 static PyObject *configure(PyObject *unused, PyObject *hooks) {
-  (void)unused;
 #define TAKE(NAME) \
   if (!(ffi_hook.NAME = PyMapping_GetItemString(hooks, #NAME))) return NULL;
   FFI_HOOKS(TAKE)
@@ -54,14 +52,11 @@ static PyObject *configure(PyObject *unused, PyObject *hooks) {
 }
 
 static PyObject *on_first_call(PyObject *unused, PyObject *setup) {
-  (void)unused;
   ffi_hook.setup = Py_NewRef(setup);
   Py_RETURN_NONE;
 }
 
 static PyObject *start(PyObject *unused, PyObject *nothing) {
-  (void)unused;
-  (void)nothing;
   __atomic_store_n(&ffi_ready, 1, __ATOMIC_RELEASE);
   Py_RETURN_NONE;
 }
@@ -69,7 +64,6 @@ static PyObject *start(PyObject *unused, PyObject *nothing) {
 /* Chooses the tier: native when the libraries have what it needs and every probe agrees, else
  * Python. */
 static PyObject *choose_tier(PyObject *unused, PyObject *args) {
-  (void)unused;
   PyObject *libraries, *probes;
   Py_ssize_t header;
   if (!PyArg_ParseTuple(args, "OOn", &libraries, &probes, &header)) return NULL;
@@ -88,7 +82,6 @@ static PyObject *choose_tier(PyObject *unused, PyObject *args) {
 /* For the verification at load: what the quick tier reads of a tensor, or None where it wants a
  * closer look. */
 static PyObject *describe(PyObject *unused, PyObject *tensor) {
-  (void)unused;
   ffi_view view;
   if (!ffi_handle_offset || ffi_fields_describe(tensor, &view) || view.type < 0) Py_RETURN_NONE;
   return Py_BuildValue("(iNNLKKLii)", ffi_scalar_type[view.type],
@@ -129,7 +122,6 @@ static struct PyModuleDef definition = {
 
 #ifdef __linux__
 static int is_openmp(struct dl_phdr_info *library, size_t size, void *path) {
-  (void)size;
   const char *name = strrchr(library->dlpi_name, '/');
   if (!name || strncmp(name, "/libgomp", 8)) return 0;
   *(char **)path = strdup(library->dlpi_name);
@@ -155,7 +147,6 @@ static int allow_threads(PyObject *module) {
   if (!ffi_turn_object) return -1;
   return PyUnstable_Module_SetGIL(module, Py_MOD_GIL_NOT_USED);
 #else
-  (void)module;
   return 0;
 #endif
 }

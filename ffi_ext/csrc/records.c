@@ -19,7 +19,6 @@ THREAD_LOCAL char noted; /* this thread's end empties its pools */
 static pthread_key_t end_of_thread;
 
 static void empty_pools(void *unused) {
-  (void)unused;
   noted = 0; /* another destructor may drop more: then this one runs again */
   while (tensor_pool) {
     ffi_tensor *t = tensor_pool;

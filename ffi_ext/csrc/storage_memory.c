@@ -23,8 +23,6 @@ static void ask_for_huge_pages(void *data, ptrdiff_t bytes) {
   if (bytes < (ptrdiff_t)least) return;
   const uintptr_t first = ((uintptr_t)data + page - 1) & ~(page - 1);
   madvise((void *)first, (uintptr_t)data + (uintptr_t)bytes - first, MADV_HUGEPAGE);
-#else
-  (void)data, (void)bytes;
 #endif
 }
 

@@ -14,14 +14,10 @@ typedef struct {
   void *data;
 } argument_handler;
 
-static void raise_error(const char *msg, void *data) {
-  (void)data;
-  ffi_throw(msg);
-}
+static void raise_error(const char *msg, void *data) { ffi_throw(msg); }
 
 static void raise_argument_error(int argNumber, const char *msg, void *data) {
   char text[FFI_TH_TEXT + 256];
-  (void)data;
   if (msg)
     snprintf(text, sizeof text, "invalid argument %d: %s", argNumber, msg);
   else

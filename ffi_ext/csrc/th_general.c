@@ -15,7 +15,7 @@ void THSetGCHandler(void (*torchGCHandlerFunction)(void *data), void *data) {
 }
 
 /* The original counted the bytes to decide when to collect garbage; Python does that by itself. */
-void THHeapUpdate(ptrdiff_t size) { (void)size; }
+void THHeapUpdate(ptrdiff_t size) {}
 
 void *THAlloc(ptrdiff_t size) {
   void *memory = NULL;
@@ -51,20 +51,11 @@ void *THRealloc(void *ptr, ptrdiff_t size) {
 
 void THFree(void *ptr) { free(ptr); }
 
-static void *default_malloc(void *ctx, ptrdiff_t size) {
-  (void)ctx;
-  return THAlloc(size);
-}
+static void *default_malloc(void *ctx, ptrdiff_t size) { return THAlloc(size); }
 
-static void *default_realloc(void *ctx, void *ptr, ptrdiff_t size) {
-  (void)ctx;
-  return THRealloc(ptr, size);
-}
+static void *default_realloc(void *ctx, void *ptr, ptrdiff_t size) { return THRealloc(ptr, size); }
 
-static void default_free(void *ctx, void *ptr) {
-  (void)ctx;
-  THFree(ptr);
-}
+static void default_free(void *ctx, void *ptr) { THFree(ptr); }
 
 THAllocator THDefaultAllocator = {default_malloc, default_realloc, default_free};
 

@@ -37,17 +37,12 @@ int ffi_cuda_current(void) {
   return device + 1;
 }
 
-int THCState_getNumDevices(THCState *s) {
-  (void)s;
-  return (int)ffi_cuda_ask("device_count", 0);
-}
+int THCState_getNumDevices(THCState *s) { return (int)ffi_cuda_ask("device_count", 0); }
 int THCState_getPeerToPeerAccess(THCState *s, int device, int other) {
-  (void)s;
   return (int)ffi_cuda_ask("peer_access", device * 1000LL + other); /* both in one number */
 }
 
 cudaStream_t THCState_getCurrentStreamOnDevice(THCState *s, int device) {
-  (void)s;
   char text[FFI_TEXT_ROOM];
   void *stream;
   if (ffi_cuda_current_stream(device, &stream, text)) ffi_throw(text);
@@ -57,33 +52,26 @@ cudaStream_t THCState_getCurrentStream(THCState *s) {
   return THCState_getCurrentStreamOnDevice(s, ffi_cuda_current() - 1);
 }
 cublasHandle_t THCState_getCurrentBlasHandle(THCState *s) {
-  (void)s;
   return (cublasHandle_t)(uintptr_t)ffi_cuda_ask("blas_handle", 0);
 }
 
 cudaError_t THCudaMalloc(THCState *s, void **pointer, size_t size) {
-  (void)s;
   char text[FFI_TEXT_ROOM];
   *pointer = NULL;
   if (size && ffi_cuda_allocate(size, pointer, text)) ffi_throw(text);
   return 0;
 }
 cudaError_t THCudaFree(THCState *s, void *pointer) {
-  (void)s;
   char text[FFI_TEXT_ROOM];
   if (pointer && ffi_cuda_release(pointer, text)) ffi_throw(text);
   return 0;
 }
 cudaError_t THCudaMemGetInfo(THCState *s, size_t *free_bytes, size_t *total_bytes) {
-  (void)s;
   *free_bytes = (size_t)ffi_cuda_ask("free_bytes", 0);
   *total_bytes = (size_t)ffi_cuda_ask("total_bytes", 0);
   return 0;
 }
-void THCHeapUpdate(THCState *s, ptrdiff_t size) {
-  (void)s;
-  (void)size;
-}
+void THCHeapUpdate(THCState *s, ptrdiff_t size) {}
 
 static const char *error_text(int error) {
   const char *(*name)(int) = (const char *(*)(int))dlsym(RTLD_DEFAULT, "cudaGetErrorString");
@@ -107,40 +95,23 @@ void __THCusparseCheck(int status, const char *file, const int line) {
 }
 
 void THCRandom_manualSeed(THCState *s, uint64_t seed) {
-  (void)s;
   ffi_cuda_ask("manual_seed", (long long)seed);
 }
 void THCRandom_manualSeedAll(THCState *s, uint64_t seed) {
-  (void)s;
   ffi_cuda_ask("manual_seed_all", (long long)seed);
 }
-uint64_t THCRandom_initialSeed(THCState *s) {
-  (void)s;
-  return (uint64_t)ffi_cuda_ask("initial_seed", 0);
-}
+uint64_t THCRandom_initialSeed(THCState *s) { return (uint64_t)ffi_cuda_ask("initial_seed", 0); }
 
-uint64_t THCRandom_seed(THCState *s) {
-  (void)s;
-  return (uint64_t)ffi_cuda_ask("seed", 0);
-}
-uint64_t THCRandom_seedAll(THCState *s) {
-  (void)s;
-  return (uint64_t)ffi_cuda_ask("seed_all", 0);
-}
+uint64_t THCRandom_seed(THCState *s) { return (uint64_t)ffi_cuda_ask("seed", 0); }
+uint64_t THCRandom_seedAll(THCState *s) { return (uint64_t)ffi_cuda_ask("seed_all", 0); }
 void THCRandom_getRNGState(THCState *s, THByteTensor *rng_state) {
-  (void)s;
   ffi_th_torch("getRNGState", "w", rng_state);
 }
 void THCRandom_setRNGState(THCState *s, THByteTensor *rng_state) {
-  (void)s;
   ffi_th_torch("setRNGState", "t", rng_state);
 }
-void THCRandom_init(THCState *s, int num_devices, int current_device) {
-  (void)s;
-  (void)num_devices;
-  (void)current_device;
-}
-void THCRandom_shutdown(THCState *s) { (void)s; }
+void THCRandom_init(THCState *s, int num_devices, int current_device) {}
+void THCRandom_shutdown(THCState *s) {}
 
 static int operation(char trans) {
   if (trans == 'n' || trans == 'N') return 0;

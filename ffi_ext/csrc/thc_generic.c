@@ -21,44 +21,30 @@
 #undef THC_VALUE
 #undef THC_EXTREME
 #define THC_FORWARD(RETURN, NAME, PARAMETERS, ARGUMENTS) \
-  RETURN THCTensor_(NAME) PARAMETERS {                   \
-    (void)state;                                         \
-    return THTensor_(NAME) ARGUMENTS;                    \
-  }
+  RETURN THCTensor_(NAME) PARAMETERS { return THTensor_(NAME) ARGUMENTS; }
 #define THC_FORWARD_STORAGE(RETURN, NAME, PARAMETERS, ARGUMENTS) \
-  RETURN THCStorage_(NAME) PARAMETERS {                          \
-    (void)state;                                                 \
-    return THStorage_(NAME) ARGUMENTS;                           \
-  }
+  RETURN THCStorage_(NAME) PARAMETERS { return THStorage_(NAME) ARGUMENTS; }
 #define THC_STORAGE_COPY(NAME, FROM)                                        \
   void THCStorage_(NAME)(THCState * state, THCStorage * self, FROM * src) { \
-    (void)state;                                                            \
     ffi_th_copy_storage((ffi_storage *)self, (ffi_storage *)src);           \
   }
 #define THC_STORAGE_COPY_TO_CPU(NAME, FROM)                               \
   void THStorage_(NAME)(THCState * state, THStorage * self, FROM * src) { \
-    (void)state;                                                          \
     ffi_th_copy_storage((ffi_storage *)self, (ffi_storage *)src);         \
   }
 #define THC_COPY(NAME, TO, FROM)                                   \
   void THCTensor_(NAME)(THCState * state, TO * self, FROM * src) { \
-    (void)state;                                                   \
     ffi_th_torch("copy", "tt", self, src);                         \
   }
 #define THC_COPY_TO_CPU(NAME, TO, FROM)                           \
   void THTensor_(NAME)(THCState * state, TO * self, FROM * src) { \
-    (void)state;                                                  \
     ffi_th_torch("copy", "tt", self, src);                        \
   }
 #define THC_FUNCTION(NAME, PARAMETERS, CODES, ...) \
-  void THCTensor_(NAME) PARAMETERS {               \
-    (void)state;                                   \
-    ffi_th_torch(#NAME, CODES, __VA_ARGS__);       \
-  }
+  void THCTensor_(NAME) PARAMETERS { ffi_th_torch(#NAME, CODES, __VA_ARGS__); }
 /* The number comes back through a tensor on the CPU, a double's or an int64_t's. */
 #define THC_VALUE(RETURN, NAME, PARAMETERS, CODES, ...)                                \
   RETURN THCTensor_(NAME) PARAMETERS {                                                 \
-    (void)state;                                                                       \
     const int whole = (RETURN)0.5 == 0;                                                \
     ffi_tensor *number FFI_HELD = ffi_tensor_alloc(whole ? FFI_LONG : FFI_DOUBLE);     \
     ffi_th_torch(#NAME, "w" CODES, number, __VA_ARGS__);                               \
@@ -68,7 +54,6 @@
 /* A result of the element type, which may be half. */
 #define THC_EXTREME(NAME)                                        \
   real THCTensor_(NAME)(THCState * state, THCTensor * self) {    \
-    (void)state;                                                 \
     ffi_tensor *number FFI_HELD = ffi_tensor_alloc(TYPE_NUMBER); \
     ffi_th_torch(#NAME, "wt", number, self);                     \
     return *(const real *)number->storage->data;                 \

@@ -21,25 +21,18 @@ void ffi_cuda_copy(ffi_storage *to, const void *from) {
 }
 
 static cudaError_t torch_malloc(void *context, void **pointer, size_t size, cudaStream_t stream) {
-  (void)context;
-  (void)stream;
   return THCudaMalloc(NULL, pointer, size);
 }
 /* A storage may go when no C function runs that an error could end. */
 static cudaError_t torch_free(void *context, void *pointer) {
-  (void)context;
   char text[FFI_TEXT_ROOM];
   return ffi_cuda_release(pointer, text) != 0;
 }
 static THCDeviceAllocator torch_allocator = {torch_malloc, NULL, torch_free, NULL, NULL, NULL};
 
 THCDeviceAllocator *THCCachingAllocator_get(void) { return &torch_allocator; }
-THCDeviceAllocator *THCState_getDeviceAllocator(THCState *s) {
-  (void)s;
-  return &torch_allocator;
-}
+THCDeviceAllocator *THCState_getDeviceAllocator(THCState *s) { return &torch_allocator; }
 void THCState_setDeviceAllocator(THCState *s, THCDeviceAllocator *allocator) {
-  (void)s;
   if (allocator != &torch_allocator)
     THError(
         "torch allocates the memory of CUDA tensors; give an allocator of your own to "
@@ -85,16 +78,13 @@ void ffi_cuda_storage_resize(ffi_storage *s, ptrdiff_t size) {
 }
 
 void *THCudaHostAlloc(THCState *s, size_t size) {
-  (void)s;
   return size ? (void *)(uintptr_t)ffi_cuda_ask("host_malloc", (long long)size) : NULL;
 }
 void THCudaHostFree(THCState *s, void *pointer) {
-  (void)s;
   if (pointer) ffi_cuda_ask("host_free", (long long)(uintptr_t)pointer);
 }
 /* torch keeps pinned memory until its own copies that use it have ended; it is told of others. */
 void THCudaHostRecord(THCState *s, void *pointer) {
-  (void)s;
   if (pointer) ffi_cuda_ask("host_record", (long long)(uintptr_t)pointer);
 }
 
@@ -110,19 +100,13 @@ static void host_free(void *context, void *pointer) {
   if (pointer) ffi_cuda_answer("host_free", (long long)(uintptr_t)pointer, &nothing, text);
 }
 static THAllocator host_allocator = {host_malloc, NULL, host_free};
-THAllocator *THCState_getCudaHostAllocator(THCState *s) {
-  (void)s;
-  return &host_allocator;
-}
+THAllocator *THCState_getCudaHostAllocator(THCState *s) { return &host_allocator; }
 
 cudaError_t THCCachingAllocator_emptyCache(void) {
   ffi_cuda_ask("empty_cache", 0);
   return 0;
 }
-int THCState_isCachingAllocatorEnabled(THCState *s) {
-  (void)s;
-  return 1;
-}
+int THCState_isCachingAllocatorEnabled(THCState *s) { return 1; }
 cudaError_t THCudaMemGetInfoCached(THCState *s, size_t *free_bytes, size_t *total_bytes,
                                    size_t *largest_block) {
   const cudaError_t error = THCudaMemGetInfo(s, free_bytes, total_bytes);

@@ -55,19 +55,12 @@ cusparseHandle_t THCState_getDeviceSparseHandle(THCState *s, int device, int han
 }
 
 static int kernels_reach_peers;
-int THCState_getKernelPeerToPeerAccessEnabled(THCState *s) {
-  (void)s;
-  return kernels_reach_peers;
-}
+int THCState_getKernelPeerToPeerAccessEnabled(THCState *s) { return kernels_reach_peers; }
 void THCState_setKernelPeerToPeerAccessEnabled(THCState *s, int value) {
-  (void)s;
   kernels_reach_peers = value;
 }
 
-void THC_sleep(THCState *s, int64_t cycles) {
-  (void)s;
-  ffi_cuda_ask("sleep", cycles);
-}
+void THC_sleep(THCState *s, int64_t cycles) { ffi_cuda_ask("sleep", cycles); }
 
 THCThreadLocal THCThreadLocal_alloc(void) {
   THCThreadLocal local = malloc(sizeof *local);

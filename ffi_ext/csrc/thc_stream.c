@@ -42,7 +42,7 @@ static known_stream *current_on(THCState *s, int device) {
 }
 
 THCStream *THCStream_newWithPriority(int flags, int priority) {
-  (void)flags; /* torch's streams do not block on the default one */
+  /* torch's streams do not block on the default one, whatever the flags say */
   return &record_of((cudaStream_t)(uintptr_t)ffi_cuda_ask("new_stream", priority),
                     ffi_cuda_current() - 1)
               ->stream;
@@ -77,7 +77,6 @@ static void return_to_device(int device) {
 
 /* torch sets the current GPU's stream. */
 void THCState_setStreamOnDevice(THCState *s, int device, THCStream *stream) {
-  (void)s;
   if (stream->device != device)
     THError("the stream is of GPU %d, not of GPU %d", stream->device, device);
   const int before = exchange_device(device);
@@ -115,7 +114,6 @@ void *THCState_getDeviceScratchSpace(THCState *s, int device, int stream) {
   return none;
 }
 size_t THCState_getDeviceScratchSpaceSize(THCState *s, int device) {
-  (void)s;
   (void)device;
   return scratch_bytes;
 }

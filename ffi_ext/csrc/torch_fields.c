@@ -56,7 +56,6 @@ static size_t readable(const void *block) {
   size_t usable = malloc_usable_size((void *)block);
   if (usable >= 64) return usable < 512 ? usable : 512;
 #endif
-  (void)block;
   return 0;
 }
 

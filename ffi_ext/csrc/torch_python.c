@@ -115,7 +115,6 @@ int ffi_python_grow(PyObject *tensor, ptrdiff_t bytes, void **data, char *text) 
 }
 
 static int grow(void *handle, void *identity, ptrdiff_t bytes, void **data, char *text) {
-  (void)identity;
   PyGILState_STATE gil = PyGILState_Ensure();
   int failed = ffi_python_grow(handle, bytes, data, text);
   PyGILState_Release(gil);

@@ -33,9 +33,12 @@ def unreadable(
         except OF_CFFI as error:
             reason = str(error).splitlines()[-1] if str(error) else type(error).__name__
             reason = re.sub(r"^.*<cdef source string>:(?:\d+:){0,2}\s*", "", reason)
+            text = re.sub(
+                r"\\U([\da-f]{8})", lambda code: chr(int(code[1], 16)), statement.text
+            )  # gcc -E
             return HeaderError(
                 f"{statement.where}: cannot parse this declaration ({reason}):\n"
-                f"    {' '.join(statement.text.split())}\n{_hint(statement.text, reason, statements)}"
+                f"    {' '.join(text.split())}\n{_hint(text, reason, statements)}"
             )
     return HeaderError(f"the headers cannot be read: {first}")
 
@@ -45,6 +48,8 @@ def _hint(text: str, reason: str, kept: Sequence[Statement]) -> str:
         return 'hint: headers hold C declarations; keep C++ in the sources, behind extern "C" functions'
     if "/*" in text:
         return "hint: is a */ missing?"
+    if beyond := re.search(r"\w*[^\W\x00-\x7f]\w*", re.sub('"[^"]*"', '""', text)):
+        return f"hint: names in prototypes and types are of ASCII letters, digits and _: rename {beyond[0]}"
     for opening, closing in ("()", "[]", "{}"):
         if (count := text.count(opening)) != (closed := text.count(closing)):
             return f"hint: it has {count} {opening} and {closed} {closing}"

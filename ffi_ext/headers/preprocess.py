@@ -183,9 +183,9 @@ def _text(
         raise compile_errors.explain(f"reading the header {header}", text)
     names = {str(header), *filter(os.path.isfile, preprocessed.names_of(text))}
     if kept:
-        digests = cache.digests(names, started)
-        if digests is not None:
-            cache.keep_json(kept, {"text": text, "files": digests})
+        signatures = cache.signatures(names, started)
+        if signatures is not None:
+            cache.keep_json(kept, {"text": text, "files": signatures})
     return text, names
 
 

@@ -1,6 +1,6 @@
-/* TH<Type>Tensor_* and TH<Type>Vector_*: maths on each element by itself, one line a function. `x`,
- * `y` and `z` are the elements of the inputs, `v` and `w` the scalar arguments. Integers divided by
- * zero raise; the original ended the process. */
+/* TH<Type>Tensor_*: maths on each element by itself, one line a function. `x` and `y` are the
+ * elements of the inputs, `v` and `w` the scalar arguments. Integers divided by zero raise; the
+ * original ended the process. */
 #ifndef TH_GENERIC_FILE
 #define TH_GENERIC_FILE "generic/th_pointwise.c"
 #else
@@ -49,23 +49,6 @@
     THTensor_(resizeAs)(r_, t);                       \
     EACH1(real, r_, t, CODE)                          \
   }
-/* The same for n numbers in memory, which may be those of the result. */
-#define VECTOR(NAME, CODE)                                                \
-  void THVector_(NAME)(real * out_, const real *a_, const ptrdiff_t n_) { \
-    for (ptrdiff_t i_ = 0; i_ < n_; i_++) {                               \
-      const real x = a_[i_];                                              \
-      out_[i_] = (real)(CODE);                                            \
-    }                                                                     \
-  }
-#define VECTOR_WITH_VALUE(NAME, CHECK, CODE)                                            \
-  void THVector_(NAME)(real * out_, const real *a_, const real v, const ptrdiff_t n_) { \
-    CHECK;                                                                              \
-    for (ptrdiff_t i_ = 0; i_ < n_; i_++) {                                             \
-      const real x = a_[i_];                                                            \
-      out_[i_] = (real)(CODE);                                                          \
-    }                                                                                   \
-  }
-#define MATHS(NAME, CODE) UNARY(NAME, CODE) VECTOR(NAME, CODE)
 /* CHECK runs once, before anything changes. */
 #define WITH_VALUE(NAME, CHECK, CODE)                         \
   void THTensor_(NAME)(THTensor * r_, THTensor * t, real v) { \
@@ -231,7 +214,7 @@ COMPARE(ne, !=)
 UNARY(neg, 0 - x)
 UNARY(sign, x > 0)
 #else
-MATHS(neg, -x)
+UNARY(neg, -x)
 UNARY(sign, (x > 0) - (x < 0))
 #endif
 
@@ -242,7 +225,7 @@ void THTensor_(cinv)(THTensor *self, THTensor *src) {
 }
 
 #if !defined(TH_REAL_IS_BYTE) && !defined(TH_REAL_IS_CHAR)
-MATHS(abs, x <= 0 ? 0 - x : x) /* of -0, too */
+UNARY(abs, x <= 0 ? 0 - x : x) /* of -0, too */
 #endif
 
 #if FLOATING
@@ -251,38 +234,36 @@ MATHS(abs, x <= 0 ? 0 - x : x) /* of -0, too */
 #else
 #define F(NAME) NAME
 #endif
-MATHS(acos, F(acos)(x))
-MATHS(asin, F(asin)(x))
-MATHS(atan, F(atan)(x))
-MATHS(ceil, F(ceil)(x))
-MATHS(cos, F(cos)(x))
-MATHS(cosh, F(cosh)(x))
-MATHS(digamma, TH_digamma(x))
-MATHS(erf, F(erf)(x))
-MATHS(erfc, F(erfc)(x))
-MATHS(erfinv, TH_erfinv(x))
-MATHS(exp, F(exp)(x))
-MATHS(expm1, F(expm1)(x))
-MATHS(floor, F(floor)(x))
-MATHS(frac, x - F(trunc)(x))
-MATHS(lgamma, ffi_lgamma(x))
-MATHS(log, F(log)(x))
-MATHS(log10, F(log10)(x))
-MATHS(log1p, F(log1p)(x))
-MATHS(log2, F(log2)(x))
-MATHS(round, F(nearbyint)(x))
-MATHS(rsqrt, 1 / F(sqrt)(x))
-MATHS(sigmoid, 1 / (1 + F(exp)(-x)))
-MATHS(sin, F(sin)(x))
-MATHS(sinh, F(sinh)(x))
-MATHS(sqrt, F(sqrt)(x))
-MATHS(tan, F(tan)(x))
-MATHS(tanh, F(tanh)(x))
-MATHS(trigamma, TH_trigamma(x))
-MATHS(trunc, F(trunc)(x))
+UNARY(acos, F(acos)(x))
+UNARY(asin, F(asin)(x))
+UNARY(atan, F(atan)(x))
+UNARY(ceil, F(ceil)(x))
+UNARY(cos, F(cos)(x))
+UNARY(cosh, F(cosh)(x))
+UNARY(digamma, TH_digamma(x))
+UNARY(erf, F(erf)(x))
+UNARY(erfc, F(erfc)(x))
+UNARY(erfinv, TH_erfinv(x))
+UNARY(exp, F(exp)(x))
+UNARY(expm1, F(expm1)(x))
+UNARY(floor, F(floor)(x))
+UNARY(frac, x - F(trunc)(x))
+UNARY(lgamma, ffi_lgamma(x))
+UNARY(log, F(log)(x))
+UNARY(log10, F(log10)(x))
+UNARY(log1p, F(log1p)(x))
+UNARY(log2, F(log2)(x))
+UNARY(round, F(nearbyint)(x))
+UNARY(rsqrt, 1 / F(sqrt)(x))
+UNARY(sigmoid, 1 / (1 + F(exp)(-x)))
+UNARY(sin, F(sin)(x))
+UNARY(sinh, F(sinh)(x))
+UNARY(sqrt, F(sqrt)(x))
+UNARY(tan, F(tan)(x))
+UNARY(tanh, F(tanh)(x))
+UNARY(trigamma, TH_trigamma(x))
+UNARY(trunc, F(trunc)(x))
 WITH_VALUE(pow, (void)0, v == 2 ? x * x : F(pow)(x, v))
-VECTOR_WITH_VALUE(pow, (void)0, v == 2 ? x * x : F(pow)(x, v))
-VECTOR(cinv, 1 / x)
 
 void THTensor_(tpow)(THTensor *r_, real v, THTensor *t) {
   THTensor_(resizeAs)(r_, t);
@@ -306,17 +287,25 @@ void THTensor_(polygamma)(THTensor *r_, int64_t n, THTensor *t) {
 #undef F
 #endif
 
-/* n numbers in memory. */
-VECTOR(copy, x)
-VECTOR_WITH_VALUE(adds, (void)0, x + v)
-VECTOR_WITH_VALUE(muls, (void)0, x *v)
-VECTOR_WITH_VALUE(divs, NOT_ZERO(v), QUOTIENT(x, v))
-
+/* n numbers in memory: the functions that every TH had. */
+void THVector_(copy)(real *y, const real *x, const ptrdiff_t n) {
+  for (ptrdiff_t i = 0; i < n; i++) y[i] = x[i];
+}
 void THVector_(fill)(real *x, const real v, const ptrdiff_t n) {
   for (ptrdiff_t i = 0; i < n; i++) x[i] = v;
 }
 void THVector_(cadd)(real *z, const real *x, const real *y, const real v, const ptrdiff_t n) {
   for (ptrdiff_t i = 0; i < n; i++) z[i] = (real)(x[i] + v * y[i]);
+}
+void THVector_(adds)(real *y, const real *x, const real v, const ptrdiff_t n) {
+  for (ptrdiff_t i = 0; i < n; i++) y[i] = (real)(x[i] + v);
+}
+void THVector_(muls)(real *y, const real *x, const real v, const ptrdiff_t n) {
+  for (ptrdiff_t i = 0; i < n; i++) y[i] = (real)(x[i] * v);
+}
+void THVector_(divs)(real *y, const real *x, const real v, const ptrdiff_t n) {
+  NOT_ZERO(v);
+  for (ptrdiff_t i = 0; i < n; i++) y[i] = (real)QUOTIENT(x[i], v);
 }
 void THVector_(cmul)(real *z, const real *x, const real *y, const ptrdiff_t n) {
   for (ptrdiff_t i = 0; i < n; i++) z[i] = (real)(x[i] * y[i]);
@@ -365,9 +354,6 @@ void THTensor_(maskedSelect)(THTensor *tensor, THTensor *src, THByteTensor *mask
 #undef EACH1
 #undef EACH2
 #undef UNARY
-#undef VECTOR
-#undef VECTOR_WITH_VALUE
-#undef MATHS
 #undef WITH_VALUE
 #undef BINARY
 #undef SAME_COUNT

@@ -6,7 +6,6 @@
 
 /* New records are of the current GPU, as in the original; views are of their source's. */
 THCTensor *THCTensor_(new)(THCState *state) {
-  (void)state;
   ffi_tensor *t = ffi_tensor_alloc(TYPE_NUMBER);
   t->cuda = (unsigned char)ffi_cuda_current();
   return (THCTensor *)t;
@@ -70,7 +69,6 @@ NEW(newWithSize4d, THCTensor_(new)(state),
 /* clang-format on */
 
 THCTensor *THCTensor_(newView)(THCState *state, THCTensor *tensor, THLongStorage *size) {
-  (void)state;
   THCTensor *self FFI_HELD = THCTensor_(bare)();
   ffi_th_view((ffi_tensor *)self, (ffi_tensor *)tensor, size);
   return ffi_hand_over(&self);
@@ -90,7 +88,6 @@ THCTensor *THCTensor_(newFoldBatchDim)(THCState *state, THCTensor *input) {
 }
 
 THCDescBuff THCTensor_(sizeDesc)(THCState *state, const THCTensor *tensor) {
-  (void)state;
   THCDescBuff buffer;
   const THDescBuff text = THTensor_(sizeDesc)((const THTensor *)tensor);
   snprintf(buffer.str, sizeof buffer.str, "%s", text.str);
@@ -116,26 +113,18 @@ void THCTensor_(freeCopyTo)(THCState *state, THCTensor *self, THCTensor *dst) {
   THCTensor_(free)(state, self);
 }
 
-THCStorage *THCTensor_(storage)(THCState *state, const THCTensor *self) {
-  (void)state;
-  return self->storage;
-}
-real *THCTensor_(data)(THCState *state, const THCTensor *self) {
-  (void)state;
-  return DATA(self);
-}
+THCStorage *THCTensor_(storage)(THCState *state, const THCTensor *self) { return self->storage; }
+real *THCTensor_(data)(THCState *state, const THCTensor *self) { return DATA(self); }
 ptrdiff_t THCTensor_(numel)(THCState *state, THCTensor *t) {
   return THCTensor_(nElement)(state, t);
 }
 
 int THCTensor_(getDevice)(THCState *state, const THCTensor *self) {
-  (void)state;
   return self->storage ? self->storage->device : -1;
 }
 
 /* Whether the tensors, which may be NULL, are all on the current GPU. */
 int THCTensor_(checkGPU)(THCState *state, unsigned int count, ...) {
-  (void)state;
   const int current = ffi_cuda_current();
   int same = 1;
   va_list tensors;
@@ -202,7 +191,6 @@ void THCTensor_(set4d)(THCState *state, THCTensor *self, int64_t x0, int64_t x1,
 
 /* Storages. */
 THCStorage *THCStorage_(newWithSize)(THCState *state, ptrdiff_t size) {
-  (void)state;
   return (THCStorage *)ffi_th_storage_new_on(TYPE_NUMBER, ffi_cuda_current(), size);
 }
 THCStorage *THCStorage_(new)(THCState *state) { return THCStorage_(newWithSize)(state, 0); }
@@ -227,7 +215,6 @@ THCStorage *THCStorage_(newWithSize4)(THCState *state, real value1, real value2,
 
 THCStorage *THCStorage_(newWithDataAndAllocator)(THCState *state, real *data, ptrdiff_t size,
                                                  THCDeviceAllocator *allocator, void *context) {
-  (void)state;
   return (THCStorage *)ffi_cuda_storage_new_with(TYPE_NUMBER, data, size, allocator, context);
 }
 THCStorage *THCStorage_(newWithData)(THCState *state, real *data, ptrdiff_t size) {
@@ -241,23 +228,13 @@ THCStorage *THCStorage_(newWithAllocator)(THCState *state, ptrdiff_t size,
 }
 THCStorage *THCStorage_(newWithMapping)(THCState *state, const char *filename, ptrdiff_t size,
                                         int shared) {
-  (void)state, (void)size, (void)shared;
   THError("a file (%s) cannot be mapped into a GPU's memory", filename);
   return NULL;
 }
 
-real *THCStorage_(data)(THCState *state, const THCStorage *self) {
-  (void)state;
-  return self->data;
-}
-int THCStorage_(elementSize)(THCState *state) {
-  (void)state;
-  return (int)sizeof(real);
-}
-int THCStorage_(getDevice)(THCState *state, const THCStorage *self) {
-  (void)state;
-  return self->device;
-}
+real *THCStorage_(data)(THCState *state, const THCStorage *self) { return self->data; }
+int THCStorage_(elementSize)(THCState *state) { return (int)sizeof(real); }
+int THCStorage_(getDevice)(THCState *state, const THCStorage *self) { return self->device; }
 real THCStorage_(get)(THCState *state, const THCStorage *self, ptrdiff_t index) {
   THArgCheck(index >= 0 && index < self->size, 2, "index out of bounds");
   return THCTensor_(read)(state, (THCStorage *)self, index);
@@ -267,7 +244,6 @@ void THCStorage_(set)(THCState *state, THCStorage *self, ptrdiff_t index, real v
   THCTensor_(write)(state, self, index, value);
 }
 void THCStorage_(rawCopy)(THCState *state, THCStorage *self, real *src) {
-  (void)state;
   ffi_cuda_copy((ffi_storage *)self, src);
 }
 void THCStorage_(fill)(THCState *state, THCStorage *self, real value) {

@@ -1,4 +1,4 @@
-/* Maths on numbers in memory for every element type: what TH's and THNN's loops are made of. */
+/* Numbers in memory, of every element type: what THNN's loops call. */
 #ifndef TH_VECTOR_INC
 #define TH_VECTOR_INC
 
