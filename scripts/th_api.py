@@ -181,10 +181,7 @@ def text() -> str:
 
 
 if __name__ == "__main__":
-    if sys.argv[1:] == ["--check"]:
-        sys.exit(
-            0
-            if TARGET.read_text() == text()
-            else "docs/th_api.md is out of date: python scripts/th_api.py"
-        )
-    TARGET.write_text(text())
+    if sys.argv[1:] != ["--check"]:
+        TARGET.write_text(text())
+    elif TARGET.read_text() != text():
+        sys.exit("docs/th_api.md is out of date: python scripts/th_api.py")
