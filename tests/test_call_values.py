@@ -513,6 +513,9 @@ def test_what_cffi_refuses_says_what_to_do(module):
     with pytest.raises(TypeError, match=r"'c': .*bytes\(\[100\]\)"):
         module.upper(ord("d"))
     assert module.upper(bytes([100])) == b"D"
+    for several in (b"", b"de"):
+        with pytest.raises(TypeError, match=r"argument 1 'c'"):
+            module.upper(several)
     row = ffi.new("double *", 5)
     with pytest.raises(TypeError, match=r"one: module._ffi.new\('double \* \*', value\)"):
         module.of_rows(row, 1)  # cffi has no addressof() of a pointer
