@@ -453,6 +453,8 @@ def test_what_cffi_refuses_says_what_to_do(module):
         TypeError, match=r"argument 1 'f'.*module._ffi.callback\('int\(\*\)\(int\)'"
     ):
         module.apply(lambda x: x, 1)
+    with pytest.raises(TypeError, match=r"'f': expected int\(\*\)\(int\), got a tensor"):
+        module.apply(torch.ones(1), 1)
     with pytest.raises(TypeError, match=r"is module._ffi.addressof\(module._lib, 'apply'\)"):
         module.apply(module.apply, 1)
     with pytest.raises(TypeError, match=r"got memoryview.*from_buffer\('double\[\]'"):
