@@ -37,6 +37,16 @@ def own_cache(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
     patch.undo()
 
 
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """What needs a GPU comes first: it may be lent for minutes, in which the others need not end."""
+
+    def needs_gpu(item: pytest.Item) -> bool:
+        reasons = (str(mark.kwargs.get("reason")) for mark in item.iter_markers("skipif"))
+        return any("there is no GPU" in reason for reason in reasons)
+
+    items.sort(key=needs_gpu, reverse=True)
+
+
 _lost: list[str] = []
 
 

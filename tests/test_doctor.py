@@ -133,7 +133,7 @@ def test_doctor_finds_what_is_missing(tmp_path, doctor):
         "sources = ['a.c', r'pkg\\fft.py']\nsources += ['made.c']\n"
         "create_extension('a', ['a.h'], sources, extra_objects=[x for x in objects])\n"
     )
-    (tmp_path / "helper.py").write_text("x = y.cuda(async=True)\n")
+    (tmp_path / "helper.py").write_text("print 'x'\n")
     (tmp_path / "pkg").mkdir()
     (tmp_path / "pkg" / "__init__.py").write_text(
         "import numpy\nimport fft, sys\nfrom . import sys\nfrom fft import ffts\n"
@@ -162,7 +162,6 @@ def test_doctor_finds_what_is_missing(tmp_path, doctor):
         "helper.py:1: no Python 3",
         "pkg/__init__.py:2: `import fft` finds the fft beside it in Python 2 alone: write `from . import fft`",
         "pkg/__init__.py:4: `from fft import ffts` finds the fft beside it in Python 2 alone: write `from .fft ",
-        "write non_blocking=True",
         "a.c: THTensor_(invented): not part",
         "texture references are gone",
     ):
@@ -175,6 +174,21 @@ def test_doctor_finds_what_is_missing(tmp_path, doctor):
     assert "fft.py is not there" not in notes  # of a script that was written on Windows
     assert "k.cu.o is not there: it is made from k.cu" in notes and "made.c is not there" in notes
     assert report["needs"] == ["no_such_package", "torch"]
+
+
+def test_doctor_tells_of_submodules_that_were_not_cloned(tmp_path, doctor):
+    listed = "".join(
+        f'[submodule "{p}"]\n\tpath = {p}\n' for p in ("model_zoo", "egs/data", "there")
+    )
+    (tmp_path / ".gitmodules").write_text(listed)
+    (tmp_path / "model_zoo").mkdir()
+    (tmp_path / "there").mkdir()
+    (tmp_path / "there" / "a.c").touch()
+    (tmp_path / "main.py").write_text("import model_zoo\n")
+    report = doctor()
+    said = ": a git submodule, not here: git submodule update --init --recursive"
+    assert report["problems"] == [f"model_zoo{said}"] and f"egs/data{said}" in report["notes"]
+    assert report["needs"] == [] and "there:" not in "".join(report["notes"])
 
 
 def test_doctor_asks_for_no_module_that_a_script_does_without(tmp_path, doctor):
