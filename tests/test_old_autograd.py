@@ -792,6 +792,18 @@ def test_async_is_a_name_in_scripts_and_modules_of_before(tmp_path):
     assert "line 5 of" in done.stderr and "loader.py is no Python 3" in done.stderr
 
 
+def test_what_calls_th_is_loaded_without_a_generated_module(tmp_path):
+    """As what torch's cpp_extension has built of sources with <THC/THC.h>."""
+    (tmp_path / "a.c").write_text(
+        '#include <THC/THC.h>\nvoid f(void) { THArgCheck(1, 1, "x"); THCudaCheck(0); }\n'
+    )
+    (tmp_path / "a.py").write_text("import torch, ctypes\nctypes.CDLL('./a.so', 2).f()\nprint(1)\n")
+    build = ["cc", "-shared", "-fPIC", "a.c", "-o", "a.so"]
+    assert python("-m", "ffi_ext", "run", "--", *build, cwd=tmp_path).returncode == 0
+    done = python("-m", "ffi_ext", "run", "a.py", cwd=tmp_path)
+    assert done.stdout == "1\n", done.stderr
+
+
 def test_python_2_is_named(tmp_path, capfd):
     (tmp_path / "old.py").write_text("import sys\nprint 'x'\n")
     assert run.run([str(tmp_path / "old.py")]) == 1

@@ -37,6 +37,12 @@ def sources(folder: Path, report: Report) -> None:
                 f"{shown}: {', '.join(unknown)}: not part of ffi_ext's TH and THC; write the "
                 "operation out over the tensor's data, or do it in Python before the call"
             )
+        old = re.search(r'^\s*#\s*include\s*[<"](THC?/\S+)[>"]', content, re.M)
+        if old and re.search(r'^\s*#\s*include\s*[<"](ATen|torch)/', content, re.M):
+            report.notes.append(
+                f"{shown}: <{old[1]}> went with torch 1.11: torch's own cpp_extension finds ffi_ext's under `ffi-ext run`; "
+                "elsewhere, what it has built needs `import ffi_ext.runtime` before"
+            )
         if re.search(r"\btexture\s*<", code):
             report.problems.append(
                 f"{shown}: texture references are gone since CUDA 12: use texture objects or plain loads "
