@@ -310,6 +310,10 @@ def test_quantized_and_vmapped_tensors_are_refused(module):
         module.fill(torch.quantize_per_tensor(torch.zeros(2), 0.1, 0, torch.qint8), 1.0)
     with pytest.raises(TypeError, match="torch.func"):
         torch.vmap(lambda t: module.same(t))(torch.zeros(2, 2))
+    x = torch.zeros(2, requires_grad=True)
+    x.register_hook(module.same)
+    with pytest.raises(TypeError, match="is_grads_batched"):
+        torch.autograd.grad(x * 2, x, torch.eye(2), is_grads_batched=True)
 
 
 def test_copy_on_write_storages_are_separated_first(module):

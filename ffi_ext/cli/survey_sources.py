@@ -40,8 +40,8 @@ def sources(folder: Path, report: Report) -> None:
         old = re.search(r'^\s*#\s*include\s*[<"](THC?/\S+)[>"]', content, re.M)
         if old and re.search(r'^\s*#\s*include\s*[<"](ATen|torch)/', content, re.M):
             report.notes.append(
-                f"{shown}: <{old[1]}> went with torch 1.11: torch's own cpp_extension finds ffi_ext's under `ffi-ext run`; "
-                "elsewhere, what it has built needs `import ffi_ext.runtime` before"
+                f"{shown}: <{old[1]}> went with torch 1.11: torch's own cpp_extension finds ffi_ext's under `ffi-ext "
+                "run`; elsewhere, what it has built needs `import ffi_ext.runtime` before"
             )
         if re.search(r"\btexture\s*<", code):
             report.problems.append(
