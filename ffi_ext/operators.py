@@ -102,7 +102,7 @@ def register(module: ModuleType, namespace: str | None = None) -> dict[str, Oper
                 f"register(): torch.ops.{space}.{name} is something else already: give another namespace=, or the C "
                 "function another name"
             )
-    own_name = _without_load(module.__name__)
+    own_name = re.sub(r"^ffi_ext\.loaded\..*\.", "", module.__name__)  # each load()'s is the same
     other_name, before = _LIBRARIES.get(space, (own_name, None))
     if other_name != own_name:
         warn(
@@ -156,11 +156,6 @@ def _mark_caches(space: str, kinds: list[tuple[str, str, torch.dtype | None]]) -
         mark = hashlib.sha256(repr(sorted(_KINDS.items())).encode()).hexdigest()[:16]
         theirs = re.sub(" ffi_ext:[0-9a-f]{16}", "", config.cache_key_tag)
         config.cache_key_tag = f"{theirs} ffi_ext:{mark}"
-
-
-def _without_load(name: str) -> str:
-    """A module's name; of each load() of the same the same."""
-    return re.sub(r"^ffi_ext\.loaded\..*\.", "", name)
 
 
 def _never_called(*arguments: Any) -> None:

@@ -15,6 +15,7 @@ from typing import Any
 import pytest
 
 from ffi_ext import create_extension
+from ffi_ext.headers import definitions
 from tests import small_project
 
 _numbers = itertools.count()
@@ -71,8 +72,10 @@ def pytest_runtest_logfinish() -> None:
 
 
 def _maker(folder: Path) -> Callable[..., ModuleType]:
-    def make(header: str, source: str, suffix: str = ".c", **kwargs: Any) -> ModuleType:
+    def make(header: str | None, source: str, suffix: str = ".c", **kwargs: Any) -> ModuleType:
         name = f"made{next(_numbers)}"
+        if header is None:
+            header = definitions.exported(source, cxx=suffix != ".c")
         (folder / f"{name}.h").write_text(header)
         (folder / f"{name}{suffix}").write_text(source)
         create_extension(
@@ -94,7 +97,8 @@ def _maker(folder: Path) -> Callable[..., ModuleType]:
 def build(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[..., ModuleType]:
     """build(header, source, **kwargs): writes the texts below tmp_path, builds and imports a module.
 
-    Every module has a name of its own, so that the tests of one process do not share any.
+    Where the header is None, the source's functions that are not static are exported, as by load_inline. Every module
+    has a name of its own, so that the tests of one process do not share any.
     """
     monkeypatch.syspath_prepend(str(tmp_path))
     return _maker(tmp_path)

@@ -264,27 +264,6 @@ def test_a_backward_by_name(operators):
 
 
 ADD = """
-void add_forward(const THDoubleTensor *a, const THDoubleTensor *b, double by, THDoubleTensor *out);
-void add_backward(const THDoubleTensor *grad_out, double by, THDoubleTensor *grad_a, THDoubleTensor *grad_b);
-void rows_forward(const THDoubleTensor *x, THDoubleTensor *out);
-void rows_backward(const THDoubleTensor *grad_output, const THDoubleTensor *out, THDoubleTensor *grad_x);
-void old_forward(THDoubleTensor *a, THDoubleTensor *b, THDoubleTensor *out);
-void old_backward(THDoubleTensor *grad, THDoubleTensor *a, THDoubleTensor *b, THDoubleTensor *grad_a);
-void keyword(const THDoubleTensor *in, THDoubleTensor *is);
-void keyword_backward(const THDoubleTensor *grad_is, const THDoubleTensor *in, THDoubleTensor *grad_in);
-void pulled(const THDoubleTensor *grad_out, const THDoubleTensor *x, THDoubleTensor *grad_x);
-void pulled_backward(const THDoubleTensor *grad_grad_x, const THDoubleTensor *grad_out, const THDoubleTensor *x,
-                     THDoubleTensor *grad_grad_out, THDoubleTensor *grad_x);
-void weighted(const THDoubleTensor *x, const double *by, THDoubleTensor *out);
-void weighted_backward(const THDoubleTensor *grad, const double *by, THDoubleTensor *grad_x);
-void odd(const THDoubleTensor *what, THDoubleTensor *grad_a);
-void unscaled(const THDoubleTensor *a, const THDoubleTensor *b, THDoubleTensor *grad_a);
-void number(const THDoubleTensor *grad_out, THDoubleTensor *grad_a, THDoubleTensor *grad_by);
-void several(const THDoubleTensor *a, THDoubleTensor *x, THDoubleTensor *y);
-/* A comment. */
-void none(const THDoubleTensor *a);
-"""
-ADD_SOURCE = """
 #include <TH/TH.h>
 #define T(x) ((THDoubleTensor *)(x))
 void add_forward(const THDoubleTensor *a, const THDoubleTensor *b, double by, THDoubleTensor *out) {
@@ -331,13 +310,14 @@ void odd(const THDoubleTensor *what, THDoubleTensor *grad_a) {}
 void unscaled(const THDoubleTensor *a, const THDoubleTensor *b, THDoubleTensor *grad_a) {}
 void number(const THDoubleTensor *grad_out, THDoubleTensor *grad_a, THDoubleTensor *grad_by) {}
 void several(const THDoubleTensor *a, THDoubleTensor *x, THDoubleTensor *y) {}
+/* A comment. */
 void none(const THDoubleTensor *a) {}
 """
 
 
 @pytest.fixture(scope="module")
 def my_lib():
-    return ffi_ext.load_inline("my_lib", ADD_SOURCE, ADD)
+    return ffi_ext.load_inline("my_lib", ADD)
 
 
 @pytest.mark.parametrize("registered", [False, True])
@@ -420,7 +400,7 @@ def test_gradients_of_gradients_are_refused(my_lib):
 
 @pytest.fixture(scope="module", params=["plain", "registered"])
 def either_lib(request):
-    either = ffi_ext.load_inline(f"{request.param}_lib", ADD_SOURCE, ADD)
+    either = ffi_ext.load_inline(f"{request.param}_lib", ADD)
     if request.param == "registered":
         library.register(either)
     return either
