@@ -33,8 +33,9 @@ def facts_or_problem(code: str, tensor: torch.Tensor) -> tiers.Facts | str:
         return f"a {layout} tensor has no strided memory; convert it with .to_dense()"
     if tensor.is_conj() or tensor.is_neg():
         return "its values are conjugated or negated lazily; use .resolve_conj().resolve_neg()"
-    if torch._C._functorch.is_functorch_wrapped_tensor(tensor):
-        return "it is wrapped by torch.func (vmap, grad ...); C functions need a plain tensor"
+    wrapping = torch._C._functorch
+    if wrapping.is_functorch_wrapped_tensor(tensor) or wrapping.is_legacy_batchedtensor(tensor):
+        return "it is wrapped by torch.func (vmap, grad ...) or is_grads_batched; C functions need a plain tensor"
     if tensor.dtype not in tiers.SCALAR_TYPES:
         return f"C has no view on {tensor.dtype}"
     takes_any = code in (*types.ARRAY_CODES, *types.MEMORY_CODES)
