@@ -157,7 +157,7 @@ ASAN = PYTHONPATH=$$PWD FFI_EXT_CACHE=$$PWD/.cache CFLAGS="$(SANITIZE)" LDFLAGS=
   LD_PRELOAD="$$(gcc -print-file-name=libasan.so) $$(gcc -print-file-name=libstdc++.so)"
 # Not what is measured in memory or in stack or asks for all of it, what torch traces at length, the documents, nor the
 # module of nvcc, which crashes with the sanitizer preloaded.
-ASAN_TESTS := not opcheck and not compile and not threads_that_end and not what_c and not small_stacks \
+ASAN_TESTS := not opcheck and not compile_without and not threads_that_end and not small_stacks \
   and not failed_resize and not stays_flat and not up_to_date \
   and not twin_with_its_prototype and not of_the_cpu_are_refused and not needs_no_driver
 asan: runtime

@@ -9,10 +9,6 @@ from table import Table, interleaved
 
 from ffi_ext import library, load_inline
 
-HEADER = """\
-void scale_forward(const THFloatTensor *x, double by, THFloatTensor *out);
-void scale_backward(const THFloatTensor *grad_out, double by, THFloatTensor *grad_x);
-"""
 SOURCE = """\
 #include <TH/TH.h>
 void scale_forward(const THFloatTensor *x, double by, THFloatTensor *out) {
@@ -40,7 +36,7 @@ class Written(torch.autograd.Function):
 
 def costs(table: Table, rounds: int) -> None:
     """An operator's call, and a forward with its backward."""
-    module = load_inline("bench_operators", SOURCE, HEADER)
+    module = load_inline("bench_operators", SOURCE)
     bare = module.scale_forward
     operator = library.register(module, "ffi_ext_bench_operators")["scale_forward"].call
     x, out = torch.ones(1), torch.zeros(1)

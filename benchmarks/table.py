@@ -26,23 +26,13 @@ class Table:
     ) -> None:
         """One row. `at_most`, `at_least`: the mark for ours / theirs."""
         ratio = ours / theirs
-        missed = (at_most is not None and ratio > at_most) or (
-            at_least is not None and ratio < at_least
-        )
-        marked = at_most is not None or at_least is not None
-        met = "" if not marked else "no" if missed else "yes"
-        self.rows.append(
-            dict(
-                claim=claim,
-                ours=ours,
-                peer=peer,
-                theirs=theirs,
-                unit=unit,
-                ratio=ratio,
-                mark="" if not marked else f"<{at_most:.3g}x" if at_most else f">{at_least:.3g}x",
-                met=met,
-            )
-        )
+        met = mark = ""
+        if at_most is not None:
+            met, mark = "yes" if ratio <= at_most else "no", f"<{at_most:.3g}x"
+        elif at_least is not None:
+            met, mark = "yes" if ratio >= at_least else "no", f">{at_least:.3g}x"
+        figures = dict(claim=claim, ours=ours, peer=peer, theirs=theirs, unit=unit)
+        self.rows.append(figures | dict(ratio=ratio, mark=mark, met=met))
 
     def lines(self) -> list[str]:
         head = f"{'claim':<46}{'ours':>11}  {'peer':<38}{'theirs':>11}{'ratio':>9}{'mark':>9}  met"

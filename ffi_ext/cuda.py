@@ -59,9 +59,9 @@ def home() -> Path | None:
         for root in (Path(compiler).parent.parent, Path(os.path.realpath(compiler)).parent.parent):
             if _has_headers(root):
                 return root
-        root = _root_that_it_says(compiler)
-        if root and _has_headers(root):
-            return root
+        said = _root_that_it_says(compiler)
+        if said and _has_headers(said):
+            return said
     if (USUAL / "bin" / "nvcc").exists():
         return USUAL
     for folder in pip_folders("bin"):

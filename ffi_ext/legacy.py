@@ -9,42 +9,12 @@ import sys
 
 NAME = "torch.utils.ffi"
 
-# Python's own modules of 2017 that are no more, and since when. distutils comes with setuptools.
-_SINCE = {
-    "3.12": "asynchat asyncore imp smtpd",
-    "3.13": "aifc audioop cgi cgitb chunk crypt imghdr lib2to3 mailcap nntplib pipes sndhdr spwd sunau "
-    "telnetlib uu xdrlib",
-}
-GONE = {name: version for version, names in _SINCE.items() for name in names.split()}
-# Those that Python 2 calls otherwise.
-RENAMED = {
-    "BaseHTTPServer": "http.server",
-    "ConfigParser": "configparser",
-    "HTMLParser": "html.parser",
-    "Queue": "queue",
-    "StringIO": "io",
-    "Tkinter": "tkinter",
-    "__builtin__": "builtins",
-    "cPickle": "pickle",
-    "cStringIO": "io",
-    "commands": "subprocess",
-    "httplib": "http.client",
-    "urllib2": "urllib.request",
-    "urlparse": "urllib.parse",
-}
-
 # Python's types by the names that NumPy had for them until 1.24.
 OF_NUMPY = {kind.__name__: kind for kind in (bool, complex, float, int, object, str)}
 OF_NUMPY |= {"long": int, "unicode": str}
 
 # What gave `x.data` another shape gave it to x, too, before PyTorch 1.1.
 RESHAPES = ("resize_", "resize_as_", "set_", "squeeze_", "unsqueeze_", "t_", "transpose_")
-
-# What forums told to paste into a file of one's own, when PyTorch 1.0 had dropped torch.utils.ffi.
-COPIED = (
-    "this is a copy of torch.utils.ffi, made of parts of PyTorch that are no more: import create_extension and "
-    "_wrap_function from torch.utils.ffi itself, and build the extension again"
-)
 
 
 class Finder:
@@ -265,93 +235,3 @@ def fork_workers() -> None:
     """
     if sys.platform == "linux" and sys.version_info >= (3, 14):
         After("multiprocessing.context", _fork).install()
-
-
-def gone(module: str) -> str:
-    """What to do about one of GONE or RENAMED, and about setuptools' pkg_resources; else nothing."""
-    if module == "pkg_resources":
-        return "setuptools has pkg_resources no more: pip install 'setuptools<81'"
-    if module in RENAMED:
-        return (
-            f"Python 2's module {module} is {RENAMED[module]} in Python 3: rewrite what imports it"
-        )
-    if module not in GONE:
-        return ""
-    return (
-        f"Python {GONE[module]} dropped its module {module}: rewrite what needs it, or use a Python before "
-        f"{GONE[module]}"
-    )
-
-
-def beside(module: str, traceback) -> str:  # type: ignore[no-untyped-def]
-    """What to do about a module that Python 2 found in the folder of the file that imports it; else nothing."""
-    import os
-
-    place = ("", 0)
-    while traceback is not None:
-        file = traceback.tb_frame.f_code.co_filename
-        place = place if file.startswith("<frozen ") else (file, traceback.tb_lineno)
-        traceback = traceback.tb_next
-    folder = os.path.dirname(os.path.abspath(place[0]))
-    ends = (f"{module}.py", os.path.join(module, "__init__.py"))
-    if not module or not any(os.path.exists(os.path.join(folder, end)) for end in ends):
-        return ""  # of a.b, too, which was looked for in a
-    return (
-        f"{module} lies beside {place[0]}, where Python 2 alone looks: in line {place[1]} write `from .{module} import "
-        f"...` or `from . import {module}`, or set PYTHONPATH={folder}"
-    )
-
-
-def explain_errors() -> None:
-    """Tells Python 2 and dropped modules apart from what we could repair; repairs a script that has `async` as a name."""
-    show = sys.excepthook
-
-    def hook(kind, value, traceback):  # type: ignore[no-untyped-def]
-        if issubclass(kind, SyntaxError) and traceback is None:  # nothing has run yet
-            from ffi_ext import async_names
-
-            async_names.start_again(value.filename)
-        show(kind, value, traceback)
-        if issubclass(kind, SyntaxError) and value.filename:
-            print(
-                f"ffi_ext: line {value.lineno} of {value.filename} is no Python 3: Python 2's print and "
-                "except are errors of the language itself and out of ffi_ext's reach. Rewrite that line, "
-                "or convert the file with `python -m lib2to3 -w` of a Python before 3.13",
-                file=sys.stderr,
-            )
-        elif isinstance(value, ModuleNotFoundError) and (
-            cure := gone(value.name or "") or beside(value.name or "", traceback)
-        ):
-            print(f"ffi_ext: {cure}", file=sys.stderr)
-        elif isinstance(value, (AttributeError, ImportError)) and any(
-            word in str(value) for word in ("'_safe_call'", "'_accumulate' from 'torch._utils'")
-        ):
-            print(f"ffi_ext: {COPIED}", file=sys.stderr)
-        elif kind is KeyError and type(value.args[0] if value.args else None).__name__ == "Tensor":
-            print(
-                "ffi_ext: an element of a tensor was a number before PyTorch 0.4, and is a tensor, which no dict "
-                "finds: names[index[i].item()]",
-                file=sys.stderr,
-            )
-        elif issubclass(kind, IndexError) and "array is 0-dimensional" in str(value):
-            print(
-                "ffi_ext: a loss had one dimension before PyTorch 0.4: loss.item() for loss.data.numpy()[0]",
-                file=sys.stderr,
-            )
-        elif kind.__name__ == "UnpicklingError" and "weights_only" in str(value):
-            print(
-                "ffi_ext: torch.load took whole models and whatever else Python pickles until torch 2.6. If you trust "
-                "who made the file: TORCH_FORCE_NO_WEIGHTS_ONLY_LOAD=1 before the command",
-                file=sys.stderr,
-            )
-        elif issubclass(kind, (TypeError, IndexError)) and (
-            all(word in str(value) for word in ("float", "int"))
-            or "tensors used as indices must be" in str(value)
-        ):
-            print(
-                "ffi_ext: if that number is the result of a division: Python 2's / of whole numbers "
-                "is // now, and that of old integer tensors, too",
-                file=sys.stderr,
-            )
-
-    sys.excepthook = hook

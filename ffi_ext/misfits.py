@@ -136,7 +136,8 @@ def _of_overlap(constraint: Constraint, got: Passed, before: Earlier) -> Problem
     overlapping = [
         repr(value.name)
         for earlier, value in before
-        if (constraint.output or earlier.output) and _overlap(value.memory, got.memory)
+        if constraint.output or earlier.output
+        if value.memory[0] < got.memory[1] and got.memory[0] < value.memory[1]
     ]
     text = "expected an output and inputs that share no memory"
     names = ", ".join(overlapping) or "another argument"
@@ -165,7 +166,3 @@ def _torchs(got: Passed) -> str:
 
 def _either(words: Sequence[str]) -> str:
     return words[0] if len(words) == 1 else ", ".join(words[:-1]) + " or " + words[-1]
-
-
-def _overlap(a: tuple[int, int], b: tuple[int, int]) -> bool:
-    return a[0] < b[1] and b[0] < a[1]

@@ -26,10 +26,8 @@ class Unit:
 
 def unit_of(plan: Plan, source: Path, content: bytes, generated: bool = False) -> Unit:
     command, identity = compile_command(plan, source, generated)
-    # The generated file lies in the cache: its place is no part of what it is.
-    words = command[:-1] if generated else command
     depends = [cache.file_digest(path) for path in plan.depends]
-    described = json.dumps([RECORD_VERSION, words, identity, cache.digest(content), depends])
+    described = json.dumps([RECORD_VERSION, command, identity, cache.digest(content), depends])
     return Unit(source, command, cache.digest(described.encode()), generated)
 
 

@@ -23,7 +23,7 @@ from resnet.yaml_file import read_yaml, shown
 Section = dict[str, Any]  # not checked
 
 
-@dataclass
+@dataclass(slots=True)  # so that an assignment to a key that there is not is an error
 class Resnets:
     """MODEL.RESNETS"""
 
@@ -41,7 +41,7 @@ class Resnets:
     DEFORMABLE_GROUPS: int = 1
 
 
-@dataclass
+@dataclass(slots=True)
 class Backbone:
     """MODEL.BACKBONE"""
 
@@ -49,7 +49,7 @@ class Backbone:
     FREEZE_CONV_BODY_AT: int = 2  # 0: nothing; 2: the stem and layer1
 
 
-@dataclass
+@dataclass(slots=True)
 class Fpn:
     """MODEL.FPN"""
 
@@ -57,7 +57,7 @@ class Fpn:
     USE_RELU: bool = False
 
 
-@dataclass
+@dataclass(slots=True)
 class GroupNorm:
     """MODEL.GROUP_NORM"""
 
@@ -66,7 +66,7 @@ class GroupNorm:
     EPSILON: float = 1e-5
 
 
-@dataclass
+@dataclass(slots=True)
 class RetinaNet:
     """MODEL.RETINANET: how P6 is made; the rest is the detector's."""
 
@@ -91,7 +91,7 @@ class RetinaNet:
     NMS_TH: Any = 0.4
 
 
-@dataclass
+@dataclass(slots=True)
 class Model:
     """MODEL"""
 
@@ -116,7 +116,7 @@ class Model:
     FBNET: Section = field(default_factory=dict)
 
 
-@dataclass
+@dataclass(slots=True)
 class Input:
     """INPUT: sizes in pixels, mean and deviation in grey levels of 0..255."""
 
@@ -135,7 +135,7 @@ class Input:
     VERTICAL_FLIP_PROB_TRAIN: float = 0.0
 
 
-@dataclass
+@dataclass(slots=True)
 class DataLoader:
     """DATALOADER"""
 
@@ -144,7 +144,7 @@ class DataLoader:
     ASPECT_RATIO_GROUPING: bool = True
 
 
-@dataclass
+@dataclass(slots=True)
 class Config:
     """The whole: `Config.from_yaml(path)`, or `Config()` and assignments, then `check()`."""
 

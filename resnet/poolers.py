@@ -108,6 +108,8 @@ class Pooler(nn.Module):
             )
         for i, b in enumerate(boxes):
             check_boxes("Pooler", f"boxes[{i}]", b)
+        # half precision has no numbers of images beyond 2048, bfloat16 none beyond 256
+        boxes = [b.to(torch.promote_types(b.dtype, torch.float32)) for b in boxes]
         numbered = [torch.cat([torch.full_like(b[:, :1], i), b], 1) for i, b in enumerate(boxes)]
         rois = torch.cat(numbered) if numbered else features[0].new_empty(0, 5)
         settings = (self.sampling_ratio, self.aligned)

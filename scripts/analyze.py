@@ -67,17 +67,8 @@ def main() -> int:
     total = 0
     for source in sources():
         flags = ["-std=gnu11", *INCLUDE, *DEFINE]
-        found = findings(
-            [
-                tidy,
-                "--quiet",
-                f"-checks={checks}",
-                str(source),
-                "--",
-                *flags,
-                f"-isystem{gcc_headers}",
-            ]
-        )
+        command = [tidy, "--quiet", f"-checks={checks}", str(source), "--", *flags]
+        found = findings([*command, f"-isystem{gcc_headers}"])
         generic = NO_ELEMENTS if source.parent == FOLDER else []
         found += findings(["gcc", *GCC, *generic, *flags, str(source)])
         total += len(found)

@@ -115,7 +115,8 @@ def _rows(header: Path, exported: frozenset[str]) -> list[tuple[str, str]]:
     for line in listed:
         words = re.findall(r"\w+", line.split("(THCState")[0])
         name = words[0] if line.startswith("copy") else words[-1]
-        rows[name] = f"THCudaTensor_{name}"
+        kind = "Storage" if header.name == "THCStorage.h" else "Tensor"
+        rows[name] = f"THCuda{kind}_{name}"
     for kind, name in re.findall(
         r"TH_API [\w\s*]*?\bTHC?(Tensor|Storage|Blas|Vector)_\((\w+)\)", text
     ):
@@ -180,10 +181,7 @@ def text() -> str:
 
 
 if __name__ == "__main__":
-    if sys.argv[1:] == ["--check"]:
-        sys.exit(
-            0
-            if TARGET.read_text() == text()
-            else "docs/th_api.md is out of date: python scripts/th_api.py"
-        )
-    TARGET.write_text(text())
+    if sys.argv[1:] != ["--check"]:
+        TARGET.write_text(text())
+    elif TARGET.read_text() != text():
+        sys.exit("docs/th_api.md is out of date: python scripts/th_api.py")

@@ -69,6 +69,14 @@ def test_only_what_changed_is_compiled(project):
         assert compiled(project) == ["_lib.c", "link", "one.c", "two.c"]
 
 
+def test_a_header_of_the_system_that_an_upgrade_changed(project, monkeypatch):
+    monkeypatch.setattr("ffi_ext.units._INSTALLED", (f"{project}/",))
+    make(project).build()
+    (project / "value.h").write_text("#define VALUE 9\n")  # as long as before
+    make(project).build()
+    assert value(project) == 9
+
+
 @pytest.mark.parametrize(
     ("flag", "stale"),
     [("-mtune=native", ["_lib.c", "link", "one.c", "two.c"]), ("-mtune=generic", [])],

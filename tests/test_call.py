@@ -148,10 +148,14 @@ def test_scalars_behave_as_in_cffi(module):
     for bad in (128, -129, 2**70):
         with pytest.raises(OverflowError, match=f"integer {bad} does not fit"):
             module.narrow_int(bad, 0, 0)
-    with pytest.raises(OverflowError, match="integer -1 does not fit 'uint16_t'"):
-        module.narrow_int(0, -1, 0)
-    with pytest.raises(OverflowError, match="integer -1 does not fit 'unsigned long long'"):
-        module.narrow_int(0, 0, -1)
+    for bad in (-1, 2**16, 2**64):
+        with pytest.raises(OverflowError, match=f"integer {bad} does not fit 'uint16_t'"):
+            module.narrow_int(0, bad, 0)
+    for bad in (-1, 2**64):
+        with pytest.raises(OverflowError, match=f"integer {bad} does not fit 'unsigned long long'"):
+            module.narrow_int(0, 0, bad)
+    with pytest.raises(OverflowError, match="integer 2 does not fit '_Bool'"):
+        module.truth(2)
     for bad in (1.5, "1", None, torch.tensor(1), np.float32(1)):
         with pytest.raises(TypeError, match="an integer is required"):
             module.narrow_int(bad, 0, 0)
@@ -161,6 +165,9 @@ def test_scalars_behave_as_in_cffi(module):
         module.narrow_int(np.array([1, 2]), 0, 0)
     assert (module.truth(True), module.truth(0), module.truth(np.bool_(False))) == (10, 20, 20)
     assert module.third(1) == np.float32(1) / np.float32(3)
+    filled = torch.zeros(1)
+    module.fill(filled, -1)  # which is what Python's C functions return of an error, too
+    assert filled.item() == -1
     with pytest.raises(TypeError, match=r"\.item\(\)"):
         module.fill(torch.zeros(1), torch.tensor(1.0))
     with pytest.raises(TypeError, match="a number is required"):
@@ -303,6 +310,10 @@ def test_quantized_and_vmapped_tensors_are_refused(module):
         module.fill(torch.quantize_per_tensor(torch.zeros(2), 0.1, 0, torch.qint8), 1.0)
     with pytest.raises(TypeError, match="torch.func"):
         torch.vmap(lambda t: module.same(t))(torch.zeros(2, 2))
+    x = torch.zeros(2, requires_grad=True)
+    x.register_hook(module.same)
+    with pytest.raises(TypeError, match="is_grads_batched"):
+        torch.autograd.grad(x * 2, x, torch.eye(2), is_grads_batched=True)
 
 
 def test_copy_on_write_storages_are_separated_first(module):
@@ -327,10 +338,11 @@ def test_errors_from_c(module):
 
 def test_autograd_notices_writes(module):
     weight = torch.ones(2, requires_grad=True)
-    loss = (weight * weight).sum()
-    module.fill(weight, 3.0)
-    with pytest.raises(RuntimeError, match="modified by an inplace operation"):
-        loss.backward()
+    for written in ((module.fill, weight, 1.5), (module.add, weight, weight, weight, 1.0)):
+        loss = (weight * weight).sum()
+        written[0](*written[1:])
+        with pytest.raises(RuntimeError, match="modified by an inplace operation"):
+            loss.backward()
     loss = (weight * weight).sum()
     module.add(weight, weight, torch.zeros(2), 1.0)  # const: read only
     loss.backward()
@@ -586,13 +598,7 @@ def test_ctrl_c_while_c_is_at_work(build):
         raise TimeoutError
 
     module = build(
-        """void quiet(void);
-        void summed(THFloatTensor *r, THFloatTensor *of);
-        void grown(THFloatTensor *t);
-        THFloatTensor *fresh(void);
-        void any(ffi_ext_tensor *t);
-        void variadic(THFloatTensor *r, ...);
-        void goes_on(THFloatTensor *r, THFloatTensor *of);""",
+        None,
         """#include <TH/TH.h>
         #include <ffi_ext.h>
         #include <signal.h>

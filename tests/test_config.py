@@ -373,6 +373,8 @@ def test_assigned_values_are_checked():
     config.MODEL.RESNETS.STAGE_WITH_DCN = (True,)
     with pytest.raises(ValueError, match="MODEL.RESNETS.STAGE_WITH_DCN: expected four truth"):
         build_backbone(config)
+    with pytest.raises(AttributeError, match="NUM_GROUP"):
+        config.MODEL.RESNETS.NUM_GROUP = 32
 
 
 SMALL = {

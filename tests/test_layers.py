@@ -90,6 +90,13 @@ def test_levels_of_boxes_in_half_precision():
     assert LevelMapper(2, 5)(boxes).tolist() == [2, 2, 3]
 
 
+def test_pooler_of_many_images_with_boxes_in_bfloat16():
+    """Which has no 257."""
+    x = torch.arange(300.0).view(-1, 1, 1, 1).expand(-1, 1, 4, 4)
+    box = torch.tensor([[0.0, 0, 4, 4]], dtype=torch.bfloat16)
+    assert torch.equal(Pooler(1, [1.0], 1)([x], [box] * 300).flatten(), torch.arange(300.0))
+
+
 def test_pooler_is_torchvisions(tv):
     torch.manual_seed(0)
     features = [torch.randn(2, 18, 256 // s, 320 // s, requires_grad=True) for s in (4, 8, 16, 32)]

@@ -251,6 +251,14 @@ def test_in_place_of_an_expanded_tensor():
     assert torch.equal(x, torch.ones(2, 3, 4, 4))
 
 
+def test_in_place_of_what_backward_needs_is_told():
+    x, by = torch.rand(1, 3, 2, 2), torch.ones(3, 1, 1, requires_grad=True)
+    y = (x * by).sum()
+    ops.frozen_batch_norm(x, torch.ones(3), torch.ones(3), inplace=True)
+    with pytest.raises(RuntimeError, match="modified by an inplace operation"):
+        y.backward()
+
+
 SECOND = "first derivatives, backward; got a second or a forward one"
 
 

@@ -9,7 +9,7 @@ from collections.abc import Collection
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from ffi_ext import cuda, cuda_objects, extension_arguments, legacy, toolchain, wheels
+from ffi_ext import cuda, cuda_objects, extension_options, old_errors, toolchain, wheels
 from ffi_ext.cli import old_code, survey_names
 from ffi_ext.cli.edits import last_name, nodes, parse_old
 from ffi_ext.cli.report import Report
@@ -99,22 +99,49 @@ def _first(places: list[str]) -> str:
 
 def _script(tree: ast.Module, path: Path, shown: str, report: Report, found: _InAll) -> None:
     """Reads one."""
-    is_copy = False
-    corners = ""
-    names = ("`.data[0]`", "`.index((i,))`", "`volatile`", "`type(x) == Variable`")
-    counts = {
-        "`.next()`": len(old_code.nexts(tree)),
-        "`.data.resize_()`": len(old_code.reshapes(tree)),
-        **dict.fromkeys(names, 0),
-    }
+    _imports(tree, path, shown, report, found)
+    calls = [node for node in nodes(tree) if isinstance(node, ast.Call)]
+    for call in calls:
+        called = old_code.is_called_build_extension(call)
+        if called:
+            found.mistaken[shown] = None
+        if called or last_name(call.func) == "create_extension":
+            found.local |= _extension(tree, call, path, shown, report)
+        elif last_name(call.func) == "setup":
+            given = [k.value for k in call.keywords if k.arg in ("packages", "py_modules")]
+            listed = [text for value in given for text in _strings(value, tree)]
+            found.local |= {text.partition(".")[0] for text in listed}
+    found.old += _old(tree, calls, shown)
+    corners = [f"{shown}:{call.lineno}" for call in calls if old_code.leaves_corners(call)]
+    found.corners += corners[:1]
+    for node in nodes(tree):
+        if question := old_code.asks_for_class(node):
+            report.problems.append(f"{shown}:{node.lineno}: {question}")  # type: ignore[attr-defined]
+    for name, line in sorted(survey_names.of_python_2(tree).items()):
+        report.problems.append(
+            f"{shown}:{line}: {name.lstrip('.')} is of Python 2: write {survey_names.OF_PYTHON_2[name]}"
+        )
+    copies = [n for n in nodes(tree) if isinstance(n, ast.Attribute) and n.attr == "_safe_call"]
+    report.notes += [f"{shown}:{node.lineno}: {old_errors.COPIED}" for node in copies]
+    asked, filled = survey_names.of_libraries(tree, found.local)
+    for name, line in ({} if copies else asked).items():
+        found.missing.setdefault(name, []).append(f"{shown}:{line}")
+    found.given |= filled
+
+
+def _imports(tree: ast.Module, path: Path, shown: str, report: Report, found: _InAll) -> None:
     optional = set(survey_names.optional_imports(tree))
     alone = path.name == "__init__.py" and not any(  # Python 3 finds nothing beside it
         isinstance(n, ast.Attribute) and n.attr == "path" and last_name(n.value) == "sys"
         for n in nodes(tree)
     )
     for node in nodes(tree):
+        if not isinstance(node, (ast.Import, ast.ImportFrom)):
+            continue
+        if ("BuildExtension", "create_extension") in {(a.name, a.asname) for a in node.names}:
+            found.mistaken[shown] = None
         for name in () if node in optional else _modules(node):
-            place = f"{shown}:{node.lineno}"  # type: ignore[attr-defined]
+            place = f"{shown}:{node.lineno}"
             found.imported.setdefault(name, place)
             if alone and survey_names.is_beside(path, name):
                 words = ast.unparse(node)
@@ -124,44 +151,22 @@ def _script(tree: ast.Module, path: Path, shown: str, report: Report, found: _In
                 report.problems.append(
                     f"{place}: `{words}` finds the {name} beside it in Python 2 alone: write `{today}`"
                 )
-        if isinstance(node, ast.ImportFrom):
-            if ("BuildExtension", "create_extension") in {(a.name, a.asname) for a in node.names}:
-                found.mistaken[shown] = None
-        elif isinstance(node, ast.Call):
-            called = old_code.is_called_build_extension(node)
-            if called:
-                found.mistaken[shown] = None
-            if called or last_name(node.func) == "create_extension":
-                found.local |= _extension(tree, node, path, shown, report)
-            elif last_name(node.func) == "setup":
-                given = [k.value for k in node.keywords if k.arg in ("packages", "py_modules")]
-                listed = [text for value in given for text in _strings(value, tree)]
-                found.local |= {text.partition(".")[0] for text in listed}
-            if old_code.leaves_corners(node):
-                corners = corners or f"{shown}:{node.lineno}"
-            counts["`.index((i,))`"] += old_code.is_index(node)
-            counts["`volatile`"] += any(k.arg == "volatile" for k in node.keywords)
-        elif isinstance(node, ast.Compare):
-            counts["`type(x) == Variable`"] += old_code.asks_for_variable(node)
-        elif isinstance(node, ast.Subscript):
-            counts["`.data[0]`"] += ast.unparse(node).endswith(".data[0]")
-        elif old_code.is_old_function(node):
-            found.old.append(f"{node.name} ({shown}:{node.lineno})")  # type: ignore[attr-defined]
-        elif isinstance(node, ast.Attribute) and node.attr == "_safe_call":
-            is_copy = True
-            report.notes.append(f"{shown}:{node.lineno}: {legacy.COPIED}")
-        if question := old_code.asks_for_class(node):
-            report.problems.append(f"{shown}:{node.lineno}: {question}")  # type: ignore[attr-defined]
-    found.corners += [corners] if corners else []
-    found.old += [f"{what} ({count} in {shown})" for what, count in counts.items() if count]
-    for name, line in sorted(survey_names.of_python_2(tree).items()):
-        report.problems.append(
-            f"{shown}:{line}: {name.lstrip('.')} is of Python 2: write {survey_names.OF_PYTHON_2[name]}"
-        )
-    asked, filled = survey_names.of_libraries(tree, found.local)
-    for name, line in ({} if is_copy else asked).items():
-        found.missing.setdefault(name, []).append(f"{shown}:{line}")
-    found.given |= filled
+
+
+def _old(tree: ast.Module, calls: list[ast.Call], shown: str) -> list[str]:
+    """What of a script is of before PyTorch 0.4: its Functions, and how often it has what else."""
+    functions = [node for node in nodes(tree) if old_code.is_old_function(node)]
+    subscripts = [node for node in nodes(tree) if isinstance(node, ast.Subscript)]
+    counts = {
+        "`.next()`": len(old_code.nexts(tree)),
+        "`.data.resize_()`": len(old_code.reshapes(tree)),
+        "`.data[0]`": sum(ast.unparse(node).endswith(".data[0]") for node in subscripts),
+        "`.index((i,))`": sum(map(old_code.is_index, calls)),
+        "`volatile`": sum(any(k.arg == "volatile" for k in call.keywords) for call in calls),
+        "`type(x) == Variable`": sum(map(old_code.asks_for_variable, nodes(tree))),
+    }
+    found = [f"{node.name} ({shown}:{node.lineno})" for node in functions]  # type: ignore[attr-defined]
+    return found + [f"{what} ({count} in {shown})" for what, count in counts.items() if count]
 
 
 def _parsed(path: Path, shown: str, report: Report, found: _InAll) -> ast.Module | None:
@@ -246,7 +251,7 @@ def _files_of(lists: dict[str, list[str]], path: Path, shown: str, report: Repor
                 report.problems.append(
                     f"{shown}: {text} needs nvcc: {cuda.how_to_install()}; or leave it out"
                 )
-            there = Path(extension_arguments.joined(path.parent, text))
+            there = Path(extension_options.joined(path.parent, text))
             if there.exists():
                 continue
             if key == "headers" and toolchain.find_header(text, ()):

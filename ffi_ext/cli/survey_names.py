@@ -14,7 +14,7 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from types import ModuleType
 
-from ffi_ext import legacy
+from ffi_ext import legacy, old_errors
 from ffi_ext.cli.edits import last_name, nodes
 from ffi_ext.cli.report import Report
 
@@ -89,7 +89,7 @@ def imports(imported: dict[str, str], local: set[str], report: Report) -> None:
             continue
         report.needs.append(name)
         found = _is_installed(name)
-        if not found and (cure := legacy.gone(name)):
+        if not found and (cure := old_errors.gone(name)):
             report.problems.append(f"{where}: {cure}")
         elif not found:
             package = PACKAGES.get(name, name)

@@ -21,9 +21,9 @@
 #undef THC_VALUE
 #undef THC_EXTREME
 #define THC_FORWARD(RETURN, NAME, PARAMETERS, ARGUMENTS) \
-  RETURN THCTensor_(NAME) PARAMETERS { return THTensor_(NAME) ARGUMENTS; }
+  RETURN THCTensor_(NAME) PARAMETERS { return (RETURN)THTensor_(NAME) ARGUMENTS; }
 #define THC_FORWARD_STORAGE(RETURN, NAME, PARAMETERS, ARGUMENTS) \
-  RETURN THCStorage_(NAME) PARAMETERS { return THStorage_(NAME) ARGUMENTS; }
+  RETURN THCStorage_(NAME) PARAMETERS { return (RETURN)THStorage_(NAME) ARGUMENTS; }
 #define THC_STORAGE_COPY(NAME, FROM)                                        \
   void THCStorage_(NAME)(THCState * state, THCStorage * self, FROM * src) { \
     ffi_th_copy_storage((ffi_storage *)self, (ffi_storage *)src);           \

@@ -18,6 +18,7 @@ _AS_CONSTANT = {
     "bytes": "static const char *const {};",
 }
 _NUMBER = r"\s*[-+]?\s*(?:\d+\.\d*|\.\d+|\d+(?=[eE]))(?:[eE][-+]?\d+)?[fFlL]?\s*"
+_OF_FLOATS = re.compile(r"\b(?:float|double)\b")
 _FLOAT = re.compile(rf"{_NUMBER}|\({_NUMBER}\)")
 # One literal or several; with an escape, the compiler is to be asked.
 _STRING = re.compile(r'"[^"\\]*"(?:\s*"[^"\\]*")*')
@@ -39,9 +40,8 @@ def of_macros(found: Headers, kept: Sequence[Statement], trials: Trials) -> dict
     enumerators = {e for s in kept for e in s.enumerators}
     declared = enumerators | {s.name for s in kept}
     candidates = _candidates(found.macros, declared)
-    numbers = enumerators | {
-        s.name for s in kept if s.kind == CONSTANT and not _is_float(s.declaration)
-    }
+    fixed = (s for s in kept if s.kind == CONSTANT)
+    numbers = enumerators | {s.name for s in fixed if not _OF_FLOATS.search(s.declaration)}
     constants = dict.fromkeys(_integers(candidates, numbers), "int")
     for kind, literal in (("float", _FLOAT), ("bytes", _STRING)):
         constants |= {n: kind for n, value in candidates.items() if literal.fullmatch(value)}
@@ -96,10 +96,6 @@ def _may_be_constant(value: str, known: Collection[str]) -> bool:
     if any(word in known or word.startswith("__builtin_") for word in ctext.identifiers(value)):
         return True
     return _OF_A_NUMBER.search(value) is not None
-
-
-def _is_float(declaration: str) -> bool:
-    return re.search(r"\b(?:float|double)\b", declaration) is not None
 
 
 def type_of(known: dict[str, Any], name: str) -> str:

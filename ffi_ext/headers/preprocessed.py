@@ -153,11 +153,6 @@ def files_of(text: str) -> frozenset[Path]:
     return frozenset(_resolved(Path(name)) for name in names_of(text))
 
 
-def is_among(files: frozenset[Path], header: Path) -> bool:
-    """Whether a header is one of `files_of`."""
-    return _resolved(header) in files
-
-
 def _unescaped(name: str) -> str:
     """As it was before gcc wrote \\ and \" in it; clang has all that is not ASCII in octal, too."""
     raw = re.sub(

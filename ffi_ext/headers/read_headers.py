@@ -58,8 +58,7 @@ def _add(found: Headers, header: Path, compiler: Reader) -> None:
     if '"C"' in text and re.search(r'extern\s*"C"', ctext.blank_comments(text)):
         found.with_linkage.add(header)
     # A part of a library's header, such as curl/easy.h, may be unfit to be read or included by itself.
-    wholes = (w for w, files in found.files.items() if preprocessed.is_among(files, header))
-    whole = next(wholes, None)
+    whole = next((w for w, files in found.files.items() if header.resolve() in files), None)
     if whole is None:
         uses_macros = not found.all_macros.keys().isdisjoint(ctext.identifiers(text))
         if uses_macros or statements.has_directives(text) or compiler.may_change(text):

@@ -7,7 +7,8 @@ _here = os.path.dirname(os.path.abspath(__file__))
 sys.path[:] = [entry for entry in sys.path if os.path.abspath(entry or ".") != _here]
 
 try:
-    from ffi_ext.legacy import explain_errors, fork_workers, install
+    from ffi_ext.legacy import fork_workers, install
+    from ffi_ext.old_errors import explain_errors
 except ImportError as error:  # another Python of the build, which does not have ffi_ext
     print(f"ffi_ext: not available in {sys.executable} ({error})", file=sys.stderr)
 else:

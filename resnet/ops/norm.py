@@ -171,6 +171,8 @@ def frozen_batch_norm(
         or is_traced(x)
         or 0 in x.stride()  # expanded: results would be each other's inputs
     ):
+        # autograd does not see what C writes: who saved x for backward would compute a wrong gradient
+        torch.autograd.graph.increment_version(x)
         _forward_into(x, x, scale, bias, residual, relu)
         return x
     return _frozen_bn_op(x, scale, bias, residual, relu)

@@ -14,65 +14,42 @@ THCTensor *THCTensor_(new)(THCState *state) {
 static THCTensor *THCTensor_(bare)(void) { return (THCTensor *)ffi_tensor_alloc(TYPE_NUMBER); }
 
 /* clang-format off: a new record, and the function that fills it */
-#define NEW(NAME, RECORD, PARAMETERS, FILL, ...) \
-  THCTensor *THCTensor_(NAME) PARAMETERS {       \
-    THCTensor *self FFI_HELD = RECORD;           \
-    THCTensor_(FILL)(state, self, __VA_ARGS__);  \
-    return ffi_hand_over(&self);                 \
+#define NEW(NAME, PARAMETERS, FILL, ...)               \
+  THCTensor *THCTensor_(NAME) PARAMETERS {             \
+    THCTensor *self FFI_HELD = THCTensor_(new)(state); \
+    THCTensor_(FILL)(state, self, __VA_ARGS__);        \
+    return ffi_hand_over(&self);                       \
   }
-NEW(newSelect, THCTensor_(bare)(),
-    (THCState * state, THCTensor *tensor, int dimension, int64_t index), select, tensor, dimension,
-    index)
-NEW(newNarrow, THCTensor_(bare)(),
-    (THCState * state, THCTensor *tensor, int dimension, int64_t first, int64_t size), narrow,
-    tensor, dimension, first, size)
-NEW(newTranspose, THCTensor_(bare)(),
-    (THCState * state, THCTensor *tensor, int dimension1, int dimension2), transpose, tensor,
-    dimension1, dimension2)
-NEW(newUnfold, THCTensor_(bare)(),
-    (THCState * state, THCTensor *tensor, int dimension, int64_t size, int64_t step), unfold,
-    tensor, dimension, size, step)
-NEW(newWithTensor, THCTensor_(bare)(), (THCState * state, THCTensor *tensor), set, tensor)
-NEW(newExpand, THCTensor_(bare)(), (THCState * state, THCTensor *tensor, THLongStorage *size),
-    expand, tensor, size)
-NEW(newWithStorage, THCTensor_(new)(state),
+NEW(newWithStorage,
     (THCState * state, THCStorage *storage, ptrdiff_t offset, THLongStorage *size,
      THLongStorage *stride),
     setStorage, storage, offset, size, stride)
-NEW(newWithStorage1d, THCTensor_(new)(state),
+NEW(newWithStorage1d,
     (THCState * state, THCStorage *storage, ptrdiff_t offset, int64_t size0, int64_t stride0),
     setStorage1d, storage, offset, size0, stride0)
-NEW(newWithStorage2d, THCTensor_(new)(state),
+NEW(newWithStorage2d,
     (THCState * state, THCStorage *storage, ptrdiff_t offset, int64_t size0, int64_t stride0,
      int64_t size1, int64_t stride1),
     setStorage2d, storage, offset, size0, stride0, size1, stride1)
-NEW(newWithStorage3d, THCTensor_(new)(state),
+NEW(newWithStorage3d,
     (THCState * state, THCStorage *storage, ptrdiff_t offset, int64_t size0, int64_t stride0,
      int64_t size1, int64_t stride1, int64_t size2, int64_t stride2),
     setStorage3d, storage, offset, size0, stride0, size1, stride1, size2, stride2)
-NEW(newWithStorage4d, THCTensor_(new)(state),
+NEW(newWithStorage4d,
     (THCState * state, THCStorage *storage, ptrdiff_t offset, int64_t size0, int64_t stride0,
      int64_t size1, int64_t stride1, int64_t size2, int64_t stride2, int64_t size3,
      int64_t stride3),
     setStorage4d, storage, offset, size0, stride0, size1, stride1, size2, stride2, size3, stride3)
-NEW(newWithSize, THCTensor_(new)(state),
-    (THCState * state, THLongStorage *size, THLongStorage *stride), resize, size, stride)
-NEW(newWithSize1d, THCTensor_(new)(state), (THCState * state, int64_t size0), resize1d, size0)
-NEW(newWithSize2d, THCTensor_(new)(state), (THCState * state, int64_t size0, int64_t size1),
-    resize2d, size0, size1)
-NEW(newWithSize3d, THCTensor_(new)(state),
-    (THCState * state, int64_t size0, int64_t size1, int64_t size2), resize3d, size0, size1, size2)
-NEW(newWithSize4d, THCTensor_(new)(state),
-    (THCState * state, int64_t size0, int64_t size1, int64_t size2, int64_t size3), resize4d, size0,
-    size1, size2, size3)
+NEW(newWithSize, (THCState * state, THLongStorage *size, THLongStorage *stride), resize, size,
+    stride)
+NEW(newWithSize1d, (THCState * state, int64_t size0), resize1d, size0)
+NEW(newWithSize2d, (THCState * state, int64_t size0, int64_t size1), resize2d, size0, size1)
+NEW(newWithSize3d, (THCState * state, int64_t size0, int64_t size1, int64_t size2), resize3d, size0,
+    size1, size2)
+NEW(newWithSize4d, (THCState * state, int64_t size0, int64_t size1, int64_t size2, int64_t size3),
+    resize4d, size0, size1, size2, size3)
 #undef NEW
 /* clang-format on */
-
-THCTensor *THCTensor_(newView)(THCState *state, THCTensor *tensor, THLongStorage *size) {
-  THCTensor *self FFI_HELD = THCTensor_(bare)();
-  ffi_th_view((ffi_tensor *)self, (ffi_tensor *)tensor, size);
-  return ffi_hand_over(&self);
-}
 
 /* The first two dimensions as one: (N, C, ...) -> (N * C, ...). */
 THCTensor *THCTensor_(newFoldBatchDim)(THCState *state, THCTensor *input) {
@@ -113,8 +90,6 @@ void THCTensor_(freeCopyTo)(THCState *state, THCTensor *self, THCTensor *dst) {
   THCTensor_(free)(state, self);
 }
 
-THCStorage *THCTensor_(storage)(THCState *state, const THCTensor *self) { return self->storage; }
-real *THCTensor_(data)(THCState *state, const THCTensor *self) { return DATA(self); }
 ptrdiff_t THCTensor_(numel)(THCState *state, THCTensor *t) {
   return THCTensor_(nElement)(state, t);
 }
@@ -232,8 +207,6 @@ THCStorage *THCStorage_(newWithMapping)(THCState *state, const char *filename, p
   return NULL;
 }
 
-real *THCStorage_(data)(THCState *state, const THCStorage *self) { return self->data; }
-int THCStorage_(elementSize)(THCState *state) { return (int)sizeof(real); }
 int THCStorage_(getDevice)(THCState *state, const THCStorage *self) { return self->device; }
 real THCStorage_(get)(THCState *state, const THCStorage *self, ptrdiff_t index) {
   THArgCheck(index >= 0 && index < self->size, 2, "index out of bounds");

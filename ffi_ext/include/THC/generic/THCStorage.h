@@ -18,6 +18,8 @@ typedef struct THCStorage {
 
 /* clang-format off: one line a function; what TH's function of that name does with the record. */
 THC_FORWARD_STORAGE(void, clearFlag, (THCState *state, THCStorage *storage, const char flag), ((THStorage *)storage, flag))
+THC_FORWARD_STORAGE(real *, data, (THCState *state, const THCStorage *storage), ((THStorage *)storage))
+THC_FORWARD_STORAGE(int, elementSize, (THCState *state), ())
 THC_FORWARD_STORAGE(void, free, (THCState *state, THCStorage *storage), ((THStorage *)storage))
 THC_FORWARD_STORAGE(void, resize, (THCState *state, THCStorage *storage, ptrdiff_t size), ((THStorage *)storage, size))
 THC_FORWARD_STORAGE(void, retain, (THCState *state, THCStorage *storage), ((THStorage *)storage))
@@ -25,8 +27,6 @@ THC_FORWARD_STORAGE(void, setFlag, (THCState *state, THCStorage *storage, const 
 THC_FORWARD_STORAGE(ptrdiff_t, size, (THCState *state, const THCStorage *storage), ((THStorage *)storage))
 /* clang-format on */
 
-THC_API real *THCStorage_(data)(THCState *state, const THCStorage *storage);
-THC_API int THCStorage_(elementSize)(THCState *state);
 THC_API void THCStorage_(fill)(THCState *state, THCStorage *storage, real value);
 THC_API void THCStorage_(rawCopy)(THCState *state, THCStorage *storage, real *src);
 THC_API real THCStorage_(get)(THCState *state, const THCStorage *storage, ptrdiff_t index);

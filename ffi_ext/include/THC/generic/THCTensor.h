@@ -17,6 +17,7 @@ typedef struct THCTensor {
 
 /* clang-format off: one line a function; what TH's function of that name does with the record. */
 THC_FORWARD(void, clearFlag, (THCState *state, THCTensor *self, const char flag), ((THTensor *)self, flag))
+THC_FORWARD(real *, data, (THCState *state, const THCTensor *self), ((THTensor *)self))
 THC_FORWARD(void, expand, (THCState *state, THCTensor *r, THCTensor *tensor, THLongStorage *sizes), ((THTensor *)r, (THTensor *)tensor, sizes))
 THC_FORWARD(void, expandNd, (THCState *state, THCTensor **rets, THCTensor **ops, int count), ((THTensor **)rets, (THTensor **)ops, count))
 THC_FORWARD(void, free, (THCState *state, THCTensor *self), ((THTensor *)self))
@@ -24,11 +25,18 @@ THC_FORWARD(int, isContiguous, (THCState *state, const THCTensor *self), ((THTen
 THC_FORWARD(int, isSameSizeAs, (THCState *state, const THCTensor *self, const THCTensor *src), ((THTensor *)self, (THTensor *)src))
 THC_FORWARD(int, isSetTo, (THCState *state, const THCTensor *self, const THCTensor *src), ((THTensor *)self, (THTensor *)src))
 THC_FORWARD(int, isSize, (THCState *state, const THCTensor *self, const THLongStorage *dims), ((THTensor *)self, dims))
+THC_FORWARD(void, narrow, (THCState *state, THCTensor *self, THCTensor *src, int dimension_, int64_t firstIndex_, int64_t size_), ((THTensor *)self, (THTensor *)src, dimension_, firstIndex_, size_))
 THC_FORWARD(int, nDimension, (THCState *state, const THCTensor *self), ((THTensor *)self))
 THC_FORWARD(ptrdiff_t, nElement, (THCState *state, const THCTensor *self), ((THTensor *)self))
-THC_FORWARD(void, narrow, (THCState *state, THCTensor *self, THCTensor *src, int dimension_, int64_t firstIndex_, int64_t size_), ((THTensor *)self, (THTensor *)src, dimension_, firstIndex_, size_))
+THC_FORWARD(THCTensor *, newExpand, (THCState *state, THCTensor *tensor, THLongStorage *size), ((THTensor *)tensor, size))
+THC_FORWARD(THCTensor *, newNarrow, (THCState *state, THCTensor *tensor, int dimension_, int64_t firstIndex_, int64_t size_), ((THTensor *)tensor, dimension_, firstIndex_, size_))
+THC_FORWARD(THCTensor *, newSelect, (THCState *state, THCTensor *tensor, int dimension_, int64_t sliceIndex_), ((THTensor *)tensor, dimension_, sliceIndex_))
 THC_FORWARD(THLongStorage *, newSizeOf, (THCState *state, THCTensor *self), ((THTensor *)self))
 THC_FORWARD(THLongStorage *, newStrideOf, (THCState *state, THCTensor *self), ((THTensor *)self))
+THC_FORWARD(THCTensor *, newTranspose, (THCState *state, THCTensor *tensor, int dimension1_, int dimension2_), ((THTensor *)tensor, dimension1_, dimension2_))
+THC_FORWARD(THCTensor *, newUnfold, (THCState *state, THCTensor *tensor, int dimension_, int64_t size_, int64_t step_), ((THTensor *)tensor, dimension_, size_, step_))
+THC_FORWARD(THCTensor *, newView, (THCState *state, THCTensor *tensor, THLongStorage *size), ((THTensor *)tensor, size))
+THC_FORWARD(THCTensor *, newWithTensor, (THCState *state, THCTensor *tensor), ((THTensor *)tensor))
 THC_FORWARD(void, resize, (THCState *state, THCTensor *tensor, THLongStorage *size, THLongStorage *stride), ((THTensor *)tensor, size, stride))
 THC_FORWARD(void, resize1d, (THCState *state, THCTensor *tensor, int64_t size0_), ((THTensor *)tensor, size0_))
 THC_FORWARD(void, resize2d, (THCState *state, THCTensor *tensor, int64_t size0_, int64_t size1_), ((THTensor *)tensor, size0_, size1_))
@@ -50,6 +58,7 @@ THC_FORWARD(void, setStorageNd, (THCState *state, THCTensor *self, THCStorage *s
 THC_FORWARD(int64_t, size, (THCState *state, const THCTensor *self, int dim), ((THTensor *)self, dim))
 THC_FORWARD(void, squeeze, (THCState *state, THCTensor *self, THCTensor *src), ((THTensor *)self, (THTensor *)src))
 THC_FORWARD(void, squeeze1d, (THCState *state, THCTensor *self, THCTensor *src, int dimension_), ((THTensor *)self, (THTensor *)src, dimension_))
+THC_FORWARD(THCStorage *, storage, (THCState *state, const THCTensor *self), ((THTensor *)self))
 THC_FORWARD(ptrdiff_t, storageOffset, (THCState *state, const THCTensor *self), ((THTensor *)self))
 THC_FORWARD(int64_t, stride, (THCState *state, const THCTensor *self, int dim), ((THTensor *)self, dim))
 THC_FORWARD(void, transpose, (THCState *state, THCTensor *self, THCTensor *src, int dimension1_, int dimension2_), ((THTensor *)self, (THTensor *)src, dimension1_, dimension2_))
@@ -58,7 +67,6 @@ THC_FORWARD(void, unsqueeze1d, (THCState *state, THCTensor *self, THCTensor *src
 /* clang-format on */
 
 THC_API int THCTensor_(checkGPU)(THCState *state, unsigned int nTensors, ...);
-THC_API real * THCTensor_(data)(THCState *state, const THCTensor *self);
 THC_API void THCTensor_(freeCopyTo)(THCState *state, THCTensor *self, THCTensor *dst);
 THC_API real THCTensor_(get1d)(THCState *state, const THCTensor *tensor, int64_t x0);
 THC_API real THCTensor_(get2d)(THCState *state, const THCTensor *tensor, int64_t x0, int64_t x1);
@@ -70,16 +78,6 @@ THC_API int THCTensor_(getDevice)(THCState *state, const THCTensor *self);
 THC_API THCTensor * THCTensor_(new)(THCState *state);
 THC_API THCTensor * THCTensor_(newClone)(THCState *state, THCTensor *self);
 THC_API THCTensor * THCTensor_(newContiguous)(THCState *state, THCTensor *tensor);
-THC_API THCTensor * THCTensor_(newExpand)(THCState *state, THCTensor *tensor, THLongStorage *size);
-THC_API THCTensor * THCTensor_(newNarrow)(THCState *state, THCTensor *tensor, int dimension_,
-    int64_t firstIndex_, int64_t size_);
-THC_API THCTensor * THCTensor_(newSelect)(THCState *state, THCTensor *tensor, int dimension_,
-    int64_t sliceIndex_);
-THC_API THCTensor * THCTensor_(newTranspose)(THCState *state, THCTensor *tensor, int dimension1_,
-    int dimension2_);
-THC_API THCTensor * THCTensor_(newUnfold)(THCState *state, THCTensor *tensor, int dimension_,
-    int64_t size_, int64_t step_);
-THC_API THCTensor * THCTensor_(newView)(THCState *state, THCTensor *tensor, THLongStorage *size);
 THC_API THCTensor * THCTensor_(newWithSize)(THCState *state, THLongStorage *size_, THLongStorage
     *stride_);
 THC_API THCTensor * THCTensor_(newWithSize1d)(THCState *state, int64_t size0_);
@@ -100,7 +98,6 @@ THC_API THCTensor * THCTensor_(newWithStorage3d)(THCState *state, THCStorage *st
 THC_API THCTensor * THCTensor_(newWithStorage4d)(THCState *state, THCStorage *storage_, ptrdiff_t
     storageOffset_, int64_t size0_, int64_t stride0_, int64_t size1_, int64_t stride1_, int64_t
     size2_, int64_t stride2_, int64_t size3_, int64_t stride3_);
-THC_API THCTensor * THCTensor_(newWithTensor)(THCState *state, THCTensor *tensor);
 THC_API THCDescBuff THCTensor_(sizeDesc)(THCState *state, const THCTensor *tensor);
 THC_API THCTensor *THCTensor_(newFoldBatchDim)(THCState *state, THCTensor *input);
 THC_API ptrdiff_t THCTensor_(numel)(THCState *state, THCTensor *t);
@@ -111,6 +108,5 @@ THC_API void THCTensor_(set3d)(THCState *state, THCTensor *tensor, int64_t x0, i
     x2, real value);
 THC_API void THCTensor_(set4d)(THCState *state, THCTensor *tensor, int64_t x0, int64_t x1, int64_t
     x2, int64_t x3, real value);
-THC_API THCStorage *THCTensor_(storage)(THCState *state, const THCTensor *self);
 
 #endif

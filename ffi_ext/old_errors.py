@@ -1,0 +1,120 @@
+"""What errors of scripts of 2017 mean: Python 2, modules and names that are no more, what torch has come to refuse."""
+
+from __future__ import annotations
+
+import os
+import sys
+
+# Python's own modules of 2017 that are no more, and since when. distutils comes with setuptools.
+_SINCE = {
+    "3.12": "asynchat asyncore imp smtpd",
+    "3.13": "aifc audioop cgi cgitb chunk crypt imghdr lib2to3 mailcap nntplib pipes sndhdr spwd sunau "
+    "telnetlib uu xdrlib",
+}
+GONE = {name: version for version, names in _SINCE.items() for name in names.split()}
+# Those that Python 2 calls otherwise.
+RENAMED = {
+    "BaseHTTPServer": "http.server",
+    "ConfigParser": "configparser",
+    "HTMLParser": "html.parser",
+    "Queue": "queue",
+    "StringIO": "io",
+    "Tkinter": "tkinter",
+    "__builtin__": "builtins",
+    "cPickle": "pickle",
+    "cStringIO": "io",
+    "commands": "subprocess",
+    "httplib": "http.client",
+    "urllib2": "urllib.request",
+    "urlparse": "urllib.parse",
+}
+
+# What forums told to paste into a file of one's own, when PyTorch 1.0 had dropped torch.utils.ffi.
+COPIED = (
+    "this is a copy of torch.utils.ffi, made of parts of PyTorch that are no more: import create_extension and "
+    "_wrap_function from torch.utils.ffi itself, and build the extension again"
+)
+
+
+def gone(module: str) -> str:
+    """What to do about one of GONE or RENAMED, and about setuptools' pkg_resources; else nothing."""
+    if module == "pkg_resources":
+        return "setuptools has pkg_resources no more: pip install 'setuptools<81'"
+    if module in RENAMED:
+        return (
+            f"Python 2's module {module} is {RENAMED[module]} in Python 3: rewrite what imports it"
+        )
+    if module not in GONE:
+        return ""
+    return (
+        f"Python {GONE[module]} dropped its module {module}: rewrite what needs it, or use a Python before "
+        f"{GONE[module]}"
+    )
+
+
+def _beside(module: str, traceback) -> str:  # type: ignore[no-untyped-def]
+    """What to do about a module that Python 2 found in the folder of the file that imports it; else nothing."""
+    place = ("", 0)
+    while traceback is not None:
+        file = traceback.tb_frame.f_code.co_filename
+        place = place if file.startswith("<frozen ") else (file, traceback.tb_lineno)
+        traceback = traceback.tb_next
+    folder = os.path.dirname(os.path.abspath(place[0]))
+    ends = (f"{module}.py", os.path.join(module, "__init__.py"))
+    if not module or not any(os.path.exists(os.path.join(folder, end)) for end in ends):
+        return ""  # of a.b, too, which was looked for in a
+    return (
+        f"{module} lies beside {place[0]}, where Python 2 alone looks: in line {place[1]} write `from .{module} import "
+        f"...` or `from . import {module}`, or set PYTHONPATH={folder}"
+    )
+
+
+def _meaning(kind, value, traceback) -> str:  # type: ignore[no-untyped-def]
+    """What to do about an error that ends a script, where it does not say so itself."""
+    said = str(value)
+    if issubclass(kind, SyntaxError) and value.filename:
+        return (
+            f"line {value.lineno} of {value.filename} is no Python 3: Python 2's print and except are errors of the "
+            "language itself and out of ffi_ext's reach. Rewrite that line, or convert the file with "
+            "`python -m lib2to3 -w` of a Python before 3.13"
+        )
+    if issubclass(kind, ModuleNotFoundError):
+        return gone(value.name or "") or _beside(value.name or "", traceback)
+    if issubclass(kind, (AttributeError, ImportError)):
+        parts = ("'_safe_call'", "'_accumulate' from 'torch._utils'")
+        return COPIED if any(part in said for part in parts) else ""
+    if kind is KeyError and type(value.args[0] if value.args else None).__name__ == "Tensor":
+        return (
+            "an element of a tensor was a number before PyTorch 0.4, and is a tensor, which no dict finds: "
+            "names[index[i].item()]"
+        )
+    if issubclass(kind, IndexError) and "array is 0-dimensional" in said:
+        return "a loss had one dimension before PyTorch 0.4: loss.item() for loss.data.numpy()[0]"
+    if kind.__name__ == "UnpicklingError" and "weights_only" in said:
+        return (
+            "torch.load took whole models and whatever else Python pickles until torch 2.6. If you trust who made the "
+            "file: TORCH_FORCE_NO_WEIGHTS_ONLY_LOAD=1 before the command"
+        )
+    of_numbers = ("float" in said and "int" in said) or "tensors used as indices must be" in said
+    if issubclass(kind, (TypeError, IndexError)) and of_numbers:
+        return (
+            "if that number is the result of a division: Python 2's / of whole numbers is // now, and that of old "
+            "integer tensors, too"
+        )
+    return ""
+
+
+def explain_errors() -> None:
+    """Has an error that ends a script say what it means; one with `async` as a name is run without."""
+    show = sys.excepthook
+
+    def hook(kind, value, traceback):  # type: ignore[no-untyped-def]
+        if issubclass(kind, SyntaxError) and traceback is None:  # nothing has run yet
+            from ffi_ext import async_names
+
+            async_names.start_again(value.filename)
+        show(kind, value, traceback)
+        if meaning := _meaning(kind, value, traceback):
+            print(f"ffi_ext: {meaning}", file=sys.stderr)
+
+    sys.excepthook = hook
