@@ -111,6 +111,24 @@ def _old_collections() -> None:
     _lend(collections, {name: getattr(collections.abc, name) for name in collections.abc.__all__})
 
 
+def _old_async() -> None:
+    from importlib.machinery import SourceFileLoader
+
+    original = SourceFileLoader.get_code
+
+    def get_code(self, fullname):  # type: ignore[no-untyped-def]
+        try:
+            return original(self, fullname)
+        except SyntaxError:
+            from ffi_ext import async_names
+
+            if compiled := async_names.code(self.get_filename(fullname)):
+                return compiled
+            raise
+
+    _lend(SourceFileLoader, {"get_code": get_code})
+
+
 def _called_build_extension(cpp_extension) -> None:  # type: ignore[no-untyped-def]
     """`BuildExtension("_ext.name", headers=..., sources=...)`, as forums told scripts to call it for PyTorch 1.0.
 
@@ -179,8 +197,9 @@ def install(autograd: bool = False) -> None:
 
     Args:
         autograd: Also make old-style autograd Functions (instances with `forward` and `backward`,
-            called as `F(arguments)(inputs)`) and `.data[0]` of a tensor without dimensions work, and names
-            that NumPy and collections have dropped (`numpy.float`, `collections.Mapping`).
+            called as `F(arguments)(inputs)`) and `.data[0]` of a tensor without dimensions work, names
+            that NumPy and collections have dropped (`numpy.float`, `collections.Mapping`), and modules
+            that call `x.cuda(async=True)`.
     """
     if Finder not in sys.meta_path:
         sys.meta_path.insert(0, Finder)  # type: ignore[arg-type]
@@ -191,6 +210,7 @@ def install(autograd: bool = False) -> None:
         TORCH.install()
         NUMPY.install()
         _old_collections()
+        _old_async()
 
 
 def uninstall() -> None:

@@ -12,6 +12,7 @@ import copyreg
 import sys
 import weakref
 from collections.abc import Callable, Iterator
+from inspect import isfunction
 from typing import Any
 
 import torch
@@ -92,8 +93,7 @@ class _Call(Function):
     @staticmethod
     def backward(ctx: Any, *gradients: Any) -> Any:
         call, saved = ctx.call, ctx.saved_tensors  # once: checkpoints give it away
-        # As in the original: it may make variables and run a net again. What it was given has no history.
-        with _self_of_backward(ctx, saved), torch.enable_grad():
+        with _self_of_backward(ctx, saved), torch.set_grad_enabled(type(call)._bridge.runs_nets):
             result = call.backward(*map(_with_memory, gradients))
         result = tuple(map(_raw, result if isinstance(result, (tuple, list)) else (result,)))
         if len(result) < ctx.count or any(extra is not None for extra in result[ctx.count :]):
@@ -128,6 +128,18 @@ def _self_of_backward(ctx: Any, saved: tuple[Any, ...]) -> Iterator[None]:
             instance.__dict__.pop(name, None)
 
 
+def _makes_variables(cls: type) -> bool:
+    """Whether it or its module names Variable: they had a graph before PyTorch 0.4, and backward could run a net again.
+
+    From 0.4 on backward ran without, and could write to the model's parameters.
+    """
+    found = [*vars(cls).values()]
+    for value in vars(sys.modules.get(cls.__module__, cls)).values():
+        is_own = isinstance(value, type) and value.__module__ == cls.__module__
+        found += vars(value).values() if is_own else [value]
+    return any("Variable" in one.__code__.co_names for one in found if isfunction(one))
+
+
 def _call(self: Any, *inputs: Any) -> Any:
     if torch.compiler.is_dynamo_compiling():  # it fails on what follows
         return torch.compiler.disable(_call)(self, *inputs)
@@ -142,7 +154,8 @@ def _call(self: Any, *inputs: Any) -> Any:
     call.__dict__.update(self.__dict__)
     bridge = cls.__dict__.get("_bridge")
     if bridge is None:
-        bridge = type(cls.__name__, (_Call,), {"__module__": cls.__module__})
+        names = {"__module__": cls.__module__, "runs_nets": _makes_variables(cls)}
+        bridge = type(cls.__name__, (_Call,), names)
         cls._bridge = bridge
     # Weak: what the instance keeps may lead back to this call, through its outputs' history.
     outputs = bridge.apply((call, weakref.ref(self)), *inputs)

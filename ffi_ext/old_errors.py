@@ -74,8 +74,8 @@ def _meaning(kind, value, traceback) -> str:  # type: ignore[no-untyped-def]
     said = str(value)
     if issubclass(kind, SyntaxError) and value.filename:
         return (
-            f"line {value.lineno} of {value.filename} is no Python 3: Python 2's print and except, or async as a name, "
-            "are errors of the language itself and out of ffi_ext's reach. Rewrite that line, or convert the file with "
+            f"line {value.lineno} of {value.filename} is no Python 3: Python 2's print and except are errors of the "
+            "language itself and out of ffi_ext's reach. Rewrite that line, or convert the file with "
             "`python -m lib2to3 -w` of a Python before 3.13"
         )
     if issubclass(kind, ModuleNotFoundError):
@@ -88,6 +88,8 @@ def _meaning(kind, value, traceback) -> str:  # type: ignore[no-untyped-def]
             "an element of a tensor was a number before PyTorch 0.4, and is a tensor, which no dict finds: "
             "names[index[i].item()]"
         )
+    if issubclass(kind, IndexError) and "array is 0-dimensional" in said:
+        return "a loss had one dimension before PyTorch 0.4: loss.item() for loss.data.numpy()[0]"
     if kind.__name__ == "UnpicklingError" and "weights_only" in said:
         return (
             "torch.load took whole models and whatever else Python pickles until torch 2.6. If you trust who made the "
@@ -103,10 +105,14 @@ def _meaning(kind, value, traceback) -> str:  # type: ignore[no-untyped-def]
 
 
 def explain_errors() -> None:
-    """Has an error that ends a script say what it means."""
+    """Has an error that ends a script say what it means; one with `async` as a name is run without."""
     show = sys.excepthook
 
     def hook(kind, value, traceback):  # type: ignore[no-untyped-def]
+        if issubclass(kind, SyntaxError) and traceback is None:  # nothing has run yet
+            from ffi_ext import async_names
+
+            async_names.start_again(value.filename)
         show(kind, value, traceback)
         if meaning := _meaning(kind, value, traceback):
             print(f"ffi_ext: {meaning}", file=sys.stderr)

@@ -54,6 +54,13 @@ _SAMPLERS: dict[str, Any] = {"__init__": _of_source}
 _ITERATORS: dict[str, Any] = {"next": lambda self: next(self)}  # Python 2's, torch's own until 1.13
 
 
+# `type(h) == Variable`, by which language models tell a hidden state from several, and its hash as it is.
+_VARIABLES: dict[str, Any] = {
+    "__eq__": lambda cls, other: other is cls or other is torch.Tensor,
+    "__hash__": type.__hash__,
+}
+
+
 def _leaving_zeros(owner: Any) -> dict[str, Any]:
     """zero_grad() as it was until torch 2.0: a gradient is zeros then, and not None.
 
@@ -94,11 +101,14 @@ def bring_back(give: Callable[[Any, str, Any], None]) -> None:
     Args:
         give: Makes a name of a module or class mean a value, until ffi_ext.uninstall().
     """
+    import ffi_ext.runtime  # noqa: F401 - TH's and THC's functions, for what torch's cpp_extension has built, too
+
     six = sys.modules.setdefault("torch._six", _six())
     for owner, names in (
         (Function, INSTANCES),
         (torch.Tensor, TENSORS),
         (torch.autograd, BACKWARD),
+        (type(torch.autograd.Variable), _VARIABLES),
         (torch.nn.Module, _leaving_zeros(torch.nn.Module)),
         (torch.optim.Optimizer, _leaving_zeros(torch.optim.Optimizer)),
         (torch.utils.data.Sampler, _SAMPLERS),

@@ -159,18 +159,21 @@ def listed(value: Any) -> list[str]:
     return [value] if isinstance(value, str) else list(value)
 
 
-def _emptied_by(name: str, build_py: Any) -> str:
-    """Says which package above the extension the wheel lacks: the build would write an empty __init__.py for it."""
+def _refuse_emptied(name: str, build_py: Any) -> None:
+    """A package above the extension that the wheel would lack: the build would write an empty __init__.py for it."""
     package = name.rpartition(".")[0]
     while package:
         init = Path(build_py.get_package_dir(package), "__init__.py")
         if init.is_file() and package not in (build_py.packages or ()):
-            return (
-                f"the wheel would be without {init}: add {package!r} to the packages of [tool.setuptools], which lists "
-                "each one"
+            raise ValueError(
+                f"{_where(name)}: the wheel would be without {init}: add {package!r} to the packages of "
+                "[tool.setuptools], which lists each one"
             )
         package = package.rpartition(".")[0]
-    return ""
+
+
+def _where(name: str) -> str:
+    return f"pyproject.toml: [[tool.ffi-ext.extension]] {name!r}"
 
 
 def _build(table: dict[str, Any], base: Path, build_py: Any) -> None:
@@ -180,10 +183,10 @@ def _build(table: dict[str, Any], base: Path, build_py: Any) -> None:
 
     name = table["name"]
     place = Path(build_py.get_package_dir(name))
-    where = f"pyproject.toml: [[tool.ffi-ext.extension]] {name!r}"
-    if problem := extension.hidden_by(place, name) or _emptied_by(name, build_py):
-        raise ValueError(f"{where}: {problem}")
-    with refusals_of(where):
+    if problem := extension.hidden_by(place, name):
+        raise ValueError(f"{_where(name)}: {problem}")
+    _refuse_emptied(name, build_py)
+    with refusals_of(_where(name)):
         extension.refuse_to_replace(place / "__init__.py", name)
         extension.of_table(table, base, place.absolute()).build()
 
@@ -208,6 +211,16 @@ class _BuildsOurs(_BuildExt):  # type: ignore[misc]
             if not table.get("optional"):
                 raise
             self.warn(f"{table['name']} is optional, and is left out: {error}")
+
+    def get_source_files(self) -> list[str]:
+        build_py = self.get_finalized_command("build_py")
+        for ext in self.extensions:
+            if (
+                table := getattr(ext, "_ffi_ext", None)
+            ) is not None:  # what a wheel of the sdist cannot see
+                _refuse_emptied(table["name"], build_py)
+        found: list[str] = super().get_source_files()
+        return found
 
     def get_ext_filename(self, fullname: str) -> str:
         from ffi_ext import universal

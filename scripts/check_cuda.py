@@ -24,6 +24,8 @@ sys.path.insert(0, str(ROOT))
 
 from ffi_ext import cuda  # noqa: E402
 
+# Without one of these little would run; pycparser is cffi's.
+NEEDED = ("cffi", "numpy", "PIL", "pycparser", "pytest", "setuptools", "torch")
 TESTS = ["tests/test_cuda.py", "tests/test_thc.py", "tests/test_cuda_kernels.py"]
 # This project's kernels only: with torch's it takes many times as long. Errors that CUDA's functions return are the
 # tests' business: libraries ask the driver for functions that it need not have.
@@ -31,6 +33,8 @@ CHECKED = ["--kernel-name", "kns=run_", "--report-api-errors", "no", "--error-ex
 # These kernels share no memory: for races and barriers one element type is enough.
 FEW, MANY = "gpu_every and float", "gpu and (function or images)"
 SANITIZED = {"memcheck": MANY, "racecheck": FEW, "synccheck": FEW}
+# Where compute-sanitizer cannot have the GPU, torch finds none, and tests that are skipped would pass.
+ON_THE_GPU = "import pytest, sys, torch; torch.ones(1).cuda(); sys.exit(pytest.main(sys.argv[1:]))"
 # Seconds, in the order of what a GPU that is lent for minutes is wanted for most.
 PARTS = {"tests": 400, "bench": 200, "memcheck": 300, "racecheck": 300, "synccheck": 300}
 LEAST = 5  # in which none of them gets anywhere
@@ -81,7 +85,7 @@ def command(part: str, folder: Path | None) -> list[str]:
     if part == "bench":
         page = ["--markdown", str(folder / "performance_cuda.md")] if folder else []
         return [*python, "benchmarks/gpu.py", *page]
-    pytest = [*python, "-m", "pytest", "-q", "-p", "no:cacheprovider"]
+    pytest = [*python, "-c", ON_THE_GPU, "-q", "-p", "no:cacheprovider"]
     chosen = ["tests/test_cuda_kernels.py", "-k", SANITIZED[part]]
     return [sanitizer() or "compute-sanitizer", "--tool", part, *CHECKED, *pytest, *chosen]
 
@@ -171,6 +175,11 @@ def main() -> int:
     unknown = [part for part in options.parts if part not in PARTS]
     if unknown:
         parser.error(f"there is no part {unknown[0]!r}, but {', '.join(PARTS)}")
+    lacking = [name for name in NEEDED if importlib.util.find_spec(name) is None]
+    if lacking:
+        parser.error(
+            f"{sys.executable} has no {', '.join(lacking)}: install what pyproject.toml asks for, and pytest"
+        )
     if options.out:
         options.out = options.out.resolve()
         options.out.mkdir(parents=True, exist_ok=True)

@@ -15,6 +15,7 @@ from typing import Any
 import pytest
 
 from ffi_ext import create_extension
+from ffi_ext.headers import definitions
 from tests import small_project
 
 _numbers = itertools.count()
@@ -34,6 +35,16 @@ def own_cache(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
     patch.setenv("MYPY_CACHE_DIR", str(mypy))  # see processes.mypy
     yield
     patch.undo()
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """What needs a GPU comes first: it may be lent for minutes, in which the others need not end."""
+
+    def needs_gpu(item: pytest.Item) -> bool:
+        reasons = (str(mark.kwargs.get("reason")) for mark in item.iter_markers("skipif"))
+        return any("there is no GPU" in reason for reason in reasons)
+
+    items.sort(key=needs_gpu, reverse=True)
 
 
 _lost: list[str] = []
@@ -61,8 +72,10 @@ def pytest_runtest_logfinish() -> None:
 
 
 def _maker(folder: Path) -> Callable[..., ModuleType]:
-    def make(header: str, source: str, suffix: str = ".c", **kwargs: Any) -> ModuleType:
+    def make(header: str | None, source: str, suffix: str = ".c", **kwargs: Any) -> ModuleType:
         name = f"made{next(_numbers)}"
+        if header is None:
+            header = definitions.exported(source, cxx=suffix != ".c")
         (folder / f"{name}.h").write_text(header)
         (folder / f"{name}{suffix}").write_text(source)
         create_extension(
@@ -84,7 +97,8 @@ def _maker(folder: Path) -> Callable[..., ModuleType]:
 def build(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[..., ModuleType]:
     """build(header, source, **kwargs): writes the texts below tmp_path, builds and imports a module.
 
-    Every module has a name of its own, so that the tests of one process do not share any.
+    Where the header is None, the source's functions that are not static are exported, as by load_inline. Every module
+    has a name of its own, so that the tests of one process do not share any.
     """
     monkeypatch.syspath_prepend(str(tmp_path))
     return _maker(tmp_path)

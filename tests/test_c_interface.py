@@ -13,40 +13,12 @@ from torch._subclasses import FakeTensorMode
 from ffi_ext import HeaderError, constraints, misfits
 from tests.processes import python
 
-HEADER = """
-/* What C sees of a tensor, as text of at most 200 bytes. */
-int seen(const ffi_ext_tensor *t, THByteTensor *text);
-/* @param t [cpu] */
-void zero(ffi_ext_tensor *t);
-int is_null(const ffi_ext_tensor *t);
-/* @param t [cuda] */
-void on_gpu(ffi_ext_tensor *t);
-/* @param a [float32|int64, (N, _, 3)]
- * @param b [dtype(a), (..., N)]
- * @param c [like(a), contiguous]
- * @param d [(2, ..., N), channels_last]
- */
-int shapes(const ffi_ext_tensor *a, const ffi_ext_tensor *b, const ffi_ext_tensor *c,
-           const ffi_ext_tensor *d);
-/* @param x [(N, N)] square
- * @param y [(N), contiguous, output] */
-void th(const THFloatTensor *x, THFloatTensor *y);
-/* @param x [output] */
-void first(ffi_ext_tensor *x, const ffi_ext_tensor *y);
-/* @param x [output, contiguous] */
-void alone(ffi_ext_tensor *x);
-/* @param out [output]
- * @param more [output] */
-void several(const ffi_ext_tensor *a, ffi_ext_tensor *out, const ffi_ext_tensor *b, ffi_ext_tensor *more);
-float halves(const ffi_ext_tensor *x, ffi_ext_tensor *y);
-/* The sum of `a`'s sizes and strides. */
-long numbers_of(const ffi_ext_tensor *a, const ffi_ext_tensor *b);
-"""
 SOURCE = """
 #include <TH/TH.h>
 #include <ffi_ext.h>
 #include <stdio.h>
 
+/* What C sees of a tensor, as text of at most 200 bytes. */
 int seen(const ffi_ext_tensor *t, THByteTensor *text) {
   char *out = (char *)THByteTensor_data(text);
   int n = sprintf(out, "%d %d %d %lld %d.%d [", t->dtype, t->item_size, t->ndim, (long long)t->numel,
@@ -55,14 +27,27 @@ int seen(const ffi_ext_tensor *t, THByteTensor *text) {
   for (int i = 0; i < t->ndim; i++) n += sprintf(out + n, "/%lld", (long long)t->stride[i]);
   return n + sprintf(out + n, "] %d", t->numel ? *(unsigned char *)t->data : -1);
 }
+/* @param t [cpu] */
 void zero(ffi_ext_tensor *t) { memset(t->data, 0, t->numel * t->item_size); }
 int is_null(const ffi_ext_tensor *t) { return t == NULL; }
+/* @param t [cuda] */
 void on_gpu(ffi_ext_tensor *t) {}
+/* @param a [float32|int64, (N, _, 3)]
+ * @param b [dtype(a), (..., N)]
+ * @param c [like(a), contiguous]
+ * @param d [(2, ..., N), channels_last]
+ */
 int shapes(const ffi_ext_tensor *a, const ffi_ext_tensor *b, const ffi_ext_tensor *c,
            const ffi_ext_tensor *d) { return a && b && c && d; }
+/* @param x [(N, N)] square
+ * @param y [(N), contiguous, output] */
 void th(const THFloatTensor *x, THFloatTensor *y) { THFloatTensor_fill(y, x->size[0]); }
+/* @param x [output] */
 void first(ffi_ext_tensor *x, const ffi_ext_tensor *y) {}
+/* @param x [output, contiguous] */
 void alone(ffi_ext_tensor *x) {}
+/* @param out [output]
+ * @param more [output] */
 void several(const ffi_ext_tensor *a, ffi_ext_tensor *out, const ffi_ext_tensor *b, ffi_ext_tensor *more) {}
 float halves(const ffi_ext_tensor *x, ffi_ext_tensor *y) {
   const uint16_t *from = x->data;
@@ -72,6 +57,7 @@ float halves(const ffi_ext_tensor *x, ffi_ext_tensor *y) {
                                         : ffi_ext_to_bfloat16(ffi_ext_from_bfloat16(from[i]) * 3);
   return 0;
 }
+/* The sum of `a`'s sizes and strides. */
 long numbers_of(const ffi_ext_tensor *a, const ffi_ext_tensor *b) {
   long sum = 0;
   for (int i = 0; i < a->ndim; i++) sum += a->shape[i] + a->stride[i];
@@ -82,7 +68,7 @@ long numbers_of(const ffi_ext_tensor *a, const ffi_ext_tensor *b) {
 
 @pytest.fixture(scope="module")
 def module(build_once):
-    return build_once(HEADER, SOURCE)
+    return build_once(None, SOURCE)
 
 
 def what_c_sees(module, tensor) -> str:

@@ -12,6 +12,7 @@ import time
 from pathlib import Path
 
 import pytest
+import torch
 
 ROOT = Path(__file__).resolve().parent.parent
 
@@ -168,3 +169,41 @@ def test_the_sanitizer_of_the_toolkit_is_found(check_cuda, tmp_path, monkeypatch
     tool.chmod(0o755)
     assert check_cuda.sanitizer() == str(tool)
     assert check_cuda.command("racecheck", None)[:3] == [str(tool), "--tool", "racecheck"]
+
+
+@pytest.mark.skipif(torch.cuda.is_available(), reason="there is a GPU")
+def test_a_sanitizer_without_the_gpu_is_no_success(check_cuda, tmp_path, monkeypatch):
+    """As where the system lends the GPU to programs, and not to what watches them."""
+    monkeypatch.setattr(check_cuda, "sanitizer", lambda: "env")
+    monkeypatch.setattr(check_cuda, "CHECKED", [])
+    words = [
+        word
+        for word in check_cuda.command("synccheck", None)
+        if word not in ("--tool", "synccheck")
+    ]
+    assert check_cuda.run(words, 60, tmp_path / "log") == "exit status 1"
+    assert re.search("CUDA|NVIDIA", (tmp_path / "log").read_text().splitlines()[-1])
+
+
+def test_a_python_that_lacks_something_is_told_before_anything_runs(
+    check_cuda, monkeypatch, capsys
+):
+    monkeypatch.setattr(check_cuda, "NEEDED", ("pytest", "no_such_module"))
+    monkeypatch.setattr(sys, "argv", ["check_cuda.py"])
+    with pytest.raises(SystemExit):
+        check_cuda.main()
+    assert f"{sys.executable} has no no_such_module: install" in capsys.readouterr().err
+
+
+def test_what_needs_a_gpu_runs_first(tmp_path):
+    test = tmp_path / "test_order.py"
+    test.write_text(
+        "import pytest\n"
+        "def test_other(): pass\n"
+        "@pytest.mark.skipif(False, reason='there is no GPU for torch')\n"
+        "def test_gpu(): pass\n"
+    )
+    words = [sys.executable, "-m", "pytest", "-v", "-p", "tests.conftest", str(test)]
+    environment = os.environ | {"PYTHONPATH": str(ROOT)}
+    done = subprocess.run(words, capture_output=True, text=True, cwd=tmp_path, env=environment)
+    assert re.findall(r"::(\w+) PASSED", done.stdout) == ["test_gpu", "test_other"]

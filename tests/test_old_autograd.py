@@ -5,6 +5,7 @@ from __future__ import annotations
 import copy
 import ctypes
 import gc
+import importlib
 import pickle
 import threading
 import weakref
@@ -203,6 +204,39 @@ def test_a_backward_may_run_a_net_of_its_own():
     assert not x.grad.requires_grad
 
 
+MEMORY = """
+from torch.autograd import Function
+
+class Memory(Function):
+    def __init__(self, rows):
+        super(Memory, self).__init__()
+        self.rows = rows
+    def forward(self, x, index):
+        self.save_for_backward(x, index)
+        return x.mm(self.rows.t())
+    def backward(self, grad):
+        x, index = self.saved_tensors
+        grad_x = grad.mm(self.rows)
+        for row, i in zip(x, index):
+            self.rows[i] = 0.5 * self.rows[i] + 0.5 * row
+        return grad_x, None
+"""
+
+
+def test_a_backward_of_pytorch_0_4_writes_to_a_parameter(tmp_path, monkeypatch):
+    """As the memories of exemplars in person re-identification."""
+    (tmp_path / "memory_of_rows.py").write_text(MEMORY)
+    monkeypatch.syspath_prepend(tmp_path)
+    memory = importlib.import_module("memory_of_rows")
+    x, rows = leaf(2, 3), torch.nn.Parameter(torch.randn(4, 3, dtype=torch.double))
+    before = rows.detach().clone()
+    memory.Memory(rows)(x, torch.tensor([3, 0])).sum().backward()
+    torch.testing.assert_close(x.grad, before.sum(0).expand(2, 3))
+    before[[3, 0]] = (before[[3, 0]] + x.detach()) / 2
+    torch.testing.assert_close(rows.detach(), before)
+    assert rows.grad is None
+
+
 def test_a_model_that_keeps_an_instance_is_copied_and_saved():
     class Model(torch.nn.Module):
         def __init__(self):
@@ -305,6 +339,20 @@ def test_an_error_in_backward_keeps_its_type_and_text():
 
     with pytest.raises(KeyError, match="mine"):
         Fails()(leaf(1)).backward()
+
+
+def test_the_class_of_a_tensor_is_variable():
+    def repackage_hidden(h):  # of torch's word_language_model, in every language model of the time
+        if type(h) == Variable:
+            return Variable(h.data)
+        return tuple(repackage_hidden(v) for v in h)
+
+    h = repackage_hidden((leaf(2), (leaf(3), leaf(4))))
+    assert [h[0].shape, h[1][1].requires_grad] == [(2,), False]
+    assert Variable == type(leaf(1)) == Variable != int and type(leaf(1)) in (int, Variable)
+    assert type(torch.nn.Parameter(leaf(1))) != Variable and {Variable: 1}[Variable] == 1
+    ffi_ext.uninstall()
+    assert type(leaf(1)) != Variable and {Variable: 1}[Variable] == 1
 
 
 def test_new_style_stays_untouched():
@@ -641,15 +689,10 @@ def test_names_that_numpy_and_collections_dropped():
     import collections
 
     assert isinstance({}, collections.Mapping) and not isinstance({}, collections.Sequence)
-    assert np.zeros(2, np.float).dtype == np.float64 and np.arange(2.5).astype(np.int).tolist() == [
-        0,
-        1,
-        2,
-    ]
-    assert (
-        np.zeros(1, dtype=np.bool).dtype == bool
-        and np.array(["a"], dtype=np.object).dtype == object
-    )
+    assert np.zeros(2, np.float).dtype == np.float64
+    assert np.arange(2.5).astype(np.int).tolist() == [0, 1, 2]
+    assert np.array(["a"], dtype=np.object).dtype == object
+    assert np.bool is (np.bool_ if np.__version__ >= "2" else bool)  # NumPy's own stays
     ffi_ext.uninstall()
     assert "Mapping" not in vars(collections) and "object" not in vars(np)
     assert collections.OrderedDict and np.float32
@@ -709,6 +752,56 @@ def test_a_generated_module_may_be_imported_before_torch(tmp_path):
     (tmp_path / "a.py").write_text("import ffi_ext.runtime, torch\nprint(torch.ones(2).sum()[0])\n")
     done = python("-m", "ffi_ext", "run", "a.py", cwd=tmp_path)
     assert done.stdout == "2.0\n", done.stderr
+
+
+ASYNC = """
+import os, sys, pickle
+from loader import moved
+class Batch(object):
+    pass
+if __name__ == "__main__":
+    pickle.loads(pickle.dumps(Batch()))
+    print(moved(1, async=True), sys.argv[1:], os.path.basename(__file__), sys.flags.optimize)
+    print("see async=True")
+    sys.exit(3)
+"""
+LOADER = """
+def moved(x, async=False):
+    return {}.get(x, [x.real, async])  # a keyword today
+async def still(): pass
+"""
+
+
+def test_async_is_a_name_in_scripts_and_modules_of_before(tmp_path):
+    (tmp_path / "lib").mkdir()
+    (tmp_path / "lib" / "train.py").write_text(ASYNC)
+    (tmp_path / "lib" / "loader.py").write_text(LOADER)
+    for words in (
+        ["-O", "lib/train.py", "a", "-b"],
+        ["--", "sh", "-c", "python -O lib/train.py a -b"],
+    ):
+        done = python("-m", "ffi_ext", "run", *words, cwd=tmp_path)
+        assert done.stdout == "[1, True] ['a', '-b'] train.py 1\nsee async=True\n", done.stderr
+        assert done.returncode == 3
+        assert done.stderr.count("async is non_blocking in") == 2
+    assert not list(tmp_path.rglob("*.pyc"))  # which plain Python would take for the module
+    done = python("-m", "ffi_ext", "run", "-m", "train", cwd=tmp_path / "lib")
+    assert done.stdout.startswith("[1, True] [] train.py 0"), done.stderr
+    (tmp_path / "lib" / "loader.py").write_text(LOADER + "print 'x'\n")
+    done = python("-m", "ffi_ext", "run", "lib/train.py", cwd=tmp_path)
+    assert "line 5 of" in done.stderr and "loader.py is no Python 3" in done.stderr
+
+
+def test_what_calls_th_is_loaded_without_a_generated_module(tmp_path):
+    """As what torch's cpp_extension has built of sources with <THC/THC.h>."""
+    (tmp_path / "a.c").write_text(
+        '#include <THC/THC.h>\nvoid f(void) { THArgCheck(1, 1, "x"); THCudaCheck(0); }\n'
+    )
+    (tmp_path / "a.py").write_text("import torch, ctypes\nctypes.CDLL('./a.so', 2).f()\nprint(1)\n")
+    build = ["cc", "-shared", "-fPIC", "a.c", "-o", "a.so"]
+    assert python("-m", "ffi_ext", "run", "--", *build, cwd=tmp_path).returncode == 0
+    done = python("-m", "ffi_ext", "run", "a.py", cwd=tmp_path)
+    assert done.stdout == "1\n", done.stderr
 
 
 def test_python_2_is_named(tmp_path, capfd):

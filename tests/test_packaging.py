@@ -531,7 +531,8 @@ def test_namespace_packages_stay_namespaces(tmp_path, monkeypatch):
     assert importlib.import_module("space").__file__ is None
 
 
-def test_a_package_above_that_the_wheel_lacks(tmp_path, monkeypatch):
+@pytest.mark.parametrize("command", ["build_ext", "sdist"])
+def test_a_package_above_that_the_wheel_lacks(tmp_path, monkeypatch, command):
     """It had an empty __init__.py in place of the one that an editable install imports."""
     for folder in ("pkg", "pkg/ops"):
         (tmp_path / folder).mkdir()
@@ -539,7 +540,7 @@ def test_a_package_above_that_the_wheel_lacks(tmp_path, monkeypatch):
     distribution = distribution_of(tmp_path, monkeypatch, "pkg.ops.one", packages=["pkg"])
     text = "'pkg.ops.one': the wheel would be without pkg/ops/__init__.py: add 'pkg.ops' to the"
     with pytest.raises(ValueError, match=text):
-        distribution.run_command("build_ext")
+        distribution.run_command(command)
     assert not (tmp_path / "build").exists()
 
 

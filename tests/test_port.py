@@ -645,6 +645,30 @@ def test_what_was_kept_on_an_instance_is_told(tmp_path):
     assert ": f.mask was kept on an instance, and there are none any more" in note
 
 
+def test_what_asks_for_the_class_of_a_variable():
+    old = "if type(h[0]) == Variable or a.__class__ is not autograd.Variable: type(h) == Other\n"
+    new = (
+        "if isinstance(h[0], Variable) or not isinstance(a, autograd.Variable): type(h) == Other\n"
+    )
+    assert port_scripts.variables(old) == new
+
+
+def test_async_is_non_blocking(tmp_path, capsys):
+    old = "def moved(x, async=True):\n    return x.cuda(async = async)\n\n\nprint(loss.sum().data[0], 'async')\n"
+    old += "assert type(loss) == Variable\n"
+    (tmp_path / "train.py").write_text(old)
+    cli.main(["doctor", str(tmp_path), "--json"])
+    said = capsys.readouterr().out
+    assert "`async` as a name (3 in train.py)" in said
+    assert "`type(x) == Variable` (1 in train.py)" in said
+    (file,) = port.port([tmp_path], [])
+    assert file.before == old
+    assert file.after == (
+        "def moved(x, non_blocking=True):\n    return x.cuda(non_blocking = non_blocking)\n\n\n"
+        "print(loss.sum().item(), 'async')\nassert isinstance(loss, Variable)\n"
+    )
+
+
 def test_what_is_no_python_3_stays(tmp_path, capsys):
     (tmp_path / "old.py").write_bytes(b"print 'hello'\n")
     (tmp_path / "bytes.py").write_bytes(b"x = '\xff'\n")

@@ -43,12 +43,6 @@ def test_some_thousand_calls_leave_references_and_memory_as_they_were():
     assert report["calls"] >= 20_000 and report["kinds"]["wrong values"] > 4000
 
 
-HEADER = """
-int apply(int (*callback)(int), int n);
-float first(const THFloatTensor *t, int extra);
-void fail(THFloatTensor *t);
-void nap(int milliseconds);
-"""
 SOURCE = """
 #include <TH/TH.h>
 #include <time.h>
@@ -64,7 +58,7 @@ void nap(int milliseconds) {
 
 @pytest.fixture(scope="module")
 def lib(build_once):
-    return build_once(HEADER, SOURCE)
+    return build_once(None, SOURCE)
 
 
 def test_c_calls_python_calls_c(lib):

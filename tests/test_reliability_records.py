@@ -16,38 +16,6 @@ from ffi_ext import NativeError, load_inline
 from tests.processes import forks
 from tests.reliability import children, ways
 
-HEADER = """
-void keep(THFloatTensor *t);
-void let_go(void);
-float kept_first(void);
-void let_go_from_the_first(void);
-void leak(THFloatTensor *t);
-void free_it(THFloatTensor *t, int times);
-void free_storage(THFloatTensor *t, int times);
-void free_own_twice(void);
-THFloatTensor *freed(void);
-THFloatStorage *freed_storage(void);
-void keep_storage(THFloatTensor *t);
-void let_go_storage(void);
-float first(const THFloatTensor *t);
-float two(const THFloatTensor *a, const THFloatTensor *b);
-int apply(int (*callback)(int), int n, THFloatTensor *t);
-int64_t kept_data(void);
-int is_kept_storage(THFloatTensor *t);
-void swap_with_kept(THFloatTensor *t);
-void grow(THFloatTensor *t, int64_t n);
-void grow_two(THFloatTensor *a, THFloatTensor *b, int64_t n);
-void grow_int(THIntTensor *t, int64_t n);
-void grow_one(int of_ints, THFloatTensor *a, THIntTensor *b, int64_t n);
-THFloatTensor *emptied(void);
-THFloatTensor *made_beside_a_kept_view(void);
-THFloatTensor *made_and_kept(void);
-THFloatTensor *foreign(void);
-THFloatStorage *foreign_storage(void);
-void grow_foreign(int64_t n);
-void resize_own(int64_t n);
-void make_own(int64_t n);
-"""
 SOURCE = """
 #include <TH/TH.h>
 static THFloatTensor *kept[2000];
@@ -135,7 +103,7 @@ void make_own(int64_t n) { THFloatStorage_newWithAllocator(n, &THDefaultAllocato
 
 @pytest.fixture(scope="module")
 def lib(build_once):
-    return build_once(HEADER, SOURCE)
+    return build_once(None, SOURCE)
 
 
 def still_works(lib) -> None:
@@ -310,7 +278,7 @@ def test_nested_calls_on_small_stacks(lib):
 
 def test_what_one_threads_c_resizes_is_left_to_its_call(build):
     """Calls that end meanwhile must not give torch a shape that is half written: 2 x 3 or 6 x 1, never 6 x 3."""
-    lib = build(RESIZE_HEADER, RESIZE_SOURCE)
+    lib = build(None, RESIZE_SOURCE)
     t = torch.ones(6)
     lib.keep(t)
     thread = threading.Thread(target=lib.resize_while, args=(300,))
@@ -325,12 +293,6 @@ def test_what_one_threads_c_resizes_is_left_to_its_call(build):
     lib.let_go()
 
 
-RESIZE_HEADER = """
-void keep(THFloatTensor *t);
-void let_go(void);
-void nothing(const THFloatTensor *t);
-void resize_while(int milliseconds);
-"""
 RESIZE_SOURCE = """
 #include <TH/TH.h>
 #include <time.h>

@@ -7,14 +7,6 @@ import torch
 import torch.nn.functional as F
 from scipy import signal
 
-HEADER = """
-void conv2(THDoubleTensor *r, double beta, double alpha, THDoubleTensor *t, THDoubleTensor *k,
-           long sr, long sc, const char *vf, const char *xc, int which);
-void conv3(THDoubleTensor *r, double beta, double alpha, THDoubleTensor *t, THDoubleTensor *k,
-           long st, long sr, long sc, const char *vf, const char *xc, int which);
-void revger(THDoubleTensor *r, THDoubleTensor *t, THDoubleTensor *k, long sr, long sc, int batch);
-void integers(THIntTensor *r, THIntTensor *t, THIntTensor *k);
-"""
 SOURCE = """
 #include <TH/TH.h>
 #define CALL(NAME, ...) THDoubleTensor_##NAME(r, beta, alpha, t, k, __VA_ARGS__, vf, xc); break;
@@ -49,7 +41,7 @@ void integers(THIntTensor *r, THIntTensor *t, THIntTensor *k) {
 
 @pytest.fixture(scope="module")
 def conv(build_once):
-    return build_once(HEADER, SOURCE)
+    return build_once(None, SOURCE)
 
 
 def one(t, k, steps, vf, xc):

@@ -677,15 +677,6 @@ def test_atomic_additions_that_a_gpu_has_no_instruction_for(build):
 
 needs_gpu = pytest.mark.skipif(not torch.cuda.is_available(), reason="there is no GPU for torch")
 
-STATE_HEADER = """
-void gemm(THCudaTensor *r, THCudaTensor *a, THCudaTensor *b);
-double dot(THCudaTensor *a, THCudaTensor *b);
-int handles(void);
-int own_stream(THCudaTensor *t);
-void random_numbers(THCudaTensor *t, int seed);
-int devices(THCudaTensor *t);
-THCudaTensor *kept_across(THCudaTensor *t, int rows);
-"""
 STATE = """
 #include <THC/THC.h>
 extern THCState *state;
@@ -750,7 +741,7 @@ def gpu_maths(build_once):
 
 @pytest.fixture(scope="module")
 def gpu_state(build_once):
-    return build_once(STATE_HEADER, STATE, with_cuda=True)
+    return build_once(None, STATE, with_cuda=True)
 
 
 @needs_gpu

@@ -52,24 +52,17 @@ def add(parser: argparse.ArgumentParser) -> None:
         ("-R", "runtime_library_dirs", "DIR", "the import looks for libraries there"),
         ("-l", "libraries", "NAME", "link with it: z is libz.so"),
         ("-D", "macros", "NAME[=VALUE]", "define a macro, which headers see, too"),
+        ("--cflag", "cflag", "FLAG", "for the C and C++ compilers, as --cflag=-march=native"),
+        (
+            "--ldflag",
+            "ldflag",
+            "FLAG",
+            "for the linker; OpenMP is --cflag=-fopenmp --ldflag=-fopenmp",
+        ),
     ):
         parser.add_argument(
             flag, dest=argument, action="append", default=[], metavar=metavar, help=meaning
         )
-    parser.add_argument(
-        "--cflag",
-        action="append",
-        default=[],
-        metavar="FLAG",
-        help="for the C and C++ compilers, as --cflag=-march=native",
-    )
-    parser.add_argument(
-        "--ldflag",
-        action="append",
-        default=[],
-        metavar="FLAG",
-        help="for the linker; OpenMP is --cflag=-fopenmp --ldflag=-fopenmp",
-    )
     parser.add_argument("-q", "--quiet", action="store_true", help="say nothing unless it fails")
 
 

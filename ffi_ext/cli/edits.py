@@ -8,6 +8,8 @@ import re
 import warnings
 from collections.abc import Iterable, Iterator
 
+from ffi_ext import async_names
+
 
 def parse(text: str) -> ast.Module:
     """ast.parse() for others' files: without warnings of their "\\d", and Python 2's `except A, e` is an error.
@@ -33,6 +35,17 @@ def parse(text: str) -> ast.Module:
             place = (None, caught.lineno, caught.col_offset + 1, None)
             raise SyntaxError("multiple exception types must be parenthesized", place)
     return tree
+
+
+def parse_old(text: str) -> tuple[ast.Module, str, int]:
+    """parse() of what Python 3.6 takes, too: the tree, its text, and how often an `async` was renamed in that."""
+    try:
+        return parse(text), text, 0
+    except SyntaxError:
+        today, count = async_names.renamed(text)
+        if not count:
+            raise
+        return parse(today), today, count
 
 
 @functools.lru_cache(maxsize=1)

@@ -95,6 +95,17 @@ def _is_class_of(node: ast.AST) -> bool:
     return isinstance(node, ast.Attribute) and node.attr == "__class__"
 
 
+def asks_for_variable(node: ast.AST) -> bool:
+    """`type(x) == Variable`, also with `is` and `!=`."""
+    return (
+        isinstance(node, ast.Compare)
+        and isinstance(node.ops[0], (ast.Eq, ast.NotEq, ast.Is, ast.IsNot))
+        and len(node.ops) == 1
+        and _is_class_of(node.left)
+        and last_name(node.comparators[0]) == "Variable"
+    )
+
+
 def asks_for_class(node: ast.AST) -> str:
     """What is wrong with a question for the class that tensors of one element type had until PyTorch 0.4, or ""."""
     if isinstance(node, ast.Compare):

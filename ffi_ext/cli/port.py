@@ -11,14 +11,14 @@ import tokenize
 from dataclasses import dataclass
 from pathlib import Path
 
-from ffi_ext.cli.edits import parse
+from ffi_ext.cli.edits import parse_old
 from ffi_ext.cli.terminal import BOLD, OK, PROBLEMS, YELLOW, coloured, complain, print_diff
 
 EXAMPLES = """\
 What is rewritten: imports of torch.utils.ffi (and BuildExtension in its place) in build scripts and in
 __init__ files that it generated; autograd Functions with instance methods, and their calls; `.data[0]` of a number;
-`.index((i,))` and `.data.resize_()` of tensors; `.next()` of iterators; `volatile`; install_requires, and a
-pyproject.toml, for a setup.py that builds extensions.
+`.index((i,))` and `.data.resize_()` of tensors; `.next()` of iterators; `volatile`; `cuda(async=True)`;
+`type(x) == Variable`; install_requires, and a pyproject.toml, for a setup.py that builds extensions.
 What cannot be rewritten safely stays, and is listed. Run the repository's tests afterwards.
 examples:
   ffi-ext port old-model              the diff; nothing is changed
@@ -114,6 +114,7 @@ def port(paths: list[Path], notes: list[str]) -> list[File]:
         text = port_calls.calls(file.after, file.path, known, repository, notes)
         text = port_scripts.first_elements(text, file.path, notes)
         text = port_scripts.indices(text)
+        text = port_scripts.variables(text)
         text = port_scripts.iterators(text)
         text = port_scripts.reshapes(text, file.path, notes)
         text = port_volatile.volatile(text, file.path, notes)
@@ -132,7 +133,7 @@ def _read(path: Path, notes: list[str]) -> File | None:
         data = path.read_bytes()
         encoding, _ = tokenize.detect_encoding(io.BytesIO(data).readline)
         text = data.decode(encoding)
-        parse(text)
+        _, today, _ = parse_old(text)
     except (SyntaxError, ValueError) as error:
         line = getattr(error, "lineno", None)
         if path.suffix not in (".py", ""):
@@ -146,7 +147,7 @@ def _read(path: Path, notes: list[str]) -> File | None:
     except (OSError, RecursionError) as error:  # the last of a sum of 50000 terms
         notes.append(f"{path}: cannot be read ({error})")
         return None
-    return File(path, encoding, text, text)
+    return File(path, encoding, text, today)
 
 
 def _diff(file: File) -> list[str]:

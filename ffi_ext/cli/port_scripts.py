@@ -6,6 +6,7 @@ import ast
 import re
 from collections.abc import Collection
 from pathlib import PurePath
+from typing import Any
 
 from ffi_ext import legacy
 from ffi_ext.cli import old_code, survey_names
@@ -213,6 +214,21 @@ def indices(text: str) -> str:
             dot = source.text.rindex(".", 0, source.span(node.func)[1])  # type: ignore[attr-defined]
             source.edit(dot, first, "[")
             source.edit(last, end, "]")
+    return source.result()
+
+
+def variables(text: str) -> str:
+    """`type(x) == Variable` becomes `isinstance(x, Variable)`."""
+    if "Variable" not in text:
+        return text
+    source = Source(text)
+    for node in filter(old_code.asks_for_variable, ast.walk(source.tree)):
+        compared: ast.Compare = node  # type: ignore[assignment]
+        asked: Any = compared.left
+        one = asked.args[0] if isinstance(asked, ast.Call) else asked.value
+        negated = "not " * isinstance(compared.ops[0], (ast.NotEq, ast.IsNot))
+        kind = source.of(compared.comparators[0])
+        source.replace(node, f"{negated}isinstance({source.of(one)}, {kind})")
     return source.result()
 
 

@@ -5,12 +5,13 @@ from __future__ import annotations
 import ast
 import os
 import re
+from collections.abc import Collection
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from ffi_ext import cuda, cuda_objects, extension_arguments, old_errors, toolchain, wheels
+from ffi_ext import cuda, cuda_objects, extension_options, old_errors, toolchain, wheels
 from ffi_ext.cli import old_code, survey_names
-from ffi_ext.cli.edits import last_name, nodes, parse
+from ffi_ext.cli.edits import last_name, nodes, parse_old
 from ffi_ext.cli.report import Report
 
 SKIPPED = {".git", ".venv", "venv", "node_modules", "__pycache__", "build", "dist"}
@@ -52,7 +53,7 @@ def scripts(folder: Path, report: Report) -> None:
     found = _InAll({p.stem for p in paths} | folders | {folder.resolve().name, "_ext"})
     for path in paths:
         shown = str(path.relative_to(folder))
-        if tree := _parsed(path, shown, report):
+        if tree := _parsed(path, shown, report, found):
             _script(tree, path, shown, report, found)
     for name in sorted(found.missing.keys() - found.given):
         told = report.notes if survey_names.is_brought_back(name) else report.problems
@@ -73,7 +74,23 @@ def scripts(folder: Path, report: Report) -> None:
             f"of before PyTorch 0.4: {old}. They work under `ffi-ext run` and after "
             f"install(autograd=True){volatile}; `ffi-ext port` rewrites them"
         )
+    found.local |= _submodules(folder, found.imported, report)
     survey_names.imports(found.imported, found.local, report)
+
+
+def _submodules(folder: Path, imported: Collection[str], report: Report) -> set[str]:
+    """The names of git's submodules; those that were not cloned are told."""
+    listed = folder / ".gitmodules"
+    text = listed.read_text(errors="replace") if listed.is_file() else ""
+    names: set[str] = set()
+    for path in re.findall(r"^\s*path\s*=\s*(.+?)\s*$", text, re.M):
+        names |= set(Path(path).parts)
+        if not any((folder / path).glob("*")):
+            told = report.problems if set(Path(path).parts) & set(imported) else report.notes
+            told.append(
+                f"{path}: a git submodule, not here: git submodule update --init --recursive"
+            )
+    return names
 
 
 def _first(places: list[str]) -> str:
@@ -146,18 +163,19 @@ def _old(tree: ast.Module, calls: list[ast.Call], shown: str) -> list[str]:
         "`.data[0]`": sum(ast.unparse(node).endswith(".data[0]") for node in subscripts),
         "`.index((i,))`": sum(map(old_code.is_index, calls)),
         "`volatile`": sum(any(k.arg == "volatile" for k in call.keywords) for call in calls),
+        "`type(x) == Variable`": sum(map(old_code.asks_for_variable, nodes(tree))),
     }
     found = [f"{node.name} ({shown}:{node.lineno})" for node in functions]  # type: ignore[attr-defined]
     return found + [f"{what} ({count} in {shown})" for what, count in counts.items() if count]
 
 
-def _parsed(path: Path, shown: str, report: Report) -> ast.Module | None:
+def _parsed(path: Path, shown: str, report: Report, found: _InAll) -> ast.Module | None:
     try:
-        return parse(path.read_text(encoding="utf-8-sig", errors="replace"))
+        tree, _, count = parse_old(path.read_text(encoding="utf-8-sig", errors="replace"))
+        found.old += [f"`async` as a name ({count} in {shown})"] if count else []
+        return tree
     except SyntaxError as error:
         cure = "convert that file by hand or with 2to3"
-        if "async" in (error.text or ""):
-            cure = "`async` is a keyword since Python 3.7: write non_blocking=True for async=True"
         line = f":{error.lineno}" if error.lineno else ""  # a null byte has none
         report.problems.append(f"{shown}{line}: no Python 3 ({error.msg}): {cure}")
     except (OSError, ValueError, RecursionError) as error:  # the last of a sum of 50000 terms
@@ -233,7 +251,7 @@ def _files_of(lists: dict[str, list[str]], path: Path, shown: str, report: Repor
                 report.problems.append(
                     f"{shown}: {text} needs nvcc: {cuda.how_to_install()}; or leave it out"
                 )
-            there = Path(extension_arguments.joined(path.parent, text))
+            there = Path(extension_options.joined(path.parent, text))
             if there.exists():
                 continue
             if key == "headers" and toolchain.find_header(text, ()):
