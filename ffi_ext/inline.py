@@ -15,7 +15,7 @@ from pathlib import Path
 from types import ModuleType
 from typing import Any, NoReturn
 
-from ffi_ext import cache, loaded, universal
+from ffi_ext import cache, universal
 from ffi_ext.errors import BuildError, HeaderError
 from ffi_ext.extension import add_directories, build_and_keep
 from ffi_ext.extension_arguments import (
@@ -24,9 +24,9 @@ from ffi_ext.extension_arguments import (
     base_of,
     checked,
     name_of,
-    options_of,
     refusals_of,
 )
+from ffi_ext.extension_options import options_of
 from ffi_ext.headers import definitions, preprocess
 
 _NAMED = {"name", "c_source", "header", "cuda_source", "verbose", "with_cuda"}  # of load_inline
@@ -64,6 +64,8 @@ def _imported(name: str, folder: Path) -> ModuleType:
     The dynamic linker takes a path for the library that it loaded from there once: each binary is
     imported from a directory of its own.
     """
+    from ffi_ext import loaded  # it makes the cache's directory
+
     found = (folder / name).glob(f"_{name}.*")
     # two while another process installs
     binary = max(found, key=lambda path: path.stat().st_mtime_ns)

@@ -453,6 +453,8 @@ def test_what_cffi_refuses_says_what_to_do(module):
         TypeError, match=r"argument 1 'f'.*module._ffi.callback\('int\(\*\)\(int\)'"
     ):
         module.apply(lambda x: x, 1)
+    with pytest.raises(TypeError, match=r"'f': expected int\(\*\)\(int\), got a tensor"):
+        module.apply(torch.ones(1), 1)
     with pytest.raises(TypeError, match=r"is module._ffi.addressof\(module._lib, 'apply'\)"):
         module.apply(module.apply, 1)
     with pytest.raises(TypeError, match=r"got memoryview.*from_buffer\('double\[\]'"):
@@ -513,6 +515,9 @@ def test_what_cffi_refuses_says_what_to_do(module):
     with pytest.raises(TypeError, match=r"'c': .*bytes\(\[100\]\)"):
         module.upper(ord("d"))
     assert module.upper(bytes([100])) == b"D"
+    for several in (b"", b"de"):
+        with pytest.raises(TypeError, match=r"argument 1 'c'"):
+            module.upper(several)
     row = ffi.new("double *", 5)
     with pytest.raises(TypeError, match=r"one: module._ffi.new\('double \* \*', value\)"):
         module.of_rows(row, 1)  # cffi has no addressof() of a pointer

@@ -149,6 +149,7 @@ def test_doctor_finds_what_is_missing(tmp_path, doctor):
     in_step = "__global__ void k(int i) {{ __shared__ {} s[32]; s[i] += s[i + 16]; {} }}"
     (tmp_path / "in_step.cu").write_text(in_step.format("volatile float", ""))
     (tmp_path / "synced.cu").write_text(in_step.format("volatile float", "__syncwarp();"))
+    (tmp_path / "aten.cu").write_text("#include <ATen/ATen.h>\n#include <THC/THC.h>\n")
     (tmp_path / "asm.cu").write_text(in_step.format("float", 'asm volatile("");'))
     (tmp_path / "a.c").write_text(
         "void THTensor_(mine)(THTensor *t) {}\nvoid f() { THTensor_(mine)(t); THTensor_(fill)(t, 1);\n"
@@ -170,6 +171,7 @@ def test_doctor_finds_what_is_missing(tmp_path, doctor):
     assert "import numpy" not in problems and "pkg/__init__.py:6" not in problems
     notes = "\n".join(report["notes"])
     assert "pool.cu.o is not there: it is made from src/pool_kernel.cu" in notes
+    assert "aten.cu: <THC/THC.h> went with torch 1.11" in notes and notes.count("1.11") == 1
     assert "in_step.cu: volatile shared memory" in notes and notes.count("volatile") == 1
     assert "fft.py is not there" not in notes  # of a script that was written on Windows
     assert "k.cu.o is not there: it is made from k.cu" in notes and "made.c is not there" in notes

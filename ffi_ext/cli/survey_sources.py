@@ -33,24 +33,16 @@ def sources(folder: Path, report: Report) -> None:
     for path, content in text.items():
         shown = path.relative_to(folder)
         code = ctext.blank_quoted(ctext.blank_comments(content))
-        used = set(
-            re.findall(
-                r"\b(THC?[A-Z]\w*?(?:Tensor|Storage|Blas|Random|Vector|State)_\w+)\s*\(", code
-            )
-        )
-        generic = {  # THTensor_(name): its float kind stands for all
-            f"{'THCuda' if cuda_kind else 'THFloat'}{kind}_{name}": f"TH{cuda_kind}{kind}_({name})"
-            for cuda_kind, kind, name in re.findall(r"\bTH(C?)(Tensor|Storage)_\((\w+)\)", code)
-        }
-        unknown = {
-            generic.get(name, name)
-            for name in (used | set(generic)) - known
-            if not _is_defined(generic.get(name, name), everything)
-        }
-        if unknown:
+        if unknown := _unknown(code, known, everything):
             report.problems.append(
-                f"{shown}: {', '.join(sorted(unknown))}: not part of ffi_ext's TH and THC; write the "
+                f"{shown}: {', '.join(unknown)}: not part of ffi_ext's TH and THC; write the "
                 "operation out over the tensor's data, or do it in Python before the call"
+            )
+        old = re.search(r'^\s*#\s*include\s*[<"](THC?/\S+)[>"]', content, re.M)
+        if old and re.search(r'^\s*#\s*include\s*[<"](ATen|torch)/', content, re.M):
+            report.notes.append(
+                f"{shown}: <{old[1]}> went with torch 1.11: torch's own cpp_extension finds ffi_ext's under `ffi-ext "
+                "run`; elsewhere, what it has built needs `import ffi_ext.runtime` before"
             )
         if re.search(r"\btexture\s*<", code):
             report.problems.append(
@@ -63,6 +55,21 @@ def sources(folder: Path, report: Report) -> None:
                 "GPUs since Volta do not promise; write __syncwarp() between the steps"
             )
     _nvcc_lines(folder, report)
+
+
+def _unknown(code: str, known: set[str], everything: str) -> list[str]:
+    """The functions of TH and THC that C code calls, and that are not known and nothing in `everything` defines."""
+    names = {
+        name: name
+        for name in re.findall(
+            r"\b(THC?[A-Z]\w*?(?:Tensor|Storage|Blas|Random|Vector|State)_\w+)\s*\(", code
+        )
+    }
+    for c, kind, name in re.findall(r"\bTH(C?)(Tensor|Storage)_\((\w+)\)", code):
+        # its float kind stands for all
+        names[f"{'THCuda' if c else 'THFloat'}{kind}_{name}"] = f"TH{c}{kind}_({name})"
+    shown = {names[name] for name in names.keys() - known}
+    return sorted(name for name in shown if not _is_defined(name, everything))
 
 
 def _is_defined(name: str, text: str) -> bool:
