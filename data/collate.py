@@ -55,7 +55,8 @@ def pad_images(images: Sequence[torch.Tensor], size_divisibility: int = 0) -> Im
             )
     height, width = padded_size([image.shape[1:] for image in images], size_divisibility)
     batch = first.new_empty(len(images), first.shape[0], height, width)
-    for place, image in zip(batch, images, strict=True):
+    for number, image in enumerate(images):
+        place = batch[number]  # a view that gradients go through, which zip's are not
         place[:, : image.shape[1], : image.shape[2]] = image
         place[:, image.shape[1] :] = 0
         place[:, : image.shape[1], image.shape[2] :] = 0

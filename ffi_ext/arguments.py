@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 import torch
 
-from ffi_ext import cffi_hints, constraints, misfits, tiers, types
+from ffi_ext import cffi_hints, constraints, misfits, tensor_facts, tiers, types
 from ffi_ext.cffi_values import (
     check_length,
     declared,
@@ -18,7 +18,6 @@ from ffi_ext.cffi_values import (
 )
 from ffi_ext.refusals import DTYPES, Function, describe, is_storage, refusal, wanted
 
-_TH_DTYPES = frozenset(DTYPES.values())
 _NUMPY_DTYPES = {element.letter: np.dtype(element.dtype) for element in types.ELEMENTS}
 _NO_TENSOR = (
     ": NULL is module._ffi.NULL, if the function accepts it; `@param name [optional]` in the header makes "
@@ -33,8 +32,8 @@ def adapt(function: Function, index: int, value: object) -> tuple[torch.Tensor, 
         TypeError: The argument is not a tensor that C could work on as declared.
     """
     argument = _Argument(function, index, value)
-    tensor = _without_dead_wrappers(argument.tensor())
-    found = _facts_or_problem(argument.code, tensor)
+    tensor = tensor_facts.without_dead_wrappers(argument.tensor())
+    found = tensor_facts.facts_or_problem(argument.code, tensor)
     if isinstance(found, str):
         raise argument.refusal(f"got {describe(tensor)} that C cannot work on: {found}")
     return tensor, found
@@ -149,7 +148,7 @@ class _Argument:
         tensor = self._on_array(value) if isinstance(value, np.ndarray) else value
         assert isinstance(tensor, torch.Tensor)
         if tensor.layout is not torch.strided or tensor.is_nested:
-            return tensor  # _facts_or_problem refuses it
+            return tensor  # tensor_facts refuses it
         wanted_for = f"for {declared(function, index)}"
         of = tiers.DTYPES.get(element, tensor.dtype)  # void takes any
         in_pairs = is_pairs(c_type) and not tensor.is_complex()
@@ -201,17 +200,6 @@ class _Argument:
         return self.value
 
 
-def _without_dead_wrappers(tensor: torch.Tensor) -> torch.Tensor:
-    """The tensor inside of what a transform of torch.func that has returned leaves around it.
-
-    Such is what the function that `vjp` gives has saved. torch's own operators look inside, too.
-    """
-    unwrap = torch._C._functorch.unwrap_if_dead
-    while (inner := unwrap(tensor)) is not tensor:
-        tensor = inner
-    return tensor
-
-
 def _made_a_tensor(value: object, device: str, arguments: str = "...") -> str:
     """What to do with a value that is no tensor."""
     if value is None:
@@ -245,56 +233,6 @@ def _same_elements(tensor: torch.Tensor, wanted: torch.dtype) -> bool:
     integers = not any(d.is_floating_point or d.is_complex for d in (given, wanted))
     unsigned = not wanted.is_signed and wanted != torch.bool  # of which C has 0 and 1 alone
     return integers and unsigned and given.itemsize == wanted.itemsize
-
-
-def _facts_or_problem(code: str, tensor: torch.Tensor) -> tiers.Facts | str:
-    if tensor.is_nested:
-        return (
-            "a nested tensor has no strided memory; pad it with torch.nested.to_padded_tensor(..., 0), or pass the "
-            "tensors of .unbind()"
-        )
-    if tensor.layout is not torch.strided:
-        layout = str(tensor.layout).removeprefix("torch.")
-        return f"a {layout} tensor has no strided memory; convert it with .to_dense()"
-    if tensor.is_conj() or tensor.is_neg():
-        return "its values are conjugated or negated lazily; use .resolve_conj().resolve_neg()"
-    if torch._C._functorch.is_functorch_wrapped_tensor(tensor):
-        return "it is wrapped by torch.func (vmap, grad ...); C functions need a plain tensor"
-    if tensor.dtype not in tiers.SCALAR_TYPES:
-        return f"C has no view on {tensor.dtype}"
-    takes_any = code in (*types.ARRAY_CODES, *types.MEMORY_CODES)
-    if tensor.dtype not in _TH_DTYPES and not takes_any:
-        return f"{tensor.dtype} has no TH type"
-    if type(tensor).__name__ in ("FakeTensor", "FunctionalTensor"):
-        return (
-            "it has no memory behind it: torch.export, torch.compile and their like see through operators alone, which "
-            "ffi_ext.library.register(module) makes"
-        )
-    try:
-        address = tensor.data_ptr()  # gives a copy-on-write tensor memory of its own
-        facts = tiers.facts_of(tensor)
-    except RuntimeError as error:
-        if "allocate" in str(error) and not isinstance(error, NotImplementedError):
-            raise MemoryError(str(error)) from error
-        return (
-            f"a {type(tensor).__name__} has no memory of its own ({str(error).splitlines()[0]}); give the plain tensor "
-            "that it stands for, as .to_local() of a DTensor or .wait() of an AsyncCollectiveTensor does"
-        )
-    if tensor.numel() and not (address and facts[5]):
-        return "it has no memory behind it (a wrapper subclass, or a storage that was freed)"
-    if not _covers(facts):
-        return "its storage is smaller than its shape needs (it was resized below the view)"
-    return facts
-
-
-def _covers(facts: tiers.Facts) -> bool:
-    scalar_type, size, stride, offset, _, _, storage_bytes, *_ = facts
-    if 0 in size:
-        return True
-    last = offset
-    for n, step in zip(size, stride, strict=True):
-        last += (n - 1) * step
-    return (last + 1) * tiers.DTYPES[scalar_type].itemsize <= storage_bytes
 
 
 def for_cffi(function: Function, args: tuple[object, ...]) -> tuple[object, ...]:

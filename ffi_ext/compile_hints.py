@@ -72,6 +72,11 @@ _HINTS = (
         "dimension had no last argument keepdim (pass 1), stdall and varall no biased (pass 0)",
     ),
     (
+        r"\b(Thrust|CUB) requires at least C\+\+17",
+        "a -std asks for less, or nvcc calls a compiler that takes less unasked, such as clang before 16: "
+        "NVCC_APPEND_FLAGS=-std=c++17 asks for it",
+    ),
+    (
         "Failed to preprocess host compiler properties",
         "nvcc cannot call the C++ compiler for what runs on the CPU: the one that -ccbin or NVCC_CCBIN names, else g++ "
         "on PATH",

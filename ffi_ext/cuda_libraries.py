@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 
 from ffi_ext import cuda
@@ -48,21 +48,20 @@ def library_words(functions: Iterable[str]) -> list[str]:
     return words
 
 
+def _pip_libraries(name: str) -> Iterator[Path]:
+    return (p for folder in cuda.pip_folders("lib") for p in sorted(folder.glob(f"lib{name}.so.*")))
+
+
 def pip_library(name: str, folders: Iterable[str]) -> Path | None:
     """The file for `-lname` that pip installed, if none of the folders has one: libcufft.so.12, by no other name."""
     if any(Path(folder, f"lib{name}.{end}").exists() for folder in folders for end in ("so", "a")):
         return None
-    found = [
-        p for folder in cuda.pip_folders("lib") for p in sorted(folder.glob(f"lib{name}.so.*"))
-    ]
-    return found[0] if found else None
+    return next(_pip_libraries(name), None)
 
 
 def name_pip_libraries(folder: Path) -> None:
     """Links in the folder by which `-lcublas` of a script's own line finds the libcublas.so.13 that pip installed."""
-    for path in (
-        path for place in cuda.pip_folders("lib") for path in sorted(place.glob("lib*.so.*"))
-    ):
+    for path in _pip_libraries("*"):
         link = folder / f"{path.name.partition('.so.')[0]}.so"
         if not link.exists():
             link.symlink_to(path)

@@ -7,26 +7,14 @@ import difflib
 import glob
 import keyword
 import os
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from ffi_ext import cuda, toolchain
+from ffi_ext import toolchain
+from ffi_ext.extension_options import flag, joined, options_of, refusal, texts, wrong
 from ffi_ext.paths import is_installed
-
-LOADER_WORDS = ("$ORIGIN", "@loader_path", "@rpath")  # of runtime_library_dirs: known at import
-PATH_LISTS = ("include_dirs", "library_dirs", "runtime_library_dirs", "extra_objects", "depends")
-TEXT_LISTS = ("undef_macros", "libraries", "swig_opts", "export_symbols")
-LANGUAGES = ("c", "c++")
-_OF_CPP_EXTENSION = {  # what torch.utils.cpp_extension calls them
-    "extra_cflags": ["extra_compile_args"],
-    "extra_cuda_cflags": ["extra_compile_args"],
-    "extra_include_paths": ["include_dirs"],
-    "extra_ldflags": ["extra_link_args"],
-}
-FLAGS = ("verbose", "with_cuda", "package")  # in the signature's order
-NAMED = {"name", "headers", "sources", "relative_to", *FLAGS}
 
 
 @dataclass(frozen=True)
@@ -103,9 +91,9 @@ def checked(
         header_paths,
         of_libraries,
         source_paths,
-        bool(_flag("verbose", verbose)),
-        bool(_flag("with_cuda", with_cuda)),
-        bool(_flag("package", package)),
+        bool(flag("verbose", verbose)),
+        bool(flag("with_cuda", with_cuda)),
+        bool(flag("package", package)),
         options,
     )
 
@@ -124,71 +112,45 @@ def refusals_of(giver: str) -> Iterator[None]:
 def base_of(relative_to: object) -> Path:
     """The directory that relative paths start at."""
     if not isinstance(relative_to, (str, os.PathLike)):
-        raise _wrong("relative_to", "a file path, usually __file__", relative_to)
+        raise wrong("relative_to", "a file path, usually __file__", relative_to)
     path = os.fspath(relative_to)
     if not isinstance(path, str):
-        raise _wrong("relative_to", "a str path", relative_to)
+        raise wrong("relative_to", "a str path", relative_to)
     return Path(os.path.abspath(os.path.dirname(path)))
 
 
 def name_of(name: object, base: Path) -> Name:
     """The extension that is called so below `base`."""
     if not isinstance(name, str):
-        raise _wrong("name", "a dotted name such as '_ext.my_lib'", name)
+        raise wrong("name", "a dotted name such as '_ext.my_lib'", name)
     parts = name.split(".")
     checked = parts[1:] if parts[0] == "" and len(parts) > 1 else parts  # '.ext.a' starts at base
     for part in checked:
         if not part.isidentifier() or keyword.iskeyword(part):
-            raise _refusal(
+            raise refusal(
                 "name",
                 f"{name!r} is no module name: {part!r} must be a Python identifier and no keyword, since `import` "
                 "and the C compiler both use it",
             )
     if not parts[-1].isascii():
-        raise _refusal(
+        raise refusal(
             "name",
             f"{name!r}: {parts[-1]!r} must be of ASCII letters, digits and _, since the binary has a C function of "
             "that name, PyInit_...",
         )
     if parts[0] in ("torch", "ffi_ext"):
-        raise _refusal(
+        raise refusal(
             "name",
             f"a package {parts[0]!r} in {base} would hide the one that its functions need; take another name",
         )
     return Name(tuple(parts), base)
 
 
-def _refusal(argument: str, text: str, kind: type[Exception] = ValueError) -> Exception:
-    return kind(f"create_extension() argument '{argument}': {text}")
-
-
-def _wrong(argument: str, expected: str, value: object) -> Exception:
-    text = f"expected {expected}, got {type(value).__name__} {value!r}"
-    return _refusal(argument, text, TypeError)
-
-
-def _texts(argument: str, value: object) -> list[str]:
-    if isinstance(value, (str, os.PathLike)):
-        value = [value]
-    if isinstance(value, (bytes, dict)) or not isinstance(value, Iterable):  # Path.glob() is one
-        raise _wrong(argument, "a str or a list of str", value)
-    texts = []
-    # A set has another order in each process.
-    for item in sorted(value, key=str) if isinstance(value, (set, frozenset)) else value:
-        text = os.fspath(item) if isinstance(item, os.PathLike) else item
-        if not isinstance(text, str):
-            raise _wrong(argument, "a list of str", item)
-        if "\0" in text:
-            raise _refusal(argument, f"a null byte in {text!r}")
-        texts.append(text)
-    return texts
-
-
 def _headers(
     value: object, base: Path, options: dict[str, Any]
 ) -> tuple[tuple[Path, ...], frozenset[Path]]:
     """The headers, and those among them that are a library's, as `#include <fftw3.h>` finds them, not the project's."""
-    found, given = {}, _texts("headers", value)
+    found, given = {}, texts("headers", value)
     folders, flags = options.get("include_dirs", ()), options.get("extra_compile_args", {})
     for text in given:
         is_there = os.path.exists(joined(base, text))
@@ -216,7 +178,7 @@ def _near(path: Path, argument: str) -> str | None:
 
 def _files(argument: str, value: object, base: Path) -> tuple[Path, ...]:
     paths = []
-    for text in _texts(argument, value):
+    for text in texts(argument, value):
         path = Path(joined(base, text))
         if not path.is_file():
             kind, hint = "does not exist", ""
@@ -231,123 +193,18 @@ def _files(argument: str, value: object, base: Path) -> tuple[Path, ...]:
                 where += " (relative paths start at the directory of relative_to)"
             if argument == "headers" and not path.exists():
                 where += " nor where the compiler looks for headers"
-            raise _refusal(argument, f"{text!r} {kind}{where}{hint}", FileNotFoundError)
+            raise refusal(argument, f"{text!r} {kind}{where}{hint}", FileNotFoundError)
         if argument == "sources" and path.suffix in toolchain.HEADER_SUFFIXES:
-            raise _refusal(
+            raise refusal(
                 argument,
                 f"{text!r} is a header by its suffix, of which no object is made: take it out, or name it in "
                 "`headers` to have its functions in Python",
             )
         paths.append(Path(os.path.normpath(path)))
         if argument == "headers" and {'"', "\n", "\r"} & set(str(paths[-1])):
-            raise _refusal(
+            raise refusal(
                 argument,
                 f"C's #include cannot name {str(paths[-1])!r}; rename the file or its directory, without quotes and "
                 "line breaks",
             )
     return tuple(paths)
-
-
-def joined(base: Path, text: str) -> str:
-    """A path of a script, which may have been written on Windows, with backslashes."""
-    path = os.path.join(base, text)
-    if not os.path.exists(path):
-        path = os.path.join(base, text.replace("\\", "/"))
-    return path
-
-
-def options_of(kwargs: dict[str, Any], base: Path, named: set[str] = NAMED) -> dict[str, Any]:
-    """The keywords, checked, with relative paths resolved; `named`: the caller's own parameters."""
-    options: dict[str, Any] = {}
-    for key, value in kwargs.items():
-        if key not in KEYWORDS:
-            known = sorted((KEYWORDS | named) - {key})
-            near = _OF_CPP_EXTENSION.get(key) or difflib.get_close_matches(key, known, n=1)
-            hint = f"; did you mean '{near[0]}'?" if near else f"; known are {', '.join(known)}"
-            raise TypeError(f"create_extension() got an unknown keyword argument '{key}'{hint}")
-        if value is None:
-            continue
-        options[key] = _CHECKS[key](key, value)
-        if key in PATH_LISTS:
-            options[key] = [
-                p if p.startswith(LOADER_WORDS) else os.path.normpath(joined(base, p))
-                for p in options[key]
-            ]
-    return options
-
-
-def _flag(argument: str, value: object) -> object:
-    if not isinstance(value, (bool, int)):
-        raise _wrong(argument, "True or False", value)
-    return value
-
-
-def _text(argument: str, value: object) -> str:
-    if not isinstance(value, str):
-        raise _wrong(argument, "a str", value)
-    return value
-
-
-def _link_args(argument: str, value: object) -> list[str]:
-    if isinstance(value, str) and " -" in value:
-        raise _wrong(argument, "a list of str, one for each flag", value)
-    return _texts(argument, value)
-
-
-def _language(argument: str, value: Any) -> str:
-    if _text(argument, value) not in LANGUAGES:
-        raise _refusal(argument, f"expected 'c' or 'c++', got {value!r}")
-    return value
-
-
-def _macros(argument: str, value: object) -> list[tuple[str, str | None]]:
-    if not isinstance(value, (list, tuple)):
-        raise _wrong(argument, "a list of (name, value) pairs", value)
-    macros: list[tuple[str, str | None]] = []
-    for item in value:
-        pair = [item] if isinstance(item, str) else item
-        if not isinstance(pair, (list, tuple)) or len(pair) not in (1, 2):
-            raise _wrong(argument, "a list of (name, value) pairs", item)
-        name, text = pair[0], pair[1] if len(pair) == 2 else None
-        if not isinstance(name, str):
-            raise _wrong(argument, "a list of (name, value) pairs", item)
-        if not name.isidentifier():
-            bare, given, number = name.removeprefix("-D").partition("=")
-            hint = f"; write {(bare, number if given else None)!r}" if bare.isidentifier() else ""
-            raise _refusal(argument, f"{name!r} is no macro name{hint}")
-        macros.append((name, None if text is None else str(text)))
-    return macros
-
-
-def _compile_args(argument: str, value: object) -> dict[str, list[str]]:
-    if isinstance(value, dict):
-        unknown = set(value) - {"cc", "cxx", "nvcc"}
-        if unknown:
-            given = sorted(map(str, unknown))
-            raise _refusal(argument, f"a dict has the keys 'cc', 'cxx' and 'nvcc', got {given}")
-        return {key: _texts(f"{argument}[{key!r}]", args) for key, args in value.items()}
-    if isinstance(value, str):
-        raise _wrong(argument, "a list of str, or a dict of lists", value)
-    args = _texts(argument, value)
-    of_c = [a for a in args if not a.startswith(("-std=c++", "-std=gnu++"))]
-    # What headers see; -march=native is known to bring intrinsics that nvcc cannot read.
-    of_headers = [a for a in toolchain.preprocessor_words(args) if not a.startswith(("-m", "-std"))]
-    return {
-        "cc": args if toolchain.c_compiler_is_cxx() else of_c,
-        "cxx": [a for a in args if not a.startswith("-std=") or "++" in a],
-        "nvcc": cuda.of_host(of_headers),
-    }
-
-
-# How a keyword's value is checked, and what it is in a setuptools Extension.
-_CHECKS: dict[str, Callable[[str, Any], Any]] = {
-    **dict.fromkeys((*PATH_LISTS, *TEXT_LISTS), _texts),
-    "define_macros": _macros,
-    "extra_compile_args": _compile_args,
-    "extra_link_args": _link_args,
-    "language": _language,
-    "source_extension": _text,
-    "py_limited_api": _flag,
-    "optional": _flag,
-}
-KEYWORDS = frozenset(_CHECKS)

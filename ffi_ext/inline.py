@@ -24,9 +24,9 @@ from ffi_ext.extension_arguments import (
     base_of,
     checked,
     name_of,
-    options_of,
     refusals_of,
 )
+from ffi_ext.extension_options import options_of
 from ffi_ext.headers import definitions, preprocess
 
 _NAMED = {"name", "c_source", "header", "cuda_source", "verbose", "with_cuda"}  # of load_inline

@@ -101,6 +101,8 @@ def bring_back(give: Callable[[Any, str, Any], None]) -> None:
     Args:
         give: Makes a name of a module or class mean a value, until ffi_ext.uninstall().
     """
+    import ffi_ext.runtime  # noqa: F401 - TH's and THC's functions, for what torch's cpp_extension has built, too
+
     six = sys.modules.setdefault("torch._six", _six())
     for owner, names in (
         (Function, INSTANCES),

@@ -103,10 +103,18 @@ def register(module: ModuleType, namespace: str | None = None) -> dict[str, Oper
                 "function another name"
             )
     own_name = re.sub(r"^ffi_ext\.loaded\..*\.", "", module.__name__)  # each load()'s is the same
-    other_name, before = _LIBRARIES.get(space, (own_name, None))
-    if other_name != own_name:
+    library = _new_library(space, own_name)
+    operators = {n: _define(library, n, s, functions[n]) for n, s in schemas.items()}
+    _mark_caches(space, [(n, s, _result_dtype(functions[n])) for n, s in sorted(schemas.items())])
+    return operators
+
+
+def _new_library(space: str, module: str) -> torch.library.Library:
+    """An empty library in place of the one that the namespace had."""
+    other, before = _LIBRARIES.get(space, (module, None))
+    if other != module:
         warn(
-            f"register(): torch.ops.{space} had the operators of {other_name}, in whose place those of {own_name} are "
+            f"register(): torch.ops.{space} had the operators of {other}, in whose place those of {module} are "
             "now; give one of them another namespace="
         )
     if before is not None:
@@ -114,32 +122,34 @@ def register(module: ModuleType, namespace: str | None = None) -> dict[str, Oper
         # When it goes, torch forgets its names: of what is made below, if that is later.
         del _LIBRARIES[space], before
     library = torch.library.Library(space, "FRAGMENT")
-    _LIBRARIES[space] = own_name, library
-    operators = {}
-    for name, schema in schemas.items():
-        function, full_name = functions[name], f"{space}::{name}"
-        library.define(f"{name}{schema}")
-        dtype = _result_dtype(function)
-        # For all devices and layouts, and where no argument is a tensor: the function says what it takes.
-        library.impl(name, _implementation(function, dtype), "CompositeExplicitAutograd")
-        torch.library.register_fake(full_name, _fake(function, dtype), lib=library)
-        if full_name not in _ANCHORS:
-            anchor = torch.library.Library(space, "IMPL")
-            anchor.impl(name, _never_called, "PrivateUse3")
-            _ANCHORS[full_name] = anchor, []
-        call = getattr(getattr(torch.ops, space), name).default
-        calls = _ANCHORS[full_name][1]
-        calls.append(call)
-        for each in calls:
-            each._schema = call._schema
-            if "!" in schema:
-                _CALLED_AGAIN.add(each)
-            elif dtype is None:
-                torch.fx.node.has_side_effect(each)  # what else would it be called for
-        operators[name] = operator = Operator(full_name, schema, call)
-        _OPERATORS[id(function)] = (function, operator)
-    _mark_caches(space, [(n, s, _result_dtype(functions[n])) for n, s in sorted(schemas.items())])
-    return operators
+    _LIBRARIES[space] = module, library
+    return library
+
+
+def _define(library: torch.library.Library, name: str, schema: str, function: Any) -> Operator:
+    """The operator that calls the function, in the library; those of its name that were kept call it from now on."""
+    space = library.ns
+    full_name, dtype = f"{space}::{name}", _result_dtype(function)
+    library.define(f"{name}{schema}")
+    # For all devices and layouts, and where no argument is a tensor: the function says what it takes.
+    library.impl(name, _implementation(function, dtype), "CompositeExplicitAutograd")
+    torch.library.register_fake(full_name, _fake(function, dtype), lib=library)
+    if full_name not in _ANCHORS:
+        anchor = torch.library.Library(space, "IMPL")
+        anchor.impl(name, _never_called, "PrivateUse3")
+        _ANCHORS[full_name] = anchor, []
+    call = getattr(getattr(torch.ops, space), name).default
+    calls = _ANCHORS[full_name][1]
+    calls.append(call)
+    for each in calls:
+        each._schema = call._schema
+        if "!" in schema:
+            _CALLED_AGAIN.add(each)
+        elif dtype is None:
+            torch.fx.node.has_side_effect(each)  # what else would it be called for
+    operator = Operator(full_name, schema, call)
+    _OPERATORS[id(function)] = (function, operator)
+    return operator
 
 
 def _mark_caches(space: str, kinds: list[tuple[str, str, torch.dtype | None]]) -> None:

@@ -94,15 +94,7 @@ def compile_command(
     if generated:
         common += [f"-I{path}" for path in universal.python_includes(plan.stable, quick)]
     if source.suffix in toolchain.CUDA_SUFFIXES:
-        program = _nvcc()
-        flags = cuda.options(
-            program.path,
-            source,
-            [*cuda.of_host(common), *plan.compile_args.get("nvcc", ())],
-            plan.include_dirs,
-        )
-        identity = (*program.identity, *host_compiler.variables())
-        return (*program.command, *flags, "-c", _named(plan, source)), identity
+        return _nvcc_command(plan, source, common)
     if is_cxx(source, plan.language):
         program = toolchain.cxx_compiler()
         flags = toolchain.environment_flags("CXXFLAGS")
@@ -133,14 +125,19 @@ def compile_command(
     return (*words, "-c", _named(plan, source)), identity
 
 
-def _nvcc() -> toolchain.Program:
+def _nvcc_command(
+    plan: Plan, source: Path, common: list[str]
+) -> tuple[tuple[str, ...], tuple[str, ...]]:
     path = cuda.nvcc()
     if path is None:
         raise BuildError(
             f"no nvcc: .cu sources need it: {cuda.how_to_install()}. Or leave the .cu sources out to build "
             "the CPU part"
         )
-    return toolchain.Program((path,), path)
+    given = [*cuda.of_host(common), *plan.compile_args.get("nvcc", ())]
+    flags = cuda.options(path, source, given, plan.include_dirs)
+    identity = (*toolchain.Program((path,), path).identity, *host_compiler.variables())
+    return (path, *flags, "-c", _named(plan, source)), identity
 
 
 # At a link they bring code that has the whole process take denormal numbers for 0, torch's and NumPy's too.

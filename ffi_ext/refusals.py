@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any, Protocol
+from typing import Any, NoReturn, Protocol
 
 import _cffi_backend
 import numpy as np
@@ -85,9 +85,9 @@ def shown(value: object) -> str:
     return repr(value)
 
 
-def arity(function: Function, count: int, keywords: tuple[str, ...]) -> None:
+def arity(function: Function, count: int, keywords: tuple[str, ...] | None) -> NoReturn:
     """Raises for missing, superfluous, unknown or repeated arguments."""
-    names = function.names
+    names, keywords = function.names, keywords or ()
     taken = names[:count]
     problem = None
     for keyword in keywords:

@@ -10,7 +10,7 @@ from typing import Any
 import _cffi_backend
 
 from ffi_ext import extension, runtime, types
-from ffi_ext.extension_arguments import FLAGS, KEYWORDS, LANGUAGES, NAMED
+from ffi_ext.extension_options import FLAGS, KEYWORDS, LANGUAGES, NAMED
 
 __all__ = ["create_extension"]
 

@@ -164,8 +164,10 @@ def test_scalars_behave_as_in_cffi(module):
     ):
         module.narrow_int(np.array([1, 2]), 0, 0)
     assert (module.truth(True), module.truth(0), module.truth(np.bool_(False))) == (10, 20, 20)
-    for number in (1, -1):  # -1 is also what Python's C functions return of an error
-        assert module.third(number) == np.float32(number) / np.float32(3)
+    assert module.third(1) == np.float32(1) / np.float32(3)
+    filled = torch.zeros(1)
+    module.fill(filled, -1)  # which is what Python's C functions return of an error, too
+    assert filled.item() == -1
     with pytest.raises(TypeError, match=r"\.item\(\)"):
         module.fill(torch.zeros(1), torch.tensor(1.0))
     with pytest.raises(TypeError, match="a number is required"):
@@ -308,6 +310,10 @@ def test_quantized_and_vmapped_tensors_are_refused(module):
         module.fill(torch.quantize_per_tensor(torch.zeros(2), 0.1, 0, torch.qint8), 1.0)
     with pytest.raises(TypeError, match="torch.func"):
         torch.vmap(lambda t: module.same(t))(torch.zeros(2, 2))
+    x = torch.zeros(2, requires_grad=True)
+    x.register_hook(module.same)
+    with pytest.raises(TypeError, match="is_grads_batched"):
+        torch.autograd.grad(x * 2, x, torch.eye(2), is_grads_batched=True)
 
 
 def test_copy_on_write_storages_are_separated_first(module):
@@ -332,10 +338,11 @@ def test_errors_from_c(module):
 
 def test_autograd_notices_writes(module):
     weight = torch.ones(2, requires_grad=True)
-    loss = (weight * weight).sum()
-    module.fill(weight, 3.0)
-    with pytest.raises(RuntimeError, match="modified by an inplace operation"):
-        loss.backward()
+    for written in ((module.fill, weight, 1.5), (module.add, weight, weight, weight, 1.0)):
+        loss = (weight * weight).sum()
+        written[0](*written[1:])
+        with pytest.raises(RuntimeError, match="modified by an inplace operation"):
+            loss.backward()
     loss = (weight * weight).sum()
     module.add(weight, weight, torch.zeros(2), 1.0)  # const: read only
     loss.backward()

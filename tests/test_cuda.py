@@ -434,13 +434,19 @@ def test_a_host_compiler_that_is_too_new_is_told_with_the_ones_that_are_not():
     assert "apt install g++-15" in said and "NVCC_CCBIN" in said
 
 
-def test_a_host_compiler_that_nvcc_cannot_call_is_told():
-    said = str(
-        compile_errors.explain(
-            "compiling a.cu", "nvcc fatal   : Failed to preprocess host compiler properties."
-        )
-    )
-    assert "NVCC_CCBIN names" in said
+@pytest.mark.parametrize(
+    ("log", "said"),
+    [
+        ("nvcc fatal   : Failed to preprocess host compiler properties.", "NVCC_CCBIN names"),
+        (
+            "cpp_dialect.h:61:6: error: #error Thrust requires at least C++17. Define CCCL_...",
+            "NVCC_APPEND_FLAGS=-std=c++17",
+        ),
+    ],
+)
+def test_a_host_compiler_that_nvcc_cannot_use_is_told(log, said):
+    """As CUDA 13.5 says it, of a -ccbin that is not there and of clang 14."""
+    assert said in str(compile_errors.explain("compiling a.cu", log))
 
 
 @pytest.mark.parametrize("types", ["double *, double", "half *, __half"])

@@ -16,7 +16,7 @@ import pytest
 import torch
 
 import ffi_ext
-from ffi_ext import arguments, cuda_state, runtime, tiers
+from ffi_ext import cuda_state, runtime, tensor_facts, tiers
 from tests.processes import python
 
 pytestmark = pytest.mark.skipif(
@@ -164,7 +164,7 @@ def test_fields_tell_cuda_tensors_from_others(calls, asked, monkeypatch):
     with as_cuda(*tensors):
         assert all(t.is_cuda and t.get_device() == 0 for t in tensors)
         assert [calls.total(t) for t in tensors] == sums  # Python describes them, and C learns
-        monkeypatch.setattr(arguments, "_facts_or_problem", None)
+        monkeypatch.setattr(tensor_facts, "facts_or_problem", None)
         assert [calls.total(t) for t in tensors] == sums
         for t in tensors:
             assert runtime._runtime.describe(t)[-1] == 1

@@ -181,6 +181,15 @@ def test_pad_images_refuses_what_does_not_fit():
         data.pad_images([torch.ones(3, 5, 6), torch.ones(1, 5, 6)])
 
 
+def test_padded_images_get_gradients():
+    """As who looks for adversarial ones wants."""
+    images = [torch.rand(3, 5, 6, requires_grad=True), torch.rand(3, 4, 8, requires_grad=True)]
+    weights = torch.rand(2, 3, 8, 8)
+    (data.pad_images(images, 8).tensors * weights).sum().backward()
+    assert torch.equal(images[0].grad, weights[0, :, :5, :6])
+    assert torch.equal(images[1].grad, weights[1, :, :4])
+
+
 def test_bundled_photographs():
     pytest.importorskip("sklearn", reason="needs scikit-learn")
     from sklearn.datasets import load_sample_image

@@ -149,6 +149,7 @@ def test_doctor_finds_what_is_missing(tmp_path, doctor):
     in_step = "__global__ void k(int i) {{ __shared__ {} s[32]; s[i] += s[i + 16]; {} }}"
     (tmp_path / "in_step.cu").write_text(in_step.format("volatile float", ""))
     (tmp_path / "synced.cu").write_text(in_step.format("volatile float", "__syncwarp();"))
+    (tmp_path / "aten.cu").write_text("#include <ATen/ATen.h>\n#include <THC/THC.h>\n")
     (tmp_path / "asm.cu").write_text(in_step.format("float", 'asm volatile("");'))
     (tmp_path / "a.c").write_text(
         "void THTensor_(mine)(THTensor *t) {}\nvoid f() { THTensor_(mine)(t); THTensor_(fill)(t, 1);\n"
@@ -170,6 +171,7 @@ def test_doctor_finds_what_is_missing(tmp_path, doctor):
     assert "import numpy" not in problems and "pkg/__init__.py:6" not in problems
     notes = "\n".join(report["notes"])
     assert "pool.cu.o is not there: it is made from src/pool_kernel.cu" in notes
+    assert "aten.cu: <THC/THC.h> went with torch 1.11" in notes and notes.count("1.11") == 1
     assert "in_step.cu: volatile shared memory" in notes and notes.count("volatile") == 1
     assert "fft.py is not there" not in notes  # of a script that was written on Windows
     assert "k.cu.o is not there: it is made from k.cu" in notes and "made.c is not there" in notes
@@ -357,14 +359,32 @@ def test_doctor_tells_scripts_whose_nvcc_run_cannot_reach(tmp_path, doctor, monk
     stops = "which it calls as /opt/cuda/bin/nvcc: it stops at that line; run the build script alone, which makes "
     stops += "the objects itself"
     assert sorted(report["problems"]) == [
-        f"Makefile: {gone}, which it calls as /usr/local/cuda-8.0/bin/nvcc: `ffi-ext run -- make NVCC=nvcc` leaves "
-        "them out",
+        f"Makefile: {gone}, which it calls as /usr/local/cuda-8.0/bin/nvcc: `ffi-ext run -- make NVCC=nvcc` calls "
+        "ffi-ext's, which repairs the line",
         f"rules.mk: {gone}, {stops}",
         f"stops.sh: {gone}, {stops}",
     ]
     called, alone = (note for note in report["notes"] if gone in note)
     assert called.startswith(f"make.sh: {gone}, which it calls as ${{CUDA_PATH}}/bin/nvcc: ")
     assert alone == f"other.sh: {gone}: left out under `ffi-ext run`"
+
+
+def test_doctor_tells_of_a_nvcc_that_is_not_there(tmp_path, doctor, monkeypatch):
+    """Not of one that is only asked for; what a variable has behind it stays."""
+    monkeypatch.setattr(cuda, "nvcc", lambda: None)
+    (tmp_path / "Makefile").write_text(
+        "NVCC_COMPILE := /no/cuda/bin/nvcc -c -o # as CUDA 8 has it\nk.o:\n\t$(NVCC_COMPILE) $@ k.cu\n"
+    )
+    (tmp_path / "make.sh").write_text(
+        "set -e\nif [ -x /no/cuda/bin/nvcc ]; then nvcc -c k.cu; fi\n"
+    )
+    (tmp_path / "stops.sh").write_text("set -e\n/no/cuda/bin/nvcc -c k.cu -arch=sm_52\n")
+    assert sorted(doctor()["problems"]) == [
+        "Makefile: there is no /no/cuda/bin/nvcc, which it calls: `ffi-ext run -- make 'NVCC_COMPILE=nvcc -c -o'` "
+        "calls ffi-ext's, which repairs the line",
+        "stops.sh: there is no /no/cuda/bin/nvcc, which it calls: it stops at that line; run the build script "
+        "alone, which makes the objects itself",
+    ]
 
 
 def test_doctor_finds_copies_of_torch_utils_ffi(tmp_path, doctor):

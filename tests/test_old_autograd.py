@@ -689,15 +689,10 @@ def test_names_that_numpy_and_collections_dropped():
     import collections
 
     assert isinstance({}, collections.Mapping) and not isinstance({}, collections.Sequence)
-    assert np.zeros(2, np.float).dtype == np.float64 and np.arange(2.5).astype(np.int).tolist() == [
-        0,
-        1,
-        2,
-    ]
-    assert (
-        np.zeros(1, dtype=np.bool).dtype == bool
-        and np.array(["a"], dtype=np.object).dtype == object
-    )
+    assert np.zeros(2, np.float).dtype == np.float64
+    assert np.arange(2.5).astype(np.int).tolist() == [0, 1, 2]
+    assert np.array(["a"], dtype=np.object).dtype == object
+    assert np.bool is (np.bool_ if np.__version__ >= "2" else bool)  # NumPy's own stays
     ffi_ext.uninstall()
     assert "Mapping" not in vars(collections) and "object" not in vars(np)
     assert collections.OrderedDict and np.float32
@@ -795,6 +790,18 @@ def test_async_is_a_name_in_scripts_and_modules_of_before(tmp_path):
     (tmp_path / "lib" / "loader.py").write_text(LOADER + "print 'x'\n")
     done = python("-m", "ffi_ext", "run", "lib/train.py", cwd=tmp_path)
     assert "line 5 of" in done.stderr and "loader.py is no Python 3" in done.stderr
+
+
+def test_what_calls_th_is_loaded_without_a_generated_module(tmp_path):
+    """As what torch's cpp_extension has built of sources with <THC/THC.h>."""
+    (tmp_path / "a.c").write_text(
+        '#include <THC/THC.h>\nvoid f(void) { THArgCheck(1, 1, "x"); THCudaCheck(0); }\n'
+    )
+    (tmp_path / "a.py").write_text("import torch, ctypes\nctypes.CDLL('./a.so', 2).f()\nprint(1)\n")
+    build = ["cc", "-shared", "-fPIC", "a.c", "-o", "a.so"]
+    assert python("-m", "ffi_ext", "run", "--", *build, cwd=tmp_path).returncode == 0
+    done = python("-m", "ffi_ext", "run", "a.py", cwd=tmp_path)
+    assert done.stdout == "1\n", done.stderr
 
 
 def test_python_2_is_named(tmp_path, capfd):

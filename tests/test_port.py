@@ -387,6 +387,15 @@ def test_volatile(old, new, note):
         ("def forward(self, x):\n  ctx = 1\n  return x", "uses the name ctx"),
         ("def forward(self, x):\n  return super().forward(x)", "forward calls super"),
         ("def forward():\n  return 1", "forward has no parameter self"),
+        (
+            "def __init__(self):\n  self.n = 0\n def forward(self, x):\n  self.n += 1\n  return x",
+            "forward goes on from the n that the call before left on self",
+        ),
+        (
+            "def __init__(self):\n  self.n = 0\n def forward(self, x):\n  return x\n"
+            " def backward(self, g):\n  self.n = 1 + self.n\n  return g",
+            "backward goes on from the n",
+        ),
         ("def __call__(self):\n  pass\n def forward(self, x):\n  return x", "method __call__"),
         (
             "def again(self):\n  pass\n def forward(self, x):\n  return x",

@@ -97,9 +97,11 @@ long structure(THFloatTensor *t, THLongTensor *sizes) {
   THFloatTensor_resize4d(moved, 2, 2, 2, 2);
   THFloatTensor_resize5d(moved, 1, 2, 3, 4, 5);
   CHECK(THFloatTensor_nDimension(moved) == 5 && THFloatTensor_nElement(moved) == 120);
+  THFloatTensor_resize1d(moved, 0);
+  const int none = !moved->nDimension; /* 0.3.1's empty tensor */
   int64_t nd[] = {7, 2, 2};
   THFloatTensor_resizeNd(moved, 2, nd, NULL);
-  CHECK(moved->nDimension == 2 && moved->size[0] == 7 && moved->stride[0] == 2);
+  CHECK(none && moved->nDimension == 2 && moved->size[0] == 7 && moved->stride[0] == 2);
   THFloatTensor_setStorage2d(moved, t->storage, 1, 2, 3, 2, 1);
   CHECK(THFloatTensor_get2d(moved, 1, 1) == THFloatTensor_data(t)[1 + 3 + 1]);
   THFloatTensor_setStorage3d(moved, t->storage, 0, 2, 6, 2, 3, 3, 1);
@@ -110,6 +112,13 @@ long structure(THFloatTensor *t, THLongTensor *sizes) {
   THFloatTensor_setStorageNd(moved, t->storage, 2, 2, nd + 1, strides);
   THFloatTensor_setStorage(moved, t->storage, 0, size, stride);
   CHECK(THFloatTensor_isSetTo(moved, t));
+  THFloatTensor_resize2d(four, 3, 3), THFloatTensor_transpose(four, NULL, 0, 1);
+  for (int row = 0; row < 2; row++) THFloatTensor_select(moved, t, 0, row); /* of one shape, as those are */
+  CHECK(four->stride[1] == 3 && THFloatTensor_data(moved) == THFloatTensor_data(t) + t->stride[0]);
+  THFloatTensor_resize1d(other, 24);
+  THFloatTensor_narrow(moved, other, 0, 20, 4);
+  THFloatTensor_resize1d(moved, 24);
+  CHECK(moved->storage->size == 44);
   THFloatTensor_clearFlag(moved, TH_TENSOR_REFCOUNTED);
   CHECK(!(moved->flag & TH_TENSOR_REFCOUNTED));
   THFloatTensor_setFlag(moved, TH_TENSOR_REFCOUNTED);
@@ -118,6 +127,8 @@ long structure(THFloatTensor *t, THLongTensor *sizes) {
   THLongTensor_resize1d(sizes, 2);
   THLongTensor_data(sizes)[0] = size->data[0], THLongTensor_data(sizes)[1] = stride->data[0];
   THFloatTensor *clone = THFloatTensor_newClone(t);
+  THFloatTensor_set(moved, t), THFloatTensor_set(moved, clone);
+  CHECK(THFloatTensor_isSetTo(moved, clone));
   THFloatTensor_fill(clone, 4);
   THFloatTensor_freeCopyTo(clone, t); /* t holds 4s now, the clone is gone */
   CHECK(THFloatTensor_get2d(t, 1, 5) == 4);
@@ -515,7 +526,7 @@ def test_what_compares_and_makes_whole_tensors(th):
 def test_structure(th):
     t = torch.arange(12.0).view(2, 6).clone()
     sizes = torch.LongTensor()
-    assert th.structure(t, sizes) == 1111111111111111
+    assert th.structure(t, sizes) == 1111111111111111111
     assert sizes.tolist() == [2, 6] and t.tolist() == [[4.0] * 6] * 2
 
 

@@ -13,6 +13,7 @@ from collections.abc import Collection
 from dataclasses import dataclass
 from itertools import pairwise
 from pathlib import PurePath
+from typing import TypeGuard
 
 from ffi_ext.cli.edits import Source, last_name, own_nodes, parse, with_import
 from ffi_ext.cli.old_code import is_old_function
@@ -91,6 +92,10 @@ def _import_once(text: str) -> str:
     return with_import(text, ONCE)
 
 
+def _is_set(node: ast.AST) -> TypeGuard[ast.Attribute]:
+    return isinstance(node, ast.Attribute) and isinstance(node.ctx, ast.Store)
+
+
 class _Class:
     """One class on its way."""
 
@@ -108,6 +113,8 @@ class _Class:
     def convert(self) -> Converted:
         self.check()
         init, forward = self.methods.get("__init__"), self.methods["forward"]
+        if init is not None:
+            self.check_counters(init)
         parameters = self.parameters(init)
         names = tuple(name for name, _ in parameters)
         for name, method in self.methods.items():
@@ -157,6 +164,24 @@ class _Class:
                     raise Refused(f"{name} uses self.{node.attr}")
                 if isinstance(node.ctx, ast.Store) and node.attr in self.variables:
                     raise Refused(f"{node.attr} is a variable of the class and of self; rename one")
+
+    def check_counters(self, init: ast.FunctionDef) -> None:
+        """`self.calls += 1` goes on from call to call; each call of a static Function has a ctx of its own."""
+        kept = {n.attr for n in ast.walk(init) if _is_set(n)}
+        for name, method in self.methods.items():
+            for node in ast.walk(method) if method is not init else ():
+                if not isinstance(node, (ast.AugAssign, ast.Assign)):
+                    continue
+                targets = node.targets if isinstance(node, ast.Assign) else [node.target]
+                written = {t.attr for t in targets if _is_set(t)}
+                read = {n.attr for n in ast.walk(node.value) if isinstance(n, ast.Attribute)}
+                if isinstance(node, ast.AugAssign):
+                    read |= written
+                for counter in sorted(kept & written & read):
+                    raise Refused(
+                        f"{name} goes on from the {counter} that the call before left on self, and a ctx is of one call "
+                        "alone; count in the module that calls it"
+                    )
 
     def parameters(self, init: ast.FunctionDef | None) -> list[tuple[str, str]]:
         """Names and texts of __init__'s parameters, without self."""

@@ -9,7 +9,7 @@ from collections.abc import Collection
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from ffi_ext import cuda, cuda_objects, extension_arguments, old_errors, toolchain, wheels
+from ffi_ext import cuda, cuda_objects, extension_options, old_errors, toolchain, wheels
 from ffi_ext.cli import old_code, survey_names
 from ffi_ext.cli.edits import last_name, nodes, parse_old
 from ffi_ext.cli.report import Report
@@ -251,7 +251,7 @@ def _files_of(lists: dict[str, list[str]], path: Path, shown: str, report: Repor
                 report.problems.append(
                     f"{shown}: {text} needs nvcc: {cuda.how_to_install()}; or leave it out"
                 )
-            there = Path(extension_arguments.joined(path.parent, text))
+            there = Path(extension_options.joined(path.parent, text))
             if there.exists():
                 continue
             if key == "headers" and toolchain.find_header(text, ()):

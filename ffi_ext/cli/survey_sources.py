@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import shlex
 from pathlib import Path
 
 from ffi_ext import cuda, symbols_check
@@ -32,24 +33,16 @@ def sources(folder: Path, report: Report) -> None:
     for path, content in text.items():
         shown = path.relative_to(folder)
         code = ctext.blank_quoted(ctext.blank_comments(content))
-        used = set(
-            re.findall(
-                r"\b(THC?[A-Z]\w*?(?:Tensor|Storage|Blas|Random|Vector|State)_\w+)\s*\(", code
-            )
-        )
-        generic = {  # THTensor_(name): its float kind stands for all
-            f"{'THCuda' if cuda_kind else 'THFloat'}{kind}_{name}": f"TH{cuda_kind}{kind}_({name})"
-            for cuda_kind, kind, name in re.findall(r"\bTH(C?)(Tensor|Storage)_\((\w+)\)", code)
-        }
-        unknown = {
-            generic.get(name, name)
-            for name in (used | set(generic)) - known
-            if not _is_defined(generic.get(name, name), everything)
-        }
-        if unknown:
+        if unknown := _unknown(code, known, everything):
             report.problems.append(
-                f"{shown}: {', '.join(sorted(unknown))}: not part of ffi_ext's TH and THC; write the "
+                f"{shown}: {', '.join(unknown)}: not part of ffi_ext's TH and THC; write the "
                 "operation out over the tensor's data, or do it in Python before the call"
+            )
+        old = re.search(r'^\s*#\s*include\s*[<"](THC?/\S+)[>"]', content, re.M)
+        if old and re.search(r'^\s*#\s*include\s*[<"](ATen|torch)/', content, re.M):
+            report.notes.append(
+                f"{shown}: <{old[1]}> went with torch 1.11: torch's own cpp_extension finds ffi_ext's under `ffi-ext "
+                "run`; elsewhere, what it has built needs `import ffi_ext.runtime` before"
             )
         if re.search(r"\btexture\s*<", code):
             report.problems.append(
@@ -61,7 +54,22 @@ def sources(folder: Path, report: Report) -> None:
                 f"{shown}: volatile shared memory: where it sums within a warp, it counts on threads in step, which "
                 "GPUs since Volta do not promise; write __syncwarp() between the steps"
             )
-    _architectures(folder, report)
+    _nvcc_lines(folder, report)
+
+
+def _unknown(code: str, known: set[str], everything: str) -> list[str]:
+    """The functions of TH and THC that C code calls, and that are not known and nothing in `everything` defines."""
+    names = {
+        name: name
+        for name in re.findall(
+            r"\b(THC?[A-Z]\w*?(?:Tensor|Storage|Blas|Random|Vector|State)_\w+)\s*\(", code
+        )
+    }
+    for c, kind, name in re.findall(r"\bTH(C?)(Tensor|Storage)_\((\w+)\)", code):
+        # its float kind stands for all
+        names[f"{'THCuda' if c else 'THFloat'}{kind}_{name}"] = f"TH{c}{kind}_({name})"
+    shown = {names[name] for name in names.keys() - known}
+    return sorted(name for name in shown if not _is_defined(name, everything))
 
 
 def _is_defined(name: str, text: str) -> bool:
@@ -75,35 +83,40 @@ def _is_defined(name: str, text: str) -> bool:
     )
 
 
-def _architectures(folder: Path, report: Report) -> None:
+# A nvcc that is called by a path: the variable that it is the value of, the path, and what follows.
+_BY_PATH = re.compile(r"^[^#\n]*?(?:(\w+)\s*[:?]?=\s*)?([$/~]\S*/nvcc)\b([^#\n]*)", re.M)
+
+
+def _nvcc_lines(folder: Path, report: Report) -> None:
+    """Lines of scripts for GPUs that are gone, and those that `run` does not reach, since they have nvcc's path."""
     nvcc = cuda.nvcc()
-    if nvcc is None:
-        return
-    known = set(cuda.supported(nvcc))
+    known = set(cuda.supported(nvcc)) if nvcc else set()
     for path in files(folder, ".sh", ".mk", ".py") + [
         p for p in folder.rglob("Makefile") if p.is_file()
     ]:
         text = path.read_text(encoding="utf-8", errors="replace")
-        gone = sorted({int(n) for n in re.findall(r"(?:sm|compute)_(\d+)", text)} - known)
-        if not gone or not known:
+        gone = {int(n) for n in re.findall(r"(?:sm|compute)_(\d+)", text)} - known if known else ()
+        by_path = _BY_PATH.search(text) if path.suffix != ".py" else None
+        variable, called, rest = by_path.groups() if by_path else ("", "", "")
+        calls = called.startswith("/") and (variable or rest.lstrip().startswith("-"))
+        said = f"{path.relative_to(folder)}: "
+        if gone:
+            said += f"architectures {', '.join(map(str, sorted(gone)))} are gone from this nvcc"
+            said += f", which it calls as {called}" if called else ""
+        elif calls and not Path(called).exists():
+            said += f"there is no {called}, which it calls"
+        else:
             continue
-        numbers = ", ".join(map(str, gone))
-        said = f"{path.relative_to(folder)}: architectures {numbers} are gone from this nvcc"
-        by_path = re.search(r"^[^#\n]*?(?:(\w+)\s*[:?]?=\s*)?([$/~]\S*/nvcc)\b", text, re.M)
-        if by_path is None or path.suffix == ".py":
+        if not called:
             report.notes.append(f"{said}: left out under `ffi-ext run`")
-        elif by_path[1] and path.suffix != ".sh":
+        elif variable and path.suffix != ".sh":
+            word = shlex.quote(f"{variable}=nvcc{rest.rstrip()}")
             report.problems.append(
-                f"{said}, which it calls as {by_path[2]}: "
-                f"`ffi-ext run -- make {by_path[1]}=nvcc` leaves them out"
+                f"{said}: `ffi-ext run -- make {word}` calls ffi-ext's, which repairs the line"
             )
         elif path.suffix != ".sh" or re.search(r"^\s*set\s+-\w*e", text, re.M):
             report.problems.append(
-                f"{said}, which it calls as {by_path[2]}: it stops at that line; run the build script alone, which "
-                "makes the objects itself"
+                f"{said}: it stops at that line; run the build script alone, which makes the objects itself"
             )
         else:
-            report.notes.append(
-                f"{said}, which it calls as {by_path[2]}: that line fails, and the build "
-                "makes the objects itself"
-            )
+            report.notes.append(f"{said}: that line fails, and the build makes the objects itself")

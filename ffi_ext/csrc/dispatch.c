@@ -63,12 +63,8 @@ static int order_arguments(ffi_function *function, PyObject *const *args, Py_ssi
     }
   }
   if (nargs + named == function->count && filled == function->count) return 0;
-  PyObject *names = kwnames ? kwnames : PyTuple_New(0);
-  PyObject *nothing =
-      PyObject_CallFunction(ffi_hook.arity, "OnO", (PyObject *)function, nargs, names);
-  if (!kwnames) Py_XDECREF(names);
-  Py_XDECREF(nothing);
-  if (!PyErr_Occurred()) PyErr_SetString(PyExc_TypeError, "wrong arguments");
+  Py_XDECREF(PyObject_CallFunction(ffi_hook.arity, "OnO", (PyObject *)function, nargs,
+                                   kwnames ? kwnames : Py_None)); /* raises */
   return -1;
 }
 

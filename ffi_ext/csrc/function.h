@@ -94,7 +94,7 @@ PyObject *ffi_call_cffi(PyObject *self, PyObject *arguments);
   HOOK(unfit)     /* (function, arguments up to the one that does not fit): raises */              \
   HOOK(pointer)   /* (function, index, address) -> cdata of the parameter's type */                \
   HOOK(address)   /* (function, cdata) -> int */                                                   \
-  HOOK(arity)     /* (function, positional count, keyword names): raises */                        \
+  HOOK(arity)     /* (function, positional count, keyword names or None): raises */                \
   HOOK(create)    /* (scalar type, CUDA device + 1, elements) -> (tensor, StorageImpl, data) */    \
   HOOK(grow)      /* (tensor, bytes) -> the same */                                                \
   HOOK(assign)    /* (tensor, owner, offset, size, stride): gives it the owner's storage, so */    \

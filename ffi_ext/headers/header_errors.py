@@ -44,30 +44,42 @@ def unreadable(
 
 
 def _hint(text: str, reason: str, kept: Sequence[Statement]) -> str:
+    """What to write instead of the text that cffi refused for that reason."""
+    known = types.known_names() | {name for statement in kept for name in statement.defines}
+    return "hint: " + (_slip(text, reason) or _of_type(_unknown_type(text, reason, known), known))
+
+
+def _slip(text: str, reason: str) -> str:
+    """About what is missing, or is no C that can be read; empty if it is a type."""
     if re.search(r"\b(class|template|namespace)\b|::|&|\([^()]*\w *=", text):
-        return 'hint: headers hold C declarations; keep C++ in the sources, behind extern "C" functions'
+        return 'headers hold C declarations; keep C++ in the sources, behind extern "C" functions'
     if "/*" in text:
-        return "hint: is a */ missing?"
+        return "is a */ missing?"
     if beyond := re.search(r"\w*[^\W\x00-\x7f]\w*", re.sub('"[^"]*"', '""', text)):
-        return f"hint: names in prototypes and types are of ASCII letters, digits and _: rename {beyond[0]}"
+        return (
+            f"names in prototypes and types are of ASCII letters, digits and _: rename {beyond[0]}"
+        )
     for opening, closing in ("()", "[]", "{}"):
         if (count := text.count(opening)) != (closed := text.count(closing)):
-            return f"hint: it has {count} {opening} and {closed} {closing}"
+            return f"it has {count} {opening} and {closed} {closing}"
     if reason == "before: }":
-        return "hint: is a ; missing before the }?"
+        return "is a ; missing before the }?"
     if re.search(r"\}[\s*]*\w+[\s*]+\w", text):
-        return "hint: is a ; missing behind the }?"
+        return "is a ; missing behind the }?"
     if reason.startswith("Unsupported type") or "bitfields and" in reason:
-        return "hint: Python knows no such type; declare the struct without its fields, and pass a pointer to it"
+        return "Python knows no such type; declare the struct without its fields, and pass a pointer to it"
     if macro := re.match(r"(\w+)\s*\([^()]*\)\s*\w[\w\s*]*\(.*\)\s*;", text, re.S):
-        return f"hint: is {macro[1]} a macro? #include the header that defines it, or name that one before it"
+        return f"is {macro[1]} a macro? #include the header that defines it, or name that one before it"
     no_function = "Invalid function definition" in reason
     if "At end of input" in reason or (no_function and re.search(r"\)\s*\w", text)):
-        return "hint: is a ; missing at its end?"
+        return "is a ; missing at its end?"
     if re.search("simple numeric constant|actual array length|partial but has no C name", reason):
-        return "hint: the size of an array must be a number here; write a pointer, or the number"
-    named = {name for statement in kept for name in statement.defines}
-    known = types.known_names() | named
+        return "the size of an array must be a number here; write a pointer, or the number"
+    return ""
+
+
+def _unknown_type(text: str, reason: str, known: frozenset[str]) -> str:
+    """The word where pycparser expected a type that it knows."""
     text = re.sub(r"\b(?:struct|union|enum)\s+\w+", "int", text)  # a tag needs no declaration
     before = re.search(r"before: (\S+)", reason)
     words = re.findall(rf"(\w+)\b\s*{re.escape(before[1])}", text) if before else []
@@ -75,19 +87,22 @@ def _hint(text: str, reason: str, kept: Sequence[Statement]) -> str:
         words = re.findall(rf"\b({before[1]})\b\s*[*\w]", text) + words
     if "Invalid declaration" in reason:  # pycparser 3 of every parameter but the first
         words = re.findall(r",\s*(?:const\s+)?(?!unsigned\b|signed\b)(\w+)\b\s*[*\w]", text)
-    if no_function or "Missing type" in reason:  # the type of the result is unknown
+    if re.search("Invalid function definition|Missing type", reason):  # of the result
         words = re.findall(r"\b(?!const\b|extern\b|typedef\b)\w+", text)[:1]
-    unknown = next((word for word in words if word not in known), "")
+    return next((word for word in words if word not in known), "")
+
+
+def _of_type(unknown: str, known: frozenset[str]) -> str:
     if of_all := re.fullmatch("(THC?)(Tensor|Storage)", unknown):
         typed = ("THFloat" if of_all[1] == "TH" else "THCuda") + of_all[2]
-        return f"hint: {unknown} was PyTorch 0.4.1's for all element types: write {typed}, or another that has one"
+        return f"{unknown} was PyTorch 0.4.1's for all element types: write {typed}, or another that has one"
     near = difflib.get_close_matches(unknown, known, n=1, cutoff=0.75)
     if near:
-        return f"hint: {unknown} is an unknown type; did you mean {near[0]}?"
+        return f"{unknown} is an unknown type; did you mean {near[0]}?"
     if not unknown:
-        return "hint: expected a C declaration, such as int f(const THFloatTensor *x, int n);"
+        return "expected a C declaration, such as int f(const THFloatTensor *x, int n);"
     return (
-        f"hint: is {unknown} a type? #include the header that defines it (THC/THC.h, TH/TH.h, stdint.h ...), "
+        f"is {unknown} a type? #include the header that defines it (THC/THC.h, TH/TH.h, stdint.h ...), "
         "declare it with typedef, or, if this is a part of a library's header, name that one before it"
     )
 
