@@ -86,7 +86,7 @@ class Build:
         command = link_command(self.plan, [unit.source for unit in units], objects)
         if sys.platform.startswith("linux"):
             known = [(unit, self.objects.of(unit)) for unit in units]
-            if self.plan.extra_objects or any(made["uses_python"] for _, made in known):
+            if self.plan.extra_objects or any(made["python"] for _, made in known):
                 command.append(f"-Wl,--defsym={universal.USES_PYTHON_H}=1")
             on_objects = any(made["calls_python"] for unit, made in known if not unit.generated)
             if on_objects and not any(made["takes_gil"] for _, made in known):

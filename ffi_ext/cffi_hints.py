@@ -6,7 +6,6 @@ import ctypes
 import os
 import re
 from array import array
-from collections.abc import Iterator, Set
 from typing import Any
 
 import numpy as np
@@ -17,7 +16,6 @@ from ffi_ext.refusals import describe
 WIDE = ("wchar_t", "char16_t", "char32_t")
 _NUMBER_OR_FIELDS = (int, float, dict, np.generic)
 _BUFFERS = (np.ndarray, bytearray, memoryview, array, ctypes.Array)
-_OF_CTYPES = (ctypes._SimpleCData, ctypes._Pointer, type(ctypes.byref(ctypes.c_int())))
 _ROWS = (torch.Tensor, np.ndarray, list, tuple)
 
 
@@ -73,8 +71,6 @@ def of_value(ffi: Any, c_type: Any, value: object) -> str:
             " (no array of tensors can be passed: declare a parameter for each, or pass torch.cat of them"
             " and their sizes)"
         )
-    if isinstance(value, _OF_CTYPES):
-        return " (of ctypes: pass the array or the bytes that it was made of)"
     if isinstance(value, _BUFFERS) and item:
         of = "" if item.kind == "void" else f"'{ffi.getctype(item, '[]')}', "
         return f" (got {describe(value)}: declare a tensor, or pass module._ffi.from_buffer({of}value))"
@@ -89,8 +85,6 @@ def of_value(ffi: Any, c_type: Any, value: object) -> str:
         return f" (C wants the address of one: module._ffi.new({c_type.cname!r}, value){of_number})"
     if item and item.kind == "void" and not isinstance(value, ffi.CData):
         return " (memory is a tensor, an array or bytes; for a callback to get it back: module._ffi.new_handle(value))"
-    if item and isinstance(value, (Iterator, range, Set)):
-        return " (C takes a list: list(value))"
     return ""
 
 

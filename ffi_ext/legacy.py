@@ -203,7 +203,6 @@ def install(autograd: bool = False) -> None:
     """
     if Finder not in sys.meta_path:
         sys.meta_path.insert(0, Finder)  # type: ignore[arg-type]
-        sys.modules.pop(NAME, None)  # one of torch's own that was imported before
     CPP_EXTENSION.install()
     SETUPTOOLS.install()
     if autograd:

@@ -58,6 +58,8 @@ class Objects:
         known = self.known.get(unit.key)
         if not known or cache.file_digest(self.folder / known["object"]) != known["digest"]:
             return False
+        if known["python"] not in (None, universal.python_headers()):
+            return False
         return cache.are_current(known["dependencies"])
 
     def compile(self, plan: Plan, unit: Unit, label: str, seen: States) -> None:
@@ -76,13 +78,13 @@ class Objects:
         output = self.temporary / f"{unit.key[:32]}.o"
         depfile = output.with_suffix(".d")
         output_flags = ["-MD", "-MF", str(depfile), "-o", str(output)]
-        quick, _ = compile_command(plan, unit.source, unit.generated, quick=True)
         if compilers.says_all():
-            self.compilers.say(shlex.join(quick))
-        status, log = self.compilers.run([*quick, *output_flags])
-        again = bool(status) and quick != unit.command
+            self.compilers.say(shlex.join(unit.command))
+        status, log = self.compilers.run([*unit.command, *output_flags])
+        whole, _ = compile_command(plan, unit.source, unit.generated)
+        again = bool(status) and whole != unit.command
         if again:
-            status, log = self.compilers.run([*unit.command, *output_flags])
+            status, log = self.compilers.run([*whole, *output_flags])
         if log.strip() and (not unit.generated or (status and compilers.says_all())):
             self.compilers.say(log.rstrip())
         if status or not output.exists():
@@ -104,7 +106,7 @@ class Objects:
             "object": name,
             "digest": content,
             "dependencies": dependencies,
-            "uses_python": uses_python,
+            "python": universal.python_headers() if uses_python else None,
             "calls_python": uses_python and elf.has_name(compiled, rb"_?Py[A-Z_]\w+"),
             "takes_gil": elf.has_name(compiled, TAKES_GIL),
         }

@@ -19,13 +19,13 @@ class Unit:
     """A translation unit: its source, the command but for the output, and what it is built from."""
 
     source: Path
-    command: tuple[str, ...]
+    command: tuple[str, ...]  # the quick one: it knows no Python, and so serves the next one's builds
     key: str  # of command, compiler and source
     generated: bool
 
 
 def unit_of(plan: Plan, source: Path, content: bytes, generated: bool = False) -> Unit:
-    command, identity = compile_command(plan, source, generated)
+    command, identity = compile_command(plan, source, generated, quick=True)
     depends = [cache.file_digest(path) for path in plan.depends]
     described = json.dumps([RECORD_VERSION, command, identity, cache.digest(content), depends])
     return Unit(source, command, cache.digest(described.encode()), generated)

@@ -25,7 +25,7 @@ sys.path.insert(0, str(ROOT))
 from ffi_ext import cuda  # noqa: E402
 
 # Without one of these little would run; pycparser is cffi's.
-NEEDED = ("cffi", "numpy", "PIL", "pycparser", "pytest", "setuptools", "torch")
+NEEDED = ("cffi", "ffi_ext._runtime", "numpy", "PIL", "pycparser", "pytest", "setuptools", "torch")
 TESTS = ["tests/test_cuda.py", "tests/test_thc.py", "tests/test_cuda_kernels.py"]
 # This project's kernels only: with torch's it takes many times as long. Errors that CUDA's functions return are the
 # tests' business: libraries ask the driver for functions that it need not have.
@@ -178,8 +178,11 @@ def main() -> int:
     lacking = [name for name in NEEDED if importlib.util.find_spec(name) is None]
     if lacking:
         parser.error(
-            f"{sys.executable} has no {', '.join(lacking)}: install what pyproject.toml asks for, and pytest"
+            f"{sys.executable} has no {', '.join(lacking)}: pyproject.toml says what to install, pillow and pytest "
+            "beside it; `make build` makes ffi_ext._runtime"
         )
+    if not (ROOT / "_ext" / "kernels_cuda").is_dir():
+        print("_ext/kernels_cuda is not there: its tests are skipped, and nothing is measured")
     if options.out:
         options.out = options.out.resolve()
         options.out.mkdir(parents=True, exist_ok=True)

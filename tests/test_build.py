@@ -70,7 +70,7 @@ def test_only_what_changed_is_compiled(project):
 
 
 def test_a_header_of_the_system_that_an_upgrade_changed(project, monkeypatch):
-    monkeypatch.setattr("ffi_ext.units._INSTALLED", (f"{project}/",))
+    monkeypatch.setattr("ffi_ext.paths._INSTALLED", (f"{project}/",))
     make(project).build()
     (project / "value.h").write_text("#define VALUE 9\n")  # as long as before
     make(project).build()

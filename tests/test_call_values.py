@@ -470,14 +470,6 @@ def test_what_cffi_refuses_says_what_to_do(module):
         TypeError, match=r"for memory pass the tensor or the array, not its address"
     ):
         module.total(torch.ones(1).double().data_ptr(), 1)
-    number = ctypes.c_double(3)
-    for given in (
-        ctypes.byref(number),
-        ctypes.pointer(number),
-        np.ones(1).ctypes.data_as(ctypes.c_void_p),
-    ):
-        with pytest.raises(TypeError, match="of ctypes: pass the array"):
-            module.total(given, 1)
     with pytest.raises(TypeError, match=r"module._ffi.new\('struct point \*', value\)"):
         module.move({"x": 1})
     with pytest.raises(TypeError, match="'tensors': .*no array of tensors .*torch.cat"):
@@ -494,12 +486,8 @@ def test_what_cffi_refuses_says_what_to_do(module):
             module.of_rows([row], 1)
     with pytest.raises(TypeError, match=r"module._ffi.addressof\(value\)"):
         module.move(module.flip((1, 2)))
-    for value, said in (
-        (range(3), r"list\(value\)"),
-        (array("d", [1, 2]), r"from_buffer\('double\[\]', value\)"),
-        ((ctypes.c_double * 2)(1, 2), r"from_buffer\('double\[\]', value\)"),
-    ):
-        with pytest.raises(TypeError, match=said):
+    for value in (array("d", [1, 2]), (ctypes.c_double * 2)(1, 2)):
+        with pytest.raises(TypeError, match=r"from_buffer\('double\[\]', value\)"):
             module.total(value, 2)
     assert module.total(ffi.from_buffer("double[]", array("d", [1, 2])), 2) == 3
     with pytest.raises(TypeError, match="'f': .*NULL is module._ffi.NULL"):

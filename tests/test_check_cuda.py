@@ -192,7 +192,7 @@ def test_a_python_that_lacks_something_is_told_before_anything_runs(
     monkeypatch.setattr(sys, "argv", ["check_cuda.py"])
     with pytest.raises(SystemExit):
         check_cuda.main()
-    assert f"{sys.executable} has no no_such_module: install" in capsys.readouterr().err
+    assert f"{sys.executable} has no no_such_module: pyproject.toml says" in capsys.readouterr().err
 
 
 def test_what_needs_a_gpu_runs_first(tmp_path):

@@ -430,6 +430,17 @@ def test_without_kernels_torch_computes_and_it_is_said_once():
     assert "python build_ffi.py" in refused
 
 
+def test_plain_torch_ends_with_the_last_who_asked_for_it():
+    """Of two threads, either may be the first to end."""
+    one, other = ops.plain_torch(), ops.plain_torch()
+    one.__enter__()
+    other.__enter__()
+    one.__exit__(None, None, None)
+    assert not native.use_kernels(torch.ones(1))
+    other.__exit__(None, None, None)
+    assert native.use_kernels(torch.ones(1))
+
+
 def test_the_environment_chooses():
     text = "import torch, resnet.ops.native as n; print(n.use_kernels(torch.ones(1)))"
     assert run(text, RESNET_OPS="torch").stdout == "False\n"

@@ -81,7 +81,8 @@ if _why_not and not _choice:
     warnings.warn(
         f"resnet: {_why_not}, so torch computes the same, slower; {HOW_TO_BUILD}", stacklevel=2
     )
-_torch_only = _choice == "torch"
+# How many ask for plain torch: threads may end in another order than they began.
+_torch_only = int(_choice == "torch")
 
 _SUFFIX = {torch.float32: "float", torch.float64: "double", torch.bfloat16: "bfloat16"}
 _NULL = FFI.NULL  # the object that each `_ffi.NULL` is: calls know it at sight
@@ -100,11 +101,11 @@ def plain_torch() -> Iterator[None]:
     The environment variable RESNET_OPS=torch asks for the same from the start.
     """
     global _torch_only
-    before, _torch_only = _torch_only, True
+    _torch_only += 1
     try:
         yield
     finally:
-        _torch_only = before
+        _torch_only -= 1
 
 
 def use_kernels(tensor: torch.Tensor) -> bool:
