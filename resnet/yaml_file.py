@@ -71,6 +71,6 @@ def read_yaml(path: Path) -> Any:
         "tag:yaml.org,2002:map", lambda loader, node: loader.construct_mapping(node)
     )
     try:
-        return yaml.load(path.read_text(), Loader) or {}
+        return yaml.load(path.read_bytes(), Loader) or {}
     except (yaml.YAMLError, RecursionError) as error:
         raise ValueError(f"expected YAML, got: {error}") from error

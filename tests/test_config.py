@@ -293,6 +293,14 @@ def test_bad_files_are_explained(tmp_path, text, message):
         Config.from_yaml(path)
 
 
+@pytest.mark.parametrize("encoding", ["utf-8", "utf-8-sig", "utf-16"])
+def test_a_files_encoding_is_yamls_not_the_systems(tmp_path, encoding):
+    """YAML 1.2, section 5.2: its first bytes tell."""
+    path = tmp_path / "new.yaml"
+    path.write_bytes("OUTPUT_DIR: Ausgänge\n".encode(encoding))
+    assert Config.from_yaml(path).OUTPUT_DIR == "Ausgänge"
+
+
 @pytest.mark.parametrize("end", ["DTYPE: *a30", "MODEL: *a30", "INPUT: {HUE: *a30}", "? *a30"])
 def test_what_aliases_make_large_is_explained_in_short(tmp_path, end):
     lines = [f"  a{i}: &a{i} [*a{i - 1}, *a{i - 1}]" for i in range(1, 31)]  # 2^30 numbers
