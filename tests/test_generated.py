@@ -130,7 +130,9 @@ def test_another_python_compiles_what_has_its_headers_alone(project, monkeypatch
     monkeypatch.setattr(
         objects.Objects, "compile", lambda *a: compiled.append(a[2].source.name) or compile_one(*a)
     )
-    (project / "v.c").write_text("#include <Python.h>\nint minor(void) { return PY_MINOR_VERSION; }\n")
+    (project / "v.c").write_text(
+        "#include <Python.h>\nint minor(void) { return PY_MINOR_VERSION; }\n"
+    )
     (project / "v.h").write_text("int minor(void);\n")
 
     def load_both():
