@@ -11,7 +11,7 @@ from pathlib import Path
 from ffi_ext import cache, toolchain
 from ffi_ext.plan import Plan, compile_command
 
-RECORD_VERSION = 6  # of what builds keep of each other
+RECORD_VERSION = 7  # of what builds keep of each other
 
 
 @dataclass(frozen=True)
