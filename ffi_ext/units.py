@@ -19,7 +19,7 @@ class Unit:
     """A translation unit: its source, the command but for the output, and what it is built from."""
 
     source: Path
-    command: tuple[str, ...]  # the quick one: it knows no Python, and so serves the next one's builds
+    command: tuple[str, ...]  # the quick one, which no Python is named in
     key: str  # of command, compiler and source
     generated: bool
 

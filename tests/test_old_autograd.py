@@ -368,6 +368,27 @@ def test_an_error_in_backward_keeps_its_type_and_text():
         Fails()(leaf(1)).backward()
 
 
+def test_modules_have_names_with_dots():
+    """As layers of a DenseNet of 2017, in its checkpoints, too."""
+
+    def layer():
+        made = torch.nn.Sequential()
+        made.add_module("norm.1", torch.nn.BatchNorm1d(3))
+        made.add_module("conv", torch.nn.Linear(3, 3))
+        return made
+
+    one, other = torch.nn.Sequential(layer()), torch.nn.Sequential(layer())
+    torch.nn.init.uniform_(one[0][0].weight)
+    assert list(one.state_dict())[0] == "0.norm.1.weight"
+    other.load_state_dict(one.state_dict())
+    assert torch.equal(one[0][0].weight, other[0][0].weight)
+    with pytest.raises(RuntimeError, match='Unexpected key.*: "0.norm.2.weight", "0.norm.1.more"'):
+        other.load_state_dict({**one.state_dict(), "0.norm.2.weight": 1, "0.norm.1.more": 1})
+    ffi_ext.uninstall()
+    with pytest.raises(KeyError, match="module name"):
+        layer()
+
+
 def test_the_class_of_a_tensor_is_variable():
     def repackage_hidden(h):  # of torch's word_language_model, in every language model of the time
         if type(h) == Variable:
