@@ -255,7 +255,9 @@ class Again(Function):
 
 def test_a_backward_that_is_inherited_may_run_a_net(tmp_path, monkeypatch):
     (tmp_path / "nets_again.py").write_text(NETS)
-    (tmp_path / "derived_again.py").write_text("import nets_again\nclass Own(nets_again.Again): pass")
+    (tmp_path / "derived_again.py").write_text(
+        "import nets_again\nclass Own(nets_again.Again): pass"
+    )
     monkeypatch.syspath_prepend(tmp_path)
     own = importlib.import_module("derived_again").Own
     x, net = leaf(2, 3), torch.nn.Linear(3, 1).double()
