@@ -28,14 +28,21 @@ def renamed(text: str) -> tuple[str, int]:
     return "".join(lines), len(names)
 
 
+def _renamed_in(path: str) -> tuple[str, int]:
+    try:
+        with tokenize.open(path) as file:
+            return renamed(file.read())
+    except (SyntaxError, UnicodeDecodeError):  # not in the encoding that it names
+        return "", 0
+
+
 def code(path: str) -> CodeType | None:
     """The code of a script that Python 3.6 takes and this Python does not; None if `async` is not why.
 
     Raises:
         SyntaxError: Something else is wrong, too.
     """
-    with tokenize.open(path) as file:
-        text, count = renamed(file.read())
+    text, count = _renamed_in(path)
     if not count:
         return None
     compiled: CodeType = compile(text, path, "exec", dont_inherit=True)
@@ -46,18 +53,18 @@ def code(path: str) -> CodeType | None:
 def start_again(path: str) -> None:
     """Runs the script that this Python was started with, and does not return; it does where `async` is not at fault."""
     options = sys.orig_argv[: len(sys.orig_argv) - len(sys.argv)]
-    if [*options, *sys.argv] != sys.orig_argv or os.path.abspath(sys.argv[0]) != path:
+    script = os.path.abspath(sys.argv[0])
+    if [*options, *sys.argv] != sys.orig_argv or os.path.abspath(path) != script:
         return  # -c, -m
-    with tokenize.open(path) as file:
-        if not renamed(file.read())[1]:
-            return
+    if not _renamed_in(path)[1]:
+        return
     words = "from ffi_ext import async_names; async_names.run()"
     os.execv(sys.executable, [sys.executable, *options[1:], "-c", words, *sys.argv])
 
 
 def run() -> None:
     """Runs the script that the arguments begin with, as if Python had been started with it."""
-    path = sys.argv[1]
+    path = os.path.abspath(sys.argv[1])  # as __file__ is, wherever the script goes
     del sys.argv[0]
     compiled = code(path)
     sys.path[0] = os.path.dirname(os.path.realpath(path))

@@ -13,6 +13,7 @@ import sys
 import weakref
 from collections.abc import Callable, Iterator
 from inspect import isfunction
+from types import CodeType
 from typing import Any
 
 import torch
@@ -137,7 +138,15 @@ def _makes_variables(cls: type) -> bool:
     for value in vars(sys.modules.get(cls.__module__, cls)).values():
         is_own = isinstance(value, type) and value.__module__ == cls.__module__
         found += vars(value).values() if is_own else [value]
-    return any("Variable" in one.__code__.co_names for one in found if isfunction(one))
+    if any("Variable" in _names(one.__code__) for one in found if isfunction(one)):
+        return True
+    return any(_makes_variables(base) for base in cls.__bases__ if base not in (Function, object))
+
+
+def _names(code: CodeType) -> set[str]:
+    """What a function names, and those in it: comprehensions are some until Python 3.12."""
+    inner = (constant for constant in code.co_consts if isinstance(constant, CodeType))
+    return set(code.co_names).union(*map(_names, inner))
 
 
 def _call(self: Any, *inputs: Any) -> Any:

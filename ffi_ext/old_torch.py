@@ -77,6 +77,32 @@ def _leaving_zeros(owner: Any) -> dict[str, Any]:
     return {"zero_grad": zero_grad}
 
 
+_add_module: Callable[..., None] = torch.nn.Module.add_module
+_load_own: Callable[..., None] = torch.nn.Module._load_from_state_dict
+
+
+def _add_module_with_dots(self: Any, name: str, module: Any) -> None:
+    """`add_module("norm.1", ...)`, as torchvision's DenseNet of 2017 and its copies have it."""
+    if isinstance(name, str) and "." in name and isinstance(module, torch.nn.Module):
+        say_once("modules may have names with dots, as they could")
+        self._modules[name] = module
+    else:
+        _add_module(self, name, module)
+
+
+def _load_with_dots(
+    self: Any, state: Any, prefix: str, metadata: Any, strict: bool, missing: Any, unexpected: Any, errors: Any
+) -> None:  # fmt: skip
+    """A module's own part of load_state_dict(), which takes a child's name to end at its first dot."""
+    before = len(unexpected)
+    _load_own(self, state, prefix, metadata, strict, missing, unexpected, errors)
+    dotted = tuple(f"{prefix}{name}." for name in self._modules if "." in name)
+    unexpected[before:] = [key for key in unexpected[before:] if not key.startswith(dotted)]
+
+
+_DOTS = {"add_module": _add_module_with_dots, "_load_from_state_dict": _load_with_dots}
+
+
 def _raise_from(value: BaseException, cause: BaseException | None) -> None:
     raise value from cause
 
@@ -109,7 +135,7 @@ def bring_back(give: Callable[[Any, str, Any], None]) -> None:
         (torch.Tensor, TENSORS),
         (torch.autograd, BACKWARD),
         (type(torch.autograd.Variable), _VARIABLES),
-        (torch.nn.Module, _leaving_zeros(torch.nn.Module)),
+        (torch.nn.Module, _leaving_zeros(torch.nn.Module) | _DOTS),
         (torch.optim.Optimizer, _leaving_zeros(torch.optim.Optimizer)),
         (torch.utils.data.Sampler, _SAMPLERS),
         (torch.nn.functional, CONVOLUTIONS),

@@ -11,7 +11,7 @@ from pathlib import Path
 from ffi_ext import cache, toolchain
 from ffi_ext.plan import Plan, compile_command
 
-RECORD_VERSION = 6  # of what builds keep of each other
+RECORD_VERSION = 7  # of what builds keep of each other
 
 
 @dataclass(frozen=True)
@@ -19,7 +19,7 @@ class Unit:
     """A translation unit: its source, the command but for the output, and what it is built from."""
 
     source: Path
-    command: tuple[str, ...]  # the quick one: it knows no Python, and so serves the next one's builds
+    command: tuple[str, ...]  # the quick one, which no Python is named in
     key: str  # of command, compiler and source
     generated: bool
 

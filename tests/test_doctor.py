@@ -178,6 +178,13 @@ def test_doctor_finds_what_is_missing(tmp_path, doctor):
     assert report["needs"] == ["no_such_package", "torch"]
 
 
+def test_doctor_tells_of_modules_with_dots(tmp_path, doctor):
+    calls = [f"self.add_module({name!r}, x)\n" for name in ("norm", "norm.1", "norm.2")]
+    (tmp_path / "densenet.py").write_text("".join(calls))
+    (note,) = (note for note in doctor()["notes"] if "dots" in note)
+    assert note.startswith("densenet.py:2: 'norm.1': names of modules have no dots")
+
+
 def test_doctor_tells_of_submodules_that_were_not_cloned(tmp_path, doctor):
     listed = "".join(
         f'[submodule "{p}"]\n\tpath = {p}\n' for p in ("model_zoo", "egs/data", "there")
@@ -239,7 +246,7 @@ def test_doctor_finds_what_libraries_have_no_more(tmp_path, doctor, monkeypatch)
         f"old.py:12: scipy {scipy.__version__} has no scipy.misc.imread: write imageio.v2.imread",
         f"old.py:14: scipy {scipy.__version__} has no scipy.signal.hamming: write scipy.signal.windows.hamming",
         f"old.py:2: torch {torch.__version__} has no torch._thnn: {rewrite}",
-        f"old.py:9: torch {torch.__version__} has no torch.btrifact: {rewrite}",
+        f"old.py:9: torch {torch.__version__} has no torch.btrifact: write torch.linalg.lu_factor(A)",
         f"old.py:3: torch {torch.__version__} has no torch.nn._functions: {rewrite}",
     ]
     back = "`ffi-ext run` and install(autograd=True) bring it back"

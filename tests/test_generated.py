@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 import ffi_ext
-from ffi_ext import cache, generated
+from ffi_ext import cache, generated, objects, universal
 from ffi_ext.headers import declarations
 from tests.processes import python
 
@@ -122,3 +122,25 @@ def test_an_empty_module_is_warned_of_each_time(project):
     for _ in range(3):
         with pytest.warns(UserWarning, match=r"empty\.h declares no function"):
             ffi_ext.load("empty", "own.c", "empty.h")
+
+
+def test_another_python_compiles_what_has_its_headers_alone(project, monkeypatch):
+    compiled = []
+    compile_one = objects.Objects.compile
+    monkeypatch.setattr(
+        objects.Objects, "compile", lambda *a: compiled.append(a[2].source.name) or compile_one(*a)
+    )
+    (project / "v.c").write_text(
+        "#include <Python.h>\nint minor(void) { return PY_MINOR_VERSION; }\n"
+    )
+    (project / "v.h").write_text("int minor(void);\n")
+
+    def load_both():
+        compiled.clear()
+        ffi_ext.load("both", ["own.c", "v.c"], ["own.h", "v.h"])
+        return sorted(compiled)
+
+    assert load_both() == ["_both.c", "own.c", "v.c"] and load_both() == []
+    another = [*universal.python_headers(), str(project)]
+    monkeypatch.setattr(universal, "python_headers", lambda: another)
+    assert load_both() == ["v.c"] and load_both() == []

@@ -286,14 +286,14 @@ def test_a_cache_whose_name_the_locale_cannot_say(tmp_path):
 
 
 def test_a_cache_that_others_may_write_to_is_refused(tmp_path, monkeypatch):
-    shared = tmp_path / "shared"
-    shared.mkdir()
-    shared.chmod(0o777)
     (tmp_path / "file").touch()
-    for path, why in (
-        (shared, r"may be written to by others, .*chmod go-w"),
-        (tmp_path / "file", r"cannot be made \(File exists\)"),
-    ):
+    refused = {"file": r"cannot be made \(File exists\)"}
+    for name, mode in (("of_a_group", 0o720), ("of_all", 0o702)):
+        (tmp_path / name).mkdir()
+        (tmp_path / name).chmod(mode)
+        refused[name] = r"may be written to by others, .*chmod go-w"
+    for name, why in refused.items():
+        path = tmp_path / name
         monkeypatch.setenv("FFI_EXT_CACHE", str(path))
         with pytest.raises(BuildError, match=f"only you may write to; {path} {why}"):
             ffi_ext.load_inline("inl", SOURCE)

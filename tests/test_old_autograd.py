@@ -237,6 +237,35 @@ def test_a_backward_of_pytorch_0_4_writes_to_a_parameter(tmp_path, monkeypatch):
     assert rows.grad is None
 
 
+NETS = """
+from torch.autograd import Function, Variable
+
+class Again(Function):
+    def __init__(self, net):
+        self.net = net
+    def forward(self, x):
+        self.save_for_backward(x)
+        return self.net(x).data
+    def backward(self, grad):
+        (x,) = [Variable(saved, requires_grad=True) for saved in self.saved_tensors]
+        self.net(x).backward(grad)
+        return x.grad
+"""
+
+
+def test_a_backward_that_is_inherited_may_run_a_net(tmp_path, monkeypatch):
+    (tmp_path / "nets_again.py").write_text(NETS)
+    (tmp_path / "derived_again.py").write_text(
+        "import nets_again\nclass Own(nets_again.Again): pass"
+    )
+    monkeypatch.syspath_prepend(tmp_path)
+    own = importlib.import_module("derived_again").Own
+    x, net = leaf(2, 3), torch.nn.Linear(3, 1).double()
+    own(net)(x).sum().backward()
+    torch.testing.assert_close(x.grad, net.weight.detach().expand(2, 3))
+    assert net.bias.grad.item() == 2
+
+
 def test_a_model_that_keeps_an_instance_is_copied_and_saved():
     class Model(torch.nn.Module):
         def __init__(self):
@@ -339,6 +368,27 @@ def test_an_error_in_backward_keeps_its_type_and_text():
 
     with pytest.raises(KeyError, match="mine"):
         Fails()(leaf(1)).backward()
+
+
+def test_modules_have_names_with_dots():
+    """As layers of a DenseNet of 2017, in its checkpoints, too."""
+
+    def layer():
+        made = torch.nn.Sequential()
+        made.add_module("norm.1", torch.nn.BatchNorm1d(3))
+        made.add_module("conv", torch.nn.Linear(3, 3))
+        return made
+
+    one, other = torch.nn.Sequential(layer()), torch.nn.Sequential(layer())
+    torch.nn.init.uniform_(one[0][0].weight)
+    assert list(one.state_dict())[0] == "0.norm.1.weight"
+    other.load_state_dict(one.state_dict())
+    assert torch.equal(one[0][0].weight, other[0][0].weight)
+    with pytest.raises(RuntimeError, match='Unexpected key.*: "0.norm.2.weight", "0.norm.1.more"'):
+        other.load_state_dict({**one.state_dict(), "0.norm.2.weight": 1, "0.norm.1.more": 1})
+    ffi_ext.uninstall()
+    with pytest.raises(KeyError, match="module name"):
+        layer()
 
 
 def test_the_class_of_a_tensor_is_variable():
@@ -761,7 +811,8 @@ class Batch(object):
     pass
 if __name__ == "__main__":
     pickle.loads(pickle.dumps(Batch()))
-    print(moved(1, async=True), sys.argv[1:], os.path.basename(__file__), sys.flags.optimize)
+    os.chdir("/")
+    print(moved(1, async=True), sys.argv[1:], os.path.relpath(__file__, sys.path[0]), sys.flags.optimize)
     print("see async=True")
     sys.exit(3)
 """
@@ -777,8 +828,8 @@ def test_async_is_a_name_in_scripts_and_modules_of_before(tmp_path):
     (tmp_path / "lib" / "train.py").write_text(ASYNC)
     (tmp_path / "lib" / "loader.py").write_text(LOADER)
     for words in (
-        ["-O", "lib/train.py", "a", "-b"],
-        ["--", "sh", "-c", "python -O lib/train.py a -b"],
+        ["-O", "./lib/train.py", "a", "-b"],
+        ["--", "sh", "-c", "cd lib; python -O ../lib/train.py a -b"],
     ):
         done = python("-m", "ffi_ext", "run", *words, cwd=tmp_path)
         assert done.stdout == "[1, True] ['a', '-b'] train.py 1\nsee async=True\n", done.stderr
@@ -790,6 +841,16 @@ def test_async_is_a_name_in_scripts_and_modules_of_before(tmp_path):
     (tmp_path / "lib" / "loader.py").write_text(LOADER + "print 'x'\n")
     done = python("-m", "ffi_ext", "run", "lib/train.py", cwd=tmp_path)
     assert "line 5 of" in done.stderr and "loader.py is no Python 3" in done.stderr
+    (tmp_path / "lib" / "loader.py").write_bytes(LOADER.encode() + b"# \xe9\n")
+    for words in ("lib/train.py", "lib/loader.py"):
+        done = python("-m", "ffi_ext", "run", words, cwd=tmp_path)
+        assert "SyntaxError: " in done.stderr and "UnicodeDecodeError: " not in done.stderr
+
+
+def test_async_where_a_script_is_compiled_elsewhere_is_told(tmp_path):
+    (tmp_path / "train.py").write_text("def f(x):\n    x.cuda(async=True)\n")
+    done = python("-m", "ffi_ext", "run", "-m", "cProfile", "train.py", cwd=tmp_path)
+    assert "`ffi-ext port` writes non_blocking" in done.stderr.splitlines()[-1]
 
 
 def test_what_calls_th_is_loaded_without_a_generated_module(tmp_path):

@@ -654,6 +654,19 @@ def test_what_was_kept_on_an_instance_is_told(tmp_path):
     assert ": f.mask was kept on an instance, and there are none any more" in note
 
 
+def test_what_is_set_on_an_instance_elsewhere_is_told(tmp_path):
+    """A partial takes attributes and does nothing with them."""
+    (tmp_path / "scale.py").write_text(SCALED.format(name="Scale"))
+    net = "import scale\nclass Net:\n    def __init__(self):\n        self.half = scale.Scale(2)\n"
+    (tmp_path / "net.py").write_text(net)
+    train = "import net\nmodel = net.Net()\nmodel.half.k = 3\nmodel.other.k = model.half.n = 3\n"
+    (tmp_path / "train.py").write_text(train)
+    notes: list[str] = []
+    port.port([tmp_path], notes)
+    (note,) = notes
+    assert "train.py:3: model.half.k was set on an instance" in note
+
+
 def test_what_asks_for_the_class_of_a_variable():
     old = "if type(h[0]) == Variable or a.__class__ is not autograd.Variable: type(h) == Other\n"
     new = (

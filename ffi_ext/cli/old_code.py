@@ -79,6 +79,12 @@ def _is_iter(node: ast.AST) -> bool:
     return isinstance(node, ast.Call) and ast.unparse(node.func) == "iter"
 
 
+def adds_with_dot(node: ast.Call) -> bool:
+    """`self.add_module("norm.1", ...)`."""
+    name = node.args[0] if last_name(node.func) == "add_module" and node.args else None
+    return isinstance(name, ast.Constant) and "." in str(name.value)
+
+
 def leaves_corners(node: ast.Call) -> bool:
     """A sampling of torch's whose default was another one when the code was written."""
     keywords = {k.arg: ast.unparse(k.value) for k in node.keywords}

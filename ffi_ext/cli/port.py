@@ -125,6 +125,10 @@ def port(paths: list[Path], notes: list[str]) -> list[File]:
             files.append(File(project, "utf-8", None, PYPROJECT))
         elif builds and not re.search(rb"ffi[-_]ext", project.read_bytes()):
             notes.append(f"{project}: add 'ffi-ext' to the requires of its [build-system]")
+    if known:
+        port_calls.set_elsewhere(
+            {file.path: file.after for file in files if file.before is not None}, known, notes
+        )
     return [file for file in files if file.before != file.after]
 
 

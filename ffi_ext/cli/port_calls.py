@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import ast
+import re
 from dataclasses import dataclass
 from pathlib import PurePath
 
-from ffi_ext.cli.edits import Source, with_import
+from ffi_ext.cli.edits import Source, nodes, parse, with_import
 from ffi_ext.cli.port_functions import Converted, Refused
 
 
@@ -154,6 +155,36 @@ def _rewrite(source: Source, call: ast.Call, arguments: list[str]) -> bool:
         return True
     source.replace(call, f"{name}.apply")
     return False
+
+
+def set_elsewhere(texts: dict[PurePath, str], known: list[Converted], notes: list[str]) -> None:
+    """`model.grl.factor = f` of a `self.grl` that was an instance: a partial takes it, and does nothing with it."""
+    trees = {file: parse(text) for file, text in texts.items()}
+    names = "|".join(re.escape(made.name) for made in known)
+    kept = {
+        target.attr
+        for tree in trees.values()
+        for node in nodes(tree)
+        if isinstance(node, ast.Assign)
+        and re.match(rf"functools\.partial\(([\w.]+\.)?({names})\.apply\b", ast.unparse(node.value))
+        for target in node.targets
+        if isinstance(target, ast.Attribute)
+    }
+    parameters = {name for made in known for name in made.parameters}
+    for file, tree in trees.items():
+        for node in nodes(tree):
+            if (
+                isinstance(node, ast.Attribute)
+                and isinstance(node.ctx, ast.Store)
+                and node.attr in parameters
+                and isinstance(node.value, ast.Attribute)
+                and node.value.attr in kept
+                and ast.unparse(node.value) != f"self.{node.value.attr}"  # _stored() tells of these
+            ):
+                notes.append(
+                    f"{file}:{node.lineno}: {ast.unparse(node)} was set on an instance, and there are none any more: "
+                    "give it to the call"
+                )
 
 
 def _stored(

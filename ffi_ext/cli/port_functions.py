@@ -179,8 +179,8 @@ class _Class:
                     read |= written
                 for counter in sorted(kept & written & read):
                     raise Refused(
-                        f"{name} goes on from the {counter} that the call before left on self, and a ctx is of one call "
-                        "alone; count in the module that calls it"
+                        f"{name} goes on from the {counter} that the call before left on self, and a ctx is of one "
+                        "call alone; count in the module that calls it"
                     )
 
     def parameters(self, init: ast.FunctionDef | None) -> list[tuple[str, str]]:

@@ -114,6 +114,12 @@ def _script(tree: ast.Module, path: Path, shown: str, report: Report, found: _In
     found.old += _old(tree, calls, shown)
     corners = [f"{shown}:{call.lineno}" for call in calls if old_code.leaves_corners(call)]
     found.corners += corners[:1]
+    for call in [call for call in calls if old_code.adds_with_dot(call)][:1]:
+        report.notes.append(
+            f"{shown}:{call.lineno}: {ast.unparse(call.args[0])}: names of modules have no dots since PyTorch 0.4. "
+            "They work under `ffi-ext run` and after install(autograd=True); elsewhere give it another, and rename the "
+            "keys of checkpoints"
+        )
     for node in nodes(tree):
         if question := old_code.asks_for_class(node):
             report.problems.append(f"{shown}:{node.lineno}: {question}")  # type: ignore[attr-defined]

@@ -56,6 +56,18 @@ OF_SCIPY = {
         for w in ("bartlett", "blackman", "hamming", "hann")
     },
 }
+# What torch had of LAPACK until 1.2, by LAPACK's names. Its own of 1.2 say themselves what they are today.
+OF_TORCH = {
+    "torch.btrifact": "torch.linalg.lu_factor(A)",
+    "torch.btrisolve": "torch.linalg.lu_solve(LU, pivots, B)",
+    "torch.btriunpack": "torch.lu_unpack(LU, pivots)",
+    "torch.gels": "torch.linalg.lstsq(A, B) for gels(B, A)",
+    "torch.gesv": "torch.linalg.solve(A, B) for gesv(B, A)",
+    "torch.potrf": "torch.linalg.cholesky(A, upper=True)",
+    "torch.potri": "torch.cholesky_inverse(U, upper=True)",
+    "torch.potrs": "torch.cholesky_solve(B, U, upper=True)",
+    "torch.trtrs": "torch.linalg.solve_triangular(A, B, upper=True) for trtrs(B, A)",
+}
 # In a condition on what there is: the version of Python or of a library, or the system.
 ASKS = re.compile(
     r"version|hasattr|\bPY_?[23]\b|platform|\bos\.name\b|\bis_?win|TYPE_CHECKING", re.I
@@ -250,7 +262,7 @@ def _instead(name: str) -> tuple[str, bool]:
         return legacy.OF_NUMPY[last].__name__, True
     if path == "collections" and hasattr(collections.abc, last):
         return f"collections.abc.{last}", True
-    return OF_SCIPY.get(name, ""), name in BROUGHT_BACK
+    return (OF_SCIPY | OF_TORCH).get(name, ""), name in BROUGHT_BACK
 
 
 def is_brought_back(name: str) -> bool:
