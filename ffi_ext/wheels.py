@@ -215,9 +215,8 @@ class _BuildsOurs(_BuildExt):  # type: ignore[misc]
     def get_source_files(self) -> list[str]:
         build_py = self.get_finalized_command("build_py")
         for ext in self.extensions:
-            if (
-                table := getattr(ext, "_ffi_ext", None)
-            ) is not None:  # what a wheel of the sdist cannot see
+            table = getattr(ext, "_ffi_ext", None)
+            if table is not None:  # a wheel of the sdist cannot see what that lacks
                 _refuse_emptied(table["name"], build_py)
         found: list[str] = super().get_source_files()
         return found
