@@ -216,7 +216,7 @@ class _BuildsOurs(_BuildExt):  # type: ignore[misc]
         build_py = self.get_finalized_command("build_py")
         for ext in self.extensions:
             table = getattr(ext, "_ffi_ext", None)
-            if table is not None:  # a wheel of the sdist does not see what that lacks
+            if table is not None:  # a wheel of the sdist cannot see what that lacks
                 _refuse_emptied(table["name"], build_py)
         found: list[str] = super().get_source_files()
         return found

@@ -33,9 +33,8 @@ def unreadable(
         except OF_CFFI as error:
             reason = str(error).splitlines()[-1] if str(error) else type(error).__name__
             reason = re.sub(r"^.*<cdef source string>:(?:\d+:){0,2}\s*", "", reason)
-            text = re.sub(
-                r"\\U([\da-f]{8})", lambda code: chr(int(code[1], 16)), statement.text
-            )  # gcc -E
+            # gcc -E writes a letter beyond ASCII so
+            text = re.sub(r"\\U([\da-f]{8})", lambda c: chr(int(c[1], 16)), statement.text)
             return HeaderError(
                 f"{statement.where}: cannot parse this declaration ({reason}):\n"
                 f"    {' '.join(text.split())}\n{_hint(text, reason, statements)}"
