@@ -25,7 +25,8 @@ _DIALECT = ("-std", "--std")
 _OLD_DIALECTS = ("c++03", "c++0x", "c++11", "c++14")
 _HOST_COMPILER = ("-ccbin", "--compiler-bindir")
 _TO_HOST = ("-Xcompiler", "--compiler-options")
-_OLD_DIALECT_OF_HOST = re.compile(r"[\s,]*-std=(?:c|gnu)\+\+(?:03|0x|11|1y|14)\b")
+# With its quotes, if these are its own, as in CMake's -Xcompiler ,"-fPIC","-std=c++11".
+_OLD_DIALECT_OF_HOST = re.compile(r"""[\s,]*(["']?)(-std=(?:c|gnu)\+\+(?:03|0x|11|1y|14)\b)\1""")
 # Of CUDA before 10; scripts link it whether their kernels call cuBLAS or not.
 _GONE = "-lcublas_device"
 _CUBIN = {"-cubin", "--cubin"}
@@ -50,9 +51,9 @@ def repaired(arguments: Sequence[str], known: Sequence[int]) -> tuple[list[str],
         if name in _HOST_COMPILER and _is_default(value):
             continue
         if name in _TO_HOST and (old := _OLD_DIALECT_OF_HOST.search(value)):
-            dropped.append(old[0].strip(" ,"))
+            dropped.append(old[2])
             value = _OLD_DIALECT_OF_HOST.sub("", value).strip(" ,")
-            option = [name, value] if value.strip("'\"") else []
+            option = [name, value] if value else []
         numbers = [int(n) for n in re.findall(r"(?:sm|compute|lto)_(\d+)", value)]
         dead = name in _PAIRED and known and any(number not in known for number in numbers)
         dead = dead or (name in _DIALECT and value in _OLD_DIALECTS) or word == _GONE

@@ -264,4 +264,5 @@ def test_dialects_that_todays_thrust_refuses_are_dropped_from_nvcc_lines():
     kept, dropped = nvcc.repaired([*line, "-Xcompiler=-Wall,-std=gnu++0x"], [80])
     assert kept == ["-c", "a.cu", "--compiler-options", "-fPIC -g", "-Xcompiler", "-Wall"]
     assert dropped == ["-std=c++11", "-std=c++11", "-std=gnu++0x"]
-    assert nvcc.repaired(["-Xcompiler", "'-std=c++14'"], [80]) == ([], ["-std=c++14"])
+    of_cmake = ["-Xcompiler", ',"-fPIC","-std=c++14"', "-Xcompiler", "'-std=c++14'"]
+    assert nvcc.repaired(of_cmake, [80])[0] == ["-Xcompiler", '"-fPIC"']
