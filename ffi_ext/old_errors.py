@@ -111,7 +111,7 @@ def explain_errors() -> None:
     show = sys.excepthook
 
     def hook(kind, value, traceback):  # type: ignore[no-untyped-def]
-        if issubclass(kind, SyntaxError) and traceback is None:  # nothing has run yet
+        if issubclass(kind, SyntaxError) and value.filename and traceback is None:  # nothing ran
             from ffi_ext import async_names
 
             async_names.start_again(value.filename)

@@ -423,6 +423,22 @@ def test_what_cannot_be_static_stays_and_is_said(body, why):
     assert note.startswith("a.py:1: F stays as it is: ") and re.search(why, note)
 
 
+def test_what_forward_makes_anew_is_no_counter():
+    text = """class F(Function):
+    def __init__(self):
+        self.best = 0
+    def forward(self, x):
+        self.best = x.max(1)[1]
+        self.best = self.best + 1
+        return x
+    def backward(self, grad):
+        return grad * self.best
+"""
+    notes: list[str] = []
+    ported, _ = port_functions.functions(text, Path("a.py"), notes)
+    assert notes == [] and "ctx.best = ctx.best + 1" in ported
+
+
 def test_the_manner_of_published_packages(tmp_path):
     """`ctx` for self, locals with the names of the constructor's parameters, a keyword, another module."""
     (tmp_path / "functions").mkdir()

@@ -96,6 +96,15 @@ def _is_set(node: ast.AST) -> TypeGuard[ast.Attribute]:
     return isinstance(node, ast.Attribute) and isinstance(node.ctx, ast.Store)
 
 
+def _is_made_anew(name: str, method: ast.FunctionDef) -> bool:
+    """Whether a method's first statement with that attribute sets it, and to what does not count on it."""
+    for statement in method.body:
+        found = [n for n in ast.walk(statement) if isinstance(n, ast.Attribute) and n.attr == name]
+        if found:
+            return isinstance(statement, ast.Assign) and all(map(_is_set, found))
+    return False
+
+
 class _Class:
     """One class on its way."""
 
@@ -167,7 +176,9 @@ class _Class:
 
     def check_counters(self, init: ast.FunctionDef) -> None:
         """`self.calls += 1` goes on from call to call; each call of a static Function has a ctx of its own."""
+        forward = self.methods["forward"]
         kept = {n.attr for n in ast.walk(init) if _is_set(n)}
+        kept = {name for name in kept if not _is_made_anew(name, forward)}
         for name, method in self.methods.items():
             for node in ast.walk(method) if method is not init else ():
                 if not isinstance(node, (ast.AugAssign, ast.Assign)):
