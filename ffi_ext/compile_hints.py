@@ -213,8 +213,9 @@ _MISSING = (
         "torch.utils.ffi: write the source on <ffi_ext.h> or <TH/TH.h> (docs/tutorial.md has a table), or build it "
         "with torch.utils.cpp_extension",
     ),
-    (
-        r"((?:cub/|cublas|cufft|curand|cusolver|cusparse|npp|thrust/).*|.*cuda.*)",
+    (  # the project's own are roi_cuda.h, cuda_utils.h, cuda/nms.h
+        r"((?:cub/|cublas|cufft|curand|cusolver|cusparse|npp|thrust/).*|cuda/[\w/]+"
+        r"|cuda(?:_runtime|_bf16|_fp\d+|_\w+_(?:api|interop)|[A-Z]\w+)?\.h)",
         "{0} is a header of the CUDA toolkit: install the whole toolkit, or set CUDA_HOME to one that has it",
     ),
     (r"(numpy/.*)", "{0} is one of NumPy's own headers: include_dirs=[numpy.get_include()]"),
