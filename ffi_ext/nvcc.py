@@ -92,6 +92,7 @@ def _is_default(compiler: str) -> bool:
 
 
 def main() -> int:
+    os.environ.update(cuda.environment())
     real = cuda.nvcc()
     if real is None:
         print(
@@ -126,7 +127,7 @@ def main() -> int:
             searched = re.findall(r"(?:^|\0)-I\0?([^\0]+)", "\0".join(sys.argv[1:]))
             folders += cuda_shims.flags(Path(word), searched)
     try:
-        return subprocess.call([real, *arguments, *folders], env=cuda.environment())
+        return subprocess.call([real, *arguments, *folders])
     except OSError as error:
         print(f"ffi_ext: {real} cannot be started: {error.strerror}", file=sys.stderr)
         return 1
