@@ -225,6 +225,14 @@ def test_other_processes_import_what_was_loaded():
     assert ffi_ext.load_inline("sent", "int f(void) { return 2; }") is module
 
 
+def test_what_is_no_refusal_keeps_its_traceback(monkeypatch):
+    """Python says of a quote left open that it is; the line that reads the variable says of what."""
+    monkeypatch.setenv("CFLAGS", "-DX='a")
+    with pytest.raises(ValueError, match="quotation") as error:
+        ffi_ext.load_inline("quoted", "int f(void) { return 1; }")
+    assert any('environment_flags("CFLAGS")' in str(entry.statement) for entry in error.traceback)
+
+
 def test_where_modules_are_kept(tmp_path, monkeypatch):
     monkeypatch.delenv("FFI_EXT_CACHE")
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "xdg"))
