@@ -54,11 +54,8 @@ _SAMPLERS: dict[str, Any] = {"__init__": _of_source}
 _ITERATORS: dict[str, Any] = {"next": lambda self: next(self)}  # Python 2's, torch's own until 1.13
 
 
-# `type(h) == Variable`, by which language models tell a hidden state from several, and its hash as it is.
-_VARIABLES: dict[str, Any] = {
-    "__eq__": lambda cls, other: other is cls or other is torch.Tensor,
-    "__hash__": type.__hash__,
-}
+# `type(h) == Variable`, by which language models tell a hidden state from several.
+_VARIABLES: dict[str, Any] = {"__eq__": lambda cls, other: other is cls or other is torch.Tensor}
 
 
 def _leaving_zeros(owner: Any) -> dict[str, Any]:

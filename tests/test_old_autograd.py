@@ -18,7 +18,7 @@ from torch.autograd import Function, Variable
 from torch.utils.checkpoint import checkpoint
 
 import ffi_ext
-from ffi_ext import old_autograd
+from ffi_ext import async_names, old_autograd
 from ffi_ext.cli import run
 from tests.processes import python
 
@@ -241,6 +241,10 @@ def test_a_backward_of_pytorch_0_4_writes_to_a_parameter(tmp_path, monkeypatch):
 NETS = """
 from torch.autograd import Function, Variable
 
+class Beside(object):
+    def variables(self, tensors):
+        return [Variable(tensor, requires_grad=True) for tensor in tensors]
+
 class Again(Function):
     def __init__(self, net):
         self.net = net
@@ -248,13 +252,14 @@ class Again(Function):
         self.save_for_backward(x)
         return self.net(x).data
     def backward(self, grad):
-        (x,) = [Variable(saved, requires_grad=True) for saved in self.saved_tensors]
+        (x,) = Beside().variables(self.saved_tensors)
         self.net(x).backward(grad)
         return x.grad
 """
 
 
 def test_a_backward_that_is_inherited_may_run_a_net(tmp_path, monkeypatch):
+    """What makes its variables stands in a class beside it, in a comprehension."""
     (tmp_path / "nets_again.py").write_text(NETS)
     (tmp_path / "derived_again.py").write_text(
         "import nets_again\nclass Own(nets_again.Again): pass"
@@ -836,6 +841,8 @@ def test_async_is_a_name_in_scripts_and_modules_of_before(tmp_path):
         assert done.stdout == "[1, True] ['a', '-b'] train.py 1\nsee async=True\n", done.stderr
         assert done.returncode == 3
         assert done.stderr.count("async is non_blocking in") == 2
+    honest = "async def f():\n    async with a: pass\n    async for b in c: pass\n"
+    assert async_names.renamed(honest + "print 1\n") == (honest + "print 1\n", 0)
     assert not list(tmp_path.rglob("*.pyc"))  # which plain Python would take for the module
     done = python("-m", "ffi_ext", "run", "-m", "train", cwd=tmp_path / "lib")
     assert done.stdout.startswith("[1, True] [] train.py 0"), done.stderr
