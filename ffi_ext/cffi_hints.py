@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ctypes
+import inspect
 import os
 import re
 from array import array
@@ -55,8 +56,9 @@ def of_value(ffi: Any, c_type: Any, value: object) -> str:
         return " (NULL is module._ffi.NULL)"
     if is_opaque and isinstance(value, int) and not is_file:
         return f" (of an address: module._ffi.cast({c_type.cname!r}, value))"
-    if kind == "function" and (origin := getattr(getattr(value, "__self__", None), "origin", None)):
-        return f" (the C function itself is module._ffi.addressof(module._lib, {origin[2]!r}))"
+    if kind == "function" and inspect.isbuiltin(value) and hasattr(value.__self__, "origin"):
+        name = value.__self__.origin[2]
+        return f" (the C function itself is module._ffi.addressof(module._lib, {name!r}))"
     if callable(value) and kind == "function":
         return (
             f" (make a C function of it: module._ffi.callback({c_type.cname!r}, f), kept as long as C may"

@@ -207,6 +207,12 @@ _MISSING = (
         r"Python\.h|pyconfig\.h",
         "Python's own headers are not in {python}: apt install python3-dev (dnf install python3-devel)",
     ),
+    (  # with ATen/cuda/CUDAContext.h
+        r"((?:ATen|c10|torch)/.*)",
+        "{0} belongs to PyTorch's C++ library, whose interface changes from version to version and is no part of "
+        "torch.utils.ffi: write the source on <ffi_ext.h> or <TH/TH.h> (docs/tutorial.md has a table), or build it "
+        "with torch.utils.cpp_extension",
+    ),
     (
         r"((?:cub/|cublas|cufft|curand|cusolver|cusparse|npp|thrust/).*|.*cuda.*)",
         "{0} is a header of the CUDA toolkit: install the whole toolkit, or set CUDA_HOME to one that has it",
@@ -222,12 +228,6 @@ _MISSING = (
         "(nvidia-cuda-nvcc, which brings them, compiles .cu sources, too), or set CUDA_HOME to a toolkit",
     ),
     (r"[a-z_]+", IS_CXX.replace("{", "{{").replace("}", "}}")),
-    (
-        r"((?:ATen|torch)/.*)",
-        "{0} belongs to PyTorch's C++ library, whose interface changes from version to version and is no part of "
-        "torch.utils.ffi: write the source on <ffi_ext.h> or <TH/TH.h> (docs/tutorial.md has a table), or build it "
-        "with torch.utils.cpp_extension",
-    ),
     (
         r"((?:pybind11|nanobind)/.*)",
         "{0} is not needed: a header of C prototypes is the binding (docs/tutorial.md has a table)",

@@ -75,7 +75,9 @@ def _root_that_it_says(compiler: str) -> Path | None:
     """Where nvcc itself is: what is on PATH may be a script that calls it, such as ccache's."""
     command = [compiler, "--dryrun", "x.cu"]
     try:
-        done = subprocess.run(command, capture_output=True, text=True, check=False)
+        done = subprocess.run(
+            command, capture_output=True, text=True, check=False, env=environment()
+        )
     except OSError:
         return None
     found = re.search(r"^#\$ TOP=(.+)$", done.stderr, re.M)
@@ -95,11 +97,15 @@ def _is_ours(folder: str) -> bool:
     return os.path.exists(os.path.join(folder, OURS))  # of a folder that may not be read: no
 
 
+def environment() -> dict[str, str]:
+    """This process's, but for our nvcc on PATH: ccache calls the next one there, and that called ccache."""
+    entries = os.environ.get("PATH", os.defpath).split(os.pathsep)
+    return {**os.environ, "PATH": os.pathsep.join(e for e in entries if not _is_ours(e))}
+
+
 def real_nvcc_on_path() -> str | None:
     """nvcc on PATH, but for ours."""
-    entries = os.environ.get("PATH", os.defpath).split(os.pathsep)
-    theirs = [entry for entry in entries if not _is_ours(entry)]
-    return shutil.which("nvcc", path=os.pathsep.join(theirs))
+    return shutil.which("nvcc", path=environment()["PATH"])
 
 
 def nvcc() -> str | None:

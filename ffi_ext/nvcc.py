@@ -125,7 +125,7 @@ def main() -> int:
             searched = re.findall(r"(?:^|\0)-I\0?([^\0]+)", "\0".join(sys.argv[1:]))
             folders += cuda_shims.flags(Path(word), searched)
     try:
-        return subprocess.call([real, *arguments, *folders], env=os.environ)
+        return subprocess.call([real, *arguments, *folders], env=cuda.environment())
     except OSError as error:
         print(f"ffi_ext: {real} cannot be started: {error.strerror}", file=sys.stderr)
         return 1

@@ -53,6 +53,7 @@ def test_the_whole_output_where_it_is_asked_for(setting, is_told, project, monke
         ("#include <THC/THCApply.cuh>\n", "templates .* a kernel over THCudaTensor_data"),
         ("#include <missing_thing.h>\n", "include_dirs"),
         ("#include <THIRD/party.h>\n", "include_dirs"),
+        ("#include <ATen/cuda/CUDAContext.h>\n", r"PyTorch's C\+\+ library"),
         ("#include <pybind11/numpy.h>\n", "not needed: a header of C prototypes is the binding"),
         ("#include <bits/none.h>\n", "one of C's own headers, .*: apt install libc6-dev"),
         ("#include <numpy/arrayobject.h>\n", r"include_dirs=\[numpy.get_include\(\)\]"),

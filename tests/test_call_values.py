@@ -6,6 +6,7 @@ import ctypes
 import inspect
 from array import array
 from pathlib import Path
+from types import MethodType, SimpleNamespace
 
 import numpy as np
 import pytest
@@ -457,6 +458,9 @@ def test_what_cffi_refuses_says_what_to_do(module):
         module.apply(torch.ones(1), 1)
     with pytest.raises(TypeError, match=r"is module._ffi.addressof\(module._lib, 'apply'\)"):
         module.apply(module.apply, 1)
+    image = SimpleNamespace(origin=(0, 0))
+    with pytest.raises(TypeError, match=r"module._ffi.callback\("):
+        module.apply(MethodType(lambda self, x: x, image), 1)
     with pytest.raises(TypeError, match=r"got memoryview.*from_buffer\('double\[\]'"):
         module.total(memoryview(np.ones(2)), 2)
     ffi, rows = module._ffi, np.arange(6.0).reshape(2, 3)

@@ -339,13 +339,20 @@ def test_the_toolkit_may_be_condas(tmp_path, monkeypatch):
 
 
 def test_the_toolkit_may_be_behind_a_script(tmp_path, monkeypatch, only_pip):
-    """A nvcc on PATH that calls the real one, through ccache for example: what it says is where that lies."""
-    toolkit, scripts = tmp_path / "opt" / "cuda", tmp_path / "scripts"
-    for folder in (toolkit / "include", scripts):
+    """A nvcc on PATH that calls the real one, through ccache for example: what it says is where that lies.
+
+    ccache finds the next nvcc on PATH, which under `ffi-ext run` was ours: and that called ccache.
+    """
+    toolkit, scripts, ours = tmp_path / "opt" / "cuda", tmp_path / "scripts", tmp_path / "ours"
+    for folder in (toolkit / "include", scripts, ours):
         folder.mkdir(parents=True)
     (toolkit / "include" / "cuda_runtime.h").write_text("")
+    (ours / cuda.OURS).touch()
+    monkeypatch.setenv("PATH", str(ours), prepend=":")
     nvcc = scripts / "nvcc"
-    nvcc.write_text(f"#!/bin/sh\necho '#$ TOP={toolkit}/bin/..' >&2\n")
+    nvcc.write_text(
+        f"#!/bin/sh\ncase $PATH in {ours}*) exit 1; esac\necho '#$ TOP={toolkit}/bin/..' >&2\n"
+    )
     nvcc.chmod(0o755)
     monkeypatch.setattr(cuda, "real_nvcc_on_path", lambda: str(nvcc))
     assert (cuda.home(), cuda.nvcc()) == (toolkit, str(nvcc))
