@@ -860,6 +860,9 @@ def test_async_where_a_script_is_compiled_elsewhere_is_told(tmp_path):
     (tmp_path / "train.py").write_text("def f(x):\n    x.cuda(async=True)\n")
     done = python("-m", "ffi_ext", "run", "-m", "cProfile", "train.py", cwd=tmp_path)
     assert "`ffi-ext port` writes non_blocking" in done.stderr.splitlines()[-1]
+    (tmp_path / "new.py").write_text("async def f(async_op): print 1\n")
+    done = python("-m", "ffi_ext", "run", "new.py", cwd=tmp_path)
+    assert "line 1 of" in done.stderr and "port" not in done.stderr
 
 
 def test_what_calls_th_is_loaded_without_a_generated_module(tmp_path):
