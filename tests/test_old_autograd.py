@@ -6,6 +6,7 @@ import copy
 import ctypes
 import gc
 import importlib
+import inspect
 import pickle
 import re
 import threading
@@ -392,7 +393,9 @@ def test_modules_have_names_with_dots():
     assert torch.equal(one[0][0].weight, other[0][0].weight)
     with pytest.raises(RuntimeError, match='Unexpected key.*: "0.norm.2.weight", "0.norm.1.more"'):
         other.load_state_dict({**one.state_dict(), "0.norm.2.weight": 1, "0.norm.1.more": 1})
+    of_ours = inspect.signature(one._load_from_state_dict).parameters
     ffi_ext.uninstall()
+    assert [*of_ours] == [*inspect.signature(one._load_from_state_dict).parameters]
     with pytest.raises(KeyError, match="module name"):
         layer()
 
