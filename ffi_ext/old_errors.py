@@ -73,7 +73,10 @@ def _meaning(kind, value, traceback) -> str:  # type: ignore[no-untyped-def]
     """What to do about an error that ends a script, where it does not say so itself."""
     said = str(value)
     if issubclass(kind, SyntaxError) and value.filename:
-        if "async" in (value.text or ""):  # in what -m pdb and spawned processes compile
+        import re
+
+        # in what -m pdb and spawned processes compile
+        if re.search(r"\basync\b(?!\s+(def|for|with)\b)", value.text or ""):
             return "async is a keyword since Python 3.7: `ffi-ext port` writes non_blocking"
         return (
             f"line {value.lineno} of {value.filename} is no Python 3: Python 2's print and except are errors of the "

@@ -54,11 +54,8 @@ _SAMPLERS: dict[str, Any] = {"__init__": _of_source}
 _ITERATORS: dict[str, Any] = {"next": lambda self: next(self)}  # Python 2's, torch's own until 1.13
 
 
-# `type(h) == Variable`, by which language models tell a hidden state from several, and its hash as it is.
-_VARIABLES: dict[str, Any] = {
-    "__eq__": lambda cls, other: other is cls or other is torch.Tensor,
-    "__hash__": type.__hash__,
-}
+# `type(h) == Variable`, by which language models tell a hidden state from several.
+_VARIABLES: dict[str, Any] = {"__eq__": lambda cls, other: other is cls or other is torch.Tensor}
 
 
 def _leaving_zeros(owner: Any) -> dict[str, Any]:
@@ -91,13 +88,20 @@ def _add_module_with_dots(self: Any, name: str, module: Any) -> None:
 
 
 def _load_with_dots(
-    self: Any, state: Any, prefix: str, metadata: Any, strict: bool, missing: Any, unexpected: Any, errors: Any
-) -> None:  # fmt: skip
+    self: Any,
+    state_dict: Any,
+    prefix: str,
+    local_metadata: Any,
+    strict: bool,
+    missing_keys: Any,
+    unexpected_keys: Any,
+    error_msgs: Any,
+) -> None:
     """A module's own part of load_state_dict(), which takes a child's name to end at its first dot."""
-    before = len(unexpected)
-    _load_own(self, state, prefix, metadata, strict, missing, unexpected, errors)
+    before, lists = len(unexpected_keys), (missing_keys, unexpected_keys, error_msgs)
+    _load_own(self, state_dict, prefix, local_metadata, strict, *lists)
     dotted = tuple(f"{prefix}{name}." for name in self._modules if "." in name)
-    unexpected[before:] = [key for key in unexpected[before:] if not key.startswith(dotted)]
+    unexpected_keys[before:] = [k for k in unexpected_keys[before:] if not k.startswith(dotted)]
 
 
 _DOTS = {"add_module": _add_module_with_dots, "_load_from_state_dict": _load_with_dots}

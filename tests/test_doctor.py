@@ -382,6 +382,7 @@ def test_doctor_tells_of_a_nvcc_that_is_not_there(tmp_path, doctor, monkeypatch)
     (tmp_path / "Makefile").write_text(
         "NVCC_COMPILE := /no/cuda/bin/nvcc -c -o # as CUDA 8 has it\nk.o:\n\t$(NVCC_COMPILE) $@ k.cu\n"
     )
+    (tmp_path / "rules.mk").write_text("NVCC = $(CUDA_HOME)/bin/nvcc\n")
     (tmp_path / "make.sh").write_text(
         "set -e\nif [ -x /no/cuda/bin/nvcc ]; then nvcc -c k.cu; fi\n"
     )

@@ -6,6 +6,7 @@ import copy
 import ctypes
 import gc
 import importlib
+import inspect
 import pickle
 import re
 import threading
@@ -18,7 +19,7 @@ from torch.autograd import Function, Variable
 from torch.utils.checkpoint import checkpoint
 
 import ffi_ext
-from ffi_ext import old_autograd
+from ffi_ext import async_names, old_autograd
 from ffi_ext.cli import run
 from tests.processes import python
 
@@ -241,6 +242,10 @@ def test_a_backward_of_pytorch_0_4_writes_to_a_parameter(tmp_path, monkeypatch):
 NETS = """
 from torch.autograd import Function, Variable
 
+class Beside(object):
+    def variables(self, tensors):
+        return [Variable(tensor, requires_grad=True) for tensor in tensors]
+
 class Again(Function):
     def __init__(self, net):
         self.net = net
@@ -248,13 +253,14 @@ class Again(Function):
         self.save_for_backward(x)
         return self.net(x).data
     def backward(self, grad):
-        (x,) = [Variable(saved, requires_grad=True) for saved in self.saved_tensors]
+        (x,) = Beside().variables(self.saved_tensors)
         self.net(x).backward(grad)
         return x.grad
 """
 
 
 def test_a_backward_that_is_inherited_may_run_a_net(tmp_path, monkeypatch):
+    """What makes its variables stands in a class beside it, in a comprehension."""
     (tmp_path / "nets_again.py").write_text(NETS)
     (tmp_path / "derived_again.py").write_text(
         "import nets_again\nclass Own(nets_again.Again): pass"
@@ -387,7 +393,9 @@ def test_modules_have_names_with_dots():
     assert torch.equal(one[0][0].weight, other[0][0].weight)
     with pytest.raises(RuntimeError, match='Unexpected key.*: "0.norm.2.weight", "0.norm.1.more"'):
         other.load_state_dict({**one.state_dict(), "0.norm.2.weight": 1, "0.norm.1.more": 1})
+    of_ours = inspect.signature(one._load_from_state_dict).parameters
     ffi_ext.uninstall()
+    assert [*of_ours] == [*inspect.signature(one._load_from_state_dict).parameters]
     with pytest.raises(KeyError, match="module name"):
         layer()
 
@@ -836,6 +844,8 @@ def test_async_is_a_name_in_scripts_and_modules_of_before(tmp_path):
         assert done.stdout == "[1, True] ['a', '-b'] train.py 1\nsee async=True\n", done.stderr
         assert done.returncode == 3
         assert done.stderr.count("async is non_blocking in") == 2
+    honest = "async def f():\n    async with a: pass\n    async for b in c: pass\n"
+    assert async_names.renamed(honest + "print 1\n") == (honest + "print 1\n", 0)
     assert not list(tmp_path.rglob("*.pyc"))  # which plain Python would take for the module
     done = python("-m", "ffi_ext", "run", "-m", "train", cwd=tmp_path / "lib")
     assert done.stdout.startswith("[1, True] [] train.py 0"), done.stderr
@@ -853,6 +863,9 @@ def test_async_where_a_script_is_compiled_elsewhere_is_told(tmp_path):
     (tmp_path / "train.py").write_text("def f(x):\n    x.cuda(async=True)\n")
     done = python("-m", "ffi_ext", "run", "-m", "cProfile", "train.py", cwd=tmp_path)
     assert "`ffi-ext port` writes non_blocking" in done.stderr.splitlines()[-1]
+    (tmp_path / "new.py").write_text("async def f(async_op): print 1\n")
+    done = python("-m", "ffi_ext", "run", "new.py", cwd=tmp_path)
+    assert "line 1 of" in done.stderr and "port" not in done.stderr
 
 
 def test_what_calls_th_is_loaded_without_a_generated_module(tmp_path):
