@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 import contextlib
-import importlib.util
+import importlib
 import keyword
 import linecache
 import platform
 import re
-import sys
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -77,22 +76,6 @@ def _imported(name: str, folder: Path) -> ModuleType:
     loaded.look_in(folder.parent.parent)
     importlib.invalidate_caches()  # the folders may be new
     return importlib.import_module(f"{loaded.__name__}.{folder.name}.{place.parent.name}.{name}")
-
-
-def imported_as(name: str, package: Path) -> ModuleType:
-    """The package in a directory, as a module of that name."""
-    spec = importlib.util.spec_from_file_location(
-        name, package / "__init__.py", submodule_search_locations=[str(package)]
-    )
-    assert spec is not None and spec.loader is not None
-    module = importlib.util.module_from_spec(spec)
-    sys.modules[name] = module
-    try:
-        spec.loader.exec_module(module)
-    except BaseException:
-        del sys.modules[name]
-        raise
-    return module
 
 
 def _refuse_relative_to(caller: str, keywords: dict[str, Any]) -> None:

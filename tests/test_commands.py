@@ -22,7 +22,7 @@ import pytest
 import ffi_ext
 from ffi_ext import cli
 from ffi_ext.cli import completion, terminal
-from ffi_ext.inline import imported_as
+from ffi_ext.cli.stubs import imported_as
 from tests.processes import python
 
 PACKAGES = Path(__file__).with_name("packages")

@@ -11,8 +11,8 @@ import pytest
 
 import ffi_ext
 from ffi_ext import compilers, toolchain
+from ffi_ext.cli.stubs import imported_as
 from ffi_ext.headers import preprocess
-from ffi_ext.inline import imported_as
 
 # Macros, and the values that C gives them (C99, 6.4.4, 6.5 and 6.6).
 NUMBERS = {

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import importlib.util
 import os
 import shlex
 import sys
@@ -116,14 +117,30 @@ def _package(folder: Path) -> str:
     return match[1] if match else folder.name
 
 
+def imported_as(name: str, package: Path) -> ModuleType:
+    """The package in a directory, as a module of that name."""
+    spec = importlib.util.spec_from_file_location(
+        name, package / "__init__.py", submodule_search_locations=[str(package)]
+    )
+    assert spec is not None and spec.loader is not None
+    module = importlib.util.module_from_spec(spec)
+    sys.modules[name] = module
+    try:
+        spec.loader.exec_module(module)
+    except BaseException:
+        del sys.modules[name]
+        raise
+    return module
+
+
 def _imported(folder: Path) -> ModuleType:
-    from ffi_ext import inline, legacy
+    from ffi_ext import legacy
 
     name = f"_ffi_ext_stubs.{folder.name}"  # beside Python's own zlib, say
     there = legacy.Finder in sys.meta_path
     legacy.install()  # packages that were generated long ago ask for torch.utils.ffi
     try:
-        return inline.imported_as(name, folder)
+        return imported_as(name, folder)
     finally:
         if not there:
             legacy.uninstall()
