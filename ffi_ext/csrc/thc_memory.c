@@ -89,12 +89,10 @@ void THCudaHostRecord(THCState *s, void *pointer) {
 }
 
 static void *host_malloc(void *context, ptrdiff_t size) {
-  (void)context;
   if (size < 0) THError("$ Torch: invalid memory size -- maybe an overflow?");
   return THCudaHostAlloc(NULL, (size_t)size);
 }
 static void host_free(void *context, void *pointer) {
-  (void)context;
   char text[FFI_TEXT_ROOM];
   long long nothing;
   if (pointer) ffi_cuda_answer("host_free", (long long)(uintptr_t)pointer, &nothing, text);

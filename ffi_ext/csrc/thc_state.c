@@ -9,15 +9,15 @@
 
 /* clang-format off */
 THCState *THCState_alloc(void) { extern THCState *state; return state; }
-void THCState_free(THCState *s) { (void)s; }
-void THCudaInit(THCState *s) { (void)s; }
-void THCudaShutdown(THCState *s) { (void)s; }
-void THCMagma_init(THCState *s) { (void)s; }
+void THCState_free(THCState *s) {}
+void THCudaInit(THCState *s) {}
+void THCudaShutdown(THCState *s) {}
+void THCMagma_init(THCState *s) {}
 #define RESERVE(NAME, ...) void THCState_reserve##NAME(THCState *s, __VA_ARGS__)
-RESERVE(Streams, int count, int non_blocking) { (void)s; (void)count; (void)non_blocking; }
-RESERVE(BlasHandles, int count) { (void)s; (void)count; }
-RESERVE(SparseHandles, int count) { (void)s; (void)count; }
-#define NUMBER(NAME, VALUE) int THCState_get##NAME(THCState *s) { (void)s; return VALUE; }
+RESERVE(Streams, int count, int non_blocking) {}
+RESERVE(BlasHandles, int count) {}
+RESERVE(SparseHandles, int count) {}
+#define NUMBER(NAME, VALUE) int THCState_get##NAME(THCState *s) { return VALUE; }
 NUMBER(NumStreams, 0)
 NUMBER(NumBlasHandles, 1)
 NUMBER(NumSparseHandles, 1)
@@ -28,7 +28,6 @@ NUMBER(CurrentSparseHandleIndex, 1)
 
 #define ONLY(NAME, VALUE, WHAT)                                                              \
   void THCState_setCurrent##NAME(THCState *s, int number) {                                  \
-    (void)s;                                                                                 \
     if (number != (VALUE)) THError(WHAT " of torch have no numbers: %d is not one", number); \
   }
 ONLY(StreamIndex, 0, "streams")
@@ -36,7 +35,6 @@ ONLY(BlasHandleIndex, 1, "handles")
 ONLY(SparseHandleIndex, 1, "handles")
 
 cudaStream_t THCState_getDeviceStream(THCState *s, int device, int stream) {
-  (void)stream;
   return THCState_getCurrentStreamOnDevice(s, device);
 }
 static void require_current(int device) {
@@ -44,12 +42,10 @@ static void require_current(int device) {
     THError("torch has a library handle for the current GPU only, not for GPU %d", device);
 }
 cublasHandle_t THCState_getDeviceBlasHandle(THCState *s, int device, int handle) {
-  (void)handle;
   require_current(device);
   return THCState_getCurrentBlasHandle(s);
 }
 cusparseHandle_t THCState_getDeviceSparseHandle(THCState *s, int device, int handle) {
-  (void)handle;
   require_current(device);
   return THCState_getCurrentSparseHandle(s);
 }

@@ -94,8 +94,8 @@ void THCState_setStream(THCState *s, THCStream *stream) {
 /* 0.3.1 has 16 bytes for each multiprocessor; no GPU has more than a few hundred. */
 static const size_t scratch_bytes = 1 << 16;
 
+/* Of the current stream: torch's have no numbers. */
 void *THCState_getDeviceScratchSpace(THCState *s, int device, int stream) {
-  (void)stream; /* the current one: torch's have no numbers */
   known_stream *known = current_on(s, device);
   void *space = __atomic_load_n(&known->scratch, __ATOMIC_ACQUIRE);
   if (space) return space;
@@ -113,10 +113,7 @@ void *THCState_getDeviceScratchSpace(THCState *s, int device, int stream) {
   THCudaFree(s, space); /* another thread was quicker */
   return none;
 }
-size_t THCState_getDeviceScratchSpaceSize(THCState *s, int device) {
-  (void)device;
-  return scratch_bytes;
-}
+size_t THCState_getDeviceScratchSpaceSize(THCState *s, int device) { return scratch_bytes; }
 void *THCState_getCurrentDeviceScratchSpace(THCState *s) {
   return THCState_getDeviceScratchSpace(s, ffi_cuda_current() - 1, 0);
 }
