@@ -105,7 +105,7 @@ def load(
         **kwargs: As of `create_extension`.
 
     Returns:
-        The module. Nothing is compiled when nothing has changed.
+        The module. When nothing has changed nothing is compiled, and in one process it is the same module.
 
     Raises:
         ValueError, TypeError, FileNotFoundError, HeaderError, BuildError: As `create_extension` and its
@@ -151,7 +151,7 @@ def load_inline(
         **kwargs: As of `create_extension`; relative paths start at the current directory.
 
     Returns:
-        The module. The same texts meet the same binary, in this process and in later ones.
+        The module. The same texts give the same one in this process, and meet the same binary in later ones.
 
     Raises:
         TypeError, ValueError: An argument is of the wrong type, or no function can be exported.
