@@ -163,6 +163,26 @@ def _rsub_of_masks(self: torch.Tensor, other: Any) -> torch.Tensor:
     return _rsub(self, other)
 
 
+_add: Callable[..., Any] = torch.Tensor.__add__
+_invert: Callable[..., torch.Tensor] = torch.Tensor.__invert__
+
+
+def _add_of_masks(self: torch.Tensor, other: Any) -> Any:
+    """`(x >= low) + (x < high) == 2`, as Faster R-CNN picks its background: comparisons gave bytes, to be counted."""
+    if self.dtype is torch.bool and isinstance(other, torch.Tensor) and other.dtype is torch.bool:
+        say_once("masks that are added are counted, as they were; mask | other is either today")
+        self, other = self.byte(), other.byte()
+    return _add(self, other)
+
+
+def _invert_of_bytes(self: torch.Tensor) -> torch.Tensor:
+    """`~mask` of bytes was `1 - mask` until torch 1.2; the bits of 0 and 1 turned over are true, both."""
+    if self.dtype is torch.uint8:
+        say_once("~mask of bytes is 1 - mask, as it was")
+        return 1 - self
+    return _invert(self)
+
+
 _PY_SQ_ITEM = 44  # typeslots.h
 
 
@@ -200,6 +220,8 @@ TENSORS: dict[str, Any] = {
     "data": property(_data_of_old, _data.__set__),
     **{name: _with_its_variable(name) for name in RESHAPES},
     "__rsub__": _rsub_of_masks,
+    "__add__": _add_of_masks,
+    "__invert__": _invert_of_bytes,
     "__setitem__": _with_masks_of_bytes("__setitem__"),
     **{name: _with_masks_of_bytes(name) for name in _MASKED},
     "__init_subclass__": classmethod(_derived),

@@ -625,6 +625,10 @@ def test_masks_of_bytes():
         rows[mask, :] = 5
         rows[mask, 0] = 6
         assert rows.tolist() == [[6, 5], [1, 1], [2, 2], [6, 5]]
+    assert ((x >= 1) + (x < 3) == 2).tolist() == [False, True, True, False]
+    assert x[(x < 1) + (x > 2)].tolist() == [0, 3] and (x + bools).tolist() == [1, 1, 2, 4]
+    assert x[~bools.byte()].tolist() == x[~bools].tolist() == [1, 2]
+    assert (~torch.tensor([5])).tolist() == [-6]
     assert (1 - (x > 2)).tolist() == [1, 1, 1, 0] and (1 - x).tolist() == [1, 0, -1, -2]
     with pytest.raises(RuntimeError, match="mask"):
         x.masked_fill(x, 7)

@@ -683,6 +683,13 @@ def test_what_is_set_on_an_instance_elsewhere_is_told(tmp_path):
     assert "train.py:3: model.half.k was set on an instance" in note
 
 
+def test_masks_that_are_added_and_counted():
+    text = "bg = ((x < high) + (\n    x >= low) == 2).nonzero()\nn = a + (b < c) == 2\n"
+    assert port_scripts.masks(text) == (
+        "bg = (((x < high) & (x >= low))).nonzero()\nn = a + (b < c) == 2\n"
+    )
+
+
 def test_what_asks_for_the_class_of_a_variable():
     old = "if type(h[0]) == Variable or a.__class__ is not autograd.Variable: type(h) == Other\n"
     new = (

@@ -112,6 +112,19 @@ def asks_for_variable(node: ast.AST) -> bool:
     )
 
 
+def counts_masks(node: ast.AST) -> bool:
+    """`(x >= low) + (x < high) == 2`."""
+    return (
+        isinstance(node, ast.Compare)
+        and isinstance(node.left, ast.BinOp)
+        and isinstance(node.left.op, ast.Add)
+        and isinstance(node.left.left, ast.Compare)
+        and isinstance(node.left.right, ast.Compare)
+        and ast.unparse(node).endswith(" == 2")
+        and len(node.ops) == 1
+    )
+
+
 def asks_for_class(node: ast.AST) -> str:
     """What is wrong with a question for the class that tensors of one element type had until PyTorch 0.4, or ""."""
     if isinstance(node, ast.Compare):

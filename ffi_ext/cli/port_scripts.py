@@ -232,6 +232,17 @@ def variables(text: str) -> str:
     return source.result()
 
 
+def masks(text: str) -> str:
+    """`(x >= low) + (x < high) == 2` becomes `((x >= low) & (x < high))`: bools that are added are no numbers."""
+    if "== 2" not in text:
+        return text
+    source = Source(text)
+    for node in filter(old_code.counts_masks, ast.walk(source.tree)):
+        added: ast.BinOp = node.left  # type: ignore[attr-defined]
+        source.replace(node, f"(({source.of(added.left)}) & ({source.of(added.right)}))")
+    return source.result()
+
+
 def iterators(text: str) -> str:
     """`batches.next()` becomes `next(batches)`."""
     if ".next(" not in text:

@@ -170,6 +170,7 @@ def _old(tree: ast.Module, calls: list[ast.Call], shown: str) -> list[str]:
         "`.index((i,))`": sum(map(old_code.is_index, calls)),
         "`volatile`": sum(any(k.arg == "volatile" for k in call.keywords) for call in calls),
         "`type(x) == Variable`": sum(map(old_code.asks_for_variable, nodes(tree))),
+        "`(x > a) + (x < b) == 2`": sum(map(old_code.counts_masks, nodes(tree))),
     }
     found = [f"{node.name} ({shown}:{node.lineno})" for node in functions]  # type: ignore[attr-defined]
     return found + [f"{what} ({count} in {shown})" for what, count in counts.items() if count]
