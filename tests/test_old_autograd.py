@@ -761,6 +761,14 @@ def test_names_that_numpy_and_collections_dropped():
     assert collections.OrderedDict and np.float32
 
 
+def test_yaml_loads_without_a_loader():
+    yaml = pytest.importorskip("yaml")
+    assert yaml.load("a: [1, b]") == yaml.load("a: [1, b]", yaml.SafeLoader) == {"a": [1, "b"]}
+    ffi_ext.uninstall()
+    with pytest.raises(TypeError, match="Loader"):
+        yaml.load("a: 1")
+
+
 def test_volatile():
     with pytest.warns(UserWarning, match="volatile"):
         assert not Variable(torch.ones(2), volatile=True).requires_grad

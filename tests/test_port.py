@@ -683,6 +683,11 @@ def test_what_is_set_on_an_instance_elsewhere_is_told(tmp_path):
     assert "train.py:3: model.half.k was set on an instance" in note
 
 
+def test_yaml_without_a_loader():
+    text = "a = edict(yaml.load(f))\nb = yaml.load(f, yaml.Loader)\n"
+    assert port_scripts.yaml_loads(text) == text.replace("load(f))", "full_load(f))")
+
+
 def test_masks_that_are_added_and_counted():
     text = "bg = ((x < high) + (\n    x >= low) == 2).nonzero()\nn = a + (b < c) == 2\n"
     assert port_scripts.masks(text) == (

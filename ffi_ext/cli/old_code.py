@@ -112,6 +112,12 @@ def asks_for_variable(node: ast.AST) -> bool:
     )
 
 
+def loads_yaml(node: ast.AST) -> bool:
+    """`yaml.load(file)`, without a Loader."""
+    is_load = isinstance(node, ast.Call) and ast.unparse(node.func) == "yaml.load"
+    return is_load and len(node.args) == 1 and not node.keywords  # type: ignore[attr-defined]
+
+
 def counts_masks(node: ast.AST) -> bool:
     """`(x >= low) + (x < high) == 2`."""
     return (

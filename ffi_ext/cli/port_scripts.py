@@ -243,6 +243,16 @@ def masks(text: str) -> str:
     return source.result()
 
 
+def yaml_loads(text: str) -> str:
+    """`yaml.load(file)` becomes `yaml.full_load(file)`."""
+    if "yaml.load" not in text:
+        return text
+    source = Source(text)
+    for node in filter(old_code.loads_yaml, ast.walk(source.tree)):
+        source.replace(node.func, "yaml.full_load")  # type: ignore[attr-defined]
+    return source.result()
+
+
 def iterators(text: str) -> str:
     """`batches.next()` becomes `next(batches)`."""
     if ".next(" not in text:

@@ -168,6 +168,7 @@ def _old(tree: ast.Module, calls: list[ast.Call], shown: str) -> list[str]:
         "`.data.resize_()`": len(old_code.reshapes(tree)),
         "`.data[0]`": sum(ast.unparse(node).endswith(".data[0]") for node in subscripts),
         "`.index((i,))`": sum(map(old_code.is_index, calls)),
+        "`yaml.load(f)`": sum(map(old_code.loads_yaml, calls)),
         "`volatile`": sum(any(k.arg == "volatile" for k in call.keywords) for call in calls),
         "`type(x) == Variable`": sum(map(old_code.asks_for_variable, nodes(tree))),
         "`(x > a) + (x < b) == 2`": sum(map(old_code.counts_masks, nodes(tree))),
