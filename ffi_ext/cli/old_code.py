@@ -85,13 +85,45 @@ def adds_with_dot(node: ast.Call) -> bool:
     return isinstance(name, ast.Constant) and "." in str(name.value)
 
 
-def leaves_corners(node: ast.Call) -> bool:
-    """A sampling of torch's whose default was another one when the code was written."""
+def other_numbers(node: ast.AST) -> str:
+    """What is said of code that runs, and gives other numbers than it did, or ""."""
+    if isinstance(node, (ast.If, ast.IfExp)) and _asks_for_size(node.test):
+        return (
+            "`if x.size()`: that of an empty tensor was () until PyTorch 0.4.1, and is (0,), which is true: ask "
+            "`if x.numel()`"
+        )
+    if not (isinstance(node, ast.Call) and isinstance(node.func, ast.Attribute)):
+        return ""
     keywords = {k.arg: ast.unparse(k.value) for k in node.keywords}
-    name = last_name(node.func) if isinstance(node.func, ast.Attribute) else ""
-    samples = name in ("grid_sample", "affine_grid")
+    name = node.func.attr
     scales = name in ("upsample", "Upsample") and "linear" in keywords.get("mode", "")
-    return (samples or scales) and "align_corners" not in keywords
+    if (name in ("grid_sample", "affine_grid") or scales) and "align_corners" not in keywords:
+        return (
+            "no align_corners: it was True, in upsample until PyTorch 0.4, in grid_sample and affine_grid until 1.3, "
+            "and is False: pass align_corners=True for the numbers of that time"
+        )
+    if last_name(node.func.value) not in ("F", "functional"):
+        return ""
+    if re.fullmatch("dropout[23]?d?", name) and len(node.args) < 3 and "training" not in keywords:
+        return (
+            "dropout without training: it was False until PyTorch 1.0, and is True, so that it drops in evaluation, "
+            "too: pass training=self.training"
+        )
+    if name == "pairwise_distance" and "keepdim" not in keywords:
+        return (
+            "pairwise_distance without keepdim: it was True until PyTorch 0.4, and is False: beside labels of one "
+            "column a loss is of each with each: pass keepdim=True"
+        )
+    return ""
+
+
+def _asks_for_size(test: ast.AST) -> bool:
+    """`x.size()` as a condition, also negated, or as a part of one."""
+    if isinstance(test, ast.BoolOp):
+        return any(map(_asks_for_size, test.values))
+    if isinstance(test, ast.UnaryOp):
+        return _asks_for_size(test.operand)
+    return isinstance(test, ast.Call) and last_name(test.func) == "size" and not test.args
 
 
 def _is_class_of(node: ast.AST) -> bool:
