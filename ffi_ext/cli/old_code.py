@@ -87,7 +87,7 @@ def adds_with_dot(node: ast.Call) -> bool:
 
 def other_numbers(node: ast.AST) -> str:
     """What is said of code that runs, and gives other numbers than it did, or ""."""
-    if isinstance(node, (ast.If, ast.IfExp)) and _asks_for_size(node.test):
+    if sizes_as_conditions(node):
         return (
             "`if x.size()`: that of an empty tensor was () until PyTorch 0.4.1, and is (0,), which is true: ask "
             "`if x.numel()`"
@@ -117,13 +117,18 @@ def other_numbers(node: ast.AST) -> str:
     return ""
 
 
-def _asks_for_size(test: ast.AST) -> bool:
-    """`x.size()` as a condition, also negated, or as a part of one."""
+def sizes_as_conditions(node: ast.AST) -> list[ast.Call]:
+    """The `x.size()` that an `if` has as its condition, also negated, or as a part of it."""
+    return _sizes(node.test) if isinstance(node, (ast.If, ast.IfExp)) else []
+
+
+def _sizes(test: ast.expr) -> list[ast.Call]:
     if isinstance(test, ast.BoolOp):
-        return any(map(_asks_for_size, test.values))
+        return [call for value in test.values for call in _sizes(value)]
     if isinstance(test, ast.UnaryOp):
-        return _asks_for_size(test.operand)
-    return isinstance(test, ast.Call) and last_name(test.func) == "size" and not test.args
+        return _sizes(test.operand)
+    is_size = isinstance(test, ast.Call) and last_name(test.func) == "size" and not test.args
+    return [test] if is_size and isinstance(test.func, ast.Attribute) else []  # type: ignore[attr-defined,list-item]
 
 
 def _is_class_of(node: ast.AST) -> bool:

@@ -116,6 +116,7 @@ def port(paths: list[Path], notes: list[str]) -> list[File]:
         text = port_scripts.indices(text)
         text = port_scripts.variables(text)
         text = port_scripts.masks(text)
+        text = port_scripts.sizes(text)
         text = port_scripts.yaml_loads(text)
         text = port_scripts.iterators(text)
         text = port_scripts.reshapes(text, file.path, notes)

@@ -243,6 +243,18 @@ def masks(text: str) -> str:
     return source.result()
 
 
+def sizes(text: str) -> str:
+    """`if x.size():` becomes `if x.numel():`: the size of an empty tensor was (), and is (0,), which is true."""
+    if ".size()" not in text:
+        return text
+    source = Source(text)
+    for node in ast.walk(source.tree):
+        for call in old_code.sizes_as_conditions(node):
+            end = source.span(call.func)[1]
+            source.edit(end - len("size"), end, "numel")
+    return source.result()
+
+
 def yaml_loads(text: str) -> str:
     """`yaml.load(file)` becomes `yaml.full_load(file)`."""
     if "yaml.load" not in text:
