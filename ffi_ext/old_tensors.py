@@ -1,4 +1,4 @@
-"""Tensors as scripts before PyTorch 0.4 use them: `.data[0]`, masks of bytes, convolutions of transposed images."""
+"""Tensors as scripts before PyTorch 0.4 use them: `.data[0]`, masks of bytes, transposed images, losses."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ import ctypes
 import functools
 import weakref
 from collections.abc import Callable
+from types import FunctionType
 from typing import Any
 
 import torch
@@ -258,4 +259,29 @@ def _convolution_of_old(name: str) -> Callable[..., torch.Tensor]:
 CONVOLUTIONS = {
     name: _convolution_of_old(name)
     for name in ("conv2d", "conv3d", "conv_transpose2d", "conv_transpose3d")
+}
+
+
+def _loss_of_old(name: str) -> Callable[..., torch.Tensor]:
+    """A loss of pairs of elements, where there are as many on both sides: of outputs (n, 1) and targets (n,).
+
+    Since PyTorch 1.0 these are broadcast to (n, n), and what is learned is the mean.
+    """
+    original, say = getattr(torch.nn.functional, name), say_once
+
+    def loss(input: Any, target: Any, *args: Any, **kwargs: Any) -> torch.Tensor:
+        both = isinstance(input, torch.Tensor) and isinstance(target, torch.Tensor)
+        if both and input.shape != target.shape and input.numel() == target.numel():
+            say("losses of as many targets in another shape are of pairs, as they were")
+            target = target.reshape(input.shape)
+        return original(input, target, *args, **kwargs)  # type: ignore[no-any-return]
+
+    # TorchScript compiles the original's text with this one's names.
+    made = FunctionType(loss.__code__, original.__globals__, name, None, loss.__closure__)
+    return functools.wraps(original)(made)
+
+
+LOSSES = {
+    name: _loss_of_old(name)
+    for name in ("mse_loss", "l1_loss", "smooth_l1_loss", "kl_div", "soft_margin_loss")
 }

@@ -761,6 +761,25 @@ def test_names_that_numpy_and_collections_dropped():
     assert collections.OrderedDict and np.float32
 
 
+@pytest.mark.parametrize(
+    "name", ["MSELoss", "L1Loss", "SmoothL1Loss", "KLDivLoss", "SoftMarginLoss"]
+)
+@pytest.mark.filterwarnings("ignore")
+def test_losses_pair_as_many_targets_of_another_shape(name):
+    outputs, targets = torch.randn(5, 1), torch.rand(5)
+    net = getattr(torch.nn, name)(reduction="sum")
+    want = net(outputs, targets.view(5, 1))
+    for of_net in (net, torch.compile(net, backend="eager", fullgraph=True)):
+        torch.testing.assert_close(of_net(outputs, targets), want)
+    torch.testing.assert_close(torch.jit.script(net)(outputs, targets.view(5, 1)), want)
+    row = net(outputs.view(1, 5).expand(3, 5), targets)  # others broadcast as ever
+    torch.testing.assert_close(row, 3 * want)
+    ffi_ext.uninstall()
+    torch.testing.assert_close(net(outputs, targets.view(5, 1)), want)
+    if name != "SoftMarginLoss":
+        assert not torch.isclose(net(outputs, targets), want)
+
+
 def test_yaml_loads_without_a_loader():
     yaml = pytest.importorskip("yaml")
     assert yaml.load("a: [1, b]") == yaml.load("a: [1, b]", yaml.SafeLoader) == {"a": [1, "b"]}
