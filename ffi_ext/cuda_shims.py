@@ -16,6 +16,7 @@ _ASKED_FOR = {
     "FFI_EXT_OWN_ATOMIC_ADD": re.compile(
         r"\b(?:double|void|half|__half)\s+atomicAdd\s*\(\s*(?:double|half|__half)\s*\*"
     ),
+    "FFI_EXT_OWN_HALF_NUMERICS": re.compile(r"#\s*define\s+THC_HALF_AUTO_NUMERICS_INC\b"),
     "FFI_EXT_VOTES": re.compile(r"\b__(?:any|all|ballot)\s*\("),
     "FFI_EXT_THRUST_FUNCTIONS": re.compile(r"\b(?:unary_function|binary_function|identity)\s*<"),
     "FFI_EXT_MEMORY_TYPE": re.compile(r"\.\s*memoryType\b|->\s*memoryType\b"),

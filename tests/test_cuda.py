@@ -673,6 +673,7 @@ template <typename T>
 struct THC_CLASS Unused {};
 template <typename T, typename Wide>
 __global__ void centre_kernel(THCDeviceTensor<T, 2> t, Wide mean) {
+  assert(t.getSize(0) > 1);
   CUDA_KERNEL_LOOP(i, t.getSize(0))
   for (int j = 0; j < t.getSize(1); j++)
     if (t[i][j] > 0) t[i][j] = ScalarConvert<Wide, T>::to((t[i][j] - mean) * 2);
@@ -703,21 +704,37 @@ extern "C" void cast(int which, int *to) {
 }
 extern "C" double halves(int which) {
   const half a = THC_float2half(2.25f), b = THC_float2half(-4), none = THC_float2half(0);
+  float sum = 1;
+  sum += a, sum -= b;
   const double results[] = {a + 0.25f, 0.25 - a, a * 2, 9 / a, a < 2.5, 2 == a, fmaxType(1.0f, a),
                             THC_half2float(sqrt(a)), THC_half2float(abs(b)), THC_half2float(fmaxType(a, b)),
                             THC_half2float(THCNumerics<half>::max()), THCNumerics<float>::min(),
                             (double)THCNumerics<int64_t>::min(), (double)THCNumerics<unsigned char>::max(),
                             THC_half2float(THCNumerics<half>::sqrt(a)), THC_half2float(THCNumerics<half>::floor(a)),
-                            THC_half2float(THCNumerics<half>::pow(b, none)), (double)THCNumerics<int>::pow(3, 4)};
+                            THC_half2float(THCNumerics<half>::pow(b, none)), (double)THCNumerics<int>::pow(3, 4), sum};
   return results[which];
 }
 """
 
 
+# As THCUNN's was: these functions are CUDA's own since CUDA 9.
+HALF_COPY = """
+#ifndef THC_HALF_AUTO_NUMERICS_INC
+#define THC_HALF_AUTO_NUMERICS_INC
+#include "THCHalf.h"
+inline __host__ __device__ half &operator+=(half &a, const half &b) { return a = __float2half(1); }
+inline __host__ __device__ half operator*(half a, half b) { return a; }
+#endif
+"""
+
+
 @needs_nvcc
-def test_sources_on_thcunn_headers(tmp_path, monkeypatch):
+@pytest.mark.parametrize("copied", [False, True])
+def test_sources_on_thcunn_headers(tmp_path, monkeypatch, copied):
     """Kernels were started from those of torch.nn: with their checks, generic files and half arithmetic."""
     monkeypatch.setenv("TORCH_CUDA_ARCH_LIST", "8.0")
+    if copied:
+        (tmp_path / "THCHalfAutoNumerics.cuh").write_text(HALF_COPY)
     (tmp_path / "generic").mkdir()
     (tmp_path / "generic" / "centre.cu").write_text(CENTRE)
     (tmp_path / "kernel.cu").write_text(GLIBC_2_42 + THCUNN)
@@ -753,8 +770,8 @@ def test_sources_on_thcunn_headers(tmp_path, monkeypatch):
     with pytest.raises(NativeError, match="dimensions 0 to 1 cannot become one"):
         centring.cast(3, found)
     expected = [2.5, -2, 4.5, 4, 1, 0, 2.25, 1.5, 4, 2.25]
-    expected += [65504, torch.finfo(torch.float32).min, -(2.0**63), 255, 1.5, 2, 1, 81]
-    assert [centring.halves(which) for which in range(18)] == expected
+    expected += [65504, torch.finfo(torch.float32).min, -(2.0**63), 255, 1.5, 2, 1, 81, 7.25]
+    assert [centring.halves(which) for which in range(19)] == expected
     with pytest.raises(NativeError, match=r"t and like shapes do not match: \[2 x 3\], \[3 x 2\]"):
         centring.centre(torch.ones(2, 3), torch.ones(3, 2))
     with pytest.raises(

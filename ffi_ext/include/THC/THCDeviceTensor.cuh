@@ -2,6 +2,8 @@
 #ifndef THC_DEVICE_TENSOR_INC
 #define THC_DEVICE_TENSOR_INC
 
+#include <assert.h> /* which kernels on it take for granted */
+
 #include "THCGeneral.h"
 
 template <typename T>

@@ -30,6 +30,9 @@ FFI_EXT_HALF_OPERATORS(int, float)
 #undef FFI_EXT_HALF_OPERATORS
 #undef FFI_EXT_HALF_OPERATOR
 
+__host__ __device__ __forceinline__ float &operator+=(float &a, half b) { return a += __half2float(b); }
+__host__ __device__ __forceinline__ float &operator-=(float &a, half b) { return a -= __half2float(b); }
+
 #if defined(__CUDA_ARCH__) && __CUDA_ARCH__ < 530 && CUDART_VERSION < 12020
 /* Those of two halves, which CUDA before 12.2 has for later GPUs alone. */
 #define FFI_EXT_TWO_HALVES(RESULT, OP)                            \

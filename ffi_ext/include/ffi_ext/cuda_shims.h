@@ -79,4 +79,10 @@ static inline __device__ T ffi_ext_atomic_add(T *address, U value) {
 #define atomicAdd ffi_ext_atomic_add
 #endif
 
+/* A source with a copy of THCUNN's half arithmetic, which clashes with what CUDA has had itself since: ours comes
+ * first, under the same guard, and the copy is left out. */
+#if defined(FFI_EXT_OWN_HALF_NUMERICS) && defined(__CUDACC__)
+#include "THCUNN/THCHalfAutoNumerics.cuh"
+#endif
+
 #endif
