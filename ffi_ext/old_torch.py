@@ -107,6 +107,17 @@ def _load_with_dots(
 _DOTS = {"add_module": _add_module_with_dots, "_load_from_state_dict": _load_with_dots}
 
 
+_plateau: Callable[..., None] = torch.optim.lr_scheduler.ReduceLROnPlateau.__init__
+
+
+@functools.wraps(_plateau)
+def _plateau_of_old(self: Any, *args: Any, verbose: bool = False, **options: Any) -> None:
+    """Takes `verbose`, which had it print each new rate until torch dropped that."""
+    if verbose:
+        say_once("ReduceLROnPlateau takes verbose=True, and prints nothing")
+    _plateau(self, *args, **options)
+
+
 def _raise_from(value: BaseException, cause: BaseException | None) -> None:
     raise value from cause
 
@@ -141,6 +152,7 @@ def bring_back(give: Callable[[Any, str, Any], None]) -> None:
         (type(torch.autograd.Variable), _VARIABLES),
         (torch.nn.Module, _leaving_zeros(torch.nn.Module) | _DOTS),
         (torch.optim.Optimizer, _leaving_zeros(torch.optim.Optimizer)),
+        (torch.optim.lr_scheduler.ReduceLROnPlateau, {"__init__": _plateau_of_old}),
         (torch.utils.data.Sampler, _SAMPLERS),
         (torch.nn.functional, CONVOLUTIONS | LOSSES),
         (torch.nn.modules.loss, _LOSSES),

@@ -788,6 +788,14 @@ def test_yaml_loads_without_a_loader():
         yaml.load("a: 1")
 
 
+def test_a_rate_that_falls_on_a_plateau_may_be_told():
+    optimizer = torch.optim.SGD([leaf(1)], lr=1.0)
+    rates = torch.optim.lr_scheduler.ReduceLROnPlateau(optimizer, "min", patience=0, verbose=True)
+    for _ in range(2):
+        rates.step(3.0)
+    assert optimizer.param_groups[0]["lr"] == pytest.approx(0.1)
+
+
 def test_volatile():
     with pytest.warns(UserWarning, match="volatile"):
         assert not Variable(torch.ones(2), volatile=True).requires_grad
