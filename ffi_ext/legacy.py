@@ -111,6 +111,16 @@ def _old_collections() -> None:
     _lend(collections, {name: getattr(collections.abc, name) for name in collections.abc.__all__})
 
 
+def _old_yaml(yaml) -> None:  # type: ignore[no-untyped-def]
+    """`yaml.load(file)`, as every Faster R-CNN reads its configuration, until PyYAML 6 asked for a Loader."""
+    original = yaml.load
+
+    def load(stream, Loader=yaml.FullLoader):  # type: ignore[no-untyped-def]
+        return original(stream, Loader)
+
+    _give(yaml, "load", load)
+
+
 def _old_async() -> None:
     from importlib.machinery import SourceFileLoader
 
@@ -188,6 +198,7 @@ def _fork(context) -> None:  # type: ignore[no-untyped-def]
 
 TORCH = After("torch", _old_torch)
 NUMPY = After("numpy", _old_numpy)
+YAML = After("yaml", _old_yaml)
 CPP_EXTENSION = After("torch.utils.cpp_extension", _called_build_extension)
 SETUPTOOLS = After("setuptools.dist", _old_setup)
 
@@ -198,8 +209,8 @@ def install(autograd: bool = False) -> None:
     Args:
         autograd: Also make old-style autograd Functions (instances with `forward` and `backward`,
             called as `F(arguments)(inputs)`) and `.data[0]` of a tensor without dimensions work, names
-            that NumPy and collections have dropped (`numpy.float`, `collections.Mapping`), and modules
-            that call `x.cuda(async=True)`.
+            that NumPy and collections have dropped (`numpy.float`, `collections.Mapping`), modules
+            that call `x.cuda(async=True)`, and `yaml.load(file)`.
     """
     if Finder not in sys.meta_path:
         sys.meta_path.insert(0, Finder)  # type: ignore[arg-type]
@@ -208,6 +219,7 @@ def install(autograd: bool = False) -> None:
     if autograd:
         TORCH.install()
         NUMPY.install()
+        YAML.install()
         _old_collections()
         _old_async()
 
@@ -220,7 +232,7 @@ def uninstall() -> None:
         utils = sys.modules.get("torch.utils")
         if module is not None and getattr(utils, "ffi", None) is module:
             del utils.ffi  # type: ignore[union-attr]
-    for hook in (CPP_EXTENSION, SETUPTOOLS, TORCH, NUMPY):
+    for hook in (CPP_EXTENSION, SETUPTOOLS, TORCH, NUMPY, YAML):
         hook.uninstall()
     _take_back()
     sys.modules.pop("torch._six", None)  # old_torch.py's

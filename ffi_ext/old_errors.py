@@ -95,6 +95,11 @@ def _meaning(kind, value, traceback) -> str:  # type: ignore[no-untyped-def]
         )
     if issubclass(kind, IndexError) and "array is 0-dimensional" in said:
         return "a loss had one dimension before PyTorch 0.4: loss.item() for loss.data.numpy()[0]"
+    if issubclass(kind, IndexError) and "to have non-zero size" in said:
+        return (
+            "an empty tensor had the size () before PyTorch 0.4.1, which is false: where the way here is through "
+            "`if x.size():`, write `if x.numel():`, as `ffi-ext port` does"
+        )
     if kind.__name__ == "UnpicklingError" and "weights_only" in said:
         return (
             "torch.load took whole models and whatever else Python pickles until torch 2.6. If you trust who made the "

@@ -1,4 +1,4 @@
-"""Tensors as scripts before PyTorch 0.4 use them: `.data[0]`, masks of bytes, convolutions of transposed images."""
+"""Tensors as scripts before PyTorch 0.4 use them: `.data[0]`, masks of bytes, transposed images, losses."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ import ctypes
 import functools
 import weakref
 from collections.abc import Callable
+from types import FunctionType
 from typing import Any
 
 import torch
@@ -163,6 +164,26 @@ def _rsub_of_masks(self: torch.Tensor, other: Any) -> torch.Tensor:
     return _rsub(self, other)
 
 
+_add: Callable[..., Any] = torch.Tensor.__add__
+_invert: Callable[..., torch.Tensor] = torch.Tensor.__invert__
+
+
+def _add_of_masks(self: torch.Tensor, other: Any) -> Any:
+    """`(x >= low) + (x < high) == 2`, as Faster R-CNN picks its background: comparisons gave bytes, to be counted."""
+    if self.dtype is torch.bool and isinstance(other, torch.Tensor) and other.dtype is torch.bool:
+        say_once("masks that are added are counted, as they were; mask | other is either today")
+        self, other = self.byte(), other.byte()
+    return _add(self, other)
+
+
+def _invert_of_bytes(self: torch.Tensor) -> torch.Tensor:
+    """`~mask` of bytes was `1 - mask` until torch 1.2; the bits of 0 and 1 turned over are true, both."""
+    if self.dtype is torch.uint8:
+        say_once("~mask of bytes is 1 - mask, as it was")
+        return 1 - self
+    return _invert(self)
+
+
 _PY_SQ_ITEM = 44  # typeslots.h
 
 
@@ -200,6 +221,8 @@ TENSORS: dict[str, Any] = {
     "data": property(_data_of_old, _data.__set__),
     **{name: _with_its_variable(name) for name in RESHAPES},
     "__rsub__": _rsub_of_masks,
+    "__add__": _add_of_masks,
+    "__invert__": _invert_of_bytes,
     "__setitem__": _with_masks_of_bytes("__setitem__"),
     **{name: _with_masks_of_bytes(name) for name in _MASKED},
     "__init_subclass__": classmethod(_derived),
@@ -236,4 +259,29 @@ def _convolution_of_old(name: str) -> Callable[..., torch.Tensor]:
 CONVOLUTIONS = {
     name: _convolution_of_old(name)
     for name in ("conv2d", "conv3d", "conv_transpose2d", "conv_transpose3d")
+}
+
+
+def _loss_of_old(name: str) -> Callable[..., torch.Tensor]:
+    """A loss of pairs of elements, where there are as many on both sides: of outputs (n, 1) and targets (n,).
+
+    Since PyTorch 1.0 these are broadcast to (n, n), and what is learned is the mean.
+    """
+    original, say = getattr(torch.nn.functional, name), say_once
+
+    def loss(input: Any, target: Any, *args: Any, **kwargs: Any) -> torch.Tensor:
+        both = isinstance(input, torch.Tensor) and isinstance(target, torch.Tensor)
+        if both and input.shape != target.shape and input.numel() == target.numel():
+            say("losses of as many targets in another shape are of pairs, as they were")
+            target = target.reshape(input.shape)
+        return original(input, target, *args, **kwargs)  # type: ignore[no-any-return]
+
+    # TorchScript compiles the original's text with this one's names.
+    made = FunctionType(loss.__code__, original.__globals__, name, None, loss.__closure__)
+    return functools.wraps(original)(made)
+
+
+LOSSES = {
+    name: _loss_of_old(name)
+    for name in ("mse_loss", "l1_loss", "smooth_l1_loss", "kl_div", "soft_margin_loss")
 }

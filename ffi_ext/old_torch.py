@@ -16,7 +16,7 @@ import torch.utils.data.dataloader
 from torch.autograd import Function
 
 from ffi_ext.old_autograd import INSTANCES, say_once
-from ffi_ext.old_tensors import BACKWARD, CONVOLUTIONS, TENSORS, no_sequence
+from ffi_ext.old_tensors import BACKWARD, CONVOLUTIONS, LOSSES, TENSORS, no_sequence
 
 
 def _assert_no_grad(tensor: torch.Tensor) -> None:
@@ -142,7 +142,7 @@ def bring_back(give: Callable[[Any, str, Any], None]) -> None:
         (torch.nn.Module, _leaving_zeros(torch.nn.Module) | _DOTS),
         (torch.optim.Optimizer, _leaving_zeros(torch.optim.Optimizer)),
         (torch.utils.data.Sampler, _SAMPLERS),
-        (torch.nn.functional, CONVOLUTIONS),
+        (torch.nn.functional, CONVOLUTIONS | LOSSES),
         (torch.nn.modules.loss, _LOSSES),
         (torch.utils.data.dataloader, _LOADER),
         (torch.utils.data.dataloader._BaseDataLoaderIter, _ITERATORS),

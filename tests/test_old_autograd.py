@@ -625,6 +625,10 @@ def test_masks_of_bytes():
         rows[mask, :] = 5
         rows[mask, 0] = 6
         assert rows.tolist() == [[6, 5], [1, 1], [2, 2], [6, 5]]
+    assert ((x >= 1) + (x < 3) == 2).tolist() == [False, True, True, False]
+    assert x[(x < 1) + (x > 2)].tolist() == [0, 3] and (x + bools).tolist() == [1, 1, 2, 4]
+    assert x[~bools.byte()].tolist() == x[~bools].tolist() == [1, 2]
+    assert (~torch.tensor([5])).tolist() == [-6]
     assert (1 - (x > 2)).tolist() == [1, 1, 1, 0] and (1 - x).tolist() == [1, 0, -1, -2]
     with pytest.raises(RuntimeError, match="mask"):
         x.masked_fill(x, 7)
@@ -755,6 +759,33 @@ def test_names_that_numpy_and_collections_dropped():
     ffi_ext.uninstall()
     assert "Mapping" not in vars(collections) and "object" not in vars(np)
     assert collections.OrderedDict and np.float32
+
+
+@pytest.mark.parametrize(
+    "name", ["MSELoss", "L1Loss", "SmoothL1Loss", "KLDivLoss", "SoftMarginLoss"]
+)
+@pytest.mark.filterwarnings("ignore")
+def test_losses_pair_as_many_targets_of_another_shape(name):
+    outputs, targets = torch.randn(5, 1), torch.rand(5)
+    net = getattr(torch.nn, name)(reduction="sum")
+    want = net(outputs, targets.view(5, 1))
+    for of_net in (net, torch.compile(net, backend="eager", fullgraph=True)):
+        torch.testing.assert_close(of_net(outputs, targets), want)
+    torch.testing.assert_close(torch.jit.script(net)(outputs, targets.view(5, 1)), want)
+    row = net(outputs.view(1, 5).expand(3, 5), targets)  # others broadcast as ever
+    torch.testing.assert_close(row, 3 * want)
+    ffi_ext.uninstall()
+    torch.testing.assert_close(net(outputs, targets.view(5, 1)), want)
+    if name != "SoftMarginLoss":
+        assert not torch.isclose(net(outputs, targets), want)
+
+
+def test_yaml_loads_without_a_loader():
+    yaml = pytest.importorskip("yaml")
+    assert yaml.load("a: [1, b]") == yaml.load("a: [1, b]", yaml.SafeLoader) == {"a": [1, "b"]}
+    ffi_ext.uninstall()
+    with pytest.raises(TypeError, match="Loader"):
+        yaml.load("a: 1")
 
 
 def test_volatile():

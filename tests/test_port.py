@@ -683,6 +683,29 @@ def test_what_is_set_on_an_instance_elsewhere_is_told(tmp_path):
     assert "train.py:3: model.half.k was set on an instance" in note
 
 
+def test_sizes_as_conditions():
+    text = (
+        "if torch.nonzero(a < 0).size():\n    b = 1 if c.size() else d.size()\n"
+        "if not (e).size() and f.size() == g.size() and h.size(0):\n    pass\n"
+    )
+    assert port_scripts.sizes(text) == (
+        "if torch.nonzero(a < 0).numel():\n    b = 1 if c.numel() else d.size()\n"
+        "if not (e).numel() and f.size() == g.size() and h.size(0):\n    pass\n"
+    )
+
+
+def test_yaml_without_a_loader():
+    text = "a = edict(yaml.load(f))\nb = yaml.load(f, yaml.Loader)\n"
+    assert port_scripts.yaml_loads(text) == text.replace("load(f))", "full_load(f))")
+
+
+def test_masks_that_are_added_and_counted():
+    text = "bg = ((x < high) + (\n    x >= low) == 2).nonzero()\nn = a + (b < c) == 2\n"
+    assert port_scripts.masks(text) == (
+        "bg = (((x < high) & (x >= low))).nonzero()\nn = a + (b < c) == 2\n"
+    )
+
+
 def test_what_asks_for_the_class_of_a_variable():
     old = "if type(h[0]) == Variable or a.__class__ is not autograd.Variable: type(h) == Other\n"
     new = (

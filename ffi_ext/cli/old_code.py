@@ -85,13 +85,50 @@ def adds_with_dot(node: ast.Call) -> bool:
     return isinstance(name, ast.Constant) and "." in str(name.value)
 
 
-def leaves_corners(node: ast.Call) -> bool:
-    """A sampling of torch's whose default was another one when the code was written."""
+def other_numbers(node: ast.AST) -> str:
+    """What is said of code that runs, and gives other numbers than it did, or ""."""
+    if sizes_as_conditions(node):
+        return (
+            "`if x.size()`: that of an empty tensor was () until PyTorch 0.4.1, and is (0,), which is true: ask "
+            "`if x.numel()`"
+        )
+    if not (isinstance(node, ast.Call) and isinstance(node.func, ast.Attribute)):
+        return ""
     keywords = {k.arg: ast.unparse(k.value) for k in node.keywords}
-    name = last_name(node.func) if isinstance(node.func, ast.Attribute) else ""
-    samples = name in ("grid_sample", "affine_grid")
+    name = node.func.attr
     scales = name in ("upsample", "Upsample") and "linear" in keywords.get("mode", "")
-    return (samples or scales) and "align_corners" not in keywords
+    if (name in ("grid_sample", "affine_grid") or scales) and "align_corners" not in keywords:
+        return (
+            "no align_corners: it was True, in upsample until PyTorch 0.4, in grid_sample and affine_grid until 1.3, "
+            "and is False: pass align_corners=True for the numbers of that time"
+        )
+    if last_name(node.func.value) not in ("F", "functional"):
+        return ""
+    if re.fullmatch("dropout[23]?d?", name) and len(node.args) < 3 and "training" not in keywords:
+        return (
+            "dropout without training: it was False until PyTorch 1.0, and is True, so that it drops in evaluation, "
+            "too: pass training=self.training"
+        )
+    if name == "pairwise_distance" and "keepdim" not in keywords:
+        return (
+            "pairwise_distance without keepdim: it was True until PyTorch 0.4, and is False: beside labels of one "
+            "column a loss is of each with each: pass keepdim=True"
+        )
+    return ""
+
+
+def sizes_as_conditions(node: ast.AST) -> list[ast.Call]:
+    """The `x.size()` that an `if` has as its condition, also negated, or as a part of it."""
+    return _sizes(node.test) if isinstance(node, (ast.If, ast.IfExp)) else []
+
+
+def _sizes(test: ast.expr) -> list[ast.Call]:
+    if isinstance(test, ast.BoolOp):
+        return [call for value in test.values for call in _sizes(value)]
+    if isinstance(test, ast.UnaryOp):
+        return _sizes(test.operand)
+    is_size = isinstance(test, ast.Call) and last_name(test.func) == "size" and not test.args
+    return [test] if is_size and isinstance(test.func, ast.Attribute) else []  # type: ignore[attr-defined,list-item]
 
 
 def _is_class_of(node: ast.AST) -> bool:
@@ -109,6 +146,25 @@ def asks_for_variable(node: ast.AST) -> bool:
         and len(node.ops) == 1
         and _is_class_of(node.left)
         and last_name(node.comparators[0]) == "Variable"
+    )
+
+
+def loads_yaml(node: ast.AST) -> bool:
+    """`yaml.load(file)`, without a Loader."""
+    is_load = isinstance(node, ast.Call) and ast.unparse(node.func) == "yaml.load"
+    return is_load and len(node.args) == 1 and not node.keywords  # type: ignore[attr-defined]
+
+
+def counts_masks(node: ast.AST) -> bool:
+    """`(x >= low) + (x < high) == 2`."""
+    return (
+        isinstance(node, ast.Compare)
+        and isinstance(node.left, ast.BinOp)
+        and isinstance(node.left.op, ast.Add)
+        and isinstance(node.left.left, ast.Compare)
+        and isinstance(node.left.right, ast.Compare)
+        and ast.unparse(node).endswith(" == 2")
+        and len(node.ops) == 1
     )
 
 

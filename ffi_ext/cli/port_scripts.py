@@ -232,6 +232,39 @@ def variables(text: str) -> str:
     return source.result()
 
 
+def masks(text: str) -> str:
+    """`(x >= low) + (x < high) == 2` becomes `((x >= low) & (x < high))`: bools that are added are no numbers."""
+    if "== 2" not in text:
+        return text
+    source = Source(text)
+    for node in filter(old_code.counts_masks, ast.walk(source.tree)):
+        added: ast.BinOp = node.left  # type: ignore[attr-defined]
+        source.replace(node, f"(({source.of(added.left)}) & ({source.of(added.right)}))")
+    return source.result()
+
+
+def sizes(text: str) -> str:
+    """`if x.size():` becomes `if x.numel():`: the size of an empty tensor was (), and is (0,), which is true."""
+    if ".size()" not in text:
+        return text
+    source = Source(text)
+    for node in ast.walk(source.tree):
+        for call in old_code.sizes_as_conditions(node):
+            end = source.span(call.func)[1]
+            source.edit(end - len("size"), end, "numel")
+    return source.result()
+
+
+def yaml_loads(text: str) -> str:
+    """`yaml.load(file)` becomes `yaml.full_load(file)`."""
+    if "yaml.load" not in text:
+        return text
+    source = Source(text)
+    for node in filter(old_code.loads_yaml, ast.walk(source.tree)):
+        source.replace(node.func, "yaml.full_load")  # type: ignore[attr-defined]
+    return source.result()
+
+
 def iterators(text: str) -> str:
     """`batches.next()` becomes `next(batches)`."""
     if ".next(" not in text:

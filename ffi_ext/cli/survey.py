@@ -42,7 +42,7 @@ class _InAll:
     missing: dict[str, list[str]] = field(default_factory=dict)  # of libraries, and where
     given: set[str] = field(default_factory=set)  # what scripts themselves give to libraries
     old: list[str] = field(default_factory=list)
-    corners: list[str] = field(default_factory=list)  # first in each file
+    others: dict[str, list[str]] = field(default_factory=dict)  # what is said, first in each file
     mistaken: dict[str, None] = field(default_factory=dict)  # files that mean create_extension
 
 
@@ -58,11 +58,7 @@ def scripts(folder: Path, report: Report) -> None:
     for name in sorted(found.missing.keys() - found.given):
         told = report.notes if survey_names.is_brought_back(name) else report.problems
         told.append(f"{_first(found.missing[name])}: {survey_names.without(name)}")
-    if found.corners:
-        report.notes.append(
-            f"{_first(found.corners)}: no align_corners: it was True, in upsample until PyTorch 0.4, in grid_sample "
-            "and affine_grid until 1.3, and is False: pass align_corners=True for the numbers of that time"
-        )
+    report.notes += [f"{_first(places)}: {said}" for said, places in found.others.items()]
     if found.mistaken:
         report.notes.append(
             f"torch's BuildExtension is called as create_extension: {', '.join(found.mistaken)}. It works "
@@ -112,8 +108,9 @@ def _script(tree: ast.Module, path: Path, shown: str, report: Report, found: _In
             listed = [text for value in given for text in _strings(value, tree)]
             found.local |= {text.partition(".")[0] for text in listed}
     found.old += _old(tree, calls, shown)
-    corners = [f"{shown}:{call.lineno}" for call in calls if old_code.leaves_corners(call)]
-    found.corners += corners[:1]
+    others = {said: n for n in reversed(nodes(tree)) if (said := old_code.other_numbers(n))}
+    for said, node in others.items():
+        found.others.setdefault(said, []).append(f"{shown}:{node.lineno}")  # type: ignore[attr-defined]
     for call in [call for call in calls if old_code.adds_with_dot(call)][:1]:
         report.notes.append(
             f"{shown}:{call.lineno}: {ast.unparse(call.args[0])}: names of modules have no dots since PyTorch 0.4. "
@@ -168,8 +165,10 @@ def _old(tree: ast.Module, calls: list[ast.Call], shown: str) -> list[str]:
         "`.data.resize_()`": len(old_code.reshapes(tree)),
         "`.data[0]`": sum(ast.unparse(node).endswith(".data[0]") for node in subscripts),
         "`.index((i,))`": sum(map(old_code.is_index, calls)),
+        "`yaml.load(f)`": sum(map(old_code.loads_yaml, calls)),
         "`volatile`": sum(any(k.arg == "volatile" for k in call.keywords) for call in calls),
         "`type(x) == Variable`": sum(map(old_code.asks_for_variable, nodes(tree))),
+        "`(x > a) + (x < b) == 2`": sum(map(old_code.counts_masks, nodes(tree))),
     }
     found = [f"{node.name} ({shown}:{node.lineno})" for node in functions]  # type: ignore[attr-defined]
     return found + [f"{what} ({count} in {shown})" for what, count in counts.items() if count]
