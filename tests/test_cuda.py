@@ -711,7 +711,8 @@ extern "C" double halves(int which) {
                             THC_half2float(THCNumerics<half>::max()), THCNumerics<float>::min(),
                             (double)THCNumerics<int64_t>::min(), (double)THCNumerics<unsigned char>::max(),
                             THC_half2float(THCNumerics<half>::sqrt(a)), THC_half2float(THCNumerics<half>::floor(a)),
-                            THC_half2float(THCNumerics<half>::pow(b, none)), (double)THCNumerics<int>::pow(3, 4), sum};
+                            THC_half2float(THCNumerics<half>::pow(b, none)), (double)THCNumerics<int>::pow(3, 4), sum,
+                            THC_half2float(pow(a, THC_float2half(2)))};
   return results[which];
 }
 """
@@ -770,8 +771,9 @@ def test_sources_on_thcunn_headers(tmp_path, monkeypatch, copied):
     with pytest.raises(NativeError, match="dimensions 0 to 1 cannot become one"):
         centring.cast(3, found)
     expected = [2.5, -2, 4.5, 4, 1, 0, 2.25, 1.5, 4, 2.25]
-    expected += [65504, torch.finfo(torch.float32).min, -(2.0**63), 255, 1.5, 2, 1, 81, 7.25]
-    assert [centring.halves(which) for which in range(19)] == expected
+    expected += [65504, torch.finfo(torch.float32).min, -(2.0**63), 255, 1.5, 2, 1, 81]
+    expected += [7.25, 5.0625]
+    assert [centring.halves(which) for which in range(20)] == expected
     with pytest.raises(NativeError, match=r"t and like shapes do not match: \[2 x 3\], \[3 x 2\]"):
         centring.centre(torch.ones(2, 3), torch.ones(3, 2))
     with pytest.raises(

@@ -69,6 +69,9 @@ FFI_EXT_HALF_FUNCTION(tanh)
 __host__ __device__ __forceinline__ half abs(half a) {
   return __float2half(::fabsf(__half2float(a)));
 }
+__host__ __device__ __forceinline__ half pow(half a, half b) {
+  return __float2half(::powf(__half2float(a), __half2float(b)));
+}
 
 __host__ __device__ __forceinline__ half fmaxType(half a, half b) {
   return __half2float(a) >= __half2float(b) ? a : b;
