@@ -299,7 +299,7 @@ def test_first_elements(old, new):
     ],
 )  # fmt: skip
 def test_indices(old, new):
-    assert port_scripts.indices(old) == (new or old)
+    assert port_scripts.expressions(old) == (new or old)
 
 
 @pytest.mark.parametrize(
@@ -327,7 +327,7 @@ def test_iterators():
     old = "it = iter(loader)\nx, y = it.next()\nz = (iter(\n  b).next())[0] + self.next() + names.next(1)\n"
     new = "it = iter(loader)\nx, y = next(it)\nz = (next(iter(\n  b)))[0] + self.next() + names.next(1)\n"
     old, new = f"{old}( it ) .next()\n", f"{new}next(( it ) )\n"
-    assert port_scripts.iterators(old) == port_scripts.iterators(new) == new
+    assert port_scripts.expressions(old) == port_scripts.expressions(new) == new
 
 
 def test_what_a_first_element_may_become_is_told_with_its_parentheses():
@@ -688,7 +688,7 @@ def test_sizes_as_conditions():
         "if torch.nonzero(a < 0).size():\n    b = 1 if c.size() else d.size()\n"
         "if not (e).size() and f.size() == g.size() and h.size(0):\n    pass\n"
     )
-    assert port_scripts.sizes(text) == (
+    assert port_scripts.expressions(text) == (
         "if torch.nonzero(a < 0).numel():\n    b = 1 if c.numel() else d.size()\n"
         "if not (e).numel() and f.size() == g.size() and h.size(0):\n    pass\n"
     )
@@ -696,12 +696,15 @@ def test_sizes_as_conditions():
 
 def test_yaml_without_a_loader():
     text = "a = edict(yaml.load(f))\nb = yaml.load(f, yaml.Loader)\n"
-    assert port_scripts.yaml_loads(text) == text.replace("load(f))", "full_load(f))")
+    assert port_scripts.expressions(text) == text.replace("load(f))", "full_load(f))")
 
 
 def test_masks_that_are_added_and_counted():
     text = "bg = ((x < high) + (\n    x >= low) == 2).nonzero()\nn = a + (b < c) == 2\n"
-    assert port_scripts.masks(text) == (
+    both = "it = iter(loader)\n((a < it.next()) + (b < 2) == 2) + (c < 3) == 2\n"
+    wanted = "it = iter(loader)\n((((a < next(it)) & (b < 2))) & (c < 3))\n"
+    assert port_scripts.expressions(both) == wanted
+    assert port_scripts.expressions(text) == (
         "bg = (((x < high) & (x >= low))).nonzero()\nn = a + (b < c) == 2\n"
     )
 
@@ -711,7 +714,7 @@ def test_what_asks_for_the_class_of_a_variable():
     new = (
         "if isinstance(h[0], Variable) or not isinstance(a, autograd.Variable): type(h) == Other\n"
     )
-    assert port_scripts.variables(old) == new
+    assert port_scripts.expressions(old) == new
 
 
 def test_async_is_non_blocking(tmp_path, capsys):

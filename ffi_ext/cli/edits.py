@@ -6,7 +6,7 @@ import ast
 import functools
 import re
 import warnings
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 
 from ffi_ext import async_names
 
@@ -109,6 +109,14 @@ class Source:
 
     def replace(self, node: ast.AST, text: str) -> None:
         self.edit(*self.span(node), text)
+
+    def edit_around(self, node: ast.AST, inner: Sequence[ast.AST], texts: Sequence[str]) -> None:
+        """Nodes inside of a node stay, with the edits in them; what is around them becomes the texts."""
+        spans = [self.span(one) for one in inner]
+        starts = [self.span(node)[0], *(end for _, end in spans)]
+        ends = [*(start for start, _ in spans), self.span(node)[1]]
+        for start, end, text in zip(starts, ends, texts, strict=True):
+            self.edit(start, end, text)
 
     def indent(self, node: ast.stmt) -> str:
         """The blanks before a statement."""

@@ -113,12 +113,7 @@ def port(paths: list[Path], notes: list[str]) -> list[File]:
     for file in list(files):
         text = port_calls.calls(file.after, file.path, known, repository, notes)
         text = port_scripts.first_elements(text, file.path, notes)
-        text = port_scripts.indices(text)
-        text = port_scripts.variables(text)
-        text = port_scripts.masks(text)
-        text = port_scripts.sizes(text)
-        text = port_scripts.yaml_loads(text)
-        text = port_scripts.iterators(text)
+        text = port_scripts.expressions(text)
         text = port_scripts.reshapes(text, file.path, notes)
         text = port_volatile.volatile(text, file.path, notes)
         port_scripts.gone(text, file.path, local, notes)

@@ -10,7 +10,7 @@ from typing import Any
 
 from ffi_ext import legacy
 from ffi_ext.cli import old_code, survey_names
-from ffi_ext.cli.edits import Source, imported, last_name, parse
+from ffi_ext.cli.edits import Source, imported, last_name, nodes, parse
 
 OLD = "torch.utils.ffi"
 # What a number's name looks like, for `.data[0]`, which on anything longer was an index.
@@ -202,81 +202,67 @@ def first_elements(text: str, file: PurePath, notes: list[str]) -> str:
     return source.result()
 
 
-def indices(text: str) -> str:
-    """`tensor.index((rows,))` becomes `tensor[(rows,)]`."""
-    if ".index(" not in text:
-        return text
+def expressions(text: str) -> str:
+    """What is rewritten where it stands, by each of _REWRITES, in one reading."""
     source = Source(text)
-    for node in ast.walk(source.tree):
-        if old_code.is_index(node):
-            _, end = source.span(node)
-            first, last = source.span(node.args[0])  # type: ignore[attr-defined]
-            dot = source.text.rindex(".", 0, source.span(node.func)[1])  # type: ignore[attr-defined]
-            source.edit(dot, first, "[")
-            source.edit(last, end, "]")
+    for rewrite in _REWRITES:
+        rewrite(source)
     return source.result()
 
 
-def variables(text: str) -> str:
+def _indices(source: Source) -> None:
+    """`tensor.index((rows,))` becomes `tensor[(rows,)]`."""
+    for node in filter(old_code.is_index, nodes(source.tree)):
+        call: ast.Call = node  # type: ignore[assignment]
+        first, last = source.span(call.args[0])
+        dot = source.text.rindex(".", 0, source.span(call.func)[1])
+        source.edit(dot, first, "[")
+        source.edit(last, source.span(call)[1], "]")
+
+
+def _variables(source: Source) -> None:
     """`type(x) == Variable` becomes `isinstance(x, Variable)`."""
-    if "Variable" not in text:
-        return text
-    source = Source(text)
-    for node in filter(old_code.asks_for_variable, ast.walk(source.tree)):
+    for node in filter(old_code.asks_for_variable, nodes(source.tree)):
         compared: ast.Compare = node  # type: ignore[assignment]
         asked: Any = compared.left
         one = asked.args[0] if isinstance(asked, ast.Call) else asked.value
         negated = "not " * isinstance(compared.ops[0], (ast.NotEq, ast.IsNot))
-        kind = source.of(compared.comparators[0])
-        source.replace(node, f"{negated}isinstance({source.of(one)}, {kind})")
-    return source.result()
+        around = f"{negated}isinstance(", ", ", ")"
+        source.edit_around(compared, (one, compared.comparators[0]), around)
 
 
-def masks(text: str) -> str:
+def _masks(source: Source) -> None:
     """`(x >= low) + (x < high) == 2` becomes `((x >= low) & (x < high))`: bools that are added are no numbers."""
-    if "== 2" not in text:
-        return text
-    source = Source(text)
-    for node in filter(old_code.counts_masks, ast.walk(source.tree)):
+    for node in filter(old_code.counts_masks, nodes(source.tree)):
         added: ast.BinOp = node.left  # type: ignore[attr-defined]
-        source.replace(node, f"(({source.of(added.left)}) & ({source.of(added.right)}))")
-    return source.result()
+        source.edit_around(node, (added.left, added.right), ("((", ") & (", "))"))
 
 
-def sizes(text: str) -> str:
+def _sizes(source: Source) -> None:
     """`if x.size():` becomes `if x.numel():`: the size of an empty tensor was (), and is (0,), which is true."""
-    if ".size()" not in text:
-        return text
-    source = Source(text)
-    for node in ast.walk(source.tree):
+    for node in nodes(source.tree):
         for call in old_code.sizes_as_conditions(node):
             end = source.span(call.func)[1]
             source.edit(end - len("size"), end, "numel")
-    return source.result()
 
 
-def yaml_loads(text: str) -> str:
+def _yaml_loads(source: Source) -> None:
     """`yaml.load(file)` becomes `yaml.full_load(file)`."""
-    if "yaml.load" not in text:
-        return text
-    source = Source(text)
-    for node in filter(old_code.loads_yaml, ast.walk(source.tree)):
+    for node in filter(old_code.loads_yaml, nodes(source.tree)):
         source.replace(node.func, "yaml.full_load")  # type: ignore[attr-defined]
-    return source.result()
 
 
-def iterators(text: str) -> str:
+def _iterators(source: Source) -> None:
     """`batches.next()` becomes `next(batches)`."""
-    if ".next(" not in text:
-        return text
-    source = Source(text)
     for node in old_code.nexts(source.tree):
         start, _ = source.span(node)
         _, end = source.span(node.func.value)  # type: ignore[attr-defined]
         end = source.text.index(".", end)  # behind its parentheses
         source.edit(start, start, "next(")
         source.edit(end, source.span(node)[1], ")")
-    return source.result()
+
+
+_REWRITES = (_indices, _variables, _masks, _sizes, _yaml_loads, _iterators)
 
 
 def reshapes(text: str, file: PurePath, notes: list[str]) -> str:
