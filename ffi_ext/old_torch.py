@@ -8,7 +8,7 @@ import math
 import queue
 import sys
 from collections.abc import Callable
-from types import ModuleType
+from types import ModuleType, SimpleNamespace
 from typing import Any
 
 import torch
@@ -16,7 +16,8 @@ import torch.utils.data.dataloader
 from torch.autograd import Function
 
 from ffi_ext.old_autograd import INSTANCES, say_once
-from ffi_ext.old_tensors import BACKWARD, CONVOLUTIONS, LOSSES, TENSORS, no_sequence
+from ffi_ext.old_functional import FUNCTIONAL
+from ffi_ext.old_tensors import BACKWARD, FUNCTIONS, TENSORS, no_sequence
 
 
 def _assert_no_grad(tensor: torch.Tensor) -> None:
@@ -107,6 +108,35 @@ def _load_with_dots(
 _DOTS = {"add_module": _add_module_with_dots, "_load_from_state_dict": _load_with_dots}
 
 
+def _embedding(words: Any, weight: Any, padding_idx: int = -1, *options: Any) -> torch.Tensor:
+    padding = None if padding_idx == -1 else padding_idx
+    return torch.nn.functional.embedding(words, weight, padding, *options)
+
+
+# `embed._backend.Embedding.apply(...)`, as AWD-LSTM and what is made of it leave out whole words.
+_BACKEND = {"_backend": SimpleNamespace(Embedding=SimpleNamespace(apply=_embedding))}
+
+
+_step: Callable[..., None] = torch.optim.lr_scheduler.LRScheduler.step
+
+
+@functools.wraps(_step)
+def _step_of_old(self: Any, epoch: Any = None) -> None:
+    """A first step before the optimizer's, at the start of an epoch, began the schedule until PyTorch 1.1.
+
+    Since then a scheduler's own making does, and such a program would leave its first rate out.
+    """
+    is_tracked = hasattr(self.optimizer.step, "_wrapped_by_lr_sched")
+    has_run = getattr(self.optimizer, "_opt_called", False)
+    if epoch is None and self._step_count == 1 and is_tracked and not has_run:
+        say_once(
+            "scheduler.step() before any optimizer.step() is that of the first epoch, as it was"
+        )
+        self._step_count += 1
+    else:
+        _step(self, epoch)
+
+
 _plateau: Callable[..., None] = torch.optim.lr_scheduler.ReduceLROnPlateau.__init__
 
 
@@ -150,15 +180,16 @@ def bring_back(give: Callable[[Any, str, Any], None]) -> None:
         (torch.Tensor, TENSORS),
         (torch.autograd, BACKWARD),
         (type(torch.autograd.Variable), _VARIABLES),
-        (torch.nn.Module, _leaving_zeros(torch.nn.Module) | _DOTS),
+        (torch.nn.Module, _leaving_zeros(torch.nn.Module) | _DOTS | _BACKEND),
         (torch.optim.Optimizer, _leaving_zeros(torch.optim.Optimizer)),
+        (torch.optim.lr_scheduler.LRScheduler, {"step": _step_of_old}),
         (torch.optim.lr_scheduler.ReduceLROnPlateau, {"__init__": _plateau_of_old}),
         (torch.utils.data.Sampler, _SAMPLERS),
-        (torch.nn.functional, CONVOLUTIONS | LOSSES),
+        (torch.nn.functional, FUNCTIONAL),
         (torch.nn.modules.loss, _LOSSES),
         (torch.utils.data.dataloader, _LOADER),
         (torch.utils.data.dataloader._BaseDataLoaderIter, _ITERATORS),
-        (torch, {"_six": six}),
+        (torch, FUNCTIONS | {"_six": six}),
     ):
         for name, value in names.items():
             give(owner, name, value)
