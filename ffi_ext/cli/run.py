@@ -22,7 +22,7 @@ from ffi_ext.paths import INCLUDE_DIRS
 
 def add(parser: argparse.ArgumentParser) -> None:
     parser.usage = (
-        "ffi-ext run SCRIPT [ARGS] | ffi-ext run -m MODULE [ARGS] | ffi-ext run -- COMMAND ..."
+        "ffi-ext run SCRIPT [ARGS] | run -m MODULE [ARGS] | run -- COMMAND ..."
     )
     parser.epilog = (
         "Python's own options go before the script.\nexamples:\n  ffi-ext run build.py\n"
