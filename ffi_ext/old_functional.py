@@ -1,4 +1,4 @@
-"""torch.nn.functional as it was: transposed images in convolutions, columns in losses, dropout of a Parameter."""
+"""torch.nn.functional as it was: transposed images in convolutions, corners, columns in losses, dropout."""
 
 from __future__ import annotations
 
@@ -38,6 +38,27 @@ def _convolution_of_old(name: str) -> Callable[..., torch.Tensor]:
     return convolution
 
 
+def _for_scripts(function: Any, original: Any) -> Callable[..., torch.Tensor]:
+    """The function, of whose name and place TorchScript compiles the original's text."""
+    made = FunctionType(
+        function.__code__, original.__globals__, None, function.__defaults__, function.__closure__
+    )
+    return functools.wraps(original)(made)
+
+
+def _sampler_of_old(name: str) -> Callable[..., torch.Tensor]:
+    """grid_sample or affine_grid, in whose grids -1 and 1 were the centres of the outer pixels until torch 1.3."""
+    original, say = getattr(torch.nn.functional, name), say_once
+
+    def sampler(*args: Any, **kwargs: Any) -> torch.Tensor:
+        if kwargs.get("align_corners") is None and not any(isinstance(one, bool) for one in args):
+            say("grid_sample and affine_grid align corners, as they did")
+            kwargs["align_corners"] = True
+        return original(*args, **kwargs)  # type: ignore[no-any-return]
+
+    return _for_scripts(sampler, original)
+
+
 def _loss_of_old(name: str) -> Callable[..., torch.Tensor]:
     """A loss of pairs of elements, where there are as many on both sides: of outputs (n, 1) and targets (n,).
 
@@ -52,15 +73,7 @@ def _loss_of_old(name: str) -> Callable[..., torch.Tensor]:
             target = target.reshape(input.shape)
         return original(input, target, *args, **kwargs)  # type: ignore[no-any-return]
 
-    return _scripted_as(original, loss)
-
-
-def _scripted_as(original: Any, function: Any) -> Callable[..., torch.Tensor]:
-    """A function that takes another's place, whose text TorchScript compiles with this one's names."""
-    made = FunctionType(
-        function.__code__, original.__globals__, original.__name__, None, function.__closure__
-    )
-    return functools.wraps(original)(made)
+    return _for_scripts(loss, original)
 
 
 def _dropout_of_old() -> Callable[..., torch.Tensor]:
@@ -74,7 +87,7 @@ def _dropout_of_old() -> Callable[..., torch.Tensor]:
         dropped = original(input, *args, **kwargs)
         return dropped.view_as(dropped) if isinstance(dropped, parameter) else dropped
 
-    return _scripted_as(original, dropout)
+    return _for_scripts(dropout, original)
 
 
 _CONVOLUTIONS = ("conv2d", "conv3d", "conv_transpose2d", "conv_transpose3d")
@@ -89,5 +102,6 @@ _LOSSES = (
 FUNCTIONAL = {
     **{name: _convolution_of_old(name) for name in _CONVOLUTIONS},
     **{name: _loss_of_old(name) for name in _LOSSES},
+    **{name: _sampler_of_old(name) for name in ("grid_sample", "affine_grid")},
     "dropout": _dropout_of_old(),
 }

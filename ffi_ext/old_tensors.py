@@ -11,6 +11,7 @@ from typing import Any
 import torch
 
 from ffi_ext.legacy import RESHAPES
+from ffi_ext.old_arrays import numpy_of_old
 from ffi_ext.old_autograd import say_once
 from ffi_ext.untraced import untraced
 
@@ -150,7 +151,16 @@ def _with_masks_of_bytes(name: str) -> Callable[..., Any]:
     def method(input: torch.Tensor, mask: Any, *args: Any, **kwargs: Any) -> Any:
         return original(input, _mask_of_bools(mask), *args, **kwargs)
 
-    return method
+    def of_as_many(self: torch.Tensor, mask: Any, *args: Any, **kwargs: Any) -> Any:
+        """In SSD's loss a mask (images, boxes) is of losses (images * boxes, 1): `loss_c[pos] = 0`."""
+        mask = _mask_of_bools(mask)
+        is_mask = isinstance(mask, torch.Tensor) and mask.dtype is torch.bool
+        if is_mask and mask.shape != self.shape[: mask.dim()] and mask.numel() == self.numel():
+            say_once("a mask of as many elements in another shape is of each, as it was")
+            mask = mask.reshape(self.shape)
+        return original(self, mask, *args, **kwargs)
+
+    return of_as_many if name.endswith("_") else method  # the others broadcast it
 
 
 _rsub: Callable[..., torch.Tensor] = torch.Tensor.__rsub__
@@ -262,6 +272,7 @@ TENSORS: dict[str, Any] = {
     "index": _index_of_old,
     "multinomial": _multinomial_of_old,
     "new": _new_of_old,
+    "numpy": numpy_of_old,
     "view": _view_of_old,
     "data": property(_data_of_old, _data.__set__),
     **{name: _with_its_variable(name) for name in RESHAPES},

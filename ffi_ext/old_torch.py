@@ -117,26 +117,6 @@ def _embedding(words: Any, weight: Any, padding_idx: int = -1, *options: Any) ->
 _BACKEND = {"_backend": SimpleNamespace(Embedding=SimpleNamespace(apply=_embedding))}
 
 
-_step: Callable[..., None] = torch.optim.lr_scheduler.LRScheduler.step
-
-
-@functools.wraps(_step)
-def _step_of_old(self: Any, epoch: Any = None) -> None:
-    """A first step before the optimizer's, at the start of an epoch, began the schedule until PyTorch 1.1.
-
-    Since then a scheduler's own making does, and such a program would leave its first rate out.
-    """
-    is_tracked = hasattr(self.optimizer.step, "_wrapped_by_lr_sched")
-    has_run = getattr(self.optimizer, "_opt_called", False)
-    if epoch is None and self._step_count == 1 and is_tracked and not has_run:
-        say_once(
-            "scheduler.step() before any optimizer.step() is that of the first epoch, as it was"
-        )
-        self._step_count += 1
-    else:
-        _step(self, epoch)
-
-
 _plateau: Callable[..., None] = torch.optim.lr_scheduler.ReduceLROnPlateau.__init__
 
 
@@ -146,6 +126,24 @@ def _plateau_of_old(self: Any, *args: Any, verbose: bool = False, **options: Any
     if verbose:
         say_once("ReduceLROnPlateau takes verbose=True, and prints nothing")
     _plateau(self, *args, **options)
+
+
+_step: Callable[..., None] = torch.optim.lr_scheduler.LRScheduler.step
+
+
+@functools.wraps(_step)
+def _step_of_old(self: Any, epoch: int | None = None) -> None:
+    """Until PyTorch 1.1 each epoch began with scheduler.step(), the first one, too: the rate stays what it is.
+
+    Today's steps at its end, so that all rates would come an epoch early. torch warns.
+    """
+    is_first = epoch is None and self._step_count == 1
+    is_counted = hasattr(self.optimizer.step, "_wrapped_by_lr_sched")
+    if is_first and is_counted and not getattr(self.optimizer, "_opt_called", False):
+        say_once("scheduler.step() before any optimizer.step() begins the first epoch, as it did")
+        self._step_count += 1
+    else:
+        _step(self, epoch)
 
 
 def _raise_from(value: BaseException, cause: BaseException | None) -> None:
@@ -182,8 +180,8 @@ def bring_back(give: Callable[[Any, str, Any], None]) -> None:
         (type(torch.autograd.Variable), _VARIABLES),
         (torch.nn.Module, _leaving_zeros(torch.nn.Module) | _DOTS | _BACKEND),
         (torch.optim.Optimizer, _leaving_zeros(torch.optim.Optimizer)),
-        (torch.optim.lr_scheduler.LRScheduler, {"step": _step_of_old}),
         (torch.optim.lr_scheduler.ReduceLROnPlateau, {"__init__": _plateau_of_old}),
+        (torch.optim.lr_scheduler.LRScheduler, {"step": _step_of_old}),
         (torch.utils.data.Sampler, _SAMPLERS),
         (torch.nn.functional, FUNCTIONAL),
         (torch.nn.modules.loss, _LOSSES),

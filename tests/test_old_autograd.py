@@ -7,7 +7,6 @@ import ctypes
 import gc
 import importlib
 import inspect
-import math
 import pickle
 import re
 import threading
@@ -789,33 +788,6 @@ def test_yaml_loads_without_a_loader():
     ffi_ext.uninstall()
     with pytest.raises(TypeError, match="Loader"):
         yaml.load("a: 1")
-
-
-RATES = {  # by their epoch, of schedules that begin with 1
-    "StepLR": ((3, 0.1), lambda epoch: 0.1 ** (epoch // 3)),
-    "MultiStepLR": (([2, 5], 0.1), lambda epoch: 0.1 ** ((epoch >= 2) + (epoch >= 5))),
-    "ExponentialLR": ((0.5,), lambda epoch: 0.5**epoch),
-    "LambdaLR": ((lambda epoch: 1 / (1 + epoch),), lambda epoch: 1 / (1 + epoch)),
-    "CosineAnnealingLR": ((10,), lambda epoch: (1 + math.cos(math.pi * epoch / 10)) / 2),
-}
-
-
-@pytest.mark.parametrize("name", RATES)
-def test_schedules_begin_with_their_first_rate(name):
-    """Whether each epoch begins with scheduler.step(), as until PyTorch 1.1, or ends with it, as today."""
-    arguments, want = RATES[name]
-    for is_first in (True, False):
-        optimizer = torch.optim.SGD([leaf(1)], lr=1.0)
-        schedule = getattr(torch.optim.lr_scheduler, name)(optimizer, *arguments)
-        rates = []
-        for _ in range(8):
-            if is_first:
-                schedule.step()
-            rates.append(optimizer.param_groups[0]["lr"])
-            optimizer.step()
-            if not is_first:
-                schedule.step()
-        assert rates == pytest.approx([want(epoch) for epoch in range(8)])
 
 
 def test_views_of_what_was_computed_of_transposed_tensors():
