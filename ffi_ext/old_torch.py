@@ -29,6 +29,23 @@ def _assert_no_grad(tensor: torch.Tensor) -> None:
 
 _LOSSES: dict[str, Any] = {"_assert_no_grad": _assert_no_grad}
 
+
+class _SizeAverage:
+    """`criterion.size_average = False`, as VAEs and InferSent have it: losses ask for `reduction` since PyTorch 0.4.1.
+
+    No property: TorchScript would compile that.
+    """
+
+    def __get__(self, loss: Any, owner: Any) -> Any:
+        return self if loss is None else loss.__dict__.get("size_average", loss.reduction != "sum")
+
+    def __set__(self, loss: Any, value: Any) -> None:
+        loss.__dict__["size_average"] = value
+        if isinstance(value, bool) and loss.__dict__.get("reduction") in ("mean", "sum"):
+            say_once("a loss's size_average is its reduction")
+            loss.reduction = "mean" if value else "sum"
+
+
 # What a batch's tensors were made with, by NumPy's names of types: Detectron.pytorch's gather() imports it.
 _LOADER: dict[str, Any] = {
     "numpy_type_map": {
@@ -185,6 +202,7 @@ def bring_back(give: Callable[[Any, str, Any], None]) -> None:
         (torch.utils.data.Sampler, _SAMPLERS),
         (torch.nn.functional, FUNCTIONAL),
         (torch.nn.modules.loss, _LOSSES),
+        (torch.nn.modules.loss._Loss, {"size_average": _SizeAverage()}),
         (torch.utils.data.dataloader, _LOADER),
         (torch.utils.data.dataloader._BaseDataLoaderIter, _ITERATORS),
         (torch, FUNCTIONS | {"_six": six}),

@@ -782,6 +782,26 @@ def test_losses_pair_as_many_targets_of_another_shape(name):
         assert not torch.isclose(net(outputs, targets), want)
 
 
+@pytest.mark.filterwarnings("ignore:.*size_average")
+def test_losses_are_told_to_sum():
+    """As the VAE of pytorch/examples does."""
+    outputs, targets = torch.rand(3, 2), torch.rand(3, 2)
+    loss = torch.nn.BCELoss()
+    assert loss.size_average is True and torch.nn.BCELoss(size_average=False).size_average is False
+    loss.size_average = False
+    want = -(targets * outputs.log() + (1 - targets) * (1 - outputs).log()).sum()
+    torch.testing.assert_close(loss(outputs, targets), want)
+    torch.testing.assert_close(torch.jit.script(copy.deepcopy(loss))(outputs, targets), want)
+    loss.size_average = True
+    torch.testing.assert_close(loss(outputs, targets), want / 6)
+    each = torch.nn.BCELoss(reduction="none")
+    each.size_average = False
+    assert each(outputs, targets).shape == (3, 2)
+    ffi_ext.uninstall()
+    loss.size_average = False
+    torch.testing.assert_close(loss(outputs, targets), want / 6)
+
+
 def test_yaml_loads_without_a_loader():
     yaml = pytest.importorskip("yaml")
     assert yaml.load("a: [1, b]") == yaml.load("a: [1, b]", yaml.SafeLoader) == {"a": [1, "b"]}

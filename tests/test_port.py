@@ -711,6 +711,13 @@ def test_indices_that_are_divided():
     ).replace("top/2", "top//2")
 
 
+def test_losses_that_are_told_to_sum():
+    text = "self.size_average = False\nbce.size_average = False\nself.bce.size_average=True\na.size_average = b\n"
+    assert port_scripts.expressions(text) == (
+        'self.size_average = False\nbce.reduction = "sum"\nself.bce.reduction="mean"\na.size_average = b\n'
+    )
+
+
 def test_masks_that_are_added_and_counted():
     text = "bg = ((x < high) + (\n    x >= low) == 2).nonzero()\nn = a + (b < c) == 2\n"
     both = "it = iter(loader)\n((a < it.next()) + (b < 2) == 2) + (c < 3) == 2\n"

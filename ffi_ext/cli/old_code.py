@@ -168,6 +168,17 @@ def counts_masks(node: ast.AST) -> bool:
     )
 
 
+def sets_size_average(node: ast.AST) -> bool:
+    """`criterion.size_average = False`, also of `self.criterion`; a class may have one of its own."""
+    return (
+        isinstance(node, ast.Assign)
+        and isinstance(node.targets[0], ast.Attribute)
+        and node.targets[0].attr == "size_average"
+        and ast.unparse(node.targets[0].value) != "self"
+        and ast.unparse(node.value) in ("False", "True")
+    )
+
+
 _OF_INDICES = {"kthvalue", "max", "median", "min", "mode", "sort", "topk"}
 
 
