@@ -105,6 +105,10 @@ def _meaning(kind, value, traceback) -> str:  # type: ignore[no-untyped-def]
             "torch.load took whole models and whatever else Python pickles until torch 2.6. If you trust who made the "
             "file: TORCH_FORCE_NO_WEIGHTS_ONLY_LOAD=1 before the command"
         )
+    if issubclass(kind, ValueError) and "inhomogeneous shape" in said:
+        return "NumPy made an array of objects of lists of several lengths until 1.24: numpy.array(lists, dtype=object)"
+    if issubclass(kind, RuntimeError) and said == "generator raised StopIteration":
+        return "`raise StopIteration` in a generator is `return` since Python 3.7; torchtext has it from 0.2.3 on"
     of_numbers = ("float" in said and "int" in said) or "tensors used as indices must be" in said
     of_indices = "for index" in said or "scalar types: Long, Int" in said  # index_select, Embedding
     if (

@@ -451,6 +451,19 @@ def test_a_whole_number_that_became_a_float_is_told(tmp_path, line):
     assert done.returncode == 1 and "Python 2's / of whole numbers is //" in done.stderr
 
 
+@pytest.mark.parametrize(
+    ("lines", "told"),
+    [
+        ("import numpy\nnumpy.array([[1], [2, 3]])", "dtype=object"),
+        ("def f():\n    yield 1\n    raise StopIteration\nlist(f())", "`return` since Python 3.7"),
+    ],
+)
+def test_what_numpy_and_generators_took_is_told(tmp_path, lines, told):
+    (tmp_path / "old.py").write_text(lines)
+    done = ffi_ext_command(tmp_path, "run", "old.py")
+    assert done.returncode == 1 and told in done.stderr.splitlines()[-1]
+
+
 def test_another_type_error_is_not_python_2s(tmp_path):
     (tmp_path / "other.py").write_text("raise TypeError('expected int, got str')\n")
     assert "Python 2" not in ffi_ext_command(tmp_path, "run", "other.py").stderr

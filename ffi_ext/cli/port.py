@@ -20,9 +20,10 @@ in build scripts and in __init__ files that it generated; autograd Functions
 with instance methods, and their calls; `.data[0]` of a number; `.index((i,))`
 and `.data.resize_()` of tensors; `.next()` of iterators; `volatile`;
 `cuda(async=True)`; `type(x) == Variable`; `if x.size():`; masks that are added
-and counted; `yaml.load(file)`; install_requires, and a pyproject.toml, for a
-setup.py that builds extensions. What cannot be rewritten safely stays, and is
-listed. Run the repository's tests afterwards.
+and counted; indices of topk() that are divided; `loss.size_average = False`;
+`yaml.load(file)`; install_requires, and a pyproject.toml, for a setup.py that
+builds extensions. What cannot be rewritten safely stays, and is listed. Run the
+repository's tests afterwards.
 examples:
   ffi-ext port old-model              the diff; nothing is changed
   ffi-ext port old-model > d.patch    for `git apply`
