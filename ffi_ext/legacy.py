@@ -105,7 +105,7 @@ def _old_numpy(numpy) -> None:  # type: ignore[no-untyped-def]
     original = numpy.random.choice
 
     def choice(a, *args, **kwargs):  # type: ignore[no-untyped-def]
-        """One of `(None, (0.1, None), ...)`, as SSD crops: NumPy made objects of what has no common shape until 1.24."""
+        """One of `(None, (0.1, None), ...)`, as SSD crops: what has no common shape was objects until NumPy 1.24."""
         try:
             return original(a, *args, **kwargs)
         except ValueError as error:
@@ -130,9 +130,9 @@ def _old_python(inspect) -> None:  # type: ignore[no-untyped-def]
     import time
     from collections import namedtuple
 
-    argspec = namedtuple("ArgSpec", "args varargs keywords defaults")
+    ArgSpec = namedtuple("ArgSpec", "args varargs keywords defaults")
     _lend(time, {"clock": time.process_time})
-    _lend(inspect, {"getargspec": lambda f: argspec(*inspect.getfullargspec(f)[:4])})
+    _lend(inspect, {"getargspec": lambda f: ArgSpec(*inspect.getfullargspec(f)[:4])})
 
 
 def _old_collections() -> None:
