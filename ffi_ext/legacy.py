@@ -118,6 +118,12 @@ def _old_numpy(numpy) -> None:  # type: ignore[no-untyped-def]
     _give(numpy.random, "choice", choice)
 
 
+def _old_torchvision(transforms) -> None:  # type: ignore[no-untyped-def]
+    """The names of two transforms until torchvision 0.2."""
+    new = {"Scale": transforms.Resize, "RandomSizedCrop": transforms.RandomResizedCrop}
+    _lend(transforms, new)
+
+
 def _old_scipy(misc) -> None:  # type: ignore[no-untyped-def]
     """`from scipy.misc import imread, imresize`, as detectors and flow networks read their images until SciPy 1.2."""
     from ffi_ext import old_arrays
@@ -228,12 +234,18 @@ def _fork(context) -> None:  # type: ignore[no-untyped-def]
 
 
 TORCH = After("torch", _old_torch)
-NUMPY = After("numpy", _old_numpy)
-YAML = After("yaml", _old_yaml)
-SCIPY = After("scipy.misc", _old_scipy)
-INSPECT = After("inspect", _old_python)
-CPP_EXTENSION = After("torch.utils.cpp_extension", _called_build_extension)
-SETUPTOOLS = After("setuptools.dist", _old_setup)
+BUILDS = (
+    After("torch.utils.cpp_extension", _called_build_extension),
+    After("setuptools.dist", _old_setup),
+)
+LIBRARIES = (
+    TORCH,
+    After("torchvision.transforms", _old_torchvision),
+    After("numpy", _old_numpy),
+    After("scipy.misc", _old_scipy),
+    After("yaml", _old_yaml),
+    After("inspect", _old_python),
+)
 
 
 def install(autograd: bool = False) -> None:
@@ -247,14 +259,9 @@ def install(autograd: bool = False) -> None:
     """
     if Finder not in sys.meta_path:
         sys.meta_path.insert(0, Finder)  # type: ignore[arg-type]
-    CPP_EXTENSION.install()
-    SETUPTOOLS.install()
+    for hook in (*BUILDS, *(LIBRARIES if autograd else ())):
+        hook.install()
     if autograd:
-        TORCH.install()
-        NUMPY.install()
-        YAML.install()
-        SCIPY.install()
-        INSPECT.install()
         _old_collections()
         _old_async()
 
@@ -267,7 +274,7 @@ def uninstall() -> None:
         utils = sys.modules.get("torch.utils")
         if module is not None and getattr(utils, "ffi", None) is module:
             del utils.ffi  # type: ignore[union-attr]
-    for hook in (CPP_EXTENSION, SETUPTOOLS, TORCH, NUMPY, YAML, SCIPY, INSPECT):
+    for hook in (*BUILDS, *LIBRARIES):
         hook.uninstall()
     _take_back()
     sys.modules.pop("torch._six", None)  # old_torch.py's

@@ -316,5 +316,12 @@ def _loss_of_old(name: str) -> Callable[..., torch.Tensor]:
 
 LOSSES = {
     name: _loss_of_old(name)
-    for name in ("mse_loss", "l1_loss", "smooth_l1_loss", "kl_div", "soft_margin_loss")
+    for name in (
+        "mse_loss",
+        "l1_loss",
+        "smooth_l1_loss",
+        "kl_div",
+        "soft_margin_loss",
+        "binary_cross_entropy",  # which refuses them since 1.5
+    )
 }

@@ -811,6 +811,30 @@ def test_losses_pair_as_many_targets_of_another_shape(name):
         assert not torch.isclose(net(outputs, targets), want)
 
 
+@pytest.mark.filterwarnings("ignore")
+def test_the_loss_of_a_discriminator_pairs_its_outputs_and_labels():
+    outputs, labels = torch.rand(4, 1, 1, 1), torch.tensor([0.0, 1, 1, 0])
+    p, net = outputs.view(4), torch.nn.BCELoss()
+    want = -(labels * p.log() + (1 - labels) * (1 - p).log()).mean()
+    for of_net in (net, torch.compile(net, backend="eager", fullgraph=True)):
+        torch.testing.assert_close(of_net(outputs, labels), want)
+    torch.testing.assert_close(torch.jit.script(net)(p, labels), want)
+    with pytest.raises(ValueError, match="different to the input size"):
+        net(outputs, labels[:3])
+    ffi_ext.uninstall()
+    with pytest.raises(ValueError, match="different to the input size"):
+        net(outputs, labels)
+
+
+def test_transforms_by_their_first_names(torchvision):
+    from torchvision import transforms
+
+    assert transforms.Scale is transforms.Resize
+    assert transforms.RandomSizedCrop is transforms.RandomResizedCrop
+    ffi_ext.uninstall()
+    assert not hasattr(transforms, "Scale")
+
+
 def test_yaml_loads_without_a_loader():
     yaml = pytest.importorskip("yaml")
     assert yaml.load("a: [1, b]") == yaml.load("a: [1, b]", yaml.SafeLoader) == {"a": [1, "b"]}
