@@ -826,7 +826,7 @@ def test_the_loss_of_a_discriminator_pairs_its_outputs_and_labels():
         net(outputs, labels)
 
 
-def test_transforms_by_their_first_names(torchvision):
+def test_transforms_by_their_first_names(tv):
     from torchvision import transforms
 
     assert transforms.Scale is transforms.Resize
