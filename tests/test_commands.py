@@ -104,12 +104,15 @@ def test_help_and_completion_import_no_torch():
         assert done.returncode == 0 and "ffi-ext" in done.stdout, done.stderr
 
 
-def test_every_command_has_help(capsys):
+def test_every_command_has_help(capsys, monkeypatch):
+    monkeypatch.setenv("COLUMNS", "80")
     for name, (_, text) in cli.COMMANDS.items():
         with pytest.raises(SystemExit) as ended:
             cli.main([name, "--help"])
         assert ended.value.code == 0
-        assert text.split(",")[0][1:20] in capsys.readouterr().out or name == "run"
+        shown = capsys.readouterr().out
+        assert text.split(",")[0][1:20] in shown or name == "run"
+        assert max(map(len, shown.splitlines())) <= 80
     with pytest.raises(SystemExit) as ended:
         cli.main(["biuld"])
     assert ended.value.code == 2 and "biuld" in capsys.readouterr().err

@@ -327,16 +327,17 @@ def test_doctor_tells_what_gives_other_numbers_today(tmp_path, doctor):
         "import torch.nn as nn, torch.nn.functional as F\n"
         "y = F.dropout(F.relu(x), 0.5)\nd = nn.functional.pairwise_distance(a, b)\n"
         "if y.nonzero().size() and not d.size():\n    z = 1 if y.size() else 2\n"
+        "def advance(flat):\n    scores, best = flat.topk(5)\n    return best / flat.size(1)\n"
     )
     (tmp_path / "new.py").write_text(
         "y = F.dropout(x, 0.5, self.training) + F.dropout(x, training=True) + self.dropout(x)\n"
         "d = F.pairwise_distance(a, b, keepdim=True) + pairwise_distance(a, b)\n"
         "if y.size(0) or y.size() == d.size():\n    y = F.alpha_dropout(x)\n"
     )
-    told = ("`if x.size()`", "dropout without", "pairwise_distance without")
+    told = ("`if x.size()`", "dropout without", "pairwise_distance without", "a quotient of")
     notes = [n for n in doctor()["notes"] if any(words in n for words in told)]
-    starts = [f"old.py:{line}: {words}" for line, words in zip((4, 2, 3), told, strict=True)]
-    assert sorted(n.startswith(s) for n in notes for s in starts) == [False] * 6 + [True] * 3
+    starts = [f"old.py:{line}: {words}" for line, words in zip((4, 2, 3, 8), told, strict=True)]
+    assert sorted(n.startswith(s) for n in notes for s in starts) == [False] * 12 + [True] * 4
 
 
 def test_doctor_passes_over_names_that_a_repository_brings_back_and_those_of_elsewhere(
@@ -391,6 +392,17 @@ def test_doctor_tells_scripts_whose_nvcc_run_cannot_reach(tmp_path, doctor, monk
     called, alone = (note for note in report["notes"] if gone in note)
     assert called.startswith(f"make.sh: {gone}, which it calls as ${{CUDA_PATH}}/bin/nvcc: ")
     assert alone == f"other.sh: {gone}: left out under `ffi-ext run`"
+
+
+def test_doctor_tells_of_a_toolkit_that_may_not_go_with_torch(tmp_path, doctor, monkeypatch):
+    (tmp_path / "include").mkdir()
+    (tmp_path / "include" / "cuda_runtime.h").touch()
+    (tmp_path / "include" / "cuda_runtime_api.h").write_text("#define CUDART_VERSION 12040\n")
+    monkeypatch.setenv("CUDA_HOME", str(tmp_path))
+    monkeypatch.setattr(cuda, "nvcc", lambda: sys.executable)
+    monkeypatch.setattr(cuda, "_torch_cuda", lambda: "13.0")
+    said = f"the toolkit in {tmp_path} is CUDA 12.4, torch is built for CUDA 13.0: "
+    assert any(note.startswith(said) for note in doctor()["notes"])
 
 
 def test_doctor_tells_of_a_nvcc_that_is_not_there(tmp_path, doctor, monkeypatch):

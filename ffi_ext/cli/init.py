@@ -145,8 +145,8 @@ GITIGNORE = "__pycache__/\n/build/\n/dist/\n*.egg-info/\n/src/NAME/kernels/\n"
 
 def add(parser: argparse.ArgumentParser) -> None:
     parser.epilog = (
-        "example:\n  ffi-ext init my_ops && cd my_ops && pip install --no-build-isolation -e . pytest && "
-        "python -m pytest"
+        "example:\n  ffi-ext init my_ops && cd my_ops\n"
+        "  pip install --no-build-isolation -e . pytest && python -m pytest"
     )
     parser.add_argument("name", help="the package's name, an identifier such as my_ops")
     parser.add_argument("directory", nargs="?", help="where to; a new directory NAME by default")
