@@ -21,6 +21,7 @@ import torch
 from PIL import Image, ImageEnhance
 
 from data import files
+from data.checks import check_each
 from data.files import JpegFile
 from data.ops import prepare_image
 from data.target import Target
@@ -308,7 +309,9 @@ class RandomResizedCrop:
                 f"RandomResizedCrop: size: expected height and width, got {len(sides)} numbers"
             )
         self.output_size = (sides[0], sides[-1])
-        for name, (least, greatest) in {"scale": scale, "ratio": ratio}.items():
+        for name, limits in {"scale": scale, "ratio": ratio}.items():
+            check_each(f"RandomResizedCrop: {name}", limits, "(least, greatest)")
+            least, greatest = limits
             if not 0 < least <= greatest < math.inf:
                 raise ValueError(
                     f"RandomResizedCrop: {name}: expected the least and the greatest, above 0, got "
