@@ -245,9 +245,10 @@ class Resize:
     def __call__(self, picture: Picture, target: Any, rng: random.Random) -> tuple[Picture, Any]:
         size = self.result_size(picture.size, rng.choice(self.min_sizes))
         if math.prod(size) > files.MAX_PIXELS:  # of a long strip that its shorter side enlarges
+            height, width = picture.size
             raise ValueError(
-                f"Resize: a picture of {picture.size[1]} x {picture.size[0]} pixels would become {size[1]} x {size[0]}, "
-                f"more than the {files.MAX_PIXELS} that are allowed; give a max_size, or set data.files.MAX_PIXELS"
+                f"Resize: a picture of {width} x {height} pixels would become {size[1]} x {size[0]}, more than "
+                f"the {files.MAX_PIXELS} that are allowed; give a max_size, or set data.files.MAX_PIXELS"
             )
         target = _follow(target, lambda target: target.resize(size))
         return replace(picture, size=size, antialias=self.antialias), target
