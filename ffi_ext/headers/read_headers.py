@@ -50,7 +50,7 @@ def read(headers: Sequence[Path], compiler: Reader) -> Headers:
         found.texts = [*texts.values()]
         found.own = [s for header, text in texts.items() for s in statements.split(text, header)]
         return found
-    found.to_include, whole = _included(headers, compiler)
+    found.to_include, whole = _included(found.to_include, compiler)
     found.texts = [whole]
     lines = {header: text.split("\n") for header, text in texts.items()}
     found.own, found.foreign, found.macros = preprocessed.split(whole, lines)
