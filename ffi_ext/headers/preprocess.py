@@ -48,7 +48,7 @@ class Reader:
 
     @property
     def command(self) -> tuple[str, ...]:
-        """The command that reads a header, which comes last."""
+        """The command that reads headers, but for their names."""
         return self._command(toolchain.c_dialect())
 
     def _command(self, dialect: Sequence[str]) -> tuple[str, ...]:
