@@ -294,8 +294,15 @@ def test_the_last_error_is_this_call_s(calls, asked):
     t = torch.ones(2)
     with as_cuda(t):
         assert calls.check(t, 0, 0) == 1
-        with pytest.raises(ffi_ext.NativeError, match=r"cuda runtime error \(9\)"):
+        with pytest.raises(
+            ffi_ext.NativeError, match=r"cuda runtime error \(9\) .* own CUDA calls"
+        ):
             calls.check(t, 0, 9)
+        for error in (700, 710, 719):  # an illegal address, an assertion, a failed launch
+            with pytest.raises(
+                ffi_ext.NativeError, match="or of one before; CUDA_LAUNCH_BLOCKING=1"
+            ):
+                calls.check(t, 0, error)
         assert calls.check(t, 0, 600) == 1  # cudaErrorNotReady: an answer of cudaStreamQuery
         with pytest.raises(ffi_ext.NativeError, match="fails"):
             calls.check(t, 1, 9)
