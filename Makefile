@@ -68,7 +68,7 @@ $(PY):
 
 $(DEPENDENCIES): pyproject.toml constraints.txt | $(PY)
 	@mkdir -p $(STAMPS)
-	@$(PY) scripts/torch_is.py "$(if $(KEEP_TORCH),,$(TORCH))" \
+	@$(PY) -W ignore scripts/torch_is.py "$(if $(KEEP_TORCH),,$(TORCH))" \
 	  || { echo "installing torch $(TORCH)"; $(PIP_INSTALL) torch==$(TORCH); }
 	@echo "installing the pinned dependencies"
 	@$(PIP_INSTALL) setuptools wheel cffi numpy pytest pytest-xdist hypothesis ruff mypy clang-format pillow scikit-learn pyyaml \

@@ -20,6 +20,7 @@ import numpy as np
 import torch
 from PIL import Image, ImageEnhance
 
+from data import files
 from data.files import JpegFile
 from data.ops import prepare_image
 from data.target import Target
@@ -215,6 +216,8 @@ class Resize:
         min_size: a length, or several of which one is drawn each time.
         max_size: of the longer side; None for no limit.
         antialias: see `data.ops.prepare_image`.
+
+    A call raises a ValueError where the result would have more than `data.files.MAX_PIXELS`.
     """
 
     def __init__(
@@ -240,6 +243,11 @@ class Resize:
 
     def __call__(self, picture: Picture, target: Any, rng: random.Random) -> tuple[Picture, Any]:
         size = self.result_size(picture.size, rng.choice(self.min_sizes))
+        if math.prod(size) > files.MAX_PIXELS:  # of a long strip that its shorter side enlarges
+            raise ValueError(
+                f"Resize: a picture of {picture.size[1]} x {picture.size[0]} pixels would become {size[1]} x {size[0]}, "
+                f"more than the {files.MAX_PIXELS} that are allowed; give a max_size, or set data.files.MAX_PIXELS"
+            )
         target = _follow(target, lambda target: target.resize(size))
         return replace(picture, size=size, antialias=self.antialias), target
 

@@ -166,7 +166,7 @@ class _Argument:
         if tensor.device.type != "cpu":
             raise self.unexpected("a tensor on the CPU")
         if not tensor.is_contiguous():
-            cure = "numpy.ascontiguousarray(...)" if array else "....contiguous()"
+            cure = "numpy.ascontiguousarray(...)" if array else ".contiguous()"
             text = f"expected elements one behind the other {wanted_for}, got the strides {tensor.stride()}"
             raise self.refusal(text + self.converted(f"copy it with {cure}"), ValueError)
         if tensor.nbytes < size:

@@ -116,7 +116,8 @@ class Build:
         if log.strip():
             self.compilers.say(log.rstrip())
         if status or not self.linked.exists():
-            raise compile_errors.explain(f"linking {self.plan.target.name}", log)
+            what = f"linking {self.plan.target.name}"
+            raise compile_errors.explain(what, log, self.compilers.verbose)
         missing = symbols_check.find(self.linked, self.made.places, command)
         return self.linked.read_bytes(), missing
 

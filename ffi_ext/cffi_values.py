@@ -170,14 +170,17 @@ def convert(function: Function, index: int, value: object) -> tuple[int, object]
         hint = cffi_hints.of_value(ffi, c_type, value) or cffi_hints.of_field(
             ffi, c_type, str(error)
         )
-        raise refusal(function, index, f"{error}{hint}") from None
+        field = cffi_hints.refused_field(ffi, c_type, value)
+        raise refusal(function, index, f"{field}{error}{hint}") from None
     except KeyError as error:  # of a dict for a struct
-        has = ""
-        if c_type.kind == "struct":
-            has = f"; {c_type.cname} has {', '.join(name for name, _ in c_type.fields)}"
-        raise refusal(function, index, f"no field is named {error}{has}") from None
+        field, has = cffi_hints.refused_field(ffi, c_type, value), ""
+        struct = c_type.item if c_type.kind == "pointer" else c_type
+        if struct.kind == "struct" and not field:  # else it is of a struct within
+            has = f"; {struct.cname} has {', '.join(name for name, _ in struct.fields)}"
+        raise refusal(function, index, f"{field}no field is named {error}{has}") from None
     except (OverflowError, ValueError, IndexError) as error:
-        raise refusal(function, index, str(error), type(error)) from None
+        field = cffi_hints.refused_field(ffi, c_type, value)
+        raise refusal(function, index, f"{field}{error}", type(error)) from None
 
 
 def _is_whole(ffi: Any, value: object) -> bool:

@@ -55,8 +55,12 @@ def mistakes(log: str) -> list[str]:
     return undeclared + mistaken
 
 
-def explain(action: str, log: str) -> BuildError:
-    """The error to raise for a compiler that failed at an action such as "compiling src/my_lib.c"."""
+def explain(action: str, log: str, shown: bool = False) -> BuildError:
+    """The error to raise for a compiler that failed at an action such as "compiling src/my_lib.c".
+
+    Args:
+        shown: Who builds has seen the log.
+    """
     whole, log = log, "\n".join(row[:_LONGEST] for row in log[:_MOST].split("\n"))
     match = _ERROR.search(log) or _NVCC.search(log)
     if match:
@@ -78,7 +82,10 @@ def explain(action: str, log: str) -> BuildError:
     message = f"{action} failed: {first}"
     if hint:
         message += f"\nhint: {hint}"
-    message += "\nThe compiler's whole output: set FFI_EXT_VERBOSE=1, or see the exception's .log"
+    if not shown:
+        message += (
+            "\nThe compiler's whole output: set FFI_EXT_VERBOSE=1, or see the exception's .log"
+        )
     return BuildError(message, whole)
 
 

@@ -126,8 +126,8 @@ def _warn_of_nothing(given: Arguments) -> None:
 
     warn(
         f"{csource.header_names(given.headers)} declares no function, constant or variable: "
-        f"{given.name.package} will be empty. Is all of it static, behind an #ifdef, or in a header that it "
-        "includes? Only what stands in the named headers themselves is exported"
+        f"{given.name.package} will be empty. Is all of it static, a function with its body, behind an #ifdef, or "
+        "in a header that it includes? Only what the named headers themselves declare is exported"
     )
 
 

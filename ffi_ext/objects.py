@@ -85,10 +85,12 @@ class Objects:
         again = bool(status) and whole != unit.command
         if again:
             status, log = self.compilers.run([*whole, *output_flags])
-        if log.strip() and (not unit.generated or (status and compilers.says_all())):
+        shown = not unit.generated or (bool(status) and compilers.says_all())
+        if log.strip() and shown:
             self.compilers.say(log.rstrip())
         if status or not output.exists():
-            raise compile_errors.explain(f"compiling {unit.source}", log)
+            shown = shown and self.compilers.verbose
+            raise compile_errors.explain(f"compiling {unit.source}", log, shown)
         if not self.compilers.verbose and not unit.generated:
             self.mistakes += compile_errors.mistakes(log)
         compiled = output.read_bytes()

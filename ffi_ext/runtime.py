@@ -39,7 +39,8 @@ def _load_runtime() -> ModuleType:
     except ImportError as error:
         raise ImportError(
             f"ffi_ext's C runtime could not be loaded ({error}). It is compiled when ffi_ext is "
-            "installed: run `make build` in a clone of the project, or `pip install .`"
+            "installed: run `make build` in a clone of the project; or `pip install .` there, and Python "
+            "elsewhere, since in that folder the clone's own ffi_ext comes first"
         ) from error
     finally:
         sys.setdlopenflags(flags)

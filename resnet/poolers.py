@@ -98,6 +98,11 @@ class Pooler(nn.Module):
             features: of each level, (N, C, H_l, W_l).
             boxes: of each image, (K_i, 4): x1, y1, x2, y2 in pixels.
         """
+        if not isinstance(features, Sequence):  # one map, or the dictionary that Backbone.named gives
+            raise TypeError(
+                "Pooler: expected a list of feature maps, one per scale, got a "
+                f"{type(features).__name__}"
+            )
         if len(features) != len(self.scales):
             raise ValueError(
                 f"Pooler: expected {len(self.scales)} feature maps, one per scale, got {len(features)}"

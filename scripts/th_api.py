@@ -55,7 +55,7 @@ Matrices that LAPACK's functions make (`gesv`, `potrf`, `qr` ...) lie in columns
 0.3.1: `newContiguous` gives rows. A result that has the right size before the call keeps its strides, where
 0.3.1 turned a contiguous one into columns, too.
 
-A tensor of shape `(0,)` has no dimensions in C, as in 0.3.1, and its `storage` may be NULL. Other shapes without elements
+A tensor of shape `(0,)` has no dimensions in C, as in 0.3.1, its `storage` may be NULL, and its `size[0]` is 0. Other shapes without elements
 keep their dimensions, which 0.3.1 cut at the first 0: ask `nElement`, not `nDimension`, whether there is anything. A
 torch tensor without dimensions, `torch.tensor(5.)`, is one element of shape `[1]` in C.
 

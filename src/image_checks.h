@@ -29,15 +29,15 @@ static inline void check_prepare_image(layout image, int64_t top, int64_t left, 
   const int64_t channels = image.size[2];
   REQUIRE(channels >= 1 && channels <= 4, 1, "image must have 1 to 4 channels, got %lld",
           (long long)channels);
-  REQUIRE((channels == 1 || image.stride[2] == 1) &&
-              (image.size[1] == 1 || image.stride[1] == channels),
-          1, "the pixels of a row of image must lie side by side");
   REQUIRE(top >= 0 && left >= 0 && crop_height >= 1 && crop_width >= 1 &&
               crop_height <= image.size[0] - top && crop_width <= image.size[1] - left,
           2,
           "the crop (top %lld, left %lld, %lld x %lld) must lie in the image of %lld x %lld pixels",
           (long long)top, (long long)left, (long long)crop_height, (long long)crop_width,
           (long long)image.size[0], (long long)image.size[1]);
+  REQUIRE((channels == 1 || image.stride[2] == 1) &&
+              (image.size[1] == 1 || image.stride[1] == channels),
+          1, "the pixels of a row of image must lie side by side");
   REQUIRE(height >= 1 && width >= 1, 6, "the result must have at least one pixel, got %lld x %lld",
           (long long)height, (long long)width);
   REQUIRE(crop_width <= INT32_MAX / 4 && crop_height <= INT32_MAX / 4, 4,

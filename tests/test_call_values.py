@@ -529,6 +529,11 @@ def test_what_cffi_refuses_says_what_to_do(module):
         TypeError, match="argument 1 'p': no field is named 'z'; struct point has x, y"
     ):
         module.flip({"z": 1})
+    with pytest.raises(TypeError, match="'p': no field is named 'z'; struct point has x, y"):
+        module.move([(1, 2), {"z": 1}])
+    for f, value in ((module.flip, (1, "x")), (module.move, [{"x": 1}, {"x": 1, "y": "x"}])):
+        with pytest.raises(TypeError, match="argument 1 'p': field 'y': an integer is required"):
+            f(value)
     picture = {"pixels": torch.ones(2), "count": 2}
     for wrong in (torch.ones(2), np.ones(2, np.float32), b"x", [1.0], len):
         for f, value in ((module.brightness, picture), (module.brightness_of, [picture])):

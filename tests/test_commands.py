@@ -104,12 +104,15 @@ def test_help_and_completion_import_no_torch():
         assert done.returncode == 0 and "ffi-ext" in done.stdout, done.stderr
 
 
-def test_every_command_has_help(capsys):
+def test_every_command_has_help(capsys, monkeypatch):
+    monkeypatch.setenv("COLUMNS", "80")
     for name, (_, text) in cli.COMMANDS.items():
         with pytest.raises(SystemExit) as ended:
             cli.main([name, "--help"])
         assert ended.value.code == 0
-        assert text.split(",")[0][1:20] in capsys.readouterr().out or name == "run"
+        shown = capsys.readouterr().out
+        assert text.split(",")[0][1:20] in shown or name == "run"
+        assert max(map(len, shown.splitlines())) <= 80
     with pytest.raises(SystemExit) as ended:
         cli.main(["biuld"])
     assert ended.value.code == 2 and "biuld" in capsys.readouterr().err
@@ -224,6 +227,7 @@ TOO_LONG = 1 if sys.version_info < (3, 14) else 2
         (["stubs", "_cut.so"], 2, "is no header: for a built module, ffi-ext stubs .\n"),
         (["stubs", "lib.c"], 2, "lib.c is a source: a stub has the functions of headers"),
         (["init", "cffi"], 2, "a package 'cffi' would hide another"),
+        (["init", "test"], 2, "a package 'test' would hide another"),
         (["stubs", "--check", "lib.h"], 2, "needs -o FILE"),
         (["inspect", "_cut.so"], 1, "is damaged"),
         (["inspect", "_text.so"], 0, ""),

@@ -249,6 +249,8 @@ def test_what_is_refused():
         ops.add(ones, np.ones(3, np.int16))
     with pytest.raises(TypeError, match="add: a must be .* got bool"):
         ops.add(True, ones)
+    with pytest.raises(TypeError, match="add: .* without a mask, .* got a MaskedArray as b"):
+        ops.add(ones, np.ma.masked_less(ones, 2))
     with pytest.raises(TypeError, match="divide: out must be a tensor or an array of float64, got"):
         ops.divide(np.ones(3, np.int32), 2, out=np.ones(3, np.int32))
     with pytest.raises(ValueError, match=r"out must have the result's shape \(2, 3\), got \(3,\)"):

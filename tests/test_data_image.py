@@ -174,6 +174,13 @@ def test_what_is_refused(options, text):
         prepare_image(picture(), torch.empty(3, 50, 60), **options)
 
 
+def test_pictures_without_pixels_are_refused():
+    for size in [(0, 5), (5, 0)]:
+        text = rf"the crop \(top 0, left 0, {size[0]} x {size[1]}\) must lie in the image"
+        with pytest.raises(NativeError, match=text):
+            prepare_image(np.zeros((*size, 3), np.uint8), torch.empty(3, 4, 4))
+
+
 def test_a_mean_of_two_dimensions_is_refused():
     """Its first stride leads beyond it."""
     image, std, place = torch.from_numpy(picture()), torch.ones(3), torch.empty(3, 40, 60)

@@ -22,7 +22,7 @@ from tests.processes import python
 ROOT = Path(__file__).parent.parent
 DOCUMENTS = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
 BLOCK = re.compile(r"^```(\w+)(?: title=\"([^\"]+)\")?\n(.*?)^```$", re.M | re.S)
-OF_THE_APPLICATION = {"kernels"}  # its readers start Python in the project's folder
+OF_THE_APPLICATION = {"README", "kernels"}  # its readers start Python in the project's folder
 # In test_data_docs.py and test_resnet_modes.py, which look at the results.
 ELSEWHERE = {"data", "resnet"}
 KINDS = {"c", "cpp", "cuda", "toml", "python", "console", "text"}

@@ -491,6 +491,15 @@ def test_what_c_lets_be_repeated(build):
         build(header + "int one(void);\n", source)
 
 
+def test_two_headers_of_one_include_guard(tmp_path):
+    for name, text in (("a", "int f(int n);"), ("b", "typedef int number;\nint g(number *n);")):
+        (tmp_path / f"{name}.h").write_text(f"#ifndef A_H\n#define A_H\n{text}\n#endif\n")
+    (tmp_path / "a.c").write_text("int f(int n) { return n; } int g(int *n) { return *n; }\n")
+    ffi = create_extension("guard.m", ["a.h", "b.h"], ["a.c"], relative_to=str(tmp_path / "b.py"))
+    with pytest.raises(BuildError, match="hint: .* do two have the same include guard"):
+        ffi.build()
+
+
 def test_functions_of_one_declaration(build):
     header = "/* Both. */\nint one(void), *same(int *p), (*chosen(void))(int);\nextern int n, twice(int x);\n"
     source = "int n = 3; int one(void) { return 1; } int *same(int *p) { return p; }\n"

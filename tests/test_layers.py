@@ -120,6 +120,9 @@ def test_pooler_is_torchvisions(tv):
     assert pooler([f[:0] for f in features], []).shape == (0, 18, 7, 7)
     with pytest.raises(ValueError, match="expected 4 feature maps, one per scale, got 1"):
         pooler(features[:1], boxes)
+    for wrong, got in [({"P2": features[0]}, "dict"), (features[0], "Tensor")]:
+        with pytest.raises(TypeError, match=f"a list of feature maps, one per scale, got a {got}"):
+            pooler(wrong, boxes)
     with pytest.raises(ValueError, match="expected boxes of 2 images, got 1"):
         pooler(features, boxes[:1])
     # an image without objects as torch.tensor([]) makes it; regions in place of boxes; a list

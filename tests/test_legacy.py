@@ -525,13 +525,13 @@ def test_a_shell_script_is_not_given_to_python(tmp_path):
     (tmp_path / "make.sh").write_text("cd src\nmake\n")
     done = ffi_ext_command(tmp_path, "run", "make.sh", "two words")
     assert done.returncode == 2
-    assert "make.sh is no Python script: run -- sh make.sh 'two words' runs it" in done.stderr
+    assert "this runs it: ffi-ext run -- sh make.sh 'two words'\n" in done.stderr
     (tmp_path / "install").write_text("#!/usr/bin/env bash\necho $0\n")
     done = ffi_ext_command(tmp_path, "run", "install")
-    assert "run -- /usr/bin/env bash install runs it" in done.stderr
+    assert "ffi-ext run -- /usr/bin/env bash install" in done.stderr
     (tmp_path / "Demo.ipynb").write_text('{"cells": null}')
     done = ffi_ext_command(tmp_path, "run", "Demo.ipynb")
-    notebook = "run -- jupyter nbconvert --to notebook --execute Demo.ipynb runs it"
+    notebook = "run -- jupyter nbconvert --to notebook --execute Demo.ipynb"
     assert done.returncode == 2 and notebook in done.stderr
     (tmp_path / "tool").write_text("#!/usr/bin/env python2\nprint(3)\n")
     assert ffi_ext_command(tmp_path, "run", "tool").stdout == "3\n"

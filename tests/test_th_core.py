@@ -146,6 +146,17 @@ def test_shapes_across_the_border(th):
     assert th.contiguous(torch.zeros(9).as_strided((2, 1, 3), (3, 7, 1))) == 1
 
 
+def test_sizes_of_the_empty_tensor_are_0_to_c_that_forgets_its_dimensions(th):
+    kept = torch.zeros(2, 3, 4)
+    th.keep(kept)
+    kept.resize_(0)
+    for d in range(3):
+        th.size_field(torch.zeros(2, 3, 4), d)  # its record is taken again
+        assert th.size_field(torch.empty(0), d) == th.size_field(kept, d) == 0
+        assert th.size_field_of_new(d) == 0
+    th.drop()
+
+
 def test_views_in_place_change_the_torch_tensor(th):
     t = torch.zeros(1, 3, 1)
     th.squeeze(t)

@@ -75,6 +75,11 @@ def _element_type(operation: str, name: str, value: Operand) -> Any:
             return _NUMPY[value.dtype]
     elif isinstance(value, (int, float)) and not isinstance(value, bool):
         return value
+    elif isinstance(value, np.ma.MaskedArray):
+        raise TypeError(
+            f"{operation}: expected an array without a mask, which would be lost, got a MaskedArray as {name}; "
+            "give its filled(), or use NumPy's own function"
+        )
     elif isinstance(value, (np.ndarray, np.generic)) and value.dtype in _ELEMENTS:
         return value.dtype
     got = (

@@ -31,8 +31,9 @@ COMMANDS = {
     "completion": ("completion", "tab completion for bash, zsh or fish"),
 }
 EPILOG = """\
-exit codes: 0 it went well; 1 it did not, or problems were found; 2 wrong use. `run` gives the command's own.
-`ffi-ext COMMAND --help` has examples. The documentation lies in docs/ of the project.
+exit codes: 0 it went well; 1 it did not, or problems were found; 2 wrong use.
+`run` gives the command's own. `ffi-ext COMMAND --help` has examples. The
+documentation lies in docs/ of the project.
 """
 
 

@@ -22,11 +22,11 @@ FLAGS = {  # what errors call create_extension's arguments
 SCRIPTS = ("build_ffi.py", "build.py")
 EXAMPLES = """\
 examples:
-  ffi-ext build                                 the build script that lies here
-  ffi-ext build tools/build.py                  that one; torch.utils.ffi is in place
-  ffi-ext build my_lib.h my_lib.c               _ext.my_lib, below the current directory
-  ffi-ext build -n pkg._C a.h a.c k.cu          .cu sources are compiled by nvcc
-  ffi-ext build zlib.h -l z                     a library's own header
+  ffi-ext build                          the build script that lies here
+  ffi-ext build tools/build.py           that one; torch.utils.ffi is in place
+  ffi-ext build my_lib.h my_lib.c        _ext.my_lib, in the current directory
+  ffi-ext build -n pkg._C a.h a.c k.cu   .cu sources are compiled by nvcc
+  ffi-ext build zlib.h -l z              a library's own header
 """
 
 

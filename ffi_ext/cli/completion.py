@@ -8,8 +8,8 @@ from ffi_ext.cli.terminal import OK
 
 EXAMPLES = """\
 examples:
-  eval "$(ffi-ext completion bash)"                        in ~/.bashrc
-  eval "$(ffi-ext completion zsh)"                         in ~/.zshrc, after compinit
+  eval "$(ffi-ext completion bash)"    in ~/.bashrc
+  eval "$(ffi-ext completion zsh)"     in ~/.zshrc, after compinit
   ffi-ext completion fish > ~/.config/fish/completions/ffi-ext.fish
 """
 

@@ -18,7 +18,8 @@ from ffi_ext.cli.terminal import BOLD, GREEN, OK, PROBLEMS, RED, YELLOW, coloure
 
 def add(parser: argparse.ArgumentParser) -> None:
     parser.epilog = (
-        "Nothing of the repository is run or imported. The exit code is 1 if something will fail.\n"
+        "Nothing of the repository is run or imported. The exit code is 1 if something\n"
+        "will fail.\n"
         "examples:\n  ffi-ext doctor\n  ffi-ext doctor ~/old-model --json"
     )
     parser.add_argument("repository", nargs="?", help="read its scripts and sources")

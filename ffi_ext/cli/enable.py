@@ -14,7 +14,7 @@ HOOK_TEXT = "import ffi_ext.legacy; ffi_ext.legacy.install(autograd=True)\n"
 
 
 def add(parser: argparse.ArgumentParser) -> None:
-    parser.epilog = f"The hook is one file, {HOOK}, in this environment's site-packages."
+    parser.epilog = f"The hook is one file, {HOOK},\nin this environment's site-packages."
 
 
 def _hook() -> Path:

@@ -145,8 +145,8 @@ GITIGNORE = "__pycache__/\n/build/\n/dist/\n*.egg-info/\n/src/NAME/kernels/\n"
 
 def add(parser: argparse.ArgumentParser) -> None:
     parser.epilog = (
-        "example:\n  ffi-ext init my_ops && cd my_ops && pip install --no-build-isolation -e . pytest && "
-        "python -m pytest"
+        "example:\n  ffi-ext init my_ops && cd my_ops\n"
+        "  pip install --no-build-isolation -e . pytest && python -m pytest"
     )
     parser.add_argument("name", help="the package's name, an identifier such as my_ops")
     parser.add_argument("directory", nargs="?", help="where to; a new directory NAME by default")
@@ -159,7 +159,7 @@ def main(options: argparse.Namespace) -> int:
             f"init: {name!r} is no package name: letters, digits and _, not a keyword, as in my_ops"
         )
     # ours, and what builds and tests the project and would import it in their place
-    others = "cffi csrc ffi_ext kernels numpy pip pycparser pytest setuptools tests torch"
+    others = "cffi csrc ffi_ext kernels numpy pip pycparser pytest setuptools test tests torch"
     if name in others.split() or name in sys.stdlib_module_names:
         return complain(f"init: a package {name!r} would hide another; take another name")
     folder = Path(options.directory or name)

@@ -18,7 +18,7 @@ examples:
   ffi-ext stubs my_lib.h                 to the screen; nothing is built
   ffi-ext stubs my_lib.h -o my_lib.pyi   to a file
   ffi-ext stubs _ext/my_lib              beside the module, which is imported
-  ffi-ext stubs --check _ext/my_lib      exit code 1 if that file is missing or another
+  ffi-ext stubs --check _ext/my_lib      exit code 1 if that file differs
 """
 
 

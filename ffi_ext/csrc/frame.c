@@ -72,6 +72,7 @@ static int set_geometry(ffi_tensor *t, const ffi_view *view, int whole_storage) 
     t->size[i] = view->ndim ? view->size[i] : one;
     t->stride[i] = view->ndim ? view->stride[i] : one;
   }
+  if (empty) ffi_clear_sizes(t);
   t->nDimension = n;
   t->storageOffset = empty ? 0 : view->offset;
   return 0;

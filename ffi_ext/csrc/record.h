@@ -5,6 +5,7 @@
 
 #include <stddef.h>
 #include <stdint.h>
+#include <string.h>
 
 #include "ffi_ext/abi.h"
 
@@ -89,6 +90,11 @@ typedef struct ffi_tensor {
   int64_t inline_size[FFI_INLINE_DIMS];
   int64_t inline_stride[FFI_INLINE_DIMS];
 } ffi_tensor;
+
+/* Of the empty tensor, which has no dimensions: C that loops up to size[0] all the same ends there. */
+static inline void ffi_clear_sizes(ffi_tensor *t) {
+  memset(t->size, 0, (size_t)t->capacity * sizeof *t->size);
+}
 
 /* How many references there are: others may be counting. */
 static inline int ffi_count(const int *refcount) {

@@ -56,7 +56,7 @@ ffi_tensor *ffi_tensor_try_alloc(int type) {
     t = malloc(sizeof *t);
     if (!t) return NULL;
   }
-  memset(t, 0, offsetof(ffi_tensor, inline_size));
+  memset(t, 0, offsetof(ffi_tensor, inline_stride));
   t->type = (unsigned char)type;
   t->refcount = 1;
   t->flag = FFI_REFCOUNTED;

@@ -132,6 +132,7 @@ static void place(ffi_tensor *t, ffi_storage *storage, ptrdiff_t offset, const s
   }
   t->storageOffset = offset;
   t->nDimension = planned->n;
+  if (!planned->n) ffi_clear_sizes(t);
   memcpy(t->size, planned->size, (size_t)planned->n * sizeof *t->size);
   memcpy(t->stride, planned->stride, (size_t)planned->n * sizeof *t->stride);
   ffi_tensor_mark_changed(t);

@@ -6,6 +6,19 @@
 
 /* Shapes as C sees them. */
 int dims(THFloatTensor *t) { return t->nDimension; }
+/* size[d] without a look at nDimension, of the tensor itself, made anew, and resized to none. */
+int64_t size_field(THFloatTensor *t, int d) { return t->size[d]; }
+int64_t size_field_of_new(int d) {
+  THFloatTensor *t = THFloatTensor_newWithSize3d(5, 6, 7);
+  THFloatTensor_free(t); /* its record is taken again */
+  t = THFloatTensor_new();
+  const int64_t size = t->size[d];
+  THFloatTensor_resize3d(t, 5, 6, 7);
+  THFloatTensor_resize1d(t, 0);
+  const int64_t resized = t->size[d];
+  THFloatTensor_free(t);
+  return size + resized;
+}
 int has_storage(THFloatTensor *t) { return t->storage != NULL; }
 long size(THFloatTensor *t, int d) { return THFloatTensor_size(t, d); }
 long elements(THFloatTensor *t) { return THFloatTensor_nElement(t); }
