@@ -76,7 +76,8 @@ $(DEPENDENCIES): pyproject.toml constraints.txt | $(PY)
 	@for peer in $(PEERS); do log=$(STAMPS)/$$peer.log; $(PIP_INSTALL) --only-binary :all: $$peer 2>$$log || \
 	  { grep -qE "ResolutionImpossible|No matching distribution" $$log || { cat $$log; exit 1; }; \
 	    echo "$$peer has no wheel for this Python: tests that compare with it are skipped, benchmarks need it"; }; done
-	@$(PIP_INSTALL) --no-deps torchvision  # a peer of the tests, and of bench-kernels; its dependencies would bring a CUDA torch
+	@# A peer of the tests, and of bench-kernels; its dependencies would bring a CUDA torch. One that is there goes with its torch.
+	@$(PY) -m pip show -q torchvision 2>/dev/null || $(PIP_INSTALL) --no-deps torchvision
 	@touch $@
 
 $(STAMPS)/runtime: $(DEPENDENCIES) $(RUNTIME_SOURCES)

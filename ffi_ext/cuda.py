@@ -15,7 +15,7 @@ from itertools import islice
 from pathlib import Path
 
 from ffi_ext import cuda_shims, host_compiler, toolchain
-from ffi_ext.errors import BuildError, warn
+from ffi_ext.errors import BuildError
 
 OLDEST = 11, 8  # of the toolkits that a torch >= 2.4 was built for
 VARIABLES = "CUDA_HOME", "CUDA_PATH"  # in which users say where it is
@@ -211,19 +211,20 @@ def _toolkit_version() -> str | None:
     return f"{int(found[1]) // 1000}.{int(found[1]) % 1000 // 10}" if found else None
 
 
-def warn_of_the_toolkit() -> None:
-    """Before CUDA sources are compiled: by one that is too old, or that torch's driver may not know."""
+def doubts() -> str:
+    """Why kernels of this toolkit may fail: it is too old, or torch's driver may not know its runtime; else ""."""
     ours, torchs = _toolkit_version(), _torch_cuda()
     if ours and tuple(map(int, ours.split("."))) < OLDEST:
-        warn(
+        return (
             f"the toolkit in {home()} is CUDA {ours}, with which nothing was tried: what fails may be its age. Set "
             f"CUDA_HOME to a toolkit of CUDA {OLDEST[0]}.{OLDEST[1]} or newer"
         )
-    elif ours and torchs and ours.partition(".")[0] != torchs.partition(".")[0]:
-        warn(
+    if ours and torchs and ours.partition(".")[0] != torchs.partition(".")[0]:
+        return (
             f"the toolkit in {home()} is CUDA {ours}, torch is built for CUDA {torchs}: kernels run only where "
             f"the driver is new enough for both. Set CUDA_HOME to a toolkit of CUDA {torchs.partition('.')[0]}"
         )
+    return ""
 
 
 _OWN = ("-D", "-U", "-I", "-isystem", "-include")  # which nvcc has, too

@@ -102,6 +102,37 @@ def _old_torch(torch) -> None:  # type: ignore[no-untyped-def]
 
 def _old_numpy(numpy) -> None:  # type: ignore[no-untyped-def]
     _lend(numpy, OF_NUMPY)
+    original = numpy.random.choice
+
+    def choice(a, *args, **kwargs):  # type: ignore[no-untyped-def]
+        """One of `(None, (0.1, None), ...)`, as SSD crops: NumPy made objects of what has no common shape until 1.24."""
+        try:
+            return original(a, *args, **kwargs)
+        except ValueError as error:
+            if "inhomogeneous" not in str(error):
+                raise
+        objects = numpy.empty(len(a), object)
+        objects[:] = a
+        return original(objects, *args, **kwargs)
+
+    _give(numpy.random, "choice", choice)
+
+
+def _old_scipy(misc) -> None:  # type: ignore[no-untyped-def]
+    """`from scipy.misc import imread, imresize`, as detectors and flow networks read their images until SciPy 1.2."""
+    from ffi_ext import old_arrays
+
+    _lend(misc, old_arrays.IMAGES)
+
+
+def _old_python(inspect) -> None:  # type: ignore[no-untyped-def]
+    """getargspec, which Python 3.11 has no more, and time.clock, which 3.8 has not."""
+    import time
+    from collections import namedtuple
+
+    argspec = namedtuple("ArgSpec", "args varargs keywords defaults")
+    _lend(time, {"clock": time.process_time})
+    _lend(inspect, {"getargspec": lambda f: argspec(*inspect.getfullargspec(f)[:4])})
 
 
 def _old_collections() -> None:
@@ -199,6 +230,8 @@ def _fork(context) -> None:  # type: ignore[no-untyped-def]
 TORCH = After("torch", _old_torch)
 NUMPY = After("numpy", _old_numpy)
 YAML = After("yaml", _old_yaml)
+SCIPY = After("scipy.misc", _old_scipy)
+INSPECT = After("inspect", _old_python)
 CPP_EXTENSION = After("torch.utils.cpp_extension", _called_build_extension)
 SETUPTOOLS = After("setuptools.dist", _old_setup)
 
@@ -220,6 +253,8 @@ def install(autograd: bool = False) -> None:
         TORCH.install()
         NUMPY.install()
         YAML.install()
+        SCIPY.install()
+        INSPECT.install()
         _old_collections()
         _old_async()
 
@@ -232,7 +267,7 @@ def uninstall() -> None:
         utils = sys.modules.get("torch.utils")
         if module is not None and getattr(utils, "ffi", None) is module:
             del utils.ffi  # type: ignore[union-attr]
-    for hook in (CPP_EXTENSION, SETUPTOOLS, TORCH, NUMPY, YAML):
+    for hook in (CPP_EXTENSION, SETUPTOOLS, TORCH, NUMPY, YAML, SCIPY, INSPECT):
         hook.uninstall()
     _take_back()
     sys.modules.pop("torch._six", None)  # old_torch.py's

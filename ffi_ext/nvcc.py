@@ -19,7 +19,8 @@ from ffi_ext import cuda, cuda_shims, host_compiler
 from ffi_ext.errors import BuildError
 from ffi_ext.paths import INCLUDE_DIRS
 
-_PAIRED = ("-gencode", "--generate-code", "-arch", "--gpu-architecture", "-code", "--gpu-code")
+_ONE_GPU = ("-arch", "--gpu-architecture", "-code", "--gpu-code")  # none stands without the other
+_PAIRED = ("-gencode", "--generate-code", *_ONE_GPU)
 # Thrust and CUB, which sources include without a word of the dialect, refuse these since CUDA 13.
 _DIALECT = ("-std", "--std")
 _OLD_DIALECTS = ("c++03", "c++0x", "c++11", "c++14")
@@ -42,6 +43,9 @@ def repaired(arguments: Sequence[str], known: Sequence[int]) -> tuple[list[str],
     """
     kept: list[str] = []
     dropped: list[str] = []
+    one_gpu = " ".join(
+        re.findall(rf"\0(?:{'|'.join(_ONE_GPU)})[=\0]([^\0]+)", "\0".join(["", *arguments]))
+    )
     words = iter(arguments)
     for word in words:
         option = [word]
@@ -54,7 +58,8 @@ def repaired(arguments: Sequence[str], known: Sequence[int]) -> tuple[list[str],
             dropped.append(old[2])
             value = _OLD_DIALECT_OF_HOST.sub("", value).strip(" ,")
             option = [name, value] if value else []
-        numbers = [int(n) for n in re.findall(r"(?:sm|compute|lto)_(\d+)", value)]
+        named = one_gpu if name in _ONE_GPU else value
+        numbers = [int(n) for n in re.findall(r"(?:sm|compute|lto)_(\d+)", named)]
         dead = name in _PAIRED and known and any(number not in known for number in numbers)
         dead = dead or (name in _DIALECT and value in _OLD_DIALECTS) or word == _GONE
         dead = dead or (name in _HOST_COMPILER and not _is_installed(value))

@@ -174,8 +174,9 @@ class Objects:
 
     def warn_of(self, plan: Plan, units: Iterable[Unit], stale: Iterable[Unit]) -> None:
         """What compiles and cannot work; a header may have changed, so all of the sources are compared."""
-        if any(unit.source.suffix in toolchain.CUDA_SUFFIXES for unit in stale):
-            cuda.warn_of_the_toolkit()
+        kernels = any(unit.source.suffix in toolchain.CUDA_SUFFIXES for unit in stale)
+        if kernels and (doubts := cuda.doubts()):
+            warn(doubts)
         for unit in units:
             if (
                 unit.generated

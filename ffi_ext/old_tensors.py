@@ -12,6 +12,7 @@ from typing import Any
 import torch
 
 from ffi_ext.legacy import RESHAPES
+from ffi_ext.old_arrays import numpy_of_old
 from ffi_ext.old_autograd import say_once
 from ffi_ext.untraced import untraced
 
@@ -151,7 +152,16 @@ def _with_masks_of_bytes(name: str) -> Callable[..., Any]:
     def method(self: torch.Tensor, mask: Any, *args: Any, **kwargs: Any) -> Any:
         return original(self, _mask_of_bools(mask), *args, **kwargs)
 
-    return method
+    def of_as_many(self: torch.Tensor, mask: Any, *args: Any, **kwargs: Any) -> Any:
+        """In SSD's loss a mask (images, boxes) is of losses (images * boxes, 1): `loss_c[pos] = 0`."""
+        mask = _mask_of_bools(mask)
+        is_mask = isinstance(mask, torch.Tensor) and mask.dtype is torch.bool
+        if is_mask and mask.shape != self.shape[: mask.dim()] and mask.numel() == self.numel():
+            say_once("a mask of as many elements in another shape is of each, as it was")
+            mask = mask.reshape(self.shape)
+        return original(self, mask, *args, **kwargs)
+
+    return of_as_many if name.endswith("_") else method  # the others broadcast it
 
 
 _rsub: Callable[..., torch.Tensor] = torch.Tensor.__rsub__
@@ -218,6 +228,7 @@ TENSORS: dict[str, Any] = {
     "backward": _backward_of_old,
     "index": _index_of_old,
     "new": _new_of_old,
+    "numpy": numpy_of_old,
     "data": property(_data_of_old, _data.__set__),
     **{name: _with_its_variable(name) for name in RESHAPES},
     "__rsub__": _rsub_of_masks,
@@ -262,6 +273,30 @@ CONVOLUTIONS = {
 }
 
 
+def _for_scripts(function: Any, original: Any) -> Callable[..., torch.Tensor]:
+    """The function, of whose name and place TorchScript compiles the original's text."""
+    made = FunctionType(
+        function.__code__, original.__globals__, None, function.__defaults__, function.__closure__
+    )
+    return functools.wraps(original)(made)
+
+
+def _sampler_of_old(name: str) -> Callable[..., torch.Tensor]:
+    """grid_sample or affine_grid, in whose grids -1 and 1 were the centres of the outer pixels until torch 1.3."""
+    original, say = getattr(torch.nn.functional, name), say_once
+
+    def sampler(*args: Any, **kwargs: Any) -> torch.Tensor:
+        if kwargs.get("align_corners") is None and not any(isinstance(one, bool) for one in args):
+            say("grid_sample and affine_grid align corners, as they did")
+            kwargs["align_corners"] = True
+        return original(*args, **kwargs)  # type: ignore[no-any-return]
+
+    return _for_scripts(sampler, original)
+
+
+SAMPLERS = {name: _sampler_of_old(name) for name in ("grid_sample", "affine_grid")}
+
+
 def _loss_of_old(name: str) -> Callable[..., torch.Tensor]:
     """A loss of pairs of elements, where there are as many on both sides: of outputs (n, 1) and targets (n,).
 
@@ -276,9 +311,7 @@ def _loss_of_old(name: str) -> Callable[..., torch.Tensor]:
             target = target.reshape(input.shape)
         return original(input, target, *args, **kwargs)  # type: ignore[no-any-return]
 
-    # TorchScript compiles the original's text with this one's names.
-    made = FunctionType(loss.__code__, original.__globals__, name, None, loss.__closure__)
-    return functools.wraps(original)(made)
+    return _for_scripts(loss, original)
 
 
 LOSSES = {

@@ -16,7 +16,7 @@ import torch.utils.data.dataloader
 from torch.autograd import Function
 
 from ffi_ext.old_autograd import INSTANCES, say_once
-from ffi_ext.old_tensors import BACKWARD, CONVOLUTIONS, LOSSES, TENSORS, no_sequence
+from ffi_ext.old_tensors import BACKWARD, CONVOLUTIONS, LOSSES, SAMPLERS, TENSORS, no_sequence
 
 
 def _assert_no_grad(tensor: torch.Tensor) -> None:
@@ -118,6 +118,24 @@ def _plateau_of_old(self: Any, *args: Any, verbose: bool = False, **options: Any
     _plateau(self, *args, **options)
 
 
+_step: Callable[..., None] = torch.optim.lr_scheduler.LRScheduler.step
+
+
+@functools.wraps(_step)
+def _step_of_old(self: Any, epoch: int | None = None) -> None:
+    """Until PyTorch 1.1 each epoch began with scheduler.step(), the first one, too: the rate stays what it is.
+
+    Today's steps at its end, so that all rates would come an epoch early. torch warns.
+    """
+    is_first = epoch is None and self._step_count == 1
+    is_counted = hasattr(self.optimizer.step, "_wrapped_by_lr_sched")
+    if is_first and is_counted and not getattr(self.optimizer, "_opt_called", False):
+        say_once("scheduler.step() before any optimizer.step() begins the first epoch, as it did")
+        self._step_count += 1
+    else:
+        _step(self, epoch)
+
+
 def _raise_from(value: BaseException, cause: BaseException | None) -> None:
     raise value from cause
 
@@ -153,8 +171,9 @@ def bring_back(give: Callable[[Any, str, Any], None]) -> None:
         (torch.nn.Module, _leaving_zeros(torch.nn.Module) | _DOTS),
         (torch.optim.Optimizer, _leaving_zeros(torch.optim.Optimizer)),
         (torch.optim.lr_scheduler.ReduceLROnPlateau, {"__init__": _plateau_of_old}),
+        (torch.optim.lr_scheduler.LRScheduler, {"step": _step_of_old}),
         (torch.utils.data.Sampler, _SAMPLERS),
-        (torch.nn.functional, CONVOLUTIONS | LOSSES),
+        (torch.nn.functional, CONVOLUTIONS | LOSSES | SAMPLERS),
         (torch.nn.modules.loss, _LOSSES),
         (torch.utils.data.dataloader, _LOADER),
         (torch.utils.data.dataloader._BaseDataLoaderIter, _ITERATORS),

@@ -64,7 +64,10 @@ def why_no_gpu() -> str:
     if done.returncode:
         last = done.stderr.strip().splitlines()[-1:]  # a crash says nothing
         return f"torch cannot be imported: {last[0] if last else f'exit status {done.returncode}'}"
-    return "" if available == "True" else f"there is no GPU for torch {version}"
+    if available != "True":  # torch warns of a driver that is too old, and the like
+        print(done.stderr, end="", file=sys.stderr)
+        return f"there is no GPU for torch {version}"
+    return ""
 
 
 def command(part: str, folder: Path | None) -> list[str]:

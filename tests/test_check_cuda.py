@@ -116,6 +116,18 @@ def test_a_torch_that_crashes_is_told_of(monkeypatch):
     assert why == "torch cannot be imported: exit status 1"
 
 
+def test_what_torch_says_of_the_driver_is_shown(tmp_path, monkeypatch, capsys):
+    """As beside a driver that is older than torch's CUDA."""
+    monkeypatch.syspath_prepend(ROOT / "scripts")
+    torch = tmp_path / "python"
+    torch.write_text("#!/bin/sh\necho the NVIDIA driver is too old >&2; echo False 2.13.0+cu130\n")
+    torch.chmod(0o755)
+    monkeypatch.setattr(sys, "executable", str(torch))
+    why = importlib.import_module("check_cuda").why_no_gpu()
+    assert why == "there is no GPU for torch 2.13.0+cu130"
+    assert capsys.readouterr().err == "the NVIDIA driver is too old\n"
+
+
 def test_packages_that_lie_elsewhere_are_found_and_memory_is_not_cached(
     check_cuda, tmp_path, monkeypatch
 ):

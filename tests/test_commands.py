@@ -227,6 +227,7 @@ TOO_LONG = 1 if sys.version_info < (3, 14) else 2
         (["stubs", "_cut.so"], 2, "is no header: for a built module, ffi-ext stubs .\n"),
         (["stubs", "lib.c"], 2, "lib.c is a source: a stub has the functions of headers"),
         (["init", "cffi"], 2, "a package 'cffi' would hide another"),
+        (["init", "test"], 2, "a package 'test' would hide another"),
         (["stubs", "--check", "lib.h"], 2, "needs -o FILE"),
         (["inspect", "_cut.so"], 1, "is damaged"),
         (["inspect", "_text.so"], 0, ""),

@@ -393,6 +393,17 @@ def test_doctor_tells_scripts_whose_nvcc_run_cannot_reach(tmp_path, doctor, monk
     assert alone == f"other.sh: {gone}: left out under `ffi-ext run`"
 
 
+def test_doctor_tells_of_a_toolkit_that_may_not_go_with_torch(tmp_path, doctor, monkeypatch):
+    (tmp_path / "include").mkdir()
+    (tmp_path / "include" / "cuda_runtime.h").touch()
+    (tmp_path / "include" / "cuda_runtime_api.h").write_text("#define CUDART_VERSION 12040\n")
+    monkeypatch.setenv("CUDA_HOME", str(tmp_path))
+    monkeypatch.setattr(cuda, "nvcc", lambda: sys.executable)
+    monkeypatch.setattr(cuda, "_torch_cuda", lambda: "13.0")
+    said = f"the toolkit in {tmp_path} is CUDA 12.4, torch is built for CUDA 13.0: "
+    assert any(note.startswith(said) for note in doctor()["notes"])
+
+
 def test_doctor_tells_of_a_nvcc_that_is_not_there(tmp_path, doctor, monkeypatch):
     """Not of one that is only asked for; what a variable has behind it stays."""
     monkeypatch.setattr(cuda, "nvcc", lambda: None)

@@ -99,12 +99,14 @@ def test_dead_architectures_are_dropped_from_nvcc_lines():
         "arch=compute_35,code=[sm_35,compute_35] -code=sm_90"
     )
     kept, dropped = nvcc.repaired(line.split(), [75, 80, 90])
-    alive = "-c -o k.cu.o k.cu -gencode=arch=compute_80,code=sm_80 -Xcompiler -fPIC -code=sm_90"
+    alive = "-c -o k.cu.o k.cu -gencode=arch=compute_80,code=sm_80 -Xcompiler -fPIC"
     dead = (
         "-arch=sm_20 -gencode arch=compute_30,code=sm_30 -arch sm_52 "
-        "--generate-code arch=compute_35,code=[sm_35,compute_35]"
+        "--generate-code arch=compute_35,code=[sm_35,compute_35] -code=sm_90"
     )
     assert (" ".join(kept), " ".join(dropped)) == (alive, dead)
+    line = "-gpu -arch compute_80 --gpu-code=sm_80,sm_90".split()
+    assert nvcc.repaired(line, [75, 80, 90]) == (line, [])
 
 
 @pytest.mark.parametrize(

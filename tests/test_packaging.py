@@ -659,3 +659,22 @@ def test_half_an_environment_is_made_again(makefile, tmp_path):
     for _ in range(2):
         made = makefile("clone", str(python), f"PYTHON={half}", "TORCH=2.13.0")
         assert f"{half} -m venv" in made.stdout and made.returncode and not python.exists()
+
+
+@pytest.mark.parametrize("there", [True, False])
+def test_make_leaves_the_torchvision_of_an_environment_alone(makefile, tmp_path, there):
+    """As its torch: another version's binary does not load beside that, for whatever uses it."""
+    clone = tmp_path / "clone"
+    python = clone / ".venv" / "bin" / "python"
+    python.parent.mkdir(parents=True)
+    python.write_text(
+        f'#!/bin/sh\ncase "$*" in *"pip show"*) exit {int(not there)}; esac\necho "$@" >> installed\n'
+    )
+    python.chmod(0o755)
+    for name in ("pyproject.toml", "constraints.txt"):
+        (clone / name).touch()
+    stamp = clone / ".venv" / f".ffi_ext{str(clone).replace('/', '-')}" / "dependencies"
+    done = makefile("clone", str(stamp))
+    assert stamp.exists(), done.stderr
+    installed = (clone / "installed").read_text()
+    assert "pip install" in installed and ("torchvision" in installed) != there

@@ -7,9 +7,11 @@ that there is none. On a GPU, the same C code takes CUDA tensors, and what torch
 
 from __future__ import annotations
 
+import ctypes
 import gc
 import importlib
 import re
+import subprocess
 from pathlib import Path
 
 import numpy as np
@@ -17,7 +19,7 @@ import pytest
 import torch
 
 import ffi_ext
-from ffi_ext import cuda_state, elf, th_algebra, th_maths, thc_maths
+from ffi_ext import cuda, cuda_state, elf, th_algebra, th_maths, thc_maths, toolchain
 
 INCLUDE = Path(ffi_ext.get_include())
 LISTS = INCLUDE / "THC" / "generic"
@@ -673,6 +675,63 @@ def test_atomic_additions_that_a_gpu_has_no_instruction_for(build):
         assert torch.equal(whole, want.to(dtype)), name
 
 
+# NVIDIA's prototype, with cudaDataType and cublasOperation_t as int.
+CUBLAS = """
+int words[11];
+float by[2];
+const void *memory[4];
+int cublasSgemmEx(void *handle, int opa, int opb, int m, int n, int k, const float *alpha, const void *a, int type_a,
+                  int lda, const void *b, int type_b, int ldb, const float *beta, void *c, int type_c, int ldc) {
+  const int found[] = {opa, opb, m, n, k, type_a, lda, type_b, ldb, type_c, ldc};
+  for (int i = 0; i < 11; i++) words[i] = found[i];
+  by[0] = *alpha, by[1] = *beta;
+  memory[0] = handle, memory[1] = a, memory[2] = b, memory[3] = c;
+  return 0;
+}
+"""
+HGEMM = """
+#include <THC/THC.h>
+extern THCState *state;
+#ifdef __CUDACC__
+extern "C" {
+typedef half element;
+#define NUMBER(x) __float2half(x)
+#else
+typedef THHalf element;
+#define NUMBER(x) TH_float2half(x)
+#endif
+void hgemm(THHalfTensor *a, THHalfTensor *b, THHalfTensor *c) {
+  THCudaBlas_Hgemm(state, 'n', 't', 4, 3, 2, NUMBER(1.5f), (element *)THHalfTensor_data(a), 5,
+                   (element *)THHalfTensor_data(b), 6, NUMBER(-0.25f), (element *)THHalfTensor_data(c), 7);
+}
+#ifdef __CUDACC__
+}
+#endif
+"""
+
+
+@pytest.mark.skipif(torch.version.cuda is not None, reason="torch has a cuBLAS of its own")
+def test_matrices_of_halves_are_multiplied_by_cublas(build, tmp_path, monkeypatch):
+    monkeypatch.setenv("TORCH_CUDA_ARCH_LIST", "9.0")
+    monkeypatch.setitem(cuda_state.ANSWERS, "blas_handle", lambda _: 77)
+    (tmp_path / "cublas.c").write_text(CUBLAS)
+    library = tmp_path / "libcublas.so"
+    command = [*toolchain.c_compiler().command, "-shared", "-fPIC", "-o", library]
+    subprocess.run([*command, tmp_path / "cublas.c"], check=True)
+    cublas = ctypes.CDLL(str(library), ctypes.RTLD_GLOBAL)
+    header = "void hgemm(THHalfTensor *a, THHalfTensor *b, THHalfTensor *c);"
+    half = 2  # CUDA_R_16F
+    for suffix in (".c", ".cu") if cuda.nvcc() else (".c",):
+        module = build(header, HGEMM, suffix=suffix, with_cuda=True)
+        matrices = [torch.zeros(7, 7).half() for _ in range(3)]
+        module.hgemm(*matrices)
+        words = list((ctypes.c_int * 11).in_dll(cublas, "words"))
+        assert words == [0, 1, 4, 3, 2, half, 5, half, 6, half, 7]
+        assert list((ctypes.c_float * 2).in_dll(cublas, "by")) == [1.5, -0.25]
+        memory = list((ctypes.c_void_p * 4).in_dll(cublas, "memory"))
+        assert memory == [77, *(matrix.data_ptr() for matrix in matrices)]
+
+
 # --------------------------------------------------------------------------------------- on a GPU
 
 needs_gpu = pytest.mark.skipif(not torch.cuda.is_available(), reason="there is no GPU for torch")
@@ -686,6 +745,13 @@ void gemm(THCudaTensor *r, THCudaTensor *a, THCudaTensor *b) {
   THCudaTensor_resize2d(state, r, m, n);
   THCudaBlas_Sgemm(state, 'n', 'n', n, m, k, 1, THCudaTensor_data(state, b), n, THCudaTensor_data(state, a), k, 0,
                    THCudaTensor_data(state, r), n);
+}
+void hgemm(THCudaHalfTensor *r, THCudaHalfTensor *a, THCudaHalfTensor *b) {
+  const int64_t m = a->size[0], k = a->size[1], n = b->size[1];
+  THCudaHalfTensor_resize2d(state, r, m, n);
+  THCudaBlas_Hgemm(state, 'n', 'n', n, m, k, TH_float2half(1), (THHalf *)THCudaHalfTensor_data(state, b), n,
+                   (THHalf *)THCudaHalfTensor_data(state, a), k, TH_float2half(0),
+                   (THHalf *)THCudaHalfTensor_data(state, r), n);
 }
 double dot(THCudaTensor *a, THCudaTensor *b) {
   return THCudaBlas_Sdot(state, THCudaTensor_nElement(state, a), THCudaTensor_data(state, a), 1,
@@ -776,6 +842,9 @@ def test_gpu_libraries_and_state(gpu_state):
     x, y, r = torch.rand(3, 5).cuda(), torch.rand(5, 4).cuda(), torch.empty(0).cuda()
     gpu_state.gemm(r, x, y)
     torch.testing.assert_close(r, x @ y)
+    halves = torch.empty(0).half().cuda()
+    gpu_state.hgemm(halves, x.half(), y.half())
+    torch.testing.assert_close(halves, x.half() @ y.half())
     assert gpu_state.dot(x, x) == pytest.approx(float((x * x).sum()), rel=1e-5)
     assert gpu_state.handles() == 111
     assert gpu_state.devices(x) == 1000 + torch.cuda.device_count()

@@ -63,6 +63,7 @@ def machine(report: Report) -> None:
         known = cuda.supported(nvcc)
         span = f"{known[0] / 10} to {known[-1] / 10}" if known else "unknown architectures"
         facts["nvcc"] = f"{_version((nvcc,))} ({nvcc}), compiles for {span}"
+        report.notes += filter(None, [cuda.doubts()])
     else:
         facts["nvcc"] = f"none: CUDA parts are left out. For them, {cuda.how_to_install()}"
     _torch(report)

@@ -159,7 +159,7 @@ def main(options: argparse.Namespace) -> int:
             f"init: {name!r} is no package name: letters, digits and _, not a keyword, as in my_ops"
         )
     # ours, and what builds and tests the project and would import it in their place
-    others = "cffi csrc ffi_ext kernels numpy pip pycparser pytest setuptools tests torch"
+    others = "cffi csrc ffi_ext kernels numpy pip pycparser pytest setuptools test tests torch"
     if name in others.split() or name in sys.stdlib_module_names:
         return complain(f"init: a package {name!r} would hide another; take another name")
     folder = Path(options.directory or name)

@@ -215,6 +215,21 @@ static void mend_leading(int opa, int opb, int64_t m, int64_t n, int64_t k, int6
         function(THCState_getCurrentBlasHandle(s), n, a, lda, pivot, c, ldc, info, count));         \
   }
 /* clang-format on */
+
+/* Added up in float, as the original did where a GPU had no arithmetic of halves. */
+void THCudaBlas_Hgemm(THCState *s, char ta, char tb, int64_t m, int64_t n, int64_t k, THHalf alpha,
+                      THHalf *a, int64_t lda, THHalf *b, int64_t ldb, THHalf beta, THHalf *c,
+                      int64_t ldc) {
+  typedef int (*gemm)(cublasHandle_t, int, int, int, int, int, const float *, const void *, int,
+                      int, const void *, int, int, const float *, void *, int, int);
+  const int opa = operation(ta), opb = operation(tb), half = 2; /* CUDA_R_16F */
+  mend_leading(opa, opb, m, n, k, &lda, &ldb, &ldc);
+  const float by = TH_half2float(alpha), old = TH_half2float(beta);
+  gemm function = (gemm)ffi_cuda_symbol("cublasSgemmEx");
+  THCublasCheck(function(THCState_getCurrentBlasHandle(s), opa, opb, narrow(m), narrow(n),
+                         narrow(k), &by, a, half, narrow(lda), b, half, narrow(ldb), &old, c, half,
+                         narrow(ldc)));
+}
 BLAS(S, float)
 BLAS(D, double)
 BATCHED(S, float)

@@ -25,23 +25,21 @@ class Reader:
         self.files: set[str] = set()  # that were read
         self.is_sure = True  # else the compiler could not answer, and another time perhaps can
 
-    def __call__(self, header: Path, before: Sequence[Path] = ()) -> str:
-        """`$CC -E -dD` of a header, behind others."""
-        included = (word for path in before for word in ("-include", str(path)))
-        language = self._language_of(header)
-        dialect = () if "c++" in language else toolchain.c_dialect()  # clang refuses it in C++
-        command = (*self._command(dialect), *included, *language, toolchain.safe_path(header))
-        text, files = _text(command, self.identity, header)
+    def __call__(self, headers: Sequence[Path]) -> str:
+        """`$CC -E -dD` of the headers, one behind the other as the generated C includes them."""
+        included = (word for header in headers for word in ("-include", str(header)))
+        language = self._language_of(headers)
+        dialect = () if language == "c++" else toolchain.c_dialect()  # clang refuses it in C++
+        command = (*self._command(dialect), *included, "-x", language, os.devnull)
+        text, files = _text(command, self.identity, headers)
         self.files |= files
         return text
 
-    def _language_of(self, header: Path) -> tuple[str, ...]:
-        """Compilers take a .hpp for C++, and generated C includes it as C, without what #ifdef __cplusplus guards."""
-        if header.suffix == ".h":
-            return ()
+    def _language_of(self, headers: Sequence[Path]) -> str:
+        """Generated C includes them as C, without what #ifdef __cplusplus guards; a .hpp of C++ is none without."""
         by_suffix = self._options.get("source_extension") in toolchain.CXX_SUFFIXES
-        in_cxx = self._cxx or by_suffix or toolchain.c_compiler_is_cxx()
-        return ("-x", "c++" if in_cxx else "c")
+        in_cxx = (self._cxx or by_suffix) and any(header.suffix != ".h" for header in headers)
+        return "c++" if in_cxx or toolchain.c_compiler_is_cxx() else "c"
 
     @property
     def identity(self) -> tuple[str, ...]:
@@ -99,7 +97,7 @@ class Reader:
         """A source as the preprocessor leaves it; None if that fails."""
         program, command = self._of_sources()
         try:
-            return _text((*command, "-E", str(source)), program.identity, source)[0]
+            return _text((*command, "-E", str(source)), program.identity, [source])[0]
         except BuildError:
             return None
 
@@ -168,7 +166,7 @@ def _compiling(
 
 
 def _text(
-    command: tuple[str, ...], identity: tuple[str, ...], header: Path
+    command: tuple[str, ...], identity: tuple[str, ...], given: Sequence[Path]
 ) -> tuple[str, set[str]]:
     """The compiler's answer, or the one kept from before if no file behind it changed; and the names of these."""
     kept = _kept(command, identity)
@@ -180,8 +178,9 @@ def _text(
     started = cache.clock()
     status, text = compilers.run(command, apart=True)
     if status:
-        raise compile_errors.explain(f"reading the header {header}", text)
-    names = {str(header), *filter(os.path.isfile, preprocessed.names_of(text))}
+        words = " and ".join(map(str, given))
+        raise compile_errors.explain(f"reading the header{'s' * (len(given) > 1)} {words}", text)
+    names = {*map(str, given), *filter(os.path.isfile, preprocessed.names_of(text))}
     if kept:
         signatures = cache.signatures(names, started)
         if signatures is not None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Iterator
+from collections.abc import Container, Iterable, Iterator, Mapping, Sequence
 from functools import cache
 from pathlib import Path
 
@@ -28,10 +28,10 @@ _Piece = tuple[Path, int, list[str], bool]
 
 
 def split(
-    text: str, header: Path, original: list[str]
+    text: str, headers: Mapping[Path, list[str]]
 ) -> tuple[list[Statement], list[Statement], dict[str, str]]:
-    """The header's own statements, those of the files it includes, and its own macros; `original`: its lines."""
-    rows = _Rows(header, original)
+    """The own statements of headers, given with their lines, those of the files they include, and their own macros."""
+    rows = _Rows(headers)
     for row in text.split("\n"):
         if not row.startswith("#"):
             rows.take(row)
@@ -40,36 +40,39 @@ def split(
         else:
             rows.obey(row)
             rows.take("")
-    own = list(_own(rows.pieces, header, original))
+    own = [s for header, lines in headers.items() for s in _own(rows.pieces, header, lines)]
     foreign = [
         s
-        for path, others in _others(rows.pieces, header)
+        for path, others in _others(rows.pieces, headers)
         for s in statements_of(_PROTOTYPE.sub("", others), path, [])
     ]
     return own, foreign, rows.macros
 
 
 class _Rows:
-    """The rows of preprocessed text: whose they are, and the header's own macros."""
+    """The rows of preprocessed text: whose they are, and the headers' own macros."""
 
-    def __init__(self, header: Path, original: list[str]) -> None:
-        self._header = header
-        self.pieces: list[_Piece] = [(header, 1, [], False)]
+    def __init__(self, headers: Mapping[Path, list[str]]) -> None:
+        self._headers = {_resolved(header): header for header in headers}
+        self._lines = {header: _Lines(lines) for header, lines in headers.items()}
+        self.pieces: list[_Piece] = [(next(iter(headers)), 1, [], False)]
         self.macros: dict[str, str] = {}
         self._files: list[Path] = []  # that are open
-        self._mine = False
-        self._lines, self._before = _Lines(original), ""  # the name in the marker before
+        self._mine: Path | None = None  # the header that the rows are of
+        self._before = ""  # the name in the marker before
         self._packing = ""
         self._outer: list[str] = []  # what #pragma pack(pop) goes back to
         self._unfinished: list[str] = []  # since the last file that a declaration did not include
-        self._within = 0  # enum { #include "names.def" }: the header's line that it is the text of
+        # enum { #include "names.def" }: the header and its line that it is the text of
+        self._within: tuple[Path, int] | None = None
 
     def go_to(self, line: int, name: str, flag: str | None) -> None:
         """What a marker says of the rows behind it."""
         begins, of_compiler = flag == "1", name.startswith("<")  # <built-in>, <command-line>
+        before, first, rows, _ = self.pieces[-1]
         if self._mine and begins:
             if _OPEN.search(ctext.blank_quoted("\n".join(self._unfinished))):
-                self._within = self.pieces[-1][1] + len(self.pieces[-1][2])
+                self._within = before, first + len(rows)
             else:
                 self._unfinished = []
         if flag == "2":
@@ -77,12 +80,13 @@ class _Rows:
         if begins or not self._files:
             self._files.append(Path(name))
         here = Path(name) if of_compiler else self._files[-1]
-        self._mine = not of_compiler and _same(here, self._header)
+        self._mine = None if of_compiler else self._headers.get(_resolved(here))
         if self._mine:
-            line, self._within = self._lines.place_of(line, name, name == self._before), 0
+            line = self._lines[self._mine].place_of(line, name, name == self._before)
+            self._within = None
         if self._mine or of_compiler:
             self._before = name
-        self.pieces.append((here, line, [], begins))
+        self.pieces.append((self._mine or here, line, [], begins))
 
     def obey(self, directive: str) -> None:
         define, undef = _DEFINE.match(directive), _UNDEF.match(directive)
@@ -98,7 +102,7 @@ class _Rows:
         if self._mine or self._within:
             self._unfinished.append(row)
         if self._within:
-            self.pieces.append((self._header, self._within, [row], False))
+            self.pieces.append((*self._within, [row], False))
         else:
             self.pieces[-1][2].append(row)
 
@@ -148,9 +152,20 @@ def names_of(text: str) -> set[str]:
     return {name for name in names if not name.startswith("<")}
 
 
-def files_of(text: str) -> frozenset[Path]:
-    """The same files, each under one name."""
-    return frozenset(_resolved(Path(name)) for name in names_of(text))
+def parts_of(text: str, headers: Sequence[Path]) -> set[Path]:
+    """Those of the headers that others include before their turn comes in preprocessed text."""
+    known = {_resolved(header): header for header in headers}
+    parts: set[Path] = set()
+    open_: list[str] = []
+    for marker in map(_MARKER.match, re.findall(r"^# .*", text, re.M)):
+        if marker and marker[3] == "2":
+            del open_[-1:]
+        elif marker and marker[3]:
+            header = known.pop(_resolved(Path(_unescaped(marker[2]))), None)
+            if header and not all(name.startswith("<") for name in open_):
+                parts.add(header)
+            open_.append(marker[2])
+    return parts
 
 
 def _unescaped(name: str) -> str:
@@ -168,15 +183,11 @@ def _resolved(path: Path) -> Path:
     return path.resolve()
 
 
-def _same(path: Path, header: Path) -> bool:
-    return _resolved(path) == _resolved(header)
-
-
 def _own(pieces: list[_Piece], header: Path, original: list[str]) -> Iterator[Statement]:
     """The header's own pieces, put back on the lines that they came from. It may be included several times."""
     lines: list[str] = []
     for path, first, rows, begins in pieces:
-        if not _same(path, header):
+        if path != header:
             continue
         if begins and lines:
             yield from statements_of("\n".join(lines), header, original)
@@ -189,11 +200,11 @@ def _own(pieces: list[_Piece], header: Path, original: list[str]) -> Iterator[St
     yield from statements_of("\n".join(lines), header, original)
 
 
-def _others(pieces: list[_Piece], header: Path) -> Iterator[tuple[Path, str]]:
+def _others(pieces: list[_Piece], headers: Container[Path]) -> Iterator[tuple[Path, str]]:
     """The text of the included files, in order; a file that is interrupted by another is one text."""
     texts: dict[Path, list[str]] = {}
     for path, _, rows, _ in pieces:
-        if not _same(path, header):
+        if path not in headers:
             texts.setdefault(path, []).extend(rows)
     for path, rows in texts.items():
         yield path, "\n".join(rows)

@@ -12,7 +12,7 @@ import signal
 import sys
 import tempfile
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -41,8 +41,8 @@ class Reader:
 class NoCompiler(preprocess.Reader):
     """Directives go through the compiler, whose work this is not."""
 
-    def __call__(self, header: Path) -> str:
-        return header.read_text(errors="replace")
+    def __call__(self, headers: Sequence[Path]) -> str:
+        return headers[0].read_text(errors="replace")
 
     def may_change(self, text: str) -> bool:
         return False
@@ -65,7 +65,7 @@ def _read_header(data: bytes) -> None:
 
 def _split_preprocessed(data: bytes) -> None:
     text = data.decode("utf-8", "replace")
-    preprocessed.split(text, Path("fuzz.h"), text.split("\n"))
+    preprocessed.split(text, {Path("fuzz.h"): text.split("\n")})
 
 
 def _read_c_text(data: bytes) -> None:

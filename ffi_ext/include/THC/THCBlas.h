@@ -3,6 +3,7 @@
 #define THC_BLAS_INC
 
 #include "THCGeneral.h"
+#include "THCHalf.h"
 
 THC_API void THCudaBlas_Sgemm(THCState *state, char transa, char transb, int64_t m, int64_t n,
                               int64_t k, float alpha, float *a, int64_t lda, float *b, int64_t ldb,
@@ -23,6 +24,10 @@ THC_API void THCudaBlas_Dgemv(THCState *state, char trans, int64_t m, int64_t n,
 THC_API void THCudaBlas_Dger(THCState *state, int64_t m, int64_t n, double alpha, double *x, int64_t incx,
                              double *y, int64_t incy, double *a, int64_t lda);
 THC_API double THCudaBlas_Ddot(THCState *state, int64_t n, double *x, int64_t incx, double *y, int64_t incy);
+
+THC_API void THCudaBlas_Hgemm(THCState *state, char transa, char transb, int64_t m, int64_t n, int64_t k,
+                              FFI_EXT_CUDA_HALF alpha, FFI_EXT_CUDA_HALF *a, int64_t lda, FFI_EXT_CUDA_HALF *b,
+                              int64_t ldb, FFI_EXT_CUDA_HALF beta, FFI_EXT_CUDA_HALF *c, int64_t ldc);
 
 THC_API void THCudaBlas_SgemmBatched(THCState *state, char transa, char transb, int64_t m, int64_t n,
                                      int64_t k, float alpha, const float *a[], int64_t lda, const float *b[],
