@@ -182,11 +182,6 @@ _HINTS = (
         r"warning: (.+): '?linker'? input (?:file )?unused",
         "{0} is no source by its suffix, as .c, .cpp and .cu are: objects and libraries are extra_objects",
     ),
-    (  # in generated C
-        r"(?:'(\w+)' undeclared|undeclared identifier '(\w+)')[^\n]*\n *\d+ \| [^\n]*\b_?(?:cffi|ffi_ext)_",
-        "each header was read by itself, and all together do not declare it: do two have the same include guard "
-        "(#ifndef ..._H)?",
-    ),
 )
 # The same of a header that is not there, by its whole name.
 _MISSING = (

@@ -106,7 +106,12 @@ def _meaning(kind, value, traceback) -> str:  # type: ignore[no-untyped-def]
             "file: TORCH_FORCE_NO_WEIGHTS_ONLY_LOAD=1 before the command"
         )
     of_numbers = ("float" in said and "int" in said) or "tensors used as indices must be" in said
-    if issubclass(kind, (TypeError, IndexError)) and of_numbers:
+    of_indices = "for index" in said or "scalar types: Long, Int" in said  # index_select, Embedding
+    if (
+        issubclass(kind, (TypeError, IndexError))
+        and of_numbers
+        or (issubclass(kind, RuntimeError) and of_indices)
+    ):
         return (
             "if that number is the result of a division: Python 2's / of whole numbers is // now, and that of old "
             "integer tensors, too"

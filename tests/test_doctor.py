@@ -327,16 +327,17 @@ def test_doctor_tells_what_gives_other_numbers_today(tmp_path, doctor):
         "import torch.nn as nn, torch.nn.functional as F\n"
         "y = F.dropout(F.relu(x), 0.5)\nd = nn.functional.pairwise_distance(a, b)\n"
         "if y.nonzero().size() and not d.size():\n    z = 1 if y.size() else 2\n"
+        "def advance(flat):\n    scores, best = flat.topk(5)\n    return best / flat.size(1)\n"
     )
     (tmp_path / "new.py").write_text(
         "y = F.dropout(x, 0.5, self.training) + F.dropout(x, training=True) + self.dropout(x)\n"
         "d = F.pairwise_distance(a, b, keepdim=True) + pairwise_distance(a, b)\n"
         "if y.size(0) or y.size() == d.size():\n    y = F.alpha_dropout(x)\n"
     )
-    told = ("`if x.size()`", "dropout without", "pairwise_distance without")
+    told = ("`if x.size()`", "dropout without", "pairwise_distance without", "a quotient of")
     notes = [n for n in doctor()["notes"] if any(words in n for words in told)]
-    starts = [f"old.py:{line}: {words}" for line, words in zip((4, 2, 3), told, strict=True)]
-    assert sorted(n.startswith(s) for n in notes for s in starts) == [False] * 6 + [True] * 3
+    starts = [f"old.py:{line}: {words}" for line, words in zip((4, 2, 3, 8), told, strict=True)]
+    assert sorted(n.startswith(s) for n in notes for s in starts) == [False] * 12 + [True] * 4
 
 
 def test_doctor_passes_over_names_that_a_repository_brings_back_and_those_of_elsewhere(

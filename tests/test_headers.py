@@ -495,9 +495,8 @@ def test_two_headers_of_one_include_guard(tmp_path):
     for name, text in (("a", "int f(int n);"), ("b", "typedef int number;\nint g(number *n);")):
         (tmp_path / f"{name}.h").write_text(f"#ifndef A_H\n#define A_H\n{text}\n#endif\n")
     (tmp_path / "a.c").write_text("int f(int n) { return n; } int g(int *n) { return *n; }\n")
-    ffi = create_extension("guard.m", ["a.h", "b.h"], ["a.c"], relative_to=str(tmp_path / "b.py"))
-    with pytest.raises(BuildError, match="hint: .* do two have the same include guard"):
-        ffi.build()
+    with pytest.raises(BuildError, match=r"b\.h has the include guard of .*a\.h, A_H, by which"):
+        create_extension("guard.m", ["a.h", "b.h"], ["a.c"], relative_to=str(tmp_path / "b.py"))
 
 
 def test_functions_of_one_declaration(build):

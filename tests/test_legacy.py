@@ -441,6 +441,8 @@ def test_a_module_that_python_2_found_beside_the_file_is_told(tmp_path):
         "range(6 / 2)",
         "import torch; torch.ones(3)[2 / 2]",
         "import torch; torch.ones(3)[torch.arange(2) / 2]",
+        "import torch; torch.nn.Embedding(3, 2)(torch.arange(2) / 2)",
+        "import torch; torch.ones(3).index_select(0, torch.arange(2) / 2)",
     ],
 )
 def test_a_whole_number_that_became_a_float_is_told(tmp_path, line):

@@ -614,7 +614,8 @@ def test_masks_of_bytes():
     for mask in (bools.byte(), Variable(torch.ByteTensor([1, 0, 0, 1]))):
         assert x.masked_select(mask).tolist() == [0, 3]
         assert x.masked_fill(mask, 7).tolist() == x.masked_fill(mask=mask, value=7).tolist()
-        assert x.masked_fill(mask, 7).tolist() == [7, 1, 2, 7]
+        assert torch.masked_fill(x, mask, 7).tolist() == [7, 1, 2, 7]
+        assert torch.masked_select(input=x, mask=mask).tolist() == [0, 3]
         assert x.clone().masked_fill_(mask, 7).tolist() == [7, 1, 2, 7]
         assert x.masked_scatter(mask, torch.tensor([8.0, 9.0])).tolist() == [8, 1, 2, 9]
         assert x.clone().masked_scatter_(mask, -x).tolist() == [0, 1, 2, -1]
@@ -762,22 +763,43 @@ def test_names_that_numpy_and_collections_dropped():
 
 
 @pytest.mark.parametrize(
-    "name", ["MSELoss", "L1Loss", "SmoothL1Loss", "KLDivLoss", "SoftMarginLoss"]
+    "name", ["MSELoss", "L1Loss", "SmoothL1Loss", "KLDivLoss", "SoftMarginLoss", "BCELoss"]
 )
 @pytest.mark.filterwarnings("ignore")
 def test_losses_pair_as_many_targets_of_another_shape(name):
-    outputs, targets = torch.randn(5, 1), torch.rand(5)
+    outputs, targets = torch.rand(5, 1), torch.rand(5)
     net = getattr(torch.nn, name)(reduction="sum")
     want = net(outputs, targets.view(5, 1))
     for of_net in (net, torch.compile(net, backend="eager", fullgraph=True)):
         torch.testing.assert_close(of_net(outputs, targets), want)
     torch.testing.assert_close(torch.jit.script(net)(outputs, targets.view(5, 1)), want)
-    row = net(outputs.view(1, 5).expand(3, 5), targets)  # others broadcast as ever
-    torch.testing.assert_close(row, 3 * want)
+    if name != "BCELoss":
+        row = net(outputs.view(1, 5).expand(3, 5), targets)  # others broadcast as ever
+        torch.testing.assert_close(row, 3 * want)
     ffi_ext.uninstall()
     torch.testing.assert_close(net(outputs, targets.view(5, 1)), want)
-    if name != "SoftMarginLoss":
+    if name not in ("SoftMarginLoss", "BCELoss"):
         assert not torch.isclose(net(outputs, targets), want)
+
+
+@pytest.mark.filterwarnings("ignore:.*size_average")
+def test_losses_are_told_to_sum():
+    """As the VAE of pytorch/examples does."""
+    outputs, targets = torch.rand(3, 2), torch.rand(3, 2)
+    loss = torch.nn.BCELoss()
+    assert loss.size_average is True and torch.nn.BCELoss(size_average=False).size_average is False
+    loss.size_average = False
+    want = -(targets * outputs.log() + (1 - targets) * (1 - outputs).log()).sum()
+    torch.testing.assert_close(loss(outputs, targets), want)
+    torch.testing.assert_close(torch.jit.script(copy.deepcopy(loss))(outputs, targets), want)
+    loss.size_average = True
+    torch.testing.assert_close(loss(outputs, targets), want / 6)
+    each = torch.nn.BCELoss(reduction="none")
+    each.size_average = False
+    assert each(outputs, targets).shape == (3, 2)
+    ffi_ext.uninstall()
+    loss.size_average = False
+    torch.testing.assert_close(loss(outputs, targets), want / 6)
 
 
 def test_yaml_loads_without_a_loader():
@@ -786,6 +808,68 @@ def test_yaml_loads_without_a_loader():
     ffi_ext.uninstall()
     with pytest.raises(TypeError, match="Loader"):
         yaml.load("a: 1")
+
+
+def test_views_of_what_was_computed_of_transposed_tensors():
+    """accuracy(), as every program on ImageNet has it."""
+    outputs = torch.tensor([[0.1, 0.5, 0.4], [0.6, 0.1, 0.3], [0.3, 0.2, 0.5]])
+    correct = outputs.topk(2, 1)[1].t().eq(torch.tensor([2, 0, 1]).view(1, -1))
+    counts = [correct[:k].view(-1).float().sum(0, keepdim=True).tolist() for k in (1, 2)]
+    assert counts == [[1], [2]]
+    assert (outputs.t() * 1).view(3, 3, 1).is_contiguous() is False  # a view, where there is one
+    with pytest.raises(RuntimeError, match="shape"):
+        outputs.view(4, -1)
+    ffi_ext.uninstall()
+    with pytest.raises(RuntimeError, match="view size"):
+        correct[:2].view(-1)
+
+
+def test_losses_and_scores_are_put_together():
+    scores = [torch.ones(3).sum(), torch.ones(2).sum() * 4, torch.zeros(2)]
+    assert torch.cat(scores).tolist() == [3, 8, 0, 0]
+    with pytest.raises(RuntimeError, match="[Ss]izes of tensors"):
+        torch.cat([torch.ones(1, 2), torch.ones(1, 3)])
+
+
+def test_agents_choose_one_action():
+    assert torch.tensor([[0.0, 1.0], [1.0, 0.0]]).multinomial().tolist() == [[1], [0]]
+    assert torch.tensor([0.0, 1.0]).multinomial(3, True).tolist() == [1, 1, 1]
+
+
+def test_words_and_weights_are_dropped_as_awd_lstm_does():
+    embed, words = torch.nn.Embedding(4, 2), torch.tensor([3, 0])
+    rows = embed._backend.Embedding.apply(words, embed.weight, -1, None, 2, False, False)
+    rows.sum().backward()
+    assert torch.equal(rows, embed.weight[words])
+    assert embed.weight.grad[:, 0].tolist() == [1, 0, 0, 1]  # -1 pads nothing
+    net = torch.nn.LSTM(2, 2)
+    raw = torch.nn.Parameter(net.weight_hh_l0.data)
+    del net._parameters["weight_hh_l0"]
+    for training in (True, False, True):
+        net.weight_hh_l0 = torch.nn.functional.dropout(raw, p=0.5, training=training)
+    assert len(list(net.parameters())) == 3
+    dropout = torch.nn.Dropout(0.5).eval()
+    assert torch.jit.script(dropout)(rows) is not None
+    compiled = torch.compile(lambda x: dropout(x) + 1, backend="eager", fullgraph=True)
+    assert torch.equal(compiled(rows), rows + 1)
+
+
+def test_these_under_torch_compile_and_in_torchscript():
+    class Net(torch.nn.Module):
+        def forward(self, x):
+            parts = torch.cat([x.view(-1), x.view(2, -1).view([6])])
+            return parts, torch.masked_fill(x, x > 2, 7.0), torch.masked_select(x, x > 2)
+
+    x = torch.arange(6.0)
+    want = [[*range(6), *range(6)], [0, 1, 2, 7, 7, 7], [3, 4, 5]]
+    with torch._dynamo.config.patch(capture_dynamic_output_shape_ops=True):
+        net = Net()
+        compiled = torch.compile(lambda x: net(x), backend="eager", fullgraph=True)
+        assert [t.tolist() for t in compiled(x)] == want
+    assert [t.tolist() for t in torch.jit.script(Net())(x)] == want
+    assert [t.tolist() for t in torch.fx.symbolic_trace(Net())(x)] == want
+    bits = torch.compile(lambda x: x.view(torch.int32), backend="eager", fullgraph=True)
+    assert bits(torch.ones(1)).tolist() == torch.ones(1).view(dtype=torch.int32).tolist()
 
 
 def test_a_rate_that_falls_on_a_plateau_may_be_told():

@@ -699,6 +699,25 @@ def test_yaml_without_a_loader():
     assert port_scripts.expressions(text) == text.replace("load(f))", "full_load(f))")
 
 
+def test_indices_that_are_divided():
+    """As OpenNMT's beams do, and those of many programs after it."""
+    text = (
+        "def advance(self, flat):\n    scores, best = flat.view(-1).topk(self.size, 0)\n    k = (best) / words\n"
+        "    top = torch.sort(flat)[1]\n    return best - k * words, scores / 2, self.rows(best / (a / b)), top/2\n"
+        "def other(best, pairs):\n    _, i = max(pairs)\n    return best / 2, i / 2\n"
+    )
+    assert port_scripts.expressions(text) == text.replace(") / words", ") // words").replace(
+        "best / (a", "best // (a"
+    ).replace("top/2", "top//2")
+
+
+def test_losses_that_are_told_to_sum():
+    text = "self.size_average = False\nbce.size_average = False\nself.bce.size_average=True\na.size_average = b\n"
+    assert port_scripts.expressions(text) == (
+        'self.size_average = False\nbce.reduction = "sum"\nself.bce.reduction="mean"\na.size_average = b\n'
+    )
+
+
 def test_masks_that_are_added_and_counted():
     text = "bg = ((x < high) + (\n    x >= low) == 2).nonzero()\nn = a + (b < c) == 2\n"
     both = "it = iter(loader)\n((a < it.next()) + (b < 2) == 2) + (c < 3) == 2\n"

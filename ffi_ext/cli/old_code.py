@@ -6,7 +6,7 @@ import ast
 import re
 
 from ffi_ext import legacy
-from ffi_ext.cli.edits import last_name, nodes
+from ffi_ext.cli.edits import last_name, nodes, own_nodes
 
 
 def is_old_function(node: ast.AST) -> bool:
@@ -166,6 +166,49 @@ def counts_masks(node: ast.AST) -> bool:
         and ast.unparse(node).endswith(" == 2")
         and len(node.ops) == 1
     )
+
+
+def sets_size_average(node: ast.AST) -> bool:
+    """`criterion.size_average = False`, also of `self.criterion`; a class may have one of its own."""
+    return (
+        isinstance(node, ast.Assign)
+        and isinstance(node.targets[0], ast.Attribute)
+        and node.targets[0].attr == "size_average"
+        and ast.unparse(node.targets[0].value) != "self"
+        and ast.unparse(node.value) in ("False", "True")
+    )
+
+
+_OF_INDICES = {"kthvalue", "max", "median", "min", "mode", "sort", "topk"}
+
+
+def divided_indices(tree: ast.Module) -> list[ast.BinOp]:
+    """`best / words` of the places that `scores.topk(k)` gives, of which a beam search makes the rows in its beam."""
+    found: list[ast.BinOp] = []
+    for function in (node for node in nodes(tree) if isinstance(node, ast.FunctionDef)):
+        own = tuple(own_nodes(function))
+        places = {_places(node) for node in own if isinstance(node, ast.Assign)} - {""}
+        found += [
+            node
+            for node in own
+            if isinstance(node, ast.BinOp)
+            and isinstance(node.op, ast.Div)
+            and ast.unparse(node.left) in places
+        ]
+    return found
+
+
+def _places(node: ast.Assign) -> str:
+    """What `scores, places = x.topk(k)` or `places = x.topk(k)[1]` gives the places to, or ""."""
+    target, value = node.targets[0], node.value
+    if isinstance(target, ast.Tuple) and len(target.elts) == 2:
+        target = target.elts[1]
+    elif isinstance(value, ast.Subscript) and ast.unparse(value.slice) == "1":
+        value = value.value
+    else:
+        return ""
+    is_call = isinstance(value, ast.Call) and isinstance(value.func, ast.Attribute)
+    return ast.unparse(target) if is_call and value.func.attr in _OF_INDICES else ""  # type: ignore[attr-defined]
 
 
 def asks_for_class(node: ast.AST) -> str:

@@ -246,6 +246,23 @@ def _sizes(source: Source) -> None:
             source.edit(end - len("size"), end, "numel")
 
 
+def _divisions(source: Source) -> None:
+    """`best / words` of indices becomes `best // words`: so whole numbers were divided until torch 1.5."""
+    for node in old_code.divided_indices(source.tree):
+        _, end = source.span(node.left)
+        slash = source.text.index("/", end)
+        source.edit(slash, slash + 1, "//")
+
+
+def _averages(source: Source) -> None:
+    """`criterion.size_average = False` becomes `criterion.reduction = "sum"`: nothing reads the other any more."""
+    for node in filter(old_code.sets_size_average, nodes(source.tree)):
+        assigned: ast.Assign = node  # type: ignore[assignment]
+        end = source.span(assigned.targets[0])[1]
+        source.edit(end - len("size_average"), end, "reduction")
+        source.replace(assigned.value, '"mean"' if source.of(assigned.value) == "True" else '"sum"')
+
+
 def _yaml_loads(source: Source) -> None:
     """`yaml.load(file)` becomes `yaml.full_load(file)`."""
     for node in filter(old_code.loads_yaml, nodes(source.tree)):
@@ -262,7 +279,7 @@ def _iterators(source: Source) -> None:
         source.edit(end, source.span(node)[1], ")")
 
 
-_REWRITES = (_indices, _variables, _masks, _sizes, _yaml_loads, _iterators)
+_REWRITES = (_indices, _variables, _masks, _sizes, _divisions, _averages, _yaml_loads, _iterators)
 
 
 def reshapes(text: str, file: PurePath, notes: list[str]) -> str:
