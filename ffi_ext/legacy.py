@@ -252,10 +252,9 @@ def install(autograd: bool = False) -> None:
     """Makes `import torch.utils.ffi`, in every spelling, give ffi_ext's, and BuildExtension called like it build.
 
     Args:
-        autograd: Also make old-style autograd Functions (instances with `forward` and `backward`,
-            called as `F(arguments)(inputs)`) and `.data[0]` of a tensor without dimensions work, names
-            that NumPy and collections have dropped (`numpy.float`, `collections.Mapping`), modules
-            that call `x.cuda(async=True)`, and `yaml.load(file)`.
+        autograd: Also make old-style autograd Functions work (instances with `forward` and `backward`,
+            called as `F(arguments)(inputs)`), `.data[0]` of a tensor without dimensions,
+            `x.cuda(async=True)`, `numpy.float`, and the rest of what docs/porting.md lists.
     """
     if Finder not in sys.meta_path:
         sys.meta_path.insert(0, Finder)  # type: ignore[arg-type]
