@@ -81,6 +81,12 @@ class PadCollate:
         if not samples:
             raise ValueError("PadCollate: expected at least one sample, got an empty batch")
         kept = [sample for sample in samples if sample is not None]
+        for sample in kept:
+            if not isinstance(sample, (tuple, list)):  # an image alone is a sequence of planes, too
+                raise TypeError(
+                    f"PadCollate: expected samples (image, ...), got a {type(sample).__name__}; "
+                    "data.pad_images takes images alone"
+                )
         if not kept:
             return None
         images, *rest = zip(*kept, strict=True)
