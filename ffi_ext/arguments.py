@@ -135,7 +135,14 @@ class _Argument:
         hint = _made_a_tensor(value, devices[0])
         if isinstance(value, torch.Tensor):
             hint = self.moved(value, devices[0])
+        if device == "cuda":
+            hint += self._of_kernels()
         raise self.unexpected(f"a tensor on {' or '.join(devices)}", hint)
+
+    def _of_kernels(self) -> str:
+        """How a function says that it takes tensors of a GPU."""
+        name = self.function.names[self.index]
+        return f"; what kernels work on is an ffi_ext_tensor with '@param {name} [cuda]' in the header's comment"
 
     def _for_memory(self) -> torch.Tensor:
         """A tensor whose elements C gets by a plain pointer: of C's type, and one behind the other."""
@@ -164,7 +171,8 @@ class _Argument:
             cure = self.converted(f"convert it with {cure}")
             raise self.unexpected(f"elements of {dtype} {wanted_for}", cure)
         if tensor.device.type != "cpu":
-            raise self.unexpected("a tensor on the CPU")
+            hint = self._of_kernels() if tensor.is_cuda else ""
+            raise self.unexpected("a tensor on the CPU", hint)
         if not tensor.is_contiguous():
             cure = "numpy.ascontiguousarray(...)" if array else ".contiguous()"
             text = f"expected elements one behind the other {wanted_for}, got the strides {tensor.stride()}"

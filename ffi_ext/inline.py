@@ -131,7 +131,7 @@ def load(
 
 def load_inline(
     name: str,
-    c_source: str,
+    c_source: str = "",
     header: str | None = None,
     cuda_source: str | None = None,
     *,
@@ -142,7 +142,8 @@ def load_inline(
 
     Args:
         name: The module's name, an identifier.
-        c_source: C text. <TH/TH.h> and <ffi_ext.h> are included before it (and <THC/THC.h> with CUDA).
+        c_source: C text, none where all is in `cuda_source`. <TH/TH.h> and <ffi_ext.h> are included before it (and
+            <THC/THC.h> with CUDA).
         header: The declarations of the functions to export, with the types that they use; `c_source`
             may have `#include "NAME.h"` for it. Without it, every function of `c_source` that is
             defined at its top level and is neither static nor inline; with language="c++", those that are extern "C".

@@ -35,7 +35,8 @@ FEW, MANY = "gpu_every and float", "gpu and (function or images)"
 SANITIZED = {"memcheck": MANY, "racecheck": FEW, "synccheck": FEW}
 # Where compute-sanitizer cannot have the GPU, torch finds none, and tests that are skipped would pass.
 ON_THE_GPU = "import pytest, sys, torch; torch.ones(1).cuda(); sys.exit(pytest.main(sys.argv[1:]))"
-# Seconds, in the order of what a GPU that is lent for minutes is wanted for most.
+# Seconds, in the order of what a GPU that is lent for minutes is wanted for most. Where there are more, each has its
+# share of them: slow machines need them.
 PARTS = {"tests": 400, "bench": 200, "memcheck": 300, "racecheck": 300, "synccheck": 300}
 LEAST = 5  # in which none of them gets anywhere
 ONE_TEST = 120  # of which one that hangs is given up, and the others go on
@@ -145,10 +146,11 @@ def run(words: list[str], seconds: float, log: Path | None) -> str:
 def check(parts: Iterable[str], seconds: float, folder: Path | None) -> dict[str, str]:
     """Runs each part, whatever becomes of the others. Returns a line on each."""
     ends = time.monotonic() + seconds
+    more = max(1, seconds / sum(PARTS.values()))
     missing = why_no_gpu()
     said: dict[str, str] = {}
     for part in parts:
-        left = min(PARTS[part], ends - time.monotonic())
+        left = min(PARTS[part] * more, ends - time.monotonic())
         if missing and part != "tests":
             said[part] = f"not run: {missing}"
         elif part in SANITIZED and not sanitizer():

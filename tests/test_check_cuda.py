@@ -48,6 +48,14 @@ def test_each_part_is_told_of_whatever_becomes_of_the_others(check_cuda, tmp_pat
     assert (tmp_path / "tests.log").read_text() == "3 passed\n"
 
 
+def test_parts_get_their_share_of_more_time(check_cuda, monkeypatch):
+    given = []
+    monkeypatch.setattr(check_cuda, "run", lambda words, seconds, log: given.append(seconds) or "")
+    for seconds, want in ((500, 400), (3600, 960)):  # of 1500 in all, tests have 400
+        check_cuda.check(["tests"], seconds, None)
+        assert given.pop() == pytest.approx(want, abs=1)
+
+
 def test_what_is_given_up_takes_its_children_along(check_cuda, tmp_path):
     """compute-sanitizer starts what it checks: both would keep the GPU."""
     log = tmp_path / "log"

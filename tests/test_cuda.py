@@ -450,6 +450,21 @@ def test_a_host_compiler_that_nvcc_cannot_use_is_told(log, said):
     assert said in str(compile_errors.explain("compiling a.cu", log))
 
 
+@pytest.mark.parametrize(
+    ("log", "said"),
+    [
+        ("ptxas fatal   : Unresolved extern function '_Z4halff'", "#include that file"),
+        (
+            'a.cu(3): error: linkage specification is incompatible with previous "f" (declared at line 5 of a.h)',
+            'write #ifdef __cplusplus, extern "C" {, #endif into the header',
+        ),
+    ],
+)
+def test_what_nvcc_says_of_a_newcomers_code_has_a_hint(log, said):
+    """As CUDA 13.0 says it."""
+    assert said in str(compile_errors.explain("compiling a.cu", log))
+
+
 @pytest.mark.parametrize("types", ["double *, double", "half *, __half"])
 def test_atomic_additions_that_the_oldest_gpus_do_not_have_are_told(types):
     """What CUDA 12.4 says, which compiles for Maxwell."""
@@ -663,6 +678,7 @@ THCUNN = """
 #include "THCHalfAutoNumerics.cuh"
 #include "THCAtomics.cuh"
 #include "THCDeviceTensor.cuh"
+#include "THCDeviceTensorUtils.cuh"
 template <typename T>
 struct THC_CLASS Unused {};
 template <typename T, typename Wide>
@@ -682,6 +698,10 @@ extern "C" int stride(int dim) {
   const int sizes[3] = {2, 3, 4};
   THCDeviceTensor<half, 3> t(NULL, sizes);
   return t.isContiguous() ? t.getStride(dim) : -1;
+}
+extern "C" long far_apart(THCState *state, THCudaByteTensor *t, int wide) {
+  if (wide) return toDeviceTensor<uint8_t, 2, int64_t>(state, t).getStride(0);
+  return toDeviceTensor<uint8_t, 2>(state, t).getStride(0);
 }
 template <int Dim>
 static void note(const THCDeviceTensor<float, Dim> &t, int *to) {
@@ -743,13 +763,15 @@ def test_sources_on_thcunn_headers(tmp_path, monkeypatch, copied):
     )
     (tmp_path / "centring.h").write_text(
         "void centre(THFloatTensor *t, THFloatTensor *like);\nint stride(int dim);\ndouble halves(int which);\n"
-        "void cast(int which, int *to);\n"
+        "void cast(int which, int *to);\nlong apart(THByteTensor *t, int wide);\n"
     )
     (tmp_path / "centring.c").write_text(
         "#include <THC/THC.h>\nextern THCState *state;\n"
         "void THNN_Cudacentre(THCState *state, THCudaTensor *t, THCudaTensor *like);\n"
         "void centre(THFloatTensor *t, THFloatTensor *like) {\n"
         "  THNN_Cudacentre(state, (THCudaTensor *)t, (THCudaTensor *)like);\n}\n"
+        "long far_apart(THCState *state, THCudaByteTensor *t, int wide);\n"
+        "long apart(THByteTensor *t, int wide) { return far_apart(state, (THCudaByteTensor *)t, wide); }\n"
     )
     command = [sys.executable, "-m", "ffi_ext", "run", "--", "sh", "make.sh"]
     done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, check=False)
@@ -764,6 +786,12 @@ def test_sources_on_thcunn_headers(tmp_path, monkeypatch, copied):
         assert found.tolist() == shape
     with pytest.raises(NativeError, match="dimensions 0 to 1 cannot become one"):
         centring.cast(3, found)
+    memory, far = torch.empty(2**31 + 2, dtype=torch.uint8), 2**31  # which nobody touches
+    apart = memory.as_strided((2, 2), (far, 1))
+    assert [centring.apart(apart, 1), centring.apart(apart[:1], 1)] == [far, far]
+    assert centring.apart(memory.as_strided((2, 2), (far - 2, 1)), 0) == far - 2
+    with pytest.raises(NativeError, match=f"lies {far + 1} behind the first, more than .* 4 bytes"):
+        centring.apart(apart, 0)
     expected = [2.5, -2, 4.5, 4, 1, 0, 2.25, 1.5, 4, 2.25]
     expected += [65504, torch.finfo(torch.float32).min, -(2.0**63), 255, 1.5, 2, 1, 81]
     expected += [7.25, 5.0625]

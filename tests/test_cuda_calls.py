@@ -33,6 +33,7 @@ int64_t stream_of(const ffi_ext_tensor *t);
 /* @param t [cuda] */
 double only_cuda(const ffi_ext_tensor *t);
 double no_cuda(const ffi_ext_tensor *t);
+double pointer(const float *t);
 int storages(void *torchs);
 """
 SOURCE = """
@@ -55,6 +56,7 @@ double on_cpu(THFloatTensor *t) { return t->nDimension; }
 int64_t stream_of(const ffi_ext_tensor *t) { return (int64_t)t->stream + 1000 * t->device; }
 double only_cuda(const ffi_ext_tensor *t) { return t->ndim; }
 double no_cuda(const ffi_ext_tensor *t) { return t->ndim; }
+double pointer(const float *t) { return *t; }
 
 #include <stdlib.h>
 extern THCState *state;
@@ -247,8 +249,9 @@ def test_the_wrong_device_is_refused(calls, asked, learned):
             TypeError, match=r"expected a torch.FloatTensor .* on the CPU, got .* cuda:0"
         ):
             calls.on_cpu(cuda)
-        with pytest.raises(TypeError, match="no_cuda.*argument 1 't'.* on cpu"):
-            calls.no_cuda(cuda)
+        for function in (calls.no_cuda, calls.pointer):
+            with pytest.raises(TypeError, match=r"argument 1 't'.* cuda:0; .*'@param t \[cuda\]'"):
+                function(cuda)
         assert calls.only_cuda(cuda) == 1
     with pytest.raises(
         TypeError, match=r"on a CUDA device, got .* on cpu; move it with .to\('cuda'\)"
@@ -294,8 +297,15 @@ def test_the_last_error_is_this_call_s(calls, asked):
     t = torch.ones(2)
     with as_cuda(t):
         assert calls.check(t, 0, 0) == 1
-        with pytest.raises(ffi_ext.NativeError, match=r"cuda runtime error \(9\)"):
+        with pytest.raises(
+            ffi_ext.NativeError, match=r"cuda runtime error \(9\) .* own CUDA calls"
+        ):
             calls.check(t, 0, 9)
+        for error in (700, 710, 719):  # an illegal address, an assertion, a failed launch
+            with pytest.raises(
+                ffi_ext.NativeError, match="or of one before; CUDA_LAUNCH_BLOCKING=1"
+            ):
+                calls.check(t, 0, error)
         assert calls.check(t, 0, 600) == 1  # cudaErrorNotReady: an answer of cudaStreamQuery
         with pytest.raises(ffi_ext.NativeError, match="fails"):
             calls.check(t, 1, 9)

@@ -536,11 +536,11 @@ def test_a_header_that_another_includes_is_read_as_a_part_of_it(tmp_path):
     """Of libraries' headers some are unfit to be included by themselves, and say so."""
     (tmp_path / "sub").mkdir()
     (tmp_path / "whole.h").write_text(
-        "#define API extern\n#define WITH_WHOLE 1\ntypedef int number;\n#define SIZE 3\n"
-        '#include "sub/../sub/part.h"\nAPI int whole(void);\n'
+        "#define API extern\n#define WITH_WHOLE 1\n#define INSIDE\ntypedef int number;\n#define SIZE 3\n"
+        '#include "sub/../sub/part.h"\n#undef INSIDE\nAPI int whole(void);\n'
     )
     (tmp_path / "sub" / "part.h").write_text(
-        "#ifndef WITH_WHOLE\n#error include whole.h\n#endif\n#define PART 5\n/* Of the part. */\n"
+        "#ifndef INSIDE\n#error include whole.h\n#endif\n#define PART 5\n/* Of the part. */\n"
         "API number part(const number v[SIZE]);\n"
     )
     (tmp_path / "all.c").write_text(

@@ -558,7 +558,7 @@ def test_cuda_text():
     )
     assert module.run(module._ffi.NULL) == 5
     with pytest.raises(BuildError, match=r"gpu \(cuda_source\):2: identifier") as error:
-        ffi_ext.load_inline("gpu", "", "void f(void);", "\nvoid f(void) { g(); }")
+        ffi_ext.load_inline("gpu", header="void f(void);", cuda_source="\nvoid f(void) { g(); }")
     last = traceback.extract_tb(error.tb)[-1]
     assert (last.filename, last.lineno) == ("<gpu (cuda_source)>", 2)
 

@@ -10,6 +10,7 @@ import inspect
 import pickle
 import re
 import threading
+import time
 import weakref
 
 import numpy as np
@@ -443,6 +444,24 @@ def test_numbers_of_tensors_without_dimensions(capsys):
         torch.arange(3)[5]
 
 
+def test_the_array_of_a_number_has_a_first_element():
+    loss = torch.tensor(3.5)
+    array = loss.numpy()
+    assert array[0] == array[-1] == 3.5 and array.shape == ()
+    with pytest.raises(IndexError, match="0-dimensional"):
+        array[1]
+    for numpys in (array.view(np.ndarray), np.asarray(array)):  # it counts as those do
+        assert type(array + 1) is type(numpys + 1) and type(-array) is type(-numpys)
+        assert type(array * np.ones(3)) is type(array.sum() * np.ones(3)) is np.ndarray
+    assert type(pickle.loads(pickle.dumps(array))) is np.ndarray
+    before = array
+    array += 1
+    assert array is before and loss.item() == 4.5 and torch.from_numpy(array).item() == 4.5
+    assert type(torch.ones(1).numpy()) is np.ndarray
+    compiled = torch.compile(lambda x: torch.from_numpy(x.sum().numpy() * np.ones(2)))
+    assert compiled(torch.ones(3)).tolist() == [3, 3]
+
+
 def test_tensors_in_lists_are_still_numbers():
     class Derived(torch.Tensor):
         pass
@@ -626,6 +645,13 @@ def test_masks_of_bytes():
         rows[mask, :] = 5
         rows[mask, 0] = 6
         assert rows.tolist() == [[6, 5], [1, 1], [2, 2], [6, 5]]
+    of_ssd, pos = torch.arange(4.0).view(4, 1), bools.view(2, 2)
+    of_ssd[pos] = 0
+    assert of_ssd.tolist() == [[0], [1], [2], [0]]
+    assert of_ssd.masked_fill_(pos.byte(), 5).tolist() == [[5], [1], [2], [5]]
+    assert torch.zeros(2, 1).masked_fill(torch.tensor([[True, False]]), 1).tolist() == [[1, 0]] * 2
+    with pytest.raises(IndexError, match="shape of the mask"):
+        of_ssd[pos[:1]] = 0
     assert ((x >= 1) + (x < 3) == 2).tolist() == [False, True, True, False]
     assert x[(x < 1) + (x > 2)].tolist() == [0, 3] and (x + bools).tolist() == [1, 1, 2, 4]
     assert x[~bools.byte()].tolist() == x[~bools].tolist() == [1, 2]
@@ -756,6 +782,11 @@ def test_names_that_numpy_and_collections_dropped():
     assert np.zeros(2, np.float).dtype == np.float64
     assert np.arange(2.5).astype(np.int).tolist() == [0, 1, 2]
     assert np.array(["a"], dtype=np.object).dtype == object
+    crops = (None, (0.1, None), (None, None), (0.3, 0.5))  # SSD's
+    assert {np.random.choice(crops) for _ in range(99)} == set(crops)
+    with pytest.raises(ValueError, match="empty"):
+        np.random.choice([])
+    assert time.clock() > 0 and inspect.getargspec(lambda a, b=1, *c: a).args == ["a", "b"]
     assert np.bool is (np.bool_ if np.__version__ >= "2" else bool)  # NumPy's own stays
     ffi_ext.uninstall()
     assert "Mapping" not in vars(collections) and "object" not in vars(np)
@@ -780,6 +811,15 @@ def test_losses_pair_as_many_targets_of_another_shape(name):
     torch.testing.assert_close(net(outputs, targets.view(5, 1)), want)
     if name not in ("SoftMarginLoss", "BCELoss"):
         assert not torch.isclose(net(outputs, targets), want)
+
+
+def test_transforms_by_their_first_names(tv):
+    from torchvision import transforms
+
+    assert transforms.Scale is transforms.Resize
+    assert transforms.RandomSizedCrop is transforms.RandomResizedCrop
+    ffi_ext.uninstall()
+    assert not hasattr(transforms, "Scale")
 
 
 @pytest.mark.filterwarnings("ignore:.*size_average")
@@ -878,6 +918,71 @@ def test_a_rate_that_falls_on_a_plateau_may_be_told():
     for _ in range(2):
         rates.step(3.0)
     assert optimizer.param_groups[0]["lr"] == pytest.approx(0.1)
+
+
+@pytest.mark.parametrize(
+    ("make", "rate"),
+    [
+        (lambda o, at: torch.optim.lr_scheduler.StepLR(o, 2, last_epoch=at), lambda e: 0.1 ** (e // 2)),
+        (lambda o, at: torch.optim.lr_scheduler.LambdaLR(o, lambda e: 1 / (1 + e), at), lambda e: 1 / (1 + e)),
+    ],
+)  # fmt: skip
+@pytest.mark.parametrize("begins", [True, False])
+@pytest.mark.parametrize("last", [-1, 2])
+@pytest.mark.filterwarnings("error")
+def test_an_epoch_begins_with_the_schedulers_step(make, rate, begins, last):
+    """Each epoch has its rate, where step() begins it as before PyTorch 1.1, and where it ends it."""
+    group = {"params": [leaf(1)], "initial_lr": 1.0, "lr": rate(last + 1)}
+    optimizer = torch.optim.SGD([group], lr=1.0)
+    scheduler = make(optimizer, last)
+    for epoch in range(last + 1, last + 6):
+        if begins:
+            scheduler.step()
+        assert optimizer.param_groups[0]["lr"] == pytest.approx(rate(epoch))
+        optimizer.step()
+        if not begins:
+            scheduler.step()
+
+
+@pytest.mark.filterwarnings("ignore:.*align_corners")
+def test_grids_reach_the_centres_of_the_outer_pixels():
+    functional = torch.nn.functional
+    image, same = torch.arange(12.0).view(1, 1, 3, 4), torch.eye(2, 3)[None]
+    grid = functional.affine_grid(same, image.shape)
+    assert grid[0, 0, :, 0].tolist() == pytest.approx([-1, -1 / 3, 1 / 3, 1])
+    sampled = functional.grid_sample(image, grid, "bilinear", padding_mode="border")
+    torch.testing.assert_close(sampled, image)
+    inner = functional.affine_grid(same, image.shape, False)
+    assert inner[0, 0, :, 0].tolist() == pytest.approx([-0.75, -0.25, 0.25, 0.75])
+    for of_today in (functional.grid_sample, torch.jit.script(functional.grid_sample)):
+        sampled = of_today(image, inner, align_corners=False)
+        torch.testing.assert_close(sampled, image)
+    compiled = torch.compile(functional.grid_sample, backend="eager", fullgraph=True)
+    torch.testing.assert_close(compiled(image, grid), image)
+
+
+def test_images_of_scipy(tmp_path):
+    misc, image = pytest.importorskip("scipy.misc"), pytest.importorskip("PIL.Image")
+    array = np.random.default_rng(0).integers(0, 256, (4, 6, 3), np.uint8)
+    misc.imsave(tmp_path / "a.png", array)
+    assert (misc.imread(tmp_path / "a.png") == array).all()
+    # ITU-R 601, by which PIL's "L" and "F" are defined
+    grey = array @ np.array([0.299, 0.587, 0.114])
+    assert np.abs(misc.imread(tmp_path / "a.png", flatten=True) - grey).max() < 1
+    assert misc.imread(tmp_path / "a.png", mode="L").shape == (4, 6)
+    for size, shape in (((8, 3), (8, 3, 3)), (50, (2, 3, 3)), (2.0, (8, 12, 3))):
+        assert misc.imresize(array, size, "nearest").shape == shape
+    assert (misc.imresize(array, 2.0, "nearest")[::2, ::2] == array).all()
+    assert (misc.imresize(array.transpose(2, 0, 1), (4, 6)) == array).all()
+    # floats reach from 0 to 255, whatever they were
+    assert misc.imresize(np.array([[-1.0, 0], [0.5, 1]]), (2, 2)).tolist() == [[0, 128], [191, 255]]
+    halves = np.full((2, 2), 0.5)
+    assert np.asarray(misc.toimage(halves, cmin=0.0, cmax=1.0)).tolist() == [[128, 128]] * 2
+    palette = image.fromarray(array).convert("P")
+    palette.save(tmp_path / "p.png")
+    assert (misc.imread(tmp_path / "p.png") == np.asarray(palette.convert("RGB"))).all()
+    ffi_ext.uninstall()
+    assert not hasattr(misc, "imread")
 
 
 def test_volatile():

@@ -105,7 +105,7 @@ def test_dead_architectures_are_dropped_from_nvcc_lines():
         "--generate-code arch=compute_35,code=[sm_35,compute_35] -code=sm_90"
     )
     assert (" ".join(kept), " ".join(dropped)) == (alive, dead)
-    line = "-gpu -arch compute_80 --gpu-code=sm_80,sm_90".split()
+    line = ["-arch", "compute_80", "--gpu-code=sm_80,sm_90"]
     assert nvcc.repaired(line, [75, 80, 90]) == (line, [])
 
 

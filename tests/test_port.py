@@ -266,6 +266,7 @@ def test_imports(old, new):
         ("print(loss.data[0], rois.data[0])", "print(loss.item(), rois.data[0])"),
         ("x = out.sum()\ny = x.data[0]", "x = out.sum()\ny = x.item()"),
         ("a += loss_cls.data.cpu()[0]\n", "a += loss_cls.item()\n"),
+        ("a += net.loss.data.cpu().numpy()[0]\n", "a += net.loss.item()\n"),
         ("loss.data[0] = 1; loss.data[1]", "loss.data[0] = 1; loss.data[1]"),
         ("v = x.sum(1).data[0]", "v = x.sum(1).data[0]"),
         (
@@ -691,6 +692,13 @@ def test_sizes_as_conditions():
     assert port_scripts.expressions(text) == (
         "if torch.nonzero(a < 0).numel():\n    b = 1 if c.numel() else d.size()\n"
         "if not (e).numel() and f.size() == g.size() and h.size(0):\n    pass\n"
+    )
+
+
+def test_arrays_that_are_asked_whether_they_are_empty():
+    text = "if boxes[i].a == [] and (b)==[]:\n    c = d != [] or f() == []\n"
+    assert port_scripts.expressions(text) == (
+        "if len(boxes[i].a) == 0 and len(b) == 0:\n    c = d != [] or f() == []\n"
     )
 
 

@@ -85,8 +85,23 @@ def adds_with_dot(node: ast.Call) -> bool:
     return isinstance(name, ast.Constant) and "." in str(name.value)
 
 
+def asks_for_empty(node: ast.AST) -> bool:
+    """`boxes == []` of what has a name, as Faster R-CNN and SSD ask for a class without boxes in their evaluation."""
+    return (
+        isinstance(node, ast.Compare)
+        and [type(op) for op in node.ops] == [ast.Eq]
+        and isinstance(node.left, (ast.Name, ast.Attribute, ast.Subscript))
+        and ast.unparse(node.comparators[0]) == "[]"
+    )
+
+
 def other_numbers(node: ast.AST) -> str:
-    """What is said of code that runs, and gives other numbers than it did, or ""."""
+    """What is said of code that may run, and gives other numbers than it did or an error, or ""."""
+    if asks_for_empty(node):
+        return (
+            "`if x == []`: if x is an array, that was False until NumPy 1.25, and is an error: ask `if len(x) == 0`, "
+            "as `ffi-ext port` writes"
+        )
     if sizes_as_conditions(node):
         return (
             "`if x.size()`: that of an empty tensor was () until PyTorch 0.4.1, and is (0,), which is true: ask "
@@ -97,10 +112,15 @@ def other_numbers(node: ast.AST) -> str:
     keywords = {k.arg: ast.unparse(k.value) for k in node.keywords}
     name = node.func.attr
     scales = name in ("upsample", "Upsample") and "linear" in keywords.get("mode", "")
-    if (name in ("grid_sample", "affine_grid") or scales) and "align_corners" not in keywords:
+    if scales and "align_corners" not in keywords:
         return (
-            "no align_corners: it was True, in upsample until PyTorch 0.4, in grid_sample and affine_grid until 1.3, "
-            "and is False: pass align_corners=True for the numbers of that time"
+            "no align_corners: it was True in upsample until PyTorch 0.4, and is False: pass align_corners=True for "
+            "the numbers of that time"
+        )
+    if name in ("grid_sample", "affine_grid") and "align_corners" not in keywords:
+        return (
+            "no align_corners: it was True in grid_sample and affine_grid until torch 1.3, as it is under `ffi-ext "
+            "run`, and is False: pass align_corners=True for the numbers of that time"
         )
     if last_name(node.func.value) not in ("F", "functional"):
         return ""

@@ -169,6 +169,7 @@ def _old(tree: ast.Module, calls: list[ast.Call], shown: str) -> list[str]:
         "`.next()`": len(old_code.nexts(tree)),
         "`.data.resize_()`": len(old_code.reshapes(tree)),
         "`.data[0]`": sum(ast.unparse(node).endswith(".data[0]") for node in subscripts),
+        "`.numpy()[0]`": sum(ast.unparse(node).endswith(".numpy()[0]") for node in subscripts),
         "`.index((i,))`": sum(map(old_code.is_index, calls)),
         "`yaml.load(f)`": sum(map(old_code.loads_yaml, calls)),
         "`volatile`": sum(any(k.arg == "volatile" for k in call.keywords) for call in calls),

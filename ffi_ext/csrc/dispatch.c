@@ -91,14 +91,22 @@ void ffi_leave_device(int before) {
   ffi_cuda_return_to_device(before - 1, text);
 }
 
+/* An illegal address, a time-out, an assertion and the like: the CUDA call that returns it did not
+ * cause it. */
+static int is_of_a_kernel(int error) {
+  return error == 700 || error == 702 || error == 710 || (error >= 714 && error <= 719);
+}
+
 /* Takes the function's last CUDA error, so that the next call is not blamed for it. Returns whether
  * the call failed, by its own error or else by this one. */
 static int launch_error(const ffi_ext_module_table *table, int failed, char *text) {
   const int error = table->cuda_error(), not_ready = 600; /* of cudaStreamQuery: no error */
   if (failed || !error || error == not_ready) return failed;
   const char *words = table->cuda_error_text ? table->cuda_error_text(error) : "";
-  snprintf(text, FFI_TEXT_ROOM,
-           "cuda runtime error (%d) : %s, left by the function's own CUDA calls", error, words);
+  snprintf(text, FFI_TEXT_ROOM, "cuda runtime error (%d) : %s, %s", error, words,
+           is_of_a_kernel(error) ? "of a kernel of this call or of one before; "
+                                   "CUDA_LAUNCH_BLOCKING=1 tells which"
+                                 : "left by the function's own CUDA calls");
   return 1;
 }
 

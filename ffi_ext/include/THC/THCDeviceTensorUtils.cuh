@@ -11,10 +11,15 @@
     if (TENSOR##_nDimension(state, t) != Dim)                                                        \
       THError("toDeviceTensor: %d dimensions expected, got %d", Dim, TENSOR##_nDimension(state, t)); \
     IndexT size[Dim], stride[Dim];                                                                   \
+    int64_t reach = 0;                                                                               \
     for (int i = 0; i < Dim; i++) {                                                                  \
+      reach += (TENSOR##_size(state, t, i) - 1) * TENSOR##_stride(state, t, i);                      \
       size[i] = (IndexT)TENSOR##_size(state, t, i);                                                  \
       stride[i] = (IndexT)TENSOR##_stride(state, t, i);                                              \
     }                                                                                                \
+    if (reach > (int64_t)(IndexT)reach)                                                              \
+      THError("toDeviceTensor: the last element lies %lld behind the first, more than the index "    \
+              "type of %d bytes counts", (long long)reach, (int)sizeof(IndexT));                     \
     return THCDeviceTensor<T, Dim, IndexT, PtrTraits>((T *)TENSOR##_data(state, t), size, stride);   \
   }                                                                                                  \
   template <typename T, int Dim, typename IndexT>                                                    \
