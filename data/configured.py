@@ -85,13 +85,13 @@ def make_data_loader(
     Raises:
         ValueError: a key's value cannot be, or the ranks cannot share the images of a batch.
     """
+    sampler = EpochSampler(len(dataset), shuffle=is_train, seed=seed, rank=rank, world=world)
     images = _count(config, "SOLVER.IMS_PER_BATCH" if is_train else "TEST.IMS_PER_BATCH")
     if images % world:
         key = "SOLVER" if is_train else "TEST"
         raise ValueError(
             f"{key}.IMS_PER_BATCH: expected a multiple of the {world} processes that share it, got {images}"
         )
-    sampler = EpochSampler(len(dataset), shuffle=is_train, seed=seed, rank=rank, world=world)
     loading = config.DATALOADER
     groups = aspect_groups(dataset) if loading.ASPECT_RATIO_GROUPING else [0] * len(dataset)
     batches: Any = GroupedBatchSampler(sampler, groups, images // world)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import gzip
-import importlib.util
 import os
 from collections.abc import Sequence
 from pathlib import Path
@@ -13,6 +12,7 @@ import numpy as np
 
 from data.dataset import ImageDataset
 from data.files import JpegFile, open_rgb
+from data.photographs import sklearn_file
 
 __all__ = ["Digits", "ImageFolder"]
 
@@ -106,15 +106,7 @@ class Digits(ImageDataset):
 
     def __init__(self, **options: Any) -> None:
         super().__init__(**options)
-        package = importlib.util.find_spec("sklearn")
-        if package is None or package.origin is None:
-            raise ModuleNotFoundError(
-                "Digits: the digits come with scikit-learn, which is not installed; "
-                "`pip install scikit-learn`",
-                name="sklearn",
-            )
-        file = Path(package.origin).parent / "datasets" / "data" / "digits.csv.gz"
-        with gzip.open(file, "rt") as lines:
+        with gzip.open(sklearn_file("data", "digits.csv.gz"), "rt") as lines:
             table = np.loadtxt(lines, delimiter=",")
         grey = np.rint(table[:, :64] * (255 / 16)).astype(np.uint8)
         self.images = grey.reshape(-1, 8, 8)

@@ -25,8 +25,8 @@ class Photograph(NamedTuple):
     path: str
 
 
-def bundled_photographs() -> list[Path]:
-    """scikit-learn's photographs (china.jpg, flower.jpg; 640 x 427), found without importing it.
+def sklearn_file(*names: str) -> Path:
+    """A file or folder below scikit-learn's data sets, found without importing it.
 
     Raises:
         ModuleNotFoundError: scikit-learn is not installed.
@@ -34,11 +34,15 @@ def bundled_photographs() -> list[Path]:
     package = importlib.util.find_spec("sklearn")
     if package is None or package.origin is None:
         raise ModuleNotFoundError(
-            "the bundled photographs come with scikit-learn, which is not installed; "
-            "`pip install scikit-learn`, or give Photographs(paths) files of your own",
+            f"expected {'/'.join(names)} of scikit-learn, which is not installed; `pip install scikit-learn`",
             name="sklearn",
         )
-    return sorted((Path(package.origin).parent / "datasets" / "images").glob("*.jpg"))
+    return Path(package.origin).parent.joinpath("datasets", *names)
+
+
+def bundled_photographs() -> list[Path]:
+    """scikit-learn's photographs (china.jpg, flower.jpg; 640 x 427)."""
+    return sorted(sklearn_file("images").glob("*.jpg"))
 
 
 class Photographs(Dataset):

@@ -162,6 +162,8 @@ class IterationBatchSampler(Sampler[list[int]]):
     def __init__(
         self, batch_sampler: Iterable[Sequence[int]], iterations: int, start: int = 0
     ) -> None:
+        check_whole("IterationBatchSampler: iterations", iterations, 0)
+        check_whole("IterationBatchSampler: start", start, 0)
         self.batch_sampler, self.iterations, self.start = batch_sampler, iterations, start
 
     def __iter__(self) -> Iterator[list[int]]:

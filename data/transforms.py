@@ -21,6 +21,7 @@ import torch
 from PIL import Image, ImageEnhance
 
 from data import files
+from data.checks import check_each
 from data.files import JpegFile
 from data.ops import prepare_image
 from data.target import Target
@@ -244,9 +245,10 @@ class Resize:
     def __call__(self, picture: Picture, target: Any, rng: random.Random) -> tuple[Picture, Any]:
         size = self.result_size(picture.size, rng.choice(self.min_sizes))
         if math.prod(size) > files.MAX_PIXELS:  # of a long strip that its shorter side enlarges
+            height, width = picture.size
             raise ValueError(
-                f"Resize: a picture of {picture.size[1]} x {picture.size[0]} pixels would become {size[1]} x {size[0]}, "
-                f"more than the {files.MAX_PIXELS} that are allowed; give a max_size, or set data.files.MAX_PIXELS"
+                f"Resize: a picture of {width} x {height} pixels would become {size[1]} x {size[0]}, more than "
+                f"the {files.MAX_PIXELS} that are allowed; give a max_size, or set data.files.MAX_PIXELS"
             )
         target = _follow(target, lambda target: target.resize(size))
         return replace(picture, size=size, antialias=self.antialias), target
@@ -308,7 +310,9 @@ class RandomResizedCrop:
                 f"RandomResizedCrop: size: expected height and width, got {len(sides)} numbers"
             )
         self.output_size = (sides[0], sides[-1])
-        for name, (least, greatest) in {"scale": scale, "ratio": ratio}.items():
+        for name, limits in {"scale": scale, "ratio": ratio}.items():
+            check_each(f"RandomResizedCrop: {name}", limits, "(least, greatest)")
+            least, greatest = limits
             if not 0 < least <= greatest < math.inf:
                 raise ValueError(
                     f"RandomResizedCrop: {name}: expected the least and the greatest, above 0, got "

@@ -99,6 +99,10 @@ _HINTS = (
         r'class "__half" has no member "x"',
         "the bits of a half are __half_as_ushort(value), and THC_half2float(value) is its number",
     ),
+    (
+        r"ptxas fatal\s*: Unresolved extern function",
+        "device functions of another file are not linked: #include that file, or have a make.sh do it (nvcc -dlink)",
+    ),
     (r"unknown type name 'bool'", "C before C23 has bool in <stdbool.h>: #include it"),
     (
         r"(?m)^ *\d+ \| .*(?:\b__(?:global|device)__\b|<<<|\b(?:block|thread)Idx\b)",
@@ -140,7 +144,8 @@ _HINTS = (
     (r"(?<!\S)(\S+\.[^\s.]+): relocation .*recompile with -fPIC", "{0} was compiled without -fPIC"),
     (r"recompile with -fPIC", "a file in extra_objects was compiled without -fPIC"),
     (
-        r"conflicting declaration of .* with 'C' linkage|has a different language linkage",
+        r"conflicting declaration of .* with 'C' linkage|has a different language linkage"
+        "|linkage specification is incompatible with previous",
         'the header declares it as C++: write #ifdef __cplusplus, extern "C" {{, #endif into the header, or extern "C" '
         "around the source's #include of it",
     ),
@@ -182,11 +187,6 @@ _HINTS = (
         r"warning: (.+): '?linker'? input (?:file )?unused",
         "{0} is no source by its suffix, as .c, .cpp and .cu are: objects and libraries are extra_objects",
     ),
-    (  # in generated C
-        r"(?:'(\w+)' undeclared|undeclared identifier '(\w+)')[^\n]*\n *\d+ \| [^\n]*\b_?(?:cffi|ffi_ext)_",
-        "each header was read by itself, and all together do not declare it: do two have the same include guard "
-        "(#ifndef ..._H)?",
-    ),
 )
 # The same of a header that is not there, by its whole name.
 _MISSING = (
@@ -221,7 +221,8 @@ _MISSING = (
     (  # the project's own are roi_cuda.h, cuda_utils.h, cuda/nms.h
         r"((?:cub/|cublas|cufft|curand|cusolver|cusparse|npp|thrust/).*|cuda/[\w/]+"
         r"|cuda(?:_runtime|_bf16|_fp\d+|_\w+_(?:api|interop)|[A-Z]\w+)?\.h)",
-        "{0} is a header of the CUDA toolkit: install the whole toolkit, or set CUDA_HOME to one that has it",
+        "{0} is a header of the CUDA toolkit, which headers and C sources see with with_cuda=True; where it is missing, install "
+        "the whole toolkit, or set CUDA_HOME to one that has it",
     ),
     (r"(numpy/.*)", "{0} is one of NumPy's own headers: include_dirs=[numpy.get_include()]"),
     (

@@ -105,7 +105,7 @@ def _old_numpy(numpy) -> None:  # type: ignore[no-untyped-def]
     original = numpy.random.choice
 
     def choice(a, *args, **kwargs):  # type: ignore[no-untyped-def]
-        """One of `(None, (0.1, None), ...)`, as SSD crops: NumPy made objects of what has no common shape until 1.24."""
+        """One of `(None, (0.1, None), ...)`, as SSD crops: what has no common shape was objects until NumPy 1.24."""
         try:
             return original(a, *args, **kwargs)
         except ValueError as error:
@@ -116,6 +116,12 @@ def _old_numpy(numpy) -> None:  # type: ignore[no-untyped-def]
         return original(objects, *args, **kwargs)
 
     _give(numpy.random, "choice", choice)
+
+
+def _old_torchvision(transforms) -> None:  # type: ignore[no-untyped-def]
+    """The names of two transforms until torchvision 0.2."""
+    new = {"Scale": transforms.Resize, "RandomSizedCrop": transforms.RandomResizedCrop}
+    _lend(transforms, new)
 
 
 def _old_scipy(misc) -> None:  # type: ignore[no-untyped-def]
@@ -130,9 +136,9 @@ def _old_python(inspect) -> None:  # type: ignore[no-untyped-def]
     import time
     from collections import namedtuple
 
-    argspec = namedtuple("ArgSpec", "args varargs keywords defaults")
+    ArgSpec = namedtuple("ArgSpec", "args varargs keywords defaults")
     _lend(time, {"clock": time.process_time})
-    _lend(inspect, {"getargspec": lambda f: argspec(*inspect.getfullargspec(f)[:4])})
+    _lend(inspect, {"getargspec": lambda f: ArgSpec(*inspect.getfullargspec(f)[:4])})
 
 
 def _old_collections() -> None:
@@ -228,33 +234,33 @@ def _fork(context) -> None:  # type: ignore[no-untyped-def]
 
 
 TORCH = After("torch", _old_torch)
-NUMPY = After("numpy", _old_numpy)
-YAML = After("yaml", _old_yaml)
-SCIPY = After("scipy.misc", _old_scipy)
-INSPECT = After("inspect", _old_python)
-CPP_EXTENSION = After("torch.utils.cpp_extension", _called_build_extension)
-SETUPTOOLS = After("setuptools.dist", _old_setup)
+BUILDS = (
+    After("torch.utils.cpp_extension", _called_build_extension),
+    After("setuptools.dist", _old_setup),
+)
+LIBRARIES = (
+    TORCH,
+    After("torchvision.transforms", _old_torchvision),
+    After("numpy", _old_numpy),
+    After("scipy.misc", _old_scipy),
+    After("yaml", _old_yaml),
+    After("inspect", _old_python),
+)
 
 
 def install(autograd: bool = False) -> None:
     """Makes `import torch.utils.ffi`, in every spelling, give ffi_ext's, and BuildExtension called like it build.
 
     Args:
-        autograd: Also make old-style autograd Functions (instances with `forward` and `backward`,
-            called as `F(arguments)(inputs)`) and `.data[0]` of a tensor without dimensions work, names
-            that NumPy and collections have dropped (`numpy.float`, `collections.Mapping`), modules
-            that call `x.cuda(async=True)`, and `yaml.load(file)`.
+        autograd: Also make old-style autograd Functions work (instances with `forward` and `backward`,
+            called as `F(arguments)(inputs)`), `.data[0]` of a tensor without dimensions,
+            `x.cuda(async=True)`, `numpy.float`, and the rest of what docs/porting.md lists.
     """
     if Finder not in sys.meta_path:
         sys.meta_path.insert(0, Finder)  # type: ignore[arg-type]
-    CPP_EXTENSION.install()
-    SETUPTOOLS.install()
+    for hook in (*BUILDS, *(LIBRARIES if autograd else ())):
+        hook.install()
     if autograd:
-        TORCH.install()
-        NUMPY.install()
-        YAML.install()
-        SCIPY.install()
-        INSPECT.install()
         _old_collections()
         _old_async()
 
@@ -267,7 +273,7 @@ def uninstall() -> None:
         utils = sys.modules.get("torch.utils")
         if module is not None and getattr(utils, "ffi", None) is module:
             del utils.ffi  # type: ignore[union-attr]
-    for hook in (CPP_EXTENSION, SETUPTOOLS, TORCH, NUMPY, YAML, SCIPY, INSPECT):
+    for hook in (*BUILDS, *LIBRARIES):
         hook.uninstall()
     _take_back()
     sys.modules.pop("torch._six", None)  # old_torch.py's

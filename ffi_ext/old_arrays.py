@@ -97,13 +97,14 @@ def _imread(name: Any, flatten: bool = False, mode: str | None = None) -> Any:
 
 def _imresize(arr: Any, size: Any, interp: str = "bilinear", mode: str | None = None) -> Any:
     """To (height, width), or by a fraction of a float, or so many per cent of an int."""
+    import numpy
     from PIL import Image
 
     image = _image(arr, mode=mode)
-    if isinstance(size, (tuple, list)) or getattr(size, "ndim", 0):
+    if numpy.ndim(size):
         width, height = int(size[1]), int(size[0])
     else:
-        factor = float(size) if isinstance(size, float) or "float" in type(size).__name__ else size / 100
+        factor = size / 100 if isinstance(size, (int, numpy.integer)) else size
         width, height = (int(side * factor) for side in image.size)
     kind = {"cubic": "bicubic"}.get(interp, interp).upper()
     return _array(image.resize((width, height), Image.Resampling[kind]))

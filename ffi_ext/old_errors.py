@@ -93,8 +93,29 @@ def _meaning(kind, value, traceback) -> str:  # type: ignore[no-untyped-def]
             "an element of a tensor was a number before PyTorch 0.4, and is a tensor, which no dict finds: "
             "names[index[i].item()]"
         )
-    if issubclass(kind, IndexError) and "array is 0-dimensional" in said:
-        return "a loss had one dimension before PyTorch 0.4: loss.item() for loss.data.numpy()[0]"
+    if (
+        issubclass(kind, ValueError)
+        and "could not be broadcast together" in said
+        and "(0,)" in said
+    ):
+        return (
+            "if that is `if x == []`: with an array it was False until NumPy 1.25, and is an error: ask `if len(x) == "
+            "0`, as `ffi-ext port` writes"
+        )
+    if issubclass(kind, TypeError) and "only 0-dimensional arrays can be converted" in said:
+        return "NumPy took an array of one element for a number until 2.4: int(x[0]) for int(x)"
+    if issubclass(kind, KeyError) and "num_batches_tracked" in said:
+        return (
+            "BatchNorm counts its batches in state_dict() since PyTorch 0.4.1: pass over the keys that end in "
+            "num_batches_tracked"
+        )
+    if issubclass(kind, RuntimeError) and "Expected a 'cuda' device type for generator" in said:
+        return (
+            "set_default_tensor_type('torch.cuda.FloatTensor') is asked of a DataLoader that shuffles, too, since "
+            "torch 1.7: DataLoader(..., generator=torch.Generator(device='cuda'))"
+        )
+    if kind.__name__ == "CompileError" and said.endswith(".pyx"):
+        return "if Cython does not know np.int_t: that is np.intp_t, and NumPy 2 has no other name for it"
     if issubclass(kind, IndexError) and "to have non-zero size" in said:
         return (
             "an empty tensor had the size () before PyTorch 0.4.1, which is false: where the way here is through "
@@ -106,7 +127,12 @@ def _meaning(kind, value, traceback) -> str:  # type: ignore[no-untyped-def]
             "file: TORCH_FORCE_NO_WEIGHTS_ONLY_LOAD=1 before the command"
         )
     of_numbers = ("float" in said and "int" in said) or "tensors used as indices must be" in said
-    if issubclass(kind, (TypeError, IndexError)) and of_numbers:
+    of_indices = "for index" in said or "scalar types: Long, Int" in said  # index_select, Embedding
+    if (
+        issubclass(kind, (TypeError, IndexError))
+        and of_numbers
+        or (issubclass(kind, RuntimeError) and of_indices)
+    ):
         return (
             "if that number is the result of a division: Python 2's / of whole numbers is // now, and that of old "
             "integer tensors, too"

@@ -1,4 +1,4 @@
-"""Tensors as scripts before PyTorch 0.4 use them: `.data[0]`, masks of bytes, transposed images, losses."""
+"""Tensors as scripts before PyTorch 0.4 use them: `.data[0]`, masks of bytes, views of transposed ones."""
 
 from __future__ import annotations
 
@@ -6,7 +6,6 @@ import ctypes
 import functools
 import weakref
 from collections.abc import Callable
-from types import FunctionType
 from typing import Any
 
 import torch
@@ -145,12 +144,12 @@ def _mask_of_bools(index: Any) -> Any:
 
 
 def _with_masks_of_bytes(name: str) -> Callable[..., Any]:
-    """A method whose first argument was a tensor of bytes before there were bools."""
+    """A method, or torch's function, whose first argument was a tensor of bytes before there were bools."""
     # Dynamo traces torch.masked_fill, and not always the method behind it.
     original = getattr(torch, name, None) or getattr(torch.Tensor, name)
 
-    def method(self: torch.Tensor, mask: Any, *args: Any, **kwargs: Any) -> Any:
-        return original(self, _mask_of_bools(mask), *args, **kwargs)
+    def method(input: torch.Tensor, mask: Any, *args: Any, **kwargs: Any) -> Any:
+        return original(input, _mask_of_bools(mask), *args, **kwargs)
 
     def of_as_many(self: torch.Tensor, mask: Any, *args: Any, **kwargs: Any) -> Any:
         """In SSD's loss a mask (images, boxes) is of losses (images * boxes, 1): `loss_c[pos] = 0`."""
@@ -221,14 +220,60 @@ def _derived(cls: type[torch.Tensor], **keywords: Any) -> None:
     no_sequence(cls)
 
 
+_view: Callable[..., torch.Tensor] = torch.Tensor.view
+
+
+def _view_of_old(self: torch.Tensor, *shape: Any, **keywords: Any) -> torch.Tensor:
+    """`correct[:k].view(-1)` of `pred.t().eq(...)`, as hundreds of programs count the best five.
+
+    What was computed of a transposed tensor lay in the order of its own dimensions; today it lies as that does.
+    """
+    if torch.compiler.is_dynamo_compiling():  # it knows no _view
+        shape = shape or tuple(keywords.values())
+        if isinstance(shape[0], torch.dtype):
+            return torch.ops.aten.view.dtype(self, shape[0])
+        return self.reshape(*shape)
+    try:
+        return _view(self, *shape, **keywords)
+    except RuntimeError as error:
+        if "view size is not compatible" not in str(error):
+            raise
+    say_once("view() of what was computed of transposed tensors copies it")
+    return self.reshape(*shape, **keywords)
+
+
+def _multinomial_of_old(
+    self: torch.Tensor, num_samples: int = 1, *args: Any, **kwargs: Any
+) -> torch.Tensor:
+    """`probabilities.multinomial()`, as agents choose what to do."""
+    return torch.multinomial(self, num_samples, *args, **kwargs)
+
+
+_cat: Callable[..., torch.Tensor] = torch.cat
+
+
+@functools.wraps(_cat)
+def _cat_of_old(tensors: Any, *args: Any, **kwargs: Any) -> torch.Tensor:
+    """`torch.cat` of losses, and of the scores of a CRF: a reduction had one dimension."""
+    try:
+        return _cat(tensors, *args, **kwargs)
+    except RuntimeError as error:
+        if "zero-dimensional" not in str(error):
+            raise
+    say_once("torch.cat takes tensors without dimensions for one element each, as they were")
+    return _cat([t.reshape(1) if t.dim() == 0 else t for t in tensors], *args, **kwargs)
+
+
 _MASKED = ("masked_fill", "masked_fill_", "masked_scatter", "masked_scatter_", "masked_select")
 TENSORS: dict[str, Any] = {
     "__getitem__": _getitem_of_scalars,
     "__round__": _rounded,
     "backward": _backward_of_old,
     "index": _index_of_old,
+    "multinomial": _multinomial_of_old,
     "new": _new_of_old,
     "numpy": numpy_of_old,
+    "view": _view_of_old,
     "data": property(_data_of_old, _data.__set__),
     **{name: _with_its_variable(name) for name in RESHAPES},
     "__rsub__": _rsub_of_masks,
@@ -239,82 +284,9 @@ TENSORS: dict[str, Any] = {
     "__init_subclass__": classmethod(_derived),
 }
 BACKWARD = {"backward": _backward_of_losses}
-
-_LAST = {4: torch.channels_last, 5: torch.channels_last_3d}
-
-
-def _convolution_of_old(name: str) -> Callable[..., torch.Tensor]:
-    """A convolution whose output lies channel by channel, as all did, and as C and `.view` of the time expect it.
-
-    Today's keeps the order of an image or a video that NumPy has transposed, (height, width, channel), and so does
-    what follows it. A model that asks for that order has its weights in it, too.
-    """
-    original = getattr(torch.nn.functional, name)
-
-    @functools.wraps(original)
-    def convolution(input: Any, weight: Any, *args: Any, **kwargs: Any) -> torch.Tensor:
-        if (
-            isinstance(input, torch.Tensor)  # or a proxy of torch.fx
-            and input.dim() in _LAST
-            and not input.is_contiguous()
-            and not weight.is_contiguous(memory_format=_LAST[input.dim()])
-        ):
-            say_once("convolutions of transposed images make contiguous tensors, as they did")
-            input = input.contiguous()
-        return original(input, weight, *args, **kwargs)  # type: ignore[no-any-return]
-
-    torch.jit._builtins._register_builtin(convolution, f"aten::{name}")  # else it is no script
-    return convolution
-
-
-CONVOLUTIONS = {
-    name: _convolution_of_old(name)
-    for name in ("conv2d", "conv3d", "conv_transpose2d", "conv_transpose3d")
+FUNCTIONS: dict[str, Any] = {
+    "cat": _cat_of_old,
+    **{name: TENSORS[name] for name in ("masked_fill", "masked_scatter", "masked_select")},
 }
-
-
-def _for_scripts(function: Any, original: Any) -> Callable[..., torch.Tensor]:
-    """The function, of whose name and place TorchScript compiles the original's text."""
-    made = FunctionType(
-        function.__code__, original.__globals__, None, function.__defaults__, function.__closure__
-    )
-    return functools.wraps(original)(made)
-
-
-def _sampler_of_old(name: str) -> Callable[..., torch.Tensor]:
-    """grid_sample or affine_grid, in whose grids -1 and 1 were the centres of the outer pixels until torch 1.3."""
-    original, say = getattr(torch.nn.functional, name), say_once
-
-    def sampler(*args: Any, **kwargs: Any) -> torch.Tensor:
-        if kwargs.get("align_corners") is None and not any(isinstance(one, bool) for one in args):
-            say("grid_sample and affine_grid align corners, as they did")
-            kwargs["align_corners"] = True
-        return original(*args, **kwargs)  # type: ignore[no-any-return]
-
-    return _for_scripts(sampler, original)
-
-
-SAMPLERS = {name: _sampler_of_old(name) for name in ("grid_sample", "affine_grid")}
-
-
-def _loss_of_old(name: str) -> Callable[..., torch.Tensor]:
-    """A loss of pairs of elements, where there are as many on both sides: of outputs (n, 1) and targets (n,).
-
-    Since PyTorch 1.0 these are broadcast to (n, n), and what is learned is the mean.
-    """
-    original, say = getattr(torch.nn.functional, name), say_once
-
-    def loss(input: Any, target: Any, *args: Any, **kwargs: Any) -> torch.Tensor:
-        both = isinstance(input, torch.Tensor) and isinstance(target, torch.Tensor)
-        if both and input.shape != target.shape and input.numel() == target.numel():
-            say("losses of as many targets in another shape are of pairs, as they were")
-            target = target.reshape(input.shape)
-        return original(input, target, *args, **kwargs)  # type: ignore[no-any-return]
-
-    return _for_scripts(loss, original)
-
-
-LOSSES = {
-    name: _loss_of_old(name)
-    for name in ("mse_loss", "l1_loss", "smooth_l1_loss", "kl_div", "soft_margin_loss")
-}
+for _name, _function in FUNCTIONS.items():
+    torch.jit._builtins._register_builtin(_function, f"aten::{_name}")

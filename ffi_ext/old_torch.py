@@ -8,7 +8,7 @@ import math
 import queue
 import sys
 from collections.abc import Callable
-from types import ModuleType
+from types import ModuleType, SimpleNamespace
 from typing import Any
 
 import torch
@@ -16,7 +16,8 @@ import torch.utils.data.dataloader
 from torch.autograd import Function
 
 from ffi_ext.old_autograd import INSTANCES, say_once
-from ffi_ext.old_tensors import BACKWARD, CONVOLUTIONS, LOSSES, SAMPLERS, TENSORS, no_sequence
+from ffi_ext.old_functional import FUNCTIONAL
+from ffi_ext.old_tensors import BACKWARD, FUNCTIONS, TENSORS, no_sequence
 
 
 def _assert_no_grad(tensor: torch.Tensor) -> None:
@@ -27,6 +28,23 @@ def _assert_no_grad(tensor: torch.Tensor) -> None:
 
 
 _LOSSES: dict[str, Any] = {"_assert_no_grad": _assert_no_grad}
+
+
+class _SizeAverage:
+    """`criterion.size_average = False`, as VAEs and InferSent have it: losses ask for `reduction` since PyTorch 0.4.1.
+
+    No property: TorchScript would compile that.
+    """
+
+    def __get__(self, loss: Any, owner: Any) -> Any:
+        return self if loss is None else loss.__dict__.get("size_average", loss.reduction != "sum")
+
+    def __set__(self, loss: Any, value: Any) -> None:
+        loss.__dict__["size_average"] = value
+        if isinstance(value, bool) and loss.__dict__.get("reduction") in ("mean", "sum"):
+            say_once("a loss's size_average is its reduction")
+            loss.reduction = "mean" if value else "sum"
+
 
 # What a batch's tensors were made with, by NumPy's names of types: Detectron.pytorch's gather() imports it.
 _LOADER: dict[str, Any] = {
@@ -107,6 +125,15 @@ def _load_with_dots(
 _DOTS = {"add_module": _add_module_with_dots, "_load_from_state_dict": _load_with_dots}
 
 
+def _embedding(words: Any, weight: Any, padding_idx: int = -1, *options: Any) -> torch.Tensor:
+    padding = None if padding_idx == -1 else padding_idx
+    return torch.nn.functional.embedding(words, weight, padding, *options)
+
+
+# `embed._backend.Embedding.apply(...)`, as AWD-LSTM and what is made of it leave out whole words.
+_BACKEND = {"_backend": SimpleNamespace(Embedding=SimpleNamespace(apply=_embedding))}
+
+
 _plateau: Callable[..., None] = torch.optim.lr_scheduler.ReduceLROnPlateau.__init__
 
 
@@ -168,16 +195,17 @@ def bring_back(give: Callable[[Any, str, Any], None]) -> None:
         (torch.Tensor, TENSORS),
         (torch.autograd, BACKWARD),
         (type(torch.autograd.Variable), _VARIABLES),
-        (torch.nn.Module, _leaving_zeros(torch.nn.Module) | _DOTS),
+        (torch.nn.Module, _leaving_zeros(torch.nn.Module) | _DOTS | _BACKEND),
         (torch.optim.Optimizer, _leaving_zeros(torch.optim.Optimizer)),
         (torch.optim.lr_scheduler.ReduceLROnPlateau, {"__init__": _plateau_of_old}),
         (torch.optim.lr_scheduler.LRScheduler, {"step": _step_of_old}),
         (torch.utils.data.Sampler, _SAMPLERS),
-        (torch.nn.functional, CONVOLUTIONS | LOSSES | SAMPLERS),
+        (torch.nn.functional, FUNCTIONAL),
         (torch.nn.modules.loss, _LOSSES),
+        (torch.nn.modules.loss._Loss, {"size_average": _SizeAverage()}),
         (torch.utils.data.dataloader, _LOADER),
         (torch.utils.data.dataloader._BaseDataLoaderIter, _ITERATORS),
-        (torch, {"_six": six}),
+        (torch, FUNCTIONS | {"_six": six}),
     ):
         for name, value in names.items():
             give(owner, name, value)

@@ -98,7 +98,7 @@ class Pooler(nn.Module):
             features: of each level, (N, C, H_l, W_l).
             boxes: of each image, (K_i, 4): x1, y1, x2, y2 in pixels.
         """
-        if not isinstance(features, Sequence):  # one map, or the dictionary that Backbone.named gives
+        if not isinstance(features, Sequence):  # one map, or what Backbone.named gives
             raise TypeError(
                 "Pooler: expected a list of feature maps, one per scale, got a "
                 f"{type(features).__name__}"

@@ -450,6 +450,21 @@ def test_a_host_compiler_that_nvcc_cannot_use_is_told(log, said):
     assert said in str(compile_errors.explain("compiling a.cu", log))
 
 
+@pytest.mark.parametrize(
+    ("log", "said"),
+    [
+        ("ptxas fatal   : Unresolved extern function '_Z4halff'", "#include that file"),
+        (
+            'a.cu(3): error: linkage specification is incompatible with previous "f" (declared at line 5 of a.h)',
+            'write #ifdef __cplusplus, extern "C" {, #endif into the header',
+        ),
+    ],
+)
+def test_what_nvcc_says_of_a_newcomers_code_has_a_hint(log, said):
+    """As CUDA 13.0 says it."""
+    assert said in str(compile_errors.explain("compiling a.cu", log))
+
+
 @pytest.mark.parametrize("types", ["double *, double", "half *, __half"])
 def test_atomic_additions_that_the_oldest_gpus_do_not_have_are_told(types):
     """What CUDA 12.4 says, which compiles for Maxwell."""

@@ -139,6 +139,8 @@ def test_defaults_and_refusals():
         ValueError, match="TEST.IMS_PER_BATCH: expected a multiple of the 3 proc.*8"
     ):
         data.make_data_loader(config, shapes(config, False), False, world=3)
+    with pytest.raises(ValueError, match="world: expected a whole number of at least 1, got 0"):
+        data.make_data_loader(config, shapes(config, False), False, world=0)
     config.SOLVER["MAX_ITER"] = "many"
     with pytest.raises(ValueError, match="SOLVER.MAX_ITER: expected a whole number .* got 'many'"):
         data.make_data_loader(config, shapes(config, True))

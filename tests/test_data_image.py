@@ -28,8 +28,7 @@ def grey_levels(image: np.ndarray, size: tuple[int, int], **options: object) -> 
     """(height, width, channels) as prepare_image gives it, rounded to whole grey levels."""
     channels = image.shape[2]
     place = torch.full((channels, *size), np.nan)
-    zeros, ones = [0.0] * channels, [1.0] * channels
-    result = prepare_image(image, place, mean=zeros, std=ones, **options)
+    result = prepare_image(image, place, **options)
     assert result.data_ptr() == place.data_ptr() and result.shape == place.shape
     return np.rint(result.numpy()).transpose(1, 2, 0).astype(int)
 
@@ -51,7 +50,7 @@ def test_every_scale_like_pillow_in_floating_point(length):
     for other in range(1, 40):
         expected = np.asarray(given.resize((other, 1), Image.Resampling.BILINEAR))
         for image, size in ((row, (1, other)), (row.transpose(1, 0, 2).copy(), (other, 1))):
-            found = prepare_image(image, torch.empty(1, *size), mean=[0.0], std=[1.0])
+            found = prepare_image(image, torch.empty(1, *size))
             np.testing.assert_allclose(found.numpy().ravel(), expected.ravel(), atol=1e-3)
 
 
@@ -179,6 +178,13 @@ def test_pictures_without_pixels_are_refused():
         text = rf"the crop \(top 0, left 0, {size[0]} x {size[1]}\) must lie in the image"
         with pytest.raises(NativeError, match=text):
             prepare_image(np.zeros((*size, 3), np.uint8), torch.empty(3, 4, 4))
+
+
+@pytest.mark.parametrize("channels", [1, 2, 3, 4])
+def test_one_number_is_every_planes(channels):
+    pixels = picture(channels)
+    found = prepare_image(pixels, torch.empty(channels, 40, 60), mean=3, std=2.0)
+    assert np.array_equal(found.numpy(), (pixels.transpose(2, 0, 1).astype(np.float32) - 3) / 2)
 
 
 def test_a_mean_of_two_dimensions_is_refused():

@@ -153,3 +153,7 @@ def test_what_samplers_refuse():
         ValueError, match="batch_size: expected a whole number of at least 1, got 0"
     ):
         GroupedBatchSampler([0], [0], 0)
+    with pytest.raises(ValueError, match="iterations: expected a whole number .* got 90000.0"):
+        IterationBatchSampler([[0]], 9e4)
+    with pytest.raises(ValueError, match="start: expected a whole number of at least 0, got -1"):
+        IterationBatchSampler([[0]], 3, start=-1)

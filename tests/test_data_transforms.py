@@ -322,6 +322,7 @@ def test_normalize_in_both_orders():
         (lambda: RandomResizedCrop((1, 2, 3)), "expected height and width, got 3 numbers"),
         (lambda: RandomResizedCrop(8, ratio=(0, 1)), r"ratio: expected .* above 0, got \(0, 1\)"),
         (lambda: RandomResizedCrop(8, scale=(1, 0.5)), r"scale: expected .* got \(1, 0.5\)"),
+        (lambda: RandomResizedCrop(8, scale=0.5), r"scale must be \(least, greatest\), got 0.5"),
         (lambda: Normalize((0.5,), (0.2,)), "Normalize: expected three numbers"),
         (lambda: Normalize(std=(57.0,)), "Normalize: expected three numbers"),
         (lambda: Resize(-5, 10), "Resize: min_size: expected sizes of at least 1, .* got -5"),

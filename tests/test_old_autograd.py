@@ -10,6 +10,7 @@ import inspect
 import pickle
 import re
 import threading
+import time
 import weakref
 
 import numpy as np
@@ -443,6 +444,24 @@ def test_numbers_of_tensors_without_dimensions(capsys):
         torch.arange(3)[5]
 
 
+def test_the_array_of_a_number_has_a_first_element():
+    loss = torch.tensor(3.5)
+    array = loss.numpy()
+    assert array[0] == array[-1] == 3.5 and array.shape == ()
+    with pytest.raises(IndexError, match="0-dimensional"):
+        array[1]
+    for numpys in (array.view(np.ndarray), np.asarray(array)):  # it counts as those do
+        assert type(array + 1) is type(numpys + 1) and type(-array) is type(-numpys)
+        assert type(array * np.ones(3)) is type(array.sum() * np.ones(3)) is np.ndarray
+    assert type(pickle.loads(pickle.dumps(array))) is np.ndarray
+    before = array
+    array += 1
+    assert array is before and loss.item() == 4.5 and torch.from_numpy(array).item() == 4.5
+    assert type(torch.ones(1).numpy()) is np.ndarray
+    compiled = torch.compile(lambda x: torch.from_numpy(x.sum().numpy() * np.ones(2)))
+    assert compiled(torch.ones(3)).tolist() == [3, 3]
+
+
 def test_tensors_in_lists_are_still_numbers():
     class Derived(torch.Tensor):
         pass
@@ -614,7 +633,8 @@ def test_masks_of_bytes():
     for mask in (bools.byte(), Variable(torch.ByteTensor([1, 0, 0, 1]))):
         assert x.masked_select(mask).tolist() == [0, 3]
         assert x.masked_fill(mask, 7).tolist() == x.masked_fill(mask=mask, value=7).tolist()
-        assert x.masked_fill(mask, 7).tolist() == [7, 1, 2, 7]
+        assert torch.masked_fill(x, mask, 7).tolist() == [7, 1, 2, 7]
+        assert torch.masked_select(input=x, mask=mask).tolist() == [0, 3]
         assert x.clone().masked_fill_(mask, 7).tolist() == [7, 1, 2, 7]
         assert x.masked_scatter(mask, torch.tensor([8.0, 9.0])).tolist() == [8, 1, 2, 9]
         assert x.clone().masked_scatter_(mask, -x).tolist() == [0, 1, 2, -1]
@@ -625,6 +645,13 @@ def test_masks_of_bytes():
         rows[mask, :] = 5
         rows[mask, 0] = 6
         assert rows.tolist() == [[6, 5], [1, 1], [2, 2], [6, 5]]
+    of_ssd, pos = torch.arange(4.0).view(4, 1), bools.view(2, 2)
+    of_ssd[pos] = 0
+    assert of_ssd.tolist() == [[0], [1], [2], [0]]
+    assert of_ssd.masked_fill_(pos.byte(), 5).tolist() == [[5], [1], [2], [5]]
+    assert torch.zeros(2, 1).masked_fill(torch.tensor([[True, False]]), 1).tolist() == [[1, 0]] * 2
+    with pytest.raises(IndexError, match="shape of the mask"):
+        of_ssd[pos[:1]] = 0
     assert ((x >= 1) + (x < 3) == 2).tolist() == [False, True, True, False]
     assert x[(x < 1) + (x > 2)].tolist() == [0, 3] and (x + bools).tolist() == [1, 1, 2, 4]
     assert x[~bools.byte()].tolist() == x[~bools].tolist() == [1, 2]
@@ -755,6 +782,11 @@ def test_names_that_numpy_and_collections_dropped():
     assert np.zeros(2, np.float).dtype == np.float64
     assert np.arange(2.5).astype(np.int).tolist() == [0, 1, 2]
     assert np.array(["a"], dtype=np.object).dtype == object
+    crops = (None, (0.1, None), (None, None), (0.3, 0.5))  # SSD's
+    assert {np.random.choice(crops) for _ in range(99)} == set(crops)
+    with pytest.raises(ValueError, match="empty"):
+        np.random.choice([])
+    assert time.clock() > 0 and inspect.getargspec(lambda a, b=1, *c: a).args == ["a", "b"]
     assert np.bool is (np.bool_ if np.__version__ >= "2" else bool)  # NumPy's own stays
     ffi_ext.uninstall()
     assert "Mapping" not in vars(collections) and "object" not in vars(np)
@@ -762,22 +794,52 @@ def test_names_that_numpy_and_collections_dropped():
 
 
 @pytest.mark.parametrize(
-    "name", ["MSELoss", "L1Loss", "SmoothL1Loss", "KLDivLoss", "SoftMarginLoss"]
+    "name", ["MSELoss", "L1Loss", "SmoothL1Loss", "KLDivLoss", "SoftMarginLoss", "BCELoss"]
 )
 @pytest.mark.filterwarnings("ignore")
 def test_losses_pair_as_many_targets_of_another_shape(name):
-    outputs, targets = torch.randn(5, 1), torch.rand(5)
+    outputs, targets = torch.rand(5, 1), torch.rand(5)
     net = getattr(torch.nn, name)(reduction="sum")
     want = net(outputs, targets.view(5, 1))
     for of_net in (net, torch.compile(net, backend="eager", fullgraph=True)):
         torch.testing.assert_close(of_net(outputs, targets), want)
     torch.testing.assert_close(torch.jit.script(net)(outputs, targets.view(5, 1)), want)
-    row = net(outputs.view(1, 5).expand(3, 5), targets)  # others broadcast as ever
-    torch.testing.assert_close(row, 3 * want)
+    if name != "BCELoss":
+        row = net(outputs.view(1, 5).expand(3, 5), targets)  # others broadcast as ever
+        torch.testing.assert_close(row, 3 * want)
     ffi_ext.uninstall()
     torch.testing.assert_close(net(outputs, targets.view(5, 1)), want)
-    if name != "SoftMarginLoss":
+    if name not in ("SoftMarginLoss", "BCELoss"):
         assert not torch.isclose(net(outputs, targets), want)
+
+
+def test_transforms_by_their_first_names(tv):
+    from torchvision import transforms
+
+    assert transforms.Scale is transforms.Resize
+    assert transforms.RandomSizedCrop is transforms.RandomResizedCrop
+    ffi_ext.uninstall()
+    assert not hasattr(transforms, "Scale")
+
+
+@pytest.mark.filterwarnings("ignore:.*size_average")
+def test_losses_are_told_to_sum():
+    """As the VAE of pytorch/examples does."""
+    outputs, targets = torch.rand(3, 2), torch.rand(3, 2)
+    loss = torch.nn.BCELoss()
+    assert loss.size_average is True and torch.nn.BCELoss(size_average=False).size_average is False
+    loss.size_average = False
+    want = -(targets * outputs.log() + (1 - targets) * (1 - outputs).log()).sum()
+    torch.testing.assert_close(loss(outputs, targets), want)
+    torch.testing.assert_close(torch.jit.script(copy.deepcopy(loss))(outputs, targets), want)
+    loss.size_average = True
+    torch.testing.assert_close(loss(outputs, targets), want / 6)
+    each = torch.nn.BCELoss(reduction="none")
+    each.size_average = False
+    assert each(outputs, targets).shape == (3, 2)
+    ffi_ext.uninstall()
+    loss.size_average = False
+    torch.testing.assert_close(loss(outputs, targets), want / 6)
 
 
 def test_yaml_loads_without_a_loader():
@@ -788,12 +850,139 @@ def test_yaml_loads_without_a_loader():
         yaml.load("a: 1")
 
 
+def test_views_of_what_was_computed_of_transposed_tensors():
+    """accuracy(), as every program on ImageNet has it."""
+    outputs = torch.tensor([[0.1, 0.5, 0.4], [0.6, 0.1, 0.3], [0.3, 0.2, 0.5]])
+    correct = outputs.topk(2, 1)[1].t().eq(torch.tensor([2, 0, 1]).view(1, -1))
+    counts = [correct[:k].view(-1).float().sum(0, keepdim=True).tolist() for k in (1, 2)]
+    assert counts == [[1], [2]]
+    assert (outputs.t() * 1).view(3, 3, 1).is_contiguous() is False  # a view, where there is one
+    with pytest.raises(RuntimeError, match="shape"):
+        outputs.view(4, -1)
+    ffi_ext.uninstall()
+    with pytest.raises(RuntimeError, match="view size"):
+        correct[:2].view(-1)
+
+
+def test_losses_and_scores_are_put_together():
+    scores = [torch.ones(3).sum(), torch.ones(2).sum() * 4, torch.zeros(2)]
+    assert torch.cat(scores).tolist() == [3, 8, 0, 0]
+    with pytest.raises(RuntimeError, match="[Ss]izes of tensors"):
+        torch.cat([torch.ones(1, 2), torch.ones(1, 3)])
+
+
+def test_agents_choose_one_action():
+    assert torch.tensor([[0.0, 1.0], [1.0, 0.0]]).multinomial().tolist() == [[1], [0]]
+    assert torch.tensor([0.0, 1.0]).multinomial(3, True).tolist() == [1, 1, 1]
+
+
+def test_words_and_weights_are_dropped_as_awd_lstm_does():
+    embed, words = torch.nn.Embedding(4, 2), torch.tensor([3, 0])
+    rows = embed._backend.Embedding.apply(words, embed.weight, -1, None, 2, False, False)
+    rows.sum().backward()
+    assert torch.equal(rows, embed.weight[words])
+    assert embed.weight.grad[:, 0].tolist() == [1, 0, 0, 1]  # -1 pads nothing
+    net = torch.nn.LSTM(2, 2)
+    raw = torch.nn.Parameter(net.weight_hh_l0.data)
+    del net._parameters["weight_hh_l0"]
+    for training in (True, False, True):
+        net.weight_hh_l0 = torch.nn.functional.dropout(raw, p=0.5, training=training)
+    assert len(list(net.parameters())) == 3
+    dropout = torch.nn.Dropout(0.5).eval()
+    assert torch.jit.script(dropout)(rows) is not None
+    compiled = torch.compile(lambda x: dropout(x) + 1, backend="eager", fullgraph=True)
+    assert torch.equal(compiled(rows), rows + 1)
+
+
+def test_these_under_torch_compile_and_in_torchscript():
+    class Net(torch.nn.Module):
+        def forward(self, x):
+            parts = torch.cat([x.view(-1), x.view(2, -1).view([6])])
+            return parts, torch.masked_fill(x, x > 2, 7.0), torch.masked_select(x, x > 2)
+
+    x = torch.arange(6.0)
+    want = [[*range(6), *range(6)], [0, 1, 2, 7, 7, 7], [3, 4, 5]]
+    with torch._dynamo.config.patch(capture_dynamic_output_shape_ops=True):
+        net = Net()
+        compiled = torch.compile(lambda x: net(x), backend="eager", fullgraph=True)
+        assert [t.tolist() for t in compiled(x)] == want
+    assert [t.tolist() for t in torch.jit.script(Net())(x)] == want
+    assert [t.tolist() for t in torch.fx.symbolic_trace(Net())(x)] == want
+    bits = torch.compile(lambda x: x.view(torch.int32), backend="eager", fullgraph=True)
+    assert bits(torch.ones(1)).tolist() == torch.ones(1).view(dtype=torch.int32).tolist()
+
+
 def test_a_rate_that_falls_on_a_plateau_may_be_told():
     optimizer = torch.optim.SGD([leaf(1)], lr=1.0)
     rates = torch.optim.lr_scheduler.ReduceLROnPlateau(optimizer, "min", patience=0, verbose=True)
     for _ in range(2):
         rates.step(3.0)
     assert optimizer.param_groups[0]["lr"] == pytest.approx(0.1)
+
+
+@pytest.mark.parametrize(
+    ("make", "rate"),
+    [
+        (lambda o, at: torch.optim.lr_scheduler.StepLR(o, 2, last_epoch=at), lambda e: 0.1 ** (e // 2)),
+        (lambda o, at: torch.optim.lr_scheduler.LambdaLR(o, lambda e: 1 / (1 + e), at), lambda e: 1 / (1 + e)),
+    ],
+)  # fmt: skip
+@pytest.mark.parametrize("begins", [True, False])
+@pytest.mark.parametrize("last", [-1, 2])
+@pytest.mark.filterwarnings("error")
+def test_an_epoch_begins_with_the_schedulers_step(make, rate, begins, last):
+    """Each epoch has its rate, where step() begins it as before PyTorch 1.1, and where it ends it."""
+    group = {"params": [leaf(1)], "initial_lr": 1.0, "lr": rate(last + 1)}
+    optimizer = torch.optim.SGD([group], lr=1.0)
+    scheduler = make(optimizer, last)
+    for epoch in range(last + 1, last + 6):
+        if begins:
+            scheduler.step()
+        assert optimizer.param_groups[0]["lr"] == pytest.approx(rate(epoch))
+        optimizer.step()
+        if not begins:
+            scheduler.step()
+
+
+@pytest.mark.filterwarnings("ignore:.*align_corners")
+def test_grids_reach_the_centres_of_the_outer_pixels():
+    functional = torch.nn.functional
+    image, same = torch.arange(12.0).view(1, 1, 3, 4), torch.eye(2, 3)[None]
+    grid = functional.affine_grid(same, image.shape)
+    assert grid[0, 0, :, 0].tolist() == pytest.approx([-1, -1 / 3, 1 / 3, 1])
+    sampled = functional.grid_sample(image, grid, "bilinear", padding_mode="border")
+    torch.testing.assert_close(sampled, image)
+    inner = functional.affine_grid(same, image.shape, False)
+    assert inner[0, 0, :, 0].tolist() == pytest.approx([-0.75, -0.25, 0.25, 0.75])
+    for of_today in (functional.grid_sample, torch.jit.script(functional.grid_sample)):
+        sampled = of_today(image, inner, align_corners=False)
+        torch.testing.assert_close(sampled, image)
+    compiled = torch.compile(functional.grid_sample, backend="eager", fullgraph=True)
+    torch.testing.assert_close(compiled(image, grid), image)
+
+
+def test_images_of_scipy(tmp_path):
+    misc, image = pytest.importorskip("scipy.misc"), pytest.importorskip("PIL.Image")
+    array = np.random.default_rng(0).integers(0, 256, (4, 6, 3), np.uint8)
+    misc.imsave(tmp_path / "a.png", array)
+    assert (misc.imread(tmp_path / "a.png") == array).all()
+    # ITU-R 601, by which PIL's "L" and "F" are defined
+    grey = array @ np.array([0.299, 0.587, 0.114])
+    assert np.abs(misc.imread(tmp_path / "a.png", flatten=True) - grey).max() < 1
+    assert misc.imread(tmp_path / "a.png", mode="L").shape == (4, 6)
+    for size, shape in (((8, 3), (8, 3, 3)), (50, (2, 3, 3)), (2.0, (8, 12, 3))):
+        assert misc.imresize(array, size, "nearest").shape == shape
+    assert (misc.imresize(array, 2.0, "nearest")[::2, ::2] == array).all()
+    assert (misc.imresize(array.transpose(2, 0, 1), (4, 6)) == array).all()
+    # floats reach from 0 to 255, whatever they were
+    assert misc.imresize(np.array([[-1.0, 0], [0.5, 1]]), (2, 2)).tolist() == [[0, 128], [191, 255]]
+    halves = np.full((2, 2), 0.5)
+    assert np.asarray(misc.toimage(halves, cmin=0.0, cmax=1.0)).tolist() == [[128, 128]] * 2
+    palette = image.fromarray(array).convert("P")
+    palette.save(tmp_path / "p.png")
+    assert (misc.imread(tmp_path / "p.png") == np.asarray(palette.convert("RGB"))).all()
+    ffi_ext.uninstall()
+    assert not hasattr(misc, "imread")
 
 
 def test_volatile():

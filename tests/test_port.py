@@ -266,6 +266,7 @@ def test_imports(old, new):
         ("print(loss.data[0], rois.data[0])", "print(loss.item(), rois.data[0])"),
         ("x = out.sum()\ny = x.data[0]", "x = out.sum()\ny = x.item()"),
         ("a += loss_cls.data.cpu()[0]\n", "a += loss_cls.item()\n"),
+        ("a += net.loss.data.cpu().numpy()[0]\n", "a += net.loss.item()\n"),
         ("loss.data[0] = 1; loss.data[1]", "loss.data[0] = 1; loss.data[1]"),
         ("v = x.sum(1).data[0]", "v = x.sum(1).data[0]"),
         (
@@ -694,9 +695,35 @@ def test_sizes_as_conditions():
     )
 
 
+def test_arrays_that_are_asked_whether_they_are_empty():
+    text = "if boxes[i].a == [] and (b)==[]:\n    c = d != [] or f() == []\n"
+    assert port_scripts.expressions(text) == (
+        "if len(boxes[i].a) == 0 and len(b) == 0:\n    c = d != [] or f() == []\n"
+    )
+
+
 def test_yaml_without_a_loader():
     text = "a = edict(yaml.load(f))\nb = yaml.load(f, yaml.Loader)\n"
     assert port_scripts.expressions(text) == text.replace("load(f))", "full_load(f))")
+
+
+def test_indices_that_are_divided():
+    """As OpenNMT's beams do, and those of many programs after it."""
+    text = (
+        "def advance(self, flat):\n    scores, best = flat.view(-1).topk(self.size, 0)\n    k = (best) / words\n"
+        "    top = torch.sort(flat)[1]\n    return best - k * words, scores / 2, self.rows(best / (a / b)), top/2\n"
+        "def other(best, pairs):\n    _, i = max(pairs)\n    return best / 2, i / 2\n"
+    )
+    assert port_scripts.expressions(text) == text.replace(") / words", ") // words").replace(
+        "best / (a", "best // (a"
+    ).replace("top/2", "top//2")
+
+
+def test_losses_that_are_told_to_sum():
+    text = "self.size_average = False\nbce.size_average = False\nself.bce.size_average=True\na.size_average = b\n"
+    assert port_scripts.expressions(text) == (
+        'self.size_average = False\nbce.reduction = "sum"\nself.bce.reduction="mean"\na.size_average = b\n'
+    )
 
 
 def test_masks_that_are_added_and_counted():

@@ -34,6 +34,12 @@ def _numbers(name: str, values: Values, dtype: torch.dtype, device: torch.device
         raise type(error)(f"{name} must be numbers, got {values!r}") from None
 
 
+def _per_plane(name: str, values: Values, pixels: torch.Tensor) -> torch.Tensor:
+    """One of them for each of the image's channels (C)."""
+    numbers = _numbers(name, values, torch.float32, pixels.device)
+    return numbers.reshape(-1) if numbers.dim() else numbers.expand(pixels.shape[2])
+
+
 def normalize_image(
     image: np.ndarray | torch.Tensor,
     mean: Values,
@@ -95,8 +101,8 @@ def prepare_image(
     size: tuple[int, int] | None = None,
     *,
     crop: tuple[int, int, int, int] | None = None,
-    mean: Sequence[float] | torch.Tensor = (0.0, 0.0, 0.0),
-    std: Sequence[float] | torch.Tensor = (1.0, 1.0, 1.0),
+    mean: Values = 0.0,
+    std: Values = 1.0,
     flip_horizontal: bool = False,
     flip_vertical: bool = False,
     reverse_channels: bool = False,
@@ -111,7 +117,7 @@ def prepare_image(
             to the right of and below the image.
         size: height and width of the result; those of place, if None.
         crop: top, left, height and width of the part of image to take; all of it, if None.
-        mean: in grey levels, one number per plane of the result.
+        mean: in grey levels, one number, or one per plane of the result.
         std: likewise.
         flip_horizontal: mirror left and right.
         flip_vertical: turn upside down.
@@ -158,8 +164,8 @@ def prepare_image(
         int(antialias),
         int(flip_horizontal) + 2 * int(flip_vertical),
         int(reverse_channels),
-        _numbers("prepare_image: mean", mean, torch.float32, pixels.device).reshape(-1),
-        _numbers("prepare_image: std", std, torch.float32, pixels.device).reshape(-1),
+        _per_plane("prepare_image: mean", mean, pixels),
+        _per_plane("prepare_image: std", std, pixels),
         place,
     )
     return place[:, :height, :width]

@@ -6,7 +6,7 @@ import ast
 import re
 
 from ffi_ext import legacy
-from ffi_ext.cli.edits import last_name, nodes
+from ffi_ext.cli.edits import last_name, nodes, own_nodes
 
 
 def is_old_function(node: ast.AST) -> bool:
@@ -85,8 +85,23 @@ def adds_with_dot(node: ast.Call) -> bool:
     return isinstance(name, ast.Constant) and "." in str(name.value)
 
 
+def asks_for_empty(node: ast.AST) -> bool:
+    """`boxes == []` of what has a name, as Faster R-CNN and SSD ask for a class without boxes in their evaluation."""
+    return (
+        isinstance(node, ast.Compare)
+        and [type(op) for op in node.ops] == [ast.Eq]
+        and isinstance(node.left, (ast.Name, ast.Attribute, ast.Subscript))
+        and ast.unparse(node.comparators[0]) == "[]"
+    )
+
+
 def other_numbers(node: ast.AST) -> str:
-    """What is said of code that runs, and gives other numbers than it did, or ""."""
+    """What is said of code that may run, and gives other numbers than it did or an error, or ""."""
+    if asks_for_empty(node):
+        return (
+            "`if x == []`: if x is an array, that was False until NumPy 1.25, and is an error: ask `if len(x) == 0`, "
+            "as `ffi-ext port` writes"
+        )
     if sizes_as_conditions(node):
         return (
             "`if x.size()`: that of an empty tensor was () until PyTorch 0.4.1, and is (0,), which is true: ask "
@@ -97,10 +112,15 @@ def other_numbers(node: ast.AST) -> str:
     keywords = {k.arg: ast.unparse(k.value) for k in node.keywords}
     name = node.func.attr
     scales = name in ("upsample", "Upsample") and "linear" in keywords.get("mode", "")
-    if (name in ("grid_sample", "affine_grid") or scales) and "align_corners" not in keywords:
+    if scales and "align_corners" not in keywords:
         return (
-            "no align_corners: it was True, in upsample until PyTorch 0.4, in grid_sample and affine_grid until 1.3, "
-            "and is False: pass align_corners=True for the numbers of that time"
+            "no align_corners: it was True in upsample until PyTorch 0.4, and is False: pass align_corners=True for "
+            "the numbers of that time"
+        )
+    if name in ("grid_sample", "affine_grid") and "align_corners" not in keywords:
+        return (
+            "no align_corners: it was True in grid_sample and affine_grid until torch 1.3, as it is under `ffi-ext "
+            "run`, and is False: pass align_corners=True for the numbers of that time"
         )
     if last_name(node.func.value) not in ("F", "functional"):
         return ""
@@ -166,6 +186,49 @@ def counts_masks(node: ast.AST) -> bool:
         and ast.unparse(node).endswith(" == 2")
         and len(node.ops) == 1
     )
+
+
+def sets_size_average(node: ast.AST) -> bool:
+    """`criterion.size_average = False`, also of `self.criterion`; a class may have one of its own."""
+    return (
+        isinstance(node, ast.Assign)
+        and isinstance(node.targets[0], ast.Attribute)
+        and node.targets[0].attr == "size_average"
+        and ast.unparse(node.targets[0].value) != "self"
+        and ast.unparse(node.value) in ("False", "True")
+    )
+
+
+_OF_INDICES = {"kthvalue", "max", "median", "min", "mode", "sort", "topk"}
+
+
+def divided_indices(tree: ast.Module) -> list[ast.BinOp]:
+    """`best / words` of the places that `scores.topk(k)` gives, of which a beam search makes the rows in its beam."""
+    found: list[ast.BinOp] = []
+    for function in (node for node in nodes(tree) if isinstance(node, ast.FunctionDef)):
+        own = tuple(own_nodes(function))
+        places = {_places(node) for node in own if isinstance(node, ast.Assign)} - {""}
+        found += [
+            node
+            for node in own
+            if isinstance(node, ast.BinOp)
+            and isinstance(node.op, ast.Div)
+            and ast.unparse(node.left) in places
+        ]
+    return found
+
+
+def _places(node: ast.Assign) -> str:
+    """What `scores, places = x.topk(k)` or `places = x.topk(k)[1]` gives the places to, or ""."""
+    target, value = node.targets[0], node.value
+    if isinstance(target, ast.Tuple) and len(target.elts) == 2:
+        target = target.elts[1]
+    elif isinstance(value, ast.Subscript) and ast.unparse(value.slice) == "1":
+        value = value.value
+    else:
+        return ""
+    is_call = isinstance(value, ast.Call) and isinstance(value.func, ast.Attribute)
+    return ast.unparse(target) if is_call and value.func.attr in _OF_INDICES else ""  # type: ignore[attr-defined]
 
 
 def asks_for_class(node: ast.AST) -> str:

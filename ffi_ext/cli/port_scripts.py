@@ -186,8 +186,8 @@ def first_elements(text: str, file: PurePath, notes: list[str]) -> str:
         if not (isinstance(node.slice, ast.Constant) and node.slice.value in (0,)):
             continue
         base = node.value
-        if isinstance(base, ast.Call) and last_name(base.func) == "cpu" and not base.args:
-            base = base.func.value if isinstance(base.func, ast.Attribute) else base
+        while _is_call_of(base, "numpy", "cpu"):
+            base = base.func.value  # type: ignore[attr-defined]
         if not (isinstance(base, ast.Attribute) and base.attr == "data"):
             continue
         name = last_name(base.value)
@@ -200,6 +200,11 @@ def first_elements(text: str, file: PurePath, notes: list[str]) -> str:
                 f"{tensor}.item(); the first of several is {source.of(base)}[0] still"
             )
     return source.result()
+
+
+def _is_call_of(node: ast.expr, *names: str) -> bool:
+    is_method = isinstance(node, ast.Call) and isinstance(node.func, ast.Attribute)
+    return is_method and node.func.attr in names and not node.args  # type: ignore[attr-defined]
 
 
 def expressions(text: str) -> str:
@@ -246,6 +251,30 @@ def _sizes(source: Source) -> None:
             source.edit(end - len("size"), end, "numel")
 
 
+def _empties(source: Source) -> None:
+    """`if boxes == []:` becomes `if len(boxes) == 0:`: with an array that was False, and is an error."""
+    for node in filter(old_code.asks_for_empty, nodes(source.tree)):
+        compared: ast.Compare = node  # type: ignore[assignment]
+        source.edit_around(compared, (compared.left,), ("len(", ") == 0"))
+
+
+def _divisions(source: Source) -> None:
+    """`best / words` of indices becomes `best // words`: so whole numbers were divided until torch 1.5."""
+    for node in old_code.divided_indices(source.tree):
+        _, end = source.span(node.left)
+        slash = source.text.index("/", end)
+        source.edit(slash, slash + 1, "//")
+
+
+def _averages(source: Source) -> None:
+    """`criterion.size_average = False` becomes `criterion.reduction = "sum"`: nothing reads the other any more."""
+    for node in filter(old_code.sets_size_average, nodes(source.tree)):
+        assigned: ast.Assign = node  # type: ignore[assignment]
+        end = source.span(assigned.targets[0])[1]
+        source.edit(end - len("size_average"), end, "reduction")
+        source.replace(assigned.value, '"mean"' if source.of(assigned.value) == "True" else '"sum"')
+
+
 def _yaml_loads(source: Source) -> None:
     """`yaml.load(file)` becomes `yaml.full_load(file)`."""
     for node in filter(old_code.loads_yaml, nodes(source.tree)):
@@ -262,7 +291,7 @@ def _iterators(source: Source) -> None:
         source.edit(end, source.span(node)[1], ")")
 
 
-_REWRITES = (_indices, _variables, _masks, _sizes, _yaml_loads, _iterators)
+_REWRITES = (_indices, _variables, _masks, _sizes, _empties, _divisions, _averages, _yaml_loads, _iterators)
 
 
 def reshapes(text: str, file: PurePath, notes: list[str]) -> str:

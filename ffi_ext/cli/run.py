@@ -21,9 +21,7 @@ from ffi_ext.paths import INCLUDE_DIRS
 
 
 def add(parser: argparse.ArgumentParser) -> None:
-    parser.usage = (
-        "ffi-ext run SCRIPT [ARGS] | run -m MODULE [ARGS] | run -- COMMAND ..."
-    )
+    parser.usage = "ffi-ext run SCRIPT [ARGS] | run -m MODULE [ARGS] | run -- COMMAND ..."
     parser.epilog = (
         "Python's own options go before the script.\nexamples:\n  ffi-ext run build.py\n"
         "  ffi-ext run -- sh make.sh\n  ffi-ext run train.py --lr 0.1\n  ffi-ext run -m tools.train --lr 0.1"
@@ -181,7 +179,11 @@ def run(command: list[str], quiet: bool = False) -> int:
     elif command and command[0].startswith("-"):  # -m MODULE, -u SCRIPT: Python's options
         command = _without_isolation([sys.executable, *command])
     elif command and not Path(command[0]).is_file():
-        hint = f"; a command goes after --: ffi-ext run -- {command[0]}" if shutil.which(command[0]) else ""
+        hint = (
+            f"; a command goes after --: ffi-ext run -- {command[0]}"
+            if shutil.which(command[0])
+            else ""
+        )
         return complain(f"there is no script {command[0]!r}{hint}")
     elif command and (program := _of_another_language(Path(command[0]))):
         return complain(

@@ -46,10 +46,6 @@ OF_PYTHON_2 = {
 }
 # What SciPy had of images until 1.3, and its kin; and in another place.
 OF_SCIPY = {
-    "scipy.misc.imread": "imageio.v2.imread",
-    "scipy.misc.imresize": "numpy.array(PIL.Image.fromarray(image).resize((width, height), PIL.Image.BILINEAR))",
-    "scipy.misc.imsave": "imageio.v2.imwrite",
-    "scipy.misc.toimage": "PIL.Image.fromarray, of uint8",
     "scipy.misc.logsumexp": "scipy.special.logsumexp",
     **{
         f"scipy.signal.{w}": f"scipy.signal.windows.{w}"
@@ -78,8 +74,14 @@ SEEN = ("numpy", "scipy", "torch")
 # (with CUDA) and in Python on Windows.
 FILLED = (legacy.NAME, "torch.ops.", "torch.classes.", "torch._C._", "ctypes.win", "ctypes.Win")
 _NOTHING = object()
-# What `ffi-ext run` brings back of torch, beside torch.utils.ffi, and what to write instead.
+# What `ffi-ext run` brings back, beside torch.utils.ffi and types of NumPy's and Python's, and what to write instead.
 BROUGHT_BACK = {
+    "inspect.getargspec": "write inspect.getfullargspec",
+    "time.clock": "write time.process_time",
+    "scipy.misc.imread": "write imageio.v2.imread",
+    "scipy.misc.imresize": "write numpy.array(PIL.Image.fromarray(image).resize((width, height), PIL.Image.BILINEAR))",
+    "scipy.misc.imsave": "write imageio.v2.imwrite",
+    "scipy.misc.toimage": "write PIL.Image.fromarray, of uint8",
     "torch._six": "string_classes is (str, bytes), int_classes int, container_abcs collections.abc, inf math.inf",
     "torch.nn.modules.loss._assert_no_grad": "leave its import and its calls out",
     "torch.utils.data.dataloader.numpy_type_map": "torch.as_tensor takes NumPy's numbers of every type",

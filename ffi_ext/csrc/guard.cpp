@@ -50,6 +50,8 @@ extern "C" int ffi_guard_call(const ffi_ext_module_table *table, void (*call)(ff
     throw;
   } catch (const std::exception &error) {
     copy_text(text, FFI_ERROR_ROOM, error.what());
+  } catch (const char *what) {
+    copy_text(text, FFI_ERROR_ROOM, what ? what : "");
   } catch (...) {
     copy_text(text, FFI_ERROR_ROOM, "the C++ code threw something that is not a std::exception");
   }

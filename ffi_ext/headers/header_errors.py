@@ -50,7 +50,7 @@ def _hint(text: str, reason: str, kept: Sequence[Statement]) -> str:
 
 def _slip(text: str, reason: str) -> str:
     """About what is missing, or is no C that can be read; empty if it is a type."""
-    if re.search(r"\b(class|template|namespace)\b|::|&|\([^()]*\w *=", text):
+    if re.search(r"\b(class|template|namespace|__global__|__device__)\b|::|&|\([^()]*\w *=", text):
         return 'headers hold C declarations; keep C++ in the sources, behind extern "C" functions'
     if "/*" in text:
         return "is a */ missing?"

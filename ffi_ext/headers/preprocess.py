@@ -31,7 +31,7 @@ class Reader:
         language = self._language_of(headers)
         dialect = () if language == "c++" else toolchain.c_dialect()  # clang refuses it in C++
         command = (*self._command(dialect), *included, "-x", language, os.devnull)
-        text, files = _text(command, self.identity, headers)
+        text, files = _text(command, self.identity, headers[-1])
         self.files |= files
         return text
 
@@ -48,7 +48,7 @@ class Reader:
 
     @property
     def command(self) -> tuple[str, ...]:
-        """The command that reads a header, which comes last."""
+        """The command that reads headers, but for their names."""
         return self._command(toolchain.c_dialect())
 
     def _command(self, dialect: Sequence[str]) -> tuple[str, ...]:
@@ -97,7 +97,7 @@ class Reader:
         """A source as the preprocessor leaves it; None if that fails."""
         program, command = self._of_sources()
         try:
-            return _text((*command, "-E", str(source)), program.identity, [source])[0]
+            return _text((*command, "-E", str(source)), program.identity, source)[0]
         except BuildError:
             return None
 
@@ -166,7 +166,7 @@ def _compiling(
 
 
 def _text(
-    command: tuple[str, ...], identity: tuple[str, ...], given: Sequence[Path]
+    command: tuple[str, ...], identity: tuple[str, ...], header: Path
 ) -> tuple[str, set[str]]:
     """The compiler's answer, or the one kept from before if no file behind it changed; and the names of these."""
     kept = _kept(command, identity)
@@ -178,9 +178,8 @@ def _text(
     started = cache.clock()
     status, text = compilers.run(command, apart=True)
     if status:
-        words = " and ".join(map(str, given))
-        raise compile_errors.explain(f"reading the header{'s' * (len(given) > 1)} {words}", text)
-    names = {*map(str, given), *filter(os.path.isfile, preprocessed.names_of(text))}
+        raise compile_errors.explain(f"reading the header {header}", text)
+    names = {str(header), *filter(os.path.isfile, preprocessed.names_of(text))}
     if kept:
         signatures = cache.signatures(names, started)
         if signatures is not None:

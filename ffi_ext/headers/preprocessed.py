@@ -7,12 +7,14 @@ from collections.abc import Container, Iterable, Iterator, Mapping, Sequence
 from functools import cache
 from pathlib import Path
 
+from ffi_ext.errors import HeaderError
 from ffi_ext.headers import ctext
 from ffi_ext.headers.statements import Statement, statements_of
 
 # No file has a null in its name. A flag 1 says that it begins here, a 2 that it goes on behind what it included;
 # without either it may be a name that a #line gives to what follows in the same file.
 _MARKER = re.compile(r'^#\s+(\d+)\s+"((?:[^"\\\0]|\\[^\0])*)"(?:\s+([12])\b)?')
+_GUARD = re.compile(r"\s*#[ \t]*ifndef[ \t]+(\w+)")
 _LINE = re.compile(r'\s*#\s*(?:line\s+)?(\d+)(?:\s+"(.*?)")?')
 _DEFINE = re.compile(r"^#define\s+([A-Za-z_]\w*)(\(?)\s*(.*)$")
 _PACK = re.compile(r"^#\s*pragma\s+pack\s*\((.*)\)")
@@ -40,6 +42,7 @@ def split(
         else:
             rows.obey(row)
             rows.take("")
+    _refuse_one_guard(rows.pieces, headers)
     own = [s for header, lines in headers.items() for s in _own(rows.pieces, header, lines)]
     foreign = [
         s
@@ -181,6 +184,19 @@ def _unescaped(name: str) -> str:
 @cache
 def _resolved(path: Path) -> Path:
     return path.resolve()
+
+
+def _refuse_one_guard(pieces: list[_Piece], headers: Mapping[Path, list[str]]) -> None:
+    """A header left out by the preprocessor since one before it has the same #ifndef would export nothing, silently."""
+    read = {path for path, _, rows, _ in pieces if any(map(str.strip, rows))}
+    guards: dict[str, Path] = {}
+    for header, lines in headers.items():
+        guard = _GUARD.match(ctext.blank_comments("\n".join(lines)))
+        if guard and guards.setdefault(guard[1], header) != header and header not in read:
+            raise HeaderError(
+                f"{header} has the include guard of {guards[guard[1]]}, {guard[1]}, by which the compiler leaves it "
+                "out: give it one of its own"
+            )
 
 
 def _own(pieces: list[_Piece], header: Path, original: list[str]) -> Iterator[Statement]:

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import contextlib
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from ffi_ext.errors import HeaderError
+from ffi_ext.errors import BuildError, HeaderError
 from ffi_ext.headers import ctext, preprocessed, statements
 from ffi_ext.headers.statements import Statement
 
@@ -49,15 +50,27 @@ def read(headers: Sequence[Path], compiler: Reader) -> Headers:
         found.texts = [*texts.values()]
         found.own = [s for header, text in texts.items() for s in statements.split(text, header)]
         return found
-    whole = compiler(found.to_include)
-    # A part of a library's header, such as curl/easy.h, may be unfit to be included by itself.
-    if parts := preprocessed.parts_of(whole, found.to_include):
-        found.to_include = [header for header in found.to_include if header not in parts]
-        whole = compiler(found.to_include)
+    found.to_include, whole = _included(found.to_include, compiler)
     found.texts = [whole]
     lines = {header: text.split("\n") for header, text in texts.items()}
     found.own, found.foreign, found.macros = preprocessed.split(whole, lines)
     return found
+
+
+def _included(headers: Sequence[Path], compiler: Reader) -> tuple[list[Path], str]:
+    """Those of the headers that none before them includes, and what the preprocessor gives for these."""
+    with contextlib.suppress(BuildError):
+        whole = compiler(headers)
+        if not preprocessed.parts_of(whole, headers):
+            return [*headers], whole
+    # A part of a library's header, such as curl/easy.h, may be unfit to be included by itself.
+    fit: list[Path] = []
+    whole = ""
+    for header in headers:
+        if header not in preprocessed.parts_of(whole, headers):
+            fit.append(header)
+            whole = compiler(fit)
+    return fit, whole
 
 
 def _text_of(header: Path) -> str:
