@@ -697,8 +697,10 @@ def test_sizes_as_conditions():
 
 def test_arrays_that_are_asked_whether_they_are_empty():
     text = "if boxes[i].a == [] and (b)==[]:\n    c = d != [] or f() == []\n"
-    assert port_scripts.expressions(text) == (
-        "if len(boxes[i].a) == 0 and len(b) == 0:\n    c = d != [] or f() == []\n"
+    as_arrays = "n, x = boxes[i].a.shape, b[:, 0] + d[0, 1]\n"
+    assert port_scripts.expressions(text) == text  # lists, for all that is known
+    assert port_scripts.expressions(text + as_arrays) == (
+        "if len(boxes[i].a) == 0 and len(b) == 0:\n    c = d != [] or f() == []\n" + as_arrays
     )
 
 

@@ -85,23 +85,26 @@ def adds_with_dot(node: ast.Call) -> bool:
     return isinstance(name, ast.Constant) and "." in str(name.value)
 
 
-def asks_for_empty(node: ast.AST) -> bool:
-    """`boxes == []` of what has a name, as Faster R-CNN and SSD ask for a class without boxes in their evaluation."""
-    return (
-        isinstance(node, ast.Compare)
+def compared_with_empty(tree: ast.Module) -> list[ast.Compare]:
+    """`dets == []` of what is used as an array, `dets[:, 4]`: evaluations ask so for a class without detections."""
+    arrays = {
+        ast.unparse(node.value)
+        for node in nodes(tree)
+        if (isinstance(node, ast.Attribute) and node.attr in ("astype", "shape"))
+        or (isinstance(node, ast.Subscript) and isinstance(node.slice, ast.Tuple))
+    }
+    return [
+        node
+        for node in nodes(tree)
+        if isinstance(node, ast.Compare)
         and [type(op) for op in node.ops] == [ast.Eq]
-        and isinstance(node.left, (ast.Name, ast.Attribute, ast.Subscript))
+        and ast.unparse(node.left) in arrays
         and ast.unparse(node.comparators[0]) == "[]"
-    )
+    ]
 
 
 def other_numbers(node: ast.AST) -> str:
-    """What is said of code that may run, and gives other numbers than it did or an error, or ""."""
-    if asks_for_empty(node):
-        return (
-            "`if x == []`: if x is an array, that was False until NumPy 1.25, and is an error: ask `if len(x) == 0`, "
-            "as `ffi-ext port` writes"
-        )
+    """What is said of code that runs, and gives other numbers than it did, or ""."""
     if sizes_as_conditions(node):
         return (
             "`if x.size()`: that of an empty tensor was () until PyTorch 0.4.1, and is (0,), which is true: ask "

@@ -253,9 +253,8 @@ def _sizes(source: Source) -> None:
 
 def _empties(source: Source) -> None:
     """`if boxes == []:` becomes `if len(boxes) == 0:`: with an array that was False, and is an error."""
-    for node in filter(old_code.asks_for_empty, nodes(source.tree)):
-        compared: ast.Compare = node  # type: ignore[assignment]
-        source.edit_around(compared, (compared.left,), ("len(", ") == 0"))
+    for node in old_code.compared_with_empty(source.tree):
+        source.edit_around(node, (node.left,), ("len(", ") == 0"))
 
 
 def _divisions(source: Source) -> None:
