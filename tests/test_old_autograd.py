@@ -9,6 +9,7 @@ import importlib
 import inspect
 import pickle
 import re
+import sys
 import threading
 import time
 import weakref
@@ -32,6 +33,8 @@ def installed(monkeypatch):
     ffi_ext.install(autograd=True)
     yield
     ffi_ext.uninstall()
+    if "torch._dynamo" in sys.modules:
+        torch.compiler.reset()  # else a limit of recompilations is all tests' together
 
 
 class Scale(Function):

@@ -291,7 +291,17 @@ def _iterators(source: Source) -> None:
         source.edit(end, source.span(node)[1], ")")
 
 
-_REWRITES = (_indices, _variables, _masks, _sizes, _empties, _divisions, _averages, _yaml_loads, _iterators)
+_REWRITES = (
+    _indices,
+    _variables,
+    _masks,
+    _sizes,
+    _empties,
+    _divisions,
+    _averages,
+    _yaml_loads,
+    _iterators,
+)
 
 
 def reshapes(text: str, file: PurePath, notes: list[str]) -> str:
