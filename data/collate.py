@@ -49,9 +49,14 @@ def pad_images(images: Sequence[torch.Tensor], size_divisibility: int = 0) -> Im
                 "torch.from_numpy makes one of an array, and .permute(2, 0, 1) brings (H, W, C) into that order"
             )
         if image.dim() != 3 or image.shape[0] != first.shape[0] or image.dtype != first.dtype:
+            like = (
+                f"({first.shape[0]}, H, W) of {first.dtype} like the first"
+                if number
+                else "(C, H, W)"
+            )
             raise ValueError(
-                f"pad_images: expected images ({first.shape[0]}, H, W) of {first.dtype} "
-                f"like the first, got {tuple(image.shape)} of {image.dtype} as number {number}"
+                f"pad_images: expected images {like}, got {tuple(image.shape)} of "
+                f"{image.dtype} as number {number}"
             )
     height, width = padded_size([image.shape[1:] for image in images], size_divisibility)
     batch = first.new_empty(len(images), first.shape[0], height, width)
@@ -81,6 +86,12 @@ class PadCollate:
         if not samples:
             raise ValueError("PadCollate: expected at least one sample, got an empty batch")
         kept = [sample for sample in samples if sample is not None]
+        for sample in kept:
+            if not isinstance(sample, (tuple, list)):  # an image alone is a sequence of planes, too
+                raise TypeError(
+                    f"PadCollate: expected samples (image, ...), got a {type(sample).__name__}; "
+                    "data.pad_images takes images alone"
+                )
         if not kept:
             return None
         images, *rest = zip(*kept, strict=True)

@@ -100,6 +100,10 @@ class FPN(nn.Module):
 
     def forward(self, features: Sequence[torch.Tensor]) -> tuple[torch.Tensor, ...]:
         """One tensor for each of in_channels -> the levels, the largest first."""
+        if len(features) != self.levels[-1]:
+            raise ValueError(
+                f"FPN: expected features of {self.levels[-1]} stages, one for each of in_channels, got {len(features)}"
+            )
         inner, results = None, []
         for level in reversed(self.levels):
             feature, lateral = features[level - 1], getattr(self, f"fpn_inner{level}")

@@ -34,6 +34,7 @@ int64_t stream_of(const ffi_ext_tensor *t);
 double only_cuda(const ffi_ext_tensor *t);
 double no_cuda(const ffi_ext_tensor *t);
 double pointer(const float *t);
+THCudaTensor *made(int error);
 int storages(void *torchs);
 """
 SOURCE = """
@@ -57,6 +58,7 @@ int64_t stream_of(const ffi_ext_tensor *t) { return (int64_t)t->stream + 1000 * 
 double only_cuda(const ffi_ext_tensor *t) { return t->ndim; }
 double no_cuda(const ffi_ext_tensor *t) { return t->ndim; }
 double pointer(const float *t) { return *t; }
+THCudaTensor *made(int error) { last = error; return NULL; }
 
 #include <stdlib.h>
 extern THCState *state;
@@ -309,6 +311,8 @@ def test_the_last_error_is_this_call_s(calls, asked):
         assert calls.check(t, 0, 600) == 1  # cudaErrorNotReady: an answer of cudaStreamQuery
         with pytest.raises(ffi_ext.NativeError, match="fails"):
             calls.check(t, 1, 9)
+        with pytest.raises(ffi_ext.NativeError, match=r"cuda runtime error \(9\)"):
+            calls.made(9)
         assert calls.total(t) == 2  # not blamed for the one before
 
 

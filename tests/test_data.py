@@ -177,8 +177,16 @@ def test_pad_images_refuses_what_does_not_fit():
         data.PadCollate()([(torch.ones(3, 5, 6), 0), (np.ones((5, 6, 3)), 0)])
     with pytest.raises(ValueError, match="PadCollate: expected at least one sample, got an empty"):
         data.PadCollate()([])
+    for sample, got in [(torch.ones(3, 5, 6), "Tensor"), ({"image": torch.ones(3, 5, 6)}, "dict")]:
+        with pytest.raises(
+            TypeError, match=rf"samples \(image, ...\), got a {got}; data.pad_images"
+        ):
+            data.PadCollate()([sample])
     with pytest.raises(ValueError, match=r"got \(1, 5, 6\) of torch.float32 as number 1"):
         data.pad_images([torch.ones(3, 5, 6), torch.ones(1, 5, 6)])
+    for wrong in (torch.ones(5, 6), torch.tensor(1.0)):
+        with pytest.raises(ValueError, match=r"expected images \(C, H, W\), got \(.* as number 0"):
+            data.pad_images([wrong])
 
 
 def test_padded_images_get_gradients():

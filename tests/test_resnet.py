@@ -389,6 +389,8 @@ def test_bad_settings_are_explained():
     for channels in ([], [8, 0]):
         with pytest.raises(ValueError, match="FPN: in_channels must end with the channels of a"):
             FPN(channels, 8)
+    with pytest.raises(ValueError, match="FPN: expected features of 2 stages, .* got 1"):
+        FPN([4, 8], 8)([torch.ones(1, 8, 2, 2)])
     with pytest.raises(ValueError, match="BasicBlock has neither groups.*got num_groups=2"):
         BasicBlock(8, 8, 8, num_groups=2)
     with pytest.raises(ValueError, match="needs a norm whose weight trains, got FrozenBatchNorm2d"):

@@ -15,15 +15,12 @@ from ffi_ext.cli.edits import parse_old
 from ffi_ext.cli.terminal import BOLD, OK, PROBLEMS, YELLOW, coloured, complain, print_diff
 
 EXAMPLES = """\
-What is rewritten: imports of torch.utils.ffi (and BuildExtension in its place)
-in build scripts and in __init__ files that it generated; autograd Functions
-with instance methods, and their calls; `.data[0]` of a number; `.index((i,))`
-and `.data.resize_()` of tensors; `.next()` of iterators; `volatile`;
-`cuda(async=True)`; `type(x) == Variable`; `if x.size():`; masks that are added
-and counted; indices of topk() that are divided; `loss.size_average = False`;
-`yaml.load(file)`; install_requires, and a pyproject.toml, for a setup.py that
-builds extensions. What cannot be rewritten safely stays, and is listed. Run the
-repository's tests afterwards.
+What is rewritten: imports of torch.utils.ffi (and BuildExtension in its place);
+autograd Functions with instance methods, and their calls; what torch, Python,
+NumPy and PyYAML have changed since, such as `.data[0]`, `volatile`,
+`cuda(async=True)`; the setup.py of an extension. docs/porting.md lists it.
+What cannot be rewritten safely stays, and is listed. Run the repository's
+tests afterwards.
 examples:
   ffi-ext port old-model              the diff; nothing is changed
   ffi-ext port old-model > d.patch    for `git apply`

@@ -203,7 +203,7 @@ PyObject *ffi_function_callable(const ffi_ext_module_table *table, const ffi_ext
     f->has_cuda |= (constraints[i].devices & FFI_ON_CUDA) != 0;
     f->compares |= (char)ffi_constraint_compares(&constraints[i]);
   }
-  f->launches = f->has_cuda && has_cuda_runtime(table);
+  f->launches = (f->has_cuda || result.cuda) && has_cuda_runtime(table);
   f->result = result;
   f->parameters = copied(parameters, (size_t)count * sizeof *parameters);
   f->constraints = copied(constraints, (size_t)constraint_count * sizeof *constraints);

@@ -47,8 +47,8 @@ typedef struct ffi_function {
   int count;
   unsigned char order[FFI_EXT_MAX_ARGUMENTS]; /* in which arguments are converted */
   char has_cuda;                              /* a parameter is a CUDA tensor or storage */
-  char launches;                              /* has_cuda, and the binary has a CUDA runtime */
-  char compares;                              /* constraints say more of tensors than `optional` */
+  char launches; /* takes or returns a GPU's memory, and the binary has a CUDA runtime */
+  char compares; /* constraints say more of tensors than `optional` */
   ffi_parameter result;
   ffi_parameter *parameters;
   ffi_constraint *constraints;
