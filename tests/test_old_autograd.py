@@ -874,6 +874,18 @@ def test_losses_and_scores_are_put_together():
         torch.cat([torch.ones(1, 2), torch.ones(1, 3)])
 
 
+def test_views_are_taken_out_of_their_graph():
+    weight = leaf(3)
+    state = (weight * 2).unsqueeze(0)
+    (after := state + 1).sum().backward()
+    assert state.detach_() is state and state.grad_fn is None and not state.requires_grad
+    assert weight.grad.tolist() == [2, 2, 2] and after.requires_grad
+    assert state.tolist() == [[2 * w for w in weight.tolist()]]
+    compiled = torch.compile(lambda x: x.detach_() + 1, backend="eager")
+    assert compiled(torch.ones(1)).tolist() == [2]
+    assert torch.ones(2)[:1].detach_().tolist() == [1]
+
+
 def test_agents_choose_one_action():
     assert torch.tensor([[0.0, 1.0], [1.0, 0.0]]).multinomial().tolist() == [[1], [0]]
     assert torch.tensor([0.0, 1.0]).multinomial(3, True).tolist() == [1, 1, 1]
