@@ -221,8 +221,8 @@ _MISSING = (
     (  # the project's own are roi_cuda.h, cuda_utils.h, cuda/nms.h
         r"((?:cub/|cublas|cufft|curand|cusolver|cusparse|npp|thrust/).*|cuda/[\w/]+"
         r"|cuda(?:_runtime|_bf16|_fp\d+|_\w+_(?:api|interop)|[A-Z]\w+)?\.h)",
-        "{0} is a header of the CUDA toolkit, which headers and C sources see with with_cuda=True; where it is missing, "
-        "install the whole toolkit, or set CUDA_HOME to one that has it",
+        "{0} is a header of the CUDA toolkit, which headers and C sources see with with_cuda=True; where it is "
+        "missing, install the whole toolkit, or set CUDA_HOME to one that has it",
     ),
     (r"(numpy/.*)", "{0} is one of NumPy's own headers: include_dirs=[numpy.get_include()]"),
     (

@@ -91,8 +91,7 @@ typedef struct ffi_tensor {
   int64_t inline_stride[FFI_INLINE_DIMS];
 } ffi_tensor;
 
-/* Of the empty tensor, which has no dimensions: C that loops up to size[0] all the same ends there.
- */
+/* Of the empty tensor, which has no dimensions: C that loops up to size[0] ends there. */
 static inline void ffi_clear_sizes(ffi_tensor *t) {
   memset(t->size, 0, (size_t)t->capacity * sizeof *t->size);
 }
