@@ -37,8 +37,12 @@ _class: list[type] = []
 
 
 def numpy_of_old(self: torch.Tensor, *args: Any, **kwargs: Any) -> Any:
+    if torch.compiler.is_dynamo_compiling():  # it knows no _numpy
+        import numpy
+
+        return numpy.asarray(self)
     array = _numpy(self, *args, **kwargs)
-    if self.dim() or torch.compiler.is_dynamo_compiling():
+    if self.dim():
         return array
     if not _class:
         _class.append(_of_a_number())
