@@ -30,6 +30,11 @@ def _of_a_number() -> type:
         def __reduce__(self) -> Any:  # pickled, it needs no ffi_ext
             return numpy.array(self).__reduce__()
 
+        def __repr__(self) -> str:
+            return repr(self.view(numpy.ndarray))
+
+    # collate functions of the time ask for these
+    Number.__name__, Number.__qualname__, Number.__module__ = "ndarray", "ndarray", "numpy"
     return Number
 
 
