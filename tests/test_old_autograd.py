@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import copy
 import ctypes
+import functools
 import gc
 import importlib
-import functools
 import inspect
 import pickle
 import re
