@@ -252,6 +252,16 @@ def _multinomial_of_old(
     return torch.multinomial(self, num_samples, *args, **kwargs)
 
 
+def _detach_of_old(self: torch.Tensor) -> torch.Tensor:
+    """`h.detach_()` of a view, too, as OpenNMT ends a stretch of its text; refused since PyTorch 0.4."""
+    if torch.compiler.is_dynamo_compiling() or not self._is_view():
+        return torch.detach_(self)
+    if self.requires_grad:
+        say_once("detach_() takes a view out of its graph, as it did")
+        torch.utils.swap_tensors(self, self.detach())
+    return self
+
+
 _cat: Callable[..., torch.Tensor] = torch.cat
 
 
@@ -275,6 +285,7 @@ TENSORS: dict[str, Any] = {
     "__getitem__": _getitem_of_scalars,
     "__round__": _rounded,
     "backward": _backward_of_old,
+    "detach_": _detach_of_old,
     "index": _index_of_old,
     "multinomial": _multinomial_of_old,
     "new": _new_of_old,
