@@ -191,15 +191,17 @@ def counts_masks(node: ast.AST) -> bool:
     )
 
 
-def sets_size_average(node: ast.AST) -> bool:
-    """`criterion.size_average = False`, also of `self.criterion`; a class may have one of its own."""
-    return (
-        isinstance(node, ast.Assign)
+def sets_size_average(tree: ast.Module) -> list[ast.Assign]:
+    """`criterion.size_average = False`, also of `self.criterion`, where no loss of the file's own has one."""
+    found = [
+        node
+        for node in nodes(tree)
+        if isinstance(node, ast.Assign)
         and isinstance(node.targets[0], ast.Attribute)
         and node.targets[0].attr == "size_average"
-        and ast.unparse(node.targets[0].value) != "self"
         and ast.unparse(node.value) in ("False", "True")
-    )
+    ]
+    return [] if found and "self.size_average" in ast.unparse(tree) else found
 
 
 _OF_INDICES = {"kthvalue", "max", "median", "min", "mode", "sort", "topk"}

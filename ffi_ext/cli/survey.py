@@ -182,7 +182,7 @@ def _old(tree: ast.Module, calls: list[ast.Call], shown: str) -> list[str]:
         "`yaml.load(f)`": sum(map(old_code.loads_yaml, calls)),
         "`volatile`": sum(any(k.arg == "volatile" for k in call.keywords) for call in calls),
         "`type(x) == Variable`": sum(map(old_code.asks_for_variable, nodes(tree))),
-        "`loss.size_average =`": sum(map(old_code.sets_size_average, nodes(tree))),
+        "`loss.size_average =`": len(old_code.sets_size_average(tree)),
         "`(x > a) + (x < b) == 2`": sum(map(old_code.counts_masks, nodes(tree))),
     }
     found = [f"{node.name} ({shown}:{node.lineno})" for node in functions]  # type: ignore[attr-defined]
