@@ -325,6 +325,13 @@ def test_doctor_tells_samplings_whose_default_has_changed(tmp_path, doctor):
     )
 
 
+def test_doctor_counts_first_elements_of_data(tmp_path, doctor):
+    (tmp_path / "old.py").write_text("loss.data[0], loss.data.cpu().numpy()[0]\n")
+    (tmp_path / "new.py").write_text("first = batch.cpu().numpy()[0] + batch.detach().numpy()[0]\n")
+    (note,) = [note for note in doctor()["notes"] if "before PyTorch 0.4" in note]
+    assert "`.data[0]` (2 in old.py). They" in note
+
+
 def test_doctor_tells_what_gives_other_numbers_today(tmp_path, doctor):
     (tmp_path / "old.py").write_text(
         "import torch.nn as nn, torch.nn.functional as F\n"

@@ -169,6 +169,9 @@ def _imports(tree: ast.Module, path: Path, shown: str, report: Report, found: _I
                 )
 
 
+_FIRST = re.compile(r"\.data(\.cpu\(\))?(\.numpy\(\))?\[0\]$")
+
+
 def _old(tree: ast.Module, calls: list[ast.Call], shown: str) -> list[str]:
     """What of a script is of before PyTorch 0.4: its Functions, and how often it has what else."""
     functions = [node for node in nodes(tree) if old_code.is_old_function(node)]
@@ -176,8 +179,7 @@ def _old(tree: ast.Module, calls: list[ast.Call], shown: str) -> list[str]:
     counts = {
         "`.next()`": len(old_code.nexts(tree)),
         "`.data.resize_()`": len(old_code.reshapes(tree)),
-        "`.data[0]`": sum(ast.unparse(node).endswith(".data[0]") for node in subscripts),
-        "`.numpy()[0]`": sum(ast.unparse(node).endswith(".numpy()[0]") for node in subscripts),
+        "`.data[0]`": sum(bool(_FIRST.search(ast.unparse(node))) for node in subscripts),
         "`.index((i,))`": sum(map(old_code.is_index, calls)),
         "`yaml.load(f)`": sum(map(old_code.loads_yaml, calls)),
         "`volatile`": sum(any(k.arg == "volatile" for k in call.keywords) for call in calls),
