@@ -244,12 +244,12 @@ def _of_c_source(name: str, text: str, cxx: bool) -> str:
     )
     if "__global__" in text:
         hint = "this is CUDA, which nvcc compiles: pass it as cuda_source, and its prototypes as header"
-    elif macro := re.search(r"^ *(\w+)\([^()]*\) \w|^ *([A-Z][A-Z0-9_]+) \w+ ", text, re.M):
-        hint = f"is {macro[1] or macro[2]} a macro? Functions that macros define, or begin, are named in `header`"
-    if "keep C++" in text and cxx:
+    elif "keep C++" in text and cxx:
         hint = 'what is extern "C" is read as C: a pointer for a reference, no namespace, no default value'
     elif "keep C++" in text:
         hint = 'this is C++: pass language="c++", and make what is to be exported extern "C"'
+    elif macro := re.search(r"^ *(\w+)\([^()]*\) \w|^ *([A-Z][A-Z0-9_]+) \w+ ", text, re.M):
+        hint = f"is {macro[1] or macro[2]} a macro? Functions that macros define, or begin, are named in `header`"
     return f"{text.partition(chr(10) + 'hint: ')[0]}\nhint: {hint}"
 
 

@@ -73,6 +73,10 @@ _given: list = []  # type: ignore[type-arg] # modules and classes, their names, 
 
 def _give(owner, name, value) -> None:  # type: ignore[no-untyped-def]
     """Makes a module's or class's name mean something else, until uninstall()."""
+    if isinstance(value, type(_give)):  # pickled, and asked for its name, it is what it stands for
+        value.__name__, place = name, getattr(owner, "__qualname__", None)
+        value.__qualname__ = f"{place}.{name}" if place else name
+        value.__module__ = owner.__module__ if place else owner.__name__
     _given.append((owner, name, value, vars(owner).get(name, _ABSENT)))
     setattr(owner, name, value)
 

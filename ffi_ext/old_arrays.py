@@ -30,6 +30,11 @@ def _of_a_number() -> type:
         def __reduce__(self) -> Any:  # pickled, it needs no ffi_ext
             return numpy.array(self).__reduce__()
 
+        def __repr__(self) -> str:
+            return repr(self.view(numpy.ndarray))
+
+    # collate functions of the time ask for these
+    Number.__name__, Number.__qualname__, Number.__module__ = "ndarray", "ndarray", "numpy"
     return Number
 
 
@@ -37,8 +42,12 @@ _class: list[type] = []
 
 
 def numpy_of_old(self: torch.Tensor, *args: Any, **kwargs: Any) -> Any:
+    if torch.compiler.is_dynamo_compiling():  # it knows no _numpy
+        import numpy
+
+        return numpy.asarray(self)
     array = _numpy(self, *args, **kwargs)
-    if self.dim() or torch.compiler.is_dynamo_compiling():
+    if self.dim():
         return array
     if not _class:
         _class.append(_of_a_number())

@@ -128,6 +128,11 @@ def _meaning(kind, value, traceback) -> str:  # type: ignore[no-untyped-def]
         )
     if issubclass(kind, ValueError) and "inhomogeneous shape" in said:
         return "NumPy made an array of objects of lists of several lengths until 1.24: numpy.array(lists, dtype=object)"
+    if issubclass(kind, RuntimeError) and "modified by an inplace operation" in said:
+        return (
+            "if an optimizer's step() stands between two backward() of one graph, as in InfoGAN: that was not noticed "
+            "until torch 1.5, and the second gradient is of weights that are no more: call step() behind both"
+        )
     if issubclass(kind, RuntimeError) and said == "generator raised StopIteration":
         return "`raise StopIteration` in a generator is `return` since Python 3.7; torchtext has it from 0.2.3 on"
     of_numbers = ("float" in said and "int" in said) or "tensors used as indices must be" in said

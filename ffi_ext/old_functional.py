@@ -8,6 +8,7 @@ from types import FunctionType
 from typing import Any
 
 import torch
+from torch.overrides import handle_torch_function, has_torch_function
 
 from ffi_ext.old_autograd import say_once
 
@@ -24,6 +25,9 @@ def _convolution_of_old(name: str) -> Callable[..., torch.Tensor]:
 
     @functools.wraps(original)
     def convolution(input: Any, weight: Any, *args: Any, **kwargs: Any) -> torch.Tensor:
+        both = input, weight
+        if has_torch_function(both):
+            return handle_torch_function(convolution, both, *both, *args, **kwargs)  # type: ignore[no-any-return]
         if (
             isinstance(input, torch.Tensor)  # or a proxy of torch.fx
             and input.dim() in _LAST

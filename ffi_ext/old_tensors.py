@@ -9,6 +9,7 @@ from collections.abc import Callable
 from typing import Any
 
 import torch
+from torch.overrides import handle_torch_function, has_torch_function
 
 from ffi_ext.legacy import RESHAPES
 from ffi_ext.old_arrays import numpy_of_old
@@ -149,6 +150,8 @@ def _with_masks_of_bytes(name: str) -> Callable[..., Any]:
     original = getattr(torch, name, None) or getattr(torch.Tensor, name)
 
     def method(input: torch.Tensor, mask: Any, *args: Any, **kwargs: Any) -> Any:
+        if has_torch_function((input, mask)):
+            return handle_torch_function(method, (input, mask), input, mask, *args, **kwargs)
         return original(input, _mask_of_bools(mask), *args, **kwargs)
 
     def of_as_many(self: torch.Tensor, mask: Any, *args: Any, **kwargs: Any) -> Any:
@@ -249,12 +252,25 @@ def _multinomial_of_old(
     return torch.multinomial(self, num_samples, *args, **kwargs)
 
 
+def _detach_of_old(self: torch.Tensor) -> torch.Tensor:
+    """`h.detach_()` of a view, too, as OpenNMT ends a stretch of its text; refused since PyTorch 0.4."""
+    if torch.compiler.is_dynamo_compiling() or not self._is_view():
+        return torch.detach_(self)
+    if self.requires_grad:
+        say_once("detach_() takes a view out of its graph, as it did")
+        torch.utils.swap_tensors(self, self.detach())
+    return self
+
+
 _cat: Callable[..., torch.Tensor] = torch.cat
 
 
 @functools.wraps(_cat)
 def _cat_of_old(tensors: Any, *args: Any, **kwargs: Any) -> torch.Tensor:
     """`torch.cat` of losses, and of the scores of a CRF: a reduction had one dimension."""
+    of = tensors if isinstance(tensors, (list, tuple)) else (tensors,)
+    if has_torch_function(of):
+        return handle_torch_function(torch.cat, of, tensors, *args, **kwargs)  # type: ignore[no-any-return]
     try:
         return _cat(tensors, *args, **kwargs)
     except RuntimeError as error:
@@ -269,6 +285,7 @@ TENSORS: dict[str, Any] = {
     "__getitem__": _getitem_of_scalars,
     "__round__": _rounded,
     "backward": _backward_of_old,
+    "detach_": _detach_of_old,
     "index": _index_of_old,
     "multinomial": _multinomial_of_old,
     "new": _new_of_old,

@@ -456,10 +456,15 @@ def test_a_whole_number_that_became_a_float_is_told(tmp_path, line):
     ("lines", "told"),
     [
         ("import numpy\nnumpy.array([[1], [2, 3]])", "dtype=object"),
+        (
+            "import torch\nw = torch.ones(1, requires_grad=True)\n"
+            "loss = (w * w).sum()\nwith torch.no_grad():\n    w += 1\nloss.backward()",
+            "call step() behind both",
+        ),
         ("def f():\n    yield 1\n    raise StopIteration\nlist(f())", "`return` since Python 3.7"),
     ],
 )
-def test_what_numpy_and_generators_took_is_told(tmp_path, lines, told):
+def test_what_was_not_noticed_is_told(tmp_path, lines, told):
     (tmp_path / "old.py").write_text(lines)
     done = ffi_ext_command(tmp_path, "run", "old.py")
     assert done.returncode == 1 and told in done.stderr.splitlines()[-1]

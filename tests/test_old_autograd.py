@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import copy
 import ctypes
+import functools
 import gc
 import importlib
 import inspect
 import pickle
 import re
+import sys
 import threading
 import time
 import weakref
@@ -32,6 +34,8 @@ def installed(monkeypatch):
     ffi_ext.install(autograd=True)
     yield
     ffi_ext.uninstall()
+    if "torch._dynamo" in sys.modules:
+        torch.compiler.reset()  # else a limit of recompilations is all tests' together
 
 
 class Scale(Function):
@@ -458,7 +462,9 @@ def test_the_array_of_a_number_has_a_first_element():
     array += 1
     assert array is before and loss.item() == 4.5 and torch.from_numpy(array).item() == 4.5
     assert type(torch.ones(1).numpy()) is np.ndarray
-    compiled = torch.compile(lambda x: torch.from_numpy(x.sum().numpy() * np.ones(2)))
+    assert repr([array]) == repr([np.asarray(array)]) and type(array).__module__ == "numpy"
+    numpys = lambda x: torch.from_numpy(x.sum().numpy() * np.ones(2))  # noqa: E731
+    compiled = torch.compile(numpys, backend="eager", fullgraph=True)
     assert compiled(torch.ones(3)).tolist() == [3, 3]
 
 
@@ -871,6 +877,18 @@ def test_losses_and_scores_are_put_together():
         torch.cat([torch.ones(1, 2), torch.ones(1, 3)])
 
 
+def test_views_are_taken_out_of_their_graph():
+    weight = leaf(3)
+    state = (weight * 2).unsqueeze(0)
+    (after := state + 1).sum().backward()
+    assert state.detach_() is state and state.grad_fn is None and not state.requires_grad
+    assert weight.grad.tolist() == [2, 2, 2] and after.requires_grad
+    assert state.tolist() == [[2 * w for w in weight.tolist()]]
+    compiled = torch.compile(lambda x: x.detach_() + 1, backend="eager")
+    assert compiled(torch.ones(1)).tolist() == [2]
+    assert torch.ones(2)[:1].detach_().tolist() == [1]
+
+
 def test_agents_choose_one_action():
     assert torch.tensor([[0.0, 1.0], [1.0, 0.0]]).multinomial().tolist() == [[1], [0]]
     assert torch.tensor([0.0, 1.0]).multinomial(3, True).tolist() == [1, 1, 1]
@@ -882,6 +900,7 @@ def test_words_and_weights_are_dropped_as_awd_lstm_does():
     rows.sum().backward()
     assert torch.equal(rows, embed.weight[words])
     assert embed.weight.grad[:, 0].tolist() == [1, 0, 0, 1]  # -1 pads nothing
+    assert not hasattr(torch.nn.Module, "_backend")  # else a net's own of that name is not found
     net = torch.nn.LSTM(2, 2)
     raw = torch.nn.Parameter(net.weight_hh_l0.data)
     del net._parameters["weight_hh_l0"]
@@ -910,6 +929,39 @@ def test_these_under_torch_compile_and_in_torchscript():
     assert [t.tolist() for t in torch.fx.symbolic_trace(Net())(x)] == want
     bits = torch.compile(lambda x: x.view(torch.int32), backend="eager", fullgraph=True)
     assert bits(torch.ones(1)).tolist() == torch.ones(1).view(dtype=torch.int32).tolist()
+
+
+def test_what_has_a_table_of_torchs_functions_finds_them():
+    """As tensordict and others have one for __torch_function__, by functions or by their names."""
+    functional, asked = torch.nn.functional, []
+
+    class Table:
+        @classmethod
+        def __torch_function__(cls, function, types, args=(), kwargs=None):
+            asked.append(function)
+
+    class Named(torch.Tensor):
+        @classmethod
+        def __torch_function__(cls, function, types, args=(), kwargs=None):
+            asked.append(function.__name__)
+            return super().__torch_function__(function, types, args, kwargs)
+
+    one, named = Table(), torch.ones(2).as_subclass(Named)
+    torch.cat([one, one])
+    torch.masked_select(one, one)
+    functional.conv2d(one, torch.ones(1))
+    functional.mse_loss(one, one)
+    assert asked == [torch.cat, torch.masked_select, functional.conv2d, functional.mse_loss]
+    asked.clear()
+    assert type(torch.cat([named, named])) is type(named.view(2, 1)) is Named
+    assert asked[:2] == ["cat", "view"]
+
+
+def test_models_that_keep_torchs_functions_are_pickled_without_ffi_ext():
+    kept = [torch.cat, torch.masked_fill, torch.Tensor.view, torch.nn.functional.conv2d]
+    kept += [torch.nn.functional.dropout, np.random.choice]
+    pickled = pickle.dumps([functools.partial(function) for function in kept])
+    assert [one.func for one in pickle.loads(pickled)] == kept and b"ffi_ext" not in pickled
 
 
 def test_a_rate_that_falls_on_a_plateau_may_be_told():

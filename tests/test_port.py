@@ -713,6 +713,8 @@ def test_indices_that_are_divided():
         "def advance(self, flat):\n    scores, best = flat.view(-1).topk(self.size, 0)\n    k = (best) / words\n"
         "    top = torch.sort(flat)[1]\n    return best - k * words, scores / 2, self.rows(best / (a / b)), top/2\n"
         "def other(best, pairs):\n    _, i = max(pairs)\n    return best / 2, i / 2\n"
+        "def no_indices(pts, a):\n    x, y = pts.max(0)\n    z = numpy.sort(a)[1]\n    _, at = a.max(1)\n"
+        "    at = at.float()\n    s, i = a.sort()\n    return y / 2, z / 2, at / 2, i / 2.0\n"
     )
     assert port_scripts.expressions(text) == text.replace(") / words", ") // words").replace(
         "best / (a", "best // (a"

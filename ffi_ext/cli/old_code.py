@@ -200,6 +200,7 @@ def sets_size_average(node: ast.AST) -> bool:
 
 
 _OF_INDICES = {"kthvalue", "max", "median", "min", "mode", "sort", "topk"}
+_OF_ARRAYS = {"max", "min"}  # of NumPy, too, where `right, bottom = points.max(0)` are no indices
 
 
 def divided_indices(tree: ast.Module) -> list[ast.BinOp]:
@@ -208,12 +209,20 @@ def divided_indices(tree: ast.Module) -> list[ast.BinOp]:
     for function in (node for node in nodes(tree) if isinstance(node, ast.FunctionDef)):
         own = tuple(own_nodes(function))
         places = {_places(node) for node in own if isinstance(node, ast.Assign)} - {""}
+        # `places = places.float()` are none any more
+        places -= {
+            ast.unparse(target)
+            for node in own
+            if isinstance(node, ast.Assign) and not _places(node)
+            for target in node.targets
+        }
         found += [
             node
             for node in own
             if isinstance(node, ast.BinOp)
             and isinstance(node.op, ast.Div)
             and ast.unparse(node.left) in places
+            and not (isinstance(node.right, ast.Constant) and isinstance(node.right.value, float))
         ]
     return found
 
@@ -221,14 +230,21 @@ def divided_indices(tree: ast.Module) -> list[ast.BinOp]:
 def _places(node: ast.Assign) -> str:
     """What `scores, places = x.topk(k)` or `places = x.topk(k)[1]` gives the places to, or ""."""
     target, value = node.targets[0], node.value
+    is_left_out = False
     if isinstance(target, ast.Tuple) and len(target.elts) == 2:
+        is_left_out = ast.unparse(target.elts[0]) == "_"
         target = target.elts[1]
     elif isinstance(value, ast.Subscript) and ast.unparse(value.slice) == "1":
         value = value.value
     else:
         return ""
-    is_call = isinstance(value, ast.Call) and isinstance(value.func, ast.Attribute)
-    return ast.unparse(target) if is_call and value.func.attr in _OF_INDICES else ""  # type: ignore[attr-defined]
+    if not (isinstance(value, ast.Call) and isinstance(value.func, ast.Attribute)):
+        return ""
+    name, of = value.func.attr, ast.unparse(value.func.value)
+    if name not in _OF_INDICES or of in ("np", "numpy"):
+        return ""
+    is_of_tensors = name not in _OF_ARRAYS or is_left_out or of == "torch"
+    return ast.unparse(target) if is_of_tensors else ""
 
 
 def asks_for_class(node: ast.AST) -> str:
