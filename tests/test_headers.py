@@ -503,7 +503,11 @@ def test_two_headers_of_one_include_guard(tmp_path):
 
 def test_a_default_is_no_include_guard(tmp_path):
     default = "#ifndef API\n#define API extern\n#endif\n"
-    headers = {"a": "API int f(int n);", "b": "#define N 3", "c": "#ifdef GPU\nAPI int g(int n);\n#endif"}
+    headers = {
+        "a": "API int f(int n);",
+        "b": "#define N 3",
+        "c": "#ifdef GPU\nAPI int g(int n);\n#endif",
+    }
     for name, text in headers.items():
         (tmp_path / f"{name}.h").write_text(f"{default}{text}\n")
     (tmp_path / "a.c").write_text("int f(int n) { return n; }\n")

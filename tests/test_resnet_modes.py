@@ -123,7 +123,10 @@ def test_fx_takes_features_out_by_name(deformable):
 
 
 def test_fx_traces_an_fpn_alone():
-    fpn, features = FPN([4, 0, 8], 8), [torch.randn(1, c, s, s) for c, s in ((4, 8), (6, 4), (8, 2))]
+    fpn, features = (
+        FPN([4, 0, 8], 8),
+        [torch.randn(1, c, s, s) for c, s in ((4, 8), (6, 4), (8, 2))],
+    )
     traced = torch.fx.symbolic_trace(fpn)
     assert all(map(torch.equal, traced(features), fpn(features)))
 
