@@ -112,7 +112,7 @@ def of_field(ffi: Any, c_type: Any, error: str) -> str:
     return ""
 
 
-def refused_field(ffi: Any, c_type: Any, value: object) -> str:
+def refused_field(ffi: Any, c_type: Any, value: Any) -> str:
     """The first field of a struct, or of a list of them for a pointer, whose value cffi refuses, as "field 'x': "."""
     item, rows = c_type, [value]
     if c_type.kind == "pointer":
