@@ -15,6 +15,7 @@ from ffi_ext.headers.statements import Statement, statements_of
 # without either it may be a name that a #line gives to what follows in the same file.
 _MARKER = re.compile(r'^#\s+(\d+)\s+"((?:[^"\\\0]|\\[^\0])*)"(?:\s+([12])\b)?')
 _GUARD = re.compile(r"\s*#[ \t]*ifndef[ \t]+(\w+)")
+_IF = re.compile(r"^[ \t]*#[ \t]*(if|endif).*", re.M)
 _LINE = re.compile(r'\s*#\s*(?:line\s+)?(\d+)(?:\s+"(.*?)")?')
 _DEFINE = re.compile(r"^#define\s+([A-Za-z_]\w*)(\(?)\s*(.*)$")
 _PACK = re.compile(r"^#\s*pragma\s+pack\s*\((.*)\)")
@@ -191,12 +192,23 @@ def _refuse_one_guard(pieces: list[_Piece], headers: Mapping[Path, list[str]]) -
     read = {path for path, _, rows, _ in pieces if any(map(str.strip, rows))}
     guards: dict[str, Path] = {}
     for header, lines in headers.items():
-        guard = _GUARD.match(ctext.blank_comments("\n".join(lines)))
-        if guard and guards.setdefault(guard[1], header) != header and header not in read:
+        guard = _guard_of(ctext.blank_comments("\n".join(lines)))
+        before = guards.setdefault(guard, header) if guard else header
+        if before != header and header not in read and headers[before] != lines:
             raise HeaderError(
-                f"{header} has the include guard of {guards[guard[1]]}, {guard[1]}, by which the compiler leaves it "
-                "out: give it one of its own"
+                f"{header} has the include guard of {before}, {guard}, by which the compiler leaves it out: give it "
+                "one of its own"
             )
+
+
+def _guard_of(text: str) -> str:
+    """The macro of the #ifndef that goes around all of a header, as none does that provides a default."""
+    depth, guard = 0, _GUARD.match(text)
+    for row in _IF.finditer(text):
+        depth += 1 if row[1] == "if" else -1
+        if depth == 0:
+            return guard[1] if guard and not text[row.end() :].strip() else ""
+    return ""
 
 
 def _own(pieces: list[_Piece], header: Path, original: list[str]) -> Iterator[Statement]:
