@@ -26,7 +26,8 @@ def _of_a_number() -> type:
             return super().__getitem__(index)
 
         def __array_wrap__(self, array: Any, context: Any = None, scalar: bool = False) -> Any:
-            return array if array is self else array[()]  # `a += 1` is a, a + 1 a number, as ever
+            # `a += 1` is a, a + 1 a number, and what is more an array, as ever; NumPy 1 makes it one of these
+            return array if array is self else numpy.asarray(array)[()]
 
         def __reduce__(self) -> Any:  # pickled, it needs no ffi_ext
             return numpy.array(self).__reduce__()

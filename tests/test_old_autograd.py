@@ -466,6 +466,8 @@ def test_the_array_of_a_number_has_a_first_element():
     numpys = lambda x: torch.from_numpy(x.sum().numpy() * np.ones(2))  # noqa: E731
     compiled = torch.compile(numpys, backend="eager", fullgraph=True)
     assert compiled(torch.ones(3)).tolist() == [3, 3]
+    compiled = torch.compile(lambda a: np.square(a) + 1, backend="eager")
+    assert compiled(torch.tensor(2.0).numpy()) == 5
 
 
 def test_tensors_in_lists_are_still_numbers():
