@@ -106,7 +106,12 @@ def _old_torch(torch) -> None:  # type: ignore[no-untyped-def]
 
 def _old_numpy(numpy) -> None:  # type: ignore[no-untyped-def]
     _lend(numpy, OF_NUMPY)
-    original = numpy.random.choice
+
+
+def _old_choices(random) -> None:  # type: ignore[no-untyped-def]
+    import numpy
+
+    original = random.choice
 
     def choice(a, *args, **kwargs):  # type: ignore[no-untyped-def]
         """One of `(None, (0.1, None), ...)`, as SSD crops: what has no common shape was objects until NumPy 1.24."""
@@ -119,7 +124,7 @@ def _old_numpy(numpy) -> None:  # type: ignore[no-untyped-def]
         objects[:] = a
         return original(objects, *args, **kwargs)
 
-    _give(numpy.random, "choice", choice)
+    _give(random, "choice", choice)
 
 
 def _old_torchvision(transforms) -> None:  # type: ignore[no-untyped-def]
@@ -246,6 +251,7 @@ LIBRARIES = (
     TORCH,
     After("torchvision.transforms", _old_torchvision),
     After("numpy", _old_numpy),
+    After("numpy.random", _old_choices),  # apart: NumPy imports it when it is asked for
     After("scipy.misc", _old_scipy),
     After("yaml", _old_yaml),
     After("inspect", _old_python),

@@ -8,6 +8,7 @@ from typing import Any
 import torch
 
 from ffi_ext.old_autograd import say_once
+from ffi_ext.untraced import untraced
 
 _numpy: Callable[..., Any] = torch.Tensor.numpy
 
@@ -33,6 +34,7 @@ def _of_a_number() -> type:
         def __repr__(self) -> str:
             return repr(self.view(numpy.ndarray))
 
+    untraced(Number.__getitem__, Number.__array_wrap__)  # NumPy calls them
     # collate functions of the time ask for these
     Number.__name__, Number.__qualname__, Number.__module__ = "ndarray", "ndarray", "numpy"
     return Number
@@ -52,6 +54,9 @@ def numpy_of_old(self: torch.Tensor, *args: Any, **kwargs: Any) -> Any:
     if not _class:
         _class.append(_of_a_number())
     return array.view(_class[0])
+
+
+untraced(numpy_of_old)  # what torch.compile makes of it calls it without end
 
 
 def _bytes(data: Any, cmin: Any = None, cmax: Any = None, high: int = 255, low: int = 0) -> Any:

@@ -53,11 +53,12 @@ def _for_scripts(function: Any, original: Any) -> Callable[..., torch.Tensor]:
 def _sampler_of_old(name: str) -> Callable[..., torch.Tensor]:
     """grid_sample or affine_grid, in whose grids -1 and 1 were the centres of the outer pixels until torch 1.3."""
     original, say = getattr(torch.nn.functional, name), say_once
+    before = original.__code__.co_argcount - 1  # align_corners is the last
 
     def sampler(*args: Any, **kwargs: Any) -> torch.Tensor:
-        if kwargs.get("align_corners") is None and not any(isinstance(one, bool) for one in args):
+        if (*args[before:], kwargs.get("align_corners"))[0] is None:
             say("grid_sample and affine_grid align corners, as they did")
-            kwargs["align_corners"] = True
+            args, kwargs["align_corners"] = args[:before], True
         return original(*args, **kwargs)  # type: ignore[no-any-return]
 
     return _for_scripts(sampler, original)

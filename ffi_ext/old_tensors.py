@@ -268,7 +268,7 @@ _cat: Callable[..., torch.Tensor] = torch.cat
 @functools.wraps(_cat)
 def _cat_of_old(tensors: Any, *args: Any, **kwargs: Any) -> torch.Tensor:
     """`torch.cat` of losses, and of the scores of a CRF: a reduction had one dimension."""
-    of = tensors if isinstance(tensors, (list, tuple)) else (tensors,)
+    of = tuple(tensors) if isinstance(tensors, (list, tuple)) else (tensors,)
     if has_torch_function(of):
         return handle_torch_function(torch.cat, of, tensors, *args, **kwargs)  # type: ignore[no-any-return]
     try:

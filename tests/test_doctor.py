@@ -330,11 +330,11 @@ def test_doctor_tells_what_gives_other_numbers_today(tmp_path, doctor):
         "import torch.nn as nn, torch.nn.functional as F\n"
         "y = F.dropout(F.relu(x), 0.5)\nd = nn.functional.pairwise_distance(a, b)\n"
         "if y.nonzero().size() and not d.size():\n    z = 1 if y.size() else 2\n"
-        "if boxes[0] == []:\n    pass\n"
+        "if boxes == []:\n    boxes[:, 4]\n"
         "def advance(flat):\n    scores, best = flat.topk(5)\n    return best / flat.size(1)\n"
     )
     (tmp_path / "new.py").write_text(
-        "a = [] == b or c == [1] or f() == []\n"
+        "a = [] == b or c == [1] or f() == [] or a == []\n"
         "y = F.dropout(x, 0.5, self.training) + F.dropout(x, training=True) + self.dropout(x)\n"
         "d = F.pairwise_distance(a, b, keepdim=True) + pairwise_distance(a, b)\n"
         "if y.size(0) or y.size() == d.size():\n    y = F.alpha_dropout(x)\n"

@@ -1004,6 +1004,7 @@ def test_grids_reach_the_centres_of_the_outer_pixels():
     assert grid[0, 0, :, 0].tolist() == pytest.approx([-1, -1 / 3, 1 / 3, 1])
     sampled = functional.grid_sample(image, grid, "bilinear", padding_mode="border")
     torch.testing.assert_close(sampled, image)
+    assert torch.equal(functional.affine_grid(same, image.shape, None), grid)
     inner = functional.affine_grid(same, image.shape, False)
     assert inner[0, 0, :, 0].tolist() == pytest.approx([-0.75, -0.25, 0.25, 0.75])
     for of_today in (functional.grid_sample, torch.jit.script(functional.grid_sample)):

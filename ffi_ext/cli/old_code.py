@@ -85,23 +85,26 @@ def adds_with_dot(node: ast.Call) -> bool:
     return isinstance(name, ast.Constant) and "." in str(name.value)
 
 
-def asks_for_empty(node: ast.AST) -> bool:
-    """`boxes == []` of what has a name, as Faster R-CNN and SSD ask for a class without boxes in their evaluation."""
-    return (
-        isinstance(node, ast.Compare)
+def compared_with_empty(tree: ast.Module) -> list[ast.Compare]:
+    """`dets == []` of what is used as an array, `dets[:, 4]`: evaluations ask so for a class without detections."""
+    arrays = {
+        ast.unparse(node.value)
+        for node in nodes(tree)
+        if (isinstance(node, ast.Attribute) and node.attr in ("astype", "shape"))
+        or (isinstance(node, ast.Subscript) and isinstance(node.slice, ast.Tuple))
+    }
+    return [
+        node
+        for node in nodes(tree)
+        if isinstance(node, ast.Compare)
         and [type(op) for op in node.ops] == [ast.Eq]
-        and isinstance(node.left, (ast.Name, ast.Attribute, ast.Subscript))
+        and ast.unparse(node.left) in arrays
         and ast.unparse(node.comparators[0]) == "[]"
-    )
+    ]
 
 
 def other_numbers(node: ast.AST) -> str:
-    """What is said of code that may run, and gives other numbers than it did or an error, or ""."""
-    if asks_for_empty(node):
-        return (
-            "`if x == []`: if x is an array, that was False until NumPy 1.25, and is an error: ask `if len(x) == 0`, "
-            "as `ffi-ext port` writes"
-        )
+    """What is said of code that runs, and gives other numbers than it did, or ""."""
     if sizes_as_conditions(node):
         return (
             "`if x.size()`: that of an empty tensor was () until PyTorch 0.4.1, and is (0,), which is true: ask "
@@ -188,15 +191,17 @@ def counts_masks(node: ast.AST) -> bool:
     )
 
 
-def sets_size_average(node: ast.AST) -> bool:
-    """`criterion.size_average = False`, also of `self.criterion`; a class may have one of its own."""
-    return (
-        isinstance(node, ast.Assign)
+def sets_size_average(tree: ast.Module) -> list[ast.Assign]:
+    """`criterion.size_average = False`, also of `self.criterion`, where no loss of the file's own has one."""
+    found = [
+        node
+        for node in nodes(tree)
+        if isinstance(node, ast.Assign)
         and isinstance(node.targets[0], ast.Attribute)
         and node.targets[0].attr == "size_average"
-        and ast.unparse(node.targets[0].value) != "self"
         and ast.unparse(node.value) in ("False", "True")
-    )
+    ]
+    return [] if found and "self.size_average" in ast.unparse(tree) else found
 
 
 _OF_INDICES = {"kthvalue", "max", "median", "min", "mode", "sort", "topk"}

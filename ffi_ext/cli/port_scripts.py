@@ -253,9 +253,8 @@ def _sizes(source: Source) -> None:
 
 def _empties(source: Source) -> None:
     """`if boxes == []:` becomes `if len(boxes) == 0:`: with an array that was False, and is an error."""
-    for node in filter(old_code.asks_for_empty, nodes(source.tree)):
-        compared: ast.Compare = node  # type: ignore[assignment]
-        source.edit_around(compared, (compared.left,), ("len(", ") == 0"))
+    for node in old_code.compared_with_empty(source.tree):
+        source.edit_around(node, (node.left,), ("len(", ") == 0"))
 
 
 def _divisions(source: Source) -> None:
@@ -268,11 +267,10 @@ def _divisions(source: Source) -> None:
 
 def _averages(source: Source) -> None:
     """`criterion.size_average = False` becomes `criterion.reduction = "sum"`: nothing reads the other any more."""
-    for node in filter(old_code.sets_size_average, nodes(source.tree)):
-        assigned: ast.Assign = node  # type: ignore[assignment]
-        end = source.span(assigned.targets[0])[1]
+    for node in old_code.sets_size_average(source.tree):
+        end = source.span(node.targets[0])[1]
         source.edit(end - len("size_average"), end, "reduction")
-        source.replace(assigned.value, '"mean"' if source.of(assigned.value) == "True" else '"sum"')
+        source.replace(node.value, '"mean"' if source.of(node.value) == "True" else '"sum"')
 
 
 def _yaml_loads(source: Source) -> None:

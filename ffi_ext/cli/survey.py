@@ -111,11 +111,19 @@ def _script(tree: ast.Module, path: Path, shown: str, report: Report, found: _In
     others = {said: n for n in reversed(nodes(tree)) if (said := old_code.other_numbers(n))}
     for said, node in others.items():
         found.others.setdefault(said, []).append(f"{shown}:{node.lineno}")  # type: ignore[attr-defined]
-    for node in old_code.divided_indices(tree)[:1]:
-        found.others.setdefault(
+    for said, of_it in (
+        (
+            "`if x == []` of an array was False until NumPy 1.25, and is an error: ask `if len(x) == 0`, as `ffi-ext "
+            "port` writes",
+            old_code.compared_with_empty(tree),
+        ),
+        (
             "a quotient of indices, which was rounded down until torch 1.5: write //, as `ffi-ext port` does",
-            [],
-        ).append(f"{shown}:{node.lineno}")
+            old_code.divided_indices(tree),
+        ),
+    ):
+        for first in of_it[:1]:
+            found.others.setdefault(said, []).append(f"{shown}:{first.lineno}")
     for call in [call for call in calls if old_code.adds_with_dot(call)][:1]:
         report.notes.append(
             f"{shown}:{call.lineno}: {ast.unparse(call.args[0])}: names of modules have no dots since PyTorch 0.4. "
@@ -174,7 +182,7 @@ def _old(tree: ast.Module, calls: list[ast.Call], shown: str) -> list[str]:
         "`yaml.load(f)`": sum(map(old_code.loads_yaml, calls)),
         "`volatile`": sum(any(k.arg == "volatile" for k in call.keywords) for call in calls),
         "`type(x) == Variable`": sum(map(old_code.asks_for_variable, nodes(tree))),
-        "`loss.size_average =`": sum(map(old_code.sets_size_average, nodes(tree))),
+        "`loss.size_average =`": len(old_code.sets_size_average(tree)),
         "`(x > a) + (x < b) == 2`": sum(map(old_code.counts_masks, nodes(tree))),
     }
     found = [f"{node.name} ({shown}:{node.lineno})" for node in functions]  # type: ignore[attr-defined]
