@@ -497,6 +497,9 @@ def test_two_headers_of_one_include_guard(tmp_path):
     (tmp_path / "a.c").write_text("int f(int n) { return n; } int g(int *n) { return *n; }\n")
     with pytest.raises(BuildError, match=r"b\.h has the include guard of .*a\.h, A_H, by which"):
         create_extension("guard.m", ["a.h", "b.h"], ["a.c"], relative_to=str(tmp_path / "b.py"))
+    (tmp_path / "c.h").write_text('#include "a.h"\nint h(int n);\n')
+    with pytest.raises(BuildError, match=r"b\.h has the include guard of .*a\.h, A_H, by which"):
+        create_extension("guard.m", ["c.h", "b.h"], ["a.c"], relative_to=str(tmp_path / "b.py"))
     (tmp_path / "b.h").write_text((tmp_path / "a.h").read_text())
     create_extension("guard.m", ["a.h", "b.h"], ["a.c"], relative_to=str(tmp_path / "b.py"))
 
@@ -513,6 +516,10 @@ def test_a_default_is_no_include_guard(tmp_path):
     (tmp_path / "a.c").write_text("int f(int n) { return n; }\n")
     names = [f"{name}.h" for name in headers]
     create_extension("default.m", names, ["a.c"], relative_to=str(tmp_path / "b.py"))
+    for name in ("b", "c"):  # nor is a switch
+        (tmp_path / f"{name}.h").write_text(f"#ifndef CPU_ONLY\nint {name}(int n);\n#endif\n")
+    options = {"define_macros": [("CPU_ONLY", None)], "relative_to": str(tmp_path / "b.py")}
+    create_extension("default.m", names, ["a.c"], **options)
 
 
 def test_functions_of_one_declaration(build):
