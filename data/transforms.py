@@ -218,7 +218,7 @@ class Resize:
         max_size: of the longer side; None for no limit.
         antialias: see `data.ops.prepare_image`.
 
-    A call raises a ValueError where the result would have more than `data.files.MAX_PIXELS`.
+    A call raises a ValueError where it would enlarge a picture to more than `data.files.MAX_PIXELS`.
     """
 
     def __init__(
@@ -244,8 +244,9 @@ class Resize:
 
     def __call__(self, picture: Picture, target: Any, rng: random.Random) -> tuple[Picture, Any]:
         size = self.result_size(picture.size, rng.choice(self.min_sizes))
-        if math.prod(size) > files.MAX_PIXELS:  # of a long strip that its shorter side enlarges
-            height, width = picture.size
+        height, width = picture.size
+        # of a long strip that its shorter side enlarges
+        if math.prod(size) > max(files.MAX_PIXELS, height * width):
             raise ValueError(
                 f"Resize: a picture of {width} x {height} pixels would become {size[1]} x {size[0]}, more than "
                 f"the {files.MAX_PIXELS} that are allowed; give a max_size, or set data.files.MAX_PIXELS"

@@ -112,19 +112,20 @@ def of_field(ffi: Any, c_type: Any, error: str) -> str:
     return ""
 
 
-def refused_field(ffi: Any, c_type: Any, value: object) -> str:
-    """The first field of a struct, or of a list of them, whose value cffi refuses, as "field 'x': "."""
-    item = c_type.item if c_type.kind == "pointer" else c_type
+def refused_field(ffi: Any, c_type: Any, value: Any) -> str:
+    """The first field of a struct, or of a list of them for a pointer, whose value cffi refuses, as "field 'x': "."""
+    item, rows = c_type, [value]
+    if c_type.kind == "pointer":
+        item, rows = c_type.item, list(value) if isinstance(value, (list, tuple)) else []
     if item.kind != "struct" or not is_known(ffi, item):
         return ""
     names = [name for name, _ in item.fields]
-    is_list = item is not c_type and isinstance(value, (list, tuple))
-    for row in value if is_list else [value]:  # type: ignore[attr-defined]
+    for row in rows:
         given = dict(zip(names, row, strict=False)) if isinstance(row, (list, tuple)) else row
         for name in filter(given.__contains__, names) if isinstance(given, dict) else ():
             try:
                 ffi.new(ffi.getctype(item, "*"), {name: given[name]})
-            except (TypeError, OverflowError, LookupError):
+            except (TypeError, ValueError, OverflowError, LookupError):
                 return f"field {name!r}: "
     return ""
 

@@ -100,7 +100,8 @@ class FPN(nn.Module):
 
     def forward(self, features: Sequence[torch.Tensor]) -> tuple[torch.Tensor, ...]:
         """One tensor for each of in_channels -> the levels, the largest first."""
-        if len(features) != self.levels[-1]:
+        traced = isinstance(features, torch.fx.Proxy)  # whose length torch.fx does not know
+        if not traced and len(features) != self.levels[-1]:
             raise ValueError(
                 f"FPN: expected features of {self.levels[-1]} stages, one for each of in_channels, got {len(features)}"
             )

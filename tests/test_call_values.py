@@ -241,6 +241,13 @@ def test_a_list_that_is_shorter_than_the_declared_array(module):
         module.lowest(b"abc")
 
 
+def test_a_struct_within_another_that_cffi_refuses(build):
+    header = "struct point { int x, y; };\nstruct line { struct point a, b; };\nint first(struct line l);\n"
+    module = build(header, header + "int first(struct line l) { return l.a.x; }")
+    with pytest.raises(ValueError, match="argument 1 'l': field 'b': too many initializers for"):
+        module.first({"b": (1, 2, 3)})
+
+
 def test_pointers_at_every_call(build):
     """cffi's types are not known at the first call, and from then on they are."""
     header = "struct point { int x, y; };\nstruct point *right_of(struct point *p);\n"
@@ -534,6 +541,8 @@ def test_what_cffi_refuses_says_what_to_do(module):
     for f, value in ((module.flip, (1, "x")), (module.move, [{"x": 1}, {"x": 1, "y": "x"}])):
         with pytest.raises(TypeError, match="argument 1 'p': field 'y': an integer is required"):
             f(value)
+    with pytest.raises(TypeError, match="argument 1 'p': initializer .* not dict"):
+        module.move({"x": 1, "y": "x"})
     picture = {"pixels": torch.ones(2), "count": 2}
     for wrong in (torch.ones(2), np.ones(2, np.float32), b"x", [1.0], len):
         for f, value in ((module.brightness, picture), (module.brightness_of, [picture])):

@@ -497,6 +497,29 @@ def test_two_headers_of_one_include_guard(tmp_path):
     (tmp_path / "a.c").write_text("int f(int n) { return n; } int g(int *n) { return *n; }\n")
     with pytest.raises(BuildError, match=r"b\.h has the include guard of .*a\.h, A_H, by which"):
         create_extension("guard.m", ["a.h", "b.h"], ["a.c"], relative_to=str(tmp_path / "b.py"))
+    (tmp_path / "c.h").write_text('#include "a.h"\nint h(int n);\n')
+    with pytest.raises(BuildError, match=r"b\.h has the include guard of .*a\.h, A_H, by which"):
+        create_extension("guard.m", ["c.h", "b.h"], ["a.c"], relative_to=str(tmp_path / "b.py"))
+    (tmp_path / "b.h").write_text((tmp_path / "a.h").read_text())
+    create_extension("guard.m", ["a.h", "b.h"], ["a.c"], relative_to=str(tmp_path / "b.py"))
+
+
+def test_a_default_is_no_include_guard(tmp_path):
+    default = "#ifndef API\n#define API extern\n#endif\n"
+    headers = {
+        "a": "API int f(int n);",
+        "b": "#define N 3",
+        "c": "#ifdef GPU\nAPI int g(int n);\n#endif",
+    }
+    for name, text in headers.items():
+        (tmp_path / f"{name}.h").write_text(f"{default}{text}\n")
+    (tmp_path / "a.c").write_text("int f(int n) { return n; }\n")
+    names = [f"{name}.h" for name in headers]
+    create_extension("default.m", names, ["a.c"], relative_to=str(tmp_path / "b.py"))
+    for name in ("b", "c"):  # nor is a switch
+        (tmp_path / f"{name}.h").write_text(f"#ifndef CPU_ONLY\nint {name}(int n);\n#endif\n")
+    options = {"define_macros": [("CPU_ONLY", None)], "relative_to": str(tmp_path / "b.py")}
+    create_extension("default.m", names, ["a.c"], **options)
 
 
 def test_functions_of_one_declaration(build):

@@ -12,6 +12,7 @@ import torch
 pytest.importorskip("_ext.kernels", reason="run `python build_ffi.py` first")
 
 from resnet import (  # noqa: E402
+    FPN,
     Config,
     Deformable,
     ResNet,
@@ -119,6 +120,15 @@ def test_fx_takes_features_out_by_name(deformable):
         end.args = ((node, *end.args[0]),)
         traced.recompile()
         assert torch.equal(traced(images)[0], kept["y"])  # and not what a norm made of it in place
+
+
+def test_fx_traces_an_fpn_alone():
+    fpn, features = (
+        FPN([4, 0, 8], 8),
+        [torch.randn(1, c, s, s) for c, s in ((4, 8), (6, 4), (8, 2))],
+    )
+    traced = torch.fx.symbolic_trace(fpn)
+    assert all(map(torch.equal, traced(features), fpn(features)))
 
 
 def test_vmap_takes_plain_torch(model):

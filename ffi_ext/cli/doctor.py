@@ -63,7 +63,8 @@ def machine(report: Report) -> None:
         known = cuda.supported(nvcc)
         span = f"{known[0] / 10} to {known[-1] / 10}" if known else "unknown architectures"
         facts["nvcc"] = f"{_version((nvcc,))} ({nvcc}), compiles for {span}"
-        report.notes += filter(None, [cuda.doubts()])
+        if doubts := cuda.doubts():  # of the machine: a repository without CUDA is none the worse
+            facts["nvcc"] += f"; {doubts}"
     else:
         facts["nvcc"] = f"none: CUDA parts are left out. For them, {cuda.how_to_install()}"
     _torch(report)

@@ -14,7 +14,8 @@ from ffi_ext.headers.statements import Statement, statements_of
 # No file has a null in its name. A flag 1 says that it begins here, a 2 that it goes on behind what it included;
 # without either it may be a name that a #line gives to what follows in the same file.
 _MARKER = re.compile(r'^#\s+(\d+)\s+"((?:[^"\\\0]|\\[^\0])*)"(?:\s+([12])\b)?')
-_GUARD = re.compile(r"\s*#[ \t]*ifndef[ \t]+(\w+)")
+_GUARD = re.compile(r"\s*#[ \t]*ifndef[ \t]+(\w+)\s+#[ \t]*define[ \t]+\1\b")
+_IF = re.compile(r"^[ \t]*#[ \t]*(if|endif).*", re.M)
 _LINE = re.compile(r'\s*#\s*(?:line\s+)?(\d+)(?:\s+"(.*?)")?')
 _DEFINE = re.compile(r"^#define\s+([A-Za-z_]\w*)(\(?)\s*(.*)$")
 _PACK = re.compile(r"^#\s*pragma\s+pack\s*\((.*)\)")
@@ -42,7 +43,7 @@ def split(
         else:
             rows.obey(row)
             rows.take("")
-    _refuse_one_guard(rows.pieces, headers)
+    _refuse_one_guard(rows.definers, headers)
     own = [s for header, lines in headers.items() for s in _own(rows.pieces, header, lines)]
     foreign = [
         s
@@ -60,6 +61,7 @@ class _Rows:
         self._lines = {header: _Lines(lines) for header, lines in headers.items()}
         self.pieces: list[_Piece] = [(next(iter(headers)), 1, [], False)]
         self.macros: dict[str, str] = {}
+        self.definers: dict[str, list[Path]] = {}  # of all macros: the files
         self._files: list[Path] = []  # that are open
         self._mine: Path | None = None  # the header that the rows are of
         self._before = ""  # the name in the marker before
@@ -93,8 +95,10 @@ class _Rows:
 
     def obey(self, directive: str) -> None:
         define, undef = _DEFINE.match(directive), _UNDEF.match(directive)
-        if self._mine and define and not define[2]:
-            self.macros[define[1]] = define[3]
+        if define:
+            self.definers.setdefault(define[1], []).append(self.pieces[-1][0])
+            if self._mine and not define[2]:
+                self.macros[define[1]] = define[3]
         elif undef:
             self.macros.pop(undef[1], None)
         self._packing = _packing_after(directive, self._packing, self._outer)
@@ -186,17 +190,28 @@ def _resolved(path: Path) -> Path:
     return path.resolve()
 
 
-def _refuse_one_guard(pieces: list[_Piece], headers: Mapping[Path, list[str]]) -> None:
-    """A header left out by the preprocessor since one before it has the same #ifndef would export nothing, silently."""
-    read = {path for path, _, rows, _ in pieces if any(map(str.strip, rows))}
-    guards: dict[str, Path] = {}
+def _refuse_one_guard(
+    definers: Mapping[str, list[Path]], headers: Mapping[Path, list[str]]
+) -> None:
+    """A header that is left out since a file before it has the same include guard would export nothing, silently."""
     for header, lines in headers.items():
-        guard = _GUARD.match(ctext.blank_comments("\n".join(lines)))
-        if guard and guards.setdefault(guard[1], header) != header and header not in read:
+        guard = _guard_of(ctext.blank_comments("\n".join(lines)))
+        files = definers.get(guard, [header])
+        if header not in files and headers.get(files[0]) != lines:
             raise HeaderError(
-                f"{header} has the include guard of {guards[guard[1]]}, {guard[1]}, by which the compiler leaves it "
-                "out: give it one of its own"
+                f"{header} has the include guard of {files[0]}, {guard}, by which the compiler leaves it out: give it "
+                "one of its own"
             )
+
+
+def _guard_of(text: str) -> str:
+    """The macro of the #ifndef and #define that all of a header stands in: of a default not all does."""
+    depth, guard = 0, _GUARD.match(text)
+    for row in _IF.finditer(text):
+        depth += 1 if row[1] == "if" else -1
+        if depth == 0:
+            return guard[1] if guard and not text[row.end() :].strip() else ""
+    return ""
 
 
 def _own(pieces: list[_Piece], header: Path, original: list[str]) -> Iterator[Statement]:

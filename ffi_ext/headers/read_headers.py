@@ -61,11 +61,11 @@ def _included(headers: Sequence[Path], compiler: Reader) -> tuple[list[Path], st
     """Those of the headers that none before them includes, and what the preprocessor gives for these."""
     with contextlib.suppress(BuildError):
         whole = compiler(headers)
-        if not preprocessed.parts_of(whole, headers):
-            return [*headers], whole
-    # A part of a library's header, such as curl/easy.h, may be unfit to be included by itself.
-    fit: list[Path] = []
-    whole = ""
+        parts = preprocessed.parts_of(whole, headers)
+        fit = [header for header in headers if header not in parts]
+        return fit, compiler(fit) if parts else whole
+    # A part of a library's header, such as curl/easy.h, may be unfit to be included by itself. Or else one is wrong.
+    fit, whole = [], ""
     for header in headers:
         if header not in preprocessed.parts_of(whole, headers):
             fit.append(header)
