@@ -638,7 +638,9 @@ def makefile(tmp_path):
     def run_make(folder: str, *words: str) -> subprocess.CompletedProcess[str]:
         (tmp_path / folder).mkdir(exist_ok=True)
         shutil.copy(ROOT / "Makefile", tmp_path / folder)
-        env = {k: v for k, v in os.environ.items() if k not in ("VIRTUAL_ENV", "MAKEFLAGS", "TORCH")}
+        env = {
+            k: v for k, v in os.environ.items() if k not in ("VIRTUAL_ENV", "MAKEFLAGS", "TORCH")
+        }
         command = ["make", "-C", str(tmp_path / folder), *words]
         return subprocess.run(command, env=env, capture_output=True, text=True, check=False)
 
