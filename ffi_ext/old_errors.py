@@ -36,6 +36,76 @@ COPIED = (
 )
 
 
+_DIVIDED = (
+    "if that number is the result of a division: Python 2's / of whole numbers is // now, and that of old integer "
+    "tensors, too"
+)
+# The class of an error, words of its text, and what it means.
+_MEANINGS = (
+    (
+        "ValueError",
+        ("could not be broadcast together", "(0,)"),
+        "if that is `if x == []`: with an array it was False until NumPy 1.25, and is an error: ask `if len(x) == 0`, "
+        "as `ffi-ext port` writes",
+    ),
+    (
+        "ValueError",
+        ("inhomogeneous shape",),
+        "NumPy made an array of objects of lists of several lengths until 1.24: numpy.array(lists, dtype=object)",
+    ),
+    (
+        "TypeError",
+        ("only 0-dimensional arrays can be converted",),
+        "NumPy took an array of one element for a number until 2.4: int(x[0]) for int(x)",
+    ),
+    (
+        "KeyError",
+        ("num_batches_tracked",),
+        "BatchNorm counts its batches in state_dict() since PyTorch 0.4.1: pass over the keys that end in "
+        "num_batches_tracked",
+    ),
+    (
+        "RuntimeError",
+        ("Expected a 'cuda' device type for generator",),
+        "set_default_tensor_type('torch.cuda.FloatTensor') is asked of a DataLoader that shuffles, too, since torch "
+        "1.7: DataLoader(..., generator=torch.Generator(device='cuda'))",
+    ),
+    (
+        "RuntimeError",
+        ("modified by an inplace operation",),
+        "if an optimizer's step() stands between two backward() of one graph, as in InfoGAN: that was not noticed "
+        "until torch 1.5, and the second gradient is of weights that are no more: call step() behind both",
+    ),
+    (
+        "RuntimeError",
+        ("generator raised StopIteration",),
+        "`raise StopIteration` in a generator is `return` since Python 3.7; torchtext has it from 0.2.3 on",
+    ),
+    (
+        "CompileError",  # Cython's
+        (".pyx",),
+        "if Cython does not know np.int_t: that is np.intp_t, and NumPy 2 has no other name for it",
+    ),
+    (
+        "IndexError",
+        ("to have non-zero size",),
+        "an empty tensor had the size () before PyTorch 0.4.1, which is false: where the way here is through "
+        "`if x.size():`, write `if x.numel():`, as `ffi-ext port` does",
+    ),
+    (
+        "UnpicklingError",
+        ("weights_only",),
+        "torch.load took whole models and whatever else Python pickles until torch 2.6. If you trust who made the "
+        "file: TORCH_FORCE_NO_WEIGHTS_ONLY_LOAD=1 before the command",
+    ),
+    ("TypeError", ("float", "int"), _DIVIDED),
+    ("IndexError", ("float", "int"), _DIVIDED),
+    ("IndexError", ("tensors used as indices must be",), _DIVIDED),
+    ("RuntimeError", ("for index",), _DIVIDED),  # index_select's
+    ("RuntimeError", ("scalar types: Long, Int",), _DIVIDED),  # Embedding's
+)
+
+
 def gone(module: str) -> str:
     """What to do about one of GONE or RENAMED, and about setuptools' pkg_resources; else nothing."""
     if module == "pkg_resources":
@@ -93,59 +163,10 @@ def _meaning(kind, value, traceback) -> str:  # type: ignore[no-untyped-def]
             "an element of a tensor was a number before PyTorch 0.4, and is a tensor, which no dict finds: "
             "names[index[i].item()]"
         )
-    if (
-        issubclass(kind, ValueError)
-        and "could not be broadcast together" in said
-        and "(0,)" in said
-    ):
-        return (
-            "if that is `if x == []`: with an array it was False until NumPy 1.25, and is an error: ask `if len(x) == "
-            "0`, as `ffi-ext port` writes"
-        )
-    if issubclass(kind, TypeError) and "only 0-dimensional arrays can be converted" in said:
-        return "NumPy took an array of one element for a number until 2.4: int(x[0]) for int(x)"
-    if issubclass(kind, KeyError) and "num_batches_tracked" in said:
-        return (
-            "BatchNorm counts its batches in state_dict() since PyTorch 0.4.1: pass over the keys that end in "
-            "num_batches_tracked"
-        )
-    if issubclass(kind, RuntimeError) and "Expected a 'cuda' device type for generator" in said:
-        return (
-            "set_default_tensor_type('torch.cuda.FloatTensor') is asked of a DataLoader that shuffles, too, since "
-            "torch 1.7: DataLoader(..., generator=torch.Generator(device='cuda'))"
-        )
-    if kind.__name__ == "CompileError" and said.endswith(".pyx"):
-        return "if Cython does not know np.int_t: that is np.intp_t, and NumPy 2 has no other name for it"
-    if issubclass(kind, IndexError) and "to have non-zero size" in said:
-        return (
-            "an empty tensor had the size () before PyTorch 0.4.1, which is false: where the way here is through "
-            "`if x.size():`, write `if x.numel():`, as `ffi-ext port` does"
-        )
-    if kind.__name__ == "UnpicklingError" and "weights_only" in said:
-        return (
-            "torch.load took whole models and whatever else Python pickles until torch 2.6. If you trust who made the "
-            "file: TORCH_FORCE_NO_WEIGHTS_ONLY_LOAD=1 before the command"
-        )
-    if issubclass(kind, ValueError) and "inhomogeneous shape" in said:
-        return "NumPy made an array of objects of lists of several lengths until 1.24: numpy.array(lists, dtype=object)"
-    if issubclass(kind, RuntimeError) and "modified by an inplace operation" in said:
-        return (
-            "if an optimizer's step() stands between two backward() of one graph, as in InfoGAN: that was not noticed "
-            "until torch 1.5, and the second gradient is of weights that are no more: call step() behind both"
-        )
-    if issubclass(kind, RuntimeError) and said == "generator raised StopIteration":
-        return "`raise StopIteration` in a generator is `return` since Python 3.7; torchtext has it from 0.2.3 on"
-    of_numbers = ("float" in said and "int" in said) or "tensors used as indices must be" in said
-    of_indices = "for index" in said or "scalar types: Long, Int" in said  # index_select, Embedding
-    if (
-        issubclass(kind, (TypeError, IndexError))
-        and of_numbers
-        or (issubclass(kind, RuntimeError) and of_indices)
-    ):
-        return (
-            "if that number is the result of a division: Python 2's / of whole numbers is // now, and that of old "
-            "integer tensors, too"
-        )
+    kinds = {cls.__name__ for cls in kind.__mro__}
+    for name, words, meaning in _MEANINGS:
+        if name in kinds and all(word in said for word in words):
+            return meaning
     return ""
 
 
