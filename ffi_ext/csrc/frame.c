@@ -63,18 +63,20 @@ static ffi_storage *enter_storage(ffi_frame *frame, const ffi_view *view) {
 
 static int set_geometry(ffi_tensor *t, const ffi_view *view, int whole_storage) {
   static const int64_t one = 1;
-  int empty = view->ndim == 1 && view->size[0] == 0 && !whole_storage;
-  int n = empty        ? 0
-          : view->ndim ? view->ndim
-                       : 1; /* C sees torch's () as [1] and its (0,) as the empty tensor */
+  if (view->ndim == 1 && view->size[0] == 0 && !whole_storage) { /* C sees (0,) as the empty one */
+    ffi_clear_sizes(t);
+    t->nDimension = 0;
+    t->storageOffset = 0;
+    return 0;
+  }
+  const int n = view->ndim ? view->ndim : 1; /* and torch's () as [1] */
   if (n > t->capacity && ffi_tensor_try_reserve(t, n)) return -1;
   for (int i = 0; i < n; i++) {
     t->size[i] = view->ndim ? view->size[i] : one;
     t->stride[i] = view->ndim ? view->stride[i] : one;
   }
-  if (empty) ffi_clear_sizes(t);
   t->nDimension = n;
-  t->storageOffset = empty ? 0 : view->offset;
+  t->storageOffset = view->offset;
   return 0;
 }
 

@@ -5,7 +5,6 @@
 
 #include <stddef.h>
 #include <stdint.h>
-#include <string.h>
 
 #include "ffi_ext/abi.h"
 
@@ -91,11 +90,6 @@ typedef struct ffi_tensor {
   int64_t inline_stride[FFI_INLINE_DIMS];
 } ffi_tensor;
 
-/* Of the empty tensor, which has no dimensions: C that loops up to size[0] ends there. */
-static inline void ffi_clear_sizes(ffi_tensor *t) {
-  memset(t->size, 0, (size_t)t->capacity * sizeof *t->size);
-}
-
 /* How many references there are: others may be counting. */
 static inline int ffi_count(const int *refcount) {
   return __atomic_load_n(refcount, __ATOMIC_ACQUIRE);
@@ -111,6 +105,8 @@ static inline int ffi_was_last(int *refcount, char owned) {
 
 /* records.c: from the thread's pool; refcount 1, everything else zero. They do not touch torch. */
 ffi_tensor *ffi_tensor_alloc(int type);
+/* Of the empty tensor, which has no dimensions: C that loops up to size[0] ends there. */
+__attribute__((cold)) void ffi_clear_sizes(ffi_tensor *t);
 ffi_storage *ffi_storage_alloc(int type);
 /* The same where no C function is under way that an error could end: NULL or -1, no memory. */
 ffi_tensor *ffi_tensor_try_alloc(int type);
