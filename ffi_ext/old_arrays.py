@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Callable
 from typing import Any
 
@@ -13,6 +14,7 @@ from ffi_ext.untraced import untraced
 _numpy: Callable[..., Any] = torch.Tensor.numpy
 
 
+@functools.cache
 def _of_a_number() -> type:
     import numpy
 
@@ -41,20 +43,13 @@ def _of_a_number() -> type:
     return Number
 
 
-_class: list[type] = []
-
-
 def numpy_of_old(self: torch.Tensor, *args: Any, **kwargs: Any) -> Any:
     if torch.compiler.is_dynamo_compiling():  # it knows no _numpy
         import numpy
 
         return numpy.asarray(self)
     array = _numpy(self, *args, **kwargs)
-    if self.dim():
-        return array
-    if not _class:
-        _class.append(_of_a_number())
-    return array.view(_class[0])
+    return array if self.dim() else array.view(_of_a_number())
 
 
 untraced(numpy_of_old)  # what torch.compile makes of it calls it without end
