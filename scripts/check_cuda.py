@@ -94,6 +94,30 @@ def command(part: str, folder: Path | None) -> list[str]:
     return [sanitizer() or "compute-sanitizer", "--tool", part, *CHECKED, *pytest, *chosen]
 
 
+def processes(group: int) -> list[int]:
+    """The living processes of a group, in the order in which they began."""
+    living = []
+    for stat in Path("/proc").glob("[0-9]*/stat"):
+        with contextlib.suppress(FileNotFoundError, ProcessLookupError):  # it has ended meanwhile
+            state, _, its_group = stat.read_text().rpartition(")")[2].split()[:3]
+            if int(its_group) == group and state != "Z":
+                living.append(int(stat.parent.name))
+    return sorted(living)
+
+
+def last_words(group: int) -> None:
+    """Lets each process of a group say where it is, one after the other.
+
+    They share a log, and what waits for a child would go on when that ends.
+    """
+    for process in processes(group):
+        with contextlib.suppress(ProcessLookupError):
+            os.kill(process, signal.SIGABRT)
+        ends = time.monotonic() + LAST_WORDS
+        while process in processes(group) and time.monotonic() < ends:
+            time.sleep(0.01)
+
+
 def run(words: list[str], seconds: float, log: Path | None) -> str:
     """Runs a command for so long at most, its children too. Returns "", or what went wrong.
 
@@ -130,10 +154,7 @@ def run(words: list[str], seconds: float, log: Path | None) -> str:
             signal.pthread_sigmask(signal.SIG_SETMASK, free)
             status = child.wait(seconds)
         except subprocess.TimeoutExpired:
-            os.killpg(child.pid, signal.SIGABRT)
-            with contextlib.suppress(subprocess.TimeoutExpired):
-                child.wait(LAST_WORDS)
-            time.sleep(1)  # for those of its children
+            last_words(child.pid)
             return f"not done after {seconds:.0f} s"
         finally:
             with contextlib.suppress(ProcessLookupError):
