@@ -173,7 +173,7 @@ def convert(function: Function, index: int, value: object) -> tuple[int, object]
             text += cffi_hints.of_value(ffi, c_type, value) or cffi_hints.of_field(
                 ffi, c_type, text
             )
-        elif isinstance(error, KeyError):  # of a dict for a struct, or, if a field is named, for one within
+        elif isinstance(error, KeyError):  # of a dict for a struct; with a field, for one within
             text = f"no field is named {error}"
             struct = c_type.item if c_type.kind == "pointer" else c_type
             if struct.kind == "struct" and not field:
