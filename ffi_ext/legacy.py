@@ -135,9 +135,9 @@ def _old_torchvision(transforms) -> None:  # type: ignore[no-untyped-def]
 
 def _old_scipy(misc) -> None:  # type: ignore[no-untyped-def]
     """`from scipy.misc import imread, imresize`, as detectors and flow networks read their images until SciPy 1.2."""
-    from ffi_ext import old_arrays
+    from ffi_ext import old_images
 
-    _lend(misc, old_arrays.IMAGES)
+    _lend(misc, old_images.IMAGES)
 
 
 def _old_python(inspect) -> None:  # type: ignore[no-untyped-def]
