@@ -19,6 +19,7 @@ from torch.utils.data import DataLoader
 
 from data import ImageFileError, ImageList, PadCollate, Photographs
 from resnet.backbone import Backbone, build_backbone
+from resnet.checks import apart
 from resnet.config import Config
 from resnet.layers import Pooler
 from resnet.ops import nms, plain_torch
@@ -62,16 +63,6 @@ def timed(call: Callable[[], Any], repeats: int, bar: Progress, text: str) -> tu
         times.append((time.perf_counter() - start) * 1e3)
         bar.step(text)
     return result, statistics.median(times)
-
-
-def apart(ours: Any, theirs: Any) -> float:
-    """The largest difference of two results, relative to the largest value."""
-    if isinstance(ours, (list, tuple)):
-        return max((apart(a, b) for a, b in zip(ours, theirs, strict=True)), default=0.0)
-    if ours.shape != theirs.shape:
-        return float("inf")
-    a, b = ours.double(), theirs.double()
-    return float((a - b).abs().max() / b.abs().max().clamp_min(1e-30)) if a.numel() else 0.0
 
 
 def scored(
