@@ -105,10 +105,15 @@ def _imread(name: Any, flatten: bool = False, mode: str | None = None) -> Any:
         return _array(image, flatten, mode)
 
 
+def _filter(name: str) -> Any:
+    from PIL import Image
+
+    return Image.Resampling[{"cubic": "bicubic"}.get(name, name).upper()]
+
+
 def _imresize(arr: Any, size: Any, interp: str = "bilinear", mode: str | None = None) -> Any:
     """To (height, width), or by a fraction of a float, or so many per cent of an int."""
     import numpy
-    from PIL import Image
 
     image = _image(arr, mode=mode)
     if numpy.ndim(size):
@@ -116,8 +121,12 @@ def _imresize(arr: Any, size: Any, interp: str = "bilinear", mode: str | None = 
     else:
         factor = size / 100 if isinstance(size, (int, numpy.integer)) else size
         width, height = (int(side * factor) for side in image.size)
-    kind = {"cubic": "bicubic"}.get(interp, interp).upper()
-    return _array(image.resize((width, height), Image.Resampling[kind]))
+    return _array(image.resize((width, height), _filter(interp)))
+
+
+def _imrotate(arr: Any, angle: float, interp: str = "bilinear") -> Any:
+    """By degrees, against the clock."""
+    return _array(_image(arr).rotate(angle, _filter(interp)))
 
 
 # scipy.misc until SciPy 1.2.
@@ -126,6 +135,7 @@ IMAGES: dict[str, Any] = {
     "fromimage": _array,
     "imread": _imread,
     "imresize": _imresize,
+    "imrotate": _imrotate,
     "imsave": lambda name, arr, format=None: _image(arr).save(name, format),
     "toimage": _image,
 }
