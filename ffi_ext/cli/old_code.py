@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ast
 import re
+from typing import Any
 
 from ffi_ext import legacy
 from ffi_ext.cli.edits import last_name, nodes, own_nodes
@@ -105,11 +106,6 @@ def compared_with_empty(tree: ast.Module) -> list[ast.Compare]:
 
 def other_numbers(node: ast.AST) -> str:
     """What is said of code that runs, and gives other numbers than it did, or ""."""
-    if sizes_as_conditions(node):
-        return (
-            "`if x.size()`: that of an empty tensor was () until PyTorch 0.4.1, and is (0,), which is true: ask "
-            "`if x.numel()`"
-        )
     if not (isinstance(node, ast.Call) and isinstance(node.func, ast.Attribute)):
         return ""
     keywords = {k.arg: ast.unparse(k.value) for k in node.keywords}
@@ -125,14 +121,14 @@ def other_numbers(node: ast.AST) -> str:
             "no align_corners: it was True in grid_sample and affine_grid until torch 1.3, as it is under `ffi-ext "
             "run`, and is False: pass align_corners=True for the numbers of that time"
         )
-    if last_name(node.func.value) not in ("F", "functional"):
+    if last_name(node.func.value) not in ("F", "functional", "nn"):
         return ""
     if re.fullmatch("dropout[23]?d?", name) and len(node.args) < 3 and "training" not in keywords:
         return (
             "dropout without training: it was False until PyTorch 1.0, and is True, so that it drops in evaluation, "
             "too: pass training=self.training"
         )
-    if name == "pairwise_distance" and "keepdim" not in keywords:
+    if name in ("pairwise_distance", "PairwiseDistance") and "keepdim" not in keywords:
         return (
             "pairwise_distance without keepdim: it was True until PyTorch 0.4, and is False: beside labels of one "
             "column a loss is of each with each: pass keepdim=True"
@@ -140,12 +136,39 @@ def other_numbers(node: ast.AST) -> str:
     return ""
 
 
-def sizes_as_conditions(node: ast.AST) -> list[ast.Call]:
-    """The `x.size()` that an `if` has as its condition, also negated, or as a part of it."""
-    return _sizes(node.test) if isinstance(node, (ast.If, ast.IfExp)) else []
+def asked_whether_empty(tree: ast.Module) -> list[tuple[ast.expr, ast.Attribute]]:
+    """What asks a tensor for the dimensions that an empty one had not until PyTorch 0.4.1, and its `x.size` or `x.dim`.
+
+    `if x.size():`, and `x.dim() == 0` or `len(x.size()) > 0` of what nonzero() or a mask chose, which never is a number.
+    """
+    conditions = (node.test for node in nodes(tree) if isinstance(node, (ast.If, ast.IfExp)))
+    found: list[Any] = [(call, call.func) for test in conditions for call in _sizes(test)]
+    chosen = {
+        ast.unparse(node.targets[0])
+        for node in nodes(tree)
+        if isinstance(node, ast.Assign) and _is_chosen(node.value)
+    }
+    for node in nodes(tree):
+        if isinstance(node, ast.Compare) and re.search("(==|!=|>) 0$", ast.unparse(node)):
+            asked = attribute = node.left
+            if is_len := ast.unparse(asked).startswith("len(") and bool(getattr(asked, "args", 0)):
+                attribute = asked.args[0]  # type: ignore[attr-defined]
+            attribute = getattr(attribute, "func", attribute)
+            names = ("size", "shape") if is_len else ("dim", "ndimension")
+            if isinstance(attribute, ast.Attribute) and attribute.attr in names:
+                if ast.unparse(attribute.value) in chosen or _is_chosen(attribute.value):
+                    found.append((asked, attribute))
+    return found
+
+
+def _is_chosen(node: ast.AST) -> bool:
+    """By nonzero() or a mask; squeezed it may be a number today."""
+    text = ast.unparse(node)
+    return bool(re.search(r"nonzero|masked_select|\[\w*mask\]$", text)) and "squeeze" not in text
 
 
 def _sizes(test: ast.expr) -> list[ast.Call]:
+    """The `x.size()` that an `if` has as its condition, also negated, or as a part of it."""
     if isinstance(test, ast.BoolOp):
         return [call for value in test.values for call in _sizes(value)]
     if isinstance(test, ast.UnaryOp):

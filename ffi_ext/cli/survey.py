@@ -113,6 +113,11 @@ def _script(tree: ast.Module, path: Path, shown: str, report: Report, found: _In
         found.others.setdefault(said, []).append(f"{shown}:{node.lineno}")  # type: ignore[attr-defined]
     for said, of_it in (
         (
+            "`if x.size()` or `x.dim() == 0`: an empty tensor had no dimensions until PyTorch 0.4.1, and has one: ask "
+            "for x.numel(), as `ffi-ext port` does",
+            [asked for asked, _ in old_code.asked_whether_empty(tree)],
+        ),
+        (
             "`if x == []` of an array was False until NumPy 1.25, and is an error: ask `if len(x) == 0`, as `ffi-ext "
             "port` writes",
             old_code.compared_with_empty(tree),
