@@ -335,7 +335,7 @@ def test_doctor_counts_first_elements_of_data(tmp_path, doctor):
 def test_doctor_tells_what_gives_other_numbers_today(tmp_path, doctor):
     (tmp_path / "old.py").write_text(
         "import torch.nn as nn, torch.nn.functional as F\n"
-        "y = F.dropout(F.relu(x), 0.5)\nd = nn.functional.pairwise_distance(a, b)\n"
+        "y = F.dropout(F.relu(x), 0.5)\nd = nn.PairwiseDistance(2)(a, b)\n"
         "if y.nonzero().size() and not d.size():\n    z = 1 if y.size() else 2\n"
         "if boxes == []:\n    boxes[:, 4]\n"
         "def advance(flat):\n    scores, best = flat.topk(5)\n    return best / flat.size(1)\n"
@@ -347,7 +347,7 @@ def test_doctor_tells_what_gives_other_numbers_today(tmp_path, doctor):
         "if y.size(0) or y.size() == d.size():\n    y = F.alpha_dropout(x)\n"
     )
     told = (
-        "`if x.size()`",
+        "`if x.size()` or",
         "`if x == []`",
         "dropout without",
         "pairwise_distance without",
