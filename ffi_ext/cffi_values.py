@@ -132,7 +132,7 @@ def refuse(function: Function, index: int, value: object, kind: type[Exception])
         )
     noun = "an integer" if code in INTEGER_CODES else "a number"
     text = f"{noun} is required for '{c_type.cname}', got {describe(value)}"
-    if isinstance(value, torch.Tensor):
+    if isinstance(value, torch.Tensor) and value.numel() == 1:
         text += ": take the number out with .item()"
     elif isinstance(value, str) and c_type.kind == "enum":
         names = [name for _, name in sorted(c_type.elements.items())]
