@@ -96,35 +96,22 @@ def _first(places: list[str]) -> str:
 def _script(tree: ast.Module, path: Path, shown: str, report: Report, found: _InAll) -> None:
     """Reads one."""
     _imports(tree, path, shown, report, found)
-    calls = [node for node in nodes(tree) if isinstance(node, ast.Call)]
-    for call in calls:
-        called = old_code.is_called_build_extension(call)
-        if called:
-            found.mistaken[shown] = None
-        if called or last_name(call.func) == "create_extension":
+    called = old_code.called_build_extensions(tree)
+    found.mistaken |= dict.fromkeys([shown] * bool(called))
+    for call in (node for node in nodes(tree) if isinstance(node, ast.Call)):
+        if call in called or last_name(call.func) == "create_extension":
             found.local |= _extension(tree, call, path, shown, report)
         elif last_name(call.func) == "setup":
             given = [k.value for k in call.keywords if k.arg in ("packages", "py_modules")]
             listed = [text for value in given for text in _strings(value, tree)]
             found.local |= {text.partition(".")[0] for text in listed}
-    found.old += _old(tree, calls, shown)
-    others = {said: n for n in reversed(nodes(tree)) if (said := old_code.other_numbers(n))}
-    for said, node in others.items():
-        found.others.setdefault(said, []).append(f"{shown}:{node.lineno}")  # type: ignore[attr-defined]
-    for said, of_it in (
-        (
-            "`if x == []` of an array was False until NumPy 1.25, and is an error: ask `if len(x) == 0`, as `ffi-ext "
-            "port` writes",
-            old_code.compared_with_empty(tree),
-        ),
-        (
-            "a quotient of indices, which was rounded down until torch 1.5: write //, as `ffi-ext port` does",
-            old_code.divided_indices(tree),
-        ),
-    ):
-        for first in of_it[:1]:
-            found.others.setdefault(said, []).append(f"{shown}:{first.lineno}")
-    for call in [call for call in calls if old_code.adds_with_dot(call)][:1]:
+    functions = (node for node in nodes(tree) if old_code.is_old_function(node))
+    found.old += [f"{node.name} ({shown}:{node.lineno})" for node in functions]  # type: ignore[attr-defined]
+    counts = {what: len(find(tree)) for what, find in old_code.OLD.items()}
+    found.old += [f"{what} ({count} in {shown})" for what, count in counts.items() if count]
+    for said, line in old_code.other_numbers(tree).items():
+        found.others.setdefault(said, []).append(f"{shown}:{line}")
+    for call in old_code.names_with_dots(tree)[:1]:
         report.notes.append(
             f"{shown}:{call.lineno}: {ast.unparse(call.args[0])}: names of modules have no dots since PyTorch 0.4. "
             "They work under `ffi-ext run` and after install(autograd=True); elsewhere give it another, and rename the "
@@ -167,28 +154,6 @@ def _imports(tree: ast.Module, path: Path, shown: str, report: Report, found: _I
                 report.problems.append(
                     f"{place}: `{words}` finds the {name} beside it in Python 2 alone: write `{today}`"
                 )
-
-
-_FIRST = re.compile(r"\.data(\.cpu\(\))?(\.numpy\(\))?\[0\]$")
-
-
-def _old(tree: ast.Module, calls: list[ast.Call], shown: str) -> list[str]:
-    """What of a script is of before PyTorch 0.4: its Functions, and how often it has what else."""
-    functions = [node for node in nodes(tree) if old_code.is_old_function(node)]
-    subscripts = [node for node in nodes(tree) if isinstance(node, ast.Subscript)]
-    counts = {
-        "`.next()`": len(old_code.nexts(tree)),
-        "`.data.resize_()`": len(old_code.reshapes(tree)),
-        "`.data[0]`": sum(bool(_FIRST.search(ast.unparse(node))) for node in subscripts),
-        "`.index((i,))`": sum(map(old_code.is_index, calls)),
-        "`yaml.load(f)`": sum(map(old_code.loads_yaml, calls)),
-        "`volatile`": sum(any(k.arg == "volatile" for k in call.keywords) for call in calls),
-        "`type(x) == Variable`": sum(map(old_code.asks_for_variable, nodes(tree))),
-        "`loss.size_average =`": len(old_code.sets_size_average(tree)),
-        "`(x > a) + (x < b) == 2`": sum(map(old_code.counts_masks, nodes(tree))),
-    }
-    found = [f"{node.name} ({shown}:{node.lineno})" for node in functions]  # type: ignore[attr-defined]
-    return found + [f"{what} ({count} in {shown})" for what, count in counts.items() if count]
 
 
 def _parsed(path: Path, shown: str, report: Report, found: _InAll) -> ast.Module | None:
