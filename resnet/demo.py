@@ -25,7 +25,7 @@ from resnet.layers import Pooler
 from resnet.ops import nms, plain_torch
 from resnet.picture import draw, output_file
 from resnet.progress import Progress
-from resnet.proposals import SIZES, THRESHOLD, score_boxes, see_edges
+from resnet.proposals import SIZES, STEP, THRESHOLD, score_boxes, see_edges
 
 PICTURE = Path(__file__).resolve().parent.parent / "build" / "demo.png"
 BOXES = 100  # at most so many of an image are pooled
@@ -165,8 +165,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     for name, size, (boxes, _, _) in zip(names, images.image_sizes, found, strict=True):
         if not len(boxes):
             print(
-                f"resnet.demo: {name}: expected a photograph that a box of {min(SIZES)} pixels fits into, got "
-                f"{size[0]} x {size[1]}",
+                f"resnet.demo: {name}: expected a photograph of at least {min(SIZES) + STEP} pixels a side, for "
+                f"boxes, got {size[0]} x {size[1]}",
                 file=sys.stderr,
             )
             return 1

@@ -97,8 +97,12 @@ def read_saved(path: str | Path, expected: str, device: torch.device | str = "cp
         raise
     except Exception as error:  # a damaged file makes torch.load raise almost anything
         # of a file that is refused torch's first lines are advice to run it nevertheless; a later one says what it is
-        lines = [line.rpartition("Unpickler error: ")[2].strip() for line in str(error).splitlines()]
-        about = next((line for line in lines if line and not re.search("weights.only", line, re.I)), "")
+        lines = [
+            line.rpartition("Unpickler error: ")[2].strip() for line in str(error).splitlines()
+        ]
+        about = next(
+            (line for line in lines if line and not re.search("weights.only", line, re.I)), ""
+        )
         reason = f"{type(error).__name__}: {about}".removesuffix(": ")
         raise ValueError(
             f"{path}: expected {expected} that torch.save wrote, but torch.load gave {reason}"

@@ -129,13 +129,13 @@ def compared_with_empty(tree: ast.Module) -> list[Any]:
     return [*filter(is_so, nodes(tree))]
 
 
-def asked_whether_empty(tree: ast.Module) -> list[tuple[Any, ast.Attribute]]:
+def asked_whether_empty(tree: ast.Module) -> list[tuple[ast.expr, ast.Attribute]]:
     """What asks a tensor for the dimensions that an empty one had not until PyTorch 0.4.1, and its `x.size` or `x.dim`.
 
-    `if x.size():`, and `x.dim() == 0` or `len(x.size()) > 0` of what nonzero() or a mask chose, never a number.
+    `if x.size():`, and `x.dim() == 0` or `len(x.size()) > 0` of what nonzero() or a mask chose: never a number.
     """
     conditions = (node.test for node in nodes(tree) if isinstance(node, (ast.If, ast.IfExp)))
-    found: list[Any] = [(call, call.func) for test in conditions for call in _sizes(test)]  # type: ignore[attr-defined]
+    found: list[Any] = [(call, call.func) for test in conditions for call in _sizes(test)]
     chosen = {
         ast.unparse(node.targets[0])
         for node in nodes(tree)
@@ -144,21 +144,22 @@ def asked_whether_empty(tree: ast.Module) -> list[tuple[Any, ast.Attribute]]:
     for node in nodes(tree):
         match node:
             case ast.Compare(asked, [ast.Eq() | ast.NotEq() | ast.Gt()], [ast.Constant(0)]):
-                of = _with_dimensions(asked)
-                if of and (ast.unparse(of.value) in chosen or _is_chosen(of.value)):
-                    found.append((asked, of))
+                attribute = _dimensions(asked)
+                of = attribute and attribute.value
+                if of and (_is_chosen(of) or ast.unparse(of) in chosen):
+                    found.append((asked, attribute))
     return found
 
 
-def _with_dimensions(asked: ast.expr) -> ast.Attribute | None:
-    """The x.dim of `x.dim()`, the x.size of `len(x.size())`, and the like."""
-    match asked:
-        case ast.Call(ast.Attribute(attr="dim" | "ndimension") as of):
-            return of
-        case ast.Call(ast.Name("len"), [ast.Call(ast.Attribute(attr="size") as of)]):
-            return of
-        case ast.Call(ast.Name("len"), [ast.Attribute(attr="shape") as of]):
-            return of
+def _dimensions(node: ast.expr) -> ast.Attribute | None:
+    """The `x.dim` of `x.dim()`, the `x.size` of `len(x.size())`, the `x.shape` of `len(x.shape)`."""
+    match node:
+        case (
+            ast.Call(ast.Attribute(attr="dim" | "ndimension") as attribute, [])
+            | ast.Call(ast.Name("len"), [ast.Call(ast.Attribute(attr="size") as attribute, [])])
+            | ast.Call(ast.Name("len"), [ast.Attribute(attr="shape") as attribute])
+        ):
+            return attribute
     return None
 
 
@@ -168,8 +169,8 @@ def _is_chosen(node: ast.AST) -> bool:
     return bool(re.search(r"nonzero|masked_select|\[\w*mask\]$", text)) and "squeeze" not in text
 
 
-def _sizes(test: ast.expr) -> list[ast.expr]:
-    """The `x.size()` that an `if` has as its condition, also negated, or as a part of it."""
+def _sizes(test: ast.expr) -> list[Any]:
+    """The `x.size()` that a condition is, also negated, or as a part of it."""
     match test:
         case ast.BoolOp(values=values):
             return [call for value in values for call in _sizes(value)]
