@@ -8,8 +8,7 @@ from typing import Any
 
 import torch
 
-
-_STREAMS: dict[int, torch.cuda.Stream] = {}  # made for C, which may keep their addresses, or set by it
+_STREAMS: dict[int, torch.cuda.Stream] = {}  # which C has the addresses of
 
 
 def _set_stream(pointer: int) -> None:
