@@ -8,7 +8,8 @@ from typing import Any
 
 import torch
 
-_STREAMS: dict[int, torch.cuda.Stream] = {}  # which C has the addresses of
+# By their addresses: made for C, which may keep those, or set by it.
+_STREAMS: dict[int, torch.cuda.Stream] = {}
 
 
 def _set_stream(pointer: int) -> None:
@@ -18,11 +19,8 @@ def _set_stream(pointer: int) -> None:
     """
     before = torch.cuda.current_stream()
     _STREAMS[before.cuda_stream] = before
-    if pointer:
-        stream = _STREAMS.get(pointer) or torch.cuda.ExternalStream(pointer)
-    else:
-        stream = torch.cuda.default_stream()
-    torch.cuda.set_stream(stream)
+    own = _STREAMS.get(pointer) if pointer else torch.cuda.default_stream()
+    torch.cuda.set_stream(own or torch.cuda.ExternalStream(pointer))
 
 
 _PINNED: dict[int, torch.Tensor] = {}  # memory that C has asked for, by its address

@@ -400,6 +400,8 @@ def test_a_module_that_was_dropped_is_told(tmp_path, module, said):
         ("import torch; {1: 'a'}[torch.arange(2)[1]]", "names[index[i].item()]"),
         ("import torch; torch.ones(2, 0).max(1)", "write `if x.numel():`"),
         ("import numpy; assert not numpy.ones((3, 5)) == []", "ask `if len(x) == 0`"),
+        ("import torch; torch.ones(2, 3).max(1)[0].squeeze(1)", "pass keepdim=True"),
+        ("import torch; torch.ones(2).expand(2, 3)", "pass keepdim=True"),
         ("raise KeyError('bn.num_batches_tracked')", "pass over the keys that end in num_batches_"),
         (
             "import torch; torch.save(torch.nn.Linear(1, 1), 'm'); torch.load('m', weights_only=True)",
