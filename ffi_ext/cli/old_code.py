@@ -23,15 +23,13 @@ def is_old_function(node: ast.AST) -> bool:
 
 
 def is_index(node: ast.AST) -> bool:
-    """`tensor.index((rows,))`. An index without a tuple may be that of a list or a text."""
-    return (
-        isinstance(node, ast.Call)
-        and isinstance(node.func, ast.Attribute)
-        and node.func.attr == "index"
-        and [type(a) for a in node.args] == [ast.Tuple]
-        and len(node.args[0].elts) == 1  # type: ignore[attr-defined]
-        and not node.keywords
-    )
+    """`tensor.index((rows,))`, or `x.view(-1).index(rows)`. Without a tuple others may be of a list or a text."""
+    if not (isinstance(node, ast.Call) and isinstance(node.func, ast.Attribute)):
+        return False
+    (index, *more), of = node.args or [None], node.func.value
+    is_tuple = isinstance(index, ast.Tuple) and len(index.elts) == 1
+    is_tensors = index is not None and isinstance(of, ast.Call) and last_name(of.func) == "view"
+    return node.func.attr == "index" and not (more or node.keywords) and (is_tuple or is_tensors)
 
 
 def reshapes(tree: ast.Module) -> list[ast.Call]:
