@@ -39,7 +39,7 @@ def pad_images(images: Sequence[torch.Tensor], size_divisibility: int = 0) -> Im
         ValueError: no images, or images that do not fit together.
     """
     check_whole("pad_images: size_divisibility", size_divisibility, 0)
-    if not images:
+    if len(images) == 0:  # a tensor of images has no truth value
         raise ValueError("pad_images: expected at least one image, got none")
     first = images[0]
     for number, image in enumerate(images):
@@ -83,7 +83,7 @@ class PadCollate:
         self.size_divisibility = size_divisibility
 
     def __call__(self, samples: Sequence[Sequence[Any] | None]) -> tuple[Any, ...] | None:
-        if not samples:
+        if len(samples) == 0:
             raise ValueError("PadCollate: expected at least one sample, got an empty batch")
         kept = [sample for sample in samples if sample is not None]
         for sample in kept:

@@ -132,7 +132,7 @@ def refuse(function: Function, index: int, value: object, kind: type[Exception])
         )
     noun = "an integer" if code in INTEGER_CODES else "a number"
     text = f"{noun} is required for '{c_type.cname}', got {describe(value)}"
-    if isinstance(value, torch.Tensor):
+    if isinstance(value, torch.Tensor) and value.numel() == 1:
         text += ": take the number out with .item()"
     elif isinstance(value, str) and c_type.kind == "enum":
         names = [name for _, name in sorted(c_type.elements.items())]
@@ -166,21 +166,22 @@ def convert(function: Function, index: int, value: object) -> tuple[int, object]
             holder = _cell(ffi, c_type, value)
             return int(ffi.cast("uintptr_t", holder)), holder
         return _pointer(ffi, c_type, declared(function, index), function.types[1][index + 1], value)
-    except TypeError as error:
-        hint = cffi_hints.of_value(ffi, c_type, value) or cffi_hints.of_field(
-            ffi, c_type, str(error)
-        )
-        field = cffi_hints.refused_field(ffi, c_type, value)
-        raise refusal(function, index, f"{field}{error}{hint}") from None
-    except KeyError as error:  # of a dict for a struct
-        field, has = cffi_hints.refused_field(ffi, c_type, value), ""
-        struct = c_type.item if c_type.kind == "pointer" else c_type
-        if struct.kind == "struct" and not field:  # else it is of a struct within
-            has = f"; {struct.cname} has {', '.join(name for name, _ in struct.fields)}"
-        raise refusal(function, index, f"{field}no field is named {error}{has}") from None
-    except (OverflowError, ValueError, IndexError) as error:
-        field = cffi_hints.refused_field(ffi, c_type, value)
-        raise refusal(function, index, f"{field}{error}", type(error)) from None
+    except (TypeError, KeyError, OverflowError, ValueError, IndexError) as error:
+        field, text = cffi_hints.refused_field(ffi, c_type, value), str(error)
+        kind: type[Exception] = TypeError
+        if isinstance(error, TypeError):
+            text += cffi_hints.of_value(ffi, c_type, value) or cffi_hints.of_field(
+                ffi, c_type, text
+            )
+        elif isinstance(error, KeyError):
+            # of a dict for a struct, or, if a field is named, for one within
+            text = f"no field is named {error}"
+            struct = c_type.item if c_type.kind == "pointer" else c_type
+            if struct.kind == "struct" and not field:
+                text += f"; {struct.cname} has {', '.join(name for name, _ in struct.fields)}"
+        else:
+            kind = type(error)
+        raise refusal(function, index, f"{field}{text}", kind) from None
 
 
 def _is_whole(ffi: Any, value: object) -> bool:

@@ -8,15 +8,21 @@ from typing import Any
 
 import torch
 
+# By their addresses: made for C, which may keep those, or set by it.
+_STREAMS: dict[int, torch.cuda.Stream] = {}
+
 
 def _set_stream(pointer: int) -> None:
-    """On the current device. An ExternalStream of 0 would be a new stream, not the default one."""
-    torch.cuda.set_stream(
-        torch.cuda.ExternalStream(pointer) if pointer else torch.cuda.default_stream()
-    )
+    """On the current device. An ExternalStream of 0 would be a new stream, not the default one.
+
+    The one from before is kept for when C sets it again: an ExternalStream of its address is unequal to it.
+    """
+    before = torch.cuda.current_stream()
+    _STREAMS[before.cuda_stream] = before
+    own = _STREAMS.get(pointer) if pointer else torch.cuda.default_stream()
+    torch.cuda.set_stream(own or torch.cuda.ExternalStream(pointer))
 
 
-_STREAMS: dict[int, torch.cuda.Stream] = {}  # made for C, which may keep their addresses
 _PINNED: dict[int, torch.Tensor] = {}  # memory that C has asked for, by its address
 
 

@@ -12,7 +12,7 @@ NAME = "torch.utils.ffi"
 
 # Python's types, and a module of its own, by the names that NumPy had for them until 1.24.
 OF_NUMPY = {kind.__name__: kind for kind in (bool, complex, float, int, object, str)}
-OF_NUMPY |= {"long": int, "unicode": str, "math": math}
+OF_NUMPY |= {"long": int, "unicode": str, "math": math}  # type: ignore[dict-item]
 
 # What gave `x.data` another shape gave it to x, too, before PyTorch 1.1.
 RESHAPES = ("resize_", "resize_as_", "set_", "squeeze_", "unsqueeze_", "t_", "transpose_")
@@ -163,9 +163,9 @@ def _old_pil(Image) -> None:  # type: ignore[no-untyped-def]
 
 def _old_scipy(misc) -> None:  # type: ignore[no-untyped-def]
     """`from scipy.misc import imread, imresize`, as detectors and flow networks read their images until SciPy 1.2."""
-    from ffi_ext import old_arrays
+    from ffi_ext import old_images
 
-    _lend(misc, old_arrays.IMAGES)
+    _lend(misc, old_images.IMAGES)
 
 
 def _old_python(inspect) -> None:  # type: ignore[no-untyped-def]

@@ -160,6 +160,8 @@ def _conv2d_revger(
 
 def _alias_setup(probabilities: Tensor) -> tuple[Tensor, Tensor]:
     """Walker's tables (Vose 1991): column i is itself with probability q[i], else J[i]."""
+    if not probabilities.numel():
+        raise ValueError("probabilities expected")
     own = (probabilities.double().flatten() * probabilities.numel()).tolist()
     alias = list(range(len(own)))
     small = [i for i, p in enumerate(own) if p < 1]

@@ -9,7 +9,8 @@ import torch.nn.functional as F
 from torch import nn
 
 from resnet.deformable import Deformable, DeformableConvolution
-from resnet.norms import NORMS, Norm, normalize
+from resnet.layers import FrozenBatchNorm2d
+from resnet.norms import NORMS, Norm
 from resnet.registry import Registry
 
 STEMS = Registry("stem")
@@ -71,14 +72,16 @@ def apply(
     if isinstance(norm, Folded):
         return convolution(x, residual, relu)
     y = convolution(x)
-    if hooked(norm):  # which is to see the norm's own input and result, and may keep them
-        y = norm(y)
-        y = y if residual is None else y + residual
-        return F.relu(y) if relu else y
-    # a hook may have kept the convolution's result, or who traces the model may ask for it; or it is x itself, which
-    # nn.Identity in a convolution's place gives
-    kept = y is x or any(map(hooked, convolution.modules())) or isinstance(x, torch.fx.Proxy)
-    return normalize(norm, y, residual, relu=relu, inplace=not kept)
+    traced = isinstance(x, torch.fx.Proxy)  # by who may ask for what any layer gives
+    # a hook may keep what a layer gives; and nn.Identity, in the place of one, gives what it got
+    kept = traced or y is x or any(map(hooked, convolution.modules()))
+    if isinstance(norm, FrozenBatchNorm2d) and not hooked(norm):
+        return norm(y, residual, relu=relu, inplace=not kept)
+    z = norm(y)
+    kept = traced or hooked(norm) or (kept and z is y)
+    if residual is not None:
+        z, kept = z + residual, traced
+    return F.relu(z, inplace=not kept) if relu else z
 
 
 class Folded(nn.Module):

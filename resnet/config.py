@@ -174,13 +174,15 @@ class Config:
     @classmethod
     def from_yaml(cls, path: str | Path, overrides: Mapping[str, Any] | None = None) -> Config:
         """The defaults, changed by a YAML file, then by overrides; as `from_dict`."""
-        config = cls()
+        config, where = cls(), str(path)
         try:
             merge(config, read_yaml(Path(path)))
-            merge(config, overrides or {})
+            if overrides:
+                where += " with overrides"
+                merge(config, overrides)
             config.check()
         except ValueError as error:
-            raise ValueError(f"{path}: {error}") from error
+            raise ValueError(f"{where}: {error}") from error
         return config
 
     def check(self) -> None:

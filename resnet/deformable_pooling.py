@@ -117,16 +117,8 @@ class DeformRoIPoolingPack(DeformRoIPooling):
         trans_std: float = 0.0,
         deform_fc_channels: int = 1024,
     ) -> None:
-        super().__init__(
-            spatial_scale,
-            out_size,
-            out_channels,
-            no_trans,
-            group_size,
-            part_size,
-            sample_per_part,
-            trans_std,
-        )
+        settings = (group_size, part_size, sample_per_part, trans_std)
+        super().__init__(spatial_scale, out_size, out_channels, no_trans, *settings)
         if self.part_size != out_size:
             raise ValueError(
                 f"{type(self).__name__}: part_size must be out_size {out_size}, since each bin gets an offset, "

@@ -19,12 +19,13 @@ from torch.utils.data import DataLoader
 
 from data import ImageFileError, ImageList, PadCollate, Photographs
 from resnet.backbone import Backbone, build_backbone
+from resnet.checks import apart
 from resnet.config import Config
 from resnet.layers import Pooler
 from resnet.ops import nms, plain_torch
 from resnet.picture import draw, output_file
 from resnet.progress import Progress
-from resnet.proposals import SIZES, THRESHOLD, score_boxes, see_edges
+from resnet.proposals import SIZES, STEP, THRESHOLD, score_boxes, see_edges
 
 PICTURE = Path(__file__).resolve().parent.parent / "build" / "demo.png"
 BOXES = 100  # at most so many of an image are pooled
@@ -62,16 +63,6 @@ def timed(call: Callable[[], Any], repeats: int, bar: Progress, text: str) -> tu
         times.append((time.perf_counter() - start) * 1e3)
         bar.step(text)
     return result, statistics.median(times)
-
-
-def apart(ours: Any, theirs: Any) -> float:
-    """The largest difference of two results, relative to the largest value."""
-    if isinstance(ours, (list, tuple)):
-        return max((apart(a, b) for a, b in zip(ours, theirs, strict=True)), default=0.0)
-    if ours.shape != theirs.shape:
-        return float("inf")
-    a, b = ours.double(), theirs.double()
-    return float((a - b).abs().max() / b.abs().max().clamp_min(1e-30)) if a.numel() else 0.0
 
 
 def scored(
@@ -174,8 +165,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     for name, size, (boxes, _, _) in zip(names, images.image_sizes, found, strict=True):
         if not len(boxes):
             print(
-                f"resnet.demo: {name}: expected a photograph that a box of {min(SIZES)} pixels fits into, got "
-                f"{size[0]} x {size[1]}",
+                f"resnet.demo: {name}: expected a photograph of at least {min(SIZES) + STEP} pixels a side, for "
+                f"boxes, got {size[0]} x {size[1]}",
                 file=sys.stderr,
             )
             return 1

@@ -1,11 +1,9 @@
-"""Normalisations by name, and their application together with the addition and ReLU after them."""
+"""Normalisations by name."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
 
-import torch
-import torch.nn.functional as F
 from torch import nn
 
 from resnet.layers import FrozenBatchNorm2d
@@ -45,20 +43,3 @@ def group_norm(
             f"group_norm: MODEL.GROUP_NORM.{name} must divide the layer's {channels} channels, got {divisor}"
         )
     return nn.GroupNorm(num_groups if num_groups > 0 else channels // dim_per_gp, channels, eps)
-
-
-def normalize(
-    norm: nn.Module,
-    x: torch.Tensor,
-    residual: torch.Tensor | None = None,
-    *,
-    relu: bool = False,
-    inplace: bool = False,
-) -> torch.Tensor:
-    """relu(norm(x) + residual); inplace: x is needed by nobody else."""
-    if isinstance(norm, FrozenBatchNorm2d):
-        return norm(x, residual, relu=relu, inplace=inplace)
-    y = norm(x)
-    if residual is not None:
-        y = y + residual
-    return F.relu(y, inplace=inplace or y is not x) if relu else y

@@ -20,9 +20,16 @@ from _ext import kernels
 from data import PadCollate, Photographs, normalize_image, read_rgb
 from data.ops import prepare_image
 from data.photographs import RGB_MEAN, RGB_STD
-from resnet.checks import Row, check_convolutions, check_others, compared, milliseconds, shape
+from resnet.checks import (
+    Row,
+    check_convolutions,
+    check_frozen_bn,
+    check_operators,
+    compared,
+    milliseconds,
+    shape,
+)
 from resnet.model import ResNet, build_resnet
-from resnet.ops import frozen_batch_norm, nms, roi_align
 from resnet.picture import draw, output_file
 from resnet.proposals import propose, see_edges
 
@@ -80,115 +87,6 @@ def check_prepare(pixels: torch.Tensor) -> Row:
     return Row("prepare_image", f"{shape(pixels)} -> {shape(place)}", duration, text, passed)
 
 
-def check_frozen_bn(features: torch.Tensor, tolerance: float) -> list[Row]:
-    """Forward and backward, with the residual and the ReLU, against the formula in torch, rounded once."""
-    generator = torch.Generator().manual_seed(SEED)
-    channels = features.shape[1]
-    scale, bias = torch.randn(2, channels, generator=generator).to(features.dtype)
-    x, residual = features.clone().requires_grad_(), features.flip(3).clone().requires_grad_()
-    y = frozen_batch_norm(x, scale, bias, residual, relu=True)
-    wide = torch.promote_types(x.dtype, torch.float32)
-    factor, summand = (each.to(wide).view(-1, 1, 1) for each in (scale, bias))
-    formula = torch.relu(x.to(wide) * factor + summand + residual.to(wide)).to(x.dtype)
-    forward = compared("torch", y, formula, tolerance)
-    ours = torch.autograd.grad(y.sum(), (x, residual), retain_graph=True)
-    theirs = torch.autograd.grad(formula.sum(), (x, residual))
-    # a result within rounding of zero may fall on either side of the ReLU's corner
-    sure = ((y == 0) == (formula == 0)).to(x.dtype)
-    backward = compared("autograd", torch.stack(ours) * sure, torch.stack(theirs) * sure, tolerance)
-
-    def run_forward() -> None:
-        with torch.no_grad():
-            frozen_batch_norm(x, scale, bias, residual, relu=True)
-
-    grad = torch.ones_like(y)
-
-    def run_backward() -> None:
-        torch.autograd.grad(y, (x, residual), grad, retain_graph=True)
-
-    return [
-        Row(
-            "frozen_bn_forward",
-            f"2 x {shape(x)} -> {shape(y)}",
-            milliseconds(run_forward),
-            *forward,
-        ),
-        Row(
-            "frozen_bn_backward",
-            f"{shape(y)} -> 2 x {shape(x)}",
-            milliseconds(run_backward),
-            *backward,
-        ),
-    ]
-
-
-def check_roi_align(
-    features: torch.Tensor, boxes: torch.Tensor, scale: float, tolerance: float
-) -> list[Row]:
-    """Forward on a plane y + 2x: its values at the bins' centres; backward as the adjoint."""
-    rois = torch.cat([torch.zeros_like(boxes[:, :1]), boxes], 1).to(features.dtype)
-    height, width = features.shape[2:]
-    rows, columns = (
-        torch.arange(height, dtype=features.dtype),
-        torch.arange(width, dtype=features.dtype),
-    )
-    ramp = (rows[:, None] + 2 * columns)[None, None]
-    inside = rois.clone()
-    inside[:, 1::2].clamp_(0, (width - 1) / scale)
-    inside[:, 2::2].clamp_(0, (height - 1) / scale)
-    pooled = roi_align(ramp, inside, 7, scale)
-    centres = (torch.arange(7, dtype=features.dtype) + 0.5) / 7
-    x1, y1, x2, y2 = (inside[:, 1:] * scale).T
-    expected = (y1[:, None] + centres * (y2 - y1)[:, None])[:, :, None]
-    expected = expected + 2 * (x1[:, None] + centres * (x2 - x1)[:, None])[:, None, :]
-    forward = compared("bin centres", pooled[:, 0], expected, tolerance)
-
-    x = features[:1].clone().requires_grad_()
-    y = roi_align(x, rois, 7, scale)
-    grad = torch.linspace(-1, 1, y.numel(), dtype=y.dtype).view_as(y)
-    (grad_x,) = torch.autograd.grad(y, x, grad, retain_graph=True)
-    # <A x, g> = <x, A' g>, summed in double precision
-    left, right = (y.double() * grad.double()).sum(), (x.double() * grad_x.double()).sum()
-    size = (y.double() * grad.double()).abs().sum()
-    backward = compared("adjoint", left + size, right + size, tolerance)
-    run_forward = lambda: roi_align(x.detach(), rois, 7, scale)  # noqa: E731
-    run_backward = lambda: torch.autograd.grad(y, x, grad, retain_graph=True)  # noqa: E731
-    return [
-        Row(
-            "roi_align_forward",
-            f"{shape(x, rois)} -> {shape(y)}",
-            milliseconds(run_forward),
-            *forward,
-        ),
-        Row(
-            "roi_align_backward",
-            f"{shape(y, rois)} -> {shape(x)}",
-            milliseconds(run_backward),
-            *backward,
-        ),
-    ]
-
-
-def check_nms(boxes: torch.Tensor, scores: torch.Tensor) -> Row:
-    """No kept boxes overlap by more than the threshold; each other does, with a better kept one."""
-    threshold = 0.3
-    kept = nms(boxes, scores, threshold)
-    corners = (
-        torch.maximum(boxes[:, None, :2], boxes[kept, :2]),
-        torch.minimum(boxes[:, None, 2:], boxes[kept, 2:]),
-    )
-    common = (corners[1] - corners[0]).clamp_min(0).prod(2)
-    areas = (boxes[:, 2:] - boxes[:, :2]).prod(1)
-    overlaps = common / (areas[:, None] + areas[kept] - common) > threshold
-    others = torch.ones(len(boxes), dtype=torch.bool)
-    others[kept] = False
-    better = scores[kept] >= scores[:, None]
-    passed = bool((overlaps[kept].sum(1) == 1).all() and (overlaps & better)[others].any(1).all())
-    duration = milliseconds(lambda: nms(boxes, scores, threshold))
-    text = "kept apart, rest covered" if passed else "overlaps are wrong"
-    return Row("nms", f"{shape(boxes, scores)} -> {shape(kept)}", duration, text, passed)
-
-
 def check_functions(
     pixels: torch.Tensor,
     features: torch.Tensor,
@@ -206,9 +104,7 @@ def check_functions(
         found = [
             check_normalize(pixels, dtype),
             *check_frozen_bn(features.to(dtype), tolerance),
-            *check_roi_align(features.to(dtype), boxes[:64].to(dtype), scale, tolerance),
-            check_nms(boxes.to(dtype), scores.to(dtype)),
-            *check_others(features.to(dtype), boxes.to(dtype), scores.to(dtype), scale, tolerance),
+            *check_operators(*(x.to(dtype) for x in (features, boxes, scores)), scale, tolerance),
         ]
         rows += [row._replace(function=f"{row.function}_{name}") for row in found]
     return [*rows, check_prepare(pixels), *check_broadcast(pixels)]

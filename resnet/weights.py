@@ -96,12 +96,14 @@ def read_saved(path: str | Path, expected: str, device: torch.device | str = "cp
     except FileNotFoundError:
         raise
     except Exception as error:  # a damaged file makes torch.load raise almost anything
-        lines = str(error).splitlines() or [""]
-        # torch's first line on what it refuses is advice to run it nevertheless; a later one says what it is
-        about = [
-            text for _, found, text in (x.partition("Unpickler error: ") for x in lines) if found
+        # of a file that is refused torch's first lines are advice to run it nevertheless; a later one says what it is
+        lines = [
+            line.rpartition("Unpickler error: ")[2].strip() for line in str(error).splitlines()
         ]
-        reason = f"{type(error).__name__}: {(about or lines)[0]}".removesuffix(": ")
+        about = next(
+            (line for line in lines if line and not re.search("weights.only", line, re.I)), ""
+        )
+        reason = f"{type(error).__name__}: {about}".removesuffix(": ")
         raise ValueError(
             f"{path}: expected {expected} that torch.save wrote, but torch.load gave {reason}"
         ) from error

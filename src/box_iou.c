@@ -143,11 +143,4 @@ void box_iou_backward(const THTensor *grad_iou, const THTensor *boxes1, const TH
   THFree(room);
 }
 
-#undef box_iou_forward
-#undef box_iou_backward
-#undef iou_row
-#undef grad_box
-#undef grad_boxes
-#include "overlap_end.h"
-
 #endif

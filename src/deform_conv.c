@@ -342,17 +342,4 @@ void deform_offset_backward(const THTensor *grad_columns, const THTensor *input,
   }
 }
 
-#undef deform_columns
-#undef deform_input_backward
-#undef deform_offset_backward
-#undef fields
-#undef sample
-#undef counts
-#undef below
-#undef sample_at
-#undef check
-#undef gather
-#undef scatter
-#undef products
-
 #endif

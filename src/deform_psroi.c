@@ -580,28 +580,4 @@ void deform_psroi_trans_backward(const THTensor *grad_output, const THTensor *ro
   end_work(&w);
 }
 
-#undef deform_psroi_forward
-#undef deform_psroi_input_backward
-#undef deform_psroi_trans_backward
-#undef pull
-#undef plan
-#undef workshop
-#undef check
-#undef check_grad_output
-#undef axis_pulls
-#undef make_plan
-#undef begin_work
-#undef end_work
-#undef plan_of
-#undef tile_of
-#undef slab_of
-#undef image_of
-#undef pool_vectors
-#undef pool_strided
-#undef spread_vectors
-#undef spread_strided
-#undef slope_vectors
-#undef slope_strided
-#include "rois_end.h"
-
 #endif

@@ -27,8 +27,12 @@
 #define EACH_OF_MOST EACH_OF_14
 #include "product.h"
 #include LANES_FILE
-#include "product_end.h"
 
+#undef LANES
+#undef TARGET
+#undef LARGER
+#undef MOST
+#undef EACH_OF_MOST
 #define LANES 8
 #define TARGET __attribute__((target("avx2,fma")))
 #define LARGER _mm256_max_ps
@@ -36,7 +40,6 @@
 #define EACH_OF_MOST EACH_OF_6
 #include "product.h"
 #include LANES_FILE
-#include "product_end.h"
 
 #define HAVE_LANES
 #define CALL(NAME, lanes) ((lanes) == 16 ? TH_CONCAT_2(NAME, 16) : TH_CONCAT_2(NAME, 8))

@@ -268,20 +268,4 @@ void class_focal_loss_backward(const THTensor *grad_loss, const THTensor *logits
   classified(grad_loss, logits, classes, alpha, gamma, grad_logits, 2);
 }
 
-#undef focal_loss_forward
-#undef focal_loss_backward
-#undef class_focal_loss_forward
-#undef class_focal_loss_backward
-#undef exp_minus
-#undef log_1_plus
-#undef power_of
-#undef value_of
-#undef dense_loop
-#undef classes_loop
-#undef run_dense
-#undef run_classes
-#undef dense
-#undef classified
-#undef output_of
-
 #endif

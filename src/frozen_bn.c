@@ -267,13 +267,5 @@ void frozen_bn_backward(const THTensor *grad_output, const THTensor *output, con
 #undef STORE
 #undef THValues
 #undef THValues_
-#undef frozen_bn_forward
-#undef frozen_bn_backward
-#undef forward_row
-#undef forward_pixel
-#undef forward_strided
-#undef backward_row
-#undef backward_pixel
-#undef backward_strided
 
 #endif

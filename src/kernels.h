@@ -1,5 +1,7 @@
-/* What the kernels share: checks, clones of hot loops for newer processors, and names of the two
- * precisions. */
+/* What the kernels share: checks, and clones of hot loops for newer processors.
+ *
+ * A file that includes itself once per precision defines its names in the same words each time,
+ * which C allows: none has to be undefined in between. */
 #ifndef KERNELS_H
 #define KERNELS_H
 

@@ -180,11 +180,4 @@ void batched_nms(const THTensor *boxes, const THTensor *scores, const THLongTens
   select_boxes(boxes, scores, groups, threshold, plus_one, keep, 6);
 }
 
-#undef nms
-#undef batched_nms
-#undef suppress
-#undef decide
-#undef select_boxes
-#include "overlap_end.h"
-
 #endif

@@ -103,8 +103,4 @@ void normalize_image(const THByteTensor *image, const THTensor *mean, const THTe
                     out + c * out_stride[0] + y * out_stride[1], out_stride[2], width);
 }
 
-#undef normalize_image
-#undef normalize_row
-#undef normalize_row_rgb
-
 #endif

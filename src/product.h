@@ -119,14 +119,8 @@ TARGET static void multiply(const float *v, int64_t v_stride, int64_t rows, int6
         TAKE(4)
         TAKE(2)
         TAKE(1)
-#undef TAKE
       }
   }
 }
 
-#undef BEGIN
-#undef FETCH
 #undef FETCH_WEIGHTS
-#undef STEP
-#undef END
-#undef MULTIPLY_ROWS

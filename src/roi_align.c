@@ -487,24 +487,4 @@ void roi_align_backward(const THTensor *grad_output, const THTensor *rois, doubl
   THFree(tiles); /* and the plans behind them */
 }
 
-#undef roi_align_forward
-#undef roi_align_backward
-#undef region
-#undef region_of
-#undef tap
-#undef tap_at
-#undef pull
-#undef plan
-#undef plan_regions
-#undef make_plan
-#undef axis_pulls
-#undef window_pixels
-#undef samples_inside
-#undef pool_vectors
-#undef pool_strided
-#undef spread_vectors
-#undef spread_strided
-#undef check_settings
-#include "rois_end.h"
-
 #endif

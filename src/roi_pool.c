@@ -330,16 +330,4 @@ void roi_pool_backward(const THTensor *grad_output, const THTensor *rois, const 
           THTensor_(sizeDesc)(grad_input).str, (long long)outside);
 }
 
-#undef roi_pool_forward
-#undef roi_pool_backward
-#undef region
-#undef region_of
-#undef bin_pixels
-#undef window_of
-#undef place
-#undef pool_vectors
-#undef pool_strided
-#undef scatter_places
-#include "rois_end.h"
-
 #endif

@@ -66,6 +66,7 @@ static inline void transpose_4x4(const real *from, int64_t from_row, real *to, i
 #endif
 }
 
+#undef WIDE_TRANSPOSE
 #if defined(TH_REAL_IS_FLOAT) && defined(__x86_64__) && defined(__GNUC__)
 #define WIDE_TRANSPOSE
 #include <immintrin.h>

@@ -122,10 +122,4 @@ void soft_nms(const THTensor *boxes, const THTensor *scores, int method, double 
   THTensor_(resize1d)(kept_scores, kept);
 }
 
-#undef soft_nms
-#undef best_of
-#undef overlap_all
-#undef decay
-#include "overlap_end.h"
-
 #endif

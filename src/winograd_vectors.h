@@ -105,6 +105,3 @@ TARGET static void TH_CONCAT_2(winograd_output_, LANES)(const plan *p, int64_t c
     }
   }
 }
-
-#undef TRANSFORM_INPUT
-#undef TRANSFORM_OUTPUT

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import importlib
+import importlib.util
 import itertools
 import os
 import shutil
@@ -111,6 +111,22 @@ def build_once(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Callable[..
     with pytest.MonkeyPatch.context() as patch:
         patch.syspath_prepend(str(folder))
         yield _maker(folder)
+
+
+@pytest.fixture
+def imported_from(monkeypatch: pytest.MonkeyPatch) -> Callable[[Path], ModuleType]:
+    """imported_from(folder): the package there, under a name of its own."""
+
+    def load(folder: Path) -> ModuleType:
+        name = f"_imported{next(_numbers)}"
+        spec = importlib.util.spec_from_file_location(name, folder / "__init__.py")
+        assert spec is not None and spec.loader is not None
+        module = importlib.util.module_from_spec(spec)
+        monkeypatch.setitem(sys.modules, name, module)
+        spec.loader.exec_module(module)
+        return module
+
+    return load
 
 
 @pytest.fixture

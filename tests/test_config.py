@@ -331,6 +331,8 @@ DATASETS: {AUG: *aug}
     assert test == {"IMS_PER_BATCH": 4, "AUG": {"ENABLED": True, "SCALES": (400, 500)}}
     assert solver == {"BASE_LR": 0.1, "GAMMA": 0.5}
     assert others == {"AUG": {"ENABLED": False, "SCALES": (400, 500)}}
+    with pytest.raises(ValueError, match=r"small.yaml with overrides: MODEL.MASK: there is no"):
+        Config.from_yaml(path, {"MODEL.MASK": True, **overrides})
 
 
 @pytest.mark.parametrize("text", ["-" * 50_000 + "1", "1+" * 50_000 + "1", "[" * 500, "{[]: 1}"])

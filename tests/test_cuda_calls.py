@@ -10,6 +10,7 @@ import ctypes
 import subprocess
 from collections.abc import Iterator
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -352,8 +353,13 @@ def test_streams_are_set_as_torch_has_them(monkeypatch):
     monkeypatch.setattr(torch.cuda, "set_stream", taken.append)
     monkeypatch.setattr(torch.cuda, "default_stream", lambda: "default")
     monkeypatch.setattr(torch.cuda, "ExternalStream", lambda pointer: pointer)
-    assert cuda_state.answer("set_stream", 0) == 0 and cuda_state.answer("set_stream", 7) == 0
-    assert taken == ["default", 7]  # ExternalStream(0) would be another one, of the pool
+    users = SimpleNamespace(cuda_stream=5)
+    monkeypatch.setattr(torch.cuda, "current_stream", lambda: users)
+    monkeypatch.setattr(cuda_state, "_STREAMS", {})
+    for pointer in (0, 7, 5):
+        assert cuda_state.answer("set_stream", pointer) == 0
+    # ExternalStream(0) would be another one, of the pool, and ExternalStream(5) unequal to the user's
+    assert taken == ["default", 7, users]
 
 
 def test_seeds_fill_64_bits(monkeypatch):

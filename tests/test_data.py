@@ -171,6 +171,7 @@ def test_bad_files_are_named(tmp_path, pictures):
 
 def test_pad_images_refuses_what_does_not_fit():
     assert data.pad_images([torch.ones(3, 5, 6)]).tensors.shape == (1, 3, 5, 6)
+    assert data.pad_images(torch.ones(2, 3, 5, 6), 8).tensors.sum() == 2 * 3 * 5 * 6
     with pytest.raises(ValueError, match="at least one image"):
         data.pad_images([])
     with pytest.raises(TypeError, match=r"tensors \(C, H, W\), got a ndarray as number 1; torch"):
@@ -182,6 +183,8 @@ def test_pad_images_refuses_what_does_not_fit():
             TypeError, match=rf"samples \(image, ...\), got a {got}; data.pad_images"
         ):
             data.PadCollate()([sample])
+    with pytest.raises(TypeError, match="got a Tensor; data.pad_images"):
+        data.PadCollate()(torch.ones(2, 3, 5, 6))
     with pytest.raises(ValueError, match=r"got \(1, 5, 6\) of torch.float32 as number 1"):
         data.pad_images([torch.ones(3, 5, 6), torch.ones(1, 5, 6)])
     for wrong in (torch.ones(5, 6), torch.tensor(1.0)):

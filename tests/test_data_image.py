@@ -213,6 +213,8 @@ def test_types_that_are_refused():
         prepare_image(picture(), torch.empty(3, 4, 4), (4, 5))
     with pytest.raises(NativeError, match="place must have 3 dimensions .C, h, w., got 2"):
         prepare_image(picture(), torch.empty(4, 4), (4, 4))
+    with pytest.raises(TypeError, match="'place': expected a torch.FloatTensor .* got list"):
+        prepare_image(picture(), [1.0, 2.0])
     place = torch.empty(3, 4, 4)
     with pytest.raises(ValueError, match=r"size must be \(height, width\), got 4"):
         prepare_image(picture(), place, 4)

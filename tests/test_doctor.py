@@ -126,6 +126,16 @@ def test_doctor_names_the_package_of_a_module(tmp_path, capsys, monkeypatch):
     assert "Python 3.99 dropped its module ffi_ext_elsewhere" in capsys.readouterr().out
 
 
+def test_doctor_tells_of_an_extension_that_python_2_alone_finds(tmp_path, doctor):
+    (tmp_path / "ops").mkdir()
+    (tmp_path / "ops" / "__init__.py").write_text("from _ops import *\n")
+    (tmp_path / "ops" / "c.h").touch()
+    (tmp_path / "build.py").write_text("create_extension('ops._ops', 'ops/c.h', [])\n")
+    (problem,) = doctor()["problems"]
+    assert problem.startswith("ops/__init__.py:1: _ops is built as ops._ops, which Python 2 alone")
+    assert problem.endswith("write `from ._ops import ...`")
+
+
 def test_doctor_finds_what_is_missing(tmp_path, doctor):
     (tmp_path / "build.py").write_text(
         "from torch.utils.ffi import create_extension\nimport no_such_package, helper\n"

@@ -11,7 +11,6 @@ import pytest
 
 import ffi_ext
 from ffi_ext import compilers, toolchain
-from ffi_ext.cli.stubs import imported_as
 from ffi_ext.headers import preprocess
 
 # Macros, and the values that C gives them (C99, 6.4.4, 6.5 and 6.6).
@@ -157,7 +156,7 @@ def test_a_number_that_no_table_can_have_is_one(build, use_compiler):
     assert (module.LENGTH, module.SEVEN) == (4, 7)
 
 
-def test_the_compiler_is_asked_once(project, monkeypatch):
+def test_the_compiler_is_asked_once(project, monkeypatch, imported_from):
     def build():
         ffi_ext.create_extension("own", "own.h", "own.c", verbose=False).build()
 
@@ -170,7 +169,7 @@ def test_the_compiler_is_asked_once(project, monkeypatch):
     text = (project / "own.h").read_text()
     (project / "own.h").write_text(f"{text}#define MORE (2 * SIZE)\n")
     build()
-    own = imported_as("_own_of_constants", project / "own")
+    own = imported_from(project / "own")
     assert len(asked) == 2 and (own.MORE, own.TEXT) == (16, b"some text")
 
 

@@ -97,6 +97,17 @@ def test_the_traceback_shows_the_line_of_c():
 
 
 @pytest.mark.parametrize(
+    "head",
+    ["int g(int x", "int g(int x))", "int g(int x, y)", "int g(str x)", "int g(int x) return"],
+)
+def test_a_prototype_that_is_no_c_is_told_by_the_compiler(head):
+    with pytest.raises(BuildError, match=rf"c_source\):2: .*\n    {re.escape(head)} {{ .*\n"):
+        ffi_ext.load_inline("wrong", f"\n{head} {{ return x; }}")
+    with pytest.raises(BuildError, match=r"c_source\):3: "):  # another function is right
+        ffi_ext.load_inline("wrong", f"\nint f(int x) {{ return x; }}\n{head} {{ return x; }}")
+
+
+@pytest.mark.parametrize(
     ("source", "said"),
     [
         ("typedef struct { int a; } pair;\nint f(pair p) { return p.a; }\n", "int f\\(pair p\\);"),

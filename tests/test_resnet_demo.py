@@ -84,7 +84,7 @@ def test_demo_refuses(capsys, tmp_path):
     for name, said in [
         ("missing.jpg", "No such file or directory: '"),
         ("text.jpg", "begins with b'<html>' and that Pillow knows no way to read"),
-        ("small.png", "expected a photograph that a box of 72 pixels fits into, got 50 x 30"),
+        ("small.png", "a photograph of at least 88 pixels a side, for boxes, got 50 x 30"),
     ]:
         assert demo.main([str(tmp_path / name), "--repeats", "1"]) == 1
         error = capsys.readouterr().err

@@ -104,22 +104,31 @@ def test_what_becomes_no_onnx(model, tmp_path):
     assert outputs_of(ResNetClassifier(SPECS, 3, **SMALL)) == ["logits"]
 
 
-@pytest.mark.parametrize("deformable", [None, Deformable(True, 2)])
-def test_fx_takes_features_out_by_name(deformable):
+@pytest.mark.parametrize(
+    ("name", "settings"),
+    [
+        ("layer1.0.conv1", {}),
+        ("layer1.0.conv1", {"deformable": [None, Deformable(True, 2), None, None]}),
+        ("layer1.0.bn1", {"block": "BottleneckWithBatchNorm"}),
+    ],
+)
+def test_fx_takes_features_out_by_name(name, settings):
     torch.manual_seed(0)
-    model = ResNet(SPECS, **SMALL, deformable=[None, deformable, None, None]).eval()
-    images, kept = torch.randn(2, 3, 32, 48), {}
-    model.layer1[0].conv1.register_forward_hook(lambda _, __, y: kept.update(y=y.clone()))
+    model = ResNet(SPECS, **{**SMALL, **settings}).eval()
+    images, kept, layer = torch.randn(2, 3, 32, 48), {}, model.get_submodule(name)
+    layer.register_forward_hook(lambda _, __, y: kept.update(y=y.clone()))
     with torch.no_grad():
         expected = model(images)
-        model.layer1[0].conv1._forward_hooks.clear()
+        layer._forward_hooks.clear()
         traced = torch.fx.symbolic_trace(model)
         assert all(map(torch.equal, traced(images), expected))
-        (node,) = [n for n in traced.graph.nodes if n.target == "layer1.0.conv1"]
+        (node,) = [n for n in traced.graph.nodes if n.target == name]
         (end,) = [n for n in traced.graph.nodes if n.op == "output"]
         end.args = ((node, *end.args[0]),)
         traced.recompile()
-        assert torch.equal(traced(images)[0], kept["y"])  # and not what a norm made of it in place
+        assert torch.equal(
+            traced(images)[0], kept["y"]
+        )  # and not what comes after it made of it in place
 
 
 def test_fx_traces_an_fpn_alone():

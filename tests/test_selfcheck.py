@@ -17,6 +17,8 @@ pytest.importorskip("sklearn", reason="needs scikit-learn")
 
 from data.photographs import bundled_photographs  # noqa: E402
 from resnet import checks, convolution_kernels, demo, selfcheck  # noqa: E402
+from resnet.ops import boxes as boxes_module  # noqa: E402
+from resnet.ops import native, norm, pooling  # noqa: E402
 from resnet.proposals import propose  # noqa: E402
 
 
@@ -78,22 +80,30 @@ def test_selfcheck_refuses_workers_below_none(capsys):
 
 
 def test_selfcheck_notices_a_wrong_kernel(monkeypatch):
-    boxes = torch.tensor([[0.0, 0, 8, 8], [1, 1, 9, 9], [20, 20, 30, 30]])
-    scores = torch.tensor([0.9, 0.8, 0.7])
-    assert selfcheck.check_nms(boxes, scores).passed
-    for wrong in ([0, 1, 2], [1, 2], [0]):
-        monkeypatch.setattr(selfcheck, "nms", lambda *_, kept=wrong: torch.tensor(kept))
-        assert not selfcheck.check_nms(boxes, scores).passed
-    true_norm = selfcheck.frozen_batch_norm
-    monkeypatch.setattr(selfcheck, "frozen_batch_norm", lambda *a, **k: true_norm(*a, **k) * 1.001)
-    assert not any(row.passed for row in selfcheck.check_frozen_bn(torch.randn(1, 3, 8, 8), 1e-5))
-    true_align = selfcheck.roi_align
-    shift = torch.tensor([0, 0.5, 0.5, 0.5, 0.5])
-    monkeypatch.setattr(
-        selfcheck, "roi_align", lambda x, rois, *rest: true_align(x, rois + shift, *rest)
-    )
-    forward, _ = selfcheck.check_roi_align(torch.randn(1, 3, 30, 30).double(), boxes, 1.0, 1e-6)
-    assert not forward.passed
+    torch.manual_seed(0)
+    features, corners = torch.randn(1, 16, 24, 32), 16 * torch.rand(200, 2)
+    boxes, scores = torch.cat([corners, corners + 1 + 7 * torch.rand(200, 2)], 1), torch.rand(200)
+
+    def rows():
+        found = checks.check_operators(features, boxes, scores, 1.0, 1e-5)
+        return {row.function: row.passed for row in found + checks.check_frozen_bn(features, 1e-5)}
+
+    def wrong(name, tensor):
+        def call(*arguments):
+            native.kernel(name, tensor)(*arguments)
+            for x in arguments[-2:]:  # the results
+                if isinstance(x, torch.Tensor) and (x.is_floating_point() or "nms" in name):
+                    x += 1
+
+        return call
+
+    assert all(rows().values())
+    for module in (boxes_module, norm, pooling):
+        monkeypatch.setattr(module, "kernel", wrong)
+    families = ("frozen_bn", "roi_", "box_iou", "nms", "batched_nms", "soft_nms")
+    for function, passed in rows().items():
+        assert passed != function.startswith(families), function
+    assert checks.apart(boxes, boxes[:9]) == float("inf")
     if convolution_kernels.available():
         features = torch.randn(1, 32, 16, 16)
         assert all(row.passed for row in checks.check_convolutions(features))

@@ -848,9 +848,12 @@ def test_gpu_libraries_and_state(gpu_state):
     assert gpu_state.dot(x, x) == pytest.approx(float((x * x).sum()), rel=1e-5)
     assert gpu_state.handles() == 111
     assert gpu_state.devices(x) == 1000 + torch.cuda.device_count()
-    assert gpu_state.own_stream(x) == 111
+    for stream in (torch.cuda.default_stream(), torch.cuda.Stream()):
+        with torch.cuda.stream(stream):
+            assert gpu_state.own_stream(x) == 111
+            assert torch.cuda.current_stream() == stream
     torch.cuda.synchronize()
-    assert x.eq(4).all() and torch.cuda.current_stream() == torch.cuda.default_stream()
+    assert x.eq(4).all()
     gpu_state.random_numbers(x, 5)
     torch.cuda.manual_seed(5)
     assert torch.equal(x, torch.empty_like(x).uniform_(0, 1))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import collections
+import os
 import pickle
 import re
 import warnings
@@ -206,6 +207,17 @@ def test_what_is_refused_is_named(tmp_path):
     with pytest.raises(ValueError, match=r"torch.load gave [A-Z]\w+Error") as caught:
         read_weights(path)
     assert "weights_only" not in str(caught.value)  # advice to run whatever stands there
+    torch.save({"a": Caller()}, path)
+    with pytest.raises(ValueError, match=r"torch.load gave .*Unpickl.* posix\.getcwd") as caught:
+        read_weights(path)
+    assert "weights_only" not in str(caught.value)
+
+
+class Caller:
+    """A pickle of it calls a function when it is read."""
+
+    def __reduce__(self):
+        return os.getcwd, ()
 
 
 @pytest.mark.parametrize("source", [None, 3, b"a.pth", torch.nn.Linear(1, 1)])

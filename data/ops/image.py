@@ -146,7 +146,7 @@ def prepare_image(
     if pixels.stride(2) != 1 or pixels.stride(1) != pixels.shape[2]:
         pixels = pixels.contiguous()
     if size is None:
-        size = place.shape[-2:]
+        size = getattr(place, "shape", (1, 1))[-2:]  # the kernel tells of what has none
     if crop is None:
         crop = (0, 0, pixels.shape[0], pixels.shape[1])
     check_each("prepare_image: size", size, "(height, width)")

@@ -24,7 +24,7 @@ COMMANDS = {
     ),
     "init": ("init", "start a project: header, source, test, pyproject"),
     "inspect": ("inspect", "what a built module has and what it was built from"),
-    "stubs": ("stubs", "write the typed stub of headers or of a built module"),
+    "stubs": ("stubs", "write the typed stub of headers"),
     "clean": ("clean", "remove what was built, or the cache"),
     "enable": ("enable", "bring torch.utils.ffi back for this Python environment"),
     "disable": ("enable", "take it away again"),

@@ -3,11 +3,25 @@
 from __future__ import annotations
 
 import ast
+import functools
 import re
+from collections.abc import Callable
 from typing import Any
 
 from ffi_ext import legacy
 from ffi_ext.cli.edits import last_name, nodes, own_nodes
+
+Finder = Callable[[ast.Module], list[Any]]
+
+
+def _each(is_one: Callable[[ast.AST], bool]) -> Finder:
+    """Finds what of a tree is so."""
+
+    @functools.wraps(is_one)
+    def find(tree: ast.Module) -> list[Any]:
+        return [node for node in nodes(tree) if is_one(node)]
+
+    return find
 
 
 def is_old_function(node: ast.AST) -> bool:
@@ -22,17 +36,34 @@ def is_old_function(node: ast.AST) -> bool:
     )
 
 
-def is_index(node: ast.AST) -> bool:
-    """`tensor.index((rows,))`, or `x.view(-1).index(rows)`. Without a tuple others may be of a list or a text."""
-    if not (isinstance(node, ast.Call) and isinstance(node.func, ast.Attribute)):
-        return False
-    (index, *more), of = node.args or [None], node.func.value
-    is_tuple = isinstance(index, ast.Tuple) and len(index.elts) == 1
-    is_tensors = index is not None and isinstance(of, ast.Call) and last_name(of.func) == "view"
-    return node.func.attr == "index" and not (more or node.keywords) and (is_tuple or is_tensors)
+@_each
+def called_build_extensions(node: ast.AST) -> bool:
+    """BuildExtension(headers=...): create_extension's arguments for a command of setuptools."""
+    match node:
+        case ast.Call(ast.Name("BuildExtension"), _, keywords):
+            return any(keyword.arg == "headers" for keyword in keywords)
+    return False
 
 
-def reshapes(tree: ast.Module) -> list[ast.Call]:
+@_each
+def first_elements(node: ast.AST) -> bool:
+    """`loss.data[0]`, of its array, too."""
+    end = r"\.data(\.cpu\(\))?(\.numpy\(\))?\[0\]$"
+    return isinstance(node, ast.Subscript) and bool(re.search(end, ast.unparse(node)))
+
+
+@_each
+def indices(node: ast.AST) -> bool:
+    """`tensor.index((rows,))`, `x.view(-1).index(rows)`. Without a tuple that of others may be of a list or a text."""
+    match node:
+        case ast.Call(ast.Attribute(attr="index"), [ast.Tuple([_])], []):
+            return True
+        case ast.Call(ast.Attribute(ast.Call(ast.Attribute(attr="view")), "index"), [_], []):
+            return True
+    return False
+
+
+def reshapes(tree: ast.Module) -> list[Any]:
     """`x.data.resize_(n)` of an x that has a name, but for `x.data = x.data.resize_(n)` and `x = ...`."""
     assigned = {
         id(node)
@@ -43,48 +74,46 @@ def reshapes(tree: ast.Module) -> list[ast.Call]:
             map(ast.unparse, (node.func.value, node.func.value.value))  # type: ignore[attr-defined]
         )
     }
-    return [n for n in filter(_is_reshape, nodes(tree)) if id(n) not in assigned]  # type: ignore[misc]
+    return [node for node in filter(_is_reshape, nodes(tree)) if id(node) not in assigned]
 
 
 def _is_reshape(node: ast.AST) -> bool:
-    if not (isinstance(node, ast.Call) and isinstance(node.func, ast.Attribute)):
-        return False
-    data = node.func.value
-    return (
-        node.func.attr in legacy.RESHAPES
-        and isinstance(data, ast.Attribute)
-        and data.attr == "data"
-        and isinstance(data.value, (ast.Name, ast.Attribute, ast.Subscript))
-        and last_name(data.value) != "self"  # a set of data, and its tensor
-    )
+    match node:
+        case ast.Call(ast.Attribute(ast.Attribute(of, "data"), name)):
+            is_named = isinstance(of, (ast.Name, ast.Attribute, ast.Subscript))
+            # self.data is a set of data, and its tensor
+            return name in legacy.RESHAPES and is_named and last_name(of) != "self"
+    return False
 
 
-def nexts(tree: ast.Module) -> list[ast.Call]:
+def nexts(tree: ast.Module) -> list[Any]:
     """`batches.next()` of what is an `iter(...)`, as a loader's."""
     made = [n for n in nodes(tree) if isinstance(n, ast.Assign) and _is_iter(n.value)]
     known = {ast.unparse(target) for node in made for target in node.targets}
-    return [
-        node
-        for node in nodes(tree)
-        if isinstance(node, ast.Call)
-        and isinstance(node.func, ast.Attribute)
-        and node.func.attr == "next"
-        and not node.args
-        and (_is_iter(node.func.value) or ast.unparse(node.func.value) in known)
-    ]
+
+    def is_next(node: ast.AST) -> bool:
+        match node:
+            case ast.Call(ast.Attribute(of, "next"), []):
+                return _is_iter(of) or ast.unparse(of) in known
+        return False
+
+    return [*filter(is_next, nodes(tree))]
 
 
 def _is_iter(node: ast.AST) -> bool:
     return isinstance(node, ast.Call) and ast.unparse(node.func) == "iter"
 
 
-def adds_with_dot(node: ast.Call) -> bool:
+@_each
+def names_with_dots(node: ast.AST) -> bool:
     """`self.add_module("norm.1", ...)`."""
-    name = node.args[0] if last_name(node.func) == "add_module" and node.args else None
-    return isinstance(name, ast.Constant) and "." in str(name.value)
+    match node:
+        case ast.Call(function, [ast.Constant(name), *_]):
+            return last_name(function) == "add_module" and "." in str(name)
+    return False
 
 
-def compared_with_empty(tree: ast.Module) -> list[ast.Compare]:
+def compared_with_empty(tree: ast.Module) -> list[Any]:
     """`dets == []` of what is used as an array, `dets[:, 4]`: evaluations ask so for a class without detections."""
     arrays = {
         ast.unparse(node.value)
@@ -92,22 +121,210 @@ def compared_with_empty(tree: ast.Module) -> list[ast.Compare]:
         if (isinstance(node, ast.Attribute) and node.attr in ("astype", "shape"))
         or (isinstance(node, ast.Subscript) and isinstance(node.slice, ast.Tuple))
     }
-    return [
-        node
+
+    def is_so(node: ast.AST) -> bool:
+        match node:
+            case ast.Compare(left, [ast.Eq()], [ast.List([])]):
+                return ast.unparse(left) in arrays
+        return False
+
+    return [*filter(is_so, nodes(tree))]
+
+
+def asked_whether_empty(tree: ast.Module) -> list[tuple[ast.expr, ast.Attribute]]:
+    """What asks a tensor for the dimensions that an empty one had not until PyTorch 0.4.1, and its `x.size` or `x.dim`.
+
+    `if x.size():`, and `x.dim() == 0` or `len(x.size()) > 0` of what nonzero() or a mask chose: never a number.
+    """
+    conditions = (node.test for node in nodes(tree) if isinstance(node, (ast.If, ast.IfExp)))
+    found: list[Any] = [(call, call.func) for test in conditions for call in _sizes(test)]
+    chosen = {
+        ast.unparse(node.targets[0])
         for node in nodes(tree)
-        if isinstance(node, ast.Compare)
-        and [type(op) for op in node.ops] == [ast.Eq]
-        and ast.unparse(node.left) in arrays
-        and ast.unparse(node.comparators[0]) == "[]"
+        if isinstance(node, ast.Assign) and _is_chosen(node.value)
+    }
+    for node in nodes(tree):
+        match node:
+            case ast.Compare(asked, [ast.Eq() | ast.NotEq() | ast.Gt()], [ast.Constant(0)]):
+                attribute = _dimensions(asked)
+                of = attribute and attribute.value
+                if of and (_is_chosen(of) or ast.unparse(of) in chosen):
+                    found.append((asked, attribute))
+    return found
+
+
+def _dimensions(node: ast.expr) -> ast.Attribute | None:
+    """The `x.dim` of `x.dim()`, the `x.size` of `len(x.size())`, the `x.shape` of `len(x.shape)`."""
+    match node:
+        case (
+            ast.Call(ast.Attribute(attr="dim" | "ndimension") as attribute, [])
+            | ast.Call(ast.Name("len"), [ast.Call(ast.Attribute(attr="size") as attribute, [])])
+            | ast.Call(ast.Name("len"), [ast.Attribute(attr="shape") as attribute])
+        ):
+            return attribute
+    return None
+
+
+def _is_chosen(node: ast.AST) -> bool:
+    """By nonzero() or a mask; squeezed it may be a number today."""
+    text = ast.unparse(node)
+    return bool(re.search(r"nonzero|masked_select|\[\w*mask\]$", text)) and "squeeze" not in text
+
+
+def _sizes(test: ast.expr) -> list[Any]:
+    """The `x.size()` that a condition is, also negated, or as a part of it."""
+    match test:
+        case ast.BoolOp(values=values):
+            return [call for value in values for call in _sizes(value)]
+        case ast.UnaryOp(operand=operand):
+            return _sizes(operand)
+        case ast.Call(ast.Attribute(attr="size"), []):
+            return [test]
+    return []
+
+
+def _is_class_of(node: ast.AST) -> bool:
+    """`type(x)` or `x.__class__`."""
+    match node:
+        case ast.Call(ast.Name("type"), [_]) | ast.Attribute(attr="__class__"):
+            return True
+    return False
+
+
+@_each
+def questions_for_variables(node: ast.AST) -> bool:
+    """`type(x) == Variable`, also with `is` and `!=`."""
+    match node:
+        case ast.Compare(left, [ast.Eq() | ast.NotEq() | ast.Is() | ast.IsNot()], [other]):
+            return _is_class_of(left) and last_name(other) == "Variable"
+    return False
+
+
+@_each
+def yaml_loads(node: ast.AST) -> bool:
+    """`yaml.load(file)`, without a Loader."""
+    match node:
+        case ast.Call(ast.Attribute(ast.Name("yaml"), "load"), [_], []):
+            return True
+    return False
+
+
+@_each
+def volatiles(node: ast.AST) -> bool:
+    """`Variable(x, volatile=True)`."""
+    return isinstance(node, ast.Call) and any(k.arg == "volatile" for k in node.keywords)
+
+
+@_each
+def counted_masks(node: ast.AST) -> bool:
+    """`(x >= low) + (x < high) == 2`."""
+    match node:
+        case ast.Compare(
+            ast.BinOp(ast.Compare(), ast.Add(), ast.Compare()), [ast.Eq()], [ast.Constant(2)]
+        ):
+            return True
+    return False
+
+
+def size_averages(tree: ast.Module) -> list[Any]:
+    """`criterion.size_average = False`, also of `self.criterion`, where no loss of the file's own has one."""
+
+    def is_set(node: ast.AST) -> bool:
+        match node:
+            case ast.Assign([ast.Attribute(attr="size_average"), *_], ast.Constant(bool())):
+                return True
+        return False
+
+    found = [*filter(is_set, nodes(tree))]
+    return [] if found and "self.size_average" in ast.unparse(tree) else found
+
+
+# What `ffi-ext run` has work and `ffi-ext port` rewrites, as doctor calls it.
+OLD: dict[str, Finder] = {
+    "`.next()`": nexts,
+    "`.data.resize_()`": reshapes,
+    "`.data[0]`": first_elements,
+    "`.index((i,))`": indices,
+    "`yaml.load(f)`": yaml_loads,
+    "`volatile`": volatiles,
+    "`type(x) == Variable`": questions_for_variables,
+    "`loss.size_average =`": size_averages,
+    "`(x > a) + (x < b) == 2`": counted_masks,
+}
+
+_OF_INDICES = {"kthvalue", "max", "median", "min", "mode", "sort", "topk"}
+_OF_ARRAYS = {"max", "min"}  # of NumPy, too, where `right, bottom = points.max(0)` are no indices
+
+
+def divided_indices(tree: ast.Module) -> list[Any]:
+    """`best / words` of the places that `scores.topk(k)` gives, of which a beam search makes the rows in its beam."""
+    found: list[ast.AST] = []
+    for function in (node for node in nodes(tree) if isinstance(node, ast.FunctionDef)):
+        own = tuple(own_nodes(function))
+        places = {_places(node) for node in own if isinstance(node, ast.Assign)} - {""}
+        # `places = places.float()` are none any more
+        places -= {
+            ast.unparse(target)
+            for node in own
+            if isinstance(node, ast.Assign) and not _places(node)
+            for target in node.targets
+        }
+        for node in own:
+            match node:
+                case ast.BinOp(_, ast.Div(), ast.Constant(float())):
+                    continue
+                case ast.BinOp(left, ast.Div()) if ast.unparse(left) in places:
+                    found.append(node)
+    return found
+
+
+def _places(node: ast.Assign) -> str:
+    """What `scores, places = x.topk(k)` or `places = x.topk(k)[1]` gives the places to, or ""."""
+    is_left_out = False
+    match node:
+        case ast.Assign([ast.Tuple([first, target]), *_], value):
+            is_left_out = ast.unparse(first) == "_"
+        case ast.Assign([target, *_], ast.Subscript(value, ast.Constant(1))):
+            pass
+        case _:
+            return ""
+    match value:
+        case ast.Call(ast.Attribute(owner, name)) if name in _OF_INDICES:
+            of = ast.unparse(owner)
+            is_of_tensors = name not in _OF_ARRAYS or is_left_out or of == "torch"
+            return ast.unparse(target) if is_of_tensors and of not in ("np", "numpy") else ""
+    return ""
+
+
+def other_numbers(tree: ast.Module) -> dict[str, int]:
+    """What is said of code that runs, and gives other numbers than it did, and the line of the first such code."""
+    found = [
+        (
+            "`if x.size()` or `x.dim() == 0`: an empty tensor had no dimensions until PyTorch 0.4.1, and has one: ask "
+            "for x.numel(), as `ffi-ext port` does",
+            [asked for asked, _ in asked_whether_empty(tree)],
+        ),
+        (
+            "`if x == []` of an array was False until NumPy 1.25, and is an error: ask `if len(x) == 0`, as `ffi-ext "
+            "port` writes",
+            compared_with_empty(tree),
+        ),
+        (
+            "a quotient of indices, which was rounded down until torch 1.5: write //, as `ffi-ext port` does",
+            divided_indices(tree),
+        ),
     ]
+    found += [(_of_another_default(node), [node]) for node in nodes(tree)]
+    return {said: those[0].lineno for said, those in reversed(found) if said and those}
 
 
-def other_numbers(node: ast.AST) -> str:
-    """What is said of code that runs, and gives other numbers than it did, or ""."""
-    if not (isinstance(node, ast.Call) and isinstance(node.func, ast.Attribute)):
-        return ""
-    keywords = {k.arg: ast.unparse(k.value) for k in node.keywords}
-    name = node.func.attr
+def _of_another_default(node: ast.AST) -> str:
+    """What is said of a call that leaves out an argument whose default was another, or ""."""
+    match node:
+        case ast.Call(ast.Attribute(of, name), arguments, given):
+            keywords = {k.arg: ast.unparse(k.value) for k in given}
+        case _:
+            return ""
     scales = name in ("upsample", "Upsample") and "linear" in keywords.get("mode", "")
     if scales and "align_corners" not in keywords:
         return (
@@ -119,9 +336,9 @@ def other_numbers(node: ast.AST) -> str:
             "no align_corners: it was True in grid_sample and affine_grid until torch 1.3, as it is under `ffi-ext "
             "run`, and is False: pass align_corners=True for the numbers of that time"
         )
-    if last_name(node.func.value) not in ("F", "functional", "nn"):
+    if last_name(of) not in ("F", "functional", "nn"):
         return ""
-    if re.fullmatch("dropout[23]?d?", name) and len(node.args) < 3 and "training" not in keywords:
+    if re.fullmatch("dropout[23]?d?", name) and len(arguments) < 3 and "training" not in keywords:
         return (
             "dropout without training: it was False until PyTorch 1.0, and is True, so that it drops in evaluation, "
             "too: pass training=self.training"
@@ -132,145 +349,6 @@ def other_numbers(node: ast.AST) -> str:
             "column a loss is of each with each: pass keepdim=True"
         )
     return ""
-
-
-def asked_whether_empty(tree: ast.Module) -> list[tuple[ast.expr, ast.Attribute]]:
-    """What asks a tensor for the dimensions that an empty one had not until PyTorch 0.4.1, and its `x.size` or `x.dim`.
-
-    `if x.size():`, and `x.dim() == 0` or `len(x.size()) > 0` of what nonzero() or a mask chose, which never is a number.
-    """
-    conditions = (node.test for node in nodes(tree) if isinstance(node, (ast.If, ast.IfExp)))
-    found: list[Any] = [(call, call.func) for test in conditions for call in _sizes(test)]
-    chosen = {
-        ast.unparse(node.targets[0])
-        for node in nodes(tree)
-        if isinstance(node, ast.Assign) and _is_chosen(node.value)
-    }
-    for node in nodes(tree):
-        if isinstance(node, ast.Compare) and re.search("(==|!=|>) 0$", ast.unparse(node)):
-            asked = attribute = node.left
-            if is_len := ast.unparse(asked).startswith("len(") and bool(getattr(asked, "args", 0)):
-                attribute = asked.args[0]  # type: ignore[attr-defined]
-            attribute = getattr(attribute, "func", attribute)
-            names = ("size", "shape") if is_len else ("dim", "ndimension")
-            if isinstance(attribute, ast.Attribute) and attribute.attr in names:
-                if ast.unparse(attribute.value) in chosen or _is_chosen(attribute.value):
-                    found.append((asked, attribute))
-    return found
-
-
-def _is_chosen(node: ast.AST) -> bool:
-    """By nonzero() or a mask; squeezed it may be a number today."""
-    text = ast.unparse(node)
-    return bool(re.search(r"nonzero|masked_select|\[\w*mask\]$", text)) and "squeeze" not in text
-
-
-def _sizes(test: ast.expr) -> list[ast.Call]:
-    """The `x.size()` that an `if` has as its condition, also negated, or as a part of it."""
-    if isinstance(test, ast.BoolOp):
-        return [call for value in test.values for call in _sizes(value)]
-    if isinstance(test, ast.UnaryOp):
-        return _sizes(test.operand)
-    is_size = isinstance(test, ast.Call) and last_name(test.func) == "size" and not test.args
-    return [test] if is_size and isinstance(test.func, ast.Attribute) else []  # type: ignore[attr-defined,list-item]
-
-
-def _is_class_of(node: ast.AST) -> bool:
-    """`type(x)` or `x.__class__`."""
-    if isinstance(node, ast.Call):
-        return isinstance(node.func, ast.Name) and node.func.id == "type" and len(node.args) == 1
-    return isinstance(node, ast.Attribute) and node.attr == "__class__"
-
-
-def asks_for_variable(node: ast.AST) -> bool:
-    """`type(x) == Variable`, also with `is` and `!=`."""
-    return (
-        isinstance(node, ast.Compare)
-        and isinstance(node.ops[0], (ast.Eq, ast.NotEq, ast.Is, ast.IsNot))
-        and len(node.ops) == 1
-        and _is_class_of(node.left)
-        and last_name(node.comparators[0]) == "Variable"
-    )
-
-
-def loads_yaml(node: ast.AST) -> bool:
-    """`yaml.load(file)`, without a Loader."""
-    is_load = isinstance(node, ast.Call) and ast.unparse(node.func) == "yaml.load"
-    return is_load and len(node.args) == 1 and not node.keywords  # type: ignore[attr-defined]
-
-
-def counts_masks(node: ast.AST) -> bool:
-    """`(x >= low) + (x < high) == 2`."""
-    return (
-        isinstance(node, ast.Compare)
-        and isinstance(node.left, ast.BinOp)
-        and isinstance(node.left.op, ast.Add)
-        and isinstance(node.left.left, ast.Compare)
-        and isinstance(node.left.right, ast.Compare)
-        and ast.unparse(node).endswith(" == 2")
-        and len(node.ops) == 1
-    )
-
-
-def sets_size_average(tree: ast.Module) -> list[ast.Assign]:
-    """`criterion.size_average = False`, also of `self.criterion`, where no loss of the file's own has one."""
-    found = [
-        node
-        for node in nodes(tree)
-        if isinstance(node, ast.Assign)
-        and isinstance(node.targets[0], ast.Attribute)
-        and node.targets[0].attr == "size_average"
-        and ast.unparse(node.value) in ("False", "True")
-    ]
-    return [] if found and "self.size_average" in ast.unparse(tree) else found
-
-
-_OF_INDICES = {"kthvalue", "max", "median", "min", "mode", "sort", "topk"}
-_OF_ARRAYS = {"max", "min"}  # of NumPy, too, where `right, bottom = points.max(0)` are no indices
-
-
-def divided_indices(tree: ast.Module) -> list[ast.BinOp]:
-    """`best / words` of the places that `scores.topk(k)` gives, of which a beam search makes the rows in its beam."""
-    found: list[ast.BinOp] = []
-    for function in (node for node in nodes(tree) if isinstance(node, ast.FunctionDef)):
-        own = tuple(own_nodes(function))
-        places = {_places(node) for node in own if isinstance(node, ast.Assign)} - {""}
-        # `places = places.float()` are none any more
-        places -= {
-            ast.unparse(target)
-            for node in own
-            if isinstance(node, ast.Assign) and not _places(node)
-            for target in node.targets
-        }
-        found += [
-            node
-            for node in own
-            if isinstance(node, ast.BinOp)
-            and isinstance(node.op, ast.Div)
-            and ast.unparse(node.left) in places
-            and not (isinstance(node.right, ast.Constant) and isinstance(node.right.value, float))
-        ]
-    return found
-
-
-def _places(node: ast.Assign) -> str:
-    """What `scores, places = x.topk(k)` or `places = x.topk(k)[1]` gives the places to, or ""."""
-    target, value = node.targets[0], node.value
-    is_left_out = False
-    if isinstance(target, ast.Tuple) and len(target.elts) == 2:
-        is_left_out = ast.unparse(target.elts[0]) == "_"
-        target = target.elts[1]
-    elif isinstance(value, ast.Subscript) and ast.unparse(value.slice) == "1":
-        value = value.value
-    else:
-        return ""
-    if not (isinstance(value, ast.Call) and isinstance(value.func, ast.Attribute)):
-        return ""
-    name, of = value.func.attr, ast.unparse(value.func.value)
-    if name not in _OF_INDICES or of in ("np", "numpy"):
-        return ""
-    is_of_tensors = name not in _OF_ARRAYS or is_left_out or of == "torch"
-    return ast.unparse(target) if is_of_tensors else ""
 
 
 def asks_for_class(node: ast.AST) -> str:
@@ -295,13 +373,3 @@ def asks_for_class(node: ast.AST) -> str:
             cure = "take x.type(), 'torch.FloatTensor' still"
             return f"{found[0]} is 'Tensor' for every tensor since PyTorch 0.4: {cure}"
     return ""
-
-
-def is_called_build_extension(node: ast.AST) -> bool:
-    """Whether it is BuildExtension(headers=...): create_extension's arguments for a command of setuptools."""
-    return (
-        isinstance(node, ast.Call)
-        and isinstance(node.func, ast.Name)
-        and node.func.id == "BuildExtension"
-        and any(keyword.arg == "headers" for keyword in node.keywords)
-    )

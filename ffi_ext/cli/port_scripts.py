@@ -6,11 +6,10 @@ import ast
 import re
 from collections.abc import Collection
 from pathlib import PurePath
-from typing import Any
 
 from ffi_ext import legacy
 from ffi_ext.cli import old_code, survey_names
-from ffi_ext.cli.edits import Source, imported, last_name, nodes, parse
+from ffi_ext.cli.edits import Source, imported, last_name, parse
 
 OLD = "torch.utils.ffi"
 # What a number's name looks like, for `.data[0]`, which on anything longer was an index.
@@ -31,9 +30,9 @@ def imports(text: str) -> str:
     if "torch.utils" not in text:
         return text
     source = Source(text)
-    called = [n for n in ast.walk(source.tree) if old_code.is_called_build_extension(n)]
+    called = old_code.called_build_extensions(source.tree)
     for call in called:
-        source.replace(call.func, "create_extension")  # type: ignore[attr-defined]
+        source.replace(call.func, "create_extension")
     uses = [n for n in ast.walk(source.tree) if getattr(n, "id", "") == "BuildExtension"]
     for node in ast.walk(source.tree):
         if isinstance(node, ast.ImportFrom) and not node.level:
@@ -217,8 +216,7 @@ def expressions(text: str) -> str:
 
 def _indices(source: Source) -> None:
     """`tensor.index((rows,))` becomes `tensor[(rows,)]`."""
-    for node in filter(old_code.is_index, nodes(source.tree)):
-        call: ast.Call = node  # type: ignore[assignment]
+    for call in old_code.indices(source.tree):
         first, last = source.span(call.args[0])
         dot = source.text.rindex(".", 0, source.span(call.func)[1])
         source.edit(dot, first, "[")
@@ -227,9 +225,8 @@ def _indices(source: Source) -> None:
 
 def _variables(source: Source) -> None:
     """`type(x) == Variable` becomes `isinstance(x, Variable)`."""
-    for node in filter(old_code.asks_for_variable, nodes(source.tree)):
-        compared: ast.Compare = node  # type: ignore[assignment]
-        asked: Any = compared.left
+    for compared in old_code.questions_for_variables(source.tree):
+        asked = compared.left
         one = asked.args[0] if isinstance(asked, ast.Call) else asked.value
         negated = "not " * isinstance(compared.ops[0], (ast.NotEq, ast.IsNot))
         around = f"{negated}isinstance(", ", ", ")"
@@ -238,9 +235,8 @@ def _variables(source: Source) -> None:
 
 def _masks(source: Source) -> None:
     """`(x >= low) + (x < high) == 2` becomes `((x >= low) & (x < high))`: bools that are added are no numbers."""
-    for node in filter(old_code.counts_masks, nodes(source.tree)):
-        added: ast.BinOp = node.left  # type: ignore[attr-defined]
-        source.edit_around(node, (added.left, added.right), ("((", ") & (", "))"))
+    for node in old_code.counted_masks(source.tree):
+        source.edit_around(node, (node.left.left, node.left.right), ("((", ") & (", "))"))
 
 
 def _sizes(source: Source) -> None:
@@ -267,7 +263,7 @@ def _divisions(source: Source) -> None:
 
 def _averages(source: Source) -> None:
     """`criterion.size_average = False` becomes `criterion.reduction = "sum"`: nothing reads the other any more."""
-    for node in old_code.sets_size_average(source.tree):
+    for node in old_code.size_averages(source.tree):
         end = source.span(node.targets[0])[1]
         source.edit(end - len("size_average"), end, "reduction")
         source.replace(node.value, '"mean"' if source.of(node.value) == "True" else '"sum"')
@@ -275,15 +271,15 @@ def _averages(source: Source) -> None:
 
 def _yaml_loads(source: Source) -> None:
     """`yaml.load(file)` becomes `yaml.full_load(file)`."""
-    for node in filter(old_code.loads_yaml, nodes(source.tree)):
-        source.replace(node.func, "yaml.full_load")  # type: ignore[attr-defined]
+    for node in old_code.yaml_loads(source.tree):
+        source.replace(node.func, "yaml.full_load")
 
 
 def _iterators(source: Source) -> None:
     """`batches.next()` becomes `next(batches)`."""
     for node in old_code.nexts(source.tree):
         start, _ = source.span(node)
-        _, end = source.span(node.func.value)  # type: ignore[attr-defined]
+        _, end = source.span(node.func.value)
         end = source.text.index(".", end)  # behind its parentheses
         source.edit(start, start, "next(")
         source.edit(end, source.span(node)[1], ")")
@@ -308,7 +304,7 @@ def reshapes(text: str, file: PurePath, notes: list[str]) -> str:
         return text
     source = Source(text)
     for node in old_code.reshapes(source.tree):
-        data = node.func.value  # type: ignore[attr-defined]
+        data = node.func.value
         outer = source.parents[id(node)]
         while isinstance(outer, ast.Attribute) and outer.attr.endswith("_"):
             call = source.parents[id(outer)]  # each of these gives back what it changed

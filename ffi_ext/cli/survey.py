@@ -38,6 +38,7 @@ class _InAll:
     """What is told once for all scripts."""
 
     local: set[str]  # names of the repository's own modules
+    built: set[str] = field(default_factory=set)  # modules that its extensions are
     imported: dict[str, str] = field(default_factory=dict)  # modules, and where each is first
     missing: dict[str, list[str]] = field(default_factory=dict)  # of libraries, and where
     given: set[str] = field(default_factory=set)  # what scripts themselves give to libraries
@@ -71,7 +72,7 @@ def scripts(folder: Path, report: Report) -> None:
             f"install(autograd=True){volatile}; `ffi-ext port` rewrites them"
         )
     found.local |= _submodules(folder, found.imported, report)
-    survey_names.imports(found.imported, found.local, report)
+    survey_names.imports(found.imported, found.local, found.built, report)
 
 
 def _submodules(folder: Path, imported: Collection[str], report: Report) -> set[str]:
@@ -96,40 +97,24 @@ def _first(places: list[str]) -> str:
 def _script(tree: ast.Module, path: Path, shown: str, report: Report, found: _InAll) -> None:
     """Reads one."""
     _imports(tree, path, shown, report, found)
-    calls = [node for node in nodes(tree) if isinstance(node, ast.Call)]
-    for call in calls:
-        called = old_code.is_called_build_extension(call)
-        if called:
-            found.mistaken[shown] = None
-        if called or last_name(call.func) == "create_extension":
-            found.local |= _extension(tree, call, path, shown, report)
+    called = old_code.called_build_extensions(tree)
+    found.mistaken |= dict.fromkeys([shown] * bool(called))
+    for call in (node for node in nodes(tree) if isinstance(node, ast.Call)):
+        if call in called or last_name(call.func) == "create_extension":
+            made = _extension(tree, call, path, shown, report)
+            found.built |= made
+            found.local |= {name.partition(".")[0] for name in made}
         elif last_name(call.func) == "setup":
             given = [k.value for k in call.keywords if k.arg in ("packages", "py_modules")]
             listed = [text for value in given for text in _strings(value, tree)]
             found.local |= {text.partition(".")[0] for text in listed}
-    found.old += _old(tree, calls, shown)
-    others = {said: n for n in reversed(nodes(tree)) if (said := old_code.other_numbers(n))}
-    for said, node in others.items():
-        found.others.setdefault(said, []).append(f"{shown}:{node.lineno}")  # type: ignore[attr-defined]
-    for said, of_it in (
-        (
-            "`if x.size()` or `x.dim() == 0`: an empty tensor had no dimensions until PyTorch 0.4.1, and has one: ask "
-            "for x.numel(), as `ffi-ext port` does",
-            [asked for asked, _ in old_code.asked_whether_empty(tree)],
-        ),
-        (
-            "`if x == []` of an array was False until NumPy 1.25, and is an error: ask `if len(x) == 0`, as `ffi-ext "
-            "port` writes",
-            old_code.compared_with_empty(tree),
-        ),
-        (
-            "a quotient of indices, which was rounded down until torch 1.5: write //, as `ffi-ext port` does",
-            old_code.divided_indices(tree),
-        ),
-    ):
-        for first in of_it[:1]:
-            found.others.setdefault(said, []).append(f"{shown}:{first.lineno}")
-    for call in [call for call in calls if old_code.adds_with_dot(call)][:1]:
+    functions = (node for node in nodes(tree) if old_code.is_old_function(node))
+    found.old += [f"{node.name} ({shown}:{node.lineno})" for node in functions]  # type: ignore[attr-defined]
+    counts = {what: len(find(tree)) for what, find in old_code.OLD.items()}
+    found.old += [f"{what} ({count} in {shown})" for what, count in counts.items() if count]
+    for said, line in old_code.other_numbers(tree).items():
+        found.others.setdefault(said, []).append(f"{shown}:{line}")
+    for call in old_code.names_with_dots(tree)[:1]:
         report.notes.append(
             f"{shown}:{call.lineno}: {ast.unparse(call.args[0])}: names of modules have no dots since PyTorch 0.4. "
             "They work under `ffi-ext run` and after install(autograd=True); elsewhere give it another, and rename the "
@@ -174,28 +159,6 @@ def _imports(tree: ast.Module, path: Path, shown: str, report: Report, found: _I
                 )
 
 
-_FIRST = re.compile(r"\.data(\.cpu\(\))?(\.numpy\(\))?\[0\]$")
-
-
-def _old(tree: ast.Module, calls: list[ast.Call], shown: str) -> list[str]:
-    """What of a script is of before PyTorch 0.4: its Functions, and how often it has what else."""
-    functions = [node for node in nodes(tree) if old_code.is_old_function(node)]
-    subscripts = [node for node in nodes(tree) if isinstance(node, ast.Subscript)]
-    counts = {
-        "`.next()`": len(old_code.nexts(tree)),
-        "`.data.resize_()`": len(old_code.reshapes(tree)),
-        "`.data[0]`": sum(bool(_FIRST.search(ast.unparse(node))) for node in subscripts),
-        "`.index((i,))`": sum(map(old_code.is_index, calls)),
-        "`yaml.load(f)`": sum(map(old_code.loads_yaml, calls)),
-        "`volatile`": sum(any(k.arg == "volatile" for k in call.keywords) for call in calls),
-        "`type(x) == Variable`": sum(map(old_code.asks_for_variable, nodes(tree))),
-        "`loss.size_average =`": len(old_code.sets_size_average(tree)),
-        "`(x > a) + (x < b) == 2`": sum(map(old_code.counts_masks, nodes(tree))),
-    }
-    found = [f"{node.name} ({shown}:{node.lineno})" for node in functions]  # type: ignore[attr-defined]
-    return found + [f"{what} ({count} in {shown})" for what, count in counts.items() if count]
-
-
 def _parsed(path: Path, shown: str, report: Report, found: _InAll) -> ast.Module | None:
     try:
         tree, _, count = parse_old(path.read_text(encoding="utf-8-sig", errors="replace"))
@@ -235,7 +198,7 @@ def _strings(node: ast.expr | None, tree: ast.Module, depth: int = 0) -> list[st
 def _extension(
     tree: ast.Module, call: ast.Call, path: Path, shown: str, report: Report
 ) -> set[str]:
-    """Reads one; the modules that it makes."""
+    """Reads one; the modules that it makes, by their dotted names."""
     arguments: dict[str, ast.expr] = {k.arg: k.value for k in call.keywords if k.arg}
     arguments |= dict(zip(("name", "headers", "sources"), call.args, strict=False))
     name = arguments.get("name")
@@ -245,7 +208,7 @@ def _extension(
             f"{shown}:{call.lineno}: the extension has no name: give it one, such as '_ext.my_lib'"
         )
     _files_of({key: _strings(arguments.get(key), tree) for key in LISTS}, path, shown, report)
-    return {text.partition(".")[0] for text in _strings(name, tree)}
+    return set(_strings(name, tree))
 
 
 def tables(folder: Path, report: Report) -> None:

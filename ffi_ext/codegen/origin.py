@@ -9,7 +9,7 @@ from typing import Any
 
 from ffi_ext import __version__, elf
 from ffi_ext.codegen import csource
-from ffi_ext.headers.declared import Declarations, Function
+from ffi_ext.headers.declared import Declarations
 
 
 def origin(
@@ -31,9 +31,8 @@ def origin(
     }
     if with_cuda:
         facts["with_cuda"] = True
-    variadic = {f.python_name: _described(f) for f in declared.functions if f.variadic}
-    if variadic:  # which the table of functions does not have
-        facts["variadic"] = variadic
+    if variadic := [function.prototype for function in declared.functions if function.variadic]:
+        facts["variadic"] = variadic  # which the table of functions does not have
     for name in ("define_macros", "libraries", "extra_link_args"):
         if options.get(name):
             facts[name] = options[name]
@@ -45,11 +44,3 @@ def origin(
     where = f'__attribute__((__visibility__("default"), __section__("{elf.ORIGIN}")))'
     head = f"extern const char ffi_ext_origin[] {where};"
     return f"#ifdef __ELF__\n{head}\nconst char ffi_ext_origin[] = {text};\n#endif\n"
-
-
-def _described(function: Function) -> dict[str, Any]:
-    return {
-        "names": [parameter.name for parameter in function.parameters],
-        "codes": [function.result_code, *(parameter.code for parameter in function.parameters)],
-        "doc": csource.documentation(function),
-    }

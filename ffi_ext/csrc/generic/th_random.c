@@ -212,36 +212,7 @@ void THTensor_(multinomial)(THLongTensor *self, THGenerator *generator, THTensor
 /* The alias method (Walker 1974, Vose 1991): each of the n columns has its own outcome with
  * probability q and another one, J, else. */
 void THTensor_(multinomialAliasSetup)(THTensor *probs, THLongTensor *J, THTensor *q) {
-  const int64_t n = THTensor_(nElement)(probs);
-  THArgCheck(n > 0, 1, "probabilities expected");
-  THTensor *dense FFI_HELD = THTensor_(newContiguous)(probs);
-  THLongTensor_resize1d(J, n);
-  THTensor_(resize1d)(q, n);
-  int64_t *small FFI_HELD_MEMORY = THAlloc(2 * n * (ptrdiff_t)sizeof *small);
-  int64_t *const large = small + n;
-  int64_t smalls = 0, larges = 0, *alias = THLongTensor_data(J);
-  const int64_t alias_stride = J->stride[0], own_stride = q->stride[0];
-  const real *p = THTensor_(data)(dense);
-  real *own = THTensor_(data)(q);
-  for (int64_t i = 0; i < n; i++) {
-    alias[i * alias_stride] = i;
-    own[i * own_stride] = (real)n * p[i];
-    if (own[i * own_stride] < 1)
-      small[smalls++] = i;
-    else
-      large[larges++] = i;
-  }
-  while (smalls && larges) {
-    const int64_t from = large[larges - 1], to = small[--smalls];
-    alias[to * alias_stride] = from;
-    own[from * own_stride] -= 1 - own[to * own_stride];
-    if (own[from * own_stride] < 1) {
-      small[smalls++] = from;
-      larges--;
-    }
-  }
-  while (smalls) own[small[--smalls] * own_stride] = 1; /* what rounding left over */
-  while (larges) own[large[--larges] * own_stride] = 1;
+  ffi_th_torch("multinomialAliasSetup", "wwt", J, q, probs);
 }
 
 void THTensor_(multinomialAliasDraw)(THLongTensor *self, THGenerator *generator, THLongTensor *J,
