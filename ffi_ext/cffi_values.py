@@ -132,7 +132,7 @@ def refuse(function: Function, index: int, value: object, kind: type[Exception])
         )
     noun = "an integer" if code in INTEGER_CODES else "a number"
     text = f"{noun} is required for '{c_type.cname}', got {describe(value)}"
-    if isinstance(value, torch.Tensor):
+    if isinstance(value, torch.Tensor) and value.numel() == 1:
         text += ": take the number out with .item()"
     elif isinstance(value, str) and c_type.kind == "enum":
         names = [name for _, name in sorted(c_type.elements.items())]
@@ -173,7 +173,8 @@ def convert(function: Function, index: int, value: object) -> tuple[int, object]
             text += cffi_hints.of_value(ffi, c_type, value) or cffi_hints.of_field(
                 ffi, c_type, text
             )
-        elif isinstance(error, KeyError):  # of a dict for a struct, or, if a field is named, for one within
+        elif isinstance(error, KeyError):
+            # of a dict for a struct, or, if a field is named, for one within
             text = f"no field is named {error}"
             struct = c_type.item if c_type.kind == "pointer" else c_type
             if struct.kind == "struct" and not field:

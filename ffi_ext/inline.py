@@ -169,31 +169,29 @@ def load_inline(
         include = "#include <TH/TH.h>\n#include <ffi_ext.h>\n" + (
             "#include <THC/THC.h>\n" if with_cuda else ""
         )
-        declared = header
-        if declared is None:
-            declared = _exported(folder / f"{name}_rows", include, c_source, options, with_cuda)
-        texts = {
-            f"{name}.h": declared,
-            f"{name}.c": f'{include}#line 1 "{name} (c_source)"\n{c_source}\n',
-        }
+        source = folder / f"{name}.c"
+        cache.write_if_changed(source, f'{include}#line 1 "{name} (c_source)"\n{c_source}\n')
+        texts = {f"{name}.h": header or ""}
         if cuda_source is not None:
             texts[f"{name}.cu"] = f'#line 1 "{name} (cuda_source)"\n{cuda_source}\n'
-        for file, text in texts.items():
-            cache.write_if_changed(folder / file, text)
         try:
+            if header is None:
+                texts[f"{name}.h"] = _exported(source, include, c_source, options, with_cuda)
+            for file, text in texts.items():
+                cache.write_if_changed(folder / file, text)
             with refusals_of("load_inline()"):
                 target = name_of(name, folder)
-                declaring, *sources = [folder / file for file in texts]
-                files = (declaring,), frozenset[Path](), tuple(sources)
+                declaring, *others = [folder / file for file in texts]
+                files = (declaring,), frozenset[Path](), (source, *others)
                 given = Arguments(target, *files, bool(verbose), with_cuda, False, options)
                 build_and_keep(given, folder / "generated.json")
         except BuildError as error:
             if header is None and isinstance(error, HeaderError):
-                cxx = kwargs.get("language") == "c++"
-                raise HeaderError(_of_c_source(name, str(error), cxx)) from None
+                error = _of_c_source(error, source, options, with_cuda)
+                error.__suppress_context__ = True
             _hint_at_header(error, name, c_source, header or "")
             shown = {f"{name} (c_source)": c_source, f"{name} (cuda_source)": cuda_source or ""}
-            _raise_in_text(error, {**shown, f"{name}.h": declared})
+            _raise_in_text(error, {**shown, f"{name}.h": texts[f"{name}.h"]})
         return _imported(name, folder)
 
 
@@ -217,40 +215,53 @@ def _check_texts(texts: dict[str, object], others: dict[str, Any]) -> None:
 
 
 def _exported(
-    place: Path, include: str, c_source: str, options: dict[str, Any], with_cuda: bool
+    source: Path, include: str, c_source: str, options: dict[str, Any], with_cuda: bool
 ) -> str:
     """The prototypes of what `c_source` defines, where #if leaves it."""
     cxx, answer = options.get("language") == "c++", None
     if definitions.has_conditions(c_source):
-        add_directories(options, with_cuda)
-        asking = place.with_suffix(".cpp" if cxx else ".c")
+        asking = source.with_name(f"{source.stem}_rows{'.cpp' if cxx else '.c'}")
         cache.write_if_changed(asking, include + definitions.asking_for_rows(c_source))
         # None: the compiler will say what is wrong
-        answer = preprocess.Reader(options, with_cuda).of_source(asking)
-    return definitions.exported(c_source, cxx, answer)
+        answer = _reader(options, with_cuda).of_source(asking)
+    try:
+        return definitions.exported(c_source, cxx, answer)
+    except ValueError as error:  # perhaps since a prototype is no C
+        raise (_reader(options, with_cuda).refusal_of(source) or error) from None
 
 
-def _of_c_source(name: str, text: str, cxx: bool) -> str:
+def _reader(options: dict[str, Any], with_cuda: bool) -> preprocess.Reader:
+    add_directories(options, with_cuda)
+    return preprocess.Reader(options, with_cuda)
+
+
+def _of_c_source(
+    error: HeaderError, source: Path, options: dict[str, Any], with_cuda: bool
+) -> BuildError:
     """A prototype of `c_source` that cannot be read: the header that it stands in is no file of the user's."""
-    text = re.sub(rf"^{name}\.h:\d+: ", f"{name} (c_source): ", text)
+    name, cxx = source.stem, options.get("language") == "c++"
+    text = re.sub(rf"^{name}\.h:\d+: ", f"{name} (c_source): ", str(error))
     of_types = re.search(
         "cannot parse|declares none|value of '(?!ffi_ext_|TH).* no header has", text
     )
     if not of_types or re.search("did you mean|hint: (TH|names)", text):
-        return text
-    hint = (
-        "types that prototypes use go into `header`, with the prototypes; "
-        f'#include "{name}.h" in c_source has them there'
-    )
+        return HeaderError(text)
     if "__global__" in text:
         hint = "this is CUDA, which nvcc compiles: pass it as cuda_source, and its prototypes as header"
     elif "keep C++" in text and cxx:
         hint = 'what is extern "C" is read as C: a pointer for a reference, no namespace, no default value'
     elif "keep C++" in text:
         hint = 'this is C++: pass language="c++", and make what is to be exported extern "C"'
+    elif refusal := _reader(options, with_cuda).refusal_of(source):
+        return refusal  # it is no C either
     elif macro := re.search(r"^ *(\w+)\([^()]*\) \w|^ *([A-Z][A-Z0-9_]+) \w+ ", text, re.M):
         hint = f"is {macro[1] or macro[2]} a macro? Functions that macros define, or begin, are named in `header`"
-    return f"{text.partition(chr(10) + 'hint: ')[0]}\nhint: {hint}"
+    else:
+        hint = (
+            "types that prototypes use go into `header`, with the prototypes; "
+            f'#include "{name}.h" in c_source has them there'
+        )
+    return HeaderError(f"{text.partition(chr(10) + 'hint: ')[0]}\nhint: {hint}")
 
 
 def _hint_at_header(error: BuildError, name: str, c_source: str, header: str) -> None:

@@ -5,13 +5,14 @@ No imports of weight here: interpreters in which the hook is enabled pay for the
 
 from __future__ import annotations
 
+import math
 import sys
 
 NAME = "torch.utils.ffi"
 
-# Python's types by the names that NumPy had for them until 1.24.
+# Python's types, and a module of its own, by the names that NumPy had for them until 1.24.
 OF_NUMPY = {kind.__name__: kind for kind in (bool, complex, float, int, object, str)}
-OF_NUMPY |= {"long": int, "unicode": str}
+OF_NUMPY |= {"long": int, "unicode": str, "math": math}  # type: ignore[dict-item]
 
 # What gave `x.data` another shape gave it to x, too, before PyTorch 1.1.
 RESHAPES = ("resize_", "resize_as_", "set_", "squeeze_", "unsqueeze_", "t_", "transpose_")
@@ -106,6 +107,16 @@ def _old_torch(torch) -> None:  # type: ignore[no-untyped-def]
 
 def _old_numpy(numpy) -> None:  # type: ignore[no-untyped-def]
     _lend(numpy, OF_NUMPY)
+    original = numpy.fromstring
+
+    def fromstring(string, dtype=float, count=-1, *, sep="", like=None):  # type: ignore[no-untyped-def]
+        """Bytes as numbers, too, as readers of LMDB have it until NumPy 2.3."""
+        if sep:
+            return original(string, dtype, count, sep=sep, like=like)
+        string = string.encode("latin1") if isinstance(string, str) else string
+        return numpy.frombuffer(string, dtype, count).copy()
+
+    _give(numpy, "fromstring", fromstring)
 
 
 def _old_choices(random) -> None:  # type: ignore[no-untyped-def]
@@ -131,6 +142,23 @@ def _old_torchvision(transforms) -> None:  # type: ignore[no-untyped-def]
     """The names of two transforms until torchvision 0.2."""
     new = {"Scale": transforms.Resize, "RandomSizedCrop": transforms.RandomResizedCrop}
     _lend(transforms, new)
+    _lend(transforms.transforms, new)
+
+
+def _old_pil(Image) -> None:  # type: ignore[no-untyped-def]
+    original = Image.Image.resize
+
+    def resize(self, size, resample=None, *args, **kwargs):  # type: ignore[no-untyped-def]
+        """By the nearest pixel where no filter is named, as until Pillow 7: a bicubic one blends labels, too."""
+        if resample is None:
+            from ffi_ext.old_autograd import say_once
+
+            say_once("resize() of a PIL image takes the nearest pixels, as it did")
+            resample = Image.Resampling.NEAREST
+        return original(self, size, resample, *args, **kwargs)
+
+    _give(Image.Image, "resize", resize)
+    _lend(Image, {"ANTIALIAS": Image.Resampling.LANCZOS})
 
 
 def _old_scipy(misc) -> None:  # type: ignore[no-untyped-def]
@@ -253,6 +281,7 @@ LIBRARIES = (
     After("numpy", _old_numpy),
     After("numpy.random", _old_choices),  # apart: NumPy imports it when it is asked for
     After("scipy.misc", _old_scipy),
+    After("PIL.Image", _old_pil),
     After("yaml", _old_yaml),
     After("inspect", _old_python),
 )

@@ -40,6 +40,10 @@ _DIVIDED = (
     "if that number is the result of a division: Python 2's / of whole numbers is // now, and that of old integer "
     "tensors, too"
 )
+_KEPT = (
+    "if that is what sum, mean, max, min, norm, prod or another gave of one dimension: until PyTorch 0.2 they kept it "
+    "as one of size 1: pass keepdim=True"
+)
 # The class of an error, words of its text, and what it means.
 _MEANINGS = (
     (
@@ -98,6 +102,8 @@ _MEANINGS = (
         "torch.load took whole models and whatever else Python pickles until torch 2.6. If you trust who made the "
         "file: TORCH_FORCE_NO_WEIGHTS_ONLY_LOAD=1 before the command",
     ),
+    ("IndexError", ("Dimension out of range",), _KEPT),
+    ("RuntimeError", ("The expanded size of the tensor", "must match the existing size"), _KEPT),
     ("TypeError", ("float", "int"), _DIVIDED),
     ("IndexError", ("float", "int"), _DIVIDED),
     ("IndexError", ("tensors used as indices must be",), _DIVIDED),

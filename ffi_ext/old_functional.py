@@ -1,4 +1,4 @@
-"""torch.nn.functional as it was: transposed images in convolutions, corners, columns in losses, dropout."""
+"""torch.nn.functional as it was: transposed images in convolutions, corners, losses, dropout."""
 
 from __future__ import annotations
 
@@ -81,6 +81,30 @@ def _loss_of_old(name: str) -> Callable[..., torch.Tensor]:
     return _for_scripts(loss, original)
 
 
+def _mean_of_old(name: str) -> Callable[..., torch.Tensor]:
+    """nll_loss or cross_entropy, whose mean was 0 until torch 1.11 where all targets are ignored.
+
+    That of a crop without labels is NaN today, and so is what averages it with others.
+    """
+    original = getattr(torch.nn.functional, name)
+
+    def loss(
+        input: Any,
+        target: Any,
+        weight: Any = None,
+        size_average: Any = None,
+        ignore_index: int = -100,
+        *args: Any,
+        **kwargs: Any,
+    ) -> torch.Tensor:
+        mean = original(input, target, weight, size_average, ignore_index, *args, **kwargs)
+        if type(mean) is not torch.Tensor or mean.dim() or target.is_floating_point():
+            return mean  # type: ignore[no-any-return]
+        return torch.where((target != ignore_index).any(), mean, torch.zeros_like(mean))
+
+    return _for_scripts(loss, original)
+
+
 def _dropout_of_old() -> Callable[..., torch.Tensor]:
     """Dropout that makes no Parameter, in evaluation either: AWD-LSTM sets a net's weights with it.
 
@@ -107,6 +131,7 @@ _LOSSES = (
 FUNCTIONAL = {
     **{name: _convolution_of_old(name) for name in _CONVOLUTIONS},
     **{name: _loss_of_old(name) for name in _LOSSES},
+    **{name: _mean_of_old(name) for name in ("nll_loss", "cross_entropy")},
     **{name: _sampler_of_old(name) for name in ("grid_sample", "affine_grid")},
     "dropout": _dropout_of_old(),
 }

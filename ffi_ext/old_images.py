@@ -52,18 +52,26 @@ def _imread(name: Any, flatten: bool = False, mode: str | None = None) -> Any:
         return _array(image, flatten, mode)
 
 
-def _imresize(arr: Any, size: Any, interp: str = "bilinear", mode: str | None = None) -> Any:
-    """To (height, width), or by a fraction of a float, or so many per cent of an int."""
+def _filter(name: str) -> Any:
     from PIL import Image
 
+    return Image.Resampling[{"cubic": "bicubic"}.get(name, name).upper()]
+
+
+def _imresize(arr: Any, size: Any, interp: str = "bilinear", mode: str | None = None) -> Any:
+    """To (height, width), or by a fraction of a float, or so many per cent of an int."""
     image = _image(arr, mode=mode)
     if numpy.ndim(size):
         width, height = int(size[1]), int(size[0])
     else:
         factor = size / 100 if isinstance(size, (int, numpy.integer)) else size
         width, height = (int(side * factor) for side in image.size)
-    kind = {"cubic": "bicubic"}.get(interp, interp).upper()
-    return _array(image.resize((width, height), Image.Resampling[kind]))
+    return _array(image.resize((width, height), _filter(interp)))
+
+
+def _imrotate(arr: Any, angle: float, interp: str = "bilinear") -> Any:
+    """By degrees, against the clock."""
+    return _array(_image(arr).rotate(angle, _filter(interp)))
 
 
 IMAGES: dict[str, Any] = {
@@ -71,6 +79,7 @@ IMAGES: dict[str, Any] = {
     "fromimage": _array,
     "imread": _imread,
     "imresize": _imresize,
+    "imrotate": _imrotate,
     "imsave": lambda name, arr, format=None: _image(arr).save(name, format),
     "toimage": _image,
 }

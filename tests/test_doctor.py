@@ -126,6 +126,16 @@ def test_doctor_names_the_package_of_a_module(tmp_path, capsys, monkeypatch):
     assert "Python 3.99 dropped its module ffi_ext_elsewhere" in capsys.readouterr().out
 
 
+def test_doctor_tells_of_an_extension_that_python_2_alone_finds(tmp_path, doctor):
+    (tmp_path / "ops").mkdir()
+    (tmp_path / "ops" / "__init__.py").write_text("from _ops import *\n")
+    (tmp_path / "ops" / "c.h").touch()
+    (tmp_path / "build.py").write_text("create_extension('ops._ops', 'ops/c.h', [])\n")
+    (problem,) = doctor()["problems"]
+    assert problem.startswith("ops/__init__.py:1: _ops is built as ops._ops, which Python 2 alone")
+    assert problem.endswith("write `from ._ops import ...`")
+
+
 def test_doctor_finds_what_is_missing(tmp_path, doctor):
     (tmp_path / "build.py").write_text(
         "from torch.utils.ffi import create_extension\nimport no_such_package, helper\n"
@@ -335,7 +345,7 @@ def test_doctor_counts_first_elements_of_data(tmp_path, doctor):
 def test_doctor_tells_what_gives_other_numbers_today(tmp_path, doctor):
     (tmp_path / "old.py").write_text(
         "import torch.nn as nn, torch.nn.functional as F\n"
-        "y = F.dropout(F.relu(x), 0.5)\nd = nn.functional.pairwise_distance(a, b)\n"
+        "y = F.dropout(F.relu(x), 0.5)\nd = nn.PairwiseDistance(2)(a, b)\n"
         "if y.nonzero().size() and not d.size():\n    z = 1 if y.size() else 2\n"
         "if boxes == []:\n    boxes[:, 4]\n"
         "def advance(flat):\n    scores, best = flat.topk(5)\n    return best / flat.size(1)\n"
@@ -347,7 +357,7 @@ def test_doctor_tells_what_gives_other_numbers_today(tmp_path, doctor):
         "if y.size(0) or y.size() == d.size():\n    y = F.alpha_dropout(x)\n"
     )
     told = (
-        "`if x.size()`",
+        "`if x.size()` or",
         "`if x == []`",
         "dropout without",
         "pairwise_distance without",

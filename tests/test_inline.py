@@ -19,7 +19,7 @@ import torch
 import ffi_ext
 from ffi_ext import BuildError, HeaderError, cache, cli, cuda, inline
 from ffi_ext.headers import definitions
-from tests.processes import forks, python
+from tests.processes import python
 
 SOURCE = """
 /* twice(x) { } */
@@ -94,6 +94,17 @@ def test_the_traceback_shows_the_line_of_c():
         )
     shown = "".join(traceback.format_exception(caught.value))
     assert '<shown.h>", line 2, in <module>\n    int g(unheard *p);' in shown
+
+
+@pytest.mark.parametrize(
+    "head",
+    ["int g(int x", "int g(int x))", "int g(int x, y)", "int g(str x)", "int g(int x) return"],
+)
+def test_a_prototype_that_is_no_c_is_told_by_the_compiler(head):
+    with pytest.raises(BuildError, match=rf"c_source\):2: .*\n    {re.escape(head)} {{ .*\n"):
+        ffi_ext.load_inline("wrong", f"\n{head} {{ return x; }}")
+    with pytest.raises(BuildError, match=r"c_source\):3: "):  # another function is right
+        ffi_ext.load_inline("wrong", f"\nint f(int x) {{ return x; }}\n{head} {{ return x; }}")
 
 
 @pytest.mark.parametrize(
@@ -194,19 +205,6 @@ def test_file_names_and_other_texts_that_are_no_c_text():
         TypeError, match="'cpp_sources'; its texts are c_source, header and cuda_so"
     ):
         ffi_ext.load_inline("no_text", "", cpp_sources="")
-
-
-def test_processes_load_at_once(tmp_path):
-    """One compile of each content, and each gets its module."""
-    setup = (
-        "import torch, ffi_ext\nfrom ffi_ext import objects\ncompile, n = objects.Objects.compile, []\n"
-        "objects.Objects.compile = lambda *a: (n.append(1), compile(*a))[1]\n"
-    )
-    code = (
-        "m = ffi_ext.load_inline('at_once', 'int f(int x) { return x + 1; }', 'int f(int x);')\n"
-        "print(len(n), m.f(41))"
-    )
-    assert sorted(forks(setup, *[code] * 4)) == ["0 42\n", "0 42\n", "0 42\n", "2 42\n"]
 
 
 def test_other_processes_import_what_was_loaded():

@@ -795,6 +795,10 @@ def test_names_that_numpy_and_collections_dropped():
     with pytest.raises(ValueError, match="empty"):
         np.random.choice([])
     assert time.clock() > 0 and inspect.getargspec(lambda a, b=1, *c: a).args == ["a", "b"]
+    assert np.math.floor(2.5) == 2
+    assert np.fromstring(b"\x01\xff", dtype=np.uint8).tolist() == [1, 255]
+    assert np.fromstring("\x01", np.uint8).flags.writeable
+    assert np.fromstring("1 2", sep=" ").tolist() == [1, 2]
     assert np.bool is (np.bool_ if np.__version__ >= "2" else bool)  # NumPy's own stays
     ffi_ext.uninstall()
     assert "Mapping" not in vars(collections) and "object" not in vars(np)
@@ -821,11 +825,38 @@ def test_losses_pair_as_many_targets_of_another_shape(name):
         assert not torch.isclose(net(outputs, targets), want)
 
 
+@pytest.mark.parametrize("name", ["nll_loss", "cross_entropy"])
+def test_a_mean_of_ignored_targets_alone_is_zero(name):
+    """As in a crop without labels."""
+    from torch.nn import functional
+
+    scores, targets = leaf(2, 3).detach().requires_grad_(), torch.tensor([2, 255])
+    loss = getattr(functional, name)
+    logs = scores.log_softmax(1) if name == "cross_entropy" else scores
+    one = loss(scores, targets, None, None, 255)
+    torch.testing.assert_close(one, -logs[0, 2])
+    none = loss(scores, torch.full((2,), 255), ignore_index=255)
+    none.backward()
+    assert none == 0 and not scores.grad.any()
+    assert loss(scores, targets, ignore_index=255, reduction="none").tolist()[1] == 0
+    scripted = torch.jit.script(loss)
+    torch.testing.assert_close(scripted(scores, targets, ignore_index=255), one)
+    compiled = torch.compile(
+        lambda x, t: getattr(functional, name)(x, t, ignore_index=255),
+        backend="eager",
+        fullgraph=True,
+    )
+    torch.testing.assert_close(compiled(scores, targets), one)
+    ffi_ext.uninstall()
+    assert getattr(functional, name)(scores, torch.full((2,), 255), ignore_index=255).isnan()
+
+
 def test_transforms_by_their_first_names(tv):
     from torchvision import transforms
 
     assert transforms.Scale is transforms.Resize
     assert transforms.RandomSizedCrop is transforms.RandomResizedCrop
+    assert transforms.transforms.Scale is transforms.Resize  # 3D-ResNets asks for it there
     ffi_ext.uninstall()
     assert not hasattr(transforms, "Scale")
 
@@ -1033,6 +1064,8 @@ def test_images_of_scipy(tmp_path):
     assert (misc.imresize(array.transpose(2, 0, 1), (4, 6)) == array).all()
     # floats reach from 0 to 255, whatever they were
     assert misc.imresize(np.array([[-1.0, 0], [0.5, 1]]), (2, 2)).tolist() == [[0, 128], [191, 255]]
+    turned = misc.imrotate(array[:, :4], 90)
+    assert (turned == np.rot90(array[:, :4])).all()
     halves = np.full((2, 2), 0.5)
     assert np.asarray(misc.toimage(halves, cmin=0.0, cmax=1.0)).tolist() == [[128, 128]] * 2
     palette = image.fromarray(array).convert("P")
@@ -1040,6 +1073,17 @@ def test_images_of_scipy(tmp_path):
     assert (misc.imread(tmp_path / "p.png") == np.asarray(palette.convert("RGB"))).all()
     ffi_ext.uninstall()
     assert not hasattr(misc, "imread")
+
+
+def test_images_of_pil():
+    image = pytest.importorskip("PIL.Image")
+    labels = image.fromarray(np.array([[0, 1, 7], [1, 7, 255]], np.uint8))
+    nearest = np.asarray(labels).repeat(2, 0).repeat(2, 1)
+    assert (np.asarray(labels.resize((6, 4))) == nearest).all()
+    assert (np.asarray(labels.resize((6, 4), image.BICUBIC)) != nearest).any()
+    assert image.ANTIALIAS == image.LANCZOS
+    ffi_ext.uninstall()
+    assert (np.asarray(labels.resize((6, 4))) != nearest).any()
 
 
 def test_volatile():

@@ -684,7 +684,7 @@ def test_what_is_set_on_an_instance_elsewhere_is_told(tmp_path):
     assert "train.py:3: model.half.k was set on an instance" in note
 
 
-def test_sizes_as_conditions():
+def test_tensors_that_are_asked_whether_they_are_empty():
     text = (
         "if torch.nonzero(a < 0).size():\n    b = 1 if c.size() else d.size()\n"
         "if not (e).size() and f.size() == g.size() and h.size(0):\n    pass\n"
@@ -693,6 +693,20 @@ def test_sizes_as_conditions():
         "if torch.nonzero(a < 0).numel():\n    b = 1 if c.numel() else d.size()\n"
         "if not (e).numel() and f.size() == g.size() and h.size(0):\n    pass\n"
     )
+    # of SO-Net, SSD, neural-motifs, seq2seq
+    text = (
+        "i = torch.nonzero(m[0, :, j])\nscores = conf[c][c_mask]\n"
+        "if len(i.size()) > 0 and scores.dim() == 0:\n    assert (a > 0).nonzero().dim() != 0\n"
+        "n = 0 if len( (i).shape )== 0 else 1\n"
+    )
+    assert port_scripts.expressions(text) == (
+        "i = torch.nonzero(m[0, :, j])\nscores = conf[c][c_mask]\n"
+        "if i.numel() > 0 and scores.numel() == 0:\n    assert (a > 0).nonzero().numel() != 0\n"
+        "n = 0 if (i).numel()== 0 else 1\n"
+    )
+    # numbers of today
+    text = "i = x.nonzero().squeeze()\nif i.dim() == 0 or loss.dim() > 0 or j.size(0) == 0:\n    pass\n"
+    assert port_scripts.expressions(text) == text
 
 
 def test_arrays_that_are_asked_whether_they_are_empty():

@@ -129,13 +129,48 @@ def compared_with_empty(tree: ast.Module) -> list[Any]:
     return [*filter(is_so, nodes(tree))]
 
 
-def sizes_as_conditions(tree: ast.Module) -> list[Any]:
-    """The `x.size()` that an `if` has as its condition, also negated, or as a part of it."""
-    asking = (node for node in nodes(tree) if isinstance(node, (ast.If, ast.IfExp)))
-    return [call for node in asking for call in _sizes(node.test)]
+def asked_whether_empty(tree: ast.Module) -> list[tuple[ast.expr, ast.Attribute]]:
+    """What asks a tensor for the dimensions that an empty one had not until PyTorch 0.4.1, and its `x.size` or `x.dim`.
+
+    `if x.size():`, and `x.dim() == 0` or `len(x.size()) > 0` of what nonzero() or a mask chose: never a number.
+    """
+    conditions = (node.test for node in nodes(tree) if isinstance(node, (ast.If, ast.IfExp)))
+    found: list[Any] = [(call, call.func) for test in conditions for call in _sizes(test)]
+    chosen = {
+        ast.unparse(node.targets[0])
+        for node in nodes(tree)
+        if isinstance(node, ast.Assign) and _is_chosen(node.value)
+    }
+    for node in nodes(tree):
+        match node:
+            case ast.Compare(asked, [ast.Eq() | ast.NotEq() | ast.Gt()], [ast.Constant(0)]):
+                attribute = _dimensions(asked)
+                of = attribute and attribute.value
+                if of and (_is_chosen(of) or ast.unparse(of) in chosen):
+                    found.append((asked, attribute))
+    return found
 
 
-def _sizes(test: ast.expr) -> list[ast.expr]:
+def _dimensions(node: ast.expr) -> ast.Attribute | None:
+    """The `x.dim` of `x.dim()`, the `x.size` of `len(x.size())`, the `x.shape` of `len(x.shape)`."""
+    match node:
+        case (
+            ast.Call(ast.Attribute(attr="dim" | "ndimension") as attribute, [])
+            | ast.Call(ast.Name("len"), [ast.Call(ast.Attribute(attr="size") as attribute, [])])
+            | ast.Call(ast.Name("len"), [ast.Attribute(attr="shape") as attribute])
+        ):
+            return attribute
+    return None
+
+
+def _is_chosen(node: ast.AST) -> bool:
+    """By nonzero() or a mask; squeezed it may be a number today."""
+    text = ast.unparse(node)
+    return bool(re.search(r"nonzero|masked_select|\[\w*mask\]$", text)) and "squeeze" not in text
+
+
+def _sizes(test: ast.expr) -> list[Any]:
+    """The `x.size()` that a condition is, also negated, or as a part of it."""
     match test:
         case ast.BoolOp(values=values):
             return [call for value in values for call in _sizes(value)]
@@ -263,9 +298,9 @@ def other_numbers(tree: ast.Module) -> dict[str, int]:
     """What is said of code that runs, and gives other numbers than it did, and the line of the first such code."""
     found = [
         (
-            "`if x.size()`: that of an empty tensor was () until PyTorch 0.4.1, and is (0,), which is true: ask "
-            "`if x.numel()`",
-            sizes_as_conditions(tree),
+            "`if x.size()` or `x.dim() == 0`: an empty tensor had no dimensions until PyTorch 0.4.1, and has one: ask "
+            "for x.numel(), as `ffi-ext port` does",
+            [asked for asked, _ in asked_whether_empty(tree)],
         ),
         (
             "`if x == []` of an array was False until NumPy 1.25, and is an error: ask `if len(x) == 0`, as `ffi-ext "
@@ -299,14 +334,14 @@ def _of_another_default(node: ast.AST) -> str:
             "no align_corners: it was True in grid_sample and affine_grid until torch 1.3, as it is under `ffi-ext "
             "run`, and is False: pass align_corners=True for the numbers of that time"
         )
-    if last_name(of) not in ("F", "functional"):
+    if last_name(of) not in ("F", "functional", "nn"):
         return ""
     if re.fullmatch("dropout[23]?d?", name) and len(arguments) < 3 and "training" not in keywords:
         return (
             "dropout without training: it was False until PyTorch 1.0, and is True, so that it drops in evaluation, "
             "too: pass training=self.training"
         )
-    if name == "pairwise_distance" and "keepdim" not in keywords:
+    if name in ("pairwise_distance", "PairwiseDistance") and "keepdim" not in keywords:
         return (
             "pairwise_distance without keepdim: it was True until PyTorch 0.4, and is False: beside labels of one "
             "column a loss is of each with each: pass keepdim=True"

@@ -240,10 +240,11 @@ def _masks(source: Source) -> None:
 
 
 def _sizes(source: Source) -> None:
-    """`if x.size():` becomes `if x.numel():`: the size of an empty tensor was (), and is (0,), which is true."""
-    for call in old_code.sizes_as_conditions(source.tree):
-        end = source.span(call.func)[1]
-        source.edit(end - len("size"), end, "numel")
+    """`if x.size():` becomes `if x.numel():`, `x.dim() == 0` too: an empty tensor has a dimension since 0.4.1."""
+    for asked, attribute in old_code.asked_whether_empty(source.tree):
+        (start, last), (first, end) = source.span(asked), source.span(attribute)
+        source.edit(start, first, "")
+        source.edit(end - len(attribute.attr), last, "numel()")
 
 
 def _empties(source: Source) -> None:

@@ -38,6 +38,7 @@ class _InAll:
     """What is told once for all scripts."""
 
     local: set[str]  # names of the repository's own modules
+    built: set[str] = field(default_factory=set)  # modules that its extensions are
     imported: dict[str, str] = field(default_factory=dict)  # modules, and where each is first
     missing: dict[str, list[str]] = field(default_factory=dict)  # of libraries, and where
     given: set[str] = field(default_factory=set)  # what scripts themselves give to libraries
@@ -71,7 +72,7 @@ def scripts(folder: Path, report: Report) -> None:
             f"install(autograd=True){volatile}; `ffi-ext port` rewrites them"
         )
     found.local |= _submodules(folder, found.imported, report)
-    survey_names.imports(found.imported, found.local, report)
+    survey_names.imports(found.imported, found.local, found.built, report)
 
 
 def _submodules(folder: Path, imported: Collection[str], report: Report) -> set[str]:
@@ -100,7 +101,9 @@ def _script(tree: ast.Module, path: Path, shown: str, report: Report, found: _In
     found.mistaken |= dict.fromkeys([shown] * bool(called))
     for call in (node for node in nodes(tree) if isinstance(node, ast.Call)):
         if call in called or last_name(call.func) == "create_extension":
-            found.local |= _extension(tree, call, path, shown, report)
+            made = _extension(tree, call, path, shown, report)
+            found.built |= made
+            found.local |= {name.partition(".")[0] for name in made}
         elif last_name(call.func) == "setup":
             given = [k.value for k in call.keywords if k.arg in ("packages", "py_modules")]
             listed = [text for value in given for text in _strings(value, tree)]
@@ -195,7 +198,7 @@ def _strings(node: ast.expr | None, tree: ast.Module, depth: int = 0) -> list[st
 def _extension(
     tree: ast.Module, call: ast.Call, path: Path, shown: str, report: Report
 ) -> set[str]:
-    """Reads one; the modules that it makes."""
+    """Reads one; the modules that it makes, by their dotted names."""
     arguments: dict[str, ast.expr] = {k.arg: k.value for k in call.keywords if k.arg}
     arguments |= dict(zip(("name", "headers", "sources"), call.args, strict=False))
     name = arguments.get("name")
@@ -205,7 +208,7 @@ def _extension(
             f"{shown}:{call.lineno}: the extension has no name: give it one, such as '_ext.my_lib'"
         )
     _files_of({key: _strings(arguments.get(key), tree) for key in LISTS}, path, shown, report)
-    return {text.partition(".")[0] for text in _strings(name, tree)}
+    return set(_strings(name, tree))
 
 
 def tables(folder: Path, report: Report) -> None:

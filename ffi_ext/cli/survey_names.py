@@ -95,8 +95,9 @@ def _is_installed(name: str) -> bool:
         return False
 
 
-def imports(imported: dict[str, str], local: set[str], report: Report) -> None:
-    """What the scripts import and this Python does not have."""
+def imports(imported: dict[str, str], local: set[str], built: set[str], report: Report) -> None:
+    """What the scripts import and this Python does not have; `built` has dotted names."""
+    beside = {name.rpartition(".")[2]: name for name in built}
     known = set(sys.stdlib_module_names) | local
     for name, where in sorted(imported.items()):
         if name in known:
@@ -105,6 +106,11 @@ def imports(imported: dict[str, str], local: set[str], report: Report) -> None:
         found = _is_installed(name)
         if not found and (cure := old_errors.gone(name)):
             report.problems.append(f"{where}: {cure}")
+        elif not found and name in beside:
+            report.problems.append(
+                f"{where}: {name} is built as {beside[name]}, which Python 2 alone finds by that name: write "
+                f"`from .{name} import ...`"
+            )
         elif not found:
             package = PACKAGES.get(name, name)
             report.problems.append(f"{where}: {name} is not installed: pip install {package}")

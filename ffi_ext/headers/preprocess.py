@@ -101,6 +101,12 @@ class Reader:
         except BuildError:
             return None
 
+    def refusal_of(self, source: Path) -> BuildError | None:
+        """What the compiler says of a source that it does not take."""
+        _, command = self._of_sources()
+        status, log = compilers.run([*command, "-fsyntax-only", str(source)])
+        return compile_errors.explain(f"compiling {source}", log) if status else None
+
     def _of_sources(self) -> tuple[toolchain.Program, list[str]]:
         """The compiler of sources, and its command."""
         program = toolchain.cxx_compiler() if self._cxx else toolchain.c_compiler()

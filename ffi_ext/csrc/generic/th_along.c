@@ -89,7 +89,6 @@ VOID(geqrf, (THTensor *ra, THTensor *rtau, THTensor *a), "mwt", ra, rtau, GIVEN(
 VOID(orgqr, (THTensor *ra, THTensor *a, THTensor *tau), "mtt", ra, GIVEN(a, ra), tau)
 VOID(ormqr, (THTensor *ra, THTensor *a, THTensor *tau, THTensor *c, const char *side, const char *trans), "mtttcc", ra, GIVEN(a, ra), tau, c, side, trans)
 VOID(pstrf, (THTensor *ra, THIntTensor *rpiv, THTensor *a, const char *uplo, real tol), "mwtcd", ra, rpiv, a, uplo, tol)
-#undef GIVEN
 #endif
 /* clang-format on */
 
@@ -101,7 +100,6 @@ real THTensor_(medianall)(THTensor *t) {
 }
 
 #undef REAL
-#undef VOID
 /* A result of an earlier call that has lost the reduced dimension gets it back, so that the
  * reduction meets the shape that it is going to write. */
 void THTensor_(preserveReduceDimSemantics)(THTensor *r, int in_dims, int reduce_dimension,

@@ -58,7 +58,6 @@ POINTERS(validXCorr, FFI_VALID, 0)
 POINTERS(validConv, FFI_VALID, 1)
 POINTERS(fullConv, FFI_FULL, 0)
 POINTERS(fullXCorr, FFI_FULL, 1)
-#undef POINTERS
 
 void THTensor_(validXCorr2DRevptr)(real *r, real alpha, real *t, int64_t ir, int64_t ic, real *k,
                                    int64_t kr, int64_t kc, int64_t sr, int64_t sc) {
@@ -174,8 +173,6 @@ CONV3D(conv3Dmul, FFI_PLANE)
 CONV3D(conv3Dcmul, FFI_ELEMENT)
 CONV3D(conv3Dger, FFI_OUTER)
 CONV3D(conv3Dmv, FFI_MATRIX)
-#undef CONV2D
-#undef CONV3D
 /* clang-format on */
 
 void THTensor_(conv2DRevger)(THTensor *r, real beta, real alpha, THTensor *t, THTensor *k,
