@@ -755,8 +755,11 @@ def test_matrices_of_halves_are_multiplied_by_cublas(build, tmp_path, monkeypatc
                 strides = [1 if r == 1 else width + 2 for r, width in stored]
                 want = c.clone()
                 views = [x[:, :width] for x, (_, width) in zip((a, b, want), stored, strict=True)]
-                product = torch.matmul(*(x.T if t == "n" else x for x, t in zip(views, ta + tb)))
-                views[2].copy_(1.5 * product.T - 0.25 * views[2])
+                left, right = (
+                    views[0].T if ta == "n" else views[0],
+                    views[1].T if tb == "n" else views[1],
+                )
+                views[2].copy_(1.5 * (left @ right).T - 0.25 * views[2])
                 hgemm(a, b, c, ord(ta), ord(tb), m, n, k, *strides)
                 assert torch.equal(c, want), (ta, tb, m, n, k)
 
