@@ -1,9 +1,7 @@
 """On a machine with a GPU: the CUDA tests, the kernels beside torchvision's, compute-sanitizer over them.
 
 What is built is used as it is, and nothing is installed: `make test-cuda` builds first. A machine without a network
-gets this project's folder with what another one has built, and runs `python3 scripts/check_cuda.py`. For figures that
-other one builds for the machine's GPU (`TORCH_CUDA_ARCH_LIST=9.0 make kernels`): else the driver translates what was
-made for the oldest one that nvcc knows, which has no instructions for bfloat16.
+gets this project's folder with what another one has built, and runs `python3 scripts/check_cuda.py`.
 """
 
 from __future__ import annotations
