@@ -764,6 +764,21 @@ def test_matrices_of_halves_are_multiplied_by_cublas(build, tmp_path, monkeypatc
                 assert torch.equal(c, want), (ta, tb, m, n, k)
 
 
+@pytest.mark.skipif(
+    torch.version.cuda is None or torch.cuda.is_available(),
+    reason="of a torch with CUDA, without a GPU",
+)
+def test_the_libraries_that_torch_has_loaded_are_found(build):
+    """Newer ones hide them from other libraries. What comes next, torch's handle, says that there is no driver."""
+    body = "THCudaBlas_Hgemm(NULL, 'n', 'n', 1, 1, 1, one, &one, 1, &one, 1, one, &one, 1);"
+    source = f"#include <THC/THC.h>\nvoid blas(void) {{ THHalf one = TH_float2half(1); {body} }}\n"
+    source += "void sparse(void) { THCState_getCurrentSparseHandle(NULL); }\n"
+    module = build(None, source, with_cuda=True)
+    for function in (module.blas, module.sparse):
+        with pytest.raises(torch.FatalError, match="(?i)nvidia"):
+            function()
+
+
 # --------------------------------------------------------------------------------------- on a GPU
 
 needs_gpu = pytest.mark.skipif(not torch.cuda.is_available(), reason="there is no GPU for torch")
