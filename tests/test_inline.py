@@ -555,6 +555,11 @@ def test_cuda_text():
         'extern "C" int launch(float *p) { k<<<1, 1>>>(p); return 5; }',
     )
     assert module.run(module._ffi.NULL) == 5
+    ffi_ext.load_inline(  # it may use what is included before C text
+        "gpu",
+        header="void f(const ffi_ext_tensor *x);",
+        cuda_source='extern "C" void f(const ffi_ext_tensor *x) { }',
+    )
     with pytest.raises(BuildError, match=r"gpu \(cuda_source\):2: identifier") as error:
         ffi_ext.load_inline("gpu", header="void f(void);", cuda_source="\nvoid f(void) { g(); }")
     last = traceback.extract_tb(error.tb)[-1]
