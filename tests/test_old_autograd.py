@@ -526,8 +526,7 @@ def test_a_loss_takes_a_gradient_of_one_element():
     torch.autograd.backward([(5 * x).sum()])
     torch.autograd.backward((loss for loss in [x.sum()]), [torch.ones(())])  # any iterable, as ever
     assert x.grad.tolist() == [14.0, 14.0]
-    # as many, as pytorch-deform-conv's own test has it
-    (3 * x).backward(torch.tensor([[1.0], [2.0]]))
+    (3 * x).backward(torch.tensor([[1.0], [2.0]]))  # as pytorch-deform-conv has it
     assert x.grad.tolist() == [17.0, 20.0]
 
 
