@@ -39,7 +39,6 @@ static inline uint8_t ffi_unsigned_Byte(uint8_t x) { return x; }
 #include "TH/THGenerateAllTypes.h"
 
 /* The lists of the TH headers become functions. */
-#undef TH_FUNCTION
 #define TH_FUNCTION(NAME, PARAMETERS, CODES, ...) \
   void THTensor_(NAME) PARAMETERS { ffi_th_torch(#NAME, CODES, __VA_ARGS__); }
 #define TH_GIVEN(matrix, result) ((matrix) ? (matrix) : (result))
