@@ -43,19 +43,18 @@ def _backward_of_old(self: torch.Tensor, *args: Any, **kwargs: Any) -> None:
 def _backward_of_losses(tensors: Any, grad_tensors: Any = None, *args: Any, **kwargs: Any) -> None:
     """torch.autograd.backward, which a tensor's backward() calls, too. A loss had one dimension."""
     if isinstance(tensors, torch.Tensor):
-        grad_tensors = _without_dimensions(grad_tensors, tensors)
+        grad_tensors = _shaped(grad_tensors, tensors)
     elif isinstance(tensors, (list, tuple)) and isinstance(grad_tensors, (list, tuple)):
-        grad_tensors = list(map(_without_dimensions, grad_tensors, tensors))
+        grad_tensors = list(map(_shaped, grad_tensors, tensors))
     _backward_of_all(tensors, grad_tensors, *args, **kwargs)
 
 
-def _without_dimensions(gradient: Any, of: Any) -> Any:
+def _shaped(gradient: Any, of: Any) -> Any:
+    """A gradient with as many elements, such as `torch.ones(1)` for a loss; today it has to have the shape, too."""
     both = isinstance(gradient, torch.Tensor) and isinstance(of, torch.Tensor)
-    if both and of.dim() == 0 and gradient.shape == (1,):
-        say_once(
-            "backward() of a tensor without dimensions, as a loss is, takes a gradient without"
-        )
-        return gradient.reshape(())
+    if both and gradient.shape != of.shape and gradient.numel() == of.numel():
+        say_once("backward() takes a gradient of as many elements in another shape, as it did")
+        return gradient.reshape(of.shape)
     return gradient
 
 

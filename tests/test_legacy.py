@@ -402,6 +402,14 @@ def test_what_else_an_old_script_asks_for_is_told(tmp_path, line, said):
     assert done.returncode == 1 and said in done.stderr.splitlines()[-1]
 
 
+def test_an_error_that_ends_a_thread_is_told(tmp_path):
+    """As of SO-Net, which goes on without what the thread had to compute."""
+    text = "import threading, torch\nthreading.Thread(target=torch.ones(2, 0).max, args=(1,)).start()\n"
+    (tmp_path / "old.py").write_text(text)
+    done = ffi_ext_command(tmp_path, "run", "old.py")
+    assert done.returncode == 0 and "write `if x.numel():`" in done.stderr.splitlines()[-1]
+
+
 def test_a_module_that_python_2_found_beside_the_file_is_told(tmp_path):
     package = tmp_path / "rpn"
     package.mkdir()

@@ -755,10 +755,28 @@ def test_matrices_of_halves_are_multiplied_by_cublas(build, tmp_path, monkeypatc
                 strides = [1 if r == 1 else width + 2 for r, width in stored]
                 want = c.clone()
                 views = [x[:, :width] for x, (_, width) in zip((a, b, want), stored, strict=True)]
-                product = torch.matmul(*(x.T if t == "n" else x for x, t in zip(views, ta + tb)))
-                views[2].copy_(1.5 * product.T - 0.25 * views[2])
+                left, right = (
+                    views[0].T if ta == "n" else views[0],
+                    views[1].T if tb == "n" else views[1],
+                )
+                views[2].copy_(1.5 * (left @ right).T - 0.25 * views[2])
                 hgemm(a, b, c, ord(ta), ord(tb), m, n, k, *strides)
                 assert torch.equal(c, want), (ta, tb, m, n, k)
+
+
+@pytest.mark.skipif(
+    torch.version.cuda is None or torch.cuda.is_available(),
+    reason="of a torch with CUDA, without a GPU",
+)
+def test_the_libraries_that_torch_has_loaded_are_found(build):
+    """Newer ones hide them from other libraries. What comes next, torch's handle, says that there is no driver."""
+    body = "THCudaBlas_Hgemm(NULL, 'n', 'n', 1, 1, 1, one, &one, 1, &one, 1, one, &one, 1);"
+    source = f"#include <THC/THC.h>\nvoid blas(void) {{ THHalf one = TH_float2half(1); {body} }}\n"
+    source += "void sparse(void) { THCState_getCurrentSparseHandle(NULL); }\n"
+    module = build(None, source, with_cuda=True)
+    for function in (module.blas, module.sparse):
+        with pytest.raises(torch.FatalError, match="(?i)nvidia"):
+            function()
 
 
 # --------------------------------------------------------------------------------------- on a GPU
