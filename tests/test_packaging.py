@@ -502,7 +502,7 @@ def test_the_headers_of_a_source_distribution(tmp_path, monkeypatch):
     )
     headers = "headers = ['one.h', 'near.h', 'string.h']\n"
     (tmp_path / "two.c").write_text(
-        '#include "inner.h"\n#include "../outside.h"\n#include "TH/TH.h"\n#include "string.h"\n'
+        '#include <inner.h>\n#include "../outside.h"\n#include "TH/TH.h"\n#include <string.h>\n'
     )
     distribution = distribution_of(tmp_path, monkeypatch, "pkg.one", table=table + headers)
     depends = ["one.h", "vendor/deep/rows.inc", "vendor/inner.h", "vendor/near.h"]
