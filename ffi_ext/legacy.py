@@ -109,7 +109,7 @@ def _old_numpy(numpy) -> None:  # type: ignore[no-untyped-def]
     _lend(numpy, OF_NUMPY)
     original = numpy.fromstring
 
-    def fromstring(string, dtype=float, count=-1, *, sep="", like=None):  # type: ignore[no-untyped-def]
+    def fromstring(string, dtype=float, count=-1, sep="", *, like=None):  # type: ignore[no-untyped-def]
         """Bytes as numbers, too, as readers of LMDB have it until NumPy 2.3."""
         if sep:
             return original(string, dtype, count, sep=sep, like=like)
@@ -163,11 +163,11 @@ def _old_pil(Image) -> None:  # type: ignore[no-untyped-def]
             from ffi_ext.old_autograd import say_once
 
             say_once("resize() of a PIL image takes the nearest pixels, as it did")
-            resample = Image.Resampling.NEAREST
+            resample = Image.NEAREST
         return original(self, size, resample, *args, **kwargs)
 
     _give(Image.Image, "resize", resize)
-    _lend(Image, {"ANTIALIAS": Image.Resampling.LANCZOS})
+    _lend(Image, {"ANTIALIAS": Image.LANCZOS})
 
 
 def _old_scipy(misc) -> None:  # type: ignore[no-untyped-def]
