@@ -98,3 +98,14 @@ def _kill_group(process: subprocess.Popen[bytes]) -> None:
 def run(command: Sequence[str], apart: bool = False) -> tuple[int, str]:
     """Runs one compiler; as Compilers.run."""
     return Compilers().run(command, apart)
+
+
+def printed(command: Sequence[str], environment: dict[str, str] | None = None) -> str:
+    """What a tool says of itself or the machine; "" if it cannot be started, or hangs, as that of a lost GPU."""
+    try:
+        done = subprocess.run(
+            command, capture_output=True, text=True, check=False, env=environment, timeout=60
+        )
+    except (OSError, subprocess.TimeoutExpired):
+        return ""
+    return done.stdout + done.stderr

@@ -7,14 +7,13 @@ import os
 import platform
 import re
 import shutil
-import subprocess
 import sysconfig
 from collections.abc import Iterable, Sequence
 from functools import cache
 from itertools import islice
 from pathlib import Path
 
-from ffi_ext import cuda_shims, host_compiler, toolchain
+from ffi_ext import compilers, cuda_shims, host_compiler, toolchain
 from ffi_ext.errors import BuildError
 
 OLDEST = 11, 8  # of the toolkits that a torch >= 2.4 was built for
@@ -73,14 +72,8 @@ def home() -> Path | None:
 @cache
 def _root_that_it_says(compiler: str) -> Path | None:
     """Where nvcc itself is: what is on PATH may be a script that calls it, such as ccache's."""
-    command = [compiler, "--dryrun", "x.cu"]
-    try:
-        done = subprocess.run(
-            command, capture_output=True, text=True, check=False, env=environment()
-        )
-    except OSError:
-        return None
-    found = re.search(r"^#\$ TOP=(.+)$", done.stderr, re.M)
+    said = compilers.printed([compiler, "--dryrun", "x.cu"], environment())
+    found = re.search(r"^#\$ TOP=(.+)$", said, re.M)
     return Path(os.path.normpath(found[1])) if found else None
 
 
@@ -118,13 +111,8 @@ def nvcc() -> str | None:
 @cache
 def supported(compiler: str) -> tuple[int, ...]:
     """The architectures that nvcc compiles for, ascending: 75 for compute_75."""
-    try:
-        done = subprocess.run(
-            [compiler, "--list-gpu-arch"], capture_output=True, text=True, check=False
-        )
-    except OSError:
-        return ()
-    return tuple(sorted({int(n) for n in re.findall(r"compute_(\d+)\b", done.stdout)}))
+    listed = compilers.printed([compiler, "--list-gpu-arch"])
+    return tuple(sorted({int(n) for n in re.findall(r"compute_(\d+)\b", listed)}))
 
 
 @cache
@@ -133,12 +121,8 @@ def _devices() -> tuple[int, ...]:
     tool = shutil.which("nvidia-smi")
     if tool is None:
         return ()
-    query = [tool, "--query-gpu=compute_cap", "--format=csv,noheader"]
-    try:
-        done = subprocess.run(query, capture_output=True, text=True, check=False, timeout=20)
-    except (OSError, subprocess.TimeoutExpired):
-        return ()
-    found = re.findall(r"^(\d+)\.(\d)$", done.stdout, re.M) if done.returncode == 0 else []
+    listed = compilers.printed([tool, "--query-gpu=compute_cap", "--format=csv,noheader"])
+    found = re.findall(r"^(\d+)\.(\d)$", listed, re.M)
     return tuple(sorted({10 * int(major) + int(minor) for major, minor in found}))
 
 

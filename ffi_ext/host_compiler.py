@@ -5,12 +5,11 @@ from __future__ import annotations
 import os
 import re
 import shutil
-import subprocess
 from collections.abc import Iterable
 from functools import cache
 from pathlib import Path
 
-from ffi_ext import toolchain
+from ffi_ext import compilers, toolchain
 
 _OLDEST = 9  # what any nvcc of a CUDA that torch >= 2.4 is built for takes
 _CHOSEN = re.compile(r"(?:-ccbin|--compiler-bindir)[=\s]*(\S+)")
@@ -73,9 +72,5 @@ def _newest_accepted(nvcc: str) -> int | None:
 @cache
 def _gcc() -> int:
     """The major version of the gcc that nvcc calls unless told otherwise; 0 without one."""
-    try:
-        done = subprocess.run(["gcc", "-dumpversion"], capture_output=True, text=True, check=False)
-    except OSError:
-        return 0
-    major = done.stdout.partition(".")[0].strip()
+    major = compilers.printed(["gcc", "-dumpversion"]).partition(".")[0].strip()
     return int(major) if major.isdigit() else 0

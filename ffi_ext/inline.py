@@ -142,7 +142,7 @@ def load_inline(
 
     Args:
         name: The module's name, an identifier.
-        c_source: C text, none where all is in `cuda_source`. <TH/TH.h> and <ffi_ext.h> are included before it (and
+        c_source: C text, none where all is in `cuda_source`. <TH/TH.h> and <ffi_ext.h> are included before both (and
             <THC/THC.h> with CUDA).
         header: The declarations of the functions to export, with the types that they use; `c_source`
             may have `#include "NAME.h"` for it. Without it, every function of `c_source` that is
@@ -173,7 +173,7 @@ def load_inline(
         cache.write_if_changed(source, f'{include}#line 1 "{name} (c_source)"\n{c_source}\n')
         texts = {f"{name}.h": header or ""}
         if cuda_source is not None:
-            texts[f"{name}.cu"] = f'#line 1 "{name} (cuda_source)"\n{cuda_source}\n'
+            texts[f"{name}.cu"] = f'{include}#line 1 "{name} (cuda_source)"\n{cuda_source}\n'
         try:
             if header is None:
                 texts[f"{name}.h"] = _exported(source, include, c_source, options, with_cuda)

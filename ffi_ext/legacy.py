@@ -142,7 +142,16 @@ def _old_torchvision(transforms) -> None:  # type: ignore[no-untyped-def]
     """The names of two transforms until torchvision 0.2."""
     new = {"Scale": transforms.Resize, "RandomSizedCrop": transforms.RandomResizedCrop}
     _lend(transforms, new)
-    _lend(transforms.transforms, new)
+    _lend(getattr(transforms, "transforms", transforms), new)  # no package in 0.1
+
+
+def _old_models(models) -> None:  # type: ignore[no-untyped-def]
+    """`from torchvision.models.resnet import model_urls`, by which copies of the nets load weights until 0.13."""
+    for name in ("alexnet", "densenet", "resnet", "squeezenet", "vgg"):
+        module = sys.modules[f"{models.__name__}.{name}"]
+        weights = {k[:-8].lower(): w for k, w in vars(module).items() if k.endswith("_Weights")}
+        urls = {net: of_net.IMAGENET1K_V1.url for net, of_net in weights.items()}
+        _lend(module, {"model_urls": urls})
 
 
 def _old_pil(Image) -> None:  # type: ignore[no-untyped-def]
@@ -154,11 +163,11 @@ def _old_pil(Image) -> None:  # type: ignore[no-untyped-def]
             from ffi_ext.old_autograd import say_once
 
             say_once("resize() of a PIL image takes the nearest pixels, as it did")
-            resample = Image.Resampling.NEAREST
+            resample = Image.NEAREST
         return original(self, size, resample, *args, **kwargs)
 
     _give(Image.Image, "resize", resize)
-    _lend(Image, {"ANTIALIAS": Image.Resampling.LANCZOS})
+    _lend(Image, {"ANTIALIAS": Image.LANCZOS})
 
 
 def _old_scipy(misc) -> None:  # type: ignore[no-untyped-def]
@@ -278,6 +287,7 @@ BUILDS = (
 LIBRARIES = (
     TORCH,
     After("torchvision.transforms", _old_torchvision),
+    After("torchvision.models", _old_models),
     After("numpy", _old_numpy),
     After("numpy.random", _old_choices),  # apart: NumPy imports it when it is asked for
     After("scipy.misc", _old_scipy),

@@ -189,8 +189,14 @@ def _meaning(kind, value, traceback) -> str:  # type: ignore[no-untyped-def]
 
 
 def explain_errors() -> None:
-    """Has an error that ends a script say what it means; one with `async` as a name is run without."""
-    show = sys.excepthook
+    """Has an error that ends a script or a thread say what it means; one with `async` as a name is run without."""
+    import threading
+
+    show, show_in_thread = sys.excepthook, threading.excepthook
+
+    def tell(kind, value, traceback):  # type: ignore[no-untyped-def]
+        if meaning := _meaning(kind, value, traceback):
+            print(f"ffi_ext: {meaning}", file=sys.stderr)
 
     def hook(kind, value, traceback):  # type: ignore[no-untyped-def]
         if issubclass(kind, SyntaxError) and value.filename and traceback is None:  # nothing ran
@@ -198,7 +204,10 @@ def explain_errors() -> None:
 
             async_names.start_again(value.filename)
         show(kind, value, traceback)
-        if meaning := _meaning(kind, value, traceback):
-            print(f"ffi_ext: {meaning}", file=sys.stderr)
+        tell(kind, value, traceback)
 
-    sys.excepthook = hook
+    def hook_in_thread(args):  # type: ignore[no-untyped-def]
+        show_in_thread(args)
+        tell(*args[:3])
+
+    sys.excepthook, threading.excepthook = hook, hook_in_thread

@@ -44,21 +44,20 @@ def _backward_of_losses(tensors: Any, grad_tensors: Any = None, *args: Any, **kw
     """torch.autograd.backward, which a tensor's backward() calls, too. A loss had one dimension."""
     if isinstance(tensors, torch.Tensor):
         tensors = loss_of_action(tensors)
-        grad_tensors = _without_dimensions(grad_tensors, tensors)
+        grad_tensors = _shaped(grad_tensors, tensors)
     elif isinstance(tensors, (list, tuple)):
         tensors = list(map(loss_of_action, tensors))
         if isinstance(grad_tensors, (list, tuple)):
-            grad_tensors = list(map(_without_dimensions, grad_tensors, tensors))
+            grad_tensors = list(map(_shaped, grad_tensors, tensors))
     _backward_of_all(tensors, grad_tensors, *args, **kwargs)
 
 
-def _without_dimensions(gradient: Any, of: Any) -> Any:
+def _shaped(gradient: Any, of: Any) -> Any:
+    """A gradient with as many elements, such as `torch.ones(1)` for a loss; today it has to have the shape, too."""
     both = isinstance(gradient, torch.Tensor) and isinstance(of, torch.Tensor)
-    if both and of.dim() == 0 and gradient.shape == (1,):
-        say_once(
-            "backward() of a tensor without dimensions, as a loss is, takes a gradient without"
-        )
-        return gradient.reshape(())
+    if both and gradient.shape != of.shape and gradient.numel() == of.numel():
+        say_once("backward() takes a gradient of as many elements in another shape, as it did")
+        return gradient.reshape(of.shape)
     return gradient
 
 
@@ -207,7 +206,8 @@ def _hash_of_elements(self: torch.Tensor) -> int:
 
     No other tensor without dimensions is hashed so: sets of buffers have one counter of batches beside another.
     """
-    if self.dim() == 0 and self.dtype in _WHOLE_NUMBERS and self._is_view() and self._base.dim():  # type: ignore[union-attr]
+    is_plain = type(self) is torch.Tensor and self.dim() == 0 and self.dtype in _WHOLE_NUMBERS
+    if is_plain and self._is_view() and self._base.dim():  # type: ignore[union-attr]
         say_once("dicts and sets take an element of a tensor for its number, as they did")
         return hash(self.item())
     return _hash(self)

@@ -27,6 +27,15 @@ def _assert_no_grad(tensor: torch.Tensor) -> None:
     )
 
 
+def _zero_gradients(x: Any) -> None:
+    """torch's own until 1.8, which attacks on nets import, such as DeepFool."""
+    if not isinstance(x, torch.Tensor):
+        for one in x:
+            _zero_gradients(one)
+    elif x.grad is not None:
+        x.grad = torch.zeros_like(x.grad)
+
+
 _LOSSES: dict[str, Any] = {"_assert_no_grad": _assert_no_grad}
 
 
@@ -46,8 +55,9 @@ class _SizeAverage:
             loss.reduction = "mean" if value else "sum"
 
 
-# What a batch's tensors were made with, by NumPy's names of types: Detectron.pytorch's gather() imports it.
+# What a batch's tensors were made with: Detectron.pytorch's gather() imports the types by NumPy's names.
 _LOADER: dict[str, Any] = {
+    "_use_shared_memory": False,  # copies of default_collate ask for it
     "numpy_type_map": {
         "float64": torch.DoubleTensor,
         "float32": torch.FloatTensor,
@@ -57,7 +67,7 @@ _LOADER: dict[str, Any] = {
         "int16": torch.ShortTensor,
         "int8": torch.CharTensor,
         "uint8": torch.ByteTensor,
-    }
+    },
 }
 
 
@@ -239,6 +249,7 @@ def bring_back(give: Callable[[Any, str, Any], None]) -> None:
         (torch.utils.data.Sampler, _SAMPLERS),
         (torch.nn.functional, FUNCTIONAL),
         (torch.nn.modules.loss, _LOSSES),
+        (sys.modules["torch.autograd.gradcheck"], {"zero_gradients": _zero_gradients}),
         (torch.nn.modules.loss._Loss, {"size_average": _SizeAverage()}),
         (torch.utils.data.dataloader, _LOADER),
         (torch.utils.data.dataloader._BaseDataLoaderIter, _ITERATORS),

@@ -139,7 +139,7 @@ def refuse(missing: Missing, declared: dict[str, str], of_libraries: frozenset[s
             )
         raise BuildError(
             f"declared in a header but defined in none of the sources: {places}. Define "
-            f"{'it' if len(missing.declared) == 1 else 'them'} in a source of the list (not static; a C++ source needs "
+            f"{'it' if len(missing.declared) == 1 else 'them'} in a source of the list (not static; C++ and CUDA need "
             'extern "C"), add the object or library that has the definition, or remove the '
             "declaration; in a library's header, which you do not change, it may stay: name that header as the "
             "compiler finds it, by its bare name and its directory in include_dirs"

@@ -143,7 +143,7 @@ def _check(table: dict[str, Any]) -> None:
 
 
 def _own_files(table: dict[str, Any]) -> list[str]:
-    """The project's headers, and what these and the sources include by names in quotes: no installed library's."""
+    """The project's headers, and what these and the sources include of it: no installed library's."""
     root = Path.cwd()
     folders = [os.path.join(root, folder) for folder in listed(table.get("include_dirs", []))]
     headers = []
@@ -151,7 +151,7 @@ def _own_files(table: dict[str, Any]) -> list[str]:
         places = [Path(folder, header) for folder in (str(root), *folders)]
         headers += [place for place in places if place.is_file()][:1]
     sources = [Path(root, source) for source in listed(table.get("sources", []))]
-    read = {*included.texts([*headers, *sources], folders)} - {*sources}
+    read = {*included.texts([*headers, *sources], folders, in_angles=True)} - {*sources}
     return sorted(str(path.relative_to(root)) for path in read if path.is_relative_to(root))
 
 

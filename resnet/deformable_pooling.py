@@ -80,7 +80,7 @@ def _hidden(inputs: int, widths: list[int], outputs: int) -> nn.Sequential:
     """Linear layers with ReLUs between them, of which the last one begins at 0."""
     layers: list[nn.Module] = []
     for width in widths:
-        layers += [nn.Linear(inputs, width), nn.ReLU(inplace=True)]
+        layers += [nn.Linear(inputs, width), nn.ReLU()]
         inputs = width
     last = nn.Linear(inputs, outputs)
     nn.init.zeros_(last.weight)

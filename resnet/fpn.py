@@ -20,7 +20,7 @@ def conv_with_kaiming_uniform(
     nn.init.kaiming_uniform_(layer.weight, a=1)
     if layer.bias is not None:
         nn.init.zeros_(layer.bias)
-    followers = ([norm(outputs)] if norm else []) + ([nn.ReLU(inplace=True)] if relu else [])
+    followers = ([norm(outputs)] if norm else []) + ([nn.ReLU()] if relu else [])
     return nn.Sequential(layer, *followers) if followers else layer
 
 

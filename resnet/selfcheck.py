@@ -30,6 +30,7 @@ from resnet.checks import (
     shape,
 )
 from resnet.model import ResNet, build_resnet
+from resnet.ops.native import use_kernels
 from resnet.picture import draw, output_file
 from resnet.proposals import propose, see_edges
 
@@ -181,6 +182,11 @@ def main(arguments: Sequence[str] | None = None) -> int:
     settings = parser.parse_args(arguments)
     if settings.workers < 0:
         parser.error(f"--workers must be at least 0, got {settings.workers}")
+    if not use_kernels(torch.empty(0)):  # torch would be compared with itself
+        parser.error(
+            "expected kernels to check, but resnet.ops uses none: unset RESNET_OPS, or build them with "
+            "`python build_ffi.py`"
+        )
 
     dataset = Photographs()
     start = time.perf_counter()

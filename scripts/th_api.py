@@ -117,6 +117,8 @@ def _rows(header: Path, exported: frozenset[str]) -> list[tuple[str, str]]:
         name = words[0] if line.startswith("copy") else words[-1]
         kind = "Storage" if header.name == "THCStorage.h" else "Tensor"
         rows[name] = f"THCuda{kind}_{name}"
+    for name in re.findall(r"^TH_FUNCTION\((\w+)", text, re.M):
+        rows[f"Tensor:{name}"] = f"THFloatTensor_{name}"
     for kind, name in re.findall(
         r"TH_API [\w\s*]*?\bTHC?(Tensor|Storage|Blas|Vector)_\((\w+)\)", text
     ):

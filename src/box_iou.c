@@ -44,10 +44,8 @@ void box_iou_forward(const THTensor *boxes1, const THTensor *boxes2, int plus_on
   check_boxes(boxes1, 1, "boxes1");
   check_boxes(boxes2, 2, "boxes2");
   const int64_t n = boxes1->size[0], m = boxes2->size[0];
-  if (iou->nDimension != 2 || iou->size[0] != n || iou->size[1] != m) {
-    REQUIRE_NO_INPUT(iou, 4, boxes1, boxes2);
-    THTensor_(resize2d)(iou, n, m);
-  }
+  const int64_t pairs[2] = {n, m};
+  RESIZE_IF_NEEDED(THTensor, iou, 4, 2, pairs, boxes1, boxes2);
   if (n == 0 || m == 0) return;
   const real extra = plus_one ? 1 : 0;
   const int64_t *stride = iou->stride;
@@ -119,14 +117,8 @@ void box_iou_backward(const THTensor *grad_iou, const THTensor *boxes1, const TH
   REQUIRE(grad_iou->nDimension == 2 && grad_iou->size[0] == n && grad_iou->size[1] == m, 1,
           "grad_iou must be (N, M) = [%lld x %lld], got %s", (long long)n, (long long)m,
           THTensor_(sizeDesc)(grad_iou).str);
-  if (!THTensor_(isSameSizeAs)(grad_boxes1, boxes1)) {
-    REQUIRE_NO_INPUT(grad_boxes1, 5, grad_iou, boxes2);
-    THTensor_(resize2d)(grad_boxes1, n, 4);
-  }
-  if (!THTensor_(isSameSizeAs)(grad_boxes2, boxes2)) {
-    REQUIRE_NO_INPUT(grad_boxes2, 6, grad_iou, boxes1);
-    THTensor_(resize2d)(grad_boxes2, m, 4);
-  }
+  RESIZE_IF_NEEDED(THTensor, grad_boxes1, 5, 2, boxes1->size, grad_iou, boxes2);
+  RESIZE_IF_NEEDED(THTensor, grad_boxes2, 6, 2, boxes2->size, grad_iou, boxes1);
   if (n == 0 || m == 0) {
     if (n > 0) THTensor_(zero)(grad_boxes1);
     if (m > 0) THTensor_(zero)(grad_boxes2);

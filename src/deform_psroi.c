@@ -422,13 +422,8 @@ void deform_psroi_forward(const THTensor *input, const THTensor *rois, const THT
   const geometry g = check(input, 1, rois, trans, spatial_scale, output_dim, group_size,
                            pooled_size, part_size, sample_per_part, trans_std);
   const int64_t wanted[4] = {g.regions, g.output_dim, g.pooled, g.pooled};
-  THTensor *const results[2] = {output, top_count};
-  for (int i = 0; i < 2; i++)
-    if (results[i] &&
-        (results[i]->nDimension != 4 || memcmp(results[i]->size, wanted, sizeof wanted))) {
-      REQUIRE_NO_INPUT(results[i], 11 + i, input, rois, trans);
-      THTensor_(resize4d)(results[i], wanted[0], wanted[1], wanted[2], wanted[3]);
-    }
+  RESIZE_IF_NEEDED(THTensor, output, 11, 4, wanted, input, rois, trans);
+  if (top_count) RESIZE_IF_NEEDED(THTensor, top_count, 12, 4, wanted, input, rois, trans);
   if (g.regions == 0) return;
 
   const real *map = THTensor_(data)(input);

@@ -121,10 +121,7 @@ void frozen_bn_forward(const THTensor *input, const THValues *scale, const THVal
   REQUIRE(residual == NULL || THTensor_(isSameSizeAs)(residual, input), 4,
           "residual must be NULL or have input's shape %s, got %s", THTensor_(sizeDesc)(input).str,
           THTensor_(sizeDesc)(residual).str);
-  if (!THTensor_(isSameSizeAs)(output, input)) {
-    REQUIRE_NO_INPUT(output, 6, scale, bias);
-    THTensor_(resizeAs)(output, (THTensor *)input);
-  }
+  RESIZE_IF_NEEDED(THTensor, output, 6, 4, input->size, scale, bias);
   if (elements == 0) return;
 
   const real *x = THTensor_(data)(input), *r = residual ? THTensor_(data)(residual) : NULL;
@@ -213,14 +210,8 @@ void frozen_bn_backward(const THTensor *grad_output, const THTensor *output, con
   REQUIRE(THValues_(nElement)(scale) == channels && scale->nDimension <= 1, 3,
           "scale must have one value per channel of grad_output, shape [%lld], got %s",
           (long long)channels, THValues_(sizeDesc)(scale).str);
-  if (grad_input && !THTensor_(isSameSizeAs)(grad_input, grad_output)) {
-    REQUIRE_NO_INPUT(grad_input, 4, scale);
-    THTensor_(resizeAs)(grad_input, (THTensor *)grad_output);
-  }
-  if (grad_residual && !THTensor_(isSameSizeAs)(grad_residual, grad_output)) {
-    REQUIRE_NO_INPUT(grad_residual, 5, scale);
-    THTensor_(resizeAs)(grad_residual, (THTensor *)grad_output);
-  }
+  if (grad_input) RESIZE_IF_NEEDED(THTensor, grad_input, 4, 4, grad_output->size, scale);
+  if (grad_residual) RESIZE_IF_NEEDED(THTensor, grad_residual, 5, 4, grad_output->size, scale);
   if (elements == 0 || (!grad_input && !grad_residual)) return;
 
   const real *g = THTensor_(data)(grad_output), *out = output ? THTensor_(data)(output) : NULL;

@@ -5,6 +5,8 @@
 #ifndef KERNELS_H
 #define KERNELS_H
 
+#include <string.h>
+
 #include <TH/TH.h>
 
 #ifdef _OPENMP
@@ -37,6 +39,17 @@ static inline void require_no_input(const void *output, int argument, const void
   do {                                                                          \
     const void *const inputs[] = {__VA_ARGS__};                                 \
     require_no_input(output, argument, inputs, sizeof inputs / sizeof *inputs); \
+  } while (0)
+
+/* Gives a result, which is that argument, its shape. Where it has that already, it keeps its memory
+ * and strides; else it must be none of the inputs that follow. */
+#define RESIZE_IF_NEEDED(Tensor, result, argument, dimensions, shape, ...)          \
+  do {                                                                              \
+    if ((result)->nDimension != (dimensions) ||                                     \
+        memcmp((result)->size, shape, (dimensions) * sizeof(int64_t))) {            \
+      REQUIRE_NO_INPUT(result, argument, __VA_ARGS__);                              \
+      TH_CONCAT_2(Tensor, _resizeNd)(result, dimensions, (int64_t *)(shape), NULL); \
+    }                                                                               \
   } while (0)
 
 /* A function so marked is compiled for several x86-64 levels, and the loader picks the best one:

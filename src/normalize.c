@@ -56,11 +56,8 @@ void normalize_image(const THByteTensor *image, const THTensor *mean, const THTe
     broadcast_size(&shape[axis], padded_size(std->nDimension, std->size, axis, 3), axis, 3, "std");
   }
   const int64_t height = shape[0], width = shape[1], channels = shape[2];
-  if (output->nDimension != 3 || output->size[0] != channels || output->size[1] != height ||
-      output->size[2] != width) {
-    REQUIRE_NO_INPUT(output, 5, mean, std);
-    THTensor_(resize3d)(output, channels, height, width);
-  }
+  const int64_t wanted[3] = {channels, height, width};
+  RESIZE_IF_NEEDED(THTensor, output, 5, 3, wanted, mean, std);
   if (height == 0 || width == 0 || channels == 0) return;
 
   const uint8_t *in = THByteTensor_data(image);

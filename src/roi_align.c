@@ -304,11 +304,8 @@ void roi_align_forward(const THTensor *input, const THTensor *rois, double spati
   REQUIRE(count == 0 || channels == 0 || (input->size[2] > 0 && input->size[3] > 0), 1,
           "input must have pixels to sample, got %s", THTensor_(sizeDesc)(input).str);
   check_rois(rois, batch, (real)spatial_scale);
-  if (output->nDimension != 4 || output->size[0] != count || output->size[1] != channels ||
-      output->size[2] != pooled_height || output->size[3] != pooled_width) {
-    REQUIRE_NO_INPUT(output, 8, input, rois);
-    THTensor_(resize4d)(output, count, channels, pooled_height, pooled_width);
-  }
+  const int64_t wanted[4] = {count, channels, pooled_height, pooled_width};
+  RESIZE_IF_NEEDED(THTensor, output, 8, 4, wanted, input, rois);
   if (count == 0 || channels == 0) return;
 
   const real *map = THTensor_(data)(input), *roi = THTensor_(data)(rois);

@@ -180,12 +180,8 @@ void roi_pool_forward(const THTensor *input, const THTensor *rois, double spatia
           THTensor_(sizeDesc)(input).str);
   check_rois(rois, size[0], (real)spatial_scale);
   const int64_t wanted[4] = {count, channels, pooled_height, pooled_width};
-  if (output->nDimension != 4 || memcmp(output->size, wanted, sizeof wanted)) {
-    REQUIRE_NO_INPUT(output, 6, input, rois);
-    THTensor_(resize4d)(output, count, channels, pooled_height, pooled_width);
-  }
-  if (argmax->nDimension != 4 || memcmp(argmax->size, wanted, sizeof wanted))
-    THIntTensor_resize4d(argmax, count, channels, pooled_height, pooled_width);
+  RESIZE_IF_NEEDED(THTensor, output, 6, 4, wanted, input, rois);
+  RESIZE_IF_NEEDED(THIntTensor, argmax, 7, 4, wanted, input, rois);
   if (count == 0 || channels == 0) return;
 
   const real *map = THTensor_(data)(input), *roi = THTensor_(data)(rois);

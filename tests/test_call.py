@@ -665,24 +665,6 @@ def test_a_free_threaded_python_has_a_gil_for_c_that_needs_one(build, source, gi
     assert ("has been enabled to load module" in done.stderr) == gil
 
 
-def test_the_python_tier_gives_the_same(module):
-    code = (
-        f"import torch, numpy, {module.__name__} as m, ffi_ext.runtime\n"
-        "assert ffi_ext.runtime.tier() == 'python'\n"
-        "out = torch.empty(0); a = torch.arange(6.).view(2, 3)\n"
-        "assert m.add(a, a, out, 2.0) == 1 and torch.equal(out, 3 * a)\n"
-        "t = m.counted(3); assert t.tolist() == [0, 1, 2]; t.resize_(5); m.grow(t, 50)\n"
-        "assert t.shape == (50,) and m.same(t) is t\n"
-        "try: m.grow(torch.from_numpy(numpy.zeros(2, 'f')), 99)\n"
-        "except RuntimeError as e: assert 'resiz' in str(e)\n"
-        "else: raise AssertionError\n"
-        "assert m.storage_size(m.storage_of(t)) == 50\n"
-        "print('same')"
-    )
-    done = python("-c", code, cwd=Path(module.__file__).parents[2], FFI_EXT_TIER="python")
-    assert done.stdout.strip() == "same", done.stderr
-
-
 def test_the_first_call_may_be_made_anywhere(module):
     setup = (
         f"import torch, {module.__name__} as m, ffi_ext.runtime\n"

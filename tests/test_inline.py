@@ -19,7 +19,7 @@ import torch
 import ffi_ext
 from ffi_ext import BuildError, HeaderError, cache, cli, cuda, inline
 from ffi_ext.headers import definitions
-from tests.processes import forks, python
+from tests.processes import python
 
 SOURCE = """
 /* twice(x) { } */
@@ -205,19 +205,6 @@ def test_file_names_and_other_texts_that_are_no_c_text():
         TypeError, match="'cpp_sources'; its texts are c_source, header and cuda_so"
     ):
         ffi_ext.load_inline("no_text", "", cpp_sources="")
-
-
-def test_processes_load_at_once(tmp_path):
-    """One compile of each content, and each gets its module."""
-    setup = (
-        "import torch, ffi_ext\nfrom ffi_ext import objects\ncompile, n = objects.Objects.compile, []\n"
-        "objects.Objects.compile = lambda *a: (n.append(1), compile(*a))[1]\n"
-    )
-    code = (
-        "m = ffi_ext.load_inline('at_once', 'int f(int x) { return x + 1; }', 'int f(int x);')\n"
-        "print(len(n), m.f(41))"
-    )
-    assert sorted(forks(setup, *[code] * 4)) == ["0 42\n", "0 42\n", "0 42\n", "2 42\n"]
 
 
 def test_other_processes_import_what_was_loaded():
@@ -568,6 +555,11 @@ def test_cuda_text():
         'extern "C" int launch(float *p) { k<<<1, 1>>>(p); return 5; }',
     )
     assert module.run(module._ffi.NULL) == 5
+    ffi_ext.load_inline(  # it may use what is included before C text
+        "gpu",
+        header="void f(const ffi_ext_tensor *x);",
+        cuda_source='extern "C" void f(const ffi_ext_tensor *x) { }',
+    )
     with pytest.raises(BuildError, match=r"gpu \(cuda_source\):2: identifier") as error:
         ffi_ext.load_inline("gpu", header="void f(void);", cuda_source="\nvoid f(void) { g(); }")
     last = traceback.extract_tb(error.tb)[-1]

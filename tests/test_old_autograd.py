@@ -526,6 +526,8 @@ def test_a_loss_takes_a_gradient_of_one_element():
     torch.autograd.backward([(5 * x).sum()])
     torch.autograd.backward((loss for loss in [x.sum()]), [torch.ones(())])  # any iterable, as ever
     assert x.grad.tolist() == [14.0, 14.0]
+    (3 * x).backward(torch.tensor([[1.0], [2.0]]))  # as pytorch-deform-conv has it
+    assert x.grad.tolist() == [17.0, 20.0]
 
 
 @pytest.mark.parametrize("of_optimizer", [True, False])
@@ -776,6 +778,12 @@ def test_what_loaders_of_data_import_and_call():
     with pytest.raises(ValueError, match="one") as caught:
         torch._six.raise_from(ValueError("one"), KeyError("two"))
     assert isinstance(caught.value.__cause__, KeyError)
+    from torch.autograd.gradcheck import zero_gradients
+
+    x = leaf(2)
+    x.sum().backward()
+    zero_gradients([x, leaf(1)])
+    assert x.grad.tolist() == [0, 0] and not torch.utils.data.dataloader._use_shared_memory
     made = numpy_type_map[np.float32(1).dtype.name]([1.0, 2.0])
     assert made.dtype is torch.float32 and made.tolist() == [1, 2]
     for workers in (0, 1):
@@ -857,6 +865,10 @@ def test_transforms_by_their_first_names(tv):
     assert transforms.Scale is transforms.Resize
     assert transforms.RandomSizedCrop is transforms.RandomResizedCrop
     assert transforms.transforms.Scale is transforms.Resize  # 3D-ResNets asks for it there
+    from torchvision.models.resnet import model_urls, resnet50  # noqa: F401
+    from torchvision.models.vgg import model_urls as of_vgg
+
+    assert "/resnet50-" in model_urls["resnet50"] and "/vgg16_bn-" in of_vgg["vgg16_bn"]
     ffi_ext.uninstall()
     assert not hasattr(transforms, "Scale")
 

@@ -295,6 +295,7 @@ def test_first_elements(old, new):
     [
         ("y = x.view(-1).index((i.view(-1),))\\\n  .view(2)", "y = x.view(-1)[(i.view(-1),)]\\\n  .view(2)"),
         ("y = x.index((i,)).index((j.index((k,)),))", "y = x[(i,)][(j[(k,)],)]"),
+        ("y = a.view(-1).index(i.view(-1))\\\n  .view(2)", "y = a.view(-1)[i.view(-1)]\\\n  .view(2)"),
         ("y = (a + b).index((i,))", "y = (a + b)[(i,)]"),
         ("y = names.index('a') + x.index(i) + index((i,)) + x.index((i, j))", None),
     ],

@@ -14,8 +14,8 @@ from tests.reliability.fuzz import NoCompiler
 from tests.test_reliability_build import harness
 
 
-def test_a_second_of_each_fuzzer():
-    report = harness("fuzz", "--seconds", 1, "--seed", 3)
+def test_some_inputs_of_each_fuzzer():
+    report = harness("fuzz", "--seconds", 0.3, "--seed", 3)
     assert min(report["inputs"].values()) > 0 and len(report["inputs"]) >= 6
 
 

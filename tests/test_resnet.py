@@ -16,6 +16,7 @@ from resnet import (  # noqa: E402
     NORMS,
     STAGE_SPECS,
     STEMS,
+    Backbone,
     BasicBlock,
     Bottleneck,
     FrozenBatchNorm2d,
@@ -269,16 +270,19 @@ def test_a_layer_that_was_taken_out_gives_the_blocks_input_which_stays_what_it_i
         torch.testing.assert_close(block(x.clone()), y, rtol=1e-4, atol=1e-5)
 
 
-@pytest.mark.parametrize("model_of", ["ResNet", "classifier"])
-def test_hooks_of_all_modules_keep_what_they_see(model_of):
-    specs = [StageSpec(1, 2, True)]
-    model = ResNet(specs) if model_of == "ResNet" else ResNetClassifier(specs)
+@pytest.mark.parametrize(
+    "make",
+    [ResNet, ResNetClassifier, lambda specs: Backbone(ResNet(specs), FPN([256], 32, relu=True))],
+)
+def test_hooks_of_all_modules_keep_what_they_see(make):
+    model = make([StageSpec(1, 2, True)])
     randomize_norms(model.eval())
     kept = []
 
     def keep(module, given, result):
-        results = result if isinstance(result, list) else [result]
-        kept.extend((value, value.clone()) for value in (*given, *results))
+        results = [result] if isinstance(result, torch.Tensor) else result
+        values = [value for value in (*given, *results) if isinstance(value, torch.Tensor)]
+        kept.extend((value, value.clone()) for value in values)
 
     handle = torch.nn.modules.module.register_module_forward_hook(keep)
     try:

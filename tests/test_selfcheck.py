@@ -79,6 +79,12 @@ def test_selfcheck_refuses_workers_below_none(capsys):
     assert "--workers must be at least 0, got -1" in capsys.readouterr().err
 
 
+def test_selfcheck_does_not_compare_torch_with_itself(capsys):
+    with native.plain_torch(), pytest.raises(SystemExit, match="2"):
+        selfcheck.main([])
+    assert "resnet.ops uses none: unset RESNET_OPS" in capsys.readouterr().err
+
+
 def test_selfcheck_notices_a_wrong_kernel(monkeypatch):
     torch.manual_seed(0)
     features, corners = torch.randn(1, 16, 24, 32), 16 * torch.rand(200, 2)

@@ -675,18 +675,14 @@ def test_atomic_additions_that_a_gpu_has_no_instruction_for(build):
         assert torch.equal(whole, want.to(dtype)), name
 
 
-# NVIDIA's prototype, with cudaDataType and cublasOperation_t as int.
+# NVIDIA's prototype, with cudaDataType and cublasOperation_t as int; the test computes.
 CUBLAS = """
-int words[11];
-float by[2];
-const void *memory[4];
-int cublasSgemmEx(void *handle, int opa, int opb, int m, int n, int k, const float *alpha, const void *a, int type_a,
-                  int lda, const void *b, int type_b, int ldb, const float *beta, void *c, int type_c, int ldc) {
-  const int found[] = {opa, opb, m, n, k, type_a, lda, type_b, ldb, type_c, ldc};
-  for (int i = 0; i < 11; i++) words[i] = found[i];
-  by[0] = *alpha, by[1] = *beta;
-  memory[0] = handle, memory[1] = a, memory[2] = b, memory[3] = c;
-  return 0;
+typedef int gemm(void *, int, int, int, int, int, const float *, void *, int, int, void *, int, int, const float *,
+                 void *, int, int);
+gemm *computed;
+int cublasSgemmEx(void *handle, int opa, int opb, int m, int n, int k, const float *alpha, void *a, int type_a,
+                  int lda, void *b, int type_b, int ldb, const float *beta, void *c, int type_c, int ldc) {
+  return computed(handle, opa, opb, m, n, k, alpha, a, type_a, lda, b, type_b, ldb, beta, c, type_c, ldc);
 }
 """
 HGEMM = """
@@ -700,14 +696,42 @@ typedef half element;
 typedef THHalf element;
 #define NUMBER(x) TH_float2half(x)
 #endif
-void hgemm(THHalfTensor *a, THHalfTensor *b, THHalfTensor *c) {
-  THCudaBlas_Hgemm(state, 'n', 't', 4, 3, 2, NUMBER(1.5f), (element *)THHalfTensor_data(a), 5,
-                   (element *)THHalfTensor_data(b), 6, NUMBER(-0.25f), (element *)THHalfTensor_data(c), 7);
+void hgemm(THHalfTensor *a, THHalfTensor *b, THHalfTensor *c, int ta, int tb, int m, int n, int k, int lda, int ldb,
+           int ldc) {
+  THCudaBlas_Hgemm(state, ta, tb, m, n, k, NUMBER(1.5f), (element *)THHalfTensor_data(a), lda,
+                   (element *)THHalfTensor_data(b), ldb, NUMBER(-0.25f), (element *)THHalfTensor_data(c), ldc);
 }
 #ifdef __CUDACC__
 }
 #endif
 """
+
+
+def column_major(memory, rows, columns, leading, transposed=0):
+    """What BLAS reads: columns lie `leading` elements apart, of the matrix or of its transpose."""
+    if transposed:
+        return column_major(memory, columns, rows, leading).T
+    assert leading >= max(1, rows)  # else cuBLAS refuses it
+    halves = (ctypes.c_uint16 * (leading * columns)).from_address(memory)
+    return np.ctypeslib.as_array(halves).view(np.float16).reshape(columns, leading).T[:rows]
+
+
+@ctypes.CFUNCTYPE(
+    ctypes.c_int,
+    ctypes.c_void_p,
+    *[ctypes.c_int] * 5,
+    ctypes.POINTER(ctypes.c_float),
+    *[ctypes.c_void_p, ctypes.c_int, ctypes.c_int] * 2,
+    ctypes.POINTER(ctypes.c_float),
+    *[ctypes.c_void_p, ctypes.c_int, ctypes.c_int],
+)
+def gemm(handle, opa, opb, m, n, k, alpha, a, type_a, lda, b, type_b, ldb, beta, c, type_c, ldc):
+    if handle != 77 or {type_a, type_b, type_c} != {2}:  # CUDA_R_16F
+        return 1
+    result = column_major(c, m, n, ldc)
+    product = column_major(a, m, k, lda, opa) @ column_major(b, k, n, ldb, opb)
+    result[:] = alpha[0] * product + beta[0] * result
+    return 0
 
 
 @pytest.mark.skipif(torch.version.cuda is not None, reason="torch has a cuBLAS of its own")
@@ -719,17 +743,40 @@ def test_matrices_of_halves_are_multiplied_by_cublas(build, tmp_path, monkeypatc
     command = [*toolchain.c_compiler().command, "-shared", "-fPIC", "-o", library]
     subprocess.run([*command, tmp_path / "cublas.c"], check=True)
     cublas = ctypes.CDLL(str(library), ctypes.RTLD_GLOBAL)
-    header = "void hgemm(THHalfTensor *a, THHalfTensor *b, THHalfTensor *c);"
-    half = 2  # CUDA_R_16F
+    ctypes.c_void_p.in_dll(cublas, "computed").value = ctypes.cast(gemm, ctypes.c_void_p).value
+    header = re.search(r"void hgemm\([^)]*\)", HGEMM)[0] + ";"
     for suffix in (".c", ".cu") if cuda.nvcc() else (".c",):
-        module = build(header, HGEMM, suffix=suffix, with_cuda=True)
-        matrices = [torch.zeros(7, 7).half() for _ in range(3)]
-        module.hgemm(*matrices)
-        words = list((ctypes.c_int * 11).in_dll(cublas, "words"))
-        assert words == [0, 1, 4, 3, 2, half, 5, half, 6, half, 7]
-        assert list((ctypes.c_float * 2).in_dll(cublas, "by")) == [1.5, -0.25]
-        memory = list((ctypes.c_void_p * 4).in_dll(cublas, "memory"))
-        assert memory == [77, *(matrix.data_ptr() for matrix in matrices)]
+        hgemm = build(header, HGEMM, suffix=suffix, with_cuda=True).hgemm
+        for ta, tb in ("nn", "nT", "tn", "Ct"):
+            for m, n, k in ((4, 3, 2), (1, 3, 2), (4, 1, 2), (4, 3, 1)):
+                # As BLAS stores them, a column a row of torch's; a single column's stride says nothing.
+                stored = [(k, m) if ta == "n" else (m, k), (n, k) if tb == "n" else (k, n), (n, m)]
+                a, b, c = (torch.randint(-3, 4, (r, width + 2)).half() for r, width in stored)
+                strides = [1 if r == 1 else width + 2 for r, width in stored]
+                want = c.clone()
+                views = [x[:, :width] for x, (_, width) in zip((a, b, want), stored, strict=True)]
+                left, right = (
+                    views[0].T if ta == "n" else views[0],
+                    views[1].T if tb == "n" else views[1],
+                )
+                views[2].copy_(1.5 * (left @ right).T - 0.25 * views[2])
+                hgemm(a, b, c, ord(ta), ord(tb), m, n, k, *strides)
+                assert torch.equal(c, want), (ta, tb, m, n, k)
+
+
+@pytest.mark.skipif(
+    torch.version.cuda is None or torch.cuda.is_available(),
+    reason="of a torch with CUDA, without a GPU",
+)
+def test_the_libraries_that_torch_has_loaded_are_found(build):
+    """Newer ones hide them from other libraries. What comes next, torch's handle, says that there is no driver."""
+    body = "THCudaBlas_Hgemm(NULL, 'n', 'n', 1, 1, 1, one, &one, 1, &one, 1, one, &one, 1);"
+    source = f"#include <THC/THC.h>\nvoid blas(void) {{ THHalf one = TH_float2half(1); {body} }}\n"
+    source += "void sparse(void) { THCState_getCurrentSparseHandle(NULL); }\n"
+    module = build(None, source, with_cuda=True)
+    for function in (module.blas, module.sparse):
+        with pytest.raises(torch.FatalError, match="(?i)nvidia"):
+            function()
 
 
 # --------------------------------------------------------------------------------------- on a GPU

@@ -54,9 +54,11 @@ def first_elements(node: ast.AST) -> bool:
 
 @_each
 def indices(node: ast.AST) -> bool:
-    """`tensor.index((rows,))`. An index without a tuple may be that of a list or a text."""
+    """`tensor.index((rows,))`, `x.view(-1).index(rows)`. Without a tuple that of others may be of a list or a text."""
     match node:
         case ast.Call(ast.Attribute(attr="index"), [ast.Tuple([_])], []):
+            return True
+        case ast.Call(ast.Attribute(ast.Call(ast.Attribute(attr="view")), "index"), [_], []):
             return True
     return False
 

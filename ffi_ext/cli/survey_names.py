@@ -80,9 +80,11 @@ BROUGHT_BACK = {
     "time.clock": "write time.process_time",
     "scipy.misc.imread": "write imageio.v2.imread",
     "scipy.misc.imresize": "write numpy.array(PIL.Image.fromarray(image).resize((width, height), PIL.Image.BILINEAR))",
+    "scipy.misc.imrotate": "write numpy.array(PIL.Image.fromarray(image).rotate(degrees, PIL.Image.BILINEAR))",
     "scipy.misc.imsave": "write imageio.v2.imwrite",
     "scipy.misc.toimage": "write PIL.Image.fromarray, of uint8",
     "torch._six": "string_classes is (str, bytes), int_classes int, container_abcs collections.abc, inf math.inf",
+    "torch.autograd.gradcheck.zero_gradients": "set x.grad = None",
     "torch.nn.modules.loss._assert_no_grad": "leave its import and its calls out",
     "torch.utils.data.dataloader.numpy_type_map": "torch.as_tensor takes NumPy's numbers of every type",
 }

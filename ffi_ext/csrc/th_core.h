@@ -90,7 +90,8 @@ void ffi_cuda_storage_resize(ffi_storage *s, ptrdiff_t size);
 void ffi_cuda_storage_free(ffi_storage *s);
 /* thc_memory.c: fills a storage from raw memory of the same device. */
 void ffi_cuda_copy(ffi_storage *to, const void *from);
-/* th_torch.c: a function of TH's that torch does; th_along.c says what the codes mean. Throws. */
+/* th_torch.c: a function of TH's that torch does; TH/generic/THTensorMath.h says what the codes
+ * mean. Throws. */
 void ffi_th_torch(const char *name, const char *codes, ...);
 /* Elements of one storage to another, of any types and devices, by torch. */
 void ffi_th_copy_storage(ffi_storage *to, ffi_storage *from);

@@ -37,8 +37,15 @@ static inline uint8_t ffi_unsigned_Byte(uint8_t x) { return x; }
 #include "TH/THGenerateAllTypes.h"
 #define TH_GENERIC_FILE "../../csrc/generic/th_blas.c"
 #include "TH/THGenerateAllTypes.h"
-#define TH_GENERIC_FILE "../../csrc/generic/th_along.c"
+
+/* The lists of the TH headers become functions. */
+#define TH_FUNCTION(NAME, PARAMETERS, CODES, ...) \
+  void THTensor_(NAME) PARAMETERS { ffi_th_torch(#NAME, CODES, __VA_ARGS__); }
+#define TH_GIVEN(matrix, result) ((matrix) ? (matrix) : (result))
+#define TH_GENERIC_FILE "TH/generic/THTensorMath.h"
 #include "TH/THGenerateAllTypes.h"
+#define TH_GENERIC_FILE "TH/generic/THTensorLapack.h"
+#include "TH/THGenerateFloatTypes.h"
 
 /* How th_conv.c's places and planes meet. */
 enum ffi_places { FFI_VALID, FFI_REVERSED, FFI_FULL };

@@ -11,15 +11,6 @@
 /* A CUDA record differs from a CPU record in nothing but where its memory is, which functions on
  * its shape do not touch. */
 #define FFI_EXT_DEFINE_THC
-#undef THC_FORWARD
-#undef THC_FORWARD_STORAGE
-#undef THC_STORAGE_COPY
-#undef THC_STORAGE_COPY_TO_CPU
-#undef THC_COPY
-#undef THC_COPY_TO_CPU
-#undef THC_FUNCTION
-#undef THC_VALUE
-#undef THC_EXTREME
 #define THC_FORWARD(RETURN, NAME, PARAMETERS, ARGUMENTS) \
   RETURN THCTensor_(NAME) PARAMETERS { return (RETURN)THTensor_(NAME) ARGUMENTS; }
 #define THC_FORWARD_STORAGE(RETURN, NAME, PARAMETERS, ARGUMENTS) \

@@ -12,6 +12,7 @@ import tempfile
 import threading
 import time
 from collections import Counter
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from types import ModuleType
 from typing import Any
@@ -158,25 +159,16 @@ def is_everybodys(value: Any) -> bool:
 
 def in_threads(attack: Attack, calls: int, threads: int, seed: int) -> None:
     """The same from threads, while one thread is in C and another raises."""
-    failures: list[BaseException] = []
 
     def work(number: int) -> None:
         r = random.Random(seed * 1000 + number)
-        try:
-            for i in range(calls // threads):
-                attack.once(r)
-                if i % 200 == 0:
-                    attack.module.attack_nap(1)
-        except BaseException as error:
-            failures.append(error)
+        for i in range(calls // threads):
+            attack.once(r)
+            if i % 200 == 0:
+                attack.module.attack_nap(1)
 
-    running = [threading.Thread(target=work, args=(n,)) for n in range(threads)]
-    for thread in running:
-        thread.start()
-    for thread in running:
-        thread.join()
-    if failures:
-        raise failures[0]
+    with ThreadPoolExecutor(threads) as running:
+        list(running.map(work, range(threads)))
 
 
 def attack_one_module(functions: int, calls: int, seed: int, home: Path) -> dict[str, Any]:

@@ -171,9 +171,9 @@ def finish(name: str, report: dict[str, Any], failures: list[str]) -> int:
     return 1 if failures else 0
 
 
-def arguments(description: str, **numbers: int) -> argparse.Namespace:
+def arguments(description: str, **numbers: float) -> argparse.Namespace:
     """--count, --seed and the like, with the defaults given."""
     parser = argparse.ArgumentParser(description=description)
     for key, default in numbers.items():
-        parser.add_argument(f"--{key.replace('_', '-')}", type=int, default=default)
+        parser.add_argument(f"--{key.replace('_', '-')}", type=type(default), default=default)
     return parser.parse_args()

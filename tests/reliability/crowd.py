@@ -14,6 +14,7 @@ import tempfile
 import threading
 import time
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -99,29 +100,14 @@ def all_fine(outcomes: list[children.Outcome]) -> None:
     assert not bad, f"{len(bad)} of {len(outcomes)}: {bad[:3]}"
 
 
-def processes(c: Crowd, work: Callable[[int], None], seconds: float = 120) -> None:
-    running = [children.Child(lambda i=i: work(i)) for i in range(c.size)]  # type: ignore[misc]
-    all_fine([child.wait(seconds) for child in running])
+def processes(count: int, work: Callable[[int], None]) -> None:
+    running = [children.Child(lambda i=i: work(i)) for i in range(count)]  # type: ignore[misc]
+    all_fine([child.wait(120) for child in running])
 
 
-def threads(c: Crowd, work: Callable[[int], None], seconds: float = 120) -> None:
-    failures: list[BaseException] = []
-
-    def guarded(index: int) -> None:
-        try:
-            work(index)
-        except BaseException as error:  # collected, and raised below
-            failures.append(error)
-
-    running = [threading.Thread(target=guarded, args=(i,), daemon=True) for i in range(c.size)]
-    for thread in running:
-        thread.start()
-    deadline = time.monotonic() + seconds
-    for thread in running:
-        thread.join(max(0, deadline - time.monotonic()))
-    assert not any(thread.is_alive() for thread in running), "a deadlock"
-    if failures:
-        raise failures[0]
+def threads(count: int, work: Callable[[int], object]) -> None:
+    with ThreadPoolExecutor(count) as running:
+        list(running.map(work, range(count)))
 
 
 def one_extension(c: Crowd) -> None:
@@ -132,7 +118,7 @@ def one_extension(c: Crowd) -> None:
         c.build("same")
         c.use("same", 5)
 
-    processes(c, work)
+    processes(c.size, work)
     assert c.compiles() == ["same.c"], c.compiles()
 
 
@@ -141,7 +127,7 @@ def one_extension_in_threads(c: Crowd) -> None:
     c.write("threaded", 6)
 
     def work() -> None:
-        threads(c, lambda index: (c.build("threaded"), c.use("threaded", 6))[0])
+        threads(c.size, lambda index: (c.build("threaded"), c.use("threaded", 6)))
 
     all_fine([children.run(work)])
     assert c.compiles() == ["threaded.c"], c.compiles()
@@ -159,11 +145,9 @@ def many_extensions(c: Crowd) -> None:
             c.build(names[number])
             c.use(names[number], number)
 
-        small = Crowd.__new__(Crowd)
-        small.size = len(names)
-        threads(small, one)
+        threads(len(names), one)
 
-    processes(c, work)
+    processes(c.size, work)
     assert c.compiles() == [f"{name}.c" for name in names], c.compiles()
 
 
@@ -174,8 +158,8 @@ def inline_texts(c: Crowd) -> None:
     def work(index: int) -> None:
         assert load_inline("inline_crowd", text).seven() == 7
 
-    processes(c, work)
-    all_fine([children.run(lambda: threads(c, work))])
+    processes(c.size, work)
+    all_fine([children.run(lambda: threads(c.size, work))])
     assert c.compiles() == ["inline_crowd.c"], c.compiles()
 
 
@@ -278,7 +262,7 @@ def locks_refused(c: Crowd) -> None:
             os.kill(victim.pid, signal.SIGKILL)
         for victim in victims:
             victim.wait(60)
-        processes(c, work)
+        processes(c.size, work)
         c.build("unlocked")
         all_fine([children.run(lambda code=code: c.use("unlocked", code))])  # type: ignore[misc]
 
@@ -296,13 +280,9 @@ def after_a_fork(c: Crowd) -> None:
                 1
             )  # as DataLoader workers do: a forked OpenMP pool has no threads
             c.use("parent", 3)
-            small = Crowd.__new__(Crowd)
-            small.size = 4
-            threads(small, lambda i: [c.use("parent", 3) for _ in range(50)][0])
+            threads(4, lambda i: [c.use("parent", 3) for _ in range(50)])
 
-        small = Crowd.__new__(Crowd)
-        small.size = 4
-        processes(small, child)
+        processes(4, child)
 
     all_fine([children.run(parent)])
 

@@ -314,7 +314,7 @@ def rounds(names: list[str], seconds: float, seed: int) -> Iterator[tuple[str, i
         yield name, count, failures
 
 
-def main(seconds: int, seed: int) -> int:
+def main(seconds: float, seed: int) -> int:
     inputs, failures = {}, []
     for name, count, failed in rounds(list(readers()), seconds, seed):
         inputs[name] = count
@@ -323,5 +323,5 @@ def main(seconds: int, seed: int) -> int:
 
 
 if __name__ == "__main__":
-    options = children.arguments(__doc__ or "", seconds=60, seed=1)
+    options = children.arguments(__doc__ or "", seconds=60.0, seed=1)
     sys.exit(main(options.seconds, options.seed))

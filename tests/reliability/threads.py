@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sys
 import threading
-from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from types import ModuleType
 
@@ -131,18 +131,12 @@ def one_round(lib: ModuleType, number: int, shared: torch.Tensor) -> None:
         lib.let_go_later()
 
 
-def in_threads(work: Callable[[], None], threads: int) -> None:
-    running = [threading.Thread(target=work) for _ in range(threads)]
-    for thread in running:
-        thread.start()
-    for thread in running:
-        thread.join()
-
-
 def main(threads: int, rounds: int, control: int) -> int:
     lib = load_inline("threads", SOURCE, HEADER)
     if control:
-        in_threads(lib.race, 2)
+        with ThreadPoolExecutor(2) as running:
+            running.submit(lib.race)
+            running.submit(lib.race)
         return 0  # the sanitizer makes another status of it
     shared = torch.full((3, 3), 2.0)
     lib.share(shared)
@@ -164,7 +158,9 @@ def main(threads: int, rounds: int, control: int) -> int:
             failures.append(repr(error))
             together.abort()
 
-    in_threads(work, threads)
+    with ThreadPoolExecutor(threads) as running:
+        for _ in range(threads):
+            running.submit(work)
     return children.finish("threads", {"threads": threads, "rounds": rounds}, failures)
 
 

@@ -42,35 +42,22 @@ static void THTensor_(correlate)(real *r, real alpha, const real *t, const int64
       }
 }
 
-#define POINTERS(NAME, HOW, FLIP)                                                                  \
-  void THTensor_(NAME##2Dptr)(real * r, real alpha, real * t, int64_t ir, int64_t ic, real *k,     \
-                              int64_t kr, int64_t kc, int64_t sr, int64_t sc) {                    \
-    const int64_t i[] = {1, ir, ic}, n[] = {1, kr, kc}, s[] = {1, sr, sc};                         \
-    THTensor_(correlate)(r, alpha, t, i, k, n, s, HOW, FLIP);                                      \
-  }                                                                                                \
-  void THTensor_(NAME##3Dptr)(real * r, real alpha, real * t, int64_t it, int64_t ir, int64_t ic,  \
-                              real *k, int64_t kt, int64_t kr, int64_t kc, int64_t st, int64_t sr, \
-                              int64_t sc) {                                                        \
-    const int64_t i[] = {it, ir, ic}, n[] = {kt, kr, kc}, s[] = {st, sr, sc};                      \
-    THTensor_(correlate)(r, alpha, t, i, k, n, s, HOW, FLIP);                                      \
+/* clang-format off */
+#define POINTERS(NAME, REV, HOW, FLIP) \
+  void THTensor_(NAME##2D##REV##ptr)(real *r, real alpha, real *t, int64_t ir, int64_t ic, real *k, int64_t kr, int64_t kc, int64_t sr, int64_t sc) { \
+    const int64_t i[] = {1, ir, ic}, n[] = {1, kr, kc}, s[] = {1, sr, sc}; \
+    THTensor_(correlate)(r, alpha, t, i, k, n, s, HOW, FLIP); \
+  } \
+  void THTensor_(NAME##3D##REV##ptr)(real *r, real alpha, real *t, int64_t it, int64_t ir, int64_t ic, real *k, int64_t kt, int64_t kr, int64_t kc, int64_t st, int64_t sr, int64_t sc) { \
+    const int64_t i[] = {it, ir, ic}, n[] = {kt, kr, kc}, s[] = {st, sr, sc}; \
+    THTensor_(correlate)(r, alpha, t, i, k, n, s, HOW, FLIP); \
   }
-POINTERS(validXCorr, FFI_VALID, 0)
-POINTERS(validConv, FFI_VALID, 1)
-POINTERS(fullConv, FFI_FULL, 0)
-POINTERS(fullXCorr, FFI_FULL, 1)
-#undef POINTERS
-
-void THTensor_(validXCorr2DRevptr)(real *r, real alpha, real *t, int64_t ir, int64_t ic, real *k,
-                                   int64_t kr, int64_t kc, int64_t sr, int64_t sc) {
-  const int64_t i[] = {1, ir, ic}, n[] = {1, kr, kc}, s[] = {1, sr, sc};
-  THTensor_(correlate)(r, alpha, t, i, k, n, s, FFI_REVERSED, 0);
-}
-void THTensor_(validXCorr3DRevptr)(real *r, real alpha, real *t, int64_t it, int64_t ir, int64_t ic,
-                                   real *k, int64_t kt, int64_t kr, int64_t kc, int64_t st,
-                                   int64_t sr, int64_t sc) {
-  const int64_t i[] = {it, ir, ic}, n[] = {kt, kr, kc}, s[] = {st, sr, sc};
-  THTensor_(correlate)(r, alpha, t, i, k, n, s, FFI_REVERSED, 0);
-}
+POINTERS(validXCorr, , FFI_VALID, 0)
+POINTERS(validConv, , FFI_VALID, 1)
+POINTERS(fullConv, , FFI_FULL, 0)
+POINTERS(fullXCorr, , FFI_FULL, 1)
+POINTERS(validXCorr, Rev, FFI_REVERSED, 0)
+/* clang-format on */
 
 /* Over planes: the input has `ti` leading dimensions before its image, the kernel `ki`; `pairs`
  * says how they meet (th_generic.c). r = beta r + alpha (t with k). */
@@ -174,8 +161,6 @@ CONV3D(conv3Dmul, FFI_PLANE)
 CONV3D(conv3Dcmul, FFI_ELEMENT)
 CONV3D(conv3Dger, FFI_OUTER)
 CONV3D(conv3Dmv, FFI_MATRIX)
-#undef CONV2D
-#undef CONV3D
 /* clang-format on */
 
 void THTensor_(conv2DRevger)(THTensor *r, real beta, real alpha, THTensor *t, THTensor *k,

@@ -41,7 +41,6 @@ COPY(Short, int16_t, )
 COPY(Int, int32_t, )
 COPY(Long, int64_t, )
 COPY(Half, THHalf, TH_half2float)
-#undef COPY
 #undef TO_REAL
 
 #endif

@@ -350,20 +350,11 @@ void THTensor_(maskedSelect)(THTensor *tensor, THTensor *src, THByteTensor *mask
 }
 
 #undef FLOATING
-#undef RECORD
-#undef EACH1
-#undef EACH2
-#undef UNARY
-#undef WITH_VALUE
-#undef BINARY
-#undef SAME_COUNT
-#undef COMPARE
 #undef NOT_ZERO
 #undef NO_ZERO_IN
 #undef DIVISOR
 #undef MOD
 #undef REMAINDER
-#undef UNSIGNED
 #undef LEFT
 #undef RIGHT
 #undef BITS
@@ -371,5 +362,4 @@ void THTensor_(maskedSelect)(THTensor *tensor, THTensor *src, THByteTensor *mask
 #undef OR
 #undef XOR
 #undef QUOTIENT
-#undef CHECK_MASK
 #endif

@@ -144,7 +144,6 @@ void THTensor_(randn)(THTensor *r_, THGenerator *gen, THLongStorage *size) {
 #undef UNIFORM
 #endif
 
-#undef FILL
 #if defined(TH_REAL_IS_FLOAT) || defined(TH_REAL_IS_DOUBLE)
 /* The first place whose running sum is not below the sample. */
 static int64_t THTensor_(place_of)(const double *sums, int64_t n, double sample) {

@@ -34,6 +34,13 @@ real THTensor_(maxall)(THTensor *t) {
   return most;
 }
 
+real THTensor_(medianall)(THTensor *t) {
+  THArgCheck(THTensor_(nElement)(t) > 0, 1, "tensor must have one dimension");
+  THTensor *median FFI_HELD = THTensor_(newWithSize1d)(1);
+  ffi_th_torch("medianall", "wt", median, t);
+  return *median->storage->data;
+}
+
 accreal THTensor_(dot)(THTensor *t, THTensor *src) {
   accreal sum = 0;
   TH_TENSOR_APPLY2(real, t, real, src, sum += (accreal)*t_data * *src_data;);
@@ -54,6 +61,14 @@ accreal THTensor_(trace)(THTensor *t) {
   accreal sum = 0;
   for (int64_t i = 0; i < n; i++) sum += data[i * (t->stride[0] + t->stride[1])];
   return sum;
+}
+
+/* A result of an earlier call that has lost the reduced dimension gets it back, so that the
+ * reduction meets the shape that it is going to write. */
+void THTensor_(preserveReduceDimSemantics)(THTensor *r, int in_dims, int reduce_dimension,
+                                           int keepdim) {
+  if (!r || keepdim || r->nDimension == 0 || r->nDimension != in_dims - 1) return;
+  THTensor_(unsqueeze1d)(r, r, reduce_dimension);
 }
 
 void THTensor_(zeros)(THTensor *r_, THLongStorage *size) {

@@ -3,7 +3,7 @@
 #define TH_GENERIC_FILE "generic/th_storage.c"
 #else
 
-#define RECORD(s) ((ffi_storage *)(s))
+#define STORAGE(s) ((ffi_storage *)(s))
 
 real *THStorage_(data)(const THStorage *self) { return self->data; }
 ptrdiff_t THStorage_(size)(const THStorage *self) { return self->size; }
@@ -56,17 +56,17 @@ void THStorage_(setFlag)(THStorage *self, const char flag) { self->flag |= flag;
 void THStorage_(clearFlag)(THStorage *self, const char flag) { self->flag &= ~flag; }
 
 void THStorage_(retain)(THStorage *self) {
-  if (self && (self->flag & TH_STORAGE_REFCOUNTED)) ffi_storage_take(RECORD(self));
+  if (self && (self->flag & TH_STORAGE_REFCOUNTED)) ffi_storage_take(STORAGE(self));
 }
 
 void THStorage_(free)(THStorage *self) {
-  if (self && (self->flag & TH_STORAGE_REFCOUNTED)) ffi_storage_give_back(RECORD(self));
+  if (self && (self->flag & TH_STORAGE_REFCOUNTED)) ffi_storage_give_back(STORAGE(self));
 }
 
 void THStorage_(resize)(THStorage *self, ptrdiff_t size) {
-  ffi_th_storage_resize(RECORD(self), size);
+  ffi_th_storage_resize(STORAGE(self), size);
 }
-void THStorage_(swap)(THStorage *a, THStorage *b) { ffi_th_storage_swap(RECORD(a), RECORD(b)); }
+void THStorage_(swap)(THStorage *a, THStorage *b) { ffi_th_storage_swap(STORAGE(a), STORAGE(b)); }
 
 void THStorage_(fill)(THStorage *self, real value) {
   for (ptrdiff_t i = 0; i < self->size; i++) self->data[i] = value;
@@ -91,5 +91,4 @@ void THStorage_(copy)(THStorage *self, THStorage *src) {
   THStorage_(rawCopy)(self, src->data);
 }
 
-#undef RECORD
 #endif

@@ -117,7 +117,6 @@ NEW(newWithStorage4d,
     (THStorage * storage, ptrdiff_t offset, int64_t size0, int64_t stride0, int64_t size1,
      int64_t stride1, int64_t size2, int64_t stride2, int64_t size3, int64_t stride3),
     setStorage4d, storage, offset, size0, stride0, size1, stride1, size2, stride2, size3, stride3)
-#undef NEW
 /* clang-format on */
 
 THTensor *THTensor_(newView)(THTensor *tensor, THLongStorage *size) {
@@ -274,6 +273,4 @@ void THTensor_(fill)(THTensor *self, real value) {
   }
 }
 
-#undef ELEMENT
-#undef RECORD
 #endif

@@ -48,7 +48,6 @@ NEW(newWithSize3d, (THCState * state, int64_t size0, int64_t size1, int64_t size
     size1, size2)
 NEW(newWithSize4d, (THCState * state, int64_t size0, int64_t size1, int64_t size2, int64_t size3),
     resize4d, size0, size1, size2, size3)
-#undef NEW
 /* clang-format on */
 
 /* The first two dimensions as one: (N, C, ...) -> (N * C, ...). */
@@ -162,7 +161,6 @@ void THCTensor_(set4d)(THCState *state, THCTensor *self, int64_t x0, int64_t x1,
                        int64_t x3, real value) {
   THCTensor_(write)(state, self->storage, OFFSET(self, 4, x0, x1, x2, x3), value);
 }
-#undef OFFSET
 
 /* Storages. */
 THCStorage *THCStorage_(newWithSize)(THCState *state, ptrdiff_t size) {

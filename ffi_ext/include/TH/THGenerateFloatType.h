@@ -5,8 +5,6 @@
 #else
 #define accreal double
 #endif
-#define TH_CONVERT_REAL_TO_ACCREAL(_val) (accreal)(_val)
-#define TH_CONVERT_ACCREAL_TO_REAL(_val) (float)(_val)
 #define Real Float
 #define THInf FLT_MAX
 #define TH_REAL_IS_FLOAT

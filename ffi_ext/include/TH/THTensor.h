@@ -15,6 +15,8 @@
 #ifdef FFI_EXT_DECLARED
 #include "declared/THTensor.h"
 #else
+#define TH_FUNCTION(NAME, PARAMETERS, CODES, ...) TH_API void THTensor_(NAME) PARAMETERS;
+
 #include "generic/THTensor.h"
 #include "THGenerateAllTypes.h"
 

@@ -4,12 +4,11 @@
 
 #include "THCStorage.h"
 
-#define THC_STORAGE_COPY(NAME, FROM) THC_API void THCStorage_(NAME)(THCState *, THCStorage *self, FROM *src);
-#define THC_STORAGE_COPY_TO_CPU(NAME, FROM) THC_API void THStorage_(NAME)(THCState *, THStorage *self, FROM *src);
-
 #ifdef FFI_EXT_DECLARED
 #include "declared/THCStorageCopy.h"
 #else
+#define THC_STORAGE_COPY(NAME, FROM) THC_API void THCStorage_(NAME)(THCState *, THCStorage *self, FROM *src);
+#define THC_STORAGE_COPY_TO_CPU(NAME, FROM) THC_API void THStorage_(NAME)(THCState *, THStorage *self, FROM *src);
 #define THC_GENERIC_FILE "THC/generic/THCStorageCopy.h"
 #include "THCGenerateAllTypes.h"
 #endif

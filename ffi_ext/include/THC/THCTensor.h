@@ -11,12 +11,12 @@
 typedef struct THCDescBuff {
   char str[THC_DESC_BUFF_LEN];
 } THCDescBuff;
-#define THC_FORWARD(RETURN, NAME, PARAMETERS, ARGUMENTS) \
-  THC_API RETURN THCTensor_(NAME) PARAMETERS;
 
 #ifdef FFI_EXT_DECLARED
 #include "declared/THCTensor.h"
 #else
+#define THC_FORWARD(RETURN, NAME, PARAMETERS, ARGUMENTS) \
+  THC_API RETURN THCTensor_(NAME) PARAMETERS;
 #define THC_GENERIC_FILE "THC/generic/THCTensor.h"
 #include "THCGenerateAllTypes.h"
 #endif

@@ -1,34 +1,25 @@
-/* Linear algebra of one element type. */
+/* Linear algebra of one element type, see THTensorMath.h. LAPACK works in place: a matrix that is NULL is the result's. */
 #ifndef TH_GENERIC_FILE
 #define TH_GENERIC_FILE "generic/THTensorLapack.h"
 #else
 
-#if defined(TH_REAL_IS_FLOAT) || defined(TH_REAL_IS_DOUBLE)
-TH_API void THTensor_(btrifact)(THTensor *ra_, THIntTensor *rpivots_, THIntTensor *rinfo_,
-    int pivot, THTensor *a);
-TH_API void THTensor_(btrisolve)(THTensor *rb_, THTensor *b, THTensor *atf, THIntTensor *pivots);
-TH_API void THTensor_(geev)(THTensor *re_, THTensor *rv_, THTensor *a_, const char *jobvr);
-TH_API void THTensor_(gels)(THTensor *rb_, THTensor *ra_, THTensor *b_, THTensor *a_);
-TH_API void THTensor_(geqrf)(THTensor *ra_, THTensor *rtau_, THTensor *a);
-TH_API void THTensor_(gesv)(THTensor *rb_, THTensor *ra_, THTensor *b_, THTensor *a_);
-TH_API void THTensor_(gesvd)(THTensor *ru_, THTensor *rs_, THTensor *rv_, THTensor *a,
-    const char *jobu);
-TH_API void THTensor_(gesvd2)(THTensor *ru_, THTensor *rs_, THTensor *rv_, THTensor *ra_,
-    THTensor *a, const char *jobu);
-TH_API void THTensor_(getri)(THTensor *ra_, THTensor *a);
-TH_API void THTensor_(orgqr)(THTensor *ra_, THTensor *a, THTensor *tau);
-TH_API void THTensor_(ormqr)(THTensor *ra_, THTensor *a, THTensor *tau, THTensor *c,
-    const char *side, const char *trans);
-TH_API void THTensor_(potrf)(THTensor *ra_, THTensor *a, const char *uplo);
-TH_API void THTensor_(potri)(THTensor *ra_, THTensor *a, const char *uplo);
-TH_API void THTensor_(potrs)(THTensor *rb_, THTensor *b_, THTensor *a_, const char *uplo);
-TH_API void THTensor_(pstrf)(THTensor *ra_, THIntTensor *rpiv_, THTensor*a, const char* uplo,
-    real tol);
-TH_API void THTensor_(qr)(THTensor *rq_, THTensor *rr_, THTensor *a);
-TH_API void THTensor_(syev)(THTensor *re_, THTensor *rv_, THTensor *a_, const char *jobz,
-    const char *uplo);
-TH_API void THTensor_(trtrs)(THTensor *rb_, THTensor *ra_, THTensor *b_, THTensor *a_,
-    const char *uplo, const char *trans, const char *diag);
-#endif
+TH_FUNCTION(gesv, (THTensor *rb, THTensor *ra, THTensor *b, THTensor *a), "mmtt", rb, ra, TH_GIVEN(b, rb), TH_GIVEN(a, ra))
+TH_FUNCTION(gels, (THTensor *rb, THTensor *ra, THTensor *b, THTensor *a), "mmtt", rb, ra, TH_GIVEN(b, rb), TH_GIVEN(a, ra))
+TH_FUNCTION(syev, (THTensor *re, THTensor *rv, THTensor *a, const char *jobz, const char *uplo), "wmtcc", re, rv, TH_GIVEN(a, rv), jobz, uplo)
+TH_FUNCTION(geev, (THTensor *re, THTensor *rv, THTensor *a, const char *jobvr), "wmtc", re, rv, a, jobvr)
+TH_FUNCTION(gesvd, (THTensor *ru, THTensor *rs, THTensor *rv, THTensor *a, const char *jobu), "mwwtc", ru, rs, rv, a, jobu)
+TH_FUNCTION(gesvd2, (THTensor *ru, THTensor *rs, THTensor *rv, THTensor *ra, THTensor *a, const char *jobu), "mwwmtc", ru, rs, rv, ra, TH_GIVEN(a, ra), jobu)
+TH_FUNCTION(getri, (THTensor *ra, THTensor *a), "mt", ra, TH_GIVEN(a, ra))
+TH_FUNCTION(potrf, (THTensor *ra, THTensor *a, const char *uplo), "mtc", ra, TH_GIVEN(a, ra), uplo)
+TH_FUNCTION(potri, (THTensor *ra, THTensor *a, const char *uplo), "mtc", ra, TH_GIVEN(a, ra), uplo)
+TH_FUNCTION(potrs, (THTensor *rb, THTensor *b, THTensor *a, const char *uplo), "mttc", rb, TH_GIVEN(b, rb), a, uplo)
+TH_FUNCTION(qr, (THTensor *rq, THTensor *rr, THTensor *a), "mwt", rq, rr, a)
+TH_FUNCTION(btrifact, (THTensor *ra, THIntTensor *rpivots, THIntTensor *rinfo, int pivot, THTensor *a), "wwwit", ra, rpivots, rinfo, pivot, a)
+TH_FUNCTION(btrisolve, (THTensor *rb, THTensor *b, THTensor *atf, THIntTensor *pivots), "wttt", rb, b, atf, pivots)
+TH_FUNCTION(trtrs, (THTensor *rb, THTensor *ra, THTensor *b, THTensor *a, const char *uplo, const char *trans, const char *diag), "mmttccc", rb, ra, TH_GIVEN(b, rb), TH_GIVEN(a, ra), uplo, trans, diag)
+TH_FUNCTION(geqrf, (THTensor *ra, THTensor *rtau, THTensor *a), "mwt", ra, rtau, TH_GIVEN(a, ra))
+TH_FUNCTION(orgqr, (THTensor *ra, THTensor *a, THTensor *tau), "mtt", ra, TH_GIVEN(a, ra), tau)
+TH_FUNCTION(ormqr, (THTensor *ra, THTensor *a, THTensor *tau, THTensor *c, const char *side, const char *trans), "mtttcc", ra, TH_GIVEN(a, ra), tau, c, side, trans)
+TH_FUNCTION(pstrf, (THTensor *ra, THIntTensor *rpiv, THTensor *a, const char *uplo, real tol), "mwtcd", ra, rpiv, a, uplo, tol)
 
 #endif
