@@ -176,9 +176,8 @@ def _meaning(kind, value, traceback) -> str:  # type: ignore[no-untyped-def]
         parts = ("'_safe_call'", "'_accumulate' from 'torch._utils'")
         return COPIED if any(part in said for part in parts) else ""
     key = value.args[0] if kind is KeyError and value.args else None
-    if type(key).__name__ == "Tensor" and hash(key) == id(
-        key
-    ):  # else an element, hashed as its number
+    # else it is an element, which is hashed as its number
+    if type(key).__name__ == "Tensor" and hash(key) == id(key):
         return (
             "a reduction of a tensor was a number before PyTorch 0.4, and is a tensor, which no dict finds: "
             "names[index.max().item()]"
