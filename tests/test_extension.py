@@ -198,7 +198,8 @@ def test_cxx_sources_throw_into_python(project):
         '#include "cc.h"\n#include <TH/TH.h>\n#include <stdexcept>\n#include <string>\n'
         "static int living = 0;\nstruct Guard { Guard() { living++; } ~Guard() { living--; } };\n"
         'void boom(int n) { Guard g; if (n > 5) THError("n is %d", n); '
-        'if (n == 5) throw 5; if (n == 4) throw "four"; if (n == 2) throw nullptr; throw std::runtime_error("cxx " + std::to_string(n)); }\n'
+        'if (n == 5) throw 5; if (n == 4) throw "four"; if (n == 2) throw nullptr;'
+        ' throw std::runtime_error("cxx " + std::to_string(n)); }\n'
         "int alive(void) { return living; }\n"
     )
     create(project, "cc_ext", "cc.h", "cc.cpp").build()
