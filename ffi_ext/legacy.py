@@ -142,7 +142,7 @@ def _old_torchvision(transforms) -> None:  # type: ignore[no-untyped-def]
     """The names of two transforms until torchvision 0.2."""
     new = {"Scale": transforms.Resize, "RandomSizedCrop": transforms.RandomResizedCrop}
     _lend(transforms, new)
-    _lend(transforms.transforms, new)
+    _lend(getattr(transforms, "transforms", transforms), new)  # no package in 0.1
 
 
 def _old_models(models) -> None:  # type: ignore[no-untyped-def]
@@ -163,11 +163,11 @@ def _old_pil(Image) -> None:  # type: ignore[no-untyped-def]
             from ffi_ext.old_autograd import say_once
 
             say_once("resize() of a PIL image takes the nearest pixels, as it did")
-            resample = Image.Resampling.NEAREST
+            resample = Image.NEAREST
         return original(self, size, resample, *args, **kwargs)
 
     _give(Image.Image, "resize", resize)
-    _lend(Image, {"ANTIALIAS": Image.Resampling.LANCZOS})
+    _lend(Image, {"ANTIALIAS": Image.LANCZOS})
 
 
 def _old_scipy(misc) -> None:  # type: ignore[no-untyped-def]

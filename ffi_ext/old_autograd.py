@@ -1,4 +1,4 @@
-"""autograd Functions as scripts before PyTorch 0.4 have them: instances.
+"""autograd Functions as scripts before PyTorch 0.4 have them: instances; actions that are reinforced.
 
 The original's Functions (PyTorch 0.1.12 to 0.3.1) have instance methods `forward` and `backward`, keep
 their state on `self`, and are called as `F(arguments)(inputs)`. Here each such call becomes a call of a
@@ -216,3 +216,38 @@ INSTANCES: dict[str, Any] = {
     "saved_variables": property(_saved),
     "needs_input_grad": property(lambda self: self.__dict__.get("_needs_input_grad", ())),
 }
+
+
+_reinforce: Callable[..., None] = torch.Tensor.reinforce
+
+
+def _multinomial_of_old(self: torch.Tensor, *args: Any, **kwargs: Any) -> torch.Tensor:
+    """`action = probabilities.multinomial()`, as agents choose what to do, for `action.reinforce(reward)`."""
+    if args or kwargs:
+        return torch.multinomial(self, *args, **kwargs)
+    action = torch.multinomial(self, 1)
+    if self.requires_grad:
+        action._probabilities = self  # type: ignore[attr-defined]
+    return action
+
+
+def _reinforce_of_old(self: torch.Tensor, reward: Any) -> None:
+    if not hasattr(self, "_probabilities"):
+        _reinforce(self, reward)  # says what to write
+    say_once("backward() of an action is that of its reward, as reinforce() had it")
+    self._reward = reward  # type: ignore[attr-defined]
+
+
+def loss_of_action(action: Any) -> Any:
+    """What has the gradient of an action that was reinforced: reward / probability, against descent.
+
+    By REINFORCE, with the 1e-6 that PyTorch 0.3 has beside the probability, by which weights of any sum were divided.
+    """
+    if not isinstance(action, torch.Tensor) or not hasattr(action, "_reward"):
+        return action
+    probabilities: torch.Tensor = action._probabilities  # type: ignore[attr-defined]
+    chosen, total = probabilities.gather(-1, action), probabilities.detach().sum(-1, keepdim=True)
+    return (chosen * -action._reward / (chosen.detach() / total + 1e-6)).sum()
+
+
+ACTIONS = {"multinomial": _multinomial_of_old, "reinforce": _reinforce_of_old}

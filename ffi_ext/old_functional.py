@@ -81,10 +81,11 @@ def _loss_of_old(name: str) -> Callable[..., torch.Tensor]:
     return _for_scripts(loss, original)
 
 
-def _mean_of_old(name: str) -> Callable[..., torch.Tensor]:
+def _loss_of_classes(name: str) -> Callable[..., torch.Tensor]:
     """nll_loss or cross_entropy, whose mean was 0 until torch 1.11 where all targets are ignored.
 
-    That of a crop without labels is NaN today, and so is what averages it with others.
+    That of a crop without labels is NaN today, and so is what averages it with others. One row had one class, whether
+    it is `output` and `target[i]`, a number today, as in character RNNs, or `output[0]` and `target`.
     """
     original = getattr(torch.nn.functional, name)
 
@@ -97,6 +98,9 @@ def _mean_of_old(name: str) -> Callable[..., torch.Tensor]:
         *args: Any,
         **kwargs: Any,
     ) -> torch.Tensor:
+        is_one = input.dim() + target.dim() == 2 and input.shape[:-1].numel() == target.numel() == 1
+        if is_one and not target.is_floating_point():
+            target = target.reshape(input.shape[:-1])
         mean = original(input, target, weight, size_average, ignore_index, *args, **kwargs)
         if type(mean) is not torch.Tensor or mean.dim() or target.is_floating_point():
             return mean  # type: ignore[no-any-return]
@@ -131,7 +135,7 @@ _LOSSES = (
 FUNCTIONAL = {
     **{name: _convolution_of_old(name) for name in _CONVOLUTIONS},
     **{name: _loss_of_old(name) for name in _LOSSES},
-    **{name: _mean_of_old(name) for name in ("nll_loss", "cross_entropy")},
+    **{name: _loss_of_classes(name) for name in ("nll_loss", "cross_entropy")},
     **{name: _sampler_of_old(name) for name in ("grid_sample", "affine_grid")},
     "dropout": _dropout_of_old(),
 }

@@ -13,7 +13,7 @@ from torch.overrides import handle_torch_function, has_torch_function
 
 from ffi_ext.legacy import RESHAPES
 from ffi_ext.old_arrays import numpy_of_old
-from ffi_ext.old_autograd import say_once
+from ffi_ext.old_autograd import ACTIONS, loss_of_action, say_once
 from ffi_ext.untraced import untraced
 
 _getitem: Callable[..., Any] = torch._C.TensorBase.__getitem__
@@ -43,9 +43,12 @@ def _backward_of_old(self: torch.Tensor, *args: Any, **kwargs: Any) -> None:
 def _backward_of_losses(tensors: Any, grad_tensors: Any = None, *args: Any, **kwargs: Any) -> None:
     """torch.autograd.backward, which a tensor's backward() calls, too. A loss had one dimension."""
     if isinstance(tensors, torch.Tensor):
+        tensors = loss_of_action(tensors)
         grad_tensors = _shaped(grad_tensors, tensors)
-    elif isinstance(tensors, (list, tuple)) and isinstance(grad_tensors, (list, tuple)):
-        grad_tensors = list(map(_shaped, grad_tensors, tensors))
+    elif isinstance(tensors, (list, tuple)):
+        tensors = list(map(loss_of_action, tensors))
+        if isinstance(grad_tensors, (list, tuple)):
+            grad_tensors = list(map(_shaped, grad_tensors, tensors))
     _backward_of_all(tensors, grad_tensors, *args, **kwargs)
 
 
@@ -195,6 +198,23 @@ def _invert_of_bytes(self: torch.Tensor) -> torch.Tensor:
     return _invert(self)
 
 
+_hash: Callable[[torch.Tensor], int] = torch.Tensor.__hash__
+
+
+def _hash_of_elements(self: torch.Tensor) -> int:
+    """`words[best[0][0]]`, `Counter(labels)`: an element of whole numbers was a number, which dicts and sets find.
+
+    No other tensor without dimensions is hashed so: sets of buffers have one counter of batches beside another.
+    """
+    if self.dim() == 0 and self.dtype in _WHOLE_NUMBERS and self._is_view() and self._base.dim():  # type: ignore[union-attr]
+        say_once("dicts and sets take an element of a tensor for its number, as they did")
+        return hash(self.item())
+    return _hash(self)
+
+
+untraced(_hash_of_elements)  # C calls it
+
+
 _PY_SQ_ITEM = 44  # typeslots.h
 
 
@@ -244,13 +264,6 @@ def _view_of_old(self: torch.Tensor, *shape: Any, **keywords: Any) -> torch.Tens
     return self.reshape(*shape, **keywords)
 
 
-def _multinomial_of_old(
-    self: torch.Tensor, num_samples: int = 1, *args: Any, **kwargs: Any
-) -> torch.Tensor:
-    """`probabilities.multinomial()`, as agents choose what to do."""
-    return torch.multinomial(self, num_samples, *args, **kwargs)
-
-
 def _detach_of_old(self: torch.Tensor) -> torch.Tensor:
     """`h.detach_()` of a view, too, as OpenNMT ends a stretch of its text; refused since PyTorch 0.4."""
     if torch.compiler.is_dynamo_compiling() or not self._is_view():
@@ -259,6 +272,20 @@ def _detach_of_old(self: torch.Tensor) -> torch.Tensor:
         say_once("detach_() takes a view out of its graph, as it did")
         torch.utils.swap_tensors(self, self.detach())
     return self
+
+
+_dot: Callable[..., torch.Tensor] = torch.dot
+
+
+def _dot_of_old(input: torch.Tensor, tensor: torch.Tensor, **options: Any) -> torch.Tensor:
+    """`hidden.dot(energy)` of (1, n), in the attention of a tutorial: matrices and images were vectors to it."""
+    both = input, tensor
+    if has_torch_function(both):
+        return handle_torch_function(torch.dot, both, *both, **options)  # type: ignore[no-any-return]
+    if (input.dim(), tensor.dim()) != (1, 1) and input.numel() == tensor.numel():
+        say_once("dot() is of all elements, as it was")
+        input, tensor = input.reshape(-1), tensor.reshape(-1)
+    return _dot(input, tensor, **options)
 
 
 _cat: Callable[..., torch.Tensor] = torch.cat
@@ -281,12 +308,14 @@ def _cat_of_old(tensors: Any, *args: Any, **kwargs: Any) -> torch.Tensor:
 
 _MASKED = ("masked_fill", "masked_fill_", "masked_scatter", "masked_scatter_", "masked_select")
 TENSORS: dict[str, Any] = {
+    **ACTIONS,
     "__getitem__": _getitem_of_scalars,
+    "__hash__": _hash_of_elements,
     "__round__": _rounded,
     "backward": _backward_of_old,
     "detach_": _detach_of_old,
+    "dot": _dot_of_old,
     "index": _index_of_old,
-    "multinomial": _multinomial_of_old,
     "new": _new_of_old,
     "numpy": numpy_of_old,
     "view": _view_of_old,
@@ -302,6 +331,7 @@ TENSORS: dict[str, Any] = {
 BACKWARD = {"backward": _backward_of_losses}
 FUNCTIONS: dict[str, Any] = {
     "cat": _cat_of_old,
+    "dot": _dot_of_old,
     **{name: TENSORS[name] for name in ("masked_fill", "masked_scatter", "masked_select")},
 }
 for _name, _function in FUNCTIONS.items():

@@ -173,6 +173,40 @@ def _step_of_old(self: Any, epoch: int | None = None) -> None:
         _step(self, epoch)
 
 
+def _rates_of_old(get_lr: Callable[..., Any]) -> Callable[..., Any]:
+    """`scheduler.get_lr()[0]`, which programs print, and DARTS steps by: the rate as it is, until PyTorch 1.4.
+
+    Since then it is what step() makes of it, already multiplied.
+    """
+
+    @functools.wraps(get_lr)
+    def rates(self: Any) -> Any:
+        return get_lr(self) if self._get_lr_called_within_step else self.get_last_lr()
+
+    return rates
+
+
+_RATES = [
+    (scheduler, {"get_lr": _rates_of_old(vars(scheduler)["get_lr"])})
+    for scheduler in vars(torch.optim.lr_scheduler).values()
+    if isinstance(scheduler, type) and "get_lr" in vars(scheduler)
+]
+
+
+_convolution: Callable[..., None] = torch.nn.modules.conv._ConvNd.__init__
+
+
+@functools.wraps(_convolution)
+def _convolution_of_old(self: Any, *args: Any, **options: Any) -> None:
+    """`super().__init__(..., groups, bias)` of convolutions of one's own, as spectral normalization has them.
+
+    PyTorch 1.1 has put padding_mode behind them.
+    """
+    if len(args) == 10:
+        options.setdefault("padding_mode", "zeros")
+    _convolution(self, *args, **options)
+
+
 def _raise_from(value: BaseException, cause: BaseException | None) -> None:
     raise value from cause
 
@@ -210,6 +244,8 @@ def bring_back(give: Callable[[Any, str, Any], None]) -> None:
         (torch.optim.Optimizer, _leaving_zeros(torch.optim.Optimizer)),
         (torch.optim.lr_scheduler.ReduceLROnPlateau, {"__init__": _plateau_of_old}),
         (torch.optim.lr_scheduler.LRScheduler, {"step": _step_of_old}),
+        *_RATES,
+        (torch.nn.modules.conv._ConvNd, {"__init__": _convolution_of_old}),
         (torch.utils.data.Sampler, _SAMPLERS),
         (torch.nn.functional, FUNCTIONAL),
         (torch.nn.modules.loss, _LOSSES),

@@ -939,6 +939,64 @@ def test_agents_choose_one_action():
     assert torch.tensor([0.0, 1.0]).multinomial(3, True).tolist() == [1, 1, 1]
 
 
+@pytest.mark.parametrize("reward", [2.0, torch.tensor([[1.0], [-3.0]])])
+def test_actions_are_reinforced(reward):
+    """By REINFORCE the gradient is that of -reward * log(probability)."""
+    scores = leaf(2, 3)
+    action = scores.softmax(1).multinomial()
+    action.reinforce(reward)
+    value = scores.sum()
+    torch.autograd.backward([value, action], [torch.ones(1), None])
+    expected = scores.detach().requires_grad_()
+    chosen = torch.log_softmax(expected, 1).gather(1, action)
+    (expected.sum() - (chosen * reward).sum()).backward()
+    torch.testing.assert_close(scores.grad, expected.grad, rtol=1e-4, atol=1e-5)
+    with pytest.raises(RuntimeError, match="distributions"):
+        torch.ones(1).reinforce(1.0)
+
+
+def test_elements_of_whole_numbers_are_found_as_numbers():
+    best = torch.tensor([[3, 1, 3, 2]])
+    words = {1: "a", 3: "b"}
+    assert words[best[0][0]] == "b"
+    assert best[0, 3] not in words
+    assert len(set(best[0])) == 3
+    # what is no element stays what it is: torch keeps sets of parameters and buffers
+    norms = torch.nn.Sequential(torch.nn.BatchNorm1d(2), torch.nn.BatchNorm1d(2))
+    assert len(list(norms.buffers())) == 6
+    assert len({torch.tensor(1), torch.tensor(1), best[0, :1].float()[0]}) == 3
+
+
+@pytest.mark.parametrize("loss", ["cross_entropy", "nll_loss"])
+@pytest.mark.parametrize("rows", [slice(None), 0])
+@pytest.mark.parametrize("classes", [slice(None), 0])
+def test_one_row_has_one_class(loss, rows, classes):
+    scores, target = leaf(1, 5), torch.tensor([3])
+    logarithms = scores if loss == "cross_entropy" else scores.log_softmax(1)
+    found = getattr(torch.nn.functional, loss)(logarithms[rows], target[classes])
+    torch.testing.assert_close(found, -scores.log_softmax(1)[0, 3])
+    found.backward()
+    expected = scores.detach().softmax(1) - torch.nn.functional.one_hot(target, 5)
+    torch.testing.assert_close(scores.grad, expected)
+
+
+def test_the_dot_product_of_matrices():
+    a, b = torch.arange(6.0).view(2, 3), torch.arange(6.0).view(3, 2)
+    assert a.dot(b).item() == torch.dot(b, a).item() == 55
+    with pytest.raises(RuntimeError, match="1D tensors expected"):
+        torch.dot(a, b[0])
+
+
+def test_convolutions_of_ones_own_know_no_padding_mode():
+    class Convolution(torch.nn.modules.conv._ConvNd):
+        def __init__(self):
+            one, none = (1, 1), (0, 0)
+            super().__init__(3, 4, (3, 3), one, none, one, False, none, 1, True)
+
+    assert Convolution().padding_mode == "zeros"
+    assert torch.nn.Conv2d(3, 4, 3, padding_mode="reflect").padding_mode == "reflect"
+
+
 def test_words_and_weights_are_dropped_as_awd_lstm_does():
     embed, words = torch.nn.Embedding(4, 2), torch.tensor([3, 0])
     rows = embed._backend.Embedding.apply(words, embed.weight, -1, None, 2, False, False)
@@ -1036,6 +1094,7 @@ def test_an_epoch_begins_with_the_schedulers_step(make, rate, begins, last):
         if begins:
             scheduler.step()
         assert optimizer.param_groups[0]["lr"] == pytest.approx(rate(epoch))
+        assert scheduler.get_lr() == pytest.approx([rate(epoch)])
         optimizer.step()
         if not begins:
             scheduler.step()
