@@ -108,6 +108,21 @@ def test_a_prototype_that_is_no_c_is_told_by_the_compiler(head):
 
 
 @pytest.mark.parametrize(
+    ("text", "options"),
+    [
+        ("#include <Python.h>\nPyObject *f(PyObject *x) { return x; }", {}),
+        (
+            'struct s { int n; };\nextern "C" s f(s x) { constinit static s y; return y; }',
+            {"language": "c++", "extra_compile_args": ["-std=c++20"]},
+        ),
+    ],
+)
+def test_a_type_that_only_the_compiler_knows_is_no_mistake(text, options):
+    with pytest.raises(HeaderError, match="cannot parse .*\n.*\nhint: types that prototypes use"):
+        ffi_ext.load_inline("wrong", text, **options)
+
+
+@pytest.mark.parametrize(
     ("source", "said"),
     [
         ("typedef struct { int a; } pair;\nint f(pair p) { return p.a; }\n", "int f\\(pair p\\);"),
