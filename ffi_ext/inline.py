@@ -227,6 +227,7 @@ def _exported(
     try:
         return definitions.exported(c_source, cxx, answer)
     except ValueError as error:  # perhaps since a prototype is no C
+        cache.write_if_changed(source.with_suffix(".h"), "")  # which the text may include
         raise (_reader(options, with_cuda).refusal_of(source) or error) from None
 
 
