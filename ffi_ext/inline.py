@@ -227,12 +227,18 @@ def _exported(
     try:
         return definitions.exported(c_source, cxx, answer)
     except ValueError as error:  # perhaps since a prototype is no C
-        raise (_reader(options, with_cuda).refusal_of(source) or error) from None
+        raise (_refusal(source, options, with_cuda) or error) from None
 
 
 def _reader(options: dict[str, Any], with_cuda: bool) -> preprocess.Reader:
     add_directories(options, with_cuda)
     return preprocess.Reader(options, with_cuda)
+
+
+def _refusal(source: Path, options: dict[str, Any], with_cuda: bool) -> BuildError | None:
+    """What the compiler says of `c_source` alone; it may include its own prototypes."""
+    cache.write_if_changed(source.with_suffix(".h"), "")
+    return _reader(options, with_cuda).refusal_of(source)
 
 
 def _of_c_source(
@@ -252,7 +258,7 @@ def _of_c_source(
         hint = 'what is extern "C" is read as C: a pointer for a reference, no namespace, no default value'
     elif "keep C++" in text:
         hint = 'this is C++: pass language="c++", and make what is to be exported extern "C"'
-    elif refusal := _reader(options, with_cuda).refusal_of(source):
+    elif refusal := _refusal(source, options, with_cuda):
         return refusal  # it is no C either
     elif macro := re.search(r"^ *(\w+)\([^()]*\) \w|^ *([A-Z][A-Z0-9_]+) \w+ ", text, re.M):
         hint = f"is {macro[1] or macro[2]} a macro? Functions that macros define, or begin, are named in `header`"

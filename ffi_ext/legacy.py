@@ -142,7 +142,7 @@ def _old_torchvision(transforms) -> None:  # type: ignore[no-untyped-def]
     """The names of two transforms until torchvision 0.2."""
     new = {"Scale": transforms.Resize, "RandomSizedCrop": transforms.RandomResizedCrop}
     _lend(transforms, new)
-    _lend(transforms.transforms, new)
+    _lend(getattr(transforms, "transforms", transforms), new)  # no package in 0.1
 
 
 def _old_models(models) -> None:  # type: ignore[no-untyped-def]

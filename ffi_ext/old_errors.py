@@ -102,6 +102,17 @@ _MEANINGS = (
         "torch.load took whole models and whatever else Python pickles until torch 2.6. If you trust who made the "
         "file: TORCH_FORCE_NO_WEIGHTS_ONLY_LOAD=1 before the command",
     ),
+    (
+        "TypeError",
+        ("iteration over a 0-d tensor",),
+        "squeeze() left a tensor of one element one dimension until PyTorch 0.4: where this is a batch of one, write "
+        ".view(-1), or squeeze(1) with the dimension",
+    ),
+    (
+        "RuntimeError",
+        ("to have", "same dtype"),
+        "if one of them is of torch.arange(...): it gave floats until PyTorch 0.4: torch.arange(1.0, n)",
+    ),
     ("IndexError", ("Dimension out of range",), _KEPT),
     ("RuntimeError", ("The expanded size of the tensor", "must match the existing size"), _KEPT),
     ("TypeError", ("float", "int"), _DIVIDED),
@@ -164,10 +175,12 @@ def _meaning(kind, value, traceback) -> str:  # type: ignore[no-untyped-def]
     if issubclass(kind, (AttributeError, ImportError)):
         parts = ("'_safe_call'", "'_accumulate' from 'torch._utils'")
         return COPIED if any(part in said for part in parts) else ""
-    if kind is KeyError and type(value.args[0] if value.args else None).__name__ == "Tensor":
+    key = value.args[0] if kind is KeyError and value.args else None
+    # else it is an element, which is hashed as its number
+    if type(key).__name__ == "Tensor" and hash(key) == id(key):
         return (
-            "an element of a tensor was a number before PyTorch 0.4, and is a tensor, which no dict finds: "
-            "names[index[i].item()]"
+            "a reduction of a tensor was a number before PyTorch 0.4, and is a tensor, which no dict finds: "
+            "names[index.max().item()]"
         )
     kinds = {cls.__name__ for cls in kind.__mro__}
     for name, words, meaning in _MEANINGS:

@@ -198,12 +198,14 @@ def test_cxx_sources_throw_into_python(project):
         '#include "cc.h"\n#include <TH/TH.h>\n#include <stdexcept>\n#include <string>\n'
         "static int living = 0;\nstruct Guard { Guard() { living++; } ~Guard() { living--; } };\n"
         'void boom(int n) { Guard g; if (n > 5) THError("n is %d", n); '
-        'if (n == 5) throw 5; if (n == 4) throw "four"; throw std::runtime_error("cxx " + std::to_string(n)); }\n'
+        'if (n == 5) throw 5; if (n == 4) throw "four"; if (n == 2) throw nullptr;'
+        ' throw std::runtime_error("cxx " + std::to_string(n)); }\n'
         "int alive(void) { return living; }\n"
     )
     create(project, "cc_ext", "cc.h", "cc.cpp").build()
     module = load("cc_ext")
-    for n, text in ((3, "^cxx 3$"), (4, "^four$"), (7, "^n is 7 at "), (5, "not a std::exception")):
+    texts = {3: "^cxx 3$", 4: "^four$", 7: "^n is 7 at ", 5: "not a std::exc", 2: "a null pointer$"}
+    for n, text in texts.items():
         with pytest.raises(ffi_ext.NativeError, match=text):
             module.boom(n)
         assert module.alive() == 0, "the destructor ran"

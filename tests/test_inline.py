@@ -102,9 +102,24 @@ def test_the_traceback_shows_the_line_of_c():
 )
 def test_a_prototype_that_is_no_c_is_told_by_the_compiler(head):
     with pytest.raises(BuildError, match=rf"c_source\):2: .*\n    {re.escape(head)} {{ .*\n"):
-        ffi_ext.load_inline("wrong", f"\n{head} {{ return x; }}")
+        ffi_ext.load_inline("wrong", f'#include "wrong.h"\n{head} {{ return x; }}')
     with pytest.raises(BuildError, match=r"c_source\):3: "):  # another function is right
         ffi_ext.load_inline("wrong", f"\nint f(int x) {{ return x; }}\n{head} {{ return x; }}")
+
+
+@pytest.mark.parametrize(
+    ("text", "options"),
+    [
+        ("#include <Python.h>\nPyObject *f(PyObject *x) { return x; }", {}),
+        (
+            'struct s { int n; };\nextern "C" s f(s x) { constinit static s y; return y; }',
+            {"language": "c++", "extra_compile_args": ["-std=c++20"]},
+        ),
+    ],
+)
+def test_a_type_that_only_the_compiler_knows_is_no_mistake(text, options):
+    with pytest.raises(HeaderError, match="cannot parse .*\n.*\nhint: types that prototypes use"):
+        ffi_ext.load_inline("wrong", text, **options)
 
 
 @pytest.mark.parametrize(

@@ -384,7 +384,7 @@ def test_a_module_that_was_dropped_is_told(tmp_path, module, said):
         ("import cPickle", "Python 2's module cPickle is pickle in Python 3"),
         ("from torch._utils import _accumulate", "this is a copy of torch.utils.ffi"),
         ("import torch; torch._C._safe_call(print)", "this is a copy of torch.utils.ffi"),
-        ("import torch; {1: 'a'}[torch.arange(2)[1]]", "names[index[i].item()]"),
+        ("import torch; {1: 'a'}[torch.arange(2).max()]", "names[index.max().item()]"),
         ("import torch; torch.ones(2, 0).max(1)", "write `if x.numel():`"),
         ("import numpy; assert not numpy.ones((3, 5)) == []", "ask `if len(x) == 0`"),
         ("import torch; torch.ones(2, 3).max(1)[0].squeeze(1)", "pass keepdim=True"),
@@ -458,6 +458,9 @@ def test_a_whole_number_that_became_a_float_is_told(tmp_path, line):
             "loss = (w * w).sum()\nwith torch.no_grad():\n    w += 1\nloss.backward()",
             "call step() behind both",
         ),
+        ("import torch\nlist(torch.ones(1, 1).squeeze())", "write .view(-1)"),
+        ("import torch\ntorch.arange(1, 3).dot(torch.ones(2))", "torch.arange(1.0, n)"),
+        ("import torch\ntorch.arange(2).view(1, 2).mm(torch.ones(2, 2))", "torch.arange(1.0, n)"),
         ("def f():\n    yield 1\n    raise StopIteration\nlist(f())", "`return` since Python 3.7"),
     ],
 )

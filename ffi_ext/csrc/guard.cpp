@@ -51,7 +51,7 @@ extern "C" int ffi_guard_call(const ffi_ext_module_table *table, void (*call)(ff
   } catch (const std::exception &error) {
     copy_text(text, FFI_ERROR_ROOM, error.what());
   } catch (const char *what) {
-    copy_text(text, FFI_ERROR_ROOM, what ? what : "");
+    copy_text(text, FFI_ERROR_ROOM, what ? what : "the C++ code threw a null pointer");
   } catch (...) {
     copy_text(text, FFI_ERROR_ROOM, "the C++ code threw something that is not a std::exception");
   }

@@ -10,7 +10,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from ffi_ext import cache, compile_errors, compilers, toolchain
+from ffi_ext import cache, compile_errors, compilers, toolchain, universal
 from ffi_ext.errors import BuildError
 from ffi_ext.headers import ctext, preprocessed
 
@@ -104,6 +104,9 @@ class Reader:
     def refusal_of(self, source: Path) -> BuildError | None:
         """What the compiler says of a source that it does not take."""
         _, command = self._of_sources()
+        command += toolchain.environment_flags("CXXFLAGS" if self._cxx else "CFLAGS")
+        given = self._options.get("extra_compile_args", {})
+        command += given.get("cxx" if self._cxx else "cc", ())  # such as -std=c++20
         status, log = compilers.run([*command, "-fsyntax-only", str(source)])
         return compile_errors.explain(f"compiling {source}", log) if status else None
 
@@ -111,7 +114,8 @@ class Reader:
         """The compiler of sources, and its command."""
         program = toolchain.cxx_compiler() if self._cxx else toolchain.c_compiler()
         standard = toolchain.LENIENT_CXX if self._cxx else toolchain.c_standard()
-        return program, [*program.command, *standard, *self._flags()]
+        pythons = [word for path in universal.python_headers() for word in ("-idirafter", path)]
+        return program, [*program.command, *standard, *self._flags(), *pythons]
 
     def compiling(
         self, kind: str, includes: Sequence[str], trials: Sequence[str], texts: Sequence[str]
