@@ -109,7 +109,7 @@ def _old_numpy(numpy) -> None:  # type: ignore[no-untyped-def]
     _lend(numpy, OF_NUMPY)
     original = numpy.fromstring
 
-    def fromstring(string, dtype=float, count=-1, *, sep="", like=None):  # type: ignore[no-untyped-def]
+    def fromstring(string, dtype=float, count=-1, sep="", *, like=None):  # type: ignore[no-untyped-def]
         """Bytes as numbers, too, as readers of LMDB have it until NumPy 2.3."""
         if sep:
             return original(string, dtype, count, sep=sep, like=like)

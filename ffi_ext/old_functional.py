@@ -98,11 +98,13 @@ def _loss_of_classes(name: str) -> Callable[..., torch.Tensor]:
         *args: Any,
         **kwargs: Any,
     ) -> torch.Tensor:
-        is_one = input.dim() + target.dim() == 2 and input.shape[:-1].numel() == target.numel() == 1
-        if is_one and not target.is_floating_point():
-            target = target.reshape(input.shape[:-1])
+        both = isinstance(input, torch.Tensor) and isinstance(target, torch.Tensor)
+        of_classes = both and not target.is_floating_point()  # or of proxies of torch.fx
+        if of_classes and input.dim() + target.dim() == 2 and target.numel() == 1:
+            rows = input.shape[:-1]
+            target = target.reshape(rows) if rows.numel() == 1 else target
         mean = original(input, target, weight, size_average, ignore_index, *args, **kwargs)
-        if type(mean) is not torch.Tensor or mean.dim() or target.is_floating_point():
+        if not of_classes or type(mean) is not torch.Tensor or mean.dim():
             return mean  # type: ignore[no-any-return]
         return torch.where((target != ignore_index).any(), mean, torch.zeros_like(mean))
 

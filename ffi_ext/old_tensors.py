@@ -206,8 +206,9 @@ def _hash_of_elements(self: torch.Tensor) -> int:
 
     No other tensor without dimensions is hashed so: sets of buffers have one counter of batches beside another.
     """
-    is_plain = type(self) is torch.Tensor and self.dim() == 0 and self.dtype in _WHOLE_NUMBERS
-    if is_plain and self._is_view() and self._base.dim():  # type: ignore[union-attr]
+    is_number = type(self) is torch.Tensor and self.dim() == 0 and self.dtype in _WHOLE_NUMBERS
+    # a tensor of the meta device has no number
+    if is_number and not self.is_meta and self._is_view() and self._base.dim():  # type: ignore[union-attr]
         say_once("dicts and sets take an element of a tensor for its number, as they did")
         return hash(self.item())
     return _hash(self)

@@ -181,7 +181,9 @@ def _rates_of_old(get_lr: Callable[..., Any]) -> Callable[..., Any]:
 
     @functools.wraps(get_lr)
     def rates(self: Any) -> Any:
-        return get_lr(self) if self._get_lr_called_within_step else self.get_last_lr()
+        if self._get_lr_called_within_step:
+            return get_lr(self)
+        return [group["lr"] for group in self.optimizer.param_groups]  # of another's step, too
 
     return rates
 
