@@ -8,8 +8,9 @@ from typing import Any
 
 import torch
 
-# By their addresses: made for C, which may keep those, or set by it.
-_STREAMS: dict[int, torch.cuda.Stream] = {}
+# Made for C, which may keep its address, or set by it; by device, too, since another one may get the address of what C
+# has ended.
+_STREAMS: dict[tuple[int, int], torch.cuda.Stream] = {}
 
 
 def _set_stream(pointer: int) -> None:
@@ -18,8 +19,8 @@ def _set_stream(pointer: int) -> None:
     The one from before is kept for when C sets it again: an ExternalStream of its address is unequal to it.
     """
     before = torch.cuda.current_stream()
-    _STREAMS[before.cuda_stream] = before
-    own = _STREAMS.get(pointer) if pointer else torch.cuda.default_stream()
+    _STREAMS[before.device_index, before.cuda_stream] = before
+    own = _STREAMS.get((before.device_index, pointer)) if pointer else torch.cuda.default_stream()
     torch.cuda.set_stream(own or torch.cuda.ExternalStream(pointer))
 
 
@@ -29,7 +30,7 @@ _PINNED: dict[int, torch.Tensor] = {}  # memory that C has asked for, by its add
 def _new_stream(priority: int) -> int:
     stream = torch.cuda.Stream(priority=priority)
     pointer = int(stream.cuda_stream)
-    _STREAMS[pointer] = stream
+    _STREAMS[stream.device_index, pointer] = stream
     return pointer
 
 

@@ -353,13 +353,17 @@ def test_streams_are_set_as_torch_has_them(monkeypatch):
     monkeypatch.setattr(torch.cuda, "set_stream", taken.append)
     monkeypatch.setattr(torch.cuda, "default_stream", lambda: "default")
     monkeypatch.setattr(torch.cuda, "ExternalStream", lambda pointer: pointer)
-    users = SimpleNamespace(cuda_stream=5)
+    users = SimpleNamespace(cuda_stream=5, device_index=0)
+    others = SimpleNamespace(cuda_stream=6, device_index=1)
     monkeypatch.setattr(torch.cuda, "current_stream", lambda: users)
     monkeypatch.setattr(cuda_state, "_STREAMS", {})
     for pointer in (0, 7, 5):
         assert cuda_state.answer("set_stream", pointer) == 0
-    # ExternalStream(0) would be another one, of the pool, and ExternalStream(5) unequal to the user's
-    assert taken == ["default", 7, users]
+    monkeypatch.setattr(torch.cuda, "current_stream", lambda: others)
+    cuda_state.answer("set_stream", 5)
+    # ExternalStream(0) would be another one, of the pool, and ExternalStream(5) unequal to the user's,
+    # with which, on another device, torch would go back to its own
+    assert taken == ["default", 7, users, 5]
 
 
 def test_seeds_fill_64_bits(monkeypatch):
