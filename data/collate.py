@@ -32,7 +32,7 @@ def pad_images(images: Sequence[torch.Tensor], size_divisibility: int = 0) -> Im
     """Put (C, H, W) images into one batch of the largest height and width.
 
     Args:
-        images: at least one, of one number of channels and one dtype.
+        images: a list of at least one, or a tensor (N, C, H, W); of one number of channels and one dtype.
         size_divisibility: round the batch's height and width up to a multiple; 32 for an FPN.
 
     Raises:

@@ -315,7 +315,7 @@ def install(autograd: bool = False) -> None:
 
 
 def uninstall() -> None:
-    """Takes it all away; modules that were built with `torch.utils.ffi` stay usable."""
+    """Takes away what install() brought; modules that were built with `torch.utils.ffi` stay usable."""
     if Finder in sys.meta_path:
         sys.meta_path.remove(Finder)  # type: ignore[arg-type]
         module = sys.modules.pop(NAME, None)

@@ -146,7 +146,7 @@ class DataLoader:
 
 @dataclass(slots=True)
 class Config:
-    """The whole: `Config.from_yaml(path)`, or `Config()` and assignments, then `check()`."""
+    """All sections: `Config.from_yaml(path)`, or `Config()` and assignments, then `check()`."""
 
     MODEL: Model = field(default_factory=Model)
     INPUT: Input = field(default_factory=Input)

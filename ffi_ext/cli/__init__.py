@@ -27,7 +27,7 @@ COMMANDS = {
     "stubs": ("stubs", "write the typed stub of headers"),
     "clean": ("clean", "remove what was built, or the cache"),
     "enable": ("enable", "bring torch.utils.ffi back for this Python environment"),
-    "disable": ("enable", "take it away again"),
+    "disable": ("enable", "take torch.utils.ffi away again"),
     "completion": ("completion", "tab completion for bash, zsh or fish"),
 }
 EPILOG = """\

@@ -22,7 +22,7 @@ def add(parser: argparse.ArgumentParser) -> None:
         "will fail.\n"
         "examples:\n  ffi-ext doctor\n  ffi-ext doctor ~/old-model --json"
     )
-    parser.add_argument("repository", nargs="?", help="read its scripts and sources")
+    parser.add_argument("repository", nargs="?", help="also read its scripts and sources")
     parser.add_argument("--json", action="store_true", help="for programs")
 
 

@@ -143,13 +143,16 @@ def asked_whether_empty(tree: ast.Module) -> list[tuple[ast.expr, ast.Attribute]
 
 
 def _dimensions_of_chosen(scope: ast.AST) -> list[Any]:
-    found, targets, chosen = [], set(), set()  # chosen: what names are by then
+    found: list[Any] = []
+    targets: set[ast.expr] = set()
+    chosen: set[str] = set()  # what names are by then
     for node in own_nodes(scope):
         match node:
             case ast.Assign([target], value) if _is_chosen(value):
                 targets.add(target)
             case ast.Name(ctx=ast.Store()) | ast.Attribute(ctx=ast.Store()):
-                (chosen.add if node in targets else chosen.discard)(ast.unparse(node))
+                keep = chosen.add if node in targets else chosen.discard
+                keep(ast.unparse(node))
             case ast.Compare(asked, [ast.Eq() | ast.NotEq() | ast.Gt()], [ast.Constant(0)]):
                 attribute = _dimensions(asked)
                 of = attribute and attribute.value

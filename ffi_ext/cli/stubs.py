@@ -18,7 +18,7 @@ examples:
 
 def add(parser: argparse.ArgumentParser) -> None:
     parser.epilog = EXAMPLES
-    parser.add_argument("headers", nargs="+", metavar="HEADER", help="of one module")
+    parser.add_argument("headers", nargs="+", metavar="HEADER", help="the headers of one module")
     parser.add_argument("-o", "--output", metavar="FILE", help="where to write it")
     parser.add_argument(
         "-I",
