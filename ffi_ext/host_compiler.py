@@ -72,5 +72,5 @@ def _newest_accepted(nvcc: str) -> int | None:
 @cache
 def _gcc() -> int:
     """The major version of the gcc that nvcc calls unless told otherwise; 0 without one."""
-    major = compilers.printed(["gcc", "-dumpversion"]).partition(".")[0].strip()
-    return int(major) if major.isdigit() else 0
+    major = re.match(r"\d+", compilers.printed(["gcc", "-dumpversion"]))
+    return int(major[0]) if major else 0

@@ -45,7 +45,7 @@ def _backward_of_losses(tensors: Any, grad_tensors: Any = None, *args: Any, **kw
     if isinstance(tensors, torch.Tensor):
         tensors = loss_of_action(tensors)
         grad_tensors = _shaped(grad_tensors, tensors)
-    elif isinstance(tensors, (list, tuple)):
+    elif type(tensors) in (list, tuple):  # a GradientEdge of torch's is a tuple, too
         tensors = list(map(loss_of_action, tensors))
         if isinstance(grad_tensors, (list, tuple)):
             grad_tensors = list(map(_shaped, grad_tensors, tensors))

@@ -48,7 +48,8 @@ def apart(ours: Any, theirs: Any) -> float:
     if ours.shape != theirs.shape:
         return math.inf
     a, b = ours.detach().double(), theirs.detach().double()
-    return float((a - b).abs().max() / b.abs().max().clamp_min(1e-30)) if a.numel() else 0.0
+    difference = float((a - b).abs().max() / b.abs().max().clamp_min(1e-30)) if a.numel() else 0.0
+    return math.inf if math.isnan(difference) else difference  # max() passes over a NaN
 
 
 def compared(what: str, ours: Any, theirs: Any, tolerance: float) -> tuple[str, bool]:

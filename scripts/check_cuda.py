@@ -98,8 +98,9 @@ def processes(group: int) -> list[int]:
     """The living processes of a group, in the order in which they began."""
     living = []
     for stat in Path("/proc").glob("[0-9]*/stat"):
-        with contextlib.suppress(FileNotFoundError, ProcessLookupError):  # it has ended meanwhile
-            state, _, its_group = stat.read_text().rpartition(")")[2].split()[:3]
+        with contextlib.suppress(OSError):  # it has ended meanwhile, or is another user's
+            # its name may have any bytes
+            state, _, its_group = stat.read_text(errors="replace").rpartition(")")[2].split()[:3]
             if int(its_group) == group and state != "Z":
                 living.append(int(stat.parent.name))
     return sorted(living)

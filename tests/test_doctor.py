@@ -355,6 +355,7 @@ def test_doctor_tells_what_gives_other_numbers_today(tmp_path, doctor):
         "y = F.dropout(x, 0.5, self.training) + F.dropout(x, training=True) + self.dropout(x)\n"
         "d = F.pairwise_distance(a, b, keepdim=True) + pairwise_distance(a, b)\n"
         "if y.size(0) or y.size() == d.size():\n    y = F.alpha_dropout(x)\n"
+        "y = tf.nn.dropout(x, 0.5)\n"
     )
     told = (
         "`if x.size()` or",

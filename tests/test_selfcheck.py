@@ -110,6 +110,7 @@ def test_selfcheck_notices_a_wrong_kernel(monkeypatch):
     for function, passed in rows().items():
         assert passed != function.startswith(families), function
     assert checks.apart(boxes, boxes[:9]) == float("inf")
+    assert checks.apart([boxes, boxes * float("nan")], [boxes, boxes]) == float("inf")
     if convolution_kernels.available():
         features = torch.randn(1, 32, 16, 16)
         assert all(row.passed for row in checks.check_convolutions(features))

@@ -138,13 +138,21 @@ def asked_whether_empty(tree: ast.Module) -> list[tuple[ast.expr, ast.Attribute]
     """
     conditions = (node.test for node in nodes(tree) if isinstance(node, (ast.If, ast.IfExp)))
     found: list[Any] = [(call, call.func) for test in conditions for call in _sizes(test)]
-    chosen = {
-        ast.unparse(node.targets[0])
-        for node in nodes(tree)
-        if isinstance(node, ast.Assign) and _is_chosen(node.value)
-    }
-    for node in nodes(tree):
+    functions = (node for node in nodes(tree) if isinstance(node, ast.FunctionDef))
+    return found + [asked for scope in (tree, *functions) for asked in _dimensions_of_chosen(scope)]
+
+
+def _dimensions_of_chosen(scope: ast.AST) -> list[Any]:
+    found: list[Any] = []
+    targets: set[ast.expr] = set()
+    chosen: set[str] = set()  # what names are by then
+    for node in own_nodes(scope):
         match node:
+            case ast.Assign([target], value) if _is_chosen(value):
+                targets.add(target)
+            case ast.Name(ctx=ast.Store()) | ast.Attribute(ctx=ast.Store()):
+                keep = chosen.add if node in targets else chosen.discard
+                keep(ast.unparse(node))
             case ast.Compare(asked, [ast.Eq() | ast.NotEq() | ast.Gt()], [ast.Constant(0)]):
                 attribute = _dimensions(asked)
                 of = attribute and attribute.value
@@ -166,9 +174,17 @@ def _dimensions(node: ast.expr) -> ast.Attribute | None:
 
 
 def _is_chosen(node: ast.AST) -> bool:
-    """By nonzero() or a mask; squeezed it may be a number today."""
-    text = ast.unparse(node)
-    return bool(re.search(r"nonzero|masked_select|\[\w*mask\]$", text)) and "squeeze" not in text
+    """By nonzero() or a mask, and no number today, as what is squeezed or summed may be."""
+    match node:
+        case ast.BinOp(left=of) | ast.Call(
+            ast.Attribute(of, "contiguous" | "cpu" | "cuda" | "long" | "view")
+        ):
+            return _is_chosen(of)
+        case ast.Subscript(_, ast.Name(name)):
+            return name.endswith("mask")
+        case ast.Call(ast.Attribute(attr="masked_select" | "nonzero")):
+            return True
+    return False
 
 
 def _sizes(test: ast.expr) -> list[Any]:
@@ -336,14 +352,16 @@ def _of_another_default(node: ast.AST) -> str:
             "no align_corners: it was True in grid_sample and affine_grid until torch 1.3, as it is under `ffi-ext "
             "run`, and is False: pass align_corners=True for the numbers of that time"
         )
-    if last_name(of) not in ("F", "functional", "nn"):
-        return ""
+    if name == "PairwiseDistance" and last_name(of) == "nn":
+        name = "pairwise_distance"
+    elif last_name(of) not in ("F", "functional"):
+        return ""  # tf.nn.dropout
     if re.fullmatch("dropout[23]?d?", name) and len(arguments) < 3 and "training" not in keywords:
         return (
             "dropout without training: it was False until PyTorch 1.0, and is True, so that it drops in evaluation, "
             "too: pass training=self.training"
         )
-    if name in ("pairwise_distance", "PairwiseDistance") and "keepdim" not in keywords:
+    if name == "pairwise_distance" and "keepdim" not in keywords:
         return (
             "pairwise_distance without keepdim: it was True until PyTorch 0.4, and is False: beside labels of one "
             "column a loss is of each with each: pass keepdim=True"
