@@ -155,14 +155,20 @@ def _old_models(models) -> None:  # type: ignore[no-untyped-def]
 
 
 def _old_pil(Image) -> None:  # type: ignore[no-untyped-def]
-    original = Image.Image.resize
+    from functools import cache
+
+    original, say = (
+        Image.Image.resize,
+        cache(print),
+    )  # without torch, which scripts of images may not import
 
     def resize(self, size, resample=None, *args, **kwargs):  # type: ignore[no-untyped-def]
         """By the nearest pixel where no filter is named, as until Pillow 7: a bicubic one blends labels, too."""
         if resample is None:
-            from ffi_ext.old_autograd import say_once
-
-            say_once("resize() of a PIL image takes the nearest pixels, as it did")
+            say(
+                "ffi_ext: resize() of a PIL image takes the nearest pixels, as it did",
+                file=sys.stderr,
+            )
             resample = Image.NEAREST
         return original(self, size, resample, *args, **kwargs)
 

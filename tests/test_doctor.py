@@ -132,7 +132,9 @@ def test_doctor_tells_of_an_extension_that_python_2_alone_finds(tmp_path, doctor
     (tmp_path / "ops" / "c.h").touch()
     (tmp_path / "build.py").write_text("create_extension('ops._ops', 'ops/c.h', [])\n")
     (problem,) = doctor()["problems"]
-    assert problem.startswith("ops/__init__.py:1: _ops is built as ops._ops, which Python 2 alone")
+    assert problem.startswith(
+        "ops/__init__.py:1: _ops is built as ops._ops: import it by that name"
+    )
     assert problem.endswith("write `from ._ops import ...`")
 
 

@@ -1176,6 +1176,12 @@ def test_images_of_pil():
     assert image.ANTIALIAS == image.LANCZOS
     ffi_ext.uninstall()
     assert (np.asarray(labels.resize((6, 4))) != nearest).any()
+    code = (
+        "import sys, ffi_ext; ffi_ext.install(autograd=True)\nfrom PIL import Image\nimage = Image.new('L', (2, 2))\n"
+        "image.resize((4, 4)).resize((6, 6)); assert 'torch' not in sys.modules"
+    )
+    said = "ffi_ext: resize() of a PIL image takes the nearest pixels, as it did\n"
+    assert python("-c", code).stderr == said
 
 
 def test_volatile():

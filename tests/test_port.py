@@ -709,10 +709,17 @@ def test_tensors_that_are_asked_whether_they_are_empty():
     text = "def f(x):\n    x = x[0]\n    x = x.masked_select(m).view(-1, 5) + 1\n    if x.%s == 0: x = x.sum()\n"
     assert port_scripts.expressions(text % "dim()") == text % "numel()"
     # numbers of today
-    for value in ("x.nonzero().squeeze()", "x[mask].mean()", "torch.count_nonzero(x)", "x.nonzero()[0, 0]"):
+    for value in (
+        "x.nonzero().squeeze()",
+        "x[mask].mean()",
+        "torch.count_nonzero(x)",
+        "x.nonzero()[0, 0]",
+    ):
         text = f"i = {value}\nif i.dim() == 0 or loss.dim() > 0 or j.size(0) == 0:\n    pass\n"
         assert port_scripts.expressions(text) == text
-    text = "def f():\n    i = x.nonzero()\n    i = i.squeeze()\n    if i.dim() == 0: i = i.view(1)\n"
+    text = (
+        "def f():\n    i = x.nonzero()\n    i = i.squeeze()\n    if i.dim() == 0: i = i.view(1)\n"
+    )
     text += "def g(i):\n    if i.dim() == 0: i = i.view(1)\n    i = x.nonzero()\n    return i\n"
     assert port_scripts.expressions(text) == text
 

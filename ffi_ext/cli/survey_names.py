@@ -110,8 +110,8 @@ def imports(imported: dict[str, str], local: set[str], built: set[str], report: 
             report.problems.append(f"{where}: {cure}")
         elif not found and name in beside:
             report.problems.append(
-                f"{where}: {name} is built as {beside[name]}, which Python 2 alone finds by that name: write "
-                f"`from .{name} import ...`"
+                f"{where}: {name} is built as {beside[name]}: import it by that name, or in a file beside it, where "
+                f"Python 2 found {name}, too, write `from .{name} import ...`"
             )
         elif not found:
             package = PACKAGES.get(name, name)
