@@ -104,7 +104,7 @@ def printed(command: Sequence[str], environment: dict[str, str] | None = None) -
     """What a tool says of itself or the machine; "" if it cannot be started, or hangs, as that of a lost GPU."""
     try:
         done = subprocess.run(
-            command, capture_output=True, text=True, check=False, env=environment, timeout=60
+            command, capture_output=True, errors="replace", check=False, env=environment, timeout=60
         )
     except (OSError, subprocess.TimeoutExpired):
         return ""
