@@ -47,17 +47,19 @@ class Part(nn.Module):
 
 
 def hooked(module: nn.Module) -> bool:
-    """Whether a hook looks at what the module takes or gives, or at their gradients."""
+    """Whether a hook looks at what the module, or one in it, takes or gives, or at their gradients."""
     every = nn.modules.module
     return bool(
-        module._forward_hooks
-        or module._forward_pre_hooks
-        or module._backward_hooks
-        or module._backward_pre_hooks
-        or every._global_forward_hooks
+        every._global_forward_hooks
         or every._global_forward_pre_hooks
         or every._global_backward_hooks
         or every._global_backward_pre_hooks
+    ) or any(
+        part._forward_hooks
+        or part._forward_pre_hooks
+        or part._backward_hooks
+        or part._backward_pre_hooks
+        for part in module.modules()
     )
 
 
@@ -74,7 +76,7 @@ def apply(
     y = convolution(x)
     traced = isinstance(x, torch.fx.Proxy)  # by who may ask for what any layer gives
     # a hook may keep what a layer gives; and nn.Identity, in the place of one, gives what it got
-    kept = traced or y is x or any(map(hooked, convolution.modules()))
+    kept = traced or y is x or hooked(convolution)
     if isinstance(norm, FrozenBatchNorm2d) and not hooked(norm):
         return norm(y, residual, relu=relu, inplace=not kept)
     z = norm(y)

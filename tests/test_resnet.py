@@ -196,7 +196,7 @@ def test_freezing_less_trains_more_again():
             assert trains == {name not in frozen}
 
 
-def test_hooks_keep_what_convolutions_gave():
+def test_hooks_keep_what_layers_gave():
     model = ResNet([StageSpec(1, 1, True)], res2_out_channels=32, stem_out_channels=8).eval()
     deformable = ResNet(
         [StageSpec(1, 1, True)],
@@ -205,9 +205,11 @@ def test_hooks_keep_what_convolutions_gave():
         deformable=[Deformable()],
     )
     inner = deformable.layer1[0].conv2.conv
+    model.layer1[0].bn1 = torch.nn.Sequential(model.layer1[0].bn1)
     for part, owner in [
         (model.layer1[0].conv1, model),
         (model.layer1[0].downsample[0], model),
+        (model.layer1[0].bn1[0], model),
         (inner, deformable.eval()),
     ]:
         kept = []
