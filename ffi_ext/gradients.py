@@ -35,11 +35,10 @@ def differentiable(
 
     A C forward has one output, the tensor that is not const (the last one, if none is const). The
     parameters of a C backward are known by their names: `grad`, `grad_out`, `grad_output` or
-    `grad_<the output's name>` is the gradient that comes in; a name of forward's inputs is that argument, first of
-    all, and the output's name the output; `grad_<name>` is where the gradient of the input `<name>` is written, into a
-    tensor of the input's shape that no zeros were put in. What the names do not say is an error here, not at the
-    first call.
-    A number that C returns is not looked at: what goes wrong there is for THError or FFI_CHECK to say.
+    `grad_<the output's name>` is the gradient that comes in; the name of an input of forward, which goes before all
+    else, is that argument, and the output's name the output; `grad_<name>` is where the gradient of the input `<name>`
+    is written, a tensor of the input's shape whose elements are not set. What the names do not say is an error here,
+    not at the first call. A number that C returns is ignored: C tells of errors by THError or FFI_CHECK.
 
     Returns:
         A function of the inputs (of C's parameters without the output) whose result carries gradients. If

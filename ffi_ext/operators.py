@@ -58,13 +58,11 @@ class Operator:
 def register(module: ModuleType, namespace: str | None = None) -> dict[str, Operator]:
     """Makes each function of a generated module a torch.library operator.
 
-    A `const` tensor parameter is an input; the others are mutated in place, in their shape too as far as
-    eager code goes. Under torch.compile the outputs must come in their final shapes, which the compiler has to
-    know: a function that resizes what it is given is not seen through correctly. What a function does beside
-    writing to its arguments is unknown to it, too: of two equal calls one may be left, and none of a call whose
-    outputs nobody reads. One that has no output at all stays. A selective checkpoint calls an operator with
-    outputs again, also one that it was told to save. Gradients do not go through operators: `differentiable` gives
-    them.
+    A `const` tensor parameter is an input; the others are mutated in place, and outside of compiled code they may be
+    resized, too. Under torch.compile outputs must come in their final shapes, which the compiler has to know. It
+    knows of no effect but the writing to arguments: of two equal calls it may keep one, and it may drop a call whose
+    outputs nobody reads. A function without outputs stays. A selective checkpoint calls an operator with outputs
+    again, also one that it was told to save. Gradients do not go through operators: `differentiable` gives them.
 
     Args:
         module: A module that `create_extension`, `load` or `load_inline` made.

@@ -64,6 +64,7 @@ def describe(path: Path) -> dict[str, Any]:
         "platform": " and ".join(f"{k} {v}" for k, v in _versions(binary).items()) or "any",
         "libraries": elf.needed(binary),
         "TH functions": sorted(name for name in undefined if types.is_th_name(name)),
+        # of an older binary these are a dict, by their names
         "prototypes": [*_prototypes(binary), *built_from.pop("variadic", ())],
         "functions": [line for line in text.splitlines() if line.startswith("def ")],
         "built from": built_from,
