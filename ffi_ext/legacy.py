@@ -157,18 +157,14 @@ def _old_models(models) -> None:  # type: ignore[no-untyped-def]
 def _old_pil(Image) -> None:  # type: ignore[no-untyped-def]
     from functools import cache
 
-    original, say = (
-        Image.Image.resize,
-        cache(print),
-    )  # without torch, which scripts of images may not import
+    original = Image.Image.resize
+    say = cache(print)  # scripts of images may not import torch, as say_once() does
+    told = "ffi_ext: resize() of a PIL image takes the nearest pixels, as it did"
 
     def resize(self, size, resample=None, *args, **kwargs):  # type: ignore[no-untyped-def]
         """By the nearest pixel where no filter is named, as until Pillow 7: a bicubic one blends labels, too."""
         if resample is None:
-            say(
-                "ffi_ext: resize() of a PIL image takes the nearest pixels, as it did",
-                file=sys.stderr,
-            )
+            say(told, file=sys.stderr)
             resample = Image.NEAREST
         return original(self, size, resample, *args, **kwargs)
 

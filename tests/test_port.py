@@ -724,6 +724,13 @@ def test_tensors_that_are_asked_whether_they_are_empty():
     assert port_scripts.expressions(text) == text
 
 
+@pytest.mark.skipif(sys.version_info < (3, 12), reason="its parser does not take such")
+def test_long_sums_are_read():
+    long = "y = 1" + " + 1" * 2000
+    text = f"{long}\ndef f():\n    {long}\n    x = m.nonzero()\n    if x.dim() == 0: pass\n"
+    assert port_scripts.expressions(text) == text.replace("x.dim()", "x.numel()")
+
+
 def test_arrays_that_are_asked_whether_they_are_empty():
     text = "if boxes[i].a == [] and (b)==[]:\n    c = d != [] or f() == []\n"
     as_arrays = "n, x = boxes[i].a.shape, b[:, 0] + d[0, 1]\n"

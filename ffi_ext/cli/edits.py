@@ -155,11 +155,15 @@ def last_name(node: ast.expr) -> str:
 
 
 def own_nodes(function: ast.AST) -> Iterator[ast.AST]:
-    """The nodes of a function without those of functions inside it."""
-    for child in ast.iter_child_nodes(function):
-        if not isinstance(child, (ast.FunctionDef, ast.Lambda, ast.ClassDef)):
-            yield child
-            yield from own_nodes(child)
+    """The nodes of a function without those of functions inside it, in the order of the text."""
+    waiting = [function]
+    while waiting:  # a sum of 5000 terms is nested so deeply
+        node = waiting.pop()
+        if node is not function:
+            yield node
+        children = list(ast.iter_child_nodes(node))
+        inner = (ast.FunctionDef, ast.Lambda, ast.ClassDef)
+        waiting += [child for child in reversed(children) if not isinstance(child, inner)]
 
 
 def imported(nodes: Iterable[ast.AST]) -> set[str]:

@@ -175,16 +175,18 @@ def _dimensions(node: ast.expr) -> ast.Attribute | None:
 
 def _is_chosen(node: ast.AST) -> bool:
     """By nonzero() or a mask, and no number today, as what is squeezed or summed may be."""
-    match node:
-        case ast.BinOp(left=of) | ast.Call(
-            ast.Attribute(of, "contiguous" | "cpu" | "cuda" | "long" | "view")
-        ):
-            return _is_chosen(of)
-        case ast.Subscript(_, ast.Name(name)):
-            return name.endswith("mask")
-        case ast.Call(ast.Attribute(attr="masked_select" | "nonzero")):
-            return True
-    return False
+    while True:
+        match node:
+            case ast.BinOp(of) | ast.Call(
+                ast.Attribute(of, "contiguous" | "cpu" | "cuda" | "long" | "view")
+            ):
+                node = of
+            case ast.Subscript(_, ast.Name(name)):
+                return name.endswith("mask")
+            case ast.Call(ast.Attribute(attr="masked_select" | "nonzero")):
+                return True
+            case _:
+                return False
 
 
 def _sizes(test: ast.expr) -> list[Any]:
