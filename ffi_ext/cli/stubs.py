@@ -57,9 +57,9 @@ def _unfit(headers: list[str]) -> str:
     from ffi_ext.toolchain import CUDA_SUFFIXES, CXX_SUFFIXES
 
     for header in headers:
-        if not os.path.isfile(header):
+        if not os.path.exists(header):
             return f"there is no header {header!r}"
-        if header.endswith((".c", ".so", *CXX_SUFFIXES, *CUDA_SUFFIXES)):
+        if os.path.isdir(header) or header.endswith((".c", ".so", *CXX_SUFFIXES, *CUDA_SUFFIXES)):
             return f"{header} is no header: name the one that declares its functions"
     return ""
 
