@@ -216,7 +216,7 @@ TOO_LONG = 1 if sys.version_info < (3, 14) else 2
         (["build", "lib.h", "bad.c"], 1, "bad.c:1: "),
         (["stubs", "nothing.h"], 2, "there is no header 'nothing.h'"),
         (["stubs", "bad.h"], 1, "bad.h:1: cannot parse this declaration"),
-        (["stubs", "."], 2, "there is no header '.'"),
+        (["stubs", "."], 2, ". is no header"),
         (["stubs", "lib.c"], 2, "lib.c is no header: name the one that declares its functions"),
         (["init", "cffi"], 2, "a package 'cffi' would hide another"),
         (["init", "test"], 2, "a package 'test' would hide another"),
