@@ -98,7 +98,8 @@ def _script(tree: ast.Module, path: Path, shown: str, report: Report, found: _In
     """Reads one."""
     _imports(tree, path, shown, report, found)
     called = old_code.called_build_extensions(tree)
-    found.mistaken |= dict.fromkeys([shown] * bool(called))
+    if called:
+        found.mistaken[shown] = None
     for call in (node for node in nodes(tree) if isinstance(node, ast.Call)):
         if call in called or last_name(call.func) == "create_extension":
             made = _extension(tree, call, path, shown, report)
