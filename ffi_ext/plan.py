@@ -116,8 +116,8 @@ def compile_command(
     else:
         optimize = ["-O3"]
     always = [toolchain.RELEASE, "-fPIC", "-fasynchronous-unwind-tables"]
-    if not generated and not quick:  # distutils gave all sources Python.h
-        always += [word for path in universal.python_headers() for word in ("-idirafter", path)]
+    if not generated and not quick:
+        always += universal.python_headers_last()
     if quick and program.is_gcc:
         always.append(toolchain.NO_MACRO_NOTES)
     words = [*program.command, *standard, *optimize, *always, *flags, *common, *arguments]

@@ -27,6 +27,11 @@ def python_headers() -> list[str]:
     return list(dict.fromkeys([paths["include"], paths["platinclude"]]))
 
 
+def python_headers_last() -> list[str]:
+    """The flags by which any source may include Python.h, as distutils had it, behind all other headers."""
+    return [word for path in python_headers() for word in ("-idirafter", path)]
+
+
 def python_includes(stable: bool, quick: bool) -> list[str]:
     """The directories of Python.h: of Python's own, or of what suffices for nearly all code that cffi generates.
 

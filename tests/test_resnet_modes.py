@@ -126,9 +126,8 @@ def test_fx_takes_features_out_by_name(name, settings):
         (end,) = [n for n in traced.graph.nodes if n.op == "output"]
         end.args = ((node, *end.args[0]),)
         traced.recompile()
-        assert torch.equal(
-            traced(images)[0], kept["y"]
-        )  # and not what comes after it made of it in place
+        # and not what comes after it made of it in place
+        assert torch.equal(traced(images)[0], kept["y"])
 
 
 def test_fx_traces_an_fpn_alone():

@@ -62,8 +62,8 @@ ffi_tensor *ffi_tensor_try_alloc(int type) {
     t = malloc(sizeof *t);
     if (!t) return NULL;
   }
-  memset(t, 0,
-         offsetof(ffi_tensor, inline_size)); /* of more, a call would be slower by a quarter */
+  /* Of more, a call would be slower by a quarter. */
+  memset(t, 0, offsetof(ffi_tensor, inline_size));
   t->type = (unsigned char)type;
   t->refcount = 1;
   t->flag = FFI_REFCOUNTED;

@@ -114,8 +114,8 @@ class Reader:
         """The compiler of sources, and its command."""
         program = toolchain.cxx_compiler() if self._cxx else toolchain.c_compiler()
         standard = toolchain.LENIENT_CXX if self._cxx else toolchain.c_standard()
-        pythons = [word for path in universal.python_headers() for word in ("-idirafter", path)]
-        return program, [*program.command, *standard, *self._flags(), *pythons]
+        words = [*program.command, *standard, *self._flags(), *universal.python_headers_last()]
+        return program, words
 
     def compiling(
         self, kind: str, includes: Sequence[str], trials: Sequence[str], texts: Sequence[str]
