@@ -139,10 +139,18 @@ def _old_choices(random) -> None:  # type: ignore[no-untyped-def]
 
 
 def _old_torchvision(transforms) -> None:  # type: ignore[no-untyped-def]
-    """The names of two transforms until torchvision 0.2."""
+    """The names of two transforms until torchvision 0.2, and what Normalize took."""
     new = {"Scale": transforms.Resize, "RandomSizedCrop": transforms.RandomResizedCrop}
     _lend(transforms, new)
     _lend(getattr(transforms, "transforms", transforms), new)  # no package in 0.1
+    original = transforms.functional.normalize
+
+    def normalize(tensor, mean, std, *args, **kwargs):  # type: ignore[no-untyped-def]
+        """Of a grey image by three means, too, as GANs have it: as many counted as it has channels until 0.3."""
+        channels = tensor.shape[-3] if tensor.ndim > 2 else None
+        return original(tensor, mean[:channels], std[:channels], *args, **kwargs)
+
+    _give(transforms.functional, "normalize", normalize)
 
 
 def _old_models(models) -> None:  # type: ignore[no-untyped-def]
