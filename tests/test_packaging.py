@@ -16,8 +16,8 @@ from pathlib import Path
 import pytest
 import setuptools
 
-from ffi_ext import BuildError, cli, create_extension
-from ffi_ext.builder import wheel_tags, wheels
+from ffi_ext import BuildError, cli, create_extension, wheels
+from ffi_ext.builder import wheel_tags
 from ffi_ext.compilers import universal
 from tests.binaries import FREE_THREADED, OWN_SUFFIX, OWN_WHEEL_TAG, SUFFIX, WHEEL_TAG
 from tests.processes import mypy

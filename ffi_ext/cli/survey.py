@@ -9,7 +9,8 @@ from collections.abc import Collection
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from ffi_ext.builder import extension_options, wheels
+from ffi_ext import wheels
+from ffi_ext.builder import extension_options
 from ffi_ext.cli import old_code, survey_names
 from ffi_ext.cli.edits import last_name, nodes, parse_old
 from ffi_ext.cli.report import Report
