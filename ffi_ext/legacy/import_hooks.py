@@ -105,6 +105,18 @@ def _old_torch(torch) -> None:  # type: ignore[no-untyped-def]
     old_torch.bring_back(_give)
 
 
+def _old_lua(serialization) -> None:  # type: ignore[no-untyped-def]
+    """load_lua, which programs import that need it for one of their losses alone, or not at all, as MUNIT."""
+
+    def load_lua(filename, *args, **kwargs):  # type: ignore[no-untyped-def]
+        raise RuntimeError(
+            f"torch does not read the files of Lua's Torch since 1.0, such as {filename}: pip install torchfile, whose "
+            "torchfile.load(filename) gives their tensors as arrays"
+        )
+
+    _lend(serialization, {"load_lua": load_lua})
+
+
 def _old_numpy(numpy) -> None:  # type: ignore[no-untyped-def]
     _lend(numpy, OF_NUMPY)
     original = numpy.fromstring
@@ -296,6 +308,7 @@ BUILDS = (
 )
 LIBRARIES = (
     TORCH,
+    After("torch.utils.serialization", _old_lua),
     After("torchvision.transforms", _old_torchvision),
     After("torchvision.models", _old_models),
     After("numpy", _old_numpy),

@@ -102,6 +102,31 @@ def _leaving_zeros(owner: Any) -> dict[str, Any]:
     return {"zero_grad": zero_grad}
 
 
+def _before_step(optimizer: Any, *_: Any) -> None:
+    if not torch.compiler.is_dynamo_compiling():
+        of = (p for group in optimizer.param_groups for p in group["params"])
+        optimizer._versions = [torch.autograd._unsafe_preserve_version_counter(p) for p in of]
+
+
+def _after_step(optimizer: Any, *_: Any) -> None:
+    """step() wrote to `p.data` until torch 1.5, unnoticed by what was computed before.
+
+    GANs go back through a net a second time, whose weights are others by then: InfoGAN, SRGAN.
+    """
+    for version in vars(optimizer).pop("_versions", ()):
+        version.__exit__(None, None, None)
+
+
+_optimizers = sys.modules["torch.optim.optimizer"]
+_STEPS = {
+    name: {**getattr(_optimizers, name), -1: hook}
+    for name, hook in (
+        ("_global_optimizer_pre_hooks", _before_step),
+        ("_global_optimizer_post_hooks", _after_step),
+    )
+}
+
+
 _add_module: Callable[..., None] = torch.nn.Module.add_module
 _load_own: Callable[..., None] = torch.nn.Module._load_from_state_dict
 
@@ -243,6 +268,7 @@ def bring_back(give: Callable[[Any, str, Any], None]) -> None:
         (type(torch.autograd.Variable), _VARIABLES),
         (torch.nn.Module, _leaving_zeros(torch.nn.Module) | _DOTS),
         (torch.nn.Embedding, _BACKEND),
+        (_optimizers, _STEPS),
         (torch.optim.Optimizer, _leaving_zeros(torch.optim.Optimizer)),
         (torch.optim.lr_scheduler.ReduceLROnPlateau, {"__init__": _plateau_of_old}),
         (torch.optim.lr_scheduler.LRScheduler, {"step": _step_of_old}),
