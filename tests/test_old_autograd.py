@@ -1164,6 +1164,31 @@ def test_steps_of_rounded_sizes():
     torch.testing.assert_close(compiled(x), of_class(x))
 
 
+def test_what_layers_begin_with():
+    """Uniform numbers, up to 1 / sqrt(inputs * pixels) in every convolution, and from 0 to 1 in BatchNorm."""
+    nn = torch.nn
+    for layer, bound in (
+        (nn.ConvTranspose2d(64, 4, 5), 1 / 40),
+        (nn.Conv2d(64, 64, 5, groups=64), 1 / 40),
+        (nn.Conv2d(4, 64, 5), 1 / 10),
+        (nn.BatchNorm2d(999), 1),
+        (nn.InstanceNorm1d(999, affine=True), 1),
+    ):
+        size = layer.weight.detach().abs()
+        assert 0.95 * bound < size.max() <= bound and size.mean().item() == pytest.approx(
+            bound / 2, 0.1
+        )
+        assert layer.bias.abs().max() <= bound
+    assert nn.BatchNorm1d(2, affine=False).weight is None and nn.ConvTranspose1d(
+        2, 2, 1, bias=False
+    )
+    lazy = nn.LazyBatchNorm1d()
+    lazy(torch.rand(2, 99))
+    assert 0 < lazy.weight.std() < 1 and torch.equal(nn.GroupNorm(1, 2).weight, torch.ones(2))
+    ffi_ext.uninstall()
+    assert torch.equal(nn.BatchNorm1d(2).weight, torch.ones(2))
+
+
 @pytest.mark.parametrize("name", ["Adam", "SGD"])
 def test_a_step_is_not_noticed_by_what_was_computed_before_it(name):
     """The discriminator learns, then the generator by the same score: its gradient has the new weight."""

@@ -220,7 +220,8 @@ _RATES = [
 ]
 
 
-_convolution: Callable[..., None] = torch.nn.modules.conv._ConvNd.__init__
+_convolutions: Any = torch.nn.modules.conv._ConvNd
+_convolution: Callable[..., None] = _convolutions.__init__
 
 
 @functools.wraps(_convolution)
@@ -232,6 +233,35 @@ def _convolution_of_old(self: Any, *args: Any, **options: Any) -> None:
     if len(args) == 10:
         options.setdefault("padding_mode", "zeros")
     _convolution(self, *args, **options)
+
+
+_begin: Callable[..., None] = _convolutions.reset_parameters
+
+
+def _begin_as_it_did(self: Any) -> None:
+    """A convolution's weights were of the size that all its input channels ask for, until PyTorch 0.4.
+
+    Today a transposed one counts its outputs, and a grouped one the inputs of a group.
+    """
+    _begin(self)
+    if self.transposed or self.groups > 1:
+        say_once("transposed and grouped convolutions begin with weights of the size they had")
+        bound = (self.in_channels * math.prod(self.kernel_size)) ** -0.5
+        torch.nn.init.uniform_(self.weight, -bound, bound)
+        if self.bias is not None:
+            torch.nn.init.uniform_(self.bias, -bound, bound)
+
+
+_normalizations: Any = torch.nn.modules.batchnorm._NormBase
+_begin_normalization: Callable[..., None] = _normalizations.reset_parameters
+
+
+def _begin_normalization_as_it_did(self: Any) -> None:
+    """BatchNorm's weights were between 0 and 1 until torch 1.2, and are 1."""
+    _begin_normalization(self)
+    if self.affine:
+        say_once("BatchNorm begins with weights between 0 and 1, as it did")
+        torch.nn.init.uniform_(self.weight)
 
 
 def _raise_from(value: BaseException, cause: BaseException | None) -> None:
@@ -273,7 +303,8 @@ def bring_back(give: Callable[[Any, str, Any], None]) -> None:
         (torch.optim.lr_scheduler.ReduceLROnPlateau, {"__init__": _plateau_of_old}),
         (torch.optim.lr_scheduler.LRScheduler, {"step": _step_of_old}),
         *_RATES,
-        (torch.nn.modules.conv._ConvNd, {"__init__": _convolution_of_old}),
+        (_convolutions, {"__init__": _convolution_of_old, "reset_parameters": _begin_as_it_did}),
+        (_normalizations, {"reset_parameters": _begin_normalization_as_it_did}),
         (torch.utils.data.Sampler, _SAMPLERS),
         (torch.nn.functional, FUNCTIONAL),
         (torch.nn.modules.loss, _LOSSES),
