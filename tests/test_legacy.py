@@ -389,6 +389,11 @@ def test_a_module_that_was_dropped_is_told(tmp_path, module, said):
         ("import numpy; assert not numpy.ones((3, 5)) == []", "ask `if len(x) == 0`"),
         ("import torch; torch.ones(2, 3).max(1)[0].squeeze(1)", "pass keepdim=True"),
         ("import torch; torch.ones(2).expand(2, 3)", "pass keepdim=True"),
+        ("import torch; torch.arange(3).div_(2)", "/ of whole numbers is // now"),
+        (
+            "import numpy; numpy.save('w.npy', {}); numpy.load('w.npy')",
+            "numpy.load(..., allow_pickle=True)",
+        ),
         ("raise KeyError('bn.num_batches_tracked')", "pass over the keys that end in num_batches_"),
         (
             "import torch; torch.save(torch.nn.Linear(1, 1), 'm'); torch.load('m', weights_only=True)",

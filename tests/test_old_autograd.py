@@ -883,6 +883,29 @@ def test_transforms_by_their_first_names(tv):
     assert not hasattr(transforms, "Scale")
 
 
+def test_grids_and_datasets_by_their_first_names(tv, tmp_path):
+    from torchvision import datasets, utils
+
+    images = torch.rand(2, 3, 4, 4)
+    grid = utils.make_grid(images, normalize=True, range=(-1, 1))
+    inner = grid[:, 2:6, 2:6]  # the first, whose -1 is 0 now
+    torch.testing.assert_close(inner, (images[0] + 1) / 2)
+    utils.save_image(images, tmp_path / "a.png", range=(0, 1))
+    of_cifar = datasets.CIFAR10.__new__(datasets.CIFAR10)
+    of_cifar.data, of_cifar.targets = np.zeros((2, 32, 32, 3)), [3, 5]
+    assert of_cifar.train_data is of_cifar.data and of_cifar.test_labels == [3, 5]
+    of_cifar.train_labels = [4, 6]  # some noise
+    assert of_cifar.targets == [4, 6]
+
+
+def test_texts_have_a_size():
+    drawing, fonts = pytest.importorskip("PIL.ImageDraw"), pytest.importorskip("PIL.ImageFont")
+    draw = drawing.Draw(pytest.importorskip("PIL.Image").new("L", (40, 40)))
+    font = fonts.load_default_imagefont()  # each letter has 6 x 11 pixels
+    assert font.getsize("cats") == draw.textsize("cats", font) == (24, 11)
+    assert draw.textsize("cat\ncat", font)[0] == 18
+
+
 @pytest.mark.filterwarnings("ignore:.*size_average")
 def test_losses_are_told_to_sum():
     """As the VAE of pytorch/examples does."""

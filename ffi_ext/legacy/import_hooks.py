@@ -76,11 +76,14 @@ LIBRARIES = (
     After("torch.utils.serialization", old_libraries.old_lua),
     After("torchvision.transforms", old_libraries.old_torchvision),
     After("torchvision.models", old_libraries.old_models),
+    After("torchvision.utils", old_libraries.old_grids),
+    After("torchvision.datasets", old_libraries.old_datasets),
     After("numpy", old_libraries.old_numpy),
     # apart from numpy, which imports it when it is asked for
     After("numpy.random", old_libraries.old_choices),
     After("scipy.misc", old_libraries.old_scipy),
     After("PIL.Image", old_libraries.old_pil),
+    After("PIL.ImageDraw", old_libraries.old_drawings),
     After("yaml", old_libraries.old_yaml),
     After("inspect", old_libraries.old_python),
 )

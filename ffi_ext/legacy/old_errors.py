@@ -97,6 +97,12 @@ _MEANINGS = (
         "file: TORCH_FORCE_NO_WEIGHTS_ONLY_LOAD=1 before the command",
     ),
     (
+        "ValueError",
+        ("Object arrays cannot be loaded",),
+        "numpy.load took whatever Python pickles until NumPy 1.16.3, as weights of Caffe in a dict. If you trust who "
+        "made the file: numpy.load(..., allow_pickle=True)",
+    ),
+    (
         "TypeError",
         ("iteration over a 0-d tensor",),
         "squeeze() left a tensor of one element one dimension until PyTorch 0.4: where this is a batch of one, write "
@@ -112,6 +118,7 @@ _MEANINGS = (
     ("TypeError", ("float", "int"), _DIVIDED),
     ("IndexError", ("float", "int"), _DIVIDED),
     ("IndexError", ("tensors used as indices must be",), _DIVIDED),
+    ("RuntimeError", ("result type Float can't be cast",), _DIVIDED),  # `counts /= 2`
     ("RuntimeError", ("for index",), _DIVIDED),  # index_select's
     ("RuntimeError", ("scalar types: Long, Int",), _DIVIDED),  # Embedding's
 )

@@ -19,8 +19,8 @@ def old_lua(serialization) -> None:  # type: ignore[no-untyped-def]
 
     def load_lua(filename, *args, **kwargs):  # type: ignore[no-untyped-def]
         raise RuntimeError(
-            f"torch does not read the files of Lua's Torch since 1.0, such as {filename}: pip install torchfile, whose "
-            "torchfile.load(filename) gives their tensors as arrays"
+            f"torch reads no files of Lua's Torch since 1.0, such as {filename}: pip install torchfile, whose load() gives "
+            "their tensors as arrays"
         )
 
     lend(serialization, {"load_lua": load_lua})
@@ -74,6 +74,31 @@ def old_torchvision(transforms) -> None:  # type: ignore[no-untyped-def]
     give(transforms.functional, "normalize", normalize)
 
 
+def old_grids(utils) -> None:  # type: ignore[no-untyped-def]
+    """`save_image(images, "a.png", normalize=True, range=(-1, 1))`, as GANs and capsules have it until 0.13."""
+    original = utils.make_grid
+
+    def make_grid(tensor, *args, **kwargs):  # type: ignore[no-untyped-def]
+        if "range" in kwargs:
+            kwargs["value_range"] = kwargs.pop("range")
+        return original(tensor, *args, **kwargs)
+
+    give(utils, "make_grid", make_grid)
+
+
+def old_datasets(datasets) -> None:  # type: ignore[no-untyped-def]
+    """CIFAR's images and labels by their names until torchvision 0.2: `train_set.train_labels`."""
+    for name, old in (("data", "data"), ("targets", "labels")):
+
+        def of(self, name=name):  # type: ignore[no-untyped-def]
+            return getattr(self, name)
+
+        def to(self, value, name=name):  # type: ignore[no-untyped-def]
+            setattr(self, name, value)
+
+        lend(datasets.CIFAR10, {f"{part}_{old}": property(of, to) for part in ("train", "test")})
+
+
 def old_models(models) -> None:  # type: ignore[no-untyped-def]
     """`from torchvision.models.resnet import model_urls`, by which copies of the nets load weights until 0.13."""
     for name in ("alexnet", "densenet", "resnet", "squeezenet", "vgg"):
@@ -99,6 +124,21 @@ def old_pil(Image) -> None:  # type: ignore[no-untyped-def]
 
     give(Image.Image, "resize", resize)
     lend(Image, {"ANTIALIAS": Image.LANCZOS})
+
+
+def old_drawings(ImageDraw) -> None:  # type: ignore[no-untyped-def]
+    """`font.getsize(text)` and `draw.textsize(text, font)`, by which detectors draw their boxes until Pillow 10."""
+    from PIL import ImageFont
+
+    def getsize(self, text, *args, **kwargs):  # type: ignore[no-untyped-def]
+        return tuple(self.getbbox(text, *args, **kwargs)[2:])
+
+    def textsize(self, text, font=None, *args, **kwargs):  # type: ignore[no-untyped-def]
+        return tuple(self.textbbox((0, 0), text, font, None, *args, **kwargs)[2:])
+
+    for font in (ImageFont.FreeTypeFont, ImageFont.ImageFont):
+        lend(font, {"getsize": getsize})
+    lend(ImageDraw.ImageDraw, {"textsize": textsize})
 
 
 def old_scipy(misc) -> None:  # type: ignore[no-untyped-def]
