@@ -19,8 +19,8 @@ def old_lua(serialization) -> None:  # type: ignore[no-untyped-def]
 
     def load_lua(filename, *args, **kwargs):  # type: ignore[no-untyped-def]
         raise RuntimeError(
-            f"torch reads no files of Lua's Torch since 1.0, such as {filename}: pip install torchfile, whose load() gives "
-            "their tensors as arrays"
+            f"torch reads no files of Lua's Torch since 1.0, such as {filename}: pip install torchfile, whose load() "
+            "gives their tensors as arrays"
         )
 
     lend(serialization, {"load_lua": load_lua})
