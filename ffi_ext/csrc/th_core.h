@@ -41,12 +41,15 @@ extern "C" {
 void ffi_let_go(void *variable);
 void ffi_free_memory(void *variable);
 void *ffi_hand_over(void *variable);
+/* records.c: a storage on memory that is not torch's; allocator NULL: THDefaultAllocator. The
+ * memory of one on a GPU. */
+ffi_storage *ffi_th_storage_new_with(int type, void *data, ptrdiff_t size, THAllocator *allocator,
+                                     void *context);
+void ffi_cuda_storage_free(ffi_storage *s);
 
 /* th_storage.c */
 ffi_storage *ffi_th_storage_new_on(int type, int cuda, ptrdiff_t size);
 ffi_storage *ffi_th_storage_new_mapped(int type, const char *path, ptrdiff_t size, int flags);
-ffi_storage *ffi_th_storage_new_with(int type, void *data, ptrdiff_t size, THAllocator *allocator,
-                                     void *context);
 void ffi_th_storage_resize(ffi_storage *s, ptrdiff_t size);
 void ffi_th_storage_swap(ffi_storage *a, ffi_storage *b);
 
@@ -87,7 +90,6 @@ struct _THCDeviceAllocator;
 ffi_storage *ffi_cuda_storage_new_with(int type, void *data, ptrdiff_t size,
                                        struct _THCDeviceAllocator *allocator, void *context);
 void ffi_cuda_storage_resize(ffi_storage *s, ptrdiff_t size);
-void ffi_cuda_storage_free(ffi_storage *s);
 /* thc_memory.c: fills a storage from raw memory of the same device. */
 void ffi_cuda_copy(ffi_storage *to, const void *from);
 /* th_torch.c: a function of TH's that torch does; TH/generic/THTensorMath.h says what the codes
