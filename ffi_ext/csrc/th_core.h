@@ -5,16 +5,8 @@
 #include "TH/TH.h"
 #include "record.h"
 
-/* enum ffi_type of the type at hand, in files for every type: "Float" -> FFI_NUMBER_Float. */
-#define FFI_NUMBER_Float FFI_FLOAT
-#define FFI_NUMBER_Double FFI_DOUBLE
-#define FFI_NUMBER_Long FFI_LONG
-#define FFI_NUMBER_Int FFI_INT
-#define FFI_NUMBER_Short FFI_SHORT
-#define FFI_NUMBER_Char FFI_CHAR
-#define FFI_NUMBER_Byte FFI_BYTE
-#define FFI_NUMBER_Half FFI_HALF
-#define TYPE_NUMBER TH_CONCAT_2(FFI_NUMBER_, Real)
+/* enum ffi_type of the type at hand, in files for every type. */
+#define TYPE_NUMBER TH_CONCAT_2(FFI_, Real)
 
 /* A tensor's first element, whatever its type. */
 #define DATA(t) ((t)->storage ? (t)->storage->data + (t)->storageOffset : NULL)

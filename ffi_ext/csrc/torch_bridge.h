@@ -126,10 +126,4 @@ PyObject *ffi_python_make(PyObject *owner, const ffi_tensor *geometry);
 int ffi_python_grow(PyObject *tensor, ptrdiff_t bytes, void **data, char *text);
 int ffi_python_describe(PyObject *facts, PyObject *tensor, ffi_view *view);
 
-/* element_types.c: torch's ScalarType numbers, by enum ffi_type, and back (-1: none of ours). */
-extern const int ffi_scalar_type[FFI_TYPES];
-int ffi_type_of_scalar(int scalar_type);
-/* Bytes of an element; 0: a type that C gets no view on. */
-int ffi_scalar_bytes(int scalar_type);
-
 #endif
