@@ -311,6 +311,8 @@ ERRORS = [
     (lambda th: th.Float_narrow(torch.zeros(3), 0, 0, 0), "invalid argument 4: out of range at "),
     (lambda th: th.Float_narrow(torch.zeros(3), 0, -1, 1), "invalid argument 3: out of range at "),
     (lambda th: th.Float_narrow(torch.zeros(3), 0, 1, 3), "invalid argument 4: out of range at "),
+    (lambda th: th.Float_narrow(torch.zeros(3), 1, 0, 1), "invalid argument 2: out of range at "),
+    (lambda th: th.Float_narrow(torch.zeros(3), -1, 0, 1), "invalid argument 2: out of range at "),
     (
         lambda th: th.Float_narrow(torch.zeros(3), 0, 1, 2**63 - 1),
         "invalid argument 4: out of range at ",
@@ -325,7 +327,11 @@ ERRORS = [
     ),
     (lambda th: th.Float_get2d(torch.zeros(3, 3), 0, 3), "invalid argument 2: out of range at "),
     (lambda th: th.Float_get2d(torch.zeros(3, 3), 0, -1), "invalid argument 2: out of range at "),
+    (lambda th: th.Float_unfold(torch.zeros(3), 1, 2, 1), "invalid argument 2: out of range at "),
+    (lambda th: th.Float_unfold(torch.zeros(3), -1, 2, 1), "invalid argument 2: out of range at "),
+    (lambda th: th.Float_unfold(torch.zeros(0), 0, 1, 1), "invalid argument 1: cannot unfold an "),
     (lambda th: th.Float_unfold(torch.zeros(3), 0, 4, 1), "invalid argument 3: out of range at "),
+    (lambda th: th.Float_unfold(torch.zeros(3), 0, 0, 1), "invalid argument 3: out of range at "),
     (lambda th: th.Float_unfold(torch.zeros(3), 0, 2, 0), "invalid argument 4: invalid step at "),
     (
         lambda th: th.set_strided(torch.zeros(1), torch.zeros(3), -1, 1, 1),
@@ -344,6 +350,21 @@ ERRORS = [
         lambda th: th.Float_resize2d(torch.zeros(1), 2**40, 2**40),
         "$ Torch: invalid memory size -- maybe an overflow?",
     ),
+    (
+        lambda th: th.set_strided(torch.zeros(1), torch.zeros(3), 2**63 - 1, 2, 1),
+        "$ Torch: invalid memory size -- maybe an overflow? at ",
+    ),
+    (lambda th: th.many_dimensions(257), "tensors of more than 256 dimensions are not supported, "),
+    (lambda th: th.view_in(257), "tensors of more than 256 dimensions are not supported, got 257"),
+    (
+        lambda th: th.expand_in(257),
+        "tensors of more than 256 dimensions are not supported, got 257",
+    ),
+    (
+        lambda th: th.expand_many(0),
+        "invalid argument 3: between 1 and 64 tensors can be expanded at ",
+    ),
+    (lambda th: th.expand_many(65), "invalid argument 3: between 1 and 64 tensors can be expanded"),
     (
         lambda th: th.view(torch.arange(6.0), 4, -1),
         "invalid argument 2: size '[4 x -1]' is invalid for input with 6 elements",
@@ -386,6 +407,16 @@ def test_error_texts(th, number):
         call(th)
     assert str(caught.value).startswith(text)
     assert th.elements(torch.zeros(2)) == 2
+
+
+def test_the_most_that_there_may_be(th):
+    assert th.many_dimensions(256) == th.view_in(256) == th.expand_in(256) == 256
+    assert th.expand_many(64) == 64
+
+
+def test_a_description_is_cut_where_its_room_ends(th):
+    t = torch.zeros([1] * 30)
+    assert th.describes(t, ("[" + "1 x " * 30)[:59].encode() + b"...]")
 
 
 def test_a_failed_resize_changes_nothing(th):

@@ -120,6 +120,35 @@ THLongStorage *expand_both(THFloatTensor *out, THFloatTensor *a, THFloatTensor *
   THFloatTensor_free(results[1]);
   return sizes;
 }
+/* As many dimensions or tensors; how many there are is returned. */
+int many_dimensions(int n) {
+  int64_t sizes[300];
+  for (int d = 0; d < n; d++) sizes[d] = 1;
+  THFloatTensor *t = THFloatTensor_new();
+  THFloatTensor_resizeNd(t, n, sizes, NULL);
+  n = t->nDimension;
+  THFloatTensor_free(t);
+  return n;
+}
+static int in_dimensions(int n, THFloatTensor *(*make)(THFloatTensor *, THLongStorage *)) {
+  THLongStorage *sizes = THLongStorage_newWithSize(n);
+  THLongStorage_fill(sizes, 1);
+  THFloatTensor *one = THFloatTensor_newWithSize1d(1), *t = make(one, sizes);
+  n = t->nDimension;
+  THFloatTensor_free(t);
+  THFloatTensor_free(one);
+  THLongStorage_free(sizes);
+  return n;
+}
+int view_in(int n) { return in_dimensions(n, THFloatTensor_newView); }
+int expand_in(int n) { return in_dimensions(n, THFloatTensor_newExpand); }
+int expand_many(int n) {
+  THFloatTensor *tensors[65];
+  for (int i = 0; i < 65; i++) tensors[i] = THFloatTensor_newWithSize1d(1);
+  THFloatTensor_expandNd(tensors, tensors, n);
+  for (int i = 0; i < 65; i++) THFloatTensor_free(tensors[i]);
+  return n;
+}
 int infer_size(THLongStorage *out, THFloatTensor *a, THFloatTensor *b) {
   char text[200];
   int failed = THLongStorage_inferSize2(out, a->size, a->nDimension, b->size, b->nDimension, text, sizeof text);
