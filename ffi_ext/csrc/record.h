@@ -17,7 +17,6 @@ extern "C" {
 #define FFI_REFCOUNTED 1
 #define FFI_RESIZABLE 2
 #define FFI_FREEMEM 4
-#define FFI_VIEW 8
 
 struct THAllocator;
 

@@ -131,7 +131,6 @@ void ffi_storage_dispose(ffi_storage *s) {
   } else if (s->owned) {
     ffi_storage_release_owner(s);
   }
-  if ((s->flag & FFI_VIEW) && s->view) ffi_storage_drop(s->view);
   if (storages_pooled == POOL) {
     free(s);
     return;
