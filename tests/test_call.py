@@ -708,6 +708,12 @@ const ffi_ext_module_table ffi_ext_table = {%s, 1, functions, 0, 0, 0, 0, 0};
 """
 
 
+def _names(count):
+    """A signature with so many names of sizes."""
+    names = [f"n{i}" for i in range(count)]
+    return "v" + "".join(f"A[({','.join(names[i::3])})]" for i in range(3))
+
+
 @pytest.mark.parametrize(
     ("signature", "doc", "abi", "text"),
     [
@@ -728,6 +734,16 @@ const ffi_ext_module_table ffi_ext_table = {%s, 1, functions, 0, 0, 0, 0, 0};
         ),
         ("vT", "f(a)", "FFI_EXT_ABI", 'the signature "vT" has more'),
         ("vA[9]", "f(a)", "FFI_EXT_ABI", r'the signature "vA\[9]" has more'),
+        ("vA[(" + ",".join("abcdefghijklmnop") + ")]", "f(a)", "FFI_EXT_ABI", ""),
+        (
+            "vA[(" + ",".join("abcdefghijklmnopq") + ")]",
+            "f(a)",
+            "FFI_EXT_ABI",
+            "or comes from another",
+        ),
+        (_names(32), "f(a, b, c)", "FFI_EXT_ABI", ""),
+        (_names(33), "f(a, b, c)", "FFI_EXT_ABI", "or comes from another"),
+        ("v" + 64 * "i", f"f({', '.join(64 * 'i')})", "FFI_EXT_ABI", ""),
         ("v" + 65 * "i", "f(a)", "FFI_EXT_ABI", 'the signature "vi*" has more than 64 parameters'),
     ],
 )
