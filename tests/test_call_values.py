@@ -27,6 +27,7 @@ void clear(uint8_t constants[1]);
 struct point { int x, y; };
 struct point flip(struct point p);
 void move(struct point *p);
+int x_of(void *any, const struct point *p);
 struct buffer { float *data; };
 float front(struct buffer b);
 int lowest(const uint8_t key[4]);
@@ -73,6 +74,7 @@ int last_byte(const uint8_t *bytes, int n) { return bytes[n - 1]; }
 double total(double *values, int n) { double s = 0; while (n--) s += values[n]; return s; }
 struct point flip(struct point p) { struct point r = {p.y, p.x}; return r; }
 void move(struct point *p) { p->x++; }
+int x_of(void *any, const struct point *p) { return any ? p->x : 0; }
 struct buffer { float *data; };
 float front(struct buffer b) { return *b.data; }
 int lowest(const uint8_t key[4]) {
@@ -151,6 +153,9 @@ def test_what_cffi_carries(module):
         with pytest.raises(ffi_ext.NativeError, match="too many"):
             module.dimensions(torch.zeros(1, 1, 1, 1))
     assert module.any_dimensions(torch.zeros(2, 2, 2, dtype=torch.int64)) == 3
+    assert module.x_of(torch.zeros(2), ffi.new("struct point *", {"x": 3, "y": 0})) == 3
+    with pytest.raises(TypeError, match="argument 2 'p'"):  # a tensor's record is no point
+        module.x_of(torch.zeros(2), torch.zeros(2))
 
 
 def test_tensors_that_a_variadic_function_returns(module):

@@ -194,6 +194,21 @@ def test_views_in_place_change_the_torch_tensor(th):
     assert grown.tolist() == [7] * 4 and grown.untyped_storage().nbytes() == 200
 
 
+def test_views_of_others_and_of_itself(th):
+    t = torch.arange(24.0).view(1, 4, 1, 6)
+    for d in (-1, 0, 1, 2):
+        view, want = th.squeezed(t, d), t.squeeze() if d < 0 else t.squeeze(d)
+        assert torch.equal(view, want) and view.stride() == want.stride()
+        assert view.data_ptr() == t.data_ptr() and t.shape == (1, 4, 1, 6)
+    for d in range(5):
+        view = th.unsqueezed(t, d)
+        assert torch.equal(view, t.unsqueeze(d)) and view.stride() == t.unsqueeze(d).stride()
+    want = t.narrow(3, 2, 3).unfold(1, 2, 2)
+    th.narrow(t, 3, 2, 3)
+    th.unfold(t, 1, 2, 2)
+    assert torch.equal(t, want) and t.stride() == want.stride()
+
+
 def test_a_copy_into_what_it_is_made_of(th):
     t = torch.arange(100.0)
     th.Float_copy(t[1:], t[:-1])
@@ -335,11 +350,20 @@ ERRORS = [
     (lambda th: th.Float_transpose(torch.zeros(3), 0, -1), "invalid argument 2: out of range at "),
     (lambda th: th.squeeze1d(torch.zeros(3), 1), "invalid argument 2: dimension out of range at "),
     (lambda th: th.squeeze1d(torch.zeros(3), -1), "invalid argument 2: dimension out of range at "),
-    (lambda th: th.unsqueeze1d(torch.zeros(3), 2), "invalid argument 2: dimension out of range at "),
-    (lambda th: th.unsqueeze1d(torch.zeros(3), -1), "invalid argument 2: dimension out of range at "),
+    (
+        lambda th: th.unsqueeze1d(torch.zeros(3), 2),
+        "invalid argument 2: dimension out of range at ",
+    ),
+    (
+        lambda th: th.unsqueeze1d(torch.zeros(3), -1),
+        "invalid argument 2: dimension out of range at ",
+    ),
     (lambda th: th.unsqueeze1d(torch.zeros(0), 0), "invalid argument 2: cannot unsqueeze empty "),
     (lambda th: th.size(torch.zeros(3), 1), "invalid argument 2: dimension 1 out of range of 1D "),
-    (lambda th: th.size(torch.zeros(3), -1), "invalid argument 2: dimension -1 out of range of 1D "),
+    (
+        lambda th: th.size(torch.zeros(3), -1),
+        "invalid argument 2: dimension -1 out of range of 1D ",
+    ),
     (lambda th: th.Float_unfold(torch.zeros(3), 1, 2, 1), "invalid argument 2: out of range at "),
     (lambda th: th.Float_unfold(torch.zeros(3), -1, 2, 1), "invalid argument 2: out of range at "),
     (lambda th: th.Float_unfold(torch.zeros(0), 0, 1, 1), "invalid argument 1: cannot unfold an "),
@@ -358,6 +382,7 @@ ERRORS = [
         lambda th: th.storage_get(torch.zeros(2, dtype=torch.float64).storage(), 2),
         "invalid argument 2: out of bounds at ",
     ),
+    (lambda th: th.make_storage(-1), "$ Torch: invalid memory size -- maybe an overflow? at "),
     (lambda th: th.alloc_negative(), "$ Torch: invalid memory size -- maybe an overflow? at "),
     (
         lambda th: th.Float_resize2d(torch.zeros(1), 2**40, 2**40),

@@ -58,7 +58,7 @@ double dist_Double(THDoubleTensor *t, THDoubleTensor *u, double p) { return THDo
 void logspace_Double(THDoubleTensor *r, double a, double b, long n) { THDoubleTensor_logspace(r, a, b, n); }
 /* Matrices are column-major: of tensors whose first stride is 1, the second the leading dimension. */
 #define OF(t) THDoubleTensor_data(t), t->stride[t->nDimension - 1]
-#define LETTER(transposed) transposed ? 't' : 'n'
+#define LETTER(transposed) "ntT"[transposed]
 void vectors(int which, THDoubleTensor *x, THDoubleTensor *y, double a) {
   const long n = x->size[0];
   switch (which) {
@@ -569,7 +569,7 @@ def test_blas_of_a_matrix_and_vectors(th, shape):
     a, x, y = (np.random.default_rng(1).random(n) for n in (shape, shape[1], shape[0]))
     for beta, before in ((3, y), (0, y * np.nan)):  # nothing of what is multiplied by 0
         want = 2 * a @ x + (beta * y if beta else 0)
-        for turned, matrix in ((0, spread(a)), (1, spread(a.T.copy()))):
+        for turned, matrix in ((0, spread(a)), (1, spread(a.T.copy())), (2, spread(a.T.copy()))):
             out = spread(before)
             written(out, want, th.gemv, turned, 2, matrix, spread(x), beta, out)
     out = spread(a)
@@ -577,8 +577,8 @@ def test_blas_of_a_matrix_and_vectors(th, shape):
 
 
 @pytest.mark.parametrize("rows", [2, 5])
-@pytest.mark.parametrize("ta", [0, 1])
-@pytest.mark.parametrize("tb", [0, 1])
+@pytest.mark.parametrize("ta", [0, 1, 2])
+@pytest.mark.parametrize("tb", [0, 2])
 def test_blas_of_matrices(th, ta, tb, rows):
     r = np.random.default_rng(2)
     a, b, c = r.random((rows, 4)), r.random((4, 3)), r.random((rows, 3))

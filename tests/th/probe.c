@@ -34,6 +34,19 @@ int describes(THFloatTensor *t, const char *text) {
 void squeeze(THFloatTensor *t) { THFloatTensor_squeeze(t, NULL); }
 void squeeze1d(THFloatTensor *t, int d) { THFloatTensor_squeeze1d(t, NULL, d); }
 void unsqueeze1d(THFloatTensor *t, int d) { THFloatTensor_unsqueeze1d(t, NULL, d); }
+void narrow(THFloatTensor *t, int d, long first, long n) { THFloatTensor_narrow(t, NULL, d, first, n); }
+void unfold(THFloatTensor *t, int d, long n, long step) { THFloatTensor_unfold(t, NULL, d, n, step); }
+THFloatTensor *squeezed(THFloatTensor *t, int d) {
+  THFloatTensor *view = THFloatTensor_new();
+  if (d < 0) THFloatTensor_squeeze(view, t);
+  else THFloatTensor_squeeze1d(view, t, d);
+  return view;
+}
+THFloatTensor *unsqueezed(THFloatTensor *t, int d) {
+  THFloatTensor *view = THFloatTensor_new();
+  THFloatTensor_unsqueeze1d(view, t, d);
+  return view;
+}
 void set(THFloatTensor *t, THFloatTensor *source) { THFloatTensor_set(t, source); }
 void set_strided(THFloatTensor *t, THFloatTensor *source, long offset, long n, long stride) {
   THFloatTensor_setStorage1d(t, THFloatTensor_storage(source), offset, n, stride);
