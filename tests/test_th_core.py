@@ -466,6 +466,11 @@ def test_a_failed_resize_changes_nothing(th):
         assert (t.data_ptr(), t.shape, t.tolist()) == before
 
 
+def test_more_memory_than_there_is(th):
+    with pytest.raises(ffi_ext.NativeError, match="allocate"):
+        th.make_storage(2**50)
+
+
 def test_storages_and_memory_of_c(th):
     storage = th.make_storage(3)
     assert storage.dtype == torch.float64 and list(storage) == [2.5] * 3
