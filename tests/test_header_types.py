@@ -289,6 +289,19 @@ def test_a_layout_inside_of_what_has_no_name(build):
         module._ffi.new("s *")
 
 
+def test_unions_without_a_name_in_what_has_no_name(build):
+    """cffi gives their fields a place each, unless the compiler is asked."""
+    header = (
+        "struct event { int type; union { struct { short n; union { long i; double d; }; } row[2]; int last; }; };\n"
+        "double of(const struct event *e);\n"
+    )
+    source = f"{header}double of(const struct event *e) {{ return e->row[1].n + e->row[1].d; }}\n"
+    module = build(header, source)
+    event = module._ffi.new("struct event *", {"row": [{}, {"n": 5}]})
+    event.row[1].d = 2.5
+    assert (module.of(event), module._ffi.sizeof("struct event")) == (7.5, 40)
+
+
 def test_types_that_python_has_not_are_for_c(build, tmp_path):
     """What names one, also by a typedef, is left out; of a struct its fields are, and C tells where the others lie."""
     (tmp_path / "wide.h").write_text(

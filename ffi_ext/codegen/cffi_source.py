@@ -55,6 +55,34 @@ class _Recompiler(recompiler.Recompiler):  # type: ignore[misc]
         self._prnt("  asked->value = ffi_ext_numbers[asked->gindex].value;")
         self._prnt("  return ffi_ext_numbers[asked->gindex].negative;\n}\n#endif\n")
 
+    def _add_missing_struct_unions(self) -> None:
+        self._places: dict[Any, str] = {}  # of structs without a name
+        for tp in self._struct_unions:
+            if not _is_nameless(tp):
+                self._find_places(tp, f"(({tp.get_c_name('*')})0)->")
+        super()._add_missing_struct_unions()
+
+    def _find_places(self, outer: Any, path: str) -> None:
+        for name, tp, *_ in outer.enumfields() if outer.fldtypes else ():
+            while isinstance(tp, model.ArrayType):
+                name, tp = f"{name}[0]", tp.item
+            if isinstance(tp, model.StructOrUnion) and _is_nameless(tp):
+                self._places[tp] = f"{path}{name}"
+                self._find_places(tp, f"{path}{name}.")
+
+    def _struct_ctx(self, tp: Any, cname: Any, approxname: str, named_ptr: Any = None) -> None:
+        """Asks the compiler of a struct without a name, too, by the type of a pointer to where one is.
+
+        cffi would lay it out itself: unions in it that have no name either with a place for each field.
+        """
+        is_placed = cname is None and tp in self._places
+        if is_placed:
+            cname = named_ptr = model.NamedPointerType(tp, f"__typeof__(&{self._places[tp]})")
+        super()._struct_ctx(tp, cname, approxname, named_ptr)
+        if is_placed:
+            made = self._lsts["struct_union"][-1]
+            made.flags = made.flags.replace("_CFFI_F_CHECK_FIELDS", "0")
+
     def _generate_cpy_function_decl(self, tp: Any, name: str) -> None:
         if name not in self.trampolines:
             super()._generate_cpy_function_decl(tp, name)
@@ -73,6 +101,10 @@ class _Recompiler(recompiler.Recompiler):  # type: ignore[misc]
         super()._generate_cpy_function_ctx(tp, name)
         if name in self.trampolines:  # cffi's second function, for addressof(), is not there
             self._lsts["global"][-1].size = name
+
+
+def _is_nameless(tp: Any) -> bool:
+    return "$" in tp.get_official_name()
 
 
 def _is_carried(tp: Any) -> bool:
