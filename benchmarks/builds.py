@@ -16,7 +16,7 @@ from peers import TORCH, TVM
 from table import Table, wall
 
 import ffi_ext
-from ffi_ext import toolchain, universal
+from ffi_ext.compilers import toolchain, universal
 
 HEADER = """\
 int add3(const THFloatTensor *a, const THFloatTensor *b, THFloatTensor *out, float scale);

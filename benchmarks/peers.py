@@ -17,7 +17,7 @@ from typing import Any
 
 import torch
 
-from ffi_ext import toolchain
+from ffi_ext.compilers import toolchain
 
 EIGHT = [f"t{i}" for i in range(8)]
 

@@ -25,13 +25,14 @@ import torch
 from table import Table
 
 import ffi_ext
-from ffi_ext import BuildError, compilers, toolchain
+from ffi_ext import BuildError
+from ffi_ext.compilers import commands, toolchain
 
 
 def machine() -> dict[str, str]:
     """What the figures were taken on."""
     try:
-        compiler = compilers.run([*toolchain.c_compiler().command, "--version"])[1].splitlines()[0]
+        compiler = commands.run([*toolchain.c_compiler().command, "--version"])[1].splitlines()[0]
     except BuildError:  # what another machine has built can be measured all the same
         compiler = "no compiler"
     model = platform.processor() or platform.machine()

@@ -11,7 +11,8 @@ from pathlib import Path
 
 import torch
 
-from ffi_ext import elf, toolchain
+from ffi_ext import elf
+from ffi_ext.compilers import toolchain
 
 
 def load() -> str:

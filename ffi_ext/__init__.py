@@ -10,10 +10,10 @@ TYPE_CHECKING = False  # as in typing, whose import every interpreter with the h
 if TYPE_CHECKING:
     from typing import Any
 
+    from ffi_ext.builder.extension import create_extension
     from ffi_ext.errors import BuildError, HeaderError
-    from ffi_ext.extension import create_extension
     from ffi_ext.inline import load, load_inline
-    from ffi_ext.legacy import install, uninstall
+    from ffi_ext.legacy.import_hooks import install, uninstall
     from ffi_ext.runtime import NativeError
 
 __version__ = "0.1.0"
@@ -34,11 +34,11 @@ _HOMES = {
     "BuildError": "errors",
     "HeaderError": "errors",
     "NativeError": "runtime",
-    "create_extension": "extension",
-    "install": "legacy",
+    "create_extension": "builder.extension",
+    "install": "legacy.import_hooks",
     "load": "inline",
     "load_inline": "inline",
-    "uninstall": "legacy",
+    "uninstall": "legacy.import_hooks",
 }
 
 

@@ -14,10 +14,9 @@ from pathlib import Path
 from types import ModuleType
 from typing import Any, NoReturn
 
-from ffi_ext import cache, universal
-from ffi_ext.errors import BuildError, HeaderError
-from ffi_ext.extension import add_directories, build_and_keep
-from ffi_ext.extension_arguments import (
+from ffi_ext import cache
+from ffi_ext.builder.extension import add_directories, build_and_keep
+from ffi_ext.builder.extension_arguments import (
     Arguments,
     Name,
     base_of,
@@ -25,7 +24,9 @@ from ffi_ext.extension_arguments import (
     name_of,
     refusals_of,
 )
-from ffi_ext.extension_options import options_of
+from ffi_ext.builder.extension_options import options_of
+from ffi_ext.compilers import universal
+from ffi_ext.errors import BuildError, HeaderError
 from ffi_ext.headers import definitions, preprocess
 
 _NAMED = {"name", "c_source", "header", "cuda_source", "verbose", "with_cuda"}  # of load_inline

@@ -49,7 +49,7 @@ def _load_runtime() -> ModuleType:
 
 # A Python without a GIL; sysconfig takes a millisecond to tell.
 if "t" in getattr(sys, "abiflags", ""):
-    from ffi_ext import universal
+    from ffi_ext.compilers import universal
 
     if universal.Finder not in sys.meta_path:
         sys.meta_path.append(universal.Finder)  # type: ignore[arg-type]
@@ -64,7 +64,8 @@ def _setup() -> None:
     global _tier
     import numpy
 
-    from ffi_ext import arguments, cffi_values, cuda_state, refusals, th_maths, tiers
+    from ffi_ext.calls import arguments, cffi_values, refusals, tiers
+    from ffi_ext.th import cuda_state, th_maths
 
     with _setup_lock:
         if _tier is None:
@@ -250,7 +251,7 @@ class CffiFunction:
         self.name = self.__name__ = self.__qualname__ = python_name(name)
         self.module = self.__module__ = module
         if not doc:
-            from ffi_ext import cffi_values
+            from ffi_ext.calls import cffi_values
 
             doc = cffi_values.prototype_of(name, self.ctype)
         self.doc = self.__doc__ = doc
@@ -258,7 +259,7 @@ class CffiFunction:
 
     @functools.cached_property
     def _named(self) -> tuple[tuple[str, ...], tuple[str, ...]]:
-        from ffi_ext import cffi_values
+        from ffi_ext.calls import cffi_values
 
         return cffi_values.named(self, self.ctype.args)
 
@@ -268,7 +269,7 @@ class CffiFunction:
 
     @functools.cached_property
     def codes(self) -> tuple[str, ...]:
-        from ffi_ext import cffi_values
+        from ffi_ext.calls import cffi_values
 
         return (cffi_values.code_of(self.ctype.result.cname), *self._named[1])
 
@@ -282,7 +283,7 @@ class CffiFunction:
         return Signature(found)
 
     def __call__(self, *args: Any, **named: Any) -> Any:
-        from ffi_ext import arguments, cffi_values, refusals
+        from ffi_ext.calls import arguments, cffi_values, refusals
 
         if named:
             text = f"{self.name}() takes positional arguments only, got {', '.join(named)}="
@@ -294,7 +295,7 @@ class CffiFunction:
             raise cffi_values.explained(self, self.ctype.args, given, error) from None
 
     def __repr__(self) -> str:
-        from ffi_ext import refusals
+        from ffi_ext.calls import refusals
 
         return f"<C function {self.module}.{self.name} through cffi: {refusals.prototype(self)}>"
 

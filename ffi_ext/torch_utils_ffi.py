@@ -9,8 +9,9 @@ from typing import Any
 
 import _cffi_backend
 
-from ffi_ext import extension, runtime, types
-from ffi_ext.extension_options import FLAGS, KEYWORDS, LANGUAGES, NAMED
+from ffi_ext import runtime, types
+from ffi_ext.builder import extension
+from ffi_ext.builder.extension_options import FLAGS, KEYWORDS, LANGUAGES, NAMED
 
 __all__ = ["create_extension"]
 

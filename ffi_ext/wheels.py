@@ -9,8 +9,9 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from ffi_ext import included, wheel_tags
+from ffi_ext.builder import wheel_tags
 from ffi_ext.errors import BuildError
+from ffi_ext.headers import included
 
 
 def finalize(distribution: Any) -> None:
@@ -24,7 +25,7 @@ def finalize(distribution: Any) -> None:
     from setuptools import Extension
     from setuptools.command.build_ext import build_ext
 
-    from ffi_ext import universal
+    from ffi_ext.compilers import universal
 
     extensions = []
     for table in tables:
@@ -178,8 +179,8 @@ def _where(name: str) -> str:
 
 def _build(table: dict[str, Any], base: Path, build_py: Any) -> None:
     """Builds an extension of the project in this directory below `base`."""
-    from ffi_ext import extension
-    from ffi_ext.extension_arguments import refusals_of
+    from ffi_ext.builder import extension
+    from ffi_ext.builder.extension_arguments import refusals_of
 
     name = table["name"]
     place = Path(build_py.get_package_dir(name))
@@ -222,7 +223,7 @@ class _BuildsOurs(_BuildExt):  # type: ignore[misc]
         return found
 
     def get_ext_filename(self, fullname: str) -> str:
-        from ffi_ext import universal
+        from ffi_ext.compilers import universal
 
         ext = self.ext_map.get(fullname)
         if getattr(ext, "_ffi_ext", None) is None:

@@ -22,7 +22,7 @@ from pathlib import Path
 ROOT = Path(__file__).resolve().parent.parent
 sys.path.insert(0, str(ROOT))
 
-from ffi_ext import cuda  # noqa: E402
+from ffi_ext.cuda import toolkit  # noqa: E402
 
 # Without one of these little would run; pycparser is cffi's.
 NEEDED = ("cffi", "ffi_ext._runtime", "numpy", "PIL", "pycparser", "pytest", "setuptools", "torch")
@@ -47,7 +47,7 @@ LAST_WORDS = 5  # in which what hangs says where
 
 def sanitizer() -> str | None:
     """compute-sanitizer on PATH or in the toolkit."""
-    home = cuda.home()
+    home = toolkit.home()
     folders = [home / "bin", home / "compute-sanitizer"] if home else []
     path = os.pathsep.join([os.environ.get("PATH", os.defpath), *map(str, folders)])
     return shutil.which("compute-sanitizer", path=path)

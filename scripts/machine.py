@@ -30,9 +30,9 @@ def nvcc() -> str:
     if tuple(sys.version_info) < (3, 10):
         return "nvcc"
     sys.path.insert(0, str(Path(__file__).parents[1]))
-    from ffi_ext import cuda
+    from ffi_ext.cuda import toolkit
 
-    return cuda.nvcc() or "nvcc"
+    return toolkit.nvcc() or "nvcc"
 
 
 def torch_version() -> str:

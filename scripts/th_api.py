@@ -8,7 +8,8 @@ import textwrap
 from pathlib import Path
 
 import ffi_ext
-from ffi_ext import elf, th_algebra, th_maths, thc_maths
+from ffi_ext import elf
+from ffi_ext.th import th_algebra, th_maths, thc_maths
 
 ROOT = Path(__file__).parent.parent
 TARGET = ROOT / "docs" / "th_api.md"

@@ -18,7 +18,9 @@ import cffi
 import pytest
 
 import ffi_ext
-from ffi_ext import BuildError, elf, plan, toolchain
+from ffi_ext import BuildError, elf
+from ffi_ext.builder import plan
+from ffi_ext.compilers import toolchain
 from tests.binaries import OWN_SUFFIX, SUFFIX
 from tests.processes import python
 from tests.small_project import make, printed, value

@@ -9,7 +9,9 @@ import subprocess
 
 import pytest
 
-from ffi_ext import BuildError, compile_errors, symbols_check, toolchain, universal
+from ffi_ext import BuildError
+from ffi_ext.builder import symbols_check
+from ffi_ext.compilers import compile_errors, toolchain, universal
 from tests.binaries import SUFFIX
 from tests.processes import python
 from tests.small_project import litter, make, value

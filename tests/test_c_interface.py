@@ -10,7 +10,8 @@ import pytest
 import torch
 from torch._subclasses import FakeTensorMode
 
-from ffi_ext import HeaderError, constraints, misfits
+from ffi_ext import HeaderError, constraints
+from ffi_ext.calls import misfits
 from tests.processes import python
 
 SOURCE = """

@@ -13,22 +13,13 @@ import pytest
 import torch
 
 import ffi_ext
-from ffi_ext import (
-    BuildError,
-    NativeError,
-    compile_errors,
-    cuda,
-    cuda_libraries,
-    cuda_objects,
-    cuda_shims,
-    host_compiler,
-    runtime,
-    tiers,
-    toolchain,
-)
+from ffi_ext import BuildError, NativeError, runtime
+from ffi_ext.calls import tiers
+from ffi_ext.compilers import compile_errors, toolchain
+from ffi_ext.cuda import cuda_libraries, cuda_objects, cuda_shims, host_compiler, toolkit
 from tests.processes import python
 
-needs_nvcc = pytest.mark.skipif(cuda.nvcc() is None, reason="there is no nvcc on this machine")
+needs_nvcc = pytest.mark.skipif(toolkit.nvcc() is None, reason="there is no nvcc on this machine")
 needs_gpu = pytest.mark.skipif(not torch.cuda.is_available(), reason="there is no GPU for torch")
 
 HEADER = """
@@ -156,7 +147,7 @@ def folder(tmp_path_factory):
 
 @pytest.fixture(scope="module")
 def module(folder):
-    if cuda.nvcc() is None:
+    if toolkit.nvcc() is None:
         pytest.skip("there is no nvcc on this machine")
     create(folder).build()
     sys.path.insert(0, str(folder))
@@ -206,41 +197,41 @@ def test_flags_in_nvccs_own_variables_are_tracked(module, folder, capfd, monkeyp
 
 @needs_nvcc
 def test_architectures(monkeypatch):
-    compiler = cuda.nvcc()
-    known = cuda.supported(compiler)
+    compiler = toolkit.nvcc()
+    known = toolkit.supported(compiler)
     assert len(known) > 3 and known == tuple(sorted(known))
     newest = known[-1]
     monkeypatch.setenv("TORCH_CUDA_ARCH_LIST", f"Turing {newest // 10}.{newest % 10}+PTX")
-    assert cuda.architecture_flags(compiler) == [
+    assert toolkit.architecture_flags(compiler) == [
         "-gencode=arch=compute_75,code=sm_75",
         "-gencode=arch=compute_75,code=compute_75",
         f"-gencode=arch=compute_{newest},code=sm_{newest}",
         f"-gencode=arch=compute_{newest},code=compute_{newest}",
     ]
     monkeypatch.setenv("TORCH_CUDA_ARCH_LIST", "9.0a")
-    assert cuda.architecture_flags(compiler) == ["-gencode=arch=compute_90a,code=sm_90a"]
+    assert toolkit.architecture_flags(compiler) == ["-gencode=arch=compute_90a,code=sm_90a"]
     monkeypatch.setenv("TORCH_CUDA_ARCH_LIST", "9.0;Hopper;9.0")  # whose 9.0+PTX stays
-    assert cuda.architecture_flags(compiler) == [
+    assert toolkit.architecture_flags(compiler) == [
         "-gencode=arch=compute_90,code=sm_90",
         "-gencode=arch=compute_90,code=compute_90",
     ]
     monkeypatch.delenv("TORCH_CUDA_ARCH_LIST")
-    monkeypatch.setattr(cuda, "_devices", lambda: ())
+    monkeypatch.setattr(toolkit, "_devices", lambda: ())
     ptx = [f"-gencode=arch=compute_{known[i]},code=compute_{known[i]}" for i in (0, -1)]
     assert set(ptx) <= set(
-        cuda.architecture_flags(compiler)
+        toolkit.architecture_flags(compiler)
     )  # some PTX for whatever GPU lies between
     for wrong in ("3.0", "fast", "8"):
         monkeypatch.setenv("TORCH_CUDA_ARCH_LIST", wrong)
         with pytest.raises(BuildError, match="no architecture of"):
-            cuda.architecture_flags(compiler)
+            toolkit.architecture_flags(compiler)
 
 
 def test_gpus_of_before_turing_have_names_too(monkeypatch):
     """CUDA 12 compiles for them."""
-    monkeypatch.setattr(cuda, "supported", lambda compiler: (50, 52, 60, 61, 70, 75))
+    monkeypatch.setattr(toolkit, "supported", lambda compiler: (50, 52, 60, 61, 70, 75))
     monkeypatch.setenv("TORCH_CUDA_ARCH_LIST", "Maxwell;Pascal;Volta")
-    words = " ".join(cuda.architecture_flags("nvcc"))
+    words = " ".join(toolkit.architecture_flags("nvcc"))
     assert re.findall(r",code=(\w+)", words) == [
         *("sm_50", "sm_52", "compute_52", "sm_60", "sm_61", "compute_61", "sm_70", "compute_70")
     ]
@@ -263,8 +254,8 @@ def test_a_toolkit_that_is_too_old_or_of_another_major_version_is_told(
     for name, text in (("_api", f"#define CUDART_VERSION  {toolkits}\n"), ("", "")):
         (tmp_path / "include" / f"cuda_runtime{name}.h").write_text(text)
     monkeypatch.setenv("CUDA_HOME", str(tmp_path))
-    monkeypatch.setattr(cuda, "_torch_cuda", lambda: torchs)
-    assert re.search(said, cuda.doubts()) if said else cuda.doubts() == ""
+    monkeypatch.setattr(toolkit, "_torch_cuda", lambda: torchs)
+    assert re.search(said, toolkit.doubts()) if said else toolkit.doubts() == ""
 
 
 @pytest.fixture
@@ -272,11 +263,11 @@ def only_pip(tmp_path, monkeypatch):
     """A machine whose CUDA is what pip installed beside torch: headers without crt/, and no nvcc."""
     for name in ("CUDA_HOME", "CUDA_PATH"):
         monkeypatch.delenv(name, raising=False)
-    monkeypatch.setattr(cuda, "USUAL", tmp_path / "usual")
-    monkeypatch.setattr(cuda, "real_nvcc_on_path", lambda: None)
+    monkeypatch.setattr(toolkit, "USUAL", tmp_path / "usual")
+    monkeypatch.setattr(toolkit, "real_nvcc_on_path", lambda: None)
     root = tmp_path / "nvidia" / "cu13"
     monkeypatch.setattr(
-        cuda, "pip_folders", lambda name: [root / name] if (root / name).is_dir() else []
+        toolkit, "pip_folders", lambda name: [root / name] if (root / name).is_dir() else []
     )
     (root / "include").mkdir(parents=True)
     (root / "include" / "cuda_runtime.h").write_text('#include "crt/host_config.h"\n')
@@ -300,17 +291,17 @@ def test_thc_sources_where_cudas_headers_are_not_all_there(only_pip, build):
 
 
 def test_the_toolkit_may_be_pips(only_pip):
-    assert cuda.home() is None and cuda.nvcc() is None
+    assert toolkit.home() is None and toolkit.nvcc() is None
     compiler = only_pip / "bin" / "nvcc"
     compiler.parent.mkdir()
     compiler.write_text("")
-    assert (cuda.home(), cuda.nvcc()) == (only_pip, str(compiler))
-    usual = cuda.USUAL / "bin" / "nvcc"
-    cuda.USUAL.mkdir()  # as images of CUDA's libraries alone have it
-    assert cuda.nvcc() == str(compiler)
+    assert (toolkit.home(), toolkit.nvcc()) == (only_pip, str(compiler))
+    usual = toolkit.USUAL / "bin" / "nvcc"
+    toolkit.USUAL.mkdir()  # as images of CUDA's libraries alone have it
+    assert toolkit.nvcc() == str(compiler)
     usual.parent.mkdir()
     usual.write_text("")
-    assert cuda.nvcc() == str(usual)
+    assert toolkit.nvcc() == str(usual)
 
 
 def test_the_toolkit_may_be_condas(tmp_path, monkeypatch):
@@ -326,10 +317,10 @@ def test_the_toolkit_may_be_condas(tmp_path, monkeypatch):
     nvcc.write_text("")
     nvcc.chmod(0o755)
     monkeypatch.setenv("PATH", str(tmp_path / "bin"))
-    assert (cuda.home(), cuda.nvcc()) == (tmp_path, str(nvcc))
-    assert cuda.include_dirs()[0] == str(target / "include")
-    assert cuda.library_dirs() == [target / "lib"]
-    assert cuda._toolkit_version() == "12.9"
+    assert (toolkit.home(), toolkit.nvcc()) == (tmp_path, str(nvcc))
+    assert toolkit.include_dirs()[0] == str(target / "include")
+    assert toolkit.library_dirs() == [target / "lib"]
+    assert toolkit._toolkit_version() == "12.9"
 
 
 def test_the_toolkit_may_be_behind_a_script(tmp_path, monkeypatch, only_pip):
@@ -337,19 +328,19 @@ def test_the_toolkit_may_be_behind_a_script(tmp_path, monkeypatch, only_pip):
 
     ccache finds the next nvcc on PATH, which under `ffi-ext run` was ours: and that called ccache.
     """
-    toolkit, scripts, ours = tmp_path / "opt" / "cuda", tmp_path / "scripts", tmp_path / "ours"
-    for folder in (toolkit / "include", scripts, ours):
+    root, scripts, ours = tmp_path / "opt" / "cuda", tmp_path / "scripts", tmp_path / "ours"
+    for folder in (root / "include", scripts, ours):
         folder.mkdir(parents=True)
-    (toolkit / "include" / "cuda_runtime.h").write_text("")
-    (ours / cuda.OURS).touch()
+    (root / "include" / "cuda_runtime.h").write_text("")
+    (ours / toolkit.OURS).touch()
     monkeypatch.setenv("PATH", str(ours), prepend=":")
     nvcc = scripts / "nvcc"
     nvcc.write_text(
-        f"#!/bin/sh\ncase $PATH in {ours}*) exit 1; esac\necho '#$ TOP={toolkit}/bin/..' >&2\n"
+        f"#!/bin/sh\ncase $PATH in {ours}*) exit 1; esac\necho '#$ TOP={root}/bin/..' >&2\n"
     )
     nvcc.chmod(0o755)
-    monkeypatch.setattr(cuda, "real_nvcc_on_path", lambda: str(nvcc))
-    assert (cuda.home(), cuda.nvcc()) == (toolkit, str(nvcc))
+    monkeypatch.setattr(toolkit, "real_nvcc_on_path", lambda: str(nvcc))
+    assert (toolkit.home(), toolkit.nvcc()) == (root, str(nvcc))
 
 
 def test_the_toolkit_may_be_debians(only_pip, tmp_path, monkeypatch):
@@ -360,12 +351,15 @@ def test_the_toolkit_may_be_debians(only_pip, tmp_path, monkeypatch):
         folder.mkdir(parents=True)
     for file in (usr / "bin" / "nvcc", usr / "include" / "cuda_runtime.h", cudnn / "cudnn.h"):
         file.write_text("")
-    monkeypatch.setattr(cuda, "SYSTEM", usr)
-    monkeypatch.setattr(cuda, "pip_folders", lambda name: [only_pip / name, cudnn])
+    monkeypatch.setattr(toolkit, "SYSTEM", usr)
+    monkeypatch.setattr(toolkit, "pip_folders", lambda name: [only_pip / name, cudnn])
     monkeypatch.setenv("CUDA_HOME", str(advised))
-    assert (cuda.home(), cuda.nvcc()) == (usr, str(usr / "bin" / "nvcc"))
-    assert cuda.include_dirs() == [str(usr / "include"), str(cudnn)]
-    assert cuda.as_system_headers() == ["-isystem", str(cudnn)]  # of the compilers' own none is one
+    assert (toolkit.home(), toolkit.nvcc()) == (usr, str(usr / "bin" / "nvcc"))
+    assert toolkit.include_dirs() == [str(usr / "include"), str(cudnn)]
+    assert toolkit.as_system_headers() == [
+        "-isystem",
+        str(cudnn),
+    ]  # of the compilers' own none is one
 
 
 @pytest.mark.parametrize(
@@ -376,13 +370,13 @@ def test_the_toolkit_may_be_debians(only_pip, tmp_path, monkeypatch):
     ],
 )
 def test_what_to_do_without_nvcc(monkeypatch, torchs, said):
-    monkeypatch.setattr(cuda, "_torch_cuda", lambda: torchs)
-    assert cuda.how_to_install().startswith(said)
+    monkeypatch.setattr(toolkit, "_torch_cuda", lambda: torchs)
+    assert toolkit.how_to_install().startswith(said)
 
 
 def test_a_cuda_home_without_nvcc_is_told(monkeypatch, only_pip):
     monkeypatch.setenv("CUDA_HOME", "/nowhere")
-    assert cuda.how_to_install().endswith("(there is no bin/nvcc in CUDA_HOME=/nowhere)")
+    assert toolkit.how_to_install().endswith("(there is no bin/nvcc in CUDA_HOME=/nowhere)")
 
 
 def test_a_gcc_that_nvcc_takes_is_found_beside_one_that_is_too_new(tmp_path, monkeypatch):
@@ -503,13 +497,13 @@ def test_what_a_kernel_did_not_include_is_told(name, said):
 
 
 def test_a_source_without_nvcc_is_refused_by_name(folder, monkeypatch):
-    monkeypatch.setattr(cuda, "nvcc", lambda: None)
+    monkeypatch.setattr(toolkit, "nvcc", lambda: None)
     with pytest.raises(BuildError, match="no nvcc: .cu sources need it: "):
         create(folder, define_macros=[("OTHER", "1")]).build()
 
 
 def test_objects_of_old_scripts_find_their_sources(tmp_path, monkeypatch):
-    monkeypatch.setattr(cuda, "nvcc", lambda: "nvcc")
+    monkeypatch.setattr(toolkit, "nvcc", lambda: "nvcc")
     (tmp_path / "src").mkdir()
     (tmp_path / "build").mkdir()
     kernel, other = tmp_path / "src" / "kernel.cu", tmp_path / "src" / "other.cu"
@@ -526,7 +520,7 @@ def test_objects_of_old_scripts_find_their_sources(tmp_path, monkeypatch):
         BuildError, match=r"absent\.o does not exist; run the repository's make\.sh"
     ):
         cuda_objects.objects([str(tmp_path / "src" / "absent.o")])
-    monkeypatch.setattr(cuda, "nvcc", lambda: None)
+    monkeypatch.setattr(toolkit, "nvcc", lambda: None)
     assert cuda_objects.objects([str(dead)]).left_out == (str(dead),)
 
 
@@ -615,7 +609,7 @@ def test_what_cuda_12_still_has_is_not_given_twice(tmp_path, language):
 )
 def test_what_cannot_be_given_back_has_a_hint(build, monkeypatch, line, hint):
     monkeypatch.setenv("TORCH_CUDA_ARCH_LIST", "9.0")
-    if cuda.supported(cuda.nvcc())[0] < 75:
+    if toolkit.supported(toolkit.nvcc())[0] < 75:
         pytest.skip("this toolkit is older than CUDA 13, and may still have them")
     with pytest.raises(BuildError, match=hint):
         build("int f(void);", f"#include <THC/THC.h>\n{line}\n", suffix=".cu", with_cuda=True)
@@ -814,9 +808,9 @@ def test_another_toolkits_headers_among_the_users_stay_behind(tmp_path, monkeypa
     for name in ("cuda_runtime.h", "k.cu", "mine/cuda_runtime.h"):
         (tmp_path / name).touch()
     monkeypatch.setenv("CPATH", f"/nowhere:{tmp_path / 'mine'}")
-    assert cuda.as_system_headers()[-2:] == ["-isystem", str(tmp_path / "mine")]
+    assert toolkit.as_system_headers()[-2:] == ["-isystem", str(tmp_path / "mine")]
     given = ["-I/mine", f"-I{tmp_path}", "-arch=sm_80", "-ccbin=g++"]
-    words = cuda.options("nvcc", tmp_path / "k.cu", given, [])
+    words = toolkit.options("nvcc", tmp_path / "k.cu", given, [])
     assert "-I/mine" in words and f"-I{tmp_path}" not in words
     assert words[-4:] == ["-isystem", str(tmp_path), "-isystem", str(tmp_path / "mine")]
 
@@ -981,17 +975,17 @@ def pip_library(tmp_path, name, text):
 def test_functions_of_the_toolkits_libraries_are_linked(tmp_path, build, monkeypatch, capfd):
     folder = pip_library(tmp_path, "curand", "int curandOwn(int x) { return x + 1; }")
     text = "int curandOwn(int); int f(int x) { return curandOwn(x); }"
-    monkeypatch.setattr(cuda, "pip_folders", lambda name: [folder] if name == "lib" else [])
+    monkeypatch.setattr(toolkit, "pip_folders", lambda name: [folder] if name == "lib" else [])
     assert build("int f(int x);", text).f(4) == 5
     assert "warning" not in capfd.readouterr().err
-    monkeypatch.setattr(cuda, "library_dirs", list)
+    monkeypatch.setattr(toolkit, "library_dirs", list)
     assert cuda_libraries.library_words(["cublasLtOwn", "curandown", "f"]) == []
 
 
 def test_a_library_that_only_pip_installed_is_found_by_its_name(tmp_path, build, monkeypatch):
     """`libraries=["cufft"]` of a script, where there is a libcufft.so.12 and no libcufft.so."""
     folder = pip_library(tmp_path, "own99", "int own(int x) { return x + 1; }")
-    monkeypatch.setattr(cuda, "pip_folders", lambda name: [folder] if name == "lib" else [])
+    monkeypatch.setattr(toolkit, "pip_folders", lambda name: [folder] if name == "lib" else [])
     text = "int own(int); int f(int x) { return own(x); }"
     module = build("int f(int x);", text, with_cuda=True, libraries=["own99"])
     assert module.f(4) == 5

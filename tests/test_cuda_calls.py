@@ -17,7 +17,9 @@ import pytest
 import torch
 
 import ffi_ext
-from ffi_ext import cuda_state, runtime, tensor_facts, tiers
+from ffi_ext import runtime
+from ffi_ext.calls import tensor_facts, tiers
+from ffi_ext.th import cuda_state
 from tests.processes import python
 
 pytestmark = pytest.mark.skipif(

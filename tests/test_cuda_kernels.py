@@ -12,7 +12,8 @@ from pathlib import Path
 import pytest
 import torch
 
-from ffi_ext import NativeError, cuda, elf
+from ffi_ext import NativeError, elf
+from ffi_ext.cuda import toolkit
 
 kernels = pytest.importorskip("_ext.kernels", reason="run `python build_ffi.py` first")
 
@@ -335,7 +336,7 @@ def test_the_page_of_figures(monkeypatch):
 
 @pytest.fixture(scope="module")
 def cuda_module():
-    if cuda.nvcc() is None and not native.available("cuda"):  # another machine may have built it
+    if toolkit.nvcc() is None and not native.available("cuda"):  # another machine may have built it
         pytest.skip("there is no nvcc on this machine")
     return importlib.import_module("_ext.kernels_cuda")
 

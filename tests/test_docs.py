@@ -203,8 +203,9 @@ def test_the_comparison_is_the_one_that_is_checked(monkeypatch):
 def test_the_map_of_the_code_has_every_module():
     text = (ROOT / "CONTRIBUTING.md").read_text()
     package = ROOT / "ffi_ext"
-    files = [path for kind in ("*.py", "headers/*.py", "csrc/*.c*") for path in package.glob(kind)]
-    names = [path.name for path in files if path.name[0] != "_"]
+    files = [path for kind in ("*.py", "*/*.py", "csrc/*.c*") for path in package.glob(kind)]
+    spoken_for = ("cli", "codegen")  # in one row each, which says how their files are named
+    names = [p.name for p in files if p.name[0] != "_" and p.parent.name not in spoken_for]
     listed = {
         word.rpartition("/")[2] for word in re.findall(r"`([^`]+)`", text)
     }  # th_*.c among them

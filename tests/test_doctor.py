@@ -14,8 +14,10 @@ import pytest
 import scipy
 import torch
 
-from ffi_ext import cli, cuda, old_errors
+from ffi_ext import cli
 from ffi_ext.cli import survey_names
+from ffi_ext.cuda import toolkit
+from ffi_ext.legacy import old_errors
 
 PACKAGES = Path(__file__).with_name("packages")
 
@@ -400,8 +402,8 @@ def test_doctor_knows_the_folders_of_a_repository_and_extensions_without_a_name(
 
 
 def test_doctor_tells_scripts_whose_nvcc_run_cannot_reach(tmp_path, doctor, monkeypatch):
-    monkeypatch.setattr(cuda, "nvcc", lambda: sys.executable)
-    monkeypatch.setattr(cuda, "supported", lambda compiler: (75, 90))
+    monkeypatch.setattr(toolkit, "nvcc", lambda: sys.executable)
+    monkeypatch.setattr(toolkit, "supported", lambda compiler: (75, 90))
     line = " -c k.cu -gencode arch=compute_52,code=sm_52 -gencode arch=compute_90,code=sm_90\n"
     (tmp_path / "Makefile").write_text(
         f"NVCC := /usr/local/cuda-8.0/bin/nvcc\nk.o:\n\t$(NVCC){line}"
@@ -430,15 +432,15 @@ def test_doctor_tells_of_a_toolkit_that_may_not_go_with_torch(tmp_path, doctor, 
     (tmp_path / "include" / "cuda_runtime.h").touch()
     (tmp_path / "include" / "cuda_runtime_api.h").write_text("#define CUDART_VERSION 12040\n")
     monkeypatch.setenv("CUDA_HOME", str(tmp_path))
-    monkeypatch.setattr(cuda, "nvcc", lambda: sys.executable)
-    monkeypatch.setattr(cuda, "_torch_cuda", lambda: "13.0")
+    monkeypatch.setattr(toolkit, "nvcc", lambda: sys.executable)
+    monkeypatch.setattr(toolkit, "_torch_cuda", lambda: "13.0")
     said = f"the toolkit in {tmp_path} is CUDA 12.4, torch is built for CUDA 13.0: "
     assert f"; {said}" in doctor()["machine"]["nvcc"]
 
 
 def test_doctor_tells_of_a_nvcc_that_is_not_there(tmp_path, doctor, monkeypatch):
     """Not of one that is only asked for; what a variable has behind it stays."""
-    monkeypatch.setattr(cuda, "nvcc", lambda: None)
+    monkeypatch.setattr(toolkit, "nvcc", lambda: None)
     (tmp_path / "Makefile").write_text(
         "NVCC_COMPILE := /no/cuda/bin/nvcc -c -o # as CUDA 8 has it\nk.o:\n\t$(NVCC_COMPILE) $@ k.cu\n"
     )

@@ -5,7 +5,9 @@ from __future__ import annotations
 import pytest
 
 import ffi_ext
-from ffi_ext import cache, generated, objects, universal
+from ffi_ext import cache
+from ffi_ext.builder import generated, objects
+from ffi_ext.compilers import universal
 from ffi_ext.headers import declarations
 from tests.processes import python
 
@@ -83,7 +85,7 @@ def test_another_version_of_the_generators_reads_again(project, readings, monkey
     load()
     load()
     count = len(readings)
-    monkeypatch.setattr("ffi_ext.generated.version", lambda name: f"another {name}")
+    monkeypatch.setattr("ffi_ext.builder.generated.version", lambda name: f"another {name}")
     in_another_process = generated._generators.__wrapped__
     monkeypatch.setattr(generated, "_generators", in_another_process)
     assert load().half(7) == 3 and len(readings) == count + 1

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 import ffi_ext
-from ffi_ext import compilers, toolchain
+from ffi_ext.compilers import commands, toolchain
 from ffi_ext.headers import preprocess
 
 # Macros, and the values that C gives them (C99, 6.4.4, 6.5 and 6.6).
@@ -203,9 +203,9 @@ def test_a_type_of_a_header_without_directives_changes(project):
 
 
 def test_a_compiler_that_died_is_asked_again(project, monkeypatch):
-    real = compilers.run
+    real = commands.run
     died = "gcc: fatal error: Killed signal terminated program cc1\n"
-    monkeypatch.setattr(compilers, "run", lambda c, **k: (1, died) if "-S" in c else real(c, **k))
+    monkeypatch.setattr(commands, "run", lambda c, **k: (1, died) if "-S" in c else real(c, **k))
     for _ in range(3):
         assert "SHIFTED" not in ffi_ext.load("own", "own.c", "own.h").__all__
     monkeypatch.undo()
@@ -218,8 +218,8 @@ def test_a_name_that_nobody_knows_takes_no_more_runs_of_the_compiler(project, mo
     rows = [f"#define REG_{i} (no_such_base + {i})\n" for i in range(200)]
     (project / "own.h").write_text("".join([*rows, "#define N (2 * sizeof(char))\nint f(void);\n"]))
     runs = []
-    real = compilers.run
-    monkeypatch.setattr(compilers, "run", lambda c, **k: runs.append(c) or real(c, **k))
+    real = commands.run
+    monkeypatch.setattr(commands, "run", lambda c, **k: runs.append(c) or real(c, **k))
     assert ffi_ext.load("own", "own.c", "own.h").__all__ == ["f", "N"]
     assert sum("-S" in command for command in runs) == 2
 

@@ -17,7 +17,8 @@ import pytest
 import torch
 
 import ffi_ext
-from ffi_ext import BuildError, HeaderError, cache, cli, cuda, inline
+from ffi_ext import BuildError, HeaderError, cache, cli, inline
+from ffi_ext.cuda import toolkit
 from ffi_ext.headers import definitions
 from tests.processes import python
 
@@ -560,7 +561,7 @@ extern int of_files(int x);  /* which is not C's in C++ */
     assert "One more." in module.more.__doc__ and module.more(2) == 3
 
 
-@pytest.mark.skipif(cuda.nvcc() is None, reason="there is no nvcc on this machine")
+@pytest.mark.skipif(toolkit.nvcc() is None, reason="there is no nvcc on this machine")
 def test_cuda_text():
     module = ffi_ext.load_inline(
         "gpu",

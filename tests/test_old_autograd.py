@@ -22,8 +22,8 @@ from torch.autograd import Function, Variable
 from torch.utils.checkpoint import checkpoint
 
 import ffi_ext
-from ffi_ext import async_names, old_autograd
 from ffi_ext.cli import run
+from ffi_ext.legacy import async_names, old_autograd
 from tests.processes import python
 
 

@@ -9,9 +9,10 @@ import sys
 import pytest
 import torch
 
-from ffi_ext import create_extension, cuda
+from ffi_ext import create_extension
+from ffi_ext.compilers.toolchain import LENIENT_CXX, NEVER_FUSED, cxx_compiler, cxx_standard
+from ffi_ext.cuda import toolkit
 from ffi_ext.paths import INCLUDE, is_installed
-from ffi_ext.toolchain import LENIENT_CXX, NEVER_FUSED, cxx_compiler, cxx_standard
 from tests.processes import python
 
 NEVER_INLINED = "__attribute__((noinline))"
@@ -113,7 +114,7 @@ def test_cxx_functions_that_end_without_their_value_come_back(
     assert build("int sum_below(int n);", source, suffix=suffix).sum_below(5) == 10
 
 
-@pytest.mark.skipif(cuda.nvcc() is None, reason="there is no nvcc on this machine")
+@pytest.mark.skipif(toolkit.nvcc() is None, reason="there is no nvcc on this machine")
 def test_those_of_kernels_files_come_back_and_products_are_rounded_there(build, monkeypatch):
     """Those that launch kernels in 2017 often ended so. The products are of the CPU's half."""
     monkeypatch.setenv("TORCH_CUDA_ARCH_LIST", "9.0")

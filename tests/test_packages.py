@@ -13,7 +13,9 @@ from pathlib import Path
 
 import pytest
 
-from ffi_ext import elf, nvcc, toolchain
+from ffi_ext import elf
+from ffi_ext.compilers import toolchain
+from ffi_ext.cuda import nvcc
 from tests.binaries import OWN_WHEEL_TAG
 from tests.processes import python
 

@@ -16,7 +16,9 @@ from pathlib import Path
 import pytest
 import setuptools
 
-from ffi_ext import BuildError, cli, create_extension, universal, wheel_tags, wheels
+from ffi_ext import BuildError, cli, create_extension, wheels
+from ffi_ext.builder import wheel_tags
+from ffi_ext.compilers import universal
 from tests.binaries import FREE_THREADED, OWN_SUFFIX, OWN_WHEEL_TAG, SUFFIX, WHEEL_TAG
 from tests.processes import mypy
 
@@ -97,7 +99,7 @@ def test_the_wheel_of_ffi_ext(wheelhouse):
         "include/THC/THCAtomics.cuh",
     ):
         assert f"ffi_ext/{name}" in names, name
-    for name in ("cli/port.py", "startup/sitecustomize.py", "codegen/stub.py"):
+    for name in ("cli/port.py", "legacy/startup/sitecustomize.py", "codegen/stub.py"):
         assert f"ffi_ext/{name}" in names, name
     assert not any("csrc" in name for name in names)
     assert "License-Expression: BSD-3-Clause" in metadata(wheel)

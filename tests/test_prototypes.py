@@ -8,7 +8,8 @@ import pytest
 import torch
 
 import ffi_ext
-from ffi_ext import cli, prototypes
+from ffi_ext import cli
+from ffi_ext.builder import prototypes
 
 DECLARED = "int f(const THFloatTensor *t, long n, float by, const float *a)"
 

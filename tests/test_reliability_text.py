@@ -8,7 +8,8 @@ from pathlib import Path
 import cffi
 import pytest
 
-from ffi_ext import HeaderError, compile_errors
+from ffi_ext import HeaderError
+from ffi_ext.compilers import compile_errors
 from ffi_ext.headers import declarations, statements
 from tests.reliability.fuzz import NoCompiler
 from tests.test_reliability_build import harness

@@ -12,7 +12,7 @@ import pytest
 import torch
 
 import ffi_ext
-from ffi_ext import toolchain
+from ffi_ext.compilers import toolchain
 from tests.processes import python
 from tests.th_types import DTYPES
 

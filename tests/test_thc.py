@@ -19,7 +19,10 @@ import pytest
 import torch
 
 import ffi_ext
-from ffi_ext import cuda, cuda_state, elf, th_algebra, th_maths, thc_maths, toolchain
+from ffi_ext import elf
+from ffi_ext.compilers import toolchain
+from ffi_ext.cuda import toolkit
+from ffi_ext.th import cuda_state, th_algebra, th_maths, thc_maths
 
 INCLUDE = Path(ffi_ext.get_include())
 LISTS = INCLUDE / "THC" / "generic"
@@ -745,7 +748,7 @@ def test_matrices_of_halves_are_multiplied_by_cublas(build, tmp_path, monkeypatc
     cublas = ctypes.CDLL(str(library), ctypes.RTLD_GLOBAL)
     ctypes.c_void_p.in_dll(cublas, "computed").value = ctypes.cast(gemm, ctypes.c_void_p).value
     header = re.search(r"void hgemm\([^)]*\)", HGEMM)[0] + ";"
-    for suffix in (".c", ".cu") if cuda.nvcc() else (".c",):
+    for suffix in (".c", ".cu") if toolkit.nvcc() else (".c",):
         hgemm = build(header, HGEMM, suffix=suffix, with_cuda=True).hgemm
         for ta, tb in ("nn", "nT", "tn", "Ct"):
             for m, n, k in ((4, 3, 2), (1, 3, 2), (4, 1, 2), (4, 3, 1)):

@@ -12,7 +12,8 @@ from pathlib import Path
 
 import pytest
 
-from ffi_ext import elf, toolchain, universal
+from ffi_ext import elf
+from ffi_ext.compilers import toolchain, universal
 from tests.binaries import OWN_SUFFIX, SUFFIX
 
 HEADER = "int twice(int x);\n"

@@ -67,7 +67,7 @@ def add(parser: argparse.ArgumentParser) -> None:
 
 
 def main(options: argparse.Namespace) -> int:
-    from ffi_ext.toolchain import HEADER_SUFFIXES
+    from ffi_ext.compilers.toolchain import HEADER_SUFFIXES
 
     headers = [f for f in options.files if f.endswith(HEADER_SUFFIXES)]
     objects = [f for f in options.files if f.endswith(OBJECT_SUFFIXES)]
@@ -103,8 +103,8 @@ def main(options: argparse.Namespace) -> int:
 def _extension(
     headers: list[str], sources: list[str], objects: list[str], options: argparse.Namespace
 ) -> int:
+    from ffi_ext.builder.extension import create_extension
     from ffi_ext.errors import BuildError
-    from ffi_ext.extension import create_extension
 
     name = options.name or "_ext." + re.sub(r"\W", "_", Path(headers[0]).stem, flags=re.ASCII)
     macros = [tuple(macro.split("=", 1)) for macro in options.macros]

@@ -27,16 +27,18 @@ def add(parser: argparse.ArgumentParser) -> None:
 
 
 def _version(command: tuple[str, ...]) -> str:
-    from ffi_ext import compilers
+    from ffi_ext.compilers import commands
 
-    status, text = compilers.run([*command, "--version"])
+    status, text = commands.run([*command, "--version"])
     lines = [line for line in text.splitlines() if line.strip()]
     return lines[-1 if "nvcc" in command[0] and status == 0 else 0].strip() if lines else "unknown"
 
 
 def machine(report: Report) -> None:
     """Fills in the machine's facts; what no build can do without is a problem."""
-    from ffi_ext import __version__, cache, cuda, toolchain, universal
+    from ffi_ext import __version__, cache
+    from ffi_ext.compilers import toolchain, universal
+    from ffi_ext.cuda import toolkit
     from ffi_ext.errors import BuildError
 
     facts = report.machine
@@ -58,15 +60,17 @@ def machine(report: Report) -> None:
         report.problems.append(
             f"Python's headers are missing ({headers}): apt install python3-dev (dnf install python3-devel)"
         )
-    nvcc = cuda.nvcc()
+    nvcc = toolkit.nvcc()
     if nvcc:
-        known = cuda.supported(nvcc)
+        known = toolkit.supported(nvcc)
         span = f"{known[0] / 10} to {known[-1] / 10}" if known else "unknown architectures"
         facts["nvcc"] = f"{_version((nvcc,))} ({nvcc}), compiles for {span}"
-        if doubts := cuda.doubts():  # of the machine: a repository without CUDA is none the worse
+        if (
+            doubts := toolkit.doubts()
+        ):  # of the machine: a repository without CUDA is none the worse
             facts["nvcc"] += f"; {doubts}"
     else:
-        facts["nvcc"] = f"none: CUDA parts are left out. For them, {cuda.how_to_install()}"
+        facts["nvcc"] = f"none: CUDA parts are left out. For them, {toolkit.how_to_install()}"
     _torch(report)
     root = cache.root()
     facts["cache"] = str(root) if root else "none"

@@ -8,7 +8,7 @@ import re
 import warnings
 from collections.abc import Iterable, Iterator, Sequence
 
-from ffi_ext import async_names
+from ffi_ext.legacy import async_names
 
 
 def parse(text: str) -> ast.Module:

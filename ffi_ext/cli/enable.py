@@ -10,7 +10,9 @@ from pathlib import Path
 from ffi_ext.cli.terminal import OK, complain
 
 HOOK = "ffi_ext_torch_utils_ffi.pth"
-HOOK_TEXT = "import ffi_ext.legacy; ffi_ext.legacy.install(autograd=True)\n"
+HOOK_TEXT = (
+    "import ffi_ext.legacy.import_hooks; ffi_ext.legacy.import_hooks.install(autograd=True)\n"
+)
 
 
 def add(parser: argparse.ArgumentParser) -> None:

@@ -72,7 +72,7 @@ def describe(path: Path) -> dict[str, Any]:
 
 
 def _abi(binary: Path) -> str:
-    from ffi_ext import universal
+    from ffi_ext.compilers import universal
 
     if ".abi3." in binary.name:
         kinds = "with a GIL and without" if universal.is_universal(binary) else "that has a GIL"

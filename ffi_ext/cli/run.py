@@ -15,9 +15,11 @@ import tempfile
 from pathlib import Path
 from types import FrameType
 
-from ffi_ext import cache, cuda, cuda_libraries, host_compiler, toolchain
+from ffi_ext import cache
 from ffi_ext.cli.terminal import complain
-from ffi_ext.paths import INCLUDE_DIRS
+from ffi_ext.compilers import toolchain
+from ffi_ext.cuda import cuda_libraries, host_compiler, toolkit
+from ffi_ext.paths import INCLUDE_DIRS, PACKAGE
 
 
 def add(parser: argparse.ArgumentParser) -> None:
@@ -43,39 +45,39 @@ def _programs(temporary: Path) -> Path:
     In the cache, at the same place each time: CMake and configure scripts note it for the `make` that follows.
     """
     this_python = shlex.quote(sys.executable)
-    scripts = {"nvcc": f'#!/bin/sh\nexec {this_python} -m ffi_ext.nvcc "$@"\n'}
+    scripts = {"nvcc": f'#!/bin/sh\nexec {this_python} -m ffi_ext.cuda.nvcc "$@"\n'}
     if not Path(sys.executable).with_name("python").exists():  # Debian has python3 alone
         scripts["python"] = f'#!/bin/sh\nexec {this_python} "$@"\n'
-    name = cache.digest(os.fsencode(f"{scripts}{cuda.home()}"))[:16]
-    toolkit = (cache.root() or temporary) / f"nvcc-{name}"
-    folder = toolkit / "bin"
+    name = cache.digest(os.fsencode(f"{scripts}{toolkit.home()}"))[:16]
+    root = (cache.root() or temporary) / f"nvcc-{name}"
+    folder = root / "bin"
     folder.mkdir(parents=True, exist_ok=True)
-    (folder / cuda.OURS).touch()
+    (folder / toolkit.OURS).touch()
     for program, script in scripts.items():
         if not (folder / program).exists():
             fresh = cache.fresh_name(folder / program)
             fresh.write_bytes(os.fsencode(script))
             fresh.chmod(0o755)
             fresh.replace(folder / program)
-    for link, places in (("include", cuda.include_dirs()), ("lib64", cuda.library_dirs())):
+    for link, places in (("include", toolkit.include_dirs()), ("lib64", toolkit.library_dirs())):
         if places:
             with contextlib.suppress(FileExistsError):
-                (toolkit / link).symlink_to(places[0])
+                (root / link).symlink_to(places[0])
     return folder
 
 
 def _environment(temporary: Path) -> dict[str, str]:
     """The user's, with the hook for every Python that the command starts, this Python and our nvcc first."""
     env = dict(os.environ)
-    startup = str(Path(__file__).parent.with_name("startup"))
+    startup = str(PACKAGE / "legacy" / "startup")
     env["PYTHONPATH"] = _joined(startup, env.get("PYTHONPATH"))
     programs = _programs(temporary)
     first = [str(programs), str(Path(sys.executable).parent)]
     env["PATH"] = os.pathsep.join([*first, env.get("PATH", os.defpath)])
-    if compiler := cuda.nvcc():  # CMake's FindCUDA looks for it in the toolkit first
+    if compiler := toolkit.nvcc():  # CMake's FindCUDA looks for it in the toolkit first
         env.setdefault("CUDA_NVCC_EXECUTABLE", str(programs / "nvcc"))
         # The toolkit's own nvcc, called by its path, finds what ours would tell it of this system.
-        words = [*host_compiler.flags(compiler), *cuda.as_system_headers()]
+        words = [*host_compiler.flags(compiler), *toolkit.as_system_headers()]
         if not any(re.search(r"\s", word) for word in words):
             env["NVCC_PREPEND_FLAGS"] = " ".join([*words, env.get("NVCC_PREPEND_FLAGS", "")])
     # What pip and uv read as --no-build-isolation: for a pip that a script calls, and for every uv.
@@ -88,7 +90,7 @@ def _environment(temporary: Path) -> dict[str, str]:
     # Scripts that compile for themselves (g++ -I$TORCH/lib/include ...): torch's headers are ours now.
     # So are those of cuRAND, cuBLAS ...: the toolkit may lack what pip installed beside torch, libraries too. Last of
     # all, since the runtime may be there in another version than nvcc's.
-    env["CPATH"] = _joined(*INCLUDE_DIRS, env.get("CPATH"), *cuda.include_dirs())
+    env["CPATH"] = _joined(*INCLUDE_DIRS, env.get("CPATH"), *toolkit.include_dirs())
     env["CPLUS_INCLUDE_PATH"] = _joined(str(toolchain.CXX_HEADERS), env.get("CPLUS_INCLUDE_PATH"))
     cuda_libraries.name_pip_libraries(temporary)
     env["LIBRARY_PATH"] = _joined(env.get("LIBRARY_PATH"), str(temporary))

@@ -54,7 +54,7 @@ def main(options: argparse.Namespace) -> int:
 
 def _unfit(headers: list[str]) -> str:
     """What is wrong with them, if one is none."""
-    from ffi_ext.toolchain import CUDA_SUFFIXES, CXX_SUFFIXES
+    from ffi_ext.compilers.toolchain import CUDA_SUFFIXES, CXX_SUFFIXES
 
     for header in headers:
         if not os.path.exists(header):

@@ -9,10 +9,14 @@ from collections.abc import Collection
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from ffi_ext import cuda, cuda_objects, extension_options, old_errors, toolchain, wheels
+from ffi_ext import wheels
+from ffi_ext.builder import extension_options
 from ffi_ext.cli import old_code, survey_names
 from ffi_ext.cli.edits import last_name, nodes, parse_old
 from ffi_ext.cli.report import Report
+from ffi_ext.compilers import toolchain
+from ffi_ext.cuda import cuda_objects, toolkit
+from ffi_ext.legacy import old_errors
 
 SKIPPED = {".git", ".venv", "venv", "node_modules", "__pycache__", "build", "dist"}
 LISTS = ("headers", "sources", "extra_objects")
@@ -238,9 +242,9 @@ def _files_of(lists: dict[str, list[str]], path: Path, shown: str, report: Repor
     """What is not there of the files that an extension names in this script or pyproject.toml."""
     for key, texts in lists.items():
         for text in dict.fromkeys(texts):
-            if text.endswith(".cu") and cuda.nvcc() is None:
+            if text.endswith(".cu") and toolkit.nvcc() is None:
                 report.problems.append(
-                    f"{shown}: {text} needs nvcc: {cuda.how_to_install()}; or leave it out"
+                    f"{shown}: {text} needs nvcc: {toolkit.how_to_install()}; or leave it out"
                 )
             there = Path(extension_options.joined(path.parent, text))
             if there.exists():
@@ -252,7 +256,7 @@ def _files_of(lists: dict[str, list[str]], path: Path, shown: str, report: Repor
             if source is not None:
                 report.notes.append(
                     f"{shown}: {text} is not there: it is made from {os.path.relpath(source, path.parent)}"
-                    + ("" if cuda.nvcc() else "; without nvcc it is left out")
+                    + ("" if toolkit.nvcc() else "; without nvcc it is left out")
                 )
             elif is_object:
                 cu, is_cuda = re.subn(r"(\.cu)?\.o$", ".cu", text)

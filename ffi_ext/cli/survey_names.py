@@ -14,9 +14,9 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from types import ModuleType
 
-from ffi_ext import legacy, old_errors
 from ffi_ext.cli.edits import last_name, nodes
 from ffi_ext.cli.report import Report
+from ffi_ext.legacy import import_hooks, old_errors
 
 # What to install for a module of another name.
 PACKAGES = {
@@ -72,7 +72,14 @@ ASKS = re.compile(
 SEEN = ("numpy", "scipy", "torch")
 # Names that may be missing here: ffi_ext brings them, the repository fills them, or they are in other builds of torch
 # (with CUDA) and in Python on Windows.
-FILLED = (legacy.NAME, "torch.ops.", "torch.classes.", "torch._C._", "ctypes.win", "ctypes.Win")
+FILLED = (
+    import_hooks.NAME,
+    "torch.ops.",
+    "torch.classes.",
+    "torch._C._",
+    "ctypes.win",
+    "ctypes.Win",
+)
 _NOTHING = object()
 # What `ffi-ext run` brings back, beside torch.utils.ffi and types of NumPy's and Python's, and what to write instead.
 BROUGHT_BACK = {
@@ -268,8 +275,8 @@ def _module(name: str) -> ModuleType | None:
 def _instead(name: str) -> tuple[str, bool]:
     """What to write for a name that a library has no more, or "", and whether `ffi-ext run` brings it back."""
     path, _, last = name.rpartition(".")
-    if path == "numpy" and last in legacy.OF_NUMPY:
-        return legacy.OF_NUMPY[last].__name__, True
+    if path == "numpy" and last in import_hooks.OF_NUMPY:
+        return import_hooks.OF_NUMPY[last].__name__, True
     if path == "collections" and hasattr(collections.abc, last):
         return f"collections.abc.{last}", True
     return (OF_SCIPY | OF_TORCH).get(name, ""), name in BROUGHT_BACK

@@ -6,9 +6,10 @@ import re
 import shlex
 from pathlib import Path
 
-from ffi_ext import cuda, symbols_check
+from ffi_ext.builder import symbols_check
 from ffi_ext.cli.report import Report
 from ffi_ext.cli.survey import files
+from ffi_ext.cuda import toolkit
 from ffi_ext.headers import ctext
 from ffi_ext.paths import INCLUDE
 
@@ -89,8 +90,8 @@ _BY_PATH = re.compile(r"^[^#\n]*?(?:(\w+)\s*[:?]?=\s*)?([$/~]\S*/nvcc)\b([^#\n]*
 
 def _nvcc_lines(folder: Path, report: Report) -> None:
     """Lines of scripts for GPUs that are gone, and those that `run` does not reach, since they have nvcc's path."""
-    nvcc = cuda.nvcc()
-    known = set(cuda.supported(nvcc)) if nvcc else set()
+    nvcc = toolkit.nvcc()
+    known = set(toolkit.supported(nvcc)) if nvcc else set()
     for path in files(folder, ".sh", ".mk", ".py") + [
         p for p in folder.rglob("Makefile") if p.is_file()
     ]:

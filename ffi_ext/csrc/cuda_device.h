@@ -14,7 +14,7 @@ int ffi_cuda_current_stream(int device, void **stream, char *text);
 /* Memory of torch's caching allocator, on the current GPU and stream. */
 int ffi_cuda_allocate(size_t bytes, void **memory, char *text);
 int ffi_cuda_release(void *memory, char *text);
-/* What torch.cuda knows: ffi_ext/cuda_state.py. */
+/* What torch.cuda knows: ffi_ext/th/cuda_state.py. */
 int ffi_cuda_answer(const char *name, long long number, long long *value, char *text);
 
 /* Looks for torch's own functions. Once, when the native tier is chosen. */

@@ -105,7 +105,7 @@ static PyGetSetDef function_getset[] = {
     {"constraints", function_constraints, NULL,
      "Constraints (ffi_ext/constraints.py) of the parameters; \"\" where there is none.", NULL},
     {"types", function_types, function_set_types,
-     "What ffi_ext.cffi_values found of cffi's types, or None: the first that it is set to.", NULL},
+     "What ffi_ext.calls.cffi_values found of cffi's types, or None: the first that it is set to.", NULL},
     {NULL, NULL, NULL, NULL, NULL},
 };
 

@@ -77,7 +77,7 @@ void ffi_th_expand(ffi_tensor *t, ffi_tensor *source, THLongStorage *size);
 #define FFI_MAX_TENSORS 64
 #define FFI_MAX_DIMS 256 /* of a tensor */
 void ffi_th_expand_together(ffi_tensor **results, ffi_tensor **sources, int count);
-/* thc_general.c: what torch.cuda knows (ffi_ext/cuda_state.py); throws its error. The current GPU's
+/* thc_general.c: what torch.cuda knows (ffi_ext/th/cuda_state.py); throws its error. The current GPU's
  * index + 1. A function of a CUDA library that torch has loaded. All throw where there is none. */
 long long ffi_cuda_ask(const char *name, long long number);
 int ffi_cuda_current(void);

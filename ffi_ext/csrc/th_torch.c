@@ -1,4 +1,4 @@
-/* TH's functions along dimensions and on matrices go to torch: ffi_ext/th_maths.py and
+/* TH's functions along dimensions and on matrices go to torch: ffi_ext/th/th_maths.py and
  * th_algebra.py have their tables. */
 #include <stdarg.h>
 #include <string.h>

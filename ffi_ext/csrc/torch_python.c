@@ -1,5 +1,5 @@
 /* The Python tier: the same operations through torch's Python interface, by hooks of
- * ffi_ext/tiers.py. Slow, but any torch has it. A handle is the tensor's PyObject here. */
+ * ffi_ext/calls/tiers.py. Slow, but any torch has it. A handle is the tensor's PyObject here. */
 #include <stdio.h>
 #include <string.h>
 

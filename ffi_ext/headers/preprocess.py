@@ -10,7 +10,8 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from ffi_ext import cache, compile_errors, compilers, toolchain, universal
+from ffi_ext import cache
+from ffi_ext.compilers import commands, compile_errors, toolchain, universal
 from ffi_ext.errors import BuildError
 from ffi_ext.headers import ctext, preprocessed
 
@@ -86,7 +87,7 @@ class Reader:
             _write(source, lines)
             command = [*toolchain.c_compiler().command, *toolchain.c_dialect(), *self._flags()]
             command += ["-w", "-S", "-o", "-"]
-            status, text = compilers.run([*command, str(source)], apart=True)
+            status, text = commands.run([*command, str(source)], apart=True)
         number = r"ffi_ext_value_(\d+):\s*\.(?:zero\s+8|(?:quad|xword|8byte)\s+(\d+))"
         found = dict(re.findall(number, text))
         if status or len(found) != len(expressions):
@@ -107,7 +108,7 @@ class Reader:
         command += toolchain.environment_flags("CXXFLAGS" if self._cxx else "CFLAGS")
         given = self._options.get("extra_compile_args", {})
         command += given.get("cxx" if self._cxx else "cc", ())  # such as -std=c++20
-        status, log = compilers.run([*command, "-fsyntax-only", str(source)])
+        status, log = commands.run([*command, "-fsyntax-only", str(source)])
         return compile_errors.explain(f"compiling {source}", log) if status else None
 
     def _of_sources(self) -> tuple[toolchain.Program, list[str]]:
@@ -161,7 +162,7 @@ def _compiling(
         while left:
             rows = [f"void ffi_ext_trial_{index}(void) {{ {row} }}" for index, row in left.items()]
             _write(source, [*includes, '#line 1 "ffi_ext_trials"', *rows])
-            status, text = compilers.run([*command, str(source)])
+            status, text = commands.run([*command, str(source)])
             if status == 0:
                 break
             wrong = {int(line) for line in re.findall(r"^ffi_ext_trials:(\d+):", text, re.M)}
@@ -186,7 +187,7 @@ def _text(
         if files and cache.are_current(files):
             return str(record["text"]), {*files}
     started = cache.clock()
-    status, text = compilers.run(command, apart=True)
+    status, text = commands.run(command, apart=True)
     if status:
         raise compile_errors.explain(f"reading the header {header}", text)
     names = {str(header), *filter(os.path.isfile, preprocessed.names_of(text))}

@@ -17,7 +17,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from ffi_ext import compile_errors, compilers, elf
+from ffi_ext import elf
+from ffi_ext.compilers import commands, compile_errors
 from ffi_ext.errors import BuildError
 from ffi_ext.headers import declarations, definitions, preprocess, preprocessed
 from tests.reliability import children
@@ -191,13 +192,13 @@ def _application() -> dict[str, Reader]:
 
 
 def _small_library() -> bytes:
-    from ffi_ext import toolchain
+    from ffi_ext.compilers import toolchain
 
     with tempfile.TemporaryDirectory() as folder:
         source, out = Path(folder) / "s.c", Path(folder) / "s.so"
         source.write_text("#include <math.h>\ndouble f(double x) { return cos(x); }\n")
         command = [*toolchain.c_compiler().command, "-shared", "-fPIC", "-o", str(out), str(source)]
-        status, _ = compilers.run([*command, "-lm", "-s"])
+        status, _ = commands.run([*command, "-lm", "-s"])
         return out.read_bytes() if status == 0 else b""
 
 

@@ -16,7 +16,7 @@ READERS = [
     f"ffi_ext.headers.{name}"
     for name in ("ctext", "statements", "header_constants", "declarations", "definitions")
 ]
-READERS += ["ffi_ext.compile_errors", "ffi_ext.compile_hints", "ffi_ext.elf"]
+READERS += ["ffi_ext.compilers.compile_errors", "ffi_ext.compilers.compile_hints", "ffi_ext.elf"]
 READERS += ["resnet.weights", "resnet.yaml_file", "data.files", "yaml", "pickle"]
 LONGEST = 4096  # bytes; the mutator of fuzz.py makes the long ones
 

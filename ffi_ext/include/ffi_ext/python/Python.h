@@ -1,5 +1,5 @@
 /* What the C that cffi generates needs of Python.h, of Python's stable ABI: a module compiles in half the time, and
- * Python's own headers need not be installed. Only generated sources see it; see QUICK in ffi_ext/toolchain.py. */
+ * Python's own headers need not be installed. Only generated sources see it; see QUICK in ffi_ext/compilers/toolchain.py. */
 #ifdef Py_PYTHON_H
 #error "this needs all of Python.h: apt install python3-dev (dnf install python3-devel)"
 #endif

@@ -1,0 +1,1 @@
+"""What create_extension describes, built: command lines, object files, the module, wheels."""

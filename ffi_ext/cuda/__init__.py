@@ -1,0 +1,1 @@
+"""The CUDA toolkit of this machine."""

@@ -1,0 +1,1 @@
+"""What torch does for TH's and THC's functions."""
