@@ -293,6 +293,7 @@ def test_unions_without_a_name_in_what_has_no_name(build):
     """cffi gives their fields a place each, unless the compiler is asked."""
     header = (
         "struct event { int type; union { struct { short n; union { long i; double d; }; } row[2]; int last; }; };\n"
+        "struct info { union { struct { int code; } kill; } in; };\n#define code in.kill.code\n"  # siginfo_t's way
         "double of(const struct event *e);\n"
     )
     source = f"{header}double of(const struct event *e) {{ return e->row[1].n + e->row[1].d; }}\n"
@@ -300,6 +301,7 @@ def test_unions_without_a_name_in_what_has_no_name(build):
     event = module._ffi.new("struct event *", {"row": [{}, {"n": 5}]})
     event.row[1].d = 2.5
     assert (module.of(event), module._ffi.sizeof("struct event")) == (7.5, 40)
+    assert module._ffi.sizeof("struct info") == 4
 
 
 def test_types_that_python_has_not_are_for_c(build, tmp_path):

@@ -71,17 +71,14 @@ class _Recompiler(recompiler.Recompiler):  # type: ignore[misc]
                 self._find_places(tp, f"{path}{name}.")
 
     def _struct_ctx(self, tp: Any, cname: Any, approxname: str, named_ptr: Any = None) -> None:
-        """Asks the compiler of a struct without a name, too, by the type of a pointer to where one is.
+        """Asks the compiler of a struct without a name by the type of a pointer to where one is.
 
-        cffi would lay it out itself: unions in it that have no name either with a place for each field.
+        cffi lays it out itself, and if a union in it has no name either, with a place for each field of that. (Of
+        others it is right, and fields' names may be macros, as in siginfo_t.)
         """
-        is_placed = cname is None and tp in self._places
-        if is_placed:
+        if cname is None and tp in self._places and any(tp.anonymous_struct_fields()):
             cname = named_ptr = model.NamedPointerType(tp, f"__typeof__(&{self._places[tp]})")
         super()._struct_ctx(tp, cname, approxname, named_ptr)
-        if is_placed:
-            made = self._lsts["struct_union"][-1]
-            made.flags = made.flags.replace("_CFFI_F_CHECK_FIELDS", "0")
 
     def _generate_cpy_function_decl(self, tp: Any, name: str) -> None:
         if name not in self.trampolines:
