@@ -293,7 +293,7 @@ def test_unions_without_a_name_in_what_has_no_name(build):
     """cffi gives their fields a place each, unless the compiler is asked."""
     header = (
         "struct event { int type; union { struct { short n; union { long i; double d; }; } row[2]; int last; }; };\n"
-        "struct info { union { struct { int code; } kill; } in; };\n#define code in.kill.code\n"  # siginfo_t's way
+        "struct info { union { struct { int i_code; } kill; } in; };\n#define i_code in.kill.i_code\n"  # siginfo_t's way
         "double of(const struct event *e);\n"
     )
     source = f"{header}double of(const struct event *e) {{ return e->row[1].n + e->row[1].d; }}\n"
