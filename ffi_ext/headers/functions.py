@@ -100,7 +100,7 @@ def _constrained(statement: Statement, parameters: tuple[Parameter, ...]) -> tup
             constraints.refuse_parameters_as_sizes(found, names)
     except constraints.ConstraintError as error:
         if is_new:
-            raise HeaderError(f"{statement.where}: {error}") from None
+            raise HeaderError(f"{statement.where}: {statement.name}(): {error}") from None
         if any(tensors) and constraints.were_meant(statement.comment, names, tensors):
             warn(
                 f"{statement.name}(): {error}. So its calls check nothing of what its comment has in brackets: mend "
