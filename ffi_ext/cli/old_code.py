@@ -9,7 +9,7 @@ from collections.abc import Callable
 from typing import Any
 
 from ffi_ext.cli.edits import last_name, nodes, own_nodes
-from ffi_ext.legacy import import_hooks
+from ffi_ext.legacy import old_names
 
 Finder = Callable[[ast.Module], list[Any]]
 
@@ -82,7 +82,7 @@ def _is_reshape(node: ast.AST) -> bool:
         case ast.Call(ast.Attribute(ast.Attribute(of, "data"), name)):
             is_named = isinstance(of, (ast.Name, ast.Attribute, ast.Subscript))
             # self.data is a set of data, and its tensor
-            return name in import_hooks.RESHAPES and is_named and last_name(of) != "self"
+            return name in old_names.RESHAPES and is_named and last_name(of) != "self"
     return False
 
 

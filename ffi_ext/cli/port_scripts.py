@@ -9,7 +9,7 @@ from pathlib import PurePath
 
 from ffi_ext.cli import old_code, survey_names
 from ffi_ext.cli.edits import Source, imported, last_name, parse
-from ffi_ext.legacy import import_hooks
+from ffi_ext.legacy import old_names
 
 OLD = "torch.utils.ffi"
 # What a number's name looks like, for `.data[0]`, which on anything longer was an index.
@@ -18,10 +18,10 @@ NUMBER = re.compile(
     re.I,
 )
 REDUCTIONS = {"sum", "mean", "norm", "prod", "max", "min", "std", "var", "median", "dot", "dist"}
-# What may have a name of survey_names.BROUGHT_BACK, of import_hooks.OF_NUMPY or of collections.
+# What may have a name of survey_names.BROUGHT_BACK, of old_names.OF_NUMPY or of collections.
 _GONE = re.compile(
     "|".join(name.rpartition(".")[2] for name in survey_names.BROUGHT_BACK)
-    + rf"|\b(np|numpy)\.({'|'.join(import_hooks.OF_NUMPY)})\b|\bcollections\b"
+    + rf"|\b(np|numpy)\.({'|'.join(old_names.OF_NUMPY)})\b|\bcollections\b"
 )
 
 

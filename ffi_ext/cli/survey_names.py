@@ -16,7 +16,7 @@ from types import ModuleType
 
 from ffi_ext.cli.edits import last_name, nodes
 from ffi_ext.cli.report import Report
-from ffi_ext.legacy import import_hooks, old_errors
+from ffi_ext.legacy import old_errors, old_names
 
 # What to install for a module of another name.
 PACKAGES = {
@@ -73,7 +73,7 @@ SEEN = ("numpy", "scipy", "torch")
 # Names that may be missing here: ffi_ext brings them, the repository fills them, or they are in other builds of torch
 # (with CUDA) and in Python on Windows.
 FILLED = (
-    import_hooks.NAME,
+    old_names.NAME,
     "torch.ops.",
     "torch.classes.",
     "torch._C._",
@@ -275,8 +275,8 @@ def _module(name: str) -> ModuleType | None:
 def _instead(name: str) -> tuple[str, bool]:
     """What to write for a name that a library has no more, or "", and whether `ffi-ext run` brings it back."""
     path, _, last = name.rpartition(".")
-    if path == "numpy" and last in import_hooks.OF_NUMPY:
-        return import_hooks.OF_NUMPY[last].__name__, True
+    if path == "numpy" and last in old_names.OF_NUMPY:
+        return old_names.OF_NUMPY[last].__name__, True
     if path == "collections" and hasattr(collections.abc, last):
         return f"collections.abc.{last}", True
     return (OF_SCIPY | OF_TORCH).get(name, ""), name in BROUGHT_BACK

@@ -11,9 +11,9 @@ from typing import Any
 import torch
 from torch.overrides import handle_torch_function, has_torch_function
 
-from ffi_ext.legacy.import_hooks import RESHAPES
 from ffi_ext.legacy.old_arrays import numpy_of_old
 from ffi_ext.legacy.old_autograd import ACTIONS, loss_of_action, say_once
+from ffi_ext.legacy.old_names import RESHAPES
 from ffi_ext.untraced import untraced
 
 _getitem: Callable[..., Any] = torch._C.TensorBase.__getitem__
