@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import re
 from typing import TYPE_CHECKING, Any
 
 from cffi import model, recompiler
@@ -73,12 +74,17 @@ class _Recompiler(recompiler.Recompiler):  # type: ignore[misc]
     def _struct_ctx(self, tp: Any, cname: Any, approxname: str, named_ptr: Any = None) -> None:
         """Asks the compiler of a struct without a name by the type of a pointer to where one is.
 
-        cffi lays it out itself, and if a union in it has no name either, with a place for each field of that. (Of
-        others it is right, and fields' names may be macros, as in siginfo_t.)
+        cffi lays it out itself, with a place for each field of a union in it that has no name either, and packed
+        where only the struct around it is. (Of others it is right, and fields' names may be macros, as in siginfo_t.)
         """
-        if cname is None and tp in self._places and any(tp.anonymous_struct_fields()):
+        is_asked = cname is None and tp in self._places
+        is_asked = is_asked and (tp.packed or any(tp.anonymous_struct_fields()))
+        if is_asked:
             cname = named_ptr = model.NamedPointerType(tp, f"__typeof__(&{self._places[tp]})")
         super()._struct_ctx(tp, cname, approxname, named_ptr)
+        if is_asked:
+            made = self._lsts["struct_union"][-1]
+            made.flags = re.sub("_CFFI_F_(?:CHECK_FIELDS|PACKED)", "0", made.flags)
 
     def _generate_cpy_function_decl(self, tp: Any, name: str) -> None:
         if name not in self.trampolines:
