@@ -21,18 +21,6 @@ try:
 except ModuleNotFoundError:  # Pillow reads JPEGs too; it takes a quarter longer
     simplejpeg = None
 
-__all__ = [
-    "MAX_BYTES",
-    "MAX_PIXELS",
-    "ImageFileError",
-    "JpegFile",
-    "as_rgb",
-    "decode_rgb",
-    "open_rgb",
-    "read_bytes",
-    "read_rgb",
-]
-
 # More is taken for a decompression bomb: 256 MiB of RGB, where Pillow starts to warn. Read at each call, so that
 # who trusts larger files can set it for all datasets.
 MAX_PIXELS = 89_478_485

@@ -10,8 +10,6 @@ import torch
 
 from data.masks import Bitmaps, Polygons
 
-__all__ = ["Target"]
-
 
 @dataclass(frozen=True)
 class Target:
