@@ -108,9 +108,7 @@ def decode_rgb(contents: bytes, name: str, *, max_pixels: int | None = None) -> 
                 )
             upright = ImageOps.exif_transpose(image) or image
             return _rgb(upright, name, image.format, getattr(image, "tag_v2", {}))
-    except ImageFileError:
-        raise
-    except MemoryError:
+    except (ImageFileError, MemoryError):
         raise
     except Image.DecompressionBombError as error:  # at twice its limit
         raise ImageFileError(
