@@ -5,14 +5,37 @@ No imports of weight here: interpreters in which the hook is enabled pay for the
 
 from __future__ import annotations
 
-import math
 import sys
 
 NAME = "torch.utils.ffi"
 
-# Python's types, and a module of its own, by the names that NumPy had for them until 1.24.
-OF_NUMPY = {kind.__name__: kind for kind in (bool, complex, float, int, object, str)}
-OF_NUMPY |= {"long": int, "unicode": str, "math": math}  # type: ignore[dict-item]
+# What NumPy had until 1.24 (Python's types, and a module of its own) or 2, and what that is today.
+OF_NUMPY = {name: name for name in ("bool", "complex", "float", "int", "object", "str", "math")}
+OF_NUMPY |= {
+    "Inf": "numpy.inf",
+    "NAN": "numpy.nan",
+    "NINF": "-numpy.inf",
+    "NaN": "numpy.nan",
+    "PINF": "numpy.inf",
+    "alltrue": "numpy.all",
+    "asscalar": "lambda x: x.item()",
+    "complex_": "numpy.complex128",
+    "cumproduct": "numpy.cumprod",
+    "float_": "numpy.float64",
+    "in1d": "lambda x, *of, **how: numpy.isin(numpy.ravel(x), *of, **how)",
+    "infty": "numpy.inf",
+    "long": "int",
+    "mat": "numpy.asmatrix",
+    "product": "numpy.prod",
+    "rank": "numpy.ndim",
+    "round_": "numpy.round",
+    "row_stack": "numpy.vstack",
+    "sometrue": "numpy.any",
+    "string_": "numpy.bytes_",
+    "trapz": "numpy.trapezoid",
+    "unicode": "str",
+    "unicode_": "numpy.str_",
+}
 
 # What gave `x.data` another shape gave it to x, too, before PyTorch 1.1.
 RESHAPES = ("resize_", "resize_as_", "set_", "squeeze_", "unsqueeze_", "t_", "transpose_")
@@ -106,7 +129,11 @@ def _old_torch(torch) -> None:  # type: ignore[no-untyped-def]
 
 
 def _old_numpy(numpy) -> None:  # type: ignore[no-untyped-def]
-    _lend(numpy, OF_NUMPY)
+    import math
+
+    names = {"math": math, "numpy": numpy}
+    gone = {name: now for name, now in OF_NUMPY.items() if name not in vars(numpy)}
+    _lend(numpy, {name: eval(now, names) for name, now in gone.items()})
     original = numpy.fromstring
 
     def fromstring(string, dtype=float, count=-1, sep="", *, like=None):  # type: ignore[no-untyped-def]
@@ -143,6 +170,29 @@ def _old_torchvision(transforms) -> None:  # type: ignore[no-untyped-def]
     new = {"Scale": transforms.Resize, "RandomSizedCrop": transforms.RandomResizedCrop}
     _lend(transforms, new)
     _lend(getattr(transforms, "transforms", transforms), new)  # no package in 0.1
+    functional = sys.modules.get(f"{transforms.__name__}.functional")
+    if functional is None:
+        return
+    original = functional.normalize
+
+    def normalize(tensor, mean, std, *inplace):  # type: ignore[no-untyped-def]
+        """Of the channels that there are: GANs of digits have `Normalize((.5, .5, .5), ...)`, which was no error."""
+        channels = tensor.shape[-3]
+        return original(tensor, mean[:channels], std[:channels], *inplace)
+
+    _give(functional, "normalize", normalize)
+
+
+def _old_grids(utils) -> None:  # type: ignore[no-untyped-def]
+    """`save_image(x, path, range=(-1, 1))`, by torchvision's name of then."""
+    original = utils.make_grid
+
+    def make_grid(*args, **kwargs):  # type: ignore[no-untyped-def]
+        if "range" in kwargs:
+            kwargs["value_range"] = kwargs.pop("range")
+        return original(*args, **kwargs)
+
+    _give(utils, "make_grid", make_grid)
 
 
 def _old_models(models) -> None:  # type: ignore[no-untyped-def]
@@ -290,6 +340,7 @@ LIBRARIES = (
     TORCH,
     After("torchvision.transforms", _old_torchvision),
     After("torchvision.models", _old_models),
+    After("torchvision.utils", _old_grids),
     After("numpy", _old_numpy),
     After("numpy.random", _old_choices),  # apart: NumPy imports it when it is asked for
     After("scipy.misc", _old_scipy),
