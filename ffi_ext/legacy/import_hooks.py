@@ -75,6 +75,7 @@ LIBRARIES = (
     After("torch", old_libraries.old_torch),
     After("torchvision.transforms", old_libraries.old_torchvision),
     After("torchvision.models", old_libraries.old_models),
+    After("torchvision.utils", old_libraries.old_grids),
     After("numpy", old_libraries.old_numpy),
     # apart from numpy, which imports it when it is asked for
     After("numpy.random", old_libraries.old_choices),
