@@ -781,7 +781,10 @@ def test_what_loaders_of_data_import_and_call():
         torch._six.raise_from(ValueError("one"), KeyError("two"))
     assert isinstance(caught.value.__cause__, KeyError)
     from torch.autograd.gradcheck import zero_gradients
+    from torch.utils.serialization import load_lua
 
+    with pytest.raises(RuntimeError, match="such as vgg16.t7: pip install torchfile"):
+        load_lua("vgg16.t7")
     x = leaf(2)
     x.sum().backward()
     zero_gradients([x, leaf(1)])
@@ -876,6 +879,9 @@ def test_transforms_by_their_first_names(tv):
     assert transforms.Scale is transforms.Resize
     assert transforms.RandomSizedCrop is transforms.RandomResizedCrop
     assert transforms.transforms.Scale is transforms.Resize  # 3D-ResNets asks for it there
+    three = transforms.Normalize((0.5, 0.25, 0), (0.5, 1, 1))
+    assert three(torch.ones(1, 1, 1)).tolist() == [[[1]]]
+    assert three(torch.ones(3, 1, 1)).view(-1).tolist() == [1, 0.75, 1]
     from torchvision.models.resnet import model_urls, resnet50  # noqa: F401
     from torchvision.models.vgg import model_urls as of_vgg
 
@@ -1229,6 +1235,72 @@ def test_grids_reach_the_centres_of_the_outer_pixels():
         lambda image, grid: functional.grid_sample(image, grid), backend="eager", fullgraph=True
     )
     torch.testing.assert_close(compiled(image, grid), image)
+
+
+def test_steps_of_rounded_sizes():
+    """Seven of ten pixels, whose centres torch 1.0 took at (i + 0.5) * 10 / 7 - 0.5; and 2 of 5, at 0 and 2.5."""
+    functional, linear = torch.nn.functional, {"mode": "linear", "align_corners": False}
+    x, want = torch.arange(10.0).view(1, 1, 10), (torch.arange(7) + 0.5) * 10 / 7 - 0.5
+    of_class = torch.nn.Upsample(scale_factor=0.75, **linear)
+    for scaled in (functional.interpolate(x, scale_factor=0.75, **linear), of_class(x)):
+        torch.testing.assert_close(scaled, want.view(1, 1, 7))
+    assert functional.interpolate(x[..., :5], scale_factor=0.5).tolist() == [[[0, 2]]]
+    assert functional.interpolate(x, 5).tolist() == [[[0, 2, 4, 6, 8]]]
+    of_today = functional.interpolate(x, None, 0.75, "linear", False, False)
+    assert of_today[0, 0, 1].item() == pytest.approx(1.5)
+    for made in (torch.jit.script(of_class), torch.fx.symbolic_trace(of_class)):
+        assert made(x).shape == (1, 1, 7)
+    compiled = torch.compile(of_class, backend="eager", fullgraph=True)
+    torch.testing.assert_close(compiled(x), of_class(x))
+
+
+def test_what_layers_begin_with():
+    """Uniform numbers, up to 1 / sqrt(inputs * pixels) in every convolution, and from 0 to 1 in BatchNorm."""
+    nn = torch.nn
+    for layer, bound in (
+        (nn.ConvTranspose2d(64, 4, 5), 1 / 40),
+        (nn.Conv2d(64, 64, 5, groups=64), 1 / 40),
+        (nn.Conv2d(4, 64, 5), 1 / 10),
+        (nn.BatchNorm2d(999), 1),
+        (nn.InstanceNorm1d(999, affine=True), 1),
+    ):
+        size = layer.weight.detach().abs()
+        assert 0.95 * bound < size.max() <= bound and size.mean().item() == pytest.approx(
+            bound / 2, 0.1
+        )
+        assert layer.bias.abs().max() <= bound
+    assert nn.BatchNorm1d(2, affine=False).weight is None and nn.ConvTranspose1d(
+        2, 2, 1, bias=False
+    )
+    lazy = nn.LazyBatchNorm1d()
+    lazy(torch.rand(2, 99))
+    assert 0 < lazy.weight.std() < 1 and torch.equal(nn.GroupNorm(1, 2).weight, torch.ones(2))
+    ffi_ext.uninstall()
+    assert torch.equal(nn.BatchNorm1d(2).weight, torch.ones(2))
+
+
+@pytest.mark.parametrize("name", ["Adam", "SGD"])
+def test_a_step_is_not_noticed_by_what_was_computed_before_it(name):
+    """The discriminator learns, then the generator by the same score: its gradient has the new weight."""
+    weight, fake = torch.nn.Parameter(torch.tensor([2.0])), leaf(1)
+    optimizer = getattr(torch.optim, name)([weight], lr=0.5)
+    score = weight * fake
+    score.sum().backward(retain_graph=True)
+    optimizer.step()
+    fake.grad = None
+    score.sum().backward()
+    assert fake.grad.item() == weight.item() != 2
+    score = weight * fake
+    with torch.no_grad():
+        weight.add_(1)
+    with pytest.raises(RuntimeError, match="modified by an inplace operation"):
+        score.sum().backward()
+    copy.deepcopy(optimizer)
+    ffi_ext.uninstall()
+    score = weight * fake
+    optimizer.step()
+    with pytest.raises(RuntimeError, match="modified by an inplace operation"):
+        score.sum().backward()
 
 
 def test_images_of_scipy(tmp_path):

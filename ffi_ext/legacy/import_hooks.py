@@ -73,6 +73,7 @@ BUILDS = (
 )
 LIBRARIES = (
     After("torch", old_libraries.old_torch),
+    After("torch.utils.serialization", old_libraries.old_lua),
     After("torchvision.transforms", old_libraries.old_torchvision),
     After("torchvision.models", old_libraries.old_models),
     After("torchvision.utils", old_libraries.old_grids),

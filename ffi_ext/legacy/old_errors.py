@@ -91,12 +91,6 @@ _MEANINGS = (
     ),
     (
         "RuntimeError",
-        ("modified by an inplace operation",),
-        "if an optimizer's step() stands between two backward() of one graph, as in InfoGAN: that was not noticed "
-        "until torch 1.5, and the second gradient is of weights that are no more: call step() behind both",
-    ),
-    (
-        "RuntimeError",
         ("generator raised StopIteration",),
         "`raise StopIteration` in a generator is `return` since Python 3.7; torchtext has it from 0.2.3 on",
     ),

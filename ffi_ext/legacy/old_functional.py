@@ -1,4 +1,4 @@
-"""torch.nn.functional as it was: transposed images in convolutions, corners, losses, dropout."""
+"""torch.nn.functional as it was: transposed images in convolutions, corners, sizes, losses, dropout."""
 
 from __future__ import annotations
 
@@ -62,6 +62,24 @@ def _sampler_of_old(name: str) -> Callable[..., torch.Tensor]:
         return original(*args, **kwargs)  # type: ignore[no-any-return]
 
     return _for_scripts(sampler, original)
+
+
+def _interpolate_of_old() -> Callable[..., torch.Tensor]:
+    """interpolate, and Upsample, by the factor that the sizes have, which are rounded, until torch 1.6.
+
+    Half of 5 pixels are 2: these were 2.5 apart then, and are 2 today.
+    """
+    original = torch.nn.functional.interpolate
+
+    def interpolate(
+        input: Any, size: Any = None, scale_factor: Any = None, *args: Any, **kwargs: Any
+    ) -> torch.Tensor:
+        is_open = len(args) < 3 and kwargs.get("recompute_scale_factor") is None
+        if scale_factor is not None and is_open:
+            kwargs["recompute_scale_factor"] = True
+        return original(input, size, scale_factor, *args, **kwargs)
+
+    return _for_scripts(interpolate, original)
 
 
 def _loss_of_old(name: str) -> Callable[..., torch.Tensor]:
@@ -160,5 +178,6 @@ FUNCTIONAL = {
     **{name: _loss_of_classes(name) for name in ("nll_loss", "cross_entropy")},
     **{name: _sampler_of_old(name) for name in ("grid_sample", "affine_grid")},
     **{name: _dropout_of_old(name) for name in _DROPOUTS},
+    "interpolate": _interpolate_of_old(),
     "multi_head_attention_forward": _attention(),
 }

@@ -14,6 +14,18 @@ def old_torch(torch) -> None:  # type: ignore[no-untyped-def]
     old_torch.bring_back(give)
 
 
+def old_lua(serialization) -> None:  # type: ignore[no-untyped-def]
+    """load_lua, which programs import that need it for one of their losses alone, or not at all, as MUNIT."""
+
+    def load_lua(filename, *args, **kwargs):  # type: ignore[no-untyped-def]
+        raise RuntimeError(
+            f"torch does not read the files of Lua's Torch since 1.0, such as {filename}: pip install torchfile, whose "
+            "torchfile.load(filename) gives their tensors as arrays"
+        )
+
+    lend(serialization, {"load_lua": load_lua})
+
+
 def old_numpy(numpy) -> None:  # type: ignore[no-untyped-def]
     import math
 
@@ -63,7 +75,7 @@ def old_torchvision(transforms) -> None:  # type: ignore[no-untyped-def]
 
     def normalize(tensor, mean, std, *args, **kwargs):  # type: ignore[no-untyped-def]
         """Of a grey image by three means, too, as GANs of digits have it: zip() took as many as there are channels."""
-        shape = getattr(tensor, "shape", ())
+        shape: tuple[int, ...] = getattr(tensor, "shape", ())
         if len(shape) > 2 and isinstance(mean, (list, tuple)):
             mean, std = mean[: shape[-3]], std[: shape[-3]]
         return original(tensor, mean, std, *args, **kwargs)
