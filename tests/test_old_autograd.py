@@ -809,12 +809,14 @@ def test_names_that_numpy_and_collections_dropped():
         np.random.choice([])
     assert time.clock() > 0 and inspect.getargspec(lambda a, b=1, *c: a).args == ["a", "b"]
     assert np.math.floor(2.5) == 2
+    assert [np.Inf, np.NINF, np.product([2, 3]), np.asscalar(np.ones(1))] == [np.inf, -np.inf, 6, 1]
+    assert np.in1d([[1, 2]], [2]).tolist() == [False, True] and np.float_(1).dtype == np.float64
     assert np.fromstring(b"\x01\xff", dtype=np.uint8).tolist() == [1, 255]
     assert np.fromstring("\x01", np.uint8).flags.writeable
     assert np.fromstring("1 2", sep=" ").tolist() == np.fromstring("1 2", int, -1, " ").tolist()
     assert np.bool is (np.bool_ if np.__version__ >= "2" else bool)  # NumPy's own stays
     ffi_ext.uninstall()
-    assert "Mapping" not in vars(collections) and "object" not in vars(np)
+    assert "Mapping" not in vars(collections) and not {"object", "asscalar"} & vars(np).keys()
     assert collections.OrderedDict and np.float32
 
 
@@ -852,6 +854,11 @@ def test_a_mean_of_ignored_targets_alone_is_zero(name):
     none.backward()
     assert none == 0 and not scores.grad.any()
     assert loss(scores, targets, ignore_index=255, reduction="none").tolist()[1] == 0
+    weights = torch.tensor([1.0, 1, 0]).double()
+    weighed = loss(scores, targets, weights, ignore_index=255)
+    weighed.backward()
+    assert weighed == 0 and not scores.grad.any()
+    assert loss(scores, targets - 1, weights, ignore_index=254) == -logs[0, 1]
     scripted = torch.jit.script(loss)
     torch.testing.assert_close(scripted(scores, targets, ignore_index=255), one)
     compiled = torch.compile(
@@ -879,18 +886,16 @@ def test_transforms_by_their_first_names(tv):
     from torchvision.models.vgg import model_urls as of_vgg
 
     assert "/resnet50-" in model_urls["resnet50"] and "/vgg16_bn-" in of_vgg["vgg16_bn"]
+    from torchvision.utils import make_grid
+
+    assert make_grid(torch.ones(1, 3, 2, 2), normalize=True, range=(0, 2))[0, 0, 0] == 0.5
     ffi_ext.uninstall()
     assert not hasattr(transforms, "Scale")
 
 
-def test_grids_and_datasets_by_their_first_names(tv, tmp_path):
-    from torchvision import datasets, utils
+def test_images_of_cifar_by_their_first_names(tv):
+    from torchvision import datasets
 
-    images = torch.rand(2, 3, 4, 4)
-    grid = utils.make_grid(images, normalize=True, range=(-1, 1))
-    inner = grid[:, 2:6, 2:6]  # the first, whose -1 is 0 now
-    torch.testing.assert_close(inner, (images[0] + 1) / 2)
-    utils.save_image(images, tmp_path / "a.png", range=(0, 1))
     of_cifar = datasets.CIFAR10.__new__(datasets.CIFAR10)
     of_cifar.data, of_cifar.targets = np.zeros((2, 32, 32, 3)), [3, 5]
     assert of_cifar.train_data is of_cifar.data and of_cifar.test_labels == [3, 5]
@@ -951,6 +956,8 @@ def test_views_of_what_was_computed_of_transposed_tensors():
 def test_losses_and_scores_are_put_together():
     scores = [torch.ones(3).sum(), torch.ones(2).sum() * 4, torch.zeros(2)]
     assert torch.cat(scores).tolist() == [3, 8, 0, 0]
+    words = [torch.tensor([1]), torch.tensor([[2], [3]])]  # a missing dimension was of size 1
+    assert torch.cat(words).tolist() == [[1], [2], [3]]
     with pytest.raises(RuntimeError, match="[Ss]izes of tensors"):
         torch.cat([torch.ones(1, 2), torch.ones(1, 3)])
 
@@ -999,6 +1006,82 @@ def test_elements_of_whole_numbers_are_found_as_numbers():
     assert len(list(norms.buffers())) == 6
     assert len({torch.tensor(1), torch.tensor(1), best[0, :1].float()[0]}) == 3
     assert len({best.to("meta")[0, 0]}) == 1  # has no number
+
+
+def test_the_text_of_a_number_is_its_own():
+    best = torch.tensor([[3, 1]])
+    assert {"3": "b"}[
+        str(best[0][0])
+    ] == "b" and f"{best.max()} %s" % best.float().mean() == "3 2.0"
+    assert repr(best[0, 0]) == "tensor(3)" and str(best[0]) == "tensor([3, 1])"
+    assert str(leaf(1).sum()).startswith("tensor(") and str(torch.nn.Parameter(best[0, 0].float()))
+    assert "meta" in str(best.to("meta")[0, 0])
+    traced = torch.vmap(lambda x: x + len(str(x)) * 0)(torch.ones(2))
+    assert traced.tolist() == [1, 1]
+
+
+def test_dropout_does_nothing_where_it_is_not_told_to_train():
+    functional, x = torch.nn.functional, torch.ones(3, 4, 5, 5)
+    for dropout in (functional.dropout, functional.dropout2d, functional.dropout3d):
+        assert torch.equal(dropout(x, 0.9), x) and torch.equal(dropout(x), x)
+        assert not torch.equal(dropout(x, 0.9, True), x)
+        assert not torch.equal(dropout(x, training=True), x)
+    attention = torch.nn.MultiheadAttention(4, 1, dropout=0.9)  # torch's own that does not say it
+    assert (attention(x[0, 0, :, :4], x[0, 0, :, :4], x[0, 0, :, :4])[1] == 0).any()
+    attention.eval()
+    compiled = torch.compile(lambda x: functional.dropout(x) * 2, backend="eager", fullgraph=True)
+    assert torch.equal(compiled(x), x * 2)
+
+
+def test_what_is_copied_has_as_many_elements():
+    best, weight = torch.zeros(2, 3), torch.zeros(4)
+    best[1] = torch.arange(3.0).view(3, 1)  # a CRF's pointers
+    best[:, 0] = torch.ones(1, 2)
+    weight.copy_(torch.arange(4.0).view(2, 2))
+    assert best.tolist() == [[1, 0, 0], [1, 1, 2]] and weight.tolist() == [0, 1, 2, 3]
+    with pytest.raises(RuntimeError, match="must match"):
+        best[0] = torch.ones(2)
+    with pytest.raises(RuntimeError, match="must match"):
+        weight.copy_(torch.ones(3))
+    ffi_ext.uninstall()
+    with pytest.raises(RuntimeError, match="expand"):
+        best[1] = torch.ones(3, 1)
+
+
+def test_linear_algebra_by_lapacks_names():
+    """Against matrices that are multiplied again."""
+    a = leaf(3, 3).detach().double().requires_grad_()
+    spd, b = a @ a.t() + torch.eye(3), torch.arange(6.0).double().view(3, 2)
+    close = torch.testing.assert_close
+    upper, lower = torch.potrf(spd), spd.potrf(upper=False)
+    close(upper.t() @ upper, spd)
+    close(lower @ lower.t(), spd)
+    close(spd @ b.potrs(upper), b)
+    close(spd @ torch.potrs(b, lower, upper=False), b)
+    close(spd @ torch.potri(upper), torch.eye(3).double())
+    close(spd @ torch.gesv(b, spd)[0], b)
+    close(spd @ b.gels(spd)[0], b)
+    close(upper @ b.trtrs(upper)[0], b)
+    close(upper.t() @ torch.trtrs(b, upper, transpose=True)[0], b)
+    values, vectors = spd.symeig(eigenvectors=True)
+    close(vectors @ values.diag() @ vectors.t(), spd)
+    pairs, none = torch.eig(spd.detach())
+    close(pairs[:, 0].sort()[0], values.detach())
+    assert not pairs[:, 1].any() and not none.numel()
+    both = torch.stack([spd, 2 * spd])
+    info = torch.IntTensor()
+    factors, pivots = both.btrifact(info=info)
+    close(both @ torch.stack([b, b]).btrisolve(factors, pivots), torch.stack([b, b]))
+    rows, low, up = torch.btriunpack(factors, pivots)
+    close(rows @ low @ up, both)
+    assert info.tolist() == [0, 0]
+    torch.autograd.gradcheck(lambda a: torch.gesv(b, a @ a.t() + torch.eye(3))[0], a)
+
+
+def test_distributions_take_what_is_not_of_their_support():
+    """As a VAE of grey images does."""
+    grey = torch.distributions.Bernoulli(torch.tensor([0.2])).log_prob(torch.tensor([0.5]))
+    torch.testing.assert_close(grey, (torch.tensor([0.2]).log() + torch.tensor([0.8]).log()) / 2)
 
 
 @pytest.mark.parametrize("loss", ["cross_entropy", "nll_loss"])

@@ -40,6 +40,10 @@ _DIVIDED = (
     "if that number is the result of a division: Python 2's / of whole numbers is // now, and that of old integer "
     "tensors, too"
 )
+_SQUEEZED = (
+    "squeeze() left a tensor of one element one dimension until PyTorch 0.4: where this is a batch of one, write "
+    ".view(-1), or squeeze(1) with the dimension"
+)
 _KEPT = (
     "if that is what sum, mean, max, min, norm, prod or another gave of one dimension: until PyTorch 0.2 they kept it "
     "as one of size 1: pass keepdim=True"
@@ -56,6 +60,17 @@ _MEANINGS = (
         "ValueError",
         ("inhomogeneous shape",),
         "NumPy made an array of objects of lists of several lengths until 1.24: numpy.array(lists, dtype=object)",
+    ),
+    (
+        "IndexError",
+        ("only integers, slices",),
+        "if the index is a list: NumPy took one of slices or lists for a tuple until 1.23: x[tuple(index)]; "
+        + _DIVIDED,
+    ),
+    (
+        "OverflowError",
+        ("out of bounds for uint8",),
+        "NumPy counted beyond 255 where a number was too large for bytes until 2: x.astype(int) * 256",
     ),
     (
         "TypeError",
@@ -105,14 +120,14 @@ _MEANINGS = (
     (
         "TypeError",
         ("iteration over a 0-d tensor",),
-        "squeeze() left a tensor of one element one dimension until PyTorch 0.4: where this is a batch of one, write "
-        ".view(-1), or squeeze(1) with the dimension",
+        _SQUEEZED,
     ),
     (
         "RuntimeError",
         ("to have", "same dtype"),
         "if one of them is of torch.arange(...): it gave floats until PyTorch 0.4: torch.arange(1.0, n)",
     ),
+    ("IndexError", ("Dimension out of range", "[-1, 0]"), f"{_SQUEEZED}; or, {_KEPT}"),
     ("IndexError", ("Dimension out of range",), _KEPT),
     ("RuntimeError", ("The expanded size of the tensor", "must match the existing size"), _KEPT),
     ("TypeError", ("float", "int"), _DIVIDED),

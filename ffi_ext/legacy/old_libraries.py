@@ -27,7 +27,11 @@ def old_lua(serialization) -> None:  # type: ignore[no-untyped-def]
 
 
 def old_numpy(numpy) -> None:  # type: ignore[no-untyped-def]
-    lend(numpy, OF_NUMPY)
+    import math
+
+    names = {"math": math, "numpy": numpy}
+    gone = {name: now for name, now in OF_NUMPY.items() if name not in vars(numpy)}
+    lend(numpy, {name: eval(now, names) for name, now in gone.items()})
     original = numpy.fromstring
 
     def fromstring(string, dtype=float, count=-1, sep="", *, like=None):  # type: ignore[no-untyped-def]
@@ -64,24 +68,29 @@ def old_torchvision(transforms) -> None:  # type: ignore[no-untyped-def]
     new = {"Scale": transforms.Resize, "RandomSizedCrop": transforms.RandomResizedCrop}
     lend(transforms, new)
     lend(getattr(transforms, "transforms", transforms), new)  # no package in 0.1
-    original = transforms.functional.normalize
+    functional = sys.modules.get(f"{transforms.__name__}.functional")
+    if functional is None:
+        return
+    original = functional.normalize
 
     def normalize(tensor, mean, std, *args, **kwargs):  # type: ignore[no-untyped-def]
-        """Of a grey image by three means, too, as GANs have it: as many counted as it has channels until 0.3."""
-        channels = tensor.shape[-3] if tensor.ndim > 2 else None
-        return original(tensor, mean[:channels], std[:channels], *args, **kwargs)
+        """Of a grey image by three means, too, as GANs of digits have it: zip() took as many as there are channels."""
+        shape: tuple[int, ...] = getattr(tensor, "shape", ())
+        if len(shape) > 2 and isinstance(mean, (list, tuple)):
+            mean, std = mean[: shape[-3]], std[: shape[-3]]
+        return original(tensor, mean, std, *args, **kwargs)
 
-    give(transforms.functional, "normalize", normalize)
+    give(functional, "normalize", normalize)
 
 
 def old_grids(utils) -> None:  # type: ignore[no-untyped-def]
-    """`save_image(images, "a.png", normalize=True, range=(-1, 1))`, as GANs and capsules have it until 0.13."""
+    """`save_image(x, path, range=(-1, 1))`, by torchvision's name of then."""
     original = utils.make_grid
 
-    def make_grid(tensor, *args, **kwargs):  # type: ignore[no-untyped-def]
+    def make_grid(*args, **kwargs):  # type: ignore[no-untyped-def]
         if "range" in kwargs:
             kwargs["value_range"] = kwargs.pop("range")
-        return original(tensor, *args, **kwargs)
+        return original(*args, **kwargs)
 
     give(utils, "make_grid", make_grid)
 

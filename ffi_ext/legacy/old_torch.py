@@ -15,6 +15,7 @@ import torch
 import torch.utils.data.dataloader
 from torch.autograd import Function
 
+from ffi_ext.legacy.old_algebra import ALGEBRA
 from ffi_ext.legacy.old_autograd import INSTANCES, say_once
 from ffi_ext.legacy.old_functional import FUNCTIONAL
 from ffi_ext.legacy.old_tensors import BACKWARD, FUNCTIONS, TENSORS, no_sequence
@@ -293,7 +294,7 @@ def bring_back(give: Callable[[Any, str, Any], None]) -> None:
     six = sys.modules.setdefault("torch._six", _six())
     for owner, names in (
         (Function, INSTANCES),
-        (torch.Tensor, TENSORS),
+        (torch.Tensor, ALGEBRA | TENSORS),
         (torch.autograd, BACKWARD),
         (type(torch.autograd.Variable), _VARIABLES),
         (torch.nn.Module, _leaving_zeros(torch.nn.Module) | _DOTS),
@@ -312,7 +313,8 @@ def bring_back(give: Callable[[Any, str, Any], None]) -> None:
         (torch.nn.modules.loss._Loss, {"size_average": _SizeAverage()}),
         (torch.utils.data.dataloader, _LOADER),
         (torch.utils.data.dataloader._BaseDataLoaderIter, _ITERATORS),
-        (torch, FUNCTIONS | {"_six": six}),
+        (torch.distributions.Distribution, {"_validate_args": False}),  # True since 1.8
+        (torch, ALGEBRA | FUNCTIONS | {"_six": six}),
     ):
         for name, value in names.items():
             give(owner, name, value)
