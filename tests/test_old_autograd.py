@@ -1048,6 +1048,17 @@ def test_what_is_copied_has_as_many_elements():
         best[1] = torch.ones(3, 1)
 
 
+@pytest.mark.parametrize(("normalized", "norm"), [(False, None), (True, "ortho")])
+def test_first_fourier_transforms(normalized, norm):
+    x = torch.rand(2, 4, 5)
+    one, both = torch.rfft(x, 2, normalized), x.rfft(2, normalized, onesided=False)
+    for made, want in ((one, np.fft.rfft2(x, norm=norm)), (both, np.fft.fft2(x, norm=norm))):
+        torch.testing.assert_close(made, torch.view_as_real(torch.as_tensor(want)).float())
+    torch.testing.assert_close(torch.irfft(one, 2, normalized, signal_sizes=x.shape[1:]), x)
+    torch.testing.assert_close(both.irfft(2, normalized, onesided=False), x)
+    assert torch.irfft(one, 2).shape == (2, 4, 4)  # which does not know that there were 5
+
+
 def test_linear_algebra_by_lapacks_names():
     """Against matrices that are multiplied again."""
     a = leaf(3, 3).detach().double().requires_grad_()

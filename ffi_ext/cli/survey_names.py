@@ -52,7 +52,8 @@ OF_SCIPY = {
         for w in ("bartlett", "blackman", "hamming", "hann")
     },
 }
-# What torch had of LAPACK until 1.2, by LAPACK's names. Its own of 1.2 say themselves what they are today.
+# What torch had of LAPACK until 1.2, by LAPACK's names, whose own of 1.2 say themselves what they are today; its first
+# Fourier transforms.
 OF_TORCH = {
     "torch.btrifact": "torch.linalg.lu_factor(A)",
     "torch.btrisolve": "torch.linalg.lu_solve(LU, pivots, B)",
@@ -62,6 +63,8 @@ OF_TORCH = {
     "torch.potrf": "torch.linalg.cholesky(A, upper=True)",
     "torch.potri": "torch.cholesky_inverse(U, upper=True)",
     "torch.potrs": "torch.cholesky_solve(B, U, upper=True)",
+    "torch.irfft": "torch.fft.irfft2(torch.view_as_complex(x)) for irfft(x, 2)",
+    "torch.rfft": "torch.view_as_real(torch.fft.rfft2(x)) for rfft(x, 2)",
     "torch.trtrs": "torch.linalg.solve_triangular(A, B, upper=True) for trtrs(B, A)",
 }
 # In a condition on what there is: the version of Python or of a library, or the system.

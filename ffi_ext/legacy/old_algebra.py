@@ -1,4 +1,4 @@
-"""torch's linear algebra by LAPACK's names, functions and methods, as it had them until PyTorch 1.2."""
+"""torch's linear algebra by LAPACK's names, as it had them until PyTorch 1.2, and its first Fourier transforms."""
 
 from __future__ import annotations
 
@@ -47,14 +47,39 @@ def _trtrs(
     return FUNCTIONS["trtrs"](b, a, *letters)  # type: ignore[no-any-return]
 
 
+def _rfft(
+    input: Tensor, signal_ndim: int, normalized: bool = False, onesided: bool = True
+) -> Tensor:
+    """Of the last dimensions, as (real, imaginary): correlation filters track by it, from 0.4 to 1.7."""
+    transform = torch.fft.rfftn if onesided else torch.fft.fftn
+    norm = "ortho" if normalized else None
+    return torch.view_as_real(transform(input, dim=tuple(range(-signal_ndim, 0)), norm=norm))
+
+
+def _irfft(
+    input: Tensor,
+    signal_ndim: int,
+    normalized: bool = False,
+    onesided: bool = True,
+    signal_sizes: Any = None,
+) -> Tensor:
+    dims, norm = tuple(range(-signal_ndim, 0)), "ortho" if normalized else None
+    numbers = torch.view_as_complex(input.contiguous())
+    if onesided:
+        return torch.fft.irfftn(numbers, signal_sizes or None, dims, norm)
+    return torch.fft.ifftn(numbers, dim=dims, norm=norm).real
+
+
 ALGEBRA: dict[str, Any] = {
     **{name: FUNCTIONS[name] for name in ("gesv", "gels", "btrisolve")},
     "btrifact": _btrifact,
     "btriunpack": torch.lu_unpack,
     "eig": _eig,
+    "irfft": _irfft,
     "potrf": _potrf,
     "potri": _potri,
     "potrs": _potrs,
+    "rfft": _rfft,
     "symeig": _symeig,
     "trtrs": _trtrs,
 }
