@@ -13,6 +13,7 @@ OF_NUMPY |= {
     "NaN": "numpy.nan",
     "PINF": "numpy.inf",
     "alltrue": "numpy.all",
+    "asfarray": "lambda x, dtype=float: numpy.asarray(x, dtype)",
     "asscalar": "lambda x: x.item()",
     "complex_": "numpy.complex128",
     "cumproduct": "numpy.cumprod",
