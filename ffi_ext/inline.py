@@ -8,7 +8,7 @@ import keyword
 import linecache
 import platform
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator
 from dataclasses import replace
 from pathlib import Path
 from types import ModuleType
@@ -88,8 +88,8 @@ def _refuse_relative_to(caller: str, keywords: dict[str, Any]) -> None:
 
 def load(
     name: str,
-    sources: str | Sequence[str] = (),
-    headers: str | Sequence[str] = (),
+    sources: str | Path | Iterable[str | Path] = (),
+    headers: str | Path | Iterable[str | Path] = (),
     *,
     verbose: bool = False,
     **kwargs: Any,

@@ -95,6 +95,13 @@ def test_what_a_header_that_cannot_be_read_is_told(tmp_path, header, said):
     assert isinstance(caught.value, BuildError) and not (tmp_path / "told").exists()
 
 
+def test_a_prototype_that_ends_in_the_next_header(tmp_path):
+    (tmp_path / "one.h").write_text("int f(\n")
+    (tmp_path / "two.h").write_text("int a);\n")
+    with pytest.raises(HeaderError, match="one.h:1: this reads as the function f but declares"):
+        create_extension("told.one", ["one.h", "two.h"], [], relative_to=str(tmp_path / "b.py"))
+
+
 @pytest.mark.parametrize(
     ("types", "said"),
     [

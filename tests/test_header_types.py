@@ -289,6 +289,24 @@ def test_a_layout_inside_of_what_has_no_name(build):
         module._ffi.new("s *")
 
 
+def test_what_has_no_name_is_laid_out_by_the_compiler(build):
+    """cffi would give each field of a union without a name a place, and pack what is in a packed struct."""
+    header = (
+        "struct event { int type; union { struct { short n; union { long i; double d; }; } row[2]; int last; }; };\n"
+        "struct info { union { struct { int i_code; } kill; } in; };\n#define i_code in.kill.i_code\n"  # siginfo_t's
+        "struct around { char a; struct { char c; int n; } in; } __attribute__((packed));\n"
+        "double of(const struct event *e);\n"
+    )
+    source = f"{header}double of(const struct event *e) {{ return e->row[1].n + e->row[1].d; }}\n"
+    module = build(header, source)
+    ffi = module._ffi
+    event = ffi.new("struct event *", {"row": [{}, {"n": 5}]})
+    event.row[1].d = 2.5
+    assert (module.of(event), ffi.sizeof("struct event")) == (7.5, 40)
+    assert (ffi.sizeof("struct info"), ffi.sizeof("struct around")) == (4, 9)
+    assert ffi.offsetof("struct around", "in", "n") == 5
+
+
 def test_types_that_python_has_not_are_for_c(build, tmp_path):
     """What names one, also by a typedef, is left out; of a struct its fields are, and C tells where the others lie."""
     (tmp_path / "wide.h").write_text(

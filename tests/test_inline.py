@@ -165,6 +165,8 @@ def test_what_is_wrong_with_c_text_that_is_its_own_header():
         ffi_ext.load_inline("own", "int f(int größe) { return größe; }")
     with pytest.raises(HeaderError, match=r"flot is an unknown type; did you mean float\?"):
         ffi_ext.load_inline("own", "int f(flot x) { return x; }")
+    with pytest.raises(BuildError, match=r"hint: Python has made a line break of \\n in it"):
+        ffi_ext.load_inline("own", 'void f(void) { printf("1\n"); }')
     with pytest.raises(BuildError, match="hint: C before C23 has bool in <stdbool.h>") as e:
         ffi_ext.load_inline("own", "bool f(bool x) { return x; }")
     assert "argument header" not in str(e.value)  # which was not given

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import re
 import sys
-from collections.abc import Sequence
+from collections.abc import Iterable
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -32,8 +32,8 @@ if TYPE_CHECKING:
 
 def create_extension(
     name: str,
-    headers: str | Sequence[str],
-    sources: str | Sequence[str],
+    headers: str | Path | Iterable[str | Path],
+    sources: str | Path | Iterable[str | Path],
     verbose: bool = True,
     with_cuda: bool = False,
     package: bool = False,

@@ -37,6 +37,7 @@ class Missing:
     """Names that will not resolve when the binary is loaded."""
 
     declared: tuple[str, ...] = ()  # in the extension's headers
+    as_cxx: tuple[str, ...] = ()  # those of them that a source defines as C++
     th: tuple[str, ...] = ()  # TH's or THC's, which the runtime does not have
     others: tuple[str, ...] = ()
 
@@ -67,8 +68,13 @@ def find(binary: Path, declared: dict[str, str], link: list[str]) -> Missing:
         return Missing()
     nowhere = sorted(_unresolved(link, binary.with_name("trial")).intersection(suspects))
     rest = [name for name in nowhere if name not in declared]
+    mangled = re.findall(
+        r"^_Z(\d+)(.*)", "\n".join(found.defined), re.M
+    )  # _Z3addff is add(float, float)
+    cxx = {name[: int(length)] for length, name in mangled}
     return Missing(
         declared=tuple(name for name in nowhere if name in declared),
+        as_cxx=tuple(name for name in nowhere if name in declared and name in cxx),
         th=tuple(name for name in rest if types.is_th_name(name)),
         others=tuple(name for name in rest if not types.is_th_name(name)),
     )
@@ -138,6 +144,11 @@ def refuse(missing: Missing, declared: dict[str, str], of_libraries: frozenset[s
                 f"no library that is linked has a function of {', '.join(headers)}: {places}. Name the library in "
                 "`libraries`: of libz.so it is libraries=['z']; of one that is all header, define what it lacks in "
                 "a source"
+            )
+        if missing.as_cxx:
+            raise BuildError(
+                f"declared in a header as C, but a source defines it as C++: {', '.join(missing.as_cxx)}. Write extern "
+                '"C" before the function there, or around the #include of the header'
             )
         raise BuildError(
             f"declared in a header but defined in none of the sources: {places}. Define "

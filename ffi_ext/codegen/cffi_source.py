@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import re
 from typing import TYPE_CHECKING, Any
 
 from cffi import model, recompiler
@@ -55,6 +56,36 @@ class _Recompiler(recompiler.Recompiler):  # type: ignore[misc]
         self._prnt("  asked->value = ffi_ext_numbers[asked->gindex].value;")
         self._prnt("  return ffi_ext_numbers[asked->gindex].negative;\n}\n#endif\n")
 
+    def _add_missing_struct_unions(self) -> None:
+        self._places: dict[Any, str] = {}  # of structs without a name
+        for tp in self._struct_unions:
+            if not _is_nameless(tp):
+                self._find_places(tp, f"(({tp.get_c_name('*')})0)->")
+        super()._add_missing_struct_unions()
+
+    def _find_places(self, outer: Any, path: str) -> None:
+        for name, tp, *_ in outer.enumfields() if outer.fldtypes else ():
+            while isinstance(tp, model.ArrayType):
+                name, tp = f"{name}[0]", tp.item
+            if isinstance(tp, model.StructOrUnion) and _is_nameless(tp):
+                self._places[tp] = f"{path}{name}"
+                self._find_places(tp, f"{path}{name}.")
+
+    def _struct_ctx(self, tp: Any, cname: Any, approxname: str, named_ptr: Any = None) -> None:
+        """Asks the compiler of a struct without a name by the type of a pointer to where one is.
+
+        cffi lays it out itself, with a place for each field of a union in it that has no name either, and packed
+        where only the struct around it is. (Of others it is right, and fields' names may be macros, as in siginfo_t.)
+        """
+        is_asked = cname is None and tp in self._places
+        is_asked = is_asked and (tp.packed or any(tp.anonymous_struct_fields()))
+        if is_asked:
+            cname = named_ptr = model.NamedPointerType(tp, f"__typeof__(&{self._places[tp]})")
+        super()._struct_ctx(tp, cname, approxname, named_ptr)
+        if is_asked:
+            made = self._lsts["struct_union"][-1]
+            made.flags = re.sub("_CFFI_F_(?:CHECK_FIELDS|PACKED)", "0", made.flags)
+
     def _generate_cpy_function_decl(self, tp: Any, name: str) -> None:
         if name not in self.trampolines:
             super()._generate_cpy_function_decl(tp, name)
@@ -73,6 +104,10 @@ class _Recompiler(recompiler.Recompiler):  # type: ignore[misc]
         super()._generate_cpy_function_ctx(tp, name)
         if name in self.trampolines:  # cffi's second function, for addressof(), is not there
             self._lsts["global"][-1].size = name
+
+
+def _is_nameless(tp: Any) -> bool:
+    return "$" in tp.get_official_name()
 
 
 def _is_carried(tp: Any) -> bool:

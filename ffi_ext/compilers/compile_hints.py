@@ -103,6 +103,10 @@ _HINTS = (
         r"ptxas fatal\s*: Unresolved extern function",
         "device functions of another file are not linked: #include that file, or have a make.sh do it (nvcc -dlink)",
     ),
+    (
+        r"\(c(?:uda)?_source\):\d+.*missing terminating",
+        r"Python has made a line break of \n in it: begin the text with r, as in r'''...'''",
+    ),
     (r"unknown type name 'bool'", "C before C23 has bool in <stdbool.h>: #include it"),
     (
         r"(?m)^ *\d+ \| .*(?:\b__(?:global|device)__\b|<<<|\b(?:block|thread)Idx\b)",

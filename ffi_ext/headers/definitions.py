@@ -83,8 +83,8 @@ def exported(source: str, cxx: bool = False, answer: str | None = None) -> str:
     if not prototypes:
         kind = 'is extern "C"' if cxx else "is neither static nor inline"
         raise ValueError(
-            f"load_inline() argument 'c_source': it defines no function that {kind}; write one, or "
-            "name the functions to export in `header`"
+            f"load_inline() argument 'c_source': it defines no function that {kind}; write one, or name the "
+            "functions to export, those of cuda_source, too, in `header`"
         )
     return "\n".join(prototypes) + "\n"
 

@@ -20,7 +20,8 @@ from ffi_ext.names import python_name
 
 def function_of(ffi: cffi.FFI, statement: Statement, void_is_memory: bool) -> Function:
     entry = in_cffi(ffi).get(f"function {statement.name}")
-    if entry is None or not hasattr(entry[0], "args"):
+    # without a ; cffi has read on in the next header
+    if entry is None or not hasattr(entry[0], "args") or not statement.declaration.endswith(";"):
         raise HeaderError(
             f"{statement.where}: this reads as the function {statement.name} but declares none:\n"
             f"    {' '.join(statement.text.split())}"
@@ -99,7 +100,7 @@ def _constrained(statement: Statement, parameters: tuple[Parameter, ...]) -> tup
             constraints.refuse_parameters_as_sizes(found, names)
     except constraints.ConstraintError as error:
         if is_new:
-            raise HeaderError(f"{statement.where}: {error}") from None
+            raise HeaderError(f"{statement.where}: {statement.name}(): {error}") from None
         if any(tensors) and constraints.were_meant(statement.comment, names, tensors):
             warn(
                 f"{statement.name}(): {error}. So its calls check nothing of what its comment has in brackets: mend "
