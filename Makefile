@@ -168,7 +168,7 @@ asan: runtime
 	cd build/asan && CFLAGS="$(SANITIZE)" CXXFLAGS="$(SANITIZE)" LDFLAGS="$(SANITIZE)" $(abspath $(PY)) setup.py -q build_ext --inplace
 	cd build/asan && $(ASAN) $(abspath $(PY)) build_ffi.py
 	cd build/asan && $(ASAN) $(abspath $(PY)) -m pytest -q -p no:cacheprovider tests/test_call.py tests/test_call_values.py tests/test_pointers.py tests/test_th_conv.py \
-	  tests/test_th_multinomial.py tests/test_th_core.py tests/test_th_rest.py tests/test_th_maths.py tests/test_thc.py tests/test_kernels.py tests/test_cuda_kernels.py tests/test_ops.py tests/test_ops_peers.py tests/test_deform_pooling.py \
+	  tests/test_th_multinomial.py tests/test_th_core.py tests/test_th_rest.py tests/test_th_maths.py tests/test_thc.py tests/test_kernels.py tests/test_kernel_checks.py tests/test_cuda_kernels.py tests/test_ops.py tests/test_ops_peers.py tests/test_deform_pooling.py \
 	  tests/test_kernels_random.py tests/test_convolution_kernels.py tests/test_reliability_records.py -k "$(ASAN_TESTS)"
 	cd build/asan && $(ASAN) $(abspath $(PY)) -m tests.reliability.leaks
 

@@ -11,8 +11,6 @@ import torch
 
 from data.locks import fork_safe_lock
 
-__all__ = ["BufferPool"]
-
 _ALIGNMENT = 64  # bytes: a cache line
 _lending = fork_safe_lock()  # of all pools
 

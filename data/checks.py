@@ -8,8 +8,6 @@ from typing import Any
 
 import numpy as np
 
-__all__ = ["check_each", "check_whole"]
-
 
 def check_whole(name: str, value: Any, least: int) -> None:
     """Raises a ValueError unless value is a whole number, NumPy's included, of at least `least`."""

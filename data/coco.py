@@ -15,8 +15,6 @@ from data.files import ImageFileError, JpegFile, open_rgb
 from data.masks import LARGEST, Bitmaps, Polygons
 from data.target import Target
 
-__all__ = ["CocoDetection"]
-
 
 def _is_id(value: Any) -> bool:
     return isinstance(value, (int, str))

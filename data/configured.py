@@ -19,8 +19,6 @@ from data.transforms import (
     Resize,
 )
 
-__all__ = ["build_transforms", "make_data_loader"]
-
 # Where a file says nothing of SOLVER and TEST, whose other keys are the detector's.
 DEFAULTS = {"SOLVER.IMS_PER_BATCH": 16, "SOLVER.MAX_ITER": 40000, "TEST.IMS_PER_BATCH": 8}
 

@@ -36,7 +36,6 @@ CONTRACT = {
         return data.open_rgb(self.paths[index]), 0   # (H, W, 3) uint8 pixels, and the target""",
 }
 
-
 SUPER = """\
     def __init__(self, folder, **options):
         super().__init__(**options)

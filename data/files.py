@@ -21,18 +21,6 @@ try:
 except ModuleNotFoundError:  # Pillow reads JPEGs too; it takes a quarter longer
     simplejpeg = None
 
-__all__ = [
-    "MAX_BYTES",
-    "MAX_PIXELS",
-    "ImageFileError",
-    "JpegFile",
-    "as_rgb",
-    "decode_rgb",
-    "open_rgb",
-    "read_bytes",
-    "read_rgb",
-]
-
 # More is taken for a decompression bomb: 256 MiB of RGB, where Pillow starts to warn. Read at each call, so that
 # who trusts larger files can set it for all datasets.
 MAX_PIXELS = 89_478_485
@@ -120,9 +108,7 @@ def decode_rgb(contents: bytes, name: str, *, max_pixels: int | None = None) -> 
                 )
             upright = ImageOps.exif_transpose(image) or image
             return _rgb(upright, name, image.format, getattr(image, "tag_v2", {}))
-    except ImageFileError:
-        raise
-    except MemoryError:
+    except (ImageFileError, MemoryError):
         raise
     except Image.DecompressionBombError as error:  # at twice its limit
         raise ImageFileError(

@@ -14,8 +14,6 @@ from data.dataset import ImageDataset
 from data.files import JpegFile, open_rgb
 from data.photographs import sklearn_file
 
-__all__ = ["Digits", "ImageFolder"]
-
 SUFFIXES = {".bmp", ".gif", ".jpeg", ".jpg", ".pgm", ".png", ".ppm", ".tif", ".tiff", ".webp"}
 
 

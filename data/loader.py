@@ -23,8 +23,6 @@ from data.pending import Batch, PendingBatch, Run
 from data.samplers import EpochSampler, IterationBatchSampler, begin_epoch
 from data.transforms import Picture
 
-__all__ = ["Loader"]
-
 _INSTEAD = "torch's DataLoader takes any other"
 
 

@@ -5,8 +5,6 @@ from __future__ import annotations
 import os
 import threading
 
-__all__ = ["fork_safe_lock"]
-
 
 def fork_safe_lock() -> threading.Lock:
     """A lock of a module, for short work, that a fork waits for and that its child finds open.

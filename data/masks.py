@@ -8,8 +8,6 @@ from functools import partial
 import numpy as np
 import torch
 
-__all__ = ["Bitmaps", "Polygons"]
-
 # Of a polygon's coordinates, in pixels: pycocotools walks along the edges, and for ever where an int overflows.
 LARGEST = 1e6
 

@@ -14,8 +14,6 @@ from torch.utils.data import BatchSampler, Sampler
 from data.checks import check_whole
 from data.dataset import part_of
 
-__all__ = ["EpochSampler", "GroupedBatchSampler", "IterationBatchSampler", "aspect_groups"]
-
 
 def begin_epoch(sampler: Any, epoch: int) -> None:
     """Calls a sampler's `set_epoch`, or that of the sampler in torch's BatchSampler, which does not pass it on."""

@@ -12,8 +12,6 @@ from data.dataset import DetectionDataset, ImageDataset
 from data.masks import Bitmaps
 from data.target import Target
 
-__all__ = ["Shapes"]
-
 
 def _inside(kind: int, centre: np.ndarray, reach: np.ndarray, size: tuple[int, int]) -> np.ndarray:
     """(H, W) bool: the pixels whose centre is in the shape around `centre`; (y, x) in pixels."""

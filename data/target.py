@@ -10,8 +10,6 @@ import torch
 
 from data.masks import Bitmaps, Polygons
 
-__all__ = ["Target"]
-
 
 @dataclass(frozen=True)
 class Target:
@@ -127,14 +125,11 @@ class Target:
         masks = None if self.masks is None else self.masks.crop(top, left, height, width)
         return replace(self, size=(height, width), boxes=boxes, masks=masks).clip()
 
-    def clip(self, remove_empty: bool = True) -> Target:
+    def clip(self) -> Target:
         """Boxes cut off at the image's borders; those without area are removed."""
         x1, y1, x2, y2 = self.boxes.unbind(1)
         height, width = (length - self.plus_one for length in self.size)
         boxes = torch.stack(
             [x1.clamp(0, width), y1.clamp(0, height), x2.clamp(0, width), y2.clamp(0, height)], 1
         )
-        clipped = replace(self, boxes=boxes)
-        if not remove_empty:
-            return clipped
-        return clipped[(boxes[:, 2] > boxes[:, 0]) & (boxes[:, 3] > boxes[:, 1])]
+        return replace(self, boxes=boxes)[(boxes[:, 2] > boxes[:, 0]) & (boxes[:, 3] > boxes[:, 1])]

@@ -32,7 +32,6 @@ NAMES: list[tuple[str, str]] = [
     (r"conv_rpn(_fpn2)?", "rpn.head.conv"),
     (r"rpn_cls_logits(_fpn2)?", "rpn.head.cls_logits"),
     (r"rpn_bbox_pred(_fpn2)?", "rpn.head.bbox_pred"),
-    (r"(?P<name>.+)", "{name}"),
 ]
 
 # Where files keep the weights beside other things.
@@ -51,7 +50,7 @@ FIELDS = {
 def our_name(name: str) -> str:
     """The name here of a blob: res2_0_branch2a_bn_s -> layer1.0.bn1.weight."""
     stem, _, ending = name.rpartition("_")
-    if ending not in FIELDS:
+    if not stem or ending not in FIELDS:
         return name
     for pattern, ours in NAMES:
         match = re.fullmatch(pattern, stem)
@@ -61,8 +60,9 @@ def our_name(name: str) -> str:
                 groups["stage"] = str(int(groups["stage"]) - 1)
             if "letter" in groups:
                 groups["n"] = str("abc".index(groups["letter"]) + 1)
-            return f"{ours.format(**groups)}.{FIELDS[ending]}"
-    raise AssertionError("the last pattern of NAMES matches every name")
+            stem = ours.format(**groups)
+            break
+    return f"{stem}.{FIELDS[ending]}"
 
 
 def below_wrappers(content: Any) -> Any:

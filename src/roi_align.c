@@ -9,14 +9,6 @@
 
 #include "kernels.h"
 
-/* A bin costs as much from a map that is no slab as this many pixels cost that are copied to one
- * (measured: 29 ns and 0.7 ns per channel). */
-#define SLAB_GAIN 32
-
-/* Bytes that the plans of all regions may take together: they are then made once, not once for each
- * block of channels. */
-#define LARGEST_PLANS (32 << 20)
-
 /* Channels that are computed together: a vector of AVX-512. */
 #define BLOCK_BYTES 64
 

@@ -11,7 +11,15 @@
 #define WINDOW_GAIN 0.65
 #define LAST_GAIN 2
 
-/* Channels of a slab: a 64-byte vector of them. */
+/* A bin costs as much from a map that is no slab as this many pixels cost that are copied to one
+ * (measured: 29 ns and 0.7 ns per channel). */
+#define SLAB_GAIN 32
+
+/* Bytes that the plans of all regions or bins may take together: they are then made once, not once
+ * for each block of channels. */
+#define LARGEST_PLANS (32 << 20)
+
+/* Channels of a slab: a vector of them. */
 #define BLOCK ((int64_t)(BLOCK_BYTES / sizeof(real)))
 
 /* A vector of BLOCK channels at any address. */
@@ -27,7 +35,6 @@ typedef real TH_CONCAT_2(roi_vector_, real)
 
 /* rois (K, 5) hold batch indices of 0..batch-1 and finite coordinates. */
 static void check_rois(const THTensor *rois, int64_t batch, real spatial_scale) {
-  if (rois->size[0] == 0) return;
   const real *data = THTensor_(data)(rois);
   static const char *const names[5] = {"batch index", "x1", "y1", "x2", "y2"};
   for (int64_t k = 0; k < rois->size[0]; k++) {

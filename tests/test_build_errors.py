@@ -122,7 +122,9 @@ def test_a_header_without_extern_c_in_cxx(project, use_compiler, compiler):
     with pytest.raises(BuildError, match="hint: the header declares it as C.*#ifdef __cplusplus"):
         make(project, headers=["three.h"], sources=["three.cpp"]).build()
     (project / "three.cpp").write_text(f'#include "three.h"\n{defined[11:]}')
-    with pytest.raises(BuildError, match='source defines it as C.+: three. Write extern "C" before'):
+    with pytest.raises(
+        BuildError, match='source defines it as C.+: three. Write extern "C" before'
+    ):
         make(project, headers=["three.h"], sources=["three.cpp"]).build()
 
 

@@ -38,6 +38,8 @@ void grow(THFloatTensor *t, long n);
 int is_null(const THFloatTensor *t);
 int narrow_int(int8_t a, uint16_t b, unsigned long long c);
 int truth(bool b);
+bool falsehood(bool b);
+int call(int (*function)(int), int argument);
 float third(int x);
 int length(const char *text);
 enum colour { RED, GREEN = 4 };
@@ -82,6 +84,8 @@ void grow(THFloatTensor *t, long n) { THFloatTensor_resize1d(t, n); }
 int is_null(const THFloatTensor *t) { return t == NULL; }
 int narrow_int(int8_t a, uint16_t b, unsigned long long c) { return a + b + (int)(c >> 60); }
 int truth(bool b) { return b ? 10 : 20; }
+bool falsehood(bool b) { return !b; }
+int call(int (*function)(int), int argument) { return function(argument); }
 float third(int x) { return x / 3.0f; }
 int length(const char *text) { return (int)strlen(text); }
 void fail(int code) { THError("my error %d", code); }
@@ -164,6 +168,7 @@ def test_scalars_behave_as_in_cffi(module):
     ):
         module.narrow_int(np.array([1, 2]), 0, 0)
     assert (module.truth(True), module.truth(0), module.truth(np.bool_(False))) == (10, 20, 20)
+    assert module.falsehood(True) is False and module.falsehood(0) is True
     assert module.third(1) == np.float32(1) / np.float32(3)
     filled = torch.zeros(1)
     module.fill(filled, -1)  # which is what Python's C functions return of an error, too
@@ -681,3 +686,75 @@ def test_the_first_call_may_be_made_anywhere(module):
     tier = runtime.tier()
     printed = forks(setup, *codes, cwd=Path(module.__file__).parents[2])
     assert printed == [f"True {tier} {tier == 'python'}\n"] * len(first_calls)
+
+
+def test_calls_within_calls_end_before_the_stack_does(module):
+    raised = []
+
+    @module._ffi.callback("int(int)", error=-1, onerror=lambda kind, *_: raised.append(kind))
+    def deeper(n):
+        return n and module.call(deeper, n - 1) + 1
+
+    assert module.call(deeper, 60) == 60 and raised == []
+    module.call(deeper, 200)
+    assert raised == [RecursionError]
+
+
+TABLE = """
+#include <ffi_ext/abi.h>
+static void call(ffi_ext_slot *slots) { (void)slots; }
+static const ffi_ext_function functions[] = {{"f", "%s", "%s", call}};
+const ffi_ext_module_table ffi_ext_table = {%s, 1, functions, 0, 0, 0, 0, 0};
+"""
+
+
+def _names(count):
+    """A signature with so many names of sizes."""
+    names = [f"n{i}" for i in range(count)]
+    return "v" + "".join(f"A[({','.join(names[i::3])})]" for i in range(3))
+
+
+@pytest.mark.parametrize(
+    ("signature", "doc", "abi", "text"),
+    [
+        ("vi", "f(a)", "FFI_EXT_ABI", ""),
+        ("vi", "f(a)", "FFI_EXT_ABI + 1", "was built for the interface .* build it again"),
+        (
+            "vi",
+            "f(a, b)",
+            "FFI_EXT_ABI",
+            "documentation names 2 parameters, its signature 1; build",
+        ),
+        ("vi", "f", "FFI_EXT_ABI", "documentation names 0 parameters, its signature 1; build"),
+        (
+            "v~",
+            "f(a)",
+            "FFI_EXT_ABI",
+            'the signature "v~" has more than 64 parameters or comes from',
+        ),
+        ("vT", "f(a)", "FFI_EXT_ABI", 'the signature "vT" has more'),
+        ("vA[9]", "f(a)", "FFI_EXT_ABI", r'the signature "vA\[9]" has more'),
+        ("vA[(" + ",".join("abcdefghijklmnop") + ")]", "f(a)", "FFI_EXT_ABI", ""),
+        (
+            "vA[(" + ",".join("abcdefghijklmnopq") + ")]",
+            "f(a)",
+            "FFI_EXT_ABI",
+            "or comes from another",
+        ),
+        (_names(32), "f(a, b, c)", "FFI_EXT_ABI", ""),
+        (_names(33), "f(a, b, c)", "FFI_EXT_ABI", "or comes from another"),
+        ("v" + 64 * "i", f"f({', '.join(64 * 'i')})", "FFI_EXT_ABI", ""),
+        ("v" + 65 * "i", "f(a)", "FFI_EXT_ABI", 'the signature "vi*" has more than 64 parameters'),
+    ],
+)
+def test_a_binary_of_another_version_is_refused(tmp_path, signature, doc, abi, text):
+    (tmp_path / "table.c").write_text(TABLE % (signature, doc + r"\n--\n\n", abi))
+    library = tmp_path / "table.so"
+    command = ["cc", "-shared", "-fPIC", f"-I{ffi_ext.get_include()}", "-o", str(library)]
+    subprocess.run([*command, str(tmp_path / "table.c")], check=True)
+    loaded = ctypes.CDLL(str(library))
+    if not text:
+        assert list(runtime._runtime.bind(str(library), "m", loaded, str)) == ["f"]
+        return
+    with pytest.raises(ImportError, match=text):
+        runtime._runtime.bind(str(library), "m", loaded, str)

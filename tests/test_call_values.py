@@ -27,6 +27,7 @@ void clear(uint8_t constants[1]);
 struct point { int x, y; };
 struct point flip(struct point p);
 void move(struct point *p);
+int x_of(void *any, const struct point *p);
 struct buffer { float *data; };
 float front(struct buffer b);
 int lowest(const uint8_t key[4]);
@@ -41,6 +42,8 @@ int joined(int args, ...);
 double sum_into(double *out, const float *values, int n, ...);
 /* How many there are. */
 int dimensions(const THFloatTensor *t, ...);
+/* t itself, or a new tensor of n ones, or none. */
+THFloatTensor *chosen(int n, THFloatTensor *t, ...);
 float last_of(const float values[3], ...);
 int any_dimensions(void *tensor);
 struct picture { const float *pixels; int count; float scale[2]; };
@@ -71,6 +74,7 @@ int last_byte(const uint8_t *bytes, int n) { return bytes[n - 1]; }
 double total(double *values, int n) { double s = 0; while (n--) s += values[n]; return s; }
 struct point flip(struct point p) { struct point r = {p.y, p.x}; return r; }
 void move(struct point *p) { p->x++; }
+int x_of(void *any, const struct point *p) { return any ? p->x : 0; }
 struct buffer { float *data; };
 float front(struct buffer b) { return *b.data; }
 int lowest(const uint8_t key[4]) {
@@ -103,6 +107,13 @@ double sum_into(double *out, const float *values, int n, ...) {
 }
 float last_of(const float values[3], ...) { return values[2]; }
 int dimensions(const THFloatTensor *t, ...) { if (t->nDimension > 3) THError("too many"); return t->nDimension; }
+THFloatTensor *chosen(int n, THFloatTensor *t, ...) {
+  if (n < 0) return NULL;
+  if (n == 0) return t;
+  THFloatTensor *made = THFloatTensor_newWithSize1d(n);
+  THFloatTensor_fill(made, 1);
+  return made;
+}
 int any_dimensions(void *tensor) { return ((THFloatTensor *)tensor)->nDimension; }
 struct picture { const float *pixels; int count; float scale[2]; };
 float brightness(struct picture p) {
@@ -142,6 +153,22 @@ def test_what_cffi_carries(module):
         with pytest.raises(ffi_ext.NativeError, match="too many"):
             module.dimensions(torch.zeros(1, 1, 1, 1))
     assert module.any_dimensions(torch.zeros(2, 2, 2, dtype=torch.int64)) == 3
+    assert module.x_of(torch.zeros(2), ffi.new("struct point *", {"x": 3, "y": 0})) == 3
+    with pytest.raises(TypeError, match="argument 2 'p'"):  # a tensor's record is no point
+        module.x_of(torch.zeros(2), torch.zeros(2))
+
+
+def test_tensors_that_a_variadic_function_returns(module):
+    t = torch.rand(2)
+    assert module.chosen(0, t) is t and module.chosen(-1, t) is None
+    assert torch.equal(module.chosen(3, t), torch.ones(3))
+
+
+def test_a_variadic_function_takes_64_arguments(module):
+    ones = [module._ffi.cast("int", 1)] * 64
+    assert module.variadic(63, *ones[1:]) == 63
+    with pytest.raises(TypeError, match="more than 64 arguments"):
+        module.variadic(64, *ones)
 
 
 def test_named_parameters_of_a_variadic_function_take_text_and_memory(module):

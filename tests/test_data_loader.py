@@ -112,6 +112,7 @@ def test_two_epochs_resumed_anywhere_give_the_same_batches():
     whole = make()
     expected = kept(whole) + kept(whole)
     assert len(expected) == 10
+    assert whole.state_dict() == {"seed": 9, "batch_size": 3, "epoch": 2, "batch": 0}
     for stop in range(11):
         first, got = make(), []
         while len(got) < stop:

@@ -293,7 +293,7 @@ def test_what_has_no_name_is_laid_out_by_the_compiler(build):
     """cffi would give each field of a union without a name a place, and pack what is in a packed struct."""
     header = (
         "struct event { int type; union { struct { short n; union { long i; double d; }; } row[2]; int last; }; };\n"
-        "struct info { union { struct { int i_code; } kill; } in; };\n#define i_code in.kill.i_code\n"  # siginfo_t's way
+        "struct info { union { struct { int i_code; } kill; } in; };\n#define i_code in.kill.i_code\n"  # siginfo_t's
         "struct around { char a; struct { char c; int n; } in; } __attribute__((packed));\n"
         "double of(const struct event *e);\n"
     )

@@ -346,6 +346,17 @@ def test_results_of_any_strides(layout, channels):
         torch.testing.assert_close(ours, dense, rtol=1e-6, atol=1e-6)
 
 
+@pytest.mark.parametrize("first", [20, -60])
+def test_roi_align_of_bins_with_many_samples(first):
+    """Of a ramp the mean of a bin's samples is what lies in their middle; samples outside count as 0."""
+    ramp = 3 * torch.arange(200.0, dtype=torch.float64)[:, None] + torch.arange(180.0)
+    rois = torch.tensor([[0, 20, first, 150, first + 140]], dtype=torch.float64)
+    upper, lower = roi_align(ramp[None, None], rois, (2, 1), 1.0, 0, aligned=True).flatten()
+    inside = range(max(first, -1), first + 70)  # rows of samples, half a pixel higher
+    assert upper == pytest.approx(sum(3 * max(row, 0) + 84.5 for row in inside) / 70)
+    assert lower == pytest.approx(3 * (first + 104.5) + 84.5)
+
+
 def test_box_iou_of_any_strides():
     """Of more pairs than one thread takes, whose rows do not lie in one piece."""
     corners = torch.rand(300, 2) * 50

@@ -73,9 +73,11 @@ def test_level_mapper_follows_its_formula():
         for a, b, c, d in boxes.tolist()
     ]
     assert LevelMapper(2, 5)(boxes).tolist() == expected and set(expected) == {0, 1, 2, 3}
-    odd = torch.tensor([[5.0, 5, 5, 5], [9, 9, 1, 1], [0, 0, math.nan, 4], [0, 0, 223, 223]])
-    assert LevelMapper(2, 5)(odd).tolist() == [0, 0, 0, 1]
-    assert LevelMapper(2, 5, plus_one=True)(odd).tolist() == [0, 0, 0, 2]
+    odd = torch.tensor([[5.0, 5, 5, 5], [9, 9, 1, 1], [0, 0, math.nan, 4]])
+    assert LevelMapper(2, 5)(odd).tolist() == [0, 0, 0]
+    squares = torch.tensor([[0.0, 0, 222, 222], [0, 0, 223, 223], [0, 0, 224, 224]])
+    assert LevelMapper(2, 5)(squares).tolist() == [1, 1, 2]
+    assert LevelMapper(2, 5, plus_one=True)(squares).tolist() == [1, 2, 2]
     # by the formula boxes that are turned inside out have no area, however large they are
     inverted = torch.tensor([[500.0, 500, 0, 0], [0, 500, 500, 0], [500, 0, 0, 500]])
     assert LevelMapper(2, 5)(inverted).tolist() == [0, 0, 0]

@@ -388,6 +388,9 @@ def test_a_module_that_was_dropped_is_told(tmp_path, module, said):
         ("import torch; torch.ones(2, 0).max(1)", "write `if x.numel():`"),
         ("import numpy; assert not numpy.ones((3, 5)) == []", "ask `if len(x) == 0`"),
         ("import torch; torch.ones(2, 3).max(1)[0].squeeze(1)", "pass keepdim=True"),
+        ("import torch; torch.ones(1, 1).squeeze().unsqueeze(2)", "write .view(-1), or squeeze(1)"),
+        ("import numpy; numpy.ones((2, 2))[[slice(None), slice(0, 1)]]", "x[tuple(index)]"),
+        ("import numpy; numpy.ones(2, numpy.uint8) * 256", "x.astype(int) * 256"),
         ("import torch; torch.ones(2).expand(2, 3)", "pass keepdim=True"),
         ("raise KeyError('bn.num_batches_tracked')", "pass over the keys that end in num_batches_"),
         (

@@ -781,7 +781,10 @@ def test_what_loaders_of_data_import_and_call():
         torch._six.raise_from(ValueError("one"), KeyError("two"))
     assert isinstance(caught.value.__cause__, KeyError)
     from torch.autograd.gradcheck import zero_gradients
+    from torch.utils.serialization import load_lua
 
+    with pytest.raises(RuntimeError, match="such as vgg16.t7: pip install torchfile"):
+        load_lua("vgg16.t7")
     x = leaf(2)
     x.sum().backward()
     zero_gradients([x, leaf(1)])
@@ -806,12 +809,14 @@ def test_names_that_numpy_and_collections_dropped():
         np.random.choice([])
     assert time.clock() > 0 and inspect.getargspec(lambda a, b=1, *c: a).args == ["a", "b"]
     assert np.math.floor(2.5) == 2
+    assert [np.Inf, np.NINF, np.product([2, 3]), np.asscalar(np.ones(1))] == [np.inf, -np.inf, 6, 1]
+    assert np.in1d([[1, 2]], [2]).tolist() == [False, True] and np.float_(1).dtype == np.float64
     assert np.fromstring(b"\x01\xff", dtype=np.uint8).tolist() == [1, 255]
     assert np.fromstring("\x01", np.uint8).flags.writeable
     assert np.fromstring("1 2", sep=" ").tolist() == np.fromstring("1 2", int, -1, " ").tolist()
     assert np.bool is (np.bool_ if np.__version__ >= "2" else bool)  # NumPy's own stays
     ffi_ext.uninstall()
-    assert "Mapping" not in vars(collections) and "object" not in vars(np)
+    assert "Mapping" not in vars(collections) and not {"object", "asscalar"} & vars(np).keys()
     assert collections.OrderedDict and np.float32
 
 
@@ -849,6 +854,11 @@ def test_a_mean_of_ignored_targets_alone_is_zero(name):
     none.backward()
     assert none == 0 and not scores.grad.any()
     assert loss(scores, targets, ignore_index=255, reduction="none").tolist()[1] == 0
+    weights = torch.tensor([1.0, 1, 0]).double()
+    weighed = loss(scores, targets, weights, ignore_index=255)
+    weighed.backward()
+    assert weighed == 0 and not scores.grad.any()
+    assert loss(scores, targets - 1, weights, ignore_index=254) == -logs[0, 1]
     scripted = torch.jit.script(loss)
     torch.testing.assert_close(scripted(scores, targets, ignore_index=255), one)
     compiled = torch.compile(
@@ -869,10 +879,18 @@ def test_transforms_by_their_first_names(tv):
     assert transforms.Scale is transforms.Resize
     assert transforms.RandomSizedCrop is transforms.RandomResizedCrop
     assert transforms.transforms.Scale is transforms.Resize  # 3D-ResNets asks for it there
+    three = transforms.Normalize((0.5, 0.25, 0), (0.5, 1, 1))
+    assert three(torch.ones(1, 1, 1)).tolist() == [[[1]]]
+    assert three(torch.ones(3, 1, 1)).view(-1).tolist() == [1, 0.75, 1]
     from torchvision.models.resnet import model_urls, resnet50  # noqa: F401
     from torchvision.models.vgg import model_urls as of_vgg
 
     assert "/resnet50-" in model_urls["resnet50"] and "/vgg16_bn-" in of_vgg["vgg16_bn"]
+    digit = transforms.Normalize((0.5, 0.5, 0.5), (0.5, 0.5, 0.5))(torch.ones(1, 2, 2))
+    assert digit.tolist() == [[[1, 1], [1, 1]]]
+    from torchvision.utils import make_grid
+
+    assert make_grid(torch.ones(1, 3, 2, 2), normalize=True, range=(0, 2))[0, 0, 0] == 0.5
     ffi_ext.uninstall()
     assert not hasattr(transforms, "Scale")
 
@@ -922,6 +940,8 @@ def test_views_of_what_was_computed_of_transposed_tensors():
 def test_losses_and_scores_are_put_together():
     scores = [torch.ones(3).sum(), torch.ones(2).sum() * 4, torch.zeros(2)]
     assert torch.cat(scores).tolist() == [3, 8, 0, 0]
+    words = [torch.tensor([1]), torch.tensor([[2], [3]])]  # a missing dimension was of size 1
+    assert torch.cat(words).tolist() == [[1], [2], [3]]
     with pytest.raises(RuntimeError, match="[Ss]izes of tensors"):
         torch.cat([torch.ones(1, 2), torch.ones(1, 3)])
 
@@ -970,6 +990,82 @@ def test_elements_of_whole_numbers_are_found_as_numbers():
     assert len(list(norms.buffers())) == 6
     assert len({torch.tensor(1), torch.tensor(1), best[0, :1].float()[0]}) == 3
     assert len({best.to("meta")[0, 0]}) == 1  # has no number
+
+
+def test_the_text_of_a_number_is_its_own():
+    best = torch.tensor([[3, 1]])
+    assert {"3": "b"}[
+        str(best[0][0])
+    ] == "b" and f"{best.max()} %s" % best.float().mean() == "3 2.0"
+    assert repr(best[0, 0]) == "tensor(3)" and str(best[0]) == "tensor([3, 1])"
+    assert str(leaf(1).sum()).startswith("tensor(") and str(torch.nn.Parameter(best[0, 0].float()))
+    assert "meta" in str(best.to("meta")[0, 0])
+    traced = torch.vmap(lambda x: x + len(str(x)) * 0)(torch.ones(2))
+    assert traced.tolist() == [1, 1]
+
+
+def test_dropout_does_nothing_where_it_is_not_told_to_train():
+    functional, x = torch.nn.functional, torch.ones(3, 4, 5, 5)
+    for dropout in (functional.dropout, functional.dropout2d, functional.dropout3d):
+        assert torch.equal(dropout(x, 0.9), x) and torch.equal(dropout(x), x)
+        assert not torch.equal(dropout(x, 0.9, True), x)
+        assert not torch.equal(dropout(x, training=True), x)
+    attention = torch.nn.MultiheadAttention(4, 1, dropout=0.9)  # torch's own that does not say it
+    assert (attention(x[0, 0, :, :4], x[0, 0, :, :4], x[0, 0, :, :4])[1] == 0).any()
+    attention.eval()
+    compiled = torch.compile(lambda x: functional.dropout(x) * 2, backend="eager", fullgraph=True)
+    assert torch.equal(compiled(x), x * 2)
+
+
+def test_what_is_copied_has_as_many_elements():
+    best, weight = torch.zeros(2, 3), torch.zeros(4)
+    best[1] = torch.arange(3.0).view(3, 1)  # a CRF's pointers
+    best[:, 0] = torch.ones(1, 2)
+    weight.copy_(torch.arange(4.0).view(2, 2))
+    assert best.tolist() == [[1, 0, 0], [1, 1, 2]] and weight.tolist() == [0, 1, 2, 3]
+    with pytest.raises(RuntimeError, match="must match"):
+        best[0] = torch.ones(2)
+    with pytest.raises(RuntimeError, match="must match"):
+        weight.copy_(torch.ones(3))
+    ffi_ext.uninstall()
+    with pytest.raises(RuntimeError, match="expand"):
+        best[1] = torch.ones(3, 1)
+
+
+def test_linear_algebra_by_lapacks_names():
+    """Against matrices that are multiplied again."""
+    a = leaf(3, 3).detach().double().requires_grad_()
+    spd, b = a @ a.t() + torch.eye(3), torch.arange(6.0).double().view(3, 2)
+    close = torch.testing.assert_close
+    upper, lower = torch.potrf(spd), spd.potrf(upper=False)
+    close(upper.t() @ upper, spd)
+    close(lower @ lower.t(), spd)
+    close(spd @ b.potrs(upper), b)
+    close(spd @ torch.potrs(b, lower, upper=False), b)
+    close(spd @ torch.potri(upper), torch.eye(3).double())
+    close(spd @ torch.gesv(b, spd)[0], b)
+    close(spd @ b.gels(spd)[0], b)
+    close(upper @ b.trtrs(upper)[0], b)
+    close(upper.t() @ torch.trtrs(b, upper, transpose=True)[0], b)
+    values, vectors = spd.symeig(eigenvectors=True)
+    close(vectors @ values.diag() @ vectors.t(), spd)
+    pairs, none = torch.eig(spd.detach())
+    close(pairs[:, 0].sort()[0], values.detach())
+    assert not pairs[:, 1].any() and not none.numel()
+    both = torch.stack([spd, 2 * spd])
+    info = torch.IntTensor()
+    factors, pivots = both.btrifact(info=info)
+    close(both @ torch.stack([b, b]).btrisolve(factors, pivots), torch.stack([b, b]))
+    rows, low, up = torch.btriunpack(factors, pivots)
+    close(rows @ low @ up, both)
+    assert info.tolist() == [0, 0]
+    torch.autograd.gradcheck(lambda a: torch.gesv(b, a @ a.t() + torch.eye(3))[0], a)
+
+
+def test_distributions_take_what_is_not_of_their_support():
+    """As a VAE of grey images does."""
+    grey = torch.distributions.Bernoulli(torch.tensor([0.2])).log_prob(torch.tensor([0.5]))
+    torch.testing.assert_close(grey, (torch.tensor([0.2]).log() + torch.tensor([0.8]).log()) / 2)
 
 
 @pytest.mark.parametrize("loss", ["cross_entropy", "nll_loss"])
@@ -1139,6 +1235,72 @@ def test_grids_reach_the_centres_of_the_outer_pixels():
         lambda image, grid: functional.grid_sample(image, grid), backend="eager", fullgraph=True
     )
     torch.testing.assert_close(compiled(image, grid), image)
+
+
+def test_steps_of_rounded_sizes():
+    """Seven of ten pixels, whose centres torch 1.0 took at (i + 0.5) * 10 / 7 - 0.5; and 2 of 5, at 0 and 2.5."""
+    functional, linear = torch.nn.functional, {"mode": "linear", "align_corners": False}
+    x, want = torch.arange(10.0).view(1, 1, 10), (torch.arange(7) + 0.5) * 10 / 7 - 0.5
+    of_class = torch.nn.Upsample(scale_factor=0.75, **linear)
+    for scaled in (functional.interpolate(x, scale_factor=0.75, **linear), of_class(x)):
+        torch.testing.assert_close(scaled, want.view(1, 1, 7))
+    assert functional.interpolate(x[..., :5], scale_factor=0.5).tolist() == [[[0, 2]]]
+    assert functional.interpolate(x, 5).tolist() == [[[0, 2, 4, 6, 8]]]
+    of_today = functional.interpolate(x, None, 0.75, "linear", False, False)
+    assert of_today[0, 0, 1].item() == pytest.approx(1.5)
+    for made in (torch.jit.script(of_class), torch.fx.symbolic_trace(of_class)):
+        assert made(x).shape == (1, 1, 7)
+    compiled = torch.compile(of_class, backend="eager", fullgraph=True)
+    torch.testing.assert_close(compiled(x), of_class(x))
+
+
+def test_what_layers_begin_with():
+    """Uniform numbers, up to 1 / sqrt(inputs * pixels) in every convolution, and from 0 to 1 in BatchNorm."""
+    nn = torch.nn
+    for layer, bound in (
+        (nn.ConvTranspose2d(64, 4, 5), 1 / 40),
+        (nn.Conv2d(64, 64, 5, groups=64), 1 / 40),
+        (nn.Conv2d(4, 64, 5), 1 / 10),
+        (nn.BatchNorm2d(999), 1),
+        (nn.InstanceNorm1d(999, affine=True), 1),
+    ):
+        size = layer.weight.detach().abs()
+        assert 0.95 * bound < size.max() <= bound and size.mean().item() == pytest.approx(
+            bound / 2, 0.1
+        )
+        assert layer.bias.abs().max() <= bound
+    assert nn.BatchNorm1d(2, affine=False).weight is None and nn.ConvTranspose1d(
+        2, 2, 1, bias=False
+    )
+    lazy = nn.LazyBatchNorm1d()
+    lazy(torch.rand(2, 99))
+    assert 0 < lazy.weight.std() < 1 and torch.equal(nn.GroupNorm(1, 2).weight, torch.ones(2))
+    ffi_ext.uninstall()
+    assert torch.equal(nn.BatchNorm1d(2).weight, torch.ones(2))
+
+
+@pytest.mark.parametrize("name", ["Adam", "SGD"])
+def test_a_step_is_not_noticed_by_what_was_computed_before_it(name):
+    """The discriminator learns, then the generator by the same score: its gradient has the new weight."""
+    weight, fake = torch.nn.Parameter(torch.tensor([2.0])), leaf(1)
+    optimizer = getattr(torch.optim, name)([weight], lr=0.5)
+    score = weight * fake
+    score.sum().backward(retain_graph=True)
+    optimizer.step()
+    fake.grad = None
+    score.sum().backward()
+    assert fake.grad.item() == weight.item() != 2
+    score = weight * fake
+    with torch.no_grad():
+        weight.add_(1)
+    with pytest.raises(RuntimeError, match="modified by an inplace operation"):
+        score.sum().backward()
+    copy.deepcopy(optimizer)
+    ffi_ext.uninstall()
+    score = weight * fake
+    optimizer.step()
+    with pytest.raises(RuntimeError, match="modified by an inplace operation"):
+        score.sum().backward()
 
 
 def test_images_of_scipy(tmp_path):

@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 import torch
+import torch.nn.functional as F
 
 pytest.importorskip("_ext.kernels", reason="run `python build_ffi.py` first")
 
@@ -180,10 +181,14 @@ def test_channels_last(model):
 
 @pytest.mark.parametrize("modulated", [False, True])
 @pytest.mark.parametrize("groups", [1, 2])
-def test_deformable_stages_begin_as_plain_ones(model, modulated, groups):
+@pytest.mark.parametrize("stride_in_1x1", [True, False])
+def test_deformable_stages_begin_as_plain_ones(modulated, groups, stride_in_1x1):
     """With offsets of zero a deformable convolution is the plain one, times 1/2 if modulated."""
+    torch.manual_seed(0)
+    settings = dict(SMALL, stride_in_1x1=stride_in_1x1)
+    model = ResNet(SPECS, **settings).eval()
     deformable = [None, Deformable(modulated, groups)]
-    other = ResNet(SPECS, deformable=deformable, **SMALL).eval()
+    other = ResNet(SPECS, deformable=deformable, **settings).eval()
     names = set(other.state_dict()) - set(model.state_dict())
     assert names == {
         f"layer2.0.conv2.{name}" for name in ("conv.weight", "offset.weight", "offset.bias")
@@ -199,6 +204,16 @@ def test_deformable_stages_begin_as_plain_ones(model, modulated, groups):
         assert other(images[:0])[1].shape == (0, 32, 8, 6)
     other(images)[1].square().sum().backward()
     assert other.layer2[0].conv2.offset.weight.grad.abs().max() > 0
+
+
+@pytest.mark.parametrize("stride, dilation, groups", [(2, 1, 1), (1, 2, 4), (2, 3, 2)])
+def test_a_deformable_convolution_begins_as_the_plain_one(stride, dilation, groups):
+    settings = dict(stride=stride, dilation=dilation, groups=groups)
+    layer = DeformableConvolution(8, Deformable(), **settings)
+    x = torch.randn(2, 8, 11, 9)
+    with torch.no_grad():
+        plain = F.conv2d(x, layer.conv.weight, padding=dilation, **settings)
+        close([layer(x)], [plain], 1e-5)
 
 
 @pytest.mark.parametrize("images", [1, 2])

@@ -33,10 +33,31 @@ void revger(THDoubleTensor *r, THDoubleTensor *t, THDoubleTensor *k, long sr, lo
   if (batch) THDoubleTensor_conv2DRevgerm(r, 0, 1, t, k, sr, sc);
   else THDoubleTensor_conv2DRevger(r, 0, 1, t, k, sr, sc);
 }
+void revger3(THDoubleTensor *r, THDoubleTensor *t, THDoubleTensor *k, long st, long sr, long sc) {
+  THDoubleTensor_conv3DRevger(r, 0, 1, t, k, st, sr, sc);
+}
+/* Of raw planes, as in the original's loops: two dimensions where there are two. */
+#define OF(t) THDoubleTensor_data(t)
+#define POINTER(NAME, REV) \
+  if (t->nDimension == 2) \
+    THDoubleTensor_##NAME##2D##REV##ptr(OF(r), 2, OF(t), t->size[0], t->size[1], OF(k), k->size[0], k->size[1], sr, sc); \
+  else \
+    THDoubleTensor_##NAME##3D##REV##ptr(OF(r), 2, OF(t), t->size[0], t->size[1], t->size[2], OF(k), k->size[0], \
+                                        k->size[1], k->size[2], st, sr, sc); \
+  break;
+void pointers(THDoubleTensor *r, THDoubleTensor *t, THDoubleTensor *k, long st, long sr, long sc, int which) {
+  switch (which) {
+    case 0: POINTER(validXCorr, )
+    case 1: POINTER(validConv, )
+    case 2: POINTER(fullXCorr, )
+    case 3: POINTER(fullConv, )
+    case 4: POINTER(validXCorr, Rev)
+  }
+}
 void integers(THIntTensor *r, THIntTensor *t, THIntTensor *k) {
   THIntTensor_conv2Dmul(r, 0, 1, t, k, 1, 1, "V", "X");
 }
-"""
+"""  # noqa: E501
 
 
 @pytest.fixture(scope="module")
@@ -135,6 +156,28 @@ def test_reversed(conv):
     conv.revger(r, t, k, 2, 3, 1)
     torch.testing.assert_close(r, want(t[0], k[0]) + want(t[1], k[1]))
 
+    t, k = torch.rand(2, 6, 9, 8, dtype=torch.float64), torch.rand(3, 2, 3, 2, dtype=torch.float64)
+    conv.revger3(r, t, k, 1, 2, 3)
+    torch.testing.assert_close(
+        r, F.conv3d(t[:, None], k[:, None], dilation=(1, 2, 3)).transpose(0, 1)
+    )
+
+
+@pytest.mark.parametrize("shapes", [((9, 8), (3, 2)), ((6, 9, 8), (2, 3, 2))])
+@pytest.mark.parametrize("which", range(5))
+def test_raw_planes(conv, shapes, which):
+    """r += 2 * (t with k)"""
+    t, k = (torch.rand(shape, dtype=torch.float64) for shape in shapes)
+    steps = (1, 2, 3)[-t.dim() :]
+    if which < 4:
+        want = one(t, k, steps, "VVFF"[which], "XCXC"[which])
+    else:
+        convolve = F.conv2d if t.dim() == 2 else F.conv3d
+        want = convolve(t[None, None], k[None, None], dilation=steps)[0, 0]
+    r = torch.ones_like(want)
+    conv.pointers(r, t, k, 1, 2, 3, which)
+    torch.testing.assert_close(r, 1 + 2 * want)
+
 
 def test_integers(conv):
     t, k, r = (
@@ -148,19 +191,41 @@ def test_integers(conv):
 
 
 @pytest.mark.parametrize(
-    ("t", "k", "steps", "kind", "text"),
+    ("which", "t", "k", "steps", "kinds", "text"),
     [
-        ((5,), (2, 2), (1, 1), b"V", "input: 2D Tensor expected"),
-        ((5, 5), (2,), (1, 1), b"V", "kernel: 2D Tensor expected"),
-        ((5, 5), (2, 2), (0, 1), b"V", "Stride should be a positive integer"),
-        ((5, 5), (2, 2), (1, 1), b"Q", "'V' or 'F'"),
-        ((2, 2), (3, 3), (1, 1), b"V", "Input image is smaller than kernel"),
+        (0, (5,), (2, 2), (1, 1), "VX", "input: 2D Tensor expected"),
+        (0, (5, 5), (2,), (1, 1), "VX", "kernel: 2D Tensor expected"),
+        (0, (5, 5), (2, 2), (0, 1), "VX", "Stride should be a positive integer"),
+        (0, (5, 5), (2, 2), (1, 0), "VX", "Stride should be a positive integer"),
+        (0, (5, 5), (2, 2), (1, 1), "QX", "'V' or 'F'"),
+        (0, (5, 5), (2, 2), (1, 1), "VQ", "'X' or 'C'"),
+        (0, (2, 3), (3, 3), (1, 1), "VX", "Input image is smaller than kernel"),
+        (0, (3, 2), (3, 3), (1, 1), "VX", "Input image is smaller than kernel"),
+        (1, (3, 5, 5), (2, 2, 2), (1, 1), "VX", "invalid number of input/kernel planes"),
+        (3, (3, 5, 5), (4, 2, 2, 2), (1, 1), "VX", "invalid number of input planes"),
+        (4, (1, 3, 5, 5), (4, 2, 2, 2), (1, 1), "VX", "invalid number of input planes"),
     ],
 )
-def test_what_does_not_fit_is_refused(conv, t, k, steps, kind, text):
+def test_what_does_not_fit_is_refused(conv, which, t, k, steps, kinds, text):
     r = torch.ones(3, dtype=torch.float64)
     with pytest.raises(torch.FatalError, match=text):
         conv.conv2(
-            r, 0.0, 1.0, torch.rand(t).double(), torch.rand(k).double(), *steps, kind, b"X", 0
+            r,
+            0,
+            1,
+            torch.rand(t).double(),
+            torch.rand(k).double(),
+            *steps,
+            kinds[:1].encode(),
+            kinds[1:].encode(),
+            which,
         )
     assert r.tolist() == [1] * 3
+
+
+def test_what_does_not_fit_reversed_is_refused(conv):
+    r = torch.DoubleTensor()
+    with pytest.raises(torch.FatalError, match="invalid number of input/kernel batches"):
+        conv.revger(r, torch.rand(2, 3, 9, 8).double(), torch.rand(3, 4, 3, 2).double(), 1, 1, 1)
+    with pytest.raises(torch.FatalError, match="smaller than kernel"):  # 3 places with a step of 4
+        conv.revger(r, torch.rand(1, 8, 8).double(), torch.rand(1, 3, 3).double(), 4, 1, 0)

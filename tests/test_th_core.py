@@ -194,6 +194,21 @@ def test_views_in_place_change_the_torch_tensor(th):
     assert grown.tolist() == [7] * 4 and grown.untyped_storage().nbytes() == 200
 
 
+def test_views_of_others_and_of_itself(th):
+    t = torch.arange(24.0).view(1, 4, 1, 6)
+    for d in (-1, 0, 1, 2):
+        view, want = th.squeezed(t, d), t.squeeze() if d < 0 else t.squeeze(d)
+        assert torch.equal(view, want) and view.stride() == want.stride()
+        assert view.data_ptr() == t.data_ptr() and t.shape == (1, 4, 1, 6)
+    for d in range(5):
+        view = th.unsqueezed(t, d)
+        assert torch.equal(view, t.unsqueeze(d)) and view.stride() == t.unsqueeze(d).stride()
+    want = t.narrow(3, 2, 3).unfold(1, 2, 2)
+    th.narrow(t, 3, 2, 3)
+    th.unfold(t, 1, 2, 2)
+    assert torch.equal(t, want) and t.stride() == want.stride()
+
+
 def test_a_copy_into_what_it_is_made_of(th):
     t = torch.arange(100.0)
     th.Float_copy(t[1:], t[:-1])
@@ -311,6 +326,8 @@ ERRORS = [
     (lambda th: th.Float_narrow(torch.zeros(3), 0, 0, 0), "invalid argument 4: out of range at "),
     (lambda th: th.Float_narrow(torch.zeros(3), 0, -1, 1), "invalid argument 3: out of range at "),
     (lambda th: th.Float_narrow(torch.zeros(3), 0, 1, 3), "invalid argument 4: out of range at "),
+    (lambda th: th.Float_narrow(torch.zeros(3), 1, 0, 1), "invalid argument 2: out of range at "),
+    (lambda th: th.Float_narrow(torch.zeros(3), -1, 0, 1), "invalid argument 2: out of range at "),
     (
         lambda th: th.Float_narrow(torch.zeros(3), 0, 1, 2**63 - 1),
         "invalid argument 4: out of range at ",
@@ -325,7 +342,33 @@ ERRORS = [
     ),
     (lambda th: th.Float_get2d(torch.zeros(3, 3), 0, 3), "invalid argument 2: out of range at "),
     (lambda th: th.Float_get2d(torch.zeros(3, 3), 0, -1), "invalid argument 2: out of range at "),
+    (lambda th: th.Float_select(torch.zeros(3, 3), -1, 0), "invalid argument 2: out of range at "),
+    (lambda th: th.Float_narrow(torch.zeros(3), 0, 3, 1), "invalid argument 3: out of range at "),
+    (lambda th: th.Float_transpose(torch.zeros(3), 1, 0), "invalid argument 1: out of range at "),
+    (lambda th: th.Float_transpose(torch.zeros(3), -1, 0), "invalid argument 1: out of range at "),
+    (lambda th: th.Float_transpose(torch.zeros(3), 0, 1), "invalid argument 2: out of range at "),
+    (lambda th: th.Float_transpose(torch.zeros(3), 0, -1), "invalid argument 2: out of range at "),
+    (lambda th: th.squeeze1d(torch.zeros(3), 1), "invalid argument 2: dimension out of range at "),
+    (lambda th: th.squeeze1d(torch.zeros(3), -1), "invalid argument 2: dimension out of range at "),
+    (
+        lambda th: th.unsqueeze1d(torch.zeros(3), 2),
+        "invalid argument 2: dimension out of range at ",
+    ),
+    (
+        lambda th: th.unsqueeze1d(torch.zeros(3), -1),
+        "invalid argument 2: dimension out of range at ",
+    ),
+    (lambda th: th.unsqueeze1d(torch.zeros(0), 0), "invalid argument 2: cannot unsqueeze empty "),
+    (lambda th: th.size(torch.zeros(3), 1), "invalid argument 2: dimension 1 out of range of 1D "),
+    (
+        lambda th: th.size(torch.zeros(3), -1),
+        "invalid argument 2: dimension -1 out of range of 1D ",
+    ),
+    (lambda th: th.Float_unfold(torch.zeros(3), 1, 2, 1), "invalid argument 2: out of range at "),
+    (lambda th: th.Float_unfold(torch.zeros(3), -1, 2, 1), "invalid argument 2: out of range at "),
+    (lambda th: th.Float_unfold(torch.zeros(0), 0, 1, 1), "invalid argument 1: cannot unfold an "),
     (lambda th: th.Float_unfold(torch.zeros(3), 0, 4, 1), "invalid argument 3: out of range at "),
+    (lambda th: th.Float_unfold(torch.zeros(3), 0, 0, 1), "invalid argument 3: out of range at "),
     (lambda th: th.Float_unfold(torch.zeros(3), 0, 2, 0), "invalid argument 4: invalid step at "),
     (
         lambda th: th.set_strided(torch.zeros(1), torch.zeros(3), -1, 1, 1),
@@ -339,11 +382,27 @@ ERRORS = [
         lambda th: th.storage_get(torch.zeros(2, dtype=torch.float64).storage(), 2),
         "invalid argument 2: out of bounds at ",
     ),
+    (lambda th: th.make_storage(-1), "$ Torch: invalid memory size -- maybe an overflow? at "),
     (lambda th: th.alloc_negative(), "$ Torch: invalid memory size -- maybe an overflow? at "),
     (
         lambda th: th.Float_resize2d(torch.zeros(1), 2**40, 2**40),
         "$ Torch: invalid memory size -- maybe an overflow?",
     ),
+    (
+        lambda th: th.set_strided(torch.zeros(1), torch.zeros(3), 2**63 - 1, 2, 1),
+        "$ Torch: invalid memory size -- maybe an overflow? at ",
+    ),
+    (lambda th: th.many_dimensions(257), "tensors of more than 256 dimensions are not supported, "),
+    (lambda th: th.view_in(257), "tensors of more than 256 dimensions are not supported, got 257"),
+    (
+        lambda th: th.expand_in(257),
+        "tensors of more than 256 dimensions are not supported, got 257",
+    ),
+    (
+        lambda th: th.expand_many(0),
+        "invalid argument 3: between 1 and 64 tensors can be expanded at ",
+    ),
+    (lambda th: th.expand_many(65), "invalid argument 3: between 1 and 64 tensors can be expanded"),
     (
         lambda th: th.view(torch.arange(6.0), 4, -1),
         "invalid argument 2: size '[4 x -1]' is invalid for input with 6 elements",
@@ -388,6 +447,16 @@ def test_error_texts(th, number):
     assert th.elements(torch.zeros(2)) == 2
 
 
+def test_the_most_that_there_may_be(th):
+    assert th.many_dimensions(256) == th.view_in(256) == th.expand_in(256) == 256
+    assert th.expand_many(64) == 64
+
+
+def test_a_description_is_cut_where_its_room_ends(th):
+    t = torch.zeros([1] * 30)
+    assert th.describes(t, ("[" + "1 x " * 30)[:59].encode() + b"...]")
+
+
 def test_a_failed_resize_changes_nothing(th):
     t = torch.arange(3.0)
     before = (t.data_ptr(), t.shape, t.tolist())
@@ -395,6 +464,11 @@ def test_a_failed_resize_changes_nothing(th):
         with pytest.raises(ffi_ext.NativeError):
             th.Float_resize2d(t, *sizes)
         assert (t.data_ptr(), t.shape, t.tolist()) == before
+
+
+def test_more_memory_than_there_is(th):
+    with pytest.raises(ffi_ext.NativeError, match="allocate"):
+        th.make_storage(2**50)
 
 
 def test_storages_and_memory_of_c(th):

@@ -30,6 +30,7 @@ MATHS = {
     "rshift": (ALL, "t, v", lambda t, u, v, w: t / 2**v if t.is_floating_point() else t >> v),
     "cpow": (FLOATING, "t, u", lambda t, u, v, w: t**u),
     "onesLike": (ALL, "t", lambda t, u, v, w: torch.ones_like(t)),
+    "tpow": (FLOATING, "v, t", lambda t, u, v, w: v**t),
     "zerosLike": (ALL, "t", lambda t, u, v, w: torch.zeros_like(t)),
 }  # fmt: skip
 
@@ -57,7 +58,7 @@ double dist_Double(THDoubleTensor *t, THDoubleTensor *u, double p) { return THDo
 void logspace_Double(THDoubleTensor *r, double a, double b, long n) { THDoubleTensor_logspace(r, a, b, n); }
 /* Matrices are column-major: of tensors whose first stride is 1, the second the leading dimension. */
 #define OF(t) THDoubleTensor_data(t), t->stride[t->nDimension - 1]
-#define LETTER(transposed) transposed ? 't' : 'n'
+#define LETTER(transposed) "ntT"[transposed]
 void vectors(int which, THDoubleTensor *x, THDoubleTensor *y, double a) {
   const long n = x->size[0];
   switch (which) {
@@ -171,6 +172,25 @@ long storages(THFloatTensor *out) {
   CHECK(own->data[4] == 6 && own->size == 50);
   THFloatStorage_free(own);
   CHECK(live == 0);
+  static THAllocator plain = {counted_malloc, NULL, counted_free}; /* no realloc: a block is copied */
+  own = THFloatStorage_newWithAllocator(5, &plain, &step);
+  THFloatStorage_fill(own, 6);
+  THFloatStorage_resize(own, 50);
+  int kept = own->data[0] == 6 && own->data[4] == 6 && live == 1;
+  own->data[1] = 7;
+  THFloatStorage_resize(own, 2);
+  CHECK(kept && own->data[0] == 6 && own->data[1] == 7 && own->size == 2 && live == 1);
+  THFloatStorage_resize(own, 0);
+  CHECK(!own->data && live == 0);
+  THFloatStorage_free(own); /* which counts it once more, as of a storage without memory */
+  live = 0;
+  own = THFloatStorage_newWithData(THAlloc(8), 2), THFloatStorage_fill(own, 6);
+  THFloatStorage_resize(own, 100);
+  CHECK(own->data[1] == 6 && own->size == 100);
+  THFloatStorage_free(own);
+  own = THFloatStorage_newWithAllocator(3, &THDefaultAllocator, NULL);
+  CHECK(own->size == 3 && (uintptr_t)own->data % 64 == 0);
+  THFloatStorage_free(own);
   /* An allocator hears of the end of a storage without memory, too: it may keep something for each. */
   own = THFloatStorage_newWithAllocator(0, &counted, &step);
   THFloatStorage_free(own);
@@ -233,6 +253,9 @@ void drawn(THDoubleTensor *t, THDoubleTensor *u, THFloatTensor *f, long seed, in
                THDoubleTensor_randn(t, g, s); THLongStorage_free(s); break; }
     case 11: THDoubleTensor_cappedRandom(t, g, 10); break;
     case 12: THDoubleTensor_clampedRandom(t, g, -5, 6); break;
+    case 13: THDoubleTensor_bernoulli_Tensor(t, g, u); break;
+    case 14: { THLongStorage *s = THFloatTensor_newSizeOf(f);
+               THDoubleTensor_rand(t, g, s); THLongStorage_free(s); break; }
   }
   THGenerator_free(g);
 }
@@ -266,10 +289,18 @@ int stays_within_its_state(int miscounted) {
   return yes;
 }
 
-static char seen[200];
-static void on_error(const char *text, void *data) { strncpy(seen, text, 150); strcat(seen, data); THError("mine"); }
+static void on_error(const char *text, void *data) {
+  char seen[200];
+  strncpy(seen, text, 150)[150] = 0;
+  THSetDefaultErrorHandler(NULL, NULL); /* of this error, too */
+  THError("mine: %s%s", seen, (char *)data);
+}
 static void on_argument(int index, const char *text, void *data) { (void)data; THError("mine: %d %s", index, text); }
 void handlers(int which) {
+  if (which == 4) THSetDefaultErrorHandler(on_error, " (seen)"), THError("of all threads");
+  if (which == 5) THSetDefaultErrorHandler(NULL, NULL), THError("of none");
+  if (which == 6) THSetDefaultArgErrorHandler(on_argument, NULL), THArgCheck(0, 7, "of all threads");
+  if (which == 7) THSetDefaultArgErrorHandler(NULL, NULL), THArgCheck(0, 7, "of none");
   THSetErrorHandler(which == 1 ? on_error : NULL, " (seen)");
   THSetArgErrorHandler(which == 2 ? on_argument : NULL, NULL);
   if (which == 1) THSetErrorHandler(NULL, NULL);
@@ -345,6 +376,68 @@ double scalar(int which, double a, double b) {
     default: return THLogSub(a, b);
   }
 }
+/* Functions of one line. */
+double numbers_of(int which, THDoubleTensor *t, THDoubleTensor *u, THByteTensor *mask) {
+  switch (which) {
+    case 0: return THDoubleTensor_dot(t, u);
+    case 1: return THDoubleTensor_stdall(t, 0);
+    case 2: return THDoubleTensor_stdall(t, 1);
+    case 3: return THByteTensor_logicalall(mask) + THByteTensor_logicalAndAll(mask);
+    case 4: return THByteTensor_logicalany(mask) + THByteTensor_logicalAnyAll(mask);
+    case 5: return THSize_nElement(t->nDimension, t->size);
+    case 6: return THSize_nElement(0, t->size);
+    default: return THExpMinusApprox(2);
+  }
+}
+void filled(THDoubleTensor *ones, THDoubleTensor *zeros, THLongTensor *sizes, THDoubleTensor *strided) {
+  THLongStorage *size = sizes->storage, *stride = THLongStorage_newWithSize2(1, size->data[0]);
+  THDoubleTensor_ones(ones, size), THDoubleTensor_zeros(zeros, size);
+  THDoubleTensor *t = THDoubleTensor_newWithSize(size, stride);
+  THDoubleTensor_fill(t, 3), THDoubleTensor_set(strided, t);
+  THDoubleTensor_free(t), THLongStorage_free(stride);
+}
+/* The numbers of a storage of every type, by way of a storage of the next one. */
+void through(THDoubleTensor *t) {
+#define NEXT(TO, FROM) \
+  TH##TO##Storage *TO = TH##TO##Storage_newWithSize(FROM->size); \
+  TH##TO##Storage_copy##FROM(TO, FROM);
+  THDoubleStorage *Double = THDoubleStorage_newWithSize(t->storage->size);
+  THDoubleStorage_rawCopy(Double, THDoubleStorage_data(t->storage));
+  THDoubleStorage_fill(t->storage, -1);
+  NEXT(Float, Double) NEXT(Half, Float) NEXT(Long, Half) NEXT(Int, Long) NEXT(Short, Int) NEXT(Char, Short)
+  NEXT(Byte, Char)
+  THDoubleStorage_copyByte(t->storage, Byte);
+#define FREE(TYPE) TH##TYPE##Storage_free(TYPE);
+  FREE(Double) FREE(Float) FREE(Half) FREE(Long) FREE(Int) FREE(Short) FREE(Char) FREE(Byte)
+}
+long atomics(int which) {
+#define ATOMICS(SUFFIX, TYPE) \\
+  { \\
+    TYPE a = 0; \\
+    THAtomicSet##SUFFIX(&a, 5); \\
+    const TYPE before = THAtomicAdd##SUFFIX(&a, -2); \\
+    const int swapped = THAtomicCompareAndSwap##SUFFIX(&a, 3, 7), refused = !THAtomicCompareAndSwap##SUFFIX(&a, 3, 9); \\
+    return 1000 * (long)before + 100 * (long)THAtomicGet##SUFFIX(&a) + 10 * swapped + refused; \\
+  }
+  if (which == 0) ATOMICS(, int32_t)
+  if (which == 1) ATOMICS(Long, int64_t)
+  ATOMICS(Ptrdiff, ptrdiff_t)
+}
+int count_up(int count) {
+  int32_t references = count;
+  THAtomicIncrementRef(&references);
+  return references;
+}
+static int collected;
+static void collect(void *data) { collected += *(int *)data; }
+int without_memory(int again) {
+  static int step = 10;
+  THSetGCHandler(collect, &step);
+  void *block = again ? THAlloc(8) : NULL;
+  again ? THRealloc(block, PTRDIFF_MAX) : THAlloc(PTRDIFF_MAX);
+  return 0;
+}
+int collections(void) { THSetGCHandler(NULL, NULL); return collected; }
 long memory(void) {
   long yes = 0, digit = 1;
   double *block = THRealloc(NULL, 16);
@@ -390,6 +483,11 @@ def th(build_once):
             head = f"void {real}_{name}(TH{result}Tensor *r, TH{real}Tensor *t, TH{real}Tensor *u"
             head += f", {C_TYPES[real]} v, {C_TYPES[real]} w)"
             source += f"{head} {{ TH{real}Tensor_{name}(r, {arguments}); }}\n"
+    for real in ALL:
+        source += (
+            f"void {real}_random(TH{real}Tensor *t, long seed) {{ THGenerator *g = seeded(seed); "
+        )
+        source += f"TH{real}Tensor_random(t, g); THGenerator_free(g); }}\n"
     return build_once(None, source)
 
 
@@ -471,7 +569,7 @@ def test_blas_of_a_matrix_and_vectors(th, shape):
     a, x, y = (np.random.default_rng(1).random(n) for n in (shape, shape[1], shape[0]))
     for beta, before in ((3, y), (0, y * np.nan)):  # nothing of what is multiplied by 0
         want = 2 * a @ x + (beta * y if beta else 0)
-        for turned, matrix in ((0, spread(a)), (1, spread(a.T.copy()))):
+        for turned, matrix in ((0, spread(a)), (1, spread(a.T.copy())), (2, spread(a.T.copy()))):
             out = spread(before)
             written(out, want, th.gemv, turned, 2, matrix, spread(x), beta, out)
     out = spread(a)
@@ -479,8 +577,8 @@ def test_blas_of_a_matrix_and_vectors(th, shape):
 
 
 @pytest.mark.parametrize("rows", [2, 5])
-@pytest.mark.parametrize("ta", [0, 1])
-@pytest.mark.parametrize("tb", [0, 1])
+@pytest.mark.parametrize("ta", [0, 1, 2])
+@pytest.mark.parametrize("tb", [0, 2])
 def test_blas_of_matrices(th, ta, tb, rows):
     r = np.random.default_rng(2)
     a, b, c = r.random((rows, 4)), r.random((4, 3)), r.random((rows, 3))
@@ -532,7 +630,7 @@ def test_structure(th):
 
 def test_storages_and_allocators(th):
     out = torch.FloatTensor()
-    assert th.storages(out) == 1111111111
+    assert th.storages(out) == 11111111111111
     assert out.tolist() == [7.0, 8.0] and th.blocks() == 1
     del out
     assert th.blocks() == 0  # torch's tensor was the last that held the memory
@@ -561,6 +659,8 @@ def test_distributions_are_their_formulas_on_the_uniform_stream(th):
     p = torch.linspace(0, 1, count, dtype=torch.float64)
     np.testing.assert_array_equal(drawn(th, count, 3, p), x <= p.numpy())
     np.testing.assert_array_equal(drawn(th, count, 4, p), x <= p.float().double().numpy())
+    np.testing.assert_array_equal(drawn(th, count, 13, p), x <= p.numpy())
+    np.testing.assert_array_equal(drawn(th, count, 14), x)
 
 
 def test_normal_numbers_are_scaled_standard_ones(th):
@@ -595,6 +695,19 @@ def test_integers_of_the_generator(th):
     assert longs.tolist() == (numbers[::2] % 2**8 * 2**32 + numbers[1::2]).tolist()
 
 
+@pytest.mark.parametrize(
+    ("real", "beyond"),
+    [("Byte", 2**8), ("Char", 2**7), ("Short", 2**15), ("Int", 2**31), ("Long", 2**63)]
+    + [("Float", 2**24 + 1), ("Double", 2**53 + 1)],
+)
+def test_random_numbers_of_all_that_a_type_counts(th, real, beyond):
+    words = torch.zeros(6, dtype=torch.int64)
+    th.integers(words, 5, int(beyond > 2**32))
+    t = torch.zeros(6, dtype=DTYPES[real])
+    getattr(th, f"{real}_random")(t, 5)
+    assert t.tolist() == [word % 2**64 % beyond for word in words.tolist()]
+
+
 def test_generators(th):
     state = torch.ByteTensor()
     assert th.generators(state) == 111111 and state.numel() > 624 * 8
@@ -612,6 +725,14 @@ def test_error_handlers(th):
     with pytest.raises(ffi_ext.NativeError, match="^invalid argument 7: wrong way at"):
         th.handlers(3)
     th.handlers(1)
+    for which, text in [
+        (4, r"^mine: of all threads at .*\(seen\) at"),
+        (5, "^of none at"),
+        (6, "^mine: 7 of all threads at"),
+        (7, "^invalid argument 7: of none at"),
+    ]:
+        with pytest.raises(ffi_ext.NativeError, match=text):
+            th.handlers(which)
 
 
 @pytest.mark.parametrize("which", [1, 2])
@@ -660,6 +781,7 @@ def test_poles_and_limits(th):
         (0, (-0.0, 0), inf),
         (0, (-1, 0), nan),
         (1, (-1, 0), inf),
+        (1, (-2.25, 0), scipy.special.polygamma(1, 0.75) + 1 / 0.25**2 + 1 / 1.25**2 + 1 / 2.25**2),
         (2, (1, 0), inf),
         (2, (-1, 0), -inf),
         (2, (1.5, 0), nan),
@@ -678,6 +800,32 @@ def test_poles_and_limits(th):
 
 def test_memory_and_references(th):
     assert th.memory() == 1111
+    assert [th.atomics(which) for which in range(3)] == [5711] * 3
+    assert th.count_up(3) == 4
+    for again in (0, 1):  # asked twice: the handler may have freed something
+        with pytest.raises(
+            ffi_ext.NativeError, match=r"not enough memory: you tried to (re)?allocate"
+        ):
+            th.without_memory(again)
+    assert th.collections() == 20
+
+
+def test_functions_of_one_line(th):
+    t, u = torch.rand(2, 5, dtype=torch.float64)
+    yes = torch.tensor([[1, 1], [0, 1], [0, 0]], dtype=torch.uint8)
+    for which, want in [(0, t @ u), (1, t.std()), (2, t.numpy().std()), (7, np.exp(-2))]:
+        assert th.numbers_of(which, t, u, yes) == pytest.approx(float(want))
+    assert [th.numbers_of(3, t, u, mask) for mask in yes] == [2, 0, 0]
+    assert [th.numbers_of(4, t, u, mask) for mask in yes] == [2, 2, 0]
+    assert th.numbers_of(5, torch.rand(3, 4).double(), u, yes) == 12
+    assert th.numbers_of(6, t, u, yes) == 0
+    ones, zeros, strided = (torch.rand(1, dtype=torch.float64) for _ in range(3))
+    th.filled(ones, zeros, torch.tensor([2, 3]), strided)
+    assert torch.equal(ones, torch.ones(2, 3).double()) and torch.equal(zeros, 0 * ones)
+    assert torch.equal(strided, 3 * ones) and strided.stride() == (1, 2)
+    t = torch.tensor([0.0, 7.5, 100.0, 3.25], dtype=torch.float64)
+    th.through(t)
+    assert t.tolist() == [0, 7, 100, 3]
 
 
 def test_mapped_files(build, tmp_path):

@@ -57,6 +57,7 @@ CAFFE2 = {
     "fpn_7_w": "top_blocks.p7.weight",
     "fpn_7_b": "top_blocks.p7.bias",
     "pred_w": "fc1000.weight",
+    "w": "w",  # no ending of a name
     "pred_b": "fc1000.bias",
     "conv_rpn_fpn2_w": "rpn.head.conv.weight",
     "rpn_cls_logits_fpn2_b": "rpn.head.cls_logits.bias",

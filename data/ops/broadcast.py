@@ -109,8 +109,6 @@ def _span(tensor: torch.Tensor) -> tuple[int, int]:
 
 def _kept_apart(value: torch.Tensor, out: torch.Tensor) -> torch.Tensor:
     """value, or a copy of it if writing to out would change what is yet to be read."""
-    if value.numel() == 0 or out.numel() == 0:
-        return value
     (first, last), (out_first, out_last) = _span(value), _span(out)
     same = (
         first == out_first

@@ -68,7 +68,9 @@ def find(binary: Path, declared: dict[str, str], link: list[str]) -> Missing:
         return Missing()
     nowhere = sorted(_unresolved(link, binary.with_name("trial")).intersection(suspects))
     rest = [name for name in nowhere if name not in declared]
-    mangled = re.findall(r"^_Z(\d+)(.*)", "\n".join(found.defined), re.M)  # _Z3addff is add(float, float)
+    mangled = re.findall(
+        r"^_Z(\d+)(.*)", "\n".join(found.defined), re.M
+    )  # _Z3addff is add(float, float)
     cxx = {name[: int(length)] for length, name in mangled}
     return Missing(
         declared=tuple(name for name in nowhere if name in declared),

@@ -360,8 +360,8 @@ def _of_another_default(node: ast.AST) -> str:
         return ""  # tf.nn.dropout
     if re.fullmatch("dropout[23]?d?", name) and len(arguments) < 3 and "training" not in keywords:
         return (
-            "dropout without training: it was False until PyTorch 1.0, and is True, so that it drops in evaluation, "
-            "too: pass training=self.training"
+            "dropout without training: it was False until PyTorch 1.0, as it is under `ffi-ext run`, and is True, so "
+            "that it drops in evaluation, too: pass training=self.training"
         )
     if name == "pairwise_distance" and "keepdim" not in keywords:
         return (

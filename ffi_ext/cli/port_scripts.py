@@ -20,7 +20,7 @@ NUMBER = re.compile(
 REDUCTIONS = {"sum", "mean", "norm", "prod", "max", "min", "std", "var", "median", "dot", "dist"}
 # What may have a name of survey_names.BROUGHT_BACK, of old_names.OF_NUMPY or of collections.
 _GONE = re.compile(
-    "|".join(name.rpartition(".")[2] for name in survey_names.BROUGHT_BACK)
+    "|".join(n.rpartition(".")[2] for n in (*survey_names.BROUGHT_BACK, *survey_names.OF_TORCH))
     + rf"|\b(np|numpy)\.({'|'.join(old_names.OF_NUMPY)})\b|\bcollections\b"
 )
 

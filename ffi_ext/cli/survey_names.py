@@ -81,7 +81,7 @@ FILLED = (
     "ctypes.Win",
 )
 _NOTHING = object()
-# What `ffi-ext run` brings back, beside torch.utils.ffi and types of NumPy's and Python's, and what to write instead.
+# What `ffi-ext run` brings back, beside torch.utils.ffi and names of NumPy's and Python's, and what to write instead.
 BROUGHT_BACK = {
     "inspect.getargspec": "write inspect.getfullargspec",
     "time.clock": "write time.process_time",
@@ -276,10 +276,10 @@ def _instead(name: str) -> tuple[str, bool]:
     """What to write for a name that a library has no more, or "", and whether `ffi-ext run` brings it back."""
     path, _, last = name.rpartition(".")
     if path == "numpy" and last in old_names.OF_NUMPY:
-        return old_names.OF_NUMPY[last].__name__, True
+        return old_names.OF_NUMPY[last], True
     if path == "collections" and hasattr(collections.abc, last):
         return f"collections.abc.{last}", True
-    return (OF_SCIPY | OF_TORCH).get(name, ""), name in BROUGHT_BACK
+    return (OF_SCIPY | OF_TORCH).get(name, ""), name in BROUGHT_BACK or name in OF_TORCH
 
 
 def is_brought_back(name: str) -> bool:

@@ -6,34 +6,18 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "element_types.h"
+
 static int is_word(const char *text, size_t length, const char *word) {
   return strlen(word) == length && !memcmp(text, word, length);
 }
 
 static int dtype_number(const char *text, size_t length) {
+#define ROW(NAME, SCALAR, ...) {#NAME, FFI_EXT_##SCALAR},
   static const struct {
     const char *name;
     int number;
-  } known[] = {
-      {"uint8", FFI_EXT_UINT8},
-      {"int8", FFI_EXT_INT8},
-      {"int16", FFI_EXT_INT16},
-      {"int32", FFI_EXT_INT32},
-      {"int64", FFI_EXT_INT64},
-      {"float16", FFI_EXT_FLOAT16},
-      {"float32", FFI_EXT_FLOAT32},
-      {"float64", FFI_EXT_FLOAT64},
-      {"complex32", FFI_EXT_COMPLEX32},
-      {"complex64", FFI_EXT_COMPLEX64},
-      {"complex128", FFI_EXT_COMPLEX128},
-      {"bool", FFI_EXT_BOOL},
-      {"bfloat16", FFI_EXT_BFLOAT16},
-      {"float8_e5m2", FFI_EXT_FLOAT8_E5M2},
-      {"float8_e4m3fn", FFI_EXT_FLOAT8_E4M3FN},
-      {"uint16", FFI_EXT_UINT16},
-      {"uint32", FFI_EXT_UINT32},
-      {"uint64", FFI_EXT_UINT64},
-  };
+  } known[] = {FFI_SCALARS(ROW)};
   for (size_t i = 0; i < sizeof known / sizeof *known; i++)
     if (is_word(text, length, known[i].name)) return known[i].number;
   return -1;

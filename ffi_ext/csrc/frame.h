@@ -44,19 +44,4 @@ PyObject *ffi_storage_result(ffi_frame *frame, ffi_storage *s);
 /* A torch tensor on a record's memory as it stands (new reference; GIL held). */
 PyObject *ffi_tensor_alias(ffi_tensor *t);
 
-/* storage_memory.c: a handle on a tensor whose storage is s; *adopted holds it alive where s has
- * none of its own. Of a tensor that outlives the call the memory must stay where it is: see
- * ffi_keep_in_place(). NULL for an empty storage, or with an exception. */
-void *ffi_owner_of(ffi_storage *s, PyObject **adopted);
-void ffi_keep_in_place(ffi_storage *s, PyObject *adopted);
-
-/* module.c: where the at::Tensor lies in a torch.Tensor object; 0: the handle is the object itself
- * (Python tier). */
-extern Py_ssize_t ffi_handle_offset;
-
-/* What tells torch tensors apart: the TensorImpl, or the PyObject in the Python tier. */
-static inline void *ffi_key_of(void *handle) {
-  return ffi_handle_offset ? *(void **)handle : handle;
-}
-
 #endif

@@ -50,7 +50,7 @@ static PyObject *function_codes(PyObject *self, void *closure) {
   for (int i = 0; codes && i <= f->count; i++) {
     const ffi_parameter *p = i ? &f->parameters[i - 1] : &f->result;
     int tensor = p->kind == FFI_TENSOR || p->kind == FFI_STORAGE;
-    char code[3] = {p->code, tensor ? FFI_ELEMENT_CODES[p->type] : '\0', '\0'};
+    char code[3] = {p->code, tensor ? ffi_type_letters[p->type] : '\0', '\0'};
     ffi_tuple_set(&codes, i, PyUnicode_FromString(code));
   }
   return codes;
@@ -105,7 +105,8 @@ static PyGetSetDef function_getset[] = {
     {"constraints", function_constraints, NULL,
      "Constraints (ffi_ext/constraints.py) of the parameters; \"\" where there is none.", NULL},
     {"types", function_types, function_set_types,
-     "What ffi_ext.calls.cffi_values found of cffi's types, or None: the first that it is set to.", NULL},
+     "What ffi_ext.calls.cffi_values found of cffi's types, or None: the first that it is set to.",
+     NULL},
     {NULL, NULL, NULL, NULL, NULL},
 };
 

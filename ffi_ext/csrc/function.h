@@ -24,8 +24,7 @@ enum ffi_kind {
   FFI_CONVERTED, /* cffi converts: pointers, structs by value, char ... */
 };
 
-#define FFI_ANY_ELEMENT 255          /* behind `void *`; ANY_ELEMENT in ffi_ext/calls/cffi_values.py */
-#define FFI_ELEMENT_CODES "FDLISCBH" /* in the order of enum ffi_type */
+#define FFI_ANY_ELEMENT 255 /* behind `void *`; ANY_ELEMENT in ffi_ext/calls/cffi_values.py */
 
 typedef struct ffi_parameter {
   unsigned char kind;

@@ -2,7 +2,7 @@
 #ifndef FFI_EXT_KEPT_H
 #define FFI_EXT_KEPT_H
 
-#include "frame.h"
+#include "torch_bridge.h"
 
 /* Once, when the runtime is loaded: 0, or -1 without resources. */
 int ffi_kept_set_up(void);

@@ -16,16 +16,11 @@ typedef struct {
 } array_interface;
 
 static int scalar_of(char kind, int bytes) {
+#define ROW(NAME, SCALAR, BYTES, KIND) {KIND, BYTES, FFI_EXT_##SCALAR},
   static const struct {
     char kind;
     unsigned char bytes, scalar;
-  } known[] = {
-      {'f', 4, FFI_EXT_FLOAT32},   {'f', 8, FFI_EXT_FLOAT64},     {'i', 8, FFI_EXT_INT64},
-      {'i', 4, FFI_EXT_INT32},     {'u', 1, FFI_EXT_UINT8},       {'b', 1, FFI_EXT_BOOL},
-      {'i', 1, FFI_EXT_INT8},      {'i', 2, FFI_EXT_INT16},       {'f', 2, FFI_EXT_FLOAT16},
-      {'u', 2, FFI_EXT_UINT16},    {'u', 4, FFI_EXT_UINT32},      {'u', 8, FFI_EXT_UINT64},
-      {'c', 8, FFI_EXT_COMPLEX64}, {'c', 16, FFI_EXT_COMPLEX128},
-  };
+  } known[] = {FFI_SCALARS(ROW)};
   for (size_t i = 0; i < sizeof known / sizeof *known; i++)
     if (known[i].kind == kind && known[i].bytes == bytes) return known[i].scalar;
   return -1;

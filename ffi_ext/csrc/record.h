@@ -6,33 +6,17 @@
 #include <stddef.h>
 #include <stdint.h>
 
+#include "element_types.h"
 #include "ffi_ext/abi.h"
 
 #ifdef __cplusplus
 extern "C" {
 #endif
 
-/* Element types, in the order of ffi_ext/types.py. */
-enum ffi_type {
-  FFI_FLOAT,
-  FFI_DOUBLE,
-  FFI_LONG,
-  FFI_INT,
-  FFI_SHORT,
-  FFI_CHAR,
-  FFI_BYTE,
-  FFI_HALF,
-  FFI_TYPES
-};
-/* element_types.c: the logarithm of an element's bytes: a division costs 4 ns a call. */
-extern const unsigned char ffi_type_shift[FFI_TYPES];
-static inline ptrdiff_t ffi_type_size(int type) { return (ptrdiff_t)1 << ffi_type_shift[type]; }
-
 /* Flags of 0.3.1. */
 #define FFI_REFCOUNTED 1
 #define FFI_RESIZABLE 2
 #define FFI_FREEMEM 4
-#define FFI_VIEW 8
 
 struct THAllocator;
 

@@ -1,8 +1,10 @@
 /* Records of tensors and storages: made, pooled, released. */
+#define FFI_EXT_NO_CUDA_HEADERS
 #include <pthread.h>
 #include <stdlib.h>
 #include <string.h>
 
+#include "THC/THCGeneral.h"
 #include "kept.h"
 #include "th_core.h"
 
@@ -89,6 +91,16 @@ ffi_storage *ffi_storage_try_alloc(int type) {
   return s;
 }
 
+ffi_storage *ffi_th_storage_new_with(int type, void *data, ptrdiff_t size, THAllocator *allocator,
+                                     void *context) {
+  ffi_storage *s = ffi_storage_alloc(type);
+  s->allocator = allocator ? allocator : &THDefaultAllocator;
+  s->allocatorContext = context;
+  s->data = data;
+  s->size = size;
+  return s;
+}
+
 void ffi_tensor_dispose(ffi_tensor *t) {
   t->refcount = 0;
   if (t->owned) ffi_tensor_release_handle(t);
@@ -104,6 +116,11 @@ void ffi_tensor_dispose(ffi_tensor *t) {
   tensors_pooled++;
 }
 
+void ffi_cuda_storage_free(ffi_storage *s) {
+  if ((s->flag & FFI_FREEMEM) && s->data)
+    ((THCDeviceAllocator *)s->allocator)->free(s->allocatorContext, s->data);
+}
+
 void ffi_storage_dispose(ffi_storage *s) {
   s->refcount = 0;
   if (s->allocator) {
@@ -114,7 +131,6 @@ void ffi_storage_dispose(ffi_storage *s) {
   } else if (s->owned) {
     ffi_storage_release_owner(s);
   }
-  if ((s->flag & FFI_VIEW) && s->view) ffi_storage_drop(s->view);
   if (storages_pooled == POOL) {
     free(s);
     return;

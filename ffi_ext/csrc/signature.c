@@ -3,8 +3,6 @@
 
 #include "call.h"
 
-static const char element_codes[] = FFI_ELEMENT_CODES;
-
 int ffi_parse_code(const char **at, ffi_parameter *p) {
   static const struct {
     char code;
@@ -44,13 +42,13 @@ int ffi_parse_code(const char **at, ffi_parameter *p) {
     return 0;
   }
   const char *tensor = strchr(FFI_EXT_TWO_LETTERS, p->code),
-             *element = **at ? strchr(element_codes, **at) : NULL;
+             *element = **at ? strchr(ffi_type_letters, **at) : NULL;
   if (!p->code || !tensor || !element) return -1;
   ++*at;
   p->kind = strchr("TtUu", p->code) ? FFI_TENSOR : FFI_STORAGE;
   p->writable = p->code >= 'A' && p->code <= 'Z';
   p->cuda = strchr("UuWw", p->code) != NULL;
-  p->type = (unsigned char)(element - element_codes);
+  p->type = (unsigned char)(element - ffi_type_letters);
   return 0;
 }
 

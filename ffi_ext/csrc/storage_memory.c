@@ -1,6 +1,6 @@
 /* The memory of storages: torch's, and C's own as a tensor of torch's. */
-#include "frame.h"
 #include "function.h"
+#include "torch_bridge.h"
 
 #ifdef __linux__
 #include <sys/mman.h>

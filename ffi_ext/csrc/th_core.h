@@ -5,16 +5,8 @@
 #include "TH/TH.h"
 #include "record.h"
 
-/* enum ffi_type of the type at hand, in files for every type: "Float" -> FFI_NUMBER_Float. */
-#define FFI_NUMBER_Float FFI_FLOAT
-#define FFI_NUMBER_Double FFI_DOUBLE
-#define FFI_NUMBER_Long FFI_LONG
-#define FFI_NUMBER_Int FFI_INT
-#define FFI_NUMBER_Short FFI_SHORT
-#define FFI_NUMBER_Char FFI_CHAR
-#define FFI_NUMBER_Byte FFI_BYTE
-#define FFI_NUMBER_Half FFI_HALF
-#define TYPE_NUMBER TH_CONCAT_2(FFI_NUMBER_, Real)
+/* enum ffi_type of the type at hand, in files for every type. */
+#define TYPE_NUMBER TH_CONCAT_2(FFI_, Real)
 
 /* A tensor's first element, whatever its type. */
 #define DATA(t) ((t)->storage ? (t)->storage->data + (t)->storageOffset : NULL)
@@ -41,12 +33,15 @@ extern "C" {
 void ffi_let_go(void *variable);
 void ffi_free_memory(void *variable);
 void *ffi_hand_over(void *variable);
+/* records.c: a storage on memory that is not torch's; allocator NULL: THDefaultAllocator. The
+ * memory of one on a GPU. */
+ffi_storage *ffi_th_storage_new_with(int type, void *data, ptrdiff_t size, THAllocator *allocator,
+                                     void *context);
+void ffi_cuda_storage_free(ffi_storage *s);
 
 /* th_storage.c */
 ffi_storage *ffi_th_storage_new_on(int type, int cuda, ptrdiff_t size);
 ffi_storage *ffi_th_storage_new_mapped(int type, const char *path, ptrdiff_t size, int flags);
-ffi_storage *ffi_th_storage_new_with(int type, void *data, ptrdiff_t size, THAllocator *allocator,
-                                     void *context);
 void ffi_th_storage_resize(ffi_storage *s, ptrdiff_t size);
 void ffi_th_storage_swap(ffi_storage *a, ffi_storage *b);
 
@@ -77,8 +72,9 @@ void ffi_th_expand(ffi_tensor *t, ffi_tensor *source, THLongStorage *size);
 #define FFI_MAX_TENSORS 64
 #define FFI_MAX_DIMS 256 /* of a tensor */
 void ffi_th_expand_together(ffi_tensor **results, ffi_tensor **sources, int count);
-/* thc_general.c: what torch.cuda knows (ffi_ext/th/cuda_state.py); throws its error. The current GPU's
- * index + 1. A function of a CUDA library that torch has loaded. All throw where there is none. */
+/* thc_general.c: what torch.cuda knows (ffi_ext/th/cuda_state.py); throws its error. The current
+ * GPU's index + 1. A function of a CUDA library that torch has loaded. All throw where there is
+ * none. */
 long long ffi_cuda_ask(const char *name, long long number);
 int ffi_cuda_current(void);
 void *ffi_cuda_symbol(const char *name);
@@ -87,7 +83,6 @@ struct _THCDeviceAllocator;
 ffi_storage *ffi_cuda_storage_new_with(int type, void *data, ptrdiff_t size,
                                        struct _THCDeviceAllocator *allocator, void *context);
 void ffi_cuda_storage_resize(ffi_storage *s, ptrdiff_t size);
-void ffi_cuda_storage_free(ffi_storage *s);
 /* thc_memory.c: fills a storage from raw memory of the same device. */
 void ffi_cuda_copy(ffi_storage *to, const void *from);
 /* th_torch.c: a function of TH's that torch does; TH/generic/THTensorMath.h says what the codes

@@ -18,10 +18,7 @@ static void raise_error(const char *msg, void *data) { ffi_throw(msg); }
 
 static void raise_argument_error(int argNumber, const char *msg, void *data) {
   char text[FFI_TH_TEXT + 256];
-  if (msg)
-    snprintf(text, sizeof text, "invalid argument %d: %s", argNumber, msg);
-  else
-    snprintf(text, sizeof text, "invalid argument %d", argNumber);
+  snprintf(text, sizeof text, "invalid argument %d: %s", argNumber, msg);
   ffi_throw(text);
 }
 

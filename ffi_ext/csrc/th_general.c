@@ -21,14 +21,15 @@ void *THAlloc(ptrdiff_t size) {
   void *memory = NULL;
   if (size < 0) THError("$ Torch: invalid memory size -- maybe an overflow?");
   if (size == 0) return NULL;
-  for (int attempt = 0; attempt < 2; attempt++) {
-    if (posix_memalign(&memory, 64, (size_t)size) == 0) return memory;
-    if (attempt || !gc_handler) break;
+  int failed = posix_memalign(&memory, 64, (size_t)size);
+  if (failed && gc_handler) {
     gc_handler(gc_data);
+    failed = posix_memalign(&memory, 64, (size_t)size);
   }
-  THError("$ Torch: not enough memory: you tried to allocate %dGB. Buy new RAM!",
-          (int)(size / 1073741824));
-  return NULL;
+  if (failed)
+    THError("$ Torch: not enough memory: you tried to allocate %dGB. Buy new RAM!",
+            (int)(size / 1073741824));
+  return memory;
 }
 
 void *THRealloc(void *ptr, ptrdiff_t size) {

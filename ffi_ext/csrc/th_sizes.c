@@ -80,8 +80,8 @@ int THLongStorage_inferExpandGeometry(int64_t *tensorSizes, int64_t *tensorStrid
                                       int64_t **expandedSizes, int64_t **expandedStrides,
                                       char *error_buffer, int buffer_len) {
   const int64_t n = sizes->size;
-  *expandedSizes = THAlloc((ptrdiff_t)sizeof(int64_t) * (n ? n : 1));
-  *expandedStrides = THAlloc((ptrdiff_t)sizeof(int64_t) * (n ? n : 1));
+  *expandedSizes = THAlloc((ptrdiff_t)sizeof(int64_t) * n);
+  *expandedStrides = THAlloc((ptrdiff_t)sizeof(int64_t) * n);
   for (int64_t i = n - 1; i >= 0; i--) {
     const int64_t d = tensorDim - (n - i);
     int64_t size = d >= 0 ? tensorSizes[d] : 1;

@@ -17,16 +17,6 @@ ffi_storage *ffi_th_storage_new_on(int type, int cuda, ptrdiff_t size) {
   return s;
 }
 
-ffi_storage *ffi_th_storage_new_with(int type, void *data, ptrdiff_t size, THAllocator *allocator,
-                                     void *context) {
-  ffi_storage *s = ffi_storage_alloc(type);
-  s->allocator = allocator ? allocator : &THDefaultAllocator;
-  s->allocatorContext = context;
-  s->data = data;
-  s->size = size;
-  return s;
-}
-
 static void unmap(void *bytes, void *data) { munmap(data, (size_t)bytes); }
 static THAllocator mapped = {NULL, NULL, unmap}; /* its context is the number of bytes */
 

@@ -4,10 +4,9 @@
 
 #include "THC/THCBlas.h"
 #include "THC/THCGeneral.h"
-#include "THC/THCTensorRandom.h"
 #include "cuda_device.h"
-#include "frame.h"
 #include "th_core.h"
+#include "torch_bridge.h"
 
 /* CUDA sources declare `extern THCState *state;` and pass it on; torch keeps the real state. */
 struct THCState {
@@ -93,25 +92,6 @@ void __THCublasCheck(int status, const char *file, const int line) {
 void __THCusparseCheck(int status, const char *file, const int line) {
   if (status) _THError(file, line, "cusparse runtime error : status %d", status);
 }
-
-void THCRandom_manualSeed(THCState *s, uint64_t seed) {
-  ffi_cuda_ask("manual_seed", (long long)seed);
-}
-void THCRandom_manualSeedAll(THCState *s, uint64_t seed) {
-  ffi_cuda_ask("manual_seed_all", (long long)seed);
-}
-uint64_t THCRandom_initialSeed(THCState *s) { return (uint64_t)ffi_cuda_ask("initial_seed", 0); }
-
-uint64_t THCRandom_seed(THCState *s) { return (uint64_t)ffi_cuda_ask("seed", 0); }
-uint64_t THCRandom_seedAll(THCState *s) { return (uint64_t)ffi_cuda_ask("seed_all", 0); }
-void THCRandom_getRNGState(THCState *s, THByteTensor *rng_state) {
-  ffi_th_torch("getRNGState", "w", rng_state);
-}
-void THCRandom_setRNGState(THCState *s, THByteTensor *rng_state) {
-  ffi_th_torch("setRNGState", "t", rng_state);
-}
-void THCRandom_init(THCState *s, int num_devices, int current_device) {}
-void THCRandom_shutdown(THCState *s) {}
 
 static int operation(char trans) {
   if (trans == 'n' || trans == 'N') return 0;

@@ -37,7 +37,7 @@
 #define THC_VALUE(RETURN, NAME, PARAMETERS, CODES, ...)                                \
   RETURN THCTensor_(NAME) PARAMETERS {                                                 \
     const int whole = (RETURN)0.5 == 0;                                                \
-    ffi_tensor *number FFI_HELD = ffi_tensor_alloc(whole ? FFI_LONG : FFI_DOUBLE);     \
+    ffi_tensor *number FFI_HELD = ffi_tensor_alloc(whole ? FFI_Long : FFI_Double);     \
     ffi_th_torch(#NAME, "w" CODES, number, __VA_ARGS__);                               \
     const void *data = number->storage->data;                                          \
     return whole ? (RETURN) * (const int64_t *)data : (RETURN) * (const double *)data; \

@@ -53,10 +53,6 @@ ffi_storage *ffi_cuda_storage_new_with(int type, void *data, ptrdiff_t size,
   return s;
 }
 
-void ffi_cuda_storage_free(ffi_storage *s) {
-  if ((s->flag & FFI_FREEMEM) && s->data) allocator_of(s)->free(s->allocatorContext, s->data);
-}
-
 void ffi_cuda_storage_resize(ffi_storage *s, ptrdiff_t size) {
   THCDeviceAllocator *a = allocator_of(s);
   const size_t before = (size_t)ffi_bytes_of(s->size, s->type);

@@ -1,8 +1,10 @@
-/* What remains of THC's state: torch has set it up, and numbers neither streams nor handles. */
+/* What remains of THC's state: torch has set it up, and numbers neither streams nor handles; its
+ * generators are torch's. */
 #define FFI_EXT_NO_CUDA_HEADERS
 #include <stdlib.h>
 
 #include "THC/THCGeneral.h"
+#include "THC/THCTensorRandom.h"
 #include "THC/THCThreadLocal.h"
 #include "cuda_device.h"
 #include "th_core.h"
@@ -57,6 +59,25 @@ void THCState_setKernelPeerToPeerAccessEnabled(THCState *s, int value) {
 }
 
 void THC_sleep(THCState *s, int64_t cycles) { ffi_cuda_ask("sleep", cycles); }
+
+void THCRandom_manualSeed(THCState *s, uint64_t seed) {
+  ffi_cuda_ask("manual_seed", (long long)seed);
+}
+void THCRandom_manualSeedAll(THCState *s, uint64_t seed) {
+  ffi_cuda_ask("manual_seed_all", (long long)seed);
+}
+uint64_t THCRandom_initialSeed(THCState *s) { return (uint64_t)ffi_cuda_ask("initial_seed", 0); }
+
+uint64_t THCRandom_seed(THCState *s) { return (uint64_t)ffi_cuda_ask("seed", 0); }
+uint64_t THCRandom_seedAll(THCState *s) { return (uint64_t)ffi_cuda_ask("seed_all", 0); }
+void THCRandom_getRNGState(THCState *s, THByteTensor *rng_state) {
+  ffi_th_torch("getRNGState", "w", rng_state);
+}
+void THCRandom_setRNGState(THCState *s, THByteTensor *rng_state) {
+  ffi_th_torch("setRNGState", "t", rng_state);
+}
+void THCRandom_init(THCState *s, int num_devices, int current_device) {}
+void THCRandom_shutdown(THCState *s) {}
 
 THCThreadLocal THCThreadLocal_alloc(void) {
   THCThreadLocal local = malloc(sizeof *local);

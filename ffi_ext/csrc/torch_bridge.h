@@ -68,6 +68,21 @@ typedef struct ffi_operations {
 
 extern const ffi_operations *ffi_torch; /* module.c */
 
+/* module.c: where the at::Tensor lies in a torch.Tensor object; 0: the handle is the object itself
+ * (Python tier). */
+extern Py_ssize_t ffi_handle_offset;
+
+/* What tells torch tensors apart: the TensorImpl, or the PyObject in the Python tier. */
+static inline void *ffi_key_of(void *handle) {
+  return ffi_handle_offset ? *(void **)handle : handle;
+}
+
+/* storage_memory.c: a handle on a tensor whose storage is s; *adopted holds it alive where s has
+ * none of its own. Of a tensor that outlives the call the memory must stay where it is: see
+ * ffi_keep_in_place(). NULL for an empty storage, or with an exception. */
+void *ffi_owner_of(ffi_storage *s, PyObject **adopted);
+void ffi_keep_in_place(ffi_storage *s, PyObject *adopted);
+
 /* torch_fields.c: finds where this torch keeps a tensor's fields, by looking for known values in
  * known tensors. `probes`: a list of (tensor, keyset, size, stride, offset, dtype code, storage
  * address, data address, bytes). Returns 0 when every probe agreed, -1 when it did not (no
@@ -110,11 +125,5 @@ int ffi_python_assign(PyObject *target, PyObject *owner, const ffi_tensor *geome
 PyObject *ffi_python_make(PyObject *owner, const ffi_tensor *geometry);
 int ffi_python_grow(PyObject *tensor, ptrdiff_t bytes, void **data, char *text);
 int ffi_python_describe(PyObject *facts, PyObject *tensor, ffi_view *view);
-
-/* element_types.c: torch's ScalarType numbers, by enum ffi_type, and back (-1: none of ours). */
-extern const int ffi_scalar_type[FFI_TYPES];
-int ffi_type_of_scalar(int scalar_type);
-/* Bytes of an element; 0: a type that C gets no view on. */
-int ffi_scalar_bytes(int scalar_type);
 
 #endif

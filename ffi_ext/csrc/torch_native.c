@@ -7,7 +7,7 @@
  * (grows a storage that torch may resize, else throws), set_sizes_and_strides, bump_version and
  * THPVariable_Wrap; their C++ signatures stand in their mangled names. */
 #include "cuda_device.h"
-#include "frame.h"
+#include "torch_bridge.h"
 
 #include <dlfcn.h>
 #include <stdio.h>

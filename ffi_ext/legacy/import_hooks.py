@@ -73,8 +73,10 @@ BUILDS = (
 )
 LIBRARIES = (
     After("torch", old_libraries.old_torch),
+    After("torch.utils.serialization", old_libraries.old_lua),
     After("torchvision.transforms", old_libraries.old_torchvision),
     After("torchvision.models", old_libraries.old_models),
+    After("torchvision.utils", old_libraries.old_grids),
     After("numpy", old_libraries.old_numpy),
     # apart from numpy, which imports it when it is asked for
     After("numpy.random", old_libraries.old_choices),

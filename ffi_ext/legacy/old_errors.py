@@ -40,6 +40,10 @@ _DIVIDED = (
     "if that number is the result of a division: Python 2's / of whole numbers is // now, and that of old integer "
     "tensors, too"
 )
+_SQUEEZED = (
+    "squeeze() left a tensor of one element one dimension until PyTorch 0.4: where this is a batch of one, write "
+    ".view(-1), or squeeze(1) with the dimension"
+)
 _KEPT = (
     "if that is what sum, mean, max, min, norm, prod or another gave of one dimension: until PyTorch 0.2 they kept it "
     "as one of size 1: pass keepdim=True"
@@ -58,6 +62,17 @@ _MEANINGS = (
         "NumPy made an array of objects of lists of several lengths until 1.24: numpy.array(lists, dtype=object)",
     ),
     (
+        "IndexError",
+        ("only integers, slices",),
+        "if the index is a list: NumPy took one of slices or lists for a tuple until 1.23: x[tuple(index)]; "
+        + _DIVIDED,
+    ),
+    (
+        "OverflowError",
+        ("out of bounds for uint8",),
+        "NumPy counted beyond 255 where a number was too large for bytes until 2: x.astype(int) * 256",
+    ),
+    (
         "TypeError",
         ("only 0-dimensional arrays can be converted",),
         "NumPy took an array of one element for a number until 2.4: int(x[0]) for int(x)",
@@ -73,12 +88,6 @@ _MEANINGS = (
         ("Expected a 'cuda' device type for generator",),
         "set_default_tensor_type('torch.cuda.FloatTensor') is asked of a DataLoader that shuffles, too, since torch "
         "1.7: DataLoader(..., generator=torch.Generator(device='cuda'))",
-    ),
-    (
-        "RuntimeError",
-        ("modified by an inplace operation",),
-        "if an optimizer's step() stands between two backward() of one graph, as in InfoGAN: that was not noticed "
-        "until torch 1.5, and the second gradient is of weights that are no more: call step() behind both",
     ),
     (
         "RuntimeError",
@@ -105,14 +114,14 @@ _MEANINGS = (
     (
         "TypeError",
         ("iteration over a 0-d tensor",),
-        "squeeze() left a tensor of one element one dimension until PyTorch 0.4: where this is a batch of one, write "
-        ".view(-1), or squeeze(1) with the dimension",
+        _SQUEEZED,
     ),
     (
         "RuntimeError",
         ("to have", "same dtype"),
         "if one of them is of torch.arange(...): it gave floats until PyTorch 0.4: torch.arange(1.0, n)",
     ),
+    ("IndexError", ("Dimension out of range", "[-1, 0]"), f"{_SQUEEZED}; or, {_KEPT}"),
     ("IndexError", ("Dimension out of range",), _KEPT),
     ("RuntimeError", ("The expanded size of the tensor", "must match the existing size"), _KEPT),
     ("TypeError", ("float", "int"), _DIVIDED),

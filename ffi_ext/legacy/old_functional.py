@@ -1,4 +1,4 @@
-"""torch.nn.functional as it was: transposed images in convolutions, corners, losses, dropout."""
+"""torch.nn.functional as it was: transposed images in convolutions, corners, sizes, losses, dropout."""
 
 from __future__ import annotations
 
@@ -64,6 +64,24 @@ def _sampler_of_old(name: str) -> Callable[..., torch.Tensor]:
     return _for_scripts(sampler, original)
 
 
+def _interpolate_of_old() -> Callable[..., torch.Tensor]:
+    """interpolate, and Upsample, by the factor that the sizes have, which are rounded, until torch 1.6.
+
+    Half of 5 pixels are 2: these were 2.5 apart then, and are 2 today.
+    """
+    original = torch.nn.functional.interpolate
+
+    def interpolate(
+        input: Any, size: Any = None, scale_factor: Any = None, *args: Any, **kwargs: Any
+    ) -> torch.Tensor:
+        is_open = len(args) < 3 and kwargs.get("recompute_scale_factor") is None
+        if scale_factor is not None and is_open:
+            kwargs["recompute_scale_factor"] = True
+        return original(input, size, scale_factor, *args, **kwargs)
+
+    return _for_scripts(interpolate, original)
+
+
 def _loss_of_old(name: str) -> Callable[..., torch.Tensor]:
     """A loss of pairs of elements, where there are as many on both sides: of outputs (n, 1) and targets (n,).
 
@@ -82,7 +100,7 @@ def _loss_of_old(name: str) -> Callable[..., torch.Tensor]:
 
 
 def _loss_of_classes(name: str) -> Callable[..., torch.Tensor]:
-    """nll_loss or cross_entropy, whose mean was 0 until torch 1.11 where all targets are ignored.
+    """nll_loss or cross_entropy, whose mean was 0 until torch 1.11 where all targets are ignored, or weigh nothing.
 
     That of a crop without labels is NaN today, and so is what averages it with others. One row had one class, whether
     it is `output` and `target[i]`, a number today, as in character RNNs, or `output[0]` and `target`.
@@ -103,28 +121,48 @@ def _loss_of_classes(name: str) -> Callable[..., torch.Tensor]:
         if of_classes and input.dim() + target.dim() == 2 and target.numel() == 1:
             rows = input.shape[:-1]
             target = target.reshape(rows) if rows.numel() == 1 else target
+        if of_classes:
+            counted = target != ignore_index
+            if weight is not None:
+                counted = counted & (weight[target * counted] != 0)
+                weight = torch.where(counted.any(), weight, torch.ones_like(weight))
         mean = original(input, target, weight, size_average, ignore_index, *args, **kwargs)
-        if not of_classes or type(mean) is not torch.Tensor or mean.dim():
+        if not of_classes or type(mean) is not torch.Tensor:
             return mean  # type: ignore[no-any-return]
-        return torch.where((target != ignore_index).any(), mean, torch.zeros_like(mean))
+        return torch.where(counted.any(), mean, torch.zeros_like(mean))
 
     return _for_scripts(loss, original)
 
 
-def _dropout_of_old() -> Callable[..., torch.Tensor]:
-    """Dropout that makes no Parameter, in evaluation either: AWD-LSTM sets a net's weights with it.
+def _dropout_of_old(name: str) -> Callable[..., torch.Tensor]:
+    """Dropout that does nothing where it is not told to train, until PyTorch 1.0, and makes no Parameter.
 
-    Today that of a Parameter is the Parameter then, which becomes the net's own, and the next one is refused.
+    AWD-LSTM sets a net's weights with it, in evaluation, too. Today that of a Parameter is the Parameter then, which
+    becomes the net's own, and the next one is refused.
     """
-    original, parameter = torch.nn.functional.dropout, torch.nn.Parameter
+    original, parameter, say = getattr(torch.nn.functional, name), torch.nn.Parameter, say_once
 
-    def dropout(input: Any, *args: Any, **kwargs: Any) -> torch.Tensor:
-        dropped = original(input, *args, **kwargs)
+    def dropout(
+        input: Any, p: float = 0.5, training: bool | None = None, *args: Any, **kwargs: Any
+    ) -> torch.Tensor:
+        if training is None:
+            say("F.dropout(x) without training=... gives x, as it did")
+        dropped = original(input, p, bool(training), *args, **kwargs)
         return dropped.view_as(dropped) if isinstance(dropped, parameter) else dropped
 
     return _for_scripts(dropout, original)
 
 
+def _attention() -> Callable[..., Any]:
+    """torch's own, which calls dropout where it trains, and does not say so."""
+    original = torch.nn.functional.multi_head_attention_forward
+    names = dict(original.__globals__)  # today's
+    return functools.wraps(original)(
+        FunctionType(original.__code__, names, None, original.__defaults__)
+    )
+
+
+_DROPOUTS = ("dropout", "dropout2d", "dropout3d")
 _CONVOLUTIONS = ("conv2d", "conv3d", "conv_transpose2d", "conv_transpose3d")
 _LOSSES = (
     "binary_cross_entropy",
@@ -139,5 +177,7 @@ FUNCTIONAL = {
     **{name: _loss_of_old(name) for name in _LOSSES},
     **{name: _loss_of_classes(name) for name in ("nll_loss", "cross_entropy")},
     **{name: _sampler_of_old(name) for name in ("grid_sample", "affine_grid")},
-    "dropout": _dropout_of_old(),
+    **{name: _dropout_of_old(name) for name in _DROPOUTS},
+    "interpolate": _interpolate_of_old(),
+    "multi_head_attention_forward": _attention(),
 }

@@ -14,8 +14,24 @@ def old_torch(torch) -> None:  # type: ignore[no-untyped-def]
     old_torch.bring_back(give)
 
 
+def old_lua(serialization) -> None:  # type: ignore[no-untyped-def]
+    """load_lua, which programs import that need it for one of their losses alone, or not at all, as MUNIT."""
+
+    def load_lua(filename, *args, **kwargs):  # type: ignore[no-untyped-def]
+        raise RuntimeError(
+            f"torch does not read the files of Lua's Torch since 1.0, such as {filename}: pip install torchfile, whose "
+            "torchfile.load(filename) gives their tensors as arrays"
+        )
+
+    lend(serialization, {"load_lua": load_lua})
+
+
 def old_numpy(numpy) -> None:  # type: ignore[no-untyped-def]
-    lend(numpy, OF_NUMPY)
+    import math
+
+    names = {"math": math, "numpy": numpy}
+    gone = {name: now for name, now in OF_NUMPY.items() if name not in vars(numpy)}
+    lend(numpy, {name: eval(now, names) for name, now in gone.items()})
     original = numpy.fromstring
 
     def fromstring(string, dtype=float, count=-1, sep="", *, like=None):  # type: ignore[no-untyped-def]
@@ -48,10 +64,35 @@ def old_choices(random) -> None:  # type: ignore[no-untyped-def]
 
 
 def old_torchvision(transforms) -> None:  # type: ignore[no-untyped-def]
-    """The names of two transforms until torchvision 0.2."""
+    """The names of two transforms until torchvision 0.2, and what Normalize took."""
     new = {"Scale": transforms.Resize, "RandomSizedCrop": transforms.RandomResizedCrop}
     lend(transforms, new)
     lend(getattr(transforms, "transforms", transforms), new)  # no package in 0.1
+    functional = sys.modules.get(f"{transforms.__name__}.functional")
+    if functional is None:
+        return
+    original = functional.normalize
+
+    def normalize(tensor, mean, std, *args, **kwargs):  # type: ignore[no-untyped-def]
+        """Of a grey image by three means, too, as GANs of digits have it: zip() took as many as there are channels."""
+        shape: tuple[int, ...] = getattr(tensor, "shape", ())
+        if len(shape) > 2 and isinstance(mean, (list, tuple)):
+            mean, std = mean[: shape[-3]], std[: shape[-3]]
+        return original(tensor, mean, std, *args, **kwargs)
+
+    give(functional, "normalize", normalize)
+
+
+def old_grids(utils) -> None:  # type: ignore[no-untyped-def]
+    """`save_image(x, path, range=(-1, 1))`, by torchvision's name of then."""
+    original = utils.make_grid
+
+    def make_grid(*args, **kwargs):  # type: ignore[no-untyped-def]
+        if "range" in kwargs:
+            kwargs["value_range"] = kwargs.pop("range")
+        return original(*args, **kwargs)
+
+    give(utils, "make_grid", make_grid)
 
 
 def old_models(models) -> None:  # type: ignore[no-untyped-def]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import ctypes
 import functools
 import weakref
@@ -168,6 +169,25 @@ def _with_masks_of_bytes(name: str) -> Callable[..., Any]:
     return of_as_many if name.endswith("_") else method  # the others broadcast it
 
 
+def _from_as_many(
+    write: Callable[..., Any], place: Callable[..., torch.Tensor]
+) -> Callable[..., Any]:
+    """`best[i] = pointer` of (n, 1) into a row of n, as a CRF has it; `weight.copy_(x)`: elements went one by one."""
+
+    def method(self: torch.Tensor, *args: Any, **kwargs: Any) -> Any:
+        try:
+            return write(self, *args, **kwargs)
+        except RuntimeError:
+            *index, source = args
+            of = place(self, *index)
+            if not isinstance(source, torch.Tensor) or source.numel() != of.numel():
+                raise
+        say_once("what is copied of as many elements may have another shape, as it might")
+        return write(self, *index, source.reshape(of.shape), **kwargs)
+
+    return method
+
+
 _rsub: Callable[..., torch.Tensor] = torch.Tensor.__rsub__
 
 
@@ -215,6 +235,17 @@ def _hash_of_elements(self: torch.Tensor) -> int:
 
 
 untraced(_hash_of_elements)  # C calls it
+
+
+def _text_of_numbers(self: torch.Tensor) -> str:
+    """`words[str(best[0])]`, `"%s" % label`: an element was a number, and so was a reduction."""
+    if type(self) is torch.Tensor and self.dim() == 0 and not self.requires_grad:
+        with contextlib.suppress(RuntimeError):  # of the meta device, and in vmap, it has none
+            return str(self.item())
+    return repr(self)
+
+
+untraced(_text_of_numbers)
 
 
 _PY_SQ_ITEM = 44  # typeslots.h
@@ -295,17 +326,21 @@ _cat: Callable[..., torch.Tensor] = torch.cat
 
 @functools.wraps(_cat)
 def _cat_of_old(tensors: Any, *args: Any, **kwargs: Any) -> torch.Tensor:
-    """`torch.cat` of losses, and of the scores of a CRF: a reduction had one dimension."""
+    """`torch.cat` of losses, and of the scores of a CRF: a reduction had one dimension.
+
+    Dimensions that one tensor had less than others were of size 1.
+    """
     of = tuple(tensors) if isinstance(tensors, (list, tuple)) else (tensors,)
     if has_torch_function(of):
         return handle_torch_function(torch.cat, of, tensors, *args, **kwargs)  # type: ignore[no-any-return]
     try:
         return _cat(tensors, *args, **kwargs)
     except RuntimeError as error:
-        if "zero-dimensional" not in str(error):
+        if not any(words in str(error) for words in ("zero-dimensional", "number of dimensions")):
             raise
-    say_once("torch.cat takes tensors without dimensions for one element each, as they were")
-    return _cat([t.reshape(1) if t.dim() == 0 else t for t in tensors], *args, **kwargs)
+    say_once("torch.cat takes tensors of fewer dimensions for those of size 1 there, as it did")
+    dims = max(1, *(tensor.dim() for tensor in of))
+    return _cat([t.reshape(*t.shape, *[1] * (dims - t.dim())) for t in of], *args, **kwargs)
 
 
 _MASKED = ("masked_fill", "masked_fill_", "masked_scatter", "masked_scatter_", "masked_select")
@@ -314,6 +349,7 @@ TENSORS: dict[str, Any] = {
     "__getitem__": _getitem_of_scalars,
     "__hash__": _hash_of_elements,
     "__round__": _rounded,
+    "__str__": _text_of_numbers,
     "backward": _backward_of_old,
     "detach_": _detach_of_old,
     "dot": _dot_of_old,
@@ -326,7 +362,8 @@ TENSORS: dict[str, Any] = {
     "__rsub__": _rsub_of_masks,
     "__add__": _add_of_masks,
     "__invert__": _invert_of_bytes,
-    "__setitem__": _with_masks_of_bytes("__setitem__"),
+    "__setitem__": _from_as_many(_with_masks_of_bytes("__setitem__"), torch.Tensor.__getitem__),
+    "copy_": _from_as_many(torch.Tensor.copy_, lambda self: self),
     **{name: _with_masks_of_bytes(name) for name in _MASKED},
     "__init_subclass__": classmethod(_derived),
 }

@@ -15,6 +15,7 @@ import torch
 import torch.utils.data.dataloader
 from torch.autograd import Function
 
+from ffi_ext.legacy.old_algebra import ALGEBRA
 from ffi_ext.legacy.old_autograd import INSTANCES, say_once
 from ffi_ext.legacy.old_functional import FUNCTIONAL
 from ffi_ext.legacy.old_tensors import BACKWARD, FUNCTIONS, TENSORS, no_sequence
@@ -100,6 +101,31 @@ def _leaving_zeros(owner: Any) -> dict[str, Any]:
         original(self, set_to_none)
 
     return {"zero_grad": zero_grad}
+
+
+def _before_step(optimizer: Any, *_: Any) -> None:
+    if not torch.compiler.is_dynamo_compiling():
+        of = (p for group in optimizer.param_groups for p in group["params"])
+        optimizer._versions = [torch.autograd._unsafe_preserve_version_counter(p) for p in of]
+
+
+def _after_step(optimizer: Any, *_: Any) -> None:
+    """step() wrote to `p.data` until torch 1.5, unnoticed by what was computed before.
+
+    GANs go back through a net a second time, whose weights are others by then: InfoGAN, SRGAN.
+    """
+    for version in vars(optimizer).pop("_versions", ()):
+        version.__exit__(None, None, None)
+
+
+_optimizers = sys.modules["torch.optim.optimizer"]
+_STEPS = {
+    name: {**getattr(_optimizers, name), -1: hook}
+    for name, hook in (
+        ("_global_optimizer_pre_hooks", _before_step),
+        ("_global_optimizer_post_hooks", _after_step),
+    )
+}
 
 
 _add_module: Callable[..., None] = torch.nn.Module.add_module
@@ -195,7 +221,8 @@ _RATES = [
 ]
 
 
-_convolution: Callable[..., None] = torch.nn.modules.conv._ConvNd.__init__
+_convolutions: Any = torch.nn.modules.conv._ConvNd
+_convolution: Callable[..., None] = _convolutions.__init__
 
 
 @functools.wraps(_convolution)
@@ -207,6 +234,35 @@ def _convolution_of_old(self: Any, *args: Any, **options: Any) -> None:
     if len(args) == 10:
         options.setdefault("padding_mode", "zeros")
     _convolution(self, *args, **options)
+
+
+_begin: Callable[..., None] = _convolutions.reset_parameters
+
+
+def _begin_as_it_did(self: Any) -> None:
+    """A convolution's weights were of the size that all its input channels ask for, until PyTorch 0.4.
+
+    Today a transposed one counts its outputs, and a grouped one the inputs of a group.
+    """
+    _begin(self)
+    if self.transposed or self.groups > 1:
+        say_once("transposed and grouped convolutions begin with weights of the size they had")
+        bound = (self.in_channels * math.prod(self.kernel_size)) ** -0.5
+        torch.nn.init.uniform_(self.weight, -bound, bound)
+        if self.bias is not None:
+            torch.nn.init.uniform_(self.bias, -bound, bound)
+
+
+_normalizations: Any = torch.nn.modules.batchnorm._NormBase
+_begin_normalization: Callable[..., None] = _normalizations.reset_parameters
+
+
+def _begin_normalization_as_it_did(self: Any) -> None:
+    """BatchNorm's weights were between 0 and 1 until torch 1.2, and are 1."""
+    _begin_normalization(self)
+    if self.affine:
+        say_once("BatchNorm begins with weights between 0 and 1, as it did")
+        torch.nn.init.uniform_(self.weight)
 
 
 def _raise_from(value: BaseException, cause: BaseException | None) -> None:
@@ -238,16 +294,18 @@ def bring_back(give: Callable[[Any, str, Any], None]) -> None:
     six = sys.modules.setdefault("torch._six", _six())
     for owner, names in (
         (Function, INSTANCES),
-        (torch.Tensor, TENSORS),
+        (torch.Tensor, ALGEBRA | TENSORS),
         (torch.autograd, BACKWARD),
         (type(torch.autograd.Variable), _VARIABLES),
         (torch.nn.Module, _leaving_zeros(torch.nn.Module) | _DOTS),
         (torch.nn.Embedding, _BACKEND),
+        (_optimizers, _STEPS),
         (torch.optim.Optimizer, _leaving_zeros(torch.optim.Optimizer)),
         (torch.optim.lr_scheduler.ReduceLROnPlateau, {"__init__": _plateau_of_old}),
         (torch.optim.lr_scheduler.LRScheduler, {"step": _step_of_old}),
         *_RATES,
-        (torch.nn.modules.conv._ConvNd, {"__init__": _convolution_of_old}),
+        (_convolutions, {"__init__": _convolution_of_old, "reset_parameters": _begin_as_it_did}),
+        (_normalizations, {"reset_parameters": _begin_normalization_as_it_did}),
         (torch.utils.data.Sampler, _SAMPLERS),
         (torch.nn.functional, FUNCTIONAL),
         (torch.nn.modules.loss, _LOSSES),
@@ -255,7 +313,8 @@ def bring_back(give: Callable[[Any, str, Any], None]) -> None:
         (torch.nn.modules.loss._Loss, {"size_average": _SizeAverage()}),
         (torch.utils.data.dataloader, _LOADER),
         (torch.utils.data.dataloader._BaseDataLoaderIter, _ITERATORS),
-        (torch, FUNCTIONS | {"_six": six}),
+        (torch.distributions.Distribution, {"_validate_args": False}),  # True since 1.8
+        (torch, ALGEBRA | FUNCTIONS | {"_six": six}),
     ):
         for name, value in names.items():
             give(owner, name, value)

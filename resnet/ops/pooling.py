@@ -113,10 +113,6 @@ def _pool_backward(ctx, grad, _):
 _roi_pool_op = operator(_roi_pool, _fake_pool, _setup_pool, _pool_backward)
 
 
-def _size(name: str, output_size: int | tuple[int, int]) -> tuple[int, int]:
-    return two_of(f"{name}: output_size", output_size, "(height, width)")
-
-
 def check_shapes(
     name: str, x: torch.Tensor, rois: torch.Tensor, spatial_scale: float, size: tuple[int, int]
 ) -> None:
@@ -187,7 +183,8 @@ def roi_align(
             (ValueError where plain torch computes). On a GPU, where nobody waits for the answer,
             the region's result is NaN instead.
     """
-    size, dtype = _size("roi_align", output_size), working_dtype("roi_align: x", x)
+    size = two_of("roi_align: output_size", output_size, "(height, width)")
+    dtype = working_dtype("roi_align: x", x)
     check_shapes("roi_align", x, rois, spatial_scale, size)
     check_number("roi_align: sampling_ratio", sampling_ratio)
     if sampling_ratio > MOST_SAMPLES:
@@ -226,7 +223,8 @@ def roi_pool(
     Raises:
         RuntimeError: as `roi_align`.
     """
-    size, dtype = _size("roi_pool", output_size), working_dtype("roi_pool: x", x)
+    size = two_of("roi_pool: output_size", output_size, "(height, width)")
+    dtype = working_dtype("roi_pool: x", x)
     check_shapes("roi_pool", x, rois, spatial_scale, size)
     input_dtype, x, rois = x.dtype, in_dtype(x, dtype), in_dtype(rois.detach(), dtype)
     if use_kernels(x):

@@ -34,6 +34,19 @@ int describes(THFloatTensor *t, const char *text) {
 void squeeze(THFloatTensor *t) { THFloatTensor_squeeze(t, NULL); }
 void squeeze1d(THFloatTensor *t, int d) { THFloatTensor_squeeze1d(t, NULL, d); }
 void unsqueeze1d(THFloatTensor *t, int d) { THFloatTensor_unsqueeze1d(t, NULL, d); }
+void narrow(THFloatTensor *t, int d, long first, long n) { THFloatTensor_narrow(t, NULL, d, first, n); }
+void unfold(THFloatTensor *t, int d, long n, long step) { THFloatTensor_unfold(t, NULL, d, n, step); }
+THFloatTensor *squeezed(THFloatTensor *t, int d) {
+  THFloatTensor *view = THFloatTensor_new();
+  if (d < 0) THFloatTensor_squeeze(view, t);
+  else THFloatTensor_squeeze1d(view, t, d);
+  return view;
+}
+THFloatTensor *unsqueezed(THFloatTensor *t, int d) {
+  THFloatTensor *view = THFloatTensor_new();
+  THFloatTensor_unsqueeze1d(view, t, d);
+  return view;
+}
 void set(THFloatTensor *t, THFloatTensor *source) { THFloatTensor_set(t, source); }
 void set_strided(THFloatTensor *t, THFloatTensor *source, long offset, long n, long stride) {
   THFloatTensor_setStorage1d(t, THFloatTensor_storage(source), offset, n, stride);
@@ -119,6 +132,35 @@ THLongStorage *expand_both(THFloatTensor *out, THFloatTensor *a, THFloatTensor *
   THFloatTensor_free(results[0]);
   THFloatTensor_free(results[1]);
   return sizes;
+}
+/* As many dimensions or tensors; how many there are is returned. */
+int many_dimensions(int n) {
+  int64_t sizes[300];
+  for (int d = 0; d < n; d++) sizes[d] = 1;
+  THFloatTensor *t = THFloatTensor_new();
+  THFloatTensor_resizeNd(t, n, sizes, NULL);
+  n = t->nDimension;
+  THFloatTensor_free(t);
+  return n;
+}
+static int in_dimensions(int n, THFloatTensor *(*make)(THFloatTensor *, THLongStorage *)) {
+  THLongStorage *sizes = THLongStorage_newWithSize(n);
+  THLongStorage_fill(sizes, 1);
+  THFloatTensor *one = THFloatTensor_newWithSize1d(1), *t = make(one, sizes);
+  n = t->nDimension;
+  THFloatTensor_free(t);
+  THFloatTensor_free(one);
+  THLongStorage_free(sizes);
+  return n;
+}
+int view_in(int n) { return in_dimensions(n, THFloatTensor_newView); }
+int expand_in(int n) { return in_dimensions(n, THFloatTensor_newExpand); }
+int expand_many(int n) {
+  THFloatTensor *tensors[65];
+  for (int i = 0; i < 65; i++) tensors[i] = THFloatTensor_newWithSize1d(1);
+  THFloatTensor_expandNd(tensors, tensors, n);
+  for (int i = 0; i < 65; i++) THFloatTensor_free(tensors[i]);
+  return n;
 }
 int infer_size(THLongStorage *out, THFloatTensor *a, THFloatTensor *b) {
   char text[200];
