@@ -46,13 +46,13 @@ class Picture:
     """Decoded pixels, and what is asked of them.
 
     Attributes:
-        pixels: (H, W, 3) uint8, RGB; or a JPEG that is yet to be decoded.
+        pixels: (H, W, 3) uint8, RGB, an array or a tensor; or a JPEG that is yet to be decoded.
         crop: top, left, height, width of the part that is used.
         size: height and width of the result.
         mean, std, reverse_channels, antialias: see `data.ops.prepare_image`.
     """
 
-    pixels: np.ndarray | JpegFile
+    pixels: np.ndarray | torch.Tensor | JpegFile
     crop: tuple[int, int, int, int]
     size: tuple[int, int]
     flip_horizontal: bool = False
@@ -74,7 +74,7 @@ class Picture:
         Raises:
             data.ImageFileError: of a JPEG that is damaged.
         """
-        if isinstance(self.pixels, np.ndarray):
+        if not isinstance(self.pixels, JpegFile):
             return self
         return replace(self, pixels=self.pixels.part(*self.crop), crop=(0, 0, *self.crop[2:]))
 
@@ -394,7 +394,8 @@ class ColorJitter:
         rng.shuffle(steps)
         picture = picture.decoded()
         top, left, height, width = picture.crop
-        image = Image.fromarray(picture.pixels[top : top + height, left : left + width])
+        part = picture.pixels[top : top + height, left : left + width]
+        image = Image.fromarray(np.asarray(part))
         for step in steps:
             image = step(image)
         return replace(picture, pixels=np.array(image), crop=(0, 0, height, width)), target

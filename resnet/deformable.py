@@ -56,15 +56,8 @@ class DeformableConvolution(nn.Module):
         self.offset = nn.Conv2d(channels, per_group * settings.groups, 3, **where)
         nn.init.zeros_(self.offset.weight)
         nn.init.zeros_(self.offset.bias)
-        self.conv = DeformConv2d(
-            channels,
-            channels,
-            3,
-            **where,
-            groups=groups,
-            deformable_groups=settings.groups,
-            bias=False,
-        )
+        parts = dict(groups=groups, deformable_groups=settings.groups)
+        self.conv = DeformConv2d(channels, channels, 3, **where, **parts)
         nn.init.kaiming_uniform_(self.conv.weight, a=1)
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:

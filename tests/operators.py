@@ -20,7 +20,7 @@ ROIS = [
     [0, 100, 100, 120, 120],
     [0, 12, 9, 4, 3],
 ]
-LAYOUTS = ["contiguous", "channels_last", "strided", "sliced channels"]
+LAYOUTS = ["contiguous", "channels_last", "strided", "sliced channels", "sliced columns"]
 
 
 def laid_out(tensor: torch.Tensor, layout: str) -> torch.Tensor:
@@ -37,6 +37,8 @@ def laid_out(tensor: torch.Tensor, layout: str) -> torch.Tensor:
         room = tensor.new_full((tensor.shape[0], tensor.shape[1] + 3, *tensor.shape[2:]), filler)
         room[:, 2:-1] = tensor
         return room[:, 2:-1]
+    if layout == "sliced columns":
+        return torch.nn.functional.pad(tensor, (2, 1), value=filler)[..., 2:-1]
     return tensor.clone(memory_format=torch.contiguous_format)
 
 

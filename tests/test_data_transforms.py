@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 import random
 import sys
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -397,6 +398,21 @@ def test_what_transforms_return_is_checked(transform, got):
     dataset = data.Digits(transforms=transform)
     with pytest.raises(TypeError, match=f"Digits: transforms: {text}"):
         dataset[0]
+
+
+def test_a_transform_may_leave_pixels_as_a_tensor():
+    def inverted(picture, target, rng):
+        return replace(picture, pixels=255 - torch.from_numpy(picture.decoded().pixels)), target
+
+    picture, _ = Compose([inverted, Normalize()])(Picture.of(PIXELS), None, random.Random(0))
+    jittered, _ = ColorJitter(0.3)(picture, None, Fixed(1.2))
+    assert np.abs(jittered.pixels - np.minimum((255 - PIXELS) * 1.2, 255)).max() <= 1
+    expected = 255 - PIXELS[..., ::-1] - np.array([102.9801, 115.9465, 122.7717])
+    assert np.abs(picture.draw().numpy().transpose(1, 2, 0) - expected).max() < 1e-4
+    with pytest.raises(
+        TypeError, match="must be a uint8 array or tensor .*got .* of torch.float32"
+    ):
+        replace(picture, pixels=picture.pixels / 255).draw()
 
 
 def test_targets_fields_may_be_texts_and_masks():

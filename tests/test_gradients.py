@@ -480,6 +480,9 @@ def test_a_list_is_several_outputs_and_no_input_with_a_gradient():
     x = torch.tensor([1.0, 2.0], requires_grad=True)
     sum(part.sum() for part in split(x)).backward()
     assert x.grad.tolist() == [2.0, 3.0]
+    named = library.differentiable(lambda x: {"double": x * 2}, lambda grad, x: grad * 2)
+    with pytest.raises(TypeError, match="forward must return a tensor, or a tuple .*, got dict"):
+        named(x)
     total = library.differentiable(lambda parts: sum(parts), lambda grad, parts: ())
     with pytest.raises(
         TypeError, match="require gradients in a tuple, where autograd does not see"

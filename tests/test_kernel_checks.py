@@ -164,6 +164,21 @@ REFUSED = [
         {0: torch.zeros(1, 4, 0, 5)},
         "the map must have pixels to sample",
     ),
+    *(
+        (
+            "deform_psroi_forward_float",
+            {2: torch.zeros(shape)},
+            r"trans must be NULL or \(K, 2 \* classes",
+        )
+        for shape in [
+            (1, 0, 2, 2),
+            (2, 2, 2, 2),
+            (1, 3, 2, 2),
+            (1, 4, 2, 2),
+            (1, 2, 3, 2),
+            (1, 2, 2, 3),
+        ]
+    ),
     ("deform_psroi_forward_float", {3: 0.0}, "spatial_scale must be a positive number, got 0"),
     *(
         ("deform_psroi_forward_float", {place: 0}, "part_size must be positive, got")

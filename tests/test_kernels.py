@@ -357,6 +357,26 @@ def test_roi_align_of_bins_with_many_samples(first):
     assert lower == pytest.approx(3 * (first + 104.5) + 84.5)
 
 
+@pytest.mark.parametrize("layout", LAYOUTS)
+def test_deform_columns_of_any_strides(layout):
+    """And their adjoints: each in the layout as with channels that are neighbours."""
+    torch.manual_seed(0)
+    image, offset, grad = torch.randn(1, 4, 6, 5), torch.randn(18, 6, 5), torch.randn(1, 30, 36)
+    where = (3, 3, 1, 1, 1, 1, 1, 1, 0)
+
+    def results(layout):
+        x, grad_x = laid_out(image, layout)[0], laid_out(torch.zeros_like(image), layout)[0]
+        columns, grad_offset = torch.zeros_like(grad), torch.zeros_like(offset)
+        null = kernels._ffi.NULL
+        kernels.deform_columns_float(x, offset, null, *where, columns)
+        kernels.deform_input_backward_float(grad, offset, null, *where, grad_x)
+        kernels.deform_offset_backward_float(grad, x, offset, null, *where, grad_offset, null)
+        return columns, grad_x, grad_offset
+
+    for ours, neighbours in zip(results(layout), results("channels_last"), strict=True):
+        torch.testing.assert_close(ours, neighbours, rtol=1e-5, atol=1e-6)
+
+
 def test_box_iou_of_any_strides():
     """Of more pairs than one thread takes, whose rows do not lie in one piece."""
     corners = torch.rand(300, 2) * 50

@@ -166,6 +166,7 @@ GEOMETRIES = [
     (6, 4, 2, 3, (3, 2), (2, 1), (1, 2), (1, 3)),
     (12, 6, 3, 2, (1, 1), 1, 0, 1),
     (40, 20, 1, 2, (5, 5), 2, 3, 1),
+    (96, 6, 3, 2, (9, 9), 1, 4, 1),  # so many samples that they are multiplied in several parts
 ]
 
 

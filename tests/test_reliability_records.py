@@ -91,6 +91,10 @@ THFloatStorage *foreign_storage(void) {
   THFloatStorage_retain(own);
   return own;
 }
+THFloatStorage *freed_and_returned(THFloatTensor *t) {
+  THFloatStorage_free(t->storage);
+  return t->storage;
+}
 void grow_foreign(int64_t n) { THFloatStorage_resize(own, n); }
 void resize_own(int64_t n) {
   static THFloatStorage *s;
@@ -160,6 +164,13 @@ def test_an_argument_that_c_frees_without_a_reference(lib, what, times):
             with pytest.raises(NativeError, match=f"{what} was freed once too often"):
                 free(t, times)
         assert lib.first(t) == 5.0 and t.tolist() == [5.0] * 3
+    still_works(lib)
+
+
+def test_an_arguments_storage_that_c_frees_and_returns(lib):
+    t = torch.full((3,), 5.0)
+    for _ in range(50):
+        assert lib.freed_and_returned(t).tolist() == [5.0] * 3
     still_works(lib)
 
 

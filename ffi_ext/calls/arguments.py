@@ -165,11 +165,10 @@ class _Argument:
         if not _same_elements(tensor, of):
             dtype = str(of).removeprefix("torch.")
             cure = f".astype(numpy.{dtype})" if array else f".to(torch.{dtype})"
-            if in_pairs and tensor.dtype == of.to_real():
-                cure += (
-                    f", or with .{'reshape' if array else 'view'}(-1, 2) if its numbers are pairs"
-                )
             cure = self.converted(f"convert it with {cure}")
+            if in_pairs and tensor.dtype == of.to_real():
+                rows = "reshape" if array else "view"
+                cure += f"; or pass its .{rows}(-1, 2) if its numbers are pairs"
             raise self.unexpected(f"elements of {dtype} {wanted_for}", cure)
         if tensor.device.type != "cpu":
             hint = self._of_kernels() if tensor.is_cuda else ""
@@ -226,10 +225,14 @@ def _made_a_tensor(value: object, device: str, arguments: str = "...") -> str:
 
 
 def _is_written(function: Function, index: int) -> bool:
-    """Whether C writes to a tensor or memory, as far as the header tells: one without any const says nothing."""
-    codes = function.codes[1:]
+    """Whether C writes to a tensor or memory, as far as the header tells.
+
+    One without any const says nothing, unless C returns nothing and has nothing else to write to.
+    """
+    result, *codes = function.codes
     tells = codes[index] in types.ARRAY_CODES or any(map(types.is_const_data, codes))
-    return tells and types.may_write(codes[index])
+    is_all = result == "v" and sum(map(types.may_write, codes)) == 1
+    return (tells or is_all) and types.may_write(codes[index])
 
 
 def _same_elements(tensor: torch.Tensor, wanted: torch.dtype) -> bool:

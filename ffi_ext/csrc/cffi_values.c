@@ -53,7 +53,9 @@ static void *exported(int place) {
  * bytes alone suit 16 bytes, and the processor refuses the rest. NULL with an exception. */
 static void *memory(ffi_call *c, Py_ssize_t size) {
   enum { ALIGNMENT = 64 };
-  PyObject *bytes = PyBytes_FromStringAndSize(NULL, size + ALIGNMENT);
+  PyObject *bytes = size > PY_SSIZE_T_MAX - ALIGNMENT
+                        ? PyErr_NoMemory()
+                        : PyBytes_FromStringAndSize(NULL, size + ALIGNMENT);
   if (!bytes) return NULL;
   c->keep[c->kept++] = bytes;
   char *at = PyBytes_AsString(bytes);

@@ -151,6 +151,10 @@ def _functions(
 
     def forward_and_keep(ctx: Any, *inputs: Any) -> Any:
         result = outputs_of(*inputs)
+        if not isinstance(result, (torch.Tensor, tuple)):  # autograd would take no notice
+            raise TypeError(
+                f"{name}(): its forward must return a tensor, or a tuple of several, got {type(result).__name__}"
+            )
         setup_context(ctx, inputs, result)
         return result
 

@@ -82,17 +82,8 @@ def _soft_nms(
     plus_one: bool,
 ) -> tuple[torch.Tensor, torch.Tensor]:
     keep, kept_scores = boxes.new_empty(0, dtype=torch.int64), boxes.new_empty(0)
-    kernel("soft_nms", boxes)(
-        boxes,
-        scores,
-        method,
-        sigma,
-        iou_threshold,
-        score_threshold,
-        int(plus_one),
-        keep,
-        kept_scores,
-    )
+    numbers = (method, sigma, iou_threshold, score_threshold, int(plus_one))
+    kernel("soft_nms", boxes)(boxes, scores, *numbers, keep, kept_scores)
     return keep, kept_scores
 
 
