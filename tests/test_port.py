@@ -745,6 +745,18 @@ def test_yaml_without_a_loader():
     assert port_scripts.expressions(text) == text.replace("load(f))", "full_load(f))")
 
 
+def test_transforms_by_their_first_names():
+    text = (
+        "import torchvision.transforms as T\nfrom torchvision import transforms\n"
+        "a = T.Compose([T.Scale(64), transforms.RandomSizedCrop(32), mine.Scale(2)])\n"
+    )
+    assert port_scripts.expressions(text) == text.replace("T.Scale", "T.Resize").replace(
+        "Sized", "Resized"
+    )
+    own = "import transforms\ntransforms.Scale(64)\n"  # of the repository, as segmentation has them
+    assert port_scripts.expressions(own) == own
+
+
 def test_indices_that_are_divided():
     """As OpenNMT's beams do, and those of many programs after it."""
     text = (

@@ -227,6 +227,25 @@ def yaml_loads(node: ast.AST) -> bool:
     return False
 
 
+def transforms(tree: ast.Module) -> list[Any]:
+    """`transforms.Scale(256)`, of torchvision's: programs have modules of that name, too."""
+    theirs: set[str] = set()
+    for node in nodes(tree):
+        match node:
+            case ast.Import([ast.alias("torchvision.transforms" as name, shorter)]):
+                theirs.add(shorter or name)
+            case ast.ImportFrom("torchvision", names):
+                theirs |= {a.asname or a.name for a in names if a.name == "transforms"}
+
+    def is_renamed(node: ast.AST) -> bool:
+        match node:
+            case ast.Attribute(of, name):
+                return name in old_names.OF_TRANSFORMS and ast.unparse(of) in theirs
+        return False
+
+    return [*filter(is_renamed, nodes(tree))] if theirs else []
+
+
 @_each
 def volatiles(node: ast.AST) -> bool:
     """`Variable(x, volatile=True)`."""
@@ -263,6 +282,7 @@ OLD: dict[str, Finder] = {
     "`.data.resize_()`": reshapes,
     "`.data[0]`": first_elements,
     "`.index((i,))`": indices,
+    "`transforms.Scale`": transforms,
     "`yaml.load(f)`": yaml_loads,
     "`volatile`": volatiles,
     "`type(x) == Variable`": questions_for_variables,

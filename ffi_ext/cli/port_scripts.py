@@ -275,6 +275,13 @@ def _yaml_loads(source: Source) -> None:
         source.replace(node.func, "yaml.full_load")
 
 
+def _transforms(source: Source) -> None:
+    """`transforms.Scale` becomes `transforms.Resize`."""
+    for node in old_code.transforms(source.tree):
+        new = old_names.OF_TRANSFORMS[node.attr]
+        source.replace(node, f"{source.of(node.value)}.{new}")
+
+
 def _iterators(source: Source) -> None:
     """`batches.next()` becomes `next(batches)`."""
     for node in old_code.nexts(source.tree):
@@ -294,6 +301,7 @@ _REWRITES = (
     _divisions,
     _averages,
     _yaml_loads,
+    _transforms,
     _iterators,
 )
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sys
 
-from ffi_ext.legacy.old_names import OF_NUMPY
+from ffi_ext.legacy.old_names import OF_NUMPY, OF_TRANSFORMS
 from ffi_ext.legacy.patches import give, lend
 
 
@@ -65,7 +65,7 @@ def old_choices(random) -> None:  # type: ignore[no-untyped-def]
 
 def old_torchvision(transforms) -> None:  # type: ignore[no-untyped-def]
     """The names of two transforms until torchvision 0.2, and what Normalize took."""
-    new = {"Scale": transforms.Resize, "RandomSizedCrop": transforms.RandomResizedCrop}
+    new = {old: getattr(transforms, name) for old, name in OF_TRANSFORMS.items()}
     lend(transforms, new)
     lend(getattr(transforms, "transforms", transforms), new)  # no package in 0.1
     functional = sys.modules.get(f"{transforms.__name__}.functional")

@@ -35,3 +35,6 @@ OF_NUMPY |= {
 
 # What gave `x.data` another shape gave it to x, too, before PyTorch 1.1.
 RESHAPES = ("resize_", "resize_as_", "set_", "squeeze_", "unsqueeze_", "t_", "transpose_")
+
+# Two transforms of torchvision until 0.2.
+OF_TRANSFORMS = {"Scale": "Resize", "RandomSizedCrop": "RandomResizedCrop"}
