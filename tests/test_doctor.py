@@ -195,8 +195,10 @@ def test_doctor_finds_what_is_missing(tmp_path, doctor):
 def test_doctor_tells_of_modules_with_dots(tmp_path, doctor):
     calls = [f"self.add_module({name!r}, x)\n" for name in ("norm", "norm.1", "norm.2")]
     (tmp_path / "densenet.py").write_text("".join(calls))
-    (note,) = (note for note in doctor()["notes"] if "dots" in note)
-    assert note.startswith("densenet.py:2: 'norm.1': names of modules have no dots")
+    (tmp_path / "wgan.py").write_text("main.add_module('final.{0}.conv'.format(n), x)\n")
+    dense, wgan = (note for note in doctor()["notes"] if "dots" in note)
+    assert dense.startswith("densenet.py:2: 'norm.1': names of modules have no dots")
+    assert wgan.startswith("wgan.py:1: 'final.{0}.conv'.format(n): names of modules")
 
 
 def test_doctor_tells_of_submodules_that_were_not_cloned(tmp_path, doctor):

@@ -106,9 +106,12 @@ def _is_iter(node: ast.AST) -> bool:
 
 @_each
 def names_with_dots(node: ast.AST) -> bool:
-    """`self.add_module("norm.1", ...)`."""
+    """`self.add_module("norm.1", ...)`, `main.add_module("pyramid.{0}.relu".format(n), ...)`."""
     match node:
-        case ast.Call(function, [ast.Constant(name), *_]):
+        case ast.Call(
+            function,
+            [ast.Constant(name) | ast.Call(ast.Attribute(ast.Constant(name), "format")), *_],
+        ):
             return last_name(function) == "add_module" and "." in str(name)
     return False
 
